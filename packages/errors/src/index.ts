@@ -1,1 +1,6 @@
-export {}
+export * as ApiError from "./ApiError.ts"
+export * as ErrorBody from "./ErrorBody.ts"
+export * as MessagePattern from "./MessagePattern.ts"
+export * as Recovery from "./Recovery.ts"
+export * as RetryAfter from "./RetryAfter.ts"
+export * as Transport from "./Transport.ts"

@@ -1,0 +1,472 @@
+/**
+ * One error for everything that can go wrong with a call to an HTTP API.
+ *
+ * **Details**
+ *
+ * `ApiError` says which call failed; its `reason`, a union of tagged classes, says how. Each reason knows its `Recovery`.
+ * Every field is on an allow-list: no raw request, response, header or cause is kept, so an `ApiError` can be logged as
+ * it is.
+ *
+ * **Example** (Handling one reason)
+ *
+ * ```ts import.meta.vitest
+ * import { ApiError } from "@effect-resilience/errors"
+ * import { Effect } from "effect"
+ *
+ * const lookup = Effect.fail(
+ *   new ApiError.ApiError({
+ *     method: "GET",
+ *     endpoint: "/tables/{table}",
+ *     reason: ApiError.reasonFromStatus(404, { detail: "Table not found" })
+ *   })
+ * )
+ *
+ * const rows = lookup.pipe(Effect.catchReason("ApiError", "NotFound", () => Effect.succeed("no rows yet")))
+ * await Effect.runPromise(rows) // => "no rows yet"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Recovery from "./Recovery.ts"
+import type * as Transport from "./Transport.ts"
+
+/**
+ * A call to an HTTP API failed.
+ *
+ * - `endpoint`: the path as a template (`/tables/{table}`), so that it groups well and holds no names.
+ * - `requestId`: what the server calls this request, for its support.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ApiError extends Data.TaggedError("ApiError")<{
+  readonly method: string
+  readonly endpoint: string
+  readonly reason: Reason
+  readonly requestId?: string | undefined
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return this.reason[Recovery.symbol]()
+  }
+
+  /** What happened, where, and what to do. */
+  override get message(): string {
+    const reference = this.requestId === undefined ? "" : ` (request id ${this.requestId})`
+    return `${this.method} ${this.endpoint} ${this.reason.message}${reference}`
+  }
+}
+
+/**
+ * What every answer with an error status has in common.
+ *
+ * - `detail`: the server's own message, one line.
+ * - `remedy`: what helps, where a `MessagePattern` knew.
+ * - `retryAfter`: the time before which the server does not want to be asked again.
+ * - `recovery`: replaces the one that the status stands for.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Answer {
+  readonly status: number
+  readonly detail?: string | undefined
+  readonly remedy?: string | undefined
+  readonly retryAfter?: Duration.Duration | undefined
+  readonly recovery?: Recovery.Recovery | undefined
+}
+
+/**
+ * 400: the request is malformed.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class BadRequest extends Data.TaggedError("BadRequest")<Answer> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return this.recovery ?? Recovery.correct
+  }
+  override get message(): string {
+    return answerMessage(this, "Bad Request", "Correct the URL, the parameters or the body.")
+  }
+}
+
+/**
+ * 401: the token is missing, expired or revoked.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Unauthorized extends Data.TaggedError("Unauthorized")<Answer> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return this.recovery ?? Recovery.reauthenticate
+  }
+  override get message(): string {
+    return answerMessage(this, "Unauthorized", "Log in again.")
+  }
+}
+
+/**
+ * 403: a permission is missing. A new login does not help.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Forbidden extends Data.TaggedError("Forbidden")<Answer> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return this.recovery ?? Recovery.authorize
+  }
+  override get message(): string {
+    return answerMessage(this, "Forbidden", "Check the permissions of these credentials.")
+  }
+}
+
+/**
+ * 404: no such thing.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class NotFound extends Data.TaggedError("NotFound")<Answer> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return this.recovery ?? Recovery.correct
+  }
+  override get message(): string {
+    return answerMessage(this, "Not Found", "Check the names in the address.")
+  }
+}
+
+/**
+ * 409: the request conflicts with the present state, for example with a lock that someone else holds.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Conflict extends Data.TaggedError("Conflict")<Answer> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return this.recovery ?? Recovery.correct
+  }
+  override get message(): string {
+    return answerMessage(this, "Conflict", "Check who else changes it.")
+  }
+}
+
+/**
+ * 413: the body is larger than the server accepts.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class PayloadTooLarge extends Data.TaggedError("PayloadTooLarge")<Answer> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return this.recovery ?? Recovery.correct
+  }
+  override get message(): string {
+    return answerMessage(this, "Content Too Large", "Send it in smaller pieces.")
+  }
+}
+
+/**
+ * 422: well formed, but the content does not make sense to the server.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Unprocessable extends Data.TaggedError("Unprocessable")<Answer> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return this.recovery ?? Recovery.correct
+  }
+  override get message(): string {
+    return answerMessage(this, "Unprocessable Content", "Correct the content.")
+  }
+}
+
+/**
+ * 429: too many requests; not processed.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class RateLimited extends Data.TaggedError("RateLimited")<Answer> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return this.recovery ?? retryNotBefore(this.retryAfter)
+  }
+  override get message(): string {
+    return answerMessage(this, "Too Many Requests", "Slow down.")
+  }
+}
+
+/**
+ * 500: the server failed.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class InternalServerError extends Data.TaggedError("InternalServerError")<Answer> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return this.recovery ?? retryNotBefore(this.retryAfter)
+  }
+  override get message(): string {
+    return answerMessage(this, "Internal Server Error", "If it persists, contact the service's support.")
+  }
+}
+
+/**
+ * 502: a gateway got no usable answer from the server behind it.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class BadGateway extends Data.TaggedError("BadGateway")<Answer> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return this.recovery ?? retryNotBefore(this.retryAfter)
+  }
+  override get message(): string {
+    return answerMessage(this, "Bad Gateway", "If it persists, contact the service's support.")
+  }
+}
+
+/**
+ * 503: overloaded or in maintenance.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class ServiceUnavailable extends Data.TaggedError("ServiceUnavailable")<Answer> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return this.recovery ?? retryNotBefore(this.retryAfter)
+  }
+  override get message(): string {
+    return answerMessage(this, "Service Unavailable", "Try again later.")
+  }
+}
+
+/**
+ * 504: a gateway waited too long for the server behind it.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class GatewayTimeout extends Data.TaggedError("GatewayTimeout")<Answer> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return this.recovery ?? retryNotBefore(this.retryAfter)
+  }
+  override get message(): string {
+    return answerMessage(this, "Gateway Timeout", "If it persists, contact the service's support.")
+  }
+}
+
+/**
+ * Any other status that is not a success. 408 and 425 are transient, since the server says that it did not process the
+ * request; every other one, 3xx, 501 and 505 included, stays as it is however often it is repeated.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class UnexpectedStatus extends Data.TaggedError("UnexpectedStatus")<Answer> {
+  [Recovery.symbol](): Recovery.Recovery {
+    if (this.recovery !== undefined) return this.recovery
+    if (this.status === 408 || this.status === 425) return retryNotBefore(this.retryAfter)
+    return this.status < 500 ? Recovery.correct : Recovery.giveUp
+  }
+  override get message(): string {
+    const redirect = this.status >= 300 && this.status < 400
+    return answerMessage(
+      this,
+      redirect ? "(a redirect, not followed)" : "(unexpected)",
+      redirect ? "Check the configured address." : "Check the request against the API's documentation."
+    )
+  }
+}
+
+/**
+ * No answer: the connection was refused, broke, or was never made.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class TransportFailure extends Data.TaggedError("TransportFailure")<Transport.Diagnosis> {
+  [Recovery.symbol](): Recovery.Recovery {
+    switch (this.kind) {
+      case "tls":
+      case "body":
+        return Recovery.giveUp
+      default:
+        return Recovery.retry
+    }
+  }
+  override get message(): string {
+    return `got no answer: ${transportText[this.kind]}${this.code === undefined ? "" : ` (${this.code})`}.`
+  }
+}
+
+/**
+ * No answer in time. `phase` tells what was waited for: a connection, the next bytes to leave, or the answer.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Timeout extends Data.TaggedError("Timeout")<{
+  readonly after: Duration.Duration
+  readonly phase: "connect" | "send" | "answer" | "attempt"
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.retry
+  }
+  override get message(): string {
+    return `${timeoutText[this.phase]} within ${Duration.format(this.after)}.`
+  }
+}
+
+/**
+ * A success status, but not the answer that was expected: an empty body, an HTML login page, another shape. It is never
+ * a success. `expected` and `got` describe shapes, not contents.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class UndecodableAnswer extends Data.TaggedError("UndecodableAnswer")<{
+  readonly status: number
+  readonly expected: string
+  readonly got: string
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.giveUp
+  }
+  override get message(): string {
+    return `answered ${this.status} with ${this.got} where ${this.expected} was expected. ` +
+      "Check that the address is the API's own, not a login page or a proxy."
+  }
+}
+
+/**
+ * The request may or may not have been applied, and repeating it could apply it twice. `failure` is what was seen.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class OutcomeUnknown extends Data.TaggedError("OutcomeUnknown")<{
+  readonly failure: Exclude<Reason, OutcomeUnknown>
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.verify
+  }
+  override get message(): string {
+    return `${this.failure.message} It may have been applied all the same: check before repeating it.`
+  }
+}
+
+/**
+ * Reasons that come with an HTTP status.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type AnswerReason =
+  | BadRequest
+  | Unauthorized
+  | Forbidden
+  | NotFound
+  | Conflict
+  | PayloadTooLarge
+  | Unprocessable
+  | RateLimited
+  | InternalServerError
+  | BadGateway
+  | ServiceUnavailable
+  | GatewayTimeout
+  | UnexpectedStatus
+
+/**
+ * All the ways in which a call can fail.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Reason = AnswerReason | TransportFailure | Timeout | UndecodableAnswer | OutcomeUnknown
+
+/**
+ * The reason that a status stands for.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const reasonFromStatus = (status: number, answer: Omit<Answer, "status"> = {}): AnswerReason =>
+  new (byStatus[status] ?? UnexpectedStatus)({ ...answer, status })
+
+/**
+ * The HTTP status that a reason came with, if any.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const statusOf = (reason: Reason): number | undefined => {
+  if (reason._tag === "OutcomeUnknown") return statusOf(reason.failure)
+  return "status" in reason ? reason.status : undefined
+}
+
+/**
+ * Whether a failed request may have been applied by the server all the same.
+ *
+ * It was certainly not applied where no connection stood, where the server said that it refused the request (any 3xx or
+ * 4xx), and where it cannot have had the whole body: `bodySent` is false as long as the last byte has not left.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const mayHaveBeenApplied = (reason: Reason, bodySent: boolean): boolean => {
+  switch (reason._tag) {
+    case "TransportFailure":
+      return reason.connected && bodySent
+    case "Timeout":
+      return reason.phase !== "connect" && bodySent
+    case "UndecodableAnswer":
+    case "OutcomeUnknown":
+      return true
+    default:
+      return reason.status >= 500 && bodySent
+  }
+}
+
+const byStatus: { readonly [status: number]: new(answer: Answer) => AnswerReason } = {
+  400: BadRequest,
+  401: Unauthorized,
+  403: Forbidden,
+  404: NotFound,
+  409: Conflict,
+  413: PayloadTooLarge,
+  422: Unprocessable,
+  429: RateLimited,
+  500: InternalServerError,
+  502: BadGateway,
+  503: ServiceUnavailable,
+  504: GatewayTimeout
+}
+
+const retryNotBefore = (after: Duration.Duration | undefined): Recovery.Recovery =>
+  after === undefined ? Recovery.retry : Recovery.retryAfter(after)
+
+const answerMessage = (answer: Answer, title: string, advice: string): string => {
+  const detail = answer.detail === undefined ? "" : `: ${answer.detail.replace(/[.\s]+$/, "")}`
+  const wait = answer.retryAfter === undefined ? "" : ` Not before ${Duration.format(answer.retryAfter)}.`
+  return `answered ${answer.status} ${title}${detail}. ${answer.remedy ?? advice}${wait}`
+}
+
+const transportText: { readonly [kind in Transport.Kind]: string } = {
+  refused: "nobody accepts connections there",
+  dns: "the host name is not known",
+  tls: "no secure connection could be made; check the certificate",
+  connectTimeout: "no connection was made in time",
+  reset: "the connection broke",
+  stalled: "the connection went silent",
+  body: "the request's body failed or changed its length",
+  unknown: "the connection failed"
+}
+
+const timeoutText: { readonly [phase in Timeout["phase"]]: string } = {
+  connect: "got no connection",
+  send: "stalled: no byte left",
+  answer: "got no answer",
+  attempt: "did not finish"
+}

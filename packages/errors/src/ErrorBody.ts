@@ -1,0 +1,161 @@
+/**
+ * Reads what an error answer says, whatever shape it has.
+ *
+ * **Details**
+ *
+ * Looks for the text in `message`, `error` (a string, or an object with a `message`), `error_description`, RFC 9457's
+ * `detail` and `title`, and `errors[0]`; in HTML it takes the title or the first heading. Only the first `maxBytes` are
+ * looked at, and the message is one line without control characters, so neither a huge page nor terminal escapes reach
+ * a log.
+ *
+ * **Example** (JSON and HTML)
+ *
+ * ```ts import.meta.vitest
+ * import { ErrorBody } from "@effect-resilience/errors"
+ *
+ * ErrorBody.parse(`{"error":{"code":"E42","message":"Table not found"}}`)
+ * // => { kind: "json", message: "Table not found", code: "E42", truncated: false }
+ * ErrorBody.parse("<html><title>502 Bad Gateway</title>…").message // => "502 Bad Gateway"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+
+/**
+ * What was read. `message` and `code` are absent where the body holds none; `truncated` tells that the body was longer
+ * than the cap.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ErrorBody {
+  readonly kind: "problem" | "json" | "html" | "text" | "binary" | "empty"
+  readonly message?: string
+  readonly code?: string
+  readonly truncated: boolean
+}
+
+/**
+ * The cap on what is read of an error body, in bytes: 64 KiB.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const maxBytes = 65_536
+
+/**
+ * The longest message kept, in characters: 2,000.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const maxMessageLength = 2_000
+
+/**
+ * Reads a body. `contentType` helps to tell a problem document from plain JSON; the text decides the rest, since many
+ * servers label it wrongly. `truncated` is for a caller that stopped reading before the end.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const parse = (
+  body: Uint8Array | string,
+  options: { readonly contentType?: string | undefined; readonly truncated?: boolean | undefined } = {}
+): ErrorBody => {
+  const truncated = options.truncated === true || body.length > maxBytes
+  const text = (typeof body === "string" ? body.slice(0, maxBytes) : decodeUtf8(body.subarray(0, maxBytes))).trim()
+  if (text === "") return { kind: "empty", truncated }
+  if (text.startsWith("{") || text.startsWith("[")) {
+    const json = Result.try((): unknown => JSON.parse(text))
+    if (Result.isSuccess(json)) return { ...readJson(json.success, options.contentType), truncated }
+    const salvaged = salvageMessage(text)
+    if (salvaged !== undefined) return { kind: "json", message: salvaged, truncated }
+  }
+  if (text.startsWith("<") || options.contentType?.includes("html")) {
+    return { kind: "html", ...messageField(htmlMessage(text)), truncated }
+  }
+  if (binary.test(text)) return { kind: "binary", truncated }
+  const quoted = Result.try((): unknown => JSON.parse(text))
+  const plain = Result.isSuccess(quoted) && typeof quoted.success === "string" ? quoted.success : text
+  return { kind: "text", ...messageField(plain), truncated }
+}
+
+/**
+ * Makes a text from outside fit for one line of a log or terminal: no control characters or direction overrides, no
+ * runs of white space, at most `maxLength` characters.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
+export const oneLine = (text: string, maxLength: number = maxMessageLength): string => {
+  const line = text.replace(unprintable, " ").replace(/\s+/g, " ").trim()
+  return line.length > maxLength ? `${line.slice(0, maxLength - 1)}…` : line
+}
+
+const decoder = new TextDecoder()
+const decodeUtf8 = (bytes: Uint8Array) => decoder.decode(bytes)
+
+const unprintable = /[\p{Cc}\p{Cf}\u2028\u2029]/gu
+const binary = /[^\P{Cc}\s]|\ufffd/u
+
+const readJson = (json: unknown, contentType: string | undefined): Omit<ErrorBody, "truncated"> => {
+  const subject = Array.isArray(json) ? json[0] : json
+  if (typeof subject === "string") return { kind: "json", ...messageField(subject) }
+  if (!Predicate.isObject(subject)) return { kind: "json" }
+  const isProblem = contentType?.includes("problem+json") === true || ("title" in subject && "detail" in subject)
+  return {
+    kind: isProblem ? "problem" : "json",
+    ...messageField(findMessage(subject)),
+    ...codeField(subject)
+  }
+}
+
+const messageKeys = ["message", "Message", "error_description", "detail", "error", "errors", "title", "reason"] as const
+
+const findMessage = (subject: object, depth = 0): string | undefined => {
+  for (const key of messageKeys) {
+    if (!Predicate.hasProperty(subject, key)) continue
+    const value = subject[key]
+    const candidate = Array.isArray(value) ? value[0] : value
+    if (typeof candidate === "string" && candidate.trim() !== "") return candidate
+    if (Predicate.isObject(candidate) && depth < 2) {
+      const nested = findMessage(candidate, depth + 1)
+      if (nested !== undefined) return nested
+    }
+  }
+  return undefined
+}
+
+const codeField = (subject: object): { readonly code?: string } => {
+  for (const holder of [subject, Predicate.hasProperty(subject, "error") ? subject.error : undefined]) {
+    if (!Predicate.hasProperty(holder, "code")) continue
+    if (typeof holder.code === "string" || typeof holder.code === "number") {
+      return { code: oneLine(String(holder.code), 100) }
+    }
+  }
+  return {}
+}
+
+const messageField = (message: string | undefined): { readonly message?: string } => {
+  const line = message === undefined ? "" : oneLine(message)
+  return line === "" ? {} : { message: line }
+}
+
+// A document cut off by the cap does not parse, but its message usually stands near the start.
+const salvageMessage = (text: string): string | undefined => {
+  const found = /"(?:message|error|detail)"\s*:\s*("(?:[^"\\]|\\.){1,4000}")/.exec(text)?.[1]
+  if (found === undefined) return undefined
+  const parsed = Result.try((): unknown => JSON.parse(found))
+  return Result.isSuccess(parsed) && typeof parsed.success === "string" ? oneLine(parsed.success) : undefined
+}
+
+const htmlMessage = (html: string): string | undefined => {
+  const found = /<title[^>]*>([^<]{1,500})/i.exec(html)?.[1] ?? /<h1[^>]*>([^<]{1,500})/i.exec(html)?.[1]
+  return found === undefined ? undefined : decodeEntities(found)
+}
+
+const entities: { readonly [name: string]: string } = { amp: "&", lt: "<", gt: ">", quot: "\"", "#39": "'", nbsp: " " }
+const decodeEntities = (text: string) =>
+  text.replace(/&(amp|lt|gt|quot|#39|nbsp);/g, (whole, name: string) => entities[name] ?? whole)

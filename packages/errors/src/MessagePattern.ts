@@ -1,0 +1,57 @@
+/**
+ * A table that turns an API's error messages into advice.
+ *
+ * **When to use**
+ *
+ * Use where an API says more in its text than in its status. An integration ships its own table; the first row that
+ * matches wins.
+ *
+ * **Example** (Explaining a message)
+ *
+ * ```ts import.meta.vitest
+ * import { MessagePattern, Recovery } from "@effect-resilience/errors"
+ *
+ * const patterns: ReadonlyArray<MessagePattern.MessagePattern> = [{
+ *   pattern: /quota of (\w+) exceeded/i,
+ *   means: "the monthly quota is used up",
+ *   remedy: "Ask for a larger quota, or wait for the next month.",
+ *   recovery: Recovery.authorize
+ * }]
+ *
+ * MessagePattern.match(patterns, "Quota of acme exceeded.")?.means // => "the monthly quota is used up"
+ * MessagePattern.match(patterns, "something else") // => undefined
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type { Recovery } from "./Recovery.ts"
+
+/**
+ * One row: a text to look for (case-insensitive when a string), what it means and what helps. `recovery`, where given,
+ * replaces the one that the status stands for.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MessagePattern {
+  readonly pattern: string | RegExp
+  readonly means: string
+  readonly remedy: string
+  readonly recovery?: Recovery | undefined
+}
+
+/**
+ * The first row whose pattern occurs in the message.
+ *
+ * @category matching
+ * @since 0.1.0
+ */
+export const match = (
+  patterns: ReadonlyArray<MessagePattern>,
+  message: string
+): MessagePattern | undefined => {
+  const folded = message.toLowerCase()
+  return patterns.find(({ pattern }) =>
+    typeof pattern === "string" ? folded.includes(pattern.toLowerCase()) : message.search(pattern) >= 0
+  )
+}

@@ -1,0 +1,167 @@
+/**
+ * What a caller can do about a failure.
+ *
+ * **Why**
+ *
+ * A retry policy, a circuit breaker and a command line all ask the same question of an error: is it worth trying again,
+ * and if not, who has to act? Status codes and message texts answer it differently for each API, so the error answers it
+ * itself, once, where it is made. Everything downstream reads the `Recovery` and never the status.
+ *
+ * **Example** (An error that tells its recovery)
+ *
+ * ```ts import.meta.vitest
+ * import { Recovery } from "@effect-resilience/errors"
+ * import { Data } from "effect"
+ *
+ * class QueueFull extends Data.TaggedError("QueueFull")<{ readonly queue: string }> {
+ *   [Recovery.symbol](): Recovery.Recovery {
+ *     return Recovery.retryAfter("2 seconds")
+ *   }
+ * }
+ *
+ * Recovery.describe(Recovery.of(new QueueFull({ queue: "ledger" }))) // => "retry, not before 2s"
+ * Recovery.of("some other failure")._tag // => "GiveUp"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Predicate from "effect/Predicate"
+
+/**
+ * The ways out of a failure.
+ *
+ * - `Retry`: transient. Try again, not before `after` where the server named a time.
+ * - `Reauthenticate`: the credentials' token is not accepted any more. Log in again, then repeat once.
+ * - `Correct`: the request is wrong. Change it; repeating it as it is cannot help.
+ * - `Authorize`: the caller lacks a permission. Somebody has to grant it.
+ * - `Verify`: the request may or may not have been applied. Look first, then decide.
+ * - `GiveUp`: nothing the caller does will help.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Recovery =
+  | { readonly _tag: "Retry"; readonly after: Duration.Duration | undefined }
+  | { readonly _tag: "Reauthenticate" }
+  | { readonly _tag: "Correct" }
+  | { readonly _tag: "Authorize" }
+  | { readonly _tag: "Verify" }
+  | { readonly _tag: "GiveUp" }
+
+/**
+ * The key under which an error type carries a method that returns its `Recovery`.
+ *
+ * @category symbols
+ * @since 0.1.0
+ */
+export const symbol: "~@effect-resilience/errors/Recovery" = "~@effect-resilience/errors/Recovery"
+
+/**
+ * An error that knows its `Recovery`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Recoverable {
+  readonly [symbol]: () => Recovery
+}
+
+/**
+ * Try again, as soon as the policy likes.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const retry: Recovery = { _tag: "Retry", after: undefined }
+
+/**
+ * Try again, but not before `after` has passed.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const retryAfter = (after: Duration.Input): Recovery => ({
+  _tag: "Retry",
+  after: Duration.fromInputUnsafe(after)
+})
+
+/**
+ * Log in again, then repeat the request once.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const reauthenticate: Recovery = { _tag: "Reauthenticate" }
+
+/**
+ * Change the request: its address, parameters or body.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const correct: Recovery = { _tag: "Correct" }
+
+/**
+ * Ask for the missing permission.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const authorize: Recovery = { _tag: "Authorize" }
+
+/**
+ * Find out whether the request was applied before doing anything else.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const verify: Recovery = { _tag: "Verify" }
+
+/**
+ * Do not try again.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const giveUp: Recovery = { _tag: "GiveUp" }
+
+/**
+ * Tells whether a value carries its own `Recovery`.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isRecoverable = (u: unknown): u is Recoverable =>
+  Predicate.hasProperty(u, symbol) && typeof u[symbol] === "function"
+
+/**
+ * The recovery that an error carries; `giveUp` where it carries none.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const of = (error: unknown): Recovery => isRecoverable(error) ? error[symbol]() : giveUp
+
+/**
+ * A short phrase for people: what to do now.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
+export const describe = (recovery: Recovery): string => {
+  switch (recovery._tag) {
+    case "Retry":
+      return recovery.after === undefined ? "retry" : `retry, not before ${Duration.format(recovery.after)}`
+    case "Reauthenticate":
+      return "log in again"
+    case "Correct":
+      return "correct the request"
+    case "Authorize":
+      return "ask for the missing permission"
+    case "Verify":
+      return "find out whether it was applied"
+    case "GiveUp":
+      return "give up"
+  }
+}
