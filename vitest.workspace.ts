@@ -1,21 +1,52 @@
 import { readdirSync } from "node:fs"
 import { defaultServerConditions } from "vite"
 import { defineConfig } from "vitest/config"
+import { docFences } from "./packages/repo-checks/src/DocFences.ts"
 
 const packages = readdirSync(new URL("./packages", import.meta.url), { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
   .map((entry) => entry.name)
 
+// Where .ci/run wants the machine-readable result.
+const summary = process.env["TEST_SUMMARY"]
+
 export default defineConfig({
   root: import.meta.dirname,
+  // Tests run the sources, not dist.
   ssr: { resolve: { conditions: ["@effect-resilience/source", ...defaultServerConditions] } },
   test: {
-    projects: packages.map((name) => ({
-      extends: true,
-      test: {
-        name,
-        include: [`packages/${name}/test/**/*.test.ts`]
+    maxWorkers: 2,
+    reporters: summary === undefined ? ["default"] : ["default", ["json", { outputFile: summary }]],
+    projects: [
+      ...packages.map((name) => ({
+        extends: true as const,
+        test: {
+          name,
+          include: [`packages/${name}/test/**/*.test.ts`],
+          exclude: [`packages/${name}/test/integration/**`]
+        }
+      })),
+      {
+        // The marked fences of doc comments and READMEs.
+        extends: true,
+        plugins: [docFences()],
+        test: {
+          name: "docs",
+          isolate: false,
+          include: [],
+          includeSource: ["packages/*/src/**/*.ts", "packages/*/README.md", "README.md"],
+          exclude: ["packages/repo-checks/**"]
+        }
+      },
+      {
+        // Needs servers: .ci/run installs and starts them.
+        extends: true,
+        test: {
+          name: "integration",
+          include: ["packages/*/test/integration/**/*.test.ts"],
+          testTimeout: 60_000
+        }
       }
-    }))
+    ]
   }
 })
