@@ -292,6 +292,8 @@ export class TransportFailure extends Data.TaggedError("TransportFailure")<Trans
       case "tls":
       case "body":
         return Recovery.giveUp
+      case "address":
+        return Recovery.correct
       default:
         return Recovery.retry
     }
@@ -461,6 +463,7 @@ const transportText: { readonly [kind in Transport.Kind]: string } = {
   reset: "the connection broke",
   stalled: "the connection went silent",
   body: "the request's body failed or changed its length",
+  address: "the address is not a valid URL",
   unknown: "the connection failed"
 }
 

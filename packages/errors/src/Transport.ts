@@ -28,12 +28,13 @@ import * as Predicate from "effect/Predicate"
  * - `reset`: the connection broke while the exchange was under way.
  * - `stalled`: the connection stood, but headers or body did not come in time.
  * - `body`: the request's own body failed or had another length than announced.
+ * - `address`: the URL is not one.
  * - `unknown`: none of these.
  *
  * @category models
  * @since 0.1.0
  */
-export type Kind = "refused" | "dns" | "tls" | "connectTimeout" | "reset" | "stalled" | "body" | "unknown"
+export type Kind = "refused" | "dns" | "tls" | "connectTimeout" | "reset" | "stalled" | "body" | "address" | "unknown"
 
 /**
  * What went wrong, the system's code for it where there is one, and whether a connection stood: where none did, no

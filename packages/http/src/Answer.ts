@@ -1,0 +1,91 @@
+/**
+ * Reads the body of a successful answer, and refuses everything that is not what was expected.
+ *
+ * **Why**
+ *
+ * In front of real services stand proxies and login pages that answer 200 with HTML. A client that trusts the status
+ * reports success and loses data.
+ *
+ * **Example** (An HTML page with status 200)
+ *
+ * ```ts import.meta.vitest
+ * import { Answer } from "@effect-resilience/http"
+ * import { Effect, Schema } from "effect"
+ * import { HttpClientRequest, HttpClientResponse } from "effect/http"
+ *
+ * const request = HttpClientRequest.get("https://api.example.com/me")
+ * const page = HttpClientResponse.fromWeb(request, new Response("<html><title>Log in</title></html>"))
+ *
+ * const me = Answer.json(page, Schema.Struct({ id: Schema.String }))
+ * const error = await Effect.runPromise(Effect.flip(me))
+ * error.reason._tag // => "UndecodableAnswer"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as ApiError from "@effect-resilience/errors/ApiError"
+import * as ErrorBody from "@effect-resilience/errors/ErrorBody"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Schema from "effect/Schema"
+import { readAnswerBody } from "./internal/answerBody.ts"
+import { apiError, requestIdOf, transportReason } from "./internal/failure.ts"
+import * as Operation from "./Operation.ts"
+import * as Scrubber from "./Scrubber.ts"
+
+/**
+ * The cap on a JSON answer, in bytes: 1 MiB. A longer one is refused.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const maxBytes = 1_048_576
+
+/**
+ * Decodes a JSON answer. Anything else (HTML, an empty body, another shape, more than `maxBytes`) fails with the reason
+ * `UndecodableAnswer`; a connection that breaks while the body arrives with `TransportFailure`. Where the operation is
+ * not idempotent, both become `OutcomeUnknown`, since the server has said 2xx.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const json: {
+  <A, RD>(
+    schema: Schema.ConstraintDecoder<A, RD>
+  ): (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, ApiError.ApiError, RD>
+  <A, RD>(
+    response: HttpClientResponse.HttpClientResponse,
+    schema: Schema.ConstraintDecoder<A, RD>
+  ): Effect.Effect<A, ApiError.ApiError, RD>
+} = dual(
+  2,
+  Effect.fnUntraced(function*<A, RD>(
+    response: HttpClientResponse.HttpClientResponse,
+    schema: Schema.ConstraintDecoder<A, RD>
+  ) {
+    const operation = yield* Operation.Current
+    const scrubber = yield* Scrubber.Current
+    const fail = (reason: Exclude<ApiError.Reason, ApiError.OutcomeUnknown>) =>
+      Effect.fail(apiError({
+        operation,
+        method: response.request.method,
+        reason,
+        bodySent: true,
+        requestId: requestIdOf(response.headers, scrubber)
+      }))
+    const undecodable = (got: string) =>
+      fail(new ApiError.UndecodableAnswer({ status: response.status, expected: "JSON", got }))
+
+    const body = yield* Effect.catch(readAnswerBody(response, maxBytes), (error) => fail(transportReason(error)))
+    if (body.truncated) return yield* undecodable(`more than ${maxBytes} bytes`)
+    const { kind } = ErrorBody.parse(body.bytes, { contentType: response.headers["content-type"] })
+    if (kind !== "json" && kind !== "problem") return yield* undecodable(shapes[kind])
+    return yield* Effect.catch(
+      Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(new TextDecoder().decode(body.bytes)),
+      () => undecodable("JSON of another shape")
+    )
+  })
+)
+
+const shapes = { html: "an HTML page", text: "plain text", binary: "binary data", empty: "an empty body" } as const

@@ -1,0 +1,183 @@
+/**
+ * Turns every failure of an `HttpClient` into an `ApiError`.
+ *
+ * **Details**
+ *
+ * A status other than 2xx fails, with the server's own message (at most 64 KiB of the body are read), scrubbed of
+ * registered secrets and explained by the integration's message patterns. Redirects are answers like any other: they are
+ * not followed, since credentials would travel with them. Where a request that is not idempotent may have been applied
+ * all the same, the reason is `OutcomeUnknown`.
+ *
+ * **When to use**
+ *
+ * Use next to the transport, below retries and authentication: both read the `Recovery` of what this produces. An
+ * attempt's `timeout` belongs here too, since only here it is known whether the body had left.
+ *
+ * **Example** (A client with typed failures)
+ *
+ * ```ts import.meta.vitest
+ * import { ErrorMapping, Operation } from "@effect-resilience/http"
+ * import { Effect } from "effect"
+ * import { HttpClient, HttpClientResponse } from "effect/http"
+ *
+ * const fake = HttpClient.make((request) =>
+ *   Effect.succeed(
+ *     HttpClientResponse.fromWeb(request, new Response(`{"message":"Table not found"}`, { status: 404 }))
+ *   )
+ * )
+ * const client = ErrorMapping.mapErrors(fake, {})
+ *
+ * const failure = client.get("https://api.example.com/tables/GL").pipe(
+ *   Operation.within({ name: "read table", endpoint: "/tables/{table}" }),
+ *   Effect.flip
+ * )
+ * const error = await Effect.runPromise(failure)
+ * error.reason._tag // => "NotFound"
+ * error.message // => "GET /tables/{table} answered 404 Not Found: Table not found. Check the names in the address."
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as ApiError from "@effect-resilience/errors/ApiError"
+import * as ErrorBody from "@effect-resilience/errors/ErrorBody"
+import * as MessagePattern from "@effect-resilience/errors/MessagePattern"
+import * as RetryAfter from "@effect-resilience/errors/RetryAfter"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import * as HttpBody from "effect/http/HttpBody"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Stream from "effect/Stream"
+import { readAnswerBody } from "./internal/answerBody.ts"
+import { apiError, requestIdOf, transportReason } from "./internal/failure.ts"
+import * as Operation from "./Operation.ts"
+import * as Scrubber from "./Scrubber.ts"
+
+/**
+ * - `patterns`: explain the API's messages; none by default.
+ * - `timeout`: how long an attempt may take until its answer's headers arrive; unlimited by default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly patterns?: ReadonlyArray<MessagePattern.MessagePattern> | undefined
+  readonly timeout?: Duration.Input | undefined
+}
+
+/**
+ * Makes a client fail with an `ApiError` wherever it does not get a 2xx answer. Errors of its own that a client adds stay
+ * as they are.
+ *
+ * @category middleware
+ * @since 0.1.0
+ */
+export const mapErrors: {
+  (options: Options): <E, R>(
+    client: HttpClient.HttpClient.With<E, R>
+  ) => HttpClient.HttpClient.With<ApiError.ApiError | Exclude<E, HttpClientError.HttpClientError>, R>
+  <E, R>(
+    client: HttpClient.HttpClient.With<E, R>,
+    options: Options
+  ): HttpClient.HttpClient.With<ApiError.ApiError | Exclude<E, HttpClientError.HttpClientError>, R>
+} = dual(2, <E, R>(client: HttpClient.HttpClient.With<E, R>, options: Options) => {
+  const timeout = options.timeout === undefined ? undefined : Duration.fromInputUnsafe(options.timeout)
+  const patterns = options.patterns ?? []
+
+  type Failure = ApiError.ApiError | Exclude<E, HttpClientError.HttpClientError>
+
+  const attempt = Effect.fnUntraced(function*(request: HttpClientRequest.HttpClientRequest) {
+    const operation = yield* Operation.Current
+    const scrubber = yield* Scrubber.Current
+    const body = watchBody(request)
+    const failure = (reason: Exclude<ApiError.Reason, ApiError.OutcomeUnknown>, bodySent: boolean, requestId?: string) =>
+      apiError({ operation, method: request.method, reason, bodySent, requestId })
+
+    const exchange: Effect.Effect<HttpClientResponse.HttpClientResponse, Failure, R> = Effect.mapError(
+      client.postprocess(Effect.succeed(body.request)),
+      (error) => mapHttpClientError(error, (cause) => failure(transportReason(cause), body.sent()))
+    )
+    const response = yield* timeout === undefined ? exchange : Effect.timeoutOrElse(exchange, {
+      duration: timeout,
+      orElse: () => Effect.fail(failure(new ApiError.Timeout({ after: timeout, phase: "attempt" }), body.sent()))
+    })
+    if (response.status >= 200 && response.status < 300) return response
+
+    // Looked up before the error's body is read: by then more of the request may have left.
+    const bodySent = body.sent()
+    const reason = yield* reasonOf(response, patterns, scrubber)
+    return yield* Effect.fail(failure(reason, bodySent, requestIdOf(response.headers, scrubber)))
+  })
+
+  return HttpClient.makeWith<Failure, R, Failure, R>(
+    (request) => Effect.flatMap(request, attempt),
+    (request) =>
+      Effect.flatMap(Operation.Current, (operation) =>
+        Effect.mapError(client.preprocess(request), (error) =>
+          mapHttpClientError(error, (cause) =>
+            apiError({ operation, method: request.method, reason: transportReason(cause), bodySent: false }))))
+  )
+})
+
+const reasonOf = Effect.fnUntraced(function*(
+  response: HttpClientResponse.HttpClientResponse,
+  patterns: ReadonlyArray<MessagePattern.MessagePattern>,
+  scrubber: Scrubber.Scrubber
+) {
+  const body = yield* readAnswerBody(response, ErrorBody.maxBytes).pipe(
+    Effect.timeout(errorBodyTimeout),
+    Effect.orElseSucceed(() => ({ bytes: new Uint8Array(0), truncated: true }))
+  )
+  const { message } = ErrorBody.parse(body.bytes, {
+    contentType: response.headers["content-type"],
+    truncated: body.truncated
+  })
+  const detail = message ?? redirectTarget(response)
+  const pattern = detail === undefined ? undefined : MessagePattern.match(patterns, detail)
+  const now = yield* Clock.currentTimeMillis
+  return ApiError.reasonFromStatus(response.status, {
+    detail: detail === undefined ? undefined : scrubber.scrub(detail),
+    remedy: pattern?.remedy,
+    recovery: pattern?.recovery,
+    retryAfter: RetryAfter.fromHeaders(response.headers, now)
+  })
+})
+
+/** How long the body of an error may take: its status is known, and nobody should wait long for the prose. */
+const errorBodyTimeout = Duration.seconds(5)
+
+const redirectTarget = (response: HttpClientResponse.HttpClientResponse): string | undefined => {
+  const location = response.headers["location"]
+  if (location === undefined || !URL.canParse(location, response.request.url)) return undefined
+  return `redirects to ${new URL(location, response.request.url).origin}`
+}
+
+/** Notices when the last byte of a streamed body has been handed to the transport. */
+const watchBody = (request: HttpClientRequest.HttpClientRequest): {
+  readonly request: HttpClientRequest.HttpClientRequest
+  readonly sent: () => boolean
+} => {
+  const { body } = request
+  if (body._tag !== "Stream") return { request, sent: () => true }
+  let ended = false
+  const stream = Stream.onEnd(
+    body.stream,
+    Effect.sync(() => {
+      ended = true
+    })
+  )
+  return {
+    request: HttpClientRequest.setBody(request, HttpBody.stream(stream, body.contentType, body.contentLength)),
+    sent: () => ended
+  }
+}
+
+const mapHttpClientError = <E>(
+  error: E,
+  f: (error: HttpClientError.HttpClientError) => ApiError.ApiError
+): ApiError.ApiError | Exclude<E, HttpClientError.HttpClientError> =>
+  HttpClientError.isHttpClientError(error) ? f(error) : error as Exclude<E, HttpClientError.HttpClientError>

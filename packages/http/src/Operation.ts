@@ -1,0 +1,92 @@
+/**
+ * What the call in progress is, in words that group well and are safe to log.
+ *
+ * **Why**
+ *
+ * Logs, spans, metrics and errors need a name for a call, and retries need to know whether it may be repeated. A URL is
+ * no such name: it holds tables, customers, sometimes secrets. So the caller names the operation once, around the call,
+ * and every middleware below reads it from the fiber.
+ *
+ * **Example** (Naming a call)
+ *
+ * ```ts import.meta.vitest
+ * import { Operation } from "@effect-resilience/http"
+ * import { Effect } from "effect"
+ *
+ * const appendRows = Operation.within({
+ *   name: "append rows",
+ *   endpoint: "/tables/{table}/append",
+ *   idempotent: false
+ * })
+ *
+ * const current = Effect.map(Operation.Current, (operation) => operation?.name)
+ * await Effect.runPromise(current) // => undefined
+ * await Effect.runPromise(appendRows(current)) // => "append rows"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+
+/**
+ * - `name`: for people, for example `upload table`.
+ * - `endpoint`: the path as a template (OpenTelemetry's `url.template`), for example `/tables/{table}`.
+ * - `idempotent`: whether sending it twice leaves the same state as sending it once. Where it is absent, the method
+ *   decides.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Operation {
+  readonly name: string
+  readonly endpoint: string
+  readonly idempotent?: boolean | undefined
+}
+
+/**
+ * The operation of the current fiber, if it was named.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const Current: Context.Reference<Operation | undefined> = Context.Reference<Operation | undefined>(
+  "@effect-resilience/http/Operation/Current",
+  { defaultValue: () => undefined }
+)
+
+/**
+ * Names the operation that an effect performs.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const within: {
+  (operation: Operation): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, operation: Operation): Effect.Effect<A, E, R>
+} = dual(
+  2,
+  <A, E, R>(self: Effect.Effect<A, E, R>, operation: Operation): Effect.Effect<A, E, R> =>
+    Effect.provideService(self, Current, operation)
+)
+
+/**
+ * Whether repeating a request is harmless: what the operation says, otherwise what RFC 9110, section 9.2.2, says of the
+ * method.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const isIdempotent = (operation: Operation | undefined, method: string): boolean =>
+  operation?.idempotent ?? idempotentMethods.has(method.toUpperCase())
+
+/**
+ * The template that stands for the address of the call; a placeholder where nobody named one.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const endpointOf = (operation: Operation | undefined): string => operation?.endpoint ?? "{unnamed endpoint}"
+
+const idempotentMethods: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"])

@@ -1,0 +1,72 @@
+import * as ApiError from "@effect-resilience/errors/ApiError"
+import * as ErrorBody from "@effect-resilience/errors/ErrorBody"
+import * as Transport from "@effect-resilience/errors/Transport"
+import type * as Headers from "effect/http/Headers"
+import type * as HttpClientError from "effect/http/HttpClientError"
+import * as Operation from "../Operation.ts"
+import type { Scrubber } from "../Scrubber.ts"
+
+/** The reason that stands for a failure below the level of HTTP. */
+export const transportReason = (
+  error: HttpClientError.HttpClientError
+): ApiError.TransportFailure | ApiError.UndecodableAnswer => {
+  const { reason } = error
+  switch (reason._tag) {
+    case "InvalidUrlError":
+      return new ApiError.TransportFailure({ kind: "address", code: undefined, connected: false })
+    case "EncodeError":
+      return new ApiError.TransportFailure({ kind: "body", code: undefined, connected: false })
+    case "TransportError":
+      return new ApiError.TransportFailure(Transport.diagnose(reason.cause))
+    default: {
+      const diagnosis = Transport.diagnose(reason.cause)
+      return diagnosis.kind === "unknown"
+        ? new ApiError.UndecodableAnswer({
+          status: reason.response.status,
+          expected: "a readable body",
+          got: "something else"
+        })
+        : new ApiError.TransportFailure(diagnosis)
+    }
+  }
+}
+
+/**
+ * Puts a reason into the terms of the call: a request that must not be repeated, but may have been applied, has an
+ * unknown outcome.
+ */
+export const apiError = (options: {
+  readonly operation: Operation.Operation | undefined
+  readonly method: string
+  readonly reason: Exclude<ApiError.Reason, ApiError.OutcomeUnknown>
+  readonly bodySent: boolean
+  readonly requestId?: string | undefined
+}): ApiError.ApiError => {
+  const ambiguous = !Operation.isIdempotent(options.operation, options.method) &&
+    ApiError.mayHaveBeenApplied(options.reason, options.bodySent)
+  return new ApiError.ApiError({
+    method: options.method,
+    endpoint: Operation.endpointOf(options.operation),
+    reason: ambiguous ? new ApiError.OutcomeUnknown({ failure: options.reason }) : options.reason,
+    requestId: options.requestId
+  })
+}
+
+/** What the server calls the request, from the headers that are commonly used for it. */
+export const requestIdOf = (headers: Headers.Headers, scrubber: Scrubber): string | undefined => {
+  for (const name of requestIdHeaders) {
+    const value = headers[name]
+    if (value !== undefined && value !== "") return ErrorBody.oneLine(scrubber.scrub(value), 128)
+  }
+  return undefined
+}
+
+const requestIdHeaders = [
+  "x-request-id",
+  "request-id",
+  "x-correlation-id",
+  "x-amzn-requestid",
+  "x-ms-request-id",
+  "x-amz-request-id",
+  "cf-ray"
+]
