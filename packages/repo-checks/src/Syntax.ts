@@ -28,8 +28,8 @@ export const isNode = (u: unknown): u is Node =>
   typeof u === "object" && u !== null && "type" in u && typeof u.type === "string"
 
 /** Parses TypeScript; a syntax error is thrown with its offset in the code. */
-export const parse = (file: string, code: string): Syntax => {
-  const result = parseSync(file, code, { lang: "ts", sourceType: "module" })
+export const parse = (file: string, code: string, lang: "ts" | "dts" = "ts"): Syntax => {
+  const result = parseSync(file, code, { lang, sourceType: "module" })
   const error = result.errors[0]
   if (error !== undefined) {
     throw new SyntaxError(`${file}:${lineAt(code, error.labels[0]?.start ?? 0)}: ${error.message}`)

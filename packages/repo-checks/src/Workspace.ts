@@ -7,7 +7,7 @@ export const root = fileURLToPath(new URL("../../../", import.meta.url))
 
 export const scope = "@effect-resilience/"
 
-export type Dependencies = Readonly<Record<string, string>>
+type Dependencies = Readonly<Record<string, string>>
 
 export interface Manifest {
   readonly name: string
@@ -63,7 +63,7 @@ export const referencesOf = (file: string): ReadonlyArray<string> => {
   return (config.references ?? []).map(({ path }) => path.replace(/^\.\.?\//, "").replace(/\/$/, ""))
 }
 
-export const readPackage = (dir: string, name: string): Package => {
+const readPackage = (dir: string, name: string): Package => {
   const src = join(dir, "src")
   return {
     name,

@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process"
+import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "vitest"
 import * as Architecture from "../src/Architecture.ts"
@@ -155,6 +156,14 @@ describe("the architecture", () => {
       "packages/retry/src/A.ts:4 reads the time with new Date(): use DateTime.now or Clock",
       "packages/retry/src/B.ts needs no exception from \"clock\""
     ])
+  })
+
+  it("leaves the registry's address to npm", () => {
+    const lock: { readonly packages: Record<string, { readonly resolved?: string }> } = JSON.parse(
+      readFileSync(join(root, "package-lock.json"), "utf8")
+    )
+    const resolved = Object.values(lock.packages).flatMap((entry) => entry.resolved ?? [])
+    expect(resolved.filter((address) => address.includes("://"))).toEqual([])
   })
 
   it("keeps the top level to what is listed", () => {

@@ -1,0 +1,65 @@
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { describe, expect, it } from "vitest"
+import { anys } from "../src/Declarations.ts"
+import { problems } from "../src/Published.ts"
+import type { Package } from "../src/Workspace.ts"
+import { filesOf, publicPackages, root } from "../src/Workspace.ts"
+
+const packages = publicPackages().filter((pkg) => pkg.modules.some(({ path }) => !/^(index|main)\.ts$/.test(path)))
+
+const declarations = (pkg: Package) =>
+  pkg.modules
+    .filter(({ path }) => !path.includes("internal/"))
+    .map(({ path }) => `packages/${pkg.name}/dist/${path.replace(/\.ts$/, ".d.ts")}`)
+
+describe("a published package", () => {
+  it.each(packages.map(({ name }) => name))("%s satisfies publint and attw", { timeout: 30_000 }, async (name) => {
+    expect(await problems(join(root, "packages", name))).toEqual([])
+  })
+
+  it.each(packages)("$name declares no any", (pkg) => {
+    const files = declarations(pkg)
+    expect(files.flatMap((file) => anys(file, readFileSync(join(root, file), "utf8")))).toEqual([])
+  })
+
+  it("is refused for a missing file and for types that do not resolve", { timeout: 30_000 }, async () => {
+    const dir = mkdtempSync(join(tmpdir(), "published-"))
+    mkdirSync(join(dir, "dist"))
+    const manifest = {
+      name: "broken",
+      version: "1.0.0",
+      type: "module",
+      license: "MIT",
+      files: ["dist"],
+      exports: {
+        ".": { types: "./dist/index.d.ts", default: "./dist/index.js" },
+        "./Gone": { types: "./dist/Gone.d.ts", default: "./dist/Gone.js" }
+      }
+    }
+    writeFileSync(join(dir, "package.json"), JSON.stringify(manifest))
+    writeFileSync(join(dir, "dist/index.d.ts"), "export * from \"./nowhere.js\"\n")
+    writeFileSync(join(dir, "dist/index.js"), "export {}\n")
+    writeFileSync(join(dir, "unpublished.js"), "export {}\n")
+    const found = (await problems(dir)).join("\n")
+    expect(found).toContain("publint FILE_DOES_NOT_EXIST")
+    expect(found).toContain("\"InternalResolutionError\"")
+    expect(found).toContain("\"NoResolution\"")
+    expect(filesOf(dir)).toContain("unpublished.js")
+  })
+
+  it("is refused for any, and not for the word in a comment or a string", () => {
+    const code = [
+      "/** any */",
+      "export declare const a: \"any\"",
+      "declare const A_base: new(x: any) => {}",
+      "export declare const b: Array<any>",
+      "export declare const c: (x: any) => void"
+    ].join("\n")
+    expect(anys("a.d.ts", code)).toEqual([
+      "a.d.ts:4 export declare const b: Array<any>",
+      "a.d.ts:5 export declare const c: (x: any) => void"
+    ])
+  })
+})
