@@ -1,4 +1,5 @@
 export * as ApiError from "./ApiError.ts"
+export * as Classifier from "./Classifier.ts"
 export * as ErrorBody from "./ErrorBody.ts"
 export * as MessagePattern from "./MessagePattern.ts"
 export * as Recovery from "./Recovery.ts"

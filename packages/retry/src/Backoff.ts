@@ -1,0 +1,127 @@
+/**
+ * How long to wait before each retry, as plain data.
+ *
+ * **Why**
+ *
+ * Waiting longer each time gives a struggling server room; jitter keeps callers that failed together from coming back
+ * together. Every formula has its source below, and `RetryPolicy.preview` shows what it does.
+ *
+ * **Details**
+ *
+ * Before jitter, the delay before the n-th retry is `min(cap, base * factor ** (n - 1))`. Jitter then makes of that `d`:
+ *
+ * | jitter | delay | source |
+ * | --- | --- | --- |
+ * | `"none"` | `d` | |
+ * | `"full"` | uniform in 0 to `d` | AWS, *Exponential Backoff and Jitter* (2015) |
+ * | `"equal"` | `d / 2` plus uniform in 0 to `d / 2` | the same |
+ * | `"decorrelated"` | uniform in `base` to three times the previous delay, at most `cap` | the same |
+ * | `"polly"` | smooth and decorrelated, about `base` in the median at first | Polly 8, `DecorrelatedJitterBackoffV2` |
+ * | a number `r` from 0 to 1 | uniform in `d * (1 - r)` to `d * (1 + r)` | gRPC A6 with 0.2 |
+ *
+ * Delays are whole milliseconds and never longer than `cap`; a numeric jitter is applied after the cap, as gRPC does.
+ *
+ * **Example** (Doubling, with a cap)
+ *
+ * ```ts import.meta.vitest
+ * import { Backoff } from "@effect-resilience/retry"
+ * import { Duration } from "effect"
+ *
+ * const next = Backoff.delays(Backoff.exponential({ base: "100 millis", cap: "300 millis", jitter: "none" }))
+ * const waits = [next(), next(), next(), next()]
+ * waits.map(Duration.toMillis) // => [100, 200, 300, 300]
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as internal from "./internal/delays.ts"
+
+/**
+ * How chance changes a delay; the module documentation has the formulas.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Jitter = "none" | "full" | "equal" | "decorrelated" | "polly" | number
+
+/**
+ * A growing or constant delay. `factor` 1 is constant.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Backoff {
+  readonly base: Duration.Duration
+  readonly factor: number
+  readonly cap: Duration.Duration
+  readonly jitter: Jitter
+}
+
+/**
+ * Delays that multiply by `factor` until they reach `cap`.
+ *
+ * - `base`: before the first retry, ahead of jitter; default 100 millis.
+ * - `factor`: at least 1; default 2.
+ * - `cap`: the longest delay; default 20 seconds.
+ * - `jitter`: default `"full"`, which the source found to need the fewest calls.
+ *
+ * Throws `RangeError` where a value makes no sense.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const exponential = (options: {
+  readonly base?: Duration.Input | undefined
+  readonly factor?: number | undefined
+  readonly cap?: Duration.Input | undefined
+  readonly jitter?: Jitter | undefined
+} = {}): Backoff => {
+  const { factor = 2, jitter = "full" } = options
+  const base = Duration.fromInputUnsafe(options.base ?? 100)
+  const cap = Duration.fromInputUnsafe(options.cap ?? 20_000)
+  if (!Duration.isFinite(base) || Duration.isNegative(base)) {
+    throw new RangeError(`Backoff: base must be finite and not negative, not ${Duration.format(base)}`)
+  }
+  if (!(factor >= 1 && factor < Infinity)) throw new RangeError(`Backoff: factor must be at least 1, not ${factor}`)
+  if (Duration.isLessThan(cap, base)) {
+    throw new RangeError(`Backoff: cap (${Duration.format(cap)}) must not be below base (${Duration.format(base)})`)
+  }
+  if (typeof jitter === "number" && !(jitter >= 0 && jitter <= 1)) {
+    throw new RangeError(`Backoff: jitter must be from 0 to 1, not ${jitter}`)
+  }
+  return { base, factor, cap, jitter }
+}
+
+/**
+ * The same delay before every retry, by default without jitter.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const constant = (delay: Duration.Input, jitter: Jitter = "none"): Backoff => {
+  const base = Duration.fromInputUnsafe(delay)
+  return exponential({ base, factor: 1, cap: jitter === "decorrelated" || jitter === "polly" ? Duration.times(base, 3) : base, jitter })
+}
+
+/**
+ * No waiting.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const immediate: Backoff = { base: Duration.zero, factor: 1, cap: Duration.zero, jitter: "none" }
+
+/**
+ * Starts one run of a backoff: each call gives the delay before the next retry. `random` draws from 0 (inclusive) to 1
+ * (exclusive); a backoff without jitter never calls it.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const delays = (self: Backoff, random: () => number = half): () => Duration.Duration => {
+  const next = internal.delays(self, random)
+  return () => Duration.millis(next())
+}
+
+const half = () => 0.5

@@ -1,0 +1,170 @@
+/**
+ * What a retry does, told to whoever listens.
+ *
+ * **When to use**
+ *
+ * Use `observe` to watch all retries inside an effect: those of libraries too, which take no hook of yours. To watch one
+ * retry, give `RetryPolicy.retry` an `onEvent`.
+ *
+ * **Example** (Counting the retries of a whole program)
+ *
+ * ```ts import.meta.vitest
+ * import { Recovery } from "@effect-resilience/errors"
+ * import { Backoff, RetryEvent, RetryPolicy } from "@effect-resilience/retry"
+ * import { Effect } from "effect"
+ *
+ * const policy = RetryPolicy.make({ times: 2, backoff: Backoff.immediate })
+ * const call = Effect.fail("unavailable").pipe(RetryPolicy.retry(policy, { classify: () => Recovery.retry }))
+ *
+ * const seen: Array<string> = []
+ * const program = call.pipe(
+ *   RetryEvent.observe((event) => Effect.sync(() => seen.push(`${event._tag} ${event.attempt}`))),
+ *   Effect.ignore
+ * )
+ * await Effect.runPromise(program)
+ * seen // => ["Retrying 1", "Retrying 2", "Stopped 3"]
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import type * as LogLevel from "effect/LogLevel"
+import * as Predicate from "effect/Predicate"
+
+/**
+ * - `Retrying`: attempt number `attempt` failed; the next one starts after `delay`.
+ * - `Stopped`: attempt number `attempt` failed and was the last; `why` tells why.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type RetryEvent<E = unknown> =
+  | {
+    readonly _tag: "Retrying"
+    readonly attempt: number
+    readonly error: E
+    readonly recovery: Recovery.Recovery
+    readonly delay: Duration.Duration
+  }
+  | {
+    readonly _tag: "Stopped"
+    readonly attempt: number
+    readonly error: E
+    readonly recovery: Recovery.Recovery
+    readonly why: Why
+  }
+
+/**
+ * Why there was no further attempt.
+ *
+ * - `NotRetryable`: the failure's recovery is not to retry, or `when` said no.
+ * - `TimesUsedUp`: as many retries as the policy allows.
+ * - `RetryAfterTooLong`: the server wants more patience than the policy's `maxRetryAfter`.
+ * - `OutOfTime`: the next attempt would start after the policy's `maxDuration` or the fiber's deadline.
+ * - `BudgetExhausted`: the attempt budget named `budget` refused.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Why =
+  | { readonly _tag: "NotRetryable" }
+  | { readonly _tag: "TimesUsedUp"; readonly times: number }
+  | { readonly _tag: "RetryAfterTooLong"; readonly after: Duration.Duration; readonly max: Duration.Duration }
+  | { readonly _tag: "OutOfTime"; readonly limit: "maxDuration" | "deadline" }
+  | { readonly _tag: "BudgetExhausted"; readonly budget: string }
+
+/**
+ * Listens to retries.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Observer<in E = unknown> = (event: RetryEvent<E>) => Effect.Effect<unknown>
+
+/**
+ * The listener of the running fiber; by default there is none.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const CurrentObserver: Context.Reference<Observer | undefined> = /* @__PURE__ */ Context.Reference<
+  Observer | undefined
+>("@effect-resilience/retry/RetryEvent/CurrentObserver", { defaultValue: () => undefined })
+
+/**
+ * Sends the events of every retry inside an effect to `observer`, after those that listen already.
+ *
+ * @category observing
+ * @since 0.1.0
+ */
+export const observe: {
+  (observer: Observer): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, observer: Observer): Effect.Effect<A, E, R>
+} = /* @__PURE__ */ dual(
+  2,
+  <A, E, R>(self: Effect.Effect<A, E, R>, observer: Observer): Effect.Effect<A, E, R> =>
+    Effect.updateService(
+      self,
+      CurrentObserver,
+      (outer) => outer === undefined ? observer : (event) => Effect.andThen(outer(event), observer(event))
+    )
+)
+
+/**
+ * An observer that logs each event as one line with annotations: `retry.attempt`, `retry.delayMs`, `retry.recovery`,
+ * `retry.stopped` and `error.type` (the error's tag). Nothing of the error's contents is logged.
+ *
+ * @category observing
+ * @since 0.1.0
+ */
+export const logger = (level: LogLevel.Severity = "Info"): Observer => (event) =>
+  Effect.annotateLogs(Effect.logWithLevel(level)(describe(event)), {
+    "retry.attempt": event.attempt,
+    "retry.recovery": event.recovery._tag,
+    "error.type": errorType(event.error),
+    ...(event._tag === "Retrying"
+      ? { "retry.delayMs": Duration.toMillis(event.delay) }
+      : { "retry.stopped": event.why._tag })
+  })
+
+/**
+ * One line for people. It names the error's tag, not its contents.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
+export const describe = (event: RetryEvent): string => {
+  const failed = `attempt ${event.attempt} failed with ${errorType(event.error)}`
+  return event._tag === "Retrying"
+    ? `${failed}, next in ${Duration.format(event.delay)}`
+    : `${failed}, no further attempt: ${describeWhy(event.why, event.recovery)}`
+}
+
+const describeWhy = (why: Why, recovery: Recovery.Recovery): string => {
+  switch (why._tag) {
+    case "NotRetryable":
+      return recovery._tag === "Retry" ? "the caller declines" : Recovery.describe(recovery)
+    case "TimesUsedUp":
+      return `all ${why.times} retries are used up`
+    case "RetryAfterTooLong":
+      return `the server asks for ${Duration.format(why.after)}, more than ${Duration.format(why.max)}`
+    case "OutOfTime":
+      return why.limit === "deadline" ? "the deadline is too near" : "the time for retries is used up"
+    case "BudgetExhausted":
+      return `the budget "${why.budget}" refuses`
+  }
+}
+
+const errorType = (error: unknown): string => {
+  if (Predicate.hasProperty(error, "_tag") && typeof error._tag === "string") {
+    const reason = Predicate.hasProperty(error, "reason") ? error.reason : undefined
+    return Predicate.hasProperty(reason, "_tag") && typeof reason._tag === "string"
+      ? `${error._tag}/${reason._tag}`
+      : error._tag
+  }
+  return Predicate.isError(error) ? error.name : typeof error
+}

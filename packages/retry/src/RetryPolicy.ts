@@ -1,0 +1,464 @@
+/**
+ * Tries again, as often and as patiently as a plain description says.
+ *
+ * **Why**
+ *
+ * A policy decides from the failure's `Recovery` alone: only `Retry` is retried, never before the time that a server
+ * named, and never a defect or an interruption. The policy itself is data, so it can be printed, compared and
+ * previewed; what depends on a single call (`when`, hooks) is given where the policy is used.
+ *
+ * **Example** (Three attempts)
+ *
+ * ```ts import.meta.vitest
+ * import { Recovery } from "@effect-resilience/errors"
+ * import { Backoff, RetryPolicy } from "@effect-resilience/retry"
+ * import { Data, Effect } from "effect"
+ *
+ * class Busy extends Data.TaggedError("Busy") {
+ *   [Recovery.symbol]() {
+ *     return Recovery.retry
+ *   }
+ * }
+ *
+ * let calls = 0
+ * const call = Effect.suspend(() => ++calls < 3 ? Effect.fail(new Busy()) : Effect.succeed("done"))
+ *
+ * const policy = RetryPolicy.make({ times: 2, backoff: Backoff.exponential({ base: "1 millis" }) })
+ * await Effect.runPromise(call.pipe(RetryPolicy.retry(policy))) // => "done"
+ * calls // => 3
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Classifier from "@effect-resilience/errors/Classifier"
+import type * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import { dual } from "effect/Function"
+import * as Predicate from "effect/Predicate"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import * as Attempt from "./Attempt.ts"
+import * as Backoff from "./Backoff.ts"
+import { delays } from "./internal/delays.ts"
+import * as RetryEvent from "./RetryEvent.ts"
+
+/**
+ * A description of retries; `make` has the meaning and default of each field.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RetryPolicy {
+  readonly times: number
+  readonly backoff: Backoff.Backoff
+  readonly maxRetryAfter: Duration.Duration
+  readonly maxDuration: Duration.Duration
+}
+
+/**
+ * Describes retries. A policy can be varied: `make({ ...RetryPolicy.standard, times: 5 })`.
+ *
+ * - `times`: retries after the first attempt; default 3.
+ * - `backoff`: the waits between attempts; default exponential from 100 millis to 20 seconds with full jitter.
+ * - `maxRetryAfter`: the longest wait that a server may ask for. Where it asks for more, the retry stops at once; default
+ *   1 minute.
+ * - `maxDuration`: no attempt starts later than this after the first one; default infinite. A running attempt is not
+ *   cut short: that is what a deadline does.
+ *
+ * Throws `RangeError` where a value makes no sense.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: {
+  readonly times?: number | undefined
+  readonly backoff?: Backoff.Backoff | undefined
+  readonly maxRetryAfter?: Duration.Input | undefined
+  readonly maxDuration?: Duration.Input | undefined
+} = {}): RetryPolicy => {
+  const { backoff = Backoff.exponential(), times = 3 } = options
+  if (!(times >= 0) || (times !== Infinity && !Number.isInteger(times))) {
+    throw new RangeError(`RetryPolicy: times must be a whole number or Infinity, not ${times}`)
+  }
+  return {
+    times,
+    backoff,
+    maxRetryAfter: notNegative("maxRetryAfter", options.maxRetryAfter ?? 60_000),
+    maxDuration: notNegative("maxDuration", options.maxDuration ?? Duration.infinity)
+  }
+}
+
+/**
+ * Never tries again. Use it to switch retries off where a policy is configured.
+ *
+ * @category presets
+ * @since 0.1.0
+ */
+export const none: RetryPolicy = /* @__PURE__ */ make({ times: 0 })
+
+/**
+ * The policy of TBM Studio's *How-To: Handle API Errors*: 3 attempts, waiting 1 s and 2 s, without jitter.
+ *
+ * @category presets
+ * @since 0.1.0
+ */
+export const howTo: RetryPolicy = /* @__PURE__ */ make({
+  times: 2,
+  backoff: /* @__PURE__ */ Backoff.exponential({ base: 1000, jitter: "none" })
+})
+
+/**
+ * For calls between services where nothing else is known: 4 attempts with full jitter, up to 500 millis, 1 s and 2 s.
+ *
+ * @category presets
+ * @since 0.1.0
+ */
+export const standard: RetryPolicy = /* @__PURE__ */ make({
+  times: 3,
+  backoff: /* @__PURE__ */ Backoff.exponential({ base: 500 })
+})
+
+/**
+ * The *standard* mode of the AWS SDKs: 3 attempts, full jitter up to 1 s and 2 s, at most 20 s.
+ *
+ * Source: AWS SDKs and Tools Reference Guide, *Retry behavior*
+ * (https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html). Its retry quota is a matter of
+ * `AttemptBudget`.
+ *
+ * @category presets
+ * @since 0.1.0
+ */
+export const aws: RetryPolicy = /* @__PURE__ */ make({
+  times: 2,
+  backoff: /* @__PURE__ */ Backoff.exponential({ base: 1000 })
+})
+
+/**
+ * The default of Google's Python client libraries: as many retries as fit into 2 minutes, full jitter up to 1 s,
+ * doubling to 1 minute.
+ *
+ * Source: `google.api_core.retry` (https://googleapis.dev/python/google-api-core/latest/retry.html).
+ *
+ * @category presets
+ * @since 0.1.0
+ */
+export const google: RetryPolicy = /* @__PURE__ */ make({
+  times: Infinity,
+  backoff: /* @__PURE__ */ Backoff.exponential({ base: 1000, cap: 60_000 }),
+  maxDuration: 120_000
+})
+
+/**
+ * The standard handler of Microsoft.Extensions.Http.Resilience, built on Polly 8: 4 attempts, exponential from 2 s with
+ * Polly's jitter, within 30 s.
+ *
+ * Source: *Build resilient HTTP apps* (https://learn.microsoft.com/dotnet/core/resilience/http-resilience).
+ *
+ * @category presets
+ * @since 0.1.0
+ */
+export const polly: RetryPolicy = /* @__PURE__ */ make({
+  times: 3,
+  backoff: /* @__PURE__ */ Backoff.exponential({ base: 2000, cap: Duration.infinity, jitter: "polly" }),
+  maxDuration: 30_000
+})
+
+/**
+ * The example policy of gRPC's proposal A6: 4 attempts, 100 millis doubling to 1 s, give or take 20 %.
+ *
+ * Source: gRFC A6, *gRPC Retry Design* (https://github.com/grpc/proposal/blob/master/A6-client-retries.md).
+ *
+ * @category presets
+ * @since 0.1.0
+ */
+export const grpc: RetryPolicy = /* @__PURE__ */ make({
+  times: 3,
+  backoff: /* @__PURE__ */ Backoff.exponential({ base: 100, cap: 1000, jitter: 0.2 })
+})
+
+/**
+ * What a single use of a policy can add.
+ *
+ * - `classify`: the recovery of errors that do not carry the right one; `undefined` falls back to
+ *   `Classifier.classify`.
+ * - `when`: has the last word on a failure that would be retried.
+ * - `onEvent`: is told before each wait, and when there is no further attempt.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<in E> {
+  readonly classify?: Classifier.Classifier<E> | undefined
+  readonly when?: ((error: E, attempt: number) => boolean) | undefined
+  readonly onEvent?: RetryEvent.Observer<E> | undefined
+}
+
+/**
+ * Retries an effect.
+ *
+ * **Details**
+ *
+ * An attempt reads its number from `Attempt.Current`. The last failure is passed on as it was; `history` tells what
+ * happened before. Only typed failures are retried: a defect or an interruption ends the retry at once.
+ *
+ * Where the server named a time that is longer than the backoff's delay, that time is waited, and with a jittered
+ * backoff the delay on top, lest all callers come back in the same instant.
+ *
+ * @category retrying
+ * @since 0.1.0
+ */
+export const retry: {
+  (policy: RetryPolicy): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <E>(
+    policy: RetryPolicy,
+    options: Options<NoInfer<E>>
+  ): <A, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    policy: RetryPolicy,
+    options?: Options<NoInfer<E>>
+  ): Effect.Effect<A, E, R>
+} = /* @__PURE__ */ dual(
+  (args) => Effect.isEffect(args[0]),
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    policy: RetryPolicy,
+    options: Options<E> = {}
+  ): Effect.Effect<A, E, R> => {
+    const begin = (startMillis: number) =>
+      Effect.catchCause(self, (cause) => afterFailure(new Run(self, policy, options, startMillis), cause))
+    // Built once, so that a success costs no more than a guard on the stack.
+    const untimed = Duration.isFinite(policy.maxDuration) ? undefined : begin(0)
+    return Effect.withFiber((fiber) => {
+      const guarded = untimed ?? begin(monotonicMillis(fiber))
+      return fiber.getRef(Attempt.Current) === Attempt.first
+        ? guarded
+        : Effect.provideService(guarded, Attempt.Current, Attempt.first)
+    })
+  }
+)
+
+/**
+ * The same policy as a `Schedule`, for everything in Effect that takes one: `Stream.retry`, `HttpClient.retry`,
+ * `Layer.retry`. Its output is the delay before the next attempt.
+ *
+ * **Gotchas**
+ *
+ * Effect runs the attempts, so there is neither `Attempt.Current` nor `history`, and `maxDuration` counts from the first
+ * failure.
+ *
+ * **Example** (Retrying a stream)
+ *
+ * ```ts import.meta.vitest
+ * import { Recovery } from "@effect-resilience/errors"
+ * import { Backoff, RetryPolicy } from "@effect-resilience/retry"
+ * import { Effect, Stream } from "effect"
+ *
+ * let opened = 0
+ * const source = Stream.suspend(() => ++opened < 3 ? Stream.fail("unavailable") : Stream.make(1, 2))
+ * const policy = RetryPolicy.make({ backoff: Backoff.immediate })
+ * const rows = source.pipe(Stream.retry(RetryPolicy.toSchedule(policy, { classify: () => Recovery.retry })))
+ * await Effect.runPromise(Stream.runCollect(rows)) // => [1, 2]
+ * ```
+ *
+ * @category converting
+ * @since 0.1.0
+ */
+export const toSchedule = <E>(
+  policy: RetryPolicy,
+  options: Options<E> = {}
+): Schedule.Schedule<Duration.Duration, E> =>
+  Schedule.fromStepWithMetadata(Effect.sync(() => {
+    let next: (() => number) | undefined
+    let last = Duration.zero
+    return ({ attempt, elapsed, input: error, now }: Schedule.InputMetadata<E>) =>
+      Effect.withFiber((fiber) => {
+        next ??= nextDelay(fiber, policy)
+        const recovery = recoveryOf(options, error, now)
+        const verdict = decide(policy, options, error, recovery, attempt, elapsed, next)
+        if (typeof verdict !== "number") {
+          return Effect.andThen(
+            tell(fiber, options, { _tag: "Stopped", attempt, error, recovery, why: verdict }),
+            Cause.done(last)
+          )
+        }
+        const delay = last = Duration.millis(verdict)
+        return Effect.as(tell(fiber, options, { _tag: "Retrying", attempt, error, recovery, delay }), [delay, delay])
+      })
+  }))
+
+/**
+ * What happened before the last failure.
+ *
+ * - `attempts`: all failures in order; `delay` is the wait that followed, and absent in the last.
+ * - `why`: why there was no further attempt.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface History {
+  readonly attempts: ReadonlyArray<{
+    readonly attempt: number
+    readonly error: unknown
+    readonly recovery: Recovery.Recovery
+    readonly delay: Duration.Duration | undefined
+  }>
+  readonly why: RetryEvent.Why
+}
+
+/**
+ * The history of an error that came out of `retry`; `undefined` for any other, and for one that is not an object.
+ *
+ * **Details**
+ *
+ * The error itself is left as it was. Its history is kept beside it for as long as the error lives.
+ *
+ * **Gotchas**
+ *
+ * One error value that fails several retries has the history of the last.
+ *
+ * **Example** (Why did it stop?)
+ *
+ * ```ts import.meta.vitest
+ * import { Recovery } from "@effect-resilience/errors"
+ * import { RetryPolicy } from "@effect-resilience/retry"
+ * import { Data, Effect } from "effect"
+ *
+ * class Throttled extends Data.TaggedError("Throttled") {
+ *   [Recovery.symbol]() {
+ *     return Recovery.retryAfter("1 hour")
+ *   }
+ * }
+ *
+ * const call = Effect.fail(new Throttled()).pipe(RetryPolicy.retry(RetryPolicy.standard), Effect.flip)
+ * const error = await Effect.runPromise(call)
+ * RetryPolicy.history(error)?.why._tag // => "RetryAfterTooLong"
+ * RetryPolicy.history(error)?.attempts.length // => 1
+ * ```
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const history = (error: unknown): History | undefined =>
+  Predicate.isObject(error) ? histories.get(error) : undefined
+
+const histories = /* @__PURE__ */ new WeakMap<object, History>()
+
+type AnyFiber = Fiber.Fiber<unknown, unknown>
+
+// The state of one retried call, made when its first attempt has failed.
+class Run<A, E, R> {
+  readonly self: Effect.Effect<A, E, R>
+  readonly policy: RetryPolicy
+  readonly options: Options<E>
+  readonly startMillis: number
+  readonly failures: Array<History["attempts"][number]> = []
+  next: (() => number) | undefined
+  constructor(self: Effect.Effect<A, E, R>, policy: RetryPolicy, options: Options<E>, startMillis: number) {
+    this.self = self
+    this.policy = policy
+    this.options = options
+    this.startMillis = startMillis
+  }
+}
+
+const afterFailure = <A, E, R>(run: Run<A, E, R>, cause: Cause.Cause<E>): Effect.Effect<A, E, R> => {
+  const failure = recoverable(cause)
+  if (failure === undefined) return Effect.failCause(cause)
+  const { error } = failure
+  const { failures, options, policy } = run
+  return Effect.withFiber((fiber) => {
+    const attempt = failures.length + 1
+    const recovery = recoveryOf(options, error, fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
+    const elapsed = Duration.isFinite(policy.maxDuration) ? monotonicMillis(fiber) - run.startMillis : 0
+    run.next ??= nextDelay(fiber, policy)
+    const verdict = decide(policy, options, error, recovery, attempt, elapsed, run.next)
+    if (typeof verdict !== "number") {
+      failures.push({ attempt, error, recovery, delay: undefined })
+      if (Predicate.isObject(error)) histories.set(error, { attempts: failures, why: verdict })
+      return Effect.andThen(
+        tell(fiber, options, { _tag: "Stopped", attempt, error, recovery, why: verdict }),
+        Effect.failCause(cause)
+      )
+    }
+    const delay = Duration.millis(verdict)
+    failures.push({ attempt, error, recovery, delay })
+    const again = Effect.catchCause(
+      Effect.provideService(run.self, Attempt.Current, { attempt: attempt + 1, delay, previous: recovery }),
+      (cause) => afterFailure(run, cause)
+    )
+    return Effect.andThen(
+      tell(fiber, options, { _tag: "Retrying", attempt, error, recovery, delay }),
+      verdict === 0 ? again : Effect.delay(again, delay)
+    )
+  })
+}
+
+// As `Effect.catch` sees it: a defect beside the failure forbids recovery.
+const recoverable = <E>(cause: Cause.Cause<E>): Cause.Fail<E> | undefined => {
+  let failure: Cause.Fail<E> | undefined
+  for (const reason of cause.reasons) {
+    if (Cause.isDieReason(reason)) return undefined
+    if (failure === undefined && Cause.isFailReason(reason)) failure = reason
+  }
+  return failure
+}
+
+const recoveryOf = <E>(options: Options<E>, error: E, nowMillis: number): Recovery.Recovery =>
+  options.classify?.(error) ?? Classifier.classify(error, nowMillis)
+
+const decide = <E>(
+  policy: RetryPolicy,
+  options: Options<E>,
+  error: E,
+  recovery: Recovery.Recovery,
+  attempt: number,
+  elapsed: number,
+  next: () => number
+): number | RetryEvent.Why => {
+  if (recovery._tag !== "Retry") return notRetryable
+  if (attempt > policy.times) return { _tag: "TimesUsedUp", times: policy.times }
+  if (options.when !== undefined && !options.when(error, attempt)) return notRetryable
+  const { after } = recovery
+  if (after !== undefined && Duration.isGreaterThan(after, policy.maxRetryAfter)) {
+    return { _tag: "RetryAfterTooLong", after, max: policy.maxRetryAfter }
+  }
+  const delay = notBefore(policy, after === undefined ? 0 : Duration.toMillis(after), next())
+  if (elapsed + delay > Duration.toMillis(policy.maxDuration)) return { _tag: "OutOfTime", limit: "maxDuration" }
+  return delay
+}
+
+const notRetryable: RetryEvent.Why = { _tag: "NotRetryable" }
+
+const notBefore = (policy: RetryPolicy, after: number, delay: number): number => {
+  if (after <= delay) return delay
+  return Math.ceil(policy.backoff.jitter === "none" ? after : after + delay)
+}
+
+const nextDelay = (fiber: AnyFiber, policy: RetryPolicy): () => number => {
+  const random = fiber.getRef(Random.Random)
+  return delays(policy.backoff, () => random.nextDoubleUnsafe())
+}
+
+const tell = <E>(fiber: AnyFiber, options: Options<E>, event: RetryEvent.RetryEvent<E>): Effect.Effect<void> => {
+  const observer = fiber.getRef(RetryEvent.CurrentObserver)
+  if (options.onEvent === undefined) return observer === undefined ? Effect.void : Effect.asVoid(observer(event))
+  const own = Effect.asVoid(options.onEvent(event))
+  return observer === undefined ? own : Effect.andThen(own, observer(event))
+}
+
+const monotonicMillis = (fiber: AnyFiber): number =>
+  Number(fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe()) / 1_000_000
+
+// Hoisted, since the presets are made with it.
+function notNegative(name: string, input: Duration.Input): Duration.Duration {
+  const duration = Duration.fromInputUnsafe(input)
+  if (Duration.isNegative(duration)) {
+    throw new RangeError(`RetryPolicy: ${name} must not be negative, not ${Duration.format(duration)}`)
+  }
+  return duration
+}

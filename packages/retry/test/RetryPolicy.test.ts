@@ -1,0 +1,215 @@
+import { Recovery } from "@effect-resilience/errors"
+import { Attempt, Backoff, RetryEvent, RetryPolicy } from "@effect-resilience/retry"
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Data, Duration, Effect, Exit, Fiber, Random } from "effect"
+import { TestClock } from "effect/testing"
+
+class Failure extends Data.TaggedError("Failure")<{ readonly recovery: Recovery.Recovery }> {
+  [Recovery.symbol]() {
+    return this.recovery
+  }
+}
+
+const transient = new Failure({ recovery: Recovery.retry })
+
+/** Fails with each of `errors` in turn, then succeeds with the number of the call; notes when each call began. */
+const script = (errors: ReadonlyArray<Failure>) => {
+  const calls: Array<number> = []
+  const effect = Effect.gen(function*() {
+    calls.push(yield* Effect.clockWith((clock) => clock.currentTimeMillis))
+    const error = errors[calls.length - 1]
+    return error === undefined ? calls.length : yield* error
+  })
+  return { calls, effect }
+}
+
+const untilDone = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.gen(function*() {
+    const fiber = yield* Effect.forkChild(Effect.exit(effect), { startImmediately: true })
+    yield* TestClock.adjust("1 day")
+    return yield* Fiber.join(fiber)
+  })
+
+describe("RetryPolicy", () => {
+  it.effect("waits 1 s and 2 s with the how-to's policy", () =>
+    Effect.gen(function*() {
+      const { calls, effect } = script([transient, transient])
+      assert.deepStrictEqual(yield* untilDone(RetryPolicy.retry(effect, RetryPolicy.howTo)), Exit.succeed(3))
+      assert.deepStrictEqual(calls, [0, 1000, 3000])
+    }))
+
+  it.effect("passes the last error on as it was, with its history", () =>
+    Effect.gen(function*() {
+      const errors = [1, 2, 3].map(() => new Failure({ recovery: Recovery.retry }))
+      const { effect } = script(errors)
+      const exit = yield* untilDone(RetryPolicy.retry(effect, RetryPolicy.howTo))
+      assert.deepStrictEqual(Exit.findErrorOption(exit)._tag, "Some")
+      const history = RetryPolicy.history(errors[2])
+      assert.deepStrictEqual(history?.attempts.map(({ attempt, error }) => [attempt, error]), [
+        [1, errors[0]],
+        [2, errors[1]],
+        [3, errors[2]]
+      ])
+      assert.deepStrictEqual(
+        history?.attempts.map(({ delay }) => delay && Duration.toMillis(delay)),
+        [1000, 2000, undefined]
+      )
+      assert.deepStrictEqual(history?.why, { _tag: "TimesUsedUp", times: 2 })
+    }))
+
+  for (const recovery of [Recovery.correct, Recovery.authorize, Recovery.reauthenticate, Recovery.verify, Recovery.giveUp]) {
+    it.effect(`does not retry ${recovery._tag}`, () =>
+      Effect.gen(function*() {
+        const { calls, effect } = script([new Failure({ recovery })])
+        assert.isTrue(Exit.isFailure(yield* untilDone(RetryPolicy.retry(effect, RetryPolicy.howTo))))
+        assert.strictEqual(calls.length, 1)
+      }))
+  }
+
+  it.effect("retries neither defects nor a failure beside a defect", () =>
+    Effect.gen(function*() {
+      let calls = 0
+      const cause = Cause.fromReasons([Cause.makeFailReason(transient), Cause.makeDieReason("bug")])
+      const exit = yield* untilDone(
+        Effect.suspend(() => (calls++, Effect.failCause(cause))).pipe(RetryPolicy.retry(RetryPolicy.howTo))
+      )
+      assert.strictEqual(calls, 1)
+      assert.deepStrictEqual(exit, Exit.failCause(cause))
+    }))
+
+  it.effect("stops during the wait when interrupted, without another attempt", () =>
+    Effect.gen(function*() {
+      const { calls, effect } = script([transient, transient])
+      const fiber = yield* Effect.forkChild(RetryPolicy.retry(effect, RetryPolicy.howTo), { startImmediately: true })
+      yield* TestClock.adjust("500 millis")
+      yield* Fiber.interrupt(fiber)
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(calls.length, 1)
+    }))
+
+  it.effect("waits for the server's time when it is longer", () =>
+    Effect.gen(function*() {
+      const { calls, effect } = script([new Failure({ recovery: Recovery.retryAfter("7 seconds") }), transient])
+      yield* untilDone(RetryPolicy.retry(effect, RetryPolicy.howTo))
+      assert.deepStrictEqual(calls, [0, 7000, 9000])
+    }))
+
+  it.effect("stops at once when the server's time is beyond the cap, and says so", () =>
+    Effect.gen(function*() {
+      const error = new Failure({ recovery: Recovery.retryAfter("61 seconds") })
+      const { calls, effect } = script([error])
+      yield* RetryPolicy.retry(effect, RetryPolicy.howTo).pipe(Effect.ignore)
+      assert.strictEqual(calls.length, 1)
+      assert.deepStrictEqual(RetryPolicy.history(error)?.why, {
+        _tag: "RetryAfterTooLong",
+        after: Duration.seconds(61),
+        max: Duration.minutes(1)
+      })
+    }))
+
+  it.effect("starts no attempt after maxDuration", () =>
+    Effect.gen(function*() {
+      const { calls, effect } = script(Array.from({ length: 100 }, () => transient))
+      const policy = RetryPolicy.make({
+        times: Infinity,
+        backoff: Backoff.constant("1 second"),
+        maxDuration: "3500 millis"
+      })
+      yield* untilDone(RetryPolicy.retry(effect, policy))
+      assert.deepStrictEqual(calls, [0, 1000, 2000, 3000])
+      assert.deepStrictEqual(RetryPolicy.history(transient)?.why, { _tag: "OutOfTime", limit: "maxDuration" })
+    }))
+
+  it.effect("tells each attempt its number and what came before", () =>
+    Effect.gen(function*() {
+      const seen: Array<Attempt.Attempt> = []
+      const effect = Effect.gen(function*() {
+        const attempt = yield* Attempt.Current
+        seen.push(attempt)
+        if (attempt.attempt < 3) return yield* transient
+      })
+      yield* untilDone(RetryPolicy.retry(effect, RetryPolicy.howTo))
+      assert.deepStrictEqual(seen, [
+        { attempt: 1, delay: Duration.zero, previous: undefined },
+        { attempt: 2, delay: Duration.seconds(1), previous: Recovery.retry },
+        { attempt: 3, delay: Duration.seconds(2), previous: Recovery.retry }
+      ])
+    }))
+
+  it.effect("begins at attempt 1 again in a retry inside a retry", () =>
+    Effect.gen(function*() {
+      const seen: Array<number> = []
+      const inner = Effect.gen(function*() {
+        seen.push((yield* Attempt.Current).attempt)
+        return yield* transient
+      })
+      const policy = RetryPolicy.make({ times: 1, backoff: Backoff.immediate })
+      yield* inner.pipe(RetryPolicy.retry(policy), RetryPolicy.retry(policy), Effect.ignore)
+      assert.deepStrictEqual(seen, [1, 2, 1, 2])
+    }))
+
+  it.effect("tells its own hook first, then the observers from the outside in", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      const note = (who: string) => (event: RetryEvent.RetryEvent) => Effect.sync(() => seen.push(`${who} ${event._tag}`))
+      const policy = RetryPolicy.make({ times: 1, backoff: Backoff.immediate })
+      yield* Effect.fail(transient).pipe(
+        RetryPolicy.retry(policy, { onEvent: note("own") }),
+        RetryEvent.observe(note("inner")),
+        RetryEvent.observe(note("outer")),
+        Effect.ignore
+      )
+      assert.deepStrictEqual(seen, [
+        "own Retrying",
+        "outer Retrying",
+        "inner Retrying",
+        "own Stopped",
+        "outer Stopped",
+        "inner Stopped"
+      ])
+    }))
+
+  it.effect("lets `when` refuse and `classify` decide", () =>
+    Effect.gen(function*() {
+      const refused = script([transient])
+      yield* Effect.ignore(RetryPolicy.retry(refused.effect, RetryPolicy.howTo, { when: () => false }))
+      assert.strictEqual(refused.calls.length, 1)
+      const widened = script([new Failure({ recovery: Recovery.giveUp })])
+      const exit = yield* untilDone(
+        RetryPolicy.retry(widened.effect, RetryPolicy.howTo, { classify: () => Recovery.retry })
+      )
+      assert.deepStrictEqual(exit, Exit.succeed(2))
+    }))
+
+  it.effect("retries the same way as a Schedule", () =>
+    Effect.gen(function*() {
+      const { calls, effect } = script([
+        transient,
+        new Failure({ recovery: Recovery.retryAfter("5 seconds") }),
+        new Failure({ recovery: Recovery.correct })
+      ])
+      const exit = yield* untilDone(Effect.retry(effect, RetryPolicy.toSchedule(RetryPolicy.make({
+        ...RetryPolicy.howTo,
+        times: 9
+      }))))
+      assert.isTrue(Exit.isFailure(exit))
+      assert.deepStrictEqual(calls, [0, 1000, 6000])
+    }))
+
+  it.effect("draws jitter from Effect's Random", () =>
+    Effect.gen(function*() {
+      const run = Effect.gen(function*() {
+        const { calls, effect } = script([transient, transient])
+        const start = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
+        yield* untilDone(RetryPolicy.retry(effect, RetryPolicy.standard)).pipe(Random.withSeed("seed"))
+        return calls.map((at) => at - start)
+      })
+      assert.deepStrictEqual(yield* run, yield* run)
+    }))
+
+  it("refuses descriptions that make no sense", () => {
+    assert.throws(() => RetryPolicy.make({ times: -1 }), RangeError)
+    assert.throws(() => RetryPolicy.make({ times: 1.5 }), RangeError)
+    assert.throws(() => RetryPolicy.make({ maxDuration: "-1 second" }), RangeError)
+  })
+})
