@@ -1,0 +1,131 @@
+/**
+ * The knobs of the simulator: what the real service does differently from place to place, or what nobody knows of it.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Schema from "effect/Schema"
+import * as SchemaTransformation from "effect/SchemaTransformation"
+import * as Account from "./Account.ts"
+import * as FaultRule from "./FaultRule.ts"
+
+/**
+ * A project's table, as in `tables` and `checkedOut`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TableName {
+  readonly project: string
+  readonly table: string
+}
+
+/**
+ * How the simulator behaves. Every field has its value in {@link defaults}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Settings {
+  /** Who may log in. Default: the sample account alone. */
+  readonly accounts: ReadonlyArray<Account.Account>
+  /** Rules in force from the start, and again after a reset. Default: none. */
+  readonly faults: ReadonlyArray<FaultRule.FaultRule>
+  /** How long a token is good. Default: 1 hour. */
+  readonly tokenLifetime: Duration.Input
+  /** Where the login answer carries the token; `different` puts another one into the cookie. Default: `both`. */
+  readonly tokenIn: "both" | "header" | "cookie" | "different" | "none"
+  /** The expiry header of the login answer and its form. Default: `none`. */
+  readonly validTill: "none" | "seconds" | "millis" | "iso"
+  /** The name of that header. Default: `valid_till`. */
+  readonly validTillHeader: "valid_till" | "valid-till"
+  /** The expiry attribute of the token cookie. Default: `none`. */
+  readonly cookieExpiry: "none" | "maxAge" | "expires"
+  /** The status of a rejected login. Default: 400. */
+  readonly rejectedLogin: 400 | 401 | 403
+  /** An account locks after so many failed logins in a row; 0 is never. Default: 0. */
+  readonly lockAfter: number
+  /** The field of an error body that holds its text. Default: `message`. */
+  readonly errorField: "message" | "error"
+  /** The only tables there are: an upload to another one is answered 404. Default: any, created by its upload. */
+  readonly tables: ReadonlyArray<TableName> | undefined
+  /** Tables that somebody has checked out: an upload to one needs the form field `force=true`. Default: none. */
+  readonly checkedOut: ReadonlyArray<TableName>
+  /**
+   * What happens when writes to one table and period overlap. `serialize`: as if one came after the other. `reject`: the
+   * later one is answered 409. `lastWins`: each starts from the table as it found it, so of two appends one is lost.
+   * Default: `serialize`.
+   */
+  readonly concurrentWrites: "serialize" | "reject" | "lastWins"
+  /** The largest file taken; beyond it the answer is 413. Default: without limit. */
+  readonly maxUploadBytes: number
+  /** Answers a call that fails on its headers before its body is read. Default: true. */
+  readonly earlyAnswers: boolean
+  /** After an early answer, so many bytes of the body are read and dropped before the connection is cut. Default: 64 MiB. */
+  readonly drainLimit: number
+  /** At most `requests` API calls in each window of `seconds`, then 429 with `Retry-After`. Default: no limit. */
+  readonly rateLimit: { readonly requests: number; readonly seconds: number } | undefined
+}
+
+/**
+ * The settings of a simulator that was told nothing.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const defaults: Settings = {
+  accounts: [Account.sample],
+  faults: [],
+  tokenLifetime: Duration.hours(1),
+  tokenIn: "both",
+  validTill: "none",
+  validTillHeader: "valid_till",
+  cookieExpiry: "none",
+  rejectedLogin: 400,
+  lockAfter: 0,
+  errorField: "message",
+  tables: undefined,
+  checkedOut: [],
+  concurrentWrites: "serialize",
+  maxUploadBytes: Number.POSITIVE_INFINITY,
+  earlyAnswers: true,
+  drainLimit: 64 * 1024 * 1024,
+  rateLimit: undefined
+}
+
+const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
+const Positive = Schema.Int.check(Schema.isGreaterThan(0))
+const Table = Schema.Struct({ project: Schema.NonEmptyString, table: Schema.NonEmptyString })
+
+/**
+ * Settings as JSON, every field optional. `tokenLifetime` is milliseconds or text such as `"90 seconds"`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Json = Schema.Struct({
+  accounts: Schema.optionalKey(Schema.NonEmptyArray(Account.Account)),
+  faults: Schema.optionalKey(Schema.Array(FaultRule.FaultRule)),
+  tokenLifetime: Schema.optionalKey(
+    Schema.Union([
+      Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)).pipe(
+        Schema.decodeTo(Schema.Duration, SchemaTransformation.durationFromMillis)
+      ),
+      Schema.DurationFromString
+    ])
+  ),
+  tokenIn: Schema.optionalKey(Schema.Literals(["both", "header", "cookie", "different", "none"])),
+  validTill: Schema.optionalKey(Schema.Literals(["none", "seconds", "millis", "iso"])),
+  validTillHeader: Schema.optionalKey(Schema.Literals(["valid_till", "valid-till"])),
+  cookieExpiry: Schema.optionalKey(Schema.Literals(["none", "maxAge", "expires"])),
+  rejectedLogin: Schema.optionalKey(Schema.Literals([400, 401, 403])),
+  lockAfter: Schema.optionalKey(Count),
+  errorField: Schema.optionalKey(Schema.Literals(["message", "error"])),
+  tables: Schema.optionalKey(Schema.Array(Table)),
+  checkedOut: Schema.optionalKey(Schema.Array(Table)),
+  concurrentWrites: Schema.optionalKey(Schema.Literals(["serialize", "reject", "lastWins"])),
+  maxUploadBytes: Schema.optionalKey(Count),
+  earlyAnswers: Schema.optionalKey(Schema.Boolean),
+  drainLimit: Schema.optionalKey(Count),
+  rateLimit: Schema.optionalKey(Schema.Struct({ requests: Positive, seconds: Positive }))
+})

@@ -1,0 +1,79 @@
+/**
+ * What the simulator has seen and stored, as `GET /__simulator/state` tells it.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+
+/**
+ * One stored upload. Names are decoded; `md5` and `sha256` are hexadecimal and of the file's bytes as received, so of
+ * the compressed ones of a `.gz`; `storedAt` is an ISO instant.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const StoredUpload = Schema.Struct({
+  domain: Schema.String,
+  project: Schema.String,
+  table: Schema.String,
+  period: Schema.String,
+  action: Schema.Literals(["overwrite", "append"]),
+  fileName: Schema.String,
+  bytes: Schema.Int,
+  md5: Schema.String,
+  sha256: Schema.String,
+  storedAt: Schema.String
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface StoredUpload extends Schema.Schema.Type<typeof StoredUpload> {}
+
+/**
+ * A table's content in one period: of the last overwrite and every append since.
+ *
+ * **Details**
+ *
+ * `md5` is of the concatenated bytes. `rows` counts lines, the header's included, as `wc -l` does, plus a last line
+ * without a line break; a line break inside quotes is none, and a `.gz` is counted unpacked. `versions` is how many
+ * uploads were stored, overwritten ones included.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const StoredTable = Schema.Struct({
+  bytes: Schema.Int,
+  rows: Schema.Int,
+  md5: Schema.String,
+  versions: Schema.Int
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface StoredTable extends Schema.Schema.Type<typeof StoredTable> {}
+
+/**
+ * The record. `logins`, `environmentLookups` and `requests` (all API calls) count calls, answered or cut; `uploads` is
+ * in the order of storing; `tables` has keys `project/table/period`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const SimulatorState = Schema.Struct({
+  logins: Schema.Int,
+  environmentLookups: Schema.Int,
+  requests: Schema.Int,
+  uploads: Schema.Array(StoredUpload),
+  tables: Schema.Record(Schema.String, StoredTable),
+  tokens: Schema.Struct({ issued: Schema.Int, expired: Schema.Int })
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface SimulatorState extends Schema.Schema.Type<typeof SimulatorState> {}

@@ -1,0 +1,27 @@
+/** What the simulator says to a call: a status, headers, and a body that fits in memory. */
+import type * as Settings from "../Settings.ts"
+
+export interface Answer {
+  readonly status: number
+  readonly headers: { readonly [name: string]: string | ReadonlyArray<string> }
+  readonly body: string
+}
+
+export const json = (status: number, body: unknown, headers?: Answer["headers"]): Answer => ({
+  status,
+  headers: { "content-type": "application/json;charset=UTF-8", ...headers },
+  body: JSON.stringify(body)
+})
+
+export const html = (status: number, title: string, content: string): Answer => ({
+  status,
+  headers: { "content-type": "text/html;charset=UTF-8" },
+  body: `<!DOCTYPE html>\n<html><head><title>${title}</title></head><body>${content}</body></html>\n`
+})
+
+export const failure = (
+  settings: Settings.Settings,
+  status: number,
+  message: string,
+  headers?: Answer["headers"]
+): Answer => json(status, { [settings.errorField]: message }, headers)

@@ -1,0 +1,326 @@
+/** What the three operations do when nothing goes wrong on purpose. */
+import * as Clock from "effect/Clock"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type * as Account from "../Account.ts"
+import type * as Settings from "../Settings.ts"
+import * as Answer from "./Answer.ts"
+import type * as Connection from "./Connection.ts"
+import * as MultipartReceiver from "./MultipartReceiver.ts"
+import * as Period from "./Period.ts"
+import type * as Route from "./Route.ts"
+import type * as TableStore from "./TableStore.ts"
+import type * as TokenRegistry from "./TokenRegistry.ts"
+import * as Unpacker from "./Unpacker.ts"
+import type { World } from "./World.ts"
+
+export interface Handling {
+  /** Whether an upload is stored. */
+  readonly commit: boolean
+  readonly pace: Connection.Pace
+}
+
+export const handle = (
+  world: World,
+  connection: Connection.Connection,
+  route: Route.Route,
+  handling: Handling
+): Effect.Effect<Answer.Answer, Connection.Disconnected> =>
+  Effect.andThen(limitRate(world), operate(world, connection, route, handling)).pipe(
+    Effect.catchTag("Rejected", ({ answer }) => Effect.succeed(answer))
+  )
+
+const operate = (
+  world: World,
+  connection: Connection.Connection,
+  route: Route.Route,
+  handling: Handling
+): Effect.Effect<Answer.Answer, Connection.Disconnected | Rejected> => {
+  switch (route.operation) {
+    case "login":
+      return login(world, connection, handling)
+    case "environment":
+      return environment(world, connection, route)
+    case "upload":
+      return upload(world, connection, route, handling)
+    case "other":
+      return reject(
+        world.settings,
+        route.status,
+        route.message,
+        route.allow === undefined ? {} : { allow: route.allow }
+      )
+  }
+}
+
+class Rejected extends Data.TaggedError("Rejected")<{ readonly answer: Answer.Answer }> {}
+
+const reject = (
+  settings: Settings.Settings,
+  status: number,
+  message: string,
+  headers?: Answer.Answer["headers"]
+): Effect.Effect<never, Rejected> => Effect.fail(new Rejected({ answer: Answer.failure(settings, status, message, headers) }))
+
+const limitRate = ({ settings, window }: World): Effect.Effect<void, Rejected> => {
+  const limit = settings.rateLimit
+  if (limit === undefined) return Effect.void
+  return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    if (now >= window.startedAt + limit.seconds * 1000) {
+      window.startedAt = now
+      window.requests = 0
+    }
+    window.requests++
+    if (window.requests <= limit.requests) return Effect.void
+    const seconds = Math.max(1, Math.ceil((window.startedAt + limit.seconds * 1000 - now) / 1000))
+    return reject(settings, 429, "Too many requests.", { "retry-after": String(seconds) })
+  })
+}
+
+// ----- login
+
+const Credentials = Schema.fromJsonString(Schema.Struct({ keyAccess: Schema.String, keySecret: Schema.String }))
+const decodeCredentials = Schema.decodeUnknownOption(Credentials)
+const invalidLogin = "Invalid request data submitted. Unable to log the user in."
+
+const login = Effect.fnUntraced(function*(world: World, connection: Connection.Connection, { pace }: Handling) {
+  const { failedLogins, settings, tokens } = world
+  if (connection.header("content-type")?.toLowerCase().includes("json") !== true) {
+    return yield* reject(settings, 400, invalidLogin)
+  }
+  const text = yield* readText(connection, settings, pace)
+  const credentials = decodeCredentials(text)
+  if (Option.isNone(credentials)) return yield* reject(settings, 400, invalidLogin)
+  const { keyAccess, keySecret } = credentials.value
+  const account = settings.accounts.find((account) => account.publicKey === keyAccess)
+  const failed = failedLogins.get(keyAccess) ?? 0
+  if (settings.lockAfter > 0 && failed >= settings.lockAfter) {
+    return yield* reject(settings, settings.rejectedLogin, "The account is locked after too many failed logins.")
+  }
+  if (account === undefined || account.secretKey !== keySecret) {
+    if (account !== undefined) failedLogins.set(keyAccess, failed + 1)
+    return yield* reject(settings, settings.rejectedLogin, invalidLogin)
+  }
+  failedLogins.delete(keyAccess)
+  const now = yield* Clock.currentTimeMillis
+  const token = yield* tokens.issue(account)
+  return Answer.json(200, { success: true }, tokenHeaders(settings, token, tokens.decoy, now))
+})
+
+const tokenHeaders = (
+  settings: Settings.Settings,
+  token: TokenRegistry.IssuedToken,
+  decoy: () => string,
+  now: number
+): Answer.Answer["headers"] => {
+  const { cookieExpiry, tokenIn, validTill, validTillHeader } = settings
+  const expiry = cookieExpiry === "maxAge"
+    ? `; Max-Age=${Math.floor((token.expiresAt - now) / 1000)}`
+    : cookieExpiry === "expires"
+    ? `; Expires=${new Date(token.expiresAt).toUTCString()}`
+    : ""
+  const cookie = tokenIn === "different" ? decoy() : token.value
+  return {
+    ...(tokenIn === "none" || tokenIn === "cookie" ? {} : { "apptio-opentoken": token.value }),
+    ...(tokenIn === "none" || tokenIn === "header"
+      ? {}
+      : { "set-cookie": `apptio-opentoken=${cookie}; Path=/; HttpOnly${expiry}` }),
+    ...(validTill === "none" ? {} : { [validTillHeader]: instant(token.expiresAt, validTill) })
+  }
+}
+
+const instant = (millis: number, form: "seconds" | "millis" | "iso"): string => {
+  switch (form) {
+    case "seconds":
+      return String(Math.floor(millis / 1000))
+    case "millis":
+      return String(millis)
+    case "iso":
+      return new Date(millis).toISOString()
+  }
+}
+
+const textLimit = 64 * 1024
+
+export const readText = Effect.fnUntraced(function*(
+  connection: Connection.Connection,
+  settings: Settings.Settings,
+  pace: Connection.Pace
+) {
+  const pieces: Array<Uint8Array> = []
+  let length = 0
+  while (true) {
+    const piece = yield* connection.pull(pace)
+    if (piece === undefined) return Buffer.concat(pieces).toString("utf8")
+    length += piece.length
+    if (length > textLimit) return yield* reject(settings, 413, "The request body is too large.")
+    pieces.push(piece)
+  }
+})
+
+// ----- after the login
+
+/** Whose token it is. Without `app-type` and `app-version` a call is as good as without a token. */
+const authenticate = Effect.fnUntraced(function*({ settings, tokens }: World, connection: Connection.Connection) {
+  if (connection.header("app-type") === undefined || connection.header("app-version") === undefined) {
+    return yield* reject(settings, 401, "Unauthorized: the headers app-type and app-version are required.")
+  }
+  const token = connection.header("apptio-opentoken") ?? cookieToken(connection.header("cookie"))
+  if (token === undefined) return yield* reject(settings, 401, "Unauthorized: no token.")
+  const account = yield* tokens.account(token)
+  if (account === undefined) return yield* reject(settings, 401, "Unauthorized: the session is invalid or has expired.")
+  return account
+})
+
+const cookieToken = (cookies: string | undefined): string | undefined =>
+  /(?:^|;\s*)apptio-opentoken=([^;]+)/.exec(cookies ?? "")?.[1]
+
+const requireDomain = (settings: Settings.Settings, account: Account.Account, domain: string) =>
+  settings.accounts.every((other) => other.domain !== domain)
+    ? reject(settings, 400, `Customer not found: '${domain}'.`)
+    : account.domain === domain
+    ? Effect.void
+    : reject(settings, 403, "Access denied")
+
+const requirePermission = (settings: Settings.Settings, account: Account.Account, permission: Account.Permission) =>
+  account.permissions.includes(permission) ? Effect.void : reject(settings, 403, "Access denied")
+
+const environment = Effect.fnUntraced(function*(
+  world: World,
+  connection: Connection.Connection,
+  { domain, name }: Extract<Route.Route, { operation: "environment" }>
+) {
+  const { settings } = world
+  const account = yield* authenticate(world, connection)
+  yield* requireDomain(settings, account, domain)
+  yield* requirePermission(settings, account, "AccessDev")
+  const id = Object.hasOwn(account.environments, name) ? account.environments[name] : undefined
+  if (id === undefined) return yield* reject(settings, 404, `Environment not found: '${name}'.`)
+  return Answer.json(200, { id, name, domain })
+})
+
+const requireEnvironment = (settings: Settings.Settings, account: Account.Account, id: string | undefined) => {
+  const has = ({ environments }: Account.Account) => Object.values(environments).some((other) => String(other) === id)
+  if (id === undefined) return reject(settings, 403, "Access denied: the header apptio-current-environment is required.")
+  if (has(account)) return Effect.void
+  return settings.accounts.some(has)
+    ? reject(settings, 403, "Access denied")
+    : reject(settings, 404, `Environment not found: '${id}'.`)
+}
+
+const requireTable = (settings: Settings.Settings, { project, table }: Settings.TableName) =>
+  settings.tables === undefined || names(settings.tables, project, table)
+    ? Effect.void
+    : reject(
+      settings,
+      404,
+      settings.tables.some((known) => known.project === project)
+        ? `Table not found: '${table}'.`
+        : `Project not found: '${project}'.`
+    )
+
+const names = (list: ReadonlyArray<Settings.TableName>, project: string, table: string): boolean =>
+  list.some((known) => known.project === project && known.table === table)
+
+// ----- upload
+
+const upload = (
+  world: World,
+  connection: Connection.Connection,
+  route: Route.UploadRoute,
+  handling: Handling
+) =>
+  Effect.scoped(Effect.gen(function*() {
+    const { settings, store } = world
+    const account = yield* authenticate(world, connection)
+    yield* requireDomain(settings, account, route.domain)
+    yield* requireEnvironment(settings, account, connection.header("apptio-current-environment"))
+    yield* requirePermission(settings, account, "AccessDev")
+    yield* requirePermission(settings, account, "UploadData")
+    if (!Period.isValid(route.period)) return yield* reject(settings, 400, Period.complaint(route.period))
+    yield* requireTable(settings, route)
+    if (!/^multipart\/form-data\b/i.test(connection.header("content-type") ?? "")) {
+      return yield* reject(settings, 400, "The request is not multipart/form-data.")
+    }
+    if (connection.contentLength !== undefined && connection.contentLength > settings.maxUploadBytes + formOverhead) {
+      return yield* reject(settings, 413, tooLarge(settings))
+    }
+    const write = yield* Effect.catchTag(
+      store.write(route),
+      "Busy",
+      () => reject(settings, 409, "Another upload to this table and period is in progress.")
+    )
+    const { fileName, rows } = yield* receiveFile(world, connection, route, handling, write)
+    const storedAt = yield* Clock.currentTimeMillis
+    const { created } = handling.commit
+      ? yield* write.commit({ fileName, rows, storedAt })
+      : { created: write.wouldCreate() }
+    const { bytes, md5 } = write.received()
+    return Answer.json(created ? 201 : 202, { md5, length: bytes, fileName })
+  }))
+
+/** Boundaries, part headers and fields beside the file, generously. */
+const formOverhead = 64 * 1024
+
+const tooLarge = (settings: Settings.Settings) => `The file is larger than ${settings.maxUploadBytes} bytes.`
+
+const receiveFile = Effect.fnUntraced(function*(
+  { settings }: World,
+  connection: Connection.Connection,
+  route: Route.UploadRoute,
+  { pace }: Handling,
+  write: TableStore.Write
+) {
+  let unpacker: Unpacker.Unpacker | undefined
+  let left = settings.maxUploadBytes
+  yield* Effect.addFinalizer(() => Effect.sync(() => unpacker?.dispose()))
+  const form = yield* Effect.catchTag(
+    MultipartReceiver.receive(connection, {
+      open: (fileName) => {
+        unpacker = Unpacker.make(fileName)
+      },
+      update: (bytes) => {
+        left -= bytes.length
+        write.update(bytes)
+        unpacker?.update(bytes)
+      },
+      ready: Effect.suspend(() =>
+        left < 0
+          ? Effect.fail(new MultipartReceiver.FormError({ status: 413, message: tooLarge(settings) }))
+          : unpacker?.ready ?? Effect.void
+      )
+    }, pace),
+    "FormError",
+    ({ message, status }) => reject(settings, status, message)
+  )
+  if (form.fileName === undefined || unpacker === undefined) {
+    return yield* reject(settings, 400, "The request holds no file.")
+  }
+  yield* requireFields(settings, route, form.fields)
+  const rows = yield* Effect.catchTag(
+    unpacker.rows,
+    "NotGzip",
+    () => reject(settings, 400, `The file '${form.fileName}' is not in GZIP format.`)
+  )
+  return { fileName: form.fileName, rows }
+})
+
+const requireFields = (
+  settings: Settings.Settings,
+  { action, project, table }: Route.UploadRoute,
+  fields: ReadonlyMap<string, string>
+) => {
+  const force = fields.get("force")
+  const wanted = fields.get("action")
+  if (force !== undefined && force !== "true" && force !== "false") {
+    return reject(settings, 400, `The field force is '${force}'. Ought to be 'true' or 'false'.`)
+  }
+  if (wanted !== undefined && wanted !== action) {
+    return reject(settings, 400, `The field action is '${wanted}', but the path says '${action}'.`)
+  }
+  return names(settings.checkedOut, project, table) && force !== "true"
+    ? reject(settings, 409, `The table '${table}' is checked out. Send force=true to upload all the same.`)
+    : Effect.void
+}

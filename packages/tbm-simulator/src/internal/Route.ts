@@ -1,0 +1,82 @@
+/** Which operation a request asks for, and the names in its path. */
+import * as Result from "effect/Result"
+
+export type Route =
+  | { readonly operation: "login" }
+  | { readonly operation: "environment"; readonly domain: string; readonly name: string }
+  | UploadRoute
+  | { readonly operation: "other"; readonly status: number; readonly message: string; readonly allow?: string }
+
+export interface UploadRoute {
+  readonly operation: "upload"
+  readonly domain: string
+  readonly project: string
+  readonly table: string
+  readonly period: string
+  readonly action: "overwrite" | "append"
+}
+
+/** The path of a request target, without the query and, when a proxy's client sent one, without the origin. */
+export const pathOf = (target: string): string => {
+  const path = target.replace(/^https?:\/\/[^/?#]*/i, "").replace(/[?#].*$/s, "")
+  return path === "" ? "/" : path
+}
+
+/** The path with every segment decoded; as it is when it cannot be. */
+export const decoded = (path: string): string =>
+  Result.getOrElse(Result.try(() => decodeURIComponent(path)), () => path)
+
+export const parse = (method: string, path: string): Route => {
+  const [, first = "", ...rest] = path.split("/")
+  const below = `${first}/${rest.slice(0, 2).join("/")}`
+  if (path === "/service/apikeylogin") return only("POST", method, { operation: "login" })
+  if (first === "api" && rest[0] === "environment") return named(rest.slice(1), method)
+  if (below === "biit/api/v1") return tableUpload(method, rest.slice(2))
+  if (below === "biit/api/v2") {
+    const [domains, domain, projects, project, tables, table, dates, ...tail] = rest.slice(2)
+    if (domains === "domains" && projects === "projects" && tables === "tables" && dates === "dates") {
+      return tableUpload(method, [domain ?? "", project ?? "", table ?? "", ...tail])
+    }
+    return wrongApi
+  }
+  return { operation: "other", status: 404, message: "HTTP 404 Not Found" }
+}
+
+const wrongApi: Route = { operation: "other", status: 400, message: "Bad request: wrong API string." }
+
+const only = (expected: string, method: string, route: Route): Route =>
+  method === expected
+    ? route
+    : { operation: "other", status: 405, message: "HTTP 405 Method Not Allowed", allow: expected }
+
+const named = (segments: ReadonlyArray<string>, method: string): Route => {
+  const names = decodeAll(segments)
+  const [domain, name, ...more] = names ?? []
+  if (domain === undefined || name === undefined || more.length > 0) return wrongApi
+  return only("GET", method, { operation: "environment", domain, name })
+}
+
+const tableUpload = (method: string, segments: ReadonlyArray<string>): Route => {
+  const names = decodeAll(segments)
+  const [domain, project, table, period, action, ...more] = names ?? []
+  if (
+    domain === undefined || project === undefined || table === undefined || period === undefined ||
+    action === undefined || more.length > 0
+  ) return wrongApi
+  if (action !== "overwrite" && action !== "append") {
+    return {
+      operation: "other",
+      status: 400,
+      message: `Unknown action '${action}'. Ought to be 'overwrite' or 'append'.`
+    }
+  }
+  return only("POST", method, { operation: "upload", domain, project, table, period, action })
+}
+
+/** The segments decoded once; undefined when one is empty, a dot segment, or not decodable. */
+const decodeAll = (segments: ReadonlyArray<string>): ReadonlyArray<string> | undefined => {
+  const names = segments.map((segment) => Result.getOrUndefined(Result.try(() => decodeURIComponent(segment))))
+  return names.every((name) => name !== undefined && name !== "" && name !== "." && name !== "..")
+    ? names.filter((name) => name !== undefined)
+    : undefined
+}
