@@ -76,7 +76,10 @@ export const parse = (text: string): Result.Result<Scenario, string> =>
 
 const decode = (json: unknown): Result.Result<Scenario, string> => {
   const rules = Array.isArray(json) ? json : faultsOf(json)
-  const faults = Result.mapError(FaultRule.decode(rules), (error) => `${Array.isArray(json) ? "" : "in faults: "}${oneLine(error)}`)
+  const faults = Result.mapError(
+    FaultRule.decode(rules),
+    (error) => `${Array.isArray(json) ? "" : "in faults: "}${oneLine(error)}`
+  )
   if (Result.isFailure(faults)) return Result.fail(faults.failure)
   return Array.isArray(json)
     ? Result.succeed({ faults: faults.success })

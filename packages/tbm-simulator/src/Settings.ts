@@ -65,6 +65,13 @@ export interface Settings {
   readonly drainLimit: number
   /** At most `requests` API calls in each window of `seconds`, then 429 with `Retry-After`. Default: no limit. */
   readonly rateLimit: { readonly requests: number; readonly seconds: number } | undefined
+  /**
+   * The request header that makes an upload idempotent: a second one with the same value is answered as the first, and not
+   * stored again. Default: none does.
+   */
+  readonly idempotencyHeader: string | undefined
+  /** The answer header that carries a request id: the request's own, or a running number. Default: none. */
+  readonly requestIdHeader: string | undefined
 }
 
 /**
@@ -90,11 +97,14 @@ export const defaults: Settings = {
   maxUploadBytes: Number.POSITIVE_INFINITY,
   earlyAnswers: true,
   drainLimit: 64 * 1024 * 1024,
-  rateLimit: undefined
+  rateLimit: undefined,
+  idempotencyHeader: undefined,
+  requestIdHeader: undefined
 }
 
 const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 const Positive = Schema.Int.check(Schema.isGreaterThan(0))
+const HeaderName = Schema.String.check(Schema.isPattern(/^[a-z0-9-]+$/, { expected: "a header name in lower case" }))
 const Table = Schema.Struct({ project: Schema.NonEmptyString, table: Schema.NonEmptyString })
 
 /**
@@ -127,5 +137,7 @@ export const Json = Schema.Struct({
   maxUploadBytes: Schema.optionalKey(Count),
   earlyAnswers: Schema.optionalKey(Schema.Boolean),
   drainLimit: Schema.optionalKey(Count),
-  rateLimit: Schema.optionalKey(Schema.Struct({ requests: Positive, seconds: Positive }))
+  rateLimit: Schema.optionalKey(Schema.Struct({ requests: Positive, seconds: Positive })),
+  idempotencyHeader: Schema.optionalKey(HeaderName),
+  requestIdHeader: Schema.optionalKey(HeaderName)
 })

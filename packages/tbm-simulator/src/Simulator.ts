@@ -56,7 +56,8 @@ export class Simulator extends Context.Service<Simulator, {
   readonly expireTokens: Effect.Effect<number>
 }>()("@effect-resilience/tbm-simulator/Simulator") {
   /** A simulator for as long as the layer lives. */
-  static readonly layer = (options?: Options): Layer.Layer<Simulator, ListenError> => Layer.effect(Simulator, make(options))
+  static readonly layer = (options?: Options): Layer.Layer<Simulator, ListenError> =>
+    Layer.effect(Simulator, make(options))
 }
 
 /**

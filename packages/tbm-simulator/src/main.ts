@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
 import { createRequire } from "node:module"
-import * as Cli from "./Cli.ts"
+import * as Cli from "./internal/Cli.ts"
 
 const manifest: { readonly version: string } = createRequire(import.meta.url)("../package.json")
 

@@ -1,8 +1,7 @@
 /** The endpoints below `/__simulator`, for tests of any client. They are not counted and meet no faults. */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import type * as FaultRule from "../FaultRule.ts"
-import * as FaultRules from "../FaultRule.ts"
+import * as FaultRule from "../FaultRule.ts"
 import type * as SimulatorState from "../SimulatorState.ts"
 import * as Answer from "./Answer.ts"
 import type * as Connection from "./Connection.ts"
@@ -64,8 +63,14 @@ const addFaults = Effect.fnUntraced(function*({ addFaults }: Controls, connectio
     try: (): unknown => JSON.parse(text),
     catch: (cause) => `The fault rules are not JSON: ${cause instanceof Error ? cause.message : String(cause)}`
   })
-  const rules = Result.andThen(json, (input) =>
-    Result.mapError(FaultRules.decode(input), (error) => `Not an array of fault rules: ${error.message}`))
+  const rules = Result.andThen(
+    json,
+    (input) =>
+      Result.mapError(
+        FaultRule.decode(input),
+        (error) => `Not an array of fault rules: ${error.message.replace(/\n\s*at /g, " at ").replace(/\n/g, "; ")}`
+      )
+  )
   if (Result.isFailure(rules)) return Answer.json(400, { message: rules.failure })
   yield* addFaults(rules.success)
   return Answer.json(200, { added: rules.success.length })

@@ -91,7 +91,9 @@ export const make = (request: IncomingMessage, response: ServerResponse, expects
       return text === "" ? undefined : text
     },
     headers: Object.fromEntries(
-      Object.entries(request.headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(", ") : value ?? ""])
+      Object.entries(request.headers).map((
+        [name, value]
+      ) => [name, Array.isArray(value) ? value.join(", ") : value ?? ""])
     ),
     contentLength: request.headers["content-length"] === undefined
       ? undefined

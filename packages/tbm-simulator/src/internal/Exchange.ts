@@ -24,30 +24,39 @@ export const run = (
     path,
     decodedPath: Route.decoded(path)
   })
-  const exchange = { world, connection, route }
-  return rule === undefined ? Effect.flatMap(handle(exchange), (answer) => send(exchange, answer)) : strike(exchange, rule)
+  const exchange = { world, connection, route, requestId: requestId(world, connection) }
+  return rule === undefined
+    ? Effect.flatMap(handle(exchange), (answer) => send(exchange, answer))
+    : strike(exchange, rule)
 }
 
 interface Exchange {
   readonly world: World
   readonly connection: Connection.Connection
   readonly route: Route.Route
+  readonly requestId: Answer.Answer["headers"]
+}
+
+const requestId = ({ counters, settings }: World, connection: Connection.Connection): Answer.Answer["headers"] => {
+  const name = settings.requestIdHeader
+  return name === undefined ? {} : { [name]: connection.header(name) ?? `request-${counters.requests}` }
 }
 
 const handle = (
   { connection, route, world }: Exchange,
   { commit = true, pace }: Partial<Handlers.Handling> = {}
-): Effect.Effect<Answer.Answer, Connection.Disconnected> =>
-  Handlers.handle(world, connection, route, { commit, pace })
+): Effect.Effect<Answer.Answer, Connection.Disconnected> => Handlers.handle(world, connection, route, { commit, pace })
 
 const send = (
-  { connection, world: { settings } }: Exchange,
+  { connection, requestId, world: { settings } }: Exchange,
   answer: Answer.Answer,
   pace?: Connection.Pace
-): Effect.Effect<void, Connection.Disconnected> =>
-  settings.earlyAnswers
-    ? connection.send(answer, settings.drainLimit, pace)
-    : Effect.andThen(connection.drain(Number.POSITIVE_INFINITY, pace), connection.send(answer, 0, pace))
+): Effect.Effect<void, Connection.Disconnected> => {
+  const identified = { ...answer, headers: { ...requestId, ...answer.headers } }
+  return settings.earlyAnswers
+    ? connection.send(identified, settings.drainLimit, pace)
+    : Effect.andThen(connection.drain(Number.POSITIVE_INFINITY, pace), connection.send(identified, 0, pace))
+}
 
 const strike = Effect.fnUntraced(function*(
   exchange: Exchange,
@@ -66,7 +75,7 @@ const strike = Effect.fnUntraced(function*(
       return yield* Effect.never
     case "reset": {
       if (fault.at === "midRequest" && !apply) {
-        yield* connection.drain(((connection.contentLength ?? 0) >> 1) - 1)
+        yield* connection.drain(connection.contentLength === undefined ? 0 : connection.contentLength / 2 - 1)
       } else if (fault.at === "beforeResponse") {
         yield* connection.drain(Number.POSITIVE_INFINITY)
       } else if (fault.at === "midResponse") {
@@ -131,12 +140,19 @@ const corrupt = (answer: Answer.Answer): Answer.Answer => ({
 })
 
 /** Another digest of the same form: every digit's bits turned. */
-const flip = (md5: string): string => Array.from(md5, (digit) => (15 - Number.parseInt(digit, 16)).toString(16)).join("")
+const flip = (md5: string): string =>
+  Array.from(md5, (digit) => (15 - Number.parseInt(digit, 16)).toString(16)).join("")
 
-const echo = Effect.fnUntraced(function*({ connection, route, world: { settings } }: Exchange, status: number, read: boolean) {
-  const body = route.operation === "login" && !read
-    ? yield* Effect.catchTag(Handlers.readText(connection, settings, undefined), "Rejected", () => Effect.succeed(""))
-    : ""
-  const headers = Object.entries(connection.headers).map(([name, value]) => `${name}: ${value}`).join("; ")
-  return Answer.failure(settings, status, `Failed on ${connection.method} ${connection.target} with ${headers}; body: ${body}`)
-})
+const echo = Effect.fnUntraced(
+  function*({ connection, route, world: { settings } }: Exchange, status: number, read: boolean) {
+    const body = route.operation === "login" && !read
+      ? yield* Effect.catchTag(Handlers.readText(connection, settings, undefined), "Rejected", () => Effect.succeed(""))
+      : ""
+    const headers = Object.entries(connection.headers).map(([name, value]) => `${name}: ${value}`).join("; ")
+    return Answer.failure(
+      settings,
+      status,
+      `Failed on ${connection.method} ${connection.target} with ${headers}; body: ${body}`
+    )
+  }
+)

@@ -62,7 +62,8 @@ const reject = (
   status: number,
   message: string,
   headers?: Answer.Answer["headers"]
-): Effect.Effect<never, Rejected> => Effect.fail(new Rejected({ answer: Answer.failure(settings, status, message, headers) }))
+): Effect.Effect<never, Rejected> =>
+  Effect.fail(new Rejected({ answer: Answer.failure(settings, status, message, headers) }))
 
 const limitRate = ({ settings, window }: World): Effect.Effect<void, Rejected> => {
   const limit = settings.rateLimit
@@ -203,7 +204,9 @@ const environment = Effect.fnUntraced(function*(
 
 const requireEnvironment = (settings: Settings.Settings, account: Account.Account, id: string | undefined) => {
   const has = ({ environments }: Account.Account) => Object.values(environments).some((other) => String(other) === id)
-  if (id === undefined) return reject(settings, 403, "Access denied: the header apptio-current-environment is required.")
+  if (id === undefined) {
+    return reject(settings, 403, "Access denied: the header apptio-current-environment is required.")
+  }
   if (has(account)) return Effect.void
   return settings.accounts.some(has)
     ? reject(settings, 403, "Access denied")
@@ -233,7 +236,7 @@ const upload = (
   handling: Handling
 ) =>
   Effect.scoped(Effect.gen(function*() {
-    const { settings, store } = world
+    const { answers, settings, store } = world
     const account = yield* authenticate(world, connection)
     yield* requireDomain(settings, account, route.domain)
     yield* requireEnvironment(settings, account, connection.header("apptio-current-environment"))
@@ -247,6 +250,10 @@ const upload = (
     if (connection.contentLength !== undefined && connection.contentLength > settings.maxUploadBytes + formOverhead) {
       return yield* reject(settings, 413, tooLarge(settings))
     }
+    const key = settings.idempotencyHeader === undefined ? undefined : connection.header(settings.idempotencyHeader)
+    const answerBefore = () => key === undefined ? undefined : answers.get(key)
+    const before = answerBefore()
+    if (before !== undefined) return before
     const write = yield* Effect.catchTag(
       store.write(route),
       "Busy",
@@ -254,11 +261,15 @@ const upload = (
     )
     const { fileName, rows } = yield* receiveFile(world, connection, route, handling, write)
     const storedAt = yield* Clock.currentTimeMillis
+    const meanwhile = answerBefore()
+    if (meanwhile !== undefined) return meanwhile
     const { created } = handling.commit
       ? yield* write.commit({ fileName, rows, storedAt })
       : { created: write.wouldCreate() }
     const { bytes, md5 } = write.received()
-    return Answer.json(created ? 201 : 202, { md5, length: bytes, fileName })
+    const answer = Answer.json(created ? 201 : 202, { md5, length: bytes, fileName })
+    if (key !== undefined && handling.commit) answers.set(key, answer)
+    return answer
   }))
 
 /** Boundaries, part headers and fields beside the file, generously. */

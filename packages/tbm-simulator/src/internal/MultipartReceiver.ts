@@ -27,40 +27,38 @@ export const receive = Effect.fnUntraced(function*(
   pace: Connection.Pace
 ): Effect.fn.Return<Form, FormError | Connection.Disconnected> {
   const fields = new Map<string, string>()
-  let fileName: string | undefined
-  let problem: string | undefined
+  const seen: { fileName?: string; problem?: string } = {}
   const parser = MultipartParser.make({
     headers: connection.headers,
     onField: (info, value) => {
       fields.set(info.name, MultipartParser.decodeField(info, value))
     },
     onFile: (info) => {
-      if (fileName !== undefined) {
-        problem = "The request holds more than one file."
+      if (seen.fileName !== undefined) {
+        seen.problem ??= "The request holds more than one file."
         return () => {}
       }
-      fileName = unescapeName(info.filename ?? info.name)
-      sink.open(fileName)
+      seen.fileName = unescapeName(info.filename ?? info.name)
+      sink.open(seen.fileName)
       return (chunk) => {
         if (chunk !== null) sink.update(chunk)
       }
     },
     onError: (error) => {
-      problem ??= `The request body is not a valid multipart form: ${describe(error)}.`
+      seen.problem ??= `The request body is not a valid multipart form: ${describe(error)}.`
     },
     onDone: () => {}
   })
-  while (problem === undefined) {
+  let ended = false
+  while (!ended && seen.problem === undefined) {
     const piece = yield* connection.pull(pace)
-    if (piece === undefined) {
-      parser.end()
-      break
-    }
-    parser.write(piece)
+    if (piece === undefined) parser.end()
+    else parser.write(piece)
+    ended = piece === undefined
     yield* sink.ready
   }
-  if (problem !== undefined) return yield* new FormError({ status: 400, message: problem })
-  return { fileName, fields }
+  if (seen.problem !== undefined) return yield* new FormError({ status: 400, message: seen.problem })
+  return { fileName: seen.fileName, fields }
 })
 
 const describe = (error: MultipartParser.MultipartError): string => {

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type * as Settings from "../Settings.ts"
 import type * as SimulatorState from "../SimulatorState.ts"
+import type { Answer } from "./Answer.ts"
 import * as FaultPlan from "./FaultPlan.ts"
 import * as TableStore from "./TableStore.ts"
 import * as TokenRegistry from "./TokenRegistry.ts"
@@ -15,6 +16,8 @@ export interface World {
   readonly counters: { logins: number; environmentLookups: number; requests: number }
   /** Failed logins in a row, by public key. */
   readonly failedLogins: Map<string, number>
+  /** What uploads with an idempotency key were answered, by key. */
+  readonly answers: Map<string, Answer>
   /** The rate limit's current window. */
   readonly window: { startedAt: number; requests: number }
 }
@@ -32,6 +35,7 @@ export const make = Effect.fnUntraced(function*(settings: Settings.Settings, see
     store: TableStore.make(settings.concurrentWrites),
     counters: { logins: 0, environmentLookups: 0, requests: 0 },
     failedLogins: new Map(),
+    answers: new Map(),
     window: { startedAt: Number.NEGATIVE_INFINITY, requests: 0 }
   }
   return world

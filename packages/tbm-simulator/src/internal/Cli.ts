@@ -1,8 +1,4 @@
-/**
- * The command `tbm-simulator`.
- *
- * @since 0.1.0
- */
+/** The command `tbm-simulator`. */
 import type * as CliError from "effect/cli/CliError"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
@@ -13,24 +9,14 @@ import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
-import * as Scenario from "./Scenario.ts"
-import * as Simulator from "./Simulator.ts"
+import * as Scenario from "../Scenario.ts"
+import * as Simulator from "../Simulator.ts"
 
-/**
- * The command's exit statuses, beside 0.
- *
- * @category constants
- * @since 0.1.0
- */
-export const exit = { usage: 64, noInput: 66, unavailable: 69 } as const
+/** The exit statuses beside 0, of sysexits.h. */
+const exit = { usage: 64, noInput: 66, unavailable: 69 } as const
 
-/**
- * `tbm-simulator [--port 0] [--host 127.0.0.1] [--seed N] [--scenario FILE]`: serves until it is interrupted.
- *
- * @category commands
- * @since 0.1.0
- */
-export const command = Command.make("tbm-simulator", {
+/** Serves until it is interrupted. */
+const command = Command.make("tbm-simulator", {
   port: Flag.Int("port").pipe(
     Flag.withDescription("Port to listen on; 0 is any free one"),
     Flag.filter((port) => port >= 0 && port <= 65535, (port) => `Expected a port from 0 to 65535, got: ${port}`),
@@ -55,8 +41,7 @@ export const command = Command.make("tbm-simulator", {
       ? {}
       : yield* Effect.mapError(
         Scenario.load(flags.scenario.value),
-        ({ message, reason }) =>
-          new Failure({ message, status: reason === "Unreadable" ? exit.noInput : exit.usage })
+        ({ message, reason }) => new Failure({ message, status: reason === "Unreadable" ? exit.noInput : exit.usage })
       )
     const simulator = yield* Effect.mapError(
       Simulator.make({
@@ -65,8 +50,7 @@ export const command = Command.make("tbm-simulator", {
         port: flags.port,
         host: flags.host
       }),
-      ({ code, message }) =>
-        new Failure({ message, status: wrongAddress.has(code) ? exit.usage : exit.unavailable })
+      ({ code, message }) => new Failure({ message, status: wrongAddress.has(code) ? exit.usage : exit.unavailable })
     )
     yield* Console.log(`listening on ${simulator.url}`)
     return yield* Effect.never
@@ -74,20 +58,22 @@ export const command = Command.make("tbm-simulator", {
     Command.withDescription("Serves a simulated TBM Studio API, with faults on order"),
     Command.withExamples([
       { command: "tbm-simulator", description: "Listen on a free port of 127.0.0.1" },
-      { command: "tbm-simulator --port 8080 --seed 1 --scenario rough-day.json", description: "The same bad day, every day" }
+      {
+        command: "tbm-simulator --port 8080 --seed 1 --scenario rough-day.json",
+        description: "The same bad day, every day"
+      }
     ])
   )
 
 /**
  * Runs the command with these arguments. A failure has been told in one line on standard error, and carries its exit
  * status for `runMain`.
- *
- * @category running
- * @since 0.1.0
  */
 export const run = (version: string) => (args: ReadonlyArray<string>) =>
   Command.runWith(command, { version })(args).pipe(
-    Effect.mapError((error) => error._tag === "ShowHelp" ? new Failure({ message: usage(error), status: exit.usage }) : error),
+    Effect.mapError((error) =>
+      error._tag === "ShowHelp" ? new Failure({ message: usage(error), status: exit.usage }) : error
+    ),
     Effect.tapError((error) => Console.error(`tbm-simulator: ${error.message}`)),
     Effect.provide(CliOutput.layerPresenter(presenter)),
     Effect.provideService(Logger.LogToStderr, true)
@@ -107,6 +93,5 @@ const wrongAddress = new Set(["ENOTFOUND", "EADDRNOTAVAIL", "EAI_AGAIN", "EINVAL
 
 // A wrong invocation is told by `run`, in one line.
 const presenter: CliOutput.Presenter = {
-  present: (event) =>
-    event._tag === "InvalidInvocation" ? Effect.void : CliOutput.defaultPresenter.present(event)
+  present: (event) => event._tag === "InvalidInvocation" ? Effect.void : CliOutput.defaultPresenter.present(event)
 }
