@@ -1,8 +1,10 @@
 /** What an import costs the user of a bundler: bytes, minified and gzipped, and the modules that stay after tree-shaking. */
 import { build } from "esbuild"
+import { readFileSync } from "node:fs"
 import { gzipSync } from "node:zlib"
 import { rolldown } from "rolldown"
-import { scope } from "./Workspace.ts"
+import { imports } from "./Syntax.ts"
+import { publicPackages, scope } from "./Workspace.ts"
 
 export interface Bundle {
   readonly bytes: number
@@ -10,16 +12,28 @@ export interface Bundle {
   readonly modules: ReadonlyArray<string>
 }
 
-/** `own` leaves effect out of the bundle; `whole` takes it in. */
-export type Extent = "own" | "whole"
+/**
+ * What goes into the bundle: `own`, the packages that the fixture imports; `ours`, those and their siblings; `whole`, effect too.
+ */
+export type Extent = "own" | "ours" | "whole"
+
+export const extents: ReadonlyArray<Extent> = ["own", "ours", "whole"]
 
 const conditions = [`${scope}source`, "import"]
 
-const effect = (id: string): boolean => /^(effect|@effect\/[^/]+)(\/|$)/.test(id)
+const effect = ["effect", "@effect/platform-node", "@effect/platform-node-shared"]
+
+const externals = (file: string, extent: Extent): ReadonlyArray<string> => {
+  if (extent === "whole") return []
+  if (extent === "ours") return effect
+  const imported = imports(file, readFileSync(file, "utf8")).map(({ from }) => from)
+  const siblings = publicPackages().map(({ manifest }) => manifest.name)
+  return [...effect, ...siblings.filter((name) => !imported.some((from) => `${from}/`.startsWith(`${name}/`)))]
+}
 
 const gzipped = (code: string): number => gzipSync(code, { level: 9 }).length
 
-export const withEsbuild = async (file: string, extent: Extent): Promise<Bundle> => {
+const withEsbuild = async (file: string, external: ReadonlyArray<string>): Promise<Bundle> => {
   const result = await build({
     entryPoints: [file],
     bundle: true,
@@ -31,7 +45,7 @@ export const withEsbuild = async (file: string, extent: Extent): Promise<Bundle>
     platform: "browser",
     conditions,
     logLevel: "silent",
-    external: extent === "own" ? ["effect", "effect/*", "@effect/*"] : []
+    external: external.flatMap((name) => [name, `${name}/*`])
   })
   const output = Object.values(result.metafile.outputs)[0]
   return {
@@ -40,13 +54,13 @@ export const withEsbuild = async (file: string, extent: Extent): Promise<Bundle>
   }
 }
 
-export const withRolldown = async (file: string, extent: Extent): Promise<Bundle> => {
+const withRolldown = async (file: string, external: ReadonlyArray<string>): Promise<Bundle> => {
   const bundle = await rolldown({
     input: file,
     platform: "browser",
     logLevel: "silent",
     resolve: { conditionNames: [...conditions, "browser", "default"] },
-    external: extent === "own" ? effect : []
+    external: (id) => external.some((name) => `${id}/`.startsWith(`${name}/`))
   })
   const { output } = await bundle.generate({ format: "esm", minify: true })
   await bundle.close()
@@ -54,4 +68,10 @@ export const withRolldown = async (file: string, extent: Extent): Promise<Bundle
     bytes: gzipped(output[0].code),
     modules: Object.entries(output[0].modules).filter(([, module]) => module.renderedLength > 0).map(([path]) => path)
   }
+}
+
+/** The bundles that esbuild and rolldown make of a file. */
+export const bundles = async (file: string, extent: Extent): Promise<readonly [Bundle, Bundle]> => {
+  const external = externals(file, extent)
+  return [await withEsbuild(file, external), await withRolldown(file, external)]
 }

@@ -12,6 +12,14 @@ const all = readPackages()
 const packages = publicPackages().filter((pkg) => pkg.modules.some(({ path }) => !/^(index|main)\.ts$/.test(path)))
 const layered = all.filter((pkg) => pkg.name !== "repo-checks")
 
+interface Lock {
+  readonly packages: Readonly<
+    Record<string, { readonly resolved?: string; readonly optionalDependencies?: Readonly<Record<string, string>> }>
+  >
+}
+
+const lock: Lock = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"))
+
 const made = (name: string, code: Record<string, string>, rest: Partial<Package["manifest"]> = {}): Package => ({
   name,
   manifest: { name: `@effect-resilience/${name}`, ...rest },
@@ -159,11 +167,19 @@ describe("the architecture", () => {
   })
 
   it("leaves the registry's address to npm", () => {
-    const lock: { readonly packages: Record<string, { readonly resolved?: string }> } = JSON.parse(
-      readFileSync(join(root, "package-lock.json"), "utf8")
-    )
     const resolved = Object.values(lock.packages).flatMap((entry) => entry.resolved ?? [])
     expect(resolved.filter((address) => address.includes("://"))).toEqual([])
+  })
+
+  // npm leaves out what the registry does not hold, and then `npm ci` refuses the lock file.
+  it("locks every platform's package of a tool", () => {
+    const missing = Object.entries(lock.packages).flatMap(([path, entry]) =>
+      Object.keys(entry.optionalDependencies ?? {}).filter((name) =>
+        lock.packages[`${path}/node_modules/${name}`] === undefined &&
+        lock.packages[`node_modules/${name}`] === undefined
+      )
+    )
+    expect(missing).toEqual([])
   })
 
   it("keeps the top level to what is listed", () => {
