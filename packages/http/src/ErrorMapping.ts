@@ -46,14 +46,13 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
-import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
-import * as Stream from "effect/Stream"
 import { readAnswerBody } from "./internal/answerBody.ts"
 import { apiError, requestIdOf, transportReason } from "./internal/failure.ts"
+import { watch } from "./internal/requestBody.ts"
 import * as Operation from "./Operation.ts"
 import * as Scrubber from "./Scrubber.ts"
 
@@ -93,9 +92,12 @@ export const mapErrors: {
   const attempt = Effect.fnUntraced(function*(request: HttpClientRequest.HttpClientRequest) {
     const operation = yield* Operation.Current
     const scrubber = yield* Scrubber.Current
-    const body = watchBody(request)
-    const failure = (reason: Exclude<ApiError.Reason, ApiError.OutcomeUnknown>, bodySent: boolean, requestId?: string) =>
-      apiError({ operation, method: request.method, reason, bodySent, requestId })
+    const body = watch(request)
+    const failure = (
+      reason: Exclude<ApiError.Reason, ApiError.OutcomeUnknown>,
+      bodySent: boolean,
+      requestId?: string
+    ) => apiError({ operation, method: request.method, reason, bodySent, requestId })
 
     const exchange: Effect.Effect<HttpClientResponse.HttpClientResponse, Failure, R> = Effect.mapError(
       client.postprocess(Effect.succeed(body.request)),
@@ -116,10 +118,13 @@ export const mapErrors: {
   return HttpClient.makeWith<Failure, R, Failure, R>(
     (request) => Effect.flatMap(request, attempt),
     (request) =>
-      Effect.flatMap(Operation.Current, (operation) =>
-        Effect.mapError(client.preprocess(request), (error) =>
-          mapHttpClientError(error, (cause) =>
-            apiError({ operation, method: request.method, reason: transportReason(cause), bodySent: false }))))
+      Effect.flatMap(
+        Operation.Current,
+        (operation) =>
+          Effect.mapError(client.preprocess(request), (error) =>
+            mapHttpClientError(error, (cause) =>
+              apiError({ operation, method: request.method, reason: transportReason(cause), bodySent: false })))
+      )
   )
 })
 
@@ -154,26 +159,6 @@ const redirectTarget = (response: HttpClientResponse.HttpClientResponse): string
   const location = response.headers["location"]
   if (location === undefined || !URL.canParse(location, response.request.url)) return undefined
   return `redirects to ${new URL(location, response.request.url).origin}`
-}
-
-/** Notices when the last byte of a streamed body has been handed to the transport. */
-const watchBody = (request: HttpClientRequest.HttpClientRequest): {
-  readonly request: HttpClientRequest.HttpClientRequest
-  readonly sent: () => boolean
-} => {
-  const { body } = request
-  if (body._tag !== "Stream") return { request, sent: () => true }
-  let ended = false
-  const stream = Stream.onEnd(
-    body.stream,
-    Effect.sync(() => {
-      ended = true
-    })
-  )
-  return {
-    request: HttpClientRequest.setBody(request, HttpBody.stream(stream, body.contentType, body.contentLength)),
-    sent: () => ended
-  }
 }
 
 const mapHttpClientError = <E>(

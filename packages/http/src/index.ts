@@ -1,3 +1,4 @@
+export * as AccessLog from "./AccessLog.ts"
 export * as Answer from "./Answer.ts"
 export * as ErrorMapping from "./ErrorMapping.ts"
 export * as Operation from "./Operation.ts"

@@ -1,8 +1,11 @@
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as ErrorBody from "@effect-resilience/errors/ErrorBody"
 import * as Transport from "@effect-resilience/errors/Transport"
+import * as Cause from "effect/Cause"
+import * as Exit from "effect/Exit"
 import type * as Headers from "effect/http/Headers"
 import type * as HttpClientError from "effect/http/HttpClientError"
+import * as Predicate from "effect/Predicate"
 import * as Operation from "../Operation.ts"
 import type { Scrubber } from "../Scrubber.ts"
 
@@ -70,3 +73,26 @@ const requestIdHeaders = [
   "x-amz-request-id",
   "cf-ray"
 ]
+
+/**
+ * A name for what went wrong that groups well: the tag of an `ApiError`'s reason, of any other error its own tag.
+ * `undefined` for a success.
+ */
+export const reasonTag = (exit: Exit.Exit<unknown, unknown>): string | undefined => {
+  if (Exit.isSuccess(exit)) return undefined
+  const failure = exit.cause.reasons.find(Cause.isFailReason)
+  if (failure !== undefined) return errorTag(failure.error)
+  return Cause.hasInterruptsOnly(exit.cause) ? "Interrupted" : "Defect"
+}
+
+const errorTag = (error: unknown): string => {
+  if (error instanceof ApiError.ApiError) {
+    return error.reason._tag === "OutcomeUnknown" ? error.reason.failure._tag : error.reason._tag
+  }
+  if (Predicate.hasProperty(error, "reason") && hasTag(error.reason)) return error.reason._tag
+  if (hasTag(error)) return error._tag
+  return error instanceof Error ? error.name : "Error"
+}
+
+const hasTag = (u: unknown): u is { readonly _tag: string } =>
+  Predicate.hasProperty(u, "_tag") && typeof u._tag === "string"

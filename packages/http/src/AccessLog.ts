@@ -1,0 +1,448 @@
+/**
+ * One structured line for each attempt and one for each call, safe to keep.
+ *
+ * **Why**
+ *
+ * Whoever asks at night what happened to an upload needs every attempt: when, to which endpoint, with what status, how
+ * long it took, why it was sent again. A debug log of requests would tell that too, together with every token.
+ *
+ * **Details**
+ *
+ * An entry holds the fields of `Entry` and nothing else: no URL, no header, no body. The endpoint is the template that
+ * `Operation` names. An error's message is kept whole, scrubbed of registered secrets; of an error that carries no
+ * `Recovery`, and so is not made for logs, only the tag is kept.
+ *
+ * `logAttempts` belongs around `ErrorMapping`, inside retries and authentication; `logCall` around everything. Both
+ * write to the log of the fiber (`Current`), which is silent unless a layer or `provide` names another.
+ *
+ * **Example** (Attempts and calls in a test)
+ *
+ * ```ts import.meta.vitest
+ * import { AccessLog, ErrorMapping, Operation } from "@effect-resilience/http"
+ * import { Backoff, RetryPolicy } from "@effect-resilience/retry"
+ * import { Effect } from "effect"
+ * import { HttpClient, HttpClientResponse } from "effect/http"
+ *
+ * let requests = 0
+ * const flaky = HttpClient.make((request) =>
+ *   Effect.sync(() =>
+ *     HttpClientResponse.fromWeb(request, new Response(null, { status: ++requests < 2 ? 503 : 200 }))
+ *   )
+ * )
+ * const client = flaky.pipe(
+ *   ErrorMapping.mapErrors({}),
+ *   AccessLog.logAttempts,
+ *   HttpClient.transformResponse(RetryPolicy.retry(RetryPolicy.make({ backoff: Backoff.immediate }))),
+ *   HttpClient.transformResponse(AccessLog.logCall)
+ * )
+ *
+ * const program = Effect.gen(function*() {
+ *   yield* client.get("https://api.example.com/tables/GL").pipe(
+ *     Operation.within({ name: "read table", endpoint: "/tables/{table}" })
+ *   )
+ *   const entries = yield* (yield* AccessLog.Memory).entries
+ *   return entries.map((entry) => [entry.kind, entry.attempt, entry.status, entry.resendReason])
+ * })
+ * await Effect.runPromise(Effect.provide(program, AccessLog.layerMemory))
+ * // => [["attempt", 1, 503, undefined], ["attempt", 2, 200, "ServiceUnavailable"], ["call", 2, 200, undefined]]
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as ApiError from "@effect-resilience/errors/ApiError"
+import * as Classifier from "@effect-resilience/errors/Classifier"
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FileSystem from "effect/FileSystem"
+import { dual } from "effect/Function"
+import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Layer from "effect/Layer"
+import type * as PlatformError from "effect/PlatformError"
+import * as Queue from "effect/Queue"
+import * as Ref from "effect/Ref"
+import { type Call, type CallAttempt, callId, withinAttempt, withinCall } from "./internal/call.ts"
+import { reasonTag, requestIdOf } from "./internal/failure.ts"
+import { watch } from "./internal/requestBody.ts"
+import * as Operation from "./Operation.ts"
+import * as Scrubber from "./Scrubber.ts"
+
+/**
+ * One line of the log. A field that does not apply is absent.
+ *
+ * - `time`: when it began, ISO 8601 in UTC.
+ * - `kind`: an attempt is one request; a call is all that it took, waits and logins included.
+ * - `call`: the same for a call and its attempts.
+ * - `endpoint`: the template, for example `/tables/{table}`.
+ * - `status`: of the answer; of a call, that of its last attempt.
+ * - `attempt`: 1 for the first; of a call, how many there were, so that 0 means that nothing was sent.
+ * - `resendReason`: why this is not the first attempt: the tag of the failure before it, or `Hedge`.
+ * - `bytesSent`, `bytesReceived`: the bodies' sizes. What was received is what the answer announced.
+ * - `recovery`: what the failure asks for, for example `Retry` or `Authorize`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Entry {
+  readonly time: string
+  readonly kind: "attempt" | "call"
+  readonly call: string
+  readonly outcome: "success" | "failure" | "interrupted"
+  readonly operation?: string | undefined
+  readonly method?: string | undefined
+  readonly endpoint: string
+  readonly status?: number | undefined
+  readonly durationMs: number
+  readonly attempt: number
+  readonly resendReason?: string | undefined
+  readonly bytesSent?: number | undefined
+  readonly bytesReceived?: number | undefined
+  readonly requestId?: string | undefined
+  readonly error?: EntryError | undefined
+  readonly recovery?: Recovery.Recovery["_tag"] | undefined
+}
+
+/**
+ * - `reason`: the tag of the failure.
+ * - `message`: whole and scrubbed; absent where the error was not made for logs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EntryError {
+  readonly reason: string
+  readonly message?: string | undefined
+}
+
+/**
+ * Where entries go. Writing never fails and must not wait for long: the call waits for it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AccessLog {
+  readonly write: (entry: Entry) => Effect.Effect<void>
+}
+
+/**
+ * Forgets everything. No entry is made for it in the first place.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const none: AccessLog = { write: () => Effect.void }
+
+/**
+ * The log of the current fiber; `none` by default.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const Current: Context.Reference<AccessLog> = Context.Reference<AccessLog>(
+  "@effect-resilience/http/AccessLog/Current",
+  { defaultValue: () => none }
+)
+
+/**
+ * Writes a line for each request that a client sends.
+ *
+ * @category middleware
+ * @since 0.1.0
+ */
+export const logAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
+  HttpClient.makeWith<E, R, E, R>(
+    Effect.flatMap((request) =>
+      withinAttempt((attempt, fiber) => {
+        const body = watch(request)
+        const { call } = attempt
+        call.method = request.method
+        const begun = timing(fiber)
+        return Effect.onExit(client.postprocess(Effect.succeed(body.request)), (exit) => {
+          const answer = answerOf(exit, fiber)
+          call.status = answer.status
+          call.requestId = answer.requestId
+          call.bytesReceived = answer.bytesReceived
+          call.bytesSent = body.bytes()
+          return write(fiber, begun, call, exit, attempt)
+        })
+      })
+    ),
+    client.preprocess
+  )
+
+/**
+ * Writes a line for a whole call, from its first attempt to what the caller gets.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const logCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  withinCall((call, fiber) => {
+    const begun = timing(fiber)
+    return Effect.onExit(self, (exit) => write(fiber, begun, call, exit))
+  })
+
+/**
+ * Keeps all failures and every call that needed more than one attempt, but of the others only a share, `ratio` between 0
+ * and 1. A call and its attempt are kept or dropped together.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const sampleSuccesses: {
+  (ratio: number): (self: AccessLog) => AccessLog
+  (self: AccessLog, ratio: number): AccessLog
+} = dual(2, (self: AccessLog, ratio: number): AccessLog => {
+  if (!(ratio >= 0 && ratio <= 1)) throw new RangeError(`AccessLog: ratio must be between 0 and 1, not ${ratio}`)
+  return {
+    write: (entry) =>
+      entry.outcome !== "success" || entry.attempt > 1 || parseInt(entry.call, 16) / 2 ** 32 < ratio
+        ? self.write(entry)
+        : Effect.void
+  }
+})
+
+/**
+ * Sends entries to a log.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (log: AccessLog): Layer.Layer<never> => Layer.succeed(Current, log)
+
+/**
+ * What `layerMemory` remembers, for tests.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Memory extends Context.Service<Memory, {
+  readonly entries: Effect.Effect<ReadonlyArray<Entry>>
+  readonly clear: Effect.Effect<void>
+}>()("@effect-resilience/http/AccessLog/Memory") {}
+
+/**
+ * Keeps entries in memory.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerMemory: Layer.Layer<Memory> = Layer.effectContext(
+  Effect.map(
+    Ref.make<ReadonlyArray<Entry>>([]),
+    (entries) =>
+      Context.make(Memory, Memory.of({ entries: Ref.get(entries), clear: Ref.set(entries, []) })).pipe(
+        Context.add(Current, { write: (entry) => Ref.update(entries, (all) => [...all, entry]) })
+      )
+  )
+)
+
+/**
+ * Sends entries to Effect's logger: successes and interruptions as `Info`, failures as `Warning`. The line is `format`'s,
+ * the fields are annotations.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerLogger: Layer.Layer<never> = layer({
+  write: (entry) =>
+    (entry.outcome === "failure" ? Effect.logWarning(format(entry)) : Effect.logInfo(format(entry))).pipe(
+      Effect.annotateLogs({ ...entry })
+    )
+})
+
+/**
+ * - `as`: `json`, a JSON document a line, by default; or `text`, `format`'s lines.
+ * - `sampleSuccesses`: the share of plain successes to keep, see `sampleSuccesses`; all by default.
+ * - `capacity`: how many entries may wait for the disk; 10,000 by default. What comes on top is dropped, counted and
+ *   reported by a warning.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FileOptions {
+  readonly as?: "json" | "text" | undefined
+  readonly sampleSuccesses?: number | undefined
+  readonly capacity?: number | undefined
+}
+
+/**
+ * Appends entries to a file, which is made readable for its owner only.
+ *
+ * **Details**
+ *
+ * A fiber of the layer writes whatever has come in, in one go; callers do not wait for the disk. When the layer's scope
+ * closes, also by interruption, everything that was logged is written first. A disk that fails is reported by a warning;
+ * the calls go on.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerFile = (
+  path: string,
+  options: FileOptions = {}
+): Layer.Layer<never, PlatformError.PlatformError, FileSystem.FileSystem> =>
+  Layer.effect(
+    Current,
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const file = yield* fs.open(path, { flag: "a", mode: 0o600 })
+      const queue = yield* Queue.dropping<Entry, Cause.Done>(options.capacity ?? 10_000)
+      const line = options.as === "text" ? format : JSON.stringify
+      const encoder = new TextEncoder()
+      let dropped = 0
+
+      const append = (entries: ReadonlyArray<Entry>) =>
+        Effect.suspend(() => {
+          const missing = dropped
+          dropped = 0
+          const warning = missing === 0
+            ? Effect.void
+            : Effect.logWarning(`The access log lost ${missing} entries: the disk is too slow`)
+          return Effect.andThen(
+            warning,
+            file.writeAll(encoder.encode(entries.map((entry) => `${line(entry)}\n`).join("")))
+          )
+        }).pipe(
+          Effect.catch((error) => Effect.logWarning(`The access log lost ${entries.length} entries: ${error.message}`))
+        )
+      const writer = yield* Queue.takeAll(queue).pipe(
+        Effect.flatMap(append),
+        Effect.forever,
+        Effect.ignore,
+        Effect.forkDetach
+      )
+      yield* Effect.addFinalizer(() => Effect.andThen(Queue.end(queue), Fiber.await(writer)))
+
+      const log: AccessLog = {
+        write: (entry) =>
+          Effect.sync(() => {
+            if (!Queue.offerUnsafe(queue, entry)) dropped++
+          })
+      }
+      return options.sampleSuccesses === undefined ? log : sampleSuccesses(log, options.sampleSuccesses)
+    })
+  )
+
+/**
+ * An entry as one line for people.
+ *
+ * **Example** (A failed attempt)
+ *
+ * ```ts import.meta.vitest
+ * import { AccessLog } from "@effect-resilience/http"
+ *
+ * AccessLog.format({
+ *   time: "2026-01-01T00:00:00.000Z",
+ *   kind: "attempt",
+ *   call: "0badcafe",
+ *   outcome: "failure",
+ *   method: "POST",
+ *   endpoint: "/tables/{table}",
+ *   status: 503,
+ *   durationMs: 12.5,
+ *   attempt: 2,
+ *   resendReason: "TransportFailure",
+ *   error: { reason: "ServiceUnavailable" },
+ *   recovery: "Retry"
+ * })
+ * // => "2026-01-01T00:00:00.000Z 0badcafe attempt 2 (after TransportFailure) POST /tables/{table} 503 12.5 ms ServiceUnavailable -> Retry"
+ * ```
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
+export const format = (entry: Entry): string =>
+  [
+    entry.time,
+    entry.call,
+    entry.kind === "attempt" ? `attempt ${entry.attempt}` : `call of ${entry.attempt}`,
+    entry.resendReason && `(after ${entry.resendReason})`,
+    entry.method,
+    entry.endpoint,
+    entry.status,
+    `${entry.durationMs} ms`,
+    entry.outcome === "interrupted" && "interrupted",
+    entry.bytesSent !== undefined && `sent ${entry.bytesSent}`,
+    entry.bytesReceived !== undefined && `received ${entry.bytesReceived}`,
+    entry.requestId && `request id ${entry.requestId}`,
+    entry.error?.reason,
+    entry.recovery && `-> ${entry.recovery}`,
+    entry.error?.message
+  ].filter((part) => part !== undefined && part !== false && part !== "").join(" ").replace(/[\r\n]+/g, " ")
+
+type AnyFiber = Fiber.Fiber<unknown, unknown>
+
+interface Timing {
+  readonly time: number
+  readonly nanos: bigint
+}
+
+const timing = (fiber: AnyFiber): Timing => {
+  const clock = fiber.getRef(Clock.Clock)
+  return { time: clock.currentTimeMillisUnsafe(), nanos: clock.monotonicTimeNanosUnsafe() }
+}
+
+const answerOf = (
+  exit: Exit.Exit<HttpClientResponse.HttpClientResponse, unknown>,
+  fiber: AnyFiber
+): Pick<Entry, "status" | "requestId" | "bytesReceived"> => {
+  if (Exit.isSuccess(exit)) {
+    const { headers, status } = exit.value
+    const length = headers["content-length"]
+    return {
+      status,
+      requestId: requestIdOf(headers, fiber.getRef(Scrubber.Current)),
+      bytesReceived: length === undefined ? undefined : Number(length)
+    }
+  }
+  const error = failureOf(exit)
+  return error instanceof ApiError.ApiError
+    ? { status: ApiError.statusOf(error.reason), requestId: error.requestId }
+    : {}
+}
+
+const write = (
+  fiber: AnyFiber,
+  begun: Timing,
+  call: Call,
+  exit: Exit.Exit<unknown, unknown>,
+  attempt?: CallAttempt
+): Effect.Effect<void> => {
+  const log = fiber.getRef(Current)
+  if (log === none) return Effect.void
+  const reason = reasonTag(exit)
+  const error = failureOf(exit)
+  const { endpoint, name } = fiber.getRef(Operation.Current) ??
+    { endpoint: Operation.endpointOf(undefined), name: undefined }
+  const message = Recovery.isRecoverable(error) && error instanceof Error
+    ? fiber.getRef(Scrubber.Current).scrub(error.message)
+    : undefined
+  const nanos = fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe() - begun.nanos
+  return log.write({
+    time: new Date(begun.time).toISOString(),
+    kind: attempt === undefined ? "call" : "attempt",
+    call: callId(call, fiber),
+    outcome: reason === undefined ? "success" : reason === "Interrupted" ? "interrupted" : "failure",
+    operation: name,
+    method: call.method,
+    endpoint,
+    status: call.status,
+    durationMs: Math.round(Number(nanos) / 10_000) / 100,
+    attempt: attempt?.number ?? call.attempts,
+    resendReason: attempt?.resendReason,
+    bytesSent: call.bytesSent,
+    bytesReceived: call.bytesReceived,
+    requestId: call.requestId,
+    error: reason === undefined || reason === "Interrupted" ? undefined : { reason, message },
+    recovery: error === undefined ? undefined : Classifier.classify(error, begun.time)._tag
+  })
+}
+
+const failureOf = (exit: Exit.Exit<unknown, unknown>): unknown =>
+  Exit.isFailure(exit) ? exit.cause.reasons.find(Cause.isFailReason)?.error : undefined

@@ -1,0 +1,51 @@
+import * as Effect from "effect/Effect"
+import * as HttpBody from "effect/http/HttpBody"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as Stream from "effect/Stream"
+
+/** A request whose body tells how much of it has been handed to the transport. */
+export interface Watched {
+  readonly request: HttpClientRequest.HttpClientRequest
+  /** Whether the last byte has left. A body that is not a stream is sent at once. */
+  readonly sent: () => boolean
+  /** How many bytes have left, where it is known. */
+  readonly bytes: () => number | undefined
+}
+
+/** Watches the body of a request. A body that is being watched already is not wrapped again. */
+export const watch = (request: HttpClientRequest.HttpClientRequest): Watched => {
+  const { body } = request
+  switch (body._tag) {
+    case "Empty":
+      return { request, sent: yes, bytes: zero }
+    case "Stream": {
+      const known = meters.get(body)
+      if (known !== undefined) return { request, ...known }
+      const meter = { size: 0, ended: false }
+      const stream = Stream.suspend(() => {
+        meter.size = 0
+        meter.ended = false
+        return body.stream.pipe(
+          Stream.mapArray((chunks) => {
+            for (const chunk of chunks) meter.size += chunk.byteLength
+            return chunks
+          }),
+          Stream.onEnd(Effect.sync(() => {
+            meter.ended = true
+          }))
+        )
+      })
+      const watched = HttpBody.stream(stream, body.contentType, body.contentLength)
+      const reading = { sent: () => meter.ended, bytes: () => meter.size }
+      meters.set(watched, reading)
+      return { request: HttpClientRequest.setBody(request, watched), ...reading }
+    }
+    default:
+      return { request, sent: yes, bytes: () => body.contentLength }
+  }
+}
+
+const meters = new WeakMap<HttpBody.HttpBody, Pick<Watched, "sent" | "bytes">>()
+
+const yes = () => true
+const zero = () => 0
