@@ -19,14 +19,15 @@ const marker = "```ts import.meta.vitest"
 
 const runtime = fileURLToPath(new URL("./FenceAssertion.ts", import.meta.url))
 
-/** A marked fence: `line` is the 1-based line of its first line of code. */
+/** A fence of TypeScript: `line` is the 1-based line of its first line of code. */
 export interface Fence {
+  readonly marked: boolean
   readonly title: string
   readonly line: number
   readonly code: string
 }
 
-/** The marked fences of a text, TypeScript or Markdown. */
+/** The "```ts" fences of a text, TypeScript or Markdown; the marked ones run. */
 export const fences = (text: string): ReadonlyArray<Fence> => {
   const lines = text.split("\n")
   const found: Array<Fence> = []
@@ -35,7 +36,8 @@ export const fences = (text: string): ReadonlyArray<Fence> => {
     const line = lines[i] ?? ""
     const heading = /^[\s*]*(?:\*\*Example\*\*\s*\((.*)\)|#+\s+(.*?))\s*$/.exec(line)
     if (heading !== null) title = heading[1] === undefined ? (heading[2] ?? "") : `Example (${heading[1]})`
-    if (line.replace(/^\s*(\* ?)?/, "").trimEnd() !== marker) continue
+    const opening = line.replace(/^\s*(\* ?)?/, "").trimEnd()
+    if (opening !== marker && opening !== "```ts") continue
     const strip = line.trimStart().startsWith("*") ? /^\s*\* ?/ : /^(?:)/
     const start = i + 1
     const code: Array<string> = []
@@ -45,7 +47,7 @@ export const fences = (text: string): ReadonlyArray<Fence> => {
       code.push(body.replaceAll("*\\/", "*/"))
     }
     if (i === lines.length) throw new SyntaxError(`line ${start}: the fence is never closed`)
-    found.push({ title, line: start + 1, code: code.join("\n") })
+    found.push({ marked: opening === marker, title, line: start + 1, code: code.join("\n") })
   }
   return found
 }
@@ -147,7 +149,7 @@ export interface Compiled {
 
 /** The tests of a text's fences as the text of a module, or nothing if it has none. */
 export const compileAll = (file: string, text: string): Compiled | undefined => {
-  const found = fences(text)
+  const found = fences(text).filter(({ marked }) => marked)
   if (found.length === 0) return undefined
   const code = ["if (import.meta.vitest) {"]
   const lines = [0]

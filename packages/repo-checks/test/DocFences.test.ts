@@ -10,7 +10,8 @@ const fixtures = fileURLToPath(new URL("../fixtures/fences/", import.meta.url))
 
 const vitest = fileURLToPath(new URL("./vitest.mjs", import.meta.resolve("vitest/package.json")))
 
-const compiled = (...code: Array<string>) => compile("A.ts", { title: "", line: 7, code: code.join("\n") })
+const compiled = (...code: Array<string>) =>
+  compile("A.ts", { marked: true, title: "", line: 7, code: code.join("\n") })
 
 interface Report {
   readonly testResults: ReadonlyArray<{
@@ -24,12 +25,15 @@ describe("fences", () => {
   it("finds marked fences of doc comments with their line and title", () => {
     const text =
       "/**\n * **Example** (Adding)\n *\n * ```ts import.meta.vitest\n * 1 // => 1\n *   2 // => 2\n * ```\n */\n"
-    expect(fences(text)).toEqual([{ title: "Example (Adding)", line: 5, code: "1 // => 1\n  2 // => 2" }])
+    expect(fences(text)).toEqual([{ marked: true, title: "Example (Adding)", line: 5, code: "1 // => 1\n  2 // => 2" }])
   })
 
-  it("finds marked fences of Markdown and leaves the others alone", () => {
-    const text = "## Use\n```ts\nno\n```\n```ts import.meta.vitest\n1 // => 1\n```\n"
-    expect(fences(text)).toEqual([{ title: "Use", line: 6, code: "1 // => 1" }])
+  it("finds fences of Markdown, marked or not, and leaves other languages alone", () => {
+    const text = "## Use\n```ts\na\n```\n```sh\nls\n```\n```ts import.meta.vitest\n1 // => 1\n```\n"
+    expect(fences(text)).toEqual([
+      { marked: false, title: "Use", line: 3, code: "a" },
+      { marked: true, title: "Use", line: 9, code: "1 // => 1" }
+    ])
   })
 
   it("refuses a fence that is never closed", () => {
