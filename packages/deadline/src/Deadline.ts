@@ -1,0 +1,172 @@
+/**
+ * An instant by which an operation must be done, with everything that it calls.
+ *
+ * **Why**
+ *
+ * Timeouts add up: three calls with three attempts of ten seconds each are a minute and a half to a caller who left after
+ * five seconds. A deadline is one instant, carried by the fiber. Nested deadlines can only shorten it; retries, hedges,
+ * queues and logins read what remains and do not start what cannot finish; clients write it into a header, so the next
+ * service knows it too.
+ *
+ * **Details**
+ *
+ * The instant stands on the monotonic clock of the fiber's `Clock`, so a corrected wall clock does not move it.
+ *
+ * **Gotchas**
+ *
+ * A fiber inherits the deadline of the one that forks it. Work that shall outlive the operation starts with `unlimited`.
+ *
+ * **Example** (Nested deadlines shrink)
+ *
+ * ```ts import.meta.vitest
+ * import { Deadline } from "@effect-resilience/deadline"
+ * import { Duration, Effect } from "effect"
+ *
+ * const inner = Deadline.remaining.pipe(Deadline.within("1 hour"))
+ * const left = await Effect.runPromise(inner.pipe(Deadline.within("2 seconds")))
+ * Duration.isLessThanOrEqualTo(left, Duration.seconds(2)) // => true
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import { dual } from "effect/Function"
+import * as limit from "./internal/limit.ts"
+import * as timer from "./internal/timer.ts"
+
+/**
+ * The instant, in milliseconds of the fiber's monotonic clock; `Infinity` where there is none.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Deadline {
+  readonly atMillis: number
+}
+
+/**
+ * The deadline was reached, or is too near for what was to come. Trying again within the same operation cannot help.
+ *
+ * - `allowed`: the time that the deadline left when it was set, or that was asked for in vain.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class DeadlineExceeded extends Data.TaggedError("DeadlineExceeded")<{
+  readonly allowed: Duration.Duration
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.giveUp
+  }
+  override get message(): string {
+    return `not done by the deadline (${Duration.format(this.allowed)})`
+  }
+}
+
+/**
+ * No deadline.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const none: Deadline = { atMillis: Infinity }
+
+/**
+ * The deadline of the running fiber.
+ *
+ * **Gotchas**
+ *
+ * Providing a value informs those who ask, but interrupts nobody: that is what `within` does.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const Current: Context.Reference<Deadline> = /* @__PURE__ */ Context.Reference<Deadline>(
+  "@effect-resilience/deadline/Deadline/Current",
+  { defaultValue: () => none }
+)
+
+/**
+ * Fails with `DeadlineExceeded` where the effect is not done `duration` from now, or by the deadline that holds already,
+ * whichever is earlier. Where no time is left, the effect is not started.
+ *
+ * @category limiting
+ * @since 0.1.0
+ */
+export const within: {
+  (duration: Duration.Input): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | DeadlineExceeded, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, duration: Duration.Input): Effect.Effect<A, E | DeadlineExceeded, R>
+} = /* @__PURE__ */ dual(
+  2,
+  <A, E, R>(self: Effect.Effect<A, E, R>, duration: Duration.Input): Effect.Effect<A, E | DeadlineExceeded, R> => {
+    const wanted = Duration.toMillis(duration)
+    return Effect.contextWith((context: Context.Context<R>) => {
+      const outer = Context.get(context, Current)
+      if (wanted === Infinity && outer.atMillis === Infinity) return self
+      const now = timer.now(context)
+      const millis = Math.min(wanted, outer.atMillis - now)
+      const exceeded = () => Effect.fail(new DeadlineExceeded({ allowed: wholeMillis(Math.max(0, millis)) }))
+      if (millis <= 0) return exceeded()
+      const known = outer.atMillis <= now + wanted
+        ? self
+        : Effect.provideService(self, Current, { atMillis: now + millis })
+      return limit.within(context, known, millis, exceeded)
+    })
+  }
+)
+
+/**
+ * The time that is left: never negative, and infinite without a deadline.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const remaining: Effect.Effect<Duration.Duration> = /* @__PURE__ */ Effect.withFiber((fiber) =>
+  Effect.succeed(Duration.millis(Math.max(0, remainingMillisUnsafe(fiber))))
+)
+
+/**
+ * The milliseconds that are left to a fiber: negative once the deadline has passed, and `Infinity` without one. For code
+ * that holds the fiber already and cannot afford an effect.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const remainingMillisUnsafe = (fiber: Fiber.Fiber<unknown, unknown>): number => {
+  const { atMillis } = fiber.getRef(Current)
+  return atMillis === Infinity ? Infinity : atMillis - timer.now(fiber.context)
+}
+
+/**
+ * Fails with `DeadlineExceeded` unless at least `duration` is left: a guard before work, or a wait, of known length.
+ *
+ * @category limiting
+ * @since 0.1.0
+ */
+export const demand = (duration: Duration.Input): Effect.Effect<void, DeadlineExceeded> => {
+  const needed = Duration.fromInputUnsafe(duration)
+  const millis = Duration.toMillis(needed)
+  return Effect.withFiber((fiber) =>
+    remainingMillisUnsafe(fiber) < millis ? Effect.fail(new DeadlineExceeded({ allowed: needed })) : Effect.void
+  )
+}
+
+/**
+ * Runs an effect without the deadline of its surroundings, for work that is meant to outlive them.
+ *
+ * **Gotchas**
+ *
+ * Fork it detached: a `within` around it still interrupts what runs in its own fiber.
+ *
+ * @category limiting
+ * @since 0.1.0
+ */
+export const unlimited = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.provideService(self, Current, none)
+
+const wholeMillis = (millis: number): Duration.Duration => Duration.millis(Math.round(millis))

@@ -1,0 +1,64 @@
+/**
+ * Gives every request that a server handles the deadline that its caller named.
+ *
+ * **Why**
+ *
+ * A caller that has gone away still costs database time, and each retry of it costs again. With the caller's deadline on
+ * the fiber, work stops when nobody waits for it any more.
+ *
+ * **Gotchas**
+ *
+ * Not in the package's index, so that whoever needs only `Deadline` loads nothing of HTTP: import it from
+ * `@effect-resilience/deadline/DeadlineMiddleware`.
+ *
+ * **Example** (A server with a limit of its own)
+ *
+ * ```ts import.meta.vitest
+ * import * as DeadlineMiddleware from "@effect-resilience/deadline/DeadlineMiddleware"
+ * import { Effect } from "effect"
+ * import { HttpServerRequest, HttpServerResponse } from "effect/http"
+ *
+ * const app = Effect.never.pipe(DeadlineMiddleware.make({ max: "10 seconds" }))
+ * const request = HttpServerRequest.fromWeb(new Request("http://localhost/", { headers: { "grpc-timeout": "5m" } }))
+ *
+ * const response = await Effect.runPromise(Effect.provideService(app, HttpServerRequest.HttpServerRequest, request))
+ * HttpServerResponse.toWeb(response).status // => 504
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Deadline from "./Deadline.ts"
+import * as DeadlineHeader from "./DeadlineHeader.ts"
+
+/**
+ * A middleware for `HttpRouter`, `HttpServer.serve` and any other effect that answers a request.
+ *
+ * - `max`: the longest time that a caller can ask for, and what holds where it names none; default infinite.
+ * - `names`: the headers to read; default `DeadlineHeader.defaultNames`.
+ * - `onExceeded`: the answer in time's stead; default an empty 504.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: {
+  readonly max?: Duration.Input | undefined
+  readonly names?: DeadlineHeader.Names | undefined
+  readonly onExceeded?: ((error: Deadline.DeadlineExceeded) => HttpServerResponse.HttpServerResponse) | undefined
+} = {}): <E, R>(
+  app: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
+) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R | HttpServerRequest.HttpServerRequest> => {
+  const max = Duration.fromInputUnsafe(options.max ?? Duration.infinity)
+  const onExceeded = options.onExceeded ?? (() => HttpServerResponse.empty({ status: 504 }))
+  return <E, R>(app: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
+    Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+      const asked = DeadlineHeader.read(request.headers, options.names)
+      const limited = Deadline.within(app, asked === undefined ? max : Duration.min(asked, max))
+      return Effect.catchIf(limited, isOurs, (error) => Effect.succeed(onExceeded(error)))
+    })
+}
+
+const isOurs = (error: unknown): error is Deadline.DeadlineExceeded => error instanceof Deadline.DeadlineExceeded

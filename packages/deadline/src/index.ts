@@ -1,0 +1,3 @@
+export * as Deadline from "./Deadline.ts"
+export * as DeadlineHeader from "./DeadlineHeader.ts"
+export * as Timeout from "./Timeout.ts"

@@ -1,0 +1,33 @@
+import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as timer from "./timer.ts"
+
+/**
+ * Runs `self` in a fiber of its own and interrupts it after `millis`. An effect that finishes without waiting meets no
+ * timer at all. The effect has always ended before the result is known; a defect is kept where the time was up, anything
+ * else becomes `orElse`.
+ */
+export const within = <A, E, R, A2, E2, R2>(
+  context: Context.Context<R>,
+  self: Effect.Effect<A, E, R>,
+  millis: number,
+  orElse: () => Effect.Effect<A2, E2, R2>
+): Effect.Effect<A | A2, E | E2, R | R2> =>
+  Effect.callback<A | A2, E | E2, R | R2>((resume) => {
+    const child = Effect.runForkWith(context)(self)
+    const exit = child.pollUnsafe()
+    if (exit !== undefined) return resume(exit)
+    let timedOut = false
+    const cancel = timer.start(context, millis, () => {
+      timedOut = true
+      child.interruptUnsafe()
+    })
+    child.addObserver((exit) => {
+      cancel()
+      resume(timedOut && Exit.isFailure(exit) && !Cause.hasDies(exit.cause) ? Effect.suspend(orElse) : exit)
+    })
+    return Fiber.interrupt(child)
+  })

@@ -1,0 +1,165 @@
+import { Deadline, DeadlineHeader } from "@effect-resilience/deadline"
+import * as DeadlineMiddleware from "@effect-resilience/deadline/DeadlineMiddleware"
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Duration, Effect, Exit, Fiber, Schema } from "effect"
+import { HttpServerRequest, HttpServerResponse } from "effect/http"
+import { TestClock } from "effect/testing"
+
+const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
+
+describe("Deadline", () => {
+  it.effect("fails at the deadline", () =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.forkChild(Effect.flip(Effect.never.pipe(Deadline.within("2 seconds"))))
+      yield* TestClock.adjust("1999 millis")
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual((yield* Fiber.join(fiber))._tag, "DeadlineExceeded")
+    }))
+
+  it.effect("is shortened by nested deadlines and never extended", () =>
+    Effect.gen(function*() {
+      const inner = (duration: Duration.Input) => Deadline.remaining.pipe(Deadline.within(duration))
+      const [shorter, longer] = yield* Effect.all([inner("1 second"), inner("1 hour")]).pipe(Deadline.within("1 minute"))
+      assert.deepStrictEqual(shorter, Duration.seconds(1))
+      assert.deepStrictEqual(longer, Duration.minutes(1))
+      assert.deepStrictEqual(yield* Deadline.remaining, Duration.infinity)
+    }))
+
+  it.effect("does not start an effect when no time is left", () =>
+    Effect.gen(function*() {
+      let started = false
+      const late = Effect.sync(() => started = true).pipe(Deadline.within("1 hour"))
+      const expired = Effect.provideService(late, Deadline.Current, { atMillis: 0 })
+      assert.strictEqual((yield* Effect.flip(expired))._tag, "DeadlineExceeded")
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(Effect.sync(() => started = true).pipe(Deadline.within(0)))))
+      assert.isFalse(started)
+    }))
+
+  it.effect("limits a detached fiber by the deadline that it inherits", () =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.forkDetach(Effect.exit(Effect.never.pipe(Deadline.within("1 hour")))).pipe(
+        Deadline.within("1 second")
+      )
+      yield* TestClock.adjust("1 second")
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(fiber)))
+    }))
+
+  it.effect("does not reach work that starts unlimited", () =>
+    Effect.gen(function*() {
+      const left = yield* Deadline.unlimited(Deadline.remaining).pipe(Deadline.within("1 second"))
+      assert.deepStrictEqual(left, Duration.infinity)
+    }))
+
+  it.effect("demands time before work of known length", () =>
+    Effect.gen(function*() {
+      const enough = yield* Effect.exit(Deadline.demand("5 seconds").pipe(Deadline.within("5 seconds")))
+      const tooLittle = yield* Effect.exit(Deadline.demand("5 seconds").pipe(Deadline.within("4999 millis")))
+      assert.deepStrictEqual([Exit.isSuccess(enough), Exit.isSuccess(tooLittle)], [true, false])
+    }))
+
+  it.effect("does not move with the wall clock", () =>
+    Effect.gen(function*() {
+      const clock = yield* Clock.Clock
+      const jumped: Clock.Clock = {
+        currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + 3_600_000,
+        currentTimeMillis: Effect.map(clock.currentTimeMillis, (millis) => millis + 3_600_000),
+        currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe(),
+        currentTimeNanos: clock.currentTimeNanos,
+        monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
+        monotonicTimeNanos: clock.monotonicTimeNanos,
+        sleep: (duration) => clock.sleep(duration)
+      }
+      const left = yield* Deadline.remaining.pipe(
+        Effect.provideService(Clock.Clock, jumped),
+        Deadline.within("1 second")
+      )
+      assert.deepStrictEqual(left, Duration.seconds(1))
+    }))
+
+  it.effect.prop("is never exceeded by more than a tick, however deadlines nest", [
+    Schema.NonEmptyArray(between(1, 50)),
+    between(1, 60)
+  ], ([limits, work]) =>
+    Effect.gen(function*() {
+      const start = yield* Clock.currentTimeMillis
+      const nested = limits.reduce(
+        (effect: Effect.Effect<string, Deadline.DeadlineExceeded>, limit) => Deadline.within(effect, limit),
+        Effect.as(Effect.sleep(work), "done")
+      )
+      const fiber = yield* Effect.forkChild(Effect.all([
+        Effect.match(nested, { onFailure: () => "late", onSuccess: (done) => done }),
+        Clock.currentTimeMillis
+      ]), { startImmediately: true })
+      for (let tick = 0; tick < 61; tick++) yield* TestClock.adjust(1)
+      const [outcome, end] = yield* Fiber.join(fiber)
+      const limit = Math.min(...limits)
+      assert.strictEqual(end - start, Math.min(limit, work))
+      if (limit !== work) assert.strictEqual(outcome, work < limit ? "done" : "late")
+    }))
+})
+
+describe("DeadlineHeader", () => {
+  it.prop("never grows on its way and loses less than one unit", [between(0, 2 ** 45)], ([millis]) => {
+    const headers = DeadlineHeader.write(Duration.millis(millis))
+    const read = Duration.toMillis(DeadlineHeader.read(headers) ?? Duration.infinity)
+    assert.isTrue(read <= millis && read >= millis * 0.99 - 1, `${millis} -> ${read}`)
+  })
+
+  it("reads every unit of gRPC, and takes the shorter of two headers", () => {
+    const read = (grpc: string) => DeadlineHeader.read({ "grpc-timeout": grpc })
+    assert.deepStrictEqual(read("1H"), Duration.hours(1))
+    assert.deepStrictEqual(read("2M"), Duration.minutes(2))
+    assert.deepStrictEqual(read("3S"), Duration.seconds(3))
+    assert.deepStrictEqual(read("4m"), Duration.millis(4))
+    assert.deepStrictEqual(read("5u"), Duration.micros(5n))
+    assert.deepStrictEqual(read("6n"), Duration.nanos(6n))
+    const both = { "grpc-timeout": "2S", "x-envoy-expected-rq-timeout-ms": "1500" }
+    assert.deepStrictEqual(DeadlineHeader.read(both), Duration.millis(1500))
+  })
+
+  it("takes garbage for no deadline", () => {
+    for (const garbage of ["", "S", "1", "-1S", "1.5S", "123456789S", "1s", "1S1S", "NaNm"]) {
+      assert.isUndefined(DeadlineHeader.read({ "grpc-timeout": garbage, "x-envoy-expected-rq-timeout-ms": "soon" }))
+    }
+  })
+
+  it("writes nothing for an infinite time, and nothing negative", () => {
+    assert.deepStrictEqual(DeadlineHeader.write(Duration.infinity), {})
+    assert.strictEqual(DeadlineHeader.write(Duration.zero)["grpc-timeout"], "0m")
+  })
+})
+
+describe("DeadlineMiddleware", () => {
+  const run = <E>(
+    app: Effect.Effect<HttpServerResponse.HttpServerResponse, E, HttpServerRequest.HttpServerRequest>,
+    headers: Record<string, string> = {}
+  ) =>
+    Effect.provideService(
+      app,
+      HttpServerRequest.HttpServerRequest,
+      HttpServerRequest.fromWeb(new Request("http://localhost/", { headers }))
+    )
+  const left = Effect.map(Deadline.remaining, (left) => HttpServerResponse.text(String(Duration.toMillis(left))))
+  const text = (response: HttpServerResponse.HttpServerResponse) =>
+    Effect.promise(() => HttpServerResponse.toWeb(response).text())
+
+  it.effect("gives the request the caller's deadline, at most its own", () =>
+    Effect.gen(function*() {
+      const app = left.pipe(DeadlineMiddleware.make({ max: "10 seconds" }))
+      assert.strictEqual(yield* Effect.flatMap(run(app, { "grpc-timeout": "2S" }), text), "2000")
+      assert.strictEqual(yield* Effect.flatMap(run(app, { "grpc-timeout": "1H" }), text), "10000")
+      assert.strictEqual(yield* Effect.flatMap(run(app), text), "10000")
+      assert.strictEqual(yield* Effect.flatMap(run(left.pipe(DeadlineMiddleware.make())), text), "Infinity")
+    }))
+
+  it.effect("answers 504 at the deadline and interrupts the work", () =>
+    Effect.gen(function*() {
+      let interrupted = false
+      const work = Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted = true))
+      const fiber = yield* Effect.forkChild(run(work.pipe(DeadlineMiddleware.make()), { "grpc-timeout": "100m" }))
+      yield* TestClock.adjust(100)
+      assert.strictEqual((yield* Fiber.join(fiber)).status, 504)
+      assert.isTrue(interrupted)
+    }))
+})

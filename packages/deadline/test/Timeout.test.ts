@@ -1,0 +1,103 @@
+import { Timeout } from "@effect-resilience/deadline"
+import { Recovery } from "@effect-resilience/errors"
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Context, Deferred, Duration, Effect, Exit, Fiber, References } from "effect"
+import { TestClock } from "effect/testing"
+
+describe("Timeout", () => {
+  it.effect("gives the result of an effect that is fast enough", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* Effect.succeed(1).pipe(Timeout.after("1 second")), 1)
+      const slow = yield* Effect.forkChild(Effect.as(Effect.sleep("999 millis"), 2).pipe(Timeout.after("1 second")))
+      yield* TestClock.adjust("999 millis")
+      assert.strictEqual(yield* Fiber.join(slow), 2)
+    }))
+
+  it.effect("fails exactly when the time is up, with an error that says how long it waited", () =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.forkChild(Effect.flip(Timeout.after(Effect.never, "1 second")))
+      yield* TestClock.adjust("999 millis")
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      const error = yield* Fiber.join(fiber)
+      assert.deepStrictEqual(error.after, Duration.seconds(1))
+      assert.deepStrictEqual(Recovery.of(error), Recovery.retry)
+    }))
+
+  it.live("keeps time without a test clock", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Timeout.after(Effect.never, "5 millis"))
+      assert.strictEqual(error._tag, "TimedOut")
+    }))
+
+  it.effect("passes failures and defects on unchanged", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* Effect.exit(Timeout.after(Effect.fail("no"), "1 second")), Exit.fail("no"))
+      const dying = yield* Effect.forkChild(Effect.exit(Timeout.after(Effect.die("bug").pipe(Effect.delay(10)), 1000)))
+      yield* TestClock.adjust(10)
+      assert.deepStrictEqual(yield* Fiber.join(dying), Exit.die("bug"))
+    }))
+
+  it.effect("awaits the finalizers of what it interrupts", () =>
+    Effect.gen(function*() {
+      let released = false
+      const release = Effect.sleep("1 second").pipe(Effect.andThen(Effect.sync(() => released = true)))
+      const fiber = yield* Effect.forkChild(
+        Effect.exit(Timeout.after(Effect.onInterrupt(Effect.never, () => release), "1 second"))
+      )
+      yield* TestClock.adjust("1500 millis")
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* TestClock.adjust("500 millis")
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(fiber)))
+      assert.isTrue(released)
+    }))
+
+  it.effect("waits for an effect that cannot be interrupted, and times out then", () =>
+    Effect.gen(function*() {
+      const commit = Effect.uninterruptible(Effect.sleep("3 seconds"))
+      const fiber = yield* Effect.forkChild(Effect.flip(Timeout.after(commit, "1 second")))
+      yield* TestClock.adjust("2 seconds")
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(fiber))._tag, "TimedOut")
+    }))
+
+  it.effect("keeps a defect of a finalizer that ran because the time was up", () =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.forkChild(
+        Effect.exit(Timeout.after(Effect.onInterrupt(Effect.never, () => Effect.die("bug")), "1 second"))
+      )
+      yield* TestClock.adjust("1 second")
+      const exit = yield* Fiber.join(fiber)
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+    }))
+
+  it.effect("interrupts the effect when it is interrupted itself", () =>
+    Effect.gen(function*() {
+      const interrupted = yield* Deferred.make<void>()
+      const fiber = yield* Effect.forkChild(
+        Timeout.after(Effect.onInterrupt(Effect.never, () => Deferred.succeed(interrupted, void 0)), "1 hour"),
+        { startImmediately: true }
+      )
+      yield* Fiber.interrupt(fiber)
+      yield* Deferred.await(interrupted)
+    }))
+
+  it.effect("runs the effect with the services and references of its surroundings", () =>
+    Effect.gen(function*() {
+      const Name = Context.Reference("test/Name", { defaultValue: () => "nobody" })
+      const seen = yield* Effect.all([Name, References.MinimumLogLevel]).pipe(
+        Timeout.after("1 second"),
+        Effect.provideService(Name, "somebody"),
+        Effect.provideService(References.MinimumLogLevel, "Fatal")
+      )
+      assert.deepStrictEqual(seen, ["somebody", "Fatal"])
+    }))
+
+  it.effect("does not limit with an infinite duration", () =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.forkChild(Timeout.after(Effect.sleep("365 days"), Duration.infinity))
+      yield* TestClock.adjust("365 days")
+      yield* Fiber.join(fiber)
+    }))
+})
