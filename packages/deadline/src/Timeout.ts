@@ -94,8 +94,8 @@ export const afterOrElse: {
     readonly orElse: () => Effect.Effect<A2, E2, R2>
   }): Effect.Effect<A | A2, E | E2, R | R2> => {
     const millis = Duration.toMillis(duration)
-    return millis === Infinity ? self : Effect.contextWith((context: Context.Context<R>) =>
-      limit.within(context, self, millis, orElse)
-    )
+    return millis === Infinity ?
+      self :
+      Effect.contextWith((context: Context.Context<R>) => limit.within(context, self, millis, orElse))
   }
 )

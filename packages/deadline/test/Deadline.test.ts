@@ -20,7 +20,9 @@ describe("Deadline", () => {
   it.effect("is shortened by nested deadlines and never extended", () =>
     Effect.gen(function*() {
       const inner = (duration: Duration.Input) => Deadline.remaining.pipe(Deadline.within(duration))
-      const [shorter, longer] = yield* Effect.all([inner("1 second"), inner("1 hour")]).pipe(Deadline.within("1 minute"))
+      const [shorter, longer] = yield* Effect.all([inner("1 second"), inner("1 hour")]).pipe(
+        Deadline.within("1 minute")
+      )
       assert.deepStrictEqual(shorter, Duration.seconds(1))
       assert.deepStrictEqual(longer, Duration.minutes(1))
       assert.deepStrictEqual(yield* Deadline.remaining, Duration.infinity)
@@ -87,10 +89,13 @@ describe("Deadline", () => {
         (effect: Effect.Effect<string, Deadline.DeadlineExceeded>, limit) => Deadline.within(effect, limit),
         Effect.as(Effect.sleep(work), "done")
       )
-      const fiber = yield* Effect.forkChild(Effect.all([
-        Effect.match(nested, { onFailure: () => "late", onSuccess: (done) => done }),
-        Clock.currentTimeMillis
-      ]), { startImmediately: true })
+      const fiber = yield* Effect.forkChild(
+        Effect.all([
+          Effect.match(nested, { onFailure: () => "late", onSuccess: (done) => done }),
+          Clock.currentTimeMillis
+        ]),
+        { startImmediately: true }
+      )
       for (let tick = 0; tick < 61; tick++) yield* TestClock.adjust(1)
       const [outcome, end] = yield* Fiber.join(fiber)
       const limit = Math.min(...limits)

@@ -25,9 +25,9 @@
  *
  * @since 0.1.0
  */
+import type { Recovery } from "@effect-resilience/errors/Recovery"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
-import type { Recovery } from "@effect-resilience/errors/Recovery"
 
 /**
  * - `attempt`: 1 for the first call.

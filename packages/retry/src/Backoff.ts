@@ -101,7 +101,12 @@ export const exponential = (options: {
  */
 export const constant = (delay: Duration.Input, jitter: Jitter = "none"): Backoff => {
   const base = Duration.fromInputUnsafe(delay)
-  return exponential({ base, factor: 1, cap: jitter === "decorrelated" || jitter === "polly" ? Duration.times(base, 3) : base, jitter })
+  return exponential({
+    base,
+    factor: 1,
+    cap: jitter === "decorrelated" || jitter === "polly" ? Duration.times(base, 3) : base,
+    jitter
+  })
 }
 
 /**

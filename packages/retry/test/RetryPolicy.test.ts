@@ -57,7 +57,9 @@ describe("RetryPolicy", () => {
       assert.deepStrictEqual(history?.why, { _tag: "TimesUsedUp", times: 2 })
     }))
 
-  for (const recovery of [Recovery.correct, Recovery.authorize, Recovery.reauthenticate, Recovery.verify, Recovery.giveUp]) {
+  for (
+    const recovery of [Recovery.correct, Recovery.authorize, Recovery.reauthenticate, Recovery.verify, Recovery.giveUp]
+  ) {
     it.effect(`does not retry ${recovery._tag}`, () =>
       Effect.gen(function*() {
         const { calls, effect } = script([new Failure({ recovery })])
@@ -151,7 +153,8 @@ describe("RetryPolicy", () => {
   it.effect("tells its own hook first, then the observers from the outside in", () =>
     Effect.gen(function*() {
       const seen: Array<string> = []
-      const note = (who: string) => (event: RetryEvent.RetryEvent) => Effect.sync(() => seen.push(`${who} ${event._tag}`))
+      const note = (who: string) => (event: RetryEvent.RetryEvent) =>
+        Effect.sync(() => seen.push(`${who} ${event._tag}`))
       const policy = RetryPolicy.make({ times: 1, backoff: Backoff.immediate })
       yield* Effect.fail(transient).pipe(
         RetryPolicy.retry(policy, { onEvent: note("own") }),
@@ -188,10 +191,13 @@ describe("RetryPolicy", () => {
         new Failure({ recovery: Recovery.retryAfter("5 seconds") }),
         new Failure({ recovery: Recovery.correct })
       ])
-      const exit = yield* untilDone(Effect.retry(effect, RetryPolicy.toSchedule(RetryPolicy.make({
-        ...RetryPolicy.howTo,
-        times: 9
-      }))))
+      const exit = yield* untilDone(Effect.retry(
+        effect,
+        RetryPolicy.toSchedule(RetryPolicy.make({
+          ...RetryPolicy.howTo,
+          times: 9
+        }))
+      ))
       assert.isTrue(Exit.isFailure(exit))
       assert.deepStrictEqual(calls, [0, 1000, 6000])
     }))

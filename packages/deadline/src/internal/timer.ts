@@ -19,6 +19,7 @@ export const start = (
 ): () => void => {
   const clock = Context.get(context, Clock.Clock)
   if (clock === liveClock && millis <= longestPlatformTimer) {
+    // oxlint-disable-next-line no-restricted-globals -- the one place where a platform timer is allowed
     const handle = setTimeout(onElapsed, millis)
     return () => clearTimeout(handle)
   }
