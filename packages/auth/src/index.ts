@@ -1,1 +1,8 @@
-export {}
+export * as Authenticated from "./Authenticated.ts"
+export * as AuthError from "./AuthError.ts"
+export * as Expiry from "./Expiry.ts"
+export * as Grant from "./Grant.ts"
+export * as Origin from "./Origin.ts"
+export * as Token from "./Token.ts"
+export * as TokenCache from "./TokenCache.ts"
+export * as TokenSource from "./TokenSource.ts"

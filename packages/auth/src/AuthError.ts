@@ -1,0 +1,210 @@
+/**
+ * Everything that can go wrong between a call and its token.
+ *
+ * **Details**
+ *
+ * No field holds a credential or a token: a `detail` is one line, scrubbed of registered secrets. `Rejected` is about
+ * the credentials and final until they change; `Unavailable` is about the way to the login and may pass.
+ *
+ * **Example** (An outage of the login is worth a retry, wrong credentials are not)
+ *
+ * ```ts import.meta.vitest
+ * import { AuthError } from "@effect-resilience/auth"
+ * import { ApiError, Recovery } from "@effect-resilience/errors"
+ *
+ * const answered = (status: number) =>
+ *   AuthError.fromApiError(
+ *     new ApiError.ApiError({ method: "POST", endpoint: "/login", reason: ApiError.reasonFromStatus(status) })
+ *   )
+ *
+ * answered(401).reason._tag // => "Rejected"
+ * Recovery.describe(Recovery.of(answered(401))) // => "ask for the missing permission"
+ * answered(503).reason._tag // => "Unavailable"
+ * Recovery.describe(Recovery.of(answered(503))) // => "retry"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as ApiError from "@effect-resilience/errors/ApiError"
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Data from "effect/Data"
+
+/**
+ * A call did not get its token, or could not use it.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class AuthError extends Data.TaggedError("AuthError")<{ readonly reason: Reason }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return this.reason[Recovery.symbol]()
+  }
+  override get message(): string {
+    return this.reason.message
+  }
+}
+
+/**
+ * The credentials are wrong, expired or locked. Nothing logs in with them again: accounts lock after failed logins.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Rejected extends Data.TaggedError("Rejected")<{ readonly detail?: string | undefined }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.authorize
+  }
+  override get message(): string {
+    return sentence("The login was rejected", this.detail, "Check the credentials.")
+  }
+}
+
+/**
+ * The login could not be reached or did not work. `recovery` says whether it is worth another try.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Unavailable extends Data.TaggedError("Unavailable")<{
+  readonly detail: string
+  readonly recovery: Recovery.Recovery
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return this.recovery
+  }
+  override get message(): string {
+    return sentence("Could not log in", this.detail)
+  }
+}
+
+/**
+ * A credential or a setting that the login needs is missing or malformed.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class NotConfigured extends Data.TaggedError("NotConfigured")<{ readonly detail: string }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.correct
+  }
+  override get message(): string {
+    return sentence("The login is not configured", this.detail)
+  }
+}
+
+/**
+ * The login succeeded, but its answer holds no token.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class NoToken extends Data.TaggedError("NoToken")<{ readonly expected: string }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.giveUp
+  }
+  override get message(): string {
+    return `The login's answer holds no token (expected ${this.expected}).`
+  }
+}
+
+/**
+ * The login's answer holds different tokens in different places.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class AmbiguousToken extends Data.TaggedError("AmbiguousToken")<{ readonly places: string }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.giveUp
+  }
+  override get message(): string {
+    return `The login's answer holds different tokens in ${this.places}.`
+  }
+}
+
+/**
+ * The API refused a token right after a new login.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class StillUnauthorized extends Data.TaggedError("StillUnauthorized")<{ readonly detail?: string | undefined }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.authorize
+  }
+  override get message(): string {
+    return sentence("Still unauthorized after a new login", this.detail, "Check what these credentials may do.")
+  }
+}
+
+/**
+ * The token was refused after the request's body had begun to leave, and that body cannot be sent again. Nothing was
+ * applied; whoever can open the body anew may repeat the call.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class NotReplayable extends Data.TaggedError("NotReplayable") {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.giveUp
+  }
+  override get message(): string {
+    return "The token was refused, and the body of the request cannot be sent a second time."
+  }
+}
+
+/**
+ * The request goes to another origin than the credentials are for. Nothing was sent.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class ForeignOrigin extends Data.TaggedError("ForeignOrigin")<{
+  readonly allowed: string
+  readonly requested: string
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.correct
+  }
+  override get message(): string {
+    return `The credentials are for ${this.allowed} and were not sent to ${this.requested}.`
+  }
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Reason =
+  | Rejected
+  | Unavailable
+  | NotConfigured
+  | NoToken
+  | AmbiguousToken
+  | StillUnauthorized
+  | NotReplayable
+  | ForeignOrigin
+
+/**
+ * What a failed call to a login endpoint means: 400, 401 and 403 reject the credentials, everything else leaves them
+ * unjudged.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromApiError = (error: ApiError.ApiError): AuthError => {
+  const { reason } = error
+  switch (reason._tag) {
+    case "BadRequest":
+    case "Unauthorized":
+    case "Forbidden":
+      return new AuthError({ reason: new Rejected({ detail: reason.detail }) })
+    default:
+      return new AuthError({ reason: new Unavailable({ detail: error.message, recovery: Recovery.of(error) }) })
+  }
+}
+
+const sentence = (what: string, detail: string | undefined, remedy?: string): string => {
+  const said = detail === undefined ? "" : `: ${detail.replace(/[.\s]+$/, "")}`
+  return `${what}${said}.${remedy === undefined ? "" : ` ${remedy}`}`
+}

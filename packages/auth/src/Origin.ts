@@ -1,0 +1,130 @@
+/**
+ * Where credentials may go.
+ *
+ * **Why**
+ *
+ * `https://api.example.com.evil.test` and `https://api.example.com@evil.test` both look right and are not. A base URL is
+ * checked once, when it is configured, and every request is checked against it before anything is sent.
+ *
+ * **Details**
+ *
+ * An origin is a scheme, a host and a port. Plain `http` is for loopback addresses only. User info in an address is
+ * refused, since it is either a credential or a disguise.
+ *
+ * **Example** (Checking a configured address)
+ *
+ * ```ts import.meta.vitest
+ * import { Origin } from "@effect-resilience/auth"
+ * import { Result } from "effect"
+ *
+ * const origin = Origin.parse("https://api.example.com/v1")
+ * Result.map(origin, String) // => Result.succeed("https://api.example.com")
+ *
+ * Result.map(Origin.parse("http://api.example.com"), String)
+ * // => Result.fail(new Origin.OriginError({ problem: "plain http is for loopback addresses only" }))
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Data from "effect/Data"
+import * as Result from "effect/Result"
+
+/**
+ * A scheme, a host and a port, for example `https://api.example.com`. `String(origin)` shows it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Origin {
+  readonly _tag: "Origin"
+  readonly href: string
+  readonly toString: () => string
+}
+
+/**
+ * An address that credentials must not be sent to. It does not repeat the address, which may hold a secret.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class OriginError extends Data.TaggedError("OriginError")<{ readonly problem: string }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.correct
+  }
+  override get message(): string {
+    return `Not an address for credentials: ${this.problem}.`
+  }
+}
+
+/**
+ * The origin of an absolute URL.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const parse = (url: string | URL): Result.Result<Origin, OriginError> => {
+  if (typeof url === "string" && !URL.canParse(url)) return refuse("not an absolute URL")
+  const parsed = new URL(url)
+  if (parsed.username !== "" || parsed.password !== "" || hasUserInfo(url)) {
+    return refuse("it holds user info (name@host)")
+  }
+  if (parsed.protocol !== "https:" && parsed.protocol !== "http:") return refuse("only https and http are known")
+  if (parsed.protocol === "http:" && !isLoopback(parsed.hostname)) {
+    return refuse("plain http is for loopback addresses only")
+  }
+  return Result.succeed({ _tag: "Origin", href: parsed.origin, toString: () => parsed.origin })
+}
+
+/**
+ * The origin of an address that is written in the program.
+ *
+ * Throws `RangeError` where `parse` fails.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (url: string): Origin => Result.getOrThrowWith(parse(url), (error) => new RangeError(error.message))
+
+/**
+ * Whether a request's absolute URL belongs to the origin.
+ *
+ * **Example** (Look-alikes)
+ *
+ * ```ts import.meta.vitest
+ * import { Origin } from "@effect-resilience/auth"
+ *
+ * const origin = Origin.make("https://api.example.com")
+ * Origin.contains(origin, "https://api.example.com/v1/tables") // => true
+ * Origin.contains(origin, "https://api.example.com.evil.test/v1/tables") // => false
+ * Origin.contains(origin, "https://api.example.com@evil.test/") // => false
+ * Origin.contains(origin, "https://api.example.com:8443/") // => false
+ * ```
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const contains = (origin: Origin, url: string): boolean => {
+  // What follows the slash cannot change the authority before it.
+  if (url.startsWith(origin.href) && url.charCodeAt(origin.href.length) === slash) return true
+  const other = parse(url)
+  return Result.isSuccess(other) && other.success.href === origin.href
+}
+
+/**
+ * Whether a URL's host name is this machine: `localhost`, 127.0.0.0/8 or `[::1]`.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isLoopback = (hostname: string): boolean =>
+  hostname === "localhost" || hostname.endsWith(".localhost") || hostname === "[::1]" ||
+  /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(hostname)
+
+const slash = "/".charCodeAt(0)
+
+// The URL parser drops an empty user info ("https://@host"), which still is no address anyone means.
+const hasUserInfo = (url: string | URL): boolean =>
+  typeof url === "string" && (/^[a-z][a-z0-9+.-]*:[\\/]*([^\\/?#]*)/i.exec(url.trim())?.[1]?.includes("@") ?? false)
+
+const refuse = (problem: string): Result.Result<never, OriginError> => Result.fail(new OriginError({ problem }))

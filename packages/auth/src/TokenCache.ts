@@ -1,0 +1,432 @@
+/**
+ * One token for many callers: one login however many ask, renewed before it expires, replaced once when it is refused.
+ *
+ * **Details**
+ *
+ * - A fresh token is handed out without waiting.
+ * - Within `refreshBefore` of its expiry callers still get it at once, and one refresh runs behind. A refresh that fails
+ *   leaves the token in use and is tried again no sooner than `refreshPause` later.
+ * - Without a usable token callers wait for one login together. Its failure reaches all of them and is not kept, but
+ *   rejected credentials are not tried again until they change.
+ * - A login goes on when some of its waiters are interrupted and stops when all are.
+ * - `invalidate` names the token that was refused: whoever comes late, with an older one, causes no second login.
+ * - Time is judged by the wall clock and by the monotonic clock; the token counts as expired when either says so.
+ *
+ * **Example** (Two callers, one login)
+ *
+ * ```ts import.meta.vitest
+ * import { TokenCache, TokenSource } from "@effect-resilience/auth"
+ * import { Effect, Redacted } from "effect"
+ *
+ * let logins = 0
+ * const source = TokenSource.fromEffect(
+ *   Effect.sync(() => ({ value: Redacted.make(`token-${++logins}`) })),
+ *   { identity: ["example"] }
+ * )
+ *
+ * const generations = Effect.gen(function*() {
+ *   const cache = yield* TokenCache.make(source)
+ *   const [a, b] = yield* Effect.all([cache.get, cache.get], { concurrency: 2 })
+ *   yield* cache.invalidate(a)
+ *   const c = yield* cache.get
+ *   return [a.generation, b.generation, c.generation]
+ * }).pipe(Effect.scoped)
+ *
+ * await Effect.runPromise(generations) // => [1, 1, 2]
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Scrubber from "@effect-resilience/http/Scrubber"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as PubSub from "effect/PubSub"
+import * as Random from "effect/Random"
+import type * as Redacted from "effect/Redacted"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as AuthError from "./AuthError.ts"
+import { rememberRejection } from "./internal/rejection.ts"
+import type { Grant, Token } from "./Token.ts"
+import type { TokenSource } from "./TokenSource.ts"
+
+/**
+ * - `get`: the token to use now.
+ * - `invalidate`: the token was refused. Answers whether this ended the current token's life; `false` for an older
+ *   generation, and where `relogins` says that enough is enough.
+ * - `status`: for display.
+ * - `events`: what happens from now on, for logs and counts; a slow reader misses the oldest.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class TokenCache extends Context.Service<TokenCache, {
+  readonly get: Effect.Effect<Token, AuthError.AuthError>
+  readonly invalidate: (token: Token) => Effect.Effect<boolean>
+  readonly status: Effect.Effect<Status>
+  readonly events: Stream.Stream<Event>
+}>()("@effect-resilience/auth/TokenCache") {}
+
+/**
+ * - `lifetime`: of a token whose server does not say; 1 hour by default. Also of one that says it has expired already:
+ *   then the clocks differ.
+ * - `refreshBefore`: how long before its expiry a token is renewed; 5 minutes by default, at most half of its life.
+ * - `jitter`: the part of `refreshBefore` by which a renewal is put off at random, so that a fleet does not move together;
+ *   0.2 by default.
+ * - `refreshPause`: between failed renewals; 30 seconds by default, longer where the server says so.
+ * - `timeout`: of a whole login, with its retries; 1 minute by default.
+ * - `relogins`: how many refused tokens per minute are replaced by a new login; 10 by default. An API that refuses every
+ *   token would otherwise be answered with a login per call.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly lifetime?: Duration.Input | undefined
+  readonly refreshBefore?: Duration.Input | undefined
+  readonly jitter?: number | undefined
+  readonly refreshPause?: Duration.Input | undefined
+  readonly timeout?: Duration.Input | undefined
+  readonly relogins?: number | undefined
+}
+
+/**
+ * - `state`: `empty` before the first login and after a refusal; `fresh`; `renewing` within `refreshBefore`; `expired`.
+ * - `logins`, `failures`: how often the source was asked with success and without.
+ * - `waiting`: how many callers wait for the login in progress.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Status {
+  readonly state: "empty" | "fresh" | "renewing" | "expired"
+  readonly generation: number
+  readonly expiresAt: number | undefined
+  readonly logins: number
+  readonly failures: number
+  readonly waiting: number
+}
+
+/**
+ * - `Acquired`: the source gave a token. `ahead` tells a renewal ahead of time from a login that somebody waited for.
+ * - `Failed`: it gave none. `reason` is the tag of the `AuthError`'s reason.
+ * - `Refused`: `invalidate` ended a token's life.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Event =
+  | {
+    readonly _tag: "Acquired"
+    readonly generation: number
+    readonly expiresAt: number
+    readonly ahead: boolean
+    readonly took: Duration.Duration
+  }
+  | { readonly _tag: "Failed"; readonly reason: AuthError.Reason["_tag"]; readonly ahead: boolean }
+  | { readonly _tag: "Refused"; readonly generation: number }
+
+/**
+ * A cache over a source. Closing the scope stops a login in progress.
+ *
+ * Throws `RangeError` for a jitter outside 0 to 1 and for negative counts and durations.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (
+  source: TokenSource,
+  options?: Options
+): Effect.Effect<TokenCache["Service"], never, Scope.Scope> => {
+  const settings = resolve(options)
+  return Effect.gen(function*() {
+    const context = yield* Effect.context<never>()
+    const events = yield* Effect.acquireRelease(PubSub.sliding<Event>(256), PubSub.shutdown)
+    const cache = new Cache(rememberRejection(source), settings, context, (event) => {
+      PubSub.publishUnsafe(events, event)
+    })
+    yield* Effect.addFinalizer(() => cache.close)
+    return TokenCache.of({
+      get: cache.get,
+      invalidate: (token) => Effect.sync(() => cache.invalidate(token)),
+      status: Effect.sync(() => cache.status()),
+      events: Stream.fromPubSub(events)
+    })
+  })
+}
+
+/**
+ * The cache as a service.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = <E, R>(
+  source: Effect.Effect<TokenSource, E, R>,
+  options?: Options
+): Layer.Layer<TokenCache, E, Exclude<R, Scope.Scope>> =>
+  Layer.effect(TokenCache, Effect.flatMap(source, (source) => make(source, options)))
+
+interface Settings {
+  readonly lifetime: number
+  readonly refreshBefore: number
+  readonly jitter: number
+  readonly refreshPause: number
+  readonly timeout: Duration.Duration
+  readonly relogins: number
+}
+
+const resolve = (options: Options = {}): Settings => {
+  const millis = (name: string, input: Duration.Input): number => {
+    const value = Duration.toMillis(Duration.fromInputUnsafe(input))
+    if (value < 0 || Number.isNaN(value)) throw new RangeError(`TokenCache: ${name} must not be negative`)
+    return value
+  }
+  const jitter = options.jitter ?? 0.2
+  if (!(jitter >= 0 && jitter <= 1)) throw new RangeError("TokenCache: jitter must lie between 0 and 1")
+  const relogins = options.relogins ?? 10
+  if (!(relogins >= 0)) throw new RangeError("TokenCache: relogins must not be negative")
+  return {
+    lifetime: millis("lifetime", options.lifetime ?? "1 hour"),
+    refreshBefore: millis("refreshBefore", options.refreshBefore ?? "5 minutes"),
+    jitter,
+    refreshPause: millis("refreshPause", options.refreshPause ?? "30 seconds"),
+    timeout: Duration.millis(millis("timeout", options.timeout ?? "1 minute")),
+    relogins
+  }
+}
+
+type Resume = (answer: Effect.Effect<Token, AuthError.AuthError>) => void
+
+interface Held {
+  readonly token: Token
+  readonly exit: Exit.Exit<Token>
+  /** Ages, in milliseconds, at which it is to be renewed and at which it ends. */
+  readonly renewAge: number
+  readonly endAge: number
+  readonly acquiredAt: bigint
+  /** By the wall clock; moved when that jumps back. */
+  bornAt: number
+  /** When the wall clock was last seen. */
+  seenAt: number
+}
+
+interface Acquired {
+  readonly grant: Grant
+  readonly acquiredAt: bigint
+  readonly took: Duration.Duration
+  readonly random: number
+}
+
+interface Flight {
+  readonly ahead: boolean
+  readonly waiters: Set<Resume>
+  fiber: Fiber.Fiber<Acquired, AuthError.AuthError> | undefined
+}
+
+class Cache {
+  private readonly source: TokenSource
+  private readonly settings: Settings
+  private readonly context: Context.Context<never>
+  private readonly publish: (event: Event) => void
+  private readonly clock: Clock.Clock
+
+  private held: Held | undefined
+  private flight: Flight | undefined
+  private refused: Redacted.Redacted | undefined
+  private generation = 0
+  private logins = 0
+  private failures = 0
+  private pausedUntil = Number.NEGATIVE_INFINITY
+  private closed = false
+  private readonly refusals: Array<bigint> = []
+
+  constructor(
+    source: TokenSource,
+    settings: Settings,
+    context: Context.Context<never>,
+    publish: (event: Event) => void
+  ) {
+    this.source = source
+    this.settings = settings
+    this.context = context
+    this.publish = publish
+    this.clock = Context.get(context, Clock.Clock)
+  }
+
+  readonly get: Effect.Effect<Token, AuthError.AuthError> = Effect.suspend(() => {
+    const { held } = this
+    if (held === undefined) return this.wait
+    const now = this.clock.currentTimeMillisUnsafe()
+    if (now >= held.seenAt && now - held.bornAt < held.renewAge) {
+      held.seenAt = now
+      return held.exit
+    }
+    const age = this.ageOf(held)
+    if (age >= held.endAge) return this.wait
+    if (age >= held.renewAge && this.flight === undefined && this.monotonicMillis() >= this.pausedUntil) {
+      this.start(true)
+    }
+    // A renewal that needs no waiting is done already.
+    return this.held?.exit ?? held.exit
+  })
+
+  private readonly wait = Effect.callback<Token, AuthError.AuthError>((resume) => {
+    if (this.closed) return resume(Effect.interrupt)
+    const flight = this.flight ?? this.create(false)
+    flight.waiters.add(resume)
+    if (flight.fiber === undefined) this.run(flight)
+    return Effect.sync(() => {
+      flight.waiters.delete(resume)
+      if (flight.waiters.size === 0 && !flight.ahead) this.abandon(flight)
+    })
+  })
+
+  invalidate(token: Token): boolean {
+    const { held } = this
+    if (held === undefined) return token.generation === this.generation
+    if (held.token.generation !== token.generation) return false
+    const now = this.clock.monotonicTimeNanosUnsafe()
+    while (this.refusals[0] !== undefined && now - this.refusals[0] >= minute) this.refusals.shift()
+    if (this.refusals.length >= this.settings.relogins) return false
+    this.refusals.push(now)
+    this.held = undefined
+    this.refused = token.value
+    this.publish({ _tag: "Refused", generation: token.generation })
+    return true
+  }
+
+  status(): Status {
+    const { held } = this
+    const age = held === undefined ? 0 : this.ageOf(held)
+    return {
+      state: held === undefined
+        ? "empty"
+        : age >= held.endAge
+        ? "expired"
+        : age >= held.renewAge
+        ? "renewing"
+        : "fresh",
+      generation: this.generation,
+      expiresAt: held?.token.expiresAt,
+      logins: this.logins,
+      failures: this.failures,
+      waiting: this.flight?.waiters.size ?? 0
+    }
+  }
+
+  readonly close: Effect.Effect<void> = Effect.sync(() => {
+    this.closed = true
+    const { flight } = this
+    if (flight === undefined) return
+    this.abandon(flight)
+    for (const resume of flight.waiters) resume(Effect.interrupt)
+  })
+
+  private create(ahead: boolean): Flight {
+    const flight: Flight = { ahead, waiters: new Set(), fiber: undefined }
+    this.flight = flight
+    return flight
+  }
+
+  private start(ahead: boolean): void {
+    if (!this.closed) this.run(this.create(ahead))
+  }
+
+  private run(flight: Flight): void {
+    // Not in the context of whoever came first: its deadline, operation and span are not those of the other waiters.
+    flight.fiber = Effect.runForkWith(this.context)(this.acquire(flight))
+    flight.fiber.addObserver((exit) => this.settle(flight, exit))
+  }
+
+  private abandon(flight: Flight): void {
+    if (this.flight === flight) this.flight = undefined
+    flight.fiber?.interruptUnsafe()
+  }
+
+  private settle(flight: Flight, exit: Exit.Exit<Acquired, AuthError.AuthError>): void {
+    if (this.flight !== flight) return // abandoned: nobody waits
+    this.flight = undefined
+    if (Exit.isFailure(exit)) this.fail(exit, flight.ahead)
+    const answer = Exit.map(exit, (acquired) => this.hold(acquired, flight.ahead).token)
+    for (const resume of flight.waiters) resume(answer)
+  }
+
+  private hold({ acquiredAt, grant, random, took }: Acquired, ahead: boolean): Held {
+    const { jitter, lifetime, refreshBefore } = this.settings
+    const now = this.clock.currentTimeMillisUnsafe()
+    const told = grant.expiresAt !== undefined && grant.expiresAt > now
+    const expiresAt = told ? grant.expiresAt : now + lifetime
+    const life = expiresAt - now
+    const token: Token = {
+      value: grant.value,
+      expiresAt,
+      generation: ++this.generation,
+      attributes: grant.attributes ?? {}
+    }
+    this.logins += 1
+    this.refused = undefined
+    this.publish({ _tag: "Acquired", generation: token.generation, expiresAt, ahead, took })
+    return this.held = {
+      token,
+      exit: Exit.succeed(token),
+      renewAge: life - Math.min(refreshBefore, life / 2) * (1 - jitter * random),
+      endAge: life,
+      acquiredAt,
+      bornAt: now,
+      seenAt: now
+    }
+  }
+
+  private fail(exit: Exit.Failure<Acquired, AuthError.AuthError>, ahead: boolean): void {
+    const error = Exit.findErrorOption(exit)
+    if (error._tag === "None") return
+    this.failures += 1
+    const recovery = Recovery.of(error.value)
+    const after = recovery._tag === "Retry" && recovery.after !== undefined ? Duration.toMillis(recovery.after) : 0
+    this.pausedUntil = this.monotonicMillis() + Math.max(this.settings.refreshPause, after)
+    // The source has no other token, so the same one may be tried again.
+    if (error.value.reason._tag === "StillUnauthorized") this.refused = undefined
+    this.publish({ _tag: "Failed", reason: error.value.reason._tag, ahead })
+  }
+
+  private acquire(flight: Flight): Effect.Effect<Acquired, AuthError.AuthError> {
+    return Effect.gen({ self: this }, function*() {
+      const startedAt = this.clock.monotonicTimeNanosUnsafe()
+      const grant = yield* Effect.timeoutOrElse(
+        this.source.acquire(flight.ahead ? this.held?.token.value : this.refused),
+        { duration: this.settings.timeout, orElse: () => Effect.fail(this.tooSlow()) }
+      )
+      ;(yield* Scrubber.Current).register(grant.value)
+      const acquiredAt = this.clock.monotonicTimeNanosUnsafe()
+      return { grant, acquiredAt, took: Duration.nanos(acquiredAt - startedAt), random: yield* Random.next }
+    })
+  }
+
+  private ageOf(held: Held): number {
+    const now = this.clock.currentTimeMillisUnsafe()
+    const elapsed = Number(this.clock.monotonicTimeNanosUnsafe() - held.acquiredAt) / 1e6
+    if (now < held.seenAt) held.bornAt = now - elapsed
+    held.seenAt = now
+    return Math.max(now - held.bornAt, elapsed)
+  }
+
+  private monotonicMillis(): number {
+    return Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
+  }
+
+  private tooSlow(): AuthError.AuthError {
+    const after = Duration.format(this.settings.timeout)
+    return new AuthError.AuthError({
+      reason: new AuthError.Unavailable({ detail: `no token within ${after}`, recovery: Recovery.retry })
+    })
+  }
+}
+
+const minute = BigInt(60_000_000_000)

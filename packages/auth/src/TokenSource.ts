@@ -1,0 +1,194 @@
+/**
+ * How a token is got.
+ *
+ * **Details**
+ *
+ * A source only knows how to get one token. When to ask, how long to use the answer and who waits for whom is the
+ * business of `TokenCache`.
+ *
+ * **Example** (A login by request)
+ *
+ * ```ts import.meta.vitest
+ * import { Grant, TokenSource } from "@effect-resilience/auth"
+ * import { ErrorMapping } from "@effect-resilience/http"
+ * import { Effect, Redacted } from "effect"
+ * import { HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
+ *
+ * const fake = HttpClient.make((request) =>
+ *   Effect.succeed(HttpClientResponse.fromWeb(request, new Response("{}", { headers: { "x-token": "t-1" } })))
+ * )
+ * const client = ErrorMapping.mapErrors(fake, {})
+ *
+ * const source = TokenSource.login({
+ *   credentials: Effect.succeed({ key: "K1", secret: Redacted.make("s3cr3t") }),
+ *   identity: ({ key, secret }) => ["https://login.example.com", key, secret],
+ *   login: ({ key, secret }) =>
+ *     HttpClientRequest.post("https://login.example.com/session").pipe(
+ *       HttpClientRequest.bodyJsonUnsafe({ key, secret: Redacted.value(secret) }),
+ *       client.execute,
+ *       Effect.flatMap(Grant.fromResponse({ headers: ["x-token"] }))
+ *     )
+ * })
+ *
+ * const grant = await Effect.runPromise(source.acquire(undefined))
+ * Redacted.value(grant.value) // => "t-1"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as ApiError from "@effect-resilience/errors/ApiError"
+import * as Operation from "@effect-resilience/http/Operation"
+import * as Scrubber from "@effect-resilience/http/Scrubber"
+import * as Arr from "effect/Array"
+import type * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as AuthError from "./AuthError.ts"
+import { rememberRejection } from "./internal/rejection.ts"
+import type { Grant } from "./Token.ts"
+
+/**
+ * - `acquire`: gets a token. `refused` is the token that the caller has and does not want again, because it was refused
+ *   or is about to expire; sources that keep tokens must not answer it.
+ * - `identity`: whose token it is. Equal identities may share a token; an identity that changes means new credentials.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TokenSource {
+  readonly acquire: (refused: Redacted.Redacted | undefined) => Effect.Effect<Grant, AuthError.AuthError>
+  readonly identity: Effect.Effect<Identity, AuthError.AuthError>
+}
+
+/**
+ * What distinguishes one set of credentials from another: addresses, names, and the secrets themselves, which are only
+ * compared or hashed with a key.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Identity = ReadonlyArray<string | Redacted.Redacted>
+
+/**
+ * Logs in with credentials that are read anew each time, so that rotated keys take effect without a restart.
+ *
+ * - `identity`: of these credentials; its secrets are registered with the current `Scrubber`.
+ * - `login`: failures of the call become `Rejected` or `Unavailable` (`AuthError.fromApiError`). It runs as the operation
+ *   `log in`, which is idempotent; name it yourself for a better endpoint.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const login = <C>(options: {
+  readonly credentials: Effect.Effect<C, AuthError.AuthError>
+  readonly identity: (credentials: C) => Identity
+  readonly login: (credentials: C) => Effect.Effect<Grant, AuthError.AuthError | ApiError.ApiError>
+}): TokenSource => {
+  const credentials = Effect.tap(options.credentials, (credentials) => register(options.identity(credentials)))
+  return {
+    identity: Effect.map(credentials, options.identity),
+    acquire: () =>
+      Effect.flatMap(credentials, options.login).pipe(
+        Effect.mapError((error) => error._tag === "ApiError" ? AuthError.fromApiError(error) : error),
+        Operation.within(logIn)
+      )
+  }
+}
+
+/**
+ * Gets tokens with any effect.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromEffect = (
+  acquire: Effect.Effect<Grant, AuthError.AuthError>,
+  options: { readonly identity: Identity }
+): TokenSource => ({
+  identity: Effect.as(register(options.identity), options.identity),
+  acquire: () => acquire
+})
+
+/**
+ * One token that never expires, such as a personal access token. Where the API refuses it there is nothing to replay
+ * with: the call fails with `StillUnauthorized`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const constant = (value: Redacted.Redacted): TokenSource => fromCredential(Effect.succeed(value))
+
+/**
+ * A token from configuration, for example from an environment variable. It never expires; when the API refuses it, it is
+ * read anew, and the call fails with `StillUnauthorized` where the configuration holds no other.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromConfig = (config: Config.Config<Redacted.Redacted>): TokenSource =>
+  fromCredential(
+    Effect.mapError(
+      config,
+      (error) => new AuthError.AuthError({ reason: new AuthError.NotConfigured({ detail: error.message }) })
+    )
+  )
+
+/**
+ * Tries sources in order, for keys in rotation: the next is asked where one rejects its credentials or is not
+ * configured. An outage stays an outage. The source that worked is asked first the next time, and one that was rejected
+ * is not asked again until its credentials change.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const firstThatWorks = (sources: Arr.NonEmptyReadonlyArray<TokenSource>): TokenSource => {
+  const all = Arr.map(sources, rememberRejection)
+  let preferred = all[0]
+  return {
+    identity: Effect.map(
+      Effect.forEach(
+        all,
+        (source) =>
+          Effect.catchReason(source.identity, "AuthError", "NotConfigured", () => Effect.succeed<Identity>([]))
+      ),
+      (identities) => identities.flatMap((identity) => [...identity, separator])
+    ),
+    acquire: (refused) => {
+      const [first, ...rest] = [preferred, ...all.filter((source) => source !== preferred)]
+      const ask = (source: TokenSource) =>
+        Effect.tap(source.acquire(refused), () =>
+          Effect.sync(() => {
+            preferred = source
+          }))
+      return rest.reduce(
+        (previous, source) =>
+          Effect.catch(previous, (error) => passedOn.has(error.reason._tag) ? ask(source) : Effect.fail(error)),
+        ask(first ?? preferred)
+      )
+    }
+  }
+}
+
+const fromCredential = (credential: Effect.Effect<Redacted.Redacted, AuthError.AuthError>): TokenSource => ({
+  identity: Effect.tap(Effect.map(credential, (value): Identity => [value]), register),
+  acquire: (refused) =>
+    Effect.flatMap(credential, (value) =>
+      refused !== undefined && Redacted.value(refused) === Redacted.value(value)
+        ? Effect.fail(new AuthError.AuthError({ reason: new AuthError.StillUnauthorized({ detail: noOther }) }))
+        : Effect.succeed({ value, expiresAt: Number.POSITIVE_INFINITY }))
+})
+
+const register = (identity: Identity): Effect.Effect<void> =>
+  Effect.map(Scrubber.Current, (scrubber) => {
+    for (const part of identity) {
+      if (Redacted.isRedacted(part)) scrubber.register(part)
+    }
+  })
+
+const noOther = "the configured token was refused, and there is no other"
+
+const passedOn: ReadonlySet<AuthError.Reason["_tag"]> = new Set(["Rejected", "NotConfigured", "StillUnauthorized"])
+
+const separator = "\u0000"
+
+const logIn: Operation.Operation = { name: "log in", endpoint: "{login}", idempotent: true }
