@@ -36,7 +36,7 @@
  *
  * @since 0.1.0
  */
-import * as ApiError from "@effect-resilience/errors/ApiError"
+import type * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Operation from "@effect-resilience/http/Operation"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
 import * as Arr from "effect/Array"
