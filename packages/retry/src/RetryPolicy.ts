@@ -30,33 +30,45 @@
  *
  * @since 0.1.0
  */
-import * as Classifier from "@effect-resilience/errors/Classifier"
+import type * as Classifier from "@effect-resilience/errors/Classifier"
 import type * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Predicate from "effect/Predicate"
-import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
-import * as Attempt from "./Attempt.ts"
 import * as Backoff from "./Backoff.ts"
-import { delays } from "./internal/delays.ts"
-import * as RetryEvent from "./RetryEvent.ts"
+import * as engine from "./internal/engine.ts"
+import type * as RetryEvent from "./RetryEvent.ts"
 
 /**
- * A description of retries; `make` has the meaning and default of each field.
+ * A description of retries; `make` has the meaning and default of each field. The parameter tells whether attempts are
+ * limited in time, and so whether `Timeout.TimedOut` joins the errors of what is retried.
  *
  * @category models
  * @since 0.1.0
  */
-export interface RetryPolicy {
+export interface RetryPolicy<out AttemptTimeout extends Duration.Duration | undefined = undefined> {
   readonly times: number
   readonly backoff: Backoff.Backoff
   readonly maxRetryAfter: Duration.Duration
   readonly maxDuration: Duration.Duration
+  readonly attemptTimeout: AttemptTimeout
+}
+
+/**
+ * What `make` takes besides `attemptTimeout`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Settings {
+  readonly times?: number | undefined
+  readonly backoff?: Backoff.Backoff | undefined
+  readonly maxRetryAfter?: Duration.Input | undefined
+  readonly maxDuration?: Duration.Input | undefined
 }
 
 /**
@@ -68,19 +80,25 @@ export interface RetryPolicy {
  *   1 minute.
  * - `maxDuration`: no attempt starts later than this after the first one; default infinite. A running attempt is not
  *   cut short: that is what a deadline does.
+ * - `attemptTimeout`: an attempt that takes longer fails with `Timeout.TimedOut`, whose recovery is to retry; default no
+ *   limit.
  *
  * Throws `RangeError` where a value makes no sense.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: {
-  readonly times?: number | undefined
-  readonly backoff?: Backoff.Backoff | undefined
-  readonly maxRetryAfter?: Duration.Input | undefined
-  readonly maxDuration?: Duration.Input | undefined
-} = {}): RetryPolicy => {
-  const { backoff = Backoff.exponential(), times = 3 } = options
+export function make(options?: Settings & { readonly attemptTimeout?: undefined }): RetryPolicy
+export function make(
+  options: Settings & { readonly attemptTimeout: Duration.Input }
+): RetryPolicy<Duration.Duration>
+export function make(
+  options: Settings & { readonly attemptTimeout?: Duration.Input | undefined }
+): RetryPolicy<Duration.Duration | undefined>
+export function make(
+  options: Settings & { readonly attemptTimeout?: Duration.Input | undefined } = {}
+): RetryPolicy<Duration.Duration | undefined> {
+  const { attemptTimeout, backoff = Backoff.exponential(), times = 3 } = options
   if (!(times >= 0) || (times !== Infinity && !Number.isInteger(times))) {
     throw new RangeError(`RetryPolicy: times must be a whole number or Infinity, not ${times}`)
   }
@@ -88,7 +106,8 @@ export const make = (options: {
     times,
     backoff,
     maxRetryAfter: notNegative("maxRetryAfter", options.maxRetryAfter ?? 60_000),
-    maxDuration: notNegative("maxDuration", options.maxDuration ?? Duration.infinity)
+    maxDuration: notNegative("maxDuration", options.maxDuration ?? Duration.infinity),
+    attemptTimeout: attemptTimeout === undefined ? undefined : notNegative("attemptTimeout", attemptTimeout)
   }
 }
 
@@ -153,18 +172,19 @@ export const google: RetryPolicy = /* @__PURE__ */ make({
 })
 
 /**
- * The standard handler of Microsoft.Extensions.Http.Resilience, built on Polly 8: 4 attempts, exponential from 2 s with
- * Polly's jitter, within 30 s.
+ * The standard handler of Microsoft.Extensions.Http.Resilience, built on Polly 8: 4 attempts of 10 s at most, exponential
+ * from 2 s with Polly's jitter, within 30 s.
  *
  * Source: *Build resilient HTTP apps* (https://learn.microsoft.com/dotnet/core/resilience/http-resilience).
  *
  * @category presets
  * @since 0.1.0
  */
-export const polly: RetryPolicy = /* @__PURE__ */ make({
+export const polly: RetryPolicy<Duration.Duration> = /* @__PURE__ */ make({
   times: 3,
   backoff: /* @__PURE__ */ Backoff.exponential({ base: 2000, cap: Duration.infinity, jitter: "polly" }),
-  maxDuration: 30_000
+  maxDuration: 30_000,
+  attemptTimeout: 10_000
 })
 
 /**
@@ -212,35 +232,37 @@ export interface Options<in E> {
  * @since 0.1.0
  */
 export const retry: {
-  (policy: RetryPolicy): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  <E>(
-    policy: RetryPolicy,
-    options: Options<NoInfer<E>>
-  ): <A, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  <A, E, R>(
+  <T extends Duration.Duration | undefined>(
+    policy: RetryPolicy<T>
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TimedOutIf<T>, R>
+  <E, T extends Duration.Duration | undefined>(
+    policy: RetryPolicy<T>,
+    options: Options<NoInfer<E> | TimedOutIf<T>>
+  ): <A, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TimedOutIf<T>, R>
+  <A, E, R, T extends Duration.Duration | undefined>(
     self: Effect.Effect<A, E, R>,
-    policy: RetryPolicy,
-    options?: Options<NoInfer<E>>
-  ): Effect.Effect<A, E, R>
+    policy: RetryPolicy<T>,
+    options?: Options<NoInfer<E> | TimedOutIf<T>>
+  ): Effect.Effect<A, E | TimedOutIf<T>, R>
 } = /* @__PURE__ */ dual(
   (args) => Effect.isEffect(args[0]),
   <A, E, R>(
     self: Effect.Effect<A, E, R>,
-    policy: RetryPolicy,
-    options: Options<E> = {}
-  ): Effect.Effect<A, E, R> => {
-    const begin = (startMillis: number) =>
-      Effect.catchCause(self, (cause) => afterFailure(new Run(self, policy, options, startMillis), cause))
-    // Built once, so that a success costs no more than a guard on the stack.
-    const untimed = Duration.isFinite(policy.maxDuration) ? undefined : begin(0)
-    return Effect.withFiber((fiber) => {
-      const guarded = untimed ?? begin(monotonicMillis(fiber))
-      return fiber.getRef(Attempt.Current) === Attempt.first
-        ? guarded
-        : Effect.provideService(guarded, Attempt.Current, Attempt.first)
-    })
+    policy: RetryPolicy<Duration.Duration | undefined>,
+    options: Options<E | Timeout.TimedOut> = {}
+  ): Effect.Effect<A, E | Timeout.TimedOut, R> => {
+    const { attemptTimeout } = policy
+    return engine.start(attemptTimeout === undefined ? self : Timeout.after(self, attemptTimeout), policy, options)
   }
 )
+
+/**
+ * The error that a limit on attempts adds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type TimedOutIf<AttemptTimeout> = AttemptTimeout extends Duration.Duration ? Timeout.TimedOut : never
 
 /**
  * The same policy as a `Schedule`, for everything in Effect that takes one: `Stream.retry`, `HttpClient.retry`,
@@ -248,8 +270,8 @@ export const retry: {
  *
  * **Gotchas**
  *
- * Effect runs the attempts, so there is neither `Attempt.Current` nor `history`, and `maxDuration` counts from the first
- * failure.
+ * Effect runs the attempts, so there is neither `Attempt.Current` nor `history`, nothing is deposited in the
+ * `AttemptBudget`, an `attemptTimeout` has to be applied by hand, and `maxDuration` counts from the first failure.
  *
  * **Example** (Retrying a stream)
  *
@@ -275,19 +297,18 @@ export const toSchedule = <E>(
   Schedule.fromStepWithMetadata(Effect.sync(() => {
     let next: (() => number) | undefined
     let last = Duration.zero
-    return ({ attempt, elapsed, input: error, now }: Schedule.InputMetadata<E>) =>
+    return ({ attempt, elapsed, input: error }: Schedule.InputMetadata<E>) =>
       Effect.withFiber((fiber) => {
-        next ??= nextDelay(fiber, policy)
-        const recovery = recoveryOf(options, error, now)
-        const verdict = decide(policy, options, error, recovery, attempt, elapsed, next)
+        next ??= engine.nextDelay(fiber, policy)
+        const recovery = engine.recoveryOf(fiber, options, error)
+        const verdict = engine.decide(fiber, policy, options, error, recovery, attempt, elapsed, next)
         if (typeof verdict !== "number") {
-          return Effect.andThen(
-            tell(fiber, options, { _tag: "Stopped", attempt, error, recovery, why: verdict }),
-            Cause.done(last)
-          )
+          const stopped = { _tag: "Stopped", attempt, error, recovery, why: verdict } as const
+          return engine.tell(fiber, options, stopped, Cause.done(last))
         }
         const delay = last = Duration.millis(verdict)
-        return Effect.as(tell(fiber, options, { _tag: "Retrying", attempt, error, recovery, delay }), [delay, delay])
+        const retrying = { _tag: "Retrying", attempt, error, recovery, delay } as const
+        return engine.tell(fiber, options, retrying, Effect.succeed<[Duration.Duration, Duration.Duration]>([delay, delay]))
       })
   }))
 
@@ -344,117 +365,9 @@ export interface History {
  * @since 0.1.0
  */
 export const history = (error: unknown): History | undefined =>
-  Predicate.isObject(error) ? histories.get(error) : undefined
+  Predicate.isObject(error) ? engine.histories.get(error) : undefined
 
-const histories = /* @__PURE__ */ new WeakMap<object, History>()
-
-type AnyFiber = Fiber.Fiber<unknown, unknown>
-
-// The state of one retried call, made when its first attempt has failed.
-class Run<A, E, R> {
-  readonly self: Effect.Effect<A, E, R>
-  readonly policy: RetryPolicy
-  readonly options: Options<E>
-  readonly startMillis: number
-  readonly failures: Array<History["attempts"][number]> = []
-  next: (() => number) | undefined
-  constructor(self: Effect.Effect<A, E, R>, policy: RetryPolicy, options: Options<E>, startMillis: number) {
-    this.self = self
-    this.policy = policy
-    this.options = options
-    this.startMillis = startMillis
-  }
-}
-
-const afterFailure = <A, E, R>(run: Run<A, E, R>, cause: Cause.Cause<E>): Effect.Effect<A, E, R> => {
-  const failure = recoverable(cause)
-  if (failure === undefined) return Effect.failCause(cause)
-  const { error } = failure
-  const { failures, options, policy } = run
-  return Effect.withFiber((fiber) => {
-    const attempt = failures.length + 1
-    const recovery = recoveryOf(options, error, fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
-    const elapsed = Duration.isFinite(policy.maxDuration) ? monotonicMillis(fiber) - run.startMillis : 0
-    run.next ??= nextDelay(fiber, policy)
-    const verdict = decide(policy, options, error, recovery, attempt, elapsed, run.next)
-    if (typeof verdict !== "number") {
-      failures.push({ attempt, error, recovery, delay: undefined })
-      if (Predicate.isObject(error)) histories.set(error, { attempts: failures, why: verdict })
-      return Effect.andThen(
-        tell(fiber, options, { _tag: "Stopped", attempt, error, recovery, why: verdict }),
-        Effect.failCause(cause)
-      )
-    }
-    const delay = Duration.millis(verdict)
-    failures.push({ attempt, error, recovery, delay })
-    const again = Effect.catchCause(
-      Effect.provideService(run.self, Attempt.Current, { attempt: attempt + 1, delay, previous: recovery }),
-      (cause) => afterFailure(run, cause)
-    )
-    return Effect.andThen(
-      tell(fiber, options, { _tag: "Retrying", attempt, error, recovery, delay }),
-      verdict === 0 ? again : Effect.delay(again, delay)
-    )
-  })
-}
-
-// As `Effect.catch` sees it: a defect beside the failure forbids recovery.
-const recoverable = <E>(cause: Cause.Cause<E>): Cause.Fail<E> | undefined => {
-  let failure: Cause.Fail<E> | undefined
-  for (const reason of cause.reasons) {
-    if (Cause.isDieReason(reason)) return undefined
-    if (failure === undefined && Cause.isFailReason(reason)) failure = reason
-  }
-  return failure
-}
-
-const recoveryOf = <E>(options: Options<E>, error: E, nowMillis: number): Recovery.Recovery =>
-  options.classify?.(error) ?? Classifier.classify(error, nowMillis)
-
-const decide = <E>(
-  policy: RetryPolicy,
-  options: Options<E>,
-  error: E,
-  recovery: Recovery.Recovery,
-  attempt: number,
-  elapsed: number,
-  next: () => number
-): number | RetryEvent.Why => {
-  if (recovery._tag !== "Retry") return notRetryable
-  if (attempt > policy.times) return { _tag: "TimesUsedUp", times: policy.times }
-  if (options.when !== undefined && !options.when(error, attempt)) return notRetryable
-  const { after } = recovery
-  if (after !== undefined && Duration.isGreaterThan(after, policy.maxRetryAfter)) {
-    return { _tag: "RetryAfterTooLong", after, max: policy.maxRetryAfter }
-  }
-  const delay = notBefore(policy, after === undefined ? 0 : Duration.toMillis(after), next())
-  if (elapsed + delay > Duration.toMillis(policy.maxDuration)) return { _tag: "OutOfTime", limit: "maxDuration" }
-  return delay
-}
-
-const notRetryable: RetryEvent.Why = { _tag: "NotRetryable" }
-
-const notBefore = (policy: RetryPolicy, after: number, delay: number): number => {
-  if (after <= delay) return delay
-  return Math.ceil(policy.backoff.jitter === "none" ? after : after + delay)
-}
-
-const nextDelay = (fiber: AnyFiber, policy: RetryPolicy): () => number => {
-  const random = fiber.getRef(Random.Random)
-  return delays(policy.backoff, () => random.nextDoubleUnsafe())
-}
-
-const tell = <E>(fiber: AnyFiber, options: Options<E>, event: RetryEvent.RetryEvent<E>): Effect.Effect<void> => {
-  const observer = fiber.getRef(RetryEvent.CurrentObserver)
-  if (options.onEvent === undefined) return observer === undefined ? Effect.void : Effect.asVoid(observer(event))
-  const own = Effect.asVoid(options.onEvent(event))
-  return observer === undefined ? own : Effect.andThen(own, observer(event))
-}
-
-const monotonicMillis = (fiber: AnyFiber): number =>
-  Number(fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe()) / 1_000_000
-
-// Hoisted, since the presets are made with it.
+// Hoisted, since the presets above need it.
 function notNegative(name: string, input: Duration.Input): Duration.Duration {
   const duration = Duration.fromInputUnsafe(input)
   if (Duration.isNegative(duration)) {

@@ -1,4 +1,5 @@
 export * as Attempt from "./Attempt.ts"
+export * as AttemptBudget from "./AttemptBudget.ts"
 export * as Backoff from "./Backoff.ts"
 export * as RetryEvent from "./RetryEvent.ts"
 export * as RetryPolicy from "./RetryPolicy.ts"

@@ -1,0 +1,230 @@
+/**
+ * Bounds how many extra attempts a dependency gets, over all callers together.
+ *
+ * **Why**
+ *
+ * Three attempts per call are harmless while one call in a hundred fails. In an outage all fail, and the same policy
+ * triples the load on a server that is down already. A budget sees all calls: each first attempt earns a fraction of an
+ * extra one, and every retry, hedge and replay has to be paid for.
+ *
+ * **Details**
+ *
+ * A budget is an account. A first attempt deposits `ratio`; time deposits `floor` a second; an extra attempt withdraws
+ * 1, or is refused. The balance starts at its cap, `burst`, so in any time `t` with `n` first attempts at most
+ * `burst + ratio * n + floor * t` extra ones are sent. An attempt is paid for when it is decided upon, so attempts that
+ * still wait in backoff count.
+ *
+ * `RetryPolicy`, `Hedge` and others take the budget of their surroundings, `Current`; by default that is `unlimited`.
+ * The scheme is that of Finagle's `RetryBudget` and of gRPC's retry throttling (A6).
+ *
+ * **Example** (Refusing retries during an outage)
+ *
+ * ```ts import.meta.vitest
+ * import { AttemptBudget } from "@effect-resilience/retry"
+ * import { Effect } from "effect"
+ *
+ * const budget = AttemptBudget.make({ name: "ledger", ratio: 0.5, floor: 0, burst: 1 })
+ * const extra = AttemptBudget.withdraw.pipe(
+ *   Effect.as("sent"),
+ *   Effect.catchTag("BudgetExhausted", (error) => Effect.succeed(error.message))
+ * )
+ *
+ * const outage = Effect.all([extra, extra, AttemptBudget.deposit, AttemptBudget.deposit, extra])
+ * const [first, second, , , third] = await Effect.runPromise(Effect.provideService(outage, AttemptBudget.Current, budget))
+ * first // => "sent"
+ * second // => "the attempt budget \"ledger\" is exhausted"
+ * third // => "sent"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+
+/**
+ * The account of one dependency. `withdrawUnsafe` tells whether an extra attempt may be made now, in milliseconds of the
+ * monotonic clock, and pays for it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AttemptBudget {
+  readonly name: string
+  readonly depositUnsafe: () => void
+  readonly withdrawUnsafe: (nowMillis: number) => boolean
+}
+
+/**
+ * An extra attempt was refused.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class BudgetExhausted extends Data.TaggedError("BudgetExhausted")<{
+  readonly budget: string
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.giveUp
+  }
+  override get message(): string {
+    return `the attempt budget "${this.budget}" is exhausted`
+  }
+}
+
+/**
+ * What a budget allows.
+ *
+ * - `name`: the dependency; errors and events say it.
+ * - `ratio`: extra attempts earned by each first one; default 0.2.
+ * - `floor`: extra attempts earned by each second, for dependencies that are seldom called; default 10.
+ * - `burst`: the most that can be saved up, and the balance at the start; default 10 seconds of `floor`, at least 10.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly name: string
+  readonly ratio?: number | undefined
+  readonly floor?: number | undefined
+  readonly burst?: number | undefined
+}
+
+/**
+ * Opens an account. Throws `RangeError` where a value makes no sense.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options): AttemptBudget => {
+  const ratio = amount("ratio", options.ratio ?? 0.2, 0)
+  const floorPerMilli = amount("floor", options.floor ?? 10, 0) / 1000
+  const burst = amount("burst", options.burst ?? Math.max(10, floorPerMilli * 10_000), 1)
+  let balance = burst
+  let refilledAt: number | undefined
+  return {
+    name: options.name,
+    depositUnsafe: () => {
+      balance = Math.min(burst, balance + ratio)
+    },
+    withdrawUnsafe: (nowMillis) => {
+      balance = Math.min(burst, balance + Math.max(0, nowMillis - (refilledAt ?? nowMillis)) * floorPerMilli)
+      refilledAt = nowMillis
+      if (balance < 1) return false
+      balance -= 1
+      return true
+    }
+  }
+}
+
+/**
+ * Opens an account for each key on first use, for example for each host. Each has the options given and is named
+ * `name/key`. Beyond `capacity` keys (default 1,000) the one that was opened first is closed, and starts afresh when it
+ * is used again.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeKeyed = (
+  options: Options & { readonly capacity?: number | undefined }
+): (key: string) => AttemptBudget => {
+  const capacity = amount("capacity", options.capacity ?? 1000, 1)
+  const accounts = new Map<string, AttemptBudget>()
+  return (key) => {
+    const known = accounts.get(key)
+    if (known !== undefined) return known
+    if (accounts.size >= capacity) {
+      for (const oldest of accounts.keys()) {
+        accounts.delete(oldest)
+        break
+      }
+    }
+    const opened = make({ ...options, name: `${options.name}/${key}` })
+    accounts.set(key, opened)
+    return opened
+  }
+}
+
+/**
+ * Allows every attempt.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const unlimited: AttemptBudget = { name: "unlimited", depositUnsafe: () => {}, withdrawUnsafe: () => true }
+
+/**
+ * Refuses every extra attempt: for tests, and for switching all of them off at once.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const empty: AttemptBudget = { name: "empty", depositUnsafe: () => {}, withdrawUnsafe: () => false }
+
+/**
+ * The budget of the running fiber; `unlimited` by default.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const Current: Context.Reference<AttemptBudget> = /* @__PURE__ */ Context.Reference<AttemptBudget>(
+  "@effect-resilience/retry/AttemptBudget/Current",
+  { defaultValue: () => unlimited }
+)
+
+/**
+ * Tells the budget of a first attempt. Policies do this themselves.
+ *
+ * @category using
+ * @since 0.1.0
+ */
+export const deposit: Effect.Effect<void> = /* @__PURE__ */ Effect.withFiber((fiber) => {
+  fiber.getRef(Current).depositUnsafe()
+  return Effect.void
+})
+
+/**
+ * Pays for an extra attempt, or fails with `BudgetExhausted`.
+ *
+ * @category using
+ * @since 0.1.0
+ */
+export const withdraw: Effect.Effect<void, BudgetExhausted> = /* @__PURE__ */ Effect.withFiber((fiber) => {
+  const budget = fiber.getRef(Current)
+  const now = Number(fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe()) / 1_000_000
+  return budget.withdrawUnsafe(now) ? Effect.void : Effect.fail(new BudgetExhausted({ budget: budget.name }))
+})
+
+/**
+ * One budget for everything that is built with this layer.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<never> => Layer.sync(Current, () => make(options))
+
+/**
+ * No budget, where the surroundings have one.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerUnlimited: Layer.Layer<never> = /* @__PURE__ */ Layer.succeed(Current, unlimited)
+
+/**
+ * No extra attempts at all: for tests of what happens without them.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerEmpty: Layer.Layer<never> = /* @__PURE__ */ Layer.succeed(Current, empty)
+
+const amount = (name: string, value: number, least: number): number => {
+  if (!(value >= least && value < Infinity)) {
+    throw new RangeError(`AttemptBudget: ${name} must be at least ${least}, not ${value}`)
+  }
+  return value
+}
