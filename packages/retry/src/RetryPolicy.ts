@@ -30,9 +30,9 @@
  *
  * @since 0.1.0
  */
+import * as Timeout from "@effect-resilience/deadline/Timeout"
 import type * as Classifier from "@effect-resilience/errors/Classifier"
 import type * as Recovery from "@effect-resilience/errors/Recovery"
-import * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -308,7 +308,12 @@ export const toSchedule = <E>(
         }
         const delay = last = Duration.millis(verdict)
         const retrying = { _tag: "Retrying", attempt, error, recovery, delay } as const
-        return engine.tell(fiber, options, retrying, Effect.succeed<[Duration.Duration, Duration.Duration]>([delay, delay]))
+        return engine.tell(
+          fiber,
+          options,
+          retrying,
+          Effect.succeed<[Duration.Duration, Duration.Duration]>([delay, delay])
+        )
       })
   }))
 
