@@ -1,0 +1,302 @@
+import * as Backoff from "@effect-resilience/retry/Backoff"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Metric from "effect/Metric"
+import * as PubSub from "effect/PubSub"
+import * as Random from "effect/Random"
+import type { CircuitBreaker, CircuitOpen, Outcome, State, Transition, TripPolicy } from "../CircuitBreaker.ts"
+import * as tripWindow from "./tripWindow.ts"
+
+export interface Settings {
+  readonly key: string
+  readonly tripPolicies: ReadonlyArray<TripPolicy>
+  readonly backoff: Backoff.Backoff
+  readonly maxOpenMillis: number
+  readonly probes: number
+  readonly probeLeaseMillis: number
+  readonly classify: (exit: Exit.Exit<unknown, unknown>) => Outcome
+  readonly classifiesSuccess: boolean
+  /** Whether a trip policy needs the time of a call. */
+  readonly timed: boolean
+  /** A probe that takes longer fails. */
+  readonly slowMillis: number
+  readonly refuse: (
+    key: string,
+    state: CircuitOpen["state"],
+    retryAfter: Duration.Duration | undefined
+  ) => CircuitOpen
+}
+
+type AnyFiber = Fiber.Fiber<unknown, unknown>
+
+export const make = (settings: Settings, key: string, hub: PubSub.PubSub<Transition>): CircuitBreaker =>
+  new Circuit(settings, key, hub)
+
+/** Nothing is lost by forgetting a closed circuit, except what its window has counted. */
+export const isIdle = (breaker: CircuitBreaker): boolean => breaker instanceof Circuit && breaker.phase === "Closed"
+
+const success: Outcome = { _tag: "Success" }
+
+class Circuit implements CircuitBreaker {
+  readonly key: string
+  readonly hub: PubSub.PubSub<Transition>
+  phase: State["_tag"] = "Closed"
+
+  private readonly settings: Settings
+  private readonly windows: ReadonlyArray<tripWindow.TripWindow>
+  // Every transition starts a generation. A call belongs to the one that admitted it; later ones do not hear of it.
+  private generation = 0
+  private shared: Handlers
+  private openings = 0
+  private nextOpen: (() => Duration.Duration) | undefined
+  private random: Random.Random | undefined
+  private openMillis = 0
+  private openUntil = 0
+  private closedAt = 0
+  private probing = 0
+  private succeeded = 0
+  private probedAt = 0
+  private refusal: Exit.Exit<never, CircuitOpen> | undefined
+  private refusedAt = 0
+
+  constructor(settings: Settings, key: string, hub: PubSub.PubSub<Transition>) {
+    this.settings = settings
+    this.key = key
+    this.hub = hub
+    this.windows = settings.tripPolicies.map(tripWindow.make)
+    this.shared = this.handlers(undefined)
+  }
+
+  execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | CircuitOpen, R> {
+    return Effect.withFiber((fiber): Effect.Effect<A, E | CircuitOpen, R> => {
+      if (this.phase === "Closed") {
+        const handlers: HandlersOf<A, E> = this.settings.timed ? this.handlers(stopwatch(fiber)) : this.shared
+        return Effect.matchCauseEffect(self, handlers)
+      }
+      return this.refusalAt(nowMillis(fiber)) ?? this.probe(self)
+    })
+  }
+
+  get state(): Effect.Effect<State> {
+    return Effect.withFiber((fiber) => {
+      const { key, openings: consecutiveOpenings } = this
+      switch (this.phase) {
+        case "Closed":
+        case "Isolated":
+          return Effect.succeed<State>({ _tag: this.phase, key })
+        case "Open": {
+          const retryAfter = Duration.millis(Math.max(0, this.openUntil - nowMillis(fiber)))
+          return Effect.succeed<State>({ _tag: "Open", key, retryAfter, consecutiveOpenings })
+        }
+        case "HalfOpen":
+          return Effect.succeed<State>({ _tag: "HalfOpen", key, probing: this.probing, consecutiveOpenings })
+      }
+    })
+  }
+
+  get isolate(): Effect.Effect<void> {
+    return Effect.withFiber((fiber) => this.phase === "Isolated" ? Effect.void : this.become("Isolated", fiber))
+  }
+
+  get reset(): Effect.Effect<void> {
+    return Effect.withFiber((fiber) => {
+      this.openings = 0
+      this.nextOpen = undefined
+      return this.become("Closed", fiber)
+    })
+  }
+
+  // Calls that need no start time share these two functions, which makes a closed circuit nearly free.
+  private handlers(stopwatch: Stopwatch | undefined): Handlers {
+    const generation = this.generation
+    return {
+      onSuccess: (value) => {
+        const exit = Exit.succeed(value)
+        if (generation !== this.generation) return exit
+        const outcome = this.settings.classifiesSuccess ? this.settings.classify(exit) : success
+        return this.trips(outcome, stopwatch) ? Effect.andThen(this.trip(generation, outcome), exit) : exit
+      },
+      onFailure: (cause) => {
+        const exit = Exit.failCause(cause)
+        if (generation !== this.generation || Cause.hasInterruptsOnly(cause)) return exit
+        const outcome = this.settings.classify(exit)
+        return this.trips(outcome, stopwatch) ? Effect.andThen(this.trip(generation, outcome), exit) : exit
+      }
+    }
+  }
+
+  private trips(outcome: Outcome, stopwatch: Stopwatch | undefined): boolean {
+    if (outcome._tag === "Ignored") return false
+    const now = stopwatch === undefined ? 0 : stopwatch.now()
+    const took = stopwatch === undefined ? 0 : now - stopwatch.startedAt
+    const failed = outcome._tag === "Failure"
+    let trips = false
+    for (const window of this.windows) {
+      if (window.record(failed, took, now)) trips = true
+    }
+    return trips
+  }
+
+  private trip(generation: number, outcome: Outcome): Effect.Effect<void> {
+    return Effect.withFiber((fiber) => generation === this.generation ? this.open(fiber, outcome) : Effect.void)
+  }
+
+  private open(fiber: AnyFiber, outcome: Outcome): Effect.Effect<void> {
+    const now = nowMillis(fiber)
+    if (this.phase === "Closed" && now - this.closedAt >= this.openMillis) {
+      this.openings = 0
+      this.nextOpen = undefined
+    }
+    this.random = fiber.getRef(Random.Random)
+    this.nextOpen ??= Backoff.delays(this.settings.backoff, () => this.random?.nextDoubleUnsafe() ?? 0.5)
+    const hint = outcome._tag === "Failure" && outcome.retryAfter !== undefined
+      ? Duration.toMillis(outcome.retryAfter)
+      : 0
+    this.openMillis = Math.min(this.settings.maxOpenMillis, Math.max(Duration.toMillis(this.nextOpen()), hint))
+    this.openUntil = now + this.openMillis
+    this.openings++
+    return this.become("Open", fiber)
+  }
+
+  private refusalAt(now: number): Exit.Exit<never, CircuitOpen> | undefined {
+    switch (this.phase) {
+      case "Closed":
+        return undefined
+      case "Open": {
+        if (now >= this.openUntil) return undefined
+        // Whoever is refused within the same millisecond is told the same.
+        const millisecond = Math.floor(now)
+        if (this.refusal === undefined || this.refusedAt !== millisecond) {
+          this.refusedAt = millisecond
+          this.refusal = this.refuse("Open", Duration.millis(Math.ceil(this.openUntil - now)))
+        }
+        return this.refusal
+      }
+      case "HalfOpen":
+        return this.probing + this.succeeded < this.settings.probes || this.leaseEnded(now)
+          ? undefined
+          : this.refusal ??= this.refuse("HalfOpen", undefined)
+      case "Isolated":
+        return this.refusal ??= this.refuse("Isolated", undefined)
+    }
+  }
+
+  private refuse(state: CircuitOpen["state"], retryAfter: Duration.Duration | undefined) {
+    return Exit.fail(this.settings.refuse(this.key, state, retryAfter))
+  }
+
+  private leaseEnded(now: number): boolean {
+    return now - this.probedAt >= this.settings.probeLeaseMillis
+  }
+
+  private probe<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | CircuitOpen, R> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.withFiber((fiber): Effect.Effect<A, E | CircuitOpen, R> => {
+        // The fiber may have yielded since `execute` looked.
+        const now = nowMillis(fiber)
+        const refusal = this.refusalAt(now)
+        if (refusal !== undefined) return refusal
+        if (this.phase === "Closed") return restore(this.execute(self))
+        const announced = this.phase === "Open" ? this.become("HalfOpen", fiber) : Effect.void
+        if (this.probing + this.succeeded >= this.settings.probes) this.startGeneration()
+        this.probing++
+        this.probedAt = now
+        const generation = this.generation
+        const slowMillis = this.settings.slowMillis
+        const call = Effect.onExitPrimitive(
+          restore(self),
+          (exit) =>
+            Effect.withFiber((fiber) => this.settle(fiber, generation, exit, nowMillis(fiber) - now > slowMillis)),
+          true
+        )
+        return Effect.andThen(announced, call)
+      })
+    )
+  }
+
+  private settle(
+    fiber: AnyFiber,
+    generation: number,
+    exit: Exit.Exit<unknown, unknown>,
+    slow: boolean
+  ): Effect.Effect<void> {
+    if (generation !== this.generation) return Effect.void
+    this.probing--
+    if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return Effect.void
+    const outcome = this.settings.classify(exit)
+    if (outcome._tag === "Ignored") return Effect.void
+    if (outcome._tag === "Failure" || slow) return this.open(fiber, outcome)
+    this.succeeded++
+    if (this.succeeded < this.settings.probes) return Effect.void
+    this.closedAt = nowMillis(fiber)
+    return this.become("Closed", fiber)
+  }
+
+  private startGeneration() {
+    this.generation++
+    this.probing = 0
+    this.succeeded = 0
+    this.refusal = undefined
+    this.shared = this.handlers(undefined)
+  }
+
+  /** Changes the state at once; the effect only tells others. */
+  private become(to: State["_tag"], fiber: AnyFiber): Effect.Effect<void> {
+    const from = this.phase
+    this.phase = to
+    this.startGeneration()
+    if (to === "Closed") {
+      for (const window of this.windows) window.reset()
+    }
+    if (from === to) return Effect.void
+    const transition: Transition = {
+      key: this.key,
+      from,
+      to,
+      retryAfter: to === "Open" ? Duration.millis(this.openMillis) : undefined,
+      consecutiveOpenings: this.openings
+    }
+    Metric.withAttributes(transitionsTotal, { breaker: this.settings.key, from, to }).updateUnsafe(1, fiber.context)
+    return Effect.andThen(PubSub.publish(this.hub, transition), log(transition))
+  }
+}
+
+interface Handlers {
+  readonly onSuccess: <A>(value: A) => Effect.Effect<A>
+  readonly onFailure: <E>(cause: Cause.Cause<E>) => Effect.Effect<never, E>
+}
+
+interface HandlersOf<A, E> {
+  readonly onSuccess: (value: A) => Effect.Effect<A>
+  readonly onFailure: (cause: Cause.Cause<E>) => Effect.Effect<never, E>
+}
+
+interface Stopwatch {
+  readonly startedAt: number
+  readonly now: () => number
+}
+
+const stopwatch = (fiber: AnyFiber): Stopwatch => {
+  const clock = fiber.getRef(Clock.Clock)
+  return { startedAt: monotonicMillis(clock), now: () => monotonicMillis(clock) }
+}
+
+const nowMillis = (fiber: AnyFiber): number => monotonicMillis(fiber.getRef(Clock.Clock))
+
+const monotonicMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
+
+export const transitionsTotal = Metric.counter("circuit_breaker_transitions_total", {
+  description: "Changes of state of circuit breakers",
+  incremental: true
+})
+
+const log = ({ from, key, retryAfter, to }: Transition): Effect.Effect<void> => {
+  const message = `Circuit "${key}": ${from} to ${to}`
+  return retryAfter === undefined
+    ? Effect.logInfo(message)
+    : Effect.logWarning(`${message} for ${Duration.format(retryAfter)}`)
+}

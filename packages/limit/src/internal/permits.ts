@@ -1,0 +1,184 @@
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type { SchedulerDispatcher } from "effect/Scheduler"
+
+/** Permits with a bounded queue, first in, first out. `Full` is the error of a call that finds no room. */
+export class Permits<Full> {
+  readonly key: string
+  private permits: number
+  private running = 0
+  private waiting = 0
+  private first: Waiter<Full> | undefined
+  private last: Waiter<Full> | undefined
+  private granting = false
+  private reaper: Fiber.Fiber<void> | undefined
+
+  private readonly queue: number
+  private readonly queueTimeoutMillis: number
+  private readonly queueFull: Full
+  private readonly queueTimeout: Full
+  private refusal: Exit.Exit<never, Full> | undefined
+  private timedOut: Exit.Exit<never, Full> | undefined
+
+  constructor(
+    key: string,
+    permits: number,
+    queue: number,
+    queueTimeoutMillis: number,
+    queueFull: Full,
+    queueTimeout: Full
+  ) {
+    this.key = key
+    this.permits = permits
+    this.queue = queue
+    this.queueTimeoutMillis = queueTimeoutMillis
+    this.queueFull = queueFull
+    this.queueTimeout = queueTimeout
+  }
+
+  get isIdle(): boolean {
+    return this.running === 0 && this.waiting === 0
+  }
+
+  get stats() {
+    return Effect.sync(() => ({ permits: this.permits, running: this.running, waiting: this.waiting }))
+  }
+
+  resize(permits: number): Effect.Effect<void> {
+    return Effect.sync(() => {
+      this.permits = permits
+      this.grantSoon()
+    })
+  }
+
+  execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Full, R> {
+    return Effect.uninterruptibleMask((restore): Effect.Effect<A, E | Full, R> => {
+      if (this.running < this.permits && this.waiting === 0) {
+        this.running++
+        return Effect.onExitPrimitive(restore(self), this.release, true)
+      }
+      return this.waiting >= this.queue
+        ? this.refusal ??= Exit.fail(this.queueFull)
+        : this.enqueue(restore(self), restore)
+    })
+  }
+
+  private readonly release = (): undefined => {
+    this.running--
+    if (this.waiting > 0) this.grantSoon()
+  }
+
+  private enqueue<A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    restore: <AX, EX, RX>(effect: Effect.Effect<AX, EX, RX>) => Effect.Effect<AX, EX, RX>
+  ): Effect.Effect<A, E | Full, R> {
+    const waiter = new Waiter<Full>()
+    this.append(waiter)
+    if (this.queueTimeoutMillis !== Infinity) this.limitWait(waiter)
+    return Effect.matchCauseEffect(restore(waiter.wait), {
+      onSuccess: () => Effect.onExitPrimitive(self, this.release, true),
+      onFailure: (cause) => {
+        // A permit can arrive together with an interruption.
+        if (waiter.granted) this.release()
+        else this.remove(waiter)
+        return Effect.failCause(cause)
+      }
+    })
+  }
+
+  private append(waiter: Waiter<Full>) {
+    waiter.previous = this.last
+    if (this.last === undefined) this.first = waiter
+    else this.last.next = waiter
+    this.last = waiter
+    this.waiting++
+  }
+
+  private remove(waiter: Waiter<Full>) {
+    if (!waiter.queued) return
+    waiter.queued = false
+    if (waiter.previous === undefined) this.first = waiter.next
+    else waiter.previous.next = waiter.next
+    if (waiter.next === undefined) this.last = waiter.previous
+    else waiter.next.previous = waiter.previous
+    waiter.previous = waiter.next = undefined
+    this.waiting--
+    if (this.waiting === 0 && this.reaper !== undefined) {
+      this.reaper.interruptUnsafe()
+      this.reaper = undefined
+    }
+  }
+
+  // A waiter runs inside its `grant`, so granting from the end of a call would nest as deep as the queue is long.
+  private grantSoon() {
+    if (this.granting) return
+    this.granting = true
+    const dispatcher = Fiber.getCurrent()?.currentDispatcher
+    if (dispatcher === undefined) this.grant(undefined)
+    else dispatcher.scheduleTask(() => this.grant(dispatcher), 0)
+  }
+
+  private grant(dispatcher: SchedulerDispatcher | undefined) {
+    let turns = turnsBeforeYield
+    while (this.first !== undefined && this.running < this.permits) {
+      if (dispatcher !== undefined && turns-- === 0) {
+        dispatcher.scheduleTask(() => this.grant(dispatcher), 0)
+        return
+      }
+      const waiter = this.first
+      this.remove(waiter)
+      this.running++
+      waiter.settle(Exit.void)
+    }
+    this.granting = false
+  }
+
+  // All wait equally long, so the first in the queue is the first whose time is up, and one fiber watches for all.
+  private limitWait(waiter: Waiter<Full>) {
+    const fiber = Fiber.getCurrent()
+    if (fiber === undefined) return
+    waiter.until = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe() + this.queueTimeoutMillis
+    this.reaper ??= Effect.runForkWith(fiber.context)(this.reap)
+  }
+
+  private readonly reap: Effect.Effect<void> = Effect.withFiber((fiber): Effect.Effect<void> => {
+    const clock = fiber.getRef(Clock.Clock)
+    const now = clock.currentTimeMillisUnsafe()
+    while (this.first !== undefined) {
+      const rest = this.first.until - now
+      if (rest > 0) return Effect.flatMap(clock.sleep(Duration.millis(rest)), () => this.reap)
+      const waiter = this.first
+      this.remove(waiter)
+      waiter.settle(this.timedOut ??= Exit.fail(this.queueTimeout))
+    }
+    return Effect.void
+  })
+}
+
+const turnsBeforeYield = 1024
+
+class Waiter<Full> {
+  queued = true
+  previous: Waiter<Full> | undefined
+  next: Waiter<Full> | undefined
+  until = Infinity
+  private settled: Exit.Exit<void, Full> | undefined
+  private resume: ((exit: Exit.Exit<void, Full>) => void) | undefined
+
+  readonly wait: Effect.Effect<void, Full> = Effect.callback<void, Full>((resume) => {
+    if (this.settled === undefined) this.resume = resume
+    else resume(this.settled)
+  })
+
+  get granted(): boolean {
+    return this.settled !== undefined && Exit.isSuccess(this.settled)
+  }
+
+  settle(exit: Exit.Exit<void, Full>) {
+    this.settled = exit
+    this.resume?.(exit)
+  }
+}

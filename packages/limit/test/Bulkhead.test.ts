@@ -1,0 +1,318 @@
+import { Recovery } from "@effect-resilience/errors"
+import { Bulkhead, Rejection } from "@effect-resilience/limit"
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Deferred, Effect, Exit, Fiber, Schema } from "effect"
+import { TestClock } from "effect/testing"
+
+/** A call that runs until its gate opens, and notes when it began. */
+const start = Effect.fnUntraced(function*(bulkhead: Bulkhead.Bulkhead, began: Array<number>, name: number) {
+  const gate = yield* Deferred.make<void>()
+  const work = Effect.andThen(Effect.sync(() => began.push(name)), Deferred.await(gate))
+  const fiber = yield* Effect.forkChild(Effect.exit(bulkhead.execute(work)), { startImmediately: true })
+  return { fiber, gate }
+})
+
+const settle = Effect.yieldNow.pipe(Effect.repeat({ times: 3 }))
+
+describe("Bulkhead", () => {
+  it.effect("refuses beyond its permits and its queue, with what to do", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ key: "ledger", permits: 1, queue: 1 })
+      const began: Array<number> = []
+      yield* start(bulkhead, began, 1)
+      yield* start(bulkhead, began, 2)
+      const error = yield* Effect.flip(bulkhead.execute(Effect.void))
+      assert.strictEqual(error._tag, "BulkheadFull")
+      assert.strictEqual(error.reason, "QueueFull")
+      assert.strictEqual(error.key, "ledger")
+      assert.deepStrictEqual(Recovery.of(error), Recovery.retry)
+      assert.isTrue(Rejection.isRejection(error))
+      assert.deepStrictEqual(yield* bulkhead.stats, { permits: 1, running: 1, waiting: 1 })
+    }))
+
+  it.effect("serves those that wait in order, and lets nobody overtake", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ permits: 1, queue: 10 })
+      const began: Array<number> = []
+      const calls = []
+      for (let name = 0; name < 4; name++) calls.push(yield* start(bulkhead, began, name))
+      for (const call of calls) {
+        yield* Deferred.succeed(call.gate, undefined)
+        const late = yield* start(bulkhead, began, 99)
+        yield* Fiber.interrupt(late.fiber)
+        yield* Fiber.join(call.fiber)
+        yield* settle
+      }
+      assert.deepStrictEqual(began, [0, 1, 2, 3, 99])
+    }))
+
+  it.effect("gives the permit back whatever way the call ends", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ permits: 1 })
+      for (const end of [Effect.void, Effect.fail("no"), Effect.die("no"), Effect.interrupt]) {
+        yield* Effect.exit(bulkhead.execute(end))
+      }
+      const { fiber } = yield* start(bulkhead, [], 1)
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(yield* bulkhead.stats, { permits: 1, running: 0, waiting: 0 })
+    }))
+
+  it.effect("lets a call wait for so long and no longer, whoever is first", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ permits: 1, queue: 10, queueTimeout: "1 second" })
+      const began: Array<number> = []
+      const running = yield* start(bulkhead, began, 0)
+      const first = yield* start(bulkhead, began, 1)
+      yield* TestClock.adjust("600 millis")
+      const second = yield* start(bulkhead, began, 2)
+      yield* TestClock.adjust("399 millis")
+      assert.strictEqual(first.fiber.pollUnsafe(), undefined)
+      yield* TestClock.adjust("1 millis")
+      const exit = yield* Fiber.join(first.fiber)
+      assert.deepStrictEqual(Exit.findErrorOption(exit)._tag, "Some")
+      assert.strictEqual(second.fiber.pollUnsafe(), undefined)
+      yield* Deferred.succeed(running.gate, undefined)
+      yield* settle
+      assert.deepStrictEqual(began, [0, 2])
+      const third = yield* start(bulkhead, began, 3)
+      yield* TestClock.adjust("1 second")
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(third.fiber)))
+    }))
+
+  it.effect("leaves no timer behind when its queue is empty", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ permits: 1, queue: 1, queueTimeout: "1 hour" })
+      const sleeping = { count: 0 }
+      const counting = Effect.clockWith((clock) =>
+        Effect.succeed({
+          ...clock,
+          sleep: (duration: Parameters<typeof clock.sleep>[0]) =>
+            Effect.suspend(() => {
+              sleeping.count++
+              return Effect.ensuring(clock.sleep(duration), Effect.sync(() => sleeping.count--))
+            })
+        })
+      )
+      yield* Effect.provideServiceEffect(
+        Effect.gen(function*() {
+          const one = yield* start(bulkhead, [], 1)
+          const two = yield* start(bulkhead, [], 2)
+          yield* settle
+          assert.strictEqual(sleeping.count, 1)
+          yield* Deferred.succeed(one.gate, undefined)
+          yield* settle
+          assert.strictEqual(sleeping.count, 0)
+          yield* Fiber.interrupt(two.fiber)
+        }),
+        Clock.Clock,
+        counting
+      )
+    }))
+
+  it.effect("grows and shrinks while calls run", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ permits: 1, queue: 10 })
+      const began: Array<number> = []
+      const calls = []
+      for (let name = 0; name < 5; name++) calls.push(yield* start(bulkhead, began, name))
+      yield* bulkhead.resize(3)
+      yield* settle
+      assert.deepStrictEqual(began, [0, 1, 2])
+      yield* bulkhead.resize(1)
+      for (const call of calls.slice(0, 2)) yield* Deferred.succeed(call.gate, undefined)
+      yield* settle
+      assert.deepStrictEqual(began, [0, 1, 2])
+      yield* Effect.forEach(calls, (call) => Deferred.succeed(call.gate, undefined))
+      yield* settle
+      assert.deepStrictEqual(began, [0, 1, 2, 3, 4])
+      assert.deepStrictEqual(yield* bulkhead.stats, { permits: 1, running: 0, waiting: 0 })
+    }))
+
+  it.effect(
+    "runs a hundred thousand waiting calls without nesting them, never more than its permits at once",
+    () =>
+      Effect.gen(function*() {
+        const bulkhead = yield* Bulkhead.make({ permits: 100, queue: Infinity })
+        let running = 0
+        let most = 0
+        let done = 0
+        const work = Effect.andThen(
+          Effect.sync(() => {
+            most = Math.max(most, ++running)
+          }),
+          Effect.sync(() => {
+            running--
+            done++
+          })
+        )
+        const hold = yield* Effect.forEach(
+          Array.from({ length: 100 }, (_, name) => name),
+          (name) => start(bulkhead, [], name)
+        )
+        const all = yield* Effect.forkChild(
+          Effect.forEach(Array.from({ length: 100_000 }), () => bulkhead.execute(work), {
+            concurrency: "unbounded",
+            discard: true
+          }),
+          { startImmediately: true }
+        )
+        yield* Effect.forEach(hold, (call) => Deferred.succeed(call.gate, undefined))
+        yield* Fiber.join(all)
+        assert.strictEqual(done, 100_000)
+        assert.isAtMost(most, 100)
+      }),
+    60_000
+  )
+
+  it.effect("holds a bulkhead for each key, and forgets none that is in use", () =>
+    Effect.gen(function*() {
+      const tenants = yield* Bulkhead.keyed({ permits: 1, capacity: 4 })
+      yield* start(tenants.get("acme"), [], 1)
+      for (let i = 0; i < 100; i++) yield* tenants.get(`tenant ${i}`).execute(Effect.void)
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(tenants.get("acme").execute(Effect.void))))
+      assert.isAtMost(tenants.size, 9)
+    }))
+
+  it.effect("is provided by a layer, or by one without bounds", () =>
+    Effect.gen(function*() {
+      const nested = Effect.gen(function*() {
+        const bulkhead = yield* Bulkhead.Bulkhead
+        return yield* Effect.succeed("in").pipe(
+          Bulkhead.withBulkhead(bulkhead),
+          Bulkhead.withBulkhead(bulkhead),
+          Effect.exit
+        )
+      })
+      assert.isTrue(Exit.isFailure(yield* Effect.provide(nested, Bulkhead.layer({ permits: 1 }))))
+      assert.deepStrictEqual(yield* Effect.provide(nested, Bulkhead.layerNoop), Exit.succeed("in"))
+    }))
+
+  it("rejects options that make no sense where they are written", () => {
+    assert.throws(() => Bulkhead.make({ permits: 0 }), RangeError)
+    assert.throws(() => Bulkhead.make({ permits: 1.5 }), RangeError)
+    assert.throws(() => Bulkhead.make({ permits: 1, queue: -1 }), RangeError)
+    assert.throws(() => Bulkhead.keyed({ permits: 1, capacity: 0 }), RangeError)
+  })
+
+  const Command = Schema.Union([
+    Schema.Struct({ _tag: Schema.Literal("Start") }),
+    Schema.Struct({ _tag: Schema.Literals(["End", "Interrupt"]), pick: Schema.Literals([0, 1, 2, 3, 4, 5, 6, 7]) }),
+    Schema.Struct({ _tag: Schema.Literal("Wait"), millis: Schema.Literals([1, 50, 100]) }),
+    Schema.Struct({ _tag: Schema.Literal("Resize"), permits: Schema.Literals([1, 2, 3]) })
+  ])
+
+  it.effect.prop(
+    "behaves like the plain model under random calls, ends, interruptions, waits and resizes",
+    {
+      commands: Schema.Array(Command).check(Schema.isMinLength(5), Schema.isMaxLength(50)),
+      permits: Schema.Literals([1, 2, 3]),
+      queue: Schema.Literals([0, 1, 3])
+    },
+    ({ commands, permits, queue }) =>
+      Effect.gen(function*() {
+        const bulkhead = yield* Bulkhead.make({ permits, queue, queueTimeout: "100 millis" })
+        const began: Array<number> = []
+        const calls: Array<
+          {
+            readonly gate: Deferred.Deferred<void>
+            readonly fiber: Fiber.Fiber<Exit.Exit<void, Bulkhead.BulkheadFull>>
+          }
+        > = []
+        const model = new Model(permits, queue)
+        for (const command of commands) {
+          switch (command._tag) {
+            case "Start":
+              calls.push(yield* start(bulkhead, began, calls.length))
+              model.start()
+              break
+            case "End":
+            case "Interrupt": {
+              const live = command._tag === "End"
+                ? model.running
+                : [...model.running, ...model.waiting.map(({ name }) => name)]
+              const name = live[command.pick % Math.max(1, live.length)]
+              const call = name === undefined ? undefined : calls[name]
+              if (name === undefined || call === undefined) break
+              if (command._tag === "End") yield* Deferred.succeed(call.gate, undefined)
+              else yield* Fiber.interrupt(call.fiber)
+              model.end(name)
+              break
+            }
+            case "Wait":
+              yield* TestClock.adjust(command.millis)
+              model.wait(command.millis)
+              break
+            case "Resize":
+              yield* bulkhead.resize(command.permits)
+              model.permits = command.permits
+              model.grant()
+          }
+          yield* settle
+          assert.deepStrictEqual(began, model.began, JSON.stringify(command))
+          assert.deepStrictEqual(yield* bulkhead.stats, {
+            permits: model.permits,
+            running: model.running.length,
+            waiting: model.waiting.length
+          }, JSON.stringify(command))
+        }
+        const refused = calls.map(({ fiber }) => {
+          const exit = fiber.pollUnsafe()
+          return exit !== undefined && Exit.isSuccess(exit) && Exit.isFailure(exit.value)
+        })
+        for (const [name, wasRefused] of refused.entries()) {
+          assert.strictEqual(wasRefused, model.refused.has(name), `refused ${name}`)
+        }
+      }).pipe(Effect.provide(TestClock.layer())),
+    { arbitrary: { runs: 300, seed: 6 } }
+  )
+})
+
+class Model {
+  now = 0
+  names = 0
+  readonly began: Array<number> = []
+  running: Array<number> = []
+  waiting: Array<{ readonly name: number; readonly until: number }> = []
+  readonly refused = new Set<number>()
+  permits: number
+  readonly queue: number
+
+  constructor(permits: number, queue: number) {
+    this.permits = permits
+    this.queue = queue
+  }
+
+  start() {
+    const name = this.names++
+    if (this.running.length < this.permits && this.waiting.length === 0) this.run(name)
+    else if (this.waiting.length < this.queue) this.waiting.push({ name, until: this.now + 100 })
+    else this.refused.add(name)
+  }
+
+  end(name: number) {
+    this.running = this.running.filter((other) => other !== name)
+    this.waiting = this.waiting.filter((other) => other.name !== name)
+    this.grant()
+  }
+
+  wait(millis: number) {
+    this.now += millis
+    for (const { name, until } of this.waiting) {
+      if (until <= this.now) this.refused.add(name)
+    }
+    this.waiting = this.waiting.filter(({ until }) => until > this.now)
+  }
+
+  grant() {
+    while (this.running.length < this.permits) {
+      const next = this.waiting.shift()
+      if (next === undefined) return
+      this.run(next.name)
+    }
+  }
+
+  private run(name: number) {
+    this.running.push(name)
+    this.began.push(name)
+  }
+}

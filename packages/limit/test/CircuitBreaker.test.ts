@@ -1,0 +1,533 @@
+import { ApiError, Recovery } from "@effect-resilience/errors"
+import { Bulkhead, CircuitBreaker } from "@effect-resilience/limit"
+import { Backoff } from "@effect-resilience/retry"
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Data, Deferred, Duration, Effect, Exit, Fiber, Layer, Metric, Random, Schema, Stream } from "effect"
+import { TestClock } from "effect/testing"
+
+class Failure extends Data.TaggedError("Failure")<{ readonly recovery: Recovery.Recovery }> {
+  [Recovery.symbol]() {
+    return this.recovery
+  }
+}
+
+const transient = Effect.fail(new Failure({ recovery: Recovery.retry }))
+
+const fail = (breaker: CircuitBreaker.CircuitBreaker) => Effect.exit(breaker.execute(transient))
+
+const succeed = (breaker: CircuitBreaker.CircuitBreaker) => Effect.exit(breaker.execute(Effect.void))
+
+const stateOf = (breaker: CircuitBreaker.CircuitBreaker) => Effect.map(breaker.state, (state) => state._tag)
+
+const tripped = Effect.fnUntraced(function*(options?: CircuitBreaker.Options) {
+  const breaker = yield* CircuitBreaker.make({
+    tripPolicy: CircuitBreaker.consecutive(1),
+    openDuration: "1 second",
+    ...options
+  })
+  yield* fail(breaker)
+  return breaker
+})
+
+/** Starts a call that ends when told to. */
+const start = Effect.fnUntraced(function*(breaker: CircuitBreaker.CircuitBreaker) {
+  const gate = yield* Deferred.make<void, Failure>()
+  const fiber = yield* Effect.forkChild(breaker.execute(Deferred.await(gate)), { startImmediately: true })
+  return { fiber, gate }
+})
+
+describe("CircuitBreaker", () => {
+  it.effect("refuses with the rest of the open time, and says so in its recovery", () =>
+    Effect.gen(function*() {
+      const breaker = yield* tripped({ key: "ledger", openDuration: "10 seconds" })
+      yield* TestClock.adjust("4 seconds")
+      const refused = yield* Effect.flip(breaker.execute(Effect.void))
+      assert.deepStrictEqual(
+        refused,
+        new CircuitBreaker.CircuitOpen({
+          key: "ledger",
+          state: "Open",
+          retryAfter: Duration.seconds(6)
+        })
+      )
+      assert.deepStrictEqual(Recovery.of(refused), Recovery.retryAfter("6 seconds"))
+    }))
+
+  it.effect("does not take a 404, a missing permission or a full bulkhead for a failure of the server", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make({ tripPolicy: CircuitBreaker.consecutive(1) })
+      const bulkhead = yield* Bulkhead.make({ permits: 1 })
+      const full = Effect.succeed(1).pipe(Bulkhead.withBulkhead(bulkhead), breaker.execute.bind(breaker))
+      yield* Effect.exit(breaker.execute(Effect.fail(ApiError.reasonFromStatus(404, {}))))
+      yield* Effect.exit(breaker.execute(Effect.fail(ApiError.reasonFromStatus(403, {}))))
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(bulkhead.execute(full))))
+      assert.strictEqual(yield* stateOf(breaker), "Closed")
+      yield* Effect.exit(breaker.execute(Effect.fail(ApiError.reasonFromStatus(503, {}))))
+      assert.strictEqual(yield* stateOf(breaker), "Open")
+    }))
+
+  it.effect("takes errors without a recovery and defects for failures, an interruption for nothing", () =>
+    Effect.gen(function*() {
+      for (const bad of [Effect.fail("no"), Effect.die("no")]) {
+        const breaker = yield* CircuitBreaker.make({ tripPolicy: CircuitBreaker.consecutive(1) })
+        yield* Effect.exit(breaker.execute(bad))
+        assert.strictEqual(yield* stateOf(breaker), "Open")
+      }
+      const breaker = yield* CircuitBreaker.make({ tripPolicy: CircuitBreaker.consecutive(1) })
+      yield* Effect.exit(breaker.execute(Effect.interrupt))
+      const { fiber } = yield* start(breaker)
+      yield* Fiber.interrupt(fiber)
+      assert.strictEqual(yield* stateOf(breaker), "Closed")
+    }))
+
+  it.effect("stays open as long as the server asked for, within the cap", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make({
+        tripPolicy: CircuitBreaker.consecutive(1),
+        openDuration: "1 second",
+        maxOpenDuration: "1 minute"
+      })
+      for (const [asked, held] of [["20 seconds", 20_000], ["1 hour", 60_000], ["1 millis", 1000]] as const) {
+        yield* breaker.reset
+        yield* Effect.exit(breaker.execute(Effect.fail(new Failure({ recovery: Recovery.retryAfter(asked) }))))
+        const state = yield* breaker.state
+        assert.strictEqual(state._tag === "Open" && Duration.toMillis(state.retryAfter), held)
+      }
+    }))
+
+  it.effect("opens longer each time in a row, and starts over after a stable time", () =>
+    Effect.gen(function*() {
+      const breaker = yield* tripped({
+        openDuration: Backoff.exponential({ base: "1 second", cap: "1 minute", jitter: "none" })
+      })
+      yield* TestClock.adjust("1 second")
+      yield* fail(breaker)
+      const second = yield* breaker.state
+      assert.strictEqual(second._tag === "Open" && Duration.toMillis(second.retryAfter), 2000)
+      yield* TestClock.adjust("2 seconds")
+      yield* succeed(breaker)
+      yield* TestClock.adjust("1 second")
+      yield* fail(breaker)
+      const third = yield* breaker.state
+      assert.strictEqual(third._tag === "Open" && third.consecutiveOpenings, 3)
+      assert.strictEqual(third._tag === "Open" && Duration.toMillis(third.retryAfter), 4000)
+      yield* TestClock.adjust("4 seconds")
+      yield* succeed(breaker)
+      yield* TestClock.adjust("4 seconds")
+      yield* fail(breaker)
+      const fourth = yield* breaker.state
+      assert.strictEqual(fourth._tag === "Open" && fourth.consecutiveOpenings, 1)
+    }))
+
+  it.effect("draws its jitter from the seed", () =>
+    Effect.gen(function*() {
+      const openings = Effect.gen(function*() {
+        const breaker = yield* tripped({
+          openDuration: Backoff.exponential({ base: "1 second", cap: "1 hour", jitter: "full" })
+        })
+        const state = yield* breaker.state
+        return state._tag === "Open" ? Duration.toMillis(state.retryAfter) : -1
+      })
+      const one = yield* Random.withSeed(openings, "one")
+      assert.strictEqual(yield* Random.withSeed(openings, "one"), one)
+      assert.notStrictEqual(yield* Random.withSeed(openings, "two"), one)
+    }))
+
+  it.effect("closes only when all its probes have succeeded", () =>
+    Effect.gen(function*() {
+      const breaker = yield* tripped({ probes: 2 })
+      yield* TestClock.adjust("1 second")
+      const one = yield* start(breaker)
+      const two = yield* start(breaker)
+      const refused = yield* Effect.flip(breaker.execute(Effect.void))
+      assert.strictEqual(refused.state, "HalfOpen")
+      yield* Deferred.succeed(one.gate, undefined)
+      yield* Fiber.join(one.fiber)
+      assert.strictEqual(yield* stateOf(breaker), "HalfOpen")
+      yield* Deferred.succeed(two.gate, undefined)
+      yield* Fiber.join(two.fiber)
+      assert.strictEqual(yield* stateOf(breaker), "Closed")
+    }))
+
+  it.effect("gives the place of an interrupted probe to another", () =>
+    Effect.gen(function*() {
+      const breaker = yield* tripped()
+      yield* TestClock.adjust("1 second")
+      const probe = yield* start(breaker)
+      yield* Fiber.interrupt(probe.fiber)
+      assert.strictEqual(yield* stateOf(breaker), "HalfOpen")
+      yield* succeed(breaker)
+      assert.strictEqual(yield* stateOf(breaker), "Closed")
+    }))
+
+  it.effect("is not kept half-open by a probe that never ends", () =>
+    Effect.gen(function*() {
+      const breaker = yield* tripped({ probeLease: "30 seconds" })
+      yield* TestClock.adjust("1 second")
+      const hanging = yield* start(breaker)
+      yield* TestClock.adjust("29 seconds")
+      assert.isTrue(Exit.isFailure(yield* succeed(breaker)))
+      yield* TestClock.adjust("1 second")
+      yield* succeed(breaker)
+      assert.strictEqual(yield* stateOf(breaker), "Closed")
+      yield* Deferred.fail(hanging.gate, new Failure({ recovery: Recovery.retry }))
+      yield* Fiber.await(hanging.fiber)
+      assert.strictEqual(yield* stateOf(breaker), "Closed")
+    }))
+
+  it.effect("ignores what a call reports that an earlier generation admitted", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make({
+        tripPolicy: CircuitBreaker.consecutive(1),
+        openDuration: "1 second"
+      })
+      const late = yield* start(breaker)
+      const lateSuccess = yield* start(breaker)
+      yield* fail(breaker)
+      yield* TestClock.adjust("1 second")
+      const probe = yield* start(breaker)
+      yield* Deferred.succeed(lateSuccess.gate, undefined)
+      yield* Fiber.join(lateSuccess.fiber)
+      assert.strictEqual(yield* stateOf(breaker), "HalfOpen")
+      yield* Deferred.succeed(probe.gate, undefined)
+      yield* Fiber.join(probe.fiber)
+      yield* Deferred.fail(late.gate, new Failure({ recovery: Recovery.retry }))
+      yield* Fiber.await(late.fiber)
+      assert.strictEqual(yield* stateOf(breaker), "Closed")
+    }))
+
+  it.effect("opens when too many calls are slow, though they succeed", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make({
+        tripPolicy: CircuitBreaker.slow({ slowerThan: "1 second", size: 4, minimumCalls: 2 })
+      })
+      for (const took of ["1 second", "2 seconds"] as const) {
+        const call = yield* Effect.forkChild(breaker.execute(Effect.sleep(took)), { startImmediately: true })
+        assert.strictEqual(yield* stateOf(breaker), "Closed")
+        yield* TestClock.adjust(took)
+        yield* Fiber.join(call)
+      }
+      assert.strictEqual(yield* stateOf(breaker), "Open")
+    }))
+
+  it.effect("opens on whichever of several policies is met first", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make({
+        tripPolicy: [CircuitBreaker.consecutive(3), CircuitBreaker.rate({ size: 4, threshold: 0.5 })]
+      })
+      yield* fail(breaker)
+      yield* succeed(breaker)
+      yield* fail(breaker)
+      assert.strictEqual(yield* stateOf(breaker), "Closed")
+      yield* succeed(breaker)
+      assert.strictEqual(yield* stateOf(breaker), "Open")
+    }))
+
+  it.effect("is isolated by hand until its reset", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make()
+      yield* breaker.isolate
+      yield* TestClock.adjust("1 day")
+      const refused = yield* Effect.flip(breaker.execute(Effect.void))
+      assert.strictEqual(refused.state, "Isolated")
+      assert.deepStrictEqual(Recovery.of(refused), Recovery.giveUp)
+      yield* breaker.reset
+      assert.isTrue(Exit.isSuccess(yield* succeed(breaker)))
+    }))
+
+  it.effect("asks a classifier of its own, for successes too", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make({
+        tripPolicy: CircuitBreaker.consecutive(1),
+        classify: (exit) =>
+          Exit.isSuccess(exit) && exit.value === "degraded" ? CircuitBreaker.failure() : CircuitBreaker.success
+      })
+      yield* fail(breaker)
+      yield* breaker.execute(Effect.succeed("fine"))
+      assert.strictEqual(yield* stateOf(breaker), "Closed")
+      assert.strictEqual(yield* breaker.execute(Effect.succeed("degraded")), "degraded")
+      assert.strictEqual(yield* stateOf(breaker), "Open")
+    }))
+
+  it.effect("frees the place of a probe whose classifier dies", () =>
+    Effect.gen(function*() {
+      let broken = false
+      const breaker = yield* tripped({
+        classify: (exit) => {
+          if (broken) throw new Error("broken classifier")
+          return CircuitBreaker.outcomeOf(exit)
+        }
+      })
+      yield* TestClock.adjust("1 second")
+      broken = true
+      const exit = yield* Effect.exit(breaker.execute(Effect.void))
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+      broken = false
+      yield* succeed(breaker)
+      assert.strictEqual(yield* stateOf(breaker), "Closed")
+    }))
+
+  it.effect("streams its transitions and counts them", () =>
+    Effect.gen(function*() {
+      const breakers = yield* CircuitBreaker.keyed({
+        key: "tenants",
+        tripPolicy: CircuitBreaker.consecutive(1),
+        openDuration: "1 second"
+      })
+      const watch = (self: CircuitBreaker.CircuitBreaker | CircuitBreaker.KeyedCircuitBreaker, count: number) =>
+        CircuitBreaker.transitions(self).pipe(
+          Stream.take(count),
+          Stream.map(({ from, key, to }) => `${key}: ${from} ${to}`),
+          Stream.runCollect,
+          Effect.forkChild({ startImmediately: true })
+        )
+      const all = yield* watch(breakers, 4)
+      const acme = yield* watch(breakers.get("acme"), 3)
+      yield* Effect.yieldNow
+      yield* fail(breakers.get("acme"))
+      yield* fail(breakers.get("globex"))
+      yield* TestClock.adjust("1 second")
+      yield* succeed(breakers.get("acme"))
+      const expected = ["acme: Closed Open", "acme: Open HalfOpen", "acme: HalfOpen Closed"]
+      assert.deepStrictEqual(yield* Fiber.join(acme), expected)
+      assert.deepStrictEqual(yield* Fiber.join(all), [expected[0], "globex: Closed Open", ...expected.slice(1)])
+      const opened = Metric.withAttributes(
+        CircuitBreaker.transitionsTotal,
+        { breaker: "tenants", from: "Closed", to: "Open" }
+      )
+      assert.strictEqual((yield* Metric.value(opened)).count, 2)
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
+
+  it.effect("keeps one circuit for each key, and never forgets one that is open", () =>
+    Effect.gen(function*() {
+      const breakers = yield* CircuitBreaker.keyed({ tripPolicy: CircuitBreaker.consecutive(1), capacity: 10 })
+      yield* fail(breakers.get("bad"))
+      for (let i = 0; i < 1000; i++) yield* succeed(breakers.get(`good ${i}`))
+      assert.strictEqual(yield* stateOf(breakers.get("bad")), "Open")
+      assert.strictEqual(yield* stateOf(breakers.get("good 1")), "Closed")
+      assert.isAtMost(breakers.size, 22)
+    }))
+
+  it.effect("is provided by a layer, or by one that never opens", () =>
+    Effect.gen(function*() {
+      const program = Effect.gen(function*() {
+        const breaker = yield* CircuitBreaker.CircuitBreaker
+        yield* fail(breaker)
+        return yield* stateOf(breaker)
+      })
+      const layer = CircuitBreaker.layer({ tripPolicy: CircuitBreaker.consecutive(1) })
+      assert.strictEqual(yield* Effect.provide(program, layer), "Open")
+      assert.strictEqual(yield* Effect.provide(program, CircuitBreaker.layerNoop), "Closed")
+      assert.isTrue(Layer.isLayer(layer))
+    }))
+
+  it("rejects options that make no sense where they are written", () => {
+    assert.throws(() => CircuitBreaker.consecutive(0), RangeError)
+    assert.throws(() => CircuitBreaker.rate({ threshold: 1.1 }), RangeError)
+    assert.throws(() => CircuitBreaker.rate({ size: 2, minimumCalls: 3 }), RangeError)
+    assert.throws(() => CircuitBreaker.rateWithin({ within: "1 millis" }), RangeError)
+    assert.throws(() => CircuitBreaker.slow({ slowerThan: Infinity }), RangeError)
+    assert.throws(() => CircuitBreaker.make({ probes: 0 }), RangeError)
+    assert.throws(() => CircuitBreaker.keyed({ capacity: 0 }), RangeError)
+  })
+
+  const Command = Schema.Union([
+    Schema.Struct({ _tag: Schema.Literal("Start"), slot: Schema.Literals([0, 1, 2, 3]) }),
+    Schema.Struct({
+      _tag: Schema.Literal("End"),
+      slot: Schema.Literals([0, 1, 2, 3]),
+      how: Schema.Literals(["success", "failure", "failure", "retryAfter", "ignored", "interrupt"])
+    }),
+    Schema.Struct({ _tag: Schema.Literal("Wait"), millis: Schema.Literals([10, 100, 500, 1000, 3000]) }),
+    Schema.Struct({ _tag: Schema.Literals(["Isolate", "Reset"]) })
+  ])
+
+  const policies = {
+    consecutive: CircuitBreaker.consecutive(2),
+    rate: CircuitBreaker.rate({ size: 4, minimumCalls: 3, threshold: 0.5 }),
+    rateWithin: CircuitBreaker.rateWithin({ within: "1 second", minimumCalls: 2, threshold: 0.5 })
+  }
+
+  it.effect.prop(
+    "behaves like the plain model under random calls, ends, waits and resets",
+    {
+      commands: Schema.Array(Command).check(Schema.isMinLength(5), Schema.isMaxLength(60)),
+      policy: Schema.Literals(["consecutive", "rate", "rateWithin"]),
+      probes: Schema.Literals([1, 2, 3])
+    },
+    ({ commands, policy, probes }) =>
+      Effect.gen(function*() {
+        const breaker = yield* CircuitBreaker.make({
+          tripPolicy: policies[policy],
+          openDuration: Backoff.exponential({ base: "100 millis", cap: "400 millis", jitter: "none" }),
+          probes,
+          probeLease: "2 seconds",
+          maxOpenDuration: "700 millis"
+        })
+        const model = new Model(policy, probes)
+        const slots = new Map<
+          number,
+          { readonly gate: Deferred.Deferred<void, Failure>; readonly fiber: Fiber.Fiber<void, unknown> }
+        >()
+        for (const command of commands) {
+          switch (command._tag) {
+            case "Start": {
+              if (slots.has(command.slot)) break
+              const call = yield* start(breaker)
+              const exit = call.fiber.pollUnsafe()
+              assert.strictEqual(exit === undefined, model.start(command.slot), `admitted ${JSON.stringify(command)}`)
+              if (exit === undefined) slots.set(command.slot, call)
+              break
+            }
+            case "End": {
+              const call = slots.get(command.slot)
+              if (call === undefined) break
+              slots.delete(command.slot)
+              if (command.how === "interrupt") yield* Fiber.interrupt(call.fiber)
+              else if (command.how === "success") yield* Deferred.succeed(call.gate, undefined)
+              else yield* Deferred.fail(call.gate, new Failure({ recovery: recoveries[command.how] }))
+              yield* Fiber.await(call.fiber)
+              model.end(command.slot, command.how)
+              break
+            }
+            case "Wait":
+              yield* TestClock.adjust(command.millis)
+              model.now += command.millis
+              break
+            case "Isolate":
+              yield* breaker.isolate
+              model.isolate()
+              break
+            case "Reset":
+              yield* breaker.reset
+              model.reset()
+          }
+          const state = yield* breaker.state
+          assert.deepStrictEqual(
+            {
+              tag: state._tag,
+              rest: state._tag === "Open" ? Duration.toMillis(state.retryAfter) : 0,
+              openings: state._tag === "Open" || state._tag === "HalfOpen" ? state.consecutiveOpenings : 0,
+              probing: state._tag === "HalfOpen" ? state.probing : 0
+            },
+            model.state,
+            JSON.stringify(command)
+          )
+        }
+      }).pipe(Effect.provide(TestClock.layer())),
+    { arbitrary: { runs: 300, seed: 6 } }
+  )
+})
+
+const recoveries = {
+  failure: Recovery.retry,
+  retryAfter: Recovery.retryAfter("600 millis"),
+  ignored: Recovery.correct
+}
+
+type End = "success" | "failure" | "retryAfter" | "ignored" | "interrupt"
+
+/** What the documentation says, as slow and plain as possible. */
+class Model {
+  now = 0
+  private tag: CircuitBreaker.State["_tag"] = "Closed"
+  private era = 0
+  private history: Array<{ readonly failed: boolean; readonly at: number }> = []
+  private calls = new Map<number, { readonly era: number }>()
+  private openings = 0
+  private openFor = 0
+  private openUntil = 0
+  private closedAt = 0
+  private probing = 0
+  private succeeded = 0
+  private probedAt = 0
+  private readonly policy: "consecutive" | "rate" | "rateWithin"
+  private readonly probes: number
+
+  constructor(policy: "consecutive" | "rate" | "rateWithin", probes: number) {
+    this.policy = policy
+    this.probes = probes
+  }
+
+  get state() {
+    const counts = this.tag === "Open" || this.tag === "HalfOpen"
+    return {
+      tag: this.tag,
+      rest: this.tag === "Open" ? Math.max(0, this.openUntil - this.now) : 0,
+      openings: counts ? this.openings : 0,
+      probing: this.tag === "HalfOpen" ? this.probing : 0
+    }
+  }
+
+  start(slot: number): boolean {
+    if (this.tag === "Isolated" || (this.tag === "Open" && this.now < this.openUntil)) return false
+    if (this.tag === "Open") this.enter("HalfOpen")
+    if (this.tag === "HalfOpen") {
+      if (this.probing + this.succeeded >= this.probes) {
+        if (this.now - this.probedAt < 2000) return false
+        this.enter("HalfOpen")
+      }
+      this.probing++
+      this.probedAt = this.now
+    }
+    this.calls.set(slot, { era: this.era })
+    return true
+  }
+
+  end(slot: number, how: End) {
+    const era = this.calls.get(slot)?.era
+    this.calls.delete(slot)
+    if (era !== this.era) return
+    const failed = how === "failure" || how === "retryAfter"
+    if (this.tag === "HalfOpen") {
+      this.probing--
+      if (how === "interrupt") return
+      if (failed) this.open(how)
+      else if (++this.succeeded === this.probes) {
+        this.closedAt = this.now
+        this.enter("Closed")
+      }
+    } else if (how !== "interrupt") {
+      this.history.push({ failed, at: this.now })
+      if (this.trips()) this.open(how)
+    }
+  }
+
+  isolate() {
+    if (this.tag !== "Isolated") this.enter("Isolated")
+  }
+
+  reset() {
+    this.openings = 0
+    this.enter("Closed")
+  }
+
+  private trips(): boolean {
+    if (this.policy === "consecutive") {
+      return this.history.length >= 2 && this.history.slice(-2).every(({ failed }) => failed)
+    }
+    const slice = (at: number) => Math.floor(at / 100)
+    const seen = this.policy === "rate"
+      ? this.history.slice(-4)
+      : this.history.filter(({ at }) => slice(at) > slice(this.now) - 10)
+    const failures = seen.filter(({ failed }) => failed).length
+    return seen.length >= (this.policy === "rate" ? 3 : 2) && failures > 0 && failures / seen.length >= 0.5
+  }
+
+  private open(how: End) {
+    if (this.tag === "Closed" && this.now - this.closedAt >= this.openFor) this.openings = 0
+    this.openings++
+    const delay = Math.min(400, 100 * 2 ** (this.openings - 1))
+    this.openFor = Math.min(700, Math.max(delay, how === "retryAfter" ? 600 : 0))
+    this.openUntil = this.now + this.openFor
+    this.enter("Open")
+  }
+
+  private enter(tag: CircuitBreaker.State["_tag"]) {
+    this.tag = tag
+    this.era++
+    this.probing = 0
+    this.succeeded = 0
+    this.history = []
+  }
+}
