@@ -1,0 +1,23 @@
+import { spawnSync } from "node:child_process"
+import { join } from "node:path"
+import { describe, expect, it } from "vitest"
+import { filesOf, root, scope } from "../src/Workspace.ts"
+
+const run = (dir: string, file: string) =>
+  spawnSync(process.execPath, [`--conditions=${scope}source`, file], { cwd: dir, encoding: "utf8", timeout: 60_000 })
+
+const dir = join(root, "examples")
+const examples = filesOf(dir).filter((path) => path.endsWith(".ts") && !path.includes("node_modules"))
+
+describe("an example", () => {
+  it.for(examples)("%s runs as a user would run it", { timeout: 60_000 }, (file) => {
+    const { status, stderr, stdout } = run(dir, file)
+    expect(status, `${stdout}\n${stderr}`).toBe(0)
+  })
+
+  it("fails the check when its assertion fails", { timeout: 60_000 }, () => {
+    const { status, stderr } = run(join(import.meta.dirname, "../fixtures"), "wrong-example.ts")
+    expect(status).toBe(1)
+    expect(stderr).toContain("wrong-example.ts:3")
+  })
+})
