@@ -19,6 +19,7 @@ export const layers: ReadonlyArray<string> = [
   "http",
   "auth",
   "upload",
+  "sqlite",
   "tbm-simulator",
   "tbm-studio",
   "chaos",
@@ -30,7 +31,7 @@ export const layers: ReadonlyArray<string> = [
 export const portable: ReadonlyArray<string> = ["errors", "deadline", "retry", "limit", "http", "auth", "upload"]
 
 /** Packages that import no sibling at all. */
-export const solitary: ReadonlyArray<string> = ["tbm-simulator"]
+export const solitary: ReadonlyArray<string> = ["sqlite", "tbm-simulator"]
 
 /** The longest module, in lines. */
 export const longest = 600
