@@ -1,1 +1,8 @@
-export {}
+export * as ExitStatus from "./ExitStatus.ts"
+export * as Frontdoor from "./Frontdoor.ts"
+export * as Manifest from "./Manifest.ts"
+export * as Messages from "./Messages.ts"
+export * as Period from "./Period.ts"
+export * as Region from "./Region.ts"
+export * as Settings from "./Settings.ts"
+export * as TableAddress from "./TableAddress.ts"

@@ -1,1 +1,69 @@
-export {}
+import * as Scrubber from "@effect-resilience/http/Scrubber"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as CliError from "effect/cli/CliError"
+import * as CliOutput from "effect/cli/CliOutput"
+import * as Command from "effect/cli/Command"
+import * as Console from "effect/Console"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as References from "effect/References"
+import * as Stdio from "effect/Stdio"
+import { createRequire } from "node:module"
+import { login } from "./commands/login.ts"
+import * as ExitStatus from "./ExitStatus.ts"
+import * as options from "./internal/options.ts"
+import { bug, CommandFailed, failed, say } from "./internal/respond.ts"
+
+const manifest: { readonly version: string } = createRequire(import.meta.url)("../package.json")
+
+const tbmStudio = Command.make("tbm-studio").pipe(
+  Command.withDescription("Upload cost tables to TBM Studio, safely over an unreliable network"),
+  Command.withSubcommands([login]),
+  Command.withGlobalFlags(options.all)
+)
+
+// A wrong call gets its errors and a hint, not a page of help that hides them.
+const presenter = CliOutput.layerPresenter({
+  present: (event) =>
+    event._tag === "InvalidInvocation"
+      ? Console.error(
+        `${event.errors.map(({ message }) => message).join("\n")}\nSee ${event.commandPath.join(" ")} --help.`
+      )
+      : CliOutput.defaultPresenter.present(event)
+})
+
+class WrongUsage extends Data.TaggedError("WrongUsage")<{ readonly message: string }> {}
+
+const usageMessage = (error: CliError.CliError): string =>
+  error._tag === "ShowHelp" && error.errors.length > 0
+    ? error.errors.map(({ message }) => message).join("\n")
+    : error.message
+
+const program = Effect.gen(function*() {
+  const args = yield* (yield* Stdio.Stdio).args
+  const json = args.includes("--json")
+  yield* Command.runWith(tbmStudio, { version: manifest.version })(args).pipe(
+    Effect.catchIf(CliError.isCliError, (error) =>
+      json
+        ? say({ ...failed(new WrongUsage({ message: usageMessage(error) })), problems: [] }, json)
+        : Effect.fail(new CommandFailed({ exitStatus: ExitStatus.usage }))),
+    Effect.catchDefect((defect) => say(bug(defect), json))
+  )
+}).pipe(
+  Effect.provideService(References.MinimumLogLevel, "Warn"),
+  Effect.provide(
+    Layer.mergeAll(NodeServices.layer, presenter, Logger.layer([Logger.withConsoleError(Logger.formatSimple)]))
+  )
+)
+
+// Node's own report of an uncaught exception prints the raw error, with whatever it holds.
+process.on("uncaughtException", (error) => {
+  const { scrub } = Scrubber.Current.defaultValue()
+  process.stderr.write(`${scrub(bug(error).problems?.join("\n") ?? "")}\n`)
+  process.exit(ExitStatus.bug)
+})
+
+NodeRuntime.runMain(program, { disableErrorReporting: true })

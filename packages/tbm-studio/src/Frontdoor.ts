@@ -1,0 +1,129 @@
+/**
+ * Logs in to TBM Studio and finds the environment.
+ *
+ * **Details**
+ *
+ * One login serves all callers until shortly before its token expires (1 hour where the server does not say otherwise,
+ * renewed 5 minutes early). A login that meets an outage is repeated within bounds; a rejected one never is, since
+ * accounts lock after failed logins. The environment's id is stable, so it is looked up once.
+ *
+ * @since 0.1.0
+ */
+import * as Authenticated from "@effect-resilience/auth/Authenticated"
+import type * as AuthError from "@effect-resilience/auth/AuthError"
+import * as Grant from "@effect-resilience/auth/Grant"
+import * as Origin from "@effect-resilience/auth/Origin"
+import * as TokenCache from "@effect-resilience/auth/TokenCache"
+import * as TokenSource from "@effect-resilience/auth/TokenSource"
+import type * as ApiError from "@effect-resilience/errors/ApiError"
+import * as AccessLog from "@effect-resilience/http/AccessLog"
+import * as Answer from "@effect-resilience/http/Answer"
+import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
+import * as Operation from "@effect-resilience/http/Operation"
+import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
+import * as Cache from "effect/Cache"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Messages from "./Messages.ts"
+import { Settings } from "./Settings.ts"
+
+/**
+ * - `tokens`: the one login that all calls share.
+ * - `environmentId`: looked up by the first caller, then remembered; a failure is not.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Frontdoor extends Context.Service<Frontdoor, {
+  readonly tokens: TokenCache.TokenCache["Service"]
+  readonly environmentId: Effect.Effect<string, ApiError.ApiError | AuthError.AuthError>
+}>()("@effect-resilience/tbm-studio/Frontdoor") {
+  /** Talks to the frontdoor that the settings name. */
+  static readonly layer: Layer.Layer<Frontdoor, never, Settings | HttpClient.HttpClient> = Layer.effect(
+    Frontdoor,
+    Effect.suspend(() => make)
+  )
+}
+
+/**
+ * The token's name, as a header and as a cookie.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const tokenName = "apptio-opentoken"
+
+/**
+ * The headers of every call after login. Without the last two the API answers as if the token were wrong.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const attach: Authenticated.Attach = (request, token) =>
+  HttpClientRequest.setHeaders(request, {
+    [tokenName]: Redacted.value(token.value),
+    "app-type": "Flagship",
+    "app-version": "NA"
+  })
+
+const make = Effect.gen(function*() {
+  const settings = yield* Settings
+  const origin = Origin.make(settings.frontdoor)
+  const client = (yield* HttpClient.HttpClient).pipe(
+    ErrorMapping.mapErrors({ patterns: Messages.patterns, timeout: answerWithin }),
+    AccessLog.logAttempts
+  )
+
+  const login = HttpClientRequest.post(`${settings.frontdoor}/service/apikeylogin`).pipe(
+    HttpClientRequest.acceptJson,
+    HttpClientRequest.bodyJsonUnsafe({
+      keyAccess: Redacted.value(settings.publicKey),
+      keySecret: Redacted.value(settings.secretKey)
+    }),
+    client.execute,
+    RetryPolicy.retry(RetryPolicy.standard),
+    AccessLog.logCall,
+    Operation.within({ name: "log in", endpoint: "/service/apikeylogin", idempotent: true }),
+    Effect.flatMap(Grant.fromResponse({
+      headers: [tokenName],
+      cookies: [tokenName],
+      expiryHeaders: ["valid_till", "valid-till"]
+    }))
+  )
+  const tokens = yield* TokenCache.make(TokenSource.login({
+    credentials: Effect.succeed(settings),
+    identity: ({ frontdoor, publicKey, secretKey }) => [frontdoor, publicKey, secretKey],
+    login: () => login
+  }))
+
+  const lookUp = client.pipe(Authenticated.withTokens(tokens, { origin, attach })).get(
+    `${settings.frontdoor}/api/environment/${encodeURIComponent(settings.domain)}/${
+      encodeURIComponent(settings.environment)
+    }`,
+    { acceptJson: true }
+  ).pipe(
+    Effect.flatMap(Answer.json(Environment)),
+    RetryPolicy.retry(RetryPolicy.standard),
+    AccessLog.logCall,
+    Operation.within({ name: "look up environment", endpoint: "/api/environment/{domain}/{environment}" }),
+    Effect.map(({ id }) => String(id))
+  )
+  const environments = yield* Cache.makeWith(() => lookUp, {
+    capacity: 1,
+    timeToLive: (exit) => Exit.isSuccess(exit) ? Duration.infinity : Duration.zero
+  })
+  return Frontdoor.of({ tokens, environmentId: Cache.get(environments, settings.environment) })
+})
+
+/** How long a login or look-up may take. */
+const answerWithin: Duration.Input = "30 seconds"
+
+// Opaque for us: a UUID for some, a number for others.
+const Environment = Schema.Struct({ id: Schema.Union([Schema.NonEmptyString, Schema.Number]) })

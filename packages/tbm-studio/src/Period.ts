@@ -1,0 +1,89 @@
+/**
+ * The time period of a table: `January:2024`, `Jan:FY2024` or `current`.
+ *
+ * **Example** (Reading a period)
+ *
+ * ```ts import.meta.vitest
+ * import { Period } from "@effect-resilience/tbm-studio"
+ * import { Result } from "effect"
+ *
+ * Result.getOrThrow(Period.parse("january%3A2024")) // => "January:2024"
+ * Result.getOrThrow(Period.parse("JAN:fy2024")) // => "Jan:FY2024"
+ * Result.isFailure(Period.parse("SOMEDATE:2010")) // => true
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Brand from "effect/Brand"
+import * as Data from "effect/Data"
+import * as Result from "effect/Result"
+
+/**
+ * A period in the spelling that the API documents.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Period = string & Brand.Brand<"@effect-resilience/tbm-studio/Period">
+
+/**
+ * The text is not a period.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidPeriod extends Data.TaggedError("InvalidPeriod")<{ readonly text: string }> {
+  override get message(): string {
+    return `The period ${
+      JSON.stringify(this.text)
+    } is not one: use Month:Year, for example January:2024 or Jan:FY2024, ` +
+      "or current."
+  }
+}
+
+/**
+ * Reads a period in any letter case, also when its colon is already URL-encoded.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const parse = (text: string): Result.Result<Period, InvalidPeriod> => {
+  const decoded = text.trim().replace(/%3a/i, ":")
+  if (decoded.toLowerCase() === "current") return Result.succeed(make("current"))
+  const [, month, fiscal, year] = /^([a-z]+):(fy)?(\d{4})$/i.exec(decoded) ?? []
+  if (month === undefined || year === undefined) return Result.fail(new InvalidPeriod({ text }))
+  const name = monthNames.find((full) => isSpelling(month, full))
+  if (name === undefined) return Result.fail(new InvalidPeriod({ text }))
+  const spelled = month.length === 3 ? name.slice(0, 3) : name
+  return Result.succeed(make(`${spelled}:${fiscal === undefined ? "" : "FY"}${year}`))
+}
+
+/**
+ * The same for every spelling of one period, so that two uploads to it can be told to be one.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const key = (period: Period): string => period.replace(/^([A-Z][a-z]{2})[a-z]*:/, "$1:")
+
+const make = Brand.nominal<Period>()
+
+const monthNames = [
+  "January",
+  "February",
+  "March",
+  "April",
+  "May",
+  "June",
+  "July",
+  "August",
+  "September",
+  "October",
+  "November",
+  "December"
+] as const
+
+const isSpelling = (text: string, full: string) => {
+  const folded = text.toLowerCase()
+  return folded === full.toLowerCase() || folded === full.slice(0, 3).toLowerCase()
+}

@@ -1,0 +1,161 @@
+/**
+ * Which TBM Studio to talk to, and with which keys.
+ *
+ * **Details**
+ *
+ * Read through Effect's `Config`, so from the environment unless a program provides another `ConfigProvider`:
+ *
+ * | name | meaning | default |
+ * | --- | --- | --- |
+ * | `TBM_CUSTOMER` | the first part of the address, `acme` for acme.apptio.com | |
+ * | `TBM_DOMAIN` | the domain to log in to, `acme.com` | |
+ * | `TBM_PUBLIC_KEY`, `TBM_SECRET_KEY` | the API key pair | |
+ * | `TBM_REGION` | us, eu, au, me, usgov or aug | us |
+ * | `TBM_ENVIRONMENT` | the environment's name | main |
+ * | `TBM_FRONTDOOR_URL` | another login host, for a simulator or proxy | the region's |
+ * | `TBM_API_URL` | another API host, for a simulator or proxy | `https://{customer}.apptio.com` |
+ *
+ * Keys are sent to these two origins and nowhere else, so an address must be plain: https (http only to this machine),
+ * without user, path or query.
+ *
+ * **Example** (Settings for tests)
+ *
+ * ```ts import.meta.vitest
+ * import { Settings } from "@effect-resilience/tbm-studio"
+ * import { ConfigProvider, Effect } from "effect"
+ *
+ * const environment = ConfigProvider.fromUnknown({
+ *   TBM_CUSTOMER: "acme",
+ *   TBM_DOMAIN: "acme.com",
+ *   TBM_PUBLIC_KEY: "public",
+ *   TBM_SECRET_KEY: "secret",
+ *   TBM_REGION: "eu"
+ * })
+ * const settings = Effect.provideService(Settings.load, ConfigProvider.ConfigProvider, environment)
+ * const { frontdoor } = await Effect.runPromise(settings)
+ * frontdoor // => "https://frontdoor-eu.apptio.com"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Origin from "@effect-resilience/auth/Origin"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Region from "./Region.ts"
+
+/**
+ * The settings of one TBM Studio. `frontdoor` and `api` are origins, such as `https://acme.apptio.com`.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Settings extends Context.Service<Settings, {
+  readonly customer: string
+  readonly domain: string
+  readonly region: Region.Region
+  readonly environment: string
+  readonly publicKey: Redacted.Redacted
+  readonly secretKey: Redacted.Redacted
+  readonly frontdoor: string
+  readonly api: string
+}>()("@effect-resilience/tbm-studio/Settings") {
+  /** Settings from the environment. */
+  static readonly layer: Layer.Layer<Settings, InvalidSettings> = Layer.effect(Settings, Effect.suspend(() => load))
+}
+
+/**
+ * Settings are missing or malformed: one line for each, naming it.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidSettings extends Data.TaggedError("InvalidSettings")<{
+  readonly problems: ReadonlyArray<string>
+}> {
+  override get message(): string {
+    return this.problems.join("\n")
+  }
+}
+
+/**
+ * Reads and checks all settings.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const load: Effect.Effect<Settings["Service"], InvalidSettings> = Effect.gen(function*() {
+  const problems: Array<string> = []
+  const setting = Effect.fnUntraced(function*(name: string, check: (text: string) => string | undefined) {
+    const found = yield* Effect.orElseSucceed(Config.option(Config.String(name)), () => Option.none())
+    const text = Option.getOrElse(found, () => "").trim()
+    if (text === "") return undefined
+    const problem = check(text)
+    if (problem === undefined) return text
+    problems.push(`${name} ${problem}`)
+    return undefined
+  })
+  const required = Effect.fnUntraced(
+    function*(name: string, check: (text: string) => string | undefined, hint: string) {
+      const before = problems.length
+      const value = yield* setting(name, check)
+      if (value === undefined && problems.length === before) problems.push(`${name} is not set. ${hint}`)
+      return value ?? ""
+    }
+  )
+
+  const customer = yield* required(
+    "TBM_CUSTOMER",
+    (text) => hostLabel.test(text) ? undefined : notA(text, "the first part of a host name, such as acme"),
+    "Set it to the first part of your TBM Studio address: acme for acme.apptio.com."
+  )
+  const domain = yield* required(
+    "TBM_DOMAIN",
+    (text) => domainName.test(text) ? undefined : notA(text, "a domain, such as acme.com"),
+    "Set it to the domain you log in to, such as acme.com."
+  )
+  const publicKey = yield* required("TBM_PUBLIC_KEY", key, "Set it to the public half of your API key pair.")
+  const secretKey = yield* required("TBM_SECRET_KEY", key, "Set it to the secret half of your API key pair.")
+  const region = (yield* setting("TBM_REGION", (text) =>
+    Region.isRegion(text) ? undefined : notA(text, `a region: use ${Region.all.join(", ")}`))) ?? "us"
+  const environment = (yield* setting("TBM_ENVIRONMENT", (text) =>
+    environmentName.test(text) ? undefined : notA(text, "the name of an environment, such as main"))) ?? "main"
+  const frontdoor = yield* setting("TBM_FRONTDOOR_URL", origin)
+  const api = yield* setting("TBM_API_URL", origin)
+
+  if (problems.length > 0 || !Region.isRegion(region)) {
+    return yield* new InvalidSettings({ problems })
+  }
+  return {
+    customer,
+    domain,
+    region,
+    environment,
+    publicKey: Redacted.make(publicKey),
+    secretKey: Redacted.make(secretKey),
+    frontdoor: originOf(frontdoor ?? Region.frontdoorUrl(region)),
+    api: originOf(api ?? `https://${customer}.apptio.com`)
+  }
+})
+
+const hostLabel = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i
+const domainName = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/i
+const environmentName = /^[\w][\w .-]{0,99}$/
+
+const notA = (text: string, what: string) => `is ${JSON.stringify(text)}, which is not ${what}.`
+
+const originOf = (url: string) => Origin.make(url).href
+
+const origin = (text: string) => {
+  const parsed = Origin.parse(text)
+  if (Result.isFailure(parsed)) return `is not usable: ${parsed.failure.problem}.`
+  return new URL(text).href === `${parsed.success.href}/` ? undefined : "has a path or query: leave only the origin."
+}
+
+// The key itself is never repeated in a message.
+const key = (text: string) => /^[\x21-\x7e]+$/.test(text) ? undefined : "holds characters that no key has."

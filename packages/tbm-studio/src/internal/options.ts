@@ -1,0 +1,27 @@
+import * as Flag from "effect/cli/Flag"
+import * as GlobalFlag from "effect/cli/GlobalFlag"
+
+/** The flags that all commands have, besides Effect's own `--help`, `--version`, `--completions` and `--log-level`. */
+export const Json = GlobalFlag.Setting("json")({
+  flag: Flag.Boolean("json").pipe(
+    Flag.withDescription("Print one JSON document on standard output, and nothing else there"),
+    Flag.withDefault(false)
+  )
+})
+
+export const LogFormat = GlobalFlag.Setting("log-format")({
+  flag: Flag.Literals("log-format", ["pretty", "json"]).pipe(
+    Flag.withDescription("How log lines look on standard error"),
+    Flag.withDefault("pretty")
+  )
+})
+
+export const AccessLogFile = GlobalFlag.Setting("access-log")({
+  flag: Flag.String("access-log").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription("Append one JSON line for each HTTP attempt and call to this file"),
+    Flag.optional
+  )
+})
+
+export const all = [Json, LogFormat, AccessLogFile] as const

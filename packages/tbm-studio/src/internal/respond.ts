@@ -1,0 +1,89 @@
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Scrubber from "@effect-resilience/http/Scrubber"
+import * as Cause from "effect/Cause"
+import * as Console from "effect/Console"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Runtime from "effect/Runtime"
+import * as ExitStatus from "../ExitStatus.ts"
+import { Json } from "./options.ts"
+
+/** What a command has to say: one document for programs, lines for people, and the exit status for both. */
+export interface Response {
+  readonly json: object
+  readonly text: ReadonlyArray<string>
+  readonly problems?: ReadonlyArray<string>
+  readonly exitStatus: number
+}
+
+/** Ends the process with a status; what there is to say has been said. */
+export class CommandFailed extends Data.TaggedError("CommandFailed")<{ readonly exitStatus: number }> {
+  override readonly [Runtime.errorExitCode] = this.exitStatus
+  override readonly [Runtime.errorReported] = true
+}
+
+/** An error in the words of `--json`. */
+export interface Failure {
+  readonly tag: string
+  readonly reason?: string
+  readonly message: string
+  readonly recovery: Recovery.Recovery["_tag"]
+}
+
+export const failureOf = (error: unknown): Failure => {
+  const reason = ExitStatus.reasonTagOf(error)
+  return {
+    tag: Predicate.hasProperty(error, "_tag") ? String(error._tag) : "Error",
+    ...(reason === undefined ? {} : { reason }),
+    message: Predicate.hasProperty(error, "message") ? String(error.message) : String(error),
+    recovery: Recovery.of(error)._tag
+  }
+}
+
+/** The response to a failure that has no better one. */
+export const failed = (error: unknown): Response => {
+  const failure = failureOf(error)
+  return {
+    json: { status: "failed", error: failure },
+    text: [],
+    problems: [failure.message],
+    exitStatus: ExitStatus.of(error)
+  }
+}
+
+/** Runs a command's effect and says what came of it. Nothing but a `CommandFailed` or an interruption gets out. */
+export const respond = <E, R>(effect: Effect.Effect<Response, E, R>) =>
+  Effect.gen(function*() {
+    const json = yield* Json
+    const response = yield* effect.pipe(
+      Effect.catch((error) => Effect.succeed(failed(error))),
+      Effect.catchDefect((defect) => Effect.as(Effect.logDebug(String(stackOf(defect))), bug(defect)))
+    )
+    yield* say(response, json)
+  })
+
+/** Prints a response, scrubbed once more, and fails where its status is not 0. */
+export const say = Effect.fnUntraced(function*(response: Response, json: boolean) {
+  const { scrub } = yield* Scrubber.Current
+  for (const problem of response.problems ?? []) yield* Console.error(scrub(problem))
+  if (json) yield* Console.log(scrub(JSON.stringify(response.json, undefined, 2)))
+  else for (const line of response.text) yield* Console.log(scrub(line))
+  if (response.exitStatus !== ExitStatus.done) {
+    return yield* new CommandFailed({ exitStatus: response.exitStatus })
+  }
+})
+
+/** The response to a defect: one line, without the stack that `--log-level debug` shows. */
+export const bug = (defect: unknown): Response => {
+  const message = `This is a bug in tbm-studio: ${Cause.pretty(Cause.die(defect)).split("\n")[0]}. ` +
+    "Please report it; --log-level debug shows more."
+  return {
+    json: { status: "failed", error: { tag: "Bug", message, recovery: "GiveUp" } },
+    text: [],
+    problems: [message],
+    exitStatus: ExitStatus.bug
+  }
+}
+
+const stackOf = (defect: unknown): string => Cause.pretty(Cause.die(defect))

@@ -1,0 +1,26 @@
+import * as CliOutput from "effect/cli/CliOutput"
+
+export interface Column<Row> {
+  readonly title: string
+  readonly align?: "left" | "right"
+  readonly cell: (row: Row) => string
+}
+
+/** Lines of a table for a terminal: a header, a rule, one line a row. */
+export const render = <Row>(rows: ReadonlyArray<Row>, columns: ReadonlyArray<Column<Row>>): ReadonlyArray<string> => {
+  const cells = rows.map((row) => columns.map((column) => column.cell(row)))
+  const widths = columns.map((column, at) =>
+    Math.max(CliOutput.displayWidth(column.title), ...cells.map((row) => CliOutput.displayWidth(row[at] ?? "")))
+  )
+  const format = (texts: ReadonlyArray<string>) =>
+    columns.map((column, at) => {
+      const text = texts[at] ?? ""
+      const space = " ".repeat(Math.max(0, (widths[at] ?? 0) - CliOutput.displayWidth(text)))
+      return column.align === "right" ? space + text : text + space
+    }).join("  ").trimEnd()
+  return [
+    format(columns.map((column) => column.title)),
+    widths.map((width) => "─".repeat(width)).join("  "),
+    ...cells.map(format)
+  ]
+}
