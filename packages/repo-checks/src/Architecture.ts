@@ -105,11 +105,31 @@ export const length = (packages: ReadonlyArray<Package>): ReadonlyArray<string> 
     })
   )
 
+/** The exceptions from some rules, which remembers the ones that were needed. */
+const allowance = (exceptions: ReadonlyArray<Exception>, rules: ReadonlyArray<Exception["rule"]>) => {
+  const used = new Set<Exception>()
+  return {
+    has: (rule: Exception["rule"], file: string): boolean => {
+      const exception = exceptions.find((e) => e.rule === rule && e.file === file)
+      if (exception !== undefined) used.add(exception)
+      return exception !== undefined
+    },
+    unused: (): ReadonlyArray<string> =>
+      exceptions.filter((e) => rules.includes(e.rule) && !used.has(e)).map((e) =>
+        `${e.file} needs no exception from "${e.rule}"`
+      )
+  }
+}
+
 const isPublic = ({ path }: Module): boolean => !path.includes("internal/") && path !== "index.ts" && path !== "main.ts"
 
 /** `src`, `exports` and `index.ts` list the same modules. */
-export const surface = (packages: ReadonlyArray<Package>): ReadonlyArray<string> =>
-  packages.flatMap((pkg) => {
+export const surface = (
+  packages: ReadonlyArray<Package>,
+  exceptions: ReadonlyArray<Exception>
+): ReadonlyArray<string> => {
+  const allowed = allowance(exceptions, ["index"])
+  const found = packages.flatMap((pkg) => {
     const modules = pkg.modules.filter(isPublic).map(({ path }) => path.replace(/\.ts$/, ""))
     const exported = pkg.manifest.exports ?? {}
     const index = pkg.modules.find(({ path }) => path === "index.ts")
@@ -148,11 +168,13 @@ export const surface = (packages: ReadonlyArray<Package>): ReadonlyArray<string>
         logic.push(`${at(pkg, index, lineAt(index.code, node.start))} is not \`export * as Name from "./Name.ts"\``)
       }
     }
-    const unlisted = modules.filter((name) => !namespaces.includes(name)).map((name) =>
-      `packages/${pkg.name}/src/index.ts does not export ${name}`
-    )
+    const unlisted = modules
+      .filter((name) => !namespaces.includes(name) && !allowed.has("index", `packages/${pkg.name}/src/${name}.ts`))
+      .map((name) => `packages/${pkg.name}/src/index.ts does not export ${name}`)
     return [...named, ...missing, ...wrong, ...root, ...unlisted, ...logic]
   })
+  return [...found, ...allowed.unused()]
+}
 
 /** Each package.json says what npm, bundlers and Node need to know. */
 export const manifests = (packages: ReadonlyArray<Package>): ReadonlyArray<string> =>
@@ -202,14 +224,12 @@ export const effects = (
   packages: ReadonlyArray<Package>,
   exceptions: ReadonlyArray<Exception>
 ): ReadonlyArray<string> => {
-  const used = new Set<Exception>()
+  const allowed = allowance(exceptions, ["throw", "clock"])
   const found = packages.flatMap((pkg) =>
     pkg.modules.flatMap((module) => {
       const violations: Array<string> = []
       const report = (rule: Exception["rule"], line: number, problem: string) => {
-        const exception = exceptions.find((e) => e.rule === rule && e.file === at(pkg, module))
-        if (exception === undefined) violations.push(`${at(pkg, module, line)} ${problem}`)
-        else used.add(exception)
+        if (!allowed.has(rule, at(pkg, module))) violations.push(`${at(pkg, module, line)} ${problem}`)
       }
       const callee = (node: unknown) => isNode(node) && isNode(node["callee"]) ? node["callee"]["name"] : undefined
       walk(parse(module.path, module.code).body, (node) => {
@@ -226,8 +246,5 @@ export const effects = (
       return violations
     })
   )
-  return [
-    ...found,
-    ...exceptions.filter((e) => !used.has(e)).map((e) => `${e.file} needs no exception from "${e.rule}"`)
-  ]
+  return [...found, ...allowed.unused()]
 }

@@ -2,8 +2,14 @@
 export interface Exception {
   /** As the violation prints it, without the line: `packages/retry/src/internal/timer.ts`. */
   readonly file: string
-  readonly rule: "throw" | "clock"
+  readonly rule: "throw" | "clock" | "index"
   readonly why: string
 }
 
-export const exceptions: ReadonlyArray<Exception> = []
+export const exceptions: ReadonlyArray<Exception> = [
+  {
+    file: "packages/deadline/src/DeadlineMiddleware.ts",
+    rule: "index",
+    why: "a server's module: who imports the package's root for a client loads nothing of HTTP servers"
+  }
+]
