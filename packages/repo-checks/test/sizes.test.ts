@@ -13,8 +13,6 @@ const budget: Readonly<Record<string, Readonly<Record<Extent, number>>>> = JSON.
   readFileSync(join(fixtures, "budget.json"), "utf8")
 )
 
-const withoutSchema = ["errors", "recovery", "retry", "retry-root"]
-
 const names = filesOf(fixtures).filter((path) => path.endsWith(".ts")).map((path) => path.replace(/\.ts$/, ""))
   .toSorted()
 
@@ -53,7 +51,7 @@ describe("the size of an import", () => {
     expect(over).toEqual([])
   })
 
-  it.each(withoutSchema)("%s brings in no Schema", (name) => {
+  it.each(names)("%s brings in no Schema", (name) => {
     const made = whole.get(name) ?? []
     expect(made).toHaveLength(2)
     expect(made.flatMap(({ modules }) => modules.filter(isSchema))).toEqual([])
