@@ -30,12 +30,16 @@ export const make = (): RowCounter => {
 
 const quote = 0x22
 const newline = 0x0a
+const noWords = new Uint32Array(0)
 
 // Four bytes at a time: three times as fast as a byte loop, and this is the benchmarks' receiver.
 const countLines = (bytes: Uint8Array): number => {
   let lines = 0
-  const head = Math.min(bytes.length, (4 - bytes.byteOffset % 4) % 4)
-  const words = new Uint32Array(bytes.buffer, bytes.byteOffset + head, (bytes.length - head) >>> 2)
+  const unaligned = (4 - bytes.byteOffset % 4) % 4
+  const head = bytes.length < unaligned + 4 ? bytes.length : unaligned
+  const words = head === bytes.length
+    ? noWords
+    : new Uint32Array(bytes.buffer, bytes.byteOffset + head, (bytes.length - head) >>> 2)
   for (let i = 0; i < head; i++) if (bytes[i] === newline) lines++
   for (let i = 0; i < words.length; i++) {
     const difference = (words[i] ?? 0) ^ 0x0a0a0a0a
