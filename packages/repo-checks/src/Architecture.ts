@@ -219,6 +219,26 @@ export const references = (
   )
 ]
 
+/** A changeset names public packages, each once, and says something. */
+export const changesets = (
+  packages: ReadonlyArray<Package>,
+  files: ReadonlyArray<{ readonly file: string; readonly text: string }>
+): ReadonlyArray<string> =>
+  files.flatMap(({ file, text }) => {
+    const parts = /^---\n([^]*?)---\n([^]*)$/.exec(text)
+    if (parts === null) return [`${file} has no front matter`]
+    const bumps = (parts[1] ?? "").split("\n").filter((line) => line !== "").map((line) =>
+      /^"(.+)": (patch|minor|major)$/.exec(line)?.[1] ?? line
+    )
+    return [
+      ...bumps.filter((name) => !packages.some(({ manifest }) => manifest.name === name)).map((name) =>
+        `${file} names ${name}, no public package`
+      ),
+      ...bumps.filter((name, i) => bumps.indexOf(name) < i).map((name) => `${file} names ${name} twice`),
+      ...((parts[2] ?? "").trim() === "" ? [`${file} says nothing`] : [])
+    ]
+  })
+
 /** Only a constant that cannot be right throws, and the time comes from the Clock: rules that oxlint has no words for. */
 export const effects = (
   packages: ReadonlyArray<Package>,

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest"
 import * as Architecture from "../src/Architecture.ts"
 import { exceptions } from "../src/Exceptions.ts"
 import type { Package } from "../src/Workspace.ts"
-import { publicPackages, readPackages, referencesOf, root } from "../src/Workspace.ts"
+import { filesOf, publicPackages, readPackages, referencesOf, root } from "../src/Workspace.ts"
 
 const all = readPackages()
 // A package without a module yet has nothing to be held to.
@@ -165,6 +165,24 @@ describe("the architecture", () => {
       "packages/retry/src/A.ts:2 throws something other than a RangeError: fail with a typed error",
       "packages/retry/src/A.ts:4 reads the time with new Date(): use DateTime.now or Clock",
       "packages/retry/src/B.ts needs no exception from \"clock\""
+    ])
+  })
+
+  it("has changesets that name public packages, each once", () => {
+    const files = filesOf(join(root, ".changeset")).filter((path) => path.endsWith(".md")).map((path) => ({
+      file: `.changeset/${path}`,
+      text: readFileSync(join(root, ".changeset", path), "utf8")
+    }))
+    expect(Architecture.changesets(publicPackages(), files)).toEqual([])
+    const lines = ["auth\": minor", "auth\": minor", "nope\": patch"].map((line) => `"@effect-resilience/${line}\n`)
+    expect(Architecture.changesets([made("auth", {})], [
+      { file: "a.md", text: `---\n${lines.join("")}---\n` },
+      { file: "b.md", text: "Nothing" }
+    ])).toEqual([
+      "a.md names @effect-resilience/nope, no public package",
+      "a.md names @effect-resilience/auth twice",
+      "a.md says nothing",
+      "b.md has no front matter"
     ])
   })
 
