@@ -69,7 +69,7 @@ export const json: {
     const fail = (reason: Exclude<ApiError.Reason, ApiError.OutcomeUnknown>) =>
       Effect.fail(apiError({
         operation,
-        method: response.request.method,
+        request: response.request,
         reason,
         bodySent: true,
         requestId: requestIdOf(response.headers, scrubber)

@@ -97,7 +97,7 @@ export const mapErrors: {
       reason: Exclude<ApiError.Reason, ApiError.OutcomeUnknown>,
       bodySent: boolean,
       requestId?: string
-    ) => apiError({ operation, method: request.method, reason, bodySent, requestId })
+    ) => apiError({ operation, request, reason, bodySent, requestId })
 
     const exchange: Effect.Effect<HttpClientResponse.HttpClientResponse, Failure, R> = Effect.mapError(
       client.postprocess(Effect.succeed(body.request)),
@@ -123,7 +123,7 @@ export const mapErrors: {
         (operation) =>
           Effect.mapError(client.preprocess(request), (error) =>
             mapHttpClientError(error, (cause) =>
-              apiError({ operation, method: request.method, reason: transportReason(cause), bodySent: false })))
+              apiError({ operation, request, reason: transportReason(cause), bodySent: false })))
       )
   )
 })
@@ -137,7 +137,8 @@ const reasonOf = Effect.fnUntraced(function*(
     Effect.timeout(errorBodyTimeout),
     Effect.orElseSucceed(() => ({ bytes: new Uint8Array(0), truncated: true }))
   )
-  const { message } = ErrorBody.parse(body.bytes, {
+  // Scrubbed before it is cut to size, which would leave the beginning of a secret that nobody recognises.
+  const { message } = ErrorBody.parse(scrubber.scrub(new TextDecoder().decode(body.bytes)), {
     contentType: response.headers["content-type"],
     truncated: body.truncated
   })

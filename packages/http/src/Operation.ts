@@ -72,14 +72,18 @@ export const within: {
 )
 
 /**
- * Whether repeating a request is harmless: what the operation says, otherwise what RFC 9110, section 9.2.2, says of the
- * method.
+ * Whether repeating a request is harmless: it carries an idempotency key, or the operation says so, or where that says
+ * nothing, RFC 9110, section 9.2.2, says so of the method.
  *
  * @category accessors
  * @since 0.1.0
  */
-export const isIdempotent = (operation: Operation | undefined, method: string): boolean =>
-  operation?.idempotent ?? idempotentMethods.has(method.toUpperCase())
+export const isIdempotent = (
+  operation: Operation | undefined,
+  request: { readonly method: string; readonly headers: { readonly [name: string]: string | undefined } }
+): boolean =>
+  request.headers["idempotency-key"] !== undefined ||
+  (operation?.idempotent ?? idempotentMethods.has(request.method.toUpperCase()))
 
 /**
  * The template that stands for the address of the call; a placeholder where nobody named one.

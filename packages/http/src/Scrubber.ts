@@ -8,13 +8,15 @@
  *
  * **Details**
  *
- * A secret is found as it is, URL-encoded, form-encoded, JSON-escaped, and as base64 or base64url, also when it is only a
- * part of what was encoded (as the password in Basic credentials is).
+ * A secret is found as it is, URL-encoded (twice too), form-encoded, JSON-escaped, with HTML entities, in any mixture of
+ * these, and as base64 or base64url, also when it is only a part of what was encoded (as the password in Basic
+ * credentials is).
  *
  * **Gotchas**
  *
  * A secret shorter than four characters is ignored: removing it would garble every text without hiding anything. At most
- * 1,024 secrets are remembered; the oldest go first.
+ * 1,024 secrets are remembered; those that were not registered again for longest go first, so register a key each time
+ * it is used. A part of a secret is not found: scrub a text before it is cut.
  *
  * **Example** (A server that echoes a key)
  *
@@ -73,23 +75,30 @@ export const placeholder = "<redacted>"
  * @since 0.1.0
  */
 export const make = (): Scrubber => {
-  const variantsBySecret = new Map<string, ReadonlyArray<string>>()
-  let pattern: RegExp | undefined
+  const patterns = new Map<string, string>()
+  let regExp: RegExp | undefined
   return {
     register: (redacted) => {
       const secret = Redacted.value(redacted)
-      if (secret.length < minLength || variantsBySecret.has(secret)) return
-      variantsBySecret.set(secret, variantsOf(secret))
-      if (variantsBySecret.size > maxSecrets) {
-        const oldest = variantsBySecret.keys().next()
-        if (oldest.done !== true) variantsBySecret.delete(oldest.value)
+      if (secret.length < minLength) return
+      const known = patterns.get(secret)
+      patterns.delete(secret)
+      patterns.set(secret, known ?? patternOf(secret))
+      if (known !== undefined) return
+      regExp = undefined
+      if (patterns.size > maxSecrets) {
+        const [oldest] = patterns.keys()
+        if (oldest !== undefined) patterns.delete(oldest)
       }
-      pattern = undefined
     },
     scrub: (text) => {
-      if (variantsBySecret.size === 0) return text
-      pattern ??= patternOf([...variantsBySecret.values()].flat())
-      return text.replace(pattern, placeholder)
+      if (patterns.size === 0) return text
+      // A secret that contains another one must be tried before it.
+      regExp ??= new RegExp(
+        [...patterns].sort(([a], [b]) => b.length - a.length).map(([_, pattern]) => pattern).join("|"),
+        "g"
+      )
+      return text.replace(regExp, placeholder)
     }
   }
 }
@@ -99,22 +108,51 @@ const processWide = make()
 const minLength = 4
 const maxSecrets = 1_024
 
-const variantsOf = (secret: string): ReadonlyArray<string> => {
-  const percent = encodeURIComponent(secret)
-  const json = JSON.stringify(secret).slice(1, -1)
-  const base64 = base64Fragments(new TextEncoder().encode(secret))
-  return [
-    secret,
-    percent,
-    percent.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase()),
-    new URLSearchParams([["", secret]]).toString().slice(1),
-    json,
-    json.replaceAll("/", "\\/"),
-    ...base64,
-    ...base64.map((text) => text.replaceAll("+", "-").replaceAll("/", "_")),
-    ...base64.map((text) => encodeURIComponent(text))
-  ]
+const patternOf = (secret: string): string =>
+  [
+    [...secret].map(characterPattern).join(""),
+    ...base64Fragments(new TextEncoder().encode(secret)).map((text) =>
+      text.replace(/[+/]/g, (c) => base64Pattern[c] ?? c)
+    )
+  ].join("|")
+
+/** One character in every form in which it may come back. The plainest stands last: it begins some of the others. */
+const characterPattern = (character: string): string => {
+  if (/[A-Za-z0-9]/.test(character)) return character
+  const units = character.split("").map((unit) => `\\\\+u${anyCase(unit.charCodeAt(0).toString(16).padStart(4, "0"))}`)
+  const bytes = [...new TextEncoder().encode(character)].map((byte) =>
+    `%(?:25)*${anyCase(byte.toString(16).padStart(2, "0"))}`
+  )
+  const point = character.codePointAt(0) ?? 0
+  return `(?:${
+    [
+      bytes.join(""),
+      units.join(""),
+      `&#(?:0*${point}|[xX]0*${anyCase(point.toString(16))});`,
+      ...(named[character] ?? []).map(escape),
+      escape(JSON.stringify(character).slice(1, -1)).replace(/^\\\\/, "\\\\+"),
+      escape(character)
+    ].join("|")
+  })`
 }
+
+const named: { readonly [character: string]: ReadonlyArray<string> } = {
+  " ": ["+"],
+  "/": ["\\/", "\\\\/"],
+  "&": ["&amp;"],
+  "<": ["&lt;"],
+  ">": ["&gt;"],
+  "\"": ["&quot;"],
+  "'": ["&apos;"]
+}
+
+const base64Pattern: { readonly [character: string]: string } = {
+  "+": "(?:\\+|-|%2[bB])",
+  "/": "(?:/|_|%2[fF]|\\\\/)"
+}
+
+const escape = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")
+const anyCase = (hex: string): string => hex.replace(/[a-f]/g, (digit) => `[${digit}${digit.toUpperCase()}]`)
 
 // Inside a longer text a secret starts at any of three positions of base64's 3-byte groups. Only the characters that are
 // wholly made of the secret's own bits are the same whatever surrounds it.
@@ -127,12 +165,3 @@ const base64Fragments = (bytes: Uint8Array): ReadonlyArray<string> =>
     const fragment = Base64.encode(padded).slice(start, end)
     return fragment.length < minLength ? [] : [fragment]
   })
-
-const patternOf = (variants: ReadonlyArray<string>): RegExp =>
-  new RegExp(
-    [...new Set(variants)]
-      .sort((a, b) => b.length - a.length)
-      .map((variant) => variant.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
-      .join("|"),
-    "g"
-  )

@@ -1,5 +1,7 @@
 export * as AccessLog from "./AccessLog.ts"
 export * as Answer from "./Answer.ts"
 export * as ErrorMapping from "./ErrorMapping.ts"
+export * as HttpRetry from "./HttpRetry.ts"
+export * as Idempotency from "./Idempotency.ts"
 export * as Operation from "./Operation.ts"
 export * as Scrubber from "./Scrubber.ts"

@@ -5,6 +5,7 @@ import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import type * as Headers from "effect/http/Headers"
 import type * as HttpClientError from "effect/http/HttpClientError"
+import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Predicate from "effect/Predicate"
 import * as Operation from "../Operation.ts"
 import type { Scrubber } from "../Scrubber.ts"
@@ -40,15 +41,15 @@ export const transportReason = (
  */
 export const apiError = (options: {
   readonly operation: Operation.Operation | undefined
-  readonly method: string
+  readonly request: HttpClientRequest.HttpClientRequest
   readonly reason: Exclude<ApiError.Reason, ApiError.OutcomeUnknown>
   readonly bodySent: boolean
   readonly requestId?: string | undefined
 }): ApiError.ApiError => {
-  const ambiguous = !Operation.isIdempotent(options.operation, options.method) &&
+  const ambiguous = !Operation.isIdempotent(options.operation, options.request) &&
     ApiError.mayHaveBeenApplied(options.reason, options.bodySent)
   return new ApiError.ApiError({
-    method: options.method,
+    method: options.request.method,
     endpoint: Operation.endpointOf(options.operation),
     reason: ambiguous ? new ApiError.OutcomeUnknown({ failure: options.reason }) : options.reason,
     requestId: options.requestId

@@ -1,0 +1,206 @@
+/**
+ * Retries requests, but never repeats what may have been applied already.
+ *
+ * **Why**
+ *
+ * A POST that met a reset may have been processed. Clients that retry it by status or error alone create the second
+ * order. And a body that can be read only once is sent empty by the second attempt, which the server gladly stores.
+ *
+ * **Details**
+ *
+ * A request is repeatable where its `Operation` says so, where its method is idempotent or where it carries an
+ * `Idempotency-Key`. Any other is retried only where it was certainly not applied: refused connections, 429, a body that
+ * had not left. `repeatUnsafe` is the explicit word that lifts this.
+ *
+ * The client below runs whole in each attempt, so that tokens are asked for anew. A streamed body that yields less than
+ * in an earlier attempt fails with `BodyNotReplayable` instead of ending.
+ *
+ * **Gotchas**
+ *
+ * Only failures are retried: put `ErrorMapping` below, which turns statuses into failures.
+ *
+ * **Example** (A PUT is repeated, a POST is not)
+ *
+ * ```ts import.meta.vitest
+ * import { ErrorMapping, HttpRetry } from "@effect-resilience/http"
+ * import { Backoff, RetryPolicy } from "@effect-resilience/retry"
+ * import { Effect } from "effect"
+ * import { HttpClient, HttpClientResponse } from "effect/http"
+ *
+ * const methods: Array<string> = []
+ * const down = HttpClient.make((request) =>
+ *   Effect.sync(() => {
+ *     methods.push(request.method)
+ *     return HttpClientResponse.fromWeb(request, new Response(null, { status: 500 }))
+ *   })
+ * )
+ * const policy = RetryPolicy.make({ times: 2, backoff: Backoff.immediate })
+ * const client = down.pipe(ErrorMapping.mapErrors({}), HttpRetry.retry(policy))
+ *
+ * const put = Effect.ignore(client.put("https://api.example.com/orders/1"))
+ * const post = Effect.ignore(client.post("https://api.example.com/orders"))
+ * await Effect.runPromise(Effect.andThen(put, post))
+ * methods // => ["PUT", "PUT", "PUT", "POST"]
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as ApiError from "@effect-resilience/errors/ApiError"
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import * as HttpBody from "effect/http/HttpBody"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as Stream from "effect/Stream"
+import { transportReason } from "./internal/failure.ts"
+import * as Operation from "./Operation.ts"
+
+/**
+ * The body of a request cannot be sent again, since its source could be read only once.
+ *
+ * - `expected`: how many bytes an earlier attempt had read.
+ * - `got`: how many there were this time.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class BodyNotReplayable extends Data.TaggedError("BodyNotReplayable")<{
+  readonly expected: number
+  readonly got: number
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.giveUp
+  }
+  override get message(): string {
+    return `The request's body cannot be sent again: its source gave ${this.expected} bytes, now ${this.got}. ` +
+      "Make it a stream that opens its source anew."
+  }
+}
+
+/**
+ * What a single use of a policy can add.
+ *
+ * - `repeatUnsafe`: repeats also what may have been applied already; false by default. Say so only where applying a
+ *   request twice does no harm, and rather in its `Operation`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<in E> extends RetryPolicy.Options<E> {
+  readonly repeatUnsafe?: boolean | undefined
+}
+
+/**
+ * Retries the requests of a client.
+ *
+ * @category middleware
+ * @since 0.1.0
+ */
+export const retry: {
+  (
+    policy: RetryPolicy.RetryPolicy
+  ): <E, R>(client: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E | BodyNotReplayable, R>
+  <E>(
+    policy: RetryPolicy.RetryPolicy,
+    options: Options<NoInfer<E>>
+  ): <R>(client: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E | BodyNotReplayable, R>
+  <E, R>(
+    client: HttpClient.HttpClient.With<E, R>,
+    policy: RetryPolicy.RetryPolicy,
+    options?: Options<NoInfer<E>>
+  ): HttpClient.HttpClient.With<E | BodyNotReplayable, R>
+} = dual(
+  (args) => HttpClient.isHttpClient(args[0]),
+  <E, R>(
+    client: HttpClient.HttpClient.With<E, R>,
+    policy: RetryPolicy.RetryPolicy,
+    options: Options<E> = {}
+  ): HttpClient.HttpClient.With<E | BodyNotReplayable, R> => {
+    const classify =
+      (caution: (error: E) => Recovery.Recovery | undefined): RetryPolicy.Options<E>["classify"] => (error) =>
+        options.classify?.(error) ?? caution(error)
+    const bold: RetryPolicy.Options<E> = {
+      ...options,
+      classify: classify(options.repeatUnsafe === true ? boldly : plainly)
+    }
+    const cautious: RetryPolicy.Options<E> = { ...options, classify: classify(cautiously) }
+
+    return HttpClient.makeWith<never, never, E | BodyNotReplayable, R>(
+      Effect.flatMap((request) =>
+        Effect.flatMap(Operation.Current, (operation) => {
+          const repeatable = options.repeatUnsafe === true || Operation.isIdempotent(operation, request)
+          const choice = repeatable ? bold : cautious
+          const guarded = guardBody(request)
+          const attempt = client.execute(guarded.request)
+          if (guarded.shortage === undefined) return RetryPolicy.retry(attempt, policy, choice)
+          const { shortage } = guarded
+          const when: RetryPolicy.Options<E>["when"] = (error, n) =>
+            guarded.once !== true && shortage() === undefined && (choice.when?.(error, n) ?? true)
+          return Effect.mapError(
+            RetryPolicy.retry(attempt, policy, { ...choice, when }),
+            (error) => shortage() ?? error
+          )
+        })
+      ),
+      Effect.succeed
+    )
+  }
+)
+
+const plainly = () => undefined
+
+const boldly = (error: unknown): Recovery.Recovery | undefined =>
+  error instanceof ApiError.ApiError && error.reason._tag === "OutcomeUnknown"
+    ? Recovery.of(error.reason.failure)
+    : undefined
+
+// An `ApiError` was told apart where it was made. Of a foreign error only that counts which shows that nothing arrived.
+const cautiously = (error: unknown): Recovery.Recovery | undefined => {
+  if (Recovery.isRecoverable(error)) return undefined
+  if (!HttpClientError.isHttpClientError(error)) return Recovery.verify
+  const reason = error.reason._tag === "StatusCodeError"
+    ? ApiError.reasonFromStatus(error.reason.response.status)
+    : transportReason(error)
+  return ApiError.mayHaveBeenApplied(reason, true) ? Recovery.verify : undefined
+}
+
+interface Guarded {
+  readonly request: HttpClientRequest.HttpClientRequest
+  /** Set where the body may turn out not to be replayable; tells whether it has. */
+  readonly shortage?: (() => BodyNotReplayable | undefined) | undefined
+  /** The body is known to be readable only once. */
+  readonly once?: boolean | undefined
+}
+
+const guardBody = (request: HttpClientRequest.HttpClientRequest): Guarded => {
+  const { body } = request
+  if (body._tag === "Raw") {
+    return body.body instanceof ReadableStream ? { request, shortage: () => undefined, once: true } : { request }
+  }
+  if (body._tag !== "Stream") return { request }
+  let farthest = 0
+  let shortage: BodyNotReplayable | undefined
+  const stream = Stream.suspend(() => {
+    const expected = farthest
+    let got = 0
+    const counted = Stream.mapArray(body.stream, (chunks) => {
+      for (const chunk of chunks) got += chunk.byteLength
+      farthest = Math.max(farthest, got)
+      return chunks
+    })
+    const check = Stream.unwrap(Effect.suspend(() => {
+      if (got >= expected) return Effect.succeed(Stream.empty)
+      shortage = new BodyNotReplayable({ expected, got })
+      return Effect.fail(shortage)
+    }))
+    return Stream.concat(counted, check)
+  })
+  return {
+    request: HttpClientRequest.setBody(request, HttpBody.stream(stream, body.contentType, body.contentLength)),
+    shortage: () => shortage
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * Gives requests an `Idempotency-Key`, so that the server can tell a repetition from a second order.
+ *
+ * **When to use**
+ *
+ * Use for POST and PATCH towards an API that knows the header (draft-ietf-httpapi-idempotency-key-header; Stripe, Adyen
+ * and many others; `IdempotencyServer` for one of your own). A request that carries a key counts as repeatable in
+ * `HttpRetry` and `ErrorMapping`.
+ *
+ * **Details**
+ *
+ * `addKeys` belongs outside retries, so that all attempts of a call carry the same key. Requests that are idempotent
+ * anyway, and those that have a key already, stay as they are.
+ *
+ * **Gotchas**
+ *
+ * A key that the server ignores protects nobody. Add keys only where the API documents them.
+ *
+ * **Example** (One key for all attempts)
+ *
+ * ```ts import.meta.vitest
+ * import { ErrorMapping, HttpRetry, Idempotency } from "@effect-resilience/http"
+ * import { Backoff, RetryPolicy } from "@effect-resilience/retry"
+ * import { Effect } from "effect"
+ * import { HttpClient, HttpClientResponse } from "effect/http"
+ *
+ * const keys = new Set<string | undefined>()
+ * let requests = 0
+ * const flaky = HttpClient.make((request) =>
+ *   Effect.sync(() => {
+ *     keys.add(request.headers["idempotency-key"])
+ *     return HttpClientResponse.fromWeb(request, new Response(null, { status: ++requests < 3 ? 502 : 201 }))
+ *   })
+ * )
+ * const client = flaky.pipe(
+ *   ErrorMapping.mapErrors({}),
+ *   HttpRetry.retry(RetryPolicy.make({ backoff: Backoff.immediate })),
+ *   Idempotency.addKeys
+ * )
+ *
+ * const response = await Effect.runPromise(client.post("https://api.example.com/orders"))
+ * response.status // => 201
+ * requests // => 3
+ * keys.size // => 1
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as Random from "effect/Random"
+import * as Operation from "./Operation.ts"
+
+/**
+ * The name of the header, in lower case.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const header = "idempotency-key"
+
+/**
+ * The key that the current fiber insists on; by default each call gets a new one.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const CurrentKey: Context.Reference<string | undefined> = Context.Reference<string | undefined>(
+  "@effect-resilience/http/Idempotency/CurrentKey",
+  { defaultValue: () => undefined }
+)
+
+/**
+ * Pins the key of the one request within an effect, for example to the id of an order, so that a program that starts
+ * again after a crash repeats the request under the same key.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withKey: {
+  (key: string): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, key: string): Effect.Effect<A, E, R>
+} = dual(
+  2,
+  <A, E, R>(self: Effect.Effect<A, E, R>, key: string): Effect.Effect<A, E, R> =>
+    Effect.provideService(self, CurrentKey, key)
+)
+
+/**
+ * Adds a key to every request that would not be idempotent without: that of `withKey`, or a random UUID.
+ *
+ * @category middleware
+ * @since 0.1.0
+ */
+export const addKeys = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
+  HttpClient.makeWith<never, never, E, R>(
+    Effect.flatMap((request) =>
+      Effect.withFiber((fiber) => {
+        if (Operation.isIdempotent(fiber.getRef(Operation.Current), request)) return client.execute(request)
+        const key = fiber.getRef(CurrentKey) ?? uuid(fiber.getRef(Random.Random))
+        return client.execute(HttpClientRequest.setHeader(request, header, key))
+      })
+    ),
+    Effect.succeed
+  )
+
+// RFC 9562, version 4.
+const uuid = (random: { readonly nextDoubleUnsafe: () => number }): string =>
+  "xxxxxxxx-xxxx-4xxx-yxxx-xxxxxxxxxxxx".replace(/[xy]/g, (place) => {
+    const digit = Math.floor(random.nextDoubleUnsafe() * 16)
+    return (place === "x" ? digit : (digit & 3) | 8).toString(16)
+  })

@@ -1,0 +1,241 @@
+import { ApiError, MessagePattern, Recovery } from "@effect-resilience/errors"
+import { Answer, ErrorMapping, Operation, Scrubber } from "@effect-resilience/http"
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Fiber, Redacted, Schema, Stream } from "effect"
+import { HttpBody, HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
+import { TestClock } from "effect/testing"
+
+const append: Operation.Operation = { name: "append rows", endpoint: "/tables/{table}/append", idempotent: false }
+const overwrite: Operation.Operation = { name: "overwrite", endpoint: "/tables/{table}/overwrite", idempotent: true }
+
+const answering = (body: BodyInit | null, init: ResponseInit) =>
+  HttpClient.make((request) => Effect.sync(() => HttpClientResponse.fromWeb(request, new Response(body, init))))
+
+const failing = (cause: unknown) =>
+  HttpClient.make((request) =>
+    Effect.fail(new HttpClientError.HttpClientError({ reason: new HttpClientError.TransportError({ request, cause }) }))
+  )
+
+const errorOf = (
+  client: HttpClient.HttpClient,
+  operation: Operation.Operation = append,
+  options: ErrorMapping.Options = {}
+) =>
+  ErrorMapping.mapErrors(client, options).post("https://api.example.com/tables/GL", {
+    body: HttpBody.text("rows")
+  }).pipe(Operation.within(operation), Effect.flip)
+
+const reset = Object.assign(new Error("reset"), { code: "ECONNRESET" })
+const refused = Object.assign(new Error("refused"), { code: "ECONNREFUSED" })
+
+describe("ErrorMapping", () => {
+  it.effect("passes 2xx answers on", () =>
+    Effect.gen(function*() {
+      const response = yield* ErrorMapping.mapErrors(answering("ok", { status: 202 }), {}).get("https://a.example/")
+      assert.strictEqual(response.status, 202)
+    }))
+
+  it.effect("knows the recovery of each status", () =>
+    Effect.gen(function*() {
+      const expected: ReadonlyArray<readonly [number, string, Recovery.Recovery["_tag"]]> = [
+        [302, "UnexpectedStatus", "Correct"],
+        [400, "BadRequest", "Correct"],
+        [401, "Unauthorized", "Reauthenticate"],
+        [403, "Forbidden", "Authorize"],
+        [404, "NotFound", "Correct"],
+        [408, "UnexpectedStatus", "Retry"],
+        [409, "Conflict", "Correct"],
+        [413, "PayloadTooLarge", "Correct"],
+        [422, "Unprocessable", "Correct"],
+        [429, "RateLimited", "Retry"],
+        [500, "InternalServerError", "Retry"],
+        [501, "UnexpectedStatus", "GiveUp"],
+        [502, "BadGateway", "Retry"],
+        [503, "ServiceUnavailable", "Retry"],
+        [504, "GatewayTimeout", "Retry"]
+      ]
+      for (const [status, reason, recovery] of expected) {
+        const error = yield* errorOf(answering("{}", { status }), overwrite)
+        assert.deepStrictEqual([status, error.reason._tag, Recovery.of(error)._tag], [status, reason, recovery])
+      }
+    }))
+
+  it.effect("does not know the outcome of a request that must not be repeated and may have been applied", () =>
+    Effect.gen(function*() {
+      for (const client of [failing(reset), answering(null, { status: 500 })]) {
+        const error = yield* errorOf(client)
+        assert.strictEqual(error.reason._tag, "OutcomeUnknown")
+        assert.deepStrictEqual(Recovery.of(error), Recovery.verify)
+      }
+      for (const client of [failing(refused), answering(null, { status: 429 }), answering(null, { status: 408 })]) {
+        assert.strictEqual(Recovery.of(yield* errorOf(client))._tag, "Retry")
+      }
+    }))
+
+  it.effect("knows that an idempotent request may be repeated", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(Recovery.of(yield* errorOf(failing(reset), overwrite))._tag, "Retry")
+      const keyed = HttpClient.mapRequest(failing(reset), HttpClientRequest.setHeader("idempotency-key", "k"))
+      const post = ErrorMapping.mapErrors(keyed, {}).post("https://a.example/")
+      assert.strictEqual(Recovery.of(yield* Effect.flip(post))._tag, "Retry")
+    }))
+
+  it.effect("knows that an append whose body had not left was not applied", () =>
+    Effect.gen(function*() {
+      const cut = HttpClient.make((request) =>
+        Effect.gen(function*() {
+          if (request.body._tag === "Stream") yield* Effect.orDie(Stream.runDrain(Stream.take(request.body.stream, 1)))
+          return yield* failing(reset).execute(request)
+        })
+      )
+      const body = HttpBody.stream(Stream.make(new Uint8Array(2), new Uint8Array(2)).pipe(Stream.rechunk(1)))
+      const error = yield* ErrorMapping.mapErrors(cut, {}).post("https://a.example/", { body }).pipe(
+        Operation.within(append),
+        Effect.flip
+      )
+      assert.strictEqual(error.reason._tag, "TransportFailure")
+      assert.strictEqual(Recovery.of(error)._tag, "Retry")
+    }))
+
+  it.effect("times an attempt out, with the outcome unknown where it must not be repeated", () =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.forkChild(
+        Effect.all([
+          errorOf(HttpClient.make(() => Effect.never), append, { timeout: "30 seconds" }),
+          errorOf(HttpClient.make(() => Effect.never), overwrite, { timeout: "30 seconds" })
+        ], { concurrency: 2 })
+      )
+      yield* TestClock.adjust("30 seconds")
+      const [appended, overwritten] = yield* Fiber.join(fiber)
+      assert.strictEqual(appended.reason._tag, "OutcomeUnknown")
+      assert.strictEqual(overwritten.reason._tag, "Timeout")
+      assert.strictEqual(Recovery.of(overwritten)._tag, "Retry")
+    }))
+
+  it.effect("reads Retry-After against the clock", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(Date.UTC(2026, 0, 1))
+      const error = yield* errorOf(
+        answering(null, { status: 503, headers: { "retry-after": "Thu, 01 Jan 2026 00:02:00 GMT" } }),
+        overwrite
+      )
+      assert.deepStrictEqual(Recovery.of(error), Recovery.retryAfter(Duration.minutes(2)))
+    }))
+
+  it.effect("explains messages by the integration's patterns", () =>
+    Effect.gen(function*() {
+      const patterns: ReadonlyArray<MessagePattern.MessagePattern> = [
+        { pattern: /quota/i, means: "the quota is used up", remedy: "Buy more.", recovery: Recovery.giveUp }
+      ]
+      const error = yield* errorOf(answering(`{"error":"Quota used up"}`, { status: 503 }), overwrite, { patterns })
+      assert.include(error.message, "Quota used up. Buy more.")
+      assert.deepStrictEqual(Recovery.of(error), Recovery.giveUp)
+    }))
+
+  it.effect("names only the origin of a redirect", () =>
+    Effect.gen(function*() {
+      const location = "https://user:pw@evil.example/steal?token=abc"
+      const error = yield* errorOf(answering(null, { status: 307, headers: { location } }))
+      assert.include(error.message, "redirects to https://evil.example")
+      assert.notInclude(error.message, "abc")
+      assert.notInclude(error.message, "pw")
+    }))
+
+  it.effect("scrubs a secret that the cut to size would leave a part of", () =>
+    Effect.gen(function*() {
+      const secret = "s3cr3t-".repeat(10)
+      const scrubber = Scrubber.make()
+      scrubber.register(Redacted.make(secret))
+      const text = `${"x".repeat(1_970)} ${secret}`
+      const error = yield* Effect.provideService(
+        errorOf(answering(JSON.stringify({ message: text }), { status: 400 })),
+        Scrubber.Current,
+        scrubber
+      )
+      assert.notInclude(error.message, "s3cr3t")
+    }))
+
+  it.effect("reads no more than 64 KiB of an error body, and waits no longer than 5 seconds for it", () =>
+    Effect.gen(function*() {
+      let pulled = 0
+      const endless = new ReadableStream<Uint8Array>({
+        pull: (controller) => {
+          pulled++
+          controller.enqueue(new Uint8Array(16_384).fill(97))
+        }
+      })
+      yield* errorOf(answering(endless, { status: 500 }), overwrite)
+      assert.isBelow(pulled, 10)
+
+      const silent = new ReadableStream<Uint8Array>({ pull: () => new Promise(() => undefined) })
+      const fiber = yield* Effect.forkChild(errorOf(answering(silent, { status: 500 }), overwrite))
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "InternalServerError")
+    }))
+
+  it.effect("keeps the request id, from any of the common headers", () =>
+    Effect.gen(function*() {
+      for (const name of ["X-Request-Id", "x-correlation-id", "x-amzn-RequestId", "cf-ray"]) {
+        const error = yield* errorOf(answering(null, { status: 404, headers: { [name]: "r-42" } }))
+        assert.strictEqual(error.requestId, "r-42")
+      }
+    }))
+
+  it.effect("leaves the errors of other middleware as they are", () =>
+    Effect.gen(function*() {
+      const guarded = HttpClient.mapRequestEffect(answering("", {}), () => Effect.fail("no token" as const))
+      const error = yield* Effect.flip(ErrorMapping.mapErrors(guarded, {}).get("https://a.example/"))
+      assert.strictEqual(error, "no token")
+    }))
+
+  it.effect("maps a bad address", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(ErrorMapping.mapErrors(answering("", {}), {}).get("http://[bad"))
+      assert.instanceOf(error, ApiError.ApiError)
+      assert.strictEqual(Recovery.of(error)._tag, "Correct")
+    }))
+})
+
+describe("Answer.json", () => {
+  const schema = Schema.Struct({ id: Schema.String })
+  const read = (body: BodyInit | null, headers: Record<string, string> = {}, operation = overwrite) =>
+    Answer.json(
+      HttpClientResponse.fromWeb(HttpClientRequest.post("https://a.example/"), new Response(body, { headers })),
+      schema
+    ).pipe(Operation.within(operation))
+
+  it.effect("decodes what was expected", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* read(`{"id":"7","more":1}`), { id: "7" })
+    }))
+
+  it.effect("refuses everything else", () =>
+    Effect.gen(function*() {
+      const wrong: ReadonlyArray<readonly [string, string]> = [
+        ["", "an empty body"],
+        ["OK", "plain text"],
+        ["<!DOCTYPE html><title>Log in</title>", "an HTML page"],
+        ["\u0000\u0001", "binary data"],
+        [`{"id":7}`, "JSON of another shape"],
+        [`{"id":"${"x".repeat(Answer.maxBytes)}"}`, `more than ${Answer.maxBytes} bytes`]
+      ]
+      for (const [body, got] of wrong) {
+        const { reason } = yield* Effect.flip(read(body))
+        assert.strictEqual(reason._tag, "UndecodableAnswer")
+        if (reason._tag === "UndecodableAnswer") assert.strictEqual(reason.got, got)
+      }
+    }))
+
+  it.effect("does not know the outcome of an append whose answer it cannot read", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(read("<html>", { "x-request-id": "r-1" }, append))
+      assert.deepStrictEqual(Recovery.of(error), Recovery.verify)
+      assert.strictEqual(error.requestId, "r-1")
+    }))
+
+  it.effect("tells a broken connection from a wrong answer", () =>
+    Effect.gen(function*() {
+      const broken = new ReadableStream<Uint8Array>({ pull: (controller) => controller.error(reset) })
+      assert.strictEqual((yield* Effect.flip(read(broken))).reason._tag, "TransportFailure")
+    }))
+})
