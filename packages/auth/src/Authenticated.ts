@@ -176,8 +176,8 @@ export const withTokens: {
         return isRefusal(exit) ? replay(token, exit, replays, renewed) : exit
       })
 
-    // A replay that follows a new login is the last one. Where the successor was there already, as after a late 401, it may
-    // itself have been revoked since.
+    // A replay that follows a new login is the last one. Where the successor was there already, after a late 401 or in a
+    // shared store, it may itself have been revoked since.
     const replay = Effect.fnUntraced(function*(
       token: Token,
       refusal: Exit.Exit<HttpClientResponse.HttpClientResponse, E>,
@@ -190,7 +190,7 @@ export const withTokens: {
       if (!body.reopen()) return yield* Effect.fail(notReplayable())
       const next = yield* cache.get
       if (next.generation === token.generation) return yield* Effect.fail(stillUnauthorized(detail))
-      return yield* round(next, replays + 1, renewing)
+      return yield* round(next, replays + 1, renewing && !next.shared)
     })
 
     return Effect.flatMap(cache.get, (token) => round(token, 0, false))

@@ -12,6 +12,7 @@ import type * as Redacted from "effect/Redacted"
  *   `Infinity` where it never ends.
  * - `attributes`: what else the login said and the calls need: a tenant, an environment, an instance's address. No
  *   secrets: they are shown and stored as they are.
+ * - `shared`: whether it came from a store of another process's login, not from a login of its own.
  *
  * @category models
  * @since 0.1.0
@@ -20,6 +21,7 @@ export interface Grant {
   readonly value: Redacted.Redacted
   readonly expiresAt?: number | undefined
   readonly attributes?: { readonly [name: string]: string } | undefined
+  readonly shared?: boolean | undefined
 }
 
 /**
@@ -37,4 +39,5 @@ export interface Token {
   readonly expiresAt: number
   readonly generation: number
   readonly attributes: { readonly [name: string]: string }
+  readonly shared: boolean
 }

@@ -37,8 +37,10 @@
  *
  * @since 0.1.0
  */
+import * as Deadline from "@effect-resilience/deadline/Deadline"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
+import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -81,6 +83,7 @@ export class TokenCache extends Context.Service<TokenCache, {
  *   0.2 by default.
  * - `refreshPause`: between failed renewals; 30 seconds by default, longer where the server says so.
  * - `timeout`: of a whole login, with its retries; 1 minute by default.
+ * - `retry`: for logins that failed and may succeed; `RetryPolicy.standard` by default.
  * - `relogins`: how many refused tokens per minute are replaced by a new login; 10 by default. An API that refuses every
  *   token would otherwise be answered with a login per call.
  *
@@ -93,6 +96,7 @@ export interface Options {
   readonly jitter?: number | undefined
   readonly refreshPause?: Duration.Input | undefined
   readonly timeout?: Duration.Input | undefined
+  readonly retry?: RetryPolicy.RetryPolicy<Duration.Duration | undefined> | undefined
   readonly relogins?: number | undefined
 }
 
@@ -179,6 +183,7 @@ interface Settings {
   readonly jitter: number
   readonly refreshPause: number
   readonly timeout: Duration.Duration
+  readonly retry: RetryPolicy.RetryPolicy<Duration.Duration | undefined>
   readonly relogins: number
 }
 
@@ -198,6 +203,7 @@ const resolve = (options: Options = {}): Settings => {
     jitter,
     refreshPause: millis("refreshPause", options.refreshPause ?? "30 seconds"),
     timeout: Duration.millis(millis("timeout", options.timeout ?? "1 minute")),
+    retry: options.retry ?? RetryPolicy.standard,
     relogins
   }
 }
@@ -368,7 +374,8 @@ class Cache {
       value: grant.value,
       expiresAt,
       generation: ++this.generation,
-      attributes: grant.attributes ?? {}
+      attributes: grant.attributes ?? {},
+      shared: grant.shared === true
     }
     this.logins += 1
     this.refused = undefined
@@ -399,9 +406,10 @@ class Cache {
   private acquire(flight: Flight): Effect.Effect<Acquired, AuthError.AuthError> {
     return Effect.gen({ self: this }, function*() {
       const startedAt = this.clock.monotonicTimeNanosUnsafe()
-      const grant = yield* Effect.timeoutOrElse(
-        this.source.acquire(flight.ahead ? this.held?.token.value : this.refused),
-        { duration: this.settings.timeout, orElse: () => Effect.fail(this.tooSlow()) }
+      const grant = yield* this.source.acquire(flight.ahead ? this.held?.token.value : this.refused).pipe(
+        RetryPolicy.retry(this.settings.retry),
+        Deadline.within(this.settings.timeout),
+        Effect.mapError((error) => error._tag === "AuthError" ? error : tooSlow(error.message))
       )
       ;(yield* Scrubber.Current).register(grant.value)
       const acquiredAt = this.clock.monotonicTimeNanosUnsafe()
@@ -420,13 +428,9 @@ class Cache {
   private monotonicMillis(): number {
     return Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
   }
-
-  private tooSlow(): AuthError.AuthError {
-    const after = Duration.format(this.settings.timeout)
-    return new AuthError.AuthError({
-      reason: new AuthError.Unavailable({ detail: `no token within ${after}`, recovery: Recovery.retry })
-    })
-  }
 }
+
+const tooSlow = (detail: string): AuthError.AuthError =>
+  new AuthError.AuthError({ reason: new AuthError.Unavailable({ detail, recovery: Recovery.retry }) })
 
 const minute = BigInt(60_000_000_000)

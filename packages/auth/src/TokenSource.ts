@@ -37,12 +37,16 @@
  * @since 0.1.0
  */
 import type * as ApiError from "@effect-resilience/errors/ApiError"
+import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Operation from "@effect-resilience/http/Operation"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
 import * as Arr from "effect/Array"
 import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
+import type * as ChildProcess from "effect/process/ChildProcess"
+import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
 import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
 import * as AuthError from "./AuthError.ts"
 import { rememberRejection } from "./internal/rejection.ts"
 import type { Grant } from "./Token.ts"
@@ -129,9 +133,52 @@ export const fromConfig = (config: Config.Config<Redacted.Redacted>): TokenSourc
   fromCredential(
     Effect.mapError(
       config,
-      (error) => new AuthError.AuthError({ reason: new AuthError.NotConfigured({ detail: error.message }) })
+      (error) => notConfigured(error.message)
     )
   )
+
+/**
+ * A token that a command prints, such as `gcloud auth print-access-token`.
+ *
+ * - `read`: finds the token, and when it ends, in what the command printed; by default all of it, trimmed.
+ *
+ * **Details**
+ *
+ * A command that cannot be started is `NotConfigured`; one that fails is `Unavailable`, and worth a retry; one that prints
+ * nothing has `NoToken`. What it prints is never shown. It is stopped when nobody waits for it any more.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const command = (
+  command: ChildProcess.Command,
+  options: {
+    readonly identity: Identity
+    readonly read?: ((output: string) => Grant | undefined) | undefined
+  }
+): Effect.Effect<TokenSource, never, ChildProcessSpawner.ChildProcessSpawner> =>
+  Effect.map(ChildProcessSpawner.ChildProcessSpawner, (spawner) => {
+    const read = options.read ?? readAll
+    const run = Effect.gen(function*() {
+      const handle = yield* Effect.mapError(
+        spawner.spawn(command),
+        () => notConfigured("the command cannot be started")
+      )
+      const output = Stream.mkString(Stream.decodeText(Stream.drainFork(handle.stdout, handle.stderr)))
+      const [text, code] = yield* Effect.all([output, handle.exitCode], { concurrency: 2 }).pipe(
+        Effect.mapError(() => commandFailed("the command was cut off"))
+      )
+      if (code !== 0) return yield* Effect.fail(commandFailed(`the command ended with status ${code}`))
+      const grant = read(text)
+      if (grant === undefined) {
+        return yield* Effect.fail(
+          new AuthError.AuthError({ reason: new AuthError.NoToken({ expected: "the command's output" }) })
+        )
+      }
+      return grant
+    })
+    return fromEffect(Effect.scoped(run), options)
+  })
 
 /**
  * Tries sources in order, for keys in rotation: the next is asked where one rejects its credentials or is not
@@ -184,6 +231,17 @@ const register = (identity: Identity): Effect.Effect<void> =>
       if (Redacted.isRedacted(part)) scrubber.register(part)
     }
   })
+
+const readAll = (output: string): Grant | undefined => {
+  const text = output.trim()
+  return text === "" ? undefined : { value: Redacted.make(text) }
+}
+
+const notConfigured = (detail: string): AuthError.AuthError =>
+  new AuthError.AuthError({ reason: new AuthError.NotConfigured({ detail }) })
+
+const commandFailed = (detail: string): AuthError.AuthError =>
+  new AuthError.AuthError({ reason: new AuthError.Unavailable({ detail, recovery: Recovery.retry }) })
 
 const noOther = "the configured token was refused, and there is no other"
 

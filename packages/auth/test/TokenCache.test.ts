@@ -1,5 +1,6 @@
 import { AuthError, TokenCache, TokenSource } from "@effect-resilience/auth"
 import { Recovery } from "@effect-resilience/errors"
+import { RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Redacted } from "effect"
 import { TestClock } from "effect/testing"
@@ -81,7 +82,7 @@ describe("TokenCache", () => {
   it.effect("gives a failure to all who wait, and asks again for the next", () =>
     Effect.gen(function*() {
       const { record, source } = scripted({ outcome: (login) => login === 1 ? unavailable : undefined })
-      const cache = yield* TokenCache.make(source)
+      const cache = yield* TokenCache.make(source, { retry: RetryPolicy.none })
       const fibers = yield* Effect.forEach(Array.from({ length: 3 }), () => Effect.forkChild(Effect.flip(cache.get)))
       yield* TestClock.adjust(30)
       const errors = yield* Fiber.joinAll(fibers)

@@ -1,0 +1,185 @@
+/**
+ * The right to do something that one process should do at a time, held for a while.
+ *
+ * **Why**
+ *
+ * A lock that is held by a process which dies is held for ever. A lease ends by itself, so that another can take over.
+ *
+ * **Gotchas**
+ *
+ * A holder that is suspended for longer than its lease does not notice, and two may then be at work. Use leases to avoid
+ * double work, not to prevent harm.
+ *
+ * **Example** (The second asks in vain)
+ *
+ * ```ts import.meta.vitest
+ * import { Lease } from "@effect-resilience/auth"
+ * import { Effect } from "effect"
+ *
+ * const answers = Effect.gen(function*() {
+ *   const lease = yield* Lease.Lease
+ *   const first = yield* lease.acquire("login", "process-1", "10 seconds")
+ *   const second = yield* lease.acquire("login", "process-2", "10 seconds")
+ *   yield* lease.release("login", "process-1")
+ *   const third = yield* lease.acquire("login", "process-2", "10 seconds")
+ *   return [first, second, third]
+ * }).pipe(Effect.provide(Lease.layerMemory))
+ *
+ * await Effect.runPromise(answers) // => [true, false, true]
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redis from "effect/persistence/Redis"
+import * as SqlClient from "effect/sql/SqlClient"
+
+/**
+ * The place where leases are kept did not answer.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class LeaseError extends Data.TaggedError("LeaseError")<{ readonly store: string }> {
+  override get message(): string {
+    return `The lease store (${this.store}) does not answer.`
+  }
+}
+
+/**
+ * - `acquire`: takes the lease where it is free or has run out, prolongs it where `owner` holds it already, and answers
+ *   whether `owner` holds it now.
+ * - `release`: gives it back; nothing happens where `owner` does not hold it.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Lease extends Context.Service<Lease, {
+  readonly acquire: (key: string, owner: string, life: Duration.Input) => Effect.Effect<boolean, LeaseError>
+  readonly release: (key: string, owner: string) => Effect.Effect<void, LeaseError>
+}>()("@effect-resilience/auth/Lease") {}
+
+/**
+ * Every one gets every lease: for stores that only one process uses.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerNone: Layer.Layer<Lease> = /* @__PURE__ */ Layer.succeed(Lease, {
+  acquire: () => Effect.succeed(true),
+  release: () => Effect.void
+})
+
+/**
+ * Leases between the fibers of one process, for tests.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerMemory: Layer.Layer<Lease> = /* @__PURE__ */ Layer.sync(Lease, () => {
+  const held = new Map<string, { readonly owner: string; readonly until: number }>()
+  return {
+    acquire: (key, owner, life) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const holder = held.get(key)
+        if (holder !== undefined && holder.owner !== owner && holder.until > now) return false
+        held.set(key, { owner, until: now + Duration.toMillis(Duration.fromInputUnsafe(life)) })
+        return true
+      }),
+    release: (key, owner) =>
+      Effect.sync(() => {
+        if (held.get(key)?.owner === owner) held.delete(key)
+      })
+  }
+})
+
+/**
+ * Leases in Redis, as keys that expire.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerRedis: Layer.Layer<Lease, never, Redis.Redis> = /* @__PURE__ */ Layer.effect(
+  Lease,
+  Effect.map(Redis.Redis, (redis) => {
+    const acquire = redis.eval(acquireScript)
+    const release = redis.eval(releaseScript)
+    const failed = () => new LeaseError({ store: "Redis" })
+    return {
+      acquire: (key, owner, life) =>
+        acquire(key, owner, Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(life)))).pipe(
+          Effect.mapBoth({ onFailure: failed, onSuccess: (taken) => taken === 1 })
+        ),
+      release: (key, owner) => Effect.mapError(release(key, owner), failed)
+    }
+  })
+)
+
+/**
+ * Leases in a table `effect_resilience_leases`, which is made where it is missing. For SQLite and PostgreSQL; time is the
+ * database's, so the clocks of the processes need not agree. Building the layer fails where the database does not answer.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerSql: Layer.Layer<Lease, LeaseError, SqlClient.SqlClient> = /* @__PURE__ */ Layer.effect(
+  Lease,
+  Effect.gen(function*() {
+    const sql = (yield* SqlClient.SqlClient).withoutTransforms()
+    const failed = () => new LeaseError({ store: "SQL" })
+    const now = sql.onDialectOrElse({
+      pg: () => sql.literal("(extract(epoch from clock_timestamp()) * 1000)"),
+      orElse: () => sql.literal("(unixepoch('subsec') * 1000)")
+    })
+    yield* Effect.mapError(
+      sql`CREATE TABLE IF NOT EXISTS effect_resilience_leases (
+        id TEXT PRIMARY KEY,
+        owner TEXT NOT NULL,
+        until DOUBLE PRECISION NOT NULL
+      )`,
+      failed
+    )
+    return {
+      acquire: (key, owner, life) =>
+        sql`
+          INSERT INTO effect_resilience_leases (id, owner, until)
+          VALUES (${key}, ${owner}, ${now} + ${Duration.toMillis(Duration.fromInputUnsafe(life))})
+          ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, until = excluded.until
+          WHERE effect_resilience_leases.owner = excluded.owner OR effect_resilience_leases.until <= ${now}
+          RETURNING owner
+        `.pipe(Effect.mapBoth({ onFailure: failed, onSuccess: (rows) => rows.length > 0 })),
+      release: (key, owner) =>
+        Effect.mapBoth(sql`DELETE FROM effect_resilience_leases WHERE id = ${key} AND owner = ${owner}`, {
+          onFailure: failed,
+          onSuccess: () => undefined
+        })
+    }
+  })
+)
+
+const acquireScript = /* @__PURE__ */ Redis.script(
+  (key: string, owner: string, life: number) => [`lease:${key}`, owner, life],
+  {
+    numberOfKeys: 1,
+    lua: `
+if redis.call("GET", KEYS[1]) == ARGV[1] then
+  return redis.call("PEXPIRE", KEYS[1], ARGV[2])
+end
+return redis.call("SET", KEYS[1], ARGV[1], "NX", "PX", ARGV[2]) and 1 or 0
+`
+  }
+).withReturnType<number>()
+
+const releaseScript = /* @__PURE__ */ Redis.script((key: string, owner: string) => [`lease:${key}`, owner], {
+  numberOfKeys: 1,
+  lua: `
+if redis.call("GET", KEYS[1]) == ARGV[1] then
+  redis.call("DEL", KEYS[1])
+end
+`
+})

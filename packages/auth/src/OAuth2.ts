@@ -1,0 +1,137 @@
+/**
+ * Tokens by OAuth 2's client credentials grant (RFC 6749, section 4.4).
+ *
+ * **Example** (A token endpoint)
+ *
+ * ```ts import.meta.vitest
+ * import { OAuth2 } from "@effect-resilience/auth"
+ * import { Effect, Redacted } from "effect"
+ * import { HttpClient, HttpClientResponse } from "effect/http"
+ *
+ * const fake = HttpClient.make((request) =>
+ *   Effect.succeed(
+ *     HttpClientResponse.fromWeb(request, Response.json({ access_token: "t-1", token_type: "Bearer", expires_in: 600 }))
+ *   )
+ * )
+ *
+ * const source = OAuth2.clientCredentials(fake, {
+ *   tokenUrl: "https://login.example.com/token",
+ *   credentials: Effect.succeed({ clientId: "app", clientSecret: Redacted.make("s3cr3t") }),
+ *   scope: "tables.write"
+ * })
+ *
+ * const grant = await Effect.runPromise(Effect.flatMap(source, (source) => source.acquire(undefined)))
+ * Redacted.value(grant.value) // => "t-1"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Answer from "@effect-resilience/http/Answer"
+import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
+import * as Operation from "@effect-resilience/http/Operation"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Base64 from "effect/encoding/Base64"
+import type * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type * as AuthError from "./AuthError.ts"
+import * as Expiry from "./Expiry.ts"
+import * as Origin from "./Origin.ts"
+import * as TokenSource from "./TokenSource.ts"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Client {
+  readonly clientId: string
+  readonly clientSecret: Redacted.Redacted
+}
+
+/**
+ * - `tokenUrl`: the token endpoint; https, or http to loopback.
+ * - `credentials`: read anew for each login.
+ * - `authentication`: how the client shows its credentials: `basic`, the default, in the `Authorization` header; `form` in
+ *   the body, for servers that know no better.
+ * - `scope`: scopes, separated by spaces.
+ * - `parameters`: what else the server wants, for example `audience` or `resource`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly tokenUrl: string
+  readonly credentials: Effect.Effect<Client, AuthError.AuthError>
+  readonly authentication?: "basic" | "form" | undefined
+  readonly scope?: string | undefined
+  readonly parameters?: { readonly [name: string]: string } | undefined
+}
+
+/**
+ * A source of access tokens. `expires_in` counts from the moment the request was sent. The scope that was granted is the
+ * attribute `scope`.
+ *
+ * **Details**
+ *
+ * An answer with status 400, 401 or 403 rejects the credentials: all errors of RFC 6749, section 5.2, are about the client
+ * or its request. Fails with `OriginError` where the token endpoint is no place for credentials.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const clientCredentials = (
+  client: HttpClient.HttpClient,
+  options: Options
+): Effect.Effect<TokenSource.TokenSource, Origin.OriginError> =>
+  Effect.gen(function*() {
+    yield* Result.match(Origin.parse(options.tokenUrl), { onFailure: Effect.fail, onSuccess: Effect.succeed })
+    const mapped = ErrorMapping.mapErrors(client, {})
+    return TokenSource.login({
+      credentials: options.credentials,
+      identity: ({ clientId, clientSecret }) => [options.tokenUrl, clientId, clientSecret, options.scope ?? ""],
+      login: Effect.fnUntraced(
+        function*(credentials: Client) {
+          const startedAt = yield* Clock.currentTimeMillis
+          const response = yield* mapped.execute(requestOf(options, credentials))
+          const { access_token: value, expires_in: seconds, scope } = yield* Answer.json(response, AccessToken)
+          return {
+            value,
+            expiresAt: Expiry.fromSeconds(seconds, startedAt),
+            attributes: scope === undefined ? {} : { scope }
+          }
+        },
+        Operation.within({ name: "log in", endpoint: "{token endpoint}", idempotent: true })
+      )
+    })
+  })
+
+const AccessToken = Schema.Struct({
+  access_token: Schema.RedactedFromValue(Schema.NonEmptyString),
+  token_type: Schema.String.check(Schema.isPattern(/^bearer$/i)),
+  // RFC 6749 wants a number; some servers send it as text.
+  expires_in: Schema.optional(Schema.Union([Schema.Number, Schema.NumberFromString])),
+  scope: Schema.optional(Schema.String)
+})
+
+const requestOf = (options: Options, { clientId, clientSecret }: Client): HttpClientRequest.HttpClientRequest => {
+  const secret = Redacted.value(clientSecret)
+  const form = options.authentication === "form"
+  const parameters = {
+    ...options.parameters,
+    grant_type: "client_credentials",
+    ...(options.scope === undefined ? {} : { scope: options.scope }),
+    ...(form ? { client_id: clientId, client_secret: secret } : {})
+  }
+  const request = HttpClientRequest.post(options.tokenUrl, { acceptJson: true }).pipe(
+    HttpClientRequest.bodyUrlParams(parameters)
+  )
+  if (form) return request
+  // Both halves are form-encoded first (RFC 6749, section 2.3.1).
+  const pair = `${formEncode(clientId)}:${formEncode(secret)}`
+  return HttpClientRequest.setHeader(request, "authorization", `Basic ${Base64.encode(pair)}`)
+}
+
+const formEncode = (text: string): string => new URLSearchParams([["", text]]).toString().slice(1)
