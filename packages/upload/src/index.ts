@@ -1,1 +1,7 @@
-export {}
+export * as Hashing from "./Hashing.ts"
+export * as Multipart from "./Multipart.ts"
+export * as Progress from "./Progress.ts"
+export * as Uploader from "./Uploader.ts"
+export * as UploadError from "./UploadError.ts"
+export * as UploadSource from "./UploadSource.ts"
+export * as UploadTarget from "./UploadTarget.ts"

@@ -1,0 +1,106 @@
+/**
+ * What an upload tells while it runs, and how far that is.
+ *
+ * **Details**
+ *
+ * `step` folds events into a state that never goes back: an attempt that starts over shows progress again when it
+ * overtakes the one before. `fraction` reaches 1 on the server's answer only.
+ *
+ * **Example** (All bytes sent is not done)
+ *
+ * ```ts import.meta.vitest
+ * import { Progress } from "@effect-resilience/upload"
+ *
+ * const sending = Progress.step(Progress.initial, { _tag: "Started", source: "gl.csv", size: 200 })
+ * const half = Progress.step(sending, { _tag: "Sending", bytes: 100, size: 200 })
+ * const sent = Progress.step(half, { _tag: "Sending", bytes: 200, size: 200 })
+ * Progress.fraction(half) // => 0.5
+ * Progress.fraction(sent) // => 0.99
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as Recovery from "@effect-resilience/errors/Recovery"
+import type * as Duration from "effect/Duration"
+import type { Report } from "./Uploader.ts"
+
+/**
+ * - `Started`: the source was opened.
+ * - `Attempting`: an attempt begins; 1-based.
+ * - `Sending`: so many bytes of the source have left.
+ * - `AwaitingAnswer`: all of them have.
+ * - `Retrying`: the attempt failed; the next one follows after `delay`.
+ * - `Done`: the server has confirmed it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Event<E = unknown, Receipt = unknown> =
+  | { readonly _tag: "Started"; readonly source: string; readonly size: number | undefined }
+  | { readonly _tag: "Attempting"; readonly attempt: number }
+  | { readonly _tag: "Sending"; readonly bytes: number; readonly size: number | undefined }
+  | { readonly _tag: "AwaitingAnswer" }
+  | {
+    readonly _tag: "Retrying"
+    readonly attempt: number
+    readonly error: E
+    readonly recovery: Recovery.Recovery
+    readonly delay: Duration.Duration
+  }
+  | { readonly _tag: "Done"; readonly report: Report<Receipt> }
+
+/**
+ * How far an upload is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Progress {
+  readonly phase: "opening" | "sending" | "awaiting" | "waiting" | "done"
+  readonly bytes: number
+  readonly size: number | undefined
+  readonly attempt: number
+}
+
+/**
+ * Nothing has happened yet.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const initial: Progress = { phase: "opening", bytes: 0, size: undefined, attempt: 0 }
+
+/**
+ * The progress after one more event.
+ *
+ * @category folding
+ * @since 0.1.0
+ */
+export const step = (self: Progress, event: Event): Progress => {
+  switch (event._tag) {
+    case "Started":
+      return { ...self, size: event.size }
+    case "Attempting":
+      return { ...self, phase: "sending", attempt: event.attempt }
+    case "Sending":
+      return { ...self, phase: "sending", bytes: Math.max(self.bytes, event.bytes), size: event.size }
+    case "AwaitingAnswer":
+      return { ...self, phase: "awaiting" }
+    case "Retrying":
+      return { ...self, phase: "waiting" }
+    case "Done":
+      return { ...self, phase: "done", bytes: event.report.bytes, size: event.report.bytes }
+  }
+}
+
+/**
+ * The share that is done, from 0 to 1: at most 0.99 before the answer, and 0 for a source of unknown size.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const fraction = (self: Progress): number => {
+  if (self.phase === "done") return 1
+  if (self.size === undefined || self.size === 0) return 0
+  return Math.min(self.bytes / self.size, 0.99)
+}

@@ -1,0 +1,152 @@
+/**
+ * What can go wrong with an upload beside the call itself: the source of the bytes and their integrity.
+ *
+ * **Details**
+ *
+ * Failures of the call stay what they are (`ApiError`, errors of an auth layer). An `UploadError` names the source and
+ * says in its `reason` what happened; each reason knows its `Recovery`.
+ *
+ * **Example** (A missing file)
+ *
+ * ```ts import.meta.vitest
+ * import { Recovery } from "@effect-resilience/errors"
+ * import { UploadError } from "@effect-resilience/upload"
+ *
+ * const error = new UploadError.UploadError({
+ *   source: "gl.csv",
+ *   reason: new UploadError.SourceUnreadable({ problem: "missing", description: "it does not exist" })
+ * })
+ * error.message // => "gl.csv cannot be read: it does not exist."
+ * Recovery.of(error)._tag // => "Correct"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Data from "effect/Data"
+import * as Predicate from "effect/Predicate"
+
+/**
+ * An upload failed on this side of the wire, or what arrived is not what was sent.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class UploadError extends Data.TaggedError("UploadError")<{
+  readonly source: string
+  readonly reason: Reason
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return this.reason[Recovery.symbol]()
+  }
+  override get message(): string {
+    return `${this.source} ${this.reason.message}`
+  }
+}
+
+/**
+ * The source could not be opened, or broke while it was read.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class SourceUnreadable extends Data.TaggedError("SourceUnreadable")<{
+  readonly problem: "missing" | "directory" | "notAFile" | "permission" | "failed"
+  readonly description: string
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.correct
+  }
+  override get message(): string {
+    return `cannot be read: ${this.description.replace(/[.\s]+$/, "")}.`
+  }
+}
+
+/**
+ * The source is not any more what it was when the upload began: another size, another time of modification, another file
+ * under the same name. Nothing was stored by the attempt that noticed it, since its last bytes were held back.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class SourceChanged extends Data.TaggedError("SourceChanged")<{
+  readonly description: string
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.correct
+  }
+  override get message(): string {
+    return `changed while it was uploaded: ${this.description}. Upload it again when nobody writes to it.`
+  }
+}
+
+/**
+ * The attempt failed in a way that a repetition might have cured, but the source can be read only once and some of it was
+ * read. `failure` is what the attempt failed with, where the uploader saw it.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class NotReplayable extends Data.TaggedError("NotReplayable")<{
+  readonly failure: unknown
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.giveUp
+  }
+  override get message(): string {
+    const after = Predicate.hasProperty(this.failure, "message") && typeof this.failure.message === "string"
+      ? ` The attempt failed: ${this.failure.message}`
+      : ""
+    return `can be read only once, so it cannot be sent again.${after}`
+  }
+}
+
+/**
+ * What the server says it stored is not what was sent. An idempotent upload is repeated, which repairs it; for any other
+ * somebody has to look at what is stored.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class IntegrityMismatch extends Data.TaggedError("IntegrityMismatch")<{
+  readonly what: "bytes" | "md5" | "sha256"
+  readonly sent: string
+  readonly stored: string
+  readonly idempotent: boolean
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return this.idempotent ? Recovery.retry : Recovery.verify
+  }
+  override get message(): string {
+    const advice = this.idempotent ? "" : " Check what is stored before uploading it again."
+    return `did not arrive intact: ${this.what} sent ${this.sent}, stored ${this.stored}.${advice}`
+  }
+}
+
+/**
+ * A server answered with success before it can have had the whole body.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class IncompleteBody extends Data.TaggedError("IncompleteBody")<{
+  readonly sent: number
+  readonly size: number | undefined
+  readonly idempotent: boolean
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return this.idempotent ? Recovery.retry : Recovery.verify
+  }
+  override get message(): string {
+    const of = this.size === undefined ? "" : ` of ${this.size}`
+    return `was answered with success after ${this.sent}${of} bytes, before the end of its body.`
+  }
+}
+
+/**
+ * All the ways in which an upload can fail beside the call itself.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Reason = SourceUnreadable | SourceChanged | NotReplayable | IntegrityMismatch | IncompleteBody

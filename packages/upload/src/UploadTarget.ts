@@ -1,0 +1,160 @@
+/**
+ * Where an upload goes: the port that an integration implements.
+ *
+ * **Details**
+ *
+ * A target knows its client, what an item's request looks like, and how to read the answer. Everything else (retries,
+ * digests, timers, progress, verification) is the `Uploader`'s. `http` builds a target that makes one request per
+ * attempt; a protocol of several requests implements `send` itself.
+ *
+ * **Example** (A target for plain PUT)
+ *
+ * ```ts import.meta.vitest
+ * import { ErrorMapping } from "@effect-resilience/http"
+ * import { Uploader, UploadSource, UploadTarget } from "@effect-resilience/upload"
+ * import { Effect, Stream } from "effect"
+ * import { HttpBody, HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
+ *
+ * const network = HttpClient.make((request) =>
+ *   Stream.runDrain(request.body._tag === "Stream" ? request.body.stream : Stream.empty).pipe(
+ *     Effect.orDie,
+ *     Effect.as(HttpClientResponse.fromWeb(request, new Response(null, { status: 204 })))
+ *   )
+ * )
+ *
+ * const blobs = UploadTarget.http({
+ *   client: ErrorMapping.mapErrors(network, {}),
+ *   method: "PUT",
+ *   operation: () => ({ name: "put blob", endpoint: "/blobs/{name}" }),
+ *   source: (item: { readonly name: string; readonly text: string }) => UploadSource.bytes(item.name, item.text),
+ *   request: (item, payload) =>
+ *     Effect.succeed(
+ *       HttpClientRequest.put(`https://blobs.example.com/blobs/${encodeURIComponent(item.name)}`).pipe(
+ *         HttpClientRequest.setBody(HttpBody.stream(payload.stream, "text/csv", payload.size))
+ *       )
+ *     ),
+ *   receive: (response) => Effect.succeed({ receipt: response.status })
+ * })
+ *
+ * const report = await Effect.runPromise(Uploader.upload(blobs, { name: "gl.csv", text: "a;b\n" }))
+ * report.receipt // => 204
+ * report.bytes // => 4
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as Operation from "@effect-resilience/http/Operation"
+import * as Effect from "effect/Effect"
+import type * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import type * as HttpMethod from "effect/http/HttpMethod"
+import type * as Stream from "effect/Stream"
+import type * as Hashing from "./Hashing.ts"
+import type * as UploadError from "./UploadError.ts"
+import type * as UploadSource from "./UploadSource.ts"
+
+/**
+ * - `method`: of the request that carries the bytes.
+ * - `operation`: names the call, and says whether sending the item twice is harmless.
+ * - `source`: where the item's bytes come from.
+ * - `key`: items with the same key never overlap in a batch; default all may.
+ * - `digests`: what `receive` compares; default none.
+ * - `send`: makes one attempt.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface UploadTarget<in Item, out Receipt, out E = never, out R = never> {
+  readonly method: HttpMethod.HttpMethod
+  readonly operation: (item: Item) => Operation.Operation
+  readonly source: (item: Item) => UploadSource.UploadSource<R>
+  readonly key: ((item: Item) => string) | undefined
+  readonly digests: ReadonlyArray<Hashing.Algorithm>
+  readonly send: (item: Item, payload: Payload) => Effect.Effect<Received<Receipt>, E | UploadError.UploadError, R>
+}
+
+/**
+ * The bytes of one upload, as an attempt sees them. All reading is counted, timed and reported as progress.
+ *
+ * - `stream`: everything from the beginning; computes the digests on the way.
+ * - `range`: a part, without digests.
+ * - `accepted`: tells that the server already holds the bytes up to an offset.
+ * - `sent`: what went out by the last run of `stream`; fails with `IncompleteBody` where that was not everything.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Payload {
+  readonly name: string
+  readonly size: number | undefined
+  readonly version: string | undefined
+  readonly stream: Stream.Stream<Uint8Array, UploadError.UploadError>
+  readonly range: (range: UploadSource.Range) => Stream.Stream<Uint8Array, UploadError.UploadError>
+  readonly accepted: (offset: number) => Effect.Effect<void>
+  readonly sent: Effect.Effect<Sent, UploadError.UploadError>
+}
+
+/**
+ * What left: the source's own bytes, without the envelope around them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Sent extends Hashing.Digests {
+  readonly bytes: number
+}
+
+/**
+ * What an attempt brought back.
+ *
+ * - `receipt`: what the caller wants to know of the answer.
+ * - `stored`: what the server says it holds. The uploader compares each given value with what was sent and fails with
+ *   `IntegrityMismatch` where they differ.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Received<out Receipt> {
+  readonly receipt: Receipt
+  readonly stored?: Partial<Sent> | undefined
+}
+
+/**
+ * A target that makes one request per attempt.
+ *
+ * - `method`: default `POST`; replaces the one of `request`.
+ * - `request`: the request, with `payload.stream` in its body.
+ * - `receive`: reads the answer. The client has already refused everything but 2xx.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const http = <Item, Receipt, E, R, RS = never, E2 = never, R2 = never, E3 = never, R3 = never>(options: {
+  readonly client: HttpClient.HttpClient.With<E, R>
+  readonly method?: HttpMethod.HttpMethod | undefined
+  readonly operation: (item: Item) => Operation.Operation
+  readonly source: (item: Item) => UploadSource.UploadSource<RS>
+  readonly key?: ((item: Item) => string) | undefined
+  readonly digests?: ReadonlyArray<Hashing.Algorithm> | undefined
+  readonly request: (item: Item, payload: Payload) => Effect.Effect<HttpClientRequest.HttpClientRequest, E2, R2>
+  readonly receive: (
+    response: HttpClientResponse.HttpClientResponse,
+    item: Item
+  ) => Effect.Effect<Received<Receipt>, E3, R3>
+}): UploadTarget<Item, Receipt, E | E2 | E3, R | RS | R2 | R3> => {
+  const { client, digests = [], key, method = "POST", operation, receive, request, source } = options
+  return {
+    method,
+    operation,
+    source,
+    key,
+    digests,
+    send: Effect.fnUntraced(function*(item, payload) {
+      const response = yield* client.execute(HttpClientRequest.setMethod(yield* request(item, payload), method))
+      const received = yield* receive(response, item)
+      yield* payload.sent
+      return received
+    })
+  }
+}

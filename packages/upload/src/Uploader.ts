@@ -1,0 +1,262 @@
+/**
+ * Uploads one item so that it arrives once and whole, or says why not.
+ *
+ * **Details**
+ *
+ * Each attempt reads the source anew. While bytes move, a stall timer runs; after the last byte, an answer timer. What the
+ * server says it stored is compared with what was sent. A failure of the source wins over the broken request that it
+ * causes, and an answer wins over both. Where an item that is not idempotent may have been applied all the same, the
+ * failure is `OutcomeUnknown` and nothing is repeated.
+ *
+ * **Example** (A server that is busy at first, without a network)
+ *
+ * ```ts import.meta.vitest
+ * import { ApiError } from "@effect-resilience/errors"
+ * import { Uploader, UploadSource, type UploadTarget } from "@effect-resilience/upload"
+ * import { Effect, Stream } from "effect"
+ *
+ * let calls = 0
+ * const busy = new ApiError.ApiError({ method: "PUT", endpoint: "/x", reason: ApiError.reasonFromStatus(503) })
+ *
+ * const target: UploadTarget.UploadTarget<string, string, ApiError.ApiError> = {
+ *   method: "PUT",
+ *   operation: () => ({ name: "put", endpoint: "/x" }),
+ *   source: (text) => UploadSource.bytes("note.txt", text),
+ *   key: undefined,
+ *   digests: ["md5"],
+ *   send: (_, payload) =>
+ *     Effect.gen(function*() {
+ *       if (++calls === 1) return yield* Effect.fail(busy)
+ *       yield* Stream.runDrain(payload.stream)
+ *       const { md5 } = yield* payload.sent
+ *       return { receipt: "stored", stored: { md5 } }
+ *     })
+ * }
+ *
+ * const report = await Effect.runPromise(Uploader.upload(target, "hello world"))
+ * report.attempts // => 2
+ * report.verified // => true
+ * report.digests.md5 // => "5eb63bbbe01eeed093cb22bb8f5acdc3"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as ApiError from "@effect-resilience/errors/ApiError"
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Operation from "@effect-resilience/http/Operation"
+import * as Attempt from "@effect-resilience/retry/Attempt"
+import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import * as Hashing from "./Hashing.ts"
+import * as Transmission from "./internal/transmission.ts"
+import type * as Progress from "./Progress.ts"
+import * as UploadError from "./UploadError.ts"
+import type * as UploadTarget from "./UploadTarget.ts"
+
+/**
+ * All that can go wrong with an upload to a target whose own failures are `E`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Failure<E> = E | ApiError.ApiError | UploadError.UploadError
+
+/**
+ * - `policy`: which failures are tried again, and when; default `RetryPolicy.standard`.
+ * - `stallTimeout`: how long no byte may move while the body is sent; default 30 seconds.
+ * - `answerTimeout`: how long the answer may take after the last byte; default 5 minutes.
+ * - `digests`: to compute beside those that the target asks for; default none.
+ * - `beforeAttempt`: is awaited before each attempt, for example a limiter; default nothing.
+ * - `onEvent`: is told what happens. Sending waits for it, so it must be quick.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<in E = never, in Receipt = never> {
+  readonly policy?: RetryPolicy.RetryPolicy | undefined
+  readonly stallTimeout?: Duration.Input | undefined
+  readonly answerTimeout?: Duration.Input | undefined
+  readonly digests?: ReadonlyArray<Hashing.Algorithm> | undefined
+  readonly beforeAttempt?: Effect.Effect<void> | undefined
+  readonly onEvent?: ((event: Progress.Event<E, Receipt>) => Effect.Effect<void>) | undefined
+}
+
+/**
+ * What became of an upload.
+ *
+ * - `attempts`: of the uploader; an auth layer may have replayed one of them after a login.
+ * - `recoveries`: the failures that were got over, in order.
+ * - `bytes`: of the source, without the envelope.
+ * - `digests`: of those bytes, as far as they were asked for.
+ * - `verified`: whether the server confirmed a digest.
+ * - `durationMillis`: from opening the source to the answer, waits included.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Report<out Receipt> {
+  readonly receipt: Receipt
+  readonly source: string
+  readonly attempts: number
+  readonly recoveries: ReadonlyArray<{
+    readonly attempt: number
+    readonly error: unknown
+    readonly recovery: Recovery.Recovery
+    readonly delay: Duration.Duration
+  }>
+  readonly bytes: number
+  readonly digests: Hashing.Digests
+  readonly verified: boolean
+  readonly durationMillis: number
+}
+
+/**
+ * Uploads an item.
+ *
+ * @category uploading
+ * @since 0.1.0
+ */
+export const upload = <Item, Receipt, E, R>(
+  target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
+  item: Item,
+  options: Options<Failure<E>, Receipt> = {}
+): Effect.Effect<Report<Receipt>, Failure<E>, R> =>
+  Effect.gen(function*() {
+    const { beforeAttempt, onEvent, policy = RetryPolicy.standard } = options
+    const stallTimeout = Duration.fromInputUnsafe(options.stallTimeout ?? defaultStallTimeout)
+    const answerTimeout = Duration.fromInputUnsafe(options.answerTimeout ?? defaultAnswerTimeout)
+    const emit = (event: Progress.Event<Failure<E>, Receipt>) => onEvent === undefined ? Effect.void : onEvent(event)
+
+    const clock = yield* Clock.Clock
+    const begun = monotonicMillis(clock)
+    const source = target.source(item)
+    const opened = yield* source.open
+    yield* emit({ _tag: "Started", source: source.name, size: opened.size })
+
+    const operation = target.operation(item)
+    const idempotent = Operation.isIdempotent(operation, { method: target.method, headers: {} })
+    const transmission = Transmission.make({
+      source,
+      opened,
+      hashing: yield* Hashing.Current,
+      algorithms: [...new Set([...target.digests, ...options.digests ?? []])],
+      idempotent,
+      clock,
+      onBytes: (bytes) => emit({ _tag: "Sending", bytes, size: opened.size }),
+      onSent: emit({ _tag: "AwaitingAnswer" })
+    })
+
+    const timedOut = (phase: "send" | "answer", after: Duration.Duration) => {
+      const timeout = new ApiError.Timeout({ after, phase })
+      const ambiguous = !idempotent && ApiError.mayHaveBeenApplied(timeout, phase === "answer")
+      return Effect.fail(
+        new ApiError.ApiError({
+          method: target.method,
+          endpoint: operation.endpoint,
+          reason: ambiguous ? new ApiError.OutcomeUnknown({ failure: timeout }) : timeout
+        })
+      )
+    }
+    const watchdog: Effect.Effect<never, ApiError.ApiError> = Effect.suspend(() => {
+      const phase = transmission.phase()
+      if (phase === "idle") return Effect.andThen(Effect.sleep(Duration.min(stallTimeout, answerTimeout)), watchdog)
+      const limit = phase === "sending" ? stallTimeout : answerTimeout
+      const left = Duration.toMillis(limit) - (monotonicMillis(clock) - transmission.lastActivityMillis())
+      if (left <= 0) return timedOut(phase === "sending" ? "send" : "answer", limit)
+      return Effect.andThen(Effect.sleep(Math.min(left, Duration.toMillis(stallTimeout))), watchdog)
+    })
+
+    let attempts = 0
+    const attempt = Effect.gen(function*() {
+      if (beforeAttempt !== undefined) yield* beforeAttempt
+      attempts = (yield* Attempt.Current).attempt
+      transmission.reset()
+      yield* emit({ _tag: "Attempting", attempt: attempts })
+      const received = yield* Effect.raceFirst(target.send(item, transmission.payload), watchdog)
+      const verified = yield* verify(source.name, transmission.sent(), received.stored, idempotent)
+      return { receipt: received.receipt, verified }
+    }).pipe(
+      Effect.mapError((error): Failure<E> => {
+        const failure = transmission.failure() ?? error
+        const lost = !source.replayable && transmission.started() && Recovery.of(failure)._tag === "Retry"
+        return lost
+          ? new UploadError.UploadError({ source: source.name, reason: new UploadError.NotReplayable({ failure }) })
+          : failure
+      }),
+      Operation.within(operation)
+    )
+
+    const recoveries: Array<Report<Receipt>["recoveries"][number]> = []
+    const { receipt, verified } = yield* RetryPolicy.retry(attempt, policy, {
+      onEvent: (event) => {
+        if (event._tag !== "Retrying") return Effect.void
+        const { attempt, delay, error, recovery } = event
+        recoveries.push({ attempt, error, recovery, delay })
+        return emit({ _tag: "Retrying", attempt, error, recovery, delay })
+      }
+    })
+    const { bytes = opened.size ?? 0, ...digests } = transmission.sent() ?? {}
+    const report: Report<Receipt> = {
+      receipt,
+      source: source.name,
+      attempts,
+      recoveries,
+      bytes,
+      digests,
+      verified,
+      durationMillis: monotonicMillis(clock) - begun
+    }
+    yield* emit({ _tag: "Done", report })
+    return report
+  })
+
+/**
+ * Uploads an item and tells what happens as a stream. Its last event is `Done` with the report.
+ *
+ * @category uploading
+ * @since 0.1.0
+ */
+export const events = <Item, Receipt, E, R>(
+  target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
+  item: Item,
+  options: Omit<Options<Failure<E>, Receipt>, "onEvent"> = {}
+): Stream.Stream<Progress.Event<Failure<E>, Receipt>, Failure<E>, R> =>
+  Stream.callback<Progress.Event<Failure<E>, Receipt>, Failure<E>, R>((queue) =>
+    upload(target, item, { ...options, onEvent: (event) => Queue.offer(queue, event) }).pipe(
+      Effect.matchCauseEffect({
+        onFailure: (cause) => Queue.failCause(queue, cause),
+        onSuccess: () => Queue.end(queue)
+      })
+    )
+  )
+
+const defaultStallTimeout = Duration.seconds(30)
+
+const defaultAnswerTimeout = Duration.minutes(5)
+
+const monotonicMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+
+const verify = (
+  source: string,
+  sent: UploadTarget.Sent | undefined,
+  stored: Partial<UploadTarget.Sent> | undefined,
+  idempotent: boolean
+): Effect.Effect<boolean, UploadError.UploadError> => {
+  if (sent === undefined || stored === undefined) return Effect.succeed(false)
+  let verified = false
+  for (const what of ["md5", "sha256", "bytes"] as const) {
+    const ours = sent[what]
+    const theirs = stored[what]
+    if (ours === undefined || theirs === undefined) continue
+    if (String(ours) !== String(theirs).toLowerCase()) {
+      const mismatch = new UploadError.IntegrityMismatch({ what, sent: `${ours}`, stored: `${theirs}`, idempotent })
+      return Effect.fail(new UploadError.UploadError({ source, reason: mismatch }))
+    }
+    verified ||= what !== "bytes"
+  }
+  return Effect.succeed(verified)
+}
