@@ -1,3 +1,4 @@
+export * as Batch from "./Batch.ts"
 export * as Hashing from "./Hashing.ts"
 export * as Multipart from "./Multipart.ts"
 export * as Progress from "./Progress.ts"

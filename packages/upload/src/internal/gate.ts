@@ -1,0 +1,43 @@
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+
+/** Spaces the attempts of a batch, and holds all of them back while the server wants to be left alone. */
+export interface Gate {
+  readonly pass: Effect.Effect<void>
+  readonly pauseFor: (duration: Duration.Duration) => void
+}
+
+export const make = (options: {
+  readonly clock: Clock.Clock
+  readonly pace: Duration.Duration
+  readonly concurrency: number
+}): Gate => {
+  const { clock, concurrency } = options
+  const pace = Duration.toMillis(options.pace)
+  const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+  let next = -Infinity
+  let pausedUntil = -Infinity
+  let gentle = 0
+
+  const pass: Effect.Effect<void> = Effect.suspend(() => {
+    const time = now()
+    const opening = Math.max(next, pausedUntil)
+    // Asked again after the sleep, since meanwhile another failure may have prolonged the pause.
+    if (opening > time) return Effect.andThen(Effect.sleep(opening - time), pass)
+    const spacing = gentle > 0 ? Math.max(pace, resumeSpacing) : pace
+    if (gentle > 0) gentle--
+    next = time + spacing
+    return Effect.void
+  })
+  return {
+    pass,
+    pauseFor: (duration) => {
+      pausedUntil = Math.max(pausedUntil, now() + Duration.toMillis(duration))
+      gentle = concurrency
+    }
+  }
+}
+
+/** In milliseconds: how far apart the first attempts after a pause are, so that they are no burst. */
+const resumeSpacing = 100
