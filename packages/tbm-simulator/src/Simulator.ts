@@ -61,6 +61,14 @@ export class Simulator extends Context.Service<Simulator, {
 }
 
 /**
+ * A simulator for as long as the layer lives: `Simulator.layer` of the namespace as well as of the class.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer: typeof Simulator.layer = Simulator.layer
+
+/**
  * Where to listen, the seed, and any of the {@link Settings.Settings}.
  *
  * @category models

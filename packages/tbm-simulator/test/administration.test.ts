@@ -10,7 +10,7 @@ const simulated = <A, E>(
 ) =>
   Effect.provide(
     Effect.flatMap(Simulator.Simulator, ({ state, url }) => test(url, state)),
-    Simulator.Simulator.layer(options)
+    Simulator.layer(options)
   )
 
 const post = (url: string, body: unknown) =>

@@ -15,7 +15,7 @@ const simulated = <A, E>(
   Effect.gen(function*() {
     const simulator = yield* Simulator.Simulator
     return yield* test(simulator, yield* logIn(simulator.url))
-  }).pipe(Effect.provide(Simulator.Simulator.layer({ seed: 1, ...options })))
+  }).pipe(Effect.provide(Simulator.layer({ seed: 1, ...options })))
 
 const onUploads = { match: { operation: "upload" as const } }
 
@@ -136,7 +136,7 @@ describe("faults", () => {
       assert.include((yield* attempt).body, "<title>Log in</title>")
       yield* clearFaults
       assert.strictEqual((yield* attempt).status, 200)
-    }).pipe(Effect.provide(Simulator.Simulator.layer())))
+    }).pipe(Effect.provide(Simulator.layer())))
 
   it.live.each(applied)(
     "expireTokens: ends every token, then handles the call; apply %j",
@@ -198,7 +198,7 @@ describe("faults", () => {
       const { url } = yield* Simulator.Simulator
       const { json } = yield* upload(yield* logIn(url), { content: "a\n" })
       assert.notStrictEqual(Object(json).md5, "60b725f10c9c85c70d97880dfe8191b3")
-    }).pipe(Effect.provide(Simulator.Simulator.layer({ faults: [{ times: 1, fault: { type: "corruptMd5" } }] }))))
+    }).pipe(Effect.provide(Simulator.layer({ faults: [{ times: 1, fault: { type: "corruptMd5" } }] }))))
 
   it.live("echoSecrets: repeats token and keys", () =>
     simulated({}, ({ addFaults, url }, session) =>

@@ -11,7 +11,7 @@ const md5 = (content: string | Uint8Array) => createHash("md5").update(content).
 const simulated = <A, E>(
   options: Simulator.Options,
   test: (simulator: Simulator.Simulator["Service"]) => Effect.Effect<A, E>
-) => Effect.provide(Effect.flatMap(Simulator.Simulator, test), Simulator.Simulator.layer({ seed: 1, ...options }))
+) => Effect.provide(Effect.flatMap(Simulator.Simulator, test), Simulator.layer({ seed: 1, ...options }))
 
 const message = (json: unknown) =>
   typeof json === "object" && json !== null && "message" in json ? json.message : undefined
@@ -137,7 +137,7 @@ describe("login", () => {
         yield* logIn(url)
         assert.strictEqual((yield* upload(session)).status, 401)
       }),
-      Simulator.Simulator.layer()
+      Simulator.layer()
     ))
 })
 

@@ -12,7 +12,7 @@ const simulated = <A, E>(
   Effect.gen(function*() {
     const simulator = yield* Simulator.Simulator
     return yield* test(simulator, yield* logIn(simulator.url))
-  }).pipe(Effect.provide(Simulator.Simulator.layer(options)))
+  }).pipe(Effect.provide(Simulator.layer(options)))
 
 const head = Buffer.from(
   `--${boundary}\r\nContent-Disposition: form-data; name="f"; filename="big.csv"\r\nContent-Type: text/csv\r\n\r\n`

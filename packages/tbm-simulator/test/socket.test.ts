@@ -1,0 +1,183 @@
+/** What only a bare socket can tell: when a connection breaks, and how. */
+import { type FaultRule, Simulator } from "@effect-resilience/tbm-simulator"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { connect } from "node:net"
+import { boundary, call, form, logIn, part, v1 } from "./client.ts"
+
+interface Bare {
+  readonly send: (bytes: string | Uint8Array) => Effect.Effect<void>
+  readonly received: () => string
+  readonly until: (text: string) => Effect.Effect<void>
+  /** `end` after an orderly close, else the error's code; undefined while it is open. */
+  readonly fate: () => string | undefined
+  readonly closed: Effect.Effect<string>
+}
+
+const bare = (port: number) =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const socket = connect({ host: "127.0.0.1", port, allowHalfOpen: false })
+        const seen: { text: string; fate: string | undefined } = { text: "", fate: undefined }
+        socket.setEncoding("utf8").on("data", (text: string) => {
+          seen.text += text
+        })
+        socket.on("end", () => {
+          seen.fate ??= "end"
+        })
+        socket.on("error", (error: NodeJS.ErrnoException) => {
+          seen.fate = error.code ?? error.message
+        })
+        return { seen, socket }
+      }),
+      ({ socket }) => Effect.sync(() => socket.destroy())
+    ),
+    ({ seen, socket }): Bare => ({
+      send: (bytes) => Effect.sync(() => void socket.write(bytes)),
+      received: () => seen.text,
+      until: (expected) =>
+        Effect.callback((resume) => {
+          const look = () => {
+            if (!seen.text.includes(expected)) return
+            socket.off("data", look)
+            resume(Effect.void)
+          }
+          socket.on("data", look)
+          look()
+        }),
+      fate: () => seen.fate,
+      closed: Effect.callback((resume) => {
+        const done = () => resume(Effect.sync(() => seen.fate ?? "close"))
+        if (socket.closed) done()
+        else socket.once("close", done)
+      })
+    })
+  )
+
+const body = form(part("f", "a.csv", "x".repeat(2000)))
+
+/** A logged-in upload on a bare socket: its head, and the simulator's opinion of what has happened so far. */
+const uploading = Effect.fnUntraced(function*(
+  options: Simulator.Options,
+  extra: Record<string, string> = {},
+  length = body.length
+) {
+  const { addFaults, port, state, url } = yield* Simulator.make(options)
+  const session = yield* logIn(url)
+  const socket = yield* bare(port)
+  const headers = Object.entries({
+    host: "localhost",
+    ...session.headers,
+    "content-type": `multipart/form-data; boundary=${boundary}`,
+    "content-length": String(length),
+    ...extra
+  }).filter(([, value]) => value !== "").map(([name, value]) => `${name}: ${value}\r\n`).join("")
+  return {
+    addFaults,
+    socket,
+    state,
+    head: `POST ${v1}overwrite HTTP/1.1\r\n${headers}\r\n`,
+    // Round trips over another connection: what the server was going to do on its own, it has done.
+    settled: Effect.forEach([1, 2, 3], () => call(`${url}/__simulator/state`), { discard: true })
+  }
+})
+
+const resetAt = (at: "connect" | "midRequest" | "beforeResponse" | "midResponse") =>
+  Effect.gen(function*() {
+    const upload = yield* uploading({})
+    const fault: FaultRule.Fault = { type: "reset", at }
+    yield* upload.addFaults([{ fault }])
+    return upload
+  })
+
+describe("on the wire", () => {
+  it.live("reset at connect needs no byte of the body", () =>
+    Effect.gen(function*() {
+      const { head, socket } = yield* resetAt("connect")
+      yield* socket.send(head)
+      assert.strictEqual(yield* socket.closed, "ECONNRESET")
+    }))
+
+  it.live("reset at midRequest comes with half of the body", () =>
+    Effect.gen(function*() {
+      const { head, settled, socket } = yield* resetAt("midRequest")
+      yield* socket.send(head)
+      yield* socket.send(body.subarray(0, body.length / 2 - 10))
+      yield* settled
+      assert.isUndefined(socket.fate())
+      yield* socket.send(body.subarray(body.length / 2 - 10, body.length / 2 + 1))
+      assert.strictEqual(yield* socket.closed, "ECONNRESET")
+    }))
+
+  it.live("reset at beforeResponse comes with the last byte of the body", () =>
+    Effect.gen(function*() {
+      const { head, settled, socket } = yield* resetAt("beforeResponse")
+      yield* socket.send(head)
+      yield* socket.send(body.subarray(0, -1))
+      yield* settled
+      assert.isUndefined(socket.fate())
+      yield* socket.send(body.subarray(-1))
+      assert.deepStrictEqual([yield* socket.closed, socket.received()], ["ECONNRESET", ""])
+    }))
+
+  it.live("reset at midResponse comes within the answer, truncate closes in good order", () =>
+    Effect.gen(function*() {
+      const { head, socket } = yield* resetAt("midResponse")
+      yield* socket.send(head)
+      yield* socket.send(body)
+      assert.strictEqual(yield* socket.closed, "ECONNRESET")
+      assert.match(socket.received(), /^HTTP\/1\.1 201 Created\r\n[^]*\r\n\r\n\{"md5"[^}]*$/)
+
+      const truncated = yield* uploading({ faults: [{ match: { operation: "upload" }, fault: { type: "truncate" } }] })
+      yield* truncated.socket.send(truncated.head)
+      yield* truncated.socket.send(body)
+      assert.strictEqual(yield* truncated.socket.closed, "end")
+      assert.match(truncated.socket.received(), /^HTTP\/1\.1 201 Created\r\n[^]*\r\n\r\n\{"md5"[^}]*$/)
+    }))
+
+  it.live("an early answer comes before the body, and the connection goes on after it", () =>
+    Effect.gen(function*() {
+      const { head, socket, state } = yield* uploading({}, { "app-type": "" })
+      yield* socket.send(head)
+      yield* socket.until("app-version are required.\"}")
+      yield* socket.send(body)
+      yield* socket.send(`GET /elsewhere HTTP/1.1\r\nhost: localhost\r\n\r\n`)
+      yield* socket.until("HTTP 404 Not Found")
+      assert.isUndefined(socket.fate())
+      assert.strictEqual((yield* state).requests, 4)
+    }))
+
+  it.live("without early answers the body is awaited", () =>
+    Effect.gen(function*() {
+      const { head, settled, socket } = yield* uploading({ earlyAnswers: false }, { "app-type": "" })
+      yield* socket.send(head)
+      yield* socket.send(body.subarray(0, -1))
+      yield* settled
+      assert.strictEqual(socket.received(), "")
+      yield* socket.send(body.subarray(-1))
+      yield* socket.until("401 Unauthorized")
+    }))
+
+  it.live("a body beyond the drain limit is cut off", () =>
+    Effect.gen(function*() {
+      const { head, socket } = yield* uploading({ drainLimit: 100_000 }, { "app-type": "" }, 1_000_000)
+      yield* socket.send(head)
+      yield* socket.until("401 Unauthorized")
+      yield* socket.send(new Uint8Array(300_000))
+      yield* socket.closed
+    }))
+
+  it.live("Expect: 100-continue is granted when the body is wanted, and only then", () =>
+    Effect.gen(function*() {
+      const wanted = yield* uploading({}, { expect: "100-continue" })
+      yield* wanted.socket.send(wanted.head)
+      yield* wanted.socket.until("HTTP/1.1 100 Continue\r\n\r\n")
+      yield* wanted.socket.send(body)
+      yield* wanted.socket.until("201 Created")
+      const refused = yield* uploading({}, { "app-type": "", expect: "100-continue" })
+      yield* refused.socket.send(refused.head)
+      yield* refused.socket.until("401 Unauthorized")
+      assert.match(refused.socket.received(), /^HTTP\/1\.1 401/)
+    }))
+})
