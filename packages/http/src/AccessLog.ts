@@ -52,7 +52,7 @@
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Classifier from "@effect-resilience/errors/Classifier"
 import * as Recovery from "@effect-resilience/errors/Recovery"
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -67,7 +67,7 @@ import type * as PlatformError from "effect/PlatformError"
 import * as Queue from "effect/Queue"
 import * as Ref from "effect/Ref"
 import { type Call, type CallAttempt, callId, withinAttempt, withinCall } from "./internal/call.ts"
-import { reasonTag, requestIdOf } from "./internal/failure.ts"
+import { failureOf, reasonTag, requestIdOf } from "./internal/failure.ts"
 import { watch } from "./internal/requestBody.ts"
 import * as Operation from "./Operation.ts"
 import * as Scrubber from "./Scrubber.ts"
@@ -443,6 +443,3 @@ const write = (
     recovery: error === undefined ? undefined : Classifier.classify(error, begun.time)._tag
   })
 }
-
-const failureOf = (exit: Exit.Exit<unknown, unknown>): unknown =>
-  Exit.isFailure(exit) ? exit.cause.reasons.find(Cause.isFailReason)?.error : undefined

@@ -1,4 +1,4 @@
-import { ApiError, MessagePattern, Recovery } from "@effect-resilience/errors"
+import { ApiError, type MessagePattern, Recovery } from "@effect-resilience/errors"
 import { Answer, ErrorMapping, Operation, Scrubber } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Redacted, Schema, Stream } from "effect"

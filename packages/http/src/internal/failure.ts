@@ -81,10 +81,14 @@ const requestIdHeaders = [
  */
 export const reasonTag = (exit: Exit.Exit<unknown, unknown>): string | undefined => {
   if (Exit.isSuccess(exit)) return undefined
-  const failure = exit.cause.reasons.find(Cause.isFailReason)
-  if (failure !== undefined) return errorTag(failure.error)
+  const error = failureOf(exit)
+  if (error !== undefined) return errorTag(error)
   return Cause.hasInterruptsOnly(exit.cause) ? "Interrupted" : "Defect"
 }
+
+/** The first typed failure, if any. */
+export const failureOf = (exit: Exit.Exit<unknown, unknown>): unknown =>
+  Exit.isFailure(exit) ? exit.cause.reasons.find(Cause.isFailReason)?.error : undefined
 
 const errorTag = (error: unknown): string => {
   if (error instanceof ApiError.ApiError) {

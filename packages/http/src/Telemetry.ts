@@ -1,0 +1,365 @@
+/**
+ * Spans and metrics by OpenTelemetry's conventions for HTTP clients (1.44).
+ *
+ * **Details**
+ *
+ * `observeCall` makes one span for a call and counts it. `observeAttempts` makes one client span for each request, tells
+ * how often the request had been sent before (`http.request.resend_count`: absent, 1, 2 …), names the endpoint by its
+ * template (`url.template`) and passes the trace on (`traceparent`). Both read what to call things from `Operation`, so
+ * that a thousand tables make one series.
+ *
+ * Durations are histograms in seconds whose buckets reach from 5 millis to 10 minutes, fit for a look-up and for an
+ * upload. Where they go is decided by Effect's own layers: `Otlp.layerJson`, `PrometheusMetrics.layerHttp`.
+ *
+ * **Gotchas**
+ *
+ * `observeAttempts` belongs around `ErrorMapping`, inside retries. It replaces the client span that Effect's `HttpClient`
+ * makes by itself, which knows neither attempt nor template and whose exception event can hold a raw URL.
+ *
+ * Spans hold addresses without user info, fragment and query values that `Redaction` does not allow, scrubbed of
+ * registered secrets. Errors that carry no `Recovery` appear by their tag only.
+ *
+ * **Example** (How often was it sent?)
+ *
+ * ```ts import.meta.vitest
+ * import { ErrorMapping, Operation, Telemetry } from "@effect-resilience/http"
+ * import { Backoff, RetryPolicy } from "@effect-resilience/retry"
+ * import { Effect, Metric } from "effect"
+ * import { HttpClient, HttpClientResponse } from "effect/http"
+ *
+ * let requests = 0
+ * const flaky = HttpClient.make((request) =>
+ *   Effect.sync(() =>
+ *     HttpClientResponse.fromWeb(request, new Response(null, { status: ++requests < 3 ? 503 : 200 }))
+ *   )
+ * )
+ * const client = flaky.pipe(
+ *   ErrorMapping.mapErrors({}),
+ *   Telemetry.observeAttempts,
+ *   HttpClient.transformResponse(RetryPolicy.retry(RetryPolicy.make({ backoff: Backoff.immediate }))),
+ *   HttpClient.transformResponse(Telemetry.observeCall)
+ * )
+ *
+ * const program = client.get("https://api.example.com/tables/GL").pipe(
+ *   Operation.within({ name: "read table", endpoint: "/tables/{table}" }),
+ *   Effect.andThen(Metric.snapshot),
+ *   Effect.map((series) =>
+ *     series.filter(({ id }) => id === "http.client.request.duration").map(({ attributes }) => attributes?.["error.type"])
+ *   ),
+ *   Effect.provideService(Metric.MetricRegistry, new Map())
+ * )
+ * await Effect.runPromise(program) // => ["503", undefined]
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as ApiError from "@effect-resilience/errors/ApiError"
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as RetryEvent from "@effect-resilience/retry/RetryEvent"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Metric from "effect/Metric"
+import type * as Tracer from "effect/Tracer"
+import { withinAttempt, withinCall } from "./internal/call.ts"
+import { failureOf, reasonTag } from "./internal/failure.ts"
+import * as Operation from "./Operation.ts"
+import * as Redaction from "./Redaction.ts"
+import * as Scrubber from "./Scrubber.ts"
+
+/**
+ * The upper bounds of the buckets of durations, in seconds: those that OpenTelemetry advises for HTTP, and on to 10
+ * minutes for uploads.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const durationBoundaries: ReadonlyArray<number> = [
+  0.005,
+  0.01,
+  0.025,
+  0.05,
+  0.075,
+  0.1,
+  0.25,
+  0.5,
+  0.75,
+  1,
+  2.5,
+  5,
+  7.5,
+  10,
+  30,
+  60,
+  120,
+  300,
+  600
+]
+
+/**
+ * The duration of each request. Attributes: `http.request.method`, `server.address`, `server.port`, `url.template`,
+ * `http.response.status_code`, and `error.type` where it failed.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const requestDuration: Metric.Histogram<number> = Metric.histogram("http.client.request.duration", {
+  description: "Duration of HTTP client requests",
+  attributes: { unit: "s" },
+  boundaries: durationBoundaries
+})
+
+/**
+ * The duration of each call, from its first attempt to what the caller gets. Attributes: `resilience.operation`,
+ * `resilience.outcome` (`success`, `failure`, `interrupted`), and `error.type` where it failed.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const callDuration: Metric.Histogram<number> = Metric.histogram("resilience.call.duration", {
+  description: "Duration of calls, with all their attempts and waits",
+  attributes: { unit: "s" },
+  boundaries: durationBoundaries
+})
+
+/**
+ * How many requests a call took; 0 where a policy refused it. Attribute: `resilience.operation`.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const callAttempts: Metric.Histogram<number> = Metric.histogram("resilience.call.attempts", {
+  description: "Requests per call",
+  boundaries: [0, 1, 2, 3, 4, 5, 10]
+})
+
+/**
+ * Repetitions that a retry decided on. Attributes: `resilience.operation` and `error.type`, what was met before.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const retries: Metric.Counter<number> = Metric.counter("resilience.retries", {
+  description: "Attempts after the first",
+  incremental: true
+})
+
+/**
+ * Failures after which a retry did not try again. Attributes: `resilience.operation` and `resilience.reason`, for example
+ * `TimesUsedUp` or `BudgetExhausted`.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const retriesStopped: Metric.Counter<number> = Metric.counter("resilience.retries.stopped", {
+  description: "Failures that were not tried again",
+  incremental: true
+})
+
+/**
+ * Calls that ended without a request, since a policy refused them. Attributes: `resilience.operation` and
+ * `resilience.reason`, the tag of the refusal.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const rejections: Metric.Counter<number> = Metric.counter("resilience.rejections", {
+  description: "Calls that a policy refused before anything was sent",
+  incremental: true
+})
+
+/**
+ * Makes a client span for each request that a client sends, and measures it.
+ *
+ * @category middleware
+ * @since 0.1.0
+ */
+export const observeAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
+  HttpClient.makeWith<E, R, E, R>(
+    Effect.flatMap((request) =>
+      withinAttempt((attempt, fiber) => {
+        const operation = fiber.getRef(Operation.Current)
+        const method = knownMethods.has(request.method) ? request.method : "_OTHER"
+        const named: Record<string, string> = {
+          "http.request.method": method,
+          ...addressOf(request.url),
+          ...(operation !== undefined && { "url.template": operation.endpoint })
+        }
+        const spanMethod = method === "_OTHER" ? "HTTP" : method
+        return Effect.flatMap(
+          Effect.makeSpan(operation === undefined ? spanMethod : `${spanMethod} ${operation.endpoint}`, {
+            kind: "client",
+            attributes: named
+          }),
+          (span) => {
+            if (span.sampled) {
+              span.attribute(
+                "url.full",
+                fiber.getRef(Scrubber.Current).scrub(Redaction.url(fiber.getRef(Redaction.Current), fullUrl(request)))
+              )
+            }
+            const port = Number(named["server.port"])
+            if (!Number.isNaN(port)) span.attribute("server.port", port)
+            if (attempt.number > 1) span.attribute("http.request.resend_count", attempt.number - 1)
+            const began = monotonicSeconds(fiber)
+            const exchange = client.postprocess(Effect.succeed(propagate(request, span, fiber))).pipe(
+              Effect.withParentSpan(span, { captureStackTrace: false }),
+              Effect.provideService(HttpClient.TracerDisabledWhen, always)
+            )
+            return Effect.onExit(exchange, (exit) => {
+              const status = statusOf(exit)
+              const failure = errorType(exit, status)
+              if (status !== undefined) span.attribute("http.response.status_code", status)
+              if (failure !== undefined) span.attribute("error.type", failure)
+              end(span, exit, failure, fiber)
+              return Metric.update(
+                Metric.withAttributes(requestDuration, {
+                  ...named,
+                  ...(status !== undefined && { "http.response.status_code": String(status) }),
+                  ...(failure !== undefined && { "error.type": failure })
+                }),
+                monotonicSeconds(fiber) - began
+              )
+            })
+          }
+        )
+      })
+    ),
+    client.preprocess
+  )
+
+/**
+ * Makes a span for a whole call, counts it, its attempts, its retries and refusals.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const observeCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  withinCall((call, fiber) => {
+    const operation = { "resilience.operation": call.operation?.name ?? "unnamed" }
+    const began = monotonicSeconds(fiber)
+    return Effect.flatMap(
+      Effect.makeSpan(call.operation?.name ?? "call", { attributes: operation }),
+      (span) =>
+        self.pipe(
+          RetryEvent.observe(countRetries(operation)),
+          Effect.withParentSpan(span, { captureStackTrace: false }),
+          Effect.onExit((exit) => {
+            const failure = errorType(exit, undefined)
+            span.attribute("resilience.attempts", call.attempts)
+            if (failure !== undefined) span.attribute("error.type", failure)
+            end(span, exit, failure, fiber)
+            const outcome = failure === undefined ? "success" : failure === "Interrupted" ? "interrupted" : "failure"
+            const duration = Metric.update(
+              Metric.withAttributes(callDuration, {
+                ...operation,
+                "resilience.outcome": outcome,
+                ...(failure !== undefined && { "error.type": failure })
+              }),
+              monotonicSeconds(fiber) - began
+            )
+            const attempts = Metric.update(Metric.withAttributes(callAttempts, operation), call.attempts)
+            const refused = outcome === "failure" && call.attempts === 0
+              ? Metric.update(
+                Metric.withAttributes(rejections, { ...operation, "resilience.reason": reasonTag(exit) ?? "unknown" }),
+                1
+              )
+              : Effect.void
+            return Effect.andThen(Effect.andThen(duration, attempts), refused)
+          })
+        )
+    )
+  })
+
+const countRetries = (operation: { readonly "resilience.operation": string }): RetryEvent.Observer => (event) =>
+  event._tag === "Retrying"
+    ? Metric.update(
+      Metric.withAttributes(retries, { ...operation, "error.type": typeOf(event.error, undefined) }),
+      1
+    )
+    : Metric.update(Metric.withAttributes(retriesStopped, { ...operation, "resilience.reason": event.why._tag }), 1)
+
+type AnyFiber = Fiber.Fiber<unknown, unknown>
+
+/** The failure in a span, where the error itself was not made to be shown. */
+class Hidden extends Data.Error<{ readonly name: string; readonly message: string }> {}
+
+const end = (span: Tracer.Span, exit: Exit.Exit<unknown, unknown>, failure: string | undefined, fiber: AnyFiber) =>
+  span.end(fiber.getRef(Clock.Clock).currentTimeNanosUnsafe(), presentable(exit, failure))
+
+// Exporters print the whole cause. Only an error that was made for logs may get there.
+const presentable = (exit: Exit.Exit<unknown, unknown>, failure: string | undefined): Exit.Exit<unknown, unknown> => {
+  if (failure === undefined || Exit.isSuccess(exit)) return Exit.void
+  if (failure === "Interrupted") return Exit.failCause(Cause.interrupt())
+  const error = failureOf(exit)
+  return Recovery.isRecoverable(error) ? Exit.fail(error) : Exit.fail(new Hidden({ name: failure, message: failure }))
+}
+
+const statusOf = (exit: Exit.Exit<HttpClientResponse.HttpClientResponse, unknown>): number | undefined => {
+  if (Exit.isSuccess(exit)) return exit.value.status
+  const error = failureOf(exit)
+  return error instanceof ApiError.ApiError ? ApiError.statusOf(error.reason) : undefined
+}
+
+/** By OpenTelemetry: the status where there is one, otherwise a code of few values; `undefined` for a success. */
+const errorType = (exit: Exit.Exit<unknown, unknown>, status: number | undefined): string | undefined => {
+  if (Exit.isSuccess(exit)) return status !== undefined && status >= 400 ? String(status) : undefined
+  const error = failureOf(exit)
+  return error === undefined ? reasonTag(exit) : typeOf(error, exit)
+}
+
+const typeOf = (error: unknown, exit: Exit.Exit<unknown, unknown> = Exit.fail(error)): string => {
+  if (error instanceof ApiError.ApiError) {
+    const reason = error.reason._tag === "OutcomeUnknown" ? error.reason.failure : error.reason
+    if (reason._tag === "TransportFailure") return reason.code ?? reason.kind
+    if ("status" in reason && (reason.status < 200 || reason.status > 299)) return String(reason.status)
+  }
+  return reasonTag(exit) ?? "unknown"
+}
+
+const propagate = (request: HttpClientRequest.HttpClientRequest, span: Tracer.Span, fiber: AnyFiber) =>
+  fiber.getRef(HttpClient.TracerPropagationEnabled) && span.spanId !== "noop"
+    ? HttpClientRequest.setHeader(
+      request,
+      "traceparent",
+      `00-${span.traceId.padStart(32, "0")}-${span.spanId}-${span.sampled ? "01" : "00"}`
+    )
+    : request
+
+const addressOf = (url: string): { readonly "server.address"?: string; readonly "server.port"?: string } => {
+  if (!URL.canParse(url)) return {}
+  const { hostname, port, protocol } = new URL(url)
+  return {
+    "server.address": hostname.replace(/^\[|\]$/g, ""),
+    "server.port": port === "" ? (protocol === "http:" ? "80" : "443") : port
+  }
+}
+
+const fullUrl = (request: HttpClientRequest.HttpClientRequest): string => {
+  const url = HttpClientRequest.toUrl(request)
+  return url._tag === "Some" ? url.value.href : request.url
+}
+
+const monotonicSeconds = (fiber: AnyFiber): number =>
+  Number(fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe()) / 1_000_000_000
+
+const always = () => true
+
+const knownMethods: ReadonlySet<string> = new Set([
+  "CONNECT",
+  "DELETE",
+  "GET",
+  "HEAD",
+  "OPTIONS",
+  "PATCH",
+  "POST",
+  "PUT",
+  "QUERY",
+  "TRACE"
+])
