@@ -1,3 +1,4 @@
+import type * as Arr from "effect/Array"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
@@ -55,8 +56,9 @@ export const make = (options: {
     begin: () => void,
     isComplete: () => boolean
   ): Stream.Stream<Uint8Array, UploadError.UploadError> =>
-    Stream.transformPull(bytes, (pull) =>
+    Stream.transformPull(bytes, (upstream) =>
       Effect.sync(() => {
+        const pull = inPieces(upstream)
         begin()
         started = true
         failure = undefined
@@ -85,10 +87,8 @@ export const make = (options: {
               return Effect.void
             }),
             Effect.flatMap((chunks) => {
-              let total = 0
-              for (const chunk of chunks) total = each(chunk)
+              const moved = advance(each(chunks[0]))
               lastActivity = now()
-              const moved = advance(total)
               return Effect.as(isComplete() ? Effect.andThen(moved, end()) : moved, chunks)
             })
           )
@@ -169,6 +169,42 @@ export const make = (options: {
     sent: whole
   }
 }
+
+// A transport takes all that one pull yields, without waiting. So a pull yields little: then memory stays flat, progress
+// tells what really left, and a body counts as sent only when nearly all of it has.
+const inPieces = (
+  upstream: Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, UploadError.UploadError>
+): Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, UploadError.UploadError> => {
+  let chunks: ReadonlyArray<Uint8Array> = []
+  let index = 0
+  let offset = 0
+  const next = (): Arr.NonEmptyReadonlyArray<Uint8Array> | undefined => {
+    while (index < chunks.length) {
+      const chunk = chunks[index]
+      if (chunk === undefined || chunk.length <= offset) {
+        index++
+        offset = 0
+        continue
+      }
+      const piece = chunk.subarray(offset, offset + pieceSize)
+      offset += piece.length
+      return [piece]
+    }
+    return undefined
+  }
+  const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, UploadError.UploadError> = Effect.suspend(() => {
+    const piece = next()
+    return piece !== undefined ? Effect.succeed(piece) : Effect.flatMap(upstream, (received) => {
+      chunks = received
+      index = 0
+      offset = 0
+      return pull
+    })
+  })
+  return pull
+}
+
+const pieceSize = 1_048_576
 
 // A chunk is hashed when the next one is asked for: by then the transport has it, and sends while this computes.
 class Run {
