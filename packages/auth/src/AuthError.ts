@@ -205,6 +205,6 @@ export const fromApiError = (error: ApiError.ApiError): AuthError => {
 }
 
 const sentence = (what: string, detail: string | undefined, remedy?: string): string => {
-  const said = detail === undefined ? "" : `: ${detail.replace(/[.\s]+$/, "")}`
-  return `${what}${said}.${remedy === undefined ? "" : ` ${remedy}`}`
+  const said = detail === undefined ? what : `${what}: ${detail.trim()}`
+  return `${said}${/[.!?]$/.test(said) ? "" : "."}${remedy === undefined ? "" : ` ${remedy}`}`
 }
