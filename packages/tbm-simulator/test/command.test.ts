@@ -57,7 +57,7 @@ const urlOf = (line: string): string => {
   return line.slice("listening on ".length)
 }
 
-describe("the command", () => {
+describe("the command", { timeout: 60_000 }, () => {
   it.live.each([["SIGTERM", bin], ["SIGINT", source]] as const)(
     "serves until %s, and tells where in its first line",
     ([signal, program]) =>
@@ -144,5 +144,5 @@ describe("the command", () => {
           assert.match(ended.stderr, line)
           assert.match(ended.stderr, /^tbm-simulator: [^\n]+\n$/)
         })), { concurrency: 4 })
-    }), 30_000)
+    }))
 })

@@ -34,7 +34,7 @@ const struck = (fault: FaultRule.Fault, apply: boolean, options: Parameters<type
 
 const applied = [[false, 0], [true, 1]] as const
 
-describe("faults", () => {
+describe("faults", { timeout: 30_000 }, () => {
   it.live.each(applied)(
     "status: answers status, headers and body; apply %j",
     ([apply, stored]) =>
@@ -219,7 +219,7 @@ describe("faults", () => {
       })))
 })
 
-describe("rules", () => {
+describe("rules", { timeout: 30_000 }, () => {
   /** The statuses of so many uploads; each rule answers its own. */
   const statuses = (
     count: number,
@@ -292,7 +292,7 @@ describe("rules", () => {
       })))
 })
 
-describe("early answers", () => {
+describe("early answers", { timeout: 30_000 }, () => {
   const big = form(part("myfile", "big.csv", "x".repeat(8 * 1024 * 1024)))
   const headers = { "content-length": String(big.length), "app-type": "" }
 
