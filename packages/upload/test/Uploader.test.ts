@@ -1,8 +1,8 @@
-import { NodeFileSystem, NodeHttpClient } from "@effect/platform-node"
-import { assert, describe, it } from "@effect/vitest"
 import { ApiError, Recovery } from "@effect-resilience/errors"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { Progress, Uploader, UploadError, UploadSource } from "@effect-resilience/upload"
+import { NodeFileSystem, NodeHttpClient } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, FileSystem, Layer, Stream } from "effect"
 import { createHash } from "node:crypto"
 import * as Forms from "./Forms.ts"
@@ -24,8 +24,7 @@ const fileOf = Effect.fnUntraced(function*(content: Uint8Array | string) {
   return path
 })
 
-const partOf = (body: Buffer): Buffer =>
-  body.subarray(body.indexOf("\r\n\r\n") + 4, body.lastIndexOf("\r\n--"))
+const partOf = (body: Buffer): Buffer => body.subarray(body.indexOf("\r\n\r\n") + 4, body.lastIndexOf("\r\n--"))
 
 const reasonOf = (error: ApiError.ApiError | UploadError.UploadError): string => error.reason._tag
 
@@ -296,7 +295,10 @@ describe("Uploader over sockets", () => {
       let progress = Progress.initial
       yield* Uploader.events(
         yield* Forms.target(server.url),
-        UploadSource.stream("a.bin", { size: 100_000, stream: Stream.make(...Array.from({ length: 10 }, () => new Uint8Array(10_000))).pipe(Stream.rechunk(1)) }),
+        UploadSource.stream("a.bin", {
+          size: 100_000,
+          stream: Stream.make(...Array.from({ length: 10 }, () => new Uint8Array(10_000))).pipe(Stream.rechunk(1))
+        }),
         quick
       ).pipe(
         Stream.runForEach((event) =>

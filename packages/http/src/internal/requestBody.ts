@@ -36,7 +36,9 @@ export const watch = (request: HttpClientRequest.HttpClientRequest): Watched => 
         )
       })
       const watched = HttpBody.stream(stream, body.contentType, body.contentLength)
-      const reading = { sent: () => meter.ended, bytes: () => meter.size }
+      // A server that was told the length has it all before the stream is seen to end.
+      const sent = () => meter.ended || (body.contentLength !== undefined && meter.size >= body.contentLength)
+      const reading = { sent, bytes: () => meter.size }
       meters.set(watched, reading)
       return { request: HttpClientRequest.setBody(request, watched), ...reading }
     }
