@@ -17,7 +17,7 @@
  * - Isolated: opened by hand with `isolate`, until `reset`.
  *
  * What counts as a failure is decided by the error's `Recovery`: a 404 shows a server in good health, a refusal of
- * another policy shows nothing. See `outcomeOf`.
+ * another policy shows nothing. See `Outcome`.
  *
  * The words are those of `effect/persistence/CircuitBreaker`. That one keeps its state in a store; `SharedCircuitBreaker`
  * puts it behind this interface for processes that share a circuit. This one lives in one process and costs about as
@@ -60,7 +60,6 @@
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Backoff from "@effect-resilience/retry/Backoff"
-import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
@@ -69,12 +68,12 @@ import type * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Metric from "effect/Metric"
-import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
 import * as circuit from "./internal/circuit.ts"
 import * as Keyed from "./Keyed.ts"
+import * as Outcome from "./Outcome.ts"
 import * as Rejection from "./Rejection.ts"
 
 /**
@@ -159,17 +158,6 @@ export type TripPolicy =
   }
 
 /**
- * What a call says about the dependency: it is well, it failed, or nothing. `retryAfter` extends the open time.
- *
- * @category models
- * @since 0.1.0
- */
-export type Outcome =
-  | { readonly _tag: "Success" }
-  | { readonly _tag: "Failure"; readonly retryAfter: Duration.Duration | undefined }
-  | { readonly _tag: "Ignored" }
-
-/**
  * How to make a circuit breaker.
  *
  * - `key`: the name in errors, logs and metrics; default `"default"`.
@@ -180,7 +168,7 @@ export type Outcome =
  * - `probes`: how many calls must succeed before an open circuit closes, at most so many at once; default 1.
  * - `probeLease`: a probe that runs longer loses its place, so that one that never ends cannot keep the circuit half-open
  *   for ever; default 1 minute.
- * - `classify`: what an exit says about the dependency; default `outcomeOf`. Interruption is ignored without asking it.
+ * - `classify`: what an exit says about the dependency; default `Outcome.of`. Interruption is ignored without asking it.
  *
  * @category models
  * @since 0.1.0
@@ -192,7 +180,7 @@ export interface Options {
   readonly maxOpenDuration?: Duration.Input | undefined
   readonly probes?: number | undefined
   readonly probeLease?: Duration.Input | undefined
-  readonly classify?: ((exit: Exit.Exit<unknown, unknown>) => Outcome) | undefined
+  readonly classify?: ((exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome) | undefined
 }
 
 /**
@@ -311,77 +299,6 @@ export const slow = (options: {
     throw new RangeError(`CircuitBreaker.slow: slowerThan must be finite, not ${Duration.format(slowerThan)}`)
   }
   return { _tag: "Slow", slowerThan, ...countWindow("slow", options) }
-}
-
-/**
- * Outcome of a call that shows the dependency in good health.
- *
- * @category outcomes
- * @since 0.1.0
- */
-export const success: Outcome = { _tag: "Success" }
-
-/**
- * Outcome of a call that says nothing about the dependency.
- *
- * @category outcomes
- * @since 0.1.0
- */
-export const ignored: Outcome = { _tag: "Ignored" }
-
-/**
- * Outcome of a call that counts against the dependency.
- *
- * @category outcomes
- * @since 0.1.0
- */
-export const failure = (options?: { readonly retryAfter?: Duration.Input | undefined }): Outcome =>
-  options?.retryAfter === undefined
-    ? plainFailure
-    : { _tag: "Failure", retryAfter: Duration.fromInputUnsafe(options.retryAfter) }
-
-/**
- * What an exit says about the dependency, by the `Recovery` of its error.
- *
- * **Details**
- *
- * - `Correct`, `Authorize`, `Reauthenticate`: the server understood and answered; a success.
- * - `Retry`, `Verify`, `GiveUp`, an error without a recovery, a defect: a failure.
- * - A refusal of another policy (`Rejection`), an interruption: ignored.
- *
- * **Example** (A 404 is not a failure of the server)
- *
- * ```ts import.meta.vitest
- * import { ApiError } from "@effect-resilience/errors"
- * import { CircuitBreaker } from "@effect-resilience/limit"
- * import { Exit } from "effect"
- *
- * CircuitBreaker.outcomeOf(Exit.fail(ApiError.reasonFromStatus(404, {})))._tag // => "Success"
- * CircuitBreaker.outcomeOf(Exit.fail(ApiError.reasonFromStatus(503, {})))._tag // => "Failure"
- * CircuitBreaker.outcomeOf(Exit.interrupt())._tag // => "Ignored"
- * ```
- *
- * @category outcomes
- * @since 0.1.0
- */
-export const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome => {
-  if (exit._tag === "Success") return success
-  if (Cause.hasInterruptsOnly(exit.cause)) return ignored
-  const error = Cause.findErrorOption(exit.cause)
-  if (Option.isNone(error)) return plainFailure
-  if (Rejection.isRejection(error.value)) return ignored
-  const recovery = Recovery.of(error.value)
-  switch (recovery._tag) {
-    case "Correct":
-    case "Authorize":
-    case "Reauthenticate":
-      return success
-    case "Retry":
-      return recovery.after === undefined ? plainFailure : { _tag: "Failure", retryAfter: recovery.after }
-    case "Verify":
-    case "GiveUp":
-      return plainFailure
-  }
 }
 
 /**
@@ -511,12 +428,10 @@ export const layerNoop: Layer.Layer<CircuitBreaker> = Layer.effect(CircuitBreake
 
 const hub = PubSub.sliding<Transition>(128)
 
-const plainFailure: Outcome = { _tag: "Failure", retryAfter: undefined }
-
 const defaultOpenDuration = Backoff.exponential({ base: "5 seconds", cap: "1 minute", jitter: 0.2 })
 
 const settingsOf = (options: Options): circuit.Settings => {
-  const { classify = outcomeOf, key = "default", openDuration = defaultOpenDuration, probes = 1 } = options
+  const { classify = Outcome.of, key = "default", openDuration = defaultOpenDuration, probes = 1 } = options
   const tripPolicies = policiesOf(options.tripPolicy ?? rate())
   if (!Number.isInteger(probes) || probes < 1) {
     throw new RangeError(`CircuitBreaker: probes must be an integer of at least 1, not ${probes}`)

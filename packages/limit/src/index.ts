@@ -1,4 +1,8 @@
 export * as Bulkhead from "./Bulkhead.ts"
 export * as CircuitBreaker from "./CircuitBreaker.ts"
+export * as ConcurrencyLimit from "./ConcurrencyLimit.ts"
 export * as Keyed from "./Keyed.ts"
+export * as LimitAlgorithm from "./LimitAlgorithm.ts"
+export * as Outcome from "./Outcome.ts"
+export * as Priority from "./Priority.ts"
 export * as Rejection from "./Rejection.ts"

@@ -1,5 +1,5 @@
 import { ApiError, Recovery } from "@effect-resilience/errors"
-import { Bulkhead, CircuitBreaker } from "@effect-resilience/limit"
+import { Bulkhead, CircuitBreaker, Outcome } from "@effect-resilience/limit"
 import { Backoff } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Data, Deferred, Duration, Effect, Exit, Fiber, Layer, Metric, Random, Schema, Stream } from "effect"
@@ -239,8 +239,7 @@ describe("CircuitBreaker", () => {
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({
         tripPolicy: CircuitBreaker.consecutive(1),
-        classify: (exit) =>
-          Exit.isSuccess(exit) && exit.value === "degraded" ? CircuitBreaker.failure() : CircuitBreaker.success
+        classify: (exit) => Exit.isSuccess(exit) && exit.value === "degraded" ? Outcome.failure() : Outcome.success
       })
       yield* fail(breaker)
       yield* breaker.execute(Effect.succeed("fine"))
@@ -255,7 +254,7 @@ describe("CircuitBreaker", () => {
       const breaker = yield* tripped({
         classify: (exit) => {
           if (broken) throw new Error("broken classifier")
-          return CircuitBreaker.outcomeOf(exit)
+          return Outcome.of(exit)
         }
       })
       yield* TestClock.adjust("1 second")

@@ -8,7 +8,8 @@ import type * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
-import type { CircuitBreaker, CircuitOpen, Outcome, State, Transition, TripPolicy } from "../CircuitBreaker.ts"
+import type { CircuitBreaker, CircuitOpen, State, Transition, TripPolicy } from "../CircuitBreaker.ts"
+import * as Outcome from "../Outcome.ts"
 import * as tripWindow from "./tripWindow.ts"
 
 export interface Settings {
@@ -18,7 +19,7 @@ export interface Settings {
   readonly maxOpenMillis: number
   readonly probes: number
   readonly probeLeaseMillis: number
-  readonly classify: (exit: Exit.Exit<unknown, unknown>) => Outcome
+  readonly classify: (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome
   readonly classifiesSuccess: boolean
   /** Whether a trip policy needs the time of a call. */
   readonly timed: boolean
@@ -38,8 +39,6 @@ export const make = (settings: Settings, key: string, hub: PubSub.PubSub<Transit
 
 /** Nothing is lost by forgetting a closed circuit, except what its window has counted. */
 export const isIdle = (breaker: CircuitBreaker): boolean => breaker instanceof Circuit && breaker.phase === "Closed"
-
-const success: Outcome = { _tag: "Success" }
 
 class Circuit implements CircuitBreaker {
   readonly key: string
@@ -117,7 +116,7 @@ class Circuit implements CircuitBreaker {
       onSuccess: (value) => {
         const exit = Exit.succeed(value)
         if (generation !== this.generation) return exit
-        const outcome = this.settings.classifiesSuccess ? this.settings.classify(exit) : success
+        const outcome = this.settings.classifiesSuccess ? this.settings.classify(exit) : Outcome.success
         return this.trips(outcome, stopwatch) ? Effect.andThen(this.trip(generation, outcome), exit) : exit
       },
       onFailure: (cause) => {
@@ -129,7 +128,7 @@ class Circuit implements CircuitBreaker {
     }
   }
 
-  private trips(outcome: Outcome, stopwatch: Stopwatch | undefined): boolean {
+  private trips(outcome: Outcome.Outcome, stopwatch: Stopwatch | undefined): boolean {
     if (outcome._tag === "Ignored") return false
     const now = stopwatch === undefined ? 0 : stopwatch.now()
     const took = stopwatch === undefined ? 0 : now - stopwatch.startedAt
@@ -141,11 +140,11 @@ class Circuit implements CircuitBreaker {
     return trips
   }
 
-  private trip(generation: number, outcome: Outcome): Effect.Effect<void> {
+  private trip(generation: number, outcome: Outcome.Outcome): Effect.Effect<void> {
     return Effect.withFiber((fiber) => generation === this.generation ? this.open(fiber, outcome) : Effect.void)
   }
 
-  private open(fiber: AnyFiber, outcome: Outcome): Effect.Effect<void> {
+  private open(fiber: AnyFiber, outcome: Outcome.Outcome): Effect.Effect<void> {
     const now = nowMillis(fiber)
     if (this.phase === "Closed" && now - this.closedAt >= this.openMillis) {
       this.openings = 0

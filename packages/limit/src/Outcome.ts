@@ -1,0 +1,102 @@
+/**
+ * What a call says about the dependency behind it: it is well, it failed, or nothing.
+ *
+ * **Why**
+ *
+ * A breaker, an adaptive limit and a throttle all judge the dependency by its calls, and an error alone does not tell: a
+ * 404 comes from a server in the best of health, and a full bulkhead never asked it. The error's `Recovery` tells.
+ *
+ * **Details**
+ *
+ * - A success, and an error to `Correct`, `Authorize` or `Reauthenticate`: the server understood and answered; `Success`.
+ * - An error to `Retry`, `Verify` or `GiveUp`, one that nobody knows, a defect: `Failure`.
+ * - A refusal of a policy (`Rejection`), an interruption: `Ignored`.
+ *
+ * Errors of others are read by `Classifier` of `@effect-resilience/errors`.
+ *
+ * **Example** (A 404 is not a failure of the server)
+ *
+ * ```ts import.meta.vitest
+ * import { ApiError } from "@effect-resilience/errors"
+ * import { Outcome } from "@effect-resilience/limit"
+ * import { Exit } from "effect"
+ *
+ * Outcome.of(Exit.fail(ApiError.reasonFromStatus(404, {})))._tag // => "Success"
+ * Outcome.of(Exit.fail(ApiError.reasonFromStatus(503, {})))._tag // => "Failure"
+ * Outcome.of(Exit.interrupt())._tag // => "Ignored"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Classifier from "@effect-resilience/errors/Classifier"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import type * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Rejection from "./Rejection.ts"
+
+/**
+ * What a call says. `retryAfter` is the time before which the server does not want to be asked again.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Outcome =
+  | { readonly _tag: "Success" }
+  | { readonly _tag: "Failure"; readonly retryAfter: Duration.Duration | undefined }
+  | { readonly _tag: "Ignored" }
+
+/**
+ * The dependency is well.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const success: Outcome = { _tag: "Success" }
+
+/**
+ * The call says nothing.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const ignored: Outcome = { _tag: "Ignored" }
+
+/**
+ * The dependency failed.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const failure = (options?: { readonly retryAfter?: Duration.Input | undefined }): Outcome =>
+  options?.retryAfter === undefined
+    ? plainFailure
+    : { _tag: "Failure", retryAfter: Duration.fromInputUnsafe(options.retryAfter) }
+
+/**
+ * What an exit says, by the rules above.
+ *
+ * @category classification
+ * @since 0.1.0
+ */
+export const of = (exit: Exit.Exit<unknown, unknown>): Outcome => {
+  if (exit._tag === "Success") return success
+  if (Cause.hasInterruptsOnly(exit.cause)) return ignored
+  const error = Cause.findErrorOption(exit.cause)
+  if (Option.isNone(error)) return plainFailure
+  if (Rejection.isRejection(error.value)) return ignored
+  const recovery = Classifier.classify(error.value)
+  switch (recovery._tag) {
+    case "Correct":
+    case "Authorize":
+    case "Reauthenticate":
+      return success
+    case "Retry":
+      return recovery.after === undefined ? plainFailure : { _tag: "Failure", retryAfter: recovery.after }
+    case "Verify":
+    case "GiveUp":
+      return plainFailure
+  }
+}
+
+const plainFailure: Outcome = { _tag: "Failure", retryAfter: undefined }

@@ -1,0 +1,213 @@
+import * as Duration from "effect/Duration"
+import type { Estimator, LimitAlgorithm, Sample } from "../LimitAlgorithm.ts"
+
+type Of<Tag extends LimitAlgorithm["_tag"]> = Extract<LimitAlgorithm, { readonly _tag: Tag }>
+
+export const start = (algorithm: LimitAlgorithm): Estimator => {
+  switch (algorithm._tag) {
+    case "Fixed":
+      return { limit: algorithm.initial, record: () => {} }
+    case "Aimd":
+      return new Aimd(algorithm)
+    case "Vegas":
+      return new Vegas(algorithm)
+    case "Gradient2":
+      return new Gradient2(algorithm)
+    case "Gradient":
+      return new Gradient(algorithm)
+  }
+}
+
+const minSamples = 10
+
+/** Gathers samples and hands them on once a window. */
+abstract class Windowed<Settings extends LimitAlgorithm> implements Estimator {
+  protected estimate: number
+  protected readonly settings: Settings
+  private readonly windowMillis: number
+  private windowEnd = -1
+  protected count = 0
+  protected sum = 0
+  protected shortest = Infinity
+  protected mostInFlight = 0
+  protected dropped = false
+
+  constructor(settings: Settings) {
+    this.settings = settings
+    this.estimate = settings.initial
+    this.windowMillis = Duration.toMillis(settings.window)
+  }
+
+  get limit(): number {
+    return Math.floor(this.estimate)
+  }
+
+  record(sample: Sample) {
+    if (this.windowEnd < 0) this.windowEnd = sample.nowMillis + this.windowMillis
+    if (sample.dropped) this.dropped = true
+    else {
+      this.count++
+      this.sum += sample.rttMillis
+      if (sample.rttMillis < this.shortest) this.shortest = sample.rttMillis
+      this.observe(sample)
+    }
+    if (sample.inFlight > this.mostInFlight) this.mostInFlight = sample.inFlight
+    if (sample.nowMillis < this.windowEnd || (this.count < minSamples && !this.dropped)) return
+    const next = this.endWindow(sample)
+    this.estimate = Math.max(this.settings.min, Math.min(this.settings.max, next))
+    const wait = Math.max(this.windowMillis, this.shortest === Infinity ? 0 : 2 * this.shortest)
+    this.startWindow(sample.nowMillis + wait)
+  }
+
+  protected startWindow(end: number) {
+    this.windowEnd = end
+    this.count = 0
+    this.sum = 0
+    this.shortest = Infinity
+    this.mostInFlight = 0
+    this.dropped = false
+  }
+
+  /** A limit that is hardly used says nothing about what lies beyond it. */
+  protected get halfUsed(): boolean {
+    return this.mostInFlight * 2 >= this.estimate
+  }
+
+  protected observe(_sample: Sample): void {}
+
+  protected abstract endWindow(sample: Sample): number
+}
+
+class Aimd extends Windowed<Of<"Aimd">> {
+  protected override observe(sample: Sample) {
+    if (sample.rttMillis > Duration.toMillis(this.settings.timeout)) this.dropped = true
+  }
+
+  protected endWindow(): number {
+    if (this.dropped) return Math.min(this.estimate - 1, Math.floor(this.estimate * this.settings.backoffRatio))
+    return this.halfUsed ? this.estimate + 1 : this.estimate
+  }
+}
+
+class Vegas extends Windowed<Of<"Vegas">> {
+  private noLoad = Infinity
+  private probeAt = 0
+  private probing: Probe | undefined
+
+  override record(sample: Sample) {
+    if (this.probing === undefined && sample.nowMillis >= this.probeAt) this.startProbe(sample.nowMillis)
+    if (this.probing === undefined) return super.record(sample)
+    if (!this.probing.add(sample)) return
+    this.noLoad = this.probing.mean
+    this.estimate = this.probing.before
+    this.probing = undefined
+    this.probeAt = sample.nowMillis + Duration.toMillis(this.settings.probeInterval) * (1 - 0.15 * sample.random())
+    this.startWindow(sample.nowMillis + this.noLoad)
+  }
+
+  protected endWindow(): number {
+    if (this.count === 0) return this.estimate - this.step
+    const current = this.sum / this.count
+    if (current < this.noLoad * 0.9) this.noLoad = (this.noLoad + current) / 2
+    const queue = this.estimate * (1 - this.noLoad / current)
+    if (queue > this.estimate / 2) return this.estimate / 2
+    if (this.dropped) return this.estimate - this.step
+    if (!this.halfUsed) return this.estimate
+    if (queue <= this.step) return this.estimate + 2 * this.step
+    if (queue < 2 * this.step) return this.estimate + this.step
+    return queue > 3 * this.step ? this.estimate - this.step : this.estimate
+  }
+
+  private get step(): number {
+    return Math.max(1, Math.floor(Math.log10(this.estimate)))
+  }
+
+  private startProbe(nowMillis: number) {
+    this.probing = new Probe(nowMillis, this.estimate, this.settings.probeRequests)
+    this.estimate = Math.max(this.settings.min, this.estimate / 2)
+  }
+}
+
+class Gradient2 extends Windowed<Of<"Gradient2">> {
+  private long = 0
+  private windows = 0
+
+  protected endWindow(): number {
+    const { longWindow, queueSize, smoothing, tolerance } = this.settings
+    if (this.count === 0) return this.estimate * (1 - smoothing / 2)
+    const short = this.sum / this.count
+    // The mean of the first ten windows is plain, then exponential.
+    this.windows++
+    const weight = this.windows <= 10 ? 1 / this.windows : 2 / (longWindow + 1)
+    this.long += (short - this.long) * weight
+    // After a long overload the baseline is too high; waiting for its decay would hold the limit up.
+    if (this.long / short > 2) this.long *= 0.9
+    if (this.dropped) return this.estimate * (1 - smoothing / 2)
+    if (!this.halfUsed) return this.estimate
+    const gradient = Math.max(0.5, Math.min(1, tolerance * this.long / short))
+    return this.estimate * (1 - smoothing) + (this.estimate * gradient + queueSize) * smoothing
+  }
+}
+
+class Gradient extends Windowed<Of<"Gradient">> {
+  private minRtt = 0
+  private measureAt = 0
+  private measuring: Probe | undefined
+  private windowsAtMin = 0
+
+  override record(sample: Sample) {
+    if (this.measuring === undefined && sample.nowMillis >= this.measureAt) this.measure(sample)
+    if (this.measuring === undefined) return super.record(sample)
+    if (!this.measuring.add(sample)) return
+    this.minRtt = this.measuring.mean
+    this.estimate = this.measuring.before
+    this.measuring = undefined
+    this.startWindow(sample.nowMillis + this.minRtt)
+  }
+
+  protected endWindow(sample: Sample): number {
+    if (this.count === 0) return this.estimate / 2
+    const ratio = this.minRtt * (1 + this.settings.buffer) * this.count / this.sum
+    const gradient = this.dropped ? 0.5 : Math.max(0.5, Math.min(2, ratio))
+    if (gradient > 1 && !this.halfUsed) return this.estimate
+    const scaled = this.estimate * gradient
+    const next = this.halfUsed ? scaled + this.settings.headroom * Math.sqrt(scaled) : scaled
+    this.windowsAtMin = next <= this.settings.min ? this.windowsAtMin + 1 : 0
+    if (this.windowsAtMin === 5) this.measureAt = sample.nowMillis
+    return next
+  }
+
+  private measure({ nowMillis, random }: Sample) {
+    const { jitter, minRttConcurrency, minRttInterval, minRttRequests } = this.settings
+    this.measureAt = nowMillis + Duration.toMillis(minRttInterval) * (1 - jitter * random())
+    this.measuring = new Probe(nowMillis, this.estimate, minRttRequests)
+    this.estimate = Math.min(this.estimate, minRttConcurrency)
+    this.windowsAtMin = 0
+  }
+}
+
+/** Measures the round trip without load, while the limit is lowered. */
+class Probe {
+  readonly before: number
+  private readonly since: number
+  private readonly requests: number
+  private count = 0
+  private sum = 0
+
+  constructor(since: number, before: number, requests: number) {
+    this.since = since
+    this.before = before
+    this.requests = requests
+  }
+
+  get mean(): number {
+    return this.sum / this.count
+  }
+
+  /** Takes a sample, and tells whether it was the last. Calls that began earlier still tell of the load. */
+  add(sample: Sample): boolean {
+    if (sample.dropped || sample.nowMillis - sample.rttMillis < this.since) return false
+    this.sum += sample.rttMillis
+    return ++this.count >= this.requests
+  }
+}

@@ -1,0 +1,233 @@
+import { ApiError, Recovery } from "@effect-resilience/errors"
+import { ConcurrencyLimit, LimitAlgorithm, Priority } from "@effect-resilience/limit"
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Exit, Fiber, Metric, Random, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import * as HiddenServer from "./HiddenServer.ts"
+
+const algorithms = {
+  aimd: LimitAlgorithm.aimd(),
+  vegas: LimitAlgorithm.vegas(),
+  gradient2: LimitAlgorithm.gradient2(),
+  gradient: LimitAlgorithm.gradient()
+}
+
+const constructors = {
+  aimd: LimitAlgorithm.aimd,
+  vegas: LimitAlgorithm.vegas,
+  gradient2: LimitAlgorithm.gradient2,
+  gradient: LimitAlgorithm.gradient
+}
+
+/** `aimd` finds the limit of a server that says no, the others that of a server that becomes slow. */
+const observe = Effect.fnUntraced(function*(
+  algorithm: LimitAlgorithm.LimitAlgorithm,
+  options: { readonly seconds: number; readonly noise: number; readonly halveAt?: number }
+) {
+  const capacity = options.halveAt === undefined ? 50 : 100
+  const server = yield* HiddenServer.make({
+    capacity,
+    base: 100,
+    noise: options.noise,
+    drops: algorithm._tag === "Aimd"
+  })
+  const limit = yield* ConcurrencyLimit.make({ algorithm })
+  const limits: Array<number> = []
+  const { took } = yield* HiddenServer.load({
+    seconds: options.seconds,
+    perSecond: 3 * capacity * 10,
+    call: limit.execute(server.call),
+    everySecond: (second) =>
+      Effect.andThen(
+        second === options.halveAt ? server.become(capacity / 2, 100) : Effect.void,
+        Effect.map(limit.stats, ({ limit }) => limits.push(limit))
+      )
+  })
+  return { limits, took }
+})
+
+const seeded = Random.withSeed("hidden server")
+
+const assertNear = (found: number, capacity: number) => {
+  assert.isAtLeast(found, capacity * 0.9)
+  assert.isAtMost(found, capacity * 1.1)
+}
+
+/** The limits of the last `seconds`, without those lowered to measure the round trip without load. */
+const settled = (limits: ReadonlyArray<number>, seconds: number) => HiddenServer.percentile(limits.slice(-seconds), 0.5)
+
+describe("ConcurrencyLimit", () => {
+  it.effect("refuses beyond the limit, at once, with what to do", () =>
+    Effect.gen(function*() {
+      const limit = yield* ConcurrencyLimit.make({ key: "search", algorithm: LimitAlgorithm.fixed(1) })
+      const nested = yield* Effect.exit(limit.execute(limit.execute(Effect.void)))
+      assert.deepStrictEqual(
+        nested,
+        Exit.fail(new ConcurrencyLimit.LimitReached({ key: "search", limit: 1, priority: "default" }))
+      )
+      const error = yield* Effect.flip(limit.execute(limit.execute(Effect.void)))
+      assert.deepStrictEqual(Recovery.of(error), Recovery.retry)
+      assert.deepStrictEqual(yield* limit.stats, { limit: 1, running: 0 })
+    }))
+
+  it.effect("gives the place back whatever way a call ends", () =>
+    Effect.gen(function*() {
+      const limit = yield* ConcurrencyLimit.make()
+      for (const end of [Effect.void, Effect.fail("no"), Effect.die("no"), Effect.interrupt]) {
+        yield* Effect.exit(limit.execute(end))
+      }
+      const fiber = yield* Effect.forkChild(limit.execute(Effect.never), { startImmediately: true })
+      assert.strictEqual((yield* limit.stats).running, 1)
+      yield* Fiber.interrupt(fiber)
+      assert.strictEqual((yield* limit.stats).running, 0)
+    }))
+
+  it.effect("learns nothing from errors that the server answered well, and from interruptions", () =>
+    Effect.gen(function*() {
+      const limit = yield* ConcurrencyLimit.make({ algorithm: LimitAlgorithm.aimd({ initial: 10 }) })
+      for (let i = 0; i < 100; i++) {
+        yield* Effect.exit(limit.execute(Effect.fail(ApiError.reasonFromStatus(404, {}))))
+        yield* Effect.exit(limit.execute(Effect.interrupt))
+        yield* TestClock.adjust("20 millis")
+      }
+      assert.strictEqual((yield* limit.stats).limit, 10)
+      for (let i = 0; i < 10; i++) {
+        yield* Effect.exit(limit.execute(Effect.fail(ApiError.reasonFromStatus(503, {}))))
+        yield* TestClock.adjust("100 millis")
+      }
+      assert.isBelow((yield* limit.stats).limit, 8)
+    }))
+
+  it.effect("does not grow while it is hardly used", () =>
+    Effect.gen(function*() {
+      for (const algorithm of Object.values(algorithms)) {
+        const limit = yield* ConcurrencyLimit.make({ algorithm })
+        const call = limit.execute(Effect.sleep("10 millis"))
+        for (let i = 0; i < 300; i++) {
+          yield* Effect.forkChild(call, { startImmediately: true })
+          yield* TestClock.adjust("10 millis")
+        }
+        assert.strictEqual((yield* limit.stats).limit, 20, algorithm._tag)
+      }
+    }))
+
+  it.effect("shows its limit and what it refused as metrics", () =>
+    Effect.gen(function*() {
+      const limit = yield* ConcurrencyLimit.make({ key: "search", algorithm: LimitAlgorithm.fixed(1) })
+      yield* Effect.exit(limit.execute(limit.execute(Effect.void)))
+      const gauge = Metric.withAttributes(ConcurrencyLimit.limitGauge, { key: "search" })
+      const refused = Metric.withAttributes(ConcurrencyLimit.refusedTotal, { key: "search", priority: "default" })
+      assert.strictEqual((yield* Metric.value(gauge)).value, 1)
+      assert.strictEqual((yield* Metric.value(refused)).count, 1)
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
+
+  for (const [name, algorithm] of Object.entries(algorithms)) {
+    for (const [kind, noise] of [["constant", 0], ["noisy", 0.2]] as const) {
+      it.effect(`finds a hidden capacity within 10 % with ${name} under ${kind} latency`, () =>
+        Effect.gen(function*() {
+          const { limits } = yield* observe(algorithm, { seconds: 45, noise })
+          assertNear(settled(limits, 20), 50)
+        }).pipe(seeded), 60_000)
+    }
+
+    it.effect(`finds it again with ${name} when half of the server is gone`, () =>
+      Effect.gen(function*() {
+        const { limits } = yield* observe(algorithm, { seconds: 80, noise: 0.1, halveAt: 20 })
+        assertNear(settled(limits, 15), 50)
+      }).pipe(seeded), 60_000)
+  }
+
+  it.effect(
+    "holds p99 within twice the unloaded one at three times the load, where a fixed limit does not",
+    () =>
+      Effect.gen(function*() {
+        const noise = 0.2
+        const p99 = (took: ReadonlyArray<{ readonly at: number; readonly millis: number }>) =>
+          HiddenServer.percentile(took.filter(({ at }) => at > 15_000).map(({ millis }) => millis), 0.99)
+        const unloaded = 100 * (1 + noise * 0.98)
+        for (const algorithm of [algorithms.vegas, algorithms.gradient2, algorithms.gradient]) {
+          const { took } = yield* observe(algorithm, { seconds: 40, noise })
+          assert.isAtMost(p99(took), 2 * unloaded, algorithm._tag)
+        }
+        const { took } = yield* observe(LimitAlgorithm.fixed(200), { seconds: 40, noise })
+        assert.isAbove(p99(took), 3 * unloaded)
+      }).pipe(seeded),
+    60_000
+  )
+
+  it.effect("keeps a priority's share free at five times the load", () =>
+    Effect.gen(function*() {
+      const capacity = 50
+      const server = yield* HiddenServer.make({ capacity, base: 100 })
+      const limit = yield* ConcurrencyLimit.make({
+        algorithm: LimitAlgorithm.vegas(),
+        shares: { live: 0.3, batch: 0.1 }
+      })
+      const results = { live: { served: 0, refused: 0 }, batch: { served: 0, refused: 0 } }
+      const send = (priority: "live" | "batch") =>
+        Effect.matchCause(Priority.withPriority(limit.execute(server.call), priority), {
+          onFailure: () => results[priority].refused++,
+          onSuccess: () => results[priority].served++
+        })
+      // Capacity is 10 calls in 20 ms. Live asks for 1, which is within its share; batch asks for 49.
+      const step = Effect.gen(function*() {
+        yield* Effect.forkChild(send("live"), { startImmediately: true })
+        for (let i = 0; i < 49; i++) yield* Effect.forkChild(send("batch"), { startImmediately: true })
+        yield* TestClock.adjust(20)
+      })
+      yield* Effect.repeat(step, { times: 1499 })
+      assert.strictEqual(results.live.refused, 0)
+      assert.isAtLeast(results.batch.served, 0.7 * 500 * 30)
+    }).pipe(seeded), 60_000)
+
+  it.effect("never lets more than the limit run, except for those below their share", () =>
+    Effect.gen(function*() {
+      const limit = yield* ConcurrencyLimit.make({ algorithm: LimitAlgorithm.fixed(10), shares: { live: 0.3 } })
+      const gate = yield* Deferred.make<void>()
+      const admitted = { live: 0, batch: 0 }
+      const send = (priority: "live" | "batch") =>
+        Effect.andThen(Effect.sync(() => admitted[priority]++), Deferred.await(gate)).pipe(
+          limit.execute.bind(limit),
+          Priority.withPriority(priority),
+          Effect.exit,
+          Effect.forkChild({ startImmediately: true })
+        )
+      for (let i = 0; i < 20; i++) yield* send("batch")
+      for (let i = 0; i < 20; i++) yield* send("live")
+      assert.deepStrictEqual(admitted, { live: 3, batch: 10 })
+      yield* Deferred.succeed(gate, undefined)
+    }))
+
+  it.effect.prop(
+    "stays between its bounds whatever the samples",
+    {
+      name: Schema.Literals(["aimd", "vegas", "gradient2", "gradient"]),
+      samples: Schema.Array(Schema.Tuple([
+        Schema.Literals([0, 1, 10, 500, 10_000]),
+        Schema.Literals([0, 0.001, 5, 100, 60_000]),
+        Schema.Literals([1, 20, 1000]),
+        Schema.Boolean
+      ])).check(Schema.isMaxLength(300))
+    },
+    ({ name, samples }) =>
+      Effect.sync(() => {
+        const estimator = LimitAlgorithm.start(constructors[name]({ min: 2, initial: 20, max: 40 }))
+        let now = 0
+        for (const [wait, rttMillis, inFlight, dropped] of samples) {
+          now += wait
+          estimator.record({ nowMillis: now, rttMillis, inFlight, dropped, random: () => 0.5 })
+          assert.isTrue(Number.isInteger(estimator.limit))
+          assert.isTrue(estimator.limit >= 2 && estimator.limit <= 40, String(estimator.limit))
+        }
+      }),
+    { arbitrary: { runs: 200, seed: 6 } }
+  )
+
+  it("rejects options that make no sense where they are written", () => {
+    assert.throws(() => ConcurrencyLimit.make({ shares: { live: 0.7, batch: 0.5 } }), RangeError)
+    assert.throws(() => ConcurrencyLimit.make({ shares: { live: 0 } }), RangeError)
+    assert.throws(() => LimitAlgorithm.fixed(0), RangeError)
+    assert.throws(() => LimitAlgorithm.vegas({ min: 10, max: 5 }), RangeError)
+    assert.throws(() => LimitAlgorithm.aimd({ backoffRatio: 1 }), RangeError)
+  })
+})
