@@ -3,7 +3,7 @@ import { ErrorMapping, Operation, Scrubber, Telemetry } from "@effect-resilience
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Data, Effect, Exit, Fiber, Metric, Redacted, Tracer } from "effect"
-import { HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
+import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 
 const read: Operation.Operation = { name: "read table", endpoint: "/tables/{table}" }
@@ -140,7 +140,7 @@ describe("Telemetry", () => {
           )
         )
       const typeOf = Effect.fnUntraced(function*(client: HttpClient.HttpClient, mapped = true) {
-        const { spans } = yield* recorded(
+        const { spans } = yield* recorded<unknown, unknown, never>(
           mapped
             ? Telemetry.observeAttempts(ErrorMapping.mapErrors(client, {})).get("https://a.example/")
             : Telemetry.observeAttempts(client).get("https://a.example/")

@@ -17,6 +17,7 @@ export const layers: ReadonlyArray<string> = [
   "retry",
   "limit",
   "http",
+  "http-node",
   "auth",
   "upload",
   "sqlite",

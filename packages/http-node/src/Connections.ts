@@ -1,0 +1,251 @@
+/**
+ * An HTTP client for Node.js whose connections are bounded in number and time, over proxies and with certificates of
+ * your own.
+ *
+ * **Why**
+ *
+ * Left alone, `NodeHttpClient.layerUndici` opens as many sockets per origin as there are requests, waits an hour for an
+ * answer's headers and for ever for the next byte of its body, and knows neither `NO_PROXY` nor a company's CA.
+ *
+ * **Details**
+ *
+ * | option | default | |
+ * | --- | --- | --- |
+ * | `connectTimeout` | 10 s | name look-up, TCP and TLS |
+ * | `headersTimeout` | 5 min | from the last byte sent to the answer's headers |
+ * | `bodyTimeout` | 1 min | between two pieces of the answer's body |
+ * | `keepAlive` | 4 s | how long an idle connection is kept where the server says nothing; at most 30 s where it does |
+ * | `connections` | 64 | sockets per origin; further requests queue |
+ * | `proxy` | none | see `Proxy` and `proxyFromEnvironment` |
+ * | `ca` | none | PEM certificates trusted beside those of Node.js and the system |
+ * | `clientCertificate` | none | for mutual TLS |
+ *
+ * Addresses of both families are tried, IPv6 first where the resolver says so, half a second apart. Redirects are not
+ * followed and bodies not decompressed: that is for the `http` package.
+ *
+ * **Gotchas**
+ *
+ * A keep-alive connection can be closed by the server in the instant in which it is used again. That is a reset, and only
+ * a request that may be repeated is safe from it. Keep `keepAlive` shorter than the server's.
+ *
+ * **Example** (A client with a company's CA and proxy)
+ *
+ * ```ts import.meta.vitest
+ * import { Connections } from "@effect-resilience/http-node"
+ * import { Effect, Layer } from "effect"
+ * import { HttpClient } from "effect/http"
+ *
+ * const Client = Layer.unwrap(
+ *   Effect.map(Connections.proxyFromEnvironment, (proxy) =>
+ *     Connections.layer({ proxy, connectTimeout: "5 seconds", connections: 16 })
+ *   )
+ * )
+ *
+ * const program = Effect.map(HttpClient.HttpClient, HttpClient.isHttpClient)
+ * await Effect.runPromise(Effect.provide(program, Client)) // => true
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as Undici from "@effect/platform-node/Undici"
+import * as Config from "effect/Config"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as HttpClient from "effect/http/HttpClient"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import { X509Certificate } from "node:crypto"
+import * as Tls from "node:tls"
+
+/**
+ * What can be set; the module's table has the defaults.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly connectTimeout?: Duration.Input | undefined
+  readonly headersTimeout?: Duration.Input | undefined
+  readonly bodyTimeout?: Duration.Input | undefined
+  readonly keepAlive?: Duration.Input | undefined
+  readonly connections?: number | undefined
+  readonly proxy?: Proxy | undefined
+  readonly ca?: ReadonlyArray<string> | undefined
+  readonly clientCertificate?: ClientCertificate | undefined
+}
+
+/**
+ * - `http`, `https`: the proxy for addresses of either scheme. They may hold a user and a password, hence `Redacted`.
+ * - `noProxy`: hosts that are asked directly: `localhost,.corp.example,10.0.0.1:8080`, or `*`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Proxy {
+  readonly http?: Redacted.Redacted | undefined
+  readonly https?: Redacted.Redacted | undefined
+  readonly noProxy?: string | undefined
+}
+
+/**
+ * A certificate and its private key, both as PEM.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ClientCertificate {
+  readonly certificate: string
+  readonly key: Redacted.Redacted
+  readonly passphrase?: Redacted.Redacted | undefined
+}
+
+/**
+ * A setting cannot be used. `setting` names it; its value is not repeated.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidConnection extends Data.TaggedError("InvalidConnection")<{
+  readonly setting: "ca" | "clientCertificate" | "proxy"
+  readonly problem: string
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.correct
+  }
+  override get message(): string {
+    return `${this.setting}: ${this.problem}`
+  }
+}
+
+/**
+ * The proxy that the environment names in `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, in lower case first, as curl does.
+ *
+ * @category configuration
+ * @since 0.1.0
+ */
+export const proxyFromEnvironment: Config.Config<Proxy> = Config.all({
+  http: optional((name) => Config.Redacted(name), "http_proxy"),
+  https: optional((name) => Config.Redacted(name), "https_proxy"),
+  noProxy: optional((name) => Config.String(name), "no_proxy")
+})
+
+function optional<A>(read: (name: string) => Config.Config<A>, name: string): Config.Config<A | undefined> {
+  return Config.map(
+    Config.option(Config.orElse(read(name), () => read(name.toUpperCase()))),
+    Option.getOrUndefined
+  )
+}
+
+/**
+ * An undici dispatcher, closed with the scope. Invalid numbers throw `RangeError`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeDispatcher = (
+  options: Options = {}
+): Effect.Effect<Undici.Dispatcher, InvalidConnection, Scope.Scope> => {
+  const connectTimeout = millis("connectTimeout", options.connectTimeout ?? "10 seconds")
+  const headersTimeout = millis("headersTimeout", options.headersTimeout ?? "5 minutes")
+  const bodyTimeout = millis("bodyTimeout", options.bodyTimeout ?? "1 minute")
+  const keepAliveTimeout = millis("keepAlive", options.keepAlive ?? "4 seconds")
+  const connections = options.connections ?? 64
+  if (!Number.isInteger(connections) || connections < 1) {
+    throw new RangeError(`Connections: connections must be a positive whole number, not ${connections}`)
+  }
+  return Effect.gen(function*() {
+    const tls = yield* secure(options)
+    const agent: Undici.Agent.Options = {
+      connect: { ...tls, timeout: connectTimeout },
+      connections,
+      keepAliveTimeout,
+      keepAliveMaxTimeout: Math.max(keepAliveTimeout, 30_000),
+      autoSelectFamily: true,
+      autoSelectFamilyAttemptTimeout: 500
+    }
+    const proxy = options.proxy === undefined ? undefined : yield* proxySettings(options.proxy)
+    const dispatcher = yield* Effect.acquireRelease(
+      Effect.sync((): Undici.Dispatcher =>
+        proxy === undefined
+          ? new Undici.Agent(agent)
+          : new Undici.EnvHttpProxyAgent({ ...agent, ...proxy, requestTls: { ...tls, timeout: connectTimeout } })
+      ),
+      (dispatcher) => Effect.promise(() => dispatcher.destroy())
+    )
+    // Effect's client sets its own timeouts on each request, so an agent's would not be heard.
+    return dispatcher.compose((dispatch) => (request, handler) =>
+      dispatch({ ...request, headersTimeout, bodyTimeout }, handler)
+    )
+  })
+}
+
+/**
+ * A dispatcher for `NodeHttpClient`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerDispatcher = (options?: Options): Layer.Layer<NodeHttpClient.Dispatcher, InvalidConnection> =>
+  Layer.effect(NodeHttpClient.Dispatcher, makeDispatcher(options))
+
+/**
+ * An HTTP client.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options?: Options): Layer.Layer<HttpClient.HttpClient, InvalidConnection> =>
+  Layer.provide(NodeHttpClient.layerUndiciNoDispatcher, layerDispatcher(options))
+
+const secure = Effect.fnUntraced(function*(options: Options) {
+  const { ca, clientCertificate } = options
+  const authorities = ca === undefined ? undefined : { ca: [...Tls.getCACertificates("default"), ...ca] }
+  const identity = clientCertificate === undefined ? undefined : {
+    cert: clientCertificate.certificate,
+    key: Redacted.value(clientCertificate.key),
+    ...(clientCertificate.passphrase !== undefined && { passphrase: Redacted.value(clientCertificate.passphrase) })
+  }
+  // Made once on trial, so that a bad certificate is found now and not at the first request.
+  for (const certificate of ca ?? []) yield* trial("ca", () => new X509Certificate(certificate))
+  if (identity !== undefined) yield* trial("clientCertificate", () => Tls.createSecureContext(identity))
+  return { ...authorities, ...identity }
+})
+
+const trial = (setting: InvalidConnection["setting"], use: () => unknown) =>
+  Effect.try({
+    try: use,
+    catch: (error) =>
+      new InvalidConnection({
+        setting,
+        problem: error instanceof Error && "code" in error
+          ? `not a usable PEM (${String(error.code)})`
+          : "not a usable PEM"
+      })
+  })
+
+const proxySettings = Effect.fnUntraced(function*(proxy: Proxy) {
+  for (const url of [proxy.http, proxy.https]) {
+    if (url !== undefined && !isHttpUrl(Redacted.value(url))) {
+      return yield* Effect.fail(new InvalidConnection({ setting: "proxy", problem: "not an http or https URL" }))
+    }
+  }
+  // Where a setting is absent, undici would look into the environment by itself. An empty one stops it.
+  return {
+    httpProxy: proxy.http === undefined ? "" : Redacted.value(proxy.http),
+    httpsProxy: proxy.https === undefined ? "" : Redacted.value(proxy.https),
+    noProxy: proxy.noProxy ?? ""
+  }
+})
+
+const isHttpUrl = (url: string): boolean => /^https?:\/\//i.test(url) && URL.canParse(url)
+
+const millis = (name: string, input: Duration.Input): number => {
+  const value = Duration.toMillis(input)
+  if (!(value > 0)) throw new RangeError(`Connections: ${name} must be longer than nothing`)
+  return Number.isFinite(value) ? value : 0
+}

@@ -1,0 +1,154 @@
+import { Transport } from "@effect-resilience/errors"
+import { Connections } from "@effect-resilience/http-node"
+import { assert, describe, it } from "@effect/vitest"
+import { ConfigProvider, Effect, Exit, Redacted, type Scope } from "effect"
+import { HttpClient, HttpClientError } from "effect/http"
+import * as Http from "node:http"
+import * as Net from "node:net"
+
+/** A server on a free loopback port; answers its port. */
+const listen = (server: Net.Server, host = "127.0.0.1"): Effect.Effect<number, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.callback<number>((resume) => {
+      server.listen(0, host, () => {
+        const address = server.address()
+        resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
+      })
+    }),
+    () =>
+      Effect.callback<void>((resume) => {
+        if (server instanceof Http.Server) server.closeAllConnections()
+        server.close(() => resume(Effect.void))
+      })
+  )
+
+const get = (url: string, options?: Connections.Options) =>
+  HttpClient.get(url).pipe(
+    Effect.flatMap((response) => response.text),
+    Effect.provide(Connections.layer(options))
+  )
+
+const diagnosis = <A, E>(exit: Exit.Exit<A, E>) => {
+  const error = Exit.isFailure(exit) ? exit.cause.reasons[0] : undefined
+  const failure = error !== undefined && error._tag === "Fail" ? error.error : undefined
+  return HttpClientError.isHttpClientError(failure) ? Transport.diagnose(failure.reason.cause) : failure
+}
+
+const greeting = Http.createServer((_, response) => response.end("hello"))
+
+describe("Connections", () => {
+  it.live("speaks IPv6", () =>
+    Effect.gen(function*() {
+      const port = yield* listen(Http.createServer((_, response) => response.end("six")), "::1")
+      assert.strictEqual(yield* get(`http://[::1]:${port}/`), "six")
+    }).pipe(Effect.scoped))
+
+  it.live("bounds the wait for the answer and for each piece of it", () =>
+    Effect.gen(function*() {
+      const port = yield* listen(Http.createServer((request, response) => {
+        if (request.url === "/half") response.write("half")
+      }))
+      const options: Connections.Options = { headersTimeout: 100, bodyTimeout: 100 }
+      const silent = yield* Effect.exit(get(`http://127.0.0.1:${port}/`, options))
+      assert.deepInclude(diagnosis(silent), { kind: "stalled", code: "UND_ERR_HEADERS_TIMEOUT" })
+      const half = yield* Effect.exit(get(`http://127.0.0.1:${port}/half`, options))
+      assert.deepInclude(diagnosis(half), { kind: "stalled", code: "UND_ERR_BODY_TIMEOUT" })
+    }).pipe(Effect.scoped), 15_000)
+
+  it.live("opens no more sockets per origin than allowed", () =>
+    Effect.gen(function*() {
+      let open = 0
+      let most = 0
+      const server = Http.createServer((_, response) => {
+        setImmediate(() => response.end("ok"))
+      })
+      server.on("connection", (socket) => {
+        most = Math.max(most, ++open)
+        socket.on("close", () => open--)
+      })
+      const port = yield* listen(server)
+      yield* Effect.forEach(
+        Array.from({ length: 50 }),
+        () => Effect.flatMap(HttpClient.get(`http://127.0.0.1:${port}/`), (response) => response.text),
+        { concurrency: "unbounded" }
+      ).pipe(Effect.provide(Connections.layer({ connections: 3 })))
+      assert.strictEqual(most, 3)
+    }).pipe(Effect.scoped))
+
+  it.live("asks the proxy, but not for the hosts that need none", () =>
+    Effect.gen(function*() {
+      const proxied: Array<string> = []
+      const proxy = Http.createServer((request, response) => {
+        proxied.push(`${String(request.headers["proxy-authorization"])} ${String(request.url)}`)
+        response.end("by proxy")
+      })
+      const proxyPort = yield* listen(proxy)
+      const port = yield* listen(greeting)
+      const http = Redacted.make(`http://me:pw@127.0.0.1:${proxyPort}`)
+      assert.strictEqual(yield* get(`http://api.invalid/x`, { proxy: { http } }), "by proxy")
+      assert.deepStrictEqual(proxied, [`Basic ${btoa("me:pw")} http://api.invalid/x`])
+      assert.strictEqual(yield* get(`http://127.0.0.1:${port}/`, { proxy: { http, noProxy: "127.0.0.1" } }), "hello")
+      assert.lengthOf(proxied, 1)
+    }).pipe(Effect.scoped))
+
+  it.live("tunnels TLS through the proxy for https", () =>
+    Effect.gen(function*() {
+      const tunnels: Array<string> = []
+      const proxy = Http.createServer()
+      proxy.on("connect", (request, socket) => {
+        tunnels.push(String(request.url))
+        socket.end("HTTP/1.1 502 Bad Gateway\r\n\r\n")
+      })
+      const port = yield* listen(proxy)
+      const https = Redacted.make(`http://127.0.0.1:${port}`)
+      yield* Effect.exit(get("https://api.invalid/", { proxy: { https } }))
+      assert.deepStrictEqual(tunnels, ["api.invalid:443"])
+    }).pipe(Effect.scoped))
+
+  it.live("maps refused connections and unknown hosts", () =>
+    Effect.gen(function*() {
+      const port = yield* Effect.scoped(listen(Net.createServer()))
+      const refused = yield* Effect.exit(get(`http://127.0.0.1:${port}/`))
+      assert.deepInclude(diagnosis(refused), { kind: "refused", connected: false })
+      const unknown = yield* Effect.exit(get("http://host.invalid/"))
+      assert.deepInclude(diagnosis(unknown), { kind: "dns", connected: false })
+    }))
+
+  it.effect("refuses settings that cannot work, without repeating them", () =>
+    Effect.gen(function*() {
+      const settings: ReadonlyArray<Connections.Options> = [
+        { ca: ["not a certificate s3cr3t"] },
+        { clientCertificate: { certificate: "x", key: Redacted.make("s3cr3t") } },
+        { proxy: { http: Redacted.make("socks5://s3cr3t") } },
+        { proxy: { https: Redacted.make("http://[s3cr3t") } }
+      ]
+      const failed: Array<string> = []
+      for (const options of settings) {
+        const error = yield* Effect.flip(Effect.scoped(Connections.makeDispatcher(options)))
+        assert.notInclude(error.message, "s3cr3t")
+        failed.push(error.setting)
+      }
+      assert.deepStrictEqual(failed, ["ca", "clientCertificate", "proxy", "proxy"])
+      assert.throws(() => Connections.layer({ connections: 0 }), RangeError)
+      assert.throws(() => Connections.layer({ bodyTimeout: 0 }), RangeError)
+    }))
+
+  it.effect("reads the proxy from the environment, in lower case first", () =>
+    Effect.gen(function*() {
+      const read = (environment: Record<string, string>) =>
+        Effect.provideService(
+          Effect.map(Connections.proxyFromEnvironment, (proxy) => [
+            proxy.http === undefined ? undefined : Redacted.value(proxy.http),
+            proxy.https === undefined ? undefined : Redacted.value(proxy.https),
+            proxy.noProxy
+          ]),
+          ConfigProvider.ConfigProvider,
+          ConfigProvider.fromUnknown(environment)
+        )
+      assert.deepStrictEqual(yield* read({}), [undefined, undefined, undefined])
+      assert.deepStrictEqual(
+        yield* read({ http_proxy: "http://a", HTTP_PROXY: "http://b", HTTPS_PROXY: "http://c", NO_PROXY: "localhost" }),
+        ["http://a", "http://c", "localhost"]
+      )
+    }))
+})
