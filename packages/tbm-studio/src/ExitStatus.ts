@@ -127,5 +127,10 @@ const statusByTag: { readonly [tag: string]: number } = {
   InvalidPeriod: usage,
   InvalidName: usage,
   InvalidOption: usage,
-  InvalidManifest: noInput
+  InvalidManifest: noInput,
+  SourceUnreadable: noInput,
+  SourceChanged: noInput,
+  IntegrityMismatch: rejected,
+  IncompleteBody: rejected,
+  NotReplayable: unavailable
 }

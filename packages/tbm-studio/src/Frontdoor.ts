@@ -97,11 +97,12 @@ const make = Effect.gen(function*() {
       expiryHeaders: ["valid_till", "valid-till"]
     }))
   )
+  // The login repeats itself, so that the access log shows one call however many attempts it took.
   const tokens = yield* TokenCache.make(TokenSource.login({
     credentials: Effect.succeed(settings),
     identity: ({ frontdoor, publicKey, secretKey }) => [frontdoor, publicKey, secretKey],
     login: () => login
-  }))
+  }), { retry: RetryPolicy.none })
 
   const lookUp = client.pipe(Authenticated.withTokens(tokens, { origin, attach })).get(
     `${settings.frontdoor}/api/environment/${encodeURIComponent(settings.domain)}/${

@@ -1,11 +1,11 @@
 import * as Command from "effect/cli/Command"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import * as ExitStatus from "../ExitStatus.ts"
-import { Frontdoor } from "../Frontdoor.ts"
-import { respond } from "../internal/respond.ts"
-import { provideStudio } from "../internal/runtime.ts"
-import { Settings } from "../Settings.ts"
+import * as ExitStatus from "../../ExitStatus.ts"
+import { Frontdoor } from "../../Frontdoor.ts"
+import { respond } from "../respond.ts"
+import { provideStudio } from "../runtime.ts"
+import { Settings } from "../../Settings.ts"
 
 export const login = Command.make("login", {}, () =>
   Effect.gen(function*() {

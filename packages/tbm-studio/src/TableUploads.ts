@@ -1,0 +1,196 @@
+/**
+ * Uploads tables to TBM Studio.
+ *
+ * **Details**
+ *
+ * `target` is what `Uploader.upload` and `Batch.run` of `@effect-resilience/upload` send to. Requests carry the shared
+ * token and the environment; a 401 logs in again and replays once. `overwrite` may be sent twice, `append` may not, so an
+ * append whose outcome is unknown is reported, never repeated. The md5 and length that the server answers are compared
+ * with what was sent.
+ *
+ * **Example** (Uploading one table)
+ *
+ * ```ts
+ * import { TableUploads } from "@effect-resilience/tbm-studio"
+ * import { Uploader, UploadSource } from "@effect-resilience/upload"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const { target } = yield* TableUploads.TableUploads
+ *   const upload = yield* TableUploads.make({
+ *     source: UploadSource.file("gl.csv"),
+ *     project: "Cost Transparency",
+ *     table: "GL Data",
+ *     period: "January:2024"
+ *   })
+ *   return yield* Uploader.upload(target, upload)
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Authenticated from "@effect-resilience/auth/Authenticated"
+import type * as AuthError from "@effect-resilience/auth/AuthError"
+import * as Origin from "@effect-resilience/auth/Origin"
+import type * as ApiError from "@effect-resilience/errors/ApiError"
+import * as AccessLog from "@effect-resilience/http/AccessLog"
+import * as Answer from "@effect-resilience/http/Answer"
+import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
+import type * as Operation from "@effect-resilience/http/Operation"
+import * as Multipart from "@effect-resilience/upload/Multipart"
+import type * as UploadSource from "@effect-resilience/upload/UploadSource"
+import * as UploadTarget from "@effect-resilience/upload/UploadTarget"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { attach, Frontdoor } from "./Frontdoor.ts"
+import * as Messages from "./Messages.ts"
+import type * as Period from "./Period.ts"
+import { Settings } from "./Settings.ts"
+import * as TableAddress from "./TableAddress.ts"
+
+/**
+ * One upload: the bytes, the table and period they belong to, and what becomes of the rows that are there. `force` writes
+ * over a table that somebody has checked out.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TableUpload {
+  readonly source: UploadSource.UploadSource<FileSystem.FileSystem>
+  readonly address: TableAddress.TableAddress
+  readonly action: TableAddress.Action
+  readonly force: boolean
+}
+
+/**
+ * What the server confirms: whether the table was new, and what it received, as far as it says so.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Receipt {
+  readonly created: boolean
+  readonly md5: string | undefined
+  readonly length: number | undefined
+  readonly fileName: string | undefined
+}
+
+/**
+ * Where uploads go. Provide another target to test without a network.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class TableUploads extends Context.Service<TableUploads, {
+  readonly target: UploadTarget.UploadTarget<
+    TableUpload,
+    Receipt,
+    ApiError.ApiError | AuthError.AuthError,
+    FileSystem.FileSystem
+  >
+}>()("@effect-resilience/tbm-studio/TableUploads") {
+  /** Talks to the API that the settings name, logged in through the frontdoor. */
+  static readonly layer: Layer.Layer<TableUploads, never, Settings | Frontdoor | HttpClient.HttpClient> = Layer.effect(
+    TableUploads,
+    Effect.suspend(() => makeService)
+  )
+}
+
+/**
+ * An upload to a table named in plain text. The action is `overwrite` where none is given.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: {
+  readonly source: UploadSource.UploadSource<FileSystem.FileSystem>
+  readonly project: string
+  readonly table: string
+  readonly period: string
+  readonly action?: TableAddress.Action | undefined
+  readonly force?: boolean | undefined
+}): Effect.Effect<TableUpload, TableAddress.InvalidName | Period.InvalidPeriod> =>
+  Effect.fromResult(Result.map(TableAddress.make(options), (address) => ({
+    source: options.source,
+    address,
+    action: options.action ?? "overwrite",
+    force: options.force ?? false
+  })))
+
+/**
+ * The operation that an upload is: an overwrite leaves the same state however often it is sent, an append does not.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const operationOf = (upload: TableUpload): Operation.Operation => operations[upload.action]
+
+const operations: { readonly [action in TableAddress.Action]: Operation.Operation } = {
+  overwrite: { name: "overwrite table", endpoint: TableAddress.pathTemplate, idempotent: true },
+  append: { name: "append to table", endpoint: TableAddress.pathTemplate, idempotent: false }
+}
+
+const makeService = Effect.gen(function*() {
+  const settings = yield* Settings
+  const frontdoor = yield* Frontdoor
+  const client = (yield* HttpClient.HttpClient).pipe(
+    ErrorMapping.mapErrors({ patterns: Messages.patterns }),
+    AccessLog.logAttempts,
+    Authenticated.withTokens(frontdoor.tokens, { origin: Origin.make(settings.api), attach })
+  )
+
+  const request = Effect.fnUntraced(function*(upload: TableUpload, payload: UploadTarget.Payload) {
+    const environmentId = yield* frontdoor.environmentId
+    const path = TableAddress.path(upload.address, settings.domain, upload.action)
+    const force = upload.force ? [Multipart.field("force", "true"), Multipart.field("action", upload.action)] : []
+    const file = Multipart.file("myfile", {
+      fileName: payload.name,
+      contentType: contentType(payload.name),
+      size: payload.size,
+      stream: payload.stream
+    })
+    return HttpClientRequest.post(settings.api + path).pipe(
+      HttpClientRequest.acceptJson,
+      HttpClientRequest.setHeader("apptio-current-environment", environmentId),
+      HttpClientRequest.setBody(Multipart.toBody(Multipart.make([...force, file])))
+    )
+  })
+
+  return TableUploads.of({
+    target: UploadTarget.http({
+      client,
+      operation: operationOf,
+      source: (upload: TableUpload) => upload.source,
+      key: (upload) => TableAddress.key(upload.address),
+      digests: ["md5"],
+      request,
+      receive: (response) =>
+        Effect.map(Answer.json(response, Stored), ({ fileName, length, md5 }) => ({
+          receipt: { created: response.status === created, md5, length, fileName },
+          stored: {
+            ...(md5 === undefined ? {} : { md5: md5.toLowerCase() }),
+            ...(length === undefined ? {} : { bytes: length })
+          }
+        }))
+    })
+  })
+})
+
+const created = 201
+
+const Stored = Schema.Struct({
+  md5: Schema.optional(Schema.String),
+  length: Schema.optional(Schema.Number),
+  fileName: Schema.optional(Schema.String)
+})
+
+const contentType = (name: string): string => {
+  if (/\.gz$/i.test(name)) return "application/gzip"
+  return /\.tsv$/i.test(name) ? "text/tab-separated-values" : "text/csv"
+}

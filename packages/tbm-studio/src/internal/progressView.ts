@@ -1,0 +1,83 @@
+import * as CliOutput from "effect/cli/CliOutput"
+import * as units from "./units.ts"
+
+/** What is known of one upload while it runs. */
+export interface Item {
+  readonly label: string
+  readonly size: number | undefined
+  readonly phase: "waiting" | "sending" | "answering" | "pausing" | "done" | "failed"
+  readonly sent: number
+  readonly attempts: number
+  /** Why the last attempt failed, until the next one gets further. */
+  readonly trouble: string | undefined
+}
+
+export interface View {
+  readonly items: ReadonlyArray<Item>
+  readonly startedAt: number
+  /** Bytes that left since the start, those of failed attempts included. */
+  readonly moved: number
+}
+
+/** The lines at the bottom of the terminal: what is under way, then the totals. */
+export const render = (view: View, now: number, columns: number): ReadonlyArray<string> => {
+  const active = view.items.filter(({ phase }) => phase === "sending" || phase === "answering" || phase === "pausing")
+  const labelWidth = Math.min(36, Math.max(0, ...active.map(({ label }) => CliOutput.displayWidth(label))))
+  return [...active.map((item) => `  ${fit(item.label, labelWidth)}  ${state(item)}`), totals(view, now)]
+    .map((line) => clip(line, columns - 1))
+}
+
+const state = (item: Item): string => {
+  const trouble = item.trouble === undefined ? "" : `  attempt ${item.attempts}, after ${item.trouble}`
+  switch (item.phase) {
+    case "pausing":
+      return `waits to try again: ${item.trouble ?? ""}`
+    case "answering":
+      return `${bar(1)} sent, waiting for the answer${trouble}`
+    default:
+      return `${bar(item.size === undefined || item.size === 0 ? 0 : item.sent / item.size)} ${
+        percent(item).padStart(4)
+      }  ${units.bytes(item.sent)}${trouble}`
+  }
+}
+
+// 100 % is for the verified answer alone.
+const percent = ({ sent, size }: Item): string =>
+  size === undefined || size === 0 ? "" : `${Math.min(99, Math.floor(sent / size * 100))}%`
+
+const barWidth = 20
+const bar = (fraction: number): string => {
+  const full = Math.round(Math.min(1, fraction) * barWidth)
+  return `[${"█".repeat(full)}${"░".repeat(barWidth - full)}]`
+}
+
+const totals = (view: View, now: number): string => {
+  const count = (...phases: ReadonlyArray<Item["phase"]>) =>
+    view.items.filter(({ phase }) => phases.includes(phase)).length
+  const seconds = Math.max(0.001, (now - view.startedAt) / 1_000)
+  const attempts = view.items.reduce((sum, item) => sum + item.attempts, 0)
+  const failed = count("failed")
+  return [
+    `${count("done")} of ${view.items.length} files`,
+    units.bytes(view.moved),
+    `${units.bytes(Math.round(view.moved / seconds))}/s`,
+    `${attempts} attempt${attempts === 1 ? "" : "s"}`,
+    ...(failed === 0 ? [] : [`${failed} failed`]),
+    units.duration(now - view.startedAt)
+  ].join(" · ")
+}
+
+const fit = (text: string, width: number): string => {
+  const clipped = clip(text, width)
+  return clipped + " ".repeat(Math.max(0, width - CliOutput.displayWidth(clipped)))
+}
+
+const clip = (text: string, width: number): string => {
+  if (CliOutput.displayWidth(text) <= width) return text
+  let clipped = ""
+  for (const char of text) {
+    if (CliOutput.displayWidth(clipped + char) > width - 1) break
+    clipped += char
+  }
+  return `${clipped}…`
+}

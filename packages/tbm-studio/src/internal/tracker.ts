@@ -1,0 +1,103 @@
+import * as AccessLog from "@effect-resilience/http/AccessLog"
+import type * as Progress from "@effect-resilience/upload/Progress"
+import type * as UploadTarget from "@effect-resilience/upload/UploadTarget"
+import * as Effect from "effect/Effect"
+import * as TableAddress from "../TableAddress.ts"
+import type { TableUpload } from "../TableUploads.ts"
+import type { Item, View } from "./progressView.ts"
+
+/** What happened to one upload: every HTTP attempt of it, replays after a new login included. */
+export interface Track {
+  readonly item: Item
+  readonly causes: ReadonlyArray<string>
+}
+
+type Mutable<A> = { -readonly [key in keyof A]: A[key] }
+
+/** Follows uploads through their events and through the access log of their attempts. */
+export class Tracker {
+  private readonly items = new Map<TableUpload, Mutable<Item> & { causes: Array<string> }>()
+  private moved = 0
+  private readonly startedAt: number
+
+  constructor(uploads: ReadonlyArray<TableUpload>, startedAt: number) {
+    this.startedAt = startedAt
+    for (const upload of uploads) {
+      const label = TableAddress.format(upload.address)
+      this.items.set(upload, {
+        label,
+        size: undefined,
+        phase: "waiting",
+        sent: 0,
+        attempts: 0,
+        trouble: undefined,
+        causes: []
+      })
+    }
+  }
+
+  /** The target, with its attempts followed. */
+  observe<Receipt, E, R>(
+    target: UploadTarget.UploadTarget<TableUpload, Receipt, E, R>
+  ): UploadTarget.UploadTarget<TableUpload, Receipt, E, R> {
+    return {
+      ...target,
+      send: (upload, payload) =>
+        Effect.flatMap(AccessLog.Current, (log) =>
+          Effect.provideService(target.send(upload, payload), AccessLog.Current, {
+            write: (entry) => {
+              if (entry.kind === "attempt") this.attempted(upload, entry)
+              return log.write(entry)
+            }
+          }))
+    }
+  }
+
+  readonly onEvent = (event: Progress.Event, upload: TableUpload): Effect.Effect<void> =>
+    Effect.sync(() => {
+      const item = this.items.get(upload)
+      if (item === undefined) return
+      switch (event._tag) {
+        case "Started":
+          item.size = event.size
+          break
+        case "Attempting":
+          item.phase = "sending"
+          break
+        case "Sending":
+          item.phase = "sending"
+          this.moved += Math.max(0, event.bytes - item.sent)
+          item.sent = Math.max(item.sent, event.bytes)
+          break
+        case "AwaitingAnswer":
+          item.phase = "answering"
+          break
+        case "Retrying":
+          item.phase = "pausing"
+          break
+        case "Done":
+          item.phase = "done"
+          break
+      }
+    })
+
+  settle(upload: TableUpload, phase: "done" | "failed"): Track {
+    const item = this.items.get(upload)
+    if (item === undefined) throw new RangeError("Tracker: not one of its uploads")
+    item.phase = phase
+    return { item, causes: item.causes }
+  }
+
+  view(): View {
+    return { items: [...this.items.values()], startedAt: this.startedAt, moved: this.moved }
+  }
+
+  private attempted(upload: TableUpload, entry: AccessLog.Entry): void {
+    const item = this.items.get(upload)
+    if (item === undefined) return
+    item.attempts++
+    if (entry.outcome !== "failure") return
+    item.trouble = entry.error?.reason ?? "a failure"
+    item.causes.push(item.trouble)
+  }
+}

@@ -1,0 +1,218 @@
+import type * as AuthError from "@effect-resilience/auth/AuthError"
+import type * as ApiError from "@effect-resilience/errors/ApiError"
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Batch from "@effect-resilience/upload/Batch"
+import type * as Uploader from "@effect-resilience/upload/Uploader"
+import * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Terminal from "effect/Terminal"
+import * as ExitStatus from "../ExitStatus.ts"
+import { Frontdoor } from "../Frontdoor.ts"
+import * as TableAddress from "../TableAddress.ts"
+import * as TableUploads from "../TableUploads.ts"
+import * as LiveRegion from "./liveRegion.ts"
+import * as progressView from "./progressView.ts"
+import { type Failure, failureOf } from "./respond.ts"
+import { Tracker } from "./tracker.ts"
+import * as units from "./units.ts"
+
+/** One upload that a command was asked for; `file` as the user wrote it. */
+export interface Job {
+  readonly file: string
+  readonly upload: TableUploads.TableUpload
+}
+
+/** One upload in the words of `--json`. */
+export interface ItemReport {
+  readonly status: "uploaded" | "failed" | "unknown" | "planned" | "notStarted"
+  readonly project: string
+  readonly table: string
+  readonly period: string
+  readonly action: TableAddress.Action
+  readonly file: string
+  readonly bytes: number
+  readonly md5: string | null
+  readonly verified: boolean
+  readonly attempts: number
+  readonly recoveries: ReadonlyArray<string>
+  readonly durationMs: number
+  readonly error?: Failure
+}
+
+/** All uploads of a command, in the order of its jobs. */
+export interface BatchReport {
+  readonly items: ReadonlyArray<ItemReport>
+  readonly totals: {
+    readonly uploaded: number
+    readonly failed: number
+    readonly unknown: number
+    readonly notStarted: number
+    readonly bytes: number
+    readonly attempts: number
+    readonly logins: number
+    readonly retriesByCause: { readonly [cause: string]: number }
+    readonly durationMs: number
+  }
+  readonly exitStatus: number
+}
+
+/** Uploads everything, showing progress on standard error, and reports on each. */
+export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options: {
+  readonly concurrency: number
+  readonly pace?: Duration.Input | undefined
+  readonly failFast?: boolean | undefined
+}) {
+  const { target } = yield* TableUploads.TableUploads
+  const frontdoor = yield* Frontdoor
+  const region = yield* LiveRegion.make
+  const files = new Map(jobs.map(({ file, upload }) => [upload, file]))
+  const begun = yield* Clock.currentTimeMillis
+  const tracker = new Tracker([...files.keys()], begun)
+  const exits: Array<number> = []
+
+  const reports = new Map<TableUploads.TableUpload, ItemReport>()
+  const settle = (result: Result) => {
+    const { item, causes } = tracker.settle(result.item, result._tag === "Uploaded" ? "done" : "failed")
+    const report = reportOf(result, files.get(result.item) ?? "", item.attempts, causes)
+    reports.set(result.item, report)
+    exits.push(exitOf(result))
+    return region.print([progressLine(report)])
+  }
+
+  const summary = yield* Effect.scoped(Effect.gen(function*() {
+    if (region.isTerminal) yield* Effect.forkScoped(redraw(tracker, region))
+    return yield* Batch.run(tracker.observe(target), files.keys(), {
+      ...options,
+      onEvent: (event, upload) =>
+        Effect.andThen(
+          tracker.onEvent(event, upload),
+          event._tag === "Retrying" && !region.isTerminal
+            ? region.print([
+              `… ${TableAddress.format(upload.address)}: attempt ${event.attempt} failed, next in ` +
+              `${units.duration(event.delay)}: ${failureOf(event.error).message}`
+            ])
+            : Effect.void
+        ),
+      onResult: settle
+    })
+  }))
+  yield* region.draw([])
+
+  const items = jobs.flatMap(({ upload }) => reports.get(upload) ?? [])
+  const { logins } = yield* frontdoor.tokens.status
+  const count = (status: ItemReport["status"]) => items.filter((item) => item.status === status).length
+  const report: BatchReport = {
+    items,
+    totals: {
+      uploaded: count("uploaded"),
+      failed: count("failed"),
+      unknown: count("unknown"),
+      notStarted: count("notStarted"),
+      bytes: items.reduce((sum, item) => sum + item.bytes, 0),
+      attempts: items.reduce((sum, item) => sum + item.attempts, 0),
+      logins,
+      retriesByCause: tally(items.flatMap(retries)),
+      durationMs: Math.round(summary.totals.durationMillis)
+    },
+    exitStatus: ExitStatus.gravest(exits)
+  }
+  return report
+})
+
+type Result = Batch.Result<
+  TableUploads.TableUpload,
+  TableUploads.Receipt,
+  Uploader.Failure<ApiError.ApiError | AuthError.AuthError>
+>
+
+/** An item before anything was sent. */
+export const unsent = (
+  { file, upload }: Job,
+  status: "planned" | "notStarted" | "failed",
+  bytes = 0
+): ItemReport => ({
+  status,
+  ...upload.address,
+  action: upload.action,
+  file,
+  bytes,
+  md5: null,
+  verified: false,
+  attempts: 0,
+  recoveries: [],
+  durationMs: 0
+})
+
+const reportOf = (
+  result: Result,
+  file: string,
+  attempts: number,
+  causes: ReadonlyArray<string>
+): ItemReport => {
+  const base = { ...unsent({ file, upload: result.item }, "failed"), attempts }
+  switch (result._tag) {
+    case "Uploaded": {
+      const { bytes, digests, durationMillis, verified } = result.report
+      return {
+        ...base,
+        status: "uploaded",
+        bytes,
+        md5: digests.md5 ?? null,
+        verified,
+        recoveries: causes,
+        durationMs: Math.round(durationMillis)
+      }
+    }
+    case "Failed": {
+      const error = failureOf(result.error)
+      return {
+        ...base,
+        status: Recovery.of(result.error)._tag === "Verify" ? "unknown" : "failed",
+        recoveries: causes.slice(0, -1),
+        error
+      }
+    }
+    case "Abandoned":
+      return { ...base, status: result.outcomeUnknown ? "unknown" : "failed", recoveries: causes }
+    case "NotStarted":
+      return { ...base, status: "notStarted" }
+  }
+}
+
+const exitOf = (result: Result): number => {
+  switch (result._tag) {
+    case "Uploaded":
+      return ExitStatus.done
+    case "Failed":
+      return ExitStatus.of(result.error)
+    case "Abandoned":
+      return result.outcomeUnknown ? ExitStatus.outcomeUnknown : ExitStatus.unavailable
+    case "NotStarted":
+      return ExitStatus.unavailable
+  }
+}
+
+// What was got over, or at least tried again.
+const retries = (item: ItemReport): ReadonlyArray<string> => item.recoveries
+
+const tally = (causes: ReadonlyArray<string>): { readonly [cause: string]: number } => {
+  const counts = new Map<string, number>()
+  for (const cause of causes) counts.set(cause, (counts.get(cause) ?? 0) + 1)
+  return Object.fromEntries(counts)
+}
+
+const redraw = (tracker: Tracker, region: LiveRegion.LiveRegion) =>
+  Effect.gen(function*() {
+    const columns = yield* (yield* Terminal.Terminal).columns
+    const now = yield* Clock.currentTimeMillis
+    yield* region.draw(progressView.render(tracker.view(), now, columns > 0 ? columns : 80))
+    yield* Effect.sleep("100 millis")
+  }).pipe(Effect.forever)
+
+const progressLine = (item: ItemReport): string => {
+  const name = `${item.project} / ${item.table} / ${item.period}`
+  if (item.status !== "uploaded") return `✗ ${name}: ${item.error?.message ?? item.status}`
+  const retried = item.recoveries.length === 0 ? "" : `, after ${item.recoveries.join(", ")}`
+  return `✓ ${name}  ${units.bytes(item.bytes)} in ${units.duration(item.durationMs)}${retried}`
+}
