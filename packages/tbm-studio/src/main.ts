@@ -12,7 +12,10 @@ import * as Logger from "effect/Logger"
 import * as References from "effect/References"
 import * as Stdio from "effect/Stdio"
 import { createRequire } from "node:module"
+import { batch } from "./internal/commands/batch.ts"
+import { demo } from "./internal/commands/demo.ts"
 import { login } from "./internal/commands/login.ts"
+import { upload } from "./internal/commands/upload.ts"
 import * as ExitStatus from "./ExitStatus.ts"
 import * as options from "./internal/options.ts"
 import { bug, CommandFailed, failed, say } from "./internal/respond.ts"
@@ -21,7 +24,7 @@ const manifest: { readonly version: string } = createRequire(import.meta.url)(".
 
 const tbmStudio = Command.make("tbm-studio").pipe(
   Command.withDescription("Upload cost tables to TBM Studio, safely over an unreliable network"),
-  Command.withSubcommands([login]),
+  Command.withSubcommands([login, upload, batch, demo]),
   Command.withGlobalFlags(options.all)
 )
 

@@ -6,6 +6,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { Frontdoor } from "../Frontdoor.ts"
 import { Settings } from "../Settings.ts"
+import { TableUploads } from "../TableUploads.ts"
 import * as logging from "./logging.ts"
 import { AccessLogFile, LogFormat } from "./options.ts"
 
@@ -24,7 +25,8 @@ export const output = Layer.unwrap(Effect.gen(function*() {
 }))
 
 /** The services of one TBM Studio, over Node's fastest client. */
-export const studio = Frontdoor.layer.pipe(
+export const studio = TableUploads.layer.pipe(
+  Layer.provideMerge(Frontdoor.layer),
   Layer.provideMerge(NodeHttpClient.layerUndiciOptions({
     connect: { timeout: 10_000 },
     keepAliveTimeout: 4_000,

@@ -42,14 +42,16 @@ export class Tracker {
   ): UploadTarget.UploadTarget<TableUpload, Receipt, E, R> {
     return {
       ...target,
-      send: (upload, payload) =>
-        Effect.flatMap(AccessLog.Current, (log) =>
+      send: (upload, payload) => {
+        const operation = target.operation(upload)
+        return Effect.flatMap(AccessLog.Current, (log) =>
           Effect.provideService(target.send(upload, payload), AccessLog.Current, {
             write: (entry) => {
-              if (entry.kind === "attempt") this.attempted(upload, entry)
+              if (entry.kind === "attempt" && entry.operation === operation.name) this.attempted(upload, entry)
               return log.write(entry)
             }
           }))
+      }
     }
   }
 

@@ -14,6 +14,7 @@ import * as TableUploads from "../TableUploads.ts"
 import * as LiveRegion from "./liveRegion.ts"
 import * as progressView from "./progressView.ts"
 import { type Failure, failureOf } from "./respond.ts"
+import * as textTable from "./textTable.ts"
 import { Tracker } from "./tracker.ts"
 import * as units from "./units.ts"
 
@@ -57,11 +58,15 @@ export interface BatchReport {
   readonly exitStatus: number
 }
 
-/** Uploads everything, showing progress on standard error, and reports on each. */
+/**
+ * Uploads everything, showing progress on standard error, and reports on each. `show: "each"` also leaves a line for every
+ * upload that ends.
+ */
 export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options: {
   readonly concurrency: number
   readonly pace?: Duration.Input | undefined
   readonly failFast?: boolean | undefined
+  readonly show: "each" | "progress"
 }) {
   const { target } = yield* TableUploads.TableUploads
   const frontdoor = yield* Frontdoor
@@ -77,7 +82,7 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
     const report = reportOf(result, files.get(result.item) ?? "", item.attempts, causes)
     reports.set(result.item, report)
     exits.push(exitOf(result))
-    return region.print([progressLine(report)])
+    return options.show === "each" ? region.print([progressLine(report)]) : Effect.void
   }
 
   const summary = yield* Effect.scoped(Effect.gen(function*() {
@@ -112,7 +117,7 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
       bytes: items.reduce((sum, item) => sum + item.bytes, 0),
       attempts: items.reduce((sum, item) => sum + item.attempts, 0),
       logins,
-      retriesByCause: tally(items.flatMap(retries)),
+      retriesByCause: tally(items.flatMap(({ recoveries }) => recoveries)),
       durationMs: Math.round(summary.totals.durationMillis)
     },
     exitStatus: ExitStatus.gravest(exits)
@@ -193,9 +198,6 @@ const exitOf = (result: Result): number => {
   }
 }
 
-// What was got over, or at least tried again.
-const retries = (item: ItemReport): ReadonlyArray<string> => item.recoveries
-
 const tally = (causes: ReadonlyArray<string>): { readonly [cause: string]: number } => {
   const counts = new Map<string, number>()
   for (const cause of causes) counts.set(cause, (counts.get(cause) ?? 0) + 1)
@@ -209,6 +211,47 @@ const redraw = (tracker: Tracker, region: LiveRegion.LiveRegion) =>
     yield* region.draw(progressView.render(tracker.view(), now, columns > 0 ? columns : 80))
     yield* Effect.sleep("100 millis")
   }).pipe(Effect.forever)
+
+/** One line about an upload that succeeded. */
+export const describe = (item: ItemReport): string =>
+  `${item.file} is stored in ${item.project} / ${item.table} / ${item.period}: ${units.bytes(item.bytes)} in ` +
+  `${units.duration(item.durationMs)}, ${plural(item.attempts, "attempt")}, ` +
+  (item.verified ? `md5 ${item.md5} verified` : "md5 not confirmed by the server")
+
+/** The table of a batch, and its totals. */
+export const table = ({ items, totals }: BatchReport): ReadonlyArray<string> => [
+  ...textTable.render(items, [
+    { title: "Table", cell: (item) => `${item.project} / ${item.table} / ${item.period}` },
+    { title: "Action", cell: (item) => item.action },
+    { title: "Result", cell: (item) => item.status },
+    { title: "Attempts", align: "right", cell: (item) => String(item.attempts) },
+    { title: "Recovered from", cell: (item) => Object.entries(tally(item.recoveries)).map(times).join(", ") },
+    { title: "Size", align: "right", cell: (item) => units.bytes(item.bytes) },
+    { title: "Time", align: "right", cell: (item) => units.duration(item.durationMs) },
+    { title: "md5", cell: (item) => item.verified ? "verified" : "" }
+  ]),
+  "",
+  [
+    `${totals.uploaded} of ${items.length} uploaded`,
+    ...(totals.failed > 0 ? [`${totals.failed} failed`] : []),
+    ...(totals.unknown > 0 ? [`${totals.unknown} with unknown outcome`] : []),
+    ...(totals.notStarted > 0 ? [`${totals.notStarted} not started`] : []),
+    units.bytes(totals.bytes),
+    units.duration(totals.durationMs),
+    plural(totals.attempts, "attempt"),
+    plural(totals.logins, "login")
+  ].join(" · "),
+  ...Object.entries(totals.retriesByCause).length === 0
+    ? []
+    : [`Retries by cause: ${Object.entries(totals.retriesByCause).map(times).join(", ")}`],
+  ...items.flatMap((item) =>
+    item.error === undefined ? [] : [`${item.file}: ${item.error.message}`]
+  )
+]
+
+const times = ([cause, count]: readonly [string, number]): string => count === 1 ? cause : `${count} × ${cause}`
+
+const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`
 
 const progressLine = (item: ItemReport): string => {
   const name = `${item.project} / ${item.table} / ${item.period}`

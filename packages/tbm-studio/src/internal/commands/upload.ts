@@ -1,0 +1,85 @@
+import * as UploadSource from "@effect-resilience/upload/UploadSource"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import * as ExitStatus from "../../ExitStatus.ts"
+import { Settings } from "../../Settings.ts"
+import * as TableAddress from "../../TableAddress.ts"
+import * as TableUploads from "../../TableUploads.ts"
+import { respond } from "../respond.ts"
+import { provideStudio } from "../runtime.ts"
+import * as units from "../units.ts"
+import * as Uploads from "../uploads.ts"
+
+const flags = {
+  file: Argument.String("file").pipe(Argument.withDescription("The file to upload: CSV or TSV, plain or gzipped")),
+  project: Flag.String("project").pipe(Flag.withDescription("The project that the table belongs to")),
+  table: Flag.String("table").pipe(Flag.withDescription("The table; it is created where it does not exist")),
+  period: Flag.String("period").pipe(Flag.withDescription("Month:Year, such as January:2024 or Jan:FY2024; or current")),
+  action: Flag.Literals("action", TableAddress.actions).pipe(
+    Flag.withDescription("Whether to replace the period's rows or to add to them"),
+    Flag.withDefault("overwrite")
+  ),
+  force: Flag.Boolean("force").pipe(
+    Flag.withDescription("Write over a table that somebody has checked out"),
+    Flag.withDefault(false)
+  ),
+  dryRun: Flag.Boolean("dry-run").pipe(
+    Flag.withDescription("Check settings, names and file, and send nothing"),
+    Flag.withDefault(false)
+  )
+}
+
+export const upload = Command.make(
+  "upload",
+  flags,
+  ({ dryRun, file, ...options }) =>
+    Effect.gen(function*() {
+      const job: Uploads.Job = {
+        file,
+        upload: yield* TableUploads.make({ ...options, source: UploadSource.file(file) })
+      }
+      return dryRun ? yield* plan(job) : yield* send(job)
+    }).pipe(provideStudio, respond)
+).pipe(
+  Command.withDescription("Upload one file to one table and period"),
+  Command.withExamples([
+    {
+      command: `tbm-studio upload gl.csv --project "Cost Transparency" --table "GL Data" --period January:2024`,
+      description: "Replace the rows of January"
+    },
+    {
+      command: `tbm-studio upload late.csv --project "Cost Transparency" --table "GL Data" --period Jan:FY2024 ` +
+        "--action append",
+      description: "Add rows; if the answer is lost, exit with 75 instead of adding them twice"
+    }
+  ])
+)
+
+const send = Effect.fnUntraced(function*(job: Uploads.Job) {
+  const { exitStatus, items: [item] } = yield* Uploads.run([job], { concurrency: 1, show: "progress" })
+  const { recoveries: _, ...json } = item ?? Uploads.unsent(job, "notStarted")
+  return {
+    json,
+    text: item?.status === "uploaded" ? [Uploads.describe(item)] : [],
+    problems: item?.error === undefined ? [] : [item.error.message],
+    exitStatus
+  }
+})
+
+const plan = Effect.fnUntraced(function*(job: Uploads.Job) {
+  const settings = yield* Settings
+  const { address, action, source } = job.upload
+  const { size = 0 } = yield* source.open
+  const { recoveries: _, ...json } = Uploads.unsent(job, "planned", size)
+  return {
+    json,
+    text: [
+      `Would ${action === "append" ? "append" : "upload"} ${job.file} (${units.bytes(size)}) ` +
+      `to ${TableAddress.format(address)}:`,
+      `POST ${settings.api}${TableAddress.path(address, settings.domain, action)}`
+    ],
+    exitStatus: ExitStatus.done
+  }
+})

@@ -1,0 +1,28 @@
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+
+/** Reads a length of time as people write it: `500ms`, `2s`, `1.5 minutes`, `1h`. */
+export const parse = (text: string): Option.Option<Duration.Duration> => {
+  const [, amount, unit] = /^(\d+(?:\.\d+)?)\s*([a-z]+)$/i.exec(text.trim()) ?? []
+  const canonical = unit === undefined ? undefined : unitNames[unit.toLowerCase()]
+  return amount === undefined || canonical === undefined
+    ? Option.none()
+    : Duration.fromInput(`${Number(amount)} ${canonical}`)
+}
+
+type UnitName = "millis" | "seconds" | "minutes" | "hours"
+
+const unitNames: { readonly [unit: string]: UnitName } = {
+  ms: "millis",
+  millis: "millis",
+  s: "seconds",
+  second: "seconds",
+  seconds: "seconds",
+  m: "minutes",
+  min: "minutes",
+  minute: "minutes",
+  minutes: "minutes",
+  h: "hours",
+  hour: "hours",
+  hours: "hours"
+}
