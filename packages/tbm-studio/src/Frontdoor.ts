@@ -98,11 +98,14 @@ const make = Effect.gen(function*() {
     }))
   )
   // The login repeats itself, so that the access log shows one call however many attempts it took.
-  const tokens = yield* TokenCache.make(TokenSource.login({
-    credentials: Effect.succeed(settings),
-    identity: ({ frontdoor, publicKey, secretKey }) => [frontdoor, publicKey, secretKey],
-    login: () => login
-  }), { retry: RetryPolicy.none })
+  const tokens = yield* TokenCache.make(
+    TokenSource.login({
+      credentials: Effect.succeed(settings),
+      identity: ({ frontdoor, publicKey, secretKey }) => [frontdoor, publicKey, secretKey],
+      login: () => login
+    }),
+    { retry: RetryPolicy.none }
+  )
 
   const lookUp = client.pipe(Authenticated.withTokens(tokens, { origin, attach })).get(
     `${settings.frontdoor}/api/environment/${encodeURIComponent(settings.domain)}/${

@@ -1,6 +1,7 @@
 import { ApiError, Recovery } from "@effect-resilience/errors"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
-import { Progress, Uploader, UploadError, UploadSource } from "@effect-resilience/upload"
+import type { UploadError } from "@effect-resilience/upload"
+import { Progress, Uploader, UploadSource } from "@effect-resilience/upload"
 import { NodeFileSystem, NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, FileSystem, Layer, Stream } from "effect"

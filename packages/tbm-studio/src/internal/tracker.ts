@@ -44,13 +44,16 @@ export class Tracker {
       ...target,
       send: (upload, payload) => {
         const operation = target.operation(upload)
-        return Effect.flatMap(AccessLog.Current, (log) =>
-          Effect.provideService(target.send(upload, payload), AccessLog.Current, {
-            write: (entry) => {
-              if (entry.kind === "attempt" && entry.operation === operation.name) this.attempted(upload, entry)
-              return log.write(entry)
-            }
-          }))
+        return Effect.flatMap(
+          AccessLog.Current,
+          (log) =>
+            Effect.provideService(target.send(upload, payload), AccessLog.Current, {
+              write: (entry) => {
+                if (entry.kind === "attempt" && entry.operation === operation.name) this.attempted(upload, entry)
+                return log.write(entry)
+              }
+            })
+        )
       }
     }
   }

@@ -214,9 +214,11 @@ const redraw = (tracker: Tracker, region: LiveRegion.LiveRegion) =>
 
 /** One line about an upload that succeeded. */
 export const describe = (item: ItemReport): string =>
-  `${item.file} is stored in ${item.project} / ${item.table} / ${item.period}: ${units.bytes(item.bytes)} in ` +
-  `${units.duration(item.durationMs)}, ${plural(item.attempts, "attempt")}, ` +
-  (item.verified ? `md5 ${item.md5} verified` : "md5 not confirmed by the server")
+  `${item.file} is stored in ${item.project} / ${item.table} / ${item.period}: ${units.bytes(item.bytes)} in ${
+    units.duration(item.durationMs)
+  }, ${plural(item.attempts, "attempt")}, ${
+    item.verified ? `md5 ${item.md5} verified` : "md5 not confirmed by the server"
+  }`
 
 /** The table of a batch, and its totals. */
 export const table = ({ items, totals }: BatchReport): ReadonlyArray<string> => [
@@ -244,9 +246,7 @@ export const table = ({ items, totals }: BatchReport): ReadonlyArray<string> => 
   ...Object.entries(totals.retriesByCause).length === 0
     ? []
     : [`Retries by cause: ${Object.entries(totals.retriesByCause).map(times).join(", ")}`],
-  ...items.flatMap((item) =>
-    item.error === undefined ? [] : [`${item.file}: ${item.error.message}`]
-  )
+  ...items.flatMap((item) => item.error === undefined ? [] : [`${item.file}: ${item.error.message}`])
 ]
 
 const times = ([cause, count]: readonly [string, number]): string => count === 1 ? cause : `${count} × ${cause}`

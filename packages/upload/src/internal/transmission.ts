@@ -33,7 +33,9 @@ export const make = (options: {
 }): Transmission => {
   const { algorithms, clock, hashing, idempotent, onBytes, onSent, opened, source } = options
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
-  let active = 0
+  // By offset, the latest reading of each part that is under way. A reading that an early answer cut short may never end;
+  // the one that replaces it must not wait for it.
+  const active = new Map<number, object>()
   let complete = false
   let lastActivity = 0
   let started = false
@@ -51,6 +53,7 @@ export const make = (options: {
   }
 
   const watch = (
+    offset: number,
     bytes: Stream.Stream<Uint8Array, UploadError.UploadError>,
     each: (chunk: Uint8Array) => number,
     begin: () => void,
@@ -63,14 +66,13 @@ export const make = (options: {
         started = true
         failure = undefined
         complete = false
-        active++
+        const reading = {}
+        active.set(offset, reading)
         lastActivity = now()
-        let ended = false
         const end = (): Effect.Effect<void> => {
-          if (ended) return Effect.void
-          ended = true
-          active--
-          complete = active === 0
+          if (active.get(offset) !== reading) return Effect.void
+          active.delete(offset)
+          complete = active.size === 0
           return complete ? onSent : Effect.void
         }
         return Effect.suspend(() => {
@@ -81,6 +83,7 @@ export const make = (options: {
                 lastActivity = now()
                 return end()
               }
+              if (active.get(offset) !== reading) return Effect.void
               for (const reason of cause.reasons) {
                 if (reason._tag === "Fail" && reason.error instanceof UploadError.UploadError) failure = reason.error
               }
@@ -98,6 +101,7 @@ export const make = (options: {
   const stream = Stream.suspend(() => {
     const current = new Run(hashing.start(algorithms))
     return watch(
+      0,
       opened.bytes(),
       (chunk) => current.add(chunk),
       () => {
@@ -112,6 +116,7 @@ export const make = (options: {
       const size = opened.size === undefined ? length : Math.min(opened.size - offset, length ?? Infinity)
       let count = 0
       return watch(
+        offset,
         opened.bytes({ offset, length }),
         (chunk) => {
           parts.set(offset, count += chunk.length)
@@ -155,14 +160,14 @@ export const make = (options: {
       })
     },
     reset: () => {
-      active = 0
+      active.clear()
       complete = false
       failure = undefined
       run = undefined
       base = 0
       parts = new Map()
     },
-    phase: () => active > 0 ? "sending" : complete ? "sent" : "idle",
+    phase: () => active.size > 0 ? "sending" : complete ? "sent" : "idle",
     lastActivityMillis: () => lastActivity,
     started: () => started,
     failure: () => failure,

@@ -3,9 +3,9 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as ExitStatus from "../../ExitStatus.ts"
 import { Frontdoor } from "../../Frontdoor.ts"
+import { Settings } from "../../Settings.ts"
 import { respond } from "../respond.ts"
 import { provideStudio } from "../runtime.ts"
-import { Settings } from "../../Settings.ts"
 
 export const login = Command.make("login", {}, () =>
   Effect.gen(function*() {

@@ -16,7 +16,9 @@ const flags = {
   file: Argument.String("file").pipe(Argument.withDescription("The file to upload: CSV or TSV, plain or gzipped")),
   project: Flag.String("project").pipe(Flag.withDescription("The project that the table belongs to")),
   table: Flag.String("table").pipe(Flag.withDescription("The table; it is created where it does not exist")),
-  period: Flag.String("period").pipe(Flag.withDescription("Month:Year, such as January:2024 or Jan:FY2024; or current")),
+  period: Flag.String("period").pipe(
+    Flag.withDescription("Month:Year, such as January:2024 or Jan:FY2024; or current")
+  ),
   action: Flag.Literals("action", TableAddress.actions).pipe(
     Flag.withDescription("Whether to replace the period's rows or to add to them"),
     Flag.withDefault("overwrite")
