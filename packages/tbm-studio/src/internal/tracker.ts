@@ -2,7 +2,6 @@ import * as AccessLog from "@effect-resilience/http/AccessLog"
 import type * as Progress from "@effect-resilience/upload/Progress"
 import type * as UploadTarget from "@effect-resilience/upload/UploadTarget"
 import * as Effect from "effect/Effect"
-import * as TableAddress from "../TableAddress.ts"
 import type { TableUpload } from "../TableUploads.ts"
 import type { Item, View } from "./progressView.ts"
 
@@ -20,12 +19,11 @@ export class Tracker {
   private moved = 0
   private readonly startedAt: number
 
-  constructor(uploads: ReadonlyArray<TableUpload>, startedAt: number) {
+  constructor(uploads: ReadonlyArray<TableUpload>, label: (upload: TableUpload) => string, startedAt: number) {
     this.startedAt = startedAt
     for (const upload of uploads) {
-      const label = TableAddress.format(upload.address)
       this.items.set(upload, {
-        label,
+        label: label(upload),
         size: undefined,
         phase: "waiting",
         sent: 0,

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Terminal from "effect/Terminal"
 import * as ExitStatus from "../ExitStatus.ts"
 import { Frontdoor } from "../Frontdoor.ts"
-import * as TableAddress from "../TableAddress.ts"
+import type * as TableAddress from "../TableAddress.ts"
 import * as TableUploads from "../TableUploads.ts"
 import * as LiveRegion from "./liveRegion.ts"
 import * as progressView from "./progressView.ts"
@@ -73,7 +73,8 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
   const region = yield* LiveRegion.make
   const files = new Map(jobs.map(({ file, upload }) => [upload, file]))
   const begun = yield* Clock.currentTimeMillis
-  const tracker = new Tracker([...files.keys()], begun)
+  const label = labels([...files.keys()].map(({ address }) => address))
+  const tracker = new Tracker([...files.keys()], ({ address }) => label(address), begun)
   const exits: Array<number> = []
 
   const reports = new Map<TableUploads.TableUpload, ItemReport>()
@@ -82,7 +83,7 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
     const report = reportOf(result, files.get(result.item) ?? "", item.attempts, causes)
     reports.set(result.item, report)
     exits.push(exitOf(result))
-    return options.show === "each" ? region.print([progressLine(report)]) : Effect.void
+    return options.show === "each" ? region.print([progressLine(label(report), report)]) : Effect.void
   }
 
   const summary = yield* Effect.scoped(Effect.gen(function*() {
@@ -94,8 +95,8 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
           tracker.onEvent(event, upload),
           event._tag === "Retrying" && !region.isTerminal
             ? region.print([
-              `… ${TableAddress.format(upload.address)}: attempt ${event.attempt} failed, next in ` +
-              `${units.duration(event.delay)}: ${failureOf(event.error).message}`
+              `… ${label(upload.address)} ${event.error.reason.message} ` +
+              `Attempt ${event.attempt + 1} in ${units.duration(event.delay)}.`
             ])
             : Effect.void
         ),
@@ -223,7 +224,7 @@ export const describe = (item: ItemReport): string =>
 /** The table of a batch, and its totals. */
 export const table = ({ items, totals }: BatchReport): ReadonlyArray<string> => [
   ...textTable.render(items, [
-    { title: "Table", cell: (item) => `${item.project} / ${item.table} / ${item.period}` },
+    { title: "Table", cell: labels(items) },
     { title: "Action", cell: (item) => item.action },
     { title: "Result", cell: (item) => item.status },
     { title: "Attempts", align: "right", cell: (item) => String(item.attempts) },
@@ -253,8 +254,19 @@ const times = ([cause, count]: readonly [string, number]): string => count === 1
 
 const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`
 
-const progressLine = (item: ItemReport): string => {
-  const name = `${item.project} / ${item.table} / ${item.period}`
+/** Names tables briefly: without the project where there is only one. */
+const labels = (all: ReadonlyArray<Named>): (item: Named) => string => {
+  const oneProject = new Set(all.map(({ project }) => project)).size === 1
+  return ({ period, project, table }) => `${oneProject ? "" : `${project} / `}${table} / ${period}`
+}
+
+interface Named {
+  readonly project: string
+  readonly table: string
+  readonly period: string
+}
+
+const progressLine = (name: string, item: ItemReport): string => {
   if (item.status !== "uploaded") return `✗ ${name}: ${item.error?.message ?? item.status}`
   const retried = item.recoveries.length === 0 ? "" : `, after ${item.recoveries.join(", ")}`
   return `✓ ${name}  ${units.bytes(item.bytes)} in ${units.duration(item.durationMs)}${retried}`
