@@ -68,7 +68,8 @@ export const read = Effect.fnUntraced(function*(path: string) {
   const paths = yield* Path.Path
   const invalid = (...problems: ReadonlyArray<string>) => Effect.fail(new InvalidManifest({ path, problems }))
 
-  const readable = Effect.catch((error: PlatformError.PlatformError) => invalid(unreadable(error.reason._tag)))
+  const readable = <A>(self: Effect.Effect<A, PlatformError.PlatformError>) =>
+    Effect.catch(self, (error) => invalid(unreadable(error.reason._tag)))
   const { type } = yield* readable(fs.stat(path))
   if (type === "Directory") return yield* invalid("is a folder, not a file.")
   const text = yield* readable(fs.readFileString(path))
