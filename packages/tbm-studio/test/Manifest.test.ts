@@ -9,7 +9,7 @@ const withFile = Effect.fnUntraced(function*(name: string, content: string) {
   const path = paths.join(yield* fs.makeTempDirectoryScoped(), name)
   yield* fs.writeFileString(path, content)
   return path
-})
+}, Effect.orDie)
 
 const problemsOf = (name: string, content: string) =>
   withFile(name, content).pipe(Effect.flatMap(Manifest.read), Effect.flip, Effect.map((error) => error.problems))
