@@ -173,10 +173,7 @@ const makeService = Effect.gen(function*() {
       receive: (response) =>
         Effect.map(Answer.json(response, Stored), ({ fileName, length, md5 }) => ({
           receipt: { created: response.status === created, md5, length, fileName },
-          stored: {
-            ...(md5 === undefined ? {} : { md5: md5.toLowerCase() }),
-            ...(length === undefined ? {} : { bytes: length })
-          }
+          stored: { md5: md5?.toLowerCase(), bytes: length }
         }))
     })
   })

@@ -48,7 +48,7 @@ export type Algorithm = "md5" | "sha256"
  * @category models
  * @since 0.1.0
  */
-export type Digests = { readonly [algorithm in Algorithm]?: string }
+export type Digests = { readonly [algorithm in Algorithm]?: string | undefined }
 
 /**
  * Takes chunks in order, then tells their digests once.

@@ -117,7 +117,7 @@ export interface Sent extends Hashing.Digests {
  */
 export interface Received<out Receipt> {
   readonly receipt: Receipt
-  readonly stored?: Partial<Sent> | undefined
+  readonly stored?: (Hashing.Digests & { readonly bytes?: number | undefined }) | undefined
 }
 
 /**

@@ -4,9 +4,8 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { Frontdoor } from "../Frontdoor.ts"
 import { Settings } from "../Settings.ts"
-import { TableUploads } from "../TableUploads.ts"
+import * as TbmStudio from "../TbmStudio.ts"
 import * as logging from "./logging.ts"
 import { AccessLogFile, LogFormat } from "./options.ts"
 
@@ -25,8 +24,7 @@ export const output = Layer.unwrap(Effect.gen(function*() {
 }))
 
 /** The services of one TBM Studio, over Node's fastest client. */
-export const studio = TableUploads.layer.pipe(
-  Layer.provideMerge(Frontdoor.layer),
+export const studio = TbmStudio.layer.pipe(
   Layer.provideMerge(NodeHttpClient.layerUndiciOptions({
     connect: { timeout: 10_000 },
     keepAliveTimeout: 4_000,

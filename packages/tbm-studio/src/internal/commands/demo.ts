@@ -10,9 +10,8 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
-import * as Redacted from "effect/Redacted"
 import * as ExitStatus from "../../ExitStatus.ts"
-import { Settings } from "../../Settings.ts"
+import * as SimulatedStudio from "../../SimulatedStudio.ts"
 import * as TableUploads from "../../TableUploads.ts"
 import { AccessLogFile } from "../options.ts"
 import { respond } from "../respond.ts"
@@ -37,8 +36,7 @@ export const demo = Command.make("demo", flags, ({ seed }) =>
     yield* sampleData.write(data, seed)
     return yield* run(data, accessLog).pipe(
       Effect.provide(studio.pipe(
-        Layer.provideMerge(simulatedStudio),
-        Layer.provideMerge(Simulator.layer({ seed, faults })),
+        Layer.provideMerge(SimulatedStudio.layer({ seed, faults })),
         Layer.provideMerge(output)
       )),
       Effect.provideService(AccessLogFile, Option.some(accessLog))
@@ -80,20 +78,6 @@ const troubles: ReadonlyArray<readonly [string, FaultRule]> = [
 ]
 
 const faults = troubles.map(([, rule]) => rule)
-
-const simulatedStudio = Layer.effect(
-  Settings,
-  Effect.map(Simulator, ({ url }) => ({
-    customer: "acme",
-    domain: "acme.com",
-    region: "us" as const,
-    environment: "main",
-    publicKey: Redacted.make("sim-public-key"),
-    secretKey: Redacted.make("sim-secret-key"),
-    frontdoor: url,
-    api: url
-  }))
-)
 
 const run = Effect.fnUntraced(function*(data: string, accessLog: string) {
   const paths = yield* Path.Path
