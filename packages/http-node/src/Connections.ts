@@ -49,7 +49,7 @@
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import * as Undici from "@effect/platform-node/Undici"
+import { Agent, type Dispatcher, EnvHttpProxyAgent } from "@effect/platform-node/Undici"
 import * as Config from "effect/Config"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
@@ -149,7 +149,7 @@ function optional<A>(read: (name: string) => Config.Config<A>, name: string): Co
  */
 export const makeDispatcher = (
   options: Options = {}
-): Effect.Effect<Undici.Dispatcher, InvalidConnection, Scope.Scope> => {
+): Effect.Effect<Dispatcher, InvalidConnection, Scope.Scope> => {
   const connectTimeout = millis("connectTimeout", options.connectTimeout ?? "10 seconds")
   const headersTimeout = millis("headersTimeout", options.headersTimeout ?? "5 minutes")
   const bodyTimeout = millis("bodyTimeout", options.bodyTimeout ?? "1 minute")
@@ -160,7 +160,7 @@ export const makeDispatcher = (
   }
   return Effect.gen(function*() {
     const tls = yield* secure(options)
-    const agent: Undici.Agent.Options = {
+    const agent: Agent.Options = {
       connect: { ...tls, timeout: connectTimeout },
       connections,
       keepAliveTimeout,
@@ -170,10 +170,10 @@ export const makeDispatcher = (
     }
     const proxy = options.proxy === undefined ? undefined : yield* proxySettings(options.proxy)
     const dispatcher = yield* Effect.acquireRelease(
-      Effect.sync((): Undici.Dispatcher =>
+      Effect.sync((): Dispatcher =>
         proxy === undefined
-          ? new Undici.Agent(agent)
-          : new Undici.EnvHttpProxyAgent({ ...agent, ...proxy, requestTls: { ...tls, timeout: connectTimeout } })
+          ? new Agent(agent)
+          : new EnvHttpProxyAgent({ ...agent, ...proxy, requestTls: { ...tls, timeout: connectTimeout } })
       ),
       (dispatcher) => Effect.promise(() => dispatcher.destroy())
     )

@@ -1,1 +1,2 @@
 export * as Connections from "./Connections.ts"
+export * as Decompression from "./Decompression.ts"

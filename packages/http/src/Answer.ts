@@ -27,8 +27,10 @@ import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as ErrorBody from "@effect-resilience/errors/ErrorBody"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
-import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import type * as Headers from "effect/http/Headers"
+import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import { readAnswerBody } from "./internal/answerBody.ts"
 import { apiError, requestIdOf, transportReason } from "./internal/failure.ts"
 import * as Operation from "./Operation.ts"
@@ -86,6 +88,51 @@ export const json: {
       () => undecodable("JSON of another shape")
     )
   })
+)
+
+/**
+ * The same answer with another body, for middleware that unpacks, records or replaces it. The body is not read before it
+ * is asked for.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withBody: {
+  (
+    body: Uint8Array | Stream.Stream<Uint8Array, unknown>,
+    headers: Headers.Headers
+  ): (response: HttpClientResponse.HttpClientResponse) => HttpClientResponse.HttpClientResponse
+  (
+    response: HttpClientResponse.HttpClientResponse,
+    body: Uint8Array | Stream.Stream<Uint8Array, unknown>,
+    headers: Headers.Headers
+  ): HttpClientResponse.HttpClientResponse
+} = dual(
+  3,
+  (
+    response: HttpClientResponse.HttpClientResponse,
+    body: Uint8Array | Stream.Stream<Uint8Array, unknown>,
+    headers: Headers.Headers
+  ): HttpClientResponse.HttpClientResponse => {
+    const bearer = HttpClientResponse.fromWeb(
+      response.request,
+      new Response(
+        Stream.isStream(body)
+          ? Stream.toReadableStream(Stream.map(body, (chunk) => new Uint8Array(chunk)), {
+            strategy: { highWaterMark: 0 }
+          })
+          : new Uint8Array(body),
+        { headers: { "content-type": headers["content-type"] ?? "application/octet-stream" } }
+      )
+    )
+    return Object.create(bearer, {
+      status: { value: response.status },
+      url: { value: response.url },
+      headers: { value: headers },
+      cookies: { value: response.cookies },
+      remoteAddress: { value: response.remoteAddress }
+    })
+  }
 )
 
 const shapes = { html: "an HTML page", text: "plain text", binary: "binary data", empty: "an empty body" } as const

@@ -1,0 +1,155 @@
+/**
+ * Redirects as answers, or followed within limits.
+ *
+ * **Why**
+ *
+ * Whoever answers a request can send its next copy anywhere. `fetch` follows, drops `authorization` on the way to another
+ * host, and hands over the custom header that carries the token, and the body. So with credentials a redirect is an answer
+ * like any other, until someone says where it may lead.
+ *
+ * **Details**
+ *
+ * `manual` returns redirects; `ErrorMapping` makes failures of them that name the origin. `follow` goes on within the same
+ * origin (scheme, host and port), and to other origins only if they are listed; those get no header but harmless ones
+ * (`Redaction.plainHeaders`). A redirect that may not be followed is returned as it is, and so is one beyond the limit.
+ *
+ * 301 and 302 turn a POST into a GET without body, 303 everything but HEAD; 307 and 308 repeat method and body (RFC 9110,
+ * section 15.4).
+ *
+ * **When to use**
+ *
+ * Use directly around the transport, below everything else. Both stop `fetch` from following by itself.
+ *
+ * **Example** (Within the origin, and out of it)
+ *
+ * ```ts import.meta.vitest
+ * import { Redirects } from "@effect-resilience/http"
+ * import { Effect } from "effect"
+ * import { HttpClient, HttpClientResponse } from "effect/http"
+ *
+ * const moved = HttpClient.make((request, url) => {
+ *   const location = url.pathname === "/old" ? "/new" : url.pathname === "/trap" ? "https://evil.example/" : undefined
+ *   const answer = new Response(null, location === undefined ? {} : { status: 307, headers: { location } })
+ *   return Effect.succeed(HttpClientResponse.fromWeb(request, answer))
+ * })
+ * const client = Redirects.follow(moved)
+ *
+ * const status = (path: string) => Effect.map(client.get(`https://api.example.com${path}`), (response) => response.status)
+ * await Effect.runPromise(status("/old")) // => 200
+ * await Effect.runPromise(status("/trap")) // => 307
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as Headers from "effect/http/Headers"
+import * as HttpBody from "effect/http/HttpBody"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as UrlParams from "effect/http/UrlParams"
+import * as Option from "effect/Option"
+import { readAnswerBody } from "./internal/answerBody.ts"
+import * as Redaction from "./Redaction.ts"
+
+/**
+ * - `limit`: how many redirects a request may take; 5 by default.
+ * - `origins`: other origins that may be followed to, for example `https://files.example.com`; none by default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly limit?: number | undefined
+  readonly origins?: ReadonlyArray<string> | undefined
+}
+
+/**
+ * Returns redirects as answers, whatever the transport would do.
+ *
+ * @category middleware
+ * @since 0.1.0
+ */
+export const manual = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
+  HttpClient.transformResponse(
+    client,
+    Effect.updateContext((context: Context.Context<R>) =>
+      Context.add(context, FetchHttpClient.RequestInit, {
+        ...Context.getOrUndefined(context, FetchHttpClient.RequestInit),
+        redirect: "manual"
+      })
+    )
+  )
+
+/**
+ * Follows redirects within limits. An origin that is not one throws `RangeError`.
+ *
+ * @category middleware
+ * @since 0.1.0
+ */
+export const follow: {
+  (options?: Options): <E, R>(client: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E, R>
+  <E, R>(client: HttpClient.HttpClient.With<E, R>, options?: Options): HttpClient.HttpClient.With<E, R>
+} = dual(
+  (args) => HttpClient.isHttpClient(args[0]),
+  <E, R>(client: HttpClient.HttpClient.With<E, R>, options: Options = {}): HttpClient.HttpClient.With<E, R> => {
+    const limit = options.limit ?? 5
+    const origins = new Set((options.origins ?? []).map((origin) => {
+      if (!URL.canParse(origin) || new URL(origin).origin !== origin) {
+        throw new RangeError(`Redirects: "${origin}" is not an origin such as https://files.example.com`)
+      }
+      return origin
+    }))
+    const transport = manual(client)
+
+    const send = (
+      request: HttpClientRequest.HttpClientRequest,
+      redirects: number
+    ): Effect.Effect<HttpClientResponse.HttpClientResponse, E, R> =>
+      Effect.flatMap(transport.postprocess(Effect.succeed(request)), (response) => {
+        const next = redirects < limit ? redirected(request, response, origins) : undefined
+        if (next === undefined) return Effect.succeed(response)
+        // What is left of a discarded answer would keep its connection busy.
+        return Effect.andThen(Effect.ignore(readAnswerBody(response, 65_536)), send(next, redirects + 1))
+      })
+
+    return HttpClient.makeWith<E, R, E, R>(Effect.flatMap((request) => send(request, 0)), transport.preprocess)
+  }
+)
+
+const redirected = (
+  request: HttpClientRequest.HttpClientRequest,
+  response: HttpClientResponse.HttpClientResponse,
+  origins: ReadonlySet<string>
+): HttpClientRequest.HttpClientRequest | undefined => {
+  const location = response.headers["location"]
+  const from = HttpClientRequest.toUrl(request)
+  if (!redirectStatuses.has(response.status) || location === undefined || from._tag === "None") return undefined
+  if (!URL.canParse(location, from.value.href)) return undefined
+  const to = new URL(location, from.value)
+  const sameOrigin = to.origin === from.value.origin
+  // User info in an address is a credential that someone else chose.
+  if (to.username !== "" || to.password !== "" || !(sameOrigin || origins.has(to.origin))) return undefined
+
+  const bodiless = response.status === 303
+    ? request.method !== "HEAD" && request.method !== "GET"
+    : request.method === "POST" && (response.status === 301 || response.status === 302)
+  const headers = Object.entries(request.headers).filter(([name]) =>
+    (sameOrigin || (plain.has(name) && name !== "host")) && !(bodiless && name.startsWith("content-"))
+  )
+  to.hash = ""
+  return HttpClientRequest.makeWith(
+    bodiless ? "GET" : request.method,
+    to.href,
+    UrlParams.empty,
+    Option.none(),
+    Headers.fromRecordUnsafe(Object.fromEntries(headers)),
+    bodiless ? HttpBody.empty : request.body
+  )
+}
+
+const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
+const plain: ReadonlySet<string> = new Set(Redaction.plainHeaders)
