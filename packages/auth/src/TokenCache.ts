@@ -10,7 +10,8 @@
  *   rejected credentials are not tried again until they change.
  * - A login goes on when some of its waiters are interrupted and stops when all are.
  * - `invalidate` names the token that was refused: whoever comes late, with an older one, causes no second login.
- * - Time is judged by the wall clock and by the monotonic clock; the token counts as expired when either says so.
+ * - Time is judged by the monotonic clock and, once a second, by the wall clock; the token counts as expired when either
+ *   says so. A wall clock that jumps back does not prolong its life.
  *
  * **Example** (Two callers, one login)
  *
@@ -216,16 +217,16 @@ interface Held {
   /** Ages, in milliseconds, at which it is to be renewed and at which it ends. */
   readonly renewAge: number
   readonly endAge: number
-  readonly acquiredAt: bigint
-  /** By the wall clock; moved when that jumps back. */
-  bornAt: number
-  /** When the wall clock was last seen. */
-  seenAt: number
+  /** When it was got, by both clocks. */
+  readonly bornAt: bigint
+  readonly bornAtWall: number
+  /** Until then, by the monotonic clock, it is handed out unseen: clocks cost more than all the rest of it. */
+  lookAt: bigint
 }
 
 interface Acquired {
   readonly grant: Grant
-  readonly acquiredAt: bigint
+  readonly bornAt: bigint
   readonly took: Duration.Duration
   readonly random: number
 }
@@ -269,16 +270,12 @@ class Cache {
   readonly get: Effect.Effect<Token, AuthError.AuthError> = Effect.suspend(() => {
     const { held } = this
     if (held === undefined) return this.wait
-    const now = this.clock.currentTimeMillisUnsafe()
-    if (now >= held.seenAt && now - held.bornAt < held.renewAge) {
-      held.seenAt = now
-      return held.exit
-    }
-    const age = this.ageOf(held)
+    const now = this.clock.monotonicTimeNanosUnsafe()
+    if (now < held.lookAt) return held.exit
+    const age = this.ageOf(held, now)
     if (age >= held.endAge) return this.wait
-    if (age >= held.renewAge && this.flight === undefined && this.monotonicMillis() >= this.pausedUntil) {
-      this.start(true)
-    }
+    if (age < held.renewAge) held.lookAt = nextLook(now, held.renewAge - age)
+    else if (this.mayRenew(now)) this.run(this.create(true))
     // A renewal that needs no waiting is done already.
     return this.held?.exit ?? held.exit
   })
@@ -310,7 +307,7 @@ class Cache {
 
   status(): Status {
     const { held } = this
-    const age = held === undefined ? 0 : this.ageOf(held)
+    const age = held === undefined ? 0 : this.ageOf(held, this.clock.monotonicTimeNanosUnsafe())
     return {
       state: held === undefined
         ? "empty"
@@ -341,10 +338,6 @@ class Cache {
     return flight
   }
 
-  private start(ahead: boolean): void {
-    if (!this.closed) this.run(this.create(ahead))
-  }
-
   private run(flight: Flight): void {
     // Not in the context of whoever came first: its deadline, operation and span are not those of the other waiters.
     flight.fiber = Effect.runForkWith(this.context)(this.acquire(flight))
@@ -364,7 +357,7 @@ class Cache {
     for (const resume of flight.waiters) resume(answer)
   }
 
-  private hold({ acquiredAt, grant, random, took }: Acquired, ahead: boolean): Held {
+  private hold({ bornAt, grant, random, took }: Acquired, ahead: boolean): Held {
     const { jitter, lifetime, refreshBefore } = this.settings
     const now = this.clock.currentTimeMillisUnsafe()
     const told = grant.expiresAt !== undefined && grant.expiresAt > now
@@ -380,14 +373,15 @@ class Cache {
     this.logins += 1
     this.refused = undefined
     this.publish({ _tag: "Acquired", generation: token.generation, expiresAt, ahead, took })
+    const renewAge = life - Math.min(refreshBefore, life / 2) * (1 - jitter * random)
     return this.held = {
       token,
       exit: Exit.succeed(token),
-      renewAge: life - Math.min(refreshBefore, life / 2) * (1 - jitter * random),
+      renewAge,
       endAge: life,
-      acquiredAt,
-      bornAt: now,
-      seenAt: now
+      bornAt,
+      bornAtWall: now,
+      lookAt: nextLook(bornAt, renewAge)
     }
   }
 
@@ -397,7 +391,7 @@ class Cache {
     this.failures += 1
     const recovery = Recovery.of(error.value)
     const after = recovery._tag === "Retry" && recovery.after !== undefined ? Duration.toMillis(recovery.after) : 0
-    this.pausedUntil = this.monotonicMillis() + Math.max(this.settings.refreshPause, after)
+    this.pausedUntil = millisOf(this.clock.monotonicTimeNanosUnsafe()) + Math.max(this.settings.refreshPause, after)
     // The source has no other token, so the same one may be tried again.
     if (error.value.reason._tag === "StillUnauthorized") this.refused = undefined
     this.publish({ _tag: "Failed", reason: error.value.reason._tag, ahead })
@@ -412,23 +406,25 @@ class Cache {
         Effect.mapError((error) => error._tag === "AuthError" ? error : tooSlow(error.message))
       )
       ;(yield* Scrubber.Current).register(grant.value)
-      const acquiredAt = this.clock.monotonicTimeNanosUnsafe()
-      return { grant, acquiredAt, took: Duration.nanos(acquiredAt - startedAt), random: yield* Random.next }
+      const bornAt = this.clock.monotonicTimeNanosUnsafe()
+      return { grant, bornAt, took: Duration.nanos(bornAt - startedAt), random: yield* Random.next }
     })
   }
 
-  private ageOf(held: Held): number {
-    const now = this.clock.currentTimeMillisUnsafe()
-    const elapsed = Number(this.clock.monotonicTimeNanosUnsafe() - held.acquiredAt) / 1e6
-    if (now < held.seenAt) held.bornAt = now - elapsed
-    held.seenAt = now
-    return Math.max(now - held.bornAt, elapsed)
+  private mayRenew(now: bigint): boolean {
+    return this.flight === undefined && !this.closed && millisOf(now) >= this.pausedUntil
   }
 
-  private monotonicMillis(): number {
-    return Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
+  private ageOf(held: Held, now: bigint): number {
+    return Math.max(millisOf(now - held.bornAt), this.clock.currentTimeMillisUnsafe() - held.bornAtWall)
   }
 }
+
+const millisOf = (nanos: bigint): number => Number(nanos) / 1e6
+
+/** The wall clock is looked at once a second, to notice that the machine slept. */
+const nextLook = (now: bigint, untilRenewal: number): bigint =>
+  now + BigInt(Math.ceil(Math.min(1_000, untilRenewal) * 1e6))
 
 const tooSlow = (detail: string): AuthError.AuthError =>
   new AuthError.AuthError({ reason: new AuthError.Unavailable({ detail, recovery: Recovery.retry }) })

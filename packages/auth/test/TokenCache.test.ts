@@ -1,44 +1,28 @@
-import { AuthError, TokenCache, TokenSource } from "@effect-resilience/auth"
+import { AuthError, TokenCache } from "@effect-resilience/auth"
+import { Deadline } from "@effect-resilience/deadline"
 import { Recovery } from "@effect-resilience/errors"
+import { Scrubber } from "@effect-resilience/http"
 import { RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Redacted } from "effect"
+import { Effect, Exit, Fiber, Random, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
-
-/** A login that takes `millis` and answers what `outcome` says; its successes live for `life`. */
-const scripted = (options: {
-  readonly millis?: number
-  readonly life?: number | undefined
-  readonly outcome?: (login: number) => AuthError.Reason | undefined
-}) => {
-  const record = { started: 0, finished: 0, interrupted: 0 }
-  const acquire = Effect.gen(function*() {
-    const login = ++record.started
-    yield* Effect.sleep(options.millis ?? 30)
-    const failure = options.outcome?.(login)
-    if (failure !== undefined) return yield* Effect.fail(new AuthError.AuthError({ reason: failure }))
-    record.finished += 1
-    const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
-    return {
-      value: Redacted.make(`token-${login}`),
-      expiresAt: options.life === undefined ? undefined : now + options.life
-    }
-  }).pipe(Effect.onInterrupt(() =>
-    Effect.sync(() => {
-      record.interrupted += 1
-    })
-  ))
-  return { record, source: TokenSource.fromEffect(acquire, { identity: ["scripted"] }) }
-}
+import * as fakes from "./fakes.ts"
 
 const unavailable = new AuthError.Unavailable({ detail: "503", recovery: Recovery.retry })
 const rejected = new AuthError.Rejected({ detail: "wrong key" })
 const minute = 60_000
 
+const generationAfter = (cache: TokenCache.TokenCache["Service"], millis: number) =>
+  Effect.gen(function*() {
+    const fiber = yield* Effect.forkChild(cache.get)
+    yield* TestClock.adjust(millis)
+    return (yield* Fiber.join(fiber)).generation
+  })
+
 describe("TokenCache", () => {
   it.effect("lets 50 cold callers share one login", () =>
     Effect.gen(function*() {
-      const { record, source } = scripted({})
+      const { record, source } = fakes.login()
       const cache = yield* TokenCache.make(source)
       const fiber = yield* Effect.forkChild(
         Effect.all(Array.from({ length: 50 }, () => cache.get), { concurrency: 50 })
@@ -51,27 +35,110 @@ describe("TokenCache", () => {
 
   it.effect("hands the token out while it renews behind, and waits past the expiry", () =>
     Effect.gen(function*() {
-      const { record, source } = scripted({ millis: 100, life: 60 * minute })
+      const { record, source } = fakes.login({ millis: 100, life: 60 * minute })
       const cache = yield* TokenCache.make(source)
-      yield* Effect.forkChild(cache.get)
-      yield* TestClock.adjust(100)
+      yield* generationAfter(cache, 100)
       yield* TestClock.adjust(56 * minute)
       assert.strictEqual((yield* cache.get).generation, 1)
+      assert.strictEqual((yield* cache.get).generation, 1)
+      assert.strictEqual((yield* cache.status).state, "renewing")
       assert.strictEqual(record.started, 2)
       yield* TestClock.adjust(100)
       assert.strictEqual((yield* cache.get).generation, 2)
       yield* TestClock.adjust(61 * minute)
-      const late = yield* Effect.forkChild(cache.get)
-      yield* TestClock.adjust(100)
-      assert.strictEqual((yield* Fiber.join(late)).generation, 3)
+      assert.strictEqual((yield* cache.status).state, "expired")
+      assert.strictEqual(yield* generationAfter(cache, 100), 3)
+    }))
+
+  it.effect("puts renewals off at random, by a part of the window", () =>
+    Effect.gen(function*() {
+      const renewedAt: Array<number> = []
+      for (let seed = 0; seed < 40; seed++) {
+        yield* Effect.gen(function*() {
+          const { record, source } = fakes.login({ millis: 0, life: 60 * minute })
+          const cache = yield* TokenCache.make(source)
+          yield* generationAfter(cache, 0)
+          for (let second = 0; record.started < 2; second++) {
+            yield* TestClock.adjust(second === 0 ? 54 * minute : 1_000)
+            yield* cache.get
+            if (record.started === 2) renewedAt.push(54 * 60 + second)
+          }
+        }).pipe(Effect.scoped, Random.withSeed(seed))
+      }
+      assert.isAtLeast(Math.min(...renewedAt), 55 * 60)
+      assert.isAtMost(Math.max(...renewedAt), 56 * 60 + 1)
+      assert.isAtLeast(Math.max(...renewedAt) - Math.min(...renewedAt), 40)
+    }))
+
+  it.effect("uses a valid token on while renewals fail, and paces them", () =>
+    Effect.gen(function*() {
+      const { record, source } = fakes.login({
+        millis: 0,
+        life: 60 * minute,
+        outcome: (login) => login === 1 ? undefined : unavailable
+      })
+      const cache = yield* TokenCache.make(source, { retry: RetryPolicy.none })
+      yield* generationAfter(cache, 0)
+      yield* TestClock.adjust(56 * minute)
+      for (let second = 0; second < 120; second++) {
+        assert.strictEqual((yield* cache.get).generation, 1)
+        yield* TestClock.adjust("1 second")
+      }
+      assert.strictEqual(record.started, 1 + 4)
+      assert.strictEqual((yield* cache.status).failures, 4)
+    }))
+
+  it.effect("does not renew sooner than the login asks for", () =>
+    Effect.gen(function*() {
+      const { record, source } = fakes.login({
+        millis: 0,
+        life: 60 * minute,
+        outcome: (login) =>
+          login === 1
+            ? undefined
+            : new AuthError.Unavailable({ detail: "429", recovery: Recovery.retryAfter("2 minutes") })
+      })
+      const cache = yield* TokenCache.make(source, { retry: RetryPolicy.none })
+      yield* generationAfter(cache, 0)
+      yield* TestClock.adjust(56 * minute)
+      for (let second = 0; second < 119; second++) {
+        yield* cache.get
+        yield* TestClock.adjust("1 second")
+      }
+      assert.strictEqual(record.started, 2)
+    }))
+
+  it.effect("gives a token that lives shorter than the window half its life before renewing", () =>
+    Effect.gen(function*() {
+      const { record, source } = fakes.login({ millis: 0, life: minute })
+      const cache = yield* TokenCache.make(source, { jitter: 0 })
+      yield* generationAfter(cache, 0)
+      for (let second = 0; second < 600; second++) {
+        yield* cache.get
+        yield* TestClock.adjust("1 second")
+      }
+      assert.isAtMost(record.started, 1 + 600 / 30)
+      assert.isAtLeast(record.started, 600 / 32)
+    }))
+
+  it.effect("takes an expiry that has passed already for a clock that differs", () =>
+    Effect.gen(function*() {
+      const { record, source } = fakes.login({ millis: 0, life: -2 * 60 * minute })
+      const cache = yield* TokenCache.make(source)
+      for (let call = 0; call < 100; call++) {
+        yield* generationAfter(cache, 1_000)
+      }
+      assert.strictEqual(record.started, 1)
+      assert.strictEqual((yield* cache.status).state, "fresh")
     }))
 
   it.effect("keeps a login going while one waiter is left, and stops it with the last", () =>
     Effect.gen(function*() {
-      const { record, source } = scripted({ millis: 100 })
+      const { record, source } = fakes.login({ millis: 100 })
       const cache = yield* TokenCache.make(source)
       const fibers = yield* Effect.forEach(Array.from({ length: 20 }), () => Effect.forkChild(cache.get))
       yield* TestClock.adjust(50)
+      assert.strictEqual((yield* cache.status).waiting, 20)
       yield* Fiber.interruptAll(fibers.slice(1))
       assert.strictEqual(record.interrupted, 0)
       yield* Fiber.interruptAll(fibers)
@@ -79,28 +146,136 @@ describe("TokenCache", () => {
       assert.strictEqual((yield* cache.status).waiting, 0)
     }))
 
+  it.effect("lets a renewal finish though all who joined it were interrupted", () =>
+    Effect.gen(function*() {
+      const { record, source } = fakes.login({ millis: 100, life: 60 * minute })
+      const cache = yield* TokenCache.make(source)
+      yield* generationAfter(cache, 100)
+      yield* TestClock.adjust(56 * minute)
+      yield* cache.invalidate(yield* cache.get)
+      const joined = yield* Effect.forkChild(cache.get)
+      yield* TestClock.adjust(10)
+      yield* Fiber.interrupt(joined)
+      yield* TestClock.adjust(100)
+      assert.strictEqual((yield* cache.get).generation, 2)
+      assert.strictEqual(record.interrupted, 0)
+    }))
+
   it.effect("gives a failure to all who wait, and asks again for the next", () =>
     Effect.gen(function*() {
-      const { record, source } = scripted({ outcome: (login) => login === 1 ? unavailable : undefined })
+      const { record, source } = fakes.login({ outcome: (login) => login === 1 ? unavailable : undefined })
       const cache = yield* TokenCache.make(source, { retry: RetryPolicy.none })
       const fibers = yield* Effect.forEach(Array.from({ length: 3 }), () => Effect.forkChild(Effect.flip(cache.get)))
       yield* TestClock.adjust(30)
       const errors = yield* Fiber.joinAll(fibers)
       assert.deepStrictEqual(errors.map((error) => error.reason._tag), ["Unavailable", "Unavailable", "Unavailable"])
-      const next = yield* Effect.forkChild(cache.get)
-      yield* TestClock.adjust(30)
-      assert.strictEqual((yield* Fiber.join(next)).generation, 1)
+      assert.strictEqual(yield* generationAfter(cache, 30), 1)
       assert.strictEqual(record.started, 2)
+    }))
+
+  it.effect("retries a login that meets an outage, within the policy", () =>
+    Effect.gen(function*() {
+      const { record, source } = fakes.login({ outcome: (login) => login < 3 ? unavailable : undefined })
+      const cache = yield* TokenCache.make(source)
+      assert.strictEqual(yield* generationAfter(cache, 5_000), 1)
+      assert.strictEqual(record.started, 3)
+    }))
+
+  it.effect("gives up an outage with the last attempt's failure", () =>
+    Effect.gen(function*() {
+      const { record, source } = fakes.login({ outcome: () => unavailable })
+      const cache = yield* TokenCache.make(source)
+      const call = yield* Effect.forkChild(Effect.flip(cache.get))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* Fiber.join(call)).message, "Could not log in: 503.")
+      assert.strictEqual(record.started, 1 + RetryPolicy.standard.times)
     }))
 
   it.effect("does not log in again with rejected credentials", () =>
     Effect.gen(function*() {
-      const { record, source } = scripted({ outcome: () => rejected })
+      const { record, source } = fakes.login({ outcome: () => rejected })
       const cache = yield* TokenCache.make(source)
       const first = yield* Effect.forkChild(Effect.flip(cache.get))
-      yield* TestClock.adjust(30)
+      yield* TestClock.adjust("1 minute")
       assert.strictEqual((yield* Fiber.join(first)).reason._tag, "Rejected")
       assert.strictEqual((yield* Effect.flip(cache.get)).reason._tag, "Rejected")
       assert.strictEqual(record.started, 1)
     }))
+
+  it.effect("ends a login that takes too long, as an outage", () =>
+    Effect.gen(function*() {
+      const { record, source } = fakes.login({ millis: 10 * minute })
+      const cache = yield* TokenCache.make(source, { timeout: "20 seconds" })
+      const call = yield* Effect.forkChild(Effect.flip(cache.get))
+      yield* TestClock.adjust("20 seconds")
+      const error = yield* Fiber.join(call)
+      assert.strictEqual(error.message, "Could not log in: not done by the deadline (20s).")
+      assert.strictEqual(record.interrupted, 1)
+    }))
+
+  it.effect("lets a waiter go at its deadline, and the login go on for the others", () =>
+    Effect.gen(function*() {
+      const { record, source } = fakes.login({ millis: 5_000 })
+      const cache = yield* TokenCache.make(source)
+      const hasty = yield* Effect.forkChild(Effect.flip(Deadline.within(cache.get, "1 second")))
+      const patient = yield* Effect.forkChild(cache.get)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(hasty))._tag, "DeadlineExceeded")
+      yield* TestClock.adjust("4 seconds")
+      assert.strictEqual((yield* Fiber.join(patient)).generation, 1)
+      assert.strictEqual(record.started, 1)
+    }))
+
+  it.effect("stops the login when its scope closes", () =>
+    Effect.gen(function*() {
+      const { record, source } = fakes.login({ millis: 5_000 })
+      const scope = yield* Scope.make()
+      const cache = yield* Scope.provide(TokenCache.make(source), scope)
+      const waiter = yield* Effect.forkChild(cache.get)
+      yield* TestClock.adjust("1 second")
+      yield* Scope.close(scope, Exit.void)
+      assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(waiter)))
+      assert.strictEqual(record.interrupted, 1)
+      assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(yield* Effect.forkChild(cache.get))))
+      assert.strictEqual(record.started, 1)
+    }))
+
+  it.effect("tells what happens, without the token", () =>
+    Effect.gen(function*() {
+      const { source } = fakes.login({ outcome: (login) => login === 2 ? rejected : undefined })
+      const cache = yield* TokenCache.make(source)
+      const events = yield* Effect.forkChild(Stream.runCollect(Stream.take(cache.events, 3)))
+      yield* Effect.yieldNow
+      yield* generationAfter(cache, 30)
+      yield* cache.invalidate(yield* cache.get)
+      yield* Effect.forkChild(Effect.ignore(cache.get))
+      yield* TestClock.adjust(30)
+      const collected = yield* Fiber.join(events)
+      assert.deepStrictEqual(collected.map((event) => event._tag), ["Acquired", "Refused", "Failed"])
+      assert.isFalse(JSON.stringify(collected).includes("token-"))
+      assert.deepStrictEqual(yield* cache.status, {
+        state: "empty",
+        generation: 1,
+        expiresAt: undefined,
+        logins: 1,
+        failures: 1,
+        waiting: 0
+      })
+    }))
+
+  it.effect("teaches the scrubber every token it gets", () =>
+    Effect.gen(function*() {
+      const scrubber = Scrubber.make()
+      const { source } = fakes.login({ millis: 0 })
+      const cache = yield* TokenCache.make(source).pipe(Effect.provideService(Scrubber.Current, scrubber))
+      yield* generationAfter(cache, 0)
+      assert.strictEqual(scrubber.scrub("it was token-1"), "it was <redacted>")
+    }))
+
+  it("refuses options that make no sense", () => {
+    const { source } = fakes.login()
+    for (const options of [{ jitter: 1.5 }, { jitter: Number.NaN }, { refreshBefore: -1 }, { relogins: -1 }]) {
+      assert.throws(() => TokenCache.make(source, options), RangeError)
+    }
+  })
 })

@@ -1,0 +1,230 @@
+import { AuthError, Lease, SharedTokens, TokenCache, TokenSource } from "@effect-resilience/auth"
+import { Recovery } from "@effect-resilience/errors"
+import { RetryPolicy } from "@effect-resilience/retry"
+import { SqliteClient } from "@effect-resilience/sqlite"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Layer, Redacted } from "effect"
+import { KeyValueStore, Persistence } from "effect/persistence"
+
+const key = Redacted.make("0123456789abcdef0123456789abcdef")
+const memory = Layer.mergeAll(Persistence.layerBackingMemory, Lease.layerMemory)
+
+/** A login of 20 ms that says how often it ran. */
+const logins = (options: { readonly fail?: (login: number) => boolean } = {}) => {
+  const record = { started: 0, interrupted: 0 }
+  const acquire = Effect.gen(function*() {
+    const login = ++record.started
+    yield* Effect.sleep(20)
+    if (options.fail?.(login) === true) {
+      return yield* Effect.fail(
+        new AuthError.AuthError({ reason: new AuthError.Unavailable({ detail: "503", recovery: Recovery.retry }) })
+      )
+    }
+    return { value: Redacted.make(`secret-token-${login}`), attributes: { environment: "42" } }
+  }).pipe(Effect.onInterrupt(() => Effect.sync(() => record.interrupted += 1)))
+  const source = (identity: TokenSource.Identity = ["https://eu.example.com", "K1", Redacted.make("s3cr3t")]) =>
+    TokenSource.fromEffect(acquire, { identity })
+  return { record, source }
+}
+
+const shared = (source: TokenSource.TokenSource, options?: Partial<SharedTokens.Options>) =>
+  SharedTokens.make(source, { key, poll: 10, ...options })
+
+const processes = (source: TokenSource.TokenSource, count: number, options?: Partial<SharedTokens.Options>) =>
+  Effect.forEach(
+    Array.from({ length: count }),
+    () => Effect.flatMap(shared(source, options), (source) => TokenCache.make(source, { retry: RetryPolicy.none }))
+  )
+
+describe("SharedTokens", () => {
+  it.live("makes one login for five processes, with its attributes", () =>
+    Effect.gen(function*() {
+      const { record, source } = logins()
+      const caches = yield* processes(source(), 5)
+      const tokens = yield* Effect.forEach(caches, (cache) => cache.get, { concurrency: "unbounded" })
+      assert.strictEqual(record.started, 1)
+      assert.deepStrictEqual(new Set(tokens.map((token) => Redacted.value(token.value))), new Set(["secret-token-1"]))
+      assert.strictEqual(tokens.filter((token) => token.shared).length, 4)
+      assert.isTrue(tokens.every((token) => token.attributes["environment"] === "42"))
+    }).pipe(Effect.scoped, Effect.provide(memory)))
+
+  it.live("makes one new login for all when the shared token is refused", () =>
+    Effect.gen(function*() {
+      const { record, source } = logins()
+      const caches = yield* processes(source(), 5)
+      for (const expected of ["secret-token-1", "secret-token-2", "secret-token-3"]) {
+        const tokens = yield* Effect.forEach(caches, (cache) => cache.get, { concurrency: "unbounded" })
+        assert.deepStrictEqual(new Set(tokens.map((token) => Redacted.value(token.value))), new Set([expected]))
+        yield* Effect.forEach(caches, (cache, index) => {
+          const token = tokens[index]
+          return token === undefined ? Effect.void : cache.invalidate(token)
+        })
+      }
+      assert.strictEqual(record.started, 3)
+    }).pipe(Effect.scoped, Effect.provide(memory)))
+
+  it.live("keeps credentials, secrets and regions apart", () =>
+    Effect.gen(function*() {
+      const { record, source } = logins()
+      const identities = [
+        ["https://eu.example.com", "K1", Redacted.make("a")],
+        ["https://us.example.com", "K1", Redacted.make("a")],
+        ["https://eu.example.com", "K2", Redacted.make("a")],
+        ["https://eu.example.com", "K1", Redacted.make("b")],
+        ["https://eu.example.com", "K1", "a"],
+        ["https://eu.example.com", "K1a"]
+      ]
+      for (const identity of identities) yield* (yield* shared(source(identity))).acquire(undefined)
+      assert.strictEqual(record.started, identities.length)
+    }).pipe(Effect.scoped, Effect.provide(memory)))
+
+  it.live("stores neither token nor credentials readably, and reads nothing that was tampered with", () =>
+    Effect.gen(function*() {
+      const { record, source } = logins()
+      yield* (yield* shared(source())).acquire(undefined)
+      const store = yield* KeyValueStore.KeyValueStore
+      const keys = yield* store.keys
+      const [name = ""] = keys
+      const value = (yield* store.get(name)) ?? ""
+      assert.strictEqual(keys.length, 1)
+      for (const secret of ["secret-token-1", "s3cr3t", "K1", btoa("secret-token-1").slice(0, 12)]) {
+        assert.notInclude(name + value, secret)
+      }
+      const other = yield* shared(source(), { key: Redacted.make("another key, also 32 characters long") })
+      yield* other.acquire(undefined)
+      assert.strictEqual(record.started, 2)
+      for (
+        const tampered of [value.replace(/"sealed":"./, "\"sealed\":\"_"), "[{\"sealed\":\"\"},null]", "[{},null]", "{"]
+      ) {
+        const before = record.started
+        yield* store.set(name, tampered)
+        yield* (yield* shared(source())).acquire(undefined)
+        assert.strictEqual(record.started, before + 1, tampered)
+      }
+      // Moved to the place of another identity, an entry does not open.
+      const before = yield* store.keys
+      yield* (yield* shared(source(["other"]))).acquire(undefined)
+      const [place = ""] = (yield* store.keys).filter((key) => !before.includes(key))
+      yield* store.set(place, (yield* store.get(name)) ?? "")
+      const started = record.started
+      yield* (yield* shared(source(["other"]))).acquire(undefined)
+      assert.strictEqual(record.started, started + 1)
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(
+        Layer.mergeAll(Persistence.layerBackingKvs, Lease.layerMemory).pipe(
+          Layer.provideMerge(KeyValueStore.layerMemory)
+        )
+      )
+    ))
+
+  it.live("takes over from a holder that died, when its lease has run out", () =>
+    Effect.gen(function*() {
+      const { record, source } = logins()
+      const lease = yield* Lease.Lease
+      const taken: Array<string> = []
+      const dying = Lease.Lease.of({
+        // Another process took every lease just now, and dies.
+        acquire: (name, owner, life) =>
+          taken.includes(name)
+            ? lease.acquire(name, owner, life)
+            : Effect.andThen(Effect.sync(() => taken.push(name)), Effect.as(lease.acquire(name, "dead", 300), false)),
+        release: lease.release
+      })
+      const started = performance.now()
+      const [cache] = yield* processes(source(), 1).pipe(Effect.provideService(Lease.Lease, dying))
+      if (cache !== undefined) yield* cache.get
+      assert.strictEqual(record.started, 1)
+      assert.isAtLeast(performance.now() - started, 290)
+    }).pipe(Effect.scoped, Effect.provide(memory)))
+
+  it.live("gives the lease back when the login fails or is interrupted", () =>
+    Effect.gen(function*() {
+      const { record, source } = logins({ fail: (login) => login === 1 })
+      const one = yield* shared(source(), { lease: "1 hour" })
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(one.acquire(undefined))))
+      const interrupted = yield* Effect.forkChild(one.acquire(undefined))
+      yield* Effect.sleep(10)
+      yield* Fiber.interrupt(interrupted)
+      const grant = yield* one.acquire(undefined)
+      assert.strictEqual(Redacted.value(grant.value), "secret-token-3")
+      assert.strictEqual(record.interrupted, 1)
+    }).pipe(Effect.scoped, Effect.provide(memory)))
+
+  it.live("prolongs the lease while a slow login runs", () =>
+    Effect.gen(function*() {
+      const record = { started: 0 }
+      const slow = TokenSource.fromEffect(
+        Effect.suspend(() => {
+          record.started += 1
+          return Effect.delay(Effect.succeed({ value: Redacted.make("t") }), 400)
+        }),
+        { identity: ["slow"] }
+      )
+      const caches = yield* processes(slow, 3, { lease: 90 })
+      yield* Effect.forEach(caches, (cache) => cache.get, { concurrency: "unbounded" })
+      assert.strictEqual(record.started, 1)
+    }).pipe(Effect.scoped, Effect.provide(memory)))
+
+  it.live("logs in for itself where store and leases do not answer", () =>
+    Effect.gen(function*() {
+      const { record, source } = logins()
+      const [cache] = yield* processes(source(), 1)
+      if (cache !== undefined) yield* cache.get
+      assert.strictEqual(record.started, 1)
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(Layer.mergeAll(
+        Layer.succeed(Persistence.BackingPersistence, {
+          make: () =>
+            Effect.succeed({
+              get: () => broken,
+              getMany: () => broken,
+              set: () => broken,
+              setMany: () => broken,
+              remove: () => broken,
+              clear: broken
+            })
+        }),
+        Layer.succeed(Lease.Lease, {
+          acquire: () => Effect.fail(new Lease.LeaseError({ store: "test" })),
+          release: () => Effect.fail(new Lease.LeaseError({ store: "test" }))
+        })
+      ))
+    ))
+  const broken = Effect.fail(new Persistence.PersistenceError({ message: "down", cause: "down" }))
+
+  it.effect("refuses a key that is too short", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(shared(logins().source(), { key: Redacted.make("short") }))
+      assert.strictEqual(
+        error.message,
+        "The login is not configured: the key for shared tokens needs at least 32 characters."
+      )
+    }).pipe(Effect.scoped, Effect.provide(memory)))
+})
+
+describe("Lease", () => {
+  const backends = {
+    memory: Lease.layerMemory,
+    sql: Lease.layerSql.pipe(Layer.provide(SqliteClient.layer({ filename: ":memory:" })))
+  }
+  for (const [name, layer] of Object.entries(backends)) {
+    it.live(`is held by one, prolonged by its holder and taken over when it has run out (${name})`, () =>
+      Effect.gen(function*() {
+        const lease = yield* Lease.Lease
+        assert.isTrue(yield* lease.acquire("k", "a", 100))
+        assert.isFalse(yield* lease.acquire("k", "b", 100))
+        assert.isTrue(yield* lease.acquire("other", "b", 100))
+        assert.isTrue(yield* lease.acquire("k", "a", 300))
+        yield* Effect.sleep(120)
+        assert.isFalse(yield* lease.acquire("k", "b", 100))
+        yield* lease.release("k", "b")
+        assert.isFalse(yield* lease.acquire("k", "b", 100))
+        yield* Effect.sleep(200)
+        assert.isTrue(yield* lease.acquire("k", "b", 100))
+        yield* lease.release("k", "b")
+        assert.isTrue(yield* lease.acquire("k", "c", 100))
+      }).pipe(Effect.provide(layer)))
+  }
+})

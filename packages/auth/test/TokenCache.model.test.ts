@@ -1,0 +1,264 @@
+import { AuthError, type Token, TokenCache, type TokenSource } from "@effect-resilience/auth"
+import { Recovery } from "@effect-resilience/errors"
+import { RetryPolicy } from "@effect-resilience/retry"
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Clock, Effect, Exit, Fiber, Redacted } from "effect"
+import * as fc from "fast-check"
+import * as simulation from "./simulation.ts"
+
+const loginMillis = 30.5 // ends between two commands, which come at whole milliseconds
+const life = 10_000
+const refreshBefore = 2_000
+const refreshPause = 1_500
+const relogins = 3
+
+type Outcome = "granted" | "unavailable" | "rejected"
+
+/** After `wait` milliseconds: */
+type Command =
+  & { readonly wait: number }
+  & (
+    | { readonly op: "call" }
+    | { readonly op: "interrupt"; readonly back: number }
+    | { readonly op: "refuse"; readonly back: number }
+    | { readonly op: "jump"; readonly millis: number }
+    | { readonly op: "logins"; readonly are: Outcome }
+    | { readonly op: "rotate" }
+  )
+
+interface Observed {
+  /** What each caller got, in the order of the calls. */
+  readonly callers: ReadonlyArray<string>
+  /** What each refusal was answered. */
+  readonly refusals: ReadonlyArray<boolean>
+  readonly logins: number
+  readonly cutShort: number
+}
+
+// Mostly within one login, and around the instants at which something changes.
+const wait = fc.oneof(
+  { weight: 5, arbitrary: fc.constantFrom(0, 1, 10, 31) },
+  { weight: 2, arbitrary: fc.constantFrom(1_000, 1_500, 8_000, 8_000, 10_000, 30_000, 60_000) },
+  { weight: 2, arbitrary: fc.nat(3_000) }
+)
+
+const op = <Op extends string, Rest extends object>(weight: number, op: Op, rest: fc.Arbitrary<Rest>) => ({
+  weight,
+  arbitrary: fc.tuple(wait, rest).map(([wait, rest]) => ({ wait, op, ...rest }))
+})
+
+const command: fc.Arbitrary<Command> = fc.oneof(
+  op(8, "call", fc.constant({})),
+  op(3, "interrupt", fc.record({ back: fc.nat(2) })),
+  op(6, "refuse", fc.record({ back: fc.constantFrom(0, 0, 0, 1) })),
+  op(1, "jump", fc.record({ millis: fc.integer({ min: -9_000, max: 9_000 }) })),
+  op(2, "logins", fc.record({ are: fc.constantFrom<Outcome>("granted", "granted", "unavailable", "rejected") })),
+  op(1, "rotate", fc.constant({}))
+)
+
+describe("TokenCache", () => {
+  it("does what a plain model does, under any schedule", () => {
+    fc.assert(
+      fc.property(fc.array(command, { minLength: 1, maxLength: 80 }), (commands) => {
+        assert.deepStrictEqual(real(commands), model(commands))
+      }),
+      { numRuns: 3_000, seed: 20_260_101 }
+    )
+  }, 60_000)
+})
+
+const real = (commands: ReadonlyArray<Command>): Observed => {
+  const exit = simulation.run(1, (jump) =>
+    Effect.gen(function*() {
+      let outcome: Outcome = "granted"
+      let key = 1
+      const record = { logins: 0, cutShort: 0, active: 0 }
+      const source: TokenSource.TokenSource = {
+        identity: Effect.sync(() => [`key ${key}`]),
+        acquire: () =>
+          Effect.gen(function*() {
+            record.logins += 1
+            record.active += 1
+            assert.strictEqual(record.active, 1, "two logins at a time")
+            yield* Effect.sleep(loginMillis)
+            if (outcome !== "granted") {
+              const reason = outcome === "rejected"
+                ? new AuthError.Rejected({})
+                : new AuthError.Unavailable({ detail: "down", recovery: Recovery.retry })
+              return yield* Effect.fail(new AuthError.AuthError({ reason }))
+            }
+            return { value: Redacted.make("secret"), expiresAt: (yield* Clock.currentTimeMillis) + life }
+          }).pipe(
+            Effect.onInterrupt(() =>
+              Effect.sync(() => {
+                record.cutShort += 1
+              })
+            ),
+            Effect.ensuring(Effect.sync(() => {
+              record.active -= 1
+            }))
+          )
+      }
+      const cache = yield* TokenCache.make(source, {
+        refreshBefore,
+        refreshPause,
+        relogins,
+        jitter: 0,
+        timeout: "1 hour",
+        retry: RetryPolicy.none
+      })
+      const callers: Array<Fiber.Fiber<Token.Token, AuthError.AuthError>> = []
+      const seen = new Map<number, Token.Token>()
+      const refusals: Array<boolean> = []
+      for (const command of commands) {
+        yield* Effect.sleep(command.wait)
+        switch (command.op) {
+          case "call":
+            callers.push(
+              yield* Effect.forkChild(
+                Effect.tap(cache.get, (token) => Effect.sync(() => seen.set(token.generation, token)))
+              )
+            )
+            break
+          case "interrupt": {
+            const caller = callers[callers.length - 1 - command.back]
+            if (caller !== undefined) yield* Fiber.interrupt(caller)
+            break
+          }
+          case "refuse": {
+            const token = [...seen.values()].sort((a, b) => b.generation - a.generation)[command.back]
+            if (token !== undefined) refusals.push(yield* cache.invalidate(token))
+            break
+          }
+          case "jump":
+            yield* jump(command.millis)
+            break
+          case "logins":
+            outcome = command.are
+            break
+          case "rotate":
+            key += 1
+        }
+      }
+      yield* Effect.sleep(1_000)
+      const exits = yield* Effect.forEach(callers, Fiber.await)
+      return { callers: exits.map(describeExit), refusals, logins: record.logins, cutShort: record.cutShort }
+    }))
+  if (Exit.isFailure(exit)) throw Cause.squash(exit.cause)
+  return exit.value
+}
+
+const describeExit = (exit: Exit.Exit<Token.Token, AuthError.AuthError>): string => {
+  if (Exit.isSuccess(exit)) return `generation ${exit.value.generation}`
+  const error = Exit.findErrorOption(exit)
+  return error._tag === "Some" ? error.value.reason._tag : "interrupted"
+}
+
+/** The same rules without fibers: a list of who waits, and a login that is a time at which something happens. */
+const model = (commands: ReadonlyArray<Command>): Observed => {
+  let now = 0
+  let skew = 0
+  let outcome: Outcome = "granted"
+  let key = 1
+  let held: { generation: number; bornAt: number; bornAtWall: number; lookAt: number } | undefined
+  let login: { endsAt: number; ahead: boolean; key: number; waiting: Set<number> } | undefined
+  let rejectedKey: number | undefined
+  let generation = 0
+  let pausedUntil = 0
+  let honoured: Array<number> = []
+  const callers: Array<string> = []
+  const seen = new Set<number>()
+  const refusals: Array<boolean> = []
+  let logins = 0
+  let cutShort = 0
+
+  const answer = (caller: number) => {
+    if (held === undefined) return
+    callers[caller] = `generation ${held.generation}`
+    seen.add(held.generation)
+  }
+  const nextLook = (untilRenewal: number) => now + Math.min(1_000, untilRenewal)
+  const fail = (waiting: Iterable<number>, reason: string) => {
+    pausedUntil = now + refreshPause
+    for (const caller of waiting) callers[caller] = reason
+  }
+  const start = (ahead: boolean, waiting: Set<number>) => {
+    if (rejectedKey === key) return fail(waiting, "Rejected")
+    logins += 1
+    login = { endsAt: now + loginMillis, ahead, key, waiting }
+  }
+  const finish = () => {
+    if (login === undefined) return
+    const { key, waiting } = login
+    login = undefined
+    rejectedKey = outcome === "rejected" ? key : undefined
+    if (outcome === "rejected") return fail(waiting, "Rejected")
+    if (outcome === "unavailable") return fail(waiting, "Unavailable")
+    generation += 1
+    held = { generation, bornAt: now, bornAtWall: now + skew, lookAt: nextLook(life - refreshBefore) }
+    for (const caller of waiting) answer(caller)
+  }
+  const passTo = (time: number) => {
+    if (login !== undefined && login.endsAt <= time) {
+      now = login.endsAt
+      finish()
+    }
+    now = time
+  }
+  const call = (caller: number) => {
+    callers[caller] = "waiting"
+    const joinLogin = () => login === undefined ? start(false, new Set([caller])) : login.waiting.add(caller)
+    if (held === undefined) return joinLogin()
+    if (now < held.lookAt) return answer(caller)
+    const age = Math.max(now - held.bornAt, now + skew - held.bornAtWall)
+    if (age >= life) return joinLogin()
+    if (age < life - refreshBefore) held.lookAt = nextLook(life - refreshBefore - age)
+    else if (login === undefined && now >= pausedUntil) start(true, new Set())
+    answer(caller)
+  }
+  const refuse = (refused: number): boolean => {
+    if (held === undefined) return refused === generation
+    if (held.generation !== refused) return false
+    honoured = honoured.filter((at) => now - at < 60_000)
+    if (honoured.length >= relogins) return false
+    honoured.push(now)
+    held = undefined
+    return true
+  }
+
+  for (const command of commands) {
+    passTo(now + command.wait)
+    switch (command.op) {
+      case "call":
+        call(callers.length)
+        break
+      case "interrupt": {
+        const caller = callers.length - 1 - command.back
+        if (callers[caller] === "waiting" && login !== undefined) {
+          callers[caller] = "interrupted"
+          login.waiting.delete(caller)
+          if (login.waiting.size === 0 && !login.ahead) {
+            login = undefined
+            cutShort += 1
+          }
+        }
+        break
+      }
+      case "refuse": {
+        const token = [...seen].sort((a, b) => b - a)[command.back]
+        if (token !== undefined) refusals.push(refuse(token))
+        break
+      }
+      case "jump":
+        skew += command.millis
+        break
+      case "logins":
+        outcome = command.are
+        break
+      case "rotate":
+        key += 1
+    }
+  }
+  passTo(now + 1_000)
+  return { callers, refusals, logins, cutShort }
+}
