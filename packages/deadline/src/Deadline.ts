@@ -37,7 +37,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as limit from "./internal/limit.ts"
-import * as timer from "./internal/timer.ts"
+import * as Timer from "./Timer.ts"
 
 /**
  * The instant, in milliseconds of the fiber's monotonic clock; `Infinity` where there is none.
@@ -108,7 +108,7 @@ export const within: {
     return Effect.contextWith((context: Context.Context<R>) => {
       const outer = Context.get(context, Current)
       if (wanted === Infinity && outer.atMillis === Infinity) return self
-      const now = timer.now(context)
+      const now = Timer.nowUnsafe(context)
       const millis = Math.min(wanted, outer.atMillis - now)
       const exceeded = () => Effect.fail(new DeadlineExceeded({ allowed: wholeMillis(Math.max(0, millis)) }))
       if (millis <= 0) return exceeded()
@@ -139,7 +139,7 @@ export const remaining: Effect.Effect<Duration.Duration> = /* @__PURE__ */ Effec
  */
 export const remainingMillisUnsafe = (fiber: Fiber.Fiber<unknown, unknown>): number => {
   const { atMillis } = fiber.getRef(Current)
-  return atMillis === Infinity ? Infinity : atMillis - timer.now(fiber.context)
+  return atMillis === Infinity ? Infinity : atMillis - Timer.nowUnsafe(fiber.context)
 }
 
 /**

@@ -31,7 +31,6 @@
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"
-import type * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -68,7 +67,7 @@ export const after: {
   2,
   <A, E, R>(self: Effect.Effect<A, E, R>, duration: Duration.Input): Effect.Effect<A, E | TimedOut, R> => {
     const allowed = Duration.fromInputUnsafe(duration)
-    return afterOrElse(self, { duration: allowed, orElse: () => Effect.fail(new TimedOut({ after: allowed })) })
+    return limit.after(self, Duration.toMillis(allowed), () => Effect.fail(new TimedOut({ after: allowed })))
   }
 )
 
@@ -89,13 +88,8 @@ export const afterOrElse: {
   }): Effect.Effect<A | A2, E | E2, R | R2>
 } = /* @__PURE__ */ dual(
   2,
-  <A, E, R, A2, E2, R2>(self: Effect.Effect<A, E, R>, { duration, orElse }: {
+  <A, E, R, A2, E2, R2>(self: Effect.Effect<A, E, R>, options: {
     readonly duration: Duration.Input
     readonly orElse: () => Effect.Effect<A2, E2, R2>
-  }): Effect.Effect<A | A2, E | E2, R | R2> => {
-    const millis = Duration.toMillis(duration)
-    return millis === Infinity ?
-      self :
-      Effect.contextWith((context: Context.Context<R>) => limit.within(context, self, millis, orElse))
-  }
+  }): Effect.Effect<A | A2, E | E2, R | R2> => limit.after(self, Duration.toMillis(options.duration), options.orElse)
 )

@@ -27,11 +27,9 @@
  */
 import type { Recovery } from "@effect-resilience/errors/Recovery"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 
 /**
  * - `attempt`: 1 for the first call.
- * - `delay`: the wait before this attempt.
  * - `previous`: the recovery that the failure before this attempt asked for; `undefined` in the first.
  *
  * @category models
@@ -39,7 +37,6 @@ import * as Duration from "effect/Duration"
  */
 export interface Attempt {
   readonly attempt: number
-  readonly delay: Duration.Duration
   readonly previous: Recovery | undefined
 }
 
@@ -49,7 +46,7 @@ export interface Attempt {
  * @category constants
  * @since 0.1.0
  */
-export const first: Attempt = { attempt: 1, delay: Duration.zero, previous: undefined }
+export const first: Attempt = { attempt: 1, previous: undefined }
 
 /**
  * The attempt of the innermost retry around the running code.

@@ -125,8 +125,8 @@ export const immediate: Backoff = { base: Duration.zero, factor: 1, cap: Duratio
  * @since 0.1.0
  */
 export const delays = (self: Backoff, random: () => number = half): () => Duration.Duration => {
-  const next = internal.delays(self, random)
-  return () => Duration.millis(next())
+  const position: internal.Position = { retries: 0, previous: 0 }
+  return () => Duration.millis(internal.next(self, position, random))
 }
 
 const half = () => 0.5

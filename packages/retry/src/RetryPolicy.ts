@@ -32,11 +32,9 @@
  */
 import * as Timeout from "@effect-resilience/deadline/Timeout"
 import type * as Classifier from "@effect-resilience/errors/Classifier"
-import type * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { dual } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 import * as Backoff from "./Backoff.ts"
@@ -231,30 +229,28 @@ export interface Options<in E> {
  * @category retrying
  * @since 0.1.0
  */
-export const retry: {
-  <T extends Duration.Duration | undefined>(
-    policy: RetryPolicy<T>
-  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TimedOutIf<T>, R>
-  <E, T extends Duration.Duration | undefined>(
-    policy: RetryPolicy<T>,
-    options: Options<NoInfer<E> | TimedOutIf<T>>
-  ): <A, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TimedOutIf<T>, R>
-  <A, E, R, T extends Duration.Duration | undefined>(
-    self: Effect.Effect<A, E, R>,
-    policy: RetryPolicy<T>,
-    options?: Options<NoInfer<E> | TimedOutIf<T>>
-  ): Effect.Effect<A, E | TimedOutIf<T>, R>
-} = /* @__PURE__ */ dual(
-  (args) => Effect.isEffect(args[0]),
-  <A, E, R>(
-    self: Effect.Effect<A, E, R>,
-    policy: RetryPolicy<Duration.Duration | undefined>,
-    options: Options<E | Timeout.TimedOut> = {}
-  ): Effect.Effect<A, E | Timeout.TimedOut, R> => {
-    const { attemptTimeout } = policy
-    return engine.start(attemptTimeout === undefined ? self : Timeout.after(self, attemptTimeout), policy, options)
-  }
-)
+export function retry<T extends Duration.Duration | undefined>(
+  policy: RetryPolicy<T>
+): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TimedOutIf<T>, R>
+export function retry<E, T extends Duration.Duration | undefined>(
+  policy: RetryPolicy<T>,
+  options: Options<NoInfer<E> | TimedOutIf<T>>
+): <A, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TimedOutIf<T>, R>
+export function retry<A, E, R, T extends Duration.Duration | undefined>(
+  self: Effect.Effect<A, E, R>,
+  policy: RetryPolicy<T>,
+  options?: Options<NoInfer<E> | TimedOutIf<T>>
+): Effect.Effect<A, E | TimedOutIf<T>, R>
+// `dual` would gather the arguments in arrays, which costs more than all the rest of a call that succeeds.
+export function retry<A, E, R>(
+  first: Effect.Effect<A, E, R> | Limited,
+  second?: Limited | Options<E | Timeout.TimedOut>,
+  third?: Options<E | Timeout.TimedOut>
+) {
+  if (Effect.isEffect(first)) return retryWith(first, second as Limited, third ?? plain)
+  const options = second as Options<E | Timeout.TimedOut> | undefined ?? plain
+  return (self: Effect.Effect<A, E, R>) => retryWith(self, first, options)
+}
 
 /**
  * The error that a limit on attempts adds.
@@ -295,24 +291,23 @@ export const toSchedule = <E>(
   options: Options<E> = {}
 ): Schedule.Schedule<Duration.Duration, E> =>
   Schedule.fromStepWithMetadata(Effect.sync(() => {
-    let next: (() => number) | undefined
+    const position = { retries: 0, previous: 0 }
     let last = Duration.zero
     return ({ attempt, elapsed, input: error }: Schedule.InputMetadata<E>) =>
       Effect.withFiber((fiber) => {
-        next ??= engine.nextDelay(fiber, policy)
         const recovery = engine.recoveryOf(fiber, options, error)
-        const verdict = engine.decide(fiber, policy, options, error, recovery, attempt, elapsed, next)
+        const verdict = engine.decide(fiber, policy, options, error, recovery, attempt, elapsed, position)
         if (typeof verdict !== "number") {
-          const stopped = { _tag: "Stopped", attempt, error, recovery, why: verdict } as const
-          return engine.tell(fiber, options, stopped, Cause.done(last))
+          return engine.tell(fiber, options, Cause.done(last), () => (
+            { _tag: "Stopped", attempt, error, recovery, why: verdict }
+          ))
         }
         const delay = last = Duration.millis(verdict)
-        const retrying = { _tag: "Retrying", attempt, error, recovery, delay } as const
         return engine.tell(
           fiber,
           options,
-          retrying,
-          Effect.succeed<[Duration.Duration, Duration.Duration]>([delay, delay])
+          Effect.succeed<[Duration.Duration, Duration.Duration]>([delay, delay]),
+          () => ({ _tag: "Retrying", attempt, error, recovery, delay })
         )
       })
   }))
@@ -320,19 +315,14 @@ export const toSchedule = <E>(
 /**
  * What happened before the last failure.
  *
- * - `attempts`: all failures in order; `delay` is the wait that followed, and absent in the last.
+ * - `attempts`: the event of each failure, in order: `Retrying` with the wait that followed, and `Stopped` at the end.
  * - `why`: why there was no further attempt.
  *
  * @category models
  * @since 0.1.0
  */
 export interface History {
-  readonly attempts: ReadonlyArray<{
-    readonly attempt: number
-    readonly error: unknown
-    readonly recovery: Recovery.Recovery
-    readonly delay: Duration.Duration | undefined
-  }>
+  readonly attempts: ReadonlyArray<RetryEvent.RetryEvent>
   readonly why: RetryEvent.Why
 }
 
@@ -371,6 +361,21 @@ export interface History {
  */
 export const history = (error: unknown): History | undefined =>
   Predicate.isObject(error) ? engine.histories.get(error) : undefined
+
+type Limited = RetryPolicy<Duration.Duration | undefined>
+
+const plain: Options<unknown> = {}
+
+const retryWith = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  policy: Limited,
+  options: Options<E | Timeout.TimedOut>
+): Effect.Effect<A, E | Timeout.TimedOut, R> =>
+  engine.start(
+    policy.attemptTimeout === undefined ? self : Timeout.after(self, policy.attemptTimeout),
+    policy,
+    options
+  )
 
 // Hoisted, since the presets above need it.
 function notNegative(name: string, input: Duration.Input): Duration.Duration {

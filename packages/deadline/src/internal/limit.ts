@@ -3,7 +3,17 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as timer from "./timer.ts"
+import * as Timer from "../Timer.ts"
+
+/** An infinite `millis` is no limit. */
+export const after = <A, E, R, A2, E2, R2>(
+  self: Effect.Effect<A, E, R>,
+  millis: number,
+  orElse: () => Effect.Effect<A2, E2, R2>
+): Effect.Effect<A | A2, E | E2, R | R2> =>
+  millis === Infinity
+    ? self
+    : Effect.contextWith((context: Context.Context<R>) => within(context, self, millis, orElse))
 
 /**
  * Runs `self` in a fiber of its own and interrupts it after `millis`. An effect that finishes without waiting meets no
@@ -21,12 +31,12 @@ export const within = <A, E, R, A2, E2, R2>(
     const exit = child.pollUnsafe()
     if (exit !== undefined) return resume(exit)
     let timedOut = false
-    const cancel = timer.start(context, millis, () => {
+    const wait = Timer.startUnsafe(context, millis, () => {
       timedOut = true
       child.interruptUnsafe()
     })
     child.addObserver((exit) => {
-      cancel()
+      wait.cancel()
       resume(timedOut && Exit.isFailure(exit) && !Cause.hasDies(exit.cause) ? Effect.suspend(orElse) : exit)
     })
     return Fiber.interrupt(child)

@@ -1,8 +1,10 @@
 import * as Deadline from "@effect-resilience/deadline/Deadline"
+import * as Timer from "@effect-resilience/deadline/Timer"
 import * as Classifier from "@effect-resilience/errors/Classifier"
 import type * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -12,7 +14,8 @@ import * as Attempt from "../Attempt.ts"
 import * as AttemptBudget from "../AttemptBudget.ts"
 import * as RetryEvent from "../RetryEvent.ts"
 import type { History, Options, RetryPolicy } from "../RetryPolicy.ts"
-import { delays } from "./delays.ts"
+import type { Position } from "./delays.ts"
+import { next } from "./delays.ts"
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 type AnyPolicy = RetryPolicy<Duration.Duration | undefined>
@@ -26,53 +29,100 @@ export const start = <A, E, R>(
   policy: AnyPolicy,
   options: Options<E>
 ): Effect.Effect<A, E, R> => {
-  const begin = (startMillis: number) =>
-    Effect.catchCause(self, (cause) => afterFailure({ self, policy, options, startMillis, failures: [] }, cause))
-  const timeless = Duration.isFinite(policy.maxDuration) ? undefined : begin(0)
+  const timeless = Duration.isFinite(policy.maxDuration)
+    ? undefined
+    : Effect.catchCause(self, (cause) => afterFailure(new Run(self, policy, options, 0), cause))
   return Effect.withFiber((fiber) => {
     fiber.getRef(AttemptBudget.Current).depositUnsafe()
-    const guarded = timeless ?? begin(monotonicMillis(fiber))
+    const guarded = timeless ?? timed(self, policy, options, Timer.nowUnsafe(fiber.context))
     return fiber.getRef(Attempt.Current) === Attempt.first
       ? guarded
       : Effect.provideService(guarded, Attempt.Current, Attempt.first)
   })
 }
 
-// One retried call, made when its first attempt has failed.
-interface Run<A, E, R> {
-  readonly self: Effect.Effect<A, E, R>
+const timed = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  policy: AnyPolicy,
+  options: Options<E>,
+  startMillis: number
+): Effect.Effect<A, E, R> =>
+  Effect.catchCause(self, (cause) => afterFailure(new Run(self, policy, options, startMillis), cause))
+
+// One retried call, made when its first attempt has failed. 100,000 of them can wait at once, so it holds what it must.
+class Run<A, E, R> implements Position {
+  retries = 0
+  previous = 0
+  attempt = Attempt.first
+  failures: Failure<E> | undefined
   readonly policy: AnyPolicy
   readonly options: Options<E>
   readonly startMillis: number
-  readonly failures: Array<History["attempts"][number]>
-  next?: () => number
+  readonly again: Effect.Effect<A, E, R>
+
+  constructor(self: Effect.Effect<A, E, R>, policy: AnyPolicy, options: Options<E>, startMillis: number) {
+    this.failures = undefined
+    this.policy = policy
+    this.options = options
+    this.startMillis = startMillis
+    this.again = Effect.catchCause(
+      Effect.updateContext(self, (context: Context.Context<R>) => Context.add(context, Attempt.Current, this.attempt)),
+      (cause) => afterFailure(this, cause)
+    )
+  }
+}
+
+interface Failure<out E> {
+  readonly attempt: number
+  readonly error: E
+  readonly recovery: Recovery.Recovery
+  readonly delayMillis: number
+  readonly earlier: Failure<E> | undefined
 }
 
 const afterFailure = <A, E, R>(run: Run<A, E, R>, cause: Cause.Cause<E>): Effect.Effect<A, E, R> => {
   const failure = recoverable(cause)
-  if (failure === undefined) return Effect.failCause(cause)
-  const { error } = failure
-  const { failures, options, policy } = run
-  return Effect.withFiber((fiber) => {
-    const attempt = failures.length + 1
-    const recovery = recoveryOf(fiber, options, error)
-    const elapsed = Duration.isFinite(policy.maxDuration) ? monotonicMillis(fiber) - run.startMillis : 0
-    run.next ??= nextDelay(fiber, policy)
-    const verdict = decide(fiber, policy, options, error, recovery, attempt, elapsed, run.next)
-    if (typeof verdict !== "number") {
-      failures.push({ attempt, error, recovery, delay: undefined })
-      if (Predicate.isObject(error)) histories.set(error, { attempts: failures, why: verdict })
-      return tell(fiber, options, { _tag: "Stopped", attempt, error, recovery, why: verdict }, Effect.failCause(cause))
+  return failure === undefined
+    ? Effect.failCause(cause)
+    : Effect.withFiber((fiber) => afterError(run, fiber, failure.error, cause))
+}
+
+const afterError = <A, E, R>(
+  run: Run<A, E, R>,
+  fiber: AnyFiber,
+  error: E,
+  cause: Cause.Cause<E>
+): Effect.Effect<A, E, R> => {
+  const { options, policy } = run
+  const { attempt } = run.attempt
+  const recovery = recoveryOf(fiber, options, error)
+  const elapsed = Duration.isFinite(policy.maxDuration) ? Timer.nowUnsafe(fiber.context) - run.startMillis : 0
+  const verdict = decide(fiber, policy, options, error, recovery, attempt, elapsed, run)
+  if (typeof verdict !== "number") {
+    const stopped: RetryEvent.RetryEvent<E> = { _tag: "Stopped", attempt, error, recovery, why: verdict }
+    if (Predicate.isObject(error)) {
+      histories.set(error, { attempts: [...earlierEvents(run.failures), stopped], why: verdict })
     }
-    const delay = Duration.millis(verdict)
-    failures.push({ attempt, error, recovery, delay })
-    const again = Effect.catchCause(
-      Effect.provideService(run.self, Attempt.Current, { attempt: attempt + 1, delay, previous: recovery }),
-      (cause) => afterFailure(run, cause)
-    )
-    const then = verdict === 0 ? again : Effect.andThen(fiber.getRef(Clock.Clock).sleep(delay), again)
-    return tell(fiber, options, { _tag: "Retrying", attempt, error, recovery, delay }, then)
-  })
+    return tell(fiber, options, Effect.failCause(cause), () => stopped)
+  }
+  run.failures = { attempt, error, recovery, delayMillis: verdict, earlier: run.failures }
+  run.attempt = { attempt: attempt + 1, previous: recovery }
+  return tell(fiber, options, Timer.beforeUnsafe(fiber.context, run.again, verdict), () => ({
+    _tag: "Retrying",
+    attempt,
+    error,
+    recovery,
+    delay: Duration.millis(verdict)
+  }))
+}
+
+const earlierEvents = <E>(last: Failure<E> | undefined): Array<RetryEvent.RetryEvent<E>> => {
+  const events: Array<RetryEvent.RetryEvent<E>> = []
+  for (let failure = last; failure !== undefined; failure = failure.earlier) {
+    const { attempt, delayMillis, error, recovery } = failure
+    events.push({ _tag: "Retrying", attempt, error, recovery, delay: Duration.millis(delayMillis) })
+  }
+  return events.reverse()
 }
 
 // As `Effect.catch` sees it: a defect beside the failure forbids recovery.
@@ -97,7 +147,7 @@ export const decide = <E>(
   recovery: Recovery.Recovery,
   attempt: number,
   elapsed: number,
-  next: () => number
+  position: Position
 ): number | RetryEvent.Why => {
   if (recovery._tag !== "Retry") return notRetryable
   if (attempt > policy.times) return { _tag: "TimesUsedUp", times: policy.times }
@@ -106,11 +156,15 @@ export const decide = <E>(
   if (after !== undefined && Duration.isGreaterThan(after, policy.maxRetryAfter)) {
     return { _tag: "RetryAfterTooLong", after, max: policy.maxRetryAfter }
   }
-  const delay = notBefore(policy, after === undefined ? 0 : Duration.toMillis(after), next())
+  const delay = notBefore(
+    policy,
+    after === undefined ? 0 : Duration.toMillis(after),
+    nextDelay(fiber, policy, position)
+  )
   if (elapsed + delay > Duration.toMillis(policy.maxDuration)) return { _tag: "OutOfTime", limit: "maxDuration" }
   if (delay >= Deadline.remainingMillisUnsafe(fiber)) return { _tag: "OutOfTime", limit: "deadline" }
   const budget = fiber.getRef(AttemptBudget.Current)
-  return budget === AttemptBudget.unlimited || budget.withdrawUnsafe(monotonicMillis(fiber))
+  return budget === AttemptBudget.unlimited || budget.withdrawUnsafe(Timer.nowUnsafe(fiber.context))
     ? delay
     : { _tag: "BudgetExhausted", budget: budget.name }
 }
@@ -122,21 +176,21 @@ const notBefore = (policy: AnyPolicy, after: number, delay: number): number => {
   return Math.ceil(policy.backoff.jitter === "none" ? after : after + delay)
 }
 
-export const nextDelay = (fiber: AnyFiber, policy: AnyPolicy): () => number => {
+const nextDelay = (fiber: AnyFiber, policy: AnyPolicy, position: Position): number => {
   const random = fiber.getRef(Random.Random)
-  return delays(policy.backoff, () => random.nextDoubleUnsafe())
+  return next(policy.backoff, position, () => random.nextDoubleUnsafe())
 }
 
+/** Does `then`, after whoever listens has heard of the event. */
 export const tell = <E, A, E2, R>(
   fiber: AnyFiber,
   options: Options<E>,
-  event: RetryEvent.RetryEvent<E>,
-  then: Effect.Effect<A, E2, R>
+  then: Effect.Effect<A, E2, R>,
+  event: () => RetryEvent.RetryEvent<E>
 ): Effect.Effect<A, E2, R> => {
   const observer = fiber.getRef(RetryEvent.CurrentObserver)
-  const heard = observer === undefined ? then : Effect.andThen(observer(event), then)
-  return options.onEvent === undefined ? heard : Effect.andThen(options.onEvent(event), heard)
+  if (observer === undefined && options.onEvent === undefined) return then
+  const told = event()
+  const heard = observer === undefined ? then : Effect.andThen(observer(told), then)
+  return options.onEvent === undefined ? heard : Effect.andThen(options.onEvent(told), heard)
 }
-
-const monotonicMillis = (fiber: AnyFiber): number =>
-  Number(fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe()) / 1_000_000

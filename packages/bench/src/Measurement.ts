@@ -1,0 +1,177 @@
+/**
+ * Measures the subjects of a case against each other.
+ *
+ * **Details**
+ *
+ * All subjects run in one process, in rounds, each round in another order, so that a slow moment of the machine meets
+ * all of them. What counts is CPU time (user and system), not the clock on the wall, and the median over the rounds.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import { spawnSync } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import type { Case, Subject, Suite } from "./Suite.ts"
+
+/**
+ * One line of the results. `ratios` divides this median by that of each other subject.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Row {
+  readonly suite: string
+  readonly case: string
+  readonly subject: string
+  readonly unit: "ns/call" | "s" | "MB"
+  readonly median: number
+  readonly p25: number
+  readonly p75: number
+  readonly ratios: { readonly [peer: string]: number }
+}
+
+/**
+ * How long to measure: rounds, the CPU time of a run that it should at least take, and rounds of processes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Effort {
+  readonly rounds: number
+  readonly runMillis: number
+  readonly processes: number
+}
+
+/**
+ * @category constants
+ * @since 0.1.0
+ */
+export const thorough: Effort = { rounds: 41, runMillis: 40, processes: 5 }
+
+/**
+ * @category constants
+ * @since 0.1.0
+ */
+export const quick: Effort = { rounds: 9, runMillis: 10, processes: 1 }
+
+/**
+ * Measures one case.
+ *
+ * @category measuring
+ * @since 0.1.0
+ */
+export const measure = (suite: Suite, case_: Case, effort: Effort): Effect.Effect<ReadonlyArray<Row>> =>
+  case_.apart === true
+    ? Effect.sync(() => measureApart(suite, case_, effort))
+    : measureTogether(suite, case_, effort)
+
+/**
+ * What a process of its own reports.
+ *
+ * @category measuring
+ * @since 0.1.0
+ */
+export const runApart = (case_: Case, subject: Subject): Effect.Effect<{ seconds: number; megabytes: number }> =>
+  Effect.gen(function*() {
+    const start = process.cpuUsage()
+    yield* Effect.promise(() => subject(case_.batch ?? 1))
+    const { system, user } = process.cpuUsage(start)
+    const seconds = (system + user) / 1e6
+    return { seconds, megabytes: process.resourceUsage().maxRSS / 1024 }
+  })
+
+const measureTogether = Effect.fnUntraced(function*(suite: Suite, case_: Case, effort: Effort) {
+  const subjects = Object.entries(case_.subjects)
+  const samples = new Map(subjects.map(([name]) => [name, Array<number>()]))
+  const calls = new Map<string, number>()
+  for (const [name, subject] of subjects) calls.set(name, yield* calibrate(subject, case_.batch, effort))
+  for (let round = 0; round < effort.rounds; round++) {
+    for (let turn = 0; turn < subjects.length; turn++) {
+      const [name, subject] = subjects[(round + turn) % subjects.length] ?? never()
+      const count = calls.get(name) ?? 1
+      samples.get(name)?.push((yield* cpuNanos(subject, case_.batch, count)) / count)
+    }
+  }
+  return rows(suite, case_, "ns/call", samples)
+})
+
+// Also warms up: by the end of it the compiler has seen each subject often.
+const calibrate = Effect.fnUntraced(function*(subject: Subject, batch: number | undefined, effort: Effort) {
+  let calls = batch ?? 256
+  for (let warm = 0; warm < 3;) {
+    const nanos = yield* cpuNanos(subject, batch, calls)
+    if (nanos >= effort.runMillis * 1e6) warm++
+    else calls *= 2
+  }
+  return calls
+})
+
+const cpuNanos = Effect.fnUntraced(function*(subject: Subject, batch: number | undefined, calls: number) {
+  const start = process.cpuUsage()
+  if (batch === undefined) yield* Effect.promise(() => subject(calls))
+  else for (let done = 0; done < calls; done += batch) yield* Effect.promise(() => subject(batch))
+  const { system, user } = process.cpuUsage(start)
+  return (system + user) * 1000
+})
+
+const measureApart = (suite: Suite, case_: Case, effort: Effort): ReadonlyArray<Row> => {
+  const seconds = new Map<string, Array<number>>()
+  const megabytes = new Map<string, Array<number>>()
+  for (let round = 0; round < effort.processes; round++) {
+    for (const name of Object.keys(case_.subjects)) {
+      const child = spawnSync(
+        process.execPath,
+        [
+          ...process.execArgv,
+          fileURLToPath(new URL("main.ts", import.meta.url)),
+          "apart",
+          suite.name,
+          case_.name,
+          name
+        ],
+        { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] }
+      )
+      const found = JSON.parse(child.stdout)
+      seconds.set(name, [...seconds.get(name) ?? [], Number(found.seconds)])
+      megabytes.set(name, [...megabytes.get(name) ?? [], Number(found.megabytes)])
+    }
+  }
+  return [...rows(suite, case_, "s", seconds), ...rows(suite, case_, "MB", megabytes)]
+}
+
+const rows = (
+  suite: Suite,
+  case_: Case,
+  unit: Row["unit"],
+  samples: ReadonlyMap<string, ReadonlyArray<number>>
+): ReadonlyArray<Row> =>
+  Array.from(samples, ([subject, values]) => {
+    const median = quantile(values, 0.5)
+    const ratios = Object.fromEntries(
+      Array.from(samples).filter(([peer]) => peer !== subject).map((
+        [peer, others]
+      ) => [peer, median / quantile(others, 0.5)])
+    )
+    return {
+      suite: suite.name,
+      case: case_.name,
+      subject,
+      unit,
+      median,
+      p25: quantile(values, 0.25),
+      p75: quantile(values, 0.75),
+      ratios
+    }
+  })
+
+const quantile = (values: ReadonlyArray<number>, q: number): number => {
+  const sorted = values.toSorted((a, b) => a - b)
+  const index = (sorted.length - 1) * q
+  const low = sorted[Math.floor(index)] ?? Number.NaN
+  const high = sorted[Math.ceil(index)] ?? Number.NaN
+  return low + (high - low) * (index - Math.floor(index))
+}
+
+const never = (): never => {
+  throw new RangeError("a case without subjects")
+}

@@ -1,0 +1,93 @@
+/**
+ * What a suite is: cases, each with the subjects that are compared.
+ *
+ * **Adding a suite**
+ *
+ * Put `NAME.ts` into `src/suites`, default-export a `Suite`, and list the file in `src/suites/index.ts`.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+
+/**
+ * Does `calls` calls, one after another or at once, as the case says.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Subject = (calls: number) => PromiseLike<unknown>
+
+/**
+ * - `ours`: the subject whose ratios to the others are judged.
+ * - `atMost`: for each other subject the highest ratio of medians that is good enough.
+ * - `batch`: how many calls a run makes, where that is part of the case; otherwise as many as fill a round.
+ * - `apart`: each run in a process of its own, measured by CPU time and peak memory, for runs too large to interleave.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Case {
+  readonly name: string
+  readonly ours: string
+  readonly subjects: { readonly [name: string]: Subject }
+  readonly atMost?: { readonly [name: string]: number }
+  readonly batch?: number
+  readonly apart?: boolean
+}
+
+/**
+ * - `packages`: whose versions the results state.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Suite {
+  readonly name: string
+  readonly packages: ReadonlyArray<string>
+  readonly cases: ReadonlyArray<Case>
+}
+
+/**
+ * Runs an effect again and again in one fiber. `body` builds it for each call, as a program does.
+ *
+ * @category subjects
+ * @since 0.1.0
+ */
+export const effects = (body: () => Effect.Effect<unknown, unknown>): Subject => (calls) =>
+  Effect.runPromise(Effect.suspend(() => {
+    let done = 0
+    return Effect.whileLoop({ while: () => done < calls, body: () => body(), step: () => done++ })
+  }))
+
+/**
+ * Runs an effect many times at once, each in its own fiber.
+ *
+ * @category subjects
+ * @since 0.1.0
+ */
+export const effectsAtOnce = (body: () => Effect.Effect<unknown, unknown>): Subject => (calls) =>
+  Effect.runPromise(
+    Effect.forEach(Array.from({ length: calls }), () => Effect.exit(body()), {
+      concurrency: "unbounded",
+      discard: true
+    })
+  )
+
+/**
+ * Awaits a promise again and again.
+ *
+ * @category subjects
+ * @since 0.1.0
+ */
+export const promises = (body: () => PromiseLike<unknown>): Subject => async (calls) => {
+  for (let done = 0; done < calls; done++) await body()
+}
+
+/**
+ * Awaits many promises at once.
+ *
+ * @category subjects
+ * @since 0.1.0
+ */
+export const promisesAtOnce = (body: () => PromiseLike<unknown>): Subject => (calls) =>
+  Promise.allSettled(Array.from({ length: calls }, () => body()))

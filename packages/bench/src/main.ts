@@ -1,0 +1,88 @@
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Console from "effect/Console"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import { readFileSync } from "node:fs"
+import { cpus } from "node:os"
+import { fileURLToPath } from "node:url"
+import * as Measurement from "./Measurement.ts"
+import * as Report from "./Report.ts"
+import type { Suite } from "./Suite.ts"
+import { suites } from "./suites/index.ts"
+
+const results = fileURLToPath(new URL("../RESULTS.md", import.meta.url))
+
+const bench = Command.make(
+  "bench",
+  {
+    names: Argument.String("SUITE").pipe(Argument.withDescription("Suites to run; default all"), Argument.variadic()),
+    quick: Flag.Boolean("quick").pipe(
+      Flag.withDescription("Fewer and shorter rounds; RESULTS.md stays as it is"),
+      Flag.withDefault(false)
+    ),
+    json: Flag.String("json").pipe(Flag.withDescription("Write the rows to this file"), Flag.optional)
+  },
+  Effect.fnUntraced(function*({ json, names, quick }) {
+    const fs = yield* FileSystem.FileSystem
+    const unknown = names.filter((name) => !suites.some((suite) => suite.name === name))
+    if (unknown.length > 0) {
+      return yield* Effect.fail(
+        `no such suite: ${unknown.join(", ")}; there is ${suites.map(({ name }) => name).join(", ")}`
+      )
+    }
+    const chosen = names.length === 0 ? suites : suites.filter((suite) => names.includes(suite.name))
+    const effort = quick ? Measurement.quick : Measurement.thorough
+    const all: Array<Measurement.Row> = []
+    for (const suite of chosen) {
+      const rows: Array<Measurement.Row> = []
+      for (const case_ of suite.cases) {
+        yield* Console.error(`${suite.name}: ${case_.name}`)
+        rows.push(...yield* Measurement.measure(suite, case_, effort))
+      }
+      all.push(...rows)
+      const text = Report.section(suite, rows, conditions(suite, yield* DateTime.now, quick))
+      yield* Console.log(text)
+      if (!quick) {
+        const before = (yield* fs.exists(results)) ? yield* fs.readFileString(results) : preamble
+        yield* fs.writeFileString(results, Report.insert(before, suite.name, text))
+      }
+    }
+    if (Option.isSome(json)) yield* fs.writeFileString(json.value, `${JSON.stringify(all, null, 2)}\n`)
+  })
+).pipe(Command.withDescription("Compares this repository with its peers, in one process"))
+
+const preamble = `# Results
+
+Written by \`npm run bench\`. A ratio below 1 means that ours needs less. Every subject of a table ran in the same process,
+in interleaved rounds; what counts is CPU time, as the median over the rounds. Machines differ: compare ratios, not times.
+`
+
+const conditions = (suite: Suite, now: DateTime.Utc, quick: boolean): string =>
+  [
+    DateTime.formatIsoDateUtc(now),
+    `Node ${process.versions.node}`,
+    `${cpus().length} × ${cpus()[0]?.model.trim() ?? "unknown CPU"}`,
+    ...suite.packages.map((name) => `${name} ${version(name)}`),
+    ...(quick ? ["quick"] : [])
+  ].join(" · ")
+
+const version = (name: string): string =>
+  JSON.parse(readFileSync(new URL(`../../../node_modules/${name}/package.json`, import.meta.url), "utf8")).version
+
+const apart = Effect.gen(function*() {
+  const [, , , suite, name, subject] = process.argv
+  const case_ = suites.find((found) => found.name === suite)?.cases.find((found) => found.name === name)
+  const run = case_?.subjects[subject ?? ""]
+  if (case_ === undefined || run === undefined) return yield* Effect.die(`no such subject: ${subject}`)
+  yield* Console.log(JSON.stringify(yield* Measurement.runApart(case_, run)))
+})
+
+const main = process.argv[2] === "apart" ? apart : Command.run(bench, { version: "0.0.0" })
+
+NodeRuntime.runMain(Effect.provide(main, NodeServices.layer))

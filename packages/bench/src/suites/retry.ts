@@ -1,0 +1,122 @@
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Backoff from "@effect-resilience/retry/Backoff"
+import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
+import * as cockatiel from "cockatiel"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import pRetry from "p-retry"
+import type { Suite } from "../Suite.ts"
+import { effects, effectsAtOnce, promises, promisesAtOnce } from "../Suite.ts"
+
+class Unavailable extends Data.TaggedError("Unavailable") {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.retry
+  }
+}
+
+const ours = RetryPolicy.make({ times: 3, backoff: Backoff.exponential({ base: 100 }) })
+const theirs = cockatiel.retry(cockatiel.handleAll, { maxAttempts: 3, backoff: new cockatiel.ExponentialBackoff() })
+const schedule = { times: 3, schedule: Schedule.exponential("100 millis") }
+
+const sync = Effect.sync(() => 1)
+const async = Effect.promise(() => asyncWork())
+async function asyncWork() {
+  return 1
+}
+
+const peers = {
+  cockatiel: promises(() => theirs.execute(() => asyncWork())),
+  "p-retry": promises(() => pRetry(() => asyncWork(), { retries: 3 }))
+}
+
+const immediate = RetryPolicy.make({ times: 3, backoff: Backoff.immediate })
+const immediateCockatiel = cockatiel.retry(cockatiel.handleAll, {
+  maxAttempts: 3,
+  backoff: new cockatiel.ConstantBackoff(0)
+})
+
+const after10ms = RetryPolicy.make({ times: 2, backoff: Backoff.constant("10 millis") })
+const after10msCockatiel = cockatiel.retry(cockatiel.handleAll, {
+  maxAttempts: 2,
+  backoff: new cockatiel.ConstantBackoff(10)
+})
+
+// Made beforehand for all subjects: what an error costs is mostly the depth of the stack that it captures.
+const unavailable = new Unavailable()
+const failing = Effect.suspend(() => Effect.fail(unavailable))
+const rejecting = async () => {
+  throw unavailable
+}
+const failsTwice = Effect.suspend(() => {
+  let calls = 0
+  return RetryPolicy.retry(Effect.suspend(() => ++calls < 3 ? Effect.fail(unavailable) : Effect.succeed(1)), after10ms)
+})
+const failsTwiceEffect = Effect.suspend(() => {
+  let calls = 0
+  return Effect.retry(Effect.suspend(() => ++calls < 3 ? Effect.fail(unavailable) : Effect.succeed(1)), {
+    times: 2,
+    schedule: Schedule.spaced("10 millis")
+  })
+})
+const rejectsTwice = () => {
+  let calls = 0
+  return after10msCockatiel.execute(async () => {
+    if (++calls < 3) throw unavailable
+    return 1
+  })
+}
+
+const suite: Suite = {
+  name: "retry",
+  packages: ["effect", "cockatiel", "p-retry"],
+  cases: [
+    {
+      name: "success, sync effect (S)",
+      ours: "RetryPolicy.retry",
+      subjects: {
+        "RetryPolicy.retry": effects(() => RetryPolicy.retry(sync, ours)),
+        "Effect.retry": effects(() => Effect.retry(sync, schedule)),
+        "no policy": effects(() => sync),
+        ...peers
+      },
+      atMost: { cockatiel: 0.55, "Effect.retry": 0.08 }
+    },
+    {
+      name: "success, promise (P)",
+      ours: "RetryPolicy.retry",
+      subjects: {
+        "RetryPolicy.retry": effects(() => RetryPolicy.retry(async, ours)),
+        "Effect.retry": effects(() => Effect.retry(async, schedule)),
+        "no policy": effects(() => async),
+        ...peers
+      },
+      atMost: { cockatiel: 2, "Effect.retry": 0.27 }
+    },
+    {
+      name: "3 retries that fail, zero delay, 1,000 calls at once",
+      ours: "RetryPolicy.retry",
+      batch: 1000,
+      subjects: {
+        "RetryPolicy.retry": effectsAtOnce(() => RetryPolicy.retry(failing, immediate)),
+        "Effect.retry": effectsAtOnce(() => Effect.retry(failing, { times: 3 })),
+        cockatiel: promisesAtOnce(() => immediateCockatiel.execute(rejecting))
+      },
+      atMost: { cockatiel: 1, "Effect.retry": 0.5 }
+    },
+    {
+      name: "100,000 calls at once that fail twice, 10 ms between",
+      ours: "RetryPolicy.retry",
+      batch: 100_000,
+      apart: true,
+      subjects: {
+        "RetryPolicy.retry": effectsAtOnce(() => failsTwice),
+        "Effect.retry": effectsAtOnce(() => failsTwiceEffect),
+        cockatiel: promisesAtOnce(rejectsTwice)
+      },
+      atMost: { cockatiel: 1 }
+    }
+  ]
+}
+
+export default suite

@@ -1,0 +1,198 @@
+/**
+ * Waits for a while, at the lowest cost that a fiber allows.
+ *
+ * **When to use**
+ *
+ * Use inside policies that wait or limit on the path of every call. Everything else is better served by `Effect.sleep`.
+ *
+ * **Details**
+ *
+ * Where the fiber has the live clock, all waits of the same length share one platform timer: they end in the order in
+ * which they began, so a linked list does, and a wait that is given up leaves nothing behind. With any other clock, a
+ * `TestClock` for example, that clock waits. This is the only place of these packages that knows of a platform timer.
+ *
+ * **Example** (Going on later)
+ *
+ * ```ts import.meta.vitest
+ * import { Timer } from "@effect-resilience/deadline"
+ * import { Effect } from "effect"
+ *
+ * await Effect.runPromise(Timer.before(Effect.succeed("done"), 2)) // => "done"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+
+/**
+ * A wait that can be given up.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Wait {
+  readonly cancel: () => void
+}
+
+/**
+ * Waits `millis`, then continues with `self`. No wait, where `millis` is zero or less.
+ *
+ * @category waiting
+ * @since 0.1.0
+ */
+export const before = <A, E, R>(self: Effect.Effect<A, E, R>, millis: number): Effect.Effect<A, E, R> =>
+  Effect.contextWith((context: Context.Context<R>) => beforeUnsafe(context, self, millis))
+
+/**
+ * `before`, for code that holds the fiber's context already.
+ *
+ * @category waiting
+ * @since 0.1.0
+ */
+export const beforeUnsafe = <A, E, R>(
+  context: Context.Context<never>,
+  self: Effect.Effect<A, E, R>,
+  millis: number
+): Effect.Effect<A, E, R> => {
+  if (millis <= 0) return self
+  const clock = Context.get(context, Clock.Clock)
+  if (clock !== liveClock || millis > longestPlatformTimer) {
+    return Effect.andThen(clock.sleep(Duration.millis(millis)), self)
+  }
+  return Effect.callback<A, E, R>((resume) => {
+    const wait = queueOf(millis).add(() => resume(self))
+    return Effect.sync(() => wait.cancel())
+  })
+}
+
+/**
+ * Calls `onElapsed` after `millis`, unless the wait is cancelled before.
+ *
+ * @category waiting
+ * @since 0.1.0
+ */
+export const startUnsafe = (context: Context.Context<never>, millis: number, onElapsed: () => void): Wait => {
+  const clock = Context.get(context, Clock.Clock)
+  if (clock === liveClock && millis <= longestPlatformTimer) return queueOf(millis).add(onElapsed)
+  const sleeping = Effect.runForkWith(context)(Effect.map(clock.sleep(Duration.millis(millis)), onElapsed))
+  return { cancel: () => sleeping.interruptUnsafe() }
+}
+
+/**
+ * The monotonic clock of a fiber, in milliseconds.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const nowUnsafe = (context: Context.Context<never>): number => monotonicMillis(Context.get(context, Clock.Clock))
+
+const monotonicMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
+
+// The clock of every fiber that was given no other.
+const liveClock = /* @__PURE__ */ Context.get(/* @__PURE__ */ Context.empty(), Clock.Clock)
+
+const longestPlatformTimer = 2 ** 31 - 1
+
+const queues = /* @__PURE__ */ new Map<number, Queue>()
+
+const queueOf = (millis: number): Queue => {
+  const length = Math.max(1, Math.ceil(millis))
+  const known = queues.get(length)
+  if (known !== undefined) return known
+  const queue = new Queue(length)
+  queues.set(length, queue)
+  return queue
+}
+
+// All waits of one length, the oldest first. The platform timer runs from the first wait until it finds the queue empty;
+// meanwhile an empty queue does not keep the process alive.
+class Queue {
+  readonly millis: number
+  head: Entry | undefined = undefined
+  tail: Entry | undefined = undefined
+  armed = false
+  refs: Refs | undefined = undefined
+
+  constructor(millis: number) {
+    this.millis = millis
+  }
+
+  add(onElapsed: () => void): Entry {
+    const entry = new Entry(this, monotonicMillis(liveClock) + this.millis, onElapsed, this.tail)
+    if (this.tail === undefined) this.head = entry
+    else this.tail.later = entry
+    this.tail = entry
+    if (!this.armed) this.arm(this.millis)
+    else if (entry.earlier === undefined) this.refs?.ref()
+    return entry
+  }
+
+  remove(entry: Entry): void {
+    const { earlier, later } = entry
+    if (earlier === undefined) this.head = later
+    else earlier.later = later
+    if (later === undefined) this.tail = earlier
+    else later.earlier = earlier
+    if (this.head === undefined) this.refs?.unref()
+  }
+
+  arm(millis: number): void {
+    // oxlint-disable-next-line no-restricted-globals -- the one place where a platform timer is allowed
+    const timer: unknown = setTimeout(() => this.elapse(), millis)
+    this.armed = true
+    this.refs = hasRefs(timer) ? timer : undefined
+  }
+
+  // Platform timers count whole milliseconds and can be early by less than one.
+  elapse(): void {
+    const now = monotonicMillis(liveClock)
+    try {
+      while (this.head !== undefined && this.head.due - now < 1) this.head.elapse()
+    } finally {
+      if (this.head === undefined) {
+        this.armed = false
+        queues.delete(this.millis)
+      } else {
+        this.arm(Math.max(1, Math.ceil(this.head.due - now)))
+      }
+    }
+  }
+}
+
+class Entry implements Wait {
+  queue: Queue | undefined
+  readonly due: number
+  readonly onElapsed: () => void
+  earlier: Entry | undefined
+  later: Entry | undefined = undefined
+
+  constructor(queue: Queue, due: number, onElapsed: () => void, earlier: Entry | undefined) {
+    this.queue = queue
+    this.due = due
+    this.onElapsed = onElapsed
+    this.earlier = earlier
+  }
+
+  cancel(): void {
+    this.queue?.remove(this)
+    this.queue = undefined
+  }
+
+  elapse(): void {
+    this.cancel()
+    this.onElapsed()
+  }
+}
+
+// Node's timers keep the process alive unless told otherwise; a browser's are numbers.
+interface Refs {
+  readonly ref: () => void
+  readonly unref: () => void
+}
+
+const hasRefs = (timer: unknown): timer is Refs =>
+  Predicate.hasProperty(timer, "ref") && Predicate.hasProperty(timer, "unref")

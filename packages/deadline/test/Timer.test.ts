@@ -1,0 +1,112 @@
+import { Timer } from "@effect-resilience/deadline"
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Fiber } from "effect"
+import { TestClock } from "effect/testing"
+import { spawnSync } from "node:child_process"
+
+const live = Context.empty()
+const run = (program: string) =>
+  spawnSync(process.execPath, [
+    "--conditions=@effect-resilience/source",
+    "--input-type=module",
+    "--expose-gc",
+    "--eval",
+    `import * as Timer from "@effect-resilience/deadline/Timer"
+     import * as Context from "effect/Context"
+     const live = Context.empty()
+     ${program}`
+  ], { cwd: import.meta.dirname, encoding: "utf8", timeout: 20_000 })
+
+describe("Timer", () => {
+  it.live("ends waits in the order of their length and start, and never too early", () =>
+    Effect.gen(function*() {
+      const ended: Array<string> = []
+      const start = Timer.nowUnsafe(live)
+      const wait = (name: string, millis: number) =>
+        Effect.callback<void>((resume) => {
+          Timer.startUnsafe(live, millis, () => {
+            ended.push(name)
+            assert.isAtLeast(Timer.nowUnsafe(live) - start, millis - 1)
+            resume(Effect.void)
+          })
+        })
+      yield* Effect.all([wait("b", 20), wait("a", 5), wait("c", 20), wait("d", 40)], { concurrency: "unbounded" })
+      assert.deepStrictEqual(ended, ["a", "b", "c", "d"])
+    }))
+
+  it.live("goes on without the waits that are cancelled: the first, one between, the last", () =>
+    Effect.gen(function*() {
+      const ended: Array<number> = []
+      const waits = Array.from({ length: 7 }, (_, index) => Timer.startUnsafe(live, 10, () => ended.push(index)))
+      for (const index of [0, 3, 6]) waits[index]?.cancel()
+      waits[3]?.cancel()
+      yield* Effect.sleep(30)
+      assert.deepStrictEqual(ended, [1, 2, 4, 5])
+      waits[1]?.cancel()
+    }))
+
+  it.live("survives a callback that starts and cancels waits itself", () =>
+    Effect.gen(function*() {
+      const ended: Array<string> = []
+      const doomed = Timer.startUnsafe(live, 11, () => ended.push("doomed"))
+      Timer.startUnsafe(live, 10, () => {
+        ended.push("first")
+        doomed.cancel()
+        Timer.startUnsafe(live, 10, () => ended.push("again"))
+      })
+      yield* Effect.sleep(40)
+      assert.deepStrictEqual(ended, ["first", "again"])
+    }))
+
+  it("keeps the process alive for a wait, and not for a cancelled one", () => {
+    const waiting = run(`Timer.startUnsafe(live, 50, () => console.log("elapsed"))`)
+    assert.strictEqual(waiting.stdout, "elapsed\n", waiting.stderr)
+    const cancelled = run(`
+      const wait = Timer.startUnsafe(live, 60_000, () => {})
+      wait.cancel()
+      Timer.startUnsafe(live, 60_000, () => {}).cancel()`)
+    assert.strictEqual(cancelled.status, 0, cancelled.stderr)
+    assert.isNull(cancelled.signal)
+  })
+
+  it("holds nothing of a million waits that were cancelled", () => {
+    const { stdout, stderr } = run(`
+      for (let i = 0; i < 1e6; i++) Timer.startUnsafe(live, 30_000 + i % 2, () => {}).cancel()
+      globalThis.gc()
+      const before = process.memoryUsage().heapUsed
+      for (let i = 0; i < 1e6; i++) Timer.startUnsafe(live, 30_000 + i % 2, () => {}).cancel()
+      globalThis.gc()
+      console.log(process.memoryUsage().heapUsed - before, process.getActiveResourcesInfo().filter((name) => name === "Timeout").length)
+    `)
+    const [grown, timers] = stdout.trim().split(" ").map(Number)
+    assert.isBelow(grown ?? Infinity, 100_000, stderr)
+    assert.strictEqual(timers, 0)
+  })
+
+  it.effect("waits on the test's clock, and can be cancelled there", () =>
+    Effect.gen(function*() {
+      const ended: Array<string> = []
+      const context = yield* Effect.context()
+      Timer.startUnsafe(context, 1000, () => ended.push("kept"))
+      Timer.startUnsafe(context, 500, () => ended.push("cancelled")).cancel()
+      const fiber = yield* Effect.forkChild(Timer.before(Effect.sync(() => ended.push("before")), 1500))
+      yield* TestClock.adjust(999)
+      assert.deepStrictEqual(ended, [])
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual(ended, ["kept"])
+      yield* TestClock.adjust(500)
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(ended, ["kept", "before"])
+    }))
+
+  it.live("stops a wait with the fiber that waits", () =>
+    Effect.gen(function*() {
+      let went = false
+      const fiber = yield* Effect.forkChild(Timer.before(Effect.sync(() => went = true), 10), {
+        startImmediately: true
+      })
+      yield* Fiber.interrupt(fiber)
+      yield* Effect.sleep(25)
+      assert.isFalse(went)
+    }))
+})
