@@ -118,7 +118,7 @@ export function make(
 export const none: RetryPolicy = /* @__PURE__ */ make({ times: 0 })
 
 /**
- * The policy of TBM Studio's *How-To: Handle API Errors*: 3 attempts, waiting 1 s and 2 s, without jitter.
+ * What vendors' how-to pages recommend: 3 attempts, waiting 1 s and 2 s, without jitter.
  *
  * @category presets
  * @since 0.1.0
