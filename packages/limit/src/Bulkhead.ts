@@ -17,8 +17,8 @@
  *
  * **Gotchas**
  *
- * - All calls that are refused for the same reason get the same `BulkheadFull`; its stack trace is where the bulkhead was
- *   made.
+ * - All calls that are refused for the same reason get the same `BulkheadFull`; its stack trace is that of
+ *   the first.
  * - A call that takes two permits of one bulkhead, one inside the other, can wait for itself.
  *
  * **Example** (Two at a time, nobody waits)
@@ -225,8 +225,7 @@ const makeUnsafe = (options: Omit<Options, "key">, key: string): permits.Permits
     count,
     queue,
     queueTimeout === undefined ? Infinity : Duration.toMillis(queueTimeout),
-    new BulkheadFull({ ...full, reason: "QueueFull" }),
-    new BulkheadFull({ ...full, reason: "QueueTimeout" })
+    (reason) => new BulkheadFull({ ...full, reason })
   )
 }
 

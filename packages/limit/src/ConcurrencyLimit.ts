@@ -28,7 +28,7 @@
  * import { Effect } from "effect"
  *
  * const program = Effect.gen(function*() {
- *   const limit = yield* ConcurrencyLimit.make({ key: "search", algorithm: LimitAlgorithm.vegas({ initial: 10 }) })
+ *   const limit = yield* ConcurrencyLimit.make({ key: "search", algorithm: LimitAlgorithm.aimd({ initial: 10 }) })
  *   yield* Effect.succeed("found").pipe(ConcurrencyLimit.withConcurrencyLimit(limit))
  *   return yield* limit.stats
  * })

@@ -11,5 +11,10 @@ export const exceptions: ReadonlyArray<Exception> = [
     file: "packages/deadline/src/DeadlineMiddleware.ts",
     rule: "index",
     why: "a server's module: who imports the package's root for a client loads nothing of HTTP servers"
+  },
+  {
+    file: "packages/limit/src/Pacer.ts",
+    rule: "index",
+    why: "stands on effect/persistence/RateLimiter: who imports a circuit breaker loads no Schema"
   }
 ]

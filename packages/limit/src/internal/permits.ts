@@ -5,6 +5,8 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type { SchedulerDispatcher } from "effect/Scheduler"
 
+export type Reason = "QueueFull" | "QueueTimeout"
+
 /** Permits with a bounded queue, first in, first out. `Full` is the error of a call that finds no room. */
 export class Permits<Full> {
   readonly key: string
@@ -18,25 +20,22 @@ export class Permits<Full> {
 
   private readonly queue: number
   private readonly queueTimeoutMillis: number
-  private readonly queueFull: Full
-  private readonly queueTimeout: Full
-  private refusal: Exit.Exit<never, Full> | undefined
-  private timedOut: Exit.Exit<never, Full> | undefined
+  private readonly full: (reason: Reason) => Full
+  private queueFull: Exit.Exit<never, Full> | undefined
+  private queueTimeout: Exit.Exit<never, Full> | undefined
 
   constructor(
     key: string,
     permits: number,
     queue: number,
     queueTimeoutMillis: number,
-    queueFull: Full,
-    queueTimeout: Full
+    full: (reason: Reason) => Full
   ) {
     this.key = key
     this.permits = permits
     this.queue = queue
     this.queueTimeoutMillis = queueTimeoutMillis
-    this.queueFull = queueFull
-    this.queueTimeout = queueTimeout
+    this.full = full
   }
 
   get isIdle(): boolean {
@@ -61,7 +60,7 @@ export class Permits<Full> {
         return Effect.onExitPrimitive(restore(self), this.release, true)
       }
       return this.waiting >= this.queue
-        ? this.refusal ??= Exit.fail(this.queueFull)
+        ? this.queueFull ??= Exit.fail(this.full("QueueFull"))
         : this.enqueue(restore(self), restore)
     })
   }
@@ -152,7 +151,7 @@ export class Permits<Full> {
       if (rest > 0) return Effect.flatMap(clock.sleep(Duration.millis(rest)), () => this.reap)
       const waiter = this.first
       this.remove(waiter)
-      waiter.settle(this.timedOut ??= Exit.fail(this.queueTimeout))
+      waiter.settle(this.queueTimeout ??= Exit.fail(this.full("QueueTimeout")))
     }
     return Effect.void
   })

@@ -1,5 +1,6 @@
 import * as Duration from "effect/Duration"
 import type { TripPolicy } from "../CircuitBreaker.ts"
+import { Slices } from "./slices.ts"
 
 /** Counts outcomes and tells after each one whether the circuit has to open. */
 export interface TripWindow {
@@ -82,59 +83,25 @@ class CountWindow implements TripWindow {
   }
 }
 
-const slices = 10
-
-/** The calls of the last `withinMillis`, counted in ten slices; the oldest slice is dropped as a whole. */
+/** The calls of the last `withinMillis`. */
 class TimeWindow implements TripWindow {
-  private readonly calls = new Uint32Array(slices)
-  private readonly failures = new Uint32Array(slices)
-  private latest = -1
-  private totalCalls = 0
-  private totalFailures = 0
+  private readonly slices: Slices
   private readonly threshold: number
   private readonly minimumCalls: number
-  private readonly sliceMillis: number
 
   constructor(threshold: number, minimumCalls: number, withinMillis: number) {
+    this.slices = new Slices(withinMillis)
     this.threshold = threshold
     this.minimumCalls = minimumCalls
-    this.sliceMillis = withinMillis / slices
   }
 
   record(failed: boolean, _tookMillis: number, now: number): boolean {
-    const slice = Math.floor(now / this.sliceMillis)
-    if (slice > this.latest) this.advance(slice)
-    // A wall clock that was set back counts into the newest slice rather than into one that is gone.
-    const index = this.latest % slices
-    this.calls[index] = (this.calls[index] ?? 0) + 1
-    this.totalCalls++
-    if (failed) {
-      this.failures[index] = (this.failures[index] ?? 0) + 1
-      this.totalFailures++
-    }
-    return this.totalFailures > 0 && this.totalCalls >= this.minimumCalls &&
-      this.totalFailures / this.totalCalls >= this.threshold
+    this.slices.add(now, failed)
+    const { totalCalls, totalMarked } = this.slices
+    return totalMarked > 0 && totalCalls >= this.minimumCalls && totalMarked / totalCalls >= this.threshold
   }
 
   reset() {
-    this.calls.fill(0)
-    this.failures.fill(0)
-    this.totalCalls = 0
-    this.totalFailures = 0
-  }
-
-  private advance(slice: number) {
-    if (slice - this.latest >= slices) {
-      this.reset()
-    } else {
-      for (let dropped = this.latest + 1; dropped <= slice; dropped++) {
-        const index = dropped % slices
-        this.totalCalls -= this.calls[index] ?? 0
-        this.totalFailures -= this.failures[index] ?? 0
-        this.calls[index] = 0
-        this.failures[index] = 0
-      }
-    }
-    this.latest = slice
+    this.slices.reset()
   }
 }

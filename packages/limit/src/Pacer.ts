@@ -1,0 +1,400 @@
+/**
+ * Keeps calls within a rate that the other side allows.
+ *
+ * **Why**
+ *
+ * Many APIs allow so many calls in so much time and answer 429 to the rest, and some count the refused ones too. A pacer
+ * lets calls wait for their turn instead, and when the server says "not before", it holds all of them back and then lets
+ * them go at the usual rate rather than all at once.
+ *
+ * **Details**
+ *
+ * - The rate is `limit` calls in `window`. With `burst` 1 they are spread evenly; with more, so many may go at once after a
+ *   quiet time. A call of `cost` 3 counts as three.
+ * - Calls go in the order in which they came. One that would have to wait beyond `maxWait`, or beyond its `Deadline`, is
+ *   refused at once with `PaceExceeded` and takes nothing from the others.
+ * - A failure whose `Recovery` names a time pauses the pacer for so long, and so does `observe` with headers that say
+ *   that nothing is left. A pause is a debt in the limiter's bucket, so processes that share a store share it too.
+ *
+ * The counting is done by Effect's `RateLimiter`: in memory with `layerMemory`, between processes with its Redis store.
+ *
+ * **Gotchas**
+ *
+ * Not in the package's index, so that whoever needs no rate limit loads no `Schema`: import it from
+ * `@effect-resilience/limit/Pacer`.
+ *
+ * Retries belong outside, so that each attempt takes its turn.
+ *
+ * **Example** (Ten a second, evenly)
+ *
+ * ```ts import.meta.vitest
+ * import * as Pacer from "@effect-resilience/limit/Pacer"
+ * import { Clock, Effect, Fiber } from "effect"
+ * import { TestClock } from "effect/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const pacer = yield* Pacer.Pacer
+ *   const call = Clock.currentTimeMillis.pipe(Pacer.withPacer(pacer))
+ *   const calls = yield* Effect.forkChild(Effect.all([call, call, call], { concurrency: "unbounded" }))
+ *   yield* TestClock.adjust("1 second")
+ *   return yield* Fiber.join(calls)
+ * })
+ *
+ * const layer = Pacer.layerMemory({ key: "ledger", limit: 10, window: "1 second" })
+ * await Effect.runPromise(program.pipe(Effect.provide(layer), Effect.provide(TestClock.layer()))) // => [0, 100, 200]
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Deadline from "@effect-resilience/deadline/Deadline"
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import { dual } from "effect/Function"
+import * as Layer from "effect/Layer"
+import * as RateLimiter from "effect/persistence/RateLimiter"
+import { Permits } from "./internal/permits.ts"
+import * as Keyed from "./Keyed.ts"
+import * as Outcome from "./Outcome.ts"
+import * as RateLimitHeaders from "./RateLimitHeaders.ts"
+import * as Rejection from "./Rejection.ts"
+
+/**
+ * A pacer.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Pacer {
+  /** The name that errors carry, and the limiter's key. */
+  readonly key: string
+  /** Runs an effect when it is its turn. `cost` is how many calls it counts for; default 1. */
+  execute<A, E, R>(self: Effect.Effect<A, E, R>, cost?: number): Effect.Effect<A, E | PaceExceeded, R>
+  /** Holds all calls back for so long. A shorter pause than the present one changes nothing. */
+  pause(duration: Duration.Input): Effect.Effect<void>
+}
+
+/**
+ * How to make a pacer.
+ *
+ * - `key`: the name in errors and the limiter's key; default `"default"`.
+ * - `limit`, `window`: so many calls in so much time.
+ * - `burst`: how many may go at once after a quiet time; default 1.
+ * - `maxWait`: how long a call waits at most; default: as long as its deadline allows.
+ * - `maxPause`: caps the time that a server can ask for; default 1 minute.
+ * - `onStoreError`: whether calls go unpaced (`"allow"`) or fail (`"fail"`) while the limiter's store cannot be reached;
+ *   default `"allow"`.
+ * - `classify`: what an exit says about the server; default `Outcome.of`. Only its `retryAfter` is read.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly key?: string | undefined
+  readonly limit: number
+  readonly window: Duration.Input
+  readonly burst?: number | undefined
+  readonly maxWait?: Duration.Input | undefined
+  readonly maxPause?: Duration.Input | undefined
+  readonly onStoreError?: "allow" | "fail" | undefined
+  readonly classify?: ((exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome) | undefined
+}
+
+/**
+ * A call was not made: its turn would have come too late (`"Wait"`), or the limiter's store cannot be reached (`"Store"`).
+ *
+ * - `retryAfter`: when its turn would have been.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class PaceExceeded extends Data.TaggedError("PaceExceeded")<{
+  readonly key: string
+  readonly reason: "Wait" | "Store"
+  readonly retryAfter: Duration.Duration | undefined
+}> {
+  get [Rejection.symbol](): true {
+    return true
+  }
+  [Recovery.symbol](): Recovery.Recovery {
+    return this.retryAfter === undefined ? Recovery.retry : Recovery.retryAfter(this.retryAfter)
+  }
+  override get message(): string {
+    return this.reason === "Store"
+      ? `The rate of "${this.key}" cannot be checked: its store does not answer. Try again later.`
+      : `The turn of this call to "${this.key}" would come too late, in ${
+        Duration.format(this.retryAfter ?? Duration.zero)
+      }. Try again later.`
+  }
+}
+
+/**
+ * Makes a pacer. Throws `RangeError` where an option makes no sense.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options): Effect.Effect<Pacer, never, RateLimiter.RateLimiter> => {
+  const settings = settingsOf(options)
+  return Effect.map(RateLimiter.RateLimiter, (limiter) => new Turns(settings, settings.key, limiter))
+}
+
+/**
+ * Makes a pacer for each key; the limiter's keys begin with the `key` of the options.
+ *
+ * - `capacity`: how many of the keys used last to hold; default 100,000. A pacer with calls that wait is never forgotten.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const keyed = (
+  options: Options & { readonly capacity?: number | undefined }
+): Effect.Effect<Keyed.Keyed<Pacer>, never, RateLimiter.RateLimiter> => {
+  const settings = settingsOf(options)
+  const capacity = Keyed.capacityOf(options)
+  return Effect.map(RateLimiter.RateLimiter, (limiter) =>
+    Keyed.make({
+      capacity,
+      make: (key) => new Turns(settings, `${settings.key}:${key}`, limiter),
+      isIdle: (pacer) => pacer.isIdle
+    }))
+}
+
+/**
+ * A pacer that lets everything pass.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const noop: Pacer = {
+  key: "noop",
+  execute: (self) => self,
+  pause: () => Effect.void
+}
+
+/**
+ * Runs an effect when it is its turn. `cost` is how many calls it counts for; default 1.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withPacer: {
+  (pacer: Pacer, cost?: number): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | PaceExceeded, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, pacer: Pacer, cost?: number): Effect.Effect<A, E | PaceExceeded, R>
+} = /* @__PURE__ */ dual(
+  (args) => Effect.isEffect(args[0]),
+  <A, E, R>(self: Effect.Effect<A, E, R>, pacer: Pacer, cost = 1) => {
+    if (!Number.isInteger(cost) || cost < 0) throw new RangeError(`Pacer: cost must be a whole number, not ${cost}`)
+    return pacer.execute(self, cost)
+  }
+)
+
+/**
+ * Reads the rate limit in the headers of a response, and pauses the pacer until it is renewed where nothing is left. A 429
+ * or 503 that fails inside the pacer needs no such help.
+ *
+ * @category feedback
+ * @since 0.1.0
+ */
+export const observe = (
+  pacer: Pacer,
+  headers: { readonly [name: string]: string | undefined }
+): Effect.Effect<void> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    const limit = RateLimitHeaders.parse(headers, now)
+    return limit !== undefined && limit.remaining < 1 ? pacer.pause(limit.resetAfter) : Effect.void
+  })
+
+/**
+ * The service for programs that have one pacer.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Pacer: Context.Service<Pacer, Pacer> = /* @__PURE__ */ Context.Service<Pacer>(
+  "@effect-resilience/limit/Pacer"
+)
+
+/**
+ * Provides a pacer on the surrounding `RateLimiter`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<Pacer, never, RateLimiter.RateLimiter> =>
+  Layer.effect(Pacer, make(options))
+
+/**
+ * Provides a pacer that counts in memory.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerMemory = (options: Options): Layer.Layer<Pacer> =>
+  layer(options).pipe(Layer.provide(RateLimiter.layer), Layer.provide(RateLimiter.layerStoreMemory))
+
+/**
+ * Provides a pacer that lets everything pass.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerNoop: Layer.Layer<Pacer> = /* @__PURE__ */ Layer.succeed(Pacer, noop)
+
+interface Settings {
+  readonly key: string
+  readonly burst: number
+  readonly intervalMillis: number
+  readonly maxWaitMillis: number
+  readonly maxPauseMillis: number
+  readonly failsClosed: boolean
+  readonly classify: (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome
+}
+
+class Turns implements Pacer {
+  readonly key: string
+  private readonly settings: Settings
+  private readonly limiter: RateLimiter.RateLimiter
+  // One call at a time takes its turn, so that they go in order and a pause holds the next one.
+  private readonly queue: Permits<PaceExceeded>
+  private queuedCost = 0
+  private pausedUntil = -Infinity
+  // When the limiter's bucket is empty and without debt, as far as this process knows.
+  private evenAt = -Infinity
+
+  constructor(settings: Settings, key: string, limiter: RateLimiter.RateLimiter) {
+    this.key = key
+    this.settings = settings
+    this.limiter = limiter
+    this.queue = new Permits(key, 1, Infinity, Infinity, () => this.exceeded("Wait", undefined))
+  }
+
+  get isIdle(): boolean {
+    return this.queue.isIdle
+  }
+
+  execute<A, E, R>(self: Effect.Effect<A, E, R>, cost = 1): Effect.Effect<A, E | PaceExceeded, R> {
+    const paced = Effect.onExitPrimitive(self, (exit) => {
+      const outcome = this.settings.classify(exit)
+      return outcome._tag === "Failure" && outcome.retryAfter !== undefined ? this.pause(outcome.retryAfter) : undefined
+    })
+    return Effect.andThen(this.turn(cost), paced)
+  }
+
+  pause(duration: Duration.Input): Effect.Effect<void> {
+    const millis = Math.min(Duration.toMillis(duration), this.settings.maxPauseMillis)
+    return Effect.withFiber((fiber) => {
+      const clock = fiber.getRef(Clock.Clock)
+      const until = nowMillis(clock) + millis
+      if (!(until > this.pausedUntil)) return Effect.void
+      this.pausedUntil = until
+      // Debt that is paid off when the pause ends. Whatever the bucket holds has to go too, or it would be a burst.
+      const debt = Math.ceil(millis / this.settings.intervalMillis)
+      return Effect.ignore(Effect.flatMap(this.consume(0, clock), ({ remaining }) => {
+        const tokens = Math.ceil(remaining) + debt
+        return tokens > 0 ? Effect.asVoid(this.consume(tokens, clock)) : Effect.void
+      }))
+    })
+  }
+
+  private turn(cost: number): Effect.Effect<void, PaceExceeded> {
+    return Effect.withFiber((fiber) => {
+      const clock = fiber.getRef(Clock.Clock)
+      const began = nowMillis(clock)
+      const patience = Math.min(this.settings.maxWaitMillis, Deadline.remainingMillisUnsafe(fiber))
+      const evenAt = this.evenAt + (this.queuedCost + cost) * this.settings.intervalMillis
+      const expected = Math.max(evenAt, this.pausedUntil) - began
+      if (expected > patience) return this.refuse(expected)
+      let queued = 0
+      const leave = (): undefined => {
+        this.queuedCost -= queued
+        queued = 0
+      }
+      const take = Effect.suspend(() => {
+        leave()
+        return this.take(cost, clock, began + patience)
+      })
+      const enter = Effect.suspend(() => {
+        this.queuedCost += queued = cost
+        return this.queue.execute(take)
+      })
+      return Effect.onExitPrimitive(enter, leave)
+    })
+  }
+
+  private take(cost: number, clock: Clock.Clock, latest: number): Effect.Effect<void, PaceExceeded> {
+    return Effect.matchEffect(this.consume(cost, clock), {
+      onFailure: () => this.settings.failsClosed ? Effect.fail(this.exceeded("Store", undefined)) : Effect.void,
+      onSuccess: ({ delay }) => {
+        const wait = Duration.toMillis(delay)
+        if (nowMillis(clock) + wait <= latest) return this.sleep(clock, wait, latest)
+        // The place is given back, for others can still use it.
+        return Effect.andThen(Effect.ignore(this.consume(-cost, clock)), this.refuse(wait))
+      }
+    })
+  }
+
+  // A pause that begins while a call waits holds it too.
+  private sleep(clock: Clock.Clock, millis: number, latest: number): Effect.Effect<void, PaceExceeded> {
+    const slept = millis > 0 ? clock.sleep(Duration.millis(millis)) : Effect.void
+    return Effect.flatMap(slept, () => {
+      const now = nowMillis(clock)
+      const rest = this.pausedUntil - now
+      if (rest <= 0) return Effect.void
+      return now + rest > latest ? this.refuse(rest) : this.sleep(clock, rest, latest)
+    })
+  }
+
+  private refuse(millis: number): Effect.Effect<never, PaceExceeded> {
+    return Effect.fail(this.exceeded("Wait", Duration.millis(Math.ceil(millis))))
+  }
+
+  private exceeded(reason: PaceExceeded["reason"], retryAfter: Duration.Duration | undefined): PaceExceeded {
+    return new PaceExceeded({ key: this.key, reason, retryAfter })
+  }
+
+  private consume(tokens: number, clock: Clock.Clock) {
+    const { burst, intervalMillis } = this.settings
+    const consumed = this.limiter.consume({
+      algorithm: "token-bucket",
+      onExceeded: "delay",
+      key: this.key,
+      limit: burst,
+      window: Duration.millis(burst * intervalMillis),
+      tokens
+    })
+    return Effect.map(consumed, (result) => {
+      this.evenAt = nowMillis(clock) - result.remaining * intervalMillis
+      return result
+    })
+  }
+}
+
+const nowMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
+
+const settingsOf = (options: Options): Settings => {
+  const { burst = 1, classify = Outcome.of, key = "default", limit, onStoreError = "allow" } = options
+  const window = Duration.fromInputUnsafe(options.window)
+  if (!(limit > 0 && limit < Infinity)) throw new RangeError(`Pacer: limit must be above 0, not ${limit}`)
+  if (!Number.isInteger(burst) || burst < 1) {
+    throw new RangeError(`Pacer: burst must be an integer of at least 1, not ${burst}`)
+  }
+  if (!Duration.isFinite(window) || Duration.toMillis(window) < 1) {
+    throw new RangeError(`Pacer: window must be finite and at least 1 millis, not ${Duration.format(window)}`)
+  }
+  const intervalMillis = Duration.toMillis(window) / limit
+  return {
+    key,
+    classify,
+    intervalMillis,
+    // The limiter's windows are a millisecond at least.
+    burst: Math.max(burst, Math.ceil(1 / intervalMillis)),
+    maxWaitMillis: Duration.toMillis(Duration.fromInputUnsafe(options.maxWait ?? Duration.infinity)),
+    maxPauseMillis: Duration.toMillis(Duration.fromInputUnsafe(options.maxPause ?? "1 minute")),
+    failsClosed: onStoreError === "fail"
+  }
+}

@@ -1,0 +1,100 @@
+import { ApiError, Recovery } from "@effect-resilience/errors"
+import { Rejection, Throttle } from "@effect-resilience/limit"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Random } from "effect"
+import { TestClock } from "effect/testing"
+
+const unavailable = Effect.fail(ApiError.reasonFromStatus(503, {}))
+
+describe("Throttle", () => {
+  it.effect("refuses with the probability of the book", () =>
+    Effect.gen(function*() {
+      const throttle = yield* Throttle.make()
+      for (let i = 0; i < 10; i++) yield* throttle.execute(Effect.void)
+      for (let i = 0; i < 10; i++) yield* Effect.exit(throttle.execute(unavailable))
+      assert.deepStrictEqual(yield* throttle.stats, { requests: 20, accepts: 10, probability: 0 })
+      yield* Effect.exit(throttle.execute(unavailable))
+      assert.strictEqual((yield* throttle.stats).probability, 1 / 22)
+    }))
+
+  it.effect("counts what it refuses itself, so that it refuses nearly all while nothing is accepted", () =>
+    Effect.gen(function*() {
+      const throttle = yield* Throttle.make()
+      let sent = 0
+      const call = Effect.andThen(Effect.sync(() => sent++), unavailable)
+      for (let i = 0; i < 10_000; i++) yield* Effect.exit(throttle.execute(call))
+      // The harmonic numbers: about ln 10,000 calls get through.
+      assert.isBelow(sent, 30)
+      assert.isAbove(sent, 3)
+    }).pipe(Random.withSeed("throttle")))
+
+  it.effect("sends about k times what the server takes", () =>
+    Effect.gen(function*() {
+      for (const k of [1.5, 2, 3]) {
+        const throttle = yield* Throttle.make({ k })
+        let sent = 0
+        let taken = 0
+        for (let second = 0; second < 1000; second++) {
+          // Twenty requests a second reach for a server that takes two.
+          let room = 2
+          const call = Effect.suspend(() => {
+            sent++
+            if (room-- <= 0) return unavailable
+            taken++
+            return Effect.void
+          })
+          for (let i = 0; i < 20; i++) yield* Effect.exit(throttle.execute(call))
+          yield* TestClock.adjust("1 second")
+        }
+        assert.approximately(sent / taken, k, 0.2)
+      }
+    }).pipe(Random.withSeed("throttle")))
+
+  it.effect("forgets what lies beyond its window", () =>
+    Effect.gen(function*() {
+      const throttle = yield* Throttle.make()
+      for (let i = 0; i < 100; i++) yield* Effect.exit(throttle.execute(unavailable))
+      yield* TestClock.adjust("119 seconds")
+      assert.isAbove((yield* throttle.stats).probability, 0.9)
+      yield* TestClock.adjust("12 seconds")
+      assert.deepStrictEqual(yield* throttle.stats, { requests: 0, accepts: 0, probability: 0 })
+    }))
+
+  it.effect("takes a 404 for accepted, and does not count an interruption", () =>
+    Effect.gen(function*() {
+      const throttle = yield* Throttle.make()
+      yield* Effect.exit(throttle.execute(Effect.fail(ApiError.reasonFromStatus(404, {}))))
+      yield* Effect.exit(throttle.execute(Effect.interrupt))
+      assert.deepStrictEqual(yield* throttle.stats, { requests: 1, accepts: 1, probability: 0 })
+    }))
+
+  it.effect("refuses with an error that says to try again and that nothing was asked", () =>
+    Effect.gen(function*() {
+      const throttle = yield* Throttle.make({ key: "search" })
+      for (let i = 0; i < 100; i++) yield* Effect.exit(throttle.execute(unavailable))
+      const error = yield* Effect.flip(throttle.execute(Effect.void))
+      assert.deepStrictEqual(error, new Throttle.Throttled({ key: "search" }))
+      assert.deepStrictEqual(Recovery.of(error), Recovery.retry)
+      assert.isTrue(Rejection.isRejection(error))
+    }).pipe(Random.withSeed("throttle")))
+
+  it.effect("is provided by a layer, or by one that refuses nothing, and by key", () =>
+    Effect.gen(function*() {
+      const program = Effect.gen(function*() {
+        const throttle = yield* Throttle.Throttle
+        for (let i = 0; i < 50; i++) yield* Effect.exit(Throttle.withThrottle(unavailable, throttle))
+        return (yield* throttle.stats).probability > 0
+      })
+      assert.isTrue(yield* Effect.provide(program, Throttle.layer()))
+      assert.isFalse(yield* Effect.provide(program, Throttle.layerNoop))
+      const servers = yield* Throttle.keyed()
+      for (let i = 0; i < 50; i++) yield* Effect.exit(servers.get("bad").execute(unavailable))
+      assert.isTrue(Exit.isSuccess(yield* Effect.exit(servers.get("good").execute(Effect.void))))
+    }))
+
+  it("rejects options that make no sense where they are written", () => {
+    assert.throws(() => Throttle.make({ k: 0.5 }), RangeError)
+    assert.throws(() => Throttle.make({ window: "1 millis" }), RangeError)
+    assert.throws(() => Throttle.keyed({ capacity: 0 }), RangeError)
+  })
+})
