@@ -1,0 +1,224 @@
+/**
+ * The server's side of `Idempotency-Key`: runs a request once, and answers its repetitions with the first answer.
+ *
+ * **Details**
+ *
+ * By draft-ietf-httpapi-idempotency-key-header: a key that is missing where it is `required` answers 400, one that was
+ * used for another request 422, one whose first request is still running 409. A repetition gets the first status, headers
+ * and body, and the header `idempotency-replayed: true`. Safe methods, and PUT and DELETE, pass through.
+ *
+ * An answer is remembered for a day, unless it says that the request was not carried out: 408, 425, 429 and 5xx by
+ * default. Then, as after a failure of the handler, the next request with the key runs again. A handler goes on when its
+ * client hangs up, so that the repetition finds the answer.
+ *
+ * Where answers are kept is decided by Effect's `Persistence`: memory, Redis, SQL. While the store cannot be asked, the
+ * middleware answers 503, since nothing else is safe.
+ *
+ * **Gotchas**
+ *
+ * The store remembers answers; that a request is running is known to its process only. Route the same key to the same
+ * process, or make the handler's own write conditional, where two processes might get it in the same second. Cookies are
+ * not remembered. The request's body is held in memory; bound it by `HttpIncomingMessage.MaxBodySize`.
+ *
+ * **Example** (One order for two requests)
+ *
+ * ```ts import.meta.vitest
+ * import { IdempotencyServer } from "@effect-resilience/http"
+ * import { Effect } from "effect"
+ * import { HttpEffect, HttpServerRequest, HttpServerResponse } from "effect/http"
+ * import { Persistence } from "effect/persistence"
+ *
+ * let orders = 0
+ * const placeOrder = Effect.sync(() => HttpServerResponse.text(`order ${++orders}`, { status: 201 }))
+ *
+ * const program = Effect.gen(function*() {
+ *   const once = yield* IdempotencyServer.make({ caller: (request) => request.headers["x-customer"] ?? "" })
+ *   const handler = HttpEffect.toWebHandler(once(placeOrder))
+ *   const post = Effect.promise(() =>
+ *     handler(
+ *       new Request("https://shop.example/orders", {
+ *         method: "POST",
+ *         headers: { "idempotency-key": "k-1", "x-customer": "acme" },
+ *         body: "2 apples"
+ *       })
+ *     ).then((response) => response.text())
+ *   )
+ *   return [yield* post, yield* post]
+ * })
+ * await Effect.runPromise(Effect.provide(Effect.scoped(program), Persistence.layerMemory)) // => ["order 1", "order 1"]
+ * ```
+ *
+ * @since 0.1.0
+ */
+import { WebCrypto } from "effect/crypto/WebCrypto"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Base64 from "effect/encoding/Base64"
+import * as Hex from "effect/encoding/Hex"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Persistable from "effect/persistence/Persistable"
+import * as Persistence from "effect/persistence/Persistence"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Idempotency from "./Idempotency.ts"
+
+/**
+ * - `caller`: who sends the request, for example the customer that its token was checked to belong to. Keys of different
+ *   callers are kept apart; without that, one could fetch the answers of another.
+ * - `required`: refuses an unsafe request without a key; by default it passes through.
+ * - `timeToLive`: how long an answer is remembered; a day by default.
+ * - `remember`: which statuses are answers; by default all but 408, 425, 429 and 5xx.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly caller: (request: HttpServerRequest.HttpServerRequest) => string
+  readonly required?: boolean | undefined
+  readonly timeToLive?: Duration.Input | undefined
+  readonly remember?: ((status: number) => boolean) | undefined
+}
+
+/**
+ * Makes a handler run once per key.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Middleware {
+  <E, R>(
+    handler: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
+  ): Effect.Effect<HttpServerResponse.HttpServerResponse, E, R | HttpServerRequest.HttpServerRequest>
+}
+
+/**
+ * Makes the middleware. Handlers that are running when its scope closes are interrupted.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options): Effect.Effect<Middleware, never, Persistence.Persistence | Scope.Scope> =>
+  Effect.gen(function*() {
+    const scope = yield* Effect.scope
+    const store = yield* (yield* Persistence.Persistence).make({
+      storeId: "effect-resilience-idempotency",
+      timeToLive: () => options.timeToLive ?? Duration.days(1)
+    })
+    const remember = options.remember ?? carriedOut
+    const running = new Set<string>()
+
+    return <E, R>(handler: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
+      Effect.gen(function*() {
+        const request = yield* HttpServerRequest.HttpServerRequest
+        if (!unsafe.has(request.method)) return yield* handler
+        const key = request.headers[Idempotency.header]
+        if (key === undefined || key === "") {
+          return options.required === true
+            ? problem(400, "Idempotency-Key is missing", "This request needs an Idempotency-Key header.")
+            : yield* handler
+        }
+
+        const body = yield* Effect.result(request.arrayBuffer)
+        if (Result.isFailure(body)) return problem(400, "Unreadable body", "The request's body could not be read.")
+        const bytes = new Uint8Array(body.success)
+        const fingerprint = yield* digest(`${request.method} ${request.url}\n`, bytes)
+        const id = yield* digest(JSON.stringify([options.caller(request), key]), new Uint8Array(0))
+        const entry = new Remembered({ id })
+
+        if (running.has(id)) {
+          return problem(409, "Still running", "The first request with this Idempotency-Key has not been answered yet.")
+        }
+        running.add(id)
+        const first = Effect.gen(function*() {
+          const known = yield* Effect.result(store.get(entry))
+          if (Result.isFailure(known)) {
+            return problem(503, "Unavailable", "Whether this request was carried out before cannot be told right now.")
+          }
+          if (known.success !== undefined && Exit.isSuccess(known.success)) {
+            const answer = known.success.value
+            return answer.fingerprint === fingerprint
+              ? replayed(answer)
+              : problem(422, "Key used before", "This Idempotency-Key was used for a different request.")
+          }
+          const response = yield* Effect.provideService(
+            handler,
+            HttpServerRequest.HttpServerRequest,
+            withBytes(request, bytes)
+          )
+          const web = HttpServerResponse.toWeb(response, { context: yield* Effect.context<never>() })
+          const content = new Uint8Array(yield* Effect.promise(() => web.arrayBuffer()))
+          const answer: Answer = {
+            fingerprint,
+            status: response.status,
+            headers: [...web.headers].filter(([name]) => name !== "set-cookie"),
+            body: Base64.encode(content)
+          }
+          if (remember(response.status)) {
+            yield* Effect.catch(
+              store.set(entry, Exit.succeed(answer)),
+              () => Effect.logWarning("An answer could not be remembered; a repetition of its request will run again")
+            )
+          }
+          return HttpServerResponse.uint8Array(content, {
+            status: response.status,
+            headers: Object.fromEntries(answer.headers),
+            cookies: response.cookies
+          })
+        })
+        const fiber = yield* Effect.forkIn(
+          Effect.ensuring(Effect.scoped(first), Effect.sync(() => running.delete(id))),
+          scope,
+          { startImmediately: true }
+        )
+        return yield* Fiber.join(fiber)
+      })
+  })
+
+const AnswerSchema = Schema.Struct({
+  fingerprint: Schema.String,
+  status: Schema.Number,
+  headers: Schema.Array(Schema.Tuple([Schema.String, Schema.String])),
+  body: Schema.String
+})
+type Answer = typeof AnswerSchema.Type
+
+class Remembered extends Persistable.Class<{ payload: { readonly id: string } }>()("Remembered", {
+  primaryKey: ({ id }) => id,
+  success: AnswerSchema
+}) {}
+
+const unsafe: ReadonlySet<string> = new Set(["POST", "PATCH"])
+
+const carriedOut = (status: number): boolean => status < 500 && status !== 408 && status !== 425 && status !== 429
+
+const replayed = (answer: Answer): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.uint8Array(Result.getOrElse(Base64.decode(answer.body), () => new Uint8Array(0)), {
+    status: answer.status,
+    headers: { ...Object.fromEntries(answer.headers), "idempotency-replayed": "true" }
+  })
+
+// RFC 9457
+const problem = (status: number, title: string, detail: string): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.text(JSON.stringify({ title, status, detail }), {
+    status,
+    contentType: "application/problem+json"
+  })
+
+// The body has been read, so the handler gets a request that has it still.
+const withBytes = (request: HttpServerRequest.HttpServerRequest, bytes: Uint8Array<ArrayBuffer>) =>
+  HttpServerRequest.fromWeb(
+    new Request(new URL(request.originalUrl, "http://localhost"), { method: request.method, body: bytes })
+  ).modify({ url: request.url, headers: request.headers, remoteAddress: request.remoteAddress })
+
+const digest = (text: string, bytes: Uint8Array): Effect.Effect<string> =>
+  Effect.flatMap(WebCrypto, (crypto) => {
+    const head = new TextEncoder().encode(text)
+    const whole = new Uint8Array(head.length + bytes.length)
+    whole.set(head)
+    whole.set(bytes, head.length)
+    return Effect.promise(() => crypto.subtle.digest("SHA-256", whole))
+  }).pipe(Effect.map((hash) => Hex.encode(new Uint8Array(hash))))

@@ -1,0 +1,199 @@
+import { IdempotencyServer } from "@effect-resilience/http"
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
+import { HttpEffect, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { Persistence } from "effect/persistence"
+import { TestClock } from "effect/testing"
+
+type Handler = Effect.Effect<HttpServerResponse.HttpServerResponse, never, HttpServerRequest.HttpServerRequest>
+
+const serving = Effect.fnUntraced(function*(handler: Handler, options: Partial<IdempotencyServer.Options> = {}) {
+  const once = yield* IdempotencyServer.make({ caller: (request) => request.headers["x-customer"] ?? "", ...options })
+  const context = yield* Effect.context<never>()
+  const handle = HttpEffect.toWebHandlerWith(context)(once(handler))
+  return (key: string | undefined, body = "2 apples", init: RequestInit = {}) =>
+    Effect.promise((signal) =>
+      handle(
+        new Request("https://shop.example/orders", {
+          method: "POST",
+          headers: { ...(key !== undefined && { "idempotency-key": key }), "x-customer": "acme", ...init.headers },
+          body: init.method === "GET" ? null : body,
+          signal,
+          ...(init.method !== undefined && { method: init.method })
+        })
+      ).then((response) =>
+        response.text().then((text) => ({ status: response.status, headers: response.headers, text }))
+      )
+    )
+})
+
+const counting = (status = 201) => {
+  let orders = 0
+  const handler: Handler = Effect.sync(() =>
+    HttpServerResponse.text(`order ${++orders}`, { status, headers: { "x-order": String(orders) } })
+  )
+  return { handler, orders: () => orders }
+}
+
+const withMemory = Effect.provide(Persistence.layerMemory)
+
+describe("IdempotencyServer", () => {
+  it.effect("answers a repetition with the first status, headers and body", () =>
+    Effect.gen(function*() {
+      const { handler, orders } = counting()
+      const post = yield* serving(handler)
+      const first = yield* post("k")
+      const second = yield* post("k")
+      assert.deepStrictEqual([first.status, first.text, first.headers.get("idempotency-replayed")], [
+        201,
+        "order 1",
+        null
+      ])
+      assert.deepStrictEqual([second.status, second.text, second.headers.get("x-order")], [201, "order 1", "1"])
+      assert.strictEqual(second.headers.get("idempotency-replayed"), "true")
+      assert.strictEqual(orders(), 1)
+      assert.strictEqual((yield* post("other")).text, "order 2")
+    }).pipe(Effect.scoped, withMemory))
+
+  it.effect("gives the handler the body, and remembers streamed answers", () =>
+    Effect.gen(function*() {
+      const echo: Handler = Effect.gen(function*() {
+        const request = yield* HttpServerRequest.HttpServerRequest
+        const text = yield* Effect.orDie(request.text)
+        return HttpServerResponse.stream(Stream.make(new TextEncoder().encode(`got ${text}`)))
+      })
+      const post = yield* serving(echo)
+      assert.strictEqual((yield* post("k", "ä & b")).text, "got ä & b")
+      assert.strictEqual((yield* post("k", "ä & b")).text, "got ä & b")
+    }).pipe(Effect.scoped, withMemory))
+
+  it.effect("keeps the keys of callers apart", () =>
+    Effect.gen(function*() {
+      const post = yield* serving(counting().handler)
+      yield* post("k")
+      assert.strictEqual((yield* post("k", "2 apples", { headers: { "x-customer": "other" } })).text, "order 2")
+    }).pipe(Effect.scoped, withMemory))
+
+  it.effect("refuses a key that was used for another request", () =>
+    Effect.gen(function*() {
+      const post = yield* serving(counting().handler)
+      yield* post("k")
+      const other = yield* post("k", "3 apples")
+      assert.strictEqual(other.status, 422)
+      assert.strictEqual(other.headers.get("content-type"), "application/problem+json")
+    }).pipe(Effect.scoped, withMemory))
+
+  it.effect("refuses a repetition while the first request is running", () =>
+    Effect.gen(function*() {
+      const started = yield* Deferred.make<void>()
+      const gate = yield* Deferred.make<void>()
+      const { handler } = counting()
+      const post = yield* serving(
+        Effect.andThen(Effect.andThen(Deferred.succeed(started, undefined), Deferred.await(gate)), handler)
+      )
+      const first = yield* Effect.forkChild(post("k"))
+      yield* Deferred.await(started)
+      assert.strictEqual((yield* post("k")).status, 409)
+      yield* Deferred.succeed(gate, undefined)
+      assert.strictEqual((yield* Fiber.join(first)).status, 201)
+      assert.strictEqual((yield* post("k")).text, "order 1")
+    }).pipe(Effect.scoped, withMemory))
+
+  it.effect("finishes what a client has hung up on, so that its repetition finds the answer", () =>
+    Effect.gen(function*() {
+      const started = yield* Deferred.make<void>()
+      const gate = yield* Deferred.make<void>()
+      const done = yield* Deferred.make<void>()
+      const { handler, orders } = counting()
+      const post = yield* serving(
+        Deferred.succeed(started, undefined).pipe(
+          Effect.andThen(Deferred.await(gate)),
+          Effect.andThen(handler),
+          Effect.ensuring(Deferred.succeed(done, undefined))
+        )
+      )
+      const first = yield* Effect.forkChild(post("k"))
+      yield* Deferred.await(started)
+      yield* Fiber.interrupt(first)
+      yield* Deferred.succeed(gate, undefined)
+      yield* Deferred.await(done)
+      const wait: Effect.Effect<string> = Effect.flatMap(
+        post("k"),
+        ({ status, text }) => status === 409 ? Effect.andThen(Effect.yieldNow, wait) : Effect.succeed(text)
+      )
+      assert.strictEqual(yield* wait, "order 1")
+      assert.strictEqual(orders(), 1)
+    }).pipe(Effect.scoped, withMemory))
+
+  it.effect("runs again after an answer that says that nothing was done, and after a defect", () =>
+    Effect.gen(function*() {
+      for (const status of [408, 425, 429, 500, 503]) {
+        const { handler, orders } = counting(status)
+        const post = yield* serving(handler)
+        yield* post(`k${status}`)
+        yield* post(`k${status}`)
+        assert.strictEqual(orders(), 2)
+      }
+      let runs = 0
+      const post = yield* serving(Effect.suspend(() => {
+        runs++
+        return Effect.die(new Error("bug"))
+      }))
+      assert.strictEqual((yield* post("bug")).status, 500)
+      yield* post("bug")
+      assert.strictEqual(runs, 2)
+    }).pipe(Effect.scoped, withMemory))
+
+  it.effect("remembers rejections, for a day", () =>
+    Effect.gen(function*() {
+      const { handler, orders } = counting(400)
+      const post = yield* serving(handler)
+      yield* post("k")
+      yield* TestClock.adjust("23 hours")
+      yield* post("k")
+      assert.strictEqual(orders(), 1)
+      yield* TestClock.adjust("2 hours")
+      yield* post("k")
+      assert.strictEqual(orders(), 2)
+    }).pipe(Effect.scoped, withMemory))
+
+  it.effect("insists on a key only for unsafe methods, and only where it is required", () =>
+    Effect.gen(function*() {
+      const { handler, orders } = counting()
+      const lenient = yield* serving(handler)
+      const strict = yield* serving(handler, { required: true })
+      assert.strictEqual((yield* lenient(undefined)).status, 201)
+      assert.strictEqual((yield* strict(undefined)).status, 400)
+      assert.strictEqual((yield* strict(undefined, "", { method: "GET" })).status, 201)
+      assert.strictEqual((yield* strict(undefined, "", { method: "PUT" })).status, 201)
+      assert.strictEqual(orders(), 3)
+    }).pipe(Effect.scoped, withMemory))
+
+  it.effect("runs nothing while the store cannot be asked", () =>
+    Effect.gen(function*() {
+      const { handler, orders } = counting()
+      const post = yield* serving(handler)
+      assert.strictEqual((yield* post("k")).status, 503)
+      assert.strictEqual(orders(), 0)
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(
+        Layer.provide(
+          Persistence.layer,
+          Layer.succeed(Persistence.BackingPersistence, {
+            make: () => {
+              const down = Effect.fail(new Persistence.PersistenceError({ message: "down" }))
+              return Effect.succeed({
+                get: () => down,
+                getMany: () => down,
+                set: () => down,
+                setMany: () => down,
+                remove: () => down,
+                clear: down
+              })
+            }
+          })
+        )
+      )
+    ))
+})
