@@ -36,6 +36,7 @@
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Operation from "@effect-resilience/http/Operation"
+import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -45,6 +46,7 @@ import * as Queue from "effect/Queue"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import * as Gate from "./internal/gate.ts"
+import * as Journal from "./Journal.ts"
 import type * as Progress from "./Progress.ts"
 import * as Uploader from "./Uploader.ts"
 import type * as UploadTarget from "./UploadTarget.ts"
@@ -54,6 +56,7 @@ import type * as UploadTarget from "./UploadTarget.ts"
  * - `Failed`: with the last failure, after so many attempts; `RetryPolicy.history` tells the failures before.
  * - `Abandoned`: interrupted by a stop while it ran. `outcomeUnknown` where it is not idempotent and may have been
  *   applied.
+ * - `Skipped`: by the word of a journal.
  * - `NotStarted`: left over when the batch stopped.
  *
  * `index` is the item's place in the manifest, from 0.
@@ -76,6 +79,7 @@ export type Result<Item, Receipt, E> =
     readonly attempts: number
   }
   | { readonly _tag: "Abandoned"; readonly index: number; readonly item: Item; readonly outcomeUnknown: boolean }
+  | { readonly _tag: "Skipped"; readonly index: number; readonly item: Item; readonly entry: Journal.Entry }
   | { readonly _tag: "NotStarted"; readonly index: number; readonly item: Item }
 
 /**
@@ -90,6 +94,7 @@ export interface Summary<Item, Receipt, E> {
     readonly uploaded: number
     readonly failed: number
     readonly abandoned: number
+    readonly skipped: number
     readonly notStarted: number
     readonly attempts: number
     readonly bytes: number
@@ -143,21 +148,34 @@ export const run = <Item, Receipt, E, R, EI = never, RI = never>(
   target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
   items: Iterable<Item> | Stream.Stream<Item, EI, RI>,
   options: Options<Item, Receipt, Uploader.Failure<E>> = {}
-): Effect.Effect<Summary<Item, Receipt, Uploader.Failure<E>>, EI, R | RI> => {
-  const { concurrency, ...batch } = checked(options)
-  return Effect.gen(function*() {
-    const clock = yield* Clock.Clock
-    const begun = Number(clock.monotonicTimeNanosUnsafe())
-    const results: Array<Result<Item, Receipt, Uploader.Failure<E>>> = []
-    yield* schedule(target, items, { ...batch, concurrency }, (result) =>
-      Effect.suspend(() => {
-        results.push(result)
-        return options.onResult === undefined ? Effect.void : options.onResult(result)
-      }))
-    const durationMillis = (Number(clock.monotonicTimeNanosUnsafe()) - begun) / 1e6
-    return summarize(results, durationMillis)
-  })
-}
+): Effect.Effect<Summary<Item, Receipt, Uploader.Failure<E>>, EI, R | RI> =>
+  collect(options, (batch, emit) => schedule(target, items, batch, plainly(target), emit))
+
+/**
+ * Uploads what the journal does not hold yet, and records what becomes of it. Run again after a crash, it goes on where the
+ * batch stood.
+ *
+ * - `id`: identifies an item in the journal. Two items of a batch must not share one.
+ * - `onUnknown`: what to do with an item that an earlier run may have applied, where it must not be applied twice;
+ *   default `fail`.
+ *
+ * Throws `RangeError` where the concurrency is not a whole number above 0.
+ *
+ * @category uploading
+ * @since 0.1.0
+ */
+export const resume = <Item, Receipt, E, R, EI = never, RI = never>(
+  target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
+  items: Iterable<Item> | Stream.Stream<Item, EI, RI>,
+  options: Options<Item, Receipt, Uploader.Failure<E>> & {
+    readonly id: (item: Item, index: number) => string
+    readonly onUnknown?: Journal.OnUnknown | undefined
+  }
+): Effect.Effect<
+  Summary<Item, Receipt, Uploader.Failure<E>>,
+  EI | Journal.JournalError,
+  R | RI | Journal.Journal
+> => collect(options, (batch, emit) => schedule(target, items, batch, journaled(target, options), emit))
 
 /**
  * Uploads all items and tells each result as soon as it stands, in constant memory.
@@ -175,7 +193,7 @@ export const results = <Item, Receipt, E, R, EI = never, RI = never>(
   const batch = checked(options)
   return Stream.callback<Result<Item, Receipt, Uploader.Failure<E>>, EI, R | RI>(
     (queue) =>
-      schedule(target, items, batch, (result) => Queue.offer(queue, result)).pipe(
+      schedule(target, items, batch, plainly(target), (result) => Queue.offer(queue, result)).pipe(
         Effect.matchCauseEffect({
           onFailure: (cause) => Queue.failCause(queue, cause),
           onSuccess: () => Queue.end(queue)
@@ -197,18 +215,84 @@ const checked = <O extends { readonly concurrency?: number | undefined }>(
   return { ...options, concurrency }
 }
 
+type Checked<Item, Receipt, E> = Options<Item, Receipt, E> & { readonly concurrency: number }
+
+const collect = <Item, Receipt, E, EX, R>(
+  options: Options<Item, Receipt, E>,
+  work: (
+    options: Checked<Item, Receipt, E>,
+    emit: (result: Result<Item, Receipt, E>) => Effect.Effect<void>
+  ) => Effect.Effect<void, EX, R>
+): Effect.Effect<Summary<Item, Receipt, E>, EX, R> => {
+  const batch = checked(options)
+  return Effect.gen(function*() {
+    const clock = yield* Clock.Clock
+    const begun = Number(clock.monotonicTimeNanosUnsafe())
+    const results: Array<Result<Item, Receipt, E>> = []
+    yield* work(batch, (result) =>
+      Effect.suspend(() => {
+        results.push(result)
+        return options.onResult === undefined ? Effect.void : options.onResult(result)
+      }))
+    return summarize(results, (Number(clock.monotonicTimeNanosUnsafe()) - begun) / 1e6)
+  })
+}
+
 interface Entry<Item> {
   readonly index: number
   readonly item: Item
   readonly key: string | undefined
+  readonly known: Journal.Entry | undefined
 }
 
-const schedule = <Item, Receipt, E, R, EI, RI, A>(
+/** How one item is uploaded: plainly, or by the word of a journal. `EX` ends the batch. */
+interface Method<Item, Receipt, E, EX, R> {
+  readonly find: (items: ReadonlyArray<readonly [Item, number]>) => Effect.Effect<
+    ReadonlyArray<Journal.Entry | undefined>,
+    EX,
+    R
+  >
+  readonly upload: (
+    entry: Entry<Item>,
+    options: Uploader.Options<E, Receipt>
+  ) => Effect.Effect<Journal.Outcome<Receipt>, E | EX, R>
+  readonly endsBatch: (error: E | EX) => error is EX
+}
+
+const plainly = <Item, Receipt, E, R>(
+  target: UploadTarget.UploadTarget<Item, Receipt, E, R>
+): Method<Item, Receipt, Uploader.Failure<E>, never, R> => ({
+  find: (items) => Effect.succeed(items.map(() => undefined)),
+  upload: ({ item }, options) =>
+    Effect.map(Uploader.upload(target, item, options), (report) => ({ _tag: "Uploaded", report })),
+  endsBatch: (_): _ is never => false
+})
+
+const journaled = <Item, Receipt, E, R>(
+  target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
+  { id, onUnknown }: {
+    readonly id: (item: Item, index: number) => string
+    readonly onUnknown?: Journal.OnUnknown | undefined
+  }
+): Method<Item, Receipt, Uploader.Failure<E>, Journal.JournalError, R | Journal.Journal> => ({
+  find: Effect.fnUntraced(function*(items) {
+    const journal = yield* Journal.Journal
+    const ids = items.map(([item, index]) => id(item, index))
+    const found = yield* journal.find(ids)
+    return ids.map((id) => found.get(id))
+  }),
+  upload: ({ index, item, known }, options) =>
+    Journal.upload(target, item, { ...options, id: id(item, index), onUnknown, known: known ?? null }),
+  endsBatch: (error) => error instanceof Journal.JournalError
+})
+
+const schedule = <Item, Receipt, E, R, EX, RX, EI, RI, A>(
   target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
   items: Iterable<Item> | Stream.Stream<Item, EI, RI>,
-  options: Options<Item, Receipt, Uploader.Failure<E>> & { readonly concurrency: number },
+  options: Checked<Item, Receipt, Uploader.Failure<E>>,
+  method: Method<Item, Receipt, Uploader.Failure<E>, EX, RX>,
   emit: (result: Result<Item, Receipt, Uploader.Failure<E>>) => Effect.Effect<A>
-): Effect.Effect<void, EI, R | RI> =>
+): Effect.Effect<void, EI | EX, R | RX | RI> =>
   Effect.gen(function*() {
     type Outcome = Result<Item, Receipt, Uploader.Failure<E>>
     const { concurrency, failFast = false, onEvent, pace = 0, stop } = options
@@ -240,23 +324,29 @@ const schedule = <Item, Receipt, E, R, EI, RI, A>(
       if (allRead && outstanding === 0) Queue.endUnsafe(ready)
     }
 
+    const read = (items: ReadonlyArray<readonly [Item, number]>) =>
+      Effect.flatMap(method.find(items), (known) =>
+        Effect.forEach(items, ([item, index], i) =>
+          Effect.andThen(
+            ahead.take(1),
+            Effect.sync(() => admit({ index, item, key: target.key?.(item), known: known[i] }))
+          ), { discard: true }))
     const reader = (Stream.isStream(items) ? items : Stream.fromIterable(items)).pipe(
       Stream.zipWithIndex,
-      Stream.runForEach(([item, index]) =>
-        Effect.andThen(ahead.take(1), Effect.sync(() => admit({ index, item, key: target.key?.(item) })))
-      ),
+      Stream.runForEachArray((items) => Effect.forEach(Arr.chunksOf(items, lookahead), read, { discard: true })),
       Effect.andThen(Effect.sync(() => {
         allRead = true
         if (outstanding === 0) Queue.endUnsafe(ready)
       }))
     )
 
-    const uploadOne = ({ index, item }: Entry<Item>) =>
-      Effect.suspend((): Effect.Effect<Outcome, never, R> => {
+    const uploadOne = (entry: Entry<Item>) =>
+      Effect.suspend((): Effect.Effect<Outcome, EX, RX> => {
+        const { index, item } = entry
         if (stopping) return Effect.succeed({ _tag: "NotStarted", index, item })
         let attempts = 0
         let phase: "starting" | "sending" | "sent" = "starting"
-        const attempt = Uploader.upload(target, item, {
+        const attempt = method.upload(entry, {
           ...options,
           beforeAttempt: options.beforeAttempt === undefined
             ? gate.pass
@@ -285,14 +375,15 @@ const schedule = <Item, Receipt, E, R, EI, RI, A>(
               !Operation.isIdempotent(target.operation(item), { method: target.method, headers: {} })
           })
         )
-        return Effect.match(attempt, {
-          onFailure: (error): Outcome => {
+        return Effect.matchEffect(attempt, {
+          onFailure: (error): Effect.Effect<Outcome, EX> => {
+            if (method.endsBatch(error)) return Effect.fail(error)
             if (failFast) stopping = true
             const pause = pauseOf(error, Recovery.of(error), Duration.zero)
             if (pause !== undefined) gate.pauseFor(pause)
-            return { _tag: "Failed", index, item, error, attempts }
+            return Effect.succeed({ _tag: "Failed", index, item, error, attempts })
           },
-          onSuccess: (report): Outcome => ({ _tag: "Uploaded", index, item, report })
+          onSuccess: (outcome): Effect.Effect<Outcome> => Effect.succeed({ ...outcome, index, item })
         }).pipe(Effect.raceFirst(abandoned))
       })
 
@@ -335,7 +426,16 @@ const summarize = <Item, Receipt, E>(
   results: Array<Result<Item, Receipt, E>>,
   durationMillis: number
 ): Summary<Item, Receipt, E> => {
-  const totals = { uploaded: 0, failed: 0, abandoned: 0, notStarted: 0, attempts: 0, bytes: 0, durationMillis }
+  const totals = {
+    uploaded: 0,
+    failed: 0,
+    abandoned: 0,
+    skipped: 0,
+    notStarted: 0,
+    attempts: 0,
+    bytes: 0,
+    durationMillis
+  }
   for (const result of results) {
     switch (result._tag) {
       case "Uploaded":
@@ -349,6 +449,9 @@ const summarize = <Item, Receipt, E>(
         break
       case "Abandoned":
         totals.abandoned++
+        break
+      case "Skipped":
+        totals.skipped++
         break
       case "NotStarted":
         totals.notStarted++

@@ -144,9 +144,29 @@ export class IncompleteBody extends Data.TaggedError("IncompleteBody")<{
 }
 
 /**
+ * An earlier run began to send this item and never learned how it ended. Sending it again could apply it twice.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class InDoubt extends Data.TaggedError("InDoubt")<{
+  readonly since: number
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.verify
+  }
+  override get message(): string {
+    return `was sent by an earlier run at ${
+      new Date(this.since).toISOString()
+    } that did not learn whether it arrived. ` +
+      "Check what is stored, then skip it or send it again."
+  }
+}
+
+/**
  * All the ways in which an upload can fail beside the call itself.
  *
  * @category models
  * @since 0.1.0
  */
-export type Reason = SourceUnreadable | SourceChanged | NotReplayable | IntegrityMismatch | IncompleteBody
+export type Reason = SourceUnreadable | SourceChanged | NotReplayable | IntegrityMismatch | IncompleteBody | InDoubt

@@ -129,7 +129,8 @@ export const upload = <Item, Receipt, E, R>(
     const { beforeAttempt, onEvent, policy = RetryPolicy.standard } = options
     const stallTimeout = Duration.fromInputUnsafe(options.stallTimeout ?? defaultStallTimeout)
     const answerTimeout = Duration.fromInputUnsafe(options.answerTimeout ?? defaultAnswerTimeout)
-    const emit = (event: Progress.Event<Failure<E>, Receipt>) => onEvent === undefined ? Effect.void : onEvent(event)
+    const emit = (event: Progress.Event<Failure<E>, Receipt>) =>
+      onEvent === undefined ? Effect.void : Effect.suspend(() => onEvent(event))
 
     const clock = yield* Clock.Clock
     const begun = monotonicMillis(clock)

@@ -1,5 +1,6 @@
 export * as Batch from "./Batch.ts"
 export * as Hashing from "./Hashing.ts"
+export * as Journal from "./Journal.ts"
 export * as Multipart from "./Multipart.ts"
 export * as Progress from "./Progress.ts"
 export * as Uploader from "./Uploader.ts"

@@ -26,7 +26,7 @@ export interface Job {
 
 /** One upload in the words of `--json`. */
 export interface ItemReport {
-  readonly status: "uploaded" | "failed" | "unknown" | "planned" | "notStarted"
+  readonly status: "uploaded" | "failed" | "unknown" | "planned" | "skipped" | "notStarted"
   readonly project: string
   readonly table: string
   readonly period: string
@@ -181,6 +181,10 @@ const reportOf = (
     }
     case "Abandoned":
       return { ...base, status: result.outcomeUnknown ? "unknown" : "failed", recoveries: causes }
+    case "Skipped": {
+      const { bytes = 0, md5 = null, verified } = result.entry
+      return { ...base, status: "skipped", bytes, md5, verified }
+    }
     case "NotStarted":
       return { ...base, status: "notStarted" }
   }
@@ -189,6 +193,7 @@ const reportOf = (
 const exitOf = (result: Result): number => {
   switch (result._tag) {
     case "Uploaded":
+    case "Skipped":
       return ExitStatus.done
     case "Failed":
       return ExitStatus.of(result.error)

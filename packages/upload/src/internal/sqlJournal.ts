@@ -1,0 +1,118 @@
+import * as Arr from "effect/Array"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import type * as SqlClient from "effect/sql/SqlClient"
+import type * as SqlError from "effect/sql/SqlError"
+import * as Stream from "effect/Stream"
+import type { Entry, Journal, JournalError, State } from "../Journal.ts"
+
+interface Row {
+  readonly id: string
+  readonly state: State
+  readonly attempts: number
+  readonly version: string | null
+  readonly bytes: number | string | null
+  readonly md5: string | null
+  readonly verified: number
+  readonly note: string | null
+  readonly at: number | string
+}
+
+interface Write {
+  readonly entry: Entry
+  readonly done: Deferred.Deferred<void, JournalError>
+}
+
+export const sqlStore = Effect.fnUntraced(function*(
+  sql: SqlClient.SqlClient,
+  batch: string,
+  failure: (operation: JournalError["operation"], cause: unknown) => JournalError
+): Effect.fn.Return<Journal["Service"], JournalError, Scope.Scope> {
+  const durable: Effect.Effect<unknown, SqlError.SqlError> = sql.onDialectOrElse({
+    sqlite: () => sql`PRAGMA synchronous = FULL`,
+    orElse: () => sql`SELECT 1`
+  })
+  yield* durable.pipe(
+    Effect.andThen(sql`CREATE TABLE IF NOT EXISTS upload_journal (
+      batch VARCHAR(255) NOT NULL, id VARCHAR(700) NOT NULL, state VARCHAR(16) NOT NULL, attempts INTEGER NOT NULL,
+      version VARCHAR(255), bytes BIGINT, md5 VARCHAR(32), verified INTEGER NOT NULL, note TEXT, at BIGINT NOT NULL,
+      PRIMARY KEY (batch, id))`),
+    Effect.mapError((cause) => failure("open", cause))
+  )
+
+  const writes = yield* Queue.unbounded<Write>()
+  const write = (pending: ReadonlyArray<Write>) => {
+    // One statement cannot change a row twice.
+    const latest = [...new Map(pending.map(({ entry }) => [entry.id, entry])).values()]
+    if (!Arr.isArrayNonEmpty(latest)) return Effect.void
+    const rows = Arr.map(latest, (entry) => ({
+      batch,
+      id: entry.id,
+      state: entry.state,
+      attempts: entry.attempts,
+      version: entry.version ?? null,
+      bytes: entry.bytes ?? null,
+      md5: entry.md5 ?? null,
+      verified: entry.verified ? 1 : 0,
+      note: entry.note ?? null,
+      at: entry.at
+    }))
+    return sql`INSERT INTO upload_journal ${sql.insert(rows)} ON CONFLICT (batch, id) DO UPDATE SET
+      state = excluded.state, attempts = excluded.attempts, version = excluded.version, bytes = excluded.bytes,
+      md5 = excluded.md5, verified = excluded.verified, note = excluded.note, at = excluded.at`.pipe(
+      Effect.mapError((cause) => failure("write", cause)),
+      Effect.asVoid,
+      Effect.exit,
+      Effect.flatMap((exit) => Effect.forEach(pending, ({ done }) => Deferred.done(done, exit), { discard: true }))
+    )
+  }
+  yield* Effect.forkScoped(
+    Effect.forever(Effect.flatMap(Queue.takeBetween(writes, 1, maxRows), write))
+  )
+
+  const find = (ids: ReadonlyArray<string>) =>
+    sql<Row>`SELECT * FROM upload_journal WHERE batch = ${batch} AND ${sql.in("id", ids)}`
+
+  return {
+    find: (ids) =>
+      ids.length === 0 ? Effect.succeed(new Map()) : find(ids).pipe(
+        Effect.mapError((cause) => failure("read", cause)),
+        Effect.map((rows) => new Map(rows.map((row) => [row.id, entryOf(row)])))
+      ),
+    record: (entry) =>
+      Effect.suspend(() => {
+        const done = Deferred.makeUnsafe<void, JournalError>()
+        Queue.offerUnsafe(writes, { entry, done })
+        return Deferred.await(done)
+      }),
+    entries: Stream.paginate(
+      "",
+      (after: string) =>
+        sql<Row>`SELECT * FROM upload_journal WHERE batch = ${batch} AND id > ${after} ORDER BY id LIMIT ${pageSize}`
+          .pipe(
+            Effect.mapError((cause) => failure("read", cause)),
+            Effect.map((
+              rows
+            ) => [rows.map(entryOf), rows.length < pageSize ? Option.none() : Option.some(rows.at(-1)?.id ?? "")])
+          )
+    )
+  }
+})
+
+const maxRows = 200
+const pageSize = 1_000
+
+const entryOf = (row: Row): Entry => ({
+  id: row.id,
+  state: row.state,
+  attempts: row.attempts,
+  version: row.version ?? undefined,
+  bytes: row.bytes === null ? undefined : Number(row.bytes),
+  md5: row.md5 ?? undefined,
+  verified: row.verified === 1,
+  note: row.note ?? undefined,
+  at: Number(row.at)
+})

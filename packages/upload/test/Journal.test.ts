@@ -1,0 +1,193 @@
+import { Recovery } from "@effect-resilience/errors"
+import { Backoff, RetryPolicy } from "@effect-resilience/retry"
+import { SqliteClient } from "@effect-resilience/sqlite"
+import { Batch, Journal, UploadSource } from "@effect-resilience/upload"
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
+import * as Targets from "./Targets.ts"
+
+const journals = {
+  memory: Layer.fresh(Journal.layerMemory),
+  sqlite: Layer.fresh(
+    Journal.layerSql({ batch: "test" }).pipe(
+      Layer.provide(Layer.fresh(SqliteClient.layer({ filename: ":memory:" })))
+    )
+  )
+}
+
+const policy = RetryPolicy.make({ times: 1, backoff: Backoff.constant("1 second") })
+
+const id = (item: Targets.Item) => item.name
+
+const stateOf = (name: string) =>
+  Effect.gen(function*() {
+    const journal = yield* Journal.Journal
+    return (yield* journal.find([name])).get(name)?.state
+  })
+
+for (const [store, layer] of Object.entries(journals)) {
+  describe(`Journal (${store})`, () => {
+    const test = <E>(name: string, body: () => Effect.Effect<void, E, Journal.Journal>) =>
+      it.effect(name, () => Effect.provide(Effect.orDie(body()), layer))
+
+    test("uploads the second time only what is missing", () =>
+      Effect.gen(function*() {
+        const sent: Array<string> = []
+        let broken = true
+        const target = Targets.make(({ name }) =>
+          Effect.suspend(() => {
+            sent.push(name)
+            return name === "b" && broken ? Effect.fail(Targets.failure(404)) : Effect.void
+          })
+        )
+        const items = [{ name: "a" }, { name: "b" }, { name: "c" }]
+        const first = yield* Batch.resume(target, items, { id })
+        broken = false
+        const second = yield* Batch.resume(target, items, { id })
+        assert.deepStrictEqual(first.results.map((result) => result._tag), ["Uploaded", "Failed", "Uploaded"])
+        assert.deepStrictEqual(second.results.map((result) => result._tag), ["Skipped", "Uploaded", "Skipped"])
+        assert.deepStrictEqual(sent.sort(), ["a", "b", "b", "c"])
+        assert.strictEqual(second.totals.skipped, 2)
+      }))
+
+    test("keeps what it was told", () =>
+      Effect.gen(function*() {
+        const journal = yield* Journal.Journal
+        const entries: ReadonlyArray<Journal.Entry> = ["started", "waiting", "uploaded", "failed", "unknown"].map(
+          (state, i) => ({
+            id: `${i}`,
+            state: state as Journal.State,
+            attempts: i,
+            version: i === 0 ? undefined : "1:2:3",
+            bytes: i === 0 ? undefined : 2 ** 40,
+            md5: i === 0 ? undefined : "d41d8cd98f00b204e9800998ecf8427e",
+            verified: i % 2 === 0,
+            note: i === 0 ? undefined : "it's \"broken\"",
+            at: 1_700_000_000_000 + i
+          })
+        )
+        for (const entry of entries.toReversed()) yield* journal.record(entry)
+        assert.deepStrictEqual(yield* Stream.runCollect(journal.entries), [...entries])
+        const found = yield* journal.find(["1", "3", "none"])
+        assert.deepStrictEqual([...found.keys()].sort(), ["1", "3"])
+      }))
+
+    test("keeps the last of many changes made at once", () =>
+      Effect.gen(function*() {
+        const journal = yield* Journal.Journal
+        const base: Journal.Entry = {
+          id: "x",
+          state: "started",
+          attempts: 0,
+          version: undefined,
+          bytes: undefined,
+          md5: undefined,
+          verified: false,
+          note: undefined,
+          at: 0
+        }
+        yield* Effect.forEach(
+          Array.from({ length: 500 }, (_, i) => i),
+          (i) => journal.record({ ...base, id: `${i % 7}`, attempts: i }),
+          { concurrency: "unbounded" }
+        )
+        const entries = yield* Stream.runCollect(journal.entries)
+        assert.deepStrictEqual(entries.map(({ attempts }) => attempts).sort(), [493, 494, 495, 496, 497, 498, 499])
+      }))
+
+    for (const idempotent of [true, false]) {
+      const fate = idempotent ? "sends it again" : "fails with InDoubt"
+      test(`records an item before it is sent, and ${fate} after a crash`, () =>
+        Effect.gen(function*() {
+          const started = yield* Deferred.make<void>()
+          const hanging = Targets.make(() => Effect.andThen(Deferred.succeed(started, undefined), Effect.never))
+          const items = [{ name: "a", idempotent }]
+          const killed = yield* Effect.forkChild(Batch.resume(hanging, items, { id }))
+          yield* Deferred.await(started)
+          assert.strictEqual(yield* stateOf("a"), "started")
+          yield* Fiber.interrupt(killed)
+
+          const { results: [result] } = yield* Batch.resume(Targets.make(), items, { id })
+          if (idempotent) {
+            assert.strictEqual(result?._tag, "Uploaded")
+          } else {
+            assert.isTrue(result?._tag === "Failed" && result.error._tag === "UploadError")
+            assert.strictEqual(result?._tag === "Failed" && Recovery.of(result.error)._tag, "Verify")
+            const skipped = yield* Batch.resume(Targets.make(), items, { id, onUnknown: "skip" })
+            assert.strictEqual(skipped.results[0]?._tag, "Skipped")
+            assert.strictEqual(yield* stateOf("a"), "started")
+            const retried = yield* Batch.resume(Targets.make(), items, { id, onUnknown: "retry" })
+            assert.strictEqual(retried.results[0]?._tag, "Uploaded")
+          }
+          assert.strictEqual(yield* stateOf("a"), "uploaded")
+        }))
+    }
+
+    test("is in no doubt about an append that was killed between two attempts", () =>
+      Effect.gen(function*() {
+        const items = [{ name: "a", idempotent: false }]
+        const busy = Targets.make(() => Effect.fail(Targets.failure(429)))
+        const waiting = yield* Deferred.make<void>()
+        const killed = yield* Effect.forkChild(
+          Batch.resume(busy, items, {
+            id,
+            policy,
+            onEvent: (event) => event._tag === "Retrying" ? Deferred.succeed(waiting, undefined) : Effect.void
+          })
+        )
+        yield* Deferred.await(waiting)
+        assert.strictEqual(yield* stateOf("a"), "waiting")
+        yield* Fiber.interrupt(killed)
+        const { results: [result] } = yield* Batch.resume(Targets.make(), items, { id })
+        assert.strictEqual(result?._tag, "Uploaded")
+      }))
+
+    for (const idempotent of [true, false]) {
+      test(`${idempotent ? "uploads" : "does not add"} a source again that changed since`, () =>
+        Effect.gen(function*() {
+          let version = "1"
+          const base = Targets.make()
+          const target = {
+            ...base,
+            source: (item: Targets.Item) => {
+              const source = base.source(item)
+              return { ...source, open: Effect.map(source.open, (opened) => ({ ...opened, version })) }
+            }
+          }
+          const items = [{ name: "a", idempotent }]
+          yield* Batch.resume(target, items, { id })
+          version = "2"
+          const { results: [result] } = yield* Batch.resume(target, items, { id })
+          if (idempotent) assert.strictEqual(result?._tag, "Uploaded")
+          else assert.isTrue(result?._tag === "Failed" && /before it changed/.test(result.error.message))
+        }))
+    }
+
+    test("skips what is uploaded although its source is gone", () =>
+      Effect.gen(function*() {
+        const items = [{ name: "a" }]
+        yield* Batch.resume(Targets.make(), items, { id })
+        const gone = {
+          ...Targets.make(),
+          source: () => UploadSource.stream("a", { stream: Stream.fail("gone") })
+        }
+        const { results: [result] } = yield* Batch.resume(gone, items, { id })
+        assert.strictEqual(result?._tag, "Skipped")
+      }))
+  })
+}
+
+describe("Journal", () => {
+  it.effect("ends the batch where it cannot be written, before anything is sent", () =>
+    Effect.gen(function*() {
+      let sends = 0
+      const target = Targets.make(() => Effect.sync(() => void sends++))
+      const error = yield* Batch.resume(target, [{ name: "a" }, { name: "b" }], { id }).pipe(Effect.flip)
+      assert.strictEqual(error._tag, "JournalError")
+      assert.strictEqual(sends, 0)
+    }).pipe(Effect.provideService(Journal.Journal, {
+      find: () => Effect.succeed(new Map()),
+      record: () => Effect.fail(new Journal.JournalError({ operation: "write", cause: new Error("disk full") })),
+      entries: Stream.empty
+    })))
+})
