@@ -1,5 +1,5 @@
 // Replaces one concern: tokens come from a vault instead of a login, and nothing else changes.
-import type { Token} from "@effect-resilience/auth";
+import type { Token } from "@effect-resilience/auth"
 import { TokenCache, TokenSource } from "@effect-resilience/auth"
 import { Simulator } from "@effect-resilience/tbm-simulator"
 import { Frontdoor, SimulatedStudio, TableUploads } from "@effect-resilience/tbm-studio"

@@ -1,5 +1,6 @@
 export * as Attempt from "./Attempt.ts"
 export * as AttemptBudget from "./AttemptBudget.ts"
 export * as Backoff from "./Backoff.ts"
+export * as Hedge from "./Hedge.ts"
 export * as RetryEvent from "./RetryEvent.ts"
 export * as RetryPolicy from "./RetryPolicy.ts"
