@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process"
+import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "vitest"
 import { filesOf, root, scope } from "../src/Workspace.ts"
@@ -13,6 +14,14 @@ describe("an example", () => {
   it.for(examples)("%s runs as a user would run it", { timeout: 60_000 }, (file) => {
     const { status, stderr, stdout } = run(dir, file)
     expect(status, `${stdout}\n${stderr}`).toBe(0)
+  })
+
+  it("stands in the README as it stands in its file", () => {
+    const fences = [
+      ...readFileSync(join(root, "README.md"), "utf8").matchAll(/```ts\n(\/\/ examples\/([\w-]+\.ts)[^]*?)```/g)
+    ]
+    expect(fences).not.toEqual([])
+    for (const [, code, name] of fences) expect(code).toBe(readFileSync(join(dir, name ?? ""), "utf8"))
   })
 
   it("fails the check when its assertion fails", { timeout: 60_000 }, () => {

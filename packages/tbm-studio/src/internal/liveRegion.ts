@@ -1,4 +1,6 @@
+import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 
@@ -8,20 +10,28 @@ export interface LiveRegion {
   readonly print: (lines: ReadonlyArray<string>) => Effect.Effect<void>
   /** Replaces the lines at the bottom. */
   readonly draw: (lines: ReadonlyArray<string>) => Effect.Effect<void>
+  /** Colours a text, unless the output is no terminal or `NO_COLOR` is set. */
+  readonly paint: (colour: keyof typeof colours, text: string) => string
 }
+
+const colours = { green: 32, yellow: 33, red: 31 } as const
 
 /** A live region on standard error. Without a terminal, `draw` does nothing. */
 export const make = Effect.gen(function*() {
   const stdio = yield* Stdio.Stdio
   const isTerminal = yield* stdio.stderrIsTerminal
+  const noColour = yield* Effect.orElseSucceed(Config.option(Config.String("NO_COLOR")), () => Option.none())
+  const coloured = isTerminal && Option.getOrElse(noColour, () => "") === ""
   const write = (text: string) => Effect.ignore(Stream.run(Stream.make(text), stdio.stderr()))
   let drawn: ReadonlyArray<string> = []
 
   const erase = () => drawn.length === 0 ? "" : `\u001b[${drawn.length}F\u001b[0J`
   const text = (lines: ReadonlyArray<string>) => lines.map((line) => `${line}\n`).join("")
 
+  const paint: LiveRegion["paint"] = (colour, text) => coloured ? `\u001b[${colours[colour]}m${text}\u001b[0m` : text
   const region: LiveRegion = isTerminal
     ? {
+      paint,
       print: (lines) => Effect.suspend(() => write(erase() + text(lines) + text(drawn))),
       draw: (lines) =>
         Effect.suspend(() => {
@@ -30,6 +40,6 @@ export const make = Effect.gen(function*() {
           return write(before + text(lines))
         })
     }
-    : { print: (lines) => write(text(lines)), draw: () => Effect.void }
+    : { paint, print: (lines) => write(text(lines)), draw: () => Effect.void }
   return { ...region, isTerminal }
 })

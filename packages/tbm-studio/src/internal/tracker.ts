@@ -100,7 +100,8 @@ export class Tracker {
     if (item === undefined) return
     item.attempts++
     if (entry.outcome !== "failure") return
-    item.trouble = entry.error?.reason ?? "a failure"
+    const reason = entry.error?.reason ?? "failure"
+    item.trouble = entry.status === undefined ? reason : `${entry.status} ${reason}`
     item.causes.push(item.trouble)
   }
 }

@@ -83,7 +83,7 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
     const report = reportOf(result, files.get(result.item) ?? "", item.attempts, causes)
     reports.set(result.item, report)
     exits.push(exitOf(result))
-    return options.show === "each" ? region.print([progressLine(label(report), report)]) : Effect.void
+    return options.show === "each" ? region.print([progressLine(label(report), report, region.paint)]) : Effect.void
   }
 
   const summary = yield* Effect.scoped(Effect.gen(function*() {
@@ -233,7 +233,10 @@ export const table = ({ items, totals }: BatchReport): ReadonlyArray<string> => 
     { title: "Action", cell: (item) => item.action },
     { title: "Result", cell: (item) => item.status },
     { title: "Attempts", align: "right", cell: (item) => String(item.attempts) },
-    { title: "Recovered from", cell: (item) => Object.entries(tally(item.recoveries)).map(times).join(", ") },
+    {
+      title: "Recovered from",
+      cell: (item) => Object.entries(tally(item.recoveries.map(brief))).map(times).join(", ")
+    },
     { title: "Size", align: "right", cell: (item) => units.bytes(item.bytes) },
     { title: "Time", align: "right", cell: (item) => units.duration(item.durationMs) },
     { title: "md5", cell: (item) => item.verified ? "verified" : "" }
@@ -255,6 +258,9 @@ export const table = ({ items, totals }: BatchReport): ReadonlyArray<string> => 
   ...items.flatMap((item) => item.error === undefined ? [] : [`${item.file}: ${item.error.message}`])
 ]
 
+// A status says enough in a table.
+const brief = (cause: string): string => /^\d{3}/.exec(cause)?.[0] ?? cause
+
 const times = ([cause, count]: readonly [string, number]): string => count === 1 ? cause : `${count} × ${cause}`
 
 const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`
@@ -271,8 +277,8 @@ interface Named {
   readonly period: string
 }
 
-const progressLine = (name: string, item: ItemReport): string => {
-  if (item.status !== "uploaded") return `✗ ${name}: ${item.error?.message ?? item.status}`
-  const retried = item.recoveries.length === 0 ? "" : `, after ${item.recoveries.join(", ")}`
-  return `✓ ${name}  ${units.bytes(item.bytes)} in ${units.duration(item.durationMs)}${retried}`
+const progressLine = (name: string, item: ItemReport, paint: LiveRegion.LiveRegion["paint"]): string => {
+  if (item.status !== "uploaded") return `${paint("red", "✗")} ${name}: ${item.error?.message ?? item.status}`
+  const retried = item.recoveries.length === 0 ? "" : paint("yellow", `, after ${item.recoveries.join(", ")}`)
+  return `${paint("green", "✓")} ${name}  ${units.bytes(item.bytes)} in ${units.duration(item.durationMs)}${retried}`
 }
