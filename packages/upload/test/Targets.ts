@@ -1,13 +1,13 @@
 import { ApiError } from "@effect-resilience/errors"
 import { UploadSource, type UploadTarget } from "@effect-resilience/upload"
-import { Effect, Stream } from "effect"
+import { Duration, Effect, Stream } from "effect"
 
 export const failure = (status: number, retryAfterSeconds?: number): ApiError.ApiError =>
   new ApiError.ApiError({
     method: "POST",
     endpoint: "/x",
     reason: ApiError.reasonFromStatus(status, {
-      retryAfter: retryAfterSeconds === undefined ? undefined : `${retryAfterSeconds} seconds`
+      retryAfter: retryAfterSeconds === undefined ? undefined : Duration.seconds(retryAfterSeconds)
     })
   })
 
