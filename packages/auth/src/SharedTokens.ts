@@ -98,7 +98,7 @@ export const make = Effect.fnUntraced(function*(source: TokenSource, options: Op
   const poll = Duration.toMillis(Duration.fromInputUnsafe(options.poll ?? "100 millis"))
 
   const read = Effect.fnUntraced(function*(place: string, refused: Redacted.Redacted | undefined) {
-    const entry = yield* store.get(place).pipe(Effect.catch(() => warn("read")))
+    const entry = yield* store.get(place).pipe(Effect.catch(warn("read")))
     if (!isEntry(entry)) return undefined
     const text = yield* safe.open(place, entry.sealed)
     if (text === undefined) return undefined
@@ -117,7 +117,7 @@ export const make = Effect.fnUntraced(function*(source: TokenSource, options: Op
       encode({ value: Redacted.value(grant.value), expiresAt, attributes: grant.attributes ?? {} })
     )
     const entry: Entry = { sealed: yield* safe.seal(place, text) }
-    yield* store.set(place, entry, Duration.millis(expiresAt - now)).pipe(Effect.catch(() => warn("written")))
+    yield* store.set(place, entry, Duration.millis(expiresAt - now)).pipe(Effect.catch(warn("written")))
   })
 
   const keepLease = (place: string, owner: string) =>
@@ -145,7 +145,7 @@ export const make = Effect.fnUntraced(function*(source: TokenSource, options: Op
       if (found !== undefined) return found
       // Without leases nobody waits for anybody.
       const taken = yield* lease.acquire(place, owner, leaseLife).pipe(
-        Effect.catch(() => Effect.as(warn("leased"), true))
+        Effect.catch((error) => Effect.as(warn("leased")(error), true))
       )
       if (taken) return yield* logIn(place, owner, refused)
       yield* Effect.sleep(Duration.millis(poll * (0.75 + (yield* Random.next) / 2)))
@@ -173,5 +173,8 @@ const encode = Schema.encodeEffect(Stored)
 /** A token that never ends is looked up anew after a month, since stores and JSON know no infinity. */
 const longest = 30 * 24 * 60 * 60 * 1_000
 
-const warn = (what: string): Effect.Effect<undefined> =>
-  Effect.as(Effect.logWarning(`Shared tokens cannot be ${what}: going on without the store.`), undefined)
+const warn = (what: string) => (error: { readonly message: string }): Effect.Effect<undefined> =>
+  Effect.as(
+    Effect.logWarning(`Shared tokens cannot be ${what}, going on without the store: ${error.message}`),
+    undefined
+  )

@@ -42,6 +42,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Reactivity from "effect/reactivity/Reactivity"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as SqlClient from "effect/sql/SqlClient"
@@ -98,12 +99,20 @@ export const make = Effect.fnUntraced(function*(
 export const layer = (options: Options): Layer.Layer<SqlClient.SqlClient, SqlError.SqlError> =>
   Layer.effect(SqlClient.SqlClient, make(options)).pipe(Layer.provide(Reactivity.layer))
 
-const open = ({ busyTimeout = "5 seconds", filename }: Options): Effect.Effect<DatabaseSync, SqlError.SqlError> =>
-  attempt("open", () => {
-    const db = new DatabaseSync(filename, { timeout: Duration.toMillis(Duration.fromInputUnsafe(busyTimeout)) })
-    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON")
-    return db
-  })
+const open = Effect.fnUntraced(function*({ busyTimeout = "5 seconds", filename }: Options) {
+  const timeout = Duration.fromInputUnsafe(busyTimeout)
+  const db = yield* attempt("open", () => new DatabaseSync(filename, { timeout: Duration.toMillis(timeout) }))
+  // Two processes that change a new file to WAL at the same time are not made to wait: SQLite refuses one of them at once.
+  yield* attempt("open", () => db.exec("PRAGMA journal_mode = WAL")).pipe(
+    Effect.retry({
+      while: (error) => error.reason._tag === "LockTimeoutError",
+      schedule: Schedule.max([Schedule.spaced("10 millis"), Schedule.during(timeout)])
+    }),
+    Effect.onError(() => Effect.sync(() => db.close()))
+  )
+  db.exec("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON")
+  return db
+})
 
 const connect = (db: DatabaseSync): SqlConnection.Connection => {
   const prepared = new Map<string, StatementSync>()
