@@ -142,7 +142,7 @@ const reasonOf = Effect.fnUntraced(function*(
     contentType: response.headers["content-type"],
     truncated: body.truncated
   })
-  const detail = message ?? redirectTarget(response)
+  const detail = redirectTarget(response) ?? message
   const pattern = detail === undefined ? undefined : MessagePattern.match(patterns, detail)
   const now = yield* Clock.currentTimeMillis
   return ApiError.reasonFromStatus(response.status, {
@@ -158,6 +158,7 @@ const errorBodyTimeout = Duration.seconds(5)
 
 const redirectTarget = (response: HttpClientResponse.HttpClientResponse): string | undefined => {
   const location = response.headers["location"]
+  if (response.status < 300 || response.status > 399) return undefined
   if (location === undefined || !URL.canParse(location, response.request.url)) return undefined
   return `redirects to ${new URL(location, response.request.url).origin}`
 }

@@ -1,0 +1,218 @@
+import { Data, Effect, Schedule, type Scope } from "effect"
+import { execFile, spawn } from "node:child_process"
+import * as Fs from "node:fs"
+import * as Net from "node:net"
+import * as Os from "node:os"
+import * as Path from "node:path"
+
+export class SetupFailed extends Data.TaggedError("SetupFailed")<{ readonly message: string }> {}
+
+export const run = (command: string, args: ReadonlyArray<string>, cwd: string): Effect.Effect<string, SetupFailed> =>
+  Effect.callback((resume) => {
+    execFile(command, args, { cwd }, (error, stdout, stderr) => {
+      resume(
+        error === null
+          ? Effect.succeed(stdout)
+          : Effect.fail(new SetupFailed({ message: `${command} ${args.join(" ")}: ${error.message}\n${stderr}` }))
+      )
+    })
+  })
+
+export const temporaryDirectory: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
+  Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "nginx-"))),
+  (directory) => Effect.sync(() => Fs.rmSync(directory, { recursive: true, force: true }))
+)
+
+export const freePort: Effect.Effect<number> = Effect.callback((resume) => {
+  const server = Net.createServer().listen(0, "127.0.0.1", () => {
+    const address = server.address()
+    const port = typeof address === "object" && address !== null ? address.port : 0
+    server.close(() => resume(Effect.succeed(port)))
+  })
+})
+
+/** A CA, and certificates of it: one that is good, one that has expired, one for another host, one for a client. */
+export const certificates = Effect.fnUntraced(function*(directory: string) {
+  const file = (name: string, text: string) => Fs.writeFileSync(Path.join(directory, name), text)
+  file("index.txt", "")
+  file("serial", "1000")
+  file(
+    "ca.cnf",
+    `[ca]
+default_ca = d
+[d]
+database = index.txt
+serial = serial
+new_certs_dir = .
+certificate = ca.pem
+private_key = ca.key
+default_md = sha256
+policy = p
+copy_extensions = copy
+unique_subject = no
+[p]
+commonName = supplied
+`
+  )
+  const openssl = (...args: ReadonlyArray<string>) => run("openssl", args, directory)
+  yield* openssl(
+    "req",
+    "-x509",
+    "-newkey",
+    "rsa:2048",
+    "-nodes",
+    "-keyout",
+    "ca.key",
+    "-out",
+    "ca.pem",
+    "-days",
+    "2",
+    "-subj",
+    "/CN=Test CA"
+  )
+  const issue = Effect.fnUntraced(function*(name: string, host: string, until: string) {
+    yield* openssl(
+      "req",
+      "-newkey",
+      "rsa:2048",
+      "-nodes",
+      "-keyout",
+      `${name}.key`,
+      "-out",
+      `${name}.csr`,
+      "-subj",
+      `/CN=${host}`,
+      "-addext",
+      `subjectAltName=${host === "127.0.0.1" ? "IP" : "DNS"}:${host}`
+    )
+    yield* openssl(
+      "ca",
+      "-batch",
+      "-config",
+      "ca.cnf",
+      "-in",
+      `${name}.csr`,
+      "-out",
+      `${name}.pem`,
+      "-startdate",
+      "20200101000000Z",
+      "-enddate",
+      until,
+      "-notext"
+    )
+  })
+  yield* issue("good", "127.0.0.1", "20991231000000Z")
+  yield* issue("expired", "127.0.0.1", "20200201000000Z")
+  yield* issue("other", "other.example", "20991231000000Z")
+  yield* issue("client", "client", "20991231000000Z")
+  const read = (name: string) => Fs.readFileSync(Path.join(directory, name), "utf8")
+  return { ca: read("ca.pem"), client: read("client.pem"), clientKey: read("client.key") }
+})
+
+export interface Ports {
+  readonly http: number
+  readonly elsewhere: number
+  readonly good: number
+  readonly expired: number
+  readonly other: number
+  readonly mutual: number
+  readonly lying: number
+  readonly dead: number
+}
+
+/** An upstream that promises a kilobyte and breaks off. */
+const lying = (port: number): Effect.Effect<Net.Server, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.callback<Net.Server>((resume) => {
+      const server = Net.createServer((socket) => {
+        socket.on("error", () => undefined)
+        socket.once("data", () =>
+          socket.end("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"id\":"))
+      })
+      server.listen(port, "127.0.0.1", () =>
+        resume(Effect.succeed(server)))
+    }),
+    (server) => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
+  )
+
+const configuration = (directory: string, ports: Ports) => `
+daemon off;
+master_process off;
+worker_processes 1;
+pid nginx.pid;
+error_log error.log;
+events { worker_connections 256; }
+http {
+  access_log off;
+  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+  log_format seen '$host $request $http_acme_token $http_authorization $http_cookie $request_body';
+  limit_req_zone $server_port zone=slow:1m rate=20r/s;
+  reset_timedout_connection on;
+  default_type application/json;
+  gzip on; gzip_types application/json; gzip_min_length 1;
+  server {
+    listen 127.0.0.1:${ports.http};
+    add_header X-Request-Id $request_id always;
+    location /ok { return 200 '{"id":"7"}'; }
+    location /limited { limit_req zone=slow; limit_req_status 429; try_files /ok.json =404; root ${directory}; }
+    location /busy { limit_req zone=slow; try_files /ok.json =404; root ${directory}; }
+    location /reset { return 444; }
+    location /truncated { proxy_pass http://127.0.0.1:${ports.lying}; }
+    location /dead { proxy_pass http://127.0.0.1:${ports.dead}; }
+    location /html { default_type text/html; return 200 '<!DOCTYPE html><title>Please log in</title>'; }
+    location /upload { client_max_body_size 1k; proxy_pass http://127.0.0.1:${ports.dead}; }
+    location /echo { return 400 '{"message":"unknown token $http_acme_token, $arg_key"}'; }
+    location /away { return 307 http://localhost:${ports.elsewhere}/stolen?token=$arg_key; }
+    location /near { return 307 /ok; }
+  }
+  server { listen 127.0.0.1:${ports.elsewhere}; access_log seen.log seen; return 200 'thanks'; }
+  server { listen 127.0.0.1:${ports.good} ssl; ssl_certificate good.pem; ssl_certificate_key good.key; return 200 '{"id":"tls"}'; }
+  server { listen 127.0.0.1:${ports.expired} ssl; ssl_certificate expired.pem; ssl_certificate_key expired.key; return 200 ''; }
+  server { listen 127.0.0.1:${ports.other} ssl; ssl_certificate other.pem; ssl_certificate_key other.key; return 200 ''; }
+  server {
+    listen 127.0.0.1:${ports.mutual} ssl; ssl_certificate good.pem; ssl_certificate_key good.key;
+    ssl_client_certificate ca.pem; ssl_verify_client on; return 200 '{"id":"$ssl_client_s_dn"}';
+  }
+}
+`
+
+/** A running nginx. */
+export const nginx = Effect.gen(function*() {
+  const directory = yield* temporaryDirectory
+  const pem = yield* certificates(directory)
+  const ports: Ports = {
+    http: yield* freePort,
+    elsewhere: yield* freePort,
+    good: yield* freePort,
+    expired: yield* freePort,
+    other: yield* freePort,
+    mutual: yield* freePort,
+    lying: yield* freePort,
+    dead: yield* freePort
+  }
+  yield* lying(ports.lying)
+  Fs.writeFileSync(Path.join(directory, "nginx.conf"), configuration(directory, ports))
+  Fs.writeFileSync(Path.join(directory, "ok.json"), `{"id":"7"}`)
+  Fs.writeFileSync(Path.join(directory, "seen.log"), "")
+  yield* Effect.acquireRelease(
+    Effect.sync(() => spawn("nginx", ["-p", directory, "-c", "nginx.conf", "-e", "error.log"], { stdio: "ignore" })),
+    (child) =>
+      Effect.callback<void>((resume) => {
+        if (child.exitCode !== null) return resume(Effect.void)
+        child.once("exit", () => resume(Effect.void))
+        child.kill("SIGTERM")
+      })
+  )
+  const ready = Effect.callback<void, SetupFailed>((resume) => {
+    const socket = Net.connect(ports.http, "127.0.0.1", () => {
+      socket.destroy()
+      resume(Effect.void)
+    })
+    socket.on("error", () => {
+      const log = Path.join(directory, "error.log")
+      resume(Effect.fail(new SetupFailed({ message: Fs.existsSync(log) ? Fs.readFileSync(log, "utf8") : "no nginx" })))
+    })
+  })
+  yield* Effect.retry(ready, { times: 100, schedule: Schedule.spaced(50) })
+  return { directory, ports, pem, seen: () => Fs.readFileSync(Path.join(directory, "seen.log"), "utf8") }
+})
