@@ -20,6 +20,7 @@ import * as AccessLog from "@effect-resilience/http/AccessLog"
 import * as Answer from "@effect-resilience/http/Answer"
 import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
 import * as Operation from "@effect-resilience/http/Operation"
+import * as Telemetry from "@effect-resilience/http/Telemetry"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Cache from "effect/Cache"
 import * as Context from "effect/Context"
@@ -78,6 +79,7 @@ const make = Effect.gen(function*() {
   const origin = Origin.make(settings.frontdoor)
   const client = (yield* HttpClient.HttpClient).pipe(
     ErrorMapping.mapErrors({ patterns: Messages.patterns, timeout: answerWithin }),
+    Telemetry.observeAttempts,
     AccessLog.logAttempts
   )
 
@@ -89,6 +91,7 @@ const make = Effect.gen(function*() {
     }),
     client.execute,
     RetryPolicy.retry(RetryPolicy.standard),
+    Telemetry.observeCall,
     AccessLog.logCall,
     Operation.within({ name: "log in", endpoint: "/service/apikeylogin", idempotent: true }),
     Effect.flatMap(Grant.fromResponse({
@@ -115,6 +118,7 @@ const make = Effect.gen(function*() {
   ).pipe(
     Effect.flatMap(Answer.json(Environment)),
     RetryPolicy.retry(RetryPolicy.standard),
+    Telemetry.observeCall,
     AccessLog.logCall,
     Operation.within({ name: "look up environment", endpoint: "/api/environment/{domain}/{environment}" }),
     Effect.map(({ id }) => String(id))

@@ -37,6 +37,7 @@ import * as AccessLog from "@effect-resilience/http/AccessLog"
 import * as Answer from "@effect-resilience/http/Answer"
 import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
 import type * as Operation from "@effect-resilience/http/Operation"
+import * as Telemetry from "@effect-resilience/http/Telemetry"
 import * as Multipart from "@effect-resilience/upload/Multipart"
 import type * as UploadSource from "@effect-resilience/upload/UploadSource"
 import * as UploadTarget from "@effect-resilience/upload/UploadTarget"
@@ -141,6 +142,7 @@ const makeService = Effect.gen(function*() {
   const frontdoor = yield* Frontdoor
   const client = (yield* HttpClient.HttpClient).pipe(
     ErrorMapping.mapErrors({ patterns: Messages.patterns }),
+    Telemetry.observeAttempts,
     AccessLog.logAttempts,
     Authenticated.withTokens(frontdoor.tokens, { origin: Origin.make(settings.api), attach })
   )

@@ -43,7 +43,9 @@
  */
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as AccessLog from "@effect-resilience/http/AccessLog"
 import * as Operation from "@effect-resilience/http/Operation"
+import * as Telemetry from "@effect-resilience/http/Telemetry"
 import * as Attempt from "@effect-resilience/retry/Attempt"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Clock from "effect/Clock"
@@ -187,8 +189,7 @@ export const upload = <Item, Receipt, E, R>(
         return lost
           ? new UploadError.UploadError({ source: source.name, reason: new UploadError.NotReplayable({ failure }) })
           : failure
-      }),
-      Operation.within(operation)
+      })
     )
 
     const recoveries: Array<Report<Receipt>["recoveries"][number]> = []
@@ -199,7 +200,7 @@ export const upload = <Item, Receipt, E, R>(
         recoveries.push({ attempt, error, recovery, delay })
         return emit({ _tag: "Retrying", attempt, error, recovery, delay })
       }
-    })
+    }).pipe(Telemetry.observeCall, AccessLog.logCall, Operation.within(operation))
     const { bytes = opened.size ?? 0, ...digests } = transmission.sent() ?? {}
     const report: Report<Receipt> = {
       receipt,
