@@ -1,6 +1,8 @@
 export * as Bulkhead from "./Bulkhead.ts"
 export * as CircuitBreaker from "./CircuitBreaker.ts"
+export * as Coalesce from "./Coalesce.ts"
 export * as ConcurrencyLimit from "./ConcurrencyLimit.ts"
+export * as Fallback from "./Fallback.ts"
 export * as Keyed from "./Keyed.ts"
 export * as LimitAlgorithm from "./LimitAlgorithm.ts"
 export * as Outcome from "./Outcome.ts"

@@ -16,5 +16,20 @@ export const exceptions: ReadonlyArray<Exception> = [
     file: "packages/limit/src/Pacer.ts",
     rule: "index",
     why: "stands on effect/persistence/RateLimiter: who imports a circuit breaker loads no Schema"
+  },
+  {
+    file: "packages/limit/src/SharedCircuitBreaker.ts",
+    rule: "index",
+    why: "stands on effect/persistence/CircuitBreaker: who imports the local one loads no Schema"
+  },
+  {
+    file: "packages/limit/src/StaleIfError.ts",
+    rule: "index",
+    why: "stands on effect/persistence/Persistence: who imports a circuit breaker loads no Schema"
+  },
+  {
+    file: "packages/limit/src/LoadShedding.ts",
+    rule: "index",
+    why: "a server's module: who imports a circuit breaker loads nothing of HTTP"
   }
 ]

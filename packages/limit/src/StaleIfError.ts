@@ -1,0 +1,162 @@
+/**
+ * Answers with the last good value while a dependency fails.
+ *
+ * **Why**
+ *
+ * For much of what is read (rates, catalogues, settings) yesterday's answer is nearly as good as today's, and far better
+ * than an error. The idea is that of `stale-if-error` in RFC 5861.
+ *
+ * **Details**
+ *
+ * Every success is kept in `Persistence`, under its key, for `timeToLive`. When a later call fails in a way that speaks of
+ * the dependency (see `Fallback.applies`), the kept value is the answer, and a warning is logged that says so. Where there
+ * is none, the error stays. A store that does not answer is logged and otherwise ignored.
+ *
+ * **Gotchas**
+ *
+ * - Not in the package's index, so that whoever needs no persistence loads no `Schema`: import it from
+ *   `@effect-resilience/limit/StaleIfError`.
+ * - A success waits until it is kept.
+ * - What is secret does not belong in a store that keeps it readable.
+ *
+ * **Example** (The last rate)
+ *
+ * ```ts import.meta.vitest
+ * import * as StaleIfError from "@effect-resilience/limit/StaleIfError"
+ * import { Effect, Schema } from "effect"
+ * import { Persistence } from "effect/persistence"
+ *
+ * const program = Effect.gen(function*() {
+ *   const rates = yield* StaleIfError.make({ storeId: "rates", schema: Schema.Number, timeToLive: "1 day" })
+ *   yield* Effect.succeed(1.08).pipe(StaleIfError.withStaleIfError(rates, "EURUSD"))
+ *   return yield* Effect.fail("no answer").pipe(StaleIfError.withStaleIfError(rates, "EURUSD"))
+ * })
+ *
+ * await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(Persistence.layerMemory))) // => 1.08
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { dual } from "effect/Function"
+import * as Option from "effect/Option"
+import * as Persistable from "effect/persistence/Persistable"
+import * as Persistence from "effect/persistence/Persistence"
+import * as PrimaryKey from "effect/PrimaryKey"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Fallback from "./Fallback.ts"
+
+/**
+ * The last good values of one kind of call.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StaleIfError<in out A> {
+  /** Runs an effect; keeps its success under the key, or answers with what is kept. */
+  execute<E, R>(self: Effect.Effect<A, E, R>, key: string): Effect.Effect<A, E, R>
+}
+
+/**
+ * How to make one.
+ *
+ * - `storeId`: names the values in the store.
+ * - `schema`: how a value is written.
+ * - `timeToLive`: how old a value may be; default 1 day.
+ * - `when`: which errors to answer; default `Fallback.applies`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<A> {
+  readonly storeId: string
+  readonly schema: Schema.Codec<A, unknown>
+  readonly timeToLive?: Duration.Input | undefined
+  readonly when?: ((error: unknown) => boolean) | undefined
+}
+
+/**
+ * Opens the store of one kind of call.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <A>(
+  options: Options<A>
+): Effect.Effect<StaleIfError<A>, never, Persistence.Persistence | Scope.Scope> => {
+  const { schema, storeId, when = Fallback.applies } = options
+  const timeToLive = Duration.fromInputUnsafe(options.timeToLive ?? "1 day")
+  return Effect.gen(function*() {
+    const persistence = yield* Persistence.Persistence
+    const store = yield* persistence.make({ storeId, timeToLive: () => timeToLive })
+
+    const keep = (key: Entry<A>, value: A) =>
+      store.set(key, Exit.succeed(value)).pipe(
+        Effect.catch((error) => Effect.logWarning(`Could not keep the last good value of ${storeId}`, error))
+      )
+
+    const kept = (key: Entry<A>) =>
+      store.get(key).pipe(
+        Effect.catch((error) =>
+          Effect.as(Effect.logWarning(`Could not read the last good value of ${storeId}`, error), undefined)
+        )
+      )
+
+    return {
+      execute: <E, R>(self: Effect.Effect<A, E, R>, name: string): Effect.Effect<A, E, R> => {
+        const key = new Entry(name, schema)
+        return Effect.matchCauseEffect(self, {
+          onSuccess: (value) => Effect.as(keep(key, value), value),
+          onFailure: (cause) => {
+            const error = Cause.findErrorOption(cause)
+            if (Option.isNone(error) || !when(error.value)) return Effect.failCause(cause)
+            return Effect.flatMap(kept(key), (last) =>
+              last !== undefined && Exit.isSuccess(last)
+                ? Effect.as(Effect.logWarning(`Answered with the last good value of ${storeId}`), last.value)
+                : Effect.failCause(cause))
+          }
+        })
+      }
+    }
+  })
+}
+
+/**
+ * Keeps nothing, and lets every error pass.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const noop = <A>(): StaleIfError<A> => ({ execute: (self) => self })
+
+/**
+ * Runs an effect; keeps its success under the key, or answers with what is kept.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withStaleIfError: {
+  <A>(values: StaleIfError<A>, key: string): <E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, values: StaleIfError<A>, key: string): Effect.Effect<A, E, R>
+} = /* @__PURE__ */ dual(
+  3,
+  <A, E, R>(self: Effect.Effect<A, E, R>, values: StaleIfError<A>, key: string) => values.execute(self, key)
+)
+
+class Entry<A> implements Persistable.Persistable<Schema.Codec<A, unknown>, Schema.Never> {
+  readonly [Persistable.symbol]: { readonly success: Schema.Codec<A, unknown>; readonly error: Schema.Never }
+  private readonly key: string
+
+  constructor(key: string, success: Schema.Codec<A, unknown>) {
+    this.key = key
+    this[Persistable.symbol] = { success, error: Schema.Never }
+  }
+
+  [PrimaryKey.symbol]() {
+    return this.key
+  }
+}

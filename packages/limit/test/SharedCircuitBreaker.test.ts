@@ -1,0 +1,110 @@
+import { CircuitBreaker } from "@effect-resilience/limit"
+import * as SharedCircuitBreaker from "@effect-resilience/limit/SharedCircuitBreaker"
+import { Backoff } from "@effect-resilience/retry"
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Exit, Fiber, Layer, Stream } from "effect"
+import { CircuitBreaker as Store } from "effect/persistence"
+import { TestClock } from "effect/testing"
+
+const options = { key: "ledger", tripPolicy: CircuitBreaker.consecutive(2), openDuration: "10 seconds" } as const
+
+const failing = Effect.fail("no answer")
+
+describe("SharedCircuitBreaker", () => {
+  it.effect("opens for all who share the store, and refuses as the local one does", () =>
+    Effect.gen(function*() {
+      const [one, two] = [yield* SharedCircuitBreaker.make(options), yield* SharedCircuitBreaker.make(options)]
+      yield* Effect.exit(one.execute(failing))
+      yield* Effect.exit(two.execute(failing))
+      yield* TestClock.adjust("4 seconds")
+      assert.deepStrictEqual(
+        yield* Effect.flip(one.execute(Effect.void)),
+        new CircuitBreaker.CircuitOpen({ key: "ledger", state: "Open", retryAfter: Duration.seconds(6) })
+      )
+      yield* TestClock.adjust("6 seconds")
+      const probe = yield* Effect.forkChild(one.execute(Effect.sleep("1 second")), { startImmediately: true })
+      assert.strictEqual((yield* Effect.flip(two.execute(Effect.void))).state, "HalfOpen")
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(probe)
+      assert.strictEqual((yield* two.state)._tag, "Closed")
+    }).pipe(Effect.provide(Store.layerStoreMemory())))
+
+  it.effect("opens longer each time in a row where told by a backoff", () =>
+    Effect.gen(function*() {
+      const breaker = yield* SharedCircuitBreaker.make({
+        tripPolicy: CircuitBreaker.consecutive(1),
+        openDuration: Backoff.exponential({ base: "1 second", cap: "1 minute", jitter: "none" })
+      })
+      const held: Array<number> = []
+      for (let i = 0; i < 3; i++) {
+        yield* Effect.exit(breaker.execute(failing))
+        const state = yield* breaker.state
+        if (state._tag !== "Open") continue
+        held.push(Duration.toMillis(state.retryAfter))
+        yield* TestClock.adjust(state.retryAfter)
+      }
+      assert.deepStrictEqual(held, [1000, 2000, 4000])
+    }).pipe(Effect.provide(Store.layerStoreMemory())))
+
+  it.effect("is isolated for this process only", () =>
+    Effect.gen(function*() {
+      const [one, two] = [yield* SharedCircuitBreaker.make(options), yield* SharedCircuitBreaker.make(options)]
+      yield* one.isolate
+      assert.strictEqual((yield* Effect.flip(one.execute(Effect.void))).state, "Isolated")
+      yield* two.execute(Effect.void)
+      yield* one.reset
+      yield* one.execute(Effect.void)
+    }).pipe(Effect.provide(Store.layerStoreMemory())))
+
+  it.effect("leaves an error of a breaker inside alone", () =>
+    Effect.gen(function*() {
+      const breaker = yield* SharedCircuitBreaker.make(options)
+      const inner = new Store.CircuitBreakerError({ reason: new Store.CircuitHalfOpen({ key: "other" }) })
+      assert.strictEqual(yield* Effect.flip(breaker.execute(Effect.fail(inner))), inner)
+    }).pipe(Effect.provide(Store.layerStoreMemory())))
+
+  it.effect("streams what this process did", () =>
+    Effect.gen(function*() {
+      const circuits = yield* SharedCircuitBreaker.keyed(options)
+      const seen = yield* CircuitBreaker.transitions(circuits.get("a")).pipe(
+        Stream.take(1),
+        Stream.runCollect,
+        Effect.forkChild({ startImmediately: true })
+      )
+      yield* Effect.yieldNow
+      for (const key of ["b", "a"]) {
+        yield* Effect.exit(circuits.get(key).execute(failing))
+        yield* Effect.exit(circuits.get(key).execute(failing))
+      }
+      assert.deepStrictEqual(
+        (yield* Fiber.join(seen)).map(({ from, key, to }) => [key, from, to]),
+        [["a", "Closed", "Open"]]
+      )
+    }).pipe(Effect.provide(Store.layerStoreMemory())))
+
+  for (const onStoreError of ["allow", "fail"] as const) {
+    it.effect(`${onStoreError === "allow" ? "lets calls pass" : "refuses"} while the store does not answer`, () =>
+      Effect.gen(function*() {
+        const down = Effect.fail(
+          new Store.CircuitBreakerError({ reason: new Store.CircuitBreakerStoreError({ message: "down" }) })
+        )
+        const broken = Layer.succeed(Store.CircuitBreakerStore, {
+          admit: () => down,
+          record: () => down,
+          state: () => down
+        })
+        yield* Effect.gen(function*() {
+          const breaker = yield* SharedCircuitBreaker.make({ ...options, onStoreError })
+          const exit = yield* Effect.exit(breaker.execute(Effect.succeed("ran")))
+          if (onStoreError === "allow") assert.deepStrictEqual(exit, Exit.succeed("ran"))
+          else assert.strictEqual((yield* Effect.flip(breaker.execute(Effect.void))).state, "Unknown")
+          assert.strictEqual((yield* breaker.state)._tag, "Closed")
+        }).pipe(Effect.provide(broken))
+      }))
+  }
+
+  it("refuses trip policies that the store does not know", () => {
+    assert.throws(() => SharedCircuitBreaker.make({ tripPolicy: CircuitBreaker.rateWithin() }), RangeError)
+    assert.throws(() => SharedCircuitBreaker.make({ tripPolicy: [] }), RangeError)
+  })
+})
