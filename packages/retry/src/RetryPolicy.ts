@@ -39,6 +39,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 import * as Backoff from "./Backoff.ts"
 import * as engine from "./internal/engine.ts"
+import * as Preview from "./Preview.ts"
 import type * as RetryEvent from "./RetryEvent.ts"
 
 /**
@@ -361,6 +362,17 @@ export interface History {
  */
 export const history = (error: unknown): History | undefined =>
   Predicate.isObject(error) ? engine.histories.get(error) : undefined
+
+/**
+ * The distribution of the waits of a call that fails every time: a table, a plot or a picture by `Preview`.
+ *
+ * @category converting
+ * @since 0.1.0
+ */
+export const preview: (policy: Limited, options?: {
+  readonly samples?: number | undefined
+  readonly seed?: string | number | undefined
+}) => Preview.Preview = Preview.make
 
 type Limited = RetryPolicy<Duration.Duration | undefined>
 

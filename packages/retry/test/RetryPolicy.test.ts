@@ -1,7 +1,9 @@
+import type { Timeout } from "@effect-resilience/deadline"
+import { Deadline } from "@effect-resilience/deadline"
 import { Recovery } from "@effect-resilience/errors"
 import { Attempt, Backoff, RetryEvent, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Data, Duration, Effect, Exit, Fiber, Random } from "effect"
+import { Cause, Clock, Data, Duration, Effect, Exit, Fiber, Logger, Option, Random, References, Schema } from "effect"
 import { TestClock } from "effect/testing"
 
 class Failure extends Data.TaggedError("Failure")<{ readonly recovery: Recovery.Recovery }> {
@@ -211,6 +213,130 @@ describe("RetryPolicy", () => {
         return calls.map((at) => at - start)
       })
       assert.deepStrictEqual(yield* run, yield* run)
+    }))
+
+  it.effect("limits each attempt and retries those that took too long", () =>
+    Effect.gen(function*() {
+      const started: Array<number> = []
+      const hanging = Effect.gen(function*() {
+        started.push(yield* Clock.currentTimeMillis)
+        if (started.length < 3) yield* Effect.never
+        return started.length
+      })
+      const policy = RetryPolicy.make({ ...RetryPolicy.howTo, attemptTimeout: "10 seconds" })
+      assert.deepStrictEqual(yield* untilDone(RetryPolicy.retry(hanging, policy)), Exit.succeed(3))
+      assert.deepStrictEqual(started, [0, 11_000, 23_000])
+    }))
+
+  it.effect("fails with TimedOut where all attempts take too long, and the type says so", () =>
+    Effect.gen(function*() {
+      const policy = RetryPolicy.make({ ...RetryPolicy.howTo, attemptTimeout: "10 seconds" })
+      const limited: Effect.Effect<never, Timeout.TimedOut> = Effect.never.pipe(RetryPolicy.retry(policy))
+      const unlimited: Effect.Effect<never> = Effect.never.pipe(RetryPolicy.retry(RetryPolicy.howTo))
+      assert.isTrue(Effect.isEffect(unlimited))
+      const exit = yield* untilDone(limited)
+      assert.strictEqual(Option.getOrUndefined(Exit.findErrorOption(exit))?._tag, "TimedOut")
+    }))
+
+  it.effect("starts no attempt that the deadline would not let begin", () =>
+    Effect.gen(function*() {
+      const { calls, effect } = script([transient, transient, transient])
+      const exit = yield* untilDone(RetryPolicy.retry(effect, RetryPolicy.howTo).pipe(Deadline.within("2500 millis")))
+      assert.deepStrictEqual(calls, [0, 1000])
+      assert.deepStrictEqual(exit, Exit.fail(transient))
+      assert.deepStrictEqual(RetryPolicy.history(transient)?.why, { _tag: "OutOfTime", limit: "deadline" })
+    }))
+
+  it.effect("ends at the deadline in the middle of an attempt", () =>
+    Effect.gen(function*() {
+      const attempt = Effect.sleep("2 seconds").pipe(Effect.andThen(transient))
+      const fiber = yield* Effect.forkChild(
+        Effect.flip(attempt.pipe(RetryPolicy.retry(RetryPolicy.howTo), Deadline.within("4 seconds")))
+      )
+      yield* TestClock.adjust("4 seconds")
+      assert.strictEqual((yield* Fiber.join(fiber))._tag, "DeadlineExceeded")
+    }))
+
+  it.effect.prop(
+    "waits at least as long as the server asked, and spreads callers that were asked the same",
+    [Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 60_000 })), Schema.Int],
+    ([millis, seed]) =>
+      Effect.gen(function*() {
+        const start = yield* Clock.currentTimeMillis
+        const { calls, effect } = script([new Failure({ recovery: Recovery.retryAfter(millis) })])
+        const policy = RetryPolicy.make({ backoff: Backoff.exponential({ base: "1 second" }) })
+        yield* untilDone(RetryPolicy.retry(effect, policy).pipe(Random.withSeed(seed)))
+        const waited = (calls[1] ?? Number.NaN) - start
+        assert.isAtLeast(waited, millis)
+        assert.isAtMost(waited, millis + 1000)
+      })
+  )
+
+  it.effect("resumes 100 callers after one common Retry-After without a burst", () =>
+    Effect.gen(function*() {
+      const resumed: Array<number> = []
+      const call = Effect.suspend(() => {
+        let calls = 0
+        return Effect.gen(function*() {
+          if (calls++ === 0) return yield* new Failure({ recovery: Recovery.retryAfter("5 seconds") })
+          resumed.push(yield* Clock.currentTimeMillis)
+        }).pipe(RetryPolicy.retry(RetryPolicy.aws))
+      })
+      yield* untilDone(Effect.all(Array.from({ length: 100 }, () => call), { concurrency: "unbounded" })).pipe(
+        Random.withSeed(1)
+      )
+      assert.isAtLeast(Math.min(...resumed), 5000)
+      const busiest = Math.max(...Array.from({ length: 10 }, (_, tenth) =>
+        resumed.filter((at) =>
+          Math.floor((at - 5000) / 100) === tenth
+        ).length))
+      assert.isAtMost(busiest, 25)
+    }))
+
+  it.effect("logs an event without the contents of the error", () =>
+    Effect.gen(function*() {
+      const lines: Array<unknown> = []
+      const capture = Logger.make(({ fiber, message }) => {
+        lines.push([message, fiber.getRef(References.CurrentLogAnnotations)])
+      })
+      class Leaky extends Data.TaggedError("Leaky")<{ readonly token: string }> {
+        [Recovery.symbol]() {
+          return Recovery.retry
+        }
+        override get message() {
+          return `token ${this.token}`
+        }
+      }
+      yield* Effect.fail(new Leaky({ token: "s3cret" })).pipe(
+        RetryPolicy.retry(RetryPolicy.make({ times: 1, backoff: Backoff.immediate })),
+        RetryEvent.observe(RetryEvent.logger()),
+        Effect.ignore,
+        Effect.provide(Logger.layer([capture]))
+      )
+      const text = JSON.stringify(lines)
+      assert.include(text, "attempt 1 failed with Leaky, next in 0")
+      assert.include(text, "attempt 2 failed with Leaky, no further attempt: all 1 retries are used up")
+      assert.include(text, "\"retry.attempt\":2")
+      assert.notInclude(text, "s3cret")
+    }))
+
+  it.effect("keeps its state to each run of the same effect", () =>
+    Effect.gen(function*() {
+      const seen: Array<number> = []
+      const shared = Effect.gen(function*() {
+        seen.push((yield* Attempt.Current).attempt)
+        yield* Effect.sleep(10)
+        return yield* transient
+      }).pipe(RetryPolicy.retry(RetryPolicy.make({ times: 2, backoff: Backoff.constant(5) })), Effect.ignore)
+      yield* untilDone(Effect.all([shared, shared, Effect.andThen(shared, shared)], { concurrency: "unbounded" }))
+      assert.deepStrictEqual(seen.toSorted(), [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3])
+    }))
+
+  it.effect("has no history for what it did not fail with", () =>
+    Effect.gen(function*() {
+      assert.isUndefined(RetryPolicy.history(new Failure({ recovery: Recovery.retry })))
+      const error = yield* Effect.flip(RetryPolicy.retry(Effect.fail("text"), RetryPolicy.standard))
+      assert.isUndefined(RetryPolicy.history(error))
     }))
 
   it("refuses descriptions that make no sense", () => {

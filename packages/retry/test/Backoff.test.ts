@@ -1,0 +1,105 @@
+import { Backoff } from "@effect-resilience/retry"
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Random, Schema } from "effect"
+
+const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
+
+const run = (backoff: Backoff.Backoff, seed: number, count = 12): ReadonlyArray<number> => {
+  const random = Effect.runSync(Random.withSeed(Effect.service(Random.Random), seed))
+  const next = Backoff.delays(backoff, () => random.nextDoubleUnsafe())
+  return Array.from({ length: count }, () => Duration.toMillis(next()))
+}
+
+const law = (
+  name: string,
+  jitter: Backoff.Jitter,
+  holds: (delay: number, exponential: number, context: { base: number; cap: number; previous: number }) => boolean
+) =>
+  it.prop(
+    name,
+    [between(1, 5000), between(1, 4), between(1, 20), between(0, 2 ** 31)],
+    ([base, factor, times, seed]) => {
+      const cap = base * times
+      const delays = run(Backoff.exponential({ base, factor, cap, jitter }), seed)
+      delays.forEach((delay, index) => {
+        const exponential = Math.min(cap, base * factor ** index)
+        assert.isTrue(Number.isInteger(delay))
+        assert.isTrue(
+          holds(delay, exponential, { base, cap, previous: delays[index - 1] ?? base }),
+          `delay ${index + 1} of base ${base}, factor ${factor}, cap ${cap}, seed ${seed}: ${delays.join(", ")}`
+        )
+      })
+    }
+  )
+
+describe("Backoff", () => {
+  law("grows to the cap and stays there without jitter", "none", (delay, exponential) => delay === exponential)
+
+  law(
+    "stays within zero and the exponential delay with full jitter",
+    "full",
+    (delay, exponential) => delay >= 0 && delay <= exponential
+  )
+
+  law(
+    "stays within half and the whole delay with equal jitter",
+    "equal",
+    (delay, exponential) => delay >= Math.floor(exponential / 2) && delay <= exponential
+  )
+
+  law(
+    "stays within the base and three times the previous delay with decorrelated jitter",
+    "decorrelated",
+    // The previous delay was rounded for us, not for the formula.
+    (delay, _, { base, cap, previous }) => delay >= base && delay <= Math.min(cap, Math.ceil((previous + 0.5) * 3))
+  )
+
+  law(
+    "is never negative nor above the cap with Polly's jitter",
+    "polly",
+    (delay, _, { cap }) => delay >= 0 && delay <= cap
+  )
+
+  law(
+    "stays within a fifth around the delay with a jitter of 0.2",
+    0.2,
+    (delay, exponential) => delay >= Math.floor(exponential * 0.8) && delay <= Math.ceil(exponential * 1.2)
+  )
+
+  it("reaches both ends of full jitter", () => {
+    const ends = (random: number) =>
+      Duration.toMillis(Backoff.delays(Backoff.exponential({ base: 1000 }), () => random)())
+    assert.strictEqual(ends(0), 0)
+    assert.strictEqual(ends(1 - Number.EPSILON), 1000)
+  })
+
+  // Polly.Contrib.WaitAndRetry, DecorrelatedJitterBackoffV2: 2 ** t * tanh(sqrt(4 t)) / 1.4, differences of it, t = n + random.
+  it("computes Polly's jitter as its source does", () => {
+    const curve = (t: number) => 2 ** t * Math.tanh(Math.sqrt(4 * t))
+    const next = Backoff.delays(Backoff.exponential({ base: 1400, cap: "1 hour", jitter: "polly" }), () => 0.25)
+    const expected = [curve(0.25), curve(1.25) - curve(0.25), curve(2.25) - curve(1.25)]
+    assert.deepStrictEqual([next(), next(), next()].map(Duration.toMillis), expected.map((t) => Math.round(t * 1000)))
+  })
+
+  it("starts afresh with each run", () => {
+    const backoff = Backoff.exponential({ base: 10, jitter: "decorrelated" })
+    assert.deepStrictEqual(run(backoff, 7), run(backoff, 7))
+  })
+
+  it("stays at zero, at a constant, and finite for a thousand retries", () => {
+    assert.isTrue(run(Backoff.immediate, 1, 1100).every((delay) => delay === 0))
+    assert.isTrue(run(Backoff.exponential({ base: 0, jitter: "none" }), 1, 1100).every((delay) => delay === 0))
+    assert.isTrue(run(Backoff.constant("2 seconds"), 1, 1100).every((delay) => delay === 2000))
+    assert.isTrue(run(Backoff.exponential({ jitter: "none" }), 1, 1100).every((delay) => delay <= 20_000))
+    assert.isTrue(run(Backoff.constant(100, 0.1), 1, 1100).every((delay) => delay >= 90 && delay <= 110))
+  })
+
+  it("refuses descriptions that make no sense", () => {
+    assert.throws(() => Backoff.exponential({ base: "-1 second" }), RangeError)
+    assert.throws(() => Backoff.exponential({ base: Duration.infinity, cap: Duration.infinity }), RangeError)
+    assert.throws(() => Backoff.exponential({ factor: 0.5 }), RangeError)
+    assert.throws(() => Backoff.exponential({ factor: Number.NaN }), RangeError)
+    assert.throws(() => Backoff.exponential({ base: 2, cap: 1 }), RangeError)
+    assert.throws(() => Backoff.exponential({ jitter: 1.1 }), RangeError)
+  })
+})
