@@ -6,13 +6,9 @@
  * ```ts import.meta.vitest
  * import { Preview, RetryPolicy } from "@effect-resilience/retry"
  *
- * Preview.table(RetryPolicy.preview(RetryPolicy.howTo))
- * // => [
- * //      "retry  min  5 %  25 %  median  75 %  95 %  max  made",
- * //      "1       1s   1s    1s      1s    1s    1s   1s  100%",
- * //      "2       2s   2s    2s      2s    2s    2s   2s  100%",
- * //      "total   3s   3s    3s      3s    3s    3s   3s      "
- * //    ].join("\n")
+ * const [head, first] = Preview.table(RetryPolicy.preview(RetryPolicy.howTo)).split("\n")
+ * head // => "retry  min  5 %  25 %  median  75 %  95 %  max  made"
+ * first // => "1       1s   1s    1s      1s    1s    1s   1s  100%"
  * ```
  *
  * @since 0.1.0
