@@ -1,0 +1,164 @@
+/**
+ * What bulkheads, circuit breakers and limits look like right now, as gauges.
+ *
+ * **Why**
+ *
+ * Counters tell what happened; a gauge tells whether a circuit is open at this moment and how long its queue is. Policies
+ * do not measure themselves on each call, so they are looked at now and then.
+ *
+ * **Details**
+ *
+ * Takes policies by their shape: those of `@effect-resilience/limit` fit, and so does anything that can tell the same.
+ * Budgets are seen by what they refuse: `resilience.retries.stopped` with the reason `BudgetExhausted`. Logins are calls
+ * like any other: `resilience.call.duration` with their operation.
+ *
+ * **Example** (A circuit on a dashboard)
+ *
+ * ```ts import.meta.vitest
+ * import { PolicyMetrics } from "@effect-resilience/http"
+ * import { Effect, Metric } from "effect"
+ *
+ * const circuit = { key: "api", state: Effect.succeed({ _tag: "Open" }) }
+ *
+ * const program = Effect.gen(function*() {
+ *   yield* PolicyMetrics.sample({ circuits: [circuit] })
+ *   const series = yield* Metric.snapshot
+ *   return series.map(({ attributes, state }) => [attributes?.["resilience.state"], "value" in state ? state.value : 0])
+ * })
+ * await Effect.runPromise(Effect.provideService(program, Metric.MetricRegistry, new Map()))
+ * // => [["Closed", 0], ["Open", 1], ["HalfOpen", 0], ["Isolated", 0]]
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import * as Schedule from "effect/Schedule"
+
+/**
+ * What is looked at. `key` becomes the attribute `resilience.policy`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Policies {
+  readonly bulkheads?: Iterable<Bulkhead> | undefined
+  readonly circuits?: Iterable<Circuit> | undefined
+  readonly limits?: Iterable<Limit> | undefined
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Bulkhead {
+  readonly key: string
+  readonly stats: Effect.Effect<{ readonly permits: number; readonly running: number; readonly waiting: number }>
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Circuit {
+  readonly key: string
+  readonly state: Effect.Effect<{ readonly _tag: string }>
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Limit {
+  readonly key: string
+  readonly stats: Effect.Effect<{ readonly limit: number; readonly running: number }>
+}
+
+/**
+ * 1 for the state that a circuit is in, 0 for the others. Attributes: `resilience.policy`, `resilience.state`.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const circuitState: Metric.Gauge<number> = Metric.gauge("resilience.circuit.state", {
+  description: "1 for the state that the circuit is in"
+})
+
+/**
+ * How many calls may run at once, by a bulkhead or an adaptive limit. Attribute: `resilience.policy`.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const permits: Metric.Gauge<number> = Metric.gauge("resilience.permits", {
+  description: "Calls that may run at once"
+})
+
+/**
+ * How many calls are running. Attribute: `resilience.policy`.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const running: Metric.Gauge<number> = Metric.gauge("resilience.running", { description: "Calls that run" })
+
+/**
+ * How many calls wait for a permit. Attribute: `resilience.policy`.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const waiting: Metric.Gauge<number> = Metric.gauge("resilience.waiting", {
+  description: "Calls that wait for a permit"
+})
+
+/**
+ * Looks at the policies once.
+ *
+ * @category sampling
+ * @since 0.1.0
+ */
+export const sample = (policies: Policies): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    for (const { key, state } of policies.circuits ?? []) {
+      const { _tag } = yield* state
+      for (const name of states) {
+        const attributes = { "resilience.policy": key, "resilience.state": name }
+        yield* Metric.update(Metric.withAttributes(circuitState, attributes), name === _tag ? 1 : 0)
+      }
+    }
+    for (const { key, stats } of policies.bulkheads ?? []) {
+      const now = yield* stats
+      const attributes = { "resilience.policy": key }
+      yield* Metric.update(Metric.withAttributes(permits, attributes), now.permits)
+      yield* Metric.update(Metric.withAttributes(running, attributes), now.running)
+      yield* Metric.update(Metric.withAttributes(waiting, attributes), now.waiting)
+    }
+    for (const { key, stats } of policies.limits ?? []) {
+      const now = yield* stats
+      const attributes = { "resilience.policy": key }
+      yield* Metric.update(Metric.withAttributes(permits, attributes), now.limit)
+      yield* Metric.update(Metric.withAttributes(running, attributes), now.running)
+    }
+  })
+
+/**
+ * Looks at the policies now and every 5 seconds, or as often as `every` says.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  policies: Policies,
+  options: { readonly every?: Duration.Input | undefined } = {}
+): Layer.Layer<never> =>
+  Layer.effectDiscard(
+    sample(policies).pipe(
+      Effect.repeat(Schedule.spaced(options.every ?? "5 seconds")),
+      Effect.forkScoped({ startImmediately: true })
+    )
+  )
+
+const states = ["Closed", "Open", "HalfOpen", "Isolated"]

@@ -1,0 +1,49 @@
+import { PolicyMetrics } from "@effect-resilience/http"
+import { Bulkhead, CircuitBreaker, ConcurrencyLimit } from "@effect-resilience/limit"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Metric } from "effect"
+import { TestClock } from "effect/testing"
+
+const gauges = Effect.map(Metric.snapshot, (series) =>
+  Object.fromEntries(
+    series.filter(({ id }) => id.startsWith("resilience.")).map(({ attributes, id, state }) => [
+      [id, attributes?.["resilience.policy"], attributes?.["resilience.state"]].filter((part) => part !== undefined)
+        .join(" "),
+      "value" in state ? state.value : undefined
+    ])
+  ))
+
+describe("PolicyMetrics", () => {
+  it.effect("shows what the policies of the limit package are doing, and keeps looking", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ key: "uploads", permits: 1, queue: 5 })
+      const circuit = yield* CircuitBreaker.make({ key: "api" })
+      const limit = yield* ConcurrencyLimit.make({ key: "adaptive" })
+      yield* Effect.gen(function*() {
+        const call = Bulkhead.withBulkhead(Effect.never, bulkhead)
+        const fibers = yield* Effect.all([Effect.forkChild(call), Effect.forkChild(call)])
+        yield* circuit.isolate
+        yield* TestClock.adjust("5 seconds")
+        const busy = yield* gauges
+        assert.deepInclude(busy, {
+          "resilience.permits uploads": 1,
+          "resilience.running uploads": 1,
+          "resilience.waiting uploads": 1,
+          "resilience.circuit.state api Isolated": 1,
+          "resilience.circuit.state api Closed": 0,
+          "resilience.running adaptive": 0
+        })
+        yield* Fiber.interruptAll(fibers)
+        yield* circuit.reset
+        yield* TestClock.adjust("5 seconds")
+        assert.deepInclude(yield* gauges, {
+          "resilience.running uploads": 0,
+          "resilience.circuit.state api Isolated": 0,
+          "resilience.circuit.state api Closed": 1
+        })
+      }).pipe(
+        Effect.provide(PolicyMetrics.layer({ bulkheads: [bulkhead], circuits: [circuit], limits: [limit] })),
+        Effect.scoped
+      )
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
+})

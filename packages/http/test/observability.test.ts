@@ -1,0 +1,109 @@
+import { AccessLog, ErrorMapping, HttpRetry, Operation, PolicyMetrics, Telemetry } from "@effect-resilience/http"
+import { Backoff, RetryPolicy } from "@effect-resilience/retry"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Metric, Predicate, Schema } from "effect"
+import { Yaml } from "effect/encoding"
+import { HttpClient, HttpClientResponse } from "effect/http"
+import { PrometheusMetrics } from "effect/observability"
+import { readFileSync } from "node:fs"
+
+const file = (name: string) => readFileSync(new URL(`../observability/${name}`, import.meta.url), "utf8")
+
+const Dashboard = Schema.fromJsonString(Schema.Struct({
+  title: Schema.String,
+  panels: Schema.Array(Schema.Struct({
+    title: Schema.String,
+    targets: Schema.Array(Schema.Struct({ expr: Schema.String, legendFormat: Schema.String }))
+  }))
+}))
+
+const Alerts = Schema.Struct({
+  groups: Schema.Array(Schema.Struct({
+    name: Schema.String,
+    rules: Schema.Array(Schema.Struct({ alert: Schema.String, expr: Schema.String, for: Schema.String }))
+  }))
+})
+
+/** What Prometheus sees after a program in which everything happened once: each sample's name, and its labels. */
+const scraped = Effect.gen(function*() {
+  let n = 0
+  const flaky = HttpClient.make((request) =>
+    Effect.sync(() => HttpClientResponse.fromWeb(request, new Response(null, { status: ++n % 3 === 0 ? 200 : 503 })))
+  )
+  const client = flaky.pipe(
+    ErrorMapping.mapErrors({}),
+    Telemetry.observeAttempts,
+    AccessLog.logAttempts,
+    HttpRetry.retry(RetryPolicy.make({ times: 1, backoff: Backoff.immediate })),
+    HttpClient.transformResponse(Telemetry.observeCall)
+  )
+  const call = Operation.within(client.get("https://a.example/x"), { name: "read", endpoint: "/x" })
+  yield* Effect.replicateEffect(Effect.ignore(call), 3)
+  yield* Effect.ignore(Telemetry.observeCall(Effect.fail("refused")))
+  yield* PolicyMetrics.sample({
+    circuits: [{ key: "c", state: Effect.succeed({ _tag: "Open" }) }],
+    bulkheads: [{ key: "b", stats: Effect.succeed({ permits: 1, running: 1, waiting: 1 }) }]
+  })
+  const labels = new Map<string, Set<string>>()
+  for (const line of (yield* PrometheusMetrics.format()).split("\n")) {
+    const [, name, list = ""] = /^([a-z_]+)(?:\{(.*)\})? /.exec(line) ?? []
+    if (name === undefined) continue
+    const known = labels.get(name) ?? new Set<string>()
+    for (const [, label] of list.matchAll(/([a-z_]+)="/g)) if (label !== undefined) known.add(label)
+    labels.set(name, known)
+  }
+  return labels
+}).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
+
+const functions = new Set(["sum", "by", "rate", "increase", "max", "le", "histogram_quantile"])
+
+/** The metrics in a PromQL expression that do not exist, and the labels that their metrics do not have. */
+const unknownNames = (expr: string, samples: ReadonlyMap<string, ReadonlySet<string>>): ReadonlyArray<string> => {
+  const bare = expr.replace(/"[^"]*"/g, "").replace(/\[[^\]]*\]/g, "")
+  const metrics = [...bare.matchAll(/\b(?:http_client|resilience)_[a-z_]+\b/g)].map(([name]) => name).filter((name) =>
+    samples.has(name)
+  )
+  const labels = new Set(metrics.flatMap((name) => [...samples.get(name) ?? []]))
+  const names = [...bare.matchAll(/\b[a-z_]+\b/g)].map(([name]) => name)
+  return [
+    ...(metrics.length === 0 ? [`no metric in ${expr}`] : []),
+    ...names.filter((name) => !functions.has(name) && !samples.has(name) && !labels.has(name))
+  ]
+}
+
+describe("observability", () => {
+  it.effect("has a dashboard that names only metrics and labels that exist", () =>
+    Effect.gen(function*() {
+      const samples = yield* scraped
+      const { panels } = yield* Schema.decodeUnknownEffect(Dashboard)(file("dashboard.json"))
+      assert.isAbove(panels.length, 10)
+      for (const { targets, title } of panels) {
+        assert.isAbove(targets.length, 0)
+        for (const { expr, legendFormat } of targets) {
+          assert.deepStrictEqual([title, unknownNames(expr, samples)], [title, []])
+          const grouped = /by \(([a-z_, ]+)\)/.exec(expr)?.[1]?.split(", ") ?? []
+          for (const [, label] of legendFormat.matchAll(/\{\{([a-z_]+)\}\}/g)) assert.include(grouped, label)
+        }
+      }
+    }))
+
+  it.effect("has alerts that name only metrics and labels that exist", () =>
+    Effect.gen(function*() {
+      const samples = yield* scraped
+      const parsed = Yaml.parse(file("alerts.yaml"))
+      const { groups } = yield* Schema.decodeUnknownEffect(Alerts)(parsed)
+      const rules = groups.flatMap((group) => group.rules)
+      assert.isAbove(rules.length, 5)
+      for (const { alert, expr } of rules) assert.deepStrictEqual([alert, unknownNames(expr, samples)], [alert, []])
+    }))
+
+  it.effect("shows every metric on the dashboard", () =>
+    Effect.gen(function*() {
+      const text = file("dashboard.json")
+      for (const metric of [...Object.values(Telemetry), ...Object.values(PolicyMetrics)]) {
+        if (!Predicate.hasProperty(metric, "id") || typeof metric.id !== "string") continue
+        assert.include(text, metric.id.replaceAll(".", "_"))
+      }
+      assert.isAbove((yield* scraped).size, 0)
+    }))
+})
