@@ -15,6 +15,7 @@ import { createRequire } from "node:module"
 import * as ExitStatus from "./ExitStatus.ts"
 import { batch } from "./internal/commands/batch.ts"
 import { demo } from "./internal/commands/demo.ts"
+import { explain } from "./internal/commands/explain.ts"
 import { login } from "./internal/commands/login.ts"
 import { upload } from "./internal/commands/upload.ts"
 import * as options from "./internal/options.ts"
@@ -24,7 +25,7 @@ const manifest: { readonly version: string } = createRequire(import.meta.url)(".
 
 const tbmStudio = Command.make("tbm-studio").pipe(
   Command.withDescription("Upload cost tables to TBM Studio, safely over an unreliable network"),
-  Command.withSubcommands([login, upload, batch, demo]),
+  Command.withSubcommands([login, upload, batch, explain, demo]),
   Command.withGlobalFlags(options.all)
 )
 

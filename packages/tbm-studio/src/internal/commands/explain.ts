@@ -1,0 +1,128 @@
+import * as Preview from "@effect-resilience/retry/Preview"
+import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as ExitStatus from "../../ExitStatus.ts"
+import { respond } from "../respond.ts"
+import { InvalidOption } from "../runtime.ts"
+
+const policies = {
+  standard: RetryPolicy.standard,
+  howTo: RetryPolicy.howTo,
+  aws: RetryPolicy.aws,
+  google: RetryPolicy.google,
+  polly: RetryPolicy.polly,
+  grpc: RetryPolicy.grpc
+} as const
+
+type Name = keyof typeof policies
+
+const names: ReadonlyArray<Name> = ["standard", "howTo", "aws", "google", "polly", "grpc"]
+
+const flags = {
+  policies: Argument.Literals("policy", names).pipe(
+    Argument.withDescription("Which policies to explain; all where none is named"),
+    Argument.variadic()
+  ),
+  seed: Flag.Int("seed").pipe(Flag.withDescription("Draws the same delays again"), Flag.withDefault(1)),
+  samples: Flag.Int("samples").pipe(
+    Flag.filter((count) => count >= 1 && count <= 1_000_000, () => "Expected a number from 1 to 1000000"),
+    Flag.withDescription("How many calls to play"),
+    Flag.withDefault(10_000)
+  ),
+  svg: Flag.String("svg").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription("Also write a picture of one policy"),
+    Flag.optional
+  )
+}
+
+export const explain = Command.make(
+  "explain",
+  flags,
+  ({ policies: chosen, samples, seed, svg }) =>
+    Effect.gen(function*() {
+      const shown = (chosen.length === 0 ? names : chosen).map((name) => ({
+        name,
+        policy: policies[name],
+        preview: RetryPolicy.preview(policies[name], { samples, seed })
+      }))
+      const written = yield* Effect.transposeOption(Option.map(svg, (path) => draw(path, shown)))
+      return {
+        json: { samples, seed, policies: shown.map(({ name, preview }) => ({ name, ...toJson(preview) })) },
+        text: [
+          ...shown.flatMap(({ name, policy, preview }) => [
+            `${name}: ${describe(policy)}`,
+            "",
+            ...Preview.table(preview).split("\n"),
+            "",
+            ...Preview.plot(preview).split("\n"),
+            ""
+          ]),
+          ...Option.match(written, { onNone: () => [], onSome: (path) => [`Picture: ${path}`] })
+        ],
+        exitStatus: ExitStatus.done
+      }
+    }).pipe(respond)
+).pipe(
+  Command.withDescription("Show how long the shipped retry policies wait, as tables and plots"),
+  Command.withExamples([
+    { command: "tbm-studio explain standard howTo", description: "Compare two policies" },
+    { command: "tbm-studio explain aws --svg aws.svg", description: "Draw one" }
+  ])
+)
+
+interface Shown {
+  readonly name: Name
+  readonly preview: Preview.Preview
+}
+
+const draw = Effect.fnUntraced(function*(path: string, shown: ReadonlyArray<Shown>) {
+  const [only, another] = shown
+  if (only === undefined || another !== undefined) {
+    return yield* new InvalidOption({ message: "--svg draws one policy: name it, as in explain standard --svg FILE." })
+  }
+  const fs = yield* FileSystem.FileSystem
+  yield* Effect.mapError(
+    fs.writeFileString(path, Preview.svg(only.preview, `${only.name}: waits before each retry`)),
+    (error) => new InvalidOption({ message: `--svg ${path} cannot be written: ${error.reason._tag}.` })
+  )
+  return path
+})
+
+const describe = ({ attemptTimeout, backoff, maxDuration, maxRetryAfter, times }: Policy): string => {
+  const growth = backoff.factor === 1 ? "constant" : `growing by ${backoff.factor}`
+  const cap = Duration.isFinite(backoff.cap) ? ` to ${Duration.format(backoff.cap)}` : ""
+  const jitter = typeof backoff.jitter === "number" ? `±${backoff.jitter * 100} % jitter` : `${backoff.jitter} jitter`
+  return [
+    Number.isFinite(times) ? `${times} retries` : "retries without end",
+    `from ${Duration.format(backoff.base)} ${growth}${cap}, ${jitter}`,
+    ...(Duration.isFinite(maxDuration) ? [`${Duration.format(maxDuration)} in all`] : []),
+    ...(attemptTimeout === undefined ? [] : [`${Duration.format(attemptTimeout)} an attempt`]),
+    `Retry-After up to ${Duration.format(maxRetryAfter)}`
+  ].join("; ")
+}
+
+type Policy = RetryPolicy.RetryPolicy<Duration.Duration | undefined>
+
+const toJson = ({ retries, scale, total }: Preview.Preview) => ({
+  scaleMs: Duration.toMillis(scale),
+  total: inMillis(total),
+  retries: retries.map(({ made, ...waits }) => ({ made, ...inMillis(waits) }))
+})
+
+const inMillis = ({ max, mean, median, min, p25, p5, p75, p95 }: Omit<Preview.Distribution, "histogram">) => ({
+  meanMs: Duration.toMillis(mean),
+  minMs: Duration.toMillis(min),
+  p5Ms: Duration.toMillis(p5),
+  p25Ms: Duration.toMillis(p25),
+  medianMs: Duration.toMillis(median),
+  p75Ms: Duration.toMillis(p75),
+  p95Ms: Duration.toMillis(p95),
+  maxMs: Duration.toMillis(max)
+})
