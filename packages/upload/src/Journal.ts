@@ -234,7 +234,7 @@ export const upload = <Item, Receipt, E, R>(
       note: undefined,
       at: 0
     }
-    let sent = false
+    let sent: "nothing" | "some" | "all" = "nothing"
     const record = (change: Partial<Entry>) => {
       last = { ...last, ...change, at: clock.currentTimeMillisUnsafe() }
       return journal.record(last)
@@ -245,7 +245,7 @@ export const upload = <Item, Receipt, E, R>(
         Effect.gen(function*() {
           const { attempt } = yield* Attempt.Current
           yield* record({ state: "started", attempts: attempt, version: payload.version })
-          sent = true
+          sent = "some"
           return yield* target.send(item, payload)
         })
     }
@@ -254,19 +254,22 @@ export const upload = <Item, Receipt, E, R>(
       onEvent: (event) => {
         // A journal's failure is never retried, so no event holds one.
         const told = options.onEvent?.(event as Progress.Event<Uploader.Failure<E>, Receipt>) ?? Effect.void
+        if (event._tag === "AwaitingAnswer") sent = "all"
         if (event._tag !== "Retrying") return told
         const note = record({ state: "waiting", note: messageOf(event.error) })
         return Effect.andThen(Effect.ignore(note), told)
       }
     }).pipe(
       Effect.tapError((error) =>
-        !sent || error instanceof JournalError
+        sent === "nothing" || error instanceof JournalError
           ? Effect.void
           : record({
             state: Recovery.of(error)._tag === "Verify" ? "unknown" : "failed",
             note: messageOf(error)
           })
-      )
+      ),
+      // What was interrupted before its last byte left cannot have been applied.
+      Effect.onInterrupt(() => sent === "some" ? Effect.ignore(record({ state: "waiting" })) : Effect.void)
     )
     const { bytes, digests, verified } = report
     yield* record({ state: "uploaded", attempts: report.attempts, bytes, md5: digests.md5, verified, note: undefined })

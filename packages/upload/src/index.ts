@@ -1,4 +1,5 @@
 export * as Batch from "./Batch.ts"
+export * as DurableUpload from "./DurableUpload.ts"
 export * as Hashing from "./Hashing.ts"
 export * as Journal from "./Journal.ts"
 export * as Multipart from "./Multipart.ts"

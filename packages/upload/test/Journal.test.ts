@@ -100,7 +100,13 @@ for (const [store, layer] of Object.entries(journals)) {
       test(`records an item before it is sent, and ${fate} after a crash`, () =>
         Effect.gen(function*() {
           const started = yield* Deferred.make<void>()
-          const hanging = Targets.make(() => Effect.andThen(Deferred.succeed(started, undefined), Effect.never))
+          // All of it has left when the process dies.
+          const hanging = Targets.make((_, payload) =>
+            Stream.runDrain(payload.stream).pipe(
+              Effect.andThen(Deferred.succeed(started, undefined)),
+              Effect.andThen(Effect.never)
+            )
+          )
           const items = [{ name: "a", idempotent }]
           const killed = yield* Effect.forkChild(Batch.resume(hanging, items, { id }))
           yield* Deferred.await(started)
@@ -122,6 +128,18 @@ for (const [store, layer] of Object.entries(journals)) {
           assert.strictEqual(yield* stateOf("a"), "uploaded")
         }))
     }
+
+    test("is in no doubt about an append that was interrupted before its last byte left", () =>
+      Effect.gen(function*() {
+        const started = yield* Deferred.make<void>()
+        const hanging = Targets.make(() => Effect.andThen(Deferred.succeed(started, undefined), Effect.never))
+        const items = [{ name: "a", idempotent: false }]
+        const interrupted = yield* Effect.forkChild(Batch.resume(hanging, items, { id }))
+        yield* Deferred.await(started)
+        assert.strictEqual(yield* stateOf("a"), "started")
+        yield* Fiber.interrupt(interrupted)
+        assert.strictEqual(yield* stateOf("a"), "waiting")
+      }))
 
     test("is in no doubt about an append that was killed between two attempts", () =>
       Effect.gen(function*() {

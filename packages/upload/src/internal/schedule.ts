@@ -1,0 +1,246 @@
+import * as ApiError from "@effect-resilience/errors/ApiError"
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
+import type { Options, Result, Summary } from "../Batch.ts"
+import type * as Journal from "../Journal.ts"
+import type * as Uploader from "../Uploader.ts"
+import * as Gate from "./gate.ts"
+
+const lookahead = 1_000
+
+export const checked = <O extends { readonly concurrency?: number | undefined }>(
+  options: O
+): O & { readonly concurrency: number } => {
+  const { concurrency = 4 } = options
+  if (!Number.isInteger(concurrency) || concurrency < 1) {
+    throw new RangeError(`Batch: concurrency must be a whole number above 0, not ${concurrency}`)
+  }
+  return { ...options, concurrency }
+}
+
+export type Checked<Item, Receipt, E> = Options<Item, Receipt, E> & { readonly concurrency: number }
+
+export const collect = <Item, Receipt, E, EX, R>(
+  options: Options<Item, Receipt, E>,
+  work: (
+    options: Checked<Item, Receipt, E>,
+    emit: (result: Result<Item, Receipt, E>) => Effect.Effect<void>
+  ) => Effect.Effect<void, EX, R>
+): Effect.Effect<Summary<Item, Receipt, E>, EX, R> => {
+  const batch = checked(options)
+  return Effect.gen(function*() {
+    const clock = yield* Clock.Clock
+    const begun = Number(clock.monotonicTimeNanosUnsafe())
+    const results: Array<Result<Item, Receipt, E>> = []
+    yield* work(batch, (result) =>
+      Effect.suspend(() => {
+        results.push(result)
+        return options.onResult === undefined ? Effect.void : options.onResult(result)
+      }))
+    return summarize(results, (Number(clock.monotonicTimeNanosUnsafe()) - begun) / 1e6)
+  })
+}
+
+export interface Entry<Item> {
+  readonly index: number
+  readonly item: Item
+  readonly key: string | undefined
+  readonly known: Journal.Entry | undefined
+}
+
+/** How one item is uploaded: plainly, or by the word of a journal. `EX` ends the batch. */
+export interface Method<Item, Receipt, E, EX, R> {
+  readonly key: ((item: Item) => string) | undefined
+  readonly idempotent: (item: Item) => boolean
+  readonly find: (items: ReadonlyArray<readonly [Item, number]>) => Effect.Effect<
+    ReadonlyArray<Journal.Entry | undefined>,
+    EX,
+    R
+  >
+  readonly upload: (
+    entry: Entry<Item>,
+    options: Uploader.Options<E, Receipt>
+  ) => Effect.Effect<Journal.Outcome<Receipt>, E | EX, R>
+  readonly endsBatch: (error: E | EX) => error is EX
+}
+
+export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
+  items: Iterable<Item> | Stream.Stream<Item, EI, RI>,
+  options: Checked<Item, Receipt, E>,
+  method: Method<Item, Receipt, E, EX, RX>,
+  emit: (result: Result<Item, Receipt, E>) => Effect.Effect<A>
+): Effect.Effect<void, EI | EX, RX | RI> =>
+  Effect.gen(function*() {
+    type Outcome = Result<Item, Receipt, E>
+    const { concurrency, failFast = false, onEvent, pace = 0, stop } = options
+    const gate = Gate.make({ clock: yield* Clock.Clock, pace: Duration.fromInputUnsafe(pace), concurrency })
+    const ready = yield* Queue.unbounded<Entry<Item>, Cause.Done>()
+    const ahead = yield* Semaphore.make(lookahead)
+    const abandon = yield* Deferred.make<void>()
+    // The items that wait for one with their key to end. A key is here as long as one of its items runs.
+    const behind = new Map<string, Array<Entry<Item>>>()
+    let outstanding = 0
+    let allRead = false
+    let stopping = false
+
+    const admit = (entry: Entry<Item>): void => {
+      outstanding++
+      const queue = entry.key === undefined ? undefined : behind.get(entry.key)
+      if (queue !== undefined) {
+        queue.push(entry)
+        return
+      }
+      if (entry.key !== undefined) behind.set(entry.key, [])
+      Queue.offerUnsafe(ready, entry)
+    }
+    const settle = ({ key }: Entry<Item>): void => {
+      outstanding--
+      const next = key === undefined ? undefined : behind.get(key)?.shift()
+      if (next !== undefined) Queue.offerUnsafe(ready, next)
+      else if (key !== undefined) behind.delete(key)
+      if (allRead && outstanding === 0) Queue.endUnsafe(ready)
+    }
+
+    const read = (items: ReadonlyArray<readonly [Item, number]>) =>
+      Effect.flatMap(method.find(items), (known) =>
+        Effect.forEach(items, ([item, index], i) =>
+          Effect.andThen(
+            ahead.take(1),
+            Effect.sync(() => admit({ index, item, key: method.key?.(item), known: known[i] }))
+          ), { discard: true }))
+    const reader = (Stream.isStream(items) ? items : Stream.fromIterable(items)).pipe(
+      Stream.zipWithIndex,
+      Stream.runForEachArray((items) => Effect.forEach(Arr.chunksOf(items, lookahead), read, { discard: true })),
+      Effect.andThen(Effect.sync(() => {
+        allRead = true
+        if (outstanding === 0) Queue.endUnsafe(ready)
+      }))
+    )
+
+    const uploadOne = (entry: Entry<Item>) =>
+      Effect.suspend((): Effect.Effect<Outcome, EX, RX> => {
+        const { index, item } = entry
+        if (stopping) return Effect.succeed({ _tag: "NotStarted", index, item })
+        let attempts = 0
+        let phase: "starting" | "sending" | "sent" = "starting"
+        const attempt = method.upload(entry, {
+          ...options,
+          beforeAttempt: options.beforeAttempt === undefined
+            ? gate.pass
+            : Effect.andThen(options.beforeAttempt, gate.pass),
+          onEvent: (event) => {
+            if (event._tag === "Attempting") {
+              attempts = event.attempt
+              phase = "sending"
+            }
+            if (event._tag === "AwaitingAnswer") phase = "sent"
+            if (event._tag === "Retrying") {
+              phase = "starting"
+              const pause = pauseOf(event.error, event.recovery, event.delay)
+              if (pause !== undefined) gate.pauseFor(pause)
+            }
+            return onEvent === undefined ? Effect.void : onEvent(event, item, index)
+          }
+        })
+        const abandoned = Effect.map(
+          Deferred.await(abandon),
+          (): Outcome => ({
+            _tag: "Abandoned",
+            index,
+            item,
+            outcomeUnknown: phase === "sent" && !method.idempotent(item)
+          })
+        )
+        return Effect.matchEffect(attempt, {
+          onFailure: (error): Effect.Effect<Outcome, EX> => {
+            if (method.endsBatch(error)) return Effect.fail(error)
+            if (failFast) stopping = true
+            const pause = pauseOf(error, Recovery.of(error), Duration.zero)
+            if (pause !== undefined) gate.pauseFor(pause)
+            return Effect.succeed({ _tag: "Failed", index, item, error, attempts })
+          },
+          onSuccess: (outcome): Effect.Effect<Outcome> => Effect.succeed({ ...outcome, index, item })
+        }).pipe(Effect.raceFirst(abandoned))
+      })
+
+    const worker = Effect.gen(function*() {
+      while (true) {
+        const entry = yield* Queue.take(ready)
+        yield* emit(yield* uploadOne(entry))
+        settle(entry)
+        yield* ahead.release(1)
+      }
+    }).pipe(Effect.catchIf(Cause.isDone, () => Effect.void))
+
+    const work = Effect.all([reader, ...Array.from({ length: concurrency }, () => worker)], {
+      concurrency: "unbounded",
+      discard: true
+    })
+    if (stop === undefined) return yield* work
+    const stopper = Effect.andThen(
+      Effect.flatMap(stop, (mode) => {
+        stopping = true
+        return mode === "abandon" ? Deferred.succeed(abandon, undefined) : Effect.void
+      }),
+      Effect.never
+    )
+    return yield* Effect.raceFirst(work, stopper)
+  })
+
+// What one item learns of the server's load concerns all of them.
+const pauseOf = (
+  error: unknown,
+  recovery: Recovery.Recovery,
+  delay: Duration.Duration
+): Duration.Duration | undefined => {
+  if (recovery._tag !== "Retry") return undefined
+  if (recovery.after !== undefined) return recovery.after
+  return error instanceof ApiError.ApiError && error.reason._tag === "RateLimited" ? delay : undefined
+}
+
+const summarize = <Item, Receipt, E>(
+  results: Array<Result<Item, Receipt, E>>,
+  durationMillis: number
+): Summary<Item, Receipt, E> => {
+  const totals = {
+    uploaded: 0,
+    failed: 0,
+    abandoned: 0,
+    skipped: 0,
+    notStarted: 0,
+    attempts: 0,
+    bytes: 0,
+    durationMillis
+  }
+  for (const result of results) {
+    switch (result._tag) {
+      case "Uploaded":
+        totals.uploaded++
+        totals.attempts += result.report.attempts
+        totals.bytes += result.report.bytes
+        break
+      case "Failed":
+        totals.failed++
+        totals.attempts += result.attempts
+        break
+      case "Abandoned":
+        totals.abandoned++
+        break
+      case "Skipped":
+        totals.skipped++
+        break
+      case "NotStarted":
+        totals.notStarted++
+        break
+    }
+  }
+  return { results: results.sort((a, b) => a.index - b.index), totals }
+}

@@ -1,0 +1,119 @@
+import { Recovery } from "@effect-resilience/errors"
+import { SqliteClient } from "@effect-resilience/sqlite"
+import { DurableUpload, Journal } from "@effect-resilience/upload"
+import { NodeCrypto, NodeFileSystem } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, FileSystem, Layer, Schema, Stream } from "effect"
+import { ClusterWorkflowEngine, SingleRunner } from "effect/cluster"
+import { WorkflowEngine } from "effect/workflow"
+import * as Targets from "./Targets.ts"
+
+const Item = Schema.Struct({
+  name: Schema.String,
+  key: Schema.optionalKey(Schema.String),
+  idempotent: Schema.optionalKey(Schema.Boolean)
+})
+
+const uploads = DurableUpload.make("test", {
+  item: Item,
+  id: ({ name }) => name,
+  key: ({ key, name }) => key ?? name
+})
+
+const worker = <E>(send: Parameters<typeof Targets.make<E>>[0], options?: DurableUpload.WorkerOptions) =>
+  uploads.layer(Effect.succeed(Targets.make(send)), options)
+
+const memory = Layer.merge(WorkflowEngine.layerMemory, Journal.layerMemory)
+
+/** The engine and the journal in one file: what a restart finds again. */
+const onDisk = (filename: string) =>
+  Layer.merge(
+    ClusterWorkflowEngine.layer.pipe(
+      Layer.provide(SingleRunner.layer({ runnerStorage: "memory", shardingConfig: { entityTerminationTimeout: 0 } }))
+    ),
+    Journal.layerSql()
+  ).pipe(
+    Layer.provide(Layer.merge(SqliteClient.layer({ filename }), NodeCrypto.layerDigest)),
+    Layer.orDie
+  )
+
+const items = ["a", "b", "c"].map((name) => ({ name }))
+
+describe("DurableUpload", () => {
+  it.live("uploads, and fails with what the uploader failed with", () =>
+    Effect.gen(function*() {
+      const { results } = yield* uploads.run("batch", items)
+      assert.deepStrictEqual(results.map((result) => result._tag), ["Uploaded", "Failed", "Uploaded"])
+      const failure = results[1]?._tag === "Failed" ? results[1].error : undefined
+      assert.strictEqual(failure?.error, "ApiError")
+      assert.strictEqual(failure?.reason, "NotFound")
+      assert.strictEqual(Recovery.of(failure)._tag, "Correct")
+    }).pipe(Effect.provide(
+      worker(({ name }) => name === "b" ? Effect.fail(Targets.failure(404)) : Effect.void).pipe(
+        Layer.provideMerge(memory)
+      )
+    )))
+
+  it.live("remembers failures until another round, and then sends only what is missing", () => {
+    const sent: Array<string> = []
+    return Effect.gen(function*() {
+      yield* uploads.run("batch", items)
+      yield* uploads.run("batch", items)
+      assert.deepStrictEqual(sent.toSorted(), ["a", "b", "c"])
+      const { results } = yield* uploads.run("batch", items, { round: 2 })
+      assert.deepStrictEqual(results.map((result) => result._tag), ["Skipped", "Uploaded", "Skipped"])
+      assert.deepStrictEqual(sent.toSorted(), ["a", "b", "b", "c"])
+    }).pipe(Effect.provide(
+      worker(({ name }) =>
+        Effect.suspend(() => {
+          sent.push(name)
+          return name === "b" && sent.filter((other) => other === "b").length === 1
+            ? Effect.fail(Targets.failure(404))
+            : Effect.void
+        })
+      ).pipe(Layer.provideMerge(memory))
+    ))
+  })
+
+  it.live(
+    "goes on after a restart by itself: nothing is lost, and no append is sent twice",
+    () =>
+      Effect.gen(function*() {
+        const fs = yield* FileSystem.FileSystem
+        const directory = yield* fs.makeTempDirectoryScoped()
+        const file = onDisk(`${directory}/uploads.db`)
+        const hanging = yield* Deferred.make<void>()
+        const items = [{ name: "done" }, { name: "overwrite" }, { name: "append", idempotent: false }]
+        let waiting = 0
+
+        const done = yield* Deferred.make<void>()
+        const first = yield* uploads.run("batch", items, { onResult: () => Deferred.succeed(done, undefined) }).pipe(
+          Effect.provide(
+            worker(({ name }, payload) =>
+              name === "done" ? Effect.void : Effect.gen(function*() {
+                // All of it has left, and no answer comes.
+                yield* Stream.runDrain(payload.stream)
+                if (++waiting === 2) yield* Deferred.succeed(hanging, undefined)
+                return yield* Effect.never
+              })
+            ).pipe(Layer.provideMerge(file))
+          ),
+          Effect.forkChild
+        )
+        yield* Deferred.await(hanging)
+        yield* Deferred.await(done)
+        yield* Fiber.interrupt(first)
+
+        const sent: Array<string> = []
+        const { results } = yield* uploads.run("batch", items).pipe(
+          Effect.provide(
+            worker(({ name }) => Effect.sync(() => void sent.push(name))).pipe(Layer.provideMerge(Layer.fresh(file)))
+          )
+        )
+        assert.deepStrictEqual(results.map((result) => result._tag), ["Uploaded", "Uploaded", "Failed"])
+        assert.deepStrictEqual(sent, ["overwrite"])
+        assert.strictEqual(Recovery.of(results[2]?._tag === "Failed" ? results[2].error : undefined)._tag, "Verify")
+      }).pipe(Effect.provide(NodeFileSystem.layer)),
+    30_000
+  )
+})
