@@ -1,0 +1,146 @@
+/**
+ * The pipelines of a program, by name, from one configuration.
+ *
+ * **Details**
+ *
+ * A name that nobody configured is an error with the names that there are. `reload` takes a new configuration: pipelines
+ * that it names take their new descriptions (see `Pipeline`), new ones are added, those that it lacks go away once
+ * their calls have ended.
+ *
+ * **Example** (Two dependencies)
+ *
+ * ```ts import.meta.vitest
+ * import * as PipelineRegistry from "@effect-resilience/limit/PipelineRegistry"
+ * import * as Pipeline from "@effect-resilience/limit/Pipeline"
+ * import { Effect } from "effect"
+ *
+ * const layer = PipelineRegistry.layer([
+ *   { name: "ledger", retry: { times: 2 } },
+ *   { name: "search", bulkhead: { permits: 10 }, attemptTimeout: "1 second" }
+ * ])
+ *
+ * const program = Effect.gen(function*() {
+ *   const registry = yield* PipelineRegistry.PipelineRegistry
+ *   const search = yield* registry.get("search")
+ *   const found = yield* Effect.succeed("found").pipe(Pipeline.withPipeline(search))
+ *   const missing = yield* Effect.flip(registry.get("mail"))
+ *   return [found, missing.message]
+ * })
+ *
+ * await Effect.runPromise(program.pipe(Effect.provide(layer)))
+ * // => ["found", "There is no pipeline \"mail\"; there are ledger, search."]
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Pipeline from "./Pipeline.ts"
+
+/**
+ * Nobody configured a pipeline of this name.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NoSuchPipeline extends Data.TaggedError("NoSuchPipeline")<{
+  readonly name: string
+  readonly names: ReadonlyArray<string>
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.giveUp
+  }
+  override get message(): string {
+    return `There is no pipeline "${this.name}"; there are ${this.names.join(", ") || "none"}.`
+  }
+}
+
+/**
+ * The pipelines by name.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class PipelineRegistry extends Context.Service<PipelineRegistry, {
+  readonly get: (name: string) => Effect.Effect<Pipeline.Pipeline, NoSuchPipeline>
+  readonly names: Effect.Effect<ReadonlyArray<string>>
+  readonly reload: (descriptions: ReadonlyArray<Pipeline.Description>) => Effect.Effect<void>
+}>()("@effect-resilience/limit/PipelineRegistry") {}
+
+/**
+ * Makes the pipelines of a configuration. Throws `RangeError` where one makes no sense, or two have the same name.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (
+  descriptions: ReadonlyArray<Pipeline.Description>
+): Effect.Effect<PipelineRegistry["Service"]> => {
+  const makers = check(descriptions)
+  return Effect.gen(function*() {
+    let pipelines = new Map<string, Pipeline.Pipeline>()
+    for (const [name, maker] of makers) pipelines.set(name, yield* maker)
+
+    return {
+      get: (name) =>
+        Effect.suspend(() => {
+          const pipeline = pipelines.get(name)
+          return pipeline === undefined
+            ? Effect.fail(new NoSuchPipeline({ name, names: [...pipelines.keys()] }))
+            : Effect.succeed(pipeline)
+        }),
+      names: Effect.sync(() => [...pipelines.keys()]),
+      reload: (next) => {
+        const nextMakers = check(next)
+        return Effect.gen(function*() {
+          const reloaded = new Map<string, Pipeline.Pipeline>()
+          for (const description of next) {
+            const known = pipelines.get(description.name)
+            const maker = nextMakers.get(description.name)
+            if (known !== undefined) {
+              yield* known.reload(description)
+              reloaded.set(description.name, known)
+            } else if (maker !== undefined) {
+              reloaded.set(description.name, yield* maker)
+            }
+          }
+          pipelines = reloaded
+        })
+      }
+    }
+  })
+}
+
+/**
+ * Provides the pipelines of a configuration.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (descriptions: ReadonlyArray<Pipeline.Description>): Layer.Layer<PipelineRegistry> =>
+  Layer.effect(PipelineRegistry, make(descriptions))
+
+/**
+ * Provides a pipeline without any part for every name, for tests.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerNoop: Layer.Layer<PipelineRegistry> = /* @__PURE__ */ Layer.succeed(PipelineRegistry, {
+  get: (name) => Pipeline.make<Pipeline.Description>({ name }),
+  names: /* @__PURE__ */ Effect.succeed([]),
+  reload: () => Effect.void
+})
+
+const check = (descriptions: ReadonlyArray<Pipeline.Description>) => {
+  const makers = new Map<string, Effect.Effect<Pipeline.Pipeline>>()
+  for (const description of descriptions) {
+    const { name } = description
+    if (makers.has(name)) throw new RangeError(`PipelineRegistry: there are two pipelines named ${name}`)
+    makers.set(name, Pipeline.make(description))
+  }
+  return makers
+}

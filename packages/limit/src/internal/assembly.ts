@@ -1,0 +1,185 @@
+import * as Timeout from "@effect-resilience/deadline/Timeout"
+import * as Attempt from "@effect-resilience/retry/Attempt"
+import * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
+import * as Backoff from "@effect-resilience/retry/Backoff"
+import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
+import * as Cause from "effect/Cause"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Metric from "effect/Metric"
+import * as RateLimiter from "effect/persistence/RateLimiter"
+import * as Bulkhead from "../Bulkhead.ts"
+import * as CircuitBreaker from "../CircuitBreaker.ts"
+import * as ConcurrencyLimit from "../ConcurrencyLimit.ts"
+import * as LimitAlgorithm from "../LimitAlgorithm.ts"
+import * as Pacer from "../Pacer.ts"
+import type { Description, Given, Parts, PipelineError } from "../Pipeline.ts"
+import * as Rejection from "../Rejection.ts"
+import * as Throttle from "../Throttle.ts"
+
+/** A description that has been checked: how to make each of its parts. */
+export interface Plan {
+  readonly description: Description
+  readonly retry: RetryPolicy.RetryPolicy | undefined
+  readonly budget: AttemptBudget.AttemptBudget | undefined
+  readonly bulkhead: Effect.Effect<Bulkhead.Bulkhead> | undefined
+  readonly circuitBreaker: Effect.Effect<CircuitBreaker.CircuitBreaker> | undefined
+  readonly throttle: Effect.Effect<Throttle.Throttle> | undefined
+  readonly pacer: Effect.Effect<Pacer.Pacer, never, RateLimiter.RateLimiter> | undefined
+  readonly concurrencyLimit: Effect.Effect<ConcurrencyLimit.ConcurrencyLimit> | undefined
+}
+
+export interface Surroundings {
+  readonly given: Given
+  readonly limiter: RateLimiter.RateLimiter
+}
+
+/** A plan with its parts at work. */
+export interface Assembly {
+  readonly plan: Plan
+  readonly parts: Parts
+  readonly budget: AttemptBudget.AttemptBudget | undefined
+  readonly deadline: Duration.Input | undefined
+  /** Everything but deadline and fallback. */
+  readonly around: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | PipelineError<Description>, R>
+}
+
+export const plan = (description: Description, given: Given): Plan => {
+  const { bulkhead, budget, circuitBreaker, concurrencyLimit, name: key, pacer, retry, throttle } = description
+  return {
+    description,
+    retry: retry && RetryPolicy.make({ ...retry, backoff: Backoff.exponential(retry.backoff) }),
+    budget: budget && AttemptBudget.make({ ...budget, name: key }),
+    bulkhead: part(given.bulkhead, bulkhead && Bulkhead.make({ ...bulkhead, key })),
+    circuitBreaker: part(
+      given.circuitBreaker,
+      circuitBreaker && CircuitBreaker.make(breakerOptions(circuitBreaker, key))
+    ),
+    throttle: part(given.throttle, throttle && Throttle.make({ ...throttle, key })),
+    pacer: part(given.pacer, pacer && Pacer.make({ ...pacer, key })),
+    concurrencyLimit: part(
+      given.concurrencyLimit,
+      concurrencyLimit && ConcurrencyLimit.make({ ...concurrencyLimit, algorithm: algorithm(concurrencyLimit), key })
+    )
+  }
+}
+
+export const build = Effect.fnUntraced(function*(
+  plan: Plan,
+  { limiter }: Surroundings,
+  previous: Assembly | undefined
+): Effect.fn.Return<Assembly> {
+  // A part whose options are as they were keeps what it has counted.
+  const old = <Name extends keyof Parts>(name: Name): Parts[Name] | undefined =>
+    previous !== undefined && same(plan, previous.plan, name) ? previous.parts[name] : undefined
+  const make = <A, R>(known: A | undefined, effect: Effect.Effect<A, never, R> | undefined) =>
+    known !== undefined ? Effect.succeed(known) : effect ?? Effect.undefined
+  const parts: Parts = {
+    bulkhead: yield* make(old("bulkhead"), plan.bulkhead),
+    circuitBreaker: yield* make(old("circuitBreaker"), plan.circuitBreaker),
+    throttle: yield* make(old("throttle"), plan.throttle),
+    pacer: yield* Effect.provideService(make(old("pacer"), plan.pacer), RateLimiter.RateLimiter, limiter),
+    concurrencyLimit: yield* make(old("concurrencyLimit"), plan.concurrencyLimit)
+  }
+  const budget = previous !== undefined && same(plan, previous.plan, "budget") ? previous.budget : plan.budget
+  return {
+    plan,
+    parts,
+    budget,
+    deadline: plan.description.deadline,
+    around: around(plan, parts, budget)
+  }
+})
+
+const around = (plan: Plan, parts: Parts, budget: AttemptBudget.AttemptBudget | undefined): Assembly["around"] => {
+  const { attemptTimeout, metrics, name, spans } = plan.description
+  const { bulkhead, circuitBreaker, concurrencyLimit, pacer, throttle } = parts
+  const count = metrics === true ? counting(name) : undefined
+  return <A, E, R>(self: Effect.Effect<A, E, R>) => {
+    let call: Effect.Effect<A, E | PipelineError<Description>, R> = self
+    if (spans === true) call = attemptSpan(call, name)
+    if (attemptTimeout !== undefined) call = Timeout.after(call, attemptTimeout)
+    if (concurrencyLimit !== undefined) call = concurrencyLimit.execute(call)
+    if (pacer !== undefined) call = pacer.execute(call)
+    if (throttle !== undefined) call = throttle.execute(call)
+    if (circuitBreaker !== undefined) call = circuitBreaker.execute(call)
+    if (plan.retry !== undefined) call = RetryPolicy.retry(call, plan.retry)
+    if (budget !== undefined) call = Effect.provideService(call, AttemptBudget.Current, budget)
+    if (bulkhead !== undefined) call = bulkhead.execute(call)
+    if (spans === true) call = Effect.withSpan(call, name)
+    return count === undefined ? call : count(call)
+  }
+}
+
+export const callsTotal = /* @__PURE__ */ Metric.counter("pipeline_calls_total", {
+  description: "Calls through pipelines, by how they ended",
+  incremental: true
+})
+
+const counting = (pipeline: string) => {
+  const of = (outcome: string) => Metric.withAttributes(callsTotal, { pipeline, outcome })
+  const [success, failure, refused, interrupted] = [of("success"), of("failure"), of("refused"), of("interrupted")]
+  const metricOf = (exit: Exit.Exit<unknown, unknown>) => {
+    if (Exit.isSuccess(exit)) return success
+    if (Cause.hasInterruptsOnly(exit.cause)) return interrupted
+    const error = Cause.findErrorOption(exit.cause)
+    return error._tag === "Some" && Rejection.isRejection(error.value) ? refused : failure
+  }
+  return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.withFiber((fiber) =>
+      Effect.onExitPrimitive(self, (exit) => {
+        metricOf(exit).updateUnsafe(1, fiber.context)
+        return undefined
+      })
+    )
+}
+
+const attemptSpan = <A, E, R>(self: Effect.Effect<A, E, R>, name: string): Effect.Effect<A, E, R> =>
+  Effect.withFiber((fiber) =>
+    Effect.withSpan(self, `${name} attempt`, {
+      kind: "client",
+      attributes: { attempt: fiber.getRef(Attempt.Current).attempt }
+    })
+  )
+
+const part = <A, R>(
+  given: A | undefined,
+  described: Effect.Effect<A, never, R> | undefined
+): Effect.Effect<A, never, R> | undefined => given === undefined ? described : Effect.succeed(given)
+
+const same = (one: Plan, other: Plan, name: keyof Description): boolean =>
+  JSON.stringify(one.description[name]) === JSON.stringify(other.description[name])
+
+const breakerOptions = (
+  { openDuration, tripPolicy, ...rest }: NonNullable<Description["circuitBreaker"]>,
+  key: string
+): CircuitBreaker.Options => ({
+  ...rest,
+  key,
+  tripPolicy: tripPolicy && ("length" in tripPolicy ? tripPolicy.map(tripPolicyOf) : tripPolicyOf(tripPolicy)),
+  openDuration: typeof openDuration === "object" ? Backoff.exponential(openDuration) : openDuration
+})
+
+type TripPolicyOption = Exclude<
+  NonNullable<NonNullable<Description["circuitBreaker"]>["tripPolicy"]>,
+  ReadonlyArray<unknown>
+>
+
+const tripPolicyOf = (policy: TripPolicyOption): CircuitBreaker.TripPolicy => {
+  if ("consecutive" in policy) return CircuitBreaker.consecutive(policy.consecutive)
+  if ("rate" in policy) return CircuitBreaker.rate(policy.rate)
+  return "rateWithin" in policy ? CircuitBreaker.rateWithin(policy.rateWithin) : CircuitBreaker.slow(policy.slow)
+}
+
+const algorithm = (
+  { algorithm }: NonNullable<Description["concurrencyLimit"]>
+): LimitAlgorithm.LimitAlgorithm | undefined => {
+  if (algorithm === undefined) return undefined
+  if ("fixed" in algorithm) return LimitAlgorithm.fixed(algorithm.fixed)
+  if ("aimd" in algorithm) return LimitAlgorithm.aimd(algorithm.aimd)
+  if ("vegas" in algorithm) return LimitAlgorithm.vegas(algorithm.vegas)
+  return "gradient2" in algorithm
+    ? LimitAlgorithm.gradient2(algorithm.gradient2)
+    : LimitAlgorithm.gradient(algorithm.gradient)
+}

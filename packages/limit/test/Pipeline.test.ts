@@ -1,0 +1,315 @@
+import type { Deadline } from "@effect-resilience/deadline"
+import { ApiError } from "@effect-resilience/errors"
+import type { Bulkhead } from "@effect-resilience/limit"
+import { CircuitBreaker, Fallback, Rejection } from "@effect-resilience/limit"
+import * as Pipeline from "@effect-resilience/limit/Pipeline"
+import * as PipelineDescription from "@effect-resilience/limit/PipelineDescription"
+import * as PipelineRegistry from "@effect-resilience/limit/PipelineRegistry"
+import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { Clock, Deferred, Effect, Exit, Fiber, Metric, Tracer } from "effect"
+import { TestClock } from "effect/testing"
+
+const unavailable = ApiError.reasonFromStatus(503, {})
+
+/** Fails with each of `errors` in turn, then succeeds with the number of the attempt; notes when each began. */
+const script = (errors: ReadonlyArray<unknown>) => {
+  const began: Array<number> = []
+  const effect = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    began.push(now)
+    const error = errors[began.length - 1]
+    return error === undefined ? Effect.succeed(began.length) : Effect.fail(error)
+  })
+  return { began, effect }
+}
+
+const overTime = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.gen(function*() {
+    const fiber = yield* Effect.forkChild(Effect.exit(effect), { startImmediately: true })
+    yield* TestClock.adjust("1 day")
+    return yield* Fiber.join(fiber)
+  })
+
+const backoff = { base: "1 second", jitter: "none" } as const
+
+describe("Pipeline", () => {
+  it.effect("adds the errors of the parts that are named, and no others", () =>
+    Effect.gen(function*() {
+      const bare = yield* Pipeline.make({ name: "bare" })
+      expectTypeOf(bare.execute(Effect.succeed(1))).toEqualTypeOf<Effect.Effect<number>>()
+      const some = yield* Pipeline.make({ name: "some", bulkhead: { permits: 1 }, deadline: "1 second" })
+      expectTypeOf(some.execute(Effect.succeed(1))).toEqualTypeOf<
+        Effect.Effect<number, Bulkhead.BulkheadFull | Deadline.DeadlineExceeded>
+      >()
+      assert.strictEqual(yield* bare.execute(Effect.succeed(1)), 1)
+    }))
+
+  it.effect("retries inside the bulkhead and outside the breaker, within the deadline", () =>
+    Effect.gen(function*() {
+      const pipeline = yield* Pipeline.make({
+        name: "ledger",
+        bulkhead: { permits: 1 },
+        retry: { times: 5, backoff },
+        circuitBreaker: { tripPolicy: { consecutive: 2 }, openDuration: "5 seconds" }
+      })
+      const { began, effect } = script([unavailable, unavailable])
+      // The circuit opens at 1 s for 5 s, refuses the third attempt at 3 s, and lets the fourth through.
+      assert.deepStrictEqual(yield* overTime(pipeline.execute(effect)), Exit.succeed(3))
+      assert.deepStrictEqual(began, [0, 1000, 7000])
+      const held = yield* Effect.forkChild(pipeline.execute(script([unavailable]).effect), { startImmediately: true })
+      const error = yield* Effect.flip(pipeline.execute(Effect.void))
+      assert.strictEqual(error._tag, "BulkheadFull")
+      yield* Fiber.interrupt(held)
+    }))
+
+  it.effect("times each attempt, and the whole by the deadline", () =>
+    Effect.gen(function*() {
+      const pipeline = yield* Pipeline.make({
+        name: "ledger",
+        deadline: "10 seconds",
+        retry: { times: 10, backoff },
+        attemptTimeout: "3 seconds"
+      })
+      const began: Array<number> = []
+      const hanging = Effect.andThen(Effect.map(Clock.currentTimeMillis, (now) => began.push(now)), Effect.never)
+      const exit = yield* overTime(pipeline.execute(hanging))
+      const error = Exit.findErrorOption(exit)
+      assert.deepStrictEqual(began, [0, 4000, 9000])
+      assert.strictEqual(error._tag === "Some" && error.value._tag, "DeadlineExceeded")
+    }))
+
+  it.effect("paces attempts, and lets a refusal say when to come back", () =>
+    Effect.gen(function*() {
+      const pipeline = yield* Pipeline.make({
+        name: "ledger",
+        pacer: { limit: 1, window: "10 seconds", maxWait: 0 }
+      })
+      yield* pipeline.execute(Effect.void)
+      const error = yield* Effect.flip(pipeline.execute(Effect.void))
+      assert.isTrue(Rejection.isRejection(error))
+      assert.strictEqual(
+        error.message,
+        "The turn of this call to \"ledger\" would come too late, in 10s. Try again later."
+      )
+    }))
+
+  it.effect("answers with the fallback where a part refuses", () =>
+    Effect.gen(function*() {
+      const pipeline = yield* Pipeline.make({ name: "ledger", circuitBreaker: { tripPolicy: { consecutive: 1 } } })
+      const stale = Fallback.make({ orElse: () => Effect.succeed("stale") })
+      const call = Effect.fail(unavailable).pipe(Pipeline.withPipeline(pipeline, stale))
+      assert.strictEqual(yield* call, "stale")
+      assert.strictEqual(yield* call, "stale")
+      assert.strictEqual((yield* pipeline.parts).circuitBreaker?.key, "ledger")
+    }))
+
+  it.effect("spends the retries of all its calls from one budget", () =>
+    Effect.gen(function*() {
+      const pipeline = yield* Pipeline.make({
+        name: "ledger",
+        retry: { times: 3, backoff: { base: 0, cap: 0 } },
+        budget: { ratio: 0, floor: 0, burst: 5 }
+      })
+      let attempts = 0
+      const failing = Effect.suspend(() => {
+        attempts++
+        return Effect.fail(unavailable)
+      })
+      for (let i = 0; i < 10; i++) yield* overTime(pipeline.execute(failing))
+      assert.strictEqual(attempts, 15)
+    }))
+
+  it.effect("gives a new description to new calls, while those under way end under the old one", () =>
+    Effect.gen(function*() {
+      const pipeline = yield* Pipeline.make({
+        name: "ledger",
+        bulkhead: { permits: 1 },
+        circuitBreaker: { tripPolicy: { consecutive: 1 }, openDuration: "1 hour" }
+      })
+      const gate = yield* Deferred.make<void>()
+      const old = yield* Effect.forkChild(pipeline.execute(Deferred.await(gate)), { startImmediately: true })
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(pipeline.execute(Effect.void))))
+      const before = yield* pipeline.parts
+      yield* pipeline.reload({
+        name: "ledger",
+        bulkhead: { permits: 2 },
+        circuitBreaker: { tripPolicy: { consecutive: 1 }, openDuration: "1 hour" }
+      })
+      yield* pipeline.execute(Effect.void)
+      const after = yield* pipeline.parts
+      assert.notStrictEqual(after.bulkhead, before.bulkhead)
+      // What did not change keeps its state.
+      assert.strictEqual(after.circuitBreaker, before.circuitBreaker)
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.join(old)
+      assert.deepStrictEqual(yield* (before.bulkhead?.stats ?? Effect.undefined), {
+        permits: 1,
+        running: 0,
+        waiting: 0
+      })
+    }))
+
+  it.effect("takes a part that was made elsewhere", () =>
+    Effect.gen(function*() {
+      const circuitBreaker = yield* CircuitBreaker.make()
+      const pipeline = yield* Pipeline.make({ name: "ledger", circuitBreaker: {} }, { circuitBreaker })
+      yield* circuitBreaker.isolate
+      assert.strictEqual((yield* Effect.flip(pipeline.execute(Effect.void)))._tag, "CircuitOpen")
+      yield* pipeline.reload({ name: "ledger", circuitBreaker: { probes: 2 } })
+      assert.strictEqual((yield* pipeline.parts).circuitBreaker, circuitBreaker)
+    }))
+
+  it.effect("counts calls by how they end", () =>
+    Effect.gen(function*() {
+      const pipeline = yield* Pipeline.make({
+        name: "ledger",
+        metrics: true,
+        circuitBreaker: { tripPolicy: { consecutive: 1 } }
+      })
+      yield* pipeline.execute(Effect.void)
+      yield* Effect.exit(pipeline.execute(Effect.interrupt))
+      yield* Effect.exit(pipeline.execute(Effect.fail("no")))
+      yield* Effect.exit(pipeline.execute(Effect.void))
+      for (const outcome of ["success", "failure", "refused", "interrupted"]) {
+        const total = Metric.withAttributes(Pipeline.callsTotal, { pipeline: "ledger", outcome })
+        assert.strictEqual((yield* Metric.value(total)).count, 1, outcome)
+      }
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
+
+  it.effect("makes a span for the call and one for each attempt", () =>
+    Effect.gen(function*() {
+      const spans: Array<{ readonly name: string; readonly attempt: unknown; readonly parent: string | undefined }> = []
+      const tracer = Tracer.make({
+        span: (options) => {
+          const span = new Tracer.NativeSpan(options)
+          const end = span.end.bind(span)
+          span.end = (time, exit) => {
+            const parent = span.parent._tag === "Some" && span.parent.value._tag === "Span"
+              ? span.parent.value.name
+              : undefined
+            spans.push({ name: span.name, attempt: span.attributes.get("attempt"), parent })
+            end(time, exit)
+          }
+          return span
+        }
+      })
+      const pipeline = yield* Pipeline.make({ name: "ledger", spans: true, retry: { times: 1, backoff } })
+      yield* overTime(Effect.withTracer(pipeline.execute(script([unavailable]).effect), tracer))
+      assert.deepStrictEqual(spans, [
+        { name: "ledger attempt", attempt: 1, parent: "ledger" },
+        { name: "ledger attempt", attempt: 2, parent: "ledger" },
+        { name: "ledger", attempt: undefined, parent: undefined }
+      ])
+    }))
+
+  it("rejects options that make no sense where they are written", () => {
+    assert.throws(() => Pipeline.make({ name: "x", bulkhead: { permits: 0 } }), RangeError)
+    assert.throws(() => Pipeline.make({ name: "x", concurrencyLimit: { algorithm: { fixed: 0 } } }), RangeError)
+    assert.throws(() => Pipeline.make({ name: "x", circuitBreaker: { tripPolicy: [{ consecutive: 0 }] } }), RangeError)
+    assert.throws(() => PipelineRegistry.layer([{ name: "x" }, { name: "x" }]), RangeError)
+  })
+})
+
+describe("PipelineDescription", () => {
+  const everything: PipelineDescription.PipelineDescription = {
+    name: "everything",
+    deadline: "10 seconds",
+    metrics: true,
+    spans: false,
+    bulkhead: { permits: 10, queue: 20, queueTimeout: 500 },
+    retry: { times: 3, backoff: { base: "100 millis", factor: 2, cap: "5 seconds", jitter: 0.2 } },
+    budget: { ratio: 0.2 },
+    circuitBreaker: {
+      tripPolicy: [{ consecutive: 5 }, { slow: { slowerThan: "2 seconds", size: 50 } }, { rateWithin: {} }, {
+        rate: {}
+      }],
+      openDuration: { base: "1 second", cap: "1 minute" }
+    },
+    throttle: { k: 2 },
+    pacer: { limit: 10, window: "1 second" },
+    concurrencyLimit: { algorithm: { vegas: { initial: 10 } }, shares: { live: 0.5 } },
+    attemptTimeout: "2 seconds"
+  }
+
+  it.effect("goes through JSON and makes a pipeline that works", () =>
+    Effect.gen(function*() {
+      const decoded = yield* PipelineDescription.decode(JSON.parse(JSON.stringify(everything)))
+      assert.deepStrictEqual(decoded, everything)
+      const pipeline = yield* Pipeline.make(decoded)
+      assert.strictEqual(yield* pipeline.execute(Effect.succeed(1)), 1)
+    }))
+
+  it.effect("accepts every algorithm by its name", () =>
+    Effect.gen(function*() {
+      for (const algorithm of [{ fixed: 5 }, { aimd: {} }, { vegas: {} }, { gradient2: {} }, { gradient: {} }]) {
+        const description = yield* PipelineDescription.decode({ name: "x", concurrencyLimit: { algorithm } })
+        const { concurrencyLimit } = yield* Effect.flatMap(Pipeline.make(description), ({ parts }) => parts)
+        assert.isDefined(concurrencyLimit)
+      }
+    }))
+
+  it.effect("refuses what it does not know, and says what", () =>
+    Effect.gen(function*() {
+      for (
+        const [input, part] of [
+          [{ name: "x", bulkheads: { permits: 1 } }, "bulkheads"],
+          [{ name: "x", bulkhead: { permit: 1 } }, "permit"],
+          [{ name: "x", deadline: "soon" }, "deadline"],
+          [{ name: "x", circuitBreaker: { tripPolicy: { constructive: 5 } } }, "tripPolicy"],
+          [{ bulkhead: { permits: 1 } }, "name"]
+        ] as const
+      ) {
+        const error = yield* Effect.flip(PipelineDescription.decode(input))
+        assert.include(error.message, part)
+      }
+    }))
+
+  it.effect("prints its parts in the order in which a call meets them", () =>
+    Effect.gen(function*() {
+      const pipeline = yield* Pipeline.make(everything)
+      assert.deepStrictEqual(
+        (yield* Pipeline.describe(pipeline)).split("\n").map((line) => line.trim().split(" ")[0]),
+        [
+          "everything",
+          "deadline",
+          "metrics",
+          "bulkhead",
+          "retry",
+          "budget",
+          "circuitBreaker",
+          "throttle",
+          "pacer",
+          "concurrencyLimit",
+          "attemptTimeout",
+          "the"
+        ]
+      )
+    }))
+})
+
+describe("PipelineRegistry", () => {
+  it.effect("reloads: changes, adds and drops pipelines, and keeps what did not change", () =>
+    Effect.gen(function*() {
+      const registry = yield* PipelineRegistry.PipelineRegistry
+      const ledger = yield* registry.get("ledger")
+      yield* Effect.exit(ledger.execute(Effect.fail("no")))
+      yield* registry.reload([
+        { name: "ledger", circuitBreaker: { tripPolicy: { consecutive: 1 } }, bulkhead: { permits: 1 } },
+        { name: "mail" }
+      ])
+      assert.deepStrictEqual(yield* registry.names, ["ledger", "mail"])
+      assert.strictEqual(yield* registry.get("ledger"), ledger)
+      assert.strictEqual((yield* Effect.flip(ledger.execute(Effect.void)))._tag, "CircuitOpen")
+      const missing = yield* Effect.flip(registry.get("search"))
+      assert.deepStrictEqual(missing.names, ["ledger", "mail"])
+    }).pipe(Effect.provide(PipelineRegistry.layer([
+      { name: "ledger", circuitBreaker: { tripPolicy: { consecutive: 1 } } },
+      { name: "search" }
+    ]))))
+
+  it.effect("has every name in its no-op layer", () =>
+    Effect.gen(function*() {
+      const registry = yield* PipelineRegistry.PipelineRegistry
+      const pipeline = yield* registry.get("whatever")
+      assert.strictEqual(yield* pipeline.execute(Effect.succeed(1)), 1)
+    }).pipe(Effect.provide(PipelineRegistry.layerNoop)))
+})
