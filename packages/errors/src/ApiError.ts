@@ -259,7 +259,8 @@ export class GatewayTimeout extends Data.TaggedError("GatewayTimeout")<Answer> {
 
 /**
  * Any other status that is not a success. 408 and 425 are transient, since the server says that it did not process the
- * request; every other one, 3xx, 501 and 505 included, stays as it is however often it is repeated.
+ * request, and so are the 5xx of proxies, such as 520 to 530. The rest stays as it is however often it is repeated: every
+ * 3xx and 4xx, and what a server cannot do at all (501, 505, 506, 508, 510, 511).
  *
  * @category reasons
  * @since 0.1.0
@@ -267,8 +268,7 @@ export class GatewayTimeout extends Data.TaggedError("GatewayTimeout")<Answer> {
 export class UnexpectedStatus extends Data.TaggedError("UnexpectedStatus")<Answer> {
   [Recovery.symbol](): Recovery.Recovery {
     if (this.recovery !== undefined) return this.recovery
-    if (this.status === 408 || this.status === 425) return retryNotBefore(this.retryAfter)
-    return this.status < 500 ? Recovery.correct : Recovery.giveUp
+    return Recovery.fromStatus(this.status, this.retryAfter)
   }
   override get message(): string {
     const redirect = this.status >= 300 && this.status < 400

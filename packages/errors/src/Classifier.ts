@@ -13,9 +13,7 @@
  * | --- | --- |
  * | has a `Recovery.symbol` method | what it returns |
  * | `HttpClientError` | of its cause or status (below) |
- * | 408, 425, 429, 500, 502, 503, 504 | retry, not before `Retry-After` |
- * | 401, 403 | reauthenticate, authorize |
- * | other 3xx and 4xx, other 5xx | correct, give up |
+ * | a status | `Recovery.fromStatus` with its `Retry-After` |
  * | `TimeoutError`: `Cause`'s and `DOMException`'s | retry |
  * | `RateLimiterError` | retry, not before its `retryAfter` |
  * | `CircuitBreakerError` | retry; while open not before its `retryAfter` |
@@ -84,26 +82,11 @@ export const classify = (error: unknown, nowMillis?: number): Recovery.Recovery 
     case "UnknownError":
       return Predicate.hasProperty(error, "cause") ? classify(error.cause, nowMillis) : Recovery.giveUp
     case "PlatformError":
-      return platform[tagOf(reason)] ?? ofCode(error)
+      return platform.get(tagOf(reason)) ?? ofCode(error)
     default:
       return ofCode(error)
   }
 }
-
-/**
- * The recovery that an HTTP status stands for.
- *
- * @category classification
- * @since 0.1.0
- */
-export const fromStatus = (status: number, retryAfter?: Duration.Duration): Recovery.Recovery => {
-  if (transientStatus.has(status)) return notBefore(retryAfter)
-  if (status === 401) return Recovery.reauthenticate
-  if (status === 403) return Recovery.authorize
-  return status < 500 ? Recovery.correct : Recovery.giveUp
-}
-
-const transientStatus: ReadonlySet<number> = /* @__PURE__ */ new Set([408, 425, 429, 500, 502, 503, 504])
 
 const notBefore = (after: unknown): Recovery.Recovery =>
   Duration.isDuration(after) ? Recovery.retryAfter(after) : Recovery.retry
@@ -142,7 +125,7 @@ const ofResponse = (response: unknown, nowMillis: number | undefined): Recovery.
     "x-ms-retry-after-ms": read("x-ms-retry-after-ms"),
     "retry-after": read("retry-after")
   }
-  return fromStatus(response.status, RetryAfter.fromHeaders(named, nowMillis ?? Number.NaN))
+  return Recovery.fromStatus(response.status, RetryAfter.fromHeaders(named, nowMillis ?? Number.NaN))
 }
 
 const ofSql = (reason: object): Recovery.Recovery => {
@@ -175,27 +158,27 @@ const ofSocket = (reason: object): Recovery.Recovery => {
   }
 }
 
-const platform: { readonly [tag: string]: Recovery.Recovery | undefined } = {
-  Busy: Recovery.retry,
-  TimedOut: Recovery.retry,
-  WouldBlock: Recovery.retry,
-  PermissionDenied: Recovery.authorize,
-  AlreadyExists: Recovery.correct,
-  BadArgument: Recovery.correct,
-  BadResource: Recovery.correct,
-  InvalidData: Recovery.correct,
-  NotFound: Recovery.correct
-}
+const platform: ReadonlyMap<string, Recovery.Recovery> = /* @__PURE__ */ new Map([
+  ["Busy", Recovery.retry],
+  ["TimedOut", Recovery.retry],
+  ["WouldBlock", Recovery.retry],
+  ["PermissionDenied", Recovery.authorize],
+  ["AlreadyExists", Recovery.correct],
+  ["BadArgument", Recovery.correct],
+  ["BadResource", Recovery.correct],
+  ["InvalidData", Recovery.correct],
+  ["NotFound", Recovery.correct]
+])
 
-const systemCodes: { readonly [code: string]: Recovery.Recovery | undefined } = {
-  EAGAIN: Recovery.retry,
-  EBUSY: Recovery.retry,
-  EMFILE: Recovery.retry,
-  ENFILE: Recovery.retry,
-  EACCES: Recovery.authorize,
-  EPERM: Recovery.authorize,
-  ENOENT: Recovery.correct
-}
+const systemCodes: ReadonlyMap<string, Recovery.Recovery> = /* @__PURE__ */ new Map([
+  ["EAGAIN", Recovery.retry],
+  ["EBUSY", Recovery.retry],
+  ["EMFILE", Recovery.retry],
+  ["ENFILE", Recovery.retry],
+  ["EACCES", Recovery.authorize],
+  ["EPERM", Recovery.authorize],
+  ["ENOENT", Recovery.correct]
+])
 
 const ofCode = (error: object, whenUnknown: Recovery.Recovery = Recovery.giveUp): Recovery.Recovery => {
   const { kind, code } = Transport.diagnose(error)
@@ -204,7 +187,7 @@ const ofCode = (error: object, whenUnknown: Recovery.Recovery = Recovery.giveUp)
     case "body":
       return Recovery.giveUp
     case "unknown":
-      return (code === undefined ? undefined : systemCodes[code]) ?? whenUnknown
+      return (code === undefined ? undefined : systemCodes.get(code)) ?? whenUnknown
     default:
       return Recovery.retry
   }

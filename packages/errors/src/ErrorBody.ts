@@ -65,7 +65,8 @@ export const parse = (
   options: { readonly contentType?: string | undefined; readonly truncated?: boolean | undefined } = {}
 ): ErrorBody => {
   const truncated = options.truncated === true || body.length > maxBytes
-  const text = (typeof body === "string" ? body.slice(0, maxBytes) : decodeUtf8(body.subarray(0, maxBytes))).trim()
+  const text = (typeof body === "string" ? body.slice(0, maxBytes) : decodeUtf8(body.subarray(0, maxBytes), truncated))
+    .trim()
   if (text === "") return { kind: "empty", truncated }
   if (text.startsWith("{") || text.startsWith("[")) {
     const json = Result.try((): unknown => JSON.parse(text))
@@ -73,7 +74,7 @@ export const parse = (
     const salvaged = salvageMessage(text)
     if (salvaged !== undefined) return { kind: "json", message: salvaged, truncated }
   }
-  if (text.startsWith("<") || options.contentType?.includes("html")) {
+  if (text.startsWith("<") || options.contentType?.toLowerCase().includes("html")) {
     return { kind: "html", ...messageField(htmlMessage(text)), truncated }
   }
   if (binary.test(text)) return { kind: "binary", truncated }
@@ -91,12 +92,13 @@ export const parse = (
  */
 export const oneLine = (text: string, maxLength: number = maxMessageLength): string => {
   const line = text.replace(unprintable, " ").replace(/\s+/g, " ").trim()
-  return line.length > maxLength ? `${line.slice(0, maxLength - 1)}…` : line
+  return line.length > maxLength ? `${line.slice(0, maxLength - 1).replace(halfCharacter, "")}…` : line
 }
 
-const decoder = new TextDecoder()
-const decodeUtf8 = (bytes: Uint8Array) => decoder.decode(bytes)
+// A cut may run through a character; `stream` leaves the rest of it out.
+const decodeUtf8 = (bytes: Uint8Array, truncated: boolean) => new TextDecoder().decode(bytes, { stream: truncated })
 
+const halfCharacter = /[\ud800-\udbff]$/
 const unprintable = /[\p{Cc}\p{Cf}\u2028\u2029]/gu
 const binary = /[^\P{Cc}\s]|\ufffd/u
 
@@ -152,7 +154,7 @@ const salvageMessage = (text: string): string | undefined => {
 }
 
 const htmlMessage = (html: string): string | undefined => {
-  const found = /<title[^>]*>([^<]{1,500})/i.exec(html)?.[1] ?? /<h1[^>]*>([^<]{1,500})/i.exec(html)?.[1]
+  const found = /<title[^<>]*>([^<]{1,500})/i.exec(html)?.[1] ?? /<h1[^<>]*>([^<]{1,500})/i.exec(html)?.[1]
   return found === undefined ? undefined : decodeEntities(found)
 }
 

@@ -127,6 +127,24 @@ export const verify: Recovery = { _tag: "Verify" }
 export const giveUp: Recovery = { _tag: "GiveUp" }
 
 /**
+ * What an HTTP status that is no success stands for: 408, 425, 429 and most 5xx are worth another try, not before
+ * `after`; 401 wants a login, 403 a permission; every other 3xx and 4xx another request; and for what a server cannot do
+ * at all (501, 505, 506, 508, 510, 511) there is no help.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromStatus = (status: number, after?: Duration.Duration): Recovery => {
+  if (status === 401) return reauthenticate
+  if (status === 403) return authorize
+  if (status >= 500 ? permanent.has(status) : !transient.has(status)) return status < 500 ? correct : giveUp
+  return after === undefined ? retry : retryAfter(after)
+}
+
+const transient: ReadonlySet<number> = /* @__PURE__ */ new Set([408, 425, 429])
+const permanent: ReadonlySet<number> = /* @__PURE__ */ new Set([501, 505, 506, 508, 510, 511])
+
+/**
  * Tells whether a value carries its own `Recovery`.
  *
  * @category guards

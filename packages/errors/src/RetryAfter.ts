@@ -69,5 +69,7 @@ export const fromHeaders = (
 const parseMillis = (value: string | undefined): Duration.Duration | undefined =>
   value !== undefined && wholeNumber.test(value.trim()) ? Duration.millis(Number(value)) : undefined
 
-const until = (epochMillis: number, nowMillis: number): Duration.Duration | undefined =>
-  Number.isNaN(epochMillis) ? undefined : Duration.millis(Math.max(0, epochMillis - nowMillis))
+const until = (epochMillis: number, nowMillis: number): Duration.Duration | undefined => {
+  const left = epochMillis - nowMillis
+  return Number.isNaN(left) ? undefined : Duration.millis(Math.max(0, left))
+}

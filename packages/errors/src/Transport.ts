@@ -88,6 +88,7 @@ const kinds: { readonly [code: string]: Kind } = {
   ENETUNREACH: "refused",
   EADDRNOTAVAIL: "refused",
   EHOSTDOWN: "refused",
+  ENETDOWN: "refused",
   ENOTFOUND: "dns",
   EAI_AGAIN: "dns",
   EAI_FAIL: "dns",
@@ -102,6 +103,13 @@ const kinds: { readonly [code: string]: Kind } = {
   UND_ERR_DESTROYED: "reset",
   ERR_STREAM_PREMATURE_CLOSE: "reset",
   ERR_SOCKET_CLOSED: "reset",
+  ENETRESET: "reset",
+  ENOTCONN: "reset",
+  ERR_STREAM_DESTROYED: "reset",
+  ERR_HTTP2_GOAWAY_SESSION: "reset",
+  ERR_HTTP2_SESSION_ERROR: "reset",
+  ERR_HTTP2_STREAM_ERROR: "reset",
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: "reset",
   ETIMEDOUT: "stalled",
   UND_ERR_HEADERS_TIMEOUT: "stalled",
   UND_ERR_BODY_TIMEOUT: "stalled",
@@ -115,4 +123,4 @@ const kinds: { readonly [code: string]: Kind } = {
 }
 
 const kindOf = (code: string): Kind | undefined =>
-  kinds[code] ?? (/^(?:CERT_|ERR_TLS_|ERR_SSL_)/.test(code) ? "tls" : undefined)
+  Object.hasOwn(kinds, code) ? kinds[code] : (/^(?:CERT_|ERR_TLS_|ERR_SSL_)/.test(code) ? "tls" : undefined)

@@ -1,0 +1,130 @@
+import { ApiError, MessagePattern, Recovery } from "@effect-resilience/errors"
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect } from "effect"
+import { inspect } from "node:util"
+
+const timeout = (phase: "connect" | "send" | "answer" | "attempt") =>
+  new ApiError.Timeout({ after: Duration.seconds(5), phase })
+const transport = (kind: ApiError.TransportFailure["kind"], connected = true) =>
+  new ApiError.TransportFailure({ kind, code: undefined, connected })
+const undecodable = new ApiError.UndecodableAnswer({ status: 200, expected: "JSON", got: "an HTML page" })
+const of = (reason: ApiError.Reason) => new ApiError.ApiError({ method: "POST", endpoint: "/tables/{table}", reason })
+
+describe("ApiError", () => {
+  it("has a reason and a way out for each status", () => {
+    const table: ReadonlyArray<readonly [number, ApiError.Reason["_tag"], Recovery.Recovery["_tag"]]> = [
+      [302, "UnexpectedStatus", "Correct"],
+      [400, "BadRequest", "Correct"],
+      [401, "Unauthorized", "Reauthenticate"],
+      [403, "Forbidden", "Authorize"],
+      [404, "NotFound", "Correct"],
+      [408, "UnexpectedStatus", "Retry"],
+      [409, "Conflict", "Correct"],
+      [413, "PayloadTooLarge", "Correct"],
+      [418, "UnexpectedStatus", "Correct"],
+      [422, "Unprocessable", "Correct"],
+      [425, "UnexpectedStatus", "Retry"],
+      [429, "RateLimited", "Retry"],
+      [500, "InternalServerError", "Retry"],
+      [501, "UnexpectedStatus", "GiveUp"],
+      [502, "BadGateway", "Retry"],
+      [503, "ServiceUnavailable", "Retry"],
+      [504, "GatewayTimeout", "Retry"],
+      [505, "UnexpectedStatus", "GiveUp"],
+      [522, "UnexpectedStatus", "Retry"]
+    ]
+    for (const [status, tag, recovery] of table) {
+      const reason = ApiError.reasonFromStatus(status)
+      assert.deepStrictEqual([reason._tag, reason.status, Recovery.of(of(reason))._tag], [tag, status, recovery])
+      assert.include(of(reason).message, `POST /tables/{table} answered ${status}`)
+    }
+  })
+
+  it("hands on the server's time, and a recovery that someone knew better", () => {
+    const retryAfter = Duration.seconds(7)
+    for (const status of [429, 500, 502, 503, 504, 408]) {
+      assert.deepStrictEqual(
+        Recovery.of(ApiError.reasonFromStatus(status, { retryAfter })),
+        Recovery.retryAfter(retryAfter)
+      )
+    }
+    for (const status of [400, 401, 403, 404, 409, 413, 422, 429, 500, 502, 503, 504, 418]) {
+      assert.deepStrictEqual(
+        Recovery.of(ApiError.reasonFromStatus(status, { recovery: Recovery.verify })),
+        Recovery.verify
+      )
+    }
+  })
+
+  it("tells which failures may have been applied all the same", () => {
+    const cases: ReadonlyArray<readonly [ApiError.Reason, sent: boolean, applied: boolean]> = [
+      [transport("refused", false), true, false],
+      [transport("reset"), true, true],
+      [transport("reset"), false, false],
+      [timeout("connect"), true, false],
+      [timeout("answer"), true, true],
+      [timeout("send"), false, false],
+      [ApiError.reasonFromStatus(401), true, false],
+      [ApiError.reasonFromStatus(429), true, false],
+      [ApiError.reasonFromStatus(302), true, false],
+      [ApiError.reasonFromStatus(503), true, true],
+      [ApiError.reasonFromStatus(503), false, false],
+      [undecodable, true, true],
+      [new ApiError.OutcomeUnknown({ failure: timeout("answer") }), false, true]
+    ]
+    for (const [reason, sent, applied] of cases) {
+      assert.strictEqual(ApiError.mayHaveBeenApplied(reason, sent), applied, `${reason.message} ${sent}`)
+    }
+  })
+
+  it("asks to verify an unknown outcome, and keeps what was seen", () => {
+    const error = of(
+      new ApiError.OutcomeUnknown({ failure: ApiError.reasonFromStatus(503) as ApiError.ServiceUnavailable })
+    )
+    assert.deepStrictEqual(Recovery.of(error), Recovery.verify)
+    assert.strictEqual(ApiError.statusOf(error.reason), 503)
+    assert.include(error.message, "check before repeating")
+  })
+
+  it("gives up on a broken certificate and a broken body, and retries the rest of the way", () => {
+    const kinds = ["refused", "dns", "tls", "connectTimeout", "reset", "stalled", "body", "unknown"] as const
+    const retried = kinds.filter((kind) => Recovery.of(transport(kind))._tag === "Retry")
+    assert.deepStrictEqual(retried, ["refused", "dns", "connectTimeout", "reset", "stalled", "unknown"])
+    assert.deepStrictEqual(Recovery.of(undecodable), Recovery.giveUp)
+  })
+
+  it.effect("is caught by its reason", () =>
+    Effect.gen(function*() {
+      const call = Effect.fail(of(ApiError.reasonFromStatus(404))).pipe(
+        Effect.catchReason("ApiError", "NotFound", (reason) => Effect.succeed(reason.status))
+      )
+      assert.strictEqual(yield* call, 404)
+    }))
+
+  it("prints nothing but its own fields", () => {
+    const error = of(ApiError.reasonFromStatus(403, { detail: "Access denied" }))
+    const printed = [inspect(error, { depth: 9, customInspect: false }), JSON.stringify(error), String(error)].join()
+    assert.include(printed, "Access denied")
+    assert.notMatch(printed, /request:|response:|headers/)
+  })
+})
+
+describe("MessagePattern", () => {
+  const patterns: ReadonlyArray<MessagePattern.MessagePattern> = [
+    { pattern: "Table not found", means: "no such table", remedy: "Check the spelling." },
+    { pattern: /user \S+ does not exist/gi, means: "no such user", remedy: "Check the user name." },
+    { pattern: "not found", means: "something is missing", remedy: "Look." }
+  ]
+
+  it("takes the first row that matches, whatever the case", () => {
+    assert.strictEqual(MessagePattern.match(patterns, "TABLE NOT FOUND: x")?.means, "no such table")
+    assert.strictEqual(MessagePattern.match(patterns, "Project not found")?.means, "something is missing")
+    assert.isUndefined(MessagePattern.match(patterns, "fine"))
+  })
+
+  it("finds the same row again with a global expression", () => {
+    for (let time = 0; time < 3; time++) {
+      assert.strictEqual(MessagePattern.match(patterns, "user bob does not exist")?.means, "no such user")
+    }
+  })
+})

@@ -1,0 +1,95 @@
+import { ErrorBody } from "@effect-resilience/errors"
+import { assert, describe, it } from "@effect/vitest"
+import { Schema } from "effect"
+
+const message = (body: string, contentType?: string) => ErrorBody.parse(body, { contentType }).message
+
+describe("ErrorBody", () => {
+  it("finds the message wherever APIs put it", () => {
+    const shapes = [
+      `{"message":"no such table"}`,
+      `{"Message":"no such table"}`,
+      `{"error":"no such table"}`,
+      `{"error":{"message":"no such table"}}`,
+      `{"error":{"code":5,"message":"no such table"},"ok":false}`,
+      `{"error_description":"no such table","error":"invalid_request"}`,
+      `{"errors":["no such table"]}`,
+      `{"errors":[{"detail":"no such table"}]}`,
+      `[{"message":"no such table"}]`,
+      `["no such table"]`,
+      `"no such table"`,
+      `no such table`,
+      `  {"message": "no such\\n  table"}  `,
+      `\ufeff{"message":"no such table"}`,
+      `<html><head><title>no such table</title></head></html>`,
+      `<!DOCTYPE html><H1 class="x">no such table</H1>`
+    ]
+    for (const shape of shapes) assert.strictEqual(message(shape), "no such table", shape)
+  })
+
+  it("tells a problem document from other JSON, and keeps codes", () => {
+    const problem = `{"type":"about:blank","title":"Bad","detail":"no such table","status":404}`
+    assert.deepStrictEqual(ErrorBody.parse(problem), { kind: "problem", message: "no such table", truncated: false })
+    assert.strictEqual(ErrorBody.parse(`{"title":"Bad"}`, { contentType: "application/problem+json" }).kind, "problem")
+    assert.strictEqual(ErrorBody.parse(`{"error":{"code":"E42","message":"x"}}`).code, "E42")
+    assert.strictEqual(ErrorBody.parse(`{"code":42}`).code, "42")
+  })
+
+  it("decodes the entities of HTML and believes the text more than its label", () => {
+    assert.strictEqual(message("<title>A &amp; B &lt;C&gt; &constructor;</title>"), "A & B <C> &constructor;")
+    assert.strictEqual(ErrorBody.parse(`{"message":"x"}`, { contentType: "text/html" }).kind, "json")
+    assert.strictEqual(ErrorBody.parse("gateway down", { contentType: "Text/HTML" }).kind, "html")
+  })
+
+  it("knows empty and binary bodies", () => {
+    assert.deepStrictEqual(ErrorBody.parse(""), { kind: "empty", truncated: false })
+    assert.deepStrictEqual(ErrorBody.parse(" \r\n\t"), { kind: "empty", truncated: false })
+    assert.strictEqual(ErrorBody.parse(new Uint8Array([0x1f, 0x8b, 8, 0, 0, 0, 0, 0])).kind, "binary")
+  })
+
+  it("reads no more than its cap, and finds the message in what it has", () => {
+    const huge = `{"message":"disk full","dump":"${"x".repeat(ErrorBody.maxBytes * 4)}"}`
+    assert.deepStrictEqual(ErrorBody.parse(huge), { kind: "json", message: "disk full", truncated: true })
+    const text = ErrorBody.parse("y".repeat(ErrorBody.maxBytes * 2))
+    assert.strictEqual(text.truncated, true)
+    assert.strictEqual(text.message?.length, ErrorBody.maxMessageLength)
+  })
+
+  it("does not take a text for binary because the cap ran through a character", () => {
+    const bytes = new TextEncoder().encode(`a${"é".repeat(ErrorBody.maxBytes)}`)
+    assert.strictEqual(ErrorBody.parse(bytes).kind, "text")
+    assert.strictEqual(ErrorBody.parse(new TextEncoder().encode("é").subarray(0, 1), { truncated: true }).kind, "empty")
+  })
+
+  it("keeps a message to one printable line", () => {
+    assert.strictEqual(message(`{"message":"a\\u001b[31mb\\u0007\\r\\nc\\u202ed"}`), "a [31mb c d")
+    assert.strictEqual(ErrorBody.oneLine("😀😀😀", 4), "😀…")
+    assert.notMatch(ErrorBody.oneLine("😀".repeat(3000)), /\p{Surrogate}/u)
+  })
+
+  it("is quick with hostile bodies", () => {
+    const hostile = [
+      "[".repeat(60_000),
+      `{"a":`.repeat(12_000),
+      "<title".repeat(10_000),
+      "<h1 ".repeat(15_000),
+      `"message"${" ".repeat(60_000)}`,
+      `{"message":"${"\\\\".repeat(30_000)}`,
+      `{${`"message" : "`.repeat(5_000)}`,
+      "&amp;".repeat(12_000)
+    ]
+    const start = process.cpuUsage()
+    for (const body of hostile) ErrorBody.parse(body)
+    assert.isBelow(process.cpuUsage(start).user / 1000, 1000)
+  })
+
+  it.prop("reads anything without throwing, into one line", [Schema.String], ([body]) => {
+    const { message } = ErrorBody.parse(body)
+    assert.isFalse(message !== undefined && (message === "" || /[\r\n]/.test(message)))
+  })
+
+  it.prop("reads back any message that JSON can carry", [Schema.String], ([text]) => {
+    const expected = ErrorBody.oneLine(text)
+    assert.strictEqual(message(JSON.stringify({ message: text })), expected === "" ? undefined : expected)
+  })
+})
