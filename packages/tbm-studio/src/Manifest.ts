@@ -16,6 +16,7 @@
  *
  * @since 0.1.0
  */
+import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Csv from "effect/encoding/Csv"
@@ -50,6 +51,9 @@ export class InvalidManifest extends Data.TaggedError("InvalidManifest")<{
   readonly path: string
   readonly problems: ReadonlyArray<string>
 }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.correct
+  }
   override get message(): string {
     const shown = this.problems.slice(0, maxProblems)
     const more = this.problems.length - shown.length

@@ -14,6 +14,7 @@
  *
  * @since 0.1.0
  */
+import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Brand from "effect/Brand"
 import * as Data from "effect/Data"
 import * as Result from "effect/Result"
@@ -33,6 +34,9 @@ export type Period = string & Brand.Brand<"@effect-resilience/tbm-studio/Period"
  * @since 0.1.0
  */
 export class InvalidPeriod extends Data.TaggedError("InvalidPeriod")<{ readonly text: string }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.correct
+  }
   override get message(): string {
     return `The period ${
       JSON.stringify(this.text)

@@ -39,6 +39,7 @@
  * @since 0.1.0
  */
 import * as Origin from "@effect-resilience/auth/Origin"
+import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -78,6 +79,9 @@ export class Settings extends Context.Service<Settings, {
 export class InvalidSettings extends Data.TaggedError("InvalidSettings")<{
   readonly problems: ReadonlyArray<string>
 }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.correct
+  }
   override get message(): string {
     return this.problems.join("\n")
   }

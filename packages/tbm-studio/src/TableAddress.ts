@@ -21,6 +21,7 @@
  *
  * @since 0.1.0
  */
+import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Data from "effect/Data"
 import * as Result from "effect/Result"
 import * as Period from "./Period.ts"
@@ -59,6 +60,9 @@ export class InvalidName extends Data.TaggedError("InvalidName")<{
   readonly what: "project" | "table"
   readonly name: string
 }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.correct
+  }
   override get message(): string {
     return `The ${this.what} ${JSON.stringify(this.name)} cannot be addressed: ` +
       `a name is not empty, not "." or "..", and has no control characters.`

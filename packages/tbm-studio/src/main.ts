@@ -1,3 +1,4 @@
+import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -39,7 +40,11 @@ const presenter = CliOutput.layerPresenter({
       : CliOutput.defaultPresenter.present(event)
 })
 
-class WrongUsage extends Data.TaggedError("WrongUsage")<{ readonly message: string }> {}
+class WrongUsage extends Data.TaggedError("WrongUsage")<{ readonly message: string }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.correct
+  }
+}
 
 const usageMessage = (error: CliError.CliError): string =>
   error._tag === "ShowHelp" && error.errors.length > 0
@@ -66,7 +71,9 @@ const program = Effect.gen(function*() {
 // Node's own report of an uncaught exception prints the raw error, with whatever it holds.
 process.on("uncaughtException", (error) => {
   const { scrub } = Scrubber.Current.defaultValue()
-  process.stderr.write(`${scrub(bug(error).problems?.join("\n") ?? "")}\n`)
+  const { json, problems = [] } = bug(error)
+  process.stderr.write(`${scrub(problems.join("\n"))}\n`)
+  if (process.argv.includes("--json")) process.stdout.write(`${scrub(JSON.stringify(json, undefined, 2))}\n`)
   process.exit(ExitStatus.bug)
 })
 

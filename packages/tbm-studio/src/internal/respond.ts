@@ -7,7 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Runtime from "effect/Runtime"
 import * as ExitStatus from "../ExitStatus.ts"
-import { Json } from "./options.ts"
+import * as logging from "./logging.ts"
+import { Json, LogFormat } from "./options.ts"
 
 /** What a command has to say: one document for programs, lines for people, and the exit status for both. */
 export interface Response {
@@ -23,42 +24,48 @@ export class CommandFailed extends Data.TaggedError("CommandFailed")<{ readonly 
   override readonly [Runtime.errorReported] = true
 }
 
-/** An error in the words of `--json`. */
+/** An error in the words of `--json`. `reason` is the tag again where there is nothing closer to say. */
 export interface Failure {
   readonly tag: string
-  readonly reason?: string
+  readonly reason: string
   readonly message: string
   readonly recovery: Recovery.Recovery["_tag"]
 }
 
 export const failureOf = (error: unknown): Failure => {
-  const reason = ExitStatus.reasonTagOf(error)
+  const tag = Predicate.hasProperty(error, "_tag") ? String(error._tag) : "Error"
   return {
-    tag: Predicate.hasProperty(error, "_tag") ? String(error._tag) : "Error",
-    ...(reason === undefined ? {} : { reason }),
+    tag,
+    reason: ExitStatus.reasonTagOf(error) ?? tag,
     message: Predicate.hasProperty(error, "message") ? String(error.message) : String(error),
     recovery: Recovery.of(error)._tag
   }
 }
 
+/** What a command prints for `--json` where it failed as a whole. */
+export type FailureDocument = (error: Failure) => object
+
+const failedDocument: FailureDocument = (error) => ({ status: "failed", error })
+
 /** The response to a failure that has no better one. */
-export const failed = (error: unknown): Response => {
-  const failure = failureOf(error)
-  return {
-    json: { status: "failed", error: failure },
-    text: [],
-    problems: [failure.message],
-    exitStatus: ExitStatus.of(error)
-  }
-}
+export const failed = (error: unknown, document = failedDocument): Response =>
+  failedWith(failureOf(error), ExitStatus.of(error), document)
+
+const failedWith = (error: Failure, exitStatus: number, document: FailureDocument): Response => ({
+  json: document(error),
+  text: [],
+  problems: [error.message],
+  exitStatus
+})
 
 /** Runs a command's effect and says what came of it. Nothing but a `CommandFailed` or an interruption gets out. */
-export const respond = <E, R>(effect: Effect.Effect<Response, E, R>) =>
+export const respond = (document = failedDocument) => <E, R>(effect: Effect.Effect<Response, E, R>) =>
   Effect.gen(function*() {
     const json = yield* Json
     const response = yield* effect.pipe(
-      Effect.catch((error) => Effect.succeed(failed(error))),
-      Effect.catchDefect((defect) => Effect.as(Effect.logDebug(String(stackOf(defect))), bug(defect)))
+      Effect.catch((error) => Effect.succeed(failed(error, document))),
+      Effect.catchDefect((defect) => Effect.as(Effect.logDebug(stackOf(defect)), bug(defect, document))),
+      Effect.provide(logging.layer(yield* LogFormat))
     )
     yield* say(response, json)
   })
@@ -75,15 +82,10 @@ export const say = Effect.fnUntraced(function*(response: Response, json: boolean
 })
 
 /** The response to a defect: one line, without the stack that `--log-level debug` shows. */
-export const bug = (defect: unknown): Response => {
+export const bug = (defect: unknown, document = failedDocument): Response => {
   const message = `This is a bug in tbm-studio: ${Cause.pretty(Cause.die(defect)).split("\n")[0]}. ` +
     "Please report it; --log-level debug shows more."
-  return {
-    json: { status: "failed", error: { tag: "Bug", message, recovery: "GiveUp" } },
-    text: [],
-    problems: [message],
-    exitStatus: ExitStatus.bug
-  }
+  return failedWith({ tag: "Bug", reason: "Bug", message, recovery: "GiveUp" }, ExitStatus.bug, document)
 }
 
 const stackOf = (defect: unknown): string => Cause.pretty(Cause.die(defect))

@@ -1,3 +1,4 @@
+import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as AccessLog from "@effect-resilience/http/AccessLog"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Data from "effect/Data"
@@ -6,22 +7,23 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { Settings } from "../Settings.ts"
 import * as TbmStudio from "../TbmStudio.ts"
-import * as logging from "./logging.ts"
-import { AccessLogFile, LogFormat } from "./options.ts"
+import { AccessLogFile } from "./options.ts"
 
 /** An option makes no sense; the message names it. */
-export class InvalidOption extends Data.TaggedError("InvalidOption")<{ readonly message: string }> {}
+export class InvalidOption extends Data.TaggedError("InvalidOption")<{ readonly message: string }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.correct
+  }
+}
 
 /** Provides a command with everything between its settings and the socket. */
 export const provideStudio = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.provide(effect, studio.pipe(Layer.provideMerge(Settings.layer), Layer.provideMerge(output)))
+  Effect.provide(effect, studio.pipe(Layer.provideMerge(Settings.layer), Layer.provideMerge(accessLog)))
 
-/** Logs and the access log, as the flags of the command say. */
-export const output = Layer.unwrap(Effect.gen(function*() {
-  const format = yield* LogFormat
-  const file = yield* AccessLogFile
-  return Layer.mergeAll(logging.layer(format), Option.match(file, { onNone: () => Layer.empty, onSome: accessLog }))
-}))
+/** The access log, where a flag of the command asks for it. */
+export const accessLog = Layer.unwrap(
+  Effect.map(AccessLogFile, Option.match({ onNone: () => Layer.empty, onSome: (path) => writeTo(path) }))
+)
 
 /** The services of one TBM Studio, over Node's fastest client. */
 export const studio = TbmStudio.layer.pipe(
@@ -32,7 +34,7 @@ export const studio = TbmStudio.layer.pipe(
   }))
 )
 
-const accessLog = (path: string) =>
+const writeTo = (path: string) =>
   Effect.mapError(
     AccessLog.layerFile(path).pipe(Layer.build),
     (error) => new InvalidOption({ message: `--access-log ${path} cannot be written: ${error.reason._tag}.` })

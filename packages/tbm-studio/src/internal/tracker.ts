@@ -1,21 +1,30 @@
 import * as AccessLog from "@effect-resilience/http/AccessLog"
 import type * as Progress from "@effect-resilience/upload/Progress"
 import type * as UploadTarget from "@effect-resilience/upload/UploadTarget"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as ExitStatus from "../ExitStatus.ts"
 import type { TableUpload } from "../TableUploads.ts"
 import type { Item, View } from "./progressView.ts"
 
 /** What happened to one upload: every HTTP attempt of it, replays after a new login included. */
 export interface Track {
-  readonly item: Item
-  readonly causes: ReadonlyArray<string>
+  readonly attempts: number
+  /** Why attempts failed, the last one apart where it did. */
+  readonly recoveries: ReadonlyArray<string>
+  readonly durationMillis: number
+}
+
+interface Tracked extends Item {
+  readonly begun: number | undefined
+  readonly attemptFailed: boolean
 }
 
 type Mutable<A> = { -readonly [key in keyof A]: A[key] }
 
 /** Follows uploads through their events and through the access log of their attempts. */
 export class Tracker {
-  private readonly items = new Map<TableUpload, Mutable<Item> & { causes: Array<string> }>()
+  private readonly items = new Map<TableUpload, Mutable<Tracked> & { causes: Array<string> }>()
   private moved = 0
   private readonly startedAt: number
 
@@ -29,6 +38,8 @@ export class Tracker {
         sent: 0,
         attempts: 0,
         trouble: undefined,
+        begun: undefined,
+        attemptFailed: false,
         causes: []
       })
     }
@@ -57,14 +68,16 @@ export class Tracker {
   }
 
   readonly onEvent = (event: Progress.Event, upload: TableUpload): Effect.Effect<void> =>
-    Effect.sync(() => {
+    Effect.map(Clock.currentTimeMillis, (now) => {
       const item = this.items.get(upload)
       if (item === undefined) return
       switch (event._tag) {
         case "Started":
+          item.begun = now
           item.size = event.size
           break
         case "Attempting":
+          item.attemptFailed = false
           item.phase = "sending"
           break
         case "Sending":
@@ -77,6 +90,8 @@ export class Tracker {
           break
         case "Retrying":
           item.phase = "pausing"
+          // An answer that proved wrong only when it was read, such as another md5.
+          if (!item.attemptFailed) this.failed(item, ExitStatus.reasonTagOf(event.error) ?? "failure")
           break
         case "Done":
           item.phase = "done"
@@ -84,11 +99,15 @@ export class Tracker {
       }
     })
 
-  settle(upload: TableUpload, phase: "done" | "failed"): Track {
+  settle(upload: TableUpload, phase: "done" | "failed", now: number): Track {
     const item = this.items.get(upload)
     if (item === undefined) throw new RangeError("Tracker: not one of its uploads")
     item.phase = phase
-    return { item, causes: item.causes }
+    return {
+      attempts: item.attempts,
+      recoveries: item.attemptFailed ? item.causes.slice(0, -1) : item.causes,
+      durationMillis: now - (item.begun ?? now)
+    }
   }
 
   view(): View {
@@ -99,9 +118,14 @@ export class Tracker {
     const item = this.items.get(upload)
     if (item === undefined) return
     item.attempts++
+    item.attemptFailed = entry.outcome === "failure"
     if (entry.outcome !== "failure") return
     const reason = entry.error?.reason ?? "failure"
-    item.trouble = entry.status === undefined ? reason : `${entry.status} ${reason}`
-    item.causes.push(item.trouble)
+    this.failed(item, entry.status === undefined ? reason : `${entry.status} ${reason}`)
+  }
+
+  private failed(item: Mutable<Tracked> & { causes: Array<string> }, cause: string): void {
+    item.trouble = cause
+    item.causes.push(cause)
   }
 }

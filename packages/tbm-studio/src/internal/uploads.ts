@@ -15,7 +15,7 @@ import * as LiveRegion from "./liveRegion.ts"
 import * as progressView from "./progressView.ts"
 import { type Failure, failureOf } from "./respond.ts"
 import * as textTable from "./textTable.ts"
-import { Tracker } from "./tracker.ts"
+import { type Track, Tracker } from "./tracker.ts"
 import * as units from "./units.ts"
 
 /** One upload that a command was asked for; `file` as the user wrote it. */
@@ -78,13 +78,14 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
   const exits: Array<number> = []
 
   const reports = new Map<TableUploads.TableUpload, ItemReport>()
-  const settle = (result: Result) => {
-    const { item, causes } = tracker.settle(result.item, result._tag === "Uploaded" ? "done" : "failed")
-    const report = reportOf(result, files.get(result.item) ?? "", item.attempts, causes)
+  const settle = Effect.fnUntraced(function*(result: Result) {
+    const now = yield* Clock.currentTimeMillis
+    const track = tracker.settle(result.item, result._tag === "Uploaded" ? "done" : "failed", now)
+    const report = reportOf(result, files.get(result.item) ?? "", track)
     reports.set(result.item, report)
     exits.push(exitOf(result))
-    return options.show === "each" ? region.print([progressLine(label(report), report, region.paint)]) : Effect.void
-  }
+    if (options.show === "each") yield* region.print([progressLine(label(report), report, region.paint)])
+  })
 
   const summary = yield* Effect.scoped(Effect.gen(function*() {
     if (region.isTerminal) yield* Effect.forkScoped(redraw(tracker, region))
@@ -107,24 +108,35 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
 
   const items = jobs.flatMap(({ upload }) => reports.get(upload) ?? [])
   const { logins } = yield* frontdoor.tokens.status
-  const count = (status: ItemReport["status"]) => items.filter((item) => item.status === status).length
   const report: BatchReport = {
     items,
-    totals: {
-      uploaded: count("uploaded"),
-      failed: count("failed"),
-      unknown: count("unknown"),
-      notStarted: count("notStarted"),
-      bytes: items.reduce((sum, item) => sum + item.bytes, 0),
-      attempts: items.reduce((sum, item) => sum + item.attempts, 0),
-      logins,
-      retriesByCause: tally(items.flatMap(({ recoveries }) => recoveries)),
-      durationMs: Math.round(summary.totals.durationMillis)
-    },
+    totals: totalsOf(items, logins, summary.totals.durationMillis),
     exitStatus: ExitStatus.gravest(exits)
   }
   return report
 })
+
+const totalsOf = (
+  items: ReadonlyArray<ItemReport>,
+  logins: number,
+  durationMillis: number
+): BatchReport["totals"] => {
+  const count = (status: ItemReport["status"]) => items.filter((item) => item.status === status).length
+  return {
+    uploaded: count("uploaded"),
+    failed: count("failed"),
+    unknown: count("unknown"),
+    notStarted: count("notStarted"),
+    bytes: items.reduce((sum, item) => sum + item.bytes, 0),
+    attempts: items.reduce((sum, item) => sum + item.attempts, 0),
+    logins,
+    retriesByCause: tally(items.flatMap(({ recoveries }) => recoveries)),
+    durationMs: Math.round(durationMillis)
+  }
+}
+
+/** What a batch that never began has to report. */
+export const nothing = () => ({ items: [], totals: totalsOf([], 0, 0) })
 
 type Result = Batch.Result<
   TableUploads.TableUpload,
@@ -132,15 +144,22 @@ type Result = Batch.Result<
   Uploader.Failure<ApiError.ApiError | AuthError.AuthError>
 >
 
+/** What a report calls an upload. */
+export type Names = Pick<ItemReport, "project" | "table" | "period" | "action" | "file">
+
+export const namesOf = ({ file, upload }: Job): Names => ({ ...upload.address, action: upload.action, file })
+
 /** An item before anything was sent. */
 export const unsent = (
-  { file, upload }: Job,
+  { action, file, period, project, table }: Names,
   status: "planned" | "notStarted" | "failed",
   bytes = 0
 ): ItemReport => ({
   status,
-  ...upload.address,
-  action: upload.action,
+  project,
+  table,
+  period,
+  action,
   file,
   bytes,
   md5: null,
@@ -150,13 +169,13 @@ export const unsent = (
   durationMs: 0
 })
 
-const reportOf = (
-  result: Result,
-  file: string,
-  attempts: number,
-  causes: ReadonlyArray<string>
-): ItemReport => {
-  const base = { ...unsent({ file, upload: result.item }, "failed"), attempts }
+const reportOf = (result: Result, file: string, { attempts, durationMillis, recoveries }: Track): ItemReport => {
+  const base = {
+    ...unsent(namesOf({ file, upload: result.item }), "failed"),
+    attempts,
+    recoveries,
+    durationMs: Math.round(durationMillis)
+  }
   switch (result._tag) {
     case "Uploaded": {
       const { bytes, digests, durationMillis, verified } = result.report
@@ -166,7 +185,6 @@ const reportOf = (
         bytes,
         md5: digests.md5 ?? null,
         verified,
-        recoveries: causes,
         durationMs: Math.round(durationMillis)
       }
     }
@@ -175,12 +193,11 @@ const reportOf = (
       return {
         ...base,
         status: Recovery.of(result.error)._tag === "Verify" ? "unknown" : "failed",
-        recoveries: causes.slice(0, -1),
         error
       }
     }
     case "Abandoned":
-      return { ...base, status: result.outcomeUnknown ? "unknown" : "failed", recoveries: causes }
+      return { ...base, status: result.outcomeUnknown ? "unknown" : "failed" }
     case "Skipped": {
       const { bytes = 0, md5 = null, verified } = result.entry
       return { ...base, status: "skipped", bytes, md5, verified }

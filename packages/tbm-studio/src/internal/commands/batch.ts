@@ -53,7 +53,7 @@ export const batch = Command.make(
         text: Uploads.table(report),
         exitStatus: report.exitStatus
       }
-    }).pipe(provideStudio, respond)
+    }).pipe(provideStudio, respond((error) => ({ ...Uploads.nothing(), error })))
 ).pipe(
   Command.withDescription("Upload every file of a manifest"),
   Command.withExamples([

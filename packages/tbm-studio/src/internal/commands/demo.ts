@@ -15,7 +15,7 @@ import * as SimulatedStudio from "../../SimulatedStudio.ts"
 import * as TableUploads from "../../TableUploads.ts"
 import { AccessLogFile } from "../options.ts"
 import { respond } from "../respond.ts"
-import { output, studio } from "../runtime.ts"
+import { accessLog as accessLogAsAsked, studio } from "../runtime.ts"
 import * as sampleData from "../sampleData.ts"
 import * as Uploads from "../uploads.ts"
 
@@ -37,11 +37,11 @@ export const demo = Command.make("demo", flags, ({ seed }) =>
     return yield* run(data, accessLog).pipe(
       Effect.provide(studio.pipe(
         Layer.provideMerge(SimulatedStudio.layer({ seed, faults })),
-        Layer.provideMerge(output)
+        Layer.provideMerge(accessLogAsAsked)
       )),
       Effect.provideService(AccessLogFile, Option.some(accessLog))
     )
-  }).pipe(Effect.scoped, respond)).pipe(
+  }).pipe(Effect.scoped, respond())).pipe(
     Command.withDescription("Upload sample data to a simulator that misbehaves on purpose, and check what it stored"),
     Command.withExamples([{ command: "tbm-studio demo", description: "What npm start runs" }])
   )

@@ -43,7 +43,10 @@ export const upload = Command.make(
         upload: yield* TableUploads.make({ ...options, source: UploadSource.file(file) })
       }
       return dryRun ? yield* plan(job) : yield* send(job)
-    }).pipe(provideStudio, respond)
+    }).pipe(
+      provideStudio,
+      respond((error) => ({ ...documentOf(Uploads.unsent({ file, ...options }, "failed")), error }))
+    )
 ).pipe(
   Command.withDescription("Upload one file to one table and period"),
   Command.withExamples([
@@ -61,22 +64,22 @@ export const upload = Command.make(
 
 const send = Effect.fnUntraced(function*(job: Uploads.Job) {
   const { exitStatus, items: [item] } = yield* Uploads.run([job], { concurrency: 1, show: "progress" })
-  const { recoveries: _, ...json } = item ?? Uploads.unsent(job, "notStarted")
   return {
-    json,
+    json: documentOf(item ?? Uploads.unsent(Uploads.namesOf(job), "notStarted")),
     text: item?.status === "uploaded" ? [Uploads.describe(item)] : [],
     problems: item?.error === undefined ? [] : [item.error.message],
     exitStatus
   }
 })
 
+const documentOf = ({ recoveries: _, ...item }: Uploads.ItemReport): object => item
+
 const plan = Effect.fnUntraced(function*(job: Uploads.Job) {
   const settings = yield* Settings
   const { address, action, source } = job.upload
   const { size = 0 } = yield* source.open
-  const { recoveries: _, ...json } = Uploads.unsent(job, "planned", size)
   return {
-    json,
+    json: documentOf(Uploads.unsent(Uploads.namesOf(job), "planned", size)),
     text: [
       `Would ${action === "append" ? "append" : "upload"} ${job.file} (${units.bytes(size)}) ` +
       `to ${TableAddress.format(address)}:`,
