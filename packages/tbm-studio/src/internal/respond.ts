@@ -59,7 +59,7 @@ const failedWith = (error: Failure, exitStatus: number, document: FailureDocumen
 })
 
 /** Runs a command's effect and says what came of it. Nothing but a `CommandFailed` or an interruption gets out. */
-export const respond = (document = failedDocument) => <E, R>(effect: Effect.Effect<Response, E, R>) =>
+export const respondWith = (document: FailureDocument) => <E, R>(effect: Effect.Effect<Response, E, R>) =>
   Effect.gen(function*() {
     const json = yield* Json
     const response = yield* effect.pipe(
@@ -69,6 +69,9 @@ export const respond = (document = failedDocument) => <E, R>(effect: Effect.Effe
     )
     yield* say(response, json)
   })
+
+/** The same, with `{status: "failed", error}` where it fails. */
+export const respond = respondWith(failedDocument)
 
 /** Prints a response, scrubbed once more, and fails where its status is not 0. */
 export const say = Effect.fnUntraced(function*(response: Response, json: boolean) {

@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Manifest from "../../Manifest.ts"
 import * as duration from "../duration.ts"
-import { respond } from "../respond.ts"
+import { respondWith } from "../respond.ts"
 import { provideStudio } from "../runtime.ts"
 import * as Uploads from "../uploads.ts"
 
@@ -53,7 +53,7 @@ export const batch = Command.make(
         text: Uploads.table(report),
         exitStatus: report.exitStatus
       }
-    }).pipe(provideStudio, respond((error) => ({ ...Uploads.nothing(), error })))
+    }).pipe(provideStudio, respondWith((error) => ({ ...Uploads.nothing(), error })))
 ).pipe(
   Command.withDescription("Upload every file of a manifest"),
   Command.withExamples([

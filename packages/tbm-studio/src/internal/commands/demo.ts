@@ -41,7 +41,7 @@ export const demo = Command.make("demo", flags, ({ seed }) =>
       )),
       Effect.provideService(AccessLogFile, Option.some(accessLog))
     )
-  }).pipe(Effect.scoped, respond())).pipe(
+  }).pipe(Effect.scoped, respond)).pipe(
     Command.withDescription("Upload sample data to a simulator that misbehaves on purpose, and check what it stored"),
     Command.withExamples([{ command: "tbm-studio demo", description: "What npm start runs" }])
   )

@@ -29,7 +29,7 @@ export const login = Command.make("login", {}, () =>
       ],
       exitStatus: ExitStatus.done
     }
-  }).pipe(provideStudio, respond())).pipe(
+  }).pipe(provideStudio, respond)).pipe(
     Command.withDescription("Check the credentials: log in, look the environment up, print when the token expires"),
     Command.withExamples([
       { command: "tbm-studio login", description: "Check the settings of this shell" },

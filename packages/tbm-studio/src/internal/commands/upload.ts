@@ -7,7 +7,7 @@ import * as ExitStatus from "../../ExitStatus.ts"
 import { Settings } from "../../Settings.ts"
 import * as TableAddress from "../../TableAddress.ts"
 import * as TableUploads from "../../TableUploads.ts"
-import { respond } from "../respond.ts"
+import { respondWith } from "../respond.ts"
 import { provideStudio } from "../runtime.ts"
 import * as units from "../units.ts"
 import * as Uploads from "../uploads.ts"
@@ -45,7 +45,7 @@ export const upload = Command.make(
       return dryRun ? yield* plan(job) : yield* send(job)
     }).pipe(
       provideStudio,
-      respond((error) => ({ ...documentOf(Uploads.unsent({ file, ...options }, "failed")), error }))
+      respondWith((error) => ({ ...documentOf(Uploads.unsent({ file, ...options }, "failed")), error }))
     )
 ).pipe(
   Command.withDescription("Upload one file to one table and period"),
