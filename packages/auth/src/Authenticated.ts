@@ -54,6 +54,7 @@
  */
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -74,7 +75,7 @@ import type { Token } from "./Token.ts"
 import type { TokenCache } from "./TokenCache.ts"
 
 /**
- * Puts a token into a request.
+ * Puts a token into a request. What it adds is redacted in spans and logs, so let it add the same headers to every request.
  *
  * @category models
  * @since 0.1.0
@@ -104,7 +105,8 @@ export interface Options {
  * @category attaching
  * @since 0.1.0
  */
-export const bearer: Attach = (request, token) => HttpClientRequest.bearerToken(request, token.value)
+export const bearer: Attach = (request, token) =>
+  HttpClientRequest.setHeader(request, "authorization", `Bearer ${Redacted.value(token.value)}`)
 
 /**
  * A header of its own.
@@ -150,54 +152,60 @@ export const withTokens: {
 ): HttpClient.HttpClient.With<E | AuthError.AuthError, R> => {
   type Answer = Effect.Effect<HttpClientResponse.HttpClientResponse, E | AuthError.AuthError, R>
 
-  const isRefusal = (exit: Exit.Exit<HttpClientResponse.HttpClientResponse, E>): boolean => {
-    if (Exit.isSuccess(exit)) return exit.value.status === unauthorized || refused?.(exit.value) === true
-    const error = Exit.findErrorOption(exit)
-    if (error._tag === "None") return false
-    return Recovery.of(error.value)._tag === "Reauthenticate" ||
-      (HttpClientError.isHttpClientError(error.value) && error.value.response?.status === unauthorized)
-  }
+  const isRefused = (response: HttpClientResponse.HttpClientResponse): boolean =>
+    response.status === unauthorized || refused?.(response) === true
 
   const protect = protecting<R>()
   const send = (request: HttpClientRequest.HttpClientRequest, token: Token) => {
     const attached = attach(request, token)
-    return Effect.exit(
-      Effect.updateContext(client.postprocess(Effect.succeed(attached)), protect(request.headers, attached.headers))
+    return Effect.updateContext(
+      client.postprocess(Effect.succeed(attached)),
+      protect(token, request.headers, attached.headers)
     )
   }
 
-  const attempt = (request: HttpClientRequest.HttpClientRequest): Answer => {
-    if (!Origin.contains(origin, request.url)) return Effect.fail(foreignOrigin(origin, request.url))
-    const body = observeBody(request)
+  const attempt = (request: HttpClientRequest.HttpClientRequest): Answer =>
+    Effect.suspend(() => {
+      if (!Origin.contains(origin, request.url)) return Effect.fail(foreignOrigin(origin, request.url))
+      const body = observeBody(request)
 
-    const round = (token: Token, replays: number, renewed: boolean): Answer =>
-      Effect.flatMap(send(body.request, token), (exit): Answer => {
-        if (body.differed()) return Effect.fail(notReplayable())
-        return isRefusal(exit) ? replay(token, exit, replays, renewed) : exit
-      })
+      const round = (token: Token, replays: number, renewed: boolean): Answer =>
+        Effect.matchCauseEffect(send(body.request, token), {
+          onSuccess: (response) => {
+            if (body.differed()) return Effect.fail(notReplayable())
+            return isRefused(response)
+              ? Effect.andThen(drain(response), replay(token, replays, renewed, undefined))
+              : Effect.succeed(response)
+          },
+          onFailure: (cause) => {
+            if (body.differed()) return Effect.fail(notReplayable())
+            const error = Cause.findErrorOption(cause)
+            return error._tag === "Some" && isRefusal(error.value)
+              ? replay(token, replays, renewed, detailOf(error.value))
+              : Effect.failCause(cause)
+          }
+        })
 
-    // A replay that follows a new login is the last one. Where the successor was there already, after a late 401 or in a
-    // shared store, it may itself have been revoked since.
-    const replay = Effect.fnUntraced(function*(
-      token: Token,
-      refusal: Exit.Exit<HttpClientResponse.HttpClientResponse, E>,
-      replays: number,
-      renewed: boolean
-    ) {
-      const detail = yield* discard(refusal)
-      if (renewed || replays === maxReplays) return yield* Effect.fail(stillUnauthorized(detail))
-      const renewing = yield* cache.invalidate(token)
-      if (!body.reopen()) return yield* Effect.fail(notReplayable())
-      const next = yield* cache.get
-      if (next.generation === token.generation) return yield* Effect.fail(stillUnauthorized(detail))
-      return yield* round(next, replays + 1, renewing && !next.shared)
+      // A replay that follows a new login is the last one. Where the successor was there already, after a late 401 or in a
+      // shared store, it may itself have been revoked since.
+      const replay = (token: Token, replays: number, renewed: boolean, detail: string | undefined): Answer =>
+        Effect.gen(function*() {
+          if (renewed || replays === maxReplays) return yield* Effect.fail(stillUnauthorized(detail))
+          const renewing = yield* cache.invalidate(token)
+          if (!body.reopen()) return yield* Effect.fail(notReplayable())
+          const next = yield* cache.get
+          if (next.generation === token.generation) return yield* Effect.fail(stillUnauthorized(detail))
+          return yield* round(next, replays + 1, renewing && !next.shared)
+        })
+
+      const token = cache.getUnsafe()
+      return token === undefined
+        ? Effect.flatMap(cache.get, (token) => round(token, 0, false))
+        : round(token, 0, false)
     })
 
-    return Effect.flatMap(cache.get, (token) => round(token, 0, false))
-  }
-
   return HttpClient.makeWith<E | AuthError.AuthError, R, E | AuthError.AuthError, R>(
-    (request) => Effect.flatMap(request, attempt),
+    (request) => isReady(request) ? attempt(request.value) : Effect.flatMap(request, attempt),
     client.preprocess
   )
 })
@@ -205,52 +213,51 @@ export const withTokens: {
 const unauthorized = 401
 const maxReplays = 2
 
-/** What the server said about a refusal. A response that nobody will read is read here, so that its connection is free. */
-const discard = (
-  refusal: Exit.Exit<HttpClientResponse.HttpClientResponse, unknown>
-): Effect.Effect<string | undefined> => {
-  if (Exit.isSuccess(refusal)) {
-    return refusal.value.stream.pipe(
-      Stream.take(16),
-      Stream.runDrain,
-      Effect.timeout("1 second"),
-      Effect.ignore,
-      Effect.as(undefined)
-    )
-  }
-  const error = Exit.findErrorOption(refusal)
-  return Effect.succeed(
-    error._tag === "Some" && error.value instanceof ApiError.ApiError && error.value.reason._tag === "Unauthorized"
-      ? error.value.reason.detail
-      : undefined
-  )
-}
+// What no preprocessing has touched needs no step of its own.
+const isReady = <A, E, R>(effect: Effect.Effect<A, E, R>): effect is Exit.Success<A, E> =>
+  Exit.isExit(effect) && Exit.isSuccess(effect)
+
+const isRefusal = (error: unknown): boolean =>
+  Recovery.of(error)._tag === "Reauthenticate" ||
+  (HttpClientError.isHttpClientError(error) && error.response?.status === unauthorized)
+
+/** What the server said about a refusal. */
+const detailOf = (error: unknown): string | undefined =>
+  error instanceof ApiError.ApiError && error.reason._tag === "Unauthorized" ? error.reason.detail : undefined
+
+/** Reads a response that nobody else will read, so that its connection is free. */
+const drain = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
+  response.stream.pipe(Stream.take(16), Stream.runDrain, Effect.timeout("1 second"), Effect.ignore)
 
 /**
  * Adapts the context of a request that carries credentials: headers that `attach` adds are redacted in spans and logs, and
- * `fetch` does not follow redirects with them. Contexts seldom change between calls, so the last result is kept.
+ * `fetch` does not follow redirects with them. The same tokens and contexts come again and again, so the last are kept.
  */
 const protecting = <R>() => {
+  let lastToken: Token | undefined
   let names: ReadonlyArray<string> = []
   let before: Context.Context<R> | undefined
   let after: Context.Context<R> | undefined
-  return (plain: Headers.Headers, attached: Headers.Headers) => (context: Context.Context<R>): Context.Context<R> => {
-    const added = Object.keys(attached).filter((name) => attached[name] !== plain[name])
-    if (added.some((name) => !names.includes(name))) {
-      names = [...names, ...added]
+
+  const adapt = (context: Context.Context<R>): Context.Context<R> => {
+    if (context === before && after !== undefined) return after
+    before = context
+    after = context.pipe(
+      Context.add(Headers.CurrentRedactedNames, [...Context.get(context, Headers.CurrentRedactedNames), ...names]),
+      Context.add(FetchHttpClient.RequestInit, {
+        ...Context.getOrUndefined(context, FetchHttpClient.RequestInit),
+        redirect: "manual"
+      })
+    )
+    return after
+  }
+  return (token: Token, plain: Headers.Headers, attached: Headers.Headers) => {
+    if (token !== lastToken) {
+      lastToken = token
+      names = Object.keys(attached).filter((name) => attached[name] !== plain[name])
       before = undefined
     }
-    if (context !== before || after === undefined) {
-      before = context
-      after = context.pipe(
-        Context.add(Headers.CurrentRedactedNames, [...Context.get(context, Headers.CurrentRedactedNames), ...names]),
-        Context.add(FetchHttpClient.RequestInit, {
-          ...Context.getOrUndefined(context, FetchHttpClient.RequestInit),
-          redirect: "manual"
-        })
-      )
-    }
-    return after
+    return adapt
   }
 }
 

@@ -61,6 +61,7 @@ import type { TokenSource } from "./TokenSource.ts"
 
 /**
  * - `get`: the token to use now.
+ * - `getUnsafe`: the same where nobody has to wait, otherwise `undefined`; for code that cannot afford an effect.
  * - `invalidate`: the token was refused. Answers whether this ended the current token's life; `false` for an older
  *   generation, and where `relogins` says that enough is enough.
  * - `status`: for display.
@@ -71,6 +72,7 @@ import type { TokenSource } from "./TokenSource.ts"
  */
 export class TokenCache extends Context.Service<TokenCache, {
   readonly get: Effect.Effect<Token, AuthError.AuthError>
+  readonly getUnsafe: () => Token | undefined
   readonly invalidate: (token: Token) => Effect.Effect<boolean>
   readonly status: Effect.Effect<Status>
   readonly events: Stream.Stream<Event>
@@ -159,6 +161,7 @@ export const make = (
     yield* Effect.addFinalizer(() => cache.close)
     return TokenCache.of({
       get: cache.get,
+      getUnsafe: () => cache.usable()?.token,
       invalidate: (token) => Effect.sync(() => cache.invalidate(token)),
       status: Effect.sync(() => cache.status()),
       events: Stream.fromPubSub(events)
@@ -267,18 +270,20 @@ class Cache {
     this.clock = Context.get(context, Clock.Clock)
   }
 
-  readonly get: Effect.Effect<Token, AuthError.AuthError> = Effect.suspend(() => {
+  readonly get: Effect.Effect<Token, AuthError.AuthError> = Effect.suspend(() => this.usable()?.exit ?? this.wait)
+
+  usable(): Held | undefined {
     const { held } = this
-    if (held === undefined) return this.wait
+    if (held === undefined) return undefined
     const now = this.clock.monotonicTimeNanosUnsafe()
-    if (now < held.lookAt) return held.exit
+    if (now < held.lookAt) return held
     const age = this.ageOf(held, now)
-    if (age >= held.endAge) return this.wait
+    if (age >= held.endAge) return undefined
     if (age < held.renewAge) held.lookAt = nextLook(now, held.renewAge - age)
     else if (this.mayRenew(now)) this.run(this.create(true))
     // A renewal that needs no waiting is done already.
-    return this.held?.exit ?? held.exit
-  })
+    return this.held ?? held
+  }
 
   private readonly wait = Effect.callback<Token, AuthError.AuthError>((resume) => {
     if (this.closed) return resume(Effect.interrupt)

@@ -1,5 +1,6 @@
 import type { Suite } from "../Suite.ts"
+import auth from "./auth.ts"
 import retry from "./retry.ts"
 import timeout from "./timeout.ts"
 
-export const suites: ReadonlyArray<Suite> = [retry, timeout]
+export const suites: ReadonlyArray<Suite> = [auth, retry, timeout]
