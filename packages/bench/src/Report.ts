@@ -40,8 +40,7 @@ const caseLines = (case_: Case, rows: ReadonlyArray<Row>): ReadonlyArray<string>
       "| --- | --: | --: | --: | --: | --: |",
       ...table.map((row) => {
         const ratio = ours?.ratios[row.subject]
-        const atMost = case_.atMost?.[row.subject]
-        const judged = ratio === undefined || atMost === undefined ? "" : `${atMost} ${ratio <= atMost ? "✓" : "✗"}`
+        const judged = judge(case_, row, ours, ratio)
         return `| ${row.subject} | ${number(row.median)} | ${number(row.p25)} | ${number(row.p75)} | ${
           ratio === undefined ? "" : ratio.toFixed(2)
         } | ${judged} |`
@@ -51,5 +50,15 @@ const caseLines = (case_: Case, rows: ReadonlyArray<Row>): ReadonlyArray<string>
   })
 }
 
+const judge = (case_: Case, row: Row, ours: Row | undefined, ratio: number | undefined): string => {
+  const atMost = case_.atMost?.[row.subject]
+  const more = case_.moreAtMost?.[row.subject]
+  if (ours === undefined || ratio === undefined) return ""
+  if (atMost !== undefined) return `${atMost} ${ratio <= atMost ? "✓" : "✗"}`
+  return more === undefined
+    ? ""
+    : `+${more} (is ${number(ours.median - row.median)}) ${ours.median - row.median <= more ? "✓" : "✗"}`
+}
+
 const number = (value: number): string =>
-  value >= 100 ? Math.round(value).toLocaleString("en-US") : value.toPrecision(3)
+  Math.abs(value) >= 100 ? Math.round(value).toLocaleString("en-US") : value.toPrecision(3)

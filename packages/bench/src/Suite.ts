@@ -20,6 +20,7 @@ export type Subject = (calls: number) => PromiseLike<unknown>
 /**
  * - `ours`: the subject whose ratios to the others are judged.
  * - `atMost`: for each other subject the highest ratio of medians that is good enough.
+ * - `moreAtMost`: likewise the highest difference of medians, in the unit of the case.
  * - `batch`: how many calls a run makes, where that is part of the case; otherwise as many as fill a round.
  * - `apart`: each run in a process of its own, measured by CPU time and peak memory, for runs too large to interleave.
  *
@@ -31,6 +32,7 @@ export interface Case {
   readonly ours: string
   readonly subjects: { readonly [name: string]: Subject }
   readonly atMost?: { readonly [name: string]: number }
+  readonly moreAtMost?: { readonly [name: string]: number }
   readonly batch?: number
   readonly apart?: boolean
 }
@@ -54,10 +56,19 @@ export interface Suite {
  * @since 0.1.0
  */
 export const effects = (body: () => Effect.Effect<unknown, unknown>): Subject => (calls) =>
-  Effect.runPromise(Effect.suspend(() => {
+  Effect.runPromise(repeated(body, calls))
+
+/**
+ * The loop of `effects`, for a case that has to wrap it.
+ *
+ * @category subjects
+ * @since 0.1.0
+ */
+export const repeated = (body: () => Effect.Effect<unknown, unknown>, calls: number): Effect.Effect<void, unknown> =>
+  Effect.suspend(() => {
     let done = 0
     return Effect.whileLoop({ while: () => done < calls, body: () => body(), step: () => done++ })
-  }))
+  })
 
 /**
  * Runs an effect many times at once, each in its own fiber.

@@ -64,7 +64,7 @@ export const beforeUnsafe = <A, E, R>(
     return Effect.andThen(clock.sleep(Duration.millis(millis)), self)
   }
   return Effect.callback<A, E, R>((resume) => {
-    const wait = queueOf(millis).add(() => resume(self))
+    const wait = queueOf(millis).add(resume, self)
     return Effect.sync(() => wait.cancel())
   })
 }
@@ -77,7 +77,7 @@ export const beforeUnsafe = <A, E, R>(
  */
 export const startUnsafe = (context: Context.Context<never>, millis: number, onElapsed: () => void): Wait => {
   const clock = Context.get(context, Clock.Clock)
-  if (clock === liveClock && millis <= longestPlatformTimer) return queueOf(millis).add(onElapsed)
+  if (clock === liveClock && millis <= longestPlatformTimer) return queueOf(millis).add(onElapsed, undefined)
   const sleeping = Effect.runForkWith(context)(Effect.map(clock.sleep(Duration.millis(millis)), onElapsed))
   return { cancel: () => sleeping.interruptUnsafe() }
 }
@@ -112,8 +112,8 @@ const queueOf = (millis: number): Queue => {
 // meanwhile an empty queue does not keep the process alive.
 class Queue {
   readonly millis: number
-  head: Entry | undefined = undefined
-  tail: Entry | undefined = undefined
+  head: Link | undefined = undefined
+  tail: Link | undefined = undefined
   armed = false
   refs: Refs | undefined = undefined
 
@@ -121,8 +121,8 @@ class Queue {
     this.millis = millis
   }
 
-  add(onElapsed: () => void): Entry {
-    const entry = new Entry(this, monotonicMillis(liveClock) + this.millis, onElapsed, this.tail)
+  add<A>(onElapsed: (value: A) => void, value: A): Wait {
+    const entry = new Entry<A>(this, monotonicMillis(liveClock) + this.millis, onElapsed, value, this.tail)
     if (this.tail === undefined) this.head = entry
     else this.tail.later = entry
     this.tail = entry
@@ -131,7 +131,7 @@ class Queue {
     return entry
   }
 
-  remove(entry: Entry): void {
+  remove(entry: Link): void {
     const { earlier, later } = entry
     if (earlier === undefined) this.head = later
     else earlier.later = later
@@ -163,17 +163,33 @@ class Queue {
   }
 }
 
-class Entry implements Wait {
+interface Link extends Wait {
+  readonly due: number
+  readonly elapse: () => void
+  earlier: Link | undefined
+  later: Link | undefined
+}
+
+// The value saves each wait a closure.
+class Entry<A> implements Link {
   queue: Queue | undefined
   readonly due: number
-  readonly onElapsed: () => void
-  earlier: Entry | undefined
-  later: Entry | undefined = undefined
+  readonly onElapsed: (value: A) => void
+  readonly value: A
+  earlier: Link | undefined
+  later: Link | undefined = undefined
 
-  constructor(queue: Queue, due: number, onElapsed: () => void, earlier: Entry | undefined) {
+  constructor(
+    queue: Queue,
+    due: number,
+    onElapsed: (value: A) => void,
+    value: A,
+    earlier: Link | undefined
+  ) {
     this.queue = queue
     this.due = due
     this.onElapsed = onElapsed
+    this.value = value
     this.earlier = earlier
   }
 
@@ -184,7 +200,7 @@ class Entry implements Wait {
 
   elapse(): void {
     this.cancel()
-    this.onElapsed()
+    this.onElapsed(this.value)
   }
 }
 

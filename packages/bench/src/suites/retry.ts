@@ -1,4 +1,6 @@
+import * as Deadline from "@effect-resilience/deadline/Deadline"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
 import * as Backoff from "@effect-resilience/retry/Backoff"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as cockatiel from "cockatiel"
@@ -6,8 +8,8 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import pRetry from "p-retry"
-import type { Suite } from "../Suite.ts"
-import { effects, effectsAtOnce, promises, promisesAtOnce } from "../Suite.ts"
+import type { Subject, Suite } from "../Suite.ts"
+import { effects, effectsAtOnce, promises, promisesAtOnce, repeated } from "../Suite.ts"
 
 class Unavailable extends Data.TaggedError("Unavailable") {
   [Recovery.symbol](): Recovery.Recovery {
@@ -67,6 +69,17 @@ const rejectsTwice = () => {
   })
 }
 
+const built = RetryPolicy.retry(sync, ours)
+const builtEffect = Effect.retry(sync, schedule)
+
+const guarded = (body: () => Effect.Effect<unknown, unknown>): Subject => (calls) =>
+  Effect.runPromise(
+    repeated(body, calls).pipe(
+      Deadline.within("1 hour"),
+      Effect.provideService(AttemptBudget.Current, AttemptBudget.make({ name: "bench" }))
+    )
+  )
+
 const suite: Suite = {
   name: "retry",
   packages: ["effect", "cockatiel", "p-retry"],
@@ -81,6 +94,26 @@ const suite: Suite = {
         ...peers
       },
       atMost: { cockatiel: 0.55, "Effect.retry": 0.08 }
+    },
+    {
+      name: "success, one sync effect built beforehand",
+      ours: "RetryPolicy.retry",
+      subjects: {
+        "RetryPolicy.retry": effects(() => built),
+        "Effect.retry": effects(() => builtEffect),
+        "no policy": effects(() => sync),
+        cockatiel: peers.cockatiel
+      },
+      atMost: { cockatiel: 0.55, "Effect.retry": 0.08 }
+    },
+    {
+      name: "success, with budget and deadline",
+      ours: "budget and deadline",
+      subjects: {
+        "budget and deadline": guarded(() => RetryPolicy.retry(sync, ours)),
+        neither: effects(() => RetryPolicy.retry(sync, ours))
+      },
+      moreAtMost: { neither: 150 }
     },
     {
       name: "success, promise (P)",
