@@ -32,6 +32,7 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import * as Messages from "./Messages.ts"
 import { Settings } from "./Settings.ts"
 
@@ -52,6 +53,20 @@ export class Frontdoor extends Context.Service<Frontdoor, {
     Effect.suspend(() => make)
   )
 }
+
+/**
+ * What becomes of the source of tokens before it is used: the place to share tokens with other processes, as
+ * `TokenFile.layer` does. By default nothing.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const ShareTokens: Context.Reference<
+  (source: TokenSource.TokenSource) => Effect.Effect<TokenSource.TokenSource, never, Scope.Scope>
+> = Context.Reference<(source: TokenSource.TokenSource) => Effect.Effect<TokenSource.TokenSource, never, Scope.Scope>>(
+  "@effect-resilience/tbm-studio/Frontdoor/ShareTokens",
+  { defaultValue: () => Effect.succeed }
+)
 
 /**
  * The token's name, as a header and as a cookie.
@@ -90,7 +105,6 @@ const make = Effect.gen(function*() {
       keySecret: Redacted.value(settings.secretKey)
     }),
     client.execute,
-    RetryPolicy.retry(RetryPolicy.standard),
     Telemetry.observeCall,
     AccessLog.logCall,
     Operation.within({ name: "log in", endpoint: "/service/apikeylogin", idempotent: true }),
@@ -100,15 +114,13 @@ const make = Effect.gen(function*() {
       expiryHeaders: ["valid_till", "valid-till"]
     }))
   )
-  // The login repeats itself, so that the access log shows one call however many attempts it took.
-  const tokens = yield* TokenCache.make(
-    TokenSource.login({
-      credentials: Effect.succeed(settings),
-      identity: ({ frontdoor, publicKey, secretKey }) => [frontdoor, publicKey, secretKey],
-      login: () => login
-    }),
-    { retry: RetryPolicy.none }
-  )
+  const source = TokenSource.login({
+    credentials: Effect.succeed(settings),
+    identity: ({ frontdoor, publicKey, secretKey }) => [frontdoor, publicKey, secretKey],
+    login: () => login
+  })
+  const share = yield* ShareTokens
+  const tokens = yield* TokenCache.make(yield* share(source))
 
   const lookUp = client.pipe(Authenticated.withTokens(tokens, { origin, attach })).get(
     `${settings.frontdoor}/api/environment/${encodeURIComponent(settings.domain)}/${
@@ -117,7 +129,7 @@ const make = Effect.gen(function*() {
     { acceptJson: true }
   ).pipe(
     Effect.flatMap(Answer.json(Environment)),
-    RetryPolicy.retry(RetryPolicy.standard),
+    RetryPolicy.retry(RetryPolicy.standard, { when: notRetriedYet }),
     Telemetry.observeCall,
     AccessLog.logCall,
     Operation.within({ name: "look up environment", endpoint: "/api/environment/{domain}/{environment}" }),
@@ -129,6 +141,9 @@ const make = Effect.gen(function*() {
   })
   return Frontdoor.of({ tokens, environmentId: Cache.get(environments, settings.environment) })
 })
+
+// A login that was given up after its own retries is not begun anew with each retry of the look-up.
+const notRetriedYet = (error: ApiError.ApiError | AuthError.AuthError) => RetryPolicy.history(error) === undefined
 
 /** How long a login or look-up may take. */
 const answerWithin: Duration.Input = "30 seconds"

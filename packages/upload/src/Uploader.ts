@@ -68,7 +68,8 @@ import type * as UploadTarget from "./UploadTarget.ts"
 export type Failure<E> = E | ApiError.ApiError | UploadError.UploadError
 
 /**
- * - `policy`: which failures are tried again, and when; default `RetryPolicy.standard`.
+ * - `policy`: which failures are tried again, and when; default `RetryPolicy.standard`. What a retry further in has given
+ *   up on, such as a login, is not tried again, lest attempts multiply.
  * - `stallTimeout`: how long no byte may move while the body is sent; default 30 seconds.
  * - `answerTimeout`: how long the answer may take after the last byte; default 5 minutes.
  * - `digests`: to compute beside those that the target asks for; default none.
@@ -194,6 +195,7 @@ export const upload = <Item, Receipt, E, R>(
 
     const recoveries: Array<Report<Receipt>["recoveries"][number]> = []
     const { receipt, verified } = yield* RetryPolicy.retry(attempt, policy, {
+      when: (error) => RetryPolicy.history(error) === undefined,
       onEvent: (event) => {
         if (event._tag !== "Retrying") return Effect.void
         const { attempt, delay, error, recovery } = event

@@ -1,12 +1,15 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Connections from "@effect-resilience/http-node/Connections"
 import * as AccessLog from "@effect-resilience/http/AccessLog"
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as Config from "effect/Config"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Path from "effect/Path"
 import { Settings } from "../Settings.ts"
 import * as TbmStudio from "../TbmStudio.ts"
+import * as TokenFile from "../TokenFile.ts"
 import { AccessLogFile } from "./options.ts"
 
 /** An option makes no sense; the message names it. */
@@ -18,24 +21,53 @@ export class InvalidOption extends Data.TaggedError("InvalidOption")<{ readonly 
 
 /** Provides a command with everything between its settings and the socket. */
 export const provideStudio = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.provide(effect, studio.pipe(Layer.provideMerge(Settings.layer), Layer.provideMerge(accessLog)))
+  Effect.provide(
+    effect,
+    studio.pipe(Layer.provide(sharedTokens), Layer.provideMerge(Settings.layer), Layer.provideMerge(accessLog))
+  )
 
 /** The access log, where a flag of the command asks for it. */
 export const accessLog = Layer.unwrap(
   Effect.map(AccessLogFile, Option.match({ onNone: () => Layer.empty, onSome: (path) => writeTo(path) }))
 )
 
-/** The services of one TBM Studio, over Node's fastest client. */
-export const studio = TbmStudio.layer.pipe(
-  Layer.provideMerge(NodeHttpClient.layerUndiciOptions({
-    connect: { timeout: 10_000 },
-    keepAliveTimeout: 4_000,
-    connections: 64
-  }))
+const proxyOfEnvironment: Effect.Effect<Connections.Proxy> = Effect.orElseSucceed(
+  Connections.proxyFromEnvironment,
+  () => ({})
 )
 
+// Plain http is spoken to this machine only, and a proxy would read it.
+const thisMachine = ["localhost", "127.0.0.1", "::1"]
+
+/** The services of one TBM Studio, over bounded connections, and over the proxy that the environment names. */
+export const studio = TbmStudio.layer.pipe(
+  Layer.provideMerge(Layer.unwrap(Effect.map(proxyOfEnvironment, (proxy) =>
+    Connections.layer({
+      headersTimeout: "10 minutes",
+      proxy: { ...proxy, noProxy: [proxy.noProxy ?? "", ...thisMachine].join(",") }
+    }))))
+)
+
+// TBM_TOKEN_CACHE=file: commands share the token on disk. Otherwise each logs in for itself.
+const sharedTokens = Layer.unwrap(Effect.gen(function*() {
+  const paths = yield* Path.Path
+  const setting = (name: string) =>
+    Effect.orElseSucceed(Config.option(Config.String(name)), () => Option.none<string>())
+  const wanted = Option.getOrElse(yield* setting("TBM_TOKEN_CACHE"), () => "none")
+  if (wanted === "none" || wanted === "") return Layer.empty
+  if (wanted !== "file") {
+    return yield* new InvalidOption({
+      message: `TBM_TOKEN_CACHE is ${JSON.stringify(wanted)}: use file to share the token on disk, or none.`
+    })
+  }
+  const home = Option.getOrElse(yield* setting("HOME"), () => ".")
+  const cache = Option.getOrElse(yield* setting("XDG_CACHE_HOME"), () => paths.join(home, ".cache"))
+  const path = paths.join(cache, "tbm-studio", "tokens.sqlite")
+  return failAs(TokenFile.layer(path), () => `TBM_TOKEN_CACHE=file: ${path} cannot be opened.`)
+}))
+
 const writeTo = (path: string) =>
-  Effect.mapError(
-    AccessLog.layerFile(path).pipe(Layer.build),
-    (error) => new InvalidOption({ message: `--access-log ${path} cannot be written: ${error.reason._tag}.` })
-  ).pipe(Layer.effectContext)
+  failAs(AccessLog.layerFile(path), (error) => `--access-log ${path} cannot be written: ${error.reason._tag}.`)
+
+const failAs = <A, E, R>(layer: Layer.Layer<A, E, R>, message: (error: E) => string) =>
+  Layer.effectContext(Effect.mapError(Layer.build(layer), (error) => new InvalidOption({ message: message(error) })))

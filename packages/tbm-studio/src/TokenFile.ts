@@ -1,0 +1,68 @@
+/**
+ * Shares the token between processes of one user through a file, so that a script of ten commands logs in once.
+ *
+ * **Details**
+ *
+ * The file is a SQLite database in a folder that only its owner can enter. Tokens in it are encrypted with AES-256-GCM
+ * under a key made of the secret key, which every process that shares them has, and found by a keyed hash of frontdoor
+ * and key pair. One process logs in while the others wait; one that dies is replaced after 15 seconds.
+ *
+ * **Example** (The layer that the commands use)
+ *
+ * ```ts
+ * import { TbmStudio, TokenFile } from "@effect-resilience/tbm-studio"
+ * import { Layer } from "effect"
+ *
+ * const studio = TbmStudio.layer.pipe(Layer.provide(TokenFile.layer("/home/ci/.cache/tbm-studio/tokens.sqlite")))
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Lease from "@effect-resilience/auth/Lease"
+import * as SharedTokens from "@effect-resilience/auth/SharedTokens"
+import * as SqliteClient from "@effect-resilience/sqlite/SqliteClient"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Path from "effect/Path"
+import * as Persistence from "effect/persistence/Persistence"
+import type * as PlatformError from "effect/PlatformError"
+import * as Redacted from "effect/Redacted"
+import type * as SqlError from "effect/sql/SqlError"
+import { ShareTokens } from "./Frontdoor.ts"
+import { Settings } from "./Settings.ts"
+
+/**
+ * Shares tokens through the file at `path`; its folder is made where there is none. Fails where the file cannot be
+ * opened.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  path: string
+): Layer.Layer<
+  never,
+  PlatformError.PlatformError | SqlError.SqlError | Lease.LeaseError,
+  Settings | FileSystem.FileSystem | Path.Path
+> => {
+  const folder = Layer.effectDiscard(Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const paths = yield* Path.Path
+    yield* fs.makeDirectory(paths.dirname(path), { recursive: true, mode: 0o700 })
+  }))
+  const stores = Layer.mergeAll(Persistence.layerBackingSql, Lease.layerSql).pipe(
+    Layer.provide(SqliteClient.layer({ filename: path })),
+    Layer.provide(folder)
+  )
+  return Layer.effect(
+    ShareTokens,
+    Effect.gen(function*() {
+      const { secretKey } = yield* Settings
+      const context = yield* Effect.context<Persistence.BackingPersistence | Lease.Lease>()
+      const key = Redacted.make(`@effect-resilience/tbm-studio/TokenFile/${Redacted.value(secretKey)}`)
+      // The key is never too short, which is all that making the source can fail with.
+      return (source) => Effect.provideContext(Effect.orDie(SharedTokens.make(source, { key })), context)
+    })
+  ).pipe(Layer.provide(stores))
+}
