@@ -117,7 +117,17 @@ export interface Sent extends Hashing.Digests {
  */
 export interface Received<out Receipt> {
   readonly receipt: Receipt
-  readonly stored?: (Hashing.Digests & { readonly bytes?: number | undefined }) | undefined
+  readonly stored?: Stored | undefined
+}
+
+/**
+ * What a server says it holds; digests in hexadecimal.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Stored extends Hashing.Digests {
+  readonly bytes?: number | undefined
 }
 
 /**

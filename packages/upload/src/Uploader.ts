@@ -247,7 +247,7 @@ const monotonicMillis = (clock: Clock.Clock): number => Number(clock.monotonicTi
 const verify = (
   source: string,
   sent: UploadTarget.Sent | undefined,
-  stored: UploadTarget.Received<unknown>["stored"],
+  stored: UploadTarget.Stored | undefined,
   idempotent: boolean
 ): Effect.Effect<boolean, UploadError.UploadError> => {
   if (sent === undefined || stored === undefined) return Effect.succeed(false)

@@ -1,0 +1,131 @@
+/**
+ * Uploads as the whole body of one plain request: `PUT` to an object store, `POST` to an import endpoint.
+ *
+ * **Details**
+ *
+ * HTTP has no header in which a server confirms what it stored: digests in an answer describe the answer. So `stored` says
+ * how this server does it; `etagMd5` reads an `ETag` that is the md5, as Amazon S3 answers a part.
+ *
+ * **Example** (An object store)
+ *
+ * ```ts import.meta.vitest
+ * import { ErrorMapping } from "@effect-resilience/http"
+ * import { HttpTarget, Uploader, UploadSource } from "@effect-resilience/upload"
+ * import { Effect, Stream } from "effect"
+ * import { HttpClient, HttpClientResponse } from "effect/http"
+ *
+ * const store = HttpClient.make((request) =>
+ *   Stream.runDrain(request.body._tag === "Stream" ? request.body.stream : Stream.empty).pipe(
+ *     Effect.orDie,
+ *     Effect.as(HttpClientResponse.fromWeb(
+ *       request,
+ *       new Response(null, { headers: { etag: `"5eb63bbbe01eeed093cb22bb8f5acdc3"` } })
+ *     ))
+ *   )
+ * )
+ *
+ * const objects = HttpTarget.make({
+ *   client: ErrorMapping.mapErrors(store, {}),
+ *   method: "PUT",
+ *   endpoint: "/{object}",
+ *   url: (name: string) => `https://bucket.example.com/${encodeURIComponent(name)}`,
+ *   source: (name) => UploadSource.bytes(name, "hello world"),
+ *   digests: ["md5"],
+ *   stored: HttpTarget.etagMd5
+ * })
+ * const report = await Effect.runPromise(Uploader.upload(objects, "greeting.txt"))
+ * report.verified // => true
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as Operation from "@effect-resilience/http/Operation"
+import * as Effect from "effect/Effect"
+import type * as Headers from "effect/http/Headers"
+import * as HttpBody from "effect/http/HttpBody"
+import type * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as Hashing from "./Hashing.ts"
+import type * as UploadSource from "./UploadSource.ts"
+import * as UploadTarget from "./UploadTarget.ts"
+
+/**
+ * - `client`: with errors mapped.
+ * - `endpoint`: the address as a template, for logs and errors.
+ * - `headers`: of each request; default none.
+ * - `contentType`: default `application/octet-stream`.
+ * - `idempotent`: whether sending an item twice is harmless; default for `PUT`.
+ * - `key`: items with the same key never overlap in a batch; default the address for `PUT`, none for `POST`.
+ * - `digests`: to compute for `stored`; default none.
+ * - `stored`: what the server says it holds, by the headers of its answer; default nothing.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<in Item, E, R, RS> {
+  readonly client: HttpClient.HttpClient.With<E, R>
+  readonly method: "PUT" | "POST"
+  readonly endpoint: string
+  readonly url: (item: Item) => string | URL
+  readonly source: (item: Item) => UploadSource.UploadSource<RS>
+  readonly headers?: ((item: Item) => Headers.Input) | undefined
+  readonly contentType?: ((item: Item) => string) | undefined
+  readonly idempotent?: boolean | undefined
+  readonly key?: ((item: Item) => string) | undefined
+  readonly digests?: ReadonlyArray<Hashing.Algorithm> | undefined
+  readonly stored?: ((headers: Headers.Headers) => UploadTarget.Stored) | undefined
+}
+
+/**
+ * What came back.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Receipt {
+  readonly status: number
+  readonly etag: string | undefined
+  readonly location: string | undefined
+}
+
+/**
+ * A target of plain requests.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <Item, E, R, RS = never>(
+  options: Options<Item, E, R, RS>
+): UploadTarget.UploadTarget<Item, Receipt, E, R | RS> => {
+  const { client, contentType, digests, endpoint, headers, method, source, stored, url } = options
+  const operation: Operation.Operation = { name: `${method} upload`, endpoint, idempotent: options.idempotent }
+  return UploadTarget.http({
+    client,
+    method,
+    operation: () => operation,
+    source,
+    key: options.key ?? (method === "PUT" ? (item) => String(url(item)) : undefined),
+    digests,
+    request: (item, { size, stream }) =>
+      Effect.succeed(
+        HttpClientRequest.make(method)(url(item), headers === undefined ? {} : { headers: headers(item) }).pipe(
+          HttpClientRequest.setBody(HttpBody.stream(stream, contentType?.(item), size))
+        )
+      ),
+    receive: ({ headers, status }) =>
+      Effect.succeed({
+        receipt: { status, etag: headers["etag"], location: headers["location"] },
+        stored: stored?.(headers)
+      })
+  })
+}
+
+/**
+ * Reads an `ETag` of 32 hexadecimal digits as the md5 of what is stored; any other says nothing.
+ *
+ * @category answers
+ * @since 0.1.0
+ */
+export const etagMd5 = (headers: Headers.Headers): UploadTarget.Stored => ({
+  md5: /^"?([0-9a-f]{32})"?$/i.exec(headers["etag"] ?? "")?.[1]
+})

@@ -1,0 +1,272 @@
+/**
+ * Resumable uploads by the tus protocol, version 1.0.0 (https://tus.io/protocols/resumable-upload).
+ *
+ * **Details**
+ *
+ * An attempt asks the server how much it holds and sends the rest, so a broken connection costs only what was under way.
+ * What a server stores of a body that breaks off counts. With a store, another process goes on too: the address of an
+ * upload is kept under the name, size and version of its source until it is complete.
+ *
+ * 409 (another offset) and 423 (the server has not noticed yet that the attempt before is gone) are retried. An address
+ * that the server no longer knows is replaced by a new upload.
+ *
+ * **Gotchas**
+ *
+ * The protocol's core has no digest, so a report's `verified` is false; the length is compared. An address on another
+ * origin than the endpoint's is refused, since credentials would go there.
+ *
+ * **Example** (A target for videos)
+ *
+ * ```ts import.meta.vitest
+ * import { ErrorMapping } from "@effect-resilience/http"
+ * import { TusTarget, UploadSource } from "@effect-resilience/upload"
+ * import { Effect } from "effect"
+ * import { HttpClient, HttpClientResponse } from "effect/http"
+ *
+ * const network = HttpClient.make((request) =>
+ *   Effect.succeed(HttpClientResponse.fromWeb(request, new Response(null, { status: 503 })))
+ * )
+ * const videos = TusTarget.make({
+ *   client: ErrorMapping.mapErrors(network, {}),
+ *   endpoint: "https://tus.example.com/files/",
+ *   source: (path: string) => UploadSource.file(path),
+ *   metadata: (path) => ({ filename: path })
+ * })
+ * videos.operation("talk.mp4").idempotent // => true
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as ApiError from "@effect-resilience/errors/ApiError"
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Operation from "@effect-resilience/http/Operation"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Base64 from "effect/encoding/Base64"
+import * as HttpBody from "effect/http/HttpBody"
+import type * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import type * as KeyValueStore from "effect/persistence/KeyValueStore"
+import * as Stream from "effect/Stream"
+import type * as UploadSource from "./UploadSource.ts"
+import type * as UploadTarget from "./UploadTarget.ts"
+
+/**
+ * - `client`: with errors mapped.
+ * - `endpoint`: where uploads are created.
+ * - `metadata`: sent with the creation; default the name of the source as `filename`.
+ * - `key`: items with the same key never overlap in a batch; default all may.
+ * - `chunkSize`: at most so many bytes in one request, for servers and proxies with a limit; default all.
+ * - `store`: keeps addresses for other processes; default only while the upload runs.
+ * - `requestTimeout`: for the requests that carry no bytes; default 30 seconds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<in out Item, E, R, RS> {
+  readonly client: HttpClient.HttpClient.With<E, R>
+  readonly endpoint: string | URL
+  readonly source: (item: Item) => UploadSource.UploadSource<RS>
+  readonly metadata?: ((item: Item) => { readonly [name: string]: string }) | undefined
+  readonly key?: ((item: Item) => string) | undefined
+  readonly chunkSize?: number | undefined
+  readonly store?: KeyValueStore.KeyValueStore | undefined
+  readonly requestTimeout?: Duration.Input | undefined
+}
+
+/**
+ * The address of an upload on its server.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Receipt {
+  readonly url: string
+}
+
+/**
+ * A target that speaks tus.
+ *
+ * Throws `RangeError` where the chunk size is not above 0, and `TypeError` where the endpoint is not a URL.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <Item, E, R, RS = never>(
+  options: Options<Item, E, R, RS>
+): UploadTarget.UploadTarget<Item, Receipt, E | ApiError.ApiError, R | RS> => {
+  const { chunkSize = Infinity, client, key, metadata, source, store } = options
+  if (!(chunkSize > 0)) throw new RangeError(`TusTarget: chunkSize must be above 0, not ${chunkSize}`)
+  const endpoint = new URL(options.endpoint)
+  const requestTimeout = Duration.fromInputUnsafe(options.requestTimeout ?? 30_000)
+  // An upload's attempts share their payload, so its address is found again under it.
+  const addresses = new WeakMap<UploadTarget.Payload, string>()
+
+  const call = (request: HttpClientRequest.HttpClientRequest, operation: Operation.Operation) =>
+    client.execute(HttpClientRequest.setHeader(request, "tus-resumable", "1.0.0")).pipe(
+      Effect.mapError((error): E | ApiError.ApiError =>
+        retriedStatuses.has(statusOf(error) ?? 0) ? retried(error) : error
+      ),
+      Operation.within(operation)
+    )
+  const brief = (request: HttpClientRequest.HttpClientRequest, operation: Operation.Operation) =>
+    Effect.timeoutOrElse(call(request, operation), {
+      duration: requestTimeout,
+      orElse: () => {
+        const reason = new ApiError.Timeout({ after: requestTimeout, phase: "answer" })
+        return Effect.fail(new ApiError.ApiError({ method: request.method, endpoint: operation.endpoint, reason }))
+      }
+    })
+
+  const create = Effect.fnUntraced(function*(item: Item, payload: UploadTarget.Payload) {
+    const pairs = Object.entries(metadata?.(item) ?? { filename: payload.name })
+    const response = yield* brief(
+      HttpClientRequest.post(endpoint, {
+        headers: {
+          ...(payload.size === undefined ? { "upload-defer-length": "1" } : { "upload-length": `${payload.size}` }),
+          ...(pairs.length === 0 ? {} : {
+            "upload-metadata": pairs.map(([name, value]) => `${name} ${Base64.encode(value)}`).join(",")
+          })
+        }
+      }),
+      creation
+    )
+    const location = response.headers["location"] ?? ""
+    const url = URL.canParse(location, endpoint) ? new URL(location, endpoint) : undefined
+    if (location === "" || url?.origin !== endpoint.origin) {
+      return yield* undecodable(response, creation, "a Location on its own origin")
+    }
+    yield* remember(payload, url.href)
+    return url.href
+  })
+
+  const offsetOf = (response: HttpClientResponse.HttpClientResponse, operation: Operation.Operation) => {
+    const text = response.headers["upload-offset"]
+    return text !== undefined && /^\d+$/.test(text)
+      ? Effect.succeed(Number(text))
+      : undecodable(response, operation, "an Upload-Offset")
+  }
+
+  const held = (url: string) =>
+    brief(HttpClientRequest.head(url), status).pipe(
+      Effect.flatMap((response) => offsetOf(response, status)),
+      // Gone or never ours: begin again.
+      Effect.catch((error) => goneStatuses.has(statusOf(error) ?? 0) ? Effect.succeed(undefined) : Effect.fail(error))
+    )
+
+  const storeKey = ({ name, size, version }: UploadTarget.Payload): string | undefined =>
+    version === undefined ? undefined : JSON.stringify([endpoint.href, name, size, version])
+  const recall = (payload: UploadTarget.Payload) => {
+    const id = storeKey(payload)
+    const known = addresses.get(payload)
+    // A store that cannot be read costs a new upload, nothing else.
+    return known !== undefined || store === undefined || id === undefined
+      ? Effect.succeed(known)
+      : Effect.orElseSucceed(store.get(id), () => undefined)
+  }
+  const remember = (payload: UploadTarget.Payload, url: string) => {
+    addresses.set(payload, url)
+    const id = storeKey(payload)
+    return store === undefined || id === undefined ? Effect.void : Effect.ignore(store.set(id, url))
+  }
+  const forget = (payload: UploadTarget.Payload) => {
+    const id = storeKey(payload)
+    return store === undefined || id === undefined ? Effect.void : Effect.ignore(store.remove(id))
+  }
+
+  const patch = (options: {
+    readonly url: string
+    readonly offset: number
+    readonly body: HttpBody.HttpBody
+    readonly atLeast: number
+    readonly length?: number
+  }) =>
+    HttpClientRequest.patch(options.url, {
+      headers: {
+        "upload-offset": `${options.offset}`,
+        ...(options.length === undefined ? {} : { "upload-length": `${options.length}` })
+      }
+    }).pipe(
+      HttpClientRequest.setBody(options.body),
+      (request) => call(request, sending),
+      Effect.flatMap((response) =>
+        Effect.flatMap(offsetOf(response, sending), (offset) =>
+          offset >= options.atLeast
+            ? Effect.succeed(offset)
+            : undecodable(response, sending, "a larger Upload-Offset"))
+      )
+    )
+
+  return {
+    method: "PATCH",
+    operation: () => sending,
+    source,
+    key,
+    digests: [],
+    send: Effect.fnUntraced(function*(item, payload) {
+      const known = yield* recall(payload)
+      const offset = known === undefined ? undefined : yield* held(known)
+      let bytes = offset ?? 0
+      const url = known === undefined || offset === undefined ? yield* create(item, payload) : known
+      if (offset !== undefined) yield* remember(payload, url)
+
+      const { size } = payload
+      while (size !== undefined && bytes < size) {
+        yield* payload.accepted(bytes)
+        const length = Math.min(chunkSize, size - bytes)
+        const body = HttpBody.stream(payload.range({ offset: bytes, length }), contentType, length)
+        bytes = yield* patch({ url, offset: bytes, body, atLeast: bytes + 1 })
+      }
+      if (size === undefined) {
+        yield* payload.accepted(bytes)
+        let total = bytes
+        const rest = Stream.suspend(() => {
+          total = bytes
+          return Stream.tap(payload.range({ offset: bytes }), (chunk) => Effect.sync(() => total += chunk.length))
+        })
+        yield* patch({ url, offset: bytes, body: HttpBody.stream(rest, contentType), atLeast: bytes })
+        const nothing = HttpBody.uint8Array(new Uint8Array(0), contentType)
+        bytes = yield* patch({ url, offset: total, body: nothing, atLeast: total, length: total })
+      }
+      yield* forget(payload)
+      return { receipt: { url }, stored: { bytes } }
+    })
+  }
+}
+
+const contentType = "application/offset+octet-stream"
+
+const creation: Operation.Operation = { name: "create tus upload", endpoint: "{tus endpoint}", idempotent: true }
+const status: Operation.Operation = { name: "ask for tus offset", endpoint: "{tus upload}", idempotent: true }
+// Bytes for an offset that the server no longer expects are refused, so nothing is stored twice.
+const sending: Operation.Operation = { name: "send tus bytes", endpoint: "{tus upload}", idempotent: true }
+
+const retriedStatuses: ReadonlySet<number> = new Set([409, 423])
+const goneStatuses: ReadonlySet<number> = new Set([403, 404, 410])
+
+const statusOf = (error: unknown): number | undefined =>
+  error instanceof ApiError.ApiError ? ApiError.statusOf(error.reason) : undefined
+
+const retried = <E>(error: E): E | ApiError.ApiError =>
+  error instanceof ApiError.ApiError && "status" in error.reason && error.reason._tag !== "UndecodableAnswer"
+    ? new ApiError.ApiError({
+      method: error.method,
+      endpoint: error.endpoint,
+      requestId: error.requestId,
+      reason: ApiError.reasonFromStatus(error.reason.status, { ...error.reason, recovery: Recovery.retry })
+    })
+    : error
+
+const undecodable = (
+  response: HttpClientResponse.HttpClientResponse,
+  operation: Operation.Operation,
+  expected: string
+): Effect.Effect<never, ApiError.ApiError> =>
+  Effect.fail(
+    new ApiError.ApiError({
+      method: response.request.method,
+      endpoint: operation.endpoint,
+      reason: new ApiError.UndecodableAnswer({ status: response.status, expected, got: "an answer without it" })
+    })
+  )

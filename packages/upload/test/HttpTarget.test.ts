@@ -1,0 +1,71 @@
+import { ErrorMapping } from "@effect-resilience/http"
+import { Backoff, RetryPolicy } from "@effect-resilience/retry"
+import { HttpTarget, Uploader, UploadSource } from "@effect-resilience/upload"
+import { NodeHttpClient } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Stream } from "effect"
+import { Headers, HttpClient } from "effect/http"
+import { createHash } from "node:crypto"
+import * as Server from "./servers/Server.ts"
+
+const chunks = Array.from({ length: 30 }, () => Buffer.alloc(100_000, "a;b\n"))
+
+const content = Buffer.concat(chunks)
+
+const quick = { policy: RetryPolicy.make({ times: 1, backoff: Backoff.immediate }) }
+
+const target = (url: string, method: "PUT" | "POST") =>
+  Effect.map(HttpClient.HttpClient, (client) =>
+    HttpTarget.make({
+      client: ErrorMapping.mapErrors(client, {}),
+      method,
+      endpoint: "/{object}",
+      url: (name: string) => `${url}/${encodeURIComponent(name)}`,
+      source: (name) =>
+        name === "unknown size"
+          ? UploadSource.stream(name, { stream: Stream.fromIterable(chunks) })
+          : UploadSource.bytes(name, content),
+      contentType: () => "text/csv",
+      digests: ["md5"],
+      stored: HttpTarget.etagMd5
+    }))
+
+const store = Server.make((response, { body }) =>
+  response.writeHead(201, { etag: `"${createHash("md5").update(body).digest("hex")}"`, location: "/x" }).end()
+)
+
+describe("HttpTarget", () => {
+  for (const [name, header] of [["known", "content-length"], ["unknown size", "transfer-encoding"]] as const) {
+    it.live(`puts an object of ${name === "known" ? "known" : "unknown"} size and verifies it`, () =>
+      Effect.gen(function*() {
+        const server = yield* store
+        const report = yield* Uploader.upload(yield* target(server.url, "PUT"), name)
+        const [request] = server.requests
+        assert.strictEqual(request?.method, "PUT")
+        assert.isDefined(request?.headers[header])
+        assert.strictEqual(request?.headers["content-type"], "text/csv")
+        assert.isTrue(request?.body.equals(content))
+        assert.isTrue(report.verified)
+        assert.strictEqual(report.receipt.status, 201)
+        assert.strictEqual(report.receipt.location, "/x")
+      }).pipe(Effect.provide(NodeHttpClient.layerUndici)))
+  }
+
+  for (const method of ["PUT", "POST"] as const) {
+    it.live(`${method === "PUT" ? "repeats" : "does not repeat"} a ${method} that was answered with 500`, () =>
+      Effect.gen(function*() {
+        const server = yield* Server.make((response) => response.writeHead(500).end())
+        const error = yield* Effect.flip(Uploader.upload(yield* target(server.url, method), "a", quick))
+        assert.strictEqual(server.requests.length, method === "PUT" ? 2 : 1)
+        assert.strictEqual(error.reason._tag, method === "PUT" ? "InternalServerError" : "OutcomeUnknown")
+      }).pipe(Effect.provide(NodeHttpClient.layerUndici)))
+  }
+
+  it("takes only an md5 for one", () => {
+    const etag = (value: string) => HttpTarget.etagMd5(Headers.fromInput({ etag: value })).md5
+    assert.strictEqual(etag(`"d41d8cd98f00b204e9800998ecf8427e"`), "d41d8cd98f00b204e9800998ecf8427e")
+    assert.isUndefined(etag(`"d41d8cd98f00b204e9800998ecf8427e-12"`))
+    assert.isUndefined(etag(`W/"d41d8cd98f00b204e9800998ecf8427e"`))
+    assert.isUndefined(HttpTarget.etagMd5(Headers.empty).md5)
+  })
+})
