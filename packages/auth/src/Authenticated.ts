@@ -69,7 +69,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as AuthError from "./AuthError.ts"
-import { observeBody } from "./internal/body.ts"
+import { observeBody, type ObservedBody } from "./internal/body.ts"
 import * as Origin from "./Origin.ts"
 import type { Token } from "./Token.ts"
 import type { TokenCache } from "./TokenCache.ts"
@@ -156,52 +156,65 @@ export const withTokens: {
     response.status === unauthorized || refused?.(response) === true
 
   const protect = protecting<R>()
-  const send = (request: HttpClientRequest.HttpClientRequest, token: Token) => {
-    const attached = attach(request, token)
-    return Effect.updateContext(
-      client.postprocess(Effect.succeed(attached)),
-      protect(token, request.headers, attached.headers)
-    )
+
+  // One call, which may take up to three rounds.
+  class Call {
+    readonly body: ObservedBody
+    replays = 0
+    renewed = false
+
+    constructor(request: HttpClientRequest.HttpClientRequest) {
+      this.body = observeBody(request)
+    }
+
+    round(token: Token): Answer {
+      const { request } = this.body
+      const attached = attach(request, token)
+      return Effect.matchCauseEffect(
+        Effect.updateContext(
+          client.postprocess(Effect.succeed(attached)),
+          protect(token, request.headers, attached.headers)
+        ),
+        {
+          onSuccess: (response) => {
+            if (this.body.differed()) return Effect.fail(notReplayable())
+            return isRefused(response)
+              ? Effect.andThen(drain(response), this.replay(token, undefined))
+              : Effect.succeed(response)
+          },
+          onFailure: (cause) => {
+            if (this.body.differed()) return Effect.fail(notReplayable())
+            const error = Cause.findErrorOption(cause)
+            return error._tag === "Some" && isRefusal(error.value)
+              ? this.replay(token, detailOf(error.value))
+              : Effect.failCause(cause)
+          }
+        }
+      )
+    }
+
+    // A replay that follows a new login is the last one. Where the successor was there already, after a late 401 or in a
+    // shared store, it may itself have been revoked since.
+    replay(token: Token, detail: string | undefined): Answer {
+      return Effect.gen({ self: this }, function*() {
+        if (this.renewed || this.replays === maxReplays) return yield* Effect.fail(stillUnauthorized(detail))
+        const renewing = yield* cache.invalidate(token)
+        if (!this.body.reopen()) return yield* Effect.fail(notReplayable())
+        const next = yield* cache.get
+        if (next.generation === token.generation) return yield* Effect.fail(stillUnauthorized(detail))
+        this.replays += 1
+        this.renewed = renewing && !next.shared
+        return yield* this.round(next)
+      })
+    }
   }
 
   const attempt = (request: HttpClientRequest.HttpClientRequest): Answer =>
     Effect.suspend(() => {
       if (!Origin.contains(origin, request.url)) return Effect.fail(foreignOrigin(origin, request.url))
-      const body = observeBody(request)
-
-      const round = (token: Token, replays: number, renewed: boolean): Answer =>
-        Effect.matchCauseEffect(send(body.request, token), {
-          onSuccess: (response) => {
-            if (body.differed()) return Effect.fail(notReplayable())
-            return isRefused(response)
-              ? Effect.andThen(drain(response), replay(token, replays, renewed, undefined))
-              : Effect.succeed(response)
-          },
-          onFailure: (cause) => {
-            if (body.differed()) return Effect.fail(notReplayable())
-            const error = Cause.findErrorOption(cause)
-            return error._tag === "Some" && isRefusal(error.value)
-              ? replay(token, replays, renewed, detailOf(error.value))
-              : Effect.failCause(cause)
-          }
-        })
-
-      // A replay that follows a new login is the last one. Where the successor was there already, after a late 401 or in a
-      // shared store, it may itself have been revoked since.
-      const replay = (token: Token, replays: number, renewed: boolean, detail: string | undefined): Answer =>
-        Effect.gen(function*() {
-          if (renewed || replays === maxReplays) return yield* Effect.fail(stillUnauthorized(detail))
-          const renewing = yield* cache.invalidate(token)
-          if (!body.reopen()) return yield* Effect.fail(notReplayable())
-          const next = yield* cache.get
-          if (next.generation === token.generation) return yield* Effect.fail(stillUnauthorized(detail))
-          return yield* round(next, replays + 1, renewing && !next.shared)
-        })
-
+      const call = new Call(request)
       const token = cache.getUnsafe()
-      return token === undefined
-        ? Effect.flatMap(cache.get, (token) => round(token, 0, false))
-        : round(token, 0, false)
+      return token === undefined ? Effect.flatMap(cache.get, (token) => call.round(token)) : call.round(token)
     })
 
   return HttpClient.makeWith<E | AuthError.AuthError, R, E | AuthError.AuthError, R>(

@@ -142,6 +142,11 @@ export type Event =
 /**
  * A cache over a source. Closing the scope stops a login in progress.
  *
+ * **Details**
+ *
+ * Logins run in the context in which the cache is made, not in that of the call that happens to come first: loggers,
+ * tracer and `AttemptBudget` are those of here, and no caller's deadline cuts a login that others wait for.
+ *
  * Throws `RangeError` for a jitter outside 0 to 1 and for negative counts and durations.
  *
  * @category constructors

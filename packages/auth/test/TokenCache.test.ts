@@ -2,7 +2,7 @@ import { AuthError, TokenCache } from "@effect-resilience/auth"
 import { Deadline } from "@effect-resilience/deadline"
 import { Recovery } from "@effect-resilience/errors"
 import { Scrubber } from "@effect-resilience/http"
-import { RetryPolicy } from "@effect-resilience/retry"
+import { AttemptBudget, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Random, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
@@ -189,6 +189,16 @@ describe("TokenCache", () => {
       yield* TestClock.adjust("1 minute")
       assert.strictEqual((yield* Fiber.join(call)).message, "Could not log in: 503.")
       assert.strictEqual(record.started, 1 + RetryPolicy.standard.times)
+    }))
+
+  it.effect("asks the budget of the context it was made in before it retries a login", () =>
+    Effect.gen(function*() {
+      const { record, source } = fakes.login({ outcome: () => unavailable })
+      const cache = yield* Effect.provideService(TokenCache.make(source), AttemptBudget.Current, AttemptBudget.empty)
+      const call = yield* Effect.forkChild(Effect.flip(cache.get))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* Fiber.join(call)).reason._tag, "Unavailable")
+      assert.strictEqual(record.started, 1)
     }))
 
   it.effect("does not log in again with rejected credentials", () =>

@@ -2,7 +2,7 @@ import { Authenticated, Grant, Origin, TokenCache, TokenSource } from "@effect-r
 import { ErrorMapping } from "@effect-resilience/http"
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import type { Layer} from "effect";
+import type { Layer } from "effect"
 import { Effect, Redacted, Result, Stream } from "effect"
 import { FetchHttpClient, HttpBody, HttpClient } from "effect/http"
 import { createHash } from "node:crypto"
