@@ -1,0 +1,57 @@
+import { AccessLog } from "@effect-resilience/http"
+import { Backoff, RetryPolicy } from "@effect-resilience/retry"
+import type { Simulator } from "@effect-resilience/tbm-simulator"
+import { SimulatedStudio, TableUploads, TbmStudio } from "@effect-resilience/tbm-studio"
+import { Uploader, UploadSource } from "@effect-resilience/upload"
+import { NodeHttpClient, NodeServices } from "@effect/platform-node"
+import { Clock, Duration, Effect, Layer } from "effect"
+import { createHash } from "node:crypto"
+
+/** Everything between a program and a simulator's socket. */
+export const studio = (options?: Simulator.Options) =>
+  TbmStudio.layer.pipe(
+    Layer.provideMerge(SimulatedStudio.layer(options)),
+    Layer.provideMerge(NodeHttpClient.layerUndici),
+    Layer.provideMerge(NodeServices.layer)
+  )
+
+/** Two retries at once. */
+export const quick = RetryPolicy.make({ times: 2, backoff: Backoff.immediate })
+
+export const content = "account,amount\r\n5100,12.50\r\n"
+
+export const md5 = (bytes: string | Uint8Array): string => createHash("md5").update(bytes).digest("hex")
+
+/** Uploads to a table of its own. */
+export const upload = Effect.fnUntraced(function*(
+  options: Partial<Parameters<typeof TableUploads.make>[0]> & { readonly table: string },
+  more: Parameters<typeof Uploader.upload>[2] = {}
+) {
+  const { target } = yield* TableUploads.TableUploads
+  const item = yield* TableUploads.make({
+    source: UploadSource.bytes("gl.csv", content),
+    project: "P",
+    period: "January:2024",
+    ...options
+  })
+  return yield* Uploader.upload(target, item, { policy: quick, ...more })
+})
+
+/** Runs an effect and answers the lines of its access log too. */
+export const logged = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+  Effect.suspend(() => {
+    const entries: Array<AccessLog.Entry> = []
+    return Effect.map(
+      Effect.provideService(self, AccessLog.Current, { write: (entry) => Effect.sync(() => entries.push(entry)) }),
+      (result) => ({ result, entries })
+    )
+  })
+
+/** Sleeps a hundredth of the time. What the time is, it leaves alone. */
+export const impatient = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+  Effect.flatMap(Clock.Clock, (clock) => {
+    const hurried: Clock.Clock = Object.create(clock, {
+      sleep: { value: (duration: Duration.Duration) => clock.sleep(Duration.times(duration, 0.01)) }
+    })
+    return Effect.provideService(self, Clock.Clock, hurried)
+  })
