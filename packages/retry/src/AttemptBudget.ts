@@ -40,10 +40,12 @@
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as current from "./internal/current.ts"
+import * as refuse from "./internal/refuse.ts"
 
 /**
  * The account of one dependency. `withdrawUnsafe` tells whether an extra attempt may be made now, in milliseconds of the
@@ -154,7 +156,7 @@ export const makeKeyed = (
  * @category constructors
  * @since 0.1.0
  */
-export const unlimited: AttemptBudget = { name: "unlimited", depositUnsafe: () => {}, withdrawUnsafe: () => true }
+export const unlimited: AttemptBudget = current.unlimited
 
 /**
  * Refuses every extra attempt: for tests, and for switching all of them off at once.
@@ -170,10 +172,7 @@ export const empty: AttemptBudget = { name: "empty", depositUnsafe: () => {}, wi
  * @category references
  * @since 0.1.0
  */
-export const Current: Context.Reference<AttemptBudget> = /* @__PURE__ */ Context.Reference<AttemptBudget>(
-  "@effect-resilience/retry/AttemptBudget/Current",
-  { defaultValue: () => unlimited }
-)
+export const Current: Context.Reference<AttemptBudget> = current.budget
 
 /**
  * Tells the budget of a first attempt. Policies do this themselves.
@@ -223,8 +222,6 @@ export const layerUnlimited: Layer.Layer<never> = /* @__PURE__ */ Layer.succeed(
 export const layerEmpty: Layer.Layer<never> = /* @__PURE__ */ Layer.succeed(Current, empty)
 
 const amount = (name: string, value: number, least: number): number => {
-  if (!(value >= least && value < Infinity)) {
-    throw new RangeError(`AttemptBudget: ${name} must be at least ${least}, not ${value}`)
-  }
+  refuse.unless(value >= least && value < Infinity, `AttemptBudget: ${name} must be ${least} or more`, value)
   return value
 }

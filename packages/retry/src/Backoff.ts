@@ -36,6 +36,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as internal from "./internal/delays.ts"
+import * as refuse from "./internal/refuse.ts"
 
 /**
  * How chance changes a delay; the module documentation has the formulas.
@@ -80,16 +81,11 @@ export const exponential = (options: {
   const { factor = 2, jitter = "full" } = options
   const base = Duration.fromInputUnsafe(options.base ?? 100)
   const cap = Duration.fromInputUnsafe(options.cap ?? 20_000)
-  if (!Duration.isFinite(base) || Duration.isNegative(base)) {
-    throw new RangeError(`Backoff: base must be finite and not negative, not ${Duration.format(base)}`)
-  }
-  if (!(factor >= 1 && factor < Infinity)) throw new RangeError(`Backoff: factor must be at least 1, not ${factor}`)
-  if (Duration.isLessThan(cap, base)) {
-    throw new RangeError(`Backoff: cap (${Duration.format(cap)}) must not be below base (${Duration.format(base)})`)
-  }
-  if (typeof jitter === "number" && !(jitter >= 0 && jitter <= 1)) {
-    throw new RangeError(`Backoff: jitter must be from 0 to 1, not ${jitter}`)
-  }
+  const baseMillis = Duration.toMillis(base)
+  refuse.unless(baseMillis >= 0 && baseMillis < Infinity, "Backoff: base must be finite and 0 or more", base)
+  refuse.unless(factor >= 1 && factor < Infinity, "Backoff: factor must be finite and 1 or more", factor)
+  refuse.unless(Duration.toMillis(cap) >= baseMillis, `Backoff: cap must be ${base} or more`, cap)
+  refuse.unless(typeof jitter === "string" || (jitter >= 0 && jitter <= 1), "Backoff: jitter must be 0 to 1", jitter)
   return { base, factor, cap, jitter }
 }
 

@@ -51,6 +51,7 @@ import * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Attempt from "./Attempt.ts"
 import * as AttemptBudget from "./AttemptBudget.ts"
+import * as refuse from "./internal/refuse.ts"
 
 /**
  * When to start a further attempt, and how many. `makeAdaptive` learns from the latencies that it is told.
@@ -127,12 +128,12 @@ export const makeAdaptive = (options: {
   const { percentile = 0.95, samples = 128 } = options
   const min = Duration.toMillis(options.min ?? 1)
   const max = Duration.toMillis(options.max ?? 10_000)
-  if (!(percentile > 0 && percentile < 1)) {
-    throw new RangeError(`Hedge: percentile must be in 0 to 1, not ${percentile}`)
-  }
-  if (!(Number.isInteger(samples) && samples >= 4)) {
-    throw new RangeError(`Hedge: samples must be 4 or more, not ${samples}`)
-  }
+  refuse.unless(percentile > 0 && percentile < 1, "Hedge: percentile must be between 0 and 1", percentile)
+  refuse.unless(
+    samples >= 4 && Number.isInteger(samples),
+    "Hedge: samples must be a whole number of 4 or more",
+    samples
+  )
   const latencies: Array<number> = []
   let recorded = 0
   let after = Duration.fromInputUnsafe(options.initial ?? 100)
@@ -274,8 +275,6 @@ class Race<A, E, R> {
 }
 
 const wholeTimes = (times: number | undefined = 1): number => {
-  if (!(Number.isInteger(times) && times >= 0)) {
-    throw new RangeError(`Hedge: times must be a whole number, not ${times}`)
-  }
+  refuse.unless(times >= 0 && Number.isInteger(times), "Hedge: times must be a whole number", times)
   return times
 }

@@ -17,6 +17,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import { next } from "./internal/delays.ts"
+import * as refuse from "./internal/refuse.ts"
 import type { RetryPolicy } from "./RetryPolicy.ts"
 
 /**
@@ -27,7 +28,6 @@ import type { RetryPolicy } from "./RetryPolicy.ts"
  * @since 0.1.0
  */
 export interface Distribution {
-  readonly mean: Duration.Duration
   readonly min: Duration.Duration
   readonly p5: Duration.Duration
   readonly p25: Duration.Duration
@@ -69,9 +69,7 @@ export const make = (
   options: { readonly samples?: number | undefined; readonly seed?: string | number | undefined } = {}
 ): Preview => {
   const { samples = 10_000, seed = 1 } = options
-  if (!(Number.isInteger(samples) && samples > 0)) {
-    throw new RangeError(`Preview: samples must be 1 or more, not ${samples}`)
-  }
+  refuse.unless(samples > 0 && Number.isInteger(samples), "Preview: samples must be 1 or more", samples)
   const random = Effect.runSync(Random.withSeed(Effect.service(Random.Random), seed))
   const limit = Duration.toMillis(policy.maxDuration)
   const waits: Array<Array<number>> = []
@@ -88,13 +86,14 @@ export const make = (
     }
     totals.push(total)
   }
-  const scale = waits.reduce((most, row) => row.reduce((a, b) => Math.max(a, b), most), 0)
+  const rows = waits.map(ascending)
+  const scale = Math.max(0, ...rows.map(last))
   return {
     samples,
     seed,
     scale: Duration.millis(scale),
-    retries: waits.map((row) => ({ ...distribution(row, scale), made: row.length / samples })),
-    total: distribution(totals, totals.reduce((a, b) => Math.max(a, b), 0))
+    retries: rows.map((row) => ({ ...distribution(row, scale), made: row.length / samples })),
+    total: distribution(ascending(totals), last(ascending(totals)))
   }
 }
 
@@ -196,16 +195,15 @@ const longest = 24
 
 const bins = 60
 
-const distribution = (values: ReadonlyArray<number>, scale: number): Distribution => {
-  const sorted = values.toSorted((a, b) => a - b)
+const ascending = (values: ReadonlyArray<number>): ReadonlyArray<number> => values.toSorted((a, b) => a - b)
+
+const last = (sorted: ReadonlyArray<number>): number => sorted.at(-1) ?? 0
+
+const distribution = (sorted: ReadonlyArray<number>, scale: number): Distribution => {
   const quantile = (q: number) => Duration.millis(sorted[Math.round((sorted.length - 1) * q)] ?? 0)
-  const histogram = Array.from({ length: bins }, () => 0)
-  for (const value of sorted) {
-    const bin = scale === 0 ? 0 : Math.min(bins - 1, Math.floor(value / scale * bins))
-    histogram[bin] = (histogram[bin] ?? 0) + 1
-  }
+  const bin = (value: number) => scale === 0 ? 0 : Math.min(bins - 1, Math.floor(value / scale * bins))
+  const histogram = Array.from({ length: bins }, (_, index) => sorted.filter((value) => bin(value) === index).length)
   return {
-    mean: Duration.millis(Math.round(sorted.reduce((sum, value) => sum + value, 0) / sorted.length)),
     min: quantile(0),
     p5: quantile(0.05),
     p25: quantile(0.25),

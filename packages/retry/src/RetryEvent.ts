@@ -28,12 +28,13 @@
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type * as LogLevel from "effect/LogLevel"
 import * as Predicate from "effect/Predicate"
+import * as current from "./internal/current.ts"
 
 /**
  * - `Retrying`: attempt number `attempt` failed; the next one starts after `delay`.
@@ -91,9 +92,7 @@ export type Observer<in E = unknown> = (event: RetryEvent<E>) => Effect.Effect<u
  * @category references
  * @since 0.1.0
  */
-export const CurrentObserver: Context.Reference<Observer | undefined> = /* @__PURE__ */ Context.Reference<
-  Observer | undefined
->("@effect-resilience/retry/RetryEvent/CurrentObserver", { defaultValue: () => undefined })
+export const CurrentObserver: Context.Reference<Observer | undefined> = current.observer
 
 /**
  * Sends the events of every retry inside an effect to `observer`, after those that listen already.

@@ -39,6 +39,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 import * as Backoff from "./Backoff.ts"
 import * as engine from "./internal/engine.ts"
+import * as refuse from "./internal/refuse.ts"
 import * as Preview from "./Preview.ts"
 import type * as RetryEvent from "./RetryEvent.ts"
 
@@ -98,9 +99,11 @@ export function make(
   options: Settings & { readonly attemptTimeout?: Duration.Input | undefined } = {}
 ): RetryPolicy<Duration.Duration | undefined> {
   const { attemptTimeout, backoff = Backoff.exponential(), times = 3 } = options
-  if (!(times >= 0) || (times !== Infinity && !Number.isInteger(times))) {
-    throw new RangeError(`RetryPolicy: times must be a whole number or Infinity, not ${times}`)
-  }
+  refuse.unless(
+    times === Infinity || (times >= 0 && Number.isInteger(times)),
+    "RetryPolicy: times must be whole",
+    times
+  )
   return {
     times,
     backoff,
@@ -293,17 +296,16 @@ export const toSchedule = <E>(
 ): Schedule.Schedule<Duration.Duration, E> =>
   Schedule.fromStepWithMetadata(Effect.sync(() => {
     const position = { retries: 0, previous: 0 }
-    let last = Duration.zero
     return ({ attempt, elapsed, input: error }: Schedule.InputMetadata<E>) =>
       Effect.withFiber((fiber) => {
         const recovery = engine.recoveryOf(fiber, options, error)
         const verdict = engine.decide(fiber, policy, options, error, recovery, attempt, elapsed, position)
         if (typeof verdict !== "number") {
-          return engine.tell(fiber, options, Cause.done(last), () => (
+          return engine.tell(fiber, options, Cause.done(Duration.zero), () => (
             { _tag: "Stopped", attempt, error, recovery, why: verdict }
           ))
         }
-        const delay = last = Duration.millis(verdict)
+        const delay = Duration.millis(verdict)
         return engine.tell(
           fiber,
           options,
@@ -392,8 +394,6 @@ const retryWith = <A, E, R>(
 // Hoisted, since the presets above need it.
 function notNegative(name: string, input: Duration.Input): Duration.Duration {
   const duration = Duration.fromInputUnsafe(input)
-  if (Duration.isNegative(duration)) {
-    throw new RangeError(`RetryPolicy: ${name} must not be negative, not ${Duration.format(duration)}`)
-  }
+  refuse.unless(Duration.toMillis(duration) >= 0, `RetryPolicy: ${name} must be 0 or more`, duration)
   return duration
 }

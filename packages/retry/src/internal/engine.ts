@@ -11,9 +11,9 @@ import type * as Fiber from "effect/Fiber"
 import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import * as Attempt from "../Attempt.ts"
-import * as AttemptBudget from "../AttemptBudget.ts"
-import * as RetryEvent from "../RetryEvent.ts"
+import type * as RetryEvent from "../RetryEvent.ts"
 import type { History, Options, RetryPolicy } from "../RetryPolicy.ts"
+import * as current from "./current.ts"
 import type { Position } from "./delays.ts"
 import { next } from "./delays.ts"
 
@@ -29,47 +29,48 @@ export const start = <A, E, R>(
   policy: AnyPolicy,
   options: Options<E>
 ): Effect.Effect<A, E, R> => {
-  const timeless = Duration.isFinite(policy.maxDuration)
-    ? undefined
-    : Effect.catchCause(self, (cause) => afterFailure(new Run(self, policy, options, 0), cause))
+  const guard = (startMillis?: number) =>
+    Effect.catchCause(self, (cause) => afterFailure(makeRun(self, policy, options, startMillis), cause))
+  const timeless = Duration.isFinite(policy.maxDuration) ? undefined : guard()
   return Effect.withFiber((fiber) => {
-    fiber.getRef(AttemptBudget.Current).depositUnsafe()
-    const guarded = timeless ?? timed(self, policy, options, Timer.nowUnsafe(fiber.context))
+    fiber.getRef(current.budget).depositUnsafe()
+    const guarded = timeless ?? guard(Timer.nowUnsafe(fiber.context))
     return fiber.getRef(Attempt.Current) === Attempt.first
       ? guarded
       : Effect.provideService(guarded, Attempt.Current, Attempt.first)
   })
 }
 
-const timed = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  policy: AnyPolicy,
-  options: Options<E>,
-  startMillis: number
-): Effect.Effect<A, E, R> =>
-  Effect.catchCause(self, (cause) => afterFailure(new Run(self, policy, options, startMillis), cause))
-
 // One retried call, made when its first attempt has failed. 100,000 of them can wait at once, so it holds what it must.
-class Run<A, E, R> implements Position {
-  retries = 0
-  previous = 0
-  attempt = Attempt.first
+interface Run<A, E, R> extends Position {
+  attempt: Attempt.Attempt
   failures: Failure<E> | undefined
   readonly policy: AnyPolicy
   readonly options: Options<E>
-  readonly startMillis: number
+  readonly startMillis: number | undefined
   readonly again: Effect.Effect<A, E, R>
+}
 
-  constructor(self: Effect.Effect<A, E, R>, policy: AnyPolicy, options: Options<E>, startMillis: number) {
-    this.failures = undefined
-    this.policy = policy
-    this.options = options
-    this.startMillis = startMillis
-    this.again = Effect.catchCause(
-      Effect.updateContext(self, (context: Context.Context<R>) => Context.add(context, Attempt.Current, this.attempt)),
-      (cause) => afterFailure(this, cause)
+const makeRun = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  policy: AnyPolicy,
+  options: Options<E>,
+  startMillis: number | undefined
+): Run<A, E, R> => {
+  const run: Run<A, E, R> = {
+    retries: 0,
+    previous: 0,
+    attempt: Attempt.first,
+    failures: undefined,
+    policy,
+    options,
+    startMillis,
+    again: Effect.catchCause(
+      Effect.updateContext(self, (context: Context.Context<R>) => Context.add(context, Attempt.Current, run.attempt)),
+      (cause) => afterFailure(run, cause)
     )
   }
+  return run
 }
 
 interface Failure<out E> {
@@ -96,7 +97,7 @@ const afterError = <A, E, R>(
   const { options, policy } = run
   const { attempt } = run.attempt
   const recovery = recoveryOf(fiber, options, error)
-  const elapsed = Duration.isFinite(policy.maxDuration) ? Timer.nowUnsafe(fiber.context) - run.startMillis : 0
+  const elapsed = run.startMillis === undefined ? 0 : Timer.nowUnsafe(fiber.context) - run.startMillis
   const verdict = decide(fiber, policy, options, error, recovery, attempt, elapsed, run)
   if (typeof verdict !== "number") {
     const stopped: RetryEvent.RetryEvent<E> = { _tag: "Stopped", attempt, error, recovery, why: verdict }
@@ -163,18 +164,16 @@ export const decide = <E>(
   )
   if (elapsed + delay > Duration.toMillis(policy.maxDuration)) return { _tag: "OutOfTime", limit: "maxDuration" }
   if (delay >= Deadline.remainingMillisUnsafe(fiber)) return { _tag: "OutOfTime", limit: "deadline" }
-  const budget = fiber.getRef(AttemptBudget.Current)
-  return budget === AttemptBudget.unlimited || budget.withdrawUnsafe(Timer.nowUnsafe(fiber.context))
+  const budget = fiber.getRef(current.budget)
+  return budget === current.unlimited || budget.withdrawUnsafe(Timer.nowUnsafe(fiber.context))
     ? delay
     : { _tag: "BudgetExhausted", budget: budget.name }
 }
 
 const notRetryable: RetryEvent.Why = { _tag: "NotRetryable" }
 
-const notBefore = (policy: AnyPolicy, after: number, delay: number): number => {
-  if (after <= delay) return delay
-  return Math.ceil(policy.backoff.jitter === "none" ? after : after + delay)
-}
+const notBefore = (policy: AnyPolicy, after: number, delay: number): number =>
+  after <= delay ? delay : Math.ceil(policy.backoff.jitter === "none" ? after : after + delay)
 
 const nextDelay = (fiber: AnyFiber, policy: AnyPolicy, position: Position): number => {
   const random = fiber.getRef(Random.Random)
@@ -188,7 +187,7 @@ export const tell = <E, A, E2, R>(
   then: Effect.Effect<A, E2, R>,
   event: () => RetryEvent.RetryEvent<E>
 ): Effect.Effect<A, E2, R> => {
-  const observer = fiber.getRef(RetryEvent.CurrentObserver)
+  const observer = fiber.getRef(current.observer)
   if (observer === undefined && options.onEvent === undefined) return then
   const told = event()
   const heard = observer === undefined ? then : Effect.andThen(observer(told), then)
