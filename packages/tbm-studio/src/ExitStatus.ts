@@ -11,7 +11,7 @@
  * | 70 | a bug | report it |
  * | 75 | outcome unknown | look whether it was applied, then decide |
  * | 77 | credentials or permission | get them |
- * | 130 | interrupted | |
+ * | 130 | interrupted | run it again |
  *
  * @since 0.1.0
  */
@@ -60,6 +60,12 @@ export const outcomeUnknown = 75
 export const noPermission = 77
 
 /**
+ * @category constants
+ * @since 0.1.0
+ */
+export const interrupted = 130
+
+/**
  * The status that an error stands for.
  *
  * **Example** (A rejected request)
@@ -95,7 +101,7 @@ export const of = (error: unknown): number => {
 
 /**
  * The gravest of several: the one that asks most of a person. A bug comes first, then an unknown outcome, credentials,
- * a wrong call, a rejected request, unreadable input, and last what only needs another try.
+ * a wrong call, a rejected request, unreadable input, what only needs another try, and last an interruption.
  *
  * @category combinators
  * @since 0.1.0
@@ -106,7 +112,7 @@ export const gravest = (statuses: Iterable<number>): number => {
   return byGravity[worst] ?? bug
 }
 
-const byGravity = [done, unavailable, noInput, rejected, usage, noPermission, outcomeUnknown, bug]
+const byGravity = [done, interrupted, unavailable, noInput, rejected, usage, noPermission, outcomeUnknown, bug]
 
 /**
  * The tag of an error's `reason`, where it has one.
@@ -128,6 +134,9 @@ const statusByTag: { readonly [tag: string]: number } = {
   InvalidName: usage,
   InvalidOption: usage,
   InvalidManifest: noInput,
+  InvalidInput: noInput,
+  JournalError: noInput,
+  InDoubt: outcomeUnknown,
   SourceUnreadable: noInput,
   SourceChanged: noInput,
   IntegrityMismatch: rejected,

@@ -1,6 +1,5 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as CliError from "effect/cli/CliError"
 import * as CliOutput from "effect/cli/CliOutput"
@@ -11,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as References from "effect/References"
+import * as Runtime from "effect/Runtime"
 import * as Stdio from "effect/Stdio"
 import { createRequire } from "node:module"
 import * as ExitStatus from "./ExitStatus.ts"
@@ -18,15 +18,17 @@ import { batch } from "./internal/commands/batch.ts"
 import { demo } from "./internal/commands/demo.ts"
 import { explain } from "./internal/commands/explain.ts"
 import { login } from "./internal/commands/login.ts"
+import { status } from "./internal/commands/status.ts"
 import { upload } from "./internal/commands/upload.ts"
 import * as options from "./internal/options.ts"
 import { bug, CommandFailed, failed, say } from "./internal/respond.ts"
+import * as StopSignal from "./internal/stopSignal.ts"
 
 const manifest: { readonly version: string } = createRequire(import.meta.url)("../package.json")
 
 const tbmStudio = Command.make("tbm-studio").pipe(
   Command.withDescription("Upload cost tables to TBM Studio, safely over an unreliable network"),
-  Command.withSubcommands([login, upload, batch, explain, demo]),
+  Command.withSubcommands([login, upload, batch, status, explain, demo]),
   Command.withGlobalFlags(options.all)
 )
 
@@ -77,4 +79,20 @@ process.on("uncaughtException", (error) => {
   process.exit(ExitStatus.bug)
 })
 
-NodeRuntime.runMain(program, { disableErrorReporting: true })
+const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
+  const onSignal = () => {
+    if (!StopSignal.pass()) fiber.interruptUnsafe(fiber.id)
+  }
+  process.on("SIGINT", onSignal)
+  process.on("SIGTERM", onSignal)
+  fiber.addObserver((exit) => {
+    process.off("SIGINT", onSignal)
+    process.off("SIGTERM", onSignal)
+    // Not process.exit, which cuts off what a pipe has not taken yet.
+    teardown(exit, (code) => {
+      process.exitCode = code
+    })
+  })
+})
+
+runMain(program, { disableErrorReporting: true })

@@ -19,6 +19,13 @@ export class InvalidOption extends Data.TaggedError("InvalidOption")<{ readonly 
   }
 }
 
+/** A file that was named cannot be used; the message says why. */
+export class InvalidInput extends Data.TaggedError("InvalidInput")<{ readonly message: string }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.correct
+  }
+}
+
 /** Provides a command with everything between its settings and the socket. */
 export const provideStudio = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.provide(
@@ -69,5 +76,6 @@ const sharedTokens = Layer.unwrap(Effect.gen(function*() {
 const writeTo = (path: string) =>
   failAs(AccessLog.layerFile(path), (error) => `--access-log ${path} cannot be written: ${error.reason._tag}.`)
 
-const failAs = <A, E, R>(layer: Layer.Layer<A, E, R>, message: (error: E) => string) =>
+/** The layer, whose failure is a wrong option. */
+export const failAs = <A, E, R>(layer: Layer.Layer<A, E, R>, message: (error: E) => string) =>
   Layer.effectContext(Effect.mapError(Layer.build(layer), (error) => new InvalidOption({ message: message(error) })))

@@ -2,6 +2,7 @@ import type * as AuthError from "@effect-resilience/auth/AuthError"
 import type * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Batch from "@effect-resilience/upload/Batch"
+import type * as Journal from "@effect-resilience/upload/Journal"
 import type * as Uploader from "@effect-resilience/upload/Uploader"
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
@@ -9,11 +10,14 @@ import * as Effect from "effect/Effect"
 import * as Terminal from "effect/Terminal"
 import * as ExitStatus from "../ExitStatus.ts"
 import { Frontdoor } from "../Frontdoor.ts"
+import { Settings } from "../Settings.ts"
 import type * as TableAddress from "../TableAddress.ts"
 import * as TableUploads from "../TableUploads.ts"
+import * as journalFile from "./journalFile.ts"
 import * as LiveRegion from "./liveRegion.ts"
 import * as progressView from "./progressView.ts"
 import { type Failure, failureOf } from "./respond.ts"
+import * as StopSignal from "./stopSignal.ts"
 import * as textTable from "./textTable.ts"
 import { type Track, Tracker } from "./tracker.ts"
 import * as units from "./units.ts"
@@ -48,6 +52,7 @@ export interface BatchReport {
     readonly uploaded: number
     readonly failed: number
     readonly unknown: number
+    readonly skipped: number
     readonly notStarted: number
     readonly bytes: number
     readonly attempts: number
@@ -67,6 +72,9 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
   readonly pace?: Duration.Input | undefined
   readonly failFast?: boolean | undefined
   readonly show: "each" | "progress"
+  readonly onUnknown?: Journal.OnUnknown | undefined
+  /** What the first signal does to the uploads that are under way; without it, signals interrupt the program. */
+  readonly onInterrupt?: Batch.StopMode | undefined
 }) {
   const { target } = yield* TableUploads.TableUploads
   const frontdoor = yield* Frontdoor
@@ -76,11 +84,21 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
   const label = labels([...files.keys()].map(({ address }) => address))
   const tracker = new Tracker([...files.keys()], ({ address }) => label(address), begun)
   const exits: Array<number> = []
+  const ids = journalFile.identify(yield* Settings, jobs)
+  const { onInterrupt } = options
+  const stop = onInterrupt && Effect.andThen(
+    StopSignal.first,
+    Effect.as(region.print([stopLine[onInterrupt]]), onInterrupt)
+  )
 
   const reports = new Map<TableUploads.TableUpload, ItemReport>()
   const settle = Effect.fnUntraced(function*(result: Result) {
     const now = yield* Clock.currentTimeMillis
-    const track = tracker.settle(result.item, result._tag === "Uploaded" ? "done" : "failed", now)
+    const track = tracker.settle(
+      result.item,
+      result._tag === "Uploaded" || result._tag === "Skipped" ? "done" : "failed",
+      now
+    )
     const report = reportOf(result, files.get(result.item) ?? "", track)
     reports.set(result.item, report)
     exits.push(exitOf(result))
@@ -89,8 +107,10 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
 
   const summary = yield* Effect.scoped(Effect.gen(function*() {
     if (region.isTerminal) yield* Effect.forkScoped(redraw(tracker, region))
-    return yield* Batch.run(tracker.observe(target), files.keys(), {
+    return yield* Batch.resume(tracker.observe(target), files.keys(), {
       ...options,
+      id: (upload) => ids.get(upload) ?? "",
+      stop,
       onEvent: (event, upload) =>
         Effect.andThen(
           tracker.onEvent(event, upload),
@@ -126,6 +146,7 @@ const totalsOf = (
     uploaded: count("uploaded"),
     failed: count("failed"),
     unknown: count("unknown"),
+    skipped: count("skipped"),
     notStarted: count("notStarted"),
     bytes: items.reduce((sum, item) => sum + item.bytes, 0),
     attempts: items.reduce((sum, item) => sum + item.attempts, 0),
@@ -215,9 +236,9 @@ const exitOf = (result: Result): number => {
     case "Failed":
       return ExitStatus.of(result.error)
     case "Abandoned":
-      return result.outcomeUnknown ? ExitStatus.outcomeUnknown : ExitStatus.unavailable
+      return result.outcomeUnknown ? ExitStatus.outcomeUnknown : ExitStatus.interrupted
     case "NotStarted":
-      return ExitStatus.unavailable
+      return ExitStatus.interrupted
   }
 }
 
@@ -263,6 +284,7 @@ export const table = ({ items, totals }: BatchReport): ReadonlyArray<string> => 
     `${totals.uploaded} of ${items.length} uploaded`,
     ...(totals.failed > 0 ? [`${totals.failed} failed`] : []),
     ...(totals.unknown > 0 ? [`${totals.unknown} with unknown outcome`] : []),
+    ...(totals.skipped > 0 ? [`${totals.skipped} already there`] : []),
     ...(totals.notStarted > 0 ? [`${totals.notStarted} not started`] : []),
     units.bytes(totals.bytes),
     units.duration(totals.durationMs),
@@ -294,7 +316,13 @@ interface Named {
   readonly period: string
 }
 
+const stopLine = {
+  finish: "Stopping: uploads that are under way may finish. Once more abandons them.",
+  abandon: "Stopping: uploads that are under way are abandoned."
+}
+
 const progressLine = (name: string, item: ItemReport, paint: LiveRegion.LiveRegion["paint"]): string => {
+  if (item.status === "skipped") return `${paint("green", "✓")} ${name}  is already there`
   if (item.status !== "uploaded") return `${paint("red", "✗")} ${name}: ${item.error?.message ?? item.status}`
   const retried = item.recoveries.length === 0 ? "" : paint("yellow", `, after ${item.recoveries.join(", ")}`)
   return `${paint("green", "✓")} ${name}  ${units.bytes(item.bytes)} in ${units.duration(item.durationMs)}${retried}`

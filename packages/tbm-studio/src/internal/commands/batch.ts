@@ -1,3 +1,4 @@
+import * as Journal from "@effect-resilience/upload/Journal"
 import * as UploadSource from "@effect-resilience/upload/UploadSource"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
@@ -7,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Manifest from "../../Manifest.ts"
 import * as duration from "../duration.ts"
+import * as journalFile from "../journalFile.ts"
 import { respondWith } from "../respond.ts"
 import { provideStudio } from "../runtime.ts"
 import * as Uploads from "../uploads.ts"
@@ -29,13 +31,30 @@ const flags = {
   failFast: Flag.Boolean("fail-fast").pipe(
     Flag.withDescription("Start nothing more after the first failure"),
     Flag.withDefault(false)
+  ),
+  journal: Flag.String("journal").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription("Where to remember what is uploaded; MANIFEST.journal.sqlite where none is named"),
+    Flag.optional
+  ),
+  noJournal: Flag.Boolean("no-journal").pipe(
+    Flag.withDescription("Remember nothing: another run uploads everything again"),
+    Flag.withDefault(false)
+  ),
+  unknown: Flag.Literals("unknown", ["fail", "skip", "retry"]).pipe(
+    Flag.withDescription("What to do with an append that an earlier run may have applied"),
+    Flag.withDefault("fail")
+  ),
+  onInterrupt: Flag.Literals("on-interrupt", ["finish", "abandon"]).pipe(
+    Flag.withDescription("What Ctrl-C does to the uploads that are under way"),
+    Flag.withDefault("finish")
   )
 }
 
 export const batch = Command.make(
   "batch",
   flags,
-  ({ concurrency, failFast, manifest, pace }) =>
+  ({ concurrency, failFast, journal, manifest, noJournal, onInterrupt, pace, unknown }) =>
     Effect.gen(function*() {
       const rows = yield* Manifest.read(manifest)
       const jobs = rows.map(({ action, address, file }): Uploads.Job => ({
@@ -46,8 +65,14 @@ export const batch = Command.make(
         concurrency,
         failFast,
         pace: Option.getOrUndefined(pace),
-        show: "each"
-      })
+        show: "each",
+        onUnknown: unknown,
+        onInterrupt
+      }).pipe(Effect.provide(
+        noJournal
+          ? Journal.layerMemory
+          : journalFile.layer(Option.getOrElse(journal, () => journalFile.beside(manifest)))
+      ))
       return {
         json: { items: report.items, totals: report.totals },
         text: Uploads.table(report),
@@ -61,6 +86,10 @@ export const batch = Command.make(
     {
       command: "tbm-studio batch january.json --concurrency 2 --pace 1s --fail-fast --json",
       description: "Gently, and stop at the first failure"
+    },
+    {
+      command: "tbm-studio batch january.csv --unknown skip",
+      description: "Go on after a crash, taking appends that were under way for done"
     }
   ])
 )

@@ -1,6 +1,7 @@
 import type { FaultRule } from "@effect-resilience/tbm-simulator/FaultRule"
 import { Simulator } from "@effect-resilience/tbm-simulator/Simulator"
 import type { SimulatorState } from "@effect-resilience/tbm-simulator/SimulatorState"
+import * as Journal from "@effect-resilience/upload/Journal"
 import * as UploadSource from "@effect-resilience/upload/UploadSource"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
@@ -94,7 +95,7 @@ const run = Effect.fnUntraced(function*(data: string, accessLog: string) {
       ""
     ].join("\n")
   )
-  const report = yield* Uploads.run(jobs, { concurrency: 4, show: "each" })
+  const report = yield* Uploads.run(jobs, { concurrency: 4, show: "each" }).pipe(Effect.provide(Journal.layerMemory))
   const problems = compare(report.items, yield* simulator.state)
   return {
     json: { items: report.items, totals: report.totals, storedExactlyOnce: problems.length === 0, accessLog },

@@ -1,3 +1,4 @@
+import * as Journal from "@effect-resilience/upload/Journal"
 import * as UploadSource from "@effect-resilience/upload/UploadSource"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
@@ -63,7 +64,9 @@ export const upload = Command.make(
 )
 
 const send = Effect.fnUntraced(function*(job: Uploads.Job) {
-  const { exitStatus, items: [item] } = yield* Uploads.run([job], { concurrency: 1, show: "progress" })
+  const { exitStatus, items: [item] } = yield* Uploads.run([job], { concurrency: 1, show: "progress" }).pipe(
+    Effect.provide(Journal.layerMemory)
+  )
   return {
     json: documentOf(item ?? Uploads.unsent(Uploads.namesOf(job), "notStarted")),
     text: item?.status === "uploaded" ? [Uploads.describe(item)] : [],

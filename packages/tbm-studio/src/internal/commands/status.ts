@@ -1,0 +1,80 @@
+import * as Journal from "@effect-resilience/upload/Journal"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Stream from "effect/Stream"
+import * as ExitStatus from "../../ExitStatus.ts"
+import * as journalFile from "../journalFile.ts"
+import { respond } from "../respond.ts"
+import { InvalidInput } from "../runtime.ts"
+import * as textTable from "../textTable.ts"
+import * as units from "../units.ts"
+
+const flags = {
+  file: Argument.String("file").pipe(Argument.withDescription("A manifest that was uploaded, or its journal"))
+}
+
+export const status = Command.make("status", flags, ({ file }) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const beside = journalFile.beside(file)
+    const path = (yield* Effect.orElseSucceed(fs.exists(beside), () => false)) ? beside : file
+    if (!(yield* Effect.orElseSucceed(isSqlite(fs, path), () => false))) {
+      return yield* new InvalidInput({ message: `${file} is no journal, and there is none beside it.` })
+    }
+    const entries = yield* Effect.provide(read, journalFile.layer(path))
+    const count = (state: Journal.State) => entries.filter((entry) => entry.state === state).length
+    const states = ["uploaded", "failed", "unknown", "started", "waiting"] as const
+    return {
+      json: { journal: path, items: entries },
+      text: [
+        ...textTable.render(entries, [
+          { title: "Table", cell: ({ period, project, table }) => `${project} / ${table} / ${period}` },
+          { title: "Action", cell: ({ action }) => action },
+          { title: "State", cell: ({ state }) => state },
+          { title: "Attempts", align: "right", cell: ({ attempts }) => String(attempts) },
+          { title: "Size", align: "right", cell: ({ bytes }) => bytes === null ? "" : units.bytes(bytes) },
+          { title: "md5", cell: ({ verified }) => verified ? "verified" : "" },
+          { title: "When", cell: ({ at }) => at },
+          { title: "File", cell: ({ file }) => file }
+        ]),
+        "",
+        states.filter((state) => count(state) > 0).map((state) => `${count(state)} ${state}`).join(" · "),
+        ...entries.flatMap(({ file, note }) => note === null ? [] : [`${file}: ${note}`])
+      ],
+      exitStatus: count("unknown") + entries.filter(inDoubt).length > 0 ? ExitStatus.outcomeUnknown : ExitStatus.done
+    }
+  }).pipe(respond)).pipe(
+    Command.withDescription("Show what a batch has uploaded so far, from its journal"),
+    Command.withExamples([{ command: "tbm-studio status january.csv", description: "How far did January get?" }])
+  )
+
+// The attempt of a process that died: harmless for an overwrite, in doubt for an append.
+const inDoubt = ({ action, state }: { readonly action: string; readonly state: Journal.State }) =>
+  state === "started" && action === "append"
+
+const read = Effect.gen(function*() {
+  const journal = yield* Journal.Journal
+  const entries = yield* Stream.runCollect(journal.entries)
+  return yield* Effect.forEach(
+    entries,
+    ({ at, bytes, id, md5, note, version: _, ...entry }) =>
+      Effect.map(Effect.orDie(journalFile.subjectOf(id)), (subject) => ({
+        ...subject,
+        ...entry,
+        bytes: bytes ?? null,
+        md5: md5 ?? null,
+        note: note ?? null,
+        at: DateTime.formatIso(DateTime.makeUnsafe(at))
+      }))
+  )
+})
+
+const isSqlite = (fs: FileSystem.FileSystem, path: string) =>
+  fs.stream(path, { bytesToRead: 16 }).pipe(
+    Stream.decodeText(),
+    Stream.mkString,
+    Effect.map((head) => head.startsWith("SQLite format 3"))
+  )
