@@ -178,9 +178,28 @@ export const gzip = <R>(self: UploadSource<R>): UploadSource<R> => ({
   open: Effect.map(self.open, (opened) => ({
     size: undefined,
     version: opened.version,
-    bytes: (range) => slice(compress(`${self.name}.gz`, opened.bytes()), range)
+    bytes: (range) => slice(through(self.name, opened.bytes(), () => new CompressionStream("gzip")), range)
   }))
 })
+
+/**
+ * Decompresses a source on the way, and takes `.gz` off its name.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const gunzip = <R>(self: UploadSource<R>): UploadSource<R> => {
+  const name = self.name.replace(/\.gz$/i, "")
+  return {
+    name,
+    replayable: self.replayable,
+    open: Effect.map(self.open, (opened) => ({
+      size: undefined,
+      version: opened.version,
+      bytes: (range) => slice(through(self.name, opened.bytes(), () => new DecompressionStream("gzip")), range)
+    }))
+  }
+}
 
 const beginning: Range = { offset: 0 }
 
@@ -345,14 +364,13 @@ const slice = <E>(
   })
 }
 
-const compress = (
+const through = (
   name: string,
-  self: Stream.Stream<Uint8Array, UploadError.UploadError>
+  self: Stream.Stream<Uint8Array, UploadError.UploadError>,
+  transform: () => CompressionStream | DecompressionStream
 ): Stream.Stream<Uint8Array, UploadError.UploadError> =>
   Stream.fromReadableStream({
     // No source shares its memory with another thread.
-    evaluate: () =>
-      (Stream.toReadableStream(self) as ReadableStream<Uint8Array<ArrayBuffer>>)
-        .pipeThrough(new CompressionStream("gzip")),
+    evaluate: () => (Stream.toReadableStream(self) as ReadableStream<Uint8Array<ArrayBuffer>>).pipeThrough(transform()),
     onError: (error) => unreadable(name, error)
   })

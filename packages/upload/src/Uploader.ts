@@ -6,7 +6,8 @@
  * Each attempt reads the source anew. While bytes move, a stall timer runs; after the last byte, an answer timer. What the
  * server says it stored is compared with what was sent. A failure of the source wins over the broken request that it
  * causes, and an answer wins over both. Where an item that is not idempotent may have been applied all the same, the
- * failure is `OutcomeUnknown` and nothing is repeated.
+ * failure is `OutcomeUnknown` and nothing is repeated. All attempts together are one call in telemetry, and take what they
+ * need beyond the first from the `AttemptBudget` of their surroundings.
  *
  * **Example** (A server that is busy at first, without a network)
  *

@@ -1,0 +1,103 @@
+import { Preflight, UploadSource } from "@effect-resilience/upload"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Schema, Stream } from "effect"
+import { Csv } from "effect/encoding"
+
+const problemsOf = (name: string, content: string | Uint8Array, options?: Preflight.CsvOptions) =>
+  Preflight.csv(UploadSource.bytes(name, content), options).pipe(
+    Effect.as(""),
+    Effect.catch((error) => Effect.succeed(error.message))
+  )
+
+/** The same bytes, however they are cut. */
+const cut = (content: Uint8Array, size: number) =>
+  UploadSource.stream("a.csv", {
+    stream: Stream.fromIterable(
+      Array.from({ length: Math.ceil(content.length / size) }, (_, i) => content.subarray(i * size, (i + 1) * size))
+    )
+  })
+
+describe("Preflight.csv", () => {
+  it.effect("accepts quotes, line breaks in quotes, CRLF, blank lines, a byte order mark and no final line break", () =>
+    Effect.gen(function*() {
+      const content = "\uFEFF\"Account\",\"A \"\"b\"\"\"\r\n\r\n1,\"two\r\nlines, and a comma\"\r\n\"\",3"
+      const summary = yield* Preflight.csv(UploadSource.bytes("a.csv", content))
+      assert.deepStrictEqual(summary.header, ["Account", "A \"b\""])
+      assert.strictEqual(summary.rows, 2)
+    }))
+
+  it.effect("names each line that has another number of fields", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(
+        yield* problemsOf("gl.csv", "a,b\n1,2\n3\n\"x\ny\",4\n5,6,7\n"),
+        "gl.csv, line 3: has 1 field where the header has 2\ngl.csv, line 6: has 3 fields where the header has 2"
+      )
+    }))
+
+  it.effect("compares the header", () =>
+    Effect.gen(function*() {
+      const header = ["Account", "Amount"]
+      assert.strictEqual(yield* problemsOf("a.csv", "Account,Amount\n1,2\n", { header }), "")
+      assert.strictEqual(
+        yield* problemsOf("a.csv", "account,Amount\n", { header }),
+        "a.csv, line 1: column 1 is \"account\", not \"Account\""
+      )
+      assert.strictEqual(
+        yield* problemsOf("a.csv", "Account\n", { header }),
+        "a.csv, line 1: has 1 columns where 2 are expected"
+      )
+    }))
+
+  it.effect("finds other encodings, open quotes, stray text and nothing at all", () =>
+    Effect.gen(function*() {
+      const latin1 = Buffer.from("a,b\n1,2\nM\u00FCller,3\n", "latin1")
+      assert.strictEqual(yield* problemsOf("a.csv", latin1), "a.csv, line 3: is not UTF-8 from here on")
+      assert.strictEqual(
+        yield* problemsOf("a.csv", "a,b\n1,\"2\n3,4\n"),
+        "a.csv, line 2: a quoted field is never closed"
+      )
+      assert.strictEqual(yield* problemsOf("a.csv", "a,b\n1,\"2\"3\n"), "a.csv, line 2: has text after a closing quote")
+      assert.strictEqual(yield* problemsOf("a.csv", ""), "a.csv, line 1: is empty: it has no header")
+      assert.strictEqual(yield* problemsOf("a.csv", "\uFEFF\n\n"), "a.csv, line 1: is empty: it has no header")
+    }))
+
+  it.effect("knows tabs by the name, takes other delimiters, and stops after so many problems", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* problemsOf("a.tsv", "a\tb\n1\t2\n"), "")
+      assert.strictEqual(yield* problemsOf("a.csv", "a;b\n1;2\n", { delimiter: ";" }), "")
+      const problems = yield* problemsOf("a.csv", `a,b\n${"1\n".repeat(100)}`, { maxProblems: 3 })
+      assert.strictEqual(problems.split("\n").length, 3)
+    }))
+
+  it.effect("reads what is compressed, and says where it is not", () =>
+    Effect.gen(function*() {
+      const { bytes } = yield* UploadSource.gzip(UploadSource.bytes("a.csv", "a,b\n1,2\n3\n")).open
+      const zipped = Buffer.concat(yield* Stream.runCollect(bytes()))
+      assert.strictEqual(yield* problemsOf("a.csv.gz", zipped), "a.csv.gz, line 3: has 1 field where the header has 2")
+      assert.match(yield* problemsOf("a.csv.gz", "a,b\n"), /^a.csv.gz cannot be read: /)
+    }))
+
+  it.effect.prop("agrees with Effect's own parser, however the bytes are cut", {
+    cells: Schema.Array(
+      Schema.Array(Schema.Literals(["", "x", "a,b", "say \"hi\"", "two\nlines", "ü表"]))
+        .check(Schema.isMinLength(2), Schema.isMaxLength(4))
+    ).check(Schema.isMinLength(1), Schema.isMaxLength(8)),
+    size: Schema.Literals([1, 2, 3, 7, 1000])
+  }, ({ cells, size }) =>
+    Effect.gen(function*() {
+      const content = Buffer.concat(
+        yield* Stream.runCollect(Stream.fromIterable(cells).pipe(Stream.pipeThroughChannel(Csv.encode())))
+      )
+      const width = cells[0]?.length
+      const wrong = cells.flatMap((row, i) => row.length === width ? [] : [i])
+      const result = yield* Effect.result(Preflight.csv(cut(content, size), { maxProblems: 100 }))
+      if (result._tag === "Success") {
+        assert.deepStrictEqual(wrong, [])
+        assert.deepStrictEqual(result.success.header, cells[0])
+        assert.strictEqual(result.success.rows, cells.length - 1)
+      } else {
+        assert.isTrue(result.failure._tag === "InvalidFile")
+        assert.strictEqual(result.failure._tag === "InvalidFile" && result.failure.problems.length, wrong.length)
+      }
+    }))
+})
