@@ -28,7 +28,8 @@ const Status = Schema.Int.check(Schema.isBetween({ minimum: 200, maximum: 599 })
  * - `truncate`: the answer declares its length, half of it is sent, and the connection is closed in good order.
  * - `html`: an HTML page with that status; with 200 it is a login page.
  * - `redirect`: 307 to `location`.
- * - `corruptMd5`: the answer to an upload tells a wrong md5. Fires on uploads only.
+ * - `corruptMd5`: the answer to an upload tells a wrong md5; a part is refused, as if it had been damaged on the way. Fires
+ *   on `upload` and `part` only.
  * - `echoSecrets`: an error whose text repeats the request's headers and, of a login, the body.
  *
  * @category models
@@ -74,11 +75,37 @@ export const Fault = Schema.Union([
 export type Fault = typeof Fault.Type
 
 /**
+ * What a call asks for: `login`, `environment`, `upload` (of a table), and the calls to the uploader service: `single`
+ * (a file in one request), `initiate`, `part`, `finalize`, `abort`, `process` and `status`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Operation = Schema.Literals([
+  "login",
+  "environment",
+  "upload",
+  "single",
+  "initiate",
+  "part",
+  "finalize",
+  "abort",
+  "process",
+  "status"
+])
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Operation = typeof Operation.Type
+
+/**
  * The calls that a rule is for. Everything given must hold; an empty match is every API call.
  *
  * **Details**
  *
- * - `operation`: `login`, `environment` or `upload`.
+ * - `operation`: one of `Operation`.
  * - `method`: in any case.
  * - `path`: text that the path contains, as it was sent or decoded, without the query. `*` stands for anything.
  *
@@ -86,7 +113,7 @@ export type Fault = typeof Fault.Type
  * @since 0.1.0
  */
 export const Match = Schema.Struct({
-  operation: Schema.optionalKey(Schema.Literals(["login", "environment", "upload"])),
+  operation: Schema.optionalKey(Operation),
   method: Schema.optionalKey(Schema.NonEmptyString),
   path: Schema.optionalKey(Schema.NonEmptyString)
 })

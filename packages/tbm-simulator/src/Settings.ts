@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Account from "./Account.ts"
 import * as FaultRule from "./FaultRule.ts"
+import type * as SimulatorState from "./SimulatorState.ts"
 
 /**
  * A project's table, as in `tables` and `checkedOut`.
@@ -70,6 +71,19 @@ export interface Settings {
    * stored again. Default: none does.
    */
   readonly idempotencyHeader: string | undefined
+  /** The least size of a part that is not the last one, in bytes. Default: 5 MiB. */
+  readonly minPartBytes: number
+  /** Whether a file sent to the uploader service in one request is answered its id; the vendor's page says nothing is. Default: `uploadId`. */
+  readonly singleUploadAnswer: "uploadId" | "nothing"
+  /** How long the uploader service processes. Default: 1 second. */
+  readonly processingTime: Duration.Input
+  /** How it ends. Default: `Success`, which is `Failed` all the same where the upload cannot be stored. */
+  readonly processingOutcome: Exclude<SimulatorState.ProcessStatus, "InProcess">
+  /**
+   * Whether a status tells each upload's code alone, with `null` for the group, or the group's too. Default: `individual`,
+   * unless there are several or the outcome is a group's own.
+   */
+  readonly processingReport: "individual" | "group"
   /** The answer header that carries a request id: the request's own, or a running number. Default: none. */
   readonly requestIdHeader: string | undefined
 }
@@ -99,16 +113,28 @@ export const defaults: Settings = {
   drainLimit: 64 * 1024 * 1024,
   rateLimit: undefined,
   idempotencyHeader: undefined,
+  minPartBytes: 5 * 1024 * 1024,
+  singleUploadAnswer: "uploadId",
+  processingTime: Duration.seconds(1),
+  processingOutcome: "Success",
+  processingReport: "individual",
   requestIdHeader: undefined
 }
 
 const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 const Positive = Schema.Int.check(Schema.isGreaterThan(0))
+const Span = Schema.Union([
+  Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)).pipe(
+    Schema.decodeTo(Schema.Duration, SchemaTransformation.durationFromMillis)
+  ),
+  Schema.DurationFromString
+])
 const HeaderName = Schema.String.check(Schema.isPattern(/^[a-z0-9-]+$/, { expected: "a header name in lower case" }))
 const Table = Schema.Struct({ project: Schema.NonEmptyString, table: Schema.NonEmptyString })
 
 /**
- * Settings as JSON, every field optional. `tokenLifetime` is milliseconds or text such as `"90 seconds"`.
+ * Settings as JSON, every field optional. `tokenLifetime` and `processingTime` are milliseconds or text such as
+ * `"90 seconds"`.
  *
  * @category schemas
  * @since 0.1.0
@@ -116,14 +142,7 @@ const Table = Schema.Struct({ project: Schema.NonEmptyString, table: Schema.NonE
 export const Json = Schema.Struct({
   accounts: Schema.optionalKey(Schema.NonEmptyArray(Account.Account)),
   faults: Schema.optionalKey(Schema.Array(FaultRule.FaultRule)),
-  tokenLifetime: Schema.optionalKey(
-    Schema.Union([
-      Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)).pipe(
-        Schema.decodeTo(Schema.Duration, SchemaTransformation.durationFromMillis)
-      ),
-      Schema.DurationFromString
-    ])
-  ),
+  tokenLifetime: Schema.optionalKey(Span),
   tokenIn: Schema.optionalKey(Schema.Literals(["both", "header", "cookie", "different", "none"])),
   validTill: Schema.optionalKey(Schema.Literals(["none", "seconds", "millis", "iso"])),
   validTillHeader: Schema.optionalKey(Schema.Literals(["valid_till", "valid-till"])),
@@ -139,5 +158,12 @@ export const Json = Schema.Struct({
   drainLimit: Schema.optionalKey(Count),
   rateLimit: Schema.optionalKey(Schema.Struct({ requests: Positive, seconds: Positive })),
   idempotencyHeader: Schema.optionalKey(HeaderName),
+  minPartBytes: Schema.optionalKey(Count),
+  singleUploadAnswer: Schema.optionalKey(Schema.Literals(["uploadId", "nothing"])),
+  processingTime: Schema.optionalKey(Span),
+  processingOutcome: Schema.optionalKey(
+    Schema.Literals(["Success", "Failed", "IncompleteGroupSession", "FailedGroupCheckin"])
+  ),
+  processingReport: Schema.optionalKey(Schema.Literals(["individual", "group"])),
   requestIdHeader: Schema.optionalKey(HeaderName)
 })

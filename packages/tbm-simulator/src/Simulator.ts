@@ -17,6 +17,7 @@ import * as FaultRule from "./FaultRule.ts"
 import * as Administration from "./internal/Administration.ts"
 import * as Connection from "./internal/Connection.ts"
 import * as Exchange from "./internal/Exchange.ts"
+import * as Spool from "./internal/Spool.ts"
 import * as World from "./internal/World.ts"
 import * as Settings from "./Settings.ts"
 import type * as SimulatorState from "./SimulatorState.ts"
@@ -115,7 +116,10 @@ export const make: (options?: Options) => Effect.Effect<Simulator["Service"], Li
   .fnUntraced(function*(options: Options = {}) {
     const { host = "127.0.0.1", port = 0, seed, ...overrides } = options
     const settings: Settings.Settings = { ...Settings.defaults, ...overrides }
-    const fresh = World.make(settings, seed)
+    const fibers = yield* FiberSet.make<void>()
+    const run = yield* FiberSet.runtime(fibers)<never>()
+    const spool = yield* Spool.make
+    const fresh = World.make(settings, seed, { spool, fork: (work) => void run(work) })
     const world = yield* Ref.make(yield* fresh)
     yield* validated(settings.faults)
 
@@ -126,7 +130,12 @@ export const make: (options?: Options) => Effect.Effect<Simulator["Service"], Li
       clearFaults: Effect.map(Ref.get(world), ({ faults }) => {
         faults.clear()
       }),
-      reset: Effect.flatMap(fresh, (next) => Ref.set(world, next)),
+      reset: Effect.gen(function*() {
+        const { uploader } = yield* Ref.getAndSet(world, yield* fresh)
+        for (const { parts } of uploader.sessions.values()) {
+          for (const { path } of parts.values()) yield* spool.remove(path)
+        }
+      }),
       expireTokens: Effect.flatMap(Ref.get(world), ({ tokens }) => tokens.expireAll)
     }
 
@@ -138,8 +147,6 @@ export const make: (options?: Options) => Effect.Effect<Simulator["Service"], Li
         )
         : Effect.flatMap(Ref.get(world), (world) => Exchange.run(world, connection))
 
-    const fibers = yield* FiberSet.make<void>()
-    const run = yield* FiberSet.runtime(fibers)<never>()
     const receive = (expectsContinue: boolean) => (request: IncomingMessage, response: ServerResponse) => {
       const fiber = run(
         serve(Connection.make(request, response, expectsContinue)).pipe(

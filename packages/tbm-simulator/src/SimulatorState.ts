@@ -57,8 +57,57 @@ export const StoredTable = Schema.Struct({
 export interface StoredTable extends Schema.Schema.Type<typeof StoredTable> {}
 
 /**
+ * How a processing request stands.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ProcessStatus = Schema.Literals([
+  "InProcess",
+  "Success",
+  "Failed",
+  "IncompleteGroupSession",
+  "FailedGroupCheckin"
+])
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type ProcessStatus = typeof ProcessStatus.Type
+
+/**
+ * What the uploader service holds, in the order of arrival. `single` tells that a file came in one request; `puts` how
+ * often a part was accepted.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const UploaderRecord = Schema.Struct({
+  sessions: Schema.Array(Schema.Struct({
+    uploadId: Schema.String,
+    table: Schema.String,
+    single: Schema.Boolean,
+    state: Schema.Literals(["open", "finalized", "aborted"]),
+    parts: Schema.Array(
+      Schema.Struct({ number: Schema.Int, bytes: Schema.Int, md5: Schema.String, puts: Schema.Int })
+    )
+  })),
+  processes: Schema.Array(
+    Schema.Struct({ processId: Schema.String, uploadIds: Schema.Array(Schema.String), status: ProcessStatus })
+  )
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface UploaderRecord extends Schema.Schema.Type<typeof UploaderRecord> {}
+
+/**
  * The record. `logins`, `environmentLookups` and `requests` (all API calls) count calls, answered or cut; `uploads` is
- * in the order of storing; `tables` has keys `project/table/period`.
+ * in the order of storing; `tables` has keys `project/table/period`; `uploader` is the
+ * uploader service's, whose uploads join the others once they are processed.
  *
  * @category models
  * @since 0.1.0
@@ -69,6 +118,7 @@ export const SimulatorState = Schema.Struct({
   requests: Schema.Int,
   uploads: Schema.Array(StoredUpload),
   tables: Schema.Record(Schema.String, StoredTable),
+  uploader: UploaderRecord,
   tokens: Schema.Struct({ issued: Schema.Int, expired: Schema.Int })
 })
 

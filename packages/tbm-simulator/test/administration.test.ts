@@ -22,6 +22,7 @@ const nothing = {
   requests: 0,
   uploads: [],
   tables: {},
+  uploader: { sessions: [], processes: [] },
   tokens: { issued: 0, expired: 0 }
 }
 

@@ -4,8 +4,11 @@ import { STATUS_CODES } from "node:http"
 import type * as FaultRule from "../FaultRule.ts"
 import * as Answer from "./Answer.ts"
 import type * as Connection from "./Connection.ts"
+import * as Guards from "./Guards.ts"
 import * as Handlers from "./Handlers.ts"
+import type { Handling } from "./Handling.ts"
 import * as Route from "./Route.ts"
+import * as Uploader from "./Uploader.ts"
 import type { World } from "./World.ts"
 
 export const run = (
@@ -44,7 +47,7 @@ const requestId = ({ counters, settings }: World, connection: Connection.Connect
 
 const handle = (
   { connection, route, world }: Exchange,
-  { commit = true, pace }: Partial<Handlers.Handling> = {}
+  { commit = true, pace }: Partial<Handling> = {}
 ): Effect.Effect<Answer.Answer, Connection.Disconnected> => Handlers.handle(world, connection, route, { commit, pace })
 
 const send = (
@@ -102,7 +105,7 @@ const strike = Effect.fnUntraced(function*(
         body: ""
       })
     case "corruptMd5":
-      return yield* send(exchange, corrupt(yield* answered(false)))
+      return yield* send(exchange, corrupt(exchange, yield* answered(false)))
     case "echoSecrets":
       return yield* send(exchange, yield* echo(exchange, fault.status, handled !== undefined))
   }
@@ -134,10 +137,11 @@ const page = (status: number): Answer.Answer =>
     )
     : Answer.html(status, reason(status), `<h1>${reason(status)}</h1><p>The server cannot answer now.</p>`)
 
-const corrupt = (answer: Answer.Answer): Answer.Answer => ({
-  ...answer,
-  body: answer.body.replace(/"md5":"([0-9a-f]{32})"/, (_, md5: string) => `"md5":"${flip(md5)}"`)
-})
+const corrupt = ({ route, world: { settings } }: Exchange, answer: Answer.Answer): Answer.Answer =>
+  route.operation === "part" && answer.status < 300 ? Uploader.md5Mismatch(settings) : {
+    ...answer,
+    body: answer.body.replace(/"md5":"([0-9a-f]{32})"/, (_, md5: string) => `"md5":"${flip(md5)}"`)
+  }
 
 /** Another digest of the same form: every digit's bits turned. */
 const flip = (md5: string): string =>
@@ -146,7 +150,7 @@ const flip = (md5: string): string =>
 const echo = Effect.fnUntraced(
   function*({ connection, route, world: { settings } }: Exchange, status: number, read: boolean) {
     const body = route.operation === "login" && !read
-      ? yield* Effect.catchTag(Handlers.readText(connection, settings, undefined), "Rejected", () => Effect.succeed(""))
+      ? yield* Effect.catchTag(Guards.readText(connection, settings, undefined), "Rejected", () => Effect.succeed(""))
       : ""
     const headers = Object.entries(connection.headers).map(([name, value]) => `${name}: ${value}`).join("; ")
     return Answer.failure(

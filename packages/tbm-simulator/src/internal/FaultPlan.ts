@@ -3,7 +3,7 @@ import type * as Random from "effect/Random"
 import type * as FaultRule from "../FaultRule.ts"
 
 export interface Call {
-  readonly operation: "login" | "environment" | "upload" | "other"
+  readonly operation: FaultRule.Operation | "other"
   readonly method: string
   /** As sent, without the query. */
   readonly path: string
@@ -57,7 +57,7 @@ const matches = ({ fault, match = {} }: FaultRule.FaultRule, call: Call): boolea
   (match.operation === undefined || match.operation === call.operation) &&
   (match.method === undefined || match.method.toUpperCase() === call.method) &&
   (match.path === undefined || contains(call.path, match.path) || contains(call.decodedPath, match.path)) &&
-  (fault.type !== "corruptMd5" || call.operation === "upload")
+  (fault.type !== "corruptMd5" || call.operation === "upload" || call.operation === "part")
 
 /** Whether the pieces between the stars occur in the path, in order. */
 const contains = (path: string, pattern: string): boolean => {

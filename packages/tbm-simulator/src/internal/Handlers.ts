@@ -1,26 +1,32 @@
-/** What the three operations do when nothing goes wrong on purpose. */
+/** What the operations do when nothing goes wrong on purpose. */
 import * as Clock from "effect/Clock"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type * as Account from "../Account.ts"
 import type * as Settings from "../Settings.ts"
 import * as Answer from "./Answer.ts"
 import type * as Connection from "./Connection.ts"
+import {
+  authenticate,
+  lists,
+  readText,
+  reject,
+  type Rejected,
+  requireDomain,
+  requireEnvironment,
+  requirePermission,
+  tableProblem,
+  tooLarge
+} from "./Guards.ts"
+import type { Handling } from "./Handling.ts"
 import * as MultipartReceiver from "./MultipartReceiver.ts"
 import * as Period from "./Period.ts"
 import type * as Route from "./Route.ts"
 import type * as TableStore from "./TableStore.ts"
 import type * as TokenRegistry from "./TokenRegistry.ts"
 import * as Unpacker from "./Unpacker.ts"
+import * as Uploader from "./Uploader.ts"
 import type { World } from "./World.ts"
-
-export interface Handling {
-  /** Whether an upload is stored. */
-  readonly commit: boolean
-  readonly pace: Connection.Pace
-}
 
 export const handle = (
   world: World,
@@ -45,6 +51,14 @@ const operate = (
       return environment(world, connection, route)
     case "upload":
       return upload(world, connection, route, handling)
+    case "single":
+    case "initiate":
+    case "part":
+    case "finalize":
+    case "abort":
+    case "process":
+    case "status":
+      return Uploader.handle(world, connection, route, handling)
     case "other":
       return reject(
         world.settings,
@@ -54,16 +68,6 @@ const operate = (
       )
   }
 }
-
-class Rejected extends Data.TaggedError("Rejected")<{ readonly answer: Answer.Answer }> {}
-
-const reject = (
-  settings: Settings.Settings,
-  status: number,
-  message: string,
-  headers?: Answer.Answer["headers"]
-): Effect.Effect<never, Rejected> =>
-  Effect.fail(new Rejected({ answer: Answer.failure(settings, status, message, headers) }))
 
 const limitRate = ({ settings, window }: World): Effect.Effect<void, Rejected> => {
   const limit = settings.rateLimit
@@ -143,50 +147,7 @@ const instant = (millis: number, form: "seconds" | "millis" | "iso"): string => 
   }
 }
 
-const textLimit = 64 * 1024
-
-export const readText = Effect.fnUntraced(function*(
-  connection: Connection.Connection,
-  settings: Settings.Settings,
-  pace: Connection.Pace
-) {
-  const pieces: Array<Uint8Array> = []
-  let length = 0
-  while (true) {
-    const piece = yield* connection.pull(pace)
-    if (piece === undefined) return Buffer.concat(pieces).toString("utf8")
-    length += piece.length
-    if (length > textLimit) return yield* reject(settings, 413, "The request body is too large.")
-    pieces.push(piece)
-  }
-})
-
 // ----- after the login
-
-/** Whose token it is. Without `app-type` and `app-version` a call is as good as without a token. */
-const authenticate = Effect.fnUntraced(function*({ settings, tokens }: World, connection: Connection.Connection) {
-  if (connection.header("app-type") === undefined || connection.header("app-version") === undefined) {
-    return yield* reject(settings, 401, "Unauthorized: the headers app-type and app-version are required.")
-  }
-  const token = connection.header("apptio-opentoken") ?? cookieToken(connection.header("cookie"))
-  if (token === undefined) return yield* reject(settings, 401, "Unauthorized: no token.")
-  const account = yield* tokens.account(token)
-  if (account === undefined) return yield* reject(settings, 401, "Unauthorized: the session is invalid or has expired.")
-  return account
-})
-
-const cookieToken = (cookies: string | undefined): string | undefined =>
-  /(?:^|;\s*)apptio-opentoken=([^;]+)/.exec(cookies ?? "")?.[1]
-
-const requireDomain = (settings: Settings.Settings, account: Account.Account, domain: string) =>
-  settings.accounts.every((other) => other.domain !== domain)
-    ? reject(settings, 400, `Customer not found: '${domain}'.`)
-    : account.domain === domain
-    ? Effect.void
-    : reject(settings, 403, "Access denied")
-
-const requirePermission = (settings: Settings.Settings, account: Account.Account, permission: Account.Permission) =>
-  account.permissions.includes(permission) ? Effect.void : reject(settings, 403, "Access denied")
 
 const environment = Effect.fnUntraced(function*(
   world: World,
@@ -201,31 +162,6 @@ const environment = Effect.fnUntraced(function*(
   if (id === undefined) return yield* reject(settings, 404, `Environment not found: '${name}'.`)
   return Answer.json(200, { id, name, domain })
 })
-
-const requireEnvironment = (settings: Settings.Settings, account: Account.Account, id: string | undefined) => {
-  const has = ({ environments }: Account.Account) => Object.values(environments).some((other) => String(other) === id)
-  if (id === undefined) {
-    return reject(settings, 403, "Access denied: the header apptio-current-environment is required.")
-  }
-  if (has(account)) return Effect.void
-  return settings.accounts.some(has)
-    ? reject(settings, 403, "Access denied")
-    : reject(settings, 404, `Environment not found: '${id}'.`)
-}
-
-const requireTable = (settings: Settings.Settings, { project, table }: Settings.TableName) =>
-  settings.tables === undefined || names(settings.tables, project, table)
-    ? Effect.void
-    : reject(
-      settings,
-      404,
-      settings.tables.some((known) => known.project === project)
-        ? `Table not found: '${table}'.`
-        : `Project not found: '${project}'.`
-    )
-
-const names = (list: ReadonlyArray<Settings.TableName>, project: string, table: string): boolean =>
-  list.some((known) => known.project === project && known.table === table)
 
 // ----- upload
 
@@ -243,7 +179,8 @@ const upload = (
     yield* requirePermission(settings, account, "AccessDev")
     yield* requirePermission(settings, account, "UploadData")
     if (!Period.isValid(route.period)) return yield* reject(settings, 400, Period.complaint(route.period))
-    yield* requireTable(settings, route)
+    const problem = tableProblem(settings, route)
+    if (problem !== undefined) return yield* reject(settings, 404, problem)
     if (!/^multipart\/form-data\b/i.test(connection.header("content-type") ?? "")) {
       return yield* reject(settings, 400, "The request is not multipart/form-data.")
     }
@@ -274,8 +211,6 @@ const upload = (
 
 /** Boundaries, part headers and fields beside the file, generously. */
 const formOverhead = 64 * 1024
-
-const tooLarge = (settings: Settings.Settings) => `The file is larger than ${settings.maxUploadBytes} bytes.`
 
 const receiveFile = Effect.fnUntraced(function*(
   { settings }: World,
@@ -331,7 +266,7 @@ const requireFields = (
   if (wanted !== undefined && wanted !== action) {
     return reject(settings, 400, `The field action is '${wanted}', but the path says '${action}'.`)
   }
-  return names(settings.checkedOut, project, table) && force !== "true"
+  return lists(settings.checkedOut, project, table) && force !== "true"
     ? reject(settings, 409, `The table '${table}' is checked out. Send force=true to upload all the same.`)
     : Effect.void
 }

@@ -5,11 +5,11 @@ import * as MultipartParser from "effect/http/MultipartParser"
 import type * as Connection from "./Connection.ts"
 
 /** Where the file's bytes go. */
-export interface Sink {
+export interface Sink<out E = never> {
   readonly open: (fileName: string) => void
   readonly update: (bytes: Uint8Array) => void
   /** Waits until more bytes are welcome. */
-  readonly ready: Effect.Effect<void, FormError>
+  readonly ready: Effect.Effect<void, FormError | E>
 }
 
 export interface Form {
@@ -21,11 +21,11 @@ export interface Form {
 /** The body is not the form that was announced, or not one that is taken. */
 export class FormError extends Data.TaggedError("FormError")<{ readonly status: number; readonly message: string }> {}
 
-export const receive = Effect.fnUntraced(function*(
+export const receive = Effect.fnUntraced(function*<E = never>(
   connection: Connection.Connection,
-  sink: Sink,
+  sink: Sink<E>,
   pace: Connection.Pace
-): Effect.fn.Return<Form, FormError | Connection.Disconnected> {
+): Effect.fn.Return<Form, FormError | E | Connection.Disconnected> {
   const fields = new Map<string, string>()
   const seen: { fileName?: string; problem?: string } = {}
   const parser = MultipartParser.make({

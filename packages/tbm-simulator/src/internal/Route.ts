@@ -5,6 +5,7 @@ export type Route =
   | { readonly operation: "login" }
   | { readonly operation: "environment"; readonly domain: string; readonly name: string }
   | UploadRoute
+  | UploaderRoute
   | { readonly operation: "other"; readonly status: number; readonly message: string; readonly allow?: string }
 
 export interface UploadRoute {
@@ -15,6 +16,16 @@ export interface UploadRoute {
   readonly period: string
   readonly action: "overwrite" | "append"
 }
+
+/** A call to the uploader service. */
+export type UploaderRoute =
+  | { readonly operation: "single" }
+  | { readonly operation: "initiate" }
+  | { readonly operation: "part"; readonly uploadId: string; readonly part: string }
+  | { readonly operation: "finalize"; readonly uploadId: string }
+  | { readonly operation: "abort"; readonly uploadId: string }
+  | { readonly operation: "process" }
+  | { readonly operation: "status"; readonly processId: string }
 
 /** The path of a request target, without the query and, when a proxy's client sent one, without the origin. */
 export const pathOf = (target: string): string => {
@@ -32,6 +43,7 @@ export const parse = (method: string, path: string): Route => {
   if (path === "/service/apikeylogin") return only("POST", method, { operation: "login" })
   if (first === "api" && rest[0] === "environment") return named(rest.slice(1), method)
   if (below === "biit/api/v1") return tableUpload(method, rest.slice(2))
+  if (below === "uls/api/v1") return uploader(method, rest.slice(2))
   if (below === "biit/api/v2") {
     const [domains, domain, projects, project, tables, table, dates, ...tail] = rest.slice(2)
     if (domains === "domains" && projects === "projects" && tables === "tables" && dates === "dates") {
@@ -44,10 +56,29 @@ export const parse = (method: string, path: string): Route => {
 
 const wrongApi: Route = { operation: "other", status: 400, message: "Bad request: wrong API string." }
 
-const only = (expected: string, method: string, route: Route): Route =>
-  method === expected
-    ? route
-    : { operation: "other", status: 405, message: "HTTP 405 Method Not Allowed", allow: expected }
+const only = (expected: string, method: string, route: Route, allow = expected): Route =>
+  method === expected ? route : { operation: "other", status: 405, message: "HTTP 405 Method Not Allowed", allow }
+
+const uploader = (method: string, segments: ReadonlyArray<string>): Route => {
+  const names = decodeAll(segments)
+  const [first, second, id, noun, part, ...more] = names ?? []
+  if (more.length > 0) return wrongApi
+  if (first === "upload" && second === undefined) return only("POST", method, { operation: "single" })
+  if (first === "upload" && second === "multipart") {
+    if (id === undefined) return only("POST", method, { operation: "initiate" })
+    if (noun === undefined) {
+      return method === "DELETE"
+        ? { operation: "abort", uploadId: id }
+        : only("POST", method, { operation: "finalize", uploadId: id }, "POST, DELETE")
+    }
+    if (noun === "part" && part !== undefined) return only("PUT", method, { operation: "part", uploadId: id, part })
+  }
+  if (first === "process" && second === undefined) return only("POST", method, { operation: "process" })
+  if (first === "status" && second !== undefined && id === undefined) {
+    return only("GET", method, { operation: "status", processId: second })
+  }
+  return { operation: "other", status: 404, message: "HTTP 404 Not Found" }
+}
 
 const named = (segments: ReadonlyArray<string>, method: string): Route => {
   const names = decodeAll(segments)
