@@ -19,7 +19,7 @@ const flags = {
   ),
   concurrency: Flag.Int("concurrency").pipe(
     Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 64 }))),
-    Flag.withDescription("How many uploads run at once, 1 to 64"),
+    Flag.withDescription("How many uploads run at once, 1 to 64 (default 4)"),
     Flag.withDefault(4)
   ),
   pace: Flag.String("pace").pipe(
@@ -42,11 +42,11 @@ const flags = {
     Flag.withDefault(false)
   ),
   unknown: Flag.Literals("unknown", ["fail", "skip", "retry"]).pipe(
-    Flag.withDescription("What to do with an append that an earlier run may have applied"),
+    Flag.withDescription("What to do with an append that an earlier run may have applied (default fail)"),
     Flag.withDefault("fail")
   ),
   onInterrupt: Flag.Literals("on-interrupt", ["finish", "abandon"]).pipe(
-    Flag.withDescription("What Ctrl-C does to the uploads that are under way"),
+    Flag.withDescription("What Ctrl-C does to the uploads that are under way (default finish)"),
     Flag.withDefault("finish")
   )
 }

@@ -116,8 +116,7 @@ const toJson = ({ retries, scale, total }: Preview.Preview) => ({
   retries: retries.map(({ made, ...waits }) => ({ made, ...inMillis(waits) }))
 })
 
-const inMillis = ({ max, mean, median, min, p25, p5, p75, p95 }: Omit<Preview.Distribution, "histogram">) => ({
-  meanMs: Duration.toMillis(mean),
+const inMillis = ({ max, median, min, p25, p5, p75, p95 }: Omit<Preview.Distribution, "histogram">) => ({
   minMs: Duration.toMillis(min),
   p5Ms: Duration.toMillis(p5),
   p25Ms: Duration.toMillis(p25),

@@ -21,7 +21,7 @@ const flags = {
     Flag.withDescription("Month:Year, such as January:2024 or Jan:FY2024; or current")
   ),
   action: Flag.Literals("action", TableAddress.actions).pipe(
-    Flag.withDescription("Whether to replace the period's rows or to add to them"),
+    Flag.withDescription("Whether to replace the period's rows or to add to them (default overwrite)"),
     Flag.withDefault("overwrite")
   ),
   force: Flag.Boolean("force").pipe(
