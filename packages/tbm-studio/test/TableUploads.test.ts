@@ -1,9 +1,15 @@
-import { type FaultRule, Simulator } from "@effect-resilience/tbm-simulator"
-import { ExitStatus } from "@effect-resilience/tbm-studio"
-import { UploadSource } from "@effect-resilience/upload"
+import { Backoff, RetryPolicy } from "@effect-resilience/retry"
+import { Account, type FaultRule, Simulator } from "@effect-resilience/tbm-simulator"
+import { ExitStatus, TableUploads } from "@effect-resilience/tbm-studio"
+import { Batch, UploadSource } from "@effect-resilience/upload"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Result, Stream } from "effect"
-import { content, logged, md5, studio, upload } from "./studio.ts"
+import { Deferred, Effect, Fiber, Layer, Result, Scope, Stream } from "effect"
+import { gzipSync } from "node:zlib"
+import { trap } from "./command.ts"
+import { type Recorder, recorder, settings } from "./recorder.ts"
+import { client, content, logged, md5, studio, upload } from "./studio.ts"
+
+const half = Stream.make(new TextEncoder().encode("half"))
 
 /** How many requests it took, how often the bytes were stored, and what the caller was told. */
 type End = readonly [requests: number, stored: number, told: string]
@@ -108,17 +114,16 @@ const matrix: ReadonlyArray<Row> = [
   ["stored", { type: "expireTokens" }, "whole", stored, stored]
 ]
 
-describe("an upload, by what strikes its first request", () => {
+describe("an upload, by what strikes its first request", { concurrent: true }, () => {
   for (const [phase, fault, body, ...ends] of matrix) {
     for (const [which, action] of (["overwrite", "append"] as const).entries()) {
       it.live(`${action}, ${body} body, ${phase}: ${Object.values(fault).join(" ")}`, () =>
         Effect.gen(function*() {
           const simulator = yield* Simulator.Simulator
+          const { readings, source } = reluctant(body)
+          const patience = fault.type === "hang" ? "1 second" : "20 seconds"
           const { entries, result } = yield* logged(Effect.result(
-            upload({ table: "T", action, ...body === "held" ? { source: held() } : {} }, {
-              stallTimeout: "250 millis",
-              answerTimeout: "250 millis"
-            })
+            upload({ table: "T", action, source }, { stallTimeout: patience, answerTimeout: patience })
           ))
           const { tables, uploads } = yield* simulator.state
           const requests = entries.filter((entry) => entry.kind === "attempt" && entry.operation?.endsWith("table"))
@@ -133,6 +138,7 @@ describe("an upload, by what strikes its first request", () => {
             assert.strictEqual(tables["P/T/January:2024"]?.md5, md5(expected))
           }
           if (Result.isSuccess(result)) assert.isTrue(result.success.verified)
+          yield* until(Effect.sync(() => readings.open === 0))
         }).pipe(Effect.provide(studio({
           seed: 1,
           faults: [{ match: { operation: "upload" }, times: 1, apply: phase.startsWith("stored"), fault }]
@@ -141,16 +147,248 @@ describe("an upload, by what strikes its first request", () => {
   }
 })
 
-/** Bytes that stop coming after the first half, the first time they are read. */
-const held = (): UploadSource.UploadSource => {
+describe("TableUploads", () => {
+  it.live("sends the documented headers, and credentials nowhere else", () =>
+    Effect.gen(function*() {
+      const { requests, url } = yield* recorder()
+      yield* upload({ project: "A/B & C#?%+", table: "GL Data", action: "append", force: true }).pipe(
+        Effect.provide(client.pipe(Layer.provide(settings(url))))
+      )
+      const told = requests.map(({ body, headers, method, path }) => ({
+        call: `${method} ${path}`,
+        body: path.startsWith("/biit/") ? undefined : body,
+        token: headers["apptio-opentoken"],
+        environment: headers["apptio-current-environment"],
+        app: [headers["app-type"], headers["app-version"]],
+        accept: headers.accept,
+        type: headers["content-type"]?.replace(/;.*/, ""),
+        other: [headers.cookie, headers.authorization]
+      }))
+      const app = ["Flagship", "NA"]
+      const other = [undefined, undefined]
+      assert.deepStrictEqual(told, [
+        {
+          call: "POST /service/apikeylogin",
+          body: JSON.stringify({ keyAccess: "the-public-key", keySecret: "the-secret-key" }),
+          token: undefined,
+          environment: undefined,
+          app: [undefined, undefined],
+          accept: "application/json",
+          type: "application/json",
+          other
+        },
+        {
+          call: "GET /api/environment/acme.com/my%20main",
+          body: "",
+          token: "the-token",
+          environment: undefined,
+          app,
+          accept: "application/json",
+          type: undefined,
+          other
+        },
+        {
+          call: "POST /biit/api/v1/acme.com/A%2FB%20%26%20C%23%3F%25%2B/GL%20Data/January%3A2024/append",
+          body: undefined,
+          token: "the-token",
+          environment: "42",
+          app,
+          accept: "application/json",
+          type: "multipart/form-data",
+          other
+        }
+      ])
+      const [, , { body, headers } = assert.fail("no upload")] = requests
+      assert.strictEqual(headers["content-length"], `${body.length}`)
+      assert.match(body, /name="force"\r\n\r\ntrue\r\n/)
+      assert.match(body, /name="action"\r\n\r\nappend\r\n/)
+      assert.match(body, /name="myfile"; filename="gl\.csv"\r\ncontent-type: text\/csv\r\n/i)
+      assert.notMatch(body + JSON.stringify(headers), /the-(public|secret)-key/)
+    }))
+
+  it.live("keeps names and bytes as they are", () =>
+    Effect.gen(function*() {
+      const { state } = yield* Simulator.Simulator
+      const gz = gzipSync(content)
+      const cases = [
+        ["A/B & C#?%+", "nothing.csv", ""],
+        ["Müller's \"Söhne\" (x)!*", "\"quoted\" ; name=\"x\".csv", "\ufeffa;b\r\n1;2\r\n"],
+        ["%2e%2e", "Größe 😀.csv", "a,\"b\r\nc\"\r"],
+        ["...", "gl.csv.gz", gz],
+        [" padded ", "gl.tsv", new Uint8Array(300_000).map((_, index) => index % 251)]
+      ] as const
+      yield* Effect.forEach(cases, ([name, fileName, bytes]) =>
+        upload({ project: name, table: name, source: UploadSource.bytes(fileName, bytes) }))
+      const { uploads } = yield* state
+      assert.deepStrictEqual(
+        uploads.map(({ bytes, fileName, md5, project, table }) => [project, table, fileName, bytes, md5]),
+        cases.map(([name, fileName, bytes]) => [name, name, fileName, Buffer.from(bytes).length, md5(bytes)])
+      )
+    }).pipe(Effect.provide(studio())))
+
+  it.live("logs in once for 50 uploads whose token expires in flight, and stores each once", () =>
+    Effect.gen(function*() {
+      const { expireTokens, state } = yield* Simulator.Simulator
+      const tables = Array.from({ length: 50 }, (_, index) => `T${index}`)
+      const uploads = yield* Effect.forkScoped(
+        Effect.forEach(tables, (table, index) => upload({ table, action: index % 2 === 0 ? "append" : "overwrite" }), {
+          concurrency: "unbounded"
+        })
+      )
+      // One login, one look-up, and all uploads at the door.
+      yield* until(Effect.map(state, ({ requests }) => requests === 52))
+      assert.deepInclude(yield* state, { logins: 1, environmentLookups: 1, uploads: [] })
+      assert.strictEqual(yield* expireTokens, 1)
+      const reports = yield* Fiber.join(uploads)
+      const after = yield* state
+      assert.deepInclude(after, { logins: 2, environmentLookups: 1, requests: 103 })
+      assert.deepStrictEqual(after.uploads.map(({ table }) => table).sort(), [...tables].sort())
+      assert.isTrue(reports.every(({ verified }) => verified))
+    }).pipe(Effect.provide(studio({
+      faults: [{ match: { operation: "upload" }, times: 50, fault: { type: "delay", ms: 300 } }]
+    }))))
+
+  it.live("gives up on an account whose every token is refused, after one new login", () =>
+    Effect.gen(function*() {
+      const { state } = yield* Simulator.Simulator
+      const error = yield* Effect.flip(upload({ table: "T" }))
+      assert.deepStrictEqual([ExitStatus.reasonTagOf(error), ExitStatus.of(error)], ["StillUnauthorized", 77])
+      assert.deepInclude(yield* state, { logins: 2, requests: 5, uploads: [] })
+    }).pipe(Effect.provide(studio({
+      faults: [{ match: { operation: "upload" }, fault: { type: "status", status: 401 } }]
+    }))))
+
+  it.live("repeats an append that was refused a connection, until somebody listens", () =>
+    Effect.gen(function*() {
+      const scope = yield* Effect.scope
+      const { url } = yield* Effect.scoped(recorder())
+      let started: Recorder | undefined
+      const { url: frontdoor } = yield* Simulator.Simulator
+      const report = yield* upload({ table: "T", action: "append" }, {
+        policy: RetryPolicy.make({ times: 5, backoff: Backoff.constant("20 millis") }),
+        onEvent: (event) =>
+          event._tag === "Retrying" && event.attempt === 2
+            ? recorder(undefined, Number(new URL(url).port)).pipe(
+              Effect.map((recorder) => {
+                started = recorder
+              }),
+              Effect.provideService(Scope.Scope, scope)
+            )
+            : Effect.void
+      }).pipe(Effect.provide(Layer.fresh(client.pipe(Layer.provide(settings(frontdoor, url))))))
+      assert.strictEqual(report.attempts, 3)
+      assert.lengthOf(started?.requests ?? [], 1)
+    }).pipe(Effect.provide(Simulator.layer({
+      accounts: [{
+        ...Account.sample,
+        publicKey: "the-public-key",
+        secretKey: "the-secret-key",
+        environments: { "my main": 7 }
+      }]
+    }))))
+
+  it.live("follows no redirect with credentials", () =>
+    Effect.gen(function*() {
+      const { addFaults, clearFaults } = yield* Simulator.Simulator
+      const { contacts, port } = yield* trap
+      for (const operation of ["login", "environment", "upload"] as const) {
+        const location = `http://127.0.0.1:${port}/elsewhere`
+        yield* addFaults([{ match: { operation }, fault: { type: "redirect", location } }])
+        const error = yield* Effect.flip(upload({ table: operation }))
+        assert.include(error.message, `redirects to http://127.0.0.1:${port}`)
+        yield* clearFaults
+      }
+      assert.strictEqual(contacts(), 0)
+    }).pipe(Effect.provide(studio())))
+
+  it.live("says 413 although the server never reads the file to its end", () =>
+    Effect.gen(function*() {
+      const { state } = yield* Simulator.Simulator
+      const source = UploadSource.bytes("big.csv", new Uint8Array(24 * 1_048_576))
+      const error = yield* Effect.flip(upload({ table: "T", source }))
+      assert.deepStrictEqual([ExitStatus.reasonTagOf(error), ExitStatus.of(error)], ["PayloadTooLarge", 65])
+      assert.strictEqual((yield* state).requests, 3)
+    }).pipe(Effect.provide(studio({ maxUploadBytes: 1_000_000, drainLimit: 0 }))))
+
+  it.live("never lets two uploads to one table and period overlap in a batch", () =>
+    Effect.gen(function*() {
+      const { state } = yield* Simulator.Simulator
+      const { target } = yield* TableUploads.TableUploads
+      const items = yield* Effect.forEach(
+        ["January:2024", "jan:2024", "JANUARY%3a2024", "January:FY2024", "current", "Current"],
+        (period, index) =>
+          TableUploads.make({
+            source: UploadSource.bytes(`${index}.csv`, `${index}\r\n`),
+            project: "P",
+            table: "T",
+            period,
+            action: index === 0 ? "overwrite" : "append"
+          })
+      )
+      const { totals } = yield* Batch.run(target, items, { concurrency: 6 })
+      assert.deepInclude(totals, { uploaded: 6, failed: 0, attempts: 6 })
+      const january = (yield* state).uploads.filter(({ fileName }) => "012".includes(fileName[0] ?? ""))
+      assert.deepStrictEqual(january.map(({ fileName }) => fileName), ["0.csv", "1.csv", "2.csv"])
+    }).pipe(Effect.provide(studio({
+      concurrentWrites: "reject",
+      faults: [{ match: { operation: "upload" }, fault: { type: "slow", bytesPerSecond: 20_000 } }]
+    }))))
+
+  for (
+    const [phase, path, source] of [
+      ["waits for the login", "/service/", UploadSource.bytes("a.csv", content)],
+      ["waits for the environment", "/api/", UploadSource.bytes("a.csv", content)],
+      ["sends", "/biit/", UploadSource.stream("a.csv", { size: 9, stream: Stream.concat(half, Stream.never) })],
+      ["waits for the answer", "/biit/", UploadSource.bytes("a.csv", content)]
+    ] as const
+  ) {
+    it.live(`closes its connection when it is interrupted while it ${phase}`, () =>
+      Effect.gen(function*() {
+        const { requests, url } = yield* recorder(({ url }) => url?.startsWith(path) === true)
+        const released = yield* Deferred.make<void>()
+        const stream = Effect.map(source.open, ({ bytes, ...opened }) => ({
+          ...opened,
+          bytes: () => Stream.ensuring(bytes(), Deferred.succeed(released, undefined))
+        }))
+        // The client outlives the upload: nothing but the interruption closes anything.
+        const services = yield* Layer.build(client.pipe(Layer.provide(settings(url))))
+        const fiber = yield* Effect.forkScoped(
+          Effect.provide(upload({ table: "T", source: { ...source, open: stream } }), services),
+          { startImmediately: true }
+        )
+        const arrived = Effect.sync(() => requests.find((request) => request.path.startsWith(path)))
+        yield* until(Effect.map(arrived, (request) => request !== undefined))
+        if (phase === "waits for the answer") yield* Deferred.await(released)
+        yield* Fiber.interrupt(fiber)
+        if (path === "/biit/") yield* Deferred.await(released)
+        yield* until(Effect.map(arrived, (request) => request?.closed === true))
+      }), 5_000)
+  }
+})
+
+/** Looks again and again, until it is so. */
+const until = (condition: Effect.Effect<boolean>) =>
+  condition.pipe(
+    Effect.tap((holds) => holds ? Effect.void : Effect.sleep("5 millis")),
+    Effect.repeat({ until: (holds) => holds })
+  )
+
+/** Bytes that stop coming after the first half, the first time they are read; `whole` ones do not. */
+const reluctant = (body: Body) => {
   const bytes = new TextEncoder().encode(content)
-  let readings = 0
-  return UploadSource.stream("gl.csv", {
+  const readings = { begun: 0, open: 0 }
+  const source = UploadSource.stream("gl.csv", {
     size: bytes.length,
-    stream: Stream.suspend(() =>
-      readings++ > 0
+    stream: Stream.suspend(() => {
+      readings.open++
+      return (body === "whole" || readings.begun++ > 0
         ? Stream.make(bytes)
-        : Stream.concat(Stream.make(bytes.subarray(0, bytes.length / 2)), Stream.never)
-    )
+        : Stream.concat(Stream.make(bytes.subarray(0, bytes.length / 2)), Stream.never)).pipe(
+          Stream.ensuring(Effect.sync(() => {
+            readings.open--
+          }))
+        )
+    })
   })
+  return { source, readings }
 }

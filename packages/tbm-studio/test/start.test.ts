@@ -54,7 +54,7 @@ it.live(
         assert.include(/^Retries by cause: .*$/m.exec(stdout)?.[0], cause)
       }
       assert.match(stdout, /13 uploads, each stored exactly once, byte for byte/)
-      assert.notMatch(stderr, /\u001b/)
+      assert.notInclude(stderr, "\u001b")
       assert.match(stderr, /^✓ GL Data \/ January:2024 /m)
 
       const path = /^Access log: (.+)$/m.exec(stdout)?.[1] ?? ""

@@ -7,13 +7,14 @@ import { NodeHttpClient, NodeServices } from "@effect/platform-node"
 import { Clock, Duration, Effect, Layer } from "effect"
 import { createHash } from "node:crypto"
 
-/** Everything between a program and a simulator's socket. */
-export const studio = (options?: Simulator.Options) =>
-  TbmStudio.layer.pipe(
-    Layer.provideMerge(SimulatedStudio.layer(options)),
-    Layer.provideMerge(NodeHttpClient.layerUndici),
-    Layer.provideMerge(NodeServices.layer)
-  )
+/** Everything between a program and the socket, but for the settings. */
+export const client = TbmStudio.layer.pipe(
+  Layer.provideMerge(NodeHttpClient.layerUndici),
+  Layer.provideMerge(NodeServices.layer)
+)
+
+/** The same, with a simulator at the other end. */
+export const studio = (options?: Simulator.Options) => client.pipe(Layer.provideMerge(SimulatedStudio.layer(options)))
 
 /** Two retries at once. */
 export const quick = RetryPolicy.make({ times: 2, backoff: Backoff.immediate })

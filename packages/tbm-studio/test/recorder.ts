@@ -1,0 +1,80 @@
+import { Settings } from "@effect-resilience/tbm-studio"
+import { Effect, Layer, Redacted } from "effect"
+import { createHash } from "node:crypto"
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http"
+
+export interface Recorded {
+  readonly method: string
+  readonly path: string
+  readonly headers: IncomingHttpHeaders
+  readonly body: string
+  /** Whether its connection is closed by now. */
+  readonly closed: boolean
+}
+
+export interface Recorder {
+  readonly url: string
+  /** Every request that has arrived, as far as its head, and how it went on. */
+  readonly requests: ReadonlyArray<Recorded>
+}
+
+/** Answers a request; `false` leaves it to what a friendly TBM Studio would do. */
+export type Handler = (request: IncomingMessage, response: ServerResponse) => boolean
+
+/** A server that remembers requests to the last byte, which no simulator does. */
+export const recorder = (handler: Handler = () => false, port = 0) =>
+  Effect.acquireRelease(
+    Effect.callback<Recorder & { readonly close: () => void }>((resume) => {
+      const requests: Array<Recorded> = []
+      const server = createServer((request, response) => {
+        const { headers, method = "", url: path = "" } = request
+        const recorded = { method, path, headers, body: "", closed: false }
+        requests.push(recorded)
+        request.socket.once("close", () => {
+          recorded.closed = true
+        })
+        request.setEncoding("latin1")
+        request.on("error", () => undefined)
+        if (handler(request, response)) return
+        request.on("data", (text: string) => {
+          recorded.body += text
+        })
+        request.on("end", () => friendly(recorded, response))
+      })
+      server.listen(port, "127.0.0.1", () => {
+        const address = server.address()
+        const url = `http://127.0.0.1:${address !== null && typeof address === "object" ? address.port : 0}`
+        const close = () => {
+          server.close()
+          server.closeAllConnections()
+        }
+        resume(Effect.succeed({ url, requests, close }))
+      })
+    }),
+    ({ close }) => Effect.sync(close)
+  )
+
+const friendly = ({ body, path }: Recorded, response: ServerResponse) => {
+  if (path === "/service/apikeylogin") response.setHeader("apptio-opentoken", "the-token")
+  response.setHeader("content-type", "application/json")
+  response.end(JSON.stringify(path.startsWith("/api/") ? { id: 42 } : path.startsWith("/biit/") ? fileOf(body) : {}))
+}
+
+const fileOf = (body: string) => {
+  const part = body.slice(body.lastIndexOf("filename="))
+  const content = Buffer.from(part.slice(part.indexOf("\r\n\r\n") + 4, part.lastIndexOf("\r\n--")), "latin1")
+  return { md5: createHash("md5").update(content).digest("hex"), length: content.length }
+}
+
+/** Settings with names that need encoding. */
+export const settings = (frontdoor: string, api = frontdoor) =>
+  Layer.succeed(Settings.Settings, {
+    customer: "acme",
+    domain: "acme.com",
+    region: "us",
+    environment: "my main",
+    publicKey: Redacted.make("the-public-key"),
+    secretKey: Redacted.make("the-secret-key"),
+    frontdoor,
+    api
+  })
