@@ -52,7 +52,6 @@
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Classifier from "@effect-resilience/errors/Classifier"
 import * as Recovery from "@effect-resilience/errors/Recovery"
-import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -158,6 +157,7 @@ export const logAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>): Htt
   HttpClient.makeWith<E, R, E, R>(
     Effect.flatMap((request) =>
       withinAttempt((attempt, fiber) => {
+        if (fiber.getRef(Current) === none) return client.postprocess(Effect.succeed(request))
         const body = watch(request)
         const { call } = attempt
         call.method = request.method
@@ -183,6 +183,7 @@ export const logAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>): Htt
  */
 export const logCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   withinCall((call, fiber) => {
+    if (fiber.getRef(Current) === none) return self
     const begun = timing(fiber)
     return Effect.onExit(self, (exit) => write(fiber, begun, call, exit))
   })
@@ -276,8 +277,8 @@ export interface FileOptions {
  *
  * **Details**
  *
- * A fiber of the layer writes whatever has come in, in one go; callers do not wait for the disk. When the layer's scope
- * closes, also by interruption, everything that was logged is written first. A disk that fails is reported by a warning;
+ * A fiber of the layer writes whatever has come in, in one go, at most twenty times a second; callers do not wait for the
+ * disk. When the layer's scope closes, also by interruption, everything that was logged is written first. A disk that fails is reported by a warning;
  * the calls go on.
  *
  * @category layers
@@ -292,7 +293,7 @@ export const layerFile = (
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const file = yield* fs.open(path, { flag: "a", mode: 0o600 })
-      const queue = yield* Queue.dropping<Entry, Cause.Done>(options.capacity ?? 10_000)
+      const queue = yield* Queue.dropping<Entry>(options.capacity ?? 10_000)
       const line = options.as === "text" ? format : JSON.stringify
       const encoder = new TextEncoder()
       let dropped = 0
@@ -312,12 +313,17 @@ export const layerFile = (
           Effect.catch((error) => Effect.logWarning(`The access log lost ${entries.length} entries: ${error.message}`))
         )
       const writer = yield* Queue.takeAll(queue).pipe(
-        Effect.flatMap(append),
+        Effect.flatMap((entries) => Effect.uninterruptible(append(entries))),
+        Effect.andThen(Effect.sleep(pause)),
         Effect.forever,
-        Effect.ignore,
         Effect.forkDetach
       )
-      yield* Effect.addFinalizer(() => Effect.andThen(Queue.end(queue), Fiber.await(writer)))
+      yield* Effect.addFinalizer(() =>
+        Fiber.interrupt(writer).pipe(
+          Effect.andThen(Queue.clear(queue)),
+          Effect.flatMap((entries) => entries.length + dropped === 0 ? Effect.void : append(entries))
+        )
+      )
 
       const log: AccessLog = {
         write: (entry) =>
@@ -376,6 +382,9 @@ export const format = (entry: Entry): string =>
     entry.error?.message
   ].filter((part) => part !== undefined && part !== false && part !== "").join(" ").replace(/[\r\n]+/g, " ")
 
+// A write costs a system call and a thread's turn, whatever its size.
+const pause = "50 millis"
+
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
 interface Timing {
@@ -386,6 +395,13 @@ interface Timing {
 const timing = (fiber: AnyFiber): Timing => {
   const clock = fiber.getRef(Clock.Clock)
   return { time: clock.currentTimeMillisUnsafe(), nanos: clock.monotonicTimeNanosUnsafe() }
+}
+
+// Formatting dates is slow, and many lines begin in the same millisecond.
+let lastIso = { time: 0, iso: new Date(0).toISOString() }
+const isoOf = (time: number): string => {
+  if (lastIso.time !== time) lastIso = { time, iso: new Date(time).toISOString() }
+  return lastIso.iso
 }
 
 const answerOf = (
@@ -425,7 +441,7 @@ const write = (
     : undefined
   const nanos = fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe() - begun.nanos
   return log.write({
-    time: new Date(begun.time).toISOString(),
+    time: isoOf(begun.time),
     kind: attempt === undefined ? "call" : "attempt",
     call: callId(call, fiber),
     outcome: reason === undefined ? "success" : reason === "Interrupted" ? "interrupted" : "failure",

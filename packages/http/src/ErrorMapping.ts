@@ -38,6 +38,7 @@
  *
  * @since 0.1.0
  */
+import * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as ErrorBody from "@effect-resilience/errors/ErrorBody"
 import * as MessagePattern from "@effect-resilience/errors/MessagePattern"
@@ -89,31 +90,35 @@ export const mapErrors: {
 
   type Failure = ApiError.ApiError | Exclude<E, HttpClientError.HttpClientError>
 
-  const attempt = Effect.fnUntraced(function*(request: HttpClientRequest.HttpClientRequest) {
-    const operation = yield* Operation.Current
-    const scrubber = yield* Scrubber.Current
-    const body = watch(request)
-    const failure = (
-      reason: Exclude<ApiError.Reason, ApiError.OutcomeUnknown>,
-      bodySent: boolean,
-      requestId?: string
-    ) => apiError({ operation, request, reason, bodySent, requestId })
+  const attempt = (request: HttpClientRequest.HttpClientRequest) =>
+    Effect.withFiber<HttpClientResponse.HttpClientResponse, Failure, R>((fiber) => {
+      const operation = fiber.getRef(Operation.Current)
+      const body = watch(request)
+      const failure = (
+        reason: Exclude<ApiError.Reason, ApiError.OutcomeUnknown>,
+        bodySent: boolean,
+        requestId?: string
+      ) => apiError({ operation, request, reason, bodySent, requestId })
 
-    const exchange: Effect.Effect<HttpClientResponse.HttpClientResponse, Failure, R> = Effect.mapError(
-      client.postprocess(Effect.succeed(body.request)),
-      (error) => mapHttpClientError(error, (cause) => failure(transportReason(cause), body.sent()))
-    )
-    const response = yield* timeout === undefined ? exchange : Effect.timeoutOrElse(exchange, {
-      duration: timeout,
-      orElse: () => Effect.fail(failure(new ApiError.Timeout({ after: timeout, phase: "attempt" }), body.sent()))
+      const exchange: Effect.Effect<HttpClientResponse.HttpClientResponse, Failure, R> = Effect.mapError(
+        client.postprocess(Effect.succeed(body.request)),
+        (error) => mapHttpClientError(error, (cause) => failure(transportReason(cause), body.sent()))
+      )
+      const limited = timeout === undefined ? exchange : Timeout.afterOrElse(exchange, {
+        duration: timeout,
+        orElse: () => Effect.fail(failure(new ApiError.Timeout({ after: timeout, phase: "attempt" }), body.sent()))
+      })
+      return Effect.flatMap(limited, (response) => {
+        if (response.status >= 200 && response.status < 300) return Effect.succeed(response)
+        const scrubber = fiber.getRef(Scrubber.Current)
+        // Looked up before the error's body is read: by then more of the request may have left.
+        const bodySent = body.sent()
+        return Effect.flatMap(
+          reasonOf(response, patterns, scrubber),
+          (reason) => Effect.fail(failure(reason, bodySent, requestIdOf(response.headers, scrubber)))
+        )
+      })
     })
-    if (response.status >= 200 && response.status < 300) return response
-
-    // Looked up before the error's body is read: by then more of the request may have left.
-    const bodySent = body.sent()
-    const reason = yield* reasonOf(response, patterns, scrubber)
-    return yield* Effect.fail(failure(reason, bodySent, requestIdOf(response.headers, scrubber)))
-  })
 
   return HttpClient.makeWith<Failure, R, Failure, R>(
     (request) => Effect.flatMap(request, attempt),

@@ -154,9 +154,9 @@ export const headers = (
  * @since 0.1.0
  */
 export const url = (self: Redaction, input: string | URL): string => {
-  if (!URL.canParse(input)) return placeholder
-  const { origin, pathname, search } = new URL(input)
-  return origin + pathname + UrlParams.redactUrl(search, [hiding(self.query)])
+  if (typeof input === "string" && !URL.canParse(input)) return placeholder
+  const { origin, pathname, search } = typeof input === "string" ? new URL(input) : input
+  return search === "" ? origin + pathname : origin + pathname + UrlParams.redactUrl(search, [hiding(self.query)])
 }
 
 /**

@@ -69,6 +69,7 @@ import * as Metric from "effect/Metric"
 import type * as Tracer from "effect/Tracer"
 import { withinAttempt, withinCall } from "./internal/call.ts"
 import { failureOf, reasonTag } from "./internal/failure.ts"
+import { Series } from "./internal/series.ts"
 import * as Operation from "./Operation.ts"
 import * as Redaction from "./Redaction.ts"
 import * as Scrubber from "./Scrubber.ts"
@@ -102,6 +103,13 @@ export const durationBoundaries: ReadonlyArray<number> = [
   600
 ]
 
+function seriesOf(metric: Metric.Histogram<number>, boundaries: ReadonlyArray<number>): Series {
+  const { attributes: common, description, id } = metric
+  return new Series((attributes) =>
+    Metric.histogram(id, { description, boundaries, attributes: { ...common, ...attributes } })
+  )
+}
+
 /**
  * The duration of each request. Attributes: `http.request.method`, `server.address`, `server.port`, `url.template`,
  * `http.response.status_code`, and `error.type` where it failed.
@@ -114,6 +122,8 @@ export const requestDuration: Metric.Histogram<number> = Metric.histogram("http.
   attributes: { unit: "s" },
   boundaries: durationBoundaries
 })
+
+const requestDurations = seriesOf(requestDuration, durationBoundaries)
 
 /**
  * The duration of each call, from its first attempt to what the caller gets. Attributes: `resilience.operation`,
@@ -128,6 +138,10 @@ export const callDuration: Metric.Histogram<number> = Metric.histogram("resilien
   boundaries: durationBoundaries
 })
 
+const callDurations = seriesOf(callDuration, durationBoundaries)
+
+const attemptBoundaries = [0, 1, 2, 3, 4, 5, 10]
+
 /**
  * How many requests a call took; 0 where a policy refused it. Attribute: `resilience.operation`.
  *
@@ -136,8 +150,10 @@ export const callDuration: Metric.Histogram<number> = Metric.histogram("resilien
  */
 export const callAttempts: Metric.Histogram<number> = Metric.histogram("resilience.call.attempts", {
   description: "Requests per call",
-  boundaries: [0, 1, 2, 3, 4, 5, 10]
+  boundaries: attemptBoundaries
 })
+
+const callAttemptsSeries = seriesOf(callAttempts, attemptBoundaries)
 
 /**
  * Repetitions that a retry decided on. Attributes: `resilience.operation` and `error.type`, what was met before.
@@ -186,46 +202,55 @@ export const observeAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>):
       withinAttempt((attempt, fiber) => {
         const operation = fiber.getRef(Operation.Current)
         const method = knownMethods.has(request.method) ? request.method : "_OTHER"
-        const named: Record<string, string> = {
-          "http.request.method": method,
-          ...addressOf(request.url),
-          ...(operation !== undefined && { "url.template": operation.endpoint })
-        }
+        const template = operation?.endpoint
+        const url = urlOf(request)
+        const host = url?.hostname.replace(/^\[|\]$/g, "")
+        const port = url === undefined
+          ? undefined
+          : url.port !== ""
+          ? url.port
+          : url.protocol === "http:"
+          ? "80"
+          : "443"
         const spanMethod = method === "_OTHER" ? "HTTP" : method
         return Effect.flatMap(
-          Effect.makeSpan(operation === undefined ? spanMethod : `${spanMethod} ${operation.endpoint}`, {
-            kind: "client",
-            attributes: named
-          }),
+          Effect.makeSpan(template === undefined ? spanMethod : `${spanMethod} ${template}`, { kind: "client" }),
           (span) => {
-            if (span.sampled) {
-              span.attribute(
-                "url.full",
-                fiber.getRef(Scrubber.Current).scrub(Redaction.url(fiber.getRef(Redaction.Current), fullUrl(request)))
-              )
+            span.attribute("http.request.method", method)
+            if (host !== undefined && port !== undefined) {
+              span.attribute("server.address", host)
+              span.attribute("server.port", Number(port))
             }
-            const port = Number(named["server.port"])
-            if (!Number.isNaN(port)) span.attribute("server.port", port)
+            if (template !== undefined) span.attribute("url.template", template)
+            if (span.sampled && url !== undefined) {
+              const shown = Redaction.url(fiber.getRef(Redaction.Current), url)
+              span.attribute("url.full", fiber.getRef(Scrubber.Current).scrub(shown))
+            }
             if (attempt.number > 1) span.attribute("http.request.resend_count", attempt.number - 1)
             const began = monotonicSeconds(fiber)
             const exchange = client.postprocess(Effect.succeed(propagate(request, span, fiber))).pipe(
               Effect.withParentSpan(span, { captureStackTrace: false }),
               Effect.provideService(HttpClient.TracerDisabledWhen, always)
             )
-            return Effect.onExit(exchange, (exit) => {
+            return Effect.onExitPrimitive(exchange, (exit) => {
               const status = statusOf(exit)
               const failure = errorType(exit, status)
               if (status !== undefined) span.attribute("http.response.status_code", status)
               if (failure !== undefined) span.attribute("error.type", failure)
               end(span, exit, failure, fiber)
-              return Metric.update(
-                Metric.withAttributes(requestDuration, {
-                  ...named,
+              requestDurations.update(
+                `${method} ${host} ${port} ${status} ${failure} ${template}`,
+                () => ({
+                  "http.request.method": method,
+                  ...(host !== undefined && port !== undefined && { "server.address": host, "server.port": port }),
+                  ...(template !== undefined && { "url.template": template }),
                   ...(status !== undefined && { "http.response.status_code": String(status) }),
                   ...(failure !== undefined && { "error.type": failure })
                 }),
-                monotonicSeconds(fiber) - began
+                monotonicSeconds(fiber) - began,
+                fiber.context
               )
+              return undefined
             })
           }
         )
@@ -242,39 +267,42 @@ export const observeAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>):
  */
 export const observeCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   withinCall((call, fiber) => {
-    const operation = { "resilience.operation": call.operation?.name ?? "unnamed" }
+    const name = call.operation?.name ?? "unnamed"
     const began = monotonicSeconds(fiber)
-    return Effect.flatMap(
-      Effect.makeSpan(call.operation?.name ?? "call", { attributes: operation }),
-      (span) =>
-        self.pipe(
-          RetryEvent.observe(countRetries(operation)),
-          Effect.withParentSpan(span, { captureStackTrace: false }),
-          Effect.onExit((exit) => {
-            const failure = errorType(exit, undefined)
-            span.attribute("resilience.attempts", call.attempts)
-            if (failure !== undefined) span.attribute("error.type", failure)
-            end(span, exit, failure, fiber)
-            const outcome = failure === undefined ? "success" : failure === "Interrupted" ? "interrupted" : "failure"
-            const duration = Metric.update(
-              Metric.withAttributes(callDuration, {
-                ...operation,
-                "resilience.outcome": outcome,
-                ...(failure !== undefined && { "error.type": failure })
-              }),
-              monotonicSeconds(fiber) - began
-            )
-            const attempts = Metric.update(Metric.withAttributes(callAttempts, operation), call.attempts)
-            const refused = outcome === "failure" && call.attempts === 0
-              ? Metric.update(
-                Metric.withAttributes(rejections, { ...operation, "resilience.reason": reasonTag(exit) ?? "unknown" }),
-                1
-              )
-              : Effect.void
-            return Effect.andThen(Effect.andThen(duration, attempts), refused)
-          })
+    return Effect.flatMap(Effect.makeSpan(call.operation?.name ?? "call"), (span) => {
+      span.attribute("resilience.operation", name)
+      const observed = self.pipe(
+        RetryEvent.observe(countRetries({ "resilience.operation": name })),
+        Effect.withParentSpan(span, { captureStackTrace: false })
+      )
+      return Effect.onExitPrimitive(observed, (exit) => {
+        const failure = errorType(exit, undefined)
+        span.attribute("resilience.attempts", call.attempts)
+        if (failure !== undefined) span.attribute("error.type", failure)
+        end(span, exit, failure, fiber)
+        const outcome = failure === undefined ? "success" : failure === "Interrupted" ? "interrupted" : "failure"
+        callDurations.update(
+          `${outcome} ${failure} ${name}`,
+          () => ({
+            "resilience.operation": name,
+            "resilience.outcome": outcome,
+            ...(failure !== undefined && { "error.type": failure })
+          }),
+          monotonicSeconds(fiber) - began,
+          fiber.context
         )
-    )
+        callAttemptsSeries.update(name, () => ({ "resilience.operation": name }), call.attempts, fiber.context)
+        return outcome === "failure" && call.attempts === 0
+          ? Metric.update(
+            Metric.withAttributes(rejections, {
+              "resilience.operation": name,
+              "resilience.reason": reasonTag(exit) ?? "unknown"
+            }),
+            1
+          )
+          : undefined
+      })
+    })
   })
 
 const countRetries = (operation: { readonly "resilience.operation": string }): RetryEvent.Observer => (event) =>
@@ -332,18 +360,9 @@ const propagate = (request: HttpClientRequest.HttpClientRequest, span: Tracer.Sp
     )
     : request
 
-const addressOf = (url: string): { readonly "server.address"?: string; readonly "server.port"?: string } => {
-  if (!URL.canParse(url)) return {}
-  const { hostname, port, protocol } = new URL(url)
-  return {
-    "server.address": hostname.replace(/^\[|\]$/g, ""),
-    "server.port": port === "" ? (protocol === "http:" ? "80" : "443") : port
-  }
-}
-
-const fullUrl = (request: HttpClientRequest.HttpClientRequest): string => {
+const urlOf = (request: HttpClientRequest.HttpClientRequest): URL | undefined => {
   const url = HttpClientRequest.toUrl(request)
-  return url._tag === "Some" ? url.value.href : request.url
+  return url._tag === "Some" ? url.value : undefined
 }
 
 const monotonicSeconds = (fiber: AnyFiber): number =>

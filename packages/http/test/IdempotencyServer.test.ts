@@ -10,7 +10,7 @@ type Handler = Effect.Effect<HttpServerResponse.HttpServerResponse, never, HttpS
 const serving = Effect.fnUntraced(function*(handler: Handler, options: Partial<IdempotencyServer.Options> = {}) {
   const once = yield* IdempotencyServer.make({ caller: (request) => request.headers["x-customer"] ?? "", ...options })
   const context = yield* Effect.context<never>()
-  const handle = HttpEffect.toWebHandlerWith(context)(once(handler))
+  const handle = HttpEffect.toWebHandlerWith<never, HttpServerRequest.HttpServerRequest>(context)(once(handler))
   return (key: string | undefined, body = "2 apples", init: RequestInit = {}) =>
     Effect.promise((signal) =>
       handle(
