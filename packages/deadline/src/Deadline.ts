@@ -105,17 +105,17 @@ export const within: {
   2,
   <A, E, R>(self: Effect.Effect<A, E, R>, duration: Duration.Input): Effect.Effect<A, E | DeadlineExceeded, R> => {
     const wanted = Duration.toMillis(duration)
-    return Effect.contextWith((context: Context.Context<R>) => {
-      const outer = Context.get(context, Current)
+    return Effect.withFiber((fiber) => {
+      const outer = fiber.getRef(Current)
       if (wanted === Infinity && outer.atMillis === Infinity) return self
-      const now = Timer.nowUnsafe(context)
+      const now = Timer.nowUnsafe(fiber.context)
       const millis = Math.min(wanted, outer.atMillis - now)
       const exceeded = () => Effect.fail(new DeadlineExceeded({ allowed: wholeMillis(Math.max(0, millis)) }))
       if (millis <= 0) return exceeded()
       const known = outer.atMillis <= now + wanted
         ? self
         : Effect.provideService(self, Current, { atMillis: now + millis })
-      return limit.within(context, known, millis, exceeded)
+      return limit.within(fiber, known, millis, exceeded)
     })
   }
 )

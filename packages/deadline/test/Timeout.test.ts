@@ -94,6 +94,35 @@ describe("Timeout", () => {
       assert.deepStrictEqual(seen, ["somebody", "Fatal"])
     }))
 
+  it.effect("leaves nothing behind where the effect interrupts the fiber that waits for it", () =>
+    Effect.gen(function*() {
+      const interrupted = yield* Deferred.make<void>()
+      const fiber: Fiber.Fiber<void, Timeout.TimedOut> = yield* Effect.forkChild(
+        Effect.yieldNow.pipe(
+          Effect.andThen(
+            Timeout.after(
+              Effect.suspend(() => {
+                fiber.interruptUnsafe()
+                return Effect.onInterrupt(Effect.never, () => Deferred.succeed(interrupted, void 0))
+              }),
+              "1 hour"
+            )
+          )
+        )
+      )
+      yield* Fiber.await(fiber)
+      yield* Deferred.await(interrupted)
+    }))
+
+  it.live("holds nothing of a hundred thousand effects that were fast enough", () =>
+    Effect.gen(function*() {
+      const pending = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length
+      const before = pending()
+      const fast = Effect.promise(() => Promise.resolve(1)).pipe(Timeout.after("1 hour"))
+      yield* Effect.forEach(Array.from({ length: 100_000 }), () => fast, { discard: true })
+      assert.isAtMost(pending(), before)
+    }))
+
   it.effect("does not limit with an infinite duration", () =>
     Effect.gen(function*() {
       const fiber = yield* Effect.forkChild(Timeout.after(Effect.sleep("365 days"), Duration.infinity))
