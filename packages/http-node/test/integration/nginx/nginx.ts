@@ -5,6 +5,9 @@ import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 
+// Installed by .ci/run.
+const binary = "nginx"
+
 export class SetupFailed extends Data.TaggedError("SetupFailed")<{ readonly message: string }> {}
 
 export const run = (command: string, args: ReadonlyArray<string>, cwd: string): Effect.Effect<string, SetupFailed> =>
@@ -195,7 +198,7 @@ export const nginx = Effect.gen(function*() {
   Fs.writeFileSync(Path.join(directory, "ok.json"), `{"id":"7"}`)
   Fs.writeFileSync(Path.join(directory, "seen.log"), "")
   yield* Effect.acquireRelease(
-    Effect.sync(() => spawn("nginx", ["-p", directory, "-c", "nginx.conf", "-e", "error.log"], { stdio: "ignore" })),
+    Effect.sync(() => spawn(binary, ["-p", directory, "-c", "nginx.conf", "-e", "error.log"], { stdio: "ignore" })),
     (child) =>
       Effect.callback<void>((resume) => {
         if (child.exitCode !== null) return resume(Effect.void)
