@@ -117,7 +117,8 @@ const cpuNanos = Effect.fnUntraced(function*(subject: Subject, batch: number | u
 const measureApart = (suite: Suite, case_: Case, effort: Effort): ReadonlyArray<Row> => {
   const seconds = new Map<string, Array<number>>()
   const megabytes = new Map<string, Array<number>>()
-  for (let round = 0; round < effort.processes; round++) {
+  const processes = Math.min(effort.processes, case_.processes ?? Infinity)
+  for (let round = 0; round < processes; round++) {
     for (const name of Object.keys(case_.subjects)) {
       const child = spawnSync(
         process.execPath,

@@ -23,6 +23,7 @@ export type Subject = (calls: number) => PromiseLike<unknown>
  * - `moreAtMost`: likewise the highest difference of medians, in the unit of the case.
  * - `batch`: how many calls a run makes, where that is part of the case; otherwise as many as fill a round.
  * - `apart`: each run in a process of its own, measured by CPU time and peak memory, for runs too large to interleave.
+ * - `processes`: how many processes at most, where a run takes too long for more.
  *
  * @category models
  * @since 0.1.0
@@ -35,6 +36,7 @@ export interface Case {
   readonly moreAtMost?: { readonly [name: string]: number }
   readonly batch?: number
   readonly apart?: boolean
+  readonly processes?: number
 }
 
 /**

@@ -445,6 +445,7 @@ const settingsOf = (options: Options): circuit.Settings => {
     classifiesSuccess: options.classify !== undefined,
     tripPolicies,
     timed: tripPolicies.some((policy) => policy._tag === "Slow" || policy._tag === "RateWithin"),
+    ignoresFirstSuccesses: tripPolicies.every((policy) => policy._tag === "Consecutive"),
     slowMillis: Math.min(
       ...tripPolicies.map((policy) => policy._tag === "Slow" ? Duration.toMillis(policy.slowerThan) : Infinity)
     ),

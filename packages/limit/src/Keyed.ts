@@ -66,16 +66,20 @@ export const make = <A>(options: {
   let added = 0
 
   const put = (key: string, instance: A): A => {
+    if (added === capacity) age()
+    added++
     young.set(key, instance)
-    if (++added < capacity) return instance
-    added = 0
+    return instance
+  }
+
+  const age = () => {
     const kept = new Map<string, A>()
-    for (const [oldKey, candidate] of old) {
-      if (!options.isIdle(candidate)) kept.set(oldKey, candidate)
+    for (const [key, instance] of old) {
+      if (!options.isIdle(instance)) kept.set(key, instance)
     }
     old = young
     young = kept
-    return instance
+    added = 0
   }
 
   return {

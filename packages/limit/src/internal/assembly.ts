@@ -4,9 +4,11 @@ import * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
 import * as Backoff from "@effect-resilience/retry/Backoff"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Bulkhead from "../Bulkhead.ts"
@@ -42,7 +44,10 @@ export interface Assembly {
   readonly budget: AttemptBudget.AttemptBudget | undefined
   readonly deadline: Duration.Input | undefined
   /** Everything but deadline and fallback. */
-  readonly around: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | PipelineError<Description>, R>
+  readonly around: <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    fiber: Fiber.Fiber<unknown, unknown>
+  ) => Effect.Effect<A, E | PipelineError<Description>, R>
 }
 
 export const plan = (description: Description, given: Given): Plan => {
@@ -96,7 +101,7 @@ const around = (plan: Plan, parts: Parts, budget: AttemptBudget.AttemptBudget | 
   const { attemptTimeout, metrics, name, spans } = plan.description
   const { bulkhead, circuitBreaker, concurrencyLimit, pacer, throttle } = parts
   const count = metrics === true ? counting(name) : undefined
-  return <A, E, R>(self: Effect.Effect<A, E, R>) => {
+  return <A, E, R>(self: Effect.Effect<A, E, R>, fiber: Fiber.Fiber<unknown, unknown>) => {
     let call: Effect.Effect<A, E | PipelineError<Description>, R> = self
     if (spans === true) call = attemptSpan(call, name)
     if (attemptTimeout !== undefined) call = Timeout.after(call, attemptTimeout)
@@ -108,17 +113,22 @@ const around = (plan: Plan, parts: Parts, budget: AttemptBudget.AttemptBudget | 
     if (budget !== undefined) call = Effect.provideService(call, AttemptBudget.Current, budget)
     if (bulkhead !== undefined) call = bulkhead.execute(call)
     if (spans === true) call = Effect.withSpan(call, name)
-    return count === undefined ? call : count(call)
+    return count === undefined ? call : count(call, fiber.context)
   }
 }
 
-export const callsTotal = /* @__PURE__ */ Metric.counter("pipeline_calls_total", {
-  description: "Calls through pipelines, by how they ended",
-  incremental: true
-})
+const calls = (attributes?: Metric.Metric.Attributes) =>
+  Metric.counter("pipeline_calls_total", {
+    description: "Calls through pipelines, by how they ended",
+    incremental: true,
+    attributes
+  })
+
+export const callsTotal = /* @__PURE__ */ calls()
 
 const counting = (pipeline: string) => {
-  const of = (outcome: string) => Metric.withAttributes(callsTotal, { pipeline, outcome })
+  // Attributes given to the constructor cost nothing at an update, other than those of `Metric.withAttributes`.
+  const of = (outcome: string) => calls({ pipeline, outcome })
   const [success, failure, refused, interrupted] = [of("success"), of("failure"), of("refused"), of("interrupted")]
   const metricOf = (exit: Exit.Exit<unknown, unknown>) => {
     if (Exit.isSuccess(exit)) return success
@@ -126,13 +136,11 @@ const counting = (pipeline: string) => {
     const error = Cause.findErrorOption(exit.cause)
     return error._tag === "Some" && Rejection.isRejection(error.value) ? refused : failure
   }
-  return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.withFiber((fiber) =>
-      Effect.onExitPrimitive(self, (exit) => {
-        metricOf(exit).updateUnsafe(1, fiber.context)
-        return undefined
-      })
-    )
+  return <A, E, R>(self: Effect.Effect<A, E, R>, context: Context.Context<never>): Effect.Effect<A, E, R> =>
+    Effect.onExitPrimitive(self, (exit) => {
+      metricOf(exit).updateUnsafe(1, context)
+      return undefined
+    })
 }
 
 const attemptSpan = <A, E, R>(self: Effect.Effect<A, E, R>, name: string): Effect.Effect<A, E, R> =>

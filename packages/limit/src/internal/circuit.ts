@@ -23,6 +23,8 @@ export interface Settings {
   readonly classifiesSuccess: boolean
   /** Whether a trip policy needs the time of a call. */
   readonly timed: boolean
+  /** Whether no trip policy looks at successes before the first failure. */
+  readonly ignoresFirstSuccesses: boolean
   /** A probe that takes longer fails. */
   readonly slowMillis: number
   readonly refuse: (
@@ -46,10 +48,9 @@ class Circuit implements CircuitBreaker {
   phase: State["_tag"] = "Closed"
 
   private readonly settings: Settings
-  private readonly windows: ReadonlyArray<tripWindow.TripWindow>
+  private windows: ReadonlyArray<tripWindow.TripWindow> | undefined
   // Every transition starts a generation. A call belongs to the one that admitted it; later ones do not hear of it.
   private generation = 0
-  private shared: Handlers
   private openings = 0
   private nextOpen: (() => Duration.Duration) | undefined
   private random: Random.Random | undefined
@@ -66,14 +67,12 @@ class Circuit implements CircuitBreaker {
     this.settings = settings
     this.key = key
     this.hub = hub
-    this.windows = settings.tripPolicies.map(tripWindow.make)
-    this.shared = this.handlers(undefined)
   }
 
   execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | CircuitOpen, R> {
     return Effect.withFiber((fiber): Effect.Effect<A, E | CircuitOpen, R> => {
       if (this.phase === "Closed") {
-        const handlers: HandlersOf<A, E> = this.settings.timed ? this.handlers(stopwatch(fiber)) : this.shared
+        const handlers: HandlersOf<A, E> = this.handlers(this.settings.timed ? stopwatch(fiber) : undefined)
         return Effect.matchCauseEffect(self, handlers)
       }
       return this.refusalAt(nowMillis(fiber)) ?? this.probe(self)
@@ -109,7 +108,7 @@ class Circuit implements CircuitBreaker {
     })
   }
 
-  // Calls that need no start time share these two functions, which makes a closed circuit nearly free.
+  // Made for each call: with many circuits, functions that live as long as theirs would have left the cache.
   private handlers(stopwatch: Stopwatch | undefined): Handlers {
     const generation = this.generation
     return {
@@ -130,9 +129,13 @@ class Circuit implements CircuitBreaker {
 
   private trips(outcome: Outcome.Outcome, stopwatch: Stopwatch | undefined): boolean {
     if (outcome._tag === "Ignored") return false
+    const failed = outcome._tag === "Failure"
+    if (this.windows === undefined) {
+      if (!failed && this.settings.ignoresFirstSuccesses) return false
+      this.windows = this.settings.tripPolicies.map(tripWindow.make)
+    }
     const now = stopwatch === undefined ? 0 : stopwatch.now()
     const took = stopwatch === undefined ? 0 : now - stopwatch.startedAt
-    const failed = outcome._tag === "Failure"
     let trips = false
     for (const window of this.windows) {
       if (window.record(failed, took, now)) trips = true
@@ -240,7 +243,6 @@ class Circuit implements CircuitBreaker {
     this.probing = 0
     this.succeeded = 0
     this.refusal = undefined
-    this.shared = this.handlers(undefined)
   }
 
   /** Changes the state at once; the effect only tells others. */
@@ -248,9 +250,7 @@ class Circuit implements CircuitBreaker {
     const from = this.phase
     this.phase = to
     this.startGeneration()
-    if (to === "Closed") {
-      for (const window of this.windows) window.reset()
-    }
+    this.windows = undefined
     if (from === to) return Effect.void
     const transition: Transition = {
       key: this.key,

@@ -1,0 +1,105 @@
+import * as CircuitBreaker from "@effect-resilience/limit/CircuitBreaker"
+import * as cockatiel from "cockatiel"
+import * as Effect from "effect/Effect"
+import * as EffectBreaker from "effect/persistence/CircuitBreaker"
+import { MinimumLogLevel } from "effect/References"
+import * as Scope from "effect/Scope"
+import OpossumBreaker from "opossum"
+import type { Suite } from "../Suite.ts"
+import { effects, promises } from "../Suite.ts"
+
+const sync = Effect.sync(() => 1)
+const async = Effect.promise(() => asyncWork())
+async function asyncWork() {
+  return 1
+}
+const rejecting = async () => {
+  throw new Error("no answer")
+}
+
+const scope = Effect.runSync(Scope.make())
+const effectBreaker = (failures: number) =>
+  EffectBreaker.make({ tripPolicy: EffectBreaker.consecutive(failures), openDuration: "1 hour" }).pipe(
+    Effect.provide(EffectBreaker.layerStoreMemory()),
+    Scope.provide(scope),
+    Effect.runSync
+  )
+
+const ours = Effect.runSync(CircuitBreaker.make({ tripPolicy: CircuitBreaker.consecutive(5) }))
+const ofEffect = effectBreaker(5)
+const ofCockatiel = cockatiel.circuitBreaker(cockatiel.handleAll, {
+  halfOpenAfter: 10_000,
+  breaker: new cockatiel.ConsecutiveBreaker(5)
+})
+const ofOpossum = new OpossumBreaker(asyncWork, { timeout: false })
+
+const open = Effect.runSync(CircuitBreaker.make({ tripPolicy: CircuitBreaker.consecutive(1), openDuration: "1 hour" }))
+await Effect.runPromise(
+  Effect.provideService(Effect.exit(open.execute(Effect.fail("no answer"))), MinimumLogLevel, "None")
+)
+const openOfEffect = effectBreaker(1)
+await Effect.runPromise(Effect.exit(openOfEffect.execute(Effect.fail("no answer"), { key: "one" })))
+const openOfCockatiel = cockatiel.circuitBreaker(cockatiel.handleAll, {
+  halfOpenAfter: 3_600_000,
+  breaker: new cockatiel.ConsecutiveBreaker(1)
+})
+await openOfCockatiel.execute(rejecting).catch(() => {})
+const openOfOpossum = new OpossumBreaker(asyncWork, { timeout: false })
+openOfOpossum.open()
+
+const keyed = Effect.runSync(CircuitBreaker.keyed({ tripPolicy: CircuitBreaker.consecutive(5) }))
+const keys = Array.from({ length: 100_000 }, (_, index) => `tenant ${index}`)
+for (const key of keys) keyed.get(key)
+let turn = 0
+
+const suite: Suite = {
+  name: "breaker",
+  packages: ["effect", "cockatiel", "opossum"],
+  cases: [
+    {
+      name: "success, sync effect (S)",
+      ours: "CircuitBreaker",
+      subjects: {
+        CircuitBreaker: effects(() => ours.execute(sync)),
+        "effect/persistence": effects(() => ofEffect.execute(sync, { key: "one" })),
+        "no policy": effects(() => sync),
+        cockatiel: promises(() => ofCockatiel.execute(asyncWork)),
+        opossum: promises(() => ofOpossum.fire())
+      },
+      atMost: { cockatiel: 1.5, "effect/persistence": 0.065 }
+    },
+    {
+      name: "success, promise (P)",
+      ours: "CircuitBreaker",
+      subjects: {
+        CircuitBreaker: effects(() => ours.execute(async)),
+        "effect/persistence": effects(() => ofEffect.execute(async, { key: "one" })),
+        "no policy": effects(() => async),
+        cockatiel: promises(() => ofCockatiel.execute(asyncWork)),
+        opossum: promises(() => ofOpossum.fire())
+      },
+      atMost: { opossum: 1 }
+    },
+    {
+      name: "refusal while open",
+      ours: "CircuitBreaker",
+      subjects: {
+        CircuitBreaker: effects(() => Effect.ignore(open.execute(sync))),
+        "effect/persistence": effects(() => Effect.ignore(openOfEffect.execute(sync, { key: "one" }))),
+        cockatiel: promises(() => openOfCockatiel.execute(asyncWork).catch(() => {})),
+        opossum: promises(() => openOfOpossum.fire().catch(() => {}))
+      },
+      atMost: { cockatiel: 0.1 }
+    },
+    {
+      name: "success with keys, sync effect (S)",
+      ours: "100,000 keys",
+      subjects: {
+        "100,000 keys": effects(() => keyed.get(keys[turn++ % keys.length] ?? "").execute(sync)),
+        "1 key": effects(() => keyed.get("tenant 0").execute(sync))
+      }
+    }
+  ]
+}
+
+export default suite
