@@ -129,7 +129,7 @@ const make = Effect.gen(function*() {
     { acceptJson: true }
   ).pipe(
     Effect.flatMap(Answer.json(Environment)),
-    RetryPolicy.retry(RetryPolicy.standard, { when: notRetriedYet }),
+    RetryPolicy.retry(RetryPolicy.standard, { when: isOfLookUp }),
     Telemetry.observeCall,
     AccessLog.logCall,
     Operation.within({ name: "look up environment", endpoint: "/api/environment/{domain}/{environment}" }),
@@ -142,8 +142,8 @@ const make = Effect.gen(function*() {
   return Frontdoor.of({ tokens, environmentId: Cache.get(environments, settings.environment) })
 })
 
-// A login that was given up after its own retries is not begun anew with each retry of the look-up.
-const notRetriedYet = (error: ApiError.ApiError | AuthError.AuthError) => RetryPolicy.history(error) === undefined
+// A login has its own retries and its own time: given up there, it is not begun anew with each retry of the look-up.
+const isOfLookUp = (error: ApiError.ApiError | AuthError.AuthError) => error._tag === "ApiError"
 
 /** How long a login or look-up may take. */
 const answerWithin: Duration.Input = "30 seconds"
