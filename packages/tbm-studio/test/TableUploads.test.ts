@@ -7,7 +7,7 @@ import { Deferred, Effect, Fiber, Layer, Result, Scope, Stream } from "effect"
 import { gzipSync } from "node:zlib"
 import { trap } from "./command.ts"
 import { type Recorder, recorder, settings } from "./recorder.ts"
-import { client, content, logged, md5, studio, upload } from "./studio.ts"
+import { client, content, logged, md5, studio, until, upload } from "./studio.ts"
 
 const half = Stream.make(new TextEncoder().encode("half"))
 
@@ -365,13 +365,6 @@ describe("TableUploads", () => {
       }), 5_000)
   }
 })
-
-/** Looks again and again, until it is so. */
-const until = (condition: Effect.Effect<boolean>) =>
-  condition.pipe(
-    Effect.tap((holds) => holds ? Effect.void : Effect.sleep("5 millis")),
-    Effect.repeat({ until: (holds) => holds })
-  )
 
 /** Bytes that stop coming after the first half, the first time they are read; `whole` ones do not. */
 const reluctant = (body: Body) => {

@@ -48,11 +48,18 @@ export const logged = <A, E, R>(self: Effect.Effect<A, E, R>) =>
     )
   })
 
-/** Sleeps a hundredth of the time. What the time is, it leaves alone. */
+/** Sleeps a thirtieth of the time. What the time is, it leaves alone. */
 export const impatient = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   Effect.flatMap(Clock.Clock, (clock) => {
     const hurried: Clock.Clock = Object.create(clock, {
-      sleep: { value: (duration: Duration.Duration) => clock.sleep(Duration.times(duration, 0.01)) }
+      sleep: { value: (duration: Duration.Duration) => clock.sleep(Duration.times(duration, 1 / 30)) }
     })
     return Effect.provideService(self, Clock.Clock, hurried)
   })
+
+/** Looks again and again, until it is so. */
+export const until = <E, R>(condition: Effect.Effect<boolean, E, R>) =>
+  condition.pipe(
+    Effect.tap((holds) => holds ? Effect.void : Effect.sleep("5 millis")),
+    Effect.repeat({ until: (holds) => holds })
+  )

@@ -1,0 +1,181 @@
+import { Account, type FaultRule, Simulator } from "@effect-resilience/tbm-simulator"
+import { ExitStatus, Frontdoor } from "@effect-resilience/tbm-studio"
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Effect, Fiber, Redacted } from "effect"
+import { TestClock } from "effect/testing"
+import { impatient, studio, until } from "./studio.ts"
+
+const tokens = Effect.flatMap(Frontdoor.Frontdoor, ({ tokens }) => tokens.get)
+const environmentId = Effect.flatMap(Frontdoor.Frontdoor, ({ environmentId }) => environmentId)
+const state = Effect.flatMap(Simulator.Simulator, ({ state }) => state)
+
+const told = (error: unknown) => [ExitStatus.reasonTagOf(error), ExitStatus.of(error)]
+
+const login = (fault: FaultRule.Fault, times?: number): FaultRule.FaultRule => ({
+  match: { operation: "login" },
+  fault,
+  ...times === undefined ? {} : { times }
+})
+
+const lookUp = (fault: FaultRule.Fault, times?: number): FaultRule.FaultRule => ({
+  match: { operation: "environment" },
+  fault,
+  ...times === undefined ? {} : { times }
+})
+
+describe("Frontdoor", { concurrent: true }, () => {
+  for (const tokenIn of ["header", "cookie", "both"] as const) {
+    it.live(`takes a token in ${tokenIn === "both" ? "header and cookie" : `the ${tokenIn}`}`, () =>
+      Effect.gen(function*() {
+        assert.strictEqual(yield* environmentId, Account.sample.environments["main"])
+        assert.lengthOf(Redacted.value((yield* tokens).value), 48)
+      }).pipe(Effect.provide(studio({ tokenIn }))))
+  }
+
+  for (const [tokenIn, reason] of [["different", "AmbiguousToken"], ["none", "NoToken"]] as const) {
+    it.live(`refuses a login whose token is ${tokenIn}`, () =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(told(yield* Effect.flip(environmentId)), [reason, 65])
+        assert.deepInclude(yield* state, { logins: 1, environmentLookups: 0 })
+      }).pipe(Effect.provide(studio({ tokenIn }))))
+  }
+
+  for (
+    const said of [
+      { validTill: "seconds" },
+      { validTill: "millis" },
+      { validTill: "iso", validTillHeader: "valid-till" },
+      { cookieExpiry: "maxAge" },
+      { cookieExpiry: "expires" }
+    ] as const
+  ) {
+    it.live(`knows when a token expires from ${Object.values(said).join(" in ")}`, () =>
+      Effect.gen(function*() {
+        const { expiresAt } = yield* tokens
+        const seconds = (expiresAt - (yield* Clock.currentTimeMillis)) / 1_000
+        assert.isTrue(seconds > 80 && seconds <= 92, `${seconds}`)
+      }).pipe(Effect.provide(studio({ tokenLifetime: "90 seconds", ...said }))))
+  }
+
+  it.effect("keeps a token for an hour where the server does not say, and renews it behind the calls 5 minutes early", () =>
+    Effect.gen(function*() {
+      const first = yield* tokens
+      assert.strictEqual(first.expiresAt - (yield* Clock.currentTimeMillis), 3_600_000)
+      yield* TestClock.adjust("54 minutes")
+      assert.strictEqual(yield* tokens, first)
+      yield* TestClock.adjust("2 minutes")
+      // Who asks now does not wait.
+      assert.strictEqual(yield* tokens, first)
+      const second = yield* TestClock.withLive(until(Effect.map(tokens, ({ generation }) => generation === 2)))
+      assert.isTrue(second)
+      assert.deepInclude(yield* state, { logins: 2 })
+    }).pipe(Effect.provide(studio())))
+
+  it.live("logs in and looks the environment up once for 50 cold callers", () =>
+    Effect.gen(function*() {
+      const ids = yield* Effect.forEach(Array.from({ length: 50 }), () => environmentId, { concurrency: "unbounded" })
+      assert.strictEqual(new Set(ids).size, 1)
+      assert.deepInclude(yield* state, { logins: 1, environmentLookups: 1, requests: 2 })
+    }).pipe(Effect.provide(studio({ faults: [lookUp({ type: "delay", ms: 50 })] }))))
+
+  it.live("goes on looking the environment up when one of two callers leaves", () =>
+    Effect.gen(function*() {
+      const [leaving, staying] = yield* Effect.forEach([1, 2], () =>
+        Effect.forkScoped(environmentId, { startImmediately: true }))
+      yield* until(Effect.map(state, ({ environmentLookups }) =>
+        environmentLookups === 1))
+      if (leaving !== undefined) yield* Fiber.interrupt(leaving)
+      if (staying !== undefined) assert.strictEqual(yield* Fiber.join(staying), Account.sample.environments["main"])
+      assert.deepInclude(yield* state, { logins: 1, environmentLookups: 1 })
+    }).pipe(Effect.provide(studio({ faults: [lookUp({ type: "delay", ms: 100 })] }))))
+
+  for (const rejectedLogin of [400, 401, 403] as const) {
+    it.live(`never repeats a login that was rejected with ${rejectedLogin}`, () =>
+      Effect.gen(function*() {
+        const errors = yield* Effect.forEach(Array.from({ length: 10 }), () => Effect.flip(environmentId), {
+          concurrency: 5
+        })
+        for (const error of errors) assert.deepStrictEqual(told(error), ["Rejected", 77])
+        assert.deepInclude(yield* state, { logins: 1, requests: 1 })
+      }).pipe(Effect.provide(studio({
+        rejectedLogin,
+        accounts: [{ ...Account.sample, secretKey: "another" }]
+      }))))
+  }
+
+  const outages: ReadonlyArray<readonly [FaultRule.Fault, string, number]> = [
+    [{ type: "status", status: 503 }, "Unavailable", 69],
+    [{ type: "status", status: 429 }, "Unavailable", 69],
+    [{ type: "html", status: 502 }, "Unavailable", 69],
+    [{ type: "echoSecrets", status: 500 }, "Unavailable", 69],
+    [{ type: "reset", at: "connect" }, "Unavailable", 69],
+    [{ type: "reset", at: "beforeResponse" }, "Unavailable", 69],
+    [{ type: "hang" }, "Unavailable", 69]
+  ]
+  for (const [fault, reason, exitStatus] of outages) {
+    it.live(
+      `repeats a login that meets ${Object.values(fault).join(" ")}, within bounds`,
+      () =>
+        Effect.gen(function*() {
+          const { addFaults, clearFaults, reset } = yield* Simulator.Simulator
+          yield* addFaults([login(fault)])
+          const error = yield* Effect.flip(environmentId)
+          assert.deepStrictEqual(told(error), [reason, exitStatus])
+          assert.notMatch(error.message, /sim-(public|secret)-key/)
+          assert.isTrue((yield* state).logins >= 2 && (yield* state).logins <= 4)
+
+          yield* clearFaults
+          yield* reset
+          yield* addFaults([login(fault, 1)])
+          assert.isString(yield* environmentId)
+          assert.deepInclude(yield* state, { logins: 2, environmentLookups: 1 })
+        }).pipe(Effect.provide(studio()), impatient),
+      20_000
+    )
+  }
+
+  const nonsense: ReadonlyArray<readonly [FaultRule.Fault, string]> = [
+    [{ type: "html", status: 200 }, "NoToken"],
+    [{ type: "status", status: 200, body: "" }, "NoToken"],
+    [{ type: "status", status: 404 }, "Unavailable"],
+    [{ type: "redirect", location: "http://127.0.0.1:1/" }, "Unavailable"]
+  ]
+  for (const [fault, reason] of nonsense) {
+    it.live(`does not repeat a login that is answered ${Object.values(fault).join(" ")}`, () =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(told(yield* Effect.flip(environmentId)), [reason, 65])
+        assert.deepInclude(yield* state, { logins: 1, requests: 1 })
+      }).pipe(Effect.provide(studio({ faults: [login(fault)] }))))
+  }
+
+  const lookUps: ReadonlyArray<
+    readonly [FaultRule.Fault, logins: number, lookUps: number, reason?: string, exit?: number]
+  > = [
+    [{ type: "status", status: 401 }, 2, 2],
+    [{ type: "expireTokens" }, 2, 2],
+    [{ type: "status", status: 503 }, 1, 2],
+    [{ type: "reset", at: "beforeResponse" }, 1, 2],
+    [{ type: "truncate" }, 1, 2],
+    [{ type: "status", status: 400 }, 1, 1, "BadRequest", 65],
+    [{ type: "status", status: 403 }, 1, 1, "Forbidden", 77],
+    [{ type: "status", status: 404 }, 1, 1, "NotFound", 65],
+    [{ type: "html", status: 200 }, 1, 1, "UndecodableAnswer", 65],
+    [{ type: "status", status: 200, body: {} }, 1, 1, "UndecodableAnswer", 65],
+    [{ type: "status", status: 200, body: { id: "" } }, 1, 1, "UndecodableAnswer", 65]
+  ]
+  for (const [fault, logins, environmentLookups, ...end] of lookUps) {
+    const what = end.length === 0 ? "gets over" : "reports"
+    it.live(`${what} ${Object.values(fault).map((part) => JSON.stringify(part)).join(" ")} of a look-up`, () =>
+      Effect.gen(function*() {
+        if (end.length === 0) assert.isString(yield* environmentId)
+        else assert.deepStrictEqual<unknown>(told(yield* Effect.flip(environmentId)), end)
+        assert.deepInclude(yield* state, { logins, environmentLookups })
+        // A failure is not remembered, a success is.
+        assert.isString(yield* environmentId)
+        assert.deepInclude(yield* state, {
+          logins,
+          environmentLookups: environmentLookups + (end.length === 0 ? 0 : 1)
+        })
+      }).pipe(Effect.provide(studio({ faults: [lookUp(fault, 1)] })), impatient))
+  }
+})
