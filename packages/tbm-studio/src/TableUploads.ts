@@ -5,7 +5,8 @@
  *
  * `target` is what `Uploader.upload` and `Batch.run` of `@effect-resilience/upload` send to. Requests carry the shared
  * token and the environment; a 401 logs in again and replays once. `overwrite` may be sent twice, `append` may not, so an
- * append whose outcome is unknown is reported, never repeated. The md5 and length that the server answers are compared
+ * append whose outcome is unknown is reported, never repeated. After 10 failures in a row a circuit breaker holds all uploads
+ * back for a while. The md5 and length that the server answers are compared
  * with what was sent.
  *
  * **Example** (Uploading one table)
@@ -38,6 +39,7 @@ import * as Answer from "@effect-resilience/http/Answer"
 import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
 import type * as Operation from "@effect-resilience/http/Operation"
 import * as Telemetry from "@effect-resilience/http/Telemetry"
+import * as CircuitBreaker from "@effect-resilience/limit/CircuitBreaker"
 import * as Multipart from "@effect-resilience/upload/Multipart"
 import type * as UploadSource from "@effect-resilience/upload/UploadSource"
 import * as UploadTarget from "@effect-resilience/upload/UploadTarget"
@@ -92,7 +94,7 @@ export class TableUploads extends Context.Service<TableUploads, {
   readonly target: UploadTarget.UploadTarget<
     TableUpload,
     Receipt,
-    ApiError.ApiError | AuthError.AuthError,
+    ApiError.ApiError | AuthError.AuthError | CircuitBreaker.CircuitOpen,
     FileSystem.FileSystem
   >
 }>()("@effect-resilience/tbm-studio/TableUploads") {
@@ -140,11 +142,13 @@ const operations: { readonly [action in TableAddress.Action]: Operation.Operatio
 const makeService = Effect.gen(function*() {
   const settings = yield* Settings
   const frontdoor = yield* Frontdoor
+  const breaker = yield* CircuitBreaker.make({ key: settings.api, tripPolicy: CircuitBreaker.consecutive(10) })
   const client = (yield* HttpClient.HttpClient).pipe(
     ErrorMapping.mapErrors({ patterns: Messages.patterns }),
     Telemetry.observeAttempts,
     AccessLog.logAttempts,
-    Authenticated.withTokens(frontdoor.tokens, { origin: Origin.make(settings.api), attach })
+    Authenticated.withTokens(frontdoor.tokens, { origin: Origin.make(settings.api), attach }),
+    HttpClient.transformResponse(CircuitBreaker.withCircuitBreaker(breaker))
   )
 
   const request = Effect.fnUntraced(function*(upload: TableUpload, payload: UploadTarget.Payload) {

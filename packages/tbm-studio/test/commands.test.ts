@@ -277,6 +277,7 @@ describe("tbm-studio", { timeout: 60_000 }, () => {
           uploaded: 3,
           failed: 3,
           unknown: 1,
+          skipped: 0,
           notStarted: 0,
           bytes: 3 * content.length,
           attempts: 7,

@@ -1,6 +1,7 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Connections from "@effect-resilience/http-node/Connections"
 import * as AccessLog from "@effect-resilience/http/AccessLog"
+import * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
 import * as Config from "effect/Config"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -46,8 +47,12 @@ const proxyOfEnvironment: Effect.Effect<Connections.Proxy> = Effect.orElseSuccee
 // Plain http is spoken to this machine only, and a proxy would read it.
 const thisMachine = ["localhost", "127.0.0.1", "::1"]
 
-/** The services of one TBM Studio, over bounded connections, and over the proxy that the environment names. */
+/**
+ * The services of one TBM Studio, over bounded connections, over the proxy that the environment names, and with one
+ * budget for all retries.
+ */
 export const studio = TbmStudio.layer.pipe(
+  Layer.provideMerge(AttemptBudget.layer({ name: "tbm-studio" })),
   Layer.provideMerge(Layer.unwrap(Effect.map(proxyOfEnvironment, (proxy) =>
     Connections.layer({
       headersTimeout: "10 minutes",

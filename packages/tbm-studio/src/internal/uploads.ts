@@ -1,12 +1,14 @@
 import type * as AuthError from "@effect-resilience/auth/AuthError"
 import type * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import type { CircuitOpen } from "@effect-resilience/limit/CircuitBreaker"
 import * as Batch from "@effect-resilience/upload/Batch"
 import type * as Journal from "@effect-resilience/upload/Journal"
 import type * as Uploader from "@effect-resilience/upload/Uploader"
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
 import * as Terminal from "effect/Terminal"
 import * as ExitStatus from "../ExitStatus.ts"
 import { Frontdoor } from "../Frontdoor.ts"
@@ -107,22 +109,26 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
 
   const summary = yield* Effect.scoped(Effect.gen(function*() {
     if (region.isTerminal) yield* Effect.forkScoped(redraw(tracker, region))
-    return yield* Batch.resume(tracker.observe(target), files.keys(), {
-      ...options,
-      id: (upload) => ids.get(upload) ?? "",
-      stop,
-      onEvent: (event, upload) =>
-        Effect.andThen(
-          tracker.onEvent(event, upload),
-          event._tag === "Retrying" && !region.isTerminal
-            ? region.print([
-              `… ${label(upload.address)} ${event.error.reason.message} ` +
-              `Attempt ${event.attempt + 1} in ${units.duration(event.delay)}.`
-            ])
-            : Effect.void
-        ),
-      onResult: settle
-    })
+    return yield* Batch.resume<TableUploads.TableUpload, TableUploads.Receipt, TargetError, FileSystem.FileSystem>(
+      tracker.observe(target),
+      files.keys(),
+      {
+        ...options,
+        id: (upload) => ids.get(upload) ?? "",
+        stop,
+        onEvent: (event, upload) =>
+          Effect.andThen(
+            tracker.onEvent(event, upload),
+            event._tag === "Retrying" && !region.isTerminal
+              ? region.print([
+                `… ${label(upload.address)} ${reasonMessage(event.error)} ` +
+                `Attempt ${event.attempt + 1} in ${units.duration(event.delay)}.`
+              ])
+              : Effect.void
+          ),
+        onResult: settle
+      }
+    )
   }))
   yield* region.draw([])
 
@@ -159,11 +165,11 @@ const totalsOf = (
 /** What a batch that never began has to report. */
 export const nothing = () => ({ items: [], totals: totalsOf([], 0, 0) })
 
-type Result = Batch.Result<
-  TableUploads.TableUpload,
-  TableUploads.Receipt,
-  Uploader.Failure<ApiError.ApiError | AuthError.AuthError>
->
+type TargetError = ApiError.ApiError | AuthError.AuthError | CircuitOpen
+
+type UploadFailure = Uploader.Failure<TargetError>
+
+type Result = Batch.Result<TableUploads.TableUpload, TableUploads.Receipt, UploadFailure>
 
 /** What a report calls an upload. */
 export type Names = Pick<ItemReport, "project" | "table" | "period" | "action" | "file">
@@ -315,6 +321,9 @@ interface Named {
   readonly table: string
   readonly period: string
 }
+
+// The line names the upload, so the endpoint need not be said again.
+const reasonMessage = (error: UploadFailure): string => "reason" in error ? error.reason.message : error.message
 
 const stopLine = {
   finish: "Stopping: uploads that are under way may finish. Once more abandons them.",
