@@ -25,6 +25,8 @@
  *
  * Retries belong outside, so that each attempt takes its turn.
  *
+ * With `NodeRedis` set `disableOfflineQueue: true`: otherwise calls wait until Redis is back, whatever `onStoreError` says.
+ *
  * **Example** (Ten a second, evenly)
  *
  * ```ts import.meta.vitest

@@ -15,6 +15,8 @@
  *   `@effect-resilience/limit/SharedCircuitBreaker`.
  * - `isolate` and `reset` act on this process: a reset ends an isolation, and leaves the shared state alone.
  * - All processes have to use the same options for a key.
+ * - With `NodeRedis` set `disableOfflineQueue: true`: otherwise calls wait until Redis is back, whatever `onStoreError`
+ *   says.
  *
  * **Example** (The shared breaker instead of the local one)
  *

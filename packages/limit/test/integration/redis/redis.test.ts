@@ -1,0 +1,161 @@
+import { CircuitBreaker } from "@effect-resilience/limit"
+import * as Pacer from "@effect-resilience/limit/Pacer"
+import * as SharedCircuitBreaker from "@effect-resilience/limit/SharedCircuitBreaker"
+import * as NodeRedis from "@effect/platform-node/NodeRedis"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Layer } from "effect"
+import { CircuitBreaker as BreakerStore, RateLimiter } from "effect/persistence"
+import { execFile, spawn } from "node:child_process"
+import { once } from "node:events"
+import { createServer } from "node:net"
+import { fileURLToPath } from "node:url"
+
+const worker = fileURLToPath(new URL("worker.ts", import.meta.url))
+
+/** Runs a worker to its end, and gives the lines that it printed. */
+const run = (role: string, port: number) =>
+  Effect.callback<ReadonlyArray<string>>((resume) => {
+    const child = execFile(
+      process.execPath,
+      ["--conditions=@effect-resilience/source", worker, role, `redis://127.0.0.1:${port}`],
+      (error, stdout, stderr) =>
+        resume(error === null ? Effect.succeed(stdout.trim().split("\n")) : Effect.die(new Error(stderr)))
+    )
+    return Effect.sync(() => child.kill())
+  })
+
+const freePort = Effect.promise(async () => {
+  const server = createServer().listen(0, "127.0.0.1")
+  await once(server, "listening")
+  const address = server.address()
+  server.close()
+  await once(server, "close")
+  return typeof address === "object" && address !== null ? address.port : 0
+})
+
+/** A Redis of our own, since this one gets killed. */
+const startRedis = (port: number) =>
+  Effect.promise(async () => {
+    const child = spawn("redis-server", [
+      "--port",
+      `${port}`,
+      "--bind",
+      "127.0.0.1",
+      "--save",
+      "",
+      "--appendonly",
+      "no"
+    ], {
+      stdio: ["ignore", "pipe", "inherit"]
+    })
+    for await (const chunk of child.stdout) {
+      if (String(chunk).includes("Ready to accept connections")) break
+    }
+    return child
+  })
+
+const killRedis = (child: Effect.Success<ReturnType<typeof startRedis>>) =>
+  Effect.promise(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    child.kill("SIGKILL")
+    await once(child, "exit")
+  })
+
+const redisServer = (port: number) => Effect.acquireRelease(startRedis(port), killRedis)
+
+// Without the offline queue a command fails while the connection is down, rather than waiting for it.
+const stores = (port: number) => {
+  const redis = NodeRedis.layer({ url: `redis://127.0.0.1:${port}`, disableOfflineQueue: true })
+  return Layer.merge(
+    BreakerStore.layerStoreRedis(),
+    RateLimiter.layer.pipe(Layer.provide(RateLimiter.layerStoreRedis()))
+  ).pipe(Layer.provideMerge(redis))
+}
+
+const options: SharedCircuitBreaker.Options = {
+  key: "ledger",
+  tripPolicy: CircuitBreaker.consecutive(3),
+  openDuration: "1 second"
+}
+
+describe("two processes and Redis", () => {
+  it.live("share a circuit: what one process trips refuses the other, and one of two probes runs", () =>
+    Effect.gen(function*() {
+      const port = yield* freePort
+      yield* redisServer(port)
+      yield* Effect.gen(function*() {
+        const breaker = yield* SharedCircuitBreaker.make({ ...options, openDuration: "3 seconds" })
+        yield* breaker.execute(Effect.void)
+        assert.deepStrictEqual(yield* run("trip", port), ["Open"])
+        assert.strictEqual((yield* Effect.flip(breaker.execute(Effect.void))).state, "Open")
+        const open = yield* breaker.state
+        if (open._tag === "Open") yield* Effect.sleep(open.retryAfter)
+        const outcomes = yield* Effect.all([run("probe", port), run("probe", port)], { concurrency: 2 })
+        const [first, second] = outcomes.flat().toSorted()
+        // The second may come after the first has closed the circuit.
+        assert.strictEqual(second, "ran")
+        assert.include(["HalfOpen", "ran"], first)
+        assert.strictEqual((yield* breaker.state)._tag, "Closed")
+      }).pipe(Effect.provide(stores(port)))
+    }).pipe(Effect.scoped))
+
+  it.live("share a rate, and a pause that only one of them was told of", () =>
+    Effect.gen(function*() {
+      const port = yield* freePort
+      yield* redisServer(port)
+      const [one, two] = yield* Effect.all([run("pace-and-429", port), run("pace", port)], { concurrency: 2 })
+      const pausedAt = Number(one.find((line) => line.startsWith("paused"))?.slice(7))
+      const calls = [...one.filter((line) => !line.startsWith("paused")), ...two].map(Number).toSorted((a, b) => a - b)
+      assert.isAbove(pausedAt, 0)
+      // 50 ms between calls, whoever makes them: never more than fit into any second, but for what timers and Redis add.
+      for (const at of calls) {
+        assert.isAtMost(calls.filter((other) => other >= at && other < at + 1000).length, 23)
+      }
+      // Each process can have let one call go that it had reserved before.
+      const during = calls.filter((at) => at > pausedAt + 20 && at < pausedAt + 950)
+      assert.isAtMost(during.length, 2)
+      const after = calls.filter((at) => at >= pausedAt + 950)
+      assert.isAbove(after.length, 5)
+      assert.isAtMost(after.filter((at) => at < pausedAt + 1450).length, 12)
+    }).pipe(Effect.scoped))
+
+  it.live("go on without Redis or refuse, as told, and share again when it is back", () =>
+    Effect.gen(function*() {
+      const port = yield* freePort
+      const redis = yield* redisServer(port)
+      yield* Effect.gen(function*() {
+        const pace = { key: "ledger", limit: 1000, window: "1 second" } as const
+        const open = {
+          breaker: yield* SharedCircuitBreaker.make({ ...options, onStoreError: "allow" }),
+          pacer: yield* Pacer.make({ ...pace, onStoreError: "allow" })
+        }
+        const closed = {
+          breaker: yield* SharedCircuitBreaker.make({ ...options, onStoreError: "fail" }),
+          pacer: yield* Pacer.make({ ...pace, onStoreError: "fail" })
+        }
+        const call = (policies: typeof open) =>
+          Effect.exit(
+            Effect.succeed("ran").pipe(
+              policies.pacer.execute.bind(policies.pacer),
+              policies.breaker.execute.bind(policies.breaker),
+              Effect.timeout("10 seconds")
+            )
+          )
+        assert.deepStrictEqual(yield* call(open), Exit.succeed("ran"))
+        assert.deepStrictEqual(yield* call(closed), Exit.succeed("ran"))
+
+        yield* killRedis(redis)
+        for (let i = 0; i < 5; i++) {
+          assert.deepStrictEqual(yield* call(open), Exit.succeed("ran"))
+          const refused = yield* Effect.flip(closed.breaker.execute(Effect.void))
+          assert.strictEqual(refused.state, "Unknown")
+          assert.strictEqual((yield* Effect.flip(closed.pacer.execute(Effect.void))).reason, "Store")
+        }
+
+        yield* redisServer(port)
+        while (Exit.isFailure(yield* call(closed))) yield* Effect.sleep("50 millis")
+        for (let i = 0; i < 3; i++) yield* Effect.exit(open.breaker.execute(Effect.fail("no answer")))
+        assert.strictEqual((yield* Effect.flip(closed.breaker.execute(Effect.void))).state, "Open")
+      }).pipe(Effect.provide(stores(port)))
+    }).pipe(Effect.scoped))
+})
