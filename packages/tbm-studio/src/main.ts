@@ -20,6 +20,7 @@ import { explain } from "./internal/commands/explain.ts"
 import { login } from "./internal/commands/login.ts"
 import { status } from "./internal/commands/status.ts"
 import { upload } from "./internal/commands/upload.ts"
+import { worker } from "./internal/commands/worker.ts"
 import * as options from "./internal/options.ts"
 import { bug, CommandFailed, failed, say } from "./internal/respond.ts"
 import * as StopSignal from "./internal/stopSignal.ts"
@@ -28,7 +29,7 @@ const manifest: { readonly version: string } = createRequire(import.meta.url)(".
 
 const tbmStudio = Command.make("tbm-studio").pipe(
   Command.withDescription("Upload cost tables to TBM Studio, safely over an unreliable network"),
-  Command.withSubcommands([login, upload, batch, status, explain, demo]),
+  Command.withSubcommands([login, upload, batch, status, worker, explain, demo]),
   Command.withGlobalFlags(options.all)
 )
 

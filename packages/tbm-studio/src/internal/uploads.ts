@@ -142,7 +142,8 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
   return report
 })
 
-const totalsOf = (
+/** What the items of a report add up to. */
+export const totalsOf = (
   items: ReadonlyArray<ItemReport>,
   logins: number,
   durationMillis: number
@@ -169,7 +170,8 @@ type TargetError = ApiError.ApiError | AuthError.AuthError | CircuitOpen
 
 type UploadFailure = Uploader.Failure<TargetError>
 
-type Result = Batch.Result<TableUploads.TableUpload, TableUploads.Receipt, UploadFailure>
+// The cluster's results too, which keep no receipt and other errors.
+type Result = Batch.Result<TableUploads.TableUpload, unknown, unknown>
 
 /** What a report calls an upload. */
 export type Names = Pick<ItemReport, "project" | "table" | "period" | "action" | "file">
@@ -196,7 +198,8 @@ export const unsent = (
   durationMs: 0
 })
 
-const reportOf = (result: Result, file: string, { attempts, durationMillis, recoveries }: Track): ItemReport => {
+/** What became of an upload. */
+export const reportOf = (result: Result, file: string, { attempts, durationMillis, recoveries }: Track): ItemReport => {
   const base = {
     ...unsent(namesOf({ file, upload: result.item }), "failed"),
     attempts,
@@ -234,7 +237,8 @@ const reportOf = (result: Result, file: string, { attempts, durationMillis, reco
   }
 }
 
-const exitOf = (result: Result): number => {
+/** The exit status that a result stands for. */
+export const exitOf = (result: Result): number => {
   switch (result._tag) {
     case "Uploaded":
     case "Skipped":
@@ -311,7 +315,7 @@ const times = ([cause, count]: readonly [string, number]): string => count === 1
 const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`
 
 /** Names tables briefly: without the project where there is only one. */
-const labels = (all: ReadonlyArray<Named>): (item: Named) => string => {
+export const labels = (all: ReadonlyArray<Named>): (item: Named) => string => {
   const oneProject = new Set(all.map(({ project }) => project)).size === 1
   return ({ period, project, table }) => `${oneProject ? "" : `${project} / `}${table} / ${period}`
 }
@@ -330,7 +334,8 @@ const stopLine = {
   abandon: "Stopping: uploads that are under way are abandoned."
 }
 
-const progressLine = (name: string, item: ItemReport, paint: LiveRegion.LiveRegion["paint"]): string => {
+/** What is printed about an upload as soon as it ends. */
+export const progressLine = (name: string, item: ItemReport, paint: LiveRegion.LiveRegion["paint"]): string => {
   if (item.status === "skipped") return `${paint("green", "✓")} ${name}  is already there`
   if (item.status !== "uploaded") return `${paint("red", "✗")} ${name}: ${item.error?.message ?? item.status}`
   const retried = item.recoveries.length === 0 ? "" : paint("yellow", `, after ${item.recoveries.join(", ")}`)

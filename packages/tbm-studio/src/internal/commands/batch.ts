@@ -5,12 +5,14 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import * as Manifest from "../../Manifest.ts"
 import * as duration from "../duration.ts"
 import * as journalFile from "../journalFile.ts"
 import { respondWith } from "../respond.ts"
-import { provideStudio } from "../runtime.ts"
+import { InvalidOption, provideStudio } from "../runtime.ts"
+import type * as Submit from "../submit.ts"
 import * as Uploads from "../uploads.ts"
 
 const flags = {
@@ -48,31 +50,53 @@ const flags = {
   onInterrupt: Flag.Literals("on-interrupt", ["finish", "abandon"]).pipe(
     Flag.withDescription("What Ctrl-C does to the uploads that are under way (default finish)"),
     Flag.withDefault("finish")
+  ),
+  durable: Flag.Boolean("durable").pipe(
+    Flag.withDescription(
+      "Give the uploads to the workers of the cluster that DATABASE_URL names, which must be able to read the files " +
+        "under the same paths"
+    ),
+    Flag.withDefault(false)
+  ),
+  round: Flag.Int("round").pipe(
+    Flag.withSchema(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))),
+    Flag.withDescription(
+      "With --durable: the cluster remembers what became of the manifest in a round (default 1); the next round, begun " +
+        "when that has ended, sends what failed or changed since"
+    ),
+    Flag.optional
   )
 }
 
 export const batch = Command.make(
   "batch",
   flags,
-  ({ concurrency, failFast, journal, manifest, noJournal, onInterrupt, pace, unknown }) =>
+  ({ concurrency, durable, failFast, journal, manifest, noJournal, onInterrupt, pace, round, unknown }) =>
     Effect.gen(function*() {
+      const useless = durable
+        ? [
+          ...(Option.isSome(journal) ? ["--journal: the cluster keeps one"] : []),
+          ...(noJournal ? ["--no-journal: the cluster keeps one"] : []),
+          ...(unknown === "fail" ? [] : ["--unknown: say it to the workers"]),
+          ...(onInterrupt === "finish" ? [] : ["--on-interrupt: the workers go on"])
+        ]
+        : Option.isSome(round)
+        ? ["--round: it is for --durable"]
+        : []
+      if (useless.length > 0) return yield* new InvalidOption({ message: `Leave out ${useless.join("; ")}.` })
       const rows = yield* Manifest.read(manifest)
       const jobs = rows.map(({ action, address, file }): Uploads.Job => ({
         file,
         upload: { source: UploadSource.file(file), address, action, force: false }
       }))
-      const report = yield* Uploads.run(jobs, {
-        concurrency,
-        failFast,
-        pace: Option.getOrUndefined(pace),
-        show: "each",
-        onUnknown: unknown,
-        onInterrupt
-      }).pipe(Effect.provide(
-        noJournal
-          ? Journal.layerMemory
-          : journalFile.layer(Option.getOrElse(journal, () => journalFile.beside(manifest)))
-      ))
+      const options = { concurrency, failFast, pace: Option.getOrUndefined(pace) }
+      const report = durable
+        ? yield* submit(manifest, jobs, { ...options, round: Option.getOrElse(round, () => 1) })
+        : yield* Uploads.run(jobs, { ...options, show: "each", onUnknown: unknown, onInterrupt }).pipe(Effect.provide(
+          noJournal
+            ? Journal.layerMemory
+            : journalFile.layer(Option.getOrElse(journal, () => journalFile.beside(manifest)))
+        ))
       return {
         json: { items: report.items, totals: report.totals },
         text: Uploads.table(report),
@@ -90,6 +114,23 @@ export const batch = Command.make(
     {
       command: "tbm-studio batch january.csv --unknown skip",
       description: "Go on after a crash, taking appends that were under way for done"
+    },
+    {
+      command: "DATABASE_URL=postgres://uploads@db/uploads tbm-studio batch january.csv --durable",
+      description: "Have the workers of a cluster upload it; see tbm-studio worker --help"
     }
   ])
 )
+
+const submit = Effect.fnUntraced(function*(
+  manifest: string,
+  jobs: ReadonlyArray<Uploads.Job>,
+  options: Parameters<typeof Submit.run>[2]
+) {
+  const batch = (yield* Path.Path).resolve(manifest)
+  // Only this and `worker` pay for loading them.
+  const [cluster, submit] = yield* Effect.promise(() => Promise.all([import("../cluster.ts"), import("../submit.ts")]))
+  return yield* Effect.provide(submit.run(batch, jobs, options), cluster.layer(undefined)).pipe(
+    Effect.mapError(cluster.explain)
+  )
+})

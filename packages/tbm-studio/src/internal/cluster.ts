@@ -1,0 +1,142 @@
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as DurableUpload from "@effect-resilience/upload/DurableUpload"
+import * as Journal from "@effect-resilience/upload/Journal"
+import * as UploadSource from "@effect-resilience/upload/UploadSource"
+import type * as UploadTarget from "@effect-resilience/upload/UploadTarget"
+import * as NodeClusterSocket from "@effect/platform-node/NodeClusterSocket"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import * as ClusterWorkflowEngine from "effect/cluster/ClusterWorkflowEngine"
+import * as RunnerAddress from "effect/cluster/RunnerAddress"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { createHash } from "node:crypto"
+import * as Period from "../Period.ts"
+import * as TableAddress from "../TableAddress.ts"
+import type { TableUpload } from "../TableUploads.ts"
+import { InvalidOption } from "./runtime.ts"
+
+/**
+ * An upload as the cluster stores it. `subject` names it as the journal of a manifest does; `file` is a path that means the
+ * same to whoever submits it and to every worker.
+ */
+export const Item = Schema.Struct({
+  subject: Schema.String,
+  file: Schema.String,
+  project: Schema.String,
+  table: Schema.String,
+  period: Schema.String.pipe(
+    Schema.refine((text): text is Period.Period => Result.isSuccess(Period.parse(text)))
+  ),
+  action: Schema.Literals(TableAddress.actions)
+})
+
+export const tables = DurableUpload.make("tbm-studio tables", {
+  item: Item,
+  // The journal's ids are bounded; paths and names are not.
+  id: ({ subject }) => createHash("sha256").update(subject).digest("hex"),
+  key: TableAddress.key
+})
+
+const uploadOf = ({ action, file, period, project, table }: typeof Item.Type): TableUpload => ({
+  source: UploadSource.file(file),
+  address: { project, table, period },
+  action,
+  force: false
+})
+
+/** A target of table uploads, for what comes out of the cluster. */
+export const targetOf = <Receipt, E, R>(
+  target: UploadTarget.UploadTarget<TableUpload, Receipt, E, R>
+): UploadTarget.UploadTarget<typeof Item.Type, Receipt, E, R> => ({
+  ...target,
+  operation: (item) => target.operation(uploadOf(item)),
+  source: (item) => target.source(uploadOf(item)),
+  key: undefined,
+  send: (item, payload) => target.send(uploadOf(item), payload)
+})
+
+/** The cluster's database cannot be used. */
+export class ClusterUnavailable extends Data.TaggedError("ClusterUnavailable")<{ readonly message: string }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.retry
+  }
+}
+
+/** Where a worker can be reached by the others. */
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+/** The engine and the journal of the cluster that `DATABASE_URL` names. Without an address it submits only. */
+export const layer = (address: Address | undefined) => Layer.provide(engine(address), database)
+
+// A worker that died is noticed when its heartbeat has been missing for the lock's expiration.
+const sharding = {
+  shardLockRefreshInterval: "4 seconds",
+  shardLockExpiration: "12 seconds",
+  entityMessagePollInterval: "5 seconds",
+  runnerHealthCheckInterval: "10 seconds"
+} as const
+
+const engine = (address: Address | undefined) =>
+  Layer.merge(
+    ClusterWorkflowEngine.layer.pipe(Layer.provide(
+      address === undefined
+        ? NodeClusterSocket.layer({ storage: "sql", clientOnly: true, shardingConfig: sharding })
+        : NodeClusterSocket.layer({
+          storage: "sql",
+          shardingConfig: { ...sharding, runnerAddress: Option.some(RunnerAddress.make(address.host, address.port)) }
+        })
+    )),
+    journal
+  )
+
+// Two that create a table at once can fail in Postgres, `IF NOT EXISTS` or not.
+const journal = Layer.effectContext(
+  Effect.retry(Effect.suspend(() => Layer.build(Layer.fresh(Journal.layerSql()))), { times: 3 })
+)
+
+const database = Layer.unwrap(Effect.gen(function*() {
+  const url = yield* Effect.orElseSucceed(Config.option(Config.Redacted("DATABASE_URL")), () => Option.none())
+  if (Option.isNone(url) || Redacted.value(url.value).trim() === "") {
+    return yield* new InvalidOption({
+      message: "DATABASE_URL is not set. Set it to the Postgres database of the cluster: postgres://USER@HOST/DATABASE."
+    })
+  }
+  if (!/^postgres(ql)?:\/\//.test(Redacted.value(url.value))) {
+    return yield* new InvalidOption({
+      message: "DATABASE_URL is not an address of Postgres: postgres://USER@HOST/DATABASE."
+    })
+  }
+  // What follows takes a database that cannot be reached for a defect.
+  return Layer.tap(
+    PgClient.layer({ url: url.value, applicationName: "tbm-studio" }),
+    Effect.fnUntraced(function*(context) {
+      yield* Context.get(context, PgClient.PgClient)`SELECT 1`
+    })
+  )
+}))
+
+/** The failures of a cluster's layer in words for people. None holds the address, which may hold a password. */
+export const explain = (error: Layer.Error<ReturnType<typeof layer>>): InvalidOption | ClusterUnavailable => {
+  switch (error._tag) {
+    case "InvalidOption":
+      return error
+    case "ConfigError":
+      return new InvalidOption({ message: `The cluster's settings: ${error.message}` })
+    case "SocketServerError":
+      return new InvalidOption({ message: "The worker cannot listen there: use another --port, or another --host." })
+    default:
+      return new ClusterUnavailable({
+        message: `The database that DATABASE_URL names cannot be used: ${error.message}`
+      })
+  }
+}

@@ -1,0 +1,102 @@
+import * as Journal from "@effect-resilience/upload/Journal"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Console from "effect/Console"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as ExitStatus from "../../ExitStatus.ts"
+import { Frontdoor } from "../../Frontdoor.ts"
+import * as TableUploads from "../../TableUploads.ts"
+import { respond } from "../respond.ts"
+import { provideStudio } from "../runtime.ts"
+import * as StopSignal from "../stopSignal.ts"
+
+const flags = {
+  host: Flag.String("host").pipe(
+    Flag.withDescription("The name or address of this machine by which the other workers reach it (default 127.0.0.1)"),
+    Flag.withDefault("127.0.0.1")
+  ),
+  port: Flag.Int("port").pipe(
+    Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65535 }))),
+    Flag.withDescription("The port to listen on for the other workers (default 34431)"),
+    Flag.withDefault(34431)
+  ),
+  concurrency: Flag.Int("concurrency").pipe(
+    Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 64 }))),
+    Flag.withDescription("How many uploads this worker runs at once, 1 to 64 (default 4)"),
+    Flag.withDefault(4)
+  ),
+  unknown: Flag.Literals("unknown", ["fail", "skip", "retry"]).pipe(
+    Flag.withDescription("What to do with an append that a worker which died may have applied (default fail)"),
+    Flag.withDefault("fail")
+  )
+}
+
+export const worker = Command.make("worker", flags, ({ concurrency, host, port, unknown }) =>
+  Effect.gen(function*() {
+    // Only this command and `batch --durable` pay for loading it.
+    const cluster = yield* Effect.promise(() => import("../cluster.ts"))
+    const { target } = yield* TableUploads.TableUploads
+    yield* (yield* Frontdoor).tokens.get
+    const watch = yield* watched
+    const layer = cluster.tables.layer(Effect.succeed(cluster.targetOf(target)), { concurrency, onUnknown: unknown })
+      .pipe(
+        Layer.provide(watch.layer),
+        Layer.provide(cluster.layer({ host, port })),
+        (self) => Layer.effectContext(Effect.mapError(Layer.build(self), cluster.explain))
+      )
+    yield* Effect.gen(function*() {
+      yield* Console.error(`Joined the cluster as ${host}:${port}. Waiting for uploads; Ctrl-C or SIGTERM stops.`)
+      yield* StopSignal.first
+      yield* Console.error("Stopping: uploads that are under way may finish. Once more abandons them.")
+      yield* watch.drain
+    }).pipe(Effect.provide(layer))
+    const { failed, unknown: inDoubt, uploaded } = watch.counts
+    return {
+      json: { status: "stopped", uploaded, failed, unknown: inDoubt },
+      text: [`Stopped after ${uploaded} uploaded, ${failed} failed, ${inDoubt} with unknown outcome.`],
+      exitStatus: ExitStatus.done
+    }
+  }).pipe(provideStudio, respond)).pipe(
+    Command.withDescription("Run uploads of `batch --durable` as one of a cluster of machines"),
+    Command.withExamples([
+      {
+        command: "DATABASE_URL=postgres://uploads@db/uploads tbm-studio worker --host worker-1.internal",
+        description: "Join the cluster of that database; the files must be readable here under the submitted paths"
+      }
+    ])
+  )
+
+// Knows from the journal what is under way: between `started` and the next state, an upload must not be cut off.
+const watched = Effect.sync(() => {
+  const started = new Set<string>()
+  const counts = { uploaded: 0, failed: 0, unknown: 0 }
+  let idle: Deferred.Deferred<void> | undefined
+
+  const watch = (journal: Journal.Journal["Service"]): Journal.Journal["Service"] => ({
+    ...journal,
+    record: (entry) =>
+      Effect.gen(function*() {
+        if (entry.state === "started") {
+          if (idle !== undefined) return yield* Effect.never
+          started.add(entry.id)
+          return yield* journal.record(entry)
+        }
+        yield* journal.record(entry)
+        started.delete(entry.id)
+        if (entry.state !== "waiting") counts[entry.state]++
+        if (idle !== undefined && started.size === 0) Deferred.doneUnsafe(idle, Effect.void)
+      })
+  })
+  return {
+    counts,
+    layer: Layer.effect(Journal.Journal, Effect.map(Journal.Journal, watch)),
+    /** Starts nothing more and waits for what is under way. */
+    drain: Effect.suspend(() => {
+      idle = Deferred.makeUnsafe<void>()
+      return started.size === 0 ? Effect.void : Deferred.await(idle)
+    })
+  }
+})

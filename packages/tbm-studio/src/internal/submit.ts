@@ -1,0 +1,88 @@
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import type * as Batch from "@effect-resilience/upload/Batch"
+import type * as DurableUpload from "@effect-resilience/upload/DurableUpload"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as ExitStatus from "../ExitStatus.ts"
+import { Settings } from "../Settings.ts"
+import type { TableUpload } from "../TableUploads.ts"
+import * as cluster from "./cluster.ts"
+import * as journalFile from "./journalFile.ts"
+import * as LiveRegion from "./liveRegion.ts"
+import * as StopSignal from "./stopSignal.ts"
+import * as Uploads from "./uploads.ts"
+
+/** Gives everything to a cluster, waits for its workers, and reports on each upload as on one of this process. */
+export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArray<Uploads.Job>, options: {
+  readonly concurrency: number
+  readonly pace?: Duration.Input | undefined
+  readonly failFast: boolean
+  readonly round: number
+}) {
+  const region = yield* LiveRegion.make
+  const subjects = journalFile.identify(yield* Settings, jobs)
+  const label = Uploads.labels(jobs.map(({ upload }) => upload.address))
+  const items = new Map(jobs.map((job) => [
+    {
+      subject: subjects.get(job.upload) ?? "",
+      file: job.file,
+      ...job.upload.address,
+      action: job.upload.action
+    },
+    job
+  ]))
+
+  const reports = new Map<Uploads.Job, Uploads.ItemReport>()
+  const exits: Array<number> = []
+  const settle = Effect.fnUntraced(
+    function*(durable: Batch.Result<typeof cluster.Item.Type, void, DurableUpload.DurableFailure>) {
+      const job = items.get(durable.item)
+      if (job === undefined) return
+      const result = localResult(durable, job.upload)
+      const attempts = durable._tag === "Uploaded"
+        ? durable.report.attempts
+        : durable._tag === "Failed"
+        ? durable.error.attempts
+        : 0
+      const report = Uploads.reportOf(result, job.file, { attempts, recoveries: [], durationMillis: 0 })
+      reports.set(job, report)
+      exits.push(Uploads.exitOf(result))
+      yield* region.print([Uploads.progressLine(label(report), report, region.paint)])
+    }
+  )
+
+  const { totals } = yield* cluster.tables.run(batch, items.keys(), {
+    ...options,
+    stop: Effect.andThen(StopSignal.first, Effect.as(region.print([stopLine]), "finish" as const)),
+    onResult: settle
+  })
+  const ordered = jobs.flatMap((job) => reports.get(job) ?? [])
+  return {
+    items: ordered,
+    totals: Uploads.totalsOf(ordered, 0, totals.durationMillis),
+    exitStatus: ExitStatus.gravest(exits)
+  }
+})
+
+const stopLine = "Stopping: nothing more is submitted. Once more stops waiting; the workers go on with what they have."
+
+const localResult = (
+  result: Batch.Result<typeof cluster.Item.Type, void, DurableUpload.DurableFailure>,
+  item: TableUpload
+): Batch.Result<TableUpload, void, Failed> =>
+  result._tag === "Failed" ? { ...result, item, error: failed(result.error) } : { ...result, item }
+
+/** A failure as it was before the cluster stored it. */
+interface Failed {
+  readonly _tag: string
+  readonly message: string
+  readonly reason?: { readonly _tag: string }
+  readonly [Recovery.symbol]: () => Recovery.Recovery
+}
+
+const failed = (failure: DurableUpload.DurableFailure): Failed => ({
+  _tag: failure.error,
+  message: failure.message,
+  ...(failure.reason === undefined ? {} : { reason: { _tag: failure.reason } }),
+  [Recovery.symbol]: () => Recovery.of(failure)
+})
