@@ -30,9 +30,13 @@
  *
  * @since 0.1.0
  */
+import type * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
 import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Effect from "effect/Effect"
 import * as Base64Url from "effect/encoding/Base64Url"
 import * as HttpBody from "effect/http/HttpBody"
+import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 
 /**
@@ -117,19 +121,20 @@ export const make = <E = never>(
   let contentLength: number | undefined = 0
   let stream: Stream.Stream<Uint8Array, E> = Stream.empty
   let before = ""
-  for (const part of parts) {
+  parts.forEach((part, i) => {
     const head = utf8.encode(`${before}--${boundary}\r\n${part.header}\r\n\r\n`)
-    stream = stream.pipe(Stream.concat(single(head)), Stream.concat(part.stream))
+    const framed = frame(head, part.stream, i === parts.length - 1 ? utf8.encode(`\r\n--${boundary}--\r\n`) : undefined)
+    stream = i === 0 ? framed : Stream.concat(stream, framed)
     contentLength = contentLength === undefined || part.size === undefined
       ? undefined
       : contentLength + head.length + part.size
     before = "\r\n"
-  }
-  const tail = utf8.encode(`${before}--${boundary}--\r\n`)
+  })
+  const tail = `${before}--${boundary}--\r\n`
   return {
     contentType: `multipart/form-data; boundary=${/^[0-9A-Za-z+_\-.]+$/.test(boundary) ? boundary : `"${boundary}"`}`,
     contentLength: contentLength === undefined ? undefined : contentLength + tail.length,
-    stream: Stream.concat(stream, single(tail))
+    stream: parts.length === 0 ? single(utf8.encode(tail)) : stream
   }
 }
 
@@ -145,6 +150,28 @@ export const toBody = <E>(self: Multipart<E>): HttpBody.Stream =>
 const utf8 = new TextEncoder()
 
 const single = (bytes: Uint8Array): Stream.Stream<Uint8Array> => Stream.succeed(bytes)
+
+// Cheaper than three streams, one after the other, in which each pull passes through all of them.
+const frame = <E>(
+  head: Uint8Array,
+  self: Stream.Stream<Uint8Array, E>,
+  tail: Uint8Array | undefined
+): Stream.Stream<Uint8Array, E> =>
+  Stream.transformPull(self, (pull) =>
+    Effect.sync(() => {
+      let phase: "head" | "part" | "end" = "head"
+      const end = Effect.suspend((): Pull.Pull<readonly [Uint8Array]> => {
+        phase = "end"
+        return tail === undefined ? Cause.done() : Effect.succeed([tail])
+      })
+      const part = Pull.catchDone(pull, () => end)
+      return Effect.suspend((): Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, E> => {
+        if (phase === "part") return part
+        if (phase === "end") return Cause.done()
+        phase = "part"
+        return Effect.succeed([head])
+      })
+    }))
 
 const randomBoundary = (): string => `----${Base64Url.encode(SecureRandom.randomBytesUnsafe(18))}`
 

@@ -31,10 +31,11 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
-import * as PlatformError from "effect/PlatformError"
-import * as Predicate from "effect/Predicate"
+import type * as PlatformError from "effect/PlatformError"
 import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
+import { pieceSize } from "./internal/transmission.ts"
+import { unreadable } from "./internal/unreadable.ts"
 import * as UploadError from "./UploadError.ts"
 
 /**
@@ -203,8 +204,6 @@ export const gunzip = <R>(self: UploadSource<R>): UploadSource<R> => {
 
 const beginning: Range = { offset: 0 }
 
-const chunkSize = 1_048_576
-
 const fail = (source: string, reason: UploadError.Reason): Effect.Effect<never, UploadError.UploadError> =>
   Effect.fail(new UploadError.UploadError({ source, reason }))
 
@@ -259,13 +258,14 @@ const readFile = (options: {
       const description = difference(info, now)
       return description === undefined ? Effect.void : changed(name, description)
     })
-    yield* unchanged
+    // One piece is looked after when it has been read.
+    if (end - (range?.offset ?? 0) > pieceSize) yield* unchanged
     let position = range?.offset ?? 0
     const next = Effect.suspend((): Pull.Pull<readonly [Uint8Array], UploadError.UploadError> =>
       position >= end
         ? Cause.done()
         : Effect.flatMap(
-          lift(handle.readAlloc(Math.min(chunkSize, end - position), { position: BigInt(position) })),
+          lift(handle.readAlloc(Math.min(pieceSize, end - position), { position: BigInt(position) })),
           (read) => {
             if (Option.isNone(read)) return changed(name, `it ends after ${position} of ${size} bytes`)
             position += read.value.length
@@ -287,27 +287,6 @@ const difference = (then: FileSystem.File.Info, now: FileSystem.File.Info): stri
 
 const versionOf = ({ dev, ino, mtime, size }: FileSystem.File.Info): string =>
   [dev, Option.getOrElse(ino, () => 0n), size, Option.match(mtime, { onNone: () => 0, onSome: Number })].join(":")
-
-const unreadable = (source: string, error: unknown): UploadError.UploadError =>
-  error instanceof UploadError.UploadError
-    ? error
-    : new UploadError.UploadError({ source, reason: new UploadError.SourceUnreadable(problemOf(error)) })
-
-const problemOf = (error: unknown): Pick<UploadError.SourceUnreadable, "problem" | "description"> => {
-  const tag = error instanceof PlatformError.PlatformError ? error.reason._tag : undefined
-  switch (tag) {
-    case "NotFound":
-      return { problem: "missing", description: "it does not exist" }
-    case "PermissionDenied":
-      return { problem: "permission", description: "permission denied" }
-    default: {
-      const description = Predicate.hasProperty(error, "message") && typeof error.message === "string"
-        ? error.message
-        : String(error)
-      return { problem: "failed", description }
-    }
-  }
-}
 
 // Looks behind the last chunk before it hands it out, so that a stream of another length never arrives whole.
 const exactly = (

@@ -45,12 +45,15 @@
  */
 import type * as Operation from "@effect-resilience/http/Operation"
 import * as Effect from "effect/Effect"
+import * as HttpBody from "effect/http/HttpBody"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import type * as HttpMethod from "effect/http/HttpMethod"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import type * as Hashing from "./Hashing.ts"
+import { pieceSize } from "./internal/transmission.ts"
+import { unreadable } from "./internal/unreadable.ts"
 import type * as UploadError from "./UploadError.ts"
 import type * as UploadSource from "./UploadSource.ts"
 
@@ -161,10 +164,36 @@ export const http = <Item, Receipt, E, R, RS = never, E2 = never, R2 = never, E3
     key,
     digests,
     send: Effect.fnUntraced(function*(item, payload) {
-      const response = yield* client.execute(HttpClientRequest.setMethod(yield* request(item, payload), method))
+      const prepared = HttpClientRequest.setMethod(yield* request(item, payload), method)
+      const response = yield* client.execute(yield* inOnePiece(prepared, payload.name))
       const received = yield* receive(response, item)
       yield* payload.sent
       return received
     })
   }
+}
+
+// A body of one piece needs no stream, which costs a transport several times the sending of the bytes.
+const inOnePiece = (
+  request: HttpClientRequest.HttpClientRequest,
+  source: string
+): Effect.Effect<HttpClientRequest.HttpClientRequest, UploadError.UploadError> => {
+  const { body } = request
+  if (body._tag !== "Stream" || body.contentLength === undefined || body.contentLength > pieceSize) {
+    return Effect.succeed(request)
+  }
+  const bytes = new Uint8Array(body.contentLength)
+  let size = 0
+  return body.stream.pipe(
+    Stream.runForEachArray((chunks) =>
+      Effect.sync(() => {
+        for (const chunk of chunks) {
+          bytes.set(chunk.subarray(0, bytes.length - size), size)
+          size += chunk.length
+        }
+      })
+    ),
+    Effect.mapError((error) => unreadable(source, error)),
+    Effect.map(() => HttpClientRequest.setBody(request, HttpBody.uint8Array(bytes.subarray(0, size), body.contentType)))
+  )
 }

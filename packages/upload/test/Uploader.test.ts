@@ -264,12 +264,16 @@ describe("Uploader over sockets", () => {
         socket.once("data", () => socket.pause())
         socket.once("close", () => Deferred.doneUnsafe(closed, Effect.void))
       })
+      const released = yield* Deferred.make<void>()
       let open = 0
       const fs = yield* FileSystem.FileSystem
       const counting = FileSystem.FileSystem.of({
         ...fs,
         open: (path, options) =>
-          Effect.acquireRelease(Effect.sync(() => open++), () => Effect.sync(() => open--)).pipe(
+          Effect.acquireRelease(
+            Effect.sync(() => open++),
+            () => Effect.suspend(() => --open === 0 ? Deferred.succeed(released, undefined) : Effect.void)
+          ).pipe(
             Effect.andThen(fs.open(path, options))
           )
       })
@@ -283,7 +287,7 @@ describe("Uploader over sockets", () => {
       yield* Fiber.interrupt(fiber)
       server.sockets[0]?.resume()
       yield* Deferred.await(closed)
-      assert.strictEqual(open, 0)
+      yield* Deferred.await(released)
     }).pipe(Effect.provide(platform)))
 
   it.live("tells progress that never goes back and is complete on the answer only", () =>

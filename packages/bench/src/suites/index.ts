@@ -6,5 +6,6 @@ import http from "./http.ts"
 import pipeline from "./pipeline.ts"
 import retry from "./retry.ts"
 import timeout from "./timeout.ts"
+import upload from "./upload.ts"
 
-export const suites: ReadonlyArray<Suite> = [auth, http, retry, timeout, breaker, bulkhead, pipeline]
+export const suites: ReadonlyArray<Suite> = [auth, http, retry, timeout, breaker, bulkhead, pipeline, upload]

@@ -209,7 +209,7 @@ const inPieces = (
   return pull
 }
 
-const pieceSize = 1_048_576
+export const pieceSize = 1_048_576
 
 // A chunk is hashed when the next one is asked for: by then the transport has it, and sends while this computes.
 class Run {

@@ -1,6 +1,6 @@
 import { NodeFileSystem } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FileSystem, Random } from "effect"
+import { Effect, FileSystem, Random, type Scope } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import { createHash } from "node:crypto"
 import { fileURLToPath } from "node:url"
@@ -13,29 +13,31 @@ const count = Number(process.env["ITEMS"] ?? 120)
 
 const script = fileURLToPath(new URL("batchProcess.ts", import.meta.url))
 
-const start = (args: ReadonlyArray<string>) =>
+interface Run {
+  readonly child: ChildProcess
+  readonly output: () => string
+  readonly ready: Promise<void>
+  readonly closed: Promise<void>
+}
+
+const start = (args: ReadonlyArray<string>): Effect.Effect<Run, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
       const child = spawn(process.execPath, ["--conditions=@effect-resilience/source", script, ...args], {
         stdio: ["ignore", "pipe", "inherit"]
       })
-      const process_ = {
-        child,
-        output: "",
-        ready: Promise.withResolvers<void>(),
-        closed: Promise.withResolvers<void>()
-      }
-      child.stdout.on("data", (chunk: Buffer) => {
-        process_.output += chunk.toString()
-        if (process_.output.startsWith("ready")) process_.ready.resolve()
+      let output = ""
+      const closed = new Promise<void>((resolve) => child.on("close", () => resolve()))
+      const ready = new Promise<void>((resolve) => {
+        child.stdout.on("data", (chunk: Buffer) => {
+          output += chunk.toString()
+          if (output.startsWith("ready")) resolve()
+        })
+        child.on("close", () => resolve())
       })
-      child.on("close", () => {
-        process_.ready.resolve()
-        process_.closed.resolve()
-      })
-      return process_
+      return { child, output: () => output, ready, closed }
     }),
-    ({ child }: { child: ChildProcess }) => Effect.sync(() => child.kill("SIGKILL"))
+    ({ child }) => Effect.sync(() => child.kill("SIGKILL"))
   )
 
 const partOf = (body: Buffer): Buffer => body.subarray(body.indexOf("\r\n\r\n") + 4, body.lastIndexOf("\r\n--"))
@@ -83,10 +85,10 @@ describe("a batch with a journal", () => {
         for (let i = 0; i < kills; i++) {
           yield* Effect.scoped(Effect.gen(function*() {
             const { child, closed, ready } = yield* start(args)
-            yield* Effect.promise(() => ready.promise)
+            yield* Effect.promise(() => ready)
             yield* Effect.sleep(yield* Random.nextIntBetween(0, 900))
             child.kill("SIGKILL")
-            yield* Effect.promise(() => closed.promise)
+            yield* Effect.promise(() => closed)
           }))
           // What the killed process had sent is still applied by the server.
           yield* Effect.sleep(20)
@@ -94,8 +96,8 @@ describe("a batch with a journal", () => {
         yield* Effect.sleep(600)
 
         const run = yield* start(args)
-        yield* Effect.promise(() => run.closed.promise)
-        const outcomes: ReadonlyArray<Manifest.Outcome> = JSON.parse(run.output.split("\n")[1] ?? "[]")
+        yield* Effect.promise(() => run.closed)
+        const outcomes: ReadonlyArray<Manifest.Outcome> = JSON.parse(run.output().split("\n")[1] ?? "[]")
         assert.strictEqual(outcomes.length, count)
 
         const doubtful = new Set(outcomes.filter(({ outcome }) => outcome === "Failed").map(({ id }) => id))
