@@ -1,0 +1,131 @@
+import { Simulator } from "@effect-resilience/tbm-simulator"
+import { PgClient } from "@effect/sql-pg"
+import { assert, describe, layer } from "@effect/vitest"
+import { Config, Effect, Layer, Redacted, Schedule } from "effect"
+import { createHash } from "node:crypto"
+import { existsSync, readFileSync } from "node:fs"
+import { createServer } from "node:net"
+import { join } from "node:path"
+import { bin, folder, settingsFor, start, tbmStudio, write } from "../../command.ts"
+
+interface Item {
+  readonly status: string
+  readonly table: string
+  readonly action: "overwrite" | "append"
+  readonly file: string
+  readonly md5: string | null
+}
+
+const slowly: Simulator.Options = {
+  seed: 1,
+  faults: [{ match: { operation: "upload" }, fault: { type: "delay", ms: 300 } }]
+}
+
+const services = Layer.merge(
+  Simulator.layer(slowly),
+  PgClient.layerConfig({ url: Config.Redacted("DATABASE_URL") }).pipe(Layer.orDie)
+)
+
+const until = <E, R>(check: Effect.Effect<boolean, E, R>) =>
+  check.pipe(Effect.repeat({ until: (done) => done, schedule: Schedule.spaced("100 millis") }))
+
+const freePort = Effect.callback<number>((resume) => {
+  const server = createServer().listen(0, "127.0.0.1", () => {
+    const address = server.address()
+    const port = address !== null && typeof address === "object" ? address.port : 0
+    server.close(() => resume(Effect.succeed(port)))
+  })
+})
+
+/** The uploads that a worker began, by its access log. */
+const attemptsIn = (log: string): number =>
+  existsSync(log) ? readFileSync(log, "utf8").split("\n").filter((line) => line.includes(`"kind":"attempt"`)).length : 0
+
+const items = 40
+
+/** Two workers that both hold shards, a manifest, and what is needed to submit it. */
+const cluster = Effect.gen(function*() {
+  const { url } = yield* Simulator.Simulator
+  const sql = yield* PgClient.PgClient
+  const env = { ...settingsFor(url), DATABASE_URL: Redacted.value(yield* Config.Redacted("DATABASE_URL")) }
+  const dir = yield* folder
+  const rows = Array.from({ length: items }, (_, index) => {
+    write(dir, `${index}.csv`, `account,amount\r\n${index},1\r\n`)
+    return `${index}.csv,P,${dir} ${index},January:2024,${index % 2 === 0 ? "overwrite" : "append"}`.replaceAll(
+      "/",
+      "-"
+    )
+  })
+  const manifest = write(dir, "manifest.csv", ["file,project,table,period,action", ...rows, ""].join("\n"))
+  const workers = yield* Effect.forEach(["one", "two"], (name) =>
+    Effect.gen(function*() {
+      const log = join(dir, `${name}.jsonl`)
+      const args = ["worker", "--port", String(yield* freePort), "--access-log", log, "--json"]
+      const running = yield* start(process.execPath, [bin, ...args], env)
+      return { ...running, attempts: () => attemptsIn(log) }
+    }))
+  yield* until(Effect.map(
+    sql<{ pids: number }>`SELECT count(DISTINCT pid)::int AS pids FROM pg_locks WHERE locktype = 'advisory'`,
+    ([row]) => row?.pids === 2
+  ))
+  const submit = tbmStudio(["batch", manifest, "--durable", "--concurrency", "8", "--json"], env)
+  return { workers, submit }
+})
+
+const recordOf = Effect.flatMap(Simulator.Simulator, ({ state }) => Effect.map(state, ({ uploads }) => uploads))
+
+describe("a cluster on Postgres", { timeout: 90_000 }, () => {
+  layer(services, { excludeTestServices: true })((it) => {
+    it.effect("loses and doubles nothing when one of two workers is killed, and remembers what it did", () =>
+      Effect.gen(function*() {
+        const { submit, workers: [one, two] } = yield* cluster
+        if (one === undefined || two === undefined) return assert.fail("two workers")
+        const killed = Effect.andThen(
+          until(Effect.sync(() => one.attempts() >= 5 && two.attempts() >= 5)),
+          Effect.sync(() => one.kill("SIGKILL"))
+        )
+        const [{ status, stdout }] = yield* Effect.all([submit, killed], { concurrency: 2 })
+
+        const record = yield* recordOf
+        const reported: ReadonlyArray<Item> = JSON.parse(stdout).items
+        assert.strictEqual(reported.length, items)
+        for (const { action, file, md5, status, table } of reported) {
+          const stored = record.filter((upload) => upload.table === table)
+          const content = createHash("md5").update(readFileSync(file)).digest("hex")
+          assert.isTrue(stored.every((upload) => upload.md5 === content && upload.action === action), table)
+          if (action === "append") assert.isAtMost(stored.length, 1, table)
+          else assert.isAtLeast(stored.length, 1, table)
+          if (status !== "uploaded") assert.deepStrictEqual([status, action], ["unknown", "append"], table)
+          else assert.deepStrictEqual([md5, stored.length > 0], [content, true], table)
+        }
+        assert.strictEqual(status, reported.some(({ status }) => status === "unknown") ? 75 : 0)
+
+        const again = yield* submit
+        assert.strictEqual(again.status, status)
+        assert.deepStrictEqual(
+          JSON.parse(again.stdout).items.map(({ status }: Item) => status),
+          reported.map(({ status }) => status)
+        )
+        assert.strictEqual((yield* recordOf).length, record.length)
+      }))
+
+    it.effect("a worker that is told to stop finishes what is under way, and the other does the rest", () =>
+      Effect.gen(function*() {
+        const { submit, workers: [one, two] } = yield* cluster
+        if (one === undefined || two === undefined) return assert.fail("two workers")
+        const stopped = Effect.gen(function*() {
+          yield* until(Effect.sync(() => one.attempts() >= 5 && two.attempts() >= 5))
+          one.kill("SIGTERM")
+          return yield* one.ended
+        })
+        const before = (yield* recordOf).length
+        const [{ status, stdout }, ended] = yield* Effect.all([submit, stopped], { concurrency: 2 })
+
+        assert.strictEqual(ended.status, 0)
+        const { failed, unknown, uploaded } = JSON.parse(ended.stdout)
+        assert.deepStrictEqual([uploaded > 0, failed, unknown], [true, 0, 0])
+        assert.strictEqual(status, 0, stdout)
+        assert.strictEqual((yield* recordOf).length - before, items)
+      }))
+  })
+})
