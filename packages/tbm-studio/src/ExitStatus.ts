@@ -133,6 +133,8 @@ const statusByTag: { readonly [tag: string]: number } = {
   InvalidPeriod: usage,
   InvalidName: usage,
   InvalidOption: usage,
+  NoUploaderService: usage,
+  UnsuitableUpload: usage,
   InvalidManifest: noInput,
   InvalidInput: noInput,
   JournalError: noInput,

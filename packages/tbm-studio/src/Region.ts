@@ -1,7 +1,7 @@
 /**
- * The regions in which TBM Studio runs, and their login hosts.
+ * The regions in which TBM Studio runs, and their hosts.
  *
- * Source: the vendor's public documentation of frontdoor.
+ * Source: the vendor's public documentation of frontdoor and of the uploader service.
  *
  * @since 0.1.0
  */
@@ -35,6 +35,34 @@ export const all = ["us", "eu", "au", "me", "usgov", "aug"] as const
  */
 export const frontdoorUrl = (region: Region): string =>
   region === "us" ? "https://frontdoor.apptio.com" : `https://frontdoor-${region}.apptio.com`
+
+/**
+ * Where the uploader service is, in the regions that have one.
+ *
+ * **Example** (With and without)
+ *
+ * ```ts import.meta.vitest
+ * import { Region } from "@effect-resilience/tbm-studio"
+ *
+ * Region.datalinkUrl("eu") // => "https://datalink-eu.apptio.com"
+ * Region.datalinkUrl("usgov") // => undefined
+ * ```
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const datalinkUrl = (region: Region): string | undefined => {
+  switch (region) {
+    case "us":
+      return "https://datalink.apptio.com"
+    case "eu":
+    case "au":
+    case "me":
+      return `https://datalink-${region}.apptio.com`
+    default:
+      return undefined
+  }
+}
 
 /**
  * @category guards

@@ -14,8 +14,9 @@
  * | `TBM_ENVIRONMENT` | the environment's name | main |
  * | `TBM_FRONTDOOR_URL` | another login host, for a simulator or proxy | the region's |
  * | `TBM_API_URL` | another API host, for a simulator or proxy | `https://{customer}.apptio.com` |
+ * | `TBM_DATALINK_URL` | another host of the uploader service | the region's, in us, eu, au and me |
  *
- * Keys are sent to these two origins and nowhere else, so an address must be plain: https (http only to this machine),
+ * Keys go to the login host, tokens to these three hosts, and nothing goes anywhere else, so an address must be plain: https (http only to this machine),
  * without user, path or query.
  *
  * **Example** (Settings for tests)
@@ -51,7 +52,8 @@ import * as Result from "effect/Result"
 import * as Region from "./Region.ts"
 
 /**
- * The settings of one TBM Studio. `frontdoor` and `api` are origins, such as `https://acme.apptio.com`.
+ * The settings of one TBM Studio. `frontdoor`, `api` and `datalink` are origins, such as `https://acme.apptio.com`;
+ * `datalink`, the uploader service's, is absent where the region has none.
  *
  * @category services
  * @since 0.1.0
@@ -65,6 +67,7 @@ export class Settings extends Context.Service<Settings, {
   readonly secretKey: Redacted.Redacted
   readonly frontdoor: string
   readonly api: string
+  readonly datalink?: string | undefined
 }>()("@effect-resilience/tbm-studio/Settings") {
   /** Settings from the environment. */
   static readonly layer: Layer.Layer<Settings, InvalidSettings> = Layer.effect(Settings, Effect.suspend(() => load))
@@ -131,10 +134,12 @@ export const load: Effect.Effect<Settings["Service"], InvalidSettings> = Effect.
     environmentName.test(text) ? undefined : notA(text, "the name of an environment, such as main"))) ?? "main"
   const frontdoor = yield* setting("TBM_FRONTDOOR_URL", origin)
   const api = yield* setting("TBM_API_URL", origin)
+  const datalink = yield* setting("TBM_DATALINK_URL", origin)
 
   if (problems.length > 0 || !Region.isRegion(region)) {
     return yield* new InvalidSettings({ problems })
   }
+  const datalinkUrl = datalink ?? Region.datalinkUrl(region)
   return {
     customer,
     domain,
@@ -143,7 +148,8 @@ export const load: Effect.Effect<Settings["Service"], InvalidSettings> = Effect.
     publicKey: Redacted.make(publicKey),
     secretKey: Redacted.make(secretKey),
     frontdoor: originOf(frontdoor ?? Region.frontdoorUrl(region)),
-    api: originOf(api ?? `https://${customer}.apptio.com`)
+    api: originOf(api ?? `https://${customer}.apptio.com`),
+    datalink: datalinkUrl === undefined ? undefined : originOf(datalinkUrl)
   }
 })
 

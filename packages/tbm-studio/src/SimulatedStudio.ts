@@ -50,6 +50,7 @@ export const layer = (
       publicKey: Redacted.make("sim-public-key"),
       secretKey: Redacted.make("sim-secret-key"),
       frontdoor: url,
-      api: url
+      api: url,
+      datalink: url
     }))
   ).pipe(Layer.provideMerge(Simulator.layer(options)))

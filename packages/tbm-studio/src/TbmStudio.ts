@@ -3,7 +3,7 @@
  *
  * **Details**
  *
- * Each part is a service of its own (`Settings`, `Frontdoor`, `TableUploads`), so a program can put these together itself
+ * Each part is a service of its own (`Settings`, `Frontdoor`, `TableUploads`, `UploaderService`), so a program can put these together itself
  * and replace one.
  *
  * **Example** (A program's layer)
@@ -23,6 +23,7 @@ import * as Layer from "effect/Layer"
 import { Frontdoor } from "./Frontdoor.ts"
 import { type InvalidSettings, Settings } from "./Settings.ts"
 import { TableUploads } from "./TableUploads.ts"
+import { UploaderService } from "./UploaderService.ts"
 
 /**
  * The services of the TBM Studio that the settings name.
@@ -30,10 +31,11 @@ import { TableUploads } from "./TableUploads.ts"
  * @category layers
  * @since 0.1.0
  */
-export const layer: Layer.Layer<TableUploads | Frontdoor, never, Settings | HttpClient.HttpClient> = Layer.provideMerge(
-  TableUploads.layer,
-  Frontdoor.layer
-)
+export const layer: Layer.Layer<
+  TableUploads | UploaderService | Frontdoor,
+  never,
+  Settings | HttpClient.HttpClient
+> = Layer.mergeAll(TableUploads.layer, UploaderService.layer).pipe(Layer.provideMerge(Frontdoor.layer))
 
 /**
  * The same, with the settings of the environment.
@@ -42,7 +44,7 @@ export const layer: Layer.Layer<TableUploads | Frontdoor, never, Settings | Http
  * @since 0.1.0
  */
 export const layerConfig: Layer.Layer<
-  TableUploads | Frontdoor | Settings,
+  TableUploads | UploaderService | Frontdoor | Settings,
   InvalidSettings,
   HttpClient.HttpClient
 > = Layer.provideMerge(layer, Settings.layer)

@@ -1,0 +1,148 @@
+/**
+ * Remembers which parts of a file the uploader service has accepted, so that an upload that was cut off goes on where it
+ * stood.
+ *
+ * **Why**
+ *
+ * The service does not tell what it holds. Whoever wants to send only what is missing, after a crash or a failure, has to
+ * write it down.
+ *
+ * **Details**
+ *
+ * Without a store, an upload that fails or is interrupted is aborted on the server. With one it stays there, to be resumed
+ * by the next upload of the same file to the same table and period: in this process (`layerMemory`), or in any
+ * (`layerKeyValueStore`). A file that has changed since begins anew; a source whose version cannot be told is never
+ * resumed. A store that cannot be read or written is warned of in the log and costs the resumption, not the upload.
+ *
+ * **Gotchas**
+ *
+ * A session that nobody resumes stays on the server until the service clears it away.
+ *
+ * **Example** (Keeping sessions in files)
+ *
+ * ```ts
+ * import { UploadSessions } from "@effect-resilience/tbm-studio"
+ * import { NodeServices } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ * import { KeyValueStore } from "effect/persistence"
+ *
+ * const sessions = UploadSessions.layerKeyValueStore.pipe(
+ *   Layer.provide(KeyValueStore.layerFileSystem("/var/lib/uploads")),
+ *   Layer.provide(NodeServices.layer)
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as KeyValueStore from "effect/persistence/KeyValueStore"
+import * as Schema from "effect/Schema"
+
+/**
+ * How far an upload is.
+ *
+ * - `version`, `size`: of the source that is being sent.
+ * - `partSize`: in bytes; the last part may be smaller.
+ * - `parts`: the numbers of those accepted, from 1.
+ * - `stage`: `processing` from before the request that starts it.
+ * - `processId`: once the service has accepted that request.
+ * - `at`: when this was noted, in milliseconds since 1970.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Session = Schema.Struct({
+  uploadId: Schema.String,
+  version: Schema.UndefinedOr(Schema.String),
+  size: Schema.Number,
+  partSize: Schema.Number,
+  parts: Schema.Array(Schema.Number),
+  stage: Schema.Literals(["sending", "finalized", "processing"]),
+  processId: Schema.UndefinedOr(Schema.String),
+  at: Schema.Number
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Session extends Schema.Schema.Type<typeof Session> {}
+
+/**
+ * Where sessions are kept. A key is short and safe in a file name.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface UploadSessions {
+  readonly find: (key: string) => Effect.Effect<Session | undefined>
+  readonly save: (key: string, session: Session) => Effect.Effect<void>
+  readonly remove: (key: string) => Effect.Effect<void>
+}
+
+/**
+ * The store that uploads use. None by default.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const Current: Context.Reference<UploadSessions | undefined> = Context.Reference<UploadSessions | undefined>(
+  "@effect-resilience/tbm-studio/UploadSessions/Current",
+  { defaultValue: () => undefined }
+)
+
+/**
+ * Sessions live as long as the layer.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerMemory: Layer.Layer<never> = Layer.sync(Current, () => {
+  const sessions = new Map<string, Session>()
+  return {
+    find: (key) => Effect.sync(() => sessions.get(key)),
+    save: (key, session) =>
+      Effect.sync(() => {
+        sessions.set(key, session)
+      }),
+    remove: (key) =>
+      Effect.sync(() => {
+        sessions.delete(key)
+      })
+  }
+})
+
+/**
+ * Sessions outlive the process, in whatever the `KeyValueStore` keeps them. An entry that was cut short by a crash counts as
+ * none.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerKeyValueStore: Layer.Layer<never, never, KeyValueStore.KeyValueStore> = Layer.effect(
+  Current,
+  Effect.map(KeyValueStore.KeyValueStore, (store) => {
+    const warned = <A>(self: Effect.Effect<A, { readonly message: string }>, what: string) =>
+      Effect.catch(
+        self,
+        ({ message }) => Effect.as(Effect.logWarning(`An upload session could not be ${what}: ${message}`), undefined)
+      )
+    return {
+      find: (key) =>
+        warned(store.get(key), "read").pipe(
+          Effect.flatMap((text) =>
+            text === undefined ? Effect.succeed(undefined) : Effect.orElseSucceed(decode(text), () => undefined)
+          )
+        ),
+      save: (key, session) =>
+        Effect.asVoid(warned(Effect.flatMap(encode(session), (text) => store.set(key, text)), "kept")),
+      remove: (key) => Effect.asVoid(warned(store.remove(key), "removed"))
+    }
+  })
+)
+
+const Json = Schema.fromJsonString(Session)
+const decode = Schema.decodeUnknownEffect(Json)
+const encode = Schema.encodeEffect(Json)

@@ -1,0 +1,198 @@
+/**
+ * The uploader service on the wire: all that is known and all that is guessed of its requests and answers.
+ *
+ * Source: the vendor's page *Uploader Service API* (TBM Studio, SaaS documentation). It names paths, parameters and the
+ * bodies of initiate, process and status. It leaves open, so this module guesses and says what follows from a wrong guess:
+ *
+ * - the answer to a file in one request ("N/A"). Read as `{uploadId}`; without one, the file goes as a single part.
+ * - how the status of a group stands beside `statusMap`. Read as `statusCode` of the entry in `statuses`, or of any in the
+ *   map; a code that is not known counts as being processed, until the time is over.
+ * - what a wrong md5 of a part is answered. A message that names the md5, digest or checksum is taken for one, and the part
+ *   is sent again; any other 400 ends the upload.
+ * - what "errors if any" looks like in an answer of success. `error` or `errors` that are not empty are refused.
+ */
+import * as ApiError from "@effect-resilience/errors/ApiError"
+import type * as MessagePattern from "@effect-resilience/errors/MessagePattern"
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Answer from "@effect-resilience/http/Answer"
+import * as Operation from "@effect-resilience/http/Operation"
+import * as Multipart from "@effect-resilience/upload/Multipart"
+import type * as UploadError from "@effect-resilience/upload/UploadError"
+import * as Effect from "effect/Effect"
+import * as HttpBody from "effect/http/HttpBody"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Schema from "effect/Schema"
+import type * as Stream from "effect/Stream"
+import type * as Settings from "../Settings.ts"
+import type { TableUpload } from "../TableUploads.ts"
+import * as UploaderError from "../UploaderError.ts"
+
+export const headers = { "app-type": "UploaderService", "app-version": "1.00.0" }
+
+/** Bytes that a part may have; the last one may have fewer. */
+export const partSizes = { least: 5 * 1024 ** 2, most: 5 * 1024 ** 3 }
+
+/** The limit of the storage behind the service, Amazon S3. */
+export const maxParts = 10_000
+
+const root = "/uls/api/v1"
+const session = `${root}/upload/multipart/{uploadId}`
+
+export const endpoints = {
+  single: `${root}/upload`,
+  initiate: `${root}/upload/multipart`,
+  part: `${session}/part/{part}`,
+  session,
+  process: `${root}/process`,
+  status: `${root}/status/{processId}`
+}
+
+export const patterns: ReadonlyArray<MessagePattern.MessagePattern> = [{
+  pattern: /\b(content-)?md5\b|digest|checksum/i,
+  means: "the part did not arrive intact",
+  remedy: "It is sent again.",
+  recovery: Recovery.retry
+}]
+
+type Bytes = Stream.Stream<Uint8Array, UploadError.UploadError>
+
+export const single = (origin: string, file: {
+  readonly table: string
+  readonly name: string
+  readonly size: number
+  readonly stream: Bytes
+}) =>
+  HttpClientRequest.post(origin + endpoints.single, { urlParams: { partSize: String(file.size) } }).pipe(
+    HttpClientRequest.setBody(Multipart.toBody(Multipart.make([
+      Multipart.field("metadata", JSON.stringify({ name: file.table })),
+      Multipart.file("data", { fileName: file.name, contentType: octets, size: file.size, stream: file.stream })
+    ])))
+  )
+
+export const initiate = (origin: string, table: string) =>
+  HttpClientRequest.post(origin + endpoints.initiate).pipe(HttpClientRequest.bodyJsonUnsafe({ name: table }))
+
+export const part = (origin: string, uploadId: string, part: {
+  readonly number: number
+  readonly last: boolean
+  readonly md5: string
+  readonly size: number
+  readonly stream: Bytes
+}) =>
+  HttpClientRequest.put(`${sessionUrl(origin, uploadId)}/part/${part.number}`, {
+    urlParams: { lastPart: String(part.last), md5: part.md5, partSize: String(part.size) }
+  }).pipe(
+    HttpClientRequest.setBody(
+      part.size === 0 ? HttpBody.uint8Array(new Uint8Array(0), octets) : HttpBody.stream(part.stream, octets, part.size)
+    )
+  )
+
+export const finalize = (origin: string, uploadId: string) => HttpClientRequest.post(sessionUrl(origin, uploadId))
+
+export const abort = (origin: string, uploadId: string) => HttpClientRequest.delete(sessionUrl(origin, uploadId))
+
+export const process = (
+  origin: string,
+  uploadId: string,
+  { action, address }: TableUpload,
+  fileName: string,
+  settings: Settings.Settings["Service"]
+) =>
+  HttpClientRequest.post(origin + endpoints.process).pipe(HttpClientRequest.bodyJsonUnsafe({
+    metadata: {
+      period: address.period,
+      domain: settings.domain,
+      name: fileName,
+      host: new URL(settings.api).hostname,
+      format: formatOf(fileName),
+      project: address.project,
+      source: "S3",
+      overwrite: String(action === "overwrite"),
+      autoCheckin: "true"
+    },
+    uploadIds: [uploadId]
+  }))
+
+export const status = (origin: string, processId: string) =>
+  HttpClientRequest.get(`${origin}${root}/status/${encodeURIComponent(processId)}`)
+
+/** The id of a file that went in one request, where the service tells it. */
+export const singleId = (response: HttpClientResponse.HttpClientResponse) =>
+  Effect.map(acknowledged(response), (answer) => answer?.uploadId)
+
+export const initiated = (response: HttpClientResponse.HttpClientResponse) =>
+  Effect.map(Answer.json(response, Schema.Struct({ uploadId: Schema.NonEmptyString })), ({ uploadId }) => uploadId)
+
+/** An empty body, or a JSON one without errors. Anything else, such as a login page, is no success. */
+export const acknowledged = (response: HttpClientResponse.HttpClientResponse) =>
+  Answer.json(response, Acknowledgement).pipe(
+    Effect.catchIf(isEmptyBody, () => Effect.succeed(undefined)),
+    Effect.filterOrElse(
+      (answer) => isNothing(answer?.error) && isNothing(answer?.errors),
+      () =>
+        Effect.flatMap(Operation.Current, (operation) =>
+          Effect.fail(
+            new ApiError.ApiError({
+              method: response.request.method,
+              endpoint: Operation.endpointOf(operation),
+              reason: new ApiError.UndecodableAnswer({
+                status: response.status,
+                expected: "an acknowledgement",
+                got: "errors"
+              })
+            })
+          ))
+    )
+  )
+
+export const processId = (response: HttpClientResponse.HttpClientResponse) =>
+  Effect.map(Answer.json(response, Schema.Struct({ processId: Schema.NonEmptyString })), ({ processId }) => processId)
+
+/** How the processing stands: it goes on (`undefined`), succeeded, or failed for a reason. */
+export const outcome = (response: HttpClientResponse.HttpClientResponse, processId: string) =>
+  Effect.map(Answer.json(response, Status), ({ statuses }): "Success" | UploaderError.Reason | undefined => {
+    const entries = statuses.flatMap(({ statusMap }) => Object.values(statusMap ?? {}))
+    const group = statuses.flatMap(({ statusCode }) => statusCode ?? [])
+    const codes = [...group, ...entries.flatMap(({ statusCode }) => statusCode ?? [])]
+    const details = entries.flatMap(({ detail, errorCode }) => [errorCode, detail].flatMap((text) => text ?? []))
+    const processing = { processId, detail: details.length === 0 ? undefined : details.join(": ") }
+    if (codes.includes("FailedGroupCheckin")) return new UploaderError.FailedGroupCheckin(processing)
+    if (codes.includes("IncompleteGroupSession")) return new UploaderError.IncompleteGroupSession(processing)
+    if (codes.includes("Failed")) return new UploaderError.ProcessingFailed(processing)
+    return codes.length > 0 && codes.every((code) => succeeded.has(code)) ? "Success" : undefined
+  })
+
+// The page's tables say Success, its example says Finished.
+const succeeded: ReadonlySet<string> = new Set(["Success", "Finished"])
+
+const octets = "application/octet-stream"
+
+const sessionUrl = (origin: string, uploadId: string) =>
+  `${origin}${endpoints.initiate}/${encodeURIComponent(uploadId)}`
+
+const formatOf = (fileName: string): string => /\.([^.]+?)(?:\.gz)?$/i.exec(fileName)?.[1]?.toLowerCase() ?? "csv"
+
+const Acknowledgement = Schema.Struct({
+  uploadId: Schema.optional(Schema.NonEmptyString),
+  error: Schema.optional(Schema.Unknown),
+  errors: Schema.optional(Schema.Unknown)
+})
+
+const isNothing = (errors: unknown): boolean =>
+  errors === undefined || errors === null || errors === "" || (Array.isArray(errors) && errors.length === 0)
+
+const isEmptyBody = ({ reason }: ApiError.ApiError): boolean =>
+  reason._tag === "UndecodableAnswer" && reason.got === "an empty body"
+
+const Text = Schema.optional(Schema.NullOr(Schema.String))
+const Status = Schema.Struct({
+  statuses: Schema.Array(Schema.Struct({
+    statusCode: Text,
+    statusMap: Schema.optional(
+      Schema.NullOr(
+        Schema.Record(Schema.String, Schema.Struct({ statusCode: Text, errorCode: Text, detail: Text }))
+      )
+    )
+  }))
+})

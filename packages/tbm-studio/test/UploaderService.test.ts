@@ -1,0 +1,593 @@
+import { Recovery } from "@effect-resilience/errors"
+import { Backoff, RetryPolicy } from "@effect-resilience/retry"
+import { type FaultRule, Simulator, type SimulatorState } from "@effect-resilience/tbm-simulator"
+import {
+  Frontdoor,
+  Region,
+  Settings,
+  SimulatedStudio,
+  TableUploads,
+  UploaderService,
+  UploadSessions
+} from "@effect-resilience/tbm-studio"
+import { type Progress, Uploader, UploadSource } from "@effect-resilience/upload"
+import { NodeHttpClient, NodeServices } from "@effect/platform-node"
+import { assert, describe, it, vi } from "@effect/vitest"
+import { Effect, Fiber, type FileSystem, Layer, Schedule, type Scope, Stream } from "effect"
+import { HttpClient } from "effect/http"
+import { createHash } from "node:crypto"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+
+vi.setConfig({ testTimeout: 30_000 })
+
+const mebibyte = 1024 * 1024
+
+const content = (size: number) => Buffer.alloc(size, "account;amount\n5100;12.50\n")
+
+const md5 = (bytes: Uint8Array) => createHash("md5").update(bytes).digest("hex")
+
+const folder = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(`${tmpdir()}/uploader-service-`)),
+  (path) => Effect.sync(() => rmSync(path, { recursive: true }))
+)
+
+const file = Effect.fnUntraced(function*(bytes: Uint8Array) {
+  const path = `${yield* folder}/gl.csv`
+  writeFileSync(path, bytes)
+  return path
+})
+
+const quick = RetryPolicy.make({ times: 2, backoff: Backoff.constant("1 millis") })
+
+/** The service over real sockets against a simulator; parts of 5 MiB, quick retries and looks. */
+const withStudio = <A, E>(
+  options: Simulator.Options,
+  test: Effect.Effect<
+    A,
+    E,
+    | UploaderService.UploaderService
+    | Simulator.Simulator
+    | Frontdoor.Frontdoor
+    | Settings.Settings
+    | NodeServices.NodeServices
+    | Scope.Scope
+  >,
+  service: UploaderService.Options = {},
+  client: Layer.Layer<HttpClient.HttpClient> = NodeHttpClient.layerUndici
+) =>
+  test.pipe(
+    Effect.scoped,
+    Effect.provide(
+      UploaderService.UploaderService.layerOptions({
+        partSize: 5 * mebibyte,
+        policy: quick,
+        poll: Schedule.spaced("5 millis"),
+        ...service
+      }).pipe(
+        Layer.provideMerge(Frontdoor.Frontdoor.layer),
+        Layer.provideMerge(SimulatedStudio.layer({ seed: 1, processingTime: 0, ...options })),
+        Layer.provide(client),
+        Layer.provideMerge(NodeServices.layer)
+      )
+    )
+  )
+
+const upload = Effect.fnUntraced(function*(
+  source: UploadSource.UploadSource<FileSystem.FileSystem>,
+  options: {
+    readonly action?: "overwrite" | "append"
+    readonly force?: boolean
+    readonly policy?: RetryPolicy.RetryPolicy
+    readonly answerTimeout?: string & `${number} millis`
+    readonly onEvent?: (event: Progress.Event) => Effect.Effect<void>
+  } = {}
+) {
+  const { target } = yield* UploaderService.UploaderService
+  const item = yield* TableUploads.make({
+    source,
+    project: "Cost Transparency",
+    table: "GL Data",
+    period: "January:2024",
+    action: options.action,
+    force: options.force
+  })
+  return yield* Uploader.upload(target, item, {
+    policy: options.policy ?? RetryPolicy.none,
+    answerTimeout: options.answerTimeout,
+    onEvent: options.onEvent
+  })
+})
+
+const state = Effect.flatMap(Simulator.Simulator, ({ state }) => state)
+
+const reaches = (holds: (state: SimulatorState.SimulatorState) => boolean) =>
+  Effect.eventually(Effect.flatMap(state, (state) => holds(state) ? Effect.void : Effect.fail("not yet")))
+
+const match = (operation: FaultRule.Operation) => ({ operation })
+
+const reset = (at: "beforeResponse" | "midRequest") => ({ type: "reset", at }) as const
+
+describe("a large file", () => {
+  it.live("goes in parts at once, each with its md5, and is stored byte for byte", () => {
+    const bytes = content(23 * mebibyte)
+    const numbers: Array<number> = []
+    return withStudio(
+      { faults: [{ match: match("part"), fault: { type: "delay", ms: 100 } }] },
+      Effect.gen(function*() {
+        const report = yield* upload(UploadSource.file(yield* file(bytes)), {
+          onEvent: (event) =>
+            Effect.sync(() => {
+              if (event._tag === "Sending") numbers.push(event.bytes)
+            })
+        }).pipe(Effect.timed)
+        const { uploader, uploads } = yield* state
+        assert.deepInclude(report[1].receipt, { parts: 5, resumed: 0 })
+        assert.strictEqual(report[1].bytes, bytes.length)
+        assert.deepInclude(uploads, {
+          ...uploads[0],
+          table: "GL Data",
+          period: "January:2024",
+          action: "overwrite",
+          fileName: "gl.csv",
+          bytes: bytes.length,
+          md5: md5(bytes)
+        })
+        assert.deepStrictEqual(
+          uploader.sessions.map(({ parts, single, state }) => [single, state, parts.map(({ bytes }) => bytes)]),
+          [[false, "finalized", [5, 5, 5, 5, 3].map((size) => size * mebibyte)]]
+        )
+        assert.deepStrictEqual(numbers, numbers.toSorted((a, b) => a - b))
+        assert.strictEqual(numbers.at(-1), bytes.length)
+      })
+    )
+  })
+
+  it.live("sends at most so many parts at once as it was told", () =>
+    Effect.gen(function*() {
+      const under = { now: 0, most: 0 }
+      const counting = Layer.effect(
+        HttpClient.HttpClient,
+        Effect.map(
+          HttpClient.HttpClient,
+          HttpClient.transform((call, { method }) => {
+            if (method !== "PUT") return call
+            under.most = Math.max(under.most, ++under.now)
+            return Effect.ensuring(call, Effect.sync(() => under.now--))
+          })
+        )
+      ).pipe(Layer.provide(NodeHttpClient.layerUndici))
+      yield* withStudio(
+        { faults: [{ match: match("part"), fault: { type: "delay", ms: 100 } }] },
+        upload(UploadSource.bytes("gl.csv", content(30 * mebibyte))),
+        { concurrency: 2 },
+        counting
+      )
+      assert.deepStrictEqual(under, { now: 0, most: 2 })
+    }))
+
+  it.live.each<[string, FaultRule.FaultRule]>([
+    ["is answered 503", { match: match("part"), after: 1, times: 2, fault: { type: "status", status: 503 } }],
+    ["breaks off", { match: match("part"), times: 1, fault: reset("midRequest") }],
+    ["is accepted without an answer", { match: match("part"), times: 1, apply: true, fault: reset("beforeResponse") }],
+    ["arrives damaged", { match: match("part"), times: 1, fault: { type: "corruptMd5" } }]
+  ])("sends a part again alone that %s", ([, fault]) => {
+    const bytes = content(21 * mebibyte)
+    return withStudio(
+      { faults: [fault] },
+      Effect.gen(function*() {
+        const report = yield* upload(UploadSource.file(yield* file(bytes)))
+        const { uploader, uploads } = yield* state
+        assert.strictEqual(report.attempts, 1)
+        assert.strictEqual(uploader.sessions.length, 1)
+        assert.deepStrictEqual(uploads.map(({ md5 }) => md5), [md5(bytes)])
+        const twice = uploader.sessions[0]?.parts.filter(({ puts }) => puts > 1).length
+        assert.strictEqual(twice, fault.apply === true ? 1 : 0)
+      })
+    )
+  })
+
+  it.live("sends a part again alone that stalls while others move", () =>
+    withStudio(
+      { faults: [{ match: match("part"), times: 1, fault: { type: "hang" } }] },
+      Effect.gen(function*() {
+        const report = yield* upload(UploadSource.bytes("gl.csv", content(40 * mebibyte)))
+        assert.strictEqual(report.attempts, 1)
+        assert.strictEqual((yield* state).uploads.length, 1)
+      }),
+      // More than the socket's buffers take.
+      { stallTimeout: "500 millis", partSize: 16 * mebibyte }
+    ))
+
+  it.live("logs in once when the token expires in the middle", () =>
+    withStudio(
+      { faults: [{ match: match("part"), after: 2, times: 1, fault: { type: "expireTokens" } }] },
+      Effect.gen(function*() {
+        const bytes = content(26 * mebibyte)
+        yield* upload(UploadSource.bytes("gl.csv", bytes))
+        const { logins, uploader, uploads } = yield* state
+        assert.strictEqual(logins, 2)
+        assert.deepStrictEqual(uploader.sessions.length, 1)
+        assert.deepStrictEqual(uploads.map(({ md5 }) => md5), [md5(bytes)])
+      })
+    ))
+})
+
+describe("a small file", () => {
+  it.live.each<["uploadId" | "nothing", number]>([["uploadId", 1], ["nothing", 2]])(
+    "goes in one request where the service tells its id, otherwise as one part: %s",
+    ([singleUploadAnswer, sessions]) =>
+      withStudio(
+        { singleUploadAnswer },
+        Effect.gen(function*() {
+          const { receipt } = yield* upload(UploadSource.bytes("gl.csv", "a;b\n1;2\n"))
+          const { uploader, uploads } = yield* state
+          assert.strictEqual(uploader.sessions.length, sessions)
+          assert.strictEqual(receipt.parts, sessions - 1)
+          assert.deepStrictEqual(uploads.map(({ bytes }) => bytes), [8])
+        })
+      )
+  )
+
+  it.live("of no bytes arrives", () =>
+    withStudio(
+      {},
+      Effect.gen(function*() {
+        yield* upload(UploadSource.bytes("empty.csv", ""))
+        assert.deepStrictEqual((yield* state).uploads.map(({ bytes }) => bytes), [0])
+      }),
+      { smallest: 0 }
+    ))
+})
+
+describe("a failure", () => {
+  const parts = 12 * mebibyte
+
+  it.live.each<[string, FaultRule.FaultRule, string]>([
+    [
+      "a part that fails for good",
+      { match: match("part"), after: 1, fault: { type: "status", status: 403 } },
+      "aborted"
+    ],
+    [
+      "a part that keeps failing",
+      { match: match("part"), after: 1, fault: { type: "status", status: 503 } },
+      "aborted"
+    ],
+    ["a login page", { match: match("part"), after: 1, fault: { type: "html", status: 200 } }, "aborted"],
+    ["finalizing", { match: match("finalize"), fault: { type: "status", status: 500 } }, "aborted"],
+    ["a rejected process", { match: match("process"), fault: { type: "status", status: 400 } }, "aborted"]
+  ])("aborts the session: %s", ([, fault, expected]) =>
+    withStudio(
+      { faults: [fault] },
+      Effect.gen(function*() {
+        yield* Effect.flip(upload(UploadSource.bytes("gl.csv", content(parts))))
+        const { uploader, uploads } = yield* state
+        assert.deepStrictEqual(uploader.sessions.map(({ state }) => state), [expected])
+        assert.deepStrictEqual(uploads, [])
+      })
+    ))
+
+  it.live("aborts the session of an upload that is interrupted", () =>
+    withStudio(
+      { faults: [{ match: match("part"), after: 1, fault: { type: "hang" } }] },
+      Effect.gen(function*() {
+        const fiber = yield* Effect.forkChild(upload(UploadSource.bytes("gl.csv", content(parts))))
+        yield* reaches(({ uploader }) => uploader.sessions[0]?.parts.length === 1)
+        yield* Fiber.interrupt(fiber)
+        assert.deepStrictEqual((yield* state).uploader.sessions.map(({ state }) => state), ["aborted"])
+      })
+    ))
+
+  it.live("before the first byte is the uploader's to repeat; one that outlasted its own retries is final", () =>
+    withStudio(
+      {
+        faults: [
+          { match: match("initiate"), times: 1, fault: { type: "status", status: 503 } },
+          { match: match("finalize"), fault: { type: "status", status: 503 } }
+        ]
+      },
+      Effect.gen(function*() {
+        const attempts: Array<number> = []
+        yield* Effect.flip(upload(UploadSource.bytes("gl.csv", content(parts)), {
+          policy: quick,
+          onEvent: (event) => Effect.sync(() => event._tag === "Attempting" && attempts.push(event.attempt))
+        }))
+        assert.deepStrictEqual(attempts, [1, 2])
+        assert.deepStrictEqual((yield* state).uploader.sessions.map(({ state }) => state), ["aborted"])
+      })
+    ))
+
+  it.live("to abort does not hide why", () =>
+    withStudio(
+      {
+        faults: [
+          { match: match("part"), fault: { type: "status", status: 403 } },
+          { match: match("abort"), fault: { type: "status", status: 500 } }
+        ]
+      },
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(upload(UploadSource.bytes("gl.csv", content(parts))))
+        assert.strictEqual(error._tag === "ApiError" ? error.reason._tag : error._tag, "Forbidden")
+      })
+    ))
+})
+
+describe("processing", () => {
+  it.live.each<[Simulator.Options["processingOutcome"], "individual" | "group", string, Recovery.Recovery["_tag"]]>([
+    ["Failed", "individual", "ProcessingFailed", "Correct"],
+    ["Failed", "group", "ProcessingFailed", "Correct"],
+    ["IncompleteGroupSession", "group", "IncompleteGroupSession", "Correct"],
+    ["FailedGroupCheckin", "group", "FailedGroupCheckin", "Verify"]
+  ])(
+    "that ends as %s (%s) is a typed failure, not repeated",
+    ([processingOutcome, processingReport, tag, recovery]) =>
+      withStudio(
+        { processingReport, ...(processingOutcome === undefined ? {} : { processingOutcome }) },
+        Effect.gen(function*() {
+          const error = yield* Effect.flip(upload(UploadSource.bytes("gl.csv", "a"), { policy: quick }))
+          assert.strictEqual(error._tag === "UploaderError" ? error.reason._tag : error._tag, tag)
+          assert.strictEqual(Recovery.of(error)._tag, recovery)
+          assert.strictEqual((yield* state).uploader.processes.length, 1)
+        })
+      )
+  )
+
+  it.live("is awaited however it is told, and through failures to tell", () =>
+    withStudio(
+      {
+        processingTime: "200 millis",
+        processingReport: "group",
+        faults: [
+          { match: match("status"), times: 3, fault: { type: "status", status: 503 } },
+          { match: match("status"), after: 3, times: 1, fault: reset("beforeResponse") }
+        ]
+      },
+      Effect.gen(function*() {
+        yield* upload(UploadSource.bytes("gl.csv", "a"), { action: "append" })
+        assert.strictEqual((yield* state).uploads.length, 1)
+      })
+    ))
+
+  it.live("that outlasts the time given is unknown", () =>
+    withStudio(
+      { processingTime: "1 minute" },
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(upload(UploadSource.bytes("gl.csv", "a"), { policy: quick }))
+        assert.strictEqual(error._tag === "UploaderError" ? error.reason._tag : error._tag, "ProcessingUnknown")
+        assert.strictEqual(Recovery.of(error)._tag, "Verify")
+        assert.strictEqual((yield* state).uploader.processes.length, 1)
+      }),
+      { processingTimeout: "200 millis" }
+    ))
+
+  it.live("goes on when the uploader's answer timer runs out: nothing is sent or processed again", () =>
+    withStudio(
+      { processingTime: "600 millis" },
+      Effect.gen(function*() {
+        const { attempts, receipt } = yield* upload(UploadSource.bytes("gl.csv", content(12 * mebibyte)), {
+          policy: RetryPolicy.make({ times: 9, backoff: Backoff.immediate }),
+          answerTimeout: "250 millis"
+        })
+        const { uploader, uploads } = yield* state
+        assert.isAbove(attempts, 1)
+        assert.deepInclude(uploader.processes, { ...receiptOf(receipt), status: "Success" })
+        assert.deepStrictEqual(
+          [uploader.processes.length, uploads.length, uploader.sessions[0]?.parts.map(({ puts }) => puts)],
+          [1, 1, [1, 1, 1]]
+        )
+      })
+    ))
+
+  it.live.each<["append" | "overwrite", string, number]>([
+    ["append", "OutcomeUnknown", 1],
+    ["overwrite", "stored", 2]
+  ])("whose start is not answered: an %s is %s", ([action, expected, versions]) =>
+    withStudio(
+      { faults: [{ match: match("process"), times: 1, apply: true, fault: reset("beforeResponse") }] },
+      Effect.gen(function*() {
+        const outcome = yield* upload(UploadSource.bytes("gl.csv", "a"), { action, policy: quick }).pipe(
+          Effect.match({
+            onSuccess: () => "stored",
+            onFailure: (error) => error._tag === "ApiError" ? error.reason._tag : error._tag
+          })
+        )
+        assert.strictEqual(outcome, expected)
+        yield* reaches(({ uploads }) => uploads.length === versions)
+      })
+    ))
+})
+
+const receiptOf = ({ processId, uploadId }: UploaderService.Receipt) => ({ processId, uploadIds: [uploadId] })
+
+describe("with a store of sessions", () => {
+  const broken: FaultRule.FaultRule = { match: match("part"), after: 2, fault: { type: "status", status: 503 } }
+
+  it.live("sends only what is missing after a failure", () =>
+    withStudio(
+      { faults: [broken] },
+      Effect.gen(function*() {
+        const simulator = yield* Simulator.Simulator
+        const bytes = content(23 * mebibyte)
+        const path = yield* file(bytes)
+        yield* Effect.flip(upload(UploadSource.file(path)))
+        const before = (yield* state).uploader.sessions[0]
+        assert.deepInclude(before, { state: "open" })
+        const accepted = before?.parts.length ?? 0
+        assert.isAbove(accepted, 0)
+        yield* simulator.clearFaults
+        const sent: Array<number> = []
+        const { receipt } = yield* upload(UploadSource.file(path), {
+          onEvent: (event) =>
+            Effect.sync(() => {
+              if (event._tag === "Sending") sent.push(event.bytes)
+            })
+        })
+        const { uploader, uploads } = yield* state
+        assert.deepStrictEqual(receipt, { ...receipt, parts: 5, resumed: accepted })
+        assert.deepStrictEqual(uploader.sessions.map(({ parts }) => parts.map(({ puts }) => puts)), [[1, 1, 1, 1, 1]])
+        assert.deepStrictEqual(uploads.map(({ md5 }) => md5), [md5(bytes)])
+        assert.strictEqual(sent[0], before?.parts.reduce((sum, { bytes }) => sum + bytes, 0))
+        assert.strictEqual(sent.at(-1), bytes.length)
+        yield* upload(UploadSource.file(path))
+        assert.strictEqual((yield* state).uploader.sessions.length, 2)
+      }).pipe(Effect.provide(UploadSessions.layerMemory)),
+      { concurrency: 1 }
+    ))
+
+  it.live("goes on after an interruption", () =>
+    withStudio(
+      { faults: [{ match: match("part"), after: 2, times: 1, fault: { type: "hang" } }] },
+      Effect.gen(function*() {
+        const bytes = content(23 * mebibyte)
+        const path = yield* file(bytes)
+        const fiber = yield* Effect.forkChild(upload(UploadSource.file(path), { action: "append" }))
+        // Log in, look up, initiate, and the third part.
+        yield* reaches(({ requests }) => requests === 6)
+        yield* Fiber.interrupt(fiber)
+        const { receipt } = yield* upload(UploadSource.file(path), { action: "append" })
+        assert.strictEqual(receipt.resumed, 2)
+        assert.deepStrictEqual((yield* state).uploads.map(({ md5 }) => md5), [md5(bytes)])
+      }).pipe(Effect.provide(UploadSessions.layerMemory)),
+      { concurrency: 1 }
+    ))
+
+  it.live("aborts and begins anew where the file has changed since", () =>
+    withStudio(
+      { faults: [broken] },
+      Effect.gen(function*() {
+        const simulator = yield* Simulator.Simulator
+        const path = yield* file(content(12 * mebibyte))
+        yield* Effect.flip(upload(UploadSource.file(path)))
+        yield* simulator.clearFaults
+        const changed = content(13 * mebibyte)
+        writeFileSync(path, changed)
+        const { receipt } = yield* upload(UploadSource.file(path))
+        const { uploader, uploads } = yield* state
+        assert.strictEqual(receipt.resumed, 0)
+        assert.deepStrictEqual(uploader.sessions.map(({ state }) => state), ["aborted", "finalized"])
+        assert.deepStrictEqual(uploads.map(({ md5 }) => md5), [md5(changed)])
+      }).pipe(Effect.provide(UploadSessions.layerMemory)),
+      { concurrency: 1 }
+    ))
+
+  it.live("begins anew where the service has cleared the session away", () =>
+    withStudio(
+      { faults: [broken] },
+      Effect.gen(function*() {
+        const simulator = yield* Simulator.Simulator
+        const bytes = content(12 * mebibyte)
+        const path = yield* file(bytes)
+        yield* Effect.flip(upload(UploadSource.file(path)))
+        yield* simulator.reset
+        yield* simulator.clearFaults
+        const { receipt } = yield* upload(UploadSource.file(path))
+        assert.strictEqual(receipt.resumed, 0)
+        assert.deepStrictEqual((yield* state).uploads.map(({ md5 }) => md5), [md5(bytes)])
+      }).pipe(Effect.provide(UploadSessions.layerMemory)),
+      { concurrency: 1 }
+    ))
+
+  it.live("does not keep what cannot succeed", () =>
+    withStudio(
+      { faults: [{ match: match("process"), fault: { type: "status", status: 400 } }] },
+      Effect.gen(function*() {
+        const path = yield* file(content(12 * mebibyte))
+        yield* Effect.flip(upload(UploadSource.file(path)))
+        assert.deepStrictEqual((yield* state).uploader.sessions.map(({ state }) => state), ["aborted"])
+      }).pipe(Effect.provide(UploadSessions.layerMemory))
+    ))
+
+  it.live("asks on after an append whose processing went on, and stores it once", () =>
+    withStudio(
+      { processingTime: "400 millis" },
+      Effect.gen(function*() {
+        const path = yield* file(content(12 * mebibyte))
+        yield* Effect.flip(upload(UploadSource.file(path), { action: "append" }))
+        const { receipt } = yield* upload(UploadSource.file(path), { action: "append" }).pipe(
+          Effect.retry({ times: 20 })
+        )
+        const { uploader, uploads } = yield* state
+        assert.deepInclude(uploader.processes, { ...receiptOf(receipt), status: "Success" })
+        assert.deepStrictEqual([uploader.processes.length, uploads.length], [1, 1])
+      }).pipe(Effect.provide(UploadSessions.layerMemory)),
+      { processingTimeout: "100 millis" }
+    ))
+
+  it.live("reports once, and then forgets, an append whose start an earlier run did not see answered", () =>
+    withStudio(
+      { faults: [{ match: match("process"), times: 1, apply: true, fault: { type: "hang" } }] },
+      Effect.gen(function*() {
+        const path = yield* file(content(1))
+        const fiber = yield* Effect.forkChild(upload(UploadSource.file(path), { action: "append" }))
+        yield* reaches(({ uploader }) => uploader.processes.length === 1)
+        yield* Fiber.interrupt(fiber)
+        const error = yield* Effect.flip(upload(UploadSource.file(path), { action: "append" }))
+        assert.strictEqual(error._tag === "UploadError" ? error.reason._tag : error._tag, "InDoubt")
+        assert.strictEqual((yield* state).uploader.processes.length, 1)
+        yield* upload(UploadSource.file(path), { action: "append" })
+        assert.strictEqual((yield* state).uploader.processes.length, 2)
+      }).pipe(Effect.provide(UploadSessions.layerMemory))
+    ))
+})
+
+describe("is refused before anything is sent", () => {
+  const refusal = (source: UploadSource.UploadSource<FileSystem.FileSystem>, force = false) =>
+    withStudio(
+      {},
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(upload(source, { force }))
+        assert.strictEqual(Recovery.of(error)._tag, "Correct")
+        assert.deepStrictEqual((yield* state).uploader.sessions, [])
+        return error.message
+      })
+    )
+
+  it.live("a source that can be read only once", () =>
+    Effect.gen(function*() {
+      const stream = Stream.succeed(new Uint8Array(3))
+      const message = yield* refusal(UploadSource.oneShot("stdin.csv", { size: 3, stream }))
+      assert.include(message, "stdin.csv cannot go through the uploader service: its source can be read only once")
+    }))
+
+  it.live("a source of unknown size", () =>
+    Effect.gen(function*() {
+      const message = yield* refusal(UploadSource.gzip(UploadSource.bytes("gl.csv", "a")))
+      assert.include(message, "its size is not known beforehand")
+    }))
+
+  it.live("a table that is to be written over by force", () =>
+    Effect.gen(function*() {
+      const message = yield* refusal(UploadSource.bytes("gl.csv", "a"), true)
+      assert.include(message, "checked-out")
+    }))
+
+  it.live("a region without the service", () =>
+    withStudio(
+      {},
+      Effect.gen(function*() {
+        const settings = yield* Settings.Settings
+        const elsewhere = UploaderService.UploaderService.layer.pipe(
+          Layer.provide(Layer.succeed(Settings.Settings, { ...settings, region: "usgov", datalink: undefined })),
+          Layer.provide(NodeHttpClient.layerUndici)
+        )
+        const error = yield* Effect.flip(Effect.provide(upload(UploadSource.bytes("gl.csv", "a")), elsewhere))
+        assert.strictEqual(
+          error.message,
+          "gl.csv cannot be sent: the region usgov has no uploader service. " +
+            "Upload to the table itself, or set TBM_DATALINK_URL."
+        )
+        assert.deepStrictEqual(Region.all.filter((region) => Region.datalinkUrl(region) === undefined), [
+          "usgov",
+          "aug"
+        ])
+      })
+    ))
+
+  it("numbers that make no sense", () => {
+    const { layerOptions } = UploaderService.UploaderService
+    assert.throws(() => layerOptions({ partSize: mebibyte }), RangeError)
+    assert.throws(() => layerOptions({ concurrency: 0 }), RangeError)
+    assert.throws(() => layerOptions({ smallest: -1 }), RangeError)
+  })
+})
