@@ -142,8 +142,10 @@ const reasonOf = Effect.fnUntraced(function*(
     Effect.timeout(errorBodyTimeout),
     Effect.orElseSucceed(() => ({ bytes: new Uint8Array(0), truncated: true }))
   )
-  // Scrubbed before it is cut to size, which would leave the beginning of a secret that nobody recognises.
-  const { message } = ErrorBody.parse(scrubber.scrub(new TextDecoder().decode(body.bytes)), {
+  // Scrubbed before it is cut to size, which would leave the beginning of a secret that nobody recognises. What the cap
+  // has cut already may end in one.
+  const text = scrubber.scrub(new TextDecoder().decode(body.bytes))
+  const { message } = ErrorBody.parse(body.truncated ? text.slice(0, -longestSecret) : text, {
     contentType: response.headers["content-type"],
     truncated: body.truncated
   })
@@ -157,6 +159,9 @@ const reasonOf = Effect.fnUntraced(function*(
     retryAfter: RetryAfter.fromHeaders(response.headers, now)
   })
 })
+
+/** In characters, however it is encoded. */
+const longestSecret = 4_096
 
 /** How long the body of an error may take: its status is known, and nobody should wait long for the prose. */
 const errorBodyTimeout = Duration.seconds(5)
