@@ -41,6 +41,7 @@
  */
 import * as Origin from "@effect-resilience/auth/Origin"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Scrubber from "@effect-resilience/http/Scrubber"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -91,7 +92,7 @@ export class InvalidSettings extends Data.TaggedError("InvalidSettings")<{
 }
 
 /**
- * Reads and checks all settings.
+ * Reads and checks all settings. From then on the keys are scrubbed from whatever is written.
  *
  * @category constructors
  * @since 0.1.0
@@ -136,6 +137,9 @@ export const load: Effect.Effect<Settings["Service"], InvalidSettings> = Effect.
   const api = yield* setting("TBM_API_URL", origin)
   const datalink = yield* setting("TBM_DATALINK_URL", origin)
 
+  const keys = { publicKey: Redacted.make(publicKey), secretKey: Redacted.make(secretKey) }
+  const scrubber = yield* Scrubber.Current
+  Object.values(keys).forEach(scrubber.register)
   if (problems.length > 0 || !Region.isRegion(region)) {
     return yield* new InvalidSettings({ problems })
   }
@@ -145,8 +149,7 @@ export const load: Effect.Effect<Settings["Service"], InvalidSettings> = Effect.
     domain,
     region,
     environment,
-    publicKey: Redacted.make(publicKey),
-    secretKey: Redacted.make(secretKey),
+    ...keys,
     frontdoor: originOf(frontdoor ?? Region.frontdoorUrl(region)),
     api: originOf(api ?? `https://${customer}.apptio.com`),
     datalink: datalinkUrl === undefined ? undefined : originOf(datalinkUrl)

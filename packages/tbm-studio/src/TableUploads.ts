@@ -38,6 +38,7 @@ import * as AccessLog from "@effect-resilience/http/AccessLog"
 import * as Answer from "@effect-resilience/http/Answer"
 import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
 import type * as Operation from "@effect-resilience/http/Operation"
+import * as Scrubber from "@effect-resilience/http/Scrubber"
 import * as Telemetry from "@effect-resilience/http/Telemetry"
 import * as CircuitBreaker from "@effect-resilience/limit/CircuitBreaker"
 import * as Multipart from "@effect-resilience/upload/Multipart"
@@ -176,11 +177,16 @@ const makeService = Effect.gen(function*() {
       key: (upload) => TableAddress.key(upload.address),
       digests: ["md5"],
       request,
-      receive: (response) =>
-        Effect.map(Answer.json(response, Stored), ({ fileName, length, md5 }) => ({
-          receipt: { created: response.status === created, md5, length, fileName },
-          stored: { md5: md5?.toLowerCase(), bytes: length }
-        }))
+      receive: Effect.fnUntraced(function*(response) {
+        const stored = yield* Answer.json(response, Stored)
+        const { scrub } = yield* Scrubber.Current
+        const scrubbed = (text: string | undefined) => text === undefined ? undefined : scrub(text)
+        const [md5, fileName] = [scrubbed(stored.md5), scrubbed(stored.fileName)]
+        return {
+          receipt: { created: response.status === created, md5, length: stored.length, fileName },
+          stored: { md5: md5?.toLowerCase(), bytes: stored.length }
+        }
+      })
     })
   })
 })
