@@ -54,6 +54,7 @@
  */
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Answer from "@effect-resilience/http/Answer"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -67,7 +68,6 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import * as Stream from "effect/Stream"
 import * as AuthError from "./AuthError.ts"
 import { observeBody, type ObservedBody } from "./internal/body.ts"
 import * as Origin from "./Origin.ts"
@@ -173,13 +173,13 @@ export const withTokens: {
       return Effect.matchCauseEffect(
         Effect.updateContext(
           client.postprocess(Effect.succeed(attached)),
-          protect(token, request.headers, attached.headers)
+          protect(request.headers, attached.headers)
         ),
         {
           onSuccess: (response) => {
             if (this.body.differed()) return Effect.fail(notReplayable())
             return isRefused(response)
-              ? Effect.andThen(drain(response), this.replay(token, undefined))
+              ? Effect.andThen(Answer.discard(response), this.replay(token, undefined))
               : Effect.succeed(response)
           },
           onFailure: (cause) => {
@@ -238,16 +238,11 @@ const isRefusal = (error: unknown): boolean =>
 const detailOf = (error: unknown): string | undefined =>
   error instanceof ApiError.ApiError && error.reason._tag === "Unauthorized" ? error.reason.detail : undefined
 
-/** Reads a response that nobody else will read, so that its connection is free. */
-const drain = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
-  response.stream.pipe(Stream.take(16), Stream.runDrain, Effect.timeout("1 second"), Effect.ignore)
-
 /**
  * Adapts the context of a request that carries credentials: headers that `attach` adds are redacted in spans and logs, and
- * `fetch` does not follow redirects with them. The same tokens and contexts come again and again, so the last are kept.
+ * `fetch` does not follow redirects with them. The same contexts come again and again, so the last is kept.
  */
 const protecting = <R>() => {
-  let lastToken: Token | undefined
   let names: ReadonlyArray<string> = []
   let before: Context.Context<R> | undefined
   let after: Context.Context<R> | undefined
@@ -264,10 +259,10 @@ const protecting = <R>() => {
     )
     return after
   }
-  return (token: Token, plain: Headers.Headers, attached: Headers.Headers) => {
-    if (token !== lastToken) {
-      lastToken = token
-      names = Object.keys(attached).filter((name) => attached[name] !== plain[name])
+  return (plain: Headers.Headers, attached: Headers.Headers) => {
+    for (const name of Object.keys(attached)) {
+      if (attached[name] === plain[name] || names.includes(name)) continue
+      names = [...names, name]
       before = undefined
     }
     return adapt

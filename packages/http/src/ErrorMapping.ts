@@ -5,8 +5,8 @@
  *
  * A status other than 2xx fails, with the server's own message (at most 64 KiB of the body are read), scrubbed of
  * registered secrets and explained by the integration's message patterns. Redirects are answers like any other: they are
- * not followed, since credentials would travel with them. Where a request that is not idempotent may have been applied
- * all the same, the reason is `OutcomeUnknown`.
+ * not followed, not even by `fetch`, since credentials would travel with them; `Redirects.follow`, below this, lifts that.
+ * Where a request that is not idempotent may have been applied all the same, the reason is `OutcomeUnknown`.
  *
  * **When to use**
  *
@@ -55,6 +55,7 @@ import { readAnswerBody } from "./internal/answerBody.ts"
 import { apiError, requestIdOf, transportReason } from "./internal/failure.ts"
 import { watch } from "./internal/requestBody.ts"
 import * as Operation from "./Operation.ts"
+import * as Redirects from "./Redirects.ts"
 import * as Scrubber from "./Scrubber.ts"
 
 /**
@@ -87,6 +88,7 @@ export const mapErrors: {
 } = dual(2, <E, R>(client: HttpClient.HttpClient.With<E, R>, options: Options) => {
   const timeout = options.timeout === undefined ? undefined : Duration.fromInputUnsafe(options.timeout)
   const patterns = options.patterns ?? []
+  const transport = Redirects.manual(client)
 
   type Failure = ApiError.ApiError | Exclude<E, HttpClientError.HttpClientError>
 
@@ -101,7 +103,7 @@ export const mapErrors: {
       ) => apiError({ operation, request, reason, bodySent, requestId })
 
       const exchange: Effect.Effect<HttpClientResponse.HttpClientResponse, Failure, R> = Effect.mapError(
-        client.postprocess(Effect.succeed(body.request)),
+        transport.postprocess(Effect.succeed(body.request)),
         (error) => mapHttpClientError(error, (cause) => failure(transportReason(cause), body.sent()))
       )
       const limited = timeout === undefined ? exchange : Timeout.afterOrElse(exchange, {

@@ -129,10 +129,6 @@ export const make = (options: Options): Effect.Effect<Middleware, never, Persist
         const id = yield* digest(JSON.stringify([options.caller(request), key]), new Uint8Array(0))
         const entry = new Remembered({ id })
 
-        if (running.has(id)) {
-          return problem(409, "Still running", "The first request with this Idempotency-Key has not been answered yet.")
-        }
-        running.add(id)
         const first = Effect.gen(function*() {
           const known = yield* Effect.result(store.get(entry))
           if (Result.isFailure(known)) {
@@ -169,12 +165,13 @@ export const make = (options: Options): Effect.Effect<Middleware, never, Persist
             cookies: response.cookies
           })
         })
-        const fiber = yield* Effect.forkIn(
-          Effect.ensuring(Effect.scoped(first), Effect.sync(() => running.delete(id))),
-          scope,
-          { startImmediately: true }
-        )
-        return yield* Fiber.join(fiber)
+        // Whole in a fiber of its own, so that a client that hangs up cannot leave its key behind as still running.
+        const once = Effect.suspend(() => {
+          if (running.has(id)) return Effect.succeed(stillRunning)
+          running.add(id)
+          return Effect.ensuring(Effect.scoped(first), Effect.sync(() => running.delete(id)))
+        })
+        return yield* Fiber.join(yield* Effect.forkIn(once, scope, { startImmediately: true }))
       })
   })
 
@@ -207,6 +204,12 @@ const problem = (status: number, title: string, detail: string): HttpServerRespo
     status,
     contentType: "application/problem+json"
   })
+
+const stillRunning = problem(
+  409,
+  "Still running",
+  "The first request with this Idempotency-Key has not been answered yet."
+)
 
 // The body has been read, so the handler gets a request that has it still.
 const withBytes = (request: HttpServerRequest.HttpServerRequest, bytes: Uint8Array<ArrayBuffer>) =>

@@ -52,7 +52,7 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as UrlParams from "effect/http/UrlParams"
 import * as Option from "effect/Option"
-import { readAnswerBody } from "./internal/answerBody.ts"
+import * as Answer from "./Answer.ts"
 import * as Redaction from "./Redaction.ts"
 
 /**
@@ -76,12 +76,12 @@ export interface Options {
 export const manual = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
   HttpClient.transformResponse(
     client,
-    Effect.updateContext((context: Context.Context<R>) =>
-      Context.add(context, FetchHttpClient.RequestInit, {
-        ...Context.getOrUndefined(context, FetchHttpClient.RequestInit),
-        redirect: "manual"
-      })
-    )
+    Effect.updateContext((context: Context.Context<R>) => {
+      const init = Context.getOrUndefined(context, FetchHttpClient.RequestInit)
+      return init?.redirect === "manual"
+        ? context
+        : Context.add(context, FetchHttpClient.RequestInit, { ...init, redirect: "manual" })
+    })
   )
 
 /**
@@ -112,8 +112,7 @@ export const follow: {
       Effect.flatMap(transport.postprocess(Effect.succeed(request)), (response) => {
         const next = redirects < limit ? redirected(request, response, origins) : undefined
         if (next === undefined) return Effect.succeed(response)
-        // What is left of a discarded answer would keep its connection busy.
-        return Effect.andThen(Effect.ignore(readAnswerBody(response, 65_536)), send(next, redirects + 1))
+        return Effect.andThen(Answer.discard(response), send(next, redirects + 1))
       })
 
     return HttpClient.makeWith<E, R, E, R>(Effect.flatMap((request) => send(request, 0)), transport.preprocess)

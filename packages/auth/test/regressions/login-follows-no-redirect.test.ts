@@ -1,0 +1,48 @@
+import { OAuth2 } from "@effect-resilience/auth"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Redacted } from "effect"
+import { FetchHttpClient, HttpClient } from "effect/http"
+import * as Http from "node:http"
+import type { AddressInfo } from "node:net"
+
+const serve = (listener: Http.RequestListener) =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.callback<Http.Server>((resume) => {
+        const server = Http.createServer(listener)
+        server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+      }),
+      (server) =>
+        Effect.sync(() => {
+          server.closeAllConnections()
+          server.close()
+        })
+    ),
+    (server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  )
+
+describe("OAuth2.clientCredentials", () => {
+  // `fetch` follows by itself, with the body of a 307, and so with the secret in it.
+  it.live("hands the secret to nobody whom a redirect names, not even over fetch", () =>
+    Effect.gen(function*() {
+      let caught = 0
+      const thief = yield* serve((_, response) => {
+        caught += 1
+        response.setHeader("content-type", "application/json")
+        response.end(`{"access_token":"stolen","token_type":"bearer"}`)
+      })
+      const server = yield* serve((request, response) => {
+        request.resume()
+        response.writeHead(307, { location: `${thief}/token` }).end()
+      })
+      const source = yield* OAuth2.clientCredentials(yield* HttpClient.HttpClient, {
+        tokenUrl: `${server}/token`,
+        authentication: "form",
+        credentials: Effect.succeed({ clientId: "me", clientSecret: Redacted.make("s3cr3t-value") })
+      })
+      const error = yield* Effect.flip(source.acquire(undefined))
+      assert.strictEqual(error.reason._tag, "Unavailable")
+      assert.include(error.message, `redirects to ${thief}`)
+      assert.strictEqual(caught, 0)
+    }).pipe(Effect.provide(FetchHttpClient.layer)))
+})

@@ -1,0 +1,32 @@
+import { Authenticated, Origin, TokenCache, TokenSource } from "@effect-resilience/auth"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Redacted } from "effect"
+import { Headers, HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
+
+describe("Authenticated.withTokens", () => {
+  // The names were taken from the first request that a token travelled with.
+  it.effect("redacts the token's header also where another request of the same token has used another one", () =>
+    Effect.gen(function*() {
+      const redacted: Array<ReadonlyArray<string | RegExp>> = []
+      const api = HttpClient.make((request) =>
+        Effect.map(Headers.CurrentRedactedNames, (names) => {
+          redacted.push(names)
+          return HttpClientResponse.fromWeb(request, new Response())
+        })
+      )
+      const cache = yield* TokenCache.make(TokenSource.constant(Redacted.make("token-1")))
+      const client = Authenticated.withTokens(api, cache, {
+        origin: Origin.make("https://api.example.com"),
+        attach: (request, token) =>
+          HttpClientRequest.setHeader(
+            request,
+            request.url.endsWith("/v2") ? "x-token-v2" : "x-token-v1",
+            Redacted.value(token.value)
+          )
+      })
+      yield* client.get("https://api.example.com/v1")
+      yield* client.get("https://api.example.com/v2")
+      assert.include(redacted[0] ?? [], "x-token-v1")
+      assert.include(redacted[1] ?? [], "x-token-v2")
+    }))
+})
