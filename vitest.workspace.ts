@@ -33,6 +33,8 @@ export default defineConfig({
         test: {
           name: "docs",
           isolate: false,
+          // An example's imports alone take seconds where other projects keep the processors busy.
+          testTimeout: 30_000,
           include: [],
           includeSource: ["packages/*/src/**/*.ts", "packages/*/README.md", "README.md"],
           exclude: ["packages/repo-checks/**"]

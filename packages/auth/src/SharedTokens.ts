@@ -143,8 +143,9 @@ export const make = Effect.fnUntraced(function*(source: TokenSource, options: Op
     while (true) {
       const found = yield* read(place, refused)
       if (found !== undefined) return found
-      // Without leases nobody waits for anybody.
+      // Without leases nobody waits for anybody. A store may have granted what was interrupted.
       const taken = yield* lease.acquire(place, owner, leaseLife).pipe(
+        Effect.onInterrupt(() => Effect.ignore(lease.release(place, owner))),
         Effect.catch((error) => Effect.as(warn("leased")(error), true))
       )
       if (taken) return yield* logIn(place, owner, refused)

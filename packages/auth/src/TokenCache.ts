@@ -47,7 +47,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
@@ -140,7 +140,7 @@ export type Event =
   | { readonly _tag: "Refused"; readonly generation: number }
 
 /**
- * A cache over a source. Closing the scope stops a login in progress.
+ * A cache over a source. Closing the scope stops a login in progress and waits for its finalizers.
  *
  * **Details**
  *
@@ -261,6 +261,7 @@ class Cache {
   private pausedUntil = Number.NEGATIVE_INFINITY
   private closed = false
   private readonly refusals: Array<bigint> = []
+  private readonly running = new Set<Fiber.Fiber<unknown, unknown>>()
 
   constructor(
     source: TokenSource,
@@ -334,12 +335,14 @@ class Cache {
     }
   }
 
-  readonly close: Effect.Effect<void> = Effect.sync(() => {
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
     this.closed = true
     const { flight } = this
-    if (flight === undefined) return
-    this.abandon(flight)
-    for (const resume of flight.waiters) resume(Effect.interrupt)
+    if (flight !== undefined) {
+      this.abandon(flight)
+      for (const resume of flight.waiters) resume(Effect.interrupt)
+    }
+    return Fiber.interruptAll(this.running)
   })
 
   private create(ahead: boolean): Flight {
@@ -350,8 +353,13 @@ class Cache {
 
   private run(flight: Flight): void {
     // Not in the context of whoever came first: its deadline, operation and span are not those of the other waiters.
-    flight.fiber = Effect.runForkWith(this.context)(this.acquire(flight))
-    flight.fiber.addObserver((exit) => this.settle(flight, exit))
+    const fiber = Effect.runForkWith(this.context)(this.acquire(flight))
+    flight.fiber = fiber
+    this.running.add(fiber)
+    fiber.addObserver((exit) => {
+      this.running.delete(fiber)
+      this.settle(flight, exit)
+    })
   }
 
   private abandon(flight: Flight): void {
