@@ -175,7 +175,7 @@ export const keyed = (
 export const noop: Bulkhead = {
   key: "noop",
   execute: (self) => self,
-  stats: Effect.succeed({ permits: Infinity, running: 0, waiting: 0 }),
+  stats: /* @__PURE__ */ Effect.succeed({ permits: Infinity, running: 0, waiting: 0 }),
   resize: () => Effect.void
 }
 
@@ -188,7 +188,7 @@ export const noop: Bulkhead = {
 export const withBulkhead: {
   (bulkhead: Bulkhead): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | BulkheadFull, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, bulkhead: Bulkhead): Effect.Effect<A, E | BulkheadFull, R>
-} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, bulkhead: Bulkhead) => bulkhead.execute(self))
+} = /* @__PURE__ */ dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, bulkhead: Bulkhead) => bulkhead.execute(self))
 
 /**
  * The service for programs that have one bulkhead.
@@ -196,7 +196,7 @@ export const withBulkhead: {
  * @category services
  * @since 0.1.0
  */
-export const Bulkhead: Context.Service<Bulkhead, Bulkhead> = Context.Service<Bulkhead>(
+export const Bulkhead: Context.Service<Bulkhead, Bulkhead> = /* @__PURE__ */ Context.Service<Bulkhead>(
   "@effect-resilience/limit/Bulkhead"
 )
 
@@ -214,7 +214,7 @@ export const layer = (options: Options): Layer.Layer<Bulkhead> => Layer.effect(B
  * @category layers
  * @since 0.1.0
  */
-export const layerNoop: Layer.Layer<Bulkhead> = Layer.succeed(Bulkhead, noop)
+export const layerNoop: Layer.Layer<Bulkhead> = /* @__PURE__ */ Layer.succeed(Bulkhead, noop)
 
 const makeUnsafe = (options: Omit<Options, "key">, key: string): permits.Permits<BulkheadFull> => {
   const { permits: count, queue = 0 } = options

@@ -358,7 +358,7 @@ export interface KeyedCircuitBreaker extends Keyed.Keyed<CircuitBreaker> {
  * @category constructors
  * @since 0.1.0
  */
-export const noop: Effect.Effect<CircuitBreaker> = Effect.suspend(() =>
+export const noop: Effect.Effect<CircuitBreaker> = /* @__PURE__ */ Effect.suspend(() =>
   Effect.map(hub, (hub) => ({
     key: "noop",
     hub,
@@ -378,7 +378,7 @@ export const noop: Effect.Effect<CircuitBreaker> = Effect.suspend(() =>
 export const withCircuitBreaker: {
   (breaker: CircuitBreaker): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | CircuitOpen, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, breaker: CircuitBreaker): Effect.Effect<A, E | CircuitOpen, R>
-} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, breaker: CircuitBreaker) => breaker.execute(self))
+} = /* @__PURE__ */ dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, breaker: CircuitBreaker) => breaker.execute(self))
 
 /**
  * The changes of state from now on, of one circuit or of all circuits of a keyed breaker. A reader that falls more than
@@ -406,7 +406,9 @@ export const transitionsTotal: Metric.Counter<number> = circuit.transitionsTotal
  * @category services
  * @since 0.1.0
  */
-export const CircuitBreaker: Context.Service<CircuitBreaker, CircuitBreaker> = Context.Service<CircuitBreaker>(
+export const CircuitBreaker: Context.Service<CircuitBreaker, CircuitBreaker> = /* @__PURE__ */ Context.Service<
+  CircuitBreaker
+>(
   "@effect-resilience/limit/CircuitBreaker"
 )
 
@@ -424,11 +426,11 @@ export const layer = (options?: Options): Layer.Layer<CircuitBreaker> => Layer.e
  * @category layers
  * @since 0.1.0
  */
-export const layerNoop: Layer.Layer<CircuitBreaker> = Layer.effect(CircuitBreaker, noop)
+export const layerNoop: Layer.Layer<CircuitBreaker> = /* @__PURE__ */ Layer.effect(CircuitBreaker, noop)
 
-const hub = PubSub.sliding<Transition>(128)
+const hub = /* @__PURE__ */ PubSub.sliding<Transition>(128)
 
-const defaultOpenDuration = Backoff.exponential({ base: "5 seconds", cap: "1 minute", jitter: 0.2 })
+const defaultOpenDuration = /* @__PURE__ */ Backoff.exponential({ base: "5 seconds", cap: "1 minute", jitter: 0.2 })
 
 const settingsOf = (options: Options): circuit.Settings => {
   const { classify = Outcome.of, key = "default", openDuration = defaultOpenDuration, probes = 1 } = options

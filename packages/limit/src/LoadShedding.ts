@@ -115,4 +115,4 @@ export const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome.Outcome =>
     ? Outcome.failure()
     : Outcome.of(exit)
 
-const tooLate = Effect.succeed(HttpServerResponse.empty({ status: 504 }))
+const tooLate = /* @__PURE__ */ Effect.succeed(HttpServerResponse.empty({ status: 504 }))

@@ -330,6 +330,49 @@ describe("CircuitBreaker", () => {
     assert.throws(() => CircuitBreaker.keyed({ capacity: 0 }), RangeError)
   })
 
+  it.effect.prop(
+    "never lets more probes run than allowed, however the callers interleave",
+    { probes: Schema.Literals([1, 2, 5]), seed: Schema.Int },
+    ({ probes, seed }) =>
+      Effect.gen(function*() {
+        const breaker = yield* tripped({ probes, probeLease: "1 hour" })
+        yield* TestClock.adjust("1 second")
+        let running = 0
+        const linger = Effect.flatMap(Random.nextIntBetween(0, 4), (times) =>
+          times === 0 ? Effect.void : Effect.repeat(Effect.yieldNow, { times }))
+        const work = Effect.gen(function*() {
+          running++
+          const { _tag: state } = yield* breaker.state
+          if (state === "HalfOpen") {
+            assert.isAtMost(running, probes)
+          }
+          yield* linger
+          if ((yield* Random.next) < 0.2) {
+            return yield* Effect.interrupt
+          }
+          return yield* (yield* Random.next) < 0.7 ? Effect.void : transient
+        }).pipe(Effect.ensuring(Effect.sync(() =>
+          running--
+        )))
+        const caller = Effect.andThen(linger, Effect.exit(breaker.execute(work)))
+        for (let round = 0; round < 5; round++) {
+          yield* Effect.all(Array.from({ length: 30 }, () => Effect.forkChild(caller))).pipe(
+            Effect.flatMap(Fiber.awaitAll)
+          )
+          assert.strictEqual(running, 0)
+          const state = yield* breaker.state
+          // Whoever ended, no place is lost.
+          if (state._tag === "HalfOpen") assert.strictEqual(state.probing, 0)
+          yield* TestClock.adjust("1 second")
+          if (state._tag === "Closed") yield* fail(breaker)
+          yield* TestClock.adjust("1 second")
+        }
+        yield* breaker.reset
+        yield* breaker.execute(Effect.void)
+      }).pipe(Random.withSeed(seed), Effect.provide(TestClock.layer())),
+    { arbitrary: { runs: 60, seed: 6 } }
+  )
+
   const Command = Schema.Union([
     Schema.Struct({ _tag: Schema.Literal("Start"), slot: Schema.Literals([0, 1, 2, 3]) }),
     Schema.Struct({

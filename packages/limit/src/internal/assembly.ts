@@ -70,7 +70,7 @@ export const plan = (description: Description, given: Given): Plan => {
   }
 }
 
-export const build = Effect.fnUntraced(function*(
+export const build = /* @__PURE__ */ Effect.fnUntraced(function*(
   plan: Plan,
   { limiter }: Surroundings,
   previous: Assembly | undefined

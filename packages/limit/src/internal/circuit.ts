@@ -288,7 +288,7 @@ const nowMillis = (fiber: AnyFiber): number => monotonicMillis(fiber.getRef(Cloc
 
 const monotonicMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
 
-export const transitionsTotal = Metric.counter("circuit_breaker_transitions_total", {
+export const transitionsTotal = /* @__PURE__ */ Metric.counter("circuit_breaker_transitions_total", {
   description: "Changes of state of circuit breakers",
   incremental: true
 })
