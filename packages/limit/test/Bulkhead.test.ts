@@ -1,7 +1,7 @@
 import { Recovery } from "@effect-resilience/errors"
 import { Bulkhead, Rejection } from "@effect-resilience/limit"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Deferred, Effect, Exit, Fiber, Schema } from "effect"
+import { Cause, Clock, Deferred, Effect, Exit, Fiber, Random, Scheduler, Schema } from "effect"
 import { TestClock } from "effect/testing"
 
 /** A call that runs until its gate opens, and notes when it began. */
@@ -194,6 +194,41 @@ describe("Bulkhead", () => {
     assert.throws(() => Bulkhead.keyed({ permits: 1, capacity: 0 }), RangeError)
   })
 
+  it.effect.prop(
+    "loses no permit and admits not one too many, wherever fibers yield and are interrupted",
+    { seed: Schema.Int, operations: Schema.Literals([4, 5, 7, 8]), permits: Schema.Literals([1, 3]) },
+    ({ operations, permits, seed }) =>
+      Effect.gen(function*() {
+        const bulkhead = yield* Bulkhead.make({ permits, queue: 10 })
+        let running = 0
+        const linger = Effect.flatMap(Random.nextIntBetween(0, 5), (times) =>
+          times === 0 ? Effect.void : Effect.repeat(Effect.yieldNow, { times }))
+        const work = Effect.suspend(() => {
+          running++
+          assert.isAtMost(running, permits)
+          return Effect.ensuring(
+            linger,
+            Effect.sync(() =>
+              running--
+            )
+          )
+        })
+        const caller = Effect.andThen(linger, Effect.exit(bulkhead.execute(work)))
+        const fibers = yield* Effect.forEach(Array.from({ length: 40 }), () => Effect.forkChild(caller))
+        for (const fiber of fibers) {
+          yield* linger
+          if ((yield* Random.next) < 0.5) yield* Effect.forkChild(Fiber.interrupt(fiber))
+        }
+        const exits = yield* Fiber.awaitAll(fibers)
+        for (const exit of exits) {
+          if (Exit.isSuccess(exit) && Exit.isFailure(exit.value)) assert.isFalse(Cause.hasDies(exit.value.cause))
+        }
+        yield* settle
+        assert.deepStrictEqual(yield* bulkhead.stats, { permits, running: 0, waiting: 0 })
+      }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, operations), Random.withSeed(seed)),
+    { timeout: 60_000, arbitrary: { runs: 150, seed: 6 } }
+  )
+
   const Command = Schema.Union([
     Schema.Struct({ _tag: Schema.Literal("Start") }),
     Schema.Struct({ _tag: Schema.Literals(["End", "Interrupt"]), pick: Schema.Literals([0, 1, 2, 3, 4, 5, 6, 7]) }),
@@ -263,7 +298,7 @@ describe("Bulkhead", () => {
           assert.strictEqual(wasRefused, model.refused.has(name), `refused ${name}`)
         }
       }).pipe(Effect.provide(TestClock.layer())),
-    { arbitrary: { runs: 300, seed: 6 } }
+    { timeout: 60_000, arbitrary: { runs: 300, seed: 6 } }
   )
 })
 

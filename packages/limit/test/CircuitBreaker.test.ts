@@ -2,7 +2,21 @@ import { ApiError, Recovery } from "@effect-resilience/errors"
 import { Bulkhead, CircuitBreaker, Outcome } from "@effect-resilience/limit"
 import { Backoff } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Data, Deferred, Duration, Effect, Exit, Fiber, Layer, Metric, Random, Schema, Stream } from "effect"
+import {
+  Cause,
+  Data,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Metric,
+  Random,
+  Scheduler,
+  Schema,
+  Stream
+} from "effect"
 import { TestClock } from "effect/testing"
 
 class Failure extends Data.TaggedError("Failure")<{ readonly recovery: Recovery.Recovery }> {
@@ -196,6 +210,23 @@ describe("CircuitBreaker", () => {
       assert.strictEqual(yield* stateOf(breaker), "Closed")
     }))
 
+  it.effect("does not count a failure towards the next opening that an earlier generation admitted", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make({
+        tripPolicy: CircuitBreaker.consecutive(2),
+        openDuration: "1 second"
+      })
+      const late = yield* start(breaker)
+      yield* fail(breaker)
+      yield* fail(breaker)
+      yield* TestClock.adjust("1 second")
+      yield* succeed(breaker)
+      yield* Deferred.fail(late.gate, new Failure({ recovery: Recovery.retry }))
+      yield* Fiber.await(late.fiber)
+      yield* fail(breaker)
+      assert.strictEqual(yield* stateOf(breaker), "Closed")
+    }))
+
   it.effect("opens when too many calls are slow, though they succeed", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({
@@ -332,8 +363,8 @@ describe("CircuitBreaker", () => {
 
   it.effect.prop(
     "never lets more probes run than allowed, however the callers interleave",
-    { probes: Schema.Literals([1, 2, 5]), seed: Schema.Int },
-    ({ probes, seed }) =>
+    { probes: Schema.Literals([1, 2, 5]), seed: Schema.Int, operations: Schema.Literals([4, 5, 7, 2048]) },
+    ({ operations, probes, seed }) =>
       Effect.gen(function*() {
         const breaker = yield* tripped({ probes, probeLease: "1 hour" })
         yield* TestClock.adjust("1 second")
@@ -369,8 +400,12 @@ describe("CircuitBreaker", () => {
         }
         yield* breaker.reset
         yield* breaker.execute(Effect.void)
-      }).pipe(Random.withSeed(seed), Effect.provide(TestClock.layer())),
-    { arbitrary: { runs: 60, seed: 6 } }
+      }).pipe(
+        Effect.provideService(Scheduler.MaxOpsBeforeYield, operations),
+        Random.withSeed(seed),
+        Effect.provide(TestClock.layer())
+      ),
+    { timeout: 60_000, arbitrary: { runs: 60, seed: 6 } }
   )
 
   const Command = Schema.Union([
@@ -457,7 +492,7 @@ describe("CircuitBreaker", () => {
           )
         }
       }).pipe(Effect.provide(TestClock.layer())),
-    { arbitrary: { runs: 300, seed: 6 } }
+    { timeout: 60_000, arbitrary: { runs: 300, seed: 6 } }
   )
 })
 

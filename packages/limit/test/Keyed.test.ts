@@ -34,7 +34,7 @@ describe("Keyed", () => {
           assert.isAtMost(keyed.size, 2 * capacity + inUse)
         }
       }),
-    { arbitrary: { runs: 300, seed: 6 } }
+    { timeout: 60_000, arbitrary: { runs: 300, seed: 6 } }
   )
 
   it("makes an instance at the first use of its key only", () => {

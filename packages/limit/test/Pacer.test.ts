@@ -115,6 +115,27 @@ describe("Pacer", () => {
       assert.deepStrictEqual(ran, [0, 2050, 2100])
     }).pipe(Effect.provide(memory)))
 
+  it.effect("is not released early by a shorter pause", () =>
+    Effect.gen(function*() {
+      const pacer = yield* Pacer.make({ limit: 10, window: "1 second" })
+      const { ran } = yield* startCalls(pacer, 2)
+      yield* pacer.pause("2 seconds")
+      yield* pacer.pause("1 second")
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(ran, [0, 2000])
+    }).pipe(Effect.provide(memory)))
+
+  it.effect("gives back what it took when another pacer of the same key has taken the time", () =>
+    Effect.gen(function*() {
+      const one = yield* Pacer.make({ limit: 1, window: "1 second" })
+      const other = yield* Pacer.make({ limit: 1, window: "1 second", maxWait: "500 millis" })
+      const first = yield* startCalls(one, 2)
+      for (let i = 0; i < 5; i++) assert.isTrue(Exit.isFailure(yield* Effect.exit(other.execute(Effect.void))))
+      const second = yield* startCalls(one, 1)
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual([...first.ran, ...second.ran], [0, 1000, 2000])
+    }).pipe(Effect.provide(memory)))
+
   it.effect("never pauses longer than the cap, whatever a server asks for", () =>
     Effect.gen(function*() {
       const pacer = yield* Pacer.make({ limit: 10, window: "1 second", maxPause: "5 seconds" })
@@ -198,7 +219,7 @@ describe("Pacer", () => {
           }
         }
       }).pipe(Effect.provide(memory), Effect.provide(TestClock.layer())),
-    { arbitrary: { runs: 100, seed: 6 } }
+    { timeout: 60_000, arbitrary: { runs: 100, seed: 6 } }
   )
 })
 
