@@ -157,11 +157,11 @@ describe("SharedTokens", () => {
       const slow = TokenSource.fromEffect(
         Effect.suspend(() => {
           record.started += 1
-          return Effect.delay(Effect.succeed({ value: Redacted.make("t") }), 400)
+          return Effect.delay(Effect.succeed({ value: Redacted.make("t") }), 2_000)
         }),
         { identity: ["slow"] }
       )
-      const caches = yield* processes(slow, 3, { lease: 90 })
+      const caches = yield* processes(slow, 3, { lease: 1_500 })
       yield* Effect.forEach(caches, (cache) => cache.get, { concurrency: "unbounded" })
       assert.strictEqual(record.started, 1)
     }).pipe(Effect.scoped, Effect.provide(memory)))
