@@ -23,7 +23,7 @@ const lookUp = (fault: FaultRule.Fault, times?: number): FaultRule.FaultRule => 
   ...times === undefined ? {} : { times }
 })
 
-describe("Frontdoor", { concurrent: true }, () => {
+describe("Frontdoor", { concurrent: true, timeout: 60_000 }, () => {
   for (const tokenIn of ["header", "cookie", "both"] as const) {
     it.live(`takes a token in ${tokenIn === "both" ? "header and cookie" : `the ${tokenIn}`}`, () =>
       Effect.gen(function*() {

@@ -67,8 +67,12 @@ export const start = (
   )
 
 /** Runs the command `tbm-studio` to its end. */
-export const tbmStudio = (args: ReadonlyArray<string>, env: Record<string, string>): Effect.Effect<Ended> =>
-  Effect.scoped(Effect.flatMap(start(process.execPath, [bin, ...args], env), ({ ended }) => ended))
+export const tbmStudio = (
+  args: ReadonlyArray<string>,
+  env: Record<string, string>,
+  cwd?: string
+): Effect.Effect<Ended> =>
+  Effect.scoped(Effect.flatMap(start(process.execPath, [bin, ...args], env, cwd), ({ ended }) => ended))
 
 /** A folder for a test's files. */
 export const folder = Effect.acquireRelease(

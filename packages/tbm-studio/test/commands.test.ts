@@ -238,7 +238,7 @@ describe("tbm-studio", { timeout: 60_000 }, () => {
             "c.csv,P,Missing,January:2024,",
             "c.csv,P,Login page,January:2024,",
             "c.csv,P,Batch Lost,January:2024,append",
-            "a.csv,P,Batch Busy,January:2024,append"
+            "a.csv,P,Batch Busy,January:2024,overwrite"
           ].join("\n")
         )
         const list = write(

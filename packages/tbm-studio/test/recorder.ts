@@ -27,15 +27,23 @@ export const recorder = (handler: Handler = () => false, port = 0) =>
     Effect.callback<Recorder & { readonly close: () => void }>((resume) => {
       const requests: Array<Recorded> = []
       const server = createServer((request, response) => {
-        const { headers, method = "", url: path = "" } = request
-        const recorded = { method, path, headers, body: "", closed: false }
+        const { headers, method = "", socket, url: path = "" } = request
+        const recorded = {
+          method,
+          path,
+          headers,
+          body: "",
+          get closed() {
+            return socket.destroyed
+          }
+        }
         requests.push(recorded)
-        request.socket.once("close", () => {
-          recorded.closed = true
-        })
         request.setEncoding("latin1")
         request.on("error", () => undefined)
-        if (handler(request, response)) return
+        if (handler(request, response)) {
+          request.resume()
+          return
+        }
         request.on("data", (text: string) => {
           recorded.body += text
         })
