@@ -55,6 +55,7 @@ export interface UploadSource<out R = never> {
 /**
  * - `size`: in bytes, where it is known beforehand.
  * - `version`: differs when the content does; absent where that cannot be told.
+ * - `atHand`: whether reading waits for nobody, as with a file; then a small body leaves in one go.
  * - `bytes`: reads from the beginning, or from `offset`, to the end or for `length` bytes.
  *
  * @category models
@@ -63,6 +64,7 @@ export interface UploadSource<out R = never> {
 export interface Opened {
   readonly size: number | undefined
   readonly version: string | undefined
+  readonly atHand: boolean
   readonly bytes: (range?: Range) => Stream.Stream<Uint8Array, UploadError.UploadError>
 }
 
@@ -114,6 +116,7 @@ export const file = (
       return {
         size: Number(info.size),
         version: versionOf(info),
+        atHand: true,
         bytes: (range) => readFile({ fs, path, name, info, range })
       }
     })
@@ -134,6 +137,7 @@ export const bytes = (name: string, content: Uint8Array | string): UploadSource 
     open: Effect.succeed({
       size: whole.length,
       version: undefined,
+      atHand: true,
       bytes: ({ length, offset } = beginning) => {
         const part = whole.subarray(offset, length === undefined ? undefined : offset + length)
         return part.length === 0 ? Stream.empty : Stream.succeed(part)
@@ -179,6 +183,7 @@ export const gzip = <R>(self: UploadSource<R>): UploadSource<R> => ({
   open: Effect.map(self.open, (opened) => ({
     size: undefined,
     version: opened.version,
+    atHand: false,
     bytes: (range) => slice(through(self.name, opened.bytes(), () => new CompressionStream("gzip")), range)
   }))
 })
@@ -197,6 +202,7 @@ export const gunzip = <R>(self: UploadSource<R>): UploadSource<R> => {
     open: Effect.map(self.open, (opened) => ({
       size: undefined,
       version: opened.version,
+      atHand: false,
       bytes: (range) => slice(through(self.name, opened.bytes(), () => new DecompressionStream("gzip")), range)
     }))
   }
@@ -226,7 +232,7 @@ const fromStream = <E, R>(name: string, replayable: boolean, options: {
         )
       })
       const checked = size === undefined ? whole : exactly(name, whole, size)
-      return { size, version: undefined, bytes: (range) => slice(checked, range) }
+      return { size, version: undefined, atHand: false, bytes: (range) => slice(checked, range) }
     })
   }
 }

@@ -80,6 +80,7 @@ export interface UploadTarget<in Item, out Receipt, out E = never, out R = never
 /**
  * The bytes of one upload, as an attempt sees them. All reading is counted, timed and reported as progress.
  *
+ * - `atHand`: whether reading waits for nobody.
  * - `stream`: everything from the beginning; computes the digests on the way.
  * - `range`: a part, without digests.
  * - `accepted`: tells that the server already holds the bytes up to an offset.
@@ -92,6 +93,7 @@ export interface Payload {
   readonly name: string
   readonly size: number | undefined
   readonly version: string | undefined
+  readonly atHand: boolean
   readonly stream: Stream.Stream<Uint8Array, UploadError.UploadError>
   readonly range: (range: UploadSource.Range) => Stream.Stream<Uint8Array, UploadError.UploadError>
   readonly accepted: (offset: number) => Effect.Effect<void>
@@ -165,7 +167,7 @@ export const http = <Item, Receipt, E, R, RS = never, E2 = never, R2 = never, E3
     digests,
     send: Effect.fnUntraced(function*(item, payload) {
       const prepared = HttpClientRequest.setMethod(yield* request(item, payload), method)
-      const response = yield* client.execute(yield* inOnePiece(prepared, payload.name))
+      const response = yield* client.execute(yield* inOnePiece(prepared, payload))
       const received = yield* receive(response, item)
       yield* payload.sent
       return received
@@ -173,13 +175,14 @@ export const http = <Item, Receipt, E, R, RS = never, E2 = never, R2 = never, E3
   }
 }
 
-// A body of one piece needs no stream, which costs a transport several times the sending of the bytes.
+// A body of one piece needs no stream, which costs a transport several times the sending of the bytes. A source that
+// others fill keeps its stream: an answer may come before it is full.
 const inOnePiece = (
   request: HttpClientRequest.HttpClientRequest,
-  source: string
+  payload: Payload
 ): Effect.Effect<HttpClientRequest.HttpClientRequest, UploadError.UploadError> => {
   const { body } = request
-  if (body._tag !== "Stream" || body.contentLength === undefined || body.contentLength > pieceSize) {
+  if (!payload.atHand || body._tag !== "Stream" || body.contentLength === undefined || body.contentLength > pieceSize) {
     return Effect.succeed(request)
   }
   const bytes = new Uint8Array(body.contentLength)
@@ -193,7 +196,7 @@ const inOnePiece = (
         }
       })
     ),
-    Effect.mapError((error) => unreadable(source, error)),
+    Effect.mapError((error) => unreadable(payload.name, error)),
     Effect.map(() => HttpClientRequest.setBody(request, HttpBody.uint8Array(bytes.subarray(0, size), body.contentType)))
   )
 }

@@ -141,6 +141,7 @@ export const make = (options: {
       name: source.name,
       size: opened.size,
       version: opened.version,
+      atHand: opened.atHand,
       stream,
       range,
       accepted: (offset) =>
