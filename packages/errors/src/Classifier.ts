@@ -107,7 +107,8 @@ const ofHttp = (reason: object, nowMillis: number | undefined): Recovery.Recover
     case "StatusCodeError":
       return Predicate.hasProperty(reason, "response") ? ofResponse(reason.response, nowMillis) : Recovery.giveUp
     default:
-      return Recovery.giveUp
+      // A body that broke off is a `DecodeError` too, with the connection's error as its cause.
+      return ofCode(reason)
   }
 }
 
