@@ -243,7 +243,7 @@ const detailOf = (error: unknown): string | undefined =>
  * `fetch` does not follow redirects with them. The same contexts come again and again, so the last is kept.
  */
 const protecting = <R>() => {
-  let names: ReadonlyArray<string> = []
+  const names = new Set<string>()
   let before: Context.Context<R> | undefined
   let after: Context.Context<R> | undefined
 
@@ -261,8 +261,8 @@ const protecting = <R>() => {
   }
   return (plain: Headers.Headers, attached: Headers.Headers) => {
     for (const name of Object.keys(attached)) {
-      if (attached[name] === plain[name] || names.includes(name)) continue
-      names = [...names, name]
+      if (attached[name] === plain[name] || names.has(name)) continue
+      names.add(name)
       before = undefined
     }
     return adapt

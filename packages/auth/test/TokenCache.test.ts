@@ -1,10 +1,10 @@
 import { AuthError, TokenCache } from "@effect-resilience/auth"
 import { Deadline } from "@effect-resilience/deadline"
 import { Recovery } from "@effect-resilience/errors"
-import { Scrubber } from "@effect-resilience/http"
+import { PolicyMetrics, Scrubber } from "@effect-resilience/http"
 import { AttemptBudget, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Random, Scope, Stream } from "effect"
+import { Effect, Exit, Fiber, Metric, Random, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as fakes from "./fakes.ts"
 
@@ -272,6 +272,17 @@ describe("TokenCache", () => {
         waiting: 0
       })
     }))
+
+  it.effect("has its logins counted by PolicyMetrics", () =>
+    Effect.gen(function*() {
+      const { source } = fakes.login({ millis: 0 })
+      const cache = yield* TokenCache.make(source)
+      yield* generationAfter(cache, 0)
+      yield* PolicyMetrics.sample({ tokens: [{ key: "api", status: cache.status }] })
+      const series = yield* Metric.snapshot
+      const counts = series.filter(({ id }) => id === "resilience.logins").map(({ state }) => state)
+      assert.deepStrictEqual(counts, [{ count: 1, incremental: true }, { count: 0, incremental: true }])
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
 
   it.effect("teaches the scrubber every token it gets", () =>
     Effect.gen(function*() {

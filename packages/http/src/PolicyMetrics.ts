@@ -1,5 +1,5 @@
 /**
- * What bulkheads, circuit breakers and limits look like right now, as gauges.
+ * What bulkheads, circuit breakers, limits, budgets and token caches look like right now.
  *
  * **Why**
  *
@@ -8,9 +8,10 @@
  *
  * **Details**
  *
- * Takes policies by their shape: those of `@effect-resilience/limit` fit, and so does anything that can tell the same.
- * Budgets are seen by what they refuse: `resilience.retries.stopped` with the reason `BudgetExhausted`. Logins are calls
- * like any other: `resilience.call.duration` with their operation.
+ * Takes policies by their shape: those of `@effect-resilience/limit`, `retry` and `auth` fit, and so does anything that can
+ * tell the same.
+ *
+ * What a budget refused is counted by `Telemetry`: `resilience.retries.stopped` with the reason `BudgetExhausted`.
  *
  * **Example** (A circuit on a dashboard)
  *
@@ -31,6 +32,7 @@
  *
  * @since 0.1.0
  */
+import * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -38,7 +40,7 @@ import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
 
 /**
- * What is looked at. `key` becomes the attribute `resilience.policy`.
+ * What is looked at. `key`, of a budget `name`, becomes the attribute `resilience.policy`.
  *
  * @category models
  * @since 0.1.0
@@ -47,6 +49,8 @@ export interface Policies {
   readonly bulkheads?: Iterable<Bulkhead> | undefined
   readonly circuits?: Iterable<Circuit> | undefined
   readonly limits?: Iterable<Limit> | undefined
+  readonly budgets?: Iterable<AttemptBudget.AttemptBudget> | undefined
+  readonly tokens?: Iterable<Tokens> | undefined
 }
 
 /**
@@ -74,6 +78,18 @@ export interface Circuit {
 export interface Limit {
   readonly key: string
   readonly stats: Effect.Effect<{ readonly limit: number; readonly running: number }>
+}
+
+/**
+ * A token cache: `{ key: "api", status: cache.status }`. `logins` and `failures` count since the cache was made; a key
+ * stands for one cache.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Tokens {
+  readonly key: string
+  readonly status: Effect.Effect<{ readonly logins: number; readonly failures: number }>
 }
 
 /**
@@ -115,6 +131,28 @@ export const waiting: Metric.Gauge<number> = Metric.gauge("resilience.waiting", 
 })
 
 /**
+ * How many extra attempts a budget would allow; absent where it is unlimited. Attribute: `resilience.policy`.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const budgetBalance: Metric.Gauge<number> = Metric.gauge("resilience.budget.balance", {
+  description: "Extra attempts that the budget would allow"
+})
+
+/**
+ * Logins, renewals ahead of time among them. Attributes: `resilience.policy` and `resilience.outcome` (`success`,
+ * `failure`).
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const logins: Metric.Counter<number> = Metric.counter("resilience.logins", {
+  description: "Logins for a new token",
+  incremental: true
+})
+
+/**
  * Looks at the policies once.
  *
  * @category sampling
@@ -142,6 +180,16 @@ export const sample = (policies: Policies): Effect.Effect<void> =>
       yield* Metric.update(Metric.withAttributes(permits, attributes), now.limit)
       yield* Metric.update(Metric.withAttributes(running, attributes), now.running)
     }
+    for (const budget of policies.budgets ?? []) {
+      const balance = yield* Effect.provideService(AttemptBudget.balance, AttemptBudget.Current, budget)
+      if (balance === Infinity) continue
+      yield* Metric.update(Metric.withAttributes(budgetBalance, { "resilience.policy": budget.name }), balance)
+    }
+    for (const { key, status } of policies.tokens ?? []) {
+      const now = yield* status
+      yield* countTo(now.logins, { "resilience.policy": key, "resilience.outcome": "success" })
+      yield* countTo(now.failures, { "resilience.policy": key, "resilience.outcome": "failure" })
+    }
   })
 
 /**
@@ -160,5 +208,11 @@ export const layer = (
       Effect.forkScoped({ startImmediately: true })
     )
   )
+
+// A cache counts for itself, so what it has counted since the last look is added.
+const countTo = (total: number, attributes: { readonly [name: string]: string }): Effect.Effect<void> => {
+  const counter = Metric.withAttributes(logins, attributes)
+  return Effect.flatMap(Metric.value(counter), ({ count }) => Metric.update(counter, Math.max(0, total - count)))
+}
 
 const states = ["Closed", "Open", "HalfOpen", "Isolated"]

@@ -1,5 +1,6 @@
 import { PolicyMetrics } from "@effect-resilience/http"
 import { Bulkhead, CircuitBreaker, ConcurrencyLimit } from "@effect-resilience/limit"
+import { AttemptBudget } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Metric } from "effect"
 import { TestClock } from "effect/testing"
@@ -7,9 +8,9 @@ import { TestClock } from "effect/testing"
 const gauges = Effect.map(Metric.snapshot, (series) =>
   Object.fromEntries(
     series.filter(({ id }) => id.startsWith("resilience.")).map(({ attributes, id, state }) => [
-      [id, attributes?.["resilience.policy"], attributes?.["resilience.state"]].filter((part) => part !== undefined)
-        .join(" "),
-      "value" in state ? state.value : undefined
+      [id, attributes?.["resilience.policy"], attributes?.["resilience.state"], attributes?.["resilience.outcome"]]
+        .filter((part) => part !== undefined).join(" "),
+      "value" in state ? state.value : "count" in state ? state.count : undefined
     ])
   ))
 
@@ -45,5 +46,31 @@ describe("PolicyMetrics", () => {
         Effect.provide(PolicyMetrics.layer({ bulkheads: [bulkhead], circuits: [circuit], limits: [limit] })),
         Effect.scoped
       )
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
+
+  it.effect("shows what a budget has left, and nothing of one without limit", () =>
+    Effect.gen(function*() {
+      const budget = AttemptBudget.make({ name: "ledger", floor: 0.1, burst: 3 })
+      const budgets = [budget, AttemptBudget.unlimited]
+      yield* Effect.provideService(AttemptBudget.withdraw, AttemptBudget.Current, budget)
+      yield* PolicyMetrics.sample({ budgets })
+      assert.deepStrictEqual(yield* gauges, { "resilience.budget.balance ledger": 2 })
+      yield* TestClock.adjust("5 seconds")
+      yield* PolicyMetrics.sample({ budgets })
+      assert.deepStrictEqual(yield* gauges, { "resilience.budget.balance ledger": 2.5 })
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
+
+  it.effect("counts each login of a token cache once, however often it looks", () =>
+    Effect.gen(function*() {
+      let now = { logins: 1, failures: 0 }
+      const policies = { tokens: [{ key: "api", status: Effect.sync(() => now) }] }
+      yield* PolicyMetrics.sample(policies)
+      yield* PolicyMetrics.sample(policies)
+      now = { logins: 3, failures: 2 }
+      yield* PolicyMetrics.sample(policies)
+      assert.deepStrictEqual(yield* gauges, {
+        "resilience.logins api success": 3,
+        "resilience.logins api failure": 2
+      })
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
 })

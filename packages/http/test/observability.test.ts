@@ -1,5 +1,5 @@
 import { AccessLog, ErrorMapping, HttpRetry, Operation, PolicyMetrics, Telemetry } from "@effect-resilience/http"
-import { Backoff, RetryPolicy } from "@effect-resilience/retry"
+import { AttemptBudget, Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Metric, Predicate, Schema } from "effect"
 import { Yaml } from "effect/encoding"
@@ -42,7 +42,9 @@ const scraped = Effect.gen(function*() {
   yield* Effect.ignore(Telemetry.observeCall(Effect.fail("refused")))
   yield* PolicyMetrics.sample({
     circuits: [{ key: "c", state: Effect.succeed({ _tag: "Open" }) }],
-    bulkheads: [{ key: "b", stats: Effect.succeed({ permits: 1, running: 1, waiting: 1 }) }]
+    bulkheads: [{ key: "b", stats: Effect.succeed({ permits: 1, running: 1, waiting: 1 }) }],
+    budgets: [AttemptBudget.make({ name: "a" })],
+    tokens: [{ key: "t", status: Effect.succeed({ logins: 1, failures: 1 }) }]
   })
   const labels = new Map<string, Set<string>>()
   for (const line of (yield* PrometheusMetrics.format()).split("\n")) {
@@ -55,7 +57,7 @@ const scraped = Effect.gen(function*() {
   return labels
 }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
 
-const functions = new Set(["sum", "by", "rate", "increase", "max", "le", "histogram_quantile"])
+const functions = new Set(["sum", "by", "rate", "increase", "max", "min", "le", "histogram_quantile"])
 
 /** The metrics in a PromQL expression that do not exist, and the labels that their metrics do not have. */
 const unknownNames = (expr: string, samples: ReadonlyMap<string, ReadonlySet<string>>): ReadonlyArray<string> => {

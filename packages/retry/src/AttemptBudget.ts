@@ -43,13 +43,17 @@ import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as current from "./internal/current.ts"
 import * as refuse from "./internal/refuse.ts"
 
 /**
- * The account of one dependency. `withdrawUnsafe` tells whether an extra attempt may be made now, in milliseconds of the
- * monotonic clock, and pays for it.
+ * The account of one dependency. Times are milliseconds of the monotonic clock.
+ *
+ * - `depositUnsafe`: a first attempt is made.
+ * - `withdrawUnsafe`: whether an extra attempt may be made now; pays for it.
+ * - `balanceUnsafe`: how many extra attempts could be made now.
  *
  * @category models
  * @since 0.1.0
@@ -58,6 +62,7 @@ export interface AttemptBudget {
   readonly name: string
   readonly depositUnsafe: () => void
   readonly withdrawUnsafe: (nowMillis: number) => boolean
+  readonly balanceUnsafe: (nowMillis: number) => number
 }
 
 /**
@@ -107,18 +112,21 @@ export const make = (options: Options): AttemptBudget => {
   const burst = amount("burst", options.burst ?? Math.max(10, floorPerMilli * 10_000), 1)
   let balance = burst
   let refilledAt: number | undefined
+  const balanceUnsafe = (nowMillis: number): number =>
+    Math.min(burst, balance + Math.max(0, nowMillis - (refilledAt ?? nowMillis)) * floorPerMilli)
   return {
     name: options.name,
     depositUnsafe: () => {
       balance = Math.min(burst, balance + ratio)
     },
     withdrawUnsafe: (nowMillis) => {
-      balance = Math.min(burst, balance + Math.max(0, nowMillis - (refilledAt ?? nowMillis)) * floorPerMilli)
+      balance = balanceUnsafe(nowMillis)
       refilledAt = nowMillis
       if (balance < 1) return false
       balance -= 1
       return true
-    }
+    },
+    balanceUnsafe
   }
 }
 
@@ -164,7 +172,12 @@ export const unlimited: AttemptBudget = current.unlimited
  * @category constructors
  * @since 0.1.0
  */
-export const empty: AttemptBudget = { name: "empty", depositUnsafe: () => {}, withdrawUnsafe: () => false }
+export const empty: AttemptBudget = {
+  name: "empty",
+  depositUnsafe: () => {},
+  withdrawUnsafe: () => false,
+  balanceUnsafe: () => 0
+}
 
 /**
  * The budget of the running fiber; `unlimited` by default.
@@ -193,9 +206,20 @@ export const deposit: Effect.Effect<void> = /* @__PURE__ */ Effect.withFiber((fi
  */
 export const withdraw: Effect.Effect<void, BudgetExhausted> = /* @__PURE__ */ Effect.withFiber((fiber) => {
   const budget = fiber.getRef(Current)
-  const now = Number(fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe()) / 1_000_000
-  return budget.withdrawUnsafe(now) ? Effect.void : Effect.fail(new BudgetExhausted({ budget: budget.name }))
+  return budget.withdrawUnsafe(nowMillis(fiber))
+    ? Effect.void
+    : Effect.fail(new BudgetExhausted({ budget: budget.name }))
 })
+
+/**
+ * How many extra attempts the budget would allow now; infinite by default.
+ *
+ * @category using
+ * @since 0.1.0
+ */
+export const balance: Effect.Effect<number> = /* @__PURE__ */ Effect.withFiber((fiber) =>
+  Effect.succeed(fiber.getRef(Current).balanceUnsafe(nowMillis(fiber)))
+)
 
 /**
  * One budget for everything that is built with this layer.
@@ -220,6 +244,9 @@ export const layerUnlimited: Layer.Layer<never> = /* @__PURE__ */ Layer.succeed(
  * @since 0.1.0
  */
 export const layerEmpty: Layer.Layer<never> = /* @__PURE__ */ Layer.succeed(Current, empty)
+
+const nowMillis = (fiber: Fiber.Fiber<unknown, unknown>): number =>
+  Number(fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe()) / 1_000_000
 
 const amount = (name: string, value: number, least: number): number => {
   refuse.unless(value >= least && value < Infinity, `AttemptBudget: ${name} must be ${least} or more`, value)

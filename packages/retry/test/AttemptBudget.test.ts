@@ -36,7 +36,9 @@ describe("AttemptBudget", () => {
           budget.depositUnsafe()
           earn(ratio)
         } else if (step === "withdraw") {
+          const told = budget.balanceUnsafe(now)
           const allowed = budget.withdrawUnsafe(now)
+          assert.strictEqual(allowed, told >= 1, "the balance that is told is the one that counts")
           if (allowed) granted++
           if (balance >= 1 + 1e-6) assert.isTrue(allowed, "refused although the account holds enough")
           if (allowed) balance -= 1

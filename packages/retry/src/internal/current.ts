@@ -3,7 +3,12 @@ import * as Context from "effect/Context"
 import type { AttemptBudget } from "../AttemptBudget.ts"
 import type { Observer } from "../RetryEvent.ts"
 
-export const unlimited: AttemptBudget = { name: "unlimited", depositUnsafe: () => {}, withdrawUnsafe: () => true }
+export const unlimited: AttemptBudget = {
+  name: "unlimited",
+  depositUnsafe: () => {},
+  withdrawUnsafe: () => true,
+  balanceUnsafe: () => Infinity
+}
 
 export const budget: Context.Reference<AttemptBudget> = /* @__PURE__ */ Context.Reference<AttemptBudget>(
   "@effect-resilience/retry/AttemptBudget/Current",
