@@ -61,7 +61,7 @@ export class Permits<Full> {
       }
       return this.waiting >= this.queue
         ? this.queueFull ??= Exit.fail(this.full("QueueFull"))
-        : this.enqueue(restore(self), restore)
+        : this.enqueue(self, restore)
     })
   }
 
@@ -77,8 +77,8 @@ export class Permits<Full> {
     const waiter = new Waiter<Full>()
     this.append(waiter)
     if (this.queueTimeoutMillis !== Infinity) this.limitWait(waiter)
-    return Effect.matchCauseEffect(restore(waiter.wait), {
-      onSuccess: () => Effect.onExitPrimitive(self, this.release, true),
+    return Effect.matchCauseEffect(restore(Effect.callback<void, Full>((resume) => waiter.register(resume))), {
+      onSuccess: () => Effect.onExitPrimitive(restore(self), this.release, true),
       onFailure: (cause) => {
         // A permit can arrive together with an interruption.
         if (waiter.granted) this.release()
@@ -159,18 +159,19 @@ export class Permits<Full> {
 
 const turnsBeforeYield = 1024
 
+// Many of them can wait, so a waiter holds what it must.
 class Waiter<Full> {
   queued = true
-  previous: Waiter<Full> | undefined
-  next: Waiter<Full> | undefined
+  previous: Waiter<Full> | undefined = undefined
+  next: Waiter<Full> | undefined = undefined
   until = Infinity
-  private settled: Exit.Exit<void, Full> | undefined
-  private resume: ((exit: Exit.Exit<void, Full>) => void) | undefined
+  private settled: Exit.Exit<void, Full> | undefined = undefined
+  private resume: ((exit: Exit.Exit<void, Full>) => void) | undefined = undefined
 
-  readonly wait: Effect.Effect<void, Full> = Effect.callback<void, Full>((resume) => {
+  register(resume: (exit: Exit.Exit<void, Full>) => void) {
     if (this.settled === undefined) this.resume = resume
     else resume(this.settled)
-  })
+  }
 
   get granted(): boolean {
     return this.settled !== undefined && Exit.isSuccess(this.settled)
