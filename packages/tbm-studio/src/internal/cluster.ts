@@ -96,13 +96,8 @@ const engine = (address: Address | undefined) =>
           shardingConfig: { ...sharding, runnerAddress: Option.some(RunnerAddress.make(address.host, address.port)) }
         })
     )),
-    journal
+    Journal.layerSql()
   )
-
-// Two that create a table at once can fail in Postgres, `IF NOT EXISTS` or not.
-const journal = Layer.effectContext(
-  Effect.retry(Effect.suspend(() => Layer.build(Layer.fresh(Journal.layerSql()))), { times: 3 })
-)
 
 const database = Layer.unwrap(Effect.gen(function*() {
   const url = yield* Effect.orElseSucceed(Config.option(Config.Redacted("DATABASE_URL")), () => Option.none())

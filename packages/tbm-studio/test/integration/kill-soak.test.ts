@@ -43,14 +43,14 @@ describe("a batch that is killed again and again", { timeout: 120_000 + kills * 
           return `${index}.csv,P,${index},January:2024,${actionOf(index)}`
         })
         const manifest = write(dir, "manifest.csv", ["file,project,table,period,action", ...rows, ""].join("\n"))
-        const args = ["batch", manifest, "--concurrency", "16", "--json"]
+        const args = ["batch", manifest, "--concurrency", "8", "--json"]
 
-        // So many requests a run that the kills fall all along the batch, from the start of a process on.
-        const most = Math.ceil(1.6 * size / kills)
+        // So many requests a run that the kills fall all along the batch, and from the start of a process on.
+        const most = Math.ceil(1.6 * size / kills) + 8
         let killed = 0
         let ended = 0
         while (killed < kills && ended < kills) {
-          const until = (yield* state).requests + (yield* Random.nextIntBetween(0, most + 2))
+          const until = (yield* state).requests + (yield* Random.nextIntBetween(0, most))
           const after = yield* Random.nextIntBetween(0, 60)
           const { ended: end, kill } = yield* start(process.execPath, [bin, ...args], env)
           const busy = state.pipe(

@@ -40,6 +40,8 @@ export const sqlStore = Effect.fnUntraced(function*(
       batch VARCHAR(255) NOT NULL, id VARCHAR(700) NOT NULL, state VARCHAR(16) NOT NULL, attempts INTEGER NOT NULL,
       version VARCHAR(255), bytes BIGINT, md5 VARCHAR(32), verified INTEGER NOT NULL, note TEXT, at BIGINT NOT NULL,
       PRIMARY KEY (batch, id))`),
+    // Two that create a table at once can fail in Postgres, `IF NOT EXISTS` or not.
+    Effect.retry({ times: 2 }),
     Effect.mapError((cause) => failure("open", cause))
   )
 
