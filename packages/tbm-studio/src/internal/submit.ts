@@ -51,6 +51,7 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
     }
   )
 
+  yield* region.print([`Submitting ${jobs.length} uploads to the cluster, and waiting for its workers.`])
   const { totals } = yield* cluster.tables.run(batch, items.keys(), {
     ...options,
     stop: Effect.andThen(StopSignal.first, Effect.as(region.print([stopLine]), "finish" as const)),
