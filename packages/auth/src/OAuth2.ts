@@ -88,7 +88,7 @@ export const clientCredentials = (
 ): Effect.Effect<TokenSource.TokenSource, Origin.OriginError> =>
   Effect.gen(function*() {
     yield* Result.match(Origin.parse(options.tokenUrl), { onFailure: Effect.fail, onSuccess: Effect.succeed })
-    const mapped = ErrorMapping.mapErrors(client, {})
+    const mapped = ErrorMapping.mapErrors(client)
     return TokenSource.login({
       credentials: options.credentials,
       identity: ({ clientId, clientSecret }) => [options.tokenUrl, clientId, clientSecret, options.scope ?? ""],

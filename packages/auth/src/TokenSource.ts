@@ -17,7 +17,7 @@
  * const fake = HttpClient.make((request) =>
  *   Effect.succeed(HttpClientResponse.fromWeb(request, new Response("{}", { headers: { "x-token": "t-1" } })))
  * )
- * const client = ErrorMapping.mapErrors(fake, {})
+ * const client = ErrorMapping.mapErrors(fake)
  *
  * const source = TokenSource.login({
  *   credentials: Effect.succeed({ key: "K1", secret: Redacted.make("s3cr3t") }),

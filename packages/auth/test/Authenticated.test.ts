@@ -66,7 +66,7 @@ describe("Authenticated", () => {
         assert.strictEqual(api.seen.length, 2)
       }))
   }
-  meets401As("an ApiError", (client) => ErrorMapping.mapErrors(client, {}))
+  meets401As("an ApiError", (client) => ErrorMapping.mapErrors(client))
   meets401As("a response", (client) => client)
   meets401As("an HttpClientError", HttpClient.filterStatusOk)
 
@@ -75,7 +75,7 @@ describe("Authenticated", () => {
       const { source } = fakes.login({ millis: 0 })
       const cache = yield* TokenCache.make(source)
       const api = fakes.api({ accepts: () => false })
-      const client = Authenticated.withTokens(ErrorMapping.mapErrors(api.client, {}), cache, options)
+      const client = Authenticated.withTokens(ErrorMapping.mapErrors(api.client), cache, options)
       const error = yield* running(Effect.flip(client.get(`${base}/a`)))
       assert.strictEqual(
         error.message,
@@ -134,7 +134,7 @@ describe("Authenticated", () => {
       const { record, source } = fakes.login({ millis: 0 })
       const api = fakes.api({ accepts: () => true, answer: () => new Response("{}", { status: 403 }) })
       const cache = yield* TokenCache.make(source)
-      const client = Authenticated.withTokens(ErrorMapping.mapErrors(api.client, {}), cache, options)
+      const client = Authenticated.withTokens(ErrorMapping.mapErrors(api.client), cache, options)
       const error = yield* running(Effect.flip(client.get(`${base}/a`)))
       assert.strictEqual(error._tag === "ApiError" ? error.reason._tag : error._tag, "Forbidden")
       assert.strictEqual(record.started, 1)
@@ -183,7 +183,7 @@ describe("Authenticated", () => {
         const { record, source } = fakes.login({ millis: 0 })
         const api = fakes.api({ accepts: (token) => token === accepts })
         const cache = yield* TokenCache.make(source)
-        const client = Authenticated.withTokens(ErrorMapping.mapErrors(api.client, {}), cache, options)
+        const client = Authenticated.withTokens(ErrorMapping.mapErrors(api.client), cache, options)
         const post = (body: HttpBody.HttpBody) => client.post(`${base}/a`, { body })
         return { api, cache, post, record }
       })

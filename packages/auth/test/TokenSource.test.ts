@@ -72,7 +72,7 @@ describe("TokenSource.login", () => {
     const { client, requests } = answering(() =>
       Response.json({ message: "no, not with s3cr3t-key" }, { status, headers: { "x-token": "t" } })
     )
-    const mapped = ErrorMapping.mapErrors(client, {})
+    const mapped = ErrorMapping.mapErrors(client)
     return {
       requests,
       source: TokenSource.login({

@@ -17,7 +17,7 @@ const program = Effect.gen(function*() {
     identity: ({ key, secret }) => [key, secret],
     login: () => Effect.succeed({ value: Redacted.make(token) })
   })
-  const client = Authenticated.withTokens(ErrorMapping.mapErrors(refusing, {}), yield* TokenCache.make(source), {
+  const client = Authenticated.withTokens(ErrorMapping.mapErrors(refusing), yield* TokenCache.make(source), {
     origin: Origin.make("https://api.example.com"),
     attach: Authenticated.header("X-Open-Token")
   })

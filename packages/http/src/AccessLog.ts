@@ -30,7 +30,7 @@
  *   )
  * )
  * const client = flaky.pipe(
- *   ErrorMapping.mapErrors({}),
+ *   ErrorMapping.mapErrors(),
  *   AccessLog.logAttempts,
  *   HttpClient.transformResponse(RetryPolicy.retry(RetryPolicy.make({ backoff: Backoff.immediate }))),
  *   HttpClient.transformResponse(AccessLog.logCall)
@@ -278,8 +278,8 @@ export interface FileOptions {
  * **Details**
  *
  * A fiber of the layer writes whatever has come in, in one go, at most twenty times a second; callers do not wait for the
- * disk. When the layer's scope closes, also by interruption, everything that was logged is written first. A disk that fails is reported by a warning;
- * the calls go on.
+ * disk. When the layer's scope closes, also by interruption, everything that was logged is written first. A disk that
+ * fails is reported by a warning; the calls go on.
  *
  * @category layers
  * @since 0.1.0

@@ -25,7 +25,7 @@
  *     HttpClientResponse.fromWeb(request, new Response(`{"message":"Table not found"}`, { status: 404 }))
  *   )
  * )
- * const client = ErrorMapping.mapErrors(fake, {})
+ * const client = ErrorMapping.mapErrors(fake)
  *
  * const failure = client.get("https://api.example.com/tables/GL").pipe(
  *   Operation.within({ name: "read table", endpoint: "/tables/{table}" }),
@@ -78,14 +78,17 @@ export interface Options {
  * @since 0.1.0
  */
 export const mapErrors: {
-  (options: Options): <E, R>(
+  (options?: Options): <E, R>(
     client: HttpClient.HttpClient.With<E, R>
   ) => HttpClient.HttpClient.With<ApiError.ApiError | Exclude<E, HttpClientError.HttpClientError>, R>
   <E, R>(
     client: HttpClient.HttpClient.With<E, R>,
-    options: Options
+    options?: Options
   ): HttpClient.HttpClient.With<ApiError.ApiError | Exclude<E, HttpClientError.HttpClientError>, R>
-} = dual(2, <E, R>(client: HttpClient.HttpClient.With<E, R>, options: Options) => {
+} = dual((args) => HttpClient.isHttpClient(args[0]), <E, R>(
+  client: HttpClient.HttpClient.With<E, R>,
+  options: Options = {}
+) => {
   const timeout = options.timeout === undefined ? undefined : Duration.fromInputUnsafe(options.timeout)
   const patterns = options.patterns ?? []
   const transport = Redirects.manual(client)

@@ -13,11 +13,14 @@
  * had not left. `repeatUnsafe` is the explicit word that lifts this.
  *
  * The client below runs whole in each attempt, so that tokens are asked for anew. A streamed body that yields less than
- * in an earlier attempt fails with `BodyNotReplayable` instead of ending.
+ * in an earlier attempt, or than its declared length, fails with `BodyNotReplayable` instead of ending.
  *
  * **Gotchas**
  *
- * Only failures are retried: put `ErrorMapping` below, which turns statuses into failures.
+ * Only failures are retried: put `ErrorMapping` below, which turns statuses into failures. It also limits attempts in
+ * time; a policy with an `attemptTimeout` does not fit here, since out here nobody knows whether the body had left.
+ *
+ * A source that goes on where it was left is noticed only where the body's length is declared.
  *
  * **Example** (A PUT is repeated, a POST is not)
  *
@@ -35,7 +38,7 @@
  *   })
  * )
  * const policy = RetryPolicy.make({ times: 2, backoff: Backoff.immediate })
- * const client = down.pipe(ErrorMapping.mapErrors({}), HttpRetry.retry(policy))
+ * const client = down.pipe(ErrorMapping.mapErrors(), HttpRetry.retry(policy))
  *
  * const put = Effect.ignore(client.put("https://api.example.com/orders/1"))
  * const post = Effect.ignore(client.post("https://api.example.com/orders"))
@@ -62,7 +65,7 @@ import * as Operation from "./Operation.ts"
 /**
  * The body of a request cannot be sent again, since its source could be read only once.
  *
- * - `expected`: how many bytes an earlier attempt had read.
+ * - `expected`: how many bytes were declared, or an earlier attempt had read.
  * - `got`: how many there were this time.
  *
  * @category errors
@@ -183,9 +186,12 @@ const guardBody = (request: HttpClientRequest.HttpClientRequest): Guarded => {
   }
   if (body._tag !== "Stream") return { request }
   let farthest = 0
+  let begun = false
   let shortage: BodyNotReplayable | undefined
   const stream = Stream.suspend(() => {
-    const expected = farthest
+    // An attempt that was cut short may have left the rest in the source, as a queue does.
+    const expected = begun ? Math.max(farthest, body.contentLength ?? 0) : 0
+    begun = true
     let got = 0
     const counted = Stream.mapArray(body.stream, (chunks) => {
       for (const chunk of chunks) got += chunk.byteLength

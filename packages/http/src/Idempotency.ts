@@ -33,7 +33,7 @@
  *   })
  * )
  * const client = flaky.pipe(
- *   ErrorMapping.mapErrors({}),
+ *   ErrorMapping.mapErrors(),
  *   HttpRetry.retry(RetryPolicy.make({ backoff: Backoff.immediate })),
  *   Idempotency.addKeys
  * )

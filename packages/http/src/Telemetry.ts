@@ -34,7 +34,7 @@
  *   )
  * )
  * const client = flaky.pipe(
- *   ErrorMapping.mapErrors({}),
+ *   ErrorMapping.mapErrors(),
  *   Telemetry.observeAttempts,
  *   HttpClient.transformResponse(RetryPolicy.retry(RetryPolicy.make({ backoff: Backoff.immediate }))),
  *   HttpClient.transformResponse(Telemetry.observeCall)

@@ -20,7 +20,7 @@ const answers = (...responses: ReadonlyArray<() => Response>) => {
 
 const resilient = (client: HttpClient.HttpClient) =>
   client.pipe(
-    ErrorMapping.mapErrors({}),
+    ErrorMapping.mapErrors(),
     AccessLog.logAttempts,
     HttpClient.transformResponse(RetryPolicy.retry(RetryPolicy.make({ times: 2, backoff: Backoff.immediate }))),
     HttpClient.transformResponse(AccessLog.logCall)
@@ -117,7 +117,7 @@ describe("AccessLog", () => {
         )
       )
       const client = slow.pipe(
-        ErrorMapping.mapErrors({}),
+        ErrorMapping.mapErrors(),
         AccessLog.logAttempts,
         HttpClient.transformResponse(RetryPolicy.retry(RetryPolicy.make({ backoff: Backoff.constant("1 second") }))),
         HttpClient.transformResponse(AccessLog.logCall)
@@ -148,7 +148,7 @@ describe("AccessLog", () => {
 
   it.effect("takes a login in the midst of a call for a call of its own", () =>
     Effect.gen(function*() {
-      const transport = answers().pipe(ErrorMapping.mapErrors({}), AccessLog.logAttempts)
+      const transport = answers().pipe(ErrorMapping.mapErrors(), AccessLog.logAttempts)
       const login = transport.post("https://login.example.com/").pipe(
         AccessLog.logCall,
         Operation.within({ name: "log in", endpoint: "/login" })
@@ -183,7 +183,7 @@ describe("AccessLog", () => {
   it.effect("takes the number of the attempt from the retry where nobody logs the call", () =>
     Effect.gen(function*() {
       const client = answers(() => new Response(null, { status: 503 }), () => new Response()).pipe(
-        ErrorMapping.mapErrors({}),
+        ErrorMapping.mapErrors(),
         AccessLog.logAttempts,
         HttpClient.transformResponse(RetryPolicy.retry(RetryPolicy.make({ backoff: Backoff.immediate })))
       )
@@ -197,7 +197,7 @@ describe("AccessLog", () => {
       ;(yield* Scrubber.Current).register(Redacted.make(secret))
       const echoing = answers(() => new Response(`{"message":"bad key ${secret}"}`, { status: 403 }))
       yield* Effect.flip(
-        echoing.pipe(ErrorMapping.mapErrors({}), AccessLog.logAttempts).get("https://api.example.com/")
+        echoing.pipe(ErrorMapping.mapErrors(), AccessLog.logAttempts).get("https://api.example.com/")
       )
       const raw = HttpClient.make((request) =>
         Effect.fail(new HttpClientError.HttpClientError({ reason: new HttpClientError.TransportError({ request }) }))
@@ -242,7 +242,7 @@ describe("AccessLog", () => {
     Effect.gen(function*() {
       const lines: Array<unknown> = []
       const logger = Logger.map(Logger.formatStructured, (line) => lines.push(line))
-      yield* answers(() => new Response(null, { status: 404 })).pipe(ErrorMapping.mapErrors({}), AccessLog.logAttempts)
+      yield* answers(() => new Response(null, { status: 404 })).pipe(ErrorMapping.mapErrors(), AccessLog.logAttempts)
         .get("https://api.example.com/").pipe(
           Operation.within(upload),
           Effect.flip,

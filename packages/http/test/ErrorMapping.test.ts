@@ -76,7 +76,7 @@ describe("ErrorMapping", () => {
     Effect.gen(function*() {
       assert.strictEqual(Recovery.of(yield* errorOf(failing(reset), overwrite))._tag, "Retry")
       const keyed = HttpClient.mapRequest(failing(reset), HttpClientRequest.setHeader("idempotency-key", "k"))
-      const post = ErrorMapping.mapErrors(keyed, {}).post("https://a.example/")
+      const post = ErrorMapping.mapErrors(keyed).post("https://a.example/")
       assert.strictEqual(Recovery.of(yield* Effect.flip(post))._tag, "Retry")
     }))
 
@@ -89,7 +89,7 @@ describe("ErrorMapping", () => {
         })
       )
       const body = HttpBody.stream(Stream.make(new Uint8Array(2), new Uint8Array(2)).pipe(Stream.rechunk(1)))
-      const error = yield* ErrorMapping.mapErrors(cut, {}).post("https://a.example/", { body }).pipe(
+      const error = yield* ErrorMapping.mapErrors(cut).post("https://a.example/", { body }).pipe(
         Operation.within(append),
         Effect.flip
       )
@@ -184,7 +184,7 @@ describe("ErrorMapping", () => {
   it.effect("leaves the errors of other middleware as they are", () =>
     Effect.gen(function*() {
       const guarded = HttpClient.mapRequestEffect(answering("", {}), () => Effect.fail("no token" as const))
-      const error = yield* Effect.flip(ErrorMapping.mapErrors(guarded, {}).get("https://a.example/"))
+      const error = yield* Effect.flip(ErrorMapping.mapErrors(guarded).get("https://a.example/"))
       assert.strictEqual(error, "no token")
     }))
 

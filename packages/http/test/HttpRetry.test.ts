@@ -39,7 +39,7 @@ const sent = (
     const { operation, raw, repeatUnsafe } = options
     const retried = raw === true
       ? HttpRetry.retry(client, policy, { repeatUnsafe })
-      : HttpRetry.retry(ErrorMapping.mapErrors(client, {}), policy, { repeatUnsafe })
+      : HttpRetry.retry(ErrorMapping.mapErrors(client), policy, { repeatUnsafe })
     const call = Effect.ignore(retried.execute(request))
     yield* operation === undefined ? call : Operation.within(call, operation)
     return requests.length
@@ -113,7 +113,7 @@ describe("HttpRetry", () => {
         HttpClient.mapRequestEffect((request) =>
           Effect.sync(() => HttpClientRequest.setHeader(request, "x-token", String(++token)))
         ),
-        ErrorMapping.mapErrors({}),
+        ErrorMapping.mapErrors(),
         HttpRetry.retry(policy)
       )
       yield* Effect.ignore(retried.get("https://a.example/"))
@@ -124,7 +124,7 @@ describe("HttpRetry", () => {
     Effect.gen(function*() {
       const { client, requests } = counting(() => 404)
       const retried = client.pipe(
-        ErrorMapping.mapErrors({}),
+        ErrorMapping.mapErrors(),
         HttpRetry.retry(policy, { classify: () => Recovery.retry, when: (_, attempt) => attempt < 2 })
       )
       yield* Effect.ignore(retried.get("https://a.example/"))
@@ -150,7 +150,7 @@ describe("HttpRetry", () => {
           return HttpClientResponse.fromWeb(request, new Response(null, { status }))
         })
       )
-      return { client: client.pipe(ErrorMapping.mapErrors({}), HttpRetry.retry(policy)), received }
+      return { client: client.pipe(ErrorMapping.mapErrors(), HttpRetry.retry(policy)), received }
     }
     const chunks = [new Uint8Array(3), new Uint8Array(4)]
 
@@ -178,7 +178,7 @@ describe("HttpRetry", () => {
     it.effect("does not repeat a request whose body is a web stream", () =>
       Effect.gen(function*() {
         const { client, requests } = counting(() => 503)
-        const retried = HttpRetry.retry(ErrorMapping.mapErrors(client, {}), policy)
+        const retried = HttpRetry.retry(ErrorMapping.mapErrors(client), policy)
         yield* Effect.ignore(retried.put("https://a.example/", { body: HttpBody.raw(new ReadableStream()) }))
         assert.lengthOf(requests, 1)
       }))
@@ -192,7 +192,7 @@ describe("Idempotency.addKeys", () => {
   it.effect("gives all attempts of a call one key, and each call another", () =>
     Effect.gen(function*() {
       const { client, requests } = counting(() => 500)
-      const keyed = client.pipe(ErrorMapping.mapErrors({}), HttpRetry.retry(policy), Idempotency.addKeys)
+      const keyed = client.pipe(ErrorMapping.mapErrors(), HttpRetry.retry(policy), Idempotency.addKeys)
       yield* Effect.ignore(keyed.post("https://a.example/"))
       yield* Effect.ignore(keyed.patch("https://a.example/"))
       const keys = keysOf(requests)

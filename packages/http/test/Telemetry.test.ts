@@ -23,7 +23,7 @@ const answering = (...statuses: ReadonlyArray<number>) => {
 
 const observed = (client: HttpClient.HttpClient) =>
   client.pipe(
-    ErrorMapping.mapErrors({}),
+    ErrorMapping.mapErrors(),
     Telemetry.observeAttempts,
     HttpClient.transformResponse(RetryPolicy.retry(RetryPolicy.make({ times: 2, backoff: Backoff.immediate }))),
     HttpClient.transformResponse(Telemetry.observeCall)
@@ -142,7 +142,7 @@ describe("Telemetry", () => {
       const typeOf = Effect.fnUntraced(function*(client: HttpClient.HttpClient, mapped = true) {
         const { spans } = yield* recorded<unknown, unknown, never>(
           mapped
-            ? Telemetry.observeAttempts(ErrorMapping.mapErrors(client, {})).get("https://a.example/")
+            ? Telemetry.observeAttempts(ErrorMapping.mapErrors(client)).get("https://a.example/")
             : Telemetry.observeAttempts(client).get("https://a.example/")
         )
         return attributes(spans[0])["error.type"]
@@ -225,7 +225,7 @@ describe("Telemetry", () => {
         Effect.all([
           Effect.ignore(Telemetry.observeCall(Telemetry.observeAttempts(raw).get(url, { headers }))),
           Effect.ignore(
-            Telemetry.observeCall(Telemetry.observeAttempts(ErrorMapping.mapErrors(echo, {})).get(url, { headers }))
+            Telemetry.observeCall(Telemetry.observeAttempts(ErrorMapping.mapErrors(echo)).get(url, { headers }))
           )
         ])
       ).pipe(Effect.provideService(Scrubber.Current, scrubber))

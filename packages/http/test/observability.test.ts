@@ -31,7 +31,7 @@ const scraped = Effect.gen(function*() {
     Effect.sync(() => HttpClientResponse.fromWeb(request, new Response(null, { status: ++n % 3 === 0 ? 200 : 503 })))
   )
   const client = flaky.pipe(
-    ErrorMapping.mapErrors({}),
+    ErrorMapping.mapErrors(),
     Telemetry.observeAttempts,
     AccessLog.logAttempts,
     HttpRetry.retry(RetryPolicy.make({ times: 1, backoff: Backoff.immediate })),

@@ -28,7 +28,7 @@ describe("ErrorMapping", () => {
         "text/csv",
         4
       )
-      const error = yield* ErrorMapping.mapErrors(resetAfterLastByte, {}).post("https://api.example.com/gl", { body })
+      const error = yield* ErrorMapping.mapErrors(resetAfterLastByte).post("https://api.example.com/gl", { body })
         .pipe(
           Operation.within({ name: "append rows", endpoint: "/gl", idempotent: false }),
           Effect.flip
