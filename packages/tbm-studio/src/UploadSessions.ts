@@ -55,12 +55,12 @@ import * as Schema from "effect/Schema"
  */
 export const Session = Schema.Struct({
   uploadId: Schema.String,
-  version: Schema.UndefinedOr(Schema.String),
+  version: Schema.optional(Schema.String),
   size: Schema.Number,
   partSize: Schema.Number,
   parts: Schema.Array(Schema.Number),
   stage: Schema.Literals(["sending", "finalized", "processing"]),
-  processId: Schema.UndefinedOr(Schema.String),
+  processId: Schema.optional(Schema.String),
   at: Schema.Number
 })
 
@@ -115,8 +115,11 @@ export const layerMemory: Layer.Layer<never> = Layer.sync(Current, () => {
 })
 
 /**
- * Sessions outlive the process, in whatever the `KeyValueStore` keeps them. An entry that was cut short by a crash counts as
- * none.
+ * Sessions outlive the process, in whatever the `KeyValueStore` keeps them.
+ *
+ * **Details**
+ *
+ * Two entries a session, written in turns: where a crash cuts one short, the one before it stands.
  *
  * @category layers
  * @since 0.1.0
@@ -124,25 +127,39 @@ export const layerMemory: Layer.Layer<never> = Layer.sync(Current, () => {
 export const layerKeyValueStore: Layer.Layer<never, never, KeyValueStore.KeyValueStore> = Layer.effect(
   Current,
   Effect.map(KeyValueStore.KeyValueStore, (store) => {
+    const revisions = new Map<string, number>()
+    const slots = (key: string) => [`${key}.0`, `${key}.1`]
     const warned = <A>(self: Effect.Effect<A, { readonly message: string }>, what: string) =>
       Effect.catch(
         self,
         ({ message }) => Effect.as(Effect.logWarning(`An upload session could not be ${what}: ${message}`), undefined)
       )
+    const read = (slot: string) =>
+      Effect.flatMap(warned(store.get(slot), "read"), (text) => Effect.orElseSucceed(decode(text), () => undefined))
+
     return {
       find: (key) =>
-        warned(store.get(key), "read").pipe(
-          Effect.flatMap((text) =>
-            text === undefined ? Effect.succeed(undefined) : Effect.orElseSucceed(decode(text), () => undefined)
-          )
-        ),
-      save: (key, session) =>
-        Effect.asVoid(warned(Effect.flatMap(encode(session), (text) => store.set(key, text)), "kept")),
-      remove: (key) => Effect.asVoid(warned(store.remove(key), "removed"))
+        Effect.map(Effect.forEach(slots(key), read), (found) => {
+          const [latest] = found.filter((entry) => entry !== undefined).toSorted((a, b) => b.revision - a.revision)
+          if (latest !== undefined) revisions.set(key, latest.revision)
+          return latest?.session
+        }),
+      save: (key, session) => {
+        const revision = (revisions.get(key) ?? 0) + 1
+        revisions.set(key, revision)
+        return encode({ revision, session }).pipe(
+          Effect.flatMap((text) => store.set(`${key}.${revision % 2}`, text)),
+          (saved) => Effect.asVoid(warned(saved, "kept"))
+        )
+      },
+      remove: (key) =>
+        Effect.forEach(slots(key), (slot) => warned(store.remove(slot), "removed"), { discard: true }).pipe(
+          Effect.tap(Effect.sync(() => revisions.delete(key)))
+        )
     }
   })
 )
 
-const Json = Schema.fromJsonString(Session)
-const decode = Schema.decodeUnknownEffect(Json)
-const encode = Schema.encodeEffect(Json)
+const Entry = Schema.fromJsonString(Schema.Struct({ revision: Schema.Int, session: Session }))
+const decode = Schema.decodeUnknownEffect(Entry)
+const encode = Schema.encodeEffect(Entry)

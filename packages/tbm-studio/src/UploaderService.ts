@@ -45,6 +45,7 @@
  */
 import type * as AuthError from "@effect-resilience/auth/AuthError"
 import type * as ApiError from "@effect-resilience/errors/ApiError"
+import * as CircuitBreaker from "@effect-resilience/limit/CircuitBreaker"
 import * as Backoff from "@effect-resilience/retry/Backoff"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import type * as UploadTarget from "@effect-resilience/upload/UploadTarget"
@@ -110,7 +111,7 @@ export class UploaderService extends Context.Service<UploaderService, {
   readonly target: UploadTarget.UploadTarget<
     TableUpload,
     Receipt,
-    ApiError.ApiError | AuthError.AuthError | UploaderError.UploaderError,
+    ApiError.ApiError | AuthError.AuthError | CircuitBreaker.CircuitOpen | UploaderError.UploaderError,
     FileSystem.FileSystem
   >
 }>()("@effect-resilience/tbm-studio/UploaderService") {
@@ -158,7 +159,9 @@ const make = (options: Options = {}) => {
     const settings = yield* Settings
     const frontdoor = yield* Frontdoor
     const client = yield* HttpClient.HttpClient
-    return UploaderService.of({ target: uploaderTarget.make({ settings, frontdoor, client, ...resolved }) })
+    const key = settings.datalink ?? "uploader service"
+    const breaker = yield* CircuitBreaker.make({ key, tripPolicy: CircuitBreaker.consecutive(10) })
+    return UploaderService.of({ target: uploaderTarget.make({ settings, frontdoor, client, breaker, ...resolved }) })
   })
 }
 

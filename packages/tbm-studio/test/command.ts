@@ -26,7 +26,8 @@ export const settingsFor = (url: string): Record<string, string> => ({
   TBM_PUBLIC_KEY: "sim-public-key",
   TBM_SECRET_KEY: "sim-secret-key",
   TBM_FRONTDOOR_URL: url,
-  TBM_API_URL: url
+  TBM_API_URL: url,
+  TBM_DATALINK_URL: url
 })
 
 /** Starts a program with these settings and nothing else of this environment. */

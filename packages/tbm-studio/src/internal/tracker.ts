@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as ExitStatus from "../ExitStatus.ts"
 import type { TableUpload } from "../TableUploads.ts"
 import type { Item, View } from "./progressView.ts"
+import { uploaderSteps } from "./uploaderCalls.ts"
 
 /** What happened to one upload: every HTTP attempt of it, replays after a new login included. */
 export interface Track {
@@ -58,7 +59,11 @@ export class Tracker {
           (log) =>
             Effect.provideService(target.send(upload, payload), AccessLog.Current, {
               write: (entry) => {
-                if (entry.kind === "attempt" && entry.operation === operation.name) this.attempted(upload, entry)
+                // Of the uploader service's many steps, the one that counts and those that fail.
+                if (
+                  entry.kind === "attempt" && (entry.operation === operation.name ||
+                    (entry.outcome === "failure" && uploaderSteps.has(entry.operation ?? "")))
+                ) this.attempted(upload, entry)
                 return log.write(entry)
               }
             })

@@ -16,6 +16,7 @@ import type * as MessagePattern from "@effect-resilience/errors/MessagePattern"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Answer from "@effect-resilience/http/Answer"
 import * as Operation from "@effect-resilience/http/Operation"
+import * as Scrubber from "@effect-resilience/http/Scrubber"
 import * as Multipart from "@effect-resilience/upload/Multipart"
 import type * as UploadError from "@effect-resilience/upload/UploadError"
 import * as Effect from "effect/Effect"
@@ -151,12 +152,17 @@ export const processId = (response: HttpClientResponse.HttpClientResponse) =>
 
 /** How the processing stands: it goes on (`undefined`), succeeded, or failed for a reason. */
 export const outcome = (response: HttpClientResponse.HttpClientResponse, processId: string) =>
-  Effect.map(Answer.json(response, Status), ({ statuses }): "Success" | UploaderError.Reason | undefined => {
+  Effect.map(Effect.all([Answer.json(response, Status), Scrubber.Current]), (
+    [{ statuses }, { scrub }]
+  ): "Success" | UploaderError.Reason | undefined => {
     const entries = statuses.flatMap(({ statusMap }) => Object.values(statusMap ?? {}))
     const group = statuses.flatMap(({ statusCode }) => statusCode ?? [])
     const codes = [...group, ...entries.flatMap(({ statusCode }) => statusCode ?? [])]
     const details = entries.flatMap(({ detail, errorCode }) => [errorCode, detail].flatMap((text) => text ?? []))
-    const processing = { processId, detail: details.length === 0 ? undefined : details.join(": ") }
+    const processing = {
+      processId: scrub(processId),
+      detail: details.length === 0 ? undefined : scrub(details.join(": "))
+    }
     if (codes.includes("FailedGroupCheckin")) return new UploaderError.FailedGroupCheckin(processing)
     if (codes.includes("IncompleteGroupSession")) return new UploaderError.IncompleteGroupSession(processing)
     if (codes.includes("Failed")) return new UploaderError.ProcessingFailed(processing)

@@ -14,7 +14,8 @@ import * as ExitStatus from "../ExitStatus.ts"
 import { Frontdoor } from "../Frontdoor.ts"
 import { Settings } from "../Settings.ts"
 import type * as TableAddress from "../TableAddress.ts"
-import * as TableUploads from "../TableUploads.ts"
+import type * as TableUploads from "../TableUploads.ts"
+import type { UploaderError } from "../UploaderError.ts"
 import * as journalFile from "./journalFile.ts"
 import * as LiveRegion from "./liveRegion.ts"
 import * as progressView from "./progressView.ts"
@@ -23,6 +24,7 @@ import * as StopSignal from "./stopSignal.ts"
 import * as textTable from "./textTable.ts"
 import { type Track, Tracker } from "./tracker.ts"
 import * as units from "./units.ts"
+import * as via from "./via.ts"
 
 /** One upload that a command was asked for; `file` as the user wrote it. */
 export interface Job {
@@ -70,6 +72,7 @@ export interface BatchReport {
  * upload that ends.
  */
 export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options: {
+  readonly via?: via.Via | undefined
   readonly concurrency: number
   readonly pace?: Duration.Input | undefined
   readonly failFast?: boolean | undefined
@@ -78,7 +81,7 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
   /** What the first signal does to the uploads that are under way; without it, signals interrupt the program. */
   readonly onInterrupt?: Batch.StopMode | undefined
 }) {
-  const { target } = yield* TableUploads.TableUploads
+  const { answerTimeout, target } = yield* via.route(options.via ?? "table")
   const frontdoor = yield* Frontdoor
   const region = yield* LiveRegion.make
   const files = new Map(jobs.map(({ file, upload }) => [upload, file]))
@@ -109,11 +112,12 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
 
   const summary = yield* Effect.scoped(Effect.gen(function*() {
     if (region.isTerminal) yield* Effect.forkScoped(redraw(tracker, region))
-    return yield* Batch.resume<TableUploads.TableUpload, TableUploads.Receipt, TargetError, FileSystem.FileSystem>(
+    return yield* Batch.resume<TableUploads.TableUpload, unknown, TargetError, FileSystem.FileSystem>(
       tracker.observe(target),
       files.keys(),
       {
         ...options,
+        answerTimeout,
         id: (upload) => ids.get(upload) ?? "",
         stop,
         onEvent: (event, upload) =>
@@ -166,7 +170,7 @@ export const totalsOf = (
 /** What a batch that never began has to report. */
 export const nothing = () => ({ items: [], totals: totalsOf([], 0, 0) })
 
-type TargetError = ApiError.ApiError | AuthError.AuthError | CircuitOpen
+type TargetError = ApiError.ApiError | AuthError.AuthError | CircuitOpen | UploaderError
 
 type UploadFailure = Uploader.Failure<TargetError>
 

@@ -14,11 +14,13 @@ import { respondWith } from "../respond.ts"
 import { InvalidOption, provideStudio } from "../runtime.ts"
 import type * as Submit from "../submit.ts"
 import * as Uploads from "../uploads.ts"
+import * as via from "../via.ts"
 
 const flags = {
   manifest: Argument.String("manifest").pipe(
     Argument.withDescription("CSV or JSON rows of file, project, table, period, action")
   ),
+  ...via.flags,
   concurrency: Flag.Int("concurrency").pipe(
     Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 64 }))),
     Flag.withDescription("How many uploads run at once, 1 to 64 (default 4)"),
@@ -71,14 +73,30 @@ const flags = {
 export const batch = Command.make(
   "batch",
   flags,
-  ({ concurrency, durable, failFast, journal, manifest, noJournal, onInterrupt, pace, round, unknown }) =>
+  (
+    {
+      concurrency,
+      durable,
+      failFast,
+      journal,
+      manifest,
+      noJournal,
+      onInterrupt,
+      pace,
+      round,
+      sessions,
+      unknown,
+      via: way
+    }
+  ) =>
     Effect.gen(function*() {
       const useless = durable
         ? [
           ...(Option.isSome(journal) ? ["--journal: the cluster keeps one"] : []),
           ...(noJournal ? ["--no-journal: the cluster keeps one"] : []),
           ...(unknown === "fail" ? [] : ["--unknown: say it to the workers"]),
-          ...(onInterrupt === "finish" ? [] : ["--on-interrupt: the workers go on"])
+          ...(onInterrupt === "finish" ? [] : ["--on-interrupt: the workers go on"]),
+          ...(way === "table" ? [] : ["--via: the workers send to the table"])
         ]
         : Option.isSome(round)
         ? ["--round: it is for --durable"]
@@ -92,17 +110,23 @@ export const batch = Command.make(
       const options = { concurrency, failFast, pace: Option.getOrUndefined(pace) }
       const report = durable
         ? yield* submit(manifest, jobs, { ...options, round: Option.getOrElse(round, () => 1) })
-        : yield* Uploads.run(jobs, { ...options, show: "each", onUnknown: unknown, onInterrupt }).pipe(Effect.provide(
-          noJournal
-            ? Journal.layerMemory
-            : journalFile.layer(Option.getOrElse(journal, () => journalFile.beside(manifest)))
-        ))
+        : yield* Uploads.run(jobs, { ...options, via: way, show: "each", onUnknown: unknown, onInterrupt }).pipe(
+          Effect.provide(
+            noJournal
+              ? Journal.layerMemory
+              : journalFile.layer(Option.getOrElse(journal, () => journalFile.beside(manifest)))
+          )
+        )
       return {
         json: { items: report.items, totals: report.totals },
         text: Uploads.table(report),
         exitStatus: report.exitStatus
       }
-    }).pipe(provideStudio, respondWith((error) => ({ ...Uploads.nothing(), error })))
+    }).pipe(
+      via.withSessions(way, sessions),
+      provideStudio,
+      respondWith((error) => ({ ...Uploads.nothing(), error }))
+    )
 ).pipe(
   Command.withDescription("Upload every file of a manifest"),
   Command.withExamples([

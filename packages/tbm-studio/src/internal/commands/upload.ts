@@ -12,6 +12,7 @@ import { respondWith } from "../respond.ts"
 import { provideStudio } from "../runtime.ts"
 import * as units from "../units.ts"
 import * as Uploads from "../uploads.ts"
+import * as via from "../via.ts"
 
 const flags = {
   file: Argument.String("file").pipe(Argument.withDescription("The file to upload: CSV or TSV, plain or gzipped")),
@@ -28,6 +29,7 @@ const flags = {
     Flag.withDescription("Write over a table that somebody has checked out"),
     Flag.withDefault(false)
   ),
+  ...via.flags,
   dryRun: Flag.Boolean("dry-run").pipe(
     Flag.withDescription("Check settings, names and file, and send nothing"),
     Flag.withDefault(false)
@@ -43,8 +45,9 @@ export const upload = Command.make(
         file,
         upload: yield* TableUploads.make({ ...options, source: UploadSource.file(file) })
       }
-      return dryRun ? yield* plan(job) : yield* send(job)
+      return dryRun ? yield* plan(job, options.via) : yield* send(job, options.via)
     }).pipe(
+      via.withSessions(options.via, options.sessions),
       provideStudio,
       respondWith((error) => ({ ...documentOf(Uploads.unsent({ file, ...options }, "failed")), error }))
     )
@@ -59,12 +62,17 @@ export const upload = Command.make(
       command: `tbm-studio upload late.csv --project "Cost Transparency" --table "GL Data" --period Jan:FY2024 ` +
         "--action append",
       description: "Add rows; if the answer is lost, exit with 75 instead of adding them twice"
+    },
+    {
+      command: `tbm-studio upload year.csv --project "Cost Transparency" --table "GL Data" --period Jan:FY2024 ` +
+        "--via uploader --sessions .uploads",
+      description: "Send a large file in parts; after a crash, the same line sends what is missing"
     }
   ])
 )
 
-const send = Effect.fnUntraced(function*(job: Uploads.Job) {
-  const { exitStatus, items: [item] } = yield* Uploads.run([job], { concurrency: 1, show: "progress" }).pipe(
+const send = Effect.fnUntraced(function*(job: Uploads.Job, way: via.Via) {
+  const { exitStatus, items: [item] } = yield* Uploads.run([job], { via: way, concurrency: 1, show: "progress" }).pipe(
     Effect.provide(Journal.layerMemory)
   )
   return {
@@ -77,7 +85,7 @@ const send = Effect.fnUntraced(function*(job: Uploads.Job) {
 
 const documentOf = ({ recoveries: _, ...item }: Uploads.ItemReport): object => item
 
-const plan = Effect.fnUntraced(function*(job: Uploads.Job) {
+const plan = Effect.fnUntraced(function*(job: Uploads.Job, way: via.Via) {
   const settings = yield* Settings
   const { address, action, source } = job.upload
   const { size = 0 } = yield* source.open
@@ -86,7 +94,7 @@ const plan = Effect.fnUntraced(function*(job: Uploads.Job) {
     text: [
       `Would ${action === "append" ? "append" : "upload"} ${job.file} (${units.bytes(size)}) ` +
       `to ${TableAddress.format(address)}:`,
-      `POST ${settings.api}${TableAddress.path(address, settings.domain, action)}`
+      `POST ${yield* via.address(way, settings, job.upload)}`
     ],
     exitStatus: ExitStatus.done
   }

@@ -1,0 +1,255 @@
+/** The calls to the uploader service: their clients, timers and retries. */
+import * as Authenticated from "@effect-resilience/auth/Authenticated"
+import type * as AuthError from "@effect-resilience/auth/AuthError"
+import * as Origin from "@effect-resilience/auth/Origin"
+import * as ApiError from "@effect-resilience/errors/ApiError"
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as AccessLog from "@effect-resilience/http/AccessLog"
+import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
+import * as Operation from "@effect-resilience/http/Operation"
+import * as Telemetry from "@effect-resilience/http/Telemetry"
+import * as CircuitBreaker from "@effect-resilience/limit/CircuitBreaker"
+import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
+import type * as Hashing from "@effect-resilience/upload/Hashing"
+import type * as UploadError from "@effect-resilience/upload/UploadError"
+import type * as UploadSource from "@effect-resilience/upload/UploadSource"
+import type * as UploadTarget from "@effect-resilience/upload/UploadTarget"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Base64 from "effect/encoding/Base64"
+import * as Hex from "effect/encoding/Hex"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Result from "effect/Result"
+import type * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import { attach, type Frontdoor } from "../Frontdoor.ts"
+import * as Messages from "../Messages.ts"
+import type { Settings } from "../Settings.ts"
+import type { TableUpload } from "../TableUploads.ts"
+import * as UploaderError from "../UploaderError.ts"
+import type * as UploadSessions from "../UploadSessions.ts"
+import * as codec from "./uploaderCodec.ts"
+
+export interface Environment {
+  readonly settings: Settings["Service"]
+  readonly frontdoor: Frontdoor["Service"]
+  readonly client: HttpClient.HttpClient
+  readonly breaker: CircuitBreaker.CircuitBreaker
+  readonly partSize: number
+  readonly concurrency: number
+  readonly smallest: number
+  readonly policy: RetryPolicy.RetryPolicy
+  readonly stallTimeout: Duration.Duration
+  readonly poll: Schedule.Schedule<unknown>
+  readonly processingTimeout: Duration.Duration
+}
+
+export type Failure =
+  | ApiError.ApiError
+  | AuthError.AuthError
+  | CircuitBreaker.CircuitOpen
+  | UploaderError.UploaderError
+
+export const connect = Effect.fnUntraced(
+  function*(environment: Environment, upload: TableUpload, payload: UploadTarget.Payload) {
+    const { breaker, concurrency, frontdoor, policy, poll, processingTimeout, settings, stallTimeout } = environment
+    const origin = settings.datalink
+    if (origin === undefined) {
+      return yield* new UploaderError.UploaderError({
+        source: payload.name,
+        reason: new UploaderError.NoUploaderService({ region: settings.region })
+      })
+    }
+    const environmentId = yield* frontdoor.environmentId
+    const clientWithin = (timeout: Duration.Input | undefined) =>
+      environment.client.pipe(
+        ErrorMapping.mapErrors({ patterns: [...Messages.patterns, ...codec.patterns], timeout }),
+        Telemetry.observeAttempts,
+        AccessLog.logAttempts,
+        Authenticated.withTokens(frontdoor.tokens, {
+          origin: Origin.make(origin),
+          attach: (request, token) => HttpClientRequest.setHeaders(attach(request, token), codec.headers)
+        })
+      )
+    const guarded = HttpClient.transformResponse(CircuitBreaker.withCircuitBreaker(breaker))
+    const bulk = guarded(clientWithin(undefined))
+    // Looking and clearing away go on while nothing else is sent.
+    const unguarded = clientWithin(briefTimeout)
+    const brief = guarded(unguarded)
+
+    const ask = <EC, A, E, R>(
+      client: HttpClient.HttpClient.With<EC>,
+      request: HttpClientRequest.HttpClientRequest,
+      receive: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, E, R>
+    ) =>
+      Effect.flatMap(
+        client.execute(
+          request.pipe(
+            HttpClientRequest.acceptJson,
+            HttpClientRequest.setHeader("apptio-current-environment", environmentId)
+          )
+        ),
+        receive
+      )
+    const step = (name: keyof typeof steps) => <A, E, R>(self: Effect.Effect<A, E, R>) =>
+      self.pipe(Telemetry.observeCall, AccessLog.logCall, Operation.within(steps[name]))
+
+    const failed = (reason: UploaderError.Reason) => new UploaderError.UploaderError({ source: payload.name, reason })
+
+    const sendPart = Effect.fnUntraced(function*(
+      uploadId: string,
+      { length, number, offset }: Part,
+      last: boolean,
+      bytes: UploadSource.Opened["bytes"],
+      hashing: Hashing.Hashing
+    ) {
+      const md5 = yield* md5Of(hashing, length === 0 ? Stream.empty : bytes({ offset, length }))
+      const put = Effect.suspend(() => {
+        const watch = watched(payload.range({ offset, length }), length, stallTimeout)
+        const request = codec.part(origin, uploadId, { number, last, md5, size: length, stream: watch.stream })
+        return Effect.raceFirst(ask(bulk, request, codec.acknowledged), watch.stalled)
+      })
+      yield* put.pipe(RetryPolicy.retry(policy), step("part"))
+    })
+
+    return {
+      single: (size: number) =>
+        ask(
+          bulk,
+          codec.single(origin, { table: upload.address.table, name: payload.name, size, stream: payload.stream }),
+          codec.singleId
+        ).pipe(step("single")),
+      initiate: ask(brief, codec.initiate(origin, upload.address.table), codec.initiated).pipe(step("initiate")),
+      sendParts: Effect.fnUntraced(function*(
+        { partSize, parts, size, uploadId }: UploadSessions.Session,
+        bytes: UploadSource.Opened["bytes"],
+        hashing: Hashing.Hashing,
+        onAccepted: (number: number) => Effect.Effect<void>
+      ) {
+        const all = partsOf(size, partSize)
+        const held = new Set(parts)
+        const missing = all.filter(({ number }) => !held.has(number))
+        yield* payload.accepted(all.reduce((sum, { length, number }) => held.has(number) ? sum + length : sum, 0))
+        yield* Effect.forEach(
+          missing,
+          (part) =>
+            Effect.andThen(
+              sendPart(uploadId, part, part.number === all.length, bytes, hashing),
+              onAccepted(part.number)
+            ),
+          { concurrency, discard: true }
+        )
+      }),
+      finalize: (uploadId: string) =>
+        ask(brief, codec.finalize(origin, uploadId), codec.acknowledged).pipe(
+          RetryPolicy.retry(policy),
+          step("finalize")
+        ),
+      abort: (uploadId: string) =>
+        ask(unguarded, codec.abort(origin, uploadId), codec.acknowledged).pipe(
+          step("abort"),
+          Effect.timeout(abortTimeout),
+          Effect.catch((error) =>
+            error._tag === "ApiError" && error.reason._tag === "NotFound"
+              ? Effect.void
+              : Effect.logWarning(`An upload session was left behind: ${error.message}`)
+          ),
+          Effect.asVoid
+        ),
+      // Not a step: this is the call that changes the table, and the whole upload's fate is its.
+      process: (uploadId: string) =>
+        ask(brief, codec.process(origin, uploadId, upload, payload.name, settings), codec.processId).pipe(
+          RetryPolicy.retry(policy)
+        ),
+      awaitProcessing: (processId: string) => {
+        const unknown = (failure?: Failure) =>
+          failed(new UploaderError.ProcessingUnknown({ processId, after: processingTimeout, failure }))
+        const look = ask(unguarded, codec.status(origin, processId), (response) => codec.outcome(response, processId))
+          .pipe(
+            step("status"),
+            // The next look is the retry.
+            Effect.catch((error) => {
+              const recovery = Recovery.of(error)
+              return recovery._tag === "Retry"
+                ? Effect.as(Effect.sleep(recovery.after ?? Duration.zero), undefined)
+                : Effect.fail(unknown(error))
+            })
+          )
+        return Effect.repeat(look, { schedule: poll, while: (outcome) => outcome === undefined }).pipe(
+          Effect.timeoutOrElse({ duration: processingTimeout, orElse: () => Effect.fail(unknown()) }),
+          Effect.flatMap((outcome) =>
+            outcome === "Success" ? Effect.void : Effect.fail(outcome === undefined ? unknown() : failed(outcome))
+          )
+        )
+      }
+    }
+  }
+)
+
+interface Part {
+  readonly number: number
+  readonly offset: number
+  readonly length: number
+}
+
+const partsOf = (size: number, partSize: number): ReadonlyArray<Part> =>
+  Array.from({ length: Math.max(1, Math.ceil(size / partSize)) }, (_, index) => ({
+    number: index + 1,
+    offset: index * partSize,
+    length: Math.min(partSize, size - index * partSize)
+  }))
+
+// Read apart from the payload, whose readings count as progress.
+const md5Of = (hashing: Hashing.Hashing, bytes: Stream.Stream<Uint8Array, UploadError.UploadError>) =>
+  Effect.suspend(() => {
+    const hasher = hashing.start(["md5"])
+    return Stream.runForEach(bytes, (chunk) => Effect.sync(() => hasher.update(chunk))).pipe(
+      Effect.map(() => Base64.encode(Result.getOrThrow(Hex.decode(hasher.digest().md5 ?? ""))))
+    )
+  })
+
+/** A body, and what fails when none of it moves for too long, or when it has left and no answer comes. */
+const watched = <E>(bytes: Stream.Stream<Uint8Array, E>, length: number, stallTimeout: Duration.Duration) => {
+  let left = 0
+  let movedAt: number | undefined
+  const stalled: Effect.Effect<never, ApiError.ApiError> = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    movedAt ??= now
+    const answering = left === length
+    const limit = answering ? partAnswerTimeout : stallTimeout
+    const wait = Duration.toMillis(limit) - (now - movedAt)
+    if (wait > 0) return Effect.andThen(Effect.sleep(Math.min(wait, Duration.toMillis(stallTimeout))), stalled)
+    const reason = new ApiError.Timeout({ after: limit, phase: answering ? "answer" : "send" })
+    return Effect.fail(new ApiError.ApiError({ method: "PUT", endpoint: steps.part.endpoint, reason }))
+  })
+  return {
+    stalled,
+    stream: Stream.tap(bytes, (chunk) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        left += chunk.length
+        movedAt = now
+      }))
+  }
+}
+
+/** How long a request without bytes may take. Finalizing puts large files together. */
+const briefTimeout: Duration.Input = "2 minutes"
+/** How long the answer to a part may take after its last byte. */
+const partAnswerTimeout = Duration.minutes(2)
+/** How long an interruption waits for the service to clear away. */
+const abortTimeout: Duration.Input = "10 seconds"
+
+// Nothing of these reaches the table.
+const steps = {
+  single: { name: "upload file", endpoint: codec.endpoints.single, idempotent: true },
+  initiate: { name: "initiate upload", endpoint: codec.endpoints.initiate, idempotent: true },
+  part: { name: "upload part", endpoint: codec.endpoints.part, idempotent: true },
+  finalize: { name: "finalize upload", endpoint: codec.endpoints.session, idempotent: true },
+  abort: { name: "abort upload", endpoint: codec.endpoints.session, idempotent: true },
+  status: { name: "look up processing", endpoint: codec.endpoints.status, idempotent: true }
+} satisfies { readonly [step: string]: Operation.Operation }
+
+/** What the access log calls them. */
+export const uploaderSteps: ReadonlySet<string> = new Set(Object.values(steps).map(({ name }) => name))
