@@ -48,13 +48,14 @@
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as ChunkLifetime from "@effect-resilience/http/ChunkLifetime"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Agent, type Dispatcher, EnvHttpProxyAgent } from "@effect/platform-node/Undici"
 import * as Config from "effect/Config"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as HttpClient from "effect/http/HttpClient"
+import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -200,7 +201,17 @@ export const layerDispatcher = (options?: Options): Layer.Layer<NodeHttpClient.D
  * @since 0.1.0
  */
 export const layer = (options?: Options): Layer.Layer<HttpClient.HttpClient, InvalidConnection> =>
-  Layer.provide(NodeHttpClient.layerUndiciNoDispatcher, layerDispatcher(options))
+  Layer.effect(
+    HttpClient.HttpClient,
+    Effect.map(
+      HttpClient.HttpClient,
+      HttpClient.transformResponse(Effect.provideService(ChunkLifetime.Current, chunksInTransit))
+    )
+  ).pipe(Layer.provide(NodeHttpClient.layerUndiciNoDispatcher), Layer.provide(layerDispatcher(options)))
+
+// Effect's adapter asks for a chunk ahead and undici holds one that waits for the socket to drain, which then has the one
+// before it: three are in transit at most.
+const chunksInTransit = 4
 
 const secure = Effect.fnUntraced(function*(options: Options) {
   const { ca, clientCertificate } = options

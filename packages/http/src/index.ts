@@ -1,5 +1,6 @@
 export * as AccessLog from "./AccessLog.ts"
 export * as Answer from "./Answer.ts"
+export * as ChunkLifetime from "./ChunkLifetime.ts"
 export * as ErrorMapping from "./ErrorMapping.ts"
 export * as HttpRetry from "./HttpRetry.ts"
 export * as Idempotency from "./Idempotency.ts"

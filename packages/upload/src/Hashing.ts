@@ -100,7 +100,7 @@ export const portable: Hashing = /* @__PURE__ */ fromIncremental((algorithm) => 
 })
 
 /**
- * Hashing by the runtime's own `crypto` module, if it has one: two to six times as fast as `portable`.
+ * Hashing by the runtime's own `crypto` module, if it has one: eight to nine times as fast as `portable` on Node 24.
  *
  * @category implementations
  * @since 0.1.0

@@ -27,6 +27,7 @@
  *
  * @since 0.1.0
  */
+import * as ChunkLifetime from "@effect-resilience/http/ChunkLifetime"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -266,23 +267,42 @@ const readFile = (options: {
     })
     // One piece is looked after when it has been read.
     if (end - (range?.offset ?? 0) > pieceSize) yield* unchanged
+    const read = reader(handle, yield* ChunkLifetime.Current)
     let position = range?.offset ?? 0
     const next = Effect.suspend((): Pull.Pull<readonly [Uint8Array], UploadError.UploadError> =>
       position >= end
         ? Cause.done()
-        : Effect.flatMap(
-          lift(handle.readAlloc(Math.min(pieceSize, end - position), { position: BigInt(position) })),
-          (read) => {
-            if (Option.isNone(read)) return changed(name, `it ends after ${position} of ${size} bytes`)
-            position += read.value.length
-            const chunk = [read.value] as const
-            return position < end ? Effect.succeed(chunk) : Effect.as(unchanged, chunk)
-          }
-        )
+        : Effect.flatMap(lift(read(position, Math.min(pieceSize, end - position))), (piece) => {
+          if (piece.length === 0) return changed(name, `it ends after ${position} of ${size} bytes`)
+          position += piece.length
+          const chunk = [piece] as const
+          return position < end ? Effect.succeed(chunk) : Effect.as(unchanged, chunk)
+        })
     )
     return next
   })
   return Stream.unwrap(Effect.map(pull, (pull) => Stream.fromPull(Effect.succeed(pull))))
+}
+
+// Where the transport says when it is done with a chunk, a few buffers take turns.
+const reader = (handle: FileSystem.File, lifetime: number) => {
+  const buffers: Array<Uint8Array> = []
+  let turn = 0
+  return (position: number, length: number): Effect.Effect<Uint8Array, PlatformError.PlatformError> => {
+    if (lifetime === Infinity) {
+      const read = handle.readAlloc(length, { position: BigInt(position) })
+      return Effect.map(read, Option.getOrElse(() => new Uint8Array(0)))
+    }
+    const buffer = buffers[turn] ??= new Uint8Array(pieceSize)
+    turn = turn === lifetime ? 0 : turn + 1
+    // A short read is gone on with: many small pieces would be in transit at once.
+    const fill = (filled: number): Effect.Effect<Uint8Array, PlatformError.PlatformError> =>
+      Effect.flatMap(handle.read(buffer.subarray(filled, length), { position: BigInt(position + filled) }), (bytes) => {
+        const end = filled + bytes
+        return bytes === 0 || end === length ? Effect.succeed(buffer.subarray(0, end)) : fill(end)
+      })
+    return fill(0)
+  }
 }
 
 const difference = (then: FileSystem.File.Info, now: FileSystem.File.Info): string | undefined => {

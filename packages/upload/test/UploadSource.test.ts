@@ -1,7 +1,9 @@
+import { ChunkLifetime } from "@effect-resilience/http"
 import { UploadError, UploadSource } from "@effect-resilience/upload"
 import { NodeFileSystem } from "@effect/platform-node"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, FileSystem, Schema, Stream } from "effect"
+import { createHash } from "node:crypto"
 import { gunzipSync } from "node:zlib"
 
 const text = (chunks: ReadonlyArray<Uint8Array>): string => Buffer.concat(chunks).toString()
@@ -33,6 +35,40 @@ layer(NodeFileSystem.layer)("UploadSource.file", (it) => {
       assert.strictEqual(text(yield* Stream.runCollect(opened.bytes({ offset: 1_999_995, length: 10 }))), "5678901234")
       assert.strictEqual(text(yield* Stream.runCollect(opened.bytes({ offset: content.length }))), "")
       assert.strictEqual((yield* UploadSource.file(path).open).version, opened.version)
+    }))
+
+  it.effect("reads into a few buffers that take turns where the transport allows it, short reads included", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* fs.makeTempFileScoped()
+      const content = Buffer.alloc(9_500_000, "0123456789")
+      yield* fs.writeFile(path, content)
+      const stingy = FileSystem.FileSystem.of({
+        ...fs,
+        open: (path, options) =>
+          Effect.map(fs.open(path, options), (file) => ({
+            ...file,
+            stat: file.stat,
+            read: (buffer, options) => file.read(buffer.subarray(0, 400_000), options)
+          }))
+      })
+      const buffers = new Set<ArrayBufferLike>()
+      const hash = createHash("md5")
+      const sizes: Array<number> = []
+      const opened = yield* UploadSource.file(path).open.pipe(Effect.provideService(FileSystem.FileSystem, stingy))
+      yield* opened.bytes().pipe(
+        Stream.runForEach((chunk) =>
+          Effect.sync(() => {
+            buffers.add(chunk.buffer)
+            hash.update(chunk)
+            sizes.push(chunk.length)
+          })
+        ),
+        Effect.provideService(ChunkLifetime.Current, 2)
+      )
+      assert.strictEqual(buffers.size, 3)
+      assert.strictEqual(hash.digest("hex"), createHash("md5").update(content).digest("hex"))
+      assert.deepStrictEqual([...new Set(sizes.slice(0, -1))], [1_048_576])
     }))
 
   it.effect("names a file by the last segment of its path, or as it is told", () =>
