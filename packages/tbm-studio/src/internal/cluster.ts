@@ -13,6 +13,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -129,9 +130,14 @@ export const explain = (error: Layer.Error<ReturnType<typeof layer>>): InvalidOp
       return new InvalidOption({ message: `The cluster's settings: ${error.message}` })
     case "SocketServerError":
       return new InvalidOption({ message: "The worker cannot listen there: use another --port, or another --host." })
-    default:
+    default: {
+      const why = error._tag === "SqlError" ? causeOf(error.reason) : ""
       return new ClusterUnavailable({
-        message: `The database that DATABASE_URL names cannot be used: ${error.message}`
+        message: `The database that DATABASE_URL names cannot be used: ${error.message}${why}.`
       })
+    }
   }
 }
+
+const causeOf = ({ cause }: { readonly cause: unknown }): string =>
+  Predicate.hasProperty(cause, "message") ? `: ${String(cause.message)}` : ""

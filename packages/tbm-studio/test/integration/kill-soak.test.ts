@@ -1,11 +1,11 @@
-// A batch that is killed again and again. SOAK_KILLS says how often: 12 where it is not set, 200 for the whole proof.
+// A batch that is killed again and again. SOAK_KILLS says how often: 8 where it is not set, 200 for the whole proof.
 import { Simulator } from "@effect-resilience/tbm-simulator"
 import { assert, describe, layer } from "@effect/vitest"
 import { Console, Effect, Random, Schedule } from "effect"
 import { createHash } from "node:crypto"
 import { bin, folder, settingsFor, start, tbmStudio, write } from "../command.ts"
 
-const kills = Number(process.env["SOAK_KILLS"] ?? 12)
+const kills = Number(process.env["SOAK_KILLS"] ?? 8)
 const size = 500
 
 interface Item {
