@@ -308,7 +308,7 @@ export const slow = (options: {
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<CircuitBreaker> => {
-  const settings = settingsOf(options)
+  const settings = settingsOf(options, false)
   return Effect.map(hub, (hub) => circuit.make(settings, settings.key, hub))
 }
 
@@ -323,7 +323,7 @@ export const make = (options: Options = {}): Effect.Effect<CircuitBreaker> => {
 export const keyed = (
   options: Options & { readonly capacity?: number | undefined } = {}
 ): Effect.Effect<KeyedCircuitBreaker> => {
-  const settings = settingsOf(options)
+  const settings = settingsOf(options, true)
   const capacity = Keyed.capacityOf(options)
   return Effect.map(hub, (hub) => {
     const circuits = Keyed.make({
@@ -432,7 +432,7 @@ const hub = /* @__PURE__ */ PubSub.sliding<Transition>(128)
 
 const defaultOpenDuration = /* @__PURE__ */ Backoff.exponential({ base: "5 seconds", cap: "1 minute", jitter: 0.2 })
 
-const settingsOf = (options: Options): circuit.Settings => {
+const settingsOf = (options: Options, keyed: boolean): circuit.Settings => {
   const { classify = Outcome.of, key = "default", openDuration = defaultOpenDuration, probes = 1 } = options
   const tripPolicies = policiesOf(options.tripPolicy ?? rate())
   if (!Number.isInteger(probes) || probes < 1) {
@@ -441,6 +441,7 @@ const settingsOf = (options: Options): circuit.Settings => {
   const backoff = Predicate.hasProperty(openDuration, "factor") ? openDuration : Backoff.constant(openDuration)
   return {
     key,
+    keyed,
     classify,
     probes,
     backoff,

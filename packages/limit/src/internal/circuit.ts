@@ -14,6 +14,7 @@ import * as tripWindow from "./tripWindow.ts"
 
 export interface Settings {
   readonly key: string
+  readonly keyed: boolean
   readonly tripPolicies: ReadonlyArray<TripPolicy>
   readonly backoff: Backoff.Backoff
   readonly maxOpenMillis: number
@@ -51,6 +52,7 @@ class Circuit implements CircuitBreaker {
   private windows: ReadonlyArray<tripWindow.TripWindow> | undefined
   // Every transition starts a generation. A call belongs to the one that admitted it; later ones do not hear of it.
   private generation = 0
+  private kept: Handlers | undefined
   private openings = 0
   private nextOpen: (() => Duration.Duration) | undefined
   private random: Random.Random | undefined
@@ -67,15 +69,22 @@ class Circuit implements CircuitBreaker {
     this.settings = settings
     this.key = key
     this.hub = hub
+    this.keep()
   }
 
   execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | CircuitOpen, R> {
     return Effect.withFiber((fiber): Effect.Effect<A, E | CircuitOpen, R> => {
       if (this.phase === "Closed") {
-        const handlers: HandlersOf<A, E> = this.handlers(this.settings.timed ? stopwatch(fiber) : undefined)
+        const handlers: HandlersOf<A, E> = this.kept ??
+          this.handlers(this.settings.timed ? stopwatch(fiber) : undefined)
         return Effect.matchCauseEffect(self, handlers)
       }
-      return this.refusalAt(nowMillis(fiber)) ?? this.probe(self)
+      const clock = fiber.getRef(Clock.Clock)
+      // Whoever is refused within the same millisecond is told the same.
+      const wall = clock.currentTimeMillisUnsafe()
+      if (this.phase === "Open" && this.refusal !== undefined && this.refusedAt === wall) return this.refusal
+      this.refusedAt = wall
+      return this.refusalAt(monotonicMillis(clock)) ?? this.probe(self)
     })
   }
 
@@ -108,7 +117,7 @@ class Circuit implements CircuitBreaker {
     })
   }
 
-  // Made for each call: with many circuits, functions that live as long as theirs would have left the cache.
+  // A circuit of its own keeps them from call to call. Of many circuits they would have left the processor's cache.
   private handlers(stopwatch: Stopwatch | undefined): Handlers {
     const generation = this.generation
     return {
@@ -170,13 +179,7 @@ class Circuit implements CircuitBreaker {
         return undefined
       case "Open": {
         if (now >= this.openUntil) return undefined
-        // Whoever is refused within the same millisecond is told the same.
-        const millisecond = Math.floor(now)
-        if (this.refusal === undefined || this.refusedAt !== millisecond) {
-          this.refusedAt = millisecond
-          this.refusal = this.refuse("Open", Duration.millis(Math.ceil(this.openUntil - now)))
-        }
-        return this.refusal
+        return this.refusal = this.refuse("Open", Duration.millis(Math.ceil(this.openUntil - now)))
       }
       case "HalfOpen":
         return this.probing + this.succeeded < this.settings.probes || this.leaseEnded(now)
@@ -240,9 +243,14 @@ class Circuit implements CircuitBreaker {
 
   private startGeneration() {
     this.generation++
+    this.keep()
     this.probing = 0
     this.succeeded = 0
     this.refusal = undefined
+  }
+
+  private keep() {
+    if (!this.settings.keyed && !this.settings.timed) this.kept = this.handlers(undefined)
   }
 
   /** Changes the state at once; the effect only tells others. */
