@@ -193,7 +193,11 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
           return true
         })
         const { dir, manifest } = yield* manifestOf(["Cached", "overwrite"])
-        const shared = { ...settingsFor(url), TBM_TOKEN_CACHE: "file", XDG_CACHE_HOME: dir }
+        const shared: { readonly [name: string]: string } = {
+          ...settingsFor(url),
+          TBM_TOKEN_CACHE: "file",
+          XDG_CACHE_HOME: dir
+        }
         const ended = [
           yield* tbmStudio(["login", "--json"], shared),
           yield* tbmStudio(["batch", manifest, "--json"], shared),
