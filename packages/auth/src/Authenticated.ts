@@ -54,7 +54,6 @@
  */
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
-import * as Answer from "@effect-resilience/http/Answer"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -68,6 +67,7 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
 import * as AuthError from "./AuthError.ts"
 import { observeBody, type ObservedBody } from "./internal/body.ts"
 import * as Origin from "./Origin.ts"
@@ -179,7 +179,7 @@ export const withTokens: {
           onSuccess: (response) => {
             if (this.body.differed()) return Effect.fail(notReplayable())
             return isRefused(response)
-              ? Effect.andThen(Answer.discard(response), this.replay(token, undefined))
+              ? Effect.andThen(drain(response), this.replay(token, undefined))
               : Effect.succeed(response)
           },
           onFailure: (cause) => {
@@ -237,6 +237,10 @@ const isRefusal = (error: unknown): boolean =>
 /** What the server said about a refusal. */
 const detailOf = (error: unknown): string | undefined =>
   error instanceof ApiError.ApiError && error.reason._tag === "Unauthorized" ? error.reason.detail : undefined
+
+/** Reads a response that nobody else will read, so that its connection is free. */
+const drain = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
+  response.stream.pipe(Stream.take(16), Stream.runDrain, Effect.timeout("1 second"), Effect.ignore)
 
 /**
  * Adapts the context of a request that carries credentials: headers that `attach` adds are redacted in spans and logs, and

@@ -91,16 +91,6 @@ export const json: {
 )
 
 /**
- * Reads what is left of an answer that nobody wants, so that its connection is free again. An answer of more than 64 KiB,
- * or one that takes more than a second, is cut off instead.
- *
- * @category combinators
- * @since 0.1.0
- */
-export const discard = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
-  readAnswerBody(response, 65_536).pipe(Effect.timeout("1 second"), Effect.ignore)
-
-/**
  * The same answer with another body, for middleware that unpacks, records or replaces it. The body is not read before it
  * is asked for.
  *

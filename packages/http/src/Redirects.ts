@@ -52,7 +52,7 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as UrlParams from "effect/http/UrlParams"
 import * as Option from "effect/Option"
-import * as Answer from "./Answer.ts"
+import { discard } from "./internal/answerBody.ts"
 import * as Redaction from "./Redaction.ts"
 
 /**
@@ -112,7 +112,7 @@ export const follow: {
       Effect.flatMap(transport.postprocess(Effect.succeed(request)), (response) => {
         const next = redirects < limit ? redirected(request, response, origins) : undefined
         if (next === undefined) return Effect.succeed(response)
-        return Effect.andThen(Answer.discard(response), send(next, redirects + 1))
+        return Effect.andThen(discard(response), send(next, redirects + 1))
       })
 
     return HttpClient.makeWith<E, R, E, R>(Effect.flatMap((request) => send(request, 0)), transport.preprocess)

@@ -28,6 +28,10 @@ export const readAnswerBody = (
     )
   })
 
+/** Reads what is left of an answer that nobody wants, so that its connection is free; cuts it off where that takes long. */
+export const discard = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
+  readAnswerBody(response, 65_536).pipe(Effect.timeout("1 second"), Effect.ignore)
+
 const concat = (chunks: ReadonlyArray<Uint8Array>, size: number): Uint8Array => {
   const whole = new Uint8Array(size)
   let offset = 0
