@@ -30,7 +30,7 @@ describe("Timer", () => {
             resume(Effect.void)
           })
         })
-      yield* Effect.all([wait("b", 20), wait("a", 5), wait("c", 20), wait("d", 40)], { concurrency: "unbounded" })
+      yield* Effect.all([wait("b", 200), wait("a", 20), wait("c", 200), wait("d", 400)], { concurrency: "unbounded" })
       assert.deepStrictEqual(ended, ["a", "b", "c", "d"])
     }))
 

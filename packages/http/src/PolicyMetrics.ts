@@ -32,7 +32,8 @@
  *
  * @since 0.1.0
  */
-import * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
+import * as Timer from "@effect-resilience/deadline/Timer"
+import type * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -181,7 +182,9 @@ export const sample = (policies: Policies): Effect.Effect<void> =>
       yield* Metric.update(Metric.withAttributes(running, attributes), now.running)
     }
     for (const budget of policies.budgets ?? []) {
-      const balance = yield* Effect.provideService(AttemptBudget.balance, AttemptBudget.Current, budget)
+      const balance = yield* Effect.withFiber((fiber) =>
+        Effect.succeed(budget.levelUnsafe(Timer.nowUnsafe(fiber.context)))
+      )
       if (balance === Infinity) continue
       yield* Metric.update(Metric.withAttributes(budgetBalance, { "resilience.policy": budget.name }), balance)
     }

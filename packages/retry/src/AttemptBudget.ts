@@ -32,18 +32,17 @@
  * const outage = Effect.all([extra, extra, AttemptBudget.deposit, AttemptBudget.deposit, extra])
  * const [first, second, , , third] = await Effect.runPromise(Effect.provideService(outage, AttemptBudget.Current, budget))
  * first // => "sent"
- * second // => "the attempt budget \"ledger\" is exhausted"
+ * second // => "the budget \"ledger\" refuses another attempt"
  * third // => "sent"
  * ```
  *
  * @since 0.1.0
  */
+import * as Timer from "@effect-resilience/deadline/Timer"
 import * as Recovery from "@effect-resilience/errors/Recovery"
-import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as current from "./internal/current.ts"
 import * as refuse from "./internal/refuse.ts"
@@ -53,7 +52,7 @@ import * as refuse from "./internal/refuse.ts"
  *
  * - `depositUnsafe`: a first attempt is made.
  * - `withdrawUnsafe`: whether an extra attempt may be made now; pays for it.
- * - `balanceUnsafe`: how many extra attempts could be made now.
+ * - `levelUnsafe`: how many extra attempts could be made now.
  *
  * @category models
  * @since 0.1.0
@@ -62,7 +61,7 @@ export interface AttemptBudget {
   readonly name: string
   readonly depositUnsafe: () => void
   readonly withdrawUnsafe: (nowMillis: number) => boolean
-  readonly balanceUnsafe: (nowMillis: number) => number
+  readonly levelUnsafe: (nowMillis: number) => number
 }
 
 /**
@@ -78,7 +77,7 @@ export class BudgetExhausted extends Data.TaggedError("BudgetExhausted")<{
     return Recovery.giveUp
   }
   override get message(): string {
-    return `the attempt budget "${this.budget}" is exhausted`
+    return `the budget "${this.budget}" refuses another attempt`
   }
 }
 
@@ -112,7 +111,7 @@ export const make = (options: Options): AttemptBudget => {
   const burst = amount("burst", options.burst ?? Math.max(10, floorPerMilli * 10_000), 1)
   let balance = burst
   let refilledAt: number | undefined
-  const balanceUnsafe = (nowMillis: number): number =>
+  const levelUnsafe = (nowMillis: number): number =>
     Math.min(burst, balance + Math.max(0, nowMillis - (refilledAt ?? nowMillis)) * floorPerMilli)
   return {
     name: options.name,
@@ -120,13 +119,13 @@ export const make = (options: Options): AttemptBudget => {
       balance = Math.min(burst, balance + ratio)
     },
     withdrawUnsafe: (nowMillis) => {
-      balance = balanceUnsafe(nowMillis)
+      balance = levelUnsafe(nowMillis)
       refilledAt = nowMillis
       if (balance < 1) return false
       balance -= 1
       return true
     },
-    balanceUnsafe
+    levelUnsafe
   }
 }
 
@@ -176,7 +175,7 @@ export const empty: AttemptBudget = {
   name: "empty",
   depositUnsafe: () => {},
   withdrawUnsafe: () => false,
-  balanceUnsafe: () => 0
+  levelUnsafe: () => 0
 }
 
 /**
@@ -206,20 +205,10 @@ export const deposit: Effect.Effect<void> = /* @__PURE__ */ Effect.withFiber((fi
  */
 export const withdraw: Effect.Effect<void, BudgetExhausted> = /* @__PURE__ */ Effect.withFiber((fiber) => {
   const budget = fiber.getRef(Current)
-  return budget.withdrawUnsafe(nowMillis(fiber))
+  return budget.withdrawUnsafe(Timer.nowUnsafe(fiber.context))
     ? Effect.void
     : Effect.fail(new BudgetExhausted({ budget: budget.name }))
 })
-
-/**
- * How many extra attempts the budget would allow now; infinite by default.
- *
- * @category using
- * @since 0.1.0
- */
-export const balance: Effect.Effect<number> = /* @__PURE__ */ Effect.withFiber((fiber) =>
-  Effect.succeed(fiber.getRef(Current).balanceUnsafe(nowMillis(fiber)))
-)
 
 /**
  * One budget for everything that is built with this layer.
@@ -244,9 +233,6 @@ export const layerUnlimited: Layer.Layer<never> = /* @__PURE__ */ Layer.succeed(
  * @since 0.1.0
  */
 export const layerEmpty: Layer.Layer<never> = /* @__PURE__ */ Layer.succeed(Current, empty)
-
-const nowMillis = (fiber: Fiber.Fiber<unknown, unknown>): number =>
-  Number(fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe()) / 1_000_000
 
 const amount = (name: string, value: number, least: number): number => {
   refuse.unless(value >= least && value < Infinity, `AttemptBudget: ${name} must be ${least} or more`, value)

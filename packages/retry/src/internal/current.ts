@@ -7,7 +7,7 @@ export const unlimited: AttemptBudget = {
   name: "unlimited",
   depositUnsafe: () => {},
   withdrawUnsafe: () => true,
-  balanceUnsafe: () => Infinity
+  levelUnsafe: () => Infinity
 }
 
 export const budget: Context.Reference<AttemptBudget> = /* @__PURE__ */ Context.Reference<AttemptBudget>(
