@@ -2,6 +2,7 @@ import * as Authenticated from "@effect-resilience/auth/Authenticated"
 import * as Origin from "@effect-resilience/auth/Origin"
 import * as TokenCache from "@effect-resilience/auth/TokenCache"
 import * as TokenSource from "@effect-resilience/auth/TokenSource"
+import * as Connections from "@effect-resilience/http-node/Connections"
 import * as AccessLog from "@effect-resilience/http/AccessLog"
 import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
 import * as Telemetry from "@effect-resilience/http/Telemetry"
@@ -14,7 +15,6 @@ import * as Uploader from "@effect-resilience/upload/Uploader"
 import * as UploadSource from "@effect-resilience/upload/UploadSource"
 import * as UploadTarget from "@effect-resilience/upload/UploadTarget"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import axios from "axios"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
@@ -142,9 +142,13 @@ const fetchForm = async (path: string) => {
   await (await fetch(await url(), { method: "POST", body: form })).text()
 }
 
+// A buffer of 1 MiB for 20 kB would do the peers wrong.
+const read = (path: string) =>
+  fs.createReadStream(path, { highWaterMark: Math.min(chunk, Math.max(1, fs.statSync(path).size)) })
+
 const axiosForm = async (path: string) => {
   const form = new FormData()
-  form.append("myfile", fs.createReadStream(path, { highWaterMark: chunk }), { filename: "data.csv" })
+  form.append("myfile", read(path), { filename: "data.csv" })
   const options = { httpAgent: agent, maxBodyLength: Infinity, headers: form.getHeaders() }
   await axios.post(await url(), form, options)
 }
@@ -153,13 +157,13 @@ const gotStream = async (path: string) => {
   const headers = headersFor(path)
   async function* body() {
     yield prefix
-    yield* fs.createReadStream(path, { highWaterMark: chunk })
+    yield* read(path)
     yield suffix
   }
   await got.post(await url(), { body: body(), headers, agent: { http: agent }, retry: { limit: 0 } }).text()
 }
 
-const runtime = ManagedRuntime.make(Layer.merge(NodeFileSystem.layer, NodeHttpClient.layerUndici))
+const runtime = ManagedRuntime.make(Layer.merge(NodeFileSystem.layer, Connections.layer()))
 
 const targetOf = <E, R>(
   client: HttpClient.HttpClient.With<E, R>,
