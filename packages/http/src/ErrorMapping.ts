@@ -53,9 +53,9 @@ import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import { readAnswerBody } from "./internal/answerBody.ts"
 import { apiError, requestIdOf, transportReason } from "./internal/failure.ts"
+import { manualRedirects } from "./internal/manualRedirects.ts"
 import { watch } from "./internal/requestBody.ts"
 import * as Operation from "./Operation.ts"
-import * as Redirects from "./Redirects.ts"
 import * as Scrubber from "./Scrubber.ts"
 
 /**
@@ -91,7 +91,7 @@ export const mapErrors: {
 ) => {
   const timeout = options.timeout === undefined ? undefined : Duration.fromInputUnsafe(options.timeout)
   const patterns = options.patterns ?? []
-  const transport = Redirects.manual(client)
+  const transport = manualRedirects(client)
 
   type Failure = ApiError.ApiError | Exclude<E, HttpClientError.HttpClientError>
 

@@ -182,11 +182,12 @@ export const sample = (policies: Policies): Effect.Effect<void> =>
       yield* Metric.update(Metric.withAttributes(running, attributes), now.running)
     }
     for (const budget of policies.budgets ?? []) {
-      const balance = yield* Effect.withFiber((fiber) =>
-        Effect.succeed(budget.levelUnsafe(Timer.nowUnsafe(fiber.context)))
+      if (budget.levelUnsafe === undefined) continue
+      const now = yield* Effect.withFiber((fiber) => Effect.succeed(Timer.nowUnsafe(fiber.context)))
+      yield* Metric.update(
+        Metric.withAttributes(budgetBalance, { "resilience.policy": budget.name }),
+        budget.levelUnsafe(now)
       )
-      if (balance === Infinity) continue
-      yield* Metric.update(Metric.withAttributes(budgetBalance, { "resilience.policy": budget.name }), balance)
     }
     for (const { key, status } of policies.tokens ?? []) {
       const now = yield* status

@@ -41,10 +41,8 @@
  *
  * @since 0.1.0
  */
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
-import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Headers from "effect/http/Headers"
 import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
@@ -53,6 +51,7 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as UrlParams from "effect/http/UrlParams"
 import * as Option from "effect/Option"
 import { discard } from "./internal/answerBody.ts"
+import { manualRedirects } from "./internal/manualRedirects.ts"
 import * as Redaction from "./Redaction.ts"
 
 /**
@@ -73,16 +72,8 @@ export interface Options {
  * @category middleware
  * @since 0.1.0
  */
-export const manual = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
-  HttpClient.transformResponse(
-    client,
-    Effect.updateContext((context: Context.Context<R>) => {
-      const init = Context.getOrUndefined(context, FetchHttpClient.RequestInit)
-      return init?.redirect === "manual"
-        ? context
-        : Context.add(context, FetchHttpClient.RequestInit, { ...init, redirect: "manual" })
-    })
-  )
+export const manual: <E, R>(client: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E, R> =
+  manualRedirects
 
 /**
  * Follows redirects within limits. An origin that is not one throws `RangeError`.

@@ -52,7 +52,7 @@ import * as refuse from "./internal/refuse.ts"
  *
  * - `depositUnsafe`: a first attempt is made.
  * - `withdrawUnsafe`: whether an extra attempt may be made now; pays for it.
- * - `levelUnsafe`: how many extra attempts could be made now.
+ * - `levelUnsafe`: how many extra attempts could be made now; absent where nothing limits them.
  *
  * @category models
  * @since 0.1.0
@@ -61,7 +61,7 @@ export interface AttemptBudget {
   readonly name: string
   readonly depositUnsafe: () => void
   readonly withdrawUnsafe: (nowMillis: number) => boolean
-  readonly levelUnsafe: (nowMillis: number) => number
+  readonly levelUnsafe?: ((nowMillis: number) => number) | undefined
 }
 
 /**

@@ -93,7 +93,7 @@ export const make = (
     seed,
     scale: Duration.millis(scale),
     retries: rows.map((row) => ({ ...distribution(row, scale), made: row.length / samples })),
-    total: distribution(ascending(totals), last(ascending(totals)))
+    total: distribution(ascending(totals))
   }
 }
 
@@ -199,7 +199,7 @@ const ascending = (values: ReadonlyArray<number>): ReadonlyArray<number> => valu
 
 const last = (sorted: ReadonlyArray<number>): number => sorted.at(-1) ?? 0
 
-const distribution = (sorted: ReadonlyArray<number>, scale: number): Distribution => {
+const distribution = (sorted: ReadonlyArray<number>, scale: number = last(sorted)): Distribution => {
   const quantile = (q: number) => Duration.millis(sorted[Math.round((sorted.length - 1) * q)] ?? 0)
   const bin = (value: number) => scale === 0 ? 0 : Math.min(bins - 1, Math.floor(value / scale * bins))
   const histogram = Array.from({ length: bins }, (_, index) => sorted.filter((value) => bin(value) === index).length)

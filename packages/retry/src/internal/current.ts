@@ -6,8 +6,7 @@ import type { Observer } from "../RetryEvent.ts"
 export const unlimited: AttemptBudget = {
   name: "unlimited",
   depositUnsafe: () => {},
-  withdrawUnsafe: () => true,
-  levelUnsafe: () => Infinity
+  withdrawUnsafe: () => true
 }
 
 export const budget: Context.Reference<AttemptBudget> = /* @__PURE__ */ Context.Reference<AttemptBudget>(
