@@ -4,7 +4,6 @@ import * as Classifier from "@effect-resilience/errors/Classifier"
 import type * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -29,25 +28,30 @@ export const start = <A, E, R>(
   policy: AnyPolicy,
   options: Options<E>
 ): Effect.Effect<A, E, R> => {
-  const guard = (startMillis?: number) =>
+  const guarded = (startMillis: number) =>
     Effect.catchCause(self, (cause) => afterFailure(makeRun(self, policy, options, startMillis), cause))
-  const timeless = Duration.isFinite(policy.maxDuration) ? undefined : guard()
-  return Effect.withFiber((fiber) => {
-    fiber.getRef(current.budget).depositUnsafe()
-    const guarded = timeless ?? guard(Timer.nowUnsafe(fiber.context))
-    return fiber.getRef(Attempt.Current) === Attempt.first
-      ? guarded
-      : Effect.provideService(guarded, Attempt.Current, Attempt.first)
-  })
+  if (Duration.isFinite(policy.maxDuration)) {
+    return Effect.withFiber((fiber) => begin(fiber, guarded(Timer.nowUnsafe(fiber.context))))
+  }
+  const timeless = guarded(0)
+  return Effect.withFiber((fiber) => begin(fiber, timeless))
 }
 
-// One retried call, made when its first attempt has failed. 100,000 of them can wait at once, so it holds what it must.
+const begin = <A, E, R>(fiber: AnyFiber, guarded: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+  fiber.getRef(current.budget).depositUnsafe()
+  return fiber.getRef(Attempt.Current) === Attempt.first
+    ? guarded
+    : Effect.provideService(guarded, Attempt.Current, Attempt.first)
+}
+
+// One retried call, made when its first attempt has failed. 100,000 of them can wait at once, so it holds what it must,
+// and the next attempt is built only when its time has come.
 interface Run<A, E, R> extends Position {
   attempt: Attempt.Attempt
   failures: Failure<E> | undefined
   readonly policy: AnyPolicy
   readonly options: Options<E>
-  readonly startMillis: number | undefined
+  readonly startMillis: number
   readonly again: Effect.Effect<A, E, R>
 }
 
@@ -55,7 +59,7 @@ const makeRun = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   policy: AnyPolicy,
   options: Options<E>,
-  startMillis: number | undefined
+  startMillis: number
 ): Run<A, E, R> => {
   const run: Run<A, E, R> = {
     retries: 0,
@@ -65,16 +69,17 @@ const makeRun = <A, E, R>(
     policy,
     options,
     startMillis,
-    again: Effect.catchCause(
-      Effect.updateContext(self, (context: Context.Context<R>) => Context.add(context, Attempt.Current, run.attempt)),
-      (cause) => afterFailure(run, cause)
+    again: Effect.suspend(() =>
+      Effect.catchCause(
+        Effect.provideService(self, Attempt.Current, run.attempt),
+        (cause) => afterFailure(run, cause)
+      )
     )
   }
   return run
 }
 
 interface Failure<out E> {
-  readonly attempt: number
   readonly error: E
   readonly recovery: Recovery.Recovery
   readonly delayMillis: number
@@ -97,7 +102,7 @@ const afterError = <A, E, R>(
   const { options, policy } = run
   const { attempt } = run.attempt
   const recovery = recoveryOf(fiber, options, error)
-  const elapsed = run.startMillis === undefined ? 0 : Timer.nowUnsafe(fiber.context) - run.startMillis
+  const elapsed = Duration.isFinite(policy.maxDuration) ? Timer.nowUnsafe(fiber.context) - run.startMillis : 0
   const verdict = decide(fiber, policy, options, error, recovery, attempt, elapsed, run)
   if (typeof verdict !== "number") {
     const stopped: RetryEvent.RetryEvent<E> = { _tag: "Stopped", attempt, error, recovery, why: verdict }
@@ -106,7 +111,7 @@ const afterError = <A, E, R>(
     }
     return tell(fiber, options, Effect.failCause(cause), () => stopped)
   }
-  run.failures = { attempt, error, recovery, delayMillis: verdict, earlier: run.failures }
+  run.failures = { error, recovery, delayMillis: verdict, earlier: run.failures }
   run.attempt = { attempt: attempt + 1, previous: recovery }
   return tell(fiber, options, Timer.beforeUnsafe(fiber.context, run.again, verdict), () => ({
     _tag: "Retrying",
@@ -118,12 +123,15 @@ const afterError = <A, E, R>(
 }
 
 const earlierEvents = <E>(last: Failure<E> | undefined): Array<RetryEvent.RetryEvent<E>> => {
-  const events: Array<RetryEvent.RetryEvent<E>> = []
-  for (let failure = last; failure !== undefined; failure = failure.earlier) {
-    const { attempt, delayMillis, error, recovery } = failure
-    events.push({ _tag: "Retrying", attempt, error, recovery, delay: Duration.millis(delayMillis) })
-  }
-  return events.reverse()
+  const failures: Array<Failure<E>> = []
+  for (let failure = last; failure !== undefined; failure = failure.earlier) failures.push(failure)
+  return failures.reverse().map(({ delayMillis, error, recovery }, index) => ({
+    _tag: "Retrying",
+    attempt: index + 1,
+    error,
+    recovery,
+    delay: Duration.millis(delayMillis)
+  }))
 }
 
 // As `Effect.catch` sees it: a defect beside the failure forbids recovery.
