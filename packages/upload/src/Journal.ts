@@ -106,7 +106,8 @@ export class JournalError extends Data.TaggedError("JournalError")<{
  * Where entries are kept.
  *
  * - `find`: the entries with these ids.
- * - `record`: keeps an entry in the place of the one with its id; it is safe when this returns.
+ * - `record`: keeps an entry in the place of the one with its id. When it returns, the entry survives the process; a
+ *   `durable` one survives a power failure too, where the store can promise that.
  * - `entries`: all of them, in the order of their ids.
  *
  * @category services
@@ -114,7 +115,7 @@ export class JournalError extends Data.TaggedError("JournalError")<{
  */
 export class Journal extends Context.Service<Journal, {
   readonly find: (ids: ReadonlyArray<string>) => Effect.Effect<ReadonlyMap<string, Entry>, JournalError>
-  readonly record: (entry: Entry) => Effect.Effect<void, JournalError>
+  readonly record: (entry: Entry, durable?: boolean) => Effect.Effect<void, JournalError>
   readonly entries: Stream.Stream<Entry, JournalError>
 }>()("@effect-resilience/upload/Journal") {}
 
@@ -147,8 +148,8 @@ export const layerMemory: Layer.Layer<Journal> = Layer.sync(Journal, () => {
  *
  * **Details**
  *
- * What arrives while a transaction is written goes into the next one together. On SQLite the connection is set to
- * `synchronous = FULL`, so that an entry survives a power failure too.
+ * What arrives while a transaction is written goes into the next one together. On SQLite a durable entry is written with
+ * `synchronous = FULL`, any other one as the connection is set.
  *
  * - `batch`: separates batches that share a database; default `""`.
  *
@@ -235,16 +236,18 @@ export const upload = <Item, Receipt, E, R>(
       at: 0
     }
     let sent: "nothing" | "some" | "all" = "nothing"
-    const record = (change: Partial<Entry>) => {
+    const record = (change: Partial<Entry>, durable?: boolean) => {
       last = { ...last, ...change, at: clock.currentTimeMillisUnsafe() }
-      return journal.record(last)
+      return journal.record(last, durable)
     }
     const recording: UploadTarget.UploadTarget<Item, Receipt, E | JournalError, R> = {
       ...target,
       send: (item, payload) =>
         Effect.gen(function*() {
           const { attempt } = yield* Attempt.Current
-          yield* record({ state: "started", attempts: attempt, version: payload.version })
+          // Were this forgotten, an item that must not be sent twice would be. Nothing else needs to be safe at once: an end
+          // that is forgotten leaves an append in doubt and sends anything else again.
+          yield* record({ state: "started", attempts: attempt, version: payload.version }, !idempotent)
           sent = "some"
           return yield* target.send(item, payload)
         })

@@ -4,6 +4,7 @@ import { SqliteClient } from "@effect-resilience/sqlite"
 import { Batch, Journal, UploadSource } from "@effect-resilience/upload"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
+import { SqlClient } from "effect/sql"
 import * as Targets from "./Targets.ts"
 
 const journals = {
@@ -196,6 +197,47 @@ for (const [store, layer] of Object.entries(journals)) {
 }
 
 describe("Journal", () => {
+  for (const idempotent of [true, false]) {
+    it.effect(`${idempotent ? "need not" : "must"} survive a power failure to know what was begun`, () =>
+      Effect.gen(function*() {
+        const records: Array<readonly [Journal.State, boolean]> = []
+        yield* Batch.resume(Targets.make(), [{ name: "a", idempotent }], { id }).pipe(
+          Effect.provideService(Journal.Journal, {
+            find: () => Effect.succeed(new Map()),
+            record: ({ state }, durable = false) => Effect.sync(() => void records.push([state, durable])),
+            entries: Stream.empty
+          })
+        )
+        assert.deepStrictEqual(records, [["started", !idempotent], ["uploaded", false]])
+      }))
+  }
+
+  it.effect("leaves SQLite's level of safety as it was", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const journal = yield* Journal.Journal
+      const entry: Journal.Entry = {
+        id: "x",
+        state: "started",
+        attempts: 1,
+        version: undefined,
+        bytes: undefined,
+        md5: undefined,
+        verified: false,
+        note: undefined,
+        at: 0
+      }
+      const before = yield* sql`PRAGMA synchronous`
+      yield* Effect.all([journal.record(entry, true), journal.record({ ...entry, id: "y" })], { concurrency: 2 })
+      assert.deepStrictEqual(yield* sql`PRAGMA synchronous`, before)
+      assert.strictEqual((yield* Stream.runCollect(journal.entries)).length, 2)
+    }).pipe(
+      Effect.provide(
+        Journal.layerSql().pipe(Layer.provideMerge(Layer.fresh(SqliteClient.layer({ filename: ":memory:" }))))
+      ),
+      Effect.orDie
+    ))
+
   it.effect("ends the batch where it cannot be written, before anything is sent", () =>
     Effect.gen(function*() {
       let sends = 0

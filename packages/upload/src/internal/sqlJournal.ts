@@ -5,7 +5,6 @@ import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import type * as SqlClient from "effect/sql/SqlClient"
-import type * as SqlError from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import type { Entry, Journal, JournalError, State } from "../Journal.ts"
 
@@ -23,6 +22,7 @@ interface Row {
 
 interface Write {
   readonly entry: Entry
+  readonly durable: boolean
   readonly done: Deferred.Deferred<void, JournalError>
 }
 
@@ -31,19 +31,29 @@ export const sqlStore = Effect.fnUntraced(function*(
   batch: string,
   failure: (operation: JournalError["operation"], cause: unknown) => JournalError
 ): Effect.fn.Return<Journal["Service"], JournalError, Scope.Scope> {
-  const durable: Effect.Effect<unknown, SqlError.SqlError> = sql.onDialectOrElse({
-    sqlite: () => sql`PRAGMA synchronous = FULL`,
-    orElse: () => sql`SELECT 1`
+  const create = sql`CREATE TABLE IF NOT EXISTS upload_journal (
+    batch VARCHAR(255) NOT NULL, id VARCHAR(700) NOT NULL, state VARCHAR(16) NOT NULL, attempts INTEGER NOT NULL,
+    version VARCHAR(255), bytes BIGINT, md5 VARCHAR(32), verified INTEGER NOT NULL, note TEXT, at BIGINT NOT NULL,
+    PRIMARY KEY (batch, id))`
+  // SQLite's level of safety is a number that the connection can change; other databases are always safe.
+  const level = sql.onDialectOrElse({
+    sqlite: () =>
+      Effect.map(sql<{ readonly synchronous: number }>`PRAGMA synchronous`, ([row]) => row?.synchronous ?? full),
+    orElse: () => Effect.succeed(full)
   })
-  yield* durable.pipe(
-    Effect.andThen(sql`CREATE TABLE IF NOT EXISTS upload_journal (
-      batch VARCHAR(255) NOT NULL, id VARCHAR(700) NOT NULL, state VARCHAR(16) NOT NULL, attempts INTEGER NOT NULL,
-      version VARCHAR(255), bytes BIGINT, md5 VARCHAR(32), verified INTEGER NOT NULL, note TEXT, at BIGINT NOT NULL,
-      PRIMARY KEY (batch, id))`),
+  const usual = yield* create.pipe(
     // Two that create a table at once can fail in Postgres, `IF NOT EXISTS` or not.
     Effect.retry({ times: 2 }),
+    Effect.andThen(level),
     Effect.mapError((cause) => failure("open", cause))
   )
+  // A prepared PRAGMA takes effect when it is prepared, not when it runs.
+  const durably = <A, E, R>(write: Effect.Effect<A, E, R>) =>
+    usual >= full ? write : Effect.acquireUseRelease(
+      sql.unsafe(`PRAGMA synchronous = ${full}`).unprepared,
+      () => write,
+      () => Effect.orDie(sql.unsafe(`PRAGMA synchronous = ${usual}`).unprepared)
+    )
 
   const writes = yield* Queue.unbounded<Write>()
   const write = (pending: ReadonlyArray<Write>) => {
@@ -62,9 +72,10 @@ export const sqlStore = Effect.fnUntraced(function*(
       note: entry.note ?? null,
       at: entry.at
     }))
-    return sql`INSERT INTO upload_journal ${sql.insert(rows)} ON CONFLICT (batch, id) DO UPDATE SET
+    const insert = sql`INSERT INTO upload_journal ${sql.insert(rows)} ON CONFLICT (batch, id) DO UPDATE SET
       state = excluded.state, attempts = excluded.attempts, version = excluded.version, bytes = excluded.bytes,
-      md5 = excluded.md5, verified = excluded.verified, note = excluded.note, at = excluded.at`.pipe(
+      md5 = excluded.md5, verified = excluded.verified, note = excluded.note, at = excluded.at`
+    return (pending.some(({ durable }) => durable) ? durably(insert) : insert).pipe(
       Effect.mapError((cause) => failure("write", cause)),
       Effect.asVoid,
       Effect.exit,
@@ -84,10 +95,10 @@ export const sqlStore = Effect.fnUntraced(function*(
         Effect.mapError((cause) => failure("read", cause)),
         Effect.map((rows) => new Map(rows.map((row) => [row.id, entryOf(row)])))
       ),
-    record: (entry) =>
+    record: (entry, durable = false) =>
       Effect.suspend(() => {
         const done = Deferred.makeUnsafe<void, JournalError>()
-        Queue.offerUnsafe(writes, { entry, done })
+        Queue.offerUnsafe(writes, { entry, durable, done })
         return Deferred.await(done)
       }),
     entries: Stream.paginate(
@@ -104,6 +115,7 @@ export const sqlStore = Effect.fnUntraced(function*(
   }
 })
 
+const full = 2
 const maxRows = 200
 const pageSize = 1_000
 

@@ -77,14 +77,14 @@ const watched = Effect.sync(() => {
 
   const watch = (journal: Journal.Journal["Service"]): Journal.Journal["Service"] => ({
     ...journal,
-    record: (entry) =>
+    record: (entry, durable) =>
       Effect.gen(function*() {
         if (entry.state === "started") {
           if (idle !== undefined) return yield* Effect.never
           started.add(entry.id)
-          return yield* journal.record(entry)
+          return yield* journal.record(entry, durable)
         }
-        yield* journal.record(entry)
+        yield* journal.record(entry, durable)
         started.delete(entry.id)
         if (entry.state !== "waiting") counts[entry.state]++
         if (idle !== undefined && started.size === 0) Deferred.doneUnsafe(idle, Effect.void)
