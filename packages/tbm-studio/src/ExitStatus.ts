@@ -137,6 +137,7 @@ const statusByTag: { readonly [tag: string]: number } = {
   UnsuitableUpload: usage,
   InvalidManifest: noInput,
   InvalidInput: noInput,
+  InvalidFiles: noInput,
   JournalError: noInput,
   InDoubt: outcomeUnknown,
   SourceUnreadable: noInput,

@@ -249,8 +249,8 @@ describe("tbm-studio", { timeout: 60_000 }, () => {
           )
         )
         const [collected, failedFast] = yield* all([
-          run("batch", manifest, "--json", "--concurrency", "3", "--pace", "1ms"),
-          run("batch", list, "--fail-fast", "--concurrency", "1")
+          run("batch", manifest, "--no-preflight", "--json", "--concurrency", "3", "--pace", "1ms"),
+          run("batch", list, "--no-preflight", "--fail-fast", "--concurrency", "1")
         ])
 
         assert.strictEqual(collected.status, 75)

@@ -114,6 +114,7 @@ const Done = Schema.Union([
 /**
  * - `layer`: a worker. It uploads what anybody gives to the engine that it shares.
  * - `run`: gives items to the engine and waits for them: so many at once, the items of a key one after the other.
+ * - `entryId`: names an item in the workers' journal.
  *
  * @category models
  * @since 0.1.0
@@ -129,6 +130,8 @@ export interface DurableUpload<Item> {
     items: Iterable<Item> | Stream.Stream<Item, EI, RI>,
     options?: RunOptions<Item>
   ) => Effect.Effect<Batch.Summary<Item, void, DurableFailure>, EI, WorkflowEngine.WorkflowEngine | RI>
+
+  readonly entryId: (batch: string, item: Item) => string
 }
 
 /**
@@ -182,17 +185,20 @@ export const make = <Item, Encoded>(name: string, options: {
     idempotencyKey: ({ batch, id, round }) => JSON.stringify([batch, id, round])
   })
 
+  const entryId = (batch: string, item: Item) => JSON.stringify([batch, id(item)])
+
   return {
+    entryId,
     layer: (target, { concurrency = 4, onUnknown, ...uploader } = {}) =>
       Layer.unwrap(Effect.gen(function*() {
         const to = yield* target
         const permits = yield* Semaphore.make(concurrency)
-        return workflow.toLayer(({ batch, id, item }) =>
+        return workflow.toLayer(({ batch, item }) =>
           Activity.make({
             name: "upload",
             success: Done,
             error: DurableFailure,
-            execute: Journal.upload(to, item, { ...uploader, id: JSON.stringify([batch, id]), onUnknown }).pipe(
+            execute: Journal.upload(to, item, { ...uploader, id: entryId(batch, item), onUnknown }).pipe(
               Effect.mapBoth({ onFailure: failureOf, onSuccess: doneOf }),
               permits.withPermit
             )

@@ -38,6 +38,7 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Operation from "@effect-resilience/http/Operation"
 import * as Attempt from "@effect-resilience/retry/Attempt"
+import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -277,6 +278,40 @@ export const upload = <Item, Receipt, E, R>(
     const { bytes, digests, verified } = report
     yield* record({ state: "uploaded", attempts: report.attempts, bytes, md5: digests.md5, verified, note: undefined })
     return { _tag: "Uploaded", report }
+  })
+
+/**
+ * The items that `upload` would send, by the word of the journal: those that are not uploaded, have changed since, or are in
+ * doubt and may be sent again. Sends nothing.
+ *
+ * - `id`: identifies an item in the journal, as for `upload`.
+ * - `onUnknown`: default `fail`.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const unsent = <Item, Receipt, E, R>(
+  target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
+  items: ReadonlyArray<Item>,
+  options: { readonly id: (item: Item) => string; readonly onUnknown?: OnUnknown | undefined }
+): Effect.Effect<ReadonlyArray<Item>, JournalError, R | Journal> =>
+  Effect.gen(function*() {
+    const { id, onUnknown = "fail" } = options
+    const journal = yield* Journal
+    const isUnsent = (item: Item, known: Entry | undefined) => {
+      if (known === undefined) return Effect.succeed(true)
+      const idempotent = Operation.isIdempotent(target.operation(item), { method: target.method, headers: {} })
+      return Effect.match(judge(target, item, known, idempotent, onUnknown), {
+        onFailure: () => false,
+        onSuccess: (verdict) => verdict === undefined
+      })
+    }
+    const unsent: Array<Item> = []
+    for (const page of Arr.chunksOf(items, 1_000)) {
+      const found = yield* journal.find(page.map(id))
+      unsent.push(...(yield* Effect.filter(page, (item) => isUnsent(item, found.get(id(item))), { concurrency: 8 })))
+    }
+    return unsent
   })
 
 const judge = <Item, Receipt, E, R>(

@@ -26,8 +26,10 @@
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as ChunkLifetime from "@effect-resilience/http/ChunkLifetime"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Stream from "effect/Stream"
 import { CsvReader } from "./internal/csvReader.ts"
 import type * as UploadError from "./UploadError.ts"
@@ -36,7 +38,7 @@ import * as UploadSource from "./UploadSource.ts"
 /**
  * What a file must look like.
  *
- * - `delimiter`: default a tab where the name says `.tsv`, otherwise a comma.
+ * - `delimiter`: default the one that the header holds most of; where it holds none, a tab for `.tsv`, otherwise a comma.
  * - `header`: the names that the first line must have, in this order; default any.
  * - `maxProblems`: where to stop looking; default 10.
  *
@@ -103,16 +105,20 @@ export const csv = Effect.fnUntraced(function*<R>(
   options: CsvOptions = {}
 ): Effect.fn.Return<CsvSummary, InvalidFile | UploadError.UploadError, R> {
   const { name } = source
-  const { delimiter = /\.tsv(\.gz)?$/i.test(name) ? "\t" : ",", header: expected, maxProblems = 10 } = options
-  const opened = yield* (/\.gz$/i.test(name) ? UploadSource.gunzip(source) : source).open
-  const reader = new CsvReader(delimiter, expected, maxProblems)
+  const { delimiter, header: expected, maxProblems = 10 } = options
+  const compressed = /\.gz$/i.test(name)
+  const opened = yield* (compressed ? UploadSource.gunzip(source) : source).open
+  const usual = /\.tsv(\.gz)?$/i.test(name) ? "\t" : ","
+  const reader = new CsvReader({ delimiter, usual, header: expected, maxProblems })
   yield* opened.bytes().pipe(
     Stream.runForEachWhile((chunk) =>
       Effect.sync(() => {
         reader.read(chunk)
         return !reader.full
       })
-    )
+    ),
+    // Each chunk is done with before the next is read, unless it is decompressed meanwhile.
+    compressed ? identity : Effect.provideService(ChunkLifetime.Current, 0)
   )
   const { bytes, header, problems, rows } = reader.end()
   if (problems.length > 0) return yield* Effect.fail(new InvalidFile({ source: name, problems }))

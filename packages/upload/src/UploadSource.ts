@@ -267,8 +267,8 @@ const readFile = (options: {
     })
     // One piece is looked after when it has been read.
     if (end - (range?.offset ?? 0) > pieceSize) yield* unchanged
-    const read = reader(handle, yield* ChunkLifetime.Current)
     let position = range?.offset ?? 0
+    const read = reader(handle, yield* ChunkLifetime.Current, Math.min(pieceSize, end - position))
     const next = Effect.suspend((): Pull.Pull<readonly [Uint8Array], UploadError.UploadError> =>
       position >= end
         ? Cause.done()
@@ -285,7 +285,7 @@ const readFile = (options: {
 }
 
 // Where the transport says when it is done with a chunk, a few buffers take turns.
-const reader = (handle: FileSystem.File, lifetime: number) => {
+const reader = (handle: FileSystem.File, lifetime: number, size: number) => {
   const buffers: Array<Uint8Array> = []
   let turn = 0
   return (position: number, length: number): Effect.Effect<Uint8Array, PlatformError.PlatformError> => {
@@ -293,7 +293,7 @@ const reader = (handle: FileSystem.File, lifetime: number) => {
       const read = handle.readAlloc(length, { position: BigInt(position) })
       return Effect.map(read, Option.getOrElse(() => new Uint8Array(0)))
     }
-    const buffer = buffers[turn] ??= new Uint8Array(pieceSize)
+    const buffer = buffers[turn] ??= new Uint8Array(size)
     turn = turn === lifetime ? 0 : turn + 1
     // A short read is gone on with: many small pieces would be in transit at once.
     const fill = (filled: number): Effect.Effect<Uint8Array, PlatformError.PlatformError> =>

@@ -2,6 +2,8 @@ import { Preflight, UploadSource } from "@effect-resilience/upload"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema, Stream } from "effect"
 import { Csv } from "effect/encoding"
+import * as fc from "fast-check"
+import { isUtf8 as isUtf8Buffer } from "node:buffer"
 
 const problemsOf = (name: string, content: string | Uint8Array, options?: Preflight.CsvOptions) =>
   Preflight.csv(UploadSource.bytes(name, content), options).pipe(
@@ -61,8 +63,51 @@ describe("Preflight.csv", () => {
       assert.strictEqual(yield* problemsOf("a.csv", "\uFEFF\n\n"), "a.csv, line 1: is empty: it has no header")
     }))
 
+  it.effect("finds every sequence that is not UTF-8 and accepts every character, however the bytes are cut", () =>
+    Effect.gen(function*() {
+      const characters = "\u0080\u07ff\u0800\ud7ff\ue000\uffff\u{10000}\u{10ffff}\uFEFF"
+      for (const size of [1, 2, 3, 5, 100]) {
+        const whole = yield* Preflight.csv(cut(Buffer.from(`\uFEFF${characters},b\n${characters},2\n`), size))
+        assert.deepStrictEqual([whole.header, whole.rows], [[characters, "b"], 1])
+        for (
+          const bad of ["80", "c0af", "c3", "e28", "e080af", "eda080", "f08080af", "f4908080", "f5", "ff", "e2822c"]
+        ) {
+          const bytes = Buffer.concat([Buffer.from("a,b\nü,"), Buffer.from(bad, "hex"), Buffer.from("\nä,1\n")])
+          const { message } = yield* Effect.flip(Preflight.csv(cut(bytes, size), { maxProblems: 1 }))
+          assert.strictEqual(message, "a.csv, line 2: is not UTF-8 from here on", `${bad} in pieces of ${size}`)
+        }
+      }
+      const { message } = yield* Effect.flip(Preflight.csv(cut(Buffer.from([0x61, 0x2c, 0x62, 0xe2, 0x82]), 1)))
+      assert.strictEqual(message, "a.csv, line 1: is not UTF-8 from here on")
+    }))
+
+  it.effect("agrees with the platform's decoder on whatever bytes", () =>
+    Effect.sync(() =>
+      fc.assert(fc.property(fc.uint8Array({ maxLength: 12 }), (bytes) => {
+        const content = Buffer.concat([Buffer.from("h\n"), bytes])
+        const isUtf8 = Effect.runSync(
+          Effect.match(Preflight.csv(UploadSource.bytes("a.csv", content), { maxProblems: 100 }), {
+            onSuccess: () => true,
+            onFailure: ({ message }) => !message.includes("not UTF-8")
+          })
+        )
+        assert.strictEqual(isUtf8, isUtf8Buffer(content))
+      }))
+    ))
+
+  it.effect("holds no more than a header's worth of what has no line break", () =>
+    Effect.gen(function*() {
+      const endless = UploadSource.stream("a.csv", { stream: Stream.forever(Stream.make(Buffer.alloc(65_536, "x"))) })
+      const { message } = yield* Effect.flip(Preflight.csv(endless))
+      assert.strictEqual(message, "a.csv, line 1: is no header: it has more than 1 MiB")
+    }))
+
   it.effect("knows tabs by the name, takes other delimiters, and stops after so many problems", () =>
     Effect.gen(function*() {
+      assert.strictEqual(yield* problemsOf("a.csv", "a;b;\"c,d,e,f\"\n1,5;2;3\n"), "")
+      assert.strictEqual(yield* problemsOf("a.csv", "a\tb\n1\t2\n"), "")
+      assert.strictEqual(yield* problemsOf("a.csv", "a\n1;2\n"), "")
+      assert.strictEqual(yield* problemsOf("a.csv", "a\n1,2\n"), "a.csv, line 2: has 2 fields where the header has 1")
       assert.strictEqual(yield* problemsOf("a.tsv", "a\tb\n1\t2\n"), "")
       assert.strictEqual(yield* problemsOf("a.csv", "a;b\n1;2\n", { delimiter: ";" }), "")
       const problems = yield* problemsOf("a.csv", `a,b\n${"1\n".repeat(100)}`, { maxProblems: 3 })

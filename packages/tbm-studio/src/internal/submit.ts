@@ -1,14 +1,16 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import type * as Batch from "@effect-resilience/upload/Batch"
 import type * as DurableUpload from "@effect-resilience/upload/DurableUpload"
+import * as Journal from "@effect-resilience/upload/Journal"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as ExitStatus from "../ExitStatus.ts"
 import { Settings } from "../Settings.ts"
-import type { TableUpload } from "../TableUploads.ts"
+import { type TableUpload, TableUploads } from "../TableUploads.ts"
 import * as cluster from "./cluster.ts"
 import * as journalFile from "./journalFile.ts"
 import * as LiveRegion from "./liveRegion.ts"
+import * as Preflight from "./preflight.ts"
 import * as StopSignal from "./stopSignal.ts"
 import * as Uploads from "./uploads.ts"
 
@@ -18,6 +20,7 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
   readonly pace?: Duration.Input | undefined
   readonly failFast: boolean
   readonly round: number
+  readonly preflight: boolean
 }) {
   const region = yield* LiveRegion.make
   const subjects = journalFile.identify(yield* Settings, jobs)
@@ -31,6 +34,14 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
     },
     job
   ]))
+
+  if (options.preflight) {
+    const target = cluster.targetOf((yield* TableUploads).target)
+    const unsent = yield* Journal.unsent(target, [...items.keys()], {
+      id: (item) => cluster.tables.entryId(batch, item)
+    })
+    yield* Preflight.check(unsent.map(({ file }) => file), region)
+  }
 
   const reports = new Map<Uploads.Job, Uploads.ItemReport>()
   const exits: Array<number> = []

@@ -3,7 +3,7 @@ import type * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import type { CircuitOpen } from "@effect-resilience/limit/CircuitBreaker"
 import * as Batch from "@effect-resilience/upload/Batch"
-import type * as Journal from "@effect-resilience/upload/Journal"
+import * as Journal from "@effect-resilience/upload/Journal"
 import type * as Uploader from "@effect-resilience/upload/Uploader"
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
@@ -18,6 +18,7 @@ import type * as TableUploads from "../TableUploads.ts"
 import type { UploaderError } from "../UploaderError.ts"
 import * as journalFile from "./journalFile.ts"
 import * as LiveRegion from "./liveRegion.ts"
+import * as Preflight from "./preflight.ts"
 import * as progressView from "./progressView.ts"
 import { type Failure, failureOf } from "./respond.ts"
 import * as StopSignal from "./stopSignal.ts"
@@ -76,6 +77,8 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
   readonly concurrency: number
   readonly pace?: Duration.Input | undefined
   readonly failFast?: boolean | undefined
+  /** Reads all files that will be sent before the first of them is. */
+  readonly preflight?: boolean | undefined
   readonly show: "each" | "progress"
   readonly onUnknown?: Journal.OnUnknown | undefined
   /** What the first signal does to the uploads that are under way; without it, signals interrupt the program. */
@@ -90,6 +93,11 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
   const tracker = new Tracker([...files.keys()], ({ address }) => label(address), begun)
   const exits: Array<number> = []
   const ids = journalFile.identify(yield* Settings, jobs)
+  const id = (upload: TableUploads.TableUpload) => ids.get(upload) ?? ""
+  if (options.preflight === true) {
+    const unsent = yield* Journal.unsent(target, [...files.keys()], { id, onUnknown: options.onUnknown })
+    yield* Preflight.check(unsent.flatMap((upload) => files.get(upload) ?? []), region)
+  }
   const { onInterrupt } = options
   const stop = onInterrupt && Effect.andThen(
     StopSignal.first,
@@ -118,7 +126,7 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
       {
         ...options,
         answerTimeout,
-        id: (upload) => ids.get(upload) ?? "",
+        id,
         stop,
         onEvent: (event, upload) =>
           Effect.andThen(

@@ -4,6 +4,7 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
@@ -35,6 +36,13 @@ const flags = {
   failFast: Flag.Boolean("fail-fast").pipe(
     Flag.withDescription("Start nothing more after the first failure"),
     Flag.withDefault(false)
+  ),
+  preflight: Flag.Boolean("preflight").pipe(
+    Flag.withDescription(
+      "Read every file before anything is sent, and stop where one is no CSV or TSV of UTF-8 with as many fields in each row " +
+        "(default; --no-preflight sends without looking)"
+    ),
+    Flag.withDefault(true)
   ),
   journal: Flag.String("journal").pipe(
     Flag.withMetavar("FILE"),
@@ -83,6 +91,7 @@ export const batch = Command.make(
       noJournal,
       onInterrupt,
       pace,
+      preflight,
       round,
       sessions,
       unknown,
@@ -107,7 +116,7 @@ export const batch = Command.make(
         file,
         upload: { source: UploadSource.file(file), address, action, force: false }
       }))
-      const options = { concurrency, failFast, pace: Option.getOrUndefined(pace) }
+      const options = { concurrency, failFast, preflight, pace: Option.getOrUndefined(pace) }
       const report = durable
         ? yield* submit(manifest, jobs, { ...options, round: Option.getOrElse(round, () => 1) })
         : yield* Uploads.run(jobs, { ...options, via: way, show: "each", onUnknown: unknown, onInterrupt }).pipe(
@@ -154,7 +163,6 @@ const submit = Effect.fnUntraced(function*(
   const batch = (yield* Path.Path).resolve(manifest)
   // Only this and `worker` pay for loading them.
   const [cluster, submit] = yield* Effect.promise(() => Promise.all([import("../cluster.ts"), import("../submit.ts")]))
-  return yield* Effect.provide(submit.run(batch, jobs, options), cluster.layer(undefined)).pipe(
-    Effect.mapError(cluster.explain)
-  )
+  const engine = Layer.effectContext(Effect.mapError(Layer.build(cluster.layer(undefined)), cluster.explain))
+  return yield* Effect.provide(submit.run(batch, jobs, options), engine)
 })

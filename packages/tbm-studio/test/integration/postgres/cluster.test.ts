@@ -3,7 +3,7 @@ import { PgClient } from "@effect/sql-pg"
 import { assert, describe, layer } from "@effect/vitest"
 import { Config, Effect, Layer, Redacted, Schedule } from "effect"
 import { createHash } from "node:crypto"
-import { existsSync, readFileSync } from "node:fs"
+import { existsSync, readFileSync, rmSync } from "node:fs"
 import { createServer } from "node:net"
 import { join } from "node:path"
 import { bin, folder, settingsFor, start, tbmStudio, write } from "../../command.ts"
@@ -107,6 +107,30 @@ describe("a cluster on Postgres", { timeout: 90_000 }, () => {
           reported.map(({ status }) => status)
         )
         assert.strictEqual((yield* recordOf).length, record.length)
+      }))
+
+    it.effect("is given nothing where a file is wrong, unless it is told not to look", () =>
+      Effect.gen(function*() {
+        const { url } = yield* Simulator.Simulator
+        const env = { ...settingsFor(url), DATABASE_URL: Redacted.value(yield* Config.Redacted("DATABASE_URL")) }
+        const dir = yield* folder
+        write(dir, "bad.csv", "a,b\n1\n")
+        const manifest = write(dir, "m.csv", `file,project,table,period\nbad.csv,P,Preflight,January:2024\n`)
+        const before = (yield* recordOf).length
+        const ended = yield* tbmStudio(["batch", manifest, "--durable"], env)
+        assert.deepStrictEqual([ended.status, ended.stdout], [66, ""])
+        assert.match(ended.stderr, /bad\.csv, line 2: has 1 field where the header has 2/)
+        assert.strictEqual((yield* recordOf).length, before)
+
+        const args = ["worker", "--port", String(yield* freePort)]
+        yield* start(process.execPath, [bin, ...args], env)
+        const sent = yield* tbmStudio(["batch", manifest, "--durable", "--no-preflight", "--json"], env)
+        assert.strictEqual(sent.status, 0, sent.stderr)
+        assert.strictEqual((yield* recordOf).length, before + 1)
+
+        // What the cluster has uploaded is not looked for again.
+        rmSync(join(dir, "bad.csv"))
+        assert.strictEqual((yield* tbmStudio(["batch", manifest, "--durable"], env)).status, 0)
       }))
 
     it.effect("a worker that is told to stop finishes what is under way, and the other does the rest", () =>

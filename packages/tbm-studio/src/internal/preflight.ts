@@ -1,0 +1,55 @@
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Preflight from "@effect-resilience/upload/Preflight"
+import type * as UploadError from "@effect-resilience/upload/UploadError"
+import * as UploadSource from "@effect-resilience/upload/UploadSource"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import * as Stream from "effect/Stream"
+import * as Terminal from "effect/Terminal"
+import type * as LiveRegion from "./liveRegion.ts"
+
+/** Files of a batch are not what they must be. Each line of the message names a file and a line of it. */
+export class InvalidFiles extends Data.TaggedError("InvalidFiles")<{ readonly problems: ReadonlyArray<string> }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.correct
+  }
+  override get message(): string {
+    return [...this.problems, "Nothing was sent. Correct the files, or send them as they are with --no-preflight."]
+      .join("\n")
+  }
+}
+
+/** Reads all files and fails with everything that is wrong with them. */
+export const check = Effect.fnUntraced(function*(files: ReadonlyArray<string>, region: LiveRegion.LiveRegion) {
+  const distinct = [...new Set(files)]
+  const columns = yield* (yield* Terminal.Terminal).columns
+  let done = 0
+  let shown = 0
+  const progress = Effect.suspend(() => {
+    done++
+    if (done < distinct.length && done < shown + distinct.length / 100) return Effect.void
+    shown = done
+    return region.draw([`Checking files: ${done} of ${distinct.length}`.slice(0, columns > 0 ? columns - 1 : 80)])
+  })
+  const problems = yield* Effect.forEach(
+    distinct,
+    (file) => Effect.ensuring(problemOf(file), progress),
+    { concurrency: filesAtOnce }
+  )
+  yield* region.draw([])
+  const found = problems.filter((problem) => problem !== undefined)
+  if (found.length > 0) return yield* new InvalidFiles({ problems: found })
+})
+
+const filesAtOnce = 8
+
+const problemOf = (file: string): Effect.Effect<string | undefined, never, FileSystem.FileSystem> => {
+  const source = UploadSource.file(file, { name: file })
+  const reading: Effect.Effect<unknown, Preflight.InvalidFile | UploadError.UploadError, FileSystem.FileSystem> =
+    /\.[ct]sv(\.gz)?$/i.test(file)
+      ? Preflight.csv(source)
+      // Of what it does not know it can only say whether it can be read.
+      : Effect.flatMap(source.open, ({ bytes }) => Stream.runHead(bytes({ offset: 0, length: 1 })))
+  return Effect.match(reading, { onFailure: ({ message }) => message, onSuccess: () => undefined })
+}
