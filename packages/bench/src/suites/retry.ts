@@ -27,6 +27,11 @@ async function asyncWork() {
   return 1
 }
 
+// The least that a retry of public parts can be: no budget, no attempt to read, no events, no history.
+const byHand = <A, E, R>(self: Effect.Effect<A, E, R>, times: number): Effect.Effect<A, E, R> =>
+  Effect.catchCause(self, (cause) => times === 0 ? Effect.failCause(cause) : byHand(self, times - 1))
+const builtByHand = byHand(sync, 3)
+
 const peers = {
   cockatiel: promises(() => theirs.execute(() => asyncWork())),
   "p-retry": promises(() => pRetry(() => asyncWork(), { retries: 3 }))
@@ -90,6 +95,7 @@ const suite: Suite = {
       subjects: {
         "RetryPolicy.retry": effects(() => RetryPolicy.retry(sync, ours)),
         "Effect.retry": effects(() => Effect.retry(sync, schedule)),
+        "by hand": effects(() => byHand(sync, 3)),
         "no policy": effects(() => sync),
         ...peers
       },
@@ -101,6 +107,7 @@ const suite: Suite = {
       subjects: {
         "RetryPolicy.retry": effects(() => built),
         "Effect.retry": effects(() => builtEffect),
+        "by hand": effects(() => builtByHand),
         "no policy": effects(() => sync),
         cockatiel: peers.cockatiel
       },
@@ -121,6 +128,7 @@ const suite: Suite = {
       subjects: {
         "RetryPolicy.retry": effects(() => RetryPolicy.retry(async, ours)),
         "Effect.retry": effects(() => Effect.retry(async, schedule)),
+        "by hand": effects(() => byHand(async, 3)),
         "no policy": effects(() => async),
         ...peers
       },
