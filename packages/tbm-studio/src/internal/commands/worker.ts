@@ -4,6 +4,7 @@ import * as Flag from "effect/cli/Flag"
 import * as Console from "effect/Console"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as ExitStatus from "../../ExitStatus.ts"
@@ -41,6 +42,14 @@ export const worker = Command.make("worker", flags, ({ concurrency, host, port, 
     const { target } = yield* TableUploads.TableUploads
     yield* (yield* Frontdoor).tokens.get
     const watch = yield* watched
+    // Uploads may come before everything below stands, and so may the signal.
+    const stop = yield* Effect.forkChild(
+      Effect.andThen(
+        StopSignal.first,
+        Console.error("Stopping: uploads that are under way may finish. Once more abandons them.")
+      ),
+      { startImmediately: true }
+    )
     const layer = cluster.tables.layer(Effect.succeed(cluster.targetOf(target)), { concurrency, onUnknown: unknown })
       .pipe(
         Layer.provide(watch.layer),
@@ -49,8 +58,7 @@ export const worker = Command.make("worker", flags, ({ concurrency, host, port, 
       )
     yield* Effect.gen(function*() {
       yield* Console.error(`Joined the cluster as ${host}:${port}. Waiting for uploads; Ctrl-C or SIGTERM stops.`)
-      yield* StopSignal.first
-      yield* Console.error("Stopping: uploads that are under way may finish. Once more abandons them.")
+      yield* Fiber.join(stop)
       yield* watch.drain
     }).pipe(Effect.provide(layer))
     const { failed, unknown: inDoubt, uploaded } = watch.counts
