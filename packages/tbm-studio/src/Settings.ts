@@ -14,6 +14,7 @@
  * | `TBM_ENVIRONMENT` | the environment's name | main |
  * | `TBM_FRONTDOOR_URL` | another login host, for a simulator or proxy | the region's |
  * | `TBM_API_URL` | another API host, for a simulator or proxy | `https://{customer}.apptio.com` |
+ * | `TBM_API_VERSION` | which paths lead to tables, v1 or v2 | v1 |
  * | `TBM_DATALINK_URL` | another host of the uploader service | the region's, in us, eu, au and me |
  *
  * Keys go to the login host, tokens to these three hosts, and nothing goes anywhere else, so an address must be plain: https (http only to this machine),
@@ -51,10 +52,11 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Region from "./Region.ts"
+import * as TableAddress from "./TableAddress.ts"
 
 /**
  * The settings of one TBM Studio. `frontdoor`, `api` and `datalink` are origins, such as `https://acme.apptio.com`;
- * `datalink`, the uploader service's, is absent where the region has none.
+ * `datalink`, the uploader service's, is absent where the region has none. `apiVersion` is `v1` where it is absent.
  *
  * @category services
  * @since 0.1.0
@@ -68,6 +70,7 @@ export class Settings extends Context.Service<Settings, {
   readonly secretKey: Redacted.Redacted
   readonly frontdoor: string
   readonly api: string
+  readonly apiVersion?: TableAddress.Version | undefined
   readonly datalink?: string | undefined
 }>()("@effect-resilience/tbm-studio/Settings") {
   /** Settings from the environment. */
@@ -135,6 +138,10 @@ export const load: Effect.Effect<Settings["Service"], InvalidSettings> = Effect.
     environmentName.test(text) ? undefined : notA(text, "the name of an environment, such as main"))) ?? "main"
   const frontdoor = yield* setting("TBM_FRONTDOOR_URL", origin)
   const api = yield* setting("TBM_API_URL", origin)
+  const version = yield* setting("TBM_API_VERSION", (text) =>
+    versionOf(text) === undefined
+      ? notA(text, `a version of the API: use ${TableAddress.versions.join(" or ")}`)
+      : undefined)
   const datalink = yield* setting("TBM_DATALINK_URL", origin)
 
   const keys = { publicKey: Redacted.make(publicKey), secretKey: Redacted.make(secretKey) }
@@ -152,9 +159,12 @@ export const load: Effect.Effect<Settings["Service"], InvalidSettings> = Effect.
     ...keys,
     frontdoor: originOf(frontdoor ?? Region.frontdoorUrl(region)),
     api: originOf(api ?? `https://${customer}.apptio.com`),
+    apiVersion: versionOf(version),
     datalink: datalinkUrl === undefined ? undefined : originOf(datalinkUrl)
   }
 })
+
+const versionOf = (text: string | undefined) => TableAddress.versions.find((version) => version === text)
 
 const hostLabel = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i
 const domainName = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/i

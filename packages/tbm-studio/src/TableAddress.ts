@@ -87,21 +87,43 @@ export const make = (input: {
 }
 
 /**
- * The path of the v1 upload.
+ * The path of an upload, by the version of the API; default `v1`.
  *
  * @category formatting
  * @since 0.1.0
  */
-export const path = (address: TableAddress, domain: string, action: Action): string =>
-  `/biit/api/v1/${[domain, address.project, address.table, address.period, action].map(segment).join("/")}`
+export const path = (address: TableAddress, domain: string, action: Action, version: Version = "v1"): string => {
+  const values = { domain, action, ...address }
+  return pathTemplates[version].replace(
+    /\{(domain|project|table|period|action)\}/g,
+    (_, name: keyof typeof values) => segment(values[name])
+  )
+}
 
 /**
- * The path as a template, for logs and metrics.
+ * The versions of the API whose paths lead to a table.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Version = typeof versions[number]
+
+/**
+ * @category constants
+ * @since 0.1.0
+ */
+export const versions = ["v1", "v2"] as const
+
+/**
+ * The paths as templates, for logs and metrics too.
  *
  * @category constants
  * @since 0.1.0
  */
-export const pathTemplate = "/biit/api/v1/{domain}/{project}/{table}/{period}/{action}"
+export const pathTemplates: { readonly [version in Version]: string } = {
+  v1: "/biit/api/v1/{domain}/{project}/{table}/{period}/{action}",
+  v2: "/biit/api/v2/domains/{domain}/projects/{project}/tables/{table}/dates/{period}/{action}"
+}
 
 /**
  * The same for two uploads that must not overlap: those to one table and period.

@@ -128,20 +128,30 @@ export const make = (options: {
   })))
 
 /**
- * The operation that an upload is: an overwrite leaves the same state however often it is sent, an append does not.
+ * The operation that an upload is: an overwrite leaves the same state however often it is sent, an append does not. The
+ * version of the API is `v1` where none is given.
  *
  * @category accessors
  * @since 0.1.0
  */
-export const operationOf = (upload: TableUpload): Operation.Operation => operations[upload.action]
+export const operationOf = (upload: TableUpload, version: TableAddress.Version = "v1"): Operation.Operation =>
+  operations[version][upload.action]
 
-const operations: { readonly [action in TableAddress.Action]: Operation.Operation } = {
-  overwrite: { name: "overwrite table", endpoint: TableAddress.pathTemplate, idempotent: true },
-  append: { name: "append to table", endpoint: TableAddress.pathTemplate, idempotent: false }
+const operationsOf = (
+  version: TableAddress.Version
+): { readonly [action in TableAddress.Action]: Operation.Operation } => {
+  const endpoint = TableAddress.pathTemplates[version]
+  return {
+    overwrite: { name: "overwrite table", endpoint, idempotent: true },
+    append: { name: "append to table", endpoint, idempotent: false }
+  }
 }
+
+const operations = { v1: operationsOf("v1"), v2: operationsOf("v2") }
 
 const makeService = Effect.gen(function*() {
   const settings = yield* Settings
+  const { apiVersion } = settings
   const frontdoor = yield* Frontdoor
   const breaker = yield* CircuitBreaker.make({ key: settings.api, tripPolicy: CircuitBreaker.consecutive(10) })
   const client = (yield* HttpClient.HttpClient).pipe(
@@ -154,7 +164,7 @@ const makeService = Effect.gen(function*() {
 
   const request = Effect.fnUntraced(function*(upload: TableUpload, payload: UploadTarget.Payload) {
     const environmentId = yield* frontdoor.environmentId
-    const path = TableAddress.path(upload.address, settings.domain, upload.action)
+    const path = TableAddress.path(upload.address, settings.domain, upload.action, apiVersion)
     const force = upload.force ? [Multipart.field("force", "true"), Multipart.field("action", upload.action)] : []
     const file = Multipart.file("myfile", {
       fileName: payload.name,
@@ -172,7 +182,7 @@ const makeService = Effect.gen(function*() {
   return TableUploads.of({
     target: UploadTarget.http({
       client,
-      operation: operationOf,
+      operation: (upload: TableUpload) => operationOf(upload, apiVersion),
       source: (upload: TableUpload) => upload.source,
       key: (upload) => TableAddress.key(upload.address),
       digests: ["md5"],

@@ -2,21 +2,49 @@ import { Period, TableAddress } from "@effect-resilience/tbm-studio"
 import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
 
-const path = (project: string, table: string, period = "January:2024") =>
+const path = (project: string, table: string, version?: TableAddress.Version) =>
   Result.map(
-    TableAddress.make({ project, table, period }),
-    (address) => TableAddress.path(address, "acme.com", "overwrite")
+    TableAddress.make({ project, table, period: "January:2024" }),
+    (address) => TableAddress.path(address, "acme.com", "overwrite", version)
   )
 
 describe("TableAddress", () => {
   it("encodes every name into exactly one segment", () => {
-    const names = ["A/B & C#?%+", "100 %", "Müller & Söhne", "a\\b", "(x)!*'", "...", " padded ", "😀", "%2e%2e"]
+    const names = [
+      "A/B & C#?%+",
+      "{domain}",
+      "$& $1",
+      "100 %",
+      "Müller & Söhne",
+      "a\\b",
+      "(x)!*'",
+      "...",
+      " padded ",
+      "😀",
+      "%2e%2e"
+    ]
     for (const name of names) {
       const url = new URL(Result.getOrThrow(path(name, name)), "https://acme.apptio.com")
       const segments = url.pathname.split("/")
       assert.strictEqual(segments.length, 9)
       assert.deepStrictEqual(segments.slice(5, 7).map(decodeURIComponent), [name, name])
       assert.strictEqual(url.search + url.hash, "")
+
+      const v2 = new URL(Result.getOrThrow(path(name, name, "v2")), "https://acme.apptio.com")
+      assert.strictEqual(v2.search + v2.hash, "")
+      assert.deepStrictEqual(
+        v2.pathname.split("/").map(decodeURIComponent),
+        [
+          "",
+          ..."biit/api/v2/domains/acme.com/projects".split("/"),
+          name,
+          "tables",
+          name,
+          "dates",
+          "January:2024",
+          "overwrite"
+        ]
+      )
     }
   })
 

@@ -1,6 +1,6 @@
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { Account, type FaultRule, Simulator } from "@effect-resilience/tbm-simulator"
-import { ExitStatus, TableUploads } from "@effect-resilience/tbm-studio"
+import { ExitStatus, Settings, SimulatedStudio, TableAddress, TableUploads } from "@effect-resilience/tbm-studio"
 import { Batch, UploadSource } from "@effect-resilience/upload"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Result, Scope, Stream } from "effect"
@@ -113,6 +113,36 @@ const matrix: ReadonlyArray<Row> = [
   ["stored", slow, "whole", stored, stored],
   ["stored", { type: "expireTokens" }, "whole", stored, stored]
 ]
+
+describe("the paths of TableUploads", () => {
+  for (const version of TableAddress.versions) {
+    const other = version === "v1" ? "/biit/api/v2/" : "/biit/api/v1/"
+    const settings = Layer.effect(
+      Settings.Settings,
+      Effect.map(Settings.Settings, (settings) => ({ ...settings, apiVersion: version }))
+    )
+    const simulated = SimulatedStudio.layer({
+      faults: [{ match: { path: other }, fault: { type: "status", status: 400 } }]
+    })
+
+    it.effect(`are those of ${version} where the settings say so, for either action`, () =>
+      Effect.gen(function*() {
+        const { state } = yield* Simulator.Simulator
+        for (const action of TableAddress.actions) {
+          const { entries, result } = yield* logged(upload({ project: "A/B", table: "T #1?", action, force: true }))
+          assert.isTrue(result.verified)
+          const endpoints = new Set(
+            entries.flatMap(({ endpoint, operation }) => operation?.includes("table") ? [endpoint] : [])
+          )
+          assert.deepStrictEqual([...endpoints], [TableAddress.pathTemplates[version]])
+        }
+        assert.deepStrictEqual(
+          (yield* state).uploads.map(({ action, project, table }) => [project, table, action]),
+          [["A/B", "T #1?", "overwrite"], ["A/B", "T #1?", "append"]]
+        )
+      }).pipe(Effect.provide(client.pipe(Layer.provide(settings), Layer.provideMerge(simulated)))))
+  }
+})
 
 describe("an upload, by what strikes its first request", { concurrent: true, timeout: 60_000 }, () => {
   for (const [phase, fault, body, ...ends] of matrix) {

@@ -385,6 +385,19 @@ describe("tbm-studio", { timeout: 60_000 }, () => {
         const file = write(yield* folder, "gl.csv", content)
         const env = settingsFor(`http://127.0.0.1:${port}`)
         const dry = yield* tbmStudio(["upload", file, ...to("GL/Data"), "--dry-run"], env)
+        const newer = yield* tbmStudio(["upload", file, ...to("GL/Data"), "--dry-run"], {
+          ...env,
+          TBM_API_VERSION: "v2"
+        })
+        assert.match(newer.stdout, /\/biit\/api\/v2\/domains\/acme\.com\/projects\/[^/]+\/tables\/GL%2FData\/dates\//)
+        const newest = yield* tbmStudio(["upload", file, ...to("GL/Data"), "--dry-run"], {
+          ...env,
+          TBM_API_VERSION: "3"
+        })
+        assert.deepStrictEqual(
+          [newest.status, newest.stderr],
+          [64, "TBM_API_VERSION is \"3\", which is not a version of the API: use v1 or v2.\n"]
+        )
         assert.deepStrictEqual([dry.status, dry.stderr], [0, ""])
         assert.include(dry.stdout, `http://127.0.0.1:${port}/biit/api/v1/acme.com/Cost%20Transparency/GL%2FData/`)
         assert.strictEqual(contacts(), 0)

@@ -62,7 +62,9 @@ export const address = (
   settings: Settings["Service"],
   { address, action, source }: TableUploads.TableUpload
 ): Effect.Effect<string, UploaderError.UploaderError> => {
-  if (via === "table") return Effect.succeed(settings.api + TableAddress.path(address, settings.domain, action))
+  if (via === "table") {
+    return Effect.succeed(settings.api + TableAddress.path(address, settings.domain, action, settings.apiVersion))
+  }
   if (settings.datalink !== undefined) return Effect.succeed(`${settings.datalink}/uls/api/v1/upload`)
   const reason = new UploaderError.NoUploaderService({ region: settings.region })
   return Effect.fail(new UploaderError.UploaderError({ source: source.name, reason }))
