@@ -46,6 +46,7 @@
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
@@ -211,11 +212,32 @@ export const make = <Item, Encoded>(name: string, options: {
           key,
           idempotent: () => true,
           find: (items) => Effect.succeed(items.map(() => undefined)),
-          upload: ({ item }) => Effect.map(workflow.execute({ batch, round, id: id(item), item }), outcomeOf),
+          upload: ({ item }) =>
+            Effect.map(attached(workflow.execute({ batch, round, id: id(item), item }), attachments), outcomeOf),
           endsBatch: (_): _ is never => false
         }, emit))
   }
 }
+
+const attachments = 60
+
+// Whoever waits for an execution can be interrupted by the runner that it leaves, a worker that shuts down for example.
+// The engine executes it elsewhere, and to execute it again is to wait for it again.
+const attached = <A, R>(
+  execution: Effect.Effect<A, DurableFailure, R>,
+  left: number
+): Effect.Effect<A, DurableFailure, R> =>
+  Effect.catchCauseIf(execution, Cause.hasInterruptsOnly, () =>
+    left > 0
+      ? Effect.delay(attached(execution, left - 1), "1 second")
+      : Effect.fail(
+        new DurableFailure({
+          error: "Interrupted",
+          description: "the engine interrupted this upload again and again; submit it under another round",
+          recovery: "Retry",
+          attempts: 0
+        })
+      ))
 
 const doneOf = <Receipt>(outcome: Journal.Outcome<Receipt>): typeof Done.Type => {
   if (outcome._tag === "Skipped") return outcome

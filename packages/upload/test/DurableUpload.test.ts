@@ -5,6 +5,7 @@ import { NodeCrypto, NodeFileSystem } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, FileSystem, Layer, Schema, Stream } from "effect"
 import { ClusterWorkflowEngine, SingleRunner } from "effect/cluster"
+import { TestClock } from "effect/testing"
 import { WorkflowEngine } from "effect/workflow"
 import * as Targets from "./Targets.ts"
 
@@ -53,6 +54,39 @@ describe("DurableUpload", () => {
         Layer.provideMerge(memory)
       )
     )))
+
+  it.effect("waits again where the engine interrupts who waits", () => {
+    let interruptions = 0
+    const forgetful = Layer.effect(
+      WorkflowEngine.WorkflowEngine,
+      Effect.map(WorkflowEngine.WorkflowEngine, (engine): WorkflowEngine.WorkflowEngine["Service"] => ({
+        ...engine,
+        execute: (workflow, options) =>
+          Effect.suspend(() => ++interruptions <= 2 ? Effect.interrupt : engine.execute(workflow, options))
+      }))
+    )
+    return Effect.gen(function*() {
+      const running = yield* Effect.forkChild(uploads.run("batch", items))
+      yield* Effect.repeat(TestClock.adjust("1 second"), { until: () => running.pollUnsafe() !== undefined })
+      const { results } = yield* Fiber.join(running)
+      assert.deepStrictEqual(results.map((result) => result._tag), ["Uploaded", "Uploaded", "Uploaded"])
+      assert.strictEqual(interruptions, 5)
+    }).pipe(Effect.provide(
+      worker(() => Effect.void).pipe(Layer.provideMerge(Layer.provideMerge(forgetful, memory)))
+    ))
+  })
+
+  it.effect("says what to do where the engine never stops interrupting", () =>
+    Effect.gen(function*() {
+      const engine = yield* WorkflowEngine.WorkflowEngine
+      const running = yield* uploads.run("batch", [{ name: "a" }]).pipe(
+        Effect.provideService(WorkflowEngine.WorkflowEngine, { ...engine, execute: () => Effect.interrupt }),
+        Effect.forkChild
+      )
+      yield* Effect.repeat(TestClock.adjust("1 second"), { until: () => running.pollUnsafe() !== undefined })
+      const { results: [result] } = yield* Fiber.join(running)
+      assert.strictEqual(result?._tag === "Failed" && result.error.error, "Interrupted")
+    }).pipe(Effect.provide(memory)))
 
   it.live("remembers failures until another round, and then sends only what is missing", () => {
     const sent: Array<string> = []
