@@ -54,10 +54,12 @@
  */
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as MappedClient from "@effect-resilience/http/MappedClient"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Headers from "effect/http/Headers"
@@ -99,14 +101,8 @@ export interface Options {
   readonly refused?: ((response: HttpClientResponse.HttpClientResponse) => boolean) | undefined
 }
 
-/**
- * `Authorization: Bearer TOKEN` (RFC 6750).
- *
- * @category attaching
- * @since 0.1.0
- */
-export const bearer: Attach = (request, token) =>
-  HttpClientRequest.setHeader(request, "authorization", `Bearer ${Redacted.value(token.value)}`)
+// In which header an `Attach` of this module puts the token. Any other may use another one in each request.
+const headersOf = /* @__PURE__ */ new WeakMap<Attach, string>()
 
 /**
  * A header of its own.
@@ -114,8 +110,15 @@ export const bearer: Attach = (request, token) =>
  * @category attaching
  * @since 0.1.0
  */
-export const header = (name: string): Attach => (request, token) =>
-  HttpClientRequest.setHeader(request, name, Redacted.value(token.value))
+export const header = (name: string): Attach => inHeader(name, (_, token) => token)
+
+/**
+ * `Authorization: Bearer TOKEN` (RFC 6750).
+ *
+ * @category attaching
+ * @since 0.1.0
+ */
+export const bearer: Attach = /* @__PURE__ */ inHeader("authorization", (_, token) => `Bearer ${token}`)
 
 /**
  * A cookie, beside those that the request has already.
@@ -123,11 +126,8 @@ export const header = (name: string): Attach => (request, token) =>
  * @category attaching
  * @since 0.1.0
  */
-export const cookie = (name: string): Attach => (request, token) => {
-  const present = request.headers["cookie"]
-  const pair = `${name}=${Redacted.value(token.value)}`
-  return HttpClientRequest.setHeader(request, "cookie", present === undefined ? pair : `${present}; ${pair}`)
-}
+export const cookie = (name: string): Attach =>
+  inHeader("cookie", (present, token) => `${present === undefined ? "" : `${present}; `}${name}=${token}`)
 
 /**
  * Sends each request with a token of the cache.
@@ -155,66 +155,71 @@ export const withTokens: {
   const isRefused = (response: HttpClientResponse.HttpClientResponse): boolean =>
     response.status === unauthorized || refused?.(response) === true
 
-  const protect = protecting<R>()
+  const protect = protecting(headersOf.get(attach), !MappedClient.is(client))
+
+  const send = (request: HttpClientRequest.HttpClientRequest, token: Token, fiber: AnyFiber) => {
+    const attached = attach(request, token)
+    const answer = client.postprocess(Effect.succeed(attached))
+    const context = protect(fiber, request.headers, attached.headers)
+    return context === fiber.context ? answer : within(fiber, context, answer)
+  }
 
   // One call, which may take up to three rounds.
-  class Call {
-    readonly body: ObservedBody
-    replays = 0
-    renewed = false
+  const makeCall = (body: ObservedBody, fiber: AnyFiber) => {
+    let replays = 0
+    let renewed = false
 
-    constructor(request: HttpClientRequest.HttpClientRequest) {
-      this.body = observeBody(request)
-    }
+    const round = (token: Token): Answer =>
+      Effect.matchCauseEffect(send(body.request, token, fiber), {
+        onSuccess: (response) => {
+          if (body.differed()) return Effect.fail(notReplayable())
+          return isRefused(response)
+            ? Effect.andThen(drain(response), replay(token, undefined))
+            : Effect.succeed(response)
+        },
+        onFailure: (cause) => recover(token, cause)
+      })
 
-    round(token: Token): Answer {
-      const { request } = this.body
-      const attached = attach(request, token)
-      return Effect.matchCauseEffect(
-        Effect.updateContext(
-          client.postprocess(Effect.succeed(attached)),
-          protect(request.headers, attached.headers)
-        ),
-        {
-          onSuccess: (response) => {
-            if (this.body.differed()) return Effect.fail(notReplayable())
-            return isRefused(response)
-              ? Effect.andThen(drain(response), this.replay(token, undefined))
-              : Effect.succeed(response)
-          },
-          onFailure: (cause) => {
-            if (this.body.differed()) return Effect.fail(notReplayable())
-            const error = Cause.findErrorOption(cause)
-            return error._tag === "Some" && isRefusal(error.value)
-              ? this.replay(token, detailOf(error.value))
-              : Effect.failCause(cause)
-          }
-        }
-      )
+    const recover = (token: Token, cause: Cause.Cause<E>): Answer => {
+      if (body.differed()) return Effect.fail(notReplayable())
+      const error = Cause.findErrorOption(cause)
+      return error._tag === "Some" && isRefusal(error.value)
+        ? replay(token, detailOf(error.value))
+        : Effect.failCause(cause)
     }
 
     // A replay that follows a new login is the last one. Where the successor was there already, after a late 401 or in a
     // shared store, it may itself have been revoked since.
-    replay(token: Token, detail: string | undefined): Answer {
-      return Effect.gen({ self: this }, function*() {
-        if (this.renewed || this.replays === maxReplays) return yield* Effect.fail(stillUnauthorized(detail))
+    const replay = (token: Token, detail: string | undefined): Answer =>
+      Effect.gen(function*() {
+        if (renewed || replays === maxReplays) return yield* Effect.fail(stillUnauthorized(detail))
         const renewing = yield* cache.invalidate(token)
-        if (!this.body.reopen()) return yield* Effect.fail(notReplayable())
+        if (!body.reopen()) return yield* Effect.fail(notReplayable())
         const next = yield* cache.get
         if (next.generation === token.generation) return yield* Effect.fail(stillUnauthorized(detail))
-        this.replays += 1
-        this.renewed = renewing && !next.shared
-        return yield* this.round(next)
+        replays += 1
+        renewed = renewing && !next.shared
+        return yield* round(next)
       })
-    }
+
+    return { round, recover }
   }
 
+  // Where a warm token meets a request that succeeds with 2xx only, nothing is made for the case that it is refused.
+  const judged = MappedClient.is(client) && refused === undefined
+
   const attempt = (request: HttpClientRequest.HttpClientRequest): Answer =>
-    Effect.suspend(() => {
+    Effect.withFiber((fiber) => {
       if (!Origin.contains(origin, request.url)) return Effect.fail(foreignOrigin(origin, request.url))
-      const call = new Call(request)
       const token = cache.getUnsafe()
-      return token === undefined ? Effect.flatMap(cache.get, (token) => call.round(token)) : call.round(token)
+      if (judged && token !== undefined && request.body._tag !== "Stream") {
+        return Effect.catchCause(
+          send(request, token, fiber),
+          (cause) => makeCall(observeBody(request), fiber).recover(token, cause)
+        )
+      }
+      const { round } = makeCall(observeBody(request), fiber)
+      return token === undefined ? Effect.flatMap(cache.get, round) : round(token)
     })
 
   return HttpClient.makeWith<E | AuthError.AuthError, R, E | AuthError.AuthError, R>(
@@ -223,12 +228,22 @@ export const withTokens: {
   )
 })
 
+function inHeader(name: string, value: (present: string | undefined, token: string) => string): Attach {
+  const key = name.toLowerCase()
+  const attach: Attach = (request, token) =>
+    HttpClientRequest.setHeader(request, key, value(request.headers[key], Redacted.value(token.value)))
+  headersOf.set(attach, key)
+  return attach
+}
+
 const unauthorized = 401
 const maxReplays = 2
 
 // What no preprocessing has touched needs no step of its own.
 const isReady = <A, E, R>(effect: Effect.Effect<A, E, R>): effect is Exit.Success<A, E> =>
-  Exit.isExit(effect) && Exit.isSuccess(effect)
+  Object.getPrototypeOf(effect) === success
+
+const success: unknown = /* @__PURE__ */ Object.getPrototypeOf(Exit.void)
 
 const isRefusal = (error: unknown): boolean =>
   Recovery.of(error)._tag === "Reauthenticate" ||
@@ -242,36 +257,65 @@ const detailOf = (error: unknown): string | undefined =>
 const drain = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
   response.stream.pipe(Stream.take(16), Stream.runDrain, Effect.timeout("1 second"), Effect.ignore)
 
-/**
- * Adapts the context of a request that carries credentials: headers that `attach` adds are redacted in spans and logs, and
- * `fetch` does not follow redirects with them. The same contexts come again and again, so the last is kept.
- */
-const protecting = <R>() => {
-  const names = new Set<string>()
-  let before: Context.Context<R> | undefined
-  let after: Context.Context<R> | undefined
+type AnyFiber = Fiber.Fiber<unknown, unknown>
 
-  const adapt = (context: Context.Context<R>): Context.Context<R> => {
+/**
+ * The context for a request that carries credentials: headers that `attach` adds are redacted in spans and logs, and
+ * `fetch` does not follow redirects with them. The same context where both is so anyway. The last ones are kept, since they
+ * come again and again.
+ */
+const protecting = (header: string | undefined, follows: boolean) => {
+  const names = new Set(header === undefined ? [] : [header])
+  let before: Context.Context<never> | undefined
+  let after: Context.Context<never> | undefined
+  let known: ReadonlyArray<string | RegExp> | undefined
+  let covered = false
+
+  return (fiber: AnyFiber, plain: Headers.Headers, attached: Headers.Headers): Context.Context<never> => {
+    if (header === undefined) {
+      for (const name in attached) {
+        if (attached[name] === plain[name] || names.has(name)) continue
+        names.add(name)
+        before = known = undefined
+      }
+    }
+    const { context } = fiber
     if (context === before && after !== undefined) return after
-    before = context
-    after = context.pipe(
-      Context.add(Headers.CurrentRedactedNames, [...Context.get(context, Headers.CurrentRedactedNames), ...names]),
-      Context.add(FetchHttpClient.RequestInit, {
-        ...Context.getOrUndefined(context, FetchHttpClient.RequestInit),
-        redirect: "manual"
-      })
-    )
+    const redacted = fiber.getRef(Headers.CurrentRedactedNames)
+    if (redacted !== known) {
+      known = redacted
+      covered = Array.from(names).every((name) => redacted.some((rule) => covers(rule, name)))
+    }
+    before = after = context
+    if (!covered) after = Context.add(after, Headers.CurrentRedactedNames, [...redacted, ...names])
+    const init = follows ? Context.getOrUndefined(context, FetchHttpClient.RequestInit) : manual
+    if (init?.redirect !== "manual") after = Context.add(after, FetchHttpClient.RequestInit, { ...init, ...manual })
     return after
   }
-  return (plain: Headers.Headers, attached: Headers.Headers) => {
-    for (const name of Object.keys(attached)) {
-      if (attached[name] === plain[name] || names.has(name)) continue
-      names.add(name)
-      before = undefined
-    }
-    return adapt
-  }
 }
+
+const manual = { redirect: "manual" } as const
+
+const within = <A, E, R>(
+  fiber: AnyFiber,
+  context: Context.Context<never>,
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> => {
+  const before = fiber.context
+  return Effect.onExitPrimitive(
+    Effect.suspend(() => {
+      fiber.setContext(context)
+      return self
+    }),
+    () => {
+      fiber.setContext(before)
+      return undefined
+    }
+  )
+}
+
+const covers = (rule: string | RegExp, name: string): boolean =>
+  typeof rule === "string" ? rule.toLowerCase() === name : name.search(rule) !== -1
 
 const foreignOrigin = (origin: Origin.Origin, url: string): AuthError.AuthError => {
   const requested = Result.match(Origin.parse(url), {

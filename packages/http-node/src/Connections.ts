@@ -201,13 +201,20 @@ export const layerDispatcher = (options?: Options): Layer.Layer<NodeHttpClient.D
  * @since 0.1.0
  */
 export const layer = (options?: Options): Layer.Layer<HttpClient.HttpClient, InvalidConnection> =>
-  Layer.effect(
-    HttpClient.HttpClient,
-    Effect.map(
-      HttpClient.HttpClient,
-      HttpClient.transformResponse(Effect.provideService(ChunkLifetime.Current, chunksInTransit))
-    )
-  ).pipe(Layer.provide(NodeHttpClient.layerUndiciNoDispatcher), Layer.provide(layerDispatcher(options)))
+  Layer.effect(HttpClient.HttpClient, Effect.map(NodeHttpClient.makeUndici, tellingChunkLifetime)).pipe(
+    Layer.provide(layerDispatcher(options))
+  )
+
+const tellingChunkLifetime = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
+  HttpClient.makeWith<E, R, E, R>(
+    Effect.flatMap((request) => {
+      const answer = client.postprocess(Effect.succeed(request))
+      return request.body._tag === "Stream"
+        ? Effect.provideService(answer, ChunkLifetime.Current, chunksInTransit)
+        : answer
+    }),
+    client.preprocess
+  )
 
 // Effect's adapter asks for a chunk ahead and undici holds one that waits for the socket to drain, which then has the one
 // before it: three are in transit at most.

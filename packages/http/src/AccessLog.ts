@@ -67,7 +67,9 @@ import * as Queue from "effect/Queue"
 import * as Ref from "effect/Ref"
 import { type Call, type CallAttempt, callId, withinAttempt, withinCall } from "./internal/call.ts"
 import { failureOf, reasonTag, requestIdOf } from "./internal/failure.ts"
+import { onRequest } from "./internal/onRequest.ts"
 import { watch } from "./internal/requestBody.ts"
+import * as MappedClient from "./MappedClient.ts"
 import * as Operation from "./Operation.ts"
 import * as Scrubber from "./Scrubber.ts"
 
@@ -121,11 +123,14 @@ export interface EntryError {
 /**
  * Where entries go. Writing never fails and must not wait for long: the call waits for it.
  *
+ * - `writeUnsafe`: asked instead of `write` where it is there: a log that only puts entries aside needs no effect.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface AccessLog {
   readonly write: (entry: Entry) => Effect.Effect<void>
+  readonly writeUnsafe?: ((entry: Entry) => void) | undefined
 }
 
 /**
@@ -154,25 +159,33 @@ export const Current: Context.Reference<AccessLog> = Context.Reference<AccessLog
  * @since 0.1.0
  */
 export const logAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
-  HttpClient.makeWith<E, R, E, R>(
-    Effect.flatMap((request) =>
-      withinAttempt((attempt, fiber) => {
-        if (fiber.getRef(Current) === none) return client.postprocess(Effect.succeed(request))
-        const body = watch(request)
-        const { call } = attempt
-        call.method = request.method
-        const begun = timing(fiber)
-        return Effect.onExit(client.postprocess(Effect.succeed(body.request)), (exit) => {
-          const answer = answerOf(exit, fiber)
-          call.status = answer.status
-          call.requestId = answer.requestId
-          call.bytesReceived = answer.bytesReceived
-          call.bytesSent = body.bytes()
-          return write(fiber, begun, call, exit, attempt)
+  MappedClient.through(
+    client,
+    HttpClient.makeWith<E, R, E, R>(
+      onRequest((request) =>
+        withinAttempt<HttpClientResponse.HttpClientResponse, E, R>((attempt, fiber) => {
+          if (fiber.getRef(Current) === none) {
+            return { run: client.postprocess(Effect.succeed(request)), onExit: nothing }
+          }
+          const body = watch(request)
+          const { call } = attempt
+          call.method = request.method
+          const begun = timing(fiber)
+          return {
+            run: client.postprocess(Effect.succeed(body.request)),
+            onExit: (exit) => {
+              const answer = answerOf(exit, fiber)
+              call.status = answer.status
+              call.requestId = answer.requestId
+              call.bytesReceived = answer.bytesReceived
+              call.bytesSent = body.bytes()
+              return write(fiber, begun, call, exit, attempt)
+            }
+          }
         })
-      })
-    ),
-    client.preprocess
+      ),
+      client.preprocess
+    )
   )
 
 /**
@@ -183,9 +196,9 @@ export const logAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>): Htt
  */
 export const logCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   withinCall((call, fiber) => {
-    if (fiber.getRef(Current) === none) return self
+    if (fiber.getRef(Current) === none) return { run: self, onExit: nothing }
     const begun = timing(fiber)
-    return Effect.onExit(self, (exit) => write(fiber, begun, call, exit))
+    return { run: self, onExit: (exit) => write(fiber, begun, call, exit) }
   })
 
 /**
@@ -200,11 +213,14 @@ export const sampleSuccesses: {
   (self: AccessLog, ratio: number): AccessLog
 } = dual(2, (self: AccessLog, ratio: number): AccessLog => {
   if (!(ratio >= 0 && ratio <= 1)) throw new RangeError(`AccessLog: ratio must be between 0 and 1, not ${ratio}`)
+  const keeps = (entry: Entry) =>
+    entry.outcome !== "success" || entry.attempt > 1 || parseInt(entry.call, 16) / 2 ** 32 < ratio
+  const { writeUnsafe } = self
   return {
-    write: (entry) =>
-      entry.outcome !== "success" || entry.attempt > 1 || parseInt(entry.call, 16) / 2 ** 32 < ratio
-        ? self.write(entry)
-        : Effect.void
+    write: (entry) => keeps(entry) ? self.write(entry) : Effect.void,
+    writeUnsafe: writeUnsafe && ((entry) => {
+      if (keeps(entry)) writeUnsafe(entry)
+    })
   }
 })
 
@@ -325,12 +341,10 @@ export const layerFile = (
         )
       )
 
-      const log: AccessLog = {
-        write: (entry) =>
-          Effect.sync(() => {
-            if (!Queue.offerUnsafe(queue, entry)) dropped++
-          })
+      const writeUnsafe = (entry: Entry) => {
+        if (!Queue.offerUnsafe(queue, entry)) dropped++
       }
+      const log: AccessLog = { write: (entry) => Effect.sync(() => writeUnsafe(entry)), writeUnsafe }
       return options.sampleSuccesses === undefined ? log : sampleSuccesses(log, options.sampleSuccesses)
     })
   )
@@ -397,11 +411,14 @@ const timing = (fiber: AnyFiber): Timing => {
   return { time: clock.currentTimeMillisUnsafe(), nanos: clock.monotonicTimeNanosUnsafe() }
 }
 
-// Formatting dates is slow, and many lines begin in the same millisecond.
-let lastIso = { time: 0, iso: new Date(0).toISOString() }
+// Formatting dates is slow, and many lines begin in the same second.
+let lastSecond = { second: 0, text: "1970-01-01T00:00:00." }
 const isoOf = (time: number): string => {
-  if (lastIso.time !== time) lastIso = { time, iso: new Date(time).toISOString() }
-  return lastIso.iso
+  const second = Math.floor(time / 1_000)
+  if (lastSecond.second !== second) {
+    lastSecond = { second, text: new Date(second * 1_000).toISOString().slice(0, -4) }
+  }
+  return `${lastSecond.text}${String(time - second * 1_000).padStart(3, "0")}Z`
 }
 
 const answerOf = (
@@ -429,9 +446,9 @@ const write = (
   call: Call,
   exit: Exit.Exit<unknown, unknown>,
   attempt?: CallAttempt
-): Effect.Effect<void> => {
+): Effect.Effect<void> | undefined => {
   const log = fiber.getRef(Current)
-  if (log === none) return Effect.void
+  if (log === none) return undefined
   const reason = reasonTag(exit)
   const error = failureOf(exit)
   const { endpoint, name } = fiber.getRef(Operation.Current) ??
@@ -440,7 +457,7 @@ const write = (
     ? fiber.getRef(Scrubber.Current).scrub(error.message)
     : undefined
   const nanos = fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe() - begun.nanos
-  return log.write({
+  const entry: Entry = {
     time: isoOf(begun.time),
     kind: attempt === undefined ? "call" : "attempt",
     call: callId(call, fiber),
@@ -457,5 +474,10 @@ const write = (
     requestId: call.requestId,
     error: reason === undefined || reason === "Interrupted" ? undefined : { reason, message },
     recovery: error === undefined ? undefined : Classifier.classify(error, begun.time)._tag
-  })
+  }
+  if (log.writeUnsafe === undefined) return log.write(entry)
+  log.writeUnsafe(entry)
+  return undefined
 }
+
+const nothing = () => undefined

@@ -43,6 +43,7 @@ import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as ErrorBody from "@effect-resilience/errors/ErrorBody"
 import * as MessagePattern from "@effect-resilience/errors/MessagePattern"
 import * as RetryAfter from "@effect-resilience/errors/RetryAfter"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -54,7 +55,9 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import { readAnswerBody } from "./internal/answerBody.ts"
 import { apiError, requestIdOf, transportReason } from "./internal/failure.ts"
 import { manualRedirects } from "./internal/manualRedirects.ts"
+import { isReady, onRequest } from "./internal/onRequest.ts"
 import { watch } from "./internal/requestBody.ts"
+import * as MappedClient from "./MappedClient.ts"
 import * as Operation from "./Operation.ts"
 import * as Scrubber from "./Scrubber.ts"
 
@@ -105,37 +108,47 @@ export const mapErrors: {
         requestId?: string
       ) => apiError({ operation, request, reason, bodySent, requestId })
 
-      const exchange: Effect.Effect<HttpClientResponse.HttpClientResponse, Failure, R> = Effect.mapError(
-        transport.postprocess(Effect.succeed(body.request)),
-        (error) => mapHttpClientError(error, (cause) => failure(transportReason(cause), body.sent()))
-      )
-      const limited = timeout === undefined ? exchange : Timeout.afterOrElse(exchange, {
-        duration: timeout,
-        orElse: () => Effect.fail(failure(new ApiError.Timeout({ after: timeout, phase: "attempt" }), body.sent()))
-      })
-      return Effect.flatMap(limited, (response) => {
-        if (response.status >= 200 && response.status < 300) return Effect.succeed(response)
-        const scrubber = fiber.getRef(Scrubber.Current)
-        // Looked up before the error's body is read: by then more of the request may have left.
-        const bodySent = body.sent()
-        return Effect.flatMap(
-          reasonOf(response, patterns, scrubber),
-          (reason) => Effect.fail(failure(reason, bodySent, requestIdOf(response.headers, scrubber)))
-        )
+      const exchange = transport.postprocess(Effect.succeed(body.request))
+      const limited: Effect.Effect<HttpClientResponse.HttpClientResponse, E | ApiError.ApiError, R> =
+        timeout === undefined ? exchange : Timeout.afterOrElse(exchange, {
+          duration: timeout,
+          orElse: () => Effect.fail(failure(new ApiError.Timeout({ after: timeout, phase: "attempt" }), body.sent()))
+        })
+      return Effect.matchCauseEffect(limited, {
+        onFailure: (cause) =>
+          Effect.failCause(
+            Cause.map(cause, (error) =>
+              mapHttpClientError(error, (cause) => failure(transportReason(cause), body.sent())))
+          ),
+        onSuccess: (response): Effect.Effect<HttpClientResponse.HttpClientResponse, Failure> => {
+          if (response.status >= 200 && response.status < 300) return Effect.succeed(response)
+          const scrubber = fiber.getRef(Scrubber.Current)
+          // Looked up before the error's body is read: by then more of the request may have left.
+          const bodySent = body.sent()
+          return Effect.flatMap(
+            reasonOf(response, patterns, scrubber),
+            (reason) => Effect.fail(failure(reason, bodySent, requestIdOf(response.headers, scrubber)))
+          )
+        }
       })
     })
 
-  return HttpClient.makeWith<Failure, R, Failure, R>(
-    (request) => Effect.flatMap(request, attempt),
-    (request) =>
-      Effect.flatMap(
+  return MappedClient.mark(HttpClient.makeWith<Failure, R, Failure, R>(
+    onRequest(attempt),
+    (request) => {
+      const preprocessed = client.preprocess(request)
+      return isReady(preprocessed) ? preprocessed : Effect.flatMap(
         Operation.Current,
         (operation) =>
-          Effect.mapError(client.preprocess(request), (error) =>
-            mapHttpClientError(error, (cause) =>
-              apiError({ operation, request, reason: transportReason(cause), bodySent: false })))
+          Effect.mapError(
+            preprocessed,
+            (error) =>
+              mapHttpClientError(error, (cause) =>
+                apiError({ operation, request, reason: transportReason(cause), bodySent: false }))
+          )
       )
-  )
+    }
+  ))
 })
 
 const reasonOf = Effect.fnUntraced(function*(

@@ -60,6 +60,7 @@ import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Stream from "effect/Stream"
 import { transportReason } from "./internal/failure.ts"
+import { onRequest } from "./internal/onRequest.ts"
 import * as Operation from "./Operation.ts"
 
 /**
@@ -133,9 +134,10 @@ export const retry: {
     const cautious: RetryPolicy.Options<E> = { ...options, classify: classify(cautiously) }
 
     return HttpClient.makeWith<never, never, E | BodyNotReplayable, R>(
-      Effect.flatMap((request) =>
-        Effect.flatMap(Operation.Current, (operation) => {
-          const repeatable = options.repeatUnsafe === true || Operation.isIdempotent(operation, request)
+      onRequest((request) =>
+        Effect.withFiber((fiber) => {
+          const repeatable = options.repeatUnsafe === true ||
+            Operation.isIdempotent(fiber.getRef(Operation.Current), request)
           const choice = repeatable ? bold : cautious
           const guarded = guardBody(request)
           const attempt = client.execute(guarded.request)

@@ -58,6 +58,7 @@ import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as RetryEvent from "@effect-resilience/retry/RetryEvent"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -66,10 +67,13 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Metric from "effect/Metric"
-import type * as Tracer from "effect/Tracer"
+import * as Tracer from "effect/Tracer"
+import { type Address, addressOf } from "./internal/address.ts"
 import { withinAttempt, withinCall } from "./internal/call.ts"
 import { failureOf, reasonTag } from "./internal/failure.ts"
+import { onRequest } from "./internal/onRequest.ts"
 import { Series } from "./internal/series.ts"
+import * as MappedClient from "./MappedClient.ts"
 import * as Operation from "./Operation.ts"
 import * as Redaction from "./Redaction.ts"
 import * as Scrubber from "./Scrubber.ts"
@@ -197,66 +201,70 @@ export const rejections: Metric.Counter<number> = Metric.counter("resilience.rej
  * @since 0.1.0
  */
 export const observeAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
-  HttpClient.makeWith<E, R, E, R>(
-    Effect.flatMap((request) =>
-      withinAttempt((attempt, fiber) => {
-        const operation = fiber.getRef(Operation.Current)
-        const method = knownMethods.has(request.method) ? request.method : "_OTHER"
-        const template = operation?.endpoint
-        const url = urlOf(request)
-        const host = url?.hostname.replace(/^\[|\]$/g, "")
-        const port = url === undefined
-          ? undefined
-          : url.port !== ""
-          ? url.port
-          : url.protocol === "http:"
-          ? "80"
-          : "443"
-        const spanMethod = method === "_OTHER" ? "HTTP" : method
-        return Effect.flatMap(
-          Effect.makeSpan(template === undefined ? spanMethod : `${spanMethod} ${template}`, { kind: "client" }),
-          (span) => {
-            span.attribute("http.request.method", method)
-            if (host !== undefined && port !== undefined) {
-              span.attribute("server.address", host)
-              span.attribute("server.port", Number(port))
-            }
-            if (template !== undefined) span.attribute("url.template", template)
-            if (span.sampled && url !== undefined) {
-              const shown = Redaction.url(fiber.getRef(Redaction.Current), url)
-              span.attribute("url.full", fiber.getRef(Scrubber.Current).scrub(shown))
-            }
-            if (attempt.number > 1) span.attribute("http.request.resend_count", attempt.number - 1)
-            const began = monotonicSeconds(fiber)
-            const exchange = client.postprocess(Effect.succeed(propagate(request, span, fiber))).pipe(
-              Effect.withParentSpan(span, { captureStackTrace: false }),
-              Effect.provideService(HttpClient.TracerDisabledWhen, always)
-            )
-            return Effect.onExitPrimitive(exchange, (exit) => {
-              const status = statusOf(exit)
-              const failure = errorType(exit, status)
-              if (status !== undefined) span.attribute("http.response.status_code", status)
-              if (failure !== undefined) span.attribute("error.type", failure)
-              end(span, exit, failure, fiber)
-              requestDurations.update(
-                `${method} ${host} ${port} ${status} ${failure} ${template}`,
-                () => ({
-                  "http.request.method": method,
-                  ...(host !== undefined && port !== undefined && { "server.address": host, "server.port": port }),
-                  ...(template !== undefined && { "url.template": template }),
-                  ...(status !== undefined && { "http.response.status_code": String(status) }),
-                  ...(failure !== undefined && { "error.type": failure })
-                }),
-                monotonicSeconds(fiber) - began,
-                fiber.context
+  MappedClient.through(
+    client,
+    HttpClient.makeWith<E, R, E, R>(
+      onRequest((request) =>
+        withinAttempt((attempt, fiber) => {
+          const template = fiber.getRef(Operation.Current)?.endpoint
+          const method = knownMethods.has(request.method) ? request.method : "_OTHER"
+          const spanMethod = method === "_OTHER" ? "HTTP" : method
+          const address = addressOf(request)
+          let span: Tracer.Span | undefined
+          let began = 0
+          const run = Effect.flatMap(
+            Effect.makeSpan(template === undefined ? spanMethod : `${spanMethod} ${template}`, { kind: "client" }),
+            (made) => {
+              span = made
+              span.attribute("http.request.method", method)
+              if (address !== undefined) {
+                span.attribute("server.address", address.server.host)
+                span.attribute("server.port", address.server.port)
+                if (span.sampled) span.attribute("url.full", shown(address, fiber))
+              }
+              if (template !== undefined) span.attribute("url.template", template)
+              if (attempt.number > 1) span.attribute("http.request.resend_count", attempt.number - 1)
+              const sent = propagate(request, span, fiber)
+              fiber.setContext(
+                Context.add(Context.add(fiber.context, Tracer.ParentSpan, span), HttpClient.TracerDisabledWhen, always)
               )
-              return undefined
-            })
+              began = monotonicSeconds(fiber)
+              return client.postprocess(Effect.succeed(sent))
+            }
+          )
+          const onExit = (exit: Exit.Exit<HttpClientResponse.HttpClientResponse, E>) => {
+            if (span === undefined) return undefined
+            const status = statusOf(exit)
+            const failure = errorType(exit, status)
+            if (status !== undefined) span.attribute("http.response.status_code", status)
+            if (failure !== undefined) span.attribute("error.type", failure)
+            end(span, exit, failure, fiber)
+            requestDurations.update(
+              monotonicSeconds(fiber) - began,
+              fiber.context,
+              () => ({
+                "http.request.method": method,
+                ...(address !== undefined && {
+                  "server.address": address.server.host,
+                  "server.port": String(address.server.port)
+                }),
+                ...(template !== undefined && { "url.template": template }),
+                ...(status !== undefined && { "http.response.status_code": String(status) }),
+                ...(failure !== undefined && { "error.type": failure })
+              }),
+              template ?? "",
+              address?.server,
+              method,
+              status,
+              failure
+            )
+            return undefined
           }
-        )
-      })
-    ),
-    client.preprocess
+          return { run, onExit }
+        })
+      ),
+      client.preprocess
+    )
   )
 
 /**
@@ -268,50 +276,62 @@ export const observeAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>):
 export const observeCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   withinCall((call, fiber) => {
     const name = call.operation?.name ?? "unnamed"
-    const began = monotonicSeconds(fiber)
-    return Effect.flatMap(Effect.makeSpan(call.operation?.name ?? "call"), (span) => {
+    let span: Tracer.Span | undefined
+    let began = 0
+    const run = Effect.flatMap(Effect.makeSpan(call.operation?.name ?? "call"), (made) => {
+      span = made
       span.attribute("resilience.operation", name)
-      const observed = self.pipe(
-        RetryEvent.observe(countRetries({ "resilience.operation": name })),
-        Effect.withParentSpan(span, { captureStackTrace: false })
+      const outer = fiber.getRef(RetryEvent.CurrentObserver)
+      const observer: RetryEvent.Observer = (event) => {
+        countRetry(name, event, fiber.context)
+        return outer === undefined ? Effect.void : outer(event)
+      }
+      fiber.setContext(
+        Context.add(Context.add(fiber.context, Tracer.ParentSpan, span), RetryEvent.CurrentObserver, observer)
       )
-      return Effect.onExitPrimitive(observed, (exit) => {
-        const failure = errorType(exit, undefined)
-        span.attribute("resilience.attempts", call.attempts)
-        if (failure !== undefined) span.attribute("error.type", failure)
-        end(span, exit, failure, fiber)
-        const outcome = failure === undefined ? "success" : failure === "Interrupted" ? "interrupted" : "failure"
-        callDurations.update(
-          `${outcome} ${failure} ${name}`,
-          () => ({
-            "resilience.operation": name,
-            "resilience.outcome": outcome,
-            ...(failure !== undefined && { "error.type": failure })
-          }),
-          monotonicSeconds(fiber) - began,
-          fiber.context
-        )
-        callAttemptsSeries.update(name, () => ({ "resilience.operation": name }), call.attempts, fiber.context)
-        return outcome === "failure" && call.attempts === 0
-          ? Metric.update(
-            Metric.withAttributes(rejections, {
-              "resilience.operation": name,
-              "resilience.reason": reasonTag(exit) ?? "unknown"
-            }),
-            1
-          )
-          : undefined
-      })
+      began = monotonicSeconds(fiber)
+      return self
     })
+    const onExit = (exit: Exit.Exit<A, E>) => {
+      if (span === undefined) return undefined
+      const failure = errorType(exit, undefined)
+      span.attribute("resilience.attempts", call.attempts)
+      if (failure !== undefined) span.attribute("error.type", failure)
+      end(span, exit, failure, fiber)
+      const outcome = failure === undefined ? "success" : failure === "Interrupted" ? "interrupted" : "failure"
+      callDurations.update(
+        monotonicSeconds(fiber) - began,
+        fiber.context,
+        () => ({
+          "resilience.operation": name,
+          "resilience.outcome": outcome,
+          ...(failure !== undefined && { "error.type": failure })
+        }),
+        name,
+        failure
+      )
+      callAttemptsSeries.update(call.attempts, fiber.context, () => ({ "resilience.operation": name }), name)
+      if (outcome === "failure" && call.attempts === 0) {
+        Metric.withAttributes(rejections, {
+          "resilience.operation": name,
+          "resilience.reason": reasonTag(exit) ?? "unknown"
+        }).updateUnsafe(1, fiber.context)
+      }
+      return undefined
+    }
+    return { run, onExit }
   })
 
-const countRetries = (operation: { readonly "resilience.operation": string }): RetryEvent.Observer => (event) =>
+const countRetry = (name: string, event: RetryEvent.RetryEvent, context: Context.Context<never>): void =>
   event._tag === "Retrying"
-    ? Metric.update(
-      Metric.withAttributes(retries, { ...operation, "error.type": typeOf(event.error, undefined) }),
-      1
-    )
-    : Metric.update(Metric.withAttributes(retriesStopped, { ...operation, "resilience.reason": event.why._tag }), 1)
+    ? Metric.withAttributes(retries, {
+      "resilience.operation": name,
+      "error.type": typeOf(event.error, undefined)
+    }).updateUnsafe(1, context)
+    : Metric.withAttributes(retriesStopped, {
+      "resilience.operation": name,
+      "resilience.reason": event.why._tag
+    }).updateUnsafe(1, context)
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
@@ -360,10 +380,10 @@ const propagate = (request: HttpClientRequest.HttpClientRequest, span: Tracer.Sp
     )
     : request
 
-const urlOf = (request: HttpClientRequest.HttpClientRequest): URL | undefined => {
-  const url = HttpClientRequest.toUrl(request)
-  return url._tag === "Some" ? url.value : undefined
-}
+const shown = ({ url }: Address, fiber: AnyFiber): string =>
+  fiber.getRef(Scrubber.Current).scrub(
+    typeof url === "string" ? url : Redaction.url(fiber.getRef(Redaction.Current), url)
+  )
 
 const monotonicSeconds = (fiber: AnyFiber): number =>
   Number(fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe()) / 1_000_000_000

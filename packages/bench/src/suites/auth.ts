@@ -2,6 +2,7 @@ import * as Authenticated from "@effect-resilience/auth/Authenticated"
 import * as Origin from "@effect-resilience/auth/Origin"
 import * as TokenCache from "@effect-resilience/auth/TokenCache"
 import * as TokenSource from "@effect-resilience/auth/TokenSource"
+import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
 import * as Cache from "effect/Cache"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
@@ -21,17 +22,19 @@ const bare = HttpClient.makeWith<never, never, never, never>(
   Effect.flatMap(() => Effect.succeed(response)),
   Effect.succeed
 )
-const attached = HttpClient.mapRequest(bare, HttpClientRequest.bearerToken(secret))
+const typed = ErrorMapping.mapErrors(bare)
 
 const scope = Scope.makeUnsafe()
 const newCache = (source: TokenSource.TokenSource) =>
   Effect.runSync(Scope.provide(TokenCache.make(source, { lifetime: "1 day" }), scope))
 
 const cache = newCache(TokenSource.constant(secret))
-const withTokens = Authenticated.withTokens(bare, cache, {
+const tokens = Authenticated.withTokens(cache, {
   origin: Origin.make("https://api.example.com"),
   attach: Authenticated.bearer
 })
+const byHand = HttpClient.mapRequest(HttpClientRequest.bearerToken(secret))
+const called = <E>(client: HttpClient.HttpClient.With<E>) => effects(() => client.execute(request))
 
 const login = Effect.as(Effect.sleep(500), { value: secret })
 const source = TokenSource.fromEffect(login, { identity: ["bench"] })
@@ -43,13 +46,24 @@ const suite: Suite = {
   packages: ["effect"],
   cases: [
     {
-      name: "a call with a warm token",
+      name: "a call with a warm token, over typed errors",
       ours: "withTokens",
       subjects: {
-        withTokens: effects(() => withTokens.execute(request)),
-        "header by hand": effects(() => attached.execute(request)),
-        "bare client": effects(() => bare.execute(request))
-      }
+        withTokens: called(tokens(typed)),
+        "header by hand": called(byHand(typed)),
+        "client without token": called(typed)
+      },
+      moreAtMost: { "client without token": 400 }
+    },
+    {
+      name: "a call with a warm token, over a client that nothing is known of",
+      ours: "withTokens",
+      subjects: {
+        withTokens: called(tokens(bare)),
+        "header by hand": called(byHand(bare)),
+        "client without token": called(bare)
+      },
+      moreAtMost: { "client without token": 400 }
     },
     {
       name: "a warm token",

@@ -11,6 +11,7 @@ import * as Telemetry from "@effect-resilience/http/Telemetry"
 import * as CircuitBreaker from "@effect-resilience/limit/CircuitBreaker"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { create } from "axios"
 import axiosRetry, { exponentialDelay } from "axios-retry"
 import * as Context from "effect/Context"
@@ -94,10 +95,11 @@ const full = Layer.effect(
   ))
 )
 
-const effects = (layer: Layer.Layer<Call, unknown, HttpClient.HttpClient | FileSystem.FileSystem>): Subject => {
-  const runtime = ManagedRuntime.make(
-    Layer.provideMerge(layer, Layer.mergeAll(Connections.layer({ connections: atOnce }), NodeFileSystem.layer))
-  )
+const effects = (
+  layer: Layer.Layer<Call, unknown, HttpClient.HttpClient | FileSystem.FileSystem>,
+  client: Layer.Layer<HttpClient.HttpClient, unknown>
+): Subject => {
+  const runtime = ManagedRuntime.make(Layer.provideMerge(layer, Layer.mergeAll(client, NodeFileSystem.layer)))
   return (calls) =>
     runtime.runPromise(
       Effect.flatMap(
@@ -128,8 +130,11 @@ const suite: Suite = {
     name: `GET of 32 bytes of JSON on loopback, ${atOnce} at once`,
     ours: "effect-resilience: errors, access log to a file, spans, metrics, auth, retry, breaker, timeout",
     subjects: {
-      "effect-resilience: errors, access log to a file, spans, metrics, auth, retry, breaker, timeout": effects(full),
-      "effect, bare": effects(bare),
+      "effect-resilience: errors, access log to a file, spans, metrics, auth, retry, breaker, timeout": effects(
+        full,
+        Connections.layer({ connections: atOnce })
+      ),
+      "effect, bare": effects(bare, NodeHttpClient.layerUndici),
       "got with retry": promises((url) => gotRetrying(url).json()),
       "axios with axios-retry": promises((url) => axiosRetrying.get(url))
     },

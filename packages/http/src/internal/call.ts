@@ -65,32 +65,62 @@ const makeCall = (fiber: AnyFiber): Call => ({
 export const callId = (call: Call, fiber: AnyFiber): string =>
   call.id ??= (fiber.getRef(Random.Random).nextIntUnsafe() >>> 0).toString(16).padStart(8, "0")
 
+/**
+ * What a middleware puts around a call or an attempt. `run` may change the fiber's context: `onExit` finds the one of
+ * before. `Effect.provideService` makes a frame of its own each time, and an observed call goes through many.
+ */
+export interface Frame<A, E, R> {
+  readonly run: Effect.Effect<A, E, R>
+  readonly onExit: (exit: Exit.Exit<A, E>) => Effect.Effect<void> | undefined
+}
+
 /** Runs `f` within the call of this operation, which begins here unless middleware further out has begun it. */
-export const withinCall = <A, E, R>(
-  f: (call: Call, fiber: AnyFiber) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> =>
+export const withinCall = <A, E, R>(f: (call: Call, fiber: AnyFiber) => Frame<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => {
     const current = callOf(fiber)
-    if (current !== undefined) return f(current, fiber)
+    if (current !== undefined) return framed(fiber, f(current, fiber))
     const call = makeCall(fiber)
-    return Effect.provideService(f(call, fiber), CurrentCall, call)
+    const { onExit, run } = f(call, fiber)
+    return framed(fiber, { run: entering(fiber, CurrentCall, call, run), onExit })
   })
 
 /** Runs `f` within an attempt, which begins here unless middleware further out has begun it. */
 export const withinAttempt = <A, E, R>(
-  f: (attempt: CallAttempt, fiber: AnyFiber) => Effect.Effect<A, E, R>
+  f: (attempt: CallAttempt, fiber: AnyFiber) => Frame<A, E, R>
 ): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => {
+    const operation = fiber.getRef(Operation.Current)
     const outer = fiber.getRef(CurrentAttempt)
-    if (outer !== undefined && outer.call.operation === fiber.getRef(Operation.Current)) return f(outer, fiber)
+    if (outer !== undefined && outer.call.operation === operation) return framed(fiber, f(outer, fiber))
     const attempt = begin(fiber)
-    return Effect.onExitPrimitive(
-      Effect.provideService(f(attempt, fiber), CurrentAttempt, attempt),
-      (exit) => {
+    const { onExit, run } = f(attempt, fiber)
+    return framed(fiber, {
+      run: entering(fiber, CurrentAttempt, attempt, run),
+      onExit: (exit) => {
         end(attempt, exit)
-        return undefined
+        return onExit(exit)
       }
-    )
+    })
+  })
+
+// The frame is there before the context changes, so that an interruption in between restores it too.
+const framed = <A, E, R>(fiber: AnyFiber, { onExit, run }: Frame<A, E, R>): Effect.Effect<A, E, R> => {
+  const before = fiber.context
+  return Effect.onExitPrimitive(run, (exit) => {
+    fiber.setContext(before)
+    return onExit(exit)
+  })
+}
+
+const entering = <S, A, E, R>(
+  fiber: AnyFiber,
+  reference: Context.Reference<S>,
+  value: S,
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => {
+    fiber.setContext(Context.add(fiber.context, reference, value))
+    return self
   })
 
 const begin = (fiber: AnyFiber): CallAttempt => {

@@ -5,27 +5,59 @@ interface Attributes {
   readonly [name: string]: string
 }
 
+interface Entry {
+  readonly a: unknown
+  readonly b: unknown
+  readonly c: unknown
+  readonly metric: Metric.Metric<number, unknown>
+}
+
 /**
  * The series of one metric, each made once. `Metric.withAttributes` makes its key anew for every update, which costs more
- * than the request's span.
+ * than the request's span, and so does a text put together of all that tells two series apart.
  */
 export class Series {
   readonly #make: (attributes: Attributes) => Metric.Metric<number, unknown>
-  readonly #series = new Map<string, Metric.Metric<number, unknown>>()
+  readonly #series = new Map<string, Map<unknown, Array<Entry>>>()
+  #size = 0
 
   constructor(make: (attributes: Attributes) => Metric.Metric<number, unknown>) {
     this.#make = make
   }
 
-  /** `key` stands for the attributes, which are asked for only when it is new. */
-  update(key: string, attributes: () => Attributes, value: number, context: Context.Context<never>): void {
-    let series = this.#series.get(key)
-    if (series === undefined) {
-      if (this.#series.size >= maxSeries) this.#series.clear()
-      series = this.#make(attributes())
-      this.#series.set(key, series)
+  /** The last five tell the series; its attributes are asked for only when it is new. Few have `name` and `group` in common. */
+  update(
+    value: number,
+    context: Context.Context<never>,
+    attributes: () => Attributes,
+    name: string,
+    group?: unknown,
+    a?: unknown,
+    b?: unknown,
+    c?: unknown
+  ): void {
+    const found = this.#series.get(name)?.get(group)
+    if (found !== undefined) {
+      for (const entry of found) {
+        if (entry.a === a && entry.b === b && entry.c === c) return entry.metric.updateUnsafe(value, context)
+      }
     }
-    series.updateUnsafe(value, context)
+    const metric = this.#make(attributes())
+    this.#add(name, group, { a, b, c, metric })
+    metric.updateUnsafe(value, context)
+  }
+
+  #add(name: string, group: unknown, entry: Entry): void {
+    if (this.#size >= maxSeries) {
+      this.#series.clear()
+      this.#size = 0
+    }
+    this.#size++
+    const groups = this.#series.get(name) ?? new Map<unknown, Array<Entry>>()
+    const entries = groups.get(group) ?? []
+    entries.push(entry)
+    groups.set(group, entries)
+    this.#series.set(name, groups)
   }
 }
 
