@@ -9,7 +9,7 @@ import * as command from "./command.ts"
 vi.setConfig({ testTimeout: 180_000 })
 
 const mebibyte = 1024 * 1024
-const block = Buffer.alloc(mebibyte, "account;amount\n5100;12.50\n")
+const block = Buffer.alloc(mebibyte, "5100000;12.5000\n")
 
 /** A file of so many MiB, written without holding it in memory, and its md5. */
 const large = (folder: string, size: number) =>
