@@ -208,9 +208,17 @@ export const withTokens: {
   // Where a warm token meets a request that succeeds with 2xx only, nothing is made for the case that it is refused.
   const judged = MappedClient.is(client) && refused === undefined
 
+  let lastAllowed: string | undefined
+  const isAllowed = (url: string): boolean => {
+    if (url === lastAllowed) return true
+    if (!Origin.contains(origin, url)) return false
+    lastAllowed = url
+    return true
+  }
+
   const attempt = (request: HttpClientRequest.HttpClientRequest): Answer =>
     Effect.withFiber((fiber) => {
-      if (!Origin.contains(origin, request.url)) return Effect.fail(foreignOrigin(origin, request.url))
+      if (!isAllowed(request.url)) return Effect.fail(foreignOrigin(origin, request.url))
       const token = cache.getUnsafe()
       if (judged && token !== undefined && request.body._tag !== "Stream") {
         return Effect.catchCause(
