@@ -3,7 +3,7 @@
  *
  * **Adding a suite**
  *
- * Put `NAME.ts` into `src/suites`, default-export a `Suite`, and list the file in `src/suites/index.ts`.
+ * Put `NAME.ts` into `src/suites`, default-export a `Suite`, and name the file in `src/suites/index.ts`.
  *
  * @since 0.1.0
  */

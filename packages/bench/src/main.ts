@@ -30,16 +30,15 @@ const bench = Command.make(
   },
   Effect.fnUntraced(function*({ json, names, quick }) {
     const fs = yield* FileSystem.FileSystem
-    const unknown = names.filter((name) => !suites.some((suite) => suite.name === name))
+    const known = Object.keys(suites)
+    const unknown = names.filter((name) => !known.includes(name))
     if (unknown.length > 0) {
-      return yield* Effect.fail(
-        `no such suite: ${unknown.join(", ")}; there is ${suites.map(({ name }) => name).join(", ")}`
-      )
+      return yield* Effect.fail(`no such suite: ${unknown.join(", ")}; there is ${known.join(", ")}`)
     }
-    const chosen = names.length === 0 ? suites : suites.filter((suite) => names.includes(suite.name))
     const effort = quick ? Measurement.quick : Measurement.thorough
     const all: Array<Measurement.Row> = []
-    for (const suite of chosen) {
+    for (const name of names.length === 0 ? known : names) {
+      const suite = yield* load(name)
       const rows: Array<Measurement.Row> = []
       for (const case_ of suite.cases) {
         yield* Console.error(`${suite.name}: ${case_.name}`)
@@ -56,6 +55,13 @@ const bench = Command.make(
     if (Option.isSome(json)) yield* fs.writeFileString(json.value, `${JSON.stringify(all, null, 2)}\n`)
   })
 ).pipe(Command.withDescription("Compares this repository with its peers, in one process"))
+
+const load = (name: string): Effect.Effect<Suite> => {
+  const read = suites[name]
+  return read === undefined
+    ? Effect.die(`no such suite: ${name}`)
+    : Effect.map(Effect.promise(read), (module) => module.default)
+}
 
 const preamble = `# Results
 
@@ -77,7 +83,7 @@ const version = (name: string): string =>
 
 const apart = Effect.gen(function*() {
   const [, , , suite, name, subject] = process.argv
-  const case_ = suites.find((found) => found.name === suite)?.cases.find((found) => found.name === name)
+  const case_ = (yield* load(suite ?? "")).cases.find((found) => found.name === name)
   const run = case_?.subjects[subject ?? ""]
   if (case_ === undefined || run === undefined) return yield* Effect.die(`no such subject: ${subject}`)
   yield* Console.log(JSON.stringify(yield* Measurement.runApart(case_, run)))

@@ -167,9 +167,9 @@ export function make(description: Description, given: Given = {}): Effect.Effect
       fallback: Fallback.Fallback<A2, E2, R2>
     ): Effect.Effect<A | A2, E | E2 | PipelineError<Description>, R | R2>
     function execute<A, E, R>(self: Effect.Effect<A, E, R>, fallback?: Fallback.Fallback<A, E, R>) {
-      return Effect.withFiber((fiber): Effect.Effect<A, E | PipelineError<Description>, R> => {
+      return Effect.suspend((): Effect.Effect<A, E | PipelineError<Description>, R> => {
         const { deadline } = current
-        const guarded = current.around(self, fiber)
+        const guarded = current.around(self)
         const answered = fallback === undefined ? guarded : fallback.execute(guarded)
         return deadline === undefined ? answered : Deadline.within(answered, deadline)
       })

@@ -5,10 +5,9 @@ import * as Backoff from "@effect-resilience/retry/Backoff"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Bulkhead from "../Bulkhead.ts"
@@ -19,6 +18,9 @@ import * as Pacer from "../Pacer.ts"
 import type { Description, Given, Parts, PipelineError } from "../Pipeline.ts"
 import * as Rejection from "../Rejection.ts"
 import * as Throttle from "../Throttle.ts"
+import * as circuit from "./circuit.ts"
+import * as flight from "./flight.ts"
+import * as permits from "./permits.ts"
 
 /** A description that has been checked: how to make each of its parts. */
 export interface Plan {
@@ -37,6 +39,10 @@ export interface Surroundings {
   readonly limiter: RateLimiter.RateLimiter
 }
 
+type Around = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | PipelineError<Description>, R>
+
+type Count = (exit: Exit.Exit<unknown, unknown>, context: Context.Context<never>) => undefined
+
 /** A plan with its parts at work. */
 export interface Assembly {
   readonly plan: Plan
@@ -44,10 +50,7 @@ export interface Assembly {
   readonly budget: AttemptBudget.AttemptBudget | undefined
   readonly deadline: Duration.Input | undefined
   /** Everything but deadline and fallback. */
-  readonly around: <A, E, R>(
-    self: Effect.Effect<A, E, R>,
-    fiber: Fiber.Fiber<unknown, unknown>
-  ) => Effect.Effect<A, E | PipelineError<Description>, R>
+  readonly around: Around
 }
 
 export const plan = (description: Description, given: Given): Plan => {
@@ -97,23 +100,62 @@ export const build = /* @__PURE__ */ Effect.fnUntraced(function*(
   }
 })
 
-const around = (plan: Plan, parts: Parts, budget: AttemptBudget.AttemptBudget | undefined): Assembly["around"] => {
-  const { attemptTimeout, metrics, name, spans } = plan.description
-  const { bulkhead, circuitBreaker, concurrencyLimit, pacer, throttle } = parts
+const around = (plan: Plan, parts: Parts, budget: AttemptBudget.AttemptBudget | undefined): Around => {
+  const { metrics, name, spans } = plan.description
+  const { bulkhead } = parts
+  const { retry } = plan
   const count = metrics === true ? counting(name) : undefined
-  return <A, E, R>(self: Effect.Effect<A, E, R>, fiber: Fiber.Fiber<unknown, unknown>) => {
+  const attempt = attemptOf(plan, parts)
+  const route = routeOf(plan, parts, attempt, count)
+  const inParts: Around = (self) => {
+    const tried = retry === undefined ? attempt(self) : RetryPolicy.retry(attempt(self), retry)
+    const bounded = bulkhead === undefined ? tried : bulkhead.execute(tried)
+    const seen = spans === true ? Effect.withSpan(bounded, name) : bounded
+    return count === undefined
+      ? seen
+      : Effect.withFiber((fiber) => Effect.onExitPrimitive(seen, (exit) => count(exit, fiber.context)))
+  }
+  const call: Around = route === undefined ? inParts : (self) => flight.start(route, self, () => inParts(self))
+  return budget === undefined ? call : (self) => Effect.provideService(call(self), AttemptBudget.Current, budget)
+}
+
+/** Parts of our own around a timeout can be met in one step. */
+const routeOf = (
+  { description: { attemptTimeout, spans }, retry }: Plan,
+  { bulkhead, circuitBreaker: breaker, concurrencyLimit, pacer, throttle }: Parts,
+  attempt: Around,
+  count: Count | undefined
+): flight.Route<PipelineError<Description>> | undefined => {
+  if (attemptTimeout === undefined || spans === true) return undefined
+  if (concurrencyLimit !== undefined || pacer !== undefined || throttle !== undefined) return undefined
+  if (bulkhead !== undefined && !permits.isPermits(bulkhead)) return undefined
+  if (breaker !== undefined && !circuit.isCircuit(breaker)) return undefined
+  // The retry has to see when the first attempt begins.
+  if (retry !== undefined && Duration.isFinite(retry.maxDuration)) return undefined
+  const after = Duration.fromInputUnsafe(attemptTimeout)
+  return {
+    attempt,
+    breaker,
+    bulkhead,
+    count,
+    retry,
+    timeoutMillis: Duration.toMillis(after),
+    timedOut: () => Exit.fail(new Timeout.TimedOut({ after }))
+  }
+}
+
+/** What happens for each attempt. */
+const attemptOf = (plan: Plan, parts: Parts): Around => {
+  const { attemptTimeout, name, spans } = plan.description
+  const { circuitBreaker, concurrencyLimit, pacer, throttle } = parts
+  return <A, E, R>(self: Effect.Effect<A, E, R>) => {
     let call: Effect.Effect<A, E | PipelineError<Description>, R> = self
     if (spans === true) call = attemptSpan(call, name)
     if (attemptTimeout !== undefined) call = Timeout.after(call, attemptTimeout)
     if (concurrencyLimit !== undefined) call = concurrencyLimit.execute(call)
     if (pacer !== undefined) call = pacer.execute(call)
     if (throttle !== undefined) call = throttle.execute(call)
-    if (circuitBreaker !== undefined) call = circuitBreaker.execute(call)
-    if (plan.retry !== undefined) call = RetryPolicy.retry(call, plan.retry)
-    if (budget !== undefined) call = Effect.provideService(call, AttemptBudget.Current, budget)
-    if (bulkhead !== undefined) call = bulkhead.execute(call)
-    if (spans === true) call = Effect.withSpan(call, name)
-    return count === undefined ? call : count(call, fiber.context)
+    return circuitBreaker === undefined ? call : circuitBreaker.execute(call)
   }
 }
 
@@ -126,7 +168,7 @@ const calls = (attributes?: Metric.Metric.Attributes) =>
 
 export const callsTotal = /* @__PURE__ */ calls()
 
-const counting = (pipeline: string) => {
+const counting = (pipeline: string): Count => {
   // Attributes given to the constructor cost nothing at an update, other than those of `Metric.withAttributes`.
   const of = (outcome: string) => calls({ pipeline, outcome })
   const [success, failure, refused, interrupted] = [of("success"), of("failure"), of("refused"), of("interrupted")]
@@ -136,11 +178,10 @@ const counting = (pipeline: string) => {
     const error = Cause.findErrorOption(exit.cause)
     return error._tag === "Some" && Rejection.isRejection(error.value) ? refused : failure
   }
-  return <A, E, R>(self: Effect.Effect<A, E, R>, context: Context.Context<never>): Effect.Effect<A, E, R> =>
-    Effect.onExitPrimitive(self, (exit) => {
-      metricOf(exit).updateUnsafe(1, context)
-      return undefined
-    })
+  return (exit, context) => {
+    metricOf(exit).updateUnsafe(1, context)
+    return undefined
+  }
 }
 
 const attemptSpan = <A, E, R>(self: Effect.Effect<A, E, R>, name: string): Effect.Effect<A, E, R> =>

@@ -35,15 +35,20 @@ export interface Settings {
   ) => CircuitOpen
 }
 
+/** Hears how a call ended; an effect tells others what came of it. */
+export type Settle = (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void> | undefined
+
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
 export const make = (settings: Settings, key: string, hub: PubSub.PubSub<Transition>): CircuitBreaker =>
   new Circuit(settings, key, hub)
 
 /** Nothing is lost by forgetting a closed circuit, except what its window has counted. */
-export const isIdle = (breaker: CircuitBreaker): boolean => breaker instanceof Circuit && breaker.phase === "Closed"
+export const isIdle = (breaker: CircuitBreaker): boolean => isCircuit(breaker) && breaker.phase === "Closed"
 
-class Circuit implements CircuitBreaker {
+export const isCircuit = (breaker: CircuitBreaker): breaker is Circuit => breaker instanceof Circuit
+
+export class Circuit implements CircuitBreaker {
   readonly key: string
   readonly hub: PubSub.PubSub<Transition>
   phase: State["_tag"] = "Closed"
@@ -52,7 +57,7 @@ class Circuit implements CircuitBreaker {
   private windows: ReadonlyArray<tripWindow.TripWindow> | undefined
   // Every transition starts a generation. A call belongs to the one that admitted it; later ones do not hear of it.
   private generation = 0
-  private kept: Handlers | undefined
+  private kept: Settle | undefined
   private openings = 0
   private nextOpen: (() => Duration.Duration) | undefined
   private random: Random.Random | undefined
@@ -74,11 +79,8 @@ class Circuit implements CircuitBreaker {
 
   execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | CircuitOpen, R> {
     return Effect.withFiber((fiber): Effect.Effect<A, E | CircuitOpen, R> => {
-      if (this.phase === "Closed") {
-        const handlers: HandlersOf<A, E> = this.kept ??
-          this.handlers(this.settings.timed ? stopwatch(fiber) : undefined)
-        return Effect.matchCauseEffect(self, handlers)
-      }
+      const settle = this.admitUnsafe(fiber)
+      if (settle !== undefined) return Effect.onExitPrimitive(self, settle, true)
       const clock = fiber.getRef(Clock.Clock)
       // Whoever is refused within the same millisecond is told the same.
       const wall = clock.currentTimeMillisUnsafe()
@@ -86,6 +88,12 @@ class Circuit implements CircuitBreaker {
       this.refusedAt = wall
       return this.refusalAt(monotonicMillis(clock)) ?? this.probe(self)
     })
+  }
+
+  /** What to do with the exit of a call that may run now; `undefined` where the circuit is not closed. */
+  admitUnsafe(fiber: AnyFiber): Settle | undefined {
+    if (this.phase !== "Closed") return undefined
+    return this.kept ?? this.settleClosed(this.settings.timed ? stopwatch(fiber) : undefined)
   }
 
   get state(): Effect.Effect<State> {
@@ -117,23 +125,19 @@ class Circuit implements CircuitBreaker {
     })
   }
 
-  // A circuit of its own keeps them from call to call. Of many circuits they would have left the processor's cache.
-  private handlers(stopwatch: Stopwatch | undefined): Handlers {
+  // A circuit of its own keeps it from call to call. Of many circuits it would have left the processor's cache.
+  private settleClosed(stopwatch: Stopwatch | undefined): Settle {
     const generation = this.generation
-    return {
-      onSuccess: (value) => {
-        const exit = Exit.succeed(value)
-        if (generation !== this.generation) return exit
-        const outcome = this.settings.classifiesSuccess ? this.settings.classify(exit) : Outcome.success
-        return this.trips(outcome, stopwatch) ? Effect.andThen(this.trip(generation, outcome), exit) : exit
-      },
-      onFailure: (cause) => {
-        const exit = Exit.failCause(cause)
-        if (generation !== this.generation || Cause.hasInterruptsOnly(cause)) return exit
-        const outcome = this.settings.classify(exit)
-        return this.trips(outcome, stopwatch) ? Effect.andThen(this.trip(generation, outcome), exit) : exit
-      }
+    return (exit) => {
+      if (generation !== this.generation) return undefined
+      const outcome = this.outcomeOf(exit)
+      return this.trips(outcome, stopwatch) ? this.trip(generation, outcome) : undefined
     }
+  }
+
+  private outcomeOf(exit: Exit.Exit<unknown, unknown>): Outcome.Outcome {
+    if (exit._tag === "Success") return this.settings.classifiesSuccess ? this.settings.classify(exit) : Outcome.success
+    return Cause.hasInterruptsOnly(exit.cause) ? Outcome.ignored : this.settings.classify(exit)
   }
 
   private trips(outcome: Outcome.Outcome, stopwatch: Stopwatch | undefined): boolean {
@@ -231,8 +235,7 @@ class Circuit implements CircuitBreaker {
   ): Effect.Effect<void> {
     if (generation !== this.generation) return Effect.void
     this.probing--
-    if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return Effect.void
-    const outcome = this.settings.classify(exit)
+    const outcome = this.outcomeOf(exit)
     if (outcome._tag === "Ignored") return Effect.void
     if (outcome._tag === "Failure" || slow) return this.open(fiber, outcome)
     this.succeeded++
@@ -250,7 +253,7 @@ class Circuit implements CircuitBreaker {
   }
 
   private keep() {
-    if (!this.settings.keyed && !this.settings.timed) this.kept = this.handlers(undefined)
+    if (!this.settings.keyed && !this.settings.timed) this.kept = this.settleClosed(undefined)
   }
 
   /** Changes the state at once; the effect only tells others. */
@@ -270,16 +273,6 @@ class Circuit implements CircuitBreaker {
     Metric.withAttributes(transitionsTotal, { breaker: this.settings.key, from, to }).updateUnsafe(1, fiber.context)
     return Effect.andThen(PubSub.publish(this.hub, transition), log(transition))
   }
-}
-
-interface Handlers {
-  readonly onSuccess: <A>(value: A) => Effect.Effect<A>
-  readonly onFailure: <E>(cause: Cause.Cause<E>) => Effect.Effect<never, E>
-}
-
-interface HandlersOf<A, E> {
-  readonly onSuccess: (value: A) => Effect.Effect<A>
-  readonly onFailure: (cause: Cause.Cause<E>) => Effect.Effect<never, E>
 }
 
 interface Stopwatch {

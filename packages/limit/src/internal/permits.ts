@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type { SchedulerDispatcher } from "effect/Scheduler"
+import type { Bulkhead, BulkheadFull } from "../Bulkhead.ts"
 
 export type Reason = "QueueFull" | "QueueTimeout"
 
@@ -55,17 +56,21 @@ export class Permits<Full> {
 
   execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Full, R> {
     return Effect.uninterruptibleMask((restore): Effect.Effect<A, E | Full, R> => {
-      if (this.running < this.permits && this.waiting === 0) {
-        this.running++
-        return Effect.onExitPrimitive(restore(self), this.release, true)
-      }
+      if (this.takeUnsafe()) return Effect.onExitPrimitive(restore(self), this.release, true)
       return this.waiting >= this.queue
         ? this.queueFull ??= Exit.fail(this.full("QueueFull"))
         : this.enqueue(self, restore)
     })
   }
 
-  private readonly release = (): undefined => {
+  /** Takes a permit if there is one for a call that comes now. */
+  takeUnsafe(): boolean {
+    if (this.running >= this.permits || this.waiting > 0) return false
+    this.running++
+    return true
+  }
+
+  readonly release = (): undefined => {
     this.running--
     if (this.waiting > 0) this.grantSoon()
   }
@@ -182,3 +187,5 @@ class Waiter<Full> {
     this.resume?.(exit)
   }
 }
+
+export const isPermits = (bulkhead: Bulkhead): bulkhead is Permits<BulkheadFull> => bulkhead instanceof Permits

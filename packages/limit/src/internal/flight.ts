@@ -1,0 +1,129 @@
+import type * as Timeout from "@effect-resilience/deadline/Timeout"
+import * as Timer from "@effect-resilience/deadline/Timer"
+import * as Attempt from "@effect-resilience/retry/Attempt"
+import * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
+import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
+import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type { BulkheadFull } from "../Bulkhead.ts"
+import type { Circuit, Settle } from "./circuit.ts"
+import type { Permits } from "./permits.ts"
+
+/** The parts that a call meets in one step, as long as nothing is amiss. */
+export interface Route<Refusal> {
+  readonly bulkhead: Permits<BulkheadFull> | undefined
+  readonly retry: RetryPolicy.RetryPolicy | undefined
+  readonly breaker: Circuit | undefined
+  readonly timeoutMillis: number
+  readonly timedOut: () => Exit.Exit<never, Timeout.TimedOut>
+  readonly count: ((exit: Exit.Exit<unknown, unknown>, context: Context.Context<never>) => void) | undefined
+  /** One attempt through the parts inside the retry, one by one. */
+  readonly attempt: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | Refusal, R>
+}
+
+type AnyFiber = Fiber.Fiber<unknown, unknown>
+
+/**
+ * Starts the first attempt of a call: one permit, one look at the circuit, one fiber. Where a part has to refuse the call
+ * or to make it wait, nothing has happened and the call goes `inParts`.
+ *
+ * The attempt has the fiber that a timeout needs anyhow. Whoever waits for it holds no frame, and what comes after a
+ * failure goes through the parts one by one.
+ */
+export const start = <A, E, R, Refusal>(
+  route: Route<Refusal>,
+  self: Effect.Effect<A, E, R>,
+  inParts: () => Effect.Effect<A, E | Refusal, R>
+): Effect.Effect<A, E | Refusal | Timeout.TimedOut, R> =>
+  Effect.callback((resume) => {
+    const parent = Fiber.getCurrent()
+    const settle = parent && admit(route, parent)
+    if (parent === undefined || settle === undefined) return resume(inParts())
+    // The effect that is returned needs R, so the fiber that runs it has R.
+    const child = Effect.runForkWith(parent.context as Context.Context<R>)(self)
+    const flight = new Flight(route, self, settle, parent)
+    const exit = child.pollUnsafe()
+    if (exit !== undefined) return resume(flight.land(exit))
+    let timedOut = false
+    const wait = Timer.startUnsafe(parent.context, route.timeoutMillis, () => {
+      timedOut = true
+      child.interruptUnsafe()
+    })
+    child.addObserver((exit) => {
+      wait.cancel()
+      const late = timedOut && Exit.isFailure(exit) && !Cause.hasDies(exit.cause)
+      resume(Effect.suspend(() => flight.land(late ? route.timedOut() : exit)))
+    })
+    return Effect.suspend(() => Effect.andThen(Fiber.interrupt(child), Effect.sync(() => flight.leave(interrupted))))
+  })
+
+const admit = (route: Route<never>, parent: AnyFiber): Settle | undefined => {
+  const { breaker, bulkhead, retry } = route
+  if (retry !== undefined && parent.getRef(Attempt.Current) !== Attempt.first) return undefined
+  const settle = breaker === undefined ? ignore : breaker.admitUnsafe(parent)
+  return settle === undefined || bulkhead?.takeUnsafe() === false ? undefined : settle
+}
+
+const ignore: Settle = () => undefined
+
+const interrupted = /* @__PURE__ */ Exit.interrupt()
+
+class Flight<A, E, R, Refusal> {
+  private readonly route: Route<Refusal>
+  private readonly self: Effect.Effect<A, E, R>
+  private readonly settle: Settle
+  private readonly parent: AnyFiber
+  private left = false
+
+  constructor(route: Route<Refusal>, self: Effect.Effect<A, E, R>, settle: Settle, parent: AnyFiber) {
+    this.route = route
+    this.self = self
+    this.settle = settle
+    this.parent = parent
+  }
+
+  land(exit: Exit.Exit<A, E | Timeout.TimedOut>): Effect.Effect<A, E | Refusal | Timeout.TimedOut, R> {
+    const { retry } = this.route
+    if (retry !== undefined) {
+      if (Exit.isFailure(exit)) return this.again(exit, retry)
+      this.parent.getRef(AttemptBudget.Current).depositUnsafe()
+    }
+    this.leave(exit)
+    return told(this.settle, exit)
+  }
+
+  /** Hands the first attempt to the retry as it ended, and keeps the permit until the last one has. */
+  private again(
+    exit: Exit.Exit<A, E | Timeout.TimedOut>,
+    retry: RetryPolicy.RetryPolicy
+  ): Effect.Effect<A, E | Refusal | Timeout.TimedOut, R> {
+    let first = true
+    const attempt = Effect.suspend((): Effect.Effect<A, E | Refusal | Timeout.TimedOut, R> => {
+      if (!first) return this.route.attempt(this.self)
+      first = false
+      return told(this.settle, exit)
+    })
+    // An interruption can come before the frame below is in place. It ends the fiber, and that the observer hears of.
+    const forget = this.parent.addObserver(() => this.leave(interrupted))
+    return Effect.onExitPrimitive(RetryPolicy.retry(attempt, retry), (exit) => {
+      forget()
+      return this.leave(exit)
+    })
+  }
+
+  leave(exit: Exit.Exit<unknown, unknown>): undefined {
+    if (this.left) return
+    this.left = true
+    const { bulkhead, count } = this.route
+    if (bulkhead !== undefined) bulkhead.release()
+    if (count !== undefined) count(exit, this.parent.context)
+  }
+}
+
+const told = <A, E>(settle: Settle, exit: Exit.Exit<A, E>): Effect.Effect<A, E> => {
+  const news = settle(exit)
+  return news === undefined ? exit : Effect.andThen(news, exit)
+}
