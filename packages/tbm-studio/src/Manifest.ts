@@ -70,7 +70,7 @@ export class InvalidManifest extends Data.TaggedError("InvalidManifest")<{
 export const read = Effect.fnUntraced(function*(path: string) {
   const fs = yield* FileSystem.FileSystem
   const paths = yield* Path.Path
-  const invalid = (...problems: ReadonlyArray<string>) => Effect.fail(new InvalidManifest({ path, problems }))
+  const invalid = (problem: string) => Effect.fail(new InvalidManifest({ path, problems: [problem] }))
 
   const readable = <A>(self: Effect.Effect<A, PlatformError.PlatformError>) =>
     Effect.catch(self, (error) => invalid(unreadable(error.reason._tag)))
@@ -82,7 +82,7 @@ export const read = Effect.fnUntraced(function*(path: string) {
   )
   if (records.length === 0) return yield* invalid("lists no uploads: add a row for each file.")
 
-  const folder = paths.dirname(path)
+  const folder = paths.resolve(paths.dirname(path))
   const rows: Array<Row> = []
   const problems: Array<string> = []
   for (const record of records) {
@@ -90,14 +90,14 @@ export const read = Effect.fnUntraced(function*(path: string) {
     if (Result.isSuccess(checked)) rows.push(checked.success)
     else problems.push(`row ${record.row}: ${checked.failure}`)
   }
-  return problems.length > 0 ? yield* invalid(...problems) : rows
+  return problems.length > 0 ? yield* new InvalidManifest({ path, problems }) : rows
 })
 
 const maxProblems = 20
 
 interface Record {
   readonly row: number
-  readonly cells: { readonly [column: string]: unknown }
+  readonly cell: (column: string) => unknown
 }
 
 const required = ["file", "project", "table", "period"] as const
@@ -105,8 +105,9 @@ const columns: ReadonlyArray<string> = [...required, "action"]
 
 const check = (record: Record, resolve: (file: string) => string): Result.Result<Row, string> => {
   const cell = (name: string): string | undefined => {
-    const value = record.cells[name]
-    return typeof value === "string" && value.trim() !== "" ? value.trim() : undefined
+    const value = record.cell(name)
+    const text = typeof value === "string" ? value.trim() : ""
+    return text === "" ? undefined : text
   }
   const [file, project, table, period] = [cell("file"), cell("project"), cell("table"), cell("period")]
   if (file === undefined || project === undefined || table === undefined || period === undefined) {
@@ -144,7 +145,7 @@ const parseCsv = (text: string): Effect.Effect<ReadonlyArray<Record>, string> =>
         rest.flatMap((cells, index) =>
           cells.every((cell) => cell.trim() === "")
             ? []
-            : [{ row: index + 2, cells: Object.fromEntries(names.map((name, at) => [name, cells[at]])) }]
+            : [{ row: index + 2, cell: (name) => cells[names.indexOf(name)] }]
         )
       )
     })
@@ -156,11 +157,11 @@ const parseJson = (text: string): Effect.Effect<ReadonlyArray<Record>, string> =
   ).pipe(
     Effect.mapError(() => `is not a JSON array of objects with ${columns.join(", ")}.`),
     Effect.flatMap((rows) => {
-      const records = rows.map((cells, index) => ({ row: index + 1, cells }))
-      const odd = records.find(({ cells }) => Object.keys(cells).some((name) => !columns.includes(name)))
-      if (odd === undefined) return Effect.succeed(records)
-      const unknown = Object.keys(odd.cells).filter((name) => !columns.includes(name))
-      return Effect.fail(`row ${odd.row} has the unknown ${unknown.join(", ")}; known are ${columns.join(", ")}.`)
+      const unknownIn = (cells: object) => Object.keys(cells).filter((name) => !columns.includes(name))
+      const odd = rows.findIndex((cells) => unknownIn(cells).length > 0)
+      if (odd < 0) return Effect.succeed(rows.map((cells, index) => ({ row: index + 1, cell: (name) => cells[name] })))
+      const unknown = unknownIn(rows[odd] ?? {})
+      return Effect.fail(`row ${odd + 1} has the unknown ${unknown.join(", ")}; known are ${columns.join(", ")}.`)
     })
   )
 

@@ -56,7 +56,7 @@ export const parse = (text: string): Result.Result<Period, InvalidPeriod> => {
   if (decoded.toLowerCase() === "current") return Result.succeed(make("current"))
   const [, month, fiscal, year] = /^([a-z]+):(fy)?(\d{4})$/i.exec(decoded) ?? []
   if (month === undefined || year === undefined) return Result.fail(new InvalidPeriod({ text }))
-  const name = monthNames.find((full) => isSpelling(month, full))
+  const name = namesBySpelling.get(month.toLowerCase())
   if (name === undefined) return Result.fail(new InvalidPeriod({ text }))
   const spelled = month.length === 3 ? name.slice(0, 3) : name
   return Result.succeed(make(`${spelled}:${fiscal === undefined ? "" : "FY"}${year}`))
@@ -87,7 +87,6 @@ const monthNames = [
   "December"
 ] as const
 
-const isSpelling = (text: string, full: string) => {
-  const folded = text.toLowerCase()
-  return folded === full.toLowerCase() || folded === full.slice(0, 3).toLowerCase()
-}
+const namesBySpelling = new Map(
+  monthNames.flatMap((name) => [[name.toLowerCase(), name], [name.slice(0, 3).toLowerCase(), name]] as const)
+)

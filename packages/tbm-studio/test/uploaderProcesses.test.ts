@@ -94,7 +94,7 @@ describe("tbm-studio upload --via uploader", () => {
       )
       yield* simulator.addFaults([{ match: { operation: "part" }, times: 1, fault: { type: "status", status: 503 } }])
       const ended = yield* command.tbmStudio(
-        ["batch", manifest, "--via", "uploader", "--json"],
+        ["batch", manifest, "--no-preflight", "--via", "uploader", "--json"],
         command.settingsFor(simulator.url)
       )
       assert.strictEqual(ended.status, 0, ended.stderr)

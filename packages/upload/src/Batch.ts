@@ -201,7 +201,7 @@ const plainly = <Item, Receipt, E, R>(
 ): Schedule.Method<Item, Receipt, Uploader.Failure<E>, never, R> => ({
   key: target.key,
   idempotent: idempotentBy(target),
-  find: (items) => Effect.succeed(items.map(() => undefined)),
+  find: () => Effect.succeed([]),
   upload: ({ item }, options) =>
     Effect.map(Uploader.upload(target, item, options), (report) => ({ _tag: "Uploaded", report })),
   endsBatch: (_): _ is never => false
@@ -216,12 +216,16 @@ const journaled = <Item, Receipt, E, R>(
 ): Schedule.Method<Item, Receipt, Uploader.Failure<E>, Journal.JournalError, R | Journal.Journal> => ({
   key: target.key,
   idempotent: idempotentBy(target),
-  find: Effect.fnUntraced(function*(items) {
-    const journal = yield* Journal.Journal
-    const ids = items.map(([item, index]) => id(item, index))
-    const found = yield* journal.find(ids)
-    return ids.map((id) => found.get(id))
-  }),
+  find: (items) =>
+    Journal.look(target, items.map(([item]) => item), { id: (item, i) => id(item, items[i]?.[1] ?? i), onUnknown })
+      .pipe(
+        Effect.map((findings) =>
+          findings.map(({ entry, verdict }) => ({
+            known: entry,
+            outcome: verdict === "skip" && entry !== undefined ? { _tag: "Skipped", entry } : undefined
+          }))
+        )
+      ),
   upload: ({ index, item, known }, options) =>
     Journal.upload(target, item, { ...options, id: id(item, index), onUnknown, known: known ?? null }),
   endsBatch: (error) => error instanceof Journal.JournalError

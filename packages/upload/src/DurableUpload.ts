@@ -211,7 +211,7 @@ export const make = <Item, Encoded>(name: string, options: {
         Schedule.schedule(items, checked, {
           key,
           idempotent: () => true,
-          find: (items) => Effect.succeed(items.map(() => undefined)),
+          find: () => Effect.succeed([]),
           upload: ({ item }) =>
             Effect.map(attached(workflow.execute({ batch, round, id: id(item), item }), attachments), outcomeOf),
           endsBatch: (_): _ is never => false

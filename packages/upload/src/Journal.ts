@@ -281,8 +281,21 @@ export const upload = <Item, Receipt, E, R>(
   })
 
 /**
- * The items that `upload` would send, by the word of the journal: those that are not uploaded, have changed since, or are in
- * doubt and may be sent again. Sends nothing.
+ * What `upload` would do with an item: send it, skip it, or refuse to do either.
+ *
+ * - `entry`: of the item, where it has one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Finding {
+  readonly verdict: "send" | "skip" | "refuse"
+  readonly entry: Entry | undefined
+}
+
+/**
+ * Looks up what `upload` would do with each of many items. Nothing is sent; sources that were uploaded are asked whether they
+ * have changed.
  *
  * - `id`: identifies an item in the journal, as for `upload`.
  * - `onUnknown`: default `fail`.
@@ -290,29 +303,42 @@ export const upload = <Item, Receipt, E, R>(
  * @category accessors
  * @since 0.1.0
  */
-export const unsent = <Item, Receipt, E, R>(
+export const look = <Item, Receipt, E, R>(
   target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
   items: ReadonlyArray<Item>,
-  options: { readonly id: (item: Item) => string; readonly onUnknown?: OnUnknown | undefined }
-): Effect.Effect<ReadonlyArray<Item>, JournalError, R | Journal> =>
+  options: { readonly id: (item: Item, index: number) => string; readonly onUnknown?: OnUnknown | undefined }
+): Effect.Effect<ReadonlyArray<Finding>, JournalError, R | Journal> =>
   Effect.gen(function*() {
-    const { id, onUnknown = "fail" } = options
     const journal = yield* Journal
-    const isUnsent = (item: Item, known: Entry | undefined) => {
-      if (known === undefined) return Effect.succeed(true)
-      const idempotent = Operation.isIdempotent(target.operation(item), { method: target.method, headers: {} })
-      return Effect.match(judge(target, item, known, idempotent, onUnknown), {
-        onFailure: () => false,
-        onSuccess: (verdict) => verdict === undefined
-      })
-    }
-    const unsent: Array<Item> = []
+    const findings: Array<Finding> = []
     for (const page of Arr.chunksOf(items, 1_000)) {
-      const found = yield* journal.find(page.map(id))
-      unsent.push(...(yield* Effect.filter(page, (item) => isUnsent(item, found.get(id(item))), { concurrency: 8 })))
+      const ids = page.map((item, i) => options.id(item, findings.length + i))
+      const found = yield* journal.find(ids)
+      const verdicts = yield* Effect.forEach(page, (item, i) => {
+        const entry = found.get(ids[i] ?? "")
+        return entry === undefined ? toSend : verdictOn(target, item, entry, options.onUnknown)
+      }, { concurrency: opensAtOnce })
+      for (const finding of verdicts) findings.push(finding)
     }
-    return unsent
+    return findings
   })
+
+const opensAtOnce = 32
+
+const toSend = Effect.succeed<Finding>({ verdict: "send", entry: undefined })
+
+const verdictOn = <Item, Receipt, E, R>(
+  target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
+  item: Item,
+  entry: Entry,
+  onUnknown: OnUnknown = "fail"
+): Effect.Effect<Finding, never, R> => {
+  const idempotent = Operation.isIdempotent(target.operation(item), { method: target.method, headers: {} })
+  return Effect.match(judge(target, item, entry, idempotent, onUnknown), {
+    onFailure: (): Finding => ({ verdict: "refuse", entry }),
+    onSuccess: (outcome): Finding => ({ verdict: outcome === undefined ? "send" : "skip", entry })
+  })
+}
 
 const judge = <Item, Receipt, E, R>(
   target: UploadTarget.UploadTarget<Item, Receipt, E, R>,

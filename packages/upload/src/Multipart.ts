@@ -173,7 +173,18 @@ const frame = <E>(
       })
     }))
 
-const randomBoundary = (): string => `----${Base64Url.encode(SecureRandom.randomBytesUnsafe(18))}`
+const randomBoundary = (): string => {
+  if (used === randomBytes.length) {
+    randomBytes = SecureRandom.randomBytesUnsafe(boundaryBytes * 64)
+    used = 0
+  }
+  return `----${Base64Url.encode(randomBytes.subarray(used, used += boundaryBytes))}`
+}
+
+// Drawn ahead: asking for a few bytes costs as much as asking for many.
+const boundaryBytes = 18
+let randomBytes: Uint8Array = new Uint8Array(0)
+let used = 0
 
 const disposition = (name: string): string => `Content-Disposition: form-data; name="${escapeName(name)}"`
 

@@ -197,6 +197,50 @@ for (const [store, layer] of Object.entries(journals)) {
 }
 
 describe("Journal", () => {
+  it.effect("tells of many items which would be sent, skipped or refused, and sends nothing", () =>
+    Effect.gen(function*() {
+      let version: string | undefined = "1"
+      const target = Targets.make()
+      const versioned = {
+        ...target,
+        source: (item: Targets.Item) => {
+          const source = target.source(item)
+          return { ...source, open: Effect.map(source.open, (opened) => ({ ...opened, version })) }
+        },
+        send: () => Effect.die("nothing may be sent")
+      }
+      const journal = yield* Journal.Journal
+      const entry = (state: Journal.State) => ({
+        id: "",
+        state,
+        attempts: 1,
+        version: "1",
+        bytes: 1,
+        md5: undefined,
+        verified: true,
+        note: undefined,
+        at: 0
+      })
+      const states = ["uploaded", "started", "unknown", "waiting", "failed"] as const
+      const items = [true, false].flatMap((idempotent) =>
+        [...states, "new"].map((state) => ({ name: `${state} ${idempotent}`, idempotent }))
+      )
+      for (const state of states) {
+        for (const idempotent of [true, false]) yield* journal.record({ ...entry(state), id: `${state} ${idempotent}` })
+      }
+      const verdicts = (onUnknown?: Journal.OnUnknown) =>
+        Effect.map(
+          Journal.look(versioned, items, { id: ({ name }) => name, onUnknown }),
+          (findings) => findings.map(({ verdict }) => verdict)
+        )
+      const overwrites = ["skip", "send", "send", "send", "send", "send"]
+      assert.deepStrictEqual(yield* verdicts(), [...overwrites, "skip", "refuse", "refuse", "send", "send", "send"])
+      assert.deepStrictEqual((yield* verdicts("skip")).slice(6), ["skip", "skip", "skip", "send", "send", "send"])
+      assert.deepStrictEqual((yield* verdicts("retry")).slice(6), ["skip", "send", "send", "send", "send", "send"])
+      version = "2"
+      assert.deepStrictEqual([(yield* verdicts())[0], (yield* verdicts())[6]], ["send", "refuse"])
+    }).pipe(Effect.provide(Journal.layerMemory)))
+
   for (const idempotent of [true, false]) {
     it.effect(`${idempotent ? "need not" : "must"} survive a power failure to know what was begun`, () =>
       Effect.gen(function*() {

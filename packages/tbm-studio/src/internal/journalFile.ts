@@ -35,18 +35,23 @@ const SubjectJson = Schema.fromJsonString(Subject)
 /** Reads the id of an entry. */
 export const subjectOf = Schema.decodeUnknownEffect(SubjectJson)
 
-/** Names each upload by what it is: where it goes, from which file, and the how-manieth of its kind it is. */
-export const identify = (
-  settings: Settings["Service"],
-  jobs: ReadonlyArray<{ readonly file: string; readonly upload: TableUpload }>
-): ReadonlyMap<TableUpload, string> => {
+/**
+ * Names uploads by what they are: where each goes, from which file, and the how-manieth of its kind it is. They have to be
+ * asked for in the order of the manifest, the first time.
+ */
+export const identify = ({ api, domain, environment }: Settings["Service"]) => {
+  const named = new Map<TableUpload, string>()
   const seen = new Map<string, number>()
-  const { api, domain, environment } = settings
-  return new Map(jobs.map(({ file, upload }) => {
-    const kind = { api, domain, environment, file, ...upload.address, action: upload.action }
-    const text = JSON.stringify(kind)
-    const occurrence = (seen.get(text) ?? 0) + 1
-    seen.set(text, occurrence)
-    return [upload, JSON.stringify({ ...kind, occurrence })]
-  }))
+  return (upload: TableUpload, file: string): string => {
+    const known = named.get(upload)
+    if (known !== undefined) return known
+    const { action, address: { period, project, table } } = upload
+    const kind = JSON.stringify({ api, domain, environment, file, project, table, period, action })
+    const occurrence = (seen.get(kind) ?? 0) + 1
+    seen.set(kind, occurrence)
+    // The text of `{...kind, occurrence}`.
+    const id = `${kind.slice(0, -1)},"occurrence":${occurrence}}`
+    named.set(upload, id)
+    return id
+  }
 }

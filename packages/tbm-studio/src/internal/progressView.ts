@@ -5,7 +5,7 @@ import * as units from "./units.ts"
 export interface Item {
   readonly label: string
   readonly size: number | undefined
-  readonly phase: "waiting" | "sending" | "answering" | "pausing" | "done" | "failed"
+  readonly phase: "waiting" | "sending" | "answering" | "pausing"
   readonly sent: number
   readonly attempts: number
   /** Why the last attempt failed, until the next one gets further. */
@@ -13,7 +13,12 @@ export interface Item {
 }
 
 export interface View {
-  readonly items: ReadonlyArray<Item>
+  /** Those that have begun and not ended. */
+  readonly active: ReadonlyArray<Item>
+  readonly total: number
+  readonly done: number
+  readonly failed: number
+  readonly attempts: number
   readonly startedAt: number
   /** Bytes that left since the start, those of failed attempts included. */
   readonly moved: number
@@ -21,7 +26,7 @@ export interface View {
 
 /** The lines at the bottom of the terminal: what is under way, then the totals. */
 export const render = (view: View, now: number, columns: number): ReadonlyArray<string> => {
-  const active = view.items.filter(({ phase }) => phase === "sending" || phase === "answering" || phase === "pausing")
+  const active = view.active.filter(({ phase }) => phase !== "waiting")
   const labelWidth = Math.min(36, Math.max(0, ...active.map(({ label }) => CliOutput.displayWidth(label))))
   return [...active.map((item) => `  ${fit(item.label, labelWidth)}  ${state(item)}`), totals(view, now)]
     .map((line) => clip(line, columns - 1))
@@ -51,19 +56,15 @@ const bar = (fraction: number): string => {
   return `[${"█".repeat(full)}${"░".repeat(barWidth - full)}]`
 }
 
-const totals = (view: View, now: number): string => {
-  const count = (...phases: ReadonlyArray<Item["phase"]>) =>
-    view.items.filter(({ phase }) => phases.includes(phase)).length
-  const seconds = Math.max(0.001, (now - view.startedAt) / 1_000)
-  const attempts = view.items.reduce((sum, item) => sum + item.attempts, 0)
-  const failed = count("failed")
+const totals = ({ attempts, done, failed, moved, startedAt, total }: View, now: number): string => {
+  const seconds = Math.max(0.001, (now - startedAt) / 1_000)
   return [
-    `${count("done")} of ${view.items.length} files`,
-    units.bytes(view.moved),
-    `${units.bytes(Math.round(view.moved / seconds))}/s`,
+    `${done} of ${total} files`,
+    units.bytes(moved),
+    `${units.bytes(Math.round(moved / seconds))}/s`,
     `${attempts} attempt${attempts === 1 ? "" : "s"}`,
     ...(failed === 0 ? [] : [`${failed} failed`]),
-    units.duration(now - view.startedAt)
+    units.duration(now - startedAt)
   ].join(" · ")
 }
 

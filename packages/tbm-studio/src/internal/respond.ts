@@ -76,9 +76,10 @@ export const respond = respondWith(failedDocument)
 /** Prints a response, scrubbed once more, and fails where its status is not 0. */
 export const say = Effect.fnUntraced(function*(response: Response, json: boolean) {
   const { scrub } = yield* Scrubber.Current
-  for (const problem of response.problems ?? []) yield* Console.error(scrub(problem))
+  const { problems = [], text } = response
+  if (problems.length > 0) yield* Console.error(scrub(problems.join("\n")))
   if (json) yield* Console.log(scrub(JSON.stringify(response.json, undefined, 2)))
-  else for (const line of response.text) yield* Console.log(scrub(line))
+  else if (text.length > 0) yield* Console.log(scrub(text.join("\n")))
   if (response.exitStatus !== ExitStatus.done) {
     return yield* new CommandFailed({ exitStatus: response.exitStatus })
   }

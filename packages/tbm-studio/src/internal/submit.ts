@@ -23,11 +23,11 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
   readonly preflight: boolean
 }) {
   const region = yield* LiveRegion.make
-  const subjects = journalFile.identify(yield* Settings, jobs)
+  const identify = journalFile.identify(yield* Settings)
   const label = Uploads.labels(jobs.map(({ upload }) => upload.address))
   const items = new Map(jobs.map((job) => [
     {
-      subject: subjects.get(job.upload) ?? "",
+      subject: identify(job.upload, job.file),
       file: job.file,
       ...job.upload.address,
       action: job.upload.action
@@ -37,10 +37,9 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
 
   if (options.preflight) {
     const target = cluster.targetOf((yield* TableUploads).target)
-    const unsent = yield* Journal.unsent(target, [...items.keys()], {
-      id: (item) => cluster.tables.entryId(batch, item)
-    })
-    yield* Preflight.check(unsent.map(({ file }) => file), region)
+    const id = (item: typeof cluster.Item.Type) => cluster.tables.entryId(batch, item)
+    const findings = yield* Journal.look(target, [...items.keys()], { id })
+    yield* Preflight.check(jobs.flatMap(({ file }, i) => findings[i]?.verdict === "send" ? [file] : []), region)
   }
 
   const reports = new Map<Uploads.Job, Uploads.ItemReport>()
@@ -58,7 +57,7 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
       const report = Uploads.reportOf(result, job.file, { attempts, recoveries: [], durationMillis: 0 })
       reports.set(job, report)
       exits.push(Uploads.exitOf(result))
-      yield* region.print([Uploads.progressLine(label(report), report, region.paint)])
+      if (report.status !== "skipped") yield* region.print([Uploads.progressLine(label(report), report, region.paint)])
     }
   )
 

@@ -10,12 +10,12 @@ export interface Column<Row> {
 export const render = <Row>(rows: ReadonlyArray<Row>, columns: ReadonlyArray<Column<Row>>): ReadonlyArray<string> => {
   const cells = rows.map((row) => columns.map((column) => column.cell(row)))
   const widths = columns.map((column, at) =>
-    Math.max(CliOutput.displayWidth(column.title), ...cells.map((row) => CliOutput.displayWidth(row[at] ?? "")))
+    cells.reduce((widest, row) => Math.max(widest, widthOf(row[at] ?? "")), widthOf(column.title))
   )
   const format = (texts: ReadonlyArray<string>) =>
     columns.map((column, at) => {
       const text = texts[at] ?? ""
-      const space = " ".repeat(Math.max(0, (widths[at] ?? 0) - CliOutput.displayWidth(text)))
+      const space = " ".repeat(Math.max(0, (widths[at] ?? 0) - widthOf(text)))
       return column.align === "right" ? space + text : text + space
     }).join("  ").trimEnd()
   return [
@@ -24,3 +24,6 @@ export const render = <Row>(rows: ReadonlyArray<Row>, columns: ReadonlyArray<Col
     ...cells.map(format)
   ]
 }
+
+// A table can have a hundred thousand lines, and looking for graphemes takes time.
+const widthOf = (text: string): number => /^[ -~]*$/.test(text) ? text.length : CliOutput.displayWidth(text)

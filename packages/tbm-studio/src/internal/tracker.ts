@@ -23,27 +23,42 @@ interface Tracked extends Item {
 
 type Mutable<A> = { -readonly [key in keyof A]: A[key] }
 
+type Following = Mutable<Tracked> & { causes: Array<string> }
+
 /** Follows uploads through their events and through the access log of their attempts. */
 export class Tracker {
-  private readonly items = new Map<TableUpload, Mutable<Tracked> & { causes: Array<string> }>()
-  private moved = 0
+  // Those that have begun and not ended: of a long manifest, a few.
+  private readonly active = new Map<TableUpload, Following>()
+  private readonly total: number
+  private readonly label: (upload: TableUpload) => string
   private readonly startedAt: number
+  private done = 0
+  private failures = 0
+  private attempts = 0
+  private moved = 0
 
-  constructor(uploads: ReadonlyArray<TableUpload>, label: (upload: TableUpload) => string, startedAt: number) {
+  constructor(total: number, label: (upload: TableUpload) => string, startedAt: number) {
+    this.total = total
+    this.label = label
     this.startedAt = startedAt
-    for (const upload of uploads) {
-      this.items.set(upload, {
-        label: label(upload),
-        size: undefined,
-        phase: "waiting",
-        sent: 0,
-        attempts: 0,
-        trouble: undefined,
-        begun: undefined,
-        attemptFailed: false,
-        causes: []
-      })
+  }
+
+  private following(upload: TableUpload): Following {
+    const known = this.active.get(upload)
+    if (known !== undefined) return known
+    const item: Following = {
+      label: this.label(upload),
+      size: undefined,
+      phase: "waiting",
+      sent: 0,
+      attempts: 0,
+      trouble: undefined,
+      begun: undefined,
+      attemptFailed: false,
+      causes: []
     }
+    this.active.set(upload, item)
+    return item
   }
 
   /** The target, with its attempts followed. */
@@ -74,8 +89,7 @@ export class Tracker {
 
   readonly onEvent = (event: Progress.Event, upload: TableUpload): Effect.Effect<void> =>
     Effect.map(Clock.currentTimeMillis, (now) => {
-      const item = this.items.get(upload)
-      if (item === undefined) return
+      const item = this.following(upload)
       switch (event._tag) {
         case "Started":
           item.begun = now
@@ -98,16 +112,14 @@ export class Tracker {
           // An answer that proved wrong only when it was read, such as another md5.
           if (!item.attemptFailed) this.failed(item, ExitStatus.reasonTagOf(event.error) ?? "failure")
           break
-        case "Done":
-          item.phase = "done"
-          break
       }
     })
 
   settle(upload: TableUpload, phase: "done" | "failed", now: number): Track {
-    const item = this.items.get(upload)
-    if (item === undefined) throw new RangeError("Tracker: not one of its uploads")
-    item.phase = phase
+    const item = this.following(upload)
+    this.active.delete(upload)
+    if (phase === "done") this.done++
+    else this.failures++
     return {
       attempts: item.attempts,
       recoveries: item.attemptFailed ? item.causes.slice(0, -1) : item.causes,
@@ -116,12 +128,13 @@ export class Tracker {
   }
 
   view(): View {
-    return { items: [...this.items.values()], startedAt: this.startedAt, moved: this.moved }
+    const { attempts, done, failures: failed, moved, startedAt, total } = this
+    return { active: [...this.active.values()], total, done, failed, attempts, moved, startedAt }
   }
 
   private attempted(upload: TableUpload, entry: AccessLog.Entry): void {
-    const item = this.items.get(upload)
-    if (item === undefined) return
+    const item = this.following(upload)
+    this.attempts++
     item.attempts++
     item.attemptFailed = entry.outcome === "failure"
     if (entry.outcome !== "failure") return
@@ -129,7 +142,7 @@ export class Tracker {
     this.failed(item, entry.status === undefined ? reason : `${entry.status} ${reason}`)
   }
 
-  private failed(item: Mutable<Tracked> & { causes: Array<string> }, cause: string): void {
+  private failed(item: Following, cause: string): void {
     item.trouble = cause
     item.causes.push(cause)
   }

@@ -90,13 +90,13 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
   const files = new Map(jobs.map(({ file, upload }) => [upload, file]))
   const begun = yield* Clock.currentTimeMillis
   const label = labels([...files.keys()].map(({ address }) => address))
-  const tracker = new Tracker([...files.keys()], ({ address }) => label(address), begun)
+  const tracker = new Tracker(files.size, ({ address }) => label(address), begun)
   const exits: Array<number> = []
-  const ids = journalFile.identify(yield* Settings, jobs)
-  const id = (upload: TableUploads.TableUpload) => ids.get(upload) ?? ""
+  const identify = journalFile.identify(yield* Settings)
+  const id = (upload: TableUploads.TableUpload) => identify(upload, files.get(upload) ?? "")
   if (options.preflight === true) {
-    const unsent = yield* Journal.unsent(target, [...files.keys()], { id, onUnknown: options.onUnknown })
-    yield* Preflight.check(unsent.flatMap((upload) => files.get(upload) ?? []), region)
+    const findings = yield* Journal.look(target, [...files.keys()], { id, onUnknown: options.onUnknown })
+    yield* Preflight.check(jobs.flatMap(({ file }, i) => findings[i]?.verdict === "send" ? [file] : []), region)
   }
   const { onInterrupt } = options
   const stop = onInterrupt && Effect.andThen(
@@ -115,7 +115,9 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
     const report = reportOf(result, files.get(result.item) ?? "", track)
     reports.set(result.item, report)
     exits.push(exitOf(result))
-    if (options.show === "each") yield* region.print([progressLine(label(report), report, region.paint)])
+    if (options.show === "each" && report.status !== "skipped") {
+      yield* region.print([progressLine(label(report), report, region.paint)])
+    }
   })
 
   const summary = yield* Effect.scoped(Effect.gen(function*() {
@@ -348,7 +350,6 @@ const stopLine = {
 
 /** What is printed about an upload as soon as it ends. */
 export const progressLine = (name: string, item: ItemReport, paint: LiveRegion.LiveRegion["paint"]): string => {
-  if (item.status === "skipped") return `${paint("green", "✓")} ${name}  is already there`
   if (item.status !== "uploaded") return `${paint("red", "✗")} ${name}: ${item.error?.message ?? item.status}`
   const retried = item.recoveries.length === 0 ? "" : paint("yellow", `, after ${item.recoveries.join(", ")}`)
   return `${paint("green", "✓")} ${name}  ${units.bytes(item.bytes)} in ${units.duration(item.durationMs)}${retried}`

@@ -56,12 +56,18 @@ export interface Entry<Item> {
   readonly known: Journal.Entry | undefined
 }
 
+/** What is known of an item before it is anybody's turn. An outcome is the end of it. */
+export interface Found<Receipt> {
+  readonly known?: Journal.Entry | undefined
+  readonly outcome?: Journal.Outcome<Receipt> | undefined
+}
+
 /** How one item is uploaded: plainly, or by the word of a journal. `EX` ends the batch. */
 export interface Method<Item, Receipt, E, EX, R> {
   readonly key: ((item: Item) => string) | undefined
   readonly idempotent: (item: Item) => boolean
   readonly find: (items: ReadonlyArray<readonly [Item, number]>) => Effect.Effect<
-    ReadonlyArray<Journal.Entry | undefined>,
+    ReadonlyArray<Found<Receipt>>,
     EX,
     R
   >
@@ -110,15 +116,24 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
     }
 
     const read = (items: ReadonlyArray<readonly [Item, number]>) =>
-      Effect.flatMap(method.find(items), (known) =>
-        Effect.forEach(items, ([item, index], i) =>
-          Effect.andThen(
+      Effect.flatMap(stopping ? Effect.succeed([]) : method.find(items), (found) =>
+        Effect.forEach(items, ([item, index], i): Effect.Effect<unknown> => {
+          const { known, outcome } = found[i] ?? {}
+          if (outcome !== undefined) {
+            return emit({ ...outcome, index, item })
+          }
+          return Effect.andThen(
             ahead.take(1),
-            Effect.sync(() => admit({ index, item, key: method.key?.(item), known: known[i] }))
-          ), { discard: true }))
+            Effect.sync(() =>
+              admit({ index, item, key: method.key?.(item), known })
+            )
+          )
+        }, { discard: true }))
     const reader = (Stream.isStream(items) ? items : Stream.fromIterable(items)).pipe(
       Stream.zipWithIndex,
-      Stream.runForEachArray((items) => Effect.forEach(Arr.chunksOf(items, lookahead), read, { discard: true })),
+      Stream.runForEachArray((items) =>
+        Effect.forEach(Arr.chunksOf(items, lookahead), (items) => Effect.suspend(() => read(items)), { discard: true })
+      ),
       Effect.andThen(Effect.sync(() => {
         allRead = true
         if (outstanding === 0) Queue.endUnsafe(ready)
@@ -159,7 +174,7 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
             outcomeUnknown: phase === "sent" && !method.idempotent(item)
           })
         )
-        return Effect.matchEffect(attempt, {
+        const ended = Effect.matchEffect(attempt, {
           onFailure: (error): Effect.Effect<Outcome, EX> => {
             if (method.endsBatch(error)) return Effect.fail(error)
             if (failFast) stopping = true
@@ -168,7 +183,8 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
             return Effect.succeed({ _tag: "Failed", index, item, error, attempts })
           },
           onSuccess: (outcome): Effect.Effect<Outcome> => Effect.succeed({ ...outcome, index, item })
-        }).pipe(Effect.raceFirst(abandoned))
+        })
+        return stop === undefined ? ended : Effect.raceFirst(ended, abandoned)
       })
 
     const worker = Effect.gen(function*() {
