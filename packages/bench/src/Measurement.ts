@@ -11,7 +11,7 @@
 import * as Effect from "effect/Effect"
 import { spawnSync } from "node:child_process"
 import { fileURLToPath } from "node:url"
-import type { Case, Subject, Suite } from "./Suite.ts"
+import type { Case, Subject, Suite, Unit } from "./Suite.ts"
 
 /**
  * One line of the results. `ratios` divides this median by that of each other subject.
@@ -23,7 +23,7 @@ export interface Row {
   readonly suite: string
   readonly case: string
   readonly subject: string
-  readonly unit: "ns/call" | "s" | "MB"
+  readonly unit: Unit
   readonly median: number
   readonly p25: number
   readonly p75: number
@@ -71,13 +71,20 @@ export const measure = (suite: Suite, case_: Case, effort: Effort): Effect.Effec
  * @category measuring
  * @since 0.1.0
  */
-export const runApart = (case_: Case, subject: Subject): Effect.Effect<{ seconds: number; megabytes: number }> =>
+export const runApart = (
+  case_: Case,
+  subject: Subject
+): Effect.Effect<{ seconds: number; wall: number; megabytes: number }> =>
   Effect.gen(function*() {
+    const begun = process.hrtime.bigint()
     const start = process.cpuUsage()
     yield* Effect.promise(() => subject(case_.batch ?? 1))
     const { system, user } = process.cpuUsage(start)
-    const seconds = (system + user) / 1e6
-    return { seconds, megabytes: process.resourceUsage().maxRSS / 1024 }
+    return {
+      seconds: (system + user) / 1e6,
+      wall: Number(process.hrtime.bigint() - begun) / 1e9,
+      megabytes: process.resourceUsage().maxRSS / 1024
+    }
   })
 
 const measureTogether = Effect.fnUntraced(function*(suite: Suite, case_: Case, effort: Effort) {
@@ -116,6 +123,7 @@ const cpuNanos = Effect.fnUntraced(function*(subject: Subject, batch: number | u
 
 const measureApart = (suite: Suite, case_: Case, effort: Effort): ReadonlyArray<Row> => {
   const seconds = new Map<string, Array<number>>()
+  const wall = new Map<string, Array<number>>()
   const megabytes = new Map<string, Array<number>>()
   const processes = Math.min(effort.processes, case_.processes ?? Infinity)
   for (let round = 0; round < processes; round++) {
@@ -134,10 +142,13 @@ const measureApart = (suite: Suite, case_: Case, effort: Effort): ReadonlyArray<
       )
       const found = JSON.parse(child.stdout)
       seconds.set(name, [...seconds.get(name) ?? [], Number(found.seconds)])
+      wall.set(name, [...wall.get(name) ?? [], Number(found.wall)])
       megabytes.set(name, [...megabytes.get(name) ?? [], Number(found.megabytes)])
     }
   }
-  return [...rows(suite, case_, "s", seconds), ...rows(suite, case_, "MB", megabytes)]
+  const { units = ["s", "MB"] } = case_
+  const samples = { "ns/call": new Map<string, Array<number>>(), s: seconds, "s on the clock": wall, MB: megabytes }
+  return units.flatMap((unit) => rows(suite, case_, unit, samples[unit]))
 }
 
 const rows = (

@@ -18,11 +18,20 @@ import * as Effect from "effect/Effect"
 export type Subject = (calls: number) => PromiseLike<unknown>
 
 /**
+ * What rows count: CPU time a call, CPU seconds, seconds on the clock, peak memory.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Unit = "ns/call" | "s" | "s on the clock" | "MB"
+
+/**
  * - `ours`: the subject whose ratios to the others are judged.
  * - `atMost`: for each other subject the highest ratio of medians that is good enough.
  * - `moreAtMost`: likewise the highest difference of medians, in the unit of the case.
  * - `batch`: how many calls a run makes, where that is part of the case; otherwise as many as fill a round.
  * - `apart`: each run in a process of its own, measured by CPU time and peak memory, for runs too large to interleave.
+ * - `units`: what is reported of runs in processes of their own; default CPU seconds and peak memory.
  * - `processes`: how many processes at most, where a run takes too long for more.
  *
  * @category models
@@ -36,6 +45,7 @@ export interface Case {
   readonly moreAtMost?: { readonly [name: string]: number }
   readonly batch?: number
   readonly apart?: boolean
+  readonly units?: ReadonlyArray<Unit>
   readonly processes?: number
 }
 

@@ -24,7 +24,7 @@ import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Redacted from "effect/Redacted"
 import FormData from "form-data"
 import got from "got"
-import { spawn } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
 import { readFile } from "node:fs/promises"
@@ -34,7 +34,7 @@ import { join } from "node:path"
 import { Readable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import { request } from "undici"
-import type { Suite } from "../Suite.ts"
+import type { Case, Suite } from "../Suite.ts"
 
 const chunk = 1_048_576
 
@@ -48,10 +48,28 @@ const drain = `
   }).listen(0, "127.0.0.1", function() { console.log(this.address().port) })
 `
 
+/** Reads as fast as a line of 1 Gbit/s carries. */
+const line = `
+  const http = require("node:http")
+  process.stdin.resume().on("end", () => process.exit())
+  http.createServer((request, response) => {
+    const begun = performance.now()
+    let bytes = 0
+    request.on("data", (chunk) => {
+      const early = (bytes += chunk.length) / 125_000 - (performance.now() - begun)
+      if (early < 5) return
+      request.pause()
+      setTimeout(() => request.resume(), early)
+    }).on("end", () => response.end(String(bytes)))
+  }).listen(0, "127.0.0.1", function() { console.log(this.address().port) })
+`
+
 let server: Promise<string> | undefined
-const url = () => server ??= start()
-const start = async () => {
-  const child = spawn(process.execPath, ["-e", drain], { stdio: ["pipe", "pipe", "inherit"] })
+const url = () => server ??= start(drain)
+let slowServer: Promise<string> | undefined
+const slowUrl = () => slowServer ??= start(line)
+const start = async (script: string) => {
+  const child = spawn(process.execPath, ["-e", script], { stdio: ["pipe", "pipe", "inherit"] })
   child.unref()
   const [port] = await once(child.stdout, "data")
   for (const stream of [child.stdin, child.stdout]) if ("unref" in stream) (stream.unref as () => void)()
@@ -94,6 +112,14 @@ const headersFor = (path: string) => ({
   "content-type": `multipart/form-data; boundary=${boundary}`,
   "content-length": String(prefix.length + fs.statSync(path).size + suffix.length)
 })
+
+const curl = async (path: string) => {
+  const child = spawn("curl", ["-sSf", "-o", "/dev/null", "-F", `myfile=@${path}`, await url()], { stdio: "inherit" })
+  const [status] = await once(child, "close")
+  if (status !== 0) throw new Error(`curl ended with ${status}`)
+}
+
+const hasCurl = spawnSync("curl", ["--version"]).status === 0
 
 const agent = new http.Agent({ keepAlive: true })
 
@@ -186,8 +212,8 @@ const targetOf = <E, R>(
     receive: (response) => Effect.map(Effect.orDie(response.text), (receipt) => ({ receipt }))
   })
 
-const ours = (path: string, digests: ReadonlyArray<Hashing.Algorithm>) => async () => {
-  const to = await url()
+const ours = (path: string, digests: ReadonlyArray<Hashing.Algorithm>, address = url) => async () => {
+  const to = await address()
   return runtime.runPromise(Effect.gen(function*() {
     const client = ErrorMapping.mapErrors(yield* HttpClient.HttpClient, {})
     return yield* Uploader.upload(targetOf(client, to, digests), { path })
@@ -249,24 +275,53 @@ const suite: Suite = {
       name: "one file of 1 GiB as a form",
       atMost: { "node:http by hand": 1, "undici by hand": 1, "fetch FormData": 0.4 }
     }),
+    ...(hasCurl
+      ? [
+        {
+          name: "one file of 1 GiB as a form, beside curl -F",
+          ours: "ours",
+          apart: true,
+          units: ["s on the clock"],
+          subjects: { ours: () => ours(fileOf(1024), [])(), "curl -F": () => curl(fileOf(1024)) },
+          atMost: { "curl -F": 1.7 }
+        } satisfies Case
+      ]
+      : []),
     {
       name: "one file of 1 GiB, with digests",
       ours: "md5 and SHA-256",
       apart: true,
+      units: ["s", "s on the clock"],
       subjects: {
         "md5 and SHA-256": () => ours(fileOf(1024), ["md5", "sha256"])(),
         md5: () => ours(fileOf(1024), ["md5"])(),
-        none: () => ours(fileOf(1024), [])()
-      }
+        none: () => ours(fileOf(1024), [])(),
+        "node:http by hand, none": () => nodeHttp(fileOf(1024))
+      },
+      atMost: { none: 1.35 }
+    },
+    {
+      name: "one file of 256 MiB over 1 Gbit/s, with digests",
+      ours: "md5 and SHA-256",
+      apart: true,
+      units: ["s on the clock"],
+      subjects: {
+        "md5 and SHA-256": () => ours(fileOf(256), ["md5", "sha256"], slowUrl)(),
+        none: () => ours(fileOf(256), [], slowUrl)()
+      },
+      atMost: { none: 1.35 }
     },
     {
       name: "memory: 64 MiB and 4 GiB",
       ours: "4 GiB",
       apart: true,
+      units: ["MB"],
       subjects: {
         "4 GiB": () => ours(fileOf(4096), [])(),
-        "64 MiB": () => ours(fileOf(64), [])()
-      }
+        "64 MiB": () => ours(fileOf(64), [])(),
+        idle: async () => void await url()
+      },
+      moreAtMost: { "64 MiB": 10, idle: 30 }
     },
     {
       name: "2,000 files of 20 kB, eight at once",
@@ -275,14 +330,25 @@ const suite: Suite = {
       batch: 2_000,
       subjects: {
         "full stack": fullStack(Journal.layerMemory),
-        "full stack, SQLite journal": fullStack(sqlite),
         "node:http by hand": eightAtOnce(() => nodeHttpWhole(small())),
         "undici by hand": eightAtOnce(() => undiciWhole(small())),
         "fetch FormData": eightAtOnce(() => fetchForm(small())),
         axios: eightAtOnce(() => axiosForm(small())),
         got: eightAtOnce(() => gotStream(small()))
       },
-      atMost: { "node:http by hand": 1 / 0.7, axios: 0.5 }
+      atMost: { "node:http by hand": 1.43, axios: 0.5 }
+    },
+    {
+      name: "2,000 files of 20 kB, eight at once, with a journal on disk",
+      ours: "full stack, SQLite journal",
+      apart: true,
+      batch: 2_000,
+      units: ["s"],
+      subjects: {
+        "full stack, SQLite journal": fullStack(sqlite),
+        "node:http by hand": eightAtOnce(() => nodeHttpWhole(small()))
+      },
+      atMost: { "node:http by hand": 2 }
     }
   ]
 }
