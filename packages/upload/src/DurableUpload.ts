@@ -169,6 +169,8 @@ export interface RunOptions<in Item>
  *
  * - `id`: identifies an item in its batch.
  * - `key`: items with the same key never overlap within a `run`; default all may.
+ * - `version`: of the item's content, where the caller knows it. With another one the engine takes up the item again, and the
+ *   journal decides; default none.
  *
  * @category constructors
  * @since 0.1.0
@@ -177,13 +179,14 @@ export const make = <Item, Encoded>(name: string, options: {
   readonly item: Schema.Codec<Item, Encoded>
   readonly id: (item: Item) => string
   readonly key?: ((item: Item) => string) | undefined
+  readonly version?: ((item: Item) => string | undefined) | undefined
 }): DurableUpload<Item> => {
-  const { id, item, key } = options
+  const { id, item, key, version = () => undefined } = options
   const workflow = Workflow.make(`upload ${name}`, {
     payload: Schema.Struct({ batch: Schema.String, round: Schema.Int, id: Schema.String, item }),
     success: Done,
     error: DurableFailure,
-    idempotencyKey: ({ batch, id, round }) => JSON.stringify([batch, id, round])
+    idempotencyKey: ({ batch, id, item, round }) => JSON.stringify([batch, id, round, version(item)])
   })
 
   const entryId = (batch: string, item: Item) => JSON.stringify([batch, id(item)])

@@ -55,6 +55,41 @@ describe("DurableUpload", () => {
       )
     )))
 
+  it.live("takes up an item again whose version is another, and lets the journal decide", () =>
+    Effect.gen(function*() {
+      const Versioned = Schema.Struct({ name: Schema.String, version: Schema.optionalKey(Schema.String) })
+      const versioned = DurableUpload.make("versioned", {
+        item: Versioned,
+        id: ({ name }) => name,
+        version: ({ version }) => version
+      })
+      const current = { version: "1" }
+      const sent: Array<string> = []
+      const target = Targets.make(({ name }) => Effect.sync(() => void sent.push(`${name} ${current.version}`)))
+      const worker = versioned.layer(Effect.succeed({
+        ...target,
+        source: (item: typeof Versioned.Type) => {
+          const source = target.source(item)
+          return { ...source, open: Effect.map(source.open, (opened) => ({ ...opened, ...current })) }
+        }
+      })).pipe(Layer.provideMerge(memory))
+      yield* Effect.gen(function*() {
+        const run = (version?: string) =>
+          Effect.map(
+            versioned.run("batch", [{ name: "a", ...(version === undefined ? {} : { version }) }]),
+            ({ results: [result] }) => result?._tag
+          )
+        assert.strictEqual(yield* run("1"), "Uploaded")
+        assert.strictEqual(yield* run("1"), "Uploaded")
+        assert.deepStrictEqual(sent, ["a 1"])
+        // The journal knows that this content is there.
+        assert.strictEqual(yield* run("seen elsewhere"), "Skipped")
+        current.version = "2"
+        assert.strictEqual(yield* run("2"), "Uploaded")
+        assert.deepStrictEqual(sent, ["a 1", "a 2"])
+      }).pipe(Effect.provide(worker))
+    }))
+
   it.effect("waits again where the engine interrupts who waits", () => {
     let interruptions = 0
     const forgetful = Layer.effect(

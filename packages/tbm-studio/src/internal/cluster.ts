@@ -11,6 +11,7 @@ import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
@@ -25,7 +26,7 @@ import { InvalidOption } from "./runtime.ts"
 
 /**
  * An upload as the cluster stores it. `subject` names it as the journal of a manifest does; `file` is a path that means the
- * same to whoever submits it and to every worker.
+ * same to whoever submits it and to every worker; `version` is that of the file when it was submitted, where it could be seen.
  */
 export const Item = Schema.Struct({
   subject: Schema.String,
@@ -35,18 +36,33 @@ export const Item = Schema.Struct({
   period: Schema.String.pipe(
     Schema.refine((text): text is Period.Period => Result.isSuccess(Period.parse(text)))
   ),
-  action: Schema.Literals(TableAddress.actions)
+  action: Schema.Literals(TableAddress.actions),
+  version: Schema.optionalKey(Schema.String)
 })
 
 export const tables = DurableUpload.make("tbm-studio tables", {
   item: Item,
   // The journal's ids are bounded; paths and names are not.
   id: ({ subject }) => createHash("sha256").update(subject).digest("hex"),
-  key: TableAddress.key
+  key: TableAddress.key,
+  // A changed append is refused where it was uploaded; where it was not, two executions could both send it.
+  version: ({ action, version }) => action === "overwrite" ? version : undefined
 })
 
+/** A file whose version is the same on every machine that sees it: devices and inodes have other numbers there. */
+export const sharedFile = (file: string): UploadSource.UploadSource<FileSystem.FileSystem> => {
+  const source = UploadSource.file(file)
+  const open = Effect.gen(function*() {
+    const opened = yield* source.open
+    const info = yield* Effect.option(Effect.flatMap(FileSystem.FileSystem, (fs) => fs.stat(file)))
+    const version = Option.map(info, ({ mtime, size }) => `${size}:${Option.getOrUndefined(mtime)?.getTime() ?? 0}`)
+    return { ...opened, version: Option.getOrUndefined(version) }
+  })
+  return { ...source, open }
+}
+
 const uploadOf = ({ action, file, period, project, table }: typeof Item.Type): TableUpload => ({
-  source: UploadSource.file(file),
+  source: sharedFile(file),
   address: { project, table, period },
   action,
   force: false

@@ -25,16 +25,22 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
   const region = yield* LiveRegion.make
   const identify = journalFile.identify(yield* Settings)
   const label = Uploads.labels(jobs.map(({ upload }) => upload.address))
-  const items = new Map(jobs.map((job) => [
+  const versions = yield* Effect.forEach(
+    jobs,
+    ({ file }) =>
+      Effect.match(cluster.sharedFile(file).open, { onFailure: () => undefined, onSuccess: ({ version }) => version }),
+    { concurrency: 32 }
+  )
+  const items = new Map(jobs.map((job, i) => [
     {
       subject: identify(job.upload, job.file),
       file: job.file,
       ...job.upload.address,
-      action: job.upload.action
+      action: job.upload.action,
+      ...(versions[i] === undefined ? {} : { version: versions[i] })
     },
     job
   ]))
-
   if (options.preflight) {
     const target = cluster.targetOf((yield* TableUploads).target)
     const id = (item: typeof cluster.Item.Type) => cluster.tables.entryId(batch, item)

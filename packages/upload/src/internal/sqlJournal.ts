@@ -31,8 +31,12 @@ export const sqlStore = Effect.fnUntraced(function*(
   batch: string,
   failure: (operation: JournalError["operation"], cause: unknown) => JournalError
 ): Effect.fn.Return<Journal["Service"], JournalError, Scope.Scope> {
+  // Ids hold paths and names. Where a key's columns need a length, this is what MySQL indexes.
+  const idType = sql.onDialectOrElse({ sqlite: () => "TEXT", pg: () => "TEXT", orElse: () => "VARCHAR(700)" })
   const create = sql`CREATE TABLE IF NOT EXISTS upload_journal (
-    batch VARCHAR(255) NOT NULL, id VARCHAR(700) NOT NULL, state VARCHAR(16) NOT NULL, attempts INTEGER NOT NULL,
+    batch VARCHAR(255) NOT NULL, id ${
+    sql.literal(idType)
+  } NOT NULL, state VARCHAR(16) NOT NULL, attempts INTEGER NOT NULL,
     version VARCHAR(255), bytes BIGINT, md5 VARCHAR(32), verified INTEGER NOT NULL, note TEXT, at BIGINT NOT NULL,
     PRIMARY KEY (batch, id))`
   // SQLite's level of safety is a number that the connection can change; other databases are always safe.

@@ -72,7 +72,7 @@ const flags = {
     Flag.withSchema(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))),
     Flag.withDescription(
       "With --durable: the cluster remembers what became of the manifest in a round (default 1); the next round, begun " +
-        "when that has ended, sends what failed or changed since"
+        "when that has ended, sends what failed"
     ),
     Flag.optional
   )

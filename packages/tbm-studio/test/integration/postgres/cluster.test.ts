@@ -135,6 +135,13 @@ describe("a cluster on Postgres", { timeout: 90_000 }, () => {
         assert.strictEqual(sent.status, 0, sent.stderr)
         assert.strictEqual((yield* recordOf).length, before + 1)
 
+        // A changed overwrite is sent again.
+        write(dir, "bad.csv", "a,b\n1,23\n")
+        assert.strictEqual((yield* tbmStudio(["batch", manifest, "--durable"], env)).status, 0)
+        assert.strictEqual((yield* recordOf).length, before + 2)
+        assert.strictEqual((yield* tbmStudio(["batch", manifest, "--durable"], env)).status, 0)
+        assert.strictEqual((yield* recordOf).length, before + 2)
+
         // What the cluster has uploaded is not looked for again.
         rmSync(join(dir, "bad.csv"))
         assert.strictEqual((yield* tbmStudio(["batch", manifest, "--durable"], env)).status, 0)

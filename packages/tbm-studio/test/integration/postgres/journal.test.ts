@@ -1,0 +1,36 @@
+import { Journal } from "@effect-resilience/upload"
+import { PgClient } from "@effect/sql-pg"
+import { assert, describe, layer } from "@effect/vitest"
+import { Config, Effect, Layer, Stream } from "effect"
+import { randomUUID } from "node:crypto"
+
+const postgres = PgClient.layerConfig({ url: Config.Redacted("DATABASE_URL") }).pipe(Layer.orDie)
+
+describe("a journal on Postgres", () => {
+  layer(Journal.layerSql({ batch: randomUUID() }).pipe(Layer.provide(postgres)), { excludeTestServices: true })(
+    (it) => {
+      it.effect("keeps entries whose ids hold long paths and names", () =>
+        Effect.gen(function*() {
+          const journal = yield* Journal.Journal
+          // Random, for Postgres compresses what it indexes.
+          const id = JSON.stringify(Array.from({ length: 60 }, () => randomUUID()))
+          const entry: Journal.Entry = {
+            id,
+            state: "started",
+            attempts: 1,
+            version: "1",
+            bytes: 4_000_000_000,
+            md5: undefined,
+            verified: false,
+            note: "ü".repeat(5_000),
+            at: 1_700_000_000_000
+          }
+          yield* journal.record(entry, true)
+          yield* journal.record({ ...entry, state: "uploaded", verified: true })
+          const found = yield* journal.find([id])
+          assert.deepStrictEqual(found.get(id), { ...entry, state: "uploaded", verified: true })
+          assert.strictEqual((yield* Stream.runCollect(journal.entries)).length, 1)
+        }))
+    }
+  )
+})
