@@ -54,13 +54,34 @@ export class Permits<Full> {
     })
   }
 
+  // The frame comes first, so that no interruption can come between a permit and the frame that gives it back.
   execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Full, R> {
-    return Effect.uninterruptibleMask((restore): Effect.Effect<A, E | Full, R> => {
-      if (this.takeUnsafe()) return Effect.onExitPrimitive(restore(self), this.release, true)
-      return this.waiting >= this.queue
-        ? this.queueFull ??= Exit.fail(this.full("QueueFull"))
-        : this.enqueue(self, restore)
+    return Effect.suspend(() => {
+      const call = new Call<A, E | Full, R>(self)
+      return Effect.onExitPrimitive(
+        Effect.callback<A, E | Full, R>((resume) => this.enter(call, resume)),
+        () => this.leave(call)
+      )
     })
+  }
+
+  private enter<A, E, R>(
+    call: Call<A, E | Full, R>,
+    resume: (effect: Effect.Effect<A, E | Full, R>) => void
+  ): void {
+    if (this.takeUnsafe()) {
+      call.holds = true
+      return resume(call.self)
+    }
+    if (this.waiting >= this.queue) return resume(this.queueFull ??= Exit.fail(this.full("QueueFull")))
+    call.resume = resume
+    this.append(call)
+    if (this.queueTimeoutMillis !== Infinity) this.limitWait(call)
+  }
+
+  private leave(call: Waiter<Full>): undefined {
+    if (call.holds) this.release()
+    else this.remove(call)
   }
 
   /** Takes a permit if there is one for a call that comes now. */
@@ -75,25 +96,8 @@ export class Permits<Full> {
     if (this.waiting > 0) this.grantSoon()
   }
 
-  private enqueue<A, E, R>(
-    self: Effect.Effect<A, E, R>,
-    restore: <AX, EX, RX>(effect: Effect.Effect<AX, EX, RX>) => Effect.Effect<AX, EX, RX>
-  ): Effect.Effect<A, E | Full, R> {
-    const waiter = new Waiter<Full>()
-    this.append(waiter)
-    if (this.queueTimeoutMillis !== Infinity) this.limitWait(waiter)
-    return Effect.matchCauseEffect(restore(Effect.callback<void, Full>((resume) => waiter.register(resume))), {
-      onSuccess: () => Effect.onExitPrimitive(restore(self), this.release, true),
-      onFailure: (cause) => {
-        // A permit can arrive together with an interruption.
-        if (waiter.granted) this.release()
-        else this.remove(waiter)
-        return Effect.failCause(cause)
-      }
-    })
-  }
-
   private append(waiter: Waiter<Full>) {
+    waiter.queued = true
     waiter.previous = this.last
     if (this.last === undefined) this.first = waiter
     else this.last.next = waiter
@@ -135,7 +139,7 @@ export class Permits<Full> {
       const waiter = this.first
       this.remove(waiter)
       this.running++
-      waiter.settle(Exit.void)
+      waiter.go()
     }
     this.granting = false
   }
@@ -156,7 +160,7 @@ export class Permits<Full> {
       if (rest > 0) return Effect.flatMap(clock.sleep(Duration.millis(rest)), () => this.reap)
       const waiter = this.first
       this.remove(waiter)
-      waiter.settle(this.queueTimeout ??= Exit.fail(this.full("QueueTimeout")))
+      waiter.stop(this.queueTimeout ??= Exit.fail(this.full("QueueTimeout")))
     }
     return Effect.void
   })
@@ -164,26 +168,37 @@ export class Permits<Full> {
 
 const turnsBeforeYield = 1024
 
-// Many of them can wait, so a waiter holds what it must.
-class Waiter<Full> {
-  queued = true
-  previous: Waiter<Full> | undefined = undefined
-  next: Waiter<Full> | undefined = undefined
+interface Waiter<in Full> {
+  /** Whether it holds a permit. */
+  holds: boolean
+  queued: boolean
+  previous: Waiter<Full> | undefined
+  next: Waiter<Full> | undefined
+  until: number
+  go(): void
+  stop(exit: Exit.Exit<never, Full>): void
+}
+
+// Many of them can wait, so a call holds what it must.
+class Call<A, E, R> implements Waiter<E> {
+  readonly self: Effect.Effect<A, E, R>
+  holds = false
+  queued = false
+  previous: Waiter<E> | undefined = undefined
+  next: Waiter<E> | undefined = undefined
   until = Infinity
-  private settled: Exit.Exit<void, Full> | undefined = undefined
-  private resume: ((exit: Exit.Exit<void, Full>) => void) | undefined = undefined
+  resume: ((effect: Effect.Effect<A, E, R>) => void) | undefined = undefined
 
-  register(resume: (exit: Exit.Exit<void, Full>) => void) {
-    if (this.settled === undefined) this.resume = resume
-    else resume(this.settled)
+  constructor(self: Effect.Effect<A, E, R>) {
+    this.self = self
   }
 
-  get granted(): boolean {
-    return this.settled !== undefined && Exit.isSuccess(this.settled)
+  go() {
+    this.holds = true
+    this.resume?.(this.self)
   }
 
-  settle(exit: Exit.Exit<void, Full>) {
-    this.settled = exit
+  stop(exit: Exit.Exit<never, E>) {
     this.resume?.(exit)
   }
 }
