@@ -21,7 +21,7 @@
  *
  * The words are those of `effect/persistence/CircuitBreaker`. That one keeps its state in a store; `SharedCircuitBreaker`
  * puts it behind this interface for processes that share a circuit. This one lives in one process and costs about as
- * much as one `Effect.flatMap`.
+ * much as one `Effect.onExit`.
  *
  * **Gotchas**
  *
