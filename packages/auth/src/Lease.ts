@@ -141,7 +141,10 @@ export const layerSql: Layer.Layer<Lease, LeaseError, SqlClient.SqlClient> = /* 
         id TEXT PRIMARY KEY,
         owner TEXT NOT NULL,
         until DOUBLE PRECISION NOT NULL
-      )`,
+      )`.pipe(
+        // Two that create a table at once can fail in Postgres, `IF NOT EXISTS` or not.
+        Effect.retry({ times: 2 })
+      ),
       failed
     )
     return {

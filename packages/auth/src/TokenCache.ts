@@ -421,7 +421,7 @@ class Cache {
       const grant = yield* this.source.acquire(flight.ahead ? this.held?.token.value : this.refused).pipe(
         RetryPolicy.retry(this.settings.retry),
         Deadline.within(this.settings.timeout),
-        Effect.mapError((error) => error._tag === "AuthError" ? error : tooSlow(error.message))
+        Effect.catch((error) => error._tag === "AuthError" ? Effect.fail(error) : tooSlow(error.message))
       )
       ;(yield* Scrubber.Current).register(grant.value)
       const bornAt = this.clock.monotonicTimeNanosUnsafe()
@@ -444,7 +444,11 @@ const millisOf = (nanos: bigint): number => Number(nanos) / 1e6
 const nextLook = (now: bigint, untilRenewal: number): bigint =>
   now + BigInt(Math.ceil(Math.min(1_000, untilRenewal) * 1e6))
 
-const tooSlow = (detail: string): AuthError.AuthError =>
-  new AuthError.AuthError({ reason: new AuthError.Unavailable({ detail, recovery: Recovery.retry }) })
+// A deadline leaves no history, by which retries further out see that a failure was retried already.
+const tooSlow = (detail: string): Effect.Effect<never, AuthError.AuthError> =>
+  RetryPolicy.retry(
+    Effect.fail(new AuthError.AuthError({ reason: new AuthError.Unavailable({ detail, recovery: Recovery.retry }) })),
+    RetryPolicy.none
+  )
 
 const minute = BigInt(60_000_000_000)
