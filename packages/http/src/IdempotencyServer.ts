@@ -14,11 +14,16 @@
  * Where answers are kept is decided by Effect's `Persistence`: memory, Redis, SQL. While the store cannot be asked, the
  * middleware answers 503, since nothing else is safe.
  *
+ * The store remembers answers; that a request is running is known to its process only. Where several processes serve the
+ * same keys, give `claims`: `Lease` of `@effect-resilience/auth` fits, in Redis or SQL.
+ *
  * **Gotchas**
  *
- * The store remembers answers; that a request is running is known to its process only. Route the same key to the same
- * process, or make the handler's own write conditional, where two processes might get it in the same second. Cookies are
- * not remembered. The request's body is held in memory; bound it by `HttpIncomingMessage.MaxBodySize`.
+ * A process that dies while it runs a request leaves no answer: the key is free again after `claimFor`, and the next
+ * request with it runs. A process that is suspended for longer than that may find that another has run its request: make
+ * the handler's own write conditional where that must not be.
+ *
+ * Cookies are not remembered. The request's body is held in memory; bound it by `HttpIncomingMessage.MaxBodySize`.
  *
  * **Example** (One order for two requests)
  *
@@ -72,6 +77,9 @@ import * as Idempotency from "./Idempotency.ts"
  * - `required`: refuses an unsafe request without a key; by default it passes through.
  * - `timeToLive`: how long an answer is remembered; a day by default.
  * - `remember`: which statuses are answers; by default all but 408, 425, 429 and 5xx.
+ * - `claims`: what processes that share a store claim a key with before they run its request; none by default.
+ * - `claimFor`: how long a key stays claimed by a process that died; 30 seconds by default. It is prolonged while the
+ *   handler runs.
  *
  * @category models
  * @since 0.1.0
@@ -81,6 +89,22 @@ export interface Options {
   readonly required?: boolean | undefined
   readonly timeToLive?: Duration.Input | undefined
   readonly remember?: ((status: number) => boolean) | undefined
+  readonly claims?: Claims | undefined
+  readonly claimFor?: Duration.Input | undefined
+}
+
+/**
+ * Rights to a key that end by themselves.
+ *
+ * - `acquire`: takes or prolongs the right, atomically, and answers whether `owner` has it now.
+ * - `release`: gives it back; nothing happens where `owner` does not have it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Claims {
+  readonly acquire: (key: string, owner: string, life: Duration.Input) => Effect.Effect<boolean, unknown>
+  readonly release: (key: string, owner: string) => Effect.Effect<void, unknown>
 }
 
 /**
@@ -96,13 +120,18 @@ export interface Middleware {
 }
 
 /**
- * Makes the middleware. Handlers that are running when its scope closes are interrupted.
+ * Makes the middleware. Handlers that are running when its scope closes are interrupted. Throws `RangeError` for a
+ * `claimFor` that is not longer than nothing.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options): Effect.Effect<Middleware, never, Persistence.Persistence | Scope.Scope> =>
-  Effect.gen(function*() {
+export const make = (options: Options): Effect.Effect<Middleware, never, Persistence.Persistence | Scope.Scope> => {
+  const claimFor = Duration.fromInputUnsafe(options.claimFor ?? "30 seconds")
+  if (!(Duration.toMillis(claimFor) > 0)) {
+    throw new RangeError("IdempotencyServer: claimFor must be longer than nothing")
+  }
+  return Effect.gen(function*() {
     const scope = yield* Effect.scope
     const store = yield* (yield* Persistence.Persistence).make({
       storeId: "effect-resilience-idempotency",
@@ -110,6 +139,30 @@ export const make = (options: Options): Effect.Effect<Middleware, never, Persist
     })
     const remember = options.remember ?? carriedOut
     const running = new Set<string>()
+    const { claims } = options
+    const owner = (yield* WebCrypto).randomUUID()
+
+    // Runs `self` with the claim to a key, if that is free.
+    const claiming = <E, R>(
+      claims: Claims,
+      id: string,
+      self: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
+    ): Effect.Effect<HttpServerResponse.HttpServerResponse, E, R> => {
+      const claim = claims.acquire(`idempotency:${id}`, owner, claimFor)
+      const release = Effect.ignore(claims.release(`idempotency:${id}`, owner))
+      const prolong = Effect.forever(
+        Effect.delay(Effect.ignore(claim), Duration.millis(Duration.toMillis(claimFor) / 3))
+      )
+      return Effect.flatMap(
+        Effect.onInterrupt(Effect.result(claim), () => release),
+        (claimed) => {
+          if (Result.isFailure(claimed)) return Effect.succeed(unavailable)
+          return claimed.success
+            ? Effect.ensuring(Effect.raceFirst(self, prolong), release)
+            : Effect.succeed(stillRunning)
+        }
+      )
+    }
 
     return <E, R>(handler: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
       Effect.gen(function*() {
@@ -129,17 +182,16 @@ export const make = (options: Options): Effect.Effect<Middleware, never, Persist
         const id = yield* digest(JSON.stringify([options.caller(request), key]), new Uint8Array(0))
         const entry = new Remembered({ id })
 
-        const first = Effect.gen(function*() {
-          const known = yield* Effect.result(store.get(entry))
-          if (Result.isFailure(known)) {
-            return problem(503, "Unavailable", "Whether this request was carried out before cannot be told right now.")
-          }
-          if (known.success !== undefined && Exit.isSuccess(known.success)) {
-            const answer = known.success.value
-            return answer.fingerprint === fingerprint
-              ? replayed(answer)
-              : problem(422, "Key used before", "This Idempotency-Key was used for a different request.")
-          }
+        /** The answer of before, if there is one. */
+        const lookUp = Effect.map(Effect.result(store.get(entry)), (known) => {
+          if (Result.isFailure(known)) return unavailable
+          if (known.success === undefined || !Exit.isSuccess(known.success)) return undefined
+          const answer = known.success.value
+          return answer.fingerprint === fingerprint
+            ? replayed(answer)
+            : problem(422, "Key used before", "This Idempotency-Key was used for a different request.")
+        })
+        const run = Effect.gen(function*() {
           const response = yield* Effect.provideService(
             handler,
             HttpServerRequest.HttpServerRequest,
@@ -165,6 +217,12 @@ export const make = (options: Options): Effect.Effect<Middleware, never, Persist
             cookies: response.cookies
           })
         })
+        const ifNew = Effect.flatMap(lookUp, (known) => known === undefined ? run : Effect.succeed(known))
+        // With a claim looked up twice: another process may have answered in between.
+        const first = claims === undefined ? ifNew : Effect.flatMap(
+          lookUp,
+          (known) => known === undefined ? claiming(claims, id, ifNew) : Effect.succeed(known)
+        )
         // Whole in a fiber of its own, so that a client that hangs up cannot leave its key behind as still running.
         const once = Effect.suspend(() => {
           if (running.has(id)) return Effect.succeed(stillRunning)
@@ -174,6 +232,7 @@ export const make = (options: Options): Effect.Effect<Middleware, never, Persist
         return yield* Fiber.join(yield* Effect.forkIn(once, scope, { startImmediately: true }))
       })
   })
+}
 
 const AnswerSchema = Schema.Struct({
   fingerprint: Schema.String,
@@ -209,6 +268,12 @@ const stillRunning = problem(
   409,
   "Still running",
   "The first request with this Idempotency-Key has not been answered yet."
+)
+
+const unavailable = problem(
+  503,
+  "Unavailable",
+  "Whether this request was carried out before cannot be told right now."
 )
 
 // The body has been read, so the handler gets a request that has it still.

@@ -1,6 +1,6 @@
 import { IdempotencyServer } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
+import { Clock, Deferred, Duration, Effect, Fiber, Layer, Stream } from "effect"
 import { HttpEffect, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { Persistence } from "effect/persistence"
 import { TestClock } from "effect/testing"
@@ -196,4 +196,94 @@ describe("IdempotencyServer", () => {
         )
       )
     ))
+
+  describe("with claims, in several processes", () => {
+    const makeClaims = () => {
+      const held = new Map<string, { readonly owner: string; readonly until: number }>()
+      const claims: IdempotencyServer.Claims = {
+        acquire: (key, owner, life) =>
+          Effect.map(Clock.currentTimeMillis, (now) => {
+            const holder = held.get(key)
+            if (holder !== undefined && holder.owner !== owner && holder.until > now) return false
+            held.set(key, { owner, until: now + Duration.toMillis(Duration.fromInputUnsafe(life)) })
+            return true
+          }),
+        release: (key, owner) =>
+          Effect.sync(() => {
+            if (held.get(key)?.owner === owner) held.delete(key)
+          })
+      }
+      return { claims, held }
+    }
+
+    it.effect("runs a key once, however long it takes", () =>
+      Effect.gen(function*() {
+        const { claims, held } = makeClaims()
+        const gate = yield* Deferred.make<void>()
+        const { handler, orders } = counting()
+        const started = yield* Deferred.make<void>()
+        const one = yield* serving(
+          Deferred.succeed(started, undefined).pipe(Effect.andThen(Deferred.await(gate)), Effect.andThen(handler)),
+          { claims }
+        )
+        const other = yield* serving(handler, { claims })
+        const first = yield* Effect.forkChild(one("k"))
+        yield* Deferred.await(started)
+        for (let minutes = 0; minutes < 3; minutes++) {
+          yield* TestClock.adjust("1 minute")
+          assert.strictEqual((yield* other("k")).status, 409)
+        }
+        yield* Deferred.succeed(gate, undefined)
+        assert.strictEqual((yield* Fiber.join(first)).text, "order 1")
+        assert.strictEqual((yield* other("k")).text, "order 1")
+        assert.strictEqual(orders(), 1)
+        assert.strictEqual(held.size, 0)
+      }).pipe(Effect.scoped, withMemory))
+
+    it.effect("runs again what a process that died had begun, once its claim has ended", () =>
+      Effect.gen(function*() {
+        const { claims, held } = makeClaims()
+        const { handler, orders } = counting()
+        const post = yield* serving(handler, { claims, claimFor: "10 seconds" })
+        yield* post("other")
+        const claimed: Array<string> = []
+        const spying = yield* serving(handler, {
+          claims: {
+            ...claims,
+            acquire: (key, owner, life) => {
+              claimed.push(key)
+              return claims.acquire(key, owner, life)
+            }
+          }
+        })
+        yield* spying("k")
+        const [key = ""] = claimed
+        held.set(key, { owner: "dead", until: (yield* Clock.currentTimeMillis) + 10_000 })
+        // What was answered needs no claim.
+        assert.strictEqual((yield* post("k")).text, "order 2")
+        yield* TestClock.adjust("2 days")
+        held.set(key, { owner: "dead", until: (yield* Clock.currentTimeMillis) + 10_000 })
+        assert.strictEqual((yield* post("k")).status, 409)
+        yield* TestClock.adjust("10 seconds")
+        assert.strictEqual((yield* post("k")).text, "order 3")
+        assert.strictEqual(orders(), 3)
+      }).pipe(Effect.scoped, withMemory))
+
+    it.effect("runs nothing while claims cannot be made, and gives back what a defect leaves", () =>
+      Effect.gen(function*() {
+        const { claims, held } = makeClaims()
+        const { handler, orders } = counting()
+        const down = yield* serving(handler, { claims: { ...claims, acquire: () => Effect.fail("down") } })
+        assert.strictEqual((yield* down("k")).status, 503)
+        assert.strictEqual(orders(), 0)
+        const broken = yield* serving(Effect.die(new Error("bug")), { claims })
+        assert.strictEqual((yield* broken("k")).status, 500)
+        assert.strictEqual(held.size, 0)
+        assert.strictEqual((yield* (yield* serving(handler, { claims }))("k")).status, 201)
+      }).pipe(Effect.scoped, withMemory))
+
+    it("throws a RangeError for a claim of no length", () => {
+      assert.throws(() => IdempotencyServer.make({ caller: () => "", claimFor: 0 }), RangeError)
+    })
+  })
 })

@@ -2,6 +2,7 @@ import { Effect } from "effect"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { servesOnce } from "./idempotency.ts"
 import { sharesTokens } from "./processes.ts"
 
 const directory = Effect.acquireRelease(
@@ -10,3 +11,4 @@ const directory = Effect.acquireRelease(
 )
 
 sharesTokens("a SQLite file", Effect.map(directory, (path) => join(path, "tokens.db")))
+servesOnce("a SQLite file", Effect.map(directory, (path) => join(path, "answers.db")))

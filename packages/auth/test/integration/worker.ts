@@ -1,24 +1,16 @@
 /**
- * A process that shares its tokens: `worker.ts STORE LOGIN_URL`, where STORE is a SQLite file or a redis:// address. It reads
+ * A process that shares its tokens: `worker.ts STORE LOGIN_URL`, where STORE is a SQLite file, a redis:// or a postgres:// address. It reads
  * `get` and `refuse` from standard input, line by line, and answers each with one line of JSON.
  */
-import { Grant, Lease, SharedTokens, type Token, TokenCache, TokenSource } from "@effect-resilience/auth"
+import { Grant, SharedTokens, type Token, TokenCache, TokenSource } from "@effect-resilience/auth"
 import { ErrorMapping } from "@effect-resilience/http"
-import { SqliteClient } from "@effect-resilience/sqlite"
-import { NodeHttpClient, NodeRedis, NodeRuntime } from "@effect/platform-node"
+import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer, Logger, Redacted, Stream } from "effect"
 import { HttpClient } from "effect/http"
-import { Persistence } from "effect/persistence"
 import { createInterface } from "node:readline"
+import { storeAt } from "./stores.ts"
 
 const [address = "", loginUrl = ""] = process.argv.slice(2)
-
-const sqlite = Layer.mergeAll(Persistence.layerBackingSql, Lease.layerSql).pipe(
-  Layer.provide(SqliteClient.layer({ filename: address }))
-)
-const redis = Layer.mergeAll(Persistence.layerBackingRedis, Lease.layerRedis).pipe(
-  Layer.provide(NodeRedis.layer({ url: address }))
-)
 
 const program = Effect.gen(function*() {
   const client = ErrorMapping.mapErrors(yield* HttpClient.HttpClient, {})
@@ -53,6 +45,4 @@ const services = Layer.mergeAll(
   Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)])
 )
 
-const store = address.startsWith("redis:") ? Layer.orDie(redis) : Layer.orDie(sqlite)
-
-NodeRuntime.runMain(program.pipe(Effect.scoped, Effect.provide(Layer.mergeAll(store, services))))
+NodeRuntime.runMain(program.pipe(Effect.scoped, Effect.provide(Layer.mergeAll(storeAt(address), services))))

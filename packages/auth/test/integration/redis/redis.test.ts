@@ -1,4 +1,8 @@
 import { Config, Effect } from "effect"
+import { servesOnce } from "../idempotency.ts"
 import { sharesTokens } from "../processes.ts"
 
-sharesTokens("Redis", Effect.orDie(Config.String("REDIS_URL")))
+const store = Effect.orDie(Config.String("REDIS_URL"))
+
+sharesTokens("Redis", store)
+servesOnce("Redis", store)
