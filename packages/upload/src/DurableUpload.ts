@@ -47,6 +47,7 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
@@ -94,7 +95,12 @@ const Done = Schema.Union([
     md5: Schema.optional(Schema.String),
     sha256: Schema.optional(Schema.String),
     verified: Schema.Boolean,
-    durationMillis: Schema.Finite
+    durationMillis: Schema.Finite,
+    recoveries: Schema.Array(Schema.Struct({
+      attempt: Schema.Int,
+      error: DurableFailure,
+      delayMillis: Schema.Finite
+    }))
   }),
   Schema.Struct({
     _tag: Schema.tag("Skipped"),
@@ -245,16 +251,27 @@ const attached = <A, R>(
 const doneOf = <Receipt>(outcome: Journal.Outcome<Receipt>): typeof Done.Type => {
   if (outcome._tag === "Skipped") return outcome
   const { attempts, bytes, digests, durationMillis, source, verified } = outcome.report
-  return { _tag: "Uploaded", source, attempts, bytes, ...digests, verified, durationMillis }
+  const recoveries = outcome.report.recoveries.map(({ attempt, delay, error }) => ({
+    attempt,
+    error: failureOf(error),
+    delayMillis: Duration.toMillis(delay)
+  }))
+  return { _tag: "Uploaded", source, attempts, bytes, ...digests, verified, durationMillis, recoveries }
 }
 
 const outcomeOf = (done: typeof Done.Type): Journal.Outcome<void> => {
   if (done._tag === "Skipped") return done
   const { attempts, bytes, durationMillis, md5, sha256, source, verified } = done
   const digests = { md5, sha256 }
+  const recoveries = done.recoveries.map(({ attempt, delayMillis, error }) => ({
+    attempt,
+    error,
+    recovery: Recovery.of(error),
+    delay: Duration.millis(delayMillis)
+  }))
   return {
     _tag: "Uploaded",
-    report: { receipt: undefined, source, attempts, recoveries: [], bytes, digests, verified, durationMillis }
+    report: { receipt: undefined, source, attempts, recoveries, bytes, digests, verified, durationMillis }
   }
 }
 

@@ -1,9 +1,10 @@
 import { Recovery } from "@effect-resilience/errors"
+import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { SqliteClient } from "@effect-resilience/sqlite"
 import { DurableUpload, Journal } from "@effect-resilience/upload"
 import { NodeCrypto, NodeFileSystem } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, FileSystem, Layer, Schema, Stream } from "effect"
+import { Deferred, Duration, Effect, Fiber, FileSystem, Layer, Schema, Stream } from "effect"
 import { ClusterWorkflowEngine, SingleRunner } from "effect/cluster"
 import { TestClock } from "effect/testing"
 import { WorkflowEngine } from "effect/workflow"
@@ -54,6 +55,23 @@ describe("DurableUpload", () => {
         Layer.provideMerge(memory)
       )
     )))
+
+  it.live("tells what an upload recovered from, as the engine stored it", () =>
+    Effect.gen(function*() {
+      let calls = 0
+      const busy = worker(
+        () => calls++ === 0 ? Effect.fail(Targets.failure(503)) : Effect.void,
+        { policy: RetryPolicy.make({ times: 1, backoff: Backoff.constant("1 millis") }) }
+      ).pipe(Layer.provideMerge(memory))
+      const { results: [result] } = yield* Effect.provide(uploads.run("batch", [{ name: "a" }]), busy)
+      const recoveries = result?._tag === "Uploaded" ? result.report.recoveries : []
+      assert.deepStrictEqual(
+        recoveries.map(({ attempt, delay, recovery }) => [attempt, Duration.toMillis(delay), recovery._tag]),
+        [[1, 1, "Retry"]]
+      )
+      const error = recoveries[0]?.error
+      assert.isTrue(error instanceof DurableUpload.DurableFailure && error.reason === "ServiceUnavailable")
+    }))
 
   it.live("takes up an item again whose version is another, and lets the journal decide", () =>
     Effect.gen(function*() {

@@ -1,6 +1,6 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import type * as Batch from "@effect-resilience/upload/Batch"
-import type * as DurableUpload from "@effect-resilience/upload/DurableUpload"
+import * as DurableUpload from "@effect-resilience/upload/DurableUpload"
 import * as Journal from "@effect-resilience/upload/Journal"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -60,7 +60,8 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
         : durable._tag === "Failed"
         ? durable.error.attempts
         : 0
-      const report = Uploads.reportOf(result, job.file, { attempts, recoveries: [], durationMillis: 0 })
+      const recoveries = durable._tag === "Uploaded" ? durable.report.recoveries.map(({ error }) => causeOf(error)) : []
+      const report = Uploads.reportOf(result, job.file, { attempts, recoveries, durationMillis: 0 })
       reports.set(job, report)
       exits.push(Uploads.exitOf(result))
       if (report.status !== "skipped") yield* region.print([Uploads.progressLine(label(report), report, region.paint)])
@@ -80,6 +81,9 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
     exitStatus: ExitStatus.gravest(exits)
   }
 })
+
+const causeOf = (error: unknown): string =>
+  error instanceof DurableUpload.DurableFailure ? error.reason ?? error.error : "failure"
 
 const stopLine = "Stopping: nothing more is submitted. Once more stops waiting; the workers go on with what they have."
 

@@ -5,6 +5,7 @@ import * as Origin from "@effect-resilience/auth/Origin"
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as AccessLog from "@effect-resilience/http/AccessLog"
+import * as ChunkLifetime from "@effect-resilience/http/ChunkLifetime"
 import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
 import * as Operation from "@effect-resilience/http/Operation"
 import * as Telemetry from "@effect-resilience/http/Telemetry"
@@ -207,6 +208,8 @@ const md5Of = (hashing: Hashing.Hashing, bytes: Stream.Stream<Uint8Array, Upload
   Effect.suspend(() => {
     const hasher = hashing.start(["md5"])
     return Stream.runForEach(bytes, (chunk) => Effect.sync(() => hasher.update(chunk))).pipe(
+      // A chunk is hashed before the next is read. Buffers that nobody reuses would be the largest thing in memory.
+      Effect.provideService(ChunkLifetime.Current, 0),
       Effect.map(() => Base64.encode(Result.getOrThrow(Hex.decode(hasher.digest().md5 ?? ""))))
     )
   })
