@@ -171,14 +171,14 @@ export const withTokens: {
 
     const round = (token: Token): Answer =>
       Effect.matchCauseEffect(send(body.request, token, fiber), {
-        onSuccess: (response) => {
-          if (body.differed()) return Effect.fail(notReplayable())
-          return isRefused(response)
-            ? Effect.andThen(drain(response), replay(token, undefined))
-            : Effect.succeed(response)
-        },
+        onSuccess: (response) => check(token, response),
         onFailure: (cause) => recover(token, cause)
       })
+
+    const check = (token: Token, response: HttpClientResponse.HttpClientResponse): Answer => {
+      if (body.differed()) return Effect.fail(notReplayable())
+      return isRefused(response) ? Effect.andThen(drain(response), replay(token, undefined)) : Effect.succeed(response)
+    }
 
     const recover = (token: Token, cause: Cause.Cause<E>): Answer => {
       if (body.differed()) return Effect.fail(notReplayable())
@@ -202,10 +202,9 @@ export const withTokens: {
         return yield* round(next)
       })
 
-    return { round, recover }
+    return { round, check, recover }
   }
 
-  // Where a warm token meets a request that succeeds with 2xx only, nothing is made for the case that it is refused.
   const judged = MappedClient.is(client) && refused === undefined
 
   let lastAllowed: string | undefined
@@ -220,14 +219,20 @@ export const withTokens: {
     Effect.withFiber((fiber) => {
       if (!isAllowed(request.url)) return Effect.fail(foreignOrigin(origin, request.url))
       const token = cache.getUnsafe()
-      if (judged && token !== undefined && request.body._tag !== "Stream") {
-        return Effect.catchCause(
-          send(request, token, fiber),
-          (cause) => makeCall(observeBody(request), fiber).recover(token, cause)
-        )
+      if (token === undefined || request.body._tag === "Stream") {
+        const { round } = makeCall(observeBody(request), fiber)
+        return token === undefined ? Effect.flatMap(cache.get, round) : round(token)
       }
-      const { round } = makeCall(observeBody(request), fiber)
-      return token === undefined ? Effect.flatMap(cache.get, round) : round(token)
+      // The usual case: nothing is made for a refusal before it comes.
+      const answer = send(request, token, fiber)
+      const onFailure = (cause: Cause.Cause<E>) => makeCall(observeBody(request), fiber).recover(token, cause)
+      return judged ? Effect.catchCause(answer, onFailure) : Effect.matchCauseEffect(answer, {
+        onFailure,
+        onSuccess: (response) =>
+          isRefused(response)
+            ? makeCall(observeBody(request), fiber).check(token, response)
+            : Effect.succeed(response)
+      })
     })
 
   return HttpClient.makeWith<E | AuthError.AuthError, R, E | AuthError.AuthError, R>(
