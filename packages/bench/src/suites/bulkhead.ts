@@ -26,7 +26,6 @@ const peers = {
 }
 
 const crowded = Effect.runSync(Bulkhead.make({ permits: 100, queue: Infinity }))
-const crowdedSemaphore = Semaphore.makeUnsafe(100)
 const crowdedCockatiel = cockatiel.bulkhead(100, Infinity)
 const crowdedLimit = pLimit(100)
 // A call that ends within the turn of its start would never let anybody wait.
@@ -69,18 +68,6 @@ const suite: Suite = {
         "p-limit": promisesAtOnce(() => crowdedLimit(asyncWork))
       },
       atMost: { cockatiel: 0.18 }
-    },
-    {
-      name: "100,000 callers, beside a queue of quadratic cost",
-      ours: "Bulkhead",
-      batch: 100_000,
-      apart: true,
-      processes: 1,
-      subjects: {
-        Bulkhead: effectsAtOnce(() => crowded.execute(instant)),
-        "Effect's Semaphore": effectsAtOnce(() => crowdedSemaphore.withPermit(instant))
-      },
-      atMost: { "Effect's Semaphore": 0.03 }
     },
     {
       name: "1,000,000 callers through 100 permits, instant work",

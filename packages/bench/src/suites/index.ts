@@ -8,6 +8,7 @@ export const suites: { readonly [name: string]: () => Promise<{ readonly default
   timeout: () => import("./timeout.ts"),
   breaker: () => import("./breaker.ts"),
   bulkhead: () => import("./bulkhead.ts"),
+  semaphore: () => import("./semaphore.ts"),
   pipeline: () => import("./pipeline.ts"),
   upload: () => import("./upload.ts")
 }
