@@ -393,7 +393,8 @@ export const transitions = (self: CircuitBreaker | KeyedCircuitBreaker): Stream.
 }
 
 /**
- * Counts transitions, with the attributes `breaker` (the `key` of the options), `from` and `to`.
+ * Counts transitions, with the attributes `resilience.policy` (the `key` of the options), `resilience.from` and
+ * `resilience.to`.
  *
  * @category observing
  * @since 0.1.0

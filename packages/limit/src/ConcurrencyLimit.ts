@@ -185,22 +185,22 @@ export const withConcurrencyLimit: {
 )
 
 /**
- * The present limit, with the attribute `key`.
+ * The present limit, with the attribute `resilience.policy`.
  *
  * @category observing
  * @since 0.1.0
  */
-export const limitGauge: Metric.Gauge<number> = /* @__PURE__ */ Metric.gauge("concurrency_limit", {
+export const limitGauge: Metric.Gauge<number> = /* @__PURE__ */ Metric.gauge("resilience.limit", {
   description: "How many calls an adaptive limit lets run at once"
 })
 
 /**
- * Counts refused calls, with the attributes `key` and `priority`.
+ * Counts refused calls, with the attributes `resilience.policy` and `resilience.priority`.
  *
  * @category observing
  * @since 0.1.0
  */
-export const refusedTotal: Metric.Counter<number> = /* @__PURE__ */ Metric.counter("concurrency_limit_refused_total", {
+export const refusedTotal: Metric.Counter<number> = /* @__PURE__ */ Metric.counter("resilience.limit.refusals", {
   description: "Calls that an adaptive limit refused",
   incremental: true
 })
@@ -254,7 +254,7 @@ class Limit implements ConcurrencyLimit {
     this.estimator = LimitAlgorithm.start(options.algorithm ?? LimitAlgorithm.vegas())
     this.classify = options.classify ?? Outcome.of
     this.shares = options.shares ?? {}
-    this.gauge = Metric.withAttributes(limitGauge, { key })
+    this.gauge = Metric.withAttributes(limitGauge, { "resilience.policy": key })
     this.known = 0
   }
 
@@ -331,7 +331,7 @@ class Limit implements ConcurrencyLimit {
       priority: name,
       share: this.shares[name] ?? 0,
       running: 0,
-      refused: Metric.withAttributes(refusedTotal, { key: this.key, priority: name }),
+      refused: Metric.withAttributes(refusedTotal, { "resilience.policy": this.key, "resilience.priority": name }),
       refusal: undefined
     }
     this.partitions.set(name, partition)

@@ -235,7 +235,8 @@ export const describe = <D extends Description>(pipeline: Pipeline<D>): Effect.E
   Effect.map(pipeline.description, PipelineDescription.describe)
 
 /**
- * Counts the calls of pipelines that have `metrics`, with the attributes `pipeline` and `outcome`: `success`, `failure`,
+ * Counts the calls of pipelines that have `metrics`, with the attributes `resilience.policy` (the name of the pipeline) and
+ * `resilience.outcome`: `success`, `failure`,
  * `refused` or `interrupted`.
  *
  * @category observing

@@ -52,6 +52,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
+import * as circuit from "./internal/circuit.ts"
 import type * as Keyed from "./Keyed.ts"
 import * as Outcome from "./Outcome.ts"
 
@@ -112,7 +113,7 @@ export const keyed = (
       Stream.map(translate),
       Stream.runForEach((transition) => {
         const { from, to } = transition
-        const total = Metric.withAttributes(CircuitBreaker.transitionsTotal, { breaker: name, from, to })
+        const total = Metric.withAttributes(CircuitBreaker.transitionsTotal, circuit.attributesOf(name, from, to))
         return Effect.andThen(Metric.update(total, 1), PubSub.publish(hub, transition))
       }),
       Effect.forkScoped({ startImmediately: true })

@@ -324,7 +324,7 @@ describe("CircuitBreaker", () => {
       assert.deepStrictEqual(yield* Fiber.join(all), [expected[0], "globex: Closed Open", ...expected.slice(1)])
       const opened = Metric.withAttributes(
         CircuitBreaker.transitionsTotal,
-        { breaker: "tenants", from: "Closed", to: "Open" }
+        { "resilience.policy": "tenants", "resilience.from": "Closed", "resilience.to": "Open" }
       )
       assert.strictEqual((yield* Metric.value(opened)).count, 2)
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))

@@ -115,8 +115,11 @@ describe("ConcurrencyLimit", () => {
     Effect.gen(function*() {
       const limit = yield* ConcurrencyLimit.make({ key: "search", algorithm: LimitAlgorithm.fixed(1) })
       yield* Effect.exit(limit.execute(limit.execute(Effect.void)))
-      const gauge = Metric.withAttributes(ConcurrencyLimit.limitGauge, { key: "search" })
-      const refused = Metric.withAttributes(ConcurrencyLimit.refusedTotal, { key: "search", priority: "default" })
+      const gauge = Metric.withAttributes(ConcurrencyLimit.limitGauge, { "resilience.policy": "search" })
+      const refused = Metric.withAttributes(ConcurrencyLimit.refusedTotal, {
+        "resilience.policy": "search",
+        "resilience.priority": "default"
+      })
       assert.strictEqual((yield* Metric.value(gauge)).value, 1)
       assert.strictEqual((yield* Metric.value(refused)).count, 1)
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))

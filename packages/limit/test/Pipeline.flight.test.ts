@@ -31,7 +31,9 @@ const outcomes = ["refused", "interrupted", "failure", "success"]
 const counts = (pipeline: string) =>
   Effect.forEach(outcomes, (outcome) =>
     Effect.map(
-      Metric.value(Metric.withAttributes(Pipeline.callsTotal, { pipeline, outcome })),
+      Metric.value(
+        Metric.withAttributes(Pipeline.callsTotal, { "resilience.policy": pipeline, "resilience.outcome": outcome })
+      ),
       ({ count }) => [outcome, count]
     ))
 

@@ -170,7 +170,10 @@ describe("Pipeline", () => {
       yield* Effect.exit(pipeline.execute(Effect.fail("no")))
       yield* Effect.exit(pipeline.execute(Effect.void))
       for (const outcome of ["success", "failure", "refused", "interrupted"]) {
-        const total = Metric.withAttributes(Pipeline.callsTotal, { pipeline: "ledger", outcome })
+        const total = Metric.withAttributes(Pipeline.callsTotal, {
+          "resilience.policy": "ledger",
+          "resilience.outcome": outcome
+        })
         assert.strictEqual((yield* Metric.value(total)).count, 1, outcome)
       }
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))

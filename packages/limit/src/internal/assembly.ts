@@ -160,7 +160,7 @@ const attemptOf = (plan: Plan, parts: Parts): Around => {
 }
 
 const calls = (attributes?: Metric.Metric.Attributes) =>
-  Metric.counter("pipeline_calls_total", {
+  Metric.counter("resilience.pipeline.calls", {
     description: "Calls through pipelines, by how they ended",
     incremental: true,
     attributes
@@ -170,7 +170,7 @@ export const callsTotal = /* @__PURE__ */ calls()
 
 const counting = (pipeline: string): Count => {
   // Attributes given to the constructor cost nothing at an update, other than those of `Metric.withAttributes`.
-  const of = (outcome: string) => calls({ pipeline, outcome })
+  const of = (outcome: string) => calls({ "resilience.policy": pipeline, "resilience.outcome": outcome })
   const [success, failure, refused, interrupted] = [of("success"), of("failure"), of("refused"), of("interrupted")]
   const metricOf = (exit: Exit.Exit<unknown, unknown>) => {
     if (Exit.isSuccess(exit)) return success

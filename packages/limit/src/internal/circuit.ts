@@ -270,7 +270,7 @@ export class Circuit implements CircuitBreaker {
       retryAfter: to === "Open" ? Duration.millis(this.openMillis) : undefined,
       consecutiveOpenings: this.openings
     }
-    Metric.withAttributes(transitionsTotal, { breaker: this.settings.key, from, to }).updateUnsafe(1, fiber.context)
+    Metric.withAttributes(transitionsTotal, attributesOf(this.settings.key, from, to)).updateUnsafe(1, fiber.context)
     return Effect.andThen(PubSub.publish(this.hub, transition), log(transition))
   }
 }
@@ -289,9 +289,15 @@ const nowMillis = (fiber: AnyFiber): number => monotonicMillis(fiber.getRef(Cloc
 
 const monotonicMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
 
-export const transitionsTotal = /* @__PURE__ */ Metric.counter("circuit_breaker_transitions_total", {
+export const transitionsTotal = /* @__PURE__ */ Metric.counter("resilience.circuit.transitions", {
   description: "Changes of state of circuit breakers",
   incremental: true
+})
+
+export const attributesOf = (key: string, from: string, to: string) => ({
+  "resilience.policy": key,
+  "resilience.from": from,
+  "resilience.to": to
 })
 
 const log = ({ from, key, retryAfter, to }: Transition): Effect.Effect<void> => {
