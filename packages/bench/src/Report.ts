@@ -51,6 +51,10 @@ const caseLines = (case_: Case, rows: ReadonlyArray<Row>): ReadonlyArray<string>
 }
 
 const judge = (case_: Case, row: Row, ours: Row | undefined, ratio: number | undefined): string => {
+  if (row.unit === "MB" && case_.megabytesAtMost !== undefined) {
+    if (row !== ours) return ""
+    return `${case_.megabytesAtMost} MB ${row.median <= case_.megabytesAtMost ? "✓" : "✗"}`
+  }
   const atMost = case_.atMost?.[row.subject]
   const more = case_.moreAtMost?.[row.subject]
   if (ours === undefined || ratio === undefined) return ""

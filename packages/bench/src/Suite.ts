@@ -29,6 +29,7 @@ export type Unit = "ns/call" | "s" | "s on the clock" | "MB"
  * - `ours`: the subject whose ratios to the others are judged.
  * - `atMost`: for each other subject the highest ratio of medians that is good enough.
  * - `moreAtMost`: likewise the highest difference of medians, in the unit of the case.
+ * - `megabytesAtMost`: the highest peak memory of `ours`; `atMost` then judges time only.
  * - `batch`: how many calls a run makes, where that is part of the case; otherwise as many as fill a round.
  * - `apart`: each run in a process of its own, measured by CPU time and peak memory, for runs too large to interleave.
  * - `units`: what is reported of runs in processes of their own; default CPU seconds and peak memory.
@@ -43,6 +44,7 @@ export interface Case {
   readonly subjects: { readonly [name: string]: Subject }
   readonly atMost?: { readonly [name: string]: number }
   readonly moreAtMost?: { readonly [name: string]: number }
+  readonly megabytesAtMost?: number
   readonly batch?: number
   readonly apart?: boolean
   readonly units?: ReadonlyArray<Unit>

@@ -67,7 +67,8 @@ const suite: Suite = {
         cockatiel: promisesAtOnce(() => crowdedCockatiel.execute(asyncWork)),
         "p-limit": promisesAtOnce(() => crowdedLimit(asyncWork))
       },
-      atMost: { cockatiel: 0.18 }
+      atMost: { cockatiel: 0.18 },
+      megabytesAtMost: 420
     },
     {
       name: "1,000,000 callers through 100 permits, instant work",
