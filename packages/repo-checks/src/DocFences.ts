@@ -7,8 +7,7 @@
  *     Duration.toMillis("1 second") // => 1000
  *
  * The fence reads as a user would write it: static imports by package name, `await` at the top. The module that holds it is
- * transformed while vitest runs it as a test (`includeSource`): into the tests and a re-export of what it was. The source map
- * leads a failure back to the line of the fence.
+ * transformed while vitest runs it as a test (`includeSource`), and the source map leads a failure back to the line of the fence.
  */
 import { basename } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -190,16 +189,11 @@ const sourceMap = (file: string, text: string, lines: ReadonlyArray<number>) => 
   mappings: lines.map((line, i) => `AA${vlq(line - (lines[i - 1] ?? 0))}A`).join(";")
 })
 
-// A module that is run as a test is evaluated anew. Its source must not be: the classes of what other modules hold already
-// would be other ones.
-const sourceQuery = "?source"
-
 /** The vite plugin. It touches only modules that hold a marked fence. */
 export const docFences = (): Plugin => ({
   name: "doc-fences",
   enforce: "pre",
   async transform(text, id) {
-    if (id.endsWith(sourceQuery)) return undefined
     const file = id.replace(/[?#].*$/, "")
     if (!/\.(ts|md)$/.test(file) || !text.includes(marker)) return undefined
     const compiled = compileAll(file, text)
@@ -212,10 +206,7 @@ export const docFences = (): Plugin => ({
         sourceMap(file, text, compiled.lines)
       )
     }
-    const source = JSON.stringify(`./${basename(file)}${sourceQuery}`)
-    return {
-      code: `export * from ${source}\n${compiled.code}`,
-      map: sourceMap(file, text, [0, ...compiled.lines])
-    }
+    const own = text.split("\n").map((_, i) => i)
+    return { code: `${text}\n${compiled.code}`, map: sourceMap(file, text, [...own, ...compiled.lines]) }
   }
 })
