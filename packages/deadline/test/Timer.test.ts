@@ -48,13 +48,18 @@ describe("Timer", () => {
   it.live("survives a callback that starts and cancels waits itself", () =>
     Effect.gen(function*() {
       const ended: Array<string> = []
-      const doomed = Timer.startUnsafe(live, 11, () => ended.push("doomed"))
-      Timer.startUnsafe(live, 10, () => {
-        ended.push("first")
-        doomed.cancel()
-        Timer.startUnsafe(live, 10, () => ended.push("again"))
+      yield* Effect.callback<void>((resume) => {
+        Timer.startUnsafe(live, 10, () => {
+          ended.push("first")
+          doomed.cancel()
+          Timer.startUnsafe(live, 10, () => {
+            ended.push("again")
+            resume(Effect.void)
+          })
+        })
+        // Of the same length, so that it is due after the first however late that one is.
+        const doomed = Timer.startUnsafe(live, 10, () => ended.push("doomed"))
       })
-      yield* Effect.sleep(40)
       assert.deepStrictEqual(ended, ["first", "again"])
     }))
 
