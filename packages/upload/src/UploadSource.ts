@@ -266,43 +266,47 @@ const readFile = (options: {
       return description === undefined ? Effect.void : changed(name, description)
     })
     // One piece is looked after when it has been read.
-    if (end - (range?.offset ?? 0) > pieceSize) yield* unchanged
-    let position = range?.offset ?? 0
-    const read = reader(handle, yield* ChunkLifetime.Current, Math.min(pieceSize, end - position))
-    const next = Effect.suspend((): Pull.Pull<readonly [Uint8Array], UploadError.UploadError> =>
-      position >= end
-        ? Cause.done()
-        : Effect.flatMap(lift(read(position, Math.min(pieceSize, end - position))), (piece) => {
-          if (piece.length === 0) return changed(name, `it ends after ${position} of ${size} bytes`)
-          position += piece.length
-          const chunk = [piece] as const
-          return position < end ? Effect.succeed(chunk) : Effect.as(unchanged, chunk)
-        })
-    )
-    return next
+    const begin = range?.offset ?? 0
+    if (end - begin > pieceSize) yield* unchanged
+    const { next, position } = reader(handle, yield* ChunkLifetime.Current, begin, end)
+    const piece = Effect.flatMap(lift(next), (piece): Pull.Pull<readonly [Uint8Array], UploadError.UploadError> => {
+      if (piece.length === 0) return changed(name, `it ends after ${position()} of ${size} bytes`)
+      const chunk = [piece] as const
+      return position() < end ? Effect.succeed(chunk) : Effect.as(unchanged, chunk)
+    })
+    return Effect.suspend(() => position() < end ? piece : Cause.done())
   })
   return Stream.unwrap(Effect.map(pull, (pull) => Stream.fromPull(Effect.succeed(pull))))
 }
 
-// Where the transport says when it is done with a chunk, a few buffers take turns.
-const reader = (handle: FileSystem.File, lifetime: number, size: number) => {
+// Where the transport says when it is done with a chunk, a few buffers take turns. A short read is gone on with: many small
+// pieces would be in transit at once. What a piece needs is made once for all of them: a large file has thousands, and what
+// they leave behind occupies memory until it is collected.
+const reader = (handle: FileSystem.File, lifetime: number, begin: number, end: number) => {
   const buffers: Array<Uint8Array> = []
   let turn = 0
-  return (position: number, length: number): Effect.Effect<Uint8Array, PlatformError.PlatformError> => {
-    if (lifetime === Infinity) {
-      const read = handle.readAlloc(length, { position: BigInt(position) })
-      return Effect.map(read, Option.getOrElse(() => new Uint8Array(0)))
-    }
-    const buffer = buffers[turn] ??= new Uint8Array(size)
+  let position = begin
+  let piece: Uint8Array = new Uint8Array(0)
+  let filled = 0
+
+  const read = Effect.suspend(() =>
+    handle.read(filled === 0 ? piece : piece.subarray(filled), { position: BigInt(position) })
+  )
+  const fill: Effect.Effect<Uint8Array, PlatformError.PlatformError> = Effect.flatMap(read, (bytes) => {
+    position += bytes
+    filled += bytes
+    if (filled === piece.length) return Effect.succeed(piece)
+    return bytes === 0 ? Effect.succeed(piece.subarray(0, filled)) : fill
+  })
+  const next = Effect.suspend(() => {
+    const length = Math.min(pieceSize, end - position)
+    const buffer = lifetime === Infinity ? new Uint8Array(length) : buffers[turn] ??= new Uint8Array(length)
     turn = turn === lifetime ? 0 : turn + 1
-    // A short read is gone on with: many small pieces would be in transit at once.
-    const fill = (filled: number): Effect.Effect<Uint8Array, PlatformError.PlatformError> =>
-      Effect.flatMap(handle.read(buffer.subarray(filled, length), { position: BigInt(position + filled) }), (bytes) => {
-        const end = filled + bytes
-        return bytes === 0 || end === length ? Effect.succeed(buffer.subarray(0, end)) : fill(end)
-      })
-    return fill(0)
-  }
+    piece = length === buffer.length ? buffer : buffer.subarray(0, length)
+    filled = 0
+    return fill
+  })
+  return { next, position: () => position }
 }
 
 const difference = (then: FileSystem.File.Info, now: FileSystem.File.Info): string | undefined => {

@@ -61,7 +61,6 @@ export const make = (options: {
   ): Stream.Stream<Uint8Array, UploadError.UploadError> =>
     Stream.transformPull(bytes, (upstream) =>
       Effect.sync(() => {
-        const pull = inPieces(upstream)
         begin()
         started = true
         failure = undefined
@@ -75,26 +74,27 @@ export const make = (options: {
           complete = active.size === 0
           return complete ? onSent : Effect.void
         }
+        const pull = inPieces(upstream).pipe(
+          Effect.tapCause((cause) => {
+            if (Pull.isDoneCause(cause)) {
+              lastActivity = now()
+              return end()
+            }
+            if (active.get(offset) !== reading) return Effect.void
+            for (const reason of cause.reasons) {
+              if (reason._tag === "Fail" && reason.error instanceof UploadError.UploadError) failure = reason.error
+            }
+            return Effect.void
+          })
+        )
+        const watched = Effect.flatMap(pull, (chunks) => {
+          const moved = advance(each(chunks[0]))
+          lastActivity = now()
+          return Effect.as(isComplete() ? Effect.andThen(moved, end()) : moved, chunks)
+        })
         return Effect.suspend(() => {
           lastActivity = now()
-          return pull.pipe(
-            Effect.onError((cause) => {
-              if (Pull.isDoneCause(cause)) {
-                lastActivity = now()
-                return end()
-              }
-              if (active.get(offset) !== reading) return Effect.void
-              for (const reason of cause.reasons) {
-                if (reason._tag === "Fail" && reason.error instanceof UploadError.UploadError) failure = reason.error
-              }
-              return Effect.void
-            }),
-            Effect.flatMap((chunks) => {
-              const moved = advance(each(chunks[0]))
-              lastActivity = now()
-              return Effect.as(isComplete() ? Effect.andThen(moved, end()) : moved, chunks)
-            })
-          )
+          return watched
         })
       }))
 
@@ -200,12 +200,15 @@ const inPieces = (
   }
   const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, UploadError.UploadError> = Effect.suspend(() => {
     const piece = next()
-    return piece !== undefined ? Effect.succeed(piece) : Effect.flatMap(upstream, (received) => {
-      chunks = received
-      index = 0
-      offset = 0
-      return pull
-    })
+    return piece === undefined ? more : Effect.succeed(piece)
+  })
+  const more = Effect.flatMap(upstream, (received) => {
+    const { length } = received[0]
+    if (received.length === 1 && length > 0 && length <= pieceSize) return Effect.succeed(received)
+    chunks = received
+    index = 0
+    offset = 0
+    return pull
   })
   return pull
 }
