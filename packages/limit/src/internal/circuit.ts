@@ -10,6 +10,8 @@ import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
 import type { CircuitBreaker, CircuitOpen, State, Transition, TripPolicy } from "../CircuitBreaker.ts"
 import * as Outcome from "../Outcome.ts"
+import type { Gate } from "./gated.ts"
+import { Gated } from "./gated.ts"
 import * as tripWindow from "./tripWindow.ts"
 
 export interface Settings {
@@ -48,7 +50,7 @@ export const isIdle = (breaker: CircuitBreaker): boolean => isCircuit(breaker) &
 
 export const isCircuit = (breaker: CircuitBreaker): breaker is Circuit => breaker instanceof Circuit
 
-export class Circuit implements CircuitBreaker {
+export class Circuit implements CircuitBreaker, Gate<CircuitOpen> {
   readonly key: string
   readonly hub: PubSub.PubSub<Transition>
   phase: State["_tag"] = "Closed"
@@ -78,16 +80,18 @@ export class Circuit implements CircuitBreaker {
   }
 
   execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | CircuitOpen, R> {
-    return Effect.withFiber((fiber): Effect.Effect<A, E | CircuitOpen, R> => {
-      const settle = this.admitUnsafe(fiber)
-      if (settle !== undefined) return Effect.onExitPrimitive(self, settle, true)
-      const clock = fiber.getRef(Clock.Clock)
-      // Whoever is refused within the same millisecond is told the same.
-      const wall = clock.currentTimeMillisUnsafe()
-      if (this.phase === "Open" && this.refusal !== undefined && this.refusedAt === wall) return this.refusal
-      this.refusedAt = wall
-      return this.refusalAt(monotonicMillis(clock)) ?? this.probe(self)
-    })
+    return new Gated(this, self)
+  }
+
+  enter<A, E, R>(self: Effect.Effect<A, E, R>, fiber: AnyFiber): Effect.Effect<A, E | CircuitOpen, R> {
+    const settle = this.admitUnsafe(fiber)
+    if (settle !== undefined) return Effect.onExitPrimitive(self, settle, true)
+    const clock = fiber.getRef(Clock.Clock)
+    // Whoever is refused within the same millisecond is told the same.
+    const wall = clock.currentTimeMillisUnsafe()
+    if (this.phase === "Open" && this.refusal !== undefined && this.refusedAt === wall) return this.refusal
+    this.refusedAt = wall
+    return this.refusalAt(monotonicMillis(clock)) ?? this.probe(self)
   }
 
   /** What to do with the exit of a call that may run now; `undefined` where the circuit is not closed. */

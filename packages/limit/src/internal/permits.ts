@@ -1,15 +1,18 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type { SchedulerDispatcher } from "effect/Scheduler"
 import type { Bulkhead, BulkheadFull } from "../Bulkhead.ts"
+import type { Gate } from "./gated.ts"
+import { Gated } from "./gated.ts"
 
 export type Reason = "QueueFull" | "QueueTimeout"
 
 /** Permits with a bounded queue, first in, first out. `Full` is the error of a call that finds no room. */
-export class Permits<Full> {
+export class Permits<Full> implements Gate<Full> {
   readonly key: string
   private permits: number
   private running = 0
@@ -54,29 +57,33 @@ export class Permits<Full> {
     })
   }
 
-  // The frame comes first, so that no interruption can come between a permit and the frame that gives it back.
   execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Full, R> {
-    return Effect.suspend(() => {
-      const call = new Call<A, E | Full, R>(self)
-      return Effect.onExitPrimitive(
-        Effect.callback<A, E | Full, R>((resume) => this.enter(call, resume)),
-        () => this.leave(call)
-      )
+    return new Gated(this, self)
+  }
+
+  // The frame comes first, so that no interruption can come between a permit and the frame that gives it back.
+  enter<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Full, R> {
+    const call = new Call(this, self)
+    return Effect.onExitPrimitive(call, () => this.leave(call))
+  }
+
+  begin<A, E, R>(call: Call<A, E, R, Full>): Effect.Effect<A, E | Full, R> {
+    return this.admit(call) ?? Effect.callback((resume) => {
+      // The fiber may have yielded since.
+      const admitted = this.admit(call)
+      if (admitted !== undefined) return resume(admitted)
+      call.resume = resume
+      this.append(call)
+      if (this.queueTimeoutMillis !== Infinity) this.limitWait(call)
     })
   }
 
-  private enter<A, E, R>(
-    call: Call<A, E | Full, R>,
-    resume: (effect: Effect.Effect<A, E | Full, R>) => void
-  ): void {
+  private admit<A, E, R>(call: Call<A, E, R, Full>): Effect.Effect<A, E | Full, R> | undefined {
     if (this.takeUnsafe()) {
       call.holds = true
-      return resume(call.self)
+      return call.self
     }
-    if (this.waiting >= this.queue) return resume(this.queueFull ??= Exit.fail(this.full("QueueFull")))
-    call.resume = resume
-    this.append(call)
-    if (this.queueTimeoutMillis !== Infinity) this.limitWait(call)
+    return this.waiting < this.queue ? undefined : this.queueFull ??= Exit.fail(this.full("QueueFull"))
   }
 
   private leave(call: Waiter<Full>): undefined {
@@ -180,17 +187,24 @@ interface Waiter<in Full> {
 }
 
 // Many of them can wait, so a call holds what it must.
-class Call<A, E, R> implements Waiter<E> {
+class Call<A, E, R, Full> extends Effectable.Class<A, E | Full, R> implements Waiter<Full> {
   readonly self: Effect.Effect<A, E, R>
+  private readonly permits: Permits<Full>
   holds = false
   queued = false
-  previous: Waiter<E> | undefined = undefined
-  next: Waiter<E> | undefined = undefined
+  previous: Waiter<Full> | undefined = undefined
+  next: Waiter<Full> | undefined = undefined
   until = Infinity
-  resume: ((effect: Effect.Effect<A, E, R>) => void) | undefined = undefined
+  resume: ((effect: Effect.Effect<A, E | Full, R>) => void) | undefined = undefined
 
-  constructor(self: Effect.Effect<A, E, R>) {
+  constructor(permits: Permits<Full>, self: Effect.Effect<A, E, R>) {
+    super()
+    this.permits = permits
     this.self = self
+  }
+
+  asEffect() {
+    return this.permits.begin(this)
   }
 
   go() {
@@ -198,7 +212,7 @@ class Call<A, E, R> implements Waiter<E> {
     this.resume?.(this.self)
   }
 
-  stop(exit: Exit.Exit<never, E>) {
+  stop(exit: Exit.Exit<never, Full>) {
     this.resume?.(exit)
   }
 }

@@ -1,0 +1,34 @@
+import type * as Effect from "effect/Effect"
+import * as Effectable from "effect/Effectable"
+import type * as Fiber from "effect/Fiber"
+
+/** Decides about a call when a fiber makes it. */
+export interface Gate<out Refusal> {
+  enter<A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    fiber: Fiber.Fiber<unknown, unknown>
+  ): Effect.Effect<A, E | Refusal, R>
+}
+
+/** `Effect.withFiber((fiber) => gate.enter(self, fiber))`, whose closure would cost more than the gate does. */
+export class Gated<A, E, R, Refusal> {
+  readonly gate: Gate<Refusal>
+  readonly self: Effect.Effect<A, E, R>
+
+  constructor(gate: Gate<Refusal>, self: Effect.Effect<A, E, R>) {
+    this.gate = gate
+    this.self = self
+  }
+}
+
+export interface Gated<A, E, R, Refusal> extends Effect.Effect<A, E | Refusal, R> {}
+
+Object.setPrototypeOf(
+  Gated.prototype,
+  Effectable.Prototype<Gated<unknown, unknown, unknown, unknown>>({
+    label: "Gated",
+    evaluate(fiber) {
+      return this.gate.enter(this.self, fiber)
+    }
+  })
+)
