@@ -20,6 +20,7 @@ export const layers: ReadonlyArray<string> = [
   "http-node",
   "auth",
   "upload",
+  "fs-node",
   "sqlite",
   "tbm-simulator",
   "tbm-studio",
@@ -32,7 +33,7 @@ export const layers: ReadonlyArray<string> = [
 export const portable: ReadonlyArray<string> = ["errors", "deadline", "retry", "limit", "http", "auth", "upload"]
 
 /** Packages that import no sibling at all. */
-export const solitary: ReadonlyArray<string> = ["sqlite", "tbm-simulator"]
+export const solitary: ReadonlyArray<string> = ["fs-node", "sqlite", "tbm-simulator"]
 
 /** The longest module, in lines. */
 export const longest = 600

@@ -1,4 +1,5 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as LocalFileSystem from "@effect-resilience/fs-node/LocalFileSystem"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as CliError from "effect/cli/CliError"
@@ -67,7 +68,12 @@ const program = Effect.gen(function*() {
 }).pipe(
   Effect.provideService(References.MinimumLogLevel, "Warn"),
   Effect.provide(
-    Layer.mergeAll(NodeServices.layer, presenter, Logger.layer([Logger.withConsoleError(Logger.formatSimple)]))
+    Layer.mergeAll(
+      NodeServices.layer,
+      LocalFileSystem.layer,
+      presenter,
+      Logger.layer([Logger.withConsoleError(Logger.formatSimple)])
+    )
   )
 )
 

@@ -2,6 +2,7 @@ import * as Authenticated from "@effect-resilience/auth/Authenticated"
 import * as Origin from "@effect-resilience/auth/Origin"
 import * as TokenCache from "@effect-resilience/auth/TokenCache"
 import * as TokenSource from "@effect-resilience/auth/TokenSource"
+import * as LocalFileSystem from "@effect-resilience/fs-node/LocalFileSystem"
 import * as Connections from "@effect-resilience/http-node/Connections"
 import * as AccessLog from "@effect-resilience/http/AccessLog"
 import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
@@ -14,7 +15,6 @@ import * as Multipart from "@effect-resilience/upload/Multipart"
 import * as Uploader from "@effect-resilience/upload/Uploader"
 import * as UploadSource from "@effect-resilience/upload/UploadSource"
 import * as UploadTarget from "@effect-resilience/upload/UploadTarget"
-import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import axios from "axios"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
@@ -189,7 +189,7 @@ const gotStream = async (path: string) => {
   await got.post(await url(), { body: body(), headers, agent: { http: agent }, retry: { limit: 0 } }).text()
 }
 
-const runtime = ManagedRuntime.make(Layer.merge(NodeFileSystem.layer, Connections.layer()))
+const runtime = ManagedRuntime.make(Layer.merge(LocalFileSystem.layer, Connections.layer()))
 
 const targetOf = <E, R>(
   client: HttpClient.HttpClient.With<E, R>,
@@ -326,7 +326,6 @@ const suite: Suite = {
     {
       name: "2,000 files of 20 kB, eight at once",
       ours: "full stack",
-      apart: true,
       batch: 2_000,
       subjects: {
         "full stack": fullStack(Journal.layerMemory),
@@ -341,9 +340,7 @@ const suite: Suite = {
     {
       name: "2,000 files of 20 kB, eight at once, with a journal on disk",
       ours: "full stack, SQLite journal",
-      apart: true,
       batch: 2_000,
-      units: ["s"],
       subjects: {
         "full stack, SQLite journal": fullStack(sqlite),
         "node:http by hand": eightAtOnce(() => nodeHttpWhole(small()))

@@ -1,0 +1,1 @@
+export * as LocalFileSystem from "./LocalFileSystem.ts"
