@@ -56,12 +56,14 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { X509Certificate } from "node:crypto"
 import * as Tls from "node:tls"
+import * as StreamedBody from "./internal/streamedBody.ts"
 
 /**
  * What can be set; the module's table has the defaults.
@@ -201,24 +203,25 @@ export const layerDispatcher = (options?: Options): Layer.Layer<NodeHttpClient.D
  * @since 0.1.0
  */
 export const layer = (options?: Options): Layer.Layer<HttpClient.HttpClient, InvalidConnection> =>
-  Layer.effect(HttpClient.HttpClient, Effect.map(NodeHttpClient.makeUndici, tellingChunkLifetime)).pipe(
+  Layer.effect(HttpClient.HttpClient, Effect.map(NodeHttpClient.makeUndici, streamingBodies)).pipe(
     Layer.provide(layerDispatcher(options))
   )
 
-const tellingChunkLifetime = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
+const streamingBodies = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
   HttpClient.makeWith<E, R, E, R>(
-    Effect.flatMap((request) => {
-      const answer = client.postprocess(Effect.succeed(request))
-      return request.body._tag === "Stream"
-        ? Effect.provideService(answer, ChunkLifetime.Current, chunksInTransit)
-        : answer
-    }),
+    Effect.flatMap((request) =>
+      request.body._tag === "Stream"
+        ? StreamedBody.make(request.body).pipe(
+          Effect.provideService(ChunkLifetime.Current, chunksInTransit),
+          Effect.flatMap((body) => client.postprocess(Effect.succeed(HttpClientRequest.setBody(request, body))))
+        )
+        : client.postprocess(Effect.succeed(request))
+    ),
     client.preprocess
   )
 
-// Effect's adapter asks for a chunk ahead and undici holds one that waits for the socket to drain, which then has the one
-// before it: three are in transit at most.
-const chunksInTransit = 4
+// While the next one is read, the socket may still have the one before.
+const chunksInTransit = 1
 
 const secure = Effect.fnUntraced(function*(options: Options) {
   const { ca, clientCertificate } = options

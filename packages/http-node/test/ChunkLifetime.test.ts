@@ -25,14 +25,14 @@ const expected = (size: number) => {
   return hash.digest("hex")
 }
 
-/** Overwrites a chunk as soon as its transport allows it. */
-const reusing = (size: number) =>
+/** Overwrites a chunk as soon as its transport allows it: at once, or a turn of the event loop later, as a file does. */
+const reusing = (size: number, turn: Effect.Effect<void>) =>
   Stream.unwrap(Effect.map(ChunkLifetime.Current, (lifetime) => {
     assert.isBelow(lifetime, 10)
     const buffers = Array.from({ length: lifetime + 1 }, () => new Uint8Array(size))
     return Stream.fromIterable(Array.from({ length: count }, (_, i) => i)).pipe(
       Stream.rechunk(1),
-      Stream.map((i) => fill(buffers[i % buffers.length] ?? new Uint8Array(size), i))
+      Stream.mapEffect((i) => Effect.map(turn, () => fill(buffers[i % buffers.length] ?? new Uint8Array(size), i)))
     )
   }))
 
@@ -67,14 +67,21 @@ const servers: { readonly [name: string]: () => Server } = {
     )
 }
 
+const turns = [
+  ["at once", Effect.void],
+  ["later", Effect.callback<void>((resume) => void setImmediate(() => resume(Effect.void)))]
+] as const
+
 describe("Connections", () => {
   for (
-    const [protocol, create, size] of Object.entries(servers).flatMap(([protocol, create]) =>
-      [ChunkLifetime.leastBytes, 700_001].map((size) => [protocol, create, size] as const)
+    const [protocol, create, size, [when, turn]] of Object.entries(servers).flatMap(([protocol, create]) =>
+      [ChunkLifetime.leastBytes, 700_001].flatMap((size) =>
+        turns.map((turn) => [protocol, create, size, turn] as const)
+      )
     )
   ) {
     it.live(
-      `is done with each chunk of ${size} bytes as early as it says, over ${protocol}`,
+      `is done with each chunk of ${size} bytes that comes ${when} as early as it says, over ${protocol}`,
       () =>
         Effect.gen(function*() {
           const server = yield* Effect.acquireRelease(
@@ -86,7 +93,7 @@ describe("Connections", () => {
           )
           const { port } = server.address() as AddressInfo
           const answer = yield* HttpClient.post(`${protocol === "HTTP/1.1" ? "http" : "https"}://127.0.0.1:${port}/`, {
-            body: HttpBody.stream(reusing(size), "application/octet-stream", count * size)
+            body: HttpBody.stream(reusing(size, turn), "application/octet-stream", count * size)
           }).pipe(
             Effect.flatMap((response) => response.text),
             Effect.provide(Connections.layer({ ca: [certificate] }))

@@ -1,8 +1,8 @@
 import { Transport } from "@effect-resilience/errors"
 import { Connections } from "@effect-resilience/http-node"
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Effect, Exit, Redacted, type Scope } from "effect"
-import { HttpClient, HttpClientError } from "effect/http"
+import { ConfigProvider, Effect, Exit, Redacted, type Scope, Stream } from "effect"
+import { HttpBody, HttpClient, HttpClientError } from "effect/http"
 import * as Http from "node:http"
 import * as Net from "node:net"
 
@@ -113,6 +113,24 @@ describe("Connections", () => {
       const unknown = yield* Effect.exit(get("http://host.invalid/"))
       assert.deepInclude(diagnosis(unknown), { kind: "dns", connected: false })
     }))
+
+  it.live("fails with what a streamed body fails with, and shows the body as the stream that it was", () =>
+    Effect.gen(function*() {
+      const port = yield* listen(Http.createServer((request) => request.resume()))
+      const failures = [[new Error("disk on fire"), "disk on fire"], [
+        "no error at all",
+        "the request's body failed"
+      ]] as const
+      for (const [failure, message] of failures) {
+        const stream = Stream.concat(Stream.make(new Uint8Array(100_000)), Stream.fail(failure))
+        const error = yield* HttpClient.post(`http://127.0.0.1:${port}/`, {
+          body: HttpBody.stream(stream, "text/csv", 200_000)
+        }).pipe(Effect.flip, Effect.provide(Connections.layer()))
+        assert.instanceOf(error.reason.cause, Error)
+        assert.strictEqual(error.reason.cause.message, message)
+        assert.deepInclude(error.request.body.toJSON(), { _tag: "Stream", contentLength: 200_000 })
+      }
+    }).pipe(Effect.scoped))
 
   it.effect("refuses settings that cannot work, without repeating them", () =>
     Effect.gen(function*() {

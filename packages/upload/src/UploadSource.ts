@@ -35,7 +35,7 @@ import * as Option from "effect/Option"
 import type * as PlatformError from "effect/PlatformError"
 import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
-import { pieceSize } from "./internal/transmission.ts"
+import { largestPiece } from "./internal/transmission.ts"
 import { unreadable } from "./internal/unreadable.ts"
 import * as UploadError from "./UploadError.ts"
 
@@ -81,7 +81,7 @@ export interface Range {
 }
 
 /**
- * A file, read in pieces of 1 MiB.
+ * A file, read in pieces of 3 MiB.
  *
  * **Details**
  *
@@ -267,7 +267,7 @@ const readFile = (options: {
     })
     // One piece is looked after when it has been read.
     const begin = range?.offset ?? 0
-    if (end - begin > pieceSize) yield* unchanged
+    if (end - begin > largestPiece) yield* unchanged
     const { next, position } = reader(handle, yield* ChunkLifetime.Current, begin, end)
     const piece = Effect.flatMap(lift(next), (piece): Pull.Pull<readonly [Uint8Array], UploadError.UploadError> => {
       if (piece.length === 0) return changed(name, `it ends after ${position()} of ${size} bytes`)
@@ -299,7 +299,7 @@ const reader = (handle: FileSystem.File, lifetime: number, begin: number, end: n
     return bytes === 0 ? Effect.succeed(piece.subarray(0, filled)) : fill
   })
   const next = Effect.suspend(() => {
-    const length = Math.min(pieceSize, end - position)
+    const length = Math.min(largestPiece, end - position)
     const buffer = lifetime === Infinity ? new Uint8Array(length) : buffers[turn] ??= new Uint8Array(length)
     turn = turn === lifetime ? 0 : turn + 1
     piece = length === buffer.length ? buffer : buffer.subarray(0, length)

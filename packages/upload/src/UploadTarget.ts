@@ -52,7 +52,6 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import type * as HttpMethod from "effect/http/HttpMethod"
 import * as Stream from "effect/Stream"
 import type * as Hashing from "./Hashing.ts"
-import { pieceSize } from "./internal/transmission.ts"
 import { unreadable } from "./internal/unreadable.ts"
 import type * as UploadError from "./UploadError.ts"
 import type * as UploadSource from "./UploadSource.ts"
@@ -175,6 +174,8 @@ export const http = <Item, Receipt, E, R, RS = never, E2 = never, R2 = never, E3
   }
 }
 
+const onePiece = 1_048_576
+
 // A body of one piece needs no stream, which costs a transport several times the sending of the bytes. A source that
 // others fill keeps its stream: an answer may come before it is full.
 const inOnePiece = (
@@ -182,7 +183,7 @@ const inOnePiece = (
   payload: Payload
 ): Effect.Effect<HttpClientRequest.HttpClientRequest, UploadError.UploadError> => {
   const { body } = request
-  if (!payload.atHand || body._tag !== "Stream" || body.contentLength === undefined || body.contentLength > pieceSize) {
+  if (!payload.atHand || body._tag !== "Stream" || body.contentLength === undefined || body.contentLength > onePiece) {
     return Effect.succeed(request)
   }
   const bytes = new Uint8Array(body.contentLength)

@@ -77,4 +77,39 @@ describe("Uploader's timers", () => {
       yield* TestClock.adjust("20 minutes")
       assert.strictEqual((yield* Fiber.join(fiber)).receipt, "a")
     }))
+
+  const paced = Effect.fnUntraced(function*(size: number, millis: (pieces: ReadonlyArray<number>) => number) {
+    const pieces: Array<number> = []
+    const fiber = yield* Effect.forkChild(Uploader.upload(
+      {
+        ...Targets.make((_, payload) =>
+          Stream.runForEach(payload.stream, (piece) => {
+            pieces.push(piece.length)
+            return Effect.sleep(millis(pieces))
+          })
+        ),
+        source: () => UploadSource.bytes("a.bin", new Uint8Array(size))
+      },
+      { name: "a" },
+      { policy: RetryPolicy.none }
+    ))
+    yield* TestClock.adjust("1 day")
+    yield* Fiber.join(fiber)
+    return pieces
+  })
+
+  it.effect("let a line be slow on which bytes still move", () =>
+    Effect.gen(function*() {
+      const pieces = yield* paced(2_000_000, (pieces) => (pieces.at(-1) ?? 0) / 3)
+      assert.strictEqual(Math.max(...pieces), 65_536)
+    }))
+
+  it.effect("hand out larger pieces the faster the line is, and small ones again when it slows down", () =>
+    Effect.gen(function*() {
+      const pieces = yield* paced(300_000_000, ({ length }) => length < 60 ? 99 : length < 65 ? 1_001 : 0)
+      assert.deepStrictEqual(pieces.slice(0, 3), [1, 2, 3].map((n) => n * 65_536))
+      assert.strictEqual(Math.max(...pieces), 3_145_728)
+      assert.deepStrictEqual(pieces.slice(48, 60), Array(12).fill(3_145_728))
+      assert.deepStrictEqual(pieces.slice(60, 67), [1, 1, 1, 1, 1, 2, 3].map((n) => n * 65_536))
+    }))
 })

@@ -1,4 +1,5 @@
 import { ApiError, Recovery } from "@effect-resilience/errors"
+import { Connections } from "@effect-resilience/http-node"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import type { UploadError } from "@effect-resilience/upload"
 import { Progress, Uploader, UploadSource } from "@effect-resilience/upload"
@@ -10,7 +11,11 @@ import * as Forms from "./Forms.ts"
 import * as RawServer from "./servers/RawServer.ts"
 import * as Server from "./servers/Server.ts"
 
-const platform = Layer.merge(NodeFileSystem.layer, NodeHttpClient.layerUndici)
+const transports = [
+  ["undici", NodeHttpClient.layerUndici],
+  // Allows sources to use their memory again.
+  ["the connections of http-node", Connections.layer()]
+] as const
 
 const quick = { policy: RetryPolicy.make({ times: 3, backoff: Backoff.immediate }) }
 
@@ -30,7 +35,9 @@ const partOf = (body: Buffer): Buffer => body.subarray(body.indexOf("\r\n\r\n") 
 
 const reasonOf = (error: ApiError.ApiError | UploadError.UploadError): string => error.reason._tag
 
-describe("Uploader over sockets", () => {
+describe.each(transports)("Uploader over sockets of %s", (_, client) => {
+  const platform = Layer.merge(NodeFileSystem.layer, client)
+
   it.live("sends a file as a form of exact length", () =>
     Effect.gen(function*() {
       const content = Buffer.alloc(3_333_333, "a;b\r\n")

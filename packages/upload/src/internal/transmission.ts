@@ -74,7 +74,7 @@ export const make = (options: {
           complete = active.size === 0
           return complete ? onSent : Effect.void
         }
-        const pull = inPieces(upstream).pipe(
+        const pull = inPieces(upstream, now).pipe(
           Effect.tapCause((cause) => {
             if (Pull.isDoneCause(cause)) {
               lastActivity = now()
@@ -177,13 +177,17 @@ export const make = (options: {
 }
 
 // A transport takes all that one pull yields, without waiting. So a pull yields little: then memory stays flat, progress
-// tells what really left, and a body counts as sent only when nearly all of it has.
+// tells what really left, and a body counts as sent only when nearly all of it has. How little depends on the pace: on a
+// slow line small pieces show that bytes move, on a fast one they would only leave garbage, thousands of times.
 const inPieces = (
-  upstream: Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, UploadError.UploadError>
+  upstream: Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, UploadError.UploadError>,
+  now: () => number
 ): Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, UploadError.UploadError> => {
   let chunks: ReadonlyArray<Uint8Array> = []
   let index = 0
   let offset = 0
+  let size = smallestPiece
+  let handedOut = -Infinity
   const next = (): Arr.NonEmptyReadonlyArray<Uint8Array> | undefined => {
     while (index < chunks.length) {
       const chunk = chunks[index]
@@ -192,7 +196,7 @@ const inPieces = (
         offset = 0
         continue
       }
-      const piece = chunk.subarray(offset, offset + pieceSize)
+      const piece = offset === 0 && chunk.length <= size ? chunk : chunk.subarray(offset, offset + size)
       offset += piece.length
       return [piece]
     }
@@ -200,20 +204,27 @@ const inPieces = (
   }
   const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, UploadError.UploadError> = Effect.suspend(() => {
     const piece = next()
-    return piece === undefined ? more : Effect.succeed(piece)
+    if (piece === undefined) return more
+    handedOut = now()
+    return Effect.succeed(piece)
   })
   const more = Effect.flatMap(upstream, (received) => {
-    const { length } = received[0]
-    if (received.length === 1 && length > 0 && length <= pieceSize) return Effect.succeed(received)
     chunks = received
     index = 0
     offset = 0
     return pull
   })
-  return pull
+  return Effect.suspend(() => {
+    const millis = now() - handedOut
+    if (millis < 100) size = Math.min(size + smallestPiece, largestPiece)
+    else if (millis > 1_000) size = smallestPiece
+    return pull
+  })
 }
 
-export const pieceSize = 1_048_576
+const smallestPiece = 65_536
+
+export const largestPiece = 3_145_728
 
 // A chunk is hashed when the next one is asked for: by then the transport has it, and sends while this computes.
 class Run {

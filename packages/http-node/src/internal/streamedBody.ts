@@ -1,0 +1,63 @@
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as HttpBody from "effect/http/HttpBody"
+import * as Stream from "effect/Stream"
+import { Readable } from "node:stream"
+
+/**
+ * A streamed body as undici takes it. A chunk is asked for when undici has room, which is when the socket has taken the one
+ * before, and not earlier: Effect's own adapter reads ahead, into memory that cannot be used again that early.
+ */
+export const make = (body: HttpBody.Stream): Effect.Effect<HttpBody.Raw> =>
+  Effect.map(Effect.context<never>(), (context) => {
+    let fiber: Fiber.Fiber<void, unknown> | undefined
+    let wanted = false
+    let goOn: ((waiting: Effect.Effect<void>) => void) | undefined
+    const room = Effect.suspend(() => wanted ? Effect.void : waiting)
+    const waiting = Effect.callback<void>((resume) => {
+      goOn = resume
+    })
+    const readable = new Readable({
+      highWaterMark: 0,
+      read() {
+        wanted = true
+        if (fiber === undefined) fiber = start()
+        else goOn?.(Effect.void)
+      },
+      destroy(error, callback) {
+        if (fiber === undefined) callback(error)
+        else Effect.runFork(Fiber.interrupt(fiber)).addObserver(() => callback(error))
+      }
+    })
+    const start = () => {
+      const fiber = Effect.runForkWith(context)(Stream.runForEachArray(body.stream, (chunks) => {
+        wanted = false
+        for (const chunk of chunks) readable.push(chunk)
+        return room
+      }))
+      fiber.addObserver((exit) => {
+        if (exit._tag === "Success") readable.push(null)
+        else readable.destroy(errorOf(exit.cause))
+      })
+      return fiber
+    }
+    return new StreamedBody(readable, body)
+  })
+
+/** Shows itself as the stream that it was: a Readable's insides are nothing for a log. */
+class StreamedBody extends HttpBody.Raw {
+  private readonly stream: HttpBody.Stream
+  constructor(readable: Readable, stream: HttpBody.Stream) {
+    super(readable, stream.contentType, stream.contentLength)
+    this.stream = stream
+  }
+  override toJSON(): unknown {
+    return this.stream.toJSON()
+  }
+}
+
+const errorOf = (cause: Cause.Cause<unknown>): Error => {
+  const error = Cause.squash(cause)
+  return error instanceof Error ? error : new Error("the request's body failed", { cause: error })
+}
