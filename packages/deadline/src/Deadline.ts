@@ -115,7 +115,7 @@ export const within: {
       const known = outer.atMillis <= now + wanted
         ? self
         : Effect.provideService(self, Current, { atMillis: now + millis })
-      return limit.within(fiber, known, millis, exceeded)
+      return limit.after(known, millis, exceeded)
     })
   }
 )

@@ -8,17 +8,19 @@ const bulkhead = Effect.runSync(Bulkhead.make({ permits: 100, queue: Infinity })
 const semaphore = Semaphore.makeUnsafe(100)
 const instant = Effect.as(Effect.yieldNow, 1)
 
-// Apart from the suite of the bulkhead, since the cost of this queue grows with its square: minutes for one run.
+// The cost of this queue grows with the square of its length: 100,000 callers took 631 s of CPU time and 489 MB, against
+// 1.6 s and 350 MB here.
 const suite: Suite = {
   name: "semaphore",
   packages: ["effect"],
   cases: [
     {
-      name: "100,000 callers through 100 permits, beside a queue of quadratic cost",
+      name: "30,000 callers through 100 permits, instant work",
       ours: "Bulkhead",
-      batch: 100_000,
+      batch: 30_000,
       apart: true,
       processes: 1,
+      units: ["s"],
       subjects: {
         Bulkhead: effectsAtOnce(() => bulkhead.execute(instant)),
         "Effect's Semaphore": effectsAtOnce(() => semaphore.withPermit(instant))
