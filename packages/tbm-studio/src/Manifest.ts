@@ -23,8 +23,8 @@ import * as Csv from "effect/encoding/Csv"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import type * as PlatformError from "effect/PlatformError"
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TableAddress from "./TableAddress.ts"
 
@@ -70,100 +70,159 @@ export class InvalidManifest extends Data.TaggedError("InvalidManifest")<{
 export const read = Effect.fnUntraced(function*(path: string) {
   const fs = yield* FileSystem.FileSystem
   const paths = yield* Path.Path
-  const invalid = (problem: string) => Effect.fail(new InvalidManifest({ path, problems: [problem] }))
+  const invalid = (problem: string) => new InvalidManifest({ path, problems: [problem] })
 
   const readable = <A>(self: Effect.Effect<A, PlatformError.PlatformError>) =>
-    Effect.catch(self, (error) => invalid(unreadable(error.reason._tag)))
+    Effect.mapError(self, (error) => invalid(unreadable(error.reason._tag)))
   const { type } = yield* readable(fs.stat(path))
   if (type === "Directory") return yield* invalid("is a folder, not a file.")
-  const text = yield* readable(fs.readFileString(path))
-  const records = yield* (paths.extname(path).toLowerCase() === ".json" ? parseJson(text) : parseCsv(text)).pipe(
-    Effect.catch((problem) => invalid(problem))
-  )
-  if (records.length === 0) return yield* invalid("lists no uploads: add a row for each file.")
+  const text = yield* Effect.mapError(decode(yield* readable(fs.readFile(path))), invalid)
+  if (text.trim() === "") return yield* invalid("is empty.")
 
   const folder = paths.resolve(paths.dirname(path))
   const rows: Array<Row> = []
   const problems: Array<string> = []
-  for (const record of records) {
-    const checked = check(record, (file) => paths.resolve(folder, file))
-    if (Result.isSuccess(checked)) rows.push(checked.success)
-    else problems.push(`row ${record.row}: ${checked.failure}`)
-  }
-  return problems.length > 0 ? yield* new InvalidManifest({ path, problems }) : rows
+  const records = paths.extname(path).toLowerCase() === ".json" ? parseJson(text) : parseCsv(text)
+  yield* records.pipe(
+    Stream.runForEachArray((records) =>
+      Effect.sync(() => {
+        for (const { cells, row } of records) {
+          const checked = Result.flatMap(cells, check)
+          if (Result.isFailure(checked)) problems.push(`row ${row}: ${checked.failure}`)
+          else {
+            const { action, address, file } = checked.success
+            rows.push({ row, file: paths.resolve(folder, file), address, action })
+          }
+        }
+      })
+    ),
+    Effect.catch((problem) => Effect.sync(() => problems.push(problem)))
+  )
+  if (problems.length > 0) return yield* new InvalidManifest({ path, problems })
+  return rows.length > 0 ? rows : yield* invalid("lists no uploads: add a row for each file.")
 })
 
 const maxProblems = 20
 
+const required = ["file", "project", "table", "period"] as const
+const columns = [...required, "action"] as const
+
+type Cells = { readonly [column in typeof columns[number]]?: unknown }
+
+/** A row, or why it is none. */
 interface Record {
   readonly row: number
-  readonly cell: (column: string) => unknown
+  readonly cells: Result.Result<Cells, string>
 }
 
-const required = ["file", "project", "table", "period"] as const
-const columns: ReadonlyArray<string> = [...required, "action"]
-
-const check = (record: Record, resolve: (file: string) => string): Result.Result<Row, string> => {
-  const cell = (name: string): string | undefined => {
-    const value = record.cell(name)
-    const text = typeof value === "string" ? value.trim() : ""
-    return text === "" ? undefined : text
+const check = (cells: Cells): Result.Result<Omit<Row, "row">, string> => {
+  for (const name of columns) {
+    const cell = cells[name] ?? ""
+    if (typeof cell !== "string") return Result.fail(`${name} is ${JSON.stringify(cell)}, not a text.`)
   }
-  const [file, project, table, period] = [cell("file"), cell("project"), cell("table"), cell("period")]
+  const [file, project, table, period] = [cells.file, cells.project, cells.table, cells.period].map(textOf)
   if (file === undefined || project === undefined || table === undefined || period === undefined) {
-    const missing = required.filter((name) => cell(name) === undefined)
+    const missing = required.filter((name) => textOf(cells[name]) === undefined)
     return Result.fail(`${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} missing.`)
   }
-  const action = TableAddress.actions.find((known) => known === (cell("action") ?? "overwrite").toLowerCase())
+  const wanted = textOf(cells.action) ?? "overwrite"
+  const action = TableAddress.actions.find((known) => known === wanted.toLowerCase())
   if (action === undefined) {
-    return Result.fail(`the action ${JSON.stringify(cell("action"))} is neither overwrite nor append.`)
+    return Result.fail(`the action ${JSON.stringify(wanted)} is neither overwrite nor append.`)
   }
   return Result.mapBoth(TableAddress.make({ project, table, period }), {
-    onSuccess: (address) => ({ row: record.row, file: resolve(file), address, action }),
+    onSuccess: (address) => ({ file, address, action }),
     onFailure: (error) => error.message
   })
 }
 
-const parseCsv = (text: string): Effect.Effect<ReadonlyArray<Record>, string> =>
-  Stream.make(text).pipe(
+const textOf = (cell: unknown): string | undefined => {
+  const text = typeof cell === "string" ? cell.trim() : ""
+  return text === "" ? undefined : text
+}
+
+// Taken for something else, a name with an umlaut would be that of another table.
+const decode = (bytes: Uint8Array): Effect.Effect<string, string> =>
+  Effect.try({
+    try: () => new TextDecoder("utf-8", { fatal: true }).decode(bytes),
+    catch: () => {
+      const [good = ""] = new TextDecoder().decode(bytes).split("\ufffd", 1)
+      return `line ${good.split("\n").length} is not UTF-8: save the manifest with that encoding.`
+    }
+  })
+
+const parseCsv = (text: string): Stream.Stream<Record, string> =>
+  // In pieces, so that what is not kept of one is gone when the next comes.
+  Stream.fromIterable(piecesOf(text), { chunkSize: 1 }).pipe(
     Stream.pipeThroughChannel(Csv.decodeString()),
-    Stream.runCollect,
-    Effect.mapError((error) => `line ${error.line} is not valid CSV: ${error.message}`),
-    Effect.flatMap(([header, ...rest]) => {
-      if (header === undefined || header.every((cell) => cell.trim() === "")) return Effect.fail("is empty.")
-      const names = header.map((name) => name.trim().toLowerCase())
-      const missing = required.filter((name) => !names.includes(name))
-      const unknown = names.filter((name) => !columns.includes(name))
-      if (missing.length > 0 || unknown.length > 0) {
-        return Effect.fail(
-          `the header is ${names.join(",")} where ${columns.join(",")} is expected${
-            missing.length > 0 ? `; missing: ${missing.join(", ")}` : ""
-          }${unknown.length > 0 ? `; unknown: ${unknown.join(", ")}` : ""}.`
-        )
+    Stream.mapError((error) => `line ${error.line} is not valid CSV: ${error.message}`),
+    Stream.mapAccumArray((): CsvState => ({ header: undefined, row: 0 }), ({ header, row }, lines) => {
+      const records: Array<Record> = []
+      for (const line of lines) {
+        row++
+        if (header === undefined) {
+          header = readHeader(line)
+          if (Result.isFailure(header)) records.push({ row, cells: Result.fail(header.failure) })
+        } else if (Result.isSuccess(header) && line.some((cell) => cell.trim() !== "")) {
+          records.push({ row, cells: cellsOf(header.success, line) })
+        }
       }
-      return Effect.succeed(
-        rest.flatMap((cells, index) =>
-          cells.every((cell) => cell.trim() === "")
-            ? []
-            : [{ row: index + 2, cell: (name) => cells[names.indexOf(name)] }]
-        )
-      )
+      return [{ header, row }, records]
     })
   )
 
-const parseJson = (text: string): Effect.Effect<ReadonlyArray<Record>, string> =>
-  Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Array(Schema.Record(Schema.String, Schema.Unknown))))(
-    text.replace(/^\ufeff/, "")
-  ).pipe(
-    Effect.mapError(() => `is not a JSON array of objects with ${columns.join(", ")}.`),
-    Effect.flatMap((rows) => {
-      const unknownIn = (cells: object) => Object.keys(cells).filter((name) => !columns.includes(name))
-      const odd = rows.findIndex((cells) => unknownIn(cells).length > 0)
-      if (odd < 0) return Effect.succeed(rows.map((cells, index) => ({ row: index + 1, cell: (name) => cells[name] })))
-      const unknown = unknownIn(rows[odd] ?? {})
-      return Effect.fail(`row ${odd + 1} has the unknown ${unknown.join(", ")}; known are ${columns.join(", ")}.`)
-    })
-  )
+interface CsvState {
+  readonly header: Result.Result<ReadonlyArray<string>, string> | undefined
+  readonly row: number
+}
+
+const piecesOf = function*(text: string) {
+  const length = 65_536
+  for (let from = 0; from < text.length; from += length) yield text.slice(from, from + length)
+}
+
+const readHeader = (cells: ReadonlyArray<string>): Result.Result<ReadonlyArray<string>, string> => {
+  const names = cells.map((name) => name.trim().toLowerCase())
+  const problems = [
+    ["missing", required.filter((name) => !names.includes(name))],
+    ["unknown", names.filter((name) => !isColumn(name))],
+    ["twice", names.filter((name, i) => names.indexOf(name) < i)]
+  ] as const
+  if (problems.every(([, names]) => names.length === 0)) return Result.succeed(names)
+  const said = problems.flatMap(([what, names]) => names.length === 0 ? [] : [`; ${what}: ${names.join(", ")}`])
+  return Result.fail(`the header is ${names.join(",")} where ${columns.join(",")} is expected${said.join("")}.`)
+}
+
+const isColumn = (name: string): boolean => columns.some((column) => column === name)
+
+const cellsOf = (header: ReadonlyArray<string>, line: ReadonlyArray<string>): Result.Result<Cells, string> => {
+  if (line.length > header.length && line.slice(header.length).some((cell) => cell.trim() !== "")) {
+    return Result.fail(
+      `has ${line.length} cells where the header has ${header.length}: a name with a comma stands in quotes.`
+    )
+  }
+  const [file, project, table, period, action] = columns.map((name) => line[header.indexOf(name)])
+  return Result.succeed({ file, project, table, period, action })
+}
+
+const parseJson = (text: string): Stream.Stream<Record, string> =>
+  Stream.unwrap(Effect.map(
+    Effect.try({ try: (): unknown => JSON.parse(text), catch: () => notJson }),
+    (rows) =>
+      Array.isArray(rows)
+        ? Stream.fromIterable(rows.map((cells: unknown, i): Record => ({ row: i + 1, cells: cellsOfJson(cells) })))
+        : Stream.fail(notJson)
+  ))
+
+const notJson = `is not a JSON array of objects with ${columns.join(", ")}.`
+
+const cellsOfJson = (cells: unknown): Result.Result<Cells, string> => {
+  if (!Predicate.isObject(cells)) return Result.fail(`is not an object with ${columns.join(", ")}.`)
+  const unknown = Object.keys(cells).filter((name) => !isColumn(name))
+  return unknown.length === 0
+    ? Result.succeed(cells)
+    : Result.fail(`has the unknown ${unknown.join(", ")}; known are ${columns.join(", ")}.`)
+}
 
 const unreadable = (reason: string): string => {
   switch (reason) {

@@ -3,15 +3,15 @@ import { NodeServices } from "@effect/platform-node"
 import { assert, layer } from "@effect/vitest"
 import { Effect, FileSystem, Path } from "effect"
 
-const withFile = Effect.fnUntraced(function*(name: string, content: string) {
+const withFile = Effect.fnUntraced(function*(name: string, content: string | Uint8Array) {
   const fs = yield* FileSystem.FileSystem
   const paths = yield* Path.Path
   const path = paths.join(yield* fs.makeTempDirectoryScoped(), name)
-  yield* fs.writeFileString(path, content)
+  yield* fs.writeFile(path, typeof content === "string" ? new TextEncoder().encode(content) : content)
   return path
 }, Effect.orDie)
 
-const problemsOf = (name: string, content: string) =>
+const problemsOf = (name: string, content: string | Uint8Array) =>
   withFile(name, content).pipe(Effect.flatMap(Manifest.read), Effect.flip, Effect.map((error) => error.problems))
 
 layer(NodeServices.layer)("Manifest", (it) => {
@@ -53,9 +53,52 @@ layer(NodeServices.layer)("Manifest", (it) => {
       assert.include(problems[3], "neither overwrite nor append")
     }))
 
+  it.effect("refuses a row with a cell too many, which would shift its names, and allows empty ones at its end", () =>
+    Effect.gen(function*() {
+      const header = "file,project,period,table\n"
+      assert.deepStrictEqual(yield* problemsOf("m.csv", `${header}a.csv,P,May:2024,GL, Actuals\n`), [
+        "row 2: has 5 cells where the header has 4: a name with a comma stands in quotes."
+      ])
+      const path = yield* withFile("m.csv", `${header}a.csv,P,May:2024,"GL, Actuals",, \n`)
+      assert.deepStrictEqual((yield* Manifest.read(path)).map(({ address }) => address.table), ["GL, Actuals"])
+    }))
+
+  it.effect("refuses what is not UTF-8, by its line: another table would be made of it", () =>
+    Effect.gen(function*() {
+      const text = "file,project,table,period\na.csv,P,T,May:2024\na.csv,P,K\u00fche,May:2024\n"
+      const [latin1, utf16] = [Buffer.from(text, "latin1"), Buffer.from(`\ufeff${text}`, "utf16le")]
+      const wrong = (line: number) => [`line ${line} is not UTF-8: save the manifest with that encoding.`]
+      assert.deepStrictEqual(yield* problemsOf("m.csv", latin1), wrong(3))
+      assert.deepStrictEqual(yield* problemsOf("m.csv", utf16), wrong(1))
+      assert.deepStrictEqual(yield* problemsOf("m.json", latin1), wrong(3))
+    }))
+
+  it.effect("tells what is wrong with rows before a quote that never ends, too", () =>
+    Effect.gen(function*() {
+      const problems = yield* problemsOf("m.csv", "file,project,table,period\na.csv,P,T,never\n\"a.csv,P,T,May:2024\n")
+      assert.deepStrictEqual(problems.map((problem) => problem.slice(0, 27)), [
+        "row 2: The period \"never\" i",
+        "line 3 is not valid CSV: Un"
+      ])
+    }))
+
+  it.effect("reports each odd row of a JSON manifest", () =>
+    Effect.gen(function*() {
+      const row = { file: "a", project: "P", table: "T", period: "current" }
+      const rows = [{ ...row, tabel: "T" }, { ...row, table: 2024 }, "a.csv", null, { ...row, action: null }, [row]]
+      assert.deepStrictEqual(yield* problemsOf("m.json", JSON.stringify(rows)), [
+        "row 1: has the unknown tabel; known are file, project, table, period, action.",
+        "row 2: table is 2024, not a text.",
+        "row 3: is not an object with file, project, table, period, action.",
+        "row 4: is not an object with file, project, table, period, action.",
+        "row 6: is not an object with file, project, table, period, action."
+      ])
+    }))
+
   it.effect("names what is wrong with a header, an empty file, a folder, a missing file and broken JSON", () =>
     Effect.gen(function*() {
       assert.include((yield* problemsOf("m.csv", "file,project,tabel,period\n"))[0], "missing: table; unknown: tabel")
+      assert.include((yield* problemsOf("m.csv", "file,project,table,period,Table\n"))[0], "twice: table")
       assert.include((yield* problemsOf("m.csv", ""))[0], "is empty")
       assert.include((yield* problemsOf("m.csv", "file,project,table,period,action\n"))[0], "lists no uploads")
       assert.include((yield* problemsOf("m.json", "[]"))[0], "lists no uploads")
