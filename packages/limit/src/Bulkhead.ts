@@ -66,7 +66,7 @@ export interface Bulkhead {
   execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | BulkheadFull, R>
   /** How many calls run and wait now. */
   readonly stats: Effect.Effect<Stats>
-  /** Changes the number of permits; calls that already run keep theirs. */
+  /** Changes the number of permits; calls that already run keep theirs. Throws `RangeError` where it makes no sense. */
   resize(permits: number): Effect.Effect<void>
 }
 
@@ -229,10 +229,8 @@ const makeUnsafe = (options: Omit<Options, "key">, key: string): permits.Permits
   )
 }
 
-const check = ({ permits, queue = 0 }: Omit<Options, "key">) => {
-  if (!Number.isInteger(permits) || permits < 1) {
-    throw new RangeError(`Bulkhead: permits must be an integer of at least 1, not ${permits}`)
-  }
+const check = ({ permits: count, queue = 0 }: Omit<Options, "key">) => {
+  permits.check(count)
   if (queue !== Infinity && (!Number.isInteger(queue) || queue < 0)) {
     throw new RangeError(`Bulkhead: queue must be a whole number or Infinity, not ${queue}`)
   }

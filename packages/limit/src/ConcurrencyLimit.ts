@@ -39,6 +39,7 @@
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -87,7 +88,7 @@ export interface Stats {
  * - `key`: the name in errors and metrics; default `"default"`.
  * - `algorithm`: how the limit is found; default `LimitAlgorithm.vegas()`.
  * - `shares`: what part of the limit each priority is guaranteed, together at most 1; default none.
- * - `classify`: what an exit says about the dependency; default `Outcome.of`.
+ * - `classify`: what an exit says about the dependency; default `Outcome.of`. Interruption is ignored without asking it.
  *
  * @category models
  * @since 0.1.0
@@ -303,6 +304,7 @@ class Limit implements ConcurrencyLimit {
     clock: Clock.Clock,
     fiber: Fiber.Fiber<unknown, unknown>
   ) {
+    if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return
     const outcome = this.classify(exit)
     const dropped = outcome._tag === "Failure"
     // An error that the server answered well came another way than a success; its round trip is no measure.

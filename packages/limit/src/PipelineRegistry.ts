@@ -5,7 +5,8 @@
  *
  * A name that nobody configured is an error with the names that there are. `reload` takes a new configuration: pipelines
  * that it names take their new descriptions (see `Pipeline`), new ones are added, those that it lacks go away once
- * their calls have ended.
+ * their calls have ended. A configuration is taken whole: of two that come at once the later one holds, and an
+ * interruption does not leave half of one.
  *
  * **Example** (Two dependencies)
  *
@@ -38,6 +39,7 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Semaphore from "effect/Semaphore"
 import * as Pipeline from "./Pipeline.ts"
 
 /**
@@ -82,6 +84,7 @@ export const make = (
   const makers = check(descriptions)
   return Effect.gen(function*() {
     let pipelines = new Map<string, Pipeline.Pipeline>()
+    const lock = Semaphore.makeUnsafe(1)
     for (const [name, maker] of makers) pipelines.set(name, yield* maker)
 
     return {
@@ -95,7 +98,7 @@ export const make = (
       names: Effect.sync(() => [...pipelines.keys()]),
       reload: (next) => {
         const nextMakers = check(next)
-        return Effect.gen(function*() {
+        const load = Effect.gen(function*() {
           const reloaded = new Map<string, Pipeline.Pipeline>()
           for (const description of next) {
             const known = pipelines.get(description.name)
@@ -109,6 +112,7 @@ export const make = (
           }
           pipelines = reloaded
         })
+        return lock.withPermit(Effect.uninterruptible(load))
       }
     }
   })

@@ -37,6 +37,7 @@
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -84,7 +85,7 @@ export interface Stats {
  * - `key`: the name in errors; default `"default"`.
  * - `k`: how many requests to send for each that is accepted; at least 1, default 2. Lower is stricter.
  * - `window`: how far to look back, to a tenth of it; default 2 minutes.
- * - `classify`: what an exit says about the server; default `Outcome.of`.
+ * - `classify`: what an exit says about the server; default `Outcome.of`. Interruption is ignored without asking it.
  *
  * @category models
  * @since 0.1.0
@@ -233,6 +234,7 @@ class Counting implements Throttle {
         return this.refusal ??= Exit.fail(new Throttled({ key: this.key }))
       }
       return Effect.onExitPrimitive(self, (exit) => {
+        if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return undefined
         const outcome = this.settings.classify(exit)
         if (outcome._tag !== "Ignored") this.slices.add(nowMillis(clock), outcome._tag === "Success")
         return undefined

@@ -194,6 +194,11 @@ describe("Bulkhead", () => {
     assert.throws(() => Bulkhead.keyed({ permits: 1, capacity: 0 }), RangeError)
   })
 
+  it.effect("rejects a number of permits that makes no sense later on, too", () =>
+    Effect.map(Bulkhead.make({ permits: 1 }), (bulkhead) => {
+      for (const permits of [0, 1.5, Number.NaN]) assert.throws(() => bulkhead.resize(permits), RangeError)
+    }))
+
   it.effect.prop(
     "loses no permit and admits not one too many, wherever fibers yield and are interrupted",
     { seed: Schema.Int, operations: Schema.Literals([4, 5, 7, 8]), permits: Schema.Literals([1, 3]) },

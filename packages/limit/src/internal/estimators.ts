@@ -20,6 +20,9 @@ export const start = (algorithm: LimitAlgorithm): Estimator => {
 
 const minSamples = 10
 
+// Round trips take no time at all where a test's clock stands still, and their ratios would be no numbers.
+const shortestMillis = 0.001
+
 /** Gathers samples and hands them on once a window. */
 abstract class Windowed<Settings extends LimitAlgorithm> implements Estimator {
   protected estimate: number
@@ -47,7 +50,7 @@ abstract class Windowed<Settings extends LimitAlgorithm> implements Estimator {
     if (sample.dropped) this.dropped = true
     else {
       this.count++
-      this.sum += sample.rttMillis
+      this.sum += Math.max(shortestMillis, sample.rttMillis)
       if (sample.rttMillis < this.shortest) this.shortest = sample.rttMillis
       this.observe(sample)
     }
@@ -207,7 +210,7 @@ class Probe {
   /** Takes a sample, and tells whether it was the last. Calls that began earlier still tell of the load. */
   add(sample: Sample): boolean {
     if (sample.dropped || sample.nowMillis - sample.rttMillis < this.since) return false
-    this.sum += sample.rttMillis
+    this.sum += Math.max(shortestMillis, sample.rttMillis)
     return ++this.count >= this.requests
   }
 }

@@ -51,6 +51,7 @@ export class Permits<Full> implements Gate<Full> {
   }
 
   resize(permits: number): Effect.Effect<void> {
+    check(permits)
     return Effect.sync(() => {
       this.permits = permits
       this.grantSoon()
@@ -155,13 +156,16 @@ export class Permits<Full> implements Gate<Full> {
   private limitWait(waiter: Waiter<Full>) {
     const fiber = Fiber.getCurrent()
     if (fiber === undefined) return
-    waiter.until = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe() + this.queueTimeoutMillis
-    this.reaper ??= Effect.runForkWith(fiber.context)(this.reap)
+    waiter.until = nowMillis(fiber.getRef(Clock.Clock)) + this.queueTimeoutMillis
+    if (this.reaper !== undefined) return
+    const reaper = Effect.runForkWith(fiber.context)(this.reap)
+    // It has ended where there is no time to wait.
+    if (reaper.pollUnsafe() === undefined) this.reaper = reaper
   }
 
   private readonly reap: Effect.Effect<void> = Effect.withFiber((fiber): Effect.Effect<void> => {
     const clock = fiber.getRef(Clock.Clock)
-    const now = clock.currentTimeMillisUnsafe()
+    const now = nowMillis(clock)
     while (this.first !== undefined) {
       const rest = this.first.until - now
       if (rest > 0) return Effect.flatMap(clock.sleep(Duration.millis(rest)), () => this.reap)
@@ -174,6 +178,15 @@ export class Permits<Full> implements Gate<Full> {
 }
 
 const turnsBeforeYield = 1024
+
+const nowMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
+
+/** Throws `RangeError` where so many permits make no sense. */
+export const check = (permits: number) => {
+  if (!Number.isInteger(permits) || permits < 1) {
+    throw new RangeError(`Bulkhead: permits must be an integer of at least 1, not ${permits}`)
+  }
+}
 
 interface Waiter<in Full> {
   /** Whether it holds a permit. */
