@@ -13,8 +13,8 @@
  * thread. Everything else is done by the file system below: larger reads, writes, directories, what is not a regular
  * file, and whatever fails, so that errors are the same.
  *
- * A disk that is slow holds nobody up for long. After an operation of more than 5 ms all go through threads for a second,
- * then one is tried again.
+ * A disk that is slow holds nobody up for long. When about ten operations took 20 ms, or one did, all go through threads
+ * for a second, then they are tried again.
  *
  * **Gotchas**
  *
@@ -89,13 +89,16 @@ export const layer: Layer.Layer<FileSystem.FileSystem> = /* @__PURE__ */ Layer.e
   Layer.provide(NodeFileSystem.layer)
 )
 
-const slowNanos = 5_000_000n
-const patienceNanos = 1_000_000_000n
+// One that is a little slow may have lost its processor meanwhile.
+const slowMillis = 20
+const patienceMillis = 1_000
+const memory = 0.9
 const smallBytes = 65_536
 
 class Disk {
   private readonly clock: Clock.Clock
-  private slowUntil: bigint | undefined
+  private spent = 0
+  private slowUntil = -Infinity
 
   constructor(clock: Clock.Clock) {
     this.clock = clock
@@ -104,17 +107,25 @@ class Disk {
   /** Where the operation fails, or the disk has been slow, the usual way is gone. */
   atOnce<A, B, E, R>(operation: () => A, usually: () => Effect.Effect<B, E, R>): Effect.Effect<A | B, E, R> {
     return Effect.suspend((): Effect.Effect<A | B, E, R> => {
-      const begun = this.clock.monotonicTimeNanosUnsafe()
-      if (this.slowUntil !== undefined && begun < this.slowUntil) return usually()
+      const begun = this.now()
+      if (begun < this.slowUntil) return usually()
       try {
         return Effect.succeed(operation())
       } catch {
         return usually()
       } finally {
-        const ended = this.clock.monotonicTimeNanosUnsafe()
-        if (ended - begun > slowNanos) this.slowUntil = ended + patienceNanos
+        const ended = this.now()
+        this.spent = this.spent * memory + ended - begun
+        if (this.spent > slowMillis) {
+          this.spent = 0
+          this.slowUntil = ended + patienceMillis
+        }
       }
     })
+  }
+
+  private now(): number {
+    return Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
   }
 }
 
