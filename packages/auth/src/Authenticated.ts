@@ -254,9 +254,7 @@ const maxReplays = 2
 
 // What no preprocessing has touched needs no step of its own.
 const isReady = <A, E, R>(effect: Effect.Effect<A, E, R>): effect is Exit.Success<A, E> =>
-  Object.getPrototypeOf(effect) === success
-
-const success: unknown = /* @__PURE__ */ Object.getPrototypeOf(Exit.void)
+  Exit.isExit(effect) && Exit.isSuccess(effect)
 
 const isRefusal = (error: unknown): boolean =>
   Recovery.of(error)._tag === "Reauthenticate" ||

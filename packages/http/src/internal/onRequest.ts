@@ -10,6 +10,4 @@ export const onRequest =
 
 /** Whether an effect is a value already, as requests are that no preprocessing has touched. May say no where it is. */
 export const isReady = <A, E, R>(effect: Effect.Effect<A, E, R>): effect is Exit.Success<A> =>
-  Object.getPrototypeOf(effect) === success
-
-const success: unknown = /* @__PURE__ */ Object.getPrototypeOf(Exit.void)
+  Exit.isExit(effect) && Exit.isSuccess(effect)
