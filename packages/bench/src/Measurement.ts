@@ -4,7 +4,7 @@
  * **Details**
  *
  * All subjects run in one process, in rounds, each round in another order, so that a slow moment of the machine meets
- * all of them. What counts is CPU time (user and system), not the clock on the wall, and the median over the rounds.
+ * all of them. What counts is CPU time (user and system), or the clock where a case says so, and the median over the rounds.
  *
  * @since 0.1.0
  */
@@ -89,43 +89,49 @@ export const runApart = (
 
 const measureTogether = Effect.fnUntraced(function*(suite: Suite, case_: Case, effort: Effort) {
   const subjects = Object.entries(case_.subjects)
-  const samples = new Map(subjects.map(([name]) => [name, Array<number>()]))
+  const samples = () => new Map(subjects.map(([name]) => [name, Array<number>()]))
+  const cpu = samples()
+  const wall = samples()
   const calls = new Map<string, number>()
   for (const [name, subject] of subjects) calls.set(name, yield* calibrate(subject, case_.batch, effort))
-  for (let round = 0; round < effort.rounds; round++) {
+  const { units = ["ns/call"] } = case_
+  for (let round = 0; round < Math.min(effort.rounds, case_.rounds ?? Infinity); round++) {
     for (let turn = 0; turn < subjects.length; turn++) {
       const [name, subject] = subjects[(round + turn) % subjects.length] ?? never()
       const count = calls.get(name) ?? 1
-      samples.get(name)?.push((yield* cpuNanos(subject, case_.batch, count)) / count)
+      const taken = yield* nanosOf(subject, case_.batch, count)
+      cpu.get(name)?.push(taken.cpu / count)
+      wall.get(name)?.push(taken.wall / count)
     }
   }
-  return rows(suite, case_, "ns/call", samples)
+  return units.flatMap((unit) => rows(suite, case_, unit, unit === "ns/call on the clock" ? wall : cpu))
 })
 
 // Also warms up: by the end of it the compiler has seen each subject often.
 const calibrate = Effect.fnUntraced(function*(subject: Subject, batch: number | undefined, effort: Effort) {
   let calls = batch ?? 256
   for (let warm = 0; warm < 3;) {
-    const nanos = yield* cpuNanos(subject, batch, calls)
-    if (nanos >= effort.runMillis * 1e6) warm++
+    const { cpu } = yield* nanosOf(subject, batch, calls)
+    if (cpu >= effort.runMillis * 1e6) warm++
     else calls *= 2
   }
   return calls
 })
 
-const cpuNanos = Effect.fnUntraced(function*(subject: Subject, batch: number | undefined, calls: number) {
+const nanosOf = Effect.fnUntraced(function*(subject: Subject, batch: number | undefined, calls: number) {
+  const begun = process.hrtime.bigint()
   const start = process.cpuUsage()
   if (batch === undefined) yield* Effect.promise(() => subject(calls))
   else for (let done = 0; done < calls; done += batch) yield* Effect.promise(() => subject(batch))
   const { system, user } = process.cpuUsage(start)
-  return (system + user) * 1000
+  return { cpu: (system + user) * 1000, wall: Number(process.hrtime.bigint() - begun) }
 })
 
 const measureApart = (suite: Suite, case_: Case, effort: Effort): ReadonlyArray<Row> => {
   const seconds = new Map<string, Array<number>>()
   const wall = new Map<string, Array<number>>()
   const megabytes = new Map<string, Array<number>>()
-  const processes = Math.min(effort.processes, case_.processes ?? Infinity)
+  const processes = Math.min(effort.processes, case_.rounds ?? Infinity)
   for (let round = 0; round < processes; round++) {
     for (const name of Object.keys(case_.subjects)) {
       const child = spawnSync(
@@ -147,8 +153,9 @@ const measureApart = (suite: Suite, case_: Case, effort: Effort): ReadonlyArray<
     }
   }
   const { units = ["s", "MB"] } = case_
-  const samples = { "ns/call": new Map<string, Array<number>>(), s: seconds, "s on the clock": wall, MB: megabytes }
-  return units.flatMap((unit) => rows(suite, case_, unit, samples[unit]))
+  return units.flatMap((unit) =>
+    rows(suite, case_, unit, unit === "MB" ? megabytes : unit === "s on the clock" ? wall : seconds)
+  )
 }
 
 const rows = (

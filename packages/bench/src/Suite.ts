@@ -18,12 +18,13 @@ import * as Effect from "effect/Effect"
 export type Subject = (calls: number) => PromiseLike<unknown>
 
 /**
- * What rows count: CPU time a call, CPU seconds, seconds on the clock, peak memory.
+ * What rows count, in one process: CPU time a call, time on the clock a call; in processes of their own: CPU seconds,
+ * seconds on the clock, peak memory.
  *
  * @category models
  * @since 0.1.0
  */
-export type Unit = "ns/call" | "s" | "s on the clock" | "MB"
+export type Unit = "ns/call" | "ns/call on the clock" | "s" | "s on the clock" | "MB"
 
 /**
  * - `ours`: the subject whose ratios to the others are judged.
@@ -32,8 +33,8 @@ export type Unit = "ns/call" | "s" | "s on the clock" | "MB"
  * - `megabytesAtMost`: the highest peak memory of `ours`; `atMost` then judges time only.
  * - `batch`: how many calls a run makes, where that is part of the case; otherwise as many as fill a round.
  * - `apart`: each run in a process of its own, measured by CPU time and peak memory, for runs too large to interleave.
- * - `units`: what is reported of runs in processes of their own; default CPU seconds and peak memory.
- * - `processes`: how many processes at most, where a run takes too long for more.
+ * - `units`: what is reported; default CPU time a call, of runs in processes of their own CPU seconds and peak memory.
+ * - `rounds`: how many rounds at most, where a run takes too long for more.
  *
  * @category models
  * @since 0.1.0
@@ -48,7 +49,7 @@ export interface Case {
   readonly batch?: number
   readonly apart?: boolean
   readonly units?: ReadonlyArray<Unit>
-  readonly processes?: number
+  readonly rounds?: number
 }
 
 /**

@@ -75,7 +75,7 @@ const suite: Suite = {
       ours: "Bulkhead",
       batch: 1_000_000,
       apart: true,
-      processes: 1,
+      rounds: 1,
       subjects: {
         Bulkhead: effectsAtOnce(() => crowded.execute(instant)),
         "p-limit": promisesAtOnce(() => crowdedLimit(asyncWork))

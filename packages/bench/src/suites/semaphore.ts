@@ -19,7 +19,7 @@ const suite: Suite = {
       ours: "Bulkhead",
       batch: 30_000,
       apart: true,
-      processes: 1,
+      rounds: 1,
       units: ["s"],
       subjects: {
         Bulkhead: effectsAtOnce(() => bulkhead.execute(instant)),
