@@ -168,7 +168,7 @@ export function make(description: Description, given: Given = {}): Effect.Effect
     ): Effect.Effect<A | A2, E | E2 | PipelineError<Description>, R | R2>
     function execute<A, E, R>(self: Effect.Effect<A, E, R>, fallback?: Fallback.Fallback<A, E, R>) {
       return Effect.suspend((): Effect.Effect<A, E | PipelineError<Description>, R> => {
-        const { deadline } = current
+        const { deadline } = current.plan
         const guarded = current.around(self)
         const answered = fallback === undefined ? guarded : fallback.execute(guarded)
         return deadline === undefined ? answered : Deadline.within(answered, deadline)

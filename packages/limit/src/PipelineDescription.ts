@@ -5,7 +5,7 @@
  *
  * Every part is left out or named with its options; those are the options of the part's own `make`, with the defaults that
  * it has. Times are milliseconds or texts such as `"2 seconds"`. A part or option that does not exist is an error, since
- * a limit with a typo in its name is no limit.
+ * a limit with a typo in its name is no limit; so is a value that `Pipeline.make` would throw at.
  *
  * **Example** (Reading one from a file)
  *
@@ -26,7 +26,9 @@
  * @since 0.1.0
  */
 import type * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as assembly from "./internal/assembly.ts"
 
 const Time = Schema.Union([
   Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)),
@@ -167,16 +169,7 @@ const ConcurrencyLimit = Schema.Struct({
   shares: Schema.optionalKey(Schema.Record(Schema.String, Schema.Finite))
 })
 
-/**
- * The schema of a description. The order of its fields is that of the pipeline, outside in.
- *
- * - `spans`: a span for each call, and one for each attempt.
- * - `metrics`: counts calls by how they end.
- *
- * @category schemas
- * @since 0.1.0
- */
-export const PipelineDescription = Schema.Struct({
+const Description = Schema.Struct({
   name: Schema.String,
   deadline: Schema.optionalKey(Time),
   metrics: Schema.optionalKey(Schema.Boolean),
@@ -197,7 +190,23 @@ export const PipelineDescription = Schema.Struct({
  * @category models
  * @since 0.1.0
  */
-export type PipelineDescription = typeof PipelineDescription.Type
+export type PipelineDescription = typeof Description.Type
+
+const problem = (description: PipelineDescription): string | undefined => {
+  const plan = Result.try(() => assembly.plan(description, {}))
+  return Result.isSuccess(plan) ? undefined : String(plan.failure)
+}
+
+/**
+ * The schema of a description. The order of its fields is that of the pipeline, outside in.
+ *
+ * - `spans`: a span for each call, and one for each attempt.
+ * - `metrics`: counts calls by how they end.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const PipelineDescription = Description.check(Schema.makeFilter(problem))
 
 /**
  * Reads a description from what a file held.

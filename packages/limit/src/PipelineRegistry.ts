@@ -39,8 +39,11 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import * as Pipeline from "./Pipeline.ts"
+import * as PipelineDescription from "./PipelineDescription.ts"
 
 /**
  * Nobody configured a pipeline of this name.
@@ -71,6 +74,24 @@ export class PipelineRegistry extends Context.Service<PipelineRegistry, {
   readonly names: Effect.Effect<ReadonlyArray<string>>
   readonly reload: (descriptions: ReadonlyArray<Pipeline.Description>) => Effect.Effect<void>
 }>()("@effect-resilience/limit/PipelineRegistry") {}
+
+const Configuration = /* @__PURE__ */ Schema.Array(PipelineDescription.PipelineDescription).check(
+  /* @__PURE__ */ Schema.makeFilter((descriptions) => {
+    const makers = Result.try(() => check(descriptions))
+    return Result.isSuccess(makers) ? undefined : String(makers.failure)
+  })
+)
+
+/**
+ * Reads a configuration from what a file held. What it lets through, `make` and `reload` take.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const decode: (
+  input: unknown
+) => Effect.Effect<ReadonlyArray<Pipeline.Description>, Schema.SchemaError> = /* @__PURE__ */ Schema
+  .decodeUnknownEffect(Configuration, { onExcessProperty: "error", errors: "all" })
 
 /**
  * Makes the pipelines of a configuration. Throws `RangeError` where one makes no sense, or two have the same name.

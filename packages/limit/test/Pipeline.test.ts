@@ -208,6 +208,8 @@ describe("Pipeline", () => {
     assert.throws(() => Pipeline.make({ name: "x", bulkhead: { permits: 0 } }), RangeError)
     assert.throws(() => Pipeline.make({ name: "x", concurrencyLimit: { algorithm: { fixed: 0 } } }), RangeError)
     assert.throws(() => Pipeline.make({ name: "x", circuitBreaker: { tripPolicy: [{ consecutive: 0 }] } }), RangeError)
+    assert.throws(() => Pipeline.make({ name: "x", deadline: "-5 seconds" }), RangeError)
+    assert.throws(() => Pipeline.make({ name: "x", attemptTimeout: 0 }), RangeError)
     assert.throws(() => PipelineRegistry.layer([{ name: "x" }, { name: "x" }]), RangeError)
   })
 })
@@ -264,6 +266,24 @@ describe("PipelineDescription", () => {
         const error = yield* Effect.flip(PipelineDescription.decode(input))
         assert.include(error.message, part)
       }
+    }))
+
+  it.effect("refuses what a pipeline could not be made of, and says what", () =>
+    Effect.gen(function*() {
+      for (
+        const [input, what] of [
+          [{ name: "x", bulkhead: { permits: 0 } }, "permits must be an integer of at least 1, not 0"],
+          [{ name: "x", deadline: "-5 seconds" }, "deadline must be above 0"],
+          [{ name: "x", retry: { times: -1 } }, "times must be whole"],
+          [{ name: "x", circuitBreaker: { tripPolicy: [{ consecutive: 0 }] } }, "failures must be an integer"],
+          [{ name: "x", concurrencyLimit: { shares: { live: 0.8, batch: 0.8 } } }, "all shares together"]
+        ] as const
+      ) {
+        assert.include((yield* Effect.flip(PipelineDescription.decode(input))).message, what)
+        assert.include((yield* Effect.flip(PipelineRegistry.decode([{ name: "y" }, input]))).message, what)
+      }
+      const twice = yield* Effect.flip(PipelineRegistry.decode([{ name: "y" }, { name: "y" }]))
+      assert.include(twice.message, "two pipelines named y")
     }))
 
   it.effect("prints its parts in the order in which a call meets them", () =>

@@ -25,6 +25,8 @@ import * as permits from "./permits.ts"
 /** A description that has been checked: how to make each of its parts. */
 export interface Plan {
   readonly description: Description
+  readonly deadline: Duration.Duration | undefined
+  readonly attemptTimeout: Duration.Duration | undefined
   readonly retry: RetryPolicy.RetryPolicy | undefined
   readonly budget: AttemptBudget.AttemptBudget | undefined
   readonly bulkhead: Effect.Effect<Bulkhead.Bulkhead> | undefined
@@ -48,7 +50,6 @@ export interface Assembly {
   readonly plan: Plan
   readonly parts: Parts
   readonly budget: AttemptBudget.AttemptBudget | undefined
-  readonly deadline: Duration.Input | undefined
   /** Everything but deadline and fallback. */
   readonly around: Around
 }
@@ -57,6 +58,8 @@ export const plan = (description: Description, given: Given): Plan => {
   const { bulkhead, budget, circuitBreaker, concurrencyLimit, name: key, pacer, retry, throttle } = description
   return {
     description,
+    deadline: time("deadline", description.deadline),
+    attemptTimeout: time("attemptTimeout", description.attemptTimeout),
     retry: retry && RetryPolicy.make({ ...retry, backoff: Backoff.exponential(retry.backoff) }),
     budget: budget && AttemptBudget.make({ ...budget, name: key }),
     bulkhead: part(given.bulkhead, bulkhead && Bulkhead.make({ ...bulkhead, key })),
@@ -95,7 +98,6 @@ export const build = /* @__PURE__ */ Effect.fnUntraced(function*(
     plan,
     parts,
     budget,
-    deadline: plan.description.deadline,
     around: around(plan, parts, budget)
   }
 })
@@ -121,18 +123,17 @@ const around = (plan: Plan, parts: Parts, budget: AttemptBudget.AttemptBudget | 
 
 /** Parts of our own around a timeout can be met in one step. */
 const routeOf = (
-  { description: { attemptTimeout, spans }, retry }: Plan,
+  { attemptTimeout: after, description: { spans }, retry }: Plan,
   { bulkhead, circuitBreaker: breaker, concurrencyLimit, pacer, throttle }: Parts,
   attempt: Around,
   count: Count | undefined
 ): flight.Route<PipelineError<Description>> | undefined => {
-  if (attemptTimeout === undefined || spans === true) return undefined
+  if (after === undefined || spans === true) return undefined
   if (concurrencyLimit !== undefined || pacer !== undefined || throttle !== undefined) return undefined
   if (bulkhead !== undefined && !permits.isPermits(bulkhead)) return undefined
   if (breaker !== undefined && !circuit.isCircuit(breaker)) return undefined
   // The retry has to see when the first attempt begins.
   if (retry !== undefined && Duration.isFinite(retry.maxDuration)) return undefined
-  const after = Duration.fromInputUnsafe(attemptTimeout)
   return {
     attempt,
     breaker,
@@ -146,7 +147,7 @@ const routeOf = (
 
 /** What happens for each attempt. */
 const attemptOf = (plan: Plan, parts: Parts): Around => {
-  const { attemptTimeout, name, spans } = plan.description
+  const { attemptTimeout, description: { name, spans } } = plan
   const { circuitBreaker, concurrencyLimit, pacer, throttle } = parts
   return <A, E, R>(self: Effect.Effect<A, E, R>) => {
     let call: Effect.Effect<A, E | PipelineError<Description>, R> = self
@@ -191,6 +192,16 @@ const attemptSpan = <A, E, R>(self: Effect.Effect<A, E, R>, name: string): Effec
       attributes: { attempt: fiber.getRef(Attempt.Current).attempt }
     })
   )
+
+// Read once: a text takes about as long to read as a breaker takes for a call.
+const time = (name: string, input: Duration.Input | undefined): Duration.Duration | undefined => {
+  if (input === undefined) return undefined
+  const duration = Duration.fromInputUnsafe(input)
+  if (!Duration.isPositive(duration)) {
+    throw new RangeError(`Pipeline: ${name} must be above 0, not ${Duration.format(duration)}`)
+  }
+  return duration
+}
 
 const part = <A, R>(
   given: A | undefined,
