@@ -9,8 +9,8 @@
  *
  * **Details**
  *
- * `stat`, opening for reading, looking at an open file, reads of up to 64 KiB and closing happen at once, in the calling
- * thread. Everything else is done by the file system below: larger reads, writes, directories, what is not a regular
+ * `stat`, opening for reading, looking at an open file, reads and files of up to 64 KiB and closing happen at once, in the
+ * calling thread. Everything else is done by the file system below: larger reads, writes, directories, what is not a regular
  * file, and whatever fails, so that errors are the same.
  *
  * A disk that is slow holds nobody up for long. When about ten operations took 20 ms, or one did, all go through threads
@@ -65,8 +65,18 @@ export const make: Effect.Effect<FileSystem.FileSystem, never, FileSystem.FileSy
     return new LocalFile(disk, fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK))
   }
 
+  const readSmall = (path: string): Uint8Array | undefined => {
+    const stats = fs.statSync(path)
+    return stats.isFile() && stats.size <= smallBytes ? fs.readFileSync(path) : undefined
+  }
+
   return FileSystem.make({
     ...base,
+    readFile: (path) =>
+      Effect.flatMap(
+        disk.atOnce(() => readSmall(path), () => Effect.undefined),
+        (bytes) => bytes === undefined ? base.readFile(path) : Effect.succeed(bytes)
+      ),
     stat: (path) => disk.atOnce(() => infoOf(fs.statSync(path, { bigint: true })), () => base.stat(path)),
     open: (path, options) => {
       if (options?.noFollow === true || (options?.flag ?? "r") !== "r") return base.open(path, options)

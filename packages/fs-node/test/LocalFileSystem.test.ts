@@ -30,6 +30,22 @@ describe("LocalFileSystem", () => {
       assert.deepStrictEqual(yield* quick.stat, yield* slow.stat)
     }))
 
+  it.effect("reads whole files, small and large, and fails as Node's does", () =>
+    Effect.gen(function*() {
+      const { directory, local, usual } = yield* both
+      for (const size of [0, 1, 65_536, 65_537]) {
+        const path = `${directory}/${size}`
+        yield* usual.writeFile(path, new Uint8Array(size).fill(size))
+        assert.deepStrictEqual([...yield* local.readFile(path)], [...yield* usual.readFile(path)])
+      }
+      for (const path of [directory, `${directory}/none`]) {
+        assert.deepStrictEqual(
+          reasonOf(yield* Effect.flip(local.readFile(path))),
+          reasonOf(yield* Effect.flip(usual.readFile(path)))
+        )
+      }
+    }))
+
   it.effect("fails as Node's does", () =>
     Effect.gen(function*() {
       const { directory, local, usual } = yield* both

@@ -34,6 +34,7 @@
  * @since 0.1.0
  */
 import * as Operation from "@effect-resilience/http/Operation"
+import * as Arr from "effect/Array"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
@@ -151,6 +152,7 @@ export const run = <Item, Receipt, E, R, EI = never, RI = never>(
  * - `id`: identifies an item in the journal. Two items of a batch must not share one.
  * - `onUnknown`: what to do with an item that an earlier run may have applied, where it must not be applied twice;
  *   default `fail`.
+ * - `findings`: what `Journal.look` found of each item, in their order; default: items are looked up as they are read.
  *
  * Throws `RangeError` where the concurrency is not a whole number above 0.
  *
@@ -163,6 +165,7 @@ export const resume = <Item, Receipt, E, R, EI = never, RI = never>(
   options: Options<Item, Receipt, Uploader.Failure<E>> & {
     readonly id: (item: Item, index: number) => string
     readonly onUnknown?: Journal.OnUnknown | undefined
+    readonly findings?: ReadonlyArray<Journal.Finding> | undefined
   }
 ): Effect.Effect<
   Summary<Item, Receipt, Uploader.Failure<E>>,
@@ -209,23 +212,26 @@ const plainly = <Item, Receipt, E, R>(
 
 const journaled = <Item, Receipt, E, R>(
   target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
-  { id, onUnknown }: {
+  { findings, id, onUnknown }: {
     readonly id: (item: Item, index: number) => string
     readonly onUnknown?: Journal.OnUnknown | undefined
+    readonly findings?: ReadonlyArray<Journal.Finding> | undefined
   }
 ): Schedule.Method<Item, Receipt, Uploader.Failure<E>, Journal.JournalError, R | Journal.Journal> => ({
   key: target.key,
   idempotent: idempotentBy(target),
-  find: (items) =>
-    Journal.look(target, items.map(([item]) => item), { id: (item, i) => id(item, items[i]?.[1] ?? i), onUnknown })
-      .pipe(
-        Effect.map((findings) =>
-          findings.map(({ entry, verdict }) => ({
-            known: entry,
-            outcome: verdict === "skip" && entry !== undefined ? { _tag: "Skipped", entry } : undefined
-          }))
-        )
-      ),
+  find: (items) => {
+    const looked = findings === undefined
+      ? Journal.look(target, items.map(([item]) => item), { id: (item, i) => id(item, items[i]?.[1] ?? i), onUnknown })
+      : Effect.succeed(items.flatMap(([, index]) => findings[index] ?? []))
+    return Effect.map(
+      looked,
+      Arr.map(({ entry, verdict }) => ({
+        known: entry,
+        outcome: verdict === "skip" && entry !== undefined ? { _tag: "Skipped", entry } : undefined
+      }))
+    )
+  },
   upload: ({ index, item, known }, options) =>
     Journal.upload(target, item, { ...options, id: id(item, index), onUnknown, known: known ?? null }),
   endsBatch: (error) => error instanceof Journal.JournalError

@@ -316,11 +316,18 @@ export const look = <Item, Receipt, E, R>(
     for (const page of Arr.chunksOf(items, 1_000)) {
       const ids = page.map((item, i) => options.id(item, findings.length + i))
       const found = yield* journal.find(ids)
-      const verdicts = yield* Effect.forEach(page, (item, i) => {
-        const entry = found.get(ids[i] ?? "")
-        return entry === undefined ? toSend : verdictOn(target, item, entry, options.onUnknown)
-      }, { concurrency: opensAtOnce })
-      for (const finding of verdicts) findings.push(finding)
+      const judged = page.map((item, i) => ({ item, entry: found.get(ids[i] ?? "") }))
+      // A fiber for each item would cost more than a look at a file that is at hand.
+      const verdicts = yield* Effect.forEach(
+        Arr.chunksOf(judged, 32),
+        Effect.forEach(({ entry, item }) =>
+          entry === undefined ? toSend : verdictOn(target, item, entry, options.onUnknown)
+        ),
+        { concurrency: opensAtOnce }
+      )
+      for (const some of verdicts) findings.push(...some)
+      // A thousand files may have been looked at without a pause, and signals wait for one.
+      yield* Effect.yieldNow
     }
     return findings
   })

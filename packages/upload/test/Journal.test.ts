@@ -282,6 +282,53 @@ describe("Journal", () => {
       Effect.orDie
     ))
 
+  it.effect("lets signals and timers through while it looks at many items", () =>
+    Effect.gen(function*() {
+      const entry = (name: string): Journal.Entry => ({
+        id: name,
+        state: "uploaded",
+        attempts: 1,
+        version: "1",
+        bytes: 1,
+        md5: undefined,
+        verified: true,
+        note: undefined,
+        at: 0
+      })
+      const items = Array.from({ length: 5_000 }, (_, i) => ({ name: `${i}` }))
+      const looked = Effect.gen(function*() {
+        const journal = yield* Journal.Journal
+        for (const { name } of items) yield* journal.record(entry(name))
+        let looking = true
+        const turns = yield* Effect.forkChild(Effect.gen(function*() {
+          let turns = 0
+          while (looking) {
+            turns++
+            yield* Effect.callback<void>((resume) => {
+              setImmediate(() => resume(Effect.void))
+            })
+          }
+          return turns
+        }))
+        yield* Journal.look(Targets.make(), items, { id })
+        looking = false
+        return yield* Fiber.join(turns)
+      })
+      assert.isAtLeast(yield* Effect.provide(looked, Layer.fresh(Journal.layerMemory)), 5)
+    }))
+
+  it.effect("is not asked again for what was found beforehand", () =>
+    Effect.gen(function*() {
+      const items = [{ name: "a" }, { name: "b" }]
+      const journal = yield* Journal.Journal
+      yield* Batch.resume(Targets.make(), items.slice(0, 1), { id })
+      const findings = yield* Journal.look(Targets.make(), items, { id })
+      const { results } = yield* Batch.resume(Targets.make(), items, { id, findings }).pipe(
+        Effect.provideService(Journal.Journal, { ...journal, find: () => Effect.die("asked") })
+      )
+      assert.deepStrictEqual(results.map(({ _tag }) => _tag), ["Skipped", "Uploaded"])
+    }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory))))
+
   it.effect("ends the batch where it cannot be written, before anything is sent", () =>
     Effect.gen(function*() {
       let sends = 0

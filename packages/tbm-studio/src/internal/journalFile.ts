@@ -35,23 +35,25 @@ const SubjectJson = Schema.fromJsonString(Subject)
 /** Reads the id of an entry. */
 export const subjectOf = Schema.decodeUnknownEffect(SubjectJson)
 
+/** What an upload is named by. */
+export interface Named extends Pick<TableUpload, "address" | "action"> {
+  readonly file: string
+}
+
 /**
- * Names uploads by what they are: where each goes, from which file, and the how-manieth of its kind it is. They have to be
- * asked for in the order of the manifest, the first time.
+ * Names uploads by what they are: where each goes, from which file, and the how-manieth of its kind it is. `index` is an
+ * upload's place among all of them.
  */
-export const identify = ({ api, domain, environment }: Settings["Service"]) => {
-  const named = new Map<TableUpload, string>()
+export const identify = ({ api, domain, environment }: Settings["Service"], all: ReadonlyArray<Named>) => {
+  const kindOf = ({ action, address: { period, project, table }, file }: Named) =>
+    JSON.stringify({ api, domain, environment, file, project, table, period, action })
   const seen = new Map<string, number>()
-  return (upload: TableUpload, file: string): string => {
-    const known = named.get(upload)
-    if (known !== undefined) return known
-    const { action, address: { period, project, table } } = upload
-    const kind = JSON.stringify({ api, domain, environment, file, project, table, period, action })
+  const occurrences = all.map((upload) => {
+    const kind = kindOf(upload)
     const occurrence = (seen.get(kind) ?? 0) + 1
     seen.set(kind, occurrence)
-    // The text of `{...kind, occurrence}`.
-    const id = `${kind.slice(0, -1)},"occurrence":${occurrence}}`
-    named.set(upload, id)
-    return id
-  }
+    return occurrence
+  })
+  // The text of `{...kind, occurrence}`. Not kept, as a manifest may have a hundred thousand rows.
+  return (upload: Named, index: number): string => `${kindOf(upload).slice(0, -1)},"occurrence":${occurrences[index]}}`
 }

@@ -76,10 +76,13 @@ export const respond = respondWith(failedDocument)
 /** Prints a response, scrubbed once more, and fails where its status is not 0. */
 export const say = Effect.fnUntraced(function*(response: Response, json: boolean) {
   const { scrub } = yield* Scrubber.Current
-  const { problems = [], text } = response
+  const { problems = [] } = response
   if (problems.length > 0) yield* Console.error(scrub(problems.join("\n")))
   if (json) yield* Console.log(scrub(JSON.stringify(response.json, undefined, 2)))
-  else if (text.length > 0) yield* Console.log(scrub(text.join("\n")))
+  else {
+    const { text } = response
+    if (text.length > 0) yield* Console.log(scrub(text.join("\n")))
+  }
   if (response.exitStatus !== ExitStatus.done) {
     return yield* new CommandFailed({ exitStatus: response.exitStatus })
   }

@@ -6,7 +6,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as ExitStatus from "../ExitStatus.ts"
 import { Settings } from "../Settings.ts"
-import { type TableUpload, TableUploads } from "../TableUploads.ts"
+import { TableUploads } from "../TableUploads.ts"
 import * as cluster from "./cluster.ts"
 import * as journalFile from "./journalFile.ts"
 import * as LiveRegion from "./liveRegion.ts"
@@ -23,8 +23,8 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
   readonly preflight: boolean
 }) {
   const region = yield* LiveRegion.make
-  const identify = journalFile.identify(yield* Settings)
-  const label = Uploads.labels(jobs.map(({ upload }) => upload.address))
+  const identify = journalFile.identify(yield* Settings, jobs)
+  const label = Uploads.labels(jobs.map(({ address }) => address))
   const versions = yield* Effect.forEach(
     jobs,
     ({ file }) =>
@@ -33,10 +33,10 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
   )
   const items = new Map(jobs.map((job, i) => [
     {
-      subject: identify(job.upload, job.file),
+      subject: identify(job, i),
       file: job.file,
-      ...job.upload.address,
-      action: job.upload.action,
+      ...job.address,
+      action: job.action,
       ...(versions[i] === undefined ? {} : { version: versions[i] })
     },
     job
@@ -54,14 +54,14 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
     function*(durable: Batch.Result<typeof cluster.Item.Type, void, DurableUpload.DurableFailure>) {
       const job = items.get(durable.item)
       if (job === undefined) return
-      const result = localResult(durable, job.upload)
+      const result = localResult(durable, job)
       const attempts = durable._tag === "Uploaded"
         ? durable.report.attempts
         : durable._tag === "Failed"
         ? durable.error.attempts
         : 0
       const recoveries = durable._tag === "Uploaded" ? durable.report.recoveries.map(({ error }) => causeOf(error)) : []
-      const report = Uploads.reportOf(result, job.file, { attempts, recoveries, durationMillis: 0 })
+      const report = Uploads.reportOf(result, { attempts, recoveries, durationMillis: 0 })
       reports.set(job, report)
       exits.push(Uploads.exitOf(result))
       if (report.status !== "skipped") yield* region.print([Uploads.progressLine(label(report), report, region.paint)])
@@ -89,8 +89,8 @@ const stopLine = "Stopping: nothing more is submitted. Once more stops waiting; 
 
 const localResult = (
   result: Batch.Result<typeof cluster.Item.Type, void, DurableUpload.DurableFailure>,
-  item: TableUpload
-): Batch.Result<TableUpload, void, Failed> =>
+  item: Uploads.Job
+): Batch.Result<Uploads.Job, void, Failed> =>
   result._tag === "Failed" ? { ...result, item, error: failed(result.error) } : { ...result, item }
 
 /** A failure as it was before the cluster stored it. */

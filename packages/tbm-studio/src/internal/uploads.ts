@@ -5,6 +5,7 @@ import type { CircuitOpen } from "@effect-resilience/limit/CircuitBreaker"
 import * as Batch from "@effect-resilience/upload/Batch"
 import * as Journal from "@effect-resilience/upload/Journal"
 import type * as Uploader from "@effect-resilience/upload/Uploader"
+import * as UploadSource from "@effect-resilience/upload/UploadSource"
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -12,6 +13,7 @@ import type * as FileSystem from "effect/FileSystem"
 import * as Terminal from "effect/Terminal"
 import * as ExitStatus from "../ExitStatus.ts"
 import { Frontdoor } from "../Frontdoor.ts"
+import type * as Manifest from "../Manifest.ts"
 import { Settings } from "../Settings.ts"
 import type * as TableAddress from "../TableAddress.ts"
 import type * as TableUploads from "../TableUploads.ts"
@@ -28,9 +30,27 @@ import * as units from "./units.ts"
 import * as via from "./via.ts"
 
 /** One upload that a command was asked for; `file` as the user wrote it. */
-export interface Job {
+export interface Job extends TableUploads.TableUpload {
   readonly file: string
-  readonly upload: TableUploads.TableUpload
+}
+
+/** A row of a manifest. Its source is made when it is asked for, as there may be a hundred thousand rows. */
+export class RowJob implements Job {
+  readonly file: string
+  readonly address: TableAddress.TableAddress
+  readonly action: TableAddress.Action
+
+  constructor({ action, address, file }: Manifest.Row) {
+    this.file = file
+    this.address = address
+    this.action = action
+  }
+  get source() {
+    return UploadSource.file(this.file)
+  }
+  get force() {
+    return false
+  }
 }
 
 /** One upload in the words of `--json`. */
@@ -87,15 +107,15 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
   const { answerTimeout, target } = yield* via.route(options.via ?? "table")
   const frontdoor = yield* Frontdoor
   const region = yield* LiveRegion.make
-  const files = new Map(jobs.map(({ file, upload }) => [upload, file]))
   const begun = yield* Clock.currentTimeMillis
-  const label = labels([...files.keys()].map(({ address }) => address))
-  const tracker = new Tracker(files.size, ({ address }) => label(address), begun)
+  const label = labels(jobs.map(({ address }) => address))
+  const tracker = new Tracker(jobs.length, ({ address }) => label(address), begun)
   const exits: Array<number> = []
-  const identify = journalFile.identify(yield* Settings)
-  const id = (upload: TableUploads.TableUpload) => identify(upload, files.get(upload) ?? "")
-  if (options.preflight === true) {
-    const findings = yield* Journal.look(target, [...files.keys()], { id, onUnknown: options.onUnknown })
+  const id = journalFile.identify(yield* Settings, jobs)
+  const findings = options.preflight === true
+    ? yield* Journal.look(target, jobs, { id, onUnknown: options.onUnknown })
+    : undefined
+  if (findings !== undefined) {
     yield* Preflight.check(jobs.flatMap(({ file }, i) => findings[i]?.verdict === "send" ? [file] : []), region)
   }
   const { onInterrupt } = options
@@ -104,16 +124,16 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
     Effect.as(region.print([stopLine[onInterrupt]]), onInterrupt)
   )
 
-  const reports = new Map<TableUploads.TableUpload, ItemReport>()
-  const settle = Effect.fnUntraced(function*(result: Result) {
+  const reports: Array<ItemReport> = []
+  const settle = Effect.fnUntraced(function*(result: Result<Job>) {
     const now = yield* Clock.currentTimeMillis
     const track = tracker.settle(
       result.item,
       result._tag === "Uploaded" || result._tag === "Skipped" ? "done" : "failed",
       now
     )
-    const report = reportOf(result, files.get(result.item) ?? "", track)
-    reports.set(result.item, report)
+    const report = reportOf(result, track)
+    reports[result.index] = report
     exits.push(exitOf(result))
     if (options.show === "each" && report.status !== "skipped") {
       yield* region.print([progressLine(label(report), report, region.paint)])
@@ -122,13 +142,14 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
 
   const summary = yield* Effect.scoped(Effect.gen(function*() {
     if (region.isTerminal) yield* Effect.forkScoped(redraw(tracker, region))
-    return yield* Batch.resume<TableUploads.TableUpload, unknown, TargetError, FileSystem.FileSystem>(
+    return yield* Batch.resume<Job, unknown, TargetError, FileSystem.FileSystem>(
       tracker.observe(target),
-      files.keys(),
+      jobs,
       {
         ...options,
         answerTimeout,
         id,
+        findings,
         stop,
         onEvent: (event, upload) =>
           Effect.andThen(
@@ -146,7 +167,8 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
   }))
   yield* region.draw([])
 
-  const items = jobs.flatMap(({ upload }) => reports.get(upload) ?? [])
+  // Without those that a batch which ended early has no result of.
+  const items = Object.values(reports)
   const { logins } = yield* frontdoor.tokens.status
   const report: BatchReport = {
     items,
@@ -185,12 +207,12 @@ type TargetError = ApiError.ApiError | AuthError.AuthError | CircuitOpen | Uploa
 type UploadFailure = Uploader.Failure<TargetError>
 
 // The cluster's results too, which keep no receipt and other errors.
-type Result = Batch.Result<TableUploads.TableUpload, unknown, unknown>
+type Result<Item> = Batch.Result<Item, unknown, unknown>
 
 /** What a report calls an upload. */
 export type Names = Pick<ItemReport, "project" | "table" | "period" | "action" | "file">
 
-export const namesOf = ({ file, upload }: Job): Names => ({ ...upload.address, action: upload.action, file })
+export const namesOf = ({ action, address, file }: Job): Names => ({ ...address, action, file })
 
 /** An item before anything was sent. */
 export const unsent = (
@@ -213,9 +235,9 @@ export const unsent = (
 })
 
 /** What became of an upload. */
-export const reportOf = (result: Result, file: string, { attempts, durationMillis, recoveries }: Track): ItemReport => {
+export const reportOf = (result: Result<Job>, { attempts, durationMillis, recoveries }: Track): ItemReport => {
   const base = {
-    ...unsent(namesOf({ file, upload: result.item }), "failed"),
+    ...unsent(namesOf(result.item), "failed"),
     attempts,
     recoveries,
     durationMs: Math.round(durationMillis)
@@ -252,7 +274,7 @@ export const reportOf = (result: Result, file: string, { attempts, durationMilli
 }
 
 /** The exit status that a result stands for. */
-export const exitOf = (result: Result): number => {
+export const exitOf = (result: Result<unknown>): number => {
   switch (result._tag) {
     case "Uploaded":
     case "Skipped":

@@ -1,5 +1,4 @@
 import * as Journal from "@effect-resilience/upload/Journal"
-import * as UploadSource from "@effect-resilience/upload/UploadSource"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
@@ -111,11 +110,7 @@ export const batch = Command.make(
         ? ["--round: it is for --durable"]
         : []
       if (useless.length > 0) return yield* new InvalidOption({ message: `Leave out ${useless.join("; ")}.` })
-      const rows = yield* Manifest.read(manifest)
-      const jobs = rows.map(({ action, address, file }): Uploads.Job => ({
-        file,
-        upload: { source: UploadSource.file(file), address, action, force: false }
-      }))
+      const jobs = (yield* Manifest.read(manifest)).map((row) => new Uploads.RowJob(row))
       const options = { concurrency, failFast, preflight, pace: Option.getOrUndefined(pace) }
       const report = durable
         ? yield* submit(manifest, jobs, { ...options, round: Option.getOrElse(round, () => 1) })
@@ -128,7 +123,9 @@ export const batch = Command.make(
         )
       return {
         json: { items: report.items, totals: report.totals },
-        text: Uploads.table(report),
+        get text() {
+          return Uploads.table(report)
+        },
         exitStatus: report.exitStatus
       }
     }).pipe(

@@ -41,10 +41,8 @@ export const upload = Command.make(
   flags,
   ({ dryRun, file, ...options }) =>
     Effect.gen(function*() {
-      const job: Uploads.Job = {
-        file,
-        upload: yield* TableUploads.make({ ...options, source: UploadSource.file(file) })
-      }
+      const upload = yield* TableUploads.make({ ...options, source: UploadSource.file(file) })
+      const job: Uploads.Job = { ...upload, file }
       return dryRun ? yield* plan(job, options.via) : yield* send(job, options.via)
     }).pipe(
       via.withSessions(options.via, options.sessions),
@@ -87,14 +85,14 @@ const documentOf = ({ recoveries: _, ...item }: Uploads.ItemReport): object => i
 
 const plan = Effect.fnUntraced(function*(job: Uploads.Job, way: via.Via) {
   const settings = yield* Settings
-  const { address, action, source } = job.upload
+  const { address, action, source } = job
   const { size = 0 } = yield* source.open
   return {
     json: documentOf(Uploads.unsent(Uploads.namesOf(job), "planned", size)),
     text: [
       `Would ${action === "append" ? "append" : "upload"} ${job.file} (${units.bytes(size)}) ` +
       `to ${TableAddress.format(address)}:`,
-      `POST ${yield* via.address(way, settings, job.upload)}`
+      `POST ${yield* via.address(way, settings, job)}`
     ],
     exitStatus: ExitStatus.done
   }
