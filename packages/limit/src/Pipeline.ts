@@ -112,12 +112,14 @@ export interface Parts {
 
 /**
  * Parts made elsewhere, in place of those that the description names: a `SharedCircuitBreaker`, a bulkhead that two
- * pipelines share.
+ * pipelines share. One that it does not name is left out.
  *
  * @category models
  * @since 0.1.0
  */
-export type Given = { readonly [Part in keyof Parts]?: NonNullable<Parts[Part]> }
+export type Given<D extends Description = Description> = {
+  readonly [Part in keyof Parts]?: Part extends keyof D ? NonNullable<Parts[Part]> : never
+}
 
 /**
  * The errors that the parts of a description add to those of a call.
@@ -150,7 +152,7 @@ export type ErrorIf<D extends Description, Part extends keyof Description, E> = 
  * @category constructors
  * @since 0.1.0
  */
-export function make<D extends Description>(description: D, given?: Given): Effect.Effect<Pipeline<D>>
+export function make<D extends Description>(description: D, given?: Given<D>): Effect.Effect<Pipeline<D>>
 export function make(description: Description, given: Given = {}): Effect.Effect<Pipeline> {
   const first = assembly.plan(description, given)
   return Effect.gen(function*() {

@@ -158,6 +158,20 @@ describe("Pipeline", () => {
       assert.strictEqual((yield* pipeline.parts).circuitBreaker, circuitBreaker)
     }))
 
+  it.effect("leaves out a part made elsewhere that its description does not name", () =>
+    Effect.gen(function*() {
+      const circuitBreaker = yield* CircuitBreaker.make()
+      yield* circuitBreaker.isolate
+      const named: Pipeline.Description = { name: "ledger", circuitBreaker: {} }
+      const pipeline = yield* Pipeline.make(named, { circuitBreaker })
+      yield* pipeline.reload({ name: "ledger" })
+      yield* pipeline.execute(Effect.void)
+      assert.notInclude(yield* Pipeline.describe(pipeline), "circuitBreaker")
+      // @ts-expect-error -- what the description does not name
+      const unnamed = yield* Pipeline.make({ name: "ledger" }, { circuitBreaker })
+      yield* unnamed.execute(Effect.void)
+    }))
+
   it.effect("counts calls by how they end", () =>
     Effect.gen(function*() {
       const pipeline = yield* Pipeline.make({

@@ -206,7 +206,8 @@ const time = (name: string, input: Duration.Input | undefined): Duration.Duratio
 const part = <A, R>(
   given: A | undefined,
   described: Effect.Effect<A, never, R> | undefined
-): Effect.Effect<A, never, R> | undefined => given === undefined ? described : Effect.succeed(given)
+): Effect.Effect<A, never, R> | undefined =>
+  given === undefined || described === undefined ? described : Effect.succeed(given)
 
 const same = (one: Plan, other: Plan, name: keyof Description): boolean =>
   JSON.stringify(one.description[name]) === JSON.stringify(other.description[name])
