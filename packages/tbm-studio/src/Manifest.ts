@@ -84,18 +84,18 @@ export const read = Effect.fnUntraced(function*(path: string) {
   const problems: Array<string> = []
   const records = paths.extname(path).toLowerCase() === ".json" ? parseJson(text) : parseCsv(text)
   yield* records.pipe(
-    Stream.runForEachArray((records) =>
-      Effect.sync(() => {
-        for (const { cells, row } of records) {
-          const checked = Result.flatMap(cells, check)
-          if (Result.isFailure(checked)) problems.push(`row ${row}: ${checked.failure}`)
-          else {
-            const { action, address, file } = checked.success
-            rows.push({ row, file: paths.resolve(folder, file), address, action })
-          }
+    Stream.runForEachArray((records) => {
+      for (const { cells, row } of records) {
+        const checked = Result.flatMap(cells, check)
+        if (Result.isFailure(checked)) problems.push(`row ${row}: ${checked.failure}`)
+        else {
+          const { action, address, file } = checked.success
+          rows.push({ row, file: paths.resolve(folder, file), address, action })
         }
-      })
-    ),
+      }
+      // Nothing here waits for anything, but signals wait for a pause.
+      return Effect.yieldNow
+    }),
     Effect.catch((problem) => Effect.sync(() => problems.push(problem)))
   )
   if (problems.length > 0) return yield* new InvalidManifest({ path, problems })

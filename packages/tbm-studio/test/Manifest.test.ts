@@ -95,6 +95,21 @@ layer(NodeServices.layer)("Manifest", (it) => {
       ])
     }))
 
+  it.effect("leaves room for signals while it reads a long manifest", () =>
+    Effect.gen(function*() {
+      const rows = (end: string) => `file,project,table,period\n${"a.csv,P,T,May:2024\n".repeat(50_000)}${end}`
+      const path = yield* withFile("m.csv", rows(""))
+      const fs = yield* FileSystem.FileSystem
+      const atOnce = { ...fs, readFile: () => Effect.succeed(new TextEncoder().encode(rows(""))) }
+      let turns = 0
+      const turning = Effect.forever(Effect.callback<void>((resume) => {
+        turns++
+        setImmediate(() => resume(Effect.void))
+      }))
+      yield* Effect.raceFirst(turning, Effect.provideService(Manifest.read(path), FileSystem.FileSystem, atOnce))
+      assert.isAbove(turns, 5)
+    }))
+
   it.effect("names what is wrong with a header, an empty file, a folder, a missing file and broken JSON", () =>
     Effect.gen(function*() {
       assert.include((yield* problemsOf("m.csv", "file,project,tabel,period\n"))[0], "missing: table; unknown: tabel")

@@ -152,8 +152,7 @@ export class CsvReader {
   }
 
   private readHeader(): void {
-    const decoder = new TextDecoder()
-    const text = this.headerBytes.map((bytes) => decoder.decode(bytes, { stream: true })).join("") + decoder.decode()
+    const text = this.headerBytes.map((bytes) => utf8.decode(bytes, { stream: true })).join("") + utf8.decode()
     const chosen = this.options.delimiter ?? this.mostFrequentDelimiter()
     this.kinds = kindsFor([chosen])
     this.header = splitRecord(text.replace(/\r$/, ""), chosen)
@@ -206,12 +205,19 @@ const lineFeed = 3
 const carriageReturn = 4
 const high = 5
 
+// One for all: a batch checks a hundred thousand files.
+const utf8 = new TextDecoder()
+const knownKinds = new Map<string, Uint8Array>()
+
 const kindsFor = (delimiters: ReadonlyArray<string>): Uint8Array => {
+  const known = knownKinds.get(delimiters.join(""))
+  if (known !== undefined) return known
   const kinds = new Uint8Array(256).fill(high, 0x80)
   kinds[34] = quote
   kinds[10] = lineFeed
   kinds[13] = carriageReturn
   for (const text of delimiters) kinds[text.charCodeAt(0)] = delimiter
+  knownKinds.set(delimiters.join(""), kinds)
   return kinds
 }
 
