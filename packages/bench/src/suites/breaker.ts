@@ -1,6 +1,7 @@
 import * as CircuitBreaker from "@effect-resilience/limit/CircuitBreaker"
 import * as cockatiel from "cockatiel"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import * as EffectBreaker from "effect/persistence/CircuitBreaker"
 import { MinimumLogLevel } from "effect/References"
 import * as Scope from "effect/Scope"
@@ -32,6 +33,14 @@ const ofCockatiel = cockatiel.circuitBreaker(cockatiel.handleAll, {
   breaker: new cockatiel.ConsecutiveBreaker(5)
 })
 const ofOpossum = new OpossumBreaker(asyncWork, { timeout: false })
+
+// What any breaker of public interfaces needs: a look at a flag, and a frame that hears how the call ended.
+const closed = { flag: true, failures: 0 }
+const count = (exit: Exit.Exit<unknown>): undefined => {
+  closed.failures = exit._tag === "Success" ? 0 : closed.failures + 1
+}
+const byHand = <A>(self: Effect.Effect<A>) =>
+  Effect.suspend(() => closed.flag ? Effect.onExitPrimitive(self, count, true) : Effect.interrupt)
 
 const open = Effect.runSync(CircuitBreaker.make({ tripPolicy: CircuitBreaker.consecutive(1), openDuration: "1 hour" }))
 await Effect.runPromise(
@@ -73,6 +82,7 @@ const suite: Suite = {
       subjects: {
         CircuitBreaker: effects(() => ours.execute(sync)),
         "effect/persistence": effects(() => ofEffect.execute(sync, { key: "one" })),
+        "by hand": effects(() => byHand(sync)),
         "no policy": effects(() => sync),
         cockatiel: promises(() => ofCockatiel.execute(asyncWork)),
         opossum: promises(() => ofOpossum.fire())
