@@ -64,6 +64,7 @@ const suite: Suite = {
       apart: true,
       subjects: {
         Bulkhead: effectsAtOnce(() => crowded.execute(instant)),
+        "no policy, as many fibers": effectsAtOnce(() => instant),
         cockatiel: promisesAtOnce(() => crowdedCockatiel.execute(asyncWork)),
         "p-limit": promisesAtOnce(() => crowdedLimit(asyncWork))
       },
