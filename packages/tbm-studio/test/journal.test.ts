@@ -66,6 +66,31 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
       return running
     })
 
+    it.effect("knows an upload by any spelling of its period", () =>
+      Effect.gen(function*() {
+        const { dir, manifest } = yield* manifestOf(["Spelled", "append"])
+        assert.strictEqual((yield* run("batch", manifest)).status, 0)
+        write(dir, "m.csv", readFileSync(manifest, "utf8").replace("January:2024", "jan%3A2024"))
+        assert.deepStrictEqual(statuses(yield* run("batch", manifest, "--json")), ["skipped"])
+        assert.strictEqual(yield* storedIn("Spelled"), 1)
+      }))
+
+    it.effect("two runs at once do not send twice: the second is refused until the first ends or is killed", () =>
+      Effect.gen(function*() {
+        const { manifest } = yield* manifestOf(["Mute", "append"], ["After", "append"])
+        const args = ["batch", manifest, "--concurrency", "1", "--json"]
+        const first = yield* startUntil(3, ...args)
+        const second = yield* run(...args)
+        assert.strictEqual(second.status, 69)
+        assert.match(JSON.parse(second.stdout).error.message, /another tbm-studio/)
+        assert.strictEqual((yield* run("status", manifest)).status, 75)
+        first.kill("SIGKILL")
+        yield* first.ended
+        const third = yield* run(...args, "--unknown", "skip")
+        assert.deepStrictEqual([third.status, statuses(third)], [0, ["skipped", "uploaded"]])
+        assert.strictEqual(yield* storedIn("After"), 1)
+      }))
+
     it.effect("a second run sends only what is new or changed, and status tells", () =>
       Effect.gen(function*() {
         const { dir, manifest } = yield* manifestOf(["One", "overwrite"], ["Two", "append"])
@@ -90,7 +115,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
           [["P", "One", "overwrite", 1, true], ["P", "Two", "append", 1, true]]
         )
         assert.strictEqual(text.status, 0)
-        assert.match(text.stdout, /P \/ One \/ January:2024 +overwrite +uploaded/)
+        assert.match(text.stdout, /P \/ One \/ Jan:2024 +overwrite +uploaded/)
         assert.include(text.stdout, "2 uploaded")
 
         for (const name of ["One.csv", "Two.csv"]) {

@@ -1,21 +1,59 @@
+import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as SqliteClient from "@effect-resilience/sqlite/SqliteClient"
 import * as Journal from "@effect-resilience/upload/Journal"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Reactivity from "effect/reactivity/Reactivity"
 import * as Schema from "effect/Schema"
+import * as Period from "../Period.ts"
 import type { Settings } from "../Settings.ts"
 import * as TableAddress from "../TableAddress.ts"
 import type { TableUpload } from "../TableUploads.ts"
-import { failAs } from "./runtime.ts"
+import { failAs, InvalidOption } from "./runtime.ts"
 
 /** The journal of a manifest: a SQLite file beside it. */
 export const beside = (manifest: string): string => `${manifest}.journal.sqlite`
 
 /** A journal in a file. */
 export const layer = (path: string) =>
-  failAs(
-    Layer.provide(Journal.layerSql(), SqliteClient.layer({ filename: path })),
-    () => `The journal ${path} cannot be opened: name another with --journal FILE, or go without one with --no-journal.`
+  failAs(Layer.provide(Journal.layerSql(), SqliteClient.layer({ filename: path })), () => cannotBeOpened(path))
+
+/**
+ * A journal in a file, for one process at a time: two that upload the same would send twice what either has not begun. The
+ * lock is that of a transaction, which the system ends with the process, however that ends.
+ */
+export const layerExclusive = (path: string) =>
+  Layer.merge(
+    layer(path),
+    Layer.effectDiscard(Effect.gen(function*() {
+      const sql = yield* SqliteClient.make({ filename: `${path}.lock`, busyTimeout: 0 })
+      const take = sql.unsafe("BEGIN IMMEDIATE").unprepared
+      yield* Effect.acquireRelease(take, () => Effect.ignore(sql.unsafe("ROLLBACK").unprepared))
+    })).pipe(
+      Layer.provide(Reactivity.layer),
+      Layer.catch((error) =>
+        Layer.effectDiscard(Effect.fail(
+          error.reason._tag === "LockTimeoutError"
+            ? new JournalInUse({ path })
+            : new InvalidOption({ message: cannotBeOpened(path) })
+        ))
+      )
+    )
   )
+
+const cannotBeOpened = (path: string) =>
+  `The journal ${path} cannot be opened: name another with --journal FILE, or go without one with --no-journal.`
+
+/** Another process uploads by the word of this journal. */
+export class JournalInUse extends Data.TaggedError("JournalInUse")<{ readonly path: string }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.retry
+  }
+  override get message(): string {
+    return `The journal ${this.path} is in use by another tbm-studio: wait until it ends, or stop it.`
+  }
+}
 
 /** What an entry of the journal is about. */
 export const Subject = Schema.Struct({
@@ -41,12 +79,12 @@ export interface Named extends Pick<TableUpload, "address" | "action"> {
 }
 
 /**
- * Names uploads by what they are: where each goes, from which file, and the how-manieth of its kind it is. `index` is an
- * upload's place among all of them.
+ * Names uploads by what they are: where each goes, however its period is spelled, from which file, and the how-manieth of
+ * its kind it is. `index` is an upload's place among all of them.
  */
 export const identify = ({ api, domain, environment }: Settings["Service"], all: ReadonlyArray<Named>) => {
   const kindOf = ({ action, address: { period, project, table }, file }: Named) =>
-    JSON.stringify({ api, domain, environment, file, project, table, period, action })
+    JSON.stringify({ api, domain, environment, file, project, table, period: Period.key(period), action })
   const seen = new Map<string, number>()
   const occurrences = all.map((upload) => {
     const kind = kindOf(upload)

@@ -118,7 +118,7 @@ export const batch = Command.make(
           Effect.provide(
             noJournal
               ? Journal.layerMemory
-              : journalFile.layer(Option.getOrElse(journal, () => journalFile.beside(manifest)))
+              : journalFile.layerExclusive(Option.getOrElse(journal, () => journalFile.beside(manifest)))
           )
         )
       return {
