@@ -81,7 +81,7 @@ export interface Range {
 }
 
 /**
- * A file, read in pieces of 3 MiB.
+ * A file, read in pieces of 1 MiB, of up to 3 MiB where it is large.
  *
  * **Details**
  *
@@ -267,7 +267,7 @@ const readFile = (options: {
     })
     // One piece is looked after when it has been read.
     const begin = range?.offset ?? 0
-    if (end - begin > largestPiece) yield* unchanged
+    if (end - begin > pieceOf(end - begin)) yield* unchanged
     const { next, position } = reader(handle, yield* ChunkLifetime.Current, begin, end)
     const piece = Effect.flatMap(lift(next), (piece): Pull.Pull<readonly [Uint8Array], UploadError.UploadError> => {
       if (piece.length === 0) return changed(name, `it ends after ${position()} of ${size} bytes`)
@@ -285,6 +285,7 @@ const readFile = (options: {
 const reader = (handle: FileSystem.File, lifetime: number, begin: number, end: number) => {
   const buffers: Array<Uint8Array> = []
   let turn = 0
+  const size = pieceOf(end - begin)
   let position = begin
   let piece: Uint8Array = new Uint8Array(0)
   let filled = 0
@@ -299,7 +300,7 @@ const reader = (handle: FileSystem.File, lifetime: number, begin: number, end: n
     return bytes === 0 ? Effect.succeed(piece.subarray(0, filled)) : fill
   })
   const next = Effect.suspend(() => {
-    const length = Math.min(largestPiece, end - position)
+    const length = Math.min(size, end - position)
     const buffer = lifetime === Infinity ? new Uint8Array(length) : buffers[turn] ??= new Uint8Array(length)
     turn = turn === lifetime ? 0 : turn + 1
     piece = length === buffer.length ? buffer : buffer.subarray(0, length)
@@ -308,6 +309,11 @@ const reader = (handle: FileSystem.File, lifetime: number, begin: number, end: n
   })
   return { next, position: () => position }
 }
+
+// Of the parts of a file many are read at once, each into buffers of its own.
+const pieceOf = (length: number): number => Math.min(largestPiece, Math.max(smallPiece, Math.ceil(length / 16)))
+
+const smallPiece = 1_048_576
 
 const difference = (then: FileSystem.File.Info, now: FileSystem.File.Info): string | undefined => {
   if (then.size !== now.size) return `its size went from ${then.size} to ${now.size} bytes`
