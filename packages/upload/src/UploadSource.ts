@@ -81,7 +81,7 @@ export interface Range {
 }
 
 /**
- * A file, read in pieces of 1 MiB, of up to 3 MiB where it is large.
+ * A file, read in pieces of 1 MiB, of 3 MiB where it is larger than 32 MiB.
  *
  * **Details**
  *
@@ -310,9 +310,10 @@ const reader = (handle: FileSystem.File, lifetime: number, begin: number, end: n
   return { next, position: () => position }
 }
 
-// Of the parts of a file many are read at once, each into buffers of its own.
-const pieceOf = (length: number): number => Math.min(largestPiece, Math.max(smallPiece, Math.ceil(length / 16)))
+// Of a large file few pieces leave little garbage. Of its parts many are read at once, each into buffers of its own.
+const pieceOf = (length: number): number => length > largeBytes ? largestPiece : smallPiece
 
+const largeBytes = 33_554_432
 const smallPiece = 1_048_576
 
 const difference = (then: FileSystem.File.Info, now: FileSystem.File.Info): string | undefined => {

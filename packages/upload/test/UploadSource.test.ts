@@ -29,7 +29,7 @@ layer(NodeFileSystem.layer)("UploadSource.file", (it) => {
       const opened = yield* UploadSource.file(path).open
       assert.strictEqual(opened.size, content.length)
       const chunks = yield* Stream.runCollect(opened.bytes())
-      assert.deepStrictEqual(chunks.map((chunk) => chunk.length), [3_145_728, 3_145_728, 1_208_544])
+      assert.deepStrictEqual(chunks.map((chunk) => chunk.length), [...Array<number>(7).fill(1_048_576), 159_968])
       assert.isTrue(Buffer.concat(chunks).equals(content))
       assert.isTrue(Buffer.concat(yield* Stream.runCollect(opened.bytes())).equals(content))
       assert.strictEqual(text(yield* Stream.runCollect(opened.bytes({ offset: 1_999_995, length: 10 }))), "5678901234")
@@ -41,7 +41,7 @@ layer(NodeFileSystem.layer)("UploadSource.file", (it) => {
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const path = yield* fs.makeTempFileScoped()
-      const content = Buffer.alloc(19_500_000, "0123456789")
+      const content = Buffer.alloc(35_000_000, "0123456789")
       yield* fs.writeFile(path, content)
       const stingy = FileSystem.FileSystem.of({
         ...fs,
