@@ -86,7 +86,12 @@ export class Circuit implements CircuitBreaker, Gate<CircuitOpen> {
   enter<A, E, R>(self: Effect.Effect<A, E, R>, fiber: AnyFiber): Effect.Effect<A, E | CircuitOpen, R> {
     const settle = this.admitUnsafe(fiber)
     if (settle !== undefined) return Effect.onExitPrimitive(self, settle, true)
-    return this.refusalAt(nowMillis(fiber)) ?? this.probe(self)
+    const clock = fiber.getRef(Clock.Clock)
+    // Whoever is refused within the same millisecond is told the same. The wall clock is the cheaper one to read.
+    const wall = clock.currentTimeMillisUnsafe()
+    if (this.phase === "Open" && this.refusal !== undefined && this.refusedAt === wall) return this.refusal
+    this.refusedAt = wall
+    return this.refusalAt(monotonicMillis(clock)) ?? this.probe(self)
   }
 
   /** What to do with the exit of a call that may run now; `undefined` where the circuit is not closed. */
@@ -182,9 +187,6 @@ export class Circuit implements CircuitBreaker, Gate<CircuitOpen> {
         return undefined
       case "Open": {
         if (now >= this.openUntil) return undefined
-        // Whoever is refused within a millisecond is told the same.
-        if (this.refusal !== undefined && now - this.refusedAt < 1) return this.refusal
-        this.refusedAt = now
         return this.refusal = this.refuse("Open", Duration.millis(Math.ceil(this.openUntil - now)))
       }
       case "HalfOpen":
