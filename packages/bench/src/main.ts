@@ -65,8 +65,9 @@ const load = (name: string): Effect.Effect<Suite> => {
 
 const preamble = `# Results
 
-Written by \`npm run bench\`. A ratio below 1 means that ours needs less. Every subject of a table ran in the same process,
-in interleaved rounds; what counts is CPU time, as the median over the rounds. Machines differ: compare ratios, not times.
+Written by \`npm run bench\`. A ratio below 1 means that ours needs less. The subjects of a table ran in interleaved rounds, in one
+process, or each in processes of its own where a run is large or its memory counts. What counts is the median over the rounds: CPU
+time, where the heading does not say "on the clock" or "MB". Machines differ: compare ratios, not times.
 `
 
 const conditions = (suite: Suite, now: DateTime.Utc, quick: boolean): string =>

@@ -4,8 +4,8 @@
  * **Why**
  *
  * Node hands each file operation to a thread and waits for its answer. For what a local disk has in memory, the way there
- * and back costs ten times and more of the operation: a small file takes five of them, and so do a hundred thousand
- * files that are only looked at.
+ * and back costs ten times and more of the operation. To send a small file takes five of them, and to find out which of
+ * a hundred thousand files have changed takes a hundred thousand.
  *
  * **Details**
  *

@@ -20,6 +20,18 @@ const policy = RetryPolicy.make({ times: 1, backoff: Backoff.constant("1 second"
 
 const id = (item: Targets.Item) => item.name
 
+const entryOf = (id: string, state: Journal.State): Journal.Entry => ({
+  id,
+  state,
+  attempts: 1,
+  version: "1",
+  bytes: 1,
+  md5: undefined,
+  verified: true,
+  note: undefined,
+  at: 0
+})
+
 const stateOf = (name: string) =>
   Effect.gen(function*() {
     const journal = yield* Journal.Journal
@@ -210,23 +222,12 @@ describe("Journal", () => {
         send: () => Effect.die("nothing may be sent")
       }
       const journal = yield* Journal.Journal
-      const entry = (state: Journal.State) => ({
-        id: "",
-        state,
-        attempts: 1,
-        version: "1",
-        bytes: 1,
-        md5: undefined,
-        verified: true,
-        note: undefined,
-        at: 0
-      })
       const states = ["uploaded", "started", "unknown", "waiting", "failed"] as const
       const items = [true, false].flatMap((idempotent) =>
         [...states, "new"].map((state) => ({ name: `${state} ${idempotent}`, idempotent }))
       )
       for (const state of states) {
-        for (const idempotent of [true, false]) yield* journal.record({ ...entry(state), id: `${state} ${idempotent}` })
+        for (const idempotent of [true, false]) yield* journal.record(entryOf(`${state} ${idempotent}`, state))
       }
       const verdicts = (onUnknown?: Journal.OnUnknown) =>
         Effect.map(
@@ -284,21 +285,10 @@ describe("Journal", () => {
 
   it.effect("lets signals and timers through while it looks at many items", () =>
     Effect.gen(function*() {
-      const entry = (name: string): Journal.Entry => ({
-        id: name,
-        state: "uploaded",
-        attempts: 1,
-        version: "1",
-        bytes: 1,
-        md5: undefined,
-        verified: true,
-        note: undefined,
-        at: 0
-      })
       const items = Array.from({ length: 5_000 }, (_, i) => ({ name: `${i}` }))
       const looked = Effect.gen(function*() {
         const journal = yield* Journal.Journal
-        for (const { name } of items) yield* journal.record(entry(name))
+        for (const { name } of items) yield* journal.record(entryOf(name, "uploaded"))
         let looking = true
         const turns = yield* Effect.forkChild(Effect.gen(function*() {
           let turns = 0
