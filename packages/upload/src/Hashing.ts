@@ -18,21 +18,25 @@
  * import { Effect } from "effect"
  *
  * const digests = Effect.gen(function*() {
- *   const hasher = (yield* Hashing.Current).start(["md5"])
- *   hasher.update(new TextEncoder().encode("hello "))
- *   hasher.update(new TextEncoder().encode("world"))
- *   return hasher.digest()
+ *   const hasher = yield* (yield* Hashing.Current).start(["md5"])
+ *   yield* hasher.update(new TextEncoder().encode("hello "))
+ *   yield* hasher.update(new TextEncoder().encode("world"))
+ *   return yield* hasher.digest
  * })
- * await Effect.runPromise(digests) // => { md5: "5eb63bbbe01eeed093cb22bb8f5acdc3" }
+ * await Effect.runPromise(Effect.scoped(digests)) // => { md5: "5eb63bbbe01eeed093cb22bb8f5acdc3" }
  * ```
  *
  * @since 0.1.0
  */
+import * as Recovery from "@effect-resilience/errors/Recovery"
 import { md5 } from "@noble/hashes/legacy.js"
 import { sha256 } from "@noble/hashes/sha2.js"
 import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
 import * as Hex from "effect/encoding/Hex"
 import * as Predicate from "effect/Predicate"
+import type * as Scope from "effect/Scope"
 
 /**
  * `md5` is what many upload services answer with. It detects accidents, not attackers.
@@ -51,24 +55,48 @@ export type Algorithm = "md5" | "sha256"
 export type Digests = { readonly [algorithm in Algorithm]?: string | undefined }
 
 /**
- * Takes chunks in order, then tells their digests once.
+ * Takes chunks in order, one at a time, then tells their digests once.
+ *
+ * - `update`: when it is done, the chunk's memory may be used again. It may wait for a hasher that has fallen behind.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Hasher {
-  readonly update: (chunk: Uint8Array) => void
-  readonly digest: () => Digests
+  readonly update: (chunk: Uint8Array) => Effect.Effect<void, HashingError>
+  readonly digest: Effect.Effect<Digests, HashingError>
 }
 
 /**
- * Starts hashers.
+ * Starts hashers, which are good for as long as their scope.
+ *
+ * - `size`: of what will be hashed, in bytes, as far as it is known; a hint, by which an implementation chooses its means.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Hashing {
-  readonly start: (algorithms: ReadonlyArray<Algorithm>) => Hasher
+  readonly start: (
+    algorithms: ReadonlyArray<Algorithm>,
+    options?: { readonly size?: number | undefined }
+  ) => Effect.Effect<Hasher, never, Scope.Scope>
+}
+
+/**
+ * What computes was lost, such as a thread that ended. Hashing the same bytes again may well succeed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class HashingError extends Data.TaggedError("HashingError")<{
+  readonly description: string
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.retry
+  }
+  override get message(): string {
+    return `The bytes could not be hashed: ${this.description}.`
+  }
 }
 
 interface Incremental {
@@ -77,15 +105,17 @@ interface Incremental {
 }
 
 const fromIncremental = (create: (algorithm: Algorithm) => Incremental): Hashing => ({
-  start: (algorithms) => {
-    const running = algorithms.map((algorithm) => [algorithm, create(algorithm)] as const)
-    return {
-      update: (chunk) => {
-        for (const [, hash] of running) hash.update(chunk)
-      },
-      digest: () => Object.fromEntries(running.map(([algorithm, hash]) => [algorithm, hash.hex()]))
-    }
-  }
+  start: (algorithms) =>
+    Effect.sync(() => {
+      const running = algorithms.map((algorithm) => [algorithm, create(algorithm)] as const)
+      return {
+        update: (chunk) =>
+          Effect.sync(() => {
+            for (const [, hash] of running) hash.update(chunk)
+          }),
+        digest: Effect.sync(() => Object.fromEntries(running.map(([algorithm, hash]) => [algorithm, hash.hex()])))
+      }
+    })
 })
 
 /**

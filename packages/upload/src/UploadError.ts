@@ -144,6 +144,26 @@ export class IncompleteBody extends Data.TaggedError("IncompleteBody")<{
 }
 
 /**
+ * The digests of what was sent were lost on the way, such as with the thread that computed them. An idempotent upload is
+ * repeated; for any other somebody has to look at what is stored.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class HashingFailed extends Data.TaggedError("HashingFailed")<{
+  readonly description: string
+  readonly idempotent: boolean
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return this.idempotent ? Recovery.retry : Recovery.verify
+  }
+  override get message(): string {
+    const advice = this.idempotent ? "" : " Check what is stored before uploading it again."
+    return `could not be hashed while it was sent: ${this.description}.${advice}`
+  }
+}
+
+/**
  * An earlier run began to send this item and never learned how it ended. Sending it again could apply it twice.
  *
  * @category reasons
@@ -169,4 +189,11 @@ export class InDoubt extends Data.TaggedError("InDoubt")<{
  * @category models
  * @since 0.1.0
  */
-export type Reason = SourceUnreadable | SourceChanged | NotReplayable | IntegrityMismatch | IncompleteBody | InDoubt
+export type Reason =
+  | SourceUnreadable
+  | SourceChanged
+  | NotReplayable
+  | IntegrityMismatch
+  | IncompleteBody
+  | HashingFailed
+  | InDoubt

@@ -150,6 +150,7 @@ export const upload = <Item, Receipt, E, R>(
       hashing: yield* Hashing.Current,
       algorithms: [...new Set([...target.digests, ...options.digests ?? []])],
       idempotent,
+      scope: yield* Effect.scope,
       clock,
       onBytes: (bytes) => emit({ _tag: "Sending", bytes, size: opened.size }),
       onSent: emit({ _tag: "AwaitingAnswer" })
@@ -182,7 +183,7 @@ export const upload = <Item, Receipt, E, R>(
       transmission.reset()
       yield* emit({ _tag: "Attempting", attempt: attempts })
       const received = yield* Effect.raceFirst(target.send(item, transmission.payload), watchdog)
-      const verified = yield* verify(source.name, transmission.sent(), received.stored, idempotent)
+      const verified = yield* verify(source.name, yield* transmission.sent, received.stored, idempotent)
       return { receipt: received.receipt, verified }
     }).pipe(
       Effect.mapError((error): Failure<E> => {
@@ -204,7 +205,7 @@ export const upload = <Item, Receipt, E, R>(
         return emit({ _tag: "Retrying", attempt, error, recovery, delay })
       }
     }).pipe(Telemetry.observeCall, AccessLog.logCall, Operation.within(operation))
-    const { bytes = opened.size ?? 0, ...digests } = transmission.sent() ?? {}
+    const { bytes = opened.size ?? 0, ...digests } = (yield* transmission.sent) ?? {}
     const report: Report<Receipt> = {
       receipt,
       source: source.name,
@@ -217,7 +218,7 @@ export const upload = <Item, Receipt, E, R>(
     }
     yield* emit({ _tag: "Done", report })
     return report
-  })
+  }).pipe(Effect.scoped)
 
 /**
  * Uploads an item and tells what happens as a stream. Its last event is `Done` with the report.

@@ -12,7 +12,7 @@ import * as Telemetry from "@effect-resilience/http/Telemetry"
 import * as CircuitBreaker from "@effect-resilience/limit/CircuitBreaker"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import type * as Hashing from "@effect-resilience/upload/Hashing"
-import type * as UploadError from "@effect-resilience/upload/UploadError"
+import * as UploadError from "@effect-resilience/upload/UploadError"
 import type * as UploadSource from "@effect-resilience/upload/UploadSource"
 import type * as UploadTarget from "@effect-resilience/upload/UploadTarget"
 import * as Clock from "effect/Clock"
@@ -107,7 +107,7 @@ export const connect = Effect.fnUntraced(
       bytes: UploadSource.Opened["bytes"],
       hashing: Hashing.Hashing
     ) {
-      const md5 = yield* md5Of(hashing, length === 0 ? Stream.empty : bytes({ offset, length }))
+      const md5 = yield* md5Of(hashing, payload.name, length, length === 0 ? Stream.empty : bytes({ offset, length }))
       const put = Effect.suspend(() => {
         const watch = watched(payload.range({ offset, length }), length, stallTimeout)
         const request = codec.part(origin, uploadId, { number, last, md5, size: length, stream: watch.stream })
@@ -204,15 +204,26 @@ const partsOf = (size: number, partSize: number): ReadonlyArray<Part> =>
   }))
 
 // Read apart from the payload, whose readings count as progress.
-const md5Of = (hashing: Hashing.Hashing, bytes: Stream.Stream<Uint8Array, UploadError.UploadError>) =>
-  Effect.suspend(() => {
-    const hasher = hashing.start(["md5"])
-    return Stream.runForEach(bytes, (chunk) => Effect.sync(() => hasher.update(chunk))).pipe(
-      // A chunk is hashed before the next is read. Buffers that nobody reuses would be the largest thing in memory.
-      Effect.provideService(ChunkLifetime.Current, 0),
-      Effect.map(() => Base64.encode(Result.getOrThrow(Hex.decode(hasher.digest().md5 ?? ""))))
-    )
-  })
+const md5Of = (
+  hashing: Hashing.Hashing,
+  source: string,
+  size: number,
+  bytes: Stream.Stream<Uint8Array, UploadError.UploadError>
+) =>
+  Effect.gen(function*() {
+    const hasher = yield* hashing.start(["md5"], { size })
+    // A chunk is hashed before the next is read. Buffers that nobody reuses would be the largest thing in memory.
+    yield* Effect.provideService(Stream.runForEach(bytes, hasher.update), ChunkLifetime.Current, 0)
+    const { md5 } = yield* hasher.digest
+    return Base64.encode(Result.getOrThrow(Hex.decode(md5 ?? "")))
+  }).pipe(
+    Effect.scoped,
+    Effect.catchTag("HashingError", ({ description }) => {
+      // Nothing of the part has been sent.
+      const reason = new UploadError.HashingFailed({ description, idempotent: true })
+      return Effect.fail(new UploadError.UploadError({ source, reason }))
+    })
+  )
 
 /** A body, and what fails when none of it moves for too long, or when it has left and no answer comes. */
 const watched = <E>(bytes: Stream.Stream<Uint8Array, E>, length: number, stallTimeout: Duration.Duration) => {

@@ -51,7 +51,7 @@ const send = Effect.fnUntraced(function*(
   const size = yield* suitableSize(upload, payload)
   const { version } = payload
   const hashing = yield* Hashing.Current
-  const key = version === undefined ? undefined : keyOf(hashing, settings, upload, payload.name)
+  const key = version === undefined ? undefined : yield* keyOf(hashing, settings, upload, payload.name)
   const sessions = key === undefined ? undefined : yield* UploadSessions.Current
   const store = key === undefined || sessions === undefined ? undefined : {
     find: sessions.find(key),
@@ -172,13 +172,22 @@ const suitableSize = (
 }
 
 // What the store knows an upload by. A digest, since names are long and keys may become file names.
-const keyOf = (hashing: Hashing.Hashing, settings: Settings["Service"], upload: TableUpload, name: string): string => {
-  const hasher = hashing.start(["sha256"])
-  const { api, domain, environment } = settings
-  const identity = [api, domain, environment, TableAddress.key(upload.address), upload.action, name]
-  hasher.update(new TextEncoder().encode(JSON.stringify(identity)))
-  return `uls-${hasher.digest().sha256}`
-}
+const keyOf = Effect.fnUntraced(
+  function*(
+    hashing: Hashing.Hashing,
+    settings: Settings["Service"],
+    upload: TableUpload,
+    name: string
+  ) {
+    const hasher = yield* hashing.start(["sha256"], { size: 0 })
+    const { api, domain, environment } = settings
+    const identity = [api, domain, environment, TableAddress.key(upload.address), upload.action, name]
+    yield* hasher.update(new TextEncoder().encode(JSON.stringify(identity)))
+    return `uls-${(yield* hasher.digest).sha256}`
+  },
+  Effect.scoped,
+  Effect.orDie
+)
 
 const operations: { readonly [action in TableAddress.Action]: Operation.Operation } = {
   overwrite: { name: "overwrite table", endpoint: codec.endpoints.process, idempotent: true },

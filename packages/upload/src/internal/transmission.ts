@@ -2,6 +2,7 @@ import type * as Arr from "effect/Array"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Hashing from "../Hashing.ts"
 import * as UploadError from "../UploadError.ts"
@@ -18,7 +19,7 @@ export interface Transmission {
   /** Whether the source was read at all, by this attempt or an earlier one. */
   readonly started: () => boolean
   readonly failure: () => UploadError.UploadError | undefined
-  readonly sent: () => Sent | undefined
+  readonly sent: Effect.Effect<Sent | undefined, UploadError.UploadError>
 }
 
 export const make = (options: {
@@ -27,11 +28,12 @@ export const make = (options: {
   readonly hashing: Hashing.Hashing
   readonly algorithms: ReadonlyArray<Hashing.Algorithm>
   readonly idempotent: boolean
+  readonly scope: Scope.Scope
   readonly clock: Clock.Clock
   readonly onBytes: (bytes: number) => Effect.Effect<void>
   readonly onSent: Effect.Effect<void>
 }): Transmission => {
-  const { algorithms, clock, hashing, idempotent, onBytes, onSent, opened, source } = options
+  const { algorithms, clock, hashing, idempotent, onBytes, onSent, opened, scope, source } = options
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
   // By offset, the latest reading of each part that is under way. A reading that an early answer cut short may never end;
   // the one that replaces it must not wait for it.
@@ -44,6 +46,7 @@ export const make = (options: {
   let base = 0
   let parts = new Map<number, number>()
   let run: Run | undefined
+  const begin = Scope.provide(hashing.start(algorithms, { size: opened.size }), scope)
 
   const advance = (total: number): Effect.Effect<void> => {
     const bytes = Math.min(total, opened.size ?? total)
@@ -55,13 +58,10 @@ export const make = (options: {
   const watch = (
     offset: number,
     bytes: Stream.Stream<Uint8Array, UploadError.UploadError>,
-    each: (chunk: Uint8Array) => number,
-    begin: () => void,
-    isComplete: () => boolean
+    begin: Effect.Effect<Tally>
   ): Stream.Stream<Uint8Array, UploadError.UploadError> =>
     Stream.transformPull(bytes, (upstream) =>
-      Effect.sync(() => {
-        begin()
+      Effect.map(begin, (tally) => {
         started = true
         failure = undefined
         complete = false
@@ -74,7 +74,7 @@ export const make = (options: {
           complete = active.size === 0
           return complete ? onSent : Effect.void
         }
-        const pull = inPieces(upstream, now).pipe(
+        const pull = Effect.andThen(tally.settled, inPieces(upstream, now)).pipe(
           Effect.tapCause((cause) => {
             if (Pull.isDoneCause(cause)) {
               lastActivity = now()
@@ -88,9 +88,9 @@ export const make = (options: {
           })
         )
         const watched = Effect.flatMap(pull, (chunks) => {
-          const moved = advance(each(chunks[0]))
+          const moved = advance(tally.add(chunks[0]))
           lastActivity = now()
-          return Effect.as(isComplete() ? Effect.andThen(moved, end()) : moved, chunks)
+          return Effect.as(tally.isComplete() ? Effect.andThen(moved, end()) : moved, chunks)
         })
         return Effect.suspend(() => {
           lastActivity = now()
@@ -98,43 +98,40 @@ export const make = (options: {
         })
       }))
 
-  const stream = Stream.suspend(() => {
-    const current = new Run(hashing.start(algorithms))
-    return watch(
+  const stream = Stream.suspend(() =>
+    watch(
       0,
       opened.bytes(),
-      (chunk) => current.add(chunk),
-      () => {
-        run = current
-      },
-      () => current.bytes === opened.size
+      Effect.map(begin, (hasher) => run = new Run(source.name, opened.size, idempotent, hasher))
     )
-  })
+  )
 
   const range = ({ length, offset }: UploadSource.Range) =>
     Stream.suspend(() => {
       const size = opened.size === undefined ? length : Math.min(opened.size - offset, length ?? Infinity)
-      let count = 0
       return watch(
         offset,
         opened.bytes({ offset, length }),
-        (chunk) => {
-          parts.set(offset, count += chunk.length)
-          let total = base
-          for (const bytes of parts.values()) total += bytes
-          return total
-        },
-        () => {
+        Effect.sync(() => {
+          let count = 0
           parts.delete(offset)
-        },
-        () => count === size
+          return {
+            add: (chunk) => {
+              parts.set(offset, count += chunk.length)
+              let total = base
+              for (const bytes of parts.values()) total += bytes
+              return total
+            },
+            isComplete: () => count === size,
+            settled: Effect.void
+          }
+        })
       )
     })
 
-  const whole = (): Sent | undefined => {
-    if (run === undefined || !complete) return undefined
-    return run.sent()
-  }
+  const sent = Effect.suspend((): Effect.Effect<Sent | undefined, UploadError.UploadError> =>
+    run === undefined || !complete ? Effect.undefined : run.sent
+  )
 
   return {
     payload: {
@@ -150,15 +147,13 @@ export const make = (options: {
           parts = new Map()
           return advance(offset)
         }),
-      sent: Effect.suspend(() => {
-        const sent = whole()
-        return sent !== undefined ? Effect.succeed(sent) : Effect.fail(
+      sent: Effect.flatMap(sent, (sent) =>
+        sent !== undefined ? Effect.succeed(sent) : Effect.fail(
           new UploadError.UploadError({
             source: source.name,
             reason: new UploadError.IncompleteBody({ sent: run?.bytes ?? 0, size: opened.size, idempotent })
           })
-        )
-      })
+        ))
     },
     reset: () => {
       active.clear()
@@ -172,7 +167,7 @@ export const make = (options: {
     lastActivityMillis: () => lastActivity,
     started: () => started,
     failure: () => failure,
-    sent: whole
+    sent
   }
 }
 
@@ -226,26 +221,49 @@ const smallestPiece = 65_536
 
 export const largestPiece = 3_145_728
 
+/** Follows one reading of the source. What it has to do with a chunk is `settled` when the next one is asked for. */
+interface Tally {
+  readonly add: (chunk: Uint8Array) => number
+  readonly isComplete: () => boolean
+  readonly settled: Effect.Effect<void, UploadError.UploadError>
+}
+
 // A chunk is hashed when the next one is asked for: by then the transport has it, and sends while this computes.
-class Run {
+class Run implements Tally {
   bytes = 0
+  private readonly name: string
+  private readonly size: number | undefined
+  private readonly idempotent: boolean
   private readonly hasher: Hashing.Hasher
   private pending: Uint8Array | undefined
   private result: Sent | undefined
-  constructor(hasher: Hashing.Hasher) {
+  constructor(name: string, size: number | undefined, idempotent: boolean, hasher: Hashing.Hasher) {
+    this.name = name
+    this.size = size
+    this.idempotent = idempotent
     this.hasher = hasher
   }
   add(chunk: Uint8Array): number {
-    this.flush()
     this.pending = chunk
     return this.bytes += chunk.length
   }
-  sent(): Sent {
-    this.flush()
-    return this.result ??= { bytes: this.bytes, ...this.hasher.digest() }
+  isComplete(): boolean {
+    return this.bytes === this.size
   }
-  private flush(): void {
-    if (this.pending !== undefined) this.hasher.update(this.pending)
+  readonly settled: Effect.Effect<void, UploadError.UploadError> = Effect.suspend(() => {
+    const { pending } = this
     this.pending = undefined
-  }
+    return pending === undefined ? Effect.void : Effect.mapError(this.hasher.update(pending), this.failed)
+  })
+  readonly sent: Effect.Effect<Sent, UploadError.UploadError> = Effect.suspend(() =>
+    this.result !== undefined ? Effect.succeed(this.result) : this.settled.pipe(
+      Effect.andThen(Effect.mapError(this.hasher.digest, this.failed)),
+      Effect.map((digests) => this.result = { bytes: this.bytes, ...digests })
+    )
+  )
+  private readonly failed = ({ description }: Hashing.HashingError) =>
+    new UploadError.UploadError({
+      source: this.name,
+      reason: new UploadError.HashingFailed({ description, idempotent: this.idempotent })
+    })
 }
