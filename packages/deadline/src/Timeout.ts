@@ -93,3 +93,55 @@ export const afterOrElse: {
     readonly orElse: () => Effect.Effect<A2, E2, R2>
   }): Effect.Effect<A | A2, E | E2, R | R2> => limit.after(self, Duration.toMillis(options.duration), options.orElse)
 )
+
+/**
+ * Continues with `orElse` once an effect has used up time that it earns anew while it runs, such as an upload whose bytes
+ * move.
+ *
+ * - `remaining`: how many milliseconds are left. It is asked at the beginning and whenever the time it told has passed. An
+ *   infinite number ends the watch.
+ *
+ * **Example** (At most a minute between two signs of life)
+ *
+ * ```ts import.meta.vitest
+ * import { Timeout } from "@effect-resilience/deadline"
+ * import { Clock, Effect, Fiber } from "effect"
+ * import { TestClock } from "effect/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const clock = yield* Clock.Clock
+ *   let lastSign = clock.currentTimeMillisUnsafe()
+ *   const sign = Effect.sync(() => lastSign = clock.currentTimeMillisUnsafe())
+ *   const work = Effect.andThen(Effect.repeat(Effect.delay(sign, "40 seconds"), { times: 2 }), Effect.never)
+ *   const fiber = yield* work.pipe(
+ *     Timeout.watchdog({
+ *       remaining: () => lastSign + 60_000 - clock.currentTimeMillisUnsafe(),
+ *       orElse: () => Effect.map(Clock.currentTimeMillis, (now) => `silent since ${lastSign}, at ${now}`)
+ *     }),
+ *     Effect.forkChild
+ *   )
+ *   yield* TestClock.adjust("1 hour")
+ *   return yield* Fiber.join(fiber)
+ * })
+ * await Effect.runPromise(Effect.provide(program, TestClock.layer())) // => "silent since 120000, at 180000"
+ * ```
+ *
+ * @category limiting
+ * @since 0.1.0
+ */
+export const watchdog: {
+  <A2, E2, R2>(options: {
+    readonly remaining: () => number
+    readonly orElse: () => Effect.Effect<A2, E2, R2>
+  }): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A | A2, E | E2, R | R2>
+  <A, E, R, A2, E2, R2>(self: Effect.Effect<A, E, R>, options: {
+    readonly remaining: () => number
+    readonly orElse: () => Effect.Effect<A2, E2, R2>
+  }): Effect.Effect<A | A2, E | E2, R | R2>
+} = /* @__PURE__ */ dual(
+  2,
+  <A, E, R, A2, E2, R2>(self: Effect.Effect<A, E, R>, { orElse, remaining }: {
+    readonly remaining: () => number
+    readonly orElse: () => Effect.Effect<A2, E2, R2>
+  }): Effect.Effect<A | A2, E | E2, R | R2> => Effect.suspend(() => limit.after(self, remaining(), orElse, remaining))
+)

@@ -1,7 +1,7 @@
 import { Timeout } from "@effect-resilience/deadline"
 import { Recovery } from "@effect-resilience/errors"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Deferred, Duration, Effect, Exit, Fiber, References } from "effect"
+import { Cause, Clock, Context, Deferred, Duration, Effect, Exit, Fiber, References } from "effect"
 import { TestClock } from "effect/testing"
 
 describe("Timeout", () => {
@@ -129,4 +129,38 @@ describe("Timeout", () => {
       yield* TestClock.adjust("365 days")
       yield* Fiber.join(fiber)
     }))
+
+  describe("watchdog", () => {
+    const watched = Effect.fnUntraced(function*(looks: ReadonlyArray<number>, work: Effect.Effect<unknown>) {
+      let look = 0
+      const fiber = yield* Effect.forkChild(
+        work.pipe(
+          Timeout.watchdog({ remaining: () => looks[look++] ?? 0, orElse: () => Effect.succeed("stalled") }),
+          Effect.flatMap((result) => Effect.map(Clock.currentTimeMillis, (at) => ({ result, at })))
+        )
+      )
+      yield* TestClock.adjust("1 hour")
+      return { fiber, looks: () => look }
+    })
+
+    it.effect("looks again when the time it was told has passed, and interrupts once none is left", () =>
+      Effect.gen(function*() {
+        const { fiber, looks } = yield* watched([1_000, 500, 2_000, 0], Effect.never)
+        assert.deepStrictEqual(yield* Fiber.join(fiber), { result: "stalled", at: 3_500 })
+        assert.strictEqual(looks(), 4)
+      }))
+
+    it.effect("leaves alone what ends before, and looks no more", () =>
+      Effect.gen(function*() {
+        const { fiber, looks } = yield* watched([1_000, 500, 2_000], Effect.as(Effect.sleep("2 seconds"), "done"))
+        assert.deepStrictEqual(yield* Fiber.join(fiber), { result: "done", at: 2_000 })
+        assert.strictEqual(looks(), 3)
+      }))
+
+    it.effect("looks no more once it was told of infinite time", () =>
+      Effect.gen(function*() {
+        const { fiber } = yield* watched([1_000, Infinity], Effect.as(Effect.sleep("50 minutes"), "done"))
+        assert.deepStrictEqual(yield* Fiber.join(fiber), { result: "done", at: 3_000_000 })
+      }))
+  })
 })

@@ -38,6 +38,7 @@ import * as Base64Url from "effect/encoding/Base64Url"
 import * as HttpBody from "effect/http/HttpBody"
 import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
+import * as OnePiece from "./internal/onePiece.ts"
 
 /**
  * One part: a header block and the bytes after it.
@@ -71,7 +72,7 @@ export interface Multipart<out E = never> {
  */
 export const field = (name: string, value: string): Part => {
   const bytes = utf8.encode(value)
-  return { header: disposition(name), size: bytes.length, stream: single(bytes) }
+  return { header: disposition(name), size: bytes.length, stream: OnePiece.make(Effect.succeed(bytes)) }
 }
 
 /**
@@ -118,23 +119,19 @@ export const make = <E = never>(
   if (!/^[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]$/.test(boundary)) {
     throw new RangeError(`Multipart: not a boundary: ${JSON.stringify(boundary)}`)
   }
-  let contentLength: number | undefined = 0
-  let stream: Stream.Stream<Uint8Array, E> = Stream.empty
-  let before = ""
-  parts.forEach((part, i) => {
-    const head = utf8.encode(`${before}--${boundary}\r\n${part.header}\r\n\r\n`)
-    const framed = frame(head, part.stream, i === parts.length - 1 ? utf8.encode(`\r\n--${boundary}--\r\n`) : undefined)
-    stream = i === 0 ? framed : Stream.concat(stream, framed)
-    contentLength = contentLength === undefined || part.size === undefined
-      ? undefined
-      : contentLength + head.length + part.size
-    before = "\r\n"
-  })
-  const tail = `${before}--${boundary}--\r\n`
+  const framed = parts.map(({ header, size, stream }, i): Framed<E> => ({
+    head: utf8.encode(`${i === 0 ? "" : "\r\n"}--${boundary}\r\n${header}\r\n\r\n`),
+    size,
+    stream
+  }))
+  const tail = utf8.encode(`${parts.length === 0 ? "" : "\r\n"}--${boundary}--\r\n`)
+  const contentLength = lengthOf(framed, tail)
+  const stream = inPieces(framed, tail)
+  const piece = contentLength !== undefined && contentLength <= OnePiece.largest ? inOnePiece(framed, tail) : undefined
   return {
     contentType: `multipart/form-data; boundary=${/^[0-9A-Za-z+_\-.]+$/.test(boundary) ? boundary : `"${boundary}"`}`,
-    contentLength: contentLength === undefined ? undefined : contentLength + tail.length,
-    stream: parts.length === 0 ? single(utf8.encode(tail)) : stream
+    contentLength,
+    stream: piece === undefined ? stream : OnePiece.make(piece, stream)
   }
 }
 
@@ -149,7 +146,50 @@ export const toBody = <E>(self: Multipart<E>): HttpBody.Stream =>
 
 const utf8 = new TextEncoder()
 
-const single = (bytes: Uint8Array): Stream.Stream<Uint8Array> => Stream.succeed(bytes)
+interface Framed<out E> {
+  readonly head: Uint8Array
+  readonly size: number | undefined
+  readonly stream: Stream.Stream<Uint8Array, E>
+}
+
+const lengthOf = (parts: ReadonlyArray<Framed<unknown>>, tail: Uint8Array): number | undefined => {
+  let length = tail.length
+  for (const { head, size } of parts) {
+    if (size === undefined) return undefined
+    length += head.length + size
+  }
+  return length
+}
+
+const inOnePiece = <E>(
+  parts: ReadonlyArray<Framed<E>>,
+  tail: Uint8Array
+): Effect.Effect<Uint8Array, E> | undefined => {
+  const pieces: Array<Effect.Effect<Uint8Array, E>> = []
+  for (const { head, stream } of parts) {
+    const piece = OnePiece.of(stream)
+    if (piece === undefined) return undefined
+    pieces.push(Effect.succeed(head), piece)
+  }
+  return Effect.map(Effect.all(pieces), (pieces) => joined([...pieces, tail]))
+}
+
+const joined = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
+  const bytes = new Uint8Array(pieces.reduce((length, piece) => length + piece.length, 0))
+  let position = 0
+  for (const piece of pieces) {
+    bytes.set(piece, position)
+    position += piece.length
+  }
+  return bytes
+}
+
+const inPieces = <E>(parts: ReadonlyArray<Framed<E>>, tail: Uint8Array): Stream.Stream<Uint8Array, E> => {
+  const [first, ...rest] = parts.map(({ head, stream }, i) =>
+    frame(head, stream, i === parts.length - 1 ? tail : undefined)
+  )
+  return first === undefined ? Stream.succeed(tail) : rest.reduce((before, next) => Stream.concat(before, next), first)
+}
 
 // Cheaper than three streams, one after the other, in which each pull passes through all of them.
 const frame = <E>(

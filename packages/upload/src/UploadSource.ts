@@ -27,15 +27,13 @@
  *
  * @since 0.1.0
  */
-import * as ChunkLifetime from "@effect-resilience/http/ChunkLifetime"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import * as Option from "effect/Option"
-import type * as PlatformError from "effect/PlatformError"
 import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
-import { largestPiece } from "./internal/transmission.ts"
+import * as File from "./internal/file.ts"
+import * as OnePiece from "./internal/onePiece.ts"
 import { unreadable } from "./internal/unreadable.ts"
 import * as UploadError from "./UploadError.ts"
 
@@ -56,7 +54,6 @@ export interface UploadSource<out R = never> {
 /**
  * - `size`: in bytes, where it is known beforehand.
  * - `version`: differs when the content does; absent where that cannot be told.
- * - `atHand`: whether reading waits for nobody, as with a file; then a small body leaves in one go.
  * - `bytes`: reads from the beginning, or from `offset`, to the end or for `length` bytes.
  *
  * @category models
@@ -65,7 +62,6 @@ export interface UploadSource<out R = never> {
 export interface Opened {
   readonly size: number | undefined
   readonly version: string | undefined
-  readonly atHand: boolean
   readonly bytes: (range?: Range) => Stream.Stream<Uint8Array, UploadError.UploadError>
 }
 
@@ -116,9 +112,8 @@ export const file = (
       }
       return {
         size: Number(info.size),
-        version: versionOf(info),
-        atHand: true,
-        bytes: (range) => readFile({ fs, path, name, info, range })
+        version: File.versionOf(info),
+        bytes: (range) => File.read({ fs, path, name, info, range })
       }
     })
   }
@@ -138,10 +133,10 @@ export const bytes = (name: string, content: Uint8Array | string): UploadSource 
     open: Effect.succeed({
       size: whole.length,
       version: undefined,
-      atHand: true,
       bytes: ({ length, offset } = beginning) => {
         const part = whole.subarray(offset, length === undefined ? undefined : offset + length)
-        return part.length === 0 ? Stream.empty : Stream.succeed(part)
+        if (part.length === 0) return Stream.empty
+        return part.length <= OnePiece.largest ? OnePiece.make(Effect.succeed(part)) : Stream.succeed(part)
       }
     })
   }
@@ -184,7 +179,6 @@ export const gzip = <R>(self: UploadSource<R>): UploadSource<R> => ({
   open: Effect.map(self.open, (opened) => ({
     size: undefined,
     version: opened.version,
-    atHand: false,
     bytes: (range) => slice(through(self.name, opened.bytes(), () => new CompressionStream("gzip")), range)
   }))
 })
@@ -203,7 +197,6 @@ export const gunzip = <R>(self: UploadSource<R>): UploadSource<R> => {
     open: Effect.map(self.open, (opened) => ({
       size: undefined,
       version: opened.version,
-      atHand: false,
       bytes: (range) => slice(through(self.name, opened.bytes(), () => new DecompressionStream("gzip")), range)
     }))
   }
@@ -233,7 +226,7 @@ const fromStream = <E, R>(name: string, replayable: boolean, options: {
         )
       })
       const checked = size === undefined ? whole : exactly(name, whole, size)
-      return { size, version: undefined, atHand: false, bytes: (range) => slice(checked, range) }
+      return { size, version: undefined, bytes: (range) => slice(checked, range) }
     })
   }
 }
@@ -245,85 +238,6 @@ const changed = (name: string, description: string): Effect.Effect<never, Upload
   Effect.fail(
     new UploadError.UploadError({ source: name, reason: new UploadError.SourceChanged({ description }) })
   )
-
-const readFile = (options: {
-  readonly fs: FileSystem.FileSystem
-  readonly path: string
-  readonly name: string
-  readonly info: FileSystem.File.Info
-  readonly range: Range | undefined
-}): Stream.Stream<Uint8Array, UploadError.UploadError> => {
-  const { fs, info, name, path, range } = options
-  const size = Number(info.size)
-  const end = range?.length === undefined ? size : Math.min(size, range.offset + range.length)
-  const lift = <A, R>(self: Effect.Effect<A, PlatformError.PlatformError, R>) =>
-    Effect.mapError(self, (error) => unreadable(name, error))
-
-  const pull = Effect.gen(function*() {
-    const handle = yield* lift(fs.open(path))
-    const unchanged = Effect.flatMap(lift(handle.stat), (now) => {
-      const description = difference(info, now)
-      return description === undefined ? Effect.void : changed(name, description)
-    })
-    // One piece is looked after when it has been read.
-    const begin = range?.offset ?? 0
-    if (end - begin > pieceOf(end - begin)) yield* unchanged
-    const { next, position } = reader(handle, yield* ChunkLifetime.Current, begin, end)
-    const piece = Effect.flatMap(lift(next), (piece): Pull.Pull<readonly [Uint8Array], UploadError.UploadError> => {
-      if (piece.length === 0) return changed(name, `it ends after ${position()} of ${size} bytes`)
-      const chunk = [piece] as const
-      return position() < end ? Effect.succeed(chunk) : Effect.as(unchanged, chunk)
-    })
-    return Effect.suspend(() => position() < end ? piece : Cause.done())
-  })
-  return Stream.unwrap(Effect.map(pull, (pull) => Stream.fromPull(Effect.succeed(pull))))
-}
-
-// Where the transport says when it is done with a chunk, a few buffers take turns. A short read is gone on with: many small
-// pieces would be in transit at once. What a piece needs is made once for all of them: a large file has thousands, and what
-// they leave behind occupies memory until it is collected.
-const reader = (handle: FileSystem.File, lifetime: number, begin: number, end: number) => {
-  const buffers: Array<Uint8Array> = []
-  let turn = 0
-  const size = pieceOf(end - begin)
-  let position = begin
-  let piece: Uint8Array = new Uint8Array(0)
-  let filled = 0
-
-  const read = Effect.suspend(() =>
-    handle.read(filled === 0 ? piece : piece.subarray(filled), { position: BigInt(position) })
-  )
-  const fill: Effect.Effect<Uint8Array, PlatformError.PlatformError> = Effect.flatMap(read, (bytes) => {
-    position += bytes
-    filled += bytes
-    if (filled === piece.length) return Effect.succeed(piece)
-    return bytes === 0 ? Effect.succeed(piece.subarray(0, filled)) : fill
-  })
-  const next = Effect.suspend(() => {
-    const length = Math.min(size, end - position)
-    const buffer = lifetime === Infinity ? new Uint8Array(length) : buffers[turn] ??= new Uint8Array(length)
-    turn = turn === lifetime ? 0 : turn + 1
-    piece = length === buffer.length ? buffer : buffer.subarray(0, length)
-    filled = 0
-    return fill
-  })
-  return { next, position: () => position }
-}
-
-// Of a large file few pieces leave little garbage. Of its parts many are read at once, each into buffers of its own.
-const pieceOf = (length: number): number => length > largeBytes ? largestPiece : smallPiece
-
-const largeBytes = 33_554_432
-const smallPiece = 1_048_576
-
-const difference = (then: FileSystem.File.Info, now: FileSystem.File.Info): string | undefined => {
-  if (then.size !== now.size) return `its size went from ${then.size} to ${now.size} bytes`
-  if (versionOf(then) !== versionOf(now)) return "it was written or replaced"
-  return undefined
-}
-
-const versionOf = ({ dev, ino, mtime, size }: FileSystem.File.Info): string =>
-  [dev, Option.getOrElse(ino, () => 0n), size, Option.match(mtime, { onNone: () => 0, onSome: Number })].join(":")
 
 // Looks behind the last chunk before it hands it out, so that a stream of another length never arrives whole.
 const exactly = (

@@ -50,8 +50,9 @@ import type * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import type * as HttpMethod from "effect/http/HttpMethod"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type * as Hashing from "./Hashing.ts"
+import * as OnePiece from "./internal/onePiece.ts"
 import { unreadable } from "./internal/unreadable.ts"
 import type * as UploadError from "./UploadError.ts"
 import type * as UploadSource from "./UploadSource.ts"
@@ -79,7 +80,6 @@ export interface UploadTarget<in Item, out Receipt, out E = never, out R = never
 /**
  * The bytes of one upload, as an attempt sees them. All reading is counted, timed and reported as progress.
  *
- * - `atHand`: whether reading waits for nobody.
  * - `stream`: everything from the beginning; computes the digests on the way.
  * - `range`: a part, without digests.
  * - `accepted`: tells that the server already holds the bytes up to an offset.
@@ -92,7 +92,6 @@ export interface Payload {
   readonly name: string
   readonly size: number | undefined
   readonly version: string | undefined
-  readonly atHand: boolean
   readonly stream: Stream.Stream<Uint8Array, UploadError.UploadError>
   readonly range: (range: UploadSource.Range) => Stream.Stream<Uint8Array, UploadError.UploadError>
   readonly accepted: (offset: number) => Effect.Effect<void>
@@ -174,30 +173,16 @@ export const http = <Item, Receipt, E, R, RS = never, E2 = never, R2 = never, E3
   }
 }
 
-const onePiece = 1_048_576
-
-// A body of one piece needs no stream, which costs a transport several times the sending of the bytes. A source that
-// others fill keeps its stream: an answer may come before it is full.
+// A body of one piece needs no stream, which costs a transport several times the sending of the bytes.
 const inOnePiece = (
   request: HttpClientRequest.HttpClientRequest,
   payload: Payload
 ): Effect.Effect<HttpClientRequest.HttpClientRequest, UploadError.UploadError> => {
   const { body } = request
-  if (!payload.atHand || body._tag !== "Stream" || body.contentLength === undefined || body.contentLength > onePiece) {
-    return Effect.succeed(request)
-  }
-  const bytes = new Uint8Array(body.contentLength)
-  let size = 0
-  return body.stream.pipe(
-    Stream.runForEachArray((chunks) =>
-      Effect.sync(() => {
-        for (const chunk of chunks) {
-          bytes.set(chunk.subarray(0, bytes.length - size), size)
-          size += chunk.length
-        }
-      })
-    ),
-    Effect.mapError((error) => unreadable(payload.name, error)),
-    Effect.map(() => HttpClientRequest.setBody(request, HttpBody.uint8Array(bytes.subarray(0, size), body.contentType)))
-  )
+  if (body._tag !== "Stream") return Effect.succeed(request)
+  const piece = OnePiece.of(body.stream)
+  return piece === undefined ? Effect.succeed(request) : Effect.mapBoth(piece, {
+    onFailure: (error) => unreadable(payload.name, error),
+    onSuccess: (bytes) => HttpClientRequest.setBody(request, HttpBody.uint8Array(bytes, body.contentType))
+  })
 }

@@ -42,6 +42,7 @@
  *
  * @since 0.1.0
  */
+import * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as AccessLog from "@effect-resilience/http/AccessLog"
@@ -133,6 +134,8 @@ export const upload = <Item, Receipt, E, R>(
     const { beforeAttempt, onEvent, policy = RetryPolicy.standard } = options
     const stallTimeout = Duration.fromInputUnsafe(options.stallTimeout ?? defaultStallTimeout)
     const answerTimeout = Duration.fromInputUnsafe(options.answerTimeout ?? defaultAnswerTimeout)
+    const stallMillis = Duration.toMillis(stallTimeout)
+    const answerMillis = Duration.toMillis(answerTimeout)
     const emit = (event: Progress.Event<Failure<E>, Receipt>) =>
       onEvent === undefined ? Effect.void : Effect.suspend(() => onEvent(event))
 
@@ -156,8 +159,19 @@ export const upload = <Item, Receipt, E, R>(
       onSent: emit({ _tag: "AwaitingAnswer" })
     })
 
-    const timedOut = (phase: "send" | "answer", after: Duration.Duration) => {
-      const timeout = new ApiError.Timeout({ after, phase })
+    // A request that is sent anew may stall again, so nobody looks away for longer than the shorter limit.
+    const longestLook = Math.min(stallMillis, answerMillis)
+    let awaited: "send" | "answer" = "send"
+    const remaining = () => {
+      const phase = transmission.phase()
+      if (phase === "idle") return longestLook
+      awaited = phase === "sending" ? "send" : "answer"
+      const limit = phase === "sending" ? stallMillis : answerMillis
+      return Math.min(limit - (monotonicMillis(clock) - transmission.lastActivityMillis()), longestLook)
+    }
+    const timedOut = () => {
+      const phase = awaited
+      const timeout = new ApiError.Timeout({ after: phase === "send" ? stallTimeout : answerTimeout, phase })
       const ambiguous = !idempotent && ApiError.mayHaveBeenApplied(timeout, phase === "answer")
       return Effect.fail(
         new ApiError.ApiError({
@@ -167,22 +181,13 @@ export const upload = <Item, Receipt, E, R>(
         })
       )
     }
-    const watchdog: Effect.Effect<never, ApiError.ApiError> = Effect.suspend(() => {
-      const phase = transmission.phase()
-      if (phase === "idle") return Effect.andThen(Effect.sleep(Duration.min(stallTimeout, answerTimeout)), watchdog)
-      const limit = phase === "sending" ? stallTimeout : answerTimeout
-      const left = Duration.toMillis(limit) - (monotonicMillis(clock) - transmission.lastActivityMillis())
-      if (left <= 0) return timedOut(phase === "sending" ? "send" : "answer", limit)
-      return Effect.andThen(Effect.sleep(Math.min(left, Duration.toMillis(stallTimeout))), watchdog)
-    })
-
     let attempts = 0
     const attempt = Effect.gen(function*() {
       if (beforeAttempt !== undefined) yield* beforeAttempt
       attempts = (yield* Attempt.Current).attempt
       transmission.reset()
       yield* emit({ _tag: "Attempting", attempt: attempts })
-      const received = yield* Effect.raceFirst(target.send(item, transmission.payload), watchdog)
+      const received = yield* Timeout.watchdog(target.send(item, transmission.payload), { remaining, orElse: timedOut })
       const verified = yield* verify(source.name, yield* transmission.sent, received.stored, idempotent)
       return { receipt: received.receipt, verified }
     }).pipe(

@@ -70,6 +70,22 @@ describe("Uploader's timers", () => {
       assert.strictEqual(error.reason._tag, "Timeout")
     }))
 
+  it.effect("watch the answer where a body may stall for ever", () =>
+    Effect.gen(function*() {
+      const target = Targets.make((_, payload) =>
+        Effect.andThen(Stream.runForEach(payload.stream, () => Effect.sleep("1 hour")), Effect.never)
+      )
+      const fiber = yield* Effect.forkChild(Effect.flip(Uploader.upload({ ...target, source }, { name: "a" }, {
+        policy: RetryPolicy.none,
+        stallTimeout: Infinity,
+        answerTimeout: "1 minute"
+      })))
+      yield* TestClock.adjust("9 hours")
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "Timeout")
+    }))
+
   it.effect("do not run while nothing is sent yet, as during a login", () =>
     Effect.gen(function*() {
       const target = Targets.make(() => Effect.sleep("20 minutes"))

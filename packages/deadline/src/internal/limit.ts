@@ -6,14 +6,15 @@ import * as Fiber from "effect/Fiber"
 import * as Timer from "../Timer.ts"
 
 /**
- * Runs `self` in a fiber of its own and interrupts it after `millis`; an infinite `millis` is no limit. An effect that
- * finishes without waiting meets no timer at all. The effect has always ended before the result is known; a defect is
- * kept where the time was up, anything else becomes `orElse`.
+ * Runs `self` in a fiber of its own and interrupts it after `millis`, unless `remaining` grants it more by then; infinitely
+ * many are no limit. An effect that finishes without waiting meets no timer at all. The effect has always ended before the
+ * result is known; a defect is kept where the time was up, anything else becomes `orElse`.
  */
 export const after = <A, E, R, A2, E2, R2>(
   self: Effect.Effect<A, E, R>,
   millis: number,
-  orElse: () => Effect.Effect<A2, E2, R2>
+  orElse: () => Effect.Effect<A2, E2, R2>,
+  remaining: () => number = none
 ): Effect.Effect<A | A2, E | E2, R | R2> => {
   if (millis === Infinity) return self
   return Effect.callback((resume) => {
@@ -23,10 +24,17 @@ export const after = <A, E, R, A2, E2, R2>(
     const exit = child.pollUnsafe()
     if (exit !== undefined) return resume(exit)
     let timedOut = false
-    const wait = Timer.startUnsafe(context, millis, () => {
+    const elapsed = () => {
+      const millis = remaining()
+      if (millis === Infinity) return
+      if (millis > 0) {
+        wait = Timer.startUnsafe(context, millis, elapsed)
+        return
+      }
       timedOut = true
       child.interruptUnsafe()
-    })
+    }
+    let wait = Timer.startUnsafe(context, millis, elapsed)
     child.addObserver((exit) => {
       wait.cancel()
       resume(timedOut && Exit.isFailure(exit) && !Cause.hasDies(exit.cause) ? Effect.suspend(orElse) : exit)
@@ -34,3 +42,5 @@ export const after = <A, E, R, A2, E2, R2>(
     return Fiber.interrupt(child)
   })
 }
+
+const none = () => 0

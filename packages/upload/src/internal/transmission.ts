@@ -1,4 +1,5 @@
 import type * as Arr from "effect/Array"
+import type * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
@@ -8,6 +9,7 @@ import type * as Hashing from "../Hashing.ts"
 import * as UploadError from "../UploadError.ts"
 import type * as UploadSource from "../UploadSource.ts"
 import type { Payload, Sent } from "../UploadTarget.ts"
+import * as OnePiece from "./onePiece.ts"
 
 /** What the timers and the error handling of an attempt need to know of its body. */
 export interface Transmission {
@@ -46,7 +48,6 @@ export const make = (options: {
   let base = 0
   let parts = new Map<number, number>()
   let run: Run | undefined
-  const begin = Scope.provide(hashing.start(algorithms, { size: opened.size }), scope)
 
   const advance = (total: number): Effect.Effect<void> => {
     const bytes = Math.min(total, opened.size ?? total)
@@ -55,42 +56,49 @@ export const make = (options: {
     return onBytes(bytes)
   }
 
+  /** One reading of the source, or of a part of it from `offset`. */
+  const begin = (offset: number) => {
+    const reading = {}
+    started = true
+    failure = undefined
+    complete = false
+    active.set(offset, reading)
+    lastActivity = now()
+    return {
+      moved: (total: number): Effect.Effect<void> => {
+        lastActivity = now()
+        return advance(total)
+      },
+      ended: (): Effect.Effect<void> => {
+        if (active.get(offset) !== reading) return Effect.void
+        lastActivity = now()
+        active.delete(offset)
+        complete = active.size === 0
+        return complete ? onSent : Effect.void
+      },
+      failed: (cause: Cause.Cause<unknown>): void => {
+        if (active.get(offset) !== reading) return
+        for (const reason of cause.reasons) {
+          if (reason._tag === "Fail" && reason.error instanceof UploadError.UploadError) failure = reason.error
+        }
+      }
+    }
+  }
+
   const watch = (
     offset: number,
     bytes: Stream.Stream<Uint8Array, UploadError.UploadError>,
-    begin: Effect.Effect<Tally>
+    start: Effect.Effect<Tally>
   ): Stream.Stream<Uint8Array, UploadError.UploadError> =>
     Stream.transformPull(bytes, (upstream) =>
-      Effect.map(begin, (tally) => {
-        started = true
-        failure = undefined
-        complete = false
-        const reading = {}
-        active.set(offset, reading)
-        lastActivity = now()
-        const end = (): Effect.Effect<void> => {
-          if (active.get(offset) !== reading) return Effect.void
-          active.delete(offset)
-          complete = active.size === 0
-          return complete ? onSent : Effect.void
-        }
+      Effect.map(start, (tally) => {
+        const { ended, failed, moved } = begin(offset)
         const pull = Effect.andThen(tally.settled, inPieces(upstream, now)).pipe(
-          Effect.tapCause((cause) => {
-            if (Pull.isDoneCause(cause)) {
-              lastActivity = now()
-              return end()
-            }
-            if (active.get(offset) !== reading) return Effect.void
-            for (const reason of cause.reasons) {
-              if (reason._tag === "Fail" && reason.error instanceof UploadError.UploadError) failure = reason.error
-            }
-            return Effect.void
-          })
+          Effect.tapCause((cause) => Pull.isDoneCause(cause) ? ended() : Effect.sync(() => failed(cause)))
         )
         const watched = Effect.flatMap(pull, (chunks) => {
-          const moved = advance(tally.add(chunks[0]))
-          lastActivity = now()
-          return Effect.as(tally.isComplete() ? Effect.andThen(moved, end()) : moved, chunks)
+          const told = moved(tally.add(chunks[0]))
+          return Effect.as(tally.isComplete() ? Effect.andThen(told, ended()) : told, chunks)
         })
         return Effect.suspend(() => {
           lastActivity = now()
@@ -98,13 +106,24 @@ export const make = (options: {
         })
       }))
 
-  const stream = Stream.suspend(() =>
-    watch(
-      0,
-      opened.bytes(),
-      Effect.map(begin, (hasher) => run = new Run(source.name, opened.size, idempotent, hasher))
-    )
+  const startRun = Effect.map(
+    Scope.provide(hashing.start(algorithms, { size: opened.size }), scope),
+    (hasher) => run = new Run(source.name, opened.size, idempotent, hasher)
   )
+  const streamed = Stream.suspend(() => watch(0, opened.bytes(), startRun))
+  const watchedPiece = (piece: Effect.Effect<Uint8Array, UploadError.UploadError>) =>
+    Effect.flatMap(startRun, (run) => {
+      const { ended, failed, moved } = begin(0)
+      return Effect.matchCauseEffect(piece, {
+        onFailure: (cause) => {
+          failed(cause)
+          return Effect.failCause(cause)
+        },
+        onSuccess: (bytes) => Effect.as(Effect.andThen(moved(run.add(bytes)), ended()), bytes)
+      })
+    })
+  const piece = OnePiece.of(opened.bytes())
+  const stream = piece === undefined ? streamed : OnePiece.make(watchedPiece(piece), streamed)
 
   const range = ({ length, offset }: UploadSource.Range) =>
     Stream.suspend(() => {
@@ -138,7 +157,6 @@ export const make = (options: {
       name: source.name,
       size: opened.size,
       version: opened.version,
-      atHand: opened.atHand,
       stream,
       range,
       accepted: (offset) =>

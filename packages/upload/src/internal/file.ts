@@ -1,0 +1,124 @@
+import * as ChunkLifetime from "@effect-resilience/http/ChunkLifetime"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import type * as PlatformError from "effect/PlatformError"
+import type * as Pull from "effect/Pull"
+import * as Stream from "effect/Stream"
+import * as UploadError from "../UploadError.ts"
+import type { Range } from "../UploadSource.ts"
+import * as OnePiece from "./onePiece.ts"
+import { largestPiece } from "./transmission.ts"
+import { unreadable } from "./unreadable.ts"
+
+/** The bytes of a file, as long as it is the one that was looked at: it fails before it hands out its last bytes. */
+export const read = (options: {
+  readonly fs: FileSystem.FileSystem
+  readonly path: string
+  readonly name: string
+  readonly info: FileSystem.File.Info
+  readonly range: Range | undefined
+}): Stream.Stream<Uint8Array, UploadError.UploadError> => {
+  const { fs, info, name, path, range } = options
+  const size = Number(info.size)
+  const begin = range?.offset ?? 0
+  const end = range?.length === undefined ? size : Math.min(size, begin + range.length)
+
+  const lift = <A, R>(self: Effect.Effect<A, PlatformError.PlatformError, R>) =>
+    Effect.mapError(self, (error) => unreadable(name, error))
+  const changed = (description: string): Effect.Effect<never, UploadError.UploadError> =>
+    Effect.fail(new UploadError.UploadError({ source: name, reason: new UploadError.SourceChanged({ description }) }))
+  const unchanged = (handle: FileSystem.File) =>
+    Effect.flatMap(lift(handle.stat), (now) => {
+      const description = difference(info, now)
+      return description === undefined ? Effect.void : changed(description)
+    })
+  const next = (reader: Reader): Effect.Effect<Uint8Array, UploadError.UploadError> =>
+    Effect.flatMap(lift(reader.next), (piece) => {
+      if (piece.length === 0) return changed(`it ends after ${reader.position()} of ${size} bytes`)
+      return reader.position() < end ? Effect.succeed(piece) : Effect.as(unchanged(reader.handle), piece)
+    })
+
+  const open = lift(fs.open(path))
+  if (begin < end && end - begin <= OnePiece.largest) {
+    return OnePiece.make(
+      Effect.scoped(Effect.flatMap(open, (handle) => next(readerOf({ handle, begin, end, lifetime: Infinity }))))
+    )
+  }
+  const pull = Effect.gen(function*() {
+    const handle = yield* open
+    yield* unchanged(handle)
+    const reader = readerOf({ handle, begin, end, lifetime: yield* ChunkLifetime.Current })
+    const piece = Effect.map(next(reader), (piece) => [piece] as const)
+    return Effect.suspend((): Pull.Pull<readonly [Uint8Array], UploadError.UploadError> =>
+      reader.position() < end ? piece : Cause.done()
+    )
+  })
+  return Stream.unwrap(Effect.map(pull, (pull) => Stream.fromPull(Effect.succeed(pull))))
+}
+
+/** Names a file's content as far as can be told without reading it. */
+export const versionOf = (info: FileSystem.File.Info): string =>
+  [info.dev, inodeOf(info), info.size, modifiedOf(info)].join(":")
+
+const difference = (then: FileSystem.File.Info, now: FileSystem.File.Info): string | undefined => {
+  if (then.size !== now.size) return `its size went from ${then.size} to ${now.size} bytes`
+  const same = then.dev === now.dev && inodeOf(then) === inodeOf(now) && modifiedOf(then) === modifiedOf(now)
+  return same ? undefined : "it was written or replaced"
+}
+
+const inodeOf = ({ ino }: FileSystem.File.Info): bigint => Option.getOrElse(ino, () => 0n)
+
+const modifiedOf = ({ mtime }: FileSystem.File.Info): number => Option.match(mtime, { onNone: () => 0, onSome: Number })
+
+const nothing: Uint8Array = new Uint8Array(0)
+
+/** `next` is empty where the file ends too early. */
+interface Reader {
+  readonly handle: FileSystem.File
+  readonly next: Effect.Effect<Uint8Array, PlatformError.PlatformError>
+  readonly position: () => number
+}
+
+// Where the transport says when it is done with a chunk, a few buffers take turns. A short read is gone on with: many small
+// pieces would be in transit at once. What a piece needs is made once for all of them: a large file has thousands, and what
+// they leave behind occupies memory until it is collected.
+const readerOf = ({ begin, end, handle, lifetime }: {
+  readonly handle: FileSystem.File
+  readonly begin: number
+  readonly end: number
+  readonly lifetime: number
+}): Reader => {
+  const buffers: Array<Uint8Array> = []
+  let turn = 0
+  const size = pieceOf(end - begin)
+  let position = begin
+  let piece = nothing
+  let filled = 0
+
+  const read = Effect.suspend(() =>
+    handle.read(filled === 0 ? piece : piece.subarray(filled), { position: BigInt(position) })
+  )
+  const fill: Effect.Effect<Uint8Array, PlatformError.PlatformError> = Effect.flatMap(read, (bytes) => {
+    position += bytes
+    filled += bytes
+    if (filled === piece.length) return Effect.succeed(piece)
+    return bytes === 0 ? Effect.succeed(nothing) : fill
+  })
+  const next = Effect.suspend(() => {
+    const length = Math.min(size, end - position)
+    const buffer = lifetime === Infinity ? new Uint8Array(length) : buffers[turn] ??= new Uint8Array(length)
+    turn = turn === lifetime ? 0 : turn + 1
+    piece = length === buffer.length ? buffer : buffer.subarray(0, length)
+    filled = 0
+    return fill
+  })
+  return { handle, next, position: () => position }
+}
+
+// Of a large file few pieces leave little garbage. Of its parts many are read at once, each into buffers of its own.
+const pieceOf = (length: number): number => length > largeBytes ? largestPiece : smallPiece
+
+const largeBytes = 33_554_432
+const smallPiece = 1_048_576
