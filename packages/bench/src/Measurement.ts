@@ -10,6 +10,7 @@
  */
 import * as Effect from "effect/Effect"
 import { spawnSync } from "node:child_process"
+import { monitorEventLoopDelay } from "node:perf_hooks"
 import { fileURLToPath } from "node:url"
 import type { Case, Subject, Suite, Unit } from "./Suite.ts"
 
@@ -74,8 +75,11 @@ export const measure = (suite: Suite, case_: Case, effort: Effort): Effect.Effec
 export const runApart = (
   case_: Case,
   subject: Subject
-): Effect.Effect<{ seconds: number; wall: number; megabytes: number }> =>
+): Effect.Effect<{ seconds: number; wall: number; megabytes: number; late: number }> =>
   Effect.gen(function*() {
+    const delays = monitorEventLoopDelay({ resolution: 1 })
+    // Its timer is not for free.
+    if (case_.units?.includes("ms late") === true) delays.enable()
     const begun = process.hrtime.bigint()
     const start = process.cpuUsage()
     yield* Effect.promise(() => subject(case_.batch ?? 1))
@@ -83,7 +87,8 @@ export const runApart = (
     return {
       seconds: (system + user) / 1e6,
       wall: Number(process.hrtime.bigint() - begun) / 1e9,
-      megabytes: process.resourceUsage().maxRSS / 1024
+      megabytes: process.resourceUsage().maxRSS / 1024,
+      late: delays.percentile(99) / 1e6
     }
   })
 
@@ -131,6 +136,7 @@ const measureApart = (suite: Suite, case_: Case, effort: Effort): ReadonlyArray<
   const seconds = new Map<string, Array<number>>()
   const wall = new Map<string, Array<number>>()
   const megabytes = new Map<string, Array<number>>()
+  const late = new Map<string, Array<number>>()
   const processes = Math.min(effort.processes, case_.rounds ?? Infinity)
   for (let round = 0; round < processes; round++) {
     for (const name of Object.keys(case_.subjects)) {
@@ -150,11 +156,13 @@ const measureApart = (suite: Suite, case_: Case, effort: Effort): ReadonlyArray<
       seconds.set(name, [...seconds.get(name) ?? [], Number(found.seconds)])
       wall.set(name, [...wall.get(name) ?? [], Number(found.wall)])
       megabytes.set(name, [...megabytes.get(name) ?? [], Number(found.megabytes)])
+      late.set(name, [...late.get(name) ?? [], Number(found.late)])
     }
   }
   const { units = ["s", "MB"] } = case_
+  const samples = { s: seconds, "s on the clock": wall, MB: megabytes, "ms late": late }
   return units.flatMap((unit) =>
-    rows(suite, case_, unit, unit === "MB" ? megabytes : unit === "s on the clock" ? wall : seconds)
+    unit === "ns/call" || unit === "ns/call on the clock" ? [] : rows(suite, case_, unit, samples[unit])
   )
 }
 

@@ -19,12 +19,12 @@ export type Subject = (calls: number) => PromiseLike<unknown>
 
 /**
  * What rows count, in one process: CPU time a call, time on the clock a call; in processes of their own: CPU seconds,
- * seconds on the clock, peak memory.
+ * seconds on the clock, peak memory, and the milliseconds by which the event loop is late, of a hundred times the latest but one.
  *
  * @category models
  * @since 0.1.0
  */
-export type Unit = "ns/call" | "ns/call on the clock" | "s" | "s on the clock" | "MB"
+export type Unit = "ns/call" | "ns/call on the clock" | "s" | "s on the clock" | "MB" | "ms late"
 
 /**
  * - `ours`: the subject whose ratios to the others are judged.

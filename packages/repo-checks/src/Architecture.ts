@@ -20,6 +20,7 @@ export const layers: ReadonlyArray<string> = [
   "http-node",
   "auth",
   "upload",
+  "upload-node",
   "fs-node",
   "sqlite",
   "tbm-simulator",

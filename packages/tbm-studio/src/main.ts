@@ -1,6 +1,7 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as LocalFileSystem from "@effect-resilience/fs-node/LocalFileSystem"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
+import * as HashingThreads from "@effect-resilience/upload-node/HashingThreads"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as CliError from "effect/cli/CliError"
 import * as CliOutput from "effect/cli/CliOutput"
@@ -71,6 +72,7 @@ const program = Effect.gen(function*() {
     Layer.mergeAll(
       NodeServices.layer,
       LocalFileSystem.layer,
+      HashingThreads.layer(),
       presenter,
       Logger.layer([Logger.withConsoleError(Logger.formatSimple)])
     )

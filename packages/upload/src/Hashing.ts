@@ -9,7 +9,8 @@
  * **Details**
  *
  * By default the runtime's own implementation does the work where there is one (Node, Bun and Deno have
- * `process.getBuiltinModule`), otherwise `@noble/hashes` in plain JavaScript. Replace `Current` to use another.
+ * `process.getBuiltinModule`), otherwise `@noble/hashes` in plain JavaScript. Replace `Current` to use another, such as the
+ * threads of `@effect-resilience/upload-node`.
  *
  * **Example** (Hashing in two pieces)
  *
@@ -70,7 +71,8 @@ export interface Hasher {
 /**
  * Starts hashers, which are good for as long as their scope.
  *
- * - `size`: of what will be hashed, in bytes, as far as it is known; a hint, by which an implementation chooses its means.
+ * - `size`: of what will be hashed, in bytes, or of the whole that it is a part of, as far as it is known; a hint, by which an
+ *   implementation chooses its means.
  *
  * @category models
  * @since 0.1.0

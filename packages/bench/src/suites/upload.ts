@@ -8,6 +8,7 @@ import * as AccessLog from "@effect-resilience/http/AccessLog"
 import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
 import * as Telemetry from "@effect-resilience/http/Telemetry"
 import * as SqliteClient from "@effect-resilience/sqlite/SqliteClient"
+import * as HashingThreads from "@effect-resilience/upload-node/HashingThreads"
 import * as Batch from "@effect-resilience/upload/Batch"
 import type * as Hashing from "@effect-resilience/upload/Hashing"
 import * as Journal from "@effect-resilience/upload/Journal"
@@ -102,6 +103,8 @@ const eightAtOnce = (call: () => Promise<unknown>) => async (calls: number) => {
   }))
 }
 
+const fourAtOnce = (call: () => Promise<unknown>) => Promise.all(Array.from({ length: 4 }, call))
+
 const boundary = "--------------------------0123456789abcdef"
 const prefix = Buffer.from(
   `--${boundary}\r\nContent-Disposition: form-data; name="myfile"; filename="data.csv"\r\n` +
@@ -189,7 +192,11 @@ const gotStream = async (path: string) => {
   await got.post(await url(), { body: body(), headers, agent: { http: agent }, retry: { limit: 0 } }).text()
 }
 
-const runtime = ManagedRuntime.make(Layer.merge(LocalFileSystem.layer, Connections.layer()))
+const platform = Layer.merge(LocalFileSystem.layer, Connections.layer())
+
+const runtime = ManagedRuntime.make(platform)
+
+const threaded = ManagedRuntime.make(Layer.merge(platform, HashingThreads.layer()))
 
 const targetOf = <E, R>(
   client: HttpClient.HttpClient.With<E, R>,
@@ -212,9 +219,9 @@ const targetOf = <E, R>(
     receive: (response) => Effect.map(Effect.orDie(response.text), (receipt) => ({ receipt }))
   })
 
-const ours = (path: string, digests: ReadonlyArray<Hashing.Algorithm>, address = url) => async () => {
+const ours = (path: string, digests: ReadonlyArray<Hashing.Algorithm>, address = url, on = runtime) => async () => {
   const to = await address()
-  return runtime.runPromise(Effect.gen(function*() {
+  return on.runPromise(Effect.gen(function*() {
     const client = ErrorMapping.mapErrors(yield* HttpClient.HttpClient, {})
     return yield* Uploader.upload(targetOf(client, to, digests), { path })
   }))
@@ -300,14 +307,27 @@ const suite: Suite = {
       name: "one file of 1 GiB, with digests",
       ours: "md5 and SHA-256",
       apart: true,
-      units: ["s", "s on the clock"],
+      units: ["s", "s on the clock", "ms late", "MB"],
       subjects: {
-        "md5 and SHA-256": () => ours(fileOf(1024), ["md5", "sha256"])(),
-        md5: () => ours(fileOf(1024), ["md5"])(),
+        "md5 and SHA-256": () => ours(fileOf(1024), ["md5", "sha256"], url, threaded)(),
+        "md5 and SHA-256, no threads": () => ours(fileOf(1024), ["md5", "sha256"])(),
+        md5: () => ours(fileOf(1024), ["md5"], url, threaded)(),
+        "SHA-256": () => ours(fileOf(1024), ["sha256"], url, threaded)(),
         none: () => ours(fileOf(1024), [])(),
         "node:http by hand, none": () => nodeHttp(fileOf(1024))
       },
       atMost: { none: 1.35 }
+    },
+    {
+      name: "four files of 256 MiB at once, with digests",
+      ours: "md5 and SHA-256",
+      apart: true,
+      units: ["s", "s on the clock", "ms late"],
+      subjects: {
+        "md5 and SHA-256": () => fourAtOnce(ours(fileOf(256), ["md5", "sha256"], url, threaded)),
+        "md5 and SHA-256, no threads": () => fourAtOnce(ours(fileOf(256), ["md5", "sha256"])),
+        none: () => fourAtOnce(ours(fileOf(256), []))
+      }
     },
     {
       name: "one file of 256 MiB over 1 Gbit/s, with digests",
@@ -315,7 +335,7 @@ const suite: Suite = {
       apart: true,
       units: ["s on the clock"],
       subjects: {
-        "md5 and SHA-256": () => ours(fileOf(256), ["md5", "sha256"], slowUrl)(),
+        "md5 and SHA-256": () => ours(fileOf(256), ["md5", "sha256"], slowUrl, threaded)(),
         none: () => ours(fileOf(256), [], slowUrl)()
       },
       atMost: { none: 1.35 }

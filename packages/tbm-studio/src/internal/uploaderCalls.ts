@@ -107,7 +107,7 @@ export const connect = Effect.fnUntraced(
       bytes: UploadSource.Opened["bytes"],
       hashing: Hashing.Hashing
     ) {
-      const md5 = yield* md5Of(hashing, payload.name, length, length === 0 ? Stream.empty : bytes({ offset, length }))
+      const md5 = yield* md5Of(hashing, payload, length === 0 ? Stream.empty : bytes({ offset, length }))
       const put = Effect.suspend(() => {
         const watch = watched(payload.range({ offset, length }), length, stallTimeout)
         const request = codec.part(origin, uploadId, { number, last, md5, size: length, stream: watch.stream })
@@ -206,12 +206,11 @@ const partsOf = (size: number, partSize: number): ReadonlyArray<Part> =>
 // Read apart from the payload, whose readings count as progress.
 const md5Of = (
   hashing: Hashing.Hashing,
-  source: string,
-  size: number,
+  whole: UploadTarget.Payload,
   bytes: Stream.Stream<Uint8Array, UploadError.UploadError>
 ) =>
   Effect.gen(function*() {
-    const hasher = yield* hashing.start(["md5"], { size })
+    const hasher = yield* hashing.start(["md5"], { size: whole.size })
     // A chunk is hashed before the next is read. Buffers that nobody reuses would be the largest thing in memory.
     yield* Effect.provideService(Stream.runForEach(bytes, hasher.update), ChunkLifetime.Current, 0)
     const { md5 } = yield* hasher.digest
@@ -221,7 +220,7 @@ const md5Of = (
     Effect.catchTag("HashingError", ({ description }) => {
       // Nothing of the part has been sent.
       const reason = new UploadError.HashingFailed({ description, idempotent: true })
-      return Effect.fail(new UploadError.UploadError({ source, reason }))
+      return Effect.fail(new UploadError.UploadError({ source: whole.name, reason }))
     })
   )
 

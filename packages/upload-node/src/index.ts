@@ -1,0 +1,1 @@
+export * as HashingThreads from "./HashingThreads.ts"
