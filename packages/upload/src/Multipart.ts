@@ -72,7 +72,7 @@ export interface Multipart<out E = never> {
  */
 export const field = (name: string, value: string): Part => {
   const bytes = utf8.encode(value)
-  return { header: disposition(name), size: bytes.length, stream: OnePiece.make(Effect.succeed(bytes)) }
+  return { header: disposition(name), size: bytes.length, stream: OnePiece.fromBytes(bytes) }
 }
 
 /**
@@ -127,11 +127,11 @@ export const make = <E = never>(
   const tail = utf8.encode(`${parts.length === 0 ? "" : "\r\n"}--${boundary}--\r\n`)
   const contentLength = lengthOf(framed, tail)
   const stream = inPieces(framed, tail)
-  const piece = contentLength !== undefined && contentLength <= OnePiece.largest ? inOnePiece(framed, tail) : undefined
+  const read = contentLength !== undefined && contentLength <= OnePiece.largest ? inOnePiece(framed, tail) : undefined
   return {
     contentType: `multipart/form-data; boundary=${/^[0-9A-Za-z+_\-.]+$/.test(boundary) ? boundary : `"${boundary}"`}`,
     contentLength,
-    stream: piece === undefined ? stream : OnePiece.make(piece, stream)
+    stream: read === undefined ? stream : OnePiece.make(read, stream)
   }
 }
 
@@ -161,34 +161,38 @@ const lengthOf = (parts: ReadonlyArray<Framed<unknown>>, tail: Uint8Array): numb
   return length
 }
 
-const inOnePiece = <E>(
-  parts: ReadonlyArray<Framed<E>>,
-  tail: Uint8Array
-): Effect.Effect<Uint8Array, E> | undefined => {
-  const pieces: Array<Effect.Effect<Uint8Array, E>> = []
+const inOnePiece = <E>(parts: ReadonlyArray<Framed<E>>, tail: Uint8Array): OnePiece.Read<E> | undefined => {
+  const reads: Array<OnePiece.Read<E>> = []
   for (const { head, stream } of parts) {
-    const piece = OnePiece.of(stream)
-    if (piece === undefined) return undefined
-    pieces.push(Effect.succeed(head), piece)
+    const read = OnePiece.of(stream)
+    if (read === undefined) return undefined
+    reads.push(enclosed(head, read, reads.length === parts.length - 1 ? tail : nothing))
   }
-  return Effect.map(Effect.all(pieces), (pieces) => joined([...pieces, tail]))
+  const [only] = reads
+  if (reads.length === 1) return only
+  return (before, after) =>
+    Effect.map(
+      Effect.forEach(reads, (read) => read(0, 0)),
+      (pieces) => OnePiece.joined(pieces, before, after)
+    )
 }
 
-const joined = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
-  const bytes = new Uint8Array(pieces.reduce((length, piece) => length + piece.length, 0))
-  let position = 0
-  for (const piece of pieces) {
-    bytes.set(piece, position)
-    position += piece.length
-  }
-  return bytes
-}
+const nothing = new Uint8Array(0)
+
+const enclosed = <E>(head: Uint8Array, read: OnePiece.Read<E>, tail: Uint8Array): OnePiece.Read<E> => (before, after) =>
+  Effect.map(read(before + head.length, tail.length + after), (bytes) => {
+    bytes.set(head, before)
+    bytes.set(tail, bytes.length - after - tail.length)
+    return bytes
+  })
 
 const inPieces = <E>(parts: ReadonlyArray<Framed<E>>, tail: Uint8Array): Stream.Stream<Uint8Array, E> => {
   const [first, ...rest] = parts.map(({ head, stream }, i) =>
     frame(head, stream, i === parts.length - 1 ? tail : undefined)
   )
-  return first === undefined ? Stream.succeed(tail) : rest.reduce((before, next) => Stream.concat(before, next), first)
+  return first === undefined
+    ? OnePiece.fromBytes(tail)
+    : rest.reduce((before, next) => Stream.concat(before, next), first)
 }
 
 // Cheaper than three streams, one after the other, in which each pull passes through all of them.

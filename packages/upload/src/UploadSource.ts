@@ -136,7 +136,7 @@ export const bytes = (name: string, content: Uint8Array | string): UploadSource 
       bytes: ({ length, offset } = beginning) => {
         const part = whole.subarray(offset, length === undefined ? undefined : offset + length)
         if (part.length === 0) return Stream.empty
-        return part.length <= OnePiece.largest ? OnePiece.make(Effect.succeed(part)) : Stream.succeed(part)
+        return part.length <= OnePiece.largest ? OnePiece.fromBytes(part) : Stream.succeed(part)
       }
     })
   }

@@ -180,8 +180,8 @@ const inOnePiece = (
 ): Effect.Effect<HttpClientRequest.HttpClientRequest, UploadError.UploadError> => {
   const { body } = request
   if (body._tag !== "Stream") return Effect.succeed(request)
-  const piece = OnePiece.of(body.stream)
-  return piece === undefined ? Effect.succeed(request) : Effect.mapBoth(piece, {
+  const read = OnePiece.of(body.stream)
+  return read === undefined ? Effect.succeed(request) : Effect.mapBoth(read(0, 0), {
     onFailure: (error) => unreadable(payload.name, error),
     onSuccess: (bytes) => HttpClientRequest.setBody(request, HttpBody.uint8Array(bytes, body.contentType))
   })

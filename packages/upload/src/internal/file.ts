@@ -42,14 +42,23 @@ export const read = (options: {
 
   const open = lift(fs.open(path))
   if (begin < end && end - begin <= OnePiece.largest) {
-    return OnePiece.make(
-      Effect.scoped(Effect.flatMap(open, (handle) => next(readerOf({ handle, begin, end, lifetime: Infinity }))))
+    return OnePiece.make((before, after) =>
+      Effect.scoped(Effect.flatMap(open, (handle) => {
+        const bytes = new Uint8Array(before + end - begin + after)
+        const own = bytes.subarray(before, bytes.length - after)
+        return Effect.as(next(readerOf({ handle, begin, end, buffer: () => own })), bytes)
+      }))
     )
   }
   const pull = Effect.gen(function*() {
     const handle = yield* open
     yield* unchanged(handle)
-    const reader = readerOf({ handle, begin, end, lifetime: yield* ChunkLifetime.Current })
+    const reader = readerOf({
+      handle,
+      begin,
+      end,
+      buffer: takingTurns(pieceOf(end - begin), yield* ChunkLifetime.Current)
+    })
     const piece = Effect.map(next(reader), (piece) => [piece] as const)
     return Effect.suspend((): Pull.Pull<readonly [Uint8Array], UploadError.UploadError> =>
       reader.position() < end ? piece : Cause.done()
@@ -81,18 +90,14 @@ interface Reader {
   readonly position: () => number
 }
 
-// Where the transport says when it is done with a chunk, a few buffers take turns. A short read is gone on with: many small
-// pieces would be in transit at once. What a piece needs is made once for all of them: a large file has thousands, and what
-// they leave behind occupies memory until it is collected.
-const readerOf = ({ begin, end, handle, lifetime }: {
+// A short read is gone on with: many small pieces would be in transit at once. What a piece needs is made once for all of
+// them: a large file has thousands, and what they leave behind occupies memory until it is collected.
+const readerOf = ({ begin, buffer, end, handle }: {
   readonly handle: FileSystem.File
   readonly begin: number
   readonly end: number
-  readonly lifetime: number
+  readonly buffer: (left: number) => Uint8Array
 }): Reader => {
-  const buffers: Array<Uint8Array> = []
-  let turn = 0
-  const size = pieceOf(end - begin)
   let position = begin
   let piece = nothing
   let filled = 0
@@ -107,14 +112,26 @@ const readerOf = ({ begin, end, handle, lifetime }: {
     return bytes === 0 ? Effect.succeed(nothing) : fill
   })
   const next = Effect.suspend(() => {
-    const length = Math.min(size, end - position)
-    const buffer = lifetime === Infinity ? new Uint8Array(length) : buffers[turn] ??= new Uint8Array(length)
-    turn = turn === lifetime ? 0 : turn + 1
-    piece = length === buffer.length ? buffer : buffer.subarray(0, length)
+    const left = end - position
+    const whole = buffer(left)
+    piece = left < whole.length ? whole.subarray(0, left) : whole
     filled = 0
     return fill
   })
   return { handle, next, position: () => position }
+}
+
+// Where the transport says when it is done with a chunk, a few buffers take turns.
+const takingTurns = (size: number, lifetime: number): (left: number) => Uint8Array => {
+  const buffers: Array<Uint8Array> = []
+  let turn = 0
+  return (left) => {
+    const length = Math.min(size, left)
+    if (lifetime === Infinity) return new Uint8Array(length)
+    const buffer = buffers[turn] ??= new Uint8Array(length)
+    turn = turn === lifetime ? 0 : turn + 1
+    return buffer
+  }
 }
 
 // Of a large file few pieces leave little garbage. Of its parts many are read at once, each into buffers of its own.

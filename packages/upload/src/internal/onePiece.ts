@@ -1,25 +1,47 @@
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 
-const Piece: unique symbol = Symbol.for("@effect-resilience/upload/internal/onePiece")
+const Read: unique symbol = Symbol.for("@effect-resilience/upload/internal/onePiece")
+
+/**
+ * All bytes, with room around them: `before` and `after` are numbers of bytes, which whoever asked for them may fill. Without
+ * any, the memory is not the reader's to change.
+ */
+export type Read<out E> = (before: number, after: number) => Effect.Effect<Uint8Array, E>
 
 /**
  * A stream whose bytes can also be had at once, without running it: to start a stream, to pass each pull through its layers
  * and to end it costs several times what reading and sending a small file does.
  */
 export interface OnePiece<out E> extends Stream.Stream<Uint8Array, E> {
-  readonly [Piece]: Effect.Effect<Uint8Array, E>
+  readonly [Read]: Read<E>
 }
 
 export const make = <E>(
-  piece: Effect.Effect<Uint8Array, E>,
-  stream: Stream.Stream<Uint8Array, E> = Stream.fromEffect(piece)
-): OnePiece<E> => Object.assign(stream, { [Piece]: piece })
+  read: Read<E>,
+  stream: Stream.Stream<Uint8Array, E> = Stream.suspend(() => Stream.fromEffect(read(0, 0)))
+): OnePiece<E> => Object.assign(stream, { [Read]: read })
 
-/** All bytes of the stream, where they can be had at once. */
-export const of = <E>(
-  stream: Stream.Stream<Uint8Array, E> & Partial<OnePiece<E>>
-): Effect.Effect<Uint8Array, E> | undefined => stream[Piece]
+/** How to read all bytes of the stream at once, where that can be done. */
+export const of = <E>(stream: Stream.Stream<Uint8Array, E> & Partial<OnePiece<E>>): Read<E> | undefined => stream[Read]
+
+/** A stream of bytes that are in memory. */
+export const fromBytes = (bytes: Uint8Array): OnePiece<never> =>
+  make(
+    (before, after) => before + after === 0 ? Effect.succeed(bytes) : Effect.sync(() => joined([bytes], before, after)),
+    Stream.succeed(bytes)
+  )
+
+/** The pieces one after the other, with room around them. */
+export const joined = (pieces: ReadonlyArray<Uint8Array>, before: number, after: number): Uint8Array => {
+  const bytes = new Uint8Array(pieces.reduce((length, piece) => length + piece.length, before + after))
+  let position = before
+  for (const piece of pieces) {
+    bytes.set(piece, position)
+    position += piece.length
+  }
+  return bytes
+}
 
 /** In bytes: what is larger is sent while it is read. */
 export const largest = 1_048_576

@@ -111,19 +111,24 @@ export const make = (options: {
     (hasher) => run = new Run(source.name, opened.size, idempotent, hasher)
   )
   const streamed = Stream.suspend(() => watch(0, opened.bytes(), startRun))
-  const watchedPiece = (piece: Effect.Effect<Uint8Array, UploadError.UploadError>) =>
-    Effect.flatMap(startRun, (run) => {
-      const { ended, failed, moved } = begin(0)
-      return Effect.matchCauseEffect(piece, {
-        onFailure: (cause) => {
-          failed(cause)
-          return Effect.failCause(cause)
-        },
-        onSuccess: (bytes) => Effect.as(Effect.andThen(moved(run.add(bytes)), ended()), bytes)
-      })
-    })
-  const piece = OnePiece.of(opened.bytes())
-  const stream = piece === undefined ? streamed : OnePiece.make(watchedPiece(piece), streamed)
+  const read = OnePiece.of(opened.bytes())
+  const stream = read === undefined ? streamed : OnePiece.make(
+    (before, after) =>
+      Effect.flatMap(startRun, (run) => {
+        const { ended, failed, moved } = begin(0)
+        return Effect.matchCauseEffect(read(before, after), {
+          onFailure: (cause) => {
+            failed(cause)
+            return Effect.failCause(cause)
+          },
+          onSuccess: (bytes) => {
+            const own = before + after === 0 ? bytes : bytes.subarray(before, bytes.length - after)
+            return Effect.as(Effect.andThen(moved(run.add(own)), ended()), bytes)
+          }
+        })
+      }),
+    streamed
+  )
 
   const range = ({ length, offset }: UploadSource.Range) =>
     Stream.suspend(() => {
