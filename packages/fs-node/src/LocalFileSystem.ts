@@ -59,10 +59,24 @@ export const make: Effect.Effect<FileSystem.FileSystem, never, FileSystem.FileSy
   const base = yield* FileSystem.FileSystem
   const disk = new Disk(yield* Clock.Clock)
 
+  // Who looks at a file often opens it next.
+  const files = new Set<string>()
+
+  const look = (path: string): FileSystem.File.Info => {
+    const info = infoOf(fs.statSync(path, { bigint: true }))
+    if (files.size === rememberedFiles) files.clear()
+    if (info.type === "File") files.add(path)
+    return info
+  }
+
   const open = (path: string): LocalFile | undefined => {
-    // Opening a pipe would wait for its other end.
-    if (!fs.statSync(path).isFile()) return undefined
-    return new LocalFile(disk, fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK))
+    // A path costs three times what a descriptor does to look at. But the other end of a pipe notices when it is opened.
+    const remembered = files.delete(path)
+    if (!remembered && !fs.statSync(path).isFile()) return undefined
+    const descriptor = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK)
+    if (!remembered || fs.fstatSync(descriptor).isFile()) return new LocalFile(disk, descriptor)
+    fs.closeSync(descriptor)
+    return undefined
   }
 
   const readSmall = (path: string): Uint8Array | undefined => {
@@ -77,14 +91,15 @@ export const make: Effect.Effect<FileSystem.FileSystem, never, FileSystem.FileSy
         disk.atOnce(() => readSmall(path), () => Effect.undefined),
         (bytes) => bytes === undefined ? base.readFile(path) : Effect.succeed(bytes)
       ),
-    stat: (path) => disk.atOnce(() => infoOf(fs.statSync(path, { bigint: true })), () => base.stat(path)),
+    stat: (path) => disk.atOnce(() => look(path), () => base.stat(path)),
     open: (path, options) => {
       if (options?.noFollow === true || (options?.flag ?? "r") !== "r") return base.open(path, options)
-      const opened = Effect.acquireRelease(
-        disk.atOnce(() => open(path), () => Effect.undefined),
-        (file) => file === undefined ? Effect.void : file.close
+      return Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(disk.atOnce(() => open(path), () => Effect.undefined), (file) =>
+          file === undefined
+            ? restore(base.open(path, options))
+            : Effect.as(Effect.addFinalizer(() => file.close), file))
       )
-      return Effect.flatMap(opened, (file) => file === undefined ? base.open(path, options) : Effect.succeed(file))
     }
   })
 })
@@ -104,6 +119,7 @@ const slowMillis = 20
 const patienceMillis = 1_000
 const memory = 0.9
 const smallBytes = 65_536
+const rememberedFiles = 64
 
 class Disk {
   private readonly clock: Clock.Clock

@@ -143,6 +143,9 @@ describe("LocalFileSystem", () => {
       Effect.gen(function*() {
         const { directory, local, usual } = yield* both
         const path = `${directory}/pipe`
+        yield* usual.writeFileString(path, "a file at first")
+        yield* local.stat(path)
+        yield* usual.remove(path)
         execFileSync("mkfifo", [path])
         const opens = yield* Effect.forkChild(local.open(path))
         yield* usual.open(path, { flag: "w" })

@@ -25,45 +25,39 @@ export const read = (options: {
   const begin = range?.offset ?? 0
   const end = range?.length === undefined ? size : Math.min(size, begin + range.length)
 
-  const lift = <A, R>(self: Effect.Effect<A, PlatformError.PlatformError, R>) =>
-    Effect.mapError(self, (error) => unreadable(name, error))
   const changed = (description: string): Effect.Effect<never, UploadError.UploadError> =>
     Effect.fail(new UploadError.UploadError({ source: name, reason: new UploadError.SourceChanged({ description }) }))
   const unchanged = (handle: FileSystem.File) =>
-    Effect.flatMap(lift(handle.stat), (now) => {
+    Effect.flatMap(handle.stat, (now) => {
       const description = difference(info, now)
       return description === undefined ? Effect.void : changed(description)
     })
-  const next = (reader: Reader): Effect.Effect<Uint8Array, UploadError.UploadError> =>
-    Effect.flatMap(lift(reader.next), (piece) => {
+  const next = (reader: Reader): Effect.Effect<Uint8Array, UploadError.UploadError | PlatformError.PlatformError> =>
+    Effect.flatMap(reader.next, (piece) => {
       if (piece.length === 0) return changed(`it ends after ${reader.position()} of ${size} bytes`)
       return reader.position() < end ? Effect.succeed(piece) : Effect.as(unchanged(reader.handle), piece)
     })
+  const lift = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.mapError(self, (error) => unreadable(name, error))
 
-  const open = lift(fs.open(path))
   if (begin < end && end - begin <= OnePiece.largest) {
     return OnePiece.make((before, after) =>
-      Effect.scoped(Effect.flatMap(open, (handle) => {
+      lift(Effect.scoped(Effect.flatMap(fs.open(path), (handle) => {
         const bytes = new Uint8Array(before + end - begin + after)
         const own = bytes.subarray(before, bytes.length - after)
         return Effect.as(next(readerOf({ handle, begin, end, buffer: () => own })), bytes)
-      }))
+      })))
     )
   }
-  const pull = Effect.gen(function*() {
-    const handle = yield* open
+  const pull = lift(Effect.gen(function*() {
+    const handle = yield* fs.open(path)
     yield* unchanged(handle)
-    const reader = readerOf({
-      handle,
-      begin,
-      end,
-      buffer: takingTurns(pieceOf(end - begin), yield* ChunkLifetime.Current)
-    })
-    const piece = Effect.map(next(reader), (piece) => [piece] as const)
+    const buffer = takingTurns(pieceOf(end - begin), yield* ChunkLifetime.Current)
+    const reader = readerOf({ handle, begin, end, buffer })
+    const piece = lift(Effect.map(next(reader), (piece) => [piece] as const))
     return Effect.suspend((): Pull.Pull<readonly [Uint8Array], UploadError.UploadError> =>
       reader.position() < end ? piece : Cause.done()
     )
-  })
+  }))
   return Stream.unwrap(Effect.map(pull, (pull) => Stream.fromPull(Effect.succeed(pull))))
 }
 
