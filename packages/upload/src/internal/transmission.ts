@@ -273,17 +273,21 @@ class Run implements Tally {
   isComplete(): boolean {
     return this.bytes === this.size
   }
-  readonly settled: Effect.Effect<void, UploadError.UploadError> = Effect.suspend(() => {
-    const { pending } = this
-    this.pending = undefined
-    return pending === undefined ? Effect.void : Effect.mapError(this.hasher.update(pending), this.failed)
-  })
+  // The last chunk is left to `sent`: its reader may be interrupted, and overtaken by the answer.
+  readonly settled: Effect.Effect<void, UploadError.UploadError> = Effect.suspend(() =>
+    this.isComplete() ? Effect.void : this.hashed
+  )
   readonly sent: Effect.Effect<Sent, UploadError.UploadError> = Effect.suspend(() =>
-    this.result !== undefined ? Effect.succeed(this.result) : this.settled.pipe(
+    this.result !== undefined ? Effect.succeed(this.result) : this.hashed.pipe(
       Effect.andThen(Effect.mapError(this.hasher.digest, this.failed)),
       Effect.map((digests) => this.result = { bytes: this.bytes, ...digests })
     )
   )
+  private readonly hashed = Effect.suspend(() => {
+    const { pending } = this
+    this.pending = undefined
+    return pending === undefined ? Effect.void : Effect.mapError(this.hasher.update(pending), this.failed)
+  })
   private readonly failed = ({ description }: Hashing.HashingError) =>
     new UploadError.UploadError({
       source: this.name,
