@@ -107,7 +107,8 @@ const maxProblems = 20
 const required = ["file", "project", "table", "period"] as const
 const columns = [...required, "action"] as const
 
-type Cells = { readonly [column in typeof columns[number]]?: unknown }
+type Column = typeof columns[number]
+type Cells = { readonly [column in Column]?: unknown }
 
 /** A row, or why it is none. */
 interface Record {
@@ -120,7 +121,10 @@ const check = (cells: Cells): Result.Result<Omit<Row, "row">, string> => {
     const cell = cells[name] ?? ""
     if (typeof cell !== "string") return Result.fail(`${name} is ${JSON.stringify(cell)}, not a text.`)
   }
-  const [file, project, table, period] = [cells.file, cells.project, cells.table, cells.period].map(textOf)
+  const file = textOf(cells.file)
+  const project = textOf(cells.project)
+  const table = textOf(cells.table)
+  const period = textOf(cells.period)
   if (file === undefined || project === undefined || table === undefined || period === undefined) {
     const missing = required.filter((name) => textOf(cells[name]) === undefined)
     return Result.fail(`${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} missing.`)
@@ -172,7 +176,7 @@ const parseCsv = (text: string): Stream.Stream<Record, string> =>
   )
 
 interface CsvState {
-  readonly header: Result.Result<ReadonlyArray<string>, string> | undefined
+  readonly header: Result.Result<ReadonlyArray<Column>, string> | undefined
   readonly row: number
 }
 
@@ -181,28 +185,31 @@ const piecesOf = function*(text: string) {
   for (let from = 0; from < text.length; from += length) yield text.slice(from, from + length)
 }
 
-const readHeader = (cells: ReadonlyArray<string>): Result.Result<ReadonlyArray<string>, string> => {
+const readHeader = (cells: ReadonlyArray<string>): Result.Result<ReadonlyArray<Column>, string> => {
   const names = cells.map((name) => name.trim().toLowerCase())
   const problems = [
     ["missing", required.filter((name) => !names.includes(name))],
     ["unknown", names.filter((name) => !isColumn(name))],
     ["twice", names.filter((name, i) => names.indexOf(name) < i)]
   ] as const
-  if (problems.every(([, names]) => names.length === 0)) return Result.succeed(names)
+  if (problems.every(([, names]) => names.length === 0)) return Result.succeed(names.filter(isColumn))
   const said = problems.flatMap(([what, names]) => names.length === 0 ? [] : [`; ${what}: ${names.join(", ")}`])
   return Result.fail(`the header is ${names.join(",")} where ${columns.join(",")} is expected${said.join("")}.`)
 }
 
-const isColumn = (name: string): boolean => columns.some((column) => column === name)
+const isColumn = (name: string): name is Column => columns.some((column) => column === name)
 
-const cellsOf = (header: ReadonlyArray<string>, line: ReadonlyArray<string>): Result.Result<Cells, string> => {
+const cellsOf = (header: ReadonlyArray<Column>, line: ReadonlyArray<string>): Result.Result<Cells, string> => {
   if (line.length > header.length && line.slice(header.length).some((cell) => cell.trim() !== "")) {
     return Result.fail(
       `has ${line.length} cells where the header has ${header.length}: a name with a comma stands in quotes.`
     )
   }
-  const [file, project, table, period, action] = columns.map((name) => line[header.indexOf(name)])
-  return Result.succeed({ file, project, table, period, action })
+  const cells: { [column in Column]?: string | undefined } = {}
+  header.forEach((name, i) => {
+    cells[name] = line[i]
+  })
+  return Result.succeed(cells)
 }
 
 const parseJson = (text: string): Stream.Stream<Record, string> =>

@@ -68,7 +68,10 @@ export const parse = (text: string): Result.Result<Period, InvalidPeriod> => {
  * @category accessors
  * @since 0.1.0
  */
-export const key = (period: Period): string => period.replace(/^([A-Z][a-z]{2})[a-z]*:/, "$1:")
+export const key = (period: Period): string => {
+  const colon = period.indexOf(":")
+  return colon < 0 ? period : period.slice(0, 3) + period.slice(colon)
+}
 
 const make = Brand.nominal<Period>()
 

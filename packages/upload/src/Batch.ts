@@ -8,7 +8,8 @@
  * - A failure that names a time to wait (429 or 503 with `Retry-After`) holds back every attempt of the batch, not only
  *   its own; a 429 without a time does so for as long as its own retry waits. They resume one after the other.
  * - An item's failure is its own result. Only defects and interruption end the batch.
- * - Items are read as they are needed: at most 1,000 ahead of those that are done.
+ * - Items are read as they are needed: at most 1,000 ahead of those that are done. What a journal holds as uploaded is
+ *   passed over, 100,000 items at most, and made sure of behind the sends.
  *
  * **Example** (One bad item stops nobody)
  *
@@ -204,7 +205,6 @@ const plainly = <Item, Receipt, E, R>(
 ): Schedule.Method<Item, Receipt, Uploader.Failure<E>, never, R> => ({
   key: target.key,
   idempotent: idempotentBy(target),
-  find: () => Effect.succeed([]),
   upload: ({ item }, options) =>
     Effect.map(Uploader.upload(target, item, options), (report) => ({ _tag: "Uploaded", report })),
   endsBatch: (_): _ is never => false
@@ -220,16 +220,33 @@ const journaled = <Item, Receipt, E, R>(
 ): Schedule.Method<Item, Receipt, Uploader.Failure<E>, Journal.JournalError, R | Journal.Journal> => ({
   key: target.key,
   idempotent: idempotentBy(target),
-  find: (items) => {
-    const looked = findings === undefined
-      ? Journal.look(target, items.map(([item]) => item), { id: (item, i) => id(item, items[i]?.[1] ?? i), onUnknown })
-      : Effect.succeed(items.flatMap(([, index]) => findings[index] ?? []))
+  find: (items) =>
+    findings === undefined
+      ? Effect.gen(function*() {
+        const journal = yield* Journal.Journal
+        const ids = items.map(([item, index]) => id(item, index))
+        const entries = yield* journal.find(ids)
+        return ids.map((id) => {
+          const known = entries.get(id)
+          return { known, later: known?.state === "uploaded" }
+        })
+      })
+      : Effect.succeed(items.map(([, index]) => {
+        const { entry, verdict } = findings[index] ?? {}
+        const skip = verdict === "skip" && entry !== undefined
+        return { known: entry, outcome: skip ? { _tag: "Skipped", entry } : undefined }
+      })),
+  settle: (entries) => {
+    const known = entries.map(({ known }) => known)
     return Effect.map(
-      looked,
-      Arr.map(({ entry, verdict }) => ({
-        known: entry,
-        outcome: verdict === "skip" && entry !== undefined ? { _tag: "Skipped", entry } : undefined
-      }))
+      Journal.look(target, entries.map(({ item }) => item), {
+        id: (item, i) => id(item, entries[i]?.index ?? i),
+        onUnknown,
+        known
+      }),
+      Arr.map(({ entry, verdict }) =>
+        verdict === "skip" && entry !== undefined ? { _tag: "Skipped", entry } : undefined
+      )
     )
   },
   upload: ({ index, item, known }, options) =>

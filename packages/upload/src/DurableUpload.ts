@@ -215,16 +215,16 @@ export const make = <Item, Encoded>(name: string, options: {
           })
         )
       })),
-    run: (batch, items, { round = 1, ...options } = {}) =>
-      Schedule.collect(options, (checked, emit) =>
-        Schedule.schedule(items, checked, {
-          key,
-          idempotent: () => true,
-          find: () => Effect.succeed([]),
-          upload: ({ item }) =>
-            Effect.map(attached(workflow.execute({ batch, round, id: id(item), item }), attachments), outcomeOf),
-          endsBatch: (_): _ is never => false
-        }, emit))
+    run: (batch, items, { round = 1, ...options } = {}) => {
+      const method: Schedule.Method<Item, void, DurableFailure, never, WorkflowEngine.WorkflowEngine> = {
+        key,
+        idempotent: () => true,
+        upload: ({ item }) =>
+          Effect.map(attached(workflow.execute({ batch, round, id: id(item), item }), attachments), outcomeOf),
+        endsBatch: (_): _ is never => false
+      }
+      return Schedule.collect(options, (checked, emit) => Schedule.schedule(items, checked, method, emit))
+    }
   }
 }
 

@@ -301,6 +301,7 @@ export interface Finding {
  *
  * - `id`: identifies an item in the journal, as for `upload`.
  * - `onUnknown`: default `fail`.
+ * - `known`: the entry of each item, where they were already found.
  *
  * @category accessors
  * @since 0.1.0
@@ -308,15 +309,19 @@ export interface Finding {
 export const look = <Item, Receipt, E, R>(
   target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
   items: ReadonlyArray<Item>,
-  options: { readonly id: (item: Item, index: number) => string; readonly onUnknown?: OnUnknown | undefined }
+  options: {
+    readonly id: (item: Item, index: number) => string
+    readonly onUnknown?: OnUnknown | undefined
+    readonly known?: ReadonlyArray<Entry | undefined> | undefined
+  }
 ): Effect.Effect<ReadonlyArray<Finding>, JournalError, R | Journal> =>
   Effect.gen(function*() {
     const journal = yield* Journal
     const findings: Array<Finding> = []
     for (const page of Arr.chunksOf(items, 1_000)) {
-      const ids = page.map((item, i) => options.id(item, findings.length + i))
-      const found = yield* journal.find(ids)
-      const judged = page.map((item, i) => ({ item, entry: found.get(ids[i] ?? "") }))
+      const entries = options.known?.slice(findings.length) ??
+        (yield* findAll(journal, page.map((item, i) => options.id(item, findings.length + i))))
+      const judged = page.map((item, i) => ({ item, entry: entries[i] }))
       // A fiber for each item would cost more than a look at a file that is at hand.
       const verdicts = yield* Effect.forEach(
         Arr.chunksOf(judged, 32),
@@ -331,6 +336,9 @@ export const look = <Item, Receipt, E, R>(
     }
     return findings
   })
+
+const findAll = (journal: Journal["Service"], ids: ReadonlyArray<string>) =>
+  Effect.map(journal.find(ids), (found) => ids.map((id) => found.get(id)))
 
 const opensAtOnce = 32
 

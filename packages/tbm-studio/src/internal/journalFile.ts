@@ -83,15 +83,29 @@ export interface Named extends Pick<TableUpload, "address" | "action"> {
  * its kind it is. `index` is an upload's place among all of them.
  */
 export const identify = ({ api, domain, environment }: Settings["Service"], all: ReadonlyArray<Named>) => {
+  const place = JSON.stringify({ api, domain, environment }).slice(0, -1)
+  // The text of `{api, domain, …, action, occurrence}`, of which a manifest may need a hundred thousand.
   const kindOf = ({ action, address: { period, project, table }, file }: Named) =>
-    JSON.stringify({ api, domain, environment, file, project, table, period: Period.key(period), action })
+    `${place},"file":${JSON.stringify(file)},"project":${JSON.stringify(project)},"table":${JSON.stringify(table)},` +
+    `"period":"${Period.key(period)}","action":"${action}"`
+  const repeated = occurrences(all, kindOf)
+  return (upload: Named, index: number): string => `${kindOf(upload)},"occurrence":${repeated.get(index) ?? 1}}`
+}
+
+// Those after the first, by their index. Uploads of different files need not be compared any further.
+const occurrences = (all: ReadonlyArray<Named>, kindOf: (upload: Named) => string): ReadonlyMap<number, number> => {
+  const files = new Set<string>()
+  const shared = new Set<string>()
+  for (const { file } of all) (files.has(file) ? shared : files).add(file)
   const seen = new Map<string, number>()
-  const occurrences = all.map((upload) => {
+  const repeated = new Map<number, number>()
+  if (shared.size === 0) return repeated
+  all.forEach((upload, index) => {
+    if (!shared.has(upload.file)) return
     const kind = kindOf(upload)
     const occurrence = (seen.get(kind) ?? 0) + 1
     seen.set(kind, occurrence)
-    return occurrence
+    if (occurrence > 1) repeated.set(index, occurrence)
   })
-  // The text of `{...kind, occurrence}`. Not kept, as a manifest may have a hundred thousand rows.
-  return (upload: Named, index: number): string => `${kindOf(upload).slice(0, -1)},"occurrence":${occurrences[index]}}`
+  return repeated
 }

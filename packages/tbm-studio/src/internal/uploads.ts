@@ -124,7 +124,7 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
     Effect.as(region.print([stopLine[onInterrupt]]), onInterrupt)
   )
 
-  const reports: Array<ItemReport> = []
+  const reports = jobs.map((): ItemReport | undefined => undefined)
   const settle = Effect.fnUntraced(function*(result: Result<Job>) {
     const now = yield* Clock.currentTimeMillis
     const track = tracker.settle(
@@ -168,7 +168,7 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
   yield* region.draw([])
 
   // Without those that a batch which ended early has no result of.
-  const items = Object.values(reports)
+  const items = reports.filter((report) => report !== undefined)
   const { logins } = yield* frontdoor.tokens.status
   const report: BatchReport = {
     items,
@@ -352,7 +352,7 @@ const plural = (count: number, noun: string): string => `${count} ${noun}${count
 
 /** Names tables briefly: without the project where there is only one. */
 export const labels = (all: ReadonlyArray<Named>): (item: Named) => string => {
-  const oneProject = new Set(all.map(({ project }) => project)).size === 1
+  const oneProject = all.every(({ project }) => project === all[0]?.project)
   return ({ period, project, table }) => `${oneProject ? "" : `${project} / `}${table} / ${period}`
 }
 

@@ -15,6 +15,7 @@ import type * as Uploader from "../Uploader.ts"
 import * as Gate from "./gate.ts"
 
 const lookahead = 1_000
+const mostUnsettled = 100_000
 
 export const checked = <O extends { readonly concurrency?: number | undefined }>(
   options: O
@@ -54,23 +55,30 @@ export interface Entry<Item> {
   readonly item: Item
   readonly key: string | undefined
   readonly known: Journal.Entry | undefined
+  readonly later: boolean
 }
 
-/** What is known of an item before it is anybody's turn. An outcome is the end of it. */
+/**
+ * What is known of an item before it is anybody's turn. An outcome is the end of it; what is likely to have one and takes
+ * time to make sure of is for `later`.
+ */
 export interface Found<Receipt> {
   readonly known?: Journal.Entry | undefined
   readonly outcome?: Journal.Outcome<Receipt> | undefined
+  readonly later?: boolean | undefined
 }
 
 /** How one item is uploaded: plainly, or by the word of a journal. `EX` ends the batch. */
 export interface Method<Item, Receipt, E, EX, R> {
   readonly key: ((item: Item) => string) | undefined
   readonly idempotent: (item: Item) => boolean
-  readonly find: (items: ReadonlyArray<readonly [Item, number]>) => Effect.Effect<
-    ReadonlyArray<Found<Receipt>>,
-    EX,
-    R
-  >
+  readonly find?: (
+    items: ReadonlyArray<readonly [Item, number]>
+  ) => Effect.Effect<ReadonlyArray<Found<Receipt>>, EX, R>
+  /** Makes sure of those that `find` left for later. */
+  readonly settle?: (
+    entries: ReadonlyArray<Entry<Item>>
+  ) => Effect.Effect<ReadonlyArray<Journal.Outcome<Receipt> | undefined>, EX, R>
   readonly upload: (
     entry: Entry<Item>,
     options: Uploader.Options<E, Receipt>
@@ -89,10 +97,13 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
     const { concurrency, failFast = false, onEvent, pace = 0, stop } = options
     const gate = Gate.make({ clock: yield* Clock.Clock, pace: Duration.fromInputUnsafe(pace), concurrency })
     const ready = yield* Queue.unbounded<Entry<Item>, Cause.Done>()
-    const ahead = yield* Semaphore.make(lookahead)
+    const places = yield* Semaphore.make(lookahead)
     const abandon = yield* Deferred.make<void>()
     // The items that wait for one with their key to end. A key is here as long as one of its items runs.
     const behind = new Map<string, Array<Entry<Item>>>()
+    // Those that were uploaded by an earlier run, unless they have changed since. They keep their keys occupied.
+    const unsettled: Array<Entry<Item>> = []
+    let ahead = 0
     let outstanding = 0
     let allRead = false
     let stopping = false
@@ -105,35 +116,66 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
         return
       }
       if (entry.key !== undefined) behind.set(entry.key, [])
-      Queue.offerUnsafe(ready, entry)
+      if (entry.later) unsettled.push(entry)
+      else Queue.offerUnsafe(ready, entry)
     }
-    const settle = ({ key }: Entry<Item>): void => {
+    const end = ({ key }: Entry<Item>): Entry<Item> | undefined => {
       outstanding--
-      const next = key === undefined ? undefined : behind.get(key)?.shift()
-      if (next !== undefined) Queue.offerUnsafe(ready, next)
-      else if (key !== undefined) behind.delete(key)
       if (allRead && outstanding === 0) Queue.endUnsafe(ready)
+      const next = key === undefined ? undefined : behind.get(key)?.shift()
+      if (next === undefined && key !== undefined) behind.delete(key)
+      return next
     }
 
+    // Behind the sends, or what an earlier run has uploaded would hold up the first of them.
+    const settleSome = Effect.suspend(() => {
+      const entries = unsettled.splice(0, lookahead)
+      const settleOne = (entry: Entry<Item>, outcome: Journal.Outcome<Receipt> | undefined): Effect.Effect<unknown> => {
+        if (outcome === undefined) return Queue.offer(ready, entry)
+        const { index, item } = entry
+        return Effect.map(emit({ ...outcome, index, item }), () => {
+          const next = end(entry)
+          if (next?.later === true) unsettled.push(next)
+          else if (next !== undefined) Queue.offerUnsafe(ready, next)
+        })
+      }
+      return Effect.flatMap(
+        method.settle?.(entries) ?? Effect.succeed([]),
+        (outcomes) => Effect.forEach(entries, (entry, i) => settleOne(entry, outcomes[i]), { discard: true })
+      )
+    })
+    const settleAll: Effect.Effect<void, EX, RX> = Effect.suspend(() =>
+      unsettled.length === 0 ? Effect.void : Effect.andThen(settleSome, settleAll)
+    )
+    const room: Effect.Effect<unknown, EX, RX> = Effect.suspend(() => {
+      if (ahead === lookahead && unsettled.length > 0) return Effect.andThen(settleSome, room)
+      ahead++
+      return places.take(1)
+    })
+
+    const place = (item: Item, index: number, found: Found<Receipt> = {}): Effect.Effect<unknown, EX, RX> => {
+      const { known, later = false, outcome } = found
+      if (outcome !== undefined) return emit({ ...outcome, index, item })
+      const admitted = Effect.sync(() => admit({ index, item, key: method.key?.(item), known, later }))
+      if (!later) return Effect.andThen(room, admitted)
+      return unsettled.length < mostUnsettled ? admitted : Effect.andThen(settleSome, admitted)
+    }
     const read = (items: ReadonlyArray<readonly [Item, number]>) =>
-      Effect.flatMap(stopping ? Effect.succeed([]) : method.find(items), (found) =>
-        Effect.forEach(items, ([item, index], i): Effect.Effect<unknown> => {
-          const { known, outcome } = found[i] ?? {}
-          if (outcome !== undefined) {
-            return emit({ ...outcome, index, item })
-          }
-          return Effect.andThen(
-            ahead.take(1),
-            Effect.sync(() =>
-              admit({ index, item, key: method.key?.(item), known })
-            )
-          )
-        }, { discard: true }))
-    const reader = (Stream.isStream(items) ? items : Stream.fromIterable(items)).pipe(
+      Effect.flatMap(
+        stopping || method.find === undefined ? Effect.succeed([]) : method.find(items),
+        (found) => Effect.forEach(items, ([item, index], i) => place(item, index, found[i]), { discard: true })
+      )
+    const reader = (Stream.isStream(items) ? items : Stream.fromIterable(items, { chunkSize: lookahead })).pipe(
       Stream.zipWithIndex,
       Stream.runForEachArray((items) =>
-        Effect.forEach(Arr.chunksOf(items, lookahead), (items) => Effect.suspend(() => read(items)), { discard: true })
+        Effect.forEach(
+          Arr.chunksOf(items, lookahead),
+          // A journal in memory or on a local disk is read without a pause, and signals wait for one.
+          (items) => Effect.andThen(Effect.suspend(() => read(items)), Effect.yieldNow),
+          { discard: true }
+        )
       ),
+      Effect.andThen(settleAll),
       Effect.andThen(Effect.sync(() => {
         allRead = true
         if (outstanding === 0) Queue.endUnsafe(ready)
@@ -191,8 +233,12 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
       while (true) {
         const entry = yield* Queue.take(ready)
         yield* emit(yield* uploadOne(entry))
-        settle(entry)
-        yield* ahead.release(1)
+        const next = end(entry)
+        if (next !== undefined) Queue.offerUnsafe(ready, next)
+        if (!entry.later) {
+          ahead--
+          yield* places.release(1)
+        }
       }
     }).pipe(Effect.catchIf(Cause.isDone, () => Effect.void))
 

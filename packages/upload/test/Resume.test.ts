@@ -1,0 +1,111 @@
+import { Batch, Journal } from "@effect-resilience/upload"
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Layer, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import * as Targets from "./Targets.ts"
+
+const id = (item: Targets.Item) => item.name
+
+const uploaded = (id: string): Journal.Entry => ({
+  id,
+  state: "uploaded",
+  attempts: 1,
+  version: "then",
+  bytes: 1,
+  md5: undefined,
+  verified: true,
+  note: undefined,
+  at: 0
+})
+
+/** Items, of which the journal holds some as uploaded, and some of those have changed since. */
+const versioned = (
+  target: ReturnType<typeof Targets.make>,
+  changed: (name: string) => boolean,
+  look: (name: string) => Effect.Effect<void> = () => Effect.void
+) => ({
+  ...target,
+  source: (item: Targets.Item) => {
+    const source = target.source(item)
+    const version = changed(item.name) ? "now" : "then"
+    return {
+      ...source,
+      open: Effect.andThen(look(item.name), Effect.map(source.open, (opened) => ({ ...opened, version })))
+    }
+  }
+})
+
+describe("Batch.resume", () => {
+  it.effect.prop(
+    "keeps the order of each key whatever was uploaded before, and sends what is new or has changed",
+    {
+      work: Schema.Array(Schema.Tuple([
+        Schema.Literals(["a", "b", "c"]),
+        Schema.Literals(["new", "same", "changed"]),
+        Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 50 }))
+      ])).check(Schema.isMaxLength(40)),
+      concurrency: Schema.Literals([1, 2, 6])
+    },
+    ({ concurrency, work }) =>
+      Effect.gen(function*() {
+        const running = new Set<string>()
+        const sent: Array<number> = []
+        const target = versioned(
+          Targets.make(({ key = "", name }) =>
+            Effect.gen(function*() {
+              assert.isFalse(running.has(key))
+              running.add(key)
+              yield* Effect.sleep(work[Number(name)]?.[2] ?? 0)
+              running.delete(key)
+              sent.push(Number(name))
+            })
+          ),
+          (name) => work[Number(name)]?.[1] === "changed",
+          () => Effect.sleep(5)
+        )
+        const journal = yield* Journal.Journal
+        for (const [i, [, state]] of work.entries()) if (state !== "new") yield* journal.record(uploaded(`${i}`))
+        const items = work.map(([key], i) => ({ name: `${i}`, key }))
+        const fiber = yield* Effect.forkChild(Batch.resume(target, items, { id, concurrency }))
+        yield* TestClock.adjust("1 minute")
+        const { results } = yield* Fiber.join(fiber)
+
+        assert.deepStrictEqual(
+          results.map(({ _tag }) => _tag),
+          work.map(([, state]) => state === "same" ? "Skipped" : "Uploaded")
+        )
+        for (const key of new Set(items.map(({ key }) => key))) {
+          const order = sent.filter((i) => items[i]?.key === key)
+          assert.deepStrictEqual(order, order.toSorted((a, b) => a - b))
+        }
+      }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory)))
+  )
+
+  it.effect("sends what is missing before it makes sure of what is not", () =>
+    Effect.gen(function*() {
+      const sent = yield* Deferred.make<string>()
+      const target = versioned(Targets.make(({ name }) => Deferred.succeed(sent, name)), () =>
+        false, (name) =>
+        name === "0" ? Effect.void : Effect.never)
+      const journal = yield* Journal.Journal
+      const items = Array.from({ length: 3_000 }, (_, i) => ({ name: `${i}` }))
+      for (const { name } of items.slice(1)) {
+        yield* journal.record(uploaded(name))
+      }
+      const fiber = yield* Effect.forkChild(Batch.resume(target, items.toReversed(), { id }))
+      assert.strictEqual(yield* Deferred.await(sent), "0")
+      yield* Fiber.interrupt(fiber)
+    }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory))))
+
+  it.effect("goes on where all that may be read ahead waits for what it has not made sure of", () =>
+    Effect.gen(function*() {
+      const count = 1_500
+      const journal = yield* Journal.Journal
+      const items = ["before", "after"].flatMap((when) =>
+        Array.from({ length: count }, (_, i) => ({ name: `${when} ${i}`, key: `${i}` }))
+      )
+      for (const { name } of items.slice(0, count)) yield* journal.record(uploaded(name))
+      const { totals } = yield* Batch.resume(versioned(Targets.make(), (name) => name.endsWith("7")), items, { id })
+      assert.deepInclude(totals, { uploaded: count + 150, skipped: count - 150 })
+    }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory))))
+})
