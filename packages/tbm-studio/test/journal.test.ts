@@ -176,6 +176,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         assert.deepStrictEqual([stopped.status, statuses(stopped)], [130, ["uploaded", "notStarted", "notStarted"]])
         assert.strictEqual(JSON.parse(stopped.stdout).totals.notStarted, 2)
         assert.include(stopped.stderr, "Stopping: uploads that are under way may finish.")
+        assert.notInclude(stopped.stderr, "notStarted", "of many rows each would be a line")
         const next = yield* run("batch", manifest, "--json")
         assert.deepStrictEqual([next.status, statuses(next)], [0, ["skipped", "uploaded", "uploaded"]])
         assert.deepStrictEqual([yield* storedIn("Slow"), yield* storedIn("Next"), yield* storedIn("Last")], [1, 1, 1])

@@ -32,6 +32,7 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Stream from "effect/Stream"
 import { CsvReader } from "./internal/csvReader.ts"
+import * as OnePiece from "./internal/onePiece.ts"
 import type * as UploadError from "./UploadError.ts"
 import * as UploadSource from "./UploadSource.ts"
 
@@ -110,16 +111,21 @@ export const csv = Effect.fnUntraced(function*<R>(
   const opened = yield* (compressed ? UploadSource.gunzip(source) : source).open
   const usual = /\.tsv(\.gz)?$/i.test(name) ? "\t" : ","
   const reader = new CsvReader({ delimiter, usual, header: expected, maxProblems })
-  yield* opened.bytes().pipe(
-    Stream.runForEachWhile((chunk) =>
-      Effect.sync(() => {
-        reader.read(chunk)
-        return !reader.full
-      })
-    ),
-    // Each chunk is done with before the next is read, unless it is decompressed meanwhile.
-    compressed ? identity : Effect.provideService(ChunkLifetime.Current, 0)
-  )
+  const content = opened.bytes()
+  const whole = OnePiece.of(content)
+  if (whole !== undefined) reader.read(yield* whole(0, 0))
+  else {
+    yield* content.pipe(
+      Stream.runForEachWhile((chunk) =>
+        Effect.sync(() => {
+          reader.read(chunk)
+          return !reader.full
+        })
+      ),
+      // Each chunk is done with before the next is read, unless it is decompressed meanwhile.
+      compressed ? identity : Effect.provideService(ChunkLifetime.Current, 0)
+    )
+  }
   const { bytes, header, problems, rows } = reader.end()
   if (problems.length > 0) return yield* Effect.fail(new InvalidFile({ source: name, problems }))
   return { header, rows, bytes }

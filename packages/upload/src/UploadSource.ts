@@ -54,7 +54,8 @@ export interface UploadSource<out R = never> {
 /**
  * - `size`: in bytes, where it is known beforehand.
  * - `version`: differs when the content does; absent where that cannot be told.
- * - `bytes`: reads from the beginning, or from `offset`, to the end or for `length` bytes.
+ * - `bytes`: reads from the beginning, or from `offset`, to the end or for `length` bytes. Nothing is read, and nothing
+ *   opened, before the stream runs.
  *
  * @category models
  * @since 0.1.0

@@ -10,6 +10,8 @@ export interface LiveRegion {
   readonly print: (lines: ReadonlyArray<string>) => Effect.Effect<void>
   /** Replaces the lines at the bottom. */
   readonly draw: (lines: ReadonlyArray<string>) => Effect.Effect<void>
+  /** Clears what an effect has drawn, however it ends. */
+  readonly clearAfter: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Colours a text, unless the output is no terminal or `NO_COLOR` is set. */
   readonly paint: (colour: keyof typeof colours, text: string) => string
 }
@@ -29,17 +31,19 @@ export const make = Effect.gen(function*() {
   const text = (lines: ReadonlyArray<string>) => lines.map((line) => `${line}\n`).join("")
 
   const paint: LiveRegion["paint"] = (colour, text) => coloured ? `\u001b[${colours[colour]}m${text}\u001b[0m` : text
-  const region: LiveRegion = isTerminal
-    ? {
-      paint,
-      print: (lines) => Effect.suspend(() => write(erase() + text(lines) + text(drawn))),
-      draw: (lines) =>
-        Effect.suspend(() => {
-          const before = erase()
-          drawn = lines
-          return write(before + text(lines))
-        })
-    }
-    : { paint, print: (lines) => write(text(lines)), draw: () => Effect.void }
+  const draw: LiveRegion["draw"] = (lines) =>
+    isTerminal
+      ? Effect.suspend(() => {
+        const before = erase()
+        drawn = lines
+        return write(before + text(lines))
+      })
+      : Effect.void
+  const region: LiveRegion = {
+    paint,
+    draw,
+    print: (lines) => Effect.suspend(() => write(erase() + text(lines) + text(drawn))),
+    clearAfter: Effect.ensuring(draw([]))
+  }
   return { ...region, isTerminal }
 })

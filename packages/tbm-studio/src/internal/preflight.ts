@@ -4,7 +4,7 @@ import type * as UploadError from "@effect-resilience/upload/UploadError"
 import * as UploadSource from "@effect-resilience/upload/UploadSource"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
+import type * as FileSystem from "effect/FileSystem"
 import * as Stream from "effect/Stream"
 import * as Terminal from "effect/Terminal"
 import type * as LiveRegion from "./liveRegion.ts"
@@ -25,16 +25,17 @@ export const check = Effect.fnUntraced(function*(files: ReadonlyArray<string>, r
   const distinct = [...new Set(files)]
   const columns = yield* (yield* Terminal.Terminal).columns
   const problems: Array<string> = []
-  for (let done = 0; done < distinct.length; done += filesBetweenPauses) {
-    yield* region.draw([`Checking files: ${done} of ${distinct.length}`.slice(0, columns > 0 ? columns - 1 : 80)])
-    // Small files may be read without waiting for anything, and signals wait for a pause.
-    yield* Effect.yieldNow
-    const found = yield* Effect.forEach(distinct.slice(done, done + filesBetweenPauses), problemOf, {
-      concurrency: filesAtOnce
-    })
-    for (const problem of found) if (problem !== undefined) problems.push(problem)
-  }
-  yield* region.draw([])
+  yield* Effect.gen(function*() {
+    for (let done = 0; done < distinct.length; done += filesBetweenPauses) {
+      yield* region.draw([`Checking files: ${done} of ${distinct.length}`.slice(0, columns > 0 ? columns - 1 : 80)])
+      // Small files may be read without waiting for anything, and signals wait for a pause.
+      yield* Effect.yieldNow
+      const found = yield* Effect.forEach(distinct.slice(done, done + filesBetweenPauses), problemOf, {
+        concurrency: filesAtOnce
+      })
+      for (const problem of found) if (problem !== undefined) problems.push(problem)
+    }
+  }).pipe(region.clearAfter)
   if (problems.length > 0) return yield* new InvalidFiles({ problems })
 })
 
@@ -45,22 +46,8 @@ const problemOf = (file: string): Effect.Effect<string | undefined, never, FileS
   const source = UploadSource.file(file, { name: file })
   const reading: Effect.Effect<unknown, Preflight.InvalidFile | UploadError.UploadError, FileSystem.FileSystem> =
     /\.[ct]sv(\.gz)?$/i.test(file)
-      ? Effect.flatMap(inMemory(file, source), Preflight.csv)
+      ? Preflight.csv(source)
       // Of what it does not know it can only say whether it can be read.
       : Effect.flatMap(source.open, ({ bytes }) => Stream.runHead(bytes({ offset: 0, length: 1 })))
   return Effect.match(reading, { onFailure: ({ message }) => message, onSuccess: () => undefined })
 }
-
-// In one piece, a small file costs a fraction of what it costs to stream it.
-const inMemory = (file: string, source: UploadSource.UploadSource<FileSystem.FileSystem>) =>
-  Effect.gen(function*() {
-    const { size } = yield* source.open
-    if (size === undefined || size > smallBytes) return source
-    const fs = yield* FileSystem.FileSystem
-    return yield* Effect.match(fs.readFile(file), {
-      onFailure: () => source,
-      onSuccess: (bytes) => UploadSource.bytes(file, bytes)
-    })
-  })
-
-const smallBytes = 65_536

@@ -1,4 +1,5 @@
 import * as AccessLog from "@effect-resilience/http/AccessLog"
+import type * as Batch from "@effect-resilience/upload/Batch"
 import type * as Progress from "@effect-resilience/upload/Progress"
 import type * as UploadTarget from "@effect-resilience/upload/UploadTarget"
 import * as Clock from "effect/Clock"
@@ -115,11 +116,11 @@ export class Tracker {
       }
     })
 
-  settle(upload: TableUpload, phase: "done" | "failed", now: number): Track {
+  settle({ _tag, item: upload }: Batch.Result<TableUpload, unknown, unknown>, now: number): Track {
     const item = this.following(upload)
     this.active.delete(upload)
-    if (phase === "done") this.done++
-    else this.failures++
+    if (_tag === "Uploaded" || _tag === "Skipped") this.done++
+    else if (_tag !== "NotStarted") this.failures++
     return {
       attempts: item.attempts,
       recoveries: item.attemptFailed ? item.causes.slice(0, -1) : item.causes,

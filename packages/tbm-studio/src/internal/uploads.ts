@@ -127,15 +127,11 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
   const reports = jobs.map((): ItemReport | undefined => undefined)
   const settle = Effect.fnUntraced(function*(result: Result<Job>) {
     const now = yield* Clock.currentTimeMillis
-    const track = tracker.settle(
-      result.item,
-      result._tag === "Uploaded" || result._tag === "Skipped" ? "done" : "failed",
-      now
-    )
+    const track = tracker.settle(result, now)
     const report = reportOf(result, track)
     reports[result.index] = report
     exits.push(exitOf(result))
-    if (options.show === "each" && report.status !== "skipped") {
+    if (options.show === "each" && report.status !== "skipped" && report.status !== "notStarted") {
       yield* region.print([progressLine(label(report), report, region.paint)])
     }
   })
@@ -164,8 +160,7 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
         onResult: settle
       }
     )
-  }))
-  yield* region.draw([])
+  })).pipe(region.clearAfter)
 
   // Without those that a batch which ended early has no result of.
   const items = reports.filter((report) => report !== undefined)
@@ -310,9 +305,9 @@ export const describe = (item: ItemReport): string =>
     item.verified ? `md5 ${item.md5} verified` : "md5 not confirmed by the server"
   }`
 
-/** The table of a batch, and its totals. */
+/** The table of a batch, without what was not started, and its totals. */
 export const table = ({ items, totals }: BatchReport): ReadonlyArray<string> => [
-  ...textTable.render(items, [
+  ...textTable.render(items.filter(({ status }) => status !== "notStarted"), [
     { title: "Table", cell: labels(items) },
     { title: "Action", cell: (item) => item.action },
     { title: "Result", cell: (item) => item.status },
