@@ -118,8 +118,7 @@ export class IntegrityMismatch extends Data.TaggedError("IntegrityMismatch")<{
     return this.idempotent ? Recovery.retry : Recovery.verify
   }
   override get message(): string {
-    const advice = this.idempotent ? "" : " Check what is stored before uploading it again."
-    return `did not arrive intact: ${this.what} sent ${this.sent}, stored ${this.stored}.${advice}`
+    return `did not arrive intact: ${this.what} sent ${this.sent}, stored ${this.stored}.${adviceFor(this)}`
   }
 }
 
@@ -158,8 +157,7 @@ export class HashingFailed extends Data.TaggedError("HashingFailed")<{
     return this.idempotent ? Recovery.retry : Recovery.verify
   }
   override get message(): string {
-    const advice = this.idempotent ? "" : " Check what is stored before uploading it again."
-    return `could not be hashed while it was sent: ${this.description}.${advice}`
+    return `could not be hashed while it was sent: ${this.description}.${adviceFor(this)}`
   }
 }
 
@@ -197,3 +195,6 @@ export type Reason =
   | IncompleteBody
   | HashingFailed
   | InDoubt
+
+const adviceFor = ({ idempotent }: { readonly idempotent: boolean }): string =>
+  idempotent ? "" : " Check what is stored before uploading it again."
