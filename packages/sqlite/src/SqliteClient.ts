@@ -50,7 +50,7 @@ import type * as SqlConnection from "effect/sql/SqlConnection"
 import * as SqlError from "effect/sql/SqlError"
 import * as Statement from "effect/sql/Statement"
 import * as Stream from "effect/Stream"
-import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite"
+import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from "node:sqlite"
 
 /**
  * - `filename`: a path, or `:memory:`. The file is created; its directory must exist.
@@ -138,10 +138,13 @@ const connect = (db: DatabaseSync): SqlConnection.Connection => {
         const statement = preparing(sql)
         const values = params.map(toSqlite)
         statement.setReadBigInts(Context.get(fiber.context, SqlClient.SafeIntegers))
-        statement.setReturnArrays(shape === "arrays")
-        if (statement.columns().length > 0) return statement.all(...values)
-        const result = statement.run(...values)
-        return shape === "raw" ? result : []
+        if (statement.columns().length === 0) {
+          const result = statement.run(...values)
+          return shape === "raw" ? result : []
+        }
+        statement.setReturnArrays(true)
+        const rows = statement.all(...values) as unknown as ReadonlyArray<ReadonlyArray<SQLOutputValue>>
+        return shape === "arrays" ? rows : toObjects(rows, statement)
       })
     )
 
@@ -165,6 +168,22 @@ const connect = (db: DatabaseSync): SqlConnection.Connection => {
     executeValues: arrays(prepare),
     executeValuesUnprepared: arrays(unprepared)
   }
+}
+
+// Node's own rows are dictionaries, which take longer to make and far longer to read. The names are asked for afterwards: a
+// statement that met a changed schema was prepared anew.
+const toObjects = (
+  rows: ReadonlyArray<ReadonlyArray<SQLOutputValue>>,
+  statement: StatementSync
+): ReadonlyArray<SqlConnection.Row> => {
+  const names = statement.columns().map(({ name }) => name)
+  return rows.map((values) => {
+    const row: { [name: string]: SQLOutputValue | undefined } = {}
+    names.forEach((name, i) => {
+      row[name] = values[i]
+    })
+    return row
+  })
 }
 
 /** How many prepared statements are kept; the least recently used go first. */

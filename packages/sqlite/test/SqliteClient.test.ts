@@ -21,11 +21,21 @@ describe("SqliteClient", () => {
         const bytes = new Uint8Array([0, 1, 255])
         yield* sql`INSERT INTO kinds VALUES (${true}, ${1.5}, ${"it's"}, ${bytes}, ${null})`
         const rows = yield* sql`SELECT * FROM kinds`
-        assert.deepStrictEqual(rows.map((row) => ({ ...row })), [{ i: 1, r: 1.5, t: "it's", b: bytes, n: null }])
+        assert.deepStrictEqual(rows, [{ i: 1, r: 1.5, t: "it's", b: bytes, n: null }])
         assert.deepStrictEqual(yield* sql`SELECT i, t FROM kinds`.values, [[1, "it's"]])
         assert.deepStrictEqual(yield* sql`SELECT i FROM kinds`.unprepared.pipe(Effect.map((rows) => rows.length)), 1)
         const streamed = yield* Stream.runCollect(sql`SELECT t FROM kinds`.stream)
         assert.strictEqual(streamed.length, 1)
+      }))
+
+    it.effect("names the columns of a statement that is older than they are", () =>
+      Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        yield* sql`CREATE TABLE growing (a INTEGER)`
+        yield* sql`INSERT INTO growing VALUES (1)`
+        assert.deepStrictEqual(yield* sql`SELECT * FROM growing`, [{ a: 1 }])
+        yield* sql`ALTER TABLE growing ADD COLUMN b TEXT`
+        assert.deepStrictEqual(yield* sql`SELECT * FROM growing`, [{ a: 1, b: null }])
       }))
 
     it.effect("reads integers beyond 2^53 where safe integers are asked for", () =>

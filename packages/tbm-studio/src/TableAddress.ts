@@ -132,7 +132,7 @@ export const pathTemplates: { readonly [version in Version]: string } = {
  * @since 0.1.0
  */
 export const key = (address: TableAddress): string =>
-  [address.project, address.table, Period.key(address.period)].map(segment).join("/")
+  JSON.stringify([address.project, address.table, Period.key(address.period)])
 
 /**
  * One line for people.

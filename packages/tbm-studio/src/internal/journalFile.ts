@@ -55,23 +55,35 @@ export class JournalInUse extends Data.TaggedError("JournalInUse")<{ readonly pa
   }
 }
 
-/** What an entry of the journal is about. */
-export const Subject = Schema.Struct({
-  api: Schema.String,
-  domain: Schema.String,
-  environment: Schema.String,
-  file: Schema.String,
-  project: Schema.String,
-  table: Schema.String,
-  period: Schema.String,
-  action: Schema.Literals(TableAddress.actions),
-  occurrence: Schema.Int
-})
-
-const SubjectJson = Schema.fromJsonString(Subject)
+// In this order, as a JSON array: a manifest may need a hundred thousand of them.
+const Subject = Schema.fromJsonString(Schema.Tuple([
+  Schema.String,
+  Schema.String,
+  Schema.String,
+  Schema.String,
+  Schema.String,
+  Schema.String,
+  Schema.String,
+  Schema.Literals(TableAddress.actions),
+  Schema.Int
+]))
 
 /** Reads the id of an entry. */
-export const subjectOf = Schema.decodeUnknownEffect(SubjectJson)
+export const subjectOf = (id: string) =>
+  Effect.map(
+    Schema.decodeEffect(Subject)(id),
+    ([api, domain, environment, file, project, table, period, action, occurrence]) => ({
+      api,
+      domain,
+      environment,
+      file,
+      project,
+      table,
+      period,
+      action,
+      occurrence
+    })
+  )
 
 /** What an upload is named by. */
 export interface Named extends Pick<TableUpload, "address" | "action"> {
@@ -83,13 +95,11 @@ export interface Named extends Pick<TableUpload, "address" | "action"> {
  * its kind it is. `index` is an upload's place among all of them.
  */
 export const identify = ({ api, domain, environment }: Settings["Service"], all: ReadonlyArray<Named>) => {
-  const place = JSON.stringify({ api, domain, environment }).slice(0, -1)
-  // The text of `{api, domain, …, action, occurrence}`, of which a manifest may need a hundred thousand.
+  const place = JSON.stringify([api, domain, environment]).slice(0, -1)
   const kindOf = ({ action, address: { period, project, table }, file }: Named) =>
-    `${place},"file":${JSON.stringify(file)},"project":${JSON.stringify(project)},"table":${JSON.stringify(table)},` +
-    `"period":"${Period.key(period)}","action":"${action}"`
+    `${place},${JSON.stringify([file, project, table, Period.key(period), action]).slice(1, -1)}`
   const repeated = occurrences(all, kindOf)
-  return (upload: Named, index: number): string => `${kindOf(upload)},"occurrence":${repeated.get(index) ?? 1}}`
+  return (upload: Named, index: number): string => `${kindOf(upload)},${repeated.get(index) ?? 1}]`
 }
 
 // Those after the first, by their index. Uploads of different files need not be compared any further.

@@ -100,7 +100,7 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
     const places = yield* Semaphore.make(lookahead)
     const abandon = yield* Deferred.make<void>()
     // The items that wait for one with their key to end. A key is here as long as one of its items runs.
-    const behind = new Map<string, Array<Entry<Item>>>()
+    const behind = new Map<string, Array<Entry<Item>> | undefined>()
     // Those that were uploaded by an earlier run, unless they have changed since. They keep their keys occupied.
     const unsettled: Array<Entry<Item>> = []
     let ahead = 0
@@ -110,12 +110,12 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
 
     const admit = (entry: Entry<Item>): void => {
       outstanding++
-      const queue = entry.key === undefined ? undefined : behind.get(entry.key)
-      if (queue !== undefined) {
-        queue.push(entry)
-        return
+      if (entry.key !== undefined) {
+        const queue = behind.get(entry.key)
+        if (queue !== undefined) return void queue.push(entry)
+        if (behind.has(entry.key)) return void behind.set(entry.key, [entry])
+        behind.set(entry.key, undefined)
       }
-      if (entry.key !== undefined) behind.set(entry.key, [])
       if (entry.later) unsettled.push(entry)
       else Queue.offerUnsafe(ready, entry)
     }

@@ -31,6 +31,8 @@ export const sqlStore = Effect.fnUntraced(function*(
   batch: string,
   failure: (operation: JournalError["operation"], cause: unknown) => JournalError
 ): Effect.fn.Return<Journal["Service"], JournalError, Scope.Scope> {
+  // Else SQLite keeps each id twice, in the row and in the key's index.
+  const storage = sql.literal(sql.onDialectOrElse({ sqlite: () => " WITHOUT ROWID", orElse: () => "" }))
   // Ids hold paths and names. Where a key's columns need a length, this is what MySQL indexes.
   const idType = sql.onDialectOrElse({ sqlite: () => "TEXT", pg: () => "TEXT", orElse: () => "VARCHAR(700)" })
   const create = sql`CREATE TABLE IF NOT EXISTS upload_journal (
@@ -38,7 +40,7 @@ export const sqlStore = Effect.fnUntraced(function*(
     sql.literal(idType)
   } NOT NULL, state VARCHAR(16) NOT NULL, attempts INTEGER NOT NULL,
     version VARCHAR(255), bytes BIGINT, md5 VARCHAR(32), verified INTEGER NOT NULL, note TEXT, at BIGINT NOT NULL,
-    PRIMARY KEY (batch, id))`
+    PRIMARY KEY (batch, id))${storage}`
   // SQLite's level of safety is a number that the connection can change; other databases are always safe.
   const level = sql.onDialectOrElse({
     sqlite: () =>
@@ -97,7 +99,11 @@ export const sqlStore = Effect.fnUntraced(function*(
     find: (ids) =>
       ids.length === 0 ? Effect.succeed(new Map()) : find(ids).pipe(
         Effect.mapError((cause) => failure("read", cause)),
-        Effect.map((rows) => new Map(rows.map((row) => [row.id, entryOf(row)])))
+        Effect.map((rows) => {
+          const entries = new Map<string, Entry>()
+          for (const row of rows) entries.set(row.id, entryOf(row))
+          return entries
+        })
       ),
     record: (entry, durable = false) =>
       Effect.suspend(() => {
