@@ -74,9 +74,12 @@ export const measure = (suite: Suite, case_: Case, effort: Effort): Effect.Effec
  */
 export const runApart = (
   case_: Case,
+  name: string,
   subject: Subject
 ): Effect.Effect<{ seconds: number; wall: number; megabytes: number; late: number }> =>
   Effect.gen(function*() {
+    const prepare = case_.prepare?.[name]
+    if (prepare !== undefined) yield* Effect.promise(prepare)
     const delays = monitorEventLoopDelay({ resolution: 1 })
     // Its timer is not for free.
     if (case_.units?.includes("ms late") === true) delays.enable()

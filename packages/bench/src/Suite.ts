@@ -33,6 +33,7 @@ export type Unit = "ns/call" | "ns/call on the clock" | "s" | "s on the clock" |
  * - `megabytesAtMost`: the highest peak memory of `ours`; `atMost` then judges time only.
  * - `batch`: how many calls a run makes, where that is part of the case; otherwise as many as fill a round.
  * - `apart`: each run in a process of its own, measured by CPU time and peak memory, for runs too large to interleave.
+ * - `prepare`: for a subject, what is done before each run of it that is `apart`, and not measured.
  * - `units`: what is reported; default CPU time a call, of runs in processes of their own CPU seconds and peak memory.
  * - `rounds`: how many rounds at most, where a run takes too long for more.
  *
@@ -48,6 +49,7 @@ export interface Case {
   readonly megabytesAtMost?: number
   readonly batch?: number
   readonly apart?: boolean
+  readonly prepare?: { readonly [name: string]: () => PromiseLike<unknown> }
   readonly units?: ReadonlyArray<Unit>
   readonly rounds?: number
 }

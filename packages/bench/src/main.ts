@@ -83,11 +83,11 @@ const version = (name: string): string =>
   JSON.parse(readFileSync(new URL(`../../../node_modules/${name}/package.json`, import.meta.url), "utf8")).version
 
 const apart = Effect.gen(function*() {
-  const [, , , suite, name, subject] = process.argv
-  const case_ = (yield* load(suite ?? "")).cases.find((found) => found.name === name)
-  const run = case_?.subjects[subject ?? ""]
+  const [, , , suite = "", name, subject = ""] = process.argv
+  const case_ = (yield* load(suite)).cases.find((found) => found.name === name)
+  const run = case_?.subjects[subject]
   if (case_ === undefined || run === undefined) return yield* Effect.die(`no such subject: ${subject}`)
-  yield* Console.log(JSON.stringify(yield* Measurement.runApart(case_, run)))
+  yield* Console.log(JSON.stringify(yield* Measurement.runApart(case_, subject, run)))
 })
 
 const main = process.argv[2] === "apart" ? apart : Command.run(bench, { version: "0.0.0" })

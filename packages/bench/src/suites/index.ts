@@ -10,5 +10,6 @@ export const suites: { readonly [name: string]: () => Promise<{ readonly default
   bulkhead: () => import("./bulkhead.ts"),
   semaphore: () => import("./semaphore.ts"),
   pipeline: () => import("./pipeline.ts"),
-  upload: () => import("./upload.ts")
+  upload: () => import("./upload.ts"),
+  manifest: () => import("./manifest.ts")
 }

@@ -153,25 +153,26 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
       return places.take(1)
     })
 
-    const place = (item: Item, index: number, found: Found<Receipt> = {}): Effect.Effect<unknown, EX, RX> => {
-      const { known, later = false, outcome } = found
-      if (outcome !== undefined) return emit({ ...outcome, index, item })
-      const admitted = Effect.sync(() => admit({ index, item, key: method.key?.(item), known, later }))
-      if (!later) return Effect.andThen(room, admitted)
-      return unsettled.length < mostUnsettled ? admitted : Effect.andThen(settleSome, admitted)
-    }
-    const read = (items: ReadonlyArray<readonly [Item, number]>) =>
-      Effect.flatMap(
-        stopping || method.find === undefined ? Effect.succeed([]) : method.find(items),
-        (found) => Effect.forEach(items, ([item, index], i) => place(item, index, found[i]), { discard: true })
-      )
+    const read = Effect.fnUntraced(function*(items: ReadonlyArray<readonly [Item, number]>) {
+      const found = stopping || method.find === undefined ? [] : yield* method.find(items)
+      for (const [i, [item, index]] of items.entries()) {
+        const { known, later = false, outcome } = found[i] ?? {}
+        if (outcome !== undefined) {
+          yield* emit({ ...outcome, index, item })
+          continue
+        }
+        if (!later) yield* room
+        else if (unsettled.length === mostUnsettled) yield* settleSome
+        admit({ index, item, key: method.key?.(item), known, later })
+      }
+    })
     const reader = (Stream.isStream(items) ? items : Stream.fromIterable(items, { chunkSize: lookahead })).pipe(
       Stream.zipWithIndex,
       Stream.runForEachArray((items) =>
         Effect.forEach(
           Arr.chunksOf(items, lookahead),
           // A journal in memory or on a local disk is read without a pause, and signals wait for one.
-          (items) => Effect.andThen(Effect.suspend(() => read(items)), Effect.yieldNow),
+          (items) => Effect.andThen(read(items), Effect.yieldNow),
           { discard: true }
         )
       ),
