@@ -83,7 +83,9 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         const second = yield* run(...args)
         assert.strictEqual(second.status, 69)
         assert.match(JSON.parse(second.stdout).error.message, /another tbm-studio/)
-        assert.strictEqual((yield* run("status", manifest)).status, 75)
+        const status = yield* run("status", manifest)
+        assert.strictEqual(status.status, 75)
+        assert.include(status.stdout, "One append may have arrived or not.")
         first.kill("SIGKILL")
         yield* first.ended
         const third = yield* run(...args, "--unknown", "skip")
@@ -156,6 +158,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         assert.deepStrictEqual([first.status, statuses(first)], [75, ["unknown", "uploaded"]])
         const second = yield* run("batch", manifest, "--json")
         assert.deepStrictEqual([second.status, statuses(second)], [75, ["unknown", "skipped"]])
+        assert.include((yield* run("batch", manifest)).stdout, "again with --unknown skip")
         assert.strictEqual(JSON.parse(second.stdout).items[0].error.reason, "InDoubt")
         const status = yield* run("status", manifest)
         assert.deepStrictEqual([status.status, /1 uploaded · 1 unknown/.test(status.stdout)], [75, true])

@@ -55,6 +55,17 @@ export class JournalInUse extends Data.TaggedError("JournalInUse")<{ readonly pa
   }
 }
 
+/** What a person can do about appends that the journal holds as begun, and nothing else is known of. */
+export const doubts = (count: number): ReadonlyArray<string> => {
+  if (count === 0) return []
+  const [subject, object] = count === 1 ? ["One append", "it"] : [`${count} appends`, "them"]
+  return [
+    "",
+    `${subject} may have arrived or not. Look at what is stored; then run the batch again with --unknown skip to take ${object} ` +
+    `for done, or with --unknown retry to send ${object} again.`
+  ]
+}
+
 // In this order, as a JSON array: a manifest may need a hundred thousand of them.
 const Subject = Schema.fromJsonString(Schema.Tuple([
   Schema.String,

@@ -124,7 +124,7 @@ export const batch = Command.make(
       return {
         json: { items: report.items, totals: report.totals },
         get text() {
-          return Uploads.table(report)
+          return [...Uploads.table(report), ...(durable || noJournal ? [] : journalFile.doubts(report.totals.unknown))]
         },
         exitStatus: report.exitStatus
       }

@@ -4,6 +4,7 @@ import * as Command from "effect/cli/Command"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
 import * as Stream from "effect/Stream"
 import * as ExitStatus from "../../ExitStatus.ts"
 import * as journalFile from "../journalFile.ts"
@@ -27,6 +28,12 @@ export const status = Command.make("status", flags, ({ file }) =>
     const entries = yield* Effect.provide(read, journalFile.layer(path))
     const count = (state: Journal.State) => entries.filter((entry) => entry.state === state).length
     const states = ["uploaded", "failed", "unknown", "started", "waiting"] as const
+    const doubtful = entries.filter(inDoubt).length
+    const paths = yield* Path.Path
+    const shortest = (file: string) => {
+      const fromHere = paths.relative(paths.resolve(), file)
+      return fromHere.startsWith("..") ? file : fromHere
+    }
     return {
       json: { journal: path, items: entries },
       text: [
@@ -38,22 +45,23 @@ export const status = Command.make("status", flags, ({ file }) =>
           { title: "Size", align: "right", cell: ({ bytes }) => bytes === null ? "" : units.bytes(bytes) },
           { title: "md5", cell: ({ verified }) => verified ? "verified" : "" },
           { title: "When", cell: ({ at }) => at },
-          { title: "File", cell: ({ file }) => file }
+          { title: "File", cell: ({ file }) => shortest(file) }
         ]),
         "",
         states.filter((state) => count(state) > 0).map((state) => `${count(state)} ${state}`).join(" · "),
-        ...entries.flatMap(({ file, note }) => note === null ? [] : [`${file}: ${note}`])
+        ...entries.flatMap(({ file, note }) => note === null ? [] : [`${shortest(file)}: ${note}`]),
+        ...journalFile.doubts(doubtful)
       ],
-      exitStatus: count("unknown") + entries.filter(inDoubt).length > 0 ? ExitStatus.outcomeUnknown : ExitStatus.done
+      exitStatus: doubtful > 0 ? ExitStatus.outcomeUnknown : ExitStatus.done
     }
   }).pipe(respond)).pipe(
     Command.withDescription("Show what a batch has uploaded so far, from its journal"),
     Command.withExamples([{ command: "tbm-studio status january.csv", description: "How far did January get?" }])
   )
 
-// The attempt of a process that died: harmless for an overwrite, in doubt for an append.
+// The attempt of a process that died is harmless for an overwrite, and in doubt for an append.
 const inDoubt = ({ action, state }: { readonly action: string; readonly state: Journal.State }) =>
-  state === "started" && action === "append"
+  state === "unknown" || (state === "started" && action === "append")
 
 const read = Effect.gen(function*() {
   const journal = yield* Journal.Journal
