@@ -40,6 +40,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
+import { findEach } from "./internal/findEach.ts"
 import * as Schedule from "./internal/schedule.ts"
 import * as Journal from "./Journal.ts"
 import type * as Progress from "./Progress.ts"
@@ -172,7 +173,24 @@ export const resume = <Item, Receipt, E, R, EI = never, RI = never>(
   Summary<Item, Receipt, Uploader.Failure<E>>,
   EI | Journal.JournalError,
   R | RI | Journal.Journal
-> => Schedule.collect(options, (batch, emit) => Schedule.schedule(items, batch, journaled(target, options), emit))
+> =>
+  Schedule.collect(options, (batch, emit) =>
+    Effect.flatMap(
+      lookedUp(items, options),
+      (known) => Schedule.schedule(items, batch, journaled(target, options, known), emit)
+    ))
+
+// What is at hand is looked up together, which is quicker than page by page.
+const lookedUp = Effect.fnUntraced(function*<Item>(
+  items: Iterable<Item> | Stream.Stream<Item, unknown, unknown>,
+  { findings, id }: {
+    readonly id: (item: Item, index: number) => string
+    readonly findings?: ReadonlyArray<Journal.Finding> | undefined
+  }
+) {
+  if (findings !== undefined || !Array.isArray(items) || items.length > Schedule.mostUnsettled) return undefined
+  return yield* findEach(yield* Journal.Journal, items.map(id))
+})
 
 /**
  * Uploads all items and tells each result as soon as it stands, in constant memory.
@@ -216,26 +234,24 @@ const journaled = <Item, Receipt, E, R>(
     readonly id: (item: Item, index: number) => string
     readonly onUnknown?: Journal.OnUnknown | undefined
     readonly findings?: ReadonlyArray<Journal.Finding> | undefined
-  }
+  },
+  looked: ReadonlyArray<Journal.Entry | undefined> | undefined
 ): Schedule.Method<Item, Receipt, Uploader.Failure<E>, Journal.JournalError, R | Journal.Journal> => ({
   key: target.key,
   idempotent: idempotentBy(target),
-  find: (items) =>
-    findings === undefined
-      ? Effect.gen(function*() {
-        const journal = yield* Journal.Journal
-        const ids = items.map(([item, index]) => id(item, index))
-        const entries = yield* journal.find(ids)
-        return ids.map((id) => {
-          const known = entries.get(id)
-          return { known, later: known?.state === "uploaded" }
-        })
-      })
-      : Effect.succeed(items.map(([, index]) => {
+  find: Effect.fnUntraced(function*(items) {
+    if (findings !== undefined) {
+      return items.map(([, index]) => {
         const { entry, verdict } = findings[index] ?? {}
         const skip = verdict === "skip" && entry !== undefined
         return { known: entry, outcome: skip ? { _tag: "Skipped", entry } : undefined }
-      })),
+      })
+    }
+    const entries = looked === undefined
+      ? yield* findEach(yield* Journal.Journal, items.map(([item, index]) => id(item, index)))
+      : items.map(([, index]) => looked[index])
+    return entries.map((known) => ({ known, later: known?.state === "uploaded" }))
+  }),
   settle: (entries) => {
     const known = entries.map(({ known }) => known)
     return Effect.map(

@@ -47,6 +47,7 @@ import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
+import { findEach } from "./internal/findEach.ts"
 import { sqlStore } from "./internal/sqlJournal.ts"
 import type * as Progress from "./Progress.ts"
 import * as Uploader from "./Uploader.ts"
@@ -106,7 +107,7 @@ export class JournalError extends Data.TaggedError("JournalError")<{
 /**
  * Where entries are kept.
  *
- * - `find`: the entries with these ids.
+ * - `find`: the entries with these ids, and maybe others.
  * - `record`: keeps an entry in the place of the one with its id. When it returns, the entry survives the process; a
  *   `durable` one survives a power failure too, where the store can promise that.
  * - `entries`: all of them, in the order of their ids.
@@ -320,7 +321,7 @@ export const look = <Item, Receipt, E, R>(
     const findings: Array<Finding> = []
     for (const page of Arr.chunksOf(items, 1_000)) {
       const entries = options.known?.slice(findings.length) ??
-        (yield* findAll(journal, page.map((item, i) => options.id(item, findings.length + i))))
+        (yield* findEach(journal, page.map((item, i) => options.id(item, findings.length + i))))
       const judged = page.map((item, i) => ({ item, entry: entries[i] }))
       // A fiber for each item would cost more than a look at a file that is at hand.
       const verdicts = yield* Effect.forEach(
@@ -336,9 +337,6 @@ export const look = <Item, Receipt, E, R>(
     }
     return findings
   })
-
-const findAll = (journal: Journal["Service"], ids: ReadonlyArray<string>) =>
-  Effect.map(journal.find(ids), (found) => ids.map((id) => found.get(id)))
 
 const opensAtOnce = 32
 

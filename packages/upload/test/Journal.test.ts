@@ -85,6 +85,20 @@ for (const [store, layer] of Object.entries(journals)) {
         assert.deepStrictEqual([...found.keys()].sort(), ["1", "3"])
       }))
 
+    test("finds any number of entries, and none of another batch", () =>
+      Effect.gen(function*() {
+        const journal = yield* Journal.Journal
+        const ids = Array.from({ length: 40_000 }, (_, i) => `item ${i}`)
+        const entry = { state: "uploaded", attempts: 1, bytes: 1, verified: true, at: 0 } as const
+        const absent = { version: undefined, md5: undefined, note: undefined }
+        const even = ids.filter((_, i) => i % 2 === 0)
+        yield* Effect.forEach(even, (id) => journal.record({ ...entry, ...absent, id }), { concurrency: "unbounded" })
+        for (const asked of [ids, ids.slice(0, 5_000)]) {
+          const found = yield* journal.find(asked)
+          assert.deepStrictEqual(asked.filter((id) => found.get(id)?.id === id), asked.filter((_, i) => i % 2 === 0))
+        }
+      }))
+
     test("keeps the last of many changes made at once", () =>
       Effect.gen(function*() {
         const journal = yield* Journal.Journal

@@ -330,7 +330,8 @@ export const table = ({ items, totals }: BatchReport): ReadonlyArray<string> => 
     units.bytes(totals.bytes),
     units.duration(totals.durationMs),
     plural(totals.attempts, "attempt"),
-    plural(totals.logins, "login")
+    // Of a cluster, the workers log in.
+    ...(totals.logins > 0 ? [plural(totals.logins, "login")] : [])
   ].join(" · "),
   ...Object.entries(totals.retriesByCause).length === 0
     ? []

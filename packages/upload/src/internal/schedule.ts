@@ -15,7 +15,7 @@ import type * as Uploader from "../Uploader.ts"
 import * as Gate from "./gate.ts"
 
 const lookahead = 1_000
-const mostUnsettled = 100_000
+export const mostUnsettled = 100_000
 
 export const checked = <O extends { readonly concurrency?: number | undefined }>(
   options: O

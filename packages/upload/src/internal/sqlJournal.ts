@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import type * as SqlClient from "effect/sql/SqlClient"
+import type * as Statement from "effect/sql/Statement"
 import * as Stream from "effect/Stream"
 import type { Entry, Journal, JournalError, State } from "../Journal.ts"
 
@@ -92,42 +93,48 @@ export const sqlStore = Effect.fnUntraced(function*(
     Effect.forever(Effect.flatMap(Queue.takeBetween(writes, 1, maxRows), write))
   )
 
-  const find = (ids: ReadonlyArray<string>) =>
-    sql<Row>`SELECT * FROM upload_journal WHERE batch = ${batch} AND ${sql.in("id", ids)}`
+  const select = <A>(where: Statement.Fragment, result: (rows: ReadonlyArray<Row>) => A) =>
+    sql<Row>`SELECT * FROM upload_journal WHERE batch = ${batch} AND ${where}`.pipe(
+      Effect.mapBoth({ onFailure: (cause) => failure("read", cause), onSuccess: result })
+    )
+  const entries = Stream.paginate(
+    "",
+    (after: string) =>
+      select(sql`id > ${after} ORDER BY id LIMIT ${pageSize}`, (rows) => [
+        rows.map(entryOf),
+        rows.length < pageSize ? Option.none() : Option.some(rows.at(-1)?.id ?? "")
+      ])
+  )
 
   return {
-    find: (ids) =>
-      ids.length === 0 ? Effect.succeed(new Map()) : find(ids).pipe(
-        Effect.mapError((cause) => failure("read", cause)),
-        Effect.map((rows) => {
-          const entries = new Map<string, Entry>()
-          for (const row of rows) entries.set(row.id, entryOf(row))
-          return entries
-        })
-      ),
+    find: Effect.fnUntraced(function*(ids) {
+      const found = new Map<string, Entry>()
+      const add = (entries: ReadonlyArray<Entry>) => {
+        for (const entry of entries) found.set(entry.id, entry)
+      }
+      // To look for so many one by one takes longer than to read them all.
+      if (ids.length > pageSize) yield* Stream.runForEachArray(entries, (page) => Effect.sync(() => add(page)))
+      else {
+        for (const some of Arr.chunksOf(ids, maxIds)) {
+          yield* select(sql.in("id", some), (rows) => add(rows.map(entryOf)))
+        }
+      }
+      return found
+    }),
     record: (entry, durable = false) =>
       Effect.suspend(() => {
         const done = Deferred.makeUnsafe<void, JournalError>()
         Queue.offerUnsafe(writes, { entry, durable, done })
         return Deferred.await(done)
       }),
-    entries: Stream.paginate(
-      "",
-      (after: string) =>
-        sql<Row>`SELECT * FROM upload_journal WHERE batch = ${batch} AND id > ${after} ORDER BY id LIMIT ${pageSize}`
-          .pipe(
-            Effect.mapError((cause) => failure("read", cause)),
-            Effect.map((
-              rows
-            ) => [rows.map(entryOf), rows.length < pageSize ? Option.none() : Option.some(rows.at(-1)?.id ?? "")])
-          )
-    )
+    entries
   }
 })
 
 const full = 2
 const maxRows = 200
-const pageSize = 1_000
+const maxIds = 1_000
+const pageSize = 10_000
 
 const entryOf = (row: Row): Entry => ({
   id: row.id,
