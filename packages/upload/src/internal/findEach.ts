@@ -6,4 +6,5 @@ export const findEach = (
   journal: Journal.Journal["Service"],
   ids: ReadonlyArray<string>
 ): Effect.Effect<ReadonlyArray<Journal.Entry | undefined>, Journal.JournalError> =>
-  Effect.map(journal.find(ids), (found) => ids.map((id) => found.get(id)))
+  // A new journal has nothing, and a hundred thousand ids take a while to be looked for.
+  Effect.map(journal.find(ids), (found) => ids.map((id) => found.size === 0 ? undefined : found.get(id)))
