@@ -154,7 +154,8 @@ export const run = <Item, Receipt, E, R, EI = never, RI = never>(
  * - `id`: identifies an item in the journal. Two items of a batch must not share one.
  * - `onUnknown`: what to do with an item that an earlier run may have applied, where it must not be applied twice;
  *   default `fail`.
- * - `findings`: what `Journal.look` found of each item, in their order; default: items are looked up as they are read.
+ * - `findings`: what `Journal.look` found of each item, in their order; default: items of an array are looked up before the
+ *   first is sent, those of a stream as they are read.
  *
  * Throws `RangeError` where the concurrency is not a whole number above 0.
  *

@@ -162,7 +162,7 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
           continue
         }
         if (!later) yield* room
-        else if (unsettled.length === mostUnsettled) yield* settleSome
+        else if (unsettled.length >= mostUnsettled) yield* settleSome
         admit({ index, item, key: method.key?.(item), known, later })
       }
     })
