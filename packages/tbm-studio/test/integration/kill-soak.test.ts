@@ -43,15 +43,16 @@ describe("a batch that is killed again and again", { timeout: 120_000 + kills * 
           return `${index}.csv,P,${index},January:2024,${actionOf(index)}`
         })
         const manifest = write(dir, "manifest.csv", ["file,project,table,period,action", ...rows, ""].join("\n"))
-        const args = ["batch", manifest, "--concurrency", "8", "--json"]
+        const args = ["batch", manifest, "--concurrency", "4", "--json"]
 
-        // So many requests a run that the kills fall all along the batch, and from the start of a process on.
-        const most = Math.ceil(1.6 * size / kills) + 5
+        // So much time a run that the kills fall all along the batch, and from the start of a process on.
+        const most = Math.ceil(1.6 * size / kills) + 3
+        const longest = Math.ceil(Math.min(60, 4_000 / kills))
         let killed = 0
         let ended = 0
         while (killed < kills && ended < kills) {
           const until = (yield* state).requests + (yield* Random.nextIntBetween(0, most))
-          const after = yield* Random.nextIntBetween(0, 60)
+          const after = yield* Random.nextIntBetween(0, longest)
           const { ended: end, kill } = yield* start(process.execPath, [bin, ...args], env)
           const busy = state.pipe(
             Effect.repeat({ until: ({ requests }) => requests >= until, schedule: Schedule.spaced("5 millis") }),
