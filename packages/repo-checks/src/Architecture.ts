@@ -195,6 +195,7 @@ export const manifests = (packages: ReadonlyArray<Package>): ReadonlyArray<strin
       [m.peerDependencies?.["effect"] !== undefined, "has no peer effect"],
       [m.dependencies?.["effect"] === undefined, "depends on effect, which is a peer"],
       [files.includes("dist") && files.includes("src"), "does not publish dist and src"],
+      [files.includes("!dist/.tsbuildinfo"), "publishes dist/.tsbuildinfo, which is of no use to anybody"],
       [m.bin === undefined || files.includes("bin"), "does not publish its bin"],
       [pkg.hasReadme, "has no README.md beside it"]
     ]

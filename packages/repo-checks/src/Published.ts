@@ -14,7 +14,8 @@ import type { Manifest } from "./Workspace.ts"
 const packed = (dir: string, manifest: Manifest): ReadonlyArray<string> =>
   filesOf(dir).filter((path) =>
     path === "package.json" || /^(README|LICENSE)/i.test(path) ||
-    (manifest.files ?? []).some((entry) => path === entry || path.startsWith(`${entry}/`))
+    (manifest.files ?? []).some((entry) => path === entry || path.startsWith(`${entry}/`)) &&
+      manifest.files?.includes(`!${path}`) !== true
   )
 
 /** The problems of a package, one line each; nothing if it is fit to publish. */

@@ -135,6 +135,7 @@ describe("the architecture", () => {
         "has no peer effect",
         "depends on effect, which is a peer",
         "does not publish dist and src",
+        "publishes dist/.tsbuildinfo, which is of no use to anybody",
         "does not publish its bin",
         "has no README.md beside it"
       ].map((problem) => `packages/errors/package.json ${problem}`))
