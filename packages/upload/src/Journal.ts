@@ -211,12 +211,16 @@ export type Outcome<Receipt> =
  * @category uploading
  * @since 0.1.0
  */
-export const upload = <Item, Receipt, E, R>(
+export const upload: <Item, Receipt, E, R>(
   target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
   item: Item,
   options: Options<Uploader.Failure<E>, Receipt>
-): Effect.Effect<Outcome<Receipt>, Uploader.Failure<E> | JournalError, R | Journal> =>
-  Effect.gen(function*() {
+) => Effect.Effect<Outcome<Receipt>, Uploader.Failure<E> | JournalError, R | Journal> = Effect.fnUntraced(
+  function*<Item, Receipt, E, R>(
+    target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
+    item: Item,
+    options: Options<Uploader.Failure<E>, Receipt>
+  ): Effect.fn.Return<Outcome<Receipt>, Uploader.Failure<E> | JournalError, R | Journal> {
     const { id, onUnknown = "fail" } = options
     const journal = yield* Journal
     const clock = yield* Clock.Clock
@@ -246,15 +250,18 @@ export const upload = <Item, Receipt, E, R>(
     }
     const recording: UploadTarget.UploadTarget<Item, Receipt, E | JournalError, R> = {
       ...target,
+      // Were this forgotten, an item that must not be sent twice would be. Nothing else needs to be safe at once: an end
+      // that is forgotten leaves an append in doubt and sends anything else again.
       send: (item, payload) =>
-        Effect.gen(function*() {
-          const { attempt } = yield* Attempt.Current
-          // Were this forgotten, an item that must not be sent twice would be. Nothing else needs to be safe at once: an end
-          // that is forgotten leaves an append in doubt and sends anything else again.
-          yield* record({ state: "started", attempts: attempt, version: payload.version }, !idempotent)
-          sent = "some"
-          return yield* target.send(item, payload)
-        })
+        Attempt.Current.pipe(
+          Effect.flatMap(({ attempt }) =>
+            record({ state: "started", attempts: attempt, version: payload.version }, !idempotent)
+          ),
+          Effect.flatMap(() => {
+            sent = "some"
+            return target.send(item, payload)
+          })
+        )
     }
     const report = yield* Uploader.upload(recording, item, {
       ...options,
@@ -281,7 +288,8 @@ export const upload = <Item, Receipt, E, R>(
     const { bytes, digests, verified } = report
     yield* record({ state: "uploaded", attempts: report.attempts, bytes, md5: digests.md5, verified, note: undefined })
     return { _tag: "Uploaded", report }
-  })
+  }
+)
 
 /**
  * What `upload` would do with an item: send it, skip it, or refuse to do either.

@@ -116,7 +116,7 @@ export const make = <E = never>(
   options: { readonly boundary?: string | undefined } = {}
 ): Multipart<E> => {
   const boundary = options.boundary ?? randomBoundary()
-  if (!/^[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]$/.test(boundary)) {
+  if (options.boundary !== undefined && !/^[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]$/.test(boundary)) {
     throw new RangeError(`Multipart: not a boundary: ${JSON.stringify(boundary)}`)
   }
   const framed = parts.map(({ header, size, stream }, i): Framed<E> => ({
@@ -126,12 +126,12 @@ export const make = <E = never>(
   }))
   const tail = utf8.encode(`${parts.length === 0 ? "" : "\r\n"}--${boundary}--\r\n`)
   const contentLength = lengthOf(framed, tail)
-  const stream = inPieces(framed, tail)
+  const stream = () => inPieces(framed, tail)
   const read = contentLength !== undefined && contentLength <= OnePiece.largest ? inOnePiece(framed, tail) : undefined
   return {
     contentType: `multipart/form-data; boundary=${/^[0-9A-Za-z+_\-.]+$/.test(boundary) ? boundary : `"${boundary}"`}`,
     contentLength,
-    stream: read === undefined ? stream : OnePiece.make(read, stream)
+    stream: read === undefined ? stream() : OnePiece.make(read, stream)
   }
 }
 

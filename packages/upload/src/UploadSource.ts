@@ -98,25 +98,7 @@ export const file = (
   return {
     name,
     replayable: true,
-    open: Effect.gen(function*() {
-      const fs = yield* FileSystem.FileSystem
-      const info = yield* Effect.mapError(fs.stat(path), (error) => unreadable(name, error))
-      if (info.type !== "File") {
-        return yield* fail(
-          name,
-          new UploadError.SourceUnreadable(
-            info.type === "Directory"
-              ? { problem: "directory", description: "it is a directory" }
-              : { problem: "notAFile", description: "it is not a regular file" }
-          )
-        )
-      }
-      return {
-        size: Number(info.size),
-        version: File.versionOf(info),
-        bytes: (range) => File.read({ fs, path, name, info, range })
-      }
-    })
+    open: openFile(path, name)
   }
 }
 
@@ -305,3 +287,26 @@ const through = (
     evaluate: () => (Stream.toReadableStream(self) as ReadableStream<Uint8Array<ArrayBuffer>>).pipeThrough(transform()),
     onError: (error) => unreadable(name, error)
   })
+
+// Made once and not for each file, see `Uploader`.
+const openFile = Effect.fnUntraced(
+  function*(path: string, name: string): Effect.fn.Return<Opened, UploadError.UploadError, FileSystem.FileSystem> {
+    const fs = yield* FileSystem.FileSystem
+    const info = yield* Effect.mapError(fs.stat(path), (error) => unreadable(name, error))
+    if (info.type !== "File") {
+      return yield* fail(
+        name,
+        new UploadError.SourceUnreadable(
+          info.type === "Directory"
+            ? { problem: "directory", description: "it is a directory" }
+            : { problem: "notAFile", description: "it is not a regular file" }
+        )
+      )
+    }
+    return {
+      size: Number(info.size),
+      version: File.versionOf(info),
+      bytes: (range) => File.read({ fs, path, name, info, range })
+    }
+  }
+)

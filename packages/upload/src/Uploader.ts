@@ -54,6 +54,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Hashing from "./Hashing.ts"
 import * as Transmission from "./internal/transmission.ts"
@@ -129,8 +130,40 @@ export const upload = <Item, Receipt, E, R>(
   target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
   item: Item,
   options: Options<Failure<E>, Receipt> = {}
-): Effect.Effect<Report<Receipt>, Failure<E>, R> =>
-  Effect.gen(function*() {
+): Effect.Effect<Report<Receipt>, Failure<E>, R> => Effect.scoped(run(target, item, options))
+
+/**
+ * Uploads an item and tells what happens as a stream. Its last event is `Done` with the report.
+ *
+ * @category uploading
+ * @since 0.1.0
+ */
+export const events = <Item, Receipt, E, R>(
+  target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
+  item: Item,
+  options: Omit<Options<Failure<E>, Receipt>, "onEvent"> = {}
+): Stream.Stream<Progress.Event<Failure<E>, Receipt>, Failure<E>, R> =>
+  Stream.callback<Progress.Event<Failure<E>, Receipt>, Failure<E>, R>((queue) =>
+    upload(target, item, { ...options, onEvent: (event) => Queue.offer(queue, event) }).pipe(
+      Effect.matchCauseEffect({
+        onFailure: (cause) => Queue.failCause(queue, cause),
+        onSuccess: () => Queue.end(queue)
+      })
+    )
+  )
+
+const defaultStallTimeout = Duration.seconds(30)
+
+const defaultAnswerTimeout = Duration.minutes(5)
+
+// Made once and not for each upload: V8 gives a generator function that is called a map of its own, in the old generation,
+// and through it all that the function sees outlives the collections of the young one.
+const run = Effect.fnUntraced(
+  function*<Item, Receipt, E, R>(
+    target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
+    item: Item,
+    options: Options<Failure<E>, Receipt>
+  ): Effect.fn.Return<Report<Receipt>, Failure<E>, R | Scope.Scope> {
     const { beforeAttempt, onEvent, policy = RetryPolicy.standard } = options
     const stallTimeout = Duration.fromInputUnsafe(options.stallTimeout ?? defaultStallTimeout)
     const answerTimeout = Duration.fromInputUnsafe(options.answerTimeout ?? defaultAnswerTimeout)
@@ -182,15 +215,22 @@ export const upload = <Item, Receipt, E, R>(
       )
     }
     let attempts = 0
-    const attempt = Effect.gen(function*() {
-      if (beforeAttempt !== undefined) yield* beforeAttempt
-      attempts = (yield* Attempt.Current).attempt
+    const begin = Effect.flatMap(Attempt.Current, ({ attempt }) => {
+      attempts = attempt
       transmission.reset()
-      yield* emit({ _tag: "Attempting", attempt: attempts })
-      const received = yield* Timeout.watchdog(target.send(item, transmission.payload), { remaining, orElse: timedOut })
-      const verified = yield* verify(source.name, yield* transmission.sent, received.stored, idempotent)
-      return { receipt: received.receipt, verified }
-    }).pipe(
+      return emit({ _tag: "Attempting", attempt })
+    })
+    const send = Effect.suspend(() =>
+      Timeout.watchdog(target.send(item, transmission.payload), { remaining, orElse: timedOut })
+    )
+    const attempt = (beforeAttempt === undefined ? begin : Effect.andThen(beforeAttempt, begin)).pipe(
+      Effect.andThen(send),
+      Effect.flatMap(({ receipt, stored }) =>
+        transmission.sent.pipe(
+          Effect.flatMap((sent) => verify(source.name, sent, stored, idempotent)),
+          Effect.map((verified) => ({ receipt, verified }))
+        )
+      ),
       Effect.mapError((error): Failure<E> => {
         const failure = transmission.failure() ?? error
         const lost = !source.replayable && transmission.started() && Recovery.of(failure)._tag === "Retry"
@@ -223,31 +263,8 @@ export const upload = <Item, Receipt, E, R>(
     }
     yield* emit({ _tag: "Done", report })
     return report
-  }).pipe(Effect.scoped)
-
-/**
- * Uploads an item and tells what happens as a stream. Its last event is `Done` with the report.
- *
- * @category uploading
- * @since 0.1.0
- */
-export const events = <Item, Receipt, E, R>(
-  target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
-  item: Item,
-  options: Omit<Options<Failure<E>, Receipt>, "onEvent"> = {}
-): Stream.Stream<Progress.Event<Failure<E>, Receipt>, Failure<E>, R> =>
-  Stream.callback<Progress.Event<Failure<E>, Receipt>, Failure<E>, R>((queue) =>
-    upload(target, item, { ...options, onEvent: (event) => Queue.offer(queue, event) }).pipe(
-      Effect.matchCauseEffect({
-        onFailure: (cause) => Queue.failCause(queue, cause),
-        onSuccess: () => Queue.end(queue)
-      })
-    )
-  )
-
-const defaultStallTimeout = Duration.seconds(30)
-
-const defaultAnswerTimeout = Duration.minutes(5)
+  }
+)
 
 const monotonicMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 

@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import * as Pipeable from "effect/Pipeable"
 import * as Stream from "effect/Stream"
 
 const Read: unique symbol = Symbol.for("@effect-resilience/upload/internal/onePiece")
@@ -10,8 +11,8 @@ const Read: unique symbol = Symbol.for("@effect-resilience/upload/internal/onePi
 export type Read<out E> = (before: number, after: number) => Effect.Effect<Uint8Array, E>
 
 /**
- * A stream whose bytes can also be had at once, without running it: to start a stream, to pass each pull through its layers
- * and to end it costs several times what reading and sending a small file does.
+ * A stream whose bytes can also be had at once, without running it: to make a stream, to start it, to pass each pull through
+ * its layers and to end it costs several times what reading and sending a small file does.
  */
 export interface OnePiece<out E> extends Stream.Stream<Uint8Array, E> {
   readonly [Read]: Read<E>
@@ -19,8 +20,8 @@ export interface OnePiece<out E> extends Stream.Stream<Uint8Array, E> {
 
 export const make = <E>(
   read: Read<E>,
-  stream: Stream.Stream<Uint8Array, E> = Stream.suspend(() => Stream.fromEffect(read(0, 0)))
-): OnePiece<E> => Object.assign(stream, { [Read]: read })
+  stream: () => Stream.Stream<Uint8Array, E> = () => Stream.fromEffect(Effect.suspend(() => read(0, 0)))
+): OnePiece<E> => new Lazy(read, stream)
 
 /** How to read all bytes of the stream at once, where that can be done. */
 export const of = <E>(stream: Stream.Stream<Uint8Array, E> & Partial<OnePiece<E>>): Read<E> | undefined => stream[Read]
@@ -29,7 +30,7 @@ export const of = <E>(stream: Stream.Stream<Uint8Array, E> & Partial<OnePiece<E>
 export const fromBytes = (bytes: Uint8Array): OnePiece<never> =>
   make(
     (before, after) => before + after === 0 ? Effect.succeed(bytes) : Effect.sync(() => joined([bytes], before, after)),
-    Stream.succeed(bytes)
+    () => Stream.succeed(bytes)
   )
 
 /** The pieces one after the other, with room around them. */
@@ -45,3 +46,20 @@ export const joined = (pieces: ReadonlyArray<Uint8Array>, before: number, after:
 
 /** In bytes: what is larger is sent while it is read. */
 export const largest = 1_048_576
+
+/** The stream itself is made only where it is run, which it hardly ever is. */
+class Lazy<out E> extends Pipeable.Class implements OnePiece<E> {
+  readonly [Read]: Read<E>
+  private readonly stream: () => Stream.Stream<Uint8Array, E>
+  constructor(read: Read<E>, stream: () => Stream.Stream<Uint8Array, E>) {
+    super()
+    this[Read] = read
+    this.stream = stream
+  }
+  get [Stream.TypeId](): Stream.Stream<Uint8Array, E>[Stream.TypeId] {
+    return Stream.empty[Stream.TypeId]
+  }
+  get channel(): Stream.Stream<Uint8Array, E>["channel"] {
+    return this.stream().channel
+  }
+}

@@ -110,9 +110,9 @@ export const make = (options: {
     Scope.provide(hashing.start(algorithms, { size: opened.size }), scope),
     (hasher) => run = new Run(source.name, opened.size, idempotent, hasher)
   )
-  const streamed = Stream.suspend(() => watch(0, opened.bytes(), startRun))
+  const streamed = () => watch(0, opened.bytes(), startRun)
   const read = OnePiece.of(opened.bytes())
-  const stream = read === undefined ? streamed : OnePiece.make(
+  const stream = read === undefined ? Stream.suspend(streamed) : OnePiece.make(
     (before, after) =>
       Effect.flatMap(startRun, (run) => {
         const { ended, failed, moved } = begin(0)
