@@ -9,7 +9,7 @@ import { Readable } from "node:stream"
  * A streamed body as undici takes it. A chunk is asked for when undici has room, which is when the socket has taken the one
  * before, and not earlier: Effect's own adapter reads ahead, into memory that cannot be used again that early.
  */
-export const make = (body: HttpBody.Stream): Effect.Effect<HttpBody.Raw> =>
+export const make = (body: HttpBody.Stream): Effect.Effect<StreamedBody> =>
   Effect.map(Effect.context<never>(), (context) => {
     let fiber: Fiber.Fiber<void, unknown> | undefined
     let wanted = false
@@ -46,10 +46,12 @@ export const make = (body: HttpBody.Stream): Effect.Effect<HttpBody.Raw> =>
   })
 
 /** Shows itself as the stream that it was: a Readable's insides are nothing for a log. */
-class StreamedBody extends HttpBody.Raw {
+export class StreamedBody extends HttpBody.Raw {
+  readonly readable: Readable
   private readonly stream: HttpBody.Stream
   constructor(readable: Readable, stream: HttpBody.Stream) {
     super(readable, stream.contentType, stream.contentLength)
+    this.readable = readable
     this.stream = stream
   }
   override toJSON(): unknown {
