@@ -253,9 +253,9 @@ const byThread = <A>(
 // What NodeFileSystem makes of the same, so that a version told by one is known to the other.
 const infoOf = (stats: fs.BigIntStats): FileSystem.File.Info => ({
   type: typeOf(stats),
-  mtime: Option.some(stats.mtime),
-  atime: Option.some(stats.atime),
-  birthtime: Option.some(stats.birthtime),
+  mtime: Option.some(dateOf(stats.mtimeMs)),
+  atime: Option.some(dateOf(stats.atimeMs)),
+  birthtime: Option.some(dateOf(stats.birthtimeMs)),
   dev: unsigned(stats.dev),
   rdev: Option.some(unsigned(stats.rdev)),
   ino: Option.some(unsigned(stats.ino)),
@@ -267,6 +267,9 @@ const infoOf = (stats: fs.BigIntStats): FileSystem.File.Info => ({
   blksize: Option.some(ByteSize.bytes(stats.blksize)),
   blocks: Option.some(stats.blocks)
 })
+
+// What `stats.mtime` is. Node makes a property of it when it is read, which costs several times the date.
+const dateOf = (millis: bigint): Date => new Date(Number(millis))
 
 const unsigned = (value: bigint): bigint => BigInt.asUintN(64, value)
 

@@ -18,9 +18,9 @@ export const addressOf = (request: HttpClientRequest.HttpClientRequest): Address
   const { url } = request
   // Most addresses are an origin that was seen before and a plain path: parsing them would change nothing.
   const slash = url.indexOf("/", 8)
-  const known = slash === -1 ? undefined : servers.get(url.slice(0, slash))
+  const known = servers.get(slash === -1 ? url : url.slice(0, slash))
   if (known !== undefined && request.urlParams.params.length === 0 && request.hash._tag === "None") {
-    const path = url.slice(slash)
+    const path = slash === -1 ? "/" : url.slice(slash)
     if (plainPath.test(path)) return { server: known, url: known.origin + path }
   }
   const parsed = HttpClientRequest.toUrl(request)

@@ -63,7 +63,7 @@ export const read = (options: {
 
 /** Names a file's content as far as can be told without reading it. */
 export const versionOf = (info: FileSystem.File.Info): string =>
-  [info.dev, inodeOf(info), info.size, modifiedOf(info)].join(":")
+  `${info.dev}:${inodeOf(info)}:${info.size}:${modifiedOf(info)}`
 
 const difference = (then: FileSystem.File.Info, now: FileSystem.File.Info): string | undefined => {
   if (then.size !== now.size) return `its size went from ${then.size} to ${now.size} bytes`
