@@ -130,7 +130,8 @@ const check = (cells: Cells): Result.Result<Omit<Row, "row">, string> => {
     return Result.fail(`${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} missing.`)
   }
   const wanted = textOf(cells.action) ?? "overwrite"
-  const action = TableAddress.actions.find((known) => known === wanted.toLowerCase())
+  const lowered = wanted.toLowerCase()
+  const action = TableAddress.actions.find((known) => known === lowered)
   if (action === undefined) {
     return Result.fail(`the action ${JSON.stringify(wanted)} is neither overwrite nor append.`)
   }
@@ -176,7 +177,7 @@ const parseCsv = (text: string): Stream.Stream<Record, string> =>
   )
 
 interface CsvState {
-  readonly header: Result.Result<ReadonlyArray<Column>, string> | undefined
+  readonly header: Result.Result<Header, string> | undefined
   readonly row: number
 }
 
@@ -185,31 +186,40 @@ const piecesOf = function*(text: string) {
   for (let from = 0; from < text.length; from += length) yield text.slice(from, from + length)
 }
 
-const readHeader = (cells: ReadonlyArray<string>): Result.Result<ReadonlyArray<Column>, string> => {
+/** How many columns there are, and the place of each that is known. */
+type Header = { readonly [column in Column]?: number } & { readonly length: number }
+
+const readHeader = (cells: ReadonlyArray<string>): Result.Result<Header, string> => {
   const names = cells.map((name) => name.trim().toLowerCase())
   const problems = [
     ["missing", required.filter((name) => !names.includes(name))],
     ["unknown", names.filter((name) => !isColumn(name))],
     ["twice", names.filter((name, i) => names.indexOf(name) < i)]
   ] as const
-  if (problems.every(([, names]) => names.length === 0)) return Result.succeed(names.filter(isColumn))
+  if (problems.every(([, names]) => names.length === 0)) {
+    return Result.succeed({ ...Object.fromEntries(names.map((name, i) => [name, i])), length: names.length })
+  }
   const said = problems.flatMap(([what, names]) => names.length === 0 ? [] : [`; ${what}: ${names.join(", ")}`])
   return Result.fail(`the header is ${names.join(",")} where ${columns.join(",")} is expected${said.join("")}.`)
 }
 
 const isColumn = (name: string): name is Column => columns.some((column) => column === name)
 
-const cellsOf = (header: ReadonlyArray<Column>, line: ReadonlyArray<string>): Result.Result<Cells, string> => {
+const cellsOf = (header: Header, line: ReadonlyArray<string>): Result.Result<Cells, string> => {
   if (line.length > header.length && line.slice(header.length).some((cell) => cell.trim() !== "")) {
     return Result.fail(
       `has ${line.length} cells where the header has ${header.length}: a name with a comma stands in quotes.`
     )
   }
-  const cells: { [column in Column]?: string | undefined } = {}
-  header.forEach((name, i) => {
-    cells[name] = line[i]
+  const at = (place: number | undefined) => place === undefined ? undefined : line[place]
+  const { action, file, period, project, table } = header
+  return Result.succeed({
+    file: at(file),
+    project: at(project),
+    table: at(table),
+    period: at(period),
+    action: at(action)
   })
-  return Result.succeed(cells)
 }
 
 const parseJson = (text: string): Stream.Stream<Record, string> =>

@@ -52,14 +52,12 @@ export class InvalidPeriod extends Data.TaggedError("InvalidPeriod")<{ readonly 
  * @since 0.1.0
  */
 export const parse = (text: string): Result.Result<Period, InvalidPeriod> => {
-  const decoded = text.trim().replace(/%3a/i, ":")
-  if (decoded.toLowerCase() === "current") return Result.succeed(make("current"))
-  const [, month, fiscal, year] = /^([a-z]+):(fy)?(\d{4})$/i.exec(decoded) ?? []
-  if (month === undefined || year === undefined) return Result.fail(new InvalidPeriod({ text }))
-  const name = namesBySpelling.get(month.toLowerCase())
-  if (name === undefined) return Result.fail(new InvalidPeriod({ text }))
-  const spelled = month.length === 3 ? name.slice(0, 3) : name
-  return Result.succeed(make(`${spelled}:${fiscal === undefined ? "" : "FY"}${year}`))
+  const known = parsed.get(text)
+  if (known !== undefined) return known
+  const result = parseAnew(text)
+  if (parsed.size === mostParsed) parsed.clear()
+  parsed.set(text, result)
+  return result
 }
 
 /**
@@ -71,6 +69,21 @@ export const parse = (text: string): Result.Result<Period, InvalidPeriod> => {
 export const key = (period: Period): string => {
   const colon = period.indexOf(":")
   return colon < 0 ? period : period.slice(0, 3) + period.slice(colon)
+}
+
+// A manifest may have a hundred thousand rows, and few periods.
+const parsed = new Map<string, Result.Result<Period, InvalidPeriod>>()
+const mostParsed = 1_000
+
+const parseAnew = (text: string): Result.Result<Period, InvalidPeriod> => {
+  const decoded = text.trim().replace(/%3a/i, ":")
+  if (decoded.toLowerCase() === "current") return Result.succeed(make("current"))
+  const [, month, fiscal, year] = /^([a-z]+):(fy)?(\d{4})$/i.exec(decoded) ?? []
+  if (month === undefined || year === undefined) return Result.fail(new InvalidPeriod({ text }))
+  const name = namesBySpelling.get(month.toLowerCase())
+  if (name === undefined) return Result.fail(new InvalidPeriod({ text }))
+  const spelled = month.length === 3 ? name.slice(0, 3) : name
+  return Result.succeed(make(`${spelled}:${fiscal === undefined ? "" : "FY"}${year}`))
 }
 
 const make = Brand.nominal<Period>()

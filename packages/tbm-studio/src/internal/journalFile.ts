@@ -106,27 +106,16 @@ export interface Named extends Pick<TableUpload, "address" | "action"> {
  * its kind it is. `index` is an upload's place among all of them.
  */
 export const identify = ({ api, domain, environment }: Settings["Service"], all: ReadonlyArray<Named>) => {
-  const place = JSON.stringify([api, domain, environment]).slice(0, -1)
-  const kindOf = ({ action, address: { period, project, table }, file }: Named) =>
-    `${place},${JSON.stringify([file, project, table, Period.key(period), action]).slice(1, -1)}`
-  const repeated = occurrences(all, kindOf)
-  return (upload: Named, index: number): string => `${kindOf(upload)},${repeated.get(index) ?? 1}]`
-}
-
-// Those after the first, by their index. Uploads of different files need not be compared any further.
-const occurrences = (all: ReadonlyArray<Named>, kindOf: (upload: Named) => string): ReadonlyMap<number, number> => {
-  const files = new Set<string>()
-  const shared = new Set<string>()
-  for (const { file } of all) (files.has(file) ? shared : files).add(file)
-  const seen = new Map<string, number>()
-  const repeated = new Map<number, number>()
-  if (shared.size === 0) return repeated
-  all.forEach((upload, index) => {
-    if (!shared.has(upload.file)) return
-    const kind = kindOf(upload)
-    const occurrence = (seen.get(kind) ?? 0) + 1
-    seen.set(kind, occurrence)
-    if (occurrence > 1) repeated.set(index, occurrence)
+  const named = ({ action, address: { period, project, table }, file }: Named, occurrence: number): string =>
+    JSON.stringify([api, domain, environment, file, project, table, Period.key(period), action, occurrence])
+  const firsts = new Set<string>()
+  const occurrences = new Map<string, number>()
+  const ids = all.map((upload) => {
+    const first = named(upload, 1)
+    if (firsts.size < firsts.add(first).size) return first
+    const occurrence = (occurrences.get(first) ?? 1) + 1
+    occurrences.set(first, occurrence)
+    return named(upload, occurrence)
   })
-  return repeated
+  return (upload: Named, index: number): string => ids[index] ?? named(upload, 1)
 }

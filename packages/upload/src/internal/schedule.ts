@@ -68,6 +68,8 @@ export interface Found<Receipt> {
   readonly later?: boolean | undefined
 }
 
+const nothingFound: Found<never> = {}
+
 /** How one item is uploaded: plainly, or by the word of a journal. `EX` ends the batch. */
 export interface Method<Item, Receipt, E, EX, R> {
   readonly key: ((item: Item) => string) | undefined
@@ -99,8 +101,8 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
     const ready = yield* Queue.unbounded<Entry<Item>, Cause.Done>()
     const places = yield* Semaphore.make(lookahead)
     const abandon = yield* Deferred.make<void>()
-    // The items that wait for one with their key to end. A key is here as long as one of its items runs.
-    const behind = new Map<string, Array<Entry<Item>> | undefined>()
+    // The items that wait for one with their key to end. A key is here as long as one of its items runs; most have no others.
+    const behind = new Map<string, Array<Entry<Item>> | null>()
     // Those that were uploaded by an earlier run, unless they have changed since. They keep their keys occupied.
     const unsettled: Array<Entry<Item>> = []
     let ahead = 0
@@ -112,9 +114,9 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
       outstanding++
       if (entry.key !== undefined) {
         const queue = behind.get(entry.key)
+        if (queue === null) return void behind.set(entry.key, [entry])
         if (queue !== undefined) return void queue.push(entry)
-        if (behind.has(entry.key)) return void behind.set(entry.key, [entry])
-        behind.set(entry.key, undefined)
+        behind.set(entry.key, null)
       }
       if (entry.later) unsettled.push(entry)
       else Queue.offerUnsafe(ready, entry)
@@ -155,8 +157,9 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
 
     const read = Effect.fnUntraced(function*(items: ReadonlyArray<readonly [Item, number]>) {
       const found = stopping || method.find === undefined ? [] : yield* method.find(items)
-      for (const [i, [item, index]] of items.entries()) {
-        const { known, later = false, outcome } = found[i] ?? {}
+      let i = 0
+      for (const [item, index] of items) {
+        const { known, later = false, outcome } = found[i++] ?? nothingFound
         if (outcome !== undefined) {
           yield* emit({ ...outcome, index, item })
           continue
