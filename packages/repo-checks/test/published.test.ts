@@ -19,6 +19,12 @@ describe("a published package", () => {
     expect(await problems(join(root, "packages", name))).toEqual([])
   })
 
+  it.each(packages)("$name brings its licence along, which npm packs from nowhere else", ({ name }) => {
+    expect(readFileSync(join(root, "packages", name, "LICENSE"), "utf8")).toBe(
+      readFileSync(join(root, "LICENSE"), "utf8")
+    )
+  })
+
   it.each(packages)("$name declares no any", (pkg) => {
     const files = declarations(pkg)
     expect(files.flatMap((file) => anys(file, readFileSync(join(root, file), "utf8")))).toEqual([])
