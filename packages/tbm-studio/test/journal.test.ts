@@ -89,7 +89,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         first.kill("SIGKILL")
         yield* first.ended
         const third = yield* run(...args, "--unknown", "skip")
-        assert.deepStrictEqual([third.status, statuses(third)], [0, ["skipped", "uploaded"]])
+        assert.deepStrictEqual([third.status, statuses(third)], [0, ["assumed", "uploaded"]])
         assert.strictEqual(yield* storedIn("After"), 1)
       }))
 
@@ -163,7 +163,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         const status = yield* run("status", manifest)
         assert.deepStrictEqual([status.status, /1 uploaded · 1 unknown/.test(status.stdout)], [75, true])
         const skip = yield* run("batch", manifest, "--unknown", "skip", "--json")
-        assert.deepStrictEqual([skip.status, statuses(skip)], [0, ["skipped", "skipped"]])
+        assert.deepStrictEqual([skip.status, statuses(skip)], [0, ["assumed", "skipped"]])
         assert.strictEqual(yield* storedIn("Lost"), 1)
         const retry = yield* run("batch", manifest, "--unknown", "retry", "--json")
         assert.deepStrictEqual([retry.status, statuses(retry)], [0, ["uploaded", "skipped"]])

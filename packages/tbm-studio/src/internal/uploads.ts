@@ -53,9 +53,9 @@ export class RowJob implements Job {
   }
 }
 
-/** One upload in the words of `--json`. */
+/** One upload in the words of `--json`. `skipped` was uploaded by an earlier run; `assumed` may have been. */
 export interface ItemReport {
-  readonly status: "uploaded" | "failed" | "unknown" | "planned" | "skipped" | "notStarted"
+  readonly status: "uploaded" | "failed" | "unknown" | "planned" | "skipped" | "assumed" | "notStarted"
   readonly project: string
   readonly table: string
   readonly period: string
@@ -78,6 +78,7 @@ export interface BatchReport {
     readonly failed: number
     readonly unknown: number
     readonly skipped: number
+    readonly assumed: number
     readonly notStarted: number
     readonly bytes: number
     readonly attempts: number
@@ -131,7 +132,7 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
     const report = reportOf(result, track)
     reports[result.index] = report
     exits.push(exitOf(result))
-    if (options.show === "each" && report.status !== "skipped" && report.status !== "notStarted") {
+    if (options.show === "each" && !quiet.includes(report.status)) {
       yield* region.print([progressLine(label(report), report, region.paint)])
     }
   })
@@ -185,6 +186,7 @@ export const totalsOf = (
     failed: count("failed"),
     unknown: count("unknown"),
     skipped: count("skipped"),
+    assumed: count("assumed"),
     notStarted: count("notStarted"),
     bytes: items.reduce((sum, item) => sum + item.bytes, 0),
     attempts: items.reduce((sum, item) => sum + item.attempts, 0),
@@ -196,6 +198,9 @@ export const totalsOf = (
 
 /** What a batch that never began has to report. */
 export const nothing = () => ({ items: [], totals: totalsOf([], 0, 0) })
+
+/** Nothing was sent of these, so no line tells of them. */
+export const quiet: ReadonlyArray<ItemReport["status"]> = ["skipped", "assumed", "notStarted"]
 
 type TargetError = ApiError.ApiError | AuthError.AuthError | CircuitOpen | UploaderError
 
@@ -260,8 +265,8 @@ export const reportOf = (result: Result<Job>, { attempts, durationMillis, recove
     case "Abandoned":
       return { ...base, status: result.outcomeUnknown ? "unknown" : "failed" }
     case "Skipped": {
-      const { bytes = 0, md5 = null, verified } = result.entry
-      return { ...base, status: "skipped", bytes, md5, verified }
+      const { bytes = 0, md5 = null, state, verified } = result.entry
+      return { ...base, status: state === "uploaded" ? "skipped" : "assumed", bytes, md5, verified }
     }
     case "NotStarted":
       return { ...base, status: "notStarted" }
@@ -326,6 +331,7 @@ export const table = ({ items, totals }: BatchReport): ReadonlyArray<string> => 
     ...(totals.failed > 0 ? [`${totals.failed} failed`] : []),
     ...(totals.unknown > 0 ? [`${totals.unknown} with unknown outcome`] : []),
     ...(totals.skipped > 0 ? [`${totals.skipped} already there`] : []),
+    ...(totals.assumed > 0 ? [`${totals.assumed} taken for done`] : []),
     ...(totals.notStarted > 0 ? [`${totals.notStarted} not started`] : []),
     units.bytes(totals.bytes),
     units.duration(totals.durationMs),
