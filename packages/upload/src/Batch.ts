@@ -154,8 +154,8 @@ export const run = <Item, Receipt, E, R, EI = never, RI = never>(
  * - `id`: identifies an item in the journal. Two items of a batch must not share one.
  * - `onUnknown`: what to do with an item that an earlier run may have applied, where it must not be applied twice;
  *   default `fail`.
- * - `findings`: what `Journal.look` found of each item, in their order; default: items of an array are looked up before the
- *   first is sent, those of a stream as they are read.
+ * - `findings`: what `Journal.look` found of each item, in their order; default: items of an array, taken as it is at the
+ *   beginning, are looked up before the first is sent, those of a stream as they are read.
  *
  * Throws `RangeError` where the concurrency is not a whole number above 0.
  *
@@ -175,23 +175,11 @@ export const resume = <Item, Receipt, E, R, EI = never, RI = never>(
   EI | Journal.JournalError,
   R | RI | Journal.Journal
 > =>
-  Schedule.collect(options, (batch, emit) =>
-    Effect.flatMap(
-      lookedUp(items, options),
-      (known) => Schedule.schedule(items, batch, journaled(target, options, known), emit)
-    ))
-
-// What is at hand is looked up together, which is quicker than page by page.
-const lookedUp = Effect.fnUntraced(function*<Item>(
-  items: Iterable<Item> | Stream.Stream<Item, unknown, unknown>,
-  { findings, id }: {
-    readonly id: (item: Item, index: number) => string
-    readonly findings?: ReadonlyArray<Journal.Finding> | undefined
-  }
-) {
-  if (findings !== undefined || !Array.isArray(items) || items.length > Schedule.mostUnsettled) return undefined
-  return yield* findEach(yield* Journal.Journal, items.map(id))
-})
+  Schedule.collect(options, (batch, emit) => {
+    // What is at hand is looked up together, which is quicker than page by page.
+    const whole = Array.isArray(items) && items.length <= Schedule.mostUnsettled ? [...items] : undefined
+    return Schedule.schedule(whole ?? items, batch, journaled(target, options, whole), emit)
+  })
 
 /**
  * Uploads all items and tells each result as soon as it stands, in constant memory.
@@ -236,40 +224,45 @@ const journaled = <Item, Receipt, E, R>(
     readonly onUnknown?: Journal.OnUnknown | undefined
     readonly findings?: ReadonlyArray<Journal.Finding> | undefined
   },
-  looked: ReadonlyArray<Journal.Entry | undefined> | undefined
-): Schedule.Method<Item, Receipt, Uploader.Failure<E>, Journal.JournalError, R | Journal.Journal> => ({
-  key: target.key,
-  idempotent: idempotentBy(target),
-  find: Effect.fnUntraced(function*(items) {
-    if (findings !== undefined) {
-      return items.map(([, index]) => {
-        const { entry, verdict } = findings[index] ?? {}
-        const skip = verdict === "skip" && entry !== undefined
-        return { known: entry, outcome: skip ? { _tag: "Skipped", entry } : undefined }
-      })
-    }
-    const entries = looked === undefined
-      ? yield* findEach(yield* Journal.Journal, items.map(([item, index]) => id(item, index)))
-      : items.map(([, index]) => looked[index])
-    return entries.map((known) => ({ known, later: known?.state === "uploaded" }))
-  }),
-  settle: (entries) => {
-    const known = entries.map(({ known }) => known)
-    return Effect.map(
-      Journal.look(target, entries.map(({ item }) => item), {
-        id: (item, i) => id(item, entries[i]?.index ?? i),
-        onUnknown,
-        known
-      }),
-      Arr.map(({ entry, verdict }) =>
-        verdict === "skip" && entry !== undefined ? { _tag: "Skipped", entry } : undefined
+  whole: ReadonlyArray<Item> | undefined
+): Schedule.Method<Item, Receipt, Uploader.Failure<E>, Journal.JournalError, R | Journal.Journal> => {
+  let looked: ReadonlyArray<Journal.Entry | undefined> | undefined
+  return {
+    key: target.key,
+    idempotent: idempotentBy(target),
+    find: Effect.fnUntraced(function*(items) {
+      if (findings !== undefined) {
+        return items.map(([, index]) => {
+          const { entry, verdict } = findings[index] ?? {}
+          const skip = verdict === "skip" && entry !== undefined
+          return { known: entry, outcome: skip ? { _tag: "Skipped", entry } : undefined }
+        })
+      }
+      const journal = yield* Journal.Journal
+      if (whole !== undefined) looked ??= yield* findEach(journal, whole.map(id))
+      const entries = looked === undefined
+        ? yield* findEach(journal, items.map(([item, index]) => id(item, index)))
+        : items.map(([, index]) => looked?.[index])
+      return entries.map((known) => ({ known, later: known?.state === "uploaded" }))
+    }),
+    settle: (entries) => {
+      const known = entries.map(({ known }) => known)
+      return Effect.map(
+        Journal.look(target, entries.map(({ item }) => item), {
+          id: (item, i) => id(item, entries[i]?.index ?? i),
+          onUnknown,
+          known
+        }),
+        Arr.map(({ entry, verdict }) =>
+          verdict === "skip" && entry !== undefined ? { _tag: "Skipped", entry } : undefined
+        )
       )
-    )
-  },
-  upload: ({ index, item, known }, options) =>
-    Journal.upload(target, item, { ...options, id: id(item, index), onUnknown, known: known ?? null }),
-  endsBatch: (error) => error instanceof Journal.JournalError
-})
+    },
+    upload: ({ index, item, known }, options) =>
+      Journal.upload(target, item, { ...options, id: id(item, index), onUnknown, known: known ?? null }),
+    endsBatch: (error) => error instanceof Journal.JournalError
+  }
+}
 
 const idempotentBy =
   <Item, Receipt, E, R>({ method, operation }: UploadTarget.UploadTarget<Item, Receipt, E, R>) =>

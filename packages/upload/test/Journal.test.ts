@@ -3,7 +3,7 @@ import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { SqliteClient } from "@effect-resilience/sqlite"
 import { Batch, Journal, UploadSource } from "@effect-resilience/upload"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import * as Targets from "./Targets.ts"
 
@@ -85,7 +85,7 @@ for (const [store, layer] of Object.entries(journals)) {
         assert.deepStrictEqual([...found.keys()].sort(), ["1", "3"])
       }))
 
-    test("finds any number of entries, and none of another batch", () =>
+    test("finds any number of entries", () =>
       Effect.gen(function*() {
         const journal = yield* Journal.Journal
         const ids = Array.from({ length: 40_000 }, (_, i) => `item ${i}`)
@@ -346,3 +346,32 @@ describe("Journal", () => {
       entries: Stream.empty
     })))
 })
+
+it.effect("journals of several batches share a database, and neither sees the other's entries", () =>
+  Effect.gen(function*() {
+    const journalOf = (batch: string) =>
+      Effect.map(
+        Layer.build(Layer.fresh(Journal.layerSql({ batch }))),
+        (context) => Context.get(context, Journal.Journal)
+      )
+    const [ours, theirs] = [yield* journalOf("ours"), yield* journalOf("theirs")]
+    yield* theirs.record(entryOf("x", "uploaded"))
+    yield* theirs.record(entryOf("", "unknown"))
+    yield* ours.record(entryOf("", "failed"))
+    for (const count of [1, 20_000]) {
+      const found = yield* ours.find(["", "x", ...Array.from({ length: count }, (_, i) => `${i}`)])
+      assert.deepStrictEqual([...found.values()], [entryOf("", "failed")])
+    }
+    assert.deepStrictEqual(yield* Stream.runCollect(ours.entries), [entryOf("", "failed")])
+    assert.lengthOf(yield* Stream.runCollect(theirs.entries), 2)
+  }).pipe(Effect.scoped, Effect.provide(SqliteClient.layer({ filename: ":memory:" }))))
+
+it.effect("a journal on a database finds no more than what is looked for, however much it holds", () =>
+  Effect.gen(function*() {
+    const journal = yield* Journal.Journal
+    yield* Effect.forEach(Array.from({ length: 500 }), (_, i) => journal.record(entryOf(`other ${i}`, "uploaded")), {
+      concurrency: "unbounded"
+    })
+    const found = yield* journal.find(["other 7", ...Array.from({ length: 20_000 }, (_, i) => `${i}`)])
+    assert.deepStrictEqual([...found.keys()], ["other 7"])
+  }).pipe(Effect.provide(journals.sqlite)))

@@ -1,6 +1,6 @@
 import { Batch, Journal } from "@effect-resilience/upload"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Schema } from "effect"
+import { Deferred, Effect, Fiber, Layer, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as Targets from "./Targets.ts"
 
@@ -108,4 +108,57 @@ describe("Batch.resume", () => {
       const { totals } = yield* Batch.resume(versioned(Targets.make(), (name) => name.endsWith("7")), items, { id })
       assert.deepInclude(totals, { uploaded: count + 150, skipped: count - 150 })
     }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory))))
+
+  describe("looks items up", () => {
+    const counting = Effect.map(Journal.Journal, (journal) => {
+      const asked: Array<number> = []
+      const find: typeof journal.find = (ids) => {
+        asked.push(ids.length)
+        return journal.find(ids)
+      }
+      return { asked, layer: Layer.succeed(Journal.Journal, { ...journal, find }) }
+    })
+    const items = Array.from({ length: 2_500 }, (_, i) => ({ name: `${i}` }))
+
+    it.effect("together where they are an array, page by page where they are a stream", () =>
+      Effect.gen(function*() {
+        for (const [given, pages] of [[items, [2_500]], [Stream.fromIterable(items), [1_000, 1_000, 500]]] as const) {
+          const { asked, layer } = yield* counting
+          yield* Effect.provide(Batch.resume(Targets.make(), given, { id }), layer)
+          assert.deepStrictEqual(asked, [...pages])
+        }
+      }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory))))
+
+    it.effect("anew in each run, and takes an array as it is at the beginning", () =>
+      Effect.gen(function*() {
+        const { asked, layer } = yield* counting
+        const growing = items.slice(0, 3)
+        const batch = Batch.resume(Targets.make(), growing, {
+          id,
+          onResult: () => Effect.sync(() => void growing.push({ name: `${growing.length}` }))
+        })
+        const totals = yield* Effect.provide(
+          Effect.map(Effect.all([batch, batch]), (all) => all.map((s) => s.totals)),
+          layer
+        )
+        assert.deepStrictEqual(totals.map(({ skipped, uploaded }) => [uploaded, skipped]), [[3, 0], [3, 3]])
+        assert.deepStrictEqual(asked, [3, 6])
+      }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory))))
+
+    it.effect("and heeds a stop meanwhile", () =>
+      Effect.gen(function*() {
+        const journal = yield* Journal.Journal
+        const slow = Layer.succeed(Journal.Journal, {
+          ...journal,
+          find: (ids) => Effect.delay(journal.find(ids), "1 minute")
+        })
+        const batch = Batch.resume(Targets.make(), items.slice(0, 10), {
+          id,
+          stop: Effect.delay(Effect.succeed("finish"), "1 second")
+        })
+        const running = yield* Effect.forkChild(Effect.provide(batch, slow))
+        yield* TestClock.adjust("2 minutes")
+        assert.deepInclude((yield* Fiber.join(running)).totals, { uploaded: 0, notStarted: 10 })
+      }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory))))
+  })
 })

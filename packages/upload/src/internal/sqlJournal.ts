@@ -100,23 +100,29 @@ export const sqlStore = Effect.fnUntraced(function*(
       Effect.mapBoth({ onFailure: (cause) => failure("read", cause), onSuccess: Arr.map(entryOf) })
     )
   const entries = Stream.paginate(
-    "",
-    (after: string) =>
-      Effect.map(select(sql`id > ${after} ORDER BY id LIMIT ${pageSize}`), (entries) => [
-        entries,
-        entries.length < pageSize ? Option.none() : Option.some(entries.at(-1)?.id ?? "")
-      ])
+    sql`id >= ${""}`,
+    (from: Statement.Fragment) =>
+      Effect.map(select(sql`${from} ORDER BY id LIMIT ${pageSize}`), (entries) => {
+        const last = entries.length < pageSize ? undefined : entries.at(-1)
+        return [entries, Option.map(Option.fromUndefinedOr(last), ({ id }) => sql`id > ${id}`)]
+      })
   )
 
   return {
     find: Effect.fnUntraced(function*(ids) {
       const found = new Map<string, Entry>()
-      const add = (entries: ReadonlyArray<Entry>) => {
-        for (const entry of entries) found.set(entry.id, entry)
+      if (ids.length <= pageSize) {
+        for (const some of Arr.chunksOf(ids, maxIds)) {
+          for (const entry of yield* select(sql.in("id", some))) found.set(entry.id, entry)
+        }
+        return found
       }
       // To look for so many one by one takes longer than to read them all.
-      if (ids.length > pageSize) yield* Stream.runForEachArray(entries, (page) => Effect.sync(() => add(page)))
-      else for (const some of Arr.chunksOf(ids, maxIds)) add(yield* select(sql.in("id", some)))
+      const wanted = new Set(ids)
+      yield* Stream.runForEachArray(entries, (page) =>
+        Effect.sync(() => {
+          for (const entry of page) if (wanted.has(entry.id)) found.set(entry.id, entry)
+        }))
       return found
     }),
     record: (entry, durable = false) =>
