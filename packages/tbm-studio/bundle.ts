@@ -3,7 +3,7 @@
  * need. Node finds and links six hundred modules in half a second; this starts in a third of that. The library is not
  * concerned: who imports it gets its modules.
  */
-import { existsSync, globSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { rolldown } from "rolldown"
@@ -32,7 +32,6 @@ const noticeOf = ({ dir, license, name, version }: Package): string => {
   return `${name} ${version} (${license})\n\n${readFileSync(join(dir, file), "utf8").trim()}\n`
 }
 
-rmSync(parts, { recursive: true, force: true })
 const bundle = await rolldown({
   input: { command: join(dist, "main.js") },
   platform: "node",
@@ -40,13 +39,27 @@ const bundle = await rolldown({
     if (level === "warn") throw new Error(log.message)
   }
 })
-const { output } = await bundle.write({
-  dir: dist,
+const { output } = await bundle.generate({
   entryFileNames: "[name].js",
-  chunkFileNames: "command/[name].js"
+  chunkFileNames: "command/[name].js",
+  comments: false
 })
 
 const modules = output.flatMap((file) => file.type === "chunk" ? file.moduleIds : [])
 const packages = modules.filter((id) => id.includes("/node_modules/")).map((id) => packageOf(dirname(id)))
 const notices = new Map(packages.toSorted((a, b) => a.name < b.name ? -1 : 1).map((found) => [found.dir, found]))
-writeFileSync(join(parts, "LICENSES.txt"), Array.from(notices.values(), noticeOf).join(`\n${"-".repeat(80)}\n\n`))
+
+const files = new Map(output.map((file) => [file.fileName, file.type === "chunk" ? file.code : file.source]))
+files.set("command/LICENSES.txt", Array.from(notices.values(), noticeOf).join(`\n${"-".repeat(80)}\n\n`))
+
+// Commands may start meanwhile: what stays the same is not touched, and a file is never there in part.
+mkdirSync(parts, { recursive: true })
+for (const [name, content] of files) {
+  const file = join(dist, name)
+  if (existsSync(file) && readFileSync(file).equals(Buffer.from(content))) continue
+  writeFileSync(`${file}.new`, content)
+  renameSync(`${file}.new`, file)
+}
+for (const name of globSync("command/*", { cwd: dist })) {
+  if (!files.has(name)) rmSync(join(dist, name))
+}
