@@ -1,8 +1,10 @@
 import { Simulator } from "@effect-resilience/tbm-simulator"
+import { Journal } from "@effect-resilience/upload"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
 import { existsSync, readdirSync, readFileSync, statSync, utimesSync } from "node:fs"
 import { join } from "node:path"
+import * as journalFile from "../src/internal/journalFile.ts"
 import { bin, type Ended, folder, settingsFor, start, tbmStudio, write } from "./command.ts"
 import { recorder } from "./recorder.ts"
 
@@ -83,11 +85,14 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         const second = yield* run(...args)
         assert.strictEqual(second.status, 69)
         assert.match(JSON.parse(second.stdout).error.message, /another tbm-studio/)
+        const running = yield* run("status", manifest)
+        assert.deepStrictEqual([running.status, running.stdout.includes("A batch is running.")], [0, true])
+        assert.notInclude(running.stdout, "--unknown")
+        first.kill("SIGKILL")
+        yield* first.ended
         const status = yield* run("status", manifest)
         assert.strictEqual(status.status, 75)
         assert.include(status.stdout, "One append may have arrived or not.")
-        first.kill("SIGKILL")
-        yield* first.ended
         const third = yield* run(...args, "--unknown", "skip")
         assert.deepStrictEqual([third.status, statuses(third)], [0, ["assumed", "uploaded"]])
         assert.strictEqual(yield* storedIn("After"), 1)
@@ -168,6 +173,33 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         const retry = yield* run("batch", manifest, "--unknown", "retry", "--json")
         assert.deepStrictEqual([retry.status, statuses(retry)], [0, ["uploaded", "skipped"]])
         assert.strictEqual(yield* storedIn("Lost"), 2)
+      }))
+
+    it.effect("what another program keeps in a journal is not taken for its own", () =>
+      Effect.gen(function*() {
+        const dir = yield* folder
+        const path = join(dir, "other.sqlite")
+        yield* Effect.flatMap(Journal.Journal, ({ record }) =>
+          record({
+            id: "x",
+            state: "uploaded",
+            attempts: 1,
+            version: undefined,
+            bytes: 1,
+            md5: undefined,
+            verified: true,
+            note: undefined,
+            at: 0
+          })).pipe(Effect.provide(journalFile.layer(path)))
+        const status = yield* run("status", path)
+        assert.deepStrictEqual([status.status, status.stdout], [66, ""])
+        assert.include(status.stderr, "entries of another program")
+      }))
+
+    it.effect("only of appends it is asked what became of them", () =>
+      Effect.sync(() => {
+        assert.deepStrictEqual(journalFile.doubts([{ action: "overwrite" }]), [])
+        assert.match(journalFile.doubts([{ action: "overwrite" }, { action: "append" }]).join(), /One append/)
       }))
 
     it.effect("Ctrl-C finishes what is under way, reports what is left, and the next run does that", () =>

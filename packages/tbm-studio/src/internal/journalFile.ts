@@ -3,9 +3,11 @@ import * as SqliteClient from "@effect-resilience/sqlite/SqliteClient"
 import * as Journal from "@effect-resilience/upload/Journal"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import * as Schema from "effect/Schema"
+import type * as SqlError from "effect/sql/SqlError"
 import * as Period from "../Period.ts"
 import type { Settings } from "../Settings.ts"
 import * as TableAddress from "../TableAddress.ts"
@@ -26,21 +28,35 @@ export const layer = (path: string) =>
 export const layerExclusive = (path: string) =>
   Layer.merge(
     layer(path),
-    Layer.effectDiscard(Effect.gen(function*() {
-      const sql = yield* SqliteClient.make({ filename: `${path}.lock`, busyTimeout: 0 })
-      const take = sql.unsafe("BEGIN IMMEDIATE").unprepared
-      yield* Effect.acquireRelease(take, () => Effect.ignore(sql.unsafe("ROLLBACK").unprepared))
-    })).pipe(
-      Layer.provide(Reactivity.layer),
+    Layer.effectDiscard(lock(path)).pipe(
       Layer.catch((error) =>
         Layer.effectDiscard(Effect.fail(
-          error.reason._tag === "LockTimeoutError"
+          isTaken(error)
             ? new JournalInUse({ path })
             : new InvalidOption({ message: cannotBeOpened(path) })
         ))
       )
     )
   )
+
+/** Whether a process uploads by the word of this journal now. */
+export const isInUse = (path: string): Effect.Effect<boolean, never, FileSystem.FileSystem> =>
+  Effect.gen(function*() {
+    // To ask would make the file.
+    if (!(yield* (yield* FileSystem.FileSystem).exists(lockOf(path)))) return false
+    return yield* Effect.match(lock(path), { onFailure: isTaken, onSuccess: () => false })
+  }).pipe(Effect.scoped, Effect.orElseSucceed(() => false))
+
+const lockOf = (path: string): string => `${path}.lock`
+
+const lock = (path: string) =>
+  Effect.gen(function*() {
+    const sql = yield* SqliteClient.make({ filename: lockOf(path), busyTimeout: 0 })
+    const take = sql.unsafe("BEGIN IMMEDIATE").unprepared
+    yield* Effect.acquireRelease(take, () => Effect.ignore(sql.unsafe("ROLLBACK").unprepared))
+  }).pipe(Effect.provide(Reactivity.layer))
+
+const isTaken = (error: SqlError.SqlError): boolean => error.reason._tag === "LockTimeoutError"
 
 const cannotBeOpened = (path: string) =>
   `The journal ${path} cannot be opened: name another with --journal FILE, or go without one with --no-journal.`
@@ -56,7 +72,8 @@ export class JournalInUse extends Data.TaggedError("JournalInUse")<{ readonly pa
 }
 
 /** What a person can do about appends that the journal holds as begun, and nothing else is known of. */
-export const doubts = (count: number): ReadonlyArray<string> => {
+export const doubts = (inDoubt: ReadonlyArray<{ readonly action: TableAddress.Action }>): ReadonlyArray<string> => {
+  const count = inDoubt.filter(({ action }) => action === "append").length
   if (count === 0) return []
   const [subject, object] = count === 1 ? ["One append", "it"] : [`${count} appends`, "them"]
   return [

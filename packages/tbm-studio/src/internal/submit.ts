@@ -64,7 +64,9 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
       const report = Uploads.reportOf(result, { attempts, recoveries, durationMillis: 0 })
       reports.set(job, report)
       exits.push(Uploads.exitOf(result))
-      if (!Uploads.quiet.includes(report.status)) yield* region.print([Uploads.progressLine(label(report), report, region.paint)])
+      if (!Uploads.quiet.includes(report.status)) {
+        yield* region.print([Uploads.progressLine(label(report), report, region.paint)])
+      }
     }
   )
 

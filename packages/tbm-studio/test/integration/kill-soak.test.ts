@@ -103,7 +103,10 @@ describe("a batch that is killed again and again", { timeout: 120_000 + kills * 
         const before = yield* check(() => 1, (doubtful) => doubtful ? 0 : 1)
 
         const leaving = yield* run("skip")
-        assert.deepStrictEqual([leaving.status, leaving.items.every(({ status }) => ["skipped", "assumed"].includes(status))], [0, true])
+        assert.deepStrictEqual([
+          leaving.status,
+          leaving.items.every(({ status }) => ["skipped", "assumed"].includes(status))
+        ], [0, true])
         assert.strictEqual((yield* state).uploads.length, before)
 
         const again = yield* run("retry")

@@ -124,7 +124,8 @@ export const batch = Command.make(
       return {
         json: { items: report.items, totals: report.totals },
         get text() {
-          return [...Uploads.table(report), ...(durable || noJournal ? [] : journalFile.doubts(report.totals.unknown))]
+          const unknown = durable || noJournal ? [] : report.items.filter(({ status }) => status === "unknown")
+          return [...Uploads.table(report), ...journalFile.doubts(unknown)]
         },
         exitStatus: report.exitStatus
       }

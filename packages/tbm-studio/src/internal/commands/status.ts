@@ -28,7 +28,8 @@ export const status = Command.make("status", flags, ({ file }) =>
     const entries = yield* Effect.provide(read, journalFile.layer(path))
     const count = (state: Journal.State) => entries.filter((entry) => entry.state === state).length
     const states = ["uploaded", "failed", "unknown", "started", "waiting"] as const
-    const doubtful = entries.filter(inDoubt).length
+    const running = yield* journalFile.isInUse(path)
+    const doubtful = entries.filter((entry) => inDoubt(entry) && !(running && entry.state === "started"))
     const paths = yield* Path.Path
     const shortest = (file: string) => {
       const fromHere = paths.relative(paths.resolve(), file)
@@ -50,9 +51,9 @@ export const status = Command.make("status", flags, ({ file }) =>
         "",
         states.filter((state) => count(state) > 0).map((state) => `${count(state)} ${state}`).join(" · "),
         ...entries.flatMap(({ file, note }) => note === null ? [] : [`${shortest(file)}: ${note}`]),
-        ...journalFile.doubts(doubtful)
+        ...(running ? ["", "A batch is running."] : journalFile.doubts(doubtful))
       ],
-      exitStatus: doubtful > 0 ? ExitStatus.outcomeUnknown : ExitStatus.done
+      exitStatus: doubtful.length > 0 ? ExitStatus.outcomeUnknown : ExitStatus.done
     }
   }).pipe(respond)).pipe(
     Command.withDescription("Show what a batch has uploaded so far, from its journal"),
@@ -69,7 +70,7 @@ const read = Effect.gen(function*() {
   return yield* Effect.forEach(
     entries,
     ({ at, bytes, id, md5, note, version: _, ...entry }) =>
-      Effect.map(Effect.orDie(journalFile.subjectOf(id)), (subject) => ({
+      Effect.map(Effect.mapError(journalFile.subjectOf(id), () => notOurs), (subject) => ({
         ...subject,
         ...entry,
         bytes: bytes ?? null,
@@ -78,6 +79,10 @@ const read = Effect.gen(function*() {
         at: DateTime.formatIso(DateTime.makeUnsafe(at))
       }))
   )
+})
+
+const notOurs = new InvalidInput({
+  message: "The journal holds entries of another program, or of another version of tbm-studio."
 })
 
 const isSqlite = (fs: FileSystem.FileSystem, path: string) =>
