@@ -1,12 +1,14 @@
 import { Connections } from "@effect-resilience/http-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, type Scope, Stream } from "effect"
+import { Cause, Effect, Exit, Fiber, Scope, Stream } from "effect"
 import { Cookies, HttpBody, HttpClient, HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import { once } from "node:events"
 import * as Http from "node:http"
+import * as Http2 from "node:http2"
 import type * as Net from "node:net"
 import * as v8 from "node:v8"
 import * as vm from "node:vm"
+import { certificate, key } from "./loopbackCertificate.ts"
 
 /** A server on a free loopback port; answers its address. */
 const serve = (server: Http.Server): Effect.Effect<string, never, Scope.Scope> =>
@@ -284,6 +286,72 @@ describe("an exchange", () => {
         })
     )
   })
+
+  it.live("sends nothing in a scope that is closed already", () => {
+    let asked = 0
+    return talking(
+      () => asked++,
+      (url) =>
+        Effect.gen(function*() {
+          const scope = yield* Scope.make()
+          yield* Scope.close(scope, Exit.void)
+          const client = HttpClient.withScope(yield* HttpClient.HttpClient)
+          const exit = yield* Effect.exit(Scope.provide(client.post(url), scope))
+          assert.deepInclude(reasonOf(exit), { _tag: "TransportError" })
+          assert.strictEqual(asked, 0)
+        })
+    )
+  })
+
+  it.live("gives up streamed requests over HTTP/2, refused or interrupted, without a word too many", () =>
+    Effect.gen(function*() {
+      const server = Http2.createSecureServer(
+        { cert: certificate, key },
+        (request, response) => request.on("end", () => response.end(`over ${request.httpVersion}`)).resume()
+      )
+      yield* Effect.acquireRelease(
+        Effect.callback<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
+        () => Effect.sync(() => server.close())
+      )
+      const { port } = server.address() as Net.AddressInfo
+      const ended: Array<string> = []
+      const post = (name: string, headers: { readonly [name: string]: string } = {}) =>
+        HttpClient.post(`https://127.0.0.1:${port}/`, {
+          headers,
+          body: HttpBody.stream(
+            Stream.make(new Uint8Array(100_000)).pipe(
+              Stream.concat(name === "whole" ? Stream.empty : Stream.never),
+              Stream.ensuring(Effect.sync(() => ended.push(name)))
+            ),
+            "application/octet-stream"
+          )
+        }).pipe(Effect.flatMap(({ text }) => text))
+      yield* Effect.gen(function*() {
+        for (const name of ["connecting", "queued"]) {
+          const running = yield* Effect.forkChild(post(name), { startImmediately: true })
+          yield* Fiber.interrupt(running)
+          assert.strictEqual(yield* post("whole"), "over 2.0")
+        }
+        const refused = yield* Effect.exit(post("refused", { te: "gzip" }))
+        assert.deepInclude(reasonOf(refused), { _tag: "TransportError" })
+        assert.strictEqual(yield* post("whole"), "over 2.0")
+      }).pipe(Effect.provide(Connections.layer({ ca: [certificate], connections: 1 })))
+      assert.lengthOf(ended.filter((name) => name === "whole"), 3)
+    }).pipe(Effect.scoped))
+
+  it.live("says of which answer a form cannot be read", () =>
+    talking(
+      (_, response) => {
+        response.writeHead(422, { "content-type": "text/plain" }).end("no form")
+      },
+      (url) =>
+        Effect.gen(function*() {
+          const exit = yield* Effect.exit(Effect.flatMap(HttpClient.get(url), ({ formData }) => formData))
+          const reason = reasonOf(exit)
+          assert.deepInclude(reason, { _tag: "DecodeError" })
+          assert.nestedPropertyVal(reason, "response.status", 422)
+        })
+    ))
 
   it.live("tells when a connection breaks, before the headers and after them", () =>
     talking(

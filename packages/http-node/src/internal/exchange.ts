@@ -42,6 +42,8 @@ export const make = (dispatcher: Dispatcher): HttpClient.HttpClient =>
   HttpClient.make((request, url, signal, fiber) =>
     Effect.callback<HttpClientResponse.HttpClientResponse, Failure>((resume) => {
       const exchange = new Exchange(request, url, signal, resume)
+      // Its scope may be closed already.
+      if (signal.aborted) return exchange.abort()
       try {
         dispatcher.dispatch({
           ...fiber.getRef(NodeHttpClient.UndiciOptions),
@@ -183,6 +185,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.controller = undefined
     this.resume = undefined
     this.signal.removeEventListener("abort", this.onAbort)
+    if (failure !== undefined && request.body instanceof StreamedBody) request.body.readable.destroy()
     this.wake()
     resume?.(
       Effect.fail(
@@ -260,10 +263,10 @@ class Answer extends Inspectable.Class implements HttpClientResponse.HttpClientR
     return Effect.map(this.bytes, (bytes) => new Uint8Array(bytes).buffer)
   }
   get urlParamsBody() {
-    return Effect.flatMap(this.web, ({ urlParamsBody }) => urlParamsBody)
+    return this.parsed(({ urlParamsBody }) => urlParamsBody)
   }
   get formData() {
-    return Effect.flatMap(this.web, ({ formData }) => formData)
+    return this.parsed(({ formData }) => formData)
   }
   get upgrade(): Effect.Effect<Socket.Socket, Failure> {
     const { request } = this
@@ -276,13 +279,14 @@ class Answer extends Inspectable.Class implements HttpClientResponse.HttpClientR
   private get bytes() {
     return this.exchange.whole((cause) => this.unreadable(cause))
   }
-  // For what is seldom asked for.
-  private get web() {
+  // What is seldom asked for, the platform parses.
+  private parsed<A>(parse: (web: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, Failure>) {
     const { headers, request } = this
-    return Effect.map(
-      this.arrayBuffer,
-      (bytes) => HttpClientResponse.fromWeb(request, new Response(bytes, { headers }))
-    )
+    return Effect.flatMap(this.arrayBuffer, (bytes) =>
+      Effect.mapError(
+        parse(HttpClientResponse.fromWeb(request, new Response(bytes, { headers }))),
+        ({ reason }) => this.unreadable(reason.cause)
+      ))
   }
   private unreadable(cause: unknown): Failure {
     const { request } = this

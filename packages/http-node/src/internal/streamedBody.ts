@@ -42,6 +42,8 @@ export const make = (body: HttpBody.Stream): Effect.Effect<StreamedBody> =>
       })
       return fiber
     }
+    // Over HTTP/2, undici destroys it with an error that nobody listens for any more.
+    readable.on("error", () => {})
     return new StreamedBody(readable, body)
   })
 
