@@ -55,8 +55,11 @@ export const parse = (text: string): Result.Result<Period, InvalidPeriod> => {
   const known = parsed.get(text)
   if (known !== undefined) return known
   const result = parseAnew(text)
-  if (parsed.size === mostParsed) parsed.clear()
-  parsed.set(text, result)
+  if (Result.isSuccess(result) && text.length <= longestRemembered) {
+    if (parsed.size === mostRemembered) parsed.clear()
+    // A copy: what was cut out of a text keeps all of it.
+    parsed.set([...text].join(""), result)
+  }
   return result
 }
 
@@ -73,7 +76,8 @@ export const key = (period: Period): string => {
 
 // A manifest may have a hundred thousand rows, and few periods.
 const parsed = new Map<string, Result.Result<Period, InvalidPeriod>>()
-const mostParsed = 1_000
+const mostRemembered = 1_000
+const longestRemembered = 32
 
 const parseAnew = (text: string): Result.Result<Period, InvalidPeriod> => {
   const decoded = text.trim().replace(/%3a/i, ":")
