@@ -107,7 +107,7 @@ export class JournalError extends Data.TaggedError("JournalError")<{
 /**
  * Where entries are kept.
  *
- * - `find`: the entries with these ids.
+ * - `find`: the entries with these ids, and maybe as many others.
  * - `record`: keeps an entry in the place of the one with its id. When it returns, the entry survives the process; a
  *   `durable` one survives a power failure too, where the store can promise that.
  * - `entries`: all of them, in the order of their ids.

@@ -366,12 +366,12 @@ it.effect("journals of several batches share a database, and neither sees the ot
     assert.lengthOf(yield* Stream.runCollect(theirs.entries), 2)
   }).pipe(Effect.scoped, Effect.provide(SqliteClient.layer({ filename: ":memory:" }))))
 
-it.effect("a journal on a database finds no more than what is looked for, however much it holds", () =>
+it.effect("a journal on a database does not bring all that it holds into memory", () =>
   Effect.gen(function*() {
     const journal = yield* Journal.Journal
-    yield* Effect.forEach(Array.from({ length: 500 }), (_, i) => journal.record(entryOf(`other ${i}`, "uploaded")), {
+    yield* Effect.forEach(Array.from({ length: 25_000 }), (_, i) => journal.record(entryOf(`other ${i}`, "uploaded")), {
       concurrency: "unbounded"
     })
-    const found = yield* journal.find(["other 7", ...Array.from({ length: 20_000 }, (_, i) => `${i}`)])
+    const found = yield* journal.find(["other 7", ...Array.from({ length: 10_000 }, (_, i) => `${i}`)])
     assert.deepStrictEqual([...found.keys()], ["other 7"])
   }).pipe(Effect.provide(journals.sqlite)))

@@ -118,10 +118,15 @@ export const sqlStore = Effect.fnUntraced(function*(
         return found
       }
       // To look for so many one by one takes longer than to read them all.
-      const wanted = new Set(ids)
+      let wanted: ReadonlySet<string> | undefined
       yield* Stream.runForEachArray(entries, (page) =>
         Effect.sync(() => {
-          for (const entry of page) if (wanted.has(entry.id)) found.set(entry.id, entry)
+          // Most journals hold little else, and the set takes a while to be made.
+          if (wanted === undefined && found.size + page.length > 2 * ids.length) {
+            wanted = new Set(ids)
+            for (const id of found.keys()) if (!wanted.has(id)) found.delete(id)
+          }
+          for (const entry of page) if (wanted?.has(entry.id) !== false) found.set(entry.id, entry)
         }))
       return found
     }),
