@@ -29,6 +29,7 @@
  */
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
+import * as ForeignText from "./ForeignText.ts"
 import * as Recovery from "./Recovery.ts"
 import type * as Transport from "./Transport.ts"
 
@@ -53,7 +54,7 @@ export class ApiError extends Data.TaggedError("ApiError")<{
 
   /** What happened, where, and what to do. */
   override get message(): string {
-    const reference = this.requestId === undefined ? "" : ` (request id ${this.requestId})`
+    const reference = this.requestId === undefined ? "" : ` (request id ${ForeignText.oneLine(this.requestId, 128)})`
     return `${this.method} ${this.endpoint} ${this.reason.message}${reference}`
   }
 }
@@ -299,7 +300,9 @@ export class TransportFailure extends Data.TaggedError("TransportFailure")<Trans
     }
   }
   override get message(): string {
-    return `got no answer: ${transportText[this.kind]}${this.code === undefined ? "" : ` (${this.code})`}.`
+    return `got no answer: ${transportText[this.kind]}${
+      this.code === undefined ? "" : ` (${ForeignText.oneLine(this.code, 128)})`
+    }.`
   }
 }
 
@@ -337,7 +340,7 @@ export class UndecodableAnswer extends Data.TaggedError("UndecodableAnswer")<{
     return Recovery.giveUp
   }
   override get message(): string {
-    return `answered ${this.status} with ${this.got} where ${this.expected} was expected. ` +
+    return `answered ${this.status} with ${ForeignText.oneLine(this.got)} where ${this.expected} was expected. ` +
       "Check that the address is the API's own, not a login page or a proxy."
   }
 }
@@ -450,7 +453,7 @@ const retryNotBefore = (after: Duration.Duration | undefined): Recovery.Recovery
   after === undefined ? Recovery.retry : Recovery.retryAfter(after)
 
 const answerMessage = (answer: Answer, title: string, advice: string): string => {
-  const detail = answer.detail === undefined ? "" : `: ${answer.detail.replace(/[.\s]+$/, "")}`
+  const detail = answer.detail === undefined ? "" : `: ${ForeignText.oneLine(answer.detail).replace(/[.\s]+$/, "")}`
   const wait = answer.retryAfter === undefined ? "" : ` Not before ${Duration.format(answer.retryAfter)}.`
   return `answered ${answer.status} ${title}${detail}. ${answer.remedy ?? advice}${wait}`
 }

@@ -22,6 +22,7 @@
  */
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
+import * as ForeignText from "./ForeignText.ts"
 
 /**
  * What was read. `message` and `code` are absent where the body holds none; `truncated` tells that the body was longer
@@ -51,7 +52,7 @@ export const maxBytes = 65_536
  * @category constants
  * @since 0.1.0
  */
-export const maxMessageLength = 2_000
+export const maxMessageLength = ForeignText.maxLength
 
 /**
  * Reads a body. `contentType` helps to tell a problem document from plain JSON; the text decides the rest, since many
@@ -83,23 +84,9 @@ export const parse = (
   return { kind: "text", ...messageField(plain), truncated }
 }
 
-/**
- * Makes a text from outside fit for one line of a log or terminal: no control characters or direction overrides, no
- * runs of white space, at most `maxLength` characters.
- *
- * @category formatting
- * @since 0.1.0
- */
-export const oneLine = (text: string, maxLength: number = maxMessageLength): string => {
-  const line = text.replace(unprintable, " ").replace(/\s+/g, " ").trim()
-  return line.length > maxLength ? `${line.slice(0, maxLength - 1).replace(halfCharacter, "")}…` : line
-}
-
 // A cut may run through a character; `stream` leaves the rest of it out.
 const decodeUtf8 = (bytes: Uint8Array, truncated: boolean) => new TextDecoder().decode(bytes, { stream: truncated })
 
-const halfCharacter = /[\ud800-\udbff]$/
-const unprintable = /[\p{Cc}\p{Cf}\u2028\u2029]/gu
 const binary = /[^\P{Cc}\s]|\ufffd/u
 
 const readJson = (json: unknown, contentType: string | undefined): Omit<ErrorBody, "truncated"> => {
@@ -134,14 +121,14 @@ const codeField = (subject: object): { readonly code?: string } => {
   for (const holder of [subject, Predicate.hasProperty(subject, "error") ? subject.error : undefined]) {
     if (!Predicate.hasProperty(holder, "code")) continue
     if (typeof holder.code === "string" || typeof holder.code === "number") {
-      return { code: oneLine(String(holder.code), 100) }
+      return { code: ForeignText.oneLine(String(holder.code), 100) }
     }
   }
   return {}
 }
 
 const messageField = (message: string | undefined): { readonly message?: string } => {
-  const line = message === undefined ? "" : oneLine(message)
+  const line = message === undefined ? "" : ForeignText.oneLine(message, maxMessageLength)
   return line === "" ? {} : { message: line }
 }
 
@@ -150,7 +137,9 @@ const salvageMessage = (text: string): string | undefined => {
   const found = /"(?:message|error|detail)"\s*:\s*("(?:[^"\\]|\\.){1,4000}")/.exec(text)?.[1]
   if (found === undefined) return undefined
   const parsed = Result.try((): unknown => JSON.parse(found))
-  return Result.isSuccess(parsed) && typeof parsed.success === "string" ? oneLine(parsed.success) : undefined
+  return Result.isSuccess(parsed) && typeof parsed.success === "string"
+    ? ForeignText.oneLine(parsed.success)
+    : undefined
 }
 
 const htmlMessage = (html: string): string | undefined => {

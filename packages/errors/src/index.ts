@@ -1,6 +1,7 @@
 export * as ApiError from "./ApiError.ts"
 export * as Classifier from "./Classifier.ts"
 export * as ErrorBody from "./ErrorBody.ts"
+export * as ForeignText from "./ForeignText.ts"
 export * as MessagePattern from "./MessagePattern.ts"
 export * as Recovery from "./Recovery.ts"
 export * as RetryAfter from "./RetryAfter.ts"

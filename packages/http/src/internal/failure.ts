@@ -1,5 +1,5 @@
 import * as ApiError from "@effect-resilience/errors/ApiError"
-import * as ErrorBody from "@effect-resilience/errors/ErrorBody"
+import * as ForeignText from "@effect-resilience/errors/ForeignText"
 import * as Transport from "@effect-resilience/errors/Transport"
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
@@ -60,7 +60,7 @@ export const apiError = (options: {
 export const requestIdOf = (headers: Headers.Headers, scrubber: Scrubber): string | undefined => {
   for (const name of requestIdHeaders) {
     const value = headers[name]
-    if (value !== undefined && value !== "") return ErrorBody.oneLine(scrubber.scrub(value), 128)
+    if (value !== undefined && value !== "") return ForeignText.oneLine(scrubber.scrub(value), 128)
   }
   return undefined
 }
