@@ -3,6 +3,9 @@
  *
  * **Details**
  *
+ * No request was sent where no token was had: such an `AuthError` is `NotAsked`, so a rejected login is no verdict on the
+ * API that the token is for.
+ *
  * No field holds a credential or a token: a `detail` is one line, scrubbed of registered secrets. `Rejected` is about
  * the credentials and final until they change; `Unavailable` is about the way to the login and may pass.
  *
@@ -26,6 +29,7 @@
  * @since 0.1.0
  */
 import type * as ApiError from "@effect-resilience/errors/ApiError"
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Data from "effect/Data"
 
@@ -36,6 +40,9 @@ import * as Data from "effect/Data"
  * @since 0.1.0
  */
 export class AuthError extends Data.TaggedError("AuthError")<{ readonly reason: Reason }> {
+  get [NotAsked.symbol](): boolean {
+    return NotAsked.isNotAsked(this.reason)
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return this.reason[Recovery.symbol]()
   }
@@ -51,6 +58,9 @@ export class AuthError extends Data.TaggedError("AuthError")<{ readonly reason: 
  * @since 0.1.0
  */
 export class Rejected extends Data.TaggedError("Rejected")<{ readonly detail?: string | undefined }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.authorize
   }
@@ -69,6 +79,9 @@ export class Unavailable extends Data.TaggedError("Unavailable")<{
   readonly detail: string
   readonly recovery: Recovery.Recovery
 }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return this.recovery
   }
@@ -84,6 +97,9 @@ export class Unavailable extends Data.TaggedError("Unavailable")<{
  * @since 0.1.0
  */
 export class NotConfigured extends Data.TaggedError("NotConfigured")<{ readonly detail: string }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }
@@ -99,6 +115,9 @@ export class NotConfigured extends Data.TaggedError("NotConfigured")<{ readonly 
  * @since 0.1.0
  */
 export class NoToken extends Data.TaggedError("NoToken")<{ readonly expected: string }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.giveUp
   }
@@ -114,6 +133,9 @@ export class NoToken extends Data.TaggedError("NoToken")<{ readonly expected: st
  * @since 0.1.0
  */
 export class AmbiguousToken extends Data.TaggedError("AmbiguousToken")<{ readonly places: string }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.giveUp
   }
@@ -163,6 +185,9 @@ export class ForeignOrigin extends Data.TaggedError("ForeignOrigin")<{
   readonly allowed: string
   readonly requested: string
 }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }

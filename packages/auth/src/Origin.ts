@@ -26,6 +26,7 @@
  *
  * @since 0.1.0
  */
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Data from "effect/Data"
 import * as Result from "effect/Result"
@@ -49,6 +50,9 @@ export interface Origin {
  * @since 0.1.0
  */
 export class OriginError extends Data.TaggedError("OriginError")<{ readonly problem: string }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }

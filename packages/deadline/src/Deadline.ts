@@ -29,6 +29,7 @@
  *
  * @since 0.1.0
  */
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -52,14 +53,19 @@ export interface Deadline {
 /**
  * The deadline was reached, or is too near for what was to come. Trying again within the same operation cannot help.
  *
- * - `allowed`: the time that the deadline left when it was set, or that was asked for in vain.
+ * - `allowed`: the time that the deadline left when it was set, or that `demand` asked for.
+ * - `begun`: whether the work had begun. Where it had not, the error is `NotAsked`.
  *
  * @category errors
  * @since 0.1.0
  */
 export class DeadlineExceeded extends Data.TaggedError("DeadlineExceeded")<{
   readonly allowed: Duration.Duration
+  readonly begun: boolean
 }> {
+  get [NotAsked.symbol](): boolean {
+    return !this.begun
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.giveUp
   }
@@ -110,12 +116,13 @@ export const within: {
       if (wanted === Infinity && outer.atMillis === Infinity) return self
       const now = Timer.nowUnsafe(fiber.context)
       const millis = Math.min(wanted, outer.atMillis - now)
-      const exceeded = () => Effect.fail(new DeadlineExceeded({ allowed: wholeMillis(Math.max(0, millis)) }))
-      if (millis <= 0) return exceeded()
+      const exceeded = (begun: boolean) =>
+        Effect.fail(new DeadlineExceeded({ allowed: wholeMillis(Math.max(0, millis)), begun }))
+      if (millis <= 0) return exceeded(false)
       const known = outer.atMillis <= now + wanted
         ? self
         : Effect.provideService(self, Current, { atMillis: now + millis })
-      return limit.after(known, millis, exceeded)
+      return limit.after(known, millis, () => exceeded(true))
     })
   }
 )
@@ -152,7 +159,9 @@ export const demand = (duration: Duration.Input): Effect.Effect<void, DeadlineEx
   const needed = Duration.fromInputUnsafe(duration)
   const millis = Duration.toMillis(needed)
   return Effect.withFiber((fiber) =>
-    remainingMillisUnsafe(fiber) < millis ? Effect.fail(new DeadlineExceeded({ allowed: needed })) : Effect.void
+    remainingMillisUnsafe(fiber) < millis
+      ? Effect.fail(new DeadlineExceeded({ allowed: needed, begun: false }))
+      : Effect.void
   )
 }
 

@@ -30,6 +30,8 @@
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as ForeignText from "./ForeignText.ts"
+import { isLocal } from "./internal/local.ts"
+import * as NotAsked from "./NotAsked.ts"
 import * as Recovery from "./Recovery.ts"
 import type * as Transport from "./Transport.ts"
 
@@ -50,6 +52,10 @@ export class ApiError extends Data.TaggedError("ApiError")<{
 }> {
   [Recovery.symbol](): Recovery.Recovery {
     return this.reason[Recovery.symbol]()
+  }
+
+  get [NotAsked.symbol](): boolean {
+    return NotAsked.isNotAsked(this.reason)
   }
 
   /** What happened, where, and what to do. */
@@ -288,6 +294,9 @@ export class UnexpectedStatus extends Data.TaggedError("UnexpectedStatus")<Answe
  * @since 0.1.0
  */
 export class TransportFailure extends Data.TaggedError("TransportFailure")<Transport.Diagnosis> {
+  get [NotAsked.symbol](): boolean {
+    return isLocal(this)
+  }
   [Recovery.symbol](): Recovery.Recovery {
     switch (this.kind) {
       case "tls":

@@ -50,6 +50,7 @@
  *
  * @since 0.1.0
  */
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as ChunkLifetime from "@effect-resilience/http/ChunkLifetime"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
@@ -122,6 +123,9 @@ export class InvalidConnection extends Data.TaggedError("InvalidConnection")<{
   readonly setting: "ca" | "clientCertificate" | "proxy"
   readonly problem: string
 }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }

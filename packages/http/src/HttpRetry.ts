@@ -49,6 +49,7 @@
  * @since 0.1.0
  */
 import * as ApiError from "@effect-resilience/errors/ApiError"
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Data from "effect/Data"
@@ -76,6 +77,9 @@ export class BodyNotReplayable extends Data.TaggedError("BodyNotReplayable")<{
   readonly expected: number
   readonly got: number
 }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.giveUp
   }

@@ -42,6 +42,7 @@
  *
  * @since 0.1.0
  */
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -115,6 +116,9 @@ export class BulkheadFull extends Data.TaggedError("BulkheadFull")<{
   readonly queueTimeout: Duration.Duration | undefined
 }> {
   get [Rejection.symbol](): true {
+    return true
+  }
+  get [NotAsked.symbol](): true {
     return true
   }
   /** Unknown: nobody knows when a call will end. */

@@ -58,6 +58,7 @@
  *
  * @since 0.1.0
  */
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Backoff from "@effect-resilience/retry/Backoff"
 import * as Context from "effect/Context"
@@ -198,6 +199,9 @@ export class CircuitOpen extends Data.TaggedError("CircuitOpen")<{
   readonly retryAfter: Duration.Duration | undefined
 }> {
   get [Rejection.symbol](): true {
+    return true
+  }
+  get [NotAsked.symbol](): true {
     return true
   }
   [Recovery.symbol](): Recovery.Recovery {

@@ -38,6 +38,7 @@
  *
  * @since 0.1.0
  */
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -112,6 +113,9 @@ export class LimitReached extends Data.TaggedError("LimitReached")<{
   readonly priority: string
 }> {
   get [Rejection.symbol](): true {
+    return true
+  }
+  get [NotAsked.symbol](): true {
     return true
   }
   /** Unknown: nobody knows when a call will end. */

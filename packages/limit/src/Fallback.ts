@@ -4,8 +4,8 @@
  * **Why**
  *
  * An empty list of recommendations is better than no page. But an answer made up where the *request* was wrong hides a bug
- * of the caller. So a fallback steps in only where the dependency failed or was not asked, by the rules of `Outcome`, and
- * lets a 400, a 404 or a missing permission through.
+ * of the caller. So a fallback steps in only where the dependency failed or was not asked, and lets a 400, a 404, a rejected
+ * login or a missing permission through.
  *
  * **Example** (Default prices while the service is down)
  *
@@ -25,12 +25,12 @@
  *
  * @since 0.1.0
  */
+import * as Classifier from "@effect-resilience/errors/Classifier"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as Option from "effect/Option"
-import * as Outcome from "./Outcome.ts"
+import { isRequestFault } from "./internal/requestFault.ts"
 import * as Rejection from "./Rejection.ts"
 
 /**
@@ -75,7 +75,7 @@ export const make = <A, E = never, R = never>(options: {
  * @since 0.1.0
  */
 export const applies = (error: unknown): boolean =>
-  Rejection.isRejection(error) || Outcome.of(Exit.fail(error))._tag === "Failure"
+  Rejection.isRejection(error) || !isRequestFault(Classifier.classify(error))
 
 /**
  * No fallback.

@@ -10,7 +10,8 @@
  *
  * - A success, and an error to `Correct`, `Authorize` or `Reauthenticate`: the server understood and answered; `Success`.
  * - An error to `Retry`, `Verify` or `GiveUp`, one that nobody knows, a defect: `Failure`.
- * - A refusal of a policy (`Rejection`), an interruption: `Ignored`.
+ * - An error that is `NotAsked`, such as the rejection of a policy, a login that failed, a file that cannot be read; and
+ *   an interruption: `Ignored`.
  *
  * Errors of others are read by `Classifier` of `@effect-resilience/errors`.
  *
@@ -29,11 +30,12 @@
  * @since 0.1.0
  */
 import * as Classifier from "@effect-resilience/errors/Classifier"
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import type * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Rejection from "./Rejection.ts"
+import { isRequestFault } from "./internal/requestFault.ts"
 
 /**
  * What a call says. `retryAfter` is the time before which the server does not want to be asked again.
@@ -84,19 +86,12 @@ export const of = (exit: Exit.Exit<unknown, unknown>): Outcome => {
   if (Cause.hasInterruptsOnly(exit.cause)) return ignored
   const error = Cause.findErrorOption(exit.cause)
   if (Option.isNone(error)) return plainFailure
-  if (Rejection.isRejection(error.value)) return ignored
+  if (NotAsked.isNotAsked(error.value)) return ignored
   const recovery = Classifier.classify(error.value)
-  switch (recovery._tag) {
-    case "Correct":
-    case "Authorize":
-    case "Reauthenticate":
-      return success
-    case "Retry":
-      return recovery.after === undefined ? plainFailure : { _tag: "Failure", retryAfter: recovery.after }
-    case "Verify":
-    case "GiveUp":
-      return plainFailure
-  }
+  if (isRequestFault(recovery)) return success
+  return recovery._tag === "Retry" && recovery.after !== undefined
+    ? { _tag: "Failure", retryAfter: recovery.after }
+    : plainFailure
 }
 
 const plainFailure: Outcome = { _tag: "Failure", retryAfter: undefined }

@@ -49,6 +49,7 @@
  * @since 0.1.0
  */
 import * as Deadline from "@effect-resilience/deadline/Deadline"
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -120,6 +121,9 @@ export class PaceExceeded extends Data.TaggedError("PaceExceeded")<{
   readonly retryAfter: Duration.Duration | undefined
 }> {
   get [Rejection.symbol](): true {
+    return true
+  }
+  get [NotAsked.symbol](): true {
     return true
   }
   [Recovery.symbol](): Recovery.Recovery {

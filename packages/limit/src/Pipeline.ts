@@ -238,7 +238,7 @@ export const describe = <D extends Description>(pipeline: Pipeline<D>): Effect.E
 
 /**
  * Counts the calls of pipelines that have `metrics`, with the attributes `resilience.policy` (the name of the pipeline) and
- * `resilience.outcome`: `success`, `failure`, `refused` or `interrupted`.
+ * `resilience.outcome`: `success`, `failure`, `refused` (the error is `NotAsked`) or `interrupted`.
  *
  * @category observing
  * @since 0.1.0

@@ -34,6 +34,7 @@
  *
  * @since 0.1.0
  */
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -55,6 +56,9 @@ export class NoSuchPipeline extends Data.TaggedError("NoSuchPipeline")<{
   readonly name: string
   readonly names: ReadonlyArray<string>
 }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.giveUp
   }

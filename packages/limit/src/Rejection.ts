@@ -4,8 +4,8 @@
  * **Why**
  *
  * A bulkhead that is full says nothing about the health of the server behind it. So every error by which a policy
- * refuses a call carries this mark: a circuit breaker does not count it, a fallback may answer it, and a dashboard can
- * tell "we did not ask" from "it did not work".
+ * rejects a call carries this mark, and with it that of `NotAsked`: a circuit breaker does not count it, a fallback may
+ * stand in for it, and a dashboard can tell "we did not ask" from "it did not work".
  *
  * **Example** (Telling a refusal from a failure)
  *
@@ -25,6 +25,7 @@
  *
  * @since 0.1.0
  */
+import type * as NotAsked from "@effect-resilience/errors/NotAsked"
 import type * as Recovery from "@effect-resilience/errors/Recovery"
 import type * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
@@ -44,8 +45,9 @@ export const symbol: "~@effect-resilience/limit/Rejection" = "~@effect-resilienc
  * @category models
  * @since 0.1.0
  */
-export interface Rejection extends Recovery.Recoverable {
+export interface Rejection extends Recovery.Recoverable, NotAsked.NotAsked {
   readonly [symbol]: true
+  readonly [NotAsked.symbol]: true
   readonly key: string
   readonly retryAfter: Duration.Duration | undefined
 }

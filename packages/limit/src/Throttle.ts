@@ -36,6 +36,7 @@
  *
  * @since 0.1.0
  */
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -107,6 +108,9 @@ export class Throttled extends Data.TaggedError("Throttled")<{
   readonly key: string
 }> {
   get [Rejection.symbol](): true {
+    return true
+  }
+  get [NotAsked.symbol](): true {
     return true
   }
   /** Unknown: the server did not say. */

@@ -39,6 +39,7 @@
  * @since 0.1.0
  */
 import * as Timer from "@effect-resilience/deadline/Timer"
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import type * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -73,6 +74,9 @@ export interface AttemptBudget {
 export class BudgetExhausted extends Data.TaggedError("BudgetExhausted")<{
   readonly budget: string
 }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.giveUp
   }

@@ -16,6 +16,7 @@
  *
  * @since 0.1.0
  */
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -51,6 +52,9 @@ export class InvalidManifest extends Data.TaggedError("InvalidManifest")<{
   readonly path: string
   readonly problems: ReadonlyArray<string>
 }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }

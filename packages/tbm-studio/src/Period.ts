@@ -14,6 +14,7 @@
  *
  * @since 0.1.0
  */
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Brand from "effect/Brand"
 import * as Data from "effect/Data"
@@ -34,6 +35,9 @@ export type Period = string & Brand.Brand<"@effect-resilience/tbm-studio/Period"
  * @since 0.1.0
  */
 export class InvalidPeriod extends Data.TaggedError("InvalidPeriod")<{ readonly text: string }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }

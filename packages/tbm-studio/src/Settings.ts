@@ -41,6 +41,7 @@
  * @since 0.1.0
  */
 import * as Origin from "@effect-resilience/auth/Origin"
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
 import * as Config from "effect/Config"
@@ -86,6 +87,9 @@ export class Settings extends Context.Service<Settings, {
 export class InvalidSettings extends Data.TaggedError("InvalidSettings")<{
   readonly problems: ReadonlyArray<string>
 }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }

@@ -21,6 +21,7 @@
  *
  * @since 0.1.0
  */
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Data from "effect/Data"
 import * as Result from "effect/Result"
@@ -60,6 +61,9 @@ export class InvalidName extends Data.TaggedError("InvalidName")<{
   readonly what: "project" | "table"
   readonly name: string
 }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }

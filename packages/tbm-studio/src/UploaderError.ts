@@ -22,6 +22,7 @@
  *
  * @since 0.1.0
  */
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
@@ -38,6 +39,9 @@ export class UploaderError extends Data.TaggedError("UploaderError")<{
   readonly source: string
   readonly reason: Reason
 }> {
+  get [NotAsked.symbol](): boolean {
+    return NotAsked.isNotAsked(this.reason)
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return this.reason[Recovery.symbol]()
   }
@@ -55,6 +59,9 @@ export class UploaderError extends Data.TaggedError("UploaderError")<{
 export class NoUploaderService extends Data.TaggedError("NoUploaderService")<{
   readonly region: Region.Region
 }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }
@@ -74,6 +81,9 @@ export class NoUploaderService extends Data.TaggedError("NoUploaderService")<{
 export class UnsuitableUpload extends Data.TaggedError("UnsuitableUpload")<{
   readonly problem: string
 }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }

@@ -25,6 +25,7 @@
  *
  * @since 0.1.0
  */
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as ChunkLifetime from "@effect-resilience/http/ChunkLifetime"
 import * as Data from "effect/Data"
@@ -87,6 +88,9 @@ export class InvalidFile extends Data.TaggedError("InvalidFile")<{
   readonly source: string
   readonly problems: ReadonlyArray<Problem>
 }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }

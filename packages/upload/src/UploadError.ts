@@ -22,6 +22,7 @@
  *
  * @since 0.1.0
  */
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Data from "effect/Data"
 import * as Predicate from "effect/Predicate"
@@ -36,6 +37,9 @@ export class UploadError extends Data.TaggedError("UploadError")<{
   readonly source: string
   readonly reason: Reason
 }> {
+  get [NotAsked.symbol](): boolean {
+    return NotAsked.isNotAsked(this.reason)
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return this.reason[Recovery.symbol]()
   }
@@ -54,6 +58,9 @@ export class SourceUnreadable extends Data.TaggedError("SourceUnreadable")<{
   readonly problem: "missing" | "directory" | "notAFile" | "permission" | "failed"
   readonly description: string
 }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }
@@ -72,6 +79,9 @@ export class SourceUnreadable extends Data.TaggedError("SourceUnreadable")<{
 export class SourceChanged extends Data.TaggedError("SourceChanged")<{
   readonly description: string
 }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }
@@ -90,6 +100,9 @@ export class SourceChanged extends Data.TaggedError("SourceChanged")<{
 export class NotReplayable extends Data.TaggedError("NotReplayable")<{
   readonly failure: unknown
 }> {
+  get [NotAsked.symbol](): boolean {
+    return NotAsked.isNotAsked(this.failure)
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.giveUp
   }

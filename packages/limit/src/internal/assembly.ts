@@ -1,4 +1,5 @@
 import * as Timeout from "@effect-resilience/deadline/Timeout"
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Attempt from "@effect-resilience/retry/Attempt"
 import * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
 import * as Backoff from "@effect-resilience/retry/Backoff"
@@ -16,7 +17,6 @@ import * as ConcurrencyLimit from "../ConcurrencyLimit.ts"
 import * as LimitAlgorithm from "../LimitAlgorithm.ts"
 import * as Pacer from "../Pacer.ts"
 import type { Description, Given, Parts, PipelineError } from "../Pipeline.ts"
-import * as Rejection from "../Rejection.ts"
 import * as Throttle from "../Throttle.ts"
 import * as circuit from "./circuit.ts"
 import * as flight from "./flight.ts"
@@ -177,7 +177,7 @@ const counting = (pipeline: string): Count => {
     if (Exit.isSuccess(exit)) return success
     if (Cause.hasInterruptsOnly(exit.cause)) return interrupted
     const error = Cause.findErrorOption(exit.cause)
-    return error._tag === "Some" && Rejection.isRejection(error.value) ? refused : failure
+    return error._tag === "Some" && NotAsked.isNotAsked(error.value) ? refused : failure
   }
   return (exit, context) => {
     metricOf(exit).updateUnsafe(1, context)

@@ -1,0 +1,95 @@
+/**
+ * Marks errors that stand for work that was never begun.
+ *
+ * **Why**
+ *
+ * A full bulkhead, a deadline that has passed, a rejected login, a file that cannot be read: the dependency had no part in
+ * any of them. A circuit breaker that counts them opens for a server in the best of health, and a probe that ends in one
+ * tells nothing. So every such error carries one mark, and whoever judges a dependency by its errors reads it first.
+ *
+ * **Details**
+ *
+ * An error is not asked where its attempt asked the dependency nothing that it could have applied, for a reason on this
+ * side. A refused connection is the dependency's failure, and so is a timeout.
+ *
+ * The mark is a property, not a class, so that an error can decide for each instance. `isNotAsked` knows these errors of
+ * others, too:
+ *
+ * | error | not asked |
+ * | --- | --- |
+ * | `HttpClientError` | a request that could not be encoded, an invalid URL, a local system error |
+ * | `PlatformError` | always: it is about this machine |
+ * | `RateLimiterError`, `CircuitBreakerError` | always: the effect did not run |
+ * | `UnknownError`, of `Effect.tryPromise` | as its cause |
+ * | a system error along the causes | out of handles (`EMFILE`), and files that cannot be read |
+ *
+ * **Gotchas**
+ *
+ * It is about the attempt that the error stands for. An earlier attempt of the same call may have been applied.
+ *
+ * **Example** (Marking an error)
+ *
+ * ```ts import.meta.vitest
+ * import { NotAsked } from "@effect-resilience/errors"
+ * import { Data } from "effect"
+ *
+ * class Draining extends Data.TaggedError("Draining") {
+ *   get [NotAsked.symbol](): boolean {
+ *     return true
+ *   }
+ * }
+ *
+ * NotAsked.isNotAsked(new Draining()) // => true
+ * NotAsked.isNotAsked(Object.assign(new Error("open"), { code: "EMFILE" })) // => true
+ * NotAsked.isNotAsked(Object.assign(new Error("connect"), { code: "ECONNREFUSED" })) // => false
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Predicate from "effect/Predicate"
+import { isLocalError } from "./internal/local.ts"
+
+/**
+ * The key of the mark.
+ *
+ * @category symbols
+ * @since 0.1.0
+ */
+export const symbol: "~@effect-resilience/errors/NotAsked" = "~@effect-resilience/errors/NotAsked"
+
+/**
+ * An error that says whether it stands for work that was never begun.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface NotAsked {
+  readonly [symbol]: boolean
+}
+
+/**
+ * Whether an error stands for work that was never begun.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isNotAsked = (error: unknown): boolean => {
+  if (!Predicate.isObject(error)) return false
+  if (Predicate.hasProperty(error, symbol)) return error[symbol] === true
+  switch (Predicate.hasProperty(error, "_tag") ? error._tag : undefined) {
+    case "PlatformError":
+    case "RateLimiterError":
+    case "CircuitBreakerError":
+      return true
+    case "HttpClientError":
+      return Predicate.hasProperty(error, "reason") && isUnsent(error.reason)
+    case "UnknownError":
+      return Predicate.hasProperty(error, "cause") && isNotAsked(error.cause)
+    default:
+      return isLocalError(error)
+  }
+}
+
+const isUnsent = (reason: unknown): boolean =>
+  Predicate.isTagged(reason, "EncodeError") || Predicate.isTagged(reason, "InvalidUrlError") ||
+  (Predicate.isTagged(reason, "TransportError") && isLocalError(reason))

@@ -1,0 +1,47 @@
+import * as Predicate from "effect/Predicate"
+import * as Transport from "../Transport.ts"
+
+/** Whether what went wrong on the way to a server went wrong on this machine, before the server had any part in it. */
+export const isLocal = ({ code, kind }: Pick<Transport.Diagnosis, "kind" | "code">): boolean =>
+  kind === "address" || kind === "body" || (kind === "unknown" && code !== undefined && localCodes.has(code))
+
+/** The same for whatever a runtime threw. */
+export const isLocalError = (error: object): boolean => isLocal(Transport.diagnose(error)) || isFileError(error)
+
+// Out of handles, and what only files and folders answer.
+const localCodes: ReadonlySet<string> = /* @__PURE__ */ new Set([
+  "EMFILE",
+  "ENFILE",
+  "EIO",
+  "EISDIR",
+  "ENOTDIR",
+  "ENOSPC",
+  "EROFS",
+  "ELOOP",
+  "ENAMETOOLONG"
+])
+
+// ENOENT is the answer of `open` for a file, and of `connect` for a Unix socket that nobody listens on.
+const isFileError = (error: object): boolean => {
+  let current: unknown = error
+  for (let depth = 0; depth < 8 && Predicate.isObject(current); depth++) {
+    if (Predicate.hasProperty(current, "syscall") && typeof current.syscall === "string") {
+      return fileCalls.has(current.syscall) && Transport.diagnose(current).kind === "unknown"
+    }
+    current = Predicate.hasProperty(current, "cause") ? current.cause : undefined
+  }
+  return false
+}
+
+const fileCalls: ReadonlySet<string> = /* @__PURE__ */ new Set([
+  "access",
+  "fstat",
+  "lstat",
+  "open",
+  "opendir",
+  "read",
+  "readlink",
+  "realpath",
+  "scandir",
+  "stat"
+])

@@ -1,0 +1,69 @@
+import { join } from "node:path"
+import { pathToFileURL } from "node:url"
+import { describe, expect, it } from "vitest"
+import { publicPackages, root } from "../src/Workspace.ts"
+
+const mark = "~@effect-resilience/errors/NotAsked"
+
+/** Errors that carry no mark, since something was asked; and why, where their name does not say it. */
+const asked: Readonly<Record<string, string>> = {
+  "auth/AuthError.StillUnauthorized": "the API rejected the token",
+  "auth/AuthError.NotReplayable": "the API rejected the token",
+  "auth/Lease.LeaseError": "the store of the leases was asked",
+  "deadline/Timeout.TimedOut": "the work was under way",
+  "errors/ApiError.BadGateway": "",
+  "errors/ApiError.BadRequest": "",
+  "errors/ApiError.Conflict": "",
+  "errors/ApiError.Forbidden": "",
+  "errors/ApiError.GatewayTimeout": "",
+  "errors/ApiError.InternalServerError": "",
+  "errors/ApiError.NotFound": "",
+  "errors/ApiError.OutcomeUnknown": "it may have been applied",
+  "errors/ApiError.PayloadTooLarge": "",
+  "errors/ApiError.RateLimited": "",
+  "errors/ApiError.ServiceUnavailable": "",
+  "errors/ApiError.Timeout": "a server that gives no connection is at fault",
+  "errors/ApiError.Unauthorized": "",
+  "errors/ApiError.UndecodableAnswer": "",
+  "errors/ApiError.UnexpectedStatus": "",
+  "errors/ApiError.Unprocessable": "",
+  "tbm-simulator/Scenario.ScenarioError": "an error of a command, which calls nothing",
+  "tbm-simulator/Simulator.ListenError": "an error of a command, which calls nothing",
+  "tbm-studio/UploaderError.FailedGroupCheckin": "",
+  "tbm-studio/UploaderError.IncompleteGroupSession": "",
+  "tbm-studio/UploaderError.ProcessingFailed": "",
+  "tbm-studio/UploaderError.ProcessingUnknown": "",
+  "upload/DurableUpload.DurableFailure": "it tells of any failure",
+  "upload/Hashing.HashingError": "the hasher was asked",
+  "upload/Journal.JournalError": "an entry that cannot be written may follow an upload",
+  "upload/UploadError.HashingFailed": "",
+  "upload/UploadError.InDoubt": "an earlier run asked",
+  "upload/UploadError.IncompleteBody": "",
+  "upload/UploadError.IntegrityMismatch": ""
+}
+
+const modules = publicPackages().flatMap(({ modules, name }) =>
+  modules
+    .filter(({ path }) => /^[A-Z]\w*\.ts$/.test(path))
+    .map(({ path }) => ({
+      name: `${name}/${path.slice(0, -3)}`,
+      url: pathToFileURL(join(root, "packages", name, "src", path)).href
+    }))
+)
+
+describe("the mark of errors that stand for work that was never begun", () => {
+  it("is carried by every exported error, unless it is listed as asked", { timeout: 60_000 }, async () => {
+    const unmarked: Array<string> = []
+    let marked = 0
+    for (const { name, url } of modules) {
+      const exports: Readonly<Record<string, unknown>> = await import(/* @vite-ignore */ url)
+      for (const [key, value] of Object.entries(exports)) {
+        if (typeof value !== "function" || !(value.prototype instanceof Error)) continue
+        if (mark in value.prototype) marked++
+        else unmarked.push(`${name}.${key}`)
+      }
+    }
+    expect(unmarked.toSorted()).toEqual(Object.keys(asked).toSorted())
+    expect(marked).toBeGreaterThan(25)
+  })
+})
