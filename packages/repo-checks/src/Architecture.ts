@@ -13,6 +13,7 @@ import { scope } from "./Workspace.ts"
 /** A package may import only packages that stand before it. */
 export const layers: ReadonlyArray<string> = [
   "errors",
+  "chaos",
   "deadline",
   "retry",
   "limit",
@@ -25,16 +26,24 @@ export const layers: ReadonlyArray<string> = [
   "sqlite",
   "tbm-simulator",
   "tbm-studio",
-  "chaos",
   "lab",
   "bench"
 ]
 
 /** Packages that run in any JavaScript engine. */
-export const portable: ReadonlyArray<string> = ["errors", "deadline", "retry", "limit", "http", "auth", "upload"]
+export const portable: ReadonlyArray<string> = [
+  "errors",
+  "chaos",
+  "deadline",
+  "retry",
+  "limit",
+  "http",
+  "auth",
+  "upload"
+]
 
 /** Packages that import no sibling at all. */
-export const solitary: ReadonlyArray<string> = ["fs-node", "sqlite", "tbm-simulator"]
+export const solitary: ReadonlyArray<string> = ["chaos", "fs-node", "sqlite", "tbm-simulator"]
 
 /** The longest module, in lines. */
 export const longest = 600
@@ -78,16 +87,6 @@ export const direction = (packages: ReadonlyArray<Package>): ReadonlyArray<strin
     return [...declared, ...imported]
   })
 
-/** A portable package imports nothing of Node. */
-export const portability = (packages: ReadonlyArray<Package>): ReadonlyArray<string> =>
-  packages.filter((pkg) => portable.includes(pkg.name)).flatMap((pkg) =>
-    pkg.modules.flatMap((module) =>
-      imports(module.path, module.code)
-        .filter(({ from }) => from.startsWith("node:") || from.startsWith("@effect/platform-"))
-        .map(({ from, line }) => `${at(pkg, module, line)} imports ${from}`)
-    )
-  )
-
 /** Only the adapter and its simulator name the API they are for. */
 export const neutrality = (packages: ReadonlyArray<Package>): ReadonlyArray<string> =>
   packages.filter((pkg) => !pkg.name.startsWith("tbm-")).flatMap((pkg) =>
@@ -122,6 +121,23 @@ const allowance = (exceptions: ReadonlyArray<Exception>, rules: ReadonlyArray<Ex
         `${e.file} needs no exception from "${e.rule}"`
       )
   }
+}
+
+/** A portable package imports nothing of Node, but for modules of their own that its index does not load. */
+export const portability = (
+  packages: ReadonlyArray<Package>,
+  exceptions: ReadonlyArray<Exception>
+): ReadonlyArray<string> => {
+  const allowed = allowance(exceptions, ["portable"])
+  const found = packages.filter((pkg) => portable.includes(pkg.name)).flatMap((pkg) =>
+    pkg.modules.flatMap((module) =>
+      imports(module.path, module.code)
+        .filter(({ from }) => from.startsWith("node:") || from.startsWith("@effect/platform-"))
+        .filter(() => !allowed.has("portable", at(pkg, module)))
+        .map(({ from, line }) => `${at(pkg, module, line)} imports ${from}`)
+    )
+  )
+  return [...found, ...allowed.unused()]
 }
 
 const isPublic = ({ path }: Module): boolean => !path.includes("internal/") && path !== "index.ts" && path !== "main.ts"

@@ -40,8 +40,8 @@ describe("the architecture", () => {
       }),
       made("auth", { "A.ts": "const a = import(\"@effect-resilience/auth/B\")" }),
       made("tbm-simulator", {}, { peerDependencies: { "@effect-resilience/errors": "^0.1.0" } }),
-      made("upload", { "A.ts": "import type { B } from \"@effect-resilience/chaos/B\"" }, {
-        dependencies: { "@effect-resilience/chaos": "^0.1.0" }
+      made("upload", { "A.ts": "import type { B } from \"@effect-resilience/lab/B\"" }, {
+        dependencies: { "@effect-resilience/lab": "^0.1.0" }
       }),
       made("novel", {})
     ])).toEqual([
@@ -51,22 +51,27 @@ describe("the architecture", () => {
       "packages/http/src/internal/a.ts:3 imports ../../../errors/src/A.ts, outside its src",
       "packages/auth/src/A.ts:1 imports its own package by name",
       "packages/tbm-simulator/package.json depends on errors, which is not below it",
-      "packages/upload/package.json depends on chaos, which is not below it",
-      "packages/upload/src/A.ts:1 imports chaos, which is not below it",
+      "packages/upload/package.json depends on lab, which is not below it",
+      "packages/upload/src/A.ts:1 imports lab, which is not below it",
       "packages/novel/package.json has no place in the layers (repo-checks/src/Architecture.ts)"
     ])
   })
 
   it("keeps Node out of the portable packages", () => {
-    expect(Architecture.portability(layered)).toEqual([])
+    expect(Architecture.portability(layered, exceptions)).toEqual([])
     expect(Architecture.portability([
       made("upload", {
-        "A.ts": "import { readFile } from \"node:fs\"\nimport * as N from \"@effect/platform-node/NodeHttpClient\""
+        "A.ts": "import { readFile } from \"node:fs\"\nimport * as N from \"@effect/platform-node/NodeHttpClient\"",
+        "B.ts": "import { connect } from \"node:net\""
       }),
       made("tbm-studio", { "A.ts": "import { readFile } from \"node:fs\"" })
+    ], [
+      { file: "packages/upload/src/B.ts", rule: "portable", why: "a test" },
+      { file: "packages/upload/src/C.ts", rule: "portable", why: "a test" }
     ])).toEqual([
       "packages/upload/src/A.ts:1 imports node:fs",
-      "packages/upload/src/A.ts:2 imports @effect/platform-node/NodeHttpClient"
+      "packages/upload/src/A.ts:2 imports @effect/platform-node/NodeHttpClient",
+      "packages/upload/src/C.ts needs no exception from \"portable\""
     ])
   })
 

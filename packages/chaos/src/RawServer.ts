@@ -1,0 +1,94 @@
+/**
+ * A TCP server on loopback whose behaviour on each connection is yours, byte by byte.
+ *
+ * **When to use**
+ *
+ * Use for a server that does what no HTTP library lets it do; `Misbehavior` has the usual ones. For a real server that
+ * becomes unreachable, put a `TcpRelay` in front of it.
+ *
+ * **Gotchas**
+ *
+ * Needs `node:net`, so it is not in the package's index: import it from `@effect-resilience/chaos/RawServer`.
+ *
+ * **Example** (A response that breaks off)
+ *
+ * ```ts import.meta.vitest
+ * import { Misbehavior, RawHttp } from "@effect-resilience/chaos"
+ * import * as RawServer from "@effect-resilience/chaos/RawServer"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const response = RawHttp.response({ body: "two apples" })
+ *   const server = yield* RawServer.make(Misbehavior.breakOff(response, { after: response.length - 3 }))
+ *   const body = Effect.tryPromise(() => fetch(server.url).then((response) => response.text()))
+ *   return (yield* Effect.result(body))._tag
+ * })
+ * await Effect.runPromise(Effect.scoped(program)) // => "Failure"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberSet from "effect/FiberSet"
+import type * as Scope from "effect/Scope"
+import * as Net from "node:net"
+import type { Connection, Handler } from "./Connection.ts"
+import * as socket from "./internal/socket.ts"
+
+/**
+ * - `url`: `http://127.0.0.1:port`.
+ * - `accepted`: how many connections it has accepted.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RawServer {
+  readonly host: string
+  readonly port: number
+  readonly url: string
+  readonly accepted: Effect.Effect<number>
+}
+
+/**
+ * Starts a server on a free port of 127.0.0.1. When its scope closes, so do all connections, with a reset.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <R>(handler: Handler<R>): Effect.Effect<RawServer, never, R | Scope.Scope> =>
+  Effect.gen(function*() {
+    const run = yield* FiberSet.makeRuntime<R>()
+    let accepted = 0
+    const open = new Set<Net.Socket>()
+    const server = Net.createServer({ allowHalfOpen: true, noDelay: true }, (peer) => {
+      open.add(peer)
+      peer.on("close", () => open.delete(peer))
+      // A broken connection shows in what is received.
+      peer.on("error", () => {})
+      const handled = Effect.onExit(handler(connectionOf(peer, accepted++)), (exit) =>
+        Effect.sync(() => {
+          if (Exit.isSuccess(exit)) peer.destroySoon()
+          else socket.reset(peer)
+        }))
+      run(handled)
+    })
+    // A connection whose fiber has not begun yet has nobody else to end it.
+    yield* Effect.addFinalizer(() =>
+      Effect.andThen(socket.stopListening(server), Effect.sync(() => open.forEach(socket.reset)))
+    )
+    const port = yield* socket.listen(server, host, 0)
+    return { host, port, url: `http://${host}:${port}`, accepted: Effect.sync(() => accepted) }
+  })
+
+const connectionOf = (peer: Net.Socket, index: number): Connection => ({
+  index,
+  receive: socket.receive(peer),
+  send: (bytes) => socket.send(peer, bytes),
+  end: Effect.sync(() => {
+    peer.end()
+  }),
+  reset: Effect.sync(() => socket.reset(peer))
+})
+
+const host = "127.0.0.1"

@@ -1,0 +1,3 @@
+export * as Connection from "./Connection.ts"
+export * as Misbehavior from "./Misbehavior.ts"
+export * as RawHttp from "./RawHttp.ts"

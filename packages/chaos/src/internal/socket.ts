@@ -1,0 +1,51 @@
+import * as Effect from "effect/Effect"
+import type * as Net from "node:net"
+
+/** What arrives next, or `undefined` once the peer ended or broke the connection. */
+export const receive = (socket: Net.Socket): Effect.Effect<Uint8Array | undefined> =>
+  Effect.callback((resume) => {
+    const settle = () => {
+      const bytes: Uint8Array | null = socket.read()
+      if (bytes === null && !socket.readableEnded && !socket.destroyed) return
+      forget()
+      resume(Effect.succeed(bytes ?? undefined))
+    }
+    const forget = () => {
+      for (const event of events) socket.off(event, settle)
+    }
+    for (const event of events) socket.on(event, settle)
+    settle()
+    return Effect.sync(forget)
+  })
+
+const events = ["readable", "end", "close"] as const
+
+/** Sends bytes and waits until the operating system took them. A peer that is gone is no error here. */
+export const send = (socket: Net.Socket, bytes: Uint8Array | string): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    if (!socket.writable) return resume(Effect.void)
+    socket.write(bytes, () => resume(Effect.void))
+  })
+
+/** Breaks the connection with a reset. */
+export const reset = (socket: Net.Socket): void => {
+  // One that still connects has nobody to reset.
+  if (socket.connecting) socket.destroy()
+  else socket.resetAndDestroy()
+}
+
+/** Listens on a port of a loopback address, 0 for a free one, and gives the port. A port that is taken is a defect. */
+export const listen = (server: Net.Server, host: string, port: number): Effect.Effect<number> =>
+  Effect.callback((resume) => {
+    server.once("error", (error) => resume(Effect.die(error)))
+    server.listen({ host, port }, () => {
+      const address = server.address()
+      resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : port))
+    })
+  })
+
+/** Accepts no further connection. Those that are open do not delay it. */
+export const stopListening = (server: Net.Server): Effect.Effect<void> =>
+  Effect.sync(() => {
+    if (server.listening) server.close()
+  })

@@ -1,0 +1,225 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Exit, Fiber } from "effect"
+import { TestClock } from "effect/testing"
+import * as Net from "node:net"
+import type { Connection } from "../src/Connection.ts"
+import * as RawServer from "../src/RawServer.ts"
+import * as TcpRelay from "../src/TcpRelay.ts"
+
+/** A client's socket that remembers what it received and how it ended. */
+const connect = (port: number) =>
+  Effect.acquireRelease(
+    Effect.callback<Client>((resume) => {
+      const client = new Client(Net.connect({ host: "127.0.0.1", port, allowHalfOpen: true }))
+      client.socket.once("connect", () => resume(Effect.succeed(client)))
+    }),
+    ({ socket }) => Effect.sync(() => socket.destroy())
+  )
+
+class Client {
+  received = ""
+  ended: Effect.Effect<string>
+  readonly socket: Net.Socket
+
+  constructor(socket: Net.Socket) {
+    this.socket = socket
+    const ended = Deferred.makeUnsafe<string>()
+    this.ended = Deferred.await(ended)
+    socket.on("data", (bytes) => this.received += String(bytes))
+    socket.on("end", () => Deferred.doneUnsafe(ended, Effect.succeed("end")))
+    socket.on("error", (error: NodeJS.ErrnoException) => Deferred.doneUnsafe(ended, Effect.succeed(error.code ?? "")))
+  }
+
+  send(text: string) {
+    return Effect.callback<void>((resume) => {
+      this.socket.write(text, () => resume(Effect.void))
+    })
+  }
+
+  /** Waits for text, by the machine's time. */
+  until(text: string): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      const look = () => {
+        if (!this.received.endsWith(text)) return
+        this.socket.off("data", look)
+        resume(Effect.void)
+      }
+      this.socket.on("data", look)
+      look()
+    })
+  }
+}
+
+const echo = (connection: Connection): Effect.Effect<void> =>
+  Effect.asVoid(Effect.repeat(
+    Effect.tap(connection.receive, (bytes) => bytes === undefined ? connection.end : connection.send(bytes)),
+    { while: (bytes) => bytes !== undefined }
+  ))
+
+const relayed = Effect.gen(function*() {
+  const server = yield* RawServer.make(echo)
+  return { server, relay: yield* TcpRelay.make(server) }
+})
+
+describe("TcpRelay", () => {
+  it.effect("passes bytes both ways, counts them, and passes each end on", () =>
+    Effect.gen(function*() {
+      const { relay } = yield* relayed
+      const client = yield* connect(relay.port)
+      yield* client.send("hello")
+      yield* client.until("hello")
+      assert.deepStrictEqual(yield* relay.counts, { up: 5, down: 5, swallowed: 0, accepted: 1, open: 1 })
+      client.socket.end()
+      assert.strictEqual(yield* client.ended, "end")
+      yield* relay.until(({ open }) => open === 0)
+    }))
+
+  it.effect("passes a megabyte in order", () =>
+    Effect.gen(function*() {
+      const { relay } = yield* relayed
+      const client = yield* connect(relay.port)
+      const text = Array.from({ length: 100_000 }, (_, i) => `${i}`.padStart(10)).join("")
+      yield* Effect.forkChild(client.send(text))
+      yield* client.until("99999")
+      assert.isTrue(client.received === text)
+    }))
+
+  it.effect("swallows bytes and ends while the sockets stay open, and for ever on a connection that lost some", () =>
+    Effect.gen(function*() {
+      const { relay } = yield* relayed
+      const client = yield* connect(relay.port)
+      yield* client.send("a")
+      yield* client.until("a")
+      yield* relay.silence()
+      yield* client.send("lost")
+      yield* relay.until(({ swallowed }) => swallowed === 4)
+      yield* relay.pass
+      yield* client.send("still lost")
+      yield* relay.until(({ swallowed }) => swallowed === 14)
+      client.socket.end()
+      const other = yield* connect(relay.port)
+      yield* other.send("b")
+      yield* other.until("b")
+      assert.strictEqual(client.received, "a")
+      assert.strictEqual((yield* relay.counts).open, 2)
+    }))
+
+  it.effect("swallows one way only", () =>
+    Effect.gen(function*() {
+      const { relay } = yield* relayed
+      const client = yield* connect(relay.port)
+      yield* relay.silence("down")
+      yield* client.send("hello")
+      yield* relay.until(({ swallowed }) => swallowed === 5)
+      assert.strictEqual((yield* relay.counts).up, 5)
+    }))
+
+  it.effect("holds bytes until it passes them", () =>
+    Effect.gen(function*() {
+      const { relay } = yield* relayed
+      const client = yield* connect(relay.port)
+      yield* relay.hold("down")
+      yield* client.send("held")
+      yield* relay.until(({ up }) => up === 4)
+      yield* relay.hold("up")
+      assert.strictEqual(client.received, "")
+      yield* relay.pass
+      yield* client.until("held")
+    }))
+
+  it.effect("delays by the clock of its maker", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("3 days")
+      const { relay } = yield* relayed
+      const client = yield* connect(relay.port)
+      yield* relay.delay("1 minute", "up")
+      yield* client.send("late")
+      // The byte is on its way once its delay has begun, of which only time tells.
+      const arrival = yield* Effect.forkChild(client.until("late"))
+      while (arrival.pollUnsafe() === undefined) {
+        yield* TestClock.adjust("10 seconds")
+        yield* Effect.promise(() => new Promise((resume) => setImmediate(resume)))
+      }
+      yield* Fiber.join(arrival)
+    }))
+
+  it.effect("cuts a connection after so many bytes of its own", () =>
+    Effect.gen(function*() {
+      const { relay } = yield* relayed
+      yield* relay.cutAfter(7, "down")
+      for (const _ of [1, 2]) {
+        const client = yield* connect(relay.port)
+        yield* client.send("0123456789")
+        assert.strictEqual(yield* client.ended, "end")
+        assert.strictEqual(client.received, "0123456")
+      }
+    }))
+
+  it.effect("resets a connection at a byte of the way up", () =>
+    Effect.gen(function*() {
+      const { relay } = yield* relayed
+      yield* relay.cutAfter(0, "up", "reset")
+      const client = yield* connect(relay.port)
+      yield* client.send("hello")
+      assert.strictEqual(yield* client.ended, "ECONNRESET")
+      assert.strictEqual((yield* relay.counts).up, 0)
+    }))
+
+  it.effect("controls one connection alone", () =>
+    Effect.gen(function*() {
+      const { relay } = yield* relayed
+      const [one, other] = [yield* connect(relay.port), yield* connect(relay.port)]
+      yield* relay.until(({ accepted }) => accepted === 2)
+      const [first] = yield* relay.connections
+      yield* first?.reset ?? Effect.void
+      assert.strictEqual(yield* one.ended, "ECONNRESET")
+      yield* other.send("b")
+      yield* other.until("b")
+    }))
+
+  it.effect("refuses connections, keeps the open ones, and accepts again on the same port", () =>
+    Effect.gen(function*() {
+      const { relay } = yield* relayed
+      const client = yield* connect(relay.port)
+      yield* relay.until(({ accepted }) => accepted === 1)
+      yield* relay.refuse
+      const refused = new Client(Net.connect(relay.port, "127.0.0.1"))
+      assert.strictEqual(yield* refused.ended, "ECONNREFUSED")
+      yield* client.send("a")
+      yield* client.until("a")
+      yield* relay.accept
+      yield* relay.accept
+      const other = yield* connect(relay.port)
+      yield* other.send("b")
+      yield* other.until("b")
+    }))
+
+  it.effect("resets its client where the server refuses, or breaks off", () =>
+    Effect.gen(function*() {
+      const server = yield* RawServer.make((connection) => Effect.andThen(connection.receive, connection.reset))
+      const broken = yield* connect((yield* TcpRelay.make(server)).port)
+      yield* broken.send("a")
+      assert.strictEqual(yield* broken.ended, "ECONNRESET")
+      const gone = yield* Effect.scoped(RawServer.make(() => Effect.never))
+      const refused = yield* connect((yield* TcpRelay.make(gone)).port)
+      assert.strictEqual(yield* refused.ended, "ECONNRESET")
+    }))
+
+  it.effect("takes its sockets along when its scope closes, silent ones too", () =>
+    Effect.gen(function*() {
+      const server = yield* RawServer.make(echo)
+      const client = yield* Effect.scoped(Effect.gen(function*() {
+        const relay = yield* Effect.provide(TcpRelay.TcpRelay, TcpRelay.layer(server))
+        return Exit.isSuccess(yield* Effect.exit(relay.counts))
+      }))
+      assert.isTrue(client)
+      const left = yield* Effect.scoped(Effect.gen(function*() {
+        const relay = yield* TcpRelay.make(server)
+        yield* relay.silence()
+        const socket = new Client(Net.connect({ host: "127.0.0.1", port: relay.port }))
+        yield* relay.until(({ open }) => open === 1)
+        return socket
+      }))
+      assert.strictEqual(yield* left.ended, "ECONNRESET")
+    }))
+})
