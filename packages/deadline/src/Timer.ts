@@ -11,6 +11,17 @@
  * which they began, so a linked list does, and a wait that is given up leaves nothing behind. With any other clock, a
  * `TestClock` for example, that clock waits. This is the only place of these packages that knows of a platform timer.
  *
+ * A time limit (`startUnsafe`) that comes 5 ms late or more, since the program computed meanwhile, is granted 10 ms more:
+ * timers come before sockets in an event loop's turn, and a response that has arrived in time would be thrown away.
+ *
+ * While a test runner has replaced `setTimeout` (`vi.useFakeTimers()`, `mock.timers.enable()`), each wait is a timer of
+ * the runner's, which ends when the test says so. Waits that begin before or after are not concerned.
+ *
+ * **Gotchas**
+ *
+ * Fake timers do not move Effect's monotonic clock, so what reads it (`Deadline.remaining`, an open circuit) stands still.
+ * A `TestClock` moves both.
+ *
  * **Example** (Going on later)
  *
  * ```ts import.meta.vitest
@@ -39,7 +50,7 @@ export interface Wait {
 }
 
 /**
- * Waits `millis`, then continues with `self`. No wait, where `millis` is zero or less.
+ * Waits `millis`, then continues with `self`. No wait, where `millis` is zero, less, or not a number.
  *
  * @category waiting
  * @since 0.1.0
@@ -58,26 +69,27 @@ export const beforeUnsafe = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   millis: number
 ): Effect.Effect<A, E, R> => {
-  if (millis <= 0) return self
+  if (!(millis > 0)) return self
   const clock = Context.get(context, Clock.Clock)
   if (clock !== liveClock || millis > longestPlatformTimer) {
     return Effect.andThen(clock.sleep(Duration.millis(millis)), self)
   }
   return Effect.callback<A, E, R>((resume) => {
-    const wait = queueOf(millis).add(resume, self)
+    const wait = startLive(millis, false, resume, self)
     return Effect.sync(() => wait.cancel())
   })
 }
 
 /**
- * Calls `onElapsed` after `millis`, unless the wait is cancelled before.
+ * Calls `onElapsed` after `millis`, unless the wait is cancelled before. Never in this very moment: zero, less and what is
+ * not a number count as 1.
  *
  * @category waiting
  * @since 0.1.0
  */
 export const startUnsafe = (context: Context.Context<never>, millis: number, onElapsed: () => void): Wait => {
   const clock = Context.get(context, Clock.Clock)
-  if (clock === liveClock && millis <= longestPlatformTimer) return queueOf(millis).add(onElapsed, undefined)
+  if (clock === liveClock && !(millis > longestPlatformTimer)) return startLive(millis, true, onElapsed, undefined)
   const sleeping = Effect.runForkWith(context)(Effect.map(clock.sleep(Duration.millis(millis)), onElapsed))
   return { cancel: () => sleeping.interruptUnsafe() }
 }
@@ -90,17 +102,40 @@ export const startUnsafe = (context: Context.Context<never>, millis: number, onE
  */
 export const nowUnsafe = (context: Context.Context<never>): number => monotonicMillis(Context.get(context, Clock.Clock))
 
-const monotonicMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
+/**
+ * The monotonic time of a clock, in milliseconds. For code that holds the clock already.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const monotonicMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
 
 // The clock of every fiber that was given no other.
 const liveClock = /* @__PURE__ */ Context.get(/* @__PURE__ */ Context.empty(), Clock.Clock)
 
 const longestPlatformTimer = 2 ** 31 - 1
 
+// oxlint-disable-next-line no-restricted-properties -- the one place where a platform timer is allowed
+const presentTimer = () => globalThis.setTimeout
+
+const platformTimer = presentTimer()
+
+/** Starts a wait of the live clock. A timer that is not the platform's is a test's, whose time our clock does not know. */
+const startLive = <A>(millis: number, limits: boolean, onElapsed: (value: A) => void, value: A): Wait => {
+  const length = millis > 1 ? Math.ceil(millis) : 1
+  const setTimer = presentTimer()
+  if (setTimer === platformTimer) {
+    const entry = new Entry(limits, onElapsed, value)
+    entry.wait(length)
+    return entry
+  }
+  const timer = setTimer(() => onElapsed(value), length)
+  return { cancel: () => globalThis.clearTimeout(timer) }
+}
+
 const queues = /* @__PURE__ */ new Map<number, Queue>()
 
-const queueOf = (millis: number): Queue => {
-  const length = Math.max(1, Math.ceil(millis))
+const queueOf = (length: number): Queue => {
   const known = queues.get(length)
   if (known !== undefined) return known
   const queue = new Queue(length)
@@ -121,14 +156,14 @@ class Queue {
     this.millis = millis
   }
 
-  add<A>(onElapsed: (value: A) => void, value: A): Wait {
-    const entry = new Entry<A>(this, monotonicMillis(liveClock) + this.millis, onElapsed, value, this.tail)
+  append(entry: Link): void {
+    entry.due = monotonicMillis(liveClock) + this.millis
+    entry.earlier = this.tail
     if (this.tail === undefined) this.head = entry
     else this.tail.later = entry
     this.tail = entry
     if (!this.armed) this.arm(this.millis)
     else if (entry.earlier === undefined) this.refs?.ref()
-    return entry
   }
 
   remove(entry: Link): void {
@@ -144,17 +179,22 @@ class Queue {
   }
 
   arm(millis: number): void {
-    // oxlint-disable-next-line no-restricted-globals -- the one place where a platform timer is allowed
-    const timer: unknown = setTimeout(() => this.elapse(), millis)
+    const due = monotonicMillis(liveClock) + millis
+    const timer: unknown = platformTimer(() => this.elapse(due, Math.min(millis - 1, lateMillis)), millis)
     this.armed = true
     this.refs = hasRefs(timer) ? timer : undefined
   }
 
-  // Platform timers count whole milliseconds and can be early by less than one.
-  elapse(): void {
-    const now = monotonicMillis(liveClock)
+  // Platform timers count whole milliseconds, on a coarser clock, and can be early by one or two. One that is too early for
+  // that is a test's: this module was loaded under fake timers.
+  elapse(due: number, tooEarly: number): void {
+    const read = monotonicMillis(liveClock)
+    const now = due - read < tooEarly ? read : due
     try {
-      while (this.head !== undefined && this.head.due - now < 1) this.head.elapse()
+      while (this.head !== undefined && this.head.due - now < 1) {
+        if (this.head.limits && now - this.head.due >= lateMillis) this.head.wait(graceMillis)
+        else this.head.elapse()
+      }
     } finally {
       if (this.head === undefined) {
         this.armed = false
@@ -166,34 +206,43 @@ class Queue {
   }
 }
 
+// Later than this, the program was busy for long enough to have missed a response.
+const lateMillis = 5
+
+// For what was read from a socket to come through to the fiber that waits for it.
+const graceMillis = 10
+
 interface Link extends Wait {
-  readonly due: number
+  due: number
+  readonly limits: boolean
   readonly elapse: () => void
+  readonly wait: (millis: number) => void
   earlier: Link | undefined
   later: Link | undefined
 }
 
 // The value saves each wait a closure.
 class Entry<A> implements Link {
-  queue: Queue | undefined
-  readonly due: number
+  queue: Queue | undefined = undefined
+  due = 0
+  limits: boolean
   readonly onElapsed: (value: A) => void
   readonly value: A
-  earlier: Link | undefined
+  earlier: Link | undefined = undefined
   later: Link | undefined = undefined
 
-  constructor(
-    queue: Queue,
-    due: number,
-    onElapsed: (value: A) => void,
-    value: A,
-    earlier: Link | undefined
-  ) {
-    this.queue = queue
-    this.due = due
+  constructor(limits: boolean, onElapsed: (value: A) => void, value: A) {
+    this.limits = limits
     this.onElapsed = onElapsed
     this.value = value
-    this.earlier = earlier
+  }
+
+  wait(millis: number): void {
+    // A grace is granted once.
+    if (this.queue !== undefined) this.limits = false
+    this.cancel()
+    this.queue = queueOf(millis)
+    this.queue.append(this)
   }
 
   cancel(): void {

@@ -1,0 +1,102 @@
+import { Deadline, Timeout, Timer } from "@effect-resilience/deadline"
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Exit } from "effect"
+import { mock } from "node:test"
+import { setImmediate, setTimeout } from "node:timers/promises"
+import { afterEach, vi } from "vitest"
+
+const live = Context.empty()
+
+// What each runner calls fake time, and how a test moves it.
+const runners = [
+  {
+    name: "vi.useFakeTimers",
+    fake: () => vi.useFakeTimers(),
+    real: () => vi.useRealTimers(),
+    tick: (millis: number) => vi.advanceTimersByTime(millis)
+  },
+  {
+    name: "mock.timers of node:test",
+    fake: () => mock.timers.enable({ apis: ["setTimeout", "Date"] }),
+    real: () => mock.timers.reset(),
+    tick: (millis: number) => mock.timers.tick(millis)
+  }
+]
+
+for (const { fake, name, real, tick } of runners) {
+  describe(`with ${name}`, () => {
+    afterEach(real)
+
+    const exitsAfter = async (millis: number, effect: Effect.Effect<unknown, unknown>) => {
+      fake()
+      const exits: Array<string> = []
+      const done = Effect.runPromiseExit(effect).then((exit) => exits.push(exit._tag))
+      tick(millis - 1)
+      await setImmediate()
+      assert.deepStrictEqual(exits, [])
+      tick(1)
+      await done
+      return exits
+    }
+
+    it("ends a wait when the test says so", async () => {
+      assert.deepStrictEqual(await exitsAfter(5000, Timer.before(Effect.void, 5000)), ["Success"])
+    })
+
+    it("ends a timeout when the test says so", async () => {
+      assert.deepStrictEqual(await exitsAfter(5000, Effect.never.pipe(Timeout.after("5 seconds"))), ["Failure"])
+    })
+
+    it("ends a deadline when the test says so", async () => {
+      assert.deepStrictEqual(await exitsAfter(5000, Effect.never.pipe(Deadline.within("5 seconds"))), ["Failure"])
+    })
+
+    it("ends waits of one length that began apart each in its own time", () => {
+      fake()
+      const ended: Array<string> = []
+      Timer.startUnsafe(live, 1000, () => ended.push("first"))
+      tick(400)
+      Timer.startUnsafe(live, 1000, () => ended.push("second"))
+      tick(600)
+      assert.deepStrictEqual(ended, ["first"])
+      tick(400)
+      assert.deepStrictEqual(ended, ["first", "second"])
+    })
+
+    it("leaves waits alone that began before and that begin after", async () => {
+      const ended: Array<string> = []
+      Timer.startUnsafe(live, 30, () => ended.push("before"))
+      fake()
+      const abandoned = Timer.startUnsafe(live, 30, () => ended.push("meanwhile"))
+      real()
+      Timer.startUnsafe(live, 30, () => ended.push("after"))
+      await setTimeout(60)
+      assert.deepStrictEqual(ended, ["before", "after"])
+      abandoned.cancel()
+    })
+
+    it("hangs nothing where the module was loaded meanwhile", async () => {
+      fake()
+      vi.resetModules()
+      const fresh = await import("@effect-resilience/deadline/Timer")
+      const ended: Array<string> = []
+      fresh.startUnsafe(live, 1000, () => ended.push("fake"))
+      tick(1000)
+      assert.deepStrictEqual(ended, ["fake"])
+      fresh.startUnsafe(live, 20, () => ended.push("abandoned"))
+      real()
+      fresh.startUnsafe(live, 20, () => ended.push("real"))
+      await setTimeout(40)
+      assert.deepStrictEqual(ended, ["fake", "real"])
+    })
+  })
+}
+
+describe("a length that is none", () => {
+  for (const millis of [Number.NaN, -1, -Infinity, 0]) {
+    it(`is no wait: ${millis}`, async () => {
+      assert.isTrue(Exit.isSuccess(await Effect.runPromiseExit(Timer.before(Effect.void, millis))))
+      await new Promise<void>((resolve) => Timer.startUnsafe(live, millis, resolve))
+    })
+  }
+})
