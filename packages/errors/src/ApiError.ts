@@ -33,7 +33,7 @@ import * as ForeignText from "./ForeignText.ts"
 import { isLocal } from "./internal/local.ts"
 import * as NotAsked from "./NotAsked.ts"
 import * as Recovery from "./Recovery.ts"
-import type * as Transport from "./Transport.ts"
+import * as Transport from "./Transport.ts"
 
 /**
  * A call to an HTTP API failed.
@@ -300,16 +300,21 @@ export class TransportFailure extends Data.TaggedError("TransportFailure")<Trans
   [Recovery.symbol](): Recovery.Recovery {
     switch (this.kind) {
       case "tls":
+      case "protocol":
+      case "closed":
       case "body":
         return Recovery.giveUp
+      case "proxyRejected":
+        return Recovery.authorize
       case "address":
+      case "request":
         return Recovery.correct
       default:
         return Recovery.retry
     }
   }
   override get message(): string {
-    return `got no answer: ${transportText[this.kind]}${
+    return `got no answer: ${Transport.explain(this)}${
       this.code === undefined ? "" : ` (${ForeignText.oneLine(this.code, 128)})`
     }.`
   }
@@ -423,23 +428,25 @@ export const statusOf = (reason: Reason): number | undefined => {
 /**
  * Whether a failed request may have been applied by the server all the same.
  *
- * It was certainly not applied where no connection stood, where the server said that it refused the request (any 3xx or
- * 4xx), and where it cannot have had the whole body: `bodySent` is false as long as the last byte has not left.
+ * It was certainly not applied where the server cannot have read it (`Transport.mayHaveBeenRead`), where the server said
+ * that it rejects the request (any 3xx or 4xx), and where too little of it was sent: `sent` is false as long as the
+ * server lacks what it needs to apply the request. That is the first byte, or for an operation that is applied only when
+ * whole, the last.
  *
  * @category accessors
  * @since 0.1.0
  */
-export const mayHaveBeenApplied = (reason: Reason, bodySent: boolean): boolean => {
+export const mayHaveBeenApplied = (reason: Reason, sent: boolean): boolean => {
   switch (reason._tag) {
     case "TransportFailure":
-      return reason.connected && bodySent
+      return Transport.mayHaveBeenRead(reason) && sent
     case "Timeout":
-      return reason.phase !== "connect" && bodySent
+      return reason.phase !== "connect" && sent
     case "UndecodableAnswer":
     case "OutcomeUnknown":
       return true
     default:
-      return reason.status >= 500 && bodySent
+      return reason.status >= 500 && sent
   }
 }
 
@@ -465,18 +472,6 @@ const answerMessage = (answer: Answer, title: string, advice: string): string =>
   const detail = answer.detail === undefined ? "" : `: ${ForeignText.oneLine(answer.detail).replace(/[.\s]+$/, "")}`
   const wait = answer.retryAfter === undefined ? "" : ` Not before ${Duration.format(answer.retryAfter)}.`
   return `answered ${answer.status} ${title}${detail}. ${answer.remedy ?? advice}${wait}`
-}
-
-const transportText: { readonly [kind in Transport.Kind]: string } = {
-  refused: "nobody accepts connections there",
-  dns: "the host name is not known",
-  tls: "no secure connection could be made; check the certificate",
-  connectTimeout: "no connection was made in time",
-  reset: "the connection broke",
-  stalled: "the connection went silent",
-  body: "the request's body failed or changed its length",
-  address: "the address is not a valid URL",
-  unknown: "the connection failed"
 }
 
 const timeoutText: { readonly [phase in Timeout["phase"]]: string } = {

@@ -114,4 +114,88 @@ describe("Transport", () => {
     error.cause = error
     assert.strictEqual(Transport.diagnose(error).kind, "unknown")
   })
+
+  const failure = (code: string, syscall?: string) => Object.assign(new Error(code), { code, syscall })
+
+  it("tells by the system call whether a connection stood", () => {
+    const cases = [
+      ["EHOSTUNREACH", "connect", "refused", false],
+      ["EHOSTUNREACH", "read", "reset", true],
+      ["ETIMEDOUT", "connect", "connectTimeout", false],
+      ["ETIMEDOUT", "read", "stalled", true],
+      ["EMFILE", "connect", "local", false],
+      ["EMFILE", "getaddrinfo", "local", false],
+      ["EMFILE", "open", "unknown", true]
+    ] as const
+    for (const [code, syscall, kind, connected] of cases) {
+      assert.deepStrictEqual(
+        Transport.diagnose(failure(code, syscall)),
+        { kind, code, connected },
+        `${code} ${syscall}`
+      )
+    }
+  })
+
+  it("tells a handshake that failed from a secure connection that broke", () => {
+    assert.deepInclude(Transport.diagnose(failure("UNABLE_TO_GET_ISSUER_CERT")), { kind: "tls", connected: false })
+    assert.deepInclude(Transport.diagnose(failure("ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC")), {
+      kind: "reset",
+      connected: true
+    })
+  })
+
+  it("believes the transport more than a code", () => {
+    const known = (reached: Transport.Reached, error: Error, kind?: Transport.Kind) =>
+      Transport.diagnose({ reason: { cause: error, [Transport.TransmissionId]: { reached, kind } } })
+    const reset = failure("ECONNRESET")
+    assert.deepStrictEqual(known("nothing", reset), {
+      kind: "reset",
+      code: "ECONNRESET",
+      connected: false,
+      reached: "nothing"
+    })
+    assert.deepInclude(known("nothing", failure("UNSPECIFIED"), "tls"), { kind: "tls", connected: false })
+    assert.deepInclude(known("all", failure("EHOSTUNREACH")), { kind: "refused", connected: true })
+    const applied = (diagnosis: Transport.Diagnosis) =>
+      ApiError.mayHaveBeenApplied(new ApiError.TransportFailure(diagnosis), true)
+    assert.isFalse(applied(known("nothing", reset)))
+    assert.isFalse(applied(known("connected", reset)))
+    assert.isTrue(applied(known("partOfHead", reset)))
+    assert.isFalse(applied(known("all", new Error("GOAWAY"), "unprocessed")))
+    // TLS 1.3 rejects a client's certificate when its request has left already.
+    assert.isFalse(applied(known("all", failure("ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED"))))
+  })
+
+  it("says of each kind what happened, and lets time mend only what it can", () => {
+    const recoveries = {
+      refused: "Retry",
+      dns: "Retry",
+      tls: "GiveUp",
+      connectTimeout: "Retry",
+      busy: "Retry",
+      local: "Retry",
+      closed: "GiveUp",
+      proxy: "Retry",
+      proxyRejected: "Authorize",
+      reset: "Retry",
+      stalled: "Retry",
+      unprocessed: "Retry",
+      protocol: "GiveUp",
+      request: "Correct",
+      body: "GiveUp",
+      address: "Correct",
+      unknown: "Retry"
+    } as const satisfies { readonly [kind in Transport.Kind]: Recovery.Recovery["_tag"] }
+    const kinds = Object.keys(recoveries) as Array<Transport.Kind>
+    for (const kind of kinds) {
+      const error = new ApiError.TransportFailure({ kind, code: undefined, connected: false })
+      assert.strictEqual(Recovery.of(error)._tag, recoveries[kind], kind)
+    }
+    assert.lengthOf(
+      new Set(kinds.map((kind) => Transport.explain({ kind, code: undefined, connected: false }))),
+      kinds.length
+    )
+    const again = Transport.explain({ kind: "dns", code: "EAI_AGAIN", connected: false })
+    assert.notInclude(again, "not known")
+  })
 })

@@ -73,7 +73,7 @@ export const json: {
         operation,
         request: response.request,
         reason,
-        bodySent: true,
+        sent: true,
         requestId: requestIdOf(response.headers, scrubber)
       }))
     const undecodable = (got: string) =>

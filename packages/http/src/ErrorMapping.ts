@@ -6,12 +6,15 @@
  * A status other than 2xx fails, with the server's own message (at most 64 KiB of the body are read), scrubbed of
  * registered secrets and explained by the integration's message patterns. Redirects are answers like any other: they are
  * not followed, not even by `fetch`, since credentials would travel with them; `Redirects.follow`, below this, lifts that.
- * Where a request that is not idempotent may have been applied all the same, the reason is `OutcomeUnknown`.
+ * Where a request that is not idempotent may have been applied all the same, the reason is `OutcomeUnknown`: from its
+ * first byte on, or from its last where the `Operation` is `appliedWhenWhole`. `Connections` of
+ * `@effect-resilience/http-node` knows how far a request came. Of other transports, `fetch` among them, only those failures
+ * count as not applied that name themselves so, such as a refused connection.
  *
  * **When to use**
  *
  * Use next to the transport, below retries and authentication: both read the `Recovery` of what this produces. An
- * attempt's `timeout` belongs here too, since only here it is known whether the body had left.
+ * attempt's `timeout` belongs here too, since only here it is known how far the request had come.
  *
  * **Example** (A client with typed failures)
  *
@@ -43,8 +46,10 @@ import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as ErrorBody from "@effect-resilience/errors/ErrorBody"
 import * as MessagePattern from "@effect-resilience/errors/MessagePattern"
 import * as RetryAfter from "@effect-resilience/errors/RetryAfter"
+import type * as Transport from "@effect-resilience/errors/Transport"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
@@ -53,13 +58,14 @@ import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import { readAnswerBody } from "./internal/answerBody.ts"
-import { apiError, requestIdOf, transportReason } from "./internal/failure.ts"
-import { manualRedirects } from "./internal/manualRedirects.ts"
+import { apiError, isSent, requestIdOf, transportReason } from "./internal/failure.ts"
+import { withManualRedirects } from "./internal/manualRedirects.ts"
 import { isReady, onRequest } from "./internal/onRequest.ts"
 import { watch } from "./internal/requestBody.ts"
 import * as MappedClient from "./MappedClient.ts"
 import * as Operation from "./Operation.ts"
 import * as Scrubber from "./Scrubber.ts"
+import * as SendProgress from "./SendProgress.ts"
 
 /**
  * - `patterns`: explain the API's messages; none by default.
@@ -94,7 +100,6 @@ export const mapErrors: {
 ) => {
   const timeout = options.timeout === undefined ? undefined : Duration.fromInputUnsafe(options.timeout)
   const patterns = options.patterns ?? []
-  const transport = manualRedirects(client)
 
   type Failure = ApiError.ApiError | Exclude<E, HttpClientError.HttpClientError>
 
@@ -102,32 +107,36 @@ export const mapErrors: {
     Effect.withFiber<HttpClientResponse.HttpClientResponse, Failure, R>((fiber) => {
       const operation = fiber.getRef(Operation.Current)
       const body = watch(request)
+      const progress = new SendProgress.SendProgress()
       const failure = (
         reason: Exclude<ApiError.Reason, ApiError.OutcomeUnknown>,
-        bodySent: boolean,
+        sent = isSent(operation, "reached" in reason ? reason.reached : progress.reached, body.sent),
         requestId?: string
-      ) => apiError({ operation, request, reason, bodySent, requestId })
+      ) => apiError({ operation, request, reason, sent, requestId })
 
-      const exchange = transport.postprocess(Effect.succeed(body.request))
+      const exchange = Effect.updateContext(
+        client.postprocess(Effect.succeed(body.request)),
+        (context: Context.Context<R>) => Context.add(withManualRedirects(context), SendProgress.Current, progress)
+      )
       const limited: Effect.Effect<HttpClientResponse.HttpClientResponse, E | ApiError.ApiError, R> =
         timeout === undefined ? exchange : Timeout.afterOrElse(exchange, {
           duration: timeout,
-          orElse: () => Effect.fail(failure(new ApiError.Timeout({ after: timeout, phase: "attempt" }), body.sent()))
+          orElse: () => Effect.fail(failure(new ApiError.Timeout({ after: timeout, phase: phaseOf(progress.reached) })))
         })
       return Effect.matchCauseEffect(limited, {
         onFailure: (cause) =>
           Effect.failCause(
             Cause.map(cause, (error) =>
-              mapHttpClientError(error, (cause) => failure(transportReason(cause), body.sent())))
+              mapHttpClientError(error, (cause) => failure(transportReason(cause, progress.reached))))
           ),
         onSuccess: (response): Effect.Effect<HttpClientResponse.HttpClientResponse, Failure> => {
           if (response.status >= 200 && response.status < 300) return Effect.succeed(response)
           const scrubber = fiber.getRef(Scrubber.Current)
           // Looked up before the error's body is read: by then more of the request may have left.
-          const bodySent = body.sent()
+          const sent = isSent(operation, progress.reached, body.sent)
           return Effect.flatMap(
             reasonOf(response, patterns, scrubber),
-            (reason) => Effect.fail(failure(reason, bodySent, requestIdOf(response.headers, scrubber)))
+            (reason) => Effect.fail(failure(reason, sent, requestIdOf(response.headers, scrubber)))
           )
         }
       })
@@ -144,12 +153,17 @@ export const mapErrors: {
             preprocessed,
             (error) =>
               mapHttpClientError(error, (cause) =>
-                apiError({ operation, request, reason: transportReason(cause), bodySent: false }))
+                apiError({ operation, request, reason: transportReason(cause), sent: false }))
           )
       )
     }
   ))
 })
+
+const phaseOf = (reached: Transport.Reached | undefined): ApiError.Timeout["phase"] => {
+  if (reached === "nothing") return "connect"
+  return reached === "connected" ? "send" : "attempt"
+}
 
 const reasonOf = Effect.fnUntraced(function*(
   response: HttpClientResponse.HttpClientResponse,

@@ -35,6 +35,8 @@ import { dual } from "effect/Function"
  * - `endpoint`: the path as a template (OpenTelemetry's `url.template`), for example `/tables/{table}`.
  * - `idempotent`: whether sending it twice leaves the same state as sending it once. Where it is absent, the method
  *   decides.
+ * - `appliedWhenWhole`: whether the server applies it only once it has the last byte of its body, as uploads are. One that
+ *   is not idempotent is then of unknown outcome from its last byte on, and otherwise from its first. False by default.
  *
  * @category models
  * @since 0.1.0
@@ -43,6 +45,7 @@ export interface Operation {
   readonly name: string
   readonly endpoint: string
   readonly idempotent?: boolean | undefined
+  readonly appliedWhenWhole?: boolean | undefined
 }
 
 /**

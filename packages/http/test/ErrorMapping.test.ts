@@ -1,5 +1,5 @@
-import { ApiError, type MessagePattern, Recovery } from "@effect-resilience/errors"
-import { Answer, ErrorMapping, Operation, Scrubber } from "@effect-resilience/http"
+import { ApiError, type MessagePattern, Recovery, Transport } from "@effect-resilience/errors"
+import { Answer, ErrorMapping, Operation, Scrubber, SendProgress } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Redacted, Schema, Stream } from "effect"
 import { HttpBody, HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
@@ -80,7 +80,7 @@ describe("ErrorMapping", () => {
       assert.strictEqual(Recovery.of(yield* Effect.flip(post))._tag, "Retry")
     }))
 
-  it.effect("knows that an append whose body had not left was not applied", () =>
+  it.effect("does not know what a server did with a part of the body, unless it applies the request only when whole", () =>
     Effect.gen(function*() {
       const cut = HttpClient.make((request) =>
         Effect.gen(function*() {
@@ -89,12 +89,70 @@ describe("ErrorMapping", () => {
         })
       )
       const body = HttpBody.stream(Stream.make(new Uint8Array(2), new Uint8Array(2)).pipe(Stream.rechunk(1)))
-      const error = yield* ErrorMapping.mapErrors(cut).post("https://a.example/", { body }).pipe(
-        Operation.within(append),
-        Effect.flip
-      )
+      const send = (operation: Operation.Operation) =>
+        ErrorMapping.mapErrors(cut).post("https://a.example/", { body }).pipe(Operation.within(operation), Effect.flip)
+      assert.strictEqual((yield* send(append)).reason._tag, "OutcomeUnknown")
+      const error = yield* send({ ...append, appliedWhenWhole: true })
       assert.strictEqual(error.reason._tag, "TransportFailure")
       assert.strictEqual(Recovery.of(error)._tag, "Retry")
+    }))
+
+  const ladder: ReadonlyArray<readonly [Transport.Reached, appended: boolean, uploaded: boolean]> = [
+    ["nothing", false, false],
+    ["connected", false, false],
+    ["partOfHead", true, false],
+    ["head", true, false],
+    ["partOfBody", true, false],
+    ["all", true, true]
+  ]
+  for (const [reached, appended, uploaded] of ladder) {
+    it.effect(`believes a transport that a request reached ${reached}, where it fails, is answered and is cut off`, () =>
+      Effect.gen(function*() {
+        const reporting = (then: HttpClient.HttpClient) =>
+          HttpClient.make((request) =>
+            Effect.flatMap(SendProgress.Current, (progress) => {
+              progress?.follow({ reached })
+              return then.execute(request)
+            })
+          )
+        const transmitted = Object.assign(new Error("reset", { cause: reset }), {
+          [Transport.TransmissionId]: { reached }
+        })
+        const clients = [
+          failing(transmitted),
+          reporting(failing(reset)),
+          reporting(answering(null, { status: 503 })),
+          reporting(HttpClient.make(() => Effect.never))
+        ]
+        for (const client of clients) {
+          for (
+            const [operation, unknown] of [[append, appended], [
+              { ...append, appliedWhenWhole: true },
+              uploaded
+            ]] as const
+          ) {
+            const fiber = yield* Effect.forkChild(errorOf(client, operation, { timeout: "1 second" }))
+            yield* TestClock.adjust("1 second")
+            const error = yield* Fiber.join(fiber)
+            assert.strictEqual(error.reason._tag === "OutcomeUnknown", unknown, error.message)
+            assert.strictEqual(Recovery.of(error)._tag, unknown ? "Verify" : "Retry")
+          }
+        }
+      }))
+  }
+
+  it.effect("goes by the farthest of an attempt's requests, where a transport repeats by itself", () =>
+    Effect.gen(function*() {
+      const repeating = HttpClient.make((request) =>
+        Effect.flatMap(SendProgress.Current, (progress) => {
+          progress?.follow({ reached: "all" })
+          progress?.follow({ reached: "nothing" })
+          return failing(Object.assign(refused, { [Transport.TransmissionId]: { reached: "nothing" } })).execute(
+            request
+          )
+        })
+      )
+      assert.strictEqual((yield* errorOf(repeating)).reason._tag, "OutcomeUnknown")
     }))
 
   it.effect("times an attempt out, with the outcome unknown where it must not be repeated", () =>

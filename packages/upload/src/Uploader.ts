@@ -178,7 +178,7 @@ const run = Effect.fnUntraced(
     const opened = yield* source.open
     yield* emit({ _tag: "Started", source: source.name, size: opened.size })
 
-    const operation = target.operation(item)
+    const operation = { appliedWhenWhole: true, ...target.operation(item) }
     const idempotent = Operation.isIdempotent(operation, { method: target.method, headers: {} })
     const transmission = Transmission.make({
       source,

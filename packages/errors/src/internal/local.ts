@@ -2,8 +2,18 @@ import * as Predicate from "effect/Predicate"
 import * as Transport from "../Transport.ts"
 
 /** Whether what went wrong on the way to a server went wrong on this machine, before the server had any part in it. */
-export const isLocal = ({ code, kind }: Pick<Transport.Diagnosis, "kind" | "code">): boolean =>
-  kind === "address" || kind === "body" || (kind === "unknown" && code !== undefined && localCodes.has(code))
+export const isLocal = ({ code, connected, kind }: Transport.Diagnosis): boolean => {
+  if (kind === "unknown") return code !== undefined && localCodes.has(code)
+  return localKinds.has(kind) || (kind === "closed" && !connected)
+}
+
+const localKinds: ReadonlySet<Transport.Kind> = /* @__PURE__ */ new Set<Transport.Kind>([
+  "address",
+  "body",
+  "busy",
+  "local",
+  "request"
+])
 
 /** The same for whatever a runtime threw. */
 export const isLocalError = (error: object): boolean => isLocal(Transport.diagnose(error)) || isFileError(error)

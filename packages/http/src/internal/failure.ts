@@ -10,9 +10,13 @@ import * as Predicate from "effect/Predicate"
 import * as Operation from "../Operation.ts"
 import type { Scrubber } from "../Scrubber.ts"
 
-/** The reason that stands for a failure below the level of HTTP. */
+/**
+ * The reason that stands for a failure below the level of HTTP. `reached` is how far the attempt came, of which the error
+ * may know only the last request.
+ */
 export const transportReason = (
-  error: HttpClientError.HttpClientError
+  error: HttpClientError.HttpClientError,
+  reached?: Transport.Reached
 ): ApiError.TransportFailure | ApiError.UndecodableAnswer => {
   const { reason } = error
   switch (reason._tag) {
@@ -21,7 +25,7 @@ export const transportReason = (
     case "EncodeError":
       return new ApiError.TransportFailure({ kind: "body", code: undefined, connected: false })
     case "TransportError":
-      return new ApiError.TransportFailure(Transport.diagnose(reason.cause))
+      return new ApiError.TransportFailure(diagnose(reason, reached))
     default: {
       const diagnosis = Transport.diagnose(reason.cause)
       return diagnosis.kind === "unknown"
@@ -30,9 +34,31 @@ export const transportReason = (
           expected: "a readable body",
           got: "something else"
         })
-        : new ApiError.TransportFailure(diagnosis)
+        // A response has begun.
+        : new ApiError.TransportFailure({ ...diagnosis, connected: true })
     }
   }
+}
+
+const diagnose = (reason: HttpClientError.HttpClientErrorReason, reached: Transport.Reached | undefined) => {
+  const diagnosis = Transport.diagnose(reason)
+  const farther = reached !== undefined && reached !== "nothing" &&
+    (diagnosis.reached === undefined || !Transport.isAtLeast(diagnosis.reached, reached))
+  return farther ? { ...diagnosis, reached, connected: true } : diagnosis
+}
+
+/**
+ * Whether as much of a request was sent as a server needs to apply it: the first byte, or all of them where the operation
+ * is applied only when whole. `handedOver` tells whether the transport has got the whole body, for those that do not say
+ * what became of it.
+ */
+export const isSent = (
+  operation: Operation.Operation | undefined,
+  reached: Transport.Reached | undefined,
+  handedOver: () => boolean
+): boolean => {
+  if (operation?.appliedWhenWhole === true) return reached === undefined ? handedOver() : reached === "all"
+  return reached === undefined || Transport.isAtLeast(reached, "partOfHead")
 }
 
 /**
@@ -43,11 +69,11 @@ export const apiError = (options: {
   readonly operation: Operation.Operation | undefined
   readonly request: HttpClientRequest.HttpClientRequest
   readonly reason: Exclude<ApiError.Reason, ApiError.OutcomeUnknown>
-  readonly bodySent: boolean
+  readonly sent: boolean
   readonly requestId?: string | undefined
 }): ApiError.ApiError => {
   const ambiguous = !Operation.isIdempotent(options.operation, options.request) &&
-    ApiError.mayHaveBeenApplied(options.reason, options.bodySent)
+    ApiError.mayHaveBeenApplied(options.reason, options.sent)
   return new ApiError.ApiError({
     method: options.request.method,
     endpoint: Operation.endpointOf(options.operation),
