@@ -4,7 +4,7 @@
  * **Details**
  *
  * HTTP has no header in which a server confirms what it stored: digests in an answer describe the answer. So `stored` says
- * how this server does it; `etagMd5` reads an `ETag` that is the md5, as Amazon S3 answers a part.
+ * how this server does it; `etagMd5` reads an `ETag` that is the md5, as Amazon S3 answers a part that no foreign key encrypts.
  *
  * **Example** (An object store)
  *
@@ -121,11 +121,23 @@ export const make = <Item, E, R, RS = never>(
 }
 
 /**
- * Reads an `ETag` of 32 hexadecimal digits as the md5 of what is stored; any other says nothing.
+ * Reads an `ETag` of 32 hexadecimal digits as the md5 of what is stored; any other says nothing. Where the response names an
+ * encryption other than with S3's own keys (`AES256`), it says nothing either: with keys of KMS or of the customer an `ETag` is
+ * no md5, though it looks like one.
+ *
+ * Source: Amazon S3 API Reference, *Object*, field `ETag`
+ * (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html).
  *
  * @category answers
  * @since 0.1.0
  */
 export const etagMd5 = (headers: Headers.Headers): UploadTarget.Stored => ({
-  md5: /^"?([0-9a-f]{32})"?$/i.exec(headers["etag"] ?? "")?.[1]
+  md5: Object.entries(headers).some(isForeignKey)
+    ? undefined
+    : /^"?([0-9a-f]{32})"?$/i.exec(headers["etag"] ?? "")?.[1]
 })
+
+// `x-amz-server-side-encryption-customer-algorithm`, `x-goog-encryption-kms-key-name` and their like.
+const isForeignKey = ([name, value]: readonly [string, string]): boolean =>
+  /^x-[a-z]+-(?:server-side-)?encryption\b/.test(name) && value !== "false" &&
+  !(name === "x-amz-server-side-encryption" && value === "AES256")

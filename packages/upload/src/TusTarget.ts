@@ -12,7 +12,8 @@
  *
  * **Gotchas**
  *
- * The protocol's core has no digest, so a report's `verified` is false; the length is compared. An address on another
+ * The protocol's core has no digest, so a report's `verified` is false; lengths are compared. A server that says it holds
+ * more than it was sent ends the upload with `UndecodableAnswer`, and the address is forgotten. An address on another
  * origin than the endpoint's is refused, since credentials would go there.
  *
  * **Example** (A target for videos)
@@ -49,6 +50,7 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import type * as KeyValueStore from "effect/persistence/KeyValueStore"
 import * as Stream from "effect/Stream"
+import * as UploadError from "./UploadError.ts"
 import type * as UploadSource from "./UploadSource.ts"
 import type * as UploadTarget from "./UploadTarget.ts"
 
@@ -148,11 +150,21 @@ export const make = <Item, E, R, RS = never>(
       : undecodable(response, operation, "an Upload-Offset")
   }
 
-  const held = (url: string) =>
+  const held = (url: string, payload: UploadTarget.Payload) =>
     brief(HttpClientRequest.head(url), status).pipe(
-      Effect.flatMap((response) => offsetOf(response, status)),
+      Effect.flatMap((response) => {
+        const { size } = payload
+        const length = response.headers["upload-length"]
+        // An address that has been given to another upload.
+        if (size !== undefined && length !== undefined && length !== `${size}`) return Effect.undefined
+        return Effect.tap(offsetOf(response, status), (offset) =>
+          size !== undefined && offset > size
+            // The next run begins again.
+            ? Effect.andThen(forget(payload), outOfRange(response, status, 0, size))
+            : Effect.void)
+      }),
       // Gone or never ours: begin again.
-      Effect.catch((error) => goneStatuses.has(statusOf(error) ?? 0) ? Effect.succeed(undefined) : Effect.fail(error))
+      Effect.catch((error) => goneStatuses.has(statusOf(error) ?? 0) ? Effect.undefined : Effect.fail(error))
     )
 
   const storeKey = ({ name, size, version }: UploadTarget.Payload): string | undefined =>
@@ -179,7 +191,9 @@ export const make = <Item, E, R, RS = never>(
     readonly url: string
     readonly offset: number
     readonly body: HttpBody.HttpBody
-    readonly atLeast: number
+    /** What the server may hold afterwards. */
+    readonly least: number
+    readonly most: () => number
     readonly length?: number
   }) =>
     HttpClientRequest.patch(options.url, {
@@ -192,9 +206,9 @@ export const make = <Item, E, R, RS = never>(
       (request) => call(request, sending),
       Effect.flatMap((response) =>
         Effect.flatMap(offsetOf(response, sending), (offset) =>
-          offset >= options.atLeast
+          offset >= options.least && offset <= options.most()
             ? Effect.succeed(offset)
-            : undecodable(response, sending, "a larger Upload-Offset"))
+            : outOfRange(response, sending, options.least, options.most()))
       )
     )
 
@@ -206,7 +220,7 @@ export const make = <Item, E, R, RS = never>(
     digests: [],
     send: Effect.fnUntraced(function*(item, payload) {
       const known = yield* recall(payload)
-      const offset = known === undefined ? undefined : yield* held(known)
+      const offset = known === undefined ? undefined : yield* held(known, payload)
       let bytes = offset ?? 0
       const url = known === undefined || offset === undefined ? yield* create(item, payload) : known
       if (offset !== undefined) yield* remember(payload, url)
@@ -216,18 +230,43 @@ export const make = <Item, E, R, RS = never>(
         yield* payload.accepted(bytes)
         const length = Math.min(chunkSize, size - bytes)
         const body = HttpBody.stream(payload.range({ offset: bytes, length }), contentType, length)
-        bytes = yield* patch({ url, offset: bytes, body, atLeast: bytes + 1 })
+        const end = bytes + length
+        bytes = yield* patch({ url, offset: bytes, body, least: bytes + 1, most: () => end })
       }
       if (size === undefined) {
-        yield* payload.accepted(bytes)
+        // From the last byte that the server holds on: a source without it is not the one that was begun.
+        const begin = Math.max(0, bytes - 1)
+        yield* payload.accepted(begin)
         let total = bytes
+        let tooShort = false
         const rest = Stream.suspend(() => {
+          let position = begin
           total = bytes
-          return Stream.tap(payload.range({ offset: bytes }), (chunk) => Effect.sync(() => total += chunk.length))
+          return payload.range({ offset: begin }).pipe(
+            Stream.map((chunk) => {
+              const fresh = chunk.subarray(Math.max(0, bytes - position))
+              position += chunk.length
+              total += fresh.length
+              return fresh
+            }),
+            Stream.filter((chunk) => chunk.length > 0),
+            Stream.concat(Stream.suspend(() => {
+              tooShort = position < bytes
+              return tooShort ? Stream.fromEffect(changed(payload, bytes)) : Stream.empty
+            }))
+          )
         })
-        yield* patch({ url, offset: bytes, body: HttpBody.stream(rest, contentType), atLeast: bytes })
+        yield* patch({
+          url,
+          offset: bytes,
+          body: HttpBody.stream(rest, contentType),
+          least: bytes,
+          most: () => total
+        }).pipe(
+          Effect.catchIf(() => tooShort, () => Effect.andThen(forget(payload), changed(payload, bytes)))
+        )
         const nothing = HttpBody.uint8Array(new Uint8Array(0), contentType)
-        bytes = yield* patch({ url, offset: total, body: nothing, atLeast: total, length: total })
+        bytes = yield* patch({ url, offset: total, body: nothing, least: total, most: () => total, length: total })
       }
       yield* forget(payload)
       return { receipt: { url }, stored: { bytes } }
@@ -258,15 +297,38 @@ const retried = <E>(error: E): E | ApiError.ApiError =>
     })
     : error
 
+const changed = ({ name }: UploadTarget.Payload, held: number): Effect.Effect<never, UploadError.UploadError> =>
+  Effect.fail(
+    new UploadError.UploadError({
+      source: name,
+      reason: new UploadError.SourceChanged({ description: `it has fewer than the ${held} bytes that the server holds` })
+    })
+  )
+
+/** A server that holds what nobody sent, or less than it was sent before. */
+const outOfRange = (
+  response: HttpClientResponse.HttpClientResponse,
+  operation: Operation.Operation,
+  least: number,
+  most: number
+): Effect.Effect<never, ApiError.ApiError> =>
+  undecodable(
+    response,
+    operation,
+    `an Upload-Offset from ${least} to ${most}`,
+    `an Upload-Offset of ${response.headers["upload-offset"]}`
+  )
+
 const undecodable = (
   response: HttpClientResponse.HttpClientResponse,
   operation: Operation.Operation,
-  expected: string
+  expected: string,
+  got = "an answer without it"
 ): Effect.Effect<never, ApiError.ApiError> =>
   Effect.fail(
     new ApiError.ApiError({
       method: response.request.method,
       endpoint: operation.endpoint,
-      reason: new ApiError.UndecodableAnswer({ status: response.status, expected, got: "an answer without it" })
+      reason: new ApiError.UndecodableAnswer({ status: response.status, expected, got })
     })
   )

@@ -96,7 +96,7 @@ export interface Options<in E = never, in Receipt = never> {
  *
  * - `attempts`: of the uploader; an auth layer may have replayed one of them after a login.
  * - `recoveries`: the failures that were got over, in order.
- * - `bytes`: of the source, without the envelope.
+ * - `bytes`: of the source, without the envelope; those that left, and those that the server held already.
  * - `digests`: of those bytes, as far as they were asked for.
  * - `verified`: whether the server confirmed a digest.
  * - `durationMillis`: from opening the source to the answer, waits included.
@@ -227,7 +227,7 @@ const run = Effect.fnUntraced(
       Effect.andThen(send),
       Effect.flatMap(({ receipt, stored }) =>
         transmission.sent.pipe(
-          Effect.flatMap((sent) => verify(source.name, sent, stored, idempotent)),
+          Effect.flatMap((sent) => verify(source.name, sent ?? { bytes: transmission.bytes() }, stored, idempotent)),
           Effect.map((verified) => ({ receipt, verified }))
         )
       ),
@@ -250,7 +250,7 @@ const run = Effect.fnUntraced(
         return emit({ _tag: "Retrying", attempt, error, recovery, delay })
       }
     }).pipe(Telemetry.observeCall, AccessLog.logCall, Operation.within(operation))
-    const { bytes = opened.size ?? 0, ...digests } = (yield* transmission.sent) ?? {}
+    const { bytes = transmission.bytes(), ...digests } = (yield* transmission.sent) ?? {}
     const report: Report<Receipt> = {
       receipt,
       source: source.name,
@@ -270,11 +270,11 @@ const monotonicMillis = (clock: Clock.Clock): number => Number(clock.monotonicTi
 
 const verify = (
   source: string,
-  sent: UploadTarget.Sent | undefined,
+  sent: UploadTarget.Sent,
   stored: UploadTarget.Stored | undefined,
   idempotent: boolean
 ): Effect.Effect<boolean, UploadError.UploadError> => {
-  if (sent === undefined || stored === undefined) return Effect.succeed(false)
+  if (stored === undefined) return Effect.succeed(false)
   let verified = false
   for (const what of ["md5", "sha256", "bytes"] as const) {
     const ours = sent[what]

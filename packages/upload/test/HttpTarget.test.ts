@@ -68,4 +68,32 @@ describe("HttpTarget", () => {
     assert.isUndefined(etag(`W/"d41d8cd98f00b204e9800998ecf8427e"`))
     assert.isUndefined(HttpTarget.etagMd5(Headers.empty).md5)
   })
+
+  it.each<[string, { readonly [name: string]: string }, boolean]>([
+    ["S3's own keys", { "x-amz-server-side-encryption": "AES256" }, true],
+    ["S3's own keys, no bucket key", {
+      "x-amz-server-side-encryption": "AES256",
+      "x-amz-server-side-encryption-bucket-key-enabled": "false"
+    }, true],
+    ["KMS", { "x-amz-server-side-encryption": "aws:kms" }, false],
+    ["KMS twice", { "x-amz-server-side-encryption": "aws:kms:dsse" }, false],
+    ["a key of the customer", { "x-amz-server-side-encryption-customer-algorithm": "AES256" }, false],
+    ["a key of Google's KMS", { "x-goog-encryption-kms-key-name": "projects/p/k" }, false]
+  ])("knows what an ETag is worth under %s", (_, headers, isMd5) => {
+    const etag = "d41d8cd98f00b204e9800998ecf8427e"
+    const { md5 } = HttpTarget.etagMd5(Headers.fromInput({ etag: `"${etag}"`, ...headers }))
+    assert.strictEqual(md5, isMd5 ? etag : undefined)
+  })
+
+  it.live("believes no ETag of an object that KMS encrypts", () =>
+    Effect.gen(function*() {
+      const server = yield* Server.make((response) =>
+        response.writeHead(200, {
+          etag: `"${createHash("md5").update("something else").digest("hex")}"`,
+          "x-amz-server-side-encryption": "aws:kms"
+        }).end()
+      )
+      const report = yield* Uploader.upload(yield* target(server.url, "PUT"), "a")
+      assert.deepInclude(report, { verified: false, attempts: 1 })
+    }).pipe(Effect.provide(NodeHttpClient.layerUndici)))
 })

@@ -5,8 +5,8 @@ import { NodeFileSystem, NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { FileStore } from "@tus/file-store"
 import { Server } from "@tus/server"
-import { Deferred, Effect, Fiber, FileSystem, Layer, Stream } from "effect"
-import { HttpClient } from "effect/http"
+import { Deferred, Effect, Exit, Fiber, FileSystem, Layer, Option, Stream } from "effect"
+import { HttpClient, HttpClientError, HttpClientResponse } from "effect/http"
 import { KeyValueStore } from "effect/persistence"
 import * as Http from "node:http"
 import * as Net from "node:net"
@@ -176,6 +176,7 @@ describe("TusTarget against @tus/server", () => {
         const source = UploadSource.stream("s", { stream: text === "" ? Stream.empty : Stream.make(Buffer.from(text)) })
         const report = yield* Uploader.upload(yield* target(server.endpoint), source)
         assert.strictEqual(Buffer.from(yield* server.stored(report.receipt.url)).toString(), text)
+        assert.strictEqual(report.bytes, text.length)
       }
     }).pipe(Effect.provide(platform)))
 
@@ -190,5 +191,119 @@ describe("TusTarget against @tus/server", () => {
       )
       assert.strictEqual(error.reason._tag, "UndecodableAnswer")
       assert.deepStrictEqual(server.requests, ["POST"])
+    }).pipe(Effect.provide(platform)))
+})
+
+/** A server that answers what it is told: the offset after a creation, a look and a patch. */
+const claiming = (answers: {
+  readonly head?: { readonly offset: number; readonly length?: number }
+  readonly patch: (offset: number, received: number) => number
+}) => {
+  const requests: Array<string> = []
+  const client = HttpClient.make((request) =>
+    Effect.gen(function*() {
+      requests.push(request.method)
+      const answer = (status: number, headers: Record<string, string>) =>
+        HttpClientResponse.fromWeb(request, new Response(null, { status, headers }))
+      if (request.method === "POST") return answer(201, { location: `/files/${requests.length}` })
+      if (request.method === "HEAD") {
+        const { length, offset = 0 } = answers.head ?? {}
+        return answer(200, {
+          "upload-offset": `${offset}`,
+          ...(length === undefined ? {} : { "upload-length": `${length}` })
+        })
+      }
+      const received = request.body._tag === "Stream"
+        ? yield* Stream.runFold(request.body.stream, () => 0, (sum, chunk) => sum + chunk.length)
+        : 0
+      return answer(204, { "upload-offset": `${answers.patch(Number(request.headers["upload-offset"]), received)}` })
+    }).pipe(Effect.catch((cause) =>
+      Effect.fail(
+        new HttpClientError.HttpClientError({ reason: new HttpClientError.TransportError({ request, cause }) })
+      )
+    ))
+  )
+  return { client, requests }
+}
+
+describe("TusTarget and a server that holds what nobody sent", () => {
+  const size = 30_000
+  const honest = (offset: number, received: number) => offset + received
+  const retrying = { policy: RetryPolicy.make({ times: 2, backoff: Backoff.immediate }) }
+
+  /** Uploads a file whose address an earlier run has left behind. */
+  const resume = Effect.fnUntraced(function*(answers: Parameters<typeof claiming>[0]) {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* fs.makeTempFileScoped()
+    yield* fs.writeFile(path, new Uint8Array(size))
+    const { client, requests } = claiming(answers)
+    const store = yield* KeyValueStore.KeyValueStore
+    const to = TusTarget.make({
+      client: ErrorMapping.mapErrors(client, {}),
+      endpoint: "https://tus.example.com/files/",
+      source: (path: string) => UploadSource.file(path),
+      store
+    })
+    const { version } = yield* UploadSource.file(path).open
+    const key = JSON.stringify(["https://tus.example.com/files/", path.split("/").at(-1), size, version])
+    yield* store.set(key, "https://tus.example.com/files/0")
+    const once = Uploader.upload(to, path, retrying)
+    return { first: yield* Effect.exit(once), once, requests }
+  })
+
+  it.effect("fails where the offset lies beyond the source, and begins anew the next time", () =>
+    Effect.gen(function*() {
+      const { first, once, requests } = yield* resume({ head: { offset: size + 1, length: size }, patch: honest })
+      const error = Exit.findErrorOption(first)
+      assert.isTrue(Option.isSome(error) && error.value.reason._tag === "UndecodableAnswer")
+      assert.include(Option.getOrThrow(error).message, "an Upload-Offset of 30001 where an Upload-Offset from 0 to 30000")
+      assert.deepStrictEqual(requests.splice(0), ["HEAD"])
+      assert.strictEqual((yield* once).bytes, size)
+      assert.deepStrictEqual(requests, ["POST", "PATCH"])
+    }).pipe(Effect.provide(platform)))
+
+  it.effect("begins anew where the address belongs to an upload of another length", () =>
+    Effect.gen(function*() {
+      const { first, requests } = yield* resume({ head: { offset: size, length: size * 2 }, patch: honest })
+      assert.isTrue(Exit.isSuccess(first) && first.value.bytes === size)
+      assert.deepStrictEqual(requests, ["HEAD", "POST", "PATCH"])
+    }).pipe(Effect.provide(platform)))
+
+  it.effect("succeeds without a byte where the server holds the whole source", () =>
+    Effect.gen(function*() {
+      const { first, requests } = yield* resume({ head: { offset: size, length: size }, patch: honest })
+      assert.isTrue(Exit.isSuccess(first) && first.value.bytes === size)
+      assert.deepStrictEqual(requests, ["HEAD"])
+    }).pipe(Effect.provide(platform)))
+
+  it.effect("fails where a request is answered with more than it brought", () =>
+    Effect.gen(function*() {
+      const { first, requests } = yield* resume({ head: { offset: 10 }, patch: () => size + 5 })
+      const error = Exit.findErrorOption(first)
+      assert.isTrue(Option.isSome(error) && error.value.reason._tag === "UndecodableAnswer")
+      assert.deepStrictEqual(requests, ["HEAD", "PATCH"])
+    }).pipe(Effect.provide(platform)))
+
+  it.effect("fails where a stream of unknown length is shorter than what the server holds of it", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* fs.makeTempFileScoped({ suffix: ".csv" })
+      yield* fs.writeFile(path, Buffer.from("a;b\n"))
+      const { client } = claiming({ head: { offset: 5_000 }, patch: honest })
+      const store = yield* KeyValueStore.KeyValueStore
+      const source = UploadSource.gzip(UploadSource.file(path))
+      const { version } = yield* source.open
+      yield* store.set(
+        JSON.stringify(["https://tus.example.com/files/", source.name, undefined, version]),
+        "https://tus.example.com/files/0"
+      )
+      const to = TusTarget.make({
+        client: ErrorMapping.mapErrors(client, {}),
+        endpoint: "https://tus.example.com/files/",
+        source: (source: UploadSource.UploadSource<FileSystem.FileSystem>) => source,
+        store
+      })
+      const error = yield* Effect.flip(Uploader.upload(to, source, retrying))
+      assert.strictEqual(error.reason._tag, "SourceChanged")
     }).pipe(Effect.provide(platform)))
 })

@@ -22,6 +22,8 @@ export interface Transmission {
   readonly started: () => boolean
   readonly failure: () => UploadError.UploadError | undefined
   readonly sent: Effect.Effect<Sent | undefined, UploadError.UploadError>
+  /** The size of the source; where it is not known beforehand, what this attempt read and what the server held before. */
+  readonly bytes: () => number
 }
 
 export const make = (options: {
@@ -130,6 +132,12 @@ export const make = (options: {
     streamed
   )
 
+  const inParts = () => {
+    let total = base
+    for (const bytes of parts.values()) total += bytes
+    return total
+  }
+
   const range = ({ length, offset }: UploadSource.Range) =>
     Stream.suspend(() => {
       const size = opened.size === undefined ? length : Math.min(opened.size - offset, length ?? Infinity)
@@ -142,9 +150,7 @@ export const make = (options: {
           return {
             add: (chunk) => {
               parts.set(offset, count += chunk.length)
-              let total = base
-              for (const bytes of parts.values()) total += bytes
-              return total
+              return inParts()
             },
             isComplete: () => count === size,
             settled: Effect.void
@@ -190,7 +196,8 @@ export const make = (options: {
     lastActivityMillis: () => lastActivity,
     started: () => started,
     failure: () => failure,
-    sent
+    sent,
+    bytes: () => opened.size ?? run?.bytes ?? inParts()
   }
 }
 
