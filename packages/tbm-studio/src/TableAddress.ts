@@ -69,7 +69,7 @@ export class InvalidName extends Data.TaggedError("InvalidName")<{
   }
   override get message(): string {
     return `The ${this.what} ${JSON.stringify(this.name)} cannot be addressed: ` +
-      `a name is not empty, not "." or "..", and has no control characters.`
+      `a name is not empty, not "." or "..", and has no control characters and no halves of characters (lone surrogates).`
   }
 }
 
@@ -146,7 +146,8 @@ export const key = (address: TableAddress): string =>
  */
 export const format = (address: TableAddress): string => `${address.project} / ${address.table} / ${address.period}`
 
-const isName = (name: string) => name.trim() !== "" && name !== "." && name !== ".." && !/\p{Cc}/u.test(name)
+const isName = (name: string) =>
+  name.trim() !== "" && name !== "." && name !== ".." && !/[\p{Cc}\p{Surrogate}]/u.test(name)
 
 // encodeURIComponent leaves !'()* alone, which some servers in between do not.
 const segment = (name: string) =>

@@ -6,8 +6,9 @@
  * `target` is what `Uploader.upload` and `Batch.run` of `@effect-resilience/upload` send to. Requests carry the shared
  * token and the environment; a 401 logs in again and replays once. `overwrite` may be sent twice, `append` may not, so an
  * append whose outcome is unknown is reported, never repeated. After 10 failures in a row a circuit breaker holds all uploads
- * back for a while. The md5 and length that the server answers are compared
- * with what was sent.
+ * back for a while. The md5 and length that the server answers are compared with what was sent. A response of success whose
+ * body tells of an error (`{"message": "Access denied"}`, `{"status": "error"}`) is none: an overwrite has failed, the outcome
+ * of an append is unknown.
  *
  * **Example** (Uploading one table)
  *
@@ -53,6 +54,7 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { attach, Frontdoor } from "./Frontdoor.ts"
+import { refusalOf, refuse } from "./internal/refusal.ts"
 import * as Messages from "./Messages.ts"
 import type * as Period from "./Period.ts"
 import { Settings } from "./Settings.ts"
@@ -189,6 +191,11 @@ const makeService = Effect.gen(function*() {
       request,
       receive: Effect.fnUntraced(function*(response) {
         const stored = yield* Answer.json(response, Stored)
+        const { length, md5: digest, fileName: name } = stored
+        const confirmed = digest !== undefined || length !== undefined || name !== undefined
+        const refusal = refusalOf(stored, confirmed)
+        if (refusal !== undefined) return yield* refuse(response, receiptShape, refusal)
+        if (!confirmed && Object.keys(stored).length > 0) return yield* refuse(response, receiptShape, "none of these")
         const { scrub } = yield* Scrubber.Current
         const scrubbed = (text: string | undefined) => text === undefined ? undefined : scrub(text)
         const [md5, fileName] = [scrubbed(stored.md5), scrubbed(stored.fileName)]
@@ -203,11 +210,16 @@ const makeService = Effect.gen(function*() {
 
 const created = 201
 
-const Stored = Schema.Struct({
-  md5: Schema.optional(Schema.String),
-  length: Schema.optional(Schema.Number),
-  fileName: Schema.optional(Schema.String)
-})
+const receiptShape = "a receipt (md5, length or fileName)"
+
+const Stored = Schema.StructWithRest(
+  Schema.Struct({
+    md5: Schema.optional(Schema.String),
+    length: Schema.optional(Schema.Number),
+    fileName: Schema.optional(Schema.String)
+  }),
+  [Schema.Record(Schema.String, Schema.Unknown)]
+)
 
 const contentType = (name: string): string => {
   if (/\.gz$/i.test(name)) return "application/gzip"

@@ -14,6 +14,10 @@
  * (`layerKeyValueStore`). A file that has changed since begins anew; a source whose version cannot be told is never
  * resumed. A store that cannot be read or written is warned of in the log and costs the resumption, not the upload.
  *
+ * An `append` that was being processed, and whose end was not learned, stays in doubt: each upload of the same file name to
+ * the same table and period asks the service again where it can, and fails with `InDoubt` or `ProcessingUnknown` where that
+ * does not help, until `OnUnknown` says `retry` or the session is removed.
+ *
  * **Gotchas**
  *
  * A session that nobody resumes stays on the server until the service clears it away.
@@ -41,6 +45,17 @@ import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import * as Schema from "effect/Schema"
 
 /**
+ * What the service calls an upload or a process. It becomes a segment of a path, so `.` and `..`, which every URL parser
+ * resolves away, are none, and neither is text that no encoding can carry.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Id = Schema.String.check(
+  /* @__PURE__ */ Schema.isPattern(/^(?!\.\.?$)[^\p{Cc}\p{Surrogate}]{1,1000}$/u)
+)
+
+/**
  * How far an upload is.
  *
  * - `version`, `size`: of the source that is being sent.
@@ -54,13 +69,13 @@ import * as Schema from "effect/Schema"
  * @since 0.1.0
  */
 export const Session = Schema.Struct({
-  uploadId: Schema.String,
+  uploadId: Id,
   version: Schema.optional(Schema.String),
   size: Schema.Number,
   partSize: Schema.Number,
   parts: Schema.Array(Schema.Number),
   stage: Schema.Literals(["sending", "finalized", "processing"]),
-  processId: Schema.optional(Schema.String),
+  processId: Schema.optional(Id),
   at: Schema.Number
 })
 
@@ -91,6 +106,18 @@ export interface UploadSessions {
 export const Current: Context.Reference<UploadSessions | undefined> = Context.Reference<UploadSessions | undefined>(
   "@effect-resilience/tbm-studio/UploadSessions/Current",
   { defaultValue: () => undefined }
+)
+
+/**
+ * What becomes of an `append` that an earlier run may have applied: `fail`, the default, reports it; `retry` sends it again
+ * where the service does not tell how it ended, and may add its rows twice.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const OnUnknown: Context.Reference<"fail" | "retry"> = Context.Reference<"fail" | "retry">(
+  "@effect-resilience/tbm-studio/UploadSessions/OnUnknown",
+  { defaultValue: () => "fail" }
 )
 
 /**

@@ -49,7 +49,7 @@ describe("TableAddress", () => {
   })
 
   it("refuses names that no path can carry", () => {
-    for (const name of ["", "   ", ".", "..", "a\u0000b", "a\r\nb"]) {
+    for (const name of ["", "   ", ".", "..", "a\u0000b", "a\r\nb", "\ud800", "a\udc00b"]) {
       assert.isTrue(Result.isFailure(path(name, "GL Data")), JSON.stringify(name))
       assert.isTrue(Result.isFailure(path("Cost Transparency", name)), JSON.stringify(name))
     }

@@ -91,6 +91,12 @@ const matrix: ReadonlyArray<Row> = [
   ["body unread", status(201, "created"), "whole", refused("UndecodableAnswer"), unknown],
   ["body unread", status(202, "[]"), "whole", refused("UndecodableAnswer"), unknown],
   ["body unread", status(204, ""), "whole", refused("UndecodableAnswer"), unknown],
+  ["body unread", status(200, `{"message":"Access denied"}`), "whole", refused("UndecodableAnswer"), unknown],
+  ["stored", status(200, `{"message":"Access denied"}`), "whole", [1, 1, "UndecodableAnswer"], storedUnknown],
+  ["body unread", status(200, `{"status":"error"}`), "whole", refused("UndecodableAnswer"), unknown],
+  ["body unread", status(201, `{"success":false,"fileName":"a"}`), "whole", refused("UndecodableAnswer"), unknown],
+  ["body unread", status(202, `{"errors":[{"message":"no"}]}`), "whole", refused("UndecodableAnswer"), unknown],
+  ["body unread", status(200, `{"id":7}`), "whole", refused("UndecodableAnswer"), unknown],
 
   // Refused for good.
   ["body unread", status(400), "whole", refused("BadRequest"), refused("BadRequest")],

@@ -2,6 +2,7 @@ import { Recovery } from "@effect-resilience/errors"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { type FaultRule, Simulator, type SimulatorState } from "@effect-resilience/tbm-simulator"
 import {
+  ExitStatus,
   Frontdoor,
   Region,
   Settings,
@@ -514,20 +515,124 @@ describe("with a store of sessions", () => {
       { processingTimeout: "100 millis" }
     ))
 
-  it.live("reports once, and then forgets, an append whose start an earlier run did not see answered", () =>
+  // An append whose start an earlier run did not see answered.
+  const inDoubt = Effect.gen(function*() {
+    const path = yield* file(content(1))
+    const fiber = yield* Effect.forkChild(upload(UploadSource.file(path), { action: "append" }))
+    yield* reaches(({ uploader }) => uploader.processes.length === 1)
+    yield* Fiber.interrupt(fiber)
+    return UploadSource.file(path)
+  })
+  const hanging: FaultRule.FaultRule = { match: match("process"), times: 1, apply: true, fault: { type: "hang" } }
+  const processes = Effect.map(state, ({ uploader }) => uploader.processes.length)
+
+  it.live("asks about an append in doubt until it is told to send it again", () =>
     withStudio(
-      { faults: [{ match: match("process"), times: 1, apply: true, fault: { type: "hang" } }] },
+      { faults: [hanging] },
       Effect.gen(function*() {
-        const path = yield* file(content(1))
-        const fiber = yield* Effect.forkChild(upload(UploadSource.file(path), { action: "append" }))
-        yield* reaches(({ uploader }) => uploader.processes.length === 1)
-        yield* Fiber.interrupt(fiber)
-        const error = yield* Effect.flip(upload(UploadSource.file(path), { action: "append" }))
-        assert.strictEqual(error._tag === "UploadError" ? error.reason._tag : error._tag, "InDoubt")
-        assert.strictEqual((yield* state).uploader.processes.length, 1)
-        yield* upload(UploadSource.file(path), { action: "append" })
-        assert.strictEqual((yield* state).uploader.processes.length, 2)
+        const source = yield* inDoubt
+        for (let run = 2; run <= 4; run++) {
+          const error = yield* Effect.flip(upload(source, { action: "append" }))
+          assert.strictEqual(error._tag === "UploadError" ? error.reason._tag : error._tag, "InDoubt")
+          assert.strictEqual(yield* processes, 1)
+        }
+        yield* Effect.provideService(upload(source, { action: "append" }), UploadSessions.OnUnknown, "retry")
+        assert.strictEqual(yield* processes, 2)
+        // What is settled is forgotten.
+        yield* upload(source, { action: "append" })
+        assert.strictEqual(yield* processes, 3)
       }).pipe(Effect.provide(UploadSessions.layerMemory))
+    ))
+
+  it.live("asks about an append in doubt although its file has changed since", () =>
+    withStudio(
+      { faults: [hanging] },
+      Effect.gen(function*() {
+        const source = yield* inDoubt
+        const opened = yield* source.open
+        const changed = {
+          ...source,
+          open: Effect.succeed({ ...opened, version: "another" })
+        }
+        for (let run = 2; run <= 3; run++) {
+          const error = yield* Effect.flip(upload(changed, { action: "append" }))
+          assert.strictEqual(error._tag === "UploadError" ? error.reason._tag : error._tag, "InDoubt")
+        }
+        assert.strictEqual(yield* processes, 1)
+      }).pipe(Effect.provide(UploadSessions.layerMemory))
+    ))
+
+  it.live.each<[string, Simulator.Options, number]>([
+    ["whose processing nobody remembers", {
+      faults: [{ match: match("status"), fault: { type: "status", status: 404 } }]
+    }, 2],
+    ["whose check-in failed", { processingOutcome: "FailedGroupCheckin" }, 2]
+  ])("asks about an append %s until it is told to send it again", ([, options, after]) =>
+    withStudio(
+      options,
+      Effect.gen(function*() {
+        const source = UploadSource.file(yield* file(content(1)))
+        for (let run = 1; run <= 3; run++) {
+          const error = yield* Effect.flip(upload(source, { action: "append" }))
+          assert.strictEqual(Recovery.of(error)._tag, "Verify")
+          assert.strictEqual(yield* processes, 1)
+        }
+        yield* Effect.exit(
+          Effect.provideService(upload(source, { action: "append" }), UploadSessions.OnUnknown, "retry")
+        )
+        assert.strictEqual(yield* processes, after)
+      }).pipe(Effect.provide(UploadSessions.layerMemory))
+    ))
+
+  it.live("asks the service before it sends an append again, also when told to", () =>
+    withStudio(
+      { processingTime: "300 millis" },
+      Effect.gen(function*() {
+        const source = UploadSource.file(yield* file(content(1)))
+        yield* Effect.flip(upload(source, { action: "append" }))
+        yield* reaches(({ uploads }) => uploads.length === 1)
+        yield* Effect.provideService(upload(source, { action: "append" }), UploadSessions.OnUnknown, "retry")
+        assert.deepStrictEqual([yield* processes, (yield* state).uploads.length], [1, 1])
+      }).pipe(Effect.provide(UploadSessions.layerMemory)),
+      { processingTimeout: "50 millis" }
+    ))
+
+  it.live("begins an append anew that the service says it did not store", () =>
+    withStudio(
+      { processingOutcome: "Failed" },
+      Effect.gen(function*() {
+        const source = UploadSource.file(yield* file(content(1)))
+        for (let run = 1; run <= 2; run++) {
+          const error = yield* Effect.flip(upload(source, { action: "append" }))
+          assert.strictEqual(Recovery.of(error)._tag, "Correct")
+          assert.strictEqual(yield* processes, run)
+        }
+      }).pipe(Effect.provide(UploadSessions.layerMemory))
+    ))
+})
+
+describe("a response of success that is none", () => {
+  const json = (body: string) => ({ type: "status", status: 200, body }) as const
+  const said = [`{"message":"Access denied"}`, `{"status":"error"}`, `{"error":{"code":7}}`]
+  const ids = [`{"uploadId":".."}`, `{"uploadId":"."}`, `{"uploadId":""}`, `{"uploadId":"\\ud800"}`]
+
+  it.live.each<[FaultRule.Operation, string]>([
+    ...(["initiate", "part", "finalize", "process", "status"] as const).flatMap((operation) =>
+      said.map((body): [FaultRule.Operation, string] => [operation, body])
+    ),
+    ...ids.map((body): [FaultRule.Operation, string] => ["initiate", body]),
+    ["process", `{"processId":".."}`]
+  ])("to %s: %s", ([operation, body]) =>
+    withStudio(
+      { faults: [{ match: match(operation), fault: json(body) }] },
+      Effect.gen(function*() {
+        const path = yield* file(content(6 * mebibyte))
+        const error = yield* Effect.flip(upload(UploadSource.file(path), { action: "append" }))
+        assert.include(["UndecodableAnswer", "OutcomeUnknown", "ProcessingUnknown"], ExitStatus.reasonTagOf(error))
+        const { uploads } = yield* state
+        assert.isAtMost(uploads.length, operation === "status" ? 1 : 0)
+      }),
+      { policy: RetryPolicy.none }
     ))
 })
 

@@ -57,6 +57,32 @@ describe("tbm-studio upload --via uploader", () => {
       assert.deepStrictEqual(readdirSync(sessions), [])
     })))
 
+  it.live("killed while the service processes an append, asks until it is told to send it again", () =>
+    simulated(Effect.gen(function*() {
+      const simulator = yield* Simulator.Simulator
+      const env = command.settingsFor(simulator.url)
+      const folder = yield* command.folder
+      const path = command.write(folder, "late.csv", "a;b\n1;2\n")
+      const args = ["upload", path, ...to, "--action", "append", "--sessions", `${folder}/sessions`, "--json"]
+      yield* simulator.addFaults([{ match: { operation: "process" }, apply: true, fault: { type: "hang" } }])
+      const stored = Effect.map(simulator.state, ({ uploads }) => uploads.length)
+      const first = yield* command.start(process.execPath, [command.bin, ...args], env)
+      yield* Effect.eventually(Effect.flatMap(stored, (count) => count === 1 ? Effect.void : Effect.fail("not yet")))
+      first.kill("SIGKILL")
+      yield* first.ended
+      yield* simulator.clearFaults
+
+      for (let run = 2; run <= 3; run++) {
+        const ended = yield* command.tbmStudio(args, env)
+        assert.strictEqual(ended.status, 75, ended.stderr)
+        assert.include(ended.stderr, "--unknown retry")
+        assert.strictEqual(yield* stored, 1)
+      }
+      const told = yield* command.tbmStudio([...args, "--unknown", "retry"], env)
+      assert.strictEqual(told.status, 0, told.stderr)
+      assert.strictEqual(yield* stored, 2)
+    })))
+
   it.live("aborts on SIGINT without a directory for sessions", () =>
     simulated(Effect.gen(function*() {
       const simulator = yield* Simulator.Simulator
@@ -121,6 +147,7 @@ describe("tbm-studio upload --via uploader", () => {
       64,
       "the region aug has"
     ],
+    ["--unknown without sessions", ["--unknown", "retry"], {}, 64, "Leave out --unknown"],
     ["--sessions without it", ["--via", "table", "--sessions", "x"], {}, 64, "Leave out --sessions"],
     ["an address that is none", [], { TBM_DATALINK_URL: "http://example.com" }, 64, "TBM_DATALINK_URL"]
   ])("refuses %s", ([, args, env, status, text]) =>

@@ -39,12 +39,14 @@
  *
  * @since 0.1.0
  */
+import * as ApiError from "@effect-resilience/errors/ApiError"
 import type * as Operation from "@effect-resilience/http/Operation"
 import * as Effect from "effect/Effect"
 import type * as Headers from "effect/http/Headers"
 import * as HttpBody from "effect/http/HttpBody"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as Result from "effect/Result"
 import type * as Hashing from "./Hashing.ts"
 import type * as UploadSource from "./UploadSource.ts"
 import * as UploadTarget from "./UploadTarget.ts"
@@ -52,6 +54,7 @@ import * as UploadTarget from "./UploadTarget.ts"
 /**
  * - `client`: with errors mapped.
  * - `endpoint`: the address as a template, for logs and errors.
+ * - `url`: where an item goes; where it throws, as `encodeURIComponent` does on half a character, the item's upload fails.
  * - `headers`: of each request; default none.
  * - `contentType`: default `application/octet-stream`.
  * - `idempotent`: whether sending an item twice is harmless; default for `PUT`.
@@ -96,22 +99,27 @@ export interface Receipt {
  */
 export const make = <Item, E, R, RS = never>(
   options: Options<Item, E, R, RS>
-): UploadTarget.UploadTarget<Item, Receipt, E, R | RS> => {
+): UploadTarget.UploadTarget<Item, Receipt, E | ApiError.ApiError, R | RS> => {
   const { client, contentType, digests, endpoint, headers, method, source, stored, url } = options
   const operation: Operation.Operation = { name: `${method} upload`, endpoint, idempotent: options.idempotent }
+  // A name with half of a character in it (a lone surrogate) cannot be encoded: that is one item's failure, not a batch's.
+  const addressOf = (item: Item) => Result.getOrUndefined(Result.try(() => String(url(item))))
   return UploadTarget.http({
     client,
     method,
     operation: () => operation,
     source,
-    key: options.key ?? (method === "PUT" ? (item) => String(url(item)) : undefined),
+    key: options.key ?? (method === "PUT" ? (item) => addressOf(item) ?? "" : undefined),
     digests,
-    request: (item, { size, stream }) =>
-      Effect.succeed(
-        HttpClientRequest.make(method)(url(item), headers === undefined ? {} : { headers: headers(item) }).pipe(
+    request: (item, { size, stream }) => {
+      const address = addressOf(item)
+      if (address === undefined) return Effect.fail(new ApiError.ApiError({ method, endpoint, reason: noAddress }))
+      return Effect.succeed(
+        HttpClientRequest.make(method)(address, headers === undefined ? {} : { headers: headers(item) }).pipe(
           HttpClientRequest.setBody(HttpBody.stream(stream, contentType?.(item), size))
         )
-      ),
+      )
+    },
     receive: ({ headers, status }) =>
       Effect.succeed({
         receipt: { status, etag: headers["etag"], location: headers["location"] },
@@ -119,6 +127,8 @@ export const make = <Item, E, R, RS = never>(
       })
   })
 }
+
+const noAddress = new ApiError.TransportFailure({ kind: "address", code: undefined, connected: false })
 
 /**
  * Reads an `ETag` of 32 hexadecimal digits as the md5 of what is stored; any other says nothing. Where the response names an

@@ -301,7 +301,9 @@ const changed = ({ name }: UploadTarget.Payload, held: number): Effect.Effect<ne
   Effect.fail(
     new UploadError.UploadError({
       source: name,
-      reason: new UploadError.SourceChanged({ description: `it has fewer than the ${held} bytes that the server holds` })
+      reason: new UploadError.SourceChanged({
+        description: `it has fewer than the ${held} bytes that the server holds`
+      })
     })
   )
 

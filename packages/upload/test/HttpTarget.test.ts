@@ -1,6 +1,7 @@
+import { Recovery } from "@effect-resilience/errors"
 import { ErrorMapping } from "@effect-resilience/http"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
-import { HttpTarget, Uploader, UploadSource } from "@effect-resilience/upload"
+import { Batch, HttpTarget, Uploader, UploadSource } from "@effect-resilience/upload"
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
@@ -95,5 +96,14 @@ describe("HttpTarget", () => {
       )
       const report = yield* Uploader.upload(yield* target(server.url, "PUT"), "a")
       assert.deepInclude(report, { verified: false, attempts: 1 })
+    }).pipe(Effect.provide(NodeHttpClient.layerUndici)))
+
+  it.live("fails the item whose address cannot be encoded, and uploads the others", () =>
+    Effect.gen(function*() {
+      const server = yield* store
+      const { results } = yield* Batch.run(yield* target(server.url, "PUT"), ["a", "\ud800", "b"], { concurrency: 1 })
+      assert.deepStrictEqual(results.map(({ _tag }) => _tag), ["Uploaded", "Failed", "Uploaded"])
+      const [, failed] = results
+      assert.strictEqual(failed?._tag === "Failed" ? Recovery.of(failed.error)._tag : undefined, "Correct")
     }).pipe(Effect.provide(NodeHttpClient.layerUndici)))
 })

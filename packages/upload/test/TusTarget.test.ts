@@ -256,7 +256,10 @@ describe("TusTarget and a server that holds what nobody sent", () => {
       const { first, once, requests } = yield* resume({ head: { offset: size + 1, length: size }, patch: honest })
       const error = Exit.findErrorOption(first)
       assert.isTrue(Option.isSome(error) && error.value.reason._tag === "UndecodableAnswer")
-      assert.include(Option.getOrThrow(error).message, "an Upload-Offset of 30001 where an Upload-Offset from 0 to 30000")
+      assert.include(
+        Option.getOrThrow(error).message,
+        "an Upload-Offset of 30001 where an Upload-Offset from 0 to 30000"
+      )
       assert.deepStrictEqual(requests.splice(0), ["HEAD"])
       assert.strictEqual((yield* once).bytes, size)
       assert.deepStrictEqual(requests, ["POST", "PATCH"])

@@ -9,13 +9,13 @@
  *   map; a code that is not known counts as being processed, until the time is over.
  * - what a wrong md5 of a part is answered. A message that names the md5, digest or checksum is taken for one, and the part
  *   is sent again; any other 400 ends the upload.
- * - what "errors if any" looks like in an answer of success. `error` or `errors` that are not empty are refused.
+ * - what "errors if any" looks like in an answer of success. `refusalOf` reads the usual shapes, such as `error`, `errors` and
+ *   `"status": "error"`; a mere `message` counts as one too.
  */
-import * as ApiError from "@effect-resilience/errors/ApiError"
+import type * as ApiError from "@effect-resilience/errors/ApiError"
 import type * as MessagePattern from "@effect-resilience/errors/MessagePattern"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Answer from "@effect-resilience/http/Answer"
-import * as Operation from "@effect-resilience/http/Operation"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
 import * as Multipart from "@effect-resilience/upload/Multipart"
 import type * as UploadError from "@effect-resilience/upload/UploadError"
@@ -28,6 +28,8 @@ import type * as Stream from "effect/Stream"
 import type * as Settings from "../Settings.ts"
 import type { TableUpload } from "../TableUploads.ts"
 import * as UploaderError from "../UploaderError.ts"
+import { Id } from "../UploadSessions.ts"
+import { refusalOf, refuse } from "./refusal.ts"
 
 export const headers = { "app-type": "UploaderService", "app-version": "1.00.0" }
 
@@ -123,32 +125,20 @@ export const singleId = (response: HttpClientResponse.HttpClientResponse) =>
   Effect.map(acknowledged(response), (answer) => answer?.uploadId)
 
 export const initiated = (response: HttpClientResponse.HttpClientResponse) =>
-  Effect.map(Answer.json(response, Schema.Struct({ uploadId: Schema.NonEmptyString })), ({ uploadId }) => uploadId)
+  Effect.map(Answer.json(response, Schema.Struct({ uploadId: Id })), ({ uploadId }) => uploadId)
 
-/** An empty body, or a JSON one without errors. Anything else, such as a login page, is no success. */
+/** An empty body, or a JSON one that tells of no error. Anything else, such as a login page, is no success. */
 export const acknowledged = (response: HttpClientResponse.HttpClientResponse) =>
   Answer.json(response, Acknowledgement).pipe(
-    Effect.catchIf(isEmptyBody, () => Effect.succeed(undefined)),
-    Effect.filterOrElse(
-      (answer) => isNothing(answer?.error) && isNothing(answer?.errors),
-      () =>
-        Effect.flatMap(Operation.Current, (operation) =>
-          Effect.fail(
-            new ApiError.ApiError({
-              method: response.request.method,
-              endpoint: Operation.endpointOf(operation),
-              reason: new ApiError.UndecodableAnswer({
-                status: response.status,
-                expected: "an acknowledgement",
-                got: "errors"
-              })
-            })
-          ))
-    )
+    Effect.tap((answer) => {
+      const refusal = refusalOf(answer, answer.uploadId !== undefined)
+      return refusal === undefined ? Effect.void : refuse(response, "an acknowledgement", refusal)
+    }),
+    Effect.catchIf(isEmptyBody, () => Effect.undefined)
   )
 
 export const processId = (response: HttpClientResponse.HttpClientResponse) =>
-  Effect.map(Answer.json(response, Schema.Struct({ processId: Schema.NonEmptyString })), ({ processId }) => processId)
+  Effect.map(Answer.json(response, Schema.Struct({ processId: Id })), ({ processId }) => processId)
 
 /** How the processing stands: it goes on (`undefined`), succeeded, or failed for a reason. */
 export const outcome = (response: HttpClientResponse.HttpClientResponse, processId: string) =>
@@ -179,14 +169,9 @@ const sessionUrl = (origin: string, uploadId: string) =>
 
 const formatOf = (fileName: string): string => /\.([^.]+?)(?:\.gz)?$/i.exec(fileName)?.[1]?.toLowerCase() ?? "csv"
 
-const Acknowledgement = Schema.Struct({
-  uploadId: Schema.optional(Schema.NonEmptyString),
-  error: Schema.optional(Schema.Unknown),
-  errors: Schema.optional(Schema.Unknown)
-})
-
-const isNothing = (errors: unknown): boolean =>
-  errors === undefined || errors === null || errors === "" || (Array.isArray(errors) && errors.length === 0)
+const Acknowledgement = Schema.StructWithRest(Schema.Struct({ uploadId: Schema.optional(Id) }), [
+  Schema.Record(Schema.String, Schema.Unknown)
+])
 
 const isEmptyBody = ({ reason }: ApiError.ApiError): boolean =>
   reason._tag === "UndecodableAnswer" && reason.got === "an empty body"

@@ -115,13 +115,19 @@ const send = Effect.fnUntraced(function*(
     if (known === undefined) return yield* start
     session = known
     const unchanged = known.size === size && known.version === version
-    if (known.stage === "processing" && upload.action === "append" && !(unchanged && known.processId !== undefined)) {
+    const startAnew = Effect.andThen(known.stage === "processing" ? Effect.void : abort, Effect.andThen(forget, start))
+    if (known.stage === "processing" && upload.action === "append") {
+      const retry = (yield* UploadSessions.OnUnknown) === "retry"
+      if (unchanged && known.processId !== undefined) {
+        const ended = finish(known, known.parts.length)
+        return yield* retry ? Effect.catchIf(ended, isUnknown, () => startAnew) : ended
+      }
+      if (retry) return yield* startAnew
       return yield* new UploadError.UploadError({
         source: payload.name,
         reason: new UploadError.InDoubt({ since: known.at })
       })
     }
-    const startAnew = Effect.andThen(known.stage === "processing" ? Effect.void : abort, Effect.andThen(forget, start))
     if (!unchanged) return yield* startAnew
     // The service may have cleared away what was left there.
     return yield* Effect.catchIf(finish(known, known.parts.length), isGone, () => startAnew)
@@ -129,8 +135,10 @@ const send = Effect.fnUntraced(function*(
 
   return yield* Effect.onExit(course, (exit) => {
     if (session === undefined) return Effect.void
-    const kept = Exit.isFailure(exit) && mayResume(exit) && (store !== undefined || session.stage === "processing")
-    if (kept) return Effect.void
+    const { stage } = session
+    const inDoubt = stage === "processing" && upload.action === "append" && !isRejected(exit)
+    const resumable = mayResume(exit) && (store !== undefined || stage === "processing")
+    if (Exit.isFailure(exit) && (inDoubt || resumable)) return Effect.void
     return Effect.andThen(Exit.isSuccess(exit) || session.stage === "processing" ? Effect.void : abort, forget)
   })
 })
@@ -147,9 +155,18 @@ const mayResume = (exit: Exit.Exit<unknown, Failure>): boolean => {
   return recovery === "Retry" || recovery === "Reauthenticate" || recovery === "Authorize"
 }
 
+// Without a token, or with an open circuit, nothing was asked.
 const maybeApplied = (error: Failure): boolean => {
   const recovery = Recovery.of(error)._tag
-  return recovery === "Verify" || recovery === "GiveUp"
+  return error._tag === "ApiError" && (recovery === "Verify" || recovery === "GiveUp")
+}
+
+const isUnknown = (error: Failure): boolean => Recovery.of(error)._tag === "Verify"
+
+/** The service has said that it stored nothing. */
+const isRejected = (exit: Exit.Exit<unknown, Failure>): boolean => {
+  const error = Exit.findErrorOption(exit)
+  return error._tag === "Some" && error.value._tag === "UploaderError" && Recovery.of(error.value)._tag === "Correct"
 }
 
 const isGone = (error: Failure): boolean =>

@@ -70,18 +70,25 @@ export const address = (
   return Effect.fail(new UploaderError.UploaderError({ source: source.name, reason }))
 }
 
-/** Keeps the sessions of the uploader service in the directory that the flag names. */
-export const withSessions = (via: Via, directory: Option.Option<string>) =>
-<A, E, R>(
-  self: Effect.Effect<A, E, R>
-): Effect.Effect<A, E | InvalidOption, R | FileSystem.FileSystem | Path.Path> => {
-  if (Option.isNone(directory)) return self
-  if (via === "table") {
-    return Effect.fail(new InvalidOption({ message: "Leave out --sessions: it is for --via uploader." }))
+/**
+ * Keeps the sessions of the uploader service in the directory that the flag names. `onUnknown` is what becomes of an append
+ * that one of them leaves in doubt.
+ */
+export const withSessions =
+  (via: Via, directory: Option.Option<string>, onUnknown: "fail" | "skip" | "retry") =>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | InvalidOption, R | FileSystem.FileSystem | Path.Path> => {
+    if (Option.isNone(directory)) return self
+    if (via === "table") {
+      return Effect.fail(new InvalidOption({ message: "Leave out --sessions: it is for --via uploader." }))
+    }
+    const files = failAs(
+      KeyValueStore.layerFileSystem(directory.value),
+      ({ reason }) => `--sessions ${directory.value} cannot be used: ${reason._tag}.`
+    )
+    return self.pipe(
+      Effect.provideService(UploadSessions.OnUnknown, onUnknown === "retry" ? "retry" : "fail"),
+      Effect.provide(Layer.provide(UploadSessions.layerKeyValueStore, files))
+    )
   }
-  const files = failAs(
-    KeyValueStore.layerFileSystem(directory.value),
-    ({ reason }) => `--sessions ${directory.value} cannot be used: ${reason._tag}.`
-  )
-  return Effect.provide(self, Layer.provide(UploadSessions.layerKeyValueStore, files))
-}

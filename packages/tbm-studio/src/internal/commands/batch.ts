@@ -130,7 +130,7 @@ export const batch = Command.make(
         exitStatus: report.exitStatus
       }
     }).pipe(
-      via.withSessions(way, sessions),
+      via.withSessions(way, sessions, unknown),
       provideStudio,
       respondWith((error) => ({ ...Uploads.nothing(), error }))
     )

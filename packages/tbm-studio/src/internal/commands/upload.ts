@@ -4,12 +4,13 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as ExitStatus from "../../ExitStatus.ts"
 import { Settings } from "../../Settings.ts"
 import * as TableAddress from "../../TableAddress.ts"
 import * as TableUploads from "../../TableUploads.ts"
 import { respondWith } from "../respond.ts"
-import { provideStudio } from "../runtime.ts"
+import { InvalidOption, provideStudio } from "../runtime.ts"
 import * as units from "../units.ts"
 import * as Uploads from "../uploads.ts"
 import * as via from "../via.ts"
@@ -30,6 +31,12 @@ const flags = {
     Flag.withDefault(false)
   ),
   ...via.flags,
+  unknown: Flag.Literals("unknown", ["fail", "retry"]).pipe(
+    Flag.withDescription(
+      "With --sessions: what to do with an append that an earlier run may have applied (default fail)"
+    ),
+    Flag.withDefault("fail")
+  ),
   dryRun: Flag.Boolean("dry-run").pipe(
     Flag.withDescription("Check settings, names and file, and send nothing"),
     Flag.withDefault(false)
@@ -39,13 +46,16 @@ const flags = {
 export const upload = Command.make(
   "upload",
   flags,
-  ({ dryRun, file, ...options }) =>
+  ({ dryRun, file, unknown, ...options }) =>
     Effect.gen(function*() {
+      if (unknown === "retry" && Option.isNone(options.sessions)) {
+        return yield* new InvalidOption({ message: "Leave out --unknown: it is for --sessions." })
+      }
       const upload = yield* TableUploads.make({ ...options, source: UploadSource.file(file) })
       const job: Uploads.Job = { ...upload, file }
-      return dryRun ? yield* plan(job, options.via) : yield* send(job, options.via)
+      return dryRun ? yield* plan(job, options.via) : yield* send(job, options.via, Option.isSome(options.sessions))
     }).pipe(
-      via.withSessions(options.via, options.sessions),
+      via.withSessions(options.via, options.sessions, unknown),
       provideStudio,
       respondWith((error) => ({ ...documentOf(Uploads.unsent({ file, ...options }, "failed")), error }))
     )
@@ -69,14 +79,19 @@ export const upload = Command.make(
   ])
 )
 
-const send = Effect.fnUntraced(function*(job: Uploads.Job, way: via.Via) {
+const send = Effect.fnUntraced(function*(job: Uploads.Job, way: via.Via, sessions: boolean) {
   const { exitStatus, items: [item] } = yield* Uploads.run([job], { via: way, concurrency: 1, show: "progress" }).pipe(
     Effect.provide(Journal.layerMemory)
   )
   return {
     json: documentOf(item ?? Uploads.unsent(Uploads.namesOf(job), "notStarted")),
     text: item?.status === "uploaded" ? [Uploads.describe(item)] : [],
-    problems: item?.error === undefined ? [] : [item.error.message],
+    problems: [
+      ...(item?.error === undefined ? [] : [item.error.message]),
+      ...(sessions && item?.status === "unknown"
+        ? ["Look at what is stored. Where the rows are missing, run it again with --unknown retry to send them again."]
+        : [])
+    ],
     exitStatus
   }
 })
