@@ -1,5 +1,6 @@
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as ErrorBody from "@effect-resilience/errors/ErrorBody"
+import * as ForeignText from "@effect-resilience/errors/ForeignText"
 import * as Operation from "@effect-resilience/http/Operation"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
 import * as Effect from "effect/Effect"
@@ -25,7 +26,7 @@ export const refuse = Effect.fnUntraced(
     const operation = yield* Operation.Current
     const { scrub } = yield* Scrubber.Current
     const { method } = response.request
-    const got = `the message ${JSON.stringify(ErrorBody.oneLine(scrub(said), 500))}`
+    const got = `the message ${JSON.stringify(ForeignText.oneLine(scrub(said), 500))}`
     const failure = new ApiError.UndecodableAnswer({ status: response.status, expected, got })
     return yield* Effect.fail(
       new ApiError.ApiError({
