@@ -25,7 +25,8 @@
  *
  * Retries belong outside, so that each attempt takes its turn.
  *
- * With `NodeRedis` set `disableOfflineQueue: true`: otherwise calls wait until Redis is back, whatever `onStoreError` says.
+ * With `NodeRedis` set `disableOfflineQueue: true`: otherwise calls wait for `storeTimeout` when Redis is down, instead of not
+ * at all.
  *
  * **Example** (Ten a second, evenly)
  *
@@ -49,6 +50,7 @@
  * @since 0.1.0
  */
 import * as Deadline from "@effect-resilience/deadline/Deadline"
+import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Clock from "effect/Clock"
@@ -87,10 +89,12 @@ export interface Pacer {
  * - `key`: the name in errors and the limiter's key; default `"default"`.
  * - `limit`, `window`: so many calls in so much time.
  * - `burst`: how many may go at once after a quiet time; default 1.
- * - `maxWait`: how long a call waits at most; default: as long as its deadline allows.
+ * - `maxWait`: how long a call waits for its turn at most; default: as long as its deadline allows.
  * - `maxPause`: caps the time that a server can ask for; default 1 minute.
  * - `onStoreError`: whether calls go unpaced (`"allow"`) or fail (`"fail"`) while the limiter's store cannot be reached;
  *   default `"allow"`.
+ * - `storeTimeout`: how long the store may take to respond before that decides, beside `maxWait`; default 1 second. See
+ *   `StoreTimeout`: a store that was silent is asked again once in a while, and holds no other call up.
  * - `classify`: what an exit says about the server; default `Outcome.of`. Only its `retryAfter` is read.
  *
  * @category models
@@ -104,6 +108,7 @@ export interface Options {
   readonly maxWait?: Duration.Input | undefined
   readonly maxPause?: Duration.Input | undefined
   readonly onStoreError?: "allow" | "fail" | undefined
+  readonly storeTimeout?: Duration.Input | undefined
   readonly classify?: ((exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome) | undefined
 }
 
@@ -241,7 +246,10 @@ export const layer = (options: Options): Layer.Layer<Pacer, never, RateLimiter.R
  * @since 0.1.0
  */
 export const layerMemory = (options: Options): Layer.Layer<Pacer> =>
-  layer(options).pipe(Layer.provide(RateLimiter.layer), Layer.provide(RateLimiter.layerStoreMemory))
+  layer({ ...options, storeTimeout: Infinity }).pipe(
+    Layer.provide(RateLimiter.layer),
+    Layer.provide(RateLimiter.layerStoreMemory)
+  )
 
 /**
  * Provides a pacer that lets everything pass.
@@ -258,6 +266,7 @@ interface Settings {
   readonly maxWaitMillis: number
   readonly maxPauseMillis: number
   readonly failsClosed: boolean
+  readonly within: StoreTimeout.StoreTimeout
   readonly classify: (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome
 }
 
@@ -364,15 +373,15 @@ class Turns implements Pacer {
   }
 
   private consume(tokens: number, clock: Clock.Clock) {
-    const { burst, intervalMillis } = this.settings
-    const consumed = this.limiter.consume({
+    const { burst, intervalMillis, within } = this.settings
+    const consumed = within(this.limiter.consume({
       algorithm: "token-bucket",
       onExceeded: "delay",
       key: this.key,
       limit: burst,
       window: Duration.millis(burst * intervalMillis),
       tokens
-    })
+    }))
     return Effect.map(consumed, (result) => {
       this.evenAt = nowMillis(clock) - result.remaining * intervalMillis
       return result
@@ -401,6 +410,7 @@ const settingsOf = (options: Options): Settings => {
     burst: Math.max(burst, Math.ceil(1 / intervalMillis)),
     maxWaitMillis: Duration.toMillis(Duration.fromInputUnsafe(options.maxWait ?? Duration.infinity)),
     maxPauseMillis: Duration.toMillis(Duration.fromInputUnsafe(options.maxPause ?? "1 minute")),
-    failsClosed: onStoreError === "fail"
+    failsClosed: onStoreError === "fail",
+    within: StoreTimeout.make(options.storeTimeout ?? "1 second")
   }
 }

@@ -116,7 +116,8 @@ const Pacer = Schema.Struct({
   burst: Schema.optionalKey(Schema.Int),
   maxWait: Schema.optionalKey(Time),
   maxPause: Schema.optionalKey(Time),
-  onStoreError: Schema.optionalKey(Schema.Literals(["allow", "fail"]))
+  onStoreError: Schema.optionalKey(Schema.Literals(["allow", "fail"])),
+  storeTimeout: Schema.optionalKey(Time)
 })
 
 const bounds = {

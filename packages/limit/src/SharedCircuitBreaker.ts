@@ -15,8 +15,9 @@
  *   `@effect-resilience/limit/SharedCircuitBreaker`.
  * - `isolate` and `reset` act on this process: a reset ends an isolation, and leaves the shared state alone.
  * - All processes have to use the same options for a key.
- * - With `NodeRedis` set `disableOfflineQueue: true`: otherwise calls wait until Redis is back, whatever `onStoreError`
- *   says.
+ * - With `NodeRedis` set `disableOfflineQueue: true`: otherwise calls wait for `storeTimeout` when Redis is down, instead of
+ *   not at all.
+ * - A call that is interrupted while it waits for the store goes on waiting, for `storeTimeout` at most.
  *
  * **Example** (The shared breaker instead of the local one)
  *
@@ -38,6 +39,8 @@
  *
  * @since 0.1.0
  */
+import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
+import type * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as Backoff from "@effect-resilience/retry/Backoff"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -62,6 +65,8 @@ import * as Outcome from "./Outcome.ts"
  * - `tripPolicy`: made by `CircuitBreaker.consecutive` or `CircuitBreaker.rate`; default half of the last 100 calls failed.
  * - `onStoreError`: whether calls pass (`"allow"`) or are refused (`"fail"`) while the store cannot be reached; default
  *   `"allow"`.
+ * - `storeTimeout`: how long the store may take to respond before that decides; default 1 second. See `StoreTimeout`: a store
+ *   that was silent is asked again once in a while, and holds no other call up.
  *
  * @category models
  * @since 0.1.0
@@ -70,6 +75,7 @@ export interface Options
   extends Pick<CircuitBreaker.Options, "key" | "openDuration" | "maxOpenDuration" | "classify" | "tripPolicy">
 {
   readonly onStoreError?: "allow" | "fail" | undefined
+  readonly storeTimeout?: Duration.Input | undefined
 }
 
 /**
@@ -106,8 +112,14 @@ export const keyed = (
     maxOpenDuration: options.maxOpenDuration,
     onStoreError: options.onStoreError
   }
+  const within = StoreTimeout.make(options.storeTimeout ?? "1 second")
   return Effect.gen(function*() {
-    const store = yield* Store.make(settings)
+    const surrounding = yield* Store.CircuitBreakerStore
+    const store = yield* Effect.provideService(
+      Store.make(settings),
+      Store.CircuitBreakerStore,
+      bounded(surrounding, within)
+    )
     const hub = yield* PubSub.sliding<CircuitBreaker.Transition>(128)
     yield* store.transitions.pipe(
       Stream.map(translate),
@@ -132,6 +144,27 @@ export const layer = (
   options?: Options
 ): Layer.Layer<CircuitBreaker.CircuitBreaker, never, Store.CircuitBreakerStore> =>
   Layer.effect(CircuitBreaker.CircuitBreaker, make(options))
+
+// `execute` runs its store where nothing can interrupt it.
+const bounded = (
+  { admit, record, state }: Store.CircuitBreakerStore["Service"],
+  within: StoreTimeout.StoreTimeout
+): Store.CircuitBreakerStore["Service"] => {
+  const call = <A, R>(call: Effect.Effect<A, Store.CircuitBreakerError, R>) =>
+    Effect.catchTag(within(call), "TimedOut", silent)
+  return {
+    admit: (key) => call(admit(key)),
+    record: (outcome) => call(record(outcome)),
+    state: (key) => call(state(key))
+  }
+}
+
+const silent = (cause: Timeout.TimedOut) => {
+  const message = `The store of the circuits ${cause.message}`
+  return Effect.fail(
+    new Store.CircuitBreakerError({ reason: new Store.CircuitBreakerStoreError({ message, cause }) })
+  )
+}
 
 class Shared implements CircuitBreaker.CircuitBreaker {
   readonly key: string

@@ -37,6 +37,7 @@
  *
  * @since 0.1.0
  */
+import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -67,6 +68,8 @@ export interface StaleIfError<in out A> {
  * - `storeId`: names the values in the store.
  * - `schema`: how a value is written.
  * - `timeToLive`: how old a value may be; default 1 day.
+ * - `storeTimeout`: how long the store may take to respond before the call goes on without it; default 1 second. See
+ *   `StoreTimeout`.
  * - `when`: which errors to answer; default `Fallback.applies`.
  *
  * @category models
@@ -76,6 +79,7 @@ export interface Options<A> {
   readonly storeId: string
   readonly schema: Schema.Codec<A, unknown>
   readonly timeToLive?: Duration.Input | undefined
+  readonly storeTimeout?: Duration.Input | undefined
   readonly when?: ((error: unknown) => boolean) | undefined
 }
 
@@ -90,17 +94,18 @@ export const make = <A>(
 ): Effect.Effect<StaleIfError<A>, never, Persistence.Persistence | Scope.Scope> => {
   const { schema, storeId, when = Fallback.applies } = options
   const timeToLive = Duration.fromInputUnsafe(options.timeToLive ?? "1 day")
+  const within = StoreTimeout.make(options.storeTimeout ?? "1 second")
   return Effect.gen(function*() {
     const persistence = yield* Persistence.Persistence
     const store = yield* persistence.make({ storeId, timeToLive: () => timeToLive })
 
     const keep = (key: Entry<A>, value: A) =>
-      store.set(key, Exit.succeed(value)).pipe(
+      within(store.set(key, Exit.succeed(value))).pipe(
         Effect.catch((error) => Effect.logWarning(`Could not keep the last good value of ${storeId}`, error))
       )
 
     const kept = (key: Entry<A>) =>
-      store.get(key).pipe(
+      within(store.get(key)).pipe(
         Effect.catch((error) =>
           Effect.as(Effect.logWarning(`Could not read the last good value of ${storeId}`, error), undefined)
         )

@@ -8,13 +8,15 @@ import * as Timer from "../Timer.ts"
 /**
  * Runs `self` in a fiber of its own and interrupts it after `millis`, unless `remaining` grants it more by then; infinitely
  * many are no limit. An effect that finishes without waiting meets no timer at all. The effect has always ended before the
- * result is known; a defect is kept where the time was up, anything else becomes `orElse`.
+ * result is known; a defect is kept where the time was up, anything else becomes `orElse`. With `leave` it is asked to end
+ * and not waited for, and what becomes of it is lost.
  */
 export const after = <A, E, R, A2, E2, R2>(
   self: Effect.Effect<A, E, R>,
   millis: number,
   orElse: () => Effect.Effect<A2, E2, R2>,
-  remaining: () => number = none
+  remaining: () => number = none,
+  leave = false
 ): Effect.Effect<A | A2, E | E2, R | R2> => {
   if (millis === Infinity) return self
   return Effect.callback((resume) => {
@@ -33,13 +35,19 @@ export const after = <A, E, R, A2, E2, R2>(
       }
       timedOut = true
       child.interruptUnsafe()
+      if (leave) resume(Effect.suspend(orElse))
     }
     let wait = Timer.startUnsafe(context, millis, elapsed)
     child.addObserver((exit) => {
       wait.cancel()
       resume(timedOut && Exit.isFailure(exit) && !Cause.hasDies(exit.cause) ? Effect.suspend(orElse) : exit)
     })
-    return Fiber.interrupt(child)
+    return leave
+      ? Effect.sync(() => {
+        wait.cancel()
+        child.interruptUnsafe()
+      })
+      : Fiber.interrupt(child)
   })
 }
 

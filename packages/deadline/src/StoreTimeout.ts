@@ -1,0 +1,79 @@
+/**
+ * Limits how long the calls to one store may take, so that a store that falls silent stops nobody.
+ *
+ * **Why**
+ *
+ * A Redis or Postgres that is stopped refuses connections. One that is cut off says nothing, and its clients wait: for ever,
+ * or for the quarter of an hour after which the operating system gives up. Their calls often cannot be interrupted, and
+ * each one that waits is kept in memory.
+ *
+ * **Details**
+ *
+ * - A call that takes too long fails with `TimedOut`. It is asked to end and left behind: one that cannot be interrupted goes
+ *   on in the background, and its result is lost. A call whose late success does harm undoes it in `Effect.onInterrupt`.
+ * - After that the store counts as silent. For as long again as the limit, calls fail at once; then one of them asks, and
+ *   the others follow as soon as it gets any response. So an outage costs one caller at a time the wait, and leaves few calls
+ *   behind.
+ *
+ * **Example** (A store that is silent)
+ *
+ * ```ts import.meta.vitest
+ * import { StoreTimeout } from "@effect-resilience/deadline"
+ * import { Effect } from "effect"
+ *
+ * const within = StoreTimeout.make("10 millis")
+ * const read = Effect.uninterruptible(Effect.never)
+ * const value = within(read).pipe(Effect.catchTag("TimedOut", () => Effect.succeed("gone on without it")))
+ * await Effect.runPromise(value) // => "gone on without it"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as limit from "./internal/limit.ts"
+import * as Timeout from "./Timeout.ts"
+import * as Timer from "./Timer.ts"
+
+/**
+ * Runs a call to the store within the time that it is given.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StoreTimeout {
+  <A, E, R>(call: Effect.Effect<A, E, R>): Effect.Effect<A, E | Timeout.TimedOut, R>
+}
+
+/**
+ * Makes the time limit of one store, which all its calls share. An infinite duration is no limit. Throws `RangeError` for
+ * one that is not longer than nothing.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (duration: Duration.Input): StoreTimeout => {
+  const allowed = Duration.fromInputUnsafe(duration)
+  const millis = Duration.toMillis(allowed)
+  if (!(millis > 0)) throw new RangeError(`StoreTimeout: the time must be above 0, not ${Duration.format(allowed)}`)
+  if (millis === Infinity) return (call) => call
+  const timedOut = Effect.suspend(() => Effect.fail(new Timeout.TimedOut({ after: allowed })))
+  // While the store speaks, never.
+  let askAgainAt = -Infinity
+  const spoke = (exit: Exit.Exit<unknown, unknown>): undefined => {
+    if (!Exit.hasInterrupts(exit)) askAgainAt = -Infinity
+  }
+  return (call) =>
+    Effect.withFiber(({ context }) => {
+      const now = Timer.nowUnsafe(context)
+      if (now < askAgainAt) return timedOut
+      // One that asks a silent store asks alone.
+      if (askAgainAt > -Infinity) askAgainAt = now + millis
+      const silent = () => {
+        askAgainAt = Timer.nowUnsafe(context) + millis
+        return timedOut
+      }
+      return limit.after(Effect.onExitPrimitive(call, spoke), millis, silent, undefined, true)
+    })
+}
