@@ -4,8 +4,10 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
+import type * as Cookies from "effect/http/Cookies"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Redacted from "effect/Redacted"
 import * as AuthError from "./AuthError.ts"
@@ -33,7 +35,8 @@ export interface Places {
  * **Details**
  *
  * Fails with `NoToken` where no place holds one, and with `AmbiguousToken` where two places hold different ones. A
- * cookie's value is taken as it was sent, not decoded.
+ * cookie's value is taken as it was sent, not decoded. A cookie for the domain of another host is no token (RFC 6265, section
+ * 5.3), and neither is one that the server removes: with `Max-Age=0`, or with an end before its own `Date`.
  *
  * @category decoding
  * @since 0.1.0
@@ -49,7 +52,11 @@ export const fromResponse: {
     Effect.flatMap(Clock.currentTimeMillis, (now) => {
       const headerNames = places.headers ?? []
       const cookieNames = places.cookies ?? []
-      const cookies = cookieNames.flatMap((name) => response.cookies.cookies[name] ?? [])
+      const serverNow = Expiry.serverNow(response.headers)
+      const host = hostOf(response)
+      const cookies = cookieNames.flatMap((name) => response.cookies.cookies[name] ?? []).filter((cookie) =>
+        isOf(host, cookie.options?.domain) && !isRemoval(cookie, serverNow)
+      )
       const found = new Set([
         ...headerNames.map((name) => response.headers[name.toLowerCase()]?.trim()),
         ...cookies.map((cookie) => cookie.valueEncoded)
@@ -65,7 +72,7 @@ export const fromResponse: {
           new AuthError.AuthError({ reason: new AuthError.AmbiguousToken({ places: describe(places) }) })
         )
       }
-      const clocks = { now, serverNow: Expiry.serverNow(response.headers) }
+      const clocks = { now, serverNow }
       const expiresAt = firstDefined(places.expiryHeaders ?? [], (name) =>
         Expiry.onOurClock(Expiry.parse(response.headers[name.toLowerCase()]), clocks)) ??
         firstDefined(cookies, (cookie) =>
@@ -73,6 +80,23 @@ export const fromResponse: {
       return Effect.succeed({ value: Redacted.make(value), expiresAt })
     })
 )
+
+const hostOf = (response: HttpClientResponse.HttpClientResponse): string | undefined => {
+  const { url } = response.request
+  return URL.canParse(url) ? new URL(url).hostname : undefined
+}
+
+const isOf = (host: string | undefined, domain: string | undefined): boolean => {
+  if (domain === undefined || host === undefined) return true
+  const wanted = domain.toLowerCase()
+  // Addresses have no domains above them.
+  return host === wanted || (host.endsWith(`.${wanted}`) && !/^[\d.]+$|^\[/.test(host))
+}
+
+const isRemoval = ({ options }: Cookies.Cookie, serverNow: number | undefined): boolean => {
+  if (options?.maxAge !== undefined) return Duration.toMillis(Duration.fromInputUnsafe(options.maxAge)) <= 0
+  return options?.expires !== undefined && serverNow !== undefined && options.expires.getTime() <= serverNow
+}
 
 const describe = (places: Places): string =>
   [

@@ -116,14 +116,14 @@ export const contains = (origin: Origin, url: string): boolean => {
 }
 
 /**
- * Whether a URL's host name is this machine: `localhost`, 127.0.0.0/8 or `[::1]`.
+ * Whether a URL's host name is this machine: `localhost`, 127.0.0.0/8 or `[::1]`. Names under `localhost`, such as
+ * `api.localhost`, are not: what they stand for is up to the resolver.
  *
  * @category guards
  * @since 0.1.0
  */
 export const isLoopback = (hostname: string): boolean =>
-  hostname === "localhost" || hostname.endsWith(".localhost") || hostname === "[::1]" ||
-  /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(hostname)
+  hostname === "localhost" || hostname === "[::1]" || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(hostname)
 
 const slash = "/".charCodeAt(0)
 

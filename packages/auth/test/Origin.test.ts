@@ -23,6 +23,10 @@ describe("Origin", () => {
       ["https://api.example.com.evil.test", "https://api.example.com.evil.test"],
       ["http://127.0.0.1.evil.test/", plain],
       ["http://localhost.evil.test/", plain],
+      // What these stand for is up to the resolver.
+      ["http://tbm.localhost/", plain],
+      ["http://.localhost/", plain],
+      ["http://localhost./", plain],
       ["http://api.example.com", plain],
       ["http://0.0.0.0/", plain],
       ["http://[::ffff:10.0.0.1]/", plain],

@@ -52,6 +52,37 @@ describe("Grant.fromResponse", () => {
       )
     }))
 
+  it.effect("takes no cookie that is for another host", () =>
+    Effect.gen(function*() {
+      const from = (url: string, domain: string) =>
+        Grant.fromResponse(
+          HttpClientResponse.fromWeb(
+            HttpClientRequest.post(url),
+            new Response("", { headers: { "set-cookie": `open-token=t; Domain=${domain}; Secure` } })
+          ),
+          places
+        )
+      for (const domain of ["login.example.com", ".Example.com", "example.com"]) {
+        assert.strictEqual(yield* valueOf(from("https://login.example.com/session", domain)), "t", domain)
+      }
+      for (const domain of ["evil.example", "n.example.com", "api.login.example.com", "0.0.1"]) {
+        assert.strictEqual(yield* reasonOf(from("https://login.example.com/session", domain)), "NoToken", domain)
+      }
+      assert.strictEqual(yield* reasonOf(from("http://127.0.0.1/session", "0.0.1")), "NoToken")
+      assert.strictEqual(yield* valueOf(from("http://127.0.0.1/session", "127.0.0.1")), "t")
+    }))
+
+  it.effect("takes no cookie that the server removes", () =>
+    Effect.gen(function*() {
+      const date = "Thu, 01 Jan 2026 12:00:00 GMT"
+      const past = "open-token=deleted; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
+      assert.strictEqual(yield* reasonOf(read({ "set-cookie": "open-token=deleted; Max-Age=0" })), "NoToken")
+      assert.strictEqual(yield* reasonOf(read({ date, "set-cookie": past })), "NoToken")
+      // Without the server's clock nobody knows which one is wrong.
+      assert.strictEqual(yield* valueOf(read({ "set-cookie": past })), "deleted")
+      assert.strictEqual(yield* valueOf(read({ "x-open-token": "t", "set-cookie": "open-token=; Max-Age=0" })), "t")
+    }))
+
   it.effect("reads the expiry by our clock: header first, then cookie, then nothing", () =>
     Effect.gen(function*() {
       const server = Date.UTC(2026, 0, 1, 12)

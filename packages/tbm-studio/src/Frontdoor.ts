@@ -148,5 +148,6 @@ const isOfLookUp = (error: ApiError.ApiError | AuthError.AuthError) => error._ta
 /** How long a login or look-up may take. */
 const answerWithin: Duration.Input = "30 seconds"
 
-// Opaque for us: a UUID for some, a number for others.
-const Environment = Schema.Struct({ id: Schema.Union([Schema.NonEmptyString, Schema.Number]) })
+// Opaque for us: a UUID for some, a number for others. It becomes a header, so it is what a header can hold.
+const Id = Schema.String.check(Schema.isPattern(/^[!-~](?:[ -~]{0,198}[!-~])?$/))
+const Environment = Schema.Struct({ id: Schema.Union([Id, Schema.Number]) })

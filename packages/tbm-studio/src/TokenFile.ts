@@ -3,7 +3,9 @@
  *
  * **Details**
  *
- * The file is a SQLite database in a folder that only its owner can enter. Tokens in it are encrypted with AES-256-GCM
+ * The file is a SQLite database that only its owner can read, in a folder that only its owner can enter where it had to be made. A
+ * folder that others can write, or that belongs to another user, is rejected: whoever can replace the file could make this user
+ * write elsewhere. (Windows has neither modes nor owners of this kind, and nothing is checked there.) Tokens in it are encrypted with AES-256-GCM
  * under a key made of the secret key, which every process that shares them has, and found by a keyed hash of frontdoor
  * and key pair. One process logs in while the others wait; one that dies is replaced after 15 seconds.
  *
@@ -24,9 +26,10 @@ import * as SqliteClient from "@effect-resilience/sqlite/SqliteClient"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Persistence from "effect/persistence/Persistence"
-import type * as PlatformError from "effect/PlatformError"
+import * as PlatformError from "effect/PlatformError"
 import * as Redacted from "effect/Redacted"
 import type * as SqlError from "effect/sql/SqlError"
 import { ShareTokens } from "./Frontdoor.ts"
@@ -34,7 +37,7 @@ import { Settings } from "./Settings.ts"
 
 /**
  * Shares tokens through the file at `path`; its folder is made where there is none. Fails where the file cannot be
- * opened.
+ * opened, is a link, or lies in a folder that is not this user's alone.
  *
  * @category layers
  * @since 0.1.0
@@ -46,11 +49,7 @@ export const layer = (
   PlatformError.PlatformError | SqlError.SqlError | Lease.LeaseError,
   Settings | FileSystem.FileSystem | Path.Path
 > => {
-  const folder = Layer.effectDiscard(Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    const paths = yield* Path.Path
-    yield* fs.makeDirectory(paths.dirname(path), { recursive: true, mode: 0o700 })
-  }))
+  const folder = Layer.effectDiscard(prepare(path))
   const stores = Layer.mergeAll(Persistence.layerBackingSql, Lease.layerSql).pipe(
     Layer.provide(SqliteClient.layer({ filename: path })),
     Layer.provide(folder)
@@ -66,3 +65,33 @@ export const layer = (
     })
   ).pipe(Layer.provide(stores))
 }
+
+/** Sees to it that nobody but this user can read or replace the file. */
+const prepare = Effect.fnUntraced(function*(path: string) {
+  const fs = yield* FileSystem.FileSystem
+  const folder = (yield* Path.Path).dirname(path)
+  yield* fs.makeDirectory(folder, { recursive: true, mode: 0o700 })
+  const user = process.getuid?.()
+  if (user === undefined) return
+  const { mode, uid } = yield* fs.stat(folder)
+  if (Option.getOrElse(uid, () => user) !== user) return yield* unsafe(folder, "it belongs to another user")
+  if ((mode & writableByOthers) !== 0) return yield* unsafe(folder, "others can write to it")
+  // Before SQLite opens it: what it makes for itself, all of this machine's users can read.
+  yield* Effect.scoped(fs.open(path, { flag: "a", mode: 0o600, noFollow: true }))
+  // The two beside it come and go with other processes.
+  yield* fs.chmod(path, 0o600)
+  yield* Effect.forEach(["-wal", "-shm"], (end) => Effect.ignore(fs.chmod(path + end, 0o600)), { discard: true })
+})
+
+const writableByOthers = 0o022
+
+const unsafe = (path: string, description: string) =>
+  Effect.fail(
+    PlatformError.systemError({
+      _tag: "PermissionDenied",
+      module: "TokenFile",
+      method: "layer",
+      pathOrDescriptor: path,
+      description
+    })
+  )

@@ -89,6 +89,15 @@ describe("Frontdoor", { concurrent: true, timeout: 60_000 }, () => {
       assert.deepInclude(yield* state, { logins: 1, environmentLookups: 1 })
     }).pipe(Effect.provide(studio({ faults: [lookUp({ type: "delay", ms: 100 })] }))))
 
+  for (const id of ["", "a\r\nx-evil: 1", "a\u001b[31m", "a\u202eb", "łódź", " a"]) {
+    it.live(`rejects the environment ${JSON.stringify(id)}, which no header can hold`, () =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(told(yield* Effect.flip(environmentId)), ["UndecodableAnswer", 65])
+      }).pipe(Effect.provide(studio({
+        faults: [lookUp({ type: "status", status: 200, body: JSON.stringify({ id }) })]
+      }))))
+  }
+
   for (const rejectedLogin of [400, 401, 403] as const) {
     it.live(`never repeats a login that was rejected with ${rejectedLogin}`, () =>
       Effect.gen(function*() {

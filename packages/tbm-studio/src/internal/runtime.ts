@@ -75,7 +75,12 @@ const sharedTokens = Layer.unwrap(Effect.gen(function*() {
   const home = Option.getOrElse(yield* setting("HOME"), () => ".")
   const cache = Option.getOrElse(yield* setting("XDG_CACHE_HOME"), () => paths.join(home, ".cache"))
   const path = paths.join(cache, "tbm-studio", "tokens.sqlite")
-  return failAs(TokenFile.layer(path), () => `TBM_TOKEN_CACHE=file: ${path} cannot be opened.`)
+  return failAs(TokenFile.layer(path), (error) => {
+    const rejected = error._tag === "PlatformError" && error.reason.module === "TokenFile"
+    return rejected
+      ? `TBM_TOKEN_CACHE=file: ${paths.dirname(path)} cannot be trusted: ${error.reason.description}.`
+      : `TBM_TOKEN_CACHE=file: ${path} cannot be opened.`
+  })
 }))
 
 const writeTo = (path: string) =>
