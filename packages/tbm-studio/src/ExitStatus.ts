@@ -9,6 +9,7 @@
  * | 66 | input cannot be read | fix the file |
  * | 69 | unavailable, also after retries | try again later |
  * | 70 | a bug | report it |
+ * | 74 | a journal or the report itself cannot be written | make room, then run it again |
  * | 75 | outcome unknown | look whether it was applied, then decide |
  * | 77 | credentials or permission | get them |
  * | 130 | interrupted | run it again |
@@ -48,6 +49,11 @@ export const unavailable = 69
  * @since 0.1.0
  */
 export const bug = 70
+/**
+ * @category constants
+ * @since 0.1.0
+ */
+export const cannotWrite = 74
 /**
  * @category constants
  * @since 0.1.0
@@ -101,7 +107,8 @@ export const of = (error: unknown): number => {
 
 /**
  * The gravest of several: the one that asks most of a person. A bug comes first, then an unknown outcome, credentials,
- * a wrong call, a rejected request, unreadable input, what only needs another try, and last an interruption.
+ * a wrong call, a rejected request, unreadable input, what cannot be written, what only needs another try, and last an
+ * interruption.
  *
  * @category combinators
  * @since 0.1.0
@@ -112,7 +119,18 @@ export const gravest = (statuses: Iterable<number>): number => {
   return byGravity[worst] ?? bug
 }
 
-const byGravity = [done, interrupted, unavailable, noInput, rejected, usage, noPermission, outcomeUnknown, bug]
+const byGravity = [
+  done,
+  interrupted,
+  unavailable,
+  cannotWrite,
+  noInput,
+  rejected,
+  usage,
+  noPermission,
+  outcomeUnknown,
+  bug
+]
 
 /**
  * The tag of an error's `reason`, where it has one.
@@ -138,7 +156,8 @@ const statusByTag: { readonly [tag: string]: number } = {
   InvalidManifest: noInput,
   InvalidInput: noInput,
   InvalidFiles: noInput,
-  JournalError: noInput,
+  JournalError: cannotWrite,
+  Interrupted: interrupted,
   InDoubt: outcomeUnknown,
   SourceUnreadable: noInput,
   SourceChanged: noInput,

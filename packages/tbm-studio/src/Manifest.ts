@@ -58,10 +58,14 @@ export class InvalidManifest extends Data.TaggedError("InvalidManifest")<{
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }
-  override get message(): string {
+  /** The message, line by line. */
+  get lines(): ReadonlyArray<string> {
     const shown = this.problems.slice(0, maxProblems)
     const more = this.problems.length - shown.length
-    return shown.map((problem) => `${this.path}: ${problem}`).join("\n") + (more > 0 ? `\n… and ${more} more` : "")
+    return [...shown.map((problem) => `${this.path}: ${problem}`), ...more > 0 ? [`… and ${more} more`] : []]
+  }
+  override get message(): string {
+    return this.lines.join("\n")
   }
 }
 

@@ -93,8 +93,12 @@ export class InvalidSettings extends Data.TaggedError("InvalidSettings")<{
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }
+  /** The message, line by line. */
+  get lines(): ReadonlyArray<string> {
+    return this.problems
+  }
   override get message(): string {
-    return this.problems.join("\n")
+    return this.lines.join("\n")
   }
 }
 

@@ -1,12 +1,10 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as LocalFileSystem from "@effect-resilience/fs-node/LocalFileSystem"
-import * as Scrubber from "@effect-resilience/http/Scrubber"
 import * as HashingThreads from "@effect-resilience/upload-node/HashingThreads"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as CliError from "effect/cli/CliError"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
-import * as Console from "effect/Console"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -24,7 +22,8 @@ import { status } from "./internal/commands/status.ts"
 import { upload } from "./internal/commands/upload.ts"
 import { worker } from "./internal/commands/worker.ts"
 import * as options from "./internal/options.ts"
-import { bug, CommandFailed, failed, say } from "./internal/respond.ts"
+import * as Output from "./internal/output.ts"
+import { CommandFailed, crash, ended, failed, giveUp, say } from "./internal/respond.ts"
 import * as StopSignal from "./internal/stopSignal.ts"
 
 const manifest: { readonly version: string } = createRequire(import.meta.url)("../package.json")
@@ -39,11 +38,18 @@ const tbmStudio = Command.make("tbm-studio").pipe(
 const presenter = CliOutput.layerPresenter({
   present: (event) =>
     event._tag === "InvalidInvocation"
-      ? Console.error(
-        `${event.errors.map(({ message }) => message).join("\n")}\nSee ${event.commandPath.join(" ")} --help.`
-      )
+      ? Output.print("stderr", [...event.errors.flatMap(usageLines), `See ${event.commandPath.join(" ")} --help.`])
       : CliOutput.defaultPresenter.present(event)
 })
+
+// The parts of a message that come from the call are the fields of its error.
+const usageLines = (error: CliError.CliError): ReadonlyArray<string> => {
+  let message = error.message
+  for (const field of Object.values(error)) {
+    if (typeof field === "string" && field !== "") message = message.replaceAll(field, Output.plain(field))
+  }
+  return message.split("\n")
+}
 
 class WrongUsage extends Data.TaggedError("WrongUsage")<{ readonly message: string }> {
   [Recovery.symbol](): Recovery.Recovery {
@@ -58,13 +64,11 @@ const usageMessage = (error: CliError.CliError): string =>
 
 const program = Effect.gen(function*() {
   const args = yield* (yield* Stdio.Stdio).args
-  const json = args.includes("--json")
   yield* Command.runWith(tbmStudio, { version: manifest.version })(args).pipe(
     Effect.catchIf(CliError.isCliError, (error) =>
-      json
-        ? say({ ...failed(new WrongUsage({ message: usageMessage(error) })), problems: [] }, json)
-        : Effect.fail(new CommandFailed({ exitStatus: ExitStatus.usage }))),
-    Effect.catchDefect((defect) => say(bug(defect), json))
+      args.includes("--json")
+        ? say({ ...failed(new WrongUsage({ message: usageMessage(error) })), problems: [] })
+        : Effect.fail(new CommandFailed({ exitStatus: ExitStatus.usage })))
   )
 }).pipe(
   Effect.provideService(References.MinimumLogLevel, "Warn"),
@@ -79,29 +83,13 @@ const program = Effect.gen(function*() {
   )
 )
 
+Output.install()
 // Node's own report of an uncaught exception prints the raw error, with whatever it holds.
-process.on("uncaughtException", (error) => {
-  const { scrub } = Scrubber.Current.defaultValue()
-  const { json, problems = [] } = bug(error)
-  process.stderr.write(`${scrub(problems.join("\n"))}\n`)
-  if (process.argv.includes("--json")) process.stdout.write(`${scrub(JSON.stringify(json, undefined, 2))}\n`)
-  process.exit(ExitStatus.bug)
-})
+process.on("uncaughtException", crash)
 
 const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
-  const onSignal = () => {
-    if (!StopSignal.pass()) fiber.interruptUnsafe(fiber.id)
-  }
-  process.on("SIGINT", onSignal)
-  process.on("SIGTERM", onSignal)
-  fiber.addObserver((exit) => {
-    process.off("SIGINT", onSignal)
-    process.off("SIGTERM", onSignal)
-    // Not process.exit, which cuts off what a pipe has not taken yet.
-    teardown(exit, (code) => {
-      process.exitCode = code
-    })
-  })
+  StopSignal.install(fiber, giveUp)
+  fiber.addObserver((exit) => teardown(exit, (status) => ended(exit, status)))
 })
 
 runMain(program, { disableErrorReporting: true })

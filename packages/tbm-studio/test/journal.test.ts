@@ -231,15 +231,16 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         assert.deepStrictEqual([status.status, states(status)], [75, ["started", "started"]])
       }))
 
-    it.effect("a second signal ends it at once; the journal still knows", () =>
+    it.effect("a second signal ends it at once, with what is known; the journal knows too", () =>
       Effect.gen(function*() {
         const { manifest } = yield* manifestOf(["Mute", "overwrite"], ["Later", "overwrite"])
         const { ended, kill } = yield* startUntil(3, "batch", manifest, "--concurrency", "1", "--json")
         kill("SIGINT")
         yield* Effect.sleep("300 millis")
         kill("SIGINT")
-        const { status, stdout } = yield* ended
-        assert.deepStrictEqual([status, stdout], [130, ""])
+        const stopped = yield* ended
+        assert.deepStrictEqual([stopped.status, statuses(stopped)], [130, ["failed", "notStarted"]])
+        assert.strictEqual(JSON.parse(stopped.stdout).error.tag, "Interrupted")
         const entries = yield* run("status", manifest, "--json")
         assert.deepStrictEqual([entries.status, states(entries)], [0, ["started"]])
       }))

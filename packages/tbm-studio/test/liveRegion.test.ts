@@ -1,13 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Sink, Stdio } from "effect"
+import { Effect, Fiber, Layer, Stdio } from "effect"
 import * as LiveRegion from "../src/internal/liveRegion.ts"
+import * as Output from "../src/internal/output.ts"
 
 const terminal = () => {
   let written = ""
-  const layer = Stdio.layerTest({
-    stderrIsTerminal: Effect.succeed(true),
-    stderr: () => Sink.forEach((text) => Effect.sync(() => written += String(text)))
-  })
+  const layer = Layer.mergeAll(
+    Stdio.layerTest({ stderrIsTerminal: Effect.succeed(true) }),
+    Layer.succeed(Output.Behind, (_, text) => {
+      written += text
+    })
+  )
   return { layer, written: () => written }
 }
 

@@ -94,8 +94,12 @@ export class InvalidFile extends Data.TaggedError("InvalidFile")<{
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }
+  /** The message, line by line. */
+  get lines(): ReadonlyArray<string> {
+    return this.problems.map(({ description, line }) => `${this.source}, line ${line}: ${description}`)
+  }
   override get message(): string {
-    return this.problems.map(({ description, line }) => `${this.source}, line ${line}: ${description}`).join("\n")
+    return this.lines.join("\n")
   }
 }
 

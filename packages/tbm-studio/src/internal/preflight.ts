@@ -8,15 +8,18 @@ import type * as FileSystem from "effect/FileSystem"
 import * as Stream from "effect/Stream"
 import * as Terminal from "effect/Terminal"
 import type * as LiveRegion from "./liveRegion.ts"
+import { linesOf } from "./respond.ts"
 
 /** Files of a batch are not what they must be. Each line of the message names a file and a line of it. */
 export class InvalidFiles extends Data.TaggedError("InvalidFiles")<{ readonly problems: ReadonlyArray<string> }> {
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }
-  override get message(): string {
+  get lines(): ReadonlyArray<string> {
     return [...this.problems, "Nothing was sent. Correct the files, or send them as they are with --no-preflight."]
-      .join("\n")
+  }
+  override get message(): string {
+    return this.lines.join("\n")
   }
 }
 
@@ -30,10 +33,10 @@ export const check = Effect.fnUntraced(function*(files: ReadonlyArray<string>, r
       yield* region.draw([`Checking files: ${done} of ${distinct.length}`.slice(0, columns > 0 ? columns - 1 : 80)])
       // Small files may be read without waiting for anything, and signals wait for a pause.
       yield* Effect.yieldNow
-      const found = yield* Effect.forEach(distinct.slice(done, done + filesBetweenPauses), problemOf, {
+      const found = yield* Effect.forEach(distinct.slice(done, done + filesBetweenPauses), problemsOf, {
         concurrency: filesAtOnce
       })
-      for (const problem of found) if (problem !== undefined) problems.push(problem)
+      problems.push(...found.flat())
     }
   }).pipe(region.clearAfter)
   if (problems.length > 0) return yield* new InvalidFiles({ problems })
@@ -42,12 +45,12 @@ export const check = Effect.fnUntraced(function*(files: ReadonlyArray<string>, r
 const filesAtOnce = 8
 const filesBetweenPauses = 128
 
-const problemOf = (file: string): Effect.Effect<string | undefined, never, FileSystem.FileSystem> => {
+const problemsOf = (file: string): Effect.Effect<ReadonlyArray<string>, never, FileSystem.FileSystem> => {
   const source = UploadSource.file(file, { name: file })
   const reading: Effect.Effect<unknown, Preflight.InvalidFile | UploadError.UploadError, FileSystem.FileSystem> =
     /\.[ct]sv(\.gz)?$/i.test(file)
       ? Preflight.csv(source)
       // Of what it does not know it can only say whether it can be read.
       : Effect.flatMap(source.open, ({ bytes }) => Stream.runHead(bytes({ offset: 0, length: 1 })))
-  return Effect.match(reading, { onFailure: ({ message }) => message, onSuccess: () => undefined })
+  return Effect.match(reading, { onFailure: linesOf, onSuccess: () => [] })
 }

@@ -1,4 +1,5 @@
 import * as CliOutput from "effect/cli/CliOutput"
+import * as Output from "./output.ts"
 import * as units from "./units.ts"
 
 /** What is known of one upload while it runs. */
@@ -27,6 +28,7 @@ export interface View {
 /** The lines at the bottom of the terminal: what is under way, then the totals. */
 export const render = (view: View, now: number, columns: number): ReadonlyArray<string> => {
   const active = view.active.filter(({ phase }) => phase !== "waiting")
+    .map((item) => ({ ...item, label: Output.plain(item.label) }))
   const labelWidth = Math.min(36, Math.max(0, ...active.map(({ label }) => CliOutput.displayWidth(label))))
   return [...active.map((item) => `  ${fit(item.label, labelWidth)}  ${state(item)}`), totals(view, now)]
     .map((line) => clip(line, columns - 1))

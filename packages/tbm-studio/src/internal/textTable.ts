@@ -1,4 +1,5 @@
 import * as CliOutput from "effect/cli/CliOutput"
+import * as Output from "./output.ts"
 
 export interface Column<Row> {
   readonly title: string
@@ -8,7 +9,7 @@ export interface Column<Row> {
 
 /** Lines of a table for a terminal: a header, a rule, one line a row. */
 export const render = <Row>(rows: ReadonlyArray<Row>, columns: ReadonlyArray<Column<Row>>): ReadonlyArray<string> => {
-  const cells = rows.map((row) => columns.map((column) => column.cell(row)))
+  const cells = rows.map((row) => columns.map((column) => Output.plain(column.cell(row))))
   const widths = columns.map((column, at) =>
     cells.reduce((widest, row) => Math.max(widest, widthOf(row[at] ?? "")), widthOf(column.title))
   )

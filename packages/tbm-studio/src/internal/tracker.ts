@@ -128,6 +128,11 @@ export class Tracker {
     }
   }
 
+  /** How far an upload is that has begun and not ended. */
+  phaseOf(upload: TableUpload): Item["phase"] | undefined {
+    return this.active.get(upload)?.phase
+  }
+
   view(): View {
     const { attempts, done, failures: failed, moved, startedAt, total } = this
     return { active: [...this.active.values()], total, done, failed, attempts, moved, startedAt }

@@ -20,9 +20,10 @@ import type * as TableUploads from "../TableUploads.ts"
 import type { UploaderError } from "../UploaderError.ts"
 import * as journalFile from "./journalFile.ts"
 import * as LiveRegion from "./liveRegion.ts"
+import type * as Output from "./output.ts"
 import * as Preflight from "./preflight.ts"
 import * as progressView from "./progressView.ts"
-import { type Failure, failureOf } from "./respond.ts"
+import { type Failure, failureOf, Interrupted, knowing, type Response, withEnd } from "./respond.ts"
 import * as StopSignal from "./stopSignal.ts"
 import * as textTable from "./textTable.ts"
 import { type Track, Tracker } from "./tracker.ts"
@@ -104,11 +105,14 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
   readonly onUnknown?: Journal.OnUnknown | undefined
   /** What the first signal does to the uploads that are under way; without it, signals interrupt the program. */
   readonly onInterrupt?: Batch.StopMode | undefined
+  /** Makes the command's response of a report, of that of a batch too which ends before all of its results are there. */
+  readonly respond?: ((report: BatchReport) => Response) | undefined
 }) {
   const { answerTimeout, target } = yield* via.route(options.via ?? "table")
   const frontdoor = yield* Frontdoor
   const region = yield* LiveRegion.make
-  const begun = yield* Clock.currentTimeMillis
+  const clock = yield* Clock.Clock
+  const begun = clock.currentTimeMillisUnsafe()
   const label = labels(jobs.map(({ address }) => address))
   const tracker = new Tracker(jobs.length, ({ address }) => label(address), begun)
   const exits: Array<number> = []
@@ -136,6 +140,24 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
       yield* region.print([progressLine(label(report), report, region.paint)])
     }
   })
+
+  const { respond } = options
+  if (respond !== undefined) {
+    yield* knowing((end) => {
+      const now = clock.currentTimeMillisUnsafe()
+      const statuses = [...exits]
+      const items = jobs.map((job, index): ItemReport => {
+        const report = reports[index]
+        if (report !== undefined) return report
+        const result = cutOff(job, index, tracker.phaseOf(job))
+        statuses.push(exitOf(result))
+        return reportOf(result, tracker.settle(result, now), end.error)
+      })
+      const report = { items, totals: totalsOf(items, 0, now - begun), exitStatus: ExitStatus.gravest(statuses) }
+      const complete = exits.length === jobs.length
+      return complete && end.exitStatus === ExitStatus.interrupted ? respond(report) : withEnd(respond(report), end)
+    })
+  }
 
   const summary = yield* Effect.scoped(Effect.gen(function*() {
     if (region.isTerminal) yield* Effect.forkScoped(redraw(tracker, region))
@@ -196,6 +218,11 @@ export const totalsOf = (
   }
 }
 
+const cutOff = (item: Job, index: number, phase: progressView.Item["phase"] | undefined): Result<Job> =>
+  phase === undefined
+    ? { _tag: "NotStarted", item, index }
+    : { _tag: "Abandoned", item, index, outcomeUnknown: phase === "answering" && item.action === "append" }
+
 /** What a batch that never began has to report. */
 export const nothing = () => ({ items: [], totals: totalsOf([], 0, 0) })
 
@@ -234,8 +261,12 @@ export const unsent = (
   durationMs: 0
 })
 
-/** What became of an upload. */
-export const reportOf = (result: Result<Job>, { attempts, durationMillis, recoveries }: Track): ItemReport => {
+/** What became of an upload. One that was abandoned, was so by this failure, or by a signal. */
+export const reportOf = (
+  result: Result<Job>,
+  { attempts, durationMillis, recoveries }: Track,
+  failure = failureOf(new Interrupted())
+): ItemReport => {
   const base = {
     ...unsent(namesOf(result.item), "failed"),
     attempts,
@@ -263,7 +294,9 @@ export const reportOf = (result: Result<Job>, { attempts, durationMillis, recove
       }
     }
     case "Abandoned":
-      return { ...base, status: result.outcomeUnknown ? "unknown" : "failed" }
+      return result.outcomeUnknown
+        ? { ...base, status: "unknown", error: doubtful(failure) }
+        : { ...base, status: "failed", error: failure }
     case "Skipped": {
       const { bytes = 0, md5 = null, state, verified } = result.entry
       return { ...base, status: state === "uploaded" ? "skipped" : "assumed", bytes, md5, verified }
@@ -272,6 +305,13 @@ export const reportOf = (result: Result<Job>, { attempts, durationMillis, recove
       return { ...base, status: "notStarted" }
   }
 }
+
+const doubtful = ({ message, tag }: Failure): Failure => ({
+  tag,
+  reason: "OutcomeUnknown",
+  message: `${message} The rows may have been stored: look at the table before you send them again.`,
+  recovery: "Verify"
+})
 
 /** The exit status that a result stands for. */
 export const exitOf = (result: Result<unknown>): number => {
@@ -373,8 +413,16 @@ const stopLine = {
 }
 
 /** What is printed about an upload as soon as it ends. */
-export const progressLine = (name: string, item: ItemReport, paint: LiveRegion.LiveRegion["paint"]): string => {
-  if (item.status !== "uploaded") return `${paint("red", "✗")} ${name}: ${item.error?.message ?? item.status}`
+export const progressLine = (
+  name: string,
+  item: ItemReport,
+  paint: LiveRegion.LiveRegion["paint"]
+): ReadonlyArray<string | Output.Painted> => {
+  if (item.status !== "uploaded") return [paint("red", "✗"), ` ${name}: ${item.error?.message ?? item.status}`]
   const retried = item.recoveries.length === 0 ? "" : paint("yellow", `, after ${item.recoveries.join(", ")}`)
-  return `${paint("green", "✓")} ${name}  ${units.bytes(item.bytes)} in ${units.duration(item.durationMs)}${retried}`
+  return [
+    paint("green", "✓"),
+    ` ${name}  ${units.bytes(item.bytes)} in ${units.duration(item.durationMs)}`,
+    retried
+  ]
 }

@@ -10,7 +10,7 @@ import * as Schema from "effect/Schema"
 import * as Manifest from "../../Manifest.ts"
 import * as duration from "../duration.ts"
 import * as journalFile from "../journalFile.ts"
-import { respondWith } from "../respond.ts"
+import { respondWith, type Response } from "../respond.ts"
 import { InvalidOption, provideStudio } from "../runtime.ts"
 import type * as Submit from "../submit.ts"
 import * as Uploads from "../uploads.ts"
@@ -111,24 +111,26 @@ export const batch = Command.make(
         : []
       if (useless.length > 0) return yield* new InvalidOption({ message: `Leave out ${useless.join("; ")}.` })
       const jobs = (yield* Manifest.read(manifest)).map((row) => new Uploads.RowJob(row))
-      const options = { concurrency, failFast, preflight, pace: Option.getOrUndefined(pace) }
-      const report = durable
-        ? yield* submit(manifest, jobs, { ...options, round: Option.getOrElse(round, () => 1) })
-        : yield* Uploads.run(jobs, { ...options, via: way, show: "each", onUnknown: unknown, onInterrupt }).pipe(
-          Effect.provide(
-            noJournal
-              ? Journal.layerMemory
-              : journalFile.layerExclusive(Option.getOrElse(journal, () => journalFile.beside(manifest)))
-          )
-        )
-      return {
+      const respond = (report: Uploads.BatchReport): Response => ({
         json: { items: report.items, totals: report.totals },
         get text() {
           const unknown = durable || noJournal ? [] : report.items.filter(({ status }) => status === "unknown")
           return [...Uploads.table(report), ...journalFile.doubts(unknown)]
         },
         exitStatus: report.exitStatus
-      }
+      })
+      const options = { concurrency, failFast, preflight, pace: Option.getOrUndefined(pace) }
+      const report = durable
+        ? yield* submit(manifest, jobs, { ...options, round: Option.getOrElse(round, () => 1) })
+        : yield* Uploads.run(jobs, { ...options, via: way, show: "each", onUnknown: unknown, onInterrupt, respond })
+          .pipe(
+            Effect.provide(
+              noJournal
+                ? Journal.layerMemory
+                : journalFile.layerExclusive(Option.getOrElse(journal, () => journalFile.beside(manifest)))
+            )
+          )
+      return respond(report)
     }).pipe(
       via.withSessions(way, sessions, unknown),
       provideStudio,

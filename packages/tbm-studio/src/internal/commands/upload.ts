@@ -9,7 +9,7 @@ import * as ExitStatus from "../../ExitStatus.ts"
 import { Settings } from "../../Settings.ts"
 import * as TableAddress from "../../TableAddress.ts"
 import * as TableUploads from "../../TableUploads.ts"
-import { respondWith } from "../respond.ts"
+import { respondWith, type Response } from "../respond.ts"
 import { InvalidOption, provideStudio } from "../runtime.ts"
 import * as units from "../units.ts"
 import * as Uploads from "../uploads.ts"
@@ -80,10 +80,7 @@ export const upload = Command.make(
 )
 
 const send = Effect.fnUntraced(function*(job: Uploads.Job, way: via.Via, sessions: boolean) {
-  const { exitStatus, items: [item] } = yield* Uploads.run([job], { via: way, concurrency: 1, show: "progress" }).pipe(
-    Effect.provide(Journal.layerMemory)
-  )
-  return {
+  const respond = ({ exitStatus, items: [item] }: Uploads.BatchReport): Response => ({
     json: documentOf(item ?? Uploads.unsent(Uploads.namesOf(job), "notStarted")),
     text: item?.status === "uploaded" ? [Uploads.describe(item)] : [],
     problems: [
@@ -93,7 +90,14 @@ const send = Effect.fnUntraced(function*(job: Uploads.Job, way: via.Via, session
         : [])
     ],
     exitStatus
-  }
+  })
+  const report = yield* Uploads.run([job], {
+    via: way,
+    concurrency: 1,
+    show: "progress",
+    respond
+  }).pipe(Effect.provide(Journal.layerMemory))
+  return respond(report)
 })
 
 const documentOf = ({ recoveries: _, ...item }: Uploads.ItemReport): object => item

@@ -1,0 +1,210 @@
+import { type FaultRule, Simulator, type SimulatorState } from "@effect-resilience/tbm-simulator"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as command from "./command.ts"
+
+interface Phase {
+  /** What holds a command there. */
+  readonly fault: FaultRule.FaultRule
+  /** Whether it has come so far. */
+  readonly reached: (state: SimulatorState.SimulatorState) => boolean
+}
+
+const beforeSend: Phase = {
+  fault: { match: { operation: "login" }, fault: { type: "hang" } },
+  reached: ({ logins }) => logins > 0
+}
+const whileSending: Phase = {
+  fault: { match: { operation: "upload" }, fault: { type: "hang" } },
+  reached: ({ requests }) => requests === 3
+}
+const whilePending: Phase = {
+  fault: { match: { operation: "upload" }, apply: true, fault: { type: "hang" } },
+  reached: ({ uploads }) => uploads.length > 0
+}
+
+// More than the sockets take while nothing is read.
+const rows = `account,amount\n${"5100,12.50\n".repeat(2_000_000)}`
+
+const file = "rows.csv"
+const address = ["--project", "P", "--table", "T", "--period", "January:2024"]
+const upload = ["upload", file, ...address]
+const batch = ["batch", "manifest.csv", "--no-journal", "--no-preflight"]
+
+const notDone = /^Interrupted before it was done\.\n$/
+const lookFirst = /^Interrupted before it was done\. The rows may have been stored: look at the table .*\n$/
+const nothing = /^$/
+
+interface Case {
+  readonly name: string
+  readonly args: ReadonlyArray<string>
+  readonly phase: Phase
+  readonly status: number
+  readonly stderr: RegExp
+  /** The part of the document that tells of the upload. */
+  readonly item: { readonly status: string; readonly reason: string; readonly recovery: string }
+  /** Without `--json`. */
+  readonly stdout: RegExp
+}
+
+const failed = { status: "failed", reason: "Interrupted", recovery: "Retry" }
+const unknown = { status: "unknown", reason: "OutcomeUnknown", recovery: "Verify" }
+
+const cases: ReadonlyArray<Case> = [
+  {
+    name: "login",
+    args: ["login"],
+    phase: beforeSend,
+    status: 130,
+    stderr: notDone,
+    item: failed,
+    stdout: nothing
+  },
+  {
+    name: "an append, before it is sent",
+    args: [...upload, "--action", "append"],
+    phase: beforeSend,
+    status: 130,
+    stderr: notDone,
+    item: failed,
+    stdout: nothing
+  },
+  {
+    name: "an append, while it is sent",
+    args: [...upload, "--action", "append"],
+    phase: whileSending,
+    status: 130,
+    stderr: notDone,
+    item: failed,
+    stdout: nothing
+  },
+  {
+    name: "an append, while the response is pending",
+    args: [...upload, "--action", "append"],
+    phase: whilePending,
+    status: 75,
+    stderr: lookFirst,
+    item: unknown,
+    stdout: nothing
+  },
+  {
+    name: "an overwrite, while the response is pending",
+    args: upload,
+    phase: whilePending,
+    status: 130,
+    stderr: notDone,
+    item: failed,
+    stdout: nothing
+  },
+  {
+    name: "a batch, before anything is sent",
+    args: [...batch, "--on-interrupt", "abandon"],
+    phase: beforeSend,
+    status: 130,
+    stderr: /^Stopping.*abandoned\.\n✗ T.*: Interrupted.*done\.\n$/,
+    item: failed,
+    stdout: /1 failed · 1 not started/
+  },
+  {
+    name: "a batch, while it sends",
+    args: [...batch, "--on-interrupt", "abandon"],
+    phase: whileSending,
+    status: 130,
+    stderr: /^Stopping.*abandoned\.\n✗ T.*: Interrupted.*done\.\n$/,
+    item: failed,
+    stdout: /1 failed · 1 not started/
+  },
+  {
+    name: "a batch, while a response is pending",
+    args: [...batch, "--on-interrupt", "abandon"],
+    phase: whilePending,
+    status: 75,
+    stderr: /^Stopping.*abandoned\.\n✗ T.*: .*look at the table .*\n$/,
+    item: unknown,
+    stdout: /1 with unknown outcome · 1 not started/
+  }
+]
+
+/** Runs a command up to a phase, with a simulator of its own, sends it signals, and waits for its end. */
+const interrupted = Effect.fnUntraced(function*(
+  args: ReadonlyArray<string>,
+  { fault, reached }: Phase,
+  signals: ReadonlyArray<NodeJS.Signals>
+) {
+  const { state, url } = yield* Simulator.make({ seed: 1, faults: [fault] })
+  const folder = yield* command.folder
+  command.write(folder, file, rows)
+  command.write(
+    folder,
+    "manifest.csv",
+    ["file,project,table,period,action", ...Array.from("TT", (table) => `${file},P,${table},January:2024,append`)].join(
+      "\n"
+    )
+  )
+  const running = yield* command.start(process.execPath, [command.bin, ...args], command.settingsFor(url), folder)
+  yield* state.pipe(Effect.delay("20 millis"), Effect.repeat({ until: reached }))
+  for (const signal of signals) {
+    running.kill(signal)
+    // Two at once are one for a process that is busy.
+    yield* Effect.sleep("300 millis")
+  }
+  return yield* running.ended
+})
+
+interface Item {
+  readonly status: string
+  readonly error?: {
+    readonly tag: string
+    readonly reason: string
+    readonly recovery: string
+    readonly message: string
+  }
+}
+
+describe("a signal ends in order", { timeout: 120_000 }, () => {
+  for (const { args, item, name, phase, status, stderr, stdout } of cases) {
+    it.live(`${name}: ${status}, with what is known`, () =>
+      Effect.forEach(["SIGINT", "SIGTERM", "SIGHUP"] as const, (signal) =>
+        Effect.gen(function*() {
+          const [forPeople, forPrograms] = yield* Effect.all([
+            interrupted(args, phase, [signal]),
+            interrupted([...args, "--json"], phase, [signal])
+          ], { concurrency: 2 })
+          assert.strictEqual(forPeople.status, status, `${signal}\n${forPeople.stderr}`)
+          assert.match(forPeople.stderr, stderr)
+          assert.match(forPeople.stdout, stdout)
+          assert.deepStrictEqual([forPrograms.status, forPrograms.stderr], [status, forPeople.stderr], signal)
+          const document: Item & { readonly items?: ReadonlyArray<Item> } = JSON.parse(forPrograms.stdout)
+          const { error, status: told } = document.items?.[0] ?? document
+          assert.deepStrictEqual<unknown>({ status: told, reason: error?.reason, recovery: error?.recovery }, item)
+          assert.deepStrictEqual(document.items?.[1]?.status, args[0] === "batch" ? "notStarted" : undefined)
+        }).pipe(Effect.scoped), { discard: true }))
+  }
+
+  it.live("a second one abandons a batch that wanted to finish: its document tells of every item", () =>
+    Effect.gen(function*() {
+      const stopped = yield* interrupted([...batch, "--json"], whilePending, ["SIGINT", "SIGTERM"])
+      const { error, items, totals } = JSON.parse(stopped.stdout)
+      assert.deepStrictEqual([stopped.status, error.tag, totals.unknown], [75, "Interrupted", 1])
+      assert.deepStrictEqual(
+        items.map(({ error, status }: Item) => [status, error?.reason]),
+        [["unknown", "OutcomeUnknown"], ["notStarted", undefined]]
+      )
+      assert.match(stopped.stderr, /may finish\. Once more abandons them\.\nInterrupted before it was done\.\n$/)
+    }).pipe(Effect.scoped))
+
+  const abortNeverEnds: Phase = {
+    fault: { match: { operation: "abort" }, fault: { type: "hang" } },
+    reached: ({ uploader }) => (uploader.sessions[0]?.parts.length ?? 0) > 0
+  }
+  const inParts = [...upload, "--via", "uploader", "--json"]
+  for (const signals of [["SIGTERM", "SIGTERM"], ["SIGTERM"]] as const) {
+    it.live(`what cleans up for too long is given up after ${signals.length === 1 ? "5 s" : "another signal"}`, () =>
+      Effect.gen(function*() {
+        const { status, stderr, stdout } = yield* interrupted(inParts, abortNeverEnds, signals)
+        const { error, status: told } = JSON.parse(stdout)
+        assert.deepStrictEqual([status, told, error.tag], [130, "failed", "Interrupted"], stderr)
+        assert.match(stderr, notDone)
+      }).pipe(Effect.scoped))
+  }
+})
