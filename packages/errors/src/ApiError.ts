@@ -69,6 +69,8 @@ export class ApiError extends Data.TaggedError("ApiError")<{
  * What every answer with an error status has in common.
  *
  * - `detail`: the server's own message, one line.
+ * - `code`: the server's own name for it, such as OAuth's `invalid_client`.
+ * - `page`: whether the body is an HTML page, which for an API means that a proxy or firewall in front of it may have responded.
  * - `remedy`: what helps, where a `MessagePattern` knew.
  * - `retryAfter`: the time before which the server does not want to be asked again.
  * - `recovery`: replaces the one that the status stands for.
@@ -79,6 +81,8 @@ export class ApiError extends Data.TaggedError("ApiError")<{
 export interface Answer {
   readonly status: number
   readonly detail?: string | undefined
+  readonly code?: string | undefined
+  readonly page?: boolean | undefined
   readonly remedy?: string | undefined
   readonly retryAfter?: Duration.Duration | undefined
   readonly recovery?: Recovery.Recovery | undefined

@@ -124,8 +124,13 @@ const codeField = (subject: object): { readonly code?: string } => {
       return { code: ForeignText.oneLine(String(holder.code), 100) }
     }
   }
-  return {}
+  // RFC 6749, section 5.2: the code is `error`, the text `error_description`.
+  return "error" in subject && typeof subject.error === "string" && word.test(subject.error)
+    ? { code: subject.error }
+    : {}
 }
+
+const word = /^[\w.:/-]{1,100}$/
 
 const messageField = (message: string | undefined): { readonly message?: string } => {
   const line = message === undefined ? "" : ForeignText.oneLine(message, maxMessageLength)

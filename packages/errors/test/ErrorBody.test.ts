@@ -33,6 +33,9 @@ describe("ErrorBody", () => {
     assert.strictEqual(ErrorBody.parse(`{"title":"Bad"}`, { contentType: "application/problem+json" }).kind, "problem")
     assert.strictEqual(ErrorBody.parse(`{"error":{"code":"E42","message":"x"}}`).code, "E42")
     assert.strictEqual(ErrorBody.parse(`{"code":42}`).code, "42")
+    const oauth = `{"error":"invalid_client","error_description":"the secret has expired"}`
+    assert.deepInclude(ErrorBody.parse(oauth), { code: "invalid_client", message: "the secret has expired" })
+    assert.isUndefined(ErrorBody.parse(`{"error":"the secret has expired"}`).code)
   })
 
   it("decodes the entities of HTML and believes the text more than its label", () => {

@@ -177,7 +177,7 @@ const reasonOf = Effect.fnUntraced(function*(
   // Scrubbed before it is cut to size, which would leave the beginning of a secret that nobody recognises. What the cap
   // has cut already may end in one.
   const text = scrubber.scrub(new TextDecoder().decode(body.bytes))
-  const { message } = ErrorBody.parse(body.truncated ? text.slice(0, -longestSecret) : text, {
+  const { code, kind, message } = ErrorBody.parse(body.truncated ? text.slice(0, -longestSecret) : text, {
     contentType: response.headers["content-type"],
     truncated: body.truncated
   })
@@ -186,6 +186,8 @@ const reasonOf = Effect.fnUntraced(function*(
   const now = yield* Clock.currentTimeMillis
   return ApiError.reasonFromStatus(response.status, {
     detail: detail === undefined ? undefined : scrubber.scrub(detail),
+    code,
+    page: kind === "html" ? true : undefined,
     remedy: pattern?.remedy,
     recovery: pattern?.recovery,
     retryAfter: RetryAfter.fromHeaders(response.headers, now)

@@ -190,6 +190,16 @@ describe("ErrorMapping", () => {
       assert.deepStrictEqual(Recovery.of(error), Recovery.giveUp)
     }))
 
+  it.effect("keeps the server's own code, and whether a page was the response", () =>
+    Effect.gen(function*() {
+      const told = Effect.fnUntraced(function*(body: string) {
+        const { reason } = yield* errorOf(answering(body, { status: 403 }))
+        return reason._tag === "Forbidden" ? [reason.code, reason.page] : []
+      })
+      assert.deepStrictEqual(yield* told(`{"error":"invalid_client"}`), ["invalid_client", undefined])
+      assert.deepStrictEqual(yield* told("<title>Attention Required</title>"), [undefined, true])
+    }))
+
   it.effect("names only the origin of a redirect", () =>
     Effect.gen(function*() {
       const location = "https://user:pw@evil.example/steal?token=abc"
