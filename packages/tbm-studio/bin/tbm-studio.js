@@ -1,10 +1,48 @@
 #!/usr/bin/env node
+import { existsSync, lstatSync, mkdirSync, realpathSync } from "node:fs"
 import module from "node:module"
+import { homedir } from "node:os"
+import { dirname, isAbsolute, join } from "node:path"
 
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number)
 if (major < 22 || (major === 22 && minor < 19)) {
   process.stderr.write(`tbm-studio needs Node 22.19 or later; this is ${process.version}.\n`)
   process.exit(64)
 }
-module.enableCompileCache?.()
+
+/**
+ * Whether nobody but this user and root can put another folder in the place of this one: none above it belongs to another, or
+ * can be written to by others unless it is sticky.
+ */
+const isOurs = (path, user) => {
+  while (!existsSync(path)) path = dirname(path)
+  for (let at = realpathSync(path);; at = dirname(at)) {
+    const { mode, uid } = lstatSync(at)
+    if ((uid !== user && uid !== 0) || ((mode & 0o022) !== 0 && (mode & 0o1000) === 0)) return false
+    if (at === dirname(at)) return true
+  }
+}
+
+/**
+ * Where compiled code is kept. It runs without being looked at, so the folder belongs to this user alone, or there is none.
+ * Node would take the shared folder for temporary files.
+ */
+const cacheFolder = () => {
+  try {
+    const user = process.geteuid()
+    const given = process.env["XDG_CACHE_HOME"] ?? ""
+    const above = join(isAbsolute(given) ? given : join(homedir(), ".cache"), "tbm-studio")
+    const folder = join(above, "compiled")
+    if (!isOurs(above, user)) return undefined
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    const { mode, uid } = lstatSync(folder)
+    // A link is no directory here.
+    return isOurs(above, user) && uid === user && (mode & 0o170_777) === 0o040_700 ? folder : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const folder = cacheFolder()
+if (folder !== undefined) module.enableCompileCache?.(folder)
 await import("../dist/command.js")
