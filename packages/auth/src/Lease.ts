@@ -10,6 +10,8 @@
  * A holder that is suspended for longer than its lease does not notice, and two may then be at work. Use leases to avoid
  * double work, not to prevent harm.
  *
+ * Leases of your own making get their limit on time by `within`.
+ *
  * **Example** (The second asks in vain)
  *
  * ```ts import.meta.vitest
@@ -30,6 +32,7 @@
  *
  * @since 0.1.0
  */
+import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -63,6 +66,27 @@ export class Lease extends Context.Service<Lease, {
   readonly acquire: (key: string, owner: string, life: Duration.Input) => Effect.Effect<boolean, LeaseError>
   readonly release: (key: string, owner: string) => Effect.Effect<void, LeaseError>
 }>()("@effect-resilience/auth/Lease") {}
+
+/**
+ * The same leases, each call within the time that a store is given. What a store grants too late, or to a caller that was
+ * interrupted, is given back.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const within = (
+  { acquire, release }: Lease["Service"],
+  timeout: StoreTimeout.StoreTimeout,
+  store = "silent"
+): Lease["Service"] => {
+  const call = <A>(call: Effect.Effect<A, LeaseError>) =>
+    Effect.catchTag(timeout(call), "TimedOut", () => Effect.fail(new LeaseError({ store })))
+  return {
+    acquire: (key, owner, life) =>
+      call(Effect.onInterrupt(acquire(key, owner, life), () => Effect.ignore(release(key, owner)))),
+    release: (key, owner) => call(release(key, owner))
+  }
+}
 
 /**
  * Every one gets every lease: for stores that only one process uses.
@@ -99,7 +123,7 @@ export const layerMemory: Layer.Layer<Lease> = /* @__PURE__ */ Layer.sync(Lease,
 })
 
 /**
- * Leases in Redis, as keys that expire.
+ * Leases in Redis, as keys that expire. Fails with `LeaseError` where Redis does not respond within 5 seconds.
  *
  * @category layers
  * @since 0.1.0
@@ -110,19 +134,24 @@ export const layerRedis: Layer.Layer<Lease, never, Redis.Redis> = /* @__PURE__ *
     const acquire = redis.eval(acquireScript)
     const release = redis.eval(releaseScript)
     const failed = () => new LeaseError({ store: "Redis" })
-    return {
-      acquire: (key, owner, life) =>
-        acquire(key, owner, Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(life)))).pipe(
-          Effect.mapBoth({ onFailure: failed, onSuccess: (taken) => taken === 1 })
-        ),
-      release: (key, owner) => Effect.mapError(release(key, owner), failed)
-    }
+    return within(
+      {
+        acquire: (key, owner, life) =>
+          acquire(key, owner, Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(life)))).pipe(
+            Effect.mapBoth({ onFailure: failed, onSuccess: (taken) => taken === 1 })
+          ),
+        release: (key, owner) => Effect.mapError(release(key, owner), failed)
+      },
+      StoreTimeout.make(storeTimeout),
+      "Redis"
+    )
   })
 )
 
 /**
  * Leases in a table `effect_resilience_leases`, which is made where it is missing. For SQLite and PostgreSQL; time is the
- * database's, so the clocks of the processes need not agree. Building the layer fails where the database does not answer.
+ * database's, so the clocks of the processes need not agree. Building the layer fails where the database does not respond;
+ * each call has 5 seconds, as with Redis.
  *
  * @category layers
  * @since 0.1.0
@@ -132,38 +161,45 @@ export const layerSql: Layer.Layer<Lease, LeaseError, SqlClient.SqlClient> = /* 
   Effect.gen(function*() {
     const sql = (yield* SqlClient.SqlClient).withoutTransforms()
     const failed = () => new LeaseError({ store: "SQL" })
+    const timeout = StoreTimeout.make(storeTimeout)
     const now = sql.onDialectOrElse({
       pg: () => sql.literal("(extract(epoch from clock_timestamp()) * 1000)"),
       orElse: () => sql.literal("(unixepoch('subsec') * 1000)")
     })
     yield* Effect.mapError(
-      sql`CREATE TABLE IF NOT EXISTS effect_resilience_leases (
+      timeout(sql`CREATE TABLE IF NOT EXISTS effect_resilience_leases (
         id TEXT PRIMARY KEY,
         owner TEXT NOT NULL,
         until DOUBLE PRECISION NOT NULL
       )`.pipe(
         // Two that create a table at once can fail in Postgres, `IF NOT EXISTS` or not.
         Effect.retry({ times: 2 })
-      ),
+      )),
       failed
     )
-    return {
-      acquire: (key, owner, life) =>
-        sql`
+    return within(
+      {
+        acquire: (key, owner, life) =>
+          sql`
           INSERT INTO effect_resilience_leases (id, owner, until)
           VALUES (${key}, ${owner}, ${now} + ${Duration.toMillis(Duration.fromInputUnsafe(life))})
           ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, until = excluded.until
           WHERE effect_resilience_leases.owner = excluded.owner OR effect_resilience_leases.until <= ${now}
           RETURNING owner
         `.pipe(Effect.mapBoth({ onFailure: failed, onSuccess: (rows) => rows.length > 0 })),
-      release: (key, owner) =>
-        Effect.mapBoth(sql`DELETE FROM effect_resilience_leases WHERE id = ${key} AND owner = ${owner}`, {
-          onFailure: failed,
-          onSuccess: () => undefined
-        })
-    }
+        release: (key, owner) =>
+          Effect.mapBoth(sql`DELETE FROM effect_resilience_leases WHERE id = ${key} AND owner = ${owner}`, {
+            onFailure: failed,
+            onSuccess: () => undefined
+          })
+      },
+      timeout,
+      "SQL"
+    )
   })
 )
+
+const storeTimeout = "5 seconds"
 
 const acquireScript = /* @__PURE__ */ Redis.script(
   (key: string, owner: string, life: number) => [`lease:${key}`, owner, life],

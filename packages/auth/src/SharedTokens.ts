@@ -8,8 +8,8 @@
  * another entry, and a rotated key does not meet the old token.
  *
  * Whoever finds no usable token takes a `Lease`, looks once more, logs in and writes. The others look again every
- * `poll`. A holder that dies leaves the lease to run out, and another takes over. The store is a convenience: where it
- * does not answer, each process logs in for itself and a warning is logged.
+ * `poll`. A holder that dies leaves the lease to run out, and another takes over. The store is a convenience: where it fails,
+ * or does not respond within `storeTimeout`, each process logs in for itself and a warning is logged.
  *
  * **Gotchas**
  *
@@ -42,6 +42,7 @@
  *
  * @since 0.1.0
  */
+import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -61,6 +62,8 @@ import type { TokenSource } from "./TokenSource.ts"
  * - `lifetime`: how long a token whose server does not say is shared; 1 hour by default.
  * - `lease`: how long a login may take before another process tries; 15 seconds by default, prolonged while it runs.
  * - `poll`: how often those who wait look again; 100 milliseconds by default, with 50 % of jitter.
+ * - `storeTimeout`: how long the store, or that of the leases, may take to respond; 1 second by default. See `StoreTimeout`: one
+ *   that was silent is asked again once in a while, and holds no other login up.
  *
  * @category models
  * @since 0.1.0
@@ -70,6 +73,7 @@ export interface Options {
   readonly lifetime?: Duration.Input | undefined
   readonly lease?: Duration.Input | undefined
   readonly poll?: Duration.Input | undefined
+  readonly storeTimeout?: Duration.Input | undefined
 }
 
 /**
@@ -91,14 +95,16 @@ export const make = Effect.fnUntraced(function*(source: TokenSource, options: Op
     )
   }
   const store = yield* (yield* Persistence.BackingPersistence).make("tokens")
-  const lease = yield* Lease.Lease
+  // One limit for both, which usually lie in the same place.
+  const within = StoreTimeout.make(options.storeTimeout ?? "1 second")
+  const lease = Lease.within(yield* Lease.Lease, within)
   const safe = yield* vault.make(options.key)
   const lifetime = Duration.toMillis(Duration.fromInputUnsafe(options.lifetime ?? "1 hour"))
   const leaseLife = Duration.fromInputUnsafe(options.lease ?? "15 seconds")
   const poll = Duration.toMillis(Duration.fromInputUnsafe(options.poll ?? "100 millis"))
 
   const read = Effect.fnUntraced(function*(place: string, refused: Redacted.Redacted | undefined) {
-    const entry = yield* store.get(place).pipe(Effect.catch(warn("read")))
+    const entry = yield* within(store.get(place)).pipe(Effect.catch(warn("read")))
     if (!isEntry(entry)) return undefined
     const text = yield* safe.open(place, entry.sealed)
     if (text === undefined) return undefined
@@ -117,7 +123,7 @@ export const make = Effect.fnUntraced(function*(source: TokenSource, options: Op
       encode({ value: Redacted.value(grant.value), expiresAt, attributes: grant.attributes ?? {} })
     )
     const entry: Entry = { sealed: yield* safe.seal(place, text) }
-    yield* store.set(place, entry, Duration.millis(expiresAt - now)).pipe(Effect.catch(warn("written")))
+    yield* within(store.set(place, entry, Duration.millis(expiresAt - now))).pipe(Effect.catch(warn("written")))
   })
 
   const keepLease = (place: string, owner: string) =>
@@ -143,9 +149,8 @@ export const make = Effect.fnUntraced(function*(source: TokenSource, options: Op
     while (true) {
       const found = yield* read(place, refused)
       if (found !== undefined) return found
-      // Without leases nobody waits for anybody. A store may have granted what was interrupted.
+      // Without leases nobody waits for anybody.
       const taken = yield* lease.acquire(place, owner, leaseLife).pipe(
-        Effect.onInterrupt(() => Effect.ignore(lease.release(place, owner))),
         Effect.catch((error) => Effect.as(warn("leased")(error), true))
       )
       if (taken) return yield* logIn(place, owner, refused)

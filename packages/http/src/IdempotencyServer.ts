@@ -11,8 +11,9 @@
  * default. Then, as after a failure of the handler, the next request with the key runs again. A handler goes on when its
  * client hangs up, so that the repetition finds the answer.
  *
- * Where answers are kept is decided by Effect's `Persistence`: memory, Redis, SQL. While the store cannot be asked, the
- * middleware answers 503, since nothing else is safe.
+ * Where answers are kept is decided by Effect's `Persistence`: memory, Redis, SQL. While the store cannot be asked, or does
+ * not respond within `storeTimeout`, the middleware answers 503, since nothing else is safe. An answer that it cannot keep is
+ * kept by the process until it can: meanwhile repetitions get 409 here, and the claim holds other processes off.
  *
  * The store remembers answers; that a request is running is known to its process only. Where several processes serve the
  * same keys, give `claims`: `Lease` of `@effect-resilience/auth` fits, in Redis or SQL.
@@ -55,18 +56,20 @@
  *
  * @since 0.1.0
  */
+import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
 import { WebCrypto } from "effect/crypto/WebCrypto"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
 import * as Hex from "effect/encoding/Hex"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Persistable from "effect/persistence/Persistable"
 import * as Persistence from "effect/persistence/Persistence"
 import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Idempotency from "./Idempotency.ts"
@@ -80,6 +83,8 @@ import * as Idempotency from "./Idempotency.ts"
  * - `claims`: what processes that share a store claim a key with before they run its request; none by default.
  * - `claimFor`: how long a key stays claimed by a process that died; 30 seconds by default. It is prolonged while the
  *   handler runs.
+ * - `storeTimeout`: how long the store, or that of the claims, may take to respond; 5 seconds by default. See `StoreTimeout`:
+ *   one that was silent is asked again once in a while, and every other request gets its 503 at once.
  *
  * @category models
  * @since 0.1.0
@@ -91,6 +96,7 @@ export interface Options {
   readonly remember?: ((status: number) => boolean) | undefined
   readonly claims?: Claims | undefined
   readonly claimFor?: Duration.Input | undefined
+  readonly storeTimeout?: Duration.Input | undefined
 }
 
 /**
@@ -131,6 +137,7 @@ export const make = (options: Options): Effect.Effect<Middleware, never, Persist
   if (!(Duration.toMillis(claimFor) > 0)) {
     throw new RangeError("IdempotencyServer: claimFor must be longer than nothing")
   }
+  const within = StoreTimeout.make(options.storeTimeout ?? "5 seconds")
   return Effect.gen(function*() {
     const scope = yield* Effect.scope
     const store = yield* (yield* Persistence.Persistence).make({
@@ -148,20 +155,21 @@ export const make = (options: Options): Effect.Effect<Middleware, never, Persist
       id: string,
       self: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
     ): Effect.Effect<HttpServerResponse.HttpServerResponse, E, R> => {
-      const claim = claims.acquire(`idempotency:${id}`, owner, claimFor)
-      const release = Effect.ignore(claims.release(`idempotency:${id}`, owner))
+      const released = claims.release(`idempotency:${id}`, owner)
+      // A store may have granted what came too late or was interrupted.
+      const claim = within(
+        Effect.onInterrupt(claims.acquire(`idempotency:${id}`, owner, claimFor), () => Effect.ignore(released))
+      )
+      const release = Effect.ignore(within(released))
       const prolong = Effect.forever(
         Effect.delay(Effect.ignore(claim), Duration.millis(Duration.toMillis(claimFor) / 3))
       )
-      return Effect.flatMap(
-        Effect.onInterrupt(Effect.result(claim), () => release),
-        (claimed) => {
-          if (Result.isFailure(claimed)) return Effect.succeed(unavailable)
-          return claimed.success
-            ? Effect.ensuring(Effect.raceFirst(self, prolong), release)
-            : Effect.succeed(stillRunning)
-        }
-      )
+      return Effect.flatMap(Effect.result(claim), (claimed) => {
+        if (Result.isFailure(claimed)) return Effect.succeed(unavailable)
+        return claimed.success
+          ? Effect.ensuring(Effect.raceFirst(self, prolong), release)
+          : Effect.succeed(stillRunning)
+      })
     }
 
     return <E, R>(handler: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
@@ -182,8 +190,10 @@ export const make = (options: Options): Effect.Effect<Middleware, never, Persist
         const id = yield* digest(JSON.stringify([options.caller(request), key]), new Uint8Array(0))
         const entry = new Remembered({ id })
 
+        const answered = Deferred.makeUnsafe<HttpServerResponse.HttpServerResponse, E>()
+
         /** The answer of before, if there is one. */
-        const lookUp = Effect.map(Effect.result(store.get(entry)), (known) => {
+        const lookUp = Effect.map(Effect.result(within(store.get(entry))), (known) => {
           if (Result.isFailure(known)) return unavailable
           if (known.success === undefined || !Exit.isSuccess(known.success)) return undefined
           const answer = known.success.value
@@ -205,23 +215,31 @@ export const make = (options: Options): Effect.Effect<Middleware, never, Persist
             headers: [...web.headers].filter(([name]) => name !== "set-cookie"),
             body: Base64.encode(content)
           }
-          if (remember(response.status)) {
-            yield* Effect.catch(
-              store.set(entry, Exit.succeed(answer)),
-              () => Effect.logWarning("An answer could not be remembered; a repetition of its request will run again")
-            )
-          }
-          return HttpServerResponse.uint8Array(content, {
+          const whole = HttpServerResponse.uint8Array(content, {
             status: response.status,
             headers: Object.fromEntries(answer.headers),
             cookies: response.cookies
           })
+          if (remember(response.status)) {
+            const keep = within(store.set(entry, Exit.succeed(answer)))
+            // The key stays claimed until a repetition can find the answer; the client need not wait for that.
+            yield* Effect.catch(keep, () =>
+              Effect.logWarning("An answer could not be stored yet; a repetition of its request gets 409 until it is")
+                .pipe(
+                  Effect.andThen(Deferred.succeed(answered, whole)),
+                  Effect.andThen(Effect.retry(keep, Schedule.spaced("1 second"))),
+                  Effect.ignore
+                ))
+          }
+          return whole
         })
-        const ifNew = Effect.flatMap(lookUp, (known) => known === undefined ? run : Effect.succeed(known))
+        const ifNew = Effect.flatMap(lookUp, (known) =>
+          known === undefined ? run : Effect.succeed(known))
         // With a claim looked up twice: another process may have answered in between.
         const first = claims === undefined ? ifNew : Effect.flatMap(
           lookUp,
-          (known) => known === undefined ? claiming(claims, id, ifNew) : Effect.succeed(known)
+          (known) =>
+            known === undefined ? claiming(claims, id, ifNew) : Effect.succeed(known)
         )
         // Whole in a fiber of its own, so that a client that hangs up cannot leave its key behind as still running.
         const once = Effect.suspend(() => {
@@ -229,7 +247,9 @@ export const make = (options: Options): Effect.Effect<Middleware, never, Persist
           running.add(id)
           return Effect.ensuring(Effect.scoped(first), Effect.sync(() => running.delete(id)))
         })
-        return yield* Fiber.join(yield* Effect.forkIn(once, scope, { startImmediately: true }))
+        const fiber = yield* Effect.forkIn(once, scope, { startImmediately: true })
+        fiber.addObserver((exit) => Deferred.doneUnsafe(answered, exit))
+        return yield* Deferred.await(answered)
       })
   })
 }

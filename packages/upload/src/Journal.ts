@@ -42,6 +42,7 @@ import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
@@ -155,18 +156,23 @@ export const layerMemory: Layer.Layer<Journal> = Layer.sync(Journal, () => {
  *
  * An id may have 2,600 bytes on Postgres, any number on SQLite, and 700 characters elsewhere.
  *
+ * A database that falls silent fails each call within `storeTimeout`, so that nothing counts as recorded that is not. Then
+ * nothing is written until it has responded to the write that it holds up.
+ *
  * - `batch`: separates batches that share a database, in up to 255 characters; default `""`.
+ * - `storeTimeout`: how long the database may take to respond; default 10 seconds.
  *
  * @category layers
  * @since 0.1.0
  */
 export const layerSql = (
-  options: { readonly batch?: string | undefined } = {}
+  options: { readonly batch?: string | undefined; readonly storeTimeout?: Duration.Input | undefined } = {}
 ): Layer.Layer<Journal, JournalError, SqlClient.SqlClient> =>
   Layer.effect(
     Journal,
     Effect.flatMap(SqlClient.SqlClient, (sql) =>
-      sqlStore(sql, options.batch ?? "", (operation, cause) => new JournalError({ operation, cause })))
+      sqlStore(sql, options.batch ?? "", options.storeTimeout ?? "10 seconds", (operation, cause) =>
+        new JournalError({ operation, cause })))
   )
 
 /**

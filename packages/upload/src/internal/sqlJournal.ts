@@ -1,6 +1,11 @@
+import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
+import * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as Arr from "effect/Array"
 import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
@@ -32,8 +37,10 @@ interface Write {
 export const sqlStore = Effect.fnUntraced(function*(
   sql: SqlClient.SqlClient,
   batch: string,
+  storeTimeout: Duration.Input,
   failure: (operation: JournalError["operation"], cause: unknown) => JournalError
 ): Effect.fn.Return<Journal["Service"], JournalError, Scope.Scope> {
+  const within = StoreTimeout.make(storeTimeout)
   // Else SQLite keeps each id twice, in the row and in the key's index.
   const storage = sql.literal(sql.onDialectOrElse({ sqlite: () => " WITHOUT ROWID", orElse: () => "" }))
   // Ids hold paths and names. Where a key's columns need a length, this is what MySQL indexes.
@@ -54,6 +61,7 @@ export const sqlStore = Effect.fnUntraced(function*(
     // Two that create a table at once can fail in Postgres, `IF NOT EXISTS` or not.
     Effect.retry({ times: 2 }),
     Effect.andThen(level),
+    within,
     Effect.mapError((cause) => failure("open", cause))
   )
   // A prepared PRAGMA takes effect when it is prepared, not when it runs.
@@ -65,7 +73,7 @@ export const sqlStore = Effect.fnUntraced(function*(
     )
 
   const writes = yield* Queue.unbounded<Write>()
-  const write = (pending: ReadonlyArray<Write>) => {
+  const insertAll = (pending: ReadonlyArray<Write>) => {
     // One statement cannot change a row twice.
     const latest = [...new Map(pending.map(({ entry }) => [entry.id, entry])).values()]
     if (!Arr.isArrayNonEmpty(latest)) return Effect.void
@@ -86,17 +94,35 @@ export const sqlStore = Effect.fnUntraced(function*(
       md5 = excluded.md5, verified = excluded.verified, note = excluded.note, at = excluded.at`
     return (pending.some(({ durable }) => durable) ? durably(insert) : insert).pipe(
       Effect.mapError((cause) => failure("write", cause)),
-      Effect.asVoid,
-      Effect.exit,
-      Effect.flatMap((exit) => Effect.forEach(pending, ({ done }) => Deferred.done(done, exit), { discard: true }))
+      Effect.asVoid
     )
   }
+  const settle = (settled: ReadonlyArray<Write>, exit: Exit.Exit<void, JournalError>) =>
+    Effect.forEach(settled, ({ done }) => Deferred.done(done, exit), { discard: true })
+  // Why nothing can be recorded, while a write is not responded to.
+  let silence: JournalError | undefined
+  const write = Effect.fnUntraced(function*(pending: ReadonlyArray<Write>) {
+    const writing = yield* Effect.forkDetach(insertAll(pending))
+    yield* Effect.flatMap(Fiber.await(writing), (exit) => settle(pending, exit)).pipe(
+      Timeout.after(storeTimeout),
+      Effect.catchTag("TimedOut", (cause) =>
+        Effect.gen(function*() {
+          silence = failure("write", cause)
+          yield* settle([...pending, ...(yield* Queue.clear(writes))], Exit.fail(silence))
+          // Nothing is written past it: when it comes late, it would undo what was written meanwhile.
+          yield* Fiber.await(writing)
+          silence = undefined
+        })),
+      Effect.onInterrupt(() => Effect.sync(() => writing.interruptUnsafe()))
+    )
+  })
   yield* Effect.forkScoped(
     Effect.forever(Effect.flatMap(Queue.takeBetween(writes, 1, maxRows), write))
   )
 
   const select = (where: Statement.Fragment): Effect.Effect<ReadonlyArray<Entry>, JournalError> =>
     sql`SELECT ${sql.literal(columns)} FROM upload_journal WHERE batch = ${batch} AND ${where}`.values.pipe(
+      within,
       Effect.mapBoth({ onFailure: (cause) => failure("read", cause), onSuccess: Arr.map(entryOf) })
     )
   const entries = Stream.paginate(
@@ -132,6 +158,7 @@ export const sqlStore = Effect.fnUntraced(function*(
     }),
     record: (entry, durable = false) =>
       Effect.suspend(() => {
+        if (silence !== undefined) return Effect.fail(silence)
         const done = Deferred.makeUnsafe<void, JournalError>()
         Queue.offerUnsafe(writes, { entry, durable, done })
         return Deferred.await(done)

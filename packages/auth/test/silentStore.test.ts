@@ -1,0 +1,85 @@
+import { Lease, SharedTokens, TokenCache, TokenSource } from "@effect-resilience/auth"
+import { StoreTimeout } from "@effect-resilience/deadline"
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Exit, Fiber, Layer, Redacted } from "effect"
+import { Persistence } from "effect/persistence"
+import { TestClock } from "effect/testing"
+
+const key = Redacted.make("0123456789abcdef0123456789abcdef")
+
+// A store behind a partition: no response, and no way to interrupt the wait for one.
+const silent = Effect.uninterruptible(Effect.never)
+
+const silentStore = Layer.succeed(Persistence.BackingPersistence, {
+  make: () =>
+    Effect.succeed({
+      get: () => silent,
+      getMany: () => silent,
+      set: () => silent,
+      setMany: () => silent,
+      remove: () => silent,
+      clear: silent
+    })
+})
+
+const silentLease = Layer.succeed(Lease.Lease, { acquire: () => silent, release: () => silent })
+
+const instant = TokenSource.fromEffect(Effect.succeed({ value: Redacted.make("token") }), { identity: ["K1"] })
+
+describe("a store that is silent", () => {
+  for (
+    const [name, layer] of [
+      ["store", Layer.merge(silentStore, Lease.layerMemory)],
+      ["store of the leases", Layer.merge(Persistence.layerBackingMemory, silentLease)],
+      ["store of both", Layer.merge(silentStore, silentLease)]
+    ] as const
+  ) {
+    it.effect(`keeps a token back for its time limit only: ${name}`, () =>
+      Effect.gen(function*() {
+        yield* TestClock.adjust("3 days")
+        const source = yield* SharedTokens.make(instant, { key, storeTimeout: "300 millis" })
+        const cache = yield* TokenCache.make(source)
+        const token = yield* Effect.forkChild(cache.get, { startImmediately: true })
+        // Tokens are sealed by the machine's own time.
+        for (let elapsed = 0; elapsed < 1000 && token.pollUnsafe() === undefined; elapsed += 100) {
+          yield* Effect.promise(() => new Promise((resume) => setTimeout(resume, 10)))
+          yield* TestClock.adjust("100 millis")
+        }
+        const exit = token.pollUnsafe()
+        assert.isTrue(exit !== undefined && Exit.isSuccess(exit) && Redacted.value(exit.value.value) === "token")
+      }).pipe(Effect.scoped, Effect.provide(layer)))
+  }
+
+  it.effect("lets a caller go that is interrupted", () =>
+    Effect.gen(function*() {
+      const source = yield* SharedTokens.make(instant, { key })
+      const login = yield* Effect.forkChild(source.acquire(undefined), { startImmediately: true })
+      yield* Fiber.interrupt(login)
+    }).pipe(Effect.scoped, Effect.provide(Layer.merge(silentStore, silentLease))))
+
+  it("needs a time limit that is one", () => {
+    assert.throws(() =>
+      Effect.runSync(Effect.scoped(Effect.provide(
+        SharedTokens.make(instant, { key, storeTimeout: 0 }),
+        Layer.merge(Persistence.layerBackingMemory, Lease.layerMemory)
+      ))), /StoreTimeout/)
+  })
+})
+
+describe("Lease.within", () => {
+  it.effect("gives back what was granted too late", () =>
+    Effect.gen(function*() {
+      const memory = yield* Lease.Lease
+      const gate = yield* Deferred.make<void>()
+      const slow = Lease.within({
+        acquire: (...lease) => Effect.uninterruptible(Effect.andThen(Deferred.await(gate), memory.acquire(...lease))),
+        release: memory.release
+      }, StoreTimeout.make("1 second"))
+      const late = yield* Effect.forkChild(Effect.flip(slow.acquire("login", "one", "1 hour")))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(late))._tag, "LeaseError")
+      yield* Deferred.succeed(gate, undefined)
+      yield* TestClock.adjust(0)
+      assert.isTrue(yield* memory.acquire("login", "two", "1 hour"))
+    }).pipe(Effect.provide(Lease.layerMemory)))
+})
