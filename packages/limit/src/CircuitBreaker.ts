@@ -443,7 +443,10 @@ const settingsOf = (options: Options, keyed: boolean): circuit.Settings => {
   if (!Number.isInteger(probes) || probes < 1) {
     throw new RangeError(`CircuitBreaker: probes must be an integer of at least 1, not ${probes}`)
   }
-  const backoff = Predicate.hasProperty(openDuration, "factor") ? openDuration : Backoff.constant(openDuration)
+  if (tripPolicies.length === 0) throw new RangeError("CircuitBreaker: without a trip policy it would never open")
+  const backoff = Predicate.hasProperty(openDuration, "factor")
+    ? Backoff.exponential(openDuration)
+    : Backoff.constant(openDuration)
   return {
     key,
     keyed,
@@ -457,10 +460,17 @@ const settingsOf = (options: Options, keyed: boolean): circuit.Settings => {
     slowMillis: Math.min(
       ...tripPolicies.map((policy) => policy._tag === "Slow" ? Duration.toMillis(policy.slowerThan) : Infinity)
     ),
-    maxOpenMillis: Duration.toMillis(Duration.fromInputUnsafe(options.maxOpenDuration ?? "1 hour")),
-    probeLeaseMillis: Duration.toMillis(Duration.fromInputUnsafe(options.probeLease ?? "1 minute")),
+    maxOpenMillis: millisAtLeast(0, "maxOpenDuration", options.maxOpenDuration ?? "1 hour"),
+    probeLeaseMillis: millisAtLeast(1, "probeLease", options.probeLease ?? "1 minute"),
     refuse: (key, state, retryAfter) => new CircuitOpen({ key, state, retryAfter })
   }
+}
+
+const millisAtLeast = (least: number, option: string, input: Duration.Input): number => {
+  const duration = Duration.fromInputUnsafe(input)
+  const millis = Duration.toMillis(duration)
+  if (millis >= least) return millis
+  throw new RangeError(`CircuitBreaker: ${option} must be at least ${least} millis, not ${Duration.format(duration)}`)
 }
 
 const policiesOf = (policies: TripPolicy | ReadonlyArray<TripPolicy>): ReadonlyArray<TripPolicy> =>

@@ -10,9 +10,20 @@
  * **Details**
  *
  * A budget is an account. A first attempt deposits `ratio`; time deposits `floor` a second; an extra attempt withdraws
- * 1, or is refused. The balance starts at its cap, `burst`, so in any time `t` with `n` first attempts at most
- * `burst + ratio * n + floor * t` extra ones are sent. An attempt is paid for when it is decided upon, so attempts that
- * still wait in backoff count.
+ * 1, or is rejected at once: nothing waits for a budget. The balance starts at its cap, `burst`, so in any time `t` with `n`
+ * first attempts at most `burst + ratio * n + floor * t` extra ones are sent. An attempt is paid for when it is decided
+ * upon, so attempts that still wait in backoff count.
+ *
+ * A call deposits once, when it begins, however many retries, hedges and pipelines are nested around it: the outermost
+ * deposits, all of them withdraw.
+ *
+ * **Fleets**
+ *
+ * An outage ends by itself only while what is sent stays below what the dependency can take: with `calls` a second over
+ * all processes, if `calls * (1 + ratio) + floor < capacity`. `floor` and `burst` are meant for all processes together, so
+ * tell the budget how many share the dependency: each gets its part. The defaults assume one process and are small enough
+ * for fleets that do not tell: 20 processes add 2 a second. Finagle, Linkerd and tower document 20 % and 10 a second for
+ * *each* process; at half load, 20 of those keep a dependency of 200 a second down for good.
  *
  * `RetryPolicy`, `Hedge` and others take the budget of their surroundings, `Current`; by default that is `unlimited`.
  * The scheme is that of Finagle's `RetryBudget` and of gRPC's retry throttling (A6).
@@ -41,7 +52,7 @@
 import * as Timer from "@effect-resilience/deadline/Timer"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -89,9 +100,12 @@ export class BudgetExhausted extends Data.TaggedError("BudgetExhausted")<{
  * What a budget allows.
  *
  * - `name`: the dependency; errors and events say it.
- * - `ratio`: extra attempts earned by each first one; default 0.2.
- * - `floor`: extra attempts earned by each second, for dependencies that are seldom called; default 10.
- * - `burst`: the most that can be saved up, and the balance at the start; default 10 seconds of `floor`, at least 10.
+ * - `ratio`: extra attempts earned by each first one; default 0.1, as Google's SRE book and Microsoft's handler have it.
+ * - `floor`: extra attempts earned by each second, for dependencies that are seldom called; default 0.1.
+ * - `burst`: the most that can be saved up, and the balance at the start; default 10 seconds of `floor`, at least 10. Each
+ *   process has at least 1.
+ * - `processes`: how many processes share the dependency, each with a budget like this one; default 1. `floor` and `burst`
+ *   are divided by it.
  *
  * @category models
  * @since 0.1.0
@@ -101,6 +115,7 @@ export interface Options {
   readonly ratio?: number | undefined
   readonly floor?: number | undefined
   readonly burst?: number | undefined
+  readonly processes?: number | undefined
 }
 
 /**
@@ -110,9 +125,11 @@ export interface Options {
  * @since 0.1.0
  */
 export const make = (options: Options): AttemptBudget => {
-  const ratio = amount("ratio", options.ratio ?? 0.2, 0)
-  const floorPerMilli = amount("floor", options.floor ?? 10, 0) / 1000
-  const burst = amount("burst", options.burst ?? Math.max(10, floorPerMilli * 10_000), 1)
+  const ratio = amount("ratio", options.ratio ?? 0.1, 0)
+  const floor = amount("floor", options.floor ?? 0.1, 0)
+  const processes = amount("processes", options.processes ?? 1, 1)
+  const burst = Math.max(1, amount("burst", options.burst ?? Math.max(10, floor * 10), 1) / processes)
+  const floorPerMilli = floor / processes / 1000
   let balance = burst
   let refilledAt: number | undefined
   const levelUnsafe = (nowMillis: number): number =>
@@ -177,7 +194,7 @@ export const unlimited: AttemptBudget = current.unlimited
  */
 export const empty: AttemptBudget = {
   name: "empty",
-  depositUnsafe: () => {},
+  depositUnsafe: current.nothing,
   withdrawUnsafe: () => false,
   levelUnsafe: () => 0
 }
@@ -189,6 +206,18 @@ export const empty: AttemptBudget = {
  * @since 0.1.0
  */
 export const Current: Context.Reference<AttemptBudget> = current.budget
+
+/**
+ * Tells the budget of a call that begins, unless something around it has, and returns the context for what runs inside,
+ * where nothing deposits again. For policies that make attempts themselves.
+ *
+ * @category using
+ * @since 0.1.0
+ */
+export const depositUnsafe = <R>(context: Context.Context<R>): Context.Context<R> => {
+  const inside = current.deposit(context)
+  return inside === undefined ? context : Context.add(context, Current, inside)
+}
 
 /**
  * Tells the budget of a first attempt. Policies do this themselves.

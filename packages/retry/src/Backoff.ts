@@ -16,10 +16,11 @@
  * | `"full"` | uniform in 0 to `d` | AWS, *Exponential Backoff and Jitter* (2015) |
  * | `"equal"` | `d / 2` plus uniform in 0 to `d / 2` | the same |
  * | `"decorrelated"` | uniform in `base` to three times the previous delay, at most `cap` | the same |
- * | `"polly"` | smooth and decorrelated, about `base` in the median at first | Polly 8, `DecorrelatedJitterBackoffV2` |
+ * | `"polly"` | smooth and decorrelated, about `base` in the median at first; for a constant one uniform in 0.75 to 1.25 times it | Polly 8, `RetryHelper` |
  * | a number `r` from 0 to 1 | uniform in `d * (1 - r)` to `d * (1 + r)` | gRPC A6 with 0.2 |
  *
- * Delays are whole milliseconds and never longer than `cap`; a numeric jitter is applied after the cap, as gRPC does.
+ * Delays are whole milliseconds, finite, never negative and never longer than `cap`, after any number of retries. Only a
+ * numeric jitter is applied after the cap, as gRPC does. Without a cap they end at .NET's longest `TimeSpan`, 29,247 years.
  *
  * **Example** (Doubling, with a cap)
  *
@@ -37,6 +38,7 @@
 import * as Duration from "effect/Duration"
 import * as internal from "./internal/delays.ts"
 import * as refuse from "./internal/refuse.ts"
+import * as stored from "./internal/stored.ts"
 
 /**
  * How chance changes a delay; the module documentation has the formulas.
@@ -65,9 +67,9 @@ export interface Backoff {
  * - `base`: before the first retry, ahead of jitter; default 100 millis.
  * - `factor`: at least 1; default 2.
  * - `cap`: the longest delay; default 20 seconds.
- * - `jitter`: default `"full"`, which the source found to need the fewest calls.
+ * - `jitter`: default `"full"`, which the source found to need the fewest calls. `"polly"` knows the factors 1 and 2.
  *
- * Throws `RangeError` where a value makes no sense.
+ * A backoff that was stored as JSON can be given as it was read. Throws `RangeError` where a value makes no sense.
  *
  * @category constructors
  * @since 0.1.0
@@ -79,13 +81,22 @@ export const exponential = (options: {
   readonly jitter?: Jitter | undefined
 } = {}): Backoff => {
   const { factor = 2, jitter = "full" } = options
-  const base = Duration.fromInputUnsafe(options.base ?? 100)
-  const cap = Duration.fromInputUnsafe(options.cap ?? 20_000)
+  const base = stored.duration(options.base ?? 100)
+  const cap = stored.duration(options.cap ?? 20_000)
   const baseMillis = Duration.toMillis(base)
   refuse.unless(baseMillis >= 0 && baseMillis < Infinity, "Backoff: base must be finite and 0 or more", base)
   refuse.unless(factor >= 1 && factor < Infinity, "Backoff: factor must be finite and 1 or more", factor)
   refuse.unless(Duration.toMillis(cap) >= baseMillis, `Backoff: cap must be ${base} or more`, cap)
-  refuse.unless(typeof jitter === "string" || (jitter >= 0 && jitter <= 1), "Backoff: jitter must be 0 to 1", jitter)
+  refuse.unless(
+    typeof jitter === "string" ? named.has(jitter) : jitter >= 0 && jitter <= 1,
+    `Backoff: jitter must be 0 to 1 or one of ${[...named].join(", ")}`,
+    jitter
+  )
+  refuse.unless(
+    jitter !== "polly" || factor === 1 || factor === 2,
+    "Backoff: with Polly's jitter factor must be 1 or 2",
+    factor
+  )
   return { base, factor, cap, jitter }
 }
 
@@ -124,5 +135,7 @@ export const delays = (self: Backoff, random: () => number = half): () => Durati
   const position: internal.Position = { retries: 0, previous: 0 }
   return () => Duration.millis(internal.next(self, position, random))
 }
+
+const named: ReadonlySet<string> = /* @__PURE__ */ new Set(["none", "full", "equal", "decorrelated", "polly"])
 
 const half = () => 0.5

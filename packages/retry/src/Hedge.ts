@@ -18,8 +18,6 @@
  *
  * Both attempts may be processed. So the type asks for an effect that the caller has declared `idempotent`.
  *
- * Each first attempt deposits. Inside a `retry` that does so too, the budget earns twice.
- *
  * **Example** (A slow first answer)
  *
  * ```ts import.meta.vitest
@@ -98,6 +96,7 @@ export const idempotent = <A, E, R>(effect: Effect.Effect<A, E, R>): Idempotent<
  */
 export const make = (options: { readonly after: Duration.Input; readonly times?: number | undefined }): Hedge => {
   const after = Duration.fromInputUnsafe(options.after)
+  refuse.unless(Duration.toMillis(after) >= 0, "Hedge: after must be 0 or more", after)
   return { times: wholeTimes(options.times), afterUnsafe: () => after, recordUnsafe: () => {} }
 }
 
@@ -128,6 +127,9 @@ export const makeAdaptive = (options: {
   const { percentile = 0.95, samples = 128 } = options
   const min = Duration.toMillis(options.min ?? 1)
   const max = Duration.toMillis(options.max ?? 10_000)
+  const initial = Duration.toMillis(options.initial ?? 100)
+  refuse.unless(min >= 0 && max >= min, "Hedge: max must be min or more, and min 0 or more", `${min} to ${max}`)
+  refuse.unless(initial >= 0, "Hedge: initial must be 0 or more", initial)
   refuse.unless(percentile > 0 && percentile < 1, "Hedge: percentile must be between 0 and 1", percentile)
   refuse.unless(
     samples >= 4 && Number.isInteger(samples),
@@ -136,7 +138,7 @@ export const makeAdaptive = (options: {
   )
   const latencies: Array<number> = []
   let recorded = 0
-  let after = Duration.fromInputUnsafe(options.initial ?? 100)
+  let after = Duration.millis(initial)
   const learn = () => {
     const sorted = latencies.toSorted((a, b) => a - b)
     const found = sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * percentile))] ?? 0
@@ -177,8 +179,7 @@ export const hedge: {
   <A, E, R>(self: Idempotent<A, E, R>, hedge: Hedge, options: Options = {}): Effect.Effect<A, E, R> =>
     Effect.contextWith((context: Context.Context<R>) =>
       Effect.callback<A, E, R>((resume) => {
-        Context.get(context, AttemptBudget.Current).depositUnsafe()
-        const race = new Race(self.effect, hedge, options, context, resume)
+        const race = new Race(self.effect, hedge, options, AttemptBudget.depositUnsafe(context), resume)
         race.launch()
         return Effect.suspend(() => race.stop())
       })
@@ -219,7 +220,10 @@ class Race<A, E, R> {
     fiber.addObserver((exit) => this.ended(fiber, exit))
     if (!this.finished && this.launched <= this.hedge.times) {
       const after = Duration.toMillis(this.hedge.afterUnsafe())
-      if (after < Infinity) this.wait = Timer.startUnsafe(this.context, after, () => this.launchIfAllowed())
+      // A negative one would start them all at once.
+      if (after >= 0 && after < Infinity) {
+        this.wait = Timer.startUnsafe(this.context, after, () => this.launchIfAllowed())
+      }
     }
   }
 

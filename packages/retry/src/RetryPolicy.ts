@@ -40,6 +40,7 @@ import * as Schedule from "effect/Schedule"
 import * as Backoff from "./Backoff.ts"
 import * as engine from "./internal/engine.ts"
 import * as refuse from "./internal/refuse.ts"
+import * as stored from "./internal/stored.ts"
 import * as Preview from "./Preview.ts"
 import type * as RetryEvent from "./RetryEvent.ts"
 
@@ -83,7 +84,7 @@ export interface Settings {
  * - `attemptTimeout`: an attempt that takes longer fails with `Timeout.TimedOut`, whose recovery is to retry; default no
  *   limit.
  *
- * Throws `RangeError` where a value makes no sense.
+ * A policy that was stored as JSON can be given as it was read. Throws `RangeError` where a value makes no sense.
  *
  * @category constructors
  * @since 0.1.0
@@ -98,7 +99,9 @@ export function make(
 export function make(
   options: Settings & { readonly attemptTimeout?: Duration.Input | undefined } = {}
 ): RetryPolicy<Duration.Duration | undefined> {
-  const { attemptTimeout, backoff = Backoff.exponential(), times = 3 } = options
+  const { attemptTimeout } = options
+  // JSON writes Infinity as null.
+  const times = options.times === undefined ? 3 : options.times ?? Infinity
   refuse.unless(
     times === Infinity || (times >= 0 && Number.isInteger(times)),
     "RetryPolicy: times must be whole",
@@ -106,7 +109,7 @@ export function make(
   )
   return {
     times,
-    backoff,
+    backoff: Backoff.exponential(options.backoff),
     maxRetryAfter: notNegative("maxRetryAfter", options.maxRetryAfter ?? 60_000),
     maxDuration: notNegative("maxDuration", options.maxDuration ?? Duration.infinity),
     attemptTimeout: attemptTimeout === undefined ? undefined : notNegative("attemptTimeout", attemptTimeout)
@@ -318,7 +321,9 @@ export const toSchedule = <E>(
 /**
  * What happened before the last failure.
  *
- * - `attempts`: the event of each failure, in order: `Retrying` with the wait that followed, and `Stopped` at the end.
+ * - `attempts`: the event of each failure, in order: `Retrying` with the wait that followed, and `Stopped` at the end. At
+ *   most the last 100.
+ * - `dropped`: how many came before those and are not kept; 0 as a rule.
  * - `why`: why there was no further attempt.
  *
  * @category models
@@ -326,6 +331,7 @@ export const toSchedule = <E>(
  */
 export interface History {
   readonly attempts: ReadonlyArray<RetryEvent.RetryEvent>
+  readonly dropped: number
   readonly why: RetryEvent.Why
 }
 
@@ -382,18 +388,21 @@ const plain: Options<unknown> = {}
 
 const retryWith = <A, E, R>(
   self: Effect.Effect<A, E, R>,
-  policy: Limited,
+  given: Limited,
   options: Options<E | Timeout.TimedOut>
-): Effect.Effect<A, E | Timeout.TimedOut, R> =>
-  engine.start(
+): Effect.Effect<A, E | Timeout.TimedOut, R> => {
+  // One that was read from JSON and called a policy.
+  const policy = Duration.isDuration(given.maxDuration) ? given : make(given)
+  return engine.start(
     policy.attemptTimeout === undefined ? self : Timeout.after(self, policy.attemptTimeout),
     policy,
     options
   )
+}
 
 // Hoisted, since the presets above need it.
 function notNegative(name: string, input: Duration.Input): Duration.Duration {
-  const duration = Duration.fromInputUnsafe(input)
+  const duration = stored.duration(input)
   refuse.unless(Duration.toMillis(duration) >= 0, `RetryPolicy: ${name} must be 0 or more`, duration)
   return duration
 }

@@ -1,7 +1,7 @@
 import { Recovery } from "@effect-resilience/errors"
-import { AttemptBudget, Backoff, RetryPolicy } from "@effect-resilience/retry"
+import { AttemptBudget, Backoff, Hedge, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Clock, Data, Effect, Fiber, Schema } from "effect"
+import { Clock, Data, Deferred, Effect, Fiber, Random, Schema } from "effect"
 import { TestClock } from "effect/testing"
 
 class Unavailable extends Data.TaggedError("Unavailable") {
@@ -11,6 +11,46 @@ class Unavailable extends Data.TaggedError("Unavailable") {
 }
 
 const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
+
+/**
+ * A fleet of 20 processes asks a dependency for half of what it can take, 20 a second. It stands still for 10 s, then works
+ * off its queue, whether or not anybody still waits. Tells how much of the last 30 s of three minutes is served.
+ */
+const outage = (options: Partial<AttemptBudget.Options>) =>
+  Effect.gen(function*() {
+    const budgets = Array.from({ length: 20 }, () => AttemptBudget.make({ ...options, name: "fleet" }))
+    const policy = RetryPolicy.make({
+      times: 3,
+      backoff: Backoff.exponential({ base: 100 }),
+      attemptTimeout: "1 second"
+    })
+    const queue: Array<Deferred.Deferred<void>> = []
+    const attempt = Effect.suspend(() => {
+      const served = Deferred.makeUnsafe<void>()
+      queue.push(served)
+      return Deferred.await(served)
+    })
+    const call = attempt.pipe(RetryPolicy.retry(policy))
+    let offered = 0
+    let served = 0
+    for (let tick = 0; tick < 1800; tick++) {
+      const counts = tick >= 1500
+      if (counts) offered++
+      yield* Effect.forkChild(
+        Effect.tap(call, () => Effect.sync(() => counts && served++)).pipe(
+          Effect.provideService(
+            AttemptBudget.Current,
+            budgets[yield* Random.nextIntBetween(0, 20)] ?? AttemptBudget.empty
+          )
+        )
+      )
+      yield* TestClock.adjust("100 millis")
+      if (tick >= 300 && tick < 400) continue
+      for (const one of queue.splice(0, 2)) yield* Deferred.succeed(one, undefined)
+    }
+    yield* TestClock.adjust("10 seconds")
+    return { offered, served }
+  })
 
 describe("AttemptBudget", () => {
   it.prop(
@@ -78,12 +118,80 @@ describe("AttemptBudget", () => {
       yield* TestClock.adjust("1 minute")
       const errors = yield* Fiber.join(fiber)
       assert.strictEqual(yield* Clock.currentTimeMillis, start + 60_000)
-      // 1,000 first attempts, at most 100 saved + 200 earned, and the floor of the seven seconds that retries can take.
-      assert.isAtMost(sent, 1000 + 100 + 200 + 70)
+      // 1,000 first attempts, at most 10 saved + 100 earned, and the floor of the seven seconds that retries can take.
+      assert.isAtMost(sent, 1000 + 10 + 100 + 1)
       assert.isAtLeast(sent, 1000 + 100)
       assert.isAbove(why.get("BudgetExhausted") ?? 0, 900)
       const refused = errors.find((error) => RetryPolicy.history(error)?.why._tag === "BudgetExhausted")
       assert.deepStrictEqual(RetryPolicy.history(refused)?.why, { _tag: "BudgetExhausted", budget: "ledger" })
+    }))
+
+  // The law of the module's page: calls * (1 + ratio) + floor < capacity.
+  for (
+    const [whose, options, recovers] of [
+      ["the defaults of 20 processes that do not tell", {}, true],
+      ["5 a second in all, over 20 processes that tell", { ratio: 0.2, floor: 5, processes: 20 }, true],
+      ["20 % and 10 a second for each of 20 processes", { ratio: 0.2, floor: 10 }, false]
+    ] as const
+  ) {
+    it.effect(
+      `lets a dependency at half load ${recovers ? "recover" : "stay down"} after 10 s, with ${whose}`,
+      () =>
+        Effect.gen(function*() {
+          const { served, offered } = yield* outage(options)
+          if (recovers) assert.isAbove(served, offered * 0.9)
+          else assert.isBelow(served, offered * 0.5)
+        }).pipe(Random.withSeed("fleet")),
+      30_000
+    )
+  }
+
+  it.effect("gives each of several processes its part", () =>
+    Effect.sync(() => {
+      const budget = AttemptBudget.make({ name: "part", ratio: 0, floor: 10, burst: 40, processes: 20 })
+      const taken = (now: number) => {
+        let count = 0
+        while (budget.withdrawUnsafe(now)) count++
+        return count
+      }
+      assert.deepStrictEqual([taken(7_000), taken(8_000), taken(9_000), taken(60_000)], [2, 0, 1, 2])
+    }))
+
+  for (const layers of [1, 2, 3]) {
+    it.effect(`earns one deposit a call through ${layers} nested retries and a hedge`, () =>
+      Effect.gen(function*() {
+        const policy = RetryPolicy.make({ times: 2, backoff: Backoff.immediate })
+        const budget = AttemptBudget.make({ name: "db", ratio: 0.125, floor: 0, burst: 1 })
+        let sent = 0
+        let call: Effect.Effect<void, Unavailable> = Effect.suspend(() => {
+          sent++
+          return Effect.fail(new Unavailable())
+        })
+        call = Hedge.hedge(Hedge.idempotent(call), Hedge.make({ after: "1 hour" }))
+        for (let layer = 0; layer < layers; layer++) call = RetryPolicy.retry(call, policy)
+        yield* Effect.repeat(Effect.ignore(call), { times: 999 }).pipe(
+          Effect.provideService(AttemptBudget.Current, budget)
+        )
+        // 1,000 calls, an eighth of them once more, and what was saved.
+        assert.isAtMost(sent, 1126)
+        assert.isAtLeast(sent, 1124)
+      }))
+  }
+
+  it.effect("lets no call wait for it", () =>
+    Effect.gen(function*() {
+      const start = yield* Clock.currentTimeMillis
+      const policy = RetryPolicy.make({ times: 9, backoff: Backoff.constant("1 second") })
+      const failing = Effect.fail(new Unavailable())
+      const calls: ReadonlyArray<Effect.Effect<void, unknown>> = [
+        RetryPolicy.retry(failing, policy),
+        AttemptBudget.withdraw,
+        Hedge.hedge(Hedge.idempotent(failing), Hedge.make({ after: "1 second" }))
+      ]
+      for (const call of calls) {
+        yield* Effect.exit(Effect.provideService(call, AttemptBudget.Current, AttemptBudget.empty))
+      }
+      assert.strictEqual(yield* Clock.currentTimeMillis, start)
     }))
 
   it.effect("counts attempts that still wait in backoff", () =>

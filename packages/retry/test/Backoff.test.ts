@@ -1,6 +1,7 @@
-import { Backoff } from "@effect-resilience/retry"
+import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Random, Schema } from "effect"
+import { next } from "../src/internal/delays.ts"
 
 const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 
@@ -20,6 +21,8 @@ const law = (
     [between(1, 5000), between(1, 4), between(1, 20), between(0, 2 ** 31)],
     ([base, factor, times, seed]) => {
       const cap = base * times
+      // Polly knows no other factors.
+      if (jitter === "polly" && factor > 2) return
       const delays = run(Backoff.exponential({ base, factor, cap, jitter }), seed)
       delays.forEach((delay, index) => {
         const exponential = Math.min(cap, base * factor ** index)
@@ -60,6 +63,32 @@ describe("Backoff", () => {
     (delay, _, { cap }) => delay >= 0 && delay <= cap
   )
 
+  const jitters: ReadonlyArray<Backoff.Jitter> = ["none", "full", "equal", "decorrelated", "polly", 0, 0.2, 1]
+
+  it.prop(
+    "gives a finite delay within the cap, whatever the policy, before whichever retry, whatever is drawn",
+    [
+      Schema.Literals([0, 0.4, 1, 100, 86_400_000, 1e300]),
+      Schema.Literals([1, 1.1, 2, 10, 1e308]),
+      Schema.Literals([1, 3, 1e6, "endlessly"]),
+      Schema.Literals(jitters),
+      between(0, 1_000_000),
+      Schema.Array(Schema.Literals([0, 0.5, 1 - Number.EPSILON, "NaN"]))
+    ],
+    ([base, factor, times, jitter, retries, draws]) => {
+      if (jitter === "polly" && factor !== 1 && factor !== 2) return
+      const cap = Math.max(base, times === "endlessly" ? Infinity : base * times)
+      const backoff = Backoff.exponential({ base, factor, cap, jitter })
+      const position = { retries, previous: retries === 0 ? 0 : cap }
+      for (const draw of [0.5, ...draws, 0.5]) {
+        const delay = next(backoff, position, () => Number(draw))
+        assert.isTrue(Number.isInteger(delay) && delay >= 0, `${delay}`)
+        assert.isAtMost(delay, Math.ceil(typeof jitter === "number" ? cap * (1 + jitter) : cap))
+      }
+    },
+    { arbitrary: { runs: 1000, seed: 8 } }
+  )
+
   law(
     "stays within a fifth around the delay with a jitter of 0.2",
     0.2,
@@ -79,6 +108,47 @@ describe("Backoff", () => {
     const next = Backoff.delays(Backoff.exponential({ base: 1400, cap: "1 hour", jitter: "polly" }), () => 0.25)
     const expected = [curve(0.25), curve(1.25) - curve(0.25), curve(2.25) - curve(1.25)]
     assert.deepStrictEqual([next(), next(), next()].map(Duration.toMillis), expected.map((t) => Math.round(t * 1000)))
+  })
+
+  // RetryHelperTests of Polly 8: Constant_Jitter_Ok.
+  for (const [random, millis] of [[0, 750], [0.4, 950], [0.6, 1050], [1 - Number.EPSILON, 1250]] as const) {
+    it(`gives ${millis} of 1,000 ms with Polly's jitter on a constant backoff, as Polly does for ${random}`, () => {
+      const backoffs = [
+        Backoff.constant("1 second", "polly"),
+        Backoff.exponential({ base: 1000, factor: 1, jitter: "polly" })
+      ]
+      for (const backoff of backoffs) {
+        const next = Backoff.delays(backoff, () => random)
+        assert.deepStrictEqual([next(), next(), next()].map(Duration.toMillis), [millis, millis, millis])
+      }
+    })
+  }
+
+  // RetryHelperTests of Polly 8: GetRetryDelay_Exponential_Is_Positive_When_No_Maximum_Delay, …_Does_Not_Exceed_MaxDelay and
+  // …_Overflow_ReturnsMaxTimeSpan.
+  it("stays positive with Polly's jitter beyond the retry where the formula overflows, and ends at the cap or at .NET's longest", () => {
+    for (const [cap, end] of [[30_000, 30_000], [Duration.infinity, 922_337_203_685_477]] as const) {
+      const delays = run(Backoff.exponential({ base: 2000, cap, jitter: "polly" }), 1, 1100)
+      assert.isTrue(delays.every((delay) => delay > 0))
+      assert.deepStrictEqual(delays.slice(1000), Array(100).fill(end))
+    }
+    assert.strictEqual(
+      run(Backoff.exponential({ base: "1 day", cap: Duration.infinity, jitter: "none" }), 1, 1001)[1000],
+      922_337_203_685_477
+    )
+  })
+
+  it("is what it was after it has been stored as JSON", () => {
+    for (
+      const backoff of [
+        Backoff.exponential(),
+        Backoff.constant("3 seconds", 0.1),
+        Backoff.immediate,
+        RetryPolicy.polly.backoff
+      ]
+    ) {
+      assert.deepStrictEqual(Backoff.exponential(JSON.parse(JSON.stringify(backoff))), backoff)
+    }
   })
 
   it("starts afresh with each run", () => {
@@ -101,5 +171,7 @@ describe("Backoff", () => {
     assert.throws(() => Backoff.exponential({ factor: Number.NaN }), RangeError)
     assert.throws(() => Backoff.exponential({ base: 2, cap: 1 }), RangeError)
     assert.throws(() => Backoff.exponential({ jitter: 1.1 }), RangeError)
+    assert.throws(() => Backoff.exponential(JSON.parse(`{ "jitter": "Full" }`)), RangeError)
+    assert.throws(() => Backoff.exponential({ jitter: "polly", factor: 1.5 }), RangeError)
   })
 })

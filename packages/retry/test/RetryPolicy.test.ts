@@ -3,8 +3,27 @@ import { Deadline } from "@effect-resilience/deadline"
 import { Recovery } from "@effect-resilience/errors"
 import { Attempt, Backoff, RetryEvent, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Clock, Data, Duration, Effect, Exit, Fiber, Logger, Option, Random, References, Schema } from "effect"
+import {
+  Cause,
+  Clock,
+  Data,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Logger,
+  Option,
+  Random,
+  References,
+  Schema
+} from "effect"
 import { TestClock } from "effect/testing"
+import * as v8 from "node:v8"
+import * as vm from "node:vm"
+
+v8.setFlagsFromString("--expose-gc")
+const collectGarbage: () => void = vm.runInNewContext("gc")
 
 class Failure extends Data.TaggedError("Failure")<{ readonly recovery: Recovery.Recovery }> {
   [Recovery.symbol]() {
@@ -330,6 +349,71 @@ describe("RetryPolicy", () => {
       }).pipe(RetryPolicy.retry(RetryPolicy.make({ times: 2, backoff: Backoff.constant(5) })), Effect.ignore)
       yield* untilDone(Effect.all([shared, shared, Effect.andThen(shared, shared)], { concurrency: "unbounded" }))
       assert.deepStrictEqual(seen.toSorted(), [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3])
+    }))
+
+  it.effect("keeps the last 100 events of a retry without end, and says how many came before", () =>
+    Effect.gen(function*() {
+      for (const failures of [1, 99, 100, 101, 250, 1001]) {
+        let calls = 0
+        const policy = RetryPolicy.make({ times: failures - 1, backoff: Backoff.immediate })
+        const error = yield* Effect.flip(
+          RetryPolicy.retry(Effect.suspend(() => Effect.fail(new Error(`${++calls}`))), policy, {
+            classify: () => Recovery.retry
+          })
+        )
+        const history = RetryPolicy.history(error)
+        const first = Math.max(1, failures - 99)
+        assert.deepStrictEqual(
+          history?.attempts.map(({ attempt, error }) => [attempt, error instanceof Error && error.message]),
+          Array.from({ length: failures - first + 1 }, (_, index) => [first + index, `${first + index}`])
+        )
+        assert.strictEqual(history?.dropped, first - 1)
+      }
+    }))
+
+  it.effect("holds no more than the last 200 failures meanwhile", () =>
+    Effect.gen(function*() {
+      const reached = yield* Deferred.make<void>()
+      const seen: Array<WeakRef<Error>> = []
+      const call = Effect.suspend(() => {
+        const error = new Error("down")
+        seen.push(new WeakRef(error))
+        return seen.length < 2000 ? Effect.fail(error) : Effect.void
+      })
+      const policy = RetryPolicy.make({ times: Infinity, backoff: Backoff.immediate })
+      const retried = RetryPolicy.retry(call, policy, {
+        classify: () => Recovery.retry,
+        onEvent: ({ attempt }) =>
+          attempt < 1999 ? Effect.void : Effect.andThen(Deferred.succeed(reached, undefined), Effect.never)
+      })
+      const fiber = yield* Effect.forkChild(retried, { startImmediately: true })
+      yield* Deferred.await(reached)
+      collectGarbage()
+      const held = seen.filter((error) => error.deref() !== undefined).length
+      yield* Fiber.interrupt(fiber)
+      assert.strictEqual(seen.length, 1999)
+      assert.isAtMost(held, 200)
+    }))
+
+  it.effect("retries as before once it has been stored as JSON, made anew or used as it was read", () =>
+    Effect.gen(function*() {
+      const { aws, google, grpc, howTo, none, polly, standard } = RetryPolicy
+      const { backoff } = standard
+      const limited = RetryPolicy.make({
+        times: Infinity,
+        backoff,
+        maxRetryAfter: Duration.infinity,
+        attemptTimeout: 7
+      })
+      for (const policy of [aws, google, grpc, howTo, none, polly, standard, limited]) {
+        const stored = JSON.parse(JSON.stringify(policy))
+        assert.deepStrictEqual(RetryPolicy.make(stored), policy)
+        const calls = yield* Effect.forEach([policy, RetryPolicy.make(stored), stored], (policy) => {
+          const { calls, effect } = script([transient, transient])
+          return Effect.map(untilDone(RetryPolicy.retry(effect, policy)), () => calls.length)
+        })
+        assert.deepStrictEqual(calls, Array(3).fill(policy.times === 0 ? 1 : 3))
+      }
     }))
 
   it.effect("has no history for what it did not fail with", () =>

@@ -4,7 +4,7 @@ import * as Attempt from "@effect-resilience/retry/Attempt"
 import * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Cause from "effect/Cause"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -43,8 +43,10 @@ export const start = <A, E, R, Refusal>(
     const settle = parent && admit(route, parent)
     if (parent === undefined || settle === undefined) return resume(inParts())
     // The effect that is returned needs R, so the fiber that runs it has R.
-    const child = Effect.runForkWith(parent.context as Context.Context<R>)(self)
-    const flight = new Flight(route, self, settle, parent)
+    const outside = parent.context as Context.Context<R>
+    const context = route.retry === undefined ? outside : AttemptBudget.depositUnsafe(outside)
+    const child = Effect.runForkWith(context)(self)
+    const flight = new Flight(route, self, settle, parent, context)
     const exit = child.pollUnsafe()
     if (exit !== undefined) return resume(flight.land(exit))
     let timedOut = false
@@ -76,21 +78,26 @@ class Flight<A, E, R, Refusal> {
   private readonly self: Effect.Effect<A, E, R>
   private readonly settle: Settle
   private readonly parent: AnyFiber
+  private readonly context: Context.Context<R>
   private left = false
 
-  constructor(route: Route<Refusal>, self: Effect.Effect<A, E, R>, settle: Settle, parent: AnyFiber) {
+  constructor(
+    route: Route<Refusal>,
+    self: Effect.Effect<A, E, R>,
+    settle: Settle,
+    parent: AnyFiber,
+    context: Context.Context<R>
+  ) {
     this.route = route
     this.self = self
     this.settle = settle
     this.parent = parent
+    this.context = context
   }
 
   land(exit: Exit.Exit<A, E | Timeout.TimedOut>): Effect.Effect<A, E | Refusal | Timeout.TimedOut, R> {
     const { retry } = this.route
-    if (retry !== undefined) {
-      if (Exit.isFailure(exit)) return this.again(exit, retry)
-      this.parent.getRef(AttemptBudget.Current).depositUnsafe()
-    }
+    if (retry !== undefined && Exit.isFailure(exit)) return this.again(exit, retry)
     this.leave(exit)
     return told(this.settle, exit)
   }
@@ -108,7 +115,9 @@ class Flight<A, E, R, Refusal> {
     })
     // An interruption can come before the frame below is in place. It ends the fiber, and that the observer hears of.
     const forget = this.parent.addObserver(() => this.leave(interrupted))
-    return Effect.onExitPrimitive(RetryPolicy.retry(attempt, retry), (exit) => {
+    const budget = Context.get(this.context, AttemptBudget.Current)
+    const retried = Effect.provideService(RetryPolicy.retry(attempt, retry), AttemptBudget.Current, budget)
+    return Effect.onExitPrimitive(retried, (exit) => {
       forget()
       return this.leave(exit)
     })

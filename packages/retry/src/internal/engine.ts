@@ -38,10 +38,11 @@ export const start = <A, E, R>(
 }
 
 const begin = <A, E, R>(fiber: AnyFiber, guarded: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
-  fiber.getRef(current.budget).depositUnsafe()
+  const inside = current.deposit(fiber.context)
+  const counted = inside === undefined ? guarded : Effect.provideService(guarded, current.budget, inside)
   return fiber.getRef(Attempt.Current) === Attempt.first
-    ? guarded
-    : Effect.provideService(guarded, Attempt.Current, Attempt.first)
+    ? counted
+    : Effect.provideService(counted, Attempt.Current, Attempt.first)
 }
 
 // One retried call, made when its first attempt has failed. 100,000 of them can wait at once, so it holds what it must,
@@ -83,8 +84,11 @@ interface Failure<out E> {
   readonly error: E
   readonly recovery: Recovery.Recovery
   readonly delayMillis: number
-  readonly earlier: Failure<E> | undefined
+  earlier: Failure<E> | undefined
 }
+
+// So many events a history has, the last one included.
+const kept = 100
 
 const afterFailure = <A, E, R>(run: Run<A, E, R>, cause: Cause.Cause<E>): Effect.Effect<A, E, R> => {
   const failure = recoverable(cause)
@@ -107,11 +111,14 @@ const afterError = <A, E, R>(
   if (typeof verdict !== "number") {
     const stopped: RetryEvent.RetryEvent<E> = { _tag: "Stopped", attempt, error, recovery, why: verdict }
     if (Predicate.isObject(error)) {
-      histories.set(error, { attempts: [...earlierEvents(run.failures), stopped], why: verdict })
+      const attempts = [...earlierEvents(run.failures, attempt), stopped]
+      histories.set(error, { attempts, dropped: attempt - attempts.length, why: verdict })
     }
     return tell(fiber, options, Effect.failCause(cause), () => stopped)
   }
   run.failures = { error, recovery, delayMillis: verdict, earlier: run.failures }
+  // Seldom, so that it costs nothing by the way.
+  if (attempt % kept === 0) forgetBeyond(kept, run.failures)
   run.attempt = { attempt: attempt + 1, previous: recovery }
   return tell(fiber, options, Timer.beforeUnsafe(fiber.context, run.again, verdict), () => ({
     _tag: "Retrying",
@@ -122,16 +129,20 @@ const afterError = <A, E, R>(
   }))
 }
 
-const earlierEvents = <E>(last: Failure<E> | undefined): Array<RetryEvent.RetryEvent<E>> => {
-  const failures: Array<Failure<E>> = []
-  for (let failure = last; failure !== undefined; failure = failure.earlier) failures.push(failure)
-  return failures.reverse().map(({ delayMillis, error, recovery }, index) => ({
-    _tag: "Retrying",
-    attempt: index + 1,
-    error,
-    recovery,
-    delay: Duration.millis(delayMillis)
-  }))
+const forgetBeyond = (count: number, last: Failure<unknown>): void => {
+  let failure = last
+  for (let left = count; left > 1 && failure.earlier !== undefined; left--) failure = failure.earlier
+  failure.earlier = undefined
+}
+
+const earlierEvents = <E>(last: Failure<E> | undefined, stoppedAt: number): Array<RetryEvent.RetryEvent<E>> => {
+  const events: Array<RetryEvent.RetryEvent<E>> = []
+  for (let failure = last; failure !== undefined && events.length < kept - 1; failure = failure.earlier) {
+    const { delayMillis, error, recovery } = failure
+    const attempt = stoppedAt - events.length - 1
+    events.push({ _tag: "Retrying", attempt, error, recovery, delay: Duration.millis(delayMillis) })
+  }
+  return events.reverse()
 }
 
 // As `Effect.catch` sees it: a defect beside the failure forbids recovery.
