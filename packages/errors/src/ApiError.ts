@@ -28,8 +28,9 @@
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as ForeignText from "./ForeignText.ts"
+import { inWords } from "./internal/inWords.ts"
 import { isLocal } from "./internal/local.ts"
 import * as NotAsked from "./NotAsked.ts"
 import * as Recovery from "./Recovery.ts"
@@ -96,7 +97,7 @@ export interface Answer {
  */
 export class BadRequest extends Data.TaggedError("BadRequest")<Answer> {
   [Recovery.symbol](): Recovery.Recovery {
-    return this.recovery ?? Recovery.correct
+    return recoveryOf(this)
   }
   override get message(): string {
     return answerMessage(this, "Bad Request", "Correct the URL, the parameters or the body.")
@@ -111,7 +112,7 @@ export class BadRequest extends Data.TaggedError("BadRequest")<Answer> {
  */
 export class Unauthorized extends Data.TaggedError("Unauthorized")<Answer> {
   [Recovery.symbol](): Recovery.Recovery {
-    return this.recovery ?? Recovery.reauthenticate
+    return recoveryOf(this)
   }
   override get message(): string {
     return answerMessage(this, "Unauthorized", "Log in again.")
@@ -126,7 +127,7 @@ export class Unauthorized extends Data.TaggedError("Unauthorized")<Answer> {
  */
 export class Forbidden extends Data.TaggedError("Forbidden")<Answer> {
   [Recovery.symbol](): Recovery.Recovery {
-    return this.recovery ?? Recovery.authorize
+    return recoveryOf(this)
   }
   override get message(): string {
     return answerMessage(this, "Forbidden", "Check the permissions of these credentials.")
@@ -141,7 +142,7 @@ export class Forbidden extends Data.TaggedError("Forbidden")<Answer> {
  */
 export class NotFound extends Data.TaggedError("NotFound")<Answer> {
   [Recovery.symbol](): Recovery.Recovery {
-    return this.recovery ?? Recovery.correct
+    return recoveryOf(this)
   }
   override get message(): string {
     return answerMessage(this, "Not Found", "Check the names in the address.")
@@ -156,7 +157,7 @@ export class NotFound extends Data.TaggedError("NotFound")<Answer> {
  */
 export class Conflict extends Data.TaggedError("Conflict")<Answer> {
   [Recovery.symbol](): Recovery.Recovery {
-    return this.recovery ?? Recovery.correct
+    return recoveryOf(this)
   }
   override get message(): string {
     return answerMessage(this, "Conflict", "Check who else changes it.")
@@ -171,7 +172,7 @@ export class Conflict extends Data.TaggedError("Conflict")<Answer> {
  */
 export class PayloadTooLarge extends Data.TaggedError("PayloadTooLarge")<Answer> {
   [Recovery.symbol](): Recovery.Recovery {
-    return this.recovery ?? Recovery.correct
+    return recoveryOf(this)
   }
   override get message(): string {
     return answerMessage(this, "Content Too Large", "Send it in smaller pieces.")
@@ -186,7 +187,7 @@ export class PayloadTooLarge extends Data.TaggedError("PayloadTooLarge")<Answer>
  */
 export class Unprocessable extends Data.TaggedError("Unprocessable")<Answer> {
   [Recovery.symbol](): Recovery.Recovery {
-    return this.recovery ?? Recovery.correct
+    return recoveryOf(this)
   }
   override get message(): string {
     return answerMessage(this, "Unprocessable Content", "Correct the content.")
@@ -201,7 +202,7 @@ export class Unprocessable extends Data.TaggedError("Unprocessable")<Answer> {
  */
 export class RateLimited extends Data.TaggedError("RateLimited")<Answer> {
   [Recovery.symbol](): Recovery.Recovery {
-    return this.recovery ?? retryNotBefore(this.retryAfter)
+    return recoveryOf(this)
   }
   override get message(): string {
     return answerMessage(this, "Too Many Requests", "Slow down.")
@@ -216,7 +217,7 @@ export class RateLimited extends Data.TaggedError("RateLimited")<Answer> {
  */
 export class InternalServerError extends Data.TaggedError("InternalServerError")<Answer> {
   [Recovery.symbol](): Recovery.Recovery {
-    return this.recovery ?? retryNotBefore(this.retryAfter)
+    return recoveryOf(this)
   }
   override get message(): string {
     return answerMessage(this, "Internal Server Error", "If it persists, contact the service's support.")
@@ -231,7 +232,7 @@ export class InternalServerError extends Data.TaggedError("InternalServerError")
  */
 export class BadGateway extends Data.TaggedError("BadGateway")<Answer> {
   [Recovery.symbol](): Recovery.Recovery {
-    return this.recovery ?? retryNotBefore(this.retryAfter)
+    return recoveryOf(this)
   }
   override get message(): string {
     return answerMessage(this, "Bad Gateway", "If it persists, contact the service's support.")
@@ -246,7 +247,7 @@ export class BadGateway extends Data.TaggedError("BadGateway")<Answer> {
  */
 export class ServiceUnavailable extends Data.TaggedError("ServiceUnavailable")<Answer> {
   [Recovery.symbol](): Recovery.Recovery {
-    return this.recovery ?? retryNotBefore(this.retryAfter)
+    return recoveryOf(this)
   }
   override get message(): string {
     return answerMessage(this, "Service Unavailable", "Try again later.")
@@ -261,7 +262,7 @@ export class ServiceUnavailable extends Data.TaggedError("ServiceUnavailable")<A
  */
 export class GatewayTimeout extends Data.TaggedError("GatewayTimeout")<Answer> {
   [Recovery.symbol](): Recovery.Recovery {
-    return this.recovery ?? retryNotBefore(this.retryAfter)
+    return recoveryOf(this)
   }
   override get message(): string {
     return answerMessage(this, "Gateway Timeout", "If it persists, contact the service's support.")
@@ -278,16 +279,13 @@ export class GatewayTimeout extends Data.TaggedError("GatewayTimeout")<Answer> {
  */
 export class UnexpectedStatus extends Data.TaggedError("UnexpectedStatus")<Answer> {
   [Recovery.symbol](): Recovery.Recovery {
-    if (this.recovery !== undefined) return this.recovery
-    return Recovery.fromStatus(this.status, this.retryAfter)
+    return recoveryOf(this)
   }
   override get message(): string {
-    const redirect = this.status >= 300 && this.status < 400
-    return answerMessage(
-      this,
-      redirect ? "(a redirect, not followed)" : "(unexpected)",
-      redirect ? "Check the configured address." : "Check the request against the API's documentation."
-    )
+    const [title, advice] = named[this.status] ?? (this.status >= 300 && this.status < 400
+      ? ["(a redirect, not followed)", "Check the configured address."]
+      : ["(unexpected)", "Check the request against the API's documentation."])
+    return answerMessage(this, title, advice)
   }
 }
 
@@ -338,7 +336,7 @@ export class Timeout extends Data.TaggedError("Timeout")<{
     return Recovery.retry
   }
   override get message(): string {
-    return `${timeoutText[this.phase]} within ${Duration.format(this.after)}.`
+    return `${timeoutText[this.phase]} within ${inWords(this.after)}.`
   }
 }
 
@@ -469,13 +467,41 @@ const byStatus: { readonly [status: number]: new(answer: Answer) => AnswerReason
   504: GatewayTimeout
 }
 
-const retryNotBefore = (after: Duration.Duration | undefined): Recovery.Recovery =>
-  after === undefined ? Recovery.retry : Recovery.retryAfter(after)
+const recoveryOf = ({ recovery, retryAfter, status }: Answer): Recovery.Recovery => {
+  const known = recovery ?? Recovery.fromStatus(status, retryAfter)
+  return known._tag === "Retry" && known.after === undefined && retryAfter !== undefined
+    ? Recovery.retryAfter(retryAfter)
+    : known
+}
 
+// The advice of a status holds for the recovery that it usually has.
 const answerMessage = (answer: Answer, title: string, advice: string): string => {
+  const recovery = recoveryOf(answer)
   const detail = answer.detail === undefined ? "" : `: ${ForeignText.oneLine(answer.detail).replace(/[.\s]+$/, "")}`
-  const wait = answer.retryAfter === undefined ? "" : ` Not before ${Duration.format(answer.retryAfter)}.`
-  return `answered ${answer.status} ${title}${detail}. ${answer.remedy ?? advice}${wait}`
+  const usual = recovery._tag === Recovery.fromStatus(answer.status)._tag
+  const remedy = answer.remedy ?? (usual ? advice : otherwise[recovery._tag])
+  const wait = recovery._tag === "Retry" && recovery.after !== undefined
+    ? ` Not before ${inWords(recovery.after)}.`
+    : ""
+  return `answered ${answer.status} ${title}${detail}. ${remedy}${wait}`
+}
+
+const otherwise: { readonly [tag in Recovery.Recovery["_tag"]]: string } = {
+  Retry: "Try again later.",
+  Reauthenticate: "Log in again.",
+  Correct: "Correct the request.",
+  Authorize: "Check the permissions of these credentials.",
+  Verify: "Check whether it was applied before repeating it.",
+  GiveUp: "Do not repeat it."
+}
+
+const named: { readonly [status: number]: readonly [title: string, advice: string] } = {
+  405: ["Method Not Allowed", "Check the address and the method against the API's documentation."],
+  408: ["Request Timeout", "The server did not get the whole request in time. Try again."],
+  410: ["Gone", "It does not exist any more."],
+  423: ["Locked", "Try again when nobody works on it."],
+  425: ["Too Early", "Try again."],
+  501: ["Not Implemented", "The server cannot do this."]
 }
 
 const timeoutText: { readonly [phase in Timeout["phase"]]: string } = {

@@ -3,24 +3,30 @@
  *
  * **Why**
  *
- * Errors made here carry their recovery; those of Effect, of Node and of a browser do not. `classify` knows the common
- * ones, so a policy can treat all alike. It looks at tags, codes and statuses, never at message texts, and it looks
- * structurally, so none of the modules that define those errors is loaded.
+ * Errors made here carry their recovery; those of Effect, of Node and of a browser do not. `classify` knows every error of
+ * `effect` that says something about trying again, and the common ones of the runtimes, so a policy can treat all alike. It
+ * looks at tags, codes and statuses, never at message texts, and it looks structurally, so none of the modules that define
+ * those errors is loaded. Errors of other libraries are for `LibraryErrors`, which a policy is given on purpose.
  *
  * **Details**
  *
  * | error | recovery |
  * | --- | --- |
  * | has a `Recovery.symbol` method | what it returns |
- * | `HttpClientError` | of its cause or status (below) |
- * | a status | `Recovery.fromStatus` with its `Retry-After` |
+ * | `HttpClientError`, MCP's `HttpError` | of its cause or status (below) |
+ * | a status | `Recovery.fromStatus`, with what the response's headers say (`ServerAdvice`) |
+ * | an error of `HttpApi` that declares its status | of that status, not before its `retryAfter` |
+ * | says `isRetryable`: `AiError`, `SqlError`, `GraphQLClientError` | retry, not before its `retryAfter`; otherwise authorize, correct or give up |
+ * | `RpcClientError`, `McpClientError`, `WorkerError`, `DatagramSocketError` | of its reason |
  * | `TimeoutError`: `Cause`'s and `DOMException`'s | retry |
  * | `RateLimiterError` | retry, not before its `retryAfter` |
  * | `CircuitBreakerError` | retry; while open not before its `retryAfter` |
- * | `SqlError` | retry where `isRetryable`; authorize, correct or give up |
+ * | `ExceededCapacityError`; the cluster's `MailboxFull`, `RunnerUnavailable` and the like | retry |
+ * | has a `Duration` named `retryAfter` | retry, not before that |
  * | `SocketError` | retry, unless closed cleanly or for a reason that stays |
+ * | `DnsError` | retry where `isTemporary`; otherwise correct |
  * | `PlatformError` | busy and timed out: retry; permission: authorize; otherwise correct or by its cause |
- * | `UnknownError`, of `Effect.tryPromise` | of its cause |
+ * | `UnknownError` of `Effect.tryPromise`, `RedisError`, `PersistenceError`, `KeyValueStoreError` and other wrappers | of its cause |
  * | a system code along the causes | connection trouble and exhausted handles: retry; TLS and body: give up |
  * | anything else | give up |
  *
@@ -44,6 +50,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
+import { ofResponse } from "./internal/response.ts"
 import * as Recovery from "./Recovery.ts"
 import * as RetryAfter from "./RetryAfter.ts"
 import * as Transport from "./Transport.ts"
@@ -57,39 +64,70 @@ import * as Transport from "./Transport.ts"
 export type Classifier<in E = unknown> = (error: E) => Recovery.Recovery | undefined
 
 /**
- * The recovery of any error. `nowMillis` (epoch milliseconds) is needed to read a `Retry-After` date; without it such a
- * date is ignored.
+ * The recovery of any error. `nowMillis` (epoch milliseconds) is needed to read a date where the response has no `Date`;
+ * without it such a date is ignored.
  *
  * @category classification
  * @since 0.1.0
  */
 export const classify = (error: unknown, nowMillis?: number): Recovery.Recovery => {
-  if (Recovery.isRecoverable(error)) return error[Recovery.symbol]()
-  if (!Predicate.isObject(error)) return Recovery.giveUp
+  let current = error
+  for (let depth = 0; depth < 8; depth++) {
+    if (Recovery.isRecoverable(current)) return current[Recovery.symbol]()
+    if (!Predicate.isObject(current)) return Recovery.giveUp
+    const read = ofTag(current, nowMillis)
+    if (read !== causing) return read
+    current = Predicate.hasProperty(current, "cause") ? current.cause : undefined
+  }
+  return Recovery.giveUp
+}
+
+// Stands for: what its cause is.
+const causing = "cause"
+
+const ofTag = (error: object, nowMillis: number | undefined): Recovery.Recovery | typeof causing => {
   const reason = Predicate.hasProperty(error, "reason") && Predicate.isObject(error.reason) ? error.reason : error
-  switch (tagOf(error)) {
+  const tag = tagOf(error)
+  switch (tag) {
     case "HttpClientError":
-      return ofHttp(reason, nowMillis)
+      return ofHttp(reason, tagOf(reason), nowMillis)
+    case "StatusCodeError":
+      return ofHttp(error, tag, nowMillis)
+    case "TransportError":
+      return ofRetryable(error, error) ?? ofCode(error, Recovery.retry)
+    case "HttpError":
+      return ofHttpError(error, nowMillis)
+    case "RpcClientError":
+    case "McpClientError":
+    case "WorkerError":
+      return reason === error ? Recovery.giveUp : ofReason(reason, nowMillis)
     case "TimeoutError":
       return Recovery.retry
     case "RateLimiterError":
     case "CircuitBreakerError":
-      return notBefore(Predicate.hasProperty(reason, "retryAfter") ? reason.retryAfter : undefined)
+      return notBefore(reason)
     case "SqlError":
       return ofSql(reason)
     case "SocketError":
+    case "DatagramSocketError":
       return ofSocket(reason)
-    case "UnknownError":
-      return Predicate.hasProperty(error, "cause") ? classify(error.cause, nowMillis) : Recovery.giveUp
+    case "DnsError":
+      return Predicate.hasProperty(error, "isTemporary") && error.isTemporary === true
+        ? Recovery.retry
+        : Recovery.correct
     case "PlatformError":
       return platform.get(tagOf(reason)) ?? ofCode(error)
     default:
-      return ofCode(error)
+      if (tagged.has(tag)) return tagged.get(tag) ?? Recovery.giveUp
+      return ofRetryable(error, reason) ?? ofDeclared(error) ?? ofTimed(error) ??
+        (wrappers.has(tag) ? ofCause(error) : ofCode(error))
   }
 }
 
-const notBefore = (after: unknown): Recovery.Recovery =>
-  Duration.isDuration(after) ? Recovery.retryAfter(after) : Recovery.retry
+const notBefore = (error: object): Recovery.Recovery => {
+  const after = Predicate.hasProperty(error, "retryAfter") ? error.retryAfter : undefined
+  return Duration.isDuration(after) ? Recovery.retryAfter(after) : Recovery.retry
+}
 
 // DOMException has a name and no tag.
 const tagOf = (error: object): string => {
@@ -97,37 +135,131 @@ const tagOf = (error: object): string => {
   return Predicate.hasProperty(error, "name") && typeof error.name === "string" ? error.name : ""
 }
 
-const ofHttp = (reason: object, nowMillis: number | undefined): Recovery.Recovery => {
-  switch (tagOf(reason)) {
+const tagged: ReadonlyMap<string, Recovery.Recovery> = /* @__PURE__ */ new Map([
+  ["ExceededCapacityError", Recovery.retry],
+  ["CircuitHalfOpen", Recovery.retry],
+  ["AlreadyProcessingMessage", Recovery.retry],
+  ["EntityNotAssignedToRunner", Recovery.retry],
+  ["MailboxFull", Recovery.retry],
+  ["RunnerNotRegistered", Recovery.retry],
+  ["RunnerUnavailable", Recovery.retry],
+  ["EncodeError", Recovery.correct],
+  ["HttpApiSchemaError", Recovery.correct],
+  ["InvalidUrlError", Recovery.correct],
+  ["MalformedMessage", Recovery.correct]
+])
+
+const wrappers: ReadonlySet<string> = /* @__PURE__ */ new Set([
+  "UnknownError",
+  "RedisError",
+  "PersistenceError",
+  "PersistedQueueError",
+  "KeyValueStoreError",
+  "EventJournalError",
+  "EventLogRemoteError",
+  "EventLogServerStoreError"
+])
+
+const ofCause = (error: object): Recovery.Recovery | typeof causing => {
+  const known = ofCode(error)
+  return known._tag === "GiveUp" ? causing : known
+}
+
+const ofReason = (reason: object, nowMillis: number | undefined): Recovery.Recovery => {
+  const tag = tagOf(reason)
+  if (tag === "HttpError") return ofHttpError(reason, nowMillis)
+  if (tag.startsWith("Socket")) return ofSocket(reason)
+  switch (tag) {
+    case "TransportError":
+      return ofCode(reason, Recovery.retry)
+    case "TimeoutError":
+      return Recovery.retry
+    case "ConfigurationError":
+    case "UnsupportedError":
+    case "ValidationError":
+      return Recovery.correct
+    default:
+      return ofCode(reason)
+  }
+}
+
+const ofHttp = (reason: object, kind: string, nowMillis: number | undefined): Recovery.Recovery => {
+  switch (kind) {
     case "TransportError":
       return ofCode(reason, Recovery.retry)
     case "EncodeError":
     case "InvalidUrlError":
       return Recovery.correct
-    case "StatusCodeError":
-      return Predicate.hasProperty(reason, "response") ? ofResponse(reason.response, nowMillis) : Recovery.giveUp
     default:
-      // A body that broke off is a `DecodeError` too, with the connection's error as its cause.
-      return ofCode(reason)
+      // An undeclared status is a `DecodeError` to a client of an API, and so is a body that broke off, with the
+      // connection's error as its cause.
+      return ofErrorStatus(reason, nowMillis) ?? ofCode(reason)
   }
 }
 
-const ofResponse = (response: unknown, nowMillis: number | undefined): Recovery.Recovery => {
-  if (!Predicate.hasProperty(response, "status") || typeof response.status !== "number") return Recovery.giveUp
-  const headers = Predicate.hasProperty(response, "headers") && Predicate.isObject(response.headers)
-    ? response.headers
-    : {}
-  const read = (name: string) => {
-    const value = Predicate.hasProperty(headers, name) ? headers[name] : undefined
-    return typeof value === "string" ? value : undefined
-  }
-  const named = {
-    "retry-after-ms": read("retry-after-ms"),
-    "x-ms-retry-after-ms": read("x-ms-retry-after-ms"),
-    "retry-after": read("retry-after")
-  }
-  return Recovery.fromStatus(response.status, RetryAfter.fromHeaders(named, nowMillis ?? Number.NaN))
+const ofErrorStatus = (reason: object, nowMillis: number | undefined): Recovery.Recovery | undefined => {
+  if (!Predicate.hasProperty(reason, "response") || !Predicate.isObject(reason.response)) return undefined
+  const { response } = reason
+  if (!Predicate.hasProperty(response, "status") || typeof response.status !== "number") return undefined
+  if (response.status < 300) return undefined
+  return ofResponse(
+    response.status,
+    Predicate.hasProperty(response, "headers") ? response.headers : undefined,
+    nowMillis
+  )
 }
+
+// Two classes have this tag: an `HttpClientError` on its way through a schema, and the response to an MCP client.
+const ofHttpError = (error: object, nowMillis: number | undefined): Recovery.Recovery => {
+  if (Predicate.hasProperty(error, "kind") && typeof error.kind === "string") {
+    const reason = Predicate.hasProperty(error, "cause") && Predicate.isObject(error.cause) ? error.cause : error
+    return ofHttp(reason, error.kind, nowMillis)
+  }
+  if (!Predicate.hasProperty(error, "status") || typeof error.status !== "number") return Recovery.giveUp
+  const after = Predicate.hasProperty(error, "retryAfter") ? error.retryAfter : undefined
+  return Recovery.fromStatus(
+    error.status,
+    typeof after === "string" ? RetryAfter.parse(after, nowMillis ?? Number.NaN) : undefined
+  )
+}
+
+const ofRetryable = (error: object, reason: object): Recovery.Recovery | undefined => {
+  if (!Predicate.hasProperty(error, "isRetryable") || typeof error.isRetryable !== "boolean") return undefined
+  if (error.isRetryable) return notBefore(error)
+  if (Predicate.hasProperty(error, "status") && typeof error.status === "number") {
+    const stays = Recovery.fromStatus(error.status)
+    return stays._tag === "Retry" ? Recovery.giveUp : stays
+  }
+  return final.get(tagOf(reason)) ?? Recovery.giveUp
+}
+
+// Reasons of `AiError` and `GraphQLClientError` that no repetition mends, but somebody can.
+const final: ReadonlyMap<string, Recovery.Recovery> = /* @__PURE__ */ new Map([
+  ["AuthenticationError", Recovery.authorize],
+  ["ContentPolicyError", Recovery.correct],
+  ["EncodeError", Recovery.correct],
+  ["InvalidRequestError", Recovery.correct],
+  ["InvalidUserInputError", Recovery.correct],
+  ["NetworkError", Recovery.correct],
+  ["ToolConfigurationError", Recovery.correct],
+  ["ToolkitRequiredError", Recovery.correct],
+  ["UnsupportedSchemaError", Recovery.correct]
+])
+
+// The classes of `Schema` keep their annotations: `HttpApi` declares an error with `httpApiStatus`.
+const ofDeclared = (error: object): Recovery.Recovery | undefined => {
+  const ast = Predicate.hasProperty(error.constructor, "ast") ? error.constructor.ast : undefined
+  const annotations = Predicate.hasProperty(ast, "annotations") ? ast.annotations : undefined
+  const status = Predicate.hasProperty(annotations, "httpApiStatus") ? annotations.httpApiStatus : undefined
+  if (typeof status !== "number") return undefined
+  const after = Predicate.hasProperty(error, "retryAfter") ? error.retryAfter : undefined
+  return Recovery.fromStatus(status, Duration.isDuration(after) ? after : undefined)
+}
+
+const ofTimed = (error: object): Recovery.Recovery | undefined =>
+  Predicate.hasProperty(error, "retryAfter") && Duration.isDuration(error.retryAfter)
+    ? Recovery.retryAfter(error.retryAfter)
+    : undefined
 
 const ofSql = (reason: object): Recovery.Recovery => {
   if (Predicate.hasProperty(reason, "isRetryable") && reason.isRetryable === true) return Recovery.retry
@@ -153,6 +285,8 @@ const ofSocket = (reason: object): Recovery.Recovery => {
         ? Recovery.retry
         : Recovery.giveUp
     case "SocketUpgradeError":
+    case "DatagramSocketClosedError":
+    case "DatagramSocketUnsupportedError":
       return Recovery.giveUp
     default:
       return ofCode(reason, Recovery.retry)

@@ -19,7 +19,7 @@
  *   }
  * }
  *
- * Recovery.describe(Recovery.of(new QueueFull({ queue: "ledger" }))) // => "retry, not before 2s"
+ * Recovery.describe(Recovery.of(new QueueFull({ queue: "ledger" }))) // => "retry, not before 2 seconds"
  * Recovery.of("some other failure")._tag // => "GiveUp"
  * ```
  *
@@ -27,6 +27,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
+import { inWords } from "./internal/inWords.ts"
 
 /**
  * The ways out of a failure.
@@ -131,10 +132,14 @@ export const giveUp: Recovery = { _tag: "GiveUp" }
  * `after`; 401 wants a login, 403 a permission; every other 3xx and 4xx another request; and for what a server cannot do
  * at all (501, 505, 506, 508, 510, 511) there is no help.
  *
+ * With a time, 403 (GitHub's rate limits), 409, 413 (RFC 9110, section 15.5.14) and 423 are worth another try too: the
+ * server says that they pass.
+ *
  * @category constructors
  * @since 0.1.0
  */
 export const fromStatus = (status: number, after?: Duration.Duration): Recovery => {
+  if (after !== undefined && passing.has(status)) return retryAfter(after)
   if (status === 401) return reauthenticate
   if (status === 403) return authorize
   if (status >= 500 ? permanent.has(status) : !transient.has(status)) return status < 500 ? correct : giveUp
@@ -142,6 +147,7 @@ export const fromStatus = (status: number, after?: Duration.Duration): Recovery 
 }
 
 const transient: ReadonlySet<number> = /* @__PURE__ */ new Set([408, 425, 429])
+const passing: ReadonlySet<number> = /* @__PURE__ */ new Set([403, 409, 413, 423])
 const permanent: ReadonlySet<number> = /* @__PURE__ */ new Set([501, 505, 506, 508, 510, 511])
 
 /**
@@ -170,7 +176,7 @@ export const of = (error: unknown): Recovery => isRecoverable(error) ? error[sym
 export const describe = (recovery: Recovery): string => {
   switch (recovery._tag) {
     case "Retry":
-      return recovery.after === undefined ? "retry" : `retry, not before ${Duration.format(recovery.after)}`
+      return recovery.after === undefined ? "retry" : `retry, not before ${inWords(recovery.after)}`
     case "Reauthenticate":
       return "log in again"
     case "Correct":

@@ -3,9 +3,18 @@
  *
  * **Details**
  *
- * Understands the two forms of RFC 9110, section 10.2.3 (a whole number of seconds, or an HTTP date) and the
- * millisecond headers of Azure (`retry-after-ms`, `x-ms-retry-after-ms`). Anything else is garbage and reads as
- * `undefined`: a client must not wait for a time that nobody named.
+ * Understands the two forms of RFC 9110, section 10.2.3 (a number of seconds, or an HTTP date), and what servers make of
+ * them: fractions of a second, other zones than GMT, RFC 3339 dates, several values, of which the latest holds. Then the
+ * headers in milliseconds:
+ *
+ * | header | of |
+ * | --- | --- |
+ * | `retry-after-ms` | [Azure and OpenAI](https://learn.microsoft.com/azure/ai-services/openai/how-to/quota) |
+ * | `x-ms-retry-after-ms` | [Azure Cosmos DB](https://learn.microsoft.com/rest/api/cosmos-db/common-cosmosdb-rest-response-headers) |
+ * | `x-amz-retry-after` | [AWS SDKs, retry behavior 2.1](https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html) |
+ *
+ * A date is measured against the response's own `Date`, so a server whose clock is wrong is understood all the same.
+ * Anything else is garbage and reads as `undefined`: a client must not wait for a time that nobody named.
  *
  * **Gotchas**
  *
@@ -27,33 +36,31 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
-
-const wholeNumber = /^\d+$/
-
-// IMF-fixdate, and the two obsolete forms that RFC 9110 still asks recipients to accept. `Date.parse` alone is far too
-// lenient: it reads "-5" as a month.
-const imfFixdate = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/
-const rfc850Date = /^[A-Z][a-z]{5,8}, \d{2}-[A-Z][a-z]{2}-\d{2} \d{2}:\d{2}:\d{2} GMT$/
-const asctimeDate = /^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d{2}:\d{2}:\d{2} \d{4}$/
+import { parseDate, serverTime } from "./internal/dates.ts"
 
 /**
- * Reads a `Retry-After` value against the current time in epoch milliseconds. A date in the past is zero.
+ * Reads a `Retry-After` value against the current time in epoch milliseconds. A date in the past is zero. Of several
+ * values, as a header that is sent twice leaves them, the longest holds.
  *
  * @category parsing
  * @since 0.1.0
  */
 export const parse = (value: string | undefined, nowMillis: number): Duration.Duration | undefined => {
-  const text = value?.trim()
-  if (text === undefined) return undefined
-  if (wholeNumber.test(text)) return Duration.seconds(Number(text))
-  if (imfFixdate.test(text) || rfc850Date.test(text)) return until(Date.parse(text), nowMillis)
-  if (asctimeDate.test(text)) return until(Date.parse(`${text} GMT`), nowMillis)
-  return undefined
+  let longest: Duration.Duration | undefined
+  let weekday = ""
+  for (const part of value?.split(",") ?? []) {
+    // The comma after a weekday belongs to the date.
+    const text = weekday + part.trim()
+    weekday = /^(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*$/i.test(text) ? `${text}, ` : ""
+    const read = weekday === "" ? parseOne(text, nowMillis) : undefined
+    if (read !== undefined && (longest === undefined || Duration.isGreaterThan(read, longest))) longest = read
+  }
+  return longest
 }
 
 /**
- * Reads the first header that names a time: `retry-after-ms`, `x-ms-retry-after-ms`, then `retry-after`. Header names
- * are lower case, as in `effect/http/Headers`.
+ * Reads the first header that names a time: `retry-after-ms`, `x-ms-retry-after-ms`, `x-amz-retry-after`, then
+ * `retry-after`. Header names are lower case, as in `effect/http/Headers`.
  *
  * @category parsing
  * @since 0.1.0
@@ -61,15 +68,22 @@ export const parse = (value: string | undefined, nowMillis: number): Duration.Du
 export const fromHeaders = (
   headers: { readonly [name: string]: string | undefined },
   nowMillis: number
-): Duration.Duration | undefined =>
-  parseMillis(headers["retry-after-ms"]) ??
-    parseMillis(headers["x-ms-retry-after-ms"]) ??
-    parse(headers["retry-after"], nowMillis)
+): Duration.Duration | undefined => {
+  for (const name of inMilliseconds) {
+    const millis = number(headers[name]?.trim() ?? "")
+    if (millis !== undefined) return Duration.millis(millis)
+  }
+  const value = headers["retry-after"]
+  return value === undefined ? undefined : parse(value, serverTime(headers, nowMillis))
+}
 
-const parseMillis = (value: string | undefined): Duration.Duration | undefined =>
-  value !== undefined && wholeNumber.test(value.trim()) ? Duration.millis(Number(value)) : undefined
+const inMilliseconds = ["retry-after-ms", "x-ms-retry-after-ms", "x-amz-retry-after"]
 
-const until = (epochMillis: number, nowMillis: number): Duration.Duration | undefined => {
-  const left = epochMillis - nowMillis
+const number = (text: string): number | undefined => /^\d+(?:\.\d+)?$/.test(text) ? Number(text) : undefined
+
+const parseOne = (text: string, nowMillis: number): Duration.Duration | undefined => {
+  const seconds = number(text)
+  if (seconds !== undefined) return Duration.seconds(seconds)
+  const left = (parseDate(text) ?? Number.NaN) - nowMillis
   return Number.isNaN(left) ? undefined : Duration.millis(Math.max(0, left))
 }

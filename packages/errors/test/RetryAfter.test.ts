@@ -38,14 +38,15 @@ describe("RetryAfter", () => {
       " ",
       "-5",
       "+5",
-      "1.5",
       "1e3",
       "0x10",
       "5 seconds",
       "soon",
       "NaN",
       "Infinity",
-      "2026-01-01T00:00:00Z",
+      "1.5.2",
+      "120;x",
+      "2026-01-01",
       "Thu, 99 Jan 2026 00:00:05 GMT",
       "Thu, 01 Jan 2026 00:00:05",
       "١٢"
@@ -58,11 +59,44 @@ describe("RetryAfter", () => {
     assert.deepStrictEqual(RetryAfter.parse("5", Number.NaN), Duration.seconds(5))
   })
 
+  it("reads what servers make of it: fractions, other zones and cases, RFC 3339", () => {
+    assert.deepStrictEqual(RetryAfter.parse("1.5", now), Duration.millis(1500))
+    const inTenSeconds = [
+      "Thu, 01 Jan 2026 00:00:10 +0000",
+      "Thu, 01 Jan 2026 00:00:10 UTC",
+      "Thu, 1 jan 2026 00:00:10 gmt",
+      "Thu, 01 Jan 2026 01:00:10 +0100",
+      "2026-01-01T00:00:10Z",
+      "2026-01-01T01:00:10.000+01:00"
+    ]
+    for (const value of inTenSeconds) {
+      assert.deepStrictEqual(RetryAfter.parse(value, now), Duration.seconds(10), value)
+    }
+  })
+
+  it("waits for the latest of several, whatever their form and order", () => {
+    const date = "Thu, 01 Jan 2026 00:02:05 GMT"
+    for (const value of ["120, 125", "125, 120", `120, ${date}`, `${date}, 120`, "soon, 125", `${date}, ${date}`]) {
+      assert.deepStrictEqual(RetryAfter.parse(value, now), Duration.seconds(125), value)
+    }
+  })
+
+  it("measures a date by the server's own clock, and by what a cache added", () => {
+    const yearOff = Date.UTC(2025, 0, 1)
+    const read = (headers: Record<string, string>) =>
+      RetryAfter.fromHeaders({ "retry-after": "Thu, 01 Jan 2026 00:00:30 GMT", ...headers }, yearOff)
+    assert.deepStrictEqual(read({ date: "Thu, 01 Jan 2026 00:00:00 GMT" }), Duration.seconds(30))
+    assert.deepStrictEqual(read({ date: "Thu, 01 Jan 2026 00:00:00 GMT", age: "10" }), Duration.seconds(20))
+    assert.deepStrictEqual(read({ date: "Thu, 01 Jan 2026 00:00:00 GMT", age: "3600" }), Duration.zero)
+    assert.deepStrictEqual(read({ date: "soon" }), Duration.seconds(365 * 86_400 + 30))
+  })
+
   it("prefers milliseconds, and passes over those that it cannot read", () => {
     const read = (headers: Record<string, string>) => RetryAfter.fromHeaders(headers, now)
     assert.deepStrictEqual(read({ "retry-after-ms": "250", "retry-after": "9" }), Duration.millis(250))
     assert.deepStrictEqual(read({ "x-ms-retry-after-ms": "300", "retry-after": "9" }), Duration.millis(300))
     assert.deepStrictEqual(read({ "retry-after-ms": "soon", "retry-after": "9" }), Duration.seconds(9))
+    assert.deepStrictEqual(read({ "x-amz-retry-after": "1500" }), Duration.millis(1500))
     assert.isUndefined(read({}))
   })
 })

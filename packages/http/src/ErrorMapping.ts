@@ -45,7 +45,7 @@ import * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as ErrorBody from "@effect-resilience/errors/ErrorBody"
 import * as MessagePattern from "@effect-resilience/errors/MessagePattern"
-import * as RetryAfter from "@effect-resilience/errors/RetryAfter"
+import * as ServerAdvice from "@effect-resilience/errors/ServerAdvice"
 import type * as Transport from "@effect-resilience/errors/Transport"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -183,14 +183,14 @@ const reasonOf = Effect.fnUntraced(function*(
   })
   const detail = redirectTarget(response) ?? message
   const pattern = detail === undefined ? undefined : MessagePattern.match(patterns, detail)
-  const now = yield* Clock.currentTimeMillis
+  const advice = ServerAdvice.read(response, yield* Clock.currentTimeMillis)
   return ApiError.reasonFromStatus(response.status, {
     detail: detail === undefined ? undefined : scrubber.scrub(detail),
     code,
     page: kind === "html" ? true : undefined,
     remedy: pattern?.remedy,
-    recovery: pattern?.recovery,
-    retryAfter: RetryAfter.fromHeaders(response.headers, now)
+    recovery: pattern?.recovery ?? advice.recovery,
+    retryAfter: advice.retryAfter
   })
 })
 

@@ -180,6 +180,26 @@ describe("ErrorMapping", () => {
       assert.deepStrictEqual(Recovery.of(error), Recovery.retryAfter(Duration.minutes(2)))
     }))
 
+  it.effect("retries a 403, 409, 413 or 423 that names a time, and says so without contradiction", () =>
+    Effect.gen(function*() {
+      const body = `{"message":"You have exceeded a secondary rate limit"}`
+      for (const status of [403, 409, 413, 423]) {
+        const error = yield* errorOf(answering(body, { status, headers: { "retry-after": "1" } }))
+        assert.deepStrictEqual(Recovery.of(error), Recovery.retryAfter("1 second"))
+        assert.include(error.message, "secondary rate limit. Try again later. Not before 1 second.")
+      }
+      const headers = { "retry-after": "1" }
+      assert.notInclude((yield* errorOf(answering(body, { status: 404, headers }))).message, "Not before")
+    }))
+
+  it.effect("waits until a limit is renewed where only that is told", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(Date.UTC(2026, 0, 1))
+      const headers = { "x-ratelimit-reset": String(Date.UTC(2026, 0, 1, 0, 1) / 1000) }
+      const error = yield* errorOf(answering(null, { status: 429, headers }))
+      assert.deepStrictEqual(Recovery.of(error), Recovery.retryAfter("1 minute"))
+    }))
+
   it.effect("explains messages by the integration's patterns", () =>
     Effect.gen(function*() {
       const patterns: ReadonlyArray<MessagePattern.MessagePattern> = [

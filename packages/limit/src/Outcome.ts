@@ -32,8 +32,10 @@
 import * as Classifier from "@effect-resilience/errors/Classifier"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import type * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { isRequestFault } from "./internal/requestFault.ts"
 
@@ -76,7 +78,7 @@ export const failure = (options?: { readonly retryAfter?: Duration.Input | undef
     : { _tag: "Failure", retryAfter: Duration.fromInputUnsafe(options.retryAfter) }
 
 /**
- * What an exit says, by the rules above.
+ * What an exit says, by the rules above. A time that is named as a date is measured against the clock of the running fiber.
  *
  * @category classification
  * @since 0.1.0
@@ -87,11 +89,14 @@ export const of = (exit: Exit.Exit<unknown, unknown>): Outcome => {
   const error = Cause.findErrorOption(exit.cause)
   if (Option.isNone(error)) return plainFailure
   if (NotAsked.isNotAsked(error.value)) return ignored
-  const recovery = Classifier.classify(error.value)
+  const recovery = Classifier.classify(error.value, nowMillis())
   if (isRequestFault(recovery)) return success
   return recovery._tag === "Retry" && recovery.after !== undefined
     ? { _tag: "Failure", retryAfter: recovery.after }
     : plainFailure
 }
+
+// Some name the time when to come back as a date.
+const nowMillis = (): number | undefined => Fiber.getCurrent()?.getRef(Clock.Clock).currentTimeMillisUnsafe()
 
 const plainFailure: Outcome = { _tag: "Failure", retryAfter: undefined }

@@ -52,6 +52,7 @@
 import * as Deadline from "@effect-resilience/deadline/Deadline"
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
+import * as RateLimitHeaders from "@effect-resilience/errors/RateLimitHeaders"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -65,7 +66,6 @@ import * as RateLimiter from "effect/persistence/RateLimiter"
 import { Permits } from "./internal/permits.ts"
 import * as Keyed from "./Keyed.ts"
 import * as Outcome from "./Outcome.ts"
-import * as RateLimitHeaders from "./RateLimitHeaders.ts"
 import * as Rejection from "./Rejection.ts"
 
 /**

@@ -1,0 +1,191 @@
+/**
+ * Reads what a server says about its rate limit.
+ *
+ * **Details**
+ *
+ * | headers | of |
+ * | --- | --- |
+ * | `RateLimit: "name";r=50;t=30`, and `limit=100, remaining=50, reset=30` | [draft-ietf-httpapi-ratelimit-headers](https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/) from 08 on, and 07 |
+ * | `RateLimit-Remaining`, `RateLimit-Reset` | the same draft up to 06; [GitLab](https://docs.gitlab.com/administration/settings/user_and_ip_rate_limits/) |
+ * | `X-RateLimit-Remaining`, `X-RateLimit-Reset` | [GitHub](https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api) and many others |
+ * | `X-RateLimit-Reset-After` | [Discord](https://discord.com/developers/docs/topics/rate-limits) |
+ * | `X-Rate-Limit-Remaining`, `X-Rate-Limit-Reset` | [X](https://docs.x.com/x-api/fundamentals/rate-limits), [Okta](https://developer.okta.com/docs/reference/rl-best-practices/) |
+ * | `X-RateLimit-Remaining-Requests`, `X-RateLimit-Reset-Requests`; `-Tokens` | [OpenAI](https://platform.openai.com/docs/guides/rate-limits), Groq, Azure OpenAI |
+ * | `Anthropic-RateLimit-Requests-Remaining`, `-Reset`; `-Tokens-`, `-Input-Tokens-`, `-Output-Tokens-` | [Anthropic](https://docs.anthropic.com/en/api/rate-limits) |
+ *
+ * A reset is a number of seconds at some servers and an epoch time in seconds or milliseconds at others: a number beyond a
+ * year is an epoch time. It may also be a date, or a time like `6m0s`. Times on the server's clock are measured against the
+ * response's `Date`.
+ *
+ * Where several limits are told, the one with the least left counts; of those that are used up, the one that takes longest.
+ * What cannot be read is left out.
+ *
+ * **Example** (Three dialects)
+ *
+ * ```ts import.meta.vitest
+ * import { RateLimitHeaders } from "@effect-resilience/errors"
+ * import { Duration } from "effect"
+ *
+ * const now = Date.UTC(2026, 0, 1)
+ * const inMinute = Duration.minutes(1)
+ * const some = [
+ *   RateLimitHeaders.parse({ ratelimit: "\"burst\";r=0;t=60" }, now),
+ *   RateLimitHeaders.parse({ "x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m0s" }, now),
+ *   RateLimitHeaders.parse({ "x-ratelimit-remaining": "0", "x-ratelimit-reset": String(now / 1000 + 60) }, now)
+ * ]
+ * some // => [1, 2, 3].map(() => ({ remaining: 0, resetAfter: inMinute }))
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import { parseDate, serverTime } from "./internal/dates.ts"
+
+/**
+ * How much may still be sent before the limit is renewed, and when that is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RateLimit {
+  readonly remaining: number
+  readonly resetAfter: Duration.Duration
+}
+
+/**
+ * The headers of a response. Names are lower case, as in `effect/http/Headers`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Headers {
+  readonly [name: string]: string | undefined
+}
+
+/**
+ * Reads the headers of a response against the current time in epoch milliseconds.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const parse = (headers: Headers, nowMillis: number): RateLimit | undefined => {
+  const now = serverTime(headers, nowMillis)
+  let tightest: RateLimit | undefined
+  const consider = (left: string | undefined, reset: Duration.Duration | undefined) => {
+    const remaining = number(left)
+    if (remaining === undefined || reset === undefined) return
+    if (tightest === undefined || isTighter(remaining, reset, tightest)) tightest = { remaining, resetAfter: reset }
+  }
+  for (const policy of policies(headers["ratelimit"] ?? "")) consider(policy.remaining, seconds(number(policy.reset)))
+  for (const [remaining, reset] of pairs) consider(headers[remaining], readReset(headers[reset], reset, now))
+  return tightest
+}
+
+/**
+ * The time until a limit is renewed that a response says is used up. A 429 that tells only when the limit is renewed says
+ * so too.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const exhaustedFor = (
+  response: { readonly status: number; readonly headers: Headers },
+  nowMillis: number
+): Duration.Duration | undefined => {
+  const limit = parse(response.headers, nowMillis)
+  if (limit !== undefined) return limit.remaining < 1 ? limit.resetAfter : undefined
+  if (response.status !== 429) return undefined
+  const now = serverTime(response.headers, nowMillis)
+  let longest: Duration.Duration | undefined
+  for (const [remaining, reset] of pairs) {
+    const after = response.headers[remaining] === undefined
+      ? readReset(response.headers[reset], reset, now)
+      : undefined
+    if (after !== undefined && (longest === undefined || Duration.isGreaterThan(after, longest))) longest = after
+  }
+  return longest
+}
+
+const isTighter = (remaining: number, reset: Duration.Duration, than: RateLimit): boolean => {
+  const [left, other] = [Math.floor(remaining), Math.floor(than.remaining)]
+  return left < other || (left === other && Duration.isGreaterThan(reset, than.resetAfter))
+}
+
+const pairs: ReadonlyArray<readonly [remaining: string, reset: string]> = [
+  ["ratelimit-remaining", "ratelimit-reset"],
+  ["x-ratelimit-remaining", "x-ratelimit-reset-after"],
+  ["x-ratelimit-remaining", "x-ratelimit-reset"],
+  ["x-rate-limit-remaining", "x-rate-limit-reset"],
+  ["x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"],
+  ["x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"],
+  ["anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset"],
+  ["anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset"],
+  ["anthropic-ratelimit-input-tokens-remaining", "anthropic-ratelimit-input-tokens-reset"],
+  ["anthropic-ratelimit-output-tokens-remaining", "anthropic-ratelimit-output-tokens-reset"]
+]
+
+interface Policy {
+  remaining?: string | undefined
+  reset?: string | undefined
+}
+
+// A structured field (RFC 9651): commas and semicolons within quotes separate nothing.
+const policies = (value: string): ReadonlyArray<Policy> => {
+  const members = value.match(/(?:[^,"]|"(?:[^"\\]|\\.)*"?)+/g) ?? []
+  const flat: Policy = {}
+  const listed = members.map((member) => {
+    const [item = "", ...parameters] = member.match(/(?:[^;"]|"(?:[^"\\]|\\.)*"?)+/g) ?? []
+    // In draft 07 the members themselves are the parameters.
+    assign(flat, item)
+    const policy: Policy = {}
+    for (const parameter of parameters) assign(policy, parameter)
+    return policy
+  })
+  return [flat, ...listed]
+}
+
+const assign = (policy: Policy, parameter: string) => {
+  const [key = "", value] = parameter.split("=", 2)
+  switch (key.trim().toLowerCase()) {
+    case "r":
+    case "remaining":
+      policy.remaining = value
+      break
+    case "t":
+    case "reset":
+      policy.reset = value
+  }
+}
+
+const yearInSeconds = 31_536_000
+
+const readReset = (value: string | undefined, name: string, nowMillis: number): Duration.Duration | undefined => {
+  const text = value?.trim() ?? ""
+  const given = number(text)
+  if (given === undefined) return span(text) ?? until(parseDate(text), nowMillis)
+  if (given <= yearInSeconds || name.endsWith("-after")) return Duration.seconds(given)
+  return until(given > yearInSeconds * 1000 ? given : given * 1000, nowMillis)
+}
+
+const until = (epochMillis: number | undefined, nowMillis: number): Duration.Duration | undefined => {
+  const left = (epochMillis ?? Number.NaN) - nowMillis
+  return Number.isNaN(left) ? undefined : Duration.millis(Math.max(0, left))
+}
+
+// A duration as Go writes it.
+const span = (text: string): Duration.Duration | undefined => {
+  if (!/^(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+$/.test(text)) return undefined
+  let millis = 0
+  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)) {
+    millis += Number(amount) * (units[unit ?? ""] ?? 0)
+  }
+  return Duration.millis(millis)
+}
+
+const units: { readonly [unit: string]: number } = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+const seconds = (value: number | undefined): Duration.Duration | undefined =>
+  value === undefined ? undefined : Duration.seconds(value)
+
+const number = (value: string | undefined): number | undefined =>
+  value !== undefined && /^\s*\d+(?:\.\d+)?\s*$/.test(value) ? Number(value) : undefined

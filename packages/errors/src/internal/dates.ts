@@ -1,0 +1,28 @@
+// IMF-fixdate and the two obsolete forms that RFC 9110 still asks recipients to accept; with the zones, the case and the
+// short days that servers really write. `Date.parse` alone is far too lenient: it reads "-5" as a month.
+const httpDate = /^[a-z]{3,9}, \d{1,2}[ -][a-z]{3}[ -](?:\d{4}|\d{2}) \d{2}:\d{2}:\d{2} (?:GMT|UTC|Z|[+-]\d{4})$/i
+const asctimeDate = /^[a-z]{3} [a-z]{3} [ \d]?\d \d{2}:\d{2}:\d{2} \d{4}$/i
+// RFC 3339.
+const isoDate = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/i
+
+/** The epoch milliseconds of a date; `undefined` where it is none. */
+export const parseDate = (text: string): number | undefined => {
+  const millis = httpDate.test(text) || isoDate.test(text)
+    ? Date.parse(text)
+    : (asctimeDate.test(text) ? Date.parse(`${text} GMT`) : Number.NaN)
+  return Number.isNaN(millis) ? undefined : millis
+}
+
+interface Headers {
+  readonly [name: string]: string | undefined
+}
+
+/**
+ * The time by the server's own clock, by which it names dates: that of its `Date` header, and as much later as the response
+ * lay in a cache. `nowMillis` where it does not say.
+ */
+export const serverTime = (headers: Headers, nowMillis: number): number => {
+  const date = parseDate(headers["date"]?.trim() ?? "")
+  const age = headers["age"]?.trim() ?? ""
+  return date === undefined ? nowMillis : date + (/^\d{1,9}$/.test(age) ? Number(age) * 1000 : 0)
+}

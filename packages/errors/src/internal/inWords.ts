@@ -1,0 +1,23 @@
+import * as Duration from "effect/Duration"
+
+/** A time as a person would say it: `250 milliseconds`, `40 seconds`, `1 day 4 hours`. No more than two units. */
+export const inWords = (duration: Duration.Duration): string => {
+  if (!Duration.isFinite(duration)) return "an unlimited time"
+  const millis = Duration.toMillis(duration)
+  if (millis < 1000) return count(Math.ceil(millis), "millisecond")
+  const seconds = Math.ceil(millis / 1000)
+  if (seconds < 60) return count(seconds, "second")
+  const [larger, smaller] = seconds < 3600
+    ? ["minute", "second"] as const
+    : (seconds < 86_400 ? ["hour", "minute"] as const : ["day", "hour"] as const)
+  // Rounded up: whoever comes too early is turned away again.
+  const total = Math.ceil(seconds / inSeconds[smaller])
+  const perLarger = inSeconds[larger] / inSeconds[smaller]
+  const rest = total % perLarger
+  const whole = count(Math.floor(total / perLarger), larger)
+  return rest === 0 ? whole : `${whole} ${count(rest, smaller)}`
+}
+
+const inSeconds = { second: 1, minute: 60, hour: 3600, day: 86_400 }
+
+const count = (amount: number, unit: string): string => `${amount} ${unit}${amount === 1 ? "" : "s"}`
