@@ -2,7 +2,7 @@
  * Faults on order: what goes wrong, with which calls, and how often.
  *
  * Rules are plain JSON, the same in a scenario file, over HTTP and in code. They are tried in order for every API call;
- * the first that fires strikes, and no other does.
+ * the first that fires strikes, and no other does. At most {@link maxRules} are in force at a time.
  *
  * @since 0.1.0
  */
@@ -156,6 +156,15 @@ export const FaultRule = Schema.Struct({
 export type FaultRule = typeof FaultRule.Type
 
 /**
+ * The most rules that can be in force, as each call is held against all of them: 10,000. Those that have struck as often as
+ * they may do not count.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const maxRules = 10_000
+
+/**
  * Reads rules from anything. The failure says what is wrong and where.
  *
  * @category decoding
@@ -171,7 +180,10 @@ const decodeTypes = Schema.decodeUnknownResult(
   }))
 )
 
-const decodeRules = Schema.decodeUnknownResult(Schema.Array(FaultRule), { errors: "all", onExcessProperty: "error" })
+const decodeRules = Schema.decodeUnknownResult(Schema.Array(FaultRule).check(Schema.isMaxLength(maxRules)), {
+  errors: "all",
+  onExcessProperty: "error"
+})
 
 function HeaderValue() {
   return Schema.String.check(Schema.isPattern(/^[\t\x20-\x7e\x80-\xff]*$/, { expected: "a header value" }))

@@ -84,6 +84,11 @@ export interface Settings {
    * unless there are several or the outcome is a group's own.
    */
   readonly processingReport: "individual" | "group"
+  /**
+   * The host names, besides `localhost`, addresses and names without a dot, by which the administration may be called, such
+   * as `host.docker.internal`. Under another name it could be a web page that calls. Default: none.
+   */
+  readonly allowedHosts: ReadonlyArray<string>
   /** The answer header that carries a request id: the request's own, or a running number. Default: none. */
   readonly requestIdHeader: string | undefined
 }
@@ -118,6 +123,7 @@ export const defaults: Settings = {
   processingTime: Duration.seconds(1),
   processingOutcome: "Success",
   processingReport: "individual",
+  allowedHosts: [],
   requestIdHeader: undefined
 }
 
@@ -165,5 +171,6 @@ export const Json = Schema.Struct({
     Schema.Literals(["Success", "Failed", "IncompleteGroupSession", "FailedGroupCheckin"])
   ),
   processingReport: Schema.optionalKey(Schema.Literals(["individual", "group"])),
+  allowedHosts: Schema.optionalKey(Schema.Array(Schema.NonEmptyString)),
   requestIdHeader: Schema.optionalKey(HeaderName)
 })

@@ -47,7 +47,7 @@ export class Simulator extends Context.Service<Simulator, {
   readonly settings: Settings.Settings
   /** What it has seen and stored so far. */
   readonly state: Effect.Effect<SimulatorState.SimulatorState>
-  /** Puts rules into force behind those already there. A malformed rule is a defect, a `RangeError`. */
+  /** Puts rules into force behind those already there. A malformed rule is a defect, a `RangeError`, and so is one too many. */
   readonly addFaults: (rules: ReadonlyArray<FaultRule.FaultRule>) => Effect.Effect<void>
   /** Ends every rule. */
   readonly clearFaults: Effect.Effect<void>
@@ -142,7 +142,7 @@ export const make: (options?: Options) => Effect.Effect<Simulator["Service"], Li
     const serve = (connection: Connection.Connection): Effect.Effect<void, Connection.Disconnected> =>
       Administration.isFor(connection.target)
         ? Effect.flatMap(
-          Administration.answer(controls, connection),
+          Administration.answer(settings, controls, connection),
           (answer) => connection.send(answer, settings.drainLimit)
         )
         : Effect.flatMap(Ref.get(world), (world) => Exchange.run(world, connection))
@@ -163,8 +163,15 @@ export const make: (options?: Options) => Effect.Effect<Simulator["Service"], Li
     server.on("checkContinue", receive(true))
     const address = yield* listen(server, host, port)
     const authority = address.family === "IPv6" ? `[${address.address}]` : address.address
-    return { ...controls, url: `http://${authority}:${address.port}`, port: address.port, settings }
+    const addFaults = (rules: ReadonlyArray<FaultRule.FaultRule>) =>
+      Effect.flatMap(
+        controls.addFaults(rules),
+        (added) => added ? Effect.void : Effect.die(new RangeError(tooManyRules))
+      )
+    return { ...controls, addFaults, url: `http://${authority}:${address.port}`, port: address.port, settings }
   })
+
+const tooManyRules = `At most ${FaultRule.maxRules} fault rules can be in force.`
 
 const validated = (rules: ReadonlyArray<FaultRule.FaultRule>): Effect.Effect<void> => {
   const decoded = FaultRule.decode(rules)

@@ -114,4 +114,73 @@ describe("/__simulator", () => {
         assert.strictEqual((yield* call(`${url}/__simulator/reset`)).status, 405)
         assert.strictEqual((yield* state).requests, 0)
       })))
+
+  const rule = JSON.stringify([{ fault: { type: "status", status: 503 } }])
+  it.effect.each(
+    [
+      ["a page, by a simple request", { origin: "https://evil.example", "content-type": "text/plain" }],
+      ["a page of another port", { origin: "http://127.0.0.1:1" }],
+      ["a page without an origin", { origin: "null" }],
+      ["a page's image or form", { "sec-fetch-site": "cross-site" }],
+      ["a page of a neighbour", { "sec-fetch-site": "same-site" }],
+      ["a page whose name resolves to this machine", { host: "evil.example" }],
+      ["the same, with a port", { host: "evil.example:8080" }],
+      ["the same, with its own origin", {
+        host: "evil.example",
+        origin: "http://evil.example",
+        "sec-fetch-site": "same-origin"
+      }],
+      ["a name that looks like an address", { host: "127.0.0.1.evil.example" }],
+      ["a name below localhost", { host: "evil.localhost" }]
+    ] satisfies ReadonlyArray<[string, Record<string, string>]>
+  )("obeys no web page: %s", ([, headers]) =>
+    simulated({}, (url, state) =>
+      Effect.gen(function*() {
+        yield* upload(yield* logIn(url))
+        const before = yield* state
+        const calls = [["GET", "state"], ["POST", "faults"], ["DELETE", "faults"], ["POST", "reset"], [
+          "POST",
+          "tokens/expire"
+        ]] as const
+        for (const [method, path] of calls) {
+          const reply = yield* call(`${url}/__simulator/${path}`, {
+            method,
+            headers,
+            body: method === "POST" ? rule : ""
+          })
+          assert.strictEqual(reply.status, 403, `${method} ${path}`)
+          assert.notInclude(reply.body, "uploads")
+          assert.isUndefined(reply.headers["access-control-allow-origin"])
+        }
+        assert.deepStrictEqual(yield* state, before)
+        assert.strictEqual((yield* login(url)).status, 200)
+      })))
+
+  it.effect.each(["localhost", "localhost:8080", "[::1]:8080", "192.0.2.1", "simulator", "Host.Docker.Internal:80"])(
+    "serves programs that call it %s",
+    (host) =>
+      simulated({ allowedHosts: ["host.docker.internal"] }, (url) =>
+        Effect.gen(function*() {
+          const own = { host, origin: `http://${host}`, "sec-fetch-site": "same-origin" }
+          for (const headers of [{ host }, own]) {
+            assert.strictEqual((yield* call(`${url}/__simulator/state`, { headers })).status, 200)
+          }
+        }))
+  )
+
+  it.effect("holds 10,000 rules at most, those that are spent apart", () =>
+    simulated({}, (url) =>
+      Effect.gen(function*() {
+        const path = `${url}/__simulator/faults`
+        const rules = (count: number, times: number) =>
+          Array.from({ length: count }, () => ({ times, fault: { type: "status", status: 503 } }))
+        assert.strictEqual((yield* post(path, rules(10_000, 1))).status, 200)
+        assert.strictEqual((yield* post(path, rules(1, 1))).status, 409)
+        assert.strictEqual((yield* login(url)).status, 503)
+        assert.strictEqual((yield* post(path, rules(1, 1))).status, 200)
+        assert.strictEqual((yield* post(path, rules(1, 1))).status, 409)
+        assert.strictEqual((yield* call(path, { method: "DELETE" })).status, 200)
+        assert.deepStrictEqual((yield* post(path, rules(10_001, 1))).status, 400)
+        assert.strictEqual((yield* login(url)).status, 200)
+      })))
 })

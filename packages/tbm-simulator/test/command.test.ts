@@ -58,7 +58,7 @@ const urlOf = (line: string): string => {
 }
 
 describe("the command", { timeout: 60_000 }, () => {
-  it.live.each([["SIGTERM", bin], ["SIGINT", source]] as const)(
+  it.live.each([["SIGTERM", bin], ["SIGINT", source], ["SIGHUP", bin]] as const)(
     "serves until %s, and tells where in its first line",
     ([signal, program]) =>
       Effect.gen(function*() {
@@ -134,6 +134,7 @@ describe("the command", { timeout: 60_000 }, () => {
         [["--port", String(taken)], 69, /EADDRINUSE/],
         [["--host", "203.0.113.1"], 64, /cannot listen on 203\.0\.113\.1:0: EADDRNOTAVAIL/],
         [["--sed", "1"], 64, /Unrecognized flag: --sed/],
+        [["--scenario", "\u001b[2J\u202e\nFAKE"], 66, / scenario \\u\{1b\}\[2J\\u\{202e\}\\u\{a\}FAKE: there/],
         [["--scenario", join(folder, "none.json")], 66, /none\.json: there is no such file/],
         [["--scenario", written("a.json", "[")], 64, /a\.json is malformed: not JSON/]
       ]

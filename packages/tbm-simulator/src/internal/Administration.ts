@@ -2,14 +2,17 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as FaultRule from "../FaultRule.ts"
+import type * as Settings from "../Settings.ts"
 import type * as SimulatorState from "../SimulatorState.ts"
 import * as Answer from "./Answer.ts"
 import type * as Connection from "./Connection.ts"
 import * as Route from "./Route.ts"
+import * as Visitor from "./Visitor.ts"
 
 export interface Controls {
   readonly state: Effect.Effect<SimulatorState.SimulatorState>
-  readonly addFaults: (rules: ReadonlyArray<FaultRule.FaultRule>) => Effect.Effect<void>
+  /** False where there would be too many in force. */
+  readonly addFaults: (rules: ReadonlyArray<FaultRule.FaultRule>) => Effect.Effect<boolean>
   readonly clearFaults: Effect.Effect<void>
   readonly reset: Effect.Effect<void>
   readonly expireTokens: Effect.Effect<number>
@@ -18,9 +21,12 @@ export interface Controls {
 export const isFor = (target: string): boolean => /^\/__simulator(?:\/|$)/.test(Route.pathOf(target))
 
 export const answer = (
+  settings: Settings.Settings,
   controls: Controls,
   connection: Connection.Connection
 ): Effect.Effect<Answer.Answer, Connection.Disconnected> => {
+  const objection = Visitor.objection(connection, settings.allowedHosts)
+  if (objection !== undefined) return Effect.succeed(Answer.json(403, { message: objection }))
   const path = Route.pathOf(connection.target)
   const operations = endpoints(controls, connection)[path]
   if (operations === undefined) {
@@ -72,7 +78,10 @@ const addFaults = Effect.fnUntraced(function*({ addFaults }: Controls, connectio
       )
   )
   if (Result.isFailure(rules)) return Answer.json(400, { message: rules.failure })
-  yield* addFaults(rules.success)
+  if (!(yield* addFaults(rules.success))) {
+    const message = `At most ${FaultRule.maxRules} fault rules can be in force: DELETE ${connection.target} ends them.`
+    return Answer.json(409, { message })
+  }
   return Answer.json(200, { added: rules.success.length })
 })
 

@@ -74,7 +74,7 @@ export const run = (version: string) => (args: ReadonlyArray<string>) =>
     Effect.mapError((error) =>
       error._tag === "ShowHelp" ? new Failure({ message: usage(error), status: exit.usage }) : error
     ),
-    Effect.tapError((error) => Console.error(`tbm-simulator: ${error.message}`)),
+    Effect.tapError((error) => Console.error(`tbm-simulator: ${visible(error.message)}`)),
     Effect.provide(CliOutput.layerPresenter(presenter)),
     Effect.provideService(Logger.LogToStderr, true)
   )
@@ -85,6 +85,10 @@ class Failure extends Data.TaggedError("Failure")<{ readonly message: string; re
     return this.status
   }
 }
+
+// A path or a flag may hold what a terminal obeys.
+const visible = (text: string): string =>
+  text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`)
 
 const usage = (error: CliError.ShowHelp): string =>
   `${error.errors.map((error) => error.message.replace(/\s*\n\s*/g, " ")).join("; ")} (see --help)`

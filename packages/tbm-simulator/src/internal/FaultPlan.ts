@@ -1,6 +1,6 @@
 /** The rules in force and how far each has come. */
 import type * as Random from "effect/Random"
-import type * as FaultRule from "../FaultRule.ts"
+import * as FaultRule from "../FaultRule.ts"
 
 export interface Call {
   readonly operation: FaultRule.Operation | "other"
@@ -13,7 +13,8 @@ export interface Call {
 export interface FaultPlan {
   /** The rule that strikes this call, if any. Asking is what counts the call. */
   readonly next: (call: Call) => FaultRule.FaultRule | undefined
-  readonly add: (rules: ReadonlyArray<FaultRule.FaultRule>) => void
+  /** False where those would be too many, and then none is added. */
+  readonly add: (rules: ReadonlyArray<FaultRule.FaultRule>) => boolean
   /** Drops all rules, and tells how many those were. */
   readonly clear: () => number
   readonly size: () => number
@@ -25,7 +26,10 @@ export const make = (
 ): FaultPlan => {
   let plan: Array<{ readonly rule: FaultRule.FaultRule; matched: number; fired: number }> = []
   const add = (rules: ReadonlyArray<FaultRule.FaultRule>) => {
+    plan = plan.filter(({ fired, rule }) => fired < mostStrikes(rule))
+    if (plan.length + rules.length > FaultRule.maxRules) return false
     for (const rule of rules) plan.push({ rule, matched: 0, fired: 0 })
+    return true
   }
   add(initial)
   return {
@@ -36,7 +40,7 @@ export const make = (
         if (!matches(rule, call)) continue
         entry.matched++
         if (winner !== undefined) continue
-        if (entry.matched <= (rule.after ?? 0) || entry.fired >= (rule.times ?? Number.POSITIVE_INFINITY)) continue
+        if (entry.matched <= (rule.after ?? 0) || entry.fired >= mostStrikes(rule)) continue
         if (rule.probability !== undefined && random.nextDoubleUnsafe() >= rule.probability) continue
         entry.fired++
         winner = rule
@@ -52,6 +56,8 @@ export const make = (
     size: () => plan.length
   }
 }
+
+const mostStrikes = ({ times = Number.POSITIVE_INFINITY }: FaultRule.FaultRule): number => times
 
 const matches = ({ fault, match = {} }: FaultRule.FaultRule, call: Call): boolean =>
   (match.operation === undefined || match.operation === call.operation) &&
