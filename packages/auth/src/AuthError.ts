@@ -32,6 +32,7 @@ import type * as ApiError from "@effect-resilience/errors/ApiError"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Data from "effect/Data"
+import { judgeCode } from "./internal/oauthCode.ts"
 
 /**
  * A call did not get its token, or could not use it.
@@ -52,20 +53,33 @@ export class AuthError extends Data.TaggedError("AuthError")<{ readonly reason: 
 }
 
 /**
- * The credentials are wrong, expired or locked. Nothing logs in with them again: accounts lock after failed logins.
+ * The credentials are wrong, expired or locked. A retry policy leaves it alone: accounts lock after failed logins.
+ *
+ * - `code`: the server's own, such as OAuth's `invalid_client`.
+ * - `final`: default true: nothing logs in with these credentials again until they change, or until
+ *   `TokenCache.forgetFailures`. Where it is false, the server did not say that the credentials are at fault, so they are tried
+ *   again after a pause: 5 minutes at first, doubling to 1 hour.
  *
  * @category reasons
  * @since 0.1.0
  */
-export class Rejected extends Data.TaggedError("Rejected")<{ readonly detail?: string | undefined }> {
-  get [NotAsked.symbol](): true {
-    return true
-  }
+export class Rejected extends Data.TaggedError("Rejected")<{
+  readonly detail?: string | undefined
+  readonly code?: string | undefined
+  readonly final?: boolean | undefined
+}> {
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.authorize
   }
+  get [NotAsked.symbol](): true {
+    return true
+  }
   override get message(): string {
-    return sentence("The login was rejected", this.detail, "Check the credentials.")
+    const { code, detail } = this
+    const said = code === undefined || detail?.includes(code) === true
+      ? detail
+      : `${detail ?? "the server says"} (${code})`
+    return sentence("The login was rejected", said, "Check the credentials.")
   }
 }
 
@@ -123,6 +137,25 @@ export class NoToken extends Data.TaggedError("NoToken")<{ readonly expected: st
   }
   override get message(): string {
     return `The login's answer holds no token (expected ${this.expected}).`
+  }
+}
+
+/**
+ * The login gave a token that no header can hold: it has a line break, another control character, a character outside of
+ * Latin-1 or a blank at its end, or is longer than 65,536 characters. `problem` does not show the token.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class MalformedToken extends Data.TaggedError("MalformedToken")<{ readonly problem: string }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.correct
+  }
+  get [NotAsked.symbol](): true {
+    return true
+  }
+  override get message(): string {
+    return `The login gave a token that cannot be sent: ${this.problem}. Correct it where it comes from.`
   }
 }
 
@@ -205,27 +238,49 @@ export type Reason =
   | Unavailable
   | NotConfigured
   | NoToken
+  | MalformedToken
   | AmbiguousToken
   | StillUnauthorized
   | NotReplayable
   | ForeignOrigin
 
 /**
- * What a failed call to a login endpoint means: 400, 401 and 403 reject the credentials, everything else leaves them
- * unjudged.
+ * What a failed call to a login endpoint means.
+ *
+ * **Details**
+ *
+ * | response | reason |
+ * | --- | --- |
+ * | 400, 401, 403 with `invalid_client`, `invalid_grant` or `unauthorized_client` (RFC 6749, section 5.2) | `Rejected`, final |
+ * | 400, 401, 403 with `temporarily_unavailable`, `server_error`, `slow_down` or `authorization_pending` | `Unavailable`, retry |
+ * | any with a `Recovery` of its own that says retry, such as for a `Retry-After` | `Unavailable`, retry |
+ * | 400, 403 with an HTML page: something in front of the login | `Unavailable`, not retried by a policy |
+ * | 400, 401, 403 otherwise | `Rejected`, not final |
+ * | everything else | `Unavailable`, with the recovery of the failure |
  *
  * @category constructors
  * @since 0.1.0
  */
 export const fromApiError = (error: ApiError.ApiError): AuthError => {
   const { reason } = error
+  const unavailable = (recovery: Recovery.Recovery) =>
+    new AuthError({ reason: new Unavailable({ detail: error.message, recovery }) })
   switch (reason._tag) {
     case "BadRequest":
     case "Unauthorized":
-    case "Forbidden":
-      return new AuthError({ reason: new Rejected({ detail: reason.detail }) })
+    case "Forbidden": {
+      const { code, detail, page, retryAfter } = reason
+      const about = judgeCode(code)
+      if (about === "passing") {
+        return unavailable(retryAfter === undefined ? Recovery.retry : Recovery.retryAfter(retryAfter))
+      }
+      const recovery = Recovery.of(error)
+      if (recovery._tag === "Retry") return unavailable(recovery)
+      if (page === true && reason._tag !== "Unauthorized") return unavailable(Recovery.giveUp)
+      return new AuthError({ reason: new Rejected({ detail, code, final: about === "credentials" }) })
+    }
     default:
-      return new AuthError({ reason: new Unavailable({ detail: error.message, recovery: Recovery.of(error) }) })
+      return unavailable(Recovery.of(error))
   }
 }
 

@@ -26,7 +26,6 @@
  *
  * @since 0.1.0
  */
-import * as Answer from "@effect-resilience/http/Answer"
 import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
 import * as Operation from "@effect-resilience/http/Operation"
 import * as Clock from "effect/Clock"
@@ -36,9 +35,8 @@ import type * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
 import type * as AuthError from "./AuthError.ts"
-import * as Expiry from "./Expiry.ts"
+import * as tokenResponse from "./internal/tokenResponse.ts"
 import * as Origin from "./Origin.ts"
 import * as TokenSource from "./TokenSource.ts"
 
@@ -76,8 +74,12 @@ export interface Options {
  *
  * **Details**
  *
- * An answer with status 400, 401 or 403 rejects the credentials: all errors of RFC 6749, section 5.2, are about the client
- * or its request. Fails with `OriginError` where the token endpoint is no place for credentials.
+ * The response may be JSON or form-encoded. A missing `token_type` counts as `Bearer`, and `BearerToken` is one; an `expires_in`
+ * that is missing, `null` or cannot be read leaves the lifetime to the cache; a `scope` may be a list, and may be missing. Of any
+ * other deviation the failure names the field.
+ *
+ * Error codes are read, also in a response of success: `invalid_client`, `invalid_grant` and `unauthorized_client` reject the
+ * credentials for good, `temporarily_unavailable`, `server_error` and `slow_down` pass; see `AuthError.fromApiError`. Fails with `OriginError` where the token endpoint is no place for credentials.
  *
  * @category constructors
  * @since 0.1.0
@@ -96,25 +98,12 @@ export const clientCredentials = (
         function*(credentials: Client) {
           const startedAt = yield* Clock.currentTimeMillis
           const response = yield* mapped.execute(requestOf(options, credentials))
-          const { access_token: value, expires_in: seconds, scope } = yield* Answer.json(response, AccessToken)
-          return {
-            value,
-            expiresAt: Expiry.fromSeconds(seconds, startedAt),
-            attributes: scope === undefined ? {} : { scope }
-          }
+          return yield* tokenResponse.read(response, startedAt)
         },
         Operation.within({ name: "log in", endpoint: "{token endpoint}", idempotent: true })
       )
     })
   })
-
-const AccessToken = Schema.Struct({
-  access_token: Schema.RedactedFromValue(Schema.NonEmptyString),
-  token_type: Schema.String.check(Schema.isPattern(/^bearer$/i)),
-  // RFC 6749 wants a number; some servers send it as text.
-  expires_in: Schema.optional(Schema.Union([Schema.Number, Schema.NumberFromString])),
-  scope: Schema.optional(Schema.String)
-})
 
 const requestOf = (options: Options, { clientId, clientSecret }: Client): HttpClientRequest.HttpClientRequest => {
   const secret = Redacted.value(clientSecret)

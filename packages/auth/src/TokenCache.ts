@@ -7,7 +7,13 @@
  * - Within `refreshBefore` of its expiry callers still get it at once, and one refresh runs behind. A refresh that fails
  *   leaves the token in use and is tried again no sooner than `refreshPause` later.
  * - Without a usable token callers wait for one login together. Its failure reaches all of them and is not kept, but
- *   rejected credentials are not tried again until they change.
+ *   rejected credentials are not tried again until they change, or for a while where the server did not name them
+ *   (`AuthError.Rejected`); and a login that failed in a way that no policy retries, such as a defect of the source or a response
+ *   without a token, is asked again at once only the first time. After that the same failure is handed out for a pause of 1
+ *   second, doubling up to `refreshPause`.
+ * - A source that throws fails its callers with that defect, and is paced and told like any failure. One that interrupts
+ *   itself is `Unavailable`, worth a retry.
+ * - A token that no header can hold is `MalformedToken`.
  * - A login goes on when some of its waiters are interrupted and stops when all are.
  * - `invalidate` names the token that was refused: whoever comes late, with an older one, causes no second login.
  * - Time is judged by the monotonic clock and, once a second, by the wall clock; the token counts as expired when either
@@ -42,6 +48,7 @@ import * as Deadline from "@effect-resilience/deadline/Deadline"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -51,11 +58,12 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
-import type * as Redacted from "effect/Redacted"
+import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as AuthError from "./AuthError.ts"
 import { rememberRejection } from "./internal/rejection.ts"
+import { problemOf } from "./internal/tokenText.ts"
 import type { Grant, Token } from "./Token.ts"
 import type { TokenSource } from "./TokenSource.ts"
 
@@ -64,6 +72,8 @@ import type { TokenSource } from "./TokenSource.ts"
  * - `getUnsafe`: the same where nobody has to wait, otherwise `undefined`; for code that cannot afford an effect.
  * - `invalidate`: the token was refused. Answers whether this ended the current token's life; `false` for an older
  *   generation, and where `relogins` says that enough is enough.
+ * - `forgetFailures`: rejected credentials and pauses after failures are forgotten, so that the next call logs in. For an
+ *   operator who knows that the cause is gone.
  * - `status`: for display.
  * - `events`: what happens from now on, for logs and counts; a slow reader misses the oldest.
  *
@@ -74,6 +84,7 @@ export class TokenCache extends Context.Service<TokenCache, {
   readonly get: Effect.Effect<Token, AuthError.AuthError>
   readonly getUnsafe: () => Token | undefined
   readonly invalidate: (token: Token) => Effect.Effect<boolean>
+  readonly forgetFailures: Effect.Effect<void>
   readonly status: Effect.Effect<Status>
   readonly events: Stream.Stream<Event>
 }>()("@effect-resilience/auth/TokenCache") {}
@@ -122,7 +133,7 @@ export interface Status {
 
 /**
  * - `Acquired`: the source gave a token. `ahead` tells a renewal ahead of time from a login that somebody waited for.
- * - `Failed`: it gave none. `reason` is the tag of the `AuthError`'s reason.
+ * - `Failed`: it gave none. `reason` is the tag of the `AuthError`'s reason, or `Defect` where the source threw.
  * - `Refused`: `invalidate` ended a token's life.
  *
  * @category models
@@ -136,7 +147,7 @@ export type Event =
     readonly ahead: boolean
     readonly took: Duration.Duration
   }
-  | { readonly _tag: "Failed"; readonly reason: AuthError.Reason["_tag"]; readonly ahead: boolean }
+  | { readonly _tag: "Failed"; readonly reason: AuthError.Reason["_tag"] | "Defect"; readonly ahead: boolean }
   | { readonly _tag: "Refused"; readonly generation: number }
 
 /**
@@ -168,6 +179,7 @@ export const make = (
       get: cache.get,
       getUnsafe: () => cache.usable()?.token,
       invalidate: (token) => Effect.sync(() => cache.invalidate(token)),
+      forgetFailures: cache.forgetFailures,
       status: Effect.sync(() => cache.status()),
       events: Stream.fromPubSub(events)
     })
@@ -239,6 +251,12 @@ interface Acquired {
   readonly random: number
 }
 
+/** A failure that is handed out until then, by the monotonic clock. */
+interface Kept {
+  readonly exit: Exit.Exit<never, AuthError.AuthError>
+  readonly until: number
+}
+
 interface Flight {
   readonly ahead: boolean
   readonly waiters: Set<Resume>
@@ -259,6 +277,8 @@ class Cache {
   private logins = 0
   private failures = 0
   private pausedUntil = Number.NEGATIVE_INFINITY
+  private kept: Kept | undefined
+  private futile = 0
   private closed = false
   private readonly refusals: Array<bigint> = []
   private readonly running = new Set<Fiber.Fiber<unknown, unknown>>()
@@ -293,6 +313,8 @@ class Cache {
 
   private readonly wait = Effect.callback<Token, AuthError.AuthError>((resume) => {
     if (this.closed) return resume(Effect.interrupt)
+    const { kept } = this
+    if (kept !== undefined && this.flight === undefined && this.nowMillis() < kept.until) return resume(kept.exit)
     const flight = this.flight ?? this.create(false)
     flight.waiters.add(resume)
     if (flight.fiber === undefined) this.run(flight)
@@ -370,9 +392,23 @@ class Cache {
   private settle(flight: Flight, exit: Exit.Exit<Acquired, AuthError.AuthError>): void {
     if (this.flight !== flight) return // abandoned: nobody waits
     this.flight = undefined
-    if (Exit.isFailure(exit)) this.fail(exit, flight.ahead)
-    const answer = Exit.map(exit, (acquired) => this.hold(acquired, flight.ahead).token)
+    const answer = this.answer(flight, exit)
     for (const resume of flight.waiters) resume(answer)
+  }
+
+  // Whatever goes wrong here, those who wait are told.
+  private answer(
+    { ahead }: Flight,
+    exit: Exit.Exit<Acquired, AuthError.AuthError>
+  ): Exit.Exit<Token, AuthError.AuthError> {
+    try {
+      if (Exit.isSuccess(exit)) return Exit.succeed(this.hold(exit.value, ahead).token)
+      const failed = Exit.failCause(exit.cause)
+      this.fail(failed, ahead)
+      return failed
+    } catch (defect) {
+      return Exit.die(defect)
+    }
   }
 
   private hold({ bornAt, grant, random, took }: Acquired, ahead: boolean): Held {
@@ -390,8 +426,10 @@ class Cache {
     }
     this.logins += 1
     this.refused = undefined
+    this.succeeded()
     this.publish({ _tag: "Acquired", generation: token.generation, expiresAt, ahead, took })
-    const renewAge = life - Math.min(refreshBefore, life / 2) * (1 - jitter * random)
+    // A token that never ends is never renewed, however early that was to be.
+    const renewAge = life === Infinity ? life : life - Math.min(refreshBefore, life / 2) * (1 - jitter * random)
     return this.held = {
       token,
       exit: Exit.succeed(token),
@@ -403,22 +441,47 @@ class Cache {
     }
   }
 
-  private fail(exit: Exit.Failure<Acquired, AuthError.AuthError>, ahead: boolean): void {
-    const error = Exit.findErrorOption(exit)
-    if (error._tag === "None") return
+  private fail(exit: Exit.Exit<never, AuthError.AuthError>, ahead: boolean): void {
+    const { refreshPause } = this.settings
     this.failures += 1
-    const recovery = Recovery.of(error.value)
+    const found = Exit.findErrorOption(exit)
+    const error = found._tag === "Some" ? found.value : undefined
+    const recovery = Recovery.of(error)
     const after = recovery._tag === "Retry" && recovery.after !== undefined ? Duration.toMillis(recovery.after) : 0
-    this.pausedUntil = millisOf(this.clock.monotonicTimeNanosUnsafe()) + Math.max(this.settings.refreshPause, after)
+    const now = this.nowMillis()
+    this.pausedUntil = now + Math.max(refreshPause, after)
     // The source has no other token, so the same one may be tried again.
-    if (error.value.reason._tag === "StillUnauthorized") this.refused = undefined
-    this.publish({ _tag: "Failed", reason: error.value.reason._tag, ahead })
+    if (error?.reason._tag === "StillUnauthorized") this.refused = undefined
+    this.futile = recovery._tag === "Retry" || (error !== undefined && judgedAnew.has(error.reason._tag))
+      ? 0
+      : this.futile + 1
+    this.kept = this.futile < 2
+      ? undefined
+      : { exit, until: now + Math.min(1_000 * 2 ** (this.futile - 2), refreshPause) }
+    this.publish({ _tag: "Failed", reason: error?.reason._tag ?? "Defect", ahead })
+  }
+
+  readonly forgetFailures: Effect.Effect<void> = Effect.suspend(() => {
+    this.succeeded()
+    this.pausedUntil = Number.NEGATIVE_INFINITY
+    return this.source.forgetFailures ?? Effect.void
+  })
+
+  private succeeded(): void {
+    this.futile = 0
+    this.kept = undefined
   }
 
   private acquire(flight: Flight): Effect.Effect<Acquired, AuthError.AuthError> {
     return Effect.gen({ self: this }, function*() {
       const startedAt = this.clock.monotonicTimeNanosUnsafe()
-      const grant = yield* this.source.acquire(flight.ahead ? this.held?.token.value : this.refused).pipe(
+      const refused = flight.ahead ? this.held?.token.value : this.refused
+      const grant = yield* Effect.suspend(() => this.source.acquire(refused)).pipe(
+        Effect.catchCauseIf(Cause.hasInterruptsOnly, () => interruptedItself),
+        Effect.tap(({ value }) => {
+          const problem = problemOf(Redacted.value(value))
+          return problem === undefined ? Effect.void : malformed(problem)
+        }),
         RetryPolicy.retry(this.settings.retry),
         Deadline.within(this.settings.timeout),
         Effect.catch((error) => error._tag === "AuthError" ? Effect.fail(error) : tooSlow(error.message))
@@ -427,6 +490,10 @@ class Cache {
       const bornAt = this.clock.monotonicTimeNanosUnsafe()
       return { grant, bornAt, took: Duration.nanos(bornAt - startedAt), random: yield* Random.next }
     })
+  }
+
+  private nowMillis(): number {
+    return millisOf(this.clock.monotonicTimeNanosUnsafe())
   }
 
   private mayRenew(now: bigint): boolean {
@@ -450,5 +517,19 @@ const tooSlow = (detail: string): Effect.Effect<never, AuthError.AuthError> =>
     Effect.fail(new AuthError.AuthError({ reason: new AuthError.Unavailable({ detail, recovery: Recovery.retry }) })),
     RetryPolicy.none
   )
+
+const interruptedItself: Effect.Effect<never, AuthError.AuthError> = Effect.suspend(() =>
+  Effect.fail(
+    new AuthError.AuthError({
+      reason: new AuthError.Unavailable({ detail: "the source of tokens was interrupted", recovery: Recovery.retry })
+    })
+  )
+)
+
+const malformed = (problem: string): Effect.Effect<never, AuthError.AuthError> =>
+  Effect.fail(new AuthError.AuthError({ reason: new AuthError.MalformedToken({ problem }) }))
+
+/** Failures of sources that ask nobody while nothing has changed. */
+const judgedAnew: ReadonlySet<AuthError.Reason["_tag"]> = new Set(["Rejected", "NotConfigured", "StillUnauthorized"])
 
 const minute = BigInt(60_000_000_000)

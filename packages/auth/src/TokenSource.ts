@@ -46,6 +46,7 @@ import * as Effect from "effect/Effect"
 import type * as ChildProcess from "effect/process/ChildProcess"
 import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as AuthError from "./AuthError.ts"
 import { rememberRejection } from "./internal/rejection.ts"
@@ -62,6 +63,7 @@ import type { Grant } from "./Token.ts"
 export interface TokenSource {
   readonly acquire: (refused: Redacted.Redacted | undefined) => Effect.Effect<Grant, AuthError.AuthError>
   readonly identity: Effect.Effect<Identity, AuthError.AuthError>
+  readonly forgetFailures?: Effect.Effect<void> | undefined
 }
 
 /**
@@ -145,7 +147,7 @@ export const fromConfig = (config: Config.Config<Redacted.Redacted>): TokenSourc
  * **Details**
  *
  * A command that cannot be started is `NotConfigured`; one that fails is `Unavailable`, and worth a retry; one that prints
- * nothing has `NoToken`. What it prints is never shown. It is stopped when nobody waits for it any more.
+ * nothing, or what `read` finds no token in or throws at, has `NoToken`. What it prints is never shown. It is stopped when nobody waits for it any more.
  *
  * @category constructors
  * @since 0.1.0
@@ -169,7 +171,8 @@ export const command = (
         Effect.mapError(() => commandFailed("the command was cut off"))
       )
       if (code !== 0) return yield* Effect.fail(commandFailed(`the command ended with status ${code}`))
-      const grant = read(text)
+      // What `read` throws may repeat what it read.
+      const grant = Result.getOrUndefined(Result.try(() => read(text)))
       if (grant === undefined) {
         return yield* Effect.fail(
           new AuthError.AuthError({ reason: new AuthError.NoToken({ expected: "the command's output" }) })
@@ -183,7 +186,7 @@ export const command = (
 /**
  * Tries sources in order, for keys in rotation: the next is asked where one rejects its credentials or is not
  * configured. An outage stays an outage. The source that worked is asked first the next time, and one that was rejected
- * is not asked again until its credentials change.
+ * is not asked again until its credentials change, or for a while (`AuthError.Rejected`).
  *
  * @category combinators
  * @since 0.1.0
@@ -212,7 +215,8 @@ export const firstThatWorks = (sources: Arr.NonEmptyReadonlyArray<TokenSource>):
           Effect.catch(previous, (error) => passedOn.has(error.reason._tag) ? ask(source) : Effect.fail(error)),
         ask(first ?? preferred)
       )
-    }
+    },
+    forgetFailures: Effect.forEach(all, (source) => source.forgetFailures ?? Effect.void, { discard: true })
   }
 }
 

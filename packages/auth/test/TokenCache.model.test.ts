@@ -12,7 +12,23 @@ const refreshBefore = 2_000
 const refreshPause = 1_500
 const relogins = 3
 
-type Outcome = "granted" | "unavailable" | "rejected"
+/**
+ * What becomes of a login: `declined` is a rejection that is not final, `dies` throws, `interrupts` interrupts itself, and
+ * `unusable` gives a token that no header can hold.
+ */
+type Outcome = "granted" | "unavailable" | "rejected" | "declined" | "dies" | "interrupts" | "unusable"
+
+const outcomes: ReadonlyArray<Outcome> = [
+  "granted",
+  "granted",
+  "granted",
+  "unavailable",
+  "rejected",
+  "declined",
+  "dies",
+  "interrupts",
+  "unusable"
+]
 
 /** After `wait` milliseconds: */
 type Command =
@@ -24,6 +40,7 @@ type Command =
     | { readonly op: "jump"; readonly millis: number }
     | { readonly op: "logins"; readonly are: Outcome }
     | { readonly op: "rotate" }
+    | { readonly op: "forget" }
   )
 
 interface Observed {
@@ -33,12 +50,14 @@ interface Observed {
   readonly refusals: ReadonlyArray<boolean>
   readonly logins: number
   readonly cutShort: number
+  /** What the status counts. */
+  readonly failures: number
 }
 
 // Mostly within one login, and around the instants at which something changes.
 const wait = fc.oneof(
   { weight: 5, arbitrary: fc.constantFrom(0, 1, 10, 31) },
-  { weight: 2, arbitrary: fc.constantFrom(1_000, 1_500, 8_000, 8_000, 10_000, 30_000, 60_000) },
+  { weight: 2, arbitrary: fc.constantFrom(1_000, 1_500, 8_000, 8_000, 10_000, 30_000, 60_000, 300_000) },
   { weight: 2, arbitrary: fc.nat(3_000) }
 )
 
@@ -52,8 +71,9 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   op(3, "interrupt", fc.record({ back: fc.nat(2) })),
   op(6, "refuse", fc.record({ back: fc.constantFrom(0, 0, 0, 1) })),
   op(1, "jump", fc.record({ millis: fc.integer({ min: -9_000, max: 9_000 }) })),
-  op(2, "logins", fc.record({ are: fc.constantFrom<Outcome>("granted", "granted", "unavailable", "rejected") })),
-  op(1, "rotate", fc.constant({}))
+  op(2, "logins", fc.record({ are: fc.constantFrom<Outcome>(...outcomes) })),
+  op(1, "rotate", fc.constant({})),
+  op(1, "forget", fc.constant({}))
 )
 
 describe("TokenCache", () => {
@@ -80,20 +100,23 @@ const real = (commands: ReadonlyArray<Command>): Observed => {
             record.logins += 1
             record.active += 1
             assert.strictEqual(record.active, 1, "two logins at a time")
-            yield* Effect.sleep(loginMillis)
-            if (outcome !== "granted") {
-              const reason = outcome === "rejected"
-                ? new AuthError.Rejected({})
-                : new AuthError.Unavailable({ detail: "down", recovery: Recovery.retry })
-              return yield* Effect.fail(new AuthError.AuthError({ reason }))
-            }
-            return { value: Redacted.make("secret"), expiresAt: (yield* Clock.currentTimeMillis) + life }
-          }).pipe(
-            Effect.onInterrupt(() =>
+            yield* Effect.sleep(loginMillis).pipe(Effect.onInterrupt(() =>
               Effect.sync(() => {
                 record.cutShort += 1
               })
-            ),
+            ))
+            if (outcome === "dies") throw new SyntaxError("a bug of the source")
+            if (outcome === "interrupts") return yield* Effect.interrupt
+            if (outcome === "rejected") return yield* fail(new AuthError.Rejected({}))
+            if (outcome === "declined") return yield* fail(new AuthError.Rejected({ final: false }))
+            if (outcome === "unavailable") {
+              return yield* fail(new AuthError.Unavailable({ detail: "down", recovery: Recovery.retry }))
+            }
+            return {
+              value: Redacted.make(outcome === "unusable" ? "secret\n" : "secret"),
+              expiresAt: (yield* Clock.currentTimeMillis) + life
+            }
+          }).pipe(
             Effect.ensuring(Effect.sync(() => {
               record.active -= 1
             }))
@@ -138,11 +161,15 @@ const real = (commands: ReadonlyArray<Command>): Observed => {
             break
           case "rotate":
             key += 1
+            break
+          case "forget":
+            yield* cache.forgetFailures
         }
       }
       yield* Effect.sleep(1_000)
       const exits = yield* Effect.forEach(callers, Fiber.await)
-      return { callers: exits.map(describeExit), refusals, logins: record.logins, cutShort: record.cutShort }
+      const { failures } = yield* cache.status
+      return { callers: exits.map(describeExit), refusals, logins: record.logins, cutShort: record.cutShort, failures }
     }))
   if (Exit.isFailure(exit)) throw Cause.squash(exit.cause)
   return exit.value
@@ -151,8 +178,11 @@ const real = (commands: ReadonlyArray<Command>): Observed => {
 const describeExit = (exit: Exit.Exit<Token.Token, AuthError.AuthError>): string => {
   if (Exit.isSuccess(exit)) return `generation ${exit.value.generation}`
   const error = Exit.findErrorOption(exit)
-  return error._tag === "Some" ? error.value.reason._tag : "interrupted"
+  if (error._tag === "Some") return error.value.reason._tag
+  return Cause.hasInterruptsOnly(exit.cause) ? "interrupted" : "Defect"
 }
+
+const fail = (reason: AuthError.Reason) => Effect.fail(new AuthError.AuthError({ reason }))
 
 /** The same rules without fibers: a list of who waits, and a login that is a time at which something happens. */
 const model = (commands: ReadonlyArray<Command>): Observed => {
@@ -162,7 +192,10 @@ const model = (commands: ReadonlyArray<Command>): Observed => {
   let key = 1
   let held: { generation: number; bornAt: number; bornAtWall: number; lookAt: number } | undefined
   let login: { endsAt: number; ahead: boolean; key: number; waiting: Set<number> } | undefined
-  let rejectedKey: number | undefined
+  let rejection: { key: number; pause: number; until: number } | undefined
+  let futile = 0
+  let kept: { reason: string; until: number } | undefined
+  let failures = 0
   let generation = 0
   let pausedUntil = 0
   let honoured: Array<number> = []
@@ -179,11 +212,14 @@ const model = (commands: ReadonlyArray<Command>): Observed => {
   }
   const nextLook = (untilRenewal: number) => now + Math.min(1_000, untilRenewal)
   const fail = (waiting: Iterable<number>, reason: string) => {
+    failures += 1
     pausedUntil = now + refreshPause
+    futile = reason === "Defect" || reason === "MalformedToken" ? futile + 1 : 0
+    kept = futile < 2 ? undefined : { reason, until: now + Math.min(1_000 * 2 ** (futile - 2), refreshPause) }
     for (const caller of waiting) callers[caller] = reason
   }
   const start = (ahead: boolean, waiting: Set<number>) => {
-    if (rejectedKey === key) return fail(waiting, "Rejected")
+    if (rejection?.key === key && now < rejection.until) return fail(waiting, "Rejected")
     logins += 1
     login = { endsAt: now + loginMillis, ahead, key, waiting }
   }
@@ -191,9 +227,19 @@ const model = (commands: ReadonlyArray<Command>): Observed => {
     if (login === undefined) return
     const { key, waiting } = login
     login = undefined
-    rejectedKey = outcome === "rejected" ? key : undefined
-    if (outcome === "rejected") return fail(waiting, "Rejected")
+    if (outcome === "dies") return fail(waiting, "Defect")
+    if (outcome === "interrupts") return fail(waiting, "Unavailable")
+    const before = rejection?.key === key ? rejection.pause : 150_000
+    rejection = undefined
+    if (outcome === "rejected" || outcome === "declined") {
+      const pause = outcome === "rejected" ? Infinity : Math.min(before * 2, 3_600_000)
+      rejection = { key, pause, until: now + pause }
+      return fail(waiting, "Rejected")
+    }
     if (outcome === "unavailable") return fail(waiting, "Unavailable")
+    if (outcome === "unusable") return fail(waiting, "MalformedToken")
+    futile = 0
+    kept = undefined
     generation += 1
     held = { generation, bornAt: now, bornAtWall: now + skew, lookAt: nextLook(life - refreshBefore) }
     for (const caller of waiting) answer(caller)
@@ -207,11 +253,21 @@ const model = (commands: ReadonlyArray<Command>): Observed => {
   }
   const call = (caller: number) => {
     callers[caller] = "waiting"
-    const joinLogin = () => login === undefined ? start(false, new Set([caller])) : login.waiting.add(caller)
-    if (held === undefined) return joinLogin()
+    const joinLogin = () => {
+      if (login !== undefined) return login.waiting.add(caller)
+      if (kept !== undefined && now < kept.until) return callers[caller] = kept.reason
+      return start(false, new Set([caller]))
+    }
+    if (held === undefined) {
+      joinLogin()
+      return
+    }
     if (now < held.lookAt) return answer(caller)
     const age = Math.max(now - held.bornAt, now + skew - held.bornAtWall)
-    if (age >= life) return joinLogin()
+    if (age >= life) {
+      joinLogin()
+      return
+    }
     if (age < life - refreshBefore) held.lookAt = nextLook(life - refreshBefore - age)
     else if (login === undefined && now >= pausedUntil) start(true, new Set())
     answer(caller)
@@ -257,8 +313,14 @@ const model = (commands: ReadonlyArray<Command>): Observed => {
         break
       case "rotate":
         key += 1
+        break
+      case "forget":
+        rejection = undefined
+        futile = 0
+        kept = undefined
+        pausedUntil = 0
     }
   }
   passTo(now + 1_000)
-  return { callers, refusals, logins, cutShort }
+  return { callers, refusals, logins, cutShort, failures }
 }

@@ -1,23 +1,56 @@
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import type * as AuthError from "../AuthError.ts"
 import type { Identity, TokenSource } from "../TokenSource.ts"
 
-/** Asks a source no more once it has rejected its credentials, until they change: accounts lock after failed logins. */
+interface Rejection {
+  readonly identity: Identity
+  readonly error: AuthError.AuthError
+  readonly pause: number
+  /** By the monotonic clock, in milliseconds. */
+  readonly until: number
+}
+
+/**
+ * Asks a source no more once it has rejected its credentials, until they change: accounts lock after failed logins. Where the
+ * rejection is not final, until a pause has passed.
+ */
 export const rememberRejection = (source: TokenSource): TokenSource => {
-  let rejected: { readonly identity: Identity; readonly error: AuthError.AuthError } | undefined
+  let rejection: Rejection | undefined
   return {
     identity: source.identity,
     acquire: (refused) =>
-      Effect.flatMap(source.identity, (identity) => {
-        if (rejected !== undefined && sameIdentity(rejected.identity, identity)) return Effect.fail(rejected.error)
-        return Effect.tapError(source.acquire(refused), (error) =>
-          Effect.sync(() => {
-            rejected = error.reason._tag === "Rejected" ? { identity, error } : undefined
+      Effect.gen(function*() {
+        const identity = yield* source.identity
+        const now = millisOf(yield* Clock.monotonicTimeNanos)
+        const before = rejection !== undefined && sameIdentity(rejection.identity, identity) ? rejection : undefined
+        if (before !== undefined && now < before.until) return yield* Effect.fail(before.error)
+        const grant = yield* Effect.tapError(source.acquire(refused), (error) =>
+          Effect.map(Clock.monotonicTimeNanos, (nanos) => {
+            const { reason } = error
+            if (reason._tag !== "Rejected") {
+              rejection = undefined
+              return
+            }
+            const pause = reason.final === false ? Math.min((before?.pause ?? shortest / 2) * 2, longest) : Infinity
+            rejection = { identity, error, pause, until: millisOf(nanos) + pause }
           }))
-      })
+        rejection = undefined
+        return grant
+      }),
+    forgetFailures: Effect.suspend(() => {
+      rejection = undefined
+      return source.forgetFailures ?? Effect.void
+    })
   }
 }
+
+// Twice in ten minutes, four times in an hour: what locks accounts counts more than that.
+const shortest = 5 * 60_000
+const longest = 60 * 60_000
+
+const millisOf = (nanos: bigint): number => Number(nanos) / 1e6
 
 const sameIdentity = (a: Identity, b: Identity): boolean =>
   a.length === b.length && a.every((part, index) => Equal.equals(part, b[index]))
