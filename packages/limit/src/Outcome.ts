@@ -83,13 +83,37 @@ export const failure = (options?: { readonly retryAfter?: Duration.Input | undef
  * @category classification
  * @since 0.1.0
  */
-export const of = (exit: Exit.Exit<unknown, unknown>): Outcome => {
+export const of = (exit: Exit.Exit<unknown, unknown>): Outcome => judge(exit, undefined)
+
+/**
+ * The same, where a classifier knows errors that do not carry the right recovery; `undefined` falls back to
+ * `Classifier.classify`.
+ *
+ * **Example** (A breaker around a library)
+ *
+ * ```ts import.meta.vitest
+ * import { LibraryErrors } from "@effect-resilience/errors"
+ * import { Outcome } from "@effect-resilience/limit"
+ * import { Exit } from "effect"
+ *
+ * const classify = Outcome.using(LibraryErrors.classify)
+ * const missing = Object.assign(new Error("404"), { response: { status: 404, headers: {} } })
+ * classify(Exit.fail(missing))._tag // => "Success"
+ * ```
+ *
+ * @category classification
+ * @since 0.1.0
+ */
+export const using = (classifier: Classifier.Classifier) => (exit: Exit.Exit<unknown, unknown>): Outcome =>
+  judge(exit, classifier)
+
+const judge = (exit: Exit.Exit<unknown, unknown>, classifier: Classifier.Classifier | undefined): Outcome => {
   if (exit._tag === "Success") return success
   if (Cause.hasInterruptsOnly(exit.cause)) return ignored
   const error = Cause.findErrorOption(exit.cause)
   if (Option.isNone(error)) return plainFailure
   if (NotAsked.isNotAsked(error.value)) return ignored
-  const recovery = Classifier.classify(error.value, nowMillis())
+  const recovery = classifier?.(error.value) ?? Classifier.classify(error.value, nowMillis())
   if (isRequestFault(recovery)) return success
   return recovery._tag === "Retry" && recovery.after !== undefined
     ? { _tag: "Failure", retryAfter: recovery.after }

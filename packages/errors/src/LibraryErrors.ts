@@ -1,0 +1,205 @@
+/**
+ * Gives the errors of common libraries a `Recovery`: a `Classifier` that a policy is given on purpose.
+ *
+ * **Why**
+ *
+ * `Effect.tryPromise` around a library's call fails with whatever that library throws. What such an error says about trying
+ * again stands in a status, a code or a flag that is this library's own. Reading them by shape could mistake one error for
+ * another, so `Classifier` leaves them alone until a program says that it uses these libraries.
+ *
+ * **Details**
+ *
+ * | errors of | read by | retried |
+ * | --- | --- | --- |
+ * | axios, got, ky, octokit, OpenAI's and Anthropic's SDKs, and others with a status | the status and the response's headers | as `Recovery.fromStatus`, with `ServerAdvice` |
+ * | axios, OpenAI and Anthropic without a response | code, or the class | connections that failed, timeouts |
+ * | AWS SDK 3 | `$retryable`, the name, `$metadata` | flagged ones, throttling, transient statuses |
+ * | pg, postgres.js | [SQLSTATE](https://www.postgresql.org/docs/current/errcodes-appendix.html) with a `severity` | classes 08, 40, 53, 57P and 55P03, 57014 |
+ * | better-sqlite3, sqlite3, `node:sqlite` | [result code](https://www.sqlite.org/rescode.html) | `SQLITE_BUSY`, `SQLITE_LOCKED` |
+ * | grpc-js | [status code](https://grpc.io/docs/guides/status-codes/) | 4, 8, 10, 14 |
+ *
+ * Along the causes, so that the `UnknownError` of `Effect.tryPromise` is looked into. Errors that carry a recovery, and what
+ * is not known, are left to `Classifier.classify`.
+ *
+ * **Gotchas**
+ *
+ * Many of these libraries retry by themselves, too. Two that retry multiply: switch theirs off (`maxRetries: 0`,
+ * `retry: { limit: 0 }`).
+ *
+ * **Example** (A policy that knows libraries)
+ *
+ * ```ts import.meta.vitest
+ * import { LibraryErrors, Recovery } from "@effect-resilience/errors"
+ *
+ * const busy = Object.assign(new Error("database is locked"), { code: "SQLITE_BUSY" })
+ * LibraryErrors.classify(busy) // => Recovery.retry
+ *
+ * const serialization = Object.assign(new Error("could not serialize"), { code: "40001", severity: "ERROR" })
+ * LibraryErrors.classify(serialization) // => Recovery.retry
+ * LibraryErrors.classify(new RangeError("a bug")) // => undefined
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Predicate from "effect/Predicate"
+import { ofResponse } from "./internal/response.ts"
+import * as Recovery from "./Recovery.ts"
+
+/**
+ * The recovery of an error of one of these libraries; `undefined` for any other.
+ *
+ * @category classification
+ * @since 0.1.0
+ */
+export const classify = (error: unknown): Recovery.Recovery | undefined => {
+  let current = error
+  for (let depth = 0; depth < 8 && Predicate.isObject(current); depth++) {
+    if (Recovery.isRecoverable(current)) return undefined
+    for (const read of readers) {
+      const recovery = read(current)
+      if (recovery !== undefined) return recovery
+    }
+    current = get(current, "cause")
+  }
+  return undefined
+}
+
+type Reader = (error: object) => Recovery.Recovery | undefined
+
+const get = (value: unknown, key: string): unknown => Predicate.hasProperty(value, key) ? value[key] : undefined
+
+const aws: Reader = (error) => {
+  const metadata = get(error, "$metadata")
+  if (metadata === undefined) return undefined
+  const status = get(metadata, "httpStatusCode")
+  const headers = get(get(error, "$response"), "headers")
+  const byStatus = ofStatus(status, headers)
+  const name = get(error, "name")
+  const retried = get(error, "$retryable") !== undefined ||
+    (typeof name === "string" && (throttling.has(name) || transient.has(name)))
+  return retried && byStatus?._tag !== "Retry" ? Recovery.retry : byStatus
+}
+
+// Of the AWS SDK's standard retries: `service-error-classification` of smithy-typescript.
+const throttling: ReadonlySet<string> = /* @__PURE__ */ new Set([
+  "BandwidthLimitExceeded",
+  "EC2ThrottledException",
+  "LimitExceededException",
+  "PriorRequestNotComplete",
+  "ProvisionedThroughputExceededException",
+  "RequestLimitExceeded",
+  "RequestThrottled",
+  "RequestThrottledException",
+  "SlowDown",
+  "ThrottledException",
+  "Throttling",
+  "ThrottlingException",
+  "TooManyRequestsException",
+  "TransactionInProgressException"
+])
+const transient: ReadonlySet<string> = /* @__PURE__ */ new Set([
+  "RequestTimeout",
+  "RequestTimeoutException",
+  "TimeoutError"
+])
+
+const grpc: Reader = (error) => {
+  const code = get(error, "code")
+  return typeof code === "number" && get(error, "metadata") !== undefined && typeof get(error, "details") === "string"
+    ? grpcCodes[code] ?? Recovery.giveUp
+    : undefined
+}
+
+const grpcCodes: { readonly [code: number]: Recovery.Recovery } = {
+  3: Recovery.correct,
+  4: Recovery.retry,
+  5: Recovery.correct,
+  6: Recovery.correct,
+  7: Recovery.authorize,
+  8: Recovery.retry,
+  9: Recovery.correct,
+  10: Recovery.retry,
+  11: Recovery.correct,
+  14: Recovery.retry,
+  16: Recovery.reauthenticate
+}
+
+const postgres: Reader = (error) => {
+  const code = get(error, "code")
+  if (typeof code !== "string" || !/^[0-9A-Z]{5}$/.test(code) || typeof get(error, "severity") !== "string") {
+    return undefined
+  }
+  if (/^(?:08|40|53|57P)/.test(code) || code === "55P03" || code === "57014") return Recovery.retry
+  if (code.startsWith("28") || code === "42501") return Recovery.authorize
+  return /^(?:2[1-7]|34|42|44)/.test(code) ? Recovery.correct : Recovery.giveUp
+}
+
+const sqlite: Reader = (error) => {
+  const code = get(error, "code")
+  if (typeof code !== "string") return undefined
+  // `node:sqlite` has one code for all, and the extended result code beside it.
+  const errcode = get(error, "errcode")
+  if (code === "ERR_SQLITE_ERROR" && typeof errcode === "number") return sqliteCodes[errcode & 0xff] ?? Recovery.giveUp
+  const name = /^SQLITE_([A-Z]+)/.exec(code)?.[1]
+  return name === undefined ? undefined : sqliteNames[name] ?? Recovery.giveUp
+}
+
+const sqliteCodes: { readonly [code: number]: Recovery.Recovery } = {
+  1: Recovery.correct,
+  3: Recovery.authorize,
+  5: Recovery.retry,
+  6: Recovery.retry,
+  8: Recovery.authorize,
+  14: Recovery.correct,
+  19: Recovery.correct,
+  20: Recovery.correct,
+  23: Recovery.authorize
+}
+
+const sqliteNames: { readonly [name: string]: Recovery.Recovery } = {
+  ERROR: Recovery.correct,
+  PERM: Recovery.authorize,
+  BUSY: Recovery.retry,
+  LOCKED: Recovery.retry,
+  READONLY: Recovery.authorize,
+  CANTOPEN: Recovery.correct,
+  CONSTRAINT: Recovery.correct,
+  MISMATCH: Recovery.correct,
+  AUTH: Recovery.authorize
+}
+
+const http: Reader = (error) => {
+  const response = get(error, "response")
+  const status = [get(response, "status"), get(response, "statusCode"), get(error, "status"), get(error, "statusCode")]
+    .find((candidate) => typeof candidate === "number")
+  return ofStatus(status, get(response, "headers") ?? get(error, "headers"))
+}
+
+const ofStatus = (status: unknown, headers: unknown): Recovery.Recovery | undefined =>
+  typeof status === "number" && Number.isInteger(status) && status >= 300 && status <= 599
+    ? ofResponse(status, headers, undefined)
+    : undefined
+
+const axios: Reader = (error) => {
+  const code = get(error, "code")
+  return get(error, "isAxiosError") === true && typeof code === "string" ? axiosCodes[code] : undefined
+}
+
+// Other codes are the system's, which `Classifier` knows.
+const axiosCodes: { readonly [code: string]: Recovery.Recovery } = {
+  ECONNABORTED: Recovery.retry,
+  ERR_NETWORK: Recovery.retry,
+  ETIMEDOUT: Recovery.retry,
+  ERR_BAD_OPTION: Recovery.correct,
+  ERR_BAD_OPTION_VALUE: Recovery.correct,
+  ERR_INVALID_URL: Recovery.correct
+}
+
+// The SDKs that Stainless generates name their errors by class only.
+const stainless: Reader = (error) =>
+  Predicate.hasProperty(error, "constructor") && typeof error.constructor === "function" &&
+    /^APIConnection(?:Timeout)?Error$/.test(error.constructor.name)
+    ? Recovery.retry
+    : undefined
+
+const readers: ReadonlyArray<Reader> = [aws, grpc, postgres, sqlite, http, axios, stainless]

@@ -1,0 +1,172 @@
+import { Classifier, LibraryErrors, Recovery } from "@effect-resilience/errors"
+import { assert, describe, it } from "@effect/vitest"
+import * as grpc from "@grpc/grpc-js"
+import { request } from "@octokit/request"
+import axios from "axios"
+import { Effect } from "effect"
+import got from "got"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
+import { DatabaseSync } from "node:sqlite"
+import OpenAI from "openai"
+import { Client, DatabaseError } from "pg"
+import { afterAll, beforeAll } from "vitest"
+
+// Responds with the status of its path, `/status/503`, and asks to come back after 2 seconds where the path says so.
+const server = createServer((request, response) => {
+  const [, status = "200"] = /(\d{3})/.exec(request.url ?? "") ?? []
+  if (request.url?.includes("silent")) return
+  response.writeHead(Number(status), {
+    "content-type": "application/json",
+    ...(request.url?.includes("later") && { "retry-after": "2" })
+  })
+  response.end(`{"message":"no"}`)
+})
+
+let base = ""
+beforeAll(async () => {
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+})
+afterAll(() => {
+  server.closeAllConnections()
+  server.close()
+})
+
+/** As a program meets it: within the `UnknownError` of `tryPromise`. */
+const failure = (call: () => unknown): Promise<unknown> =>
+  Effect.runPromise(Effect.flip(Effect.tryPromise(async () => call())))
+
+const recoveryOf = async (call: () => unknown): Promise<Recovery.Recovery> => {
+  const error = await failure(call)
+  return LibraryErrors.classify(error) ?? Classifier.classify(error)
+}
+
+const openai = (path: string) =>
+  new OpenAI({ apiKey: "none", baseURL: `${base}/${path}`, maxRetries: 0, timeout: 200 }).models.list()
+
+const clients: ReadonlyArray<readonly [string, (path: string) => PromiseLike<unknown>]> = [
+  ["axios", (path) => axios.get(`${base}/${path}`, { timeout: 200 })],
+  ["got", (path) => got(`${base}/${path}`, { retry: { limit: 0 }, timeout: { request: 200 } })],
+  [
+    "octokit",
+    (path) => request({ method: "GET", url: `${base}/${path}`, request: { signal: AbortSignal.timeout(200) } })
+  ],
+  ["OpenAI", openai]
+]
+
+describe.each(clients)("the errors of %s", (_, get) => {
+  it("are read by the status of the response and its headers", async () => {
+    assert.deepStrictEqual(await recoveryOf(() => get("503")), Recovery.retry)
+    assert.deepStrictEqual(await recoveryOf(() => get("429/later")), Recovery.retryAfter("2 seconds"))
+    assert.deepStrictEqual(await recoveryOf(() => get("404")), Recovery.correct)
+    assert.deepStrictEqual(await recoveryOf(() => get("401")), Recovery.reauthenticate)
+  })
+
+  it("are worth another try where no response came in time", async () => {
+    assert.deepStrictEqual(await recoveryOf(() => get("silent")), Recovery.retry)
+  })
+})
+
+describe("the errors of libraries without a response", () => {
+  it("are worth another try where nobody listens", async () => {
+    const closed = "http://127.0.0.1:9/"
+    assert.deepStrictEqual(await recoveryOf(() => axios.get(closed)), Recovery.retry)
+    assert.deepStrictEqual(await recoveryOf(() => got(closed, { retry: { limit: 0 } })), Recovery.retry)
+    assert.deepStrictEqual(
+      await recoveryOf(() => new OpenAI({ apiKey: "none", baseURL: closed, maxRetries: 0 }).models.list()),
+      Recovery.retry
+    )
+  })
+
+  it("are none of theirs where a caller cancelled", async () => {
+    const cancelled = AbortSignal.abort()
+    assert.deepStrictEqual(await recoveryOf(() => axios.get(base, { signal: cancelled })), Recovery.giveUp)
+  })
+})
+
+describe("the errors of the AWS SDK", () => {
+  // As `ServiceException` of `@smithy/core` makes them.
+  const failed = (name: string, httpStatusCode: number, $retryable?: { readonly throttling?: boolean }) =>
+    Object.assign(new Error("x"), { name, $fault: "client", $metadata: { httpStatusCode }, $retryable })
+
+  it("are retried where the service flags them, throttles or fails", () => {
+    assert.deepStrictEqual(LibraryErrors.classify(failed("Slow", 400, { throttling: true })), Recovery.retry)
+    assert.deepStrictEqual(LibraryErrors.classify(failed("ThrottlingException", 400)), Recovery.retry)
+    assert.deepStrictEqual(LibraryErrors.classify(failed("InternalError", 500)), Recovery.retry)
+    assert.deepStrictEqual(LibraryErrors.classify(failed("NoSuchKey", 404)), Recovery.correct)
+    assert.deepStrictEqual(LibraryErrors.classify(failed("AccessDenied", 403)), Recovery.authorize)
+  })
+})
+
+describe("the errors of databases", () => {
+  const of = (code: string) => {
+    const error = new DatabaseError("x", 1, "error")
+    error.code = code
+    error.severity = "ERROR"
+    return LibraryErrors.classify(error)
+  }
+
+  it("are read by PostgreSQL's code", () => {
+    for (const code of ["40001", "40P01", "57P01", "57P03", "53300", "08006", "55P03", "57014"]) {
+      assert.deepStrictEqual(of(code), Recovery.retry, code)
+    }
+    for (const code of ["28P01", "42501"]) assert.deepStrictEqual(of(code), Recovery.authorize, code)
+    for (const code of ["23505", "42P01", "22001"]) assert.deepStrictEqual(of(code), Recovery.correct, code)
+    assert.deepStrictEqual(of("XX000"), Recovery.giveUp)
+  })
+
+  it("are worth another try where no PostgreSQL listens", async () => {
+    assert.deepStrictEqual(
+      await recoveryOf(() => new Client({ host: "127.0.0.1", port: 9 }).connect()),
+      Recovery.retry
+    )
+  })
+
+  it("are read by SQLite's code", async () => {
+    const file = `file:shared-${process.pid}?mode=memory&cache=shared`
+    const [one, two] = [new DatabaseSync(file), new DatabaseSync(file)]
+    one.exec("CREATE TABLE t (id INTEGER PRIMARY KEY); BEGIN IMMEDIATE; INSERT INTO t VALUES (1)")
+    assert.deepStrictEqual(await recoveryOf(() => two.exec("INSERT INTO t VALUES (2)")), Recovery.retry)
+    assert.deepStrictEqual(await recoveryOf(() => one.exec("INSERT INTO t VALUES (1)")), Recovery.correct)
+    assert.deepStrictEqual(await recoveryOf(() => one.exec("SELEC")), Recovery.correct)
+    one.close()
+    two.close()
+    const of = (code: string) => LibraryErrors.classify(Object.assign(new Error("x"), { code }))
+    assert.deepStrictEqual(
+      ["SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CORRUPT"].map((code) =>
+        of(code)?._tag
+      ),
+      ["Retry", "Retry", "Correct", "GiveUp"]
+    )
+  })
+})
+
+describe("the errors of gRPC", () => {
+  it("are read by their status, those of a server that is not there too", async () => {
+    const client = new grpc.Client("127.0.0.1:9", grpc.credentials.createInsecure())
+    const call = () =>
+      new Promise((_, reject) => {
+        client.makeUnaryRequest("/s/m", () => Buffer.from(""), (bytes) => bytes, {}, reject)
+      })
+    assert.deepStrictEqual(await recoveryOf(call), Recovery.retry)
+    client.close()
+    const of = (code: grpc.status) =>
+      LibraryErrors.classify(Object.assign(new Error("x"), { code, details: "x", metadata: new grpc.Metadata() }))
+    assert.deepStrictEqual(of(grpc.status.ABORTED), Recovery.retry)
+    assert.deepStrictEqual(of(grpc.status.INVALID_ARGUMENT), Recovery.correct)
+    assert.deepStrictEqual(of(grpc.status.PERMISSION_DENIED), Recovery.authorize)
+    assert.deepStrictEqual(of(grpc.status.UNIMPLEMENTED), Recovery.giveUp)
+  })
+})
+
+describe("LibraryErrors", () => {
+  it("leaves to others what is not of these libraries, or knows its own recovery", () => {
+    for (const error of [undefined, "x", {}, new Error("x"), { status: 200 }, { code: 14 }, { code: "40001" }]) {
+      assert.isUndefined(LibraryErrors.classify(error))
+    }
+    const known = { status: 503, [Recovery.symbol]: () => Recovery.verify }
+    assert.isUndefined(LibraryErrors.classify(known))
+    assert.isUndefined(LibraryErrors.classify(Object.assign(new Error("x"), { cause: known })))
+  })
+})
