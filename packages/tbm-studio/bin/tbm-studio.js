@@ -43,6 +43,15 @@ const cacheFolder = () => {
   }
 }
 
+// A signal that comes before the command can end in order waits for it.
+const early = []
+const hold = (signal) => early.push(signal)
+const signals = ["SIGINT", "SIGTERM", "SIGHUP"]
+for (const signal of signals) process.on(signal, hold)
+
 const folder = cacheFolder()
 if (folder !== undefined) module.enableCompileCache?.(folder)
 await import("../dist/command.js")
+
+for (const signal of signals) process.off(signal, hold)
+for (const signal of early) process.emit(signal)

@@ -451,6 +451,33 @@ describe("tbm-studio", { timeout: 60_000 }, () => {
         assert.deepStrictEqual(json<{ error: Failure }>(uncaught).error, error)
       }))
 
+    it.effect("a bug in the midst of a batch is reported with what is known of each item", () =>
+      Effect.gen(function*() {
+        const data = yield* folder
+        write(data, "gl.csv", content)
+        const rows = ["Before a bug", "Bug", "After a bug"].map((table) => `gl.csv,P,${table},January:2024,append`)
+        const manifest = write(data, "manifest.csv", ["file,project,table,period,action", ...rows].join("\n"))
+        const broken = `const encode = encodeURIComponent
+globalThis.encodeURIComponent = (text) => { if (text === "Bug") throw new TypeError("planted"); return encode(text) }`
+        const ended = yield* tbmStudio(["batch", manifest, "--concurrency", "1", "--json"], {
+          ...yield* settings,
+          NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(broken)}`
+        })
+        assertReadable(ended)
+        assert.strictEqual(ended.status, 70, ended.stderr)
+        const { error, items, totals } = json<{
+          readonly items: ReadonlyArray<Item>
+          readonly totals: { readonly uploaded: number }
+          readonly error: Failure
+        }>(ended)
+        assert.deepStrictEqual([error.tag, totals.uploaded], ["Bug", 1])
+        assert.deepStrictEqual(items.map(({ error, status }) => [status, error?.tag]), [
+          ["uploaded", undefined],
+          ["failed", "Bug"],
+          ["notStarted", undefined]
+        ])
+      }))
+
     it.effect("explains itself", () =>
       Effect.gen(function*() {
         const [help, completions] = yield* all([run("upload", "--help"), run("--completions", "bash")])

@@ -23,8 +23,14 @@ const whilePending: Phase = {
   reached: ({ uploads }) => uploads.length > 0
 }
 
+const abortNeverEnds: Phase = {
+  fault: { match: { operation: "abort" }, fault: { type: "hang" } },
+  reached: ({ uploader }) => (uploader.sessions[0]?.parts.length ?? 0) > 0
+}
+
+const rows = "account,amount\n5100,12.50\n"
 // More than the sockets take while nothing is read.
-const rows = `account,amount\n${"5100,12.50\n".repeat(2_000_000)}`
+const manyRows = rows + "5100,12.50\n".repeat(1_500_000)
 
 const file = "rows.csv"
 const address = ["--project", "P", "--table", "T", "--period", "January:2024"]
@@ -128,12 +134,12 @@ const cases: ReadonlyArray<Case> = [
 /** Runs a command up to a phase, with a simulator of its own, sends it signals, and waits for its end. */
 const interrupted = Effect.fnUntraced(function*(
   args: ReadonlyArray<string>,
-  { fault, reached }: Phase,
-  signals: ReadonlyArray<NodeJS.Signals>
+  phase: Phase,
+  signals: ReadonlyArray<NodeJS.Signals | ReadonlyArray<NodeJS.Signals>>
 ) {
-  const { state, url } = yield* Simulator.make({ seed: 1, faults: [fault] })
+  const { state, url } = yield* Simulator.make({ seed: 1, faults: [phase.fault] })
   const folder = yield* command.folder
-  command.write(folder, file, rows)
+  command.write(folder, file, phase === whileSending || phase === abortNeverEnds ? manyRows : rows)
   command.write(
     folder,
     "manifest.csv",
@@ -142,10 +148,9 @@ const interrupted = Effect.fnUntraced(function*(
     )
   )
   const running = yield* command.start(process.execPath, [command.bin, ...args], command.settingsFor(url), folder)
-  yield* state.pipe(Effect.delay("20 millis"), Effect.repeat({ until: reached }))
+  yield* state.pipe(Effect.delay("20 millis"), Effect.repeat({ until: phase.reached }))
   for (const signal of signals) {
-    running.kill(signal)
-    // Two at once are one for a process that is busy.
+    for (const one of Array.isArray(signal) ? signal : [signal]) running.kill(one)
     yield* Effect.sleep("300 millis")
   }
   return yield* running.ended
@@ -193,10 +198,28 @@ describe("a signal ends in order", { timeout: 120_000 }, () => {
       assert.match(stopped.stderr, /may finish\. Once more abandons them\.\nInterrupted before it was done\.\n$/)
     }).pipe(Effect.scoped))
 
-  const abortNeverEnds: Phase = {
-    fault: { match: { operation: "abort" }, fault: { type: "hang" } },
-    reached: ({ uploader }) => (uploader.sessions[0]?.parts.length ?? 0) > 0
-  }
+  it.live("two at once are one, as Ctrl-C under npm comes: the batch finishes", () =>
+    Effect.gen(function*() {
+      const slow: Phase = {
+        fault: { match: { operation: "upload" }, apply: true, fault: { type: "delay", ms: 1_000 } },
+        reached: whilePending.reached
+      }
+      const stopped = yield* interrupted([...batch, "--concurrency", "1", "--json"], slow, [["SIGINT", "SIGINT"]])
+      const items: ReadonlyArray<Item> = JSON.parse(stopped.stdout).items
+      assert.deepStrictEqual([stopped.status, items.map(({ status }) => status)], [130, ["uploaded", "notStarted"]])
+    }).pipe(Effect.scoped))
+
+  it.live("one that comes before the command is loaded waits for it", () =>
+    Effect.gen(function*() {
+      const early =
+        `process.on("newListener", (name) => name === "SIGHUP" && setImmediate(() => process.kill(process.pid, "SIGTERM")))`
+      const { status, stdout } = yield* command.tbmStudio(["login", "--json"], {
+        ...command.settingsFor((yield* Simulator.make({ faults: [beforeSend.fault] })).url),
+        NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(early)}`
+      })
+      assert.deepStrictEqual([status, JSON.parse(stdout).error.tag], [130, "Interrupted"])
+    }).pipe(Effect.scoped))
+
   const inParts = [...upload, "--via", "uploader", "--json"]
   for (const signals of [["SIGTERM", "SIGTERM"], ["SIGTERM"]] as const) {
     it.live(`what cleans up for too long is given up after ${signals.length === 1 ? "5 s" : "another signal"}`, () =>

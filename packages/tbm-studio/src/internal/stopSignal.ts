@@ -7,6 +7,9 @@ const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const
 /** How long an interrupted program may take to clean up behind itself. Docker kills after 10 s. */
 const grace = "5 seconds"
 
+/** A Ctrl-C under npm comes twice: from the terminal, and from npm, which passes it on. Nobody means two within so short a time. */
+const echo = Effect.sleep("100 millis")
+
 // Signals come to the process, not to a fiber, so what waits for one is known here.
 let listener: (() => void) | undefined
 
@@ -35,7 +38,16 @@ export const install = (program: Fiber.Fiber<unknown, unknown>, giveUp: () => vo
     orElse: () => Effect.sync(giveUp)
   })
   let interrupted = false
+  let echoing = false
   const onSignal = () => {
+    if (echoing) return
+    echoing = true
+    Effect.runFork(Effect.andThen(
+      echo,
+      Effect.sync(() => {
+        echoing = false
+      })
+    ))
     if (pass()) return
     if (interrupted) return giveUp()
     interrupted = true
