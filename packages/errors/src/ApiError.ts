@@ -342,7 +342,7 @@ export class Timeout extends Data.TaggedError("Timeout")<{
 
 /**
  * A success status, but not the answer that was expected: an empty body, an HTML login page, another shape. It is never
- * a success. `expected` and `got` describe shapes, not contents.
+ * a success. `expected` and `got` describe shapes, not contents; `remedy` is what helps.
  *
  * @category reasons
  * @since 0.1.0
@@ -351,13 +351,15 @@ export class UndecodableAnswer extends Data.TaggedError("UndecodableAnswer")<{
   readonly status: number
   readonly expected: string
   readonly got: string
+  readonly remedy?: string | undefined
 }> {
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.giveUp
   }
   override get message(): string {
-    return `answered ${this.status} with ${ForeignText.oneLine(this.got)} where ${this.expected} was expected. ` +
-      "Check that the address is the API's own, not a login page or a proxy."
+    return `answered ${this.status} with ${ForeignText.oneLine(this.got)} where ${this.expected} was expected. ${
+      this.remedy ?? "Check that the address is the API's own, not a login page or a proxy."
+    }`
   }
 }
 

@@ -3,8 +3,11 @@
  *
  * **Details**
  *
- * Looks for the text in `message`, `error` (a string, or an object with a `message`), `error_description`, RFC 9457's
- * `detail` and `title`, and `errors[0]`; in HTML it takes the title or the first heading. Only the first `maxBytes` are
+ * In JSON it looks for the text in `message`, `error` (a string, or an object with a `message`), `error_description`, RFC 9457's
+ * `detail` and `title`, and `errors[0]`; in HTML it takes the title or the first heading; in XML
+ * the `Message` and `Code` of [S3](https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html),
+ * [Google Cloud Storage](https://cloud.google.com/storage/docs/xml-api/reference-status) and
+ * [Azure](https://learn.microsoft.com/rest/api/storageservices/status-and-error-codes2), or a SOAP fault. Only the first `maxBytes` are
  * looked at, and the message is one line without control characters, so neither a huge page nor terminal escapes reach
  * a log.
  *
@@ -32,7 +35,7 @@ import * as ForeignText from "./ForeignText.ts"
  * @since 0.1.0
  */
 export interface ErrorBody {
-  readonly kind: "problem" | "json" | "html" | "text" | "binary" | "empty"
+  readonly kind: "problem" | "json" | "xml" | "html" | "text" | "binary" | "empty"
   readonly message?: string
   readonly code?: string
   readonly truncated: boolean
@@ -75,6 +78,7 @@ export const parse = (
     const salvaged = salvageMessage(text)
     if (salvaged !== undefined) return { kind: "json", message: salvaged, truncated }
   }
+  if (xml.test(text) && !html.test(text.slice(0, 1000))) return { kind: "xml", ...readXml(text), truncated }
   if (text.startsWith("<") || options.contentType?.toLowerCase().includes("html")) {
     return { kind: "html", ...messageField(htmlMessage(text)), truncated }
   }
@@ -83,6 +87,27 @@ export const parse = (
   const plain = Result.isSuccess(quoted) && typeof quoted.success === "string" ? quoted.success : text
   return { kind: "text", ...messageField(plain), truncated }
 }
+
+/**
+ * What a body is, for a sentence.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
+export const describe = (kind: ErrorBody["kind"]): string => shapes[kind]
+
+const shapes: { readonly [kind in ErrorBody["kind"]]: string } = {
+  problem: "a problem document",
+  json: "JSON",
+  xml: "XML",
+  html: "an HTML page",
+  text: "plain text",
+  binary: "binary data",
+  empty: "an empty body"
+}
+
+const xml = /^<(?:\?xml\s|(?:\w{1,40}:)?(?:Error|ErrorResponse|Errors|Envelope|Response)[\s>])/i
+const html = /<!doctype\s+html|<html/i
 
 // A cut may run through a character; `stream` leaves the rest of it out.
 const decodeUtf8 = (bytes: Uint8Array, truncated: boolean) => new TextDecoder().decode(bytes, { stream: truncated })
@@ -147,11 +172,36 @@ const salvageMessage = (text: string): string | undefined => {
     : undefined
 }
 
+const readXml = (text: string): Omit<ErrorBody, "kind" | "truncated"> => {
+  const code = xmlText(text, "(?:Error)?Code|faultcode")
+  return {
+    ...messageField(xmlText(text, "(?:Error)?Message|faultstring|Text") ?? xmlText(text, "Details?|Description")),
+    ...(code !== undefined && { code: ForeignText.oneLine(code, 100) })
+  }
+}
+
+const xmlText = (text: string, names: string): string | undefined => {
+  const found = new RegExp(
+    `<(?:\\w{1,40}:)?(?:${names})(?:\\s[^<>]{0,500})?>\\s*(?:<!\\[CDATA\\[)?([^<\\]]{1,4000})`,
+    "i"
+  )
+    .exec(text)?.[1]?.trim()
+  return found === undefined || found === "" ? undefined : decodeEntities(found)
+}
+
 const htmlMessage = (html: string): string | undefined => {
   const found = /<title[^<>]*>([^<]{1,500})/i.exec(html)?.[1] ?? /<h1[^<>]*>([^<]{1,500})/i.exec(html)?.[1]
   return found === undefined ? undefined : decodeEntities(found)
 }
 
-const entities: { readonly [name: string]: string } = { amp: "&", lt: "<", gt: ">", quot: "\"", "#39": "'", nbsp: " " }
+const entities: { readonly [name: string]: string } = {
+  amp: "&",
+  lt: "<",
+  gt: ">",
+  quot: "\"",
+  apos: "'",
+  "#39": "'",
+  nbsp: " "
+}
 const decodeEntities = (text: string) =>
-  text.replace(/&(amp|lt|gt|quot|#39|nbsp);/g, (whole, name: string) => entities[name] ?? whole)
+  text.replace(/&(amp|lt|gt|quot|apos|#39|nbsp);/g, (whole, name: string) => entities[name] ?? whole)

@@ -44,6 +44,40 @@ describe("ErrorBody", () => {
     assert.strictEqual(ErrorBody.parse("gateway down", { contentType: "Text/HTML" }).kind, "html")
   })
 
+  it("reads the XML of S3, Google Cloud Storage, Azure and SOAP", () => {
+    const head = `<?xml version="1.0" encoding="UTF-8"?>\n`
+    const bodies: ReadonlyArray<readonly [string, string, string]> = [
+      [
+        `${head}<Error><Code>NoSuchKey</Code><Message>The key &quot;a&quot; does not exist.</Message><Key>a</Key></Error>`,
+        "The key \"a\" does not exist.",
+        "NoSuchKey"
+      ],
+      [
+        `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type>` +
+        `<Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>`,
+        "Rate exceeded",
+        "Throttling"
+      ],
+      [
+        `\ufeff${head}<Error><Code>BlobNotFound</Code><Message>The specified blob does not exist.\nRequestId:1</Message></Error>`,
+        "The specified blob does not exist. RequestId:1",
+        "BlobNotFound"
+      ],
+      [`${head}<Error><Code>AccessDenied</Code><Details>No billing.</Details></Error>`, "No billing.", "AccessDenied"],
+      [
+        `<soap:Envelope xmlns:soap="x"><soap:Body><soap:Fault><faultcode>soap:Server</faultcode>` +
+        `<faultstring><![CDATA[It broke]]></faultstring></soap:Fault></soap:Body></soap:Envelope>`,
+        "It broke",
+        "soap:Server"
+      ]
+    ]
+    for (const [body, message, code] of bodies) {
+      assert.deepStrictEqual(ErrorBody.parse(body), { kind: "xml", message, code, truncated: false })
+    }
+    assert.deepStrictEqual(ErrorBody.parse(`${head}<!DOCTYPE html><html><title>502</title>`).kind, "html")
+    assert.deepStrictEqual(ErrorBody.parse(`${head}<a/>`), { kind: "xml", truncated: false })
+  })
+
   it("knows empty and binary bodies", () => {
     assert.deepStrictEqual(ErrorBody.parse(""), { kind: "empty", truncated: false })
     assert.deepStrictEqual(ErrorBody.parse(" \r\n\t"), { kind: "empty", truncated: false })
@@ -77,7 +111,11 @@ describe("ErrorBody", () => {
       `"message"${" ".repeat(60_000)}`,
       `{"message":"${"\\\\".repeat(30_000)}`,
       `{${`"message" : "`.repeat(5_000)}`,
-      "&amp;".repeat(12_000)
+      "&amp;".repeat(12_000),
+      `<?xml ${"<Message".repeat(8_000)}`,
+      `<Error>${"<Message ".repeat(7_000)}`,
+      `<Error>${"<a:".repeat(20_000)}`,
+      `<Error>${`<Message>${" ".repeat(4_000)}`.repeat(15)}`
     ]
     const start = process.cpuUsage()
     for (const body of hostile) ErrorBody.parse(body)

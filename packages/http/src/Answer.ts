@@ -29,6 +29,7 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type * as Headers from "effect/http/Headers"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { readAnswerBody } from "./internal/answerBody.ts"
@@ -45,8 +46,8 @@ import * as Scrubber from "./Scrubber.ts"
 export const maxBytes = 1_048_576
 
 /**
- * Decodes a JSON answer. Anything else (HTML, an empty body, another shape, more than `maxBytes`) fails with the reason
- * `UndecodableAnswer`; a connection that breaks while the body arrives with `TransportFailure`. Where the operation is
+ * Decodes a JSON answer, be it an object, a list or a single value. Anything else (HTML, an empty body, another shape, more
+ * than `maxBytes`) fails with the reason `UndecodableAnswer`; a connection that breaks while the body arrives with `TransportFailure`. Where the operation is
  * not idempotent, both become `OutcomeUnknown`, since the server has said 2xx.
  *
  * @category decoding
@@ -76,16 +77,29 @@ export const json: {
         sent: true,
         requestId: requestIdOf(response.headers, scrubber)
       }))
-    const undecodable = (got: string) =>
-      fail(new ApiError.UndecodableAnswer({ status: response.status, expected: "JSON", got }))
+    const undecodable = (got: string, remedy?: string) =>
+      fail(new ApiError.UndecodableAnswer({ status: response.status, expected: "JSON", got, remedy }))
 
     const body = yield* Effect.catch(readAnswerBody(response, maxBytes), (error) => fail(transportReason(error)))
-    if (body.truncated) return yield* undecodable(`more than ${maxBytes} bytes`)
-    const { kind } = ErrorBody.parse(body.bytes, { contentType: response.headers["content-type"] })
-    if (kind !== "json" && kind !== "problem") return yield* undecodable(shapes[kind])
+    if (body.truncated) {
+      return yield* undecodable(
+        `more than ${maxBytes} bytes`,
+        "Ask for less at once, or read the response as a stream."
+      )
+    }
+    const text = new TextDecoder().decode(body.bytes)
+    const parsed = Result.try((): unknown => JSON.parse(text))
+    if (Result.isFailure(parsed)) {
+      return /^\s*[{[]/.test(text)
+        ? yield* undecodable(
+          "malformed JSON",
+          "The response was cut off or changed on its way, or the API is at fault."
+        )
+        : yield* undecodable(ErrorBody.describe(ErrorBody.parse(text).kind))
+    }
     return yield* Effect.catch(
-      Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(new TextDecoder().decode(body.bytes)),
-      () => undecodable("JSON of another shape")
+      Schema.decodeUnknownEffect(schema)(parsed.success),
+      () => undecodable("JSON of another shape", "Check the address, and the API's documentation for what it responds.")
     )
   })
 )
@@ -134,5 +148,3 @@ export const withBody: {
     })
   }
 )
-
-const shapes = { html: "an HTML page", text: "plain text", binary: "binary data", empty: "an empty body" } as const

@@ -304,13 +304,42 @@ describe("Answer.json", () => {
         ["OK", "plain text"],
         ["<!DOCTYPE html><title>Log in</title>", "an HTML page"],
         ["\u0000\u0001", "binary data"],
+        ["<?xml version=\"1.0\"?><a/>", "XML"],
+        [`{"id":"7"`, "malformed JSON"],
         [`{"id":7}`, "JSON of another shape"],
+        ["7", "JSON of another shape"],
         [`{"id":"${"x".repeat(Answer.maxBytes)}"}`, `more than ${Answer.maxBytes} bytes`]
       ]
       for (const [body, got] of wrong) {
         const { reason } = yield* Effect.flip(read(body))
         assert.strictEqual(reason._tag, "UndecodableAnswer")
         if (reason._tag === "UndecodableAnswer") assert.strictEqual(reason.got, got)
+      }
+    }))
+
+  it.effect("decodes all that it reads, not only what is read of an error", () =>
+    Effect.gen(function*() {
+      const id = "x".repeat(Answer.maxBytes - 20)
+      assert.deepStrictEqual(yield* read(JSON.stringify({ id })), { id })
+    }))
+
+  it.effect("decodes single values", () =>
+    Effect.gen(function*() {
+      const value = (body: string) =>
+        Answer.json(
+          HttpClientResponse.fromWeb(HttpClientRequest.get("https://a.example/"), new Response(body)),
+          Schema.Unknown
+        )
+      for (const expected of [42, true, null, "text", ["a"]]) {
+        assert.deepStrictEqual(yield* value(` ${JSON.stringify(expected)}\n`), expected)
+      }
+    }))
+
+  it.effect("names a login page only where it may be one", () =>
+    Effect.gen(function*() {
+      assert.include((yield* Effect.flip(read("<html>"))).message, "login page")
+      for (const body of [`{"id":7}`, `{"id":`, `{"id":"${"x".repeat(Answer.maxBytes)}"}`]) {
+        assert.notInclude((yield* Effect.flip(read(body))).message, "login page")
       }
     }))
 

@@ -39,7 +39,7 @@ export const read = Effect.fnUntraced(
     const text = yield* textOf(response)
     if (text === undefined) return yield* unexpected("a token", `more than ${Answer.maxBytes} bytes`)
     const fields = fieldsOf(text, response.headers["content-type"])
-    if (fields === undefined) return yield* unexpected("JSON", shapes[ErrorBody.parse(text).kind])
+    if (fields === undefined) return yield* unexpected("JSON", shapeOf(text))
 
     const { access_token: value, error, expires_in: lifetime, scope, token_type: type } = fields
     if (typeof error === "string" && error !== "") return yield* rejected(error, text)
@@ -119,11 +119,7 @@ const secondsOf = (lifetime: unknown): number | undefined => {
   return typeof seconds === "number" && Number.isFinite(seconds) ? seconds : undefined
 }
 
-const shapes = {
-  html: "an HTML page",
-  text: "plain text",
-  binary: "binary data",
-  empty: "an empty body",
-  json: "JSON of another shape",
-  problem: "JSON of another shape"
-} as const
+const shapeOf = (text: string): string => {
+  const { kind } = ErrorBody.parse(text)
+  return kind === "json" || kind === "problem" ? "JSON of another shape" : ErrorBody.describe(kind)
+}
