@@ -54,11 +54,8 @@ export interface StoreTimeout {
  * @since 0.1.0
  */
 export const make = (duration: Duration.Input): StoreTimeout => {
-  const allowed = Duration.fromInputUnsafe(duration)
-  const millis = Duration.toMillis(allowed)
-  if (!(millis > 0)) throw new RangeError(`StoreTimeout: the time must be above 0, not ${Duration.format(allowed)}`)
+  const { millis, timedOut } = checked(duration)
   if (millis === Infinity) return (call) => call
-  const timedOut = Effect.suspend(() => Effect.fail(new Timeout.TimedOut({ after: allowed })))
   // While the store speaks, never.
   let askAgainAt = -Infinity
   const spoke = (exit: Exit.Exit<unknown, unknown>): undefined => {
@@ -76,4 +73,22 @@ export const make = (duration: Duration.Input): StoreTimeout => {
       }
       return limit.after(Effect.onExitPrimitive(call, spoke), millis, silent, undefined, true)
     })
+}
+
+/**
+ * Limits each call alone. For stores whose calls are of unlike length, where a slow one says nothing about the next: SQL.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const each = (duration: Duration.Input): StoreTimeout => {
+  const { millis, timedOut } = checked(duration)
+  return (call) => limit.after(call, millis, () => timedOut, undefined, true)
+}
+
+const checked = (duration: Duration.Input) => {
+  const after = Duration.fromInputUnsafe(duration)
+  const millis = Duration.toMillis(after)
+  if (!(millis > 0)) throw new RangeError(`StoreTimeout: the time must be above 0, not ${Duration.format(after)}`)
+  return { millis, timedOut: Effect.suspend(() => Effect.fail(new Timeout.TimedOut({ after }))) }
 }

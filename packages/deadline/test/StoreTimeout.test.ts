@@ -59,6 +59,17 @@ describe("StoreTimeout", () => {
       assert.strictEqual(yield* outcome(within(store.call)), "prompt")
     }))
 
+  it.effect("says nothing of the next call, where each is limited alone", () =>
+    Effect.gen(function*() {
+      const store = yield* silentStore
+      const within = StoreTimeout.each("1 second")
+      const slow = yield* Effect.forkChild(outcome(within(store.call)))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* Fiber.join(slow), "TimedOut")
+      yield* store.speak
+      assert.strictEqual(yield* outcome(within(store.call)), "prompt")
+    }))
+
   it.effect("leaves few calls behind, however many callers come", () =>
     Effect.gen(function*() {
       const store = yield* silentStore
@@ -97,5 +108,6 @@ describe("StoreTimeout", () => {
   it("needs some time", () => {
     assert.throws(() => StoreTimeout.make(0), RangeError)
     assert.throws(() => StoreTimeout.make(-1), RangeError)
+    assert.throws(() => StoreTimeout.each(0), RangeError)
   })
 })

@@ -47,8 +47,10 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
@@ -144,6 +146,7 @@ export interface DurableUpload<Item> {
 /**
  * - `concurrency`: uploads at once by this worker; default 4.
  * - `onUnknown`: what to do with an item that may have been applied and must not be twice; default `fail`.
+ * - `around`: wraps each upload, whose `id` is that of its entry in the journal: to know what is under way, for example.
  *
  * The rest is as for `Uploader.upload`.
  *
@@ -153,6 +156,7 @@ export interface DurableUpload<Item> {
 export interface WorkerOptions extends Omit<Uploader.Options, "onEvent"> {
   readonly concurrency?: number | undefined
   readonly onUnknown?: Journal.OnUnknown | undefined
+  readonly around?: (<A, E, R>(id: string, upload: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>) | undefined
 }
 
 /**
@@ -199,7 +203,7 @@ export const make = <Item, Encoded>(name: string, options: {
 
   return {
     entryId,
-    layer: (target, { concurrency = 4, onUnknown, ...uploader } = {}) =>
+    layer: (target, { around = plainly, concurrency = 4, onUnknown, ...uploader } = {}) =>
       Layer.unwrap(Effect.gen(function*() {
         const to = yield* target
         const permits = yield* Semaphore.make(concurrency)
@@ -208,7 +212,10 @@ export const make = <Item, Encoded>(name: string, options: {
             name: "upload",
             success: Done,
             error: DurableFailure,
-            execute: Journal.upload(to, item, { ...uploader, id: entryId(batch, item), onUnknown }).pipe(
+            execute: around(
+              entryId(batch, item),
+              Journal.upload(to, item, { ...uploader, id: entryId(batch, item), onUnknown })
+            ).pipe(
               Effect.mapBoth({ onFailure: failureOf, onSuccess: doneOf }),
               permits.withPermit
             )
@@ -216,11 +223,11 @@ export const make = <Item, Encoded>(name: string, options: {
         )
       })),
     run: (batch, items, { round = 1, ...options } = {}) => {
+      const attached = attachment()
       const method: Schedule.Method<Item, void, DurableFailure, never, WorkflowEngine.WorkflowEngine> = {
         key,
         idempotent: () => true,
-        upload: ({ item }) =>
-          Effect.map(attached(workflow.execute({ batch, round, id: id(item), item }), attachments), outcomeOf),
+        upload: ({ item }) => Effect.map(attached(workflow.execute({ batch, round, id: id(item), item })), outcomeOf),
         endsBatch: (_): _ is never => false
       }
       return Schedule.collect(options, (checked, emit) => Schedule.schedule(items, checked, method, emit))
@@ -228,25 +235,60 @@ export const make = <Item, Encoded>(name: string, options: {
   }
 }
 
-const attachments = 60
+const plainly: NonNullable<WorkerOptions["around"]> = (_, upload) => upload
 
-// Whoever waits for an execution can be interrupted by the runner that it leaves, a worker that shuts down for example.
-// The engine executes it elsewhere, and to execute it again is to wait for it again.
-const attached = <A, R>(
-  execution: Effect.Effect<A, DurableFailure, R>,
-  left: number
-): Effect.Effect<A, DurableFailure, R> =>
-  Effect.catchCauseIf(execution, Cause.hasInterruptsOnly, () =>
-    left > 0
-      ? Effect.delay(attached(execution, left - 1), "1 second")
-      : Effect.fail(
-        new DurableFailure({
-          error: "Interrupted",
-          description: "the engine interrupted this upload again and again; submit it under another round",
-          recovery: "Retry",
-          attempts: 0
-        })
-      ))
+const attachments = 60
+const outage = 60_000
+
+// Whoever waits for an execution can be interrupted by the runner that it leaves, a worker that shuts down for example, and
+// dies of a storage that fails. The engine goes on with it, and to execute it again is to wait for it again.
+const attachment = () => {
+  // Of the engine's storage, as all executions of this run see it.
+  let failingSince: number | undefined
+  const attached = <A, R>(
+    execution: Effect.Effect<A, DurableFailure, R>,
+    left = attachments
+  ): Effect.Effect<A, DurableFailure, R> =>
+    Effect.onExitPrimitive(execution, (exit) => {
+      if (Exit.isSuccess(exit) || Cause.hasFails(exit.cause)) failingSince = undefined
+      return undefined
+    }).pipe(Effect.catchCause((cause) => {
+      if (Cause.hasInterruptsOnly(cause)) {
+        return left > 0
+          ? Effect.delay(attached(execution, left - 1), "1 second")
+          : Effect.fail(lost("Interrupted", again))
+      }
+      const failure = cause.reasons.find((reason) => reason._tag === "Die" && isOfStorage(reason.defect))
+      if (failure?._tag !== "Die") return Effect.failCause(cause)
+      return Effect.flatMap(Clock.monotonicTimeNanos, (nanos) => {
+        const now = Number(nanos) / 1e6
+        failingSince ??= now
+        return now - failingSince < outage
+          ? Effect.delay(attached(execution, left), "1 second")
+          : Effect.fail(lost("EngineUnavailable", `${unavailable}: ${causesOf(failure.defect)}`))
+      })
+    }))
+  return attached
+}
+
+const again = "the engine interrupted this upload again and again; submit it under another round"
+const unavailable = "what became of this upload is not known, for the engine's storage fails"
+
+const lost = (error: string, description: string) =>
+  new DurableFailure({ error, description, recovery: "Retry", attempts: 0 })
+
+const isOfStorage = (defect: unknown): boolean => {
+  const tag = tagOf(defect)
+  return tag === "PersistenceError" || tag === "SqlError"
+}
+
+// The engine's own message says only that its storage failed; the one beneath says why.
+const causesOf = (defect: unknown): string =>
+  Predicate.hasProperty(defect, "cause") && Predicate.hasProperty(defect.cause, "message")
+    ? causesOf(defect.cause)
+    : Predicate.hasProperty(defect, "message")
+    ? String(defect.message)
+    : String(defect)
 
 const doneOf = <Receipt>(outcome: Journal.Outcome<Receipt>): typeof Done.Type => {
   if (outcome._tag === "Skipped") return outcome

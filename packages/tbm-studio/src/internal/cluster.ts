@@ -18,10 +18,12 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
 import { createHash } from "node:crypto"
 import * as Period from "../Period.ts"
 import * as TableAddress from "../TableAddress.ts"
 import type { TableUpload } from "../TableUploads.ts"
+import * as BoundedPg from "./boundedPg.ts"
 import { InvalidOption } from "./runtime.ts"
 
 /**
@@ -95,13 +97,20 @@ export interface Address {
 /** The engine and the journal of the cluster that `DATABASE_URL` names. Without an address it submits only. */
 export const layer = (address: Address | undefined) => Layer.provide(engine(address), database)
 
-// A worker that died is noticed when its heartbeat has been missing for the lock's expiration.
+// A worker that died, or is cut off, is noticed when its heartbeat has been missing for the lock's expiration, by the next
+// look at the assignments; by then the database has ended its session, and with it the locks. So nothing stands still for
+// longer than 15 seconds.
 const sharding = {
-  shardLockRefreshInterval: "4 seconds",
-  shardLockExpiration: "12 seconds",
-  entityMessagePollInterval: "5 seconds",
-  runnerHealthCheckInterval: "10 seconds"
+  shardLockRefreshInterval: "3 seconds",
+  shardLockExpiration: "9 seconds",
+  refreshAssignmentsInterval: "2 seconds",
+  entityMessagePollInterval: "2 seconds",
+  runnerHealthCheckInterval: "5 seconds",
+  entityTerminationTimeout: "3 seconds"
 } as const
+
+/** How long the database may take for a statement. */
+const storeTimeout = "4 seconds"
 
 const engine = (address: Address | undefined) =>
   Layer.merge(
@@ -130,9 +139,12 @@ const database = Layer.unwrap(Effect.gen(function*() {
   }
   // What follows takes a database that cannot be reached for a defect.
   return Layer.tap(
-    PgClient.layer({ url: url.value, applicationName: "tbm-studio" }),
+    Layer.provide(
+      BoundedPg.layer(storeTimeout),
+      PgClient.layer({ url: url.value, applicationName: "tbm-studio", connectTimeout: storeTimeout })
+    ),
     Effect.fnUntraced(function*(context) {
-      yield* Context.get(context, PgClient.PgClient)`SELECT 1`
+      yield* Context.get(context, SqlClient.SqlClient)`SELECT 1`
     })
   )
 }))

@@ -16,7 +16,8 @@ import * as Uploads from "./uploads.ts"
 
 /** Gives everything to a cluster, waits for its workers, and reports on each upload as on one of this process. */
 export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArray<Uploads.Job>, options: {
-  readonly concurrency: number
+  /** Over all workers; by default as many as they run. */
+  readonly concurrency: number | undefined
   readonly pace?: Duration.Input | undefined
   readonly failFast: boolean
   readonly round: number
@@ -73,6 +74,7 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
   yield* region.print([`Submitting ${jobs.length} uploads to the cluster, and waiting for its workers.`])
   const { totals } = yield* cluster.tables.run(batch, items.keys(), {
     ...options,
+    concurrency: options.concurrency ?? mostAtOnce,
     stop: Effect.andThen(StopSignal.first, Effect.as(region.print([stopLine]), "finish" as const)),
     onResult: settle
   })
@@ -83,6 +85,9 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
     exitStatus: ExitStatus.gravest(exits)
   }
 })
+
+/** So many uploads wait with the workers for their turn: enough for each of them to be busy. */
+const mostAtOnce = 1_000
 
 const causeOf = (error: unknown): string =>
   error instanceof DurableUpload.DurableFailure ? error.reason ?? error.error : "failure"

@@ -23,8 +23,10 @@ const flags = {
   ...via.flags,
   concurrency: Flag.Int("concurrency").pipe(
     Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 64 }))),
-    Flag.withDescription("How many uploads run at once, 1 to 64 (default 4)"),
-    Flag.withDefault(4)
+    Flag.withDescription(
+      "How many uploads run at once, 1 to 64 (default 4; with --durable over all workers, by default as many as they run)"
+    ),
+    Flag.optional
   ),
   pace: Flag.String("pace").pipe(
     Flag.filterMap(duration.parse, () => "Expected a duration such as 500ms, 2s or 1m"),
@@ -119,10 +121,22 @@ export const batch = Command.make(
         },
         exitStatus: report.exitStatus
       })
-      const options = { concurrency, failFast, preflight, pace: Option.getOrUndefined(pace) }
+      const options = { failFast, preflight, pace: Option.getOrUndefined(pace) }
       const report = durable
-        ? yield* submit(manifest, jobs, { ...options, round: Option.getOrElse(round, () => 1) })
-        : yield* Uploads.run(jobs, { ...options, via: way, show: "each", onUnknown: unknown, onInterrupt, respond })
+        ? yield* submit(manifest, jobs, {
+          ...options,
+          concurrency: Option.getOrUndefined(concurrency),
+          round: Option.getOrElse(round, () => 1)
+        })
+        : yield* Uploads.run(jobs, {
+          ...options,
+          concurrency: Option.getOrElse(concurrency, () => 4),
+          via: way,
+          show: "each",
+          onUnknown: unknown,
+          onInterrupt,
+          respond
+        })
           .pipe(
             Effect.provide(
               noJournal

@@ -1,3 +1,4 @@
+import * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as Journal from "@effect-resilience/upload/Journal"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
@@ -6,7 +7,9 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
 import * as ExitStatus from "../../ExitStatus.ts"
 import { Frontdoor } from "../../Frontdoor.ts"
 import * as TableUploads from "../../TableUploads.ts"
@@ -50,17 +53,16 @@ export const worker = Command.make("worker", flags, ({ concurrency, host, port, 
       ),
       { startImmediately: true }
     )
-    const layer = cluster.tables.layer(Effect.succeed(cluster.targetOf(target)), { concurrency, onUnknown: unknown })
-      .pipe(
-        Layer.provide(watch.layer),
-        Layer.provide(cluster.layer({ host, port })),
-        (self) => Layer.effectContext(Effect.mapError(Layer.build(self), cluster.explain))
-      )
+    const layer = cluster.tables
+      .layer(Effect.succeed(cluster.targetOf(target)), { concurrency, onUnknown: unknown, around: watch.around })
+      .pipe(Layer.provide(watch.layer), Layer.provide(cluster.layer({ host, port })))
+    const scope = yield* Scope.make()
     yield* Effect.gen(function*() {
+      yield* Effect.mapError(Layer.buildWithScope(layer, scope), cluster.explain)
       yield* Console.error(`Joined the cluster as ${host}:${port}. Waiting for uploads; Ctrl-C or SIGTERM stops.`)
       yield* Fiber.join(stop)
       yield* watch.drain
-    }).pipe(Effect.provide(layer))
+    }).pipe(Effect.onExit((exit) => leave(Scope.close(scope, exit))))
     const { failed, unknown: inDoubt, uploaded } = watch.counts
     return {
       json: { status: "stopped", uploaded, failed, unknown: inDoubt },
@@ -77,30 +79,52 @@ export const worker = Command.make("worker", flags, ({ concurrency, host, port, 
     ])
   )
 
+/**
+ * Leaves the cluster, which gives the shards back. Where the database does not help with that, the end of the process does:
+ * its sessions end with it, and the locks with them.
+ */
+const leave = (close: Effect.Effect<void>) =>
+  Effect.flatMap(
+    Effect.forkDetach(close),
+    (closing) => Timeout.afterOrElse(Fiber.await(closing), { duration: "4 seconds", orElse: () => Effect.void })
+  )
+
+/** How long the journal's database may be away before an upload fails for it, while the worker is not told to stop. */
+const outage = "15 seconds"
+
 // Knows from the journal what is under way: between `started` and the next state, an upload must not be cut off.
 const watched = Effect.sync(() => {
   const started = new Set<string>()
   const counts = { uploaded: 0, failed: 0, unknown: 0 }
   let idle: Deferred.Deferred<void> | undefined
 
+  const settle = (id: string) =>
+    Effect.sync(() => {
+      started.delete(id)
+      if (idle !== undefined && started.size === 0) Deferred.doneUnsafe(idle, Effect.void)
+    })
   const watch = (journal: Journal.Journal["Service"]): Journal.Journal["Service"] => ({
     ...journal,
     record: (entry, durable) =>
       Effect.gen(function*() {
+        const record = Effect.retry(journal.record(entry, durable), {
+          while: () => idle === undefined,
+          schedule: Schedule.upTo(Schedule.spaced("500 millis"), { duration: outage })
+        })
         if (entry.state === "started") {
           if (idle !== undefined) return yield* Effect.never
           started.add(entry.id)
-          return yield* journal.record(entry, durable)
+          return yield* record
         }
-        yield* journal.record(entry, durable)
-        started.delete(entry.id)
+        yield* Effect.ensuring(record, settle(entry.id))
         if (entry.state !== "waiting") counts[entry.state]++
-        if (idle !== undefined && started.size === 0) Deferred.doneUnsafe(idle, Effect.void)
       })
   })
   return {
     counts,
     layer: Layer.effect(Journal.Journal, Effect.map(Journal.Journal, watch)),
+    /** An upload that ends in any other way, cut off with its shard for example, is not under way either. */
+    around: <A, E, R>(id: string, upload: Effect.Effect<A, E, R>) => Effect.ensuring(upload, settle(id)),
     /** Starts nothing more and waits for what is under way. */
     drain: Effect.suspend(() => {
       idle = Deferred.makeUnsafe<void>()

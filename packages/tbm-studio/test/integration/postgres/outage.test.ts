@@ -1,0 +1,137 @@
+import * as TcpRelay from "@effect-resilience/chaos/TcpRelay"
+import { Simulator } from "@effect-resilience/tbm-simulator"
+import { assert, describe, layer } from "@effect/vitest"
+import { Effect, Fiber, Schedule } from "effect"
+import { createServer } from "node:net"
+import { bin, folder, settingsFor, start, tbmStudio, write } from "../../command.ts"
+import { ownPostgres } from "./ownPostgres.ts"
+
+const slowly: Simulator.Options = {
+  seed: 1,
+  faults: [{ match: { operation: "upload" }, fault: { type: "delay", ms: 300 } }]
+}
+
+const until = <E, R>(check: Effect.Effect<boolean, E, R>) =>
+  check.pipe(Effect.repeat({ until: (done) => done, schedule: Schedule.spaced("50 millis") }))
+
+const freePort = Effect.callback<number>((resume) => {
+  const server = createServer().listen(0, "127.0.0.1", () => {
+    const address = server.address()
+    const port = address !== null && typeof address === "object" ? address.port : 0
+    server.close(() => resume(Effect.succeed(port)))
+  })
+})
+
+const recordOf = Effect.flatMap(Simulator.Simulator, ({ state }) => Effect.map(state, ({ uploads }) => uploads))
+
+/** Two workers, each with a relay of its own to Postgres, and a manifest for them. */
+const cluster = Effect.fnUntraced(function*(items: number) {
+  const { url } = yield* Simulator.Simulator
+  const postgres = yield* ownPostgres
+  const dir = yield* folder
+  const rows = Array.from({ length: items }, (_, index) => {
+    write(dir, `${index}.csv`, `account,amount\r\n${index},1\r\n`)
+    const table = `${dir} ${index}`.replaceAll("/", "-")
+    return `${index}.csv,P,${table},January:2024,${index % 2 === 0 ? "overwrite" : "append"}`
+  })
+  const manifest = write(dir, "manifest.csv", ["file,project,table,period,action", ...rows, ""].join("\n"))
+  const settings = (port: number) => ({
+    ...settingsFor(url),
+    DATABASE_URL: `postgres://postgres@127.0.0.1:${port}/postgres`
+  })
+  const worker = Effect.gen(function*() {
+    const relay = yield* TcpRelay.make(postgres)
+    const args = ["worker", "--port", String(yield* freePort), "--json"]
+    return { relay, ...(yield* start(process.execPath, [bin, ...args], settings(relay.port))) }
+  })
+  const workers = [yield* worker, yield* worker] as const
+  const submit = Effect.map(
+    tbmStudio(["batch", manifest, "--durable", "--json"], settings(postgres.port)),
+    ({ status, stderr, stdout }) => ({ status, stderr, items: reported(stdout) })
+  )
+  return { postgres, workers, submit }
+})
+
+interface Item {
+  readonly status: string
+  readonly table: string
+  readonly action: "overwrite" | "append"
+}
+
+const reported = (stdout: string): ReadonlyArray<Item> => JSON.parse(stdout).items
+
+/** The longest time in which nothing was stored, in milliseconds, until there is no more to come. */
+const longestStandstill = <A, E, R>(batch: Fiber.Fiber<A, E>, stored: Effect.Effect<number, never, R>) =>
+  Effect.gen(function*() {
+    let [count, at, longest] = [yield* stored, performance.now(), 0]
+    while (batch.pollUnsafe() === undefined) {
+      yield* Effect.sleep("20 millis")
+      const now = yield* stored
+      longest = Math.max(longest, performance.now() - at)
+      if (now > count) [count, at] = [now, performance.now()]
+    }
+    return longest
+  })
+
+/** Nothing is lost, and what may have been applied twice says so. */
+const assertTrue = (items: ReadonlyArray<Item>, stored: ReadonlyArray<{ readonly table: string }>) => {
+  for (const { action, status, table } of items) {
+    const times = stored.filter((upload) => upload.table === table).length
+    if (action === "append") assert.isAtMost(times, 1, table)
+    if (status === "unknown") assert.strictEqual(action, "append", table)
+    else assert.include(["uploaded", "skipped"], status, table)
+    if (status !== "unknown") assert.isAtLeast(times, 1, `${table} is ${status}`)
+  }
+}
+
+describe("a cluster whose Postgres fails", { timeout: 120_000 }, () => {
+  layer(Simulator.layer(slowly), { excludeTestServices: true })((it) => {
+    it.effect("goes on after a restart of it under load, and a worker that saw that ends when it is told to", () =>
+      Effect.gen(function*() {
+        const items = 120
+        const { postgres, submit, workers: [one] } = yield* cluster(items)
+        const stored = Effect.map(recordOf, ({ length }) => length)
+        const batch = yield* Effect.forkScoped(submit)
+        yield* until(Effect.map(stored, (count) => count >= 10))
+        const standstill = yield* Effect.forkScoped(longestStandstill(batch, stored))
+        yield* postgres.stop
+        yield* Effect.sleep("6 seconds")
+        yield* postgres.start
+        const before = yield* stored
+        yield* until(Effect.map(stored, (count) => count >= before + 10))
+        one.kill("SIGTERM")
+        const told = performance.now()
+        const ended = yield* one.ended
+        assert.isAtMost(performance.now() - told, 10_000)
+        assert.strictEqual(ended.status, 0, ended.stderr)
+
+        const { items: report, status, stderr } = yield* Fiber.join(batch)
+        assert.strictEqual(report.length, items, stderr)
+        assert.include([0, 75], status, stderr)
+        assertTrue(report, yield* recordOf)
+        assert.isAtMost(yield* Fiber.join(standstill), 15_000)
+      }))
+
+    it.effect("goes on without a worker that is cut off from it, which ends when it is told to", () =>
+      Effect.gen(function*() {
+        const items = 120
+        const before = (yield* recordOf).length
+        const { submit, workers: [one] } = yield* cluster(items)
+        const stored = Effect.map(recordOf, ({ length }) => length - before)
+        const batch = yield* Effect.forkScoped(submit)
+        yield* until(Effect.map(stored, (count) => count >= 10))
+        const standstill = yield* Effect.forkScoped(longestStandstill(batch, stored))
+        yield* one.relay.silence()
+        const { items: report, status, stderr } = yield* Fiber.join(batch)
+        assert.strictEqual(report.length, items, stderr)
+        assert.include([0, 75], status, stderr)
+        assertTrue(report, (yield* recordOf).slice(before))
+        assert.isAtMost(yield* Fiber.join(standstill), 15_000)
+
+        one.kill("SIGTERM")
+        const told = performance.now()
+        yield* one.ended
+        assert.isAtMost(performance.now() - told, 10_000)
+      }))
+  })
+})
