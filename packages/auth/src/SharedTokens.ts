@@ -43,6 +43,7 @@
  * @since 0.1.0
  */
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -52,6 +53,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as AuthError from "./AuthError.ts"
+import { problemOf } from "./internal/tokenText.ts"
 import * as vault from "./internal/vault.ts"
 import * as Lease from "./Lease.ts"
 import type { Grant } from "./Token.ts"
@@ -104,7 +106,7 @@ export const make = Effect.fnUntraced(function*(source: TokenSource, options: Op
   const poll = Duration.toMillis(Duration.fromInputUnsafe(options.poll ?? "100 millis"))
 
   const read = Effect.fnUntraced(function*(place: string, refused: Redacted.Redacted | undefined) {
-    const entry = yield* within(store.get(place)).pipe(Effect.catch(warn("read")))
+    const entry = yield* optional(within(store.get(place)), "read")
     if (!isEntry(entry)) return undefined
     const text = yield* safe.open(place, entry.sealed)
     if (text === undefined) return undefined
@@ -116,19 +118,20 @@ export const make = Effect.fnUntraced(function*(source: TokenSource, options: Op
   })
 
   const write = Effect.fnUntraced(function*(place: string, grant: Grant) {
+    // What the cache is about to reject would be rejected by all processes, for as long as it lies there.
+    if (problemOf(Redacted.value(grant.value)) !== undefined) return
     const now = yield* Clock.currentTimeMillis
     const expiresAt = Math.min(grant.expiresAt ?? now + lifetime, now + longest)
     if (expiresAt <= now) return
-    const text = yield* Effect.orDie(
-      encode({ value: Redacted.value(grant.value), expiresAt, attributes: grant.attributes ?? {} })
-    )
+    const stored = { value: Redacted.value(grant.value), expiresAt, attributes: grant.attributes ?? {} }
+    // The schema's own words may repeat what is wrong.
+    const text = yield* Effect.mapError(encode(stored), () => ({ message: "the grant cannot be written as JSON" }))
     const entry: Entry = { sealed: yield* safe.seal(place, text) }
-    yield* within(store.set(place, entry, Duration.millis(expiresAt - now))).pipe(Effect.catch(warn("written")))
+    yield* within(store.set(place, entry, Duration.millis(expiresAt - now)))
   })
 
   const keepLease = (place: string, owner: string) =>
-    lease.acquire(place, owner, leaseLife).pipe(
-      Effect.ignore,
+    Effect.catchCause(lease.acquire(place, owner, leaseLife), () => Effect.void).pipe(
       Effect.delay(Duration.millis(Duration.toMillis(leaseLife) / 3)),
       Effect.forever
     )
@@ -139,9 +142,9 @@ export const make = Effect.fnUntraced(function*(source: TokenSource, options: Op
       const found = yield* read(place, refused)
       if (found !== undefined) return found
       const grant = yield* Effect.raceFirst(source.acquire(refused), keepLease(place, owner))
-      yield* write(place, grant)
+      yield* optional(write(place, grant), "written")
       return grant
-    }).pipe(Effect.ensuring(Effect.ignore(lease.release(place, owner))))
+    }).pipe(Effect.ensuring(Effect.catchCause(lease.release(place, owner), () => Effect.void)))
 
   const acquire = Effect.fnUntraced(function*(refused: Redacted.Redacted | undefined) {
     const place = yield* safe.place(yield* source.identity)
@@ -150,15 +153,17 @@ export const make = Effect.fnUntraced(function*(source: TokenSource, options: Op
       const found = yield* read(place, refused)
       if (found !== undefined) return found
       // Without leases nobody waits for anybody.
-      const taken = yield* lease.acquire(place, owner, leaseLife).pipe(
-        Effect.catch((error) => Effect.as(warn("leased")(error), true))
-      )
-      if (taken) return yield* logIn(place, owner, refused)
+      const taken = yield* optional(lease.acquire(place, owner, leaseLife), "leased")
+      if (taken !== false) return yield* logIn(place, owner, refused)
       yield* Effect.sleep(Duration.millis(poll * (0.75 + (yield* Random.next) / 2)))
     }
   })
 
-  return { identity: source.identity, acquire: (refused) => Effect.suspend(() => acquire(refused)) }
+  return {
+    identity: source.identity,
+    acquire: (refused) => Effect.suspend(() => acquire(refused)),
+    forgetFailures: source.forgetFailures
+  }
 })
 
 interface Entry {
@@ -179,8 +184,16 @@ const encode = Schema.encodeEffect(Stored)
 /** A token that never ends is looked up anew after a month, since stores and JSON know no infinity. */
 const longest = 30 * 24 * 60 * 60 * 1_000
 
-const warn = (what: string) => (error: { readonly message: string }): Effect.Effect<undefined> =>
-  Effect.as(
-    Effect.logWarning(`Shared tokens cannot be ${what}, going on without the store: ${error.message}`),
-    undefined
-  )
+/** A call to a store, which is a convenience: whatever goes wrong with it, a defect included, costs a warning. */
+const optional = <A, E extends { readonly message: string }>(
+  call: Effect.Effect<A, E>,
+  what: string
+): Effect.Effect<A | undefined> =>
+  Effect.catchCause(call, (cause) => {
+    const error = Cause.findErrorOption(cause)
+    const why = error._tag === "Some" ? error.value.message : "the call to it did not end as it should"
+    return Effect.as(
+      Effect.logWarning(`Shared tokens cannot be ${what}, going on without the store: ${why}`),
+      undefined
+    )
+  })

@@ -147,7 +147,7 @@ export const fromConfig = (config: Config.Config<Redacted.Redacted>): TokenSourc
  * **Details**
  *
  * A command that cannot be started is `NotConfigured`; one that fails is `Unavailable`, and worth a retry; one that prints
- * nothing, or what `read` finds no token in or throws at, has `NoToken`. What it prints is never shown. It is stopped when nobody waits for it any more.
+ * nothing, or what `read` finds no token in or throws at, has `NoToken`. One that prints more than 1 MiB is stopped. What it prints is never shown. It is stopped when nobody waits for it any more.
  *
  * @category constructors
  * @since 0.1.0
@@ -166,9 +166,18 @@ export const command = (
         spawner.spawn(command),
         () => notConfigured("the command cannot be started")
       )
-      const output = Stream.mkString(Stream.decodeText(Stream.drainFork(handle.stdout, handle.stderr)))
+      let printed = 0
+      const stdout = Stream.tap(
+        handle.stdout,
+        (chunk) => (printed += chunk.length) > mostPrinted ? Effect.fail(printsTooMuch) : Effect.void
+      )
+      const output = Stream.mkString(Stream.decodeText(Stream.drainFork(stdout, handle.stderr)))
       const [text, code] = yield* Effect.all([output, handle.exitCode], { concurrency: 2 }).pipe(
-        Effect.mapError(() => commandFailed("the command was cut off"))
+        Effect.mapError((error) =>
+          error._tag === "Unavailable"
+            ? new AuthError.AuthError({ reason: error })
+            : commandFailed("the command was cut off")
+        )
       )
       if (code !== 0) return yield* Effect.fail(commandFailed(`the command ended with status ${code}`))
       // What `read` throws may repeat what it read.
@@ -246,6 +255,13 @@ const notConfigured = (detail: string): AuthError.AuthError =>
 
 const commandFailed = (detail: string): AuthError.AuthError =>
   new AuthError.AuthError({ reason: new AuthError.Unavailable({ detail, recovery: Recovery.retry }) })
+
+const mostPrinted = 1_048_576
+
+const printsTooMuch = new AuthError.Unavailable({
+  detail: `the command printed more than ${mostPrinted} bytes`,
+  recovery: Recovery.giveUp
+})
 
 const noOther = "the configured token was refused, and there is no other"
 

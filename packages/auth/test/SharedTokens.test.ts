@@ -166,33 +166,53 @@ describe("SharedTokens", () => {
       assert.strictEqual(record.started, 1)
     }).pipe(Effect.scoped, Effect.provide(memory)))
 
-  it.live("logs in for itself where store and leases do not answer", () =>
-    Effect.gen(function*() {
-      const { record, source } = logins()
-      const [cache] = yield* processes(source(), 1)
-      if (cache !== undefined) yield* cache.get
-      assert.strictEqual(record.started, 1)
-    }).pipe(
-      Effect.scoped,
-      Effect.provide(Layer.mergeAll(
-        Layer.succeed(Persistence.BackingPersistence, {
-          make: () =>
-            Effect.succeed({
-              get: () => broken,
-              getMany: () => broken,
-              set: () => broken,
-              setMany: () => broken,
-              remove: () => broken,
-              clear: broken
-            })
-        }),
-        Layer.succeed(Lease.Lease, {
-          acquire: () => Effect.fail(new Lease.LeaseError({ store: "test" })),
-          release: () => Effect.fail(new Lease.LeaseError({ store: "test" }))
-        })
+  for (
+    const [name, ending] of [
+      ["fail", undefined],
+      ["throw", Effect.die(new TypeError("a bug of the store"))],
+      ["interrupt themselves", Effect.interrupt]
+    ] as const
+  ) {
+    it.live(`logs in for itself where store and leases ${name}, also while a login runs`, () =>
+      Effect.gen(function*() {
+        const { record, source } = logins()
+        const [cache] = yield* processes(source(), 1, { lease: 15 })
+        if (cache !== undefined) assert.strictEqual(Redacted.value((yield* cache.get).value), "secret-token-1")
+        assert.strictEqual(record.started, 1)
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(Layer.mergeAll(
+          Layer.succeed(Persistence.BackingPersistence, {
+            make: () => {
+              const broken = ending ?? Effect.fail(new Persistence.PersistenceError({ message: "down", cause: "down" }))
+              return Effect.succeed({
+                get: () => broken,
+                getMany: () => broken,
+                set: () => broken,
+                setMany: () => broken,
+                remove: () => broken,
+                clear: broken
+              })
+            }
+          }),
+          Layer.sync(Lease.Lease, () => {
+            const broken = ending ?? Effect.fail(new Lease.LeaseError({ store: "test" }))
+            return { acquire: () => broken, release: () => broken }
+          })
+        ))
       ))
-    ))
-  const broken = Effect.fail(new Persistence.PersistenceError({ message: "down", cause: "down" }))
+  }
+
+  it.effect("shares no token that no header can hold", () =>
+    Effect.gen(function*() {
+      let value = "secret-token\n"
+      const source = TokenSource.fromEffect(Effect.sync(() => ({ value: Redacted.make(value) })), { identity: ["x"] })
+      const [one, other] = yield* processes(source, 2)
+      if (one === undefined || other === undefined) return assert.fail()
+      assert.strictEqual((yield* Effect.flip(one.get)).reason._tag, "MalformedToken")
+      value = "secret-token"
+      assert.strictEqual(Redacted.value((yield* other.get).value), value)
+    }).pipe(Effect.scoped, Effect.provide(memory)))
 
   it.effect("refuses a key that is too short", () =>
     Effect.gen(function*() {

@@ -210,6 +210,23 @@ describe("TokenSource.command", () => {
       )
       assert.strictEqual(yield* reasonOf(missing), "NotConfigured")
     }))
+
+  it.live("stops a command that does not stop printing", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(command(`setInterval(() => process.stdout.write("t".repeat(100_000)), 1)`))
+      assert.strictEqual(error.message, "Could not log in: the command printed more than 1048576 bytes.")
+    }))
+
+  it.effect("finds no token in what its reader throws at, and repeats none of it", () =>
+    Effect.gen(function*() {
+      const source = yield* TokenSource.command(ChildProcess.make(process.execPath, ["-e", `console.log("s3cr3t")`]), {
+        identity: [],
+        read: (text) => JSON.parse(text)
+      }).pipe(Effect.provide(NodeServices.layer))
+      const exit = yield* Effect.exit(source.acquire(undefined))
+      assert.notInclude(JSON.stringify(exit), "s3cr3t")
+      assert.strictEqual(yield* reasonOf(source.acquire(undefined)), "NoToken")
+    }))
 })
 
 describe("TokenSource.firstThatWorks", () => {

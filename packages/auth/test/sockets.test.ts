@@ -1,9 +1,9 @@
-import { Authenticated, Grant, Origin, TokenCache, TokenSource } from "@effect-resilience/auth"
+import { Authenticated, Grant, OAuth2, Origin, TokenCache, TokenSource } from "@effect-resilience/auth"
 import { ErrorMapping } from "@effect-resilience/http"
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import type { Layer } from "effect"
-import { Effect, Redacted, Result, Stream } from "effect"
+import { Duration, Effect, Redacted, Result, Stream } from "effect"
 import { FetchHttpClient, HttpBody, HttpClient } from "effect/http"
 import { createHash } from "node:crypto"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
@@ -119,6 +119,35 @@ describe("over real sockets", () => {
         }).pipe(Effect.scoped, Effect.provide(layer)),
       30_000
     )
+
+    it.live(`waits for no login whose response drips or never ends (${name})`, () =>
+      Effect.gen(function*() {
+        let open = 0
+        const slow = (write: (response: ServerResponse) => void) =>
+          listen((_, response) => {
+            open += 1
+            response.writeHead(200, { "content-type": "application/json" })
+            write(response)
+            const dripping = setInterval(() => response.write(" "), 20)
+            response.on("close", () => {
+              clearInterval(dripping)
+              open -= 1
+            })
+          })
+        const http = yield* HttpClient.HttpClient
+        for (const begin of ["", "{", `{"access_token":"secret-token-1"`]) {
+          const { url } = yield* slow((response) => response.write(begin))
+          const source = yield* OAuth2.clientCredentials(http, {
+            tokenUrl: `${url}/token`,
+            credentials: Effect.succeed({ clientId: "app", clientSecret: Redacted.make("s3cr3t") })
+          })
+          const cache = yield* TokenCache.make(source, { timeout: "300 millis" })
+          const [took, error] = yield* Effect.timed(Effect.flip(cache.get))
+          assert.strictEqual(error.reason._tag, "Unavailable")
+          assert.isBelow(Duration.toMillis(took), 3_000)
+        }
+        yield* Effect.eventually(Effect.suspend(() => open === 0 ? Effect.void : Effect.fail("still open")))
+      }).pipe(Effect.scoped, Effect.provide(layer)), 20_000)
 
     it.live(`follows no redirect with credentials (${name})`, () =>
       Effect.gen(function*() {

@@ -74,9 +74,13 @@ export const make: Effect.Effect<FileSystem.FileSystem, never, FileSystem.FileSy
     const remembered = files.delete(path)
     if (!remembered && !fs.statSync(path).isFile()) return undefined
     const descriptor = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK)
-    if (!remembered || fs.fstatSync(descriptor).isFile()) return new LocalFile(disk, descriptor)
-    fs.closeSync(descriptor)
-    return undefined
+    let regular = !remembered
+    try {
+      regular ||= fs.fstatSync(descriptor).isFile()
+    } finally {
+      if (!regular) fs.closeSync(descriptor)
+    }
+    return regular ? new LocalFile(disk, descriptor) : undefined
   }
 
   const readSmall = (path: string): Uint8Array | undefined => {

@@ -38,6 +38,7 @@ import * as Effect from "effect/Effect"
 import * as Hex from "effect/encoding/Hex"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
+import { builtin } from "./internal/builtin.ts"
 
 /**
  * `md5` is what many upload services answer with. It detects accidents, not attackers.
@@ -164,11 +165,7 @@ interface NativeCrypto {
 }
 
 const nativeCrypto = (): NativeCrypto | undefined => {
-  const runtime: unknown = Reflect.get(globalThis, "process")
-  if (!Predicate.hasProperty(runtime, "getBuiltinModule") || typeof runtime.getBuiltinModule !== "function") {
-    return undefined
-  }
-  const crypto: unknown = runtime.getBuiltinModule("node:crypto")
+  const crypto = builtin("node:crypto")
   return isNativeCrypto(crypto) ? crypto : undefined
 }
 

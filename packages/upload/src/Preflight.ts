@@ -10,7 +10,7 @@
  *
  * Fields may be quoted, and then hold delimiters, line breaks and doubled quotes (RFC 4180). Lines end with LF or CRLF.
  * Blank lines are ignored. Text must be UTF-8, with or without a byte order mark. A source whose name ends in `.gz` is
- * decompressed. Memory stays constant.
+ * decompressed, with all members that it has (`UploadSource.gunzip`). Memory stays constant.
  *
  * **Example** (A row with a field too many)
  *

@@ -33,6 +33,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import * as File from "./internal/file.ts"
+import * as Gunzip from "./internal/gunzip.ts"
 import * as OnePiece from "./internal/onePiece.ts"
 import { unreadable } from "./internal/unreadable.ts"
 import * as UploadError from "./UploadError.ts"
@@ -162,12 +163,17 @@ export const gzip = <R>(self: UploadSource<R>): UploadSource<R> => ({
   open: Effect.map(self.open, (opened) => ({
     size: undefined,
     version: opened.version,
-    bytes: (range) => slice(through(self.name, opened.bytes(), () => new CompressionStream("gzip")), range)
+    bytes: (range) =>
+      slice(
+        through(opened.bytes(), () => new CompressionStream("gzip"), (error) => unreadable(self.name, error)),
+        range
+      )
   }))
 })
 
 /**
- * Decompresses a source on the way, and takes `.gz` off its name.
+ * Decompresses a source on the way, and takes `.gz` off its name. All members of a gzip file are read where the runtime has
+ * `node:zlib`; a browser knows the first only, and fails where another follows.
  *
  * @category combinators
  * @since 0.1.0
@@ -180,7 +186,11 @@ export const gunzip = <R>(self: UploadSource<R>): UploadSource<R> => {
     open: Effect.map(self.open, (opened) => ({
       size: undefined,
       version: opened.version,
-      bytes: (range) => slice(through(self.name, opened.bytes(), () => new DecompressionStream("gzip")), range)
+      bytes: (range) =>
+        slice(
+          through(Gunzip.inPieces(opened.bytes()), Gunzip.transform, (error) => Gunzip.damaged(self.name, error)),
+          range
+        )
     }))
   }
 }
@@ -278,14 +288,14 @@ const slice = <E>(
 }
 
 const through = (
-  name: string,
   self: Stream.Stream<Uint8Array, UploadError.UploadError>,
-  transform: () => CompressionStream | DecompressionStream
+  transform: () => ReadableWritablePair<Uint8Array, Uint8Array<ArrayBuffer>>,
+  onError: (error: unknown) => UploadError.UploadError
 ): Stream.Stream<Uint8Array, UploadError.UploadError> =>
   Stream.fromReadableStream({
     // No source shares its memory with another thread.
     evaluate: () => (Stream.toReadableStream(self) as ReadableStream<Uint8Array<ArrayBuffer>>).pipeThrough(transform()),
-    onError: (error) => unreadable(name, error)
+    onError
   })
 
 // Made once and not for each file, see `Uploader`.

@@ -16,10 +16,16 @@ const problemOf = (error: unknown): Pick<UploadError.SourceUnreadable, "problem"
     case "PermissionDenied":
       return { problem: "permission", description: "permission denied" }
     default: {
-      const description = Predicate.hasProperty(error, "message") && typeof error.message === "string"
-        ? error.message
-        : String(error)
-      return { problem: "failed", description }
+      return { problem: "failed", description: wordsOf(error) ?? "for a reason that it does not tell" }
     }
   }
+}
+
+// Some errors say nothing themselves, but in their cause.
+const wordsOf = (error: unknown, depth = 0): string | undefined => {
+  if (!Predicate.isObject(error)) return typeof error === "string" && error.trim() !== "" ? error : undefined
+  const message = Predicate.hasProperty(error, "message") ? error.message : undefined
+  if (typeof message === "string" && message.trim() !== "") return message
+  const inner = depth < 8 && Predicate.hasProperty(error, "cause") ? wordsOf(error.cause, depth + 1) : undefined
+  return inner ?? (Predicate.hasProperty(error, "code") && typeof error.code === "string" ? error.code : undefined)
 }
