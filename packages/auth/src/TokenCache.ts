@@ -486,7 +486,9 @@ class Cache {
         Deadline.within(this.settings.timeout),
         Effect.catch((error) => error._tag === "AuthError" ? Effect.fail(error) : tooSlow(error.message))
       )
-      ;(yield* Scrubber.Current).register(grant.value)
+      const { expiresAt: end } = grant
+      const scrubber = yield* Scrubber.Current
+      scrubber.register(grant.value, end === undefined || end === Infinity ? undefined : { end, clock: this.clock })
       const bornAt = this.clock.monotonicTimeNanosUnsafe()
       return { grant, bornAt, took: Duration.nanos(bornAt - startedAt), random: yield* Random.next }
     })

@@ -55,6 +55,9 @@ const judge = (case_: Case, row: Row, ours: Row | undefined, ratio: number | und
     if (row !== ours) return ""
     return `${case_.megabytesAtMost} MB ${row.median <= case_.megabytesAtMost ? "✓" : "✗"}`
   }
+  if (row === ours && row.unit === "ns/call" && case_.nanosAtMost !== undefined) {
+    return `${number(case_.nanosAtMost)} ns ${row.median <= case_.nanosAtMost ? "✓" : "✗"}`
+  }
   const atMost = case_.atMost?.[row.subject]
   const more = case_.moreAtMost?.[row.subject]
   if (ours === undefined || ratio === undefined) return ""

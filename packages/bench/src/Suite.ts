@@ -31,6 +31,7 @@ export type Unit = "ns/call" | "ns/call on the clock" | "s" | "s on the clock" |
  * - `atMost`: for each other subject the highest ratio of medians that is good enough.
  * - `moreAtMost`: likewise the highest difference of medians, in the unit of the case.
  * - `megabytesAtMost`: the highest peak memory of `ours`; `atMost` then judges time only.
+ * - `nanosAtMost`: the highest median of `ours`, in nanoseconds a call.
  * - `batch`: how many calls a run makes, where that is part of the case; otherwise as many as fill a round.
  * - `apart`: each run in a process of its own, measured by CPU time and peak memory, for runs too large to interleave.
  * - `prepare`: for a subject, what is done before each run of it that is `apart`, and not measured.
@@ -47,6 +48,7 @@ export interface Case {
   readonly atMost?: { readonly [name: string]: number }
   readonly moreAtMost?: { readonly [name: string]: number }
   readonly megabytesAtMost?: number
+  readonly nanosAtMost?: number
   readonly batch?: number
   readonly apart?: boolean
   readonly prepare?: { readonly [name: string]: () => PromiseLike<unknown> }

@@ -4,19 +4,35 @@
  * **Why**
  *
  * Allow-lists keep our own secrets out of what we write. They cannot help when a server echoes a key in its error
- * message. So whoever holds a secret registers it, and whoever takes text from outside scrubs it.
+ * message. So the holder of a secret registers it, and every text from outside is scrubbed.
  *
  * **Details**
  *
- * A secret is found as it is, URL-encoded (twice too), form-encoded, JSON-escaped, with HTML entities, in any mixture of
- * these, and as base64 or base64url, also when it is only a part of what was encoded (as the password in Basic
- * credentials is).
+ * A secret is found in a text as it is, and under up to three of these encodings, one within the other:
+ *
+ * - percent-encoding, of some or all characters, also `%u0041` and with `+` for a space;
+ * - JSON's and other backslash escapes: `\u0041`, `\u{41}`, `\x41`, `\n`, `\"`, `\/`;
+ * - HTML and XML entities, by number or by name;
+ * - quoted-printable;
+ * - hex; base64 and base64url, also as a part of a longer encoded text (as the password in Basic credentials is), and
+ *   wrapped over lines.
+ *
+ * Its case does not matter, nor do white space, line breaks, invisible characters, `+` and `-` within it. Of a secret with
+ * fewer than eight other characters only the case does not. Base64 whose case was changed cannot be decoded; it is found where it encodes the secret itself, or
+ * the secret's base64 or hex.
+ *
+ * Not found are: a part of a secret (scrub a text before it is cut), a secret that is reversed, compressed, encrypted,
+ * hashed or spelt with other characters in between, and other encodings, such as base32, UTF-7 or octal escapes.
+ *
+ * The time of a scrub is linear in the text and does not depend on the number of secrets or their content. No text and no
+ * secret lets it throw.
  *
  * **Gotchas**
  *
- * A secret shorter than four characters is ignored: removing it would garble every text without hiding anything. At most
- * 1,024 secrets are remembered; those that were not registered again for longest go first, so register a key each time
- * it is used. A part of a secret is not found: scrub a text before it is cut.
+ * A secret shorter than four characters is ignored: removing it would garble every text without hiding anything. A secret
+ * that is registered with its end is forgotten an hour after it. At most `capacity` secrets are remembered; of others
+ * those that have an end go first, then those that were not registered again for longest, so register a key each time it
+ * is used.
  *
  * **Example** (A server that echoes a key)
  *
@@ -33,18 +49,35 @@
  *
  * @since 0.1.0
  */
+import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Base64 from "effect/encoding/Base64"
 import * as Redacted from "effect/Redacted"
+import { unarmour, unescape, unquote } from "./internal/scrub/decode.ts"
+import { exact, loose } from "./internal/scrub/Fold.ts"
+import { type Pattern, SecretIndex } from "./internal/scrub/SecretIndex.ts"
+import { Decoded, fromText, type View } from "./internal/scrub/View.ts"
+
+/**
+ * When a secret ends, in milliseconds since the epoch by `clock`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Lifetime {
+  readonly end: number
+  readonly clock: Clock.Clock
+}
 
 /**
  * Knows secrets and removes them from text.
+ *
+ * - `register`: remembers a secret, without end unless a lifetime is given. The latest registration counts.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Scrubber {
-  readonly register: (secret: Redacted.Redacted) => void
+  readonly register: (secret: Redacted.Redacted, lifetime?: Lifetime) => void
   readonly scrub: (text: string) => string
 }
 
@@ -69,99 +102,228 @@ export const Current: Context.Reference<Scrubber> = Context.Reference<Scrubber>(
 export const placeholder = "<redacted>"
 
 /**
- * A scrubber that knows nothing yet.
+ * - `capacity`: how many secrets are remembered at most; 1,024 by default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly capacity?: number | undefined
+}
+
+/**
+ * A scrubber that knows nothing yet. Throws `RangeError` for a capacity that is not a positive integer.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (): Scrubber => {
-  const patterns = new Map<string, string>()
-  let regExp: RegExp | undefined
+export const make = (options: Options = {}): Scrubber => {
+  const capacity = options.capacity ?? 1_024
+  if (!(Number.isSafeInteger(capacity) && capacity > 0)) {
+    throw new RangeError(`Scrubber: capacity must be a positive integer, not ${capacity}`)
+  }
+  const entries = new Map<string, Entry>()
+  const mortals = new Set<Entry>()
+  const spaced = new SecretIndex<Entry>(loose, 8)
+  const short = new SecretIndex<Entry>(exact, 4)
+  let shortest = Infinity
+  let sinceSweep = 0
+
+  const add = (secret: string): Entry => {
+    const entry: Entry = { secret, lifetime: undefined, spaced: [], short: [] }
+    for (const view of readingsOf(secret)) {
+      const pattern = spaced.add(view, entry)
+      if (pattern !== undefined) entry.spaced.push(pattern)
+      else {
+        const whole = short.add(view, entry)
+        if (whole !== undefined) entry.short.push(whole)
+      }
+    }
+    for (const text of base64Of(secret)) {
+      const pattern = spaced.add(fromText(text, room), entry)
+      if (pattern !== undefined) entry.spaced.push(pattern)
+    }
+    shortest = Math.min(shortest, secret.length)
+    return entry
+  }
+  const forget = (entry: Entry) => {
+    entries.delete(entry.secret)
+    mortals.delete(entry)
+    for (const pattern of entry.spaced) spaced.remove(pattern)
+    for (const pattern of entry.short) short.remove(pattern)
+    if (entry.secret.length > shortest) return
+    shortest = Infinity
+    for (const { secret } of entries.values()) shortest = Math.min(shortest, secret.length)
+  }
+  const makeRoom = () => {
+    if (++sinceSweep >= 64 || entries.size > capacity) {
+      sinceSweep = 0
+      for (const entry of mortals) if (isOver(entry)) forget(entry)
+    }
+    while (entries.size > capacity) {
+      const [oldest] = mortals.size > 0 ? mortals : entries.values()
+      if (oldest === undefined) return
+      forget(oldest)
+    }
+  }
+
+  const rangesIn = (text: string): Ranges => {
+    const ranges = new Ranges()
+    const over: Array<Entry> = []
+    const found = (entry: Entry, start: number, end: number) => {
+      if (entry.lifetime !== undefined && isOver(entry)) over.push(entry)
+      else ranges.add(start, end)
+    }
+    const search = (view: View, depth: number) => {
+      spaced.find(view, found)
+      short.find(view, found)
+      if (depth === layers) return
+      const unescaped = unescape(view)
+      if (unescaped !== undefined) search(unescaped, depth + 1)
+      for (const unquoted of unquote(view)) search(unquoted, depth + 1)
+      const decoded = decodings[depth] ??= new Decoded()
+      unarmour(view, shortest, decoded)
+      if (decoded.length > 0) search(decoded, depth + 1)
+      decoded.reset(nothing)
+    }
+    search(fromText(text, room), 0)
+    for (const entry of over) forget(entry)
+    return ranges
+  }
+
   return {
-    register: (redacted) => {
+    register: (redacted, lifetime) => {
       const secret = Redacted.value(redacted)
       if (secret.length < minLength) return
-      const known = patterns.get(secret)
-      patterns.delete(secret)
-      patterns.set(secret, known ?? patternOf(secret))
-      if (known !== undefined) return
-      regExp = undefined
-      if (patterns.size > maxSecrets) {
-        const [oldest] = patterns.keys()
-        if (oldest !== undefined) patterns.delete(oldest)
-      }
+      const known = entries.get(secret)
+      const entry = known ?? add(secret)
+      entry.lifetime = lifetime
+      // The latest stands last.
+      entries.delete(secret)
+      entries.set(secret, entry)
+      mortals.delete(entry)
+      if (lifetime !== undefined) mortals.add(entry)
+      if (known === undefined) makeRoom()
     },
     scrub: (text) => {
-      if (patterns.size === 0) return text
-      // A secret that contains another one must be tried before it.
-      regExp ??= new RegExp(
-        [...patterns].sort(([a], [b]) => b.length - a.length).map(([_, pattern]) => pattern).join("|"),
-        "g"
-      )
-      return text.replace(regExp, placeholder)
+      if (text.length < shortest) return text
+      if (text.length <= piece) return rangesIn(text).cutFrom(text)
+      const ranges = new Ranges()
+      for (let start = 0; start < text.length - overlap; start += piece - overlap) {
+        ranges.addAll(rangesIn(text.slice(start, start + piece)), start)
+      }
+      return ranges.cutFrom(text)
     }
   }
 }
 
 const processWide = make()
 
+interface Entry {
+  readonly secret: string
+  lifetime: Lifetime | undefined
+  readonly spaced: Array<Pattern<Entry>>
+  readonly short: Array<Pattern<Entry>>
+}
+
 const minLength = 4
-const maxSecrets = 1_024
 
-const patternOf = (secret: string): string =>
-  [
-    [...secret].map(characterPattern).join(""),
-    ...base64Fragments(new TextEncoder().encode(secret)).map((text) =>
-      text.replace(/[+/]/g, (c) => base64Pattern[c] ?? c)
-    )
-  ].join("|")
+/** How many encodings may lie one within the other. */
+const layers = 3
 
-/** One character in every form in which it may come back. The plainest stands last: it begins some of the others. */
-const characterPattern = (character: string): string => {
-  if (/[A-Za-z0-9]/.test(character)) return character
-  const units = character.split("").map((unit) => `\\\\+u${anyCase(unit.charCodeAt(0).toString(16).padStart(4, "0"))}`)
-  const bytes = [...new TextEncoder().encode(character)].map((byte) =>
-    `%(?:25)*${anyCase(byte.toString(16).padStart(2, "0"))}`
-  )
-  const point = character.codePointAt(0) ?? 0
-  return `(?:${
-    [
-      bytes.join(""),
-      units.join(""),
-      `&#(?:0*${point}|[xX]0*${anyCase(point.toString(16))});`,
-      ...(named[character] ?? []).map(escape),
-      escape(JSON.stringify(character).slice(1, -1)).replace(/^\\\\/, "\\\\+"),
-      escape(character)
-    ].join("|")
-  })`
+/** How long a secret is still looked for when it has ended: what it opened may be told of for a while. */
+const afterlife = 3_600_000
+
+/** A longer text is searched in pieces, so that the memory for it is bounded. Whatever an overlap holds is found whole. */
+const piece = 1_048_576
+const overlap = 131_072
+
+// Kept from scrub to scrub: memory for a short text, and for what each depth decodes.
+const room = new Uint16Array(1_024)
+const decodings: Array<Decoded> = []
+const nothing = /* @__PURE__ */ fromText("")
+
+const isOver = ({ lifetime }: Entry): boolean =>
+  lifetime !== undefined && lifetime.clock.currentTimeMillisUnsafe() >= lifetime.end + afterlife
+
+/** A secret may look as if it were encoded itself. Where the text around it is decoded, it is decoded with it. */
+const readingsOf = (secret: string): ReadonlyArray<View> => {
+  const readings = [fromText(secret)]
+  for (let view = unescape(readings[0] ?? fromText("")); view !== undefined && readings.length <= layers;) {
+    readings.push(view)
+    view = unescape(view)
+  }
+  return readings
 }
 
-const named: { readonly [character: string]: ReadonlyArray<string> } = {
-  " ": ["+"],
-  "/": ["\\/", "\\\\/"],
-  "&": ["&amp;"],
-  "<": ["&lt;"],
-  ">": ["&gt;"],
-  "\"": ["&quot;"],
-  "'": ["&apos;"]
+/** What base64 cannot be decoded for any more, when its case was changed. */
+const base64Of = (secret: string): ReadonlyArray<string> => {
+  const bytes = bytesOf(secret)
+  const once = fragments(bytes)
+  const hex = hexOf(bytes)
+  const contents = new Set([bytesOf(secret.toLowerCase()), bytesOf(secret.toUpperCase()), hex, hex.toUpperCase()])
+  contents.delete(bytes)
+  const urlSafe = once.map((text) => text.replaceAll("+", "-").replaceAll("/", "_"))
+  return [...once, ...[...new Set([...contents, ...once, ...urlSafe])].flatMap(fragments)]
 }
 
-const base64Pattern: { readonly [character: string]: string } = {
-  "+": "(?:\\+|-|%2[bB])",
-  "/": "(?:/|_|%2[fF]|\\\\/)"
+/** The UTF-8 of a text, with a character for each byte. */
+const bytesOf = (text: string): string =>
+  isAscii.test(text) ? text : Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join("")
+
+const hexOf = (bytes: string): string => {
+  let hex = ""
+  for (let i = 0; i < bytes.length; i++) hex += bytes.charCodeAt(i).toString(16).padStart(2, "0")
+  return hex
 }
 
-const escape = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")
-const anyCase = (hex: string): string => hex.replace(/[a-f]/g, (digit) => `[${digit}${digit.toUpperCase()}]`)
+// oxlint-disable-next-line no-control-regex
+const isAscii = /^[\x00-\x7f]*$/
 
 // Inside a longer text a secret starts at any of three positions of base64's 3-byte groups. Only the characters that are
 // wholly made of the secret's own bits are the same whatever surrounds it.
-const base64Fragments = (bytes: Uint8Array): ReadonlyArray<string> =>
-  [0, 1, 2].flatMap((offset) => {
-    const padded = new Uint8Array(offset + bytes.length)
-    padded.set(bytes, offset)
-    const start = Math.ceil(offset * 8 / 6)
-    const end = Math.floor((offset + bytes.length) * 8 / 6)
-    const fragment = Base64.encode(padded).slice(start, end)
-    return fragment.length < minLength ? [] : [fragment]
-  })
+const fragments = (bytes: string): ReadonlyArray<string> =>
+  [0, 1, 2].map((offset) =>
+    btoa(" ".repeat(offset) + bytes).slice(Math.ceil(offset * 8 / 6), Math.floor((offset + bytes.length) * 8 / 6))
+  )
+
+/** Parts of a text, in any order, which may overlap. */
+class Ranges {
+  readonly #starts: Array<number> = []
+  readonly #ends: Array<number> = []
+
+  add(start: number, end: number): void {
+    const last = this.#starts.length - 1
+    const lastStart = this.#starts[last]
+    const lastEnd = this.#ends[last]
+    // Mostly they come in order: a text that repeats a secret's beginning over and over has a match at each place.
+    if (lastStart !== undefined && lastEnd !== undefined && start >= lastStart && start < lastEnd) {
+      if (end > lastEnd) this.#ends[last] = end
+      return
+    }
+    this.#starts.push(start)
+    this.#ends.push(end)
+  }
+
+  addAll(other: Ranges, offset: number): void {
+    for (const [i, start] of other.#starts.entries()) this.add(start + offset, (other.#ends[i] ?? 0) + offset)
+  }
+
+  /** The text with a placeholder for each part; one for parts that overlap. */
+  cutFrom(text: string): string {
+    if (this.#starts.length === 0) return text
+    const order = this.#starts.map((_, i) => i).sort((a, b) => (this.#starts[a] ?? 0) - (this.#starts[b] ?? 0))
+    let result = ""
+    let kept = 0
+    let open = -1
+    for (const i of order) {
+      const start = this.#starts[i] ?? 0
+      if (start >= open) {
+        if (open >= 0) kept = open
+        result += text.slice(kept, start) + placeholder
+      }
+      open = Math.max(open, this.#ends[i] ?? 0)
+    }
+    return result + text.slice(open)
+  }
+}

@@ -154,7 +154,9 @@ export const load: Effect.Effect<Settings["Service"], InvalidSettings> = Effect.
 
   const keys = { publicKey: Redacted.make(publicKey), secretKey: Redacted.make(secretKey) }
   const scrubber = yield* Scrubber.Current
-  Object.values(keys).forEach(scrubber.register)
+  Object.values(keys).forEach((secret) =>
+    scrubber.register(secret)
+  )
   if (problems.length > 0 || !Region.isRegion(region)) {
     return yield* new InvalidSettings({ problems })
   }
