@@ -156,24 +156,29 @@ export interface Diagnosis {
 export const diagnose = (error: unknown): Diagnosis => {
   let code: string | undefined
   let kind: Kind | undefined
-  let known: Transmission | undefined
+  let reached: Reached | undefined
+  let told: Kind | undefined
+  let detail: string | undefined
   let current = error
   for (let depth = 0; depth < 8 && Predicate.isObject(current); depth++) {
-    known ??= transmissionOf(current)
+    const known = transmissionOf(current)
+    reached ??= known?.reached
+    told ??= known?.kind
+    detail ??= known?.detail
     if (kind === undefined) {
       const found = codeOf(current)
-      kind = found === undefined ? undefined : kindOf(found, current)
+      kind = found === undefined ? kindOfParser(current) : kindOf(found, current)
       code = kind === undefined ? code ?? found : found
     }
     current = next(current)
   }
-  kind = known?.kind ?? kind ?? "unknown"
+  kind = told ?? kind ?? "unknown"
   return {
     kind,
     code,
-    connected: known === undefined || neverServed.has(kind) ? !beforeConnection.has(kind) : known.reached !== "nothing",
-    ...(known !== undefined && { reached: known.reached }),
-    ...(known?.detail !== undefined && { detail: known.detail })
+    connected: reached === undefined || isNeverServed(kind, code) ? !beforeConnection.has(kind) : reached !== "nothing",
+    ...(reached !== undefined && { reached }),
+    ...(detail !== undefined && { detail })
   }
 }
 
@@ -202,8 +207,12 @@ const beforeConnection: ReadonlySet<Kind> = new Set<Kind>([
   "address"
 ])
 
-// No server read it even where bytes were sent: TLS 1.3 may reject a client after its request has left.
-const neverServed: ReadonlySet<Kind> = new Set<Kind>(["tls", "proxyRejected"])
+// No server reads it even where bytes were sent: TLS 1.3 may reject a client's certificate after the request has left.
+const isNeverServed = (kind: Kind, code: string | undefined): boolean =>
+  kind === "proxyRejected" || (kind === "tls" && isClientRejected(code))
+
+const isClientRejected = (code: string | undefined): boolean =>
+  code !== undefined && /ALERT.*(?:CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)/.test(code)
 
 const transmissionOf = (error: object): Transmission | undefined =>
   Predicate.hasProperty(error, TransmissionId) && isTransmission(error[TransmissionId])
@@ -288,6 +297,12 @@ const kindOf = (code: string, error: object): Kind | undefined => {
 
 const connectingCalls: ReadonlySet<string> = new Set(["getaddrinfo", "socket", "bind", "connect"])
 
+// undici's parser has no code. At the end of the connection it was given nothing more to read.
+const kindOfParser = (error: object): Kind | undefined => {
+  if (!Predicate.hasProperty(error, "name") || error.name !== "HTTPParserError") return undefined
+  return Predicate.hasProperty(error, "data") && error.data !== undefined && error.data !== "" ? "protocol" : "reset"
+}
+
 const kindOfFamily = (code: string): Kind | undefined => {
   if (code.startsWith("HPE_")) return "protocol"
   if (!/^(?:CERT_|ERR_TLS_|ERR_SSL_)/.test(code)) return undefined
@@ -309,9 +324,12 @@ export const explain = ({ code, detail, kind }: Diagnosis): string => {
     case "dns":
       return code === "EAI_AGAIN" ? "the name service did not say where the host is" : "the host name is not known"
     case "tls":
-      return code !== undefined && /ALERT.*(?:CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)/.test(code)
+      if (code?.endsWith("ALERT_NO_APPLICATION_PROTOCOL") === true) {
+        return "the server does not speak the versions of HTTP that this client offers; allow HTTP/2"
+      }
+      return isClientRejected(code)
         ? "the server does not accept this client's certificate; check the client certificate"
-        : "no secure connection could be made; check the certificate"
+        : "no secure connection could be made; check the certificates of both sides"
     case "connectTimeout":
       return "no connection was made in time"
     case "busy":

@@ -5,31 +5,44 @@
  * **Why**
  *
  * Left alone, `NodeHttpClient.layerUndici` opens as many sockets per origin as there are requests, waits an hour for an
- * answer's headers and for ever for the next byte of its body, and knows neither `NO_PROXY` nor a company's CA.
+ * answer's headers and for ever for the next byte of its body, and knows neither `NO_PROXY` nor a company's CA. Nor does it
+ * say of a request that failed whether any of it had left.
  *
  * **Details**
  *
  * | option | default | |
  * | --- | --- | --- |
- * | `connectTimeout` | 10 s | name look-up, TCP and TLS |
+ * | `connectTimeout` | 10 s | name look-up, proxy, TCP and TLS |
+ * | `poolTimeout` | 2 min | how long a request waits until a connection is free or made |
  * | `headersTimeout` | 5 min | from the last byte sent to the answer's headers |
  * | `bodyTimeout` | 1 min | between two pieces of the answer's body |
  * | `keepAlive` | 4 s | how long an idle connection is kept where the server says nothing; at most 30 s where it does |
+ * | `maxAge` | 2 min | after which a connection takes no more requests, so that names are looked up anew |
  * | `connections` | 64 | sockets per origin; further requests queue |
+ * | `http2` | false | speaks HTTP/2 where the server does, too |
  * | `proxy` | none | see `Proxy` and `proxyFromEnvironment` |
  * | `ca` | none | PEM certificates trusted beside those of Node.js and the system |
  * | `clientCertificate` | none | for mutual TLS |
  *
- * Requests that are bytes or a stream, which most are, go to undici directly, at half of what `NodeHttpClient` adds to
- * them; forms and upgrades go through it.
+ * Each error says how far its request came (`Transport.Transmission` of `@effect-resilience/errors`), and so does
+ * `SendProgress` of `@effect-resilience/http` where an attempt is cut off. What never left is retried even where it must not
+ * be repeated: while a connection was waited for, in a TLS handshake, in the queue, in front of a proxy.
+ *
+ * Requests that are bytes, a stream or a form, which most are, go to undici directly, at half of what `NodeHttpClient` adds
+ * to them; upgrades and raw bodies go through it, and it does not say how far they came.
  *
  * Addresses of both families are tried, IPv6 first where the resolver says so, half a second apart. Redirects are not
  * followed and bodies not decompressed: that is for the `http` package.
  *
  * **Gotchas**
  *
- * A keep-alive connection can be closed by the server in the instant in which it is used again. That is a reset, and only
- * a request that may be repeated is safe from it. Keep `keepAlive` shorter than the server's.
+ * - A keep-alive connection can be closed by the server in the instant in which it is used again. That is a reset, and only
+ *   a request that may be repeated is safe from it. Keep `keepAlive` shorter than the server's.
+ * - A body that is not read keeps its connection. Where another request of that origin waits for one, a body of more than
+ *   64 KiB that nobody has begun to read for a second loses it, and fails when it is read later. Read each body, or run the
+ *   call in a scope with `HttpClient.withScope`.
+ * - HTTP/2 puts all requests on one connection, and each end of it (`GOAWAY`, which nginx sends every 1,000 requests) concerns
+ *   all that are under way. Streams that the server says not to have processed are retried; of others nobody knows.
  *
  * **Example** (A client with a company's CA and proxy)
  *
@@ -54,7 +67,7 @@ import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as ChunkLifetime from "@effect-resilience/http/ChunkLifetime"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import { Agent, type Dispatcher, EnvHttpProxyAgent } from "@effect/platform-node/Undici"
+import type { Dispatcher } from "@effect/platform-node/Undici"
 import * as Config from "effect/Config"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
@@ -69,6 +82,7 @@ import type * as Scope from "effect/Scope"
 import { X509Certificate } from "node:crypto"
 import * as Tls from "node:tls"
 import * as Exchange from "./internal/exchange.ts"
+import * as Routes from "./internal/routes.ts"
 import * as StreamedBody from "./internal/streamedBody.ts"
 
 /**
@@ -82,15 +96,20 @@ export interface Options {
   readonly headersTimeout?: Duration.Input | undefined
   readonly bodyTimeout?: Duration.Input | undefined
   readonly keepAlive?: Duration.Input | undefined
+  readonly maxAge?: Duration.Input | undefined
+  readonly poolTimeout?: Duration.Input | undefined
   readonly connections?: number | undefined
+  readonly http2?: boolean | undefined
   readonly proxy?: Proxy | undefined
   readonly ca?: ReadonlyArray<string> | undefined
   readonly clientCertificate?: ClientCertificate | undefined
 }
 
 /**
- * - `http`, `https`: the proxy for addresses of either scheme. They may hold a user and a password, hence `Redacted`.
- * - `noProxy`: hosts that are asked directly: `localhost,.corp.example,10.0.0.1:8080`, or `*`.
+ * - `http`, `https`: the proxy for addresses of either scheme, none where it is absent; `http://` where it names no scheme.
+ *   They may hold a user and a password, percent-encoded, hence `Redacted`.
+ * - `noProxy`: hosts that are asked directly: names with all below them, addresses, ranges of addresses, each with a port or
+ *   without, such as `localhost,.corp.example,10.0.0.0/8,[::1]:8080`; or `*`.
  *
  * @category models
  * @since 0.1.0
@@ -153,6 +172,45 @@ function optional<A>(read: (name: string) => Config.Config<A>, name: string): Co
   )
 }
 
+const makeRoutes = (options: Options) => {
+  const connectTimeout = millis("connectTimeout", options.connectTimeout ?? "10 seconds")
+  const headersTimeout = millis("headersTimeout", options.headersTimeout ?? "5 minutes")
+  const bodyTimeout = millis("bodyTimeout", options.bodyTimeout ?? "1 minute")
+  const keepAliveTimeout = millis("keepAlive", options.keepAlive ?? "4 seconds")
+  const poolTimeout = millis("poolTimeout", options.poolTimeout ?? "2 minutes")
+  const maxAge = millis("maxAge", options.maxAge ?? "2 minutes")
+  const connections = options.connections ?? 64
+  if (!Number.isInteger(connections) || connections < 1) {
+    throw new RangeError(`Connections: connections must be a positive whole number, not ${connections}`)
+  }
+  const connect = { timeout: connectTimeout, http2: options.http2 ?? false }
+  const pool = {
+    connections,
+    keepAliveTimeout,
+    keepAliveMaxTimeout: Math.max(keepAliveTimeout, 30_000),
+    ...(maxAge > 0 && { clientTtl: maxAge })
+  }
+  return Effect.gen(function*() {
+    const { authorities, identity } = yield* secure(options)
+    const proxy = yield* proxySettings(options.proxy ?? {})
+    const routes = yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        Routes.make({
+          ...connect,
+          headersTimeout,
+          bodyTimeout,
+          pool,
+          proxy,
+          tls: { ...authorities, ...identity },
+          proxyTls: authorities
+        })
+      ),
+      ({ destroy }) => Effect.promise(destroy)
+    )
+    return { routes, exchange: { connections, poolTimeout, http2: connect.http2 } }
+  })
+}
+
 /**
  * An undici dispatcher, closed with the scope. Invalid numbers throw `RangeError`.
  *
@@ -161,43 +219,11 @@ function optional<A>(read: (name: string) => Config.Config<A>, name: string): Co
  */
 export const makeDispatcher = (
   options: Options = {}
-): Effect.Effect<Dispatcher, InvalidConnection, Scope.Scope> => {
-  const connectTimeout = millis("connectTimeout", options.connectTimeout ?? "10 seconds")
-  const headersTimeout = millis("headersTimeout", options.headersTimeout ?? "5 minutes")
-  const bodyTimeout = millis("bodyTimeout", options.bodyTimeout ?? "1 minute")
-  const keepAliveTimeout = millis("keepAlive", options.keepAlive ?? "4 seconds")
-  const connections = options.connections ?? 64
-  if (!Number.isInteger(connections) || connections < 1) {
-    throw new RangeError(`Connections: connections must be a positive whole number, not ${connections}`)
-  }
-  return Effect.gen(function*() {
-    const tls = yield* secure(options)
-    const agent: Agent.Options = {
-      connect: { ...tls, timeout: connectTimeout },
-      connections,
-      keepAliveTimeout,
-      keepAliveMaxTimeout: Math.max(keepAliveTimeout, 30_000),
-      autoSelectFamily: true,
-      autoSelectFamilyAttemptTimeout: 500
-    }
-    const proxy = options.proxy === undefined ? undefined : yield* proxySettings(options.proxy)
-    const dispatcher = yield* Effect.acquireRelease(
-      Effect.sync((): Dispatcher =>
-        proxy === undefined
-          ? new Agent(agent)
-          : new EnvHttpProxyAgent({ ...agent, ...proxy, requestTls: { ...tls, timeout: connectTimeout } })
-      ),
-      (dispatcher) => Effect.promise(() => dispatcher.destroy())
-    )
-    // Effect's client sets its own timeouts on each request, so an agent's would not be heard.
-    return dispatcher.compose((dispatch) => (request, handler) =>
-      dispatch({ ...request, headersTimeout, bodyTimeout }, handler)
-    )
-  })
-}
+): Effect.Effect<Dispatcher, InvalidConnection, Scope.Scope> =>
+  Effect.map(makeRoutes(options), ({ routes }) => routes.dispatcher)
 
 /**
- * A dispatcher for `NodeHttpClient`.
+ * A dispatcher for `NodeHttpClient`, which does not say how far a request came and has no `poolTimeout`.
  *
  * @category layers
  * @since 0.1.0
@@ -211,14 +237,17 @@ export const layerDispatcher = (options?: Options): Layer.Layer<NodeHttpClient.D
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options?: Options): Layer.Layer<HttpClient.HttpClient, InvalidConnection> =>
-  Layer.effect(
+export const layer = (options: Options = {}): Layer.Layer<HttpClient.HttpClient, InvalidConnection> => {
+  const making = makeRoutes(options)
+  return Layer.effect(
     HttpClient.HttpClient,
-    Effect.map(
-      Effect.all([NodeHttpClient.makeUndici, NodeHttpClient.Dispatcher]),
-      ([platform, dispatcher]) => quickened(platform, Exchange.make(dispatcher))
-    )
-  ).pipe(Layer.provide(layerDispatcher(options)))
+    Effect.flatMap(making, ({ exchange, routes }) =>
+      Effect.map(
+        Effect.provideService(NodeHttpClient.makeUndici, NodeHttpClient.Dispatcher, routes.dispatcher),
+        (platform) => quickened(platform, Exchange.make(routes, exchange))
+      ))
+  )
+}
 
 // Most requests are plain, and their answers too.
 const quickened = (platform: HttpClient.HttpClient, plain: HttpClient.HttpClient): HttpClient.HttpClient => {
@@ -251,7 +280,7 @@ const secure = Effect.fnUntraced(function*(options: Options) {
   // Made once on trial, so that a bad certificate is found now and not at the first request.
   for (const certificate of ca ?? []) yield* trial("ca", () => new X509Certificate(certificate))
   if (identity !== undefined) yield* trial("clientCertificate", () => Tls.createSecureContext(identity))
-  return { ...authorities, ...identity }
+  return { authorities: authorities ?? {}, identity: identity ?? {} }
 })
 
 const trial = (setting: InvalidConnection["setting"], use: () => unknown) =>
@@ -266,21 +295,18 @@ const trial = (setting: InvalidConnection["setting"], use: () => unknown) =>
       })
   })
 
-const proxySettings = Effect.fnUntraced(function*(proxy: Proxy) {
-  for (const url of [proxy.http, proxy.https]) {
-    if (url !== undefined && !isHttpUrl(Redacted.value(url))) {
-      return yield* Effect.fail(new InvalidConnection({ setting: "proxy", problem: "not an http or https URL" }))
-    }
-  }
-  // Where a setting is absent, undici would look into the environment by itself. An empty one stops it.
-  return {
-    httpProxy: proxy.http === undefined ? "" : Redacted.value(proxy.http),
-    httpsProxy: proxy.https === undefined ? "" : Redacted.value(proxy.https),
-    noProxy: proxy.noProxy ?? ""
-  }
+const proxySettings = Effect.fnUntraced(function*({ http, https, noProxy = "" }: Proxy) {
+  return { http: yield* proxyUrl(http), https: yield* proxyUrl(https), noProxy }
 })
 
-const isHttpUrl = (url: string): boolean => /^https?:\/\//i.test(url) && URL.canParse(url)
+const proxyUrl = (proxy: Redacted.Redacted | undefined): Effect.Effect<URL | undefined, InvalidConnection> => {
+  const text = proxy === undefined ? "" : Redacted.value(proxy).trim()
+  if (text === "") return Effect.succeed(undefined)
+  const url = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`
+  return /^https?:/i.test(url) && URL.canParse(url)
+    ? Effect.succeed(new URL(url))
+    : Effect.fail(new InvalidConnection({ setting: "proxy", problem: "not an http or https URL" }))
+}
 
 const millis = (name: string, input: Duration.Input): number => {
   const value = Duration.toMillis(input)

@@ -96,7 +96,7 @@ describe("Connections", () => {
             body: HttpBody.stream(reusing(size, turn), "application/octet-stream", count * size)
           }).pipe(
             Effect.flatMap((response) => response.text),
-            Effect.provide(Connections.layer({ ca: [certificate] }))
+            Effect.provide(Connections.layer({ ca: [certificate], http2: protocol === "HTTP/2" }))
           )
           assert.strictEqual(answer, expected(size))
         }),

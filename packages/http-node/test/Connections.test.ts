@@ -1,10 +1,14 @@
+import * as BlackHole from "@effect-resilience/chaos/BlackHole"
 import { Transport } from "@effect-resilience/errors"
 import { Connections } from "@effect-resilience/http-node"
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Exit, Redacted, type Scope, Stream } from "effect"
 import { HttpBody, HttpClient, HttpClientError } from "effect/http"
 import * as Http from "node:http"
+import * as Http2 from "node:http2"
 import * as Net from "node:net"
+import * as NoProxy from "../src/internal/noProxy.ts"
+import { certificate, key } from "./loopbackCertificate.ts"
 
 /** A server on a free loopback port; answers its port. */
 const listen = (server: Net.Server, host = "127.0.0.1"): Effect.Effect<number, never, Scope.Scope> =>
@@ -90,6 +94,144 @@ describe("Connections", () => {
       assert.strictEqual(yield* get(`http://127.0.0.1:${port}/`, { proxy: { http, noProxy: "127.0.0.1" } }), "hello")
       assert.lengthOf(proxied, 1)
     }).pipe(Effect.scoped))
+
+  it.live("decodes the proxy's user and password, where a percent sign may stand for itself, and adds a missing scheme", () =>
+    Effect.gen(function*() {
+      let credentials = ""
+      const server = Http.createServer((request, response) => {
+        credentials = atob(String(request.headers["proxy-authorization"]).slice(6))
+        response.end("by proxy")
+      })
+      server.on("connect", (request, socket) => {
+        credentials = atob(String(request.headers["proxy-authorization"]).slice(6))
+        socket.end("HTTP/1.1 502 Bad Gateway\r\n\r\n")
+      })
+      const port = yield* listen(server)
+      const cases = [
+        ["user:p%40ss%3Aw%2F%25", "user:p@ss:w/%"],
+        ["DOMAIN%5Cuser:p", "DOMAIN\\user:p"],
+        ["user:100%", "user:100%"],
+        ["user:%ff%41", "user:%ff%41"]
+      ]
+      for (const [written, meant] of cases) {
+        for (const scheme of ["http://", ""]) {
+          const proxy = Redacted.make(`${scheme}${written}@127.0.0.1:${port}\n`)
+          for (const url of ["http://api.invalid/", "https://api.invalid/"]) {
+            credentials = ""
+            yield* Effect.exit(get(url, { proxy: { http: proxy, https: proxy } }))
+            assert.strictEqual(credentials, meant)
+          }
+        }
+      }
+    }).pipe(Effect.scoped))
+
+  it.live("asks directly over https where the proxy is one for http only", () =>
+    Effect.gen(function*() {
+      const proxied: Array<string> = []
+      const proxy = Http.createServer().on("connect", (request, socket) => {
+        proxied.push(String(request.url))
+        socket.end()
+      })
+      const http = Redacted.make(`http://127.0.0.1:${yield* listen(proxy)}`)
+      yield* Effect.exit(get("https://127.0.0.1:1/", { proxy: { http } }))
+      assert.deepStrictEqual(proxied, [])
+    }).pipe(Effect.scoped))
+
+  const exempt: ReadonlyArray<readonly [noProxy: string, url: string, direct: boolean]> = [
+    ["*", "http://a.example/", true],
+    ["127.0.0.0/8", "http://127.1.2.3/", true],
+    ["10.0.0.0/8", "http://127.0.0.1/", false],
+    ["10.0.0.0/33, fd00::/8", "http://[fd12::1]/", true],
+    ["fd00::/8", "http://[fe00::1]/", false],
+    ["127.0.0.1", "http://127.0.0.1/", true],
+    ["127.0.0.1:8080", "http://127.0.0.1:8080/", true],
+    ["127.0.0.1:1", "http://127.0.0.1/", false],
+    ["[::1]:80", "http://[::1]/", true],
+    ["::1", "http://[0:0:0:0:0:0:0:1]:8080/", true],
+    ["*.0.0.1", "http://127.0.0.1/", true],
+    ["corp.example", "http://api.corp.example/", true],
+    ["corp.example", "http://evilcorp.example/", false],
+    [".corp.example", "http://corp.example/", true],
+    ["*.corp.example", "http://corp.example/", false],
+    ["*.corp.example", "http://api.corp.example/", true],
+    ["foo, LocalHost. , bar", "http://LOCALHOST/", true],
+    ["api.example:443", "https://api.example/", true],
+    ["", "http://a.example/", false]
+  ]
+  for (const [noProxy, url, direct] of exempt) {
+    it(`asks ${url} ${direct ? "directly" : "by proxy"} where NO_PROXY is "${noProxy}"`, () => {
+      assert.strictEqual(NoProxy.parse(noProxy)(new URL(url)), direct)
+    })
+  }
+
+  it.live("takes the connection of answers that nobody reads where another request waits for one", () =>
+    Effect.gen(function*() {
+      let open = 0
+      let most = 0
+      const server = Http.createServer((_, response) => response.end(Buffer.alloc(1_000_000)))
+      server.on("connection", (socket) => {
+        most = Math.max(most, ++open)
+        socket.on("close", () => open--)
+      })
+      const url = `http://127.0.0.1:${yield* listen(server)}/`
+      const client = yield* HttpClient.HttpClient
+      const first = yield* client.get(url)
+      yield* client.get(url)
+      const third = yield* client.get(url)
+      assert.strictEqual(most, 2)
+      assert.match(String((yield* Effect.flip(first.arrayBuffer)).reason.cause), /was not read/)
+      assert.strictEqual((yield* third.arrayBuffer).byteLength, 1_000_000)
+    }).pipe(Effect.provide(Connections.layer({ connections: 2 })), Effect.scoped))
+
+  it.live("leaves the connection to an answer that is being read, however slowly", () =>
+    Effect.gen(function*() {
+      const server = Http.createServer((_, response) => response.end(Buffer.alloc(1_000_000)))
+      const url = `http://127.0.0.1:${yield* listen(server)}/`
+      const client = yield* HttpClient.HttpClient
+      const response = yield* client.get(url)
+      const size = yield* Stream.runFoldEffect(response.stream, () => 0, (size, chunk) =>
+        // Another request waits in vain meanwhile.
+        size > 0
+          ? Effect.succeed(size + chunk.length)
+          : Effect.as(Effect.flip(client.get(url)), chunk.length))
+      assert.strictEqual(size, 1_000_000)
+    }).pipe(Effect.provide(Connections.layer({ connections: 1, poolTimeout: "2 seconds" })), Effect.scoped))
+
+  it.live("gives up connecting when its time is up, and not a second later", () =>
+    Effect.gen(function*() {
+      const hole = yield* BlackHole.make
+      for (const connectTimeout of [50, 700]) {
+        const begun = performance.now()
+        const exit = yield* Effect.exit(get(`http://${hole.host}:${hole.port}/`, { connectTimeout }))
+        const elapsed = performance.now() - begun
+        assert.deepInclude(diagnosis(exit), { kind: "connectTimeout", connected: false })
+        assert.isAtLeast(elapsed, connectTimeout - 2)
+        assert.isBelow(elapsed, connectTimeout + 400)
+      }
+    }).pipe(Effect.scoped))
+
+  it.live("speaks HTTP/1.1 where it is not asked for HTTP/2", () =>
+    Effect.gen(function*() {
+      const port = yield* listen(
+        Http2.createSecureServer({ cert: certificate, key, allowHTTP1: true }, (request, response) => {
+          response.end(request.httpVersion)
+        })
+      )
+      const url = `https://127.0.0.1:${port}/`
+      assert.strictEqual(yield* get(url, { ca: [certificate] }), "1.1")
+      assert.strictEqual(yield* get(url, { ca: [certificate], http2: true }), "2.0")
+    }).pipe(Effect.scoped))
+
+  it.live("looks a name up anew for connections of a certain age, though they are busy", () =>
+    Effect.gen(function*() {
+      let opened = 0
+      const server = Http.createServer((_, response) => response.end("ok"))
+      server.on("connection", () => opened++)
+      const url = `http://127.0.0.1:${yield* listen(server)}/`
+      const client = yield* HttpClient.HttpClient
+      const once = Effect.flatMap(client.get(url), ({ text }) => text)
+      while (opened < 3) yield* once
+    }).pipe(Effect.provide(Connections.layer({ maxAge: "20 millis" })), Effect.scoped))
 
   it.live("tunnels TLS through the proxy for https", () =>
     Effect.gen(function*() {

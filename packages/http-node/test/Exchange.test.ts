@@ -2,6 +2,7 @@ import { Connections } from "@effect-resilience/http-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Scope, Stream } from "effect"
 import { Cookies, HttpBody, HttpClient, HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
+import * as diagnostics from "node:diagnostics_channel"
 import { once } from "node:events"
 import * as Http from "node:http"
 import * as Http2 from "node:http2"
@@ -231,6 +232,30 @@ describe("an exchange", () => {
     )
   })
 
+  it.live("sends one trace context where an instrumentation of undici adds its own", () => {
+    let seen: ReadonlyArray<string> = []
+    return talking(
+      (request, response) => {
+        seen = request.headersDistinct["traceparent"] ?? []
+        response.end()
+      },
+      (url) =>
+        Effect.gen(function*() {
+          const theirs = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`
+          const instrument = (message: unknown) => {
+            const { request } = message as { request: { addHeader: (name: string, value: string) => void } }
+            request.addHeader("traceparent", theirs)
+          }
+          yield* Effect.acquireRelease(
+            Effect.sync(() => diagnostics.subscribe("undici:request:create", instrument)),
+            () => Effect.sync(() => diagnostics.unsubscribe("undici:request:create", instrument))
+          )
+          yield* HttpClient.get(url).pipe(Effect.withSpan("caller"))
+          assert.deepStrictEqual(seen, [theirs])
+        })
+    )
+  })
+
   it.live("leaves little to the old generation", () =>
     talking(
       (request, response) => request.on("end", () => response.end("done")).resume(),
@@ -335,7 +360,7 @@ describe("an exchange", () => {
         const refused = yield* Effect.exit(post("refused", { te: "gzip" }))
         assert.deepInclude(reasonOf(refused), { _tag: "TransportError" })
         assert.strictEqual(yield* post("whole"), "over 2.0")
-      }).pipe(Effect.provide(Connections.layer({ ca: [certificate], connections: 1 })))
+      }).pipe(Effect.provide(Connections.layer({ ca: [certificate], connections: 1, http2: true })))
       assert.lengthOf(ended.filter((name) => name === "whole"), 3)
     }).pipe(Effect.scoped))
 

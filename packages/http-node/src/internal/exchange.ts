@@ -1,5 +1,7 @@
+import * as Transport from "@effect-resilience/errors/Transport"
+import * as SendProgress from "@effect-resilience/http/SendProgress"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import { type Dispatcher, errors } from "@effect/platform-node/Undici"
+import { type Dispatcher, errors, FormData } from "@effect/platform-node/Undici"
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -18,7 +20,12 @@ import type * as Pull from "effect/Pull"
 import type * as Schema from "effect/Schema"
 import type * as Socket from "effect/socket/Socket"
 import * as Stream from "effect/Stream"
+import { constants } from "node:http2"
 import type { Readable } from "node:stream"
+import * as Timers from "node:timers"
+import * as Connector from "./connector.ts"
+import { singleTraceHeaders } from "./instrumentation.ts"
+import type * as Routes from "./routes.ts"
 import { StreamedBody } from "./streamedBody.ts"
 
 type Request = HttpClientRequest.HttpClientRequest
@@ -26,32 +33,48 @@ type Failure = HttpClientError.HttpClientError
 
 /** Whether a request wants no more than that bytes are exchanged. */
 export const isPlain = ({ body, headers }: Request): boolean =>
-  headers["upgrade"] === undefined && plainBody(body) !== undefined
+  headers["upgrade"] === undefined && (body._tag !== "Raw" || body instanceof StreamedBody)
 
-const plainBody = (body: HttpBody.HttpBody): Uint8Array | Readable | null | undefined => {
-  if (body._tag === "Uint8Array") return body.body
-  if (body._tag === "Empty") return null
-  return body instanceof StreamedBody ? body.readable : undefined
+const plainBody = (body: HttpBody.HttpBody): Uint8Array | Readable | FormData | null => {
+  switch (body._tag) {
+    case "Uint8Array":
+      return body.body
+    case "FormData":
+      return formOf(body.formData)
+    default:
+      return body instanceof StreamedBody ? body.readable : null
+  }
+}
+
+// undici takes no other forms than its own.
+const formOf = (form: globalThis.FormData): FormData => {
+  const own = new FormData()
+  for (const [name, value] of form) own.append(name, value)
+  return own
 }
 
 /**
  * Sends plain requests by undici's `dispatch`. `NodeHttpClient` puts a Node stream, a promise and a fiber around each answer,
  * which together cost more than the exchange.
  */
-export const make = (dispatcher: Dispatcher): HttpClient.HttpClient =>
-  HttpClient.make((request, url, signal, fiber) =>
+export const make = (routes: Routes.Routes, options: Options): HttpClient.HttpClient => {
+  const pool = new Exchanges(routes, options)
+  return HttpClient.make((request, url, signal, fiber) =>
     Effect.callback<HttpClientResponse.HttpClientResponse, Failure>((resume) => {
-      const exchange = new Exchange(request, url, signal, resume)
+      const exchange = new Exchange(request, url, signal, resume, pool)
+      fiber.getRef(SendProgress.Current)?.follow(exchange)
       // Its scope may be closed already.
       if (signal.aborted) return exchange.abort()
+      singleTraceHeaders()
       try {
-        dispatcher.dispatch({
+        routes.dispatcher.dispatch({
           ...fiber.getRef(NodeHttpClient.UndiciOptions),
           method: request.method,
-          headers: request.headers,
+          // undici adds the boundary of its own form.
+          headers: request.body._tag === "FormData" ? Headers.remove(request.headers, "content-type") : request.headers,
           origin: url.origin,
           path: url.pathname + url.search,
-          body: plainBody(request.body) ?? null
+          body: plainBody(request.body)
         }, exchange)
       } catch (cause) {
         exchange.onResponseError(undefined, cause)
@@ -59,6 +82,102 @@ export const make = (dispatcher: Dispatcher): HttpClient.HttpClient =>
       return Effect.sync(() => exchange.abort())
     })
   )
+}
+
+/**
+ * - `connections`: how many an origin has.
+ * - `poolTimeout`: in milliseconds, how long a request may wait for one; 0 for no limit.
+ * - `http2`: whether an origin may speak HTTP/2.
+ */
+export interface Options {
+  readonly connections: number
+  readonly poolTimeout: number
+  readonly http2: boolean
+}
+
+/**
+ * The exchanges under way. Four times a second it ends those that wait for a connection for too long, and where all
+ * connections of an origin are in use, those whose answer nobody has begun to read.
+ */
+class Exchanges {
+  readonly routes: Routes.Routes
+  readonly options: Options
+  /** Counts the looks, which is a clock that costs nothing. */
+  now = 0
+  private readonly running = new Set<Exchange>()
+  private watching = false
+  private readonly look: () => void
+
+  constructor(routes: Routes.Routes, options: Options) {
+    this.routes = routes
+    this.options = options
+    const look = () => {
+      this.now++
+      const { running } = this
+      if (running.size === 0) this.watching = false
+      else {
+        this.free(running)
+        this.wait()
+      }
+    }
+    this.look = look
+  }
+  begin(exchange: Exchange): void {
+    this.running.add(exchange)
+    if (!this.watching) {
+      this.watching = true
+      this.wait()
+    }
+  }
+  end(exchange: Exchange): void {
+    this.running.delete(exchange)
+  }
+  private wait(): void {
+    Timers.setTimeout(this.look, lookMillis).unref()
+  }
+  private free(running: Iterable<Exchange>): void {
+    const { connections, http2, poolTimeout } = this.options
+    const waiting: Array<Exchange> = []
+    const inUse = new Map<string, number>()
+    for (const exchange of running) {
+      if (exchange.reached !== "nothing") inUse.set(exchange.origin, (inUse.get(exchange.origin) ?? 0) + 1)
+      else waiting.push(exchange)
+    }
+    const late = poolTimeout === 0 ? Infinity : Math.ceil(poolTimeout / lookMillis)
+    for (const exchange of waiting) {
+      if (this.now - exchange.since > late) exchange.abort(new NoConnection())
+    }
+    if (http2) return
+    for (const [origin, used] of inUse) {
+      let wanted = used < connections ? 0 : waiting.filter((exchange) => exchange.origin === origin).length
+      if (wanted === 0) continue
+      for (const exchange of running) {
+        if (wanted > 0 && exchange.origin === origin && exchange.isUnreadSince(this.now - unreadLooks)) {
+          wanted--
+          exchange.abort(new Unread())
+        }
+      }
+    }
+  }
+}
+
+const lookMillis = 250
+
+/** After this many, an answer that nobody reads may lose its connection. */
+const unreadLooks = 4
+
+class NoConnection extends Error {
+  readonly [Transport.TransmissionId]: Transport.Transmission = { reached: "nothing", kind: "busy" }
+  constructor() {
+    super("all connections stayed in use")
+  }
+}
+
+class Unread extends Error {
+  constructor() {
+    super("the body was not read, and its connection was needed for another request")
+  }
+}
 
 /** In bytes: how much of an answer is taken in before somebody reads it. */
 const ahead = 65_536
@@ -80,8 +199,17 @@ class Exchange implements Dispatcher.DispatchHandler {
   private waiting: Array<() => void> = []
   private over = false
   private failure: unknown = undefined
+  private readonly exchanges: Exchanges
+  private started = false
+  private bytesSent = 0
+  private sent = false
+  /** By the count of `Exchanges`: when it began to wait for a connection, then for somebody to read. */
+  since: number
 
-  constructor(request: Request, url: URL, signal: AbortSignal, resume: Resume) {
+  constructor(request: Request, url: URL, signal: AbortSignal, resume: Resume, exchanges: Exchanges) {
+    this.exchanges = exchanges
+    this.since = exchanges.now
+    exchanges.begin(this)
     this.request = request
     this.url = url
     this.signal = signal
@@ -92,22 +220,62 @@ class Exchange implements Dispatcher.DispatchHandler {
     signal.addEventListener("abort", onAbort, once)
   }
 
-  abort(): void {
+  abort(reason: Error = new errors.RequestAbortedError()): void {
     if (this.over) return
     const { controller } = this
-    const reason = new errors.RequestAbortedError()
     this.end(reason)
     controller?.abort(reason)
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    if (this.over) controller.abort(new errors.RequestAbortedError())
-    else this.controller = controller
+  get origin(): string {
+    return this.url.origin
   }
-  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: RawHeaders): void {
+
+  /**
+   * How far the request came. Over HTTP/1.1, undici writes a request whose bytes are there as soon as it has told of its
+   * start, and the head of any other with the first piece of its body. Over HTTP/2 the head is written first, and the
+   * pieces are not told.
+   */
+  get reached(): Transport.Reached {
+    const { body } = this.request
+    if (!this.started) return "nothing"
+    if (this.sent || body._tag === "Empty" || body._tag === "Uint8Array") return "all"
+    const { http2 } = this.exchanges.options
+    if (!(body instanceof StreamedBody)) return http2 ? "all" : this.bytesSent === 0 ? "connected" : "partOfBody"
+    const { bytes, ended } = http2 ? body.taken : { bytes: this.bytesSent, ended: false }
+    if (ended || (bytes > 0 && body.contentLength !== undefined && bytes >= body.contentLength)) return "all"
+    if (bytes > 0) return "partOfBody"
+    return http2 ? "head" : "connected"
+  }
+
+  /** Whether its answer has filled what is taken in ahead, and since then nobody has begun to read it. */
+  isUnreadSince(look: number): boolean {
+    return this.reading === "nothing" && this.size >= ahead && this.since <= look
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    if (this.over) return controller.abort(new errors.RequestAbortedError())
+    this.controller = controller
+    // A second start is one that the peer of an HTTP/2 connection has said not to have processed.
+    this.started = true
+    this.sent = false
+    this.bytesSent = 0
+  }
+  onBodySent(chunk: Uint8Array): void {
+    this.bytesSent += chunk.byteLength
+  }
+  onRequestSent(): void {
+    this.sent = true
+  }
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: RawHeaders): void {
     const { resume } = this
     // An answer below 200 announces another one.
     if (status < 200 || resume === undefined) return
+    const proxy = status === 407 ? this.exchanges.routes.proxyOf(this.url) : undefined
+    if (proxy !== undefined) {
+      this.end(new Connector.ProxyRejected(proxy, status))
+      return controller.abort(new errors.RequestAbortedError())
+    }
     this.resume = undefined
     resume(Effect.succeed(new Answer(this.request, this.url, status, headers, this)))
   }
@@ -117,7 +285,10 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.size += chunk.length
     if (this.reading === "whole") return
     if (this.waiting.length > 0) this.wake()
-    else if (this.size >= ahead) controller.pause()
+    else if (this.size >= ahead && !controller.paused) {
+      this.since = this.exchanges.now
+      controller.pause()
+    }
   }
   onResponseEnd(): void {
     if (!this.over) this.end(undefined)
@@ -180,6 +351,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
   private end(failure: unknown): void {
     const { request, resume } = this
+    this.exchanges.end(this)
     this.over = true
     this.failure = failure
     this.controller = undefined
@@ -190,7 +362,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     resume?.(
       Effect.fail(
         new HttpClientError.HttpClientError({
-          reason: new HttpClientError.TransportError({ request, cause: failure })
+          reason: new NotTransmitted({ request, cause: failure }, transmissionOf(failure, this.reached))
         })
       )
     )
@@ -202,6 +374,27 @@ class Exchange implements Dispatcher.DispatchHandler {
     for (const resume of waiting) resume()
   }
 }
+
+class NotTransmitted extends HttpClientError.TransportError {
+  readonly [Transport.TransmissionId]: Transport.Transmission
+  constructor(fields: { readonly request: Request; readonly cause: unknown }, transmission: Transport.Transmission) {
+    super(fields)
+    this[Transport.TransmissionId] = transmission
+  }
+}
+
+const transmissionOf = (cause: unknown, reached: Transport.Reached): Transport.Transmission => {
+  if (!(cause instanceof Error)) return { reached }
+  if (isUnprocessed(cause)) return { reached, kind: "unprocessed" }
+  const header = reached === "nothing" ? /^invalid (\S+) header$/.exec(cause.message)?.[1] : undefined
+  return { reached, detail: header }
+}
+
+// GOAWAY names the last stream that was processed, and undici fails those above it so. REFUSED_STREAM promises the same for
+// one, and a HEADERS frame (type 1) that could not be sent was never seen.
+const isUnprocessed = (error: Error): boolean =>
+  /^HTTP\/2: "(?:GOAWAY" frame received|frameError" received - type 1,)/.test(error.message) ||
+  ("http2ErrorCode" in error && error.http2ErrorCode === constants.NGHTTP2_REFUSED_STREAM)
 
 type Resume = (answer: Effect.Effect<HttpClientResponse.HttpClientResponse, Failure>) => void
 interface RawHeaders {

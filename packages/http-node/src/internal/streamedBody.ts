@@ -13,6 +13,7 @@ export const make = (body: HttpBody.Stream): Effect.Effect<StreamedBody> =>
   Effect.map(Effect.context<never>(), (context) => {
     let fiber: Fiber.Fiber<void, unknown> | undefined
     let wanted = false
+    const taken = { bytes: 0, ended: false }
     let goOn: ((waiting: Effect.Effect<void>) => void) | undefined
     const room = Effect.suspend(() => wanted ? Effect.void : waiting)
     const waiting = Effect.callback<void>((resume) => {
@@ -33,27 +34,35 @@ export const make = (body: HttpBody.Stream): Effect.Effect<StreamedBody> =>
     const start = () => {
       const fiber = Effect.runForkWith(context)(Stream.runForEachArray(body.stream, (chunks) => {
         wanted = false
-        for (const chunk of chunks) readable.push(chunk)
+        for (const chunk of chunks) {
+          taken.bytes += chunk.byteLength
+          readable.push(chunk)
+        }
         return room
       }))
       fiber.addObserver((exit) => {
-        if (exit._tag === "Success") readable.push(null)
-        else readable.destroy(errorOf(exit.cause))
+        if (exit._tag === "Success") {
+          taken.ended = true
+          readable.push(null)
+        } else readable.destroy(errorOf(exit.cause))
       })
       return fiber
     }
     // Over HTTP/2, undici destroys it with an error that nobody listens for any more.
     readable.on("error", () => {})
-    return new StreamedBody(readable, body)
+    return new StreamedBody(readable, body, taken)
   })
 
 /** Shows itself as the stream that it was: a Readable's insides are nothing for a log. */
 export class StreamedBody extends HttpBody.Raw {
   readonly readable: Readable
+  /** What undici has taken. */
+  readonly taken: { readonly bytes: number; readonly ended: boolean }
   private readonly stream: HttpBody.Stream
-  constructor(readable: Readable, stream: HttpBody.Stream) {
+  constructor(readable: Readable, stream: HttpBody.Stream, taken: StreamedBody["taken"]) {
     super(readable, stream.contentType, stream.contentLength)
     this.readable = readable
+    this.taken = taken
     this.stream = stream
   }
   override toJSON(): unknown {

@@ -1,0 +1,137 @@
+import * as Transport from "@effect-resilience/errors/Transport"
+import {
+  type buildConnector,
+  buildConnector as undiciConnector,
+  type Dispatcher,
+  errors
+} from "@effect/platform-node/Undici"
+import * as Predicate from "effect/Predicate"
+import { Socket } from "node:net"
+import * as Timers from "node:timers"
+import type { SecureContextOptions } from "node:tls"
+
+type Connector = buildConnector.connector
+
+export interface Options {
+  /** In milliseconds: name look-up, proxy, TCP and TLS; 0 for no limit. */
+  readonly timeout: number
+  readonly http2: boolean
+  readonly tls: Pick<SecureContextOptions, "ca" | "cert" | "key" | "passphrase">
+}
+
+/** Connects directly. What goes wrong says that nothing of a request was sent, and whether it was the handshake. */
+export const direct = (options: Options): Connector => {
+  const connect = untimed(options)
+  return timed(options.timeout, () => connect)
+}
+
+/** A proxy that tunnels. */
+export interface Proxy {
+  readonly dispatcher: Dispatcher
+  readonly origin: string
+  readonly name: string
+  readonly headers: { readonly [name: string]: string }
+}
+
+/** Connects through a tunnel, which the proxy is asked for. */
+export const through = (proxy: Proxy, options: Options): Connector => {
+  const endpoint = untimed(options)
+  return timed(options.timeout, (signal) => (target, callback) => {
+    const port = target.port === "" ? (target.protocol === "https:" ? "443" : "80") : target.port
+    const host = `${target.hostname.includes(":") ? `[${target.hostname}]` : target.hostname}:${port}`
+    const tunnel = proxy.dispatcher.connect({
+      origin: proxy.origin,
+      path: host,
+      headers: { ...proxy.headers, host },
+      signal
+    })
+    tunnel.then(
+      ({ socket, statusCode }) => {
+        if (statusCode === 200 && socket instanceof Socket) return endpoint({ ...target, httpSocket: socket }, callback)
+        socket.on("error", () => {}).destroy()
+        callback(new ProxyRejected(proxy.name, statusCode), null)
+      },
+      (cause) => callback(new ProxyUnreachable(proxy.name, cause), null)
+    )
+  })
+}
+
+/** The proxy did not let a request through. */
+export class ProxyRejected extends Error {
+  readonly code: string
+  readonly [Transport.TransmissionId]: Transport.Transmission
+  constructor(proxy: string, status: number) {
+    super(`the proxy ${proxy} responded ${status}`)
+    this.code = `PROXY_${status}`
+    const mends = status >= 500 || status === 408 || status === 429
+    this[Transport.TransmissionId] = { reached: "nothing", kind: mends ? "proxy" : "proxyRejected", detail: proxy }
+  }
+}
+
+// A class of its own, since undici asks again for ever where a connector fails with an `UND_ERR_SOCKET`.
+class ProxyUnreachable extends Error {
+  readonly [Transport.TransmissionId]: Transport.Transmission
+  constructor(proxy: string, cause: unknown) {
+    super(`the proxy ${proxy} did not open a tunnel`, { cause })
+    const { kind } = Transport.diagnose(cause)
+    this[Transport.TransmissionId] = {
+      reached: "nothing",
+      kind: kind === "tls" || kind === "local" ? kind : "proxy",
+      detail: proxy
+    }
+  }
+}
+
+// undici's own timers are off by up to half a second, both ways. Its timeout, set a second later, is what closes the socket.
+const timed = (timeout: number, make: (signal: AbortSignal) => Connector): Connector => (target, callback) => {
+  const controller = new AbortController()
+  let called = false
+  const settle: buildConnector.Callback = (...outcome) => {
+    if (called) return void outcome[1]?.on("error", () => {}).destroy()
+    called = true
+    Timers.clearTimeout(timer)
+    callback(...outcome)
+  }
+  const timer = timeout === 0 ? undefined : Timers.setTimeout(() => {
+    const error = new errors.ConnectTimeoutError(
+      `no connection to ${target.hostname}:${target.port} within ${timeout} ms`
+    )
+    // What the socket has to tell goes first.
+    Timers.setImmediate(() => {
+      settle(Object.assign(error, unsent), null)
+      controller.abort(error)
+    })
+  }, timeout)
+  make(controller.signal)(target, settle)
+}
+
+const untimed = ({ http2, timeout, tls }: Options): Connector => {
+  const connect = undiciConnector({
+    ...tls,
+    allowH2: http2,
+    timeout: timeout === 0 ? 0 : timeout + 1_000,
+    autoSelectFamily: true,
+    autoSelectFamilyAttemptTimeout: 500
+  })
+  return (target, callback) =>
+    connect(target, (...[error, socket]) => {
+      if (error === null) {
+        // A TLS alert is told without an end of the socket, and the end that follows would be all that undici tells.
+        if (target.protocol === "https:") socket.on("error", (alert: Error) => socket.destroy(alert))
+        return callback(null, socket)
+      }
+      const known = Predicate.hasProperty(error, Transport.TransmissionId)
+      if (!known) Object.assign(error, target.protocol === "https:" && isHandshake(error) ? inHandshake : unsent)
+      callback(error, null)
+    })
+}
+
+// What the system says names its call. Of the rest, a connection that broke may hold the next time, but a certificate that
+// was not accepted stays so, whatever its code.
+const isHandshake = (error: Error): boolean => {
+  const { kind } = Transport.diagnose(error)
+  return (kind === "unknown" || kind === "protocol") && !Predicate.hasProperty(error, "syscall")
+}
+
+const unsent = { [Transport.TransmissionId]: { reached: "nothing" } satisfies Transport.Transmission }
+const inHandshake = { [Transport.TransmissionId]: { reached: "nothing", kind: "tls" } satisfies Transport.Transmission }

@@ -1,0 +1,106 @@
+import { Agent, type Dispatcher, Pool } from "@effect/platform-node/Undici"
+import * as Connector from "./connector.ts"
+import * as NoProxy from "./noProxy.ts"
+
+export interface Options extends Connector.Options {
+  readonly headersTimeout: number
+  readonly bodyTimeout: number
+  /** For the way to the proxy, which learns nothing of the client's own certificate. */
+  readonly proxyTls: Connector.Options["tls"]
+  /** Options of each pool. */
+  readonly pool: Pick<Agent.Options, "connections" | "keepAliveTimeout" | "keepAliveMaxTimeout" | "clientTtl">
+  readonly proxy: {
+    readonly http: URL | undefined
+    readonly https: URL | undefined
+    readonly noProxy: string
+  }
+}
+
+/** The ways to a server: directly, or by a proxy. */
+export interface Routes {
+  readonly dispatcher: Dispatcher
+  /** The proxy that is asked for this address, by its host and port. */
+  readonly proxyOf: (url: URL) => string | undefined
+  readonly destroy: () => Promise<unknown>
+}
+
+interface Route {
+  readonly dispatcher: Dispatcher
+  readonly proxy: string | undefined
+}
+
+export const make = (options: Options): Routes => {
+  const { bodyTimeout, headersTimeout, pool, proxy } = options
+  const { http2: allowH2 } = options
+  const direct: Route = {
+    dispatcher: new Agent({ ...pool, allowH2, connect: Connector.direct(options) }),
+    proxy: undefined
+  }
+  const opened: Array<Dispatcher> = [direct.dispatcher]
+  const open = <D extends Dispatcher>(dispatcher: D): D => {
+    opened.push(dispatcher)
+    return dispatcher
+  }
+  const hop = { ...options, http2: false, tls: options.proxyTls }
+  const toProxy = (url: URL) => open(new Pool(url.origin, { ...pool, connect: Connector.direct(hop) }))
+
+  const tunneled = (url: URL): Route => {
+    // A tunnel takes its connection along, so as many are open as there are connections to servers.
+    const proxy = { dispatcher: toProxy(url), origin: url.origin, name: url.host, headers: credentials(url) }
+    const connect = Connector.through(proxy, options)
+    return { dispatcher: open(new Agent({ ...pool, allowH2, connect })), proxy: url.host }
+  }
+  // Without a tunnel: the proxy reads the request.
+  const forwarded = (url: URL): Route => {
+    const headers = credentials(url)
+    const dispatcher = toProxy(url).compose((dispatch) => (request, handler) =>
+      dispatch({
+        ...request,
+        path: `${String(request.origin)}${request.path}`,
+        headers: { host: new URL(String(request.origin)).host, ...headersOf(request), ...headers },
+        ...(url.protocol === "https:" && { servername: url.hostname })
+      }, handler)
+    )
+    return { dispatcher, proxy: url.host }
+  }
+
+  const http = proxy.http === undefined ? direct : forwarded(proxy.http)
+  const https = proxy.https === undefined ? direct : tunneled(proxy.https)
+  const needsNone = NoProxy.parse(proxy.noProxy)
+  const routeOf = (url: URL): Route => {
+    const route = url.protocol === "https:" ? https : http
+    return route === direct || needsNone(url) ? direct : route
+  }
+  const always = http === direct && https === direct
+  return {
+    // Effect's client sets its own timeouts on each request, so an agent's would not be heard.
+    dispatcher: direct.dispatcher.compose((dispatch) => (request, handler) => {
+      const { dispatcher } = always ? direct : routeOf(new URL(String(request.origin)))
+      const limited = { ...request, headersTimeout, bodyTimeout }
+      return dispatcher === direct.dispatcher ? dispatch(limited, handler) : dispatcher.dispatch(limited, handler)
+    }),
+    proxyOf: (url) => routeOf(url).proxy,
+    destroy: () => Promise.all(opened.map((dispatcher) => dispatcher.destroy()))
+  }
+}
+
+const headersOf = ({ headers }: Dispatcher.DispatchOptions) => {
+  if (headers === undefined || headers === null) return {}
+  if (!Array.isArray(headers)) return Symbol.iterator in headers ? Object.fromEntries(headers) : headers
+  return Object.fromEntries(headers.flatMap((name, i) => i % 2 === 0 ? [[name, headers[i + 1]]] : []))
+}
+
+const credentials = ({ password, username }: URL): { readonly [name: string]: string } =>
+  username === "" && password === ""
+    ? {}
+    : { "proxy-authorization": `Basic ${Buffer.from(`${decoded(username)}:${decoded(password)}`).toString("base64")}` }
+
+// What is no percent-encoding stands for itself.
+const decoded = (text: string): string =>
+  text.replace(/(?:%[0-9a-f]{2})+/gi, (encoded) => {
+    try {
+      return decodeURIComponent(encoded)
+    } catch {
+      return encoded
+    }
+  })
