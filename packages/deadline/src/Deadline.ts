@@ -55,6 +55,8 @@ export interface Deadline {
  *
  * - `allowed`: the time that the deadline left when it was set, or that `demand` asked for.
  * - `begun`: whether the work had begun. Where it had not, the error is `NotAsked`.
+ * - `inherited`: whether the deadline was that of a caller, nearer than the one that `within` set. That a caller had little
+ *   time says nothing about what was called.
  *
  * @category errors
  * @since 0.1.0
@@ -62,6 +64,7 @@ export interface Deadline {
 export class DeadlineExceeded extends Data.TaggedError("DeadlineExceeded")<{
   readonly allowed: Duration.Duration
   readonly begun: boolean
+  readonly inherited: boolean
 }> {
   get [NotAsked.symbol](): boolean {
     return !this.begun
@@ -116,10 +119,11 @@ export const within: {
       if (wanted === Infinity && outer.atMillis === Infinity) return self
       const now = Timer.nowUnsafe(fiber.context)
       const millis = Math.min(wanted, outer.atMillis - now)
+      const inherited = outer.atMillis <= now + wanted
       const exceeded = (begun: boolean) =>
-        Effect.fail(new DeadlineExceeded({ allowed: wholeMillis(Math.max(0, millis)), begun }))
+        Effect.fail(new DeadlineExceeded({ allowed: wholeMillis(Math.max(0, millis)), begun, inherited }))
       if (millis <= 0) return exceeded(false)
-      const known = outer.atMillis <= now + wanted
+      const known = inherited
         ? self
         : Effect.provideService(self, Current, { atMillis: now + millis })
       return limit.after(known, millis, () => exceeded(true))
@@ -160,7 +164,7 @@ export const demand = (duration: Duration.Input): Effect.Effect<void, DeadlineEx
   const millis = Duration.toMillis(needed)
   return Effect.withFiber((fiber) =>
     remainingMillisUnsafe(fiber) < millis
-      ? Effect.fail(new DeadlineExceeded({ allowed: needed, begun: false }))
+      ? Effect.fail(new DeadlineExceeded({ allowed: needed, begun: false, inherited: true }))
       : Effect.void
   )
 }

@@ -35,6 +35,9 @@
  * `retry` says that trying again can help, not that it is safe: whether a repeated request could be applied twice is
  * for the caller to know.
  *
+ * An `RpcClient` over HTTP does not look at statuses: give it a client with `HttpClient.filterStatusOk`, or a 503 is a
+ * response that cannot be decoded, and given up.
+ *
  * **Example** (Classifying foreign errors)
  *
  * ```ts import.meta.vitest
@@ -129,10 +132,10 @@ const notBefore = (error: object): Recovery.Recovery => {
   return Duration.isDuration(after) ? Recovery.retryAfter(after) : Recovery.retry
 }
 
-// DOMException has a name and no tag.
+// DOMException has a name and no tag. Other names are those of libraries, which mean something else by them.
 const tagOf = (error: object): string => {
   if (Predicate.hasProperty(error, "_tag") && typeof error._tag === "string") return error._tag
-  return Predicate.hasProperty(error, "name") && typeof error.name === "string" ? error.name : ""
+  return Predicate.hasProperty(error, "name") && error.name === "TimeoutError" ? error.name : ""
 }
 
 const tagged: ReadonlyMap<string, Recovery.Recovery> = /* @__PURE__ */ new Map([

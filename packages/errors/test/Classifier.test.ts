@@ -184,7 +184,9 @@ describe("Classifier", () => {
         code: "constructor"
       },
       { _tag: "PlatformError", reason: { _tag: "constructor" } },
-      { code: "toString", cause: "x" }
+      { code: "toString", cause: "x" },
+      { name: "HttpError", status: 503 },
+      { name: "MailboxFull" }
     ]
     for (const error of hostile) assert.deepStrictEqual(Classifier.classify(error), Recovery.giveUp)
   })

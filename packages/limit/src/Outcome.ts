@@ -11,7 +11,7 @@
  * - A success, and an error to `Correct`, `Authorize` or `Reauthenticate`: the server understood and answered; `Success`.
  * - An error to `Retry`, `Verify` or `GiveUp`, one that nobody knows, a defect: `Failure`.
  * - An error that is `NotAsked`, such as the rejection of a policy, a login that failed, a file that cannot be read; and
- *   an interruption: `Ignored`.
+ *   an interruption, and a deadline of the caller's own that was reached: `Ignored`.
  *
  * Errors of others are read by `Classifier` of `@effect-resilience/errors`.
  *
@@ -37,6 +37,7 @@ import * as Duration from "effect/Duration"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import { isRequestFault } from "./internal/requestFault.ts"
 
 /**
@@ -112,13 +113,16 @@ const judge = (exit: Exit.Exit<unknown, unknown>, classifier: Classifier.Classif
   if (Cause.hasInterruptsOnly(exit.cause)) return ignored
   const error = Cause.findErrorOption(exit.cause)
   if (Option.isNone(error)) return plainFailure
-  if (NotAsked.isNotAsked(error.value)) return ignored
+  if (NotAsked.isNotAsked(error.value) || isCallersDeadline(error.value)) return ignored
   const recovery = classifier?.(error.value) ?? Classifier.classify(error.value, nowMillis())
   if (isRequestFault(recovery)) return success
   return recovery._tag === "Retry" && recovery.after !== undefined
     ? { _tag: "Failure", retryAfter: recovery.after }
     : plainFailure
 }
+
+const isCallersDeadline = (error: unknown): boolean =>
+  Predicate.isTagged(error, "DeadlineExceeded") && Predicate.hasProperty(error, "inherited") && error.inherited === true
 
 // Some name the time when to come back as a date.
 const nowMillis = (): number | undefined => Fiber.getCurrent()?.getRef(Clock.Clock).currentTimeMillisUnsafe()

@@ -82,6 +82,21 @@ describe.each(notAsked)("after %s", (_, call) => {
 })
 
 describe("a deadline that is reached under way", () => {
+  it.effect("says nothing where it was the caller's, nearer than the call's own", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make({ tripPolicy: CircuitBreaker.consecutive(1) })
+      yield* TestClock.adjust(123)
+      for (let n = 0; n < 5; n++) {
+        const call = breaker.execute(Deadline.within(Effect.never, "1 second"))
+        const fiber = yield* Effect.forkChild(Effect.exit(Deadline.within(call, "100 millis")), {
+          startImmediately: true
+        })
+        yield* TestClock.adjust("100 millis")
+        yield* Fiber.await(fiber)
+      }
+      assert.strictEqual((yield* breaker.state)._tag, "Closed")
+    }))
+
   it.effect("counts as the dependency's failure", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ tripPolicy: CircuitBreaker.consecutive(1) })
