@@ -14,6 +14,7 @@
  * - A source that throws fails its callers with that defect, and is paced and told like any failure. One that interrupts
  *   itself is `Unavailable`, worth a retry.
  * - A token that no header can hold is `MalformedToken`.
+ * - Each token is scrubbed from texts until an hour after its end (`Scrubber`).
  * - A login goes on when some of its waiters are interrupted and stops when all are.
  * - `invalidate` names the token that was refused: whoever comes late, with an older one, causes no second login.
  * - Time is judged by the monotonic clock and, once a second, by the wall clock; the token counts as expired when either
@@ -411,11 +412,15 @@ class Cache {
     }
   }
 
-  private hold({ bornAt, grant, random, took }: Acquired, ahead: boolean): Held {
-    const { jitter, lifetime, refreshBefore } = this.settings
-    const now = this.clock.currentTimeMillisUnsafe()
+  private endOf(grant: Grant, now: number): number {
     const told = grant.expiresAt !== undefined && grant.expiresAt > now
-    const expiresAt = told ? grant.expiresAt : now + lifetime
+    return told ? grant.expiresAt : now + this.settings.lifetime
+  }
+
+  private hold({ bornAt, grant, random, took }: Acquired, ahead: boolean): Held {
+    const { jitter, refreshBefore } = this.settings
+    const now = this.clock.currentTimeMillisUnsafe()
+    const expiresAt = this.endOf(grant, now)
     const life = expiresAt - now
     const token: Token = {
       value: grant.value,

@@ -1,10 +1,10 @@
-import { AuthError, TokenCache } from "@effect-resilience/auth"
+import { AuthError, TokenCache, TokenSource } from "@effect-resilience/auth"
 import { Deadline } from "@effect-resilience/deadline"
 import { Recovery } from "@effect-resilience/errors"
 import { PolicyMetrics, Scrubber } from "@effect-resilience/http"
 import { AttemptBudget, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Metric, Random, Scope, Stream } from "effect"
+import { Effect, Exit, Fiber, Metric, Random, Redacted, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as fakes from "./fakes.ts"
 
@@ -20,6 +20,25 @@ const generationAfter = (cache: TokenCache.TokenCache["Service"], millis: number
   })
 
 describe("TokenCache", () => {
+  it.effect("has its tokens scrubbed until an hour after their end, and one that never ends for good", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(Date.UTC(2026, 5, 1))
+      const scrubber = Scrubber.make()
+      const { source } = fakes.login({ millis: 0, life: 10 * minute })
+      const cache = yield* TokenCache.make(source).pipe(Effect.provideService(Scrubber.Current, scrubber))
+      const forever = yield* TokenCache.make(TokenSource.constant(Redacted.make("personal-token"))).pipe(
+        Effect.provideService(Scrubber.Current, scrubber)
+      )
+      yield* generationAfter(cache, 0)
+      yield* forever.get
+      yield* TestClock.adjust(69 * minute)
+      assert.strictEqual(scrubber.scrub("saw token-1"), "saw <redacted>")
+      yield* TestClock.adjust(2 * minute)
+      assert.strictEqual(scrubber.scrub("saw token-1"), "saw token-1")
+      yield* TestClock.adjust("1000 days")
+      assert.strictEqual(scrubber.scrub("saw personal-token"), "saw <redacted>")
+    }))
+
   it.effect("lets 50 cold callers share one login", () =>
     Effect.gen(function*() {
       const { record, source } = fakes.login()
