@@ -17,9 +17,9 @@
  *
  * | error | not asked |
  * | --- | --- |
- * | `HttpClientError` | a request that could not be encoded, an invalid URL, a local system error |
+ * | `HttpClientError`, `RpcClientError`, `GraphQLClientError`, `AiError` | a request that could not be encoded, an invalid URL |
  * | `PlatformError` | always: it is about this machine |
- * | `RateLimiterError`, `CircuitBreakerError` | always: the effect did not run |
+ * | `RateLimiterError`, `CircuitBreakerError`, `ExceededCapacityError` | always: the effect did not run |
  * | `UnknownError`, of `Effect.tryPromise` | as its cause |
  * | a system error along the causes | out of handles (`EMFILE`), and files that cannot be read |
  *
@@ -80,16 +80,22 @@ export const isNotAsked = (error: unknown): boolean => {
     case "PlatformError":
     case "RateLimiterError":
     case "CircuitBreakerError":
+    case "ExceededCapacityError":
       return true
-    case "HttpClientError":
-      return Predicate.hasProperty(error, "reason") && isUnsent(error.reason)
     case "UnknownError":
       return Predicate.hasProperty(error, "cause") && isNotAsked(error.cause)
     default:
-      return isLocalError(error)
+      return (Predicate.hasProperty(error, "reason") && isUnsent(error.reason)) || isLocalError(error)
   }
 }
 
-const isUnsent = (reason: unknown): boolean =>
-  Predicate.isTagged(reason, "EncodeError") || Predicate.isTagged(reason, "InvalidUrlError") ||
-  (Predicate.isTagged(reason, "TransportError") && isLocalError(reason))
+// Clients of Effect hand on what kind of reason ended an `HttpClient`'s call, each in its own way.
+const isUnsent = (reason: unknown): boolean => {
+  if (Predicate.isTagged(reason, "NetworkError")) {
+    return Predicate.hasProperty(reason, "reason") && isKind(reason.reason)
+  }
+  return isKind(Predicate.hasProperty(reason, "kind") ? reason.kind : undefined) ||
+    isKind(Predicate.hasProperty(reason, "_tag") ? reason._tag : undefined)
+}
+
+const isKind = (kind: unknown): boolean => kind === "EncodeError" || kind === "InvalidUrlError"

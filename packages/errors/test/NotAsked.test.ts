@@ -1,8 +1,11 @@
 import { ApiError, Classifier, NotAsked } from "@effect-resilience/errors"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Duration, PlatformError } from "effect"
+import { AiError } from "effect/ai"
+import { GraphQLClientError } from "effect/graphql"
 import { HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
 import { CircuitBreaker, RateLimiter } from "effect/persistence"
+import { RpcClientError } from "effect/rpc"
 
 const coded = (code: string, rest: object = {}) => Object.assign(new Error(code), { code, ...rest })
 const request = HttpClientRequest.get("https://api.example.com/")
@@ -23,6 +26,29 @@ describe("NotAsked", () => {
     ["an argument makes no sense", PlatformError.badArgument({ module: "FileSystem", method: "open" })],
     ["a request cannot be encoded", http(new HttpClientError.EncodeError({ request }))],
     ["an address is none", http(new HttpClientError.InvalidUrlError({ request }))],
+    [
+      "a call of a procedure cannot be encoded",
+      new RpcClientError.RpcClientError({
+        reason: HttpClientError.HttpClientErrorSchema.fromHttpClientError(
+          http(new HttpClientError.EncodeError({ request }))
+        )
+      })
+    ],
+    [
+      "a query cannot be encoded",
+      new GraphQLClientError.GraphQLClientError({
+        operation: "find",
+        reason: new GraphQLClientError.EncodeError({ description: "x" })
+      })
+    ],
+    [
+      "a model's address is none",
+      new AiError.AiError({
+        module: "model",
+        method: "ask",
+        reason: new AiError.NetworkError({ reason: "InvalidUrlError", method: "POST", url: "u" })
+      })
+    ],
     ["a promise could not read its file", new Cause.UnknownError(coded("ENOENT", { syscall: "open" }))],
     [
       "a call failed for an address that is none",
