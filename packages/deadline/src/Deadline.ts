@@ -12,6 +12,9 @@
  *
  * The instant stands on the monotonic clock of the fiber's `Clock`, so a corrected wall clock does not move it.
  *
+ * When the time is up, `within` interrupts the work and its deadline ends: finalizers have none, so that a clean-up with
+ * retries or limits of its own runs. Give it a `within` of its own to bound it.
+ *
  * **Gotchas**
  *
  * A fiber inherits the deadline of the one that forks it. Work that shall outlive the operation starts with `unlimited`.
@@ -123,10 +126,9 @@ export const within: {
       const exceeded = (begun: boolean) =>
         Effect.fail(new DeadlineExceeded({ allowed: wholeMillis(Math.max(0, millis)), begun, inherited }))
       if (millis <= 0) return exceeded(false)
-      const known = inherited
-        ? self
-        : Effect.provideService(self, Current, { atMillis: now + millis })
-      return limit.after(known, millis, () => exceeded(true))
+      const running = outer instanceof Running && inherited ? outer : new Running(now + millis)
+      const known = running === outer ? self : Effect.provideService(self, Current, running)
+      return limit.after(known, millis, () => exceeded(true), () => running.end())
     })
   }
 )
@@ -181,5 +183,19 @@ export const demand = (duration: Duration.Input): Effect.Effect<void, DeadlineEx
  */
 export const unlimited = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.provideService(self, Current, none)
+
+// What still runs once the time is up and the work has been interrupted is clean-up, and that has no deadline.
+class Running implements Deadline {
+  atMillis: number
+
+  constructor(atMillis: number) {
+    this.atMillis = atMillis
+  }
+
+  end(): number {
+    this.atMillis = Infinity
+    return 0
+  }
+}
 
 const wholeMillis = (millis: number): Duration.Duration => Duration.millis(Math.round(millis))

@@ -223,13 +223,13 @@ export const layerNoop: Layer.Layer<Bulkhead> = /* @__PURE__ */ Layer.succeed(Bu
 const makeUnsafe = (options: Omit<Options, "key">, key: string): permits.Permits<BulkheadFull> => {
   const { permits: count, queue = 0 } = options
   const queueTimeout = options.queueTimeout === undefined ? undefined : Duration.fromInputUnsafe(options.queueTimeout)
-  const full = { key, permits: count, queue, queueTimeout }
+  const full = { key, queue, queueTimeout }
   return new permits.Permits(
     key,
     count,
     queue,
     queueTimeout === undefined ? Infinity : Duration.toMillis(queueTimeout),
-    (reason) => new BulkheadFull({ ...full, reason })
+    (reason, permits) => new BulkheadFull({ ...full, permits, reason })
   )
 }
 

@@ -319,7 +319,8 @@ export const make = (options: Options = {}): Effect.Effect<CircuitBreaker> => {
 /**
  * Makes a breaker for each key. They share the options and, for those who watch, the transitions.
  *
- * - `capacity`: how many of the keys used last to hold; default 100,000. A circuit that is not closed is never forgotten.
+ * - `capacity`: how many of the keys used last to hold; default 100,000. An open circuit is forgotten like a closed one, and
+ *   its key starts afresh; one that is isolated, or that a probe is testing, is not.
  *
  * @category constructors
  * @since 0.1.0

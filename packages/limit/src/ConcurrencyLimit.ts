@@ -38,6 +38,7 @@
  *
  * @since 0.1.0
  */
+import { monotonicMillis } from "@effect-resilience/deadline/Timer"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Cause from "effect/Cause"
@@ -284,7 +285,7 @@ class Limit implements ConcurrencyLimit {
           )
         }
         const clock = fiber.getRef(Clock.Clock)
-        const startedAt = nowMillis(clock)
+        const startedAt = monotonicMillis(clock)
         const inFlight = ++this.running
         partition.running++
         return Effect.onExitPrimitive(
@@ -313,7 +314,7 @@ class Limit implements ConcurrencyLimit {
     const dropped = outcome._tag === "Failure"
     // An error that the server answered well came another way than a success; its round trip is no measure.
     if (outcome._tag === "Ignored" || (!dropped && Exit.isFailure(exit))) return
-    const now = nowMillis(clock)
+    const now = monotonicMillis(clock)
     this.estimator.record({
       nowMillis: now,
       rttMillis: now - startedAt,
@@ -344,8 +345,6 @@ class Limit implements ConcurrencyLimit {
     return partition
   }
 }
-
-const nowMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
 
 const check = ({ shares = {} }: Omit<Options, "key">) => {
   let sum = 0

@@ -4,7 +4,7 @@
  * **Details**
  *
  * An instance is made when its key is first asked for. The `capacity` keys used last are always held; those not used
- * for longer are forgotten, unless they are in use (a bulkhead with calls inside, a circuit that is not closed).
+ * for longer are forgotten, unless they are in use (a bulkhead with calls inside, a circuit with a probe or isolated).
  * Looking a key up costs the same with one key and with a hundred thousand.
  *
  * **Gotchas**

@@ -16,7 +16,9 @@
  * - A failure whose `Recovery` names a time pauses the pacer for so long, and so does `observe` with headers that say
  *   that nothing is left. A pause is a debt in the limiter's bucket, so processes that share a store share it too.
  *
- * The counting is done by Effect's `RateLimiter`: in memory with `layerMemory`, between processes with its Redis store.
+ * The counting is done by Effect's `RateLimiter`: in memory with `layerMemory` or `layerLimiterMemory`, between processes
+ * with its Redis store. In memory the monotonic clock counts. A store that processes share counts by their wall clocks; so
+ * does Effect's own memory store, which moreover holds every key for good.
  *
  * **Gotchas**
  *
@@ -51,6 +53,7 @@
  */
 import * as Deadline from "@effect-resilience/deadline/Deadline"
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
+import { monotonicMillis } from "@effect-resilience/deadline/Timer"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as RateLimitHeaders from "@effect-resilience/errors/RateLimitHeaders"
 import * as Recovery from "@effect-resilience/errors/Recovery"
@@ -63,6 +66,7 @@ import type * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as RateLimiter from "effect/persistence/RateLimiter"
+import * as memoryLimiter from "./internal/memoryLimiter.ts"
 import { Permits } from "./internal/permits.ts"
 import * as Keyed from "./Keyed.ts"
 import * as Outcome from "./Outcome.ts"
@@ -246,10 +250,19 @@ export const layer = (options: Options): Layer.Layer<Pacer, never, RateLimiter.R
  * @since 0.1.0
  */
 export const layerMemory = (options: Options): Layer.Layer<Pacer> =>
-  layer({ ...options, storeTimeout: Infinity }).pipe(
-    Layer.provide(RateLimiter.layer),
-    Layer.provide(RateLimiter.layerStoreMemory)
-  )
+  Layer.provide(layer({ ...options, storeTimeout: Infinity }), layerLimiterMemory)
+
+/**
+ * Provides a `RateLimiter` that counts in memory, for `make` and `keyed`: by the monotonic clock, for the 100,000 keys used
+ * last.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerLimiterMemory: Layer.Layer<RateLimiter.RateLimiter> = /* @__PURE__ */ Layer.effect(
+  RateLimiter.RateLimiter,
+  memoryLimiter.make
+)
 
 /**
  * Provides a pacer that lets everything pass.
@@ -304,7 +317,7 @@ class Turns implements Pacer {
     const millis = Math.min(Duration.toMillis(duration), this.settings.maxPauseMillis)
     return Effect.withFiber((fiber) => {
       const clock = fiber.getRef(Clock.Clock)
-      const until = nowMillis(clock) + millis
+      const until = monotonicMillis(clock) + millis
       if (!(until > this.pausedUntil)) return Effect.void
       this.pausedUntil = until
       // Debt that is paid off when the pause ends. Whatever the bucket holds has to go too, or it would be a burst.
@@ -319,7 +332,7 @@ class Turns implements Pacer {
   private turn(cost: number): Effect.Effect<void, PaceExceeded> {
     return Effect.withFiber((fiber) => {
       const clock = fiber.getRef(Clock.Clock)
-      const began = nowMillis(clock)
+      const began = monotonicMillis(clock)
       const patience = Math.min(this.settings.maxWaitMillis, Deadline.remainingMillisUnsafe(fiber))
       const evenAt = this.evenAt + (this.queuedCost + cost) * this.settings.intervalMillis
       const expected = Math.max(evenAt, this.pausedUntil) - began
@@ -346,18 +359,20 @@ class Turns implements Pacer {
       onFailure: () => this.settings.failsClosed ? Effect.fail(this.exceeded("Store", undefined)) : Effect.void,
       onSuccess: ({ delay }) => {
         const wait = Duration.toMillis(delay)
-        if (nowMillis(clock) + wait <= latest) return this.sleep(clock, wait, latest)
+        if (monotonicMillis(clock) + wait <= latest) return this.sleep(clock, wait, latest)
         // The place is given back, for others can still use it.
         return Effect.andThen(Effect.ignore(this.consume(-cost, clock)), this.refuse(wait))
       }
     })
   }
 
-  // A pause that begins while a call waits holds it too.
+  // A pause that begins while a call waits holds it too. A wait that has ended has lasted as long as it was meant to, though
+  // fake timers leave the clock where it was.
   private sleep(clock: Clock.Clock, millis: number, latest: number): Effect.Effect<void, PaceExceeded> {
+    const until = monotonicMillis(clock) + millis
     const slept = millis > 0 ? clock.sleep(Duration.millis(millis)) : Effect.void
     return Effect.flatMap(slept, () => {
-      const now = nowMillis(clock)
+      const now = Math.max(until - 1, monotonicMillis(clock))
       const rest = this.pausedUntil - now
       if (rest <= 0) return Effect.void
       return now + rest > latest ? this.refuse(rest) : this.sleep(clock, rest, latest)
@@ -383,13 +398,11 @@ class Turns implements Pacer {
       tokens
     }))
     return Effect.map(consumed, (result) => {
-      this.evenAt = nowMillis(clock) - result.remaining * intervalMillis
+      this.evenAt = monotonicMillis(clock) - result.remaining * intervalMillis
       return result
     })
   }
 }
-
-const nowMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
 
 const settingsOf = (options: Options): Settings => {
   const { burst = 1, classify = Outcome.of, key = "default", limit, onStoreError = "allow" } = options
@@ -401,6 +414,10 @@ const settingsOf = (options: Options): Settings => {
   if (!Duration.isFinite(window) || Duration.toMillis(window) < 1) {
     throw new RangeError(`Pacer: window must be finite and at least 1 millis, not ${Duration.format(window)}`)
   }
+  const maxPause = Duration.fromInputUnsafe(options.maxPause ?? "1 minute")
+  if (!Duration.isFinite(maxPause) || Duration.isNegative(maxPause)) {
+    throw new RangeError(`Pacer: maxPause must be finite and not negative, not ${Duration.format(maxPause)}`)
+  }
   const intervalMillis = Duration.toMillis(window) / limit
   return {
     key,
@@ -409,7 +426,7 @@ const settingsOf = (options: Options): Settings => {
     // The limiter's windows are a millisecond at least.
     burst: Math.max(burst, Math.ceil(1 / intervalMillis)),
     maxWaitMillis: Duration.toMillis(Duration.fromInputUnsafe(options.maxWait ?? Duration.infinity)),
-    maxPauseMillis: Duration.toMillis(Duration.fromInputUnsafe(options.maxPause ?? "1 minute")),
+    maxPauseMillis: Duration.toMillis(maxPause),
     failsClosed: onStoreError === "fail",
     within: StoreTimeout.make(options.storeTimeout ?? "1 second")
   }

@@ -15,7 +15,8 @@
  * The type of the result has the errors of the parts that are named and no others.
  *
  * - `reload` gives a new description to the calls that begin from now on; those under way end under the old one. A part
- *   whose options did not change keeps what it knows: a circuit stays open.
+ *   whose options mean the same keeps what it knows: a circuit stays open. A circuit that is isolated by hand stays so,
+ *   whatever its new options.
  * - Counters and circuits belong to the pipeline. Make it once, not for each call.
  * - The pacer counts in memory, or where the surrounding `RateLimiter` does.
  *
@@ -60,6 +61,7 @@ import type * as CircuitBreaker from "./CircuitBreaker.ts"
 import type * as ConcurrencyLimit from "./ConcurrencyLimit.ts"
 import type * as Fallback from "./Fallback.ts"
 import * as assembly from "./internal/assembly.ts"
+import * as memoryLimiter from "./internal/memoryLimiter.ts"
 import type * as Pacer from "./Pacer.ts"
 import * as PipelineDescription from "./PipelineDescription.ts"
 import type * as Throttle from "./Throttle.ts"
@@ -122,6 +124,20 @@ export type Given<D extends Description = Description> = {
 }
 
 /**
+ * What has no parts and options but those of `Shape`, all the way down: a bulkhead with a typo in its name would limit nothing.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Exactly<D, Shape> = D extends ReadonlyArray<unknown> ? D
+  : D extends object ? { readonly [K in keyof D]: K extends KeyOf<Shape> ? Exactly<D[K], ValueOf<Shape, K>> : never }
+  : D
+
+type KeyOf<Shape> = Shape extends unknown ? keyof Shape : never
+
+type ValueOf<Shape, K> = Shape extends unknown ? K extends keyof Shape ? Shape[K] : never : never
+
+/**
  * The errors that the parts of a description add to those of a call.
  *
  * @category models
@@ -152,14 +168,22 @@ export type ErrorIf<D extends Description, Part extends keyof Description, E> = 
  * @category constructors
  * @since 0.1.0
  */
-export function make<D extends Description>(description: D, given?: Given<D>): Effect.Effect<Pipeline<D>>
+export function make<D extends Description>(
+  description: D & Exactly<D, Description>,
+  given?: Given<D>
+): Effect.Effect<Pipeline<D>>
 export function make(description: Description, given: Given = {}): Effect.Effect<Pipeline> {
-  const first = assembly.plan(description, given)
+  const plan = (description: Description) => {
+    const planned = assembly.plan(description, given)
+    PipelineDescription.check(description)
+    return planned
+  }
+  const first = plan(description)
   return Effect.gen(function*() {
     const limiter = yield* Effect.serviceOption(RateLimiter.RateLimiter)
     const context: assembly.Surroundings = {
       given,
-      limiter: Option.isSome(limiter) ? limiter.value : yield* memoryLimiter
+      limiter: Option.isSome(limiter) ? limiter.value : yield* memoryLimiter.make
     }
     let current = yield* assembly.build(first, context, undefined)
 
@@ -181,7 +205,7 @@ export function make(description: Description, given: Given = {}): Effect.Effect
       name: description.name,
       execute,
       reload: (next) => {
-        const planned = assembly.plan(next, given)
+        const planned = plan(next)
         return Effect.map(
           Effect.suspend(() => assembly.build(planned, context, current)),
           (built) => {
@@ -244,5 +268,3 @@ export const describe = <D extends Description>(pipeline: Pipeline<D>): Effect.E
  * @since 0.1.0
  */
 export const callsTotal: Metric.Counter<number> = assembly.callsTotal
-
-const memoryLimiter = /* @__PURE__ */ Effect.provide(RateLimiter.make, RateLimiter.layerStoreMemory)

@@ -26,6 +26,7 @@
  * @since 0.1.0
  */
 import type * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as assembly from "./internal/assembly.ts"
@@ -75,7 +76,8 @@ const Retry = Schema.Struct({
 const Budget = Schema.Struct({
   ratio: Schema.optionalKey(Schema.Finite),
   floor: Schema.optionalKey(Schema.Finite),
-  burst: Schema.optionalKey(Schema.Finite)
+  burst: Schema.optionalKey(Schema.Finite),
+  processes: Schema.optionalKey(Schema.Int)
 })
 
 const countWindow = {
@@ -107,7 +109,9 @@ const CircuitBreaker = Schema.Struct({
 
 const Throttle = Schema.Struct({
   k: Schema.optionalKey(Schema.Finite),
-  window: Schema.optionalKey(Time)
+  window: Schema.optionalKey(Time),
+  maxProbability: Schema.optionalKey(Schema.Finite),
+  minimumCalls: Schema.optionalKey(Schema.Int)
 })
 
 const Pacer = Schema.Struct({
@@ -192,6 +196,27 @@ const Description = Schema.Struct({
  * @since 0.1.0
  */
 export type PipelineDescription = typeof Description.Type
+
+/**
+ * Throws `RangeError` where a description names a part or an option that does not exist, or gives one that no file could hold.
+ *
+ * @category checking
+ * @since 0.1.0
+ */
+export const check = (description: PipelineDescription): void => {
+  const result = exact(withoutAbsent(description))
+  if (Result.isFailure(result)) throw new RangeError(`Pipeline: ${String(result.failure)}`)
+}
+
+const exact = /* @__PURE__ */ Schema.decodeUnknownResult(Description, { onExcessProperty: "error" })
+
+// An option that is undefined is as good as none, in code.
+const withoutAbsent = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(withoutAbsent)
+  if (!Predicate.isObject(value)) return value
+  const present = Object.entries(value).filter(([, option]) => option !== undefined)
+  return Object.fromEntries(present.map(([name, option]) => [name, withoutAbsent(option)]))
+}
 
 const problem = (description: PipelineDescription): string | undefined => {
   const plan = Result.try(() => assembly.plan(description, {}))

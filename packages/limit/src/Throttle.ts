@@ -13,9 +13,15 @@
  * Throttling". With `k` 2 the server still sees about as many requests that it refuses as ones that it accepts, which is
  * how the client learns that it is back.
  *
+ * The probability is at most `maxProbability`, as Envoy's admission control has it: after an outage that filled the window
+ * nearly no call would pass that could tell that the server is back, and it took the book's formula many minutes to notice.
+ * With the defaults 95 % of the calls pass again about 15 seconds after the server is back, however long it was down. The
+ * price: a server that is down sees a fifth of the calls. Set 1 and 2 minutes for the book's.
+ *
  * What counts as accepted is decided by `Outcome`: every answer but a failure. Interrupted calls do not count.
  *
- * Unlike a circuit breaker it has no states: some calls always pass, and it follows the server within seconds.
+ * Unlike a circuit breaker it has no states: some calls always pass, and it follows the server within seconds. Fewer than
+ * `minimumCalls` in the window tell nothing, so a dependency that is called less often is never throttled.
  *
  * **Example** (A server that refuses everything)
  *
@@ -31,11 +37,12 @@
  * })
  *
  * const { probability } = await Effect.runPromise(program)
- * probability.toFixed(2) // => "0.99"
+ * probability // => 0.8
  * ```
  *
  * @since 0.1.0
  */
+import { monotonicMillis } from "@effect-resilience/deadline/Timer"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Cause from "effect/Cause"
@@ -85,7 +92,10 @@ export interface Stats {
  *
  * - `key`: the name in errors; default `"default"`.
  * - `k`: how many requests to send for each that is accepted; at least 1, default 2. Lower is stricter.
- * - `window`: how far to look back, to a tenth of it; default 2 minutes.
+ * - `window`: how far to look back, to a tenth of it; default 10 seconds.
+ * - `maxProbability`: the most that is refused, from 0 to 1; default 0.8, that of Envoy. With 1 an outage as long as the window
+ *   is followed by minutes without calls.
+ * - `minimumCalls`: refuses nothing before so many calls in the window; default 10.
  * - `classify`: what an exit says about the server; default `Outcome.of`. Interruption is ignored without asking it.
  *
  * @category models
@@ -95,6 +105,8 @@ export interface Options {
   readonly key?: string | undefined
   readonly k?: number | undefined
   readonly window?: Duration.Input | undefined
+  readonly maxProbability?: number | undefined
+  readonly minimumCalls?: number | undefined
   readonly classify?: ((exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome) | undefined
 }
 
@@ -204,6 +216,8 @@ export const layerNoop: Layer.Layer<Throttle> = /* @__PURE__ */ Layer.succeed(Th
 interface Settings {
   readonly k: number
   readonly windowMillis: number
+  readonly maxProbability: number
+  readonly minimumCalls: number
   readonly classify: (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome
 }
 
@@ -221,7 +235,7 @@ class Counting implements Throttle {
 
   get stats() {
     return Effect.withFiber((fiber) => {
-      this.slices.advance(nowMillis(fiber.getRef(Clock.Clock)))
+      this.slices.advance(monotonicMillis(fiber.getRef(Clock.Clock)))
       const { totalCalls: requests, totalMarked: accepts } = this.slices
       return Effect.succeed({ requests, accepts, probability: this.probability })
     })
@@ -230,7 +244,7 @@ class Counting implements Throttle {
   execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Throttled, R> {
     return Effect.withFiber((fiber): Effect.Effect<A, E | Throttled, R> => {
       const clock = fiber.getRef(Clock.Clock)
-      const now = nowMillis(clock)
+      const now = monotonicMillis(clock)
       this.slices.advance(now)
       const probability = this.probability
       if (probability > 0 && fiber.getRef(Random.Random).nextDoubleUnsafe() < probability) {
@@ -240,7 +254,7 @@ class Counting implements Throttle {
       return Effect.onExitPrimitive(self, (exit) => {
         if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return undefined
         const outcome = this.settings.classify(exit)
-        if (outcome._tag !== "Ignored") this.slices.add(nowMillis(clock), outcome._tag === "Success")
+        if (outcome._tag !== "Ignored") this.slices.add(monotonicMillis(clock), outcome._tag === "Success")
         return undefined
       })
     })
@@ -248,18 +262,24 @@ class Counting implements Throttle {
 
   private get probability(): number {
     const { totalCalls, totalMarked } = this.slices
-    return Math.max(0, (totalCalls - this.settings.k * totalMarked) / (totalCalls + 1))
+    const { k, maxProbability, minimumCalls } = this.settings
+    if (totalCalls < minimumCalls) return 0
+    return Math.min(maxProbability, Math.max(0, (totalCalls - k * totalMarked) / (totalCalls + 1)))
   }
 }
 
-const nowMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
-
 const settingsOf = (options: Omit<Options, "key">): Settings => {
-  const { classify = Outcome.of, k = 2 } = options
-  const window = Duration.fromInputUnsafe(options.window ?? "2 minutes")
+  const { classify = Outcome.of, k = 2, maxProbability = 0.8, minimumCalls = 10 } = options
+  const window = Duration.fromInputUnsafe(options.window ?? "10 seconds")
   if (!(k >= 1 && k < Infinity)) throw new RangeError(`Throttle: k must be at least 1, not ${k}`)
   if (!Duration.isFinite(window) || Duration.toMillis(window) < 10) {
     throw new RangeError(`Throttle: window must be finite and at least 10 millis, not ${Duration.format(window)}`)
   }
-  return { classify, k, windowMillis: Duration.toMillis(window) }
+  if (!(maxProbability >= 0 && maxProbability <= 1)) {
+    throw new RangeError(`Throttle: maxProbability must be from 0 to 1, not ${maxProbability}`)
+  }
+  if (!(Number.isInteger(minimumCalls) && minimumCalls >= 0)) {
+    throw new RangeError(`Throttle: minimumCalls must be a whole number, not ${minimumCalls}`)
+  }
+  return { classify, k, maxProbability, minimumCalls, windowMillis: Duration.toMillis(window) }
 }

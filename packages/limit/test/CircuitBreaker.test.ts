@@ -329,14 +329,64 @@ describe("CircuitBreaker", () => {
       assert.strictEqual((yield* Metric.value(opened)).count, 2)
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
 
-  it.effect("keeps one circuit for each key, and never forgets one that is open", () =>
+  it.effect("keeps one circuit for each key among those used last, open or not", () =>
     Effect.gen(function*() {
+      yield* TestClock.adjust("1 hour")
       const breakers = yield* CircuitBreaker.keyed({ tripPolicy: CircuitBreaker.consecutive(1), capacity: 10 })
       yield* fail(breakers.get("bad"))
-      for (let i = 0; i < 1000; i++) yield* succeed(breakers.get(`good ${i}`))
+      for (let i = 0; i < 9; i++) yield* succeed(breakers.get(`good ${i}`))
       assert.strictEqual(yield* stateOf(breakers.get("bad")), "Open")
-      assert.strictEqual(yield* stateOf(breakers.get("good 1")), "Closed")
+      for (let i = 0; i < 1000; i++) {
+        yield* fail(breakers.get(`bad ${i}`))
+        assert.isAtMost(breakers.size, 20)
+      }
+      assert.strictEqual(yield* stateOf(breakers.get("bad")), "Closed")
+    }))
+
+  it.effect("never forgets a circuit that is isolated or that a probe is testing", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("1 hour")
+      const breakers = yield* CircuitBreaker.keyed({
+        tripPolicy: CircuitBreaker.consecutive(1),
+        openDuration: "1 second",
+        capacity: 10
+      })
+      yield* breakers.get("isolated").isolate
+      yield* fail(breakers.get("probing"))
+      yield* TestClock.adjust("1 second")
+      const probe = yield* Effect.forkChild(breakers.get("probing").execute(Effect.never), { startImmediately: true })
+      for (let i = 0; i < 1000; i++) yield* fail(breakers.get(`bad ${i}`))
+      assert.strictEqual(yield* stateOf(breakers.get("isolated")), "Isolated")
+      assert.strictEqual(yield* stateOf(breakers.get("probing")), "HalfOpen")
       assert.isAtMost(breakers.size, 22)
+      yield* Fiber.interrupt(probe)
+    }))
+
+  it.effect("probes again at once after a probe that tells nothing", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("1 hour")
+      const breaker = yield* CircuitBreaker.make({
+        tripPolicy: CircuitBreaker.consecutive(1),
+        openDuration: "1 second",
+        probes: 2
+      })
+      yield* fail(breaker)
+      yield* TestClock.adjust("1 second")
+      const notAsked = new Bulkhead.BulkheadFull({
+        key: "ledger",
+        reason: "QueueFull",
+        permits: 1,
+        queue: 0,
+        queueTimeout: undefined
+      })
+      for (let i = 0; i < 5; i++) {
+        assert.deepStrictEqual(yield* Effect.exit(breaker.execute(Effect.fail(notAsked))), Exit.fail(notAsked))
+        assert.strictEqual(yield* stateOf(breaker), "HalfOpen")
+      }
+      yield* succeed(breaker)
+      yield* Effect.exit(breaker.execute(Effect.fail(notAsked)))
+      yield* succeed(breaker)
+      assert.strictEqual(yield* stateOf(breaker), "Closed")
     }))
 
   it.effect("is provided by a layer, or by one that never opens", () =>

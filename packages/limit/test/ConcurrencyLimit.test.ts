@@ -111,6 +111,37 @@ describe("ConcurrencyLimit", () => {
       }
     }))
 
+  for (
+    const algorithm of [
+      LimitAlgorithm.vegas(),
+      LimitAlgorithm.gradient(),
+      LimitAlgorithm.gradient2(),
+      LimitAlgorithm.aimd()
+    ]
+  ) {
+    it.effect(
+      `sends little to a server that only fails, from the first call on, with ${algorithm._tag}`,
+      () =>
+        Effect.gen(function*() {
+          yield* TestClock.adjust("1 hour")
+          const limit = yield* ConcurrencyLimit.make({ algorithm })
+          let sent = 0
+          const call = limit.execute(Effect.suspend(() => {
+            sent++
+            return Effect.delay(Effect.fail(ApiError.reasonFromStatus(503, {})), 20)
+          }))
+          for (let turn = 0; turn < 1000; turn++) {
+            for (let i = 0; i < 20; i++) yield* Effect.forkChild(Effect.ignore(call), { startImmediately: true })
+            yield* TestClock.adjust(10)
+          }
+          // One at once, for 10 s, are 500. Without a limit 20,000 would come.
+          assert.isBelow(sent, 1300)
+          assert.strictEqual((yield* limit.stats).limit, 1)
+        }).pipe(Random.withSeed("drops")),
+      30_000
+    )
+  }
+
   it.effect("shows its limit and what it refused as metrics", () =>
     Effect.gen(function*() {
       const limit = yield* ConcurrencyLimit.make({ key: "search", algorithm: LimitAlgorithm.fixed(1) })

@@ -9,7 +9,8 @@ const unavailable = Effect.fail(ApiError.reasonFromStatus(503, {}))
 describe("Throttle", () => {
   it.effect("refuses with the probability of the book", () =>
     Effect.gen(function*() {
-      const throttle = yield* Throttle.make()
+      yield* TestClock.adjust("1 hour")
+      const throttle = yield* Throttle.make({ minimumCalls: 0 })
       for (let i = 0; i < 10; i++) yield* throttle.execute(Effect.void)
       for (let i = 0; i < 10; i++) yield* Effect.exit(throttle.execute(unavailable))
       assert.deepStrictEqual(yield* throttle.stats, { requests: 20, accepts: 10, probability: 0 })
@@ -19,7 +20,7 @@ describe("Throttle", () => {
 
   it.effect("counts what it refuses itself, so that it refuses nearly all while nothing is accepted", () =>
     Effect.gen(function*() {
-      const throttle = yield* Throttle.make()
+      const throttle = yield* Throttle.make({ maxProbability: 1, minimumCalls: 0 })
       let sent = 0
       const call = Effect.andThen(Effect.sync(() => sent++), unavailable)
       for (let i = 0; i < 10_000; i++) yield* Effect.exit(throttle.execute(call))
@@ -31,7 +32,7 @@ describe("Throttle", () => {
   it.effect("sends about k times what the server takes", () =>
     Effect.gen(function*() {
       for (const k of [1.5, 2, 3]) {
-        const throttle = yield* Throttle.make({ k })
+        const throttle = yield* Throttle.make({ k, maxProbability: 1, window: "2 minutes" })
         let sent = 0
         let taken = 0
         for (let second = 0; second < 1000; second++) {
@@ -50,13 +51,50 @@ describe("Throttle", () => {
       }
     }).pipe(Random.withSeed("throttle")))
 
+  it.effect("refuses nothing before the minimum of calls", () =>
+    Effect.gen(function*() {
+      const throttle = yield* Throttle.make()
+      for (let i = 0; i < 9; i++) yield* Effect.exit(throttle.execute(unavailable))
+      assert.strictEqual((yield* throttle.stats).probability, 0)
+      yield* Effect.exit(throttle.execute(unavailable))
+      assert.strictEqual((yield* throttle.stats).probability, 0.8)
+    }))
+
+  for (const perSecond of [2, 10, 100]) {
+    for (const down of [10, 120]) {
+      it.effect(
+        `lets ${perSecond} calls a second pass again within 20 s, after ${down} s without a server`,
+        () =>
+          Effect.gen(function*() {
+            yield* TestClock.adjust("1 hour")
+            const throttle = yield* Throttle.make()
+            const second = (call: Effect.Effect<void, unknown>) =>
+              Effect.gen(function*() {
+                let passed = 0
+                for (let i = 0; i < perSecond; i++) {
+                  if (Exit.isSuccess(yield* Effect.exit(throttle.execute(call)))) passed++
+                  yield* TestClock.adjust(1000 / perSecond)
+                }
+                return passed
+              })
+            for (let i = 0; i < down; i++) yield* second(unavailable)
+            for (let i = 0; i < 20; i++) yield* second(Effect.void)
+            let passed = 0
+            for (let i = 0; i < 10; i++) passed += yield* second(Effect.void)
+            assert.isAtLeast(passed, 0.95 * 10 * perSecond)
+          }).pipe(Random.withSeed(perSecond * down)),
+        30_000
+      )
+    }
+  }
+
   it.effect("forgets what lies beyond its window", () =>
     Effect.gen(function*() {
       const throttle = yield* Throttle.make()
       for (let i = 0; i < 100; i++) yield* Effect.exit(throttle.execute(unavailable))
-      yield* TestClock.adjust("119 seconds")
-      assert.isAbove((yield* throttle.stats).probability, 0.9)
-      yield* TestClock.adjust("12 seconds")
+      yield* TestClock.adjust("9 seconds")
+      assert.strictEqual((yield* throttle.stats).probability, 0.8)
+      yield* TestClock.adjust("1 second")
       assert.deepStrictEqual(yield* throttle.stats, { requests: 0, accepts: 0, probability: 0 })
     }))
 

@@ -10,7 +10,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
 import * as RateLimiter from "effect/persistence/RateLimiter"
+import * as Predicate from "effect/Predicate"
 import * as Bulkhead from "../Bulkhead.ts"
 import * as CircuitBreaker from "../CircuitBreaker.ts"
 import * as ConcurrencyLimit from "../ConcurrencyLimit.ts"
@@ -92,6 +94,10 @@ export const build = /* @__PURE__ */ Effect.fnUntraced(function*(
     throttle: yield* make(old("throttle"), plan.throttle),
     pacer: yield* Effect.provideService(make(old("pacer"), plan.pacer), RateLimiter.RateLimiter, limiter),
     concurrencyLimit: yield* make(old("concurrencyLimit"), plan.concurrencyLimit)
+  }
+  const isolated = previous?.parts.circuitBreaker
+  if (isolated !== undefined && parts.circuitBreaker !== undefined && isolated !== parts.circuitBreaker) {
+    if ((yield* isolated.state)._tag === "Isolated") yield* parts.circuitBreaker.isolate
   }
   const budget = previous !== undefined && same(plan, previous.plan, "budget") ? previous.budget : plan.budget
   return {
@@ -210,7 +216,19 @@ const part = <A, R>(
   given === undefined || described === undefined ? described : Effect.succeed(given)
 
 const same = (one: Plan, other: Plan, name: keyof Description): boolean =>
-  JSON.stringify(one.description[name]) === JSON.stringify(other.description[name])
+  meaning(one.description[name]) === meaning(other.description[name])
+
+/** A text that options have in common if they say the same, in whatever order and units. */
+const meaning = (options: unknown): string | undefined =>
+  JSON.stringify(options, (_, value: unknown) => {
+    if (typeof value === "string") return millisOf(value)
+    if (!Predicate.isObject(value) || Array.isArray(value)) return value
+    return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => a < b ? -1 : 1))
+  })
+
+// A text of another kind is none.
+const millisOf = (text: string): string | number =>
+  Option.match(Duration.fromInput(text as Duration.Input), { onNone: () => text, onSome: Duration.toMillis })
 
 const breakerOptions = (
   { openDuration, tripPolicy, ...rest }: NonNullable<Description["circuitBreaker"]>,

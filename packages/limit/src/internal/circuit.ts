@@ -1,3 +1,4 @@
+import { monotonicMillis } from "@effect-resilience/deadline/Timer"
 import * as Backoff from "@effect-resilience/retry/Backoff"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -45,8 +46,8 @@ type AnyFiber = Fiber.Fiber<unknown, unknown>
 export const make = (settings: Settings, key: string, hub: PubSub.PubSub<Transition>): CircuitBreaker =>
   new Circuit(settings, key, hub)
 
-/** Nothing is lost by forgetting a closed circuit, except what its window has counted. */
-export const isIdle = (breaker: CircuitBreaker): boolean => isCircuit(breaker) && breaker.phase === "Closed"
+/** A circuit that nobody asked for lately is not worth its place, open or not: without a bound, failing keys would add up. */
+export const isIdle = (breaker: CircuitBreaker): boolean => isCircuit(breaker) && breaker.isIdle
 
 export const isCircuit = (breaker: CircuitBreaker): breaker is Circuit => breaker instanceof Circuit
 
@@ -92,6 +93,10 @@ export class Circuit implements CircuitBreaker, Gate<CircuitOpen> {
     if (this.phase === "Open" && this.refusal !== undefined && this.refusedAt === wall) return this.refusal
     this.refusedAt = wall
     return this.refusalAt(monotonicMillis(clock)) ?? this.probe(self)
+  }
+
+  get isIdle(): boolean {
+    return this.phase !== "Isolated" && this.probing === 0
   }
 
   /** What to do with the exit of a call that may run now; `undefined` where the circuit is not closed. */
@@ -290,8 +295,6 @@ const stopwatch = (fiber: AnyFiber): Stopwatch => {
 }
 
 const nowMillis = (fiber: AnyFiber): number => monotonicMillis(fiber.getRef(Clock.Clock))
-
-const monotonicMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
 
 export const transitionsTotal = /* @__PURE__ */ Metric.counter("resilience.circuit.transitions", {
   description: "Changes of state of circuit breakers",

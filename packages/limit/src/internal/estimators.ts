@@ -92,44 +92,83 @@ class Aimd extends Windowed<Of<"Aimd">> {
   }
 }
 
-class Vegas extends Windowed<Of<"Vegas">> {
-  private noLoad = Infinity
-  private probeAt = 0
-  private probing: Probe | undefined
+/**
+ * Measures the round trip without load now and then, with a lowered limit. Drops count meanwhile too: they lower the limit that
+ * the measurement returns to, and end it where nothing else is left of that.
+ */
+abstract class Measuring<Settings extends LimitAlgorithm> extends Windowed<Settings> {
+  protected unloaded = Infinity
+  protected measureAt = 0
+  private probe: Probe | undefined
 
   override record(sample: Sample) {
-    if (this.probing === undefined && sample.nowMillis >= this.probeAt) this.startProbe(sample.nowMillis)
-    if (this.probing === undefined) return super.record(sample)
-    if (!this.probing.add(sample)) return
-    this.noLoad = this.probing.mean
-    this.estimate = this.probing.before
-    this.probing = undefined
-    this.probeAt = sample.nowMillis + Duration.toMillis(this.settings.probeInterval) * (1 - 0.15 * sample.random())
-    this.startWindow(sample.nowMillis + this.noLoad)
+    if (this.probe === undefined && sample.nowMillis >= this.measureAt) this.startProbe(sample)
+    const { probe } = this
+    if (probe === undefined || sample.dropped) return super.record(sample)
+    if (!probe.add(sample)) return
+    this.probe = undefined
+    this.unloaded = probe.mean
+    this.estimate = probe.before
+    this.measured(sample)
+    this.startWindow(sample.nowMillis + this.unloaded)
   }
 
-  protected endWindow(): number {
-    if (this.count === 0) return this.estimate - this.step
+  private startProbe(sample: Sample) {
+    this.probe = new Probe(sample.nowMillis, this.estimate, this.samples)
+    this.estimate = this.lowered(sample)
+  }
+
+  protected endWindow(sample: Sample): number {
+    const { probe } = this
+    if (probe === undefined) return this.adjust(sample)
+    probe.before = Math.max(this.settings.min, this.afterDrop(probe.before))
+    return Math.min(this.estimate, probe.before)
+  }
+
+  protected measured(_sample: Sample): void {}
+
+  protected abstract readonly samples: number
+  /** Begins a measurement: the limit for it. */
+  protected abstract lowered(sample: Sample): number
+  protected abstract afterDrop(estimate: number): number
+  protected abstract adjust(sample: Sample): number
+}
+
+class Vegas extends Measuring<Of<"Vegas">> {
+  protected get samples(): number {
+    return this.settings.probeRequests
+  }
+
+  protected lowered(): number {
+    return Math.max(this.settings.min, this.estimate / 2)
+  }
+
+  protected override measured(sample: Sample) {
+    const interval = Duration.toMillis(this.settings.probeInterval)
+    this.measureAt = sample.nowMillis + interval * (1 - 0.15 * sample.random())
+  }
+
+  protected afterDrop(estimate: number): number {
+    return estimate - step(estimate)
+  }
+
+  protected adjust(): number {
+    const { estimate } = this
+    const by = step(estimate)
+    if (this.count === 0) return estimate - by
     const current = this.sum / this.count
-    if (current < this.noLoad * 0.9) this.noLoad = (this.noLoad + current) / 2
-    const queue = this.estimate * (1 - this.noLoad / current)
-    if (queue > this.estimate / 2) return this.estimate / 2
-    if (this.dropped) return this.estimate - this.step
-    if (!this.halfUsed) return this.estimate
-    if (queue <= this.step) return this.estimate + 2 * this.step
-    if (queue < 2 * this.step) return this.estimate + this.step
-    return queue > 3 * this.step ? this.estimate - this.step : this.estimate
-  }
-
-  private get step(): number {
-    return Math.max(1, Math.floor(Math.log10(this.estimate)))
-  }
-
-  private startProbe(nowMillis: number) {
-    this.probing = new Probe(nowMillis, this.estimate, this.settings.probeRequests)
-    this.estimate = Math.max(this.settings.min, this.estimate / 2)
+    if (current < this.unloaded * 0.9) this.unloaded = (this.unloaded + current) / 2
+    const queue = estimate * (1 - this.unloaded / current)
+    if (queue > estimate / 2) return estimate / 2
+    if (this.dropped) return estimate - by
+    if (!this.halfUsed) return estimate
+    if (queue <= by) return estimate + 2 * by
+    if (queue < 2 * by) return estimate + by
+    return queue > 3 * by ? estimate - by : estimate
   }
 }
+
+const step = (estimate: number): number => Math.max(1, Math.floor(Math.log10(estimate)))
 
 class Gradient2 extends Windowed<Of<"Gradient2">> {
   private long = 0
@@ -152,25 +191,27 @@ class Gradient2 extends Windowed<Of<"Gradient2">> {
   }
 }
 
-class Gradient extends Windowed<Of<"Gradient">> {
-  private minRtt = 0
-  private measureAt = 0
-  private measuring: Probe | undefined
+class Gradient extends Measuring<Of<"Gradient">> {
   private windowsAtMin = 0
 
-  override record(sample: Sample) {
-    if (this.measuring === undefined && sample.nowMillis >= this.measureAt) this.measure(sample)
-    if (this.measuring === undefined) return super.record(sample)
-    if (!this.measuring.add(sample)) return
-    this.minRtt = this.measuring.mean
-    this.estimate = this.measuring.before
-    this.measuring = undefined
-    this.startWindow(sample.nowMillis + this.minRtt)
+  protected get samples(): number {
+    return this.settings.minRttRequests
   }
 
-  protected endWindow(sample: Sample): number {
+  protected lowered({ nowMillis, random }: Sample): number {
+    const { jitter, minRttConcurrency, minRttInterval } = this.settings
+    this.measureAt = nowMillis + Duration.toMillis(minRttInterval) * (1 - jitter * random())
+    this.windowsAtMin = 0
+    return Math.min(this.estimate, minRttConcurrency)
+  }
+
+  protected afterDrop(estimate: number): number {
+    return estimate / 2
+  }
+
+  protected adjust(sample: Sample): number {
     if (this.count === 0) return this.estimate / 2
-    const ratio = this.minRtt * (1 + this.settings.buffer) * this.count / this.sum
+    const ratio = this.unloaded * (1 + this.settings.buffer) * this.count / this.sum
     const gradient = this.dropped ? 0.5 : Math.max(0.5, Math.min(2, ratio))
     if (gradient > 1 && !this.halfUsed) return this.estimate
     const scaled = this.estimate * gradient
@@ -179,19 +220,11 @@ class Gradient extends Windowed<Of<"Gradient">> {
     if (this.windowsAtMin === 5) this.measureAt = sample.nowMillis
     return next
   }
-
-  private measure({ nowMillis, random }: Sample) {
-    const { jitter, minRttConcurrency, minRttInterval, minRttRequests } = this.settings
-    this.measureAt = nowMillis + Duration.toMillis(minRttInterval) * (1 - jitter * random())
-    this.measuring = new Probe(nowMillis, this.estimate, minRttRequests)
-    this.estimate = Math.min(this.estimate, minRttConcurrency)
-    this.windowsAtMin = 0
-  }
 }
 
 /** Measures the round trip without load, while the limit is lowered. */
 class Probe {
-  readonly before: number
+  before: number
   private readonly since: number
   private readonly requests: number
   private count = 0

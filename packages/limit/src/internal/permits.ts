@@ -1,3 +1,4 @@
+import { monotonicMillis } from "@effect-resilience/deadline/Timer"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -24,7 +25,7 @@ export class Permits<Full> implements Gate<Full> {
 
   private readonly queue: number
   private readonly queueTimeoutMillis: number
-  private readonly full: (reason: Reason) => Full
+  private readonly full: (reason: Reason, permits: number) => Full
   private queueFull: Exit.Exit<never, Full> | undefined
   private queueTimeout: Exit.Exit<never, Full> | undefined
 
@@ -33,7 +34,7 @@ export class Permits<Full> implements Gate<Full> {
     permits: number,
     queue: number,
     queueTimeoutMillis: number,
-    full: (reason: Reason) => Full
+    full: (reason: Reason, permits: number) => Full
   ) {
     this.key = key
     this.permits = permits
@@ -54,6 +55,7 @@ export class Permits<Full> implements Gate<Full> {
     check(permits)
     return Effect.sync(() => {
       this.permits = permits
+      this.queueFull = this.queueTimeout = undefined
       this.grantSoon()
     })
   }
@@ -84,7 +86,7 @@ export class Permits<Full> implements Gate<Full> {
       call.holds = true
       return call.self
     }
-    return this.waiting < this.queue ? undefined : this.queueFull ??= Exit.fail(this.full("QueueFull"))
+    return this.waiting < this.queue ? undefined : this.queueFull ??= Exit.fail(this.full("QueueFull", this.permits))
   }
 
   private leave(call: Waiter<Full>): undefined {
@@ -156,30 +158,31 @@ export class Permits<Full> implements Gate<Full> {
   private limitWait(waiter: Waiter<Full>) {
     const fiber = Fiber.getCurrent()
     if (fiber === undefined) return
-    waiter.until = nowMillis(fiber.getRef(Clock.Clock)) + this.queueTimeoutMillis
+    waiter.until = monotonicMillis(fiber.getRef(Clock.Clock)) + this.queueTimeoutMillis
     if (this.reaper !== undefined) return
-    const reaper = Effect.runForkWith(fiber.context)(this.reap)
+    const reaper = Effect.runForkWith(fiber.context)(this.reap(-Infinity))
     // It has ended where there is no time to wait.
     if (reaper.pollUnsafe() === undefined) this.reaper = reaper
   }
 
-  private readonly reap: Effect.Effect<void> = Effect.withFiber((fiber): Effect.Effect<void> => {
-    const clock = fiber.getRef(Clock.Clock)
-    const now = nowMillis(clock)
-    while (this.first !== undefined) {
-      const rest = this.first.until - now
-      if (rest > 0) return Effect.flatMap(clock.sleep(Duration.millis(rest)), () => this.reap)
-      const waiter = this.first
-      this.remove(waiter)
-      waiter.stop(this.queueTimeout ??= Exit.fail(this.full("QueueTimeout")))
-    }
-    return Effect.void
-  })
+  // A wait that has ended has lasted as long as it was meant to, though fake timers leave the clock where it was.
+  private reap(instant: number): Effect.Effect<void> {
+    return Effect.withFiber((fiber): Effect.Effect<void> => {
+      const clock = fiber.getRef(Clock.Clock)
+      const now = Math.max(instant, monotonicMillis(clock))
+      while (this.first !== undefined) {
+        const { until } = this.first
+        if (until > now) return Effect.flatMap(clock.sleep(Duration.millis(until - now)), () => this.reap(until))
+        const waiter = this.first
+        this.remove(waiter)
+        waiter.stop(this.queueTimeout ??= Exit.fail(this.full("QueueTimeout", this.permits)))
+      }
+      return Effect.void
+    })
+  }
 }
 
 const turnsBeforeYield = 1024
-
-const nowMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
 
 /** Throws `RangeError` where so many permits make no sense. */
 export const check = (permits: number) => {

@@ -1,0 +1,65 @@
+import { CircuitBreaker } from "@effect-resilience/limit"
+import * as Pipeline from "@effect-resilience/limit/Pipeline"
+import { assert, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { TestClock } from "effect/testing"
+
+const first: Pipeline.Description = {
+  name: "ledger",
+  circuitBreaker: {
+    openDuration: "1 hour",
+    maxOpenDuration: "2 hours",
+    tripPolicy: [{ consecutive: 1 }, { slow: { slowerThan: "2 seconds", size: 10 } }]
+  }
+}
+
+const spellings: Record<string, Pipeline.Description> = {
+  "keys in another order": {
+    circuitBreaker: {
+      tripPolicy: [{ consecutive: 1 }, { slow: { size: 10, slowerThan: "2 seconds" } }],
+      maxOpenDuration: "2 hours",
+      openDuration: "1 hour"
+    },
+    name: "ledger"
+  },
+  "times in other units": {
+    name: "ledger",
+    circuitBreaker: {
+      openDuration: 3_600_000,
+      maxOpenDuration: "120 minutes",
+      tripPolicy: [{ consecutive: 1 }, { slow: { slowerThan: 2000, size: 10 } }]
+    }
+  }
+}
+
+const stateOf = (pipeline: Pipeline.Pipeline) =>
+  Effect.flatMap(pipeline.parts, ({ circuitBreaker }) => circuitBreaker?.state ?? Effect.die("no breaker"))
+
+for (const [name, same] of Object.entries(spellings)) {
+  it.effect(`keeps a circuit open through a reload that has ${name}`, () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("1 hour")
+      const pipeline = yield* Pipeline.make(first)
+      yield* Effect.exit(pipeline.execute(Effect.fail("down")))
+      yield* pipeline.reload(same)
+      assert.strictEqual((yield* stateOf(pipeline))._tag, "Open")
+    }))
+}
+
+it.effect("makes a part anew whose options mean something else", () =>
+  Effect.gen(function*() {
+    const pipeline = yield* Pipeline.make(first)
+    yield* Effect.exit(pipeline.execute(Effect.fail("down")))
+    yield* pipeline.reload({ name: "ledger", circuitBreaker: { ...first.circuitBreaker, openDuration: "2 hours" } })
+    assert.strictEqual((yield* stateOf(pipeline))._tag, "Closed")
+  }))
+
+it.effect("keeps a circuit isolated whatever its new options", () =>
+  Effect.gen(function*() {
+    const pipeline = yield* Pipeline.make(first)
+    const { circuitBreaker } = yield* pipeline.parts
+    yield* circuitBreaker?.isolate ?? Effect.void
+    yield* pipeline.reload({ name: "ledger", circuitBreaker: { tripPolicy: { consecutive: 7 } } })
+    assert.strictEqual((yield* stateOf(pipeline))._tag, "Isolated")
+    assert.instanceOf(yield* Effect.flip(pipeline.execute(Effect.void)), CircuitBreaker.CircuitOpen)
+  }))
