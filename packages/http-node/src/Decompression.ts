@@ -9,7 +9,8 @@
  * **Details**
  *
  * Asks for gzip, deflate and Brotli where the request asks for nothing else, unpacks piece by piece while the answer is
- * read, and fails once more than `maxBytes` have come out. Whoever reads less, as `Answer` and `ErrorMapping` do, unpacks
+ * read, and fails once more than `maxBytes` have come out. Up to three codings are undone, one after the other; deflate is read
+ * with the header of zlib and without; an empty body is empty whatever coding it names. Whoever reads less, as `Answer` and `ErrorMapping` do, unpacks
  * less.
  *
  * It is here and not in `http`, since the web's `DecompressionStream` runs ahead of its reader in Node.js, by hundreds of
@@ -54,6 +55,7 @@ import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import type { Duplex } from "node:stream"
 import * as Zlib from "node:zlib"
@@ -93,23 +95,28 @@ export const decompress: {
   }
 )
 
-const codings: { readonly [coding: string]: (() => Duplex) | undefined } = {
-  gzip: Zlib.createGunzip,
-  "x-gzip": Zlib.createGunzip,
-  deflate: Zlib.createInflate,
-  br: Zlib.createBrotliDecompress
+const codings: { readonly [coding: string]: ((head: Uint8Array) => Duplex) | undefined } = {
+  gzip: () => Zlib.createGunzip(),
+  "x-gzip": () => Zlib.createGunzip(),
+  // By RFC 9110 it has the header of zlib, and some servers send it without.
+  deflate: (head) => hasZlibHeader(head) ? Zlib.createInflate() : Zlib.createInflateRaw(),
+  br: () => Zlib.createBrotliDecompress()
 }
+
+const hasZlibHeader = ([method = 0, flags = 0]: Uint8Array): boolean =>
+  (method & 15) === 8 && ((method << 8) | flags) % 31 === 0
 
 const unpack = (
   response: HttpClientResponse.HttpClientResponse,
   maxBytes: number
 ): HttpClientResponse.HttpClientResponse => {
-  const coding = codings[(response.headers["content-encoding"] ?? "").trim().toLowerCase()]
-  if (coding === undefined) return response
+  const applied = (response.headers["content-encoding"] ?? "").toLowerCase().split(",").map((coding) => coding.trim())
+    .filter((coding) => coding !== "" && coding !== "identity")
+  const known = applied.flatMap((coding) => codings[coding] ?? [])
+  if (known.length === 0 || known.length < applied.length || known.length > mostCodings) return response
   const unpacked = Stream.suspend(() => {
     let size = 0
-    return response.stream.pipe(
-      NodeStream.pipeThroughDuplex<Uint8Array, unknown>({ evaluate: () => coding(), onError: (error) => error }),
+    return known.reduceRight<Stream.Stream<Uint8Array, unknown>>(through, response.stream).pipe(
       Stream.mapEffect((chunk) => {
         size += chunk.byteLength
         return size > maxBytes
@@ -124,5 +131,33 @@ const unpack = (
     Headers.removeMany(response.headers, ["content-encoding", "content-length"])
   )
 }
+
+/** More are an attack. */
+const mostCodings = 3
+
+// An answer without a body, such as the one to HEAD, may name a coding all the same.
+const through = Effect.fnUntraced(
+  function*(packed: Stream.Stream<Uint8Array, unknown>, decoder: (head: Uint8Array) => Duplex) {
+    const pull = yield* Stream.toPull(packed)
+    const head: Array<Uint8Array> = []
+    let size = 0
+    while (size < 2) {
+      const chunks = yield* Pull.catchDone(pull, () => Effect.succeed([]))
+      if (chunks.length === 0) break
+      for (const chunk of chunks) {
+        head.push(chunk)
+        size += chunk.length
+      }
+    }
+    if (size === 0) return Stream.empty
+    return Stream.concat(Stream.fromIterable(head), Stream.fromPull(Effect.succeed(pull))).pipe(
+      NodeStream.pipeThroughDuplex<Uint8Array, unknown>({
+        evaluate: () => decoder(Buffer.concat(head)),
+        onError: (error) => error
+      })
+    )
+  },
+  (begun) => Stream.unwrap(begun)
+)
 
 class TooLarge extends Data.Error<{ readonly message: string }> {}

@@ -4,7 +4,7 @@ import { Decompression } from "@effect-resilience/http-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema, Stream } from "effect"
 import { HttpClient, type HttpClientRequest, HttpClientResponse } from "effect/http"
-import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib"
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from "node:zlib"
 
 const answering = (
   body: Uint8Array<ArrayBuffer>,
@@ -49,6 +49,10 @@ describe("Decompression", () => {
         [packed(gzipSync(text)), "gzip"],
         [packed(gzipSync(text)), "x-gzip"],
         [packed(deflateSync(text)), "Deflate"],
+        [packed(deflateRawSync(text)), "deflate"],
+        [packed(Buffer.concat([gzipSync(text.slice(0, 100)), gzipSync(text.slice(100))])), "gzip"],
+        [packed(gzipSync(brotliCompressSync(text))), "br, gzip"],
+        [packed(gzipSync(text)), "identity, gzip"],
         [packed(brotliCompressSync(text)), "br"]
       ] as const
       for (const [body, coding] of answers) {
@@ -69,10 +73,33 @@ describe("Decompression", () => {
       }
     }))
 
+  it.effect("finds an empty body empty, whatever coding it names", () =>
+    Effect.gen(function*() {
+      for (const coding of ["gzip", "deflate", "br", "gzip, br"]) {
+        const { client } = answering(new Uint8Array(0), { "content-encoding": coding })
+        assert.strictEqual(yield* (yield* Decompression.decompress(client).head("https://a.example/")).text, "")
+      }
+    }))
+
+  it.effect("fails on a body that ends in the middle", () =>
+    Effect.gen(function*() {
+      for (const pack of [gzipSync, deflateSync, deflateRawSync, brotliCompressSync]) {
+        const whole = packed(pack("Konto;Betrag\r\n".repeat(500)))
+        const coding = pack === gzipSync ? "gzip" : pack === brotliCompressSync ? "br" : "deflate"
+        const { client } = answering(whole.slice(0, whole.length - 5), { "content-encoding": coding })
+        const response = yield* Decompression.decompress(client).get("https://a.example/")
+        assert.strictEqual((yield* Effect.flip(response.text)).reason._tag, "DecodeError", coding)
+      }
+    }))
+
   it.effect("leaves alone what it does not know", () =>
     Effect.gen(function*() {
       const plain = new TextEncoder().encode("<html>")
-      for (const headers of [{}, { "content-encoding": "identity" }, { "content-encoding": "compress" }]) {
+      for (
+        const headers of [{}, { "content-encoding": "identity" }, { "content-encoding": "compress" }, {
+          "content-encoding": "gzip, compress"
+        }, { "content-encoding": "gzip, gzip, gzip, gzip" }]
+      ) {
         const response = yield* Decompression.decompress(answering(plain, headers).client).get("https://a.example/")
         assert.strictEqual(yield* response.text, "<html>")
       }

@@ -221,6 +221,17 @@ describe("what time mends", () => {
       }).pipe(Effect.scoped))
   }
 
+  it.live("is repeated at once, though undici is still failing the others that wait for the connection", () =>
+    Effect.gen(function*() {
+      const port = yield* Effect.scoped(listen(Net.createServer()))
+      const http = yield* HttpClient.HttpClient
+      const client = http.pipe(ErrorMapping.mapErrors(), HttpRetry.retry(policy))
+      const exits = yield* Effect.forEach([1, 2, 3], () => Effect.exit(client.post(`http://127.0.0.1:${port}/`)), {
+        concurrency: 3
+      })
+      assert.deepStrictEqual(exits.map(Exit.isFailure), [true, true, true])
+    }).pipe(Effect.provide(Connections.layer({ connections: 1 }))))
+
   it.live("is told of connections that stayed in use, which a request waits for only so long", () =>
     Effect.gen(function*() {
       const port = yield* listen(Http.createServer())

@@ -357,15 +357,19 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.controller = undefined
     this.resume = undefined
     this.signal.removeEventListener("abort", this.onAbort)
-    if (failure !== undefined && request.body instanceof StreamedBody) request.body.readable.destroy()
-    this.wake()
-    resume?.(
-      Effect.fail(
-        new HttpClientError.HttpClientError({
-          reason: new NotTransmitted({ request, cause: failure }, transmissionOf(failure, this.reached))
-        })
+    if (failure === undefined) return this.wake()
+    if (request.body instanceof StreamedBody) request.body.readable.destroy()
+    // Not while undici is at it: it does not expect that a request is repeated before it has failed them all.
+    queueMicrotask(() => {
+      this.wake()
+      resume?.(
+        Effect.fail(
+          new HttpClientError.HttpClientError({
+            reason: new NotTransmitted({ request, cause: failure }, transmissionOf(failure, this.reached))
+          })
+        )
       )
-    )
+    })
   }
   private wake(): void {
     const { waiting } = this

@@ -16,6 +16,7 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, layer } from "@effect/vitest"
 import {
   Context,
+  type Duration,
   Effect,
   Exit,
   FileSystem,
@@ -40,19 +41,19 @@ class Nginx extends Context.Service<Nginx, Effect.Success<typeof nginx>>()("test
 const policy = RetryPolicy.make({ times: 8, backoff: Backoff.exponential({ base: "50 millis", cap: "400 millis" }) })
 
 /** The full stack around a transport. */
-const stack = (transport: HttpClient.HttpClient) =>
+const stack = (transport: HttpClient.HttpClient, retries = policy, timeout: Duration.Input = "10 seconds") =>
   transport.pipe(
     Decompression.decompress(),
     Redirects.manual,
-    ErrorMapping.mapErrors({ timeout: "10 seconds" }),
+    ErrorMapping.mapErrors({ timeout }),
     Telemetry.observeAttempts,
     AccessLog.logAttempts,
-    HttpRetry.retry(policy),
+    HttpRetry.retry(retries),
     HttpClient.transformResponse(AccessLog.logCall),
     HttpClient.transformResponse(Telemetry.observeCall)
   )
 
-const client = Effect.map(HttpClient.HttpClient, stack)
+const client = Effect.map(HttpClient.HttpClient, (transport) => stack(transport))
 const connected = Effect.provide(Connections.layer({ connectTimeout: "3 seconds", headersTimeout: "5 seconds" }))
 const entries = Effect.flatMap(AccessLog.Memory, (memory) => memory.entries)
 const Item = Schema.Struct({ id: Schema.String })
@@ -78,7 +79,17 @@ layer(Nginx.layer, { excludeTestServices: true, timeout: "30 seconds" })("A real
   for (const [path, reason] of [["/limited", "RateLimited"], ["/busy", "ServiceUnavailable"]] as const) {
     it.effect(`that limits by ${reason} serves 12 callers at once in the end`, () =>
       Effect.gen(function*() {
-        const answers = yield* Effect.all(Array.from({ length: 12 }, () => fetching(path)), { concurrency: 12 })
+        const { ports } = yield* Nginx
+        // Without jitter they come together, and nginx serves at least one of them each time.
+        const patient = stack(
+          yield* HttpClient.HttpClient,
+          RetryPolicy.make({ times: 40, backoff: Backoff.constant("60 millis") })
+        )
+        const fetching = patient.get(`http://127.0.0.1:${ports.http}${path}`).pipe(
+          Effect.flatMap(Answer.json(Item)),
+          read
+        )
+        const answers = yield* Effect.all(Array.from({ length: 12 }, () => fetching), { concurrency: 12 })
         assert.lengthOf(answers, 12)
         const log = yield* entries
         assert.lengthOf(log.filter((entry) => entry.kind === "call" && entry.outcome === "success"), 12)
@@ -184,6 +195,77 @@ layer(Nginx.layer, { excludeTestServices: true, timeout: "30 seconds" })("A real
       const mutual = yield* ask(ports.mutual, { ...trusting, clientCertificate })
       assert.deepStrictEqual(mutual._tag === "Success" ? mutual.success : mutual, { id: "CN=client" })
     }), 30_000)
+
+  const append = Operation.within({ name: "append", endpoint: "/append", idempotent: false })
+
+  for (const http2 of [false, true]) {
+    const protocol = http2 ? "HTTP/2" : "HTTP/1.1"
+    it.effect(
+      `that goes silent is known not to have read what never left, over ${protocol}`,
+      () =>
+        Effect.gen(function*() {
+          const { pem, ports, silent } = yield* Nginx
+          const url = `https://127.0.0.1:${ports.http2}/silent`
+          const connections = Connections.layer({ ca: [pem.ca], http2, connections: 1, connectTimeout: "200 millis" })
+          const impatient = Effect.map(
+            HttpClient.HttpClient,
+            (transport) => stack(transport, RetryPolicy.make({ times: 1, backoff: Backoff.immediate }), "500 millis")
+          )
+          const post = (http: Effect.Success<typeof impatient>) =>
+            http.post(url).pipe(Effect.flatMap(({ text }) => text), append)
+          const reasonOf = (error: unknown) => error instanceof ApiError.ApiError ? error.reason._tag : error
+          yield* Effect.gen(function*() {
+            const warm = yield* impatient
+            yield* post(warm)
+            const { read, unread } = yield* Effect.scoped(Effect.gen(function*() {
+              yield* silent
+              const read = yield* Effect.flip(post(warm))
+              // A connection of its own, whose handshake nobody answers.
+              const unread = yield* impatient.pipe(
+                Effect.flatMap((cold) => Effect.flip(post(cold))),
+                Effect.provide(Layer.fresh(connections))
+              )
+              return { read, unread }
+            }))
+            assert.strictEqual(reasonOf(read), "OutcomeUnknown")
+            assert.strictEqual(reasonOf(unread), "TransportFailure")
+            assert.strictEqual(Recovery.of(unread)._tag, "Retry")
+            // It goes on where it was.
+            yield* Effect.retry(warm.get(url).pipe(Effect.flatMap(({ text }) => text)), { times: 10 })
+          }).pipe(Effect.provide(connections))
+        }),
+      30_000
+    )
+
+    it.effect(`that ends connections loses no append and doubles none, over ${protocol}`, () =>
+      Effect.gen(function*() {
+        const { appended, pem, ports } = yield* Nginx
+        const prefix = http2 ? "/two" : "/one"
+        const results = yield* Effect.gen(function*() {
+          const http = yield* client
+          return yield* Effect.forEach(
+            Array.from({ length: 600 }, (_, i) => `${prefix}/${i}`),
+            (path) =>
+              http.post(`https://127.0.0.1:${ports.http2}${path}`, { body: HttpBody.text("rows") }).pipe(
+                Effect.flatMap(({ text }) => text),
+                append,
+                Effect.result,
+                Effect.map((result) => ({ path, result }))
+              ),
+            { concurrency: 16 }
+          )
+        }).pipe(Effect.provide(Connections.layer({ ca: [pem.ca], http2 })))
+        const log = appended().filter((path) => path.startsWith(prefix))
+        assert.lengthOf(new Set(log), log.length)
+        for (const { path, result } of results) {
+          if (result._tag === "Success") assert.include(log, path)
+          else assert.strictEqual(Recovery.of(result.failure)._tag, "Verify", String(result.failure))
+        }
+        const unknown = results.filter(({ result }) => result._tag === "Failure").length
+        // Over HTTP/1.1 each connection ends between two requests.
+        assert.isAtMost(unknown, http2 ? 24 : 0)
+      }), 30_000)
+  }
 
   it.effect("sees spans and metrics arrive at a collector, and no secret in anything", () =>
     Effect.gen(function*() {

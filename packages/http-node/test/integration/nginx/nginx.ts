@@ -119,6 +119,7 @@ export interface Ports {
   readonly expired: number
   readonly other: number
   readonly mutual: number
+  readonly http2: number
   readonly lying: number
   readonly dead: number
 }
@@ -149,6 +150,7 @@ http {
   access_log off;
   client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
   log_format seen '$host $request $http_acme_token $http_authorization $http_cookie $request_body';
+  log_format appended '$request_uri';
   limit_req_zone $server_port zone=slow:1m rate=20r/s;
   reset_timedout_connection on;
   default_type application/json;
@@ -173,6 +175,12 @@ http {
   server { listen 127.0.0.1:${ports.expired} ssl; ssl_certificate expired.pem; ssl_certificate_key expired.key; return 200 ''; }
   server { listen 127.0.0.1:${ports.other} ssl; ssl_certificate other.pem; ssl_certificate_key other.key; return 200 ''; }
   server {
+    listen 127.0.0.1:${ports.http2} ssl http2; ssl_certificate good.pem; ssl_certificate_key good.key;
+    keepalive_requests 25; access_log appended.log appended;
+    location / { try_files /ok.json =404; root ${directory}; error_page 405 =200 @ok; }
+    location @ok { return 200 '{"id":"7"}'; }
+  }
+  server {
     listen 127.0.0.1:${ports.mutual} ssl; ssl_certificate good.pem; ssl_certificate_key good.key;
     ssl_client_certificate ca.pem; ssl_verify_client on; return 200 '{"id":"$ssl_client_s_dn"}';
   }
@@ -190,6 +198,7 @@ export const nginx = Effect.gen(function*() {
     expired: yield* freePort,
     other: yield* freePort,
     mutual: yield* freePort,
+    http2: yield* freePort,
     lying: yield* freePort,
     dead: yield* freePort
   }
@@ -197,12 +206,13 @@ export const nginx = Effect.gen(function*() {
   Fs.writeFileSync(Path.join(directory, "nginx.conf"), configuration(directory, ports))
   Fs.writeFileSync(Path.join(directory, "ok.json"), `{"id":"7"}`)
   Fs.writeFileSync(Path.join(directory, "seen.log"), "")
-  yield* Effect.acquireRelease(
+  const server = yield* Effect.acquireRelease(
     Effect.sync(() => spawn(binary, ["-p", directory, "-c", "nginx.conf", "-e", "error.log"], { stdio: "ignore" })),
     (child) =>
       Effect.callback<void>((resume) => {
         if (child.exitCode !== null) return resume(Effect.void)
         child.once("exit", () => resume(Effect.void))
+        child.kill("SIGCONT")
         child.kill("SIGTERM")
       })
   )
@@ -217,5 +227,21 @@ export const nginx = Effect.gen(function*() {
     })
   })
   yield* Effect.retry(ready, { times: 100, schedule: Schedule.spaced(50) })
-  return { directory, ports, pem, seen: () => Fs.readFileSync(Path.join(directory, "seen.log"), "utf8") }
+  const log = (name: string) => {
+    const file = Path.join(directory, name)
+    return Fs.existsSync(file) ? Fs.readFileSync(file, "utf8") : ""
+  }
+  // A process that is stopped is silent: its connections stand, and the system accepts new ones for it.
+  const silent = Effect.acquireRelease(
+    Effect.sync(() => server.kill("SIGSTOP")),
+    () => Effect.sync(() => server.kill("SIGCONT"))
+  )
+  return {
+    directory,
+    ports,
+    pem,
+    silent,
+    seen: () => log("seen.log"),
+    appended: () => log("appended.log").split("\n").filter((line) => line !== "")
+  }
 })
