@@ -11,6 +11,7 @@ import * as cluster from "./cluster.ts"
 import * as journalFile from "./journalFile.ts"
 import * as LiveRegion from "./liveRegion.ts"
 import * as Preflight from "./preflight.ts"
+import { knowing, type Response, withEnd } from "./respond.ts"
 import * as StopSignal from "./stopSignal.ts"
 import * as Uploads from "./uploads.ts"
 
@@ -22,6 +23,8 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
   readonly failFast: boolean
   readonly round: number
   readonly preflight: boolean
+  /** Makes the command's response of a report, of that of a batch too which ends before its workers do. */
+  readonly respond: (report: Uploads.BatchReport) => Response
 }) {
   const region = yield* LiveRegion.make
   const identify = journalFile.identify(yield* Settings, jobs)
@@ -71,6 +74,20 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
     }
   )
 
+  const reportOf = (items: ReadonlyArray<Uploads.ItemReport>, durationMillis: number): Uploads.BatchReport => ({
+    items,
+    totals: Uploads.totalsOf(items, 0, durationMillis),
+    exitStatus: ExitStatus.gravest(exits)
+  })
+  yield* knowing((end) => {
+    const left = (job: Uploads.Job): Uploads.ItemReport => ({
+      ...Uploads.unsent(Uploads.namesOf(job), "failed"),
+      status: "unknown",
+      error: { ...end.error, reason: "OutcomeUnknown", message: `${end.error.message} ${withTheWorkers}` }
+    })
+    return withEnd(options.respond(reportOf(jobs.map((job) => reports.get(job) ?? left(job)), 0)), end)
+  })
+
   yield* region.print([`Submitting ${jobs.length} uploads to the cluster, and waiting for its workers.`])
   const { totals } = yield* cluster.tables.run(batch, items.keys(), {
     ...options,
@@ -78,16 +95,13 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
     stop: Effect.andThen(StopSignal.first, Effect.as(region.print([stopLine]), "finish" as const)),
     onResult: settle
   })
-  const ordered = jobs.flatMap((job) => reports.get(job) ?? [])
-  return {
-    items: ordered,
-    totals: Uploads.totalsOf(ordered, 0, totals.durationMillis),
-    exitStatus: ExitStatus.gravest(exits)
-  }
+  return reportOf(jobs.flatMap((job) => reports.get(job) ?? []), totals.durationMillis)
 })
 
 /** So many uploads wait with the workers for their turn: enough for each of them to be busy. */
 const mostAtOnce = 1_000
+
+const withTheWorkers = "It may be with the workers, which go on: the same command again waits for it."
 
 const causeOf = (error: unknown): string =>
   error instanceof DurableUpload.DurableFailure ? error.reason ?? error.error : "failure"

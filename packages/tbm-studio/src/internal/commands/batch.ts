@@ -126,6 +126,7 @@ export const batch = Command.make(
         ? yield* submit(manifest, jobs, {
           ...options,
           concurrency: Option.getOrUndefined(concurrency),
+          respond,
           round: Option.getOrElse(round, () => 1)
         })
         : yield* Uploads.run(jobs, {

@@ -147,6 +147,27 @@ describe("a cluster on Postgres", { timeout: 90_000 }, () => {
         assert.strictEqual((yield* tbmStudio(["batch", manifest, "--durable"], env)).status, 0)
       }))
 
+    it.effect("what waits for the workers and is interrupted tells of every item that it does not know its end", () =>
+      Effect.gen(function*() {
+        const { url } = yield* Simulator.Simulator
+        const sql = yield* PgClient.PgClient
+        const env = { ...settingsFor(url), DATABASE_URL: Redacted.value(yield* Config.Redacted("DATABASE_URL")) }
+        const dir = yield* folder
+        write(dir, "a.csv", "a,b\n1,2\n")
+        const manifest = write(dir, "m.csv", "file,project,table,period\na.csv,P,Nobody works,January:2024\n")
+        const messages = sql<{ count: number }>`SELECT count(*)::int AS count FROM cluster_messages`
+        const before = (yield* messages)[0]?.count
+        const running = yield* start(process.execPath, [bin, "batch", manifest, "--durable", "--json"], env)
+        yield* until(Effect.map(messages, ([now]) => now?.count !== before))
+        running.kill("SIGINT")
+        yield* Effect.sleep("300 millis")
+        running.kill("SIGTERM")
+        const { status, stdout } = yield* running.ended
+        const { error, items, totals } = JSON.parse(stdout)
+        assert.deepStrictEqual([status, error.tag, totals.unknown], [130, "Interrupted", 1])
+        assert.match(items[0].error.message, /It may be with the workers, which go on/)
+      }))
+
     it.effect("a worker that is told to stop finishes what is under way, and the other does the rest", () =>
       Effect.gen(function*() {
         const { submit, workers: [one, two] } = yield* cluster
