@@ -27,12 +27,14 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { flow } from "effect/Function"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import { wholeResponses } from "./internal/wholeResponses.ts"
 import * as Messages from "./Messages.ts"
 import { Settings } from "./Settings.ts"
 
@@ -92,11 +94,13 @@ export const attach: Authenticated.Attach = (request, token) =>
 const make = Effect.gen(function*() {
   const settings = yield* Settings
   const origin = Origin.make(settings.frontdoor)
-  const client = (yield* HttpClient.HttpClient).pipe(
+  const transport = yield* HttpClient.HttpClient
+  const within = flow(
     ErrorMapping.mapErrors({ patterns: Messages.patterns, timeout: answerWithin }),
     Telemetry.observeAttempts,
     AccessLog.logAttempts
   )
+  const client = within(transport)
 
   const login = HttpClientRequest.post(`${settings.frontdoor}/service/apikeylogin`).pipe(
     HttpClientRequest.acceptJson,
@@ -122,7 +126,7 @@ const make = Effect.gen(function*() {
   const share = yield* ShareTokens
   const tokens = yield* TokenCache.make(yield* share(source))
 
-  const lookUp = client.pipe(Authenticated.withTokens(tokens, { origin, attach })).get(
+  const lookUp = within(wholeResponses(transport)).pipe(Authenticated.withTokens(tokens, { origin, attach })).get(
     `${settings.frontdoor}/api/environment/${encodeURIComponent(settings.domain)}/${
       encodeURIComponent(settings.environment)
     }`,
@@ -145,7 +149,7 @@ const make = Effect.gen(function*() {
 // A login has its own retries and its own time: given up there, it is not begun anew with each retry of the look-up.
 const isOfLookUp = (error: ApiError.ApiError | AuthError.AuthError) => error._tag === "ApiError"
 
-/** How long a login or look-up may take. */
+/** How long an attempt at a login may take, or at a look-up with the body of its response. */
 const answerWithin: Duration.Input = "30 seconds"
 
 // Opaque for us: a UUID for some, a number for others. It becomes a header, so it is what a header can hold.

@@ -1,9 +1,10 @@
 import { Account, type FaultRule, Simulator } from "@effect-resilience/tbm-simulator"
 import { ExitStatus, Frontdoor } from "@effect-resilience/tbm-studio"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Fiber, Redacted } from "effect"
+import { Clock, Effect, Fiber, Layer, Redacted } from "effect"
 import { TestClock } from "effect/testing"
-import { impatient, studio, until } from "./studio.ts"
+import { recorder, settings } from "./recorder.ts"
+import { client, impatient, studio, until } from "./studio.ts"
 
 const tokens = Effect.flatMap(Frontdoor.Frontdoor, ({ tokens }) => tokens.get)
 const environmentId = Effect.flatMap(Frontdoor.Frontdoor, ({ environmentId }) => environmentId)
@@ -111,6 +112,26 @@ describe("Frontdoor", { concurrent: true, timeout: 60_000 }, () => {
         accounts: [{ ...Account.sample, secretKey: "another" }]
       }))))
   }
+
+  it.live("waits no longer for a look-up whose response drips than for one that never begins", () =>
+    Effect.gen(function*() {
+      let open = 0
+      const { requests, url } = yield* recorder((request, response) => {
+        if (request.url?.startsWith("/api/") !== true) return false
+        open += 1
+        response.writeHead(200, { "content-type": "application/json" }).write("{")
+        const drip = setInterval(() => response.write(" "), 50)
+        response.on("close", () => {
+          clearInterval(drip)
+          open -= 1
+        })
+        return true
+      })
+      const error = yield* Effect.flip(Effect.provide(environmentId, client.pipe(Layer.provide(settings(url)))))
+      assert.deepStrictEqual(told(error), ["Timeout", 69])
+      assert.strictEqual(requests.filter(({ path }) => path.startsWith("/api/")).length, 4)
+      yield* until(Effect.sync(() => open === 0))
+    }).pipe(Effect.scoped, impatient))
 
   const outages: ReadonlyArray<readonly [FaultRule.Fault, string, number]> = [
     [{ type: "status", status: 503 }, "Unavailable", 69],

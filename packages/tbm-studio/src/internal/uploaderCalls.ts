@@ -33,6 +33,7 @@ import type { TableUpload } from "../TableUploads.ts"
 import * as UploaderError from "../UploaderError.ts"
 import type * as UploadSessions from "../UploadSessions.ts"
 import * as codec from "./uploaderCodec.ts"
+import { wholeResponses } from "./wholeResponses.ts"
 
 export interface Environment {
   readonly settings: Settings["Service"]
@@ -66,7 +67,7 @@ export const connect = Effect.fnUntraced(
     }
     const environmentId = yield* frontdoor.environmentId
     const clientWithin = (timeout: Duration.Input | undefined) =>
-      environment.client.pipe(
+      (timeout === undefined ? environment.client : wholeResponses(environment.client)).pipe(
         ErrorMapping.mapErrors({ patterns: [...Messages.patterns, ...codec.patterns], timeout }),
         Telemetry.observeAttempts,
         AccessLog.logAttempts,
@@ -247,7 +248,7 @@ const watched = <E>(bytes: Stream.Stream<Uint8Array, E>, length: number, stallTi
   }
 }
 
-/** How long a request without bytes may take. Finalizing puts large files together. */
+/** How long a request without bytes may take, with the body of its response. Finalizing puts large files together. */
 const briefTimeout: Duration.Input = "2 minutes"
 /** How long the answer to a part may take after its last byte. */
 const partAnswerTimeout = Duration.minutes(2)
