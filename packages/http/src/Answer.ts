@@ -34,7 +34,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { readAnswerBody } from "./internal/answerBody.ts"
-import { apiError, requestIdOf, transportReason } from "./internal/failure.ts"
+import { apiError, bodyFailure, requestIdOf } from "./internal/failure.ts"
 import * as Operation from "./Operation.ts"
 import * as Scrubber from "./Scrubber.ts"
 
@@ -70,18 +70,18 @@ export const json: {
   ) {
     const operation = yield* Operation.Current
     const scrubber = yield* Scrubber.Current
-    const fail = (reason: Exclude<ApiError.Reason, ApiError.OutcomeUnknown>) =>
-      Effect.fail(apiError({
+    const failure = (reason: Exclude<ApiError.Reason, ApiError.OutcomeUnknown>) =>
+      apiError({
         operation,
         request: response.request,
         reason,
         sent: true,
         requestId: requestIdOf(response.headers, scrubber)
-      }))
+      })
     const undecodable = (got: string, remedy?: string) =>
-      fail(new ApiError.UndecodableAnswer({ status: response.status, expected: "JSON", got, remedy }))
+      Effect.fail(failure(new ApiError.UndecodableAnswer({ status: response.status, expected: "JSON", got, remedy })))
 
-    const body = yield* Effect.catch(readAnswerBody(response, maxBytes), (error) => fail(transportReason(error)))
+    const body = yield* Effect.mapError(readAnswerBody(response, maxBytes), (error) => bodyFailure(error, failure))
     if (body.truncated) {
       return yield* undecodable(
         `more than ${maxBytes} bytes`,

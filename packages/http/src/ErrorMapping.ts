@@ -11,6 +11,10 @@
  * `@effect-resilience/http-node` knows how far a request came. Of other transports, `fetch` among them, only those failures
  * count as not applied that name themselves so, such as a refused connection.
  *
+ * A response is mapped to its last byte: `text`, `json`, `stream` and the others fail with an `ApiError` too, though their
+ * type says `HttpClientError`, since `HttpClientResponse` has no room for another. So no request with a token in it is
+ * printed. A JSON body is read within the attempt already: see `body` of the options.
+ *
  * **When to use**
  *
  * Use next to the transport, below retries and authentication: both read the `Recovery` of what this produces. An
@@ -57,9 +61,11 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Answer from "./Answer.ts"
 import { readAnswerBody } from "./internal/answerBody.ts"
-import { apiError, isSent, requestIdOf, transportReason } from "./internal/failure.ts"
+import { apiError, bodyFailure, isSent, requestIdOf, transportReason } from "./internal/failure.ts"
 import { withManualRedirects } from "./internal/manualRedirects.ts"
+import { type MapError, MappedResponse, whole } from "./internal/mappedResponse.ts"
 import { isReady, onRequest } from "./internal/onRequest.ts"
 import { watch } from "./internal/requestBody.ts"
 import * as MappedClient from "./MappedClient.ts"
@@ -69,7 +75,11 @@ import * as SendProgress from "./SendProgress.ts"
 
 /**
  * - `patterns`: explain the API's messages; none by default.
- * - `timeout`: how long an attempt may take until its answer's headers arrive; unlimited by default.
+ * - `timeout`: how long an attempt may take until its response's headers arrive, and with them what `body` reads;
+ *   unlimited by default.
+ * - `body`: which bodies of successful responses an attempt reads itself, up to 1 MiB, so that its time limit, its retries
+ *   and its line in the log include them. `json` by default: what nobody can use before its end. `whole` reads every
+ *   body, `stream` none: for responses that go on, such as Kubernetes' watches, although they are called JSON.
  *
  * @category models
  * @since 0.1.0
@@ -77,6 +87,7 @@ import * as SendProgress from "./SendProgress.ts"
 export interface Options {
   readonly patterns?: ReadonlyArray<MessagePattern.MessagePattern> | undefined
   readonly timeout?: Duration.Input | undefined
+  readonly body?: "json" | "whole" | "stream" | undefined
 }
 
 /**
@@ -100,6 +111,7 @@ export const mapErrors: {
 ) => {
   const timeout = options.timeout === undefined ? undefined : Duration.fromInputUnsafe(options.timeout)
   const patterns = options.patterns ?? []
+  const reads = options.body ?? "json"
 
   type Failure = ApiError.ApiError | Exclude<E, HttpClientError.HttpClientError>
 
@@ -114,15 +126,28 @@ export const mapErrors: {
         requestId?: string
       ) => apiError({ operation, request, reason, sent, requestId })
 
+      // Whatever fails while the body is read outside of the attempt, the request has arrived.
+      const mapBodyError: MapError = (error) => asBodyError(bodyFailure(error, (reason) => failure(reason, true)))
+      const response: Effect.Effect<HttpClientResponse.HttpClientResponse, E | HttpClientError.HttpClientError, R> =
+        reads === "stream" ? client.postprocess(Effect.succeed(body.request)) : Effect.flatMap(
+          client.postprocess(Effect.succeed(body.request)),
+          (response) =>
+            isReadWhole(response, reads)
+              ? whole(response, Answer.maxBytes, mapBodyError)
+              : Effect.succeed(response)
+        )
       const exchange = Effect.updateContext(
-        client.postprocess(Effect.succeed(body.request)),
+        response,
         (context: Context.Context<R>) => Context.add(withManualRedirects(context), SendProgress.Current, progress)
       )
-      const limited: Effect.Effect<HttpClientResponse.HttpClientResponse, E | ApiError.ApiError, R> =
-        timeout === undefined ? exchange : Timeout.afterOrElse(exchange, {
-          duration: timeout,
-          orElse: () => Effect.fail(failure(new ApiError.Timeout({ after: timeout, phase: phaseOf(progress.reached) })))
-        })
+      const limited: Effect.Effect<
+        HttpClientResponse.HttpClientResponse,
+        E | HttpClientError.HttpClientError | ApiError.ApiError,
+        R
+      > = timeout === undefined ? exchange : Timeout.afterOrElse(exchange, {
+        duration: timeout,
+        orElse: () => Effect.fail(failure(new ApiError.Timeout({ after: timeout, phase: phaseOf(progress.reached) })))
+      })
       return Effect.matchCauseEffect(limited, {
         onFailure: (cause) =>
           Effect.failCause(
@@ -130,7 +155,11 @@ export const mapErrors: {
               mapHttpClientError(error, (cause) => failure(transportReason(cause, progress.reached))))
           ),
         onSuccess: (response): Effect.Effect<HttpClientResponse.HttpClientResponse, Failure> => {
-          if (response.status >= 200 && response.status < 300) return Effect.succeed(response)
+          if (isSuccess(response)) {
+            return Effect.succeed(
+              response instanceof MappedResponse ? response : new MappedResponse(response, mapBodyError)
+            )
+          }
           const scrubber = fiber.getRef(Scrubber.Current)
           // Looked up before the error's body is read: by then more of the request may have left.
           const sent = isSent(operation, progress.reached, body.sent)
@@ -159,6 +188,20 @@ export const mapErrors: {
     }
   ))
 })
+
+const isSuccess = (response: HttpClientResponse.HttpClientResponse): boolean =>
+  response.status >= 200 && response.status < 300
+
+const isReadWhole = (response: HttpClientResponse.HttpClientResponse, reads: "json" | "whole"): boolean =>
+  isSuccess(response) && response.status !== 204 && response.status !== 205 && response.request.method !== "HEAD" &&
+  !(Number(response.headers["content-length"]) > Answer.maxBytes) &&
+  (reads === "whole" || isJson.test(response.headers["content-type"] ?? ""))
+
+const isJson = /^\s*application\/(?:[^\s;/]+\+)?json\s*(?:;|$)/i
+
+// Responses have no type for other errors than the client's own. The same handlers meet it as meet the client's.
+const asBodyError = (error: ApiError.ApiError): HttpClientError.HttpClientError =>
+  error as unknown as HttpClientError.HttpClientError
 
 const phaseOf = (reached: Transport.Reached | undefined): ApiError.Timeout["phase"] => {
   if (reached === "nothing") return "connect"

@@ -32,7 +32,8 @@ export const readAnswerBody = (
 export const discard = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
   readAnswerBody(response, 65_536).pipe(Effect.timeout("1 second"), Effect.ignore)
 
-const concat = (chunks: ReadonlyArray<Uint8Array>, size: number): Uint8Array => {
+/** The first `size` bytes of chunks, as one. */
+export const concat = (chunks: ReadonlyArray<Uint8Array>, size: number): Uint8Array<ArrayBuffer> => {
   const whole = new Uint8Array(size)
   let offset = 0
   for (const chunk of chunks) {

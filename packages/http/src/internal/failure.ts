@@ -4,7 +4,7 @@ import * as Transport from "@effect-resilience/errors/Transport"
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import type * as Headers from "effect/http/Headers"
-import type * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Predicate from "effect/Predicate"
 import * as Operation from "../Operation.ts"
@@ -81,6 +81,20 @@ export const apiError = (options: {
     requestId: options.requestId
   })
 }
+
+/**
+ * The `ApiError` of a body that could not be read: of a client that `ErrorMapping` has mapped it is one already, though
+ * responses have no type for that.
+ */
+export const bodyFailure = (
+  error: unknown,
+  f: (reason: ApiError.TransportFailure | ApiError.UndecodableAnswer) => ApiError.ApiError
+): ApiError.ApiError =>
+  error instanceof ApiError.ApiError
+    ? error
+    : f(HttpClientError.isHttpClientError(error) ? transportReason(error) : unreadable)
+
+const unreadable = new ApiError.TransportFailure({ kind: "unknown", code: undefined, connected: true })
 
 /** What the server calls the request, from the headers that are commonly used for it. */
 export const requestIdOf = (headers: Headers.Headers, scrubber: Scrubber): string | undefined => {

@@ -1,0 +1,216 @@
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Headers from "effect/http/Headers"
+import * as HttpClientError from "effect/http/HttpClientError"
+import type * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
+import * as Inspectable from "effect/Inspectable"
+import { pipeArguments } from "effect/Pipeable"
+import * as Pull from "effect/Pull"
+import type * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { concat } from "./answerBody.ts"
+
+/**
+ * What a failure of reading becomes. `HttpClientResponse` has no room for another error type than its own, so it is told
+ * as that: whoever handles the errors of the client meets it there.
+ */
+export type MapError = (error: HttpClientError.HttpClientError) => HttpClientError.HttpClientError
+
+/** A response whose failures are mapped however its body is read. */
+export class MappedResponse extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
+  readonly [HttpIncomingMessage.TypeId]: typeof HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId
+  readonly [HttpClientResponse.TypeId]: typeof HttpClientResponse.TypeId = HttpClientResponse.TypeId
+  readonly request: HttpClientRequest.HttpClientRequest
+  protected readonly inner: HttpClientResponse.HttpClientResponse
+  protected readonly mapError: MapError
+
+  constructor(inner: HttpClientResponse.HttpClientResponse, mapError: MapError) {
+    super()
+    this.request = inner.request
+    this.inner = inner
+    this.mapError = mapError
+  }
+
+  get status(): number {
+    return this.inner.status
+  }
+  get url(): string {
+    return this.inner.url
+  }
+  get headers(): Headers.Headers {
+    return this.inner.headers
+  }
+  get cookies(): HttpClientResponse.HttpClientResponse["cookies"] {
+    return this.inner.cookies
+  }
+  get remoteAddress(): HttpClientResponse.HttpClientResponse["remoteAddress"] {
+    return this.inner.remoteAddress
+  }
+  get text(): Effect.Effect<string, HttpClientError.HttpClientError> {
+    return Effect.mapError(this.inner.text, this.mapError)
+  }
+  get json(): Effect.Effect<Schema.Json, HttpClientError.HttpClientError> {
+    return Effect.mapError(this.inner.json, this.mapError)
+  }
+  get arrayBuffer(): Effect.Effect<ArrayBuffer, HttpClientError.HttpClientError> {
+    return Effect.mapError(this.inner.arrayBuffer, this.mapError)
+  }
+  get urlParamsBody(): HttpClientResponse.HttpClientResponse["urlParamsBody"] {
+    return Effect.mapError(this.inner.urlParamsBody, this.mapError)
+  }
+  get formData(): HttpClientResponse.HttpClientResponse["formData"] {
+    return Effect.mapError(this.inner.formData, this.mapError)
+  }
+  get stream(): Stream.Stream<Uint8Array, HttpClientError.HttpClientError> {
+    return Stream.mapError(this.inner.stream, this.mapError)
+  }
+  get upgrade(): HttpClientResponse.HttpClientResponse["upgrade"] {
+    return Effect.mapError(this.inner.upgrade, this.mapError)
+  }
+
+  toJSON(): unknown {
+    return this.inner.toJSON()
+  }
+  pipe() {
+    return pipeArguments(this, arguments)
+  }
+}
+
+/** A response whose body has been read. */
+class WholeResponse extends MappedResponse {
+  readonly #bytes: Uint8Array<ArrayBuffer>
+
+  constructor(inner: HttpClientResponse.HttpClientResponse, bytes: Uint8Array<ArrayBuffer>, mapError: MapError) {
+    super(inner, mapError)
+    this.#bytes = bytes
+  }
+
+  override get text(): Effect.Effect<string, HttpClientError.HttpClientError> {
+    return Effect.sync(() => new TextDecoder().decode(this.#bytes))
+  }
+  override get json(): Effect.Effect<Schema.Json, HttpClientError.HttpClientError> {
+    return Effect.suspend(() => {
+      try {
+        const text = new TextDecoder().decode(this.#bytes)
+        return Effect.succeed<Schema.Json>(text === "" ? null : JSON.parse(text))
+      } catch (cause) {
+        const reason = new HttpClientError.DecodeError({ request: this.request, response: this, cause })
+        return Effect.fail(this.mapError(new HttpClientError.HttpClientError({ reason })))
+      }
+    })
+  }
+  override get arrayBuffer(): Effect.Effect<ArrayBuffer, HttpClientError.HttpClientError> {
+    return Effect.sync(() => this.#bytes.slice().buffer)
+  }
+  override get stream(): Stream.Stream<Uint8Array, HttpClientError.HttpClientError> {
+    return Stream.succeed(this.#bytes)
+  }
+  override get urlParamsBody(): HttpClientResponse.HttpClientResponse["urlParamsBody"] {
+    return Effect.mapError(this.#web().urlParamsBody, this.mapError)
+  }
+  override get formData(): HttpClientResponse.HttpClientResponse["formData"] {
+    return Effect.mapError(this.#web().formData, this.mapError)
+  }
+
+  #web(): HttpClientResponse.HttpClientResponse {
+    const headers = { "content-type": this.headers["content-type"] ?? "application/octet-stream" }
+    return HttpClientResponse.fromWeb(this.request, new Response(this.#bytes, { headers }))
+  }
+}
+
+/** A response that was begun to be read: what was read, then the rest. */
+class ContinuedResponse extends MappedResponse {
+  readonly #stream: Stream.Stream<Uint8Array, HttpClientError.HttpClientError>
+
+  constructor(
+    inner: HttpClientResponse.HttpClientResponse,
+    stream: Stream.Stream<Uint8Array, HttpClientError.HttpClientError>,
+    mapError: MapError
+  ) {
+    super(inner, mapError)
+    this.#stream = stream
+  }
+
+  override get stream(): Stream.Stream<Uint8Array, HttpClientError.HttpClientError> {
+    return Stream.mapError(this.#stream, this.mapError)
+  }
+  override get text(): Effect.Effect<string, HttpClientError.HttpClientError> {
+    return Effect.flatMap(this.#whole, (whole) => whole.text)
+  }
+  override get json(): Effect.Effect<Schema.Json, HttpClientError.HttpClientError> {
+    return Effect.flatMap(this.#whole, (whole) => whole.json)
+  }
+  override get arrayBuffer(): Effect.Effect<ArrayBuffer, HttpClientError.HttpClientError> {
+    return Effect.flatMap(this.#whole, (whole) => whole.arrayBuffer)
+  }
+  override get urlParamsBody(): HttpClientResponse.HttpClientResponse["urlParamsBody"] {
+    return Effect.flatMap(this.#whole, (whole) => whole.urlParamsBody)
+  }
+  override get formData(): HttpClientResponse.HttpClientResponse["formData"] {
+    return Effect.flatMap(this.#whole, (whole) => whole.formData)
+  }
+
+  get #whole(): Effect.Effect<WholeResponse, HttpClientError.HttpClientError> {
+    return Effect.map(
+      Stream.runCollect(this.stream),
+      (chunks) =>
+        new WholeResponse(
+          this.inner,
+          concat(chunks, chunks.reduce((size, chunk) => size + chunk.length, 0)),
+          this.mapError
+        )
+    )
+  }
+}
+
+/**
+ * Reads a body to its end, unless that lies beyond `maxBytes`: then the rest is left to be read. Failures of this reading
+ * are not mapped.
+ */
+export const whole = (
+  response: HttpClientResponse.HttpClientResponse,
+  maxBytes: number,
+  mapError: MapError
+): Effect.Effect<MappedResponse, HttpClientError.HttpClientError> =>
+  Number(response.headers["content-length"] ?? NaN) <= maxBytes
+    ? Effect.map(response.arrayBuffer, (buffer) => new WholeResponse(response, new Uint8Array(buffer), mapError))
+    : unmeasured(response, maxBytes, mapError)
+
+const unmeasured = (
+  response: HttpClientResponse.HttpClientResponse,
+  maxBytes: number,
+  mapError: MapError
+): Effect.Effect<MappedResponse, HttpClientError.HttpClientError> =>
+  Effect.suspend(() => {
+    const scope = Scope.makeUnsafe()
+    const close = Scope.close(scope, Exit.void)
+    return Effect.onExit(
+      begin(response, scope, maxBytes, mapError),
+      // What is left is read by somebody else, who closes it.
+      (exit) => Exit.isSuccess(exit) && exit.value instanceof ContinuedResponse ? Effect.void : close
+    )
+  })
+
+const begin = Effect.fnUntraced(function*(
+  response: HttpClientResponse.HttpClientResponse,
+  scope: Scope.Closeable,
+  maxBytes: number,
+  mapError: MapError
+) {
+  const pull = yield* Scope.provide(Stream.toPull(response.stream), scope)
+  const chunks: Array<Uint8Array> = []
+  let size = 0
+  while (size <= maxBytes) {
+    const next = yield* Pull.catchDone(pull, () => Effect.undefined)
+    if (next === undefined) return new WholeResponse(response, concat(chunks, size), mapError)
+    for (const chunk of next) {
+      chunks.push(chunk)
+      size += chunk.length
+    }
+  }
+  const rest = Stream.concat(Stream.fromIterable(chunks), Stream.fromPull(Effect.succeed(pull)))
+  return new ContinuedResponse(response, Stream.ensuring(rest, Scope.close(scope, Exit.void)), mapError)
+})
