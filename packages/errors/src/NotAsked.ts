@@ -13,7 +13,7 @@
  * side. A refused connection is the dependency's failure, and so is a timeout.
  *
  * The mark is a property, not a class, so that an error can decide for each instance. `isNotAsked` knows these errors of
- * others, too:
+ * others, too; one with a `Recovery` of its own and no mark was asked:
  *
  * | error | not asked |
  * | --- | --- |
@@ -48,6 +48,7 @@
  */
 import * as Predicate from "effect/Predicate"
 import { isLocalError } from "./internal/local.ts"
+import * as Recovery from "./Recovery.ts"
 
 /**
  * The key of the mark.
@@ -76,6 +77,8 @@ export interface NotAsked {
 export const isNotAsked = (error: unknown): boolean => {
   if (!Predicate.isObject(error)) return false
   if (Predicate.hasProperty(error, symbol)) return error[symbol] === true
+  // It would carry the mark too. Its `code` may be one that a server sent.
+  if (Recovery.isRecoverable(error)) return false
   switch (Predicate.hasProperty(error, "_tag") ? error._tag : undefined) {
     case "PlatformError":
     case "RateLimiterError":

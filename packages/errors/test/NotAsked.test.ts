@@ -98,6 +98,7 @@ describe("NotAsked", () => {
       )
     ],
     ["it may have been applied", new ApiError.OutcomeUnknown({ failure: ApiError.reasonFromStatus(500) })],
+    ["the server's own code is one of a system", ApiError.reasonFromStatus(500, { code: "EMFILE" })],
     ["the server rejects", ApiError.reasonFromStatus(429)],
     ["nothing is known", new Error("x")],
     ["it is no error", undefined]
