@@ -157,6 +157,7 @@ const statusByTag: { readonly [tag: string]: number } = {
   InvalidInput: noInput,
   InvalidFiles: noInput,
   JournalError: cannotWrite,
+  CannotWrite: cannotWrite,
   Interrupted: interrupted,
   InDoubt: outcomeUnknown,
   SourceUnreadable: noInput,

@@ -82,6 +82,9 @@ describe("standard output that cannot be written", { timeout: 60_000 }, () => {
             assert.match(stderr, reason)
           }
         }
+        const picture = yield* command.tbmStudio(["explain", "aws", "--svg", "/dev/full"], env)
+        assert.deepStrictEqual([picture.status, picture.stdout], [74, ""])
+        assert.match(picture.stderr, /^--svg \/dev\/full cannot be written: .*no space left.*\n$/)
         const worse = yield* withoutOutput(["login", "--json"], { ...env, TBM_SECRET_KEY: "wrong" }, true)
         assert.strictEqual(worse.status, 77)
         assert.match(worse.stderr, /\nStandard output cannot be written/)

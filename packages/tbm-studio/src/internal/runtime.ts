@@ -27,6 +27,13 @@ export class InvalidInput extends Data.TaggedError("InvalidInput")<{ readonly me
   }
 }
 
+/** A file that a command makes cannot be written, by no fault of its name. */
+export class CannotWrite extends Data.TaggedError("CannotWrite")<{ readonly message: string }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.retry
+  }
+}
+
 /** Provides a command with everything between its settings and the socket. */
 export const provideStudio = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.provide(

@@ -9,7 +9,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as ExitStatus from "../../ExitStatus.ts"
 import { respond } from "../respond.ts"
-import { InvalidOption } from "../runtime.ts"
+import { CannotWrite, InvalidOption } from "../runtime.ts"
 
 const policies = {
   standard: RetryPolicy.standard,
@@ -90,10 +90,18 @@ const draw = Effect.fnUntraced(function*(path: string, shown: ReadonlyArray<Show
   const fs = yield* FileSystem.FileSystem
   yield* Effect.mapError(
     fs.writeFileString(path, Preview.svg(only.preview, `${only.name}: waits before each retry`)),
-    (error) => new InvalidOption({ message: `--svg ${path} cannot be written: ${error.reason._tag}.` })
+    ({ reason }) =>
+      wrongName.has(reason._tag)
+        ? new InvalidOption({ message: `--svg ${path} cannot be written: ${reason._tag}.` })
+        : new CannotWrite({ message: `--svg ${path} cannot be written: ${reasonOf(reason)}.` })
   )
   return path
 })
+
+const wrongName = new Set(["NotFound", "PermissionDenied", "BadResource", "BadArgument"])
+
+const reasonOf = (reason: { readonly _tag: string; readonly cause?: unknown }): string =>
+  reason.cause instanceof Error ? reason.cause.message : reason._tag
 
 const describe = ({ attemptTimeout, backoff, maxDuration, maxRetryAfter, times }: Policy): string => {
   const growth = backoff.factor === 1 ? "constant" : `growing by ${backoff.factor}`
