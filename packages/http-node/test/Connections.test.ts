@@ -1,8 +1,9 @@
 import * as BlackHole from "@effect-resilience/chaos/BlackHole"
-import { Transport } from "@effect-resilience/errors"
+import { NotAsked, Transport } from "@effect-resilience/errors"
+import { Answer } from "@effect-resilience/http"
 import { Connections } from "@effect-resilience/http-node"
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Effect, Exit, Redacted, type Scope, Stream } from "effect"
+import { ConfigProvider, Effect, Exit, Redacted, Schema, type Scope, Stream } from "effect"
 import { HttpBody, HttpClient, HttpClientError } from "effect/http"
 import * as Http from "node:http"
 import * as Http2 from "node:http2"
@@ -180,6 +181,9 @@ describe("Connections", () => {
       const third = yield* client.get(url)
       assert.strictEqual(most, 2)
       assert.match(String((yield* Effect.flip(first.arrayBuffer)).reason.cause), /was not read/)
+      const late = yield* Effect.flip(Answer.json(first, Schema.Unknown))
+      assert.include(late.message, "read or cancel the body")
+      assert.isFalse(NotAsked.isNotAsked(late))
       assert.strictEqual((yield* third.arrayBuffer).byteLength, 1_000_000)
     }).pipe(Effect.provide(Connections.layer({ connections: 2 })), Effect.scoped))
 

@@ -27,7 +27,7 @@
  * const client = ErrorMapping.mapErrors(connecting, { timeout: "1 millis" })
  *
  * const error = await Effect.runPromise(Effect.flip(client.post("https://api.example.com/orders")))
- * error.message // => "POST {unnamed endpoint} got no connection within 1ms."
+ * error.reason._tag // => "Timeout"
  * ```
  *
  * @since 0.1.0

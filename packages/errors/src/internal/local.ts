@@ -4,13 +4,12 @@ import * as Transport from "../Transport.ts"
 /** Whether what went wrong on the way to a server went wrong on this machine, before the server had any part in it. */
 export const isLocal = ({ code, connected, kind }: Transport.Diagnosis): boolean => {
   if (kind === "unknown") return code !== undefined && localCodes.has(code)
-  return localKinds.has(kind) || (kind === "closed" && !connected)
+  return localKinds.has(kind) || (!connected && (kind === "busy" || kind === "closed"))
 }
 
 const localKinds: ReadonlySet<Transport.Kind> = /* @__PURE__ */ new Set<Transport.Kind>([
   "address",
   "body",
-  "busy",
   "local",
   "request"
 ])

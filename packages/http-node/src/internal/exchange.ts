@@ -174,6 +174,7 @@ class NoConnection extends Error {
 }
 
 class Unread extends Error {
+  readonly [Transport.TransmissionId]: Transport.Transmission = { reached: "all", kind: "busy" }
   constructor() {
     super("the body was not read, and its connection was needed for another request")
   }
