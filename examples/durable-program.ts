@@ -6,7 +6,7 @@ import { Console, Effect, Result, Schema } from "effect"
 // What the engine stores of an item: enough for any worker to upload it. Big tables are better named than carried.
 const Table = Schema.Struct({ table: Schema.String, period: Schema.String, csv: Schema.String })
 
-const uploads = DurableUpload.make("month end", { item: Table, id: ({ period, table }) => `${table} ${period}` })
+const uploads = DurableUpload.make("month end", { item: Table, name: ({ period, table }) => `${table} ${period}` })
 
 const uploadOf = ({ csv, period, table }: typeof Table.Type): TableUploads.TableUpload => ({
   source: UploadSource.bytes(`${table}.csv`, csv),

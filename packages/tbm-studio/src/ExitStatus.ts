@@ -162,6 +162,8 @@ const statusByTag: { readonly [tag: string]: number } = {
   InDoubt: outcomeUnknown,
   SourceUnreadable: noInput,
   SourceChanged: noInput,
+  ChangedSinceUpload: noInput,
+  SurplusAdditions: noInput,
   IntegrityMismatch: rejected,
   IncompleteBody: rejected,
   NotReplayable: unavailable

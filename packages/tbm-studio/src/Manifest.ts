@@ -30,13 +30,15 @@ import * as Stream from "effect/Stream"
 import * as TableAddress from "./TableAddress.ts"
 
 /**
- * One upload of a manifest. `row` counts as a spreadsheet does: the header of a CSV is row 1.
+ * One upload of a manifest. `row` counts as a spreadsheet does: the header of a CSV is row 1. `name` is the file as the
+ * manifest names it, in one spelling, and `file` is where it lies.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Row {
   readonly row: number
+  readonly name: string
   readonly file: string
   readonly address: TableAddress.TableAddress
   readonly action: TableAddress.Action
@@ -98,7 +100,7 @@ export const read = Effect.fnUntraced(function*(path: string) {
         if (Result.isFailure(checked)) problems.push(`row ${row}: ${checked.failure}`)
         else {
           const { action, address, file } = checked.success
-          rows.push({ row, file: paths.resolve(folder, file), address, action })
+          rows.push({ row, name: nameOf(paths, file), file: paths.resolve(folder, file), address, action })
         }
       }
       // Nothing here waits for anything, but signals wait for a pause.
@@ -124,7 +126,13 @@ interface Record {
   readonly cells: Result.Result<Cells, string>
 }
 
-const check = (cells: Cells): Result.Result<Omit<Row, "row">, string> => {
+// On Windows, either slash separates.
+const nameOf = (paths: Path.Path, file: string): string => {
+  const name = paths.normalize(file)
+  return paths.sep === "\\" ? name.replaceAll("\\", "/") : name
+}
+
+const check = (cells: Cells): Result.Result<Omit<Row, "row" | "name">, string> => {
   for (const name of columns) {
     const cell = cells[name] ?? ""
     if (typeof cell !== "string") return Result.fail(`${name} is ${JSON.stringify(cell)}, not a text.`)

@@ -14,6 +14,7 @@ import * as Runtime from "effect/Runtime"
 import * as Stdio from "effect/Stdio"
 import { createRequire } from "node:module"
 import * as ExitStatus from "./ExitStatus.ts"
+import { adopt } from "./internal/commands/adopt.ts"
 import { batch } from "./internal/commands/batch.ts"
 import { demo } from "./internal/commands/demo.ts"
 import { explain } from "./internal/commands/explain.ts"
@@ -30,7 +31,7 @@ const manifest: { readonly version: string } = createRequire(import.meta.url)(".
 
 const tbmStudio = Command.make("tbm-studio").pipe(
   Command.withDescription("Upload cost tables to TBM Studio, safely over an unreliable network"),
-  Command.withSubcommands([login, upload, batch, status, worker, explain, demo]),
+  Command.withSubcommands([login, upload, batch, status, adopt, worker, explain, demo]),
   Command.withGlobalFlags(options.all)
 )
 

@@ -1,7 +1,8 @@
 import { Simulator } from "@effect-resilience/tbm-simulator"
 import { Journal } from "@effect-resilience/upload"
+import { NodeFileSystem } from "@effect/platform-node"
 import { assert, describe, layer } from "@effect/vitest"
-import { Effect, Schedule } from "effect"
+import { Effect, Layer, Schedule } from "effect"
 import { existsSync, readdirSync, readFileSync, statSync, utimesSync } from "node:fs"
 import { join } from "node:path"
 import * as journalFile from "../src/internal/journalFile.ts"
@@ -131,7 +132,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         }
         const third = yield* run("batch", manifest, "--json")
         assert.deepStrictEqual([third.status, statuses(third)], [66, ["uploaded", "failed"]])
-        assert.strictEqual(JSON.parse(third.stdout).items[1].error.reason, "SourceChanged")
+        assert.strictEqual(JSON.parse(third.stdout).items[1].error.reason, "ChangedSinceUpload")
         assert.deepStrictEqual([yield* storedIn("One"), yield* storedIn("Two")], [2, 1])
       }))
 
@@ -181,7 +182,11 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         const path = join(dir, "other.sqlite")
         yield* Effect.flatMap(Journal.Journal, ({ record }) =>
           record({
-            id: "x",
+            place: "x",
+            ordinal: 1,
+            run: "theirs",
+            action: "add",
+            name: "x",
             state: "uploaded",
             attempts: 1,
             version: undefined,
@@ -190,7 +195,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
             verified: true,
             note: undefined,
             at: 0
-          })).pipe(Effect.provide(journalFile.layer(path)))
+          })).pipe(Effect.provide(Layer.provide(journalFile.layer(path), NodeFileSystem.layer)))
         const status = yield* run("status", path)
         assert.deepStrictEqual([status.status, status.stdout], [66, ""])
         assert.include(status.stderr, "entries of another program")
@@ -198,8 +203,8 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
 
     it.effect("only of appends it is asked what became of them", () =>
       Effect.sync(() => {
-        assert.deepStrictEqual(journalFile.doubts([{ action: "overwrite" }]), [])
-        assert.match(journalFile.doubts([{ action: "overwrite" }, { action: "append" }]).join(), /One append/)
+        assert.deepStrictEqual(journalFile.advice([{ action: "overwrite", status: "unknown" }]), [])
+        assert.match(journalFile.advice([{ action: "append", status: "unknown" }]).join(), /One append/)
       }))
 
     it.effect("Ctrl-C finishes what is under way, reports what is left, and the next run does that", () =>

@@ -4,12 +4,12 @@
  * **Details**
  *
  * - Items with the same key (`UploadTarget.key`) run one after the other, in the order of the manifest.
- * - An item that waits for its key occupies no place: others overtake it.
+ * - Where an item fails or is abandoned, those with its key behind it are not started: what they build on is not there.
+ * - An item that waits for its key takes up no slot: others overtake it.
  * - A failure that names a time to wait (429 or 503 with `Retry-After`) holds back every attempt of the batch, not only
  *   its own; a 429 without a time does so for as long as its own retry waits. They resume one after the other.
  * - An item's failure is its own result. Only defects and interruption end the batch.
- * - Items are read as they are needed: at most 1,000 ahead of those that are done. What a journal holds as uploaded is
- *   passed over, 100,000 items at most, and made sure of behind the sends.
+ * - Items are read as they are needed: at most 1,000 ahead of those that are done.
  *
  * **Example** (One bad item stops nobody)
  *
@@ -35,16 +35,15 @@
  * @since 0.1.0
  */
 import * as Operation from "@effect-resilience/http/Operation"
-import * as Arr from "effect/Array"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
-import { findEach } from "./internal/findEach.ts"
 import * as Schedule from "./internal/schedule.ts"
 import * as Journal from "./Journal.ts"
 import type * as Progress from "./Progress.ts"
 import * as Uploader from "./Uploader.ts"
+import * as UploadPlan from "./UploadPlan.ts"
 import type * as UploadTarget from "./UploadTarget.ts"
 
 /**
@@ -52,8 +51,9 @@ import type * as UploadTarget from "./UploadTarget.ts"
  * - `Failed`: with the last failure, after so many attempts; `RetryPolicy.history` tells the failures before.
  * - `Abandoned`: interrupted by a stop while it ran. `outcomeUnknown` where it is not idempotent and may have been
  *   applied.
- * - `Skipped`: by the word of a journal.
- * - `NotStarted`: left over when the batch stopped.
+ * - `Skipped`: according to a journal.
+ * - `NotStarted`: left over when the batch stopped, or held back: with the index of the item of its key `behind` whose
+ *   failure it waits for.
  *
  * `index` is the item's place in the manifest, from 0.
  *
@@ -75,8 +75,19 @@ export type Result<Item, Receipt, E> =
     readonly attempts: number
   }
   | { readonly _tag: "Abandoned"; readonly index: number; readonly item: Item; readonly outcomeUnknown: boolean }
-  | { readonly _tag: "Skipped"; readonly index: number; readonly item: Item; readonly entry: Journal.Entry }
-  | { readonly _tag: "NotStarted"; readonly index: number; readonly item: Item }
+  | {
+    readonly _tag: "Skipped"
+    readonly index: number
+    readonly item: Item
+    readonly entry: Journal.Entry
+    readonly why: UploadPlan.SkipReason
+  }
+  | {
+    readonly _tag: "NotStarted"
+    readonly index: number
+    readonly item: Item
+    readonly behind?: number | undefined
+  }
 
 /**
  * The results in the order of the manifest, and what they add up to.
@@ -145,19 +156,23 @@ export const run = <Item, Receipt, E, R, EI = never, RI = never>(
   items: Iterable<Item> | Stream.Stream<Item, EI, RI>,
   options: Options<Item, Receipt, Uploader.Failure<E>> = {}
 ): Effect.Effect<Summary<Item, Receipt, Uploader.Failure<E>>, EI, R | RI> =>
-  Schedule.collect(options, (batch, emit) => Schedule.schedule(items, batch, plainly(target), emit))
+  Schedule.collect(options, (batch, emit) => Schedule.schedule(items, batch, withoutJournal(target), emit))
 
 /**
- * Uploads what the journal does not hold yet, and records what becomes of it. Run again after a crash, it goes on where the
- * batch stood.
+ * Uploads what the journal does not hold yet, and records what becomes of it, so that each place ends as the list says, in
+ * its order. Run again after a crash, it goes on where the batch stood; see `UploadPlan` for what is sent, skipped and rejected.
  *
- * - `id`: identifies an item in the journal. Two items of a batch must not share one.
- * - `onUnknown`: what to do with an item that an earlier run may have applied, where it must not be applied twice;
- *   default `fail`.
- * - `findings`: what `Journal.look` found of each item, in their order; default: items of an array, taken as it is at the
- *   beginning, are looked up before the first is sent, those of a stream as they are read.
+ * **Details**
  *
- * Throws `RangeError` where the concurrency is not a whole number above 0.
+ * The whole list is read before the first item is sent, since what follows at a place decides what is sent there. Items for
+ * places without a history are sent first; the sources of all others are looked at beside the sends.
+ *
+ * Where the journal cannot be written any more, uploads that are under way end, nothing more is started, `onResult` is told
+ * of every item, and the batch fails with the journal's error.
+ *
+ * - `plan`: what `UploadPlan.make` made of the same items; default: made at the beginning.
+ *
+ * The rest is as for `UploadPlan.make` and `run`. Throws `RangeError` where the concurrency is not a whole number above 0.
  *
  * @category uploading
  * @since 0.1.0
@@ -165,21 +180,19 @@ export const run = <Item, Receipt, E, R, EI = never, RI = never>(
 export const resume = <Item, Receipt, E, R, EI = never, RI = never>(
   target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
   items: Iterable<Item> | Stream.Stream<Item, EI, RI>,
-  options: Options<Item, Receipt, Uploader.Failure<E>> & {
-    readonly id: (item: Item, index: number) => string
-    readonly onUnknown?: Journal.OnUnknown | undefined
-    readonly findings?: ReadonlyArray<Journal.Finding> | undefined
-  }
+  options: Options<Item, Receipt, Uploader.Failure<E>> & UploadPlan.Options<Item> & {
+    readonly plan?: UploadPlan.Plan<Item, R> | undefined
+  } = {}
 ): Effect.Effect<
   Summary<Item, Receipt, Uploader.Failure<E>>,
   EI | Journal.JournalError,
   R | RI | Journal.Journal
 > =>
-  Schedule.collect(options, (batch, emit) => {
-    // What is at hand is looked up together, which is quicker than page by page.
-    const whole = Array.isArray(items) && items.length <= Schedule.mostUnsettled ? [...items] : undefined
-    return Schedule.schedule(whole ?? items, batch, journaled(target, options, whole), emit)
-  })
+  Schedule.collect(options, (batch, emit) =>
+    Effect.flatMap(
+      Stream.isStream(items) ? Stream.runCollect(items) : Effect.sync(() => [...items]),
+      (all) => Schedule.schedule(all, batch, withJournal(target, all, options), emit)
+    ))
 
 /**
  * Uploads all items and tells each result as soon as it stands, in constant memory.
@@ -197,7 +210,7 @@ export const results = <Item, Receipt, E, R, EI = never, RI = never>(
   const batch = Schedule.checked(options)
   return Stream.callback<Result<Item, Receipt, Uploader.Failure<E>>, EI, R | RI>(
     (queue) =>
-      Schedule.schedule(items, batch, plainly(target), (result) => Queue.offer(queue, result)).pipe(
+      Schedule.schedule(items, batch, withoutJournal(target), (result) => Queue.offer(queue, result)).pipe(
         Effect.matchCauseEffect({
           onFailure: (cause) => Queue.failCause(queue, cause),
           onSuccess: () => Queue.end(queue)
@@ -207,7 +220,7 @@ export const results = <Item, Receipt, E, R, EI = never, RI = never>(
   )
 }
 
-const plainly = <Item, Receipt, E, R>(
+const withoutJournal = <Item, Receipt, E, R>(
   target: UploadTarget.UploadTarget<Item, Receipt, E, R>
 ): Schedule.Method<Item, Receipt, Uploader.Failure<E>, never, R> => ({
   key: target.key,
@@ -217,50 +230,26 @@ const plainly = <Item, Receipt, E, R>(
   endsBatch: (_): _ is never => false
 })
 
-const journaled = <Item, Receipt, E, R>(
+const withJournal = <Item, Receipt, E, R>(
   target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
-  { findings, id, onUnknown }: {
-    readonly id: (item: Item, index: number) => string
-    readonly onUnknown?: Journal.OnUnknown | undefined
-    readonly findings?: ReadonlyArray<Journal.Finding> | undefined
-  },
-  whole: ReadonlyArray<Item> | undefined
+  items: ReadonlyArray<Item>,
+  options: UploadPlan.Options<Item> & { readonly plan?: UploadPlan.Plan<Item, R> | undefined }
 ): Schedule.Method<Item, Receipt, Uploader.Failure<E>, Journal.JournalError, R | Journal.Journal> => {
-  let looked: ReadonlyArray<Journal.Entry | undefined> | undefined
+  let { plan } = options
+  const planned = Effect.suspend(() =>
+    plan === undefined ? UploadPlan.make(target, items, options) : Effect.succeed(plan)
+  )
   return {
-    key: target.key,
+    key: target.key ?? options.place,
     idempotent: idempotentBy(target),
-    find: Effect.fnUntraced(function*(items) {
-      if (findings !== undefined) {
-        return items.map(([, index]) => {
-          const { entry, verdict } = findings[index] ?? {}
-          const skip = verdict === "skip" && entry !== undefined
-          return { known: entry, outcome: skip ? { _tag: "Skipped", entry } : undefined }
-        })
-      }
-      const journal = yield* Journal.Journal
-      if (whole !== undefined) looked ??= yield* findEach(journal, whole.map(id))
-      const entries = looked === undefined
-        ? yield* findEach(journal, items.map(([item, index]) => id(item, index)))
-        : items.map(([, index]) => looked?.[index])
-      return entries.map((known) => ({ known, later: known?.state === "uploaded" }))
+    prepare: Effect.map(planned, (made) => {
+      plan = made
     }),
-    settle: (entries) => {
-      const known = entries.map(({ known }) => known)
-      return Effect.map(
-        Journal.look(target, entries.map(({ item }) => item), {
-          id: (item, i) => id(item, entries[i]?.index ?? i),
-          onUnknown,
-          known
-        }),
-        Arr.map(({ entry, verdict }) =>
-          verdict === "skip" && entry !== undefined ? { _tag: "Skipped", entry } : undefined
-        )
-      )
-    },
-    upload: ({ index, item, known }, options) =>
-      Journal.upload(target, item, { ...options, id: id(item, index), onUnknown, known: known ?? null }),
-    endsBatch: (error) => error instanceof Journal.JournalError
+    isNew: (index) => plan?.isNew(index) !== false,
+    judge: (index) => plan === undefined ? Schedule.toSend : plan.verdict(index),
+    upload: ({ index }, options) => Effect.flatMap(planned, (plan) => UploadPlan.upload(target, plan, index, options)),
+    endsBatch: (error) => error instanceof Journal.JournalError,
+    fatal: (outcome) => outcome._tag === "Uploaded" ? outcome.unrecorded : undefined
   }
 }
 

@@ -1,16 +1,18 @@
 /**
- * Uploads that survive the process that began them: each item is an Effect `Workflow` with one `Activity`.
+ * Uploads that survive the process that began them: the uploads to one place are an Effect `Workflow` with one `Activity`
+ * each, in the order of the list.
  *
  * **Why**
  *
- * A journal lets whoever runs the batch again go on where it stood. Here nobody has to run it again: the workflow engine
- * does, on the next start or on another machine.
+ * With a journal, the next run of a batch goes on where the last one stood. Here no further run is needed: the workflow
+ * engine goes on by itself, on the next start or on another machine.
  *
  * **Details**
  *
- * The engine may run an activity twice, when its first runner died or was cut off. So the activity uploads by the word of
- * a `Journal`, which must outlive the runner as the engine's own storage does: what is uploaded is not sent again, and what
- * must not be sent twice and may have been applied fails with the recovery `Verify`.
+ * The engine may run an activity twice, when its first runner died or was cut off. So the activity consults a `Journal`,
+ * which must outlive the runner as the engine's own storage does: what is uploaded is not sent again, and what must not be
+ * sent twice and may have been applied fails with the recovery `Verify`. The journal's places and names are those of
+ * `make`, whatever the batch is called, so a batch that is submitted under another name finds what is there.
  *
  * The same program runs embedded on SQLite (`SingleRunner`) and on a cluster (`NodeClusterSocket` on Postgres): only the
  * layers differ.
@@ -32,7 +34,7 @@
  *   send: ({ name }, payload) => Effect.as(Stream.runDrain(payload.stream), { receipt: name })
  * }
  *
- * const notes = DurableUpload.make("notes", { item: Note, id: ({ name }) => name })
+ * const notes = DurableUpload.make("notes", { item: Note, name: ({ name }) => name })
  * const engine = Layer.merge(WorkflowEngine.layerMemory, Journal.layerMemory)
  * const worker = notes.layer(Effect.succeed(target)).pipe(Layer.provideMerge(engine))
  *
@@ -48,6 +50,7 @@ import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -55,14 +58,16 @@ import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import * as Activity from "effect/workflow/Activity"
 import * as Workflow from "effect/workflow/Workflow"
 import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import type * as Batch from "./Batch.ts"
+import * as Gate from "./internal/gate.ts"
 import * as Schedule from "./internal/schedule.ts"
 import * as Journal from "./Journal.ts"
 import type * as Uploader from "./Uploader.ts"
+import * as UploadPlan from "./UploadPlan.ts"
 import type * as UploadTarget from "./UploadTarget.ts"
 
 /**
@@ -88,7 +93,7 @@ export class DurableFailure extends Schema.TaggedError<DurableFailure>(
   }
 }
 
-const Done = Schema.Union([
+const Ended = Schema.Union([
   Schema.Struct({
     _tag: Schema.tag("Uploaded"),
     source: Schema.String,
@@ -107,8 +112,12 @@ const Done = Schema.Union([
   Schema.Struct({
     _tag: Schema.tag("Skipped"),
     entry: Schema.Struct({
-      id: Schema.String,
-      state: Schema.Literals(["started", "waiting", "uploaded", "failed", "unknown"]),
+      place: Schema.String,
+      ordinal: Schema.Int,
+      run: Schema.String,
+      action: Schema.Literals(["replace", "add"]),
+      name: Schema.String,
+      state: Schema.Literals(["started", "waiting", "retrying", "uploaded", "failed", "unknown"]),
       attempts: Schema.Int,
       version: Schema.UndefinedOr(Schema.String),
       bytes: Schema.UndefinedOr(Schema.Int),
@@ -116,14 +125,20 @@ const Done = Schema.Union([
       verified: Schema.Boolean,
       note: Schema.UndefinedOr(Schema.String),
       at: Schema.Finite
-    })
-  })
+    }),
+    why: Schema.Literals(["uploaded", "assumed", "superseded"])
+  }),
+  Schema.Struct({ _tag: Schema.tag("Failed"), error: DurableFailure }),
+  // `behind` counts the uploads of the place, from 0.
+  Schema.Struct({ _tag: Schema.tag("NotStarted"), behind: Schema.Int })
 ])
+type Ended = typeof Ended.Type
 
 /**
  * - `layer`: a worker. It uploads what anybody gives to the engine that it shares.
- * - `run`: gives items to the engine and waits for them: so many at once, the items of a key one after the other.
- * - `entryId`: names an item in the workers' journal.
+ * - `run`: gives items to the engine and waits for them: so many places at once, the items of a place one after the other.
+ *   The results of a place come together.
+ * - `plan`: what the journal knows of items, as for `UploadPlan.make`.
  *
  * @category models
  * @since 0.1.0
@@ -140,13 +155,18 @@ export interface DurableUpload<Item> {
     options?: RunOptions<Item>
   ) => Effect.Effect<Batch.Summary<Item, void, DurableFailure>, EI, WorkflowEngine.WorkflowEngine | RI>
 
-  readonly entryId: (batch: string, item: Item) => string
+  readonly plan: <Receipt, E, R>(
+    target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
+    items: ReadonlyArray<Item>,
+    options?: Pick<WorkerOptions, "onUnknown" | "onChanged">
+  ) => Effect.Effect<UploadPlan.Plan<Item, R>, Journal.JournalError, Journal.Journal>
 }
 
 /**
  * - `concurrency`: uploads at once by this worker; default 4.
  * - `onUnknown`: what to do with an item that may have been applied and must not be twice; default `fail`.
- * - `around`: wraps each upload, whose `id` is that of its entry in the journal: to know what is under way, for example.
+ * - `onChanged`: what to do with an addition whose content has changed since it was uploaded; default `fail`.
+ * - `around`: wraps each upload, with its place: to know what is under way, for example.
  *
  * The rest is as for `Uploader.upload`.
  *
@@ -156,11 +176,14 @@ export interface DurableUpload<Item> {
 export interface WorkerOptions extends Omit<Uploader.Options, "onEvent"> {
   readonly concurrency?: number | undefined
   readonly onUnknown?: Journal.OnUnknown | undefined
-  readonly around?: (<A, E, R>(id: string, upload: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>) | undefined
+  readonly onChanged?: Journal.OnChanged | undefined
+  readonly around?: (<A, E, R>(place: string, upload: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>) | undefined
 }
 
 /**
  * - `round`: default 1. The engine remembers failures too; items that failed are tried again under the next number.
+ * - `concurrency`: places at once; default 4.
+ * - `pace`: the least time between two places that are given to the engine; default none.
  *
  * The rest is as for `Batch.run`.
  *
@@ -177,61 +200,144 @@ export interface RunOptions<in Item>
  * Describes durable uploads of one kind. The name and the schema are stored with the engine, so they must not change while
  * uploads are under way.
  *
- * - `id`: identifies an item in its batch.
- * - `key`: items with the same key never overlap within a `run`; default all may.
- * - `version`: of the item's content, where the caller knows it. With another one the engine takes up the item again, and the
- *   journal decides; default none.
+ * - `name`: what an item's source is called in every run.
+ * - `place`: where an item goes. Items for one place never overlap within a `run`, and one whose predecessor failed is not
+ *   started; default the name.
+ * - `version`: of the item's content, where the caller knows it. With another one the engine takes up the place again, and
+ *   the journal decides; default none.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = <Item, Encoded>(name: string, options: {
+export const make = <Item, Encoded>(kind: string, options: {
   readonly item: Schema.Codec<Item, Encoded>
-  readonly id: (item: Item) => string
-  readonly key?: ((item: Item) => string) | undefined
+  readonly name: (item: Item) => string
+  readonly place?: ((item: Item) => string) | undefined
   readonly version?: ((item: Item) => string | undefined) | undefined
 }): DurableUpload<Item> => {
-  const { id, item, key, version = () => undefined } = options
-  const workflow = Workflow.make(`upload ${name}`, {
-    payload: Schema.Struct({ batch: Schema.String, round: Schema.Int, id: Schema.String, item }),
-    success: Done,
-    error: DurableFailure,
-    idempotencyKey: ({ batch, id, item, round }) => JSON.stringify([batch, id, round, version(item)])
+  const { item, name, place = name, version = () => undefined } = options
+  const workflow = Workflow.make(`upload ${kind} by place`, {
+    payload: Schema.Struct({
+      batch: Schema.String,
+      round: Schema.Int,
+      place: Schema.String,
+      items: Schema.Array(item)
+    }),
+    success: Schema.Array(Ended),
+    idempotencyKey: ({ batch, items, place, round }) =>
+      JSON.stringify([batch, place, round, items.map((item) => [name(item), version(item)])])
   })
-
-  const entryId = (batch: string, item: Item) => JSON.stringify([batch, id(item)])
+  const plan: DurableUpload<Item>["plan"] = (target, items, options) =>
+    UploadPlan.make(target, items, { ...options, place, name, complete: false })
 
   return {
-    entryId,
-    layer: (target, { around = plainly, concurrency = 4, onUnknown, ...uploader } = {}) =>
+    plan,
+    layer: (target, { around = plainly, concurrency = 4, onChanged, onUnknown, ...uploader } = {}) =>
       Layer.unwrap(Effect.gen(function*() {
         const to = yield* target
         const permits = yield* Semaphore.make(concurrency)
-        return workflow.toLayer(({ batch, item }) =>
-          Activity.make({
-            name: "upload",
-            success: Done,
-            error: DurableFailure,
-            execute: around(
-              entryId(batch, item),
-              Journal.upload(to, item, { ...uploader, id: entryId(batch, item), onUnknown })
-            ).pipe(
-              Effect.mapBoth({ onFailure: failureOf, onSuccess: doneOf }),
-              permits.withPermit
-            )
+        return workflow.toLayer(({ items, place }) =>
+          Effect.gen(function*() {
+            // Made by each runner of the workflow: what another one recorded is in the journal.
+            const planned = yield* Effect.cached(plan(to, items, { onUnknown, onChanged }))
+            const all: Array<Ended> = []
+            for (const i of items.keys()) {
+              const behind = all.findIndex(({ _tag }) => _tag === "Failed")
+              all.push(
+                yield* Activity.make({
+                  name: `upload ${i + 1}`,
+                  success: Ended,
+                  execute: permits.withPermit(
+                    Effect.gen(function*() {
+                      const plan = yield* planned
+                      if (behind >= 0 && (yield* plan.verdict(i))._tag === "Send") return notStarted(behind)
+                      return endedOf(yield* around(place, UploadPlan.upload(to, plan, i, uploader)))
+                    }).pipe(Effect.catch((error) => Effect.succeed<Ended>({ _tag: "Failed", error: failureOf(error) })))
+                  )
+                })
+              )
+            }
+            return all
           })
         )
       })),
-    run: (batch, items, { round = 1, ...options } = {}) => {
-      const attached = attachment()
-      const method: Schedule.Method<Item, void, DurableFailure, never, WorkflowEngine.WorkflowEngine> = {
-        key,
-        idempotent: () => true,
-        upload: ({ item }) => Effect.map(attached(workflow.execute({ batch, round, id: id(item), item })), outcomeOf),
-        endsBatch: (_): _ is never => false
-      }
-      return Schedule.collect(options, (checked, emit) => Schedule.schedule(items, checked, method, emit))
-    }
+    run: (batch, items, { round = 1, ...options } = {}) =>
+      Schedule.collect(options, ({ concurrency, failFast = false, pace = 0, stop }, emit) =>
+        Effect.gen(function*() {
+          const all = Stream.isStream(items) ? yield* Stream.runCollect(items) : [...items]
+          const places = new Map<string, Array<readonly [number, Item]>>()
+          for (const row of all.entries()) {
+            const rows = places.get(place(row[1]))
+            if (rows === undefined) places.set(place(row[1]), [row])
+            else rows.push(row)
+          }
+          const gate = Gate.make({ clock: yield* Clock.Clock, pace: Duration.fromInputUnsafe(pace), concurrency })
+          const abandon = yield* Deferred.make<void>()
+          const attached = attachment()
+          let stopping = false
+
+          const submit = (place: string, rows: ReadonlyArray<readonly [number, Item]>) => {
+            const every = (result: Ended | Abandoned | Left): ReadonlyArray<Ended | Abandoned | Left> =>
+              rows.map(() => result)
+            const execution = workflow.execute({ batch, round, place, items: rows.map(([, item]) => item) })
+            const ended = Effect.matchEffect(attached(execution), {
+              onFailure: (error) => Effect.succeed(every({ _tag: "Failed", error })),
+              onSuccess: Effect.succeed<ReadonlyArray<Ended | Abandoned | Left>>
+            })
+            const abandoned = Effect.as(Deferred.await(abandon), every({ _tag: "Abandoned" }))
+            return Effect.suspend(() =>
+              stopping
+                ? Effect.succeed(every({ _tag: "Left" }))
+                : Effect.andThen(gate.pass, stop === undefined ? ended : Effect.raceFirst(ended, abandoned))
+            ).pipe(
+              Effect.flatMap((results) =>
+                Effect.forEach(rows, ([index, item], i) => {
+                  const result = resultOf(results[i] ?? { _tag: "Left" }, index, item, rows)
+                  if (failFast && result._tag === "Failed") stopping = true
+                  return emit(result)
+                }, { discard: true })
+              )
+            )
+          }
+          const work = Effect.forEach(places, ([place, rows]) => submit(place, rows), { concurrency, discard: true })
+          if (stop === undefined) return yield* work
+          const stopper = Effect.flatMap(stop, (mode) => {
+            stopping = true
+            return mode === "abandon" ? Deferred.succeed(abandon, undefined) : Effect.void
+          })
+          return yield* Effect.raceFirst(work, Effect.andThen(stopper, Effect.never))
+        }))
+  }
+}
+
+interface Abandoned {
+  readonly _tag: "Abandoned"
+}
+interface Left {
+  readonly _tag: "Left"
+}
+
+const notStarted = (behind: number): Ended => ({ _tag: "NotStarted", behind })
+
+const resultOf = <Item>(
+  ended: Ended | Abandoned | Left,
+  index: number,
+  item: Item,
+  rows: ReadonlyArray<readonly [number, Item]>
+): Batch.Result<Item, void, DurableFailure> => {
+  switch (ended._tag) {
+    case "Uploaded":
+      return { _tag: "Uploaded", index, item, report: reportOf(ended) }
+    case "Skipped":
+      return { ...ended, index, item }
+    case "Failed":
+      return { ...ended, index, item, attempts: ended.error.attempts }
+    case "NotStarted":
+      return { _tag: "NotStarted", index, item, behind: rows[ended.behind]?.[0] }
+    case "Left":
+      return { _tag: "NotStarted", index, item }
+    case "Abandoned":
+      return { _tag: "Abandoned", index, item, outcomeUnknown: false }
   }
 }
 
@@ -246,11 +352,11 @@ const attachment = () => {
   // Of the engine's storage, as all executions of this run see it.
   let failingSince: number | undefined
   const attached = <A, R>(
-    execution: Effect.Effect<A, DurableFailure, R>,
+    execution: Effect.Effect<A, never, R>,
     left = attachments
   ): Effect.Effect<A, DurableFailure, R> =>
     Effect.onExitPrimitive(execution, (exit) => {
-      if (Exit.isSuccess(exit) || Cause.hasFails(exit.cause)) failingSince = undefined
+      if (Exit.isSuccess(exit)) failingSince = undefined
       return undefined
     }).pipe(Effect.catchCause((cause) => {
       if (Cause.hasInterruptsOnly(cause)) {
@@ -290,7 +396,7 @@ const causesOf = (defect: unknown): string =>
     ? String(defect.message)
     : String(defect)
 
-const doneOf = <Receipt>(outcome: Journal.Outcome<Receipt>): typeof Done.Type => {
+const endedOf = <Receipt>(outcome: UploadPlan.Outcome<Receipt>): Ended => {
   if (outcome._tag === "Skipped") return outcome
   const { attempts, bytes, digests, durationMillis, source, verified } = outcome.report
   const recoveries = outcome.report.recoveries.map(({ attempt, delay, error }) => ({
@@ -301,23 +407,20 @@ const doneOf = <Receipt>(outcome: Journal.Outcome<Receipt>): typeof Done.Type =>
   return { _tag: "Uploaded", source, attempts, bytes, ...digests, verified, durationMillis, recoveries }
 }
 
-const outcomeOf = (done: typeof Done.Type): Journal.Outcome<void> => {
-  if (done._tag === "Skipped") return done
-  const { attempts, bytes, durationMillis, md5, sha256, source, verified } = done
+const reportOf = (ended: Extract<Ended, { readonly _tag: "Uploaded" }>): Uploader.Report<void> => {
+  const { attempts, bytes, durationMillis, md5, sha256, source, verified } = ended
   const digests = { md5, sha256 }
-  const recoveries = done.recoveries.map(({ attempt, delayMillis, error }) => ({
+  const recoveries = ended.recoveries.map(({ attempt, delayMillis, error }) => ({
     attempt,
     error,
     recovery: Recovery.of(error),
     delay: Duration.millis(delayMillis)
   }))
-  return {
-    _tag: "Uploaded",
-    report: { receipt: undefined, source, attempts, recoveries, bytes, digests, verified, durationMillis }
-  }
+  return { receipt: undefined, source, attempts, recoveries, bytes, digests, verified, durationMillis }
 }
 
 const failureOf = (error: unknown): DurableFailure => {
+  if (error instanceof Journal.JournalError && error.cause instanceof Journal.PlaceTaken) return failureOf(error.cause)
   const reason = Predicate.hasProperty(error, "reason") ? tagOf(error.reason) : undefined
   return new DurableFailure({
     error: tagOf(error) ?? "Error",

@@ -1,21 +1,17 @@
 /**
- * Remembers what became of each item, so that a batch that was cut off goes on where it stood.
+ * Remembers what was uploaded to each place, so that a batch that was cut off goes on where it stood.
  *
  * **Why**
  *
- * A process can be killed at any moment. Whoever runs it again must not send twice what cannot be sent twice, need not
- * send what is there, and must send the rest.
+ * A process can be killed at any moment. The next run must not send twice what cannot be sent twice, need not send what is
+ * there, and must send the rest. Uploads to one place depend on each other: an upload that replaces what is there also
+ * wipes out what was added before it. So the journal keeps the history of each place. `UploadPlan` compares a list of
+ * uploads with it.
  *
- * **Details**
- *
- * An item's state is recorded before each attempt, when an attempt has certainly not been applied, and at the end. `upload`
- * reads it first: what is uploaded is skipped, unless its source has changed since; what an earlier run began without
- * learning the end is sent again if that is harmless, and fails with `InDoubt` otherwise.
- *
- * **Example** (The second run sends nothing)
+ * **Example** (What one upload leaves behind)
  *
  * ```ts import.meta.vitest
- * import { Journal, UploadSource, type UploadTarget } from "@effect-resilience/upload"
+ * import { Journal, UploadPlan, UploadSource, type UploadTarget } from "@effect-resilience/upload"
  * import { Effect, Stream } from "effect"
  *
  * const target: UploadTarget.UploadTarget<string, string> = {
@@ -23,23 +19,23 @@
  *   operation: () => ({ name: "put", endpoint: "/notes/{name}" }),
  *   source: (name) => UploadSource.bytes(name, "text"),
  *   key: undefined,
- *   digests: [],
+ *   digests: ["md5"],
  *   send: (name, payload) => Effect.as(Stream.runDrain(payload.stream), { receipt: name })
  * }
  *
- * const upload = Journal.upload(target, "a.txt", { id: "a.txt" })
- * const twice = Effect.all([upload, upload]).pipe(Effect.provide(Journal.layerMemory))
- * const outcomes = await Effect.runPromise(twice)
- * outcomes.map((outcome) => outcome._tag) // => ["Uploaded", "Skipped"]
+ * const program = Effect.gen(function*() {
+ *   yield* UploadPlan.uploadOnce(target, "a.txt")
+ *   const journal = yield* Journal.Journal
+ *   return yield* Stream.runCollect(journal.entries)
+ * })
+ * const [entry] = await Effect.runPromise(Effect.provide(program, Journal.layerMemory))
+ * entry?.state // => "uploaded"
+ * entry?.md5 // => "1cb251ec0d568de6a929b520c4aed8d1"
  * ```
  *
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"
-import * as Operation from "@effect-resilience/http/Operation"
-import * as Attempt from "@effect-resilience/retry/Attempt"
-import * as Arr from "effect/Array"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
@@ -48,16 +44,12 @@ import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
-import { findEach } from "./internal/findEach.ts"
 import { sqlStore } from "./internal/sqlJournal.ts"
-import type * as Progress from "./Progress.ts"
-import * as Uploader from "./Uploader.ts"
-import * as UploadError from "./UploadError.ts"
-import type * as UploadTarget from "./UploadTarget.ts"
 
 /**
  * - `started`: an attempt is under way, or was when its process died.
- * - `waiting`: the last attempt was certainly not applied; another may follow.
+ * - `waiting`: no attempt so far was applied; another may follow.
+ * - `retrying`: an attempt may have been applied; another may follow.
  * - `uploaded`: confirmed by the server.
  * - `failed`: given up; certainly not applied.
  * - `unknown`: given up; may have been applied.
@@ -65,12 +57,25 @@ import type * as UploadTarget from "./UploadTarget.ts"
  * @category models
  * @since 0.1.0
  */
-export type State = "started" | "waiting" | "uploaded" | "failed" | "unknown"
+export type State = "started" | "waiting" | "retrying" | "uploaded" | "failed" | "unknown"
 
 /**
- * What is known of an item.
+ * What an upload does with what is at its place: an idempotent one replaces it, any other one adds to it.
  *
+ * @category models
+ * @since 0.1.0
+ */
+export type Action = "replace" | "add"
+
+/**
+ * One upload to a place.
+ *
+ * - `place`: where it went. Uploads to one place depend on each other.
+ * - `ordinal`: counts the uploads to the place, from 1.
+ * - `run`: names the plan that it belongs to.
+ * - `name`: what the list called its source.
  * - `version`: of the source that was sent, where it has one.
+ * - `bytes`, `md5`: of its content, as far as they are known.
  * - `note`: the last failure, for people.
  * - `at`: when this was recorded, in milliseconds since 1970.
  *
@@ -78,7 +83,11 @@ export type State = "started" | "waiting" | "uploaded" | "failed" | "unknown"
  * @since 0.1.0
  */
 export interface Entry {
-  readonly id: string
+  readonly place: string
+  readonly ordinal: number
+  readonly run: string
+  readonly action: Action
+  readonly name: string
   readonly state: State
   readonly attempts: number
   readonly version: string | undefined
@@ -90,7 +99,7 @@ export interface Entry {
 }
 
 /**
- * The journal could not be read or written.
+ * The journal could not be read or written, or is one of an earlier build.
  *
  * @category errors
  * @since 0.1.0
@@ -100,27 +109,80 @@ export class JournalError extends Data.TaggedError("JournalError")<{
   readonly cause: unknown
 }> {
   override get message(): string {
-    const why = Predicate.hasProperty(this.cause, "message") ? `: ${String(this.cause.message)}` : ""
-    return `could not ${this.operation} the journal${why}`
+    return `could not ${this.operation} the journal${this.why === "" ? "" : `: ${this.why}`}`
+  }
+
+  /** The words of the innermost cause, such as "database or disk is full". */
+  get why(): string {
+    let why = ""
+    let cause = this.cause
+    for (let depth = 0; depth < 8 && Predicate.isObject(cause); depth++, cause = innerCause(cause)) {
+      if (Predicate.hasProperty(cause, "message")) why = String(cause.message)
+    }
+    return why
+  }
+}
+
+const innerCause = (error: object): unknown =>
+  Predicate.hasProperty(error, "cause") && error.cause !== undefined
+    ? error.cause
+    : Predicate.hasProperty(error, "reason")
+    ? error.reason
+    : undefined
+
+/**
+ * The database holds a journal that an earlier build of this package wrote, in another form: `layerSql` with `adopt` takes
+ * it over.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class OutdatedJournal extends Data.TaggedError("OutdatedJournal")<{ readonly entries: number }> {
+  override get message(): string {
+    return `it holds ${this.entries} entries of an earlier build, which have to be adopted first`
+  }
+}
+
+/**
+ * Another run has uploaded to the place since this one looked at its history, so what this one would do is out of date.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class PlaceTaken extends Data.TaggedError("PlaceTaken")<{ readonly place: string }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.retry
+  }
+  override get message(): string {
+    return "another run uploads to the same place: run this one again when that has ended"
   }
 }
 
 /**
  * Where entries are kept.
  *
- * - `find`: the entries with these ids, and maybe as many others.
- * - `record`: keeps an entry in the place of the one with its id. When it returns, the entry survives the process; a
- *   `durable` one survives a power failure too, where the store can promise that.
- * - `entries`: all of them, in the order of their ids.
+ * - `history`: the entries of these places in the order of their ordinals; no place without any. There may be other places.
+ * - `record`: keeps an entry instead of its run's earlier one with the same place and ordinal, and fails with `PlaceTaken` as
+ *   the cause where another run has taken that ordinal. When it returns, the entry survives the process; a `durable` one
+ *   survives a power failure too, where the store can promise that.
+ * - `entries`: all of them, by place and ordinal.
  *
  * @category services
  * @since 0.1.0
  */
 export class Journal extends Context.Service<Journal, {
-  readonly find: (ids: ReadonlyArray<string>) => Effect.Effect<ReadonlyMap<string, Entry>, JournalError>
+  readonly history: (places: ReadonlyArray<string>) => Effect.Effect<Histories, JournalError>
   readonly record: (entry: Entry, durable?: boolean) => Effect.Effect<void, JournalError>
   readonly entries: Stream.Stream<Entry, JournalError>
 }>()("@effect-resilience/upload/Journal") {}
+
+/**
+ * The entries of places, in the order of their ordinals.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Histories = ReadonlyMap<string, ReadonlyArray<Entry>>
 
 /**
  * A journal that lives as long as the process.
@@ -129,55 +191,98 @@ export class Journal extends Context.Service<Journal, {
  * @since 0.1.0
  */
 export const layerMemory: Layer.Layer<Journal> = Layer.sync(Journal, () => {
-  const entries = new Map<string, Entry>()
+  const histories = new Map<string, Array<Entry>>()
   return {
-    find: (ids) =>
+    history: (places) =>
       Effect.sync(() =>
-        new Map(ids.flatMap((id) => {
-          const entry = entries.get(id)
-          return entry === undefined ? [] : [[id, entry] as const]
+        new Map(places.flatMap((place) => {
+          const history = histories.get(place)
+          return history === undefined ? [] : [[place, [...history]] as const]
         }))
       ),
     record: (entry) =>
-      Effect.sync(() => {
-        entries.set(entry.id, entry)
+      Effect.suspend(() => {
+        const history = histories.get(entry.place) ?? []
+        const i = history.findLastIndex(({ ordinal }) => ordinal <= entry.ordinal)
+        const before = history[i]?.ordinal === entry.ordinal ? history[i] : undefined
+        if (before !== undefined && before.run !== entry.run) {
+          return Effect.fail(new JournalError({ operation: "write", cause: new PlaceTaken({ place: entry.place }) }))
+        }
+        if (before === undefined) history.splice(i + 1, 0, entry)
+        else history[i] = entry
+        histories.set(entry.place, history)
+        return Effect.void
       }),
-    entries: Stream.suspend(() => Stream.fromIterable([...entries.values()].sort((a, b) => a.id < b.id ? -1 : 1)))
+    entries: Stream.suspend(() =>
+      Stream.fromIterable([...histories.keys()].sort().flatMap((place) => histories.get(place) ?? []))
+    )
   }
 })
 
 /**
- * A journal in a database, in the table `upload_journal`, which is created where it is missing.
+ * An entry as earlier builds kept it: one for each item, under an id of the caller's.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OutdatedEntry extends Omit<Entry, "place" | "ordinal" | "run" | "action" | "name"> {
+  readonly id: string
+}
+
+/**
+ * What an outdated entry says in the words of this build.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Adopted = Pick<Entry, "place" | "action" | "name">
+
+/**
+ * A journal in a database, in the table `upload_history`, which is created where it is missing.
  *
  * **Details**
  *
  * What arrives while a transaction is written goes into the next one together. On SQLite a durable entry is written with
  * `synchronous = FULL`, any other one as the connection is set.
  *
- * An id may have 2,600 bytes on Postgres, any number on SQLite, and 700 characters elsewhere.
+ * A place may have 2,600 bytes on Postgres, any number on SQLite, and 700 characters elsewhere.
  *
  * A database that falls silent fails each call within `storeTimeout`, so that nothing counts as recorded that is not. Then
  * nothing is written until it has responded to the write that it holds up.
  *
  * - `batch`: separates batches that share a database, in up to 255 characters; default `""`.
  * - `storeTimeout`: how long the database may take to respond; default 10 seconds.
+ * - `adopt`: reads the entries that an earlier build left in the table `upload_journal`, in the order in which they were
+ *   recorded. They become entries of this journal, in one transaction, and the old table is renamed to
+ *   `upload_journal_adopted`. `undefined` leaves all of it as it is and fails. Without `adopt` a database with such entries
+ *   fails with `OutdatedJournal` as the cause.
  *
  * @category layers
  * @since 0.1.0
  */
 export const layerSql = (
-  options: { readonly batch?: string | undefined; readonly storeTimeout?: Duration.Input | undefined } = {}
+  options: {
+    readonly batch?: string | undefined
+    readonly storeTimeout?: Duration.Input | undefined
+    readonly adopt?: ((outdated: OutdatedEntry) => Adopted | undefined) | undefined
+  } = {}
 ): Layer.Layer<Journal, JournalError, SqlClient.SqlClient> =>
   Layer.effect(
     Journal,
     Effect.flatMap(SqlClient.SqlClient, (sql) =>
-      sqlStore(sql, options.batch ?? "", options.storeTimeout ?? "10 seconds", (operation, cause) =>
-        new JournalError({ operation, cause })))
+      sqlStore(sql, {
+        batch: options.batch ?? "",
+        storeTimeout: options.storeTimeout ?? "10 seconds",
+        adopt: options.adopt,
+        failure: (operation, cause) => new JournalError({ operation, cause }),
+        taken: (place) => new PlaceTaken({ place }),
+        outdated: (entries) => new OutdatedJournal({ entries })
+      }))
   )
 
 /**
- * What to do with an item whose fate is unknown and which must not be sent twice: fail with `InDoubt`, leave it, or send
- * it again all the same.
+ * What to do with an addition that an earlier run may have applied: fail with `InDoubt`, take it for done, or send it
+ * again.
  *
  * @category models
  * @since 0.1.0
@@ -185,220 +290,10 @@ export const layerSql = (
 export type OnUnknown = "fail" | "skip" | "retry"
 
 /**
- * - `id`: identifies the item in the journal, in this run and any later one.
- * - `onUnknown`: default `fail`.
- * - `known`: the item's entry, where it was already looked up; `null` where there is none.
- *
- * The rest is as for `Uploader.upload`.
+ * What to do with an addition whose content has changed since an earlier run uploaded it: fail with `ChangedSinceUpload`,
+ * leave the place as it is, or send it too.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Options<in E = never, in Receipt = never> extends Uploader.Options<E, Receipt> {
-  readonly id: string
-  readonly onUnknown?: OnUnknown | undefined
-  readonly known?: Entry | null | undefined
-}
-
-/**
- * - `Uploaded`: by this run.
- * - `Skipped`: by an earlier run, or because its fate is unknown and the caller said so.
- *
- * @category models
- * @since 0.1.0
- */
-export type Outcome<Receipt> =
-  | { readonly _tag: "Uploaded"; readonly report: Uploader.Report<Receipt> }
-  | { readonly _tag: "Skipped"; readonly entry: Entry }
-
-/**
- * Uploads an item, unless the journal says that it need not or must not be.
- *
- * @category uploading
- * @since 0.1.0
- */
-export const upload: <Item, Receipt, E, R>(
-  target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
-  item: Item,
-  options: Options<Uploader.Failure<E>, Receipt>
-) => Effect.Effect<Outcome<Receipt>, Uploader.Failure<E> | JournalError, R | Journal> = Effect.fnUntraced(
-  function*<Item, Receipt, E, R>(
-    target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
-    item: Item,
-    options: Options<Uploader.Failure<E>, Receipt>
-  ): Effect.fn.Return<Outcome<Receipt>, Uploader.Failure<E> | JournalError, R | Journal> {
-    const { id, onUnknown = "fail" } = options
-    const journal = yield* Journal
-    const clock = yield* Clock.Clock
-    const idempotent = Operation.isIdempotent(target.operation(item), { method: target.method, headers: {} })
-
-    const known = options.known === undefined ? (yield* journal.find([id])).get(id) : options.known ?? undefined
-    if (known !== undefined) {
-      const verdict = yield* judge(target, item, known, idempotent, onUnknown)
-      if (verdict !== undefined) return verdict
-    }
-
-    let last: Entry = {
-      id,
-      state: "waiting",
-      attempts: 0,
-      version: undefined,
-      bytes: undefined,
-      md5: undefined,
-      verified: false,
-      note: undefined,
-      at: 0
-    }
-    let sent: "nothing" | "some" | "all" = "nothing"
-    const record = (change: Partial<Entry>, durable?: boolean) => {
-      last = { ...last, ...change, at: clock.currentTimeMillisUnsafe() }
-      return journal.record(last, durable)
-    }
-    const recording: UploadTarget.UploadTarget<Item, Receipt, E | JournalError, R> = {
-      ...target,
-      // Were this forgotten, an item that must not be sent twice would be. Nothing else needs to be safe at once: an end
-      // that is forgotten leaves an append in doubt and sends anything else again.
-      send: (item, payload) =>
-        Attempt.Current.pipe(
-          Effect.flatMap(({ attempt }) =>
-            record({ state: "started", attempts: attempt, version: payload.version }, !idempotent)
-          ),
-          Effect.flatMap(() => {
-            sent = "some"
-            return target.send(item, payload)
-          })
-        )
-    }
-    const report = yield* Uploader.upload(recording, item, {
-      ...options,
-      onEvent: (event) => {
-        // A journal's failure is never retried, so no event holds one.
-        const told = options.onEvent?.(event as Progress.Event<Uploader.Failure<E>, Receipt>) ?? Effect.void
-        if (event._tag === "AwaitingAnswer") sent = "all"
-        if (event._tag !== "Retrying") return told
-        const note = record({ state: "waiting", note: messageOf(event.error) })
-        return Effect.andThen(Effect.ignore(note), told)
-      }
-    }).pipe(
-      Effect.tapError((error) =>
-        sent === "nothing" || error instanceof JournalError
-          ? Effect.void
-          : record({
-            state: Recovery.of(error)._tag === "Verify" ? "unknown" : "failed",
-            note: messageOf(error)
-          })
-      ),
-      // What was interrupted before its last byte left cannot have been applied.
-      Effect.onInterrupt(() => sent === "some" ? Effect.ignore(record({ state: "waiting" })) : Effect.void)
-    )
-    const { bytes, digests, verified } = report
-    yield* record({ state: "uploaded", attempts: report.attempts, bytes, md5: digests.md5, verified, note: undefined })
-    return { _tag: "Uploaded", report }
-  }
-)
-
-/**
- * What `upload` would do with an item: send it, skip it, or refuse to do either.
- *
- * - `entry`: of the item, where it has one.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Finding {
-  readonly verdict: "send" | "skip" | "refuse"
-  readonly entry: Entry | undefined
-}
-
-/**
- * Looks up what `upload` would do with each of many items. Nothing is sent; sources that were uploaded are asked whether they
- * have changed.
- *
- * - `id`: identifies an item in the journal, as for `upload`.
- * - `onUnknown`: default `fail`.
- * - `known`: the entry of each item, where they were already found.
- *
- * @category accessors
- * @since 0.1.0
- */
-export const look = <Item, Receipt, E, R>(
-  target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
-  items: ReadonlyArray<Item>,
-  options: {
-    readonly id: (item: Item, index: number) => string
-    readonly onUnknown?: OnUnknown | undefined
-    readonly known?: ReadonlyArray<Entry | undefined> | undefined
-  }
-): Effect.Effect<ReadonlyArray<Finding>, JournalError, R | Journal> =>
-  Effect.gen(function*() {
-    const journal = yield* Journal
-    const findings: Array<Finding> = []
-    for (const page of Arr.chunksOf(items, 1_000)) {
-      const entries = options.known?.slice(findings.length) ??
-        (yield* findEach(journal, page.map((item, i) => options.id(item, findings.length + i))))
-      const judged = page.map((item, i) => ({ item, entry: entries[i] }))
-      // A fiber for each item would cost more than a look at a file that is at hand.
-      const verdicts = yield* Effect.forEach(
-        Arr.chunksOf(judged, 32),
-        Effect.forEach(({ entry, item }) =>
-          entry === undefined ? toSend : verdictOn(target, item, entry, options.onUnknown)
-        ),
-        { concurrency: opensAtOnce }
-      )
-      for (const some of verdicts) findings.push(...some)
-      // A thousand files may have been looked at without a pause, and signals wait for one.
-      yield* Effect.yieldNow
-    }
-    return findings
-  })
-
-const opensAtOnce = 32
-
-const toSend = Effect.succeed<Finding>({ verdict: "send", entry: undefined })
-
-const verdictOn = <Item, Receipt, E, R>(
-  target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
-  item: Item,
-  entry: Entry,
-  onUnknown: OnUnknown = "fail"
-): Effect.Effect<Finding, never, R> => {
-  const idempotent = Operation.isIdempotent(target.operation(item), { method: target.method, headers: {} })
-  return Effect.match(judge(target, item, entry, idempotent, onUnknown), {
-    onFailure: (): Finding => ({ verdict: "refuse", entry }),
-    onSuccess: (outcome): Finding => ({ verdict: outcome === undefined ? "send" : "skip", entry })
-  })
-}
-
-const judge = <Item, Receipt, E, R>(
-  target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
-  item: Item,
-  entry: Entry,
-  idempotent: boolean,
-  onUnknown: OnUnknown
-): Effect.Effect<Outcome<Receipt> | undefined, UploadError.UploadError, R> => {
-  const fail = (reason: UploadError.Reason) =>
-    Effect.fail(new UploadError.UploadError({ source: target.source(item).name, reason }))
-  const skipped = Effect.succeed<Outcome<Receipt>>({ _tag: "Skipped", entry })
-  switch (entry.state) {
-    case "waiting":
-    case "failed":
-      return Effect.succeed(undefined)
-    case "started":
-    case "unknown":
-      if (idempotent || onUnknown === "retry") return Effect.succeed(undefined)
-      return onUnknown === "skip" ? skipped : fail(new UploadError.InDoubt({ since: entry.at }))
-    case "uploaded":
-      return Effect.matchEffect(target.source(item).open, {
-        // It may well be cleared away by now.
-        onFailure: () => skipped,
-        onSuccess: ({ version }) => {
-          if (version === entry.version || version === undefined || entry.version === undefined) return skipped
-          if (idempotent) return Effect.succeed(undefined)
-          return fail(new UploadError.SourceChanged({ description: "it was uploaded before it changed" }))
-        }
-      })
-  }
-}
-
-const messageOf = (error: unknown): string =>
-  Predicate.hasProperty(error, "message") && typeof error.message === "string" ? error.message : String(error)
+export type OnChanged = "fail" | "skip" | "send"

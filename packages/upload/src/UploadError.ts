@@ -195,6 +195,42 @@ export class InDoubt extends Data.TaggedError("InDoubt")<{
 }
 
 /**
+ * An earlier run added the content that this source had then, which may still be at the place.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class ChangedSinceUpload extends Data.TaggedError("ChangedSinceUpload")<{
+  readonly since: number
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.correct
+  }
+  override get message(): string {
+    return `was uploaded with other content at ${new Date(this.since).toISOString()}, and what was added then stays. ` +
+      "Leave it so, or add the new content too."
+  }
+}
+
+/**
+ * The place holds what this source replaced it with, and additions under `names`, which the list of uploads does not hold.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class SurplusAdditions extends Data.TaggedError("SurplusAdditions")<{
+  readonly names: ReadonlyArray<string>
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.correct
+  }
+  override get message(): string {
+    return `is stored, but so is what was added to it from ${this.names.join(", ")}, which is not listed any more. ` +
+      "Leave it so, or send this and what follows it again."
+  }
+}
+
+/**
  * All the ways in which an upload can fail beside the call itself.
  *
  * @category models
@@ -208,6 +244,8 @@ export type Reason =
   | IncompleteBody
   | HashingFailed
   | InDoubt
+  | ChangedSinceUpload
+  | SurplusAdditions
 
 const adviceFor = ({ idempotent }: { readonly idempotent: boolean }): string =>
   idempotent ? "" : " Check what is stored before uploading it again."

@@ -1,7 +1,7 @@
 import { Recovery } from "@effect-resilience/errors"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { SqliteClient } from "@effect-resilience/sqlite"
-import { DurableUpload, Journal } from "@effect-resilience/upload"
+import { DurableUpload, Journal, UploadSource } from "@effect-resilience/upload"
 import { NodeCrypto, NodeFileSystem } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber, FileSystem, Layer, Schema, Stream } from "effect"
@@ -18,8 +18,8 @@ const Item = Schema.Struct({
 
 const uploads = DurableUpload.make("test", {
   item: Item,
-  id: ({ name }) => name,
-  key: ({ key, name }) => key ?? name
+  name: ({ name }) => name,
+  place: ({ key, name }) => key ?? name
 })
 
 const worker = <E>(send: Parameters<typeof Targets.make<E>>[0], options?: DurableUpload.WorkerOptions) =>
@@ -78,7 +78,7 @@ describe("DurableUpload", () => {
       const Versioned = Schema.Struct({ name: Schema.String, version: Schema.optionalKey(Schema.String) })
       const versioned = DurableUpload.make("versioned", {
         item: Versioned,
-        id: ({ name }) => name,
+        name: ({ name }) => name,
         version: ({ version }) => version
       })
       const current = { version: "1" }
@@ -86,8 +86,8 @@ describe("DurableUpload", () => {
       const target = Targets.make(({ name }) => Effect.sync(() => void sent.push(`${name} ${current.version}`)))
       const worker = versioned.layer(Effect.succeed({
         ...target,
-        source: (item: typeof Versioned.Type) => {
-          const source = target.source(item)
+        source: ({ name }: typeof Versioned.Type) => {
+          const source = UploadSource.bytes(name, `content ${current.version}`)
           return { ...source, open: Effect.map(source.open, (opened) => ({ ...opened, ...current })) }
         }
       })).pipe(Layer.provideMerge(memory))

@@ -6,8 +6,12 @@ import { Reactivity } from "effect/reactivity"
 import { SqlClient, type SqlConnection, Statement } from "effect/sql"
 import { TestClock } from "effect/testing"
 
-const entryOf = (id: string, state: Journal.State): Journal.Entry => ({
-  id,
+const entryOf = (place: string, state: Journal.State): Journal.Entry => ({
+  place,
+  ordinal: 1,
+  run: "one",
+  action: "add",
+  name: "gl.csv",
   state,
   attempts: 1,
   version: "1",
@@ -77,7 +81,7 @@ describe("a journal whose database is silent", () => {
         yield* journal.record(entryOf("a", "uploaded"))
         yield* database.fallSilent
         assert.strictEqual((yield* lateFailure(journal.record(entryOf("b", "started"), true))).operation, "write")
-        assert.strictEqual((yield* lateFailure(journal.find(["a"]))).operation, "read")
+        assert.strictEqual((yield* lateFailure(journal.history(["a"]))).operation, "read")
         assert.strictEqual((yield* Effect.flip(Stream.runCollect(journal.entries))).operation, "read")
         yield* database.speak
       }).pipe(Effect.provide(database.layer))
@@ -99,8 +103,8 @@ describe("a journal whose database is silent", () => {
         yield* database.speak
         yield* TestClock.adjust(0)
         yield* journal.record(entryOf("a", "started"))
-        const found = yield* journal.find(["a", "b"])
-        assert.deepStrictEqual([found.get("a")?.state, found.get("b")?.state], ["started", undefined])
+        const found = yield* journal.history(["a", "b"])
+        assert.deepStrictEqual([found.get("a")?.[0]?.state, found.get("b")], ["started", undefined])
       }).pipe(Effect.provide(database.layer))
     }).pipe(Effect.scoped))
 

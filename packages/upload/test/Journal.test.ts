@@ -1,7 +1,7 @@
 import { Recovery } from "@effect-resilience/errors"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { SqliteClient } from "@effect-resilience/sqlite"
-import { Batch, Journal, UploadSource } from "@effect-resilience/upload"
+import { Batch, Journal, UploadPlan, UploadSource } from "@effect-resilience/upload"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Fiber, Layer, Stream } from "effect"
 import { SqlClient } from "effect/sql"
@@ -18,10 +18,12 @@ const journals = {
 
 const policy = RetryPolicy.make({ times: 1, backoff: Backoff.constant("1 second") })
 
-const id = (item: Targets.Item) => item.name
-
-const entryOf = (id: string, state: Journal.State): Journal.Entry => ({
-  id,
+const entryOf = (name: string, state: Journal.State, action: Journal.Action = "replace"): Journal.Entry => ({
+  place: name,
+  ordinal: 1,
+  run: "earlier",
+  action,
+  name,
   state,
   attempts: 1,
   version: "1",
@@ -32,10 +34,10 @@ const entryOf = (id: string, state: Journal.State): Journal.Entry => ({
   at: 0
 })
 
-const stateOf = (name: string) =>
+const stateOf = (place: string) =>
   Effect.gen(function*() {
     const journal = yield* Journal.Journal
-    return (yield* journal.find([name])).get(name)?.state
+    return (yield* journal.history([place])).get(place)?.at(-1)?.state
   })
 
 for (const [store, layer] of Object.entries(journals)) {
@@ -54,9 +56,9 @@ for (const [store, layer] of Object.entries(journals)) {
           })
         )
         const items = [{ name: "a" }, { name: "b" }, { name: "c" }]
-        const first = yield* Batch.resume(target, items, { id })
+        const first = yield* Batch.resume(target, items)
         broken = false
-        const second = yield* Batch.resume(target, items, { id })
+        const second = yield* Batch.resume(target, items)
         assert.deepStrictEqual(first.results.map((result) => result._tag), ["Uploaded", "Failed", "Uploaded"])
         assert.deepStrictEqual(second.results.map((result) => result._tag), ["Skipped", "Uploaded", "Skipped"])
         assert.deepStrictEqual(sent.sort(), ["a", "b", "b", "c"])
@@ -66,56 +68,75 @@ for (const [store, layer] of Object.entries(journals)) {
     test("keeps what it was told", () =>
       Effect.gen(function*() {
         const journal = yield* Journal.Journal
-        const entries: ReadonlyArray<Journal.Entry> = ["started", "waiting", "uploaded", "failed", "unknown"].map(
-          (state, i) => ({
-            id: `${i}`,
-            state: state as Journal.State,
-            attempts: i,
-            version: i === 0 ? undefined : "1:2:3",
-            bytes: i === 0 ? undefined : 2 ** 40,
-            md5: i === 0 ? undefined : "d41d8cd98f00b204e9800998ecf8427e",
-            verified: i % 2 === 0,
-            note: i === 0 ? undefined : "it's \"broken\"",
-            at: 1_700_000_000_000 + i
-          })
-        )
+        const states = ["started", "waiting", "retrying", "uploaded", "failed", "unknown"] as const
+        const entries = states.map((state, i): Journal.Entry => ({
+          place: `${i >> 1}`,
+          ordinal: 1 + (i & 1),
+          run: `run ${i}`,
+          action: i % 2 === 0 ? "add" : "replace",
+          name: i === 0 ? "" : `it's "${i}"`,
+          state,
+          attempts: i,
+          version: i === 0 ? undefined : "1:2:3",
+          bytes: i === 0 ? undefined : 2 ** 40,
+          md5: i === 0 ? undefined : "d41d8cd98f00b204e9800998ecf8427e",
+          verified: i % 2 === 0,
+          note: i === 0 ? undefined : "it's \"broken\"",
+          at: 1_700_000_000_000 + i
+        }))
         for (const entry of entries.toReversed()) yield* journal.record(entry)
-        assert.deepStrictEqual(yield* Stream.runCollect(journal.entries), [...entries])
-        const found = yield* journal.find(["1", "3", "none"])
-        assert.deepStrictEqual([...found.keys()].sort(), ["1", "3"])
+        assert.deepStrictEqual(yield* Stream.runCollect(journal.entries), entries)
+        const found = yield* journal.history(["1", "2", "none"])
+        assert.deepStrictEqual([...found], [["1", entries.slice(2, 4)], ["2", entries.slice(4, 6)]])
+      }))
+
+    test("rejects what another run has taken in the meantime", () =>
+      Effect.gen(function*() {
+        const journal = yield* Journal.Journal
+        const entry = entryOf("a", "started")
+        yield* journal.record({ ...entry, run: "mine" })
+        const [taken] = yield* Effect.all([
+          Effect.flip(journal.record({ ...entry, run: "theirs" })),
+          journal.record({ ...entry, run: "mine", state: "uploaded" }),
+          journal.record(entryOf("b", "started"))
+        ])
+        assert.isTrue(taken.cause instanceof Journal.PlaceTaken)
+        assert.strictEqual(yield* stateOf("a"), "uploaded")
+      }))
+
+    test("does not upload to a place that another run has changed since the plan was made", () =>
+      Effect.gen(function*() {
+        const target = Targets.make()
+        const items = [{ name: "a", idempotent: false }]
+        const plan = yield* UploadPlan.make(target, items)
+        yield* UploadPlan.uploadOnce(target, { name: "b", key: "a", idempotent: false })
+        const error = yield* Effect.flip(UploadPlan.upload(target, plan, 0))
+        assert.isTrue(error._tag === "JournalError" && error.cause instanceof Journal.PlaceTaken)
+        assert.match(error.message, /run this one again/)
       }))
 
     test("finds any number of entries", () =>
       Effect.gen(function*() {
         const journal = yield* Journal.Journal
-        const ids = Array.from({ length: 40_000 }, (_, i) => `item ${i}`)
-        const entry = { state: "uploaded", attempts: 1, bytes: 1, verified: true, at: 0 } as const
-        const absent = { version: undefined, md5: undefined, note: undefined }
-        const even = ids.filter((_, i) => i % 2 === 0)
-        yield* Effect.forEach(even, (id) => journal.record({ ...entry, ...absent, id }), { concurrency: "unbounded" })
-        for (const asked of [ids, ids.slice(0, 5_000)]) {
-          const found = yield* journal.find(asked)
-          assert.deepStrictEqual(asked.filter((id) => found.get(id)?.id === id), asked.filter((_, i) => i % 2 === 0))
+        const names = Array.from({ length: 40_000 }, (_, i) => `item ${i}`)
+        const even = names.filter((_, i) => i % 2 === 0)
+        yield* Effect.forEach(even, (name) => journal.record(entryOf(name, "uploaded")), { concurrency: "unbounded" })
+        for (const asked of [names, names.slice(0, 5_000)]) {
+          const found = yield* journal.history(asked)
+          assert.deepStrictEqual(
+            asked.filter((name) => found.get(name)?.[0]?.name === name),
+            asked.filter((_, i) => i % 2 === 0)
+          )
         }
       }))
 
     test("keeps the last of many changes made at once", () =>
       Effect.gen(function*() {
         const journal = yield* Journal.Journal
-        const base: Journal.Entry = {
-          id: "x",
-          state: "started",
-          attempts: 0,
-          version: undefined,
-          bytes: undefined,
-          md5: undefined,
-          verified: false,
-          note: undefined,
-          at: 0
-        }
+        const base = entryOf("x", "started")
         yield* Effect.forEach(
           Array.from({ length: 500 }, (_, i) => i),
-          (i) => journal.record({ ...base, id: `${i % 7}`, attempts: i }),
+          (i) => journal.record({ ...base, place: `${i % 7}`, attempts: i }),
           { concurrency: "unbounded" }
         )
         const entries = yield* Stream.runCollect(journal.entries)
@@ -135,21 +156,21 @@ for (const [store, layer] of Object.entries(journals)) {
             )
           )
           const items = [{ name: "a", idempotent }]
-          const killed = yield* Effect.forkChild(Batch.resume(hanging, items, { id }))
+          const killed = yield* Effect.forkChild(Batch.resume(hanging, items))
           yield* Deferred.await(started)
           assert.strictEqual(yield* stateOf("a"), "started")
           yield* Fiber.interrupt(killed)
 
-          const { results: [result] } = yield* Batch.resume(Targets.make(), items, { id })
+          const { results: [result] } = yield* Batch.resume(Targets.make(), items)
           if (idempotent) {
             assert.strictEqual(result?._tag, "Uploaded")
           } else {
             assert.isTrue(result?._tag === "Failed" && result.error._tag === "UploadError")
             assert.strictEqual(result?._tag === "Failed" && Recovery.of(result.error)._tag, "Verify")
-            const skipped = yield* Batch.resume(Targets.make(), items, { id, onUnknown: "skip" })
+            const skipped = yield* Batch.resume(Targets.make(), items, { onUnknown: "skip" })
             assert.strictEqual(skipped.results[0]?._tag, "Skipped")
             assert.strictEqual(yield* stateOf("a"), "started")
-            const retried = yield* Batch.resume(Targets.make(), items, { id, onUnknown: "retry" })
+            const retried = yield* Batch.resume(Targets.make(), items, { onUnknown: "retry" })
             assert.strictEqual(retried.results[0]?._tag, "Uploaded")
           }
           assert.strictEqual(yield* stateOf("a"), "uploaded")
@@ -161,7 +182,7 @@ for (const [store, layer] of Object.entries(journals)) {
         const started = yield* Deferred.make<void>()
         const hanging = Targets.make(() => Effect.andThen(Deferred.succeed(started, undefined), Effect.never))
         const items = [{ name: "a", idempotent: false }]
-        const interrupted = yield* Effect.forkChild(Batch.resume(hanging, items, { id }))
+        const interrupted = yield* Effect.forkChild(Batch.resume(hanging, items))
         yield* Deferred.await(started)
         assert.strictEqual(yield* stateOf("a"), "started")
         yield* Fiber.interrupt(interrupted)
@@ -175,7 +196,6 @@ for (const [store, layer] of Object.entries(journals)) {
         const waiting = yield* Deferred.make<void>()
         const killed = yield* Effect.forkChild(
           Batch.resume(busy, items, {
-            id,
             policy,
             onEvent: (event) => event._tag === "Retrying" ? Deferred.succeed(waiting, undefined) : Effect.void
           })
@@ -183,7 +203,7 @@ for (const [store, layer] of Object.entries(journals)) {
         yield* Deferred.await(waiting)
         assert.strictEqual(yield* stateOf("a"), "waiting")
         yield* Fiber.interrupt(killed)
-        const { results: [result] } = yield* Batch.resume(Targets.make(), items, { id })
+        const { results: [result] } = yield* Batch.resume(Targets.make(), items)
         assert.strictEqual(result?._tag, "Uploaded")
       }))
 
@@ -194,36 +214,57 @@ for (const [store, layer] of Object.entries(journals)) {
           const base = Targets.make()
           const target = {
             ...base,
-            source: (item: Targets.Item) => {
-              const source = base.source(item)
+            source: ({ name }: Targets.Item) => {
+              const source = UploadSource.bytes(name, `content ${version}`)
               return { ...source, open: Effect.map(source.open, (opened) => ({ ...opened, version })) }
             }
           }
           const items = [{ name: "a", idempotent }]
-          yield* Batch.resume(target, items, { id })
+          yield* Batch.resume(target, items)
           version = "2"
-          const { results: [result] } = yield* Batch.resume(target, items, { id })
+          const { results: [result] } = yield* Batch.resume(target, items)
           if (idempotent) assert.strictEqual(result?._tag, "Uploaded")
-          else assert.isTrue(result?._tag === "Failed" && /before it changed/.test(result.error.message))
+          else assert.isTrue(result?._tag === "Failed" && /with other content/.test(result.error.message))
+        }))
+    }
+
+    for (const idempotent of [true, false]) {
+      test(`knows ${idempotent ? "a replacement" : "an addition"} that was touched, moved and renamed by its content`, () =>
+        Effect.gen(function*() {
+          let version = "1"
+          const base = Targets.make()
+          const target = {
+            ...base,
+            source: ({ name }: Targets.Item) => {
+              const source = UploadSource.bytes(name, "the same")
+              return { ...source, open: Effect.map(source.open, (opened) => ({ ...opened, version })) }
+            }
+          }
+          const upload = (name: string) => Batch.resume(target, [{ name, key: "place", idempotent }])
+          yield* upload("a")
+          version = "2"
+          const touched = yield* upload("a")
+          const renamed = yield* upload("folder/b")
+          assert.deepStrictEqual([touched.totals.skipped, renamed.totals.skipped], [1, 1])
         }))
     }
 
     test("skips what is uploaded although its source is gone", () =>
       Effect.gen(function*() {
         const items = [{ name: "a" }]
-        yield* Batch.resume(Targets.make(), items, { id })
+        yield* Batch.resume(Targets.make(), items)
         const gone = {
           ...Targets.make(),
           source: () => UploadSource.stream("a", { stream: Stream.fail("gone") })
         }
-        const { results: [result] } = yield* Batch.resume(gone, items, { id })
+        const { results: [result] } = yield* Batch.resume(gone, items)
         assert.strictEqual(result?._tag, "Skipped")
       }))
   })
 }
 
 describe("Journal", () => {
-  it.effect("tells of many items which would be sent, skipped or refused, and sends nothing", () =>
+  it.effect("tells of many items which would be sent, skipped or rejected, and sends nothing", () =>
     Effect.gen(function*() {
       let version: string | undefined = "1"
       const target = Targets.make()
@@ -241,28 +282,39 @@ describe("Journal", () => {
         [...states, "new"].map((state) => ({ name: `${state} ${idempotent}`, idempotent }))
       )
       for (const state of states) {
-        for (const idempotent of [true, false]) yield* journal.record(entryOf(`${state} ${idempotent}`, state))
+        for (const [idempotent, action] of [[true, "replace"], [false, "add"]] as const) {
+          yield* journal.record(entryOf(`${state} ${idempotent}`, state, action))
+        }
       }
-      const verdicts = (onUnknown?: Journal.OnUnknown) =>
-        Effect.map(
-          Journal.look(versioned, items, { id: ({ name }) => name, onUnknown }),
-          (findings) => findings.map(({ verdict }) => verdict)
-        )
-      const overwrites = ["skip", "send", "send", "send", "send", "send"]
-      assert.deepStrictEqual(yield* verdicts(), [...overwrites, "skip", "refuse", "refuse", "send", "send", "send"])
-      assert.deepStrictEqual((yield* verdicts("skip")).slice(6), ["skip", "skip", "skip", "send", "send", "send"])
-      assert.deepStrictEqual((yield* verdicts("retry")).slice(6), ["skip", "send", "send", "send", "send", "send"])
+      const verdicts = (options?: UploadPlan.Options<Targets.Item>) =>
+        Effect.gen(function*() {
+          const plan = yield* UploadPlan.make(versioned, items, options)
+          assert.strictEqual(plan.known, 10)
+          return (yield* UploadPlan.verdicts(plan)).map((verdict) =>
+            verdict._tag === "Skip" ? verdict.why : verdict._tag
+          )
+        })
+      const overwrites = ["uploaded", "Send", "Send", "Send", "Send", "Send"]
+      assert.deepStrictEqual(yield* verdicts(), [...overwrites, "uploaded", "Reject", "Reject", "Send", "Send", "Send"])
+      const appends = Effect.map(verdicts({ onUnknown: "skip" }), (all) => all.slice(6))
+      assert.deepStrictEqual(yield* appends, ["uploaded", "assumed", "assumed", "Send", "Send", "Send"])
+      const again = Effect.map(verdicts({ onUnknown: "retry" }), (all) => all.slice(6))
+      assert.deepStrictEqual(yield* again, ["uploaded", "Send", "Send", "Send", "Send", "Send"])
       version = "2"
-      assert.deepStrictEqual([(yield* verdicts())[0], (yield* verdicts())[6]], ["send", "refuse"])
-    }).pipe(Effect.provide(Journal.layerMemory)))
+      const changed = (options?: UploadPlan.Options<Targets.Item>) =>
+        Effect.map(verdicts(options), (all) => [all[0], all[6], all[7]])
+      assert.deepStrictEqual(yield* changed(), ["Send", "Reject", "Reject"])
+      assert.deepStrictEqual(yield* changed({ onChanged: "skip" }), ["Send", "assumed", "assumed"])
+      assert.deepStrictEqual(yield* changed({ onChanged: "send" }), ["Send", "Send", "Send"])
+    }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory))))
 
   for (const idempotent of [true, false]) {
     it.effect(`${idempotent ? "need not" : "must"} survive a power failure to know what was begun`, () =>
       Effect.gen(function*() {
         const records: Array<readonly [Journal.State, boolean]> = []
-        yield* Batch.resume(Targets.make(), [{ name: "a", idempotent }], { id }).pipe(
+        yield* Batch.resume(Targets.make(), [{ name: "a", idempotent }]).pipe(
           Effect.provideService(Journal.Journal, {
-            find: () => Effect.succeed(new Map()),
+            history: () => Effect.succeed(new Map()),
             record: ({ state }, durable = false) => Effect.sync(() => void records.push([state, durable])),
             entries: Stream.empty
           })
@@ -275,19 +327,9 @@ describe("Journal", () => {
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const journal = yield* Journal.Journal
-      const entry: Journal.Entry = {
-        id: "x",
-        state: "started",
-        attempts: 1,
-        version: undefined,
-        bytes: undefined,
-        md5: undefined,
-        verified: false,
-        note: undefined,
-        at: 0
-      }
+      const entry = entryOf("x", "started")
       const before = yield* sql`PRAGMA synchronous`
-      yield* Effect.all([journal.record(entry, true), journal.record({ ...entry, id: "y" })], { concurrency: 2 })
+      yield* Effect.all([journal.record(entry, true), journal.record({ ...entry, place: "y" })], { concurrency: 2 })
       assert.deepStrictEqual(yield* sql`PRAGMA synchronous`, before)
       assert.strictEqual((yield* Stream.runCollect(journal.entries)).length, 2)
     }).pipe(
@@ -314,7 +356,7 @@ describe("Journal", () => {
           }
           return turns
         }))
-        yield* Journal.look(Targets.make(), items, { id })
+        yield* Effect.flatMap(UploadPlan.make(Targets.make(), items), UploadPlan.verdicts)
         looking = false
         return yield* Fiber.join(turns)
       })
@@ -325,10 +367,10 @@ describe("Journal", () => {
     Effect.gen(function*() {
       const items = [{ name: "a" }, { name: "b" }]
       const journal = yield* Journal.Journal
-      yield* Batch.resume(Targets.make(), items.slice(0, 1), { id })
-      const findings = yield* Journal.look(Targets.make(), items, { id })
-      const { results } = yield* Batch.resume(Targets.make(), items, { id, findings }).pipe(
-        Effect.provideService(Journal.Journal, { ...journal, find: () => Effect.die("asked") })
+      yield* Batch.resume(Targets.make(), items.slice(0, 1))
+      const plan = yield* UploadPlan.make(Targets.make(), items)
+      const { results } = yield* Batch.resume(Targets.make(), items, { plan }).pipe(
+        Effect.provideService(Journal.Journal, { ...journal, history: () => Effect.die("asked") })
       )
       assert.deepStrictEqual(results.map(({ _tag }) => _tag), ["Skipped", "Uploaded"])
     }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory))))
@@ -337,11 +379,11 @@ describe("Journal", () => {
     Effect.gen(function*() {
       let sends = 0
       const target = Targets.make(() => Effect.sync(() => void sends++))
-      const error = yield* Batch.resume(target, [{ name: "a" }, { name: "b" }], { id }).pipe(Effect.flip)
+      const error = yield* Batch.resume(target, [{ name: "a" }, { name: "b" }]).pipe(Effect.flip)
       assert.strictEqual(error._tag, "JournalError")
       assert.strictEqual(sends, 0)
     }).pipe(Effect.provideService(Journal.Journal, {
-      find: () => Effect.succeed(new Map()),
+      history: () => Effect.succeed(new Map()),
       record: () => Effect.fail(new Journal.JournalError({ operation: "write", cause: new Error("disk full") })),
       entries: Stream.empty
     })))
@@ -359,8 +401,8 @@ it.effect("journals of several batches share a database, and neither sees the ot
     yield* theirs.record(entryOf("", "unknown"))
     yield* ours.record(entryOf("", "failed"))
     for (const count of [1, 20_000]) {
-      const found = yield* ours.find(["", "x", ...Array.from({ length: count }, (_, i) => `${i}`)])
-      assert.deepStrictEqual([...found.values()], [entryOf("", "failed")])
+      const found = yield* ours.history(["", "x", ...Array.from({ length: count }, (_, i) => `${i}`)])
+      assert.deepStrictEqual([...found.values()], [[entryOf("", "failed")]])
     }
     assert.deepStrictEqual(yield* Stream.runCollect(ours.entries), [entryOf("", "failed")])
     assert.lengthOf(yield* Stream.runCollect(theirs.entries), 2)
@@ -372,6 +414,6 @@ it.effect("a journal on a database does not bring all that it holds into memory"
     yield* Effect.forEach(Array.from({ length: 25_000 }), (_, i) => journal.record(entryOf(`other ${i}`, "uploaded")), {
       concurrency: "unbounded"
     })
-    const found = yield* journal.find(["other 7", ...Array.from({ length: 10_000 }, (_, i) => `${i}`)])
+    const found = yield* journal.history(["other 7", ...Array.from({ length: 10_000 }, (_, i) => `${i}`)])
     assert.deepStrictEqual([...found.keys()], ["other 7"])
   }).pipe(Effect.provide(journals.sqlite)))

@@ -4,10 +4,15 @@ import { Deferred, Effect, Fiber, Layer, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as Targets from "./Targets.ts"
 
-const id = (item: Targets.Item) => item.name
+// Each item has a place of its own, also where several share a key.
+const place = (item: Targets.Item) => item.name
 
-const uploaded = (id: string): Journal.Entry => ({
-  id,
+const uploaded = (name: string): Journal.Entry => ({
+  place: name,
+  ordinal: 1,
+  run: "earlier",
+  action: "replace",
+  name,
   state: "uploaded",
   attempts: 1,
   version: "then",
@@ -66,7 +71,7 @@ describe("Batch.resume", () => {
         const journal = yield* Journal.Journal
         for (const [i, [, state]] of work.entries()) if (state !== "new") yield* journal.record(uploaded(`${i}`))
         const items = work.map(([key], i) => ({ name: `${i}`, key }))
-        const fiber = yield* Effect.forkChild(Batch.resume(target, items, { id, concurrency }))
+        const fiber = yield* Effect.forkChild(Batch.resume(target, items, { place, concurrency }))
         yield* TestClock.adjust("1 minute")
         const { results } = yield* Fiber.join(fiber)
 
@@ -92,7 +97,7 @@ describe("Batch.resume", () => {
       for (const { name } of items.slice(1)) {
         yield* journal.record(uploaded(name))
       }
-      const fiber = yield* Effect.forkChild(Batch.resume(target, items.toReversed(), { id }))
+      const fiber = yield* Effect.forkChild(Batch.resume(target, items.toReversed()))
       assert.strictEqual(yield* Deferred.await(sent), "0")
       yield* Fiber.interrupt(fiber)
     }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory))))
@@ -105,26 +110,26 @@ describe("Batch.resume", () => {
         Array.from({ length: count }, (_, i) => ({ name: `${when} ${i}`, key: `${i}` }))
       )
       for (const { name } of items.slice(0, count)) yield* journal.record(uploaded(name))
-      const { totals } = yield* Batch.resume(versioned(Targets.make(), (name) => name.endsWith("7")), items, { id })
+      const { totals } = yield* Batch.resume(versioned(Targets.make(), (name) => name.endsWith("7")), items, { place })
       assert.deepInclude(totals, { uploaded: count + 150, skipped: count - 150 })
     }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory))))
 
   describe("looks items up", () => {
     const counting = Effect.map(Journal.Journal, (journal) => {
       const asked: Array<number> = []
-      const find: typeof journal.find = (ids) => {
-        asked.push(ids.length)
-        return journal.find(ids)
+      const history: typeof journal.history = (places) => {
+        asked.push(places.length)
+        return journal.history(places)
       }
-      return { asked, layer: Layer.succeed(Journal.Journal, { ...journal, find }) }
+      return { asked, layer: Layer.succeed(Journal.Journal, { ...journal, history }) }
     })
     const items = Array.from({ length: 2_500 }, (_, i) => ({ name: `${i}` }))
 
-    it.effect("together where they are an array, page by page where they are a stream", () =>
+    it.effect("all at once, those of a stream too", () =>
       Effect.gen(function*() {
-        for (const [given, pages] of [[items, [2_500]], [Stream.fromIterable(items), [1_000, 1_000, 500]]] as const) {
+        for (const [given, pages] of [[items, [2_500]], [Stream.fromIterable(items), [2_500]]] as const) {
           const { asked, layer } = yield* counting
-          yield* Effect.provide(Batch.resume(Targets.make(), given, { id }), layer)
+          yield* Effect.provide(Batch.resume(Targets.make(), given), layer)
           assert.deepStrictEqual(asked, [...pages])
         }
       }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory))))
@@ -134,7 +139,6 @@ describe("Batch.resume", () => {
         const { asked, layer } = yield* counting
         const growing = items.slice(0, 3)
         const batch = Batch.resume(Targets.make(), growing, {
-          id,
           onResult: () => Effect.sync(() => void growing.push({ name: `${growing.length}` }))
         })
         const totals = yield* Effect.provide(
@@ -150,10 +154,9 @@ describe("Batch.resume", () => {
         const journal = yield* Journal.Journal
         const slow = Layer.succeed(Journal.Journal, {
           ...journal,
-          find: (ids) => Effect.delay(journal.find(ids), "1 minute")
+          history: (places) => Effect.delay(journal.history(places), "1 minute")
         })
         const batch = Batch.resume(Targets.make(), items.slice(0, 10), {
-          id,
           stop: Effect.delay(Effect.succeed("finish"), "1 second")
         })
         const running = yield* Effect.forkChild(Effect.provide(batch, slow))

@@ -244,7 +244,10 @@ const fullStack = <E>(journal: Layer.Layer<Journal.Journal, E>) => async (calls:
     )
     const path = small()
     const items = Array.from({ length: calls }, () => ({ path }))
-    return yield* Batch.resume(targetOf(client, to, ["md5"]), items, { id: (_, index) => `${index}`, concurrency: 8 })
+    return yield* Batch.resume(targetOf(client, to, ["md5"]), items, {
+      place: (_, index) => `${index}`,
+      concurrency: 8
+    })
   })
   const { totals } = await runtime.runPromise(
     program.pipe(Effect.scoped, Effect.provide(journal), Effect.provideService(AccessLog.Current, counting))

@@ -19,7 +19,6 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import { createHash } from "node:crypto"
 import * as Period from "../Period.ts"
 import * as TableAddress from "../TableAddress.ts"
 import type { TableUpload } from "../TableUploads.ts"
@@ -27,11 +26,12 @@ import * as BoundedPg from "./boundedPg.ts"
 import { InvalidOption } from "./runtime.ts"
 
 /**
- * An upload as the cluster stores it. `subject` names it as the journal of a manifest does; `file` is a path that means the
+ * An upload as the cluster stores it. `place` and `name` are those of a manifest's journal; `file` is a path that means the
  * same to whoever submits it and to every worker; `version` is that of the file when it was submitted, where it could be seen.
  */
 export const Item = Schema.Struct({
-  subject: Schema.String,
+  place: Schema.String,
+  name: Schema.String,
   file: Schema.String,
   project: Schema.String,
   table: Schema.String,
@@ -44,11 +44,9 @@ export const Item = Schema.Struct({
 
 export const tables = DurableUpload.make("tbm-studio tables", {
   item: Item,
-  // The journal's ids are bounded; paths and names are not.
-  id: ({ subject }) => createHash("sha256").update(subject).digest("hex"),
-  key: TableAddress.key,
-  // A changed append is refused where it was uploaded; where it was not, two executions could both send it.
-  version: ({ action, version }) => action === "overwrite" ? version : undefined
+  name: ({ name }) => name,
+  place: ({ place }) => place,
+  version: ({ version }) => version
 })
 
 /** A file whose version is the same on every machine that sees it: devices and inodes have other numbers there. */

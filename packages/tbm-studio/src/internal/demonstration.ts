@@ -73,7 +73,7 @@ const run = Effect.fnUntraced(function*(data: string, accessLog: string) {
   const jobs = yield* Effect.forEach(sampleData.tables, ({ fileName, ...table }) =>
     Effect.map(
       TableUploads.make({ ...table, source: UploadSource.file(paths.join(data, fileName)) }),
-      (upload): Uploads.Job => ({ ...upload, file: fileName })
+      (upload): Uploads.Job => ({ ...upload, file: fileName, name: fileName })
     ))
   yield* Console.error(
     [

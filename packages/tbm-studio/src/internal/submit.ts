@@ -1,15 +1,16 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import type * as Batch from "@effect-resilience/upload/Batch"
 import * as DurableUpload from "@effect-resilience/upload/DurableUpload"
-import * as Journal from "@effect-resilience/upload/Journal"
+import * as UploadPlan from "@effect-resilience/upload/UploadPlan"
+import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as ExitStatus from "../ExitStatus.ts"
 import { Settings } from "../Settings.ts"
 import { TableUploads } from "../TableUploads.ts"
 import * as cluster from "./cluster.ts"
-import * as journalFile from "./journalFile.ts"
 import * as LiveRegion from "./liveRegion.ts"
+import * as Place from "./place.ts"
 import * as Preflight from "./preflight.ts"
 import { knowing, type Response, withEnd } from "./respond.ts"
 import * as StopSignal from "./stopSignal.ts"
@@ -27,7 +28,8 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
   readonly respond: (report: Uploads.BatchReport) => Response
 }) {
   const region = yield* LiveRegion.make
-  const identify = journalFile.identify(yield* Settings, jobs)
+  const scope = Place.scopeOf(yield* Settings)
+  const begun = yield* Clock.currentTimeMillis
   const label = Uploads.labels(jobs.map(({ address }) => address))
   const versions = yield* Effect.forEach(
     jobs,
@@ -37,7 +39,8 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
   )
   const items = new Map(jobs.map((job, i) => [
     {
-      subject: identify(job, i),
+      place: Place.of(scope, job.address, begun),
+      name: job.name,
       file: job.file,
       ...job.address,
       action: job.action,
@@ -47,9 +50,8 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
   ]))
   if (options.preflight) {
     const target = cluster.targetOf((yield* TableUploads).target)
-    const id = (item: typeof cluster.Item.Type) => cluster.tables.entryId(batch, item)
-    const findings = yield* Journal.look(target, [...items.keys()], { id })
-    yield* Preflight.check(jobs.flatMap(({ file }, i) => findings[i]?.verdict === "send" ? [file] : []), region)
+    const verdicts = yield* UploadPlan.verdicts(yield* cluster.tables.plan(target, [...items.keys()]))
+    yield* Preflight.check(jobs.flatMap(({ file }, i) => verdicts[i]?._tag === "Send" ? [file] : []), region)
   }
 
   const reports = new Map<Uploads.Job, Uploads.ItemReport>()

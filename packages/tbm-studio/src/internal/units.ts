@@ -16,3 +16,6 @@ export const duration = (input: Duration.Input): string => {
   if (millis < 60_000) return `${(millis / 1_000).toFixed(1)} s`
   return `${Math.floor(millis / 60_000)} m ${Math.round((millis % 60_000) / 1_000)} s`
 }
+
+/** `1 upload`, `2 uploads`. */
+export const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`

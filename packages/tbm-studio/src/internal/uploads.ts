@@ -3,8 +3,9 @@ import type * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import type { CircuitOpen } from "@effect-resilience/limit/CircuitBreaker"
 import * as Batch from "@effect-resilience/upload/Batch"
-import * as Journal from "@effect-resilience/upload/Journal"
+import type * as Journal from "@effect-resilience/upload/Journal"
 import type * as Uploader from "@effect-resilience/upload/Uploader"
+import * as UploadPlan from "@effect-resilience/upload/UploadPlan"
 import * as UploadSource from "@effect-resilience/upload/UploadSource"
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
@@ -18,31 +19,35 @@ import { Settings } from "../Settings.ts"
 import type * as TableAddress from "../TableAddress.ts"
 import type * as TableUploads from "../TableUploads.ts"
 import type { UploaderError } from "../UploaderError.ts"
-import * as journalFile from "./journalFile.ts"
 import * as LiveRegion from "./liveRegion.ts"
 import type * as Output from "./output.ts"
+import * as Place from "./place.ts"
 import * as Preflight from "./preflight.ts"
 import * as progressView from "./progressView.ts"
 import { type Failure, failureOf, Interrupted, knowing, type Response, withEnd } from "./respond.ts"
+import type { InvalidInput } from "./runtime.ts"
 import * as StopSignal from "./stopSignal.ts"
 import * as textTable from "./textTable.ts"
 import { type Track, Tracker } from "./tracker.ts"
 import * as units from "./units.ts"
 import * as via from "./via.ts"
 
-/** One upload that a command was asked for; `file` as the user wrote it. */
+/** One upload that a command was asked for; `file` as the user wrote it, `name` the same in every run. */
 export interface Job extends TableUploads.TableUpload {
   readonly file: string
+  readonly name: string
 }
 
 /** A row of a manifest. Its source is made when it is asked for, as there may be a hundred thousand rows. */
 export class RowJob implements Job {
   readonly file: string
+  readonly name: string
   readonly address: TableAddress.TableAddress
   readonly action: TableAddress.Action
 
-  constructor({ action, address, file }: Manifest.Row) {
+  constructor({ action, address, file, name }: Manifest.Row) {
     this.file = file
+    this.name = name
     this.address = address
     this.action = action
   }
@@ -54,9 +59,20 @@ export class RowJob implements Job {
   }
 }
 
-/** One upload in the words of `--json`. `skipped` was uploaded by an earlier run; `assumed` may have been. */
+/**
+ * One upload in the words of `--json`. `skipped` was uploaded by an earlier run, `assumed` may have been, and `superseded` is
+ * replaced by a later one of the manifest.
+ */
 export interface ItemReport {
-  readonly status: "uploaded" | "failed" | "unknown" | "planned" | "skipped" | "assumed" | "notStarted"
+  readonly status:
+    | "uploaded"
+    | "failed"
+    | "unknown"
+    | "planned"
+    | "skipped"
+    | "assumed"
+    | "superseded"
+    | "notStarted"
   readonly project: string
   readonly table: string
   readonly period: string
@@ -80,6 +96,7 @@ export interface BatchReport {
     readonly unknown: number
     readonly skipped: number
     readonly assumed: number
+    readonly superseded: number
     readonly notStarted: number
     readonly bytes: number
     readonly attempts: number
@@ -103,6 +120,9 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
   readonly preflight?: boolean | undefined
   readonly show: "each" | "progress"
   readonly onUnknown?: Journal.OnUnknown | undefined
+  readonly onChanged?: Journal.OnChanged | undefined
+  /** Runs where the journal knows none of the places. */
+  readonly whenUnfit?: Effect.Effect<void, InvalidInput> | undefined
   /** What the first signal does to the uploads that are under way; without it, signals interrupt the program. */
   readonly onInterrupt?: Batch.StopMode | undefined
   /** Makes the command's response of a report, of that of a batch too which ends before all of its results are there. */
@@ -116,12 +136,17 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
   const label = labels(jobs.map(({ address }) => address))
   const tracker = new Tracker(jobs.length, ({ address }) => label(address), begun)
   const exits: Array<number> = []
-  const id = journalFile.identify(yield* Settings, jobs)
-  const findings = options.preflight === true
-    ? yield* Journal.look(target, jobs, { id, onUnknown: options.onUnknown })
-    : undefined
-  if (findings !== undefined) {
-    yield* Preflight.check(jobs.flatMap(({ file }, i) => findings[i]?.verdict === "send" ? [file] : []), region)
+  const scope = Place.scopeOf(yield* Settings)
+  const plan = yield* UploadPlan.make(target, jobs, {
+    place: ({ address }) => Place.of(scope, address, begun),
+    name: ({ name }) => name,
+    onUnknown: options.onUnknown,
+    onChanged: options.onChanged
+  })
+  if (plan.known === 0) yield* options.whenUnfit ?? Effect.void
+  if (options.preflight === true) {
+    const verdicts = yield* UploadPlan.verdicts(plan)
+    yield* Preflight.check(jobs.flatMap(({ file }, i) => verdicts[i]?._tag === "Send" ? [file] : []), region)
   }
   const { onInterrupt } = options
   const stop = onInterrupt && Effect.andThen(
@@ -167,8 +192,7 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
       {
         ...options,
         answerTimeout,
-        id,
-        findings,
+        plan,
         stop,
         onEvent: (event, upload) =>
           Effect.andThen(
@@ -209,6 +233,7 @@ export const totalsOf = (
     unknown: count("unknown"),
     skipped: count("skipped"),
     assumed: count("assumed"),
+    superseded: count("superseded"),
     notStarted: count("notStarted"),
     bytes: items.reduce((sum, item) => sum + item.bytes, 0),
     attempts: items.reduce((sum, item) => sum + item.attempts, 0),
@@ -227,7 +252,7 @@ const cutOff = (item: Job, index: number, phase: progressView.Item["phase"] | un
 export const nothing = () => ({ items: [], totals: totalsOf([], 0, 0) })
 
 /** Nothing was sent of these, so no line tells of them. */
-export const quiet: ReadonlyArray<ItemReport["status"]> = ["skipped", "assumed", "notStarted"]
+export const quiet: ReadonlyArray<ItemReport["status"]> = ["skipped", "assumed", "superseded", "notStarted"]
 
 type TargetError = ApiError.ApiError | AuthError.AuthError | CircuitOpen | UploaderError
 
@@ -298,11 +323,14 @@ export const reportOf = (
         ? { ...base, status: "unknown", error: doubtful(failure) }
         : { ...base, status: "failed", error: failure }
     case "Skipped": {
-      const { bytes = 0, md5 = null, state, verified } = result.entry
-      return { ...base, status: state === "uploaded" ? "skipped" : "assumed", bytes, md5, verified }
+      if (result.why === "superseded") return { ...base, status: "superseded" }
+      const { bytes = 0, md5 = null, verified } = result.entry
+      return { ...base, status: result.why === "uploaded" ? "skipped" : "assumed", bytes, md5, verified }
     }
     case "NotStarted":
-      return { ...base, status: "notStarted" }
+      return result.behind === undefined
+        ? { ...base, status: "notStarted" }
+        : { ...base, status: "notStarted", error: heldBack }
   }
 }
 
@@ -312,6 +340,14 @@ const doubtful = ({ message, tag }: Failure): Failure => ({
   message: `${message} The rows may have been stored: look at the table before you send them again.`,
   recovery: "Verify"
 })
+
+// Rows of one place build on each other.
+const heldBack: Failure = {
+  tag: "HeldBack",
+  reason: "HeldBack",
+  message: "was not sent, since an earlier upload to the same table and period did not succeed.",
+  recovery: "Retry"
+}
 
 /** The exit status that a result stands for. */
 export const exitOf = (result: Result<unknown>): number => {
@@ -324,7 +360,8 @@ export const exitOf = (result: Result<unknown>): number => {
     case "Abandoned":
       return result.outcomeUnknown ? ExitStatus.outcomeUnknown : ExitStatus.interrupted
     case "NotStarted":
-      return ExitStatus.interrupted
+      // What it waits for has a status of its own.
+      return result.behind === undefined ? ExitStatus.interrupted : ExitStatus.done
   }
 }
 
@@ -346,7 +383,7 @@ const redraw = (tracker: Tracker, region: LiveRegion.LiveRegion) =>
 export const describe = (item: ItemReport): string =>
   `${item.file} is stored in ${item.project} / ${item.table} / ${item.period}: ${units.bytes(item.bytes)} in ${
     units.duration(item.durationMs)
-  }, ${plural(item.attempts, "attempt")}, ${
+  }, ${units.plural(item.attempts, "attempt")}, ${
     item.verified ? `md5 ${item.md5} verified` : "md5 not confirmed by the server"
   }`
 
@@ -372,12 +409,13 @@ export const table = ({ items, totals }: BatchReport): ReadonlyArray<string> => 
     ...(totals.unknown > 0 ? [`${totals.unknown} with unknown outcome`] : []),
     ...(totals.skipped > 0 ? [`${totals.skipped} already there`] : []),
     ...(totals.assumed > 0 ? [`${totals.assumed} taken for done`] : []),
+    ...(totals.superseded > 0 ? [`${totals.superseded} replaced by a later row`] : []),
     ...(totals.notStarted > 0 ? [`${totals.notStarted} not started`] : []),
     units.bytes(totals.bytes),
     units.duration(totals.durationMs),
-    plural(totals.attempts, "attempt"),
+    units.plural(totals.attempts, "attempt"),
     // Of a cluster, the workers log in.
-    ...(totals.logins > 0 ? [plural(totals.logins, "login")] : [])
+    ...(totals.logins > 0 ? [units.plural(totals.logins, "login")] : [])
   ].join(" · "),
   ...Object.entries(totals.retriesByCause).length === 0
     ? []
@@ -389,8 +427,6 @@ export const table = ({ items, totals }: BatchReport): ReadonlyArray<string> => 
 const brief = (cause: string): string => /^\d{3}/.exec(cause)?.[0] ?? cause
 
 const times = ([cause, count]: readonly [string, number]): string => count === 1 ? cause : `${count} × ${cause}`
-
-const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`
 
 /** Names tables briefly: without the project where there is only one. */
 export const labels = (all: ReadonlyArray<Named>): (item: Named) => string => {

@@ -10,8 +10,8 @@ import * as Queue from "effect/Queue"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import type { Options, Result, Summary } from "../Batch.ts"
-import type * as Journal from "../Journal.ts"
 import type * as Uploader from "../Uploader.ts"
+import type * as UploadPlan from "../UploadPlan.ts"
 import * as Gate from "./gate.ts"
 
 const lookahead = 1_000
@@ -54,38 +54,26 @@ export interface Entry<Item> {
   readonly index: number
   readonly item: Item
   readonly key: string | undefined
-  readonly known: Journal.Entry | undefined
+  /** Whether its source has to be looked at before anything is known of it. */
   readonly later: boolean
 }
 
-/**
- * What is known of an item before it is anybody's turn. An outcome is the end of it; what is likely to have one and takes
- * time to make sure of is for `later`.
- */
-export interface Found<Receipt> {
-  readonly known?: Journal.Entry | undefined
-  readonly outcome?: Journal.Outcome<Receipt> | undefined
-  readonly later?: boolean | undefined
-}
-
-const nothingFound: Found<never> = {}
-
-/** How one item is uploaded: plainly, or by the word of a journal. `EX` ends the batch. */
+/** How one item is uploaded: without a journal or with one. `EX` ends the batch. */
 export interface Method<Item, Receipt, E, EX, R> {
-  readonly key: ((item: Item) => string) | undefined
+  readonly key: ((item: Item, index: number) => string) | undefined
   readonly idempotent: (item: Item) => boolean
-  readonly find?: (
-    items: ReadonlyArray<readonly [Item, number]>
-  ) => Effect.Effect<ReadonlyArray<Found<Receipt>>, EX, R>
-  /** Makes sure of those that `find` left for later. */
-  readonly settle?: (
-    entries: ReadonlyArray<Entry<Item>>
-  ) => Effect.Effect<ReadonlyArray<Journal.Outcome<Receipt> | undefined>, EX, R>
+  /** Runs before the first item is read. */
+  readonly prepare?: Effect.Effect<void, EX, R> | undefined
+  /** Whether it is known without a look at its source that an item is to be sent; default true. */
+  readonly isNew?: ((index: number) => boolean) | undefined
+  readonly judge?: ((index: number) => Effect.Effect<UploadPlan.Verdict, never, R>) | undefined
   readonly upload: (
     entry: Entry<Item>,
     options: Uploader.Options<E, Receipt>
-  ) => Effect.Effect<Journal.Outcome<Receipt>, E | EX, R>
+  ) => Effect.Effect<UploadPlan.Outcome<Receipt>, E | EX, R>
   readonly endsBatch: (error: E | EX) => error is EX
+  /** What ends the batch although the upload succeeded. */
+  readonly fatal?: ((outcome: UploadPlan.Outcome<Receipt>) => EX | undefined) | undefined
 }
 
 export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
@@ -110,6 +98,15 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
     let allRead = false
     let stopping = false
 
+    // The items whose failure holds back what follows at their keys.
+    const failed = new Map<string, number>()
+    let fatal: { readonly error: EX } | undefined
+    const fail = (error: EX): void => {
+      stopping = true
+      fatal ??= { error }
+    }
+    const judge = ({ index }: Entry<Item>) => method.judge?.(index) ?? toSend
+
     const admit = (entry: Entry<Item>): void => {
       outstanding++
       if (entry.key !== undefined) {
@@ -132,41 +129,39 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
     // Behind the sends, or what an earlier run has uploaded would hold up the first of them.
     const settleSome = Effect.suspend(() => {
       const entries = unsettled.splice(0, lookahead)
-      const settleOne = (entry: Entry<Item>, outcome: Journal.Outcome<Receipt> | undefined): Effect.Effect<unknown> => {
-        if (outcome === undefined) return Queue.offer(ready, entry)
-        const { index, item } = entry
-        return Effect.map(emit({ ...outcome, index, item }), () => {
-          const next = end(entry)
-          if (next?.later === true) unsettled.push(next)
-          else if (next !== undefined) Queue.offerUnsafe(ready, next)
+      const settleOne = (entry: Entry<Item>): Effect.Effect<unknown, never, RX> =>
+        Effect.flatMap(stopping ? toSend : judge(entry), (verdict) => {
+          if (verdict._tag !== "Skip") return Queue.offer(ready, entry)
+          const { index, item } = entry
+          const { entry: known, why } = verdict
+          return Effect.map(emit({ _tag: "Skipped", index, item, entry: known, why }), () => {
+            const next = end(entry)
+            if (next?.later === true) unsettled.push(next)
+            else if (next !== undefined) Queue.offerUnsafe(ready, next)
+          })
         })
-      }
-      return Effect.flatMap(
-        method.settle?.(entries) ?? Effect.succeed([]),
-        (outcomes) => Effect.forEach(entries, (entry, i) => settleOne(entry, outcomes[i]), { discard: true })
+      // A fiber for each item would cost more than a look at a file that is at hand. A thousand files may be looked at
+      // without a pause, and signals wait for one.
+      return Effect.andThen(
+        Effect.forEach(Arr.chunksOf(entries, 32), Effect.forEach(settleOne), { concurrency: 32, discard: true }),
+        Effect.yieldNow
       )
     })
-    const settleAll: Effect.Effect<void, EX, RX> = Effect.suspend(() =>
+    const settleAll: Effect.Effect<void, never, RX> = Effect.suspend(() =>
       unsettled.length === 0 ? Effect.void : Effect.andThen(settleSome, settleAll)
     )
-    const room: Effect.Effect<unknown, EX, RX> = Effect.suspend(() => {
+    const room: Effect.Effect<unknown, never, RX> = Effect.suspend(() => {
       if (ahead === lookahead && unsettled.length > 0) return Effect.andThen(settleSome, room)
       ahead++
       return places.take(1)
     })
 
     const read = Effect.fnUntraced(function*(items: ReadonlyArray<readonly [Item, number]>) {
-      const found = stopping || method.find === undefined ? [] : yield* method.find(items)
-      let i = 0
       for (const [item, index] of items) {
-        const { known, later = false, outcome } = found[i++] ?? nothingFound
-        if (outcome !== undefined) {
-          yield* emit({ ...outcome, index, item })
-          continue
-        }
+        const later = method.isNew?.(index) === false
         if (!later) yield* room
         else if (unsettled.length >= mostUnsettled) yield* settleSome
-        admit({ index, item, key: method.key?.(item), known, later })
+        admit({ index, item, key: method.key?.(item, index), later })
       }
     })
     const reader = (Stream.isStream(items) ? items : Stream.fromIterable(items, { chunkSize: lookahead })).pipe(
@@ -174,7 +169,7 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
       Stream.runForEachArray((items) =>
         Effect.forEach(
           Arr.chunksOf(items, lookahead),
-          // A journal in memory or on a local disk is read without a pause, and signals wait for one.
+          // Signals wait for a pause.
           (items) => Effect.andThen(read(items), Effect.yieldNow),
           { discard: true }
         )
@@ -186,10 +181,21 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
       }))
     )
 
-    const uploadOne = (entry: Entry<Item>) =>
-      Effect.suspend((): Effect.Effect<Outcome, EX, RX> => {
+    const uploadOne = (entry: Entry<Item>): Effect.Effect<Outcome, never, RX> =>
+      Effect.suspend(() => {
+        const { index, item, key } = entry
+        if (stopping) return Effect.succeed<Outcome>({ _tag: "NotStarted", index, item })
+        const behind = key === undefined ? undefined : failed.get(key)
+        if (behind === undefined) return send(entry)
+        return Effect.flatMap(
+          judge(entry),
+          ({ _tag }) =>
+            _tag === "Send" ? Effect.succeed<Outcome>({ _tag: "NotStarted", index, item, behind }) : send(entry)
+        )
+      })
+    const send = (entry: Entry<Item>): Effect.Effect<Outcome, never, RX> =>
+      Effect.suspend(() => {
         const { index, item } = entry
-        if (stopping) return Effect.succeed({ _tag: "NotStarted", index, item })
         let attempts = 0
         let phase: "starting" | "sending" | "sent" = "starting"
         const attempt = method.upload(entry, {
@@ -221,14 +227,25 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
           })
         )
         const ended = Effect.matchEffect(attempt, {
-          onFailure: (error): Effect.Effect<Outcome, EX> => {
-            if (method.endsBatch(error)) return Effect.fail(error)
+          onFailure: (error): Effect.Effect<Outcome> => {
+            if (method.endsBatch(error)) {
+              fail(error)
+              return Effect.succeed({ _tag: "NotStarted", index, item })
+            }
             if (failFast) stopping = true
             const pause = pauseOf(error, Recovery.of(error), Duration.zero)
             if (pause !== undefined) gate.pauseFor(pause)
             return Effect.succeed({ _tag: "Failed", index, item, error, attempts })
           },
-          onSuccess: (outcome): Effect.Effect<Outcome> => Effect.succeed({ ...outcome, index, item })
+          onSuccess: (outcome): Effect.Effect<Outcome> => {
+            const error = method.fatal?.(outcome)
+            if (error !== undefined) fail(error)
+            return Effect.succeed(
+              outcome._tag === "Skipped"
+                ? { ...outcome, index, item }
+                : { _tag: "Uploaded", index, item, report: outcome.report }
+            )
+          }
         })
         return stop === undefined ? ended : Effect.raceFirst(ended, abandoned)
       })
@@ -236,7 +253,10 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
     const worker = Effect.gen(function*() {
       while (true) {
         const entry = yield* Queue.take(ready)
-        yield* emit(yield* uploadOne(entry))
+        const result = yield* uploadOne(entry)
+        const { _tag } = result
+        if (entry.key !== undefined && (_tag === "Failed" || _tag === "Abandoned")) failed.set(entry.key, entry.index)
+        yield* emit(result)
         const next = end(entry)
         if (next !== undefined) Queue.offerUnsafe(ready, next)
         if (!entry.later) {
@@ -246,10 +266,14 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
       }
     }).pipe(Effect.catchIf(Cause.isDone, () => Effect.void))
 
-    const work = Effect.all([reader, ...Array.from({ length: concurrency }, () => worker)], {
+    const uploads = Effect.all([reader, ...Array.from({ length: concurrency }, () => worker)], {
       concurrency: "unbounded",
       discard: true
     })
+    const work = Effect.andThen(
+      method.prepare ?? Effect.void,
+      Effect.flatMap(uploads, () => fatal === undefined ? Effect.void : Effect.fail(fatal.error))
+    )
     if (stop === undefined) return yield* work
     const stopper = Effect.andThen(
       Effect.flatMap(stop, (mode) => {
@@ -260,6 +284,8 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
     )
     return yield* Effect.raceFirst(work, stopper)
   })
+
+export const toSend = Effect.succeed<UploadPlan.Verdict>({ _tag: "Send" })
 
 // What one item learns of the server's load concerns all of them.
 const pauseOf = (

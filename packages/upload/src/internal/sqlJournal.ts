@@ -10,13 +10,27 @@ import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import type * as SqlClient from "effect/sql/SqlClient"
+import type * as SqlError from "effect/sql/SqlError"
 import type * as Statement from "effect/sql/Statement"
 import * as Stream from "effect/Stream"
-import type { Entry, Journal, JournalError, State } from "../Journal.ts"
+import type {
+  Adopted,
+  Entry,
+  Journal,
+  JournalError,
+  OutdatedEntry,
+  OutdatedJournal,
+  PlaceTaken,
+  State
+} from "../Journal.ts"
 
 // An array costs a third of the object that a row would otherwise be, and a journal has a hundred thousand of them.
 type Row = readonly [
-  id: string,
+  place: string,
+  ordinal: number,
+  run: string,
+  action: Entry["action"],
+  name: string,
   state: State,
   attempts: number,
   version: string | null,
@@ -26,7 +40,7 @@ type Row = readonly [
   note: string | null,
   at: number | string
 ]
-const columns = "id, state, attempts, version, bytes, md5, verified, note, at"
+const columns = "place, ordinal, run, action, name, state, attempts, version, bytes, md5, verified, note, at"
 
 interface Write {
   readonly entry: Entry
@@ -34,34 +48,43 @@ interface Write {
   readonly done: Deferred.Deferred<void, JournalError>
 }
 
+interface Options {
+  readonly batch: string
+  readonly storeTimeout: Duration.Input
+  readonly adopt: ((outdated: OutdatedEntry) => Adopted | undefined) | undefined
+  readonly failure: (operation: JournalError["operation"], cause: unknown) => JournalError
+  readonly outdated: (entries: number) => OutdatedJournal
+  readonly taken: (place: string) => PlaceTaken
+}
+
 export const sqlStore = Effect.fnUntraced(function*(
   sql: SqlClient.SqlClient,
-  batch: string,
-  storeTimeout: Duration.Input,
-  failure: (operation: JournalError["operation"], cause: unknown) => JournalError
+  { adopt, batch, failure, outdated, storeTimeout, taken }: Options
 ): Effect.fn.Return<Journal["Service"], JournalError, Scope.Scope> {
   const within = StoreTimeout.make(storeTimeout)
-  // Else SQLite keeps each id twice, in the row and in the key's index.
+  // Otherwise SQLite keeps each place twice, in the row and in the key's index.
   const storage = sql.literal(sql.onDialectOrElse({ sqlite: () => " WITHOUT ROWID", orElse: () => "" }))
-  // Ids hold paths and names. Where a key's columns need a length, this is what MySQL indexes.
-  const idType = sql.onDialectOrElse({ sqlite: () => "TEXT", pg: () => "TEXT", orElse: () => "VARCHAR(700)" })
-  const create = sql`CREATE TABLE IF NOT EXISTS upload_journal (
-    batch VARCHAR(255) NOT NULL, id ${
-    sql.literal(idType)
-  } NOT NULL, state VARCHAR(16) NOT NULL, attempts INTEGER NOT NULL,
+  // Places hold names. Where a key's columns need a length, this is what MySQL indexes.
+  const placeType = sql.onDialectOrElse({ sqlite: () => "TEXT", pg: () => "TEXT", orElse: () => "VARCHAR(700)" })
+  const create = sql`CREATE TABLE IF NOT EXISTS upload_history (
+    batch VARCHAR(255) NOT NULL, place ${sql.literal(placeType)} NOT NULL, ordinal INTEGER NOT NULL,
+    run VARCHAR(16) NOT NULL, action VARCHAR(16) NOT NULL, name TEXT NOT NULL, state VARCHAR(16) NOT NULL, attempts INTEGER NOT NULL,
     version VARCHAR(255), bytes BIGINT, md5 VARCHAR(32), verified INTEGER NOT NULL, note TEXT, at BIGINT NOT NULL,
-    PRIMARY KEY (batch, id))${storage}`
+    PRIMARY KEY (batch, place, ordinal))${storage}`
   // SQLite's level of safety is a number that the connection can change; other databases are always safe.
   const level = sql.onDialectOrElse({
     sqlite: () =>
       Effect.map(sql<{ readonly synchronous: number }>`PRAGMA synchronous`, ([row]) => row?.synchronous ?? full),
     orElse: () => Effect.succeed(full)
   })
+  const takingOver = takeOver(sql, batch, adopt, outdated)
   const usual = yield* create.pipe(
     // Two that create a table at once can fail in Postgres, `IF NOT EXISTS` or not.
     Effect.retry({ times: 2 }),
     Effect.andThen(level),
     within,
+    // To adopt a hundred thousand entries takes a while.
+    Effect.tap(adopt === undefined ? within(takingOver) : takingOver),
     Effect.mapError((cause) => failure("open", cause))
   )
   // A prepared PRAGMA takes effect when it is prepared, not when it runs.
@@ -73,32 +96,29 @@ export const sqlStore = Effect.fnUntraced(function*(
     )
 
   const writes = yield* Queue.unbounded<Write>()
-  const insertAll = (pending: ReadonlyArray<Write>) => {
+  /** Writes what is pending, and returns whose entries were written: another run may have taken an ordinal. */
+  const insertAll = (pending: ReadonlyArray<Write>): Effect.Effect<(entry: Entry) => boolean, JournalError> => {
     // One statement cannot change a row twice.
-    const latest = [...new Map(pending.map(({ entry }) => [entry.id, entry])).values()]
-    if (!Arr.isArrayNonEmpty(latest)) return Effect.void
-    const rows = Arr.map(latest, (entry) => ({
-      batch,
-      id: entry.id,
-      state: entry.state,
-      attempts: entry.attempts,
-      version: entry.version ?? null,
-      bytes: entry.bytes ?? null,
-      md5: entry.md5 ?? null,
-      verified: entry.verified ? 1 : 0,
-      note: entry.note ?? null,
-      at: entry.at
-    }))
-    const insert = sql`INSERT INTO upload_journal ${sql.insert(rows)} ON CONFLICT (batch, id) DO UPDATE SET
-      state = excluded.state, attempts = excluded.attempts, version = excluded.version, bytes = excluded.bytes,
-      md5 = excluded.md5, verified = excluded.verified, note = excluded.note, at = excluded.at`
+    const latest = new Map(pending.map(({ entry }) => [keyOf(entry.place, entry.ordinal), entry]))
+    const entries = [...latest.values()]
+    if (!Arr.isArrayNonEmpty(entries)) return Effect.succeed(() => true)
+    const insert = upsert(sql, batch, entries).values
     return (pending.some(({ durable }) => durable) ? durably(insert) : insert).pipe(
       Effect.mapError((cause) => failure("write", cause)),
-      Effect.asVoid
+      Effect.map((rows) => {
+        const written = new Set(rows.map(([place, ordinal]) => keyOf(String(place), Number(ordinal))))
+        return ({ ordinal, place, run }) => {
+          const key = keyOf(place, ordinal)
+          return written.has(key) && latest.get(key)?.run === run
+        }
+      })
     )
   }
-  const settle = (settled: ReadonlyArray<Write>, exit: Exit.Exit<void, JournalError>) =>
-    Effect.forEach(settled, ({ done }) => Deferred.done(done, exit), { discard: true })
+  const settle = (settled: ReadonlyArray<Write>, exit: Exit.Exit<(entry: Entry) => boolean, JournalError>) =>
+    Effect.forEach(settled, ({ done, entry }) => {
+      const kept = Exit.isFailure(exit) || exit.value(entry)
+      return Deferred.done(done, kept ? Exit.asVoid(exit) : Exit.fail(failure("write", taken(entry.place))))
+    }, { discard: true })
   // Why nothing can be recorded, while a write is not responded to.
   let silence: JournalError | undefined
   const write = Effect.fnUntraced(function*(pending: ReadonlyArray<Write>) {
@@ -121,40 +141,51 @@ export const sqlStore = Effect.fnUntraced(function*(
   )
 
   const select = (where: Statement.Fragment): Effect.Effect<ReadonlyArray<Entry>, JournalError> =>
-    sql`SELECT ${sql.literal(columns)} FROM upload_journal WHERE batch = ${batch} AND ${where}`.values.pipe(
+    sql`SELECT ${sql.literal(columns)} FROM upload_history WHERE batch = ${batch} AND ${where}`.values.pipe(
       within,
       Effect.mapBoth({ onFailure: (cause) => failure("read", cause), onSuccess: Arr.map(entryOf) })
     )
   const entries = Stream.paginate(
-    sql`id >= ${""}`,
+    sql`place >= ${""}`,
     (from: Statement.Fragment) =>
-      Effect.map(select(sql`${from} ORDER BY id LIMIT ${pageSize}`), (entries) => {
+      Effect.map(select(sql`${from} ORDER BY place, ordinal LIMIT ${pageSize}`), (entries) => {
         const last = entries.length < pageSize ? undefined : entries.at(-1)
-        return [entries, Option.map(Option.fromUndefinedOr(last), ({ id }) => sql`id > ${id}`)]
+        return [
+          entries,
+          Option.map(
+            Option.fromUndefinedOr(last),
+            ({ ordinal, place }) => sql`(place > ${place} OR (place = ${place} AND ordinal > ${ordinal}))`
+          )
+        ]
       })
   )
 
   return {
-    find: Effect.fnUntraced(function*(ids) {
-      const found = new Map<string, Entry>()
-      if (ids.length <= pageSize) {
-        for (const some of Arr.chunksOf(ids, maxIds)) {
-          for (const entry of yield* select(sql.in("id", some))) found.set(entry.id, entry)
+    history: Effect.fnUntraced(function*(places) {
+      const histories = new Map<string, Array<Entry>>()
+      const keep = (entry: Entry) => {
+        const history = histories.get(entry.place)
+        if (history === undefined) histories.set(entry.place, [entry])
+        else history.push(entry)
+      }
+      if (places.length <= pageSize) {
+        for (const some of Arr.chunksOf(places, maxPlaces)) {
+          for (const entry of yield* select(sql`${sql.in("place", some)} ORDER BY place, ordinal`)) keep(entry)
         }
-        return found
+        return histories
       }
       // To look for so many one by one takes longer than to read them all.
       let wanted: ReadonlySet<string> | undefined
       yield* Stream.runForEachArray(entries, (page) =>
         Effect.sync(() => {
           // Most journals hold little else, and the set takes a while to be made.
-          if (wanted === undefined && found.size + page.length > 2 * ids.length) {
-            wanted = new Set(ids)
-            for (const id of found.keys()) if (!wanted.has(id)) found.delete(id)
+          if (wanted === undefined && histories.size + page.length > 2 * places.length) {
+            wanted = new Set(places)
+            for (const place of histories.keys()) if (!wanted.has(place)) histories.delete(place)
           }
-          for (const entry of page) if (wanted?.has(entry.id) !== false) found.set(entry.id, entry)
+          for (const entry of page) if (wanted?.has(entry.place) !== false) keep(entry)
         }))
-      return found
+      return histories
     }),
     record: (entry, durable = false) =>
       Effect.suspend(() => {
@@ -167,16 +198,91 @@ export const sqlStore = Effect.fnUntraced(function*(
   }
 })
 
+/** What an earlier build left in the table `upload_journal` becomes part of this journal, or is refused; it is never ignored. */
+const takeOver = (
+  sql: SqlClient.SqlClient,
+  batch: string,
+  adopt: Options["adopt"],
+  outdated: Options["outdated"]
+): Effect.Effect<void, SqlError.SqlError | OutdatedJournal> =>
+  Effect.gen(function*() {
+    const exists = yield* sql.onDialectOrElse({
+      sqlite: () => sql`SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'upload_journal'`,
+      orElse: () =>
+        sql`SELECT 1 FROM information_schema.tables WHERE table_name = 'upload_journal' AND table_schema = ${
+          sql.onDialectOrElse({ pg: () => sql`current_schema()`, orElse: () => sql`database()` })
+        }`
+    })
+    if (exists.length === 0) return
+    const rows = yield* sql`SELECT id, state, attempts, version, bytes, md5, verified, note, at FROM upload_journal
+      WHERE batch = ${batch} ORDER BY at`.values
+    const taken = rows.map(([id, ...row]): Entry | undefined => {
+      const { action: _, name: __, ordinal: ___, place: ____, run: _____, ...rest } = entryOf([
+        "",
+        0,
+        "",
+        "add",
+        "",
+        ...row
+      ])
+      const adopted = adopt?.({ ...rest, id: String(id) })
+      return adopted && { ...rest, ...adopted, run: "adopted", ordinal: 0 }
+    }).filter((entry) => entry !== undefined)
+    if (taken.length < rows.length) return yield* Effect.fail(outdated(rows.length))
+    const ordinals = new Map<string, number>()
+    const entries = taken.map((entry) => {
+      const ordinal = (ordinals.get(entry.place) ?? 0) + 1
+      ordinals.set(entry.place, ordinal)
+      return { ...entry, ordinal }
+    })
+    const rename = sql`ALTER TABLE upload_journal RENAME TO upload_journal_adopted`
+    const inserts = Effect.forEach(Arr.chunksOf(entries, maxRows), (some) => upsert(sql, batch, some), {
+      discard: true
+    })
+    if (adopt !== undefined) yield* sql.withTransaction(Effect.andThen(inserts, rename))
+  })
+
+/** Writes entries where no other run has taken their ordinals, and returns which it wrote. */
+const upsert = (sql: SqlClient.SqlClient, batch: string, entries: Arr.NonEmptyReadonlyArray<Entry>) => {
+  const rows = Arr.map(entries, (entry) => ({
+    batch,
+    place: entry.place,
+    ordinal: entry.ordinal,
+    run: entry.run,
+    action: entry.action,
+    name: entry.name,
+    state: entry.state,
+    attempts: entry.attempts,
+    version: entry.version ?? null,
+    bytes: entry.bytes ?? null,
+    md5: entry.md5 ?? null,
+    verified: entry.verified ? 1 : 0,
+    note: entry.note ?? null,
+    at: entry.at
+  }))
+  return sql`INSERT INTO upload_history ${sql.insert(rows)} ON CONFLICT (batch, place, ordinal) DO UPDATE SET
+    action = excluded.action, name = excluded.name, state = excluded.state, attempts = excluded.attempts,
+    version = excluded.version, bytes = excluded.bytes, md5 = excluded.md5, verified = excluded.verified,
+    note = excluded.note, at = excluded.at
+    WHERE upload_history.run = excluded.run RETURNING place, ordinal`
+}
+
+const keyOf = (place: string, ordinal: number): string => `${ordinal} ${place}`
+
 const full = 2
 const maxRows = 200
-const maxIds = 1_000
+const maxPlaces = 1_000
 const pageSize = 10_000
 
 const entryOf = (row: ReadonlyArray<unknown>): Entry => {
-  // Nobody but this module writes the table.
-  const [id, state, attempts, version, bytes, md5, verified, note, at] = row as Row
+  // This module alone writes the table.
+  const [place, ordinal, run, action, name, state, attempts, version, bytes, md5, verified, note, at] = row as Row
   return {
-    id,
+    place,
+    ordinal,
+    run,
+    action,
+    name,
     state,
     attempts,
     version: version ?? undefined,

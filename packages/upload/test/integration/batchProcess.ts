@@ -37,7 +37,7 @@ const program = Effect.gen(function*() {
   })
   yield* Console.log("ready")
   const { results } = yield* Batch.resume(target, items, {
-    id: ({ id }) => id,
+    name: ({ id }) => id,
     concurrency: 4,
     policy: RetryPolicy.make({ times: 8, backoff: Backoff.constant("5 millis") })
   })

@@ -1,4 +1,4 @@
-import { Journal, Uploader, UploadSource, type UploadTarget } from "@effect-resilience/upload"
+import { Journal, Uploader, UploadPlan, UploadSource, type UploadTarget } from "@effect-resilience/upload"
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as v8 from "node:v8"
@@ -25,7 +25,7 @@ const target: UploadTarget.UploadTarget<number, string> = {
 it.live("an upload leaves next to nothing to the old generation", () =>
   Effect.gen(function*() {
     const uploads = 200
-    const upload = (n: number) => Journal.upload(target, n, { id: "always the same" })
+    const upload = (n: number) => UploadPlan.uploadOnce(target, n)
     const growths: Array<number> = []
     for (let round = 0; round < 12; round++) {
       const before = oldBytes()

@@ -3,13 +3,16 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
 import * as Manifest from "../../Manifest.ts"
+import { Settings } from "../../Settings.ts"
 import * as duration from "../duration.ts"
 import * as journalFile from "../journalFile.ts"
+import * as Place from "../place.ts"
 import { respondWith, type Response } from "../respond.ts"
 import { InvalidOption, provideStudio } from "../runtime.ts"
 import type * as Submit from "../submit.ts"
@@ -58,6 +61,17 @@ const flags = {
     Flag.withDescription("What to do with an append that an earlier run may have applied (default fail)"),
     Flag.withDefault("fail")
   ),
+  changed: Flag.Literals("changed", ["fail", "skip", "send"]).pipe(
+    Flag.withDescription(
+      "What to do where what is stored is not what the manifest lists now, and sending it would leave both: an append whose " +
+        "content has changed, an append that is not listed any more (default fail)"
+    ),
+    Flag.withDefault("fail")
+  ),
+  acceptJournal: Flag.Boolean("accept-journal").pipe(
+    Flag.withDescription("Go on although the journal holds uploads and none is to a table and period of this manifest"),
+    Flag.withDefault(false)
+  ),
   onInterrupt: Flag.Literals("on-interrupt", ["finish", "abandon"]).pipe(
     Flag.withDescription("What Ctrl-C does to the uploads that are under way (default finish)"),
     Flag.withDefault("finish")
@@ -84,6 +98,8 @@ export const batch = Command.make(
   flags,
   (
     {
+      acceptJournal,
+      changed,
       concurrency,
       durable,
       failFast,
@@ -105,6 +121,8 @@ export const batch = Command.make(
           ...(Option.isSome(journal) ? ["--journal: the cluster keeps one"] : []),
           ...(noJournal ? ["--no-journal: the cluster keeps one"] : []),
           ...(unknown === "fail" ? [] : ["--unknown: say it to the workers"]),
+          ...(changed === "fail" ? [] : ["--changed: say it to the workers"]),
+          ...(acceptJournal ? ["--accept-journal: the cluster's journal holds all batches"] : []),
           ...(onInterrupt === "finish" ? [] : ["--on-interrupt: the workers go on"]),
           ...(way === "table" ? [] : ["--via: the workers send to the table"])
         ]
@@ -116,12 +134,21 @@ export const batch = Command.make(
       const respond = (report: Uploads.BatchReport): Response => ({
         json: { items: report.items, totals: report.totals },
         get text() {
-          const unknown = durable || noJournal ? [] : report.items.filter(({ status }) => status === "unknown")
-          return [...Uploads.table(report), ...journalFile.doubts(unknown)]
+          return [...Uploads.table(report), ...durable || noJournal ? [] : journalFile.advice(report.items)]
         },
         exitStatus: report.exitStatus
       })
       const options = { failFast, preflight, pace: Option.getOrUndefined(pace) }
+      const answers = { onUnknown: unknown, onChanged: changed }
+      const local = {
+        ...options,
+        ...answers,
+        concurrency: Option.getOrElse(concurrency, () => 4),
+        via: way,
+        show: "each",
+        onInterrupt,
+        respond
+      } as const
       const report = durable
         ? yield* submit(manifest, jobs, {
           ...options,
@@ -129,22 +156,15 @@ export const batch = Command.make(
           respond,
           round: Option.getOrElse(round, () => 1)
         })
-        : yield* Uploads.run(jobs, {
-          ...options,
-          concurrency: Option.getOrElse(concurrency, () => 4),
-          via: way,
-          show: "each",
-          onUnknown: unknown,
-          onInterrupt,
-          respond
-        })
-          .pipe(
-            Effect.provide(
-              noJournal
-                ? Journal.layerMemory
-                : journalFile.layerExclusive(Option.getOrElse(journal, () => journalFile.beside(manifest)))
-            )
-          )
+        : noJournal
+        ? yield* Effect.provide(Uploads.run(jobs, local), Journal.layerMemory)
+        : yield* withJournal(Option.isSome(journal) ? journal.value : yield* journalFile.beside(manifest), (path) =>
+          Effect.gen(function*() {
+            const scope = Place.scopeOf(yield* Settings)
+            const sql = yield* SqlClient.SqlClient
+            const unfit = Effect.provideService(journalFile.checkFit(path, scope), SqlClient.SqlClient, sql)
+            return yield* Uploads.run(jobs, { ...local, whenUnfit: acceptJournal ? undefined : unfit })
+          }))
       return respond(report)
     }).pipe(
       via.withSessions(way, sessions, unknown),
@@ -170,12 +190,23 @@ export const batch = Command.make(
   ])
 )
 
+const withJournal = <A, E, R>(path: string, use: (path: string) => Effect.Effect<A, E, R>) =>
+  use(path).pipe(
+    Effect.mapError((error) =>
+      error instanceof Journal.JournalError
+        ? new journalFile.JournalFailed({ path, operation: error.operation, why: error.why })
+        : error
+    ),
+    Effect.provide(journalFile.layerExclusive(path))
+  )
+
 const submit = Effect.fnUntraced(function*(
   manifest: string,
   jobs: ReadonlyArray<Uploads.Job>,
   options: Parameters<typeof Submit.run>[2]
 ) {
-  const batch = (yield* Path.Path).resolve(manifest)
+  const fs = yield* FileSystem.FileSystem
+  const batch = yield* Effect.orElseSucceed(fs.realPath(manifest), () => manifest)
   // Only this and `worker` pay for loading them.
   const [cluster, submit] = yield* Effect.promise(() => Promise.all([import("../cluster.ts"), import("../submit.ts")]))
   const engine = Layer.effectContext(Effect.mapError(Layer.build(cluster.layer(undefined)), cluster.explain))

@@ -4,10 +4,11 @@ import * as Command from "effect/cli/Command"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import * as Path from "effect/Path"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ExitStatus from "../../ExitStatus.ts"
 import * as journalFile from "../journalFile.ts"
+import * as Place from "../place.ts"
 import { respond } from "../respond.ts"
 import { InvalidInput } from "../runtime.ts"
 import * as textTable from "../textTable.ts"
@@ -20,21 +21,16 @@ const flags = {
 export const status = Command.make("status", flags, ({ file }) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
-    const beside = journalFile.beside(file)
+    const beside = yield* journalFile.beside(file)
     const path = (yield* Effect.orElseSucceed(fs.exists(beside), () => false)) ? beside : file
     if (!(yield* Effect.orElseSucceed(isSqlite(fs, path), () => false))) {
       return yield* new InvalidInput({ message: `${file} is no journal, and there is none beside it.` })
     }
     const entries = yield* Effect.provide(read, journalFile.layer(path))
     const count = (state: Journal.State) => entries.filter((entry) => entry.state === state).length
-    const states = ["uploaded", "failed", "unknown", "started", "waiting"] as const
+    const states = ["uploaded", "failed", "unknown", "started", "retrying", "waiting"] as const
     const running = yield* journalFile.isInUse(path)
     const doubtful = entries.filter((entry) => inDoubt(entry) && !(running && entry.state === "started"))
-    const paths = yield* Path.Path
-    const shortest = (file: string) => {
-      const fromHere = paths.relative(paths.resolve(), file)
-      return fromHere.startsWith("..") ? file : fromHere
-    }
     return {
       json: { journal: path, items: entries },
       text: [
@@ -46,12 +42,14 @@ export const status = Command.make("status", flags, ({ file }) =>
           { title: "Size", align: "right", cell: ({ bytes }) => bytes === null ? "" : units.bytes(bytes) },
           { title: "md5", cell: ({ verified }) => verified ? "verified" : "" },
           { title: "When", cell: ({ at }) => at },
-          { title: "File", cell: ({ file }) => shortest(file) }
+          { title: "File", cell: ({ file }) => file }
         ]),
         "",
         states.filter((state) => count(state) > 0).map((state) => `${count(state)} ${state}`).join(" · "),
-        ...entries.flatMap(({ file, note }) => note === null ? [] : [`${shortest(file)}: ${note}`]),
-        ...(running ? ["", "A batch is running."] : journalFile.doubts(doubtful))
+        ...entries.flatMap(({ file, note }) => note === null ? [] : [`${file}: ${note}`]),
+        ...(running
+          ? ["", "A batch is running."]
+          : journalFile.advice(doubtful.map(({ action }) => ({ action, status: "unknown" }))))
       ],
       exitStatus: doubtful.length > 0 ? ExitStatus.outcomeUnknown : ExitStatus.done
     }
@@ -60,24 +58,33 @@ export const status = Command.make("status", flags, ({ file }) =>
     Command.withExamples([{ command: "tbm-studio status january.csv", description: "How far did January get?" }])
   )
 
-// The attempt of a process that died is harmless for an overwrite, and in doubt for an append.
+// An overwrite is sent again where it is in doubt.
 const inDoubt = ({ action, state }: { readonly action: string; readonly state: Journal.State }) =>
-  state === "unknown" || (state === "started" && action === "append")
+  action === "append" && (state === "unknown" || state === "started")
 
 const read = Effect.gen(function*() {
   const journal = yield* Journal.Journal
   const entries = yield* Stream.runCollect(journal.entries)
   return yield* Effect.forEach(
     entries,
-    ({ at, bytes, id, md5, note, version: _, ...entry }) =>
-      Effect.map(Effect.mapError(journalFile.subjectOf(id), () => notOurs), (subject) => ({
-        ...subject,
-        ...entry,
-        bytes: bytes ?? null,
-        md5: md5 ?? null,
-        note: note ?? null,
-        at: DateTime.formatIso(DateTime.makeUnsafe(at))
-      }))
+    ({ action, at, bytes, md5, name, note, ordinal, place, state, ...entry }) =>
+      Option.match(Place.parse(place), {
+        onNone: () => Effect.fail(notOurs),
+        onSome: (place) =>
+          Effect.succeed({
+            ...place,
+            ordinal,
+            action: action === "add" ? "append" : "overwrite",
+            file: name,
+            state,
+            attempts: entry.attempts,
+            bytes: bytes ?? null,
+            md5: md5 ?? null,
+            verified: entry.verified,
+            note: note ?? null,
+            at: DateTime.formatIso(DateTime.makeUnsafe(at))
+          })
+      })
   )
 })
 

@@ -52,7 +52,7 @@ export const upload = Command.make(
         return yield* new InvalidOption({ message: "Leave out --unknown: it is for --sessions." })
       }
       const upload = yield* TableUploads.make({ ...options, source: UploadSource.file(file) })
-      const job: Uploads.Job = { ...upload, file }
+      const job: Uploads.Job = { ...upload, file, name: file }
       return dryRun ? yield* plan(job, options.via) : yield* send(job, options.via, Option.isSome(options.sessions))
     }).pipe(
       via.withSessions(options.via, options.sessions, unknown),

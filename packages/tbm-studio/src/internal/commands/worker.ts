@@ -35,49 +35,62 @@ const flags = {
   unknown: Flag.Literals("unknown", ["fail", "skip", "retry"]).pipe(
     Flag.withDescription("What to do with an append that a worker which died may have applied (default fail)"),
     Flag.withDefault("fail")
+  ),
+  changed: Flag.Literals("changed", ["fail", "skip", "send"]).pipe(
+    Flag.withDescription("What to do with an append whose content has changed since it was uploaded (default fail)"),
+    Flag.withDefault("fail")
   )
 }
 
-export const worker = Command.make("worker", flags, ({ concurrency, host, port, unknown }) =>
-  Effect.gen(function*() {
-    // Only this command and `batch --durable` pay for loading it.
-    const cluster = yield* Effect.promise(() => import("../cluster.ts"))
-    const { target } = yield* TableUploads.TableUploads
-    yield* (yield* Frontdoor).tokens.get
-    const watch = yield* watched
-    // Uploads may come before everything below stands, and so may the signal.
-    const stop = yield* Effect.forkChild(
-      Effect.andThen(
-        StopSignal.first,
-        Console.error("Stopping: uploads that are under way may finish. Once more abandons them.")
-      ),
-      { startImmediately: true }
-    )
-    const layer = cluster.tables
-      .layer(Effect.succeed(cluster.targetOf(target)), { concurrency, onUnknown: unknown, around: watch.around })
-      .pipe(Layer.provide(watch.layer), Layer.provide(cluster.layer({ host, port })))
-    const scope = yield* Scope.make()
-    yield* Effect.gen(function*() {
-      yield* Effect.mapError(Layer.buildWithScope(layer, scope), cluster.explain)
-      yield* Console.error(`Joined the cluster as ${host}:${port}. Waiting for uploads; Ctrl-C or SIGTERM stops.`)
-      yield* Fiber.join(stop)
-      yield* watch.drain
-    }).pipe(Effect.onExit((exit) => leave(Scope.close(scope, exit))))
-    const { failed, unknown: inDoubt, uploaded } = watch.counts
-    return {
-      json: { status: "stopped", uploaded, failed, unknown: inDoubt },
-      text: [`Stopped after ${uploaded} uploaded, ${failed} failed, ${inDoubt} with unknown outcome.`],
-      exitStatus: ExitStatus.done
-    }
-  }).pipe(provideStudio, respond)).pipe(
-    Command.withDescription("Run uploads of `batch --durable` as one of a cluster of machines"),
-    Command.withExamples([
-      {
-        command: "DATABASE_URL=postgres://uploads@db/uploads tbm-studio worker --host worker-1.internal",
-        description: "Join the cluster of that database; the files must be readable here under the submitted paths"
+export const worker = Command.make(
+  "worker",
+  flags,
+  ({ changed, concurrency, host, port, unknown }) =>
+    Effect.gen(function*() {
+      // Only this command and `batch --durable` pay for loading it.
+      const cluster = yield* Effect.promise(() => import("../cluster.ts"))
+      const { target } = yield* TableUploads.TableUploads
+      yield* (yield* Frontdoor).tokens.get
+      const watch = yield* watched
+      // Uploads may come before everything below stands, and so may the signal.
+      const stop = yield* Effect.forkChild(
+        Effect.andThen(
+          StopSignal.first,
+          Console.error("Stopping: uploads that are under way may finish. Once more abandons them.")
+        ),
+        { startImmediately: true }
+      )
+      const layer = cluster.tables
+        .layer(Effect.succeed(cluster.targetOf(target)), {
+          concurrency,
+          onUnknown: unknown,
+          onChanged: changed,
+          around: watch.around
+        })
+        .pipe(Layer.provide(watch.layer), Layer.provide(cluster.layer({ host, port })))
+      const scope = yield* Scope.make()
+      yield* Effect.gen(function*() {
+        yield* Effect.mapError(Layer.buildWithScope(layer, scope), cluster.explain)
+        yield* Console.error(`Joined the cluster as ${host}:${port}. Waiting for uploads; Ctrl-C or SIGTERM stops.`)
+        yield* Fiber.join(stop)
+        yield* watch.drain
+      }).pipe(Effect.onExit((exit) => leave(Scope.close(scope, exit))))
+      const { failed, unknown: inDoubt, uploaded } = watch.counts
+      return {
+        json: { status: "stopped", uploaded, failed, unknown: inDoubt },
+        text: [`Stopped after ${uploaded} uploaded, ${failed} failed, ${inDoubt} with unknown outcome.`],
+        exitStatus: ExitStatus.done
       }
-    ])
-  )
+    }).pipe(provideStudio, respond)
+).pipe(
+  Command.withDescription("Run uploads of `batch --durable` as one of a cluster of machines"),
+  Command.withExamples([
+    {
+      command: "DATABASE_URL=postgres://uploads@db/uploads tbm-studio worker --host worker-1.internal",
+      description: "Join the cluster of that database; the files must be readable here under the submitted paths"
+    }
+  ])
+)
 
 /**
  * Leaves the cluster, which gives the shards back. Where the database does not help with that, the end of the process does:
@@ -98,9 +111,9 @@ const watched = Effect.sync(() => {
   const counts = { uploaded: 0, failed: 0, unknown: 0 }
   let idle: Deferred.Deferred<void> | undefined
 
-  const settle = (id: string) =>
+  const settle = (place: string) =>
     Effect.sync(() => {
-      started.delete(id)
+      started.delete(place)
       if (idle !== undefined && started.size === 0) Deferred.doneUnsafe(idle, Effect.void)
     })
   const watch = (journal: Journal.Journal["Service"]): Journal.Journal["Service"] => ({
@@ -108,23 +121,23 @@ const watched = Effect.sync(() => {
     record: (entry, durable) =>
       Effect.gen(function*() {
         const record = Effect.retry(journal.record(entry, durable), {
-          while: () => idle === undefined,
+          while: ({ cause }) => idle === undefined && !(cause instanceof Journal.PlaceTaken),
           schedule: Schedule.upTo(Schedule.spaced("500 millis"), { duration: outage })
         })
         if (entry.state === "started") {
           if (idle !== undefined) return yield* Effect.never
-          started.add(entry.id)
+          started.add(entry.place)
           return yield* record
         }
-        yield* Effect.ensuring(record, settle(entry.id))
-        if (entry.state !== "waiting") counts[entry.state]++
+        yield* Effect.ensuring(record, settle(entry.place))
+        if (entry.state !== "waiting" && entry.state !== "retrying") counts[entry.state]++
       })
   })
   return {
     counts,
     layer: Layer.effect(Journal.Journal, Effect.map(Journal.Journal, watch)),
     /** An upload that ends in any other way, cut off with its shard for example, is not under way either. */
-    around: <A, E, R>(id: string, upload: Effect.Effect<A, E, R>) => Effect.ensuring(upload, settle(id)),
+    around: <A, E, R>(place: string, upload: Effect.Effect<A, E, R>) => Effect.ensuring(upload, settle(place)),
     /** Starts nothing more and waits for what is under way. */
     drain: Effect.suspend(() => {
       idle = Deferred.makeUnsafe<void>()

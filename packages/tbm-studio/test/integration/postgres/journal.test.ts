@@ -9,13 +9,17 @@ const postgres = PgClient.layerConfig({ url: Config.Redacted("DATABASE_URL") }).
 describe("a journal on Postgres", () => {
   layer(Journal.layerSql({ batch: randomUUID() }).pipe(Layer.provide(postgres)), { excludeTestServices: true })(
     (it) => {
-      it.effect("keeps entries whose ids hold long paths and names", () =>
+      it.effect("keeps entries whose places hold long names", () =>
         Effect.gen(function*() {
           const journal = yield* Journal.Journal
           // Random, for Postgres compresses what it indexes.
-          const id = JSON.stringify(Array.from({ length: 60 }, () => randomUUID()))
+          const place = JSON.stringify(Array.from({ length: 60 }, () => randomUUID()))
           const entry: Journal.Entry = {
-            id,
+            place,
+            ordinal: 1,
+            run: "one",
+            action: "add",
+            name: "gl.csv",
             state: "started",
             attempts: 1,
             version: "1",
@@ -27,8 +31,10 @@ describe("a journal on Postgres", () => {
           }
           yield* journal.record(entry, true)
           yield* journal.record({ ...entry, state: "uploaded", verified: true })
-          const found = yield* journal.find([id])
-          assert.deepStrictEqual(found.get(id), { ...entry, state: "uploaded", verified: true })
+          const found = yield* journal.history([place])
+          assert.deepStrictEqual(found.get(place), [{ ...entry, state: "uploaded", verified: true }])
+          const taken = yield* Effect.flip(journal.record({ ...entry, run: "another" }))
+          assert.isTrue(taken.cause instanceof Journal.PlaceTaken)
           assert.strictEqual((yield* Stream.runCollect(journal.entries)).length, 1)
         }))
     }

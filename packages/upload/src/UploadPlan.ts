@@ -1,0 +1,436 @@
+/**
+ * Uploads a list according to a `Journal`, so that each place ends as the list says, in its order.
+ *
+ * **Details**
+ *
+ * An idempotent upload *replaces* what is at its place; any other one *adds* to it. A source is recognised by its content,
+ * whatever it is called: by its version where an entry has the same one, otherwise by its md5, which is computed beside
+ * the send, and before it for an addition. Of a list and a place's history follows what is done with each item:
+ *
+ * - What is there is skipped. What a later upload wiped out is not there.
+ * - A replacement whose content has changed is sent again, and so is everything of its place behind it.
+ * - An addition that an earlier run began without learning the end fails with `InDoubt`, and one whose content has changed
+ *   under the same name with `ChangedSinceUpload`, unless the caller chooses otherwise.
+ * - A replacement behind which the place holds additions that the list does not name fails with `SurplusAdditions`,
+ *   unless the caller chooses otherwise.
+ * - Rows in another order are the same rows. Rows with the same content are counted.
+ *
+ * Each upload that is begun becomes an entry of the journal: before each attempt, when an attempt has certainly not been
+ * applied, and at the end.
+ *
+ * **Example** (The second run sends nothing)
+ *
+ * ```ts import.meta.vitest
+ * import { Journal, UploadPlan, UploadSource, type UploadTarget } from "@effect-resilience/upload"
+ * import { Effect, Stream } from "effect"
+ *
+ * const target: UploadTarget.UploadTarget<string, string> = {
+ *   method: "PUT",
+ *   operation: () => ({ name: "put", endpoint: "/notes/{name}" }),
+ *   source: (name) => UploadSource.bytes(name, "text"),
+ *   key: undefined,
+ *   digests: ["md5"],
+ *   send: (name, payload) => Effect.as(Stream.runDrain(payload.stream), { receipt: name })
+ * }
+ *
+ * const upload = UploadPlan.uploadOnce(target, "a.txt")
+ * const twice = Effect.all([upload, upload]).pipe(Effect.provide(Journal.layerMemory))
+ * const outcomes = await Effect.runPromise(twice)
+ * outcomes.map((outcome) => outcome._tag) // => ["Uploaded", "Skipped"]
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as ApiError from "@effect-resilience/errors/ApiError"
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Operation from "@effect-resilience/http/Operation"
+import * as Attempt from "@effect-resilience/retry/Attempt"
+import * as Arr from "effect/Array"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Random from "effect/Random"
+import * as Contents from "./internal/contents.ts"
+import * as PlacePlan from "./internal/placePlan.ts"
+import * as Journal from "./Journal.ts"
+import type * as Progress from "./Progress.ts"
+import * as Uploader from "./Uploader.ts"
+import * as UploadError from "./UploadError.ts"
+import type * as UploadTarget from "./UploadTarget.ts"
+
+/**
+ * - `place`: where an item goes. Default: the target's key of it, otherwise its name.
+ * - `name`: what an item's source is called in every run; default the name of its source.
+ * - `onUnknown`: default `fail`. Where the list replaces the place first, `retry` sends everything from that replacement
+ *   on, so that nothing is doubled.
+ * - `onChanged`: default `fail`. Where the list replaces the place first, `send` sends everything from that replacement
+ *   on; otherwise what the earlier run added stays there.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<in Item> {
+  readonly place?: ((item: Item, index: number) => string) | undefined
+  readonly name?: ((item: Item, index: number) => string) | undefined
+  readonly onUnknown?: Journal.OnUnknown | undefined
+  readonly onChanged?: Journal.OnChanged | undefined
+}
+
+/**
+ * What is to be done with an item.
+ *
+ * - `Send`: upload it.
+ * - `Skip`: with the entry because of which: the upload itself, one that may be it (`assumed`), or one that replaced it.
+ * - `Reject`: neither may be done without a word from the caller.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Verdict =
+  | { readonly _tag: "Send" }
+  | { readonly _tag: "Skip"; readonly entry: Journal.Entry; readonly why: SkipReason }
+  | { readonly _tag: "Reject"; readonly entry: Journal.Entry; readonly error: UploadError.UploadError }
+
+/**
+ * - `uploaded`: an earlier run uploaded it, and it is still there.
+ * - `assumed`: an earlier run may have uploaded it, or uploaded other content under its name, and the caller takes it for
+ *   done.
+ * - `superseded`: a later item of the list replaces it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type SkipReason = "uploaded" | "assumed" | "superseded"
+
+/**
+ * A list of uploads beside the histories of their places.
+ *
+ * - `known`: how many of the items go to a place that has a history.
+ * - `isNew`: whether the item goes to a place without a history, so that it is sent.
+ * - `verdict`: of an item. Sources are looked at, and read where nothing else tells what they hold; nothing is sent.
+ * - `nextEntry`: what a new entry of the item begins with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Plan<in out Item, out R = never> {
+  readonly items: ReadonlyArray<Item>
+  readonly known: number
+  readonly isNew: (index: number) => boolean
+  readonly verdict: (index: number) => Effect.Effect<Verdict, never, R>
+  readonly nextEntry: (index: number) => Pick<Journal.Entry, "place" | "ordinal" | "run" | "action" | "name">
+}
+
+/**
+ * Compares a list of uploads with what the journal holds of their places. Nothing is sent; sources are looked at when a
+ * verdict is asked for.
+ *
+ * - `complete`: whether the list is all that its places should hold after a replacement; default true. Additions that it
+ *   does not name are then treated as `onChanged` says.
+ *
+ * @category planning
+ * @since 0.1.0
+ */
+export const make: <Item, Receipt, E, R>(
+  target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
+  items: ReadonlyArray<Item>,
+  options?: Options<Item> & { readonly complete?: boolean | undefined }
+) => Effect.Effect<Plan<Item, R>, Journal.JournalError, Journal.Journal> = Effect.fnUntraced(
+  function*<Item, Receipt, E, R>(
+    target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
+    items: ReadonlyArray<Item>,
+    options: Options<Item> & { readonly complete?: boolean | undefined } = {}
+  ): Effect.fn.Return<Plan<Item, R>, Journal.JournalError, Journal.Journal> {
+    const { complete = true, name, onChanged = "fail", onUnknown = "fail", place } = options
+    const journal = yield* Journal.Journal
+    const run = (yield* Random.nextIntBetween(0, Number.MAX_SAFE_INTEGER)).toString(36)
+    const nameOf = name ?? ((item: Item) => target.source(item).name)
+    const placeOf = place ?? ((item: Item, index: number) => target.key?.(item) ?? nameOf(item, index))
+
+    const places = new Map<string, Place>()
+    const placeAt = items.map((item, index) => {
+      const id = placeOf(item, index)
+      const known = places.get(id)
+      if (known === undefined) {
+        const place: Place = { id, indices: [index], history: [], next: 1, verdicts: undefined }
+        places.set(id, place)
+        return place
+      }
+      known.indices.push(index)
+      return known
+    })
+    let known = 0
+    for (const [id, history] of yield* journal.history([...places.keys()])) {
+      const place = places.get(id)
+      if (place === undefined) continue
+      place.history = history
+      place.next = (history.at(-1)?.ordinal ?? 0) + 1
+      known += place.indices.length
+    }
+
+    const rowsOf = ({ history, indices }: Place) => {
+      const sources = indices.map((index) => target.source(items[index] as Item))
+      return Effect.map(
+        Contents.ofSources(sources, history),
+        (contents) =>
+          contents.map((content, i): PlacePlan.Row => {
+            const index = indices[i] ?? 0
+            const item = items[index] as Item
+            return { action: actionOf(target, item), name: nameOf(item, index), content }
+          })
+      )
+    }
+    const verdictsOf = (place: Place): Effect.Effect<ReadonlyMap<number, Verdict>, never, R> =>
+      Effect.suspend(() =>
+        place.verdicts === undefined
+          ? Effect.map(rowsOf(place), (rows) =>
+            place.verdicts = new Map(
+              PlacePlan.plan(rows, place.history, { onChanged, onUnknown, complete }).map((verdict, i) =>
+                [place.indices[i] ?? 0, verdictOf(verdict, rows[i]?.name ?? "")] as const
+              )
+            ))
+          : Effect.succeed(place.verdicts)
+      )
+    return {
+      items,
+      known,
+      isNew: (index) => placeAt[index]?.history.length === 0,
+      verdict: (index) => {
+        const place = placeAt[index]
+        return place === undefined || place.history.length === 0
+          ? toSend
+          : Effect.map(verdictsOf(place), (verdicts) => verdicts.get(index) ?? send)
+      },
+      nextEntry: (index) => {
+        const place = placeAt[index]
+        const item = items[index]
+        if (place === undefined || item === undefined) throw new RangeError(`UploadPlan: the plan has no item ${index}`)
+        const ordinal = place.next++
+        return { place: place.id, ordinal, run, action: actionOf(target, item), name: nameOf(item, index) }
+      }
+    }
+  }
+)
+
+interface Place {
+  readonly id: string
+  readonly indices: Array<number>
+  history: ReadonlyArray<Journal.Entry>
+  next: number
+  verdicts: ReadonlyMap<number, Verdict> | undefined
+}
+
+const send: Verdict = { _tag: "Send" }
+const toSend = Effect.succeed(send)
+
+const actionOf = <Item, Receipt, E, R>(
+  { method, operation }: UploadTarget.UploadTarget<Item, Receipt, E, R>,
+  item: Item
+): Journal.Action => Operation.isIdempotent(operation(item), { method, headers: {} }) ? "replace" : "add"
+
+const verdictOf = (verdict: PlacePlan.Verdict, source: string): Verdict => {
+  const skip = (entry: Journal.Entry, why: SkipReason): Verdict => ({ _tag: "Skip", entry, why })
+  const reject = (entry: Journal.Entry, reason: UploadError.Reason): Verdict => ({
+    _tag: "Reject",
+    entry,
+    error: new UploadError.UploadError({ source, reason })
+  })
+  switch (verdict._tag) {
+    case "Send":
+      return send
+    case "Present":
+      return skip(verdict.entry, "uploaded")
+    case "Assumed":
+      return skip(verdict.entry, "assumed")
+    case "Superseded":
+      return skip(verdict.entry, "superseded")
+    case "InDoubt":
+      return reject(verdict.entry, new UploadError.InDoubt({ since: verdict.entry.at }))
+    case "Changed":
+      return reject(verdict.entry, new UploadError.ChangedSinceUpload({ since: verdict.entry.at }))
+    case "Surplus":
+      return reject(
+        verdict.entry,
+        new UploadError.SurplusAdditions({ names: verdict.surplus.map(({ name }) => name) })
+      )
+  }
+}
+
+/**
+ * What is to be done with each item, in order.
+ *
+ * @category planning
+ * @since 0.1.0
+ */
+export const verdicts = <Item, R>(
+  { items, verdict }: Plan<Item, R>
+): Effect.Effect<ReadonlyArray<Verdict>, never, R> =>
+  Effect.map(
+    Effect.forEach(
+      Arr.chunksOf([...items.keys()], 1_000),
+      (indices) =>
+        Effect.forEach(Arr.chunksOf(indices, 32), Effect.forEach(verdict), { concurrency: 32 }).pipe(
+          // A thousand files may have been looked at without a pause, and signals wait for one.
+          Effect.tap(Effect.yieldNow)
+        )
+    ),
+    (pages) => pages.flat(2)
+  )
+
+/**
+ * - `Uploaded`: by this run. `unrecorded` where the journal could not be told: it holds the upload as `started`.
+ * - `Skipped`: because of an entry of an earlier run.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Outcome<Receipt> =
+  | {
+    readonly _tag: "Uploaded"
+    readonly report: Uploader.Report<Receipt>
+    readonly unrecorded?: Journal.JournalError | undefined
+  }
+  | { readonly _tag: "Skipped"; readonly entry: Journal.Entry; readonly why: SkipReason }
+
+/**
+ * Uploads an item, unless the journal says that it need not or must not be.
+ *
+ * @category uploading
+ * @since 0.1.0
+ */
+export const uploadOnce = <Item, Receipt, E, R>(
+  target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
+  item: Item,
+  options: Uploader.Options<Uploader.Failure<E>, Receipt> & Options<Item> = {}
+): Effect.Effect<Outcome<Receipt>, Uploader.Failure<E> | Journal.JournalError, R | Journal.Journal> =>
+  Effect.flatMap(
+    make(target, [item], { ...options, complete: false }),
+    (plan) => upload(target, plan, 0, options)
+  )
+
+/**
+ * Does with an item of a plan what its verdict says.
+ *
+ * @category uploading
+ * @since 0.1.0
+ */
+export const upload = <Item, Receipt, E, R>(
+  target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
+  plan: Plan<Item, R>,
+  index: number,
+  options: Uploader.Options<Uploader.Failure<E>, Receipt> = {}
+): Effect.Effect<Outcome<Receipt>, Uploader.Failure<E> | Journal.JournalError, R | Journal.Journal> =>
+  Effect.flatMap(
+    plan.verdict(index),
+    (verdict): Effect.Effect<Outcome<Receipt>, Uploader.Failure<E> | Journal.JournalError, R | Journal.Journal> => {
+      switch (verdict._tag) {
+        case "Send":
+          return sendRecorded(target, plan, index, options)
+        case "Skip":
+          return Effect.succeed({ _tag: "Skipped", entry: verdict.entry, why: verdict.why })
+        case "Reject":
+          return Effect.fail(verdict.error)
+      }
+    }
+  )
+
+const sendRecorded = Effect.fnUntraced(
+  function*<Item, Receipt, E, R>(
+    target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
+    plan: Plan<Item, R>,
+    index: number,
+    options: Uploader.Options<Uploader.Failure<E>, Receipt>
+  ): Effect.fn.Return<Outcome<Receipt>, Uploader.Failure<E> | Journal.JournalError, R | Journal.Journal> {
+    const item = plan.items[index] as Item
+    const journal = yield* Journal.Journal
+    const clock = yield* Clock.Clock
+    const named = plan.nextEntry(index)
+    const { action } = named
+    // An addition is recognised by its content later on, also where this run never learns its end.
+    const hashed = action === "add" ? yield* Contents.hash(target.source(item)) : undefined
+    // Were the start forgotten, an addition would be sent twice, and what a replacement wiped out be taken for present. An
+    // end that is forgotten leaves an addition in doubt and sends a replacement again.
+    const durable = action === "add" || !plan.isNew(index)
+
+    let last: Journal.Entry = {
+      ...named,
+      state: "waiting",
+      attempts: 0,
+      version: undefined,
+      bytes: undefined,
+      md5: undefined,
+      verified: false,
+      note: undefined,
+      at: 0
+    }
+    let sent: "nothing" | "some" | "all" = "nothing"
+    // A replacement is sent again after a failure that may have come too late.
+    let mayBeThere = false
+    const judged = (error: unknown): "not applied" | "perhaps" => {
+      mayBeThere ||= action === "replace" && sent !== "nothing" && mayHaveBeenApplied(error, sent === "all")
+      return mayBeThere || Recovery.of(error)._tag === "Verify" ? "perhaps" : "not applied"
+    }
+    const record = (change: Partial<Journal.Entry>, durable?: boolean) => {
+      last = { ...last, ...change, at: clock.currentTimeMillisUnsafe() }
+      return journal.record(last, durable)
+    }
+    const recording: UploadTarget.UploadTarget<Item, Receipt, E | Journal.JournalError, R> = {
+      ...target,
+      send: (item, payload) =>
+        Attempt.Current.pipe(
+          Effect.flatMap(({ attempt }) =>
+            record({
+              state: "started",
+              attempts: attempt,
+              version: payload.version,
+              bytes: payload.size,
+              md5: payload.version === hashed?.version ? hashed?.md5 : undefined
+            }, durable)
+          ),
+          Effect.flatMap(() => {
+            sent = "some"
+            return target.send(item, payload)
+          })
+        )
+    }
+    const report = yield* Uploader.upload(recording, item, {
+      ...options,
+      digests: [...options.digests ?? [], "md5"],
+      onEvent: (event) => {
+        // A journal's failure is never retried, so no event holds one.
+        const told = options.onEvent?.(event as Progress.Event<Uploader.Failure<E>, Receipt>) ?? Effect.void
+        if (event._tag === "AwaitingAnswer") sent = "all"
+        if (event._tag !== "Retrying") return told
+        const state = judged(event.error) === "perhaps" ? "retrying" : "waiting"
+        const note = record({ state, note: messageOf(event.error) })
+        return Effect.andThen(Effect.ignore(note), told)
+      }
+    }).pipe(
+      Effect.tapError((error) =>
+        sent === "nothing" || error instanceof Journal.JournalError
+          ? Effect.void
+          // Unrecorded, the item stays `started`, which is no less true.
+          : Effect.ignore(record({
+            state: judged(error) === "perhaps" ? "unknown" : "failed",
+            note: messageOf(error)
+          }))
+      ),
+      // What was interrupted before its last byte left cannot have been applied.
+      Effect.onInterrupt(() =>
+        sent === "some" && !mayBeThere ? Effect.ignore(record({ state: "waiting" })) : Effect.void
+      )
+    )
+    const { attempts, bytes, digests, verified } = report
+    const end = record({ state: "uploaded", attempts, bytes, md5: digests.md5 ?? last.md5, verified, note: undefined })
+    return yield* Effect.match(end, {
+      onFailure: (unrecorded): Outcome<Receipt> => ({ _tag: "Uploaded", report, unrecorded }),
+      onSuccess: (): Outcome<Receipt> => ({ _tag: "Uploaded", report })
+    })
+  }
+)
+
+const mayHaveBeenApplied = (error: unknown, whole: boolean): boolean =>
+  error instanceof ApiError.ApiError ? ApiError.mayHaveBeenApplied(error.reason, whole) : whole
+
+const messageOf = (error: unknown): string =>
+  Predicate.hasProperty(error, "message") && typeof error.message === "string" ? error.message : String(error)

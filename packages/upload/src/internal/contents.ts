@@ -1,0 +1,59 @@
+import * as Arr from "effect/Array"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import * as Hashing from "../Hashing.ts"
+import type * as Journal from "../Journal.ts"
+import type * as UploadSource from "../UploadSource.ts"
+import type { Content } from "./placePlan.ts"
+
+const contentOf = (
+  { replayable }: UploadSource.UploadSource<unknown>,
+  { bytes, size, version }: UploadSource.Opened
+): Effect.Effect<Content> => {
+  const unhashed: Content = { version, bytes: size, md5: undefined }
+  if (!replayable) return Effect.succeed(unhashed)
+  return Effect.gen(function*() {
+    const hasher = yield* (yield* Hashing.Current).start(["md5"], { size })
+    yield* Stream.runForEach(bytes(), (chunk) => hasher.update(chunk))
+    return { ...unhashed, md5: (yield* hasher.digest).md5 }
+  }).pipe(Effect.scoped, Effect.orElseSucceed(() => unhashed))
+}
+
+/** What a source holds; its md5 only where it can be read again. One that cannot be read is unknown. */
+export const hash = <R>(source: UploadSource.UploadSource<R>): Effect.Effect<Content, never, R> =>
+  Effect.matchEffect(source.open, {
+    onFailure: () => Effect.succeed(unknown),
+    onSuccess: (opened) => contentOf(source, opened)
+  })
+
+/**
+ * What the sources of a place hold, as far as it has to be known to tell which of the place's entries they are. A source is
+ * read only where neither its version nor its size decides.
+ */
+export const ofSources = <R>(
+  sources: ReadonlyArray<UploadSource.UploadSource<R>>,
+  history: ReadonlyArray<Journal.Entry>
+): Effect.Effect<ReadonlyArray<Content>, never, R> => {
+  const md5s = new Map<string, string>()
+  for (const { md5, version } of history) if (version !== undefined && md5 !== undefined) md5s.set(version, md5)
+  const hashed = history.filter(({ md5 }) => md5 !== undefined)
+  const look = (source: UploadSource.UploadSource<R>) =>
+    Effect.matchEffect(source.open, {
+      // It may well be cleared away by now.
+      onFailure: () => Effect.succeed(unknown),
+      onSuccess: (opened) => {
+        const { size, version } = opened
+        const md5 = version === undefined ? undefined : md5s.get(version)
+        if (md5 !== undefined) return Effect.succeed({ version, bytes: size, md5 })
+        const mayBeOne = hashed.some(({ bytes }) => bytes === undefined || size === undefined || bytes === size)
+        return mayBeOne ? contentOf(source, opened) : Effect.succeed({ version, bytes: size, md5: undefined })
+      }
+    })
+  // A fiber for each source would cost more than a look at a file that is at hand.
+  return Effect.map(
+    Effect.forEach(Arr.chunksOf(sources, 32), Effect.forEach(look), { concurrency: 32 }),
+    Arr.flatten
+  )
+}
+
+const unknown: Content = { version: undefined, bytes: undefined, md5: undefined }

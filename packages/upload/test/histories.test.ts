@@ -1,0 +1,11 @@
+import { describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { play } from "./histories.ts"
+
+// test/integration plays 10,000 more.
+describe("a list of uploads and its journal", { timeout: 120_000 }, () => {
+  it.live("lose nothing and double nothing without a word, in 500 histories", () =>
+    Effect.gen(function*() {
+      for (let seed = 0; seed < 500; seed++) yield* play(seed)
+    }))
+})
