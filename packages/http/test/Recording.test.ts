@@ -1,8 +1,9 @@
 import { Recording, Redaction, Scrubber } from "@effect-resilience/http"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, FileSystem, Layer, Redacted } from "effect"
+import { Cause, Clock, Effect, Exit, Fiber, FileSystem, Layer, Redacted } from "effect"
 import { HttpBody, HttpClient, HttpClientError, HttpClientResponse } from "effect/http"
+import { TestClock } from "effect/testing"
 
 const answering = (respond: (url: URL) => Response) =>
   HttpClient.make((request, url) => Effect.sync(() => HttpClientResponse.fromWeb(request, respond(url))))
@@ -34,6 +35,39 @@ describe("Recording", () => {
         url: "https://a.example/x?page=2&key=REDACTED",
         body: { json: { id: 1, password: "<redacted>" } }
       })
+    }))
+
+  it.effect("measures a duration though the wall clock jumps meanwhile", () =>
+    Effect.gen(function*() {
+      const clock = yield* Clock.Clock
+      let offset = 0
+      const moved: Clock.Clock = {
+        currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + offset,
+        currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now + offset),
+        currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe(),
+        currentTimeNanos: clock.currentTimeNanos,
+        monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
+        monotonicTimeNanos: clock.monotonicTimeNanos,
+        sleep: (duration) => clock.sleep(duration)
+      }
+      const { lines, write } = collecting()
+      const real = HttpClient.make((request) =>
+        Effect.delay(
+          Effect.sync(() => {
+            offset = -3_600_000
+            return HttpClientResponse.fromWeb(request, Response.json({}))
+          }),
+          250
+        )
+      )
+      yield* TestClock.adjust("1 day")
+      const fiber = yield* Recording.record(real, { write }).get("https://a.example/").pipe(
+        Effect.provideService(Clock.Clock, moved),
+        Effect.forkChild({ startImmediately: true })
+      )
+      yield* TestClock.adjust(250)
+      yield* Effect.flatMap(Fiber.join(fiber), (response) => response.text)
+      assert.deepInclude(JSON.parse(String(lines[0])), { durationMs: 250 })
     }))
 
   it.effect("scrubs registered secrets out of allowed fields, and stays JSON", () =>

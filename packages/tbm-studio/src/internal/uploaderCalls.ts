@@ -2,6 +2,7 @@
 import * as Authenticated from "@effect-resilience/auth/Authenticated"
 import type * as AuthError from "@effect-resilience/auth/AuthError"
 import * as Origin from "@effect-resilience/auth/Origin"
+import * as Timer from "@effect-resilience/deadline/Timer"
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as AccessLog from "@effect-resilience/http/AccessLog"
@@ -15,7 +16,6 @@ import type * as Hashing from "@effect-resilience/upload/Hashing"
 import * as UploadError from "@effect-resilience/upload/UploadError"
 import type * as UploadSource from "@effect-resilience/upload/UploadSource"
 import type * as UploadTarget from "@effect-resilience/upload/UploadTarget"
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
@@ -229,7 +229,8 @@ const md5Of = (
 const watched = <E>(bytes: Stream.Stream<Uint8Array, E>, length: number, stallTimeout: Duration.Duration) => {
   let left = 0
   let movedAt: number | undefined
-  const stalled: Effect.Effect<never, ApiError.ApiError> = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+  const stalled: Effect.Effect<never, ApiError.ApiError> = Effect.withFiber((fiber) => {
+    const now = Timer.nowUnsafe(fiber.context)
     movedAt ??= now
     const answering = left === length
     const limit = answering ? partAnswerTimeout : stallTimeout
@@ -241,9 +242,10 @@ const watched = <E>(bytes: Stream.Stream<Uint8Array, E>, length: number, stallTi
   return {
     stalled,
     stream: Stream.tap(bytes, (chunk) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
+      Effect.withFiber((fiber) => {
         left += chunk.length
-        movedAt = now
+        movedAt = Timer.nowUnsafe(fiber.context)
+        return Effect.void
       }))
   }
 }
