@@ -2,7 +2,7 @@ import { Deadline, Timeout, Timer } from "@effect-resilience/deadline"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit } from "effect"
 import { mock } from "node:test"
-import { setImmediate, setTimeout } from "node:timers/promises"
+import { setImmediate } from "node:timers/promises"
 import { afterEach, vi } from "vitest"
 
 const live = Context.empty()
@@ -65,12 +65,18 @@ for (const { fake, name, real, tick } of runners) {
 
     it("leaves waits alone that began before and that begin after", async () => {
       const ended: Array<string> = []
-      Timer.startUnsafe(live, 30, () => ended.push("before"))
+      const wait = (name: string) =>
+        new Promise<void>((resolve) =>
+          Timer.startUnsafe(live, 30, () => {
+            ended.push(name)
+            resolve()
+          })
+        )
+      const before = wait("before")
       fake()
       const abandoned = Timer.startUnsafe(live, 30, () => ended.push("meanwhile"))
       real()
-      Timer.startUnsafe(live, 30, () => ended.push("after"))
-      await setTimeout(60)
+      await Promise.all([before, wait("after")])
       assert.deepStrictEqual(ended, ["before", "after"])
       abandoned.cancel()
     })
@@ -85,9 +91,8 @@ for (const { fake, name, real, tick } of runners) {
       assert.deepStrictEqual(ended, ["fake"])
       fresh.startUnsafe(live, 20, () => ended.push("abandoned"))
       real()
-      fresh.startUnsafe(live, 20, () => ended.push("real"))
-      await setTimeout(40)
-      assert.deepStrictEqual(ended, ["fake", "real"])
+      await new Promise<void>((resolve) => fresh.startUnsafe(live, 20, resolve))
+      assert.deepStrictEqual(ended, ["fake"])
     })
   })
 }
