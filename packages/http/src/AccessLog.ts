@@ -51,6 +51,7 @@
  */
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Classifier from "@effect-resilience/errors/Classifier"
+import * as ForeignText from "@effect-resilience/errors/ForeignText"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -394,7 +395,10 @@ export const format = (entry: Entry): string =>
     entry.error?.reason,
     entry.recovery && `-> ${entry.recovery}`,
     entry.error?.message
-  ].filter((part) => part !== undefined && part !== false && part !== "").join(" ").replace(/[\r\n]+/g, " ")
+  ].filter((part) => part !== undefined && part !== false && part !== "").map((part) =>
+    ForeignText.oneLine(String(part))
+  )
+    .join(" ")
 
 // A write costs a system call and a thread's turn, whatever its size.
 const pause = "50 millis"
@@ -454,27 +458,30 @@ const write = (
   const { endpoint, name } = fiber.getRef(Operation.Current) ??
     { endpoint: Operation.endpointOf(undefined), name: undefined }
   const message = Recovery.isRecoverable(error) && error instanceof Error
-    ? fiber.getRef(Scrubber.Current).scrub(error.message)
+    ? ForeignText.oneLine(fiber.getRef(Scrubber.Current).scrub(error.message))
     : undefined
   const nanos = fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe() - begun.nanos
-  const entry: Entry = {
+  // What does not apply is left out: exporters write an `undefined` that is there as a word.
+  const entry: { -readonly [K in keyof Entry]: Entry[K] } = {
     time: isoOf(begun.time),
     kind: attempt === undefined ? "call" : "attempt",
     call: callId(call, fiber),
     outcome: reason === undefined ? "success" : reason === "Interrupted" ? "interrupted" : "failure",
-    operation: name,
-    method: call.method,
     endpoint,
-    status: call.status,
     durationMs: Math.round(Number(nanos) / 10_000) / 100,
-    attempt: attempt?.number ?? call.attempts,
-    resendReason: attempt?.resendReason,
-    bytesSent: call.bytesSent,
-    bytesReceived: call.bytesReceived,
-    requestId: call.requestId,
-    error: reason === undefined || reason === "Interrupted" ? undefined : { reason, message },
-    recovery: error === undefined ? undefined : Classifier.classify(error, begun.time)._tag
+    attempt: attempt?.number ?? call.attempts
   }
+  if (name !== undefined) entry.operation = name
+  if (call.method !== undefined) entry.method = call.method
+  if (call.status !== undefined) entry.status = call.status
+  if (attempt?.resendReason !== undefined) entry.resendReason = attempt.resendReason
+  if (call.bytesSent !== undefined) entry.bytesSent = call.bytesSent
+  if (call.bytesReceived !== undefined) entry.bytesReceived = call.bytesReceived
+  if (call.requestId !== undefined) entry.requestId = call.requestId
+  if (reason !== undefined && reason !== "Interrupted") {
+    entry.error = message === undefined ? { reason } : { reason, message }
+  }
+  if (error !== undefined) entry.recovery = Classifier.classify(error, begun.time)._tag
   if (log.writeUnsafe === undefined) return log.write(entry)
   log.writeUnsafe(entry)
   return undefined

@@ -28,7 +28,6 @@ import * as ErrorBody from "@effect-resilience/errors/ErrorBody"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type * as Headers from "effect/http/Headers"
-import type * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -104,22 +103,6 @@ export const json: {
     )
   })
 )
-
-/**
- * The same response with its body in memory, at most `maxBytes` and one more, so that `json` still rejects what is longer.
- *
- * **When to use**
- *
- * Use it below `ErrorMapping` where values are asked for: then the `timeout` there includes the body, and a server that sends
- * a byte now and then is not waited for without end.
- *
- * @category combinators
- * @since 0.1.0
- */
-export const whole = (
-  response: HttpClientResponse.HttpClientResponse
-): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError> =>
-  Effect.map(readAnswerBody(response, maxBytes + 1), ({ bytes }) => withBody(response, bytes, response.headers))
 
 /**
  * The same answer with another body, for middleware that unpacks, records or replaces it. The body is not read before it

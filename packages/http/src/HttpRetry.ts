@@ -17,7 +17,8 @@
  *
  * **Gotchas**
  *
- * Only failures are retried: put `ErrorMapping` below, which turns statuses into failures. It also limits attempts in
+ * Only failures are retried: put `ErrorMapping` below, which turns statuses into failures. Without it a 503 is a success,
+ * which is logged as a warning, once for each client. It also limits attempts in
  * time; a policy with an `attemptTimeout` does not fit here, since out here nobody knows whether the body had left.
  *
  * A source that goes on where it was left is noticed only where the body's length is declared.
@@ -59,9 +60,11 @@ import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Stream from "effect/Stream"
 import { transportReason } from "./internal/failure.ts"
 import { onRequest } from "./internal/onRequest.ts"
+import * as MappedClient from "./MappedClient.ts"
 import * as Operation from "./Operation.ts"
 
 /**
@@ -135,6 +138,17 @@ export const retry: {
       ...options,
       classify: classify(options.repeatUnsafe === true ? boldly : plainly)
     }
+    let hasWarned = false
+    const warnOfStatus = ({ status }: HttpClientResponse.HttpClientResponse) => {
+      if (hasWarned || (status >= 200 && status < 300) || Recovery.fromStatus(status)._tag !== "Retry") {
+        return Effect.void
+      }
+      hasWarned = true
+      return Effect.logWarning(
+        `HttpRetry does not retry a response with status ${status}, which is a success to this client: ` +
+          "put ErrorMapping.mapErrors below it."
+      )
+    }
     const cautious: RetryPolicy.Options<E> = { ...options, classify: classify(cautiously) }
 
     return HttpClient.makeWith<never, never, E | BodyNotReplayable, R>(
@@ -144,7 +158,9 @@ export const retry: {
             Operation.isIdempotent(fiber.getRef(Operation.Current), request)
           const choice = repeatable ? bold : cautious
           const guarded = guardBody(request)
-          const attempt = client.execute(guarded.request)
+          const attempt = MappedClient.is(client)
+            ? client.execute(guarded.request)
+            : Effect.tap(client.execute(guarded.request), warnOfStatus)
           if (guarded.shortage === undefined) return RetryPolicy.retry(attempt, policy, choice)
           const { shortage } = guarded
           const when: RetryPolicy.Options<E>["when"] = (error, n) =>

@@ -4,8 +4,8 @@
  * **Details**
  *
  * By draft-ietf-httpapi-idempotency-key-header: a key that is missing where it is `required` answers 400, one that was
- * used for another request 422, one whose first request is still running 409. A repetition gets the first status, headers
- * and body, and the header `idempotency-replayed: true`. Safe methods, and PUT and DELETE, pass through.
+ * used for another request 422, one whose first request is still running 409. A repetition gets the first status, body and
+ * harmless headers, and the header `idempotency-replayed: true`. Safe methods, and PUT and DELETE, pass through.
  *
  * An answer is remembered for a day, unless it says that the request was not carried out: 408, 425, 429 and 5xx by
  * default. Then, as after a failure of the handler, the next request with the key runs again. A handler goes on when its
@@ -24,7 +24,7 @@
  * request with it runs. A process that is suspended for longer than that may find that another has run its request: make
  * the handler's own write conditional where that must not be.
  *
- * Cookies are not remembered. The request's body is held in memory; bound it by `HttpIncomingMessage.MaxBodySize`.
+ * A repetition gets the headers of `rememberedHeaders` only, and no cookies. The request's body is held in memory; bound it by `HttpIncomingMessage.MaxBodySize`.
  *
  * **Example** (One order for two requests)
  *
@@ -32,13 +32,12 @@
  * import { IdempotencyServer } from "@effect-resilience/http"
  * import { Effect } from "effect"
  * import { HttpEffect, HttpServerRequest, HttpServerResponse } from "effect/http"
- * import { Persistence } from "effect/persistence"
  *
  * let orders = 0
  * const placeOrder = Effect.sync(() => HttpServerResponse.text(`order ${++orders}`, { status: 201 }))
  *
  * const program = Effect.gen(function*() {
- *   const once = yield* IdempotencyServer.make({ caller: (request) => request.headers["x-customer"] ?? "" })
+ *   const once = yield* IdempotencyServer.make({ caller: (request) => request.headers["x-customer"] })
  *   const handler = HttpEffect.toWebHandler(once(placeOrder))
  *   const post = Effect.promise(() =>
  *     handler(
@@ -51,7 +50,7 @@
  *   )
  *   return [yield* post, yield* post]
  * })
- * await Effect.runPromise(Effect.provide(Effect.scoped(program), Persistence.layerMemory)) // => ["order 1", "order 1"]
+ * await Effect.runPromise(Effect.provide(Effect.scoped(program), IdempotencyServer.layerMemory())) // => ["order 1", "order 1"]
  * ```
  *
  * @since 0.1.0
@@ -66,6 +65,7 @@ import * as Hex from "effect/encoding/Hex"
 import * as Exit from "effect/Exit"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
 import * as Persistable from "effect/persistence/Persistable"
 import * as Persistence from "effect/persistence/Persistence"
 import * as Result from "effect/Result"
@@ -73,13 +73,17 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Idempotency from "./Idempotency.ts"
+import * as BoundedMemory from "./internal/boundedMemory.ts"
 
 /**
  * - `caller`: who sends the request, for example the customer that its token was checked to belong to. Keys of different
- *   callers are kept apart; without that, one could fetch the answers of another.
+ *   callers are kept apart; without that, one could fetch the answers of another. A request with a key whose caller is not
+ *   known (`undefined` or empty) gets 401: all of them would be one caller.
  * - `required`: refuses an unsafe request without a key; by default it passes through.
  * - `timeToLive`: how long an answer is remembered; a day by default.
  * - `remember`: which statuses are answers; by default all but 408, 425, 429 and 5xx.
+ * - `headers`: which headers of an answer are remembered, by lower-case name; default `rememberedHeaders`. Others, such as
+ *   tokens, sessions and cookies, go to the first request only.
  * - `claims`: what processes that share a store claim a key with before they run its request; none by default.
  * - `claimFor`: how long a key stays claimed by a process that died; 30 seconds by default. It is prolonged while the
  *   handler runs.
@@ -90,7 +94,8 @@ import * as Idempotency from "./Idempotency.ts"
  * @since 0.1.0
  */
 export interface Options {
-  readonly caller: (request: HttpServerRequest.HttpServerRequest) => string
+  readonly caller: (request: HttpServerRequest.HttpServerRequest) => string | undefined
+  readonly headers?: ReadonlyArray<string> | undefined
   readonly required?: boolean | undefined
   readonly timeToLive?: Duration.Input | undefined
   readonly remember?: ((status: number) => boolean) | undefined
@@ -145,6 +150,7 @@ export const make = (options: Options): Effect.Effect<Middleware, never, Persist
       timeToLive: () => options.timeToLive ?? Duration.days(1)
     })
     const remember = options.remember ?? carriedOut
+    const shown = new Set(options.headers ?? rememberedHeaders)
     const running = new Set<string>()
     const { claims } = options
     const owner = (yield* WebCrypto).randomUUID()
@@ -183,11 +189,13 @@ export const make = (options: Options): Effect.Effect<Middleware, never, Persist
             : yield* handler
         }
 
+        const caller = options.caller(request)
+        if (caller === undefined || caller === "") return unknownCaller
         const body = yield* Effect.result(request.arrayBuffer)
         if (Result.isFailure(body)) return problem(400, "Unreadable body", "The request's body could not be read.")
         const bytes = new Uint8Array(body.success)
         const fingerprint = yield* digest(`${request.method} ${request.url}\n`, bytes)
-        const id = yield* digest(JSON.stringify([options.caller(request), key]), new Uint8Array(0))
+        const id = yield* digest(JSON.stringify([caller, key]), new Uint8Array(0))
         const entry = new Remembered({ id })
 
         const answered = Deferred.makeUnsafe<HttpServerResponse.HttpServerResponse, E>()
@@ -212,12 +220,12 @@ export const make = (options: Options): Effect.Effect<Middleware, never, Persist
           const answer: Answer = {
             fingerprint,
             status: response.status,
-            headers: [...web.headers].filter(([name]) => name !== "set-cookie"),
+            headers: [...web.headers].filter(([name]) => shown.has(name)),
             body: Base64.encode(content)
           }
           const whole = HttpServerResponse.uint8Array(content, {
             status: response.status,
-            headers: Object.fromEntries(answer.headers),
+            headers: Object.fromEntries([...web.headers].filter(([name]) => name !== "set-cookie")),
             cookies: response.cookies
           })
           if (remember(response.status)) {
@@ -254,6 +262,44 @@ export const make = (options: Options): Effect.Effect<Middleware, never, Persist
   })
 }
 
+/**
+ * The headers of an answer that are remembered by default: what describes its body, where the result is, and what the
+ * server calls the request.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const rememberedHeaders: ReadonlyArray<string> = [
+  "cache-control",
+  "content-disposition",
+  "content-encoding",
+  "content-language",
+  "content-location",
+  "content-type",
+  "etag",
+  "last-modified",
+  "link",
+  "location",
+  "request-id",
+  "retry-after",
+  "vary",
+  "x-correlation-id",
+  "x-request-id"
+]
+
+/**
+ * Remembers answers in the memory of this process, up to `maxBytes`, 64 MiB by default. While it is full, keys that it does
+ * not know get 503 before their request runs, and those that it knows their answer: to forget one would let its request be
+ * carried out twice. Effect's `Persistence.layerMemory` has no such bound, and keeps what nobody asks for for ever.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerMemory = (
+  options: { readonly maxBytes?: number | undefined } = {}
+): Layer.Layer<Persistence.Persistence> =>
+  Layer.provide(Persistence.layer, BoundedMemory.layer(options.maxBytes ?? 67_108_864))
+
 const AnswerSchema = Schema.Struct({
   fingerprint: Schema.String,
   status: Schema.Number,
@@ -288,6 +334,12 @@ const stillRunning = problem(
   409,
   "Still running",
   "The first request with this Idempotency-Key has not been answered yet."
+)
+
+const unknownCaller = problem(
+  401,
+  "Unknown caller",
+  "An Idempotency-Key is accepted only from a caller that is known."
 )
 
 const unavailable = problem(

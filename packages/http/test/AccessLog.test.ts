@@ -1,8 +1,22 @@
+import { Recovery } from "@effect-resilience/errors"
 import { AccessLog, ErrorMapping, Operation, Scrubber } from "@effect-resilience/http"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, FileSystem, Layer, Logger, PlatformError, Redacted, Ref, Stream } from "effect"
+import {
+  Data,
+  Deferred,
+  Effect,
+  Exit,
+  Fiber,
+  FileSystem,
+  Layer,
+  Logger,
+  PlatformError,
+  Redacted,
+  Ref,
+  Stream
+} from "effect"
 import { HttpBody, HttpClient, HttpClientError, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 
@@ -107,6 +121,33 @@ describe("AccessLog", () => {
       assert.deepStrictEqual(sent, [["attempt", 3], ["attempt", 7], ["call", 7]])
     }).pipe(Effect.provide(AccessLog.layerMemory)))
 
+  it.effect("leaves out what does not apply, so that no exporter writes undefined", () =>
+    Effect.gen(function*() {
+      yield* resilient(answers()).get("https://api.example.com/").pipe(Operation.within(upload))
+      for (const entry of yield* entries) {
+        assert.notInclude(Object.values(entry), undefined)
+        assert.notProperty(entry, "error")
+      }
+    }).pipe(Effect.provide(AccessLog.layerMemory)))
+
+  it.effect("lets nothing through that a terminal obeys or that begins another line", () =>
+    Effect.gen(function*() {
+      class Hostile extends Data.TaggedError("Hostile") {
+        [Recovery.symbol](): Recovery.Recovery {
+          return Recovery.giveUp
+        }
+        override get message(): string {
+          return "no\u001b]0;title\u0007\r\n2026-01-01 FAKE \u202e \u009b31m"
+        }
+      }
+      const client = HttpClient.make(() => Effect.fail(new Hostile() as never)).pipe(AccessLog.logAttempts)
+      yield* Effect.ignore(client.get("https://api.example.com/"))
+      for (const entry of yield* entries) {
+        assert.notMatch(entry.error?.message ?? "", /[\p{Cc}\p{Cf}]/u)
+        assert.notMatch(AccessLog.format({ ...entry, requestId: "a\u001b[2J\nb" }), /[\p{Cc}\p{Cf}]/u)
+      }
+    }).pipe(Effect.provide(AccessLog.layerMemory)))
+
   it.effect("measures durations, waits included in the call's", () =>
     Effect.gen(function*() {
       let n = 0
@@ -143,7 +184,7 @@ describe("AccessLog", () => {
       yield* Effect.flip(AccessLog.logCall(Effect.fail(new Error("no permit"))))
       const [entry] = yield* entries
       assert.strictEqual(entry?.attempt, 0)
-      assert.deepStrictEqual(entry?.error, { reason: "Error", message: undefined })
+      assert.deepStrictEqual(entry?.error, { reason: "Error" })
     }).pipe(Effect.provide(AccessLog.layerMemory)))
 
   it.effect("takes a login in the midst of a call for a call of its own", () =>
@@ -205,7 +246,7 @@ describe("AccessLog", () => {
       yield* Effect.flip(AccessLog.logAttempts(raw).get("https://user:pw@api.example.com/?token=abc"))
       const all = yield* entries
       assert.include(all[0]?.error?.message, "bad key <redacted>")
-      assert.deepStrictEqual(all[1]?.error, { reason: "TransportError", message: undefined })
+      assert.deepStrictEqual(all[1]?.error, { reason: "TransportError" })
       assert.strictEqual(all[1]?.recovery, "Retry")
     }).pipe(Effect.provideService(Scrubber.Current, Scrubber.make()), Effect.provide(AccessLog.layerMemory)))
 

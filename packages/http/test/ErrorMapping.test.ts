@@ -2,7 +2,7 @@ import { ApiError, type MessagePattern, Recovery, Transport } from "@effect-resi
 import { Answer, ErrorMapping, Operation, Scrubber, SendProgress } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Redacted, Schema, Stream } from "effect"
-import { Headers, HttpBody, HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
+import { HttpBody, HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 
 const append: Operation.Operation = { name: "append rows", endpoint: "/tables/{table}/append", idempotent: false }
@@ -208,40 +208,6 @@ describe("ErrorMapping", () => {
       const error = yield* errorOf(answering(`{"error":"Quota used up"}`, { status: 503 }), overwrite, { patterns })
       assert.include(error.message, "Quota used up. Buy more.")
       assert.deepStrictEqual(Recovery.of(error), Recovery.giveUp)
-    }))
-
-  it.effect("limits the time of a value, where whole responses are asked for below it", () =>
-    Effect.gen(function*() {
-      const dripping = HttpClient.make((request) =>
-        Effect.sync(() => {
-          const drops = Stream.tick("5 seconds").pipe(Stream.map(() => new TextEncoder().encode(" ")))
-          return Answer.withBody(HttpClientResponse.fromWeb(request, new Response(null)), drops, Headers.empty)
-        })
-      )
-      const client = dripping.pipe(
-        HttpClient.transformResponse(Effect.flatMap(Answer.whole)),
-        ErrorMapping.mapErrors({ timeout: "30 seconds" })
-      )
-      const call = yield* Effect.forkChild(Effect.flip(client.get("https://a.example/")))
-      yield* TestClock.adjust("31 seconds")
-      assert.strictEqual((yield* Fiber.join(call)).reason._tag, "Timeout")
-    }))
-
-  it.effect("hands a whole response on as it was, and one that is too long to be rejected", () =>
-    Effect.gen(function*() {
-      const respond = (body: string) =>
-        Effect.flatMap(
-          answering(body, { status: 201, headers: { "content-type": "application/json", "x-a": "b" } }).get(
-            "https://a.example/"
-          ),
-          Answer.whole
-        )
-      const response = yield* respond(`{"id":7}`)
-      assert.deepStrictEqual([response.status, response.headers["x-a"]], [201, "b"])
-      assert.deepStrictEqual(yield* Answer.json(response, Schema.Struct({ id: Schema.Number })), { id: 7 })
-      const long = yield* respond(JSON.stringify("a".repeat(Answer.maxBytes)))
-      const error = yield* Effect.flip(Answer.json(long, Schema.String))
-      assert.include(error.message, `more than ${Answer.maxBytes} bytes`)
     }))
 
   it.effect("keeps the server's own code, and whether a page was the response", () =>

@@ -2,7 +2,7 @@ import { Recovery } from "@effect-resilience/errors"
 import { ErrorMapping, HttpRetry, Idempotency, Operation } from "@effect-resilience/http"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Random, Stream } from "effect"
+import { Cause, Effect, Logger, Random, Stream } from "effect"
 import { HttpBody, HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
 
 const policy = RetryPolicy.make({ times: 2, backoff: Backoff.immediate })
@@ -223,5 +223,21 @@ describe("Idempotency.addKeys", () => {
       const { client, requests } = counting(() => 200)
       yield* Idempotency.withKey(Idempotency.addKeys(client).post("https://a.example/"), "order-7")
       assert.deepStrictEqual(keysOf(requests), ["order-7"])
+    }))
+
+  it.effect("says so where a client takes a 503 for a success", () =>
+    Effect.gen(function*() {
+      const messages: Array<string> = []
+      const logger = Logger.layer([Logger.make(({ message }) => {
+        messages.push(String(message))
+      })])
+      const busy = HttpClient.make((request) =>
+        Effect.succeed(HttpClientResponse.fromWeb(request, new Response("busy", { status: 503 })))
+      )
+      const client = HttpRetry.retry(busy, RetryPolicy.make({ backoff: Backoff.immediate }))
+      const twice = Effect.andThen(client.get("https://api.example.com/"), client.get("https://api.example.com/"))
+      yield* Effect.provide(twice, logger)
+      assert.strictEqual(messages.length, 1)
+      assert.include(messages[0], "ErrorMapping.mapErrors")
     }))
 })

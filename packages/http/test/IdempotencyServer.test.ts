@@ -30,7 +30,7 @@ const serving = Effect.fnUntraced(function*(handler: Handler, options: Partial<I
 const counting = (status = 201) => {
   let orders = 0
   const handler: Handler = Effect.sync(() =>
-    HttpServerResponse.text(`order ${++orders}`, { status, headers: { "x-order": String(orders) } })
+    HttpServerResponse.text(`order ${++orders}`, { status, headers: { location: `/orders/${orders}` } })
   )
   return { handler, orders: () => orders }
 }
@@ -49,7 +49,11 @@ describe("IdempotencyServer", () => {
         "order 1",
         null
       ])
-      assert.deepStrictEqual([second.status, second.text, second.headers.get("x-order")], [201, "order 1", "1"])
+      assert.deepStrictEqual([second.status, second.text, second.headers.get("location")], [
+        201,
+        "order 1",
+        "/orders/1"
+      ])
       assert.strictEqual(second.headers.get("idempotency-replayed"), "true")
       assert.strictEqual(orders(), 1)
       assert.strictEqual((yield* post("other")).text, "order 2")
@@ -73,6 +77,52 @@ describe("IdempotencyServer", () => {
       yield* post("k")
       assert.strictEqual((yield* post("k", "2 apples", { headers: { "x-customer": "other" } })).text, "order 2")
     }).pipe(Effect.scoped, withMemory))
+
+  it.effect("rejects the key of a caller that nobody knows, since all of them would be one", () =>
+    Effect.gen(function*() {
+      const { handler, orders } = counting()
+      for (const caller of [() => "", () => undefined]) {
+        const post = yield* serving(handler, { caller })
+        assert.strictEqual((yield* post("k")).status, 401)
+        assert.strictEqual((yield* post(undefined)).status, 201)
+      }
+      assert.strictEqual(orders(), 2)
+    }).pipe(Effect.scoped, withMemory))
+
+  it.effect("remembers no header that could be a credential, unless it is named", () =>
+    Effect.gen(function*() {
+      const handler: Handler = Effect.succeed(
+        HttpServerResponse.text("order", {
+          headers: { authorization: "Bearer s", "x-session": "s", "set-cookie": "a=s", "x-order": "1", etag: "\"1\"" }
+        })
+      )
+      const post = yield* serving(handler)
+      assert.strictEqual((yield* post("k")).headers.get("x-session"), "s")
+      const again = (yield* post("k")).headers
+      const seen = ["authorization", "x-session", "set-cookie", "x-order", "etag"].map((name) => again.get(name))
+      assert.deepStrictEqual(seen, [null, null, null, null, "\"1\""])
+      const named = yield* serving(handler, { headers: [...IdempotencyServer.rememberedHeaders, "x-order"] })
+      yield* named("k-2")
+      assert.strictEqual((yield* named("k-2")).headers.get("x-order"), "1")
+    }).pipe(Effect.scoped, withMemory))
+
+  it.effect("its memory has a bound: what does not fit is rejected before it runs, what is known is replayed", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("3 days")
+      let runs = 0
+      const handler: Handler = Effect.sync(() => HttpServerResponse.text(`${++runs}`.padEnd(4_000, "x")))
+      const post = yield* serving(handler)
+      const statuses: Array<number> = []
+      for (let i = 0; i < 20; i++) statuses.push((yield* post(`k-${i}`)).status)
+      const stored = statuses.filter((status) => status === 200).length
+      assert.strictEqual(stored, runs)
+      assert.isAbove(stored, 5)
+      assert.deepStrictEqual(statuses.slice(stored), Array.from({ length: 20 - stored }, () => 503))
+      assert.strictEqual((yield* post("k-0")).headers.get("idempotency-replayed"), "true")
+      yield* TestClock.adjust("25 hours")
+      assert.strictEqual((yield* post("k-19")).status, 200)
+      assert.isNull((yield* post("k-0")).headers.get("idempotency-replayed"))
+    }).pipe(Effect.scoped, Effect.provide(IdempotencyServer.layerMemory({ maxBytes: 50_000 }))))
 
   it.effect("refuses a key that was used for another request", () =>
     Effect.gen(function*() {

@@ -120,7 +120,7 @@ describe("a body", () => {
       }).pipe(Effect.scoped, Effect.provide(Layer.mergeAll(FetchHttpClient.layer, AccessLog.layerMemory))))
   }
 
-  it.effect("of JSON that drips without end is cut off by the attempt's time limit", () =>
+  it.effect("that drips without end is cut off by the attempt's time limit, where the attempt reads it", () =>
     Effect.gen(function*() {
       yield* TestClock.adjust("3 hours")
       const drip = HttpClient.make((request) =>
@@ -160,6 +160,8 @@ describe("a body", () => {
       const client = ErrorMapping.mapErrors(chunked(all, { "content-type": "application/json" }))
       const response = yield* client.get("https://api.example.com/x")
       assert.strictEqual((yield* response.text).length, 2_500_002)
+      const tooLong = yield* Effect.flip(Answer.json(yield* client.get("https://api.example.com/x"), Schema.String))
+      assert.include(tooLong.message, `more than ${Answer.maxBytes} bytes`)
       const streamed = yield* client.get("https://api.example.com/x")
       assert.strictEqual((yield* Stream.mkString(Stream.decodeText(streamed.stream))).length, 2_500_002)
     }))

@@ -34,7 +34,6 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { wholeResponses } from "./internal/wholeResponses.ts"
 import * as Messages from "./Messages.ts"
 import { Settings } from "./Settings.ts"
 
@@ -96,7 +95,7 @@ const make = Effect.gen(function*() {
   const origin = Origin.make(settings.frontdoor)
   const transport = yield* HttpClient.HttpClient
   const within = flow(
-    ErrorMapping.mapErrors({ patterns: Messages.patterns, timeout: answerWithin }),
+    ErrorMapping.mapErrors({ patterns: Messages.patterns, timeout: answerWithin, body: "whole" }),
     Telemetry.observeAttempts,
     AccessLog.logAttempts
   )
@@ -126,7 +125,7 @@ const make = Effect.gen(function*() {
   const share = yield* ShareTokens
   const tokens = yield* TokenCache.make(yield* share(source))
 
-  const lookUp = within(wholeResponses(transport)).pipe(Authenticated.withTokens(tokens, { origin, attach })).get(
+  const lookUp = client.pipe(Authenticated.withTokens(tokens, { origin, attach })).get(
     `${settings.frontdoor}/api/environment/${encodeURIComponent(settings.domain)}/${
       encodeURIComponent(settings.environment)
     }`,

@@ -33,7 +33,6 @@ import type { TableUpload } from "../TableUploads.ts"
 import * as UploaderError from "../UploaderError.ts"
 import type * as UploadSessions from "../UploadSessions.ts"
 import * as codec from "./uploaderCodec.ts"
-import { wholeResponses } from "./wholeResponses.ts"
 
 export interface Environment {
   readonly settings: Settings["Service"]
@@ -67,8 +66,8 @@ export const connect = Effect.fnUntraced(
     }
     const environmentId = yield* frontdoor.environmentId
     const clientWithin = (timeout: Duration.Input | undefined) =>
-      (timeout === undefined ? environment.client : wholeResponses(environment.client)).pipe(
-        ErrorMapping.mapErrors({ patterns: [...Messages.patterns, ...codec.patterns], timeout }),
+      environment.client.pipe(
+        ErrorMapping.mapErrors({ patterns: [...Messages.patterns, ...codec.patterns], timeout, body: "whole" }),
         Telemetry.observeAttempts,
         AccessLog.logAttempts,
         Authenticated.withTokens(frontdoor.tokens, {
