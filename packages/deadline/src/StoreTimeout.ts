@@ -11,9 +11,9 @@
  *
  * - A call that takes too long fails with `TimedOut`. It is asked to end and left behind: one that cannot be interrupted goes
  *   on in the background, and its result is lost. A call whose late success does harm undoes it in `Effect.onInterrupt`.
- * - After that the store counts as silent. For as long again as the limit, calls fail at once; then one of them asks, and
- *   the others follow as soon as it gets any response. So an outage costs one caller at a time the wait, and leaves few calls
- *   behind.
+ * - After that the store counts as silent. For 5 seconds, or for as long again as the limit where that is longer, calls fail
+ *   at once; then one of them asks, and the others follow as soon as it gets any response. So an outage costs one caller at a
+ *   time the wait, and leaves few calls behind.
  *
  * **Example** (A store that is silent)
  *
@@ -68,7 +68,7 @@ export const make = (duration: Duration.Input): StoreTimeout => {
       // One that asks a silent store asks alone.
       if (askAgainAt > -Infinity) askAgainAt = now + millis
       const silent = () => {
-        askAgainAt = Timer.nowUnsafe(context) + millis
+        askAgainAt = Timer.nowUnsafe(context) + Math.max(millis, pause)
         return timedOut
       }
       return limit.after(Effect.onExitPrimitive(call, spoke), millis, silent, undefined, true)
@@ -85,6 +85,8 @@ export const each = (duration: Duration.Input): StoreTimeout => {
   const { millis, timedOut } = checked(duration)
   return (call) => limit.after(call, millis, () => timedOut, undefined, true)
 }
+
+const pause = 5000
 
 const checked = (duration: Duration.Input) => {
   const after = Duration.fromInputUnsafe(duration)

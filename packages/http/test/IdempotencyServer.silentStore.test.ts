@@ -88,7 +88,7 @@ describe("IdempotencyServer with a silent store", () => {
       assert.strictEqual((yield* post).status, 503)
       assert.strictEqual(orders(), 0)
       silent.get = false
-      yield* TestClock.adjust("2 seconds")
+      yield* TestClock.adjust("5 seconds")
       assert.strictEqual((yield* post).text, "order 1")
     }).pipe(Effect.scoped))
 

@@ -359,7 +359,8 @@ class Turns implements Pacer {
       onFailure: () => this.settings.failsClosed ? Effect.fail(this.exceeded("Store", undefined)) : Effect.void,
       onSuccess: ({ delay }) => {
         const wait = Duration.toMillis(delay)
-        if (monotonicMillis(clock) + wait <= latest) return this.sleep(clock, wait, latest)
+        // However long the store took, a call whose turn it is goes.
+        if (wait <= 0 || monotonicMillis(clock) + wait <= latest) return this.sleep(clock, wait, latest)
         // The place is given back, for others can still use it.
         return Effect.andThen(Effect.ignore(this.consume(-cost, clock)), this.refuse(wait))
       }

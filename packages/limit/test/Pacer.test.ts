@@ -173,6 +173,20 @@ describe("Pacer", () => {
       }))
   }
 
+  it.effect("lets a call go whose turn it is, however long the store took to say so", () =>
+    Effect.gen(function*() {
+      const limiter = yield* RateLimiter.RateLimiter
+      const pacer = yield* Effect.provideService(
+        Pacer.make({ limit: 10, window: "1 second", maxWait: 0 }),
+        RateLimiter.RateLimiter,
+        { ...limiter, consume: (options) => Effect.delay(limiter.consume(options), "5 millis") }
+      )
+      const { fibers, ran } = yield* startCalls(pacer, 1)
+      yield* TestClock.adjust("5 millis")
+      assert.deepStrictEqual(ran, [5])
+      yield* Fiber.joinAll(fibers)
+    }).pipe(Effect.provide(memory)))
+
   it.effect("keeps a rate for each key, and by layer", () =>
     Effect.gen(function*() {
       const tenants = yield* Pacer.keyed({ key: "tenants", limit: 1, window: "1 second" })

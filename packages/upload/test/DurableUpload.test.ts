@@ -4,8 +4,8 @@ import { SqliteClient } from "@effect-resilience/sqlite"
 import { DurableUpload, Journal, UploadSource } from "@effect-resilience/upload"
 import { NodeCrypto, NodeFileSystem } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Fiber, FileSystem, Layer, Schema, Stream } from "effect"
-import { ClusterWorkflowEngine, SingleRunner } from "effect/cluster"
+import { Cause, Clock, Deferred, Duration, Effect, Exit, Fiber, FileSystem, Layer, Schema, Stream } from "effect"
+import { ClusterError, ClusterWorkflowEngine, SingleRunner } from "effect/cluster"
 import { TestClock } from "effect/testing"
 import { WorkflowEngine } from "effect/workflow"
 import * as Targets from "./Targets.ts"
@@ -140,6 +140,82 @@ describe("DurableUpload", () => {
       const { results: [result] } = yield* Fiber.join(running)
       assert.strictEqual(result?._tag === "Failed" && result.error.error, "Interrupted")
     }).pipe(Effect.provide(memory)))
+
+  /** An engine whose storage is away for so long, from the first execution on. */
+  const awayFor = (duration: Duration.Input, asked: Array<number> = []) =>
+    Layer.effect(
+      WorkflowEngine.WorkflowEngine,
+      Effect.map(WorkflowEngine.WorkflowEngine, (engine): WorkflowEngine.WorkflowEngine["Service"] => {
+        let backAt: number | undefined
+        return {
+          ...engine,
+          execute: (workflow, options) =>
+            Effect.flatMap(Clock.currentTimeMillis, (now) => {
+              asked.push(now)
+              backAt ??= now + Duration.toMillis(duration)
+              return now < backAt
+                ? Effect.die(new ClusterError.PersistenceError({ cause: new Error("connection refused") }))
+                : engine.execute(workflow, options)
+            })
+        }
+      })
+    )
+
+  it.effect("waits for a storage of the engine that is away for a while", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("3 days")
+      const running = yield* Effect.forkChild(uploads.run("batch", items))
+      yield* Effect.repeat(TestClock.adjust("1 second"), { until: () => running.pollUnsafe() !== undefined })
+      const { results } = yield* Fiber.join(running)
+      assert.deepStrictEqual(results.map((result) => result._tag), ["Uploaded", "Uploaded", "Uploaded"])
+    }).pipe(Effect.provide(
+      worker(() => Effect.void).pipe(Layer.provideMerge(Layer.provideMerge(awayFor("50 seconds"), memory)))
+    )))
+
+  it.effect("reports every item, with the cause, where the storage stays away, and waits for it once", () => {
+    const asked: Array<number> = []
+    return Effect.gen(function*() {
+      yield* TestClock.adjust("3 days")
+      const running = yield* Effect.forkChild(uploads.run("batch", items, { concurrency: 1 }))
+      yield* Effect.repeat(TestClock.adjust("1 second"), { until: () => running.pollUnsafe() !== undefined })
+      const { results } = yield* Fiber.join(running)
+      assert.isAtMost(asked.length, 60 + items.length)
+      assert.strictEqual(results.length, items.length)
+      for (const result of results) {
+        if (result._tag !== "Failed") return assert.fail(result._tag)
+        assert.strictEqual(result.error.error, "EngineUnavailable")
+        assert.strictEqual(Recovery.of(result.error)._tag, "Retry")
+        assert.match(result.error.message, /connection refused/)
+      }
+    }).pipe(Effect.provide(Layer.provideMerge(awayFor("1 day", asked), memory)))
+  })
+
+  it.effect("does not take a bug for a storage that is away", () =>
+    Effect.gen(function*() {
+      const engine = yield* WorkflowEngine.WorkflowEngine
+      const exit = yield* uploads.run("batch", [{ name: "a" }]).pipe(
+        Effect.provideService(WorkflowEngine.WorkflowEngine, { ...engine, execute: () => Effect.die("bug") }),
+        Effect.exit
+      )
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+    }).pipe(Effect.provide(memory)))
+
+  it.live("tells a worker what begins and ends, by the entry in the journal", () => {
+    const under: Array<string> = []
+    return Effect.gen(function*() {
+      yield* uploads.run("batch", [{ name: "a" }])
+      const id = uploads.entryId("batch", { name: "a" })
+      assert.deepStrictEqual(under, [`begin ${id}`, "send", `end ${id}`])
+    }).pipe(Effect.provide(
+      worker(() => Effect.sync(() => void under.push("send")), {
+        around: (id, upload) =>
+          Effect.suspend(() => {
+            under.push(`begin ${id}`)
+            return Effect.ensuring(upload, Effect.sync(() => under.push(`end ${id}`)))
+          })
+      }).pipe(Layer.provideMerge(memory))
+    ))
+  })
 
   it.live("remembers failures until another round, and then sends only what is missing", () => {
     const sent: Array<string> = []

@@ -37,16 +37,22 @@ const freePort = Effect.callback<number>((resume) => {
   })
 })
 
-/** How each of a worker's requests ended, by its access log. */
-const outcomesIn = (log: string): ReadonlyArray<string> => {
+interface Attempt {
+  readonly outcome: string
+  readonly time: string
+  readonly durationMs: number
+}
+
+/** A worker's requests, by its access log. */
+const attemptsIn = (log: string): ReadonlyArray<Attempt> => {
   const whole = existsSync(log) ? readFileSync(log, "utf8").split("\n").slice(0, -1) : []
-  return whole.map((line) => JSON.parse(line)).filter(({ kind }) => kind === "attempt").map(({ outcome }) => outcome)
+  return whole.map((line) => JSON.parse(line)).filter(({ kind }) => kind === "attempt")
 }
 
 const items = 40
 
 /** Two workers that both hold shards, a manifest, and what is needed to submit it. */
-const cluster = Effect.gen(function*() {
+const cluster = Effect.fnUntraced(function*(submitting: ReadonlyArray<string>) {
   const { url } = yield* Simulator.Simulator
   const sql = yield* PgClient.PgClient
   const env = { ...settingsFor(url), DATABASE_URL: Redacted.value(yield* Config.Redacted("DATABASE_URL")) }
@@ -64,13 +70,14 @@ const cluster = Effect.gen(function*() {
       const log = join(dir, `${name}.jsonl`)
       const args = ["worker", "--port", String(yield* freePort), "--access-log", log, "--json"]
       const running = yield* start(process.execPath, [bin, ...args], env)
-      return { ...running, outcomes: () => outcomesIn(log) }
+      const attempts = () => attemptsIn(log)
+      return { ...running, attempts, outcomes: () => attempts().map(({ outcome }) => outcome) }
     }))
   yield* until(Effect.map(
     sql<{ pids: number }>`SELECT count(DISTINCT pid)::int AS pids FROM pg_locks WHERE locktype = 'advisory'`,
     ([row]) => row?.pids === 2
   ))
-  const submit = tbmStudio(["batch", manifest, "--durable", "--concurrency", "8", "--json"], env)
+  const submit = tbmStudio(["batch", manifest, "--durable", "--json", ...submitting], env)
   return { workers, submit }
 })
 
@@ -80,7 +87,7 @@ describe("a cluster on Postgres", { timeout: 90_000 }, () => {
   layer(services, { excludeTestServices: true })((it) => {
     it.effect("loses and doubles nothing when one of two workers is killed, and remembers what it did", () =>
       Effect.gen(function*() {
-        const { submit, workers: [one, two] } = yield* cluster
+        const { submit, workers: [one, two] } = yield* cluster(["--concurrency", "8"])
         if (one === undefined || two === undefined) return assert.fail("two workers")
         const killed = Effect.andThen(
           until(Effect.sync(() => one.outcomes().length >= 5 && two.outcomes().length >= 5)),
@@ -114,6 +121,19 @@ describe("a cluster on Postgres", { timeout: 90_000 }, () => {
           reported.map(({ status }) => status)
         )
         assert.strictEqual((yield* recordOf).length, record.length)
+      }))
+
+    it.effect("uploads as many at once as all of its workers together", () =>
+      Effect.gen(function*() {
+        const { submit, workers } = yield* cluster([])
+        const { status, stderr } = yield* submit
+        assert.strictEqual(status, 0, stderr)
+        const uploads = workers.flatMap(({ attempts }) => attempts()).filter(({ durationMs }) => durationMs >= 300)
+        assert.isAtLeast(uploads.length, items)
+        const begun = uploads.map(({ durationMs, time }) => Date.parse(time) - durationMs)
+        const atOnce = begun.map((at) => begun.filter((other) => other <= at && other > at - 300).length)
+        // Four by each of the two, as well as their logs tell.
+        assert.isAbove(Math.max(...atOnce), 6)
       }))
 
     it.effect("is given nothing where a file is wrong, unless it is told not to look", () =>
@@ -170,7 +190,7 @@ describe("a cluster on Postgres", { timeout: 90_000 }, () => {
 
     it.effect("a worker that is told to stop finishes what is under way, and the other does the rest", () =>
       Effect.gen(function*() {
-        const { submit, workers: [one, two] } = yield* cluster
+        const { submit, workers: [one, two] } = yield* cluster(["--concurrency", "8"])
         if (one === undefined || two === undefined) return assert.fail("two workers")
         const stopped = Effect.gen(function*() {
           yield* until(Effect.sync(() => one.outcomes().length >= 5 && two.outcomes().length >= 5))
