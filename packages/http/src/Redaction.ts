@@ -148,21 +148,24 @@ export const headers = (
 }
 
 /**
- * An address without user info and fragment, and with hidden query parameters. What is no URL becomes the placeholder.
+ * An address without user info and fragment, and with hidden query parameters. What is no URL becomes the placeholder, and
+ * so does all but the scheme of one that has no host.
  *
  * @category redacting
  * @since 0.1.0
  */
 export const url = (self: Redaction, input: string | URL): string => {
   if (typeof input === "string" && !URL.canParse(input)) return placeholder
-  const { origin, pathname, search } = typeof input === "string" ? new URL(input) : input
+  const { origin, pathname, protocol, search } = typeof input === "string" ? new URL(input) : input
+  // `data:`, `javascript:` and the like have no place that could be told from what they carry.
+  if (origin === "null") return protocol + placeholder
   return search === "" ? origin + pathname : origin + pathname + UrlParams.redactUrl(search, [hiding(self.query)])
 }
 
 /**
  * A JSON value with hidden fields. Its shape and types stay, so that it still decodes: a hidden text becomes the
  * placeholder, a number 0, a boolean `false`. What is not within an allowed field is hidden; below an allowed field all
- * is shown.
+ * is shown. What lies more than 200 levels deep becomes `null`.
  *
  * **Example** (A name that may not be shown)
  *
@@ -177,7 +180,9 @@ export const url = (self: Redaction, input: string | URL): string => {
  * @category redacting
  * @since 0.1.0
  */
-export const json = (self: Redaction, value: unknown): unknown => {
+export const json = (self: Redaction, value: unknown): unknown => hidden(self, value, 0)
+
+const hidden = (self: Redaction, value: unknown, depth: number): unknown => {
   switch (typeof value) {
     case "string":
       return placeholder
@@ -186,12 +191,15 @@ export const json = (self: Redaction, value: unknown): unknown => {
     case "boolean":
       return false
   }
-  if (Array.isArray(value)) return value.map((item) => json(self, item))
+  if (depth > deepest) return null
+  if (Array.isArray(value)) return value.map((item) => hidden(self, item, depth + 1))
   if (!Predicate.isObject(value)) return null
   return Object.fromEntries(
-    Object.entries(value).map(([name, field]) => [name, self.fields.has(name) ? field : json(self, field)])
+    Object.entries(value).map(([name, field]) => [name, self.fields.has(name) ? field : hidden(self, field, depth + 1)])
   )
 }
+
+const deepest = 200
 
 /**
  * Redacts in every fiber below, by this toolkit and by Effect itself.

@@ -97,4 +97,15 @@ describe("Pseudonym", () => {
     Effect.gen(function*() {
       assert.strictEqual(yield* Effect.provide(Pseudonym.of("jo"), Pseudonym.layerConstant), "pii_")
     }))
+
+  it("hides what an address without a host carries", () => {
+    for (const address of ["javascript:alert(s3cr3t)", "data:text/plain,s3cr3t", "mailto:s3cr3t@a.example"]) {
+      assert.notInclude(Redaction.url(Redaction.make(), address), "s3cr3t")
+    }
+  })
+
+  it("takes JSON of any depth", () => {
+    const deep: unknown = JSON.parse(`${"[".repeat(200_000)}"s3cr3t"${"]".repeat(200_000)}`)
+    assert.notInclude(JSON.stringify(Redaction.json(Redaction.make(), deep)), "s3cr3t")
+  })
 })
