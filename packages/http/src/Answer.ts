@@ -32,7 +32,7 @@ import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { readAnswerBody } from "./internal/answerBody.ts"
+import { maxValueBytes, readAnswerBody } from "./internal/answerBody.ts"
 import { apiError, bodyFailure, requestIdOf } from "./internal/failure.ts"
 import * as Operation from "./Operation.ts"
 import * as Scrubber from "./Scrubber.ts"
@@ -43,7 +43,7 @@ import * as Scrubber from "./Scrubber.ts"
  * @category constants
  * @since 0.1.0
  */
-export const maxBytes = 1_048_576
+export const maxBytes = maxValueBytes
 
 /**
  * Decodes a JSON answer, be it an object, a list or a single value. Anything else (HTML, an empty body, another shape, more

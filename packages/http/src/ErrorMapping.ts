@@ -61,8 +61,7 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
-import * as Answer from "./Answer.ts"
-import { readAnswerBody } from "./internal/answerBody.ts"
+import { maxValueBytes, readAnswerBody } from "./internal/answerBody.ts"
 import { apiError, bodyFailure, isSent, requestIdOf, transportReason } from "./internal/failure.ts"
 import { withManualRedirects } from "./internal/manualRedirects.ts"
 import { type MapError, MappedResponse, whole } from "./internal/mappedResponse.ts"
@@ -133,7 +132,7 @@ export const mapErrors: {
           client.postprocess(Effect.succeed(body.request)),
           (response) =>
             isReadWhole(response, reads)
-              ? whole(response, Answer.maxBytes, mapBodyError)
+              ? whole(response, maxValueBytes, mapBodyError)
               : Effect.succeed(response)
         )
       const exchange = Effect.updateContext(
@@ -194,7 +193,7 @@ const isSuccess = (response: HttpClientResponse.HttpClientResponse): boolean =>
 
 const isReadWhole = (response: HttpClientResponse.HttpClientResponse, reads: "json" | "whole"): boolean =>
   isSuccess(response) && response.status !== 204 && response.status !== 205 && response.request.method !== "HEAD" &&
-  !(Number(response.headers["content-length"]) > Answer.maxBytes) &&
+  !(Number(response.headers["content-length"]) > maxValueBytes) &&
   (reads === "whole" || isJson.test(response.headers["content-type"] ?? ""))
 
 const isJson = /^\s*application\/(?:[^\s;/]+\+)?json\s*(?:;|$)/i

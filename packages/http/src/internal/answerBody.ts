@@ -3,6 +3,9 @@ import type * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Stream from "effect/Stream"
 
+/** What is read of a response whose value is asked for, in bytes. */
+export const maxValueBytes = 1_048_576
+
 export interface AnswerBody {
   readonly bytes: Uint8Array
   readonly truncated: boolean
