@@ -55,14 +55,14 @@ export class UploadError extends Data.TaggedError("UploadError")<{
  * @since 0.1.0
  */
 export class SourceUnreadable extends Data.TaggedError("SourceUnreadable")<{
-  readonly problem: "missing" | "directory" | "notAFile" | "permission" | "failed"
+  readonly problem: "missing" | "directory" | "notAFile" | "permission" | "busy" | "failed"
   readonly description: string
 }> {
   get [NotAsked.symbol](): true {
     return true
   }
   [Recovery.symbol](): Recovery.Recovery {
-    return Recovery.correct
+    return this.problem === "busy" ? Recovery.retry : Recovery.correct
   }
   override get message(): string {
     return `cannot be read: ${this.description.replace(/[.\s]+$/, "")}.`

@@ -58,6 +58,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Hashing from "./Hashing.ts"
 import * as Transmission from "./internal/transmission.ts"
+import { whenFree } from "./internal/unreadable.ts"
 import type * as Progress from "./Progress.ts"
 import * as UploadError from "./UploadError.ts"
 import type * as UploadTarget from "./UploadTarget.ts"
@@ -175,7 +176,7 @@ const run = Effect.fnUntraced(
     const clock = yield* Clock.Clock
     const begun = monotonicMillis(clock)
     const source = target.source(item)
-    const opened = yield* source.open
+    const opened = yield* whenFree(source.open)
     yield* emit({ _tag: "Started", source: source.name, size: opened.size })
 
     const operation = { appliedWhenWhole: true, ...target.operation(item) }

@@ -5,6 +5,7 @@ import * as Hashing from "../Hashing.ts"
 import type * as Journal from "../Journal.ts"
 import type * as UploadSource from "../UploadSource.ts"
 import type { Content } from "./placePlan.ts"
+import { whenFree } from "./unreadable.ts"
 
 const contentOf = (
   { replayable }: UploadSource.UploadSource<unknown>,
@@ -21,7 +22,7 @@ const contentOf = (
 
 /** What a source holds; its md5 only where it can be read again. One that cannot be read is unknown. */
 export const hash = <R>(source: UploadSource.UploadSource<R>): Effect.Effect<Content, never, R> =>
-  Effect.matchEffect(source.open, {
+  Effect.matchEffect(whenFree(source.open), {
     onFailure: () => Effect.succeed(unknown),
     onSuccess: (opened) => contentOf(source, opened)
   })
@@ -38,7 +39,7 @@ export const ofSources = <R>(
   for (const { md5, version } of history) if (version !== undefined && md5 !== undefined) md5s.set(version, md5)
   const hashed = history.filter(({ md5 }) => md5 !== undefined)
   const look = (source: UploadSource.UploadSource<R>) =>
-    Effect.matchEffect(source.open, {
+    Effect.matchEffect(whenFree(source.open), {
       // It may well be cleared away by now.
       onFailure: () => Effect.succeed(unknown),
       onSuccess: (opened) => {

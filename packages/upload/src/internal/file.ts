@@ -10,7 +10,7 @@ import * as UploadError from "../UploadError.ts"
 import type { Range } from "../UploadSource.ts"
 import * as OnePiece from "./onePiece.ts"
 import { largestPiece } from "./transmission.ts"
-import { unreadable } from "./unreadable.ts"
+import { unreadable, whenFree } from "./unreadable.ts"
 
 /** The bytes of a file, as long as it is the one that was looked at: it fails before it hands out its last bytes. */
 export const read = (options: {
@@ -41,7 +41,7 @@ export const read = (options: {
 
   if (begin < end && end - begin <= OnePiece.largest) {
     return OnePiece.make((before, after) =>
-      lift(Effect.scoped(Effect.flatMap(fs.open(path), (handle) => {
+      lift(Effect.scoped(Effect.flatMap(whenFree(fs.open(path)), (handle) => {
         const bytes = new Uint8Array(before + end - begin + after)
         const own = bytes.subarray(before, bytes.length - after)
         return Effect.as(next(readerOf({ handle, begin, end, buffer: () => own })), bytes)
@@ -49,7 +49,7 @@ export const read = (options: {
     )
   }
   const pull = lift(Effect.gen(function*() {
-    const handle = yield* fs.open(path)
+    const handle = yield* whenFree(fs.open(path))
     yield* unchanged(handle)
     const buffer = takingTurns(pieceOf(end - begin), yield* ChunkLifetime.Current)
     const reader = readerOf({ handle, begin, end, buffer })

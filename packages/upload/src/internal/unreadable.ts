@@ -1,5 +1,9 @@
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Transport from "@effect-resilience/errors/Transport"
+import * as Effect from "effect/Effect"
 import * as PlatformError from "effect/PlatformError"
 import * as Predicate from "effect/Predicate"
+import * as Schedule from "effect/Schedule"
 import * as UploadError from "../UploadError.ts"
 
 /** The failure that stands for whatever a source failed with. */
@@ -8,7 +12,14 @@ export const unreadable = (source: string, error: unknown): UploadError.UploadEr
     ? error
     : new UploadError.UploadError({ source, reason: new UploadError.SourceUnreadable(problemOf(error)) })
 
+// What the system says where it has no more file descriptors, or another process holds a file for a moment.
+const busyCodes: ReadonlySet<string> = /* @__PURE__ */ new Set(["EMFILE", "ENFILE", "EAGAIN", "EBUSY"])
+
 const problemOf = (error: unknown): Pick<UploadError.SourceUnreadable, "problem" | "description"> => {
+  const { code } = Transport.diagnose(error)
+  if (code !== undefined && busyCodes.has(code)) {
+    return { problem: "busy", description: `the system has no more file descriptors, or the file is in use (${code})` }
+  }
   const tag = error instanceof PlatformError.PlatformError ? error.reason._tag : undefined
   switch (tag) {
     case "NotFound":
@@ -19,6 +30,15 @@ const problemOf = (error: unknown): Pick<UploadError.SourceUnreadable, "problem"
       return { problem: "failed", description: wordsOf(error) ?? "for a reason that it does not tell" }
     }
   }
+}
+
+/** Opens a source, or a file of one. Where the system has no room for that now, it is asked again for half a minute. */
+export const whenFree = <A, E, R>(open: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.retry(open, { while: isBusy, schedule: Schedule.spaced("100 millis"), times: 300 })
+
+const isBusy = (error: unknown): boolean => {
+  const { code } = Transport.diagnose(error)
+  return code === undefined ? Recovery.of(error)._tag === "Retry" : busyCodes.has(code)
 }
 
 // Some errors say nothing themselves, but in their cause.
