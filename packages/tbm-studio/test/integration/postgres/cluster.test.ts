@@ -26,6 +26,8 @@ const services = Layer.merge(
   PgClient.layerConfig({ url: Config.Redacted("DATABASE_URL") }).pipe(Layer.orDie)
 )
 
+const prompt = Simulator.layer({ seed: 1 })
+
 const until = <E, R>(check: Effect.Effect<boolean, E, R>) =>
   check.pipe(Effect.repeat({ until: (done) => done, schedule: Schedule.spaced("100 millis") }))
 
@@ -213,6 +215,53 @@ describe("a cluster on Postgres", { timeout: 90_000 }, () => {
           assert.isTrue(action === "append" ? times === 1 : times >= 1, `${action} of ${table}: stored ${times} times`)
         }
         assert.deepStrictEqual(new Set(one.outcomes()), new Set(["success"]))
+      }))
+  })
+
+  layer(Layer.fresh(prompt), { excludeTestServices: true })((it) => {
+    it.effect("leaves each table as its manifest says, in its order, whatever failed in the first round", () =>
+      Effect.gen(function*() {
+        const { addFaults, state, url } = yield* Simulator.Simulator
+        const env = { ...settingsFor(url), DATABASE_URL: Redacted.value(yield* Config.Redacted("DATABASE_URL")) }
+        const dir = yield* folder
+        const places = 10
+        const rows = Array.from({ length: places }, (_, i) => {
+          write(dir, `base${i}.csv`, `a,b\nbase,${i}\n`)
+          write(dir, `delta${i}.csv`, `a,b\ndelta,${i}\n`)
+          const place = `P,Ordered ${i},January:2024`
+          return [`base${i}.csv,${place},overwrite`, `delta${i}.csv,${place},append`]
+        }).flat()
+        const manifest = write(dir, "m.csv", ["file,project,table,period,action", ...rows, ""].join("\n"))
+        yield* addFaults([{ match: { path: "Ordered" }, times: 6, fault: { type: "status", status: 404 } }])
+        for (const _ of [1, 2]) yield* start(process.execPath, [bin, "worker", "--port", String(yield* freePort)], env)
+        const round = (number: number) =>
+          tbmStudio(["batch", manifest, "--durable", "--round", String(number), "--json"], env)
+        const held = Effect.map(state, ({ uploads }) => {
+          const tables = new Map<string, Array<string>>()
+          for (const { action, fileName, table } of uploads.filter(({ table }) => table.startsWith("Ordered"))) {
+            tables.set(table, [...action === "overwrite" ? [] : tables.get(table) ?? [], fileName])
+          }
+          return [...tables].sort(([a], [b]) => a < b ? -1 : 1).map(([, files]) => files)
+        })
+        const wanted = Array.from({ length: places }, (_, i) => [`base${i}.csv`, `delta${i}.csv`])
+
+        const first = yield* round(1)
+        const statuses: ReadonlyArray<string> = JSON.parse(first.stdout).items.map(({ status }: Item) => status)
+        assert.strictEqual(first.status, 65)
+        for (let i = 0; i < places; i++) {
+          if (statuses[2 * i] === "failed") assert.strictEqual(statuses[2 * i + 1], "notStarted")
+        }
+        const second = yield* round(2)
+        assert.strictEqual(second.status, 0, second.stdout)
+        assert.deepStrictEqual(yield* held, wanted)
+
+        // A corrected overwrite wipes out what was appended to it, so that goes again too.
+        write(dir, "base3.csv", "a,b\ncorrected,3\n")
+        assert.strictEqual((yield* round(2)).status, 0)
+        assert.deepStrictEqual(yield* held, wanted)
+        const third = (yield* state).uploads.filter(({ table }) => table === "Ordered 3").map(({ action }) => action)
+        assert.deepStrictEqual(third.slice(-2), ["overwrite", "append"])
+        assert.isAtLeast(third.length, 4)
       }))
   })
 })
