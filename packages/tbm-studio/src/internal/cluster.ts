@@ -108,7 +108,7 @@ const sharding = {
 } as const
 
 /** How long the database may take for a statement. */
-const storeTimeout = "4 seconds"
+const storeTimeout = "3 seconds"
 
 const engine = (address: Address | undefined) =>
   Layer.merge(
@@ -139,7 +139,13 @@ const database = Layer.unwrap(Effect.gen(function*() {
   return Layer.tap(
     Layer.provide(
       BoundedPg.layer(storeTimeout),
-      PgClient.layer({ url: url.value, applicationName: "tbm-studio", connectTimeout: storeTimeout })
+      PgClient.layer({
+        url: url.value,
+        applicationName: "tbm-studio",
+        connectTimeout: storeTimeout,
+        // A worker that is cut off inside a transaction would else hold its rows for ever.
+        startupParameters: { idle_in_transaction_session_timeout: "9s", statement_timeout: "9s" }
+      })
     ),
     Effect.fnUntraced(function*(context) {
       yield* Context.get(context, SqlClient.SqlClient)`SELECT 1`
