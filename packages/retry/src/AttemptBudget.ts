@@ -15,8 +15,7 @@
  * upon, so attempts that still wait in backoff count.
  *
  * A call deposits once, when it begins, however many retries, hedges and pipelines are nested around it: the outermost
- * deposits, all of them withdraw. A retry of what was never asked (`NotAsked`), such as a full bulkhead or a file that
- * could not be opened, is free: it is the first that the dependency sees.
+ * deposits, all of them withdraw.
  *
  * **Fleets**
  *

@@ -1,4 +1,4 @@
-import { NotAsked, Recovery } from "@effect-resilience/errors"
+import { Recovery } from "@effect-resilience/errors"
 import { AttemptBudget, Backoff, Hedge, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Clock, Data, Deferred, Effect, Fiber, Random, Schema } from "effect"
@@ -53,28 +53,6 @@ const outage = (options: Partial<AttemptBudget.Options>) =>
   })
 
 describe("AttemptBudget", () => {
-  it.effect("does not pay for a retry of what never asked the dependency", () =>
-    Effect.gen(function*() {
-      class Draining extends Unavailable {
-        get [NotAsked.symbol](): true {
-          return true
-        }
-      }
-      const budget = AttemptBudget.empty
-      const policy = RetryPolicy.make({ times: 3, backoff: Backoff.immediate })
-      const attemptsOf = (error: Unavailable) =>
-        Effect.gen(function*() {
-          let attempts = 0
-          const failing = Effect.suspend(() => {
-            attempts++
-            return Effect.fail(error)
-          })
-          yield* Effect.exit(failing.pipe(RetryPolicy.retry(policy)))
-          return attempts
-        }).pipe(Effect.provideService(AttemptBudget.Current, budget))
-      assert.deepStrictEqual([yield* attemptsOf(new Unavailable()), yield* attemptsOf(new Draining())], [1, 4])
-    }))
-
   it.prop(
     "never grants more than burst + ratio * deposits + floor * time, however calls interleave",
     [

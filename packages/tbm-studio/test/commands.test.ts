@@ -278,6 +278,7 @@ describe("tbm-studio", { timeout: 60_000 }, () => {
           failed: 3,
           unknown: 1,
           skipped: 0,
+          superseded: 0,
           assumed: 0,
           notStarted: 0,
           bytes: 3 * content.length,

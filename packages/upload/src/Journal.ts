@@ -35,6 +35,7 @@
  *
  * @since 0.1.0
  */
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -138,6 +139,9 @@ const innerCause = (error: object): unknown =>
  * @since 0.1.0
  */
 export class OutdatedJournal extends Data.TaggedError("OutdatedJournal")<{ readonly entries: number }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   override get message(): string {
     return `it holds ${this.entries} entries of an earlier build, which have to be adopted first`
   }
@@ -150,6 +154,9 @@ export class OutdatedJournal extends Data.TaggedError("OutdatedJournal")<{ reado
  * @since 0.1.0
  */
 export class PlaceTaken extends Data.TaggedError("PlaceTaken")<{ readonly place: string }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.retry
   }

@@ -203,6 +203,9 @@ export class InDoubt extends Data.TaggedError("InDoubt")<{
 export class ChangedSinceUpload extends Data.TaggedError("ChangedSinceUpload")<{
   readonly since: number
 }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }
@@ -221,6 +224,9 @@ export class ChangedSinceUpload extends Data.TaggedError("ChangedSinceUpload")<{
 export class SurplusAdditions extends Data.TaggedError("SurplusAdditions")<{
   readonly names: ReadonlyArray<string>
 }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }

@@ -1,7 +1,6 @@
 import * as Deadline from "@effect-resilience/deadline/Deadline"
 import * as Timer from "@effect-resilience/deadline/Timer"
 import * as Classifier from "@effect-resilience/errors/Classifier"
-import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import type * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -185,9 +184,7 @@ export const decide = <E>(
   if (elapsed + delay > Duration.toMillis(policy.maxDuration)) return { _tag: "OutOfTime", limit: "maxDuration" }
   if (delay >= Deadline.remainingMillisUnsafe(fiber)) return { _tag: "OutOfTime", limit: "deadline" }
   const budget = fiber.getRef(current.budget)
-  // What did not ask the dependency puts no load on it, and the next attempt is its first.
-  return budget === current.unlimited || NotAsked.isNotAsked(error) ||
-      budget.withdrawUnsafe(Timer.nowUnsafe(fiber.context))
+  return budget === current.unlimited || budget.withdrawUnsafe(Timer.nowUnsafe(fiber.context))
     ? delay
     : { _tag: "BudgetExhausted", budget: budget.name }
 }
