@@ -231,8 +231,12 @@ export class SurplusAdditions extends Data.TaggedError("SurplusAdditions")<{
     return Recovery.correct
   }
   override get message(): string {
-    return `is stored, but so is what was added to it from ${this.names.join(", ")}, which is not listed any more. ` +
-      "Leave it so, or send this and what follows it again."
+    const shown = this.names.slice(0, 3)
+    const more = this.names.length - shown.length
+    return `is stored, but so is what was added to it from ${shown.join(", ")}${
+      more > 0 ? ` and ${more} more` : ""
+    }, ` +
+      "which the list does not name behind it. Leave it so, or send this and what follows it again."
   }
 }
 

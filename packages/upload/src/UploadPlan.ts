@@ -50,6 +50,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
+import * as Semaphore from "effect/Semaphore"
 import * as Contents from "./internal/contents.ts"
 import * as PlacePlan from "./internal/placePlan.ts"
 import * as Journal from "./Journal.ts"
@@ -152,7 +153,7 @@ export const make: <Item, Receipt, E, R>(
       const id = placeOf(item, index)
       const known = places.get(id)
       if (known === undefined) {
-        const place: Place = { id, indices: [index], history: [], next: 1, verdicts: undefined }
+        const place: Place = { id, indices: [index], history: [], next: 1, verdicts: undefined, looking: undefined }
         places.set(id, place)
         return place
       }
@@ -180,7 +181,7 @@ export const make: <Item, Receipt, E, R>(
           })
       )
     }
-    const verdictsOf = (place: Place): Effect.Effect<ReadonlyMap<number, Verdict>, never, R> =>
+    const judged = (place: Place): Effect.Effect<ReadonlyMap<number, Verdict>, never, R> =>
       Effect.suspend(() =>
         place.verdicts === undefined
           ? Effect.map(rowsOf(place), (rows) =>
@@ -191,6 +192,13 @@ export const make: <Item, Receipt, E, R>(
             ))
           : Effect.succeed(place.verdicts)
       )
+    // Those who ask for several items of a place at once would otherwise each look at all of its sources.
+    const verdictsOf = (place: Place): Effect.Effect<ReadonlyMap<number, Verdict>, never, R> =>
+      Effect.suspend(() => {
+        if (place.verdicts !== undefined || place.indices.length === 1) return judged(place)
+        place.looking ??= Semaphore.makeUnsafe(1)
+        return place.looking.withPermit(judged(place))
+      })
     return {
       items,
       known,
@@ -218,6 +226,7 @@ interface Place {
   history: ReadonlyArray<Journal.Entry>
   next: number
   verdicts: ReadonlyMap<number, Verdict> | undefined
+  looking: Semaphore.Semaphore | undefined
 }
 
 const send: Verdict = { _tag: "Send" }

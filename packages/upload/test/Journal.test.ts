@@ -363,6 +363,38 @@ describe("Journal", () => {
       assert.isAtLeast(yield* Effect.provide(looked, Layer.fresh(Journal.layerMemory)), 5)
     }))
 
+  it.effect("has each source of a place looked at once, however many of its items are asked for at once", () =>
+    Effect.gen(function*() {
+      let looks = 0
+      const target = Targets.make()
+      const counted = {
+        ...target,
+        source: (item: Targets.Item) => {
+          const source = target.source(item)
+          const looked = Effect.sync(() => {
+            looks++
+          })
+          return { ...source, open: Effect.andThen(Effect.andThen(looked, Effect.yieldNow), source.open) }
+        }
+      }
+      const items = Array.from({ length: 200 }, (_, i) => ({ name: `${i}`, key: "place", idempotent: i === 0 }))
+      yield* Batch.resume(target, items)
+      const verdicts = yield* Effect.flatMap(UploadPlan.make(counted, items), UploadPlan.verdicts)
+      assert.isTrue(verdicts.every(({ _tag }) => _tag === "Skip"))
+      assert.strictEqual(looks, items.length)
+    }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory))))
+
+  it.effect("names three of many additions that are not listed", () =>
+    Effect.gen(function*() {
+      const items = Array.from({ length: 200 }, (_, i) => ({ name: `${i}`, key: "place", idempotent: i === 0 }))
+      yield* Batch.resume(Targets.make(), items)
+      const { results: [result] } = yield* Batch.resume(Targets.make(), items.slice(0, 1))
+      assert.strictEqual(result?._tag, "Failed")
+      if (result?._tag === "Failed") {
+        assert.include(result.error.message, "added to it from 1, 2, 3 and 196 more, which")
+      }
+    }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory))))
+
   it.effect("is not asked again for what was found beforehand", () =>
     Effect.gen(function*() {
       const items = [{ name: "a" }, { name: "b" }]
