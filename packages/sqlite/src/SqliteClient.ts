@@ -55,6 +55,8 @@ import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSy
 /**
  * - `filename`: a path, or `:memory:`. The file is created; its directory must exist.
  * - `busyTimeout`: how long a statement waits for the lock of another process; 5 seconds by default.
+ * - `readOnly`: whether nothing is written, so that what a process that died left beside the file stays there; default
+ *   false. The file must exist, and its directory be writable.
  *
  * @category models
  * @since 0.1.0
@@ -62,6 +64,7 @@ import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSy
 export interface Options {
   readonly filename: string
   readonly busyTimeout?: Duration.Input | undefined
+  readonly readOnly?: boolean | undefined
 }
 
 /**
@@ -99,9 +102,12 @@ export const make = Effect.fnUntraced(function*(
 export const layer = (options: Options): Layer.Layer<SqlClient.SqlClient, SqlError.SqlError> =>
   Layer.effect(SqlClient.SqlClient, make(options)).pipe(Layer.provide(Reactivity.layer))
 
-const open = Effect.fnUntraced(function*({ busyTimeout = "5 seconds", filename }: Options) {
+const open = Effect.fnUntraced(function*({ busyTimeout = "5 seconds", filename, readOnly = false }: Options) {
   const timeout = Duration.fromInputUnsafe(busyTimeout)
-  const db = yield* attempt("open", () => new DatabaseSync(filename, { timeout: Duration.toMillis(timeout) }))
+  const db = yield* attempt(
+    "open",
+    () => new DatabaseSync(filename, { timeout: Duration.toMillis(timeout), readOnly })
+  )
   // Two processes that change a new file to WAL at the same time are not made to wait: SQLite refuses one of them at once.
   yield* attempt("open", () => db.exec("PRAGMA journal_mode = WAL")).pipe(
     Effect.retry({

@@ -10,6 +10,7 @@ import * as Predicate from "effect/Predicate"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import * as SqlClient from "effect/sql/SqlClient"
 import type * as SqlError from "effect/sql/SqlError"
+import * as Stream from "effect/Stream"
 import * as Place from "./place.ts"
 import { InvalidInput, InvalidOption } from "./runtime.ts"
 
@@ -30,51 +31,141 @@ export const beside = Effect.fnUntraced(function*(manifest: string) {
 
 const extension = ".journal.sqlite"
 
-/** A journal in a file that exists. */
-export const layer = (path: string) => Layer.unwrap(Effect.as(check(path), open(path)))
+/** A journal in a file that exists, to be read. Where a process died that wrote it, what is beside it stays there. */
+export const layer = (path: string) =>
+  Layer.unwrap(Effect.map(locate(path), ({ leftOpen, real }) => open(real, { readOnly: leftOpen })))
 
 /**
  * A journal in a file, which is made where there is none, for one process at a time: two that upload the same would send
  * twice what either has not begun.
+ *
+ * - `incomplete`: goes on with a journal that has lost what was beside it.
  */
-export const layerExclusive = (path: string) =>
-  Layer.provideMerge(
-    Layer.unwrap(Effect.as(Effect.andThen(check(path), create(path)), open(path))),
-    layerLock(path)
-  )
+export const layerExclusive = (path: string, options: { readonly incomplete: boolean }) =>
+  exclusive(path, { ...options, missing: create })
+
+const exclusive = (path: string, { adopt, incomplete, missing }: {
+  readonly incomplete: boolean
+  readonly missing: typeof create
+  readonly adopt?: Adopt | undefined
+}) =>
+  Layer.unwrap(Effect.gen(function*() {
+    const real = yield* realPathOf(path)
+    const isNew = !(yield* isThere(real))
+    const found = Effect.flatMap(locate(real, { incomplete }), ({ exists }) => exists ? Effect.void : missing(real))
+    const journal = Layer.provideMerge(Layer.effectDiscard(inUse(real)), open(real, { adopt }))
+    return Layer.provideMerge(Layer.unwrap(Effect.as(found, journal)), layerLock(real, isNew))
+  }))
 
 // The lock is that of a transaction, which the system ends with the process, however that ends.
-const layerLock = (path: string) =>
+const layerLock = (path: string, isNew: boolean) =>
   Layer.effectDiscard(
-    Effect.mapError(lock(path), (error) => isTaken(error) ? new JournalInUse({ path }) : cannotBeOpened(path, error))
-  )
-
-const open = (path: string, options?: Parameters<typeof Journal.layerSql>[0]) =>
-  Layer.effectContext(
     Effect.mapError(
-      Layer.build(Layer.provideMerge(Journal.layerSql(options), SqliteClient.layer({ filename: path }))),
-      (error) => cannotBeOpened(path, error)
+      lock(path),
+      (error) => isTaken(error) ? new JournalInUse({ path }) : cannotBeOpened(path, error, { isNew })
     )
   )
 
-// What was cut off to nothing would be taken for a new journal, and everything be sent again.
-const check = Effect.fnUntraced(function*(path: string) {
-  const info = yield* Effect.option(Effect.flatMap(FileSystem.FileSystem, (fs) => fs.stat(path)))
-  if (Option.isNone(info) || info.value.size > 0n) return
-  return yield* new InvalidInput({
-    message: `The journal ${path} is empty, so what it held is lost. Restore it, or look at what is stored; ` +
-      "where nothing is, delete it, and everything is sent."
-  })
+type Adopt = NonNullable<Parameters<typeof Journal.layerSql>[0]>["adopt"]
+
+const open = (path: string, { adopt, isNew = false, readOnly = false }: {
+  readonly adopt?: Adopt | undefined
+  readonly isNew?: boolean | undefined
+  readonly readOnly?: boolean | undefined
+} = {}) => {
+  const file = SqliteClient.layer({ filename: path, readOnly })
+  const ours = Layer.effectDiscard(isNew ? Effect.void : checkTables(path))
+  return Layer.effectContext(
+    Effect.mapError(
+      Layer.build(Layer.provideMerge(Journal.layerSql({ adopt }), Layer.provideMerge(ours, file))),
+      (error) => error._tag === "InvalidInput" ? error : cannotBeOpened(path, error, { isNew })
+    )
+  )
+}
+
+// Opened as a journal, another program's database would get tables of ours, and know of no upload.
+const checkTables = Effect.fnUntraced(function*(path: string) {
+  const sql = yield* SqlClient.SqlClient
+  const tables = yield* sql`SELECT 1 FROM sqlite_master WHERE name IN ('upload_history', 'upload_journal')`
+  if (tables.length === 0) return yield* new InvalidInput({ message: `${path} is no journal of tbm-studio.` })
+})
+
+/** What is to be known of a journal before SQLite opens it, for which whatever is left of one is a whole one. */
+const locate = Effect.fnUntraced(function*(path: string, { incomplete = false } = {}) {
+  const fs = yield* FileSystem.FileSystem
+  const real = yield* realPathOf(path)
+  const beside = `${real}-wal`
+  const sizeOf = (path: string) => Effect.map(Effect.option(fs.stat(path)), Option.map(({ size }) => size))
+  const hasBeside = Option.exists(yield* sizeOf(beside), (size) => size > 0n)
+  const size = yield* sizeOf(real)
+  const invalid = (message: string) => new InvalidInput({ message })
+  if (Option.isNone(size)) {
+    if (yield* Effect.isSuccess(fs.readLink(real))) {
+      return yield* invalid(
+        `The journal ${path} is a link to a file that is not there. Bring that back, or look at what is stored; where ` +
+          "nothing is, delete the link, and everything is sent."
+      )
+    }
+    if (hasBeside) {
+      return yield* invalid(
+        `There is no journal ${real}, but ${beside} is there, which holds what was recorded last. Put the journal back, or ` +
+          "look at what is stored; where nothing is, delete that file too, and everything is sent."
+      )
+    }
+    return { real, exists: false, leftOpen: false }
+  }
+  if (size.value === 0n) return yield* invalid(`The journal ${path} is empty, so what it held is lost. ${restore}`)
+  const head = yield* fs.stream(real, { bytesToRead: 100 }).pipe(
+    Stream.runCollect,
+    Effect.map((chunks) => Buffer.concat(chunks)),
+    Effect.mapError(({ reason }) => reason._tag === "PermissionDenied" ? cannotBeOpened(path, reason) : damaged(path))
+  )
+  if (head.length < 100 || !head.toString("latin1").startsWith("SQLite format 3\0")) return yield* damaged(path)
+  const leftOpen = head.readUInt32BE(userVersion) === 1
+  if (leftOpen && !hasBeside && !incomplete) {
+    return yield* invalid(
+      `The journal ${path} is not whole: its process was killed, and ${beside}, which holds what was recorded last, is ` +
+        "gone. Put that file back; or look at what is stored, and run the batch again with --accept-journal to go on with " +
+        "what the journal holds."
+    )
+  }
+  return { real, exists: true, leftOpen }
+})
+
+/** Where a SQLite file keeps the number of `PRAGMA user_version`. */
+const userVersion = 60
+
+const restore = "Restore it, or look at what is stored; where nothing is, delete it, and everything is sent."
+
+const damaged = (path: string) =>
+  new InvalidInput({ message: `The journal ${path} is damaged, or no journal. ${restore}` })
+
+const isThere = (path: string) =>
+  Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.orElseSucceed(fs.exists(path), () => false))
+
+const realPathOf = (path: string) =>
+  Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.orElseSucceed(fs.realPath(path), () => path))
+
+// Most of what is recorded stays beside the file until it is closed in order, where it is easily left behind.
+const inUse = Effect.fnUntraced(function*(path: string) {
+  const sql = yield* SqlClient.SqlClient
+  const mark = (version: number) => sql.unsafe(`PRAGMA user_version = ${version}`).unprepared
+  const begin = Effect.andThen(mark(1), sql.unsafe("PRAGMA wal_checkpoint(RESTART)").unprepared)
+  yield* Effect.acquireRelease(
+    Effect.mapError(begin, (cause) => failure(path, new Journal.JournalError({ operation: "write", cause }))),
+    () => Effect.ignore(mark(0))
+  )
 })
 
 // A journal has its table from its first moment on, whenever the process is killed.
-const create = Effect.fnUntraced(function*(path: string) {
+const create: (
+  path: string
+) => Effect.Effect<void, InvalidInput | InvalidOption, FileSystem.FileSystem> = Effect.fnUntraced(function*(path) {
   const fs = yield* FileSystem.FileSystem
   const unfinished = `${path}.new`
-  const failed = Effect.mapError((error: unknown) => cannotBeOpened(path, error))
-  if (yield* failed(fs.exists(path))) return
-  yield* failed(fs.remove(unfinished, { force: true }))
-  yield* Effect.scoped(Layer.build(open(unfinished)))
+  const failed = Effect.mapError((error: unknown) => cannotBeOpened(path, error, { isNew: true }))
+  for (const suffix of ["", "-wal", "-shm"]) yield* failed(fs.remove(`${unfinished}${suffix}`, { force: true }))
+  yield* Effect.scoped(Layer.build(open(unfinished, { isNew: true })))
   yield* failed(fs.rename(unfinished, path))
 })
 
@@ -92,10 +183,7 @@ export interface Adopted {
  * - `names`: a file as a manifest names it, by its path.
  */
 export const adopt = Effect.fnUntraced(function*(path: string, scope: Place.Scope, names: (file: string) => string) {
-  yield* check(path)
-  if (!(yield* Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.orElseSucceed(fs.exists(path), () => false)))) {
-    return yield* new InvalidInput({ message: `There is no journal ${path}.` })
-  }
+  const missing = () => Effect.fail(new InvalidInput({ message: `There is no journal ${path}.` }))
   let outdated = 0
   const takeOver = ({ at, id }: Journal.OutdatedEntry): Journal.Adopted | undefined => {
     const adopted = Option.map(Place.ofOutdated(id, at), ({ action, file, place }): Journal.Adopted => ({
@@ -121,12 +209,14 @@ export const adopt = Effect.fnUntraced(function*(path: string, scope: Place.Scop
     const adopted: Adopted = { outdated, moved }
     return adopted
   }).pipe(
-    Effect.catchIf(isSqlError, () => new InvalidInput({ message: `The journal ${path} ${bothAddresses}` })),
-    Effect.provide(Layer.provideMerge(open(path, { adopt: takeOver }), layerLock(path)))
+    Effect.mapError((error) =>
+      error.reason._tag === "UniqueViolation" || error.reason._tag === "ConstraintError"
+        ? new InvalidInput({ message: `The journal ${path} ${bothAddresses}` })
+        : failure(path, new Journal.JournalError({ operation: "write", cause: error }))
+    ),
+    Effect.provide(exclusive(path, { adopt: takeOver, incomplete: false, missing }))
   )
 })
-
-const isSqlError = (error: unknown): error is SqlError.SqlError => Predicate.isTagged(error, "SqlError")
 
 const bothAddresses = "holds uploads to one table for both addresses: it cannot be taken over."
 
@@ -149,20 +239,33 @@ const lock = (path: string) =>
 
 const isTaken = (error: SqlError.SqlError): boolean => error.reason._tag === "LockTimeoutError"
 
-const cannotBeOpened = (path: string, error: unknown): InvalidOption | InvalidInput =>
-  error instanceof Journal.JournalError && error.cause instanceof Journal.OutdatedJournal
-    ? new InvalidInput({
+const cannotBeOpened = (path: string, error: unknown, { isNew = false } = {}): InvalidOption | InvalidInput => {
+  if (isDamage(error)) return damaged(path)
+  if (error instanceof Journal.JournalError && error.cause instanceof Journal.OutdatedJournal) {
+    return new InvalidInput({
       message:
         `The journal ${path} was written by an earlier build of tbm-studio, and nothing is sent before it is taken ` +
         "over: run tbm-studio adopt MANIFEST."
     })
-    : new InvalidOption({
-      message:
-        `The journal ${path} cannot be opened${
-          error instanceof Journal.JournalError && error.why !== "" ? `: ${error.why}` : ""
-        }. Name another with --journal FILE, or go without one ` +
-        "with --no-journal."
-    })
+  }
+  const why = error instanceof Journal.JournalError && error.why !== "" ? `: ${error.why}` : ""
+  // Without it, what it holds would be sent again.
+  const remedy = isNew
+    ? "Name another with --journal FILE, or go without one with --no-journal."
+    : "See to it that you may read and write it, and files beside it."
+  return new InvalidOption({ message: `The journal ${path} cannot be opened${why}. ${remedy}` })
+}
+
+// SQLite's numbers for a file that is damaged, and for one that is no database.
+const isDamage = (error: unknown, depth = 0): boolean =>
+  Predicate.isObject(error) && depth < 8 &&
+  ((Predicate.hasProperty(error, "errcode") && (error.errcode === 11 || error.errcode === 26)) ||
+    isDamage(Predicate.hasProperty(error, "reason") ? error.reason : undefined, depth + 1) ||
+    isDamage(Predicate.hasProperty(error, "cause") ? error.cause : undefined, depth + 1))
+
+/** What a journal's failure means for a command. */
+export const failure = (path: string, error: Journal.JournalError): InvalidInput | JournalFailed =>
+  isDamage(error) ? damaged(path) : new JournalFailed({ path, operation: error.operation, why: error.why })
 
 /** The journal cannot be read or written while a batch runs. */
 export class JournalFailed extends Data.TaggedError("JournalError")<{

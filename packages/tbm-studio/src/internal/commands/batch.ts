@@ -69,7 +69,9 @@ const flags = {
     Flag.withDefault("fail")
   ),
   acceptJournal: Flag.Boolean("accept-journal").pipe(
-    Flag.withDescription("Go on although the journal holds uploads and none is to a table and period of this manifest"),
+    Flag.withDescription(
+      "Go on although the journal holds uploads and none is to a table and period of this manifest, or is not whole"
+    ),
     Flag.withDefault(false)
   ),
   onInterrupt: Flag.Literals("on-interrupt", ["finish", "abandon"]).pipe(
@@ -158,13 +160,17 @@ export const batch = Command.make(
         })
         : noJournal
         ? yield* Effect.provide(Uploads.run(jobs, local), Journal.layerMemory)
-        : yield* withJournal(Option.isSome(journal) ? journal.value : yield* journalFile.beside(manifest), (path) =>
-          Effect.gen(function*() {
-            const scope = Place.scopeOf(yield* Settings)
-            const sql = yield* SqlClient.SqlClient
-            const unfit = Effect.provideService(journalFile.checkFit(path, scope), SqlClient.SqlClient, sql)
-            return yield* Uploads.run(jobs, { ...local, whenUnfit: acceptJournal ? undefined : unfit })
-          }))
+        : yield* withJournal(
+          Option.isSome(journal) ? journal.value : yield* journalFile.beside(manifest),
+          { incomplete: acceptJournal },
+          (path) =>
+            Effect.gen(function*() {
+              const scope = Place.scopeOf(yield* Settings)
+              const sql = yield* SqlClient.SqlClient
+              const unfit = Effect.provideService(journalFile.checkFit(path, scope), SqlClient.SqlClient, sql)
+              return yield* Uploads.run(jobs, { ...local, whenUnfit: acceptJournal ? undefined : unfit })
+            })
+        )
       return respond(report)
     }).pipe(
       via.withSessions(way, sessions, unknown),
@@ -190,14 +196,14 @@ export const batch = Command.make(
   ])
 )
 
-const withJournal = <A, E, R>(path: string, use: (path: string) => Effect.Effect<A, E, R>) =>
+const withJournal = <A, E, R>(
+  path: string,
+  options: Parameters<typeof journalFile.layerExclusive>[1],
+  use: (path: string) => Effect.Effect<A, E, R>
+) =>
   use(path).pipe(
-    Effect.mapError((error) =>
-      error instanceof Journal.JournalError
-        ? new journalFile.JournalFailed({ path, operation: error.operation, why: error.why })
-        : error
-    ),
-    Effect.provide(journalFile.layerExclusive(path))
+    Effect.mapError((error) => error instanceof Journal.JournalError ? journalFile.failure(path, error) : error),
+    Effect.provide(journalFile.layerExclusive(path, options))
   )
 
 const submit = Effect.fnUntraced(function*(

@@ -23,10 +23,13 @@ export const status = Command.make("status", flags, ({ file }) =>
     const fs = yield* FileSystem.FileSystem
     const beside = yield* journalFile.beside(file)
     const path = (yield* Effect.orElseSucceed(fs.exists(beside), () => false)) ? beside : file
-    if (!(yield* Effect.orElseSucceed(isSqlite(fs, path), () => false))) {
+    if (path === file && !(yield* Effect.orElseSucceed(isSqlite(fs, path), () => false))) {
       return yield* new InvalidInput({ message: `${file} is no journal, and there is none beside it.` })
     }
-    const entries = yield* Effect.provide(read, journalFile.layer(path))
+    const entries = yield* read.pipe(
+      Effect.mapError((error) => error instanceof Journal.JournalError ? journalFile.failure(path, error) : error),
+      Effect.provide(journalFile.layer(path))
+    )
     const count = (state: Journal.State) => entries.filter((entry) => entry.state === state).length
     const states = ["uploaded", "failed", "unknown", "started", "retrying", "waiting"] as const
     const running = yield* journalFile.isInUse(path)

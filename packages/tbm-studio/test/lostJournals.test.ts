@@ -1,0 +1,174 @@
+// What is left of a journal, in the ways in which files get lost, is never taken for all of it.
+import { type FaultRule, Simulator } from "@effect-resilience/tbm-simulator"
+import * as Journal from "@effect-resilience/upload/Journal"
+import { NodeFileSystem } from "@effect/platform-node"
+import { assert, describe, layer } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync
+} from "node:fs"
+import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import * as journalFile from "../src/internal/journalFile.ts"
+import { bin, type Ended, folder, settingsFor, start, tbmStudio, write } from "./command.ts"
+
+const statuses = ({ stdout }: Ended): ReadonlyArray<string> =>
+  JSON.parse(stdout).items.map(({ status }: { readonly status: string }) => status)
+
+describe("a batch", { timeout: 60_000 }, () => {
+  layer(Simulator.layer({ seed: 1 }), { excludeTestServices: true })((it) => {
+    const run = (...args: ReadonlyArray<string>) =>
+      Effect.flatMap(Simulator.Simulator, ({ url }) => tbmStudio([...args, "--json"], settingsFor(url)))
+    const hang: FaultRule.FaultRule = { match: { operation: "upload" }, apply: true, fault: { type: "hang" } }
+    const storedIn = (table: string) =>
+      Effect.flatMap(
+        Simulator.Simulator,
+        ({ state }) => Effect.map(state, ({ uploads }) => uploads.filter((upload) => upload.table === table).length)
+      )
+    const manifestOf = Effect.fnUntraced(function*(table: string) {
+      const dir = yield* folder
+      write(dir, "x.csv", "account,amount\nx,1\n")
+      const manifest = write(dir, "m.csv", `file,project,table,period,action\nx.csv,P,${table},January:2024,append\n`)
+      return { dir, manifest, journal: `${manifest}.journal.sqlite` }
+    })
+    const rejected = Effect.fnUntraced(function*(manifest: string, word: string, ...args: ReadonlyArray<string>) {
+      const ended = yield* run("batch", manifest, ...args)
+      assert.deepStrictEqual([ended.status, statuses(ended)], [66, []], word)
+      assert.include(ended.stderr, word)
+      assert.notInclude(ended.stderr, "--no-journal")
+    })
+
+    it.effect("does not go without a journal that is damaged, and says what to do", () =>
+      Effect.gen(function*() {
+        const { dir, journal, manifest } = yield* manifestOf("Damaged")
+        assert.strictEqual((yield* run("batch", manifest)).status, 0)
+        const whole = readFileSync(journal)
+        const flipped = Buffer.from(whole)
+        flipped.fill(0xff, 4_096, 4_296)
+        for (const bytes of [whole.subarray(0, 4_096), whole.subarray(0, 50), flipped, Buffer.from("notes\n")]) {
+          writeFileSync(journal, bytes)
+          yield* rejected(manifest, "is damaged, or no journal")
+        }
+        for (const command of ["status", "adopt"]) {
+          const ended = yield* run(command, manifest)
+          assert.strictEqual(ended.status, 66)
+          assert.include(ended.stderr, "is damaged, or no journal")
+        }
+        renameSync(journal, join(dir, "away"))
+        mkdirSync(journal)
+        yield* rejected(manifest, "is damaged, or no journal")
+        assert.strictEqual(yield* storedIn("Damaged"), 1)
+      }))
+
+    it.effect("does not take a link that leads nowhere for a new journal", () =>
+      Effect.gen(function*() {
+        const { dir, journal, manifest } = yield* manifestOf("Unmounted")
+        symlinkSync(join(dir, "disk", "journal.sqlite"), journal)
+        yield* rejected(manifest, "a link to a file that is not there")
+        assert.strictEqual(yield* storedIn("Unmounted"), 0)
+      }))
+
+    it.effect("takes the same lock for a journal however a link leads to it", () =>
+      Effect.gen(function*() {
+        const { dir, journal, manifest } = yield* manifestOf("Linked")
+        const link = join(dir, "link.sqlite")
+        assert.strictEqual((yield* run("batch", manifest)).status, 0)
+        symlinkSync(journal, link)
+        const second = yield* Effect.provide(
+          run("batch", manifest, "--journal", link),
+          Layer.provide(journalFile.layerExclusive(journal, { incomplete: false }), NodeFileSystem.layer)
+        )
+        assert.strictEqual(second.status, 69)
+      }))
+
+    it.effect("leaves the database of another program as it is", () =>
+      Effect.gen(function*() {
+        const { dir, manifest } = yield* manifestOf("Foreign")
+        const path = join(dir, "other.sqlite")
+        const theirs = new DatabaseSync(path)
+        theirs.exec("CREATE TABLE theirs (a)")
+        yield* rejected(manifest, "is no journal of tbm-studio", "--journal", path)
+        assert.strictEqual((yield* run("status", path)).status, 66)
+        assert.lengthOf(theirs.prepare("SELECT name FROM sqlite_master").all(), 1)
+        theirs.close()
+      }))
+
+    it.effect("notices that what a killed process recorded last was left behind, or is all that is left", () =>
+      Effect.gen(function*() {
+        const { dir, journal, manifest } = yield* manifestOf("Killed")
+        const { addFaults, clearFaults, url } = yield* Simulator.Simulator
+        yield* addFaults([hang])
+        const running = yield* start(process.execPath, [bin, "batch", manifest], settingsFor(url))
+        while ((yield* storedIn("Killed")) === 0) yield* Effect.sleep("20 millis")
+        running.kill("SIGKILL")
+        yield* running.ended
+        yield* clearFaults
+        const wal = readFileSync(`${journal}-wal`)
+
+        // Looking changes nothing.
+        assert.strictEqual((yield* run("status", manifest)).status, 75)
+        rmSync(`${journal}-wal`)
+        rmSync(`${journal}-shm`)
+        yield* rejected(manifest, "is not whole")
+        yield* rejected(manifest, "is not whole")
+        assert.strictEqual((yield* run("status", manifest)).status, 66)
+        const copy = join(dir, "copy.sqlite")
+        copyFileSync(journal, copy)
+        const accepted = yield* run("batch", manifest, "--journal", copy, "--accept-journal")
+        assert.deepStrictEqual(statuses(accepted), ["uploaded"])
+        assert.deepStrictEqual(statuses(yield* run("batch", manifest, "--journal", copy)), ["skipped"])
+
+        writeFileSync(`${journal}-wal`, wal)
+        const doubted = yield* run("batch", manifest)
+        assert.deepStrictEqual([doubted.status, statuses(doubted)], [75, ["unknown"]])
+
+        rmSync(journal)
+        writeFileSync(`${journal}-wal`, wal)
+        yield* rejected(manifest, "There is no journal")
+        rmSync(`${journal}-wal`)
+        assert.deepStrictEqual(statuses(yield* run("batch", manifest)), ["uploaded"])
+      }))
+
+    it.effect("begins a journal anew where it was killed before that had its table", () =>
+      Effect.gen(function*() {
+        const { journal, manifest } = yield* manifestOf("Begun")
+        for (const suffix of ["", "-wal", "-shm"]) writeFileSync(`${journal}.new${suffix}`, "left over")
+        assert.deepStrictEqual(statuses(yield* run("batch", manifest)), ["uploaded"])
+        for (const suffix of ["", "-wal", "-shm"]) assert.isFalse(existsSync(`${journal}.new${suffix}`))
+      }))
+
+    it.effect("does not advise to go without a journal that is there", () =>
+      Effect.gen(function*() {
+        const { journal, manifest } = yield* manifestOf("Guarded")
+        assert.strictEqual((yield* run("batch", manifest)).status, 0)
+        rmSync(`${journal}.lock`)
+        // A lock that cannot be taken.
+        mkdirSync(`${journal}.lock`)
+        const ended = yield* run("batch", manifest)
+        assert.strictEqual(ended.status, 64)
+        assert.include(ended.stderr, "cannot be opened")
+        assert.notInclude(ended.stderr, "--no-journal")
+      }))
+  })
+})
+
+describe("a journal", () => {
+  layer(NodeFileSystem.layer)((it) => {
+    it.effect("is whole when it was closed, without any file beside it", () =>
+      Effect.gen(function*() {
+        const path = join(yield* folder, "j.sqlite")
+        const entries = Effect.flatMap(Journal.Journal, ({ history }) => history(["x"]))
+        yield* Effect.provide(entries, Layer.fresh(journalFile.layerExclusive(path, { incomplete: false })))
+        assert.isFalse(existsSync(`${path}-wal`))
+        yield* Effect.provide(entries, Layer.fresh(journalFile.layer(path)))
+        yield* Effect.provide(entries, Layer.fresh(journalFile.layerExclusive(path, { incomplete: false })))
+      }))
+  })
+})
