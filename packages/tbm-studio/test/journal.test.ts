@@ -185,6 +185,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
             place: "x",
             ordinal: 1,
             run: "theirs",
+            revision: 1,
             action: "add",
             name: "x",
             state: "uploaded",

@@ -115,6 +115,7 @@ const Ended = Schema.Union([
       place: Schema.String,
       ordinal: Schema.Int,
       run: Schema.String,
+      revision: Schema.Int,
       action: Schema.Literals(["replace", "add"]),
       name: Schema.String,
       state: Schema.Literals(["started", "waiting", "retrying", "uploaded", "failed", "unknown"]),

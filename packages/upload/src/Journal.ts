@@ -74,6 +74,7 @@ export type Action = "replace" | "add"
  * - `place`: where it went. Uploads to one place depend on each other.
  * - `ordinal`: counts the uploads to the place, from 1.
  * - `run`: names the plan that it belongs to.
+ * - `revision`: counts what was recorded of the upload, from 1.
  * - `name`: what the list called its source.
  * - `version`: of the source that was sent, where it has one.
  * - `bytes`, `md5`: of its content, as far as they are known.
@@ -87,6 +88,7 @@ export interface Entry {
   readonly place: string
   readonly ordinal: number
   readonly run: string
+  readonly revision: number
   readonly action: Action
   readonly name: string
   readonly state: State
@@ -169,8 +171,8 @@ export class PlaceTaken extends Data.TaggedError("PlaceTaken")<{ readonly place:
  * Where entries are kept.
  *
  * - `history`: the entries of these places in the order of their ordinals; no place without any. There may be other places.
- * - `record`: keeps an entry instead of its run's earlier one with the same place and ordinal, and fails with `PlaceTaken` as
- *   the cause where another run has taken that ordinal. When it returns, the entry survives the process; a `durable` one
+ * - `record`: keeps an entry instead of its run's earlier revision with the same place and ordinal, and fails with
+ *   `PlaceTaken` as the cause where another run has taken that ordinal. An earlier revision that comes late changes nothing. When it returns, the entry survives the process; a `durable` one
  *   survives a power failure too, where the store can promise that.
  * - `entries`: all of them, by place and ordinal.
  *
@@ -216,7 +218,7 @@ export const layerMemory: Layer.Layer<Journal> = Layer.sync(Journal, () => {
           return Effect.fail(new JournalError({ operation: "write", cause: new PlaceTaken({ place: entry.place }) }))
         }
         if (before === undefined) history.splice(i + 1, 0, entry)
-        else history[i] = entry
+        else if (before.revision <= entry.revision) history[i] = entry
         histories.set(entry.place, history)
         return Effect.void
       }),
@@ -232,7 +234,7 @@ export const layerMemory: Layer.Layer<Journal> = Layer.sync(Journal, () => {
  * @category models
  * @since 0.1.0
  */
-export interface OutdatedEntry extends Omit<Entry, "place" | "ordinal" | "run" | "action" | "name"> {
+export interface OutdatedEntry extends Omit<Entry, "place" | "ordinal" | "run" | "revision" | "action" | "name"> {
   readonly id: string
 }
 

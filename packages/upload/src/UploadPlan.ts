@@ -363,6 +363,7 @@ const sendRecorded = Effect.fnUntraced(
 
     let last: Journal.Entry = {
       ...named,
+      revision: 0,
       state: "waiting",
       attempts: 0,
       version: undefined,
@@ -380,7 +381,7 @@ const sendRecorded = Effect.fnUntraced(
       return mayBeThere || Recovery.of(error)._tag === "Verify" ? "perhaps" : "not applied"
     }
     const record = (change: Partial<Journal.Entry>, durable?: boolean) => {
-      last = { ...last, ...change, at: clock.currentTimeMillisUnsafe() }
+      last = { ...last, ...change, revision: last.revision + 1, at: clock.currentTimeMillisUnsafe() }
       return journal.record(last, durable)
     }
     const recording: UploadTarget.UploadTarget<Item, Receipt, E | Journal.JournalError, R> = {

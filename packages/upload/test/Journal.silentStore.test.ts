@@ -10,6 +10,7 @@ const entryOf = (place: string, state: Journal.State): Journal.Entry => ({
   place,
   ordinal: 1,
   run: "one",
+  revision: 1,
   action: "add",
   name: "gl.csv",
   state,

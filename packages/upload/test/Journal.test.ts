@@ -22,6 +22,7 @@ const entryOf = (name: string, state: Journal.State, action: Journal.Action = "r
   place: name,
   ordinal: 1,
   run: "earlier",
+  revision: 1,
   action,
   name,
   state,
@@ -73,6 +74,7 @@ for (const [store, layer] of Object.entries(journals)) {
           place: `${i >> 1}`,
           ordinal: 1 + (i & 1),
           run: `run ${i}`,
+          revision: 1,
           action: i % 2 === 0 ? "add" : "replace",
           name: i === 0 ? "" : `it's "${i}"`,
           state,
@@ -101,6 +103,14 @@ for (const [store, layer] of Object.entries(journals)) {
           journal.record(entryOf("b", "started"))
         ])
         assert.isTrue(taken.cause instanceof Journal.PlaceTaken)
+        assert.strictEqual(yield* stateOf("a"), "uploaded")
+      }))
+
+    test("is not changed by an earlier revision that comes late", () =>
+      Effect.gen(function*() {
+        const journal = yield* Journal.Journal
+        yield* journal.record({ ...entryOf("a", "uploaded"), revision: 3 })
+        yield* Effect.exit(journal.record({ ...entryOf("a", "started"), revision: 2 }))
         assert.strictEqual(yield* stateOf("a"), "uploaded")
       }))
 

@@ -11,6 +11,7 @@ const uploaded = (name: string): Journal.Entry => ({
   place: name,
   ordinal: 1,
   run: "earlier",
+  revision: 1,
   action: "replace",
   name,
   state: "uploaded",

@@ -29,6 +29,7 @@ type Row = readonly [
   place: string,
   ordinal: number,
   run: string,
+  revision: number,
   action: Entry["action"],
   name: string,
   state: State,
@@ -40,7 +41,7 @@ type Row = readonly [
   note: string | null,
   at: number | string
 ]
-const columns = "place, ordinal, run, action, name, state, attempts, version, bytes, md5, verified, note, at"
+const columns = "place, ordinal, run, revision, action, name, state, attempts, version, bytes, md5, verified, note, at"
 
 interface Write {
   readonly entry: Entry
@@ -68,7 +69,7 @@ export const sqlStore = Effect.fnUntraced(function*(
   const placeType = sql.onDialectOrElse({ sqlite: () => "TEXT", pg: () => "TEXT", orElse: () => "VARCHAR(700)" })
   const create = sql`CREATE TABLE IF NOT EXISTS upload_history (
     batch VARCHAR(255) NOT NULL, place ${sql.literal(placeType)} NOT NULL, ordinal INTEGER NOT NULL,
-    run VARCHAR(16) NOT NULL, action VARCHAR(16) NOT NULL, name TEXT NOT NULL, state VARCHAR(16) NOT NULL, attempts INTEGER NOT NULL,
+    run VARCHAR(16) NOT NULL, revision INTEGER NOT NULL, action VARCHAR(16) NOT NULL, name TEXT NOT NULL, state VARCHAR(16) NOT NULL, attempts INTEGER NOT NULL,
     version VARCHAR(255), bytes BIGINT, md5 VARCHAR(32), verified INTEGER NOT NULL, note TEXT, at BIGINT NOT NULL,
     PRIMARY KEY (batch, place, ordinal))${storage}`
   // SQLite's level of safety is a number that the connection can change; other databases are always safe.
@@ -217,16 +218,10 @@ const takeOver = (
     const rows = yield* sql`SELECT id, state, attempts, version, bytes, md5, verified, note, at FROM upload_journal
       WHERE batch = ${batch} ORDER BY at`.values
     const taken = rows.map(([id, ...row]): Entry | undefined => {
-      const { action: _, name: __, ordinal: ___, place: ____, run: _____, ...rest } = entryOf([
-        "",
-        0,
-        "",
-        "add",
-        "",
-        ...row
-      ])
-      const adopted = adopt?.({ ...rest, id: String(id) })
-      return adopted && { ...rest, ...adopted, run: "adopted", ordinal: 0 }
+      const { at, attempts, bytes, md5, note, state, verified, version } = entryOf(["", 0, "", 1, "add", "", ...row])
+      const known = { state, attempts, version, bytes, md5, verified, note, at }
+      const adopted = adopt?.({ ...known, id: String(id) })
+      return adopted && { ...known, ...adopted, run: "adopted", revision: 1, ordinal: 0 }
     }).filter((entry) => entry !== undefined)
     if (taken.length < rows.length) return yield* Effect.fail(outdated(rows.length))
     const ordinals = new Map<string, number>()
@@ -249,6 +244,7 @@ const upsert = (sql: SqlClient.SqlClient, batch: string, entries: Arr.NonEmptyRe
     place: entry.place,
     ordinal: entry.ordinal,
     run: entry.run,
+    revision: entry.revision,
     action: entry.action,
     name: entry.name,
     state: entry.state,
@@ -261,10 +257,10 @@ const upsert = (sql: SqlClient.SqlClient, batch: string, entries: Arr.NonEmptyRe
     at: entry.at
   }))
   return sql`INSERT INTO upload_history ${sql.insert(rows)} ON CONFLICT (batch, place, ordinal) DO UPDATE SET
-    action = excluded.action, name = excluded.name, state = excluded.state, attempts = excluded.attempts,
+    revision = excluded.revision, action = excluded.action, name = excluded.name, state = excluded.state, attempts = excluded.attempts,
     version = excluded.version, bytes = excluded.bytes, md5 = excluded.md5, verified = excluded.verified,
     note = excluded.note, at = excluded.at
-    WHERE upload_history.run = excluded.run RETURNING place, ordinal`
+    WHERE upload_history.run = excluded.run AND upload_history.revision <= excluded.revision RETURNING place, ordinal`
 }
 
 const keyOf = (place: string, ordinal: number): string => `${ordinal} ${place}`
@@ -276,11 +272,13 @@ const pageSize = 10_000
 
 const entryOf = (row: ReadonlyArray<unknown>): Entry => {
   // This module alone writes the table.
-  const [place, ordinal, run, action, name, state, attempts, version, bytes, md5, verified, note, at] = row as Row
+  const [place, ordinal, run, revision, action, name, state, attempts, version, bytes, md5, verified, note, at] =
+    row as Row
   return {
     place,
     ordinal,
     run,
+    revision,
     action,
     name,
     state,

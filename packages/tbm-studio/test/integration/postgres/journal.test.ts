@@ -18,6 +18,7 @@ describe("a journal on Postgres", () => {
             place,
             ordinal: 1,
             run: "one",
+            revision: 1,
             action: "add",
             name: "gl.csv",
             state: "started",
