@@ -164,7 +164,8 @@ const messageField = (message: string | undefined): { readonly message?: string 
 
 // A document cut off by the cap does not parse, but its message usually stands near the start.
 const salvageMessage = (text: string): string | undefined => {
-  const found = /"(?:message|error|detail)"\s*:\s*("(?:[^"\\]|\\.){1,4000}")/.exec(text)?.[1]
+  // What follows tells a string from one that a text of quotes only seems to hold.
+  const found = /"(?:message|error|detail)"\s*:\s*("(?:[^"\\]|\\.){1,4000}")\s*(?:[,}]|$)/.exec(text)?.[1]
   if (found === undefined) return undefined
   const parsed = Result.try((): unknown => JSON.parse(found))
   return Result.isSuccess(parsed) && typeof parsed.success === "string"

@@ -89,6 +89,14 @@ describe("ErrorBody", () => {
     assert.deepStrictEqual(ErrorBody.parse(huge), { kind: "json", message: "disk full", truncated: true })
     const text = ErrorBody.parse("y".repeat(ErrorBody.maxBytes * 2))
     assert.strictEqual(text.truncated, true)
+    // Cut within a later field, and right behind the message.
+    for (const rest of ["", ",\"trace\":\"at L", "}"]) {
+      assert.strictEqual(ErrorBody.parse(`{"status":500,"message":"disk full"${rest}`).message, "disk full")
+    }
+    // What only looks like a message.
+    const quotes = ErrorBody.parse("{\"error\":\"".repeat(6500))
+    assert.strictEqual(quotes.kind, "text")
+    assert.match(quotes.message ?? "", /^(\{"error":"){10}/)
     assert.strictEqual(text.message?.length, ErrorBody.maxMessageLength)
   })
 
