@@ -200,8 +200,9 @@ export class StillUnauthorized extends Data.TaggedError("StillUnauthorized")<{ r
  * @since 0.1.0
  */
 export class NotReplayable extends Data.TaggedError("NotReplayable") {
+  // A server that rejects a token is well: to a breaker this is a 401.
   [Recovery.symbol](): Recovery.Recovery {
-    return Recovery.giveUp
+    return Recovery.reauthenticate
   }
   override get message(): string {
     return "The token was refused, and the body of the request cannot be sent a second time."

@@ -60,8 +60,10 @@ import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
+import * as References from "effect/References"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import * as AuthError from "./AuthError.ts"
 import { rememberRejection } from "./internal/rejection.ts"
 import { problemOf } from "./internal/tokenText.ts"
@@ -157,7 +159,8 @@ export type Event =
  * **Details**
  *
  * Logins run in the context in which the cache is made, not in that of the call that happens to come first: loggers,
- * tracer and `AttemptBudget` are those of here, and no caller's deadline cuts a login that others wait for.
+ * tracer and `AttemptBudget` are those of here, and no caller's deadline cuts a login that others wait for. Its spans form a
+ * trace of their own, with a link to the span of the call that started it.
  *
  * Throws `RangeError` for a jitter outside 0 to 1 and for negative counts and durations.
  *
@@ -375,14 +378,23 @@ class Cache {
   }
 
   private run(flight: Flight): void {
-    // Not in the context of whoever came first: its deadline, operation and span are not those of the other waiters.
-    const fiber = Effect.runForkWith(this.context)(this.acquire(flight))
+    // Not in the context of the first caller: its deadline, operation and span are not those of the other waiters.
+    const fiber = Effect.runForkWith(this.linkedContext())(this.acquire(flight))
     flight.fiber = fiber
     this.running.add(fiber)
     fiber.addObserver((exit) => {
       this.running.delete(fiber)
       this.settle(flight, exit)
     })
+  }
+
+  // The login is a trace of its own, which a link leads to from the call that started it.
+  private linkedContext(): Context.Context<never> {
+    const caller = Fiber.getCurrent()
+    const span = caller === undefined ? undefined : Context.getOrUndefined(caller.context, Tracer.ParentSpan)
+    if (span === undefined || Context.get(span.annotations, Tracer.DisablePropagation)) return this.context
+    const links = Context.get(this.context, References.TracerSpanLinks)
+    return Context.add(this.context, References.TracerSpanLinks, [...links, { span, attributes: {} }])
   }
 
   private abandon(flight: Flight): void {

@@ -1,4 +1,5 @@
 import { Authenticated, AuthError, Origin, TokenCache } from "@effect-resilience/auth"
+import { Recovery } from "@effect-resilience/errors"
 import { ErrorMapping } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
 import { type Duration, Effect, Exit, Fiber, Stream, Tracer } from "effect"
@@ -218,6 +219,8 @@ describe("Authenticated", () => {
         const { api, post } = yield* setup()
         const error = yield* running(Effect.flip(post(HttpBody.stream(oneShot(), "text/csv", text.length))))
         assert.strictEqual(reasonOf(error), "NotReplayable")
+        // As the 401 that it stands for: no verdict on the server, and nothing that a policy repeats.
+        assert.strictEqual(Recovery.of(error)._tag, "Reauthenticate")
         assert.deepStrictEqual(api.seen.map((seen) => seen.body), [text])
       }))
 

@@ -4,7 +4,7 @@ import { Recovery } from "@effect-resilience/errors"
 import { PolicyMetrics, Scrubber } from "@effect-resilience/http"
 import { AttemptBudget, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Metric, Random, Redacted, Scope, Stream } from "effect"
+import { Effect, Exit, Fiber, Metric, Option, Random, Redacted, Scope, Stream, Tracer } from "effect"
 import { TestClock } from "effect/testing"
 import * as fakes from "./fakes.ts"
 
@@ -50,6 +50,33 @@ describe("TokenCache", () => {
       const tokens = yield* Fiber.join(fiber)
       assert.deepStrictEqual(new Set(tokens.map((token) => token.generation)), new Set([1]))
       assert.strictEqual(record.started, 1)
+    }))
+
+  it.effect("links the trace of a login, and of a renewal, to the call that started it", () =>
+    Effect.gen(function*() {
+      const spans: Array<Tracer.Span> = []
+      const tracer = Tracer.make({
+        span: (options) => {
+          const span = new Tracer.NativeSpan(options)
+          spans.push(span)
+          return span
+        }
+      })
+      const { source } = fakes.login({ life: 60 * minute })
+      const acquire = (refused: Redacted.Redacted | undefined) =>
+        source.acquire(refused).pipe(Effect.withSpan("POST /login"))
+      const cache = yield* TokenCache.make({ ...source, acquire }).pipe(Effect.withTracer(tracer))
+      const call = (name: string) => cache.get.pipe(Effect.withSpan(name), Effect.withTracer(tracer))
+      const calls = yield* Effect.forkChild(Effect.all([call("first"), call("second")], { concurrency: 2 }))
+      yield* TestClock.adjust(30)
+      yield* Fiber.join(calls)
+      yield* TestClock.adjust(58 * minute)
+      yield* call("third")
+      yield* TestClock.adjust(30)
+      const logins = spans.filter(({ name }) => name === "POST /login")
+      const linked = logins.map(({ links }) => links.map(({ span }) => spans.find((other) => other === span)?.name))
+      assert.deepStrictEqual(linked, [["first"], ["third"]])
+      assert.deepStrictEqual(logins.map(({ parent }) => Option.isNone(parent)), [true, true])
     }))
 
   it.effect("hands the token out while it renews behind, and waits past the expiry", () =>
