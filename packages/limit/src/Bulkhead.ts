@@ -224,13 +224,12 @@ const makeUnsafe = (options: Omit<Options, "key">, key: string): permits.Permits
   const { permits: count, queue = 0 } = options
   const queueTimeout = options.queueTimeout === undefined ? undefined : Duration.fromInputUnsafe(options.queueTimeout)
   const full = { key, queue, queueTimeout }
-  return new permits.Permits(
-    key,
-    count,
+  return new permits.Permits(key, {
+    permits: count,
     queue,
-    queueTimeout === undefined ? Infinity : Duration.toMillis(queueTimeout),
-    (reason, permits) => new BulkheadFull({ ...full, permits, reason })
-  )
+    queueTimeoutMillis: queueTimeout === undefined ? Infinity : Duration.toMillis(queueTimeout),
+    full: (reason, permits) => new BulkheadFull({ ...full, permits, reason })
+  })
 }
 
 const check = ({ permits: count, queue = 0 }: Omit<Options, "key">) => {

@@ -298,7 +298,12 @@ class Turns implements Pacer {
     this.key = key
     this.settings = settings
     this.limiter = limiter
-    this.queue = new Permits(key, 1, Infinity, Infinity, () => this.exceeded("Wait", undefined))
+    this.queue = new Permits(key, {
+      permits: 1,
+      queue: Infinity,
+      queueTimeoutMillis: Infinity,
+      full: () => this.exceeded("Wait", undefined)
+    })
   }
 
   get isIdle(): boolean {

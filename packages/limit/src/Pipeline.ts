@@ -90,7 +90,10 @@ export interface Pipeline<in out D extends Description = Description> {
     self: Effect.Effect<A, E, R>,
     fallback: Fallback.Fallback<A2, E2, R2>
   ): Effect.Effect<A | A2, E | E2 | PipelineError<D>, R | R2>
-  /** Takes a new description for the calls that begin from now on. Throws `RangeError` where it makes no sense. */
+  /**
+   * Takes a new description for the calls that begin from now on. Those that run or wait in a bulkhead count against its new
+   * options. Throws `RangeError` where it makes no sense.
+   */
   reload(description: D): Effect.Effect<void>
   /** The present description. */
   readonly description: Effect.Effect<D>

@@ -89,7 +89,7 @@ export const build = /* @__PURE__ */ Effect.fnUntraced(function*(
   const make = <A, R>(known: A | undefined, effect: Effect.Effect<A, never, R> | undefined) =>
     known !== undefined ? Effect.succeed(known) : effect ?? Effect.undefined
   const parts: Parts = {
-    bulkhead: yield* make(old("bulkhead"), plan.bulkhead),
+    bulkhead: yield* continued(previous?.parts.bulkhead, yield* make(old("bulkhead"), plan.bulkhead)),
     circuitBreaker: yield* make(old("circuitBreaker"), plan.circuitBreaker),
     throttle: yield* make(old("throttle"), plan.throttle),
     pacer: yield* Effect.provideService(make(old("pacer"), plan.pacer), RateLimiter.RateLimiter, limiter),
@@ -107,6 +107,17 @@ export const build = /* @__PURE__ */ Effect.fnUntraced(function*(
     around: around(plan, parts, budget)
   }
 })
+
+// Calls that run hold permits of the bulkhead that they went through, so that one takes the new options.
+const continued = (
+  before: Bulkhead.Bulkhead | undefined,
+  next: Bulkhead.Bulkhead | undefined
+): Effect.Effect<Bulkhead.Bulkhead | undefined> => {
+  if (before === undefined || next === undefined || before === next) return Effect.succeed(next)
+  return permits.isPermits(before) && permits.isPermits(next)
+    ? Effect.as(before.become(next), before)
+    : Effect.succeed(next)
+}
 
 const around = (plan: Plan, parts: Parts, budget: AttemptBudget.AttemptBudget | undefined): Around => {
   const { metrics, name, spans } = plan.description

@@ -12,10 +12,18 @@ import { Gated } from "./gated.ts"
 
 export type Reason = "QueueFull" | "QueueTimeout"
 
+/** How many run and wait, and what a call fails with that finds no room. */
+export interface Limits<Full> {
+  readonly permits: number
+  readonly queue: number
+  readonly queueTimeoutMillis: number
+  readonly full: (reason: Reason, permits: number) => Full
+}
+
 /** Permits with a bounded queue, first in, first out. `Full` is the error of a call that finds no room. */
 export class Permits<Full> implements Gate<Full> {
-  readonly key: string
-  private permits: number
+  key: string
+  private limits: Limits<Full>
   private running = 0
   private waiting = 0
   private first: Waiter<Full> | undefined
@@ -23,24 +31,12 @@ export class Permits<Full> implements Gate<Full> {
   private granting = false
   private reaper: Fiber.Fiber<void> | undefined
 
-  private readonly queue: number
-  private readonly queueTimeoutMillis: number
-  private readonly full: (reason: Reason, permits: number) => Full
   private queueFull: Exit.Exit<never, Full> | undefined
   private queueTimeout: Exit.Exit<never, Full> | undefined
 
-  constructor(
-    key: string,
-    permits: number,
-    queue: number,
-    queueTimeoutMillis: number,
-    full: (reason: Reason, permits: number) => Full
-  ) {
+  constructor(key: string, limits: Limits<Full>) {
     this.key = key
-    this.permits = permits
-    this.queue = queue
-    this.queueTimeoutMillis = queueTimeoutMillis
-    this.full = full
+    this.limits = limits
   }
 
   get isIdle(): boolean {
@@ -48,15 +44,31 @@ export class Permits<Full> implements Gate<Full> {
   }
 
   get stats() {
-    return Effect.sync(() => ({ permits: this.permits, running: this.running, waiting: this.waiting }))
+    return Effect.sync(() => ({ permits: this.limits.permits, running: this.running, waiting: this.waiting }))
   }
 
   resize(permits: number): Effect.Effect<void> {
     check(permits)
-    return Effect.sync(() => {
-      this.permits = permits
+    return this.change({ ...this.limits, permits })
+  }
+
+  /** Takes the limits of another. Its own calls go on, and count. */
+  become(other: Permits<Full>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.key = other.key
+      return this.change(other.limits)
+    })
+  }
+
+  private change(limits: Limits<Full>): Effect.Effect<void> {
+    return Effect.withFiber((fiber) => {
+      this.limits = limits
       this.queueFull = this.queueTimeout = undefined
+      this.reaper?.interruptUnsafe()
+      this.reaper = undefined
+      if (this.waiting > 0) this.watch(fiber)
       this.grantSoon()
+      return Effect.void
     })
   }
 
@@ -77,7 +89,7 @@ export class Permits<Full> implements Gate<Full> {
       if (admitted !== undefined) return resume(admitted)
       call.resume = resume
       this.append(call)
-      if (this.queueTimeoutMillis !== Infinity) this.limitWait(call)
+      this.limitWait(call)
     })
   }
 
@@ -86,7 +98,8 @@ export class Permits<Full> implements Gate<Full> {
       call.holds = true
       return call.self
     }
-    return this.waiting < this.queue ? undefined : this.queueFull ??= Exit.fail(this.full("QueueFull", this.permits))
+    const { full, permits, queue } = this.limits
+    return this.waiting < queue ? undefined : this.queueFull ??= Exit.fail(full("QueueFull", permits))
   }
 
   private leave(call: Waiter<Full>): undefined {
@@ -96,7 +109,7 @@ export class Permits<Full> implements Gate<Full> {
 
   /** Takes a permit if there is one for a call that comes now. */
   takeUnsafe(): boolean {
-    if (this.running >= this.permits || this.waiting > 0) return false
+    if (this.running >= this.limits.permits || this.waiting > 0) return false
     this.running++
     return true
   }
@@ -141,7 +154,7 @@ export class Permits<Full> implements Gate<Full> {
 
   private grant(dispatcher: SchedulerDispatcher | undefined) {
     let turns = turnsBeforeYield
-    while (this.first !== undefined && this.running < this.permits) {
+    while (this.first !== undefined && this.running < this.limits.permits) {
       if (dispatcher !== undefined && turns-- === 0) {
         dispatcher.scheduleTask(() => this.grant(dispatcher), 0)
         return
@@ -158,8 +171,12 @@ export class Permits<Full> implements Gate<Full> {
   private limitWait(waiter: Waiter<Full>) {
     const fiber = Fiber.getCurrent()
     if (fiber === undefined) return
-    waiter.until = monotonicMillis(fiber.getRef(Clock.Clock)) + this.queueTimeoutMillis
-    if (this.reaper !== undefined) return
+    waiter.since = monotonicMillis(fiber.getRef(Clock.Clock))
+    if (this.reaper === undefined) this.watch(fiber)
+  }
+
+  private watch(fiber: Fiber.Fiber<unknown, unknown>) {
+    if (this.limits.queueTimeoutMillis === Infinity) return
     const reaper = Effect.runForkWith(fiber.context)(this.reap(-Infinity))
     // It has ended where there is no time to wait.
     if (reaper.pollUnsafe() === undefined) this.reaper = reaper
@@ -168,14 +185,15 @@ export class Permits<Full> implements Gate<Full> {
   // A wait that has ended has lasted as long as it was meant to, though fake timers leave the clock where it was.
   private reap(instant: number): Effect.Effect<void> {
     return Effect.withFiber((fiber): Effect.Effect<void> => {
+      const { full, permits, queueTimeoutMillis } = this.limits
       const clock = fiber.getRef(Clock.Clock)
       const now = Math.max(instant, monotonicMillis(clock))
       while (this.first !== undefined) {
-        const { until } = this.first
+        const until = this.first.since + queueTimeoutMillis
         if (until > now) return Effect.flatMap(clock.sleep(Duration.millis(until - now)), () => this.reap(until))
         const waiter = this.first
         this.remove(waiter)
-        waiter.stop(this.queueTimeout ??= Exit.fail(this.full("QueueTimeout", this.permits)))
+        waiter.stop(this.queueTimeout ??= Exit.fail(full("QueueTimeout", permits)))
       }
       return Effect.void
     })
@@ -197,7 +215,7 @@ interface Waiter<in Full> {
   queued: boolean
   previous: Waiter<Full> | undefined
   next: Waiter<Full> | undefined
-  until: number
+  since: number
   go(): void
   stop(exit: Exit.Exit<never, Full>): void
 }
@@ -210,7 +228,7 @@ class Call<A, E, R, Full> extends Effectable.Class<A, E | Full, R> implements Wa
   queued = false
   previous: Waiter<Full> | undefined = undefined
   next: Waiter<Full> | undefined = undefined
-  until = Infinity
+  since = Infinity
   resume: ((effect: Effect.Effect<A, E | Full, R>) => void) | undefined = undefined
 
   constructor(permits: Permits<Full>, self: Effect.Effect<A, E, R>) {
