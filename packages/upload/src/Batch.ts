@@ -240,7 +240,8 @@ const withJournal = <Item, Receipt, E, R>(
     plan === undefined ? UploadPlan.make(target, items, options) : Effect.succeed(plan)
   )
   return {
-    key: target.key ?? options.place,
+    // Uploads to one place follow each other, whatever it is named by.
+    key: target.key ?? options.place ?? options.name ?? ((item) => target.source(item).name),
     idempotent: idempotentBy(target),
     prepare: Effect.map(planned, (made) => {
       plan = made
