@@ -3,7 +3,7 @@ import { Journal } from "@effect-resilience/upload"
 import { NodeFileSystem } from "@effect/platform-node"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Layer, Schedule } from "effect"
-import { existsSync, readdirSync, readFileSync, statSync, utimesSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as journalFile from "../src/internal/journalFile.ts"
 import { bin, type Ended, folder, settingsFor, start, tbmStudio, write } from "./command.ts"
@@ -160,6 +160,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
     it.effect("an append of unknown outcome is asked about: fail, skip or retry", () =>
       Effect.gen(function*() {
         const { manifest } = yield* manifestOf(["Lost", "append"], ["Found", "overwrite"])
+        const journal = `${manifest}.journal.sqlite`
         const first = yield* run("batch", manifest, "--json")
         assert.deepStrictEqual([first.status, statuses(first)], [75, ["unknown", "uploaded"]])
         const second = yield* run("batch", manifest, "--json")
@@ -168,12 +169,19 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         assert.strictEqual(JSON.parse(second.stdout).items[0].error.reason, "InDoubt")
         const status = yield* run("status", manifest)
         assert.deepStrictEqual([status.status, /1 uploaded · 1 unknown/.test(status.stdout)], [75, true])
+        const doubted = readFileSync(journal)
         const skip = yield* run("batch", manifest, "--unknown", "skip", "--json")
         assert.deepStrictEqual([skip.status, statuses(skip)], [0, ["assumed", "skipped"]])
+        const after = yield* run("batch", manifest, "--json")
+        assert.deepStrictEqual([after.status, statuses(after)], [0, ["skipped", "skipped"]], "the answer is remembered")
+        assert.strictEqual((yield* run("status", manifest)).status, 0)
         assert.strictEqual(yield* storedIn("Lost"), 1)
+        writeFileSync(journal, doubted)
         const retry = yield* run("batch", manifest, "--unknown", "retry", "--json")
         assert.deepStrictEqual([retry.status, statuses(retry)], [0, ["uploaded", "skipped"]])
         assert.strictEqual(yield* storedIn("Lost"), 2)
+        const settled = yield* run("status", manifest)
+        assert.deepStrictEqual([settled.status, settled.stdout.includes("--unknown")], [0, false])
       }))
 
     it.effect("what another program keeps in a journal is not taken for its own", () =>

@@ -62,7 +62,7 @@ import type * as UploadTarget from "./UploadTarget.ts"
 /**
  * - `place`: where an item goes. Default: the target's key of it, otherwise its name.
  * - `name`: what an item's source is called in every run; default the name of its source.
- * - `onUnknown`: default `fail`. Where the list replaces the place first, `retry` sends everything from that replacement
+ * - `onUnknown`: default `fail`. `skip` is remembered: no later run asks again. Where the list replaces the place first, `retry` sends everything from that replacement
  *   on, so that nothing is doubled.
  * - `onChanged`: default `fail`. Where the list replaces the place first, `send` sends everything from that replacement
  *   on; otherwise what the earlier run added stays there.
@@ -82,6 +82,7 @@ export interface Options<in Item> {
  *
  * - `Send`: upload it.
  * - `Skip`: with the entry because of which: the upload itself, one that may be it (`assumed`), or one that replaced it.
+ *   `settles` where the caller's word ends a doubt, which `upload` then records.
  * - `Reject`: neither may be done without a word from the caller.
  *
  * @category models
@@ -89,7 +90,7 @@ export interface Options<in Item> {
  */
 export type Verdict =
   | { readonly _tag: "Send" }
-  | { readonly _tag: "Skip"; readonly entry: Journal.Entry; readonly why: SkipReason }
+  | { readonly _tag: "Skip"; readonly entry: Journal.Entry; readonly why: SkipReason; readonly settles: boolean }
   | { readonly _tag: "Reject"; readonly entry: Journal.Entry; readonly error: UploadError.UploadError }
 
 /**
@@ -238,7 +239,12 @@ const actionOf = <Item, Receipt, E, R>(
 ): Journal.Action => Operation.isIdempotent(operation(item), { method, headers: {} }) ? "replace" : "add"
 
 const verdictOf = (verdict: PlacePlan.Verdict, source: string): Verdict => {
-  const skip = (entry: Journal.Entry, why: SkipReason): Verdict => ({ _tag: "Skip", entry, why })
+  const skip = (entry: Journal.Entry, why: SkipReason, settles = false): Verdict => ({
+    _tag: "Skip",
+    entry,
+    why,
+    settles
+  })
   const reject = (entry: Journal.Entry, reason: UploadError.Reason): Verdict => ({
     _tag: "Reject",
     entry,
@@ -250,7 +256,7 @@ const verdictOf = (verdict: PlacePlan.Verdict, source: string): Verdict => {
     case "Present":
       return skip(verdict.entry, "uploaded")
     case "Assumed":
-      return skip(verdict.entry, "assumed")
+      return skip(verdict.entry, "assumed", verdict.there && verdict.entry.state !== "uploaded")
     case "Superseded":
       return skip(verdict.entry, "superseded")
     case "InDoubt":
@@ -264,6 +270,14 @@ const verdictOf = (verdict: PlacePlan.Verdict, source: string): Verdict => {
       )
   }
 }
+
+/**
+ * The additions of a place's history that may be there, of which a run has to be told whether they are; see `onUnknown`.
+ *
+ * @category planning
+ * @since 0.1.0
+ */
+export const doubts: (history: ReadonlyArray<Journal.Entry>) => ReadonlyArray<Journal.Entry> = PlacePlan.doubts
 
 /**
  * What is to be done with each item, in order.
@@ -335,13 +349,23 @@ export const upload = <Item, Receipt, E, R>(
       switch (verdict._tag) {
         case "Send":
           return sendRecorded(target, plan, index, options)
-        case "Skip":
-          return Effect.succeed({ _tag: "Skipped", entry: verdict.entry, why: verdict.why })
+        case "Skip": {
+          const { entry, settles, why } = verdict
+          const skipped: Outcome<Receipt> = { _tag: "Skipped", entry, why }
+          return settles ? Effect.as(settle(entry), skipped) : Effect.succeed(skipped)
+        }
         case "Reject":
           return Effect.fail(verdict.error)
       }
     }
   )
+
+// Otherwise it would be asked again by every run, and be answered in a script, which then answers for other doubts too.
+const settle = Effect.fnUntraced(function*(entry: Journal.Entry) {
+  const journal = yield* Journal.Journal
+  const at = yield* Clock.currentTimeMillis
+  yield* journal.record({ ...entry, state: "uploaded", note: "was in doubt, and was taken for done", at }, true)
+})
 
 const sendRecorded = Effect.fnUntraced(
   function*<Item, Receipt, E, R>(

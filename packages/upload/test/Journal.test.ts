@@ -177,8 +177,8 @@ for (const [store, layer] of Object.entries(journals)) {
           } else {
             assert.isTrue(result?._tag === "Failed" && result.error._tag === "UploadError")
             assert.strictEqual(result?._tag === "Failed" && Recovery.of(result.error)._tag, "Verify")
-            const skipped = yield* Batch.resume(Targets.make(), items, { onUnknown: "skip" })
-            assert.strictEqual(skipped.results[0]?._tag, "Skipped")
+            const plan = yield* UploadPlan.make(Targets.make(), items, { onUnknown: "skip" })
+            assert.deepInclude(yield* plan.verdict(0), { _tag: "Skip", why: "assumed", settles: true })
             assert.strictEqual(yield* stateOf("a"), "started")
             const retried = yield* Batch.resume(Targets.make(), items, { onUnknown: "retry" })
             assert.strictEqual(retried.results[0]?._tag, "Uploaded")
@@ -256,6 +256,38 @@ for (const [store, layer] of Object.entries(journals)) {
           const touched = yield* upload("a")
           const renamed = yield* upload("folder/b")
           assert.deepStrictEqual([touched.totals.skipped, renamed.totals.skipped], [1, 1])
+        }))
+    }
+
+    test("is told once that a doubtful addition is there", () =>
+      Effect.gen(function*() {
+        const items = [{ name: "base", key: "p", idempotent: true }, { name: "a", key: "p", idempotent: false }]
+        const run = (onUnknown?: Journal.OnUnknown) =>
+          Effect.map(Batch.resume(Targets.make(), items, { onUnknown }), ({ results }) =>
+            results.map((result) => result._tag === "Skipped" ? result.why : result._tag))
+        const { history, record } = yield* Journal.Journal
+        yield* run()
+        const doubts = Effect.map(history(["p"]), (all) =>
+          UploadPlan.doubts(all.get("p") ?? []).map(({ name }) => name))
+        assert.deepStrictEqual(yield* doubts, [])
+        const added = (yield* history(["p"])).get("p")?.[1]
+        if (added !== undefined) yield* record({ ...added, state: "unknown" })
+        assert.deepStrictEqual(yield* doubts, ["a"])
+        assert.deepStrictEqual(yield* run(), ["uploaded", "Failed"])
+        assert.deepStrictEqual(yield* run("skip"), ["uploaded", "assumed"])
+        assert.deepStrictEqual(yield* run(), ["uploaded", "uploaded"])
+        assert.deepStrictEqual(yield* doubts, [])
+      }))
+
+    for (const [settledBy, action] of [["a replacement", "replace"], ["the same", "add"]] as const) {
+      test(`has no doubt any more about an addition behind which ${settledBy} was sent`, () =>
+        Effect.gen(function*() {
+          const { history, record } = yield* Journal.Journal
+          yield* record({ ...entryOf("a", "started", "add"), place: "p", md5: "1" })
+          const before = UploadPlan.doubts((yield* history(["p"])).get("p") ?? [])
+          assert.lengthOf(before, 1)
+          yield* record({ ...entryOf("a", "uploaded", action), place: "p", ordinal: 2, md5: "1" })
+          assert.deepStrictEqual(UploadPlan.doubts((yield* history(["p"])).get("p") ?? []), [])
         }))
     }
 

@@ -17,7 +17,8 @@ export interface Row {
 /**
  * - `Send`: `again` where an earlier run added it, or may have.
  * - `Present`: an earlier run uploaded it, and nothing has replaced it since.
- * - `Assumed`: it may be there, and the caller takes it for done.
+ * - `Assumed`: it may be there, and the caller takes it for done: `there` where the caller knows so, otherwise other content
+ *   under its name is.
  * - `Superseded`: a later item of the list replaces it.
  * - `InDoubt`: an earlier run may have added it.
  * - `Changed`: an earlier run added it with other content.
@@ -25,7 +26,8 @@ export interface Row {
  */
 export type Verdict =
   | { readonly _tag: "Send"; readonly again: boolean }
-  | { readonly _tag: "Present" | "Assumed" | "Superseded" | "InDoubt" | "Changed"; readonly entry: Journal.Entry }
+  | { readonly _tag: "Present" | "Superseded" | "InDoubt" | "Changed"; readonly entry: Journal.Entry }
+  | { readonly _tag: "Assumed"; readonly entry: Journal.Entry; readonly there: boolean }
   | { readonly _tag: "Surplus"; readonly entry: Journal.Entry; readonly surplus: ReadonlyArray<Journal.Entry> }
 
 export interface Choices {
@@ -46,12 +48,14 @@ interface Addition {
   readonly certain: boolean
 }
 
+const wasBegun = ({ state }: Journal.Entry): boolean => state !== "waiting" && state !== "failed"
+
 /** What a place holds according to its history. */
 export const holding = (history: ReadonlyArray<Journal.Entry>): Holding => {
   let base: Journal.Entry | undefined
   let additions: Array<Addition> = []
   for (const entry of history) {
-    if (entry.state === "waiting" || entry.state === "failed") continue
+    if (!wasBegun(entry)) continue
     const certain = entry.state === "uploaded"
     if (entry.action === "add") additions.push({ entry, certain })
     else if (certain) {
@@ -64,6 +68,17 @@ export const holding = (history: ReadonlyArray<Journal.Entry>): Holding => {
     }
   }
   return { base, additions }
+}
+
+/** What a person is asked about: additions in doubt that were neither wiped out nor added for certain since. */
+export const doubts = (history: ReadonlyArray<Journal.Entry>): ReadonlyArray<Journal.Entry> => {
+  const begun = history.filter(wasBegun)
+  // A replacement in doubt is sent again, and what follows it too.
+  const additions = begun.slice(begun.findLastIndex(({ action }) => action === "replace") + 1)
+  const added = additions.filter(({ state }) => state === "uploaded")
+  return additions.filter((entry) =>
+    entry.state !== "uploaded" && !added.some(({ md5, name }) => name === entry.name && md5 === entry.md5)
+  )
 }
 
 /** Whether a row's content is that of an entry; where that cannot be told, whether they have one name. */
@@ -115,7 +130,7 @@ const planEarlier = (
   base: Journal.Entry | undefined
 ): ReadonlyArray<Verdict> => {
   const left = history
-    .filter(({ state }) => state !== "waiting" && state !== "failed")
+    .filter(wasBegun)
     .sort((a, b) => Number(b.state === "uploaded") - Number(a.state === "uploaded"))
   return rows.map((row) => {
     const i = left.findIndex((entry) => entry.action === row.action && isSame(row, entry))
@@ -160,11 +175,11 @@ const planAdditions = (
   const found = ({ certain, entry }: Addition): Verdict => {
     if (certain) return present(entry)
     if (onUnknown === "retry") return sendAgain
-    return { _tag: onUnknown === "skip" ? "Assumed" : "InDoubt", entry }
+    return onUnknown === "skip" ? { _tag: "Assumed", entry, there: true } : { _tag: "InDoubt", entry }
   }
   const changed = ({ entry }: Addition): Verdict => {
     if (onChanged === "send") return sendAgain
-    return { _tag: onChanged === "skip" ? "Assumed" : "Changed", entry }
+    return onChanged === "skip" ? { _tag: "Assumed", entry, there: false } : { _tag: "Changed", entry }
   }
   // What certainly is there leaves the least to ask.
   for (const certain of [true, false]) {

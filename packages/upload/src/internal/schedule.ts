@@ -131,7 +131,7 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
       const entries = unsettled.splice(0, lookahead)
       const settleOne = (entry: Entry<Item>): Effect.Effect<unknown, never, RX> =>
         Effect.flatMap(stopping ? toSend : judge(entry), (verdict) => {
-          if (verdict._tag !== "Skip") return Queue.offer(ready, entry)
+          if (verdict._tag !== "Skip" || verdict.settles) return Queue.offer(ready, entry)
           const { index, item } = entry
           const { entry: known, why } = verdict
           return Effect.map(emit({ _tag: "Skipped", index, item, entry: known, why }), () => {

@@ -1,4 +1,6 @@
 import * as Journal from "@effect-resilience/upload/Journal"
+import * as UploadPlan from "@effect-resilience/upload/UploadPlan"
+import * as Arr from "effect/Array"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as DateTime from "effect/DateTime"
@@ -26,14 +28,14 @@ export const status = Command.make("status", flags, ({ file }) =>
     if (path === file && !(yield* Effect.orElseSucceed(isSqlite(fs, path), () => false))) {
       return yield* new InvalidInput({ message: `${file} is no journal, and there is none beside it.` })
     }
-    const entries = yield* read.pipe(
+    const { doubts, entries } = yield* read.pipe(
       Effect.mapError((error) => error instanceof Journal.JournalError ? journalFile.failure(path, error) : error),
       Effect.provide(journalFile.layer(path))
     )
     const count = (state: Journal.State) => entries.filter((entry) => entry.state === state).length
     const states = ["uploaded", "failed", "unknown", "started", "retrying", "waiting"] as const
     const running = yield* journalFile.isInUse(path)
-    const doubtful = entries.filter((entry) => inDoubt(entry) && !(running && entry.state === "started"))
+    const doubtful = running ? doubts.filter(({ state }) => state !== "started") : doubts
     return {
       json: { journal: path, items: entries },
       text: [
@@ -52,7 +54,7 @@ export const status = Command.make("status", flags, ({ file }) =>
         ...entries.flatMap(({ file, note }) => note === null ? [] : [`${file}: ${note}`]),
         ...(running
           ? ["", "A batch is running."]
-          : journalFile.advice(doubtful.map(({ action }) => ({ action, status: "unknown" }))))
+          : journalFile.advice(doubtful.map(() => ({ action: "append", status: "unknown" }))))
       ],
       exitStatus: doubtful.length > 0 ? ExitStatus.outcomeUnknown : ExitStatus.done
     }
@@ -61,15 +63,11 @@ export const status = Command.make("status", flags, ({ file }) =>
     Command.withExamples([{ command: "tbm-studio status january.csv", description: "How far did January get?" }])
   )
 
-// An overwrite is sent again where it is in doubt.
-const inDoubt = ({ action, state }: { readonly action: string; readonly state: Journal.State }) =>
-  action === "append" && (state === "unknown" || state === "started")
-
 const read = Effect.gen(function*() {
   const journal = yield* Journal.Journal
-  const entries = yield* Stream.runCollect(journal.entries)
-  return yield* Effect.forEach(
-    entries,
+  const history = yield* Stream.runCollect(journal.entries)
+  const entries = yield* Effect.forEach(
+    history,
     ({ action, at, bytes, md5, name, note, ordinal, place, state, ...entry }) =>
       Option.match(Place.parse(place), {
         onNone: () => Effect.fail(notOurs),
@@ -89,6 +87,8 @@ const read = Effect.gen(function*() {
           })
       })
   )
+  const places = Object.values(Arr.groupBy(history, ({ place }) => place))
+  return { entries, doubts: places.flatMap(UploadPlan.doubts) }
 })
 
 const notOurs = new InvalidInput({
