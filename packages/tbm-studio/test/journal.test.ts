@@ -1,6 +1,6 @@
 import { Simulator } from "@effect-resilience/tbm-simulator"
 import { Journal } from "@effect-resilience/upload"
-import { NodeFileSystem } from "@effect/platform-node"
+import { NodeServices } from "@effect/platform-node"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Layer, Schedule } from "effect"
 import { existsSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs"
@@ -205,7 +205,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
             note: undefined,
             at: 0
           })).pipe(
-            Effect.provide(Layer.provide(journalFile.layerExclusive(path, { incomplete: false }), NodeFileSystem.layer))
+            Effect.provide(Layer.provide(journalFile.layerExclusive(path, { incomplete: false }), NodeServices.layer))
           )
         const status = yield* run("status", path)
         assert.deepStrictEqual([status.status, status.stdout], [66, ""])

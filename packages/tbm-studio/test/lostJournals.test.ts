@@ -1,7 +1,7 @@
 // What is left of a journal, in the ways in which files get lost, is never taken for all of it.
 import { type FaultRule, Simulator } from "@effect-resilience/tbm-simulator"
 import * as Journal from "@effect-resilience/upload/Journal"
-import { NodeFileSystem } from "@effect/platform-node"
+import { NodeServices } from "@effect/platform-node"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import {
@@ -83,7 +83,7 @@ describe("a batch", { timeout: 60_000 }, () => {
         symlinkSync(journal, link)
         const second = yield* Effect.provide(
           run("batch", manifest, "--journal", link),
-          Layer.provide(journalFile.layerExclusive(journal, { incomplete: false }), NodeFileSystem.layer)
+          Layer.provide(journalFile.layerExclusive(journal, { incomplete: false }), NodeServices.layer)
         )
         assert.strictEqual(second.status, 69)
       }))
@@ -144,6 +144,20 @@ describe("a batch", { timeout: 60_000 }, () => {
         for (const suffix of ["", "-wal", "-shm"]) assert.isFalse(existsSync(`${journal}.new${suffix}`))
       }))
 
+    it.effect("says with 74 that a new journal finds no room on its disk, and sends nothing", () =>
+      Effect.gen(function*() {
+        const { journal, manifest } = yield* manifestOf("Roomless")
+        const { state, url } = yield* Simulator.Simulator
+        const limited = `ulimit -f 0; exec "$0" "${bin}" batch "${manifest}" --json`
+        const { ended } = yield* start("bash", ["-c", limited, process.execPath], settingsFor(url))
+        const full = yield* ended
+        const { error, items } = JSON.parse(full.stdout)
+        assert.deepStrictEqual([full.status, error.tag, items], [74, "CannotWrite", []])
+        assert.include(error.message, `The journal ${journal} cannot be opened: `)
+        assert.deepStrictEqual((yield* state).uploads.filter(({ table }) => table.startsWith("Roomless")), [])
+        assert.strictEqual((yield* run("batch", manifest)).status, 0)
+      }))
+
     it.effect("does not advise to go without a journal that is there", () =>
       Effect.gen(function*() {
         const { journal, manifest } = yield* manifestOf("Guarded")
@@ -160,7 +174,7 @@ describe("a batch", { timeout: 60_000 }, () => {
 })
 
 describe("a journal", () => {
-  layer(NodeFileSystem.layer)((it) => {
+  layer(NodeServices.layer)((it) => {
     it.effect("is whole when it was closed, without any file beside it", () =>
       Effect.gen(function*() {
         const path = join(yield* folder, "j.sqlite")

@@ -6,13 +6,14 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Path from "effect/Path"
 import * as Predicate from "effect/Predicate"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import * as SqlClient from "effect/sql/SqlClient"
 import type * as SqlError from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import * as Place from "./place.ts"
-import { InvalidInput, InvalidOption } from "./runtime.ts"
+import { CannotWrite, InvalidInput, InvalidOption } from "./runtime.ts"
 
 /** The journal of a manifest: a SQLite file beside it, wherever links lead. */
 export const beside = Effect.fnUntraced(function*(manifest: string) {
@@ -60,9 +61,10 @@ const exclusive = (path: string, { adopt, incomplete, missing }: {
 // The lock is that of a transaction, which the system ends with the process, however that ends.
 const layerLock = (path: string, isNew: boolean) =>
   Layer.effectDiscard(
-    Effect.mapError(
+    Effect.catch(
       lock(path),
-      (error) => isTaken(error) ? new JournalInUse({ path }) : cannotBeOpened(path, error, { isNew })
+      (error): Effect.Effect<never, JournalInUse | Unusable, FileSystem.FileSystem | Path.Path> =>
+        isTaken(error) ? Effect.fail(new JournalInUse({ path })) : cannotBeOpened(path, error, { isNew })
     )
   )
 
@@ -76,9 +78,9 @@ const open = (path: string, { adopt, isNew = false, readOnly = false }: {
   const file = SqliteClient.layer({ filename: path, readOnly })
   const ours = Layer.effectDiscard(isNew ? Effect.void : checkTables(path))
   return Layer.effectContext(
-    Effect.mapError(
+    Effect.catch(
       Layer.build(Layer.provideMerge(Journal.layerSql({ adopt }), Layer.provideMerge(ours, file))),
-      (error) => error._tag === "InvalidInput" ? error : cannotBeOpened(path, error, { isNew })
+      (error) => error._tag === "InvalidInput" ? Effect.fail(error) : cannotBeOpened(path, error, { isNew })
     )
   )
 }
@@ -118,7 +120,9 @@ const locate = Effect.fnUntraced(function*(path: string, { incomplete = false } 
   const head = yield* fs.stream(real, { bytesToRead: 100 }).pipe(
     Stream.runCollect,
     Effect.map((chunks) => Buffer.concat(chunks)),
-    Effect.mapError(({ reason }) => reason._tag === "PermissionDenied" ? cannotBeOpened(path, reason) : damaged(path))
+    Effect.catch(({ reason }) =>
+      reason._tag === "PermissionDenied" || isOfDisk(reason) ? cannotBeOpened(path, reason) : Effect.fail(damaged(path))
+    )
   )
   if (head.length < 100 || !head.toString("latin1").startsWith("SQLite format 3\0")) return yield* damaged(path)
   const leftOpen = head.readUInt32BE(userVersion) === 1
@@ -160,14 +164,16 @@ const inUse = Effect.fnUntraced(function*(path: string) {
 // A journal has its table from its first moment on, whenever the process is killed.
 const create: (
   path: string
-) => Effect.Effect<void, InvalidInput | InvalidOption, FileSystem.FileSystem> = Effect.fnUntraced(function*(path) {
-  const fs = yield* FileSystem.FileSystem
-  const unfinished = `${path}.new`
-  const failed = Effect.mapError((error: unknown) => cannotBeOpened(path, error, { isNew: true }))
-  for (const suffix of ["", "-wal", "-shm"]) yield* failed(fs.remove(`${unfinished}${suffix}`, { force: true }))
-  yield* Effect.scoped(Layer.build(open(unfinished, { isNew: true })))
-  yield* failed(fs.rename(unfinished, path))
-})
+) => Effect.Effect<void, Unusable, FileSystem.FileSystem | Path.Path> = Effect.fnUntraced(
+  function*(path) {
+    const fs = yield* FileSystem.FileSystem
+    const unfinished = `${path}.new`
+    const failed = Effect.catch((error: unknown) => cannotBeOpened(path, error, { isNew: true }))
+    for (const suffix of ["", "-wal", "-shm"]) yield* failed(fs.remove(`${unfinished}${suffix}`, { force: true }))
+    yield* Effect.scoped(Layer.build(open(unfinished, { isNew: true })))
+    yield* failed(fs.rename(unfinished, path))
+  }
+)
 
 /** What `adopt` has changed. */
 export interface Adopted {
@@ -239,29 +245,66 @@ const lock = (path: string) =>
 
 const isTaken = (error: SqlError.SqlError): boolean => error.reason._tag === "LockTimeoutError"
 
-const cannotBeOpened = (path: string, error: unknown, { isNew = false } = {}): InvalidOption | InvalidInput => {
-  if (isDamage(error)) return damaged(path)
+type Unusable = InvalidInput | InvalidOption | CannotWrite
+
+const cannotBeOpened = Effect.fnUntraced(function*(
+  path: string,
+  error: unknown,
+  { isNew = false }: { readonly isNew?: boolean | undefined } = {}
+): Effect.fn.Return<never, Unusable, FileSystem.FileSystem | Path.Path> {
+  if (isDamage(error)) return yield* damaged(path)
   if (error instanceof Journal.JournalError && error.cause instanceof Journal.OutdatedJournal) {
-    return new InvalidInput({
+    return yield* new InvalidInput({
       message:
         `The journal ${path} was written by an earlier build of tbm-studio, and nothing is sent before it is taken ` +
         "over: run tbm-studio adopt MANIFEST."
     })
   }
-  const why = error instanceof Journal.JournalError && error.why !== "" ? `: ${error.why}` : ""
   // Without it, what it holds would be sent again.
-  const remedy = isNew
-    ? "Name another with --journal FILE, or go without one with --no-journal."
-    : "See to it that you may read and write it, and files beside it."
-  return new InvalidOption({ message: `The journal ${path} cannot be opened${why}. ${remedy}` })
+  const another = isNew ? " Name another with --journal FILE, or go without one with --no-journal." : ""
+  const ofDisk = isOfDisk(error) ? error : yield* readOnlyDisk(path)
+  if (ofDisk !== undefined) {
+    return yield* new CannotWrite({
+      message: `The journal ${path} cannot be opened${why(ofDisk)}. Run this again when it can be written.${another}`
+    })
+  }
+  const remedy = isNew ? another : " See to it that you may read and write it, and files beside it."
+  return yield* new InvalidOption({ message: `The journal ${path} cannot be opened${why(error)}.${remedy}` })
+})
+
+const why = (error: unknown): string => {
+  const { why } = error instanceof Journal.JournalError
+    ? error
+    : new Journal.JournalError({ operation: "open", cause: error })
+  return why === "" ? "" : `: ${why}`
 }
 
-// SQLite's numbers for a file that is damaged, and for one that is no database.
-const isDamage = (error: unknown, depth = 0): boolean =>
+// SQLite says of a read-only file system what it says of a folder that is not there.
+const readOnlyDisk = (path: string) =>
+  Effect.gen(function*() {
+    const folder = (yield* Path.Path).dirname(path)
+    const error = yield* Effect.flip((yield* FileSystem.FileSystem).access(folder, { writable: true }))
+    return isOfDisk(error) ? error : undefined
+  }).pipe(Effect.orElseSucceed(() => undefined))
+
+const hasCause = (error: unknown, test: (error: object) => boolean, depth = 0): boolean =>
   Predicate.isObject(error) && depth < 8 &&
-  ((Predicate.hasProperty(error, "errcode") && (error.errcode === 11 || error.errcode === 26)) ||
-    isDamage(Predicate.hasProperty(error, "reason") ? error.reason : undefined, depth + 1) ||
-    isDamage(Predicate.hasProperty(error, "cause") ? error.cause : undefined, depth + 1))
+  (test(error) ||
+    hasCause(Predicate.hasProperty(error, "reason") ? error.reason : undefined, test, depth + 1) ||
+    hasCause(Predicate.hasProperty(error, "cause") ? error.cause : undefined, test, depth + 1))
+
+// SQLite's numbers for a file that is damaged, and for one that is no database.
+const isDamage = (error: unknown): boolean =>
+  hasCause(error, (cause) => Predicate.hasProperty(cause, "errcode") && (cause.errcode === 11 || cause.errcode === 26))
+
+// SQLite's numbers for a disk that does not read or write, and for one that is full; the lowest byte is the kind.
+const isOfDisk = (error: unknown): boolean =>
+  hasCause(error, (cause) =>
+    (Predicate.hasProperty(cause, "errcode") && typeof cause.errcode === "number" &&
+      ((cause.errcode & 0xff) === 10 || (cause.errcode & 0xff) === 13)) ||
+    (Predicate.hasProperty(cause, "code") && diskCodes.has(cause.code)))
+
+const diskCodes: ReadonlySet<unknown> = new Set(["EDQUOT", "EFBIG", "EIO", "ENOSPC", "EROFS"])
 
 /** What a journal's failure means for a command. */
 export const failure = (path: string, error: Journal.JournalError): InvalidInput | JournalFailed =>
