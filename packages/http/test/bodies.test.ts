@@ -166,6 +166,30 @@ describe("a body", () => {
       assert.strictEqual((yield* Stream.mkString(Stream.decodeText(streamed.stream))).length, 2_500_002)
     }))
 
+  it.live("that unpacks to more than an attempt reads is left to be read, whatever length the packed one has", () =>
+    Effect.gen(function*() {
+      let unpacked = 0
+      const bomb = HttpClient.make((request) =>
+        Effect.succeed(
+          HttpClientResponse.fromWeb(
+            request,
+            new Response(
+              new ReadableStream({
+                pull: (controller) => {
+                  unpacked += 100_000
+                  if (unpacked > 20_000_000) controller.close()
+                  else controller.enqueue(new Uint8Array(100_000))
+                }
+              }, { highWaterMark: 0 }),
+              { headers: { "content-type": "application/json", "content-encoding": "gzip", "content-length": "20000" } }
+            )
+          )
+        )
+      )
+      yield* ErrorMapping.mapErrors(bomb).get("https://api.example.com/x")
+      assert.isBelow(unpacked, 1_500_000)
+    }))
+
   it.effect("of another type is read as it comes, unless a client asks for whole bodies", () =>
     Effect.gen(function*() {
       let pulled = 0

@@ -121,17 +121,20 @@ class WholeResponse extends MappedResponse {
   }
 }
 
-/** A response that was begun to be read: what was read, then the rest. */
+/** A response that was begun to be read: what was read, then the rest. It can be read whole often, as a stream once. */
 class ContinuedResponse extends MappedResponse {
   readonly #stream: Stream.Stream<Uint8Array, HttpClientError.HttpClientError>
+  readonly #whole: Effect.Effect<WholeResponse, HttpClientError.HttpClientError>
 
   constructor(
     inner: HttpClientResponse.HttpClientResponse,
     stream: Stream.Stream<Uint8Array, HttpClientError.HttpClientError>,
+    whole: Effect.Effect<WholeResponse, HttpClientError.HttpClientError>,
     mapError: MapError
   ) {
     super(inner, mapError)
     this.#stream = stream
+    this.#whole = Effect.mapError(whole, mapError)
   }
 
   override get stream(): Stream.Stream<Uint8Array, HttpClientError.HttpClientError> {
@@ -152,18 +155,6 @@ class ContinuedResponse extends MappedResponse {
   override get formData(): HttpClientResponse.HttpClientResponse["formData"] {
     return Effect.flatMap(this.#whole, (whole) => whole.formData)
   }
-
-  get #whole(): Effect.Effect<WholeResponse, HttpClientError.HttpClientError> {
-    return Effect.map(
-      Stream.runCollect(this.stream),
-      (chunks) =>
-        new WholeResponse(
-          this.inner,
-          concat(chunks, chunks.reduce((size, chunk) => size + chunk.length, 0)),
-          this.mapError
-        )
-    )
-  }
 }
 
 /**
@@ -175,9 +166,13 @@ export const whole = (
   maxBytes: number,
   mapError: MapError
 ): Effect.Effect<MappedResponse, HttpClientError.HttpClientError> =>
-  Number(response.headers["content-length"] ?? NaN) <= maxBytes
+  isAtMost(response.headers, maxBytes)
     ? Effect.map(response.arrayBuffer, (buffer) => new WholeResponse(response, new Uint8Array(buffer), mapError))
     : unmeasured(response, maxBytes, mapError)
+
+// `fetch` unpacks a body and leaves the length of the packed one.
+const isAtMost = (headers: Headers.Headers, maxBytes: number): boolean =>
+  headers["content-encoding"] === undefined && Number(headers["content-length"] ?? NaN) <= maxBytes
 
 const unmeasured = (
   response: HttpClientResponse.HttpClientResponse,
@@ -211,6 +206,25 @@ const begin = Effect.fnUntraced(function*(
       size += chunk.length
     }
   }
-  const rest = Stream.concat(Stream.fromIterable(chunks), Stream.fromPull(Effect.succeed(pull)))
-  return new ContinuedResponse(response, Stream.ensuring(rest, Scope.close(scope, Exit.void)), mapError)
+  const rest = Stream.concat(Stream.fromIterable(chunks), Stream.fromPull(Effect.succeed(pull))).pipe(
+    Stream.ensuring(Scope.close(scope, Exit.void))
+  )
+  // A second reading would find the rest gone, and take what was read first for all of it.
+  let begun = false
+  const once = Stream.suspend(() => {
+    if (begun) return Stream.fail(alreadyRead(response))
+    begun = true
+    return rest
+  })
+  const whole = yield* Effect.cached(Effect.map(Stream.runCollect(once), (all) => {
+    const length = all.reduce((sum, chunk) => sum + chunk.length, 0)
+    return new WholeResponse(response, concat(all, length), mapError)
+  }))
+  return new ContinuedResponse(response, once, whole, mapError)
 })
+
+const alreadyRead = (response: HttpClientResponse.HttpClientResponse): HttpClientError.HttpClientError => {
+  const cause = new Error("the body was already read as a stream")
+  const reason = new HttpClientError.DecodeError({ request: response.request, response, cause })
+  return new HttpClientError.HttpClientError({ reason })
+}
