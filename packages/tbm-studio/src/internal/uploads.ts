@@ -290,7 +290,7 @@ export const unsent = (
 export const reportOf = (
   result: Result<Job>,
   { attempts, durationMillis, recoveries }: Track,
-  failure = failureOf(new Interrupted())
+  failure = interrupted
 ): ItemReport => {
   const base = {
     ...unsent(namesOf(result.item), "failed"),
@@ -333,6 +333,9 @@ export const reportOf = (
         : { ...base, status: "notStarted", error: heldBack }
   }
 }
+
+// An error takes longer to make than the rest of a report, and there may be a hundred thousand of them.
+const interrupted = failureOf(new Interrupted())
 
 const doubtful = ({ message, tag }: Failure): Failure => ({
   tag,
