@@ -1,8 +1,41 @@
+import { Journal, UploadSource, type UploadTarget } from "@effect-resilience/upload"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Layer, Stream } from "effect"
+import { WorkflowEngine } from "effect/workflow"
+import * as cluster from "../src/internal/cluster.ts"
 import { folder, settingsFor, tbmStudio, trap, write } from "./command.ts"
 
 const password = "pass-word-of-the-database"
+
+describe("the cluster's uploads", () => {
+  it.live("are taken up again where a manifest gives a file another action", () =>
+    Effect.gen(function*() {
+      const sent: Array<string> = []
+      const target: UploadTarget.UploadTarget<typeof cluster.Item.Type, string> = {
+        method: "POST",
+        operation: ({ action }) => ({ name: action, endpoint: "/x", idempotent: action === "overwrite" }),
+        source: ({ name }) => UploadSource.bytes(name, "a,b\n1,2\n"),
+        key: undefined,
+        digests: ["md5"],
+        send: ({ action }, payload) =>
+          Effect.as(Effect.andThen(Stream.runDrain(payload.stream), Effect.sync(() => sent.push(action))), {
+            receipt: ""
+          })
+      }
+      const item = { place: "P", name: "a.csv", file: "/a.csv", project: "P", table: "T", period: "current" as never }
+      const run = (action: "overwrite" | "append") => cluster.tables.run("batch", [{ ...item, action }])
+      yield* Effect.gen(function*() {
+        yield* run("append")
+        yield* run("append")
+        yield* run("overwrite")
+      }).pipe(Effect.provide(
+        cluster.tables.layer(Effect.succeed(target)).pipe(
+          Layer.provideMerge(Layer.merge(WorkflowEngine.layerMemory, Journal.layerMemory))
+        )
+      ))
+      assert.deepStrictEqual(sent, ["append", "overwrite"])
+    }))
+})
 
 describe("batch --durable and worker", { timeout: 60_000 }, () => {
   const manifest = Effect.map(folder, (dir) => {

@@ -204,8 +204,8 @@ export interface RunOptions<in Item>
  * - `name`: what an item's source is called in every run.
  * - `place`: where an item goes. Items for one place never overlap within a `run`, and one whose predecessor failed is not
  *   started; default the name.
- * - `version`: of the item's content, where the caller knows it. With another one the engine takes up the place again, and
- *   the journal decides; default none.
+ * - `version`: of what the item says beside its name and place, and of its content, as far as the caller knows it. With
+ *   another one the engine takes up the place again, and the journal decides; default none.
  *
  * @category constructors
  * @since 0.1.0

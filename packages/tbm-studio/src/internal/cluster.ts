@@ -46,7 +46,8 @@ export const tables = DurableUpload.make("tbm-studio tables", {
   item: Item,
   name: ({ name }) => name,
   place: ({ place }) => place,
-  version: ({ version }) => version
+  // With another action the file is another upload.
+  version: ({ action, version }) => `${action} ${version ?? ""}`
 })
 
 /** A file whose version is the same on every machine that sees it: devices and inodes have other numbers there. */
