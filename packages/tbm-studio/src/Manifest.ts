@@ -30,8 +30,8 @@ import * as Stream from "effect/Stream"
 import * as TableAddress from "./TableAddress.ts"
 
 /**
- * One upload of a manifest. `row` counts as a spreadsheet does: the header of a CSV is row 1. `name` is the file as the
- * manifest names it, in one spelling, and `file` is where it lies.
+ * One upload of a manifest. `row` counts as a spreadsheet does: the header of a CSV is row 1. `name` is the same for every
+ * spelling of the file's path, and `file` is where it lies.
  *
  * @category models
  * @since 0.1.0
@@ -90,6 +90,7 @@ export const read = Effect.fnUntraced(function*(path: string) {
   if (text.trim() === "") return yield* invalid("is empty.")
 
   const folder = paths.resolve(paths.dirname(path))
+  const folders = [folder, yield* Effect.orElseSucceed(fs.realPath(folder), () => folder)]
   const rows: Array<Row> = []
   const problems: Array<string> = []
   const records = paths.extname(path).toLowerCase() === ".json" ? parseJson(text) : parseCsv(text)
@@ -100,7 +101,7 @@ export const read = Effect.fnUntraced(function*(path: string) {
         if (Result.isFailure(checked)) problems.push(`row ${row}: ${checked.failure}`)
         else {
           const { action, address, file } = checked.success
-          rows.push({ row, name: nameOf(paths, file), file: paths.resolve(folder, file), address, action })
+          rows.push({ row, name: nameOf(paths, folders, file), file: paths.resolve(folder, file), address, action })
         }
       }
       // Nothing here waits for anything, but signals wait for a pause.
@@ -126,11 +127,18 @@ interface Record {
   readonly cells: Result.Result<Cells, string>
 }
 
-// On Windows, either slash separates.
-const nameOf = (paths: Path.Path, file: string): string => {
-  const name = paths.normalize(file)
+// Relative to the manifest's folder where it lies in there, however the path says so.
+const nameOf = (paths: Path.Path, folders: ReadonlyArray<string>, file: string): string => {
+  const path = paths.normalize(file)
+  const inside = paths.isAbsolute(path) || path.startsWith("..")
+    ? folders.map((folder) => paths.relative(folder, paths.resolve(folder, path))).find((name) => isBelow(paths, name))
+    : undefined
+  // Some systems compose accents, some do not; and on Windows, either slash separates.
+  const name = (inside ?? path).normalize("NFC")
   return paths.sep === "\\" ? name.replaceAll("\\", "/") : name
 }
+
+const isBelow = (paths: Path.Path, name: string): boolean => !name.startsWith("..") && !paths.isAbsolute(name)
 
 const check = (cells: Cells): Result.Result<Omit<Row, "row" | "name">, string> => {
   for (const name of columns) {

@@ -33,6 +33,28 @@ layer(NodeServices.layer)("Manifest", (it) => {
       )
     }))
 
+  it.effect("names a file of its folder alike, however its path is spelt", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const paths = yield* Path.Path
+      const folder = yield* fs.makeTempDirectoryScoped()
+      const link = `${yield* fs.makeTempDirectoryScoped()}/link`
+      yield* fs.symlink(folder, link)
+      const below = `../${paths.basename(folder)}`
+      const names = (folder: string, ...files: ReadonlyArray<string>) =>
+        Effect.gen(function*() {
+          const path = paths.join(folder, "m.csv")
+          const rows = files.map((file) => `${file},P,T,May:2024\n`).join("")
+          yield* fs.writeFileString(path, `file,project,table,period\n${rows}`)
+          return (yield* Manifest.read(path)).map(({ name }) => name)
+        })
+      const spellings = ["d/a.csv", "./d//a.csv", `${folder}/d/a.csv`, `${below}/d/a.csv`]
+      assert.deepStrictEqual(yield* names(folder, ...spellings), spellings.map(() => "d/a.csv"))
+      assert.deepStrictEqual(yield* names(link, `${folder}/d/a.csv`, `${link}/d/a.csv`), ["d/a.csv", "d/a.csv"])
+      assert.deepStrictEqual(yield* names(folder, "../a.csv", "/a.csv", "..a.csv"), ["../a.csv", "/a.csv", "..a.csv"])
+      assert.deepStrictEqual(yield* names(folder, "a\u0308.csv"), ["\u00e4.csv"])
+    }).pipe(Effect.orDie))
+
   it.effect("reads JSON", () =>
     Effect.gen(function*() {
       const path = yield* withFile("m.json", `[{"file":"a.csv","project":"P","table":"T","period":"March:2024"}]`)

@@ -364,7 +364,11 @@ export const upload = <Item, Receipt, E, R>(
 const settle = Effect.fnUntraced(function*(entry: Journal.Entry) {
   const journal = yield* Journal.Journal
   const at = yield* Clock.currentTimeMillis
-  yield* journal.record({ ...entry, state: "uploaded", note: "was in doubt, and was taken for done", at }, true)
+  const revision = entry.revision + 1
+  yield* journal.record(
+    { ...entry, revision, state: "uploaded", note: "was in doubt, and was taken for done", at },
+    true
+  )
 })
 
 const sendRecorded = Effect.fnUntraced(
