@@ -158,6 +158,7 @@ const statusByTag: { readonly [tag: string]: number } = {
   InvalidFiles: noInput,
   JournalError: cannotWrite,
   CannotWrite: cannotWrite,
+  SessionStoreFailed: cannotWrite,
   Interrupted: interrupted,
   InDoubt: outcomeUnknown,
   SourceUnreadable: noInput,

@@ -12,7 +12,9 @@
  * Without a store, an upload that fails or is interrupted is aborted on the server. With one it stays there, to be resumed
  * by the next upload of the same file to the same table and period: in this process (`layerMemory`), or in any
  * (`layerKeyValueStore`). A file that has changed since begins anew; a source whose version cannot be told is never
- * resumed. A store that cannot be read or written is warned of in the log and costs the resumption, not the upload.
+ * resumed. A store that cannot be read or written, or is silent for 5 seconds, is warned of in the log and costs the
+ * resumption, not the upload; except for an `append`: without a note that its processing begins, a run after a crash would send
+ * it again. It fails with `SessionStoreFailed` before it is processed.
  *
  * An `append` that was being processed, and whose end was not learned, stays in doubt: each upload of the same file name to
  * the same table and period asks the service again where it can, and fails with `InDoubt` or `ProcessingUnknown` where that
@@ -38,7 +40,10 @@
  *
  * @since 0.1.0
  */
+import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Context from "effect/Context"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
@@ -92,9 +97,27 @@ export interface Session extends Schema.Schema.Type<typeof Session> {}
  * @since 0.1.0
  */
 export interface UploadSessions {
-  readonly find: (key: string) => Effect.Effect<Session | undefined>
-  readonly save: (key: string, session: Session) => Effect.Effect<void>
-  readonly remove: (key: string) => Effect.Effect<void>
+  readonly find: (key: string) => Effect.Effect<Session | undefined, SessionsError>
+  readonly save: (key: string, session: Session) => Effect.Effect<void, SessionsError>
+  readonly remove: (key: string) => Effect.Effect<void, SessionsError>
+}
+
+/**
+ * Sessions cannot be read or written. It is no verdict on the uploader service.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SessionsError extends Data.TaggedError("SessionsError")<{
+  readonly operation: "read" | "kept" | "removed"
+  readonly cause: { readonly message: string }
+}> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
+  override get message(): string {
+    return `An upload session could not be ${this.operation}: ${this.cause.message}`
+  }
 }
 
 /**
@@ -156,13 +179,14 @@ export const layerKeyValueStore: Layer.Layer<never, never, KeyValueStore.KeyValu
   Effect.map(KeyValueStore.KeyValueStore, (store) => {
     const revisions = new Map<string, number>()
     const slots = (key: string) => [`${key}.0`, `${key}.1`]
-    const warned = <A>(self: Effect.Effect<A, { readonly message: string }>, what: string) =>
-      Effect.catch(
-        self,
-        ({ message }) => Effect.as(Effect.logWarning(`An upload session could not be ${what}: ${message}`), undefined)
-      )
+    const within = StoreTimeout.make("5 seconds")
+    const asked = <A>(operation: SessionsError["operation"], call: Effect.Effect<A, { readonly message: string }>) =>
+      Effect.mapError(within(call), (cause) => new SessionsError({ operation, cause }))
     const read = (slot: string) =>
-      Effect.flatMap(warned(store.get(slot), "read"), (text) => Effect.orElseSucceed(decode(text), () => undefined))
+      Effect.flatMap(
+        asked("read", store.get(slot)),
+        (text) => Effect.orElseSucceed(decode(text), () => undefined)
+      )
 
     return {
       find: (key) =>
@@ -174,13 +198,13 @@ export const layerKeyValueStore: Layer.Layer<never, never, KeyValueStore.KeyValu
       save: (key, session) => {
         const revision = (revisions.get(key) ?? 0) + 1
         revisions.set(key, revision)
-        return encode({ revision, session }).pipe(
-          Effect.flatMap((text) => store.set(`${key}.${revision % 2}`, text)),
-          (saved) => Effect.asVoid(warned(saved, "kept"))
+        return asked(
+          "kept",
+          Effect.flatMap(encode({ revision, session }), (text) => store.set(`${key}.${revision % 2}`, text))
         )
       },
       remove: (key) =>
-        Effect.forEach(slots(key), (slot) => warned(store.remove(slot), "removed"), { discard: true }).pipe(
+        Effect.forEach(slots(key), (slot) => asked("removed", store.remove(slot)), { discard: true }).pipe(
           Effect.tap(Effect.sync(() => revisions.delete(key)))
         )
     }

@@ -93,6 +93,27 @@ export class UnsuitableUpload extends Data.TaggedError("UnsuitableUpload")<{
 }
 
 /**
+ * What is known of an `append` cannot be read, or that its processing begins cannot be written down (`UploadSessions`), so a
+ * later run would not know of it. Nothing was processed.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class SessionStoreFailed extends Data.TaggedError("SessionStoreFailed")<{
+  readonly failure: { readonly message: string }
+}> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.retry
+  }
+  override get message(): string {
+    return `was not processed. ${this.failure.message}`
+  }
+}
+
+/**
  * - `processId`: what the service calls the processing, for its support.
  * - `detail`: the service's own words, where it has some.
  *
@@ -181,6 +202,7 @@ export class ProcessingUnknown extends Data.TaggedError("ProcessingUnknown")<{
 export type Reason =
   | NoUploaderService
   | UnsuitableUpload
+  | SessionStoreFailed
   | ProcessingFailed
   | IncompleteGroupSession
   | FailedGroupCheckin

@@ -1,7 +1,8 @@
 import { UploadSessions } from "@effect-resilience/tbm-studio"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Fiber, Layer } from "effect"
 import { KeyValueStore } from "effect/persistence"
+import { TestClock } from "effect/testing"
 
 const session: UploadSessions.Session = {
   uploadId: "u-1",
@@ -56,27 +57,39 @@ describe("UploadSessions", () => {
       assert.deepInclude(yield* second.find("a"), { parts: [1, 3] })
     }).pipe(Effect.provide(KeyValueStore.layerMemory)))
 
-  it.effect("costs the resumption, not the upload, where the store fails", () =>
+  it.effect("fails where its store fails or is silent, within 5 seconds", () =>
     Effect.gen(function*() {
-      const broken = (method: string) => (): Effect.Effect<never, KeyValueStore.KeyValueStoreError> =>
-        Effect.fail(new KeyValueStore.KeyValueStoreError({ method, message: "no space left" }))
-      const { find, remove, save } = yield* Effect.provide(
-        store,
-        layerKeyValueStore.pipe(Layer.provide(Layer.succeed(
-          KeyValueStore.KeyValueStore,
-          KeyValueStore.make({
-            get: broken("get"),
-            getUint8Array: broken("getUint8Array"),
-            set: broken("set"),
-            remove: broken("remove"),
-            clear: broken("clear")(),
-            size: broken("size")(),
-            keys: broken("keys")()
-          })
-        )))
-      )
-      yield* save("a", session)
-      assert.isUndefined(yield* find("a"))
-      yield* remove("a")
+      const failing = () => Effect.fail(new KeyValueStore.KeyValueStoreError({ method: "x", message: "no space left" }))
+      for (const [reply, says] of [[failing, "no space left"], [() => Effect.never, "5s"]] as const) {
+        const { find, remove, save } = yield* Effect.provide(
+          store,
+          Layer.fresh(layerKeyValueStore).pipe(Layer.provide(Layer.succeed(
+            KeyValueStore.KeyValueStore,
+            KeyValueStore.make({
+              get: reply,
+              getUint8Array: reply,
+              set: reply,
+              remove: reply,
+              clear: reply(),
+              size: reply(),
+              keys: reply()
+            })
+          )))
+        )
+        const calls: ReadonlyArray<readonly [string, Effect.Effect<unknown, UploadSessions.SessionsError>]> = [
+          ["kept", save("a", session)],
+          ["read", find("a")],
+          ["removed", remove("a")]
+        ]
+        for (const [operation, call] of calls) {
+          const asking = yield* Effect.forkChild(Effect.flip(call))
+          yield* TestClock.adjust("5 seconds")
+          const { message } = yield* Fiber.join(asking)
+          assert.include(message, `An upload session could not be ${operation}: `)
+          assert.include(message, says)
+          // A store that was silent is asked again after a pause.
+          yield* TestClock.adjust("5 seconds")
+        }
+      }
     }))
 })

@@ -526,6 +526,68 @@ describe("with a store of sessions", () => {
   const hanging: FaultRule.FaultRule = { match: match("process"), times: 1, apply: true, fault: { type: "hang" } }
   const processes = Effect.map(state, ({ uploader }) => uploader.processes.length)
 
+  const failing = (broken: (stage: string | undefined) => boolean) => {
+    const saved: Array<UploadSessions.Session> = []
+    const unless = <A>(stage: string | undefined, self: Effect.Effect<A>) =>
+      broken(stage)
+        ? Effect.fail(
+          new UploadSessions.SessionsError({ operation: "kept", cause: { message: "no space left on device" } })
+        )
+        : self
+    const sessions: UploadSessions.UploadSessions = {
+      find: () => unless("find", Effect.sync(() => saved.at(-1))),
+      save: (_, session) =>
+        unless(
+          session.stage,
+          Effect.sync(() => {
+            saved.push(session)
+          })
+        ),
+      remove: () => unless("remove", Effect.void)
+    }
+    return { saved, keeping: Effect.provideService(UploadSessions.Current, sessions) }
+  }
+  const quickly = { policy: quick }
+
+  it.live.each(["processing", "find"])(
+    "does not begin to process an append that it cannot note or look up: %s",
+    (at) =>
+      withStudio(
+        {},
+        Effect.gen(function*() {
+          const source = UploadSource.file(yield* file(content(1)))
+          let broken = true
+          const { keeping, saved } = failing((stage) => broken && stage === at)
+          const error = yield* Effect.flip(keeping(upload(source, { action: "append", ...quickly })))
+          assert.strictEqual(ExitStatus.reasonTagOf(error), "SessionStoreFailed")
+          assert.strictEqual(ExitStatus.of(error), ExitStatus.cannotWrite)
+          assert.strictEqual(
+            error.message,
+            "gl.csv was not processed. An upload session could not be kept: no space left on device"
+          )
+          assert.strictEqual(yield* processes, 0)
+          assert.notInclude(saved.map(({ stage }) => stage), "processing")
+          // Nothing is in doubt: the next run does what this one did not.
+          broken = false
+          yield* keeping(upload(source, { action: "append" }))
+          assert.strictEqual(yield* processes, 1)
+        })
+      )
+  )
+
+  it.live("uploads all else though no session can be read or kept", () =>
+    withStudio(
+      {},
+      Effect.gen(function*() {
+        const source = UploadSource.file(yield* file(content(6 * mebibyte)))
+        yield* failing(() => true).keeping(upload(source, { action: "overwrite" }))
+        yield* failing((stage) => stage !== "processing" && stage !== "find").keeping(
+          upload(source, { action: "append" })
+        )
+        assert.strictEqual(yield* processes, 2)
+      })
+    ))
+
   it.live("asks about an append in doubt until it is told to send it again", () =>
     withStudio(
       { faults: [hanging] },
@@ -621,7 +683,8 @@ describe("a response of success that is none", () => {
       said.map((body): [FaultRule.Operation, string] => [operation, body])
     ),
     ...ids.map((body): [FaultRule.Operation, string] => ["initiate", body]),
-    ["process", `{"processId":".."}`]
+    ["process", `{"processId":".."}`],
+    ["process", `{"processId":"\\ud800"}`]
   ])("to %s: %s", ([operation, body]) =>
     withStudio(
       { faults: [{ match: match(operation), fault: json(body) }] },

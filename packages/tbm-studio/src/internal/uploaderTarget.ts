@@ -59,15 +59,36 @@ const send = Effect.fnUntraced(function*(
     remove: sessions.remove(key)
   }
 
+  // Whether an append was processed is known from its session alone.
+  const closed = <A>(self: Effect.Effect<A, UploadSessions.SessionsError>) =>
+    Effect.mapError(
+      self,
+      (failure) =>
+        new UploaderError.UploaderError({
+          source: payload.name,
+          reason: new UploaderError.SessionStoreFailed({ failure })
+        })
+    )
+
   let session: UploadSessions.Session | undefined
   const turns = Semaphore.makeUnsafe(1)
-  const note = (change: (session: UploadSessions.Session) => Partial<UploadSessions.Session>) =>
-    turns.withPermit(Effect.flatMap(Clock.currentTimeMillis, (at) => {
+  const noted = <E>(
+    change: (session: UploadSessions.Session) => Partial<UploadSessions.Session>,
+    keep: (save: Effect.Effect<void, UploadSessions.SessionsError>) => Effect.Effect<void, E>
+  ) =>
+    turns.withPermit(Effect.flatMap(Clock.currentTimeMillis, (at): Effect.Effect<void, E> => {
       if (session === undefined) return Effect.void
-      session = { ...session, ...change(session), at }
-      running.set(payload, session)
-      return store?.save(session) ?? Effect.void
+      const before = session
+      const hold = (held: UploadSessions.Session) => {
+        session = held
+        running.set(payload, held)
+      }
+      hold({ ...before, ...change(before), at })
+      return store === undefined
+        ? Effect.void
+        : Effect.tapError(keep(store.save(session)), () => Effect.sync(() => hold(before)))
     }))
+  const note = (change: (session: UploadSessions.Session) => Partial<UploadSessions.Session>) => noted(change, warned)
   const begin = (uploadId: string, stage: UploadSessions.Session["stage"], partSize: number) => {
     session = { uploadId, version, size, partSize, parts: [], stage, processId: undefined, at: 0 }
     return Effect.as(note(() => ({})), session)
@@ -75,7 +96,7 @@ const send = Effect.fnUntraced(function*(
   const forget = Effect.suspend(() => {
     session = undefined
     running.delete(payload)
-    return store?.remove ?? Effect.void
+    return store === undefined ? Effect.void : warned(store.remove)
   })
   const abort = Effect.suspend(() => session === undefined ? Effect.void : service.abort(session.uploadId))
 
@@ -90,7 +111,7 @@ const send = Effect.fnUntraced(function*(
       yield* note(() => ({ stage: "finalized" }))
     }
     if (processId === undefined) {
-      yield* note(() => ({ stage: "processing" }))
+      yield* noted(() => ({ stage: "processing" }), upload.action === "append" ? closed : warned)
       processId = yield* service.process(uploadId).pipe(
         Effect.tapError((error) => maybeApplied(error) ? Effect.void : note(() => ({ stage: "finalized" })))
       )
@@ -111,13 +132,18 @@ const send = Effect.fnUntraced(function*(
   })
 
   const course = Effect.gen(function*() {
-    const known = running.get(payload) ?? (store === undefined ? undefined : yield* store.find)
+    const retry = (yield* UploadSessions.OnUnknown) === "retry"
+    const found = store === undefined
+      ? Effect.undefined
+      : upload.action === "append" && !retry
+      ? closed(store.find)
+      : warned(store.find)
+    const known = running.get(payload) ?? (yield* found)
     if (known === undefined) return yield* start
     session = known
     const unchanged = known.size === size && known.version === version
     const startAnew = Effect.andThen(known.stage === "processing" ? Effect.void : abort, Effect.andThen(forget, start))
     if (known.stage === "processing" && upload.action === "append") {
-      const retry = (yield* UploadSessions.OnUnknown) === "retry"
       if (unchanged && known.processId !== undefined) {
         const ended = finish(known, known.parts.length)
         return yield* retry ? Effect.catchIf(ended, isUnknown, () => startAnew) : ended
@@ -142,6 +168,10 @@ const send = Effect.fnUntraced(function*(
     return Effect.andThen(Exit.isSuccess(exit) || session.stage === "processing" ? Effect.void : abort, forget)
   })
 })
+
+/** What costs no more than the resumption is told in the log. */
+const warned = <A>(self: Effect.Effect<A, UploadSessions.SessionsError>): Effect.Effect<A | undefined> =>
+  Effect.catch(self, ({ message }) => Effect.as(Effect.logWarning(message), undefined))
 
 /** An interruption, and a failure that may pass. */
 const mayResume = (exit: Exit.Exit<unknown, Failure>): boolean => {
