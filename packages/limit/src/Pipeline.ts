@@ -51,6 +51,7 @@
  */
 import * as Deadline from "@effect-resilience/deadline/Deadline"
 import type * as Timeout from "@effect-resilience/deadline/Timeout"
+import type * as Classifier from "@effect-resilience/errors/Classifier"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type * as Metric from "effect/Metric"
@@ -119,12 +120,15 @@ export interface Parts {
  * Parts made elsewhere, in place of those that the description names: a `SharedCircuitBreaker`, a bulkhead that two
  * pipelines share. One that it does not name is left out.
  *
+ * - `classify`: the recovery of errors that do not carry the right one, such as `LibraryErrors.classify`, for all parts that are
+ *   made here; `undefined` falls back to `Classifier.classify`.
+ *
  * @category models
  * @since 0.1.0
  */
-export type Given<D extends Description = Description> = {
-  readonly [Part in keyof Parts]?: Part extends keyof D ? NonNullable<Parts[Part]> : never
-}
+export type Given<D extends Description = Description> =
+  & { readonly [Part in keyof Parts]?: Part extends keyof D ? NonNullable<Parts[Part]> : never }
+  & { readonly classify?: Classifier.Classifier | undefined }
 
 /**
  * What has no parts and options but those of `Shape`, all the way down: a bulkhead with a typo in its name would limit nothing.

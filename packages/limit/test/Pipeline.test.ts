@@ -1,5 +1,5 @@
 import type { Deadline } from "@effect-resilience/deadline"
-import { ApiError } from "@effect-resilience/errors"
+import { ApiError, LibraryErrors } from "@effect-resilience/errors"
 import type { Bulkhead } from "@effect-resilience/limit"
 import { CircuitBreaker, Fallback, Rejection } from "@effect-resilience/limit"
 import * as Pipeline from "@effect-resilience/limit/Pipeline"
@@ -117,6 +117,41 @@ describe("Pipeline", () => {
       for (let i = 0; i < 10; i++) yield* overTime(pipeline.execute(failing))
       assert.strictEqual(attempts, 15)
     }))
+
+  it.effect.each([false, true])(
+    "judges the errors of libraries as it is told, in every part (spans: %s)",
+    (spans) =>
+      Effect.gen(function*() {
+        const failing = (status: number) =>
+          Effect.fail(
+            Object.assign(new Error(String(status)), { isAxiosError: true, response: { status, headers: {} } })
+          )
+        const outcome = (given: Pipeline.Given, status: number) =>
+          Effect.gen(function*() {
+            let attempts = 0
+            const pipeline = yield* Pipeline.make<Pipeline.Description>({
+              name: "ledger",
+              spans,
+              attemptTimeout: "1 second",
+              retry: { times: 2, backoff: { base: 0 } },
+              circuitBreaker: { tripPolicy: { consecutive: 3 }, openDuration: "1 hour" }
+            }, given)
+            const call = Effect.suspend(() => {
+              attempts++
+              return failing(status)
+            })
+            yield* Effect.exit(pipeline.execute(call))
+            yield* Effect.exit(pipeline.execute(call))
+            yield* Effect.exit(pipeline.execute(call))
+            const { circuitBreaker } = yield* pipeline.parts
+            return [attempts, (yield* circuitBreaker?.state ?? Effect.die("no breaker"))._tag]
+          })
+        const told = { classify: LibraryErrors.classify }
+        assert.deepStrictEqual(yield* outcome({}, 404), [3, "Open"])
+        assert.deepStrictEqual(yield* outcome(told, 404), [3, "Closed"])
+        assert.deepStrictEqual(yield* outcome(told, 503), [3, "Open"])
+      })
+  )
 
   it.effect("gives a new description to new calls, and counts those under way among them", () =>
     Effect.gen(function*() {

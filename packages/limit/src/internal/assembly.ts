@@ -17,6 +17,7 @@ import * as Bulkhead from "../Bulkhead.ts"
 import * as CircuitBreaker from "../CircuitBreaker.ts"
 import * as ConcurrencyLimit from "../ConcurrencyLimit.ts"
 import * as LimitAlgorithm from "../LimitAlgorithm.ts"
+import * as Outcome from "../Outcome.ts"
 import * as Pacer from "../Pacer.ts"
 import type { Description, Given, Parts, PipelineError } from "../Pipeline.ts"
 import * as Throttle from "../Throttle.ts"
@@ -29,7 +30,7 @@ export interface Plan {
   readonly description: Description
   readonly deadline: Duration.Duration | undefined
   readonly attemptTimeout: Duration.Duration | undefined
-  readonly retry: RetryPolicy.RetryPolicy | undefined
+  readonly retry: flight.Retry | undefined
   readonly budget: AttemptBudget.AttemptBudget | undefined
   readonly bulkhead: Effect.Effect<Bulkhead.Bulkhead> | undefined
   readonly circuitBreaker: Effect.Effect<CircuitBreaker.CircuitBreaker> | undefined
@@ -58,22 +59,27 @@ export interface Assembly {
 
 export const plan = (description: Description, given: Given): Plan => {
   const { bulkhead, budget, circuitBreaker, concurrencyLimit, name: key, pacer, retry, throttle } = description
+  const judging = { key, classify: given.classify && Outcome.using(given.classify) }
   return {
     description,
     deadline: time("deadline", description.deadline),
     attemptTimeout: time("attemptTimeout", description.attemptTimeout),
-    retry: retry && RetryPolicy.make({ ...retry, backoff: Backoff.exponential(retry.backoff) }),
+    retry: retry && {
+      policy: RetryPolicy.make({ ...retry, backoff: Backoff.exponential(retry.backoff) }),
+      options: { classify: given.classify }
+    },
     budget: budget && AttemptBudget.make({ ...budget, name: key }),
     bulkhead: part(given.bulkhead, bulkhead && Bulkhead.make({ ...bulkhead, key })),
     circuitBreaker: part(
       given.circuitBreaker,
-      circuitBreaker && CircuitBreaker.make(breakerOptions(circuitBreaker, key))
+      circuitBreaker && CircuitBreaker.make({ ...breakerOptions(circuitBreaker), ...judging })
     ),
-    throttle: part(given.throttle, throttle && Throttle.make({ ...throttle, key })),
-    pacer: part(given.pacer, pacer && Pacer.make({ ...pacer, key })),
+    throttle: part(given.throttle, throttle && Throttle.make({ ...throttle, ...judging })),
+    pacer: part(given.pacer, pacer && Pacer.make({ ...pacer, ...judging })),
     concurrencyLimit: part(
       given.concurrencyLimit,
-      concurrencyLimit && ConcurrencyLimit.make({ ...concurrencyLimit, algorithm: algorithm(concurrencyLimit), key })
+      concurrencyLimit &&
+        ConcurrencyLimit.make({ ...concurrencyLimit, algorithm: algorithm(concurrencyLimit), ...judging })
     )
   }
 }
@@ -127,7 +133,7 @@ const around = (plan: Plan, parts: Parts, budget: AttemptBudget.AttemptBudget | 
   const attempt = attemptOf(plan, parts)
   const route = routeOf(plan, parts, attempt, count)
   const inParts: Around = (self) => {
-    const tried = retry === undefined ? attempt(self) : RetryPolicy.retry(attempt(self), retry)
+    const tried = retry === undefined ? attempt(self) : RetryPolicy.retry(attempt(self), retry.policy, retry.options)
     const bounded = bulkhead === undefined ? tried : bulkhead.execute(tried)
     const seen = spans === true ? Effect.withSpan(bounded, name) : bounded
     return count === undefined
@@ -150,7 +156,7 @@ const routeOf = (
   if (bulkhead !== undefined && !permits.isPermits(bulkhead)) return undefined
   if (breaker !== undefined && !circuit.isCircuit(breaker)) return undefined
   // The retry has to see when the first attempt begins.
-  if (retry !== undefined && Duration.isFinite(retry.maxDuration)) return undefined
+  if (retry !== undefined && Duration.isFinite(retry.policy.maxDuration)) return undefined
   return {
     attempt,
     breaker,
@@ -242,11 +248,9 @@ const millisOf = (text: string): string | number =>
   Option.match(Duration.fromInput(text as Duration.Input), { onNone: () => text, onSome: Duration.toMillis })
 
 const breakerOptions = (
-  { openDuration, tripPolicy, ...rest }: NonNullable<Description["circuitBreaker"]>,
-  key: string
+  { openDuration, tripPolicy, ...rest }: NonNullable<Description["circuitBreaker"]>
 ): CircuitBreaker.Options => ({
   ...rest,
-  key,
   tripPolicy: tripPolicy && ("length" in tripPolicy ? tripPolicy.map(tripPolicyOf) : tripPolicyOf(tripPolicy)),
   openDuration: typeof openDuration === "object" ? Backoff.exponential(openDuration) : openDuration
 })

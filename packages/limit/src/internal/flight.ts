@@ -12,10 +12,15 @@ import type { BulkheadFull } from "../Bulkhead.ts"
 import type { Circuit, Settle } from "./circuit.ts"
 import type { Permits } from "./permits.ts"
 
+export interface Retry {
+  readonly policy: RetryPolicy.RetryPolicy
+  readonly options: RetryPolicy.Options<unknown>
+}
+
 /** The parts that a call meets in one step, as long as nothing is amiss. */
 export interface Route<Refusal> {
   readonly bulkhead: Permits<BulkheadFull> | undefined
-  readonly retry: RetryPolicy.RetryPolicy | undefined
+  readonly retry: Retry | undefined
   readonly breaker: Circuit | undefined
   readonly timeoutMillis: number
   readonly timedOut: () => Exit.Exit<never, Timeout.TimedOut>
@@ -105,7 +110,7 @@ class Flight<A, E, R, Refusal> {
   /** Hands the first attempt to the retry as it ended, and keeps the permit until the last one has. */
   private again(
     exit: Exit.Exit<A, E | Timeout.TimedOut>,
-    retry: RetryPolicy.RetryPolicy
+    { options, policy }: Retry
   ): Effect.Effect<A, E | Refusal | Timeout.TimedOut, R> {
     let first = true
     const attempt = Effect.suspend((): Effect.Effect<A, E | Refusal | Timeout.TimedOut, R> => {
@@ -116,7 +121,7 @@ class Flight<A, E, R, Refusal> {
     // An interruption can come before the frame below is in place. It ends the fiber, and that the observer hears of.
     const forget = this.parent.addObserver(() => this.leave(interrupted))
     const budget = Context.get(this.context, AttemptBudget.Current)
-    const retried = Effect.provideService(RetryPolicy.retry(attempt, retry), AttemptBudget.Current, budget)
+    const retried = Effect.provideService(RetryPolicy.retry(attempt, policy, options), AttemptBudget.Current, budget)
     return Effect.onExitPrimitive(retried, (exit) => {
       forget()
       return this.leave(exit)
