@@ -28,10 +28,11 @@
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as ForeignText from "./ForeignText.ts"
 import { inWords } from "./internal/inWords.ts"
 import { isLocal } from "./internal/local.ts"
+import { transportRecovery } from "./internal/transportRecovery.ts"
 import * as NotAsked from "./NotAsked.ts"
 import * as Recovery from "./Recovery.ts"
 import * as Transport from "./Transport.ts"
@@ -300,20 +301,7 @@ export class TransportFailure extends Data.TaggedError("TransportFailure")<Trans
     return isLocal(this)
   }
   [Recovery.symbol](): Recovery.Recovery {
-    switch (this.kind) {
-      case "tls":
-      case "protocol":
-      case "closed":
-      case "body":
-        return Recovery.giveUp
-      case "proxyRejected":
-        return Recovery.authorize
-      case "address":
-      case "request":
-        return Recovery.correct
-      default:
-        return Recovery.retry
-    }
+    return transportRecovery(this) ?? Recovery.retry
   }
   override get message(): string {
     return `got no answer: ${Transport.explain(this)}${
@@ -482,9 +470,10 @@ const answerMessage = (answer: Answer, title: string, advice: string): string =>
   const detail = answer.detail === undefined ? "" : `: ${ForeignText.oneLine(answer.detail).replace(/[.\s]+$/, "")}`
   const usual = recovery._tag === Recovery.fromStatus(answer.status)._tag
   const remedy = answer.remedy ?? (usual ? advice : otherwise[recovery._tag])
-  const wait = recovery._tag === "Retry" && recovery.after !== undefined
-    ? ` Not before ${inWords(recovery.after)}.`
-    : ""
+  const wait =
+    recovery._tag === "Retry" && recovery.after !== undefined && Duration.isGreaterThan(recovery.after, Duration.zero)
+      ? ` Not before ${inWords(recovery.after)}.`
+      : ""
   return `answered ${answer.status} ${title}${detail}. ${remedy}${wait}`
 }
 
@@ -498,6 +487,7 @@ const otherwise: { readonly [tag in Recovery.Recovery["_tag"]]: string } = {
 }
 
 const named: { readonly [status: number]: readonly [title: string, advice: string] } = {
+  304: ["Not Modified", "What the caller has is up to date."],
   405: ["Method Not Allowed", "Check the address and the method against the API's documentation."],
   408: ["Request Timeout", "The server did not get the whole request in time. Try again."],
   410: ["Gone", "It does not exist any more."],

@@ -27,7 +27,7 @@
  * | `DnsError` | retry where `isTemporary`; otherwise correct |
  * | `PlatformError` | busy and timed out: retry; permission: authorize; otherwise correct or by its cause |
  * | `UnknownError` of `Effect.tryPromise`, `RedisError`, `PersistenceError`, `KeyValueStoreError` and other wrappers | of its cause |
- * | a system code along the causes | connection trouble and exhausted handles: retry; TLS and body: give up |
+ * | a system code along the causes | connection trouble and exhausted handles: retry; what stays, such as a certificate: give up, correct or authorize |
  * | anything else | give up |
  *
  * **Gotchas**
@@ -54,6 +54,7 @@
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import { ofResponse } from "./internal/response.ts"
+import { transportRecovery } from "./internal/transportRecovery.ts"
 import * as Recovery from "./Recovery.ts"
 import * as RetryAfter from "./RetryAfter.ts"
 import * as Transport from "./Transport.ts"
@@ -308,25 +309,5 @@ const platform: ReadonlyMap<string, Recovery.Recovery> = /* @__PURE__ */ new Map
   ["NotFound", Recovery.correct]
 ])
 
-const systemCodes: ReadonlyMap<string, Recovery.Recovery> = /* @__PURE__ */ new Map([
-  ["EAGAIN", Recovery.retry],
-  ["EBUSY", Recovery.retry],
-  ["EMFILE", Recovery.retry],
-  ["ENFILE", Recovery.retry],
-  ["EACCES", Recovery.authorize],
-  ["EPERM", Recovery.authorize],
-  ["ENOENT", Recovery.correct]
-])
-
-const ofCode = (error: object, whenUnknown: Recovery.Recovery = Recovery.giveUp): Recovery.Recovery => {
-  const { kind, code } = Transport.diagnose(error)
-  switch (kind) {
-    case "tls":
-    case "body":
-      return Recovery.giveUp
-    case "unknown":
-      return (code === undefined ? undefined : systemCodes.get(code)) ?? whenUnknown
-    default:
-      return Recovery.retry
-  }
-}
+const ofCode = (error: object, whenUnknown: Recovery.Recovery = Recovery.giveUp): Recovery.Recovery =>
+  transportRecovery(Transport.diagnose(error)) ?? whenUnknown

@@ -40,6 +40,7 @@
  */
 import * as Duration from "effect/Duration"
 import { parseDate, serverTime } from "./internal/dates.ts"
+import { decimal } from "./internal/decimal.ts"
 
 /**
  * How much may still be sent before the limit is renewed, and when that is.
@@ -72,11 +73,11 @@ export const parse = (headers: Headers, nowMillis: number): RateLimit | undefine
   const now = serverTime(headers, nowMillis)
   let tightest: RateLimit | undefined
   const consider = (left: string | undefined, reset: Duration.Duration | undefined) => {
-    const remaining = number(left)
+    const remaining = decimal(left)
     if (remaining === undefined || reset === undefined) return
     if (tightest === undefined || isTighter(remaining, reset, tightest)) tightest = { remaining, resetAfter: reset }
   }
-  for (const policy of policies(headers["ratelimit"] ?? "")) consider(policy.remaining, seconds(number(policy.reset)))
+  for (const policy of policies(headers["ratelimit"] ?? "")) consider(policy.remaining, seconds(decimal(policy.reset)))
   for (const [remaining, reset] of pairs) consider(headers[remaining], readReset(headers[reset], reset, now))
   return tightest
 }
@@ -161,7 +162,7 @@ const yearInSeconds = 31_536_000
 
 const readReset = (value: string | undefined, name: string, nowMillis: number): Duration.Duration | undefined => {
   const text = value?.trim() ?? ""
-  const given = number(text)
+  const given = decimal(text)
   if (given === undefined) return span(text) ?? until(parseDate(text), nowMillis)
   if (given <= yearInSeconds || name.endsWith("-after")) return Duration.seconds(given)
   return until(given > yearInSeconds * 1000 ? given : given * 1000, nowMillis)
@@ -186,6 +187,3 @@ const units: { readonly [unit: string]: number } = { ms: 1, s: 1000, m: 60_000, 
 
 const seconds = (value: number | undefined): Duration.Duration | undefined =>
   value === undefined ? undefined : Duration.seconds(value)
-
-const number = (value: string | undefined): number | undefined =>
-  value !== undefined && /^\s*\d+(?:\.\d+)?\s*$/.test(value) ? Number(value) : undefined

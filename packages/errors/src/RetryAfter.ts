@@ -37,6 +37,7 @@
  */
 import * as Duration from "effect/Duration"
 import { parseDate, serverTime } from "./internal/dates.ts"
+import { decimal } from "./internal/decimal.ts"
 
 /**
  * Reads a `Retry-After` value against the current time in epoch milliseconds. A date in the past is zero. Of several
@@ -70,7 +71,7 @@ export const fromHeaders = (
   nowMillis: number
 ): Duration.Duration | undefined => {
   for (const name of inMilliseconds) {
-    const millis = number(headers[name]?.trim() ?? "")
+    const millis = decimal(headers[name])
     if (millis !== undefined) return Duration.millis(millis)
   }
   const value = headers["retry-after"]
@@ -79,10 +80,8 @@ export const fromHeaders = (
 
 const inMilliseconds = ["retry-after-ms", "x-ms-retry-after-ms", "x-amz-retry-after"]
 
-const number = (text: string): number | undefined => /^\d+(?:\.\d+)?$/.test(text) ? Number(text) : undefined
-
 const parseOne = (text: string, nowMillis: number): Duration.Duration | undefined => {
-  const seconds = number(text)
+  const seconds = decimal(text)
   if (seconds !== undefined) return Duration.seconds(seconds)
   const left = (parseDate(text) ?? Number.NaN) - nowMillis
   return Number.isNaN(left) ? undefined : Duration.millis(Math.max(0, left))

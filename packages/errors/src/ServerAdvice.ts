@@ -49,7 +49,8 @@ export const read = (
   nowMillis: number
 ): ServerAdvice => {
   const { headers, status } = response
-  const retryAfter = RetryAfter.fromHeaders(headers, nowMillis) ?? RateLimitHeaders.exhaustedFor(response, nowMillis)
+  const retryAfter = RetryAfter.fromHeaders(headers, nowMillis) ??
+    (unlimited.has(status) ? undefined : RateLimitHeaders.exhaustedFor(response, nowMillis))
   switch (headers["x-should-retry"]?.trim().toLowerCase()) {
     case "true":
       return { retryAfter, recovery: retryOf(retryAfter) }
@@ -63,6 +64,9 @@ export const read = (
     }
   }
 }
+
+// A conflict, a lock and a size that is too large stay when a rate limit is renewed.
+const unlimited: ReadonlySet<number> = /* @__PURE__ */ new Set([409, 413, 423])
 
 const retryOf = (after: Duration.Duration | undefined): Recovery.Recovery =>
   after === undefined ? Recovery.retry : Recovery.retryAfter(after)

@@ -285,7 +285,7 @@ const kinds: { readonly [code: string]: Kind } = {
 
 const kindOf = (code: string, error: object): Kind | undefined => {
   const kind = Object.hasOwn(kinds, code) ? kinds[code] : kindOfFamily(code)
-  const call = Predicate.hasProperty(error, "syscall") ? error.syscall : undefined
+  const call = callOf(error)
   if (typeof call !== "string") return kind
   const connecting = connectingCalls.has(call)
   // A host that becomes unreachable ends connections that stood, and a connection can time out before it stands.
@@ -293,6 +293,15 @@ const kindOf = (code: string, error: object): Kind | undefined => {
   if (kind === "stalled" && connecting) return "connectTimeout"
   // Files run out of descriptors too, when the request may have begun.
   return kind === "local" && !connecting ? undefined : kind
+}
+
+// The AggregateError of several addresses has the first one's code without its call.
+const callOf = (error: object): unknown => {
+  if (Predicate.hasProperty(error, "syscall")) return error.syscall
+  const first: unknown = Predicate.hasProperty(error, "errors") && Array.isArray(error.errors)
+    ? error.errors[0]
+    : undefined
+  return Predicate.hasProperty(first, "syscall") ? first.syscall : undefined
 }
 
 const connectingCalls: ReadonlySet<string> = new Set(["getaddrinfo", "socket", "bind", "connect"])

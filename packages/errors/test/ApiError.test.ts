@@ -86,6 +86,17 @@ describe("ApiError", () => {
     assert.include(error.message, "check before repeating")
   })
 
+  it("does not call a response that is not modified a redirect, nor no time a time", () => {
+    assert.strictEqual(
+      ApiError.reasonFromStatus(304).message,
+      "answered 304 Not Modified. What the caller has is up to date."
+    )
+    assert.strictEqual(
+      ApiError.reasonFromStatus(429, { retryAfter: Duration.zero }).message,
+      "answered 429 Too Many Requests. Slow down."
+    )
+  })
+
   it("gives up on a broken certificate and a broken body, and retries the rest of the way", () => {
     const kinds = ["refused", "dns", "tls", "connectTimeout", "reset", "stalled", "body", "unknown"] as const
     const retried = kinds.filter((kind) => Recovery.of(transport(kind))._tag === "Retry")

@@ -1,4 +1,4 @@
-import { ApiError, Classifier, Recovery } from "@effect-resilience/errors"
+import { ApiError, Classifier, Recovery, Transport } from "@effect-resilience/errors"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Duration, Effect, PlatformError, Schema } from "effect"
 import { HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
@@ -25,6 +25,31 @@ describe("Classifier", () => {
   it("lets an error speak for itself", () => {
     const error = { _tag: "TimeoutError", [Recovery.symbol]: () => Recovery.verify }
     assert.deepStrictEqual(Classifier.classify(error), Recovery.verify)
+  })
+
+  it("agrees with ApiError on every failure of the way", () => {
+    const kinds = [
+      ...["refused", "dns", "tls", "connectTimeout", "busy", "local", "closed", "proxy", "proxyRejected"] as const,
+      ...["reset", "stalled", "unprocessed", "protocol", "request", "body", "address", "unknown"] as const
+    ]
+    for (const kind of kinds) {
+      for (const cause of [new Error(kind), code("EMFILE"), code("ECONNRESET"), code("ENOENT"), code("ERR_OTHER")]) {
+        const transmission: Transport.Transmission = { reached: "nothing", kind }
+        const error = transport(Object.assign(cause, { [Transport.TransmissionId]: transmission }))
+        const reason = new ApiError.TransportFailure(Transport.diagnose(error))
+        assert.deepStrictEqual(Classifier.classify(error), Recovery.of(reason), `${kind} ${cause.message}`)
+      }
+    }
+    const proxy = new ApiError.TransportFailure({ kind: "proxyRejected", code: "PROXY_407", connected: false })
+    assert.deepStrictEqual(Recovery.of(proxy), Recovery.authorize)
+  })
+
+  it("tries a body again where what it comes from passes", () => {
+    const body = (code?: string) => Recovery.of(new ApiError.TransportFailure({ kind: "body", code, connected: true }))
+    for (const passing of ["EMFILE", "ECONNRESET", "EAGAIN"]) assert.deepStrictEqual(body(passing), Recovery.retry)
+    assert.deepStrictEqual(body("ENOENT"), Recovery.correct)
+    assert.deepStrictEqual(body("UND_ERR_REQ_CONTENT_LENGTH_MISMATCH"), Recovery.giveUp)
+    assert.deepStrictEqual(body(), Recovery.giveUp)
   })
 
   it.prop(

@@ -34,6 +34,17 @@ describe("ServerAdvice", () => {
     )
   })
 
+  it("does not take a rate limit that is used up for the end of a conflict, a lock or a size", () => {
+    const usedUp = { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "60" }
+    for (const status of [409, 413, 423]) {
+      assert.deepStrictEqual(recoveryOf(status, usedUp), Recovery.correct)
+      assert.notInclude(reason(status, usedUp).message, "Not before")
+    }
+    for (const status of [403, 429, 503]) {
+      assert.deepStrictEqual(recoveryOf(status, usedUp), Recovery.retryAfter("1 minute"))
+    }
+  })
+
   it("lets x-should-retry decide, and takes x-amz-retry-after for a wish", () => {
     assert.deepStrictEqual(recoveryOf(409, { "x-should-retry": "true" }), Recovery.retry)
     assert.deepStrictEqual(

@@ -109,6 +109,17 @@ describe("Transport", () => {
     assert.strictEqual(Transport.diagnose(new AggregateError([refused, refused])).kind, "refused")
   })
 
+  it("knows that no connection stood where all addresses of a name were silent", () => {
+    const silent = Object.assign(new Error("connect ETIMEDOUT"), { code: "ETIMEDOUT", syscall: "connect" })
+    // As `node:net` makes it: with the code of the first one, and without its call.
+    const all = Object.assign(new AggregateError([silent, silent]), { code: "ETIMEDOUT" })
+    assert.deepStrictEqual(Transport.diagnose(new TypeError("fetch failed", { cause: all })), {
+      kind: "connectTimeout",
+      code: "ETIMEDOUT",
+      connected: false
+    })
+  })
+
   it("ends on a cycle of causes", () => {
     const error: Error & { cause?: unknown } = new Error("cycle")
     error.cause = error

@@ -1,4 +1,5 @@
-import { type ApiError, Recovery } from "@effect-resilience/errors"
+import * as BlackHole from "@effect-resilience/chaos/BlackHole"
+import { type ApiError, NotAsked, Recovery } from "@effect-resilience/errors"
 import { ErrorMapping, HttpRetry } from "@effect-resilience/http"
 import { Connections } from "@effect-resilience/http-node"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
@@ -243,4 +244,13 @@ describe("what time mends", () => {
       assert.strictEqual(Recovery.of(error)._tag, "Retry")
       assert.include(error.message, "all connections stayed in use")
     }).pipe(Effect.provide(Connections.layer({ connections: 1, poolTimeout: "100 millis" })), Effect.scoped))
+
+  it.live("says that no connection was made where none is in use", () =>
+    Effect.gen(function*() {
+      const hole = yield* BlackHole.make
+      const client = ErrorMapping.mapErrors(yield* HttpClient.HttpClient)
+      const error = yield* Effect.flip(client.post(`http://${hole.host}:${hole.port}/`))
+      assert.deepInclude(error.reason, { _tag: "TransportFailure", kind: "connectTimeout", connected: false })
+      assert.isFalse(NotAsked.isNotAsked(error))
+    }).pipe(Effect.provide(Connections.layer({ poolTimeout: "100 millis" })), Effect.scoped))
 })

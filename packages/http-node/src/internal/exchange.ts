@@ -145,7 +145,10 @@ class Exchanges {
     }
     const late = poolTimeout === 0 ? Infinity : Math.ceil(poolTimeout / lookMillis)
     for (const exchange of waiting) {
-      if (this.now - exchange.since > late) exchange.abort(new NoConnection())
+      if (this.now - exchange.since > late) {
+        const used = inUse.get(exchange.origin) ?? 0
+        exchange.abort(new NoConnection(http2 ? used === 0 : used < connections))
+      }
     }
     if (http2) return
     for (const [origin, used] of inUse) {
@@ -167,9 +170,10 @@ const lookMillis = 250
 const unreadLooks = 4
 
 class NoConnection extends Error {
-  readonly [Transport.TransmissionId]: Transport.Transmission = { reached: "nothing", kind: "busy" }
-  constructor() {
-    super("all connections stayed in use")
+  readonly [Transport.TransmissionId]: Transport.Transmission
+  constructor(connecting: boolean) {
+    super(connecting ? "no connection was made in time" : "all connections stayed in use")
+    this[Transport.TransmissionId] = { reached: "nothing", kind: connecting ? "connectTimeout" : "busy" }
   }
 }
 
@@ -366,11 +370,19 @@ class Exchange implements Dispatcher.DispatchHandler {
       resume?.(
         Effect.fail(
           new HttpClientError.HttpClientError({
-            reason: new NotTransmitted({ request, cause: failure }, transmissionOf(failure, this.reached))
+            reason: new NotTransmitted({ request, cause: failure }, this.transmissionOf(failure))
           })
         )
       )
     })
+  }
+  private transmissionOf(cause: unknown): Transport.Transmission {
+    const { reached, request: { body } } = this
+    if (!(cause instanceof Error)) return { reached }
+    if (body instanceof StreamedBody && cause === body.taken.failure) return { reached, kind: "body" }
+    if (isUnprocessed(cause)) return { reached, kind: "unprocessed" }
+    const header = reached === "nothing" ? /^invalid (\S+) header$/.exec(cause.message)?.[1] : undefined
+    return { reached, detail: header }
   }
   private wake(): void {
     const { waiting } = this
@@ -386,13 +398,6 @@ class NotTransmitted extends HttpClientError.TransportError {
     super(fields)
     this[Transport.TransmissionId] = transmission
   }
-}
-
-const transmissionOf = (cause: unknown, reached: Transport.Reached): Transport.Transmission => {
-  if (!(cause instanceof Error)) return { reached }
-  if (isUnprocessed(cause)) return { reached, kind: "unprocessed" }
-  const header = reached === "nothing" ? /^invalid (\S+) header$/.exec(cause.message)?.[1] : undefined
-  return { reached, detail: header }
 }
 
 // GOAWAY names the last stream that was processed, and undici fails those above it so. REFUSED_STREAM promises the same for

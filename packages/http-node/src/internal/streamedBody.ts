@@ -1,3 +1,4 @@
+import { errors } from "@effect/platform-node/Undici"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -13,7 +14,8 @@ export const make = (body: HttpBody.Stream): Effect.Effect<StreamedBody> =>
   Effect.map(Effect.context<never>(), (context) => {
     let fiber: Fiber.Fiber<void, unknown> | undefined
     let wanted = false
-    const taken = { bytes: 0, ended: false }
+    const taken: Mutable<StreamedBody["taken"]> = { bytes: 0, ended: false, failure: undefined }
+    const { contentLength } = body
     let goOn: ((waiting: Effect.Effect<void>) => void) | undefined
     const room = Effect.suspend(() => wanted ? Effect.void : waiting)
     const waiting = Effect.callback<void>((resume) => {
@@ -35,16 +37,20 @@ export const make = (body: HttpBody.Stream): Effect.Effect<StreamedBody> =>
       const fiber = Effect.runForkWith(context)(Stream.runForEachArray(body.stream, (chunks) => {
         wanted = false
         for (const chunk of chunks) {
+          if (contentLength !== undefined && taken.bytes + chunk.byteLength > contentLength) return wrongLength
           taken.bytes += chunk.byteLength
           readable.push(chunk)
         }
         return room
       }))
       fiber.addObserver((exit) => {
-        if (exit._tag === "Success") {
+        if (exit._tag === "Success" && (contentLength === undefined || taken.bytes === contentLength)) {
           taken.ended = true
           readable.push(null)
-        } else readable.destroy(errorOf(exit.cause))
+          return
+        }
+        taken.failure = exit._tag === "Failure" ? errorOf(exit.cause) : new errors.RequestContentLengthMismatchError()
+        readable.destroy(taken.failure)
       })
       return fiber
     }
@@ -53,11 +59,16 @@ export const make = (body: HttpBody.Stream): Effect.Effect<StreamedBody> =>
     return new StreamedBody(readable, body, taken)
   })
 
+// undici announces a length of 0 for a body that yields nothing, whatever length it was told: the server takes that for all.
+const wrongLength = Effect.suspend(() => Effect.fail(new errors.RequestContentLengthMismatchError()))
+
+type Mutable<A> = { -readonly [K in keyof A]: A[K] }
+
 /** Shows itself as the stream that it was: a Readable's insides are nothing for a log. */
 export class StreamedBody extends HttpBody.Raw {
   readonly readable: Readable
-  /** What undici has taken. */
-  readonly taken: { readonly bytes: number; readonly ended: boolean }
+  /** What undici has taken, and why it gets no more. */
+  readonly taken: { readonly bytes: number; readonly ended: boolean; readonly failure: Error | undefined }
   private readonly stream: HttpBody.Stream
   constructor(readable: Readable, stream: HttpBody.Stream, taken: StreamedBody["taken"]) {
     super(readable, stream.contentType, stream.contentLength)
