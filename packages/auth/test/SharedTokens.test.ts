@@ -3,17 +3,23 @@ import { Recovery } from "@effect-resilience/errors"
 import { RetryPolicy } from "@effect-resilience/retry"
 import { SqliteClient } from "@effect-resilience/sqlite"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Redacted } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Redacted } from "effect"
 import { KeyValueStore, Persistence } from "effect/persistence"
 
 const key = Redacted.make("0123456789abcdef0123456789abcdef")
 const memory = Layer.mergeAll(Persistence.layerBackingMemory, Lease.layerMemory)
 
 /** A login of 20 ms that says how often it ran. */
-const logins = (options: { readonly fail?: (login: number) => boolean } = {}) => {
+const logins = (
+  options: {
+    readonly fail?: (login: number) => boolean
+    readonly begin?: (login: number) => Effect.Effect<unknown>
+  } = {}
+) => {
   const record = { started: 0, interrupted: 0 }
   const acquire = Effect.gen(function*() {
     const login = ++record.started
+    if (options.begin !== undefined) yield* options.begin(login)
     yield* Effect.sleep(20)
     if (options.fail?.(login) === true) {
       return yield* Effect.fail(
@@ -140,11 +146,15 @@ describe("SharedTokens", () => {
 
   it.live("gives the lease back when the login fails or is interrupted", () =>
     Effect.gen(function*() {
-      const { record, source } = logins({ fail: (login) => login === 1 })
+      const begun = yield* Deferred.make<void>()
+      const { record, source } = logins({
+        fail: (login) => login === 1,
+        begin: (login) => login === 2 ? Effect.andThen(Deferred.succeed(begun, undefined), Effect.never) : Effect.void
+      })
       const one = yield* shared(source(), { lease: "1 hour" })
       assert.isTrue(Exit.isFailure(yield* Effect.exit(one.acquire(undefined))))
       const interrupted = yield* Effect.forkChild(one.acquire(undefined))
-      yield* Effect.sleep(10)
+      yield* Deferred.await(begun)
       yield* Fiber.interrupt(interrupted)
       const grant = yield* one.acquire(undefined)
       assert.strictEqual(Redacted.value(grant.value), "secret-token-3")
