@@ -195,7 +195,9 @@ const makeService = Effect.gen(function*() {
         const confirmed = digest !== undefined || length !== undefined || name !== undefined
         const refusal = refusalOf(stored, confirmed)
         if (refusal !== undefined) return yield* refuse(response, receiptShape, refusal)
-        if (!confirmed && Object.keys(stored).length > 0) return yield* refuse(response, receiptShape, "none of these")
+        if (!confirmed && Object.keys(stored).length > 0) {
+          return yield* refuse(response, receiptShape, "JSON without any of these")
+        }
         const { scrub } = yield* Scrubber.Current
         const scrubbed = (text: string | undefined) => text === undefined ? undefined : scrub(text)
         const [md5, fileName] = [scrubbed(stored.md5), scrubbed(stored.fileName)]

@@ -120,6 +120,25 @@ const matrix: ReadonlyArray<Row> = [
   ["stored", { type: "expireTokens" }, "whole", stored, stored]
 ]
 
+describe("a response of success that is none", () => {
+  for (
+    const [body, holds] of [
+      [`{"message":"Access denied"}`, "the message \"Access denied\""],
+      [`{"status":"error"}`, "a body that tells of an error"],
+      [`{"error":{"code":7}}`, "a body that tells of an error"],
+      [`{"id":7}`, "JSON without any of these"]
+    ] as const
+  ) {
+    it.effect(`is told in the server's words or ours, never in ours as the server's: ${body}`, () =>
+      Effect.gen(function*() {
+        const { message } = yield* Effect.flip(upload({ table: "T", action: "overwrite" }))
+        assert.include(message, `answered 200 with ${holds} where a receipt (md5, length or fileName) was expected.`)
+      }).pipe(Effect.provide(client.pipe(Layer.provideMerge(SimulatedStudio.layer({
+        faults: [{ match: { operation: "upload" }, fault: { type: "status", status: 200, body } }]
+      }))))))
+  }
+})
+
 describe("the paths of TableUploads", () => {
   for (const version of TableAddress.versions) {
     const other = version === "v1" ? "/biit/api/v2/" : "/biit/api/v1/"

@@ -8,26 +8,28 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Predicate from "effect/Predicate"
 
 /**
- * What a response of success says against itself: some services answer 200 and write the error into the body. `confirmed`
+ * What a response of success holds that speaks against it, for a sentence: some services answer 200 and write the error into the body. `confirmed`
  * tells that the body also holds what was asked for; then a mere `message` is no error.
  */
 export const refusalOf = (body: unknown, confirmed: boolean): string | undefined => {
   if (!Predicate.isObject(body)) return undefined
   const { message } = ErrorBody.parse(JSON.stringify(body))
-  if (errorKeys.some((key) => Predicate.hasProperty(body, key) && !isNothing(body[key]))) return message ?? "an error"
+  const said = message === undefined
+    ? "a body that tells of an error"
+    : `the message ${JSON.stringify(ForeignText.oneLine(message, 500))}`
+  if (errorKeys.some((key) => Predicate.hasProperty(body, key) && !isNothing(body[key]))) return said
   const verdicts = verdictKeys.flatMap((key) => Predicate.hasProperty(body, key) ? verdictOf(body[key]) : [])
-  if (verdicts.includes(false)) return message ?? "that it failed"
-  return confirmed || verdicts.includes(true) ? undefined : message
+  if (verdicts.includes(false)) return said
+  return confirmed || verdicts.includes(true) || message === undefined ? undefined : said
 }
 
-/** Fails with what the response says, in the terms of the call: where that must not be repeated, its outcome is unknown. */
+/** Fails with what the response holds, in the terms of the call: where that must not be repeated, its outcome is unknown. */
 export const refuse = Effect.fnUntraced(
-  function*(response: HttpClientResponse.HttpClientResponse, expected: string, said: string) {
+  function*(response: HttpClientResponse.HttpClientResponse, expected: string, holds: string) {
     const operation = yield* Operation.Current
     const { scrub } = yield* Scrubber.Current
     const { method } = response.request
-    const got = `the message ${JSON.stringify(ForeignText.oneLine(scrub(said), 500))}`
-    const failure = new ApiError.UndecodableAnswer({ status: response.status, expected, got })
+    const failure = new ApiError.UndecodableAnswer({ status: response.status, expected, got: scrub(holds) })
     return yield* Effect.fail(
       new ApiError.ApiError({
         method,
