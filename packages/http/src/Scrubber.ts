@@ -15,17 +15,19 @@
  * - HTML and XML entities, by number or by name;
  * - quoted-printable;
  * - hex; base64 and base64url, also as a part of a longer encoded text (as the password in Basic credentials is), and
- *   wrapped over lines.
+ *   wrapped over lines of eight digits or more.
  *
  * Its case does not matter, nor do white space, line breaks, invisible characters, `+` and `-` within it. Of a secret with
  * fewer than eight other characters only the case does not. Base64 whose case was changed cannot be decoded; it is found where it encodes the secret itself, or
  * the secret's base64 or hex.
  *
- * Not found are: a part of a secret (scrub a text before it is cut), a secret that is reversed, compressed, encrypted,
- * hashed or spelt with other characters in between, and other encodings, such as base32, UTF-7 or octal escapes.
+ * Not found are: a part of a secret (scrub a text before it is cut), a secret of more than 128 KiB in a text of more than
+ * 1 MiB, a secret that is reversed, compressed, encrypted, hashed or spelt with other characters in between, and other
+ * encodings, such as base32, UTF-7 or octal escapes.
  *
- * The time of a scrub is linear in the text and does not depend on the number of secrets or their content. No text and no
- * secret lets it throw.
+ * The time of a scrub is linear in the text and does not depend on the number of secrets or their content. Where secrets and
+ * a text were made to cost more (many secrets that end alike, at every place of the text), the text is removed whole, a MiB at a
+ * time. No text and no secret lets it throw.
  *
  * **Gotchas**
  *
@@ -126,24 +128,22 @@ export const make = (options: Options = {}): Scrubber => {
   const mortals = new Set<Entry>()
   const spaced = new SecretIndex<Entry>(loose, 8)
   const short = new SecretIndex<Entry>(exact, 4)
+  /** The least of the entries'. */
   let shortest = Infinity
   let sinceSweep = 0
 
   const add = (secret: string): Entry => {
-    const entry: Entry = { secret, lifetime: undefined, spaced: [], short: [] }
+    const entry: Entry = { secret, lifetime: undefined, spaced: [], short: [], shortest: secret.length }
+    const keep = (pattern: Pattern<Entry> | undefined, patterns: Array<Pattern<Entry>>) => {
+      if (pattern === undefined) return false
+      entry.shortest = Math.min(entry.shortest, pattern.length)
+      return patterns.push(pattern) > 0
+    }
     for (const view of readingsOf(secret)) {
-      const pattern = spaced.add(view, entry)
-      if (pattern !== undefined) entry.spaced.push(pattern)
-      else {
-        const whole = short.add(view, entry)
-        if (whole !== undefined) entry.short.push(whole)
-      }
+      if (!keep(spaced.add(view, entry), entry.spaced)) keep(short.add(view, entry), entry.short)
     }
-    for (const text of base64Of(secret)) {
-      const pattern = spaced.add(fromText(text, room), entry)
-      if (pattern !== undefined) entry.spaced.push(pattern)
-    }
-    shortest = Math.min(shortest, secret.length)
+    for (const text of base64Of(secret)) keep(spaced.add(fromText(text, room), entry), entry.spaced)
+    shortest = Math.min(shortest, entry.shortest)
     return entry
   }
   const forget = (entry: Entry) => {
@@ -151,9 +151,9 @@ export const make = (options: Options = {}): Scrubber => {
     mortals.delete(entry)
     for (const pattern of entry.spaced) spaced.remove(pattern)
     for (const pattern of entry.short) short.remove(pattern)
-    if (entry.secret.length > shortest) return
+    if (entry.shortest > shortest) return
     shortest = Infinity
-    for (const { secret } of entries.values()) shortest = Math.min(shortest, secret.length)
+    for (const other of entries.values()) shortest = Math.min(shortest, other.shortest)
   }
   const makeRoom = () => {
     if (++sinceSweep >= 64 || entries.size > capacity) {
@@ -175,8 +175,8 @@ export const make = (options: Options = {}): Scrubber => {
       else ranges.add(start, end)
     }
     const search = (view: View, depth: number) => {
-      spaced.find(view, found)
-      short.find(view, found)
+      // A search that is given up may have missed a secret anywhere.
+      if (!spaced.find(view, found) || !short.find(view, found)) ranges.add(0, text.length)
       if (depth === layers) return
       const unescaped = unescape(view)
       if (unescaped !== undefined) search(unescaped, depth + 1)
@@ -224,6 +224,8 @@ interface Entry {
   lifetime: Lifetime | undefined
   readonly spaced: Array<Pattern<Entry>>
   readonly short: Array<Pattern<Entry>>
+  /** How long the shortest text is that it can be found in: shorter than itself, where not all of it is compared. */
+  shortest: number
 }
 
 const minLength = 4

@@ -28,7 +28,8 @@ type Found<Owner> = (owner: Owner, start: number, end: number) => void
  *
  * After Rabin and Karp: at each unit, a filter knows the hash of the last 4 or 8 units of all patterns. Where one may end,
  * the hash of the whole pattern decides, once for each length in question. Hashes are not confirmed: in one of 2^32 such
- * places too much is removed, which does no harm.
+ * places too much is removed, which does no harm. Secrets can be chosen so that many of them end alike, and a text so that they
+ * seem to end at each of its units; such a search is given up.
  */
 export class SecretIndex<Owner> {
   readonly #fold: Fold
@@ -97,9 +98,12 @@ export class SecretIndex<Owner> {
     for (const tail of this.#tails.keys()) mark(this.#filter, tail)
   }
 
-  /** Tells each pattern that occurs, by where it does in the original. */
-  find(view: View, found: Found<Owner>): void {
-    if (this.#size === 0) return
+  /**
+   * Tells each pattern that occurs, by where it does in the original. False where it was given up, and the text may hold any
+   * of them.
+   */
+  find(view: View, found: Found<Owner>): boolean {
+    if (this.#size === 0) return true
     const { codes, length } = view
     const { ascii, beyond } = this.#fold
     const filter = this.#filter
@@ -115,7 +119,8 @@ export class SecretIndex<Owner> {
         tail = (tail << shift) + unit | 0
         size++
         if (((filter[tail >>> 18] ?? 0) >>> (tail >>> 13) & 1) !== 0) {
-          search = this.#check(tail, search ?? new Search(view, this.#fold), i, size, found)
+          search ??= new Search(view, this.#fold)
+          if (!this.#check(tail, search, i, size, found)) return false
         }
         continue
       }
@@ -127,14 +132,17 @@ export class SecretIndex<Owner> {
         size++
       }
       if (units.length > 0) {
-        search = this.#check(tail, search ?? new Search(view, this.#fold), i, size, found)
+        search ??= new Search(view, this.#fold)
+        if (!this.#check(tail, search, i, size, found)) return false
       }
     }
+    return true
   }
 
-  #check(tail: number, search: Search, last: number, size: number, found: Found<Owner>): Search {
+  #check(tail: number, search: Search, last: number, size: number, found: Found<Owner>): boolean {
     const groups = this.#tails.get(tail)
-    if (groups === undefined) return search
+    if (groups === undefined) return true
+    if (search.isSpent(groups.length)) return false
     for (const { length } of groups) {
       if (length > size) continue
       let pattern = this.#patterns.get(keyOf(search.sum(last, size, length), length))
@@ -147,9 +155,10 @@ export class SecretIndex<Owner> {
         for (let n = pattern.lead; n > 0 && from > 0 && this.#isLeftOut(view.codes[from - 1] ?? 0); n--) from--
         for (let n = pattern.trail; n > 0 && to + 1 < view.length && this.#isLeftOut(view.codes[to + 1] ?? 0); n--) to++
         found(pattern.owner, view.startOf(from), view.endOf(to))
+        if (search.isSpent(1 + search.first - from + to - last)) return false
       }
     }
-    return search
+    return true
   }
 
   #isLeftOut(code: number): boolean {
@@ -163,12 +172,19 @@ class Search {
   readonly #fold: Fold
   #units: Units | undefined
   #work = 0
+  #steps = 0
   /** Where the part begins whose hash was asked for last. */
   first = 0
 
   constructor(view: View, fold: Fold) {
     this.view = view
     this.#fold = fold
+  }
+
+  /** Counts steps of the search, and says whether these are more than a text that nobody made for this purpose takes. */
+  isSpent(steps: number): boolean {
+    this.#steps += steps
+    return this.#steps > 4 * this.view.length + leastSteps
   }
 
   /** The hash of the `length` units up to the one at `last`, which is the `size`th. */
@@ -213,6 +229,9 @@ class Search {
     return sum
   }
 }
+
+/** Enough for the lengths of 1,000 secrets at each of a hundred units. */
+const leastSteps = 131_072
 
 /** What is compared of a text: where each unit stands, and the hash of all that stand before it. */
 interface Units {
