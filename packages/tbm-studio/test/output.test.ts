@@ -1,7 +1,8 @@
 import { ForeignText } from "@effect-resilience/errors"
+import { Scrubber } from "@effect-resilience/http"
 import { Simulator } from "@effect-resilience/tbm-simulator"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Redacted } from "effect"
 import { spawn } from "node:child_process"
 import { globSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
@@ -36,6 +37,18 @@ describe("Output", () => {
       const text = yield* printed(Output.printJson("stdout", document))
       assert.deepStrictEqual(JSON.parse(text), document)
       assert.strictEqual(ForeignText.lines(text), text)
+    }))
+
+  it.effect("hides secrets in JSON's strings, and leaves it JSON with the same fields", () =>
+    Effect.gen(function*() {
+      for (const secret of ["98765432", "true", "itemsOfTheDocument", "nabla-of-the-secret"]) {
+        Scrubber.Current.defaultValue().register(Redacted.make(secret))
+      }
+      const document = { itemsOfTheDocument: [{ bytes: 98765432, verified: true, message: "no key \"98765432\"" }] }
+      const text = yield* printed(Output.printJson("stdout", document))
+      assert.deepStrictEqual(JSON.parse(text), {
+        itemsOfTheDocument: [{ bytes: 98765432, verified: true, message: "no key \"<redacted>\"" }]
+      })
     }))
 
   it("is the only way out: no source writes by itself", () => {

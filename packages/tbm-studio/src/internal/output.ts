@@ -47,7 +47,7 @@ export const print = (to: Stream, lines: ReadonlyArray<Line>, replaced = 0): Eff
 
 /** Prints one JSON document. Its strings say the same as before: what a terminal would obey is escaped. */
 export const printJson = (to: Stream, document: object): Effect.Effect<void> =>
-  Effect.map(Behind, (write) => write(to, `${escaped(scrub(JSON.stringify(document, undefined, 2)))}\n`))
+  Effect.map(Behind, (write) => write(to, `${escaped(withoutSecrets(document))}\n`))
 
 /** Waits until standard output has taken everything, and tells why it could not. */
 export const flushed = (onFlushed: (failure: Error | undefined) => void): void => {
@@ -55,6 +55,14 @@ export const flushed = (onFlushed: (failure: Error | undefined) => void): void =
 }
 
 const scrub = (text: string): string => Scrubber.Current.defaultValue().scrub(text)
+
+const withoutSecrets = (document: object): string => {
+  const json = JSON.stringify(document, undefined, 2)
+  // A key such as `12345678` or `true` may stand in the place of a number or a name of ours, which have to stay.
+  return scrub(json) === json
+    ? json
+    : JSON.stringify(document, (_, value: unknown) => typeof value === "string" ? scrub(value) : value, 2)
+}
 
 /** A text on one line. */
 export const plain = (text: string): string => printable.test(text) ? text : ForeignText.name(text, Infinity)
