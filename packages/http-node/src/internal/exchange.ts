@@ -259,7 +259,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
-    if (this.over) return controller.abort(new errors.RequestAbortedError())
+    // An abort would close the connection, though nothing was sent: in an overload most requests have been given up by now.
+    if (this.over) throw new errors.RequestAbortedError()
     this.controller = controller
     // A second start is one that the peer of an HTTP/2 connection has said not to have processed.
     this.started = true
