@@ -381,6 +381,43 @@ describe("Journal", () => {
       Effect.orDie
     ))
 
+  it.effect("is not read where an entry was written by another hand or a later build", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const journal = yield* Journal.Journal
+      const text = "\u001b[2Jx"
+      const wrong = {
+        ordinal: [-1, 1.5, text],
+        revision: [-1, text],
+        action: ["", "delete", "__proto__"],
+        state: ["", "done", text],
+        attempts: [-1, 1e300, text],
+        bytes: [-1, 1e300, text, new Uint8Array([1])],
+        verified: [text],
+        at: [-1, 8.64e15 + 1, 1e300, text]
+      }
+      yield* journal.record(entryOf("a.txt", "uploaded"))
+      for (const [column, values] of Object.entries(wrong)) {
+        for (const value of values) {
+          yield* sql`UPDATE upload_history SET ${sql(column)} = ${value}`
+          for (const read of [Stream.runCollect(journal.entries), journal.history(["a.txt"])]) {
+            const { message, operation } = yield* Effect.flip<unknown, Journal.JournalError, never>(read)
+            assert.deepStrictEqual([operation, message], [
+              "read",
+              "could not read the journal: an entry is none that this build writes: a.txt"
+            ], `${column} ${value}`)
+          }
+          yield* sql`DELETE FROM upload_history`
+          yield* journal.record(entryOf("a.txt", "uploaded"))
+        }
+      }
+    }).pipe(
+      Effect.provide(
+        Journal.layerSql().pipe(Layer.provideMerge(Layer.fresh(SqliteClient.layer({ filename: ":memory:" }))))
+      ),
+      Effect.orDie
+    ))
+
   it.effect("lets signals and timers through while it looks at many items", () =>
     Effect.gen(function*() {
       const items = Array.from({ length: 5_000 }, (_, i) => ({ name: `${i}` }))

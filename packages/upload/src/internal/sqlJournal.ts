@@ -1,6 +1,7 @@
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
 import * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as Arr from "effect/Array"
+import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -144,7 +145,8 @@ export const sqlStore = Effect.fnUntraced(function*(
   const select = (where: Statement.Fragment): Effect.Effect<ReadonlyArray<Entry>, JournalError> =>
     sql`SELECT ${sql.literal(columns)} FROM upload_history WHERE batch = ${batch} AND ${where}`.values.pipe(
       within,
-      Effect.mapBoth({ onFailure: (cause) => failure("read", cause), onSuccess: Arr.map(entryOf) })
+      Effect.flatMap(entriesOf),
+      Effect.mapError((cause) => failure("read", cause))
     )
   const entries = Stream.paginate(
     sql`place >= ${""}`,
@@ -205,7 +207,7 @@ const takeOver = (
   batch: string,
   adopt: Options["adopt"],
   outdated: Options["outdated"]
-): Effect.Effect<void, SqlError.SqlError | OutdatedJournal> =>
+): Effect.Effect<void, SqlError.SqlError | MalformedEntry | OutdatedJournal> =>
   Effect.gen(function*() {
     const exists = yield* sql.onDialectOrElse({
       sqlite: () => sql`SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'upload_journal'`,
@@ -217,10 +219,10 @@ const takeOver = (
     if (exists.length === 0) return
     const rows = yield* sql`SELECT id, state, attempts, version, bytes, md5, verified, note, at FROM upload_journal
       WHERE batch = ${batch} ORDER BY at`.values
-    const taken = rows.map(([id, ...row]): Entry | undefined => {
-      const { at, attempts, bytes, md5, note, state, verified, version } = entryOf(["", 0, "", 1, "add", "", ...row])
+    const outdatedEntries = yield* entriesOf(rows.map(([, ...row]) => ["", 0, "", 1, "add", "", ...row]))
+    const taken = outdatedEntries.map(({ at, attempts, bytes, md5, note, state, verified, version }, i) => {
       const known = { state, attempts, version, bytes, md5, verified, note, at }
-      const adopted = adopt?.({ ...known, id: String(id) })
+      const adopted = adopt?.({ ...known, id: String(rows[i]?.[0]) })
       return adopted && { ...known, ...adopted, run: "adopted", revision: 1, ordinal: 0 }
     }).filter((entry) => entry !== undefined)
     if (taken.length < rows.length) return yield* Effect.fail(outdated(rows.length))
@@ -270,8 +272,42 @@ const maxRows = 200
 const maxPlaces = 1_000
 const pageSize = 10_000
 
+/** A row that was written by a later build, or by another hand: to guess what it says could send something twice. */
+class MalformedEntry extends Data.TaggedError("MalformedEntry")<{ readonly place: unknown }> {
+  override get message(): string {
+    return `an entry is none that this build writes: ${String(this.place)}`
+  }
+}
+
+const entriesOf = (rows: ReadonlyArray<ReadonlyArray<unknown>>): Effect.Effect<Array<Entry>, MalformedEntry> => {
+  const malformed = rows.find((row) => !isRow(row))
+  return malformed === undefined
+    ? Effect.succeed(rows.map(entryOf))
+    : Effect.fail(new MalformedEntry({ place: malformed[0] }))
+}
+
+const isRow = (row: ReadonlyArray<unknown>): boolean => {
+  const [place, ordinal, run, revision, action, name, state, attempts, version, bytes, md5, verified, note, at] = row
+  return isText(place) && isCount(ordinal) && isText(run) && isCount(revision) && actions.has(action) && isText(name) &&
+    states.has(state) && isCount(attempts) && (version === null || isText(version)) &&
+    (bytes === null || isCount(bytes)) && (md5 === null || isText(md5)) && isCount(verified) &&
+    (note === null || isText(note)) && isCount(at) && Number(at) <= endOfTime
+}
+
+const isText = (value: unknown): boolean => typeof value === "string"
+
+// Databases return a BIGINT as text.
+const isCount = (value: unknown): boolean =>
+  (typeof value === "number" || typeof value === "bigint" || (isText(value) && value !== "")) &&
+  Number.isSafeInteger(Number(value)) && Number(value) >= 0
+
+const actions: ReadonlySet<unknown> = new Set<Entry["action"]>(["replace", "add"])
+const states: ReadonlySet<unknown> = new Set<State>(["started", "waiting", "retrying", "uploaded", "failed", "unknown"])
+
+/** The last time that a `Date` can hold. */
+const endOfTime = 8_640_000_000_000_000
+
 const entryOf = (row: ReadonlyArray<unknown>): Entry => {
-  // This module alone writes the table.
   const [place, ordinal, run, revision, action, name, state, attempts, version, bytes, md5, verified, note, at] =
     row as Row
   return {
