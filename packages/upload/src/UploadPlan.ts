@@ -387,7 +387,7 @@ const sendRecorded = Effect.fnUntraced(
     const hashed = action === "add" ? yield* Contents.hash(target.source(item)) : undefined
     // Were the start forgotten, an addition would be sent twice, and what a replacement wiped out be taken for present. An
     // end that is forgotten leaves an addition in doubt and sends a replacement again.
-    const durable = action === "add" || !plan.isNew(index)
+    const durable = action === "add" || named.ordinal > 1
 
     let last: Journal.Entry = {
       ...named,

@@ -291,6 +291,37 @@ for (const [store, layer] of Object.entries(journals)) {
         }))
     }
 
+    test("tells of every doubt where it fails fast, so that none is answered unseen", () =>
+      Effect.gen(function*() {
+        const items = ["a", "b", "c"].map((name) => ({ name, idempotent: false }))
+        const { record } = yield* Journal.Journal
+        for (const name of ["a", "b"]) yield* record({ ...entryOf(name, "started", "add"), bytes: undefined })
+        const { results } = yield* Batch.resume(Targets.make(), [...items, { name: "d" }], {
+          failFast: true,
+          concurrency: 1
+        })
+        const told = results.map((result) =>
+          result._tag === "Failed" && result.error._tag === "UploadError" ? result.error.reason._tag : result._tag
+        )
+        assert.deepStrictEqual(told.slice(0, 2), ["InDoubt", "InDoubt"])
+      }))
+
+    test("records a second replacement of a place so that it survives a power failure", () =>
+      Effect.gen(function*() {
+        const journal = yield* Journal.Journal
+        const begun: Array<boolean> = []
+        yield* Batch.resume(Targets.make(), [{ name: "a", key: "p" }, { name: "b", key: "p" }]).pipe(
+          Effect.provideService(Journal.Journal, {
+            ...journal,
+            record: (entry, durable = false) => {
+              if (entry.state === "started") begun.push(durable)
+              return journal.record(entry, durable)
+            }
+          })
+        )
+        assert.deepStrictEqual(begun, [false, true])
+      }))
+
     test("skips what is uploaded although its source is gone", () =>
       Effect.gen(function*() {
         const items = [{ name: "a" }]

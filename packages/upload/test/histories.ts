@@ -1,14 +1,16 @@
-// Random histories of a list of uploads: runs that fail and die, and people who correct, rename, touch, add and remove what
-// is listed. Beside them, what the tables hold.
-import { ApiError } from "@effect-resilience/errors"
+// Random histories of a list of uploads: runs that fail, are stopped, die and lose their power, people who correct, rename,
+// touch, add and remove what is listed, and who answer what they are asked. Beside them, what the tables hold.
+import { ApiError, Recovery } from "@effect-resilience/errors"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { Batch, Journal, UploadSource, type UploadTarget } from "@effect-resilience/upload"
-import { Deferred, Duration, Effect, Layer, Stream } from "effect"
+import { Context, Deferred, Duration, Effect, Layer, Stream } from "effect"
 
 interface File {
   name: string
   content: string
   version: string | undefined
+  /** Whether it can be read again; otherwise its version alone tells what it holds. */
+  readonly replayable: boolean
 }
 
 interface Row {
@@ -41,16 +43,31 @@ const once = RetryPolicy.make({ times: 1, backoff: Backoff.immediate })
 /**
  * Plays a history, and fails with what was lost, doubled or left without a word.
  *
- * - While no answer was given for a place, no content was added to it more often than a list held it.
+ * - While no answer was given for a place but the truth, no content was added to it more often than a list held it.
  * - A run that ends well leaves each place that its list overwrites exactly as the list says, and every addition of a place
  *   that it does not overwrite at least as often as the list says.
+ * - What one run sends to a place from an overwrite on is there in the list's order.
+ * - Who was told the truth does not ask again.
  */
 export const play = Effect.fnUntraced(function*(seed: number) {
   const pick = random(seed)
   const one = <A>(items: ReadonlyArray<A>): A => items[pick(items.length)] as A
   const log: Array<string> = []
-  const context = yield* Layer.build(Layer.fresh(Journal.layerMemory))
-  const stored = yield* Effect.provide(Journal.Journal, context)
+  const emptyJournal = Effect.map(
+    Layer.build(Layer.fresh(Journal.layerMemory)),
+    (context) => Context.get(context, Journal.Journal)
+  )
+  let stored = yield* emptyJournal
+  // A power failure leaves what was recorded durably, and some of what was recorded since.
+  let written: Array<Journal.Entry> = []
+  let durably = 0
+  const losePower = Effect.gen(function*() {
+    written = written.slice(0, durably + pick(written.length - durably + 1))
+    durably = written.length
+    stored = yield* emptyJournal
+    for (const entry of written) yield* stored.record(entry)
+    log.push("the power fails")
+  })
 
   const tables = new Map<string, Array<string>>()
   const appended = new Map<string, Array<string>>()
@@ -60,17 +77,24 @@ export const play = Effect.fnUntraced(function*(seed: number) {
   let named = 0
   let stamped = 0
   const stamp = () => one([`v${++stamped}`, `v${++stamped}`, `v${++stamped}`, undefined])
-  const newFile = (): File => ({ name: `f${++named}`, content: one(["x", "y", "z", `c${named}`]), version: stamp() })
+  const newFile = (): File => {
+    const name = `f${++named}`
+    const content = one(["x", "y", "z", `c${named}`])
+    return pick(5) === 0
+      ? { name, content, version: `v${++stamped}`, replayable: false }
+      : { name, content, version: stamp(), replayable: true }
+  }
+  const newStamp = ({ replayable }: File) => replayable ? stamp() : `v${++stamped}`
   const newRow = (): Row => ({ file: newFile(), place: one(places), action: one(["overwrite", "append", "append"]) })
   const rows: Array<Row> = Array.from({ length: 1 + pick(5) }, newRow)
 
   const edit = (): string => {
     const row = one(rows)
     if (row === undefined) return void rows.push(newRow()), "add"
-    switch (pick(8)) {
+    switch (pick(9)) {
       case 0:
         row.file.content = `c${++named}`
-        row.file.version = stamp()
+        row.file.version = newStamp(row.file)
         return `correct ${row.file.name}`
       case 1: {
         const before = row.file.name
@@ -78,7 +102,7 @@ export const play = Effect.fnUntraced(function*(seed: number) {
         return `rename ${before} ${row.file.name}`
       }
       case 2:
-        row.file.version = stamp()
+        if (row.file.replayable) row.file.version = stamp()
         return `touch ${row.file.name}`
       case 3: {
         const row = newRow()
@@ -99,6 +123,9 @@ export const play = Effect.fnUntraced(function*(seed: number) {
         rows.push({ ...row, file: { ...newFile(), name: before } })
         return `move ${before} ${row.file.name}, and a new ${before}`
       }
+      case 7:
+        rows.splice(pick(rows.length + 1), 0, { ...row })
+        return `again ${row.file.name}`
       default: {
         const [moved] = rows.splice(pick(rows.length), 1)
         if (moved !== undefined) rows.splice(pick(rows.length + 1), 0, moved)
@@ -107,7 +134,12 @@ export const play = Effect.fnUntraced(function*(seed: number) {
     }
   }
 
-  const run = Effect.fnUntraced(function*(trouble: number, onUnknown: Journal.OnUnknown, onChanged: Journal.OnChanged) {
+  const run = Effect.fnUntraced(function*(
+    trouble: number,
+    onUnknown: Journal.OnUnknown,
+    onChanged: Journal.OnChanged,
+    truly = false
+  ) {
     const listed = rows.map((row) => ({ ...row, file: { ...row.file } }))
     for (const place of places) {
       const peak = peaks.get(place) ?? new Map()
@@ -135,7 +167,8 @@ export const play = Effect.fnUntraced(function*(seed: number) {
       operation: ({ action }) => ({ name: action, endpoint: "/x", idempotent: action === "overwrite" }),
       source: ({ file }) => {
         const source = UploadSource.bytes(file.name, file.content)
-        return { ...source, open: Effect.map(source.open, (opened) => ({ ...opened, version: file.version })) }
+        const open = Effect.map(source.open, (opened) => ({ ...opened, version: file.version }))
+        return { ...source, replayable: file.replayable, open }
       },
       key: ({ place }) => place,
       digests: pick(2) === 0 ? ["md5"] : [],
@@ -156,6 +189,12 @@ export const play = Effect.fnUntraced(function*(seed: number) {
           return { receipt: "" }
         })
     }
+    const record: typeof stored.record = (entry, durable = false) =>
+      Effect.tap(stored.record(entry, durable), () =>
+        Effect.sync(() => {
+          written.push(entry)
+          if (durable) durably = written.length
+        }))
     const journal: Journal.Journal["Service"] = {
       ...stored,
       record: (entry, durable) =>
@@ -163,11 +202,22 @@ export const play = Effect.fnUntraced(function*(seed: number) {
           if (dead) return Effect.void
           const trip = pick(100) < trouble / 4 ? pick(2) : 2
           if (trip === 0) return die
-          const recorded = stored.record(entry, durable)
+          const recorded = record(entry, durable)
           return trip === 1 ? Effect.andThen(recorded, die) : recorded
         })
     }
-    const batch = Batch.resume(target, listed, { onUnknown, onChanged, concurrency: 1 + pick(3), policy: once }).pipe(
+    const turns = pick(100)
+    const stop = trouble > 0 && pick(6) === 0
+      ? Effect.as(Effect.repeat(Effect.yieldNow, { times: turns }), one(["finish", "abandon"] as const))
+      : undefined
+    const batch = Batch.resume(target, listed, {
+      onUnknown,
+      onChanged,
+      concurrency: 1 + pick(3),
+      policy: once,
+      failFast: pick(4) === 0 && trouble > 0,
+      stop
+    }).pipe(
       Effect.provideService(Journal.Journal, journal)
     )
     const summary = yield* Effect.raceFirst(Effect.orDie(batch), Effect.as(Deferred.await(died), undefined))
@@ -193,15 +243,15 @@ export const play = Effect.fnUntraced(function*(seed: number) {
       log.push(`  ${place} ${ordinal} ${action} ${name} ${state} ${version} ${bytes} ${md5}`)
     }
     for (const result of summary?.results ?? []) {
-      const answer = result._tag === "Skipped" && result.why === "assumed"
-      if (answer) answered.add(result.item.place)
+      if (result._tag !== "NotStarted" || result.behind !== undefined || trouble > 0) continue
+      return yield* Effect.die(report(seed, log, result.item.place, "left out"))
     }
-    if (onUnknown !== "fail" || onChanged !== "fail") { for (const place of places) answered.add(place) }
+    if (!truly && (onUnknown !== "fail" || onChanged !== "fail")) { for (const place of places) answered.add(place) }
 
     const ended = summary?.results.every(({ _tag }) => _tag === "Uploaded" || _tag === "Skipped") === true
     const assumed = new Set(
       summary?.results.flatMap((result) =>
-        result._tag === "Skipped" && result.why === "assumed" ? [result.item.place] : []
+        result._tag === "Skipped" && result.why === "assumed" && !truly ? [result.item.place] : []
       )
     )
     for (const place of places) {
@@ -225,19 +275,52 @@ export const play = Effect.fnUntraced(function*(seed: number) {
       if (exact && table[0] !== own[last]?.file.content) {
         return yield* Effect.die(report(seed, log, place, "another base"))
       }
+      const sent = summary?.results.filter(({ item }) => item.place === place).slice(Math.max(0, last)) ?? []
+      if (
+        exact && sent.every(({ _tag }) => _tag === "Uploaded") &&
+        sent.some(({ item }, i) => item.file.content !== table[i])
+      ) {
+        return yield* Effect.die(report(seed, log, place, "another order"))
+      }
     }
-    return ended
+    if (summary === undefined && pick(2) === 0) yield* losePower
+    return { ended, results: stop === undefined ? summary?.results ?? [] : [] }
   })
 
+  /** The answer that a look at the tables gives to all doubts at once, where there is one. */
+  const truth = (results: ReadonlyArray<Batch.Result<Row, string, unknown>>): Journal.OnUnknown | undefined => {
+    const asked = results.filter((result) =>
+      result._tag === "Abandoned"
+        ? result.outcomeUnknown
+        : result._tag === "Failed" && result.item.action === "append" && Recovery.of(result.error)._tag === "Verify"
+    )
+    const answers = asked.map(({ item: { file, place } }): Journal.OnUnknown | undefined => {
+      const of = (results: ReadonlyArray<Batch.Result<Row, string, unknown>>) =>
+        results.filter(({ item }) => item.place === place && item.file.content === file.content).length
+      const last = results.findLastIndex(({ item }) => item.place === place && item.action === "overwrite")
+      const known = results.slice(Math.max(0, last)).filter(({ _tag }) => _tag === "Skipped" || _tag === "Uploaded")
+      const held = (count(tables.get(place) ?? []).get(file.content) ?? 0) - of(known)
+      return held === of(asked) ? "skip" : held === 0 ? "retry" : undefined
+    })
+    return answers.every((answer) => answer === answers[0]) ? answers[0] : undefined
+  }
+
   for (let step = 0; step < 4; step++) {
-    yield* run(60, "fail", "fail")
+    const { results } = yield* run(60, "fail", "fail")
+    const answer = truth(results)
+    if (answer !== undefined && pick(2) === 0) {
+      const { ended } = yield* run(0, answer, "fail", true)
+      if (ended && !(yield* run(0, "fail", "fail")).ended) {
+        return yield* Effect.die(report(seed, log, "all", "asked again"))
+      }
+    }
     for (let edits = pick(3); edits > 0; edits--) log.push(edit())
   }
   // In the end nothing goes wrong, and a person answers every question.
-  if (yield* run(0, "fail", "fail")) return
-  const ended = yield* run(0, "retry", "send")
+  if ((yield* run(0, "fail", "fail")).ended) return
+  const { ended } = yield* run(0, "retry", "send")
   if (!ended) return yield* Effect.die(report(seed, log, "all", "stuck"))
-  if (!(yield* run(0, "fail", "fail"))) return yield* Effect.die(report(seed, log, "all", "asked again"))
+  if (!(yield* run(0, "fail", "fail")).ended) return yield* Effect.die(report(seed, log, "all", "asked again"))
 }, Effect.scoped)
 
 const report = (seed: number, log: ReadonlyArray<string>, place: string, what: string): Error =>

@@ -97,6 +97,8 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
     let outstanding = 0
     let allRead = false
     let stopping = false
+    // Fail fast: nothing more is sent, but what the caller is asked about is told, or an answer would be given unseen.
+    let failing = false
 
     // The items whose failure holds back what follows at their keys.
     const failed = new Map<string, number>()
@@ -186,7 +188,7 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
         const { index, item, key } = entry
         if (stopping) return Effect.succeed<Outcome>({ _tag: "NotStarted", index, item })
         const behind = key === undefined ? undefined : failed.get(key)
-        if (behind === undefined) return send(entry)
+        if (behind === undefined && !failing) return send(entry)
         return Effect.flatMap(
           judge(entry),
           ({ _tag }) =>
@@ -232,7 +234,7 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
               fail(error)
               return Effect.succeed({ _tag: "NotStarted", index, item })
             }
-            if (failFast) stopping = true
+            if (failFast) failing = true
             const pause = pauseOf(error, Recovery.of(error), Duration.zero)
             if (pause !== undefined) gate.pauseFor(pause)
             return Effect.succeed({ _tag: "Failed", index, item, error, attempts })
