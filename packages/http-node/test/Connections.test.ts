@@ -3,7 +3,7 @@ import { NotAsked, Transport } from "@effect-resilience/errors"
 import { Answer } from "@effect-resilience/http"
 import { Connections } from "@effect-resilience/http-node"
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Effect, Exit, Redacted, Schema, type Scope, Stream } from "effect"
+import { ConfigProvider, Effect, Exit, Fiber, Layer, Redacted, Schema, Scope, Stream } from "effect"
 import { HttpBody, HttpClient, HttpClientError } from "effect/http"
 import * as Http from "node:http"
 import * as Http2 from "node:http2"
@@ -212,6 +212,23 @@ describe("Connections", () => {
         assert.isAtLeast(elapsed, connectTimeout - 2)
         assert.isBelow(elapsed, connectTimeout + 400)
       }
+    }).pipe(Effect.scoped))
+
+  it.live("ends what is still connecting with its scope", () =>
+    Effect.gen(function*() {
+      const hole = yield* BlackHole.make
+      const connecting = () => process.getActiveResourcesInfo().filter((resource) => resource === "ConnectWrap").length
+      const client = Effect.flatMap(HttpClient.HttpClient, (client) => client.get(`http://${hole.host}:${hole.port}/`))
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(Connections.layer(), scope)
+      const fiber = yield* Effect.forkChild(Effect.provide(client, context), { startImmediately: true })
+      yield* Effect.sleep("20 millis")
+      // The black hole has connections of its own, which stay.
+      const before = connecting()
+      yield* Scope.close(scope, Exit.void)
+      assert.deepInclude(diagnosis(yield* Fiber.await(fiber)), { kind: "closed", connected: false })
+      yield* Effect.sleep("20 millis")
+      assert.strictEqual(connecting(), before - 1)
     }).pipe(Effect.scoped))
 
   it.live("speaks HTTP/1.1 where it is not asked for HTTP/2", () =>

@@ -16,13 +16,14 @@ export interface Options {
   /** In milliseconds: name look-up, proxy, TCP and TLS; 0 for no limit. */
   readonly timeout: number
   readonly http2: boolean
+  /** Ends what is still connecting. */
+  readonly closing: AbortSignal
   readonly tls: Pick<SecureContextOptions, "ca" | "cert" | "key" | "passphrase">
 }
 
 /** Connects directly. What goes wrong says that nothing of a request was sent, and whether it was the handshake. */
 export const direct = (options: Options): Connector => {
-  const connect = untimed(options)
-  return timed(options.timeout, () => connect)
+  return timed(options, untimed(options))
 }
 
 /** A proxy that tunnels. */
@@ -36,7 +37,7 @@ export interface Proxy {
 /** Connects through a tunnel, which the proxy is asked for. */
 export const through = (proxy: Proxy, options: Options): Connector => {
   const endpoint = untimed(options)
-  return timed(options.timeout, (signal) => (target, callback) => {
+  return timed(options, (signal) => (target, callback) => {
     const port = target.port === "" ? (target.protocol === "https:" ? "443" : "80") : target.port
     const host = `${target.hostname.includes(":") ? `[${target.hostname}]` : target.hostname}:${port}`
     const tunnel = proxy.dispatcher.connect({
@@ -47,7 +48,9 @@ export const through = (proxy: Proxy, options: Options): Connector => {
     })
     tunnel.then(
       ({ socket, statusCode }) => {
-        if (statusCode === 200 && socket instanceof Socket) return endpoint({ ...target, httpSocket: socket }, callback)
+        if (statusCode === 200 && socket instanceof Socket) {
+          return endpoint(signal)({ ...target, httpSocket: socket }, callback)
+        }
         socket.on("error", () => {}).destroy()
         callback(new ProxyRejected(proxy.name, statusCode), null)
       },
@@ -82,39 +85,49 @@ class ProxyUnreachable extends Error {
   }
 }
 
-// undici's own timers are off by up to half a second, both ways. Its timeout, set a second later, is what closes the socket.
-const timed = (timeout: number, make: (signal: AbortSignal) => Connector): Connector => (target, callback) => {
+// undici's own timers are off by up to half a second, both ways.
+const timed = (
+  { closing, timeout }: Options,
+  make: (signal: AbortSignal) => Connector
+): Connector =>
+(target, callback) => {
   const controller = new AbortController()
   let called = false
   const settle: buildConnector.Callback = (...outcome) => {
     if (called) return void outcome[1]?.on("error", () => {}).destroy()
     called = true
     Timers.clearTimeout(timer)
+    closing.removeEventListener("abort", close)
     callback(...outcome)
   }
+  const giveUp = (error: Error) => {
+    if (called) return
+    settle(Object.assign(error, unsent), null)
+    controller.abort(error)
+  }
+  const close = () => giveUp(new errors.ClientDestroyedError())
   const timer = timeout === 0 ? undefined : Timers.setTimeout(() => {
     const error = new errors.ConnectTimeoutError(
       `no connection to ${target.hostname}:${target.port} within ${timeout} ms`
     )
     // What the socket has to tell goes first.
-    Timers.setImmediate(() => {
-      settle(Object.assign(error, unsent), null)
-      controller.abort(error)
-    })
+    Timers.setImmediate(() => giveUp(error))
   }, timeout)
+  closing.addEventListener("abort", close)
   make(controller.signal)(target, settle)
 }
 
-const untimed = ({ http2, timeout, tls }: Options): Connector => {
+const untimed = ({ http2, tls }: Options) => {
   const connect = undiciConnector({
     ...tls,
     allowH2: http2,
-    timeout: timeout === 0 ? 0 : timeout + 1_000,
+    timeout: 0,
     autoSelectFamily: true,
     autoSelectFamilyAttemptTimeout: 500
   })
-  return (target, callback) =>
-    connect(target, (...[error, socket]) => {
+  return (signal: AbortSignal): Connector => (target, callback) => {
+    // It is the socket, though its type does not say so.
+    const connecting: unknown = connect(target, (...[error, socket]) => {
       if (error === null) {
         // A TLS alert is told without an end of the socket, and the end that follows would be all that undici tells.
         if (target.protocol === "https:") socket.on("error", (alert: Error) => socket.destroy(alert))
@@ -124,6 +137,10 @@ const untimed = ({ http2, timeout, tls }: Options): Connector => {
       if (!known) Object.assign(error, target.protocol === "https:" && isHandshake(error) ? inHandshake : unsent)
       callback(error, null)
     })
+    signal.addEventListener("abort", () => {
+      if (connecting instanceof Socket) connecting.destroy()
+    })
+  }
 }
 
 // What the system says names its call. Of the rest, a connection that broke may hold the next time, but a certificate that

@@ -2,7 +2,7 @@ import { Agent, type Dispatcher, Pool } from "@effect/platform-node/Undici"
 import * as Connector from "./connector.ts"
 import * as NoProxy from "./noProxy.ts"
 
-export interface Options extends Connector.Options {
+export interface Options extends Omit<Connector.Options, "closing"> {
   readonly headersTimeout: number
   readonly bodyTimeout: number
   /** For the way to the proxy, which learns nothing of the client's own certificate. */
@@ -32,8 +32,10 @@ interface Route {
 export const make = (options: Options): Routes => {
   const { bodyTimeout, headersTimeout, pool, proxy } = options
   const { http2: allowH2 } = options
+  const closing = new AbortController()
+  const connect = { ...options, closing: closing.signal }
   const direct: Route = {
-    dispatcher: new Agent({ ...pool, allowH2, connect: Connector.direct(options) }),
+    dispatcher: new Agent({ ...pool, allowH2, connect: Connector.direct(connect) }),
     proxy: undefined
   }
   const opened: Array<Dispatcher> = [direct.dispatcher]
@@ -41,14 +43,14 @@ export const make = (options: Options): Routes => {
     opened.push(dispatcher)
     return dispatcher
   }
-  const hop = { ...options, http2: false, tls: options.proxyTls }
+  const hop = { ...connect, http2: false, tls: options.proxyTls }
   const toProxy = (url: URL) => open(new Pool(url.origin, { ...pool, connect: Connector.direct(hop) }))
 
   const tunneled = (url: URL): Route => {
     // A tunnel takes its connection along, so as many are open as there are connections to servers.
     const proxy = { dispatcher: toProxy(url), origin: url.origin, name: url.host, headers: credentials(url) }
-    const connect = Connector.through(proxy, options)
-    return { dispatcher: open(new Agent({ ...pool, allowH2, connect })), proxy: url.host }
+    const tunnel = Connector.through(proxy, connect)
+    return { dispatcher: open(new Agent({ ...pool, allowH2, connect: tunnel })), proxy: url.host }
   }
   // Without a tunnel: the proxy reads the request.
   const forwarded = (url: URL): Route => {
@@ -80,7 +82,12 @@ export const make = (options: Options): Routes => {
       return dispatcher === direct.dispatcher ? dispatch(limited, handler) : dispatcher.dispatch(limited, handler)
     }),
     proxyOf: (url) => routeOf(url).proxy,
-    destroy: () => Promise.all(opened.map((dispatcher) => dispatcher.destroy()))
+    destroy: () => {
+      const destroyed = Promise.all(opened.map((dispatcher) => dispatcher.destroy()))
+      // A dispatcher does not end what is still connecting.
+      closing.abort()
+      return destroyed
+    }
   }
 }
 
