@@ -227,9 +227,11 @@ const codeOf = (error: object): string | undefined =>
 
 // Node wraps the failures of all addresses of a name in an AggregateError; the first stands for the rest.
 const next = (error: object): unknown => {
-  if (Predicate.hasProperty(error, "cause") && error.cause !== undefined) return error.cause
-  if (Predicate.hasProperty(error, "errors") && Array.isArray(error.errors)) return error.errors[0]
-  return Predicate.hasProperty(error, "reason") ? error.reason : undefined
+  const cause = Predicate.hasProperty(error, "cause") ? error.cause : undefined
+  const reason = Predicate.hasProperty(error, "reason") ? error.reason : undefined
+  // An `HttpClientError` repeats the cause of its reason, and its reason holds what the transport knows.
+  if (cause !== undefined) return Predicate.hasProperty(reason, "cause") && reason.cause === cause ? reason : cause
+  return Predicate.hasProperty(error, "errors") && Array.isArray(error.errors) ? error.errors[0] : reason
 }
 
 const kinds: { readonly [code: string]: Kind } = {
