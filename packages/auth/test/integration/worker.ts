@@ -40,9 +40,9 @@ const program = Effect.gen(function*() {
   )
 })
 
-const services = Layer.mergeAll(
-  NodeHttpClient.layerUndici,
-  Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)])
+// Standard output is for the answers alone, whatever a store has to warn of.
+const services = Layer.mergeAll(storeAt(address), NodeHttpClient.layerUndici).pipe(
+  Layer.provideMerge(Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)]))
 )
 
-NodeRuntime.runMain(program.pipe(Effect.scoped, Effect.provide(Layer.mergeAll(storeAt(address), services))))
+NodeRuntime.runMain(program.pipe(Effect.scoped, Effect.provide(services)))
