@@ -51,6 +51,7 @@ export const ofSources = <R>(
       }
     })
   // A fiber for each source would cost more than a look at a file that is at hand.
+  if (sources.length <= 32) return Effect.forEach(sources, look)
   return Effect.map(
     Effect.forEach(Arr.chunksOf(sources, 32), Effect.forEach(look), { concurrency: 32 }),
     Arr.flatten

@@ -34,7 +34,10 @@ const problemOf = (error: unknown): Pick<UploadError.SourceUnreadable, "problem"
 
 /** Opens a source, or a file of one. Where the system has no room for that now, it is asked again for half a minute. */
 export const whenFree = <A, E, R>(open: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.retry(open, { while: isBusy, schedule: Schedule.spaced("100 millis"), times: 300 })
+  // Nothing of a retry is made for one that opens at once, as nearly all do.
+  Effect.catchIf(open, isBusy, () => Effect.delay(Effect.retry(open, again), "100 millis"))
+
+const again = { while: (error: unknown) => isBusy(error), schedule: Schedule.spaced("100 millis"), times: 300 }
 
 const isBusy = (error: unknown): boolean => {
   const { code } = Transport.diagnose(error)
