@@ -152,7 +152,7 @@ export const make = Effect.fnUntraced(function*(source: TokenSource, options: Op
     while (true) {
       const found = yield* read(place, refused)
       if (found !== undefined) return found
-      // Without leases nobody waits for anybody.
+      // Without leases no process waits for another.
       const taken = yield* optional(lease.acquire(place, owner, leaseLife), "leased")
       if (taken !== false) return yield* logIn(place, owner, refused)
       yield* Effect.sleep(Duration.millis(poll * (0.75 + (yield* Random.next) / 2)))

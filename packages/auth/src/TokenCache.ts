@@ -548,7 +548,7 @@ const interruptedItself: Effect.Effect<never, AuthError.AuthError> = Effect.susp
 const malformed = (problem: string): Effect.Effect<never, AuthError.AuthError> =>
   Effect.fail(new AuthError.AuthError({ reason: new AuthError.MalformedToken({ problem }) }))
 
-/** Failures of sources that ask nobody while nothing has changed. */
+/** Failures of sources that make no request while nothing has changed. */
 const judgedAnew: ReadonlySet<AuthError.Reason["_tag"]> = new Set(["Rejected", "NotConfigured", "StillUnauthorized"])
 
 const minute = BigInt(60_000_000_000)

@@ -147,7 +147,7 @@ export const fromConfig = (config: Config.Config<Redacted.Redacted>): TokenSourc
  * **Details**
  *
  * A command that cannot be started is `NotConfigured`; one that fails is `Unavailable`, and worth a retry; one that prints
- * nothing, or what `read` finds no token in or throws at, has `NoToken`. One that prints more than 1 MiB is stopped. What it prints is never shown. It is stopped when nobody waits for it any more.
+ * nothing, or what `read` finds no token in or throws at, has `NoToken`. One that prints more than 1 MiB is stopped. What it prints is never shown. It is stopped when no caller waits for it any more.
  *
  * @category constructors
  * @since 0.1.0

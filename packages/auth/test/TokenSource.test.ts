@@ -78,7 +78,7 @@ describe("Grant.fromResponse", () => {
       const past = "open-token=deleted; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
       assert.strictEqual(yield* reasonOf(read({ "set-cookie": "open-token=deleted; Max-Age=0" })), "NoToken")
       assert.strictEqual(yield* reasonOf(read({ date, "set-cookie": past })), "NoToken")
-      // Without the server's clock nobody knows which one is wrong.
+      // Without the server's clock it cannot be told which one is wrong.
       assert.strictEqual(yield* valueOf(read({ "set-cookie": past })), "deleted")
       assert.strictEqual(yield* valueOf(read({ "x-open-token": "t", "set-cookie": "open-token=; Max-Age=0" })), "t")
     }))

@@ -73,7 +73,7 @@ export const make = <R>(handler: Handler<R>): Effect.Effect<RawServer, never, R 
         }))
       run(handled)
     })
-    // A connection whose fiber has not begun yet has nobody else to end it.
+    // Nothing else ends a connection whose fiber has not begun yet.
     yield* Effect.addFinalizer(() =>
       Effect.andThen(socket.stopListening(server), Effect.sync(() => open.forEach(socket.reset)))
     )

@@ -182,7 +182,7 @@ export const make = (upstream: Upstream): Effect.Effect<Relay, never, Scope.Scop
         })
       ))
     })
-    // A link whose fiber has not begun yet has nobody else to end it.
+    // Nothing else ends a link whose fiber has not begun yet.
     yield* Effect.addFinalizer(() =>
       Effect.andThen(
         socket.stopListening(server),

@@ -1,5 +1,5 @@
 /**
- * Limits how long the calls to one store may take, so that a store that falls silent stops nobody.
+ * Limits how long the calls to one store may take, so that a store that falls silent stops no caller.
  *
  * **Why**
  *
@@ -23,8 +23,8 @@
  *
  * const within = StoreTimeout.make("10 millis")
  * const read = Effect.uninterruptible(Effect.never)
- * const value = within(read).pipe(Effect.catchTag("TimedOut", () => Effect.succeed("gone on without it")))
- * await Effect.runPromise(value) // => "gone on without it"
+ * const value = within(read).pipe(Effect.catchTag("TimedOut", () => Effect.succeed("continued without it")))
+ * await Effect.runPromise(value) // => "continued without it"
  * ```
  *
  * @since 0.1.0

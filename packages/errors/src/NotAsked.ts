@@ -5,7 +5,7 @@
  *
  * A full bulkhead, a deadline that has passed, a rejected login, a file that cannot be read: the dependency had no part in
  * any of them. A circuit breaker that counts them opens for a server in the best of health, and a probe that ends in one
- * tells nothing. So every such error carries one mark, and whoever judges a dependency by its errors reads it first.
+ * tells nothing. So every such error carries one mark, which code that judges a dependency reads first.
  *
  * **Details**
  *

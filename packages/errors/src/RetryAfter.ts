@@ -14,7 +14,7 @@
  * | `x-amz-retry-after` | [AWS SDKs, retry behavior 2.1](https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html) |
  *
  * A date is measured against the response's own `Date`, so a server whose clock is wrong is understood all the same.
- * Anything else is garbage and reads as `undefined`: a client must not wait for a time that nobody named.
+ * Anything else is garbage and reads as `undefined`: a client must not wait for a time that the server did not name.
  *
  * **Gotchas**
  *

@@ -66,7 +66,7 @@ export const layer = (
   ).pipe(Layer.provide(stores))
 }
 
-/** Sees to it that nobody but this user can read or replace the file. */
+/** Ensures that only this user can read or replace the file. */
 const prepare = Effect.fnUntraced(function*(path: string) {
   const fs = yield* FileSystem.FileSystem
   const folder = (yield* Path.Path).dirname(path)

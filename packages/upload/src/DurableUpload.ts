@@ -347,7 +347,7 @@ const plainly: NonNullable<WorkerOptions["around"]> = (_, upload) => upload
 const attachments = 60
 const outage = 60_000
 
-// Whoever waits for an execution can be interrupted by the runner that it leaves, a worker that shuts down for example, and
+// A caller that waits for an execution can be interrupted by the runner that it leaves, such as a worker that shuts down, and
 // dies of a storage that fails. The engine goes on with it, and to execute it again is to wait for it again.
 const attachment = () => {
   // Of the engine's storage, as all executions of this run see it.

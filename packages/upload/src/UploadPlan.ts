@@ -62,8 +62,8 @@ import type * as UploadTarget from "./UploadTarget.ts"
 /**
  * - `place`: where an item goes. Default: the target's key of it, otherwise its name.
  * - `name`: what an item's source is called in every run; default the name of its source.
- * - `onUnknown`: default `fail`. `skip` is remembered: no later run asks again. Where the list replaces the place first, `retry` sends everything from that replacement
- *   on, so that nothing is doubled.
+ * - `onUnknown`: default `fail`. `skip` is remembered: no later run asks again. Where the list replaces the place first,
+ *   `retry` sends everything from that replacement on, so that nothing is doubled.
  * - `onChanged`: default `fail`. Where the list replaces the place first, `send` sends everything from that replacement
  *   on; otherwise what the earlier run added stays there.
  *

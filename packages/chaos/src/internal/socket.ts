@@ -29,7 +29,7 @@ export const send = (socket: Net.Socket, bytes: Uint8Array | string): Effect.Eff
 
 /** Breaks the connection with a reset. */
 export const reset = (socket: Net.Socket): void => {
-  // One that still connects has nobody to reset.
+  // One that still connects has no peer to reset.
   if (socket.connecting) socket.destroy()
   else socket.resetAndDestroy()
 }

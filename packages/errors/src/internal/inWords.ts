@@ -10,7 +10,7 @@ export const inWords = (duration: Duration.Duration): string => {
   const [larger, smaller] = seconds < 3600
     ? ["minute", "second"] as const
     : (seconds < 86_400 ? ["hour", "minute"] as const : ["day", "hour"] as const)
-  // Rounded up: whoever comes too early is turned away again.
+  // Rounded up: a retry that comes too early is rejected again.
   const total = Math.ceil(seconds / inSeconds[smaller])
   const perLarger = inSeconds[larger] / inSeconds[smaller]
   const rest = total % perLarger

@@ -166,7 +166,7 @@ class Exchanges {
 
 const lookMillis = 250
 
-/** After this many, an answer that nobody reads may lose its connection. */
+/** After this many, a response that is not read may lose its connection. */
 const unreadLooks = 4
 
 class NoConnection extends Error {

@@ -46,7 +46,7 @@ type AnyFiber = Fiber.Fiber<unknown, unknown>
 export const make = (settings: Settings, key: string, hub: PubSub.PubSub<Transition>): CircuitBreaker =>
   new Circuit(settings, key, hub)
 
-/** A circuit that nobody asked for lately is not worth its place, open or not: without a bound, failing keys would add up. */
+/** A circuit that was not used lately is not kept, open or not: without a bound, failing keys would add up. */
 export const isIdle = (breaker: CircuitBreaker): boolean => isCircuit(breaker) && breaker.isIdle
 
 export const isCircuit = (breaker: CircuitBreaker): breaker is Circuit => breaker instanceof Circuit

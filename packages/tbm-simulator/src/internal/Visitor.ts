@@ -23,7 +23,7 @@ export const objection = (
     : undefined
 }
 
-/** Nobody can make these resolve to this machine but who owns it. */
+/** Only the owner of this machine can make these resolve to it. */
 const isKnown = (host: string, allowedHosts: ReadonlyArray<string>): boolean => {
   const name = host.replace(/:\d*$/, "").toLowerCase()
   return isIP(name.replace(/^\[(.*)\]$/, "$1")) !== 0 || /^[a-z0-9_-]+$/.test(name) ||

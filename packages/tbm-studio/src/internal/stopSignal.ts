@@ -7,7 +7,7 @@ const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const
 /** How long an interrupted program may take to clean up behind itself. Docker kills after 10 s. */
 const grace = "5 seconds"
 
-/** A Ctrl-C under npm comes twice: from the terminal, and from npm, which passes it on. Nobody means two within so short a time. */
+/** A Ctrl-C under npm comes twice: from the terminal, and from npm, which passes it on. Two within so short a time are one. */
 const echo = Effect.sleep("100 millis")
 
 // Signals come to the process, not to a fiber, so what waits for one is known here.

@@ -220,7 +220,7 @@ layer(Nginx.layer, { excludeTestServices: true, timeout: "30 seconds" })("A real
             const { read, unread } = yield* Effect.scoped(Effect.gen(function*() {
               yield* silent
               const read = yield* Effect.flip(post(warm))
-              // A connection of its own, whose handshake nobody answers.
+              // A connection of its own, whose handshake gets no response.
               const unread = yield* impatient.pipe(
                 Effect.flatMap((cold) => Effect.flip(post(cold))),
                 Effect.provide(Layer.fresh(connections))

@@ -181,7 +181,7 @@ class Search {
     this.#fold = fold
   }
 
-  /** Counts steps of the search, and says whether these are more than a text that nobody made for this purpose takes. */
+  /** Counts steps of the search, and says whether these are more than a text takes that was not made for this purpose. */
   isSpent(steps: number): boolean {
     this.#steps += steps
     return this.#steps > 4 * this.view.length + leastSteps
