@@ -34,6 +34,7 @@
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Time from "@effect-resilience/kernel/Time"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
@@ -41,7 +42,6 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as limit from "./internal/limit.ts"
-import * as Timer from "./Timer.ts"
 
 /**
  * The instant, in milliseconds of the fiber's monotonic clock; `Infinity` where there is none.
@@ -120,7 +120,7 @@ export const within: {
     return Effect.withFiber((fiber) => {
       const outer = fiber.getRef(Current)
       if (wanted === Infinity && outer.atMillis === Infinity) return self
-      const now = Timer.nowUnsafe(fiber.context)
+      const now = Time.nowUnsafe(fiber.context)
       const millis = Math.min(wanted, outer.atMillis - now)
       const inherited = outer.atMillis <= now + wanted
       const exceeded = (begun: boolean) =>
@@ -152,7 +152,7 @@ export const remaining: Effect.Effect<Duration.Duration> = /* @__PURE__ */ Effec
  */
 export const remainingMillisUnsafe = (fiber: Fiber.Fiber<unknown, unknown>): number => {
   const { atMillis } = fiber.getRef(Current)
-  return atMillis === Infinity ? Infinity : atMillis - Timer.nowUnsafe(fiber.context)
+  return atMillis === Infinity ? Infinity : atMillis - Time.nowUnsafe(fiber.context)
 }
 
 /**

@@ -29,12 +29,12 @@
  *
  * @since 0.1.0
  */
+import * as Time from "@effect-resilience/kernel/Time"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as limit from "./internal/limit.ts"
 import * as Timeout from "./Timeout.ts"
-import * as Timer from "./Timer.ts"
 
 /**
  * Runs a call to the store within the time that it is given.
@@ -63,12 +63,12 @@ export const make = (duration: Duration.Input): StoreTimeout => {
   }
   return (call) =>
     Effect.withFiber(({ context }) => {
-      const now = Timer.nowUnsafe(context)
+      const now = Time.nowUnsafe(context)
       if (now < askAgainAt) return timedOut
       // One that asks a silent store asks alone.
       if (askAgainAt > -Infinity) askAgainAt = now + millis
       const silent = () => {
-        askAgainAt = Timer.nowUnsafe(context) + Math.max(millis, pause)
+        askAgainAt = Time.nowUnsafe(context) + Math.max(millis, pause)
         return timedOut
       }
       return limit.after(Effect.onExitPrimitive(call, spoke), millis, silent, undefined, true)

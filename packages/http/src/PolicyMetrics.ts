@@ -32,7 +32,7 @@
  *
  * @since 0.1.0
  */
-import * as Timer from "@effect-resilience/deadline/Timer"
+import * as Time from "@effect-resilience/kernel/Time"
 import type * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -183,7 +183,7 @@ export const sample = (policies: Policies): Effect.Effect<void> =>
     }
     for (const budget of policies.budgets ?? []) {
       if (budget.levelUnsafe === undefined) continue
-      const now = yield* Effect.withFiber((fiber) => Effect.succeed(Timer.nowUnsafe(fiber.context)))
+      const now = yield* Effect.withFiber((fiber) => Effect.succeed(Time.nowUnsafe(fiber.context)))
       yield* Metric.update(
         Metric.withAttributes(budgetBalance, { "resilience.policy": budget.name }),
         budget.levelUnsafe(now)

@@ -42,7 +42,7 @@
  *
  * @since 0.1.0
  */
-import * as Timer from "@effect-resilience/deadline/Timer"
+import * as Time from "@effect-resilience/kernel/Time"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -133,11 +133,11 @@ export const record: {
         const redaction = fiber.getRef(Redaction.Current)
         const clock = fiber.getRef(Clock.Clock)
         const time = clock.currentTimeMillisUnsafe()
-        const began = Timer.monotonicMillis(clock)
+        const began = Time.monotonicMillis(clock)
         const write = (outcome: Pick<typeof Exchange.Type, "answer" | "error">) => {
           const line: typeof Exchange.Type = {
             time: new Date(time).toISOString(),
-            durationMs: Math.round(Timer.monotonicMillis(clock) - began),
+            durationMs: Math.round(Time.monotonicMillis(clock) - began),
             method: request.method,
             url: redactedUrl(request, redaction),
             headers: Redaction.headers(redaction, request.headers),

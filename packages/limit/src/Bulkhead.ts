@@ -44,6 +44,7 @@
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Keyed from "@effect-resilience/kernel/Keyed"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
@@ -51,7 +52,6 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as permits from "./internal/permits.ts"
-import * as Keyed from "./Keyed.ts"
 import * as Rejection from "./Rejection.ts"
 
 /**

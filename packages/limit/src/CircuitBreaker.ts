@@ -60,6 +60,7 @@
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Keyed from "@effect-resilience/kernel/Keyed"
 import * as Backoff from "@effect-resilience/retry/Backoff"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -73,7 +74,6 @@ import * as Predicate from "effect/Predicate"
 import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
 import * as circuit from "./internal/circuit.ts"
-import * as Keyed from "./Keyed.ts"
 import * as Outcome from "./Outcome.ts"
 import * as Rejection from "./Rejection.ts"
 

@@ -38,9 +38,10 @@
  *
  * @since 0.1.0
  */
-import { monotonicMillis } from "@effect-resilience/deadline/Timer"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Keyed from "@effect-resilience/kernel/Keyed"
+import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -52,7 +53,6 @@ import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Random from "effect/Random"
-import * as Keyed from "./Keyed.ts"
 import * as LimitAlgorithm from "./LimitAlgorithm.ts"
 import * as Outcome from "./Outcome.ts"
 import * as Priority from "./Priority.ts"

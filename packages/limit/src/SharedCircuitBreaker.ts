@@ -41,6 +41,7 @@
  */
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
 import type * as Timeout from "@effect-resilience/deadline/Timeout"
+import type * as Keyed from "@effect-resilience/kernel/Keyed"
 import * as Backoff from "@effect-resilience/retry/Backoff"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -56,7 +57,6 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import * as circuit from "./internal/circuit.ts"
-import type * as Keyed from "./Keyed.ts"
 import * as Outcome from "./Outcome.ts"
 
 /**

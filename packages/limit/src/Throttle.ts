@@ -42,9 +42,10 @@
  *
  * @since 0.1.0
  */
-import { monotonicMillis } from "@effect-resilience/deadline/Timer"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Keyed from "@effect-resilience/kernel/Keyed"
+import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -56,7 +57,6 @@ import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import { Slices } from "./internal/slices.ts"
-import * as Keyed from "./Keyed.ts"
 import * as Outcome from "./Outcome.ts"
 import * as Rejection from "./Rejection.ts"
 

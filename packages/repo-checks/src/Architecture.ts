@@ -12,6 +12,7 @@ import { scope } from "./Workspace.ts"
 
 /** A package may import only packages that stand before it. */
 export const layers: ReadonlyArray<string> = [
+  "kernel",
   "errors",
   "chaos",
   "deadline",
@@ -32,6 +33,7 @@ export const layers: ReadonlyArray<string> = [
 
 /** Packages that run in any JavaScript engine. */
 export const portable: ReadonlyArray<string> = [
+  "kernel",
   "errors",
   "chaos",
   "deadline",

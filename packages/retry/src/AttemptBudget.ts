@@ -49,9 +49,9 @@
  *
  * @since 0.1.0
  */
-import * as Timer from "@effect-resilience/deadline/Timer"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Time from "@effect-resilience/kernel/Time"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -238,7 +238,7 @@ export const deposit: Effect.Effect<void> = /* @__PURE__ */ Effect.withFiber((fi
  */
 export const withdraw: Effect.Effect<void, BudgetExhausted> = /* @__PURE__ */ Effect.withFiber((fiber) => {
   const budget = fiber.getRef(Current)
-  return budget.withdrawUnsafe(Timer.nowUnsafe(fiber.context))
+  return budget.withdrawUnsafe(Time.nowUnsafe(fiber.context))
     ? Effect.void
     : Effect.fail(new BudgetExhausted({ budget: budget.name }))
 })

@@ -37,8 +37,9 @@
  * @since 0.1.0
  */
 import * as Deadline from "@effect-resilience/deadline/Deadline"
-import * as Timer from "@effect-resilience/deadline/Timer"
 import * as Classifier from "@effect-resilience/errors/Classifier"
+import * as Time from "@effect-resilience/kernel/Time"
+import * as Timer from "@effect-resilience/kernel/Timer"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -214,7 +215,7 @@ class Race<A, E, R> {
 
   launch(): void {
     const index = this.launched++
-    const started = Timer.nowUnsafe(this.context)
+    const started = Time.nowUnsafe(this.context)
     const fiber = Effect.runForkWith(this.context)(index === 0 ? this.effect : this.further(index))
     this.running.set(fiber, started)
     fiber.addObserver((exit) => this.ended(fiber, exit))
@@ -228,7 +229,7 @@ class Race<A, E, R> {
   }
 
   launchIfAllowed(): void {
-    const now = Timer.nowUnsafe(this.context)
+    const now = Time.nowUnsafe(this.context)
     if (this.finished || Context.get(this.context, Deadline.Current).atMillis <= now) return
     if (Context.get(this.context, AttemptBudget.Current).withdrawUnsafe(now)) this.launch()
   }
@@ -274,7 +275,7 @@ class Race<A, E, R> {
   }
 
   record(started: number): void {
-    this.hedge.recordUnsafe(Duration.millis(Math.round(Timer.nowUnsafe(this.context) - started)))
+    this.hedge.recordUnsafe(Duration.millis(Math.round(Time.nowUnsafe(this.context) - started)))
   }
 }
 

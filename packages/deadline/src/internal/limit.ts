@@ -1,9 +1,9 @@
+import * as Timer from "@effect-resilience/kernel/Timer"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Timer from "../Timer.ts"
 
 /**
  * Runs `self` in a fiber of its own and interrupts it after `millis`, unless `remaining` grants it more by then; infinitely

@@ -1,4 +1,4 @@
-import { monotonicMillis } from "@effect-resilience/deadline/Timer"
+import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import * as Backoff from "@effect-resilience/retry/Backoff"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"

@@ -1,5 +1,5 @@
 import type * as Timeout from "@effect-resilience/deadline/Timeout"
-import * as Timer from "@effect-resilience/deadline/Timer"
+import * as Timer from "@effect-resilience/kernel/Timer"
 import * as Attempt from "@effect-resilience/retry/Attempt"
 import * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"

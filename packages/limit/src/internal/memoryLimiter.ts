@@ -1,9 +1,9 @@
-import { monotonicMillis } from "@effect-resilience/deadline/Timer"
+import * as Keyed from "@effect-resilience/kernel/Keyed"
+import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as RateLimiter from "effect/persistence/RateLimiter"
-import * as Keyed from "../Keyed.ts"
 
 interface Bucket {
   tokens: number

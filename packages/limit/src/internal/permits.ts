@@ -1,4 +1,4 @@
-import { monotonicMillis } from "@effect-resilience/deadline/Timer"
+import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

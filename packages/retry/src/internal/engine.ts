@@ -1,7 +1,8 @@
 import * as Deadline from "@effect-resilience/deadline/Deadline"
-import * as Timer from "@effect-resilience/deadline/Timer"
 import * as Classifier from "@effect-resilience/errors/Classifier"
 import type * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Time from "@effect-resilience/kernel/Time"
+import * as Timer from "@effect-resilience/kernel/Timer"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -31,7 +32,7 @@ export const start = <A, E, R>(
   const guarded = (startMillis: number) =>
     Effect.catchCause(self, (cause) => afterFailure(makeRun(self, policy, options, startMillis), cause))
   if (Duration.isFinite(policy.maxDuration)) {
-    return Effect.withFiber((fiber) => begin(fiber, guarded(Timer.nowUnsafe(fiber.context))))
+    return Effect.withFiber((fiber) => begin(fiber, guarded(Time.nowUnsafe(fiber.context))))
   }
   const timeless = guarded(0)
   return Effect.withFiber((fiber) => begin(fiber, timeless))
@@ -106,7 +107,7 @@ const afterError = <A, E, R>(
   const { options, policy } = run
   const { attempt } = run.attempt
   const recovery = recoveryOf(fiber, options, error)
-  const elapsed = Duration.isFinite(policy.maxDuration) ? Timer.nowUnsafe(fiber.context) - run.startMillis : 0
+  const elapsed = Duration.isFinite(policy.maxDuration) ? Time.nowUnsafe(fiber.context) - run.startMillis : 0
   const verdict = decide(fiber, policy, options, error, recovery, attempt, elapsed, run)
   if (typeof verdict !== "number") {
     const stopped: RetryEvent.RetryEvent<E> = { _tag: "Stopped", attempt, error, recovery, why: verdict }
@@ -120,7 +121,7 @@ const afterError = <A, E, R>(
   // Seldom, so that it costs nothing by the way.
   if (attempt % kept === 0) forgetBeyond(kept, run.failures)
   run.attempt = { attempt: attempt + 1, previous: recovery }
-  return tell(fiber, options, Timer.beforeUnsafe(fiber.context, run.again, verdict), () => ({
+  return tell(fiber, options, Timer.delayUnsafe(fiber.context, run.again, verdict), () => ({
     _tag: "Retrying",
     attempt,
     error,
@@ -184,7 +185,7 @@ export const decide = <E>(
   if (elapsed + delay > Duration.toMillis(policy.maxDuration)) return { _tag: "OutOfTime", limit: "maxDuration" }
   if (delay >= Deadline.remainingMillisUnsafe(fiber)) return { _tag: "OutOfTime", limit: "deadline" }
   const budget = fiber.getRef(current.budget)
-  return budget === current.unlimited || budget.withdrawUnsafe(Timer.nowUnsafe(fiber.context))
+  return budget === current.unlimited || budget.withdrawUnsafe(Time.nowUnsafe(fiber.context))
     ? delay
     : { _tag: "BudgetExhausted", budget: budget.name }
 }

@@ -2,7 +2,6 @@
 import * as Authenticated from "@effect-resilience/auth/Authenticated"
 import type * as AuthError from "@effect-resilience/auth/AuthError"
 import * as Origin from "@effect-resilience/auth/Origin"
-import * as Timer from "@effect-resilience/deadline/Timer"
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as AccessLog from "@effect-resilience/http/AccessLog"
@@ -10,6 +9,7 @@ import * as ChunkLifetime from "@effect-resilience/http/ChunkLifetime"
 import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
 import * as Operation from "@effect-resilience/http/Operation"
 import * as Telemetry from "@effect-resilience/http/Telemetry"
+import * as Time from "@effect-resilience/kernel/Time"
 import * as CircuitBreaker from "@effect-resilience/limit/CircuitBreaker"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import type * as Hashing from "@effect-resilience/upload/Hashing"
@@ -229,7 +229,7 @@ const watched = <E>(bytes: Stream.Stream<Uint8Array, E>, length: number, stallTi
   let left = 0
   let movedAt: number | undefined
   const stalled: Effect.Effect<never, ApiError.ApiError> = Effect.withFiber((fiber) => {
-    const now = Timer.nowUnsafe(fiber.context)
+    const now = Time.nowUnsafe(fiber.context)
     movedAt ??= now
     const answering = left === length
     const limit = answering ? partAnswerTimeout : stallTimeout
@@ -243,7 +243,7 @@ const watched = <E>(bytes: Stream.Stream<Uint8Array, E>, length: number, stallTi
     stream: Stream.tap(bytes, (chunk) =>
       Effect.withFiber((fiber) => {
         left += chunk.length
-        movedAt = Timer.nowUnsafe(fiber.context)
+        movedAt = Time.nowUnsafe(fiber.context)
         return Effect.void
       }))
   }

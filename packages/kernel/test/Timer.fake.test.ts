@@ -1,4 +1,5 @@
-import { Deadline, Timeout, Timer } from "@effect-resilience/deadline"
+import { Deadline, Timeout } from "@effect-resilience/deadline"
+import { Timer } from "@effect-resilience/kernel"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit } from "effect"
 import { mock } from "node:test"
@@ -40,7 +41,7 @@ for (const { fake, name, real, tick } of runners) {
     }
 
     it("ends a wait when the test says so", async () => {
-      assert.deepStrictEqual(await exitsAfter(5000, Timer.before(Effect.void, 5000)), ["Success"])
+      assert.deepStrictEqual(await exitsAfter(5000, Timer.delay(Effect.void, 5000)), ["Success"])
     })
 
     it("ends a timeout when the test says so", async () => {
@@ -84,7 +85,7 @@ for (const { fake, name, real, tick } of runners) {
     it("hangs nothing where the module was loaded meanwhile", async () => {
       fake()
       vi.resetModules()
-      const fresh = await import("@effect-resilience/deadline/Timer")
+      const fresh = await import("@effect-resilience/kernel/Timer")
       const ended: Array<string> = []
       fresh.startUnsafe(live, 1000, () => ended.push("fake"))
       tick(1000)
@@ -100,7 +101,7 @@ for (const { fake, name, real, tick } of runners) {
 describe("a length that is none", () => {
   for (const millis of [Number.NaN, -1, -Infinity, 0]) {
     it(`is no wait: ${millis}`, async () => {
-      assert.isTrue(Exit.isSuccess(await Effect.runPromiseExit(Timer.before(Effect.void, millis))))
+      assert.isTrue(Exit.isSuccess(await Effect.runPromiseExit(Timer.delay(Effect.void, millis))))
       await new Promise<void>((resolve) => Timer.startUnsafe(live, millis, resolve))
     })
   }

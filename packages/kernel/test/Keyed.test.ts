@@ -1,4 +1,4 @@
-import { Keyed } from "@effect-resilience/limit"
+import { Keyed } from "@effect-resilience/kernel"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 

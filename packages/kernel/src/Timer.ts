@@ -25,10 +25,10 @@
  * **Example** (Going on later)
  *
  * ```ts import.meta.vitest
- * import { Timer } from "@effect-resilience/deadline"
+ * import { Timer } from "@effect-resilience/kernel"
  * import { Effect } from "effect"
  *
- * await Effect.runPromise(Timer.before(Effect.succeed("done"), 2)) // => "done"
+ * await Effect.runPromise(Timer.delay(Effect.succeed("done"), 2)) // => "done"
  * ```
  *
  * @since 0.1.0
@@ -38,6 +38,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
+import { monotonicMillis } from "./Time.ts"
 
 /**
  * A wait that can be given up.
@@ -55,16 +56,16 @@ export interface Wait {
  * @category waiting
  * @since 0.1.0
  */
-export const before = <A, E, R>(self: Effect.Effect<A, E, R>, millis: number): Effect.Effect<A, E, R> =>
-  Effect.contextWith((context: Context.Context<R>) => beforeUnsafe(context, self, millis))
+export const delay = <A, E, R>(self: Effect.Effect<A, E, R>, millis: number): Effect.Effect<A, E, R> =>
+  Effect.contextWith((context: Context.Context<R>) => delayUnsafe(context, self, millis))
 
 /**
- * `before`, for code that holds the fiber's context already.
+ * `delay`, for code that holds the fiber's context already.
  *
  * @category waiting
  * @since 0.1.0
  */
-export const beforeUnsafe = <A, E, R>(
+export const delayUnsafe = <A, E, R>(
   context: Context.Context<never>,
   self: Effect.Effect<A, E, R>,
   millis: number
@@ -93,22 +94,6 @@ export const startUnsafe = (context: Context.Context<never>, millis: number, onE
   const sleeping = Effect.runForkWith(context)(Effect.map(clock.sleep(Duration.millis(millis)), onElapsed))
   return { cancel: () => sleeping.interruptUnsafe() }
 }
-
-/**
- * The monotonic clock of a fiber, in milliseconds.
- *
- * @category accessors
- * @since 0.1.0
- */
-export const nowUnsafe = (context: Context.Context<never>): number => monotonicMillis(Context.get(context, Clock.Clock))
-
-/**
- * The monotonic time of a clock, in milliseconds. For code that holds the clock already.
- *
- * @category accessors
- * @since 0.1.0
- */
-export const monotonicMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
 
 // The clock of every fiber that was given no other.
 const liveClock = /* @__PURE__ */ Context.get(/* @__PURE__ */ Context.empty(), Clock.Clock)

@@ -1,4 +1,4 @@
-import { Timer } from "@effect-resilience/deadline"
+import { Timer } from "@effect-resilience/kernel"
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as v8 from "node:v8"

@@ -1,4 +1,4 @@
-import { Timer } from "@effect-resilience/deadline"
+import { Time, Timer } from "@effect-resilience/kernel"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
@@ -11,7 +11,7 @@ const run = (program: string) =>
     "--input-type=module",
     "--expose-gc",
     "--eval",
-    `import * as Timer from "@effect-resilience/deadline/Timer"
+    `import * as Timer from "@effect-resilience/kernel/Timer"
      import * as Context from "effect/Context"
      const live = Context.empty()
      ${program}`
@@ -21,12 +21,12 @@ describe("Timer", () => {
   it.live("ends waits in the order of their length and start, and never too early", () =>
     Effect.gen(function*() {
       const ended: Array<string> = []
-      const start = Timer.nowUnsafe(live)
+      const start = Time.nowUnsafe(live)
       const wait = (name: string, millis: number) =>
         Effect.callback<void>((resume) => {
           Timer.startUnsafe(live, millis, () => {
             ended.push(name)
-            assert.isAtLeast(Timer.nowUnsafe(live) - start, millis - 1)
+            assert.isAtLeast(Time.nowUnsafe(live) - start, millis - 1)
             resume(Effect.void)
           })
         })
@@ -94,7 +94,7 @@ describe("Timer", () => {
       const context = yield* Effect.context()
       Timer.startUnsafe(context, 1000, () => ended.push("kept"))
       Timer.startUnsafe(context, 500, () => ended.push("cancelled")).cancel()
-      const fiber = yield* Effect.forkChild(Timer.before(Effect.sync(() => ended.push("before")), 1500))
+      const fiber = yield* Effect.forkChild(Timer.delay(Effect.sync(() => ended.push("before")), 1500))
       yield* TestClock.adjust(999)
       assert.deepStrictEqual(ended, [])
       yield* TestClock.adjust(1)
@@ -107,7 +107,7 @@ describe("Timer", () => {
   it.live("stops a wait with the fiber that waits", () =>
     Effect.gen(function*() {
       let went = false
-      const fiber = yield* Effect.forkChild(Timer.before(Effect.sync(() => went = true), 10), {
+      const fiber = yield* Effect.forkChild(Timer.delay(Effect.sync(() => went = true), 10), {
         startImmediately: true
       })
       yield* Fiber.interrupt(fiber)

@@ -12,19 +12,16 @@
  * Up to twice the capacity is held, and instances in use come on top: keys live in two generations, those of the older
  * one move up when they are used, and the others go when the younger one is full.
  *
- * **Example** (A bulkhead for each tenant)
+ * **Example** (A semaphore for each tenant)
  *
  * ```ts import.meta.vitest
- * import { Bulkhead } from "@effect-resilience/limit"
- * import { Effect } from "effect"
+ * import { Keyed } from "@effect-resilience/kernel"
+ * import { Effect, Semaphore } from "effect"
  *
- * const program = Effect.gen(function*() {
- *   const tenants = yield* Bulkhead.keyed({ permits: 2 })
- *   const work = Effect.succeed("stored")
- *   return yield* work.pipe(Bulkhead.withBulkhead(tenants.get("acme")))
- * })
+ * const tenants = Keyed.make({ make: () => Semaphore.makeUnsafe(2), isIdle: () => true })
+ * const work = Effect.succeed("stored")
  *
- * await Effect.runPromise(program) // => "stored"
+ * await Effect.runPromise(work.pipe(tenants.get("acme").withPermits(1))) // => "stored"
  * ```
  *
  * @since 0.1.0

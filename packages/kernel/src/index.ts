@@ -1,0 +1,3 @@
+export * as Keyed from "./Keyed.ts"
+export * as Time from "./Time.ts"
+export * as Timer from "./Timer.ts"
