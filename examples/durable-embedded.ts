@@ -1,5 +1,5 @@
 // examples/durable-embedded.ts: uploads that survive their process, on one machine with SQLite
-import { SqliteClient } from "@effect-resilience/sqlite"
+import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import { Simulator } from "@effect-resilience/tbm-simulator"
 import { SimulatedStudio, TbmStudio } from "@effect-resilience/tbm-studio"
 import { Journal } from "@effect-resilience/upload"

@@ -1,6 +1,6 @@
 // Runs the HTTP stack against a flaky server and scrapes the metrics as Prometheus would.
 import { AccessLog, ErrorMapping, HttpRetry, Operation, Telemetry } from "@effect-resilience/http"
-import { Connections } from "@effect-resilience/http-node"
+import * as Connections from "@effect-resilience/node/Connections"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { NodeHttpServer } from "@effect/platform-node"
 import { Effect, Layer } from "effect"

@@ -1,7 +1,7 @@
 import { AuthError, Lease, SharedTokens, TokenCache, TokenSource } from "@effect-resilience/auth"
 import { Recovery } from "@effect-resilience/errors"
+import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import { RetryPolicy } from "@effect-resilience/retry"
-import { SqliteClient } from "@effect-resilience/sqlite"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Redacted } from "effect"
 import { KeyValueStore, Persistence } from "effect/persistence"

@@ -11,7 +11,7 @@
  *
  * `Current` counts the further chunks that may be asked for before a chunk is overwritten. By default that is without
  * end, and nothing is ever overwritten. Only a transport that runs the stream itself and knows its own buffering
- * provides a number; the connections of `@effect-resilience/http-node` do. Sources may make use of it, and none has to.
+ * provides a number; the connections of `@effect-resilience/node` do. Sources may make use of it, and none has to.
  *
  * A transport buffers by bytes, so the number holds for chunks of at least `leastBytes`, apart from the last one.
  *

@@ -8,7 +8,7 @@
  * not followed, not even by `fetch`, since credentials would travel with them; `Redirects.follow`, below this, lifts that.
  * Where a request that is not idempotent may have been applied all the same, the reason is `OutcomeUnknown`: from its
  * first byte on, or from its last where the `Operation` is `appliedWhenWhole`. `Connections` of
- * `@effect-resilience/http-node` knows how far a request came. Of other transports, `fetch` among them, only those failures
+ * `@effect-resilience/node` knows how far a request came. Of other transports, `fetch` among them, only those failures
  * count as not applied that name themselves so, such as a refused connection.
  *
  * A response is mapped to its last byte: `text`, `json`, `stream` and the others fail with an `ApiError` too, though their

@@ -9,7 +9,7 @@
  * **When to use**
  *
  * Use in a transport of your own: `follow` the request before it is sent, and say with each look how far it came.
- * `Connections` of `@effect-resilience/http-node` does. `ErrorMapping` reads it; where no transport follows, it is careful.
+ * `Connections` of `@effect-resilience/node` does. `ErrorMapping` reads it; where no transport follows, it is careful.
  *
  * **Example** (A transport that reports)
  *

@@ -19,12 +19,9 @@ export const layers: ReadonlyArray<string> = [
   "retry",
   "limit",
   "http",
-  "http-node",
   "auth",
   "upload",
-  "upload-node",
-  "fs-node",
-  "sqlite",
+  "node",
   "tbm-simulator",
   "tbm-studio",
   "lab",
@@ -45,7 +42,10 @@ export const portable: ReadonlyArray<string> = [
 ]
 
 /** Packages that import no sibling at all. */
-export const solitary: ReadonlyArray<string> = ["chaos", "fs-node", "sqlite", "tbm-simulator"]
+export const solitary: ReadonlyArray<string> = ["chaos", "tbm-simulator"]
+
+/** Packages without an index: each of their modules has dependencies of its own, so each is imported by its path. */
+export const rootless: ReadonlyArray<string> = ["node"]
 
 /** The longest module, in lines. */
 export const longest = 600
@@ -144,13 +144,14 @@ export const portability = (
 
 const isPublic = ({ path }: Module): boolean => !path.includes("internal/") && path !== "index.ts" && path !== "main.ts"
 
-/** `src`, `exports` and `index.ts` list the same modules. */
+/** `src`, `exports` and `index.ts` list the same modules; a rootless package has no index. */
 export const surface = (
   packages: ReadonlyArray<Package>,
   exceptions: ReadonlyArray<Exception>
 ): ReadonlyArray<string> => {
   const allowed = allowance(exceptions, ["index"])
   const found = packages.flatMap((pkg) => {
+    const rooted = !rootless.includes(pkg.name)
     const modules = pkg.modules.filter(isPublic).map(({ path }) => path.replace(/\.ts$/, ""))
     const exported = pkg.manifest.exports ?? {}
     const index = pkg.modules.find(({ path }) => path === "index.ts")
@@ -162,7 +163,7 @@ export const surface = (
     )
     const wrong = Object.entries(exported).flatMap(([key, conditions]) => {
       const name = key === "." ? "index" : key.slice(2)
-      if (key !== "." && !modules.includes(name)) {
+      if (!(key === "." && rooted) && !modules.includes(name)) {
         return [`${manifestOf(pkg)} exports ${key}, which is no module of src`]
       }
       const expected = [
@@ -174,6 +175,10 @@ export const surface = (
         ? []
         : [`${manifestOf(pkg)} exports ${key} other than as source, types, default`]
     })
+    if (!rooted) {
+      const extra = index === undefined ? [] : [`${at(pkg, index)}: each module of this package has a path only`]
+      return [...named, ...missing, ...wrong, ...extra]
+    }
     const root = exported["."] === undefined ? [`${manifestOf(pkg)} exports no "."`] : []
     if (index === undefined) {
       return [...named, ...missing, ...wrong, ...root, `packages/${pkg.name}/src/index.ts is missing`]

@@ -8,7 +8,7 @@ export interface Exception {
 
 export const exceptions: ReadonlyArray<Exception> = [
   {
-    file: "packages/http-node/src/internal/exchange.ts",
+    file: "packages/node/src/internal/exchange.ts",
     rule: "throw",
     why: "what a handler of undici throws ends a request and keeps its connection"
   },

@@ -123,6 +123,16 @@ describe("the architecture", () => {
       "packages/errors/package.json exports no \".\"",
       "packages/errors/src/index.ts is missing"
     ])
+    expect(
+      Architecture.surface([
+        made("node", { "index.ts": "export * as A from \"./A.ts\"", "A.ts": "" }, {
+          exports: { ".": entry("index"), "./A": entry("A") }
+        })
+      ], [])
+    ).toEqual([
+      "packages/node/package.json exports ., which is no module of src",
+      "packages/node/src/index.ts: each module of this package has a path only"
+    ])
   })
 
   it("asks every package.json for what npm, bundlers and Node need", () => {

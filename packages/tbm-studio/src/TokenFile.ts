@@ -22,7 +22,7 @@
  */
 import * as Lease from "@effect-resilience/auth/Lease"
 import * as SharedTokens from "@effect-resilience/auth/SharedTokens"
-import * as SqliteClient from "@effect-resilience/sqlite/SqliteClient"
+import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"

@@ -1,6 +1,6 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
-import * as LocalFileSystem from "@effect-resilience/fs-node/LocalFileSystem"
-import * as HashingThreads from "@effect-resilience/upload-node/HashingThreads"
+import * as HashingThreads from "@effect-resilience/node/HashingThreads"
+import * as LocalFileSystem from "@effect-resilience/node/LocalFileSystem"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as CliError from "effect/cli/CliError"
 import * as CliOutput from "effect/cli/CliOutput"

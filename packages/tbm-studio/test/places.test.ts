@@ -1,5 +1,5 @@
 // What the command does with rows of one table and period, which depend on each other, and with journals that it finds.
-import { SqliteClient } from "@effect-resilience/sqlite"
+import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import { type FaultRule, Simulator } from "@effect-resilience/tbm-simulator"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"

@@ -10,7 +10,7 @@
  *
  * By default the runtime's own implementation does the work where there is one (Node, Bun and Deno have
  * `process.getBuiltinModule`), otherwise `@noble/hashes` in plain JavaScript. Replace `Current` to use another, such as the
- * threads of `@effect-resilience/upload-node`.
+ * threads of `@effect-resilience/node`.
  *
  * **Example** (Hashing in two pieces)
  *

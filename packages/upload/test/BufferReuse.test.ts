@@ -1,5 +1,5 @@
 import { ErrorMapping } from "@effect-resilience/http"
-import { Connections } from "@effect-resilience/http-node"
+import * as Connections from "@effect-resilience/node/Connections"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { HttpTarget, Uploader, UploadSource } from "@effect-resilience/upload"
 import { NodeFileSystem } from "@effect/platform-node"

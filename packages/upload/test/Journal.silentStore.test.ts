@@ -1,4 +1,4 @@
-import { SqliteClient } from "@effect-resilience/sqlite"
+import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import { Journal } from "@effect-resilience/upload"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Stream } from "effect"

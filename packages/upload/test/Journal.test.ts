@@ -1,6 +1,6 @@
 import { Recovery } from "@effect-resilience/errors"
+import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
-import { SqliteClient } from "@effect-resilience/sqlite"
 import { Batch, Journal, UploadPlan, UploadSource } from "@effect-resilience/upload"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Fiber, Layer, Stream } from "effect"

@@ -1,5 +1,5 @@
 import { ApiError, Recovery } from "@effect-resilience/errors"
-import { Connections } from "@effect-resilience/http-node"
+import * as Connections from "@effect-resilience/node/Connections"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import type { UploadError } from "@effect-resilience/upload"
 import { Progress, Uploader, UploadSource } from "@effect-resilience/upload"
@@ -14,7 +14,7 @@ import * as Server from "./servers/Server.ts"
 const transports = [
   ["undici", NodeHttpClient.layerUndici],
   // Allows sources to use their memory again.
-  ["the connections of http-node", Connections.layer()]
+  ["the connections of Node", Connections.layer()]
 ] as const
 
 const quick = { policy: RetryPolicy.make({ times: 3, backoff: Backoff.immediate }) }

@@ -1,5 +1,5 @@
 import { Lease } from "@effect-resilience/auth"
-import { SqliteClient } from "@effect-resilience/sqlite"
+import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import { NodeRedis } from "@effect/platform-node"
 import { PgClient } from "@effect/sql-pg"
 import { Layer, Redacted } from "effect"

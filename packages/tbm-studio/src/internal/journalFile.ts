@@ -1,5 +1,5 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
-import * as SqliteClient from "@effect-resilience/sqlite/SqliteClient"
+import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import * as Journal from "@effect-resilience/upload/Journal"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"

@@ -1,6 +1,6 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
-import * as Connections from "@effect-resilience/http-node/Connections"
 import * as AccessLog from "@effect-resilience/http/AccessLog"
+import * as Connections from "@effect-resilience/node/Connections"
 import * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
 import * as Config from "effect/Config"
 import * as Data from "effect/Data"

@@ -1,8 +1,8 @@
 // A process that uploads a manifest by the word of a journal, made to be killed.
 // Arguments: address of the server, file of the journal, file of the manifest. Prints `ready`, at the end the results.
 import { ErrorMapping } from "@effect-resilience/http"
+import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
-import { SqliteClient } from "@effect-resilience/sqlite"
 import { Batch, Journal, Multipart, UploadSource, UploadTarget } from "@effect-resilience/upload"
 import { NodeHttpClient } from "@effect/platform-node"
 import { Console, Effect, Layer } from "effect"

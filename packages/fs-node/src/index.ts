@@ -1,1 +1,0 @@
-export * as LocalFileSystem from "./LocalFileSystem.ts"

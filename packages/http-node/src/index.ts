@@ -1,2 +1,0 @@
-export * as Connections from "./Connections.ts"
-export * as Decompression from "./Decompression.ts"

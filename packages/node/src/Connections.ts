@@ -1,0 +1,315 @@
+/**
+ * An HTTP client for Node.js whose connections are bounded in number and time, over proxies and with certificates of
+ * your own.
+ *
+ * **Why**
+ *
+ * Left alone, `NodeHttpClient.layerUndici` opens as many sockets per origin as there are requests, waits an hour for an
+ * answer's headers and for ever for the next byte of its body, and knows neither `NO_PROXY` nor a company's CA. Nor does it
+ * say of a request that failed whether any of it had left.
+ *
+ * **Details**
+ *
+ * | option | default | |
+ * | --- | --- | --- |
+ * | `connectTimeout` | 10 s | name look-up, proxy, TCP and TLS |
+ * | `poolTimeout` | 2 min | how long a request waits until a connection is free or made |
+ * | `headersTimeout` | 5 min | from the last byte sent to the answer's headers |
+ * | `bodyTimeout` | 1 min | between two pieces of the answer's body |
+ * | `keepAlive` | 4 s | how long an idle connection is kept where the server says nothing; at most 30 s where it does |
+ * | `maxAge` | 2 min | after which a connection takes no more requests, so that names are looked up anew |
+ * | `connections` | 64 | sockets per origin; further requests queue |
+ * | `http2` | false | speaks HTTP/2 where the server does, too |
+ * | `proxy` | none | see `Proxy` and `proxyFromEnvironment` |
+ * | `ca` | none | PEM certificates trusted beside those of Node.js and the system |
+ * | `clientCertificate` | none | for mutual TLS |
+ *
+ * Each error says how far its request came (`Transport.Transmission` of `@effect-resilience/errors`), and so does
+ * `SendProgress` of `@effect-resilience/http` where an attempt is cut off. What never left is retried even where it must not
+ * be repeated: while a connection was waited for, in a TLS handshake, in the queue, in front of a proxy.
+ *
+ * Requests that are bytes, a stream or a form, which most are, go to undici directly, at half of what `NodeHttpClient` adds
+ * to them; upgrades and raw bodies go through it, and it does not say how far they came.
+ *
+ * Addresses of both families are tried, IPv6 first where the resolver says so, half a second apart. Redirects are not
+ * followed and bodies not decompressed: that is for the `http` package.
+ *
+ * **Gotchas**
+ *
+ * - A keep-alive connection can be closed by the server in the instant in which it is used again. That is a reset, and only
+ *   a request that may be repeated is safe from it. Keep `keepAlive` shorter than the server's.
+ * - A body that is not read keeps its connection. Where another request of that origin waits for one, a body of more than
+ *   64 KiB that nobody has begun to read for a second loses it, and fails when it is read later. Read each body, or run the
+ *   call in a scope with `HttpClient.withScope`.
+ * - HTTP/2 puts all requests on one connection, and each end of it (`GOAWAY`, which nginx sends every 1,000 requests) concerns
+ *   all that are under way. Streams that the server says not to have processed are retried; of others nobody knows.
+ *
+ * **Example** (A client with a company's CA and proxy)
+ *
+ * ```ts import.meta.vitest
+ * import * as Connections from "@effect-resilience/node/Connections"
+ * import { Effect, Layer } from "effect"
+ * import { HttpClient } from "effect/http"
+ *
+ * const Client = Layer.unwrap(
+ *   Effect.map(Connections.proxyFromEnvironment, (proxy) =>
+ *     Connections.layer({ proxy, connectTimeout: "5 seconds", connections: 16 })
+ *   )
+ * )
+ *
+ * const program = Effect.map(HttpClient.HttpClient, HttpClient.isHttpClient)
+ * await Effect.runPromise(Effect.provide(program, Client)) // => true
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as ChunkLifetime from "@effect-resilience/http/ChunkLifetime"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import type { Dispatcher } from "@effect/platform-node/Undici"
+import * as Config from "effect/Config"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import { X509Certificate } from "node:crypto"
+import * as Tls from "node:tls"
+import * as Exchange from "./internal/exchange.ts"
+import * as Routes from "./internal/routes.ts"
+import * as StreamedBody from "./internal/streamedBody.ts"
+
+/**
+ * What can be set; the module's table has the defaults.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly connectTimeout?: Duration.Input | undefined
+  readonly headersTimeout?: Duration.Input | undefined
+  readonly bodyTimeout?: Duration.Input | undefined
+  readonly keepAlive?: Duration.Input | undefined
+  readonly maxAge?: Duration.Input | undefined
+  readonly poolTimeout?: Duration.Input | undefined
+  readonly connections?: number | undefined
+  readonly http2?: boolean | undefined
+  readonly proxy?: Proxy | undefined
+  readonly ca?: ReadonlyArray<string> | undefined
+  readonly clientCertificate?: ClientCertificate | undefined
+}
+
+/**
+ * - `http`, `https`: the proxy for addresses of either scheme, none where it is absent; `http://` where it names no scheme.
+ *   They may hold a user and a password, percent-encoded, hence `Redacted`.
+ * - `noProxy`: hosts that are asked directly: names with all below them, addresses, ranges of addresses, each with a port or
+ *   without, such as `localhost,.corp.example,10.0.0.0/8,[::1]:8080`; or `*`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Proxy {
+  readonly http?: Redacted.Redacted | undefined
+  readonly https?: Redacted.Redacted | undefined
+  readonly noProxy?: string | undefined
+}
+
+/**
+ * A certificate and its private key, both as PEM.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ClientCertificate {
+  readonly certificate: string
+  readonly key: Redacted.Redacted
+  readonly passphrase?: Redacted.Redacted | undefined
+}
+
+/**
+ * A setting cannot be used. `setting` names it; its value is not repeated.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidConnection extends Data.TaggedError("InvalidConnection")<{
+  readonly setting: "ca" | "clientCertificate" | "proxy"
+  readonly problem: string
+}> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.correct
+  }
+  override get message(): string {
+    return `${this.setting}: ${this.problem}`
+  }
+}
+
+/**
+ * The proxy that the environment names in `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, in lower case first, as curl does.
+ *
+ * @category configuration
+ * @since 0.1.0
+ */
+export const proxyFromEnvironment: Config.Config<Proxy> = Config.all({
+  http: optional((name) => Config.Redacted(name), "http_proxy"),
+  https: optional((name) => Config.Redacted(name), "https_proxy"),
+  noProxy: optional((name) => Config.String(name), "no_proxy")
+})
+
+function optional<A>(read: (name: string) => Config.Config<A>, name: string): Config.Config<A | undefined> {
+  return Config.map(
+    Config.option(Config.orElse(read(name), () => read(name.toUpperCase()))),
+    Option.getOrUndefined
+  )
+}
+
+const makeRoutes = (options: Options) => {
+  const connectTimeout = millis("connectTimeout", options.connectTimeout ?? "10 seconds")
+  const headersTimeout = millis("headersTimeout", options.headersTimeout ?? "5 minutes")
+  const bodyTimeout = millis("bodyTimeout", options.bodyTimeout ?? "1 minute")
+  const keepAliveTimeout = millis("keepAlive", options.keepAlive ?? "4 seconds")
+  const poolTimeout = millis("poolTimeout", options.poolTimeout ?? "2 minutes")
+  const maxAge = millis("maxAge", options.maxAge ?? "2 minutes")
+  const connections = options.connections ?? 64
+  if (!Number.isInteger(connections) || connections < 1) {
+    throw new RangeError(`Connections: connections must be a positive whole number, not ${connections}`)
+  }
+  const connect = { timeout: connectTimeout, http2: options.http2 ?? false }
+  const pool = {
+    connections,
+    keepAliveTimeout,
+    keepAliveMaxTimeout: Math.max(keepAliveTimeout, 30_000),
+    ...(maxAge > 0 && { clientTtl: maxAge })
+  }
+  return Effect.gen(function*() {
+    const { authorities, identity } = yield* secure(options)
+    const proxy = yield* proxySettings(options.proxy ?? {})
+    const routes = yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        Routes.make({
+          ...connect,
+          headersTimeout,
+          bodyTimeout,
+          pool,
+          proxy,
+          tls: { ...authorities, ...identity },
+          proxyTls: authorities
+        })
+      ),
+      ({ destroy }) => Effect.promise(destroy)
+    )
+    return { routes, exchange: { connections, poolTimeout, http2: connect.http2 } }
+  })
+}
+
+/**
+ * An undici dispatcher, closed with the scope. Invalid numbers throw `RangeError`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeDispatcher = (
+  options: Options = {}
+): Effect.Effect<Dispatcher, InvalidConnection, Scope.Scope> =>
+  Effect.map(makeRoutes(options), ({ routes }) => routes.dispatcher)
+
+/**
+ * A dispatcher for `NodeHttpClient`, which does not say how far a request came and has no `poolTimeout`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerDispatcher = (options?: Options): Layer.Layer<NodeHttpClient.Dispatcher, InvalidConnection> =>
+  Layer.effect(NodeHttpClient.Dispatcher, makeDispatcher(options))
+
+/**
+ * An HTTP client.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<HttpClient.HttpClient, InvalidConnection> => {
+  const making = makeRoutes(options)
+  return Layer.effect(
+    HttpClient.HttpClient,
+    Effect.flatMap(making, ({ exchange, routes }) =>
+      Effect.map(
+        Effect.provideService(NodeHttpClient.makeUndici, NodeHttpClient.Dispatcher, routes.dispatcher),
+        (platform) => quickened(platform, Exchange.make(routes, exchange))
+      ))
+  )
+}
+
+// Most requests are plain, and their answers too.
+const quickened = (platform: HttpClient.HttpClient, plain: HttpClient.HttpClient): HttpClient.HttpClient => {
+  const send = (request: HttpClientRequest.HttpClientRequest) =>
+    (Exchange.isPlain(request) ? plain : platform).postprocess(Effect.succeed(request))
+  return HttpClient.makeWith<HttpClientError.HttpClientError, never, HttpClientError.HttpClientError, never>(
+    Effect.flatMap((request) =>
+      request.body._tag === "Stream"
+        ? StreamedBody.make(request.body).pipe(
+          Effect.provideService(ChunkLifetime.Current, chunksInTransit),
+          Effect.flatMap((body) => send(HttpClientRequest.setBody(request, body)))
+        )
+        : send(request)
+    ),
+    Effect.succeed
+  )
+}
+
+// While the next one is read, the socket may still have the one before.
+const chunksInTransit = 1
+
+const secure = Effect.fnUntraced(function*(options: Options) {
+  const { ca, clientCertificate } = options
+  const authorities = ca === undefined ? undefined : { ca: [...Tls.getCACertificates("default"), ...ca] }
+  const identity = clientCertificate === undefined ? undefined : {
+    cert: clientCertificate.certificate,
+    key: Redacted.value(clientCertificate.key),
+    ...(clientCertificate.passphrase !== undefined && { passphrase: Redacted.value(clientCertificate.passphrase) })
+  }
+  // Made once on trial, so that a bad certificate is found now and not at the first request.
+  for (const certificate of ca ?? []) yield* trial("ca", () => new X509Certificate(certificate))
+  if (identity !== undefined) yield* trial("clientCertificate", () => Tls.createSecureContext(identity))
+  return { authorities: authorities ?? {}, identity: identity ?? {} }
+})
+
+const trial = (setting: InvalidConnection["setting"], use: () => unknown) =>
+  Effect.try({
+    try: use,
+    catch: (error) =>
+      new InvalidConnection({
+        setting,
+        problem: error instanceof Error && "code" in error
+          ? `not a usable PEM (${String(error.code)})`
+          : "not a usable PEM"
+      })
+  })
+
+const proxySettings = Effect.fnUntraced(function*({ http, https, noProxy = "" }: Proxy) {
+  return { http: yield* proxyUrl(http), https: yield* proxyUrl(https), noProxy }
+})
+
+const proxyUrl = (proxy: Redacted.Redacted | undefined): Effect.Effect<URL | undefined, InvalidConnection> => {
+  const text = proxy === undefined ? "" : Redacted.value(proxy).trim()
+  if (text === "") return Effect.succeed(undefined)
+  const url = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`
+  return /^https?:/i.test(url) && URL.canParse(url)
+    ? Effect.succeed(new URL(url))
+    : Effect.fail(new InvalidConnection({ setting: "proxy", problem: "not an http or https URL" }))
+}
+
+const millis = (name: string, input: Duration.Input): number => {
+  const value = Duration.toMillis(input)
+  if (!(value > 0)) throw new RangeError(`Connections: ${name} must be longer than nothing`)
+  return Number.isFinite(value) ? value : 0
+}

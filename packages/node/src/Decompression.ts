@@ -1,0 +1,163 @@
+/**
+ * Compressed answers, unpacked within bounds.
+ *
+ * **Why**
+ *
+ * A megabyte of gzip holds a gigabyte of zeros. A client that unpacks an answer before it measures it can be put out of
+ * memory by whoever answers it. A client that cannot unpack at all reads an error page as garbage.
+ *
+ * **Details**
+ *
+ * Asks for gzip, deflate and Brotli where the request asks for nothing else, unpacks piece by piece while the answer is
+ * read, and fails once more than `maxBytes` have come out. Up to three codings are undone, one after the other; deflate is read
+ * with the header of zlib and without; an empty body is empty whatever coding it names. Whoever reads less, as `Answer` and `ErrorMapping` do, unpacks
+ * less.
+ *
+ * It is here and not in `http`, since the web's `DecompressionStream` runs ahead of its reader in Node.js, by hundreds of
+ * megabytes.
+ *
+ * **When to use**
+ *
+ * Use directly around a transport that does not unpack by itself, as `NodeHttpClient.layerUndici` and
+ * `layerNodeHttp` do not. Not around `fetch`, which does and yet leaves the header that says it did not.
+ *
+ * **Example** (An answer that grows too large)
+ *
+ * ```ts import.meta.vitest
+ * import * as Decompression from "@effect-resilience/node/Decompression"
+ * import { Effect } from "effect"
+ * import { HttpClient, HttpClientResponse } from "effect/http"
+ *
+ * const zeros = new Blob([new Uint8Array(1_000_000)]).stream().pipeThrough(new CompressionStream("gzip"))
+ * const bomb = HttpClient.make((request) =>
+ *   Effect.succeed(
+ *     HttpClientResponse.fromWeb(request, new Response(zeros, { headers: { "content-encoding": "gzip" } }))
+ *   )
+ * )
+ * const client = Decompression.decompress(bomb, { maxBytes: 10_000 })
+ *
+ * const size = client.get("https://api.example.com/").pipe(
+ *   Effect.flatMap((response) => response.arrayBuffer),
+ *   Effect.flip
+ * )
+ * const error = await Effect.runPromise(size)
+ * error.reason._tag // => "DecodeError"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Answer from "@effect-resilience/http/Answer"
+import * as NodeStream from "@effect/platform-node/NodeStream"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import * as Headers from "effect/http/Headers"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Pull from "effect/Pull"
+import * as Stream from "effect/Stream"
+import type { Duplex } from "node:stream"
+import * as Zlib from "node:zlib"
+
+/**
+ * - `maxBytes`: the most that an answer may unpack to; 64 MiB by default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly maxBytes?: number | undefined
+}
+
+/**
+ * Unpacks the answers of a client.
+ *
+ * @category middleware
+ * @since 0.1.0
+ */
+export const decompress: {
+  (options?: Options): <E, R>(client: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E, R>
+  <E, R>(client: HttpClient.HttpClient.With<E, R>, options?: Options): HttpClient.HttpClient.With<E, R>
+} = dual(
+  (args) => HttpClient.isHttpClient(args[0]),
+  <E, R>(client: HttpClient.HttpClient.With<E, R>, options: Options = {}): HttpClient.HttpClient.With<E, R> => {
+    const maxBytes = options.maxBytes ?? 67_108_864
+    if (!(maxBytes > 0)) throw new RangeError(`Decompression: maxBytes must be positive, not ${maxBytes}`)
+    return client.pipe(
+      HttpClient.mapRequest((request) =>
+        request.headers["accept-encoding"] === undefined
+          ? HttpClientRequest.setHeader(request, "accept-encoding", "gzip, deflate, br")
+          : request
+      ),
+      HttpClient.transformResponse(Effect.map((response) => unpack(response, maxBytes)))
+    )
+  }
+)
+
+const codings: { readonly [coding: string]: ((head: Uint8Array) => Duplex) | undefined } = {
+  gzip: () => Zlib.createGunzip(),
+  "x-gzip": () => Zlib.createGunzip(),
+  // By RFC 9110 it has the header of zlib, and some servers send it without.
+  deflate: (head) => hasZlibHeader(head) ? Zlib.createInflate() : Zlib.createInflateRaw(),
+  br: () => Zlib.createBrotliDecompress()
+}
+
+const hasZlibHeader = ([method = 0, flags = 0]: Uint8Array): boolean =>
+  (method & 15) === 8 && ((method << 8) | flags) % 31 === 0
+
+const unpack = (
+  response: HttpClientResponse.HttpClientResponse,
+  maxBytes: number
+): HttpClientResponse.HttpClientResponse => {
+  const applied = (response.headers["content-encoding"] ?? "").toLowerCase().split(",").map((coding) => coding.trim())
+    .filter((coding) => coding !== "" && coding !== "identity")
+  const known = applied.flatMap((coding) => codings[coding] ?? [])
+  if (known.length === 0 || known.length < applied.length || known.length > mostCodings) return response
+  const unpacked = Stream.suspend(() => {
+    let size = 0
+    return known.reduceRight<Stream.Stream<Uint8Array, unknown>>(through, response.stream).pipe(
+      Stream.mapEffect((chunk) => {
+        size += chunk.byteLength
+        return size > maxBytes
+          ? Effect.fail(new TooLarge({ message: `The answer unpacks to more than ${maxBytes} bytes` }))
+          : Effect.succeed(chunk)
+      })
+    )
+  })
+  return Answer.withBody(
+    response,
+    unpacked,
+    Headers.removeMany(response.headers, ["content-encoding", "content-length"])
+  )
+}
+
+/** More are an attack. */
+const mostCodings = 3
+
+// An answer without a body, such as the one to HEAD, may name a coding all the same.
+const through = Effect.fnUntraced(
+  function*(packed: Stream.Stream<Uint8Array, unknown>, decoder: (head: Uint8Array) => Duplex) {
+    const pull = yield* Stream.toPull(packed)
+    const head: Array<Uint8Array> = []
+    let size = 0
+    while (size < 2) {
+      const chunks = yield* Pull.catchDone(pull, () => Effect.succeed([]))
+      if (chunks.length === 0) break
+      for (const chunk of chunks) {
+        head.push(chunk)
+        size += chunk.length
+      }
+    }
+    if (size === 0) return Stream.empty
+    return Stream.concat(Stream.fromIterable(head), Stream.fromPull(Effect.succeed(pull))).pipe(
+      NodeStream.pipeThroughDuplex<Uint8Array, unknown>({
+        evaluate: () => decoder(Buffer.concat(head)),
+        onError: (error) => error
+      })
+    )
+  },
+  (begun) => Stream.unwrap(begun)
+)
+
+class TooLarge extends Data.Error<{ readonly message: string }> {}

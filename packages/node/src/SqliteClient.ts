@@ -1,0 +1,216 @@
+/**
+ * Effect's `SqlClient` over Node's own SQLite.
+ *
+ * **Why**
+ *
+ * Journals and token stores of one machine need a file that several processes can write. SQLite is that file, and Node
+ * brings it along. The vendor's driver (`@effect/sql-sqlite-node`) does not load with Effect 4.1; when it does, its layer
+ * takes the place of this one.
+ *
+ * **Details**
+ *
+ * One connection, in WAL mode, shared by all fibers one statement at a time. Transactions begin with `BEGIN IMMEDIATE`, so
+ * that two processes that read and then write wait for each other instead of failing half-way.
+ *
+ * **Gotchas**
+ *
+ * SQLite runs in the calling thread: a statement that waits for another process's lock (`busyTimeout`) holds up this
+ * process meanwhile. Keep transactions short. A stream of rows reads all of them first.
+ *
+ * **Example** (A counter in memory)
+ *
+ * ```ts import.meta.vitest
+ * import * as SqliteClient from "@effect-resilience/node/SqliteClient"
+ * import { Effect } from "effect"
+ * import { SqlClient } from "effect/sql"
+ *
+ * const total = Effect.gen(function*() {
+ *   const sql = yield* SqlClient.SqlClient
+ *   yield* sql`CREATE TABLE visits (page TEXT PRIMARY KEY, count INTEGER NOT NULL)`
+ *   yield* sql`INSERT INTO visits ${sql.insert([{ page: "/", count: 2 }, { page: "/about", count: 1 }])}`
+ *   const rows = yield* sql<{ total: number }>`SELECT sum(count) AS total FROM visits`
+ *   return rows[0]?.total
+ * }).pipe(Effect.provide(SqliteClient.layer({ filename: ":memory:" })))
+ *
+ * await Effect.runPromise(total) // => 3
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Reactivity from "effect/reactivity/Reactivity"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import * as SqlClient from "effect/sql/SqlClient"
+import type * as SqlConnection from "effect/sql/SqlConnection"
+import * as SqlError from "effect/sql/SqlError"
+import * as Statement from "effect/sql/Statement"
+import * as Stream from "effect/Stream"
+import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from "node:sqlite"
+
+/**
+ * - `filename`: a path, or `:memory:`. The file is created; its directory must exist.
+ * - `busyTimeout`: how long a statement waits for the lock of another process; 5 seconds by default.
+ * - `readOnly`: whether nothing is written, so that what a process that died left beside the file stays there; default
+ *   false. The file must exist, and its directory be writable.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly filename: string
+  readonly busyTimeout?: Duration.Input | undefined
+  readonly readOnly?: boolean | undefined
+}
+
+/**
+ * Opens a database; the scope closes it. Fails with the reason `ConnectionError` where the file cannot be opened.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function*(
+  options: Options
+): Effect.fn.Return<SqlClient.SqlClient, SqlError.SqlError, Scope.Scope | Reactivity.Reactivity> {
+  const db = yield* Effect.acquireRelease(open(options), (db) => Effect.sync(() => db.close()))
+  const acquirers = SqlClient.makeSqliteAcquirers({
+    connection: Effect.succeed(connect(db)),
+    semaphore: yield* Semaphore.make(1),
+    isTransaction: () => db.isTransaction
+  })
+  return yield* SqlClient.make({
+    ...acquirers,
+    compiler: Statement.makeCompilerSqlite(),
+    driver: "sqlite-node",
+    beginTransaction: "BEGIN IMMEDIATE",
+    prepareTransactionControls: true,
+    releaseSavepoint: (name) => `RELEASE SAVEPOINT ${name}`,
+    spanAttributes: [["db.system.name", "sqlite"]]
+  })
+})
+
+/**
+ * The database as the current `SqlClient`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<SqlClient.SqlClient, SqlError.SqlError> =>
+  Layer.effect(SqlClient.SqlClient, make(options)).pipe(Layer.provide(Reactivity.layer))
+
+const open = Effect.fnUntraced(function*({ busyTimeout = "5 seconds", filename, readOnly = false }: Options) {
+  const timeout = Duration.fromInputUnsafe(busyTimeout)
+  const db = yield* attempt(
+    "open",
+    () => new DatabaseSync(filename, { timeout: Duration.toMillis(timeout), readOnly })
+  )
+  // Two processes that change a new file to WAL at the same time are not made to wait: SQLite refuses one of them at once.
+  yield* attempt("open", () => db.exec("PRAGMA journal_mode = WAL")).pipe(
+    Effect.retry({
+      while: (error) => error.reason._tag === "LockTimeoutError",
+      schedule: Schedule.max([Schedule.spaced("10 millis"), Schedule.during(timeout)])
+    }),
+    Effect.onError(() => Effect.sync(() => db.close()))
+  )
+  db.exec("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON")
+  return db
+})
+
+const connect = (db: DatabaseSync): SqlConnection.Connection => {
+  const prepared = new Map<string, StatementSync>()
+
+  const prepare = (sql: string): StatementSync => {
+    const known = prepared.get(sql)
+    prepared.delete(sql)
+    const statement = known ?? db.prepare(sql)
+    prepared.set(sql, statement)
+    const oldest = prepared.keys().next().value
+    if (prepared.size > preparedStatements && oldest !== undefined) prepared.delete(oldest)
+    return statement
+  }
+
+  const run = (
+    sql: string,
+    params: ReadonlyArray<unknown>,
+    shape: "rows" | "arrays" | "raw",
+    preparing: (sql: string) => StatementSync
+  ): Effect.Effect<unknown, SqlError.SqlError> =>
+    Effect.withFiber((fiber) =>
+      attempt("execute", () => {
+        const statement = preparing(sql)
+        const values = params.map(toSqlite)
+        statement.setReadBigInts(Context.get(fiber.context, SqlClient.SafeIntegers))
+        if (statement.columns().length === 0) {
+          const result = statement.run(...values)
+          return shape === "raw" ? result : []
+        }
+        statement.setReturnArrays(true)
+        const rows = statement.all(...values) as unknown as ReadonlyArray<ReadonlyArray<SQLOutputValue>>
+        return shape === "arrays" ? rows : toObjects(rows, statement)
+      })
+    )
+
+  const rows =
+    (preparing: (sql: string) => StatementSync): SqlConnection.Connection["execute"] => (sql, params, transformRows) =>
+      Effect.map(run(sql, params, "rows", preparing), (result) => {
+        const rows = result as ReadonlyArray<SqlConnection.Row>
+        return transformRows === undefined ? rows : transformRows(rows)
+      })
+  const arrays =
+    (preparing: (sql: string) => StatementSync): SqlConnection.Connection["executeValues"] => (sql, params) =>
+      Effect.map(run(sql, params, "arrays", preparing), (result) => result as ReadonlyArray<ReadonlyArray<unknown>>)
+
+  const unprepared = (sql: string): StatementSync => db.prepare(sql)
+  const execute = rows(prepare)
+  return {
+    execute,
+    executeRaw: (sql, params) => run(sql, params, "raw", prepare),
+    executeStream: (sql, params, transformRows) => Stream.fromIterableEffect(execute(sql, params, transformRows)),
+    executeUnprepared: rows(unprepared),
+    executeValues: arrays(prepare),
+    executeValuesUnprepared: arrays(unprepared)
+  }
+}
+
+// Node's own rows are dictionaries, which take longer to make and far longer to read. The names are asked for afterwards: a
+// statement that met a changed schema was prepared anew.
+const toObjects = (
+  rows: ReadonlyArray<ReadonlyArray<SQLOutputValue>>,
+  statement: StatementSync
+): ReadonlyArray<SqlConnection.Row> => {
+  const names = statement.columns().map(({ name }) => name)
+  return rows.map((values) => {
+    const row: { [name: string]: SQLOutputValue | undefined } = {}
+    names.forEach((name, i) => {
+      row[name] = values[i]
+    })
+    return row
+  })
+}
+
+/** How many prepared statements are kept; the least recently used go first. */
+const preparedStatements = 200
+
+const toSqlite = (value: unknown): SQLInputValue => {
+  if (value === undefined) return null
+  if (typeof value === "boolean") return value ? 1 : 0
+  if (value instanceof Date) return value.toISOString()
+  return value as SQLInputValue
+}
+
+const attempt = <A>(operation: string, f: () => A): Effect.Effect<A, SqlError.SqlError> =>
+  Effect.try({
+    try: f,
+    catch: (cause) =>
+      new SqlError.SqlError({
+        reason: SqlError.classifySqliteError(withErrno(cause), { message: `SQLite: could not ${operation}`, operation })
+      })
+  })
+
+// node:sqlite keeps SQLite's own number under a name of its own.
+const withErrno = (cause: unknown): unknown =>
+  cause instanceof Error && "errcode" in cause ? Object.assign(cause, { errno: cause.errcode }) : cause

@@ -1,0 +1,337 @@
+import * as BlackHole from "@effect-resilience/chaos/BlackHole"
+import { NotAsked, Transport } from "@effect-resilience/errors"
+import { Answer } from "@effect-resilience/http"
+import * as Connections from "@effect-resilience/node/Connections"
+import { assert, describe, it } from "@effect/vitest"
+import { ConfigProvider, Effect, Exit, Fiber, Layer, Redacted, Schema, Scope, Stream } from "effect"
+import { HttpBody, HttpClient, HttpClientError } from "effect/http"
+import * as Http from "node:http"
+import * as Http2 from "node:http2"
+import * as Net from "node:net"
+import * as NoProxy from "../src/internal/noProxy.ts"
+import { certificate, key } from "./loopbackCertificate.ts"
+
+/** A server on a free loopback port; answers its port. */
+const listen = (server: Net.Server, host = "127.0.0.1"): Effect.Effect<number, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.callback<number>((resume) => {
+      server.listen(0, host, () => {
+        const address = server.address()
+        resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
+      })
+    }),
+    () =>
+      Effect.callback<void>((resume) => {
+        if (server instanceof Http.Server) server.closeAllConnections()
+        server.close(() => resume(Effect.void))
+      })
+  )
+
+const get = (url: string, options?: Connections.Options) =>
+  HttpClient.get(url).pipe(
+    Effect.flatMap((response) => response.text),
+    Effect.provide(Connections.layer(options))
+  )
+
+const diagnosis = <A, E>(exit: Exit.Exit<A, E>) => {
+  const error = Exit.isFailure(exit) ? exit.cause.reasons[0] : undefined
+  const failure = error !== undefined && error._tag === "Fail" ? error.error : undefined
+  return HttpClientError.isHttpClientError(failure) ? Transport.diagnose(failure.reason.cause) : failure
+}
+
+const greeting = Http.createServer((_, response) => response.end("hello"))
+
+describe("Connections", () => {
+  it.live("speaks IPv6", () =>
+    Effect.gen(function*() {
+      const port = yield* listen(Http.createServer((_, response) => response.end("six")), "::1")
+      assert.strictEqual(yield* get(`http://[::1]:${port}/`), "six")
+    }).pipe(Effect.scoped))
+
+  it.live("bounds the wait for the answer and for each piece of it", () =>
+    Effect.gen(function*() {
+      const port = yield* listen(Http.createServer((request, response) => {
+        if (request.url === "/half") response.write("half")
+      }))
+      const options: Connections.Options = { headersTimeout: 100, bodyTimeout: 100 }
+      const silent = yield* Effect.exit(get(`http://127.0.0.1:${port}/`, options))
+      assert.deepInclude(diagnosis(silent), { kind: "stalled", code: "UND_ERR_HEADERS_TIMEOUT" })
+      const half = yield* Effect.exit(get(`http://127.0.0.1:${port}/half`, options))
+      assert.deepInclude(diagnosis(half), { kind: "stalled", code: "UND_ERR_BODY_TIMEOUT" })
+    }).pipe(Effect.scoped), 15_000)
+
+  it.live("opens no more sockets per origin than allowed", () =>
+    Effect.gen(function*() {
+      let open = 0
+      let most = 0
+      const server = Http.createServer((_, response) => {
+        setImmediate(() => response.end("ok"))
+      })
+      server.on("connection", (socket) => {
+        most = Math.max(most, ++open)
+        socket.on("close", () => open--)
+      })
+      const port = yield* listen(server)
+      yield* Effect.forEach(
+        Array.from({ length: 50 }),
+        () => Effect.flatMap(HttpClient.get(`http://127.0.0.1:${port}/`), (response) => response.text),
+        { concurrency: "unbounded" }
+      ).pipe(Effect.provide(Connections.layer({ connections: 3 })))
+      assert.strictEqual(most, 3)
+    }).pipe(Effect.scoped))
+
+  it.live("asks the proxy, but not for the hosts that need none", () =>
+    Effect.gen(function*() {
+      const proxied: Array<string> = []
+      const proxy = Http.createServer((request, response) => {
+        proxied.push(`${String(request.headers["proxy-authorization"])} ${String(request.url)}`)
+        response.end("by proxy")
+      })
+      const proxyPort = yield* listen(proxy)
+      const port = yield* listen(greeting)
+      const http = Redacted.make(`http://me:pw@127.0.0.1:${proxyPort}`)
+      assert.strictEqual(yield* get(`http://api.invalid/x`, { proxy: { http } }), "by proxy")
+      assert.deepStrictEqual(proxied, [`Basic ${btoa("me:pw")} http://api.invalid/x`])
+      assert.strictEqual(yield* get(`http://127.0.0.1:${port}/`, { proxy: { http, noProxy: "127.0.0.1" } }), "hello")
+      assert.lengthOf(proxied, 1)
+    }).pipe(Effect.scoped))
+
+  it.live("decodes the proxy's user and password, where a percent sign may stand for itself, and adds a missing scheme", () =>
+    Effect.gen(function*() {
+      let credentials = ""
+      const server = Http.createServer((request, response) => {
+        credentials = atob(String(request.headers["proxy-authorization"]).slice(6))
+        response.end("by proxy")
+      })
+      server.on("connect", (request, socket) => {
+        credentials = atob(String(request.headers["proxy-authorization"]).slice(6))
+        socket.end("HTTP/1.1 502 Bad Gateway\r\n\r\n")
+      })
+      const port = yield* listen(server)
+      const cases = [
+        ["user:p%40ss%3Aw%2F%25", "user:p@ss:w/%"],
+        ["DOMAIN%5Cuser:p", "DOMAIN\\user:p"],
+        ["user:100%", "user:100%"],
+        ["user:%ff%41", "user:%ff%41"]
+      ]
+      for (const [written, meant] of cases) {
+        for (const scheme of ["http://", ""]) {
+          const proxy = Redacted.make(`${scheme}${written}@127.0.0.1:${port}\n`)
+          for (const url of ["http://api.invalid/", "https://api.invalid/"]) {
+            credentials = ""
+            yield* Effect.exit(get(url, { proxy: { http: proxy, https: proxy } }))
+            assert.strictEqual(credentials, meant)
+          }
+        }
+      }
+    }).pipe(Effect.scoped))
+
+  it.live("asks directly over https where the proxy is one for http only", () =>
+    Effect.gen(function*() {
+      const proxied: Array<string> = []
+      const proxy = Http.createServer().on("connect", (request, socket) => {
+        proxied.push(String(request.url))
+        socket.end()
+      })
+      const http = Redacted.make(`http://127.0.0.1:${yield* listen(proxy)}`)
+      yield* Effect.exit(get("https://127.0.0.1:1/", { proxy: { http } }))
+      assert.deepStrictEqual(proxied, [])
+    }).pipe(Effect.scoped))
+
+  const exempt: ReadonlyArray<readonly [noProxy: string, url: string, direct: boolean]> = [
+    ["*", "http://a.example/", true],
+    ["127.0.0.0/8", "http://127.1.2.3/", true],
+    ["10.0.0.0/8", "http://127.0.0.1/", false],
+    ["10.0.0.0/33, fd00::/8", "http://[fd12::1]/", true],
+    ["fd00::/8", "http://[fe00::1]/", false],
+    ["127.0.0.1", "http://127.0.0.1/", true],
+    ["127.0.0.1:8080", "http://127.0.0.1:8080/", true],
+    ["127.0.0.1:1", "http://127.0.0.1/", false],
+    ["[::1]:80", "http://[::1]/", true],
+    ["::1", "http://[0:0:0:0:0:0:0:1]:8080/", true],
+    ["*.0.0.1", "http://127.0.0.1/", true],
+    ["corp.example", "http://api.corp.example/", true],
+    ["corp.example", "http://evilcorp.example/", false],
+    [".corp.example", "http://corp.example/", true],
+    ["*.corp.example", "http://corp.example/", false],
+    ["*.corp.example", "http://api.corp.example/", true],
+    ["foo, LocalHost. , bar", "http://LOCALHOST/", true],
+    ["api.example:443", "https://api.example/", true],
+    ["", "http://a.example/", false]
+  ]
+  for (const [noProxy, url, direct] of exempt) {
+    it(`asks ${url} ${direct ? "directly" : "by proxy"} where NO_PROXY is "${noProxy}"`, () => {
+      assert.strictEqual(NoProxy.parse(noProxy)(new URL(url)), direct)
+    })
+  }
+
+  it.live("takes the connection of answers that nobody reads where another request waits for one", () =>
+    Effect.gen(function*() {
+      let open = 0
+      let most = 0
+      const server = Http.createServer((_, response) => response.end(Buffer.alloc(1_000_000)))
+      server.on("connection", (socket) => {
+        most = Math.max(most, ++open)
+        socket.on("close", () => open--)
+      })
+      const url = `http://127.0.0.1:${yield* listen(server)}/`
+      const client = yield* HttpClient.HttpClient
+      const first = yield* client.get(url)
+      yield* client.get(url)
+      const third = yield* client.get(url)
+      assert.strictEqual(most, 2)
+      assert.match(String((yield* Effect.flip(first.arrayBuffer)).reason.cause), /was not read/)
+      const late = yield* Effect.flip(Answer.json(first, Schema.Unknown))
+      assert.include(late.message, "read or cancel the body")
+      assert.isFalse(NotAsked.isNotAsked(late))
+      assert.strictEqual((yield* third.arrayBuffer).byteLength, 1_000_000)
+    }).pipe(Effect.provide(Connections.layer({ connections: 2 })), Effect.scoped))
+
+  it.live("leaves the connection to an answer that is being read, however slowly", () =>
+    Effect.gen(function*() {
+      const server = Http.createServer((_, response) => response.end(Buffer.alloc(1_000_000)))
+      const url = `http://127.0.0.1:${yield* listen(server)}/`
+      const client = yield* HttpClient.HttpClient
+      const response = yield* client.get(url)
+      const size = yield* Stream.runFoldEffect(response.stream, () => 0, (size, chunk) =>
+        // Another request waits in vain meanwhile.
+        size > 0
+          ? Effect.succeed(size + chunk.length)
+          : Effect.as(Effect.flip(client.get(url)), chunk.length))
+      assert.strictEqual(size, 1_000_000)
+    }).pipe(Effect.provide(Connections.layer({ connections: 1, poolTimeout: "2 seconds" })), Effect.scoped))
+
+  it.live("gives up connecting when its time is up, and not a second later", () =>
+    Effect.gen(function*() {
+      const hole = yield* BlackHole.make
+      for (const connectTimeout of [50, 700]) {
+        const begun = performance.now()
+        const exit = yield* Effect.exit(get(`http://${hole.host}:${hole.port}/`, { connectTimeout }))
+        const elapsed = performance.now() - begun
+        assert.deepInclude(diagnosis(exit), { kind: "connectTimeout", connected: false })
+        assert.isAtLeast(elapsed, connectTimeout - 2)
+        assert.isBelow(elapsed, connectTimeout + 400)
+      }
+    }).pipe(Effect.scoped))
+
+  it.live("ends what is still connecting with its scope", () =>
+    Effect.gen(function*() {
+      const hole = yield* BlackHole.make
+      const connecting = () => process.getActiveResourcesInfo().filter((resource) => resource === "ConnectWrap").length
+      const client = Effect.flatMap(HttpClient.HttpClient, (client) => client.get(`http://${hole.host}:${hole.port}/`))
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(Connections.layer(), scope)
+      const fiber = yield* Effect.forkChild(Effect.provide(client, context), { startImmediately: true })
+      yield* Effect.sleep("20 millis")
+      // The black hole has connections of its own, which stay.
+      const before = connecting()
+      yield* Scope.close(scope, Exit.void)
+      const error = yield* Effect.flip(Fiber.join(fiber))
+      assert.deepInclude(Transport.diagnose(error), { kind: "closed", connected: false, reached: "nothing" })
+      assert.isTrue(NotAsked.isNotAsked(error))
+      yield* Effect.sleep("20 millis")
+      assert.strictEqual(connecting(), before - 1)
+    }).pipe(Effect.scoped))
+
+  it.live("speaks HTTP/1.1 where it is not asked for HTTP/2", () =>
+    Effect.gen(function*() {
+      const port = yield* listen(
+        Http2.createSecureServer({ cert: certificate, key, allowHTTP1: true }, (request, response) => {
+          response.end(request.httpVersion)
+        })
+      )
+      const url = `https://127.0.0.1:${port}/`
+      assert.strictEqual(yield* get(url, { ca: [certificate] }), "1.1")
+      assert.strictEqual(yield* get(url, { ca: [certificate], http2: true }), "2.0")
+    }).pipe(Effect.scoped))
+
+  it.live("looks a name up anew for connections of a certain age, though they are busy", () =>
+    Effect.gen(function*() {
+      let opened = 0
+      const server = Http.createServer((_, response) => response.end("ok"))
+      server.on("connection", () => opened++)
+      const url = `http://127.0.0.1:${yield* listen(server)}/`
+      const client = yield* HttpClient.HttpClient
+      const once = Effect.flatMap(client.get(url), ({ text }) => text)
+      while (opened < 3) yield* once
+    }).pipe(Effect.provide(Connections.layer({ maxAge: "20 millis" })), Effect.scoped))
+
+  it.live("tunnels TLS through the proxy for https", () =>
+    Effect.gen(function*() {
+      const tunnels: Array<string> = []
+      const proxy = Http.createServer()
+      proxy.on("connect", (request, socket) => {
+        tunnels.push(String(request.url))
+        socket.end("HTTP/1.1 502 Bad Gateway\r\n\r\n")
+      })
+      const port = yield* listen(proxy)
+      const https = Redacted.make(`http://127.0.0.1:${port}`)
+      yield* Effect.exit(get("https://api.invalid/", { proxy: { https } }))
+      assert.deepStrictEqual(tunnels, ["api.invalid:443"])
+    }).pipe(Effect.scoped))
+
+  it.live("maps refused connections and unknown hosts", () =>
+    Effect.gen(function*() {
+      const port = yield* Effect.scoped(listen(Net.createServer()))
+      const refused = yield* Effect.exit(get(`http://127.0.0.1:${port}/`))
+      assert.deepInclude(diagnosis(refused), { kind: "refused", connected: false })
+      const unknown = yield* Effect.exit(get("http://host.invalid/"))
+      assert.deepInclude(diagnosis(unknown), { kind: "dns", connected: false })
+    }))
+
+  it.live("fails with what a streamed body fails with, and shows the body as the stream that it was", () =>
+    Effect.gen(function*() {
+      const port = yield* listen(Http.createServer((request) => request.resume()))
+      const failures = [[new Error("disk on fire"), "disk on fire"], [
+        "no error at all",
+        "the request's body failed"
+      ]] as const
+      for (const [failure, message] of failures) {
+        const stream = Stream.concat(Stream.make(new Uint8Array(100_000)), Stream.fail(failure))
+        const error = yield* HttpClient.post(`http://127.0.0.1:${port}/`, {
+          body: HttpBody.stream(stream, "text/csv", 200_000)
+        }).pipe(Effect.flip, Effect.provide(Connections.layer()))
+        assert.instanceOf(error.reason.cause, Error)
+        assert.strictEqual(error.reason.cause.message, message)
+        assert.deepInclude(error.request.body.toJSON(), { _tag: "Stream", contentLength: 200_000 })
+      }
+    }).pipe(Effect.scoped))
+
+  it.effect("refuses settings that cannot work, without repeating them", () =>
+    Effect.gen(function*() {
+      const settings: ReadonlyArray<Connections.Options> = [
+        { ca: ["not a certificate s3cr3t"] },
+        { clientCertificate: { certificate: "x", key: Redacted.make("s3cr3t") } },
+        { proxy: { http: Redacted.make("socks5://s3cr3t") } },
+        { proxy: { https: Redacted.make("http://[s3cr3t") } }
+      ]
+      const failed: Array<string> = []
+      for (const options of settings) {
+        const error = yield* Effect.flip(Effect.scoped(Connections.makeDispatcher(options)))
+        assert.notInclude(error.message, "s3cr3t")
+        failed.push(error.setting)
+      }
+      assert.deepStrictEqual(failed, ["ca", "clientCertificate", "proxy", "proxy"])
+      assert.throws(() => Connections.layer({ connections: 0 }), RangeError)
+      assert.throws(() => Connections.layer({ bodyTimeout: 0 }), RangeError)
+    }))
+
+  it.effect("reads the proxy from the environment, in lower case first", () =>
+    Effect.gen(function*() {
+      const read = (environment: Record<string, string>) =>
+        Effect.provideService(
+          Effect.map(Connections.proxyFromEnvironment, (proxy) => [
+            proxy.http === undefined ? undefined : Redacted.value(proxy.http),
+            proxy.https === undefined ? undefined : Redacted.value(proxy.https),
+            proxy.noProxy
+          ]),
+          ConfigProvider.ConfigProvider,
+          ConfigProvider.fromUnknown(environment)
+        )
+      assert.deepStrictEqual(yield* read({}), [undefined, undefined, undefined])
+      assert.deepStrictEqual(
+        yield* read({ http_proxy: "http://a", HTTP_PROXY: "http://b", HTTPS_PROXY: "http://c", NO_PROXY: "localhost" }),
+        ["http://a", "http://c", "localhost"]
+      )
+    }))
+})

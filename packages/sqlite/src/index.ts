@@ -1,1 +1,0 @@
-export * as SqliteClient from "./SqliteClient.ts"

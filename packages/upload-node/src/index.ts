@@ -1,1 +1,0 @@
-export * as HashingThreads from "./HashingThreads.ts"
