@@ -59,8 +59,8 @@ export interface Policies {
  * @since 0.1.0
  */
 export interface Bulkhead {
-  readonly key: string
-  readonly stats: Effect.Effect<{ readonly permits: number; readonly running: number; readonly waiting: number }>
+  readonly name: string
+  readonly snapshot: Effect.Effect<{ readonly permits: number; readonly running: number; readonly waiting: number }>
 }
 
 /**
@@ -168,9 +168,9 @@ export const sample = (policies: Policies): Effect.Effect<void> =>
         yield* Metric.update(Metric.withAttributes(circuitState, attributes), name === _tag ? 1 : 0)
       }
     }
-    for (const { key, stats } of policies.bulkheads ?? []) {
-      const now = yield* stats
-      const attributes = { "resilience.policy": key }
+    for (const { name, snapshot } of policies.bulkheads ?? []) {
+      const now = yield* snapshot
+      const attributes = { "resilience.policy": name }
       yield* Metric.update(Metric.withAttributes(permits, attributes), now.permits)
       yield* Metric.update(Metric.withAttributes(running, attributes), now.running)
       yield* Metric.update(Metric.withAttributes(waiting, attributes), now.waiting)

@@ -17,7 +17,7 @@ const gauges = Effect.map(Metric.snapshot, (series) =>
 describe("PolicyMetrics", () => {
   it.effect("shows what the policies of the limit package are doing, and keeps looking", () =>
     Effect.gen(function*() {
-      const bulkhead = yield* Bulkhead.make({ key: "uploads", permits: 1, queue: 5 })
+      const bulkhead = yield* Bulkhead.make({ name: "uploads", permits: 1, queue: 5 })
       const circuit = yield* CircuitBreaker.make({ key: "api" })
       const limit = yield* ConcurrencyLimit.make({ key: "adaptive" })
       yield* Effect.gen(function*() {

@@ -42,7 +42,7 @@ const scraped = Effect.gen(function*() {
   yield* Effect.ignore(Telemetry.observeCall(Effect.fail("refused")))
   yield* PolicyMetrics.sample({
     circuits: [{ key: "c", state: Effect.succeed({ _tag: "Open" }) }],
-    bulkheads: [{ key: "b", stats: Effect.succeed({ permits: 1, running: 1, waiting: 1 }) }],
+    bulkheads: [{ name: "b", snapshot: Effect.succeed({ permits: 1, running: 1, waiting: 1 }) }],
     budgets: [AttemptBudget.make({ name: "a" })],
     tokens: [{ key: "t", status: Effect.succeed({ logins: 1, failures: 1 }) }]
   })

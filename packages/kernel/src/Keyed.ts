@@ -26,6 +26,8 @@
  *
  * @since 0.1.0
  */
+import * as Effect from "effect/Effect"
+import * as Field from "./Field.ts"
 
 /**
  * Instances by key.
@@ -39,6 +41,20 @@ export interface Keyed<A> {
   /** How many instances are held. */
   readonly size: number
 }
+
+/**
+ * How many instances to hold.
+ *
+ * - `capacity`: how many of the keys used last; default 100,000.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly capacity?: number | undefined
+}
+
+const capacityField = /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 1 }), 100_000)
 
 /**
  * Makes a map from keys to instances.
@@ -57,7 +73,7 @@ export const make = <A>(options: {
   readonly isIdle: (instance: A) => boolean
   readonly capacity?: number | undefined
 }): Keyed<A> => {
-  const capacity = capacityOf(options)
+  const capacity = capacityField.read(options.capacity, "Keyed.capacity")
   let young = new Map<string, A>()
   let old = new Map<string, A>()
   let added = 0
@@ -95,14 +111,44 @@ export const make = <A>(options: {
 }
 
 /**
- * The capacity that options ask for. Throws `RangeError` where it is not a whole number of at least 1.
+ * Reads `capacity`, for policies whose other options are read elsewhere.
  *
- * @category options
+ * @category reading
  * @since 0.1.0
  */
-export const capacityOf = ({ capacity = 100_000 }: { readonly capacity?: number | undefined }): number => {
-  if (!Number.isInteger(capacity) || capacity < 1) {
-    throw new RangeError(`Keyed: capacity must be an integer of at least 1, not ${capacity}`)
+export const capacityOf = (options: Options): number => capacityField.read(options.capacity, "Keyed.capacity")
+
+/**
+ * Reads `capacity` and the options that all instances share. Throws `RangeError` where one makes no sense.
+ *
+ * @category reading
+ * @since 0.1.0
+ */
+export const read = <F extends Field.Record>(
+  module: string,
+  fields: F,
+  options: Field.Written<F> & Options
+): { readonly capacity: number; readonly settings: Field.Settings<F> } => {
+  const { capacity, ...shared } = options
+  return {
+    capacity: capacityField.read(capacity, `${module}.capacity`),
+    settings: Field.read(module, fields, shared as typeof options)
   }
-  return capacity
+}
+
+/**
+ * The constructor of policies by key.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const policies = <F extends Field.Record, A>(
+  module: string,
+  fields: F,
+  makeUnsafe: (settings: Field.Settings<F>, key: string) => A,
+  isIdle: (instance: A) => boolean
+) =>
+(options: Field.Written<F> & Options): Effect.Effect<Keyed<A>> => {
+  const { capacity, settings } = read(module, fields, options)
+  return Effect.sync(() => make({ capacity, make: (key) => makeUnsafe(settings, key), isIdle }))
 }

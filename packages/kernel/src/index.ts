@@ -1,3 +1,6 @@
+export * as Field from "./Field.ts"
+export * as FieldCodec from "./FieldCodec.ts"
 export * as Keyed from "./Keyed.ts"
+export * as Policy from "./Policy.ts"
 export * as Time from "./Time.ts"
 export * as Timer from "./Timer.ts"

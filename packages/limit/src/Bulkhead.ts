@@ -28,7 +28,7 @@
  * import { Effect } from "effect"
  *
  * const program = Effect.gen(function*() {
- *   const bulkhead = yield* Bulkhead.make({ key: "ledger", permits: 2 })
+ *   const bulkhead = yield* Bulkhead.make({ name: "ledger", permits: 2 })
  *   const call = Effect.as(Effect.yieldNow, "stored").pipe(
  *     Bulkhead.withBulkhead(bulkhead),
  *     Effect.catchTag("BulkheadFull", (error) => Effect.succeed(error.message))
@@ -44,14 +44,16 @@
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Field from "@effect-resilience/kernel/Field"
 import * as Keyed from "@effect-resilience/kernel/Keyed"
+import * as Policy from "@effect-resilience/kernel/Policy"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
-import * as permits from "./internal/permits.ts"
+import type { Limits } from "./internal/permits.ts"
+import { Permits } from "./internal/permits.ts"
 import * as Rejection from "./Rejection.ts"
 
 /**
@@ -60,15 +62,11 @@ import * as Rejection from "./Rejection.ts"
  * @category models
  * @since 0.1.0
  */
-export interface Bulkhead {
-  /** The name that errors carry. */
-  readonly key: string
-  /** Runs an effect when there is a permit for it. */
-  execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | BulkheadFull, R>
-  /** How many calls run and wait now. */
-  readonly stats: Effect.Effect<Stats>
+export interface Bulkhead extends Policy.Policy<BulkheadFull, Snapshot> {
   /** Changes the number of permits; calls that already run keep theirs. Throws `RangeError` where it makes no sense. */
   resize(permits: number): Effect.Effect<void>
+  /** Takes other options. Calls that run or wait count under them. Throws `RangeError` where they make no sense. */
+  reload(options: Options): Effect.Effect<void>
 }
 
 /**
@@ -77,7 +75,7 @@ export interface Bulkhead {
  * @category models
  * @since 0.1.0
  */
-export interface Stats {
+export interface Snapshot {
   readonly permits: number
   readonly running: number
   readonly waiting: number
@@ -86,7 +84,7 @@ export interface Stats {
 /**
  * How to make a bulkhead.
  *
- * - `key`: the name in errors; default `"default"`.
+ * - `name`: the name in errors and metrics; default `"default"`.
  * - `permits`: how many calls run at once.
  * - `queue`: how many more may wait; default 0. `Infinity` is possible and seldom wise.
  * - `queueTimeout`: how long a call waits at most; default: as long as it is not interrupted.
@@ -95,21 +93,36 @@ export interface Stats {
  * @since 0.1.0
  */
 export interface Options {
-  readonly key?: string | undefined
+  readonly name?: string | undefined
   readonly permits: number
   readonly queue?: number | undefined
   readonly queueTimeout?: Duration.Input | undefined
 }
 
+const permits = /* @__PURE__ */ Field.integer({ min: 1 })
+
 /**
- * There was no room for a call: the queue was full when it came (`"QueueFull"`), or it waited in vain
+ * The options as data.
+ *
+ * @category fields
+ * @since 0.1.0
+ */
+export const fields = {
+  name: /* @__PURE__ */ Field.withDefault(Field.text, "default"),
+  permits,
+  queue: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 0, infinite: true }), 0),
+  queueTimeout: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.duration())
+} satisfies Field.Fields<Options>
+
+/**
+ * There was no room for a call: the queue was full when it came (`"QueueFull"`), or it waited too long
  * (`"QueueTimeout"`). It did not run.
  *
  * @category errors
  * @since 0.1.0
  */
 export class BulkheadFull extends Data.TaggedError("BulkheadFull")<{
-  readonly key: string
+  readonly policy: string
   readonly reason: "QueueFull" | "QueueTimeout"
   readonly permits: number
   readonly queue: number
@@ -121,7 +134,7 @@ export class BulkheadFull extends Data.TaggedError("BulkheadFull")<{
   get [NotAsked.symbol](): true {
     return true
   }
-  /** Unknown: nobody knows when a call will end. */
+  /** Unknown: any call may end next. */
   get retryAfter(): undefined {
     return undefined
   }
@@ -130,8 +143,8 @@ export class BulkheadFull extends Data.TaggedError("BulkheadFull")<{
   }
   override get message(): string {
     return this.reason === "QueueFull"
-      ? `The bulkhead "${this.key}" is full: ${this.permits} calls run and ${this.queue} may wait. Try again later.`
-      : `The bulkhead "${this.key}" had no room within ${
+      ? `The bulkhead "${this.policy}" is full: ${this.permits} calls run and ${this.queue} may wait. Try again later.`
+      : `The bulkhead "${this.policy}" had no room within ${
         Duration.format(this.queueTimeout ?? Duration.infinity)
       }. Try again later.`
   }
@@ -144,31 +157,20 @@ export class BulkheadFull extends Data.TaggedError("BulkheadFull")<{
  * @since 0.1.0
  */
 export const make = (options: Options): Effect.Effect<Bulkhead> => {
-  check(options)
-  return Effect.sync(() => makeUnsafe(options, options.key ?? "default"))
+  const settings = Field.read("Bulkhead", fields, options)
+  return Effect.sync(() => new Pool(settings, settings.name))
 }
 
 /**
- * Makes a bulkhead for each key.
+ * Makes a bulkhead for each key, which is its name.
  *
  * - `capacity`: how many of the keys used last to hold; default 100,000. A bulkhead with calls in it is never forgotten.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const keyed = (
-  options: Omit<Options, "key"> & { readonly capacity?: number | undefined }
-): Effect.Effect<Keyed.Keyed<Bulkhead>> => {
-  check(options)
-  const capacity = Keyed.capacityOf(options)
-  return Effect.sync(() =>
-    Keyed.make({
-      capacity,
-      make: (key) => makeUnsafe(options, key),
-      isIdle: (bulkhead) => bulkhead.isIdle
-    })
-  )
-}
+export const keyed: (options: Options & Keyed.Options) => Effect.Effect<Keyed.Keyed<Bulkhead>> = /* @__PURE__ */ Keyed
+  .policies("Bulkhead", fields, (settings, key) => new Pool(settings, key), (bulkhead) => bulkhead.isIdle)
 
 /**
  * A bulkhead without bounds.
@@ -177,10 +179,9 @@ export const keyed = (
  * @since 0.1.0
  */
 export const noop: Bulkhead = {
-  key: "noop",
-  execute: (self) => self,
-  stats: /* @__PURE__ */ Effect.succeed({ permits: Infinity, running: 0, waiting: 0 }),
-  resize: () => Effect.void
+  .../* @__PURE__ */ Policy.noop<Snapshot>({ permits: Infinity, running: 0, waiting: 0 }),
+  resize: () => Effect.void,
+  reload: () => Effect.void
 }
 
 /**
@@ -189,10 +190,7 @@ export const noop: Bulkhead = {
  * @category combinators
  * @since 0.1.0
  */
-export const withBulkhead: {
-  (bulkhead: Bulkhead): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | BulkheadFull, R>
-  <A, E, R>(self: Effect.Effect<A, E, R>, bulkhead: Bulkhead): Effect.Effect<A, E | BulkheadFull, R>
-} = /* @__PURE__ */ dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, bulkhead: Bulkhead) => bulkhead.execute(self))
+export const withBulkhead: Policy.Combinator<Bulkhead, BulkheadFull> = Policy.withPolicy
 
 /**
  * The service for programs that have one bulkhead.
@@ -220,21 +218,27 @@ export const layer = (options: Options): Layer.Layer<Bulkhead> => Layer.effect(B
  */
 export const layerNoop: Layer.Layer<Bulkhead> = /* @__PURE__ */ Layer.succeed(Bulkhead, noop)
 
-const makeUnsafe = (options: Omit<Options, "key">, key: string): permits.Permits<BulkheadFull> => {
-  const { permits: count, queue = 0 } = options
-  const queueTimeout = options.queueTimeout === undefined ? undefined : Duration.fromInputUnsafe(options.queueTimeout)
-  const full = { key, queue, queueTimeout }
-  return new permits.Permits(key, {
-    permits: count,
-    queue,
-    queueTimeoutMillis: queueTimeout === undefined ? Infinity : Duration.toMillis(queueTimeout),
-    full: (reason, permits) => new BulkheadFull({ ...full, permits, reason })
-  })
-}
+type Settings = Field.Settings<typeof fields>
 
-const check = ({ permits: count, queue = 0 }: Omit<Options, "key">) => {
-  permits.check(count)
-  if (queue !== Infinity && (!Number.isInteger(queue) || queue < 0)) {
-    throw new RangeError(`Bulkhead: queue must be a whole number or Infinity, not ${queue}`)
+class Pool extends Permits<BulkheadFull> implements Bulkhead {
+  constructor(settings: Settings, name: string) {
+    super(name, limitsOf(settings, name))
+  }
+
+  resize(count: number): Effect.Effect<void> {
+    const read = permits.read(count, "Bulkhead.permits")
+    return Effect.suspend(() => this.change({ ...this.limits, permits: read }))
+  }
+
+  reload(options: Options): Effect.Effect<void> {
+    const settings = Field.read("Bulkhead", fields, options)
+    return this.change(limitsOf(settings, this.name))
   }
 }
+
+const limitsOf = ({ permits, queue, queueTimeout }: Settings, policy: string): Limits<BulkheadFull> => ({
+  permits,
+  queue,
+  queueTimeoutMillis: queueTimeout === undefined ? Infinity : Duration.toMillis(queueTimeout),
+  full: (reason, permits) => new BulkheadFull({ policy, queue, queueTimeout, permits, reason })
+})

@@ -17,17 +17,17 @@ const settle = Effect.yieldNow.pipe(Effect.repeat({ times: 3 }))
 describe("Bulkhead", () => {
   it.effect("refuses beyond its permits and its queue, with what to do", () =>
     Effect.gen(function*() {
-      const bulkhead = yield* Bulkhead.make({ key: "ledger", permits: 1, queue: 1 })
+      const bulkhead = yield* Bulkhead.make({ name: "ledger", permits: 1, queue: 1 })
       const began: Array<number> = []
       yield* start(bulkhead, began, 1)
       yield* start(bulkhead, began, 2)
       const error = yield* Effect.flip(bulkhead.execute(Effect.void))
       assert.strictEqual(error._tag, "BulkheadFull")
       assert.strictEqual(error.reason, "QueueFull")
-      assert.strictEqual(error.key, "ledger")
+      assert.strictEqual(error.policy, "ledger")
       assert.deepStrictEqual(Recovery.of(error), Recovery.retry)
       assert.isTrue(Rejection.isRejection(error))
-      assert.deepStrictEqual(yield* bulkhead.stats, { permits: 1, running: 1, waiting: 1 })
+      assert.deepStrictEqual(yield* bulkhead.snapshot, { permits: 1, running: 1, waiting: 1 })
     }))
 
   it.effect("serves those that wait in order, and lets nobody overtake", () =>
@@ -54,7 +54,7 @@ describe("Bulkhead", () => {
       }
       const { fiber } = yield* start(bulkhead, [], 1)
       yield* Fiber.interrupt(fiber)
-      assert.deepStrictEqual(yield* bulkhead.stats, { permits: 1, running: 0, waiting: 0 })
+      assert.deepStrictEqual(yield* bulkhead.snapshot, { permits: 1, running: 0, waiting: 0 })
     }))
 
   it.effect("lets a call wait for so long and no longer, whoever is first", () =>
@@ -125,7 +125,7 @@ describe("Bulkhead", () => {
       yield* Effect.forEach(calls, (call) => Deferred.succeed(call.gate, undefined))
       yield* settle
       assert.deepStrictEqual(began, [0, 1, 2, 3, 4])
-      assert.deepStrictEqual(yield* bulkhead.stats, { permits: 1, running: 0, waiting: 0 })
+      assert.deepStrictEqual(yield* bulkhead.snapshot, { permits: 1, running: 0, waiting: 0 })
     }))
 
   it.effect(
@@ -229,7 +229,7 @@ describe("Bulkhead", () => {
           if (Exit.isSuccess(exit) && Exit.isFailure(exit.value)) assert.isFalse(Cause.hasDies(exit.value.cause))
         }
         yield* settle
-        assert.deepStrictEqual(yield* bulkhead.stats, { permits, running: 0, waiting: 0 })
+        assert.deepStrictEqual(yield* bulkhead.snapshot, { permits, running: 0, waiting: 0 })
       }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, operations), Random.withSeed(seed)),
     { timeout: 60_000, arbitrary: { runs: 150, seed: 6 } }
   )
@@ -289,7 +289,7 @@ describe("Bulkhead", () => {
           }
           yield* settle
           assert.deepStrictEqual(began, model.began, JSON.stringify(command))
-          assert.deepStrictEqual(yield* bulkhead.stats, {
+          assert.deepStrictEqual(yield* bulkhead.snapshot, {
             permits: model.permits,
             running: model.running.length,
             waiting: model.waiting.length

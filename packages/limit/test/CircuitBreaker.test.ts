@@ -373,7 +373,7 @@ describe("CircuitBreaker", () => {
       yield* fail(breaker)
       yield* TestClock.adjust("1 second")
       const notAsked = new Bulkhead.BulkheadFull({
-        key: "ledger",
+        policy: "ledger",
         reason: "QueueFull",
         permits: 1,
         queue: 0,

@@ -19,11 +19,13 @@ const description = {
 } as const
 
 /** The same bulkhead, but a stranger: the pipeline then puts its parts around each other one by one. */
-const stranger = ({ execute, key, resize, stats }: Bulkhead.Bulkhead): Bulkhead.Bulkhead => ({
-  key,
-  stats,
-  execute,
-  resize
+const stranger = (own: Bulkhead.Bulkhead): Bulkhead.Bulkhead => ({
+  name: own.name,
+  snapshot: own.snapshot,
+  execute: (self) => own.execute(self),
+  admitUnsafe: undefined,
+  resize: (permits) => own.resize(permits),
+  reload: (options) => own.reload(options)
 })
 
 const outcomes = ["refused", "interrupted", "failure", "success"]
@@ -40,7 +42,7 @@ const counts = (pipeline: string) =>
 /** What many callers see and leave behind, who come and are interrupted at random moments. */
 const history = (name: string, inParts: boolean, seed: number) =>
   Effect.gen(function*() {
-    const own = yield* Bulkhead.make({ key: name, ...description.bulkhead })
+    const own = yield* Bulkhead.make({ name, ...description.bulkhead })
     const bulkhead = inParts ? stranger({ ...own, execute: (self) => own.execute(self), resize: own.resize }) : own
     const pipeline = yield* Pipeline.make({ name, ...description }, { bulkhead })
     const events: Array<string> = []
@@ -87,7 +89,7 @@ const history = (name: string, inParts: boolean, seed: number) =>
       }))
     yield* TestClock.adjust("1 minute")
     yield* Fiber.awaitAll(callers)
-    assert.deepStrictEqual(yield* own.stats, { permits: 2, running: 0, waiting: 0 })
+    assert.deepStrictEqual(yield* own.snapshot, { permits: 2, running: 0, waiting: 0 })
     const { circuitBreaker } = yield* pipeline.parts
     // What happens within one millisecond happens at once.
     events.sort()
@@ -125,7 +127,7 @@ describe("a pipeline that meets its parts in one step", () => {
       assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(caller)))
       yield* Deferred.await(stopped)
       const { bulkhead } = yield* pipeline.parts
-      assert.deepStrictEqual(yield* bulkhead?.stats ?? Effect.undefined, { permits: 2, running: 0, waiting: 0 })
+      assert.deepStrictEqual(yield* bulkhead?.snapshot ?? Effect.undefined, { permits: 2, running: 0, waiting: 0 })
     }))
 
   it.effect("holds the permit until an attempt that was interrupted has cleaned up", () =>
@@ -181,6 +183,6 @@ describe("a pipeline that meets its parts in one step", () => {
       yield* TestClock.adjust("1 second")
       assert.strictEqual((yield* Fiber.join(fiber))._tag, "DeadlineExceeded")
       const { bulkhead } = yield* pipeline.parts
-      assert.deepStrictEqual(yield* bulkhead?.stats ?? Effect.undefined, { permits: 2, running: 0, waiting: 0 })
+      assert.deepStrictEqual(yield* bulkhead?.snapshot ?? Effect.undefined, { permits: 2, running: 0, waiting: 0 })
     }))
 })

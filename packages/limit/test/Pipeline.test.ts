@@ -171,7 +171,7 @@ describe("Pipeline", () => {
       })
       yield* pipeline.execute(Effect.void)
       const after = yield* pipeline.parts
-      const stats = after.bulkhead?.stats ?? Effect.undefined
+      const stats = after.bulkhead?.snapshot ?? Effect.undefined
       assert.deepStrictEqual(yield* stats, { permits: 2, running: 1, waiting: 0 })
       // What did not change keeps its state.
       assert.strictEqual(after.circuitBreaker, before.circuitBreaker)

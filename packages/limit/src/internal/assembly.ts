@@ -23,7 +23,6 @@ import type { Description, Given, Parts, PipelineError } from "../Pipeline.ts"
 import * as Throttle from "../Throttle.ts"
 import * as circuit from "./circuit.ts"
 import * as flight from "./flight.ts"
-import * as permits from "./permits.ts"
 
 /** A description that has been checked: how to make each of its parts. */
 export interface Plan {
@@ -69,7 +68,7 @@ export const plan = (description: Description, given: Given): Plan => {
       options: { classify: given.classify }
     },
     budget: budget && AttemptBudget.make({ ...budget, name: key }),
-    bulkhead: part(given.bulkhead, bulkhead && Bulkhead.make({ ...bulkhead, key })),
+    bulkhead: part(given.bulkhead, bulkhead && Bulkhead.make({ ...bulkhead, name: key })),
     circuitBreaker: part(
       given.circuitBreaker,
       circuitBreaker && CircuitBreaker.make({ ...breakerOptions(circuitBreaker), ...judging })
@@ -95,7 +94,7 @@ export const build = /* @__PURE__ */ Effect.fnUntraced(function*(
   const make = <A, R>(known: A | undefined, effect: Effect.Effect<A, never, R> | undefined) =>
     known !== undefined ? Effect.succeed(known) : effect ?? Effect.undefined
   const parts: Parts = {
-    bulkhead: yield* continued(previous?.parts.bulkhead, yield* make(old("bulkhead"), plan.bulkhead)),
+    bulkhead: yield* continued(previous?.parts.bulkhead, yield* make(old("bulkhead"), plan.bulkhead), plan),
     circuitBreaker: yield* make(old("circuitBreaker"), plan.circuitBreaker),
     throttle: yield* make(old("throttle"), plan.throttle),
     pacer: yield* Effect.provideService(make(old("pacer"), plan.pacer), RateLimiter.RateLimiter, limiter),
@@ -117,13 +116,12 @@ export const build = /* @__PURE__ */ Effect.fnUntraced(function*(
 // Calls that run hold permits of the bulkhead that they went through, so that one takes the new options.
 const continued = (
   before: Bulkhead.Bulkhead | undefined,
-  next: Bulkhead.Bulkhead | undefined
-): Effect.Effect<Bulkhead.Bulkhead | undefined> => {
-  if (before === undefined || next === undefined || before === next) return Effect.succeed(next)
-  return permits.isPermits(before) && permits.isPermits(next)
-    ? Effect.as(before.become(next), before)
-    : Effect.succeed(next)
-}
+  next: Bulkhead.Bulkhead | undefined,
+  { description: { bulkhead: options } }: Plan
+): Effect.Effect<Bulkhead.Bulkhead | undefined> =>
+  before === undefined || next === undefined || before === next || options === undefined
+    ? Effect.succeed(next)
+    : Effect.as(before.reload(options), before)
 
 const around = (plan: Plan, parts: Parts, budget: AttemptBudget.AttemptBudget | undefined): Around => {
   const { metrics, name, spans } = plan.description
@@ -153,7 +151,7 @@ const routeOf = (
 ): flight.Route<PipelineError<Description>> | undefined => {
   if (after === undefined || spans === true) return undefined
   if (concurrencyLimit !== undefined || pacer !== undefined || throttle !== undefined) return undefined
-  if (bulkhead !== undefined && !permits.isPermits(bulkhead)) return undefined
+  if (bulkhead !== undefined && bulkhead.admitUnsafe === undefined) return undefined
   if (breaker !== undefined && !circuit.isCircuit(breaker)) return undefined
   // The retry has to see when the first attempt begins.
   if (retry !== undefined && Duration.isFinite(retry.policy.maxDuration)) return undefined

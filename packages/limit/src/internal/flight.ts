@@ -8,9 +8,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import type { BulkheadFull } from "../Bulkhead.ts"
+import type { Bulkhead } from "../Bulkhead.ts"
 import type { Circuit, Settle } from "./circuit.ts"
-import type { Permits } from "./permits.ts"
 
 export interface Retry {
   readonly policy: RetryPolicy.RetryPolicy
@@ -19,7 +18,7 @@ export interface Retry {
 
 /** The parts that a call meets in one step, as long as nothing is amiss. */
 export interface Route<Refusal> {
-  readonly bulkhead: Permits<BulkheadFull> | undefined
+  readonly bulkhead: Bulkhead | undefined
   readonly retry: Retry | undefined
   readonly breaker: Circuit | undefined
   readonly timeoutMillis: number
@@ -45,13 +44,13 @@ export const start = <A, E, R, Refusal>(
 ): Effect.Effect<A, E | Refusal | Timeout.TimedOut, R> =>
   Effect.callback((resume) => {
     const parent = Fiber.getCurrent()
-    const settle = parent && admit(route, parent)
-    if (parent === undefined || settle === undefined) return resume(inParts())
+    const admitted = parent && admit(route, parent)
+    if (parent === undefined || admitted === undefined) return resume(inParts())
     // The effect that is returned needs R, so the fiber that runs it has R.
     const outside = parent.context as Context.Context<R>
     const context = route.retry === undefined ? outside : AttemptBudget.depositUnsafe(outside)
     const child = Effect.runForkWith(context)(self)
-    const flight = new Flight(route, self, settle, parent, context)
+    const flight = new Flight(route, self, admitted, parent, context)
     const exit = child.pollUnsafe()
     if (exit !== undefined) return resume(flight.land(exit))
     let timedOut = false
@@ -67,11 +66,18 @@ export const start = <A, E, R, Refusal>(
     return Effect.suspend(() => Effect.andThen(Fiber.interrupt(child), Effect.sync(() => flight.leave(interrupted))))
   })
 
-const admit = (route: Route<never>, parent: AnyFiber): Settle | undefined => {
+interface Admitted {
+  readonly settle: Settle
+  readonly release: Settle
+}
+
+const admit = (route: Route<never>, parent: AnyFiber): Admitted | undefined => {
   const { breaker, bulkhead, retry } = route
   if (retry !== undefined && parent.getRef(Attempt.Current) !== Attempt.first) return undefined
   const settle = breaker === undefined ? ignore : breaker.admitUnsafe(parent)
-  return settle === undefined || bulkhead?.takeUnsafe() === false ? undefined : settle
+  if (settle === undefined) return undefined
+  const release = bulkhead === undefined ? ignore : bulkhead.admitUnsafe?.(parent)
+  return release === undefined ? undefined : { settle, release }
 }
 
 const ignore: Settle = () => undefined
@@ -81,7 +87,7 @@ const interrupted = /* @__PURE__ */ Exit.interrupt()
 class Flight<A, E, R, Refusal> {
   private readonly route: Route<Refusal>
   private readonly self: Effect.Effect<A, E, R>
-  private readonly settle: Settle
+  private readonly admitted: Admitted
   private readonly parent: AnyFiber
   private readonly context: Context.Context<R>
   private left = false
@@ -89,13 +95,13 @@ class Flight<A, E, R, Refusal> {
   constructor(
     route: Route<Refusal>,
     self: Effect.Effect<A, E, R>,
-    settle: Settle,
+    admitted: Admitted,
     parent: AnyFiber,
     context: Context.Context<R>
   ) {
     this.route = route
     this.self = self
-    this.settle = settle
+    this.admitted = admitted
     this.parent = parent
     this.context = context
   }
@@ -104,7 +110,7 @@ class Flight<A, E, R, Refusal> {
     const { retry } = this.route
     if (retry !== undefined && Exit.isFailure(exit)) return this.again(exit, retry)
     this.leave(exit)
-    return told(this.settle, exit)
+    return told(this.admitted.settle, exit)
   }
 
   /** Hands the first attempt to the retry as it ended, and keeps the permit until the last one has. */
@@ -116,7 +122,7 @@ class Flight<A, E, R, Refusal> {
     const attempt = Effect.suspend((): Effect.Effect<A, E | Refusal | Timeout.TimedOut, R> => {
       if (!first) return this.route.attempt(this.self)
       first = false
-      return told(this.settle, exit)
+      return told(this.admitted.settle, exit)
     })
     // An interruption can come before the frame below is in place. It ends the fiber, and that the observer hears of.
     const forget = this.parent.addObserver(() => this.leave(interrupted))
@@ -131,8 +137,8 @@ class Flight<A, E, R, Refusal> {
   leave(exit: Exit.Exit<unknown, unknown>): undefined {
     if (this.left) return
     this.left = true
-    const { bulkhead, count } = this.route
-    if (bulkhead !== undefined) bulkhead.release()
+    const { count } = this.route
+    this.admitted.release(exit)
     if (count !== undefined) count(exit, this.parent.context)
   }
 }

@@ -1,3 +1,4 @@
+import type * as Policy from "@effect-resilience/kernel/Policy"
 import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -6,7 +7,6 @@ import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type { SchedulerDispatcher } from "effect/Scheduler"
-import type { Bulkhead, BulkheadFull } from "../Bulkhead.ts"
 import type { Gate } from "./gated.ts"
 import { Gated } from "./gated.ts"
 
@@ -22,8 +22,8 @@ export interface Limits<Full> {
 
 /** Permits with a bounded queue, first in, first out. `Full` is the error of a call that finds no room. */
 export class Permits<Full> implements Gate<Full> {
-  key: string
-  private limits: Limits<Full>
+  readonly name: string
+  protected limits: Limits<Full>
   private running = 0
   private waiting = 0
   private first: Waiter<Full> | undefined
@@ -34,8 +34,8 @@ export class Permits<Full> implements Gate<Full> {
   private queueFull: Exit.Exit<never, Full> | undefined
   private queueTimeout: Exit.Exit<never, Full> | undefined
 
-  constructor(key: string, limits: Limits<Full>) {
-    this.key = key
+  constructor(name: string, limits: Limits<Full>) {
+    this.name = name
     this.limits = limits
   }
 
@@ -43,24 +43,11 @@ export class Permits<Full> implements Gate<Full> {
     return this.running === 0 && this.waiting === 0
   }
 
-  get stats() {
+  get snapshot() {
     return Effect.sync(() => ({ permits: this.limits.permits, running: this.running, waiting: this.waiting }))
   }
 
-  resize(permits: number): Effect.Effect<void> {
-    check(permits)
-    return this.change({ ...this.limits, permits })
-  }
-
-  /** Takes the limits of another. Its own calls go on, and count. */
-  become(other: Permits<Full>): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.key = other.key
-      return this.change(other.limits)
-    })
-  }
-
-  private change(limits: Limits<Full>): Effect.Effect<void> {
+  protected change(limits: Limits<Full>): Effect.Effect<void> {
     return Effect.withFiber((fiber) => {
       this.limits = limits
       this.queueFull = this.queueTimeout = undefined
@@ -94,7 +81,7 @@ export class Permits<Full> implements Gate<Full> {
   }
 
   private admit<A, E, R>(call: Call<A, E, R, Full>): Effect.Effect<A, E | Full, R> | undefined {
-    if (this.takeUnsafe()) {
+    if (this.take()) {
       call.holds = true
       return call.self
     }
@@ -107,8 +94,12 @@ export class Permits<Full> implements Gate<Full> {
     else this.remove(call)
   }
 
+  admitUnsafe(): Policy.Admission | undefined {
+    return this.take() ? this.release : undefined
+  }
+
   /** Takes a permit if there is one for a call that comes now. */
-  takeUnsafe(): boolean {
+  private take(): boolean {
     if (this.running >= this.limits.permits || this.waiting > 0) return false
     this.running++
     return true
@@ -202,13 +193,6 @@ export class Permits<Full> implements Gate<Full> {
 
 const turnsBeforeYield = 1024
 
-/** Throws `RangeError` where so many permits make no sense. */
-export const check = (permits: number) => {
-  if (!Number.isInteger(permits) || permits < 1) {
-    throw new RangeError(`Bulkhead: permits must be an integer of at least 1, not ${permits}`)
-  }
-}
-
 interface Waiter<in Full> {
   /** Whether it holds a permit. */
   holds: boolean
@@ -250,5 +234,3 @@ class Call<A, E, R, Full> extends Effectable.Class<A, E | Full, R> implements Wa
     this.resume?.(exit)
   }
 }
-
-export const isPermits = (bulkhead: Bulkhead): bulkhead is Permits<BulkheadFull> => bulkhead instanceof Permits

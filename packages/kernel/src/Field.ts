@@ -1,0 +1,438 @@
+/**
+ * The options of a policy as data: how each is written, its default, and what it must be.
+ *
+ * **Why**
+ *
+ * An option is checked where it is made, decoded from JSON, encoded, described and counted in a table of defaults. Each module
+ * says what its options are once, in fields; everything else reads those.
+ *
+ * **Details**
+ *
+ * - `read` turns an option, as code or JSON has it, into the value that a policy works with. It throws `RangeError` with the
+ *   path of an option that makes no sense.
+ * - `shape` is what tools walk: `FieldSchema` builds a schema from it. No module that only checks its options loads `Schema`.
+ * - A value is written the same way in code and in JSON. A `Duration` is written as milliseconds or text, a function by its
+ *   name.
+ * - A choice between variants is written as an object with one key, `{ rate: { threshold: 0.5 } }`, or as the name alone where
+ *   the variant needs no options.
+ *
+ * **Example** (The options of a limit)
+ *
+ * ```ts import.meta.vitest
+ * import * as Field from "@effect-resilience/kernel/Field"
+ * import { Duration } from "effect"
+ *
+ * interface Options {
+ *   readonly permits: number
+ *   readonly wait?: Duration.Input | undefined
+ * }
+ *
+ * const fields = {
+ *   permits: Field.integer({ min: 1 }),
+ *   wait: Field.withDefault(Field.duration(), "1 second")
+ * } satisfies Field.Fields<Options>
+ *
+ * const { permits, wait } = Field.read("Limit", fields, { permits: 3 })
+ * permits // => 3
+ * Duration.format(wait) // => "1s"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+
+/**
+ * One option: `Input` is what code or JSON writes, `Output` what the policy works with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Field<in Input, out Output> {
+  /** Reads what was written. `path` names it in errors. Throws `RangeError`. */
+  readonly read: (input: Input, path: string) => Output
+  readonly shape: Shape
+  /** Whether the option may be left out. */
+  readonly optional: boolean
+}
+
+/**
+ * A field of any type.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type AnyField = Field<never, unknown>
+
+/**
+ * What a value looks like, for tools.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Shape =
+  | { readonly _tag: "Number"; readonly integer: boolean; readonly infinite: boolean }
+  | { readonly _tag: "Duration" }
+  | { readonly _tag: "Boolean" }
+  | { readonly _tag: "Text" }
+  | { readonly _tag: "Literals"; readonly values: ReadonlyArray<string> }
+  | { readonly _tag: "Function" }
+  | { readonly _tag: "Struct"; readonly fields: Record }
+  | { readonly _tag: "Record"; readonly value: AnyField }
+  | { readonly _tag: "OneOrMore"; readonly item: AnyField }
+  | { readonly _tag: "Variants"; readonly variants: Record }
+  | { readonly _tag: "Either"; readonly first: AnyField; readonly second: AnyField; readonly isFirst: Is }
+
+/**
+ * Fields by the names of their options.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Record {
+  readonly [name: string]: AnyField
+}
+
+type Is = (value: unknown) => boolean
+
+/**
+ * The fields of an interface of options, one for each.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Fields<Options> = { readonly [K in keyof Options]-?: Field<Options[K], unknown> }
+
+/**
+ * What a field is written as.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Input<F extends AnyField> = Parameters<F["read"]>[0]
+
+/**
+ * How a group of options is written: those that have no default are required.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Written<F extends Record> =
+  & { readonly [K in keyof F as undefined extends Input<F[K]> ? never : K]: Input<F[K]> }
+  & { readonly [K in keyof F as undefined extends Input<F[K]> ? K : never]?: Input<F[K]> }
+
+/**
+ * What a field is read as.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Output<F extends AnyField> = ReturnType<F["read"]>
+
+/**
+ * What `read` makes of options.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Settings<F extends Record> = { readonly [K in keyof F]: Output<F[K]> }
+
+/**
+ * What is written for a choice between variants: `{ rate: { size: 20 } }`, or `"full"` for one that needs no options.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type OneOf<Variants extends Record> = {
+  [K in keyof Variants]:
+    | { readonly [_ in K]: Exclude<Input<Variants[K]>, undefined> }
+    | NameAlone<K, Input<Variants[K]>>
+}[keyof Variants]
+
+type NameAlone<Name, Options> = undefined extends Options ? Name : never
+
+/**
+ * Reads the options of a module. An option that does not exist is an error: a limit with a typo in its name is no limit.
+ *
+ * @category reading
+ * @since 0.1.0
+ */
+export const read = <F extends Record>(
+  name: string,
+  fields: F,
+  options: Written<F>
+): Settings<F> => struct(fields).read(options, name)
+
+/**
+ * Throws `RangeError` unless an argument is sensible: `Bulkhead.permits must be an integer of at least 1, not 0`.
+ *
+ * @category reading
+ * @since 0.1.0
+ */
+export const requireArgument = (sensible: boolean, path: string, rule: string, value: unknown): void => {
+  if (sensible) return
+  if (value === undefined) throw new RangeError(`${path} is missing. It must be ${rule}`)
+  const json = typeof value === "object" && !Duration.isDuration(value)
+  throw new RangeError(`${path} must be ${rule}, not ${json ? JSON.stringify(value) : String(value)}`)
+}
+
+/**
+ * The bounds of a number: `min` and `max` are included, `above` and `below` are not. `infinite` allows `Infinity`, which JSON
+ * writes as `null`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Bounds {
+  readonly min?: number | undefined
+  readonly max?: number | undefined
+  readonly above?: number | undefined
+  readonly below?: number | undefined
+  readonly infinite?: boolean | undefined
+}
+
+/**
+ * A number.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const number = (bounds: Bounds = {}): Field<number, number> => numeric(bounds, false)
+
+/**
+ * An integer.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const integer = (bounds: Bounds = {}): Field<number, number> => numeric(bounds, true)
+
+const numeric = (bounds: Bounds, integer: boolean): Field<number, number> => {
+  const { above = -Infinity, below = Infinity, infinite = false, max = Infinity, min = -Infinity } = bounds
+  const rule = `${integer ? "an integer" : "a number"}${rangeOf(bounds)}${infinite ? " or Infinity" : ""}`
+  return make({ _tag: "Number", integer, infinite }, (input, path) => {
+    const value: unknown = infinite && input === null ? Infinity : input
+    const inside = typeof value === "number" && value >= min && value <= max &&
+      (value > above || above === -Infinity) && (value < below || below === Infinity)
+    const whole = !integer || Number.isInteger(value) || value === Infinity
+    requireArgument(inside && whole && (infinite || Number.isFinite(value)), path, rule, input)
+    return value as number
+  })
+}
+
+const rangeOf = ({ above, below, max, min }: Bounds): string => {
+  if (min !== undefined && max !== undefined) return ` from ${min} to ${max}`
+  const parts = [
+    min !== undefined && `of at least ${min}`,
+    max !== undefined && `of at most ${max}`,
+    above !== undefined && `above ${above}`,
+    below !== undefined && `below ${below}`
+  ].filter((part) => part !== false)
+  return parts.length === 0 ? "" : ` ${parts.join(" and ")}`
+}
+
+/**
+ * A duration, in milliseconds where it is a number. `min` and `above` are its bounds; `finite` rejects `Duration.infinity`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const duration = (
+  { above, finite = false, min = 0 }: {
+    readonly min?: number | undefined
+    readonly above?: number | undefined
+    readonly finite?: boolean | undefined
+  } = {}
+): Field<Duration.Input, Duration.Duration> => {
+  const bound = above === undefined ? `of at least ${min} millis` : `above ${above} millis`
+  const rule = `a ${finite ? "finite " : ""}duration ${bound}`
+  return make({ _tag: "Duration" }, (input, path) => {
+    const duration = durationOf(input)
+    const millis = duration === undefined ? Number.NaN : Duration.toMillis(duration)
+    const inside = above === undefined ? millis >= min : millis > above
+    requireArgument(inside && (!finite || millis < Infinity), path, rule, duration ?? input)
+    return duration ?? Duration.zero
+  })
+}
+
+// As code gives it, or as `JSON.parse` returns one that `JSON.stringify` wrote.
+const durationOf = (input: unknown): Duration.Duration | undefined => {
+  if (Duration.isDuration(input)) return input
+  if (!Predicate.hasProperty(input, "_id")) return Option.getOrUndefined(Duration.fromInput(input as Duration.Input))
+  if (Predicate.hasProperty(input, "millis")) return Duration.millis(Number(input.millis))
+  if (Predicate.hasProperty(input, "nanos")) return Duration.nanos(BigInt(String(input.nanos)))
+  return Predicate.hasProperty(input, "_tag") && input._tag === "Infinity" ? Duration.infinity : undefined
+}
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const boolean: Field<boolean, boolean> = /* @__PURE__ */ make({ _tag: "Boolean" }, (input, path) => {
+  requireArgument(typeof input === "boolean", path, "true or false", input)
+  return input
+})
+
+/**
+ * A text that is not empty.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const text: Field<string, string> = /* @__PURE__ */ make({ _tag: "Text" }, (input, path) => {
+  requireArgument(typeof input === "string" && input !== "", path, "a text", input)
+  return input
+})
+
+/**
+ * One of some texts.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const literals = <const Values extends ReadonlyArray<string>>(
+  ...values: Values
+): Field<Values[number], Values[number]> =>
+  make({ _tag: "Literals", values }, (input, path) => {
+    requireArgument(values.includes(input), path, `one of ${values.join(", ")}`, input)
+    return input
+  })
+
+/**
+ * A function. JSON writes its name, which `decode` looks up in a table.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fn = <F extends (...args: never) => unknown>(): Field<F, F> =>
+  make({ _tag: "Function" }, (input, path) => {
+    requireArgument(typeof input === "function", path, "a function", input)
+    return input
+  })
+
+/**
+ * Options within options.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const struct = <F extends Record>(
+  fields: F
+): Field<Written<F>, Settings<F>> =>
+  make({ _tag: "Struct", fields }, (options: { readonly [name: string]: unknown }, path) => {
+    requireArgument(Predicate.isObject(options), path, "an object of options", options)
+    for (const name of Object.keys(options)) {
+      if (options[name] === undefined || Object.hasOwn(fields, name)) continue
+      throw new RangeError(`${path} has no option ${name}; there are ${Object.keys(fields).join(", ")}`)
+    }
+    const settings: { [name: string]: unknown } = {}
+    for (const [name, field] of Object.entries(fields)) {
+      settings[name] = field.read(options[name] as never, `${path}.${name}`)
+    }
+    return settings as Settings<F>
+  })
+
+/**
+ * Values by names that are not known before.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const record = <In, Out>(
+  value: Field<In, Out>
+): Field<{ readonly [name: string]: In }, { readonly [name: string]: Out }> =>
+  make({ _tag: "Record", value }, (input, path) => {
+    requireArgument(Predicate.isObject(input), path, "an object", input)
+    return Object.fromEntries(Object.entries(input).map(([name, item]) => [name, value.read(item, `${path}.${name}`)]))
+  })
+
+/**
+ * One value, or a list of at least one.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const oneOrMore = <In, Out>(item: Field<In, Out>): Field<In | ReadonlyArray<In>, ReadonlyArray<Out>> =>
+  make({ _tag: "OneOrMore", item }, (input, path) => {
+    const items: ReadonlyArray<In> = Array.isArray(input) ? input : [input as In]
+    requireArgument(items.length > 0, path, "a list of at least one", input)
+    return items.map((value, index) => item.read(value, items.length === 1 ? path : `${path}[${index}]`))
+  })
+
+/**
+ * A choice between variants, each with its options.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const variants = <V extends Record>(table: V): Field<OneOf<V>, Output<V[keyof V]>> =>
+  make({ _tag: "Variants", variants: table }, (input: unknown, path) => {
+    const names = typeof input === "string" ? [input] : Predicate.isObject(input) ? Object.keys(input) : []
+    const [name = ""] = names
+    const variant = Object.hasOwn(table, name) ? table[name] : undefined
+    const rule = `one of ${Object.keys(table).join(", ")}`
+    requireArgument(names.length === 1 && variant !== undefined, path, rule, input)
+    const options = Predicate.hasProperty(input, name) && typeof input !== "string" ? input[name] : undefined
+    return variant?.read(options as never, `${path}.${name}`) as Output<V[keyof V]>
+  })
+
+/**
+ * The first field where `isFirst` says so, else the second.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const either = <In1, Out1, In2, Out2>(
+  isFirst: (value: unknown) => boolean,
+  first: Field<In1, Out1>,
+  second: Field<In2, Out2>
+): Field<In1 | In2, Out1 | Out2> =>
+  make(
+    { _tag: "Either", first, second, isFirst },
+    (input: unknown, path) => isFirst(input) ? first.read(input as In1, path) : second.read(input as In2, path)
+  )
+
+/**
+ * A field that may be left out.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const optional = <In, Out>(self: Field<In, Out>): Field<In | undefined, Out | undefined> => ({
+  shape: self.shape,
+  optional: true,
+  read: (input, path) => input === undefined ? undefined : self.read(input, path)
+})
+
+/**
+ * A field that has a value where it is left out.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withDefault = <In, Out>(self: Field<In, Out>, value: NoInfer<In>): Field<In | undefined, Out> => ({
+  shape: self.shape,
+  optional: true,
+  read: (input, path) => self.read(input === undefined ? value : input, path)
+})
+
+/**
+ * Makes something else of what was read. `f` may check what fields have to do with each other, with `requireArgument`.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const map = <In, Out, Out2>(
+  self: Field<In, Out>,
+  f: (value: Out, path: string) => Out2
+): Field<In, Out2> => ({
+  shape: self.shape,
+  optional: self.optional,
+  read: (input, path) => f(self.read(input, path), path)
+})
+
+// Hoisted, since constants above need it.
+function make<In, Out>(shape: Shape, read: (input: In, path: string) => Out): Field<In, Out> {
+  return { shape, read, optional: false }
+}

@@ -1,0 +1,238 @@
+/**
+ * Options from JSON and back.
+ *
+ * **Details**
+ *
+ * JSON has the same form as code has, but for two things: a `Duration` is written as milliseconds or text (`"2 seconds"`), and
+ * a function by its name in a table. A value that `Field.read` would throw at is an error of `decode`, which tells all that is
+ * wrong at once.
+ *
+ * **Example** (Options with a function)
+ *
+ * ```ts import.meta.vitest
+ * import * as Field from "@effect-resilience/kernel/Field"
+ * import * as FieldCodec from "@effect-resilience/kernel/FieldCodec"
+ * import { Effect } from "effect"
+ *
+ * const options = Field.struct({ times: Field.integer({ min: 0 }), when: Field.fn<(error: unknown) => boolean>() })
+ * const functions = { always: () => true }
+ *
+ * const decoded = await Effect.runPromise(FieldCodec.decode(options, { times: 3, when: "always" }, functions))
+ * decoded.when === functions.always // => true
+ * await Effect.runPromise(FieldCodec.encode(options, decoded, functions)) // => { times: 3, when: "always" }
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type * as Field from "./Field.ts"
+
+/**
+ * The functions that JSON may name.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Functions {
+  readonly [name: string]: (...args: never) => unknown
+}
+
+/**
+ * A function has no name in the table, so JSON cannot say which one it is.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class UnnamedFunction extends Data.TaggedError("UnnamedFunction")<{
+  readonly path: string
+  readonly names: ReadonlyArray<string>
+}> {
+  override get message(): string {
+    const names = this.names.length === 0
+      ? "The table of functions is empty."
+      : `The table has ${this.names.join(", ")}.`
+    return `The function ${this.path} has no name in the table of functions. ${names} Add it there.`
+  }
+}
+
+/**
+ * The schema of the JSON that a field reads.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const schema = (field: Field.AnyField, functions: Functions = {}): Schema.Codec<unknown> =>
+  structure(field.shape, functions)
+
+/**
+ * Reads JSON as the options that code would write. An option that does not exist is an error.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const decode = <F extends Field.AnyField>(
+  field: F,
+  input: unknown,
+  functions: Functions = {}
+): Effect.Effect<Field.Input<F>, Schema.SchemaError> => {
+  const sensible = Schema.makeFilter((value: unknown) => {
+    const read = Result.try(() => field.read(revive(field.shape, value, functions) as never, "options"))
+    return Result.isSuccess(read) ? undefined : String(read.failure)
+  })
+  const decoded = Schema.decodeUnknownEffect(schema(field, functions).check(sensible), strict)(input)
+  return Effect.map(decoded, (value) => revive(field.shape, value, functions) as Field.Input<F>)
+}
+
+/**
+ * Writes options as JSON.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
+export const encode = <F extends Field.AnyField>(
+  field: F,
+  options: Field.Input<F>,
+  functions: Functions = {}
+): Effect.Effect<Schema.Json, UnnamedFunction> =>
+  Effect.suspend(() => {
+    const unnamed: Array<string> = []
+    const json = write(field.shape, options, functions, "options", unnamed)
+    const [path] = unnamed
+    return path === undefined
+      ? Effect.succeed(json)
+      : Effect.fail(new UnnamedFunction({ path, names: Object.keys(functions) }))
+  })
+
+const strict = { onExcessProperty: "error", errors: "all" } as const
+
+const units = ["milli", "millis", "second", "seconds", "minute", "minutes", "hour", "hours", "day", "days"] as const
+
+const time: Schema.Codec<unknown> = /* @__PURE__ */ Schema.Union([
+  Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)),
+  Schema.TemplateLiteral([Schema.Finite, " ", Schema.Literals(units)]),
+  Schema.Literal("Infinity")
+])
+
+const structure = (shape: Field.Shape, functions: Functions): Schema.Codec<unknown> => {
+  const of = (field: Field.AnyField) => structure(field.shape, functions)
+  switch (shape._tag) {
+    case "Number": {
+      const number = shape.integer ? Schema.Int : Schema.Finite
+      return shape.infinite ? Schema.Union([number, Schema.Null]) : number
+    }
+    case "Duration":
+      return time
+    case "Boolean":
+      return Schema.Boolean
+    case "Text":
+      return Schema.String
+    case "Literals":
+      return Schema.Literals(shape.values)
+    case "Function":
+      return Schema.Literals(Object.keys(functions))
+    case "Struct":
+      return Schema.Struct(
+        mapValues(shape.fields, (field) => field.optional ? Schema.optionalKey(of(field)) : of(field))
+      )
+    case "Record":
+      return Schema.Record(Schema.String, of(shape.value))
+    case "OneOrMore": {
+      const item = of(shape.item)
+      return Schema.Union([item, Schema.Array(item)])
+    }
+    case "Variants":
+      return Schema.Union(
+        Object.entries(shape.variants).flatMap(([name, variant]) => {
+          const withOptions = Schema.Struct({ [name]: of(variant) })
+          return variant.optional ? [Schema.Literal(name), withOptions] : [withOptions]
+        })
+      )
+    case "Either":
+      return Schema.Union([of(shape.first), of(shape.second)])
+  }
+}
+
+/** Puts functions in the place of their names. */
+const revive = (shape: Field.Shape, value: unknown, functions: Functions): unknown =>
+  shape._tag === "Function"
+    ? functions[String(value)]
+    : walk(shape, value, "", (inner, innerValue) => revive(inner, innerValue, functions))
+
+const write = (
+  shape: Field.Shape,
+  value: unknown,
+  functions: Functions,
+  path: string,
+  unnamed: Array<string>
+): Schema.Json => {
+  switch (shape._tag) {
+    case "Function": {
+      const name = Object.keys(functions).find((name) => functions[name] === value)
+      if (name === undefined) unnamed.push(path)
+      return name ?? null
+    }
+    case "Duration":
+      return duration(value as Duration.Input)
+    case "Number":
+      return value === Infinity ? null : value as number
+    default:
+      return walk(
+        shape,
+        value,
+        path,
+        (inner, value, path) => write(inner, value, functions, path, unnamed)
+      ) as Schema.Json
+  }
+}
+
+const duration = (input: Duration.Input): number | string => {
+  if (typeof input === "string" || typeof input === "number") return input
+  const millis = Duration.toMillis(input)
+  return Number.isFinite(millis) ? millis : "Infinity"
+}
+
+type Visit = (shape: Field.Shape, value: unknown, path: string) => unknown
+
+/** Does something to each value within a value. */
+const walk = (shape: Field.Shape, value: unknown, path: string, visit: Visit): unknown => {
+  switch (shape._tag) {
+    case "Struct": {
+      const { fields } = shape
+      return Predicate.isObject(value)
+        ? mapPresent(
+          value,
+          (inner, name) => fields[name] === undefined ? inner : visit(fields[name].shape, inner, `${path}.${name}`)
+        )
+        : value
+    }
+    case "Record": {
+      const item = shape.value.shape
+      return Predicate.isObject(value)
+        ? mapPresent(value, (inner, name) => visit(item, inner, `${path}.${name}`))
+        : value
+    }
+    case "OneOrMore":
+      return Array.isArray(value)
+        ? value.map((item: unknown, index) => visit(shape.item.shape, item, `${path}[${index}]`))
+        : visit(shape.item.shape, value, path)
+    case "Variants":
+      return walk({ _tag: "Struct", fields: shape.variants }, value, path, visit)
+    case "Either":
+      return visit((shape.isFirst(value) ? shape.first : shape.second).shape, value, path)
+    default:
+      return value
+  }
+}
+
+const mapPresent = (value: object, f: (value: unknown, name: string) => unknown) =>
+  Object.fromEntries(
+    Object.entries(value).filter(([, inner]) => inner !== undefined).map(([name, inner]) => [name, f(inner, name)])
+  )
+
+const mapValues = <A, B>(record: { readonly [name: string]: A }, f: (value: A) => B): { readonly [name: string]: B } =>
+  Object.fromEntries(Object.entries(record).map(([name, value]) => [name, f(value)]))

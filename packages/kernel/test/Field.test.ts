@@ -1,0 +1,169 @@
+import * as Field from "@effect-resilience/kernel/Field"
+import * as FieldCodec from "@effect-resilience/kernel/FieldCodec"
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect } from "effect"
+
+type When = (error: unknown) => boolean
+
+const always: When = () => true
+
+const rule = {
+  consecutive: Field.integer({ min: 1 }),
+  rate: Field.struct({ threshold: Field.withDefault(Field.number({ min: 0, max: 1 }), 0.5) }),
+  never: Field.optional(Field.struct({}))
+}
+
+interface Options {
+  readonly name?: string | undefined
+  readonly permits: number
+  readonly queue?: number | undefined
+  readonly wait?: Duration.Input | undefined
+  readonly mode?: "allow" | "fail" | undefined
+  readonly open?: Duration.Input | { readonly base?: number | undefined } | undefined
+  readonly rules?: Field.OneOf<typeof rule> | ReadonlyArray<Field.OneOf<typeof rule>> | undefined
+  readonly shares?: { readonly [name: string]: number } | undefined
+  readonly when?: When | undefined
+  readonly spans?: boolean | undefined
+}
+
+const isTime = (value: unknown) => typeof value !== "object" || Duration.isDuration(value)
+
+const fields = {
+  name: Field.withDefault(Field.text, "default"),
+  permits: Field.integer({ min: 1 }),
+  queue: Field.withDefault(Field.integer({ min: 0, infinite: true }), 0),
+  wait: Field.optional(Field.duration({ above: 0, finite: true })),
+  mode: Field.withDefault(Field.literals("allow", "fail"), "allow"),
+  open: Field.optional(
+    Field.either(isTime, Field.duration(), Field.struct({ base: Field.withDefault(Field.number(), 1) }))
+  ),
+  rules: Field.withDefault(Field.oneOrMore(Field.variants(rule)), { consecutive: 5 }),
+  shares: Field.optional(Field.record(Field.number({ above: 0, max: 1 }))),
+  when: Field.optional(Field.fn<When>()),
+  spans: Field.withDefault(Field.boolean, false)
+} satisfies Field.Fields<Options>
+
+const read = (options: Options) => Field.read("Limit", fields, options)
+
+const message = (f: () => unknown): string => {
+  try {
+    f()
+  } catch (error) {
+    assert.instanceOf(error, RangeError)
+    return error.message
+  }
+  return assert.fail("nothing was thrown")
+}
+
+describe("Field", () => {
+  it("reads what is given, and defaults where nothing is", () => {
+    const { name, open, permits, queue, rules, wait } = read({ permits: 3 })
+    assert.deepStrictEqual({ name, open, permits, queue, rules, wait }, {
+      name: "default",
+      open: undefined,
+      permits: 3,
+      queue: 0,
+      rules: [5],
+      wait: undefined
+    })
+    const given = read({ permits: 1, wait: "2 seconds", rules: ["never", { rate: {} }], open: { base: 2 } })
+    assert.deepStrictEqual(given.wait, Duration.seconds(2))
+    assert.deepStrictEqual(given.rules, [undefined, { threshold: 0.5 }])
+    assert.deepStrictEqual(given.open, { base: 2 })
+  })
+
+  it("names the option, the rule and the value in its errors", () => {
+    const wrong: Array<[string, () => unknown]> = [
+      ["Limit.permits must be an integer of at least 1, not 0", () => read({ permits: 0 })],
+      ["Limit.permits must be an integer of at least 1, not NaN", () => read({ permits: Number.NaN })],
+      ["Limit.permits is missing. It must be an integer of at least 1", () => read(JSON.parse("{}"))],
+      ["Limit.wait must be a finite duration above 0 millis, not 0", () => read({ permits: 1, wait: 0 })],
+      ["Limit.wait must be a finite duration above 0 millis, not Infinity", () => read({ permits: 1, wait: Infinity })],
+      [
+        "Limit.wait must be a finite duration above 0 millis, not soon",
+        () => read(JSON.parse(`{ "permits": 1, "wait": "soon" }`))
+      ],
+      ["Limit.queue must be an integer of at least 0 or Infinity, not 0.5", () => read({ permits: 1, queue: 0.5 })],
+      [
+        "Limit.rules.rate.threshold must be a number from 0 to 1, not 2",
+        () => read({ permits: 1, rules: { rate: { threshold: 2 } } })
+      ],
+      [
+        "Limit.rules[1].consecutive must be an integer of at least 1, not 0",
+        () => read({ permits: 1, rules: ["never", { consecutive: 0 }] })
+      ],
+      ["Limit.rules must be a list of at least one, not []", () => read({ permits: 1, rules: [] })],
+      [
+        `Limit.rules must be one of consecutive, rate, never, not {"reat":{}}`,
+        () => read(JSON.parse(`{ "permits": 1, "rules": { "reat": {} } }`))
+      ],
+      ["Limit.mode must be one of allow, fail, not x", () => read(JSON.parse(`{ "permits": 1, "mode": "x" }`))],
+      [
+        "Limit.shares.live must be a number of at most 1 and above 0, not 0",
+        () => read({ permits: 1, shares: { live: 0 } })
+      ]
+    ]
+    for (const [expected, f] of wrong) assert.include(message(f), expected)
+  })
+
+  it("rejects an option that does not exist", () => {
+    assert.include(
+      message(() => read(JSON.parse(`{ "permits": 1, "permit": 2 }`))),
+      "Limit has no option permit; there are name, permits"
+    )
+    assert.strictEqual(read({ permits: 1, ...JSON.parse("{}"), permit: undefined }).permits, 1)
+  })
+
+  it("reads a duration that JSON.stringify wrote, and null as Infinity", () => {
+    const stored = JSON.stringify({ permits: 1, queue: Infinity, wait: Duration.minutes(1) })
+    const { queue, wait } = read(JSON.parse(stored))
+    assert.deepStrictEqual([queue, wait], [Infinity, Duration.minutes(1)])
+  })
+})
+
+describe("FieldCodec", () => {
+  const options = Field.struct(fields)
+
+  it.effect("decodes the form that code has", () =>
+    Effect.gen(function*() {
+      const json = {
+        permits: 1,
+        wait: "2 seconds" as const,
+        rules: [{ consecutive: 3 }, "never" as const, { rate: {} }],
+        open: { base: 2 },
+        shares: { live: 0.5 },
+        when: "always"
+      }
+      const decoded = yield* FieldCodec.decode(options, json, { always })
+      assert.deepStrictEqual(decoded, { ...json, when: always })
+      assert.deepStrictEqual(yield* FieldCodec.encode(options, decoded, { always }), json)
+    }))
+
+  it.effect("tells all that is wrong at once", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(
+        FieldCodec.decode(options, { permits: "1", wait: "soon", permit: 2, when: "never" })
+      )
+      for (const name of ["permits", "wait", "permit", "when"]) assert.include(error.message, `"${name}"`)
+    }))
+
+  it.effect("finds what the structure allows and the policy does not", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(FieldCodec.decode(options, { permits: 0 }))
+      assert.include(error.message, "permits must be an integer of at least 1, not 0")
+    }))
+
+  it.effect("cannot write a function that has no name", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(FieldCodec.encode(options, { permits: 1, when: () => false }, { always }))
+      assert.strictEqual(error._tag, "UnnamedFunction")
+      assert.include(error.message, "options.when")
+    }))
+
+  it.effect("writes durations and Infinity so that it can read them", () =>
+    Effect.gen(function*() {
+      const json = yield* FieldCodec.encode(options, { permits: 1, queue: Infinity, wait: Duration.minutes(1) })
+      assert.deepStrictEqual(json, { permits: 1, queue: null, wait: 60_000 })
+      assert.strictEqual(read(yield* FieldCodec.decode(options, JSON.parse(JSON.stringify(json)))).queue, Infinity)
+    }))
+})
