@@ -2,7 +2,8 @@
 //
 // Needs DATABASE_URL, as in postgres://user@host/database. Start it on as many machines as you like (PORT tells two on one
 // machine apart): each uploads a share, and when one dies, the others take over what it had.
-import { SimulatedStudio, TbmStudio } from "@effect-resilience/tbm-studio"
+import { TbmStudio } from "@effect-resilience/tbm-studio"
+import * as SimulatedStudio from "@effect-resilience/tbm-studio/SimulatedStudio"
 import { Journal } from "@effect-resilience/upload"
 import { NodeClusterSocket, NodeHttpClient, NodeServices } from "@effect/platform-node"
 import { PgClient } from "@effect/sql-pg"

@@ -1,7 +1,8 @@
 // examples/durable-embedded.ts: uploads that survive their process, on one machine with SQLite
 import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import { Simulator } from "@effect-resilience/tbm-simulator"
-import { SimulatedStudio, TbmStudio } from "@effect-resilience/tbm-studio"
+import { TbmStudio } from "@effect-resilience/tbm-studio"
+import * as SimulatedStudio from "@effect-resilience/tbm-studio/SimulatedStudio"
 import { Journal } from "@effect-resilience/upload"
 import { NodeCrypto, NodeHttpClient, NodeServices } from "@effect/platform-node"
 import { Console, Effect, FileSystem, Layer } from "effect"

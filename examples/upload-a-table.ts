@@ -1,5 +1,6 @@
 // examples/upload-a-table.ts: uploads to a simulator that fails twice before it works
-import { SimulatedStudio, TableUploads, TbmStudio } from "@effect-resilience/tbm-studio"
+import { TableUploads, TbmStudio } from "@effect-resilience/tbm-studio"
+import * as SimulatedStudio from "@effect-resilience/tbm-studio/SimulatedStudio"
 import { Uploader, UploadSource } from "@effect-resilience/upload"
 import { NodeHttpClient, NodeServices } from "@effect/platform-node"
 import { Console, Effect, Layer } from "effect"

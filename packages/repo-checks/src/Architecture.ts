@@ -24,6 +24,7 @@ export const layers: ReadonlyArray<string> = [
   "node",
   "tbm-simulator",
   "tbm-studio",
+  "tbm-studio-cli",
   "lab",
   "bench"
 ]
@@ -38,7 +39,8 @@ export const portable: ReadonlyArray<string> = [
   "limit",
   "http",
   "auth",
-  "upload"
+  "upload",
+  "tbm-studio"
 ]
 
 /** Packages that import no sibling at all. */
@@ -125,7 +127,7 @@ const allowance = (exceptions: ReadonlyArray<Exception>, rules: ReadonlyArray<Ex
   }
 }
 
-/** A portable package imports nothing of Node, but for modules of their own that its index does not load. */
+/** A portable package imports nothing of Node and no package that does, but for modules of their own that its index does not load. */
 export const portability = (
   packages: ReadonlyArray<Package>,
   exceptions: ReadonlyArray<Exception>
@@ -134,13 +136,17 @@ export const portability = (
   const found = packages.filter((pkg) => portable.includes(pkg.name)).flatMap((pkg) =>
     pkg.modules.flatMap((module) =>
       imports(module.path, module.code)
-        .filter(({ from }) => from.startsWith("node:") || from.startsWith("@effect/platform-"))
+        .filter(({ from }) => from.startsWith("node:") || from.startsWith("@effect/platform-") || isOfNode(from))
         .filter(() => !allowed.has("portable", at(pkg, module)))
         .map(({ from, line }) => `${at(pkg, module, line)} imports ${from}`)
     )
   )
   return [...found, ...allowed.unused()]
 }
+
+/** Whether an import leads to a package of ours that is not portable. */
+const isOfNode = (from: string): boolean =>
+  from.startsWith(scope) && !portable.includes(from.slice(scope.length).split("/")[0] ?? "")
 
 const isPublic = ({ path }: Module): boolean => !path.includes("internal/") && path !== "index.ts" && path !== "main.ts"
 

@@ -62,15 +62,17 @@ describe("the architecture", () => {
     expect(Architecture.portability([
       made("upload", {
         "A.ts": "import { readFile } from \"node:fs\"\nimport * as N from \"@effect/platform-node/NodeHttpClient\"",
-        "B.ts": "import { connect } from \"node:net\""
+        "B.ts": "import { connect } from \"node:net\"",
+        "D.ts": "import * as S from \"@effect-resilience/tbm-simulator/Simulator\"\nimport \"@effect-resilience/http\""
       }),
-      made("tbm-studio", { "A.ts": "import { readFile } from \"node:fs\"" })
+      made("tbm-studio-cli", { "A.ts": "import { readFile } from \"node:fs\"" })
     ], [
       { file: "packages/upload/src/B.ts", rule: "portable", why: "a test" },
       { file: "packages/upload/src/C.ts", rule: "portable", why: "a test" }
     ])).toEqual([
       "packages/upload/src/A.ts:1 imports node:fs",
       "packages/upload/src/A.ts:2 imports @effect/platform-node/NodeHttpClient",
+      "packages/upload/src/D.ts:1 imports @effect-resilience/tbm-simulator/Simulator",
       "packages/upload/src/C.ts needs no exception from \"portable\""
     ])
   })

@@ -5,7 +5,8 @@
  *
  * ```ts import.meta.vitest
  * import { Simulator } from "@effect-resilience/tbm-simulator"
- * import { Frontdoor, SimulatedStudio, TbmStudio } from "@effect-resilience/tbm-studio"
+ * import { Frontdoor, TbmStudio } from "@effect-resilience/tbm-studio"
+ * import * as SimulatedStudio from "@effect-resilience/tbm-studio/SimulatedStudio"
  * import { NodeHttpClient } from "@effect/platform-node"
  * import { Effect, Layer } from "effect"
  *

@@ -57,6 +57,7 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import { Frontdoor } from "./Frontdoor.ts"
+import { stepNames } from "./internal/uploaderCalls.ts"
 import * as codec from "./internal/uploaderCodec.ts"
 import * as uploaderTarget from "./internal/uploaderTarget.ts"
 import { Settings } from "./Settings.ts"
@@ -136,6 +137,14 @@ export class UploaderService extends Context.Service<UploaderService, {
  * @since 0.1.0
  */
 export const answerTimeout: Duration.Duration = Duration.minutes(35)
+
+/**
+ * The names of the calls that an upload makes here, as access logs and metrics have them.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const steps: ReadonlySet<string> = stepNames
 
 const make = (options: Options = {}) => {
   const { concurrency = 4, partSize = 16 * mebibyte, smallest = 5 * mebibyte } = options

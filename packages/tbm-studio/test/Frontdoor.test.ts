@@ -1,16 +1,14 @@
 import { Account, type FaultRule, Simulator } from "@effect-resilience/tbm-simulator"
-import { ExitStatus, Frontdoor } from "@effect-resilience/tbm-studio"
+import { Frontdoor } from "@effect-resilience/tbm-studio"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Fiber, Layer, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import { recorder, settings } from "./recorder.ts"
-import { client, impatient, studio, until } from "./studio.ts"
+import { client, impatient, studio, told, until } from "./studio.ts"
 
 const tokens = Effect.flatMap(Frontdoor.Frontdoor, ({ tokens }) => tokens.get)
 const environmentId = Effect.flatMap(Frontdoor.Frontdoor, ({ environmentId }) => environmentId)
 const state = Effect.flatMap(Simulator.Simulator, ({ state }) => state)
-
-const told = (error: unknown) => [ExitStatus.reasonTagOf(error), ExitStatus.of(error)]
 
 const login = (fault: FaultRule.Fault, times?: number): FaultRule.FaultRule => ({
   match: { operation: "login" },
@@ -36,7 +34,7 @@ describe("Frontdoor", { concurrent: true, timeout: 60_000 }, () => {
   for (const [tokenIn, reason] of [["different", "AmbiguousToken"], ["none", "NoToken"]] as const) {
     it.live(`refuses a login whose token is ${tokenIn}`, () =>
       Effect.gen(function*() {
-        assert.deepStrictEqual(told(yield* Effect.flip(environmentId)), [reason, 65])
+        assert.deepStrictEqual(told(yield* Effect.flip(environmentId)), [reason, "GiveUp"])
         assert.deepInclude(yield* state, { logins: 1, environmentLookups: 0 })
       }).pipe(Effect.provide(studio({ tokenIn }))))
   }
@@ -93,7 +91,7 @@ describe("Frontdoor", { concurrent: true, timeout: 60_000 }, () => {
   for (const id of ["", "a\r\nx-evil: 1", "a\u001b[31m", "a\u202eb", "łódź", " a"]) {
     it.live(`rejects the environment ${JSON.stringify(id)}, which no header can hold`, () =>
       Effect.gen(function*() {
-        assert.deepStrictEqual(told(yield* Effect.flip(environmentId)), ["UndecodableAnswer", 65])
+        assert.deepStrictEqual(told(yield* Effect.flip(environmentId)), ["UndecodableAnswer", "GiveUp"])
       }).pipe(Effect.provide(studio({
         faults: [lookUp({ type: "status", status: 200, body: JSON.stringify({ id }) })]
       }))))
@@ -105,7 +103,7 @@ describe("Frontdoor", { concurrent: true, timeout: 60_000 }, () => {
         const errors = yield* Effect.forEach(Array.from({ length: 10 }), () => Effect.flip(environmentId), {
           concurrency: 5
         })
-        for (const error of errors) assert.deepStrictEqual(told(error), ["Rejected", 77])
+        for (const error of errors) assert.deepStrictEqual(told(error), ["Rejected", "Authorize"])
         assert.deepInclude(yield* state, { logins: 1, requests: 1 })
       }).pipe(Effect.provide(studio({
         rejectedLogin,
@@ -128,21 +126,21 @@ describe("Frontdoor", { concurrent: true, timeout: 60_000 }, () => {
         return true
       })
       const error = yield* Effect.flip(Effect.provide(environmentId, client.pipe(Layer.provide(settings(url)))))
-      assert.deepStrictEqual(told(error), ["Timeout", 69])
+      assert.deepStrictEqual(told(error), ["Timeout", "Retry"])
       assert.strictEqual(requests.filter(({ path }) => path.startsWith("/api/")).length, 4)
       yield* until(Effect.sync(() => open === 0))
     }).pipe(Effect.scoped, impatient))
 
-  const outages: ReadonlyArray<readonly [FaultRule.Fault, string, number]> = [
-    [{ type: "status", status: 503 }, "Unavailable", 69],
-    [{ type: "status", status: 429 }, "Unavailable", 69],
-    [{ type: "html", status: 502 }, "Unavailable", 69],
-    [{ type: "echoSecrets", status: 500 }, "Unavailable", 69],
-    [{ type: "reset", at: "connect" }, "Unavailable", 69],
-    [{ type: "reset", at: "beforeResponse" }, "Unavailable", 69],
-    [{ type: "hang" }, "Unavailable", 69]
+  const outages: ReadonlyArray<readonly [FaultRule.Fault, string, recovery: string]> = [
+    [{ type: "status", status: 503 }, "Unavailable", "Retry"],
+    [{ type: "status", status: 429 }, "Unavailable", "Retry"],
+    [{ type: "html", status: 502 }, "Unavailable", "Retry"],
+    [{ type: "echoSecrets", status: 500 }, "Unavailable", "Retry"],
+    [{ type: "reset", at: "connect" }, "Unavailable", "Retry"],
+    [{ type: "reset", at: "beforeResponse" }, "Unavailable", "Retry"],
+    [{ type: "hang" }, "Unavailable", "Retry"]
   ]
-  for (const [fault, reason, exitStatus] of outages) {
+  for (const [fault, reason, recovery] of outages) {
     it.live(
       `repeats a login that meets ${Object.values(fault).join(" ")}, within bounds`,
       () =>
@@ -150,7 +148,7 @@ describe("Frontdoor", { concurrent: true, timeout: 60_000 }, () => {
           const { addFaults, clearFaults, reset } = yield* Simulator.Simulator
           yield* addFaults([login(fault)])
           const error = yield* Effect.flip(environmentId)
-          assert.deepStrictEqual(told(error), [reason, exitStatus])
+          assert.deepStrictEqual(told(error), [reason, recovery])
           assert.notMatch(error.message, /sim-(public|secret)-key/)
           assert.isTrue((yield* state).logins >= 2 && (yield* state).logins <= 4)
 
@@ -164,34 +162,34 @@ describe("Frontdoor", { concurrent: true, timeout: 60_000 }, () => {
     )
   }
 
-  const nonsense: ReadonlyArray<readonly [FaultRule.Fault, string]> = [
-    [{ type: "html", status: 200 }, "NoToken"],
-    [{ type: "status", status: 200, body: "" }, "NoToken"],
-    [{ type: "status", status: 404 }, "Unavailable"],
-    [{ type: "redirect", location: "http://127.0.0.1:1/" }, "Unavailable"]
+  const nonsense: ReadonlyArray<readonly [FaultRule.Fault, string, recovery: string]> = [
+    [{ type: "html", status: 200 }, "NoToken", "GiveUp"],
+    [{ type: "status", status: 200, body: "" }, "NoToken", "GiveUp"],
+    [{ type: "status", status: 404 }, "Unavailable", "Correct"],
+    [{ type: "redirect", location: "http://127.0.0.1:1/" }, "Unavailable", "Correct"]
   ]
-  for (const [fault, reason] of nonsense) {
+  for (const [fault, reason, recovery] of nonsense) {
     it.live(`does not repeat a login that is answered ${Object.values(fault).join(" ")}`, () =>
       Effect.gen(function*() {
-        assert.deepStrictEqual(told(yield* Effect.flip(environmentId)), [reason, 65])
+        assert.deepStrictEqual(told(yield* Effect.flip(environmentId)), [reason, recovery])
         assert.deepInclude(yield* state, { logins: 1, requests: 1 })
       }).pipe(Effect.provide(studio({ faults: [login(fault)] }))))
   }
 
   const lookUps: ReadonlyArray<
-    readonly [FaultRule.Fault, logins: number, lookUps: number, reason?: string, exit?: number]
+    readonly [FaultRule.Fault, logins: number, lookUps: number, reason?: string, recovery?: string]
   > = [
     [{ type: "status", status: 401 }, 2, 2],
     [{ type: "expireTokens" }, 2, 2],
     [{ type: "status", status: 503 }, 1, 2],
     [{ type: "reset", at: "beforeResponse" }, 1, 2],
     [{ type: "truncate" }, 1, 2],
-    [{ type: "status", status: 400 }, 1, 1, "BadRequest", 65],
-    [{ type: "status", status: 403 }, 1, 1, "Forbidden", 77],
-    [{ type: "status", status: 404 }, 1, 1, "NotFound", 65],
-    [{ type: "html", status: 200 }, 1, 1, "UndecodableAnswer", 65],
-    [{ type: "status", status: 200, body: {} }, 1, 1, "UndecodableAnswer", 65],
-    [{ type: "status", status: 200, body: { id: "" } }, 1, 1, "UndecodableAnswer", 65]
+    [{ type: "status", status: 400 }, 1, 1, "BadRequest", "Correct"],
+    [{ type: "status", status: 403 }, 1, 1, "Forbidden", "Authorize"],
+    [{ type: "status", status: 404 }, 1, 1, "NotFound", "Correct"],
+    [{ type: "html", status: 200 }, 1, 1, "UndecodableAnswer", "GiveUp"],
+    [{ type: "status", status: 200, body: {} }, 1, 1, "UndecodableAnswer", "GiveUp"],
+    [{ type: "status", status: 200, body: { id: "" } }, 1, 1, "UndecodableAnswer", "GiveUp"]
   ]
   for (const [fault, logins, environmentLookups, ...end] of lookUps) {
     const what = end.length === 0 ? "gets over" : "reports"

@@ -1,13 +1,13 @@
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { Account, type FaultRule, Simulator } from "@effect-resilience/tbm-simulator"
-import { ExitStatus, Settings, SimulatedStudio, TableAddress, TableUploads } from "@effect-resilience/tbm-studio"
+import { Settings, TableAddress, TableUploads } from "@effect-resilience/tbm-studio"
+import * as SimulatedStudio from "@effect-resilience/tbm-studio/SimulatedStudio"
 import { Batch, UploadSource } from "@effect-resilience/upload"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Result, Scope, Stream } from "effect"
 import { gzipSync } from "node:zlib"
-import { trap } from "./command.ts"
-import { type Recorder, recorder, settings } from "./recorder.ts"
-import { client, content, logged, md5, studio, until, upload } from "./studio.ts"
+import { type Recorder, recorder, settings, trap } from "./recorder.ts"
+import { client, content, logged, md5, reasonTagOf, studio, told, until, upload } from "./studio.ts"
 
 const half = Stream.make(new Uint8Array(1_000_000))
 
@@ -182,9 +182,9 @@ describe("an upload, by what strikes its first request", { concurrent: true, tim
           ))
           const { tables, uploads } = yield* simulator.state
           const requests = entries.filter((entry) => entry.kind === "attempt" && entry.operation?.endsWith("table"))
-          const told = Result.isSuccess(result) ? "stored" : ExitStatus.reasonTagOf(result.failure) ?? ""
+          const end = Result.isSuccess(result) ? "stored" : reasonTagOf(result.failure) ?? ""
           assert.deepStrictEqual(
-            [requests.length, uploads.length, told],
+            [requests.length, uploads.length, end],
             [...ends[which] ?? []],
             JSON.stringify(result)
           )
@@ -307,7 +307,7 @@ describe("TableUploads", { timeout: 60_000 }, () => {
     Effect.gen(function*() {
       const { state } = yield* Simulator.Simulator
       const error = yield* Effect.flip(upload({ table: "T" }))
-      assert.deepStrictEqual([ExitStatus.reasonTagOf(error), ExitStatus.of(error)], ["StillUnauthorized", 77])
+      assert.deepStrictEqual(told(error), ["StillUnauthorized", "Authorize"])
       assert.deepInclude(yield* state, { logins: 2, requests: 5, uploads: [] })
     }).pipe(Effect.provide(studio({
       faults: [{ match: { operation: "upload" }, fault: { type: "status", status: 401 } }]
@@ -361,7 +361,7 @@ describe("TableUploads", { timeout: 60_000 }, () => {
       const { state } = yield* Simulator.Simulator
       const source = UploadSource.bytes("big.csv", new Uint8Array(24 * 1_048_576))
       const error = yield* Effect.flip(upload({ table: "T", source }))
-      assert.deepStrictEqual([ExitStatus.reasonTagOf(error), ExitStatus.of(error)], ["PayloadTooLarge", 65])
+      assert.deepStrictEqual(told(error), ["PayloadTooLarge", "Correct"])
       assert.strictEqual((yield* state).requests, 3)
     }).pipe(Effect.provide(studio({ maxUploadBytes: 1_000_000, drainLimit: 0 }))))
 

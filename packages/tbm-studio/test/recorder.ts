@@ -2,6 +2,7 @@ import { Settings } from "@effect-resilience/tbm-studio"
 import { Effect, Layer, Redacted } from "effect"
 import { createHash } from "node:crypto"
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http"
+import { createServer as createSocketServer } from "node:net"
 
 export interface Recorded {
   readonly method: string
@@ -86,3 +87,20 @@ export const settings = (frontdoor: string, api = frontdoor) =>
     frontdoor,
     api
   })
+
+/** A port that nobody should connect to, and how many did. */
+export const trap = Effect.acquireRelease(
+  Effect.callback<{ readonly port: number; readonly contacts: () => number; readonly close: () => void }>((resume) => {
+    let contacts = 0
+    const server = createSocketServer((socket) => {
+      contacts++
+      socket.destroy()
+    })
+    server.listen(0, "0.0.0.0", () => {
+      const address = server.address()
+      const port = address !== null && typeof address === "object" ? address.port : 0
+      resume(Effect.succeed({ port, contacts: () => contacts, close: () => server.close() }))
+    })
+  }),
+  ({ close }) => Effect.sync(close)
+)

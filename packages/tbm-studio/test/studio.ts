@@ -1,10 +1,12 @@
+import { Recovery } from "@effect-resilience/errors"
 import { AccessLog } from "@effect-resilience/http"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import type { Simulator } from "@effect-resilience/tbm-simulator"
-import { SimulatedStudio, TableUploads, TbmStudio } from "@effect-resilience/tbm-studio"
+import { TableUploads, TbmStudio } from "@effect-resilience/tbm-studio"
+import * as SimulatedStudio from "@effect-resilience/tbm-studio/SimulatedStudio"
 import { Uploader, UploadSource } from "@effect-resilience/upload"
 import { NodeHttpClient, NodeServices } from "@effect/platform-node"
-import { Clock, Duration, Effect, Layer } from "effect"
+import { Clock, Duration, Effect, Layer, Predicate } from "effect"
 import { createHash } from "node:crypto"
 
 /** Everything between a program and the socket, but for the settings. */
@@ -15,6 +17,14 @@ export const client = TbmStudio.layer.pipe(
 
 /** The same, with a simulator at the other end. */
 export const studio = (options?: Simulator.Options) => client.pipe(Layer.provideMerge(SimulatedStudio.layer(options)))
+
+/** What an error says: the tag of its reason, and of what to do about it. */
+export const told = (error: unknown): ReadonlyArray<string | undefined> => [reasonTagOf(error), Recovery.of(error)._tag]
+
+export const reasonTagOf = (error: unknown): string | undefined => {
+  const reason: unknown = Predicate.hasProperty(error, "reason") ? error.reason : undefined
+  return Predicate.hasProperty(reason, "_tag") ? String(reason._tag) : undefined
+}
 
 /** Two retries at once. */
 export const quick = RetryPolicy.make({ times: 2, backoff: Backoff.immediate })

@@ -22,7 +22,7 @@ const folder = join(tmpdir(), "effect-resilience-bench-manifest")
 const manifest = join(folder, "manifest.csv")
 const journal = join(folder, "journal.sqlite")
 
-const command = fileURLToPath(new URL("../../../tbm-studio/", import.meta.url))
+const command = fileURLToPath(new URL("../../../tbm-studio-cli/", import.meta.url))
 
 /** The rows and their files of 1 kB, made once and kept among the temporary ones. */
 const makeFiles = () => {

@@ -266,5 +266,5 @@ const steps = {
   status: { name: "look up processing", endpoint: codec.endpoints.status, idempotent: true }
 } satisfies { readonly [step: string]: Operation.Operation }
 
-/** What the access log calls them. */
-export const uploaderSteps: ReadonlySet<string> = new Set(Object.values(steps).map(({ name }) => name))
+/** What access logs and metrics call them. */
+export const stepNames: ReadonlySet<string> = new Set(Object.values(steps).map(({ name }) => name))

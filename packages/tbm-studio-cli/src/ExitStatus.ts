@@ -1,0 +1,171 @@
+/**
+ * The exit status of the commands, after `sysexits.h`.
+ *
+ * | status | meaning | what a script may do |
+ * | --- | --- | --- |
+ * | 0 | done | go on |
+ * | 64 | wrong usage or configuration | fix the call |
+ * | 65 | the API rejected the request, or stored something else | fix the request |
+ * | 66 | input cannot be read | fix the file |
+ * | 69 | unavailable, also after retries | try again later |
+ * | 70 | a bug | report it |
+ * | 74 | a journal or the report itself cannot be written | make room, then run it again |
+ * | 75 | outcome unknown | look whether it was applied, then decide |
+ * | 77 | credentials or permission | get them |
+ * | 130 | interrupted | run it again |
+ *
+ * @since 0.1.0
+ */
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Predicate from "effect/Predicate"
+
+/**
+ * @category constants
+ * @since 0.1.0
+ */
+export const done = 0
+/**
+ * @category constants
+ * @since 0.1.0
+ */
+export const usage = 64
+/**
+ * @category constants
+ * @since 0.1.0
+ */
+export const rejected = 65
+/**
+ * @category constants
+ * @since 0.1.0
+ */
+export const noInput = 66
+/**
+ * @category constants
+ * @since 0.1.0
+ */
+export const unavailable = 69
+/**
+ * @category constants
+ * @since 0.1.0
+ */
+export const bug = 70
+/**
+ * @category constants
+ * @since 0.1.0
+ */
+export const cannotWrite = 74
+/**
+ * @category constants
+ * @since 0.1.0
+ */
+export const outcomeUnknown = 75
+/**
+ * @category constants
+ * @since 0.1.0
+ */
+export const noPermission = 77
+
+/**
+ * @category constants
+ * @since 0.1.0
+ */
+export const interrupted = 130
+
+/**
+ * The status that an error stands for.
+ *
+ * **Example** (A rejected request)
+ *
+ * ```ts import.meta.vitest
+ * import { ApiError } from "@effect-resilience/errors"
+ * import { ExitStatus } from "@effect-resilience/tbm-studio-cli"
+ *
+ * const error = new ApiError.ApiError({ method: "POST", endpoint: "/x", reason: ApiError.reasonFromStatus(404) })
+ * ExitStatus.of(error) // => 65
+ * ```
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const of = (error: unknown): number => {
+  const byTag = statusByTag[tagOf(error)] ?? statusByTag[reasonTagOf(error) ?? ""]
+  if (byTag !== undefined) return byTag
+  switch (Recovery.of(error)._tag) {
+    case "Retry":
+      return unavailable
+    case "Reauthenticate":
+    case "Authorize":
+      return noPermission
+    case "Verify":
+      return outcomeUnknown
+    case "Correct":
+      return rejected
+    case "GiveUp":
+      return Recovery.isRecoverable(error) ? rejected : bug
+  }
+}
+
+/**
+ * The gravest of several: the one that asks most of a person. A bug comes first, then an unknown outcome, credentials,
+ * a wrong call, a rejected request, unreadable input, what cannot be written, what only needs another try, and last an
+ * interruption.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const gravest = (statuses: Iterable<number>): number => {
+  let worst = 0
+  for (const status of statuses) worst = Math.max(worst, byGravity.indexOf(status))
+  return byGravity[worst] ?? bug
+}
+
+const byGravity = [
+  done,
+  interrupted,
+  unavailable,
+  cannotWrite,
+  noInput,
+  rejected,
+  usage,
+  noPermission,
+  outcomeUnknown,
+  bug
+]
+
+/**
+ * The tag of an error's `reason`, where it has one.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const reasonTagOf = (error: unknown): string | undefined =>
+  Predicate.hasProperty(error, "reason") && Predicate.hasProperty(error.reason, "_tag")
+    ? String(error.reason._tag)
+    : undefined
+
+const tagOf = (error: unknown): string => Predicate.hasProperty(error, "_tag") ? String(error._tag) : ""
+
+const statusByTag: { readonly [tag: string]: number } = {
+  WrongUsage: usage,
+  InvalidSettings: usage,
+  InvalidPeriod: usage,
+  InvalidName: usage,
+  InvalidOption: usage,
+  NoUploaderService: usage,
+  UnsuitableUpload: usage,
+  InvalidManifest: noInput,
+  InvalidInput: noInput,
+  InvalidFiles: noInput,
+  JournalError: cannotWrite,
+  CannotWrite: cannotWrite,
+  SessionStoreFailed: cannotWrite,
+  Interrupted: interrupted,
+  InDoubt: outcomeUnknown,
+  SourceUnreadable: noInput,
+  SourceChanged: noInput,
+  ChangedSinceUpload: noInput,
+  SurplusAdditions: noInput,
+  IntegrityMismatch: rejected,
+  IncompleteBody: rejected,
+  NotReplayable: unavailable
+}

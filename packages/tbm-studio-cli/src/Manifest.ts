@@ -1,0 +1,277 @@
+/**
+ * The list of files that a batch uploads: a CSV or JSON file with the columns file, project, table, period and action.
+ *
+ * **Details**
+ *
+ * A file whose name ends in `.json` holds an array of objects; any other is CSV with a header row, in any order of
+ * columns. `action` is `overwrite` where it is left out. A relative `file` counts from the folder of the manifest.
+ * Everything that is wrong is reported at once, row by row, before anything is sent.
+ *
+ * **Example** (A manifest)
+ *
+ * ```csv
+ * file,project,table,period,action
+ * gl-2024-01.csv,Cost Transparency,GL Data,January:2024,overwrite
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Csv from "effect/encoding/Csv"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import type * as PlatformError from "effect/PlatformError"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+
+/**
+ * One upload of a manifest. `row` counts as a spreadsheet does: the header of a CSV is row 1. `name` is the same for every
+ * spelling of the file's path, and `file` is where it lies.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Row {
+  readonly row: number
+  readonly name: string
+  readonly file: string
+  readonly address: TableAddress.TableAddress
+  readonly action: TableAddress.Action
+}
+
+/**
+ * The manifest cannot be read, or says something that makes no sense. Each problem is one line.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidManifest extends Data.TaggedError("InvalidManifest")<{
+  readonly path: string
+  readonly problems: ReadonlyArray<string>
+}> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.correct
+  }
+  /** The message, line by line. */
+  get lines(): ReadonlyArray<string> {
+    const shown = this.problems.slice(0, maxProblems)
+    const more = this.problems.length - shown.length
+    return [...shown.map((problem) => `${this.path}: ${problem}`), ...more > 0 ? [`… and ${more} more`] : []]
+  }
+  override get message(): string {
+    return this.lines.join("\n")
+  }
+}
+
+/**
+ * Reads and checks a manifest.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const read = Effect.fnUntraced(function*(path: string) {
+  const fs = yield* FileSystem.FileSystem
+  const paths = yield* Path.Path
+  const invalid = (problem: string) => new InvalidManifest({ path, problems: [problem] })
+
+  const readable = <A>(self: Effect.Effect<A, PlatformError.PlatformError>) =>
+    Effect.mapError(self, (error) => invalid(unreadable(error.reason._tag)))
+  const { type } = yield* readable(fs.stat(path))
+  if (type === "Directory") return yield* invalid("is a folder, not a file.")
+  const text = yield* Effect.mapError(decode(yield* readable(fs.readFile(path))), invalid)
+  if (text.trim() === "") return yield* invalid("is empty.")
+
+  const folder = paths.resolve(paths.dirname(path))
+  const folders = [folder, yield* Effect.orElseSucceed(fs.realPath(folder), () => folder)]
+  const rows: Array<Row> = []
+  const problems: Array<string> = []
+  const records = paths.extname(path).toLowerCase() === ".json" ? parseJson(text) : parseCsv(text)
+  yield* records.pipe(
+    Stream.runForEachArray((records) => {
+      for (const { cells, row } of records) {
+        const checked = Result.flatMap(cells, check)
+        if (Result.isFailure(checked)) problems.push(`row ${row}: ${checked.failure}`)
+        else {
+          const { action, address, file } = checked.success
+          rows.push({ row, name: nameOf(paths, folders, file), file: paths.resolve(folder, file), address, action })
+        }
+      }
+      // Nothing here waits for anything, but signals wait for a pause.
+      return Effect.yieldNow
+    }),
+    Effect.catch((problem) => Effect.sync(() => problems.push(problem)))
+  )
+  if (problems.length > 0) return yield* new InvalidManifest({ path, problems })
+  return rows.length > 0 ? rows : yield* invalid("lists no uploads: add a row for each file.")
+})
+
+const maxProblems = 20
+
+const required = ["file", "project", "table", "period"] as const
+const columns = [...required, "action"] as const
+
+type Column = typeof columns[number]
+type Cells = { readonly [column in Column]?: unknown }
+
+/** A row, or why it is none. */
+interface Record {
+  readonly row: number
+  readonly cells: Result.Result<Cells, string>
+}
+
+// Relative to the manifest's folder where it lies in there, however the path says so.
+const nameOf = (paths: Path.Path, folders: ReadonlyArray<string>, file: string): string => {
+  const path = paths.normalize(file)
+  const inside = paths.isAbsolute(path) || path.startsWith("..")
+    ? folders.map((folder) => paths.relative(folder, paths.resolve(folder, path))).find((name) => isBelow(paths, name))
+    : undefined
+  // Some systems compose accents, some do not; and on Windows, either slash separates.
+  const name = (inside ?? path).normalize("NFC")
+  return paths.sep === "\\" ? name.replaceAll("\\", "/") : name
+}
+
+const isBelow = (paths: Path.Path, name: string): boolean => !name.startsWith("..") && !paths.isAbsolute(name)
+
+const check = (cells: Cells): Result.Result<Omit<Row, "row" | "name">, string> => {
+  for (const name of columns) {
+    const cell = cells[name] ?? ""
+    if (typeof cell !== "string") return Result.fail(`${name} is ${JSON.stringify(cell)}, not a text.`)
+  }
+  const file = textOf(cells.file)
+  const project = textOf(cells.project)
+  const table = textOf(cells.table)
+  const period = textOf(cells.period)
+  if (file === undefined || project === undefined || table === undefined || period === undefined) {
+    const missing = required.filter((name) => textOf(cells[name]) === undefined)
+    return Result.fail(`${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} missing.`)
+  }
+  const wanted = textOf(cells.action) ?? "overwrite"
+  const lowered = wanted.toLowerCase()
+  const action = TableAddress.actions.find((known) => known === lowered)
+  if (action === undefined) {
+    return Result.fail(`the action ${JSON.stringify(wanted)} is neither overwrite nor append.`)
+  }
+  return Result.mapBoth(TableAddress.make({ project, table, period }), {
+    onSuccess: (address) => ({ file, address, action }),
+    onFailure: (error) => error.message
+  })
+}
+
+const textOf = (cell: unknown): string | undefined => {
+  const text = typeof cell === "string" ? cell.trim() : ""
+  return text === "" ? undefined : text
+}
+
+// Taken for something else, a name with an umlaut would be that of another table.
+const decode = (bytes: Uint8Array): Effect.Effect<string, string> =>
+  Effect.try({
+    try: () => new TextDecoder("utf-8", { fatal: true }).decode(bytes),
+    catch: () => {
+      const [good = ""] = new TextDecoder().decode(bytes).split("\ufffd", 1)
+      return `line ${good.split("\n").length} is not UTF-8: save the manifest with that encoding.`
+    }
+  })
+
+const parseCsv = (text: string): Stream.Stream<Record, string> =>
+  // In pieces, so that what is not kept of one is gone when the next comes.
+  Stream.fromIterable(piecesOf(text), { chunkSize: 1 }).pipe(
+    Stream.pipeThroughChannel(Csv.decodeString()),
+    Stream.mapError((error) => `line ${error.line} is not valid CSV: ${error.message}`),
+    Stream.mapAccumArray((): CsvState => ({ header: undefined, row: 0 }), ({ header, row }, lines) => {
+      const records: Array<Record> = []
+      for (const line of lines) {
+        row++
+        if (header === undefined) {
+          header = readHeader(line)
+          if (Result.isFailure(header)) records.push({ row, cells: Result.fail(header.failure) })
+        } else if (Result.isSuccess(header) && line.some((cell) => cell.trim() !== "")) {
+          records.push({ row, cells: cellsOf(header.success, line) })
+        }
+      }
+      return [{ header, row }, records]
+    })
+  )
+
+interface CsvState {
+  readonly header: Result.Result<Header, string> | undefined
+  readonly row: number
+}
+
+const piecesOf = function*(text: string) {
+  const length = 65_536
+  for (let from = 0; from < text.length; from += length) yield text.slice(from, from + length)
+}
+
+/** How many columns there are, and the place of each that is known. */
+type Header = { readonly [column in Column]?: number } & { readonly length: number }
+
+const readHeader = (cells: ReadonlyArray<string>): Result.Result<Header, string> => {
+  const names = cells.map((name) => name.trim().toLowerCase())
+  const problems = [
+    ["missing", required.filter((name) => !names.includes(name))],
+    ["unknown", names.filter((name) => !isColumn(name))],
+    ["twice", names.filter((name, i) => names.indexOf(name) < i)]
+  ] as const
+  if (problems.every(([, names]) => names.length === 0)) {
+    return Result.succeed({ ...Object.fromEntries(names.map((name, i) => [name, i])), length: names.length })
+  }
+  const said = problems.flatMap(([what, names]) => names.length === 0 ? [] : [`; ${what}: ${names.join(", ")}`])
+  return Result.fail(`the header is ${names.join(",")} where ${columns.join(",")} is expected${said.join("")}.`)
+}
+
+const isColumn = (name: string): name is Column => columns.some((column) => column === name)
+
+const cellsOf = (header: Header, line: ReadonlyArray<string>): Result.Result<Cells, string> => {
+  if (line.length > header.length && line.slice(header.length).some((cell) => cell.trim() !== "")) {
+    return Result.fail(
+      `has ${line.length} cells where the header has ${header.length}: a name with a comma stands in quotes.`
+    )
+  }
+  const at = (place: number | undefined) => place === undefined ? undefined : line[place]
+  const { action, file, period, project, table } = header
+  return Result.succeed({
+    file: at(file),
+    project: at(project),
+    table: at(table),
+    period: at(period),
+    action: at(action)
+  })
+}
+
+const parseJson = (text: string): Stream.Stream<Record, string> =>
+  Stream.unwrap(Effect.map(
+    Effect.try({ try: (): unknown => JSON.parse(text), catch: () => notJson }),
+    (rows) =>
+      Array.isArray(rows)
+        ? Stream.fromIterable(rows.map((cells: unknown, i): Record => ({ row: i + 1, cells: cellsOfJson(cells) })))
+        : Stream.fail(notJson)
+  ))
+
+const notJson = `is not a JSON array of objects with ${columns.join(", ")}.`
+
+const cellsOfJson = (cells: unknown): Result.Result<Cells, string> => {
+  if (!Predicate.isObject(cells)) return Result.fail(`is not an object with ${columns.join(", ")}.`)
+  const unknown = Object.keys(cells).filter((name) => !isColumn(name))
+  return unknown.length === 0
+    ? Result.succeed(cells)
+    : Result.fail(`has the unknown ${unknown.join(", ")}; known are ${columns.join(", ")}.`)
+}
+
+const unreadable = (reason: string): string => {
+  switch (reason) {
+    case "NotFound":
+      return "there is no such file."
+    case "PermissionDenied":
+      return "may not be read: check its permissions."
+    default:
+      return "cannot be read."
+  }
+}

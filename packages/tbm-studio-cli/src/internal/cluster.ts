@@ -1,0 +1,176 @@
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Period from "@effect-resilience/tbm-studio/Period"
+import * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
+import type { TableUpload } from "@effect-resilience/tbm-studio/TableUploads"
+import * as DurableUpload from "@effect-resilience/upload/DurableUpload"
+import * as Journal from "@effect-resilience/upload/Journal"
+import * as UploadSource from "@effect-resilience/upload/UploadSource"
+import type * as UploadTarget from "@effect-resilience/upload/UploadTarget"
+import * as NodeClusterSocket from "@effect/platform-node/NodeClusterSocket"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import * as ClusterWorkflowEngine from "effect/cluster/ClusterWorkflowEngine"
+import * as RunnerAddress from "effect/cluster/RunnerAddress"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as BoundedPg from "./boundedPg.ts"
+import { InvalidOption } from "./runtime.ts"
+
+/**
+ * An upload as the cluster stores it. `place` and `name` are those of a manifest's journal; `file` is a path that means the
+ * same to whoever submits it and to every worker; `version` is that of the file when it was submitted, where it could be seen.
+ */
+export const Item = Schema.Struct({
+  place: Schema.String,
+  name: Schema.String,
+  file: Schema.String,
+  project: Schema.String,
+  table: Schema.String,
+  period: Schema.String.pipe(
+    Schema.refine((text): text is Period.Period => Result.isSuccess(Period.parse(text)))
+  ),
+  action: Schema.Literals(TableAddress.actions),
+  version: Schema.optionalKey(Schema.String)
+})
+
+export const tables = DurableUpload.make("tbm-studio tables", {
+  item: Item,
+  name: ({ name }) => name,
+  place: ({ place }) => place,
+  // With another action the file is another upload.
+  version: ({ action, version }) => `${action} ${version ?? ""}`
+})
+
+/** A file whose version is the same on every machine that sees it: devices and inodes have other numbers there. */
+export const sharedFile = (file: string): UploadSource.UploadSource<FileSystem.FileSystem> => {
+  const source = UploadSource.file(file)
+  const open = Effect.gen(function*() {
+    const opened = yield* source.open
+    const info = yield* Effect.option(Effect.flatMap(FileSystem.FileSystem, (fs) => fs.stat(file)))
+    const version = Option.map(info, ({ mtime, size }) => `${size}:${Option.getOrUndefined(mtime)?.getTime() ?? 0}`)
+    return { ...opened, version: Option.getOrUndefined(version) }
+  })
+  return { ...source, open }
+}
+
+const uploadOf = ({ action, file, period, project, table }: typeof Item.Type): TableUpload => ({
+  source: sharedFile(file),
+  address: { project, table, period },
+  action,
+  force: false
+})
+
+/** A target of table uploads, for what comes out of the cluster. */
+export const targetOf = <Receipt, E, R>(
+  target: UploadTarget.UploadTarget<TableUpload, Receipt, E, R>
+): UploadTarget.UploadTarget<typeof Item.Type, Receipt, E, R> => ({
+  ...target,
+  operation: (item) => target.operation(uploadOf(item)),
+  source: (item) => target.source(uploadOf(item)),
+  key: undefined,
+  send: (item, payload) => target.send(uploadOf(item), payload)
+})
+
+/** The cluster's database cannot be used. */
+export class ClusterUnavailable extends Data.TaggedError("ClusterUnavailable")<{ readonly message: string }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.retry
+  }
+}
+
+/** Where a worker can be reached by the others. */
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+/** The engine and the journal of the cluster that `DATABASE_URL` names. Without an address it submits only. */
+export const layer = (address: Address | undefined) => Layer.provide(engine(address), database)
+
+// A worker that died, or is cut off, is noticed when its heartbeat has been missing for the lock's expiration, by the next
+// look at the assignments; by then the database has ended its session, and with it the locks. So nothing stands still for
+// longer than 15 seconds.
+const sharding = {
+  shardLockRefreshInterval: "3 seconds",
+  shardLockExpiration: "9 seconds",
+  refreshAssignmentsInterval: "2 seconds",
+  entityMessagePollInterval: "2 seconds",
+  runnerHealthCheckInterval: "5 seconds",
+  entityTerminationTimeout: "3 seconds"
+} as const
+
+/** How long the database may take for a statement. */
+const storeTimeout = "3 seconds"
+
+const engine = (address: Address | undefined) =>
+  Layer.merge(
+    ClusterWorkflowEngine.layer.pipe(Layer.provide(
+      address === undefined
+        ? NodeClusterSocket.layer({ storage: "sql", clientOnly: true, shardingConfig: sharding })
+        : NodeClusterSocket.layer({
+          storage: "sql",
+          shardingConfig: { ...sharding, runnerAddress: Option.some(RunnerAddress.make(address.host, address.port)) }
+        })
+    )),
+    Journal.layerSql()
+  )
+
+const database = Layer.unwrap(Effect.gen(function*() {
+  const url = yield* Effect.orElseSucceed(Config.option(Config.Redacted("DATABASE_URL")), () => Option.none())
+  if (Option.isNone(url) || Redacted.value(url.value).trim() === "") {
+    return yield* new InvalidOption({
+      message: "DATABASE_URL is not set. Set it to the Postgres database of the cluster: postgres://USER@HOST/DATABASE."
+    })
+  }
+  if (!/^postgres(ql)?:\/\//.test(Redacted.value(url.value))) {
+    return yield* new InvalidOption({
+      message: "DATABASE_URL is not an address of Postgres: postgres://USER@HOST/DATABASE."
+    })
+  }
+  // What follows takes a database that cannot be reached for a defect.
+  return Layer.tap(
+    Layer.provide(
+      BoundedPg.layer(storeTimeout),
+      PgClient.layer({
+        url: url.value,
+        applicationName: "tbm-studio",
+        connectTimeout: storeTimeout,
+        // A worker that is cut off inside a transaction would else hold its rows for ever.
+        startupParameters: { idle_in_transaction_session_timeout: "9s", statement_timeout: "9s" }
+      })
+    ),
+    Effect.fnUntraced(function*(context) {
+      yield* Context.get(context, SqlClient.SqlClient)`SELECT 1`
+    })
+  )
+}))
+
+/** The failures of a cluster's layer in words for people. None holds the address, which may hold a password. */
+export const explain = (error: Layer.Error<ReturnType<typeof layer>>): InvalidOption | ClusterUnavailable => {
+  switch (error._tag) {
+    case "InvalidOption":
+      return error
+    case "ConfigError":
+      return new InvalidOption({ message: `The cluster's settings: ${error.message}` })
+    case "SocketServerError":
+      return new InvalidOption({ message: "The worker cannot listen there: use another --port, or another --host." })
+    default: {
+      const why = error._tag === "SqlError" ? causeOf(error.reason) : ""
+      return new ClusterUnavailable({
+        message: `The database that DATABASE_URL names cannot be used: ${error.message}${why}.`
+      })
+    }
+  }
+}
+
+const causeOf = ({ cause }: { readonly cause: unknown }): string =>
+  Predicate.hasProperty(cause, "message") ? `: ${String(cause.message)}` : ""

@@ -1,0 +1,220 @@
+import { Settings } from "@effect-resilience/tbm-studio/Settings"
+import * as Journal from "@effect-resilience/upload/Journal"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Manifest from "../../Manifest.ts"
+import * as duration from "../duration.ts"
+import * as journalFile from "../journalFile.ts"
+import * as Place from "../place.ts"
+import { respondWith, type Response } from "../respond.ts"
+import { InvalidOption, provideStudio } from "../runtime.ts"
+import type * as Submit from "../submit.ts"
+import * as Uploads from "../uploads.ts"
+import * as via from "../via.ts"
+
+const flags = {
+  manifest: Argument.String("manifest").pipe(
+    Argument.withDescription("CSV or JSON rows of file, project, table, period, action")
+  ),
+  ...via.flags,
+  concurrency: Flag.Int("concurrency").pipe(
+    Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 64 }))),
+    Flag.withDescription(
+      "How many uploads run at once, 1 to 64 (default 4; with --durable over all workers, by default as many as they run)"
+    ),
+    Flag.optional
+  ),
+  pace: Flag.String("pace").pipe(
+    Flag.filterMap(duration.parse, () => "Expected a duration such as 500ms, 2s or 1m"),
+    Flag.withMetavar("DURATION"),
+    Flag.withDescription("The least time between the starts of two attempts, such as 500ms or 2s"),
+    Flag.optional
+  ),
+  failFast: Flag.Boolean("fail-fast").pipe(
+    Flag.withDescription("Start nothing more after the first failure"),
+    Flag.withDefault(false)
+  ),
+  preflight: Flag.Boolean("preflight").pipe(
+    Flag.withDescription(
+      "Read every file before anything is sent, and stop where one is no CSV or TSV of UTF-8 with as many fields in each row " +
+        "(default; --no-preflight sends without looking)"
+    ),
+    Flag.withDefault(true)
+  ),
+  journal: Flag.String("journal").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription("Where to remember what is uploaded; MANIFEST.journal.sqlite where none is named"),
+    Flag.optional
+  ),
+  noJournal: Flag.Boolean("no-journal").pipe(
+    Flag.withDescription("Remember nothing: another run uploads everything again"),
+    Flag.withDefault(false)
+  ),
+  unknown: Flag.Literals("unknown", ["fail", "skip", "retry"]).pipe(
+    Flag.withDescription("What to do with an append that an earlier run may have applied (default fail)"),
+    Flag.withDefault("fail")
+  ),
+  changed: Flag.Literals("changed", ["fail", "skip", "send"]).pipe(
+    Flag.withDescription(
+      "What to do where what is stored is not what the manifest lists now, and sending it would leave both: an append whose " +
+        "content has changed, an append that is not listed any more (default fail)"
+    ),
+    Flag.withDefault("fail")
+  ),
+  acceptJournal: Flag.Boolean("accept-journal").pipe(
+    Flag.withDescription(
+      "Go on although the journal holds uploads and none is to a table and period of this manifest, or is not whole"
+    ),
+    Flag.withDefault(false)
+  ),
+  onInterrupt: Flag.Literals("on-interrupt", ["finish", "abandon"]).pipe(
+    Flag.withDescription("What Ctrl-C does to the uploads that are under way (default finish)"),
+    Flag.withDefault("finish")
+  ),
+  durable: Flag.Boolean("durable").pipe(
+    Flag.withDescription(
+      "Give the uploads to the workers of the cluster that DATABASE_URL names, which must be able to read the files " +
+        "under the same paths"
+    ),
+    Flag.withDefault(false)
+  ),
+  round: Flag.Int("round").pipe(
+    Flag.withSchema(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))),
+    Flag.withDescription(
+      "With --durable: the cluster remembers what became of the manifest in a round (default 1); the next round, begun " +
+        "when that has ended, sends what failed"
+    ),
+    Flag.optional
+  )
+}
+
+export const batch = Command.make(
+  "batch",
+  flags,
+  (
+    {
+      acceptJournal,
+      changed,
+      concurrency,
+      durable,
+      failFast,
+      journal,
+      manifest,
+      noJournal,
+      onInterrupt,
+      pace,
+      preflight,
+      round,
+      sessions,
+      unknown,
+      via: way
+    }
+  ) =>
+    Effect.gen(function*() {
+      const useless = durable
+        ? [
+          ...(Option.isSome(journal) ? ["--journal: the cluster keeps one"] : []),
+          ...(noJournal ? ["--no-journal: the cluster keeps one"] : []),
+          ...(unknown === "fail" ? [] : ["--unknown: say it to the workers"]),
+          ...(changed === "fail" ? [] : ["--changed: say it to the workers"]),
+          ...(acceptJournal ? ["--accept-journal: the cluster's journal holds all batches"] : []),
+          ...(onInterrupt === "finish" ? [] : ["--on-interrupt: the workers go on"]),
+          ...(way === "table" ? [] : ["--via: the workers send to the table"])
+        ]
+        : Option.isSome(round)
+        ? ["--round: it is for --durable"]
+        : []
+      if (useless.length > 0) return yield* new InvalidOption({ message: `Leave out ${useless.join("; ")}.` })
+      const jobs = (yield* Manifest.read(manifest)).map((row) => new Uploads.RowJob(row))
+      const respond = (report: Uploads.BatchReport): Response => ({
+        json: { items: report.items, totals: report.totals },
+        get text() {
+          return [...Uploads.table(report), ...durable || noJournal ? [] : journalFile.advice(report.items)]
+        },
+        exitStatus: report.exitStatus
+      })
+      const options = { failFast, preflight, pace: Option.getOrUndefined(pace) }
+      const answers = { onUnknown: unknown, onChanged: changed }
+      const local = {
+        ...options,
+        ...answers,
+        concurrency: Option.getOrElse(concurrency, () => 4),
+        via: way,
+        show: "each",
+        onInterrupt,
+        respond
+      } as const
+      const report = durable
+        ? yield* submit(manifest, jobs, {
+          ...options,
+          concurrency: Option.getOrUndefined(concurrency),
+          respond,
+          round: Option.getOrElse(round, () => 1)
+        })
+        : noJournal
+        ? yield* Effect.provide(Uploads.run(jobs, local), Journal.layerMemory)
+        : yield* withJournal(
+          Option.isSome(journal) ? journal.value : yield* journalFile.beside(manifest),
+          { incomplete: acceptJournal },
+          (path) =>
+            Effect.gen(function*() {
+              const scope = Place.scopeOf(yield* Settings)
+              const sql = yield* SqlClient.SqlClient
+              const unfit = Effect.provideService(journalFile.checkFit(path, scope), SqlClient.SqlClient, sql)
+              return yield* Uploads.run(jobs, { ...local, whenUnfit: acceptJournal ? undefined : unfit })
+            })
+        )
+      return respond(report)
+    }).pipe(
+      via.withSessions(way, sessions, unknown),
+      provideStudio,
+      respondWith((error) => ({ ...Uploads.nothing(), error }))
+    )
+).pipe(
+  Command.withDescription("Upload every file of a manifest"),
+  Command.withExamples([
+    { command: "tbm-studio batch january.csv", description: "Upload what january.csv lists, four files at a time" },
+    {
+      command: "tbm-studio batch january.json --concurrency 2 --pace 1s --fail-fast --json",
+      description: "Gently, and stop at the first failure"
+    },
+    {
+      command: "tbm-studio batch january.csv --unknown skip",
+      description: "Go on after a crash, taking appends that were under way for done"
+    },
+    {
+      command: "DATABASE_URL=postgres://uploads@db/uploads tbm-studio batch january.csv --durable",
+      description: "Have the workers of a cluster upload it; see tbm-studio worker --help"
+    }
+  ])
+)
+
+const withJournal = <A, E, R>(
+  path: string,
+  options: Parameters<typeof journalFile.layerExclusive>[1],
+  use: (path: string) => Effect.Effect<A, E, R>
+) =>
+  use(path).pipe(
+    Effect.mapError((error) => error instanceof Journal.JournalError ? journalFile.failure(path, error) : error),
+    Effect.provide(journalFile.layerExclusive(path, options))
+  )
+
+const submit = Effect.fnUntraced(function*(
+  manifest: string,
+  jobs: ReadonlyArray<Uploads.Job>,
+  options: Parameters<typeof Submit.run>[2]
+) {
+  const fs = yield* FileSystem.FileSystem
+  const batch = yield* Effect.orElseSucceed(fs.realPath(manifest), () => manifest)
+  // Only this and `worker` pay for loading them.
+  const [cluster, submit] = yield* Effect.promise(() => Promise.all([import("../cluster.ts"), import("../submit.ts")]))
+  const engine = Layer.effectContext(Effect.mapError(Layer.build(cluster.layer(undefined)), cluster.explain))
+  return yield* Effect.provide(submit.run(batch, jobs, options), engine)
+})

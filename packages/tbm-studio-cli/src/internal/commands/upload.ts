@@ -1,0 +1,118 @@
+import { Settings } from "@effect-resilience/tbm-studio/Settings"
+import * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
+import * as TableUploads from "@effect-resilience/tbm-studio/TableUploads"
+import * as Journal from "@effect-resilience/upload/Journal"
+import * as UploadSource from "@effect-resilience/upload/UploadSource"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as ExitStatus from "../../ExitStatus.ts"
+import { respondWith, type Response } from "../respond.ts"
+import { InvalidOption, provideStudio } from "../runtime.ts"
+import * as units from "../units.ts"
+import * as Uploads from "../uploads.ts"
+import * as via from "../via.ts"
+
+const flags = {
+  file: Argument.String("file").pipe(Argument.withDescription("The file to upload: CSV or TSV, plain or gzipped")),
+  project: Flag.String("project").pipe(Flag.withDescription("The project that the table belongs to")),
+  table: Flag.String("table").pipe(Flag.withDescription("The table; it is created where it does not exist")),
+  period: Flag.String("period").pipe(
+    Flag.withDescription("Month:Year, such as January:2024 or Jan:FY2024; or current")
+  ),
+  action: Flag.Literals("action", TableAddress.actions).pipe(
+    Flag.withDescription("Whether to replace the period's rows or to add to them (default overwrite)"),
+    Flag.withDefault("overwrite")
+  ),
+  force: Flag.Boolean("force").pipe(
+    Flag.withDescription("Write over a table that somebody has checked out"),
+    Flag.withDefault(false)
+  ),
+  ...via.flags,
+  unknown: Flag.Literals("unknown", ["fail", "retry"]).pipe(
+    Flag.withDescription(
+      "With --sessions: what to do with an append that an earlier run may have applied (default fail)"
+    ),
+    Flag.withDefault("fail")
+  ),
+  dryRun: Flag.Boolean("dry-run").pipe(
+    Flag.withDescription("Check settings, names and file, and send nothing"),
+    Flag.withDefault(false)
+  )
+}
+
+export const upload = Command.make(
+  "upload",
+  flags,
+  ({ dryRun, file, unknown, ...options }) =>
+    Effect.gen(function*() {
+      if (unknown === "retry" && Option.isNone(options.sessions)) {
+        return yield* new InvalidOption({ message: "Leave out --unknown: it is for --sessions." })
+      }
+      const upload = yield* TableUploads.make({ ...options, source: UploadSource.file(file) })
+      const job: Uploads.Job = { ...upload, file, name: file }
+      return dryRun ? yield* plan(job, options.via) : yield* send(job, options.via, Option.isSome(options.sessions))
+    }).pipe(
+      via.withSessions(options.via, options.sessions, unknown),
+      provideStudio,
+      respondWith((error) => ({ ...documentOf(Uploads.unsent({ file, ...options }, "failed")), error }))
+    )
+).pipe(
+  Command.withDescription("Upload one file to one table and period"),
+  Command.withExamples([
+    {
+      command: `tbm-studio upload gl.csv --project "Cost Transparency" --table "GL Data" --period January:2024`,
+      description: "Replace the rows of January"
+    },
+    {
+      command: `tbm-studio upload late.csv --project "Cost Transparency" --table "GL Data" --period Jan:FY2024 ` +
+        "--action append",
+      description: "Add rows; if the answer is lost, exit with 75 instead of adding them twice"
+    },
+    {
+      command: `tbm-studio upload year.csv --project "Cost Transparency" --table "GL Data" --period Jan:FY2024 ` +
+        "--via uploader --sessions .uploads",
+      description: "Send a large file in parts; after a crash, the same line sends what is missing"
+    }
+  ])
+)
+
+const send = Effect.fnUntraced(function*(job: Uploads.Job, way: via.Via, sessions: boolean) {
+  const respond = ({ exitStatus, items: [item] }: Uploads.BatchReport): Response => ({
+    json: documentOf(item ?? Uploads.unsent(Uploads.namesOf(job), "notStarted")),
+    text: item?.status === "uploaded" ? [Uploads.describe(item)] : [],
+    problems: [
+      ...(item?.error === undefined ? [] : [item.error.message]),
+      ...(sessions && item?.status === "unknown"
+        ? ["Look at what is stored. Where the rows are missing, run it again with --unknown retry to send them again."]
+        : [])
+    ],
+    exitStatus
+  })
+  const report = yield* Uploads.run([job], {
+    via: way,
+    concurrency: 1,
+    show: "progress",
+    respond
+  }).pipe(Effect.provide(Journal.layerMemory))
+  return respond(report)
+})
+
+const documentOf = ({ recoveries: _, ...item }: Uploads.ItemReport): object => item
+
+const plan = Effect.fnUntraced(function*(job: Uploads.Job, way: via.Via) {
+  const settings = yield* Settings
+  const { address, action, source } = job
+  const { size = 0 } = yield* source.open
+  return {
+    json: documentOf(Uploads.unsent(Uploads.namesOf(job), "planned", size)),
+    text: [
+      `Would ${action === "append" ? "append" : "upload"} ${job.file} (${units.bytes(size)}) ` +
+      `to ${TableAddress.format(address)}:`,
+      `POST ${yield* via.address(way, settings, job)}`
+    ],
+    exitStatus: ExitStatus.done
+  }
+})

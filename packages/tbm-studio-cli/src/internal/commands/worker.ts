@@ -1,0 +1,147 @@
+import * as Timeout from "@effect-resilience/deadline/Timeout"
+import { Frontdoor } from "@effect-resilience/tbm-studio/Frontdoor"
+import * as TableUploads from "@effect-resilience/tbm-studio/TableUploads"
+import * as Journal from "@effect-resilience/upload/Journal"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Console from "effect/Console"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import * as ExitStatus from "../../ExitStatus.ts"
+import { respond } from "../respond.ts"
+import { provideStudio } from "../runtime.ts"
+import * as StopSignal from "../stopSignal.ts"
+
+const flags = {
+  host: Flag.String("host").pipe(
+    Flag.withDescription("The name or address of this machine by which the other workers reach it (default 127.0.0.1)"),
+    Flag.withDefault("127.0.0.1")
+  ),
+  port: Flag.Int("port").pipe(
+    Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65535 }))),
+    Flag.withDescription("The port to listen on for the other workers (default 34431)"),
+    Flag.withDefault(34431)
+  ),
+  concurrency: Flag.Int("concurrency").pipe(
+    Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 64 }))),
+    Flag.withDescription("How many uploads this worker runs at once, 1 to 64 (default 4)"),
+    Flag.withDefault(4)
+  ),
+  unknown: Flag.Literals("unknown", ["fail", "skip", "retry"]).pipe(
+    Flag.withDescription("What to do with an append that a worker which died may have applied (default fail)"),
+    Flag.withDefault("fail")
+  ),
+  changed: Flag.Literals("changed", ["fail", "skip", "send"]).pipe(
+    Flag.withDescription("What to do with an append whose content has changed since it was uploaded (default fail)"),
+    Flag.withDefault("fail")
+  )
+}
+
+export const worker = Command.make(
+  "worker",
+  flags,
+  ({ changed, concurrency, host, port, unknown }) =>
+    Effect.gen(function*() {
+      // Only this command and `batch --durable` pay for loading it.
+      const cluster = yield* Effect.promise(() => import("../cluster.ts"))
+      const { target } = yield* TableUploads.TableUploads
+      yield* (yield* Frontdoor).tokens.get
+      const watch = yield* watched
+      // Uploads may come before everything below stands, and so may the signal.
+      const stop = yield* Effect.forkChild(
+        Effect.andThen(
+          StopSignal.first,
+          Console.error("Stopping: uploads that are under way may finish. Once more abandons them.")
+        ),
+        { startImmediately: true }
+      )
+      const layer = cluster.tables
+        .layer(Effect.succeed(cluster.targetOf(target)), {
+          concurrency,
+          onUnknown: unknown,
+          onChanged: changed,
+          around: watch.around
+        })
+        .pipe(Layer.provide(watch.layer), Layer.provide(cluster.layer({ host, port })))
+      const scope = yield* Scope.make()
+      yield* Effect.gen(function*() {
+        yield* Effect.mapError(Layer.buildWithScope(layer, scope), cluster.explain)
+        yield* Console.error(`Joined the cluster as ${host}:${port}. Waiting for uploads; Ctrl-C or SIGTERM stops.`)
+        yield* Fiber.join(stop)
+        yield* watch.drain
+      }).pipe(Effect.onExit((exit) => leave(Scope.close(scope, exit))))
+      const { failed, unknown: inDoubt, uploaded } = watch.counts
+      return {
+        json: { status: "stopped", uploaded, failed, unknown: inDoubt },
+        text: [`Stopped after ${uploaded} uploaded, ${failed} failed, ${inDoubt} with unknown outcome.`],
+        exitStatus: ExitStatus.done
+      }
+    }).pipe(provideStudio, respond)
+).pipe(
+  Command.withDescription("Run uploads of `batch --durable` as one of a cluster of machines"),
+  Command.withExamples([
+    {
+      command: "DATABASE_URL=postgres://uploads@db/uploads tbm-studio worker --host worker-1.internal",
+      description: "Join the cluster of that database; the files must be readable here under the submitted paths"
+    }
+  ])
+)
+
+/**
+ * Leaves the cluster, which gives the shards back. Where the database does not help with that, the end of the process does:
+ * its sessions end with it, and the locks with them.
+ */
+const leave = (close: Effect.Effect<void>) =>
+  Effect.flatMap(
+    Effect.forkDetach(close),
+    (closing) => Timeout.afterOrElse(Fiber.await(closing), { duration: "2 seconds", orElse: () => Effect.void })
+  )
+
+/** How long the journal's database may be away before an upload fails for it, while the worker is not told to stop. */
+const outage = "15 seconds"
+
+// Knows from the journal what is under way: between `started` and the next state, an upload must not be cut off.
+const watched = Effect.sync(() => {
+  const started = new Set<string>()
+  const counts = { uploaded: 0, failed: 0, unknown: 0 }
+  let idle: Deferred.Deferred<void> | undefined
+
+  const settle = (place: string) =>
+    Effect.sync(() => {
+      started.delete(place)
+      if (idle !== undefined && started.size === 0) Deferred.doneUnsafe(idle, Effect.void)
+    })
+  const watch = (journal: Journal.Journal["Service"]): Journal.Journal["Service"] => ({
+    ...journal,
+    record: (entry, durable) =>
+      Effect.gen(function*() {
+        const record = Effect.retry(journal.record(entry, durable), {
+          while: ({ cause }) => idle === undefined && !(cause instanceof Journal.PlaceTaken),
+          schedule: Schedule.upTo(Schedule.spaced("500 millis"), { duration: outage })
+        })
+        if (entry.state === "started") {
+          if (idle !== undefined) return yield* Effect.never
+          started.add(entry.place)
+          return yield* record
+        }
+        yield* Effect.ensuring(record, settle(entry.place))
+        if (entry.state !== "waiting" && entry.state !== "retrying") counts[entry.state]++
+      })
+  })
+  return {
+    counts,
+    layer: Layer.effect(Journal.Journal, Effect.map(Journal.Journal, watch)),
+    /** An upload that ends in any other way, cut off with its shard for example, is not under way either. */
+    around: <A, E, R>(place: string, upload: Effect.Effect<A, E, R>) => Effect.ensuring(upload, settle(place)),
+    /** Starts nothing more and waits for what is under way. */
+    drain: Effect.suspend(() => {
+      idle = Deferred.makeUnsafe<void>()
+      return started.size === 0 ? Effect.void : Deferred.await(idle)
+    })
+  }
+})

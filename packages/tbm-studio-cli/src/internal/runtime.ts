@@ -1,0 +1,98 @@
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as AccessLog from "@effect-resilience/http/AccessLog"
+import * as Connections from "@effect-resilience/node/Connections"
+import * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
+import { Settings } from "@effect-resilience/tbm-studio/Settings"
+import * as TbmStudio from "@effect-resilience/tbm-studio/TbmStudio"
+import * as Config from "effect/Config"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import * as TokenFile from "../TokenFile.ts"
+import { AccessLogFile } from "./options.ts"
+
+/** An option makes no sense; the message names it. */
+export class InvalidOption extends Data.TaggedError("InvalidOption")<{ readonly message: string }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.correct
+  }
+}
+
+/** A file that was named cannot be used; the message says why. */
+export class InvalidInput extends Data.TaggedError("InvalidInput")<{ readonly message: string }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.correct
+  }
+}
+
+/** A file that a command makes cannot be written, by no fault of its name. */
+export class CannotWrite extends Data.TaggedError("CannotWrite")<{ readonly message: string }> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.retry
+  }
+}
+
+/** Provides a command with everything between its settings and the socket. */
+export const provideStudio = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.provide(
+    effect,
+    studio.pipe(Layer.provide(sharedTokens), Layer.provideMerge(Settings.layer), Layer.provideMerge(accessLog))
+  )
+
+/** The access log, where a flag of the command asks for it. */
+export const accessLog = Layer.unwrap(
+  Effect.map(AccessLogFile, Option.match({ onNone: () => Layer.empty, onSome: (path) => writeTo(path) }))
+)
+
+const proxyOfEnvironment: Effect.Effect<Connections.Proxy> = Effect.orElseSucceed(
+  Connections.proxyFromEnvironment,
+  () => ({})
+)
+
+// Plain http is spoken to this machine only, and a proxy would read it.
+const thisMachine = ["localhost", "127.0.0.1", "::1"]
+
+/**
+ * The services of one TBM Studio, over bounded connections, over the proxy that the environment names, and with one
+ * budget for all retries.
+ */
+export const studio = TbmStudio.layer.pipe(
+  Layer.provideMerge(AttemptBudget.layer({ name: "tbm-studio" })),
+  Layer.provideMerge(Layer.unwrap(Effect.map(proxyOfEnvironment, (proxy) =>
+    Connections.layer({
+      headersTimeout: "10 minutes",
+      proxy: { ...proxy, noProxy: [proxy.noProxy ?? "", ...thisMachine].join(",") }
+    }))))
+)
+
+// TBM_TOKEN_CACHE=file: commands share the token on disk. Otherwise each logs in for itself.
+const sharedTokens = Layer.unwrap(Effect.gen(function*() {
+  const paths = yield* Path.Path
+  const setting = (name: string) =>
+    Effect.orElseSucceed(Config.option(Config.String(name)), () => Option.none<string>())
+  const wanted = Option.getOrElse(yield* setting("TBM_TOKEN_CACHE"), () => "none")
+  if (wanted === "none" || wanted === "") return Layer.empty
+  if (wanted !== "file") {
+    return yield* new InvalidOption({
+      message: `TBM_TOKEN_CACHE is ${JSON.stringify(wanted)}: use file to share the token on disk, or none.`
+    })
+  }
+  const home = Option.getOrElse(yield* setting("HOME"), () => ".")
+  const cache = Option.getOrElse(yield* setting("XDG_CACHE_HOME"), () => paths.join(home, ".cache"))
+  const path = paths.join(cache, "tbm-studio", "tokens.sqlite")
+  return failAs(TokenFile.layer(path), (error) => {
+    const rejected = error._tag === "PlatformError" && error.reason.module === "TokenFile"
+    return rejected
+      ? `TBM_TOKEN_CACHE=file: ${paths.dirname(path)} cannot be trusted: ${error.reason.description}.`
+      : `TBM_TOKEN_CACHE=file: ${path} cannot be opened.`
+  })
+}))
+
+const writeTo = (path: string) =>
+  failAs(AccessLog.layerFile(path), (error) => `--access-log ${path} cannot be written: ${error.reason._tag}.`)
+
+/** The layer, whose failure is a wrong option. */
+export const failAs = <A, E, R>(layer: Layer.Layer<A, E, R>, message: (error: E) => string) =>
+  Layer.effectContext(Effect.mapError(Layer.build(layer), (error) => new InvalidOption({ message: message(error) })))

@@ -1,0 +1,132 @@
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import { Settings } from "@effect-resilience/tbm-studio/Settings"
+import { TableUploads } from "@effect-resilience/tbm-studio/TableUploads"
+import type * as Batch from "@effect-resilience/upload/Batch"
+import * as DurableUpload from "@effect-resilience/upload/DurableUpload"
+import * as UploadPlan from "@effect-resilience/upload/UploadPlan"
+import * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as ExitStatus from "../ExitStatus.ts"
+import * as cluster from "./cluster.ts"
+import * as LiveRegion from "./liveRegion.ts"
+import * as Place from "./place.ts"
+import * as Preflight from "./preflight.ts"
+import { knowing, type Response, withEnd } from "./respond.ts"
+import * as StopSignal from "./stopSignal.ts"
+import * as Uploads from "./uploads.ts"
+
+/** Gives everything to a cluster, waits for its workers, and reports on each upload as on one of this process. */
+export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArray<Uploads.Job>, options: {
+  /** Over all workers; by default as many as they run. */
+  readonly concurrency: number | undefined
+  readonly pace?: Duration.Input | undefined
+  readonly failFast: boolean
+  readonly round: number
+  readonly preflight: boolean
+  /** Makes the command's response of a report, of that of a batch too which ends before its workers do. */
+  readonly respond: (report: Uploads.BatchReport) => Response
+}) {
+  const region = yield* LiveRegion.make
+  const scope = Place.scopeOf(yield* Settings)
+  const begun = yield* Clock.currentTimeMillis
+  const label = Uploads.labels(jobs.map(({ address }) => address))
+  const versions = yield* Effect.forEach(
+    jobs,
+    ({ file }) =>
+      Effect.match(cluster.sharedFile(file).open, { onFailure: () => undefined, onSuccess: ({ version }) => version }),
+    { concurrency: 32 }
+  )
+  const items = new Map(jobs.map((job, i) => [
+    {
+      place: Place.of(scope, job.address, begun),
+      name: job.name,
+      file: job.file,
+      ...job.address,
+      action: job.action,
+      ...(versions[i] === undefined ? {} : { version: versions[i] })
+    },
+    job
+  ]))
+  if (options.preflight) {
+    const target = cluster.targetOf((yield* TableUploads).target)
+    const verdicts = yield* UploadPlan.verdicts(yield* cluster.tables.plan(target, [...items.keys()]))
+    yield* Preflight.check(jobs.flatMap(({ file }, i) => verdicts[i]?._tag === "Send" ? [file] : []), region)
+  }
+
+  const reports = new Map<Uploads.Job, Uploads.ItemReport>()
+  const exits: Array<number> = []
+  const settle = Effect.fnUntraced(
+    function*(durable: Batch.Result<typeof cluster.Item.Type, void, DurableUpload.DurableFailure>) {
+      const job = items.get(durable.item)
+      if (job === undefined) return
+      const result = localResult(durable, job)
+      const attempts = durable._tag === "Uploaded"
+        ? durable.report.attempts
+        : durable._tag === "Failed"
+        ? durable.error.attempts
+        : 0
+      const recoveries = durable._tag === "Uploaded" ? durable.report.recoveries.map(({ error }) => causeOf(error)) : []
+      const report = Uploads.reportOf(result, { attempts, recoveries, durationMillis: 0 })
+      reports.set(job, report)
+      exits.push(Uploads.exitOf(result))
+      if (!Uploads.quiet.includes(report.status)) {
+        yield* region.print([Uploads.progressLine(label(report), report, region.paint)])
+      }
+    }
+  )
+
+  const reportOf = (items: ReadonlyArray<Uploads.ItemReport>, durationMillis: number): Uploads.BatchReport => ({
+    items,
+    totals: Uploads.totalsOf(items, 0, durationMillis),
+    exitStatus: ExitStatus.gravest(exits)
+  })
+  yield* knowing((end) => {
+    const left = (job: Uploads.Job): Uploads.ItemReport => ({
+      ...Uploads.unsent(Uploads.namesOf(job), "failed"),
+      status: "unknown",
+      error: { ...end.error, reason: "OutcomeUnknown", message: `${end.error.message} ${withTheWorkers}` }
+    })
+    return withEnd(options.respond(reportOf(jobs.map((job) => reports.get(job) ?? left(job)), 0)), end)
+  })
+
+  yield* region.print([`Submitting ${jobs.length} uploads to the cluster, and waiting for its workers.`])
+  const { totals } = yield* cluster.tables.run(batch, items.keys(), {
+    ...options,
+    concurrency: options.concurrency ?? mostAtOnce,
+    stop: Effect.andThen(StopSignal.first, Effect.as(region.print([stopLine]), "finish" as const)),
+    onResult: settle
+  })
+  return reportOf(jobs.flatMap((job) => reports.get(job) ?? []), totals.durationMillis)
+})
+
+/** So many uploads wait with the workers for their turn: enough for each of them to be busy. */
+const mostAtOnce = 1_000
+
+const withTheWorkers = "It may be with the workers, which go on: the same command again waits for it."
+
+const causeOf = (error: unknown): string =>
+  error instanceof DurableUpload.DurableFailure ? error.reason ?? error.error : "failure"
+
+const stopLine = "Stopping: nothing more is submitted. Once more stops waiting; the workers go on with what they have."
+
+const localResult = (
+  result: Batch.Result<typeof cluster.Item.Type, void, DurableUpload.DurableFailure>,
+  item: Uploads.Job
+): Batch.Result<Uploads.Job, void, Failed> =>
+  result._tag === "Failed" ? { ...result, item, error: failed(result.error) } : { ...result, item }
+
+/** A failure as it was before the cluster stored it. */
+interface Failed {
+  readonly _tag: string
+  readonly message: string
+  readonly reason?: { readonly _tag: string }
+  readonly [Recovery.symbol]: () => Recovery.Recovery
+}
+
+const failed = (failure: DurableUpload.DurableFailure): Failed => ({
+  _tag: failure.error,
+  message: failure.message,
+  ...(failure.reason === undefined ? {} : { reason: { _tag: failure.reason } }),
+  [Recovery.symbol]: () => Recovery.of(failure)
+})

@@ -1,0 +1,94 @@
+import type * as AuthError from "@effect-resilience/auth/AuthError"
+import type * as ApiError from "@effect-resilience/errors/ApiError"
+import type { CircuitOpen } from "@effect-resilience/limit/CircuitBreaker"
+import type { Settings } from "@effect-resilience/tbm-studio/Settings"
+import * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
+import * as TableUploads from "@effect-resilience/tbm-studio/TableUploads"
+import * as UploaderError from "@effect-resilience/tbm-studio/UploaderError"
+import * as UploaderService from "@effect-resilience/tbm-studio/UploaderService"
+import * as UploadSessions from "@effect-resilience/tbm-studio/UploadSessions"
+import type * as UploadTarget from "@effect-resilience/upload/UploadTarget"
+import * as Flag from "effect/cli/Flag"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Path from "effect/Path"
+import * as KeyValueStore from "effect/persistence/KeyValueStore"
+import { failAs, InvalidOption } from "./runtime.ts"
+
+/** Which way uploads go: to the table itself, or through the uploader service. */
+export type Via = "table" | "uploader"
+
+/** The flags of the commands that upload. */
+export const flags = {
+  via: Flag.Literals("via", ["table", "uploader"]).pipe(
+    Flag.withDescription("Send each file in one request, or in parts through the uploader service (default table)"),
+    Flag.withDefault("table")
+  ),
+  sessions: Flag.String("sessions").pipe(
+    Flag.withMetavar("DIRECTORY"),
+    Flag.withDescription(
+      "With --via uploader: remember here which parts have arrived, to send only the others next time"
+    ),
+    Flag.optional
+  )
+}
+
+interface Route {
+  readonly target: UploadTarget.UploadTarget<
+    TableUploads.TableUpload,
+    unknown,
+    ApiError.ApiError | AuthError.AuthError | CircuitOpen | UploaderError.UploaderError,
+    FileSystem.FileSystem
+  >
+  readonly answerTimeout: Duration.Duration | undefined
+}
+
+/** Where uploads go, and how long an answer may take there. */
+export const route = Effect.fnUntraced(function*(via: Via) {
+  const { target: table } = yield* TableUploads.TableUploads
+  const { target: uploader } = yield* UploaderService.UploaderService
+  const route: Route = via === "table"
+    ? { target: table, answerTimeout: undefined }
+    : { target: uploader, answerTimeout: UploaderService.answerTimeout }
+  return route
+})
+
+/** What a dry run shows: where the first request with bytes in it would go. */
+export const address = (
+  via: Via,
+  settings: Settings["Service"],
+  { address, action, source }: TableUploads.TableUpload
+): Effect.Effect<string, UploaderError.UploaderError> => {
+  if (via === "table") {
+    return Effect.succeed(settings.api + TableAddress.path(address, settings.domain, action, settings.apiVersion))
+  }
+  if (settings.datalink !== undefined) return Effect.succeed(`${settings.datalink}/uls/api/v1/upload`)
+  const reason = new UploaderError.NoUploaderService({ region: settings.region })
+  return Effect.fail(new UploaderError.UploaderError({ source: source.name, reason }))
+}
+
+/**
+ * Keeps the sessions of the uploader service in the directory that the flag names. `onUnknown` is what becomes of an append
+ * that one of them leaves in doubt.
+ */
+export const withSessions =
+  (via: Via, directory: Option.Option<string>, onUnknown: "fail" | "skip" | "retry") =>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | InvalidOption, R | FileSystem.FileSystem | Path.Path> => {
+    if (Option.isNone(directory)) return self
+    if (via === "table") {
+      return Effect.fail(new InvalidOption({ message: "Leave out --sessions: it is for --via uploader." }))
+    }
+    const files = failAs(
+      KeyValueStore.layerFileSystem(directory.value),
+      ({ reason }) => `--sessions ${directory.value} cannot be used: ${reason._tag}.`
+    )
+    return self.pipe(
+      Effect.provideService(UploadSessions.OnUnknown, onUnknown === "retry" ? "retry" : "fail"),
+      Effect.provide(Layer.provide(UploadSessions.layerKeyValueStore, files))
+    )
+  }
