@@ -182,6 +182,8 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         assert.strictEqual(yield* storedIn("Lost"), 2)
         const settled = yield* run("status", manifest)
         assert.deepStrictEqual([settled.status, settled.stdout.includes("--unknown")], [0, false])
+        assert.match(settled.stdout, /2 uploaded · 1 failed\n/)
+        assert.include(settled.stdout, "was in doubt, and was sent again")
       }))
 
     it.effect("what another program keeps in a journal is not taken for its own", () =>

@@ -191,6 +191,32 @@ describe("a batch", { timeout: 60_000 }, () => {
         assert.deepStrictEqual(statuses(yield* batch(manifest)), ["skipped", "skipped"])
       }))
 
+    it.effect("asks once about an append that an overwrite in doubt may have replaced, where that is not listed any more", () =>
+      Effect.gen(function*() {
+        const { dir } = yield* manifestOf("Endangered", ["delta.csv", "append"], ["base.csv", "overwrite"])
+        const path = join(dir, "m.csv")
+        const list = (...rows: Parameters<typeof manifest>[1]) => write(dir, "m.csv", manifest("Endangered", rows))
+        list(["delta.csv", "append"])
+        assert.deepStrictEqual(statuses(yield* batch(path)), ["uploaded"])
+        list(["base.csv", "overwrite"])
+        yield* fault({
+          match: { path: "Endangered", method: "POST" },
+          times: 4,
+          fault: { type: "reset", at: "beforeResponse" }
+        })
+        assert.deepStrictEqual((yield* batch(path)).status, 69)
+        const status = Effect.flatMap(Simulator.Simulator, ({ url }) => tbmStudio(["status", path], settingsFor(url)))
+        const told = yield* status
+        assert.deepStrictEqual([told.status, told.stdout.includes("may have replaced 1 append")], [0, true])
+        list(["delta.csv", "append"])
+        const asked = yield* batch(path)
+        assert.deepStrictEqual([asked.status, itemsOf(asked)[0]?.error?.reason], [75, "InDoubt"])
+        assert.deepStrictEqual(statuses(yield* batch(path, "--unknown", "skip")), ["assumed"])
+        assert.deepStrictEqual(statuses(yield* batch(path)), ["skipped"])
+        assert.notInclude((yield* status).stdout, "may have replaced")
+        assert.lengthOf(yield* uploadsOf("Endangered"), 1)
+      }))
+
     it.effect("does not take a journal that was cut off to nothing for a new one", () =>
       Effect.gen(function*() {
         const { dir, manifest } = yield* manifestOf("Empty", ["delta.csv", "append"])

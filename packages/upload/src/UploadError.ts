@@ -195,13 +195,15 @@ export class InDoubt extends Data.TaggedError("InDoubt")<{
 }
 
 /**
- * An earlier run added the content that this source had then, which may still be at the place.
+ * An earlier run added the content that this source had then, which may still be at the place. Where the two could not be
+ * `compared`, they may be the same; default true.
  *
  * @category reasons
  * @since 0.1.0
  */
 export class ChangedSinceUpload extends Data.TaggedError("ChangedSinceUpload")<{
   readonly since: number
+  readonly compared?: boolean | undefined
 }> {
   get [NotAsked.symbol](): true {
     return true
@@ -210,8 +212,10 @@ export class ChangedSinceUpload extends Data.TaggedError("ChangedSinceUpload")<{
     return Recovery.correct
   }
   override get message(): string {
-    return `was uploaded with other content at ${new Date(this.since).toISOString()}, and what was added then stays. ` +
-      "Leave it so, or add the new content too."
+    const at = new Date(this.since).toISOString()
+    return this.compared === false
+      ? `cannot be compared with what was added at ${at}, which stays. Leave it so, or add this too.`
+      : `was uploaded with other content at ${at}, and what was added then stays. Leave it so, or add the new content too.`
   }
 }
 

@@ -5,12 +5,13 @@
  *
  * An idempotent upload *replaces* what is at its place; any other one *adds* to it. A source is recognised by its content,
  * whatever it is called: by its version where an entry has the same one, otherwise by its md5, which is computed beside
- * the send, and before it for an addition. Of a list and a place's history follows what is done with each item:
+ * the send, and before it for an addition. A source that is gone is recognised by its name. Of a list and a place's history follows what is done with each item:
  *
  * - What is there is skipped. What a later upload wiped out is not there.
- * - A replacement whose content has changed is sent again, and so is everything of its place behind it.
- * - An addition that an earlier run began without learning the end fails with `InDoubt`, and one whose content has changed
- *   under the same name with `ChangedSinceUpload`, unless the caller chooses otherwise.
+ * - A replacement whose content has changed, or cannot be compared, is sent again, and so is everything of its place behind it.
+ * - An addition that an earlier run began without learning the end fails with `InDoubt`. One whose content has changed under
+ *   the same name fails with `ChangedSinceUpload`, and so does one that cannot be compared with an addition of the place that no
+ *   other item is. The caller may choose otherwise.
  * - A replacement behind which the place holds additions that the list does not name fails with `SurplusAdditions`,
  *   unless the caller chooses otherwise.
  * - Rows in another order are the same rows. Rows with the same content are counted.
@@ -62,8 +63,8 @@ import type * as UploadTarget from "./UploadTarget.ts"
 /**
  * - `place`: where an item goes. Default: the target's key of it, otherwise its name.
  * - `name`: what an item's source is called in every run; default the name of its source.
- * - `onUnknown`: default `fail`. `skip` is remembered: no later run asks again. Where the list replaces the place first,
- *   `retry` sends everything from that replacement on, so that nothing is doubled.
+ * - `onUnknown`: default `fail`. `skip` and `retry` are remembered: no later run asks again. Where the list replaces the place
+ *   first, `retry` sends everything from that replacement on, so that nothing is doubled.
  * - `onChanged`: default `fail`. Where the list replaces the place first, `send` sends everything from that replacement
  *   on; otherwise what the earlier run added stays there.
  *
@@ -80,17 +81,23 @@ export interface Options<in Item> {
 /**
  * What is to be done with an item.
  *
- * - `Send`: upload it.
+ * - `Send`: upload it. The caller's word ends the `doubt`, which `upload` records before.
  * - `Skip`: with the entry because of which: the upload itself, one that may be it (`assumed`), or one that replaced it.
- *   `settles` where the caller's word ends a doubt, which `upload` then records.
+ *   `settles` where the caller's word ends a doubt, which `upload` then records: in the entry, or `anew` in one of the item's.
  * - `Reject`: neither may be done without a word from the caller.
  *
  * @category models
  * @since 0.1.0
  */
 export type Verdict =
-  | { readonly _tag: "Send" }
-  | { readonly _tag: "Skip"; readonly entry: Journal.Entry; readonly why: SkipReason; readonly settles: boolean }
+  | { readonly _tag: "Send"; readonly doubt?: Journal.Entry | undefined }
+  | {
+    readonly _tag: "Skip"
+    readonly entry: Journal.Entry
+    readonly why: SkipReason
+    readonly settles: boolean
+    readonly anew: boolean
+  }
   | { readonly _tag: "Reject"; readonly entry: Journal.Entry; readonly error: UploadError.UploadError }
 
 /**
@@ -128,7 +135,7 @@ export interface Plan<in out Item, out R = never> {
  * verdict is asked for.
  *
  * - `complete`: whether the list is all that its places should hold after a replacement; default true. Additions that it
- *   does not name are then treated as `onChanged` says.
+ *   does not name are then treated as `onChanged` says, and so are items under new names that may be one of them.
  *
  * @category planning
  * @since 0.1.0
@@ -239,12 +246,11 @@ const actionOf = <Item, Receipt, E, R>(
 ): Journal.Action => Operation.isIdempotent(operation(item), { method, headers: {} }) ? "replace" : "add"
 
 const verdictOf = (verdict: PlacePlan.Verdict, source: string): Verdict => {
-  const skip = (entry: Journal.Entry, why: SkipReason, settles = false): Verdict => ({
-    _tag: "Skip",
-    entry,
-    why,
-    settles
-  })
+  const skip = (
+    entry: Journal.Entry,
+    why: SkipReason,
+    settles: (PlacePlan.Verdict & { readonly _tag: "Assumed" })["settles"] = "nothing"
+  ): Verdict => ({ _tag: "Skip", entry, why, settles: settles !== "nothing", anew: settles === "item" })
   const reject = (entry: Journal.Entry, reason: UploadError.Reason): Verdict => ({
     _tag: "Reject",
     entry,
@@ -252,17 +258,20 @@ const verdictOf = (verdict: PlacePlan.Verdict, source: string): Verdict => {
   })
   switch (verdict._tag) {
     case "Send":
-      return send
+      return verdict.doubt === undefined ? send : { _tag: "Send", doubt: verdict.doubt }
     case "Present":
       return skip(verdict.entry, "uploaded")
     case "Assumed":
-      return skip(verdict.entry, "assumed", verdict.there && verdict.entry.state !== "uploaded")
+      return skip(verdict.entry, "assumed", verdict.settles)
     case "Superseded":
       return skip(verdict.entry, "superseded")
     case "InDoubt":
       return reject(verdict.entry, new UploadError.InDoubt({ since: verdict.entry.at }))
     case "Changed":
-      return reject(verdict.entry, new UploadError.ChangedSinceUpload({ since: verdict.entry.at }))
+      return reject(
+        verdict.entry,
+        new UploadError.ChangedSinceUpload({ since: verdict.entry.at, compared: verdict.compared })
+      )
     case "Surplus":
       return reject(
         verdict.entry,
@@ -278,6 +287,15 @@ const verdictOf = (verdict: PlacePlan.Verdict, source: string): Verdict => {
  * @since 0.1.0
  */
 export const doubts: (history: ReadonlyArray<Journal.Entry>) => ReadonlyArray<Journal.Entry> = PlacePlan.doubts
+
+/**
+ * The additions of a place's history that a replacement in doubt may have wiped out. A list that still holds the replacement
+ * sends all of it again; of one that does not, a run has to be told whether they are there; see `onUnknown`.
+ *
+ * @category planning
+ * @since 0.1.0
+ */
+export const endangered: (history: ReadonlyArray<Journal.Entry>) => ReadonlyArray<Journal.Entry> = PlacePlan.endangered
 
 /**
  * What is to be done with each item, in order.
@@ -347,12 +365,17 @@ export const upload = <Item, Receipt, E, R>(
     plan.verdict(index),
     (verdict): Effect.Effect<Outcome<Receipt>, Uploader.Failure<E> | Journal.JournalError, R | Journal.Journal> => {
       switch (verdict._tag) {
-        case "Send":
-          return sendRecorded(target, plan, index, options)
+        case "Send": {
+          const { doubt } = verdict
+          const sent = sendRecorded(target, plan, index, options)
+          return doubt === undefined
+            ? sent
+            : Effect.andThen(answer({ ...doubt, state: "failed" }, "was in doubt, and was sent again"), sent)
+        }
         case "Skip": {
           const { entry, settles, why } = verdict
           const skipped: Outcome<Receipt> = { _tag: "Skipped", entry, why }
-          return settles ? Effect.as(settle(entry), skipped) : Effect.succeed(skipped)
+          return settles ? Effect.as(settle(target, plan, index, verdict), skipped) : Effect.succeed(skipped)
         }
         case "Reject":
           return Effect.fail(verdict.error)
@@ -361,14 +384,27 @@ export const upload = <Item, Receipt, E, R>(
   )
 
 // Otherwise it would be asked again by every run, and be answered in a script, which then answers for other doubts too.
-const settle = Effect.fnUntraced(function*(entry: Journal.Entry) {
+const settle = Effect.fnUntraced(
+  function*<Item, Receipt, E, R>(
+    target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
+    plan: Plan<Item, R>,
+    index: number,
+    { anew, entry }: Verdict & { readonly _tag: "Skip" }
+  ): Effect.fn.Return<void, Journal.JournalError, R | Journal.Journal> {
+    const { bytes, md5, version } = yield* Contents.hash(target.source(plan.items[index] as Item))
+    // By these it is recognised from now on, whatever it was recognised by so far.
+    const content = md5 !== undefined || (version !== undefined && version !== entry.version)
+      ? { bytes, md5, version }
+      : {}
+    const item = anew ? { ...plan.nextEntry(index), revision: 0 } : {}
+    yield* answer({ ...entry, ...content, ...item, state: "uploaded" }, "was in doubt, and was taken for done")
+  }
+)
+
+const answer = Effect.fnUntraced(function*(entry: Journal.Entry, note: string) {
   const journal = yield* Journal.Journal
   const at = yield* Clock.currentTimeMillis
-  const revision = entry.revision + 1
-  yield* journal.record(
-    { ...entry, revision, state: "uploaded", note: "was in doubt, and was taken for done", at },
-    true
-  )
+  yield* journal.record({ ...entry, revision: entry.revision + 1, note, at }, true)
 })
 
 const sendRecorded = Effect.fnUntraced(

@@ -1,7 +1,7 @@
 import { Recovery } from "@effect-resilience/errors"
 import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
-import { Batch, Journal, UploadPlan, UploadSource } from "@effect-resilience/upload"
+import { Batch, Journal, UploadError, UploadPlan, UploadSource } from "@effect-resilience/upload"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Fiber, Layer, Stream } from "effect"
 import { SqlClient } from "effect/sql"
@@ -321,6 +321,117 @@ for (const [store, layer] of Object.entries(journals)) {
         )
         assert.deepStrictEqual(begun, [false, true])
       }))
+
+    // Of such a source nothing tells what it holds: it has no version, and to read it is to use it up.
+    const once = (content: string) => ({
+      ...Targets.make(),
+      source: ({ name }: Targets.Item) => ({ ...UploadSource.bytes(name, content), replayable: false })
+    })
+    const told = <E>({ results }: Batch.Summary<Targets.Item, string, E | UploadError.UploadError>) =>
+      results.map((result) =>
+        result._tag === "Skipped"
+          ? result.why
+          : result._tag === "Failed" && result.error instanceof UploadError.UploadError
+          ? result.error.reason._tag
+          : result._tag
+      )
+
+    test("replaces again from a source that cannot be compared with what is there under its name", () =>
+      Effect.gen(function*() {
+        const items = [{ name: "a" }]
+        yield* Batch.resume(once("old"), items)
+        assert.deepStrictEqual(told(yield* Batch.resume(once("new"), items)), ["Uploaded"])
+      }))
+
+    for (const name of ["a", "another name"]) {
+      test(`asks about an addition that cannot be compared with one that is there, under ${name}`, () =>
+        Effect.gen(function*() {
+          const add = (name: string, content: string, onChanged?: Journal.OnChanged) =>
+            Batch.resume(once(content), [{ name, key: "p", idempotent: false }], { onChanged })
+          yield* add("a", "old")
+          const second = yield* add(name, "new")
+          assert.deepStrictEqual(told(second), ["ChangedSinceUpload"])
+          const [result] = second.results
+          if (result?._tag === "Failed") assert.match(result.error.message, /cannot be compared with what was added/)
+          assert.deepStrictEqual(told(yield* add(name, "new", "skip")), ["assumed"])
+          assert.deepStrictEqual(told(yield* add("longer", "other")), ["Uploaded"], "of another size")
+          assert.deepStrictEqual(told(yield* add(name, "new", "send")), ["Uploaded"])
+        }))
+    }
+
+    test("adds what has a new name where the list leaves things out", () =>
+      Effect.gen(function*() {
+        const add = (name: string) => UploadPlan.uploadOnce(once(name), { name, key: "p", idempotent: false })
+        yield* add("monday")
+        assert.strictEqual((yield* add("friday"))._tag, "Uploaded")
+        assert.strictEqual((yield* Effect.flip(add("monday")))._tag, "UploadError")
+      }))
+
+    test("asks whether what cannot be compared arrived, as long as that is in doubt", () =>
+      Effect.gen(function*() {
+        const items = [{ name: "a", idempotent: false }]
+        const { record } = yield* Journal.Journal
+        yield* record({ ...entryOf("a", "started", "add"), version: undefined, bytes: undefined })
+        const run = (onUnknown?: Journal.OnUnknown) => Effect.map(Batch.resume(once("x"), items, { onUnknown }), told)
+        assert.deepStrictEqual(yield* run(), ["InDoubt"])
+        assert.deepStrictEqual(yield* run("retry"), ["Uploaded"])
+        const all = (yield* (yield* Journal.Journal).history(["a"])).get("a") ?? []
+        assert.deepStrictEqual(UploadPlan.doubts(all), [])
+      }))
+
+    test("forgets a doubt when the addition is sent again", () =>
+      Effect.gen(function*() {
+        const items = [{ name: "a", key: "p", idempotent: false }]
+        const { history, record } = yield* Journal.Journal
+        yield* Batch.resume(Targets.make(), items)
+        const [sent] = (yield* history(["p"])).get("p") ?? []
+        if (sent !== undefined) yield* record({ ...sent, state: "unknown" })
+        assert.deepStrictEqual(told(yield* Batch.resume(Targets.make(), items, { onUnknown: "retry" })), ["Uploaded"])
+        const states = ((yield* history(["p"])).get("p") ?? []).map(({ note, state }) => [state, note])
+        assert.deepStrictEqual(states, [["failed", "was in doubt, and was sent again"], ["uploaded", undefined]])
+        const twice = [...items, { name: "b", key: "p", idempotent: false }]
+        const same = { ...Targets.make(), source: ({ name }: Targets.Item) => UploadSource.bytes(name, "content of a") }
+        assert.deepStrictEqual(told(yield* Batch.resume(same, twice)), ["uploaded", "Uploaded"])
+      }))
+
+    test("is told once that an addition outlived a replacement in doubt which has left the list", () =>
+      Effect.gen(function*() {
+        const items = ["a", "b"].map((name) => ({ name, key: "p", idempotent: false }))
+        const { history, record } = yield* Journal.Journal
+        yield* Batch.resume(Targets.make(), items)
+        yield* record({ ...entryOf("c", "unknown"), place: "p", ordinal: 3 })
+        const endangered = Effect.map(
+          history(["p"]),
+          (all) => UploadPlan.endangered(all.get("p") ?? []).map(({ name }) => name)
+        )
+        const run = (onUnknown?: Journal.OnUnknown) =>
+          Effect.map(Batch.resume(Targets.make(), items, { onUnknown }), told)
+        assert.deepStrictEqual(yield* endangered, ["a", "b"])
+        assert.deepStrictEqual(yield* run(), ["InDoubt", "InDoubt"])
+        assert.deepStrictEqual(yield* run("skip"), ["assumed", "assumed"])
+        assert.deepStrictEqual(yield* run(), ["uploaded", "uploaded"])
+        assert.deepStrictEqual(yield* endangered, [])
+        const { results } = yield* Batch.resume(Targets.make(), [{ name: "c", key: "p" }, ...items])
+        assert.isTrue(results.every(({ _tag }) => _tag === "Uploaded"), "the replacement is in doubt all the same")
+      }))
+
+    for (const idempotent of [true, false]) {
+      test(`knows ${idempotent ? "a replacement" : "an addition"} by its name where its source is gone`, () =>
+        Effect.gen(function*() {
+          const items = [{ name: "a", idempotent }]
+          yield* Batch.resume(Targets.make(), items)
+          const reason = new UploadError.SourceUnreadable({ problem: "missing", description: "it does not exist" })
+          const gone = {
+            ...Targets.make(),
+            source: ({ name }: Targets.Item) => ({
+              name,
+              replayable: false,
+              open: Effect.fail(new UploadError.UploadError({ source: name, reason }))
+            })
+          }
+          assert.deepStrictEqual(told(yield* Batch.resume(gone, items)), ["uploaded"])
+        }))
+    }
 
     test("skips what is uploaded although its source is gone", () =>
       Effect.gen(function*() {

@@ -9,7 +9,7 @@ interface File {
   name: string
   content: string
   version: string | undefined
-  /** Whether it can be read again; otherwise its version alone tells what it holds. */
+  /** Whether it can be read again; otherwise its version alone tells what it holds, and nothing where it has none. */
   readonly replayable: boolean
 }
 
@@ -73,6 +73,8 @@ export const play = Effect.fnUntraced(function*(seed: number) {
   const appended = new Map<string, Array<string>>()
   const peaks = new Map<string, Count>()
   const answered = new Set<string>()
+  /** What each entry of the journal stands for. */
+  const contents = new Map<string, string>()
   const places = ["P", "Q"].slice(0, 1 + pick(2))
   let named = 0
   let stamped = 0
@@ -80,11 +82,8 @@ export const play = Effect.fnUntraced(function*(seed: number) {
   const newFile = (): File => {
     const name = `f${++named}`
     const content = one(["x", "y", "z", `c${named}`])
-    return pick(5) === 0
-      ? { name, content: `c${named}`, version: `v${++stamped}`, replayable: false }
-      : { name, content, version: stamp(), replayable: true }
+    return { name, content, version: stamp(), replayable: pick(5) > 0 }
   }
-  const newStamp = ({ replayable }: File) => replayable ? stamp() : `v${++stamped}`
   const newRow = (): Row => ({ file: newFile(), place: one(places), action: one(["overwrite", "append", "append"]) })
   const rows: Array<Row> = Array.from({ length: 1 + pick(5) }, newRow)
 
@@ -94,7 +93,7 @@ export const play = Effect.fnUntraced(function*(seed: number) {
     switch (pick(9)) {
       case 0:
         row.file.content = `c${++named}`
-        row.file.version = newStamp(row.file)
+        row.file.version = stamp()
         return `correct ${row.file.name}`
       case 1: {
         const before = row.file.name
@@ -102,7 +101,7 @@ export const play = Effect.fnUntraced(function*(seed: number) {
         return `rename ${before} ${row.file.name}`
       }
       case 2:
-        if (row.file.replayable) row.file.version = stamp()
+        row.file.version = stamp()
         return `touch ${row.file.name}`
       case 3: {
         const row = newRow()
@@ -117,10 +116,10 @@ export const play = Effect.fnUntraced(function*(seed: number) {
         rows.push({ ...row, file: { ...row.file, name: `f${++named}` } })
         return `again ${row.file.name} as f${named}`
       case 6: {
-        // A file moves to another's name, and another one takes its own. Could it not be read again, the name would count.
+        // A file moves to another's name, and another one takes its own.
         const before = row.file.name
         row.file.name = `f${++named}`
-        rows.push({ ...row, file: { ...newFile(), name: before, replayable: true } })
+        rows.push({ ...row, file: { ...newFile(), name: before } })
         return `move ${before} ${row.file.name}, and a new ${before}`
       }
       case 7:
@@ -202,6 +201,12 @@ export const play = Effect.fnUntraced(function*(seed: number) {
           if (dead) return Effect.void
           const trip = pick(100) < trouble / 4 ? pick(2) : 2
           if (trip === 0) return die
+          const { action, name, ordinal, place, state } = entry
+          const row = listed.find((row) =>
+            row.file.name === name && row.place === place && row.action === (action === "add" ? "append" : "overwrite")
+          )
+          const id = `${place} ${ordinal}`
+          if (row !== undefined && (state === "started" || !contents.has(id))) contents.set(id, row.file.content)
           const recorded = record(entry, durable)
           return trip === 1 ? Effect.andThen(recorded, die) : recorded
         })
@@ -223,7 +228,9 @@ export const play = Effect.fnUntraced(function*(seed: number) {
     const summary = yield* Effect.raceFirst(Effect.orDie(batch), Effect.as(Deferred.await(died), undefined))
     log.push(
       `run ${onUnknown} ${onChanged} of ${
-        listed.map(({ action, file, place }) => `${action} ${file.name}=${file.content}@${file.version} to ${place}`)
+        listed.map(({ action, file, place }) =>
+          `${action} ${file.name}=${file.content}@${file.version}${file.replayable ? "" : " once"} to ${place}`
+        )
           .join(", ")
       }: ${
         summary?.results.map((result) =>
@@ -284,22 +291,44 @@ export const play = Effect.fnUntraced(function*(seed: number) {
       }
     }
     if (summary === undefined && pick(2) === 0) yield* losePower
-    return { ended, results: stop === undefined ? summary?.results ?? [] : [] }
+    // Of what can be read once only and has no version, nothing tells whether it is there: every run asks about an addition.
+    const settled = summary?.results.every((result) =>
+      result._tag === "Uploaded" || result._tag === "Skipped" ||
+      (result._tag === "NotStarted" && result.behind !== undefined) ||
+      (result._tag === "Failed" && result.error._tag === "UploadError" &&
+        result.error.reason._tag === "ChangedSinceUpload" && !result.item.file.replayable &&
+        result.item.file.version === undefined)
+    ) === true
+    return { ended, settled, results: stop === undefined ? summary?.results ?? [] : [] }
   })
 
+  /** What a place holds without a doubt. */
+  const certain = (history: ReadonlyArray<Journal.Entry>): ReadonlyArray<string> => {
+    let held: Array<string> = []
+    for (const { action, ordinal, place, state } of history) {
+      if (state === "waiting" || state === "failed") continue
+      if (action === "replace") held = []
+      if (state === "uploaded") held.push(contents.get(`${place} ${ordinal}`) ?? "")
+    }
+    return held
+  }
+
   /** The answer that a look at the tables gives to all doubts at once, where there is one. */
-  const truth = (results: ReadonlyArray<Batch.Result<Row, string, unknown>>): Journal.OnUnknown | undefined => {
+  const truth = (
+    results: ReadonlyArray<Batch.Result<Row, string, unknown>>,
+    entries: ReadonlyArray<Journal.Entry>
+  ): Journal.OnUnknown | undefined => {
     const asked = results.filter((result) =>
       result._tag === "Abandoned"
         ? result.outcomeUnknown
         : result._tag === "Failed" && result.item.action === "append" && Recovery.of(result.error)._tag === "Verify"
     )
+    const histories = Map.groupBy(entries, ({ place }) => place)
     const answers = asked.map(({ item: { file, place } }): Journal.OnUnknown | undefined => {
       const of = (results: ReadonlyArray<Batch.Result<Row, string, unknown>>) =>
         results.filter(({ item }) => item.place === place && item.file.content === file.content).length
-      const last = results.findLastIndex(({ item }) => item.place === place && item.action === "overwrite")
-      const known = results.slice(Math.max(0, last)).filter(({ _tag }) => _tag === "Skipped" || _tag === "Uploaded")
-      const held = (count(tables.get(place) ?? []).get(file.content) ?? 0) - of(known)
+      const held = (count(tables.get(place) ?? []).get(file.content) ?? 0) -
+        (count(certain(histories.get(place) ?? [])).get(file.content) ?? 0)
       return held === of(asked) ? "skip" : held === 0 ? "retry" : undefined
     })
     return answers.every((answer) => answer === answers[0]) ? answers[0] : undefined
@@ -307,16 +336,10 @@ export const play = Effect.fnUntraced(function*(seed: number) {
 
   for (let step = 0; step < 4; step++) {
     const { results } = yield* run(60, "fail", "fail")
-    const answer = truth(results)
+    const answer = truth(results, yield* Stream.runCollect(stored.entries))
     if (answer !== undefined && pick(2) === 0) {
       const { ended } = yield* run(0, answer, "fail", true)
-      // An overwrite in doubt that is not listed any more leaves what came before it in doubt.
-      const overwrites = (yield* Stream.runCollect(stored.entries)).filter(({ action, state }) =>
-        action === "replace" && state !== "waiting" && state !== "failed"
-      )
-      const last = new Map(overwrites.map(({ place, state }) => [place, state]))
-      const clear = [...last.values()].every((state) => state === "uploaded")
-      if (ended && clear && !(yield* run(0, "fail", "fail")).ended) {
+      if (ended && !(yield* run(0, "fail", "fail")).settled) {
         return yield* Effect.die(report(seed, log, "all", "asked again"))
       }
     }
@@ -326,7 +349,7 @@ export const play = Effect.fnUntraced(function*(seed: number) {
   if ((yield* run(0, "fail", "fail")).ended) return
   const { ended } = yield* run(0, "retry", "send")
   if (!ended) return yield* Effect.die(report(seed, log, "all", "stuck"))
-  if (!(yield* run(0, "fail", "fail")).ended) return yield* Effect.die(report(seed, log, "all", "asked again"))
+  if (!(yield* run(0, "fail", "fail")).settled) return yield* Effect.die(report(seed, log, "all", "asked again"))
 }, Effect.scoped)
 
 const report = (seed: number, log: ReadonlyArray<string>, place: string, what: string): Error =>

@@ -14,6 +14,7 @@ import type * as SqlError from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import * as Place from "./place.ts"
 import { CannotWrite, InvalidInput, InvalidOption } from "./runtime.ts"
+import * as units from "./units.ts"
 
 /** The journal of a manifest: a SQLite file beside it, wherever links lead. */
 export const beside = Effect.fnUntraced(function*(manifest: string) {
@@ -374,6 +375,16 @@ export const advice = (items: ReadonlyArray<Asked>): ReadonlyArray<string> => {
     ])
   ]
 }
+
+/** What becomes of appends that an overwrite may have replaced which was cut off. */
+export const adviceOnOverwrites = (endangered: number): ReadonlyArray<string> =>
+  endangered === 0 ? [] : [
+    "",
+    `An overwrite that may have arrived or not may have replaced ${
+      units.plural(endangered, "append")
+    }. A batch whose ` +
+    "manifest still lists that overwrite sends it again, and what follows it; otherwise the batch asks about the appends."
+  ]
 
 interface Asked {
   readonly action: string

@@ -11,19 +11,23 @@ const contentOf = (
   { replayable }: UploadSource.UploadSource<unknown>,
   { bytes, size, version }: UploadSource.Opened
 ): Effect.Effect<Content> => {
-  const unhashed: Content = { version, bytes: size, md5: undefined }
+  const unhashed: Content = { version, bytes: size, md5: undefined, gone: false }
   if (!replayable) return Effect.succeed(unhashed)
   return Effect.gen(function*() {
     const hasher = yield* (yield* Hashing.Current).start(["md5"], { size })
     yield* Stream.runForEach(bytes(), (chunk) => hasher.update(chunk))
     return { ...unhashed, md5: (yield* hasher.digest).md5 }
-  }).pipe(Effect.scoped, Effect.orElseSucceed(() => unhashed))
+  }).pipe(
+    Effect.scoped,
+    // One without a version is opened without a look at it, and may be gone too.
+    Effect.orElseSucceed(() => ({ ...unhashed, gone: version === undefined }))
+  )
 }
 
-/** What a source holds; its md5 only where it can be read again. One that cannot be read is unknown. */
+/** What a source holds; its md5 only where it can be read again. */
 export const hash = <R>(source: UploadSource.UploadSource<R>): Effect.Effect<Content, never, R> =>
   Effect.matchEffect(whenFree(source.open), {
-    onFailure: () => Effect.succeed(unknown),
+    onFailure: () => Effect.succeed(gone),
     onSuccess: (opened) => contentOf(source, opened)
   })
 
@@ -40,14 +44,15 @@ export const ofSources = <R>(
   const hashed = history.filter(({ md5 }) => md5 !== undefined)
   const look = (source: UploadSource.UploadSource<R>) =>
     Effect.matchEffect(whenFree(source.open), {
-      // It may well be cleared away by now.
-      onFailure: () => Effect.succeed(unknown),
+      onFailure: () => Effect.succeed(gone),
       onSuccess: (opened) => {
         const { size, version } = opened
         const md5 = version === undefined ? undefined : md5s.get(version)
-        if (md5 !== undefined) return Effect.succeed({ version, bytes: size, md5 })
+        if (md5 !== undefined) return Effect.succeed({ version, bytes: size, md5, gone: false })
         const mayBeOne = hashed.some(({ bytes }) => bytes === undefined || size === undefined || bytes === size)
-        return mayBeOne ? contentOf(source, opened) : Effect.succeed({ version, bytes: size, md5: undefined })
+        return mayBeOne
+          ? contentOf(source, opened)
+          : Effect.succeed({ version, bytes: size, md5: undefined, gone: false })
       }
     })
   // A fiber for each source would cost more than a look at a file that is at hand.
@@ -58,4 +63,5 @@ export const ofSources = <R>(
   )
 }
 
-const unknown: Content = { version: undefined, bytes: undefined, md5: undefined }
+// It may well be cleared away by now.
+const gone: Content = { version: undefined, bytes: undefined, md5: undefined, gone: true }

@@ -1,10 +1,14 @@
 import type * as Journal from "../Journal.ts"
 
-/** What is known of a content. Two that share a `version` or an `md5` are the same, two of other lengths are not. */
+/**
+ * What is known of a content. Two that share a `version` or an `md5` are the same, two of other lengths are not. Of a source
+ * that is `gone` only the name is known.
+ */
 export interface Content {
   readonly version: string | undefined
   readonly bytes: number | undefined
   readonly md5: string | undefined
+  readonly gone: boolean
 }
 
 /** An item of a list, as its place sees it. */
@@ -15,19 +19,20 @@ export interface Row {
 }
 
 /**
- * - `Send`: `again` where an earlier run added it, or may have.
+ * - `Send`: `again` where an earlier run added it, or may have. The caller knows that the one in `doubt` did not.
  * - `Present`: an earlier run uploaded it, and nothing has replaced it since.
- * - `Assumed`: it may be there, and the caller takes it for done: `there` where the caller knows so, otherwise other content
- *   under its name is.
+ * - `Assumed`: it may be there, and the caller takes it for done. Where the caller knows so, it `settles` the entry's doubt, or
+ *   becomes an entry of its own, where that may be another upload or a replacement may have wiped it out.
  * - `Superseded`: a later item of the list replaces it.
  * - `InDoubt`: an earlier run may have added it.
- * - `Changed`: an earlier run added it with other content.
+ * - `Changed`: an earlier run added it with other content, or did so perhaps, where they cannot be `compared`.
  * - `Surplus`: it is there, and so are additions that the list does not name.
  */
 export type Verdict =
-  | { readonly _tag: "Send"; readonly again: boolean }
-  | { readonly _tag: "Present" | "Superseded" | "InDoubt" | "Changed"; readonly entry: Journal.Entry }
-  | { readonly _tag: "Assumed"; readonly entry: Journal.Entry; readonly there: boolean }
+  | { readonly _tag: "Send"; readonly again: boolean; readonly doubt?: Journal.Entry | undefined }
+  | { readonly _tag: "Present" | "Superseded" | "InDoubt"; readonly entry: Journal.Entry }
+  | { readonly _tag: "Assumed"; readonly entry: Journal.Entry; readonly settles: "nothing" | "entry" | "item" }
+  | { readonly _tag: "Changed"; readonly entry: Journal.Entry; readonly compared: boolean }
   | { readonly _tag: "Surplus"; readonly entry: Journal.Entry; readonly surplus: ReadonlyArray<Journal.Entry> }
 
 export interface Choices {
@@ -46,6 +51,8 @@ export interface Holding {
 interface Addition {
   readonly entry: Journal.Entry
   readonly certain: boolean
+  /** Whether a replacement in doubt may have wiped it out. */
+  readonly endangered: boolean
 }
 
 const wasBegun = ({ state }: Journal.Entry): boolean => state !== "waiting" && state !== "failed"
@@ -57,14 +64,14 @@ export const holding = (history: ReadonlyArray<Journal.Entry>): Holding => {
   for (const entry of history) {
     if (!wasBegun(entry)) continue
     const certain = entry.state === "uploaded"
-    if (entry.action === "add") additions.push({ entry, certain })
+    if (entry.action === "add") additions.push({ entry, certain, endangered: false })
     else if (certain) {
       base = entry
       additions = []
     } else {
       // It may have replaced everything before it.
       base = undefined
-      additions = additions.map((addition) => ({ ...addition, certain: false }))
+      additions = additions.map(({ entry }) => ({ entry, certain: false, endangered: true }))
     }
   }
   return { base, additions }
@@ -76,23 +83,35 @@ export const doubts = (history: ReadonlyArray<Journal.Entry>): ReadonlyArray<Jou
   // A replacement in doubt is sent again, and what follows it too.
   const additions = begun.slice(begun.findLastIndex(({ action }) => action === "replace") + 1)
   const added = additions.filter(({ state }) => state === "uploaded")
-  return additions.filter((entry) =>
-    entry.state !== "uploaded" && !added.some(({ md5, name }) => name === entry.name && md5 === entry.md5)
-  )
+  return additions.filter((entry) => entry.state !== "uploaded" && !isAnswered(entry, added))
 }
 
-/** Whether a row's content is that of an entry; where that cannot be told, whether they have one name. */
-const isSame = (row: Row, entry: Journal.Entry): boolean => {
-  const { bytes, md5, version } = row.content
+/** Additions that a replacement in doubt may have wiped out, and of which nobody has said since that they are there. */
+export const endangered = (history: ReadonlyArray<Journal.Entry>): ReadonlyArray<Journal.Entry> => {
+  const { additions } = holding(history)
+  const certain = additions.flatMap(({ certain, entry }) => certain ? [entry] : [])
+  return additions.flatMap(({ endangered, entry }) => endangered && !isAnswered(entry, certain) ? [entry] : [])
+}
+
+/** Whether one of these was added after an entry in doubt, and is the same as far as that can be told. */
+const isAnswered = ({ md5, name, ordinal }: Journal.Entry, certain: ReadonlyArray<Journal.Entry>): boolean =>
+  certain.some((entry) => entry.ordinal > ordinal && entry.name === name && (md5 === undefined || entry.md5 === md5))
+
+/** Names the run of entries that were taken over from an earlier build. */
+export const adopted = "adopted"
+
+/** Whether a row's content is that of an entry; by the names where either has none. `undefined` where nothing tells. */
+const compare = (row: Row, entry: Journal.Entry): boolean | undefined => {
+  const { bytes, gone, md5, version } = row.content
   if (version !== undefined && version === entry.version) return true
   if (md5 !== undefined && entry.md5 !== undefined) return md5 === entry.md5
   if (bytes !== undefined && entry.bytes !== undefined && bytes !== entry.bytes) return false
-  const comparable = version !== undefined && entry.version !== undefined
-  return !comparable && row.name === entry.name
+  // Earlier builds did not record what they sent in all cases, and to ask about each of it would help nobody.
+  const bare = entry.run === adopted && (entry.version ?? entry.bytes ?? entry.md5) === undefined
+  return gone || bare ? row.name === entry.name : undefined
 }
 
 const send: Verdict = { _tag: "Send", again: false }
-const sendAgain: Verdict = { _tag: "Send", again: true }
 
 /** What is to be done with each row of a place, in the order of the list, so that the place ends as the list says. */
 export const plan = (
@@ -106,7 +125,7 @@ export const plan = (
   const replacement = rows[last]
   if (replacement === undefined) return planAdditions(rows, additions, choices).verdicts
 
-  const holds = base !== undefined && isSame(replacement, base)
+  const holds = base !== undefined && compare(replacement, base) === true
   const earlier = planEarlier(rows.slice(0, last), history, holds ? base : undefined)
   const anew = rows.slice(last).map(() => send)
   if (!holds) return [...earlier, ...anew]
@@ -123,7 +142,7 @@ export const plan = (
 const present = (entry: Journal.Entry): Verdict => ({ _tag: "Present", entry })
 
 // What comes before the last replacement leaves nothing behind. So an earlier upload of it is good enough, wiped out or in
-// doubt, and where the replacement is there already, none is needed.
+// doubt, also where that cannot be compared, and where the replacement is there already, none is needed.
 const planEarlier = (
   rows: ReadonlyArray<Row>,
   history: ReadonlyArray<Journal.Entry>,
@@ -133,9 +152,11 @@ const planEarlier = (
     .filter(wasBegun)
     .sort((a, b) => Number(b.state === "uploaded") - Number(a.state === "uploaded"))
   return rows.map((row) => {
-    const i = left.findIndex((entry) => entry.action === row.action && isSame(row, entry))
-    const [entry = base] = i < 0 ? [] : left.splice(i, 1)
-    if (entry?.state === "uploaded" && entry !== base) return present(entry)
+    const find = (same: true | undefined) =>
+      left.findIndex((entry) => entry.action === row.action && compare(row, entry) === same)
+    const i = find(true)
+    const [entry = base ?? left[find(undefined)]] = i < 0 ? [] : left.splice(i, 1)
+    if (i >= 0 && entry?.state === "uploaded" && entry !== base) return present(entry)
     return entry === undefined ? send : { _tag: "Superseded", entry }
   })
 }
@@ -143,11 +164,18 @@ const planEarlier = (
 const planAdditions = (
   rows: ReadonlyArray<Row>,
   additions: ReadonlyArray<Addition>,
-  { onChanged, onUnknown }: Choices
+  { complete, onChanged, onUnknown }: Choices
 ): { readonly verdicts: ReadonlyArray<Verdict>; readonly surplus: ReadonlyArray<Journal.Entry> } => {
   const verdicts: Array<Verdict> = rows.map(() => send)
   const open = new Map(rows.entries())
-  const left = new Set(additions)
+  const added = additions.flatMap(({ certain, entry }) => certain ? [entry] : [])
+  const left = new Set(
+    additions.filter(({ certain, endangered, entry }) =>
+      certain || endangered || entry.md5 !== undefined || !isAnswered(entry, added)
+    )
+  )
+  // Those that are no row's for certain: what cannot be compared may be one of them.
+  const suspects = new Set(additions)
   const match = (keysOf: (part: Part) => ReadonlyArray<string>, certain: boolean): void => {
     if (open.size === 0 || left.size === 0) return
     const byKey = new Map<string, Array<Addition>>()
@@ -165,21 +193,32 @@ const planAdditions = (
         let addition = alike.pop()
         while (addition !== undefined && !left.has(addition)) addition = alike.pop()
         if (addition === undefined) continue
-        verdicts[i] = isSame(row, addition.entry) ? found(addition) : changed(addition)
+        verdicts[i] = verdictOf(row, addition)
         open.delete(i)
         left.delete(addition)
         break
       }
     }
   }
-  const found = ({ certain, entry }: Addition): Verdict => {
+  const verdictOf = (row: Row, addition: Addition): Verdict => {
+    const { certain, endangered, entry } = addition
+    const same = compare(row, entry)
+    if (same === true) suspects.delete(addition)
+    const versions = row.content.version !== undefined && entry.version !== undefined
+    if (same === false || (same === undefined && (certain || versions))) {
+      return changed(entry, same === false || versions)
+    }
     if (certain) return present(entry)
-    if (onUnknown === "retry") return sendAgain
-    return onUnknown === "skip" ? { _tag: "Assumed", entry, there: true } : { _tag: "InDoubt", entry }
+    // What is said of the row is said of the entry where they are the same, and nothing else is in doubt about it.
+    const its = same === true && !endangered
+    if (onUnknown === "retry") return { _tag: "Send", again: true, doubt: its ? entry : undefined }
+    return onUnknown === "skip"
+      ? { _tag: "Assumed", entry, settles: its ? "entry" : "item" }
+      : { _tag: "InDoubt", entry }
   }
-  const changed = ({ entry }: Addition): Verdict => {
-    if (onChanged === "send") return sendAgain
-    return onChanged === "skip" ? { _tag: "Assumed", entry, there: false } : { _tag: "Changed", entry }
+  const changed = (entry: Journal.Entry, compared: boolean): Verdict => {
+    if (onChanged === "send") return { _tag: "Send", again: true }
+    return onChanged === "skip" ? { _tag: "Assumed", entry, settles: "nothing" } : { _tag: "Changed", entry, compared }
   }
   // What certainly is there leaves the least to ask.
   for (const certain of [true, false]) {
@@ -187,15 +226,41 @@ const planAdditions = (
     match(contentKeys, certain)
   }
   for (const certain of [true, false]) match(({ name }) => [name], certain)
+  // A list that is not complete leaves additions out, and names tell what is new.
+  if (complete && open.size > 0 && suspects.size > 0) {
+    const suspectOf = suspicion(suspects)
+    for (const [i, row] of open) {
+      const suspect = suspectOf(row)
+      if (suspect === undefined) continue
+      // What is said of doubts is not said of this one.
+      verdicts[i] = changed(suspect.entry, false)
+      left.delete(suspect)
+    }
+  }
   return { verdicts, surplus: [...left].map(({ entry }) => entry) }
 }
 
-/** What rows and entries have in common. */
-interface Part extends Content {
-  readonly name: string
+/** Finds an addition that may be a row, although they have neither name nor content in common. */
+const suspicion = (suspects: Iterable<Addition>): (row: Row) => Addition | undefined => {
+  const index = (additions: ReadonlyArray<Addition>) => ({
+    any: additions.at(-1),
+    bySize: new Map(additions.map((addition) => [addition.entry.bytes, addition]))
+  })
+  // What certainly is there leaves the least to ask.
+  const all = [...suspects].sort((a, b) => Number(a.certain) - Number(b.certain))
+  const some = index(all)
+  const unhashed = index(all.filter(({ entry }) => entry.md5 === undefined))
+  return ({ content: { bytes, gone, md5 } }) => {
+    if (gone) return undefined
+    const { any, bySize } = md5 === undefined ? some : unhashed
+    return bytes === undefined ? any : bySize.get(bytes) ?? bySize.get(undefined)
+  }
 }
 
-const contentKeys = ({ md5, version }: Content): ReadonlyArray<string> => [
+/** What rows and entries have in common. */
+type Part = Pick<Journal.Entry, "name" | "version" | "md5">
+
+const contentKeys = ({ md5, version }: Part): ReadonlyArray<string> => [
   ...(version === undefined ? [] : [`version ${version}`]),
   ...(md5 === undefined ? [] : [`md5 ${md5}`])
 ]

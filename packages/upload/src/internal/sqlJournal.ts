@@ -24,6 +24,7 @@ import type {
   PlaceTaken,
   State
 } from "../Journal.ts"
+import * as PlacePlan from "./placePlan.ts"
 
 // An array costs a third of the object that a row would otherwise be, and a journal has a hundred thousand of them.
 type Row = readonly [
@@ -223,7 +224,7 @@ const takeOver = (
     const taken = outdatedEntries.map(({ at, attempts, bytes, md5, note, state, verified, version }, i) => {
       const known = { state, attempts, version, bytes, md5, verified, note, at }
       const adopted = adopt?.({ ...known, id: String(rows[i]?.[0]) })
-      return adopted && { ...known, ...adopted, run: "adopted", revision: 1, ordinal: 0 }
+      return adopted && { ...known, ...adopted, run: PlacePlan.adopted, revision: 1, ordinal: 0 }
     }).filter((entry) => entry !== undefined)
     if (taken.length < rows.length) return yield* Effect.fail(outdated(rows.length))
     const ordinals = new Map<string, number>()

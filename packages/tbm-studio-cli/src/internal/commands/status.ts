@@ -28,7 +28,7 @@ export const status = Command.make("status", flags, ({ file }) =>
     if (path === file && !(yield* Effect.orElseSucceed(isSqlite(fs, path), () => false))) {
       return yield* new InvalidInput({ message: `${file} is no journal, and there is none beside it.` })
     }
-    const { doubts, entries } = yield* read.pipe(
+    const { doubts, endangered, entries } = yield* read.pipe(
       Effect.mapError((error) => error instanceof Journal.JournalError ? journalFile.failure(path, error) : error),
       Effect.provide(journalFile.layer(path))
     )
@@ -54,7 +54,10 @@ export const status = Command.make("status", flags, ({ file }) =>
         ...entries.flatMap(({ file, note }) => note === null ? [] : [`${file}: ${note}`]),
         ...(running
           ? ["", "A batch is running."]
-          : journalFile.advice(doubtful.map(() => ({ action: "append", status: "unknown" }))))
+          : [
+            ...journalFile.advice(doubtful.map(() => ({ action: "append", status: "unknown" }))),
+            ...journalFile.adviceOnOverwrites(endangered.length)
+          ])
       ],
       exitStatus: doubtful.length > 0 ? ExitStatus.outcomeUnknown : ExitStatus.done
     }
@@ -88,7 +91,7 @@ const read = Effect.gen(function*() {
       })
   )
   const places = Object.values(Arr.groupBy(history, ({ place }) => place))
-  return { entries, doubts: places.flatMap(UploadPlan.doubts) }
+  return { entries, doubts: places.flatMap(UploadPlan.doubts), endangered: places.flatMap(UploadPlan.endangered) }
 })
 
 const notOurs = new InvalidInput({
