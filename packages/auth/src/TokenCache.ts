@@ -48,6 +48,7 @@
 import * as Deadline from "@effect-resilience/deadline/Deadline"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
+import * as Time from "@effect-resilience/kernel/Time"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -242,15 +243,15 @@ interface Held {
   readonly renewAge: number
   readonly endAge: number
   /** When it was got, by both clocks. */
-  readonly bornAt: bigint
+  readonly bornAt: number
   readonly bornAtWall: number
   /** Until then, by the monotonic clock, it is handed out unseen: clocks cost more than all the rest of it. */
-  lookAt: bigint
+  lookAt: number
 }
 
 interface Acquired {
   readonly grant: Grant
-  readonly bornAt: bigint
+  readonly bornAt: number
   readonly took: Duration.Duration
   readonly random: number
 }
@@ -284,7 +285,7 @@ class Cache {
   private kept: Kept | undefined
   private futile = 0
   private closed = false
-  private readonly refusals: Array<bigint> = []
+  private readonly refusals: Array<number> = []
   private readonly running = new Set<Fiber.Fiber<unknown, unknown>>()
 
   constructor(
@@ -305,7 +306,7 @@ class Cache {
   usable(): Held | undefined {
     const { held } = this
     if (held === undefined) return undefined
-    const now = this.clock.monotonicTimeNanosUnsafe()
+    const now = this.nowMillis()
     if (now < held.lookAt) return held
     const age = this.ageOf(held, now)
     if (age >= held.endAge) return undefined
@@ -332,7 +333,7 @@ class Cache {
     const { held } = this
     if (held === undefined) return token.generation === this.generation
     if (held.token.generation !== token.generation) return false
-    const now = this.clock.monotonicTimeNanosUnsafe()
+    const now = this.nowMillis()
     while (this.refusals[0] !== undefined && now - this.refusals[0] >= minute) this.refusals.shift()
     if (this.refusals.length >= this.settings.relogins) return false
     this.refusals.push(now)
@@ -344,7 +345,7 @@ class Cache {
 
   status(): Status {
     const { held } = this
-    const age = held === undefined ? 0 : this.ageOf(held, this.clock.monotonicTimeNanosUnsafe())
+    const age = held === undefined ? 0 : this.ageOf(held, this.nowMillis())
     return {
       state: held === undefined
         ? "empty"
@@ -491,7 +492,7 @@ class Cache {
 
   private acquire(flight: Flight): Effect.Effect<Acquired, AuthError.AuthError> {
     return Effect.gen({ self: this }, function*() {
-      const startedAt = this.clock.monotonicTimeNanosUnsafe()
+      const startedAt = this.nowMillis()
       const refused = flight.ahead ? this.held?.token.value : this.refused
       const grant = yield* Effect.suspend(() => this.source.acquire(refused)).pipe(
         Effect.catchCauseIf(Cause.hasInterruptsOnly, () => interruptedItself),
@@ -506,29 +507,26 @@ class Cache {
       const { expiresAt: end } = grant
       const scrubber = yield* Scrubber.Current
       scrubber.register(grant.value, end === undefined || end === Infinity ? undefined : { end, clock: this.clock })
-      const bornAt = this.clock.monotonicTimeNanosUnsafe()
-      return { grant, bornAt, took: Duration.nanos(bornAt - startedAt), random: yield* Random.next }
+      const bornAt = this.nowMillis()
+      return { grant, bornAt, took: Duration.millis(bornAt - startedAt), random: yield* Random.next }
     })
   }
 
   private nowMillis(): number {
-    return millisOf(this.clock.monotonicTimeNanosUnsafe())
+    return Time.monotonicMillis(this.clock)
   }
 
-  private mayRenew(now: bigint): boolean {
-    return this.flight === undefined && !this.closed && millisOf(now) >= this.pausedUntil
+  private mayRenew(now: number): boolean {
+    return this.flight === undefined && !this.closed && now >= this.pausedUntil
   }
 
-  private ageOf(held: Held, now: bigint): number {
-    return Math.max(millisOf(now - held.bornAt), this.clock.currentTimeMillisUnsafe() - held.bornAtWall)
+  private ageOf(held: Held, now: number): number {
+    return Math.max(now - held.bornAt, this.clock.currentTimeMillisUnsafe() - held.bornAtWall)
   }
 }
 
-const millisOf = (nanos: bigint): number => Number(nanos) / 1e6
-
 /** The wall clock is looked at once a second, to notice that the machine slept. */
-const nextLook = (now: bigint, untilRenewal: number): bigint =>
-  now + BigInt(Math.ceil(Math.min(1_000, untilRenewal) * 1e6))
+const nextLook = (now: number, untilRenewal: number): number => now + Math.min(1_000, untilRenewal)
 
 // A deadline leaves no history, by which retries further out see that a failure was retried already.
 const tooSlow = (detail: string): Effect.Effect<never, AuthError.AuthError> =>
@@ -551,4 +549,4 @@ const malformed = (problem: string): Effect.Effect<never, AuthError.AuthError> =
 /** Failures of sources that make no request while nothing has changed. */
 const judgedAnew: ReadonlySet<AuthError.Reason["_tag"]> = new Set(["Rejected", "NotConfigured", "StillUnauthorized"])
 
-const minute = BigInt(60_000_000_000)
+const minute = 60_000

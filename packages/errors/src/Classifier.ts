@@ -51,6 +51,7 @@
  *
  * @since 0.1.0
  */
+import * as ErrorName from "@effect-resilience/kernel/ErrorName"
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import { ofResponse } from "./internal/response.ts"
@@ -134,10 +135,8 @@ const notBefore = (error: object): Recovery.Recovery => {
 }
 
 // DOMException has a name and no tag. Other names are those of libraries, which mean something else by them.
-const tagOf = (error: object): string => {
-  if (Predicate.hasProperty(error, "_tag") && typeof error._tag === "string") return error._tag
-  return Predicate.hasProperty(error, "name") && error.name === "TimeoutError" ? error.name : ""
-}
+const tagOf = (error: object): string =>
+  ErrorName.tagOf(error) ?? (Predicate.hasProperty(error, "name") && error.name === "TimeoutError" ? error.name : "")
 
 const tagged: ReadonlyMap<string, Recovery.Recovery> = /* @__PURE__ */ new Map([
   ["ExceededCapacityError", Recovery.retry],

@@ -53,6 +53,7 @@ import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Classifier from "@effect-resilience/errors/Classifier"
 import * as ForeignText from "@effect-resilience/errors/ForeignText"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -407,12 +408,12 @@ type AnyFiber = Fiber.Fiber<unknown, unknown>
 
 interface Timing {
   readonly time: number
-  readonly nanos: bigint
+  readonly millis: number
 }
 
 const timing = (fiber: AnyFiber): Timing => {
   const clock = fiber.getRef(Clock.Clock)
-  return { time: clock.currentTimeMillisUnsafe(), nanos: clock.monotonicTimeNanosUnsafe() }
+  return { time: clock.currentTimeMillisUnsafe(), millis: monotonicMillis(clock) }
 }
 
 // Formatting dates is slow, and many lines begin in the same second.
@@ -460,7 +461,7 @@ const write = (
   const message = Recovery.isRecoverable(error) && error instanceof Error
     ? ForeignText.oneLine(fiber.getRef(Scrubber.Current).scrub(error.message))
     : undefined
-  const nanos = fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe() - begun.nanos
+  const millis = monotonicMillis(fiber.getRef(Clock.Clock)) - begun.millis
   // What does not apply is left out: exporters write an `undefined` that is there as a word.
   const entry: { -readonly [K in keyof Entry]: Entry[K] } = {
     time: isoOf(begun.time),
@@ -468,7 +469,7 @@ const write = (
     call: callId(call, fiber),
     outcome: reason === undefined ? "success" : reason === "Interrupted" ? "interrupted" : "failure",
     endpoint,
-    durationMs: Math.round(Number(nanos) / 10_000) / 100,
+    durationMs: Math.round(millis * 100) / 100,
     attempt: attempt?.number ?? call.attempts
   }
   if (name !== undefined) entry.operation = name

@@ -183,7 +183,7 @@ export const sample = (policies: Policies): Effect.Effect<void> =>
     }
     for (const budget of policies.budgets ?? []) {
       if (budget.levelUnsafe === undefined) continue
-      const now = yield* Effect.withFiber((fiber) => Effect.succeed(Time.nowUnsafe(fiber.context)))
+      const now = yield* Time.now
       yield* Metric.update(
         Metric.withAttributes(budgetBalance, { "resilience.policy": budget.name }),
         budget.levelUnsafe(now)

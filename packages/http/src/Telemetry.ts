@@ -55,6 +55,7 @@
  */
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Time from "@effect-resilience/kernel/Time"
 import * as RetryEvent from "@effect-resilience/retry/RetryEvent"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -228,7 +229,7 @@ export const observeAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>):
               fiber.setContext(
                 Context.add(Context.add(fiber.context, Tracer.ParentSpan, span), HttpClient.TracerDisabledWhen, always)
               )
-              began = monotonicSeconds(fiber)
+              began = Time.nowUnsafe(fiber.context)
               return client.postprocess(Effect.succeed(sent))
             }
           )
@@ -240,7 +241,7 @@ export const observeAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>):
             if (failure !== undefined) span.attribute("error.type", failure)
             end(span, exit, failure, fiber)
             requestDurations.update(
-              monotonicSeconds(fiber) - began,
+              (Time.nowUnsafe(fiber.context) - began) / 1_000,
               fiber.context,
               () => ({
                 "http.request.method": method,
@@ -289,7 +290,7 @@ export const observeCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effec
       fiber.setContext(
         Context.add(Context.add(fiber.context, Tracer.ParentSpan, span), RetryEvent.CurrentObserver, observer)
       )
-      began = monotonicSeconds(fiber)
+      began = Time.nowUnsafe(fiber.context)
       return self
     })
     const onExit = (exit: Exit.Exit<A, E>) => {
@@ -300,7 +301,7 @@ export const observeCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effec
       end(span, exit, failure, fiber)
       const outcome = failure === undefined ? "success" : failure === "Interrupted" ? "interrupted" : "failure"
       callDurations.update(
-        monotonicSeconds(fiber) - began,
+        (Time.nowUnsafe(fiber.context) - began) / 1_000,
         fiber.context,
         () => ({
           "resilience.operation": name,
@@ -384,9 +385,6 @@ const shown = ({ url }: Address, fiber: AnyFiber): string =>
   fiber.getRef(Scrubber.Current).scrub(
     typeof url === "string" ? url : Redaction.url(fiber.getRef(Redaction.Current), url)
   )
-
-const monotonicSeconds = (fiber: AnyFiber): number =>
-  Number(fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe()) / 1_000_000_000
 
 const always = () => true
 

@@ -1,3 +1,5 @@
+export * as Argument from "./Argument.ts"
+export * as ErrorName from "./ErrorName.ts"
 export * as Field from "./Field.ts"
 export * as FieldCodec from "./FieldCodec.ts"
 export * as Keyed from "./Keyed.ts"

@@ -28,12 +28,12 @@
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import { fullNameOf } from "@effect-resilience/kernel/ErrorName"
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type * as LogLevel from "effect/LogLevel"
-import * as Predicate from "effect/Predicate"
 import * as current from "./internal/current.ts"
 
 /**
@@ -124,7 +124,7 @@ export const logger = (level: LogLevel.Severity = "Info"): Observer => (event) =
   Effect.annotateLogs(Effect.logWithLevel(level)(describe(event)), {
     "retry.attempt": event.attempt,
     "retry.recovery": event.recovery._tag,
-    "error.type": errorType(event.error),
+    "error.type": fullNameOf(event.error),
     ...(event._tag === "Retrying"
       ? { "retry.delayMs": Duration.toMillis(event.delay) }
       : { "retry.stopped": event.why._tag })
@@ -137,7 +137,7 @@ export const logger = (level: LogLevel.Severity = "Info"): Observer => (event) =
  * @since 0.1.0
  */
 export const describe = (event: RetryEvent): string => {
-  const failed = `attempt ${event.attempt} failed with ${errorType(event.error)}`
+  const failed = `attempt ${event.attempt} failed with ${fullNameOf(event.error)}`
   return event._tag === "Retrying"
     ? `${failed}, next in ${Duration.format(event.delay)}`
     : `${failed}, no further attempt: ${describeWhy(event.why, event.recovery)}`
@@ -156,14 +156,4 @@ const describeWhy = (why: Why, recovery: Recovery.Recovery): string => {
     case "BudgetExhausted":
       return `the budget "${why.budget}" refuses`
   }
-}
-
-const errorType = (error: unknown): string => {
-  if (Predicate.hasProperty(error, "_tag") && typeof error._tag === "string") {
-    const reason = Predicate.hasProperty(error, "reason") ? error.reason : undefined
-    return Predicate.hasProperty(reason, "_tag") && typeof reason._tag === "string"
-      ? `${error._tag}/${reason._tag}`
-      : error._tag
-  }
-  return Predicate.isError(error) ? error.name : typeof error
 }

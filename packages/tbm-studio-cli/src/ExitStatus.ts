@@ -17,7 +17,7 @@
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"
-import * as Predicate from "effect/Predicate"
+import * as ErrorName from "@effect-resilience/kernel/ErrorName"
 
 /**
  * @category constants
@@ -88,7 +88,7 @@ export const interrupted = 130
  * @since 0.1.0
  */
 export const of = (error: unknown): number => {
-  const byTag = statusByTag[tagOf(error)] ?? statusByTag[reasonTagOf(error) ?? ""]
+  const byTag = statusByTag[ErrorName.tagOf(error) ?? ""] ?? statusByTag[ErrorName.reasonTagOf(error) ?? ""]
   if (byTag !== undefined) return byTag
   switch (Recovery.of(error)._tag) {
     case "Retry":
@@ -131,19 +131,6 @@ const byGravity = [
   outcomeUnknown,
   bug
 ]
-
-/**
- * The tag of an error's `reason`, where it has one.
- *
- * @category accessors
- * @since 0.1.0
- */
-export const reasonTagOf = (error: unknown): string | undefined =>
-  Predicate.hasProperty(error, "reason") && Predicate.hasProperty(error.reason, "_tag")
-    ? String(error.reason._tag)
-    : undefined
-
-const tagOf = (error: unknown): string => Predicate.hasProperty(error, "_tag") ? String(error._tag) : ""
 
 const statusByTag: { readonly [tag: string]: number } = {
   WrongUsage: usage,

@@ -1,3 +1,4 @@
+import { ErrorName } from "@effect-resilience/kernel"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { Account, type FaultRule, Simulator } from "@effect-resilience/tbm-simulator"
 import { Settings, TableAddress, TableUploads } from "@effect-resilience/tbm-studio"
@@ -7,7 +8,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Result, Scope, Stream } from "effect"
 import { gzipSync } from "node:zlib"
 import { type Recorder, recorder, settings, trap } from "./recorder.ts"
-import { client, content, logged, md5, reasonTagOf, studio, told, until, upload } from "./studio.ts"
+import { client, content, logged, md5, studio, told, until, upload } from "./studio.ts"
 
 const half = Stream.make(new Uint8Array(1_000_000))
 
@@ -182,7 +183,7 @@ describe("an upload, by what strikes its first request", { concurrent: true, tim
           ))
           const { tables, uploads } = yield* simulator.state
           const requests = entries.filter((entry) => entry.kind === "attempt" && entry.operation?.endsWith("table"))
-          const end = Result.isSuccess(result) ? "stored" : reasonTagOf(result.failure) ?? ""
+          const end = Result.isSuccess(result) ? "stored" : ErrorName.reasonTagOf(result.failure) ?? ""
           assert.deepStrictEqual(
             [requests.length, uploads.length, end],
             [...ends[which] ?? []],

@@ -1,4 +1,5 @@
 import { Recovery } from "@effect-resilience/errors"
+import { ErrorName } from "@effect-resilience/kernel"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { type FaultRule, Simulator, type SimulatorState } from "@effect-resilience/tbm-simulator"
 import {
@@ -18,7 +19,7 @@ import { HttpClient } from "effect/http"
 import { createHash } from "node:crypto"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { reasonTagOf, told } from "./studio.ts"
+import { told } from "./studio.ts"
 
 vi.setConfig({ testTimeout: 30_000 })
 
@@ -690,7 +691,7 @@ describe("a response of success that is none", () => {
       Effect.gen(function*() {
         const path = yield* file(content(6 * mebibyte))
         const error = yield* Effect.flip(upload(UploadSource.file(path), { action: "append" }))
-        assert.include(["UndecodableAnswer", "OutcomeUnknown", "ProcessingUnknown"], reasonTagOf(error))
+        assert.include(["UndecodableAnswer", "OutcomeUnknown", "ProcessingUnknown"], ErrorName.reasonTagOf(error))
         const { uploads } = yield* state
         assert.isAtMost(uploads.length, operation === "status" ? 1 : 0)
       }),

@@ -1,5 +1,6 @@
 import { Recovery } from "@effect-resilience/errors"
 import { AccessLog } from "@effect-resilience/http"
+import { ErrorName } from "@effect-resilience/kernel"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import type { Simulator } from "@effect-resilience/tbm-simulator"
 import { TableUploads, TbmStudio } from "@effect-resilience/tbm-studio"
@@ -19,12 +20,9 @@ export const client = TbmStudio.layer.pipe(
 export const studio = (options?: Simulator.Options) => client.pipe(Layer.provideMerge(SimulatedStudio.layer(options)))
 
 /** What an error says: the tag of its reason, and of what to do about it. */
-export const told = (error: unknown): ReadonlyArray<string | undefined> => [reasonTagOf(error), Recovery.of(error)._tag]
-
-export const reasonTagOf = (error: unknown): string | undefined => {
-  const reason: unknown = Predicate.hasProperty(error, "reason") ? error.reason : undefined
-  return Predicate.hasProperty(reason, "_tag") ? String(reason._tag) : undefined
-}
+export const told = (
+  error: unknown
+): ReadonlyArray<string | undefined> => [ErrorName.reasonTagOf(error), Recovery.of(error)._tag]
 
 /** Two retries at once. */
 export const quick = RetryPolicy.make({ times: 2, backoff: Backoff.immediate })

@@ -47,6 +47,8 @@
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as ErrorName from "@effect-resilience/kernel/ErrorName"
+import * as Time from "@effect-resilience/kernel/Time"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -367,8 +369,7 @@ const attachment = () => {
       }
       const failure = cause.reasons.find((reason) => reason._tag === "Die" && isOfStorage(reason.defect))
       if (failure?._tag !== "Die") return Effect.failCause(cause)
-      return Effect.flatMap(Clock.monotonicTimeNanos, (nanos) => {
-        const now = Number(nanos) / 1e6
+      return Effect.flatMap(Time.now, (now) => {
         failingSince ??= now
         return now - failingSince < outage
           ? Effect.delay(attached(execution, left), "1 second")
@@ -385,7 +386,7 @@ const lost = (error: string, description: string) =>
   new DurableFailure({ error, description, recovery: "Retry", attempts: 0 })
 
 const isOfStorage = (defect: unknown): boolean => {
-  const tag = tagOf(defect)
+  const tag = ErrorName.tagOf(defect)
   return tag === "PersistenceError" || tag === "SqlError"
 }
 
@@ -422,15 +423,12 @@ const reportOf = (ended: Extract<Ended, { readonly _tag: "Uploaded" }>): Uploade
 
 const failureOf = (error: unknown): DurableFailure => {
   if (error instanceof Journal.JournalError && error.cause instanceof Journal.PlaceTaken) return failureOf(error.cause)
-  const reason = Predicate.hasProperty(error, "reason") ? tagOf(error.reason) : undefined
+  const reason = ErrorName.reasonTagOf(error)
   return new DurableFailure({
-    error: tagOf(error) ?? "Error",
+    error: ErrorName.nameOf(error),
     ...(reason === undefined ? {} : { reason }),
     description: Predicate.hasProperty(error, "message") ? String(error.message) : String(error),
     recovery: Recovery.of(error)._tag,
     attempts: RetryPolicy.history(error)?.attempts.length ?? 1
   })
 }
-
-const tagOf = (u: unknown): string | undefined =>
-  Predicate.hasProperty(u, "_tag") && typeof u._tag === "string" ? u._tag : undefined

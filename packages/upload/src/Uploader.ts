@@ -48,6 +48,7 @@ import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as AccessLog from "@effect-resilience/http/AccessLog"
 import * as Operation from "@effect-resilience/http/Operation"
 import * as Telemetry from "@effect-resilience/http/Telemetry"
+import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import * as Attempt from "@effect-resilience/retry/Attempt"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Clock from "effect/Clock"
@@ -266,8 +267,6 @@ const run = Effect.fnUntraced(
     return report
   }
 )
-
-const monotonicMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
 const verify = (
   source: string,

@@ -1,4 +1,4 @@
-import * as Clock from "effect/Clock"
+import * as Time from "@effect-resilience/kernel/Time"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import type * as AuthError from "../AuthError.ts"
@@ -23,18 +23,18 @@ export const rememberRejection = (source: TokenSource): TokenSource => {
     acquire: (refused) =>
       Effect.gen(function*() {
         const identity = yield* source.identity
-        const now = millisOf(yield* Clock.monotonicTimeNanos)
+        const now = yield* Time.now
         const before = rejection !== undefined && sameIdentity(rejection.identity, identity) ? rejection : undefined
         if (before !== undefined && now < before.until) return yield* Effect.fail(before.error)
         const grant = yield* Effect.tapError(source.acquire(refused), (error) =>
-          Effect.map(Clock.monotonicTimeNanos, (nanos) => {
+          Effect.map(Time.now, (now) => {
             const { reason } = error
             if (reason._tag !== "Rejected") {
               rejection = undefined
               return
             }
             const pause = reason.final === false ? Math.min((before?.pause ?? shortest / 2) * 2, longest) : Infinity
-            rejection = { identity, error, pause, until: millisOf(nanos) + pause }
+            rejection = { identity, error, pause, until: now + pause }
           }))
         rejection = undefined
         return grant
@@ -49,8 +49,6 @@ export const rememberRejection = (source: TokenSource): TokenSource => {
 // Twice in ten minutes, four times in an hour: what locks accounts counts more than that.
 const shortest = 5 * 60_000
 const longest = 60 * 60_000
-
-const millisOf = (nanos: bigint): number => Number(nanos) / 1e6
 
 const sameIdentity = (a: Identity, b: Identity): boolean =>
   a.length === b.length && a.every((part, index) => Equal.equals(part, b[index]))

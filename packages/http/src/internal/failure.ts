@@ -1,12 +1,12 @@
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as ForeignText from "@effect-resilience/errors/ForeignText"
 import * as Transport from "@effect-resilience/errors/Transport"
+import * as ErrorName from "@effect-resilience/kernel/ErrorName"
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import type * as Headers from "effect/http/Headers"
 import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
-import * as Predicate from "effect/Predicate"
 import * as Operation from "../Operation.ts"
 import type { Scrubber } from "../Scrubber.ts"
 
@@ -134,10 +134,5 @@ const errorTag = (error: unknown): string => {
   if (error instanceof ApiError.ApiError) {
     return error.reason._tag === "OutcomeUnknown" ? error.reason.failure._tag : error.reason._tag
   }
-  if (Predicate.hasProperty(error, "reason") && hasTag(error.reason)) return error.reason._tag
-  if (hasTag(error)) return error._tag
-  return error instanceof Error ? error.name : "Error"
+  return ErrorName.reasonTagOf(error) ?? ErrorName.nameOf(error)
 }
-
-const hasTag = (u: unknown): u is { readonly _tag: string } =>
-  Predicate.hasProperty(u, "_tag") && typeof u._tag === "string"

@@ -1,4 +1,5 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as ErrorName from "@effect-resilience/kernel/ErrorName"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -45,10 +46,10 @@ export interface Failure {
 }
 
 export const failureOf = (error: unknown): Failure => {
-  const tag = Predicate.hasProperty(error, "_tag") ? String(error._tag) : "Error"
+  const tag = ErrorName.nameOf(error)
   return {
     tag,
-    reason: ExitStatus.reasonTagOf(error) ?? tag,
+    reason: ErrorName.reasonTagOf(error) ?? tag,
     message: Predicate.hasProperty(error, "message") ? String(error.message) : String(error),
     recovery: Recovery.of(error)._tag
   }

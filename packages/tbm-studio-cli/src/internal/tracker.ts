@@ -1,4 +1,5 @@
 import * as AccessLog from "@effect-resilience/http/AccessLog"
+import * as ErrorName from "@effect-resilience/kernel/ErrorName"
 import type { TableUpload } from "@effect-resilience/tbm-studio/TableUploads"
 import * as UploaderService from "@effect-resilience/tbm-studio/UploaderService"
 import type * as Batch from "@effect-resilience/upload/Batch"
@@ -6,7 +7,6 @@ import type * as Progress from "@effect-resilience/upload/Progress"
 import type * as UploadTarget from "@effect-resilience/upload/UploadTarget"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as ExitStatus from "../ExitStatus.ts"
 import type { Item, View } from "./progressView.ts"
 
 /** What happened to one upload: every HTTP attempt of it, replays after a new login included. */
@@ -111,7 +111,7 @@ export class Tracker {
         case "Retrying":
           item.phase = "pausing"
           // An answer that proved wrong only when it was read, such as another md5.
-          if (!item.attemptFailed) this.failed(item, ExitStatus.reasonTagOf(event.error) ?? "failure")
+          if (!item.attemptFailed) this.failed(item, ErrorName.reasonTagOf(event.error) ?? "failure")
           break
       }
     })

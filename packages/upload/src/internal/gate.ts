@@ -1,3 +1,4 @@
+import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -15,7 +16,7 @@ export const make = (options: {
 }): Gate => {
   const { clock, concurrency } = options
   const pace = Duration.toMillis(options.pace)
-  const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+  const now = () => monotonicMillis(clock)
   let next = -Infinity
   let pausedUntil = -Infinity
   let gentle = 0

@@ -1,5 +1,6 @@
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Time from "@effect-resilience/kernel/Time"
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -38,15 +39,14 @@ export const collect = <Item, Receipt, E, EX, R>(
 ): Effect.Effect<Summary<Item, Receipt, E>, EX, R> => {
   const batch = checked(options)
   return Effect.gen(function*() {
-    const clock = yield* Clock.Clock
-    const begun = Number(clock.monotonicTimeNanosUnsafe())
+    const begun = yield* Time.now
     const results: Array<Result<Item, Receipt, E>> = []
     yield* work(batch, (result) =>
       Effect.suspend(() => {
         results.push(result)
         return options.onResult === undefined ? Effect.void : options.onResult(result)
       }))
-    return summarize(results, (Number(clock.monotonicTimeNanosUnsafe()) - begun) / 1e6)
+    return summarize(results, (yield* Time.now) - begun)
   })
 }
 

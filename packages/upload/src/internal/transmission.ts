@@ -1,3 +1,4 @@
+import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import type * as Arr from "effect/Array"
 import type * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
@@ -38,7 +39,7 @@ export const make = (options: {
   readonly onSent: Effect.Effect<void>
 }): Transmission => {
   const { algorithms, clock, hashing, idempotent, onBytes, onSent, opened, scope, source } = options
-  const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+  const now = () => monotonicMillis(clock)
   // By offset, the latest reading of each part that is under way. A reading that an early answer cut short may never end;
   // the one that replaces it must not wait for it.
   const active = new Map<number, object>()
