@@ -48,6 +48,7 @@
 import * as Deadline from "@effect-resilience/deadline/Deadline"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
+import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Time from "@effect-resilience/kernel/Time"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Cause from "effect/Cause"
@@ -216,13 +217,13 @@ interface Settings {
 const resolve = (options: Options = {}): Settings => {
   const millis = (name: string, input: Duration.Input): number => {
     const value = Duration.toMillis(Duration.fromInputUnsafe(input))
-    if (value < 0 || Number.isNaN(value)) throw new RangeError(`TokenCache: ${name} must not be negative`)
+    requireArgument(value >= 0, `TokenCache.${name}`, "0 or more", input)
     return value
   }
   const jitter = options.jitter ?? 0.2
-  if (!(jitter >= 0 && jitter <= 1)) throw new RangeError("TokenCache: jitter must lie between 0 and 1")
+  requireArgument(jitter >= 0 && jitter <= 1, "TokenCache.jitter", "from 0 to 1", jitter)
   const relogins = options.relogins ?? 10
-  if (!(relogins >= 0)) throw new RangeError("TokenCache: relogins must not be negative")
+  requireArgument(relogins >= 0, "TokenCache.relogins", "0 or more", relogins)
   return {
     lifetime: millis("lifetime", options.lifetime ?? "1 hour"),
     refreshBefore: millis("refreshBefore", options.refreshBefore ?? "5 minutes"),

@@ -29,6 +29,7 @@
  *
  * @since 0.1.0
  */
+import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Time from "@effect-resilience/kernel/Time"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -91,6 +92,6 @@ const pause = 5000
 const checked = (duration: Duration.Input) => {
   const after = Duration.fromInputUnsafe(duration)
   const millis = Duration.toMillis(after)
-  if (!(millis > 0)) throw new RangeError(`StoreTimeout: the time must be above 0, not ${Duration.format(after)}`)
+  requireArgument(millis > 0, "StoreTimeout.duration", "above 0", after)
   return { millis, timedOut: Effect.suspend(() => Effect.fail(new Timeout.TimedOut({ after }))) }
 }

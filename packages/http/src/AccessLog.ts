@@ -53,6 +53,7 @@ import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Classifier from "@effect-resilience/errors/Classifier"
 import * as ForeignText from "@effect-resilience/errors/ForeignText"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import { requireArgument } from "@effect-resilience/kernel/Argument"
 import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -214,7 +215,7 @@ export const sampleSuccesses: {
   (ratio: number): (self: AccessLog) => AccessLog
   (self: AccessLog, ratio: number): AccessLog
 } = dual(2, (self: AccessLog, ratio: number): AccessLog => {
-  if (!(ratio >= 0 && ratio <= 1)) throw new RangeError(`AccessLog: ratio must be between 0 and 1, not ${ratio}`)
+  requireArgument(ratio >= 0 && ratio <= 1, "AccessLog.ratio", "from 0 to 1", ratio)
   const keeps = (entry: Entry) =>
     entry.outcome !== "success" || entry.attempt > 1 || parseInt(entry.call, 16) / 2 ** 32 < ratio
   const { writeUnsafe } = self

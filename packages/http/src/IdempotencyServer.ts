@@ -56,6 +56,7 @@
  * @since 0.1.0
  */
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
+import { requireArgument } from "@effect-resilience/kernel/Argument"
 import { WebCrypto } from "effect/crypto/WebCrypto"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -139,9 +140,7 @@ export interface Middleware {
  */
 export const make = (options: Options): Effect.Effect<Middleware, never, Persistence.Persistence | Scope.Scope> => {
   const claimFor = Duration.fromInputUnsafe(options.claimFor ?? "30 seconds")
-  if (!(Duration.toMillis(claimFor) > 0)) {
-    throw new RangeError("IdempotencyServer: claimFor must be longer than nothing")
-  }
+  requireArgument(Duration.toMillis(claimFor) > 0, "IdempotencyServer.claimFor", "above 0", claimFor)
   const within = StoreTimeout.make(options.storeTimeout ?? "5 seconds")
   return Effect.gen(function*() {
     const scope = yield* Effect.scope

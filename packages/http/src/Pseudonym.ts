@@ -32,6 +32,7 @@
  *
  * @since 0.1.0
  */
+import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Context from "effect/Context"
 import type * as CryptoError from "effect/crypto/CryptoError"
 import * as Mac from "effect/crypto/Mac"
@@ -67,7 +68,7 @@ export const of = (text: string): Effect.Effect<string, never, Pseudonym> =>
  */
 export const layer = (key: Redacted.Redacted): Layer.Layer<Pseudonym, CryptoError.CryptoError, Mac.Mac> => {
   const bytes = new TextEncoder().encode(Redacted.value(key))
-  if (bytes.length < 16) throw new RangeError("Pseudonym: the key must have at least 16 bytes")
+  requireArgument(bytes.length >= 16, "Pseudonym.key", "at least 16 bytes long", `${bytes.length} bytes`)
   return Layer.effect(
     Pseudonym,
     Effect.gen(function*() {

@@ -41,6 +41,7 @@
  *
  * @since 0.1.0
  */
+import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Headers from "effect/http/Headers"
@@ -89,9 +90,12 @@ export const follow: {
   <E, R>(client: HttpClient.HttpClient.With<E, R>, options: Options = {}): HttpClient.HttpClient.With<E, R> => {
     const limit = options.limit ?? 5
     const origins = new Set((options.origins ?? []).map((origin) => {
-      if (!URL.canParse(origin) || new URL(origin).origin !== origin) {
-        throw new RangeError(`Redirects: "${origin}" is not an origin such as https://files.example.com`)
-      }
+      requireArgument(
+        URL.canParse(origin) && new URL(origin).origin === origin,
+        "Redirects.origins",
+        "such as https://files.example.com",
+        origin
+      )
       return origin
     }))
     const transport = manual(client)

@@ -51,6 +51,7 @@
  *
  * @since 0.1.0
  */
+import { requireArgument } from "@effect-resilience/kernel/Argument"
 import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Redacted from "effect/Redacted"
@@ -121,9 +122,12 @@ export interface Options {
  */
 export const make = (options: Options = {}): Scrubber => {
   const capacity = options.capacity ?? 1_024
-  if (!(Number.isSafeInteger(capacity) && capacity > 0)) {
-    throw new RangeError(`Scrubber: capacity must be a positive integer, not ${capacity}`)
-  }
+  requireArgument(
+    Number.isSafeInteger(capacity) && capacity > 0,
+    "Scrubber.capacity",
+    "an integer of at least 1",
+    capacity
+  )
   const entries = new Map<string, Entry>()
   const mortals = new Set<Entry>()
   const spaced = new SecretIndex<Entry>(loose, 8)

@@ -6,27 +6,33 @@
 import * as Duration from "effect/Duration"
 
 /**
- * Throws a `RangeError` that names the rule and the value, unless the argument is valid. The rule says which constructor's
- * argument must be what, and a duration is shown as people write it.
+ * Throws a `RangeError` unless an argument is sensible. The error names the argument, what it must be, and what it is.
  *
- * **Example** (A rule that is broken)
+ * **Example** (An argument that makes no sense)
  *
  * ```ts import.meta.vitest
  * import { Argument } from "@effect-resilience/kernel"
  * import { Result } from "effect"
  *
  * const check = (permits: number) =>
- *   Argument.requireArgument(permits >= 1, "Bulkhead: permits must be at least 1", permits)
+ *   Argument.requireArgument(permits >= 1, "Bulkhead.permits", "at least 1", permits)
  *
  * String(Result.getOrThrow(Result.flip(Result.try(() => check(0)))))
- * // => "RangeError: Bulkhead: permits must be at least 1, not 0"
+ * // => "RangeError: Bulkhead.permits must be at least 1, not 0"
  * ```
  *
  * @category checks
  * @since 0.1.0
  */
-export const requireArgument = (valid: boolean, rule: string, value: unknown): void => {
-  if (!valid) {
-    throw new RangeError(`${rule}, not ${Duration.isDuration(value) ? Duration.format(value) : String(value)}`)
-  }
+export const requireArgument = (sensible: boolean, path: string, rule: string, value: unknown): void => {
+  if (sensible) return
+  if (value === undefined) throw new RangeError(`${path} is missing. It must be ${rule}`)
+  throw new RangeError(`${path} must be ${rule}, not ${shown(value)}`)
 }
+
+const shown = (value: unknown): string =>
+  Duration.isDuration(value)
+    ? Duration.format(value)
+    : typeof value === "object"
+    ? JSON.stringify(value)
+    : String(value)

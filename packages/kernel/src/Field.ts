@@ -42,6 +42,7 @@
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import { requireArgument } from "./Argument.ts"
 
 /**
  * One option: `Input` is what code or JSON writes, `Output` what the policy works with.
@@ -163,19 +164,6 @@ export const read = <F extends Record>(
   fields: F,
   options: Written<F>
 ): Settings<F> => struct(fields).read(options, name)
-
-/**
- * Throws `RangeError` unless an argument is sensible: `Bulkhead.permits must be an integer of at least 1, not 0`.
- *
- * @category reading
- * @since 0.1.0
- */
-export const requireArgument = (sensible: boolean, path: string, rule: string, value: unknown): void => {
-  if (sensible) return
-  if (value === undefined) throw new RangeError(`${path} is missing. It must be ${rule}`)
-  const json = typeof value === "object" && !Duration.isDuration(value)
-  throw new RangeError(`${path} must be ${rule}, not ${json ? JSON.stringify(value) : String(value)}`)
-}
 
 /**
  * The bounds of a number: `min` and `max` are included, `above` and `below` are not. `infinite` allows `Infinity`, which JSON

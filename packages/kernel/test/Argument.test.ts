@@ -3,25 +3,24 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration } from "effect"
 
 describe("requireArgument", () => {
-  it("lets a valid argument pass", () => {
-    Argument.requireArgument(true, "X: a must be 1", 1)
+  it("lets a sensible argument pass", () => {
+    Argument.requireArgument(true, "X.a", "1", 1)
+    Argument.requireArgument(true, "X.a", "1", undefined)
   })
 
-  it("throws a RangeError that names the rule and the value", () => {
+  it("throws a RangeError that names the argument, the rule and the value", () => {
     const cases: ReadonlyArray<readonly [unknown, string]> = [
-      [0, "0"],
-      [Number.NaN, "NaN"],
-      ["text", "text"],
-      [undefined, "undefined"],
-      [Duration.millis(1500), "1500ms"],
-      [Duration.infinity, "Infinity"]
+      [0, "X.a must be 1, not 0"],
+      [Number.NaN, "X.a must be 1, not NaN"],
+      ["text", "X.a must be 1, not text"],
+      [Duration.millis(1500), "X.a must be 1, not 1s 500ms"],
+      [Duration.infinity, "X.a must be 1, not Infinity"],
+      [{ b: 2 }, "X.a must be 1, not {\"b\":2}"],
+      [null, "X.a must be 1, not null"],
+      [undefined, "X.a is missing. It must be 1"]
     ]
-    for (const [value, shown] of cases) {
-      assert.throws(
-        () => Argument.requireArgument(false, "X: a must be 1", value),
-        RangeError,
-        `X: a must be 1, not ${shown}`
-      )
+    for (const [value, message] of cases) {
+      assert.throws(() => Argument.requireArgument(false, "X.a", "1", value), RangeError, message)
     }
   })
 })

@@ -66,6 +66,7 @@
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as ChunkLifetime from "@effect-resilience/http/ChunkLifetime"
+import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import type { Dispatcher } from "@effect/platform-node/Undici"
 import * as Config from "effect/Config"
@@ -180,9 +181,12 @@ const makeRoutes = (options: Options) => {
   const poolTimeout = millis("poolTimeout", options.poolTimeout ?? "2 minutes")
   const maxAge = millis("maxAge", options.maxAge ?? "2 minutes")
   const connections = options.connections ?? 64
-  if (!Number.isInteger(connections) || connections < 1) {
-    throw new RangeError(`Connections: connections must be a positive whole number, not ${connections}`)
-  }
+  requireArgument(
+    Number.isInteger(connections) && connections >= 1,
+    "Connections.connections",
+    "an integer of at least 1",
+    connections
+  )
   const connect = { timeout: connectTimeout, http2: options.http2 ?? false }
   const pool = {
     connections,
@@ -310,6 +314,6 @@ const proxyUrl = (proxy: Redacted.Redacted | undefined): Effect.Effect<URL | und
 
 const millis = (name: string, input: Duration.Input): number => {
   const value = Duration.toMillis(input)
-  if (!(value > 0)) throw new RangeError(`Connections: ${name} must be longer than nothing`)
+  requireArgument(value > 0, `Connections.${name}`, "above 0", input)
   return Number.isFinite(value) ? value : 0
 }

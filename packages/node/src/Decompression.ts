@@ -47,6 +47,7 @@
  * @since 0.1.0
  */
 import * as Answer from "@effect-resilience/http/Answer"
+import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -83,7 +84,7 @@ export const decompress: {
   (args) => HttpClient.isHttpClient(args[0]),
   <E, R>(client: HttpClient.HttpClient.With<E, R>, options: Options = {}): HttpClient.HttpClient.With<E, R> => {
     const maxBytes = options.maxBytes ?? 67_108_864
-    if (!(maxBytes > 0)) throw new RangeError(`Decompression: maxBytes must be positive, not ${maxBytes}`)
+    requireArgument(maxBytes > 0, "Decompression.maxBytes", "above 0", maxBytes)
     return client.pipe(
       HttpClient.mapRequest((request) =>
         request.headers["accept-encoding"] === undefined

@@ -44,6 +44,7 @@
  *
  * @since 0.1.0
  */
+import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Hashing from "@effect-resilience/upload/Hashing"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -70,10 +71,13 @@ export interface Options {
  */
 export const make = (options: Options = {}): Effect.Effect<Hashing.Hashing, never, Scope.Scope> => {
   const { smallest = defaultSmallest, threads = Math.min(availableParallelism(), mostThreads) } = options
-  if (!Number.isInteger(threads) || threads < 1) {
-    throw new RangeError(`HashingThreads: threads must be a positive whole number, not ${threads}`)
-  }
-  if (!(smallest >= 0)) throw new RangeError(`HashingThreads: smallest must be a number of bytes, not ${smallest}`)
+  requireArgument(
+    Number.isInteger(threads) && threads >= 1,
+    "HashingThreads.threads",
+    "an integer of at least 1",
+    threads
+  )
+  requireArgument(smallest >= 0, "HashingThreads.smallest", "0 or more", smallest)
   return Effect.gen(function*() {
     const before = yield* Hashing.Current
     const pool = yield* Effect.acquireRelease(Effect.sync(() => new HashingPool(threads)), ({ close }) => close)

@@ -39,6 +39,7 @@
  *
  * @since 0.1.0
  */
+import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as ByteSize from "effect/ByteSize"
 import * as Clock from "effect/Clock"
@@ -155,7 +156,7 @@ class Disk {
   }
 
   private now(): number {
-    return Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
+    return monotonicMillis(this.clock)
   }
 }
 

@@ -45,6 +45,7 @@
  */
 import type * as AuthError from "@effect-resilience/auth/AuthError"
 import type * as ApiError from "@effect-resilience/errors/ApiError"
+import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as CircuitBreaker from "@effect-resilience/limit/CircuitBreaker"
 import * as Backoff from "@effect-resilience/retry/Backoff"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
@@ -148,13 +149,19 @@ export const steps: ReadonlySet<string> = stepNames
 
 const make = (options: Options = {}) => {
   const { concurrency = 4, partSize = 16 * mebibyte, smallest = 5 * mebibyte } = options
-  if (!(Number.isInteger(partSize) && partSize >= codec.partSizes.least && partSize <= codec.partSizes.most)) {
-    throw new RangeError(`UploaderService: partSize must be from 5 MiB to 5 GiB, not ${partSize} bytes`)
-  }
-  if (!(Number.isInteger(concurrency) && concurrency > 0)) {
-    throw new RangeError(`UploaderService: concurrency must be a whole number above 0, not ${concurrency}`)
-  }
-  if (!(smallest >= 0)) throw new RangeError(`UploaderService: smallest must not be negative, not ${smallest}`)
+  requireArgument(
+    Number.isInteger(partSize) && partSize >= codec.partSizes.least && partSize <= codec.partSizes.most,
+    "UploaderService.partSize",
+    "from 5 MiB to 5 GiB",
+    `${partSize} bytes`
+  )
+  requireArgument(
+    Number.isInteger(concurrency) && concurrency >= 1,
+    "UploaderService.concurrency",
+    "an integer of at least 1",
+    concurrency
+  )
+  requireArgument(smallest >= 0, "UploaderService.smallest", "0 or more", smallest)
   const resolved = {
     partSize,
     concurrency,

@@ -30,6 +30,7 @@
  *
  * @since 0.1.0
  */
+import { requireArgument } from "@effect-resilience/kernel/Argument"
 import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as SecureRandom from "effect/crypto/SecureRandom"
@@ -93,9 +94,12 @@ export const file = <E>(name: string, options: {
   readonly stream: Stream.Stream<Uint8Array, E>
 }): Part<E> => {
   const { contentType = "application/octet-stream", fileName, size, stream } = options
-  if (/[\r\n]/.test(contentType)) {
-    throw new RangeError(`Multipart: not a content type: ${JSON.stringify(contentType)}`)
-  }
+  requireArgument(
+    !/[\r\n]/.test(contentType),
+    "Multipart.contentType",
+    "a content type",
+    JSON.stringify(contentType)
+  )
   return {
     header: `${disposition(name)}; filename="${escapeName(fileName)}"\r\nContent-Type: ${contentType}`,
     size,
@@ -116,9 +120,13 @@ export const make = <E = never>(
   options: { readonly boundary?: string | undefined } = {}
 ): Multipart<E> => {
   const boundary = options.boundary ?? randomBoundary()
-  if (options.boundary !== undefined && !/^[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]$/.test(boundary)) {
-    throw new RangeError(`Multipart: not a boundary: ${JSON.stringify(boundary)}`)
-  }
+  requireArgument(
+    options.boundary === undefined ||
+      /^[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]$/.test(boundary),
+    "Multipart.boundary",
+    "one by RFC 2046",
+    JSON.stringify(boundary)
+  )
   const framed = parts.map(({ header, size, stream }, i): Framed<E> => ({
     head: utf8.encode(`${i === 0 ? "" : "\r\n"}--${boundary}\r\n${header}\r\n\r\n`),
     size,

@@ -41,6 +41,7 @@
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Operation from "@effect-resilience/http/Operation"
+import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
@@ -99,7 +100,7 @@ export const make = <Item, E, R, RS = never>(
   options: Options<Item, E, R, RS>
 ): UploadTarget.UploadTarget<Item, Receipt, E | ApiError.ApiError, R | RS> => {
   const { chunkSize = Infinity, client, key, metadata, source, store } = options
-  if (!(chunkSize > 0)) throw new RangeError(`TusTarget: chunkSize must be above 0, not ${chunkSize}`)
+  requireArgument(chunkSize > 0, "TusTarget.chunkSize", "above 0", chunkSize)
   const endpoint = new URL(options.endpoint)
   const requestTimeout = Duration.fromInputUnsafe(options.requestTimeout ?? 30_000)
   // An upload's attempts share their payload, so its address is found again under it.

@@ -1,5 +1,6 @@
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Time from "@effect-resilience/kernel/Time"
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
@@ -22,9 +23,12 @@ export const checked = <O extends { readonly concurrency?: number | undefined }>
   options: O
 ): O & { readonly concurrency: number } => {
   const { concurrency = 4 } = options
-  if (!Number.isInteger(concurrency) || concurrency < 1) {
-    throw new RangeError(`Batch: concurrency must be a whole number above 0, not ${concurrency}`)
-  }
+  requireArgument(
+    Number.isInteger(concurrency) && concurrency >= 1,
+    "Batch.concurrency",
+    "an integer of at least 1",
+    concurrency
+  )
   return { ...options, concurrency }
 }
 
