@@ -7,7 +7,7 @@ import { TableUploads, TbmStudio } from "@effect-resilience/tbm-studio"
 import * as SimulatedStudio from "@effect-resilience/tbm-studio/SimulatedStudio"
 import { Uploader, UploadSource } from "@effect-resilience/upload"
 import { NodeHttpClient, NodeServices } from "@effect/platform-node"
-import { Clock, Duration, Effect, Layer, Predicate } from "effect"
+import { Clock, Duration, Effect, Layer } from "effect"
 import { createHash } from "node:crypto"
 
 /** Everything between a program and the socket, but for the settings. */
