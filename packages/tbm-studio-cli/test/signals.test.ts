@@ -209,6 +209,57 @@ describe("a signal ends in order", { timeout: 120_000 }, () => {
       assert.deepStrictEqual([stopped.status, items.map(({ status }) => status)], [130, ["uploaded", "notStarted"]])
     }).pipe(Effect.scoped))
 
+  for (const signals of [["SIGINT"], ["SIGINT", "SIGTERM"]] as const) {
+    const [abandoning, name] = signals.length === 1 ? [["--on-interrupt", "abandon"], "one"] : [[], "a second one"]
+    it.live(`${name} leaves no doubt of an earlier run untold`, () =>
+      Effect.gen(function*() {
+        const lost: FaultRule.FaultRule = {
+          match: { path: "Lost" },
+          times: 1,
+          fault: { type: "reset", at: "beforeResponse" }
+        }
+        const hanging: FaultRule.FaultRule = { match: { path: "New" }, apply: true, fault: { type: "hang" } }
+        const { state, url } = yield* Simulator.make({ seed: 1, faults: [lost, hanging] })
+        const folder = yield* command.folder
+        command.write(folder, file, rows)
+        const list = (...tables: ReadonlyArray<string>) =>
+          command.write(
+            folder,
+            "manifest.csv",
+            [
+              "file,project,table,period,action",
+              ...tables.map((table) => `${file},P,${table},January:2024,append`)
+            ].join("\n")
+          )
+        const args = ["batch", "manifest.csv", "--json"]
+        list("Lost")
+        const first = yield* command.tbmStudio(args, command.settingsFor(url), folder)
+        assert.strictEqual(first.status, 75, first.stderr)
+        list("New", "Lost", "Left")
+        const running = yield* command.start(
+          process.execPath,
+          [command.bin, ...args, "--concurrency", "1", ...abandoning],
+          command.settingsFor(url),
+          folder
+        )
+        yield* state.pipe(
+          Effect.delay("20 millis"),
+          Effect.repeat({ until: ({ uploads }) => uploads.some(({ table }) => table === "New") })
+        )
+        for (const signal of signals) {
+          running.kill(signal)
+          yield* Effect.sleep("300 millis")
+        }
+        const { status, stderr, stdout } = yield* running.ended
+        const [, lostItem, left]: ReadonlyArray<Item> = JSON.parse(stdout).items
+        assert.deepStrictEqual(
+          [status, lostItem?.status, lostItem?.error?.reason, left?.status],
+          [75, "unknown", "InDoubt", "notStarted"],
+          stderr
+        )
+      }).pipe(Effect.scoped))
+  }
+
   it.live("one that comes before the command is loaded waits for it", () =>
     Effect.gen(function*() {
       const early =

@@ -248,6 +248,7 @@ const withJournal = <Item, Receipt, E, R>(
       plan = made
     }),
     isNew: (index) => plan?.isNew(index) !== false,
+    inDoubt: (index) => plan?.inDoubt(index) === true,
     judge: (index) => plan === undefined ? Schedule.toSend : plan.verdict(index),
     upload: ({ index }, options) => Effect.flatMap(planned, (plan) => UploadPlan.upload(target, plan, index, options)),
     endsBatch: (error) => error instanceof Journal.JournalError,

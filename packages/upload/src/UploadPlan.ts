@@ -116,6 +116,7 @@ export type SkipReason = "uploaded" | "assumed" | "superseded"
  *
  * - `known`: how many of the items go to a place that has a history.
  * - `isNew`: whether the item goes to a place without a history, so that it is sent.
+ * - `inDoubt`: whether the item goes to a place that may hold additions of which a run has to be told whether they are there.
  * - `verdict`: of an item. Sources are looked at, and read where nothing else tells what they hold; nothing is sent.
  * - `nextEntry`: what a new entry of the item begins with.
  *
@@ -126,6 +127,7 @@ export interface Plan<in out Item, out R = never> {
   readonly items: ReadonlyArray<Item>
   readonly known: number
   readonly isNew: (index: number) => boolean
+  readonly inDoubt: (index: number) => boolean
   readonly verdict: (index: number) => Effect.Effect<Verdict, never, R>
   readonly nextEntry: (index: number) => Pick<Journal.Entry, "place" | "ordinal" | "run" | "action" | "name">
 }
@@ -161,7 +163,15 @@ export const make: <Item, Receipt, E, R>(
       const id = placeOf(item, index)
       const known = places.get(id)
       if (known === undefined) {
-        const place: Place = { id, indices: [index], history: [], next: 1, verdicts: undefined, looking: undefined }
+        const place: Place = {
+          id,
+          indices: [index],
+          history: [],
+          next: 1,
+          inDoubt: undefined,
+          verdicts: undefined,
+          looking: undefined
+        }
         places.set(id, place)
         return place
       }
@@ -211,6 +221,11 @@ export const make: <Item, Receipt, E, R>(
       items,
       known,
       isNew: (index) => placeAt[index]?.history.length === 0,
+      inDoubt: (index) => {
+        const place = placeAt[index]
+        if (place === undefined || place.history.length === 0) return false
+        return place.inDoubt ??= PlacePlan.holding(place.history).additions.some(({ certain }) => !certain)
+      },
       verdict: (index) => {
         const place = placeAt[index]
         return place === undefined || place.history.length === 0
@@ -233,6 +248,7 @@ interface Place {
   readonly indices: Array<number>
   history: ReadonlyArray<Journal.Entry>
   next: number
+  inDoubt: boolean | undefined
   verdicts: ReadonlyMap<number, Verdict> | undefined
   looking: Semaphore.Semaphore | undefined
 }

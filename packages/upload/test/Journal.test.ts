@@ -46,6 +46,20 @@ for (const [store, layer] of Object.entries(journals)) {
     const test = <E>(name: string, body: () => Effect.Effect<void, E, Journal.Journal>) =>
       it.effect(name, () => Effect.provide(Effect.orDie(body()), layer))
 
+    // Of such a source nothing tells what it holds: it has no version, and to read it is to use it up.
+    const once = (content: string) => ({
+      ...Targets.make(),
+      source: ({ name }: Targets.Item) => ({ ...UploadSource.bytes(name, content), replayable: false })
+    })
+    const told = <E>({ results }: Batch.Summary<Targets.Item, string, E | UploadError.UploadError>) =>
+      results.map((result) =>
+        result._tag === "Skipped"
+          ? result.why
+          : result._tag === "Failed" && result.error instanceof UploadError.UploadError
+          ? result.error.reason._tag
+          : result._tag
+      )
+
     test("uploads the second time only what is missing", () =>
       Effect.gen(function*() {
         const sent: Array<string> = []
@@ -306,6 +320,27 @@ for (const [store, layer] of Object.entries(journals)) {
         assert.deepStrictEqual(told.slice(0, 2), ["InDoubt", "InDoubt"])
       }))
 
+    for (const mode of ["finish", "abandon"] as const) {
+      test(`tells of every doubt where it is stopped to ${mode}`, () =>
+        Effect.gen(function*() {
+          const { record } = yield* Journal.Journal
+          for (const name of ["a", "b"]) yield* record({ ...entryOf(name, "started", "add"), bytes: undefined })
+          const sending = yield* Deferred.make<Batch.StopMode>()
+          const turns = Effect.repeat(Effect.yieldNow, { times: 100 })
+          const target = Targets.make(() => Effect.andThen(Deferred.succeed(sending, mode), turns))
+          const items = [{ name: "new" }, { name: "a", idempotent: false }, { name: "b", idempotent: false }, {
+            name: "c"
+          }]
+          const stopped = yield* Batch.resume(target, items, { concurrency: 1, stop: Deferred.await(sending) })
+          assert.deepStrictEqual(told(stopped), [
+            mode === "finish" ? "Uploaded" : "Abandoned",
+            "InDoubt",
+            "InDoubt",
+            "NotStarted"
+          ])
+        }))
+    }
+
     test("records a second replacement of a place so that it survives a power failure", () =>
       Effect.gen(function*() {
         const journal = yield* Journal.Journal
@@ -321,20 +356,6 @@ for (const [store, layer] of Object.entries(journals)) {
         )
         assert.deepStrictEqual(begun, [false, true])
       }))
-
-    // Of such a source nothing tells what it holds: it has no version, and to read it is to use it up.
-    const once = (content: string) => ({
-      ...Targets.make(),
-      source: ({ name }: Targets.Item) => ({ ...UploadSource.bytes(name, content), replayable: false })
-    })
-    const told = <E>({ results }: Batch.Summary<Targets.Item, string, E | UploadError.UploadError>) =>
-      results.map((result) =>
-        result._tag === "Skipped"
-          ? result.why
-          : result._tag === "Failed" && result.error instanceof UploadError.UploadError
-          ? result.error.reason._tag
-          : result._tag
-      )
 
     test("replaces again from a source that cannot be compared with what is there under its name", () =>
       Effect.gen(function*() {

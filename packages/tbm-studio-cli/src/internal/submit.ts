@@ -48,9 +48,10 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
     },
     job
   ]))
+  let verdicts: ReadonlyArray<UploadPlan.Verdict> = []
   if (options.preflight) {
     const target = cluster.targetOf((yield* TableUploads).target)
-    const verdicts = yield* UploadPlan.verdicts(yield* cluster.tables.plan(target, [...items.keys()]))
+    verdicts = yield* UploadPlan.verdicts(yield* cluster.tables.plan(target, [...items.keys()]))
     yield* Preflight.check(jobs.flatMap(({ file }, i) => verdicts[i]?._tag === "Send" ? [file] : []), region)
   }
 
@@ -60,7 +61,7 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
     function*(durable: Batch.Result<typeof cluster.Item.Type, void, DurableUpload.DurableFailure>) {
       const job = items.get(durable.item)
       if (job === undefined) return
-      const result = localResult(durable, job)
+      const result = Uploads.asked(localResult(durable, job), verdicts[durable.index])
       const attempts = durable._tag === "Uploaded"
         ? durable.report.attempts
         : durable._tag === "Failed"

@@ -144,8 +144,8 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
     onChanged: options.onChanged
   })
   if (plan.known === 0) yield* options.whenUnfit ?? Effect.void
+  const verdicts = options.preflight === true ? yield* UploadPlan.verdicts(plan) : []
   if (options.preflight === true) {
-    const verdicts = yield* UploadPlan.verdicts(plan)
     yield* Preflight.check(jobs.flatMap(({ file }, i) => verdicts[i]?._tag === "Send" ? [file] : []), region)
   }
   const { onInterrupt } = options
@@ -174,7 +174,7 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
       const items = jobs.map((job, index): ItemReport => {
         const report = reports[index]
         if (report !== undefined) return report
-        const result = cutOff(job, index, tracker.phaseOf(job))
+        const result = cutOff(job, index, tracker.phaseOf(job), verdicts[index])
         statuses.push(exitOf(result))
         return reportOf(result, tracker.settle(result, now), end.error)
       })
@@ -243,10 +243,21 @@ export const totalsOf = (
   }
 }
 
-const cutOff = (item: Job, index: number, phase: progressView.Item["phase"] | undefined): Result<Job> =>
+const cutOff = (
+  item: Job,
+  index: number,
+  phase: progressView.Item["phase"] | undefined,
+  verdict: UploadPlan.Verdict | undefined
+): Result<Job> =>
   phase === undefined
-    ? { _tag: "NotStarted", item, index }
+    ? asked({ _tag: "NotStarted", item, index }, verdict)
     : { _tag: "Abandoned", item, index, outcomeUnknown: phase === "answering" && item.action === "append" }
+
+/** The result of an item that was left over: where a person is asked about it, that is told. */
+export const asked = <Item>(result: Result<Item>, verdict: UploadPlan.Verdict | undefined): Result<Item> =>
+  result._tag === "NotStarted" && result.behind === undefined && verdict?._tag === "Reject"
+    ? { _tag: "Failed", index: result.index, item: result.item, error: verdict.error, attempts: 0 }
+    : result
 
 /** What a batch that never began has to report. */
 export const nothing = () => ({ items: [], totals: totalsOf([], 0, 0) })

@@ -70,6 +70,8 @@ export interface Method<Item, Receipt, E, EX, R> {
   readonly prepare?: Effect.Effect<void, EX, R> | undefined
   /** Whether it is known without a look at its source that an item is to be sent; default true. */
   readonly isNew?: ((index: number) => boolean) | undefined
+  /** Whether an earlier run may have applied what is at the item's place; default false. */
+  readonly inDoubt?: ((index: number) => boolean) | undefined
   readonly judge?: ((index: number) => Effect.Effect<UploadPlan.Verdict, never, R>) | undefined
   readonly upload: (
     entry: Entry<Item>,
@@ -190,16 +192,22 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
     const uploadOne = (entry: Entry<Item>): Effect.Effect<Outcome, never, RX> =>
       Effect.suspend(() => {
         const { index, item, key } = entry
-        if (stopping) return Effect.succeed<Outcome>({ _tag: "NotStarted", index, item })
+        const notStarted = (behind?: number): Outcome => ({ _tag: "NotStarted", index, item, behind })
+        if (stopping) {
+          // What is in doubt is more than left over, and the caller learns of it.
+          return method.inDoubt?.(index) !== true ? Effect.succeed(notStarted()) : Effect.flatMap(
+            judge(entry),
+            ({ _tag }) => _tag === "Reject" ? send(entry, true) : Effect.succeed(notStarted())
+          )
+        }
         const behind = key === undefined ? undefined : failed.get(key)
         if (behind === undefined && !failing) return send(entry)
         return Effect.flatMap(
           judge(entry),
-          ({ _tag }) =>
-            _tag === "Send" ? Effect.succeed<Outcome>({ _tag: "NotStarted", index, item, behind }) : send(entry)
+          ({ _tag }) => _tag === "Send" ? Effect.succeed(notStarted(behind)) : send(entry)
         )
       })
-    const send = (entry: Entry<Item>): Effect.Effect<Outcome, never, RX> =>
+    const send = (entry: Entry<Item>, toEnd = stop === undefined): Effect.Effect<Outcome, never, RX> =>
       Effect.suspend(() => {
         const { index, item } = entry
         let attempts = 0
@@ -253,7 +261,7 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
             )
           }
         })
-        return stop === undefined ? ended : Effect.raceFirst(ended, abandoned)
+        return toEnd ? ended : Effect.raceFirst(ended, abandoned)
       })
 
     const worker = Effect.gen(function*() {
