@@ -122,7 +122,8 @@ export type StopMode = "finish" | "abandon"
  * - `pace`: the least time between the starts of two attempts; default none.
  * - `failFast`: whether nothing more is sent after the first failure; uploads that are under way may end, and what the caller
  *   is asked about according to a journal fails too. Default false.
- * - `stop`: stops the batch when it completes, for example on a signal; default never.
+ * - `stop`: stops the batch when it completes, for example on a signal; what the caller is asked about because of an earlier run
+ *   that may have applied it fails all the same. Default never.
  * - `onEvent`: is told what happens to each item.
  * - `onResult`: is told of each result when it stands; the batch waits for it.
  *

@@ -84,6 +84,7 @@ export interface Options<in Item> {
  * - `Send`: upload it. The caller's word ends the `doubt`, which `upload` records before.
  * - `Skip`: with the entry because of which: the upload itself, one that may be it (`assumed`), or one that replaced it.
  *   `settles` where the caller's word ends a doubt, which `upload` then records: in the entry, or `anew` in one of the item's.
+ *   So it does with the `version` of a source that was touched or moved, which need not be read again then.
  * - `Reject`: neither may be done without a word from the caller.
  *
  * @category models
@@ -97,6 +98,7 @@ export type Verdict =
     readonly why: SkipReason
     readonly settles: boolean
     readonly anew: boolean
+    readonly version?: string | undefined
   }
   | { readonly _tag: "Reject"; readonly entry: Journal.Entry; readonly error: UploadError.UploadError }
 
@@ -266,7 +268,13 @@ const verdictOf = (verdict: PlacePlan.Verdict, source: string): Verdict => {
     entry: Journal.Entry,
     why: SkipReason,
     settles: (PlacePlan.Verdict & { readonly _tag: "Assumed" })["settles"] = "nothing"
-  ): Verdict => ({ _tag: "Skip", entry, why, settles: settles !== "nothing", anew: settles === "item" })
+  ): Verdict & { readonly _tag: "Skip" } => ({
+    _tag: "Skip",
+    entry,
+    why,
+    settles: settles !== "nothing",
+    anew: settles === "item"
+  })
   const reject = (entry: Journal.Entry, reason: UploadError.Reason): Verdict => ({
     _tag: "Reject",
     entry,
@@ -276,7 +284,7 @@ const verdictOf = (verdict: PlacePlan.Verdict, source: string): Verdict => {
     case "Send":
       return verdict.doubt === undefined ? send : { _tag: "Send", doubt: verdict.doubt }
     case "Present":
-      return skip(verdict.entry, "uploaded")
+      return { ...skip(verdict.entry, "uploaded"), version: verdict.version }
     case "Assumed":
       return skip(verdict.entry, "assumed", verdict.settles)
     case "Superseded":
@@ -389,8 +397,9 @@ export const upload = <Item, Receipt, E, R>(
             : Effect.andThen(answer({ ...doubt, state: "failed" }, "was in doubt, and was sent again"), sent)
         }
         case "Skip": {
-          const { entry, settles, why } = verdict
+          const { entry, settles, version, why } = verdict
           const skipped: Outcome<Receipt> = { _tag: "Skipped", entry, why }
+          if (version !== undefined) return Effect.as(renew(entry, version), skipped)
           return settles ? Effect.as(settle(target, plan, index, verdict), skipped) : Effect.succeed(skipped)
         }
         case "Reject":
@@ -416,6 +425,13 @@ const settle = Effect.fnUntraced(
     yield* answer({ ...entry, ...content, ...item, state: "uploaded" }, "was in doubt, and was taken for done")
   }
 )
+
+// Forgotten, the source is read once more.
+const renew = (entry: Journal.Entry, version: string) =>
+  Effect.flatMap(
+    Journal.Journal,
+    ({ record }) => Effect.ignore(record({ ...entry, version, revision: entry.revision + 1 }))
+  )
 
 const answer = Effect.fnUntraced(function*(entry: Journal.Entry, note: string) {
   const journal = yield* Journal.Journal

@@ -273,6 +273,35 @@ for (const [store, layer] of Object.entries(journals)) {
         }))
     }
 
+    for (const idempotent of [true, false]) {
+      test(`reads ${idempotent ? "a replacement" : "an addition"} that was touched in one later run, not in all`, () =>
+        Effect.gen(function*() {
+          let version = "1"
+          let readings = 0
+          const target = {
+            ...Targets.make(),
+            source: ({ name }: Targets.Item) => {
+              const source = UploadSource.stream(name, {
+                size: 1,
+                stream: Stream.sync(() => {
+                  readings++
+                  return new Uint8Array(1)
+                })
+              })
+              return { ...source, open: Effect.map(source.open, (opened) => ({ ...opened, version })) }
+            }
+          }
+          const run = Effect.gen(function*() {
+            const before = readings
+            const { totals } = yield* Batch.resume(target, [{ name: "a", idempotent }])
+            return [totals.skipped, readings - before]
+          })
+          yield* run
+          version = "2"
+          assert.deepStrictEqual([yield* run, yield* run, yield* run], [[1, 1], [1, 0], [1, 0]])
+        }))
+    }
+
     test("is told once that a doubtful addition is there", () =>
       Effect.gen(function*() {
         const items = [{ name: "base", key: "p", idempotent: true }, { name: "a", key: "p", idempotent: false }]

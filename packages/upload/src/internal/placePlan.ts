@@ -20,7 +20,8 @@ export interface Row {
 
 /**
  * - `Send`: `again` where an earlier run added it, or may have. The caller knows that the one in `doubt` did not.
- * - `Present`: an earlier run uploaded it, and nothing has replaced it since.
+ * - `Present`: an earlier run uploaded it, and nothing has replaced it since. `version` is that of its source, where it is
+ *   another one now.
  * - `Assumed`: it may be there, and the caller takes it for done. Where the caller knows so, it `settles` the entry's doubt, or
  *   becomes an entry of its own, where that may be another upload or a replacement may have wiped it out.
  * - `Superseded`: a later item of the list replaces it.
@@ -30,7 +31,8 @@ export interface Row {
  */
 export type Verdict =
   | { readonly _tag: "Send"; readonly again: boolean; readonly doubt?: Journal.Entry | undefined }
-  | { readonly _tag: "Present" | "Superseded" | "InDoubt"; readonly entry: Journal.Entry }
+  | { readonly _tag: "Present"; readonly entry: Journal.Entry; readonly version: string | undefined }
+  | { readonly _tag: "Superseded" | "InDoubt"; readonly entry: Journal.Entry }
   | { readonly _tag: "Assumed"; readonly entry: Journal.Entry; readonly settles: "nothing" | "entry" | "item" }
   | { readonly _tag: "Changed"; readonly entry: Journal.Entry; readonly compared: boolean }
   | { readonly _tag: "Surplus"; readonly entry: Journal.Entry; readonly surplus: ReadonlyArray<Journal.Entry> }
@@ -136,10 +138,18 @@ export const plan = (
   if (unlisted === "send" || verdicts.some((verdict) => verdict._tag === "Send" && verdict.again)) {
     return [...earlier, ...anew]
   }
-  return [...earlier, unlisted === "fail" ? { _tag: "Surplus", entry: base, surplus } : present(base), ...verdicts]
+  return [
+    ...earlier,
+    unlisted === "fail" ? { _tag: "Surplus", entry: base, surplus } : present(replacement, base),
+    ...verdicts
+  ]
 }
 
-const present = (entry: Journal.Entry): Verdict => ({ _tag: "Present", entry })
+const present = ({ content: { md5, version } }: Row, entry: Journal.Entry): Verdict => ({
+  _tag: "Present",
+  entry,
+  version: version !== entry.version && md5 !== undefined && md5 === entry.md5 ? version : undefined
+})
 
 // What comes before the last replacement leaves nothing behind. So an earlier upload of it is good enough, wiped out or in
 // doubt, also where that cannot be compared, and where the replacement is there already, none is needed.
@@ -156,7 +166,7 @@ const planEarlier = (
       left.findIndex((entry) => entry.action === row.action && compare(row, entry) === same)
     const i = find(true)
     const [entry = base ?? left[find(undefined)]] = i < 0 ? [] : left.splice(i, 1)
-    if (i >= 0 && entry?.state === "uploaded" && entry !== base) return present(entry)
+    if (i >= 0 && entry?.state === "uploaded" && entry !== base) return present(row, entry)
     return entry === undefined ? send : { _tag: "Superseded", entry }
   })
 }
@@ -208,7 +218,7 @@ const planAdditions = (
     if (same === false || (same === undefined && (certain || versions))) {
       return changed(entry, same === false || versions)
     }
-    if (certain) return present(entry)
+    if (certain) return present(row, entry)
     // What is said of the row is said of the entry where they are the same, and nothing else is in doubt about it.
     const its = same === true && !endangered
     if (onUnknown === "retry") return { _tag: "Send", again: true, doubt: its ? entry : undefined }

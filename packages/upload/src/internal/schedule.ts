@@ -139,13 +139,16 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
       const entries = unsettled.splice(0, lookahead)
       const settleOne = (entry: Entry<Item>): Effect.Effect<unknown, never, RX> =>
         Effect.flatMap(stopping ? toSend : judge(entry), (verdict) => {
-          if (verdict._tag !== "Skip" || verdict.settles) return Queue.offer(ready, entry)
+          if (verdict._tag !== "Skip" || verdict.settles || verdict.version !== undefined) {
+            return Queue.offer(ready, entry)
+          }
           const { index, item } = entry
           const { entry: known, why } = verdict
           return Effect.map(emit({ _tag: "Skipped", index, item, entry: known, why }), () => {
             const next = end(entry)
-            if (next?.later === true) unsettled.push(next)
-            else if (next !== undefined) Queue.offerUnsafe(ready, next)
+            if (next?.later === true) {
+              unsettled.push(next)
+            } else if (next !== undefined) Queue.offerUnsafe(ready, next)
           })
         })
       // A fiber for each item would cost more than a look at a file that is at hand. A thousand files may be looked at
