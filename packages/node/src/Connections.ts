@@ -4,9 +4,9 @@
  *
  * **Why**
  *
- * Left alone, `NodeHttpClient.layerUndici` opens as many sockets per origin as there are requests, waits an hour for an
- * answer's headers and for ever for the next byte of its body, and knows neither `NO_PROXY` nor a company's CA. Nor does it
- * say of a request that failed whether any of it had left.
+ * By default, `NodeHttpClient.layerUndici` opens as many sockets per origin as there are requests, waits an hour for a
+ * response's headers and for ever for the next byte of its body, and knows neither `NO_PROXY` nor a company's CA. When a request
+ * fails, it does not say whether any of it had left.
  *
  * **Details**
  *
@@ -14,8 +14,8 @@
  * | --- | --- | --- |
  * | `connectTimeout` | 10 s | name look-up, proxy, TCP and TLS |
  * | `poolTimeout` | 2 min | how long a request waits until a connection is free or made |
- * | `headersTimeout` | 5 min | from the last byte sent to the answer's headers |
- * | `bodyTimeout` | 1 min | between two pieces of the answer's body |
+ * | `headersTimeout` | 5 min | from the last byte sent to the response's headers |
+ * | `bodyTimeout` | 1 min | between two pieces of the response's body |
  * | `keepAlive` | 4 s | how long an idle connection is kept where the server says nothing; at most 30 s where it does |
  * | `maxAge` | 2 min | after which a connection takes no more requests, so that names are looked up anew |
  * | `connections` | 64 | sockets per origin; further requests queue |
@@ -25,24 +25,24 @@
  * | `clientCertificate` | none | for mutual TLS |
  *
  * Each error says how far its request came (`Transport.Transmission` of `@effect-resilience/errors`), and so does
- * `SendProgress` of `@effect-resilience/http` where an attempt is cut off. What never left is retried even where it must not
- * be repeated: while a connection was waited for, in a TLS handshake, in the queue, in front of a proxy.
+ * `SendProgress` of `@effect-resilience/http` where an attempt is cut off. A request that never left is retried even if it must
+ * not be repeated: it was waiting for a connection, in a TLS handshake, in the queue, or in front of a proxy.
  *
- * Requests that are bytes, a stream or a form, which most are, go to undici directly, at half of what `NodeHttpClient` adds
- * to them; upgrades and raw bodies go through it, and it does not say how far they came.
+ * Requests whose body is bytes, a stream or a form go to undici directly. Upgrades and raw bodies go through `NodeHttpClient`,
+ * which does not say how far they came.
  *
  * Addresses of both families are tried, IPv6 first where the resolver says so, half a second apart. Redirects are not
  * followed and bodies not decompressed: that is for the `http` package.
  *
  * **Gotchas**
  *
- * - A keep-alive connection can be closed by the server in the instant in which it is used again. That is a reset, and only
- *   a request that may be repeated is safe from it. Keep `keepAlive` shorter than the server's.
- * - A body that is not read keeps its connection. Where another request of that origin waits for one, a body of more than
- *   64 KiB that nobody has begun to read for a second loses it, and fails when it is read later. Read each body, or run the
- *   call in a scope with `HttpClient.withScope`.
+ * - A server can close a keep-alive connection in the instant in which the client uses it again. The client sees a reset, and
+ *   only a request that may be repeated survives it. Keep `keepAlive` shorter than the server's.
+ * - An unread body keeps its connection. If another request to the origin waits for a connection, a body of more than 64 KiB that
+ *   has not been read for a second loses its own, and fails when it is read later. Read each body, or run the call in a scope
+ *   with `HttpClient.withScope`.
  * - HTTP/2 puts all requests on one connection, and each end of it (`GOAWAY`, which nginx sends every 1,000 requests) concerns
- *   all that are under way. Streams that the server says not to have processed are retried; of others nobody knows.
+ *   all that are under way. Streams that the server says not to have processed are retried; the outcome of others is unknown.
  *
  * **Example** (A client with a company's CA and proxy)
  *
@@ -107,10 +107,10 @@ export interface Options {
 }
 
 /**
- * - `http`, `https`: the proxy for addresses of either scheme, none where it is absent; `http://` where it names no scheme.
- *   They may hold a user and a password, percent-encoded, hence `Redacted`.
- * - `noProxy`: hosts that are asked directly: names with all below them, addresses, ranges of addresses, each with a port or
- *   without, such as `localhost,.corp.example,10.0.0.0/8,[::1]:8080`; or `*`.
+ * - `http`, `https`: the proxy for addresses of that scheme; none by default. A proxy without a scheme is an `http` one. It may
+ *   hold a user and a password, percent-encoded, hence `Redacted`.
+ * - `noProxy`: hosts that need no proxy: names with all below them, addresses, ranges of addresses, each with or without a
+ *   port, such as `localhost,.corp.example,10.0.0.0/8,[::1]:8080`; or `*`.
  *
  * @category models
  * @since 0.1.0
@@ -248,13 +248,13 @@ export const layer = (options: Options = {}): Layer.Layer<HttpClient.HttpClient,
     Effect.flatMap(making, ({ exchange, routes }) =>
       Effect.map(
         Effect.provideService(NodeHttpClient.makeUndici, NodeHttpClient.Dispatcher, routes.dispatcher),
-        (platform) => quickened(platform, Exchange.make(routes, exchange))
+        (platform) => combine(Exchange.make(routes, exchange), platform)
       ))
   )
 }
 
-// Most requests are plain, and their answers too.
-const quickened = (platform: HttpClient.HttpClient, plain: HttpClient.HttpClient): HttpClient.HttpClient => {
+// Plain requests say how far they came; the platform's client does the rest.
+const combine = (plain: HttpClient.HttpClient, platform: HttpClient.HttpClient): HttpClient.HttpClient => {
   const send = (request: HttpClientRequest.HttpClientRequest) =>
     (Exchange.isPlain(request) ? plain : platform).postprocess(Effect.succeed(request))
   return HttpClient.makeWith<HttpClientError.HttpClientError, never, HttpClientError.HttpClientError, never>(
@@ -270,7 +270,7 @@ const quickened = (platform: HttpClient.HttpClient, plain: HttpClient.HttpClient
   )
 }
 
-// While the next one is read, the socket may still have the one before.
+// While the next chunk is read, the socket may still hold the previous one.
 const chunksInTransit = 1
 
 const secure = Effect.fnUntraced(function*(options: Options) {
@@ -281,7 +281,7 @@ const secure = Effect.fnUntraced(function*(options: Options) {
     key: Redacted.value(clientCertificate.key),
     ...(clientCertificate.passphrase !== undefined && { passphrase: Redacted.value(clientCertificate.passphrase) })
   }
-  // Made once on trial, so that a bad certificate is found now and not at the first request.
+  // Each is tried now, so that a bad certificate does not wait for the first request to be found.
   for (const certificate of ca ?? []) yield* trial("ca", () => new X509Certificate(certificate))
   if (identity !== undefined) yield* trial("clientCertificate", () => Tls.createSecureContext(identity))
   return { authorities: authorities ?? {}, identity: identity ?? {} }

@@ -1,27 +1,27 @@
 /**
- * Compressed answers, unpacked within bounds.
+ * Unpacks compressed responses within bounds.
  *
  * **Why**
  *
- * A megabyte of gzip holds a gigabyte of zeros. A client that unpacks an answer before it measures it can be put out of
- * memory by whoever answers it. A client that cannot unpack at all reads an error page as garbage.
+ * A megabyte of gzip holds a gigabyte of zeros. A client that unpacks a response before it measures it can be driven out of
+ * memory by any server. A client that cannot unpack at all reads an error page as garbage.
  *
  * **Details**
  *
- * Asks for gzip, deflate and Brotli where the request asks for nothing else, unpacks piece by piece while the answer is
- * read, and fails once more than `maxBytes` have come out. Up to three codings are undone, one after the other; deflate is read
- * with the header of zlib and without; an empty body is empty whatever coding it names. Whoever reads less, as `Answer` and `ErrorMapping` do, unpacks
- * less.
+ * `decompress` asks for gzip, deflate and Brotli unless the request names codings of its own. It unpacks piece by piece while the
+ * response is read, and fails once more than `maxBytes` have come out. It undoes up to three codings, one after the other, and
+ * reads deflate with or without the header of zlib. An empty body stays empty whatever coding it names. A reader that stops
+ * early, as `Answer` and `ErrorMapping` do, unpacks no more than it reads.
  *
- * It is here and not in `http`, since the web's `DecompressionStream` runs ahead of its reader in Node.js, by hundreds of
+ * This module is not in `http`, since the web's `DecompressionStream` runs ahead of its reader in Node.js, by hundreds of
  * megabytes.
  *
  * **When to use**
  *
- * Use directly around a transport that does not unpack by itself, as `NodeHttpClient.layerUndici` and
- * `layerNodeHttp` do not. Not around `fetch`, which does and yet leaves the header that says it did not.
+ * Use it directly around a transport that does not unpack: `Connections`, `NodeHttpClient.layerUndici` or `layerNodeHttp`. Do not
+ * use it around `fetch`, which unpacks and yet keeps the `content-encoding` header.
  *
- * **Example** (An answer that grows too large)
+ * **Example** (A response that grows too large)
  *
  * ```ts import.meta.vitest
  * import * as Decompression from "@effect-resilience/node/Decompression"
@@ -62,7 +62,7 @@ import type { Duplex } from "node:stream"
 import * as Zlib from "node:zlib"
 
 /**
- * - `maxBytes`: the most that an answer may unpack to; 64 MiB by default.
+ * - `maxBytes`: the most that a response may unpack to; 64 MiB by default.
  *
  * @category models
  * @since 0.1.0
@@ -72,7 +72,7 @@ export interface Options {
 }
 
 /**
- * Unpacks the answers of a client.
+ * Unpacks the responses of a client.
  *
  * @category middleware
  * @since 0.1.0
@@ -99,7 +99,7 @@ export const decompress: {
 const codings: { readonly [coding: string]: ((head: Uint8Array) => Duplex) | undefined } = {
   gzip: () => Zlib.createGunzip(),
   "x-gzip": () => Zlib.createGunzip(),
-  // By RFC 9110 it has the header of zlib, and some servers send it without.
+  // RFC 9110 demands the header of zlib, but some servers leave it out.
   deflate: (head) => hasZlibHeader(head) ? Zlib.createInflate() : Zlib.createInflateRaw(),
   br: () => Zlib.createBrotliDecompress()
 }
@@ -121,7 +121,7 @@ const unpack = (
       Stream.mapEffect((chunk) => {
         size += chunk.byteLength
         return size > maxBytes
-          ? Effect.fail(new TooLarge({ message: `The answer unpacks to more than ${maxBytes} bytes` }))
+          ? Effect.fail(new TooLarge({ message: `The response unpacks to more than ${maxBytes} bytes` }))
           : Effect.succeed(chunk)
       })
     )
@@ -136,7 +136,7 @@ const unpack = (
 /** More are an attack. */
 const mostCodings = 3
 
-// An answer without a body, such as the one to HEAD, may name a coding all the same.
+// A response without a body, such as one to HEAD, may still name a coding.
 const through = Effect.fnUntraced(
   function*(packed: Stream.Stream<Uint8Array, unknown>, decoder: (head: Uint8Array) => Duplex) {
     const pull = yield* Stream.toPull(packed)

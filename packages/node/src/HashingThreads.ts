@@ -1,26 +1,26 @@
 /**
- * Digests computed in threads of their own, beside the send.
+ * Computes digests in threads of their own, beside the send.
  *
  * **Why**
  *
- * md5 takes 1.5 s a GiB and SHA-256 0.7 s. On the calling thread that is time in which nothing else happens: four uploads at
- * once hold up everybody else's calls by 26 ms each time, and the line waits as well where it is quicker than the hashing.
+ * md5 takes 1.5 s a GiB and SHA-256 0.7 s. On the calling thread nothing else happens meanwhile: four uploads at once delay all
+ * other calls by 26 ms each time, and a line that is quicker than the hashing waits as well.
  *
  * **Details**
  *
- * Each digest of a large file gets a thread to itself as long as there are enough, so that md5 and SHA-256 of one upload run
- * beside each other; further ones share the thread that has least to do. Threads start with the first large file and end
- * with the layer's scope. Bytes are copied into 2 MiB of memory for each thread, which all uploads share: one whose
- * digests fall behind waits until a stretch of it has been read.
+ * Each digest of a large file gets its own thread while there are enough, so that md5 and SHA-256 of one upload run in parallel.
+ * Further digests share the thread with the least work. Threads start with the first large file and end with the layer's scope.
+ * Bytes are copied into memory that all uploads share, 2 MiB for each thread. An upload whose digests fall behind waits until a
+ * part of it has been read.
  *
  * Digests are of the very bytes that are sent, not of a second reading of the file.
  *
  * - `threads`: default as many as the machine has processors, at most 4. Each takes about 15 MB.
- * - `smallest`: files of fewer bytes, and bytes whose number is not known beforehand, are left to the hashing that was there
- *   before; default 64 MiB, where two threads have won back the tenth of a second that they need to start.
+ * - `smallest`: files of fewer bytes, and bytes of unknown number, are left to the hashing below; default 64 MiB, at which two
+ *   threads have won back the tenth of a second that they take to start.
  *
- * Where threads are not to be had, as under Node's `--permission`, the hashing that was there before does all. A thread that
- * ends by itself fails what it computed, with `HashingError`, and is not started again.
+ * If worker threads are unavailable, as under Node's `--permission`, the hashing below does everything. A thread that ends
+ * unexpectedly fails what it computed, with `HashingError`, and is not started again.
  *
  * **Gotchas**
  *
@@ -64,7 +64,7 @@ export interface Options {
 }
 
 /**
- * Hashing by threads, before the hashing of the surroundings. Invalid numbers throw `RangeError`.
+ * Hashing by threads, over the current hashing. Invalid numbers throw `RangeError`.
  *
  * @category constructors
  * @since 0.1.0
@@ -79,25 +79,25 @@ export const make = (options: Options = {}): Effect.Effect<Hashing.Hashing, neve
   )
   requireArgument(smallest >= 0, "HashingThreads.smallest", "0 or more", smallest)
   return Effect.gen(function*() {
-    const before = yield* Hashing.Current
+    const below = yield* Hashing.Current
     const pool = yield* Effect.acquireRelease(Effect.sync(() => new HashingPool(threads)), ({ close }) => close)
     return {
       start: (algorithms, hint) =>
         algorithms.length === 0 || hint?.size === undefined || hint.size < smallest
-          ? before.start(algorithms, hint)
+          ? below.start(algorithms, hint)
           : Effect.flatMap(
             Effect.acquireRelease(
               Effect.sync(() => pool.begin(algorithms)),
               (jobs) => Effect.sync(() => jobs?.forEach((job) => job.end()))
             ),
-            (jobs) => jobs === undefined ? before.start(algorithms, hint) : Effect.succeed(pool.hasher(jobs))
+            (jobs) => jobs === undefined ? below.start(algorithms, hint) : Effect.succeed(pool.hasher(jobs))
           )
     }
   })
 }
 
 /**
- * Gives threads to all uploads below it.
+ * Lets all uploads of a program hash in threads.
  *
  * @category layers
  * @since 0.1.0

@@ -3,23 +3,23 @@
  *
  * **Why**
  *
- * Node hands each file operation to a thread and waits for its answer. For what a local disk has in memory, the way there
- * and back costs ten times and more of the operation. To send a small file takes five of them, and to find out which of
- * a hundred thousand files have changed takes a hundred thousand.
+ * Node hands each file operation to a thread and waits for the result. If the disk has the data in memory, the way there and back
+ * costs ten times the operation and more. Sending a small file takes five operations, and finding out which of a hundred
+ * thousand files have changed takes a hundred thousand.
  *
  * **Details**
  *
- * `stat`, opening for reading, looking at an open file, reads and files of up to 64 KiB and closing happen at once, in the
- * calling thread. Everything else is done by the file system below: larger reads, writes, directories, what is not a regular
- * file, and whatever fails, so that errors are the same.
+ * `stat`, opening for reading, `stat` of an open file, reads and files of up to 64 KiB, and closing happen in the calling
+ * thread. The file system below does everything else: larger reads, writes, directories, anything but regular files, and every
+ * operation that fails, so that errors are the same.
  *
- * A disk that is slow holds nobody up for long. When about ten operations took 20 ms, or one did, all go through threads
- * for a second, then they are tried again.
+ * A slow disk does not block the process for long. When one operation, or about ten together, took 20 ms, all operations go
+ * through threads for a second. Then they are tried in the calling thread again.
  *
  * **Gotchas**
  *
- * A network share whose server hangs holds up the whole process with the first operation that meets it. Stay with
- * `NodeFileSystem.layer` where files lie on one.
+ * If the server of a network share hangs, the first operation on it blocks the whole process. Keep `NodeFileSystem.layer` for
+ * files on a network share.
  *
  * **Example** (A layer in place of another)
  *
@@ -51,7 +51,7 @@ import * as PlatformError from "effect/PlatformError"
 import * as fs from "node:fs"
 
 /**
- * Puts the quick ways before another file system of the same machine. The clock tells what was slow.
+ * Makes it over another file system of the same machine. The current `Clock` measures which operations were slow.
  *
  * @category constructors
  * @since 0.1.0
@@ -60,29 +60,11 @@ export const make: Effect.Effect<FileSystem.FileSystem, never, FileSystem.FileSy
   const base = yield* FileSystem.FileSystem
   const disk = new Disk(yield* Clock.Clock)
 
-  // Who looks at a file often opens it next.
-  const files = new Set<string>()
-
-  const look = (path: string): FileSystem.File.Info => {
-    const info = infoOf(fs.statSync(path, { bigint: true }))
-    if (files.size === rememberedFiles) files.clear()
-    if (info.type === "File") files.add(path)
-    return info
-  }
-
-  const open = (path: string): LocalFile | undefined => {
-    // A path costs three times what a descriptor does to look at. But the other end of a pipe notices when it is opened.
-    const remembered = files.delete(path)
-    if (!remembered && !fs.statSync(path).isFile()) return undefined
-    const descriptor = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK)
-    let regular = !remembered
-    try {
-      regular ||= fs.fstatSync(descriptor).isFile()
-    } finally {
-      if (!regular) fs.closeSync(descriptor)
-    }
-    return regular ? new LocalFile(disk, descriptor) : undefined
-  }
+  // `stat` comes first, since opening a pipe is visible at its other end.
+  const open = (path: string): LocalFile | undefined =>
+    fs.statSync(path).isFile()
+      ? new LocalFile(disk, fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK))
+      : undefined
 
   const readSmall = (path: string): Uint8Array | undefined => {
     const stats = fs.statSync(path)
@@ -96,7 +78,7 @@ export const make: Effect.Effect<FileSystem.FileSystem, never, FileSystem.FileSy
         disk.atOnce(() => readSmall(path), () => Effect.undefined),
         (bytes) => bytes === undefined ? base.readFile(path) : Effect.succeed(bytes)
       ),
-    stat: (path) => disk.atOnce(() => look(path), () => base.stat(path)),
+    stat: (path) => disk.atOnce(() => infoOf(fs.statSync(path, { bigint: true })), () => base.stat(path)),
     open: (path, options) => {
       if (options?.noFollow === true || (options?.flag ?? "r") !== "r") return base.open(path, options)
       return Effect.uninterruptibleMask((restore) =>
@@ -119,12 +101,11 @@ export const layer: Layer.Layer<FileSystem.FileSystem> = /* @__PURE__ */ Layer.e
   Layer.provide(NodeFileSystem.layer)
 )
 
-// One that is a little slow may have lost its processor meanwhile.
+// Shorter ones may only have lost their processor meanwhile.
 const slowMillis = 20
 const patienceMillis = 1_000
 const memory = 0.9
 const smallBytes = 65_536
-const rememberedFiles = 64
 
 class Disk {
   private readonly clock: Clock.Clock
@@ -135,7 +116,7 @@ class Disk {
     this.clock = clock
   }
 
-  /** Where the operation fails, or the disk has been slow, the usual way is gone. */
+  /** Runs the operation in this thread; if it fails, or the disk has been slow, does what is usual. */
   atOnce<A, B, E, R>(operation: () => A, usually: () => Effect.Effect<B, E, R>): Effect.Effect<A | B, E, R> {
     return Effect.suspend((): Effect.Effect<A | B, E, R> => {
       const begun = this.now()
@@ -234,7 +215,7 @@ const forReading = "The file is open for reading only"
 const refused = (method: string, description: string): Effect.Effect<never, PlatformError.PlatformError> =>
   Effect.fail(PlatformError.badArgument({ module: "FileSystem", method, description }))
 
-// A thread that reads cannot be called back, and the file must stay open as long.
+// A read in a thread cannot be cancelled, and the file must stay open until it ends.
 const byThread = <A>(
   method: string,
   start: (done: (error: NodeJS.ErrnoException | null, value: A) => void) => void
@@ -255,7 +236,7 @@ const byThread = <A>(
     )
   ))
 
-// What NodeFileSystem makes of the same, so that a version told by one is known to the other.
+// The same as NodeFileSystem, so that both tell the same version of a file.
 const infoOf = (stats: fs.BigIntStats): FileSystem.File.Info => ({
   type: typeOf(stats),
   mtime: Option.some(dateOf(stats.mtimeMs)),
@@ -273,7 +254,7 @@ const infoOf = (stats: fs.BigIntStats): FileSystem.File.Info => ({
   blocks: Option.some(stats.blocks)
 })
 
-// What `stats.mtime` is. Node makes a property of it when it is read, which costs several times the date.
+// The same as `stats.mtime`, which Node computes with a property definition: that costs a quarter of the whole `stat`.
 const dateOf = (millis: bigint): Date => new Date(Number(millis))
 
 const unsigned = (value: bigint): bigint => BigInt.asUintN(64, value)

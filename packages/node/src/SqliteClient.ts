@@ -3,9 +3,9 @@
  *
  * **Why**
  *
- * Journals and token stores of one machine need a file that several processes can write. SQLite is that file, and Node
- * brings it along. The vendor's driver (`@effect/sql-sqlite-node`) does not load with Effect 4.1; when it does, its layer
- * takes the place of this one.
+ * Journals and token stores of one machine need a file that several processes can write. SQLite is such a file, and Node
+ * includes it. The vendor's driver (`@effect/sql-sqlite-node`) does not load with Effect 4.1; when it does, its layer replaces
+ * this one.
  *
  * **Details**
  *
@@ -14,8 +14,8 @@
  *
  * **Gotchas**
  *
- * SQLite runs in the calling thread: a statement that waits for another process's lock (`busyTimeout`) holds up this
- * process meanwhile. Keep transactions short. A stream of rows reads all of them first.
+ * SQLite runs in the calling thread: a statement that waits for another process's lock (`busyTimeout`) blocks this
+ * process. Keep transactions short. A stream of rows reads all of them first.
  *
  * **Example** (A counter in memory)
  *
@@ -55,7 +55,7 @@ import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSy
 /**
  * - `filename`: a path, or `:memory:`. The file is created; its directory must exist.
  * - `busyTimeout`: how long a statement waits for the lock of another process; 5 seconds by default.
- * - `readOnly`: whether nothing is written, so that what a process that died left beside the file stays there; default
+ * - `readOnly`: writes nothing, so that the files which a killed process left beside the database stay as they are; default
  *   false. The file must exist, and its directory be writable.
  *
  * @category models
@@ -68,7 +68,7 @@ export interface Options {
 }
 
 /**
- * Opens a database; the scope closes it. Fails with the reason `ConnectionError` where the file cannot be opened.
+ * Opens a database; the scope closes it. Fails with the reason `ConnectionError` if the file cannot be opened.
  *
  * @category constructors
  * @since 0.1.0
@@ -108,7 +108,7 @@ const open = Effect.fnUntraced(function*({ busyTimeout = "5 seconds", filename, 
     "open",
     () => new DatabaseSync(filename, { timeout: Duration.toMillis(timeout), readOnly })
   )
-  // Two processes that change a new file to WAL at the same time are not made to wait: SQLite refuses one of them at once.
+  // `timeout` does not cover the change to WAL: if two processes make it at once, SQLite fails one of them immediately.
   yield* attempt("open", () => db.exec("PRAGMA journal_mode = WAL")).pipe(
     Effect.retry({
       while: (error) => error.reason._tag === "LockTimeoutError",
@@ -176,8 +176,7 @@ const connect = (db: DatabaseSync): SqlConnection.Connection => {
   }
 }
 
-// Node's own rows are dictionaries, which take longer to make and far longer to read. The names are asked for afterwards: a
-// statement that met a changed schema was prepared anew.
+// Node's own rows have no prototype. The names are read afterwards, since a changed schema makes SQLite prepare anew.
 const toObjects = (
   rows: ReadonlyArray<ReadonlyArray<SQLOutputValue>>,
   statement: StatementSync
@@ -211,6 +210,6 @@ const attempt = <A>(operation: string, f: () => A): Effect.Effect<A, SqlError.Sq
       })
   })
 
-// node:sqlite keeps SQLite's own number under a name of its own.
+// `node:sqlite` calls SQLite's number `errcode`.
 const withErrno = (cause: unknown): unknown =>
   cause instanceof Error && "errcode" in cause ? Object.assign(cause, { errno: cause.errcode }) : cause

@@ -135,6 +135,7 @@ const suite: Suite = {
         Connections.layer({ connections: atOnce })
       ),
       "effect, bare": effects(bare, NodeHttpClient.layerUndici),
+      "effect, bare, over Connections": effects(bare, Connections.layer({ connections: atOnce })),
       "got with retry": promises((url) => gotRetrying(url).json()),
       "axios with axios-retry": promises((url) => axiosRetrying.get(url))
     },

@@ -10,6 +10,7 @@ export const suites: { readonly [name: string]: () => Promise<{ readonly default
   breaker: () => import("./breaker.ts"),
   bulkhead: () => import("./bulkhead.ts"),
   semaphore: () => import("./semaphore.ts"),
+  node: () => import("./node.ts"),
   pipeline: () => import("./pipeline.ts"),
   upload: () => import("./upload.ts"),
   manifest: () => import("./manifest.ts")

@@ -16,6 +16,8 @@ import * as Multipart from "@effect-resilience/upload/Multipart"
 import * as Uploader from "@effect-resilience/upload/Uploader"
 import * as UploadSource from "@effect-resilience/upload/UploadSource"
 import * as UploadTarget from "@effect-resilience/upload/UploadTarget"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import axios from "axios"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
@@ -196,6 +198,10 @@ const platform = Layer.merge(LocalFileSystem.layer, Connections.layer())
 
 const runtime = ManagedRuntime.make(platform)
 
+const withNodeFileSystem = ManagedRuntime.make(Layer.merge(NodeFileSystem.layer, Connections.layer()))
+
+const withNodeHttpClient = ManagedRuntime.make(Layer.merge(LocalFileSystem.layer, NodeHttpClient.layerUndici))
+
 const threaded = ManagedRuntime.make(Layer.merge(platform, HashingThreads.layer()))
 
 const targetOf = <E, R>(
@@ -230,7 +236,7 @@ const ours = (path: string, digests: ReadonlyArray<Hashing.Algorithm>, address =
 const counting: AccessLog.AccessLog = { write: () => Effect.void }
 
 /** Everything that a real program has around its uploads. */
-const fullStack = <E>(journal: Layer.Layer<Journal.Journal, E>) => async (calls: number) => {
+const fullStack = <E>(journal: Layer.Layer<Journal.Journal, E>, on = runtime) => async (calls: number) => {
   const to = await url()
   const program = Effect.gen(function*() {
     const tokens = yield* TokenCache.make(TokenSource.constant(Redacted.make("a token of usual length")), {
@@ -249,7 +255,7 @@ const fullStack = <E>(journal: Layer.Layer<Journal.Journal, E>) => async (calls:
       concurrency: 8
     })
   })
-  const { totals } = await runtime.runPromise(
+  const { totals } = await on.runPromise(
     program.pipe(Effect.scoped, Effect.provide(journal), Effect.provideService(AccessLog.Current, counting))
   )
   if (totals.uploaded !== calls) throw new Error(`${totals.uploaded} of ${calls} uploaded`)
@@ -363,6 +369,19 @@ const suite: Suite = {
       units: ["ns/call", "ns/call on the clock"],
       subjects: smallFiles,
       atMost: { "node:http by hand": 1.43, "undici by hand": 1.43, axios: 0.5 }
+    },
+    {
+      name: "2,000 files of 20 kB, eight at once, over Effect's own parts",
+      ours: "full stack",
+      batch: 2_000,
+      rounds: 11,
+      units: ["ns/call", "ns/call on the clock"],
+      subjects: {
+        "full stack": smallFiles["full stack"],
+        "over NodeFileSystem": fullStack(Journal.layerMemory, withNodeFileSystem),
+        "over NodeHttpClient.layerUndici": fullStack(Journal.layerMemory, withNodeHttpClient)
+      },
+      atMost: { "over NodeFileSystem": 0.95, "over NodeHttpClient.layerUndici": 0.95 }
     },
     {
       name: "2,000 files of 20 kB, eight at once, with a journal on disk",

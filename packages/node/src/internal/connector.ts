@@ -21,7 +21,7 @@ export interface Options {
   readonly tls: Pick<SecureContextOptions, "ca" | "cert" | "key" | "passphrase">
 }
 
-/** Connects directly. What goes wrong says that nothing of a request was sent, and whether it was the handshake. */
+/** Connects directly. Its errors say that nothing of a request was sent, and whether the TLS handshake failed. */
 export const direct = (options: Options): Connector => {
   return timed(options, untimed(options))
 }
@@ -34,7 +34,7 @@ export interface Proxy {
   readonly headers: { readonly [name: string]: string }
 }
 
-/** Connects through a tunnel, which the proxy is asked for. */
+/** Connects through a tunnel of the proxy. */
 export const through = (proxy: Proxy, options: Options): Connector => {
   const endpoint = untimed(options)
   return timed(options, (signal) => (target, callback) => {
@@ -71,7 +71,7 @@ export class ProxyRejected extends Error {
   }
 }
 
-// A class of its own, since undici asks again for ever where a connector fails with an `UND_ERR_SOCKET`.
+// A class of its own, since undici retries for ever when a connector fails with `UND_ERR_SOCKET`.
 class ProxyUnreachable extends Error {
   readonly [Transport.TransmissionId]: Transport.Transmission
   constructor(proxy: string, cause: unknown) {
@@ -110,7 +110,7 @@ const timed = (
     const error = new errors.ConnectTimeoutError(
       `no connection to ${target.hostname}:${target.port} within ${timeout} ms`
     )
-    // What the socket has to tell goes first.
+    // An error of the socket itself comes first.
     Timers.setImmediate(() => giveUp(error))
   }, timeout)
   closing.addEventListener("abort", close)
@@ -129,7 +129,7 @@ const untimed = ({ http2, tls }: Options) => {
     // It is the socket, though its type does not say so.
     const connecting: unknown = connect(target, (...[error, socket]) => {
       if (error === null) {
-        // A TLS alert is told without an end of the socket, and the end that follows would be all that undici tells.
+        // A TLS alert does not end the socket, and undici would only report the end that follows.
         if (target.protocol === "https:") socket.on("error", (alert: Error) => socket.destroy(alert))
         return callback(null, socket)
       }
@@ -143,8 +143,8 @@ const untimed = ({ http2, tls }: Options) => {
   }
 }
 
-// What the system says names its call. Of the rest, a connection that broke may hold the next time, but a certificate that
-// was not accepted stays so, whatever its code.
+// An error of the system names its call. Of the others, a broken connection may hold the next time, but a rejected certificate
+// stays rejected, whatever its code.
 const isHandshake = (error: Error): boolean => {
   const { kind } = Transport.diagnose(error)
   return (kind === "unknown" || kind === "protocol") && !Predicate.hasProperty(error, "syscall")

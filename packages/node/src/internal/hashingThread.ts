@@ -2,7 +2,7 @@ import * as Hashing from "@effect-resilience/upload/Hashing"
 import { Worker } from "node:worker_threads"
 import type { Slot, SlotMemory } from "./slotMemory.ts"
 
-/** A thread that computes digests until it is closed, or ends by itself. It holds the process up only while it has to. */
+/** A thread that computes digests until it is closed or ends unexpectedly. It keeps the process alive only while it has work. */
 export class HashingThread {
   private readonly memory: SlotMemory
   private readonly worker: Worker
@@ -10,14 +10,14 @@ export class HashingThread {
   private begun = 0
   private cause = "it ended"
 
-  /** Throws where threads are not to be had. */
+  /** Throws if threads are unavailable. */
   constructor(memory: SlotMemory, onEnd: () => void) {
-    // Of the process nothing else goes along: neither its secrets nor what it was told to load first.
+    // The thread gets nothing else of the process: neither its secrets nor the modules that it preloads.
     const options = { workerData: memory.shared, env: {}, execArgv: [], name: "hashing" }
     this.memory = memory
     this.worker = new Worker(program, { ...options, eval: true })
     this.worker.unref()
-    this.worker.on("message", ({ digest, id }: Answer) => this.jobs.get(id)?.answered(digest))
+    this.worker.on("message", ({ digest, id }: Progress) => this.jobs.get(id)?.progressed(digest))
     this.worker.on("error", ({ message }) => {
       this.cause = message
     })
@@ -29,7 +29,7 @@ export class HashingThread {
     })
   }
 
-  /** How much work is under way. */
+  /** How much work it has. */
   get load(): number {
     let load = 0
     for (const { algorithm } of this.jobs.values()) load += costs[algorithm]
@@ -83,14 +83,14 @@ export class Job {
     this.post({ offset: slot.offset, length })
   }
 
-  /** Asks for the digest. Nothing can follow. */
+  /** Asks for the digest, after the last update. */
   end(): void {
     if (this.ended) return
     this.ended = true
     this.post({})
   }
 
-  answered(digest: string | undefined): void {
+  progressed(digest: string | undefined): void {
     if (digest === undefined) return this.release()
     this.digest = digest
     this.onDone()
@@ -103,28 +103,28 @@ export class Job {
     this.onSettled()
   }
 
-  // Answers come in the order of the slots.
+  // The thread reads slots in order.
   private release(): void {
     const slot = this.reading.shift()
     if (slot !== undefined) this.memory.release(slot)
   }
 }
 
-/** Of the memory; without one, the digest is asked for. */
+/** A part of the memory to read; without an offset, a request for the digest. */
 interface Part {
   readonly offset?: number
   readonly length?: number
 }
 
-/** Without a digest it says that one slot has been read. */
-interface Answer {
+/** Without a digest, one slot has been read. */
+interface Progress {
   readonly id: number
   readonly digest?: string
 }
 
 const costs: { readonly [algorithm in Hashing.Algorithm]: number } = { md5: 2, sha256: 1 }
 
-// A string: a file beside the module would be one that bundlers leave behind.
+// A string, since bundlers leave a file beside the module behind.
 const program = `
   const { createHash } = require("node:crypto")
   const { parentPort, workerData: memory } = require("node:worker_threads")

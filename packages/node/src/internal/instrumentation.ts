@@ -6,11 +6,11 @@ const created = channel("undici:request:create")
 let listening = false
 
 /**
- * Leaves one of each header of a trace. An instrumentation of undici adds its own to those that Effect has set, and of two,
- * a server believes none. Its span is the nearer to the wire, so its headers stay.
+ * Keeps one of each trace header. An instrumentation of undici adds its own to those of Effect, and a server that gets two
+ * believes neither. The instrumentation's span is nearer to the wire, so its headers stay.
  */
 export const singleTraceHeaders = (): void => {
-  // Listens behind the instrumentation, and only where there is one.
+  // It must listen after the instrumentation, and only if there is one.
   if (listening || !created.hasSubscribers) return
   listening = true
   created.subscribe((message) => {

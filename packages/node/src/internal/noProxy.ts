@@ -20,7 +20,7 @@ interface Entry {
 }
 
 const entryOf = (entry: string): Entry => {
-  // Of a bare IPv6 address, the last group is no port.
+  // The last group of a bare IPv6 address is no port.
   const [, bracketed, plain, port] = /^(?:\[(.*)\]|([^:]*))(?::(\d+))?$/.exec(entry) ?? [undefined, undefined, entry]
   return { port, matches: matcherOf((bracketed ?? plain ?? entry).toLowerCase()) }
 }

@@ -5,7 +5,7 @@ import * as NoProxy from "./noProxy.ts"
 export interface Options extends Omit<Connector.Options, "closing"> {
   readonly headersTimeout: number
   readonly bodyTimeout: number
-  /** For the way to the proxy, which learns nothing of the client's own certificate. */
+  /** For the connection to the proxy, which does not get the client's certificate. */
   readonly proxyTls: Connector.Options["tls"]
   /** Options of each pool. */
   readonly pool: Pick<Agent.Options, "connections" | "keepAliveTimeout" | "keepAliveMaxTimeout" | "clientTtl">
@@ -16,10 +16,10 @@ export interface Options extends Omit<Connector.Options, "closing"> {
   }
 }
 
-/** The ways to a server: directly, or by a proxy. */
+/** The routes to a server: direct, or through a proxy. */
 export interface Routes {
   readonly dispatcher: Dispatcher
-  /** The proxy that is asked for this address, by its host and port. */
+  /** The host and port of the proxy for this address. */
   readonly proxyOf: (url: URL) => string | undefined
   readonly destroy: () => Promise<unknown>
 }
@@ -47,7 +47,7 @@ export const make = (options: Options): Routes => {
   const toProxy = (url: URL) => open(new Pool(url.origin, { ...pool, connect: Connector.direct(hop) }))
 
   const tunneled = (url: URL): Route => {
-    // A tunnel takes its connection along, so as many are open as there are connections to servers.
+    // Each tunnel keeps its connection to the proxy for itself.
     const proxy = { dispatcher: toProxy(url), origin: url.origin, name: url.host, headers: credentials(url) }
     const tunnel = Connector.through(proxy, connect)
     return { dispatcher: open(new Agent({ ...pool, allowH2, connect: tunnel })), proxy: url.host }
@@ -73,18 +73,16 @@ export const make = (options: Options): Routes => {
     const route = url.protocol === "https:" ? https : http
     return route === direct || needsNone(url) ? direct : route
   }
-  const always = http === direct && https === direct
   return {
-    // Effect's client sets its own timeouts on each request, so an agent's would not be heard.
-    dispatcher: direct.dispatcher.compose((dispatch) => (request, handler) => {
-      const { dispatcher } = always ? direct : routeOf(new URL(String(request.origin)))
-      const limited = { ...request, headersTimeout, bodyTimeout }
-      return dispatcher === direct.dispatcher ? dispatch(limited, handler) : dispatcher.dispatch(limited, handler)
+    // Effect's client sets its own timeouts on each request, which would override those of an agent.
+    dispatcher: direct.dispatcher.compose(() => (request, handler) => {
+      const { dispatcher } = routeOf(new URL(String(request.origin)))
+      return dispatcher.dispatch({ ...request, headersTimeout, bodyTimeout }, handler)
     }),
     proxyOf: (url) => routeOf(url).proxy,
     destroy: () => {
       const destroyed = Promise.all(opened.map((dispatcher) => dispatcher.destroy()))
-      // A dispatcher does not end what is still connecting.
+      // Destroying a dispatcher does not end what is still connecting.
       closing.abort()
       return destroyed
     }
@@ -102,7 +100,7 @@ const credentials = ({ password, username }: URL): { readonly [name: string]: st
     ? {}
     : { "proxy-authorization": `Basic ${Buffer.from(`${decoded(username)}:${decoded(password)}`).toString("base64")}` }
 
-// What is no percent-encoding stands for itself.
+// A `%` that is no percent-encoding stands for itself.
 const decoded = (text: string): string =>
   text.replace(/(?:%[0-9a-f]{2})+/gi, (encoded) => {
     try {

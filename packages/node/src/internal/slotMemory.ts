@@ -1,16 +1,16 @@
-/** A stretch of the memory, from `offset` on, and how many still have to read it. */
+/** A part of the memory, from `offset` on, and how many readers it still has. */
 export interface Slot {
   readonly offset: number
   readonly bytes: Buffer
   readers: number
 }
 
-/** Fills a slot and tells how many will read it. */
+/** Fills a slot and returns how many readers it has. */
 type Fill = (slot: Slot) => number
 
-/** A few slots that take turns. Who wants one while all are being read waits: first come, first served. */
+/** A few slots that take turns. While all are being read, callers wait in order. */
 export class SlotMemory {
-  /** Takes no room in the machine until it is written to. */
+  /** Takes no physical memory until it is written to. */
   readonly shared: SharedArrayBuffer
   private readonly idle: Array<Slot> = []
   private readonly waiting = new Set<Fill>()
@@ -20,7 +20,7 @@ export class SlotMemory {
     this.shared = new SharedArrayBuffer(slots * slotBytes)
   }
 
-  /** Has a slot filled, now or when one is free. Returns how to give up waiting, where that is needed. */
+  /** Fills a slot, now or when one is free. Returns how to give up waiting, if it waits. */
   use(fill: Fill): (() => void) | undefined {
     const slot = this.idle.pop() ?? this.make()
     if (slot !== undefined) {

@@ -7,8 +7,8 @@ import * as Stream from "effect/Stream"
 import { Readable } from "node:stream"
 
 /**
- * A streamed body as undici takes it. A chunk is asked for when undici has room, which is when the socket has taken the one
- * before, and not earlier: Effect's own adapter reads ahead, into memory that cannot be used again that early.
+ * A streamed body for undici. It pulls a chunk when undici has room, which is when the socket has taken the previous one, and not
+ * earlier: Effect's own adapter reads ahead, into memory that is still in use.
  */
 export const make = (body: HttpBody.Stream): Effect.Effect<StreamedBody> =>
   Effect.map(Effect.context<never>(), (context) => {
@@ -16,17 +16,17 @@ export const make = (body: HttpBody.Stream): Effect.Effect<StreamedBody> =>
     let wanted = false
     const taken: Mutable<StreamedBody["taken"]> = { bytes: 0, ended: false, failure: undefined }
     const { contentLength } = body
-    let goOn: ((waiting: Effect.Effect<void>) => void) | undefined
+    let resumeWaiting: ((waiting: Effect.Effect<void>) => void) | undefined
     const room = Effect.suspend(() => wanted ? Effect.void : waiting)
     const waiting = Effect.callback<void>((resume) => {
-      goOn = resume
+      resumeWaiting = resume
     })
     const readable = new Readable({
       highWaterMark: 0,
       read() {
         wanted = true
         if (fiber === undefined) fiber = start()
-        else goOn?.(Effect.void)
+        else resumeWaiting?.(Effect.void)
       },
       destroy(error, callback) {
         if (fiber === undefined) callback(error)
@@ -54,20 +54,20 @@ export const make = (body: HttpBody.Stream): Effect.Effect<StreamedBody> =>
       })
       return fiber
     }
-    // Over HTTP/2, undici destroys it with an error that nobody listens for any more.
+    // Over HTTP/2, undici destroys it with an error after it stopped listening.
     readable.on("error", () => {})
     return new StreamedBody(readable, body, taken)
   })
 
-// undici announces a length of 0 for a body that yields nothing, whatever length it was told: the server takes that for all.
+// undici announces a length of 0 for a body that yields nothing, whatever length it was given, and the server accepts it.
 const wrongLength = Effect.suspend(() => Effect.fail(new errors.RequestContentLengthMismatchError()))
 
 type Mutable<A> = { -readonly [K in keyof A]: A[K] }
 
-/** Shows itself as the stream that it was: a Readable's insides are nothing for a log. */
+/** Logs as the stream that it was made of: a Readable's insides do not belong into a log. */
 export class StreamedBody extends HttpBody.Raw {
   readonly readable: Readable
-  /** What undici has taken, and why it gets no more. */
+  /** How much undici has taken, and why it gets no more. */
   readonly taken: { readonly bytes: number; readonly ended: boolean; readonly failure: Error | undefined }
   private readonly stream: HttpBody.Stream
   constructor(readable: Readable, stream: HttpBody.Stream, taken: StreamedBody["taken"]) {
