@@ -4,7 +4,8 @@
  * **Details**
  *
  * - Items with the same key (`UploadTarget.key`) run one after the other, in the order of the manifest.
- * - Where an item fails or is abandoned, those with its key behind it are not started: what they build on is not there.
+ * - Where an item fails or is abandoned, those with its key behind it are not started: what they build on is not there. Of a
+ *   stream, which may have no end, at least the last 100,000 such keys are remembered.
  * - An item that waits for its key takes up no slot: others overtake it.
  * - A failure that names a time to wait (429 or 503 with `Retry-After`) holds back every attempt of the batch, not only
  *   its own; a 429 without a time does so for as long as its own retry waits. They resume one after the other.

@@ -106,8 +106,17 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
     // Fail fast: nothing more is sent, but what the caller is asked about is told, or an answer would be given unseen.
     let failing = false
 
-    // The items whose failure holds back what follows at their keys.
-    const failed = new Map<string, number>()
+    // The items whose failure holds back what follows at their keys. A stream may have no end, so of its keys the last are kept.
+    const mostFailed = Stream.isStream(items) ? mostUnsettled : Infinity
+    let failed = new Map<string, number>()
+    let failedBefore: ReadonlyMap<string, number> = new Map()
+    const hasFailed = (key: string, index: number): void => {
+      if (failed.size >= mostFailed) {
+        failedBefore = failed
+        failed = new Map()
+      }
+      failed.set(key, index)
+    }
     let fatal: { readonly error: EX } | undefined
     const fail = (error: EX): void => {
       stopping = true
@@ -203,7 +212,7 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
             ({ _tag }) => _tag === "Reject" ? send(entry, true) : Effect.succeed(notStarted())
           )
         }
-        const behind = key === undefined ? undefined : failed.get(key)
+        const behind = key === undefined ? undefined : failed.get(key) ?? failedBefore.get(key)
         if (behind === undefined && !failing) return send(entry)
         return Effect.flatMap(
           judge(entry),
@@ -272,7 +281,7 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
         const entry = yield* Queue.take(ready)
         const result = yield* uploadOne(entry)
         const { _tag } = result
-        if (entry.key !== undefined && (_tag === "Failed" || _tag === "Abandoned")) failed.set(entry.key, entry.index)
+        if (entry.key !== undefined && (_tag === "Failed" || _tag === "Abandoned")) hasFailed(entry.key, entry.index)
         yield* emit(result)
         const next = end(entry)
         if (next !== undefined) Queue.offerUnsafe(ready, next)
