@@ -302,6 +302,23 @@ for (const [store, layer] of Object.entries(journals)) {
         }))
     }
 
+    test("keeps the version of an addition when a row that was wiped out has the same content", () =>
+      Effect.gen(function*() {
+        const versions: Record<string, string> = { a: "1", p: "2", b: "3" }
+        const target = {
+          ...Targets.make(),
+          source: ({ name }: Targets.Item) => {
+            const source = UploadSource.bytes(name, name === "p" ? "p" : "the same")
+            const open = Effect.map(source.open, (opened) => ({ ...opened, version: versions[name] }))
+            return { ...source, replayable: name !== "b", open }
+          }
+        }
+        const items = ["a", "p", "b"].map((name) => ({ name, key: "place", idempotent: name === "p" }))
+        yield* Batch.resume(target, items.slice(1))
+        assert.deepStrictEqual(told(yield* Batch.resume(target, items)), ["uploaded", "uploaded", "uploaded"])
+        assert.deepStrictEqual(told(yield* Batch.resume(target, items)), ["uploaded", "uploaded", "uploaded"])
+      }))
+
     test("is told once that a doubtful addition is there", () =>
       Effect.gen(function*() {
         const items = [{ name: "base", key: "p", idempotent: true }, { name: "a", key: "p", idempotent: false }]

@@ -151,6 +151,9 @@ const present = ({ content: { md5, version } }: Row, entry: Journal.Entry): Verd
   version: version !== entry.version && md5 !== undefined && md5 === entry.md5 ? version : undefined
 })
 
+/** The same without the source's version: the entry may be the upload of another row, too. */
+const wasPresent = (entry: Journal.Entry): Verdict => ({ _tag: "Present", entry, version: undefined })
+
 // What comes before the last replacement leaves nothing behind. So an earlier upload of it is good enough, wiped out or in
 // doubt, also where that cannot be compared, and where the replacement is there already, none is needed.
 const planEarlier = (
@@ -166,7 +169,7 @@ const planEarlier = (
       left.findIndex((entry) => entry.action === row.action && compare(row, entry) === same)
     const i = find(true)
     const [entry = base ?? left[find(undefined)]] = i < 0 ? [] : left.splice(i, 1)
-    if (i >= 0 && entry?.state === "uploaded" && entry !== base) return present(row, entry)
+    if (i >= 0 && entry?.state === "uploaded" && entry !== base) return wasPresent(entry)
     return entry === undefined ? send : { _tag: "Superseded", entry }
   })
 }
