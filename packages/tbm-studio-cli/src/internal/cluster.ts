@@ -10,9 +10,11 @@ import * as NodeClusterSocket from "@effect/platform-node/NodeClusterSocket"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as ClusterWorkflowEngine from "effect/cluster/ClusterWorkflowEngine"
 import * as RunnerAddress from "effect/cluster/RunnerAddress"
+import * as ShardingConfig from "effect/cluster/ShardingConfig"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
@@ -23,6 +25,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as BoundedPg from "./boundedPg.ts"
+import * as ClusterStorage from "./clusterStorage.ts"
 import { InvalidOption } from "./runtime.ts"
 
 /**
@@ -108,21 +111,31 @@ const sharding = {
   entityTerminationTimeout: "3 seconds"
 } as const
 
-/** How long the database may take for a statement. */
+/** How long a worker waits for a statement, and for an entry of the journal. */
 const storeTimeout = "3 seconds"
 
-const engine = (address: Address | undefined) =>
-  Layer.merge(
-    ClusterWorkflowEngine.layer.pipe(Layer.provide(
-      address === undefined
-        ? NodeClusterSocket.layer({ storage: "sql", clientOnly: true, shardingConfig: sharding })
-        : NodeClusterSocket.layer({
-          storage: "sql",
-          shardingConfig: { ...sharding, runnerAddress: Option.some(RunnerAddress.make(address.host, address.port)) }
-        })
-    )),
-    Journal.layerSql()
+/** For how many seconds the database goes on with a statement. */
+const statementTimeout = 9
+
+const engine = (address: Address | undefined) => {
+  const config = {
+    ...sharding,
+    runnerAddress: Option.map(Option.fromUndefinedOr(address), ({ host, port }) => RunnerAddress.make(host, port))
+  }
+  return Layer.merge(
+    ClusterWorkflowEngine.layer.pipe(
+      Layer.provide(
+        address === undefined
+          ? Layer.provide(ClusterStorage.submitter, ShardingConfig.layerFromEnv(config))
+          : NodeClusterSocket.layer({ storage: "byo", shardingConfig: config })
+      ),
+      Layer.provide(
+        Layer.provide(ClusterStorage.layer(Duration.seconds(statementTimeout)), ShardingConfig.layerFromEnv(config))
+      )
+    ),
+    Journal.layerSql({ storeTimeout })
   )
+}
 
 const database = Layer.unwrap(Effect.gen(function*() {
   const url = yield* Effect.orElseSucceed(Config.option(Config.Redacted("DATABASE_URL")), () => Option.none())
@@ -145,7 +158,7 @@ const database = Layer.unwrap(Effect.gen(function*() {
         applicationName: "tbm-studio",
         connectTimeout: storeTimeout,
         // A worker that is cut off inside a transaction would else hold its rows for ever.
-        startupParameters: { idle_in_transaction_session_timeout: "9s", statement_timeout: "9s" }
+        startupParameters: { idle_in_transaction_session_timeout: "9s", statement_timeout: `${statementTimeout}s` }
       })
     ),
     Effect.fnUntraced(function*(context) {

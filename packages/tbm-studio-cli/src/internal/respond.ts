@@ -172,11 +172,19 @@ const finish = (status: number, exit: (status: number) => void): void =>
     exit(ExitStatus.gravest([said ?? status, ExitStatus.cannotWrite]))
   })
 
+let leftBehind = false
+
+/** The process ends with the program, whatever of it still runs in the background. */
+export const leaveBehind: Effect.Effect<void> = Effect.sync(() => {
+  leftBehind = true
+})
+
 /** What is to be done when the program has ended, with the status that Effect has for it. */
 export const ended = (exit: Exit.Exit<unknown, unknown>, status: number): void => {
   if (Exit.isFailure(exit) && !(Cause.squash(exit.cause) instanceof CommandFailed)) sayNow(endOf(exit.cause))
-  // Not process.exit, which cuts off what a pipe has not taken yet.
   finish(status, (status) => {
+    if (leftBehind) process.exit(status)
+    // It ends by itself when every pipe has taken what it was given.
     process.exitCode = status
   })
 }

@@ -13,7 +13,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as ExitStatus from "../../ExitStatus.ts"
-import { respond } from "../respond.ts"
+import { leaveBehind, respond } from "../respond.ts"
 import { provideStudio } from "../runtime.ts"
 import * as StopSignal from "../stopSignal.ts"
 
@@ -93,13 +93,13 @@ export const worker = Command.make(
 )
 
 /**
- * Leaves the cluster, which gives the shards back. Where the database does not help with that, the end of the process does:
- * its sessions end with it, and the locks with them.
+ * Leaves the cluster, which gives the shards back. Where that takes long, for a database that does not help or for uploads
+ * that wait for their turn, the end of the process does it: its sessions end with it, and the locks with them.
  */
 const leave = (close: Effect.Effect<void>) =>
   Effect.flatMap(
     Effect.forkDetach(close),
-    (closing) => Timeout.afterOrElse(Fiber.await(closing), { duration: "2 seconds", orElse: () => Effect.void })
+    (closing) => Timeout.afterOrElse(Fiber.await(closing), { duration: "2 seconds", orElse: () => leaveBehind })
   )
 
 /** How long the journal's database may be away before an upload fails for it, while the worker is not told to stop. */
