@@ -388,19 +388,19 @@ describe("a rejected login", () => {
         attach: Authenticated.bearer
       })
       const breaker = yield* CircuitBreaker.make({
-        key: "api",
+        name: "api",
         tripPolicy: CircuitBreaker.consecutive(2),
         openDuration: "2 seconds"
       })
       const call = client.get("https://api.example.com/").pipe(CircuitBreaker.withCircuitBreaker(breaker), Effect.exit)
       yield* call
       yield* call
-      assert.strictEqual((yield* breaker.state)._tag, "Open")
+      assert.strictEqual((yield* breaker.snapshot)._tag, "Open")
       yield* TestClock.adjust("3 seconds")
       Object.assign(record, { requests: 0, rejected: true })
       yield* call
       assert.strictEqual(record.requests, 0)
-      assert.notStrictEqual((yield* breaker.state)._tag, "Closed")
+      assert.notStrictEqual((yield* breaker.snapshot)._tag, "Closed")
     }))
 
   it.effect("opens no circuit, however often", () =>
@@ -410,8 +410,8 @@ describe("a rejected login", () => {
         { identity: ["x"] }
       )
       const cache = yield* TokenCache.make(source)
-      const breaker = yield* CircuitBreaker.make({ key: "api", tripPolicy: CircuitBreaker.consecutive(2) })
+      const breaker = yield* CircuitBreaker.make({ name: "api", tripPolicy: CircuitBreaker.consecutive(2) })
       for (let i = 0; i < 10; i++) yield* Effect.exit(cache.get.pipe(CircuitBreaker.withCircuitBreaker(breaker)))
-      assert.strictEqual((yield* breaker.state)._tag, "Closed")
+      assert.strictEqual((yield* breaker.snapshot)._tag, "Closed")
     }))
 })

@@ -19,7 +19,7 @@
  * import { PolicyMetrics } from "@effect-resilience/http"
  * import { Effect, Metric } from "effect"
  *
- * const circuit = { key: "api", state: Effect.succeed({ _tag: "Open" }) }
+ * const circuit = { name: "api", snapshot: Effect.succeed({ _tag: "Open" }) }
  *
  * const program = Effect.gen(function*() {
  *   yield* PolicyMetrics.sample({ circuits: [circuit] })
@@ -68,8 +68,8 @@ export interface Bulkhead {
  * @since 0.1.0
  */
 export interface Circuit {
-  readonly key: string
-  readonly state: Effect.Effect<{ readonly _tag: string }>
+  readonly name: string
+  readonly snapshot: Effect.Effect<{ readonly _tag: string }>
 }
 
 /**
@@ -161,11 +161,11 @@ export const logins: Metric.Counter<number> = Metric.counter("resilience.logins"
  */
 export const sample = (policies: Policies): Effect.Effect<void> =>
   Effect.gen(function*() {
-    for (const { key, state } of policies.circuits ?? []) {
-      const { _tag } = yield* state
-      for (const name of states) {
-        const attributes = { "resilience.policy": key, "resilience.state": name }
-        yield* Metric.update(Metric.withAttributes(circuitState, attributes), name === _tag ? 1 : 0)
+    for (const { name, snapshot } of policies.circuits ?? []) {
+      const { _tag } = yield* snapshot
+      for (const state of states) {
+        const attributes = { "resilience.policy": name, "resilience.state": state }
+        yield* Metric.update(Metric.withAttributes(circuitState, attributes), state === _tag ? 1 : 0)
       }
     }
     for (const { name, snapshot } of policies.bulkheads ?? []) {

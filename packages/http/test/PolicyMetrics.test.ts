@@ -18,7 +18,7 @@ describe("PolicyMetrics", () => {
   it.effect("shows what the policies of the limit package are doing, and keeps looking", () =>
     Effect.gen(function*() {
       const bulkhead = yield* Bulkhead.make({ name: "uploads", permits: 1, queue: 5 })
-      const circuit = yield* CircuitBreaker.make({ key: "api" })
+      const circuit = yield* CircuitBreaker.make({ name: "api" })
       const limit = yield* ConcurrencyLimit.make({ key: "adaptive" })
       yield* Effect.gen(function*() {
         const call = Bulkhead.withBulkhead(Effect.never, bulkhead)

@@ -41,7 +41,7 @@ const scraped = Effect.gen(function*() {
   yield* Effect.replicateEffect(Effect.ignore(call), 3)
   yield* Effect.ignore(Telemetry.observeCall(Effect.fail("refused")))
   yield* PolicyMetrics.sample({
-    circuits: [{ key: "c", state: Effect.succeed({ _tag: "Open" }) }],
+    circuits: [{ name: "c", snapshot: Effect.succeed({ _tag: "Open" }) }],
     bulkheads: [{ name: "b", snapshot: Effect.succeed({ permits: 1, running: 1, waiting: 1 }) }],
     budgets: [AttemptBudget.make({ name: "a" })],
     tokens: [{ key: "t", status: Effect.succeed({ logins: 1, failures: 1 }) }]

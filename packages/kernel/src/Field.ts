@@ -366,6 +366,35 @@ export const variants = <V extends Record>(table: V): Field<OneOf<V>, Output<V[k
   })
 
 /**
+ * A variant of a choice: the field of its options, and the function that writes it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Variant<Name extends string, In, out Out> extends Field<In, Out> {
+  (...options: undefined extends In ? [options?: In] : [options: In]): { readonly [_ in Name]: Exclude<In, undefined> }
+}
+
+/**
+ * Makes a variant, which checks its options where it is written: `rate({ size: 20 })` is `{ rate: { size: 20 } }`. `module`
+ * begins the path in errors.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const variant = <Name extends string, In, Out>(
+  module: string,
+  name: Name,
+  field: Field<In, Out>
+): Variant<Name, In, Out> => {
+  const write = (options: In) => {
+    field.read(options, `${module}.${name}`)
+    return { [name]: options ?? {} }
+  }
+  return Object.assign(write, field) as Variant<Name, In, Out>
+}
+
+/**
  * The first field where `isFirst` says so, else the second.
  *
  * @category constructors

@@ -121,6 +121,26 @@ describe("Field", () => {
   })
 })
 
+describe("Field.variant", () => {
+  const rate = Field.variant(
+    "Rules",
+    "rate",
+    Field.withDefault(Field.struct({ size: Field.integer({ min: 1 }) }), { size: 1 })
+  )
+  const streak = Field.variant("Rules", "streak", Field.integer({ min: 1 }))
+
+  it("writes what the choice reads", () => {
+    const rules = Field.variants({ rate, streak })
+    assert.deepStrictEqual(rate({ size: 3 }), { rate: { size: 3 } })
+    assert.deepStrictEqual(rules.read(rate({ size: 3 }), "rule"), { size: 3 })
+    assert.strictEqual(rules.read(streak(2), "rule"), 2)
+  })
+
+  it("throws where it is written, with the name of its module", () => {
+    assert.throws(() => streak(0), "Rules.streak must be an integer of at least 1, not 0")
+  })
+})
+
 describe("FieldCodec", () => {
   const options = Field.struct(fields)
 

@@ -42,13 +42,10 @@
  *
  * @since 0.1.0
  */
-import * as NotAsked from "@effect-resilience/errors/NotAsked"
-import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Keyed from "@effect-resilience/kernel/Keyed"
 import * as Policy from "@effect-resilience/kernel/Policy"
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -121,26 +118,12 @@ export const fields = {
  * @category errors
  * @since 0.1.0
  */
-export class BulkheadFull extends Data.TaggedError("BulkheadFull")<{
-  readonly policy: string
+export class BulkheadFull extends Rejection.TaggedError("BulkheadFull")<{
   readonly reason: "QueueFull" | "QueueTimeout"
   readonly permits: number
   readonly queue: number
   readonly queueTimeout: Duration.Duration | undefined
 }> {
-  get [Rejection.symbol](): true {
-    return true
-  }
-  get [NotAsked.symbol](): true {
-    return true
-  }
-  /** Unknown: any call may end next. */
-  get retryAfter(): undefined {
-    return undefined
-  }
-  [Recovery.symbol](): Recovery.Recovery {
-    return Recovery.retry
-  }
   override get message(): string {
     return this.reason === "QueueFull"
       ? `The bulkhead "${this.policy}" is full: ${this.permits} calls run and ${this.queue} may wait. Try again later.`

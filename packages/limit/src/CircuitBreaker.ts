@@ -4,19 +4,19 @@
  * **Why**
  *
  * Calls to a server that is down cost both sides: callers wait for timeouts, and the server meets its restart with all
- * the load that piled up. A breaker that has seen enough failures answers at once, lets a few probes through after a
+ * the load that piled up. A breaker that has seen enough failures rejects calls at once, lets a few probes through after a
  * while, and closes when they succeed.
  *
  * **Details**
  *
- * - Closed: calls run; every `TripPolicy` decides after each outcome whether the circuit opens.
+ * - Closed: calls run; each `TripPolicy` decides after each outcome whether the circuit opens.
  * - Open: calls fail with `CircuitOpen`, which says when to come back. The open time follows a `Backoff` that grows with
  *   each opening in a row, and a failure's `retryAfter` extends it.
- * - HalfOpen: at most `probes` calls run, the others are refused. All of them succeeding closes the circuit, one
- *   failing reopens it, an interrupted one frees its place.
+ * - HalfOpen: at most `probes` calls run, the others are rejected. The circuit closes when all of them succeed and
+ *   opens again when one fails. An interrupted probe frees its place.
  * - Isolated: opened by hand with `isolate`, until `reset`.
  *
- * What counts as a failure is decided by the error's `Recovery`: a 404 shows a server in good health, a refusal of
+ * What counts as a failure is decided by the error's `Recovery`: a 404 shows a server in good health, the rejection of
  * another policy shows nothing. See `Outcome`.
  *
  * The words are those of `effect/persistence/CircuitBreaker`. That one keeps its state in a store; `SharedCircuitBreaker`
@@ -28,7 +28,7 @@
  * - Put a timeout inside the breaker. One outside interrupts the call, and an interruption says nothing.
  * - Put retries outside, so that each attempt counts, and they stop when the circuit opens.
  * - A call admitted before a transition changes nothing when it ends after it.
- * - The same `CircuitOpen` is handed to all calls refused within a millisecond. Its stack trace is that of the first.
+ * - Rejections within one millisecond share one `CircuitOpen`. Its stack trace is that of the first.
  *
  * **Example** (A circuit that opens and closes again)
  *
@@ -42,40 +42,41 @@
  *     tripPolicy: CircuitBreaker.consecutive(2),
  *     openDuration: "30 seconds"
  *   })
- *   const down = Effect.fail("no answer").pipe(CircuitBreaker.withCircuitBreaker(breaker))
- *   const up = Effect.succeed("an answer").pipe(CircuitBreaker.withCircuitBreaker(breaker))
+ *   const down = Effect.fail("no response").pipe(CircuitBreaker.withCircuitBreaker(breaker))
+ *   const up = Effect.succeed("a response").pipe(CircuitBreaker.withCircuitBreaker(breaker))
  *
  *   yield* Effect.flip(down)
  *   yield* Effect.flip(down)
- *   const refused = yield* Effect.flip(up)
+ *   const rejected = yield* Effect.flip(up)
  *   yield* TestClock.adjust("30 seconds")
- *   return [refused.message, yield* up, (yield* breaker.state)._tag]
+ *   return [rejected.message, yield* up, (yield* breaker.snapshot)._tag]
  * })
  *
  * await Effect.runPromise(program.pipe(Effect.provide(TestClock.layer())))
- * // => ["The circuit \"default\" is open. Try again in 30s.", "an answer", "Closed"]
+ * // => ["The circuit \"default\" is open. Try again in 30s.", "a response", "Closed"]
  * ```
  *
  * @since 0.1.0
  */
-import * as NotAsked from "@effect-resilience/errors/NotAsked"
-import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Field from "@effect-resilience/kernel/Field"
 import * as Keyed from "@effect-resilience/kernel/Keyed"
+import * as Policy from "@effect-resilience/kernel/Policy"
 import * as Backoff from "@effect-resilience/retry/Backoff"
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
-import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Metric from "effect/Metric"
 import * as Predicate from "effect/Predicate"
 import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
+import type { CircuitOpen, Snapshot, Transition } from "./internal/circuit.ts"
 import * as circuit from "./internal/circuit.ts"
 import * as Outcome from "./Outcome.ts"
-import * as Rejection from "./Rejection.ts"
+import * as tripRules from "./tripRule/index.ts"
+
+export { CircuitOpen, type Snapshot, type Transition } from "./internal/circuit.ts"
+export * from "./tripRule/index.ts"
 
 /**
  * A circuit breaker.
@@ -83,227 +84,94 @@ import * as Rejection from "./Rejection.ts"
  * @category models
  * @since 0.1.0
  */
-export interface CircuitBreaker {
-  /** The name that errors, logs and transitions carry. */
-  readonly key: string
-  /** Runs an effect through the circuit. */
-  execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | CircuitOpen, R>
-  /** What the circuit does with the next call. */
-  readonly state: Effect.Effect<State>
-  /** Refuses every call until `reset`. */
+export interface CircuitBreaker extends Policy.Policy<CircuitOpen, Snapshot> {
+  /** Rejects every call until `reset`. */
   readonly isolate: Effect.Effect<void>
   /** Closes the circuit and forgets all it has counted. */
   readonly reset: Effect.Effect<void>
-  /** Everything that happened to the circuit, for those who watch; `transitions` makes it a stream. */
-  readonly hub: PubSub.PubSub<Transition>
+  /** Where the circuit publishes its transitions; absent where it has none. `transitions` makes a stream of it. */
+  readonly hub: PubSub.PubSub<Transition> | undefined
 }
 
 /**
- * The state of a circuit. `retryAfter` is the rest of the open time; `consecutiveOpenings` counts openings without a
- * stable time in between; `probing` is how many probes are running.
+ * When a closed circuit opens, as `consecutive`, `rate`, `rateWithin` and `slow` write it.
  *
  * @category models
  * @since 0.1.0
  */
-export type State =
-  | { readonly _tag: "Closed"; readonly key: string }
-  | {
-    readonly _tag: "Open"
-    readonly key: string
-    readonly retryAfter: Duration.Duration
-    readonly consecutiveOpenings: number
-  }
-  | {
-    readonly _tag: "HalfOpen"
-    readonly key: string
-    readonly probing: number
-    readonly consecutiveOpenings: number
-  }
-  | { readonly _tag: "Isolated"; readonly key: string }
-
-/**
- * A change of state. `retryAfter` is how long the circuit stays open; only an opening has it.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Transition {
-  readonly key: string
-  readonly from: State["_tag"]
-  readonly to: State["_tag"]
-  readonly retryAfter: Duration.Duration | undefined
-  readonly consecutiveOpenings: number
-}
-
-/**
- * When a closed circuit opens. Made by `consecutive`, `rate`, `rateWithin` and `slow`; plain data.
- *
- * @category models
- * @since 0.1.0
- */
-export type TripPolicy =
-  | { readonly _tag: "Consecutive"; readonly failures: number }
-  | { readonly _tag: "Rate"; readonly threshold: number; readonly minimumCalls: number; readonly size: number }
-  | {
-    readonly _tag: "RateWithin"
-    readonly threshold: number
-    readonly minimumCalls: number
-    readonly within: Duration.Duration
-  }
-  | {
-    readonly _tag: "Slow"
-    readonly slowerThan: Duration.Duration
-    readonly threshold: number
-    readonly minimumCalls: number
-    readonly size: number
-  }
+export type TripPolicy = Field.OneOf<typeof tripRules>
 
 /**
  * How to make a circuit breaker.
  *
- * - `key`: the name in errors, logs and metrics; default `"default"`.
+ * - `name`: the name in errors, logs and metrics; default `"default"`.
  * - `tripPolicy`: one or more; the first that is met opens the circuit. Default: half of the last 100 calls failed.
- * - `openDuration`: how long the circuit stays open, growing with each opening in a row where it is a `Backoff`; default
+ * - `openDuration`: how long the circuit stays open, growing with each opening in a row where it is a backoff; default
  *   5 seconds, doubling, with 20 % jitter, at most 1 minute.
  * - `maxOpenDuration`: caps the open time, whatever `retryAfter` a server names; default 1 hour.
  * - `probes`: how many calls must succeed before an open circuit closes, at most so many at once; default 1.
  * - `probeLease`: a probe that runs longer loses its place, so that one that never ends cannot keep the circuit half-open
  *   for ever; default 1 minute.
- * - `classify`: what an exit says about the dependency; default `Outcome.of`. Interruption is ignored without asking it.
+ * - `classify`: what an exit says about the dependency; default `Outcome.of`. It is not asked about interruptions, which
+ *   are ignored.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  readonly key?: string | undefined
+  readonly name?: string | undefined
   readonly tripPolicy?: TripPolicy | ReadonlyArray<TripPolicy> | undefined
-  readonly openDuration?: Duration.Input | Backoff.Backoff | undefined
+  readonly openDuration?: Duration.Input | BackoffOptions | undefined
   readonly maxOpenDuration?: Duration.Input | undefined
   readonly probes?: number | undefined
   readonly probeLease?: Duration.Input | undefined
-  readonly classify?: ((exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome) | undefined
+  readonly classify?: Outcome.Classify | undefined
 }
 
-/**
- * The circuit did not let a call through.
- *
- * - `state`: why. `"Unknown"` comes from a `SharedCircuitBreaker` that fails closed and cannot read its store.
- * - `retryAfter`: the rest of the open time; unknown in the other states.
- *
- * @category errors
- * @since 0.1.0
- */
-export class CircuitOpen extends Data.TaggedError("CircuitOpen")<{
-  readonly key: string
-  readonly state: "Open" | "HalfOpen" | "Isolated" | "Unknown"
-  readonly retryAfter: Duration.Duration | undefined
-}> {
-  get [Rejection.symbol](): true {
-    return true
-  }
-  get [NotAsked.symbol](): true {
-    return true
-  }
-  [Recovery.symbol](): Recovery.Recovery {
-    if (this.state === "Isolated") return Recovery.giveUp
-    return this.retryAfter === undefined ? Recovery.retry : Recovery.retryAfter(this.retryAfter)
-  }
-  override get message(): string {
-    switch (this.state) {
-      case "Open":
-        return `The circuit "${this.key}" is open. Try again in ${Duration.format(this.retryAfter ?? Duration.zero)}.`
-      case "HalfOpen":
-        return `The circuit "${this.key}" is half-open and its probes are under way. Try again later.`
-      case "Isolated":
-        return `The circuit "${this.key}" is isolated by hand. Wait for its reset.`
-      case "Unknown":
-        return `The state of the circuit "${this.key}" cannot be read. Try again later.`
-    }
-  }
-}
+type BackoffOptions = NonNullable<Parameters<typeof Backoff.exponential>[0]>
 
-/**
- * Opens after so many failures without a success between them, in order of completion.
- *
- * @category trip policies
- * @since 0.1.0
- */
-export const consecutive = (failures: number): TripPolicy => {
-  if (!Number.isInteger(failures) || failures < 1) {
-    throw new RangeError(`CircuitBreaker.consecutive: failures must be an integer of at least 1, not ${failures}`)
-  }
-  return { _tag: "Consecutive", failures }
-}
-
-/**
- * Opens when a share of the last `size` calls failed.
- *
- * - `threshold`: the share, from 0 to 1; default 0.5.
- * - `size`: how many calls to look back on; default 100.
- * - `minimumCalls`: judges only with so many calls; default `size`.
- *
- * @category trip policies
- * @since 0.1.0
- */
-export const rate = (options: {
-  readonly threshold?: number | undefined
-  readonly size?: number | undefined
-  readonly minimumCalls?: number | undefined
-} = {}): TripPolicy => ({ _tag: "Rate", ...countWindow("rate", options) })
-
-/**
- * Opens when a share of the calls of the last while failed.
- *
- * - `within`: how far to look back, to a tenth of it; default 10 seconds.
- * - `threshold`: the share, from 0 to 1; default 0.5.
- * - `minimumCalls`: judges only with so many calls; default 10.
- *
- * @category trip policies
- * @since 0.1.0
- */
-export const rateWithin = (options: {
-  readonly within?: Duration.Input | undefined
-  readonly threshold?: number | undefined
-  readonly minimumCalls?: number | undefined
-} = {}): TripPolicy => {
-  const within = Duration.fromInputUnsafe(options.within ?? "10 seconds")
-  const minimumCalls = options.minimumCalls ?? 10
-  if (!Duration.isFinite(within) || Duration.toMillis(within) < 10) {
-    throw new RangeError(
-      `CircuitBreaker.rateWithin: within must be finite and at least 10 millis, not ${Duration.format(within)}`
+const backoffFields = {
+  base: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.duration()),
+  factor: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.number()),
+  cap: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.duration()),
+  jitter: /* @__PURE__ */ Field.optional(
+    /* @__PURE__ */ Field.either(
+      Predicate.isNumber,
+      /* @__PURE__ */ Field.number(),
+      /* @__PURE__ */ Field.literals("none", "full", "equal", "decorrelated", "polly")
     )
-  }
-  if (!Number.isInteger(minimumCalls) || minimumCalls < 1) {
-    throw new RangeError(
-      `CircuitBreaker.rateWithin: minimumCalls must be an integer of at least 1, not ${minimumCalls}`
-    )
-  }
-  return { _tag: "RateWithin", within, minimumCalls, threshold: share("rateWithin", options.threshold) }
-}
+  )
+} satisfies Field.Fields<BackoffOptions>
+
+const isBackoff = (value: unknown): boolean =>
+  Predicate.isObject(value) && !Array.isArray(value) && !Duration.isDuration(value) &&
+  Object.keys(value).every((name) => name in backoffFields)
 
 /**
- * Opens when a share of the last `size` calls took longer than `slowerThan`, whether they succeeded or failed. A slow
- * probe counts as failed.
+ * The options as data.
  *
- * - `threshold`: the share, from 0 to 1; default 0.5.
- * - `size`: how many calls to look back on; default 100.
- * - `minimumCalls`: judges only with so many calls; default `size`.
- *
- * @category trip policies
+ * @category fields
  * @since 0.1.0
  */
-export const slow = (options: {
-  readonly slowerThan: Duration.Input
-  readonly threshold?: number | undefined
-  readonly size?: number | undefined
-  readonly minimumCalls?: number | undefined
-}): TripPolicy => {
-  const slowerThan = Duration.fromInputUnsafe(options.slowerThan)
-  if (!Duration.isFinite(slowerThan) || Duration.isNegative(slowerThan)) {
-    throw new RangeError(`CircuitBreaker.slow: slowerThan must be finite, not ${Duration.format(slowerThan)}`)
-  }
-  return { _tag: "Slow", slowerThan, ...countWindow("slow", options) }
-}
+export const fields = {
+  name: /* @__PURE__ */ Field.withDefault(Field.text, "default"),
+  tripPolicy: /* @__PURE__ */ Field.withDefault(
+    /* @__PURE__ */ Field.oneOrMore(/* @__PURE__ */ Field.variants(tripRules)),
+    { rate: {} }
+  ),
+  openDuration: /* @__PURE__ */ Field.withDefault(
+    /* @__PURE__ */ Field.either(
+      isBackoff,
+      /* @__PURE__ */ Field.map(/* @__PURE__ */ Field.struct(backoffFields), Backoff.exponential),
+      /* @__PURE__ */ Field.map(/* @__PURE__ */ Field.duration(), (duration) => Backoff.constant(duration))
+    ),
+    { base: "5 seconds", cap: "1 minute", jitter: 0.2 }
+  ),
+  maxOpenDuration: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration(), "1 hour"),
+  probes: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 1 }), 1),
+  probeLease: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration({ min: 1 }), "1 minute"),
+  classify: Outcome.field
+} satisfies Field.Fields<Options>
 
 /**
  * Makes a circuit breaker. Throws `RangeError` where an option makes no sense.
@@ -312,12 +180,12 @@ export const slow = (options: {
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<CircuitBreaker> => {
-  const settings = settingsOf(options, false)
-  return Effect.map(hub, (hub) => circuit.make(settings, settings.key, hub))
+  const settings = settingsOf(Field.read("CircuitBreaker", fields, options), false)
+  return Effect.map(hub, (hub) => new circuit.Circuit(settings, settings.name, hub))
 }
 
 /**
- * Makes a breaker for each key. They share the options and, for those who watch, the transitions.
+ * Makes a breaker for each key, which is its name. They share the options and, for observers, the transitions.
  *
  * - `capacity`: how many of the keys used last to hold; default 100,000. An open circuit is forgotten like a closed one, and
  *   its key starts afresh; one that is isolated, or that a probe is testing, is not.
@@ -325,16 +193,14 @@ export const make = (options: Options = {}): Effect.Effect<CircuitBreaker> => {
  * @category constructors
  * @since 0.1.0
  */
-export const keyed = (
-  options: Options & { readonly capacity?: number | undefined } = {}
-): Effect.Effect<KeyedCircuitBreaker> => {
-  const settings = settingsOf(options, true)
-  const capacity = Keyed.capacityOf(options)
+export const keyed = (options: Options & Keyed.Options = {}): Effect.Effect<KeyedCircuitBreaker> => {
+  const { capacity, settings: read } = Keyed.read("CircuitBreaker", fields, options)
+  const settings = settingsOf(read, true)
   return Effect.map(hub, (hub) => {
     const circuits = Keyed.make({
       capacity,
-      make: (key) => circuit.make(settings, key, hub),
-      isIdle: circuit.isIdle
+      make: (key) => new circuit.Circuit(settings, key, hub),
+      isIdle: ({ isIdle }) => isIdle
     })
     return {
       hub,
@@ -353,7 +219,7 @@ export const keyed = (
  * @since 0.1.0
  */
 export interface KeyedCircuitBreaker extends Keyed.Keyed<CircuitBreaker> {
-  /** What happened to any of the circuits; `transitions` makes it a stream. */
+  /** Where all circuits publish their transitions; `transitions` makes a stream of it. */
   readonly hub: PubSub.PubSub<Transition>
 }
 
@@ -363,16 +229,12 @@ export interface KeyedCircuitBreaker extends Keyed.Keyed<CircuitBreaker> {
  * @category constructors
  * @since 0.1.0
  */
-export const noop: Effect.Effect<CircuitBreaker> = /* @__PURE__ */ Effect.suspend(() =>
-  Effect.map(hub, (hub) => ({
-    key: "noop",
-    hub,
-    execute: (self) => self,
-    state: Effect.succeed<State>({ _tag: "Closed", key: "noop" }),
-    isolate: Effect.void,
-    reset: Effect.void
-  }))
-)
+export const noop: CircuitBreaker = {
+  .../* @__PURE__ */ Policy.noop<Snapshot>({ _tag: "Closed" }),
+  isolate: Effect.void,
+  reset: Effect.void,
+  hub: undefined
+}
 
 /**
  * Runs an effect through a circuit breaker.
@@ -380,10 +242,7 @@ export const noop: Effect.Effect<CircuitBreaker> = /* @__PURE__ */ Effect.suspen
  * @category combinators
  * @since 0.1.0
  */
-export const withCircuitBreaker: {
-  (breaker: CircuitBreaker): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | CircuitOpen, R>
-  <A, E, R>(self: Effect.Effect<A, E, R>, breaker: CircuitBreaker): Effect.Effect<A, E | CircuitOpen, R>
-} = /* @__PURE__ */ dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, breaker: CircuitBreaker) => breaker.execute(self))
+export const withCircuitBreaker: Policy.Combinator<CircuitBreaker, CircuitOpen> = Policy.withPolicy
 
 /**
  * The changes of state from now on, of one circuit or of all circuits of a keyed breaker. A reader that falls more than
@@ -393,12 +252,13 @@ export const withCircuitBreaker: {
  * @since 0.1.0
  */
 export const transitions = (self: CircuitBreaker | KeyedCircuitBreaker): Stream.Stream<Transition> => {
+  if (self.hub === undefined) return Stream.never
   const all = Stream.fromPubSub(self.hub)
-  return "key" in self ? Stream.filter(all, (transition) => transition.key === self.key) : all
+  return "name" in self ? Stream.filter(all, ({ policy }) => policy === self.name) : all
 }
 
 /**
- * Counts transitions, with the attributes `resilience.policy` (the `key` of the options), `resilience.from` and
+ * Counts transitions, with the attributes `resilience.policy` (the `name` of the options), `resilience.from` and
  * `resilience.to`.
  *
  * @category observing
@@ -432,71 +292,23 @@ export const layer = (options?: Options): Layer.Layer<CircuitBreaker> => Layer.e
  * @category layers
  * @since 0.1.0
  */
-export const layerNoop: Layer.Layer<CircuitBreaker> = /* @__PURE__ */ Layer.effect(CircuitBreaker, noop)
+export const layerNoop: Layer.Layer<CircuitBreaker> = /* @__PURE__ */ Layer.succeed(CircuitBreaker, noop)
 
 const hub = /* @__PURE__ */ PubSub.sliding<Transition>(128)
 
-const defaultOpenDuration = /* @__PURE__ */ Backoff.exponential({ base: "5 seconds", cap: "1 minute", jitter: 0.2 })
-
-const settingsOf = (options: Options, keyed: boolean): circuit.Settings => {
-  const { classify = Outcome.of, key = "default", openDuration = defaultOpenDuration, probes = 1 } = options
-  const tripPolicies = policiesOf(options.tripPolicy ?? rate())
-  if (!Number.isInteger(probes) || probes < 1) {
-    throw new RangeError(`CircuitBreaker: probes must be an integer of at least 1, not ${probes}`)
-  }
-  if (tripPolicies.length === 0) throw new RangeError("CircuitBreaker: without a trip policy it would never open")
-  const backoff = Predicate.hasProperty(openDuration, "factor")
-    ? Backoff.exponential(openDuration)
-    : Backoff.constant(openDuration)
-  return {
-    key,
-    keyed,
-    classify,
-    probes,
-    backoff,
-    classifiesSuccess: options.classify !== undefined,
-    tripPolicies,
-    timed: tripPolicies.some((policy) => policy._tag === "Slow" || policy._tag === "RateWithin"),
-    ignoresFirstSuccesses: tripPolicies.every((policy) => policy._tag === "Consecutive"),
-    slowMillis: Math.min(
-      ...tripPolicies.map((policy) => policy._tag === "Slow" ? Duration.toMillis(policy.slowerThan) : Infinity)
-    ),
-    maxOpenMillis: millisAtLeast(0, "maxOpenDuration", options.maxOpenDuration ?? "1 hour"),
-    probeLeaseMillis: millisAtLeast(1, "probeLease", options.probeLease ?? "1 minute"),
-    refuse: (key, state, retryAfter) => new CircuitOpen({ key, state, retryAfter })
-  }
-}
-
-const millisAtLeast = (least: number, option: string, input: Duration.Input): number => {
-  const duration = Duration.fromInputUnsafe(input)
-  const millis = Duration.toMillis(duration)
-  if (millis >= least) return millis
-  throw new RangeError(`CircuitBreaker: ${option} must be at least ${least} millis, not ${Duration.format(duration)}`)
-}
-
-const policiesOf = (policies: TripPolicy | ReadonlyArray<TripPolicy>): ReadonlyArray<TripPolicy> =>
-  "_tag" in policies ? [policies] : policies
-
-const share = (constructor: string, threshold = 0.5): number => {
-  if (!(threshold >= 0 && threshold <= 1)) {
-    throw new RangeError(`CircuitBreaker.${constructor}: threshold must be from 0 to 1, not ${threshold}`)
-  }
-  return threshold
-}
-
-const countWindow = (constructor: string, options: {
-  readonly threshold?: number | undefined
-  readonly size?: number | undefined
-  readonly minimumCalls?: number | undefined
-}) => {
-  const { size = 100, minimumCalls = size } = options
-  if (!Number.isInteger(size) || size < 1) {
-    throw new RangeError(`CircuitBreaker.${constructor}: size must be an integer of at least 1, not ${size}`)
-  }
-  if (!Number.isInteger(minimumCalls) || minimumCalls < 1 || minimumCalls > size) {
-    throw new RangeError(
-      `CircuitBreaker.${constructor}: minimumCalls must be an integer from 1 to ${size}, not ${minimumCalls}`
-    )
-  }
-  return { threshold: share(constructor, options.threshold), size, minimumCalls }
-}
+const settingsOf = (
+  { classify, maxOpenDuration, name, openDuration, probeLease, probes, tripPolicy }: Field.Settings<typeof fields>,
+  keyed: boolean
+): circuit.Settings => ({
+  name,
+  keyed,
+  classify,
+  probes,
+  backoff: openDuration,
+  rules: tripPolicy,
+  timed: tripPolicy.some(({ timed }) => timed),
+  ignoresFirstSuccesses: tripPolicy.every(({ ignoresFirstSuccesses }) => ignoresFirstSuccesses),
+  slowMillis: Math.min(...tripPolicy.map(({ slowMillis }) => slowMillis)),
+  maxOpenMillis: Duration.toMillis(maxOpenDuration),
+  probeLeaseMillis: Duration.toMillis(probeLease)
+})

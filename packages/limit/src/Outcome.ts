@@ -31,6 +31,7 @@
  */
 import * as Classifier from "@effect-resilience/errors/Classifier"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
+import * as Field from "@effect-resilience/kernel/Field"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -79,6 +80,14 @@ export const failure = (options?: { readonly retryAfter?: Duration.Input | undef
     : { _tag: "Failure", retryAfter: Duration.fromInputUnsafe(options.retryAfter) }
 
 /**
+ * Judges the exit of a call.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Classify = (exit: Exit.Exit<unknown, unknown>) => Outcome
+
+/**
  * What an exit says, by the rules above. A time that is named as a date is measured against the clock of the running fiber.
  *
  * @category classification
@@ -105,8 +114,21 @@ export const of = (exit: Exit.Exit<unknown, unknown>): Outcome => judge(exit, un
  * @category classification
  * @since 0.1.0
  */
-export const using = (classifier: Classifier.Classifier) => (exit: Exit.Exit<unknown, unknown>): Outcome =>
-  judge(exit, classifier)
+export const using = (classifier: Classifier.Classifier): Classify => (exit) => judge(exit, classifier)
+
+/**
+ * The option `classify` of policies. It is not asked about an interruption, which is always ignored.
+ *
+ * @category fields
+ * @since 0.1.0
+ */
+export const field: Field.Field<Classify | undefined, Classify> = /* @__PURE__ */ Field.map(
+  /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.fn<Classify>(), of),
+  (classify) => classify === of ? of : (exit) => wasInterrupted(exit) ? ignored : classify(exit)
+)
+
+const wasInterrupted = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  exit._tag === "Failure" && Cause.hasInterruptsOnly(exit.cause)
 
 const judge = (exit: Exit.Exit<unknown, unknown>, classifier: Classifier.Classifier | undefined): Outcome => {
   if (exit._tag === "Success") return success

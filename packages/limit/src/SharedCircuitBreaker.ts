@@ -11,8 +11,7 @@
  *
  * **Gotchas**
  *
- * - Not in the package's index, so that whoever needs a local breaker only loads no `Schema`: import it from
- *   `@effect-resilience/limit/SharedCircuitBreaker`.
+ * - Not in the package's index, since it loads `Schema`: import it from `@effect-resilience/limit/SharedCircuitBreaker`.
  * - `isolate` and `reset` act on this process: a reset ends an isolation, and leaves the shared state alone.
  * - All processes have to use the same options for a key.
  * - With `NodeRedis` set `disableOfflineQueue: true`: otherwise calls wait for `storeTimeout` when Redis is down, instead of
@@ -29,11 +28,11 @@
  *
  * const program = Effect.gen(function*() {
  *   const breaker = yield* CircuitBreaker.CircuitBreaker
- *   yield* Effect.fail("no answer").pipe(CircuitBreaker.withCircuitBreaker(breaker), Effect.ignore)
- *   return (yield* breaker.state)._tag
+ *   yield* Effect.fail("no response").pipe(CircuitBreaker.withCircuitBreaker(breaker), Effect.ignore)
+ *   return (yield* breaker.snapshot)._tag
  * })
  *
- * const layer = SharedCircuitBreaker.layer({ key: "ledger", tripPolicy: CircuitBreaker.consecutive(1) })
+ * const layer = SharedCircuitBreaker.layer({ name: "ledger", tripPolicy: CircuitBreaker.consecutive(1) })
  * await Effect.runPromise(program.pipe(Effect.provide(Layer.provide(layer, Store.layerStoreMemory())))) // => "Open"
  * ```
  *
@@ -41,15 +40,14 @@
  */
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
 import type * as Timeout from "@effect-resilience/deadline/Timeout"
+import * as Field from "@effect-resilience/kernel/Field"
 import type * as Keyed from "@effect-resilience/kernel/Keyed"
 import * as Backoff from "@effect-resilience/retry/Backoff"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Store from "effect/persistence/CircuitBreaker"
-import * as Predicate from "effect/Predicate"
 import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
@@ -57,13 +55,15 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import * as circuit from "./internal/circuit.ts"
-import * as Outcome from "./Outcome.ts"
+import { storeFields } from "./internal/storeFields.ts"
+import type * as Outcome from "./Outcome.ts"
 
 /**
  * How to make a shared circuit breaker: as a local one, but for
  *
+ * - `name`: also the key of the state in the store.
  * - `tripPolicy`: made by `CircuitBreaker.consecutive` or `CircuitBreaker.rate`; default half of the last 100 calls failed.
- * - `onStoreError`: whether calls pass (`"allow"`) or are refused (`"fail"`) while the store cannot be reached; default
+ * - `onStoreError`: whether calls pass (`"allow"`) or are rejected (`"fail"`) while the store cannot be reached; default
  *   `"allow"`.
  * - `storeTimeout`: how long the store may take to respond before that decides; default 1 second. See `StoreTimeout`: a store
  *   that was silent is asked again once in a while, and holds no other call up.
@@ -72,11 +72,32 @@ import * as Outcome from "./Outcome.ts"
  * @since 0.1.0
  */
 export interface Options
-  extends Pick<CircuitBreaker.Options, "key" | "openDuration" | "maxOpenDuration" | "classify" | "tripPolicy">
+  extends Pick<CircuitBreaker.Options, "name" | "openDuration" | "maxOpenDuration" | "classify" | "tripPolicy">
 {
   readonly onStoreError?: "allow" | "fail" | undefined
   readonly storeTimeout?: Duration.Input | undefined
 }
+
+const { classify, maxOpenDuration, name, openDuration, tripPolicy } = CircuitBreaker.fields
+
+/**
+ * The options as data.
+ *
+ * @category fields
+ * @since 0.1.0
+ */
+export const fields = {
+  name,
+  tripPolicy: /* @__PURE__ */ Field.map(tripPolicy, (rules, path): Store.TripPolicy => {
+    const [shared, ...more] = rules.map((rule) => rule.shared)
+    if (shared !== undefined && more.length === 0) return shared
+    throw new RangeError(`${path} must be one rule that a store can count, made by consecutive or by rate`)
+  }),
+  openDuration,
+  maxOpenDuration,
+  classify,
+  ...storeFields
+} satisfies Field.Fields<Options>
 
 /**
  * Makes a shared circuit breaker. Throws `RangeError` where an option makes no sense.
@@ -87,13 +108,13 @@ export interface Options
 export const make = (
   options: Options = {}
 ): Effect.Effect<CircuitBreaker.CircuitBreaker, never, Store.CircuitBreakerStore | Scope.Scope> => {
-  const key = options.key ?? "default"
-  return Effect.map(keyed(options), (circuits) => circuits.get(key))
+  const settings = Field.read("SharedCircuitBreaker", fields, options)
+  return Effect.map(circuitsOf(settings), (circuits) => circuits.get(settings.name))
 }
 
 /**
- * Makes a shared circuit breaker for each key. Nothing is held here, so there is no capacity; an isolation is forgotten
- * with the instance that was isolated.
+ * Makes a shared circuit breaker for each key, which is its name. Nothing is held here, so there is no capacity; an isolation
+ * is forgotten with the instance that was isolated.
  *
  * @category constructors
  * @since 0.1.0
@@ -104,35 +125,30 @@ export const keyed = (
   Pick<Keyed.Keyed<CircuitBreaker.CircuitBreaker>, "get">,
   never,
   Store.CircuitBreakerStore | Scope.Scope
-> => {
-  const { classify = Outcome.of, key: name = "default", openDuration = defaultOpenDuration } = options
-  const settings = {
-    tripPolicy: storePolicy(options.tripPolicy ?? CircuitBreaker.rate()),
-    openDuration: Predicate.hasProperty(openDuration, "factor") ? toSchedule(openDuration) : openDuration,
-    maxOpenDuration: options.maxOpenDuration,
-    onStoreError: options.onStoreError
-  }
-  const within = StoreTimeout.make(options.storeTimeout ?? "1 second")
-  return Effect.gen(function*() {
-    const surrounding = yield* Store.CircuitBreakerStore
-    const store = yield* Effect.provideService(
-      Store.make(settings),
-      Store.CircuitBreakerStore,
-      bounded(surrounding, within)
-    )
-    const hub = yield* PubSub.sliding<CircuitBreaker.Transition>(128)
-    yield* store.transitions.pipe(
-      Stream.map(translate),
-      Stream.runForEach((transition) => {
-        const { from, to } = transition
-        const total = Metric.withAttributes(CircuitBreaker.transitionsTotal, circuit.attributesOf(name, from, to))
-        return Effect.andThen(Metric.update(total, 1), PubSub.publish(hub, transition))
-      }),
-      Effect.forkScoped({ startImmediately: true })
-    )
-    return { get: (key) => new Shared(key, hub, store, classify) }
-  })
-}
+> => circuitsOf(Field.read("SharedCircuitBreaker", fields, options))
+
+type Settings = Field.Settings<typeof fields>
+
+const circuitsOf = /* @__PURE__ */ Effect.fnUntraced(function*(settings: Settings) {
+  const { classify, maxOpenDuration, name, onStoreError, openDuration, tripPolicy } = settings
+  const surrounding = yield* Store.CircuitBreakerStore
+  const store = yield* Effect.provideService(
+    Store.make({ tripPolicy, maxOpenDuration, onStoreError, openDuration: toSchedule(openDuration) }),
+    Store.CircuitBreakerStore,
+    bounded(surrounding, StoreTimeout.make(settings.storeTimeout))
+  )
+  const hub = yield* PubSub.sliding<CircuitBreaker.Transition>(128)
+  yield* store.transitions.pipe(
+    Stream.map(translate),
+    Stream.runForEach((transition) => {
+      const { from, to } = transition
+      const total = Metric.withAttributes(CircuitBreaker.transitionsTotal, circuit.attributesOf(name, from, to))
+      return Effect.andThen(Metric.update(total, 1), PubSub.publish(hub, transition))
+    }),
+    Effect.forkScoped({ startImmediately: true })
+  )
+  return { get: (key: string): CircuitBreaker.CircuitBreaker => new Shared(key, hub, store, classify) }
+})
 
 /**
  * Provides `CircuitBreaker` on the surrounding store.
@@ -167,28 +183,29 @@ const silent = (cause: Timeout.TimedOut) => {
 }
 
 class Shared implements CircuitBreaker.CircuitBreaker {
-  readonly key: string
+  readonly name: string
+  readonly admitUnsafe = undefined
   readonly hub: PubSub.PubSub<CircuitBreaker.Transition>
   private readonly store: Store.CircuitBreaker
-  private readonly classify: (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome
+  private readonly classify: Outcome.Classify
   private isolated = false
 
   constructor(
-    key: string,
+    name: string,
     hub: PubSub.PubSub<CircuitBreaker.Transition>,
     store: Store.CircuitBreaker,
-    classify: (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome
+    classify: Outcome.Classify
   ) {
-    this.key = key
+    this.name = name
     this.hub = hub
     this.store = store
     this.classify = classify
   }
 
   execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | CircuitBreaker.CircuitOpen, R> {
-    const { classify, key } = this
+    const { classify, name: key } = this
     return Effect.suspend((): Effect.Effect<A, E | CircuitBreaker.CircuitOpen, R> => {
-      if (this.isolated) return Effect.fail(refusal(key, "Isolated", undefined))
+      if (this.isolated) return Effect.fail(rejection(key, "Isolated", undefined))
       // Once the effect runs, an error of this kind is its own: that of another breaker inside.
       let began = false
       const run = Effect.suspend(() => {
@@ -199,22 +216,35 @@ class Shared implements CircuitBreaker.CircuitBreaker {
       return Effect.catchIf(
         guarded,
         (error): error is Store.CircuitBreakerError => !began && error instanceof Store.CircuitBreakerError,
-        (error) => Effect.fail(refusalOf(key, error))
+        (error) => Effect.fail(rejectionOf(key, error))
       )
     })
   }
 
-  /** The shared state; `Closed` while the store does not answer. */
-  get state(): Effect.Effect<CircuitBreaker.State> {
-    const { key } = this
+  /** The shared state; `Closed` while the store does not respond. */
+  get snapshot(): Effect.Effect<CircuitBreaker.Snapshot> {
     return Effect.suspend(() => {
-      if (this.isolated) return Effect.succeed<CircuitBreaker.State>({ _tag: "Isolated", key })
-      return Effect.match(this.store.state(key), {
-        onFailure: (): CircuitBreaker.State => ({ _tag: "Closed", key }),
-        onSuccess: (state): CircuitBreaker.State =>
-          state._tag === "HalfOpen"
-            ? { _tag: "HalfOpen", key, probing: state.probing ? 1 : 0, consecutiveOpenings: state.consecutiveOpenings }
-            : state
+      if (this.isolated) return Effect.succeed<CircuitBreaker.Snapshot>({ _tag: "Isolated" })
+      return Effect.match(this.store.state(this.name), {
+        onFailure: (): CircuitBreaker.Snapshot => ({ _tag: "Closed" }),
+        onSuccess: (state): CircuitBreaker.Snapshot => {
+          switch (state._tag) {
+            case "Closed":
+              return { _tag: "Closed" }
+            case "Open":
+              return {
+                _tag: "Open",
+                retryAfter: state.retryAfter,
+                consecutiveOpenings: state.consecutiveOpenings
+              }
+            case "HalfOpen":
+              return {
+                _tag: "HalfOpen",
+                probing: state.probing ? 1 : 0,
+                consecutiveOpenings: state.consecutiveOpenings
+              }
+          }
+        }
       })
     })
   }
@@ -232,44 +262,37 @@ class Shared implements CircuitBreaker.CircuitBreaker {
   }
 }
 
-const refusal = (
-  key: string,
+const rejection = (
+  policy: string,
   state: CircuitBreaker.CircuitOpen["state"],
   retryAfter: Duration.Duration | undefined
-) => new CircuitBreaker.CircuitOpen({ key, state, retryAfter })
+) => new CircuitBreaker.CircuitOpen({ policy, state, retryAfter })
 
-const refusalOf = (key: string, { reason }: Store.CircuitBreakerError): CircuitBreaker.CircuitOpen => {
+const rejectionOf = (key: string, { reason }: Store.CircuitBreakerError): CircuitBreaker.CircuitOpen => {
   switch (reason._tag) {
     case "CircuitOpen":
-      return refusal(key, "Open", reason.retryAfter)
+      return rejection(key, "Open", reason.retryAfter)
     case "CircuitHalfOpen":
-      return refusal(key, "HalfOpen", undefined)
+      return rejection(key, "HalfOpen", undefined)
     case "CircuitBreakerStoreError":
-      return refusal(key, "Unknown", undefined)
+      return rejection(key, "Unknown", undefined)
   }
 }
 
 const translate = (transition: Store.Transition): CircuitBreaker.Transition => ({
-  key: transition.key,
+  policy: transition.key,
   from: transition.from,
   to: transition.to,
   retryAfter: transition.to === "Open" ? transition.retryAfter : undefined,
   consecutiveOpenings: transition.to === "Open" ? transition.consecutiveOpenings : 0
 })
 
-const defaultOpenDuration = /* @__PURE__ */ Backoff.exponential({ base: 5000, cap: 60_000, jitter: 0.2 })
-
-const storePolicy = (policy: NonNullable<Options["tripPolicy"]>): Store.TripPolicy => {
-  const policies = "_tag" in policy ? [policy] : policy
-  const [first] = policies
-  if (policies.length === 1 && (first?._tag === "Consecutive" || first?._tag === "Rate")) return first
-  throw new RangeError("SharedCircuitBreaker: tripPolicy must be one made by consecutive or by rate")
-}
-
-const toSchedule = (backoff: Backoff.Backoff): Schedule.Schedule<number> =>
-  Schedule.fromStep(Effect.withFiber((fiber) => {
+const toSchedule = (backoff: Backoff.Backoff): Duration.Duration | Schedule.Schedule<number> => {
+  if (backoff.factor === 1 && backoff.jitter === "none") return backoff.base
+  return Schedule.fromStep(Effect.withFiber((fiber) => {
     const random = fiber.getRef(Random.Random)
     const next = Backoff.delays(backoff, () => random.nextDoubleUnsafe())
     let opening = 0
     return Effect.succeed(() => Effect.sync((): [number, Duration.Duration] => [++opening, next()]))
   }))
+}

@@ -31,7 +31,7 @@ const fail = (breaker: CircuitBreaker.CircuitBreaker) => Effect.exit(breaker.exe
 
 const succeed = (breaker: CircuitBreaker.CircuitBreaker) => Effect.exit(breaker.execute(Effect.void))
 
-const stateOf = (breaker: CircuitBreaker.CircuitBreaker) => Effect.map(breaker.state, (state) => state._tag)
+const stateOf = (breaker: CircuitBreaker.CircuitBreaker) => Effect.map(breaker.snapshot, (state) => state._tag)
 
 const tripped = Effect.fnUntraced(function*(options?: CircuitBreaker.Options) {
   const breaker = yield* CircuitBreaker.make({
@@ -53,13 +53,13 @@ const start = Effect.fnUntraced(function*(breaker: CircuitBreaker.CircuitBreaker
 describe("CircuitBreaker", () => {
   it.effect("refuses with the rest of the open time, and says so in its recovery", () =>
     Effect.gen(function*() {
-      const breaker = yield* tripped({ key: "ledger", openDuration: "10 seconds" })
+      const breaker = yield* tripped({ name: "ledger", openDuration: "10 seconds" })
       yield* TestClock.adjust("4 seconds")
       const refused = yield* Effect.flip(breaker.execute(Effect.void))
       assert.deepStrictEqual(
         refused,
         new CircuitBreaker.CircuitOpen({
-          key: "ledger",
+          policy: "ledger",
           state: "Open",
           retryAfter: Duration.seconds(6)
         })
@@ -104,7 +104,7 @@ describe("CircuitBreaker", () => {
       for (const [asked, held] of [["20 seconds", 20_000], ["1 hour", 60_000], ["1 millis", 1000]] as const) {
         yield* breaker.reset
         yield* Effect.exit(breaker.execute(Effect.fail(new Failure({ recovery: Recovery.retryAfter(asked) }))))
-        const state = yield* breaker.state
+        const state = yield* breaker.snapshot
         assert.strictEqual(state._tag === "Open" && Duration.toMillis(state.retryAfter), held)
       }
     }))
@@ -116,20 +116,20 @@ describe("CircuitBreaker", () => {
       })
       yield* TestClock.adjust("1 second")
       yield* fail(breaker)
-      const second = yield* breaker.state
+      const second = yield* breaker.snapshot
       assert.strictEqual(second._tag === "Open" && Duration.toMillis(second.retryAfter), 2000)
       yield* TestClock.adjust("2 seconds")
       yield* succeed(breaker)
       yield* TestClock.adjust("1 second")
       yield* fail(breaker)
-      const third = yield* breaker.state
+      const third = yield* breaker.snapshot
       assert.strictEqual(third._tag === "Open" && third.consecutiveOpenings, 3)
       assert.strictEqual(third._tag === "Open" && Duration.toMillis(third.retryAfter), 4000)
       yield* TestClock.adjust("4 seconds")
       yield* succeed(breaker)
       yield* TestClock.adjust("4 seconds")
       yield* fail(breaker)
-      const fourth = yield* breaker.state
+      const fourth = yield* breaker.snapshot
       assert.strictEqual(fourth._tag === "Open" && fourth.consecutiveOpenings, 1)
     }))
 
@@ -139,7 +139,7 @@ describe("CircuitBreaker", () => {
         const breaker = yield* tripped({
           openDuration: Backoff.exponential({ base: "1 second", cap: "1 hour", jitter: "full" })
         })
-        const state = yield* breaker.state
+        const state = yield* breaker.snapshot
         return state._tag === "Open" ? Duration.toMillis(state.retryAfter) : -1
       })
       const one = yield* Random.withSeed(openings, "one")
@@ -301,14 +301,14 @@ describe("CircuitBreaker", () => {
   it.effect("streams its transitions and counts them", () =>
     Effect.gen(function*() {
       const breakers = yield* CircuitBreaker.keyed({
-        key: "tenants",
+        name: "tenants",
         tripPolicy: CircuitBreaker.consecutive(1),
         openDuration: "1 second"
       })
       const watch = (self: CircuitBreaker.CircuitBreaker | CircuitBreaker.KeyedCircuitBreaker, count: number) =>
         CircuitBreaker.transitions(self).pipe(
           Stream.take(count),
-          Stream.map(({ from, key, to }) => `${key}: ${from} ${to}`),
+          Stream.map(({ from, policy, to }) => `${policy}: ${from} ${to}`),
           Stream.runCollect,
           Effect.forkChild({ startImmediately: true })
         )
@@ -424,7 +424,7 @@ describe("CircuitBreaker", () => {
           times === 0 ? Effect.void : Effect.repeat(Effect.yieldNow, { times }))
         const work = Effect.gen(function*() {
           running++
-          const { _tag: state } = yield* breaker.state
+          const { _tag: state } = yield* breaker.snapshot
           if (state === "HalfOpen") {
             assert.isAtMost(running, probes)
           }
@@ -442,7 +442,7 @@ describe("CircuitBreaker", () => {
             Effect.flatMap(Fiber.awaitAll)
           )
           assert.strictEqual(running, 0)
-          const state = yield* breaker.state
+          const state = yield* breaker.snapshot
           // Whoever ended, no place is lost.
           if (state._tag === "HalfOpen") assert.strictEqual(state.probing, 0)
           yield* TestClock.adjust("1 second")
@@ -534,7 +534,7 @@ describe("CircuitBreaker", () => {
               yield* breaker.reset
               model.reset()
           }
-          const state = yield* breaker.state
+          const state = yield* breaker.snapshot
           assert.deepStrictEqual(
             {
               tag: state._tag,
@@ -562,7 +562,7 @@ type End = "success" | "failure" | "retryAfter" | "ignored" | "interrupt"
 /** What the documentation says, as slow and plain as possible. */
 class Model {
   now = 0
-  private tag: CircuitBreaker.State["_tag"] = "Closed"
+  private tag: CircuitBreaker.Snapshot["_tag"] = "Closed"
   private era = 0
   private history: Array<{ readonly failed: boolean; readonly at: number }> = []
   private calls = new Map<number, { readonly era: number }>()
@@ -655,7 +655,7 @@ class Model {
     this.enter("Open")
   }
 
-  private enter(tag: CircuitBreaker.State["_tag"]) {
+  private enter(tag: CircuitBreaker.Snapshot["_tag"]) {
     this.tag = tag
     this.era++
     this.probing = 0

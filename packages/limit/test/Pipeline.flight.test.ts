@@ -93,7 +93,7 @@ const history = (name: string, inParts: boolean, seed: number) =>
     const { circuitBreaker } = yield* pipeline.parts
     // What happens within one millisecond happens at once.
     events.sort()
-    return { events, state: yield* circuitBreaker?.state ?? Effect.undefined, counts: yield* counts(name) }
+    return { events, state: yield* circuitBreaker?.snapshot ?? Effect.undefined, counts: yield* counts(name) }
   }).pipe(
     Random.withSeed(seed),
     Effect.provideService(Metric.MetricRegistry, new Map()),

@@ -99,7 +99,7 @@ describe("Pipeline", () => {
       const call = Effect.fail(unavailable).pipe(Pipeline.withPipeline(pipeline, stale))
       assert.strictEqual(yield* call, "stale")
       assert.strictEqual(yield* call, "stale")
-      assert.strictEqual((yield* pipeline.parts).circuitBreaker?.key, "ledger")
+      assert.strictEqual((yield* pipeline.parts).circuitBreaker?.name, "ledger")
     }))
 
   it.effect("spends the retries of all its calls from one budget", () =>
@@ -144,7 +144,7 @@ describe("Pipeline", () => {
             yield* Effect.exit(pipeline.execute(call))
             yield* Effect.exit(pipeline.execute(call))
             const { circuitBreaker } = yield* pipeline.parts
-            return [attempts, (yield* circuitBreaker?.state ?? Effect.die("no breaker"))._tag]
+            return [attempts, (yield* circuitBreaker?.snapshot ?? Effect.die("no breaker"))._tag]
           })
         const told = { classify: LibraryErrors.classify }
         assert.deepStrictEqual(yield* outcome({}, 404), [3, "Open"])
@@ -321,7 +321,10 @@ describe("PipelineDescription", () => {
           [{ name: "x", bulkhead: { permits: 0 } }, "permits must be an integer of at least 1, not 0"],
           [{ name: "x", deadline: "-5 seconds" }, "deadline must be above 0"],
           [{ name: "x", retry: { times: -1 } }, "times must be whole"],
-          [{ name: "x", circuitBreaker: { tripPolicy: [{ consecutive: 0 }] } }, "failures must be an integer"],
+          [
+            { name: "x", circuitBreaker: { tripPolicy: [{ consecutive: 0 }] } },
+            "consecutive must be an integer of at least 1, not 0"
+          ],
           [{ name: "x", concurrencyLimit: { shares: { live: 0.8, batch: 0.8 } } }, "all shares together"]
         ] as const
       ) {

@@ -6,7 +6,7 @@ import { Duration, Effect, Exit, Fiber, Layer, Stream } from "effect"
 import { CircuitBreaker as Store } from "effect/persistence"
 import { TestClock } from "effect/testing"
 
-const options = { key: "ledger", tripPolicy: CircuitBreaker.consecutive(2), openDuration: "10 seconds" } as const
+const options = { name: "ledger", tripPolicy: CircuitBreaker.consecutive(2), openDuration: "10 seconds" } as const
 
 const failing = Effect.fail("no answer")
 
@@ -19,14 +19,14 @@ describe("SharedCircuitBreaker", () => {
       yield* TestClock.adjust("4 seconds")
       assert.deepStrictEqual(
         yield* Effect.flip(one.execute(Effect.void)),
-        new CircuitBreaker.CircuitOpen({ key: "ledger", state: "Open", retryAfter: Duration.seconds(6) })
+        new CircuitBreaker.CircuitOpen({ policy: "ledger", state: "Open", retryAfter: Duration.seconds(6) })
       )
       yield* TestClock.adjust("6 seconds")
       const probe = yield* Effect.forkChild(one.execute(Effect.sleep("1 second")), { startImmediately: true })
       assert.strictEqual((yield* Effect.flip(two.execute(Effect.void))).state, "HalfOpen")
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(probe)
-      assert.strictEqual((yield* two.state)._tag, "Closed")
+      assert.strictEqual((yield* two.snapshot)._tag, "Closed")
     }).pipe(Effect.provide(Store.layerStoreMemory())))
 
   it.effect("opens longer each time in a row where told by a backoff", () =>
@@ -38,7 +38,7 @@ describe("SharedCircuitBreaker", () => {
       const held: Array<number> = []
       for (let i = 0; i < 3; i++) {
         yield* Effect.exit(breaker.execute(failing))
-        const state = yield* breaker.state
+        const state = yield* breaker.snapshot
         if (state._tag !== "Open") continue
         held.push(Duration.toMillis(state.retryAfter))
         yield* TestClock.adjust(state.retryAfter)
@@ -77,7 +77,7 @@ describe("SharedCircuitBreaker", () => {
         yield* Effect.exit(circuits.get(key).execute(failing))
       }
       assert.deepStrictEqual(
-        (yield* Fiber.join(seen)).map(({ from, key, to }) => [key, from, to]),
+        (yield* Fiber.join(seen)).map(({ from, policy, to }) => [policy, from, to]),
         [["a", "Closed", "Open"]]
       )
     }).pipe(Effect.provide(Store.layerStoreMemory())))
@@ -98,7 +98,7 @@ describe("SharedCircuitBreaker", () => {
           const exit = yield* Effect.exit(breaker.execute(Effect.succeed("ran")))
           if (onStoreError === "allow") assert.deepStrictEqual(exit, Exit.succeed("ran"))
           else assert.strictEqual((yield* Effect.flip(breaker.execute(Effect.void))).state, "Unknown")
-          assert.strictEqual((yield* breaker.state)._tag, "Closed")
+          assert.strictEqual((yield* breaker.snapshot)._tag, "Closed")
         }).pipe(Effect.provide(broken))
       }))
   }

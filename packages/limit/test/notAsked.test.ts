@@ -41,7 +41,7 @@ const notAsked: ReadonlyArray<readonly [string, Effect.Effect<unknown, unknown>]
   ["no handle being left", Effect.fail(Object.assign(new Error("EMFILE"), { code: "EMFILE" }))],
   [
     "another breaker's rejection",
-    Effect.fail(new CircuitBreaker.CircuitOpen({ key: "b", state: "Open", retryAfter: undefined }))
+    Effect.fail(new CircuitBreaker.CircuitOpen({ policy: "b", state: "Open", retryAfter: undefined }))
   ]
 ]
 
@@ -50,7 +50,7 @@ describe.each(notAsked)("after %s", (_, call) => {
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ tripPolicy: CircuitBreaker.consecutive(1) })
       assert.isTrue(Exit.hasFails(yield* Effect.exit(breaker.execute(call))))
-      assert.strictEqual((yield* breaker.state)._tag, "Closed")
+      assert.strictEqual((yield* breaker.snapshot)._tag, "Closed")
     }))
 
   it.effect("a half-open circuit neither closes nor opens, and its probe is free again", () =>
@@ -62,10 +62,10 @@ describe.each(notAsked)("after %s", (_, call) => {
       yield* Effect.exit(breaker.execute(Effect.fail("down")))
       yield* TestClock.adjust("1 second")
       assert.isTrue(Exit.hasFails(yield* Effect.exit(breaker.execute(call))))
-      const { probing, ...state } = yield* Effect.map(breaker.state, (state) => ({ probing: -1, ...state }))
+      const { probing, ...state } = yield* Effect.map(breaker.snapshot, (state) => ({ probing: -1, ...state }))
       assert.deepStrictEqual([state._tag, probing], ["HalfOpen", 0])
       yield* breaker.execute(Effect.void)
-      assert.strictEqual((yield* breaker.state)._tag, "Closed")
+      assert.strictEqual((yield* breaker.snapshot)._tag, "Closed")
     }))
 
   it.effect("an adaptive limit and a throttle have learned nothing", () =>
@@ -94,7 +94,7 @@ describe("a deadline that is reached under way", () => {
         yield* TestClock.adjust("100 millis")
         yield* Fiber.await(fiber)
       }
-      assert.strictEqual((yield* breaker.state)._tag, "Closed")
+      assert.strictEqual((yield* breaker.snapshot)._tag, "Closed")
     }))
 
   it.effect("counts as the dependency's failure", () =>
@@ -106,7 +106,7 @@ describe("a deadline that is reached under way", () => {
       )
       yield* TestClock.adjust("1 second")
       yield* Fiber.await(fiber)
-      assert.strictEqual((yield* breaker.state)._tag, "Open")
+      assert.strictEqual((yield* breaker.snapshot)._tag, "Open")
     }))
 })
 

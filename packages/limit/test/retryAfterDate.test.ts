@@ -31,7 +31,7 @@ describe.each(forms)("with %s for Retry-After", (_, headers) => {
         openDuration: "1 second"
       })
       yield* Effect.ignore(breaker.execute(failing(headers)))
-      const state = yield* breaker.state
+      const state = yield* breaker.snapshot
       assert.deepStrictEqual(state._tag === "Open" && Duration.toMillis(state.retryAfter), 30_000)
     }))
 

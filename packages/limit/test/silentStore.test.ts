@@ -46,7 +46,7 @@ describe("a store that is silent", () => {
       const [open, closed] = [yield* breaker(), yield* breaker("fail")]
       assert.deepStrictEqual(yield* after(1000, open.execute(Effect.succeed("ran"))), Exit.succeed("ran"))
       assert.deepStrictEqual(yield* open.execute(Effect.succeed("at once")), "at once")
-      assert.strictEqual((yield* open.state)._tag, "Closed")
+      assert.strictEqual((yield* open.snapshot)._tag, "Closed")
       const error = yield* after(1000, Effect.flip(closed.execute(Effect.succeed("ran"))))
       assert.isTrue(error !== undefined && Exit.isSuccess(error) && error.value.state === "Unknown")
     }).pipe(Effect.provide(stores)))

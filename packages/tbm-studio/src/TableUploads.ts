@@ -155,7 +155,7 @@ const makeService = Effect.gen(function*() {
   const settings = yield* Settings
   const { apiVersion } = settings
   const frontdoor = yield* Frontdoor
-  const breaker = yield* CircuitBreaker.make({ key: settings.api, tripPolicy: CircuitBreaker.consecutive(10) })
+  const breaker = yield* CircuitBreaker.make({ name: settings.api, tripPolicy: CircuitBreaker.consecutive(10) })
   const client = (yield* HttpClient.HttpClient).pipe(
     ErrorMapping.mapErrors({ patterns: Messages.patterns }),
     Telemetry.observeAttempts,

@@ -176,7 +176,7 @@ const make = (options: Options = {}) => {
     const frontdoor = yield* Frontdoor
     const client = yield* HttpClient.HttpClient
     const key = settings.datalink ?? "uploader service"
-    const breaker = yield* CircuitBreaker.make({ key, tripPolicy: CircuitBreaker.consecutive(10) })
+    const breaker = yield* CircuitBreaker.make({ name: key, tripPolicy: CircuitBreaker.consecutive(10) })
     return UploaderService.of({ target: uploaderTarget.make({ settings, frontdoor, client, breaker, ...resolved }) })
   })
 }

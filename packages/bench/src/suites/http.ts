@@ -68,7 +68,7 @@ const full = Layer.effect(
   Effect.gen(function*() {
     const url = `${yield* address}/tables/7`
     const tokens = yield* TokenCache.make(TokenSource.constant(Redacted.make("bench-token-0123456789")))
-    const breaker = yield* CircuitBreaker.make({ key: "bench" })
+    const breaker = yield* CircuitBreaker.make({ name: "bench" })
     const client = (yield* HttpClient.HttpClient).pipe(
       ErrorMapping.mapErrors({ timeout: "30 seconds" }),
       Telemetry.observeAttempts,

@@ -21,7 +21,6 @@ import * as Outcome from "../Outcome.ts"
 import * as Pacer from "../Pacer.ts"
 import type { Description, Given, Parts, PipelineError } from "../Pipeline.ts"
 import * as Throttle from "../Throttle.ts"
-import * as circuit from "./circuit.ts"
 import * as flight from "./flight.ts"
 
 /** A description that has been checked: how to make each of its parts. */
@@ -58,7 +57,8 @@ export interface Assembly {
 
 export const plan = (description: Description, given: Given): Plan => {
   const { bulkhead, budget, circuitBreaker, concurrencyLimit, name: key, pacer, retry, throttle } = description
-  const judging = { key, classify: given.classify && Outcome.using(given.classify) }
+  const classify = given.classify && Outcome.using(given.classify)
+  const judging = { key, classify }
   return {
     description,
     deadline: time("deadline", description.deadline),
@@ -71,7 +71,7 @@ export const plan = (description: Description, given: Given): Plan => {
     bulkhead: part(given.bulkhead, bulkhead && Bulkhead.make({ ...bulkhead, name: key })),
     circuitBreaker: part(
       given.circuitBreaker,
-      circuitBreaker && CircuitBreaker.make({ ...breakerOptions(circuitBreaker), ...judging })
+      circuitBreaker && CircuitBreaker.make({ ...circuitBreaker, name: key, classify })
     ),
     throttle: part(given.throttle, throttle && Throttle.make({ ...throttle, ...judging })),
     pacer: part(given.pacer, pacer && Pacer.make({ ...pacer, ...judging })),
@@ -102,7 +102,7 @@ export const build = /* @__PURE__ */ Effect.fnUntraced(function*(
   }
   const isolated = previous?.parts.circuitBreaker
   if (isolated !== undefined && parts.circuitBreaker !== undefined && isolated !== parts.circuitBreaker) {
-    if ((yield* isolated.state)._tag === "Isolated") yield* parts.circuitBreaker.isolate
+    if ((yield* isolated.snapshot)._tag === "Isolated") yield* parts.circuitBreaker.isolate
   }
   const budget = previous !== undefined && same(plan, previous.plan, "budget") ? previous.budget : plan.budget
   return {
@@ -152,7 +152,7 @@ const routeOf = (
   if (after === undefined || spans === true) return undefined
   if (concurrencyLimit !== undefined || pacer !== undefined || throttle !== undefined) return undefined
   if (bulkhead !== undefined && bulkhead.admitUnsafe === undefined) return undefined
-  if (breaker !== undefined && !circuit.isCircuit(breaker)) return undefined
+  if (breaker !== undefined && breaker.admitUnsafe === undefined) return undefined
   // The retry has to see when the first attempt begins.
   if (retry !== undefined && Duration.isFinite(retry.policy.maxDuration)) return undefined
   return {
@@ -244,25 +244,6 @@ const meaning = (options: unknown): string | undefined =>
 // A text of another kind is none.
 const millisOf = (text: string): string | number =>
   Option.match(Duration.fromInput(text as Duration.Input), { onNone: () => text, onSome: Duration.toMillis })
-
-const breakerOptions = (
-  { openDuration, tripPolicy, ...rest }: NonNullable<Description["circuitBreaker"]>
-): CircuitBreaker.Options => ({
-  ...rest,
-  tripPolicy: tripPolicy && ("length" in tripPolicy ? tripPolicy.map(tripPolicyOf) : tripPolicyOf(tripPolicy)),
-  openDuration: typeof openDuration === "object" ? Backoff.exponential(openDuration) : openDuration
-})
-
-type TripPolicyOption = Exclude<
-  NonNullable<NonNullable<Description["circuitBreaker"]>["tripPolicy"]>,
-  ReadonlyArray<unknown>
->
-
-const tripPolicyOf = (policy: TripPolicyOption): CircuitBreaker.TripPolicy => {
-  if ("consecutive" in policy) return CircuitBreaker.consecutive(policy.consecutive)
-  if ("rate" in policy) return CircuitBreaker.rate(policy.rate)
-  return "rateWithin" in policy ? CircuitBreaker.rateWithin(policy.rateWithin) : CircuitBreaker.slow(policy.slow)
-}
 
 const algorithm = (
   { algorithm }: NonNullable<Description["concurrencyLimit"]>

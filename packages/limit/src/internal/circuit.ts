@@ -1,6 +1,7 @@
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import type * as Policy from "@effect-resilience/kernel/Policy"
 import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import * as Backoff from "@effect-resilience/retry/Backoff"
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -9,58 +10,100 @@ import type * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
-import type { CircuitBreaker, CircuitOpen, State, Transition, TripPolicy } from "../CircuitBreaker.ts"
-import * as Outcome from "../Outcome.ts"
+import type * as Outcome from "../Outcome.ts"
+import * as Rejection from "../Rejection.ts"
 import type { Gate } from "./gated.ts"
 import { Gated } from "./gated.ts"
-import * as tripWindow from "./tripWindow.ts"
+import type { TripRule, TripWindow } from "./tripRule.ts"
+
+/**
+ * The state of a circuit. `retryAfter` is the rest of the open time; `consecutiveOpenings` counts openings without a
+ * stable time in between; `probing` is how many probes are running.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Snapshot =
+  | { readonly _tag: "Closed" }
+  | { readonly _tag: "Open"; readonly retryAfter: Duration.Duration; readonly consecutiveOpenings: number }
+  | { readonly _tag: "HalfOpen"; readonly probing: number; readonly consecutiveOpenings: number }
+  | { readonly _tag: "Isolated" }
+
+/**
+ * A change of state. `retryAfter` is how long the circuit stays open; only an opening has it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Transition {
+  readonly policy: string
+  readonly from: Snapshot["_tag"]
+  readonly to: Snapshot["_tag"]
+  readonly retryAfter: Duration.Duration | undefined
+  readonly consecutiveOpenings: number
+}
+
+/**
+ * The circuit did not let a call through.
+ *
+ * - `state`: why. `"Unknown"` comes from a `SharedCircuitBreaker` that fails closed and cannot read its store.
+ * - `retryAfter`: the rest of the open time; unknown in the other states.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class CircuitOpen extends Rejection.TaggedError("CircuitOpen")<{
+  readonly state: "Open" | "HalfOpen" | "Isolated" | "Unknown"
+  readonly retryAfter: Duration.Duration | undefined
+}> {
+  override [Recovery.symbol](): Recovery.Recovery {
+    return this.state === "Isolated" ? Recovery.giveUp : super[Recovery.symbol]()
+  }
+  override get message(): string {
+    switch (this.state) {
+      case "Open":
+        return `The circuit "${this.policy}" is open. Try again in ${
+          Duration.format(this.retryAfter ?? Duration.zero)
+        }.`
+      case "HalfOpen":
+        return `The circuit "${this.policy}" is half-open and its probes are under way. Try again later.`
+      case "Isolated":
+        return `The circuit "${this.policy}" is isolated by hand. Wait for its reset.`
+      case "Unknown":
+        return `The state of the circuit "${this.policy}" cannot be read. Try again later.`
+    }
+  }
+}
 
 export interface Settings {
-  readonly key: string
+  /** The name in metrics, which all circuits of a keyed breaker share. */
+  readonly name: string
   readonly keyed: boolean
-  readonly tripPolicies: ReadonlyArray<TripPolicy>
+  readonly rules: ReadonlyArray<TripRule>
   readonly backoff: Backoff.Backoff
   readonly maxOpenMillis: number
   readonly probes: number
   readonly probeLeaseMillis: number
-  readonly classify: (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome
-  readonly classifiesSuccess: boolean
-  /** Whether a trip policy needs the time of a call. */
+  readonly classify: Outcome.Classify
+  /** Whether a rule needs the time of a call. */
   readonly timed: boolean
-  /** Whether no trip policy looks at successes before the first failure. */
+  /** Whether no rule looks at successes before the first failure. */
   readonly ignoresFirstSuccesses: boolean
   /** A probe that takes longer fails. */
   readonly slowMillis: number
-  readonly refuse: (
-    key: string,
-    state: CircuitOpen["state"],
-    retryAfter: Duration.Duration | undefined
-  ) => CircuitOpen
 }
-
-/** Hears how a call ended; an effect tells others what came of it. */
-export type Settle = (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void> | undefined
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
-export const make = (settings: Settings, key: string, hub: PubSub.PubSub<Transition>): CircuitBreaker =>
-  new Circuit(settings, key, hub)
-
-/** A circuit that was not used lately is not kept, open or not: without a bound, failing keys would add up. */
-export const isIdle = (breaker: CircuitBreaker): boolean => isCircuit(breaker) && breaker.isIdle
-
-export const isCircuit = (breaker: CircuitBreaker): breaker is Circuit => breaker instanceof Circuit
-
-export class Circuit implements CircuitBreaker, Gate<CircuitOpen> {
-  readonly key: string
+export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<CircuitOpen> {
+  readonly name: string
   readonly hub: PubSub.PubSub<Transition>
-  phase: State["_tag"] = "Closed"
-
+  private phase: Snapshot["_tag"] = "Closed"
   private readonly settings: Settings
-  private windows: ReadonlyArray<tripWindow.TripWindow> | undefined
-  // Every transition starts a generation. A call belongs to the one that admitted it; later ones do not hear of it.
+  private windows: ReadonlyArray<TripWindow> | undefined
+  // Every transition starts a generation. A call that ends in a later one than it began in changes nothing.
   private generation = 0
-  private kept: Settle | undefined
+  private kept: Policy.Admission | undefined
   private openings = 0
   private nextOpen: (() => Duration.Duration) | undefined
   private random: Random.Random | undefined
@@ -70,12 +113,12 @@ export class Circuit implements CircuitBreaker, Gate<CircuitOpen> {
   private probing = 0
   private succeeded = 0
   private probedAt = 0
-  private refusal: Exit.Exit<never, CircuitOpen> | undefined
-  private refusedAt = 0
+  private rejection: Exit.Exit<never, CircuitOpen> | undefined
+  private rejectedAt = 0
 
-  constructor(settings: Settings, key: string, hub: PubSub.PubSub<Transition>) {
+  constructor(settings: Settings, name: string, hub: PubSub.PubSub<Transition>) {
     this.settings = settings
-    this.key = key
+    this.name = name
     this.hub = hub
     this.keep()
   }
@@ -85,39 +128,39 @@ export class Circuit implements CircuitBreaker, Gate<CircuitOpen> {
   }
 
   enter<A, E, R>(self: Effect.Effect<A, E, R>, fiber: AnyFiber): Effect.Effect<A, E | CircuitOpen, R> {
-    const settle = this.admitUnsafe(fiber)
-    if (settle !== undefined) return Effect.onExitPrimitive(self, settle, true)
+    const admission = this.admitUnsafe(fiber)
+    if (admission !== undefined) return Effect.onExitPrimitive(self, admission, true)
     const clock = fiber.getRef(Clock.Clock)
-    // Whoever is refused within the same millisecond is told the same. The wall clock is the cheaper one to read.
+    // Rejections within one millisecond share one error. The wall clock is the cheaper one to read.
     const wall = clock.currentTimeMillisUnsafe()
-    if (this.phase === "Open" && this.refusal !== undefined && this.refusedAt === wall) return this.refusal
-    this.refusedAt = wall
-    return this.refusalAt(monotonicMillis(clock)) ?? this.probe(self)
+    if (this.phase === "Open" && this.rejection !== undefined && this.rejectedAt === wall) return this.rejection
+    this.rejectedAt = wall
+    return this.rejectionAt(monotonicMillis(clock)) ?? this.probe(self)
   }
 
+  /** Whether it can be forgotten, open or not: without a bound, the circuits of failing keys would add up. */
   get isIdle(): boolean {
     return this.phase !== "Isolated" && this.probing === 0
   }
 
-  /** What to do with the exit of a call that may run now; `undefined` where the circuit is not closed. */
-  admitUnsafe(fiber: AnyFiber): Settle | undefined {
+  admitUnsafe(fiber: AnyFiber): Policy.Admission | undefined {
     if (this.phase !== "Closed") return undefined
-    return this.kept ?? this.settleClosed(this.settings.timed ? stopwatch(fiber) : undefined)
+    return this.kept ?? this.admission(this.settings.timed ? stopwatch(fiber) : undefined)
   }
 
-  get state(): Effect.Effect<State> {
+  get snapshot(): Effect.Effect<Snapshot> {
     return Effect.withFiber((fiber) => {
-      const { key, openings: consecutiveOpenings } = this
-      switch (this.phase) {
+      const { openings: consecutiveOpenings, phase, probing } = this
+      switch (phase) {
         case "Closed":
         case "Isolated":
-          return Effect.succeed<State>({ _tag: this.phase, key })
+          return Effect.succeed<Snapshot>({ _tag: phase })
         case "Open": {
           const retryAfter = Duration.millis(Math.max(0, this.openUntil - nowMillis(fiber)))
-          return Effect.succeed<State>({ _tag: "Open", key, retryAfter, consecutiveOpenings })
+          return Effect.succeed<Snapshot>({ _tag: phase, retryAfter, consecutiveOpenings })
         }
         case "HalfOpen":
-          return Effect.succeed<State>({ _tag: "HalfOpen", key, probing: this.probing, consecutiveOpenings })
+          return Effect.succeed<Snapshot>({ _tag: phase, probing, consecutiveOpenings })
       }
     })
   }
@@ -134,19 +177,15 @@ export class Circuit implements CircuitBreaker, Gate<CircuitOpen> {
     })
   }
 
-  // A circuit of its own keeps it from call to call. Of many circuits it would have left the processor's cache.
-  private settleClosed(stopwatch: Stopwatch | undefined): Settle {
+  // A single circuit keeps one admission for all its calls. With many circuits, one made for the call is cheaper than a read
+  // of memory that has left the processor's cache.
+  private admission(stopwatch: Stopwatch | undefined): Policy.Admission {
     const generation = this.generation
     return (exit) => {
       if (generation !== this.generation) return undefined
-      const outcome = this.outcomeOf(exit)
+      const outcome = this.settings.classify(exit)
       return this.trips(outcome, stopwatch) ? this.trip(generation, outcome) : undefined
     }
-  }
-
-  private outcomeOf(exit: Exit.Exit<unknown, unknown>): Outcome.Outcome {
-    if (exit._tag === "Success") return this.settings.classifiesSuccess ? this.settings.classify(exit) : Outcome.success
-    return Cause.hasInterruptsOnly(exit.cause) ? Outcome.ignored : this.settings.classify(exit)
   }
 
   private trips(outcome: Outcome.Outcome, stopwatch: Stopwatch | undefined): boolean {
@@ -154,7 +193,7 @@ export class Circuit implements CircuitBreaker, Gate<CircuitOpen> {
     const failed = outcome._tag === "Failure"
     if (this.windows === undefined) {
       if (!failed && this.settings.ignoresFirstSuccesses) return false
-      this.windows = this.settings.tripPolicies.map(tripWindow.make)
+      this.windows = this.settings.rules.map((rule) => rule.start())
     }
     const now = stopwatch === undefined ? 0 : stopwatch.now()
     const took = stopwatch === undefined ? 0 : now - stopwatch.startedAt
@@ -186,25 +225,25 @@ export class Circuit implements CircuitBreaker, Gate<CircuitOpen> {
     return this.become("Open", fiber)
   }
 
-  private refusalAt(now: number): Exit.Exit<never, CircuitOpen> | undefined {
+  private rejectionAt(now: number): Exit.Exit<never, CircuitOpen> | undefined {
     switch (this.phase) {
       case "Closed":
         return undefined
       case "Open": {
         if (now >= this.openUntil) return undefined
-        return this.refusal = this.refuse("Open", Duration.millis(Math.ceil(this.openUntil - now)))
+        return this.rejection = this.reject("Open", Duration.millis(Math.ceil(this.openUntil - now)))
       }
       case "HalfOpen":
         return this.probing + this.succeeded < this.settings.probes || this.leaseEnded(now)
           ? undefined
-          : this.refusal ??= this.refuse("HalfOpen", undefined)
+          : this.rejection ??= this.reject("HalfOpen", undefined)
       case "Isolated":
-        return this.refusal ??= this.refuse("Isolated", undefined)
+        return this.rejection ??= this.reject("Isolated", undefined)
     }
   }
 
-  private refuse(state: CircuitOpen["state"], retryAfter: Duration.Duration | undefined) {
-    return Exit.fail(this.settings.refuse(this.key, state, retryAfter))
+  private reject(state: CircuitOpen["state"], retryAfter: Duration.Duration | undefined) {
+    return Exit.fail(new CircuitOpen({ policy: this.name, state, retryAfter }))
   }
 
   private leaseEnded(now: number): boolean {
@@ -216,8 +255,8 @@ export class Circuit implements CircuitBreaker, Gate<CircuitOpen> {
       Effect.withFiber((fiber): Effect.Effect<A, E | CircuitOpen, R> => {
         // The fiber may have yielded since `execute` looked.
         const now = nowMillis(fiber)
-        const refusal = this.refusalAt(now)
-        if (refusal !== undefined) return refusal
+        const rejection = this.rejectionAt(now)
+        if (rejection !== undefined) return rejection
         if (this.phase === "Closed") return restore(this.execute(self))
         const announced = this.phase === "Open" ? this.become("HalfOpen", fiber) : Effect.void
         if (this.probing + this.succeeded >= this.settings.probes) this.startGeneration()
@@ -244,7 +283,7 @@ export class Circuit implements CircuitBreaker, Gate<CircuitOpen> {
   ): Effect.Effect<void> {
     if (generation !== this.generation) return Effect.void
     this.probing--
-    const outcome = this.outcomeOf(exit)
+    const outcome = this.settings.classify(exit)
     if (outcome._tag === "Ignored") return Effect.void
     if (outcome._tag === "Failure" || slow) return this.open(fiber, outcome)
     this.succeeded++
@@ -258,28 +297,28 @@ export class Circuit implements CircuitBreaker, Gate<CircuitOpen> {
     this.keep()
     this.probing = 0
     this.succeeded = 0
-    this.refusal = undefined
+    this.rejection = undefined
   }
 
   private keep() {
-    if (!this.settings.keyed && !this.settings.timed) this.kept = this.settleClosed(undefined)
+    if (!this.settings.keyed && !this.settings.timed) this.kept = this.admission(undefined)
   }
 
   /** Changes the state at once; the effect only tells others. */
-  private become(to: State["_tag"], fiber: AnyFiber): Effect.Effect<void> {
+  private become(to: Snapshot["_tag"], fiber: AnyFiber): Effect.Effect<void> {
     const from = this.phase
     this.phase = to
     this.startGeneration()
     this.windows = undefined
     if (from === to) return Effect.void
     const transition: Transition = {
-      key: this.key,
+      policy: this.name,
       from,
       to,
       retryAfter: to === "Open" ? Duration.millis(this.openMillis) : undefined,
       consecutiveOpenings: this.openings
     }
-    Metric.withAttributes(transitionsTotal, attributesOf(this.settings.key, from, to)).updateUnsafe(1, fiber.context)
+    Metric.withAttributes(transitionsTotal, attributesOf(this.settings.name, from, to)).updateUnsafe(1, fiber.context)
     return Effect.andThen(PubSub.publish(this.hub, transition), log(transition))
   }
 }
@@ -301,14 +340,14 @@ export const transitionsTotal = /* @__PURE__ */ Metric.counter("resilience.circu
   incremental: true
 })
 
-export const attributesOf = (key: string, from: string, to: string) => ({
-  "resilience.policy": key,
+export const attributesOf = (name: string, from: string, to: string) => ({
+  "resilience.policy": name,
   "resilience.from": from,
   "resilience.to": to
 })
 
-const log = ({ from, key, retryAfter, to }: Transition): Effect.Effect<void> => {
-  const message = `Circuit "${key}": ${from} to ${to}`
+const log = ({ from, policy, retryAfter, to }: Transition): Effect.Effect<void> => {
+  const message = `Circuit "${policy}": ${from} to ${to}`
   return retryAfter === undefined
     ? Effect.logInfo(message)
     : Effect.logWarning(`${message} for ${Duration.format(retryAfter)}`)

@@ -1,4 +1,5 @@
 import type * as Timeout from "@effect-resilience/deadline/Timeout"
+import type * as Policy from "@effect-resilience/kernel/Policy"
 import * as Timer from "@effect-resilience/kernel/Timer"
 import * as Attempt from "@effect-resilience/retry/Attempt"
 import * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
@@ -9,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type { Bulkhead } from "../Bulkhead.ts"
-import type { Circuit, Settle } from "./circuit.ts"
+import type { CircuitBreaker } from "../CircuitBreaker.ts"
 
 export interface Retry {
   readonly policy: RetryPolicy.RetryPolicy
@@ -20,7 +21,7 @@ export interface Retry {
 export interface Route<Refusal> {
   readonly bulkhead: Bulkhead | undefined
   readonly retry: Retry | undefined
-  readonly breaker: Circuit | undefined
+  readonly breaker: CircuitBreaker | undefined
   readonly timeoutMillis: number
   readonly timedOut: () => Exit.Exit<never, Timeout.TimedOut>
   readonly count: ((exit: Exit.Exit<unknown, unknown>, context: Context.Context<never>) => void) | undefined
@@ -67,20 +68,20 @@ export const start = <A, E, R, Refusal>(
   })
 
 interface Admitted {
-  readonly settle: Settle
-  readonly release: Settle
+  readonly settle: Policy.Admission
+  readonly release: Policy.Admission
 }
 
 const admit = (route: Route<never>, parent: AnyFiber): Admitted | undefined => {
   const { breaker, bulkhead, retry } = route
   if (retry !== undefined && parent.getRef(Attempt.Current) !== Attempt.first) return undefined
-  const settle = breaker === undefined ? ignore : breaker.admitUnsafe(parent)
+  const settle = breaker === undefined ? ignore : breaker.admitUnsafe?.(parent)
   if (settle === undefined) return undefined
   const release = bulkhead === undefined ? ignore : bulkhead.admitUnsafe?.(parent)
   return release === undefined ? undefined : { settle, release }
 }
 
-const ignore: Settle = () => undefined
+const ignore: Policy.Admission = () => undefined
 
 const interrupted = /* @__PURE__ */ Exit.interrupt()
 
@@ -143,7 +144,7 @@ class Flight<A, E, R, Refusal> {
   }
 }
 
-const told = <A, E>(settle: Settle, exit: Exit.Exit<A, E>): Effect.Effect<A, E> => {
+const told = <A, E>(settle: Policy.Admission, exit: Exit.Exit<A, E>): Effect.Effect<A, E> => {
   const news = settle(exit)
   return news === undefined ? exit : Effect.andThen(news, exit)
 }

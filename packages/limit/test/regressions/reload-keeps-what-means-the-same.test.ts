@@ -33,7 +33,7 @@ const spellings: Record<string, Pipeline.Description> = {
 }
 
 const stateOf = (pipeline: Pipeline.Pipeline) =>
-  Effect.flatMap(pipeline.parts, ({ circuitBreaker }) => circuitBreaker?.state ?? Effect.die("no breaker"))
+  Effect.flatMap(pipeline.parts, ({ circuitBreaker }) => circuitBreaker?.snapshot ?? Effect.die("no breaker"))
 
 for (const [name, same] of Object.entries(spellings)) {
   it.effect(`keeps a circuit open through a reload that has ${name}`, () =>

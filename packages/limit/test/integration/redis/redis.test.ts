@@ -76,7 +76,7 @@ const stores = (port: number) => {
 }
 
 const options: SharedCircuitBreaker.Options = {
-  key: "ledger",
+  name: "ledger",
   tripPolicy: CircuitBreaker.consecutive(3),
   openDuration: "1 second"
 }
@@ -91,14 +91,14 @@ describe("two processes and Redis", () => {
         yield* breaker.execute(Effect.void)
         assert.deepStrictEqual(yield* run("trip", port), ["Open"])
         assert.strictEqual((yield* Effect.flip(breaker.execute(Effect.void))).state, "Open")
-        const open = yield* breaker.state
+        const open = yield* breaker.snapshot
         if (open._tag === "Open") yield* Effect.sleep(open.retryAfter)
         const outcomes = yield* Effect.all([run("probe", port), run("probe", port)], { concurrency: 2 })
         const [first, second] = outcomes.flat().toSorted()
         // The second may come after the first has closed the circuit.
         assert.strictEqual(second, "ran")
         assert.include(["HalfOpen", "ran"], first)
-        assert.strictEqual((yield* breaker.state)._tag, "Closed")
+        assert.strictEqual((yield* breaker.snapshot)._tag, "Closed")
       }).pipe(Effect.provide(stores(port)))
     }).pipe(Effect.scoped))
 

@@ -26,7 +26,7 @@ const key = `silent-${process.pid}`
 const policies = Effect.fnUntraced(function*(onStoreError: "allow" | "fail") {
   const storeTimeout = "300 millis"
   const breaker = yield* SharedCircuitBreaker.make({
-    key,
+    name: key,
     tripPolicy: CircuitBreaker.consecutive(2),
     openDuration: "1 minute",
     onStoreError,
@@ -70,7 +70,7 @@ describe("a Redis that is silent", () => {
 
         yield* relay.pass
         while (Exit.isFailure(yield* Effect.exit(closed.breaker.execute(Effect.void)))) yield* Effect.sleep("50 millis")
-        while ((yield* closed.breaker.state)._tag !== "Open") {
+        while ((yield* closed.breaker.snapshot)._tag !== "Open") {
           yield* Effect.exit(open.breaker.execute(Effect.fail("no answer")))
         }
       }).pipe(Effect.provide(storesAt(relay.port)))

@@ -15,7 +15,7 @@ const [role, url = ""] = process.argv.slice(2)
 const redis = NodeRedis.layer({ url })
 
 const breakerOptions: SharedCircuitBreaker.Options = {
-  key: "ledger",
+  name: "ledger",
   tripPolicy: CircuitBreaker.consecutive(3),
   openDuration: "3 seconds"
 }
@@ -27,7 +27,7 @@ const print = (line: string | number) => Effect.sync(() => process.stdout.write(
 const trip = Effect.gen(function*() {
   const circuit = yield* SharedCircuitBreaker.make(breakerOptions)
   for (let i = 0; i < 3; i++) yield* Effect.exit(circuit.execute(Effect.fail("no answer")))
-  yield* print((yield* circuit.state)._tag)
+  yield* print((yield* circuit.snapshot)._tag)
 })
 
 const probe = Effect.gen(function*() {

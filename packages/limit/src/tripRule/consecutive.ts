@@ -1,0 +1,38 @@
+import * as Field from "@effect-resilience/kernel/Field"
+import type { TripRule, TripWindow } from "../internal/tripRule.ts"
+import { rule } from "../internal/tripRule.ts"
+
+const field = /* @__PURE__ */ Field.map(
+  /* @__PURE__ */ Field.integer({ min: 1 }),
+  (failures) =>
+    rule(() => new Streak(failures), {
+      ignoresFirstSuccesses: true,
+      shared: { _tag: "Consecutive", failures }
+    })
+)
+
+/**
+ * Opens after so many failures without a success between them, in order of completion.
+ *
+ * @category trip policies
+ * @since 0.1.0
+ */
+export const consecutive: Field.Variant<"consecutive", number, TripRule> = /* @__PURE__ */ Field.variant(
+  "CircuitBreaker",
+  "consecutive",
+  field
+)
+
+class Streak implements TripWindow {
+  private streak = 0
+  private readonly failures: number
+
+  constructor(failures: number) {
+    this.failures = failures
+  }
+
+  record(failed: boolean): boolean {
+    this.streak = failed ? this.streak + 1 : 0
+    return this.streak >= this.failures
+  }
+}
