@@ -148,7 +148,11 @@ export const portability = (
 const isOfNode = (from: string): boolean =>
   from.startsWith(scope) && !portable.includes(from.slice(scope.length).split("/")[0] ?? "")
 
-const isPublic = ({ path }: Module): boolean => !path.includes("internal/") && path !== "index.ts" && path !== "main.ts"
+const isPublic = ({ path }: Module): boolean =>
+  !path.includes("internal/") && !isVariant(path) && path !== "index.ts" && path !== "main.ts"
+
+// The variants of a choice: a file for each, and the folder's index as their table.
+const isVariant = (path: string): boolean => /^[a-z]\w*\/[a-z]\w*\.ts$/.test(path)
 
 /** `src`, `exports` and `index.ts` list the same modules; a rootless package has no index. */
 export const surface = (

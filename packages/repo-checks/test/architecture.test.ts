@@ -103,7 +103,9 @@ describe("the architecture", () => {
       "A.ts": "",
       "B.ts": "",
       "lower.ts": "",
-      "internal/c.ts": ""
+      "internal/c.ts": "",
+      "jitter/full.ts": "",
+      "jitter/index.ts": ""
     }
     expect(Architecture.surface([
       made("errors", code, {
