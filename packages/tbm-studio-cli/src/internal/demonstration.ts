@@ -13,6 +13,7 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as ExitStatus from "../ExitStatus.ts"
 import { AccessLogFile } from "./options.ts"
+import * as Report from "./report.ts"
 import { accessLog as accessLogAsAsked, studio } from "./runtime.ts"
 import * as sampleData from "./sampleData.ts"
 import * as Uploads from "./uploads.ts"
@@ -82,13 +83,13 @@ const run = Effect.fnUntraced(function*(data: string, accessLog: string) {
       ""
     ].join("\n")
   )
-  const report = yield* Uploads.run(jobs, { concurrency: 4, show: "each" }).pipe(Effect.provide(Journal.layerMemory))
+  const report = yield* Uploads.run(jobs, { concurrency: 4 }).pipe(Effect.provide(Journal.layerMemory))
   const problems = compare(report.items, yield* simulator.state)
   return {
     json: { items: report.items, totals: report.totals, storedExactlyOnce: problems.length === 0, accessLog },
     text: [
       "",
-      ...Uploads.table(report),
+      ...Report.table(report),
       problems.length === 0
         ? `The simulator's record agrees: ${report.items.length} uploads, each stored exactly once, byte for byte.`
         : "",
@@ -100,7 +101,7 @@ const run = Effect.fnUntraced(function*(data: string, accessLog: string) {
 })
 
 /** What the simulator stored beside what was reported: each difference is one line. */
-const compare = (items: ReadonlyArray<Uploads.ItemReport>, state: SimulatorState): ReadonlyArray<string> => {
+const compare = (items: ReadonlyArray<Report.ItemReport>, state: SimulatorState): ReadonlyArray<string> => {
   const name = (item: { readonly project: string; readonly table: string; readonly period: string }) =>
     `${item.project}/${item.table}/${item.period}`
   const recorded = items.flatMap((item) => {

@@ -6,6 +6,7 @@ import * as Output from "./output.ts"
 
 /** The last lines of a terminal, drawn over and over, with plain lines scrolling away above them. */
 export interface LiveRegion {
+  readonly isTerminal: boolean
   /** Lines that stay. */
   readonly print: (lines: ReadonlyArray<Output.Line>) => Effect.Effect<void>
   /** Replaces the lines at the bottom. */
@@ -32,10 +33,11 @@ export const make = Effect.gen(function*() {
       })
       : Effect.void
   const region: LiveRegion = {
+    isTerminal,
     paint: (colour, text) => coloured ? { colour, text } : text,
     draw,
     print: (lines) => Effect.suspend(() => Output.print("stderr", [...lines, ...drawn], drawn.length)),
     clearAfter: Effect.ensuring(draw([]))
   }
-  return { ...region, isTerminal }
+  return region
 })

@@ -112,13 +112,17 @@ export const knowing = (respond: Running["respond"]): Effect.Effect<void> =>
     running.respond = respond
   })
 
-/** A response about what is known, with how it ended. What the response says of that itself, it knows better. */
-export const withEnd = (response: Response, { error, exitStatus, problems }: End): Response => ({
-  ...response,
-  json: { ...response.json, ..."error" in response.json ? {} : { error } },
-  problems: [...response.problems ?? [], ..."error" in response.json ? [] : problems],
-  exitStatus: ExitStatus.gravest([response.exitStatus, exitStatus])
-})
+/**
+ * A response about what is known, with how it ended. What the response says of that itself, it knows better; and where all is
+ * known, an interruption changes nothing.
+ */
+export const withEnd = (response: Response, { error, exitStatus, problems }: End, complete = false): Response =>
+  complete && exitStatus === ExitStatus.interrupted ? response : {
+    ...response,
+    json: { ...response.json, ..."error" in response.json ? {} : { error } },
+    problems: [...response.problems ?? [], ..."error" in response.json ? [] : problems],
+    exitStatus: ExitStatus.gravest([response.exitStatus, exitStatus])
+  }
 
 const lastWord = (end: End): Response =>
   Result.getOrElse(Result.try(() => running.respond(end)), () => failedWith(failedDocument)(end))

@@ -12,9 +12,10 @@ import * as cluster from "./cluster.ts"
 import * as LiveRegion from "./liveRegion.ts"
 import * as Place from "./place.ts"
 import * as Preflight from "./preflight.ts"
+import * as Report from "./report.ts"
 import { knowing, type Response, withEnd } from "./respond.ts"
 import * as StopSignal from "./stopSignal.ts"
-import * as Uploads from "./uploads.ts"
+import type * as Uploads from "./uploads.ts"
 
 /** Gives everything to a cluster, waits for its workers, and reports on each upload as on one of this process. */
 export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArray<Uploads.Job>, options: {
@@ -25,12 +26,12 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
   readonly round: number
   readonly preflight: boolean
   /** Makes the command's response of a report, of that of a batch too which ends before its workers do. */
-  readonly respond: (report: Uploads.BatchReport) => Response
+  readonly respond: (report: Report.BatchReport) => Response
 }) {
   const region = yield* LiveRegion.make
   const scope = Place.scopeOf(yield* Settings)
   const begun = yield* Clock.currentTimeMillis
-  const label = Uploads.labels(jobs.map(({ address }) => address))
+  const label = Report.labels(jobs.map(({ address }) => address))
   const versions = yield* Effect.forEach(
     jobs,
     ({ file }) =>
@@ -55,36 +56,36 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
     yield* Preflight.check(jobs.flatMap(({ file }, i) => verdicts[i]?._tag === "Send" ? [file] : []), region)
   }
 
-  const reports = new Map<Uploads.Job, Uploads.ItemReport>()
+  const reports = new Map<Uploads.Job, Report.ItemReport>()
   const exits: Array<number> = []
   const settle = Effect.fnUntraced(
     function*(durable: Batch.Result<typeof cluster.Item.Type, void, DurableUpload.DurableFailure>) {
       const job = items.get(durable.item)
       if (job === undefined) return
-      const result = Uploads.asked(localResult(durable, job), verdicts[durable.index])
+      const result = Report.asked(localResult(durable, job), verdicts[durable.index])
       const attempts = durable._tag === "Uploaded"
         ? durable.report.attempts
         : durable._tag === "Failed"
         ? durable.error.attempts
         : 0
       const recoveries = durable._tag === "Uploaded" ? durable.report.recoveries.map(({ error }) => causeOf(error)) : []
-      const report = Uploads.reportOf(result, { attempts, recoveries, durationMillis: 0 })
+      const report = Report.reportOf(result, { attempts, recoveries, durationMillis: 0 })
       reports.set(job, report)
-      exits.push(Uploads.exitOf(result))
-      if (!Uploads.quiet.includes(report.status)) {
-        yield* region.print([Uploads.progressLine(label(report), report, region.paint)])
+      exits.push(Report.exitOf(result))
+      if (!Report.quiet.includes(report.status)) {
+        yield* region.print([Report.progressLine(label(report), report, region.paint)])
       }
     }
   )
 
-  const reportOf = (items: ReadonlyArray<Uploads.ItemReport>, durationMillis: number): Uploads.BatchReport => ({
+  const reportOf = (items: ReadonlyArray<Report.ItemReport>, durationMillis: number): Report.BatchReport => ({
     items,
-    totals: Uploads.totalsOf(items, 0, durationMillis),
+    totals: Report.totalsOf(items, 0, durationMillis),
     exitStatus: ExitStatus.gravest(exits)
   })
   yield* knowing((end) => {
-    const left = (job: Uploads.Job): Uploads.ItemReport => ({
-      ...Uploads.unsent(Uploads.namesOf(job), "failed"),
+    const left = (job: Uploads.Job): Report.ItemReport => ({
+      ...Report.unsent(Report.namesOf(job), "failed"),
       status: "unknown",
       error: { ...end.error, reason: "OutcomeUnknown", message: `${end.error.message} ${withTheWorkers}` }
     })

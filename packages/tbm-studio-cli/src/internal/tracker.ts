@@ -2,45 +2,57 @@ import * as AccessLog from "@effect-resilience/http/AccessLog"
 import * as ErrorName from "@effect-resilience/kernel/ErrorName"
 import type { TableUpload } from "@effect-resilience/tbm-studio/TableUploads"
 import * as UploaderService from "@effect-resilience/tbm-studio/UploaderService"
-import type * as Batch from "@effect-resilience/upload/Batch"
 import type * as Progress from "@effect-resilience/upload/Progress"
 import type * as UploadTarget from "@effect-resilience/upload/UploadTarget"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { Item, View } from "./progressView.ts"
+import * as Fiber from "effect/Fiber"
+import * as Terminal from "effect/Terminal"
+import * as LiveRegion from "./liveRegion.ts"
+import * as progressView from "./progressView.ts"
+import { type Ended, labels, type Track } from "./report.ts"
+import * as units from "./units.ts"
 
-/** What happened to one upload: every HTTP attempt of it, replays after a new login included. */
-export interface Track {
-  readonly attempts: number
-  /** Why attempts failed, the last one apart where it did. */
-  readonly recoveries: ReadonlyArray<string>
-  readonly durationMillis: number
-}
-
-interface Tracked extends Item {
+interface Tracked extends progressView.Item {
   readonly begun: number | undefined
   readonly attemptFailed: boolean
+}
+
+/** What an error of an upload says of itself. */
+interface Trouble {
+  readonly message: string
+  readonly reason?: { readonly message: string }
 }
 
 type Mutable<A> = { -readonly [key in keyof A]: A[key] }
 
 type Following = Mutable<Tracked> & { causes: Array<string> }
 
+/** Follows these uploads, and shows on standard error how far they are. */
+export const make = Effect.fnUntraced(function*(uploads: ReadonlyArray<TableUpload>) {
+  const region = yield* LiveRegion.make
+  return new Tracker(uploads, region, yield* Clock.currentTimeMillis)
+})
+
 /** Follows uploads through their events and through the access log of their attempts. */
 export class Tracker {
+  readonly region: LiveRegion.LiveRegion
+  readonly startedAt: number
+  /** Names an upload, as briefly as the others allow. */
+  readonly label: (upload: TableUpload) => string
   // Those that have begun and not ended: of a long manifest, a few.
   private readonly active = new Map<TableUpload, Following>()
   private readonly total: number
-  private readonly label: (upload: TableUpload) => string
-  private readonly startedAt: number
   private done = 0
   private failures = 0
   private attempts = 0
   private moved = 0
 
-  constructor(total: number, label: (upload: TableUpload) => string, startedAt: number) {
-    this.total = total
-    this.label = label
+  constructor(uploads: ReadonlyArray<TableUpload>, region: LiveRegion.LiveRegion, startedAt: number) {
+    const label = labels(uploads.map(({ address }) => address))
+    this.label = ({ address }) => label(address)
+    this.total = uploads.length
+    this.region = region
     this.startedAt = startedAt
   }
 
@@ -88,8 +100,28 @@ export class Tracker {
     }
   }
 
-  readonly onEvent = (event: Progress.Event, upload: TableUpload): Effect.Effect<void> =>
-    Effect.map(Clock.currentTimeMillis, (now) => {
+  /** Shows on a terminal how far the uploads are, while `self` runs. */
+  show<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Terminal.Terminal> {
+    const { clearAfter, isTerminal } = this.region
+    if (!isTerminal) return self
+    return clearAfter(
+      Effect.flatMap(Effect.forkChild(this.redraw), (drawing) => Effect.ensuring(self, Fiber.interrupt(drawing)))
+    )
+  }
+
+  /** Of a retry there is also a line, where nothing is drawn over and over. */
+  readonly onEvent = (event: Progress.Event<Trouble>, upload: TableUpload): Effect.Effect<void> => {
+    const noted = this.note(event, upload)
+    if (event._tag !== "Retrying" || this.region.isTerminal) return noted
+    const { attempt, delay, error } = event
+    // The line names the upload, so the endpoint need not be said again.
+    const why = (error.reason ?? error).message
+    const line = `… ${this.label(upload)} ${why} Attempt ${attempt + 1} in ${units.duration(delay)}.`
+    return Effect.andThen(noted, this.region.print([line]))
+  }
+
+  private note(event: Progress.Event<Trouble>, upload: TableUpload): Effect.Effect<void> {
+    return Effect.map(Clock.currentTimeMillis, (now) => {
       const item = this.following(upload)
       switch (event._tag) {
         case "Started":
@@ -115,8 +147,9 @@ export class Tracker {
           break
       }
     })
+  }
 
-  settle({ _tag, item: upload }: Batch.Result<TableUpload, unknown, unknown>, now: number): Track {
+  settle({ _tag, item: upload }: Ended<TableUpload>, now: number): Track {
     const item = this.following(upload)
     this.active.delete(upload)
     if (_tag === "Uploaded" || _tag === "Skipped") this.done++
@@ -129,14 +162,22 @@ export class Tracker {
   }
 
   /** How far an upload is that has begun and not ended. */
-  phaseOf(upload: TableUpload): Item["phase"] | undefined {
+  phaseOf(upload: TableUpload): progressView.Item["phase"] | undefined {
     return this.active.get(upload)?.phase
   }
 
-  view(): View {
+  private readonly redraw = Effect.suspend(() => this.draw).pipe(
+    Effect.andThen(Effect.sleep("100 millis")),
+    Effect.forever
+  )
+
+  private readonly draw = Effect.gen({ self: this }, function*() {
+    const columns = yield* (yield* Terminal.Terminal).columns
+    const now = yield* Clock.currentTimeMillis
     const { attempts, done, failures: failed, moved, startedAt, total } = this
-    return { active: [...this.active.values()], total, done, failed, attempts, moved, startedAt }
-  }
+    const view = { active: [...this.active.values()], total, done, failed, attempts, moved, startedAt }
+    yield* this.region.draw(progressView.render(view, now, columns > 0 ? columns : 80))
+  })
 
   private attempted(upload: TableUpload, entry: AccessLog.Entry): void {
     const item = this.following(upload)

@@ -36,13 +36,11 @@ export const flags = {
   )
 }
 
+/** How a send can fail, whichever way it goes. */
+export type Failure = ApiError.ApiError | AuthError.AuthError | CircuitOpen | UploaderError.UploaderError
+
 interface Route {
-  readonly target: UploadTarget.UploadTarget<
-    TableUploads.TableUpload,
-    unknown,
-    ApiError.ApiError | AuthError.AuthError | CircuitOpen | UploaderError.UploaderError,
-    FileSystem.FileSystem
-  >
+  readonly target: UploadTarget.UploadTarget<TableUploads.TableUpload, unknown, Failure, FileSystem.FileSystem>
   readonly answerTimeout: Duration.Duration | undefined
 }
 

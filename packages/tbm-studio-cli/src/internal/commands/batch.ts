@@ -13,6 +13,7 @@ import * as Manifest from "../../Manifest.ts"
 import * as duration from "../duration.ts"
 import * as journalFile from "../journalFile.ts"
 import * as Place from "../place.ts"
+import * as Report from "../report.ts"
 import { respondWith, type Response } from "../respond.ts"
 import { InvalidOption, provideStudio } from "../runtime.ts"
 import type * as Submit from "../submit.ts"
@@ -133,10 +134,10 @@ export const batch = Command.make(
         : []
       if (useless.length > 0) return yield* new InvalidOption({ message: `Leave out ${useless.join("; ")}.` })
       const jobs = (yield* Manifest.read(manifest)).map((row) => new Uploads.RowJob(row))
-      const respond = (report: Uploads.BatchReport): Response => ({
+      const respond = (report: Report.BatchReport): Response => ({
         json: { items: report.items, totals: report.totals },
         get text() {
-          return [...Uploads.table(report), ...durable || noJournal ? [] : journalFile.advice(report.items)]
+          return [...Report.table(report), ...durable || noJournal ? [] : journalFile.advice(report.items)]
         },
         exitStatus: report.exitStatus
       })
@@ -147,7 +148,6 @@ export const batch = Command.make(
         ...answers,
         concurrency: Option.getOrElse(concurrency, () => 4),
         via: way,
-        show: "each",
         onInterrupt,
         respond
       } as const
@@ -175,7 +175,7 @@ export const batch = Command.make(
     }).pipe(
       via.withSessions(way, sessions, unknown),
       provideStudio,
-      respondWith((error) => ({ ...Uploads.nothing(), error }))
+      respondWith((error) => ({ ...Report.nothing(), error }))
     )
 ).pipe(
   Command.withDescription("Upload every file of a manifest"),

@@ -1,18 +1,20 @@
 import { Settings } from "@effect-resilience/tbm-studio/Settings"
 import * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
 import * as TableUploads from "@effect-resilience/tbm-studio/TableUploads"
-import * as Journal from "@effect-resilience/upload/Journal"
+import * as Uploader from "@effect-resilience/upload/Uploader"
 import * as UploadSource from "@effect-resilience/upload/UploadSource"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as ExitStatus from "../../ExitStatus.ts"
-import { respondWith, type Response } from "../respond.ts"
+import * as Report from "../report.ts"
+import { type End, knowing, respondWith, type Response, withEnd } from "../respond.ts"
 import { InvalidOption, provideStudio } from "../runtime.ts"
+import * as Tracker from "../tracker.ts"
 import * as units from "../units.ts"
-import * as Uploads from "../uploads.ts"
 import * as via from "../via.ts"
 
 const flags = {
@@ -51,13 +53,14 @@ export const upload = Command.make(
       if (unknown === "retry" && Option.isNone(options.sessions)) {
         return yield* new InvalidOption({ message: "Leave out --unknown: it is for --sessions." })
       }
-      const upload = yield* TableUploads.make({ ...options, source: UploadSource.file(file) })
-      const job: Uploads.Job = { ...upload, file, name: file }
-      return dryRun ? yield* plan(job, options.via) : yield* send(job, options.via, Option.isSome(options.sessions))
+      const upload = { ...yield* TableUploads.make({ ...options, source: UploadSource.file(file) }), file }
+      return dryRun
+        ? yield* plan(upload, options.via)
+        : yield* send(upload, options.via, Option.isSome(options.sessions))
     }).pipe(
       via.withSessions(options.via, options.sessions, unknown),
       provideStudio,
-      respondWith((error) => ({ ...documentOf(Uploads.unsent({ file, ...options }, "failed")), error }))
+      respondWith((error) => ({ ...documentOf(Report.unsent({ file, ...options }, "failed")), error }))
     )
 ).pipe(
   Command.withDescription("Upload one file to one table and period"),
@@ -79,39 +82,55 @@ export const upload = Command.make(
   ])
 )
 
-const send = Effect.fnUntraced(function*(job: Uploads.Job, way: via.Via, sessions: boolean) {
-  const respond = ({ exitStatus, items: [item] }: Uploads.BatchReport): Response => ({
-    json: documentOf(item ?? Uploads.unsent(Uploads.namesOf(job), "notStarted")),
-    text: item?.status === "uploaded" ? [Uploads.describe(item)] : [],
-    problems: [
-      ...(item?.error === undefined ? [] : [item.error.message]),
-      ...(sessions && item?.status === "unknown"
-        ? ["Look at what is stored. Where the rows are missing, run it again with --unknown retry to send them again."]
-        : [])
-    ],
-    exitStatus
+const send = Effect.fnUntraced(function*(upload: Report.FileUpload, way: via.Via, sessions: boolean) {
+  const { answerTimeout, target } = yield* via.route(way)
+  const tracker = yield* Tracker.make([upload])
+  const clock = yield* Clock.Clock
+  const respond = (ended: Report.Ended<Report.FileUpload>, end?: End): Response => {
+    const track = tracker.settle(ended, clock.currentTimeMillisUnsafe())
+    const item = Report.reportOf(ended, track, end?.error)
+    return {
+      json: documentOf(item),
+      text: item.status === "uploaded" ? [Report.describe(item)] : [],
+      problems: [
+        ...(item.error === undefined ? [] : [item.error.message]),
+        ...(sessions && item.status === "unknown"
+          ? [
+            "Look at what is stored. Where the rows are missing, run it again with --unknown retry to send them again."
+          ]
+          : [])
+      ],
+      exitStatus: Report.exitOf(ended)
+    }
+  }
+  let response: Response | undefined
+  yield* knowing((end) =>
+    withEnd(response ?? respond(Report.cutOff(upload, tracker.phaseOf(upload)), end), end, response !== undefined)
+  )
+  const uploaded = Uploader.upload(tracker.observe(target), upload, {
+    answerTimeout,
+    digests: ["md5"],
+    onEvent: (event) => tracker.onEvent(event, upload)
   })
-  const report = yield* Uploads.run([job], {
-    via: way,
-    concurrency: 1,
-    show: "progress",
-    respond
-  }).pipe(Effect.provide(Journal.layerMemory))
-  return respond(report)
+  const ended = yield* tracker.show(Effect.match(uploaded, {
+    onFailure: (error): Report.Ended<Report.FileUpload> => ({ _tag: "Failed", item: upload, error }),
+    onSuccess: (report): Report.Ended<Report.FileUpload> => ({ _tag: "Uploaded", item: upload, report })
+  }))
+  return response = respond(ended)
 })
 
-const documentOf = ({ recoveries: _, ...item }: Uploads.ItemReport): object => item
+const documentOf = ({ recoveries: _, ...item }: Report.ItemReport): object => item
 
-const plan = Effect.fnUntraced(function*(job: Uploads.Job, way: via.Via) {
+const plan = Effect.fnUntraced(function*(upload: Report.FileUpload, way: via.Via) {
   const settings = yield* Settings
-  const { address, action, source } = job
+  const { address, action, source } = upload
   const { size = 0 } = yield* source.open
   return {
-    json: documentOf(Uploads.unsent(Uploads.namesOf(job), "planned", size)),
+    json: documentOf(Report.unsent(Report.namesOf(upload), "planned", size)),
     text: [
-      `Would ${action === "append" ? "append" : "upload"} ${job.file} (${units.bytes(size)}) ` +
+      `Would ${action === "append" ? "append" : "upload"} ${upload.file} (${units.bytes(size)}) ` +
       `to ${TableAddress.format(address)}:`,
-      `POST ${yield* via.address(way, settings, job)}`
+      `POST ${yield* via.address(way, settings, upload)}`
     ],
     exitStatus: ExitStatus.done
   }

@@ -1,0 +1,312 @@
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import type * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
+import type * as TableUploads from "@effect-resilience/tbm-studio/TableUploads"
+import type * as Batch from "@effect-resilience/upload/Batch"
+import type * as UploadPlan from "@effect-resilience/upload/UploadPlan"
+import * as ExitStatus from "../ExitStatus.ts"
+import type * as LiveRegion from "./liveRegion.ts"
+import type * as Output from "./output.ts"
+import type { Item } from "./progressView.ts"
+import { type Failure, failureOf, Interrupted } from "./respond.ts"
+import * as textTable from "./textTable.ts"
+import * as units from "./units.ts"
+
+/** An upload of a file, under the name that the user gave it. */
+export interface FileUpload extends TableUploads.TableUpload {
+  readonly file: string
+}
+
+/** What happened to one upload: every HTTP attempt of it, replays after a new login included. */
+export interface Track {
+  readonly attempts: number
+  /** Why attempts failed, the last one apart where it did. */
+  readonly recoveries: ReadonlyArray<string>
+  readonly durationMillis: number
+}
+
+type Each<A, K extends string> = A extends unknown ? Omit<A, K> : never
+
+/** How an upload ended, alone, in a batch or on a cluster, which keeps no receipt and other errors. */
+export type Ended<Item> = Each<Batch.Result<Item, unknown, unknown>, "index" | "attempts">
+
+/**
+ * One upload in the words of `--json`. `skipped` was uploaded by an earlier run, `assumed` may have been, and `superseded` is
+ * replaced by a later one of the manifest.
+ */
+export interface ItemReport {
+  readonly status:
+    | "uploaded"
+    | "failed"
+    | "unknown"
+    | "planned"
+    | "skipped"
+    | "assumed"
+    | "superseded"
+    | "notStarted"
+  readonly project: string
+  readonly table: string
+  readonly period: string
+  readonly action: TableAddress.Action
+  readonly file: string
+  readonly bytes: number
+  readonly md5: string | null
+  readonly verified: boolean
+  readonly attempts: number
+  readonly recoveries: ReadonlyArray<string>
+  readonly durationMs: number
+  readonly error?: Failure
+}
+
+/** All uploads of a command, in the order of its jobs. */
+export interface BatchReport {
+  readonly items: ReadonlyArray<ItemReport>
+  readonly totals: {
+    readonly uploaded: number
+    readonly failed: number
+    readonly unknown: number
+    readonly skipped: number
+    readonly assumed: number
+    readonly superseded: number
+    readonly notStarted: number
+    readonly bytes: number
+    readonly attempts: number
+    readonly logins: number
+    readonly retriesByCause: { readonly [cause: string]: number }
+    readonly durationMs: number
+  }
+  readonly exitStatus: number
+}
+
+/** What a report calls an upload. */
+export type Names = Pick<ItemReport, "project" | "table" | "period" | "action" | "file">
+
+export const namesOf = ({ action, address, file }: FileUpload): Names => ({ ...address, action, file })
+
+/** An item before anything was sent. */
+export const unsent = (
+  { action, file, period, project, table }: Names,
+  status: "planned" | "notStarted" | "failed",
+  bytes = 0
+): ItemReport => ({
+  status,
+  project,
+  table,
+  period,
+  action,
+  file,
+  bytes,
+  md5: null,
+  verified: false,
+  attempts: 0,
+  recoveries: [],
+  durationMs: 0
+})
+
+/** What became of an upload. One that was abandoned, was so by this failure, or by a signal. */
+export const reportOf = (
+  result: Ended<FileUpload>,
+  { attempts, durationMillis, recoveries }: Track,
+  failure = interrupted
+): ItemReport => {
+  const base = {
+    ...unsent(namesOf(result.item), "failed"),
+    attempts,
+    recoveries,
+    durationMs: Math.round(durationMillis)
+  }
+  switch (result._tag) {
+    case "Uploaded": {
+      const { bytes, digests, durationMillis, verified } = result.report
+      return {
+        ...base,
+        status: "uploaded",
+        bytes,
+        md5: digests.md5 ?? null,
+        verified,
+        durationMs: Math.round(durationMillis)
+      }
+    }
+    case "Failed": {
+      const error = failureOf(result.error)
+      return {
+        ...base,
+        status: Recovery.of(result.error)._tag === "Verify" ? "unknown" : "failed",
+        error
+      }
+    }
+    case "Abandoned":
+      return result.outcomeUnknown
+        ? { ...base, status: "unknown", error: doubtful(failure) }
+        : { ...base, status: "failed", error: failure }
+    case "Skipped": {
+      if (result.why === "superseded") return { ...base, status: "superseded" }
+      const { bytes = 0, md5 = null, verified } = result.entry
+      return { ...base, status: result.why === "uploaded" ? "skipped" : "assumed", bytes, md5, verified }
+    }
+    case "NotStarted":
+      return result.behind === undefined
+        ? { ...base, status: "notStarted" }
+        : { ...base, status: "notStarted", error: heldBack }
+  }
+}
+
+// An error takes longer to make than the rest of a report, and there may be a hundred thousand of them.
+const interrupted = failureOf(new Interrupted())
+
+const doubtful = ({ message, tag }: Failure): Failure => ({
+  tag,
+  reason: "OutcomeUnknown",
+  message: `${message} The rows may have been stored: look at the table before you send them again.`,
+  recovery: "Verify"
+})
+
+// Rows of one place build on each other.
+const heldBack: Failure = {
+  tag: "HeldBack",
+  reason: "HeldBack",
+  message: "was not sent, since an earlier upload to the same table and period did not succeed.",
+  recovery: "Retry"
+}
+
+/** The exit status that a result stands for. */
+export const exitOf = (result: Ended<unknown>): number => {
+  switch (result._tag) {
+    case "Uploaded":
+    case "Skipped":
+      return ExitStatus.done
+    case "Failed":
+      return ExitStatus.of(result.error)
+    case "Abandoned":
+      return result.outcomeUnknown ? ExitStatus.outcomeUnknown : ExitStatus.interrupted
+    case "NotStarted":
+      // What it waits for has a status of its own.
+      return result.behind === undefined ? ExitStatus.interrupted : ExitStatus.done
+  }
+}
+
+const tally = (causes: ReadonlyArray<string>): { readonly [cause: string]: number } => {
+  const counts = new Map<string, number>()
+  for (const cause of causes) counts.set(cause, (counts.get(cause) ?? 0) + 1)
+  return Object.fromEntries(counts)
+}
+
+/** How an upload ended that was cut off in this phase, or before its first. */
+export const cutOff = (
+  item: FileUpload,
+  phase: Item["phase"] | undefined,
+  verdict?: UploadPlan.Verdict
+): Ended<FileUpload> =>
+  phase === undefined
+    ? asked({ _tag: "NotStarted", item }, verdict)
+    : { _tag: "Abandoned", item, outcomeUnknown: phase === "answering" && item.action === "append" }
+
+/** How an upload ended that was left over: where a person is asked about it, that is told. */
+export const asked = <Item>(ended: Ended<Item>, verdict: UploadPlan.Verdict | undefined): Ended<Item> =>
+  ended._tag === "NotStarted" && ended.behind === undefined && verdict?._tag === "Reject"
+    ? { _tag: "Failed", item: ended.item, error: verdict.error }
+    : ended
+
+/** What the items of a report add up to. */
+export const totalsOf = (
+  items: ReadonlyArray<ItemReport>,
+  logins: number,
+  durationMillis: number
+): BatchReport["totals"] => {
+  const count = (status: ItemReport["status"]) => items.filter((item) => item.status === status).length
+  return {
+    uploaded: count("uploaded"),
+    failed: count("failed"),
+    unknown: count("unknown"),
+    skipped: count("skipped"),
+    assumed: count("assumed"),
+    superseded: count("superseded"),
+    notStarted: count("notStarted"),
+    bytes: items.reduce((sum, item) => sum + item.bytes, 0),
+    attempts: items.reduce((sum, item) => sum + item.attempts, 0),
+    logins,
+    retriesByCause: tally(items.flatMap(({ recoveries }) => recoveries)),
+    durationMs: Math.round(durationMillis)
+  }
+}
+
+/** What a batch that never began has to report. */
+export const nothing = () => ({ items: [], totals: totalsOf([], 0, 0) })
+
+/** Nothing was sent of these, so no line tells of them. */
+export const quiet: ReadonlyArray<ItemReport["status"]> = ["skipped", "assumed", "superseded", "notStarted"]
+
+/** One line about an upload that succeeded. */
+export const describe = (item: ItemReport): string =>
+  `${item.file} is stored in ${item.project} / ${item.table} / ${item.period}: ${units.bytes(item.bytes)} in ${
+    units.duration(item.durationMs)
+  }, ${units.plural(item.attempts, "attempt")}, ${
+    item.verified ? `md5 ${item.md5} verified` : "md5 not confirmed by the server"
+  }`
+
+/** The table of a batch, without what was not started, and its totals. */
+export const table = ({ items, totals }: BatchReport): ReadonlyArray<string> => [
+  ...textTable.render(items.filter(({ status }) => status !== "notStarted"), [
+    { title: "Table", cell: labels(items) },
+    { title: "Action", cell: (item) => item.action },
+    { title: "Result", cell: (item) => item.status },
+    { title: "Attempts", align: "right", cell: (item) => String(item.attempts) },
+    {
+      title: "Recovered from",
+      cell: (item) => Object.entries(tally(item.recoveries.map(brief))).map(times).join(", ")
+    },
+    { title: "Size", align: "right", cell: (item) => units.bytes(item.bytes) },
+    { title: "Time", align: "right", cell: (item) => units.duration(item.durationMs) },
+    { title: "md5", cell: (item) => item.verified ? "verified" : "" }
+  ]),
+  "",
+  [
+    `${totals.uploaded} of ${items.length} uploaded`,
+    ...(totals.failed > 0 ? [`${totals.failed} failed`] : []),
+    ...(totals.unknown > 0 ? [`${totals.unknown} with unknown outcome`] : []),
+    ...(totals.skipped > 0 ? [`${totals.skipped} already there`] : []),
+    ...(totals.assumed > 0 ? [`${totals.assumed} taken for done`] : []),
+    ...(totals.superseded > 0 ? [`${totals.superseded} replaced by a later row`] : []),
+    ...(totals.notStarted > 0 ? [`${totals.notStarted} not started`] : []),
+    units.bytes(totals.bytes),
+    units.duration(totals.durationMs),
+    units.plural(totals.attempts, "attempt"),
+    // Of a cluster, the workers log in.
+    ...(totals.logins > 0 ? [units.plural(totals.logins, "login")] : [])
+  ].join(" · "),
+  ...Object.entries(totals.retriesByCause).length === 0
+    ? []
+    : [`Retries by cause: ${Object.entries(totals.retriesByCause).map(times).join(", ")}`],
+  ...items.flatMap((item) => item.error === undefined ? [] : [`${item.file}: ${item.error.message}`])
+]
+
+// A status says enough in a table.
+const brief = (cause: string): string => /^\d{3}/.exec(cause)?.[0] ?? cause
+
+const times = ([cause, count]: readonly [string, number]): string => count === 1 ? cause : `${count} × ${cause}`
+
+/** Names tables briefly: without the project where there is only one. */
+export const labels = (all: ReadonlyArray<Named>): (item: Named) => string => {
+  const oneProject = all.every(({ project }) => project === all[0]?.project)
+  return ({ period, project, table }) => `${oneProject ? "" : `${project} / `}${table} / ${period}`
+}
+
+interface Named {
+  readonly project: string
+  readonly table: string
+  readonly period: string
+}
+
+/** What is printed about an upload as soon as it ends. */
+export const progressLine = (
+  name: string,
+  item: ItemReport,
+  paint: LiveRegion.LiveRegion["paint"]
+): ReadonlyArray<string | Output.Painted> => {
+  if (item.status !== "uploaded") return [paint("red", "✗"), ` ${name}: ${item.error?.message ?? item.status}`]
+  const retried = item.recoveries.length === 0 ? "" : paint("yellow", `, after ${item.recoveries.join(", ")}`)
+  return [
+    paint("green", "✓"),
+    ` ${name}  ${units.bytes(item.bytes)} in ${units.duration(item.durationMs)}`,
+    retried
+  ]
+}
