@@ -54,12 +54,9 @@
  */
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
-import * as MappedClient from "@effect-resilience/http/MappedClient"
-import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Headers from "effect/http/Headers"
@@ -67,11 +64,12 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as AuthError from "./AuthError.ts"
-import { observeBody, type ObservedBody } from "./internal/body.ts"
+import { observeBody } from "./internal/body.ts"
 import * as Origin from "./Origin.ts"
 import type { Token } from "./Token.ts"
 import type { TokenCache } from "./TokenCache.ts"
@@ -100,9 +98,6 @@ export interface Options {
   readonly attach: Attach
   readonly refused?: ((response: HttpClientResponse.HttpClientResponse) => boolean) | undefined
 }
-
-// In which header an `Attach` of this module puts the token. Any other may use another one in each request.
-const headersOf = /* @__PURE__ */ new WeakMap<Attach, string>()
 
 /**
  * A header of its own.
@@ -150,179 +145,83 @@ export const withTokens: {
   cache: TokenCache["Service"],
   { attach, origin, refused }: Options
 ): HttpClient.HttpClient.With<E | AuthError.AuthError, R> => {
-  type Answer = Effect.Effect<HttpClientResponse.HttpClientResponse, E | AuthError.AuthError, R>
+  const isRefused = (exit: Exit.Exit<HttpClientResponse.HttpClientResponse, E>): boolean => {
+    if (Exit.isSuccess(exit)) return exit.value.status === unauthorized || refused?.(exit.value) === true
+    return isRefusal(errorOf(exit))
+  }
 
-  const isRefused = (response: HttpClientResponse.HttpClientResponse): boolean =>
-    response.status === unauthorized || refused?.(response) === true
-
-  const protect = protecting(headersOf.get(attach), !MappedClient.is(client))
-
-  const send = (request: HttpClientRequest.HttpClientRequest, token: Token, fiber: AnyFiber) => {
+  const send = (request: HttpClientRequest.HttpClientRequest, token: Token) => {
     const attached = attach(request, token)
-    const answer = client.postprocess(Effect.succeed(attached))
-    const context = protect(fiber, request.headers, attached.headers)
-    return context === fiber.context ? answer : within(fiber, context, answer)
+    const names = Object.keys(attached.headers).filter((name) => attached.headers[name] !== request.headers[name])
+    return Effect.updateContext(
+      client.postprocess(Effect.succeed(attached)),
+      (context: Context.Context<R>) => withoutRedirects(withRedacted(context, names))
+    )
   }
 
-  // One call, which may take up to three rounds.
-  const makeCall = (body: ObservedBody, fiber: AnyFiber) => {
-    let replays = 0
+  const call = Effect.fnUntraced(function*(request: HttpClientRequest.HttpClientRequest) {
+    if (!Origin.contains(origin, request.url)) return yield* Effect.fail(foreignOrigin(origin, request.url))
+    const body = observeBody(request)
+    let token = yield* cache.get
     let renewed = false
-
-    const round = (token: Token): Answer =>
-      Effect.matchCauseEffect(send(body.request, token, fiber), {
-        onSuccess: (response) => check(token, response),
-        onFailure: (cause) => recover(token, cause)
-      })
-
-    const check = (token: Token, response: HttpClientResponse.HttpClientResponse): Answer => {
-      if (body.differed()) return Effect.fail(notReplayable())
-      return isRefused(response) ? Effect.andThen(drain(response), replay(token, undefined)) : Effect.succeed(response)
+    for (let replays = 0;; replays++) {
+      const exit = yield* Effect.exit(send(body.request, token))
+      if (body.differed()) return yield* Effect.fail(notReplayable())
+      if (!isRefused(exit)) return yield* exit
+      if (Exit.isSuccess(exit)) yield* drain(exit.value)
+      if (renewed || replays === maxReplays) return yield* Effect.fail(stillUnauthorized(detailOf(exit)))
+      const renewing = yield* cache.invalidate(token)
+      if (!body.reopen()) return yield* Effect.fail(notReplayable())
+      const next = yield* cache.get
+      if (next.generation === token.generation) return yield* Effect.fail(stillUnauthorized(detailOf(exit)))
+      // A replay that follows a new login is the last one. A successor that was there already, after a late 401 or in a
+      // shared store, may have been revoked too.
+      renewed = renewing && !next.shared
+      token = next
     }
-
-    const recover = (token: Token, cause: Cause.Cause<E>): Answer => {
-      if (body.differed()) return Effect.fail(notReplayable())
-      const error = Cause.findErrorOption(cause)
-      return error._tag === "Some" && isRefusal(error.value)
-        ? replay(token, detailOf(error.value))
-        : Effect.failCause(cause)
-    }
-
-    // A replay that follows a new login is the last one. Where the successor was there already, after a late 401 or in a
-    // shared store, it may itself have been revoked since.
-    const replay = (token: Token, detail: string | undefined): Answer =>
-      Effect.gen(function*() {
-        if (renewed || replays === maxReplays) return yield* Effect.fail(stillUnauthorized(detail))
-        const renewing = yield* cache.invalidate(token)
-        if (!body.reopen()) return yield* Effect.fail(notReplayable())
-        const next = yield* cache.get
-        if (next.generation === token.generation) return yield* Effect.fail(stillUnauthorized(detail))
-        replays += 1
-        renewed = renewing && !next.shared
-        return yield* round(next)
-      })
-
-    return { round, check, recover }
-  }
-
-  const judged = MappedClient.is(client) && refused === undefined
-
-  let lastAllowed: string | undefined
-  const isAllowed = (url: string): boolean => {
-    if (url === lastAllowed) return true
-    if (!Origin.contains(origin, url)) return false
-    lastAllowed = url
-    return true
-  }
-
-  const attempt = (request: HttpClientRequest.HttpClientRequest): Answer =>
-    Effect.withFiber((fiber) => {
-      if (!isAllowed(request.url)) return Effect.fail(foreignOrigin(origin, request.url))
-      const token = cache.getUnsafe()
-      if (token === undefined || request.body._tag === "Stream") {
-        const { round } = makeCall(observeBody(request), fiber)
-        return token === undefined ? Effect.flatMap(cache.get, round) : round(token)
-      }
-      // The usual case: nothing is made for a refusal before it comes.
-      const answer = send(request, token, fiber)
-      const onFailure = (cause: Cause.Cause<E>) => makeCall(observeBody(request), fiber).recover(token, cause)
-      return judged ? Effect.catchCause(answer, onFailure) : Effect.matchCauseEffect(answer, {
-        onFailure,
-        onSuccess: (response) =>
-          isRefused(response)
-            ? makeCall(observeBody(request), fiber).check(token, response)
-            : Effect.succeed(response)
-      })
-    })
+  })
 
   return HttpClient.makeWith<E | AuthError.AuthError, R, E | AuthError.AuthError, R>(
-    (request) => isReady(request) ? attempt(request.value) : Effect.flatMap(request, attempt),
+    Effect.flatMap(call),
     client.preprocess
   )
 })
 
 function inHeader(name: string, value: (present: string | undefined, token: string) => string): Attach {
   const key = name.toLowerCase()
-  const attach: Attach = (request, token) =>
+  return (request, token) =>
     HttpClientRequest.setHeader(request, key, value(request.headers[key], Redacted.value(token.value)))
-  headersOf.set(attach, key)
-  return attach
 }
 
 const unauthorized = 401
 const maxReplays = 2
 
-// What no preprocessing has touched needs no step of its own.
-const isReady = <A, E, R>(effect: Effect.Effect<A, E, R>): effect is Exit.Success<A, E> =>
-  Exit.isExit(effect) && Exit.isSuccess(effect)
+const errorOf = (exit: Exit.Exit<unknown, unknown>): unknown => Option.getOrUndefined(Exit.findErrorOption(exit))
 
 const isRefusal = (error: unknown): boolean =>
   Recovery.of(error)._tag === "Reauthenticate" ||
   (HttpClientError.isHttpClientError(error) && error.response?.status === unauthorized)
 
-/** What the server said about a refusal. */
-const detailOf = (error: unknown): string | undefined =>
-  error instanceof ApiError.ApiError && error.reason._tag === "Unauthorized" ? error.reason.detail : undefined
+/** What the server said when it rejected the token. */
+const detailOf = (exit: Exit.Exit<unknown, unknown>): string | undefined => {
+  const error = errorOf(exit)
+  return error instanceof ApiError.ApiError && error.reason._tag === "Unauthorized" ? error.reason.detail : undefined
+}
 
 /** Reads a response that nobody else will read, so that its connection is free. */
 const drain = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
   response.stream.pipe(Stream.take(16), Stream.runDrain, Effect.timeout("1 second"), Effect.ignore)
 
-type AnyFiber = Fiber.Fiber<unknown, unknown>
-
-/**
- * The context for a request that carries credentials: headers that `attach` adds are redacted in spans and logs, and
- * `fetch` does not follow redirects with them. The same context where both is so anyway. The last ones are kept, since they
- * come again and again.
- */
-const protecting = (header: string | undefined, follows: boolean) => {
-  const names = new Set(header === undefined ? [] : [header])
-  let before: Context.Context<never> | undefined
-  let after: Context.Context<never> | undefined
-  let known: ReadonlyArray<string | RegExp> | undefined
-  let covered = false
-
-  return (fiber: AnyFiber, plain: Headers.Headers, attached: Headers.Headers): Context.Context<never> => {
-    if (header === undefined) {
-      for (const name in attached) {
-        if (attached[name] === plain[name] || names.has(name)) continue
-        names.add(name)
-        before = known = undefined
-      }
-    }
-    const { context } = fiber
-    if (context === before && after !== undefined) return after
-    const redacted = fiber.getRef(Headers.CurrentRedactedNames)
-    if (redacted !== known) {
-      known = redacted
-      covered = Array.from(names).every((name) => redacted.some((rule) => covers(rule, name)))
-    }
-    before = after = context
-    if (!covered) after = Context.add(after, Headers.CurrentRedactedNames, [...redacted, ...names])
-    const init = follows ? Context.getOrUndefined(context, FetchHttpClient.RequestInit) : manual
-    if (init?.redirect !== "manual") after = Context.add(after, FetchHttpClient.RequestInit, { ...init, ...manual })
-    return after
-  }
+const withRedacted = <R>(context: Context.Context<R>, names: ReadonlyArray<string>): Context.Context<R> => {
+  const redacted = Context.get(context, Headers.CurrentRedactedNames)
+  const further = names.filter((name) => !redacted.some((rule) => covers(rule, name)))
+  return further.length === 0 ? context : Context.add(context, Headers.CurrentRedactedNames, [...redacted, ...further])
 }
 
-const manual = { redirect: "manual" } as const
-
-const within = <A, E, R>(
-  fiber: AnyFiber,
-  context: Context.Context<never>,
-  self: Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> => {
-  const before = fiber.context
-  return Effect.onExitPrimitive(
-    Effect.suspend(() => {
-      fiber.setContext(context)
-      return self
-    }),
-    () => {
-      fiber.setContext(before)
-      return undefined
-    }
-  )
+/** `fetch` would follow redirects with the credentials in the request. */
+const withoutRedirects = <R>(context: Context.Context<R>): Context.Context<R> => {
+  const init = Context.getOrUndefined(context, FetchHttpClient.RequestInit)
+  return Context.add(context, FetchHttpClient.RequestInit, { ...init, redirect: "manual" })
 }
 
 const covers = (rule: string | RegExp, name: string): boolean =>

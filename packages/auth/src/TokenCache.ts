@@ -17,8 +17,8 @@
  * - Each token is scrubbed from texts until an hour after its end (`Scrubber`).
  * - A login goes on when some of its waiters are interrupted and stops when all are.
  * - `invalidate` names the token that was refused: whoever comes late, with an older one, causes no second login.
- * - Time is judged by the monotonic clock and, once a second, by the wall clock; the token counts as expired when either
- *   says so. A wall clock that jumps back does not prolong its life.
+ * - Time is judged by the monotonic clock and by the wall clock; the token counts as expired when either says so. A wall
+ *   clock that jumps back does not prolong its life.
  *
  * **Example** (Two callers, one login)
  *
@@ -74,7 +74,6 @@ import type { TokenSource } from "./TokenSource.ts"
 
 /**
  * - `get`: the token to use now.
- * - `getUnsafe`: the same where nobody has to wait, otherwise `undefined`; for code that cannot afford an effect.
  * - `invalidate`: the token was refused. Answers whether this ended the current token's life; `false` for an older
  *   generation, and where `relogins` says that enough is enough.
  * - `forgetFailures`: rejected credentials and pauses after failures are forgotten, so that the next call logs in. For an
@@ -87,7 +86,6 @@ import type { TokenSource } from "./TokenSource.ts"
  */
 export class TokenCache extends Context.Service<TokenCache, {
   readonly get: Effect.Effect<Token, AuthError.AuthError>
-  readonly getUnsafe: () => Token | undefined
   readonly invalidate: (token: Token) => Effect.Effect<boolean>
   readonly forgetFailures: Effect.Effect<void>
   readonly status: Effect.Effect<Status>
@@ -183,7 +181,6 @@ export const make = (
     yield* Effect.addFinalizer(() => cache.close)
     return TokenCache.of({
       get: cache.get,
-      getUnsafe: () => cache.usable()?.token,
       invalidate: (token) => Effect.sync(() => cache.invalidate(token)),
       forgetFailures: cache.forgetFailures,
       status: Effect.sync(() => cache.status()),
@@ -239,15 +236,12 @@ type Resume = (answer: Effect.Effect<Token, AuthError.AuthError>) => void
 
 interface Held {
   readonly token: Token
-  readonly exit: Exit.Exit<Token>
   /** Ages, in milliseconds, at which it is to be renewed and at which it ends. */
   readonly renewAge: number
   readonly endAge: number
   /** When it was got, by both clocks. */
   readonly bornAt: number
   readonly bornAtWall: number
-  /** Until then, by the monotonic clock, it is handed out unseen: clocks cost more than all the rest of it. */
-  lookAt: number
 }
 
 interface Acquired {
@@ -302,17 +296,18 @@ class Cache {
     this.clock = Context.get(context, Clock.Clock)
   }
 
-  readonly get: Effect.Effect<Token, AuthError.AuthError> = Effect.suspend(() => this.usable()?.exit ?? this.wait)
+  readonly get: Effect.Effect<Token, AuthError.AuthError> = Effect.suspend(() => {
+    const held = this.usable()
+    return held === undefined ? this.wait : Effect.succeed(held.token)
+  })
 
-  usable(): Held | undefined {
+  private usable(): Held | undefined {
     const { held } = this
     if (held === undefined) return undefined
     const now = this.nowMillis()
-    if (now < held.lookAt) return held
     const age = this.ageOf(held, now)
     if (age >= held.endAge) return undefined
-    if (age < held.renewAge) held.lookAt = nextLook(now, held.renewAge - age)
-    else if (this.mayRenew(now)) this.run(this.create(true))
+    if (age >= held.renewAge && this.mayRenew(now)) this.run(this.create(true))
     // A renewal that needs no waiting is done already.
     return this.held ?? held
   }
@@ -451,12 +446,10 @@ class Cache {
     const renewAge = life === Infinity ? life : life - Math.min(refreshBefore, life / 2) * (1 - jitter * random)
     return this.held = {
       token,
-      exit: Exit.succeed(token),
       renewAge,
       endAge: life,
       bornAt,
-      bornAtWall: now,
-      lookAt: nextLook(bornAt, renewAge)
+      bornAtWall: now
     }
   }
 
@@ -525,9 +518,6 @@ class Cache {
     return Math.max(now - held.bornAt, this.clock.currentTimeMillisUnsafe() - held.bornAtWall)
   }
 }
-
-/** The wall clock is looked at once a second, to notice that the machine slept. */
-const nextLook = (now: number, untilRenewal: number): number => now + Math.min(1_000, untilRenewal)
 
 // A deadline leaves no history, by which retries further out see that a failure was retried already.
 const tooSlow = (detail: string): Effect.Effect<never, AuthError.AuthError> =>

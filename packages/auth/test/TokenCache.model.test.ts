@@ -190,7 +190,7 @@ const model = (commands: ReadonlyArray<Command>): Observed => {
   let skew = 0
   let outcome: Outcome = "granted"
   let key = 1
-  let held: { generation: number; bornAt: number; bornAtWall: number; lookAt: number } | undefined
+  let held: { generation: number; bornAt: number; bornAtWall: number } | undefined
   let login: { endsAt: number; ahead: boolean; key: number; waiting: Set<number> } | undefined
   let rejection: { key: number; pause: number; until: number } | undefined
   let futile = 0
@@ -210,7 +210,6 @@ const model = (commands: ReadonlyArray<Command>): Observed => {
     callers[caller] = `generation ${held.generation}`
     seen.add(held.generation)
   }
-  const nextLook = (untilRenewal: number) => now + Math.min(1_000, untilRenewal)
   const fail = (waiting: Iterable<number>, reason: string) => {
     failures += 1
     pausedUntil = now + refreshPause
@@ -241,7 +240,7 @@ const model = (commands: ReadonlyArray<Command>): Observed => {
     futile = 0
     kept = undefined
     generation += 1
-    held = { generation, bornAt: now, bornAtWall: now + skew, lookAt: nextLook(life - refreshBefore) }
+    held = { generation, bornAt: now, bornAtWall: now + skew }
     for (const caller of waiting) answer(caller)
   }
   const passTo = (time: number) => {
@@ -262,14 +261,12 @@ const model = (commands: ReadonlyArray<Command>): Observed => {
       joinLogin()
       return
     }
-    if (now < held.lookAt) return answer(caller)
     const age = Math.max(now - held.bornAt, now + skew - held.bornAtWall)
     if (age >= life) {
       joinLogin()
       return
     }
-    if (age < life - refreshBefore) held.lookAt = nextLook(life - refreshBefore - age)
-    else if (login === undefined && now >= pausedUntil) start(true, new Set())
+    if (age >= life - refreshBefore && login === undefined && now >= pausedUntil) start(true, new Set())
     answer(caller)
   }
   const refuse = (refused: number): boolean => {

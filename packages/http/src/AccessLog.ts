@@ -70,9 +70,7 @@ import * as Queue from "effect/Queue"
 import * as Ref from "effect/Ref"
 import { type Call, type CallAttempt, callId, withinAttempt, withinCall } from "./internal/call.ts"
 import { failureOf, reasonTag, requestIdOf } from "./internal/failure.ts"
-import { onRequest } from "./internal/onRequest.ts"
 import { watch } from "./internal/requestBody.ts"
-import * as MappedClient from "./MappedClient.ts"
 import * as Operation from "./Operation.ts"
 import * as Scrubber from "./Scrubber.ts"
 
@@ -162,33 +160,30 @@ export const Current: Context.Reference<AccessLog> = Context.Reference<AccessLog
  * @since 0.1.0
  */
 export const logAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
-  MappedClient.through(
-    client,
-    HttpClient.makeWith<E, R, E, R>(
-      onRequest((request) =>
-        withinAttempt<HttpClientResponse.HttpClientResponse, E, R>((attempt, fiber) => {
-          if (fiber.getRef(Current) === none) {
-            return { run: client.postprocess(Effect.succeed(request)), onExit: nothing }
+  HttpClient.makeWith<E, R, E, R>(
+    Effect.flatMap((request) =>
+      withinAttempt<HttpClientResponse.HttpClientResponse, E, R>((attempt, fiber) => {
+        if (fiber.getRef(Current) === none) {
+          return { run: client.postprocess(Effect.succeed(request)), onExit: nothing }
+        }
+        const body = watch(request)
+        const { call } = attempt
+        call.method = request.method
+        const begun = timing(fiber)
+        return {
+          run: client.postprocess(Effect.succeed(body.request)),
+          onExit: (exit) => {
+            const answer = answerOf(exit, fiber)
+            call.status = answer.status
+            call.requestId = answer.requestId
+            call.bytesReceived = answer.bytesReceived
+            call.bytesSent = body.bytes()
+            return write(fiber, begun, call, exit, attempt)
           }
-          const body = watch(request)
-          const { call } = attempt
-          call.method = request.method
-          const begun = timing(fiber)
-          return {
-            run: client.postprocess(Effect.succeed(body.request)),
-            onExit: (exit) => {
-              const answer = answerOf(exit, fiber)
-              call.status = answer.status
-              call.requestId = answer.requestId
-              call.bytesReceived = answer.bytesReceived
-              call.bytesSent = body.bytes()
-              return write(fiber, begun, call, exit, attempt)
-            }
-          }
-        })
-      ),
-      client.preprocess
-    )
+        }
+      })
+    ),
+    client.preprocess
   )
 
 /**

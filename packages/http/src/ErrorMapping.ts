@@ -65,9 +65,7 @@ import { maxValueBytes, readAnswerBody } from "./internal/answerBody.ts"
 import { apiError, bodyFailure, isSent, requestIdOf, transportReason } from "./internal/failure.ts"
 import { withManualRedirects } from "./internal/manualRedirects.ts"
 import { type MapError, MappedResponse, whole } from "./internal/mappedResponse.ts"
-import { isReady, onRequest } from "./internal/onRequest.ts"
 import { watch } from "./internal/requestBody.ts"
-import * as MappedClient from "./MappedClient.ts"
 import * as Operation from "./Operation.ts"
 import * as Scrubber from "./Scrubber.ts"
 import * as SendProgress from "./SendProgress.ts"
@@ -170,22 +168,17 @@ export const mapErrors: {
       })
     })
 
-  return MappedClient.mark(HttpClient.makeWith<Failure, R, Failure, R>(
-    onRequest(attempt),
-    (request) => {
-      const preprocessed = client.preprocess(request)
-      return isReady(preprocessed) ? preprocessed : Effect.flatMap(
+  return HttpClient.makeWith<Failure, R, Failure, R>(
+    Effect.flatMap(attempt),
+    (request) =>
+      Effect.flatMap(
         Operation.Current,
         (operation) =>
-          Effect.mapError(
-            preprocessed,
-            (error) =>
-              mapHttpClientError(error, (cause) =>
-                apiError({ operation, request, reason: transportReason(cause), sent: false }))
-          )
+          Effect.mapError(client.preprocess(request), (error) =>
+            mapHttpClientError(error, (cause) =>
+              apiError({ operation, request, reason: transportReason(cause), sent: false })))
       )
-    }
-  ))
+  )
 })
 
 const isSuccess = (response: HttpClientResponse.HttpClientResponse): boolean =>

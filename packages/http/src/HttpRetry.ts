@@ -63,8 +63,6 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Stream from "effect/Stream"
 import { transportReason } from "./internal/failure.ts"
-import { onRequest } from "./internal/onRequest.ts"
-import * as MappedClient from "./MappedClient.ts"
 import * as Operation from "./Operation.ts"
 
 /**
@@ -152,15 +150,13 @@ export const retry: {
     const cautious: RetryPolicy.Options<E> = { ...options, classify: classify(cautiously) }
 
     return HttpClient.makeWith<never, never, E | BodyNotReplayable, R>(
-      onRequest((request) =>
+      Effect.flatMap((request) =>
         Effect.withFiber((fiber) => {
           const repeatable = options.repeatUnsafe === true ||
             Operation.isIdempotent(fiber.getRef(Operation.Current), request)
           const choice = repeatable ? bold : cautious
           const guarded = guardBody(request)
-          const attempt = MappedClient.is(client)
-            ? client.execute(guarded.request)
-            : Effect.tap(client.execute(guarded.request), warnOfStatus)
+          const attempt = Effect.tap(client.execute(guarded.request), warnOfStatus)
           if (guarded.shortage === undefined) return RetryPolicy.retry(attempt, policy, choice)
           const { shortage } = guarded
           const when: RetryPolicy.Options<E>["when"] = (error, n) =>

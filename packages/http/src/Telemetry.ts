@@ -72,9 +72,7 @@ import * as Tracer from "effect/Tracer"
 import { type Address, addressOf } from "./internal/address.ts"
 import { withinAttempt, withinCall } from "./internal/call.ts"
 import { failureOf, reasonTag } from "./internal/failure.ts"
-import { onRequest } from "./internal/onRequest.ts"
 import { Series } from "./internal/series.ts"
-import * as MappedClient from "./MappedClient.ts"
 import * as Operation from "./Operation.ts"
 import * as Redaction from "./Redaction.ts"
 import * as Scrubber from "./Scrubber.ts"
@@ -202,70 +200,67 @@ export const rejections: Metric.Counter<number> = Metric.counter("resilience.rej
  * @since 0.1.0
  */
 export const observeAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
-  MappedClient.through(
-    client,
-    HttpClient.makeWith<E, R, E, R>(
-      onRequest((request) =>
-        withinAttempt((attempt, fiber) => {
-          const template = fiber.getRef(Operation.Current)?.endpoint
-          const method = knownMethods.has(request.method) ? request.method : "_OTHER"
-          const spanMethod = method === "_OTHER" ? "HTTP" : method
-          const address = addressOf(request)
-          let span: Tracer.Span | undefined
-          let began = 0
-          const run = Effect.flatMap(
-            Effect.makeSpan(template === undefined ? spanMethod : `${spanMethod} ${template}`, { kind: "client" }),
-            (made) => {
-              span = made
-              span.attribute("http.request.method", method)
-              if (address !== undefined) {
-                span.attribute("server.address", address.server.host)
-                span.attribute("server.port", address.server.port)
-                if (span.sampled) span.attribute("url.full", shown(address, fiber))
-              }
-              if (template !== undefined) span.attribute("url.template", template)
-              if (attempt.number > 1) span.attribute("http.request.resend_count", attempt.number - 1)
-              const sent = propagate(request, span, fiber)
-              fiber.setContext(
-                Context.add(Context.add(fiber.context, Tracer.ParentSpan, span), HttpClient.TracerDisabledWhen, always)
-              )
-              began = Time.nowUnsafe(fiber.context)
-              return client.postprocess(Effect.succeed(sent))
+  HttpClient.makeWith<E, R, E, R>(
+    Effect.flatMap((request) =>
+      withinAttempt((attempt, fiber) => {
+        const template = fiber.getRef(Operation.Current)?.endpoint
+        const method = knownMethods.has(request.method) ? request.method : "_OTHER"
+        const spanMethod = method === "_OTHER" ? "HTTP" : method
+        const address = addressOf(request)
+        let span: Tracer.Span | undefined
+        let began = 0
+        const run = Effect.flatMap(
+          Effect.makeSpan(template === undefined ? spanMethod : `${spanMethod} ${template}`, { kind: "client" }),
+          (made) => {
+            span = made
+            span.attribute("http.request.method", method)
+            if (address !== undefined) {
+              span.attribute("server.address", address.server.host)
+              span.attribute("server.port", address.server.port)
+              if (span.sampled) span.attribute("url.full", shown(address, fiber))
             }
-          )
-          const onExit = (exit: Exit.Exit<HttpClientResponse.HttpClientResponse, E>) => {
-            if (span === undefined) return undefined
-            const status = statusOf(exit)
-            const failure = errorType(exit, status)
-            if (status !== undefined) span.attribute("http.response.status_code", status)
-            if (failure !== undefined) span.attribute("error.type", failure)
-            end(span, exit, failure, fiber)
-            requestDurations.update(
-              (Time.nowUnsafe(fiber.context) - began) / 1_000,
-              fiber.context,
-              () => ({
-                "http.request.method": method,
-                ...(address !== undefined && {
-                  "server.address": address.server.host,
-                  "server.port": String(address.server.port)
-                }),
-                ...(template !== undefined && { "url.template": template }),
-                ...(status !== undefined && { "http.response.status_code": String(status) }),
-                ...(failure !== undefined && { "error.type": failure })
-              }),
-              template ?? "",
-              address?.server,
-              method,
-              status,
-              failure
+            if (template !== undefined) span.attribute("url.template", template)
+            if (attempt.number > 1) span.attribute("http.request.resend_count", attempt.number - 1)
+            const sent = propagate(request, span, fiber)
+            fiber.setContext(
+              Context.add(Context.add(fiber.context, Tracer.ParentSpan, span), HttpClient.TracerDisabledWhen, always)
             )
-            return undefined
+            began = Time.nowUnsafe(fiber.context)
+            return client.postprocess(Effect.succeed(sent))
           }
-          return { run, onExit }
-        })
-      ),
-      client.preprocess
-    )
+        )
+        const onExit = (exit: Exit.Exit<HttpClientResponse.HttpClientResponse, E>) => {
+          if (span === undefined) return undefined
+          const status = statusOf(exit)
+          const failure = errorType(exit, status)
+          if (status !== undefined) span.attribute("http.response.status_code", status)
+          if (failure !== undefined) span.attribute("error.type", failure)
+          end(span, exit, failure, fiber)
+          requestDurations.update(
+            (Time.nowUnsafe(fiber.context) - began) / 1_000,
+            fiber.context,
+            () => ({
+              "http.request.method": method,
+              ...(address !== undefined && {
+                "server.address": address.server.host,
+                "server.port": String(address.server.port)
+              }),
+              ...(template !== undefined && { "url.template": template }),
+              ...(status !== undefined && { "http.response.status_code": String(status) }),
+              ...(failure !== undefined && { "error.type": failure })
+            }),
+            template ?? "",
+            address?.server,
+            method,
+            status,
+            failure
+          )
+          return undefined
+        }
+        return { run, onExit }
+      })
+    ),
+    client.preprocess
   )
 
 /**

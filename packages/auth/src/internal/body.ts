@@ -20,7 +20,7 @@ export interface ObservedBody {
 export const observeBody = (request: HttpClientRequest.HttpClientRequest): ObservedBody => {
   const { body } = request
   if (body._tag === "Raw") return { request, reopen: () => isValue(body.body), differed: no }
-  if (body._tag !== "Stream") return new Replayable(request)
+  if (body._tag !== "Stream") return { request, reopen: yes, differed: no }
 
   let begun = false
   let again = false
@@ -67,18 +67,6 @@ const isValue = (body: unknown): boolean =>
   typeof body === "string" || body instanceof Uint8Array || body instanceof ArrayBuffer || body instanceof Blob ||
   body instanceof URLSearchParams || body instanceof FormData
 
-const no = () => false
+const yes = () => true
 
-// The usual case, without a closure of its own.
-class Replayable implements ObservedBody {
-  readonly request: HttpClientRequest.HttpClientRequest
-  constructor(request: HttpClientRequest.HttpClientRequest) {
-    this.request = request
-  }
-  reopen(): boolean {
-    return true
-  }
-  differed(): boolean {
-    return false
-  }
-}
+const no = () => false
