@@ -9,7 +9,7 @@
  * **Details**
  *
  * Each digest of a large file gets its own thread while there are enough, so that md5 and SHA-256 of one upload run in parallel.
- * Further digests share the thread with the least work. Threads start with the first large file and end with the layer's scope.
+ * Further digests share the thread that computes the fewest. Threads start with the first large file and end with the layer's scope.
  * Bytes are copied into memory that all uploads share, 2 MiB for each thread. An upload whose digests fall behind waits until a
  * part of it has been read.
  *

@@ -29,11 +29,9 @@ export class HashingThread {
     })
   }
 
-  /** How much work it has. */
+  /** How many digests it computes. */
   get load(): number {
-    let load = 0
-    for (const { algorithm } of this.jobs.values()) load += costs[algorithm]
-    return load
+    return this.jobs.size
   }
 
   begin(algorithm: Hashing.Algorithm): Job {
@@ -121,8 +119,6 @@ interface Progress {
   readonly id: number
   readonly digest?: string
 }
-
-const costs: { readonly [algorithm in Hashing.Algorithm]: number } = { md5: 2, sha256: 1 }
 
 // A string, since bundlers leave a file beside the module behind.
 const program = `
