@@ -77,8 +77,8 @@ export interface Circuit {
  * @since 0.1.0
  */
 export interface Limit {
-  readonly key: string
-  readonly stats: Effect.Effect<{ readonly limit: number; readonly running: number }>
+  readonly name: string
+  readonly snapshot: Effect.Effect<{ readonly limit: number; readonly running: number }>
 }
 
 /**
@@ -175,9 +175,9 @@ export const sample = (policies: Policies): Effect.Effect<void> =>
       yield* Metric.update(Metric.withAttributes(running, attributes), now.running)
       yield* Metric.update(Metric.withAttributes(waiting, attributes), now.waiting)
     }
-    for (const { key, stats } of policies.limits ?? []) {
-      const now = yield* stats
-      const attributes = { "resilience.policy": key }
+    for (const { name, snapshot } of policies.limits ?? []) {
+      const now = yield* snapshot
+      const attributes = { "resilience.policy": name }
       yield* Metric.update(Metric.withAttributes(permits, attributes), now.limit)
       yield* Metric.update(Metric.withAttributes(running, attributes), now.running)
     }

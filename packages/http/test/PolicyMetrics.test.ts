@@ -19,7 +19,7 @@ describe("PolicyMetrics", () => {
     Effect.gen(function*() {
       const bulkhead = yield* Bulkhead.make({ name: "uploads", permits: 1, queue: 5 })
       const circuit = yield* CircuitBreaker.make({ name: "api" })
-      const limit = yield* ConcurrencyLimit.make({ key: "adaptive" })
+      const limit = yield* ConcurrencyLimit.make({ name: "adaptive" })
       yield* Effect.gen(function*() {
         const call = Bulkhead.withBulkhead(Effect.never, bulkhead)
         const fibers = yield* Effect.all([Effect.forkChild(call), Effect.forkChild(call)])

@@ -3,19 +3,19 @@
  *
  * **Why**
  *
- * When a popular entry of a cache expires, everyone who wants it asks for it at once. One of them is enough.
+ * When a popular entry of a cache expires, all its readers ask for it at once. One call is enough.
  *
  * **Details**
  *
- * The first caller for a key starts the call, those who come while it runs wait for it too, and all get its result, be it a
- * success or an error. Nothing is kept: the next caller after its end starts anew.
+ * The first caller for a key starts the call. Those that come while it runs wait for it, and all get its result, be it a
+ * success or an error. Nothing is kept: the next caller after its end starts another call.
  *
- * Interrupting some of the callers does not stop the call; interrupting all of them does. The call has no deadline of its
- * own, since those who wait have different ones: each stops waiting at its own.
+ * Interrupting some of the callers does not stop the call; interrupting all of them does. The call has no
+ * deadline, since those that wait have different ones: each stops waiting at its own.
  *
  * **Gotchas**
  *
- * Share only what is safe to share: a key that lacks the user gives one user the answer of another.
+ * Share only what is safe to share: a key that lacks the user gives one user the response of another.
  *
  * **Example** (Three callers, one call)
  *
@@ -36,62 +36,99 @@
  * @since 0.1.0
  */
 import * as Deadline from "@effect-resilience/deadline/Deadline"
+import * as Field from "@effect-resilience/kernel/Field"
+import * as Policy from "@effect-resilience/kernel/Policy"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 
 /**
- * Calls under way, by key.
+ * Calls under way, by key. All of them have results of one type, which is why `execute` takes less than that of other
+ * policies.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Coalesce<in out A, in out E = never> {
+export interface Coalesce<in out A, in out E = never> extends Omit<Policy.Policy<never, Snapshot>, "execute"> {
   /** Joins the call that runs for the key, or starts it. */
   execute<R>(self: Effect.Effect<A, E, R>, key: string): Effect.Effect<A, E, R>
-  /** How many calls are under way. */
-  readonly size: Effect.Effect<number>
 }
 
 /**
- * Makes a place for calls with the same type of result.
+ * How many calls are under way.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Snapshot {
+  readonly running: number
+}
+
+/**
+ * How to make a place for calls with the same type of result.
+ *
+ * - `name`: the name in metrics; default `"default"`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly name?: string | undefined
+}
+
+/**
+ * The options as data.
+ *
+ * @category fields
+ * @since 0.1.0
+ */
+export const fields = {
+  name: /* @__PURE__ */ Field.withDefault(Field.text, "default")
+} satisfies Field.Fields<Options>
+
+/**
+ * Makes a place for calls with the same type of result. Throws `RangeError` where an option makes no sense.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = <A, E = never>(): Effect.Effect<Coalesce<A, E>> =>
-  Effect.sync(() => {
-    const flights = new Map<string, Flight<A, E>>()
+export const make = <A, E = never>(options: Options = {}): Effect.Effect<Coalesce<A, E>> => {
+  const { name } = Field.read("Coalesce", fields, options)
+  return Effect.sync(() => {
+    const shared = new Map<string, SharedCall<A, E>>()
 
-    const start = (key: string, fiber: Fiber.Fiber<A, E>): Flight<A, E> => {
-      const flight = { fiber, waiting: 0 }
-      flights.set(key, flight)
+    const start = (key: string, fiber: Fiber.Fiber<A, E>): SharedCall<A, E> => {
+      const call = { fiber, waiting: 0 }
+      shared.set(key, call)
       fiber.addObserver(() => {
-        if (flights.get(key) === flight) flights.delete(key)
+        if (shared.get(key) === call) shared.delete(key)
       })
-      return flight
+      return call
     }
 
-    const leave = (key: string, flight: Flight<A, E>): Effect.Effect<void> | undefined => {
-      if (--flight.waiting > 0 || flight.fiber.pollUnsafe() !== undefined) return undefined
-      flights.delete(key)
-      return Fiber.interrupt(flight.fiber)
+    const leave = (key: string, call: SharedCall<A, E>): Effect.Effect<void> | undefined => {
+      if (--call.waiting > 0 || call.fiber.pollUnsafe() !== undefined) return undefined
+      shared.delete(key)
+      return Fiber.interrupt(call.fiber)
     }
 
     return {
-      size: Effect.sync(() => flights.size),
+      name,
+      admitUnsafe: undefined,
+      snapshot: Effect.sync(() => ({ running: shared.size })),
       execute: <R>(self: Effect.Effect<A, E, R>, key: string) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.contextWith((context: Context.Context<R>) => {
-            const flight = flights.get(key) ??
+            const call = shared.get(key) ??
               start(key, Effect.runForkWith(context)(Effect.interruptible(Deadline.unlimited(self))))
-            flight.waiting++
-            return Effect.onExitPrimitive(restore(Fiber.join(flight.fiber)), () => leave(key, flight), true)
+            call.waiting++
+            return Effect.onExitPrimitive(restore(Fiber.join(call.fiber)), () => leave(key, call), true)
           })
         )
     }
   })
+}
 
 /**
  * Shares nothing: every caller makes its own call.
@@ -99,7 +136,7 @@ export const make = <A, E = never>(): Effect.Effect<Coalesce<A, E>> =>
  * @category constructors
  * @since 0.1.0
  */
-export const noop = <A, E = never>(): Coalesce<A, E> => ({ execute: (self) => self, size: Effect.succeed(0) })
+export const noop: Policy.Policy<never, Snapshot> = /* @__PURE__ */ Policy.noop<Snapshot>({ running: 0 })
 
 /**
  * Joins the call that runs for the key, or starts it.
@@ -115,7 +152,7 @@ export const withCoalesce: {
   <A, E, R>(self: Effect.Effect<A, E, R>, coalesce: Coalesce<A, E>, key: string) => coalesce.execute(self, key)
 )
 
-interface Flight<A, E> {
+interface SharedCall<A, E> {
   readonly fiber: Fiber.Fiber<A, E>
   waiting: number
 }

@@ -8,9 +8,9 @@
  *
  * **Details**
  *
- * Calls beyond the limit are refused at once with `LimitReached`, since waiting here would hide the queue that the
- * algorithm looks for. Which failures count as a drop is decided by `Outcome`: one that the server answered well (a 404)
- * says nothing about load.
+ * Calls beyond the limit are rejected at once with `LimitReached`, since waiting here would hide the queue that the
+ * algorithm looks for. `Outcome` decides which failures count as a drop: a 404, which the server understood, says nothing
+ * about load.
  *
  * With `shares`, each named priority can always use its share of the limit, and what others leave. A call's priority is
  * that of its fiber, see `Priority`. While the limit is used up, a priority below its share still gets in, so that the
@@ -28,9 +28,9 @@
  * import { Effect } from "effect"
  *
  * const program = Effect.gen(function*() {
- *   const limit = yield* ConcurrencyLimit.make({ key: "search", algorithm: LimitAlgorithm.aimd({ initial: 10 }) })
+ *   const limit = yield* ConcurrencyLimit.make({ name: "search", algorithm: LimitAlgorithm.aimd({ initial: 10 }) })
  *   yield* Effect.succeed("found").pipe(ConcurrencyLimit.withConcurrencyLimit(limit))
- *   return yield* limit.stats
+ *   return yield* limit.snapshot
  * })
  *
  * await Effect.runPromise(program) // => { limit: 10, running: 0 }
@@ -38,18 +38,16 @@
  *
  * @since 0.1.0
  */
-import * as NotAsked from "@effect-resilience/errors/NotAsked"
-import * as Recovery from "@effect-resilience/errors/Recovery"
+import { requireArgument } from "@effect-resilience/kernel/Argument"
+import * as Field from "@effect-resilience/kernel/Field"
 import * as Keyed from "@effect-resilience/kernel/Keyed"
+import * as Policy from "@effect-resilience/kernel/Policy"
 import { monotonicMillis } from "@effect-resilience/kernel/Time"
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Random from "effect/Random"
@@ -64,14 +62,7 @@ import * as Rejection from "./Rejection.ts"
  * @category models
  * @since 0.1.0
  */
-export interface ConcurrencyLimit {
-  /** The name that errors and metrics carry. */
-  readonly key: string
-  /** Runs an effect if the limit allows it. */
-  execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | LimitReached, R>
-  /** The limit, and how many calls run, now. */
-  readonly stats: Effect.Effect<Stats>
-}
+export interface ConcurrencyLimit extends Policy.Policy<LimitReached, Snapshot> {}
 
 /**
  * A look at a limit.
@@ -79,7 +70,7 @@ export interface ConcurrencyLimit {
  * @category models
  * @since 0.1.0
  */
-export interface Stats {
+export interface Snapshot {
   readonly limit: number
   readonly running: number
 }
@@ -87,20 +78,44 @@ export interface Stats {
 /**
  * How to make an adaptive limit.
  *
- * - `key`: the name in errors and metrics; default `"default"`.
+ * - `name`: the name in errors and metrics; default `"default"`.
  * - `algorithm`: how the limit is found; default `LimitAlgorithm.vegas()`.
  * - `shares`: what part of the limit each priority is guaranteed, together at most 1; default none.
- * - `classify`: what an exit says about the dependency; default `Outcome.of`. Interruption is ignored without asking it.
+ * - `classify`: what an exit says about the dependency; default `Outcome.of`. It is not asked about interruptions, which
+ *   are ignored.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  readonly key?: string | undefined
+  readonly name?: string | undefined
   readonly algorithm?: LimitAlgorithm.LimitAlgorithm | undefined
   readonly shares?: { readonly [priority: string]: number } | undefined
-  readonly classify?: ((exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome) | undefined
+  readonly classify?: Outcome.Classify | undefined
 }
+
+/**
+ * The options as data.
+ *
+ * @category fields
+ * @since 0.1.0
+ */
+export const fields = {
+  name: /* @__PURE__ */ Field.withDefault(Field.text, "default"),
+  algorithm: LimitAlgorithm.field,
+  shares: /* @__PURE__ */ Field.map(
+    /* @__PURE__ */ Field.withDefault(
+      /* @__PURE__ */ Field.record(/* @__PURE__ */ Field.number({ above: 0, max: 1 })),
+      {}
+    ),
+    (shares, path) => {
+      const sum = Object.values(shares).reduce((sum, share) => sum + share, 0)
+      requireArgument(sum <= 1 + Number.EPSILON * 8, path, "at most 1 together", sum)
+      return shares
+    }
+  ),
+  classify: Outcome.field
+} satisfies Field.Fields<Options>
 
 /**
  * The limit was used up. The call did not run.
@@ -108,26 +123,12 @@ export interface Options {
  * @category errors
  * @since 0.1.0
  */
-export class LimitReached extends Data.TaggedError("LimitReached")<{
-  readonly key: string
+export class LimitReached extends Rejection.TaggedError("LimitReached")<{
   readonly limit: number
   readonly priority: string
 }> {
-  get [Rejection.symbol](): true {
-    return true
-  }
-  get [NotAsked.symbol](): true {
-    return true
-  }
-  /** Unknown: nobody knows when a call will end. */
-  get retryAfter(): undefined {
-    return undefined
-  }
-  [Recovery.symbol](): Recovery.Recovery {
-    return Recovery.retry
-  }
   override get message(): string {
-    return `The limit "${this.key}" of ${this.limit} calls at once is used up. Try again later.`
+    return `The limit "${this.policy}" of ${this.limit} calls at once is used up. Try again later.`
   }
 }
 
@@ -138,31 +139,27 @@ export class LimitReached extends Data.TaggedError("LimitReached")<{
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<ConcurrencyLimit> => {
-  check(options)
-  return Effect.sync(() => new Limit(options, options.key ?? "default"))
+  const settings = Field.read("ConcurrencyLimit", fields, options)
+  return Effect.sync(() => new Limit(settings, settings.name))
 }
 
+const makeKeyed = /* @__PURE__ */ Keyed.policies(
+  "ConcurrencyLimit",
+  fields,
+  (settings, key) => new Limit(settings, key),
+  ({ isIdle }) => isIdle
+)
+
 /**
- * Makes an adaptive limit for each key.
+ * Makes an adaptive limit for each key, which is its name.
  *
  * - `capacity`: how many of the keys used last to hold; default 100,000. A limit with calls in it is never forgotten.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const keyed = (
-  options: Omit<Options, "key"> & { readonly capacity?: number | undefined } = {}
-): Effect.Effect<Keyed.Keyed<ConcurrencyLimit>> => {
-  check(options)
-  const capacity = Keyed.capacityOf(options)
-  return Effect.sync(() =>
-    Keyed.make({
-      capacity,
-      make: (key) => new Limit(options, key),
-      isIdle: (limit) => limit.isIdle
-    })
-  )
-}
+export const keyed = (options: Options & Keyed.Options = {}): Effect.Effect<Keyed.Keyed<ConcurrencyLimit>> =>
+  makeKeyed(options)
 
 /**
  * No limit.
@@ -170,11 +167,7 @@ export const keyed = (
  * @category constructors
  * @since 0.1.0
  */
-export const noop: ConcurrencyLimit = {
-  key: "noop",
-  execute: (self) => self,
-  stats: /* @__PURE__ */ Effect.succeed({ limit: Infinity, running: 0 })
-}
+export const noop: ConcurrencyLimit = /* @__PURE__ */ Policy.noop<Snapshot>({ limit: Infinity, running: 0 })
 
 /**
  * Runs an effect under an adaptive limit.
@@ -182,13 +175,7 @@ export const noop: ConcurrencyLimit = {
  * @category combinators
  * @since 0.1.0
  */
-export const withConcurrencyLimit: {
-  (limit: ConcurrencyLimit): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | LimitReached, R>
-  <A, E, R>(self: Effect.Effect<A, E, R>, limit: ConcurrencyLimit): Effect.Effect<A, E | LimitReached, R>
-} = /* @__PURE__ */ dual(
-  2,
-  <A, E, R>(self: Effect.Effect<A, E, R>, limit: ConcurrencyLimit) => limit.execute(self)
-)
+export const withConcurrencyLimit: Policy.Combinator<ConcurrencyLimit, LimitReached> = Policy.withPolicy
 
 /**
  * The present limit, with the attribute `resilience.policy`.
@@ -201,13 +188,13 @@ export const limitGauge: Metric.Gauge<number> = /* @__PURE__ */ Metric.gauge("re
 })
 
 /**
- * Counts refused calls, with the attributes `resilience.policy` and `resilience.priority`.
+ * Counts rejected calls, with the attributes `resilience.policy` and `resilience.priority`.
  *
  * @category observing
  * @since 0.1.0
  */
 export const refusedTotal: Metric.Counter<number> = /* @__PURE__ */ Metric.counter("resilience.limit.refusals", {
-  description: "Calls that an adaptive limit refused",
+  description: "Calls that an adaptive limit rejected",
   incremental: true
 })
 
@@ -241,64 +228,64 @@ interface Partition {
   readonly priority: string
   readonly share: number
   running: number
-  readonly refused: Metric.Counter<number>
-  refusal: Exit.Exit<never, LimitReached> | undefined
+  readonly rejected: Metric.Counter<number>
+  rejection: Exit.Exit<never, LimitReached> | undefined
 }
 
 class Limit implements ConcurrencyLimit {
-  readonly key: string
+  readonly name: string
+  private readonly settings: Field.Settings<typeof fields>
   private readonly estimator: LimitAlgorithm.Estimator
-  private readonly classify: (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome
-  private readonly shares: { readonly [priority: string]: number }
   private readonly partitions = new Map<string, Partition>()
   private readonly gauge: Metric.Gauge<number>
   private running = 0
-  private known: number
+  private known = 0
 
-  constructor(options: Omit<Options, "key">, key: string) {
-    this.key = key
-    this.estimator = LimitAlgorithm.start(options.algorithm ?? LimitAlgorithm.vegas())
-    this.classify = options.classify ?? Outcome.of
-    this.shares = options.shares ?? {}
-    this.gauge = Metric.withAttributes(limitGauge, { "resilience.policy": key })
-    this.known = 0
+  constructor(settings: Field.Settings<typeof fields>, name: string) {
+    this.name = name
+    this.settings = settings
+    this.estimator = settings.algorithm()
+    this.gauge = Metric.withAttributes(limitGauge, { "resilience.policy": name })
   }
 
   get isIdle(): boolean {
     return this.running === 0
   }
 
-  get stats() {
+  get snapshot() {
     return Effect.sync(() => ({ limit: this.estimator.limit, running: this.running }))
   }
 
   execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | LimitReached, R> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.withFiber((fiber): Effect.Effect<A, E | LimitReached, R> => {
-        const limit = this.estimator.limit
-        if (limit !== this.known) this.show(limit, fiber)
-        const partition = this.partitionOf(fiber.getRef(Priority.Current))
-        if (this.running >= limit && partition.running >= Math.ceil(limit * partition.share)) {
-          partition.refused.updateUnsafe(1, fiber.context)
-          return partition.refusal ??= Exit.fail(
-            new LimitReached({ key: this.key, limit, priority: partition.priority })
-          )
-        }
-        const clock = fiber.getRef(Clock.Clock)
-        const startedAt = monotonicMillis(clock)
-        const inFlight = ++this.running
-        partition.running++
-        return Effect.onExitPrimitive(
-          restore(self),
-          (exit) => {
-            this.running--
-            partition.running--
-            this.record(exit, startedAt, inFlight, clock, fiber)
-            return undefined
-          },
-          true
-        )
+        const admission = this.admitUnsafe(fiber)
+        return admission === undefined ? this.reject(fiber) : Effect.onExitPrimitive(restore(self), admission, true)
       })
+    )
+  }
+
+  admitUnsafe(fiber: Fiber.Fiber<unknown, unknown>): Policy.Admission | undefined {
+    const limit = this.limitNow(fiber)
+    const partition = this.partitionOf(fiber)
+    if (this.running >= limit && partition.running >= Math.ceil(limit * partition.share)) return undefined
+    const clock = fiber.getRef(Clock.Clock)
+    const startedAt = monotonicMillis(clock)
+    const inFlight = ++this.running
+    partition.running++
+    return (exit) => {
+      this.running--
+      partition.running--
+      this.record(exit, startedAt, inFlight, clock, fiber)
+      return undefined
+    }
+  }
+
+  private reject(fiber: Fiber.Fiber<unknown, unknown>): Exit.Exit<never, LimitReached> {
+    const partition = this.partitionOf(fiber)
+    partition.rejected.updateUnsafe(1, fiber.context)
+    return partition.rejection ??= Exit.fail(
+      new LimitReached({ policy: this.name, limit: this.estimator.limit, priority: partition.priority })
     )
   }
 
@@ -309,10 +296,9 @@ class Limit implements ConcurrencyLimit {
     clock: Clock.Clock,
     fiber: Fiber.Fiber<unknown, unknown>
   ) {
-    if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return
-    const outcome = this.classify(exit)
+    const outcome = this.settings.classify(exit)
     const dropped = outcome._tag === "Failure"
-    // An error that the server answered well came another way than a success; its round trip is no measure.
+    // An error to which the server responded well came another way than a success. Its round trip is no measure.
     if (outcome._tag === "Ignored" || (!dropped && Exit.isFailure(exit))) return
     const now = monotonicMillis(clock)
     this.estimator.record({
@@ -324,37 +310,30 @@ class Limit implements ConcurrencyLimit {
     })
   }
 
-  private show(limit: number, fiber: Fiber.Fiber<unknown, unknown>) {
-    this.known = limit
-    this.gauge.updateUnsafe(limit, fiber.context)
-    for (const partition of this.partitions.values()) partition.refusal = undefined
+  private limitNow(fiber: Fiber.Fiber<unknown, unknown>): number {
+    const { limit } = this.estimator
+    if (limit !== this.known) {
+      this.known = limit
+      this.gauge.updateUnsafe(limit, fiber.context)
+      for (const partition of this.partitions.values()) partition.rejection = undefined
+    }
+    return limit
   }
 
-  private partitionOf(priority: string): Partition {
-    const name = Object.hasOwn(this.shares, priority) ? priority : "default"
+  private partitionOf(fiber: Fiber.Fiber<unknown, unknown>): Partition {
+    const { shares } = this.settings
+    const priority = fiber.getRef(Priority.Current)
+    const name = Object.hasOwn(shares, priority) ? priority : "default"
     const known = this.partitions.get(name)
     if (known !== undefined) return known
     const partition: Partition = {
       priority: name,
-      share: this.shares[name] ?? 0,
+      share: shares[name] ?? 0,
       running: 0,
-      refused: Metric.withAttributes(refusedTotal, { "resilience.policy": this.key, "resilience.priority": name }),
-      refusal: undefined
+      rejected: Metric.withAttributes(refusedTotal, { "resilience.policy": this.name, "resilience.priority": name }),
+      rejection: undefined
     }
     this.partitions.set(name, partition)
     return partition
-  }
-}
-
-const check = ({ shares = {} }: Omit<Options, "key">) => {
-  let sum = 0
-  for (const [priority, share] of Object.entries(shares)) {
-    if (!(share > 0 && share <= 1)) {
-      throw new RangeError(`ConcurrencyLimit: the share of ${priority} must be above 0 and at most 1, not ${share}`)
-    }
-    sum += share
-  }
-  if (sum > 1 + Number.EPSILON * 8) {
-    throw new RangeError(`ConcurrencyLimit: all shares together must be at most 1, not ${sum}`)
   }
 }

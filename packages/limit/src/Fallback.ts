@@ -1,11 +1,11 @@
 /**
- * Answers something else when a dependency does not.
+ * Runs something else when a dependency fails.
  *
  * **Why**
  *
- * An empty list of recommendations is better than no page. But an answer made up where the *request* was wrong hides a bug
- * of the caller. So a fallback steps in only where the dependency failed or was not asked, and lets a 400, a 404, a rejected
- * login or a missing permission through.
+ * An empty list of recommendations is better than no page. But a substitute where the *request* was wrong hides a bug of the
+ * caller. So a fallback steps in only where the dependency failed or was not asked. A 400, a 404, a rejected login or a
+ * missing permission passes through.
  *
  * **Example** (Default prices while the service is down)
  *
@@ -26,46 +26,37 @@
  * @since 0.1.0
  */
 import * as Classifier from "@effect-resilience/errors/Classifier"
+import * as Field from "@effect-resilience/kernel/Field"
+import * as Policy from "@effect-resilience/kernel/Policy"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import { dual } from "effect/Function"
 import * as Option from "effect/Option"
 import { isRequestFault } from "./internal/requestFault.ts"
 import * as Rejection from "./Rejection.ts"
 
 /**
- * What to answer instead, and when.
+ * A fallback. It has no state.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Fallback<out A, out E = never, out R = never> {
-  /** Runs an effect, and the other one where it fails. */
-  execute<A2, E2, R2>(self: Effect.Effect<A2, E2, R2>): Effect.Effect<A | A2, E | E2, R | R2>
-}
+export interface Fallback<out A, out E = never, out R = never> extends Policy.Policy<E, void, A, R> {}
 
 /**
- * Makes a fallback.
+ * How to make a fallback.
  *
- * - `orElse`: the other answer, from the error that the first one failed with.
- * - `when`: which errors it answers; default those that speak of the dependency (see `applies`). Defects and interruption
- *   always pass.
+ * - `name`: default `"default"`.
+ * - `orElse`: what to run instead, from the error of the call.
+ * - `when`: for which errors; default those that speak of the dependency (see `applies`). Defects and interruptions always
+ *   pass.
  *
- * @category constructors
+ * @category models
  * @since 0.1.0
  */
-export const make = <A, E = never, R = never>(options: {
+export interface Options<out A, out E = never, out R = never> {
+  readonly name?: string | undefined
   readonly orElse: (error: unknown) => Effect.Effect<A, E, R>
   readonly when?: ((error: unknown) => boolean) | undefined
-}): Fallback<A, E, R> => {
-  const { orElse, when = applies } = options
-  return {
-    execute: <A2, E2, R2>(self: Effect.Effect<A2, E2, R2>) =>
-      Effect.catchCause(self, (cause): Effect.Effect<A, E | E2, R> => {
-        const error = Cause.findErrorOption(cause)
-        return Option.isSome(error) && when(error.value) ? orElse(error.value) : Effect.failCause(cause)
-      })
-  }
 }
 
 /**
@@ -78,12 +69,45 @@ export const applies = (error: unknown): boolean =>
   Rejection.isRejection(error) || !isRequestFault(Classifier.classify(error))
 
 /**
+ * The options as data.
+ *
+ * @category fields
+ * @since 0.1.0
+ */
+export const fields = {
+  name: /* @__PURE__ */ Field.withDefault(Field.text, "default"),
+  orElse: /* @__PURE__ */ Field.fn<Options<unknown, unknown, unknown>["orElse"]>(),
+  when: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.fn<(error: unknown) => boolean>(), applies)
+} satisfies Field.Fields<Options<unknown, unknown, unknown>>
+
+/**
+ * Makes a fallback. Throws `RangeError` where an option makes no sense.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <A, E = never, R = never>(options: Options<A, E, R>): Fallback<A, E, R> => {
+  const { name, when } = Field.read("Fallback", fields, options)
+  const { orElse } = options
+  return {
+    name,
+    admitUnsafe: undefined,
+    snapshot: Effect.void,
+    execute: <A2, E2, R2>(self: Effect.Effect<A2, E2, R2>) =>
+      Effect.catchCause(self, (cause): Effect.Effect<A, E | E2, R> => {
+        const error = Cause.findErrorOption(cause)
+        return Option.isSome(error) && when(error.value) ? orElse(error.value) : Effect.failCause(cause)
+      })
+  }
+}
+
+/**
  * No fallback.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const noop: Fallback<never> = { execute: (self) => self }
+export const noop: Fallback<never> = /* @__PURE__ */ Policy.noop<void>(undefined)
 
 /**
  * Runs an effect with a fallback.
@@ -99,7 +123,4 @@ export const withFallback: {
     self: Effect.Effect<A, E, R>,
     fallback: Fallback<A2, E2, R2>
   ): Effect.Effect<A | A2, E | E2, R | R2>
-} = /* @__PURE__ */ dual(
-  2,
-  <A, E, R, A2, E2, R2>(self: Effect.Effect<A, E, R>, fallback: Fallback<A2, E2, R2>) => fallback.execute(self)
-)
+} = Policy.withPolicy

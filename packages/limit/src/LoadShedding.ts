@@ -1,22 +1,21 @@
 /**
- * A middleware for servers that answers no to what they cannot take.
+ * Rejects requests that a server cannot take.
  *
  * **Why**
  *
- * A server that accepts more than it can serve serves nobody in time. Answering 503 at once to the excess keeps the answers
- * to the rest quick, and tells well-behaved clients to come back later.
+ * A server that accepts more than it can serve is too late for all of its clients. A 503 at once for the excess keeps the
+ * other responses quick, and tells well-behaved clients to come back later.
  *
  * **Details**
  *
  * - Requests run under a `ConcurrencyLimit`. Beyond it they get 503 with `Retry-After`, those of a priority below its
  *   share last.
- * - A request whose deadline has passed gets 504 at once, since nobody waits for its answer: one that its
- *   headers say, or that the fiber has (see `DeadlineMiddleware`).
+ * - A request whose deadline has passed gets 504 at once, since its client no longer waits. The deadline comes from its
+ *   headers or from the fiber (see `DeadlineMiddleware`).
  *
  * **Gotchas**
  *
- * Not in the package's index, so that whoever needs a breaker only loads nothing of HTTP: import it from
- * `@effect-resilience/limit/LoadShedding`.
+ * Not in the package's index, since it loads `effect/http`: import it from `@effect-resilience/limit/LoadShedding`.
  *
  * **Example** (One request at a time)
  *
@@ -31,7 +30,7 @@
  *   const app = HttpServerResponse.text("served").pipe(
  *     Effect.succeed,
  *     Effect.delay("10 millis"),
- *     LoadShedding.make({ limit, retryAfter: "2 seconds" })
+ *     LoadShedding.withLoadShedding(LoadShedding.make({ limit, retryAfter: "2 seconds" }))
  *   )
  *   const responses = yield* Effect.all([app, app], { concurrency: "unbounded" })
  *   return responses.map(({ headers, status }) => [status, headers["retry-after"]])
@@ -46,9 +45,10 @@
  */
 import * as Deadline from "@effect-resilience/deadline/Deadline"
 import * as DeadlineHeader from "@effect-resilience/deadline/DeadlineHeader"
+import * as Field from "@effect-resilience/kernel/Field"
+import * as Policy from "@effect-resilience/kernel/Policy"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as ConcurrencyLimit from "./ConcurrencyLimit.ts"
@@ -56,7 +56,22 @@ import * as Outcome from "./Outcome.ts"
 import * as Priority from "./Priority.ts"
 
 /**
- * A middleware for `HttpRouter`, `HttpServer.serve` and any other effect that answers a request.
+ * Load shedding for one app, with the name and the snapshot of its limit.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LoadShedding extends
+  Policy.Policy<
+    never,
+    ConcurrencyLimit.Snapshot,
+    HttpServerResponse.HttpServerResponse,
+    HttpServerRequest.HttpServerRequest
+  >
+{}
+
+/**
+ * How to shed load.
  *
  * - `limit`: how much runs at once. Make it with `classify: LoadShedding.outcomeOf`, so that a 503 or 504 of the app
  *   counts against it.
@@ -64,52 +79,111 @@ import * as Priority from "./Priority.ts"
  * - `priority`: the priority of a request; default that of the fiber.
  * - `deadlineNames`: the headers that hold a deadline; default `DeadlineHeader.defaultNames`.
  *
- * @category constructors
+ * @category models
  * @since 0.1.0
  */
-export const make = (options: {
+export interface Options {
   readonly limit: ConcurrencyLimit.ConcurrencyLimit
   readonly retryAfter?: Duration.Input | undefined
   readonly priority?: ((request: HttpServerRequest.HttpServerRequest) => string) | undefined
   readonly deadlineNames?: DeadlineHeader.Names | undefined
-}): <E, R>(
-  app: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
-) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R | HttpServerRequest.HttpServerRequest> => {
-  const { deadlineNames, limit, priority } = options
-  const seconds = Math.ceil(Duration.toSeconds(Duration.fromInputUnsafe(options.retryAfter ?? "1 second")))
-  const shed = Effect.succeed(HttpServerResponse.empty({ status: 503, headers: { "retry-after": String(seconds) } }))
-  return <E, R>(app: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
-    Effect.flatMap(
-      HttpServerRequest.HttpServerRequest,
-      (request) =>
-        Effect.withFiber((fiber): Effect.Effect<HttpServerResponse.HttpServerResponse, E, R> => {
-          const asked = DeadlineHeader.read(request.headers, deadlineNames)
-          if ((asked !== undefined && !Duration.isPositive(asked)) || Deadline.remainingMillisUnsafe(fiber) <= 0) {
-            return tooLate
-          }
-          // Once the app runs, an error of this kind is its own: that of a limit for something it calls.
-          let began = false
-          const run = Effect.suspend(() => {
-            began = true
-            return app
-          })
-          const limited = Effect.catchIf(
-            limit.execute(run),
-            (error): error is ConcurrencyLimit.LimitReached => !began && error instanceof ConcurrencyLimit.LimitReached,
-            () => shed
-          )
-          return priority === undefined ? limited : Priority.withPriority(limited, priority(request))
-        })
-    )
 }
 
 /**
- * What an answer of the app says about its load: 503 and 504 that it is too much, errors and defects as `Outcome.of`.
+ * The options as data, but for `limit`, which is an instance.
+ *
+ * @category fields
+ * @since 0.1.0
+ */
+export const fields = {
+  retryAfter: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration({ finite: true }), "1 second"),
+  priority: /* @__PURE__ */ Field.optional(
+    /* @__PURE__ */ Field.fn<(request: HttpServerRequest.HttpServerRequest) => string>()
+  ),
+  deadlineNames: /* @__PURE__ */ Field.withDefault(
+    /* @__PURE__ */ Field.struct({ grpc: Field.text, millis: Field.text }),
+    DeadlineHeader.defaultNames
+  )
+} satisfies Field.Fields<Omit<Options, "limit">>
+
+/**
+ * Makes load shedding for `HttpRouter`, `HttpServer.serve` and any other effect that makes a response. Throws `RangeError`
+ * where an option makes no sense.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = ({ limit, ...options }: Options): LoadShedding => {
+  const { deadlineNames, priority, retryAfter } = Field.read("LoadShedding", fields, options)
+  const seconds = Math.ceil(Duration.toSeconds(retryAfter))
+  const shed = Effect.succeed(HttpServerResponse.empty({ status: 503, headers: { "retry-after": String(seconds) } }))
+  return {
+    name: limit.name,
+    snapshot: limit.snapshot,
+    admitUnsafe: undefined,
+    execute: <A, E, R>(app: Effect.Effect<A, E, R>) =>
+      Effect.flatMap(
+        HttpServerRequest.HttpServerRequest,
+        (request) =>
+          Effect.withFiber((fiber): Effect.Effect<A | HttpServerResponse.HttpServerResponse, E, R> => {
+            const asked = DeadlineHeader.read(request.headers, deadlineNames)
+            if ((asked !== undefined && !Duration.isPositive(asked)) || Deadline.remainingMillisUnsafe(fiber) <= 0) {
+              return tooLate
+            }
+            // Once the app runs, an error of this kind is its own: that of a limit for something it calls.
+            let began = false
+            const run = Effect.suspend(() => {
+              began = true
+              return app
+            })
+            const limited = Effect.catchIf(
+              limit.execute(run),
+              (error): error is ConcurrencyLimit.LimitReached =>
+                !began && error instanceof ConcurrencyLimit.LimitReached,
+              () => shed
+            )
+            return priority === undefined ? limited : Priority.withPriority(limited, priority(request))
+          })
+      )
+  }
+}
+
+/**
+ * Sheds nothing.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const noop: LoadShedding = /* @__PURE__ */ Policy.noop<ConcurrencyLimit.Snapshot>({
+  limit: Infinity,
+  running: 0
+})
+
+/**
+ * Runs an app with load shedding.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withLoadShedding: {
+  (
+    shedding: LoadShedding
+  ): <A, E, R>(
+    app: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A | HttpServerResponse.HttpServerResponse, E, R | HttpServerRequest.HttpServerRequest>
+  <A, E, R>(
+    app: Effect.Effect<A, E, R>,
+    shedding: LoadShedding
+  ): Effect.Effect<A | HttpServerResponse.HttpServerResponse, E, R | HttpServerRequest.HttpServerRequest>
+} = Policy.withPolicy
+
+/**
+ * What a response of the app says about its load: 503 and 504 that it is too much, errors and defects as `Outcome.of`.
  *
  * @category classification
  * @since 0.1.0
  */
-export const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome.Outcome =>
+export const outcomeOf: Outcome.Classify = (exit) =>
   exit._tag === "Success" && HttpServerResponse.isHttpServerResponse(exit.value) &&
     (exit.value.status === 503 || exit.value.status === 504)
     ? Outcome.failure()

@@ -3,27 +3,26 @@
  *
  * **Why**
  *
- * Many APIs allow so many calls in so much time and answer 429 to the rest, and some count the refused ones too. A pacer
- * lets calls wait for their turn instead, and when the server says "not before", it holds all of them back and then lets
- * them go at the usual rate rather than all at once.
+ * Many APIs allow so many calls in so much time and respond 429 to the rest, and some count the rejected ones too. A pacer
+ * lets calls wait for their turn instead. When the server says "not before", it holds all of them back and then lets them
+ * go at the usual rate rather than all at once.
  *
  * **Details**
  *
  * - The rate is `limit` calls in `window`. With `burst` 1 they are spread evenly; with more, so many may go at once after a
  *   quiet time. A call of `cost` 3 counts as three.
  * - Calls go in the order in which they came. One that would have to wait beyond `maxWait`, or beyond its `Deadline`, is
- *   refused at once with `PaceExceeded` and takes nothing from the others.
- * - A failure whose `Recovery` names a time pauses the pacer for so long, and so does `observe` with headers that say
- *   that nothing is left. A pause is a debt in the limiter's bucket, so processes that share a store share it too.
+ *   rejected at once with `PaceExceeded` and takes nothing from the others.
+ * - A failure whose `Recovery` names a time pauses the pacer for so long. So does `observe` when the headers say that
+ *   nothing is left. A pause is a debt in the limiter's bucket, so processes that share a store share it too.
  *
  * The counting is done by Effect's `RateLimiter`: in memory with `layerMemory` or `layerLimiterMemory`, between processes
  * with its Redis store. In memory the monotonic clock counts. A store that processes share counts by their wall clocks; so
- * does Effect's own memory store, which moreover holds every key for good.
+ * does Effect's own memory store, which also holds every key for good.
  *
  * **Gotchas**
  *
- * Not in the package's index, so that whoever needs no rate limit loads no `Schema`: import it from
- * `@effect-resilience/limit/Pacer`.
+ * Not in the package's index, since it loads `Schema`: import it from `@effect-resilience/limit/Pacer`.
  *
  * Retries belong outside, so that each attempt takes its turn.
  *
@@ -45,7 +44,7 @@
  *   return yield* Fiber.join(calls)
  * })
  *
- * const layer = Pacer.layerMemory({ key: "ledger", limit: 10, window: "1 second" })
+ * const layer = Pacer.layerMemory({ name: "ledger", limit: 10, window: "1 second" })
  * await Effect.runPromise(program.pipe(Effect.provide(layer), Effect.provide(TestClock.layer()))) // => [0, 100, 200]
  * ```
  *
@@ -53,22 +52,21 @@
  */
 import * as Deadline from "@effect-resilience/deadline/Deadline"
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
-import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as RateLimitHeaders from "@effect-resilience/errors/RateLimitHeaders"
-import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Field from "@effect-resilience/kernel/Field"
 import * as Keyed from "@effect-resilience/kernel/Keyed"
+import * as Policy from "@effect-resilience/kernel/Policy"
 import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as memoryLimiter from "./internal/memoryLimiter.ts"
 import { Permits } from "./internal/permits.ts"
+import { storeFields } from "./internal/storeFields.ts"
 import * as Outcome from "./Outcome.ts"
 import * as Rejection from "./Rejection.ts"
 
@@ -78,9 +76,7 @@ import * as Rejection from "./Rejection.ts"
  * @category models
  * @since 0.1.0
  */
-export interface Pacer {
-  /** The name that errors carry, and the limiter's key. */
-  readonly key: string
+export interface Pacer extends Policy.Policy<PaceExceeded, Snapshot> {
   /** Runs an effect when it is its turn. `cost` is how many calls it counts for; default 1. */
   execute<A, E, R>(self: Effect.Effect<A, E, R>, cost?: number): Effect.Effect<A, E | PaceExceeded, R>
   /** Holds all calls back for so long. A shorter pause than the present one changes nothing. */
@@ -88,9 +84,20 @@ export interface Pacer {
 }
 
 /**
+ * How many calls of this process wait for their turn, and for how long all are held back.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Snapshot {
+  readonly waiting: number
+  readonly pausedFor: Duration.Duration
+}
+
+/**
  * How to make a pacer.
  *
- * - `key`: the name in errors and the limiter's key; default `"default"`.
+ * - `name`: the name in errors and the limiter's key; default `"default"`.
  * - `limit`, `window`: so many calls in so much time.
  * - `burst`: how many may go at once after a quiet time; default 1.
  * - `maxWait`: how long a call waits for its turn at most; default: as long as its deadline allows.
@@ -105,7 +112,7 @@ export interface Pacer {
  * @since 0.1.0
  */
 export interface Options {
-  readonly key?: string | undefined
+  readonly name?: string | undefined
   readonly limit: number
   readonly window: Duration.Input
   readonly burst?: number | undefined
@@ -113,8 +120,25 @@ export interface Options {
   readonly maxPause?: Duration.Input | undefined
   readonly onStoreError?: "allow" | "fail" | undefined
   readonly storeTimeout?: Duration.Input | undefined
-  readonly classify?: ((exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome) | undefined
+  readonly classify?: Outcome.Classify | undefined
 }
+
+/**
+ * The options as data.
+ *
+ * @category fields
+ * @since 0.1.0
+ */
+export const fields = {
+  name: /* @__PURE__ */ Field.withDefault(Field.text, "default"),
+  limit: /* @__PURE__ */ Field.number({ above: 0 }),
+  window: /* @__PURE__ */ Field.duration({ min: 1, finite: true }),
+  burst: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 1 }), 1),
+  maxWait: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration(), "Infinity"),
+  maxPause: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration({ finite: true }), "1 minute"),
+  ...storeFields,
+  classify: Outcome.field
+} satisfies Field.Fields<Options>
 
 /**
  * A call was not made: its turn would have come too late (`"Wait"`), or the limiter's store cannot be reached (`"Store"`).
@@ -124,24 +148,14 @@ export interface Options {
  * @category errors
  * @since 0.1.0
  */
-export class PaceExceeded extends Data.TaggedError("PaceExceeded")<{
-  readonly key: string
+export class PaceExceeded extends Rejection.TaggedError("PaceExceeded")<{
   readonly reason: "Wait" | "Store"
   readonly retryAfter: Duration.Duration | undefined
 }> {
-  get [Rejection.symbol](): true {
-    return true
-  }
-  get [NotAsked.symbol](): true {
-    return true
-  }
-  [Recovery.symbol](): Recovery.Recovery {
-    return this.retryAfter === undefined ? Recovery.retry : Recovery.retryAfter(this.retryAfter)
-  }
   override get message(): string {
     return this.reason === "Store"
-      ? `The rate of "${this.key}" cannot be checked: its store does not answer. Try again later.`
-      : `The turn of this call to "${this.key}" would come too late, in ${
+      ? `The rate of "${this.policy}" cannot be checked: its store does not respond. Try again later.`
+      : `The turn of this call to "${this.policy}" would come too late, in ${
         Duration.format(this.retryAfter ?? Duration.zero)
       }. Try again later.`
   }
@@ -154,12 +168,12 @@ export class PaceExceeded extends Data.TaggedError("PaceExceeded")<{
  * @since 0.1.0
  */
 export const make = (options: Options): Effect.Effect<Pacer, never, RateLimiter.RateLimiter> => {
-  const settings = settingsOf(options)
-  return Effect.map(RateLimiter.RateLimiter, (limiter) => new Turns(settings, settings.key, limiter))
+  const settings = settingsOf(Field.read("Pacer", fields, options))
+  return Effect.map(RateLimiter.RateLimiter, (limiter) => new Turns(settings, settings.name, settings.name, limiter))
 }
 
 /**
- * Makes a pacer for each key; the limiter's keys begin with the `key` of the options.
+ * Makes a pacer for each key, which is its name; the limiter's keys begin with the `name` of the options.
  *
  * - `capacity`: how many of the keys used last to hold; default 100,000. A pacer with calls that wait is never forgotten.
  *
@@ -167,15 +181,15 @@ export const make = (options: Options): Effect.Effect<Pacer, never, RateLimiter.
  * @since 0.1.0
  */
 export const keyed = (
-  options: Options & { readonly capacity?: number | undefined }
+  options: Options & Keyed.Options
 ): Effect.Effect<Keyed.Keyed<Pacer>, never, RateLimiter.RateLimiter> => {
-  const settings = settingsOf(options)
-  const capacity = Keyed.capacityOf(options)
+  const { capacity, settings: read } = Keyed.read("Pacer", fields, options)
+  const settings = settingsOf(read)
   return Effect.map(RateLimiter.RateLimiter, (limiter) =>
     Keyed.make({
       capacity,
-      make: (key) => new Turns(settings, `${settings.key}:${key}`, limiter),
-      isIdle: (pacer) => pacer.isIdle
+      make: (key) => new Turns(settings, key, `${settings.name}:${key}`, limiter),
+      isIdle: ({ isIdle }) => isIdle
     }))
 }
 
@@ -186,10 +200,11 @@ export const keyed = (
  * @since 0.1.0
  */
 export const noop: Pacer = {
-  key: "noop",
-  execute: (self) => self,
+  .../* @__PURE__ */ Policy.noop<Snapshot>({ waiting: 0, pausedFor: Duration.zero }),
   pause: () => Effect.void
 }
+
+const costField = /* @__PURE__ */ Field.integer({ min: 0 })
 
 /**
  * Runs an effect when it is its turn. `cost` is how many calls it counts for; default 1.
@@ -202,15 +217,13 @@ export const withPacer: {
   <A, E, R>(self: Effect.Effect<A, E, R>, pacer: Pacer, cost?: number): Effect.Effect<A, E | PaceExceeded, R>
 } = /* @__PURE__ */ dual(
   (args) => Effect.isEffect(args[0]),
-  <A, E, R>(self: Effect.Effect<A, E, R>, pacer: Pacer, cost = 1) => {
-    if (!Number.isInteger(cost) || cost < 0) throw new RangeError(`Pacer: cost must be a whole number, not ${cost}`)
-    return pacer.execute(self, cost)
-  }
+  <A, E, R>(self: Effect.Effect<A, E, R>, pacer: Pacer, cost = 1) =>
+    pacer.execute(self, costField.read(cost, "Pacer.cost"))
 )
 
 /**
  * Reads the rate limit in the headers of a response, and pauses the pacer until it is renewed where nothing is left. A 429
- * or 503 that fails inside the pacer needs no such help.
+ * or 503 that fails inside the pacer pauses it anyway.
  *
  * @category feedback
  * @since 0.1.0
@@ -272,20 +285,31 @@ export const layerLimiterMemory: Layer.Layer<RateLimiter.RateLimiter> = /* @__PU
  */
 export const layerNoop: Layer.Layer<Pacer> = /* @__PURE__ */ Layer.succeed(Pacer, noop)
 
-interface Settings {
-  readonly key: string
-  readonly burst: number
+interface Settings extends Omit<Field.Settings<typeof fields>, "storeTimeout"> {
   readonly intervalMillis: number
   readonly maxWaitMillis: number
   readonly maxPauseMillis: number
-  readonly failsClosed: boolean
   readonly within: StoreTimeout.StoreTimeout
-  readonly classify: (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome
+}
+
+const settingsOf = ({ storeTimeout, ...settings }: Field.Settings<typeof fields>): Settings => {
+  const intervalMillis = Duration.toMillis(settings.window) / settings.limit
+  return {
+    ...settings,
+    intervalMillis,
+    // The limiter's windows are a millisecond at least.
+    burst: Math.max(settings.burst, Math.ceil(1 / intervalMillis)),
+    maxWaitMillis: Duration.toMillis(settings.maxWait),
+    maxPauseMillis: Duration.toMillis(settings.maxPause),
+    within: StoreTimeout.make(storeTimeout)
+  }
 }
 
 class Turns implements Pacer {
-  readonly key: string
+  readonly name: string
+  readonly admitUnsafe = undefined
   private readonly settings: Settings
+  private readonly limiterKey: string
   private readonly limiter: RateLimiter.RateLimiter
   // One call at a time takes its turn, so that they go in order and a pause holds the next one.
   private readonly queue: Permits<PaceExceeded>
@@ -294,11 +318,12 @@ class Turns implements Pacer {
   // When the limiter's bucket is empty and without debt, as far as this process knows.
   private evenAt = -Infinity
 
-  constructor(settings: Settings, key: string, limiter: RateLimiter.RateLimiter) {
-    this.key = key
+  constructor(settings: Settings, name: string, limiterKey: string, limiter: RateLimiter.RateLimiter) {
+    this.name = name
     this.settings = settings
+    this.limiterKey = limiterKey
     this.limiter = limiter
-    this.queue = new Permits(key, {
+    this.queue = new Permits(name, {
       permits: 1,
       queue: Infinity,
       queueTimeoutMillis: Infinity,
@@ -308,6 +333,15 @@ class Turns implements Pacer {
 
   get isIdle(): boolean {
     return this.queue.isIdle
+  }
+
+  get snapshot(): Effect.Effect<Snapshot> {
+    return Effect.withFiber((fiber) =>
+      Effect.map(this.queue.snapshot, ({ running, waiting }) => ({
+        waiting: running + waiting,
+        pausedFor: Duration.millis(Math.max(0, this.pausedUntil - monotonicMillis(fiber.getRef(Clock.Clock))))
+      }))
+    )
   }
 
   execute<A, E, R>(self: Effect.Effect<A, E, R>, cost = 1): Effect.Effect<A, E | PaceExceeded, R> {
@@ -341,7 +375,7 @@ class Turns implements Pacer {
       const patience = Math.min(this.settings.maxWaitMillis, Deadline.remainingMillisUnsafe(fiber))
       const evenAt = this.evenAt + (this.queuedCost + cost) * this.settings.intervalMillis
       const expected = Math.max(evenAt, this.pausedUntil) - began
-      if (expected > patience) return this.refuse(expected)
+      if (expected > patience) return this.reject(expected)
       let queued = 0
       const leave = (): undefined => {
         this.queuedCost -= queued
@@ -361,13 +395,14 @@ class Turns implements Pacer {
 
   private take(cost: number, clock: Clock.Clock, latest: number): Effect.Effect<void, PaceExceeded> {
     return Effect.matchEffect(this.consume(cost, clock), {
-      onFailure: () => this.settings.failsClosed ? Effect.fail(this.exceeded("Store", undefined)) : Effect.void,
+      onFailure: () =>
+        this.settings.onStoreError === "fail" ? Effect.fail(this.exceeded("Store", undefined)) : Effect.void,
       onSuccess: ({ delay }) => {
         const wait = Duration.toMillis(delay)
         // However long the store took, a call whose turn it is goes.
         if (wait <= 0 || monotonicMillis(clock) + wait <= latest) return this.sleep(clock, wait, latest)
         // The place is given back, for others can still use it.
-        return Effect.andThen(Effect.ignore(this.consume(-cost, clock)), this.refuse(wait))
+        return Effect.andThen(Effect.ignore(this.consume(-cost, clock)), this.reject(wait))
       }
     })
   }
@@ -381,16 +416,16 @@ class Turns implements Pacer {
       const now = Math.max(until - 1, monotonicMillis(clock))
       const rest = this.pausedUntil - now
       if (rest <= 0) return Effect.void
-      return now + rest > latest ? this.refuse(rest) : this.sleep(clock, rest, latest)
+      return now + rest > latest ? this.reject(rest) : this.sleep(clock, rest, latest)
     })
   }
 
-  private refuse(millis: number): Effect.Effect<never, PaceExceeded> {
+  private reject(millis: number): Effect.Effect<never, PaceExceeded> {
     return Effect.fail(this.exceeded("Wait", Duration.millis(Math.ceil(millis))))
   }
 
   private exceeded(reason: PaceExceeded["reason"], retryAfter: Duration.Duration | undefined): PaceExceeded {
-    return new PaceExceeded({ key: this.key, reason, retryAfter })
+    return new PaceExceeded({ policy: this.name, reason, retryAfter })
   }
 
   private consume(tokens: number, clock: Clock.Clock) {
@@ -398,7 +433,7 @@ class Turns implements Pacer {
     const consumed = within(this.limiter.consume({
       algorithm: "token-bucket",
       onExceeded: "delay",
-      key: this.key,
+      key: this.limiterKey,
       limit: burst,
       window: Duration.millis(burst * intervalMillis),
       tokens
@@ -407,33 +442,5 @@ class Turns implements Pacer {
       this.evenAt = monotonicMillis(clock) - result.remaining * intervalMillis
       return result
     })
-  }
-}
-
-const settingsOf = (options: Options): Settings => {
-  const { burst = 1, classify = Outcome.of, key = "default", limit, onStoreError = "allow" } = options
-  const window = Duration.fromInputUnsafe(options.window)
-  if (!(limit > 0 && limit < Infinity)) throw new RangeError(`Pacer: limit must be above 0, not ${limit}`)
-  if (!Number.isInteger(burst) || burst < 1) {
-    throw new RangeError(`Pacer: burst must be an integer of at least 1, not ${burst}`)
-  }
-  if (!Duration.isFinite(window) || Duration.toMillis(window) < 1) {
-    throw new RangeError(`Pacer: window must be finite and at least 1 millis, not ${Duration.format(window)}`)
-  }
-  const maxPause = Duration.fromInputUnsafe(options.maxPause ?? "1 minute")
-  if (!Duration.isFinite(maxPause) || Duration.isNegative(maxPause)) {
-    throw new RangeError(`Pacer: maxPause must be finite and not negative, not ${Duration.format(maxPause)}`)
-  }
-  const intervalMillis = Duration.toMillis(window) / limit
-  return {
-    key,
-    classify,
-    intervalMillis,
-    // The limiter's windows are a millisecond at least.
-    burst: Math.max(burst, Math.ceil(1 / intervalMillis)),
-    maxWaitMillis: Duration.toMillis(Duration.fromInputUnsafe(options.maxWait ?? Duration.infinity)),
-    maxPauseMillis: Duration.toMillis(maxPause),
-    failsClosed: onStoreError === "fail",
-    within: StoreTimeout.make(options.storeTimeout ?? "1 second")
   }
 }

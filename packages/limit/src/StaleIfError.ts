@@ -1,23 +1,22 @@
 /**
- * Answers with the last good value while a dependency fails.
+ * Gives the last good value while a dependency fails.
  *
  * **Why**
  *
- * For much of what is read (rates, catalogues, settings) yesterday's answer is nearly as good as today's, and far better
+ * For much of what is read (rates, catalogues, settings) yesterday's value is nearly as good as today's, and far better
  * than an error. The idea is that of `stale-if-error` in RFC 5861.
  *
  * **Details**
  *
  * Every success is kept in `Persistence`, under its key, for `timeToLive`. When a later call fails in a way that speaks of
- * the dependency (see `Fallback.applies`), the kept value is the answer, and a warning is logged that says so. Where there
- * is none, the error stays. A store that does not answer is logged and otherwise ignored.
+ * the dependency (see `Fallback.applies`), the kept value is the result, and a warning is logged that says so. Where there
+ * is none, the error stays. A store that does not respond is logged and otherwise ignored.
  *
  * **Gotchas**
  *
- * - Not in the package's index, so that whoever needs no persistence loads no `Schema`: import it from
- *   `@effect-resilience/limit/StaleIfError`.
+ * - Not in the package's index, since it loads `Schema`: import it from `@effect-resilience/limit/StaleIfError`.
  * - A success waits until it is kept.
- * - What is secret does not belong in a store that keeps it readable.
+ * - Keep no secrets in a store that others can read.
  *
  * **Example** (The last rate)
  *
@@ -29,7 +28,7 @@
  * const program = Effect.gen(function*() {
  *   const rates = yield* StaleIfError.make({ storeId: "rates", schema: Schema.Number, timeToLive: "1 day" })
  *   yield* Effect.succeed(1.08).pipe(StaleIfError.withStaleIfError(rates, "EURUSD"))
- *   return yield* Effect.fail("no answer").pipe(StaleIfError.withStaleIfError(rates, "EURUSD"))
+ *   return yield* Effect.fail("no response").pipe(StaleIfError.withStaleIfError(rates, "EURUSD"))
  * })
  *
  * await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(Persistence.layerMemory))) // => 1.08
@@ -38,8 +37,10 @@
  * @since 0.1.0
  */
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
+import * as Field from "@effect-resilience/kernel/Field"
+import * as Policy from "@effect-resilience/kernel/Policy"
 import * as Cause from "effect/Cause"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
@@ -50,27 +51,29 @@ import * as PrimaryKey from "effect/PrimaryKey"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Fallback from "./Fallback.ts"
+import { storeTimeout } from "./internal/storeFields.ts"
 
 /**
- * The last good values of one kind of call.
+ * The last good values of one kind of call. All of them are of one type, which is why `execute` takes less than that of other
+ * policies. Its state is in the store.
  *
  * @category models
  * @since 0.1.0
  */
-export interface StaleIfError<in out A> {
-  /** Runs an effect; keeps its success under the key, or answers with what is kept. */
+export interface StaleIfError<in out A> extends Omit<Policy.Policy<never, void>, "execute"> {
+  /** Runs an effect; keeps its success under the key, or gives what is kept. */
   execute<E, R>(self: Effect.Effect<A, E, R>, key: string): Effect.Effect<A, E, R>
 }
 
 /**
  * How to make one.
  *
- * - `storeId`: names the values in the store.
+ * - `storeId`: names the values in the store, and the instance.
  * - `schema`: how a value is written.
  * - `timeToLive`: how old a value may be; default 1 day.
  * - `storeTimeout`: how long the store may take to respond before the call goes on without it; default 1 second. See
  *   `StoreTimeout`.
- * - `when`: which errors to answer; default `Fallback.applies`.
+ * - `when`: for which errors; default `Fallback.applies`.
  *
  * @category models
  * @since 0.1.0
@@ -84,17 +87,29 @@ export interface Options<A> {
 }
 
 /**
- * Opens the store of one kind of call.
+ * The options as data, but for `schema`, which JSON cannot name.
+ *
+ * @category fields
+ * @since 0.1.0
+ */
+export const fields = {
+  storeId: Field.text,
+  timeToLive: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration(), "1 day"),
+  storeTimeout,
+  when: Fallback.fields.when
+} satisfies Field.Fields<Omit<Options<unknown>, "schema">>
+
+/**
+ * Opens the store of one kind of call. Throws `RangeError` where an option makes no sense.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = <A>(
-  options: Options<A>
+  { schema, ...options }: Options<A>
 ): Effect.Effect<StaleIfError<A>, never, Persistence.Persistence | Scope.Scope> => {
-  const { schema, storeId, when = Fallback.applies } = options
-  const timeToLive = Duration.fromInputUnsafe(options.timeToLive ?? "1 day")
-  const within = StoreTimeout.make(options.storeTimeout ?? "1 second")
+  const { storeId, storeTimeout, timeToLive, when } = Field.read("StaleIfError", fields, options)
+  const within = StoreTimeout.make(storeTimeout)
   return Effect.gen(function*() {
     const persistence = yield* Persistence.Persistence
     const store = yield* persistence.make({ storeId, timeToLive: () => timeToLive })
@@ -112,6 +127,9 @@ export const make = <A>(
       )
 
     return {
+      name: storeId,
+      admitUnsafe: undefined,
+      snapshot: Effect.void,
       execute: <E, R>(self: Effect.Effect<A, E, R>, name: string): Effect.Effect<A, E, R> => {
         const key = new Entry(name, schema)
         return Effect.matchCauseEffect(self, {
@@ -121,7 +139,7 @@ export const make = <A>(
             if (Option.isNone(error) || !when(error.value)) return Effect.failCause(cause)
             return Effect.flatMap(kept(key), (last) =>
               last !== undefined && Exit.isSuccess(last)
-                ? Effect.as(Effect.logWarning(`Answered with the last good value of ${storeId}`), last.value)
+                ? Effect.as(Effect.logWarning(`Gave the last good value of ${storeId}`), last.value)
                 : Effect.failCause(cause))
           }
         })
@@ -136,10 +154,10 @@ export const make = <A>(
  * @category constructors
  * @since 0.1.0
  */
-export const noop = <A>(): StaleIfError<A> => ({ execute: (self) => self })
+export const noop: Policy.Policy<never, void> = /* @__PURE__ */ Policy.noop<void>(undefined)
 
 /**
- * Runs an effect; keeps its success under the key, or answers with what is kept.
+ * Runs an effect; keeps its success under the key, or gives what is kept.
  *
  * @category combinators
  * @since 0.1.0

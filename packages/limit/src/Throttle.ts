@@ -1,39 +1,38 @@
 /**
- * Sends less to a server that refuses much, without a word from it.
+ * Sends less to a server that rejects much, although the server does not ask for it.
  *
  * **Why**
  *
- * Refusing a request costs a server nearly as much as serving a cheap one, so an overloaded server can be kept down by
- * requests that it refuses. Each client that counts how many of its requests are accepted can stop the excess at home.
+ * To reject a request costs a server nearly as much as to serve a cheap one, so the requests that it rejects can keep an
+ * overloaded server down. A client that counts how many of its requests are accepted can stop the excess itself.
  *
  * **Details**
  *
- * A call is refused with probability `max(0, (requests - k * accepts) / (requests + 1))`, where both are counted over the
- * last `window`, calls refused here included. From Google's *Site Reliability Engineering*, chapter 21, "Client-Side
- * Throttling". With `k` 2 the server still sees about as many requests that it refuses as ones that it accepts, which is
- * how the client learns that it is back.
+ * A call is rejected with probability `max(0, (requests - multiplier * accepts) / (requests + 1))`, where both are counted
+ * over the last `window`, calls rejected here included. From Google's *Site Reliability Engineering*, chapter 21,
+ * "Client-Side Throttling", where the multiplier is named K. With 2 the server still sees about as many requests that it
+ * rejects as ones that it accepts, which is how the client learns that it is back.
  *
- * The probability is at most `maxProbability`, as Envoy's admission control has it: after an outage that filled the window
- * nearly no call would pass that could tell that the server is back, and it took the book's formula many minutes to notice.
- * With the defaults 95 % of the calls pass again about 15 seconds after the server is back, however long it was down. The
+ * The probability is at most `maxProbability`, as in Envoy's admission control. After an outage that filled the window the
+ * book's formula lets nearly no call pass, and takes many minutes to notice that the server is back. With the defaults 95 % of the calls pass again about 15 seconds after the server is back, however long it was down. The
  * price: a server that is down sees a fifth of the calls. Set 1 and 2 minutes for the book's.
  *
- * What counts as accepted is decided by `Outcome`: every answer but a failure. Interrupted calls do not count.
+ * `Outcome` decides what counts as accepted: every response but a failure. Interrupted calls do not count.
  *
  * Unlike a circuit breaker it has no states: some calls always pass, and it follows the server within seconds. Fewer than
  * `minimumCalls` in the window tell nothing, so a dependency that is called less often is never throttled.
  *
- * **Example** (A server that refuses everything)
+ * **Example** (A server that rejects everything)
  *
  * ```ts import.meta.vitest
  * import { Throttle } from "@effect-resilience/limit"
  * import { Effect } from "effect"
  *
  * const program = Effect.gen(function*() {
- *   const throttle = yield* Throttle.make({ key: "search" })
+ *   const throttle = yield* Throttle.make({ name: "search" })
  *   const call = Effect.fail("503").pipe(Throttle.withThrottle(throttle), Effect.ignore)
  *   yield* Effect.repeat(call, { times: 99 })
- *   return yield* throttle.stats
+ *   return yield* throttle.snapshot
  * })
  *
  * const { probability } = await Effect.runPromise(program)
@@ -42,18 +41,16 @@
  *
  * @since 0.1.0
  */
-import * as NotAsked from "@effect-resilience/errors/NotAsked"
-import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Field from "@effect-resilience/kernel/Field"
 import * as Keyed from "@effect-resilience/kernel/Keyed"
+import * as Policy from "@effect-resilience/kernel/Policy"
 import { monotonicMillis } from "@effect-resilience/kernel/Time"
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { dual } from "effect/Function"
+import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import { Slices } from "./internal/slices.ts"
@@ -66,22 +63,15 @@ import * as Rejection from "./Rejection.ts"
  * @category models
  * @since 0.1.0
  */
-export interface Throttle {
-  /** The name that errors carry. */
-  readonly key: string
-  /** Runs an effect, or refuses it by chance. */
-  execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Throttled, R>
-  /** What was counted, and the probability of refusing the next call. */
-  readonly stats: Effect.Effect<Stats>
-}
+export interface Throttle extends Policy.Policy<Throttled, Snapshot> {}
 
 /**
- * A look at a throttle.
+ * What was counted, and the probability that the next call is rejected.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Stats {
+export interface Snapshot {
   readonly requests: number
   readonly accepts: number
   readonly probability: number
@@ -90,25 +80,47 @@ export interface Stats {
 /**
  * How to make a throttle.
  *
- * - `key`: the name in errors; default `"default"`.
- * - `k`: how many requests to send for each that is accepted; at least 1, default 2. Lower is stricter.
+ * - `name`: the name in errors; default `"default"`.
+ * - `multiplier`: how many requests to send for each that is accepted; at least 1, default 2. Lower is stricter.
+ * - `k`: the earlier name of `multiplier`, which is still read.
  * - `window`: how far to look back, to a tenth of it; default 10 seconds.
- * - `maxProbability`: the most that is refused, from 0 to 1; default 0.8, that of Envoy. With 1 an outage as long as the window
- *   is followed by minutes without calls.
- * - `minimumCalls`: refuses nothing before so many calls in the window; default 10.
- * - `classify`: what an exit says about the server; default `Outcome.of`. Interruption is ignored without asking it.
+ * - `maxProbability`: the greatest share that is rejected, from 0 to 1; default 0.8, that of Envoy. With 1 an outage as long
+ *   as the window is followed by minutes without calls.
+ * - `minimumCalls`: rejects nothing before so many calls in the window; default 10.
+ * - `classify`: what an exit says about the server; default `Outcome.of`. It is not asked about interruptions, which are
+ *   ignored.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  readonly key?: string | undefined
+  readonly name?: string | undefined
+  readonly multiplier?: number | undefined
+  /** @deprecated Write `multiplier`. */
   readonly k?: number | undefined
   readonly window?: Duration.Input | undefined
   readonly maxProbability?: number | undefined
   readonly minimumCalls?: number | undefined
-  readonly classify?: ((exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome) | undefined
+  readonly classify?: Outcome.Classify | undefined
 }
+
+const multiplier = /* @__PURE__ */ Field.number({ min: 1 })
+
+/**
+ * The options as data.
+ *
+ * @category fields
+ * @since 0.1.0
+ */
+export const fields = {
+  name: /* @__PURE__ */ Field.withDefault(Field.text, "default"),
+  multiplier: /* @__PURE__ */ Field.withDefault(multiplier, 2),
+  k: /* @__PURE__ */ Field.optional(multiplier),
+  window: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration({ min: 10, finite: true }), "10 seconds"),
+  maxProbability: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.number({ min: 0, max: 1 }), 0.8),
+  minimumCalls: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 0 }), 10),
+  classify: Outcome.field
+} satisfies Field.Fields<Options>
 
 /**
  * The throttle kept a call from an overloaded server. It did not run.
@@ -116,24 +128,9 @@ export interface Options {
  * @category errors
  * @since 0.1.0
  */
-export class Throttled extends Data.TaggedError("Throttled")<{
-  readonly key: string
-}> {
-  get [Rejection.symbol](): true {
-    return true
-  }
-  get [NotAsked.symbol](): true {
-    return true
-  }
-  /** Unknown: the server did not say. */
-  get retryAfter(): undefined {
-    return undefined
-  }
-  [Recovery.symbol](): Recovery.Recovery {
-    return Recovery.retry
-  }
+export class Throttled extends Rejection.TaggedError("Throttled") {
   override get message(): string {
-    return `The server behind "${this.key}" refuses too much; this call was not sent. Try again later.`
+    return `The server behind "${this.policy}" rejects too much; this call was not sent. Try again later.`
   }
 }
 
@@ -144,37 +141,34 @@ export class Throttled extends Data.TaggedError("Throttled")<{
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<Throttle> => {
-  const settings = settingsOf(options)
-  return Effect.sync(() => new Counting(settings, options.key ?? "default"))
+  const settings = Field.read("Throttle", fields, options)
+  return Effect.sync(() => new Counting(settings, settings.name))
 }
 
+const makeKeyed = /* @__PURE__ */ Keyed.policies(
+  "Throttle",
+  fields,
+  (settings, key) => new Counting(settings, key),
+  () => true
+)
+
 /**
- * Makes a throttle for each key.
+ * Makes a throttle for each key, which is its name.
  *
  * - `capacity`: how many of the keys used last to hold; default 100,000.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const keyed = (
-  options: Omit<Options, "key"> & { readonly capacity?: number | undefined } = {}
-): Effect.Effect<Keyed.Keyed<Throttle>> => {
-  const settings = settingsOf(options)
-  const capacity = Keyed.capacityOf(options)
-  return Effect.sync(() => Keyed.make({ capacity, make: (key) => new Counting(settings, key), isIdle: () => true }))
-}
+export const keyed = (options: Options & Keyed.Options = {}): Effect.Effect<Keyed.Keyed<Throttle>> => makeKeyed(options)
 
 /**
- * A throttle that refuses nothing.
+ * A throttle that rejects nothing.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const noop: Throttle = {
-  key: "noop",
-  execute: (self) => self,
-  stats: /* @__PURE__ */ Effect.succeed({ requests: 0, accepts: 0, probability: 0 })
-}
+export const noop: Throttle = /* @__PURE__ */ Policy.noop<Snapshot>({ requests: 0, accepts: 0, probability: 0 })
 
 /**
  * Runs an effect through a throttle.
@@ -182,10 +176,7 @@ export const noop: Throttle = {
  * @category combinators
  * @since 0.1.0
  */
-export const withThrottle: {
-  (throttle: Throttle): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | Throttled, R>
-  <A, E, R>(self: Effect.Effect<A, E, R>, throttle: Throttle): Effect.Effect<A, E | Throttled, R>
-} = /* @__PURE__ */ dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, throttle: Throttle) => throttle.execute(self))
+export const withThrottle: Policy.Combinator<Throttle, Throttled> = Policy.withPolicy
 
 /**
  * The service for programs that have one throttle.
@@ -206,38 +197,34 @@ export const Throttle: Context.Service<Throttle, Throttle> = /* @__PURE__ */ Con
 export const layer = (options?: Options): Layer.Layer<Throttle> => Layer.effect(Throttle, make(options))
 
 /**
- * Provides a throttle that refuses nothing.
+ * Provides a throttle that rejects nothing.
  *
  * @category layers
  * @since 0.1.0
  */
 export const layerNoop: Layer.Layer<Throttle> = /* @__PURE__ */ Layer.succeed(Throttle, noop)
 
-interface Settings {
-  readonly k: number
-  readonly windowMillis: number
-  readonly maxProbability: number
-  readonly minimumCalls: number
-  readonly classify: (exit: Exit.Exit<unknown, unknown>) => Outcome.Outcome
-}
+type Settings = Field.Settings<typeof fields>
 
 class Counting implements Throttle {
-  readonly key: string
+  readonly name: string
   private readonly settings: Settings
+  private readonly multiplier: number
   private readonly slices: Slices
-  private refusal: Exit.Exit<never, Throttled> | undefined
+  private rejection: Exit.Exit<never, Throttled> | undefined
 
-  constructor(settings: Settings, key: string) {
-    this.key = key
+  constructor(settings: Settings, name: string) {
+    this.name = name
     this.settings = settings
-    this.slices = new Slices(settings.windowMillis)
+    this.multiplier = settings.k ?? settings.multiplier
+    this.slices = new Slices(Duration.toMillis(settings.window))
   }
 
-  get stats() {
+  get snapshot() {
     return Effect.withFiber((fiber) => {
-      this.slices.advance(monotonicMillis(fiber.getRef(Clock.Clock)))
+      const probability = this.probabilityAt(monotonicMillis(fiber.getRef(Clock.Clock)))
       const { totalCalls: requests, totalMarked: accepts } = this.slices
-      return Effect.succeed({ requests, accepts, probability: this.probability })
+      return Effect.succeed({ requests, accepts, probability })
     })
   }
 
@@ -245,41 +232,34 @@ class Counting implements Throttle {
     return Effect.withFiber((fiber): Effect.Effect<A, E | Throttled, R> => {
       const clock = fiber.getRef(Clock.Clock)
       const now = monotonicMillis(clock)
-      this.slices.advance(now)
-      const probability = this.probability
+      const probability = this.probabilityAt(now)
       if (probability > 0 && fiber.getRef(Random.Random).nextDoubleUnsafe() < probability) {
         this.slices.add(now, false)
-        return this.refusal ??= Exit.fail(new Throttled({ key: this.key }))
+        return this.rejection ??= Exit.fail(new Throttled({ policy: this.name }))
       }
-      return Effect.onExitPrimitive(self, (exit) => {
-        if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return undefined
-        const outcome = this.settings.classify(exit)
-        if (outcome._tag !== "Ignored") this.slices.add(monotonicMillis(clock), outcome._tag === "Success")
-        return undefined
-      })
+      return Effect.onExitPrimitive(self, this.admission(clock))
     })
   }
 
-  private get probability(): number {
-    const { totalCalls, totalMarked } = this.slices
-    const { k, maxProbability, minimumCalls } = this.settings
-    if (totalCalls < minimumCalls) return 0
-    return Math.min(maxProbability, Math.max(0, (totalCalls - k * totalMarked) / (totalCalls + 1)))
+  /** Admits calls while none are rejected; otherwise chance decides, in `execute`. */
+  admitUnsafe(fiber: Fiber.Fiber<unknown, unknown>): Policy.Admission | undefined {
+    const clock = fiber.getRef(Clock.Clock)
+    return this.probabilityAt(monotonicMillis(clock)) > 0 ? undefined : this.admission(clock)
   }
-}
 
-const settingsOf = (options: Omit<Options, "key">): Settings => {
-  const { classify = Outcome.of, k = 2, maxProbability = 0.8, minimumCalls = 10 } = options
-  const window = Duration.fromInputUnsafe(options.window ?? "10 seconds")
-  if (!(k >= 1 && k < Infinity)) throw new RangeError(`Throttle: k must be at least 1, not ${k}`)
-  if (!Duration.isFinite(window) || Duration.toMillis(window) < 10) {
-    throw new RangeError(`Throttle: window must be finite and at least 10 millis, not ${Duration.format(window)}`)
+  private admission(clock: Clock.Clock): Policy.Admission {
+    return (exit) => {
+      const outcome = this.settings.classify(exit)
+      if (outcome._tag !== "Ignored") this.slices.add(monotonicMillis(clock), outcome._tag === "Success")
+      return undefined
+    }
   }
-  if (!(maxProbability >= 0 && maxProbability <= 1)) {
-    throw new RangeError(`Throttle: maxProbability must be from 0 to 1, not ${maxProbability}`)
+
+  private probabilityAt(now: number): number {
+    this.slices.advance(now)
+    const { totalCalls, totalMarked } = this.slices
+    const { maxProbability, minimumCalls } = this.settings
+    if (totalCalls < minimumCalls) return 0
+    return Math.min(maxProbability, Math.max(0, (totalCalls - this.multiplier * totalMarked) / (totalCalls + 1)))
   }
-  if (!(Number.isInteger(minimumCalls) && minimumCalls >= 0)) {
-    throw new RangeError(`Throttle: minimumCalls must be a whole number, not ${minimumCalls}`)
-  }
-  return { classify, k, maxProbability, minimumCalls, windowMillis: Duration.toMillis(window) }
 }

@@ -24,7 +24,7 @@ describe("Coalesce", () => {
       const exits = yield* Effect.forEach(waiters, Fiber.join)
       assert.deepStrictEqual(exits, Array.from({ length: 100 }, () => Exit.fail("down")))
       assert.strictEqual(calls.started, 1)
-      assert.strictEqual(yield* coalesce.size, 0)
+      assert.strictEqual((yield* coalesce.snapshot).running, 0)
       yield* Effect.exit(coalesce.execute(work, "k"))
       assert.strictEqual(calls.started, 2)
     }))
@@ -46,7 +46,7 @@ describe("Coalesce", () => {
       assert.deepStrictEqual(calls, { started: 1, interrupted: 0 })
       yield* Fiber.interrupt(second)
       assert.deepStrictEqual(calls, { started: 1, interrupted: 1 })
-      assert.strictEqual(yield* coalesce.size, 0)
+      assert.strictEqual((yield* coalesce.snapshot).running, 0)
       const third = yield* join
       yield* Deferred.succeed(gate, undefined)
       assert.deepStrictEqual(yield* Fiber.join(third), Exit.succeed(2))

@@ -19,7 +19,9 @@ const constructors = {
   gradient: LimitAlgorithm.gradient
 }
 
-/** `aimd` finds the limit of a server that says no, the others that of a server that becomes slow. */
+const nameOf = (algorithm: LimitAlgorithm.LimitAlgorithm) => Object.keys(algorithm).join()
+
+/** `aimd` finds the limit of a server that rejects calls, the others that of a server that becomes slow. */
 const observe = Effect.fnUntraced(function*(
   algorithm: LimitAlgorithm.LimitAlgorithm,
   options: { readonly seconds: number; readonly noise: number; readonly halveAt?: number }
@@ -29,7 +31,7 @@ const observe = Effect.fnUntraced(function*(
     capacity,
     base: 100,
     noise: options.noise,
-    drops: algorithm._tag === "Aimd"
+    drops: nameOf(algorithm) === "aimd"
   })
   const limit = yield* ConcurrencyLimit.make({ algorithm })
   const limits: Array<number> = []
@@ -40,7 +42,7 @@ const observe = Effect.fnUntraced(function*(
     everySecond: (second) =>
       Effect.andThen(
         second === options.halveAt ? server.become(capacity / 2, 100) : Effect.void,
-        Effect.map(limit.stats, ({ limit }) => limits.push(limit))
+        Effect.map(limit.snapshot, ({ limit }) => limits.push(limit))
       )
   })
   return { limits, took }
@@ -59,15 +61,15 @@ const settled = (limits: ReadonlyArray<number>, seconds: number) => HiddenServer
 describe("ConcurrencyLimit", () => {
   it.effect("refuses beyond the limit, at once, with what to do", () =>
     Effect.gen(function*() {
-      const limit = yield* ConcurrencyLimit.make({ key: "search", algorithm: LimitAlgorithm.fixed(1) })
+      const limit = yield* ConcurrencyLimit.make({ name: "search", algorithm: LimitAlgorithm.fixed(1) })
       const nested = yield* Effect.exit(limit.execute(limit.execute(Effect.void)))
       assert.deepStrictEqual(
         nested,
-        Exit.fail(new ConcurrencyLimit.LimitReached({ key: "search", limit: 1, priority: "default" }))
+        Exit.fail(new ConcurrencyLimit.LimitReached({ policy: "search", limit: 1, priority: "default" }))
       )
       const error = yield* Effect.flip(limit.execute(limit.execute(Effect.void)))
       assert.deepStrictEqual(Recovery.of(error), Recovery.retry)
-      assert.deepStrictEqual(yield* limit.stats, { limit: 1, running: 0 })
+      assert.deepStrictEqual(yield* limit.snapshot, { limit: 1, running: 0 })
     }))
 
   it.effect("gives the place back whatever way a call ends", () =>
@@ -77,9 +79,9 @@ describe("ConcurrencyLimit", () => {
         yield* Effect.exit(limit.execute(end))
       }
       const fiber = yield* Effect.forkChild(limit.execute(Effect.never), { startImmediately: true })
-      assert.strictEqual((yield* limit.stats).running, 1)
+      assert.strictEqual((yield* limit.snapshot).running, 1)
       yield* Fiber.interrupt(fiber)
-      assert.strictEqual((yield* limit.stats).running, 0)
+      assert.strictEqual((yield* limit.snapshot).running, 0)
     }))
 
   it.effect("learns nothing from errors that the server answered well, and from interruptions", () =>
@@ -90,12 +92,12 @@ describe("ConcurrencyLimit", () => {
         yield* Effect.exit(limit.execute(Effect.interrupt))
         yield* TestClock.adjust("20 millis")
       }
-      assert.strictEqual((yield* limit.stats).limit, 10)
+      assert.strictEqual((yield* limit.snapshot).limit, 10)
       for (let i = 0; i < 10; i++) {
         yield* Effect.exit(limit.execute(Effect.fail(ApiError.reasonFromStatus(503, {}))))
         yield* TestClock.adjust("100 millis")
       }
-      assert.isBelow((yield* limit.stats).limit, 8)
+      assert.isBelow((yield* limit.snapshot).limit, 8)
     }))
 
   it.effect("does not grow while it is hardly used", () =>
@@ -107,7 +109,7 @@ describe("ConcurrencyLimit", () => {
           yield* Effect.forkChild(call, { startImmediately: true })
           yield* TestClock.adjust("10 millis")
         }
-        assert.strictEqual((yield* limit.stats).limit, 20, algorithm._tag)
+        assert.strictEqual((yield* limit.snapshot).limit, 20, nameOf(algorithm))
       }
     }))
 
@@ -120,7 +122,7 @@ describe("ConcurrencyLimit", () => {
     ]
   ) {
     it.effect(
-      `sends little to a server that only fails, from the first call on, with ${algorithm._tag}`,
+      `sends little to a server that only fails, from the first call on, with ${nameOf(algorithm)}`,
       () =>
         Effect.gen(function*() {
           yield* TestClock.adjust("1 hour")
@@ -136,7 +138,7 @@ describe("ConcurrencyLimit", () => {
           }
           // One at once, for 10 s, are 500. Without a limit 20,000 would come.
           assert.isBelow(sent, 1300)
-          assert.strictEqual((yield* limit.stats).limit, 1)
+          assert.strictEqual((yield* limit.snapshot).limit, 1)
         }).pipe(Random.withSeed("drops")),
       30_000
     )
@@ -144,7 +146,7 @@ describe("ConcurrencyLimit", () => {
 
   it.effect("shows its limit and what it refused as metrics", () =>
     Effect.gen(function*() {
-      const limit = yield* ConcurrencyLimit.make({ key: "search", algorithm: LimitAlgorithm.fixed(1) })
+      const limit = yield* ConcurrencyLimit.make({ name: "search", algorithm: LimitAlgorithm.fixed(1) })
       yield* Effect.exit(limit.execute(limit.execute(Effect.void)))
       const gauge = Metric.withAttributes(ConcurrencyLimit.limitGauge, { "resilience.policy": "search" })
       const refused = Metric.withAttributes(ConcurrencyLimit.refusedTotal, {
@@ -181,7 +183,7 @@ describe("ConcurrencyLimit", () => {
         const unloaded = 100 * (1 + noise * 0.98)
         for (const algorithm of [algorithms.vegas, algorithms.gradient2, algorithms.gradient]) {
           const { took } = yield* observe(algorithm, { seconds: 40, noise })
-          assert.isAtMost(p99(took), 2 * unloaded, algorithm._tag)
+          assert.isAtMost(p99(took), 2 * unloaded, nameOf(algorithm))
         }
         const { took } = yield* observe(LimitAlgorithm.fixed(200), { seconds: 40, noise })
         assert.isAbove(p99(took), 3 * unloaded)

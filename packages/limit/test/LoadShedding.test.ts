@@ -27,14 +27,14 @@ layer(NodeHttpServer.layerTest)("LoadShedding", (it) => {
           ++arrived.count === 3 ? Deferred.succeed(full, undefined) : Effect.void,
           Effect.as(Deferred.await(gate), HttpServerResponse.text("served"))
         )
-      ).pipe(LoadShedding.make({
+      ).pipe(LoadShedding.withLoadShedding(LoadShedding.make({
         limit,
         retryAfter: "1500 millis",
         priority: (request) => request.headers["x-priority"] ?? "default"
-      }))
+      })))
       yield* HttpServer.serveEffect(app)
       const two = yield* Effect.forEach([1, 2], () => Effect.forkChild(get()))
-      while ((yield* limit.stats).running < 2) yield* Effect.yieldNow
+      while ((yield* limit.snapshot).running < 2) yield* Effect.yieldNow
       assert.deepStrictEqual(yield* get(), { status: 503, retryAfter: "2" })
       const live = yield* Effect.forkChild(get({ "x-priority": "live" }))
       yield* Deferred.await(full)
@@ -51,7 +51,9 @@ layer(NodeHttpServer.layerTest)("LoadShedding", (it) => {
       const limit = yield* ConcurrencyLimit.make()
       let ran = 0
       yield* HttpServer.serveEffect(
-        Effect.sync(() => HttpServerResponse.text(`${++ran}`)).pipe(LoadShedding.make({ limit }))
+        Effect.sync(() => HttpServerResponse.text(`${++ran}`)).pipe(
+          LoadShedding.withLoadShedding(LoadShedding.make({ limit }))
+        )
       )
       assert.strictEqual((yield* get({ "grpc-timeout": "0m" })).status, 504)
       assert.strictEqual(ran, 0)
@@ -65,7 +67,9 @@ layer(NodeHttpServer.layerTest)("LoadShedding", (it) => {
       const limit = yield* ConcurrencyLimit.make()
       const inner = yield* ConcurrencyLimit.make({ algorithm: LimitAlgorithm.fixed(1) })
       const app = Effect.catchTag(
-        LoadShedding.make({ limit })(inner.execute(inner.execute(Effect.succeed(HttpServerResponse.text("no"))))),
+        LoadShedding.make({ limit }).execute(
+          inner.execute(inner.execute(Effect.succeed(HttpServerResponse.text("no"))))
+        ),
         "LimitReached",
         () => Effect.succeed(HttpServerResponse.text("inner", { status: 500 }))
       )

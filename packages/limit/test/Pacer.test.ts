@@ -47,7 +47,7 @@ describe("Pacer", () => {
 
   it.effect("refuses at once what would wait too long, and takes nothing from the others", () =>
     Effect.gen(function*() {
-      const pacer = yield* Pacer.make({ key: "ledger", limit: 1, window: "1 second", maxWait: "2500 millis" })
+      const pacer = yield* Pacer.make({ name: "ledger", limit: 1, window: "1 second", maxWait: "2500 millis" })
       const { fibers, ran } = yield* startCalls(pacer, 10)
       const refused = fibers.filter((fiber) => fiber.pollUnsafe() !== undefined).length
       // The first ran, two wait, seven are refused.
@@ -56,7 +56,7 @@ describe("Pacer", () => {
       assert.deepStrictEqual(
         error,
         new Pacer.PaceExceeded({
-          key: "ledger",
+          policy: "ledger",
           reason: "Wait",
           retryAfter: Duration.seconds(3)
         })
@@ -189,13 +189,33 @@ describe("Pacer", () => {
 
   it.effect("keeps a rate for each key, and by layer", () =>
     Effect.gen(function*() {
-      const tenants = yield* Pacer.keyed({ key: "tenants", limit: 1, window: "1 second" })
+      const tenants = yield* Pacer.keyed({ name: "tenants", limit: 1, window: "1 second" })
       yield* tenants.get("acme").execute(Effect.void)
       yield* tenants.get("globex").execute(Effect.void)
-      assert.strictEqual(tenants.get("acme").key, "tenants:acme")
+      assert.strictEqual(tenants.get("acme").name, "acme")
       const program = Effect.flatMap(Pacer.Pacer, (pacer) => Pacer.withPacer(Effect.succeed("ran"), pacer))
       assert.strictEqual(yield* Effect.provide(program, Pacer.layerMemory({ limit: 1, window: "1 second" })), "ran")
       assert.strictEqual(yield* Effect.provide(program, Pacer.layerNoop), "ran")
+    }).pipe(Effect.provide(memory)))
+
+  it.effect("keeps its place in the limiter under its name, and that of a key after it", () =>
+    Effect.gen(function*() {
+      const limiter = yield* RateLimiter.RateLimiter
+      const seen = new Set<string>()
+      const watched: RateLimiter.RateLimiter = {
+        ...limiter,
+        consume: (options) => {
+          seen.add(options.key)
+          return limiter.consume(options)
+        }
+      }
+      yield* Effect.gen(function*() {
+        const pacer = yield* Pacer.make({ name: "ledger", limit: 1, window: "1 second" })
+        const tenants = yield* Pacer.keyed({ name: "tenants", limit: 1, window: "1 second" })
+        yield* pacer.execute(Effect.void)
+        yield* tenants.get("acme").execute(Effect.void)
+      }).pipe(Effect.provideService(RateLimiter.RateLimiter, watched))
+      assert.deepStrictEqual([...seen], ["ledger", "tenants:acme"])
     }).pipe(Effect.provide(memory)))
 
   it("rejects options that make no sense where they are written", () => {

@@ -325,7 +325,7 @@ describe("PipelineDescription", () => {
             { name: "x", circuitBreaker: { tripPolicy: [{ consecutive: 0 }] } },
             "consecutive must be an integer of at least 1, not 0"
           ],
-          [{ name: "x", concurrencyLimit: { shares: { live: 0.8, batch: 0.8 } } }, "all shares together"]
+          [{ name: "x", concurrencyLimit: { shares: { live: 0.8, batch: 0.8 } } }, "shares must be at most 1 together"]
         ] as const
       ) {
         assert.include((yield* Effect.flip(PipelineDescription.decode(input))).message, what)

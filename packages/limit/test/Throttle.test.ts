@@ -13,9 +13,9 @@ describe("Throttle", () => {
       const throttle = yield* Throttle.make({ minimumCalls: 0 })
       for (let i = 0; i < 10; i++) yield* throttle.execute(Effect.void)
       for (let i = 0; i < 10; i++) yield* Effect.exit(throttle.execute(unavailable))
-      assert.deepStrictEqual(yield* throttle.stats, { requests: 20, accepts: 10, probability: 0 })
+      assert.deepStrictEqual(yield* throttle.snapshot, { requests: 20, accepts: 10, probability: 0 })
       yield* Effect.exit(throttle.execute(unavailable))
-      assert.strictEqual((yield* throttle.stats).probability, 1 / 22)
+      assert.strictEqual((yield* throttle.snapshot).probability, 1 / 22)
     }))
 
   it.effect("counts what it refuses itself, so that it refuses nearly all while nothing is accepted", () =>
@@ -55,9 +55,9 @@ describe("Throttle", () => {
     Effect.gen(function*() {
       const throttle = yield* Throttle.make()
       for (let i = 0; i < 9; i++) yield* Effect.exit(throttle.execute(unavailable))
-      assert.strictEqual((yield* throttle.stats).probability, 0)
+      assert.strictEqual((yield* throttle.snapshot).probability, 0)
       yield* Effect.exit(throttle.execute(unavailable))
-      assert.strictEqual((yield* throttle.stats).probability, 0.8)
+      assert.strictEqual((yield* throttle.snapshot).probability, 0.8)
     }))
 
   for (const perSecond of [2, 10, 100]) {
@@ -93,9 +93,9 @@ describe("Throttle", () => {
       const throttle = yield* Throttle.make()
       for (let i = 0; i < 100; i++) yield* Effect.exit(throttle.execute(unavailable))
       yield* TestClock.adjust("9 seconds")
-      assert.strictEqual((yield* throttle.stats).probability, 0.8)
+      assert.strictEqual((yield* throttle.snapshot).probability, 0.8)
       yield* TestClock.adjust("1 second")
-      assert.deepStrictEqual(yield* throttle.stats, { requests: 0, accepts: 0, probability: 0 })
+      assert.deepStrictEqual(yield* throttle.snapshot, { requests: 0, accepts: 0, probability: 0 })
     }))
 
   it.effect("takes a 404 for accepted, and does not count an interruption", () =>
@@ -103,15 +103,15 @@ describe("Throttle", () => {
       const throttle = yield* Throttle.make()
       yield* Effect.exit(throttle.execute(Effect.fail(ApiError.reasonFromStatus(404, {}))))
       yield* Effect.exit(throttle.execute(Effect.interrupt))
-      assert.deepStrictEqual(yield* throttle.stats, { requests: 1, accepts: 1, probability: 0 })
+      assert.deepStrictEqual(yield* throttle.snapshot, { requests: 1, accepts: 1, probability: 0 })
     }))
 
   it.effect("refuses with an error that says to try again and that nothing was asked", () =>
     Effect.gen(function*() {
-      const throttle = yield* Throttle.make({ key: "search" })
+      const throttle = yield* Throttle.make({ name: "search" })
       for (let i = 0; i < 100; i++) yield* Effect.exit(throttle.execute(unavailable))
       const error = yield* Effect.flip(throttle.execute(Effect.void))
-      assert.deepStrictEqual(error, new Throttle.Throttled({ key: "search" }))
+      assert.deepStrictEqual(error, new Throttle.Throttled({ policy: "search" }))
       assert.deepStrictEqual(Recovery.of(error), Recovery.retry)
       assert.isTrue(Rejection.isRejection(error))
     }).pipe(Random.withSeed("throttle")))
@@ -121,7 +121,7 @@ describe("Throttle", () => {
       const program = Effect.gen(function*() {
         const throttle = yield* Throttle.Throttle
         for (let i = 0; i < 50; i++) yield* Effect.exit(Throttle.withThrottle(unavailable, throttle))
-        return (yield* throttle.stats).probability > 0
+        return (yield* throttle.snapshot).probability > 0
       })
       assert.isTrue(yield* Effect.provide(program, Throttle.layer()))
       assert.isFalse(yield* Effect.provide(program, Throttle.layerNoop))

@@ -16,7 +16,6 @@ import * as Predicate from "effect/Predicate"
 import * as Bulkhead from "../Bulkhead.ts"
 import * as CircuitBreaker from "../CircuitBreaker.ts"
 import * as ConcurrencyLimit from "../ConcurrencyLimit.ts"
-import * as LimitAlgorithm from "../LimitAlgorithm.ts"
 import * as Outcome from "../Outcome.ts"
 import * as Pacer from "../Pacer.ts"
 import type { Description, Given, Parts, PipelineError } from "../Pipeline.ts"
@@ -56,9 +55,8 @@ export interface Assembly {
 }
 
 export const plan = (description: Description, given: Given): Plan => {
-  const { bulkhead, budget, circuitBreaker, concurrencyLimit, name: key, pacer, retry, throttle } = description
-  const classify = given.classify && Outcome.using(given.classify)
-  const judging = { key, classify }
+  const { bulkhead, budget, circuitBreaker, concurrencyLimit, name, pacer, retry, throttle } = description
+  const judging = { name, classify: given.classify && Outcome.using(given.classify) }
   return {
     description,
     deadline: time("deadline", description.deadline),
@@ -67,18 +65,18 @@ export const plan = (description: Description, given: Given): Plan => {
       policy: RetryPolicy.make({ ...retry, backoff: Backoff.exponential(retry.backoff) }),
       options: { classify: given.classify }
     },
-    budget: budget && AttemptBudget.make({ ...budget, name: key }),
-    bulkhead: part(given.bulkhead, bulkhead && Bulkhead.make({ ...bulkhead, name: key })),
+    budget: budget && AttemptBudget.make({ ...budget, name }),
+    bulkhead: part(given.bulkhead, bulkhead && Bulkhead.make({ ...bulkhead, name })),
     circuitBreaker: part(
       given.circuitBreaker,
-      circuitBreaker && CircuitBreaker.make({ ...circuitBreaker, name: key, classify })
+      circuitBreaker && CircuitBreaker.make({ ...circuitBreaker, ...judging })
     ),
     throttle: part(given.throttle, throttle && Throttle.make({ ...throttle, ...judging })),
     pacer: part(given.pacer, pacer && Pacer.make({ ...pacer, ...judging })),
     concurrencyLimit: part(
       given.concurrencyLimit,
       concurrencyLimit &&
-        ConcurrencyLimit.make({ ...concurrencyLimit, algorithm: algorithm(concurrencyLimit), ...judging })
+        ConcurrencyLimit.make({ ...concurrencyLimit, ...judging })
     )
   }
 }
@@ -244,15 +242,3 @@ const meaning = (options: unknown): string | undefined =>
 // A text of another kind is none.
 const millisOf = (text: string): string | number =>
   Option.match(Duration.fromInput(text as Duration.Input), { onNone: () => text, onSome: Duration.toMillis })
-
-const algorithm = (
-  { algorithm }: NonNullable<Description["concurrencyLimit"]>
-): LimitAlgorithm.LimitAlgorithm | undefined => {
-  if (algorithm === undefined) return undefined
-  if ("fixed" in algorithm) return LimitAlgorithm.fixed(algorithm.fixed)
-  if ("aimd" in algorithm) return LimitAlgorithm.aimd(algorithm.aimd)
-  if ("vegas" in algorithm) return LimitAlgorithm.vegas(algorithm.vegas)
-  return "gradient2" in algorithm
-    ? LimitAlgorithm.gradient2(algorithm.gradient2)
-    : LimitAlgorithm.gradient(algorithm.gradient)
-}

@@ -33,7 +33,7 @@ const policies = Effect.fnUntraced(function*(onStoreError: "allow" | "fail") {
     storeTimeout
   })
   const pacer = yield* Pacer.make({
-    key,
+    name: key,
     limit: 1000,
     window: "1 second",
     maxWait: "100 millis",

@@ -20,7 +20,7 @@ const breakerOptions: SharedCircuitBreaker.Options = {
   openDuration: "3 seconds"
 }
 
-const pacerOptions: Pacer.Options = { key: "ledger", limit: 20, window: "1 second" }
+const pacerOptions: Pacer.Options = { name: "ledger", limit: 20, window: "1 second" }
 
 const print = (line: string | number) => Effect.sync(() => process.stdout.write(`${line}\n`))
 

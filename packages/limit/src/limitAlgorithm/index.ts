@@ -1,0 +1,5 @@
+export { aimd } from "./aimd.ts"
+export { fixed } from "./fixed.ts"
+export { gradient } from "./gradient.ts"
+export { gradient2 } from "./gradient2.ts"
+export { vegas } from "./vegas.ts"
