@@ -46,6 +46,7 @@
  * @since 0.1.0
  */
 import * as Deadline from "@effect-resilience/deadline/Deadline"
+import type * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
@@ -113,7 +114,7 @@ export interface Options {
   readonly jitter?: number | undefined
   readonly refreshPause?: Duration.Input | undefined
   readonly timeout?: Duration.Input | undefined
-  readonly retry?: RetryPolicy.RetryPolicy<Duration.Duration | undefined> | undefined
+  readonly retry?: RetryPolicy.RetryPolicy<Timeout.TimedOut> | undefined
   readonly relogins?: number | undefined
 }
 
@@ -207,7 +208,7 @@ interface Settings {
   readonly jitter: number
   readonly refreshPause: number
   readonly timeout: Duration.Duration
-  readonly retry: RetryPolicy.RetryPolicy<Duration.Duration | undefined>
+  readonly retry: RetryPolicy.RetryPolicy<Timeout.TimedOut>
   readonly relogins: number
 }
 
@@ -523,7 +524,7 @@ class Cache {
 const tooSlow = (detail: string): Effect.Effect<never, AuthError.AuthError> =>
   RetryPolicy.retry(
     Effect.fail(new AuthError.AuthError({ reason: new AuthError.Unavailable({ detail, recovery: Recovery.retry }) })),
-    RetryPolicy.none
+    RetryPolicy.noop
   )
 
 const interruptedItself: Effect.Effect<never, AuthError.AuthError> = Effect.suspend(() =>

@@ -39,7 +39,7 @@ const shared = (source: TokenSource.TokenSource, options?: Partial<SharedTokens.
 const processes = (source: TokenSource.TokenSource, count: number, options?: Partial<SharedTokens.Options>) =>
   Effect.forEach(
     Array.from({ length: count }),
-    () => Effect.flatMap(shared(source, options), (source) => TokenCache.make(source, { retry: RetryPolicy.none }))
+    () => Effect.flatMap(shared(source, options), (source) => TokenCache.make(source, { retry: RetryPolicy.noop }))
   )
 
 describe("SharedTokens", () => {

@@ -128,7 +128,7 @@ const real = (commands: ReadonlyArray<Command>): Observed => {
         relogins,
         jitter: 0,
         timeout: "1 hour",
-        retry: RetryPolicy.none
+        retry: RetryPolicy.noop
       })
       const callers: Array<Fiber.Fiber<Token.Token, AuthError.AuthError>> = []
       const seen = new Map<number, Token.Token>()

@@ -123,7 +123,7 @@ describe("TokenCache", () => {
         life: 60 * minute,
         outcome: (login) => login === 1 ? undefined : unavailable
       })
-      const cache = yield* TokenCache.make(source, { retry: RetryPolicy.none })
+      const cache = yield* TokenCache.make(source, { retry: RetryPolicy.noop })
       yield* generationAfter(cache, 0)
       yield* TestClock.adjust(56 * minute)
       for (let second = 0; second < 120; second++) {
@@ -144,7 +144,7 @@ describe("TokenCache", () => {
             ? undefined
             : new AuthError.Unavailable({ detail: "429", recovery: Recovery.retryAfter("2 minutes") })
       })
-      const cache = yield* TokenCache.make(source, { retry: RetryPolicy.none })
+      const cache = yield* TokenCache.make(source, { retry: RetryPolicy.noop })
       yield* generationAfter(cache, 0)
       yield* TestClock.adjust(56 * minute)
       for (let second = 0; second < 119; second++) {
@@ -210,7 +210,7 @@ describe("TokenCache", () => {
   it.effect("gives a failure to all who wait, and asks again for the next", () =>
     Effect.gen(function*() {
       const { record, source } = fakes.login({ outcome: (login) => login === 1 ? unavailable : undefined })
-      const cache = yield* TokenCache.make(source, { retry: RetryPolicy.none })
+      const cache = yield* TokenCache.make(source, { retry: RetryPolicy.noop })
       const fibers = yield* Effect.forEach(Array.from({ length: 3 }), () => Effect.forkChild(Effect.flip(cache.get)))
       yield* TestClock.adjust(30)
       const errors = yield* Fiber.joinAll(fibers)

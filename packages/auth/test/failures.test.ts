@@ -58,7 +58,7 @@ describe("a source that fails", () => {
       Effect.gen(function*() {
         yield* TestClock.setTime(origin)
         const { record, source } = turning(way)
-        const cache = yield* TokenCache.make(source, { jitter: 0, retry: RetryPolicy.none })
+        const cache = yield* TokenCache.make(source, { jitter: 0, retry: RetryPolicy.noop })
         yield* cache.get
         const events = yield* Effect.forkChild(Stream.runCollect(Stream.take(cache.events, 2)))
         yield* TestClock.adjust(56 * minute)
@@ -80,7 +80,7 @@ describe("a source that fails", () => {
       Effect.gen(function*() {
         yield* TestClock.setTime(origin)
         const { record, source } = turning(way)
-        const cache = yield* TokenCache.make(source, { retry: RetryPolicy.none })
+        const cache = yield* TokenCache.make(source, { retry: RetryPolicy.noop })
         yield* cache.get
         yield* TestClock.adjust(61 * minute)
         const exits = new Set<string>()
@@ -141,7 +141,7 @@ const endpoint = Effect.fnUntraced(function*(bad: () => Response) {
     tokenUrl: "https://login.example.com/token",
     credentials: Effect.succeed({ clientId: "app", clientSecret: Redacted.make("s3cr3t-value") })
   })
-  const cache = yield* TokenCache.make(source, { retry: RetryPolicy.none })
+  const cache = yield* TokenCache.make(source, { retry: RetryPolicy.noop })
   return { cache, record, call: Effect.map(Effect.exit(cache.get), told) }
 })
 

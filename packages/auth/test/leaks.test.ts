@@ -117,7 +117,7 @@ describe("secrecy", () => {
           credentials: Effect.succeed({ clientId: "app", clientSecret: Redacted.make(secret) })
         })
         for (const each of [source, oauth]) {
-          const cache = yield* TokenCache.make(each, { retry: RetryPolicy.none })
+          const cache = yield* TokenCache.make(each, { retry: RetryPolicy.noop })
           const client = Authenticated.withTokens(http, cache, {
             origin: Origin.make(url),
             attach: Authenticated.header("X-Open-Token")

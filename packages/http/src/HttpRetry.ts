@@ -99,7 +99,7 @@ export class BodyNotReplayable extends Data.TaggedError("BodyNotReplayable")<{
  * @category models
  * @since 0.1.0
  */
-export interface Options<in E> extends RetryPolicy.Options<E> {
+export interface Options<in E> extends RetryPolicy.CallOptions<E> {
   readonly repeatUnsafe?: boolean | undefined
 }
 
@@ -130,9 +130,9 @@ export const retry: {
     options: Options<E> = {}
   ): HttpClient.HttpClient.With<E | BodyNotReplayable, R> => {
     const classify =
-      (caution: (error: E) => Recovery.Recovery | undefined): RetryPolicy.Options<E>["classify"] => (error) =>
+      (caution: (error: E) => Recovery.Recovery | undefined): RetryPolicy.CallOptions<E>["classify"] => (error) =>
         options.classify?.(error) ?? caution(error)
-    const bold: RetryPolicy.Options<E> = {
+    const bold: RetryPolicy.CallOptions<E> = {
       ...options,
       classify: classify(options.repeatUnsafe === true ? boldly : plainly)
     }
@@ -147,7 +147,7 @@ export const retry: {
           "put ErrorMapping.mapErrors below it."
       )
     }
-    const cautious: RetryPolicy.Options<E> = { ...options, classify: classify(cautiously) }
+    const cautious: RetryPolicy.CallOptions<E> = { ...options, classify: classify(cautiously) }
 
     return HttpClient.makeWith<never, never, E | BodyNotReplayable, R>(
       Effect.flatMap((request) =>
@@ -159,7 +159,7 @@ export const retry: {
           const attempt = Effect.tap(client.execute(guarded.request), warnOfStatus)
           if (guarded.shortage === undefined) return RetryPolicy.retry(attempt, policy, choice)
           const { shortage } = guarded
-          const when: RetryPolicy.Options<E>["when"] = (error, n) =>
+          const when: RetryPolicy.CallOptions<E>["when"] = (error, n) =>
             guarded.once !== true && shortage() === undefined && (choice.when?.(error, n) ?? true)
           return Effect.mapError(
             RetryPolicy.retry(attempt, policy, { ...choice, when }),

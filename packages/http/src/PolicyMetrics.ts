@@ -32,8 +32,6 @@
  *
  * @since 0.1.0
  */
-import * as Time from "@effect-resilience/kernel/Time"
-import type * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -50,8 +48,17 @@ export interface Policies {
   readonly bulkheads?: Iterable<Bulkhead> | undefined
   readonly circuits?: Iterable<Circuit> | undefined
   readonly limits?: Iterable<Limit> | undefined
-  readonly budgets?: Iterable<AttemptBudget.AttemptBudget> | undefined
+  readonly budgets?: Iterable<Budget> | undefined
   readonly tokens?: Iterable<Tokens> | undefined
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Budget {
+  readonly name: string
+  readonly snapshot: Effect.Effect<{ readonly balance: number }>
 }
 
 /**
@@ -182,12 +189,9 @@ export const sample = (policies: Policies): Effect.Effect<void> =>
       yield* Metric.update(Metric.withAttributes(running, attributes), now.running)
     }
     for (const budget of policies.budgets ?? []) {
-      if (budget.levelUnsafe === undefined) continue
-      const now = yield* Time.now
-      yield* Metric.update(
-        Metric.withAttributes(budgetBalance, { "resilience.policy": budget.name }),
-        budget.levelUnsafe(now)
-      )
+      const { balance } = yield* budget.snapshot
+      if (balance === Infinity) continue
+      yield* Metric.update(Metric.withAttributes(budgetBalance, { "resilience.policy": budget.name }), balance)
     }
     for (const { key, status } of policies.tokens ?? []) {
       const now = yield* status

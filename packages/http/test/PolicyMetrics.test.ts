@@ -50,9 +50,9 @@ describe("PolicyMetrics", () => {
 
   it.effect("shows what a budget has left, and nothing of one without limit", () =>
     Effect.gen(function*() {
-      const budget = AttemptBudget.make({ name: "ledger", floor: 0.1, burst: 3 })
-      const budgets = [budget, AttemptBudget.unlimited]
-      yield* Effect.provideService(AttemptBudget.withdraw, AttemptBudget.Current, budget)
+      const budget = yield* AttemptBudget.make({ name: "ledger", minPerSecond: 0.1, burst: 3 })
+      const budgets = [budget, AttemptBudget.noop]
+      yield* AttemptBudget.withAttemptBudget(AttemptBudget.withdraw, budget)
       yield* PolicyMetrics.sample({ budgets })
       assert.deepStrictEqual(yield* gauges, { "resilience.budget.balance ledger": 2 })
       yield* TestClock.adjust("5 seconds")

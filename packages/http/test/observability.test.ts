@@ -43,7 +43,7 @@ const scraped = Effect.gen(function*() {
   yield* PolicyMetrics.sample({
     circuits: [{ name: "c", snapshot: Effect.succeed({ _tag: "Open" }) }],
     bulkheads: [{ name: "b", snapshot: Effect.succeed({ permits: 1, running: 1, waiting: 1 }) }],
-    budgets: [AttemptBudget.make({ name: "a" })],
+    budgets: [yield* AttemptBudget.make({ name: "a" })],
     tokens: [{ key: "t", status: Effect.succeed({ logins: 1, failures: 1 }) }]
   })
   const labels = new Map<string, Set<string>>()

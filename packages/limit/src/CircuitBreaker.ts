@@ -121,31 +121,16 @@ export type TripPolicy = Field.OneOf<typeof tripRules>
 export interface Options {
   readonly name?: string | undefined
   readonly tripPolicy?: TripPolicy | ReadonlyArray<TripPolicy> | undefined
-  readonly openDuration?: Duration.Input | BackoffOptions | undefined
+  readonly openDuration?: Duration.Input | Backoff.Options | undefined
   readonly maxOpenDuration?: Duration.Input | undefined
   readonly probes?: number | undefined
   readonly probeLease?: Duration.Input | undefined
   readonly classify?: Outcome.Classify | undefined
 }
 
-type BackoffOptions = NonNullable<Parameters<typeof Backoff.exponential>[0]>
-
-const backoffFields = {
-  base: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.duration()),
-  factor: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.number()),
-  cap: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.duration()),
-  jitter: /* @__PURE__ */ Field.optional(
-    /* @__PURE__ */ Field.either(
-      Predicate.isNumber,
-      /* @__PURE__ */ Field.number(),
-      /* @__PURE__ */ Field.literals("none", "full", "equal", "decorrelated", "polly")
-    )
-  )
-} satisfies Field.Fields<BackoffOptions>
-
 const isBackoff = (value: unknown): boolean =>
   Predicate.isObject(value) && !Array.isArray(value) && !Duration.isDuration(value) &&
-  Object.keys(value).every((name) => name in backoffFields)
+  Object.keys(value).every((name) => name in Backoff.fields)
 
 /**
  * The options as data.
@@ -162,8 +147,11 @@ export const fields = {
   openDuration: /* @__PURE__ */ Field.withDefault(
     /* @__PURE__ */ Field.either(
       isBackoff,
-      /* @__PURE__ */ Field.map(/* @__PURE__ */ Field.struct(backoffFields), Backoff.exponential),
-      /* @__PURE__ */ Field.map(/* @__PURE__ */ Field.duration(), (duration) => Backoff.constant(duration))
+      Backoff.field,
+      /* @__PURE__ */ Field.map(
+        /* @__PURE__ */ Field.duration(),
+        (duration, path) => Backoff.field.read(Backoff.constant(duration), path)
+      )
     ),
     { base: "5 seconds", cap: "1 minute", jitter: 0.2 }
   ),

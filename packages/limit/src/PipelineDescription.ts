@@ -75,6 +75,7 @@ const Retry = Schema.Struct({
 
 const Budget = Schema.Struct({
   ratio: Schema.optionalKey(Schema.Finite),
+  minPerSecond: Schema.optionalKey(Schema.Finite),
   floor: Schema.optionalKey(Schema.Finite),
   burst: Schema.optionalKey(Schema.Finite),
   processes: Schema.optionalKey(Schema.Int)

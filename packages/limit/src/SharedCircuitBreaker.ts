@@ -43,7 +43,7 @@ import type * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as Field from "@effect-resilience/kernel/Field"
 import type * as Keyed from "@effect-resilience/kernel/Keyed"
 import * as Backoff from "@effect-resilience/retry/Backoff"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
@@ -287,8 +287,8 @@ const translate = (transition: Store.Transition): CircuitBreaker.Transition => (
   consecutiveOpenings: transition.to === "Open" ? transition.consecutiveOpenings : 0
 })
 
-const toSchedule = (backoff: Backoff.Backoff): Duration.Duration | Schedule.Schedule<number> => {
-  if (backoff.factor === 1 && backoff.jitter === "none") return backoff.base
+const toSchedule = (backoff: Backoff.Settings): Duration.Duration | Schedule.Schedule<number> => {
+  if (backoff.factor === 1 && backoff.jitter === "none") return Duration.fromInputUnsafe(backoff.base)
   return Schedule.fromStep(Effect.withFiber((fiber) => {
     const random = fiber.getRef(Random.Random)
     const next = Backoff.delays(backoff, () => random.nextDoubleUnsafe())

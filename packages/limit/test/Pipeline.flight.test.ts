@@ -148,11 +148,10 @@ describe("a pipeline that meets its parts in one step", () => {
       const pipeline = yield* Pipeline.make({ name: "ledger", ...description })
       let deposits = 0
       const budget: AttemptBudget.AttemptBudget = {
-        name: "counted",
+        ...AttemptBudget.noop,
         depositUnsafe: () => {
           deposits++
-        },
-        withdrawUnsafe: () => true
+        }
       }
       const call = (work: Effect.Effect<void, unknown>) =>
         Effect.gen(function*() {

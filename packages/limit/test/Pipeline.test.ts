@@ -320,7 +320,7 @@ describe("PipelineDescription", () => {
         const [input, what] of [
           [{ name: "x", bulkhead: { permits: 0 } }, "permits must be an integer of at least 1, not 0"],
           [{ name: "x", deadline: "-5 seconds" }, "deadline must be above 0"],
-          [{ name: "x", retry: { times: -1 } }, "times must be whole"],
+          [{ name: "x", retry: { times: -1 } }, "RetryPolicy.times must be an integer"],
           [
             { name: "x", circuitBreaker: { tripPolicy: [{ consecutive: 0 }] } },
             "consecutive must be an integer of at least 1, not 0"

@@ -9,10 +9,10 @@
  *
  * **Details**
  *
- * A budget is an account. A first attempt deposits `ratio`; time deposits `floor` a second; an extra attempt withdraws
- * 1, or is rejected at once: nothing waits for a budget. The balance starts at its cap, `burst`, so in any time `t` with `n`
- * first attempts at most `burst + ratio * n + floor * t` extra ones are sent. An attempt is paid for when it is decided
- * upon, so attempts that still wait in backoff count.
+ * A budget is an account. A first attempt deposits `ratio`; time deposits `minPerSecond` a second; an extra attempt
+ * withdraws 1, or is rejected at once: nothing waits for a budget. The balance starts at its cap, `burst`, so in any time `t`
+ * with `n` first attempts at most `burst + ratio * n + minPerSecond * t` extra ones are sent. An attempt is paid for when it
+ * is decided upon, so attempts that still wait in backoff count.
  *
  * A call deposits once, when it begins, however many retries, hedges and pipelines are nested around it: the outermost
  * deposits, all of them withdraw.
@@ -20,30 +20,32 @@
  * **Fleets**
  *
  * An outage ends by itself only while what is sent stays below what the dependency can take: with `calls` a second over
- * all processes, if `calls * (1 + ratio) + floor < capacity`. `floor` and `burst` are meant for all processes together, so
- * tell the budget how many share the dependency: each gets its part. The defaults assume one process and are small enough
- * for fleets that do not tell: 20 processes add 2 a second. Finagle, Linkerd and tower document 20 % and 10 a second for
- * *each* process; at half load, 20 of those keep a dependency of 200 a second down for good.
+ * all processes, if `calls * (1 + ratio) + minPerSecond < capacity`. `minPerSecond` and `burst` are meant for all processes
+ * together, so tell the budget how many share the dependency: each gets its part. The defaults assume one process and are
+ * small enough for fleets that do not tell: 20 processes add 2 a second. Finagle, Linkerd and tower document 20 % and 10 a
+ * second for *each* process; at half load, 20 of those keep a dependency of 200 a second down for good.
  *
- * `RetryPolicy`, `Hedge` and others take the budget of their surroundings, `Current`; by default that is `unlimited`.
+ * `RetryPolicy`, `Hedge` and others take the budget of their surroundings, `Current`; by default that is `noop`, which limits
+ * nothing.
  * The scheme is that of Finagle's `RetryBudget` and of gRPC's retry throttling (A6).
  *
- * **Example** (Refusing retries during an outage)
+ * **Example** (Rejecting retries during an outage)
  *
  * ```ts import.meta.vitest
  * import { AttemptBudget } from "@effect-resilience/retry"
  * import { Effect } from "effect"
  *
- * const budget = AttemptBudget.make({ name: "ledger", ratio: 0.5, floor: 0, burst: 1 })
+ * const ledger = AttemptBudget.make({ name: "ledger", ratio: 0.5, minPerSecond: 0, burst: 1 })
  * const extra = AttemptBudget.withdraw.pipe(
  *   Effect.as("sent"),
  *   Effect.catchTag("BudgetExhausted", (error) => Effect.succeed(error.message))
  * )
  *
  * const outage = Effect.all([extra, extra, AttemptBudget.deposit, AttemptBudget.deposit, extra])
- * const [first, second, , , third] = await Effect.runPromise(Effect.provideService(outage, AttemptBudget.Current, budget))
+ * const program = Effect.flatMap(ledger, (budget) => AttemptBudget.withAttemptBudget(outage, budget))
+ * const [first, second, , , third] = await Effect.runPromise(program)
  * first // => "sent"
- * second // => "the budget \"ledger\" refuses another attempt"
+ * second // => "The budget \"ledger\" rejects another attempt."
  * third // => "sent"
  * ```
  *
@@ -51,33 +53,21 @@
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Field from "@effect-resilience/kernel/Field"
+import * as Keyed from "@effect-resilience/kernel/Keyed"
+import * as Policy from "@effect-resilience/kernel/Policy"
 import * as Time from "@effect-resilience/kernel/Time"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as current from "./internal/current.ts"
-import * as refuse from "./internal/refuse.ts"
+import type { AttemptBudget, Snapshot } from "./internal/budget.ts"
+import * as internal from "./internal/budget.ts"
+
+export type { AttemptBudget, Snapshot }
 
 /**
- * The account of one dependency. Times are milliseconds of the monotonic clock.
- *
- * - `depositUnsafe`: a first attempt is made.
- * - `withdrawUnsafe`: whether an extra attempt may be made now; pays for it.
- * - `levelUnsafe`: how many extra attempts could be made now; absent where nothing limits them.
- *
- * @category models
- * @since 0.1.0
- */
-export interface AttemptBudget {
-  readonly name: string
-  readonly depositUnsafe: () => void
-  readonly withdrawUnsafe: (nowMillis: number) => boolean
-  readonly levelUnsafe?: ((nowMillis: number) => number) | undefined
-}
-
-/**
- * An extra attempt was refused.
+ * The budget rejected an extra attempt.
  *
  * @category errors
  * @since 0.1.0
@@ -92,90 +82,83 @@ export class BudgetExhausted extends Data.TaggedError("BudgetExhausted")<{
     return Recovery.giveUp
   }
   override get message(): string {
-    return `the budget "${this.budget}" refuses another attempt`
+    return `The budget "${this.budget}" rejects another attempt.`
   }
 }
 
 /**
  * What a budget allows.
  *
- * - `name`: the dependency; errors and events say it.
+ * - `name`: the dependency; errors, events and metrics carry it. Default `"default"`.
  * - `ratio`: extra attempts earned by each first one; default 0.1, as Google's SRE book and Microsoft's handler have it.
- * - `floor`: extra attempts earned by each second, for dependencies that are seldom called; default 0.1.
- * - `burst`: the most that can be saved up, and the balance at the start; default 10 seconds of `floor`, at least 10. Each
- *   process has at least 1.
- * - `processes`: how many processes share the dependency, each with a budget like this one; default 1. `floor` and `burst`
- *   are divided by it.
+ * - `minPerSecond`: extra attempts earned by each second, for dependencies that are seldom called; default 0.1.
+ * - `burst`: the most that can be saved up, and the balance at the start; default 10 seconds of `minPerSecond`, at least 10.
+ *   Each process has at least 1.
+ * - `processes`: how many processes share the dependency, each with a budget like this one; default 1. `minPerSecond` and
+ *   `burst` are divided by it.
+ * - `floor`: the former name of `minPerSecond`, for descriptions that are stored. The next version no longer reads it.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  readonly name: string
+  readonly name?: string | undefined
   readonly ratio?: number | undefined
-  readonly floor?: number | undefined
+  readonly minPerSecond?: number | undefined
   readonly burst?: number | undefined
   readonly processes?: number | undefined
+  /** @deprecated use `minPerSecond` */
+  readonly floor?: number | undefined
 }
 
+const amount = /* @__PURE__ */ Field.number({ min: 0 })
+
+const atLeast1 = /* @__PURE__ */ Field.number({ min: 1 })
+
 /**
- * Opens an account. Throws `RangeError` where a value makes no sense.
+ * The options as data.
+ *
+ * @category fields
+ * @since 0.1.0
+ */
+export const fields = {
+  name: /* @__PURE__ */ Field.withDefault(Field.text, "default"),
+  ratio: /* @__PURE__ */ Field.withDefault(amount, 0.1),
+  minPerSecond: /* @__PURE__ */ Field.optional(amount),
+  burst: /* @__PURE__ */ Field.optional(atLeast1),
+  processes: /* @__PURE__ */ Field.withDefault(atLeast1, 1),
+  floor: /* @__PURE__ */ Field.optional(amount)
+} satisfies Field.Fields<Options>
+
+/**
+ * Opens an account. Throws `RangeError` where an option makes no sense.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options): AttemptBudget => {
-  const ratio = amount("ratio", options.ratio ?? 0.1, 0)
-  const floor = amount("floor", options.floor ?? 0.1, 0)
-  const processes = amount("processes", options.processes ?? 1, 1)
-  const burst = Math.max(1, amount("burst", options.burst ?? Math.max(10, floor * 10), 1) / processes)
-  const floorPerMilli = floor / processes / 1000
-  let balance = burst
-  let refilledAt: number | undefined
-  const levelUnsafe = (nowMillis: number): number =>
-    Math.min(burst, balance + Math.max(0, nowMillis - (refilledAt ?? nowMillis)) * floorPerMilli)
-  return {
-    name: options.name,
-    depositUnsafe: () => {
-      balance = Math.min(burst, balance + ratio)
-    },
-    withdrawUnsafe: (nowMillis) => {
-      balance = levelUnsafe(nowMillis)
-      refilledAt = nowMillis
-      if (balance < 1) return false
-      balance -= 1
-      return true
-    },
-    levelUnsafe
-  }
+export const make = (options: Options = {}): Effect.Effect<AttemptBudget> => {
+  const settings = Field.read("AttemptBudget", fields, options)
+  return Effect.sync(() => new Account(settings, settings.name))
 }
 
 /**
- * Opens an account for each key on first use, for example for each host. Each has the options given and is named
- * `name/key`. Beyond `capacity` keys (default 1,000) the one that was opened first is closed, and starts afresh when it
- * is used again.
+ * Opens an account for each key on first use, for example for each host. Its key is its name.
+ *
+ * - `capacity`: how many of the keys used last to hold; default 100,000. An account that has spent something is kept until
+ *   time has filled it again, unless `minPerSecond` is 0.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const makeKeyed = (
-  options: Options & { readonly capacity?: number | undefined }
-): (key: string) => AttemptBudget => {
-  const capacity = amount("capacity", options.capacity ?? 1000, 1)
-  const accounts = new Map<string, AttemptBudget>()
-  return (key) => {
-    const known = accounts.get(key)
-    if (known !== undefined) return known
-    if (accounts.size >= capacity) {
-      for (const oldest of accounts.keys()) {
-        accounts.delete(oldest)
-        break
-      }
-    }
-    const opened = make({ ...options, name: `${options.name}/${key}` })
-    accounts.set(key, opened)
-    return opened
-  }
+export const keyed = (options: Options & Keyed.Options = {}): Effect.Effect<Keyed.Keyed<AttemptBudget>> => {
+  const { capacity, settings } = Keyed.read("AttemptBudget", fields, options)
+  return Effect.clockWith((clock) =>
+    Effect.succeed(Keyed.make({
+      capacity,
+      make: (key) => new Account(settings, key),
+      isIdle: (account) => account.isIdle(Time.monotonicMillis(clock))
+    }))
+  )
 }
 
 /**
@@ -184,28 +167,36 @@ export const makeKeyed = (
  * @category constructors
  * @since 0.1.0
  */
-export const unlimited: AttemptBudget = current.unlimited
+export const noop: AttemptBudget = internal.noop
 
 /**
- * Refuses every extra attempt: for tests, and for switching all of them off at once.
+ * Rejects every extra attempt: for tests, and for switching all of them off at once.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const empty: AttemptBudget = {
+export const empty: AttemptBudget = /* @__PURE__ */ internal.make({
   name: "empty",
-  depositUnsafe: current.nothing,
+  depositUnsafe: internal.nothing,
   withdrawUnsafe: () => false,
-  levelUnsafe: () => 0
-}
+  snapshot: /* @__PURE__ */ Effect.succeed({ balance: 0 })
+})
 
 /**
- * The budget of the running fiber; `unlimited` by default.
+ * Puts a budget in charge of the extra attempts inside an effect.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withAttemptBudget: Policy.Combinator<AttemptBudget, never> = Policy.withPolicy
+
+/**
+ * The budget of the running fiber; `noop` by default.
  *
  * @category references
  * @since 0.1.0
  */
-export const Current: Context.Reference<AttemptBudget> = current.budget
+export const Current: Context.Reference<AttemptBudget> = internal.current
 
 /**
  * Tells the budget of a call that begins, unless something around it has, and returns the context for what runs inside,
@@ -215,7 +206,7 @@ export const Current: Context.Reference<AttemptBudget> = current.budget
  * @since 0.1.0
  */
 export const depositUnsafe = <R>(context: Context.Context<R>): Context.Context<R> => {
-  const inside = current.deposit(context)
+  const inside = internal.deposit(context)
   return inside === undefined ? context : Context.add(context, Current, inside)
 }
 
@@ -249,15 +240,15 @@ export const withdraw: Effect.Effect<void, BudgetExhausted> = /* @__PURE__ */ Ef
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options): Layer.Layer<never> => Layer.sync(Current, () => make(options))
+export const layer = (options?: Options): Layer.Layer<never> => Layer.effect(Current, make(options))
 
 /**
- * No budget, where the surroundings have one.
+ * No limit, where the surroundings have one.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layerUnlimited: Layer.Layer<never> = /* @__PURE__ */ Layer.succeed(Current, unlimited)
+export const layerNoop: Layer.Layer<never> = /* @__PURE__ */ Layer.succeed(Current, noop)
 
 /**
  * No extra attempts at all: for tests of what happens without them.
@@ -267,7 +258,53 @@ export const layerUnlimited: Layer.Layer<never> = /* @__PURE__ */ Layer.succeed(
  */
 export const layerEmpty: Layer.Layer<never> = /* @__PURE__ */ Layer.succeed(Current, empty)
 
-const amount = (name: string, value: number, least: number): number => {
-  refuse.unless(value >= least && value < Infinity, `AttemptBudget: ${name} must be ${least} or more`, value)
-  return value
+class Account implements AttemptBudget {
+  readonly name: string
+  readonly admitUnsafe = undefined
+  private readonly ratio: number
+  private readonly perMilli: number
+  private readonly burst: number
+  private balance: number
+  private refilledAt: number | undefined
+
+  constructor(
+    { burst, floor, minPerSecond = floor ?? 0.1, processes, ratio }: Field.Settings<typeof fields>,
+    name: string
+  ) {
+    this.name = name
+    this.ratio = ratio
+    this.perMilli = minPerSecond / processes / 1000
+    this.burst = Math.max(1, (burst ?? Math.max(10, minPerSecond * 10)) / processes)
+    this.balance = this.burst
+    this.refilledAt = undefined
+  }
+
+  get snapshot(): Effect.Effect<Snapshot> {
+    return Effect.map(Time.now, (nowMillis) => ({ balance: this.balanceAt(nowMillis) }))
+  }
+
+  execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.provideService(self, Current, this)
+  }
+
+  depositUnsafe(): void {
+    this.balance = Math.min(this.burst, this.balance + this.ratio)
+  }
+
+  withdrawUnsafe(nowMillis: number): boolean {
+    this.balance = this.balanceAt(nowMillis)
+    this.refilledAt = nowMillis
+    if (this.balance < 1) return false
+    this.balance -= 1
+    return true
+  }
+
+  isIdle(nowMillis: number): boolean {
+    return this.perMilli === 0 || this.balanceAt(nowMillis) >= this.burst
+  }
+
+  private balanceAt(nowMillis: number): number {
+    const sinceMillis = Math.max(0, nowMillis - (this.refilledAt ?? nowMillis))
+    return Math.min(this.burst, this.balance + sinceMillis * this.perMilli)
+  }
 }

@@ -1,5 +1,5 @@
 /**
- * Asks a second time where the first answer is late, and takes whichever comes first.
+ * Starts a second attempt where the first response is late, and takes the response that comes first.
  *
  * **Why**
  *
@@ -12,13 +12,14 @@
  * Attempts start `after` one another, at most `1 + times` of them. The first success wins and the others are
  * interrupted. A failure whose recovery is not to retry ends the hedge at once; after any other, the attempts that still
  * run may save the call, and the last failure stands where none does. Every further attempt is paid for from the
- * `AttemptBudget` of the surroundings; refused ones are left out. `Attempt.Current` counts them.
+ * `AttemptBudget` of the surroundings; those that it rejects are left out. `Attempt.Current` counts them.
  *
  * **Gotchas**
  *
- * Both attempts may be processed. So the type asks for an effect that the caller has declared `idempotent`.
+ * Both attempts may be processed. So `withHedge` asks for an effect that the caller has declared `idempotent`. Who calls
+ * `execute`, or puts a hedge into a list of policies, declares the same of every effect that passes it.
  *
- * **Example** (A slow first answer)
+ * **Example** (A slow first response)
  *
  * ```ts import.meta.vitest
  * import { Attempt, Hedge } from "@effect-resilience/retry"
@@ -27,17 +28,22 @@
  * const lookup = Effect.gen(function*() {
  *   const { attempt } = yield* Attempt.Current
  *   if (attempt === 1) yield* Effect.never
- *   return `answered by attempt ${attempt}`
+ *   return `attempt ${attempt}`
  * })
  *
- * const hedged = lookup.pipe(Hedge.idempotent, Hedge.hedge(Hedge.make({ after: "5 millis" })))
- * await Effect.runPromise(hedged) // => "answered by attempt 2"
+ * const program = Effect.flatMap(Hedge.make({ after: "5 millis" }), (hedge) =>
+ *   lookup.pipe(Hedge.idempotent, Hedge.withHedge(hedge)))
+ * await Effect.runPromise(program) // => "attempt 2"
  * ```
  *
  * @since 0.1.0
  */
 import * as Deadline from "@effect-resilience/deadline/Deadline"
 import * as Classifier from "@effect-resilience/errors/Classifier"
+import { requireArgument } from "@effect-resilience/kernel/Argument"
+import * as Field from "@effect-resilience/kernel/Field"
+import * as Keyed from "@effect-resilience/kernel/Keyed"
+import * as Policy from "@effect-resilience/kernel/Policy"
 import * as Time from "@effect-resilience/kernel/Time"
 import * as Timer from "@effect-resilience/kernel/Timer"
 import * as Cause from "effect/Cause"
@@ -48,20 +54,37 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
+import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import * as Attempt from "./Attempt.ts"
 import * as AttemptBudget from "./AttemptBudget.ts"
-import * as refuse from "./internal/refuse.ts"
 
 /**
- * When to start a further attempt, and how many. `makeAdaptive` learns from the latencies that it is told.
+ * A hedge.
+ *
+ * - `times`: how many further attempts it starts at most.
+ * - `afterUnsafe`: the present wait before the next attempt.
+ * - `recordUnsafe`: takes the latency of an attempt.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Hedge {
+export interface Hedge extends Policy.Policy<never, Snapshot> {
   readonly times: number
   readonly afterUnsafe: () => Duration.Duration
   readonly recordUnsafe: (latency: Duration.Duration) => void
+}
+
+/**
+ * A look at a hedge.
+ *
+ * - `after`: how long it waits at present before it starts the next attempt.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Snapshot {
+  readonly after: Duration.Duration
 }
 
 /**
@@ -76,6 +99,74 @@ export interface Idempotent<out A, out E = never, out R = never> {
 }
 
 /**
+ * When a further attempt starts, and how many.
+ *
+ * - `name`: the name for those who look at several policies; default `"default"`.
+ * - `after`: how long to wait for each attempt before the next one starts. A `Percentile` learns it.
+ * - `times`: further attempts at most; default 1.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly name?: string | undefined
+  readonly after: Duration.Input | Percentile
+  readonly times?: number | undefined
+}
+
+/**
+ * A wait that is longer than most recent attempts took.
+ *
+ * - `percentile`: the share of recent latencies to wait for, between 0 and 1; 0.95 is usual.
+ * - `initial`: the wait until `samples / 4` latencies are known; default 100 millis.
+ * - `min`, `max`: bounds of the wait; default 1 millis and 10 seconds.
+ * - `samples`: how many latencies count; default 128.
+ *
+ * An attempt that lost counts with the time until it was interrupted: leaving it out would make the percentile shrink
+ * with each hedge.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Percentile {
+  readonly percentile: number
+  readonly initial?: Duration.Input | undefined
+  readonly min?: Duration.Input | undefined
+  readonly max?: Duration.Input | undefined
+  readonly samples?: number | undefined
+}
+
+/** A wait, and how it learns. */
+interface Wait {
+  readonly afterUnsafe: () => Duration.Duration
+  readonly recordUnsafe: (latency: Duration.Duration) => void
+}
+
+const percentileFields = {
+  percentile: /* @__PURE__ */ Field.number({ above: 0, below: 1 }),
+  initial: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration(), "100 millis"),
+  min: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration(), "1 millis"),
+  max: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration(), "10 seconds"),
+  samples: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 4 }), 128)
+} satisfies Field.Fields<Percentile>
+
+/**
+ * The options as data.
+ *
+ * @category fields
+ * @since 0.1.0
+ */
+export const fields = {
+  name: /* @__PURE__ */ Field.withDefault(Field.text, "default"),
+  after: /* @__PURE__ */ Field.either(
+    Predicate.hasProperty("percentile"),
+    /* @__PURE__ */ Field.map(/* @__PURE__ */ Field.struct(percentileFields), learning),
+    /* @__PURE__ */ Field.map(/* @__PURE__ */ Field.duration(), fixed)
+  ),
+  times: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 0 }), 1)
+} satisfies Field.Fields<Options>
+
+/**
  * Declares that running an effect twice does no harm.
  *
  * @category constructors
@@ -87,110 +178,149 @@ export const idempotent = <A, E, R>(effect: Effect.Effect<A, E, R>): Idempotent<
 })
 
 /**
- * Starts further attempts at a fixed interval.
- *
- * - `after`: how long to wait for each attempt before the next one starts.
- * - `times`: further attempts at most; default 1.
+ * Makes a hedge. Make one for each kind of call where it learns its wait. Throws `RangeError` where an option makes no sense.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: { readonly after: Duration.Input; readonly times?: number | undefined }): Hedge => {
-  const after = Duration.fromInputUnsafe(options.after)
-  refuse.unless(Duration.toMillis(after) >= 0, "Hedge: after must be 0 or more", after)
-  return { times: wholeTimes(options.times), afterUnsafe: () => after, recordUnsafe: () => {} }
+export const make = (options: Options): Effect.Effect<Hedge> => {
+  const settings = Field.read("Hedge", fields, options)
+  return Effect.sync(() => makeUnsafe(settings, settings.name))
 }
 
 /**
- * Starts further attempts when one has taken longer than most recent ones did. Make one for each kind of call: it
- * remembers.
+ * Makes a hedge for each key, which is its name.
  *
- * - `percentile`: the share of recent latencies to wait for, between 0 and 1; default 0.95.
- * - `initial`: the wait until `samples / 4` latencies are known; default 100 millis.
- * - `min`, `max`: bounds of the wait; default 1 millis and 10 seconds.
- * - `samples`: how many latencies count; default 128.
- * - `times`: further attempts at most; default 1.
- *
- * An attempt that lost counts with the time until it was interrupted: leaving it out would make the percentile shrink
- * with each hedge.
+ * - `capacity`: how many of the keys used last to hold; default 100,000. One that is forgotten learns anew.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const makeAdaptive = (options: {
-  readonly percentile?: number | undefined
-  readonly initial?: Duration.Input | undefined
-  readonly min?: Duration.Input | undefined
-  readonly max?: Duration.Input | undefined
-  readonly samples?: number | undefined
-  readonly times?: number | undefined
-} = {}): Hedge => {
-  const { percentile = 0.95, samples = 128 } = options
-  const min = Duration.toMillis(options.min ?? 1)
-  const max = Duration.toMillis(options.max ?? 10_000)
-  const initial = Duration.toMillis(options.initial ?? 100)
-  refuse.unless(min >= 0 && max >= min, "Hedge: max must be min or more, and min 0 or more", `${min} to ${max}`)
-  refuse.unless(initial >= 0, "Hedge: initial must be 0 or more", initial)
-  refuse.unless(percentile > 0 && percentile < 1, "Hedge: percentile must be between 0 and 1", percentile)
-  refuse.unless(
-    samples >= 4 && Number.isInteger(samples),
-    "Hedge: samples must be a whole number of 4 or more",
-    samples
-  )
-  const latencies: Array<number> = []
-  let recorded = 0
-  let after = Duration.millis(initial)
-  const learn = () => {
-    const sorted = latencies.toSorted((a, b) => a - b)
-    const found = sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * percentile))] ?? 0
-    after = Duration.millis(Math.min(max, Math.max(min, Math.ceil(found))))
-  }
-  return {
-    times: wholeTimes(options.times),
-    afterUnsafe: () => after,
-    recordUnsafe: (latency) => {
-      latencies[recorded++ % samples] = Duration.toMillis(latency)
-      // Sorting at every call would cost more than it tells.
-      if (recorded % Math.ceil(samples / 16) === 0 && latencies.length >= samples / 4) learn()
-    }
-  }
+export const keyed: (options: Options & Keyed.Options) => Effect.Effect<Keyed.Keyed<Hedge>> = /* @__PURE__ */ Keyed
+  .policies("Hedge", fields, (settings, key) => makeUnsafe(settings, key), () => true)
+
+/**
+ * Starts no further attempts.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const noop: Hedge = {
+  .../* @__PURE__ */ Policy.noop<Snapshot>({ after: Duration.infinity }),
+  .../* @__PURE__ */ fixed(Duration.infinity)(),
+  times: 0
 }
 
 /**
- * What a single use can add: `onHedge` is run as the first thing of each further attempt.
+ * What a single call adds to a hedge.
+ *
+ * - `onHedge`: runs as the first thing of each further attempt.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Options {
+export interface CallOptions {
   readonly onHedge?: ((attempt: number) => Effect.Effect<unknown>) | undefined
 }
 
 /**
  * Runs an idempotent effect with further attempts where it is late.
  *
- * @category hedging
+ * @category combinators
  * @since 0.1.0
  */
-export const hedge: {
-  (hedge: Hedge, options?: Options): <A, E, R>(self: Idempotent<A, E, R>) => Effect.Effect<A, E, R>
-  <A, E, R>(self: Idempotent<A, E, R>, hedge: Hedge, options?: Options): Effect.Effect<A, E, R>
+export const withHedge: {
+  (hedge: Hedge, options?: CallOptions): <A, E, R>(self: Idempotent<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(self: Idempotent<A, E, R>, hedge: Hedge, options?: CallOptions): Effect.Effect<A, E, R>
 } = /* @__PURE__ */ dual(
   (args) => "effect" in args[0],
-  <A, E, R>(self: Idempotent<A, E, R>, hedge: Hedge, options: Options = {}): Effect.Effect<A, E, R> =>
-    Effect.contextWith((context: Context.Context<R>) =>
-      Effect.callback<A, E, R>((resume) => {
-        const race = new Race(self.effect, hedge, options, AttemptBudget.depositUnsafe(context), resume)
-        race.launch()
-        return Effect.suspend(() => race.stop())
-      })
-    )
+  <A, E, R>(self: Idempotent<A, E, R>, hedge: Hedge, options: CallOptions = {}): Effect.Effect<A, E, R> =>
+    race(self.effect, hedge, options)
 )
+
+/**
+ * The service for programs that have one hedge.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Hedge: Context.Service<Hedge, Hedge> = /* @__PURE__ */ Context.Service<Hedge>(
+  "@effect-resilience/retry/Hedge"
+)
+
+/**
+ * Provides a hedge.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<Hedge> => Layer.effect(Hedge, make(options))
+
+/**
+ * Provides a hedge that starts no further attempts.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerNoop: Layer.Layer<Hedge> = /* @__PURE__ */ Layer.succeed(Hedge, noop)
+
+const makeUnsafe = ({ after, times }: Field.Settings<typeof fields>, name: string): Hedge => {
+  const hedge: Hedge = {
+    name,
+    times,
+    ...after(),
+    admitUnsafe: undefined,
+    execute: (self) => race(self, hedge, {}),
+    snapshot: Effect.sync(() => ({ after: hedge.afterUnsafe() }))
+  }
+  return hedge
+}
+
+// Hoisted, since the fields above need it.
+function fixed(after: Duration.Duration): () => Wait {
+  return () => ({ afterUnsafe: () => after, recordUnsafe: () => {} })
+}
+
+function learning(
+  { initial, max, min, percentile, samples }: Field.Settings<typeof percentileFields>,
+  path: string
+): () => Wait {
+  const minMillis = Duration.toMillis(min)
+  const maxMillis = Duration.toMillis(max)
+  requireArgument(maxMillis >= minMillis, `${path}.max`, `at least min, ${min}`, max)
+  return () => {
+    const latencies: Array<number> = []
+    let recorded = 0
+    let after = initial
+    const learn = () => {
+      const sorted = latencies.toSorted((a, b) => a - b)
+      const found = sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * percentile))] ?? 0
+      after = Duration.millis(Math.min(maxMillis, Math.max(minMillis, Math.ceil(found))))
+    }
+    return {
+      afterUnsafe: () => after,
+      recordUnsafe: (latency) => {
+        latencies[recorded++ % samples] = Duration.toMillis(latency)
+        // Sorting at every call would cost more than it tells.
+        if (recorded % Math.ceil(samples / 16) === 0 && latencies.length >= samples / 4) learn()
+      }
+    }
+  }
+}
+
+const race = <A, E, R>(self: Effect.Effect<A, E, R>, hedge: Hedge, options: CallOptions): Effect.Effect<A, E, R> =>
+  Effect.contextWith((context: Context.Context<R>) =>
+    Effect.callback<A, E, R>((resume) => {
+      const race = new Race(self, hedge, options, AttemptBudget.depositUnsafe(context), resume)
+      race.launch()
+      return Effect.suspend(() => race.stop())
+    })
+  )
 
 class Race<A, E, R> {
   readonly effect: Effect.Effect<A, E, R>
   readonly hedge: Hedge
-  readonly options: Options
+  readonly options: CallOptions
   readonly context: Context.Context<R>
   readonly resume: (effect: Effect.Effect<A, E, R>) => void
   readonly running = new Map<Fiber.Fiber<A, E>, number>()
@@ -201,7 +331,7 @@ class Race<A, E, R> {
   constructor(
     effect: Effect.Effect<A, E, R>,
     hedge: Hedge,
-    options: Options,
+    options: CallOptions,
     context: Context.Context<R>,
     resume: (effect: Effect.Effect<A, E, R>) => void
   ) {
@@ -277,9 +407,4 @@ class Race<A, E, R> {
   record(started: number): void {
     this.hedge.recordUnsafe(Duration.millis(Math.round(Time.nowUnsafe(this.context) - started)))
   }
-}
-
-const wholeTimes = (times: number | undefined = 1): number => {
-  refuse.unless(times >= 0 && Number.isInteger(times), "Hedge: times must be a whole number", times)
-  return times
 }

@@ -6,19 +6,20 @@
  * ```ts import.meta.vitest
  * import { Preview, RetryPolicy } from "@effect-resilience/retry"
  *
- * const [head, first] = Preview.table(RetryPolicy.preview(RetryPolicy.howTo)).split("\n")
+ * const [head, first] = Preview.table(RetryPolicy.preview(RetryPolicy.basic)).split("\n")
  * head // => "retry  min  5 %  25 %  median  75 %  95 %  max  made"
  * first // => "1       1s   1s    1s      1s    1s    1s   1s  100%"
  * ```
  *
  * @since 0.1.0
  */
+import { requireArgument } from "@effect-resilience/kernel/Argument"
+import * as Field from "@effect-resilience/kernel/Field"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
-import { next } from "./internal/delays.ts"
-import * as refuse from "./internal/refuse.ts"
-import type { RetryPolicy } from "./RetryPolicy.ts"
+import * as Backoff from "./Backoff.ts"
+import { begin, next } from "./internal/delays.ts"
 
 /**
  * How a length of time is distributed over the samples. `histogram` counts them in equal bins from zero to the preview's
@@ -56,6 +57,18 @@ export interface Preview {
 }
 
 /**
+ * What of a policy decides how long its calls wait.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Waits {
+  readonly times: number
+  readonly backoff: Backoff.Options
+  readonly maxDuration: Duration.Input
+}
+
+/**
  * Plays a policy many times. The same seed gives the same preview.
  *
  * - `samples`: how many calls; default 10,000.
@@ -65,21 +78,22 @@ export interface Preview {
  * @since 0.1.0
  */
 export const make = (
-  policy: RetryPolicy<Duration.Duration | undefined>,
+  policy: Waits,
   options: { readonly samples?: number | undefined; readonly seed?: string | number | undefined } = {}
 ): Preview => {
   const { samples = 10_000, seed = 1 } = options
-  refuse.unless(samples > 0 && Number.isInteger(samples), "Preview: samples must be 1 or more", samples)
+  requireArgument(samples > 0 && Number.isInteger(samples), "Preview.samples", "an integer of at least 1", samples)
   const random = Effect.runSync(Random.withSeed(Effect.service(Random.Random), seed))
-  const limit = Duration.toMillis(policy.maxDuration)
+  const { draw } = Backoff.field.read(policy.backoff, "Preview.backoff")
+  const limit = Duration.toMillis(Field.duration().read(policy.maxDuration, "Preview.maxDuration"))
   const waits: Array<Array<number>> = []
   const totals: Array<number> = []
   for (let sample = 0; sample < samples; sample++) {
-    const position = { retries: 0, previous: 0 }
+    const position = begin()
     let total = 0
     while (position.retries < Math.min(policy.times, longest)) {
       const retry = position.retries
-      const wait = next(policy.backoff, position, () => random.nextDoubleUnsafe())
+      const wait = next(draw, position, () => random.nextDoubleUnsafe())
       if (total + wait > limit) break
       total += wait
       ;(waits[retry] ??= []).push(wait)

@@ -1,5 +1,5 @@
 /**
- * What a retry does, told to whoever listens.
+ * What a retry does, for observers.
  *
  * **When to use**
  *
@@ -29,12 +29,11 @@
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import { fullNameOf } from "@effect-resilience/kernel/ErrorName"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type * as LogLevel from "effect/LogLevel"
-import * as current from "./internal/current.ts"
 
 /**
  * - `Retrying`: attempt number `attempt` failed; the next one starts after `delay`.
@@ -56,7 +55,7 @@ export type RetryEvent<E = unknown> =
     readonly attempt: number
     readonly error: E
     readonly recovery: Recovery.Recovery
-    readonly why: Why
+    readonly why: StopReason
   }
 
 /**
@@ -66,17 +65,34 @@ export type RetryEvent<E = unknown> =
  * - `TimesUsedUp`: as many retries as the policy allows.
  * - `RetryAfterTooLong`: the server wants more patience than the policy's `maxRetryAfter`.
  * - `OutOfTime`: the next attempt would start after the policy's `maxDuration` or the fiber's deadline.
- * - `BudgetExhausted`: the attempt budget named `budget` refused.
+ * - `BudgetExhausted`: the attempt budget named `budget` rejected it.
  *
  * @category models
  * @since 0.1.0
  */
-export type Why =
+export type StopReason =
   | { readonly _tag: "NotRetryable" }
   | { readonly _tag: "TimesUsedUp"; readonly times: number }
   | { readonly _tag: "RetryAfterTooLong"; readonly after: Duration.Duration; readonly max: Duration.Duration }
   | { readonly _tag: "OutOfTime"; readonly limit: "maxDuration" | "deadline" }
   | { readonly _tag: "BudgetExhausted"; readonly budget: string }
+
+/**
+ * What happened before the last failure of a retry.
+ *
+ * - `attempts`: the event of each failure, in order: `Retrying` with the wait that followed, and `Stopped` at the end. At
+ *   most the last 100.
+ * - `dropped`: how many came before those and are not kept; 0 as a rule.
+ * - `why`: why there was no further attempt.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface History {
+  readonly attempts: ReadonlyArray<RetryEvent>
+  readonly dropped: number
+  readonly why: StopReason
+}
 
 /**
  * Listens to retries.
@@ -92,7 +108,9 @@ export type Observer<in E = unknown> = (event: RetryEvent<E>) => Effect.Effect<u
  * @category references
  * @since 0.1.0
  */
-export const CurrentObserver: Context.Reference<Observer | undefined> = current.observer
+export const CurrentObserver: Context.Reference<Observer | undefined> = /* @__PURE__ */ Context.Reference<
+  Observer | undefined
+>("@effect-resilience/retry/RetryEvent/CurrentObserver", { defaultValue: () => undefined })
 
 /**
  * Sends the events of every retry inside an effect to `observer`, after those that listen already.
@@ -143,7 +161,7 @@ export const describe = (event: RetryEvent): string => {
     : `${failed}, no further attempt: ${describeWhy(event.why, event.recovery)}`
 }
 
-const describeWhy = (why: Why, recovery: Recovery.Recovery): string => {
+const describeWhy = (why: StopReason, recovery: Recovery.Recovery): string => {
   switch (why._tag) {
     case "NotRetryable":
       return recovery._tag === "Retry" ? "the caller declines" : Recovery.describe(recovery)
@@ -154,6 +172,6 @@ const describeWhy = (why: Why, recovery: Recovery.Recovery): string => {
     case "OutOfTime":
       return why.limit === "deadline" ? "the deadline is too near" : "the time for retries is used up"
     case "BudgetExhausted":
-      return `the budget "${why.budget}" refuses`
+      return `the budget "${why.budget}" rejects`
   }
 }

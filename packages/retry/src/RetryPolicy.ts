@@ -7,6 +7,11 @@
  * named, and never a defect or an interruption. The policy itself is data, so it can be printed, compared and
  * previewed; what depends on a single call (`when`, hooks) is given where the policy is used.
  *
+ * **Details**
+ *
+ * The own properties of a policy are its options as they were written, with the defaults: `JSON.stringify` prints them, and
+ * `make({ ...RetryPolicy.standard, times: 5 })` varies a policy.
+ *
  * **Example** (Three attempts)
  *
  * ```ts import.meta.vitest
@@ -31,52 +36,57 @@
  * @since 0.1.0
  */
 import * as Timeout from "@effect-resilience/deadline/Timeout"
-import type * as Classifier from "@effect-resilience/errors/Classifier"
+import * as Field from "@effect-resilience/kernel/Field"
+import * as Policy from "@effect-resilience/kernel/Policy"
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 import * as Backoff from "./Backoff.ts"
+import { begin } from "./internal/delays.ts"
+import type { CallOptions } from "./internal/engine.ts"
 import * as engine from "./internal/engine.ts"
-import * as refuse from "./internal/refuse.ts"
-import * as stored from "./internal/stored.ts"
 import * as Preview from "./Preview.ts"
 import type * as RetryEvent from "./RetryEvent.ts"
 
+export type { CallOptions }
+
 /**
- * A description of retries; `make` has the meaning and default of each field. The parameter tells whether attempts are
- * limited in time, and so whether `Timeout.TimedOut` joins the errors of what is retried.
+ * A policy of retries: its options, and what runs effects through it. `E` is `Timeout.TimedOut` where attempts are limited in
+ * time.
  *
  * @category models
  * @since 0.1.0
  */
-export interface RetryPolicy<out AttemptTimeout extends Duration.Duration | undefined = undefined> {
+export interface RetryPolicy<E extends Timeout.TimedOut = never> extends Policy.Policy<E, Snapshot> {
   readonly times: number
   readonly backoff: Backoff.Backoff
-  readonly maxRetryAfter: Duration.Duration
-  readonly maxDuration: Duration.Duration
-  readonly attemptTimeout: AttemptTimeout
+  readonly maxRetryAfter: Duration.Input
+  readonly maxDuration: Duration.Input
+  readonly attemptTimeout: [E] extends [never] ? undefined : Duration.Input | undefined
 }
 
 /**
- * What `make` takes besides `attemptTimeout`.
+ * A look at a policy. A retry keeps nothing from one call to the next.
+ *
+ * - `times`: how many retries a call has at most.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Settings {
-  readonly times?: number | undefined
-  readonly backoff?: Backoff.Backoff | undefined
-  readonly maxRetryAfter?: Duration.Input | undefined
-  readonly maxDuration?: Duration.Input | undefined
+export interface Snapshot {
+  readonly times: number
 }
 
 /**
- * Describes retries. A policy can be varied: `make({ ...RetryPolicy.standard, times: 5 })`.
+ * How to retry.
  *
- * - `times`: retries after the first attempt; default 3.
- * - `backoff`: the waits between attempts; default exponential from 100 millis to 20 seconds with full jitter.
+ * - `name`: for those who look at several policies; default `"default"`.
+ * - `times`: retries after the first attempt; default 3. `Infinity` is possible, with a `maxDuration` or a deadline.
+ * - `backoff`: the waits between attempts; default exponential from 500 millis to 20 seconds with full jitter.
  * - `maxRetryAfter`: the longest wait that a server may ask for. Where it asks for more, the retry stops at once; default
  *   1 minute.
  * - `maxDuration`: no attempt starts later than this after the first one; default infinite. A running attempt is not
@@ -84,67 +94,107 @@ export interface Settings {
  * - `attemptTimeout`: an attempt that takes longer fails with `Timeout.TimedOut`, whose recovery is to retry; default no
  *   limit.
  *
- * A policy that was stored as JSON can be given as it was read. Throws `RangeError` where a value makes no sense.
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly name?: string | undefined
+  readonly times?: number | undefined
+  readonly backoff?: Backoff.Options | undefined
+  readonly maxRetryAfter?: Duration.Input | undefined
+  readonly maxDuration?: Duration.Input | undefined
+  readonly attemptTimeout?: Duration.Input | undefined
+}
+
+const defaults = { maxRetryAfter: "1 minute", maxDuration: "Infinity" } as const
+
+/**
+ * The options as data.
+ *
+ * @category fields
+ * @since 0.1.0
+ */
+export const fields = {
+  name: /* @__PURE__ */ Field.optional(Field.text),
+  times: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 0, infinite: true }), 3),
+  backoff: /* @__PURE__ */ Field.withDefault(Backoff.field, {}),
+  maxRetryAfter: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration(), defaults.maxRetryAfter),
+  maxDuration: /* @__PURE__ */ Field.map(
+    /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration(), defaults.maxDuration),
+    Duration.toMillis
+  ),
+  attemptTimeout: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.duration())
+} satisfies Field.Fields<Options>
+
+type Settings = Field.Settings<typeof fields>
+
+const settingsSymbol: unique symbol = /* @__PURE__ */ Symbol("@effect-resilience/retry/RetryPolicy/settings")
+
+interface Made extends AnyPolicy {
+  readonly [settingsSymbol]: Settings
+}
+
+const prototype: Policy.Policy<Timeout.TimedOut, Snapshot> & ThisType<AnyPolicy> = {
+  name: "default",
+  admitUnsafe: undefined,
+  execute(self) {
+    return retryWith(self, this, plain)
+  },
+  get snapshot() {
+    return Effect.succeed({ times: this.times })
+  }
+}
+
+/**
+ * Makes a policy. Throws `RangeError` where an option makes no sense. A policy that was stored as JSON can be given as it was
+ * read.
  *
  * @category constructors
  * @since 0.1.0
  */
-export function make(options?: Settings & { readonly attemptTimeout?: undefined }): RetryPolicy
-export function make(
-  options: Settings & { readonly attemptTimeout: Duration.Input }
-): RetryPolicy<Duration.Duration>
-export function make(
-  options: Settings & { readonly attemptTimeout?: Duration.Input | undefined }
-): RetryPolicy<Duration.Duration | undefined>
-export function make(
-  options: Settings & { readonly attemptTimeout?: Duration.Input | undefined } = {}
-): RetryPolicy<Duration.Duration | undefined> {
-  const { attemptTimeout } = options
-  // JSON writes Infinity as null.
-  const times = options.times === undefined ? 3 : options.times ?? Infinity
-  refuse.unless(
-    times === Infinity || (times >= 0 && Number.isInteger(times)),
-    "RetryPolicy: times must be whole",
-    times
+export function make(options?: Options & { readonly attemptTimeout?: undefined }): RetryPolicy
+export function make(options: Options): RetryPolicy<Timeout.TimedOut>
+export function make(options: Options = {}): RetryPolicy<Timeout.TimedOut> {
+  const settings = Field.read("RetryPolicy", fields, options)
+  const { attemptTimeout, maxDuration, maxRetryAfter, name } = options
+  const { draw: _, ...backoff } = settings.backoff
+  return Object.assign(
+    Object.create(prototype, { [settingsSymbol]: { value: settings } }),
+    name === undefined ? {} : { name },
+    {
+      times: settings.times,
+      backoff,
+      maxRetryAfter: maxRetryAfter ?? defaults.maxRetryAfter,
+      maxDuration: maxDuration ?? defaults.maxDuration,
+      attemptTimeout
+    }
   )
-  return {
-    times,
-    backoff: Backoff.exponential(options.backoff),
-    maxRetryAfter: notNegative("maxRetryAfter", options.maxRetryAfter ?? 60_000),
-    maxDuration: notNegative("maxDuration", options.maxDuration ?? Duration.infinity),
-    attemptTimeout: attemptTimeout === undefined ? undefined : notNegative("attemptTimeout", attemptTimeout)
-  }
 }
 
 /**
  * Never tries again. Use it to switch retries off where a policy is configured.
  *
- * @category presets
+ * @category constructors
  * @since 0.1.0
  */
-export const none: RetryPolicy = /* @__PURE__ */ make({ times: 0 })
+export const noop: RetryPolicy = /* @__PURE__ */ make({ name: "noop", times: 0 })
 
 /**
- * What vendors' how-to pages recommend: 3 attempts, waiting 1 s and 2 s, without jitter.
+ * What `make` gives without options, for calls where nothing else is known: 4 attempts with full jitter, up to 500 millis,
+ * 1 s and 2 s.
  *
  * @category presets
  * @since 0.1.0
  */
-export const howTo: RetryPolicy = /* @__PURE__ */ make({
-  times: 2,
-  backoff: /* @__PURE__ */ Backoff.exponential({ base: 1000, jitter: "none" })
-})
+export const standard: RetryPolicy = /* @__PURE__ */ make()
 
 /**
- * For calls between services where nothing else is known: 4 attempts with full jitter, up to 500 millis, 1 s and 2 s.
+ * What vendors' guides show: 3 attempts, waiting 1 s and 2 s, without jitter. A fleet is better served by `standard`.
  *
  * @category presets
  * @since 0.1.0
  */
-export const standard: RetryPolicy = /* @__PURE__ */ make({
-  times: 3,
-  backoff: /* @__PURE__ */ Backoff.exponential({ base: 500 })
-})
+export const basic: RetryPolicy = /* @__PURE__ */ make({ times: 2, backoff: { base: "1 second", jitter: "none" } })
 
 /**
  * The *standard* mode of the AWS SDKs: 3 attempts, full jitter up to 1 s and 2 s, at most 20 s.
@@ -156,10 +206,7 @@ export const standard: RetryPolicy = /* @__PURE__ */ make({
  * @category presets
  * @since 0.1.0
  */
-export const aws: RetryPolicy = /* @__PURE__ */ make({
-  times: 2,
-  backoff: /* @__PURE__ */ Backoff.exponential({ base: 1000 })
-})
+export const aws: RetryPolicy = /* @__PURE__ */ make({ times: 2, backoff: { base: "1 second" } })
 
 /**
  * The default of Google's Python client libraries: as many retries as fit into 2 minutes, full jitter up to 1 s,
@@ -172,8 +219,8 @@ export const aws: RetryPolicy = /* @__PURE__ */ make({
  */
 export const google: RetryPolicy = /* @__PURE__ */ make({
   times: Infinity,
-  backoff: /* @__PURE__ */ Backoff.exponential({ base: 1000, cap: 60_000 }),
-  maxDuration: 120_000
+  backoff: { base: "1 second", cap: "1 minute" },
+  maxDuration: "2 minutes"
 })
 
 /**
@@ -185,11 +232,11 @@ export const google: RetryPolicy = /* @__PURE__ */ make({
  * @category presets
  * @since 0.1.0
  */
-export const polly: RetryPolicy<Duration.Duration> = /* @__PURE__ */ make({
+export const polly: RetryPolicy<Timeout.TimedOut> = /* @__PURE__ */ make({
   times: 3,
-  backoff: /* @__PURE__ */ Backoff.exponential({ base: 2000, cap: Duration.infinity, jitter: "polly" }),
-  maxDuration: 30_000,
-  attemptTimeout: 10_000
+  backoff: { base: "2 seconds", cap: "Infinity", jitter: "polly" },
+  maxDuration: "30 seconds",
+  attemptTimeout: "10 seconds"
 })
 
 /**
@@ -202,25 +249,8 @@ export const polly: RetryPolicy<Duration.Duration> = /* @__PURE__ */ make({
  */
 export const grpc: RetryPolicy = /* @__PURE__ */ make({
   times: 3,
-  backoff: /* @__PURE__ */ Backoff.exponential({ base: 100, cap: 1000, jitter: 0.2 })
+  backoff: { base: "100 millis", cap: "1 second", jitter: 0.2 }
 })
-
-/**
- * What a single use of a policy can add.
- *
- * - `classify`: the recovery of errors that do not carry the right one; `undefined` falls back to
- *   `Classifier.classify`.
- * - `when`: has the last word on a failure that would be retried.
- * - `onEvent`: is told before each wait, and when there is no further attempt.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Options<in E> {
-  readonly classify?: Classifier.Classifier<E> | undefined
-  readonly when?: ((error: E, attempt: number) => boolean) | undefined
-  readonly onEvent?: RetryEvent.Observer<E> | undefined
-}
 
 /**
  * Retries an effect.
@@ -231,41 +261,75 @@ export interface Options<in E> {
  * happened before. Only typed failures are retried: a defect or an interruption ends the retry at once.
  *
  * Where the server named a time that is longer than the backoff's delay, that time is waited, and with a jittered
- * backoff the delay on top, lest all callers come back in the same instant.
+ * backoff the delay on top, so that callers do not all come back in the same instant.
  *
  * @category retrying
  * @since 0.1.0
  */
-export function retry<T extends Duration.Duration | undefined>(
+export function retry<T extends Timeout.TimedOut>(
   policy: RetryPolicy<T>
-): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TimedOutIf<T>, R>
-export function retry<E, T extends Duration.Duration | undefined>(
+): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | T, R>
+export function retry<E, T extends Timeout.TimedOut>(
   policy: RetryPolicy<T>,
-  options: Options<NoInfer<E> | TimedOutIf<T>>
-): <A, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TimedOutIf<T>, R>
-export function retry<A, E, R, T extends Duration.Duration | undefined>(
+  options: CallOptions<NoInfer<E> | T>
+): <A, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | T, R>
+export function retry<A, E, R, T extends Timeout.TimedOut>(
   self: Effect.Effect<A, E, R>,
   policy: RetryPolicy<T>,
-  options?: Options<NoInfer<E> | TimedOutIf<T>>
-): Effect.Effect<A, E | TimedOutIf<T>, R>
+  options?: CallOptions<NoInfer<E> | T>
+): Effect.Effect<A, E | T, R>
 // `dual` would gather the arguments in arrays, which costs more than all the rest of a call that succeeds.
 export function retry<A, E, R>(
-  first: Effect.Effect<A, E, R> | Limited,
-  second?: Limited | Options<E | Timeout.TimedOut>,
-  third?: Options<E | Timeout.TimedOut>
+  first: Effect.Effect<A, E, R> | AnyPolicy,
+  second?: AnyPolicy | CallOptions<E | Timeout.TimedOut>,
+  third?: CallOptions<E | Timeout.TimedOut>
 ) {
-  if (Effect.isEffect(first)) return retryWith(first, second as Limited, third ?? plain)
-  const options = second as Options<E | Timeout.TimedOut> | undefined ?? plain
+  if (Effect.isEffect(first)) return retryWith(first, second as AnyPolicy, third ?? plain)
+  const options = second as CallOptions<E | Timeout.TimedOut> | undefined ?? plain
   return (self: Effect.Effect<A, E, R>) => retryWith(self, first, options)
 }
 
 /**
- * The error that a limit on attempts adds.
+ * Retries an effect, as `retry` does without options for the call.
  *
- * @category models
+ * @category combinators
  * @since 0.1.0
  */
-export type TimedOutIf<AttemptTimeout> = AttemptTimeout extends Duration.Duration ? Timeout.TimedOut : never
+export const withRetryPolicy: {
+  <E extends Timeout.TimedOut>(
+    policy: RetryPolicy<E>
+  ): <A, E2, R>(self: Effect.Effect<A, E2, R>) => Effect.Effect<A, E | E2, R>
+  <A, E2, R, E extends Timeout.TimedOut>(
+    self: Effect.Effect<A, E2, R>,
+    policy: RetryPolicy<E>
+  ): Effect.Effect<A, E | E2, R>
+} = Policy.withPolicy
+
+/**
+ * The service for programs that have one policy of retries.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const RetryPolicy: Context.Service<RetryPolicy<Timeout.TimedOut>, RetryPolicy<Timeout.TimedOut>> =
+  /* @__PURE__ */ Context.Service<RetryPolicy<Timeout.TimedOut>>("@effect-resilience/retry/RetryPolicy")
+
+/**
+ * Provides a policy of retries.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<RetryPolicy<Timeout.TimedOut>> =>
+  Layer.succeed(RetryPolicy, make(options))
+
+/**
+ * Provides a policy that never tries again.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerNoop: Layer.Layer<RetryPolicy<Timeout.TimedOut>> = /* @__PURE__ */ Layer.succeed(RetryPolicy, noop)
 
 /**
  * The same policy as a `Schedule`, for everything in Effect that takes one: `Stream.retry`, `HttpClient.retry`,
@@ -295,21 +359,22 @@ export type TimedOutIf<AttemptTimeout> = AttemptTimeout extends Duration.Duratio
  */
 export const toSchedule = <E>(
   policy: RetryPolicy,
-  options: Options<E> = {}
+  options: CallOptions<E> = {}
 ): Schedule.Schedule<Duration.Duration, E> =>
   Schedule.fromStepWithMetadata(Effect.sync(() => {
-    const position = { retries: 0, previous: 0 }
+    const settings = settingsOf(policy)
+    const position = begin()
     return ({ attempt, elapsed, input: error }: Schedule.InputMetadata<E>) =>
       Effect.withFiber((fiber) => {
         const recovery = engine.recoveryOf(fiber, options, error)
-        const verdict = engine.decide(fiber, policy, options, error, recovery, attempt, elapsed, position)
+        const verdict = engine.decide(fiber, settings, options, error, recovery, attempt, elapsed, position)
         if (typeof verdict !== "number") {
-          return engine.tell(fiber, options, Cause.done(Duration.zero), () => (
+          return engine.notifyThen(fiber, options, Cause.done(Duration.zero), () => (
             { _tag: "Stopped", attempt, error, recovery, why: verdict }
           ))
         }
         const delay = Duration.millis(verdict)
-        return engine.tell(
+        return engine.notifyThen(
           fiber,
           options,
           Effect.succeed<[Duration.Duration, Duration.Duration]>([delay, delay]),
@@ -317,23 +382,6 @@ export const toSchedule = <E>(
         )
       })
   }))
-
-/**
- * What happened before the last failure.
- *
- * - `attempts`: the event of each failure, in order: `Retrying` with the wait that followed, and `Stopped` at the end. At
- *   most the last 100.
- * - `dropped`: how many came before those and are not kept; 0 as a rule.
- * - `why`: why there was no further attempt.
- *
- * @category models
- * @since 0.1.0
- */
-export interface History {
-  readonly attempts: ReadonlyArray<RetryEvent.RetryEvent>
-  readonly dropped: number
-  readonly why: RetryEvent.Why
-}
 
 /**
  * The history of an error that came out of `retry`; `undefined` for any other, and for one that is not an object.
@@ -368,7 +416,7 @@ export interface History {
  * @category accessors
  * @since 0.1.0
  */
-export const history = (error: unknown): History | undefined =>
+export const history = (error: unknown): RetryEvent.History | undefined =>
   Predicate.isObject(error) ? engine.histories.get(error) : undefined
 
 /**
@@ -377,32 +425,25 @@ export const history = (error: unknown): History | undefined =>
  * @category converting
  * @since 0.1.0
  */
-export const preview: (policy: Limited, options?: {
+export const preview: (policy: AnyPolicy, options?: {
   readonly samples?: number | undefined
   readonly seed?: string | number | undefined
 }) => Preview.Preview = Preview.make
 
-type Limited = RetryPolicy<Duration.Duration | undefined>
+type AnyPolicy = RetryPolicy<Timeout.TimedOut>
 
-const plain: Options<unknown> = {}
+// One that was read from JSON and called a policy has none.
+const settingsOf = (policy: AnyPolicy | Made): Settings =>
+  settingsSymbol in policy ? policy[settingsSymbol] : settingsOf(make(policy))
+
+const plain: CallOptions<unknown> = {}
 
 const retryWith = <A, E, R>(
   self: Effect.Effect<A, E, R>,
-  given: Limited,
-  options: Options<E | Timeout.TimedOut>
+  policy: AnyPolicy,
+  options: CallOptions<E | Timeout.TimedOut>
 ): Effect.Effect<A, E | Timeout.TimedOut, R> => {
-  // One that was read from JSON and called a policy.
-  const policy = Duration.isDuration(given.maxDuration) ? given : make(given)
-  return engine.start(
-    policy.attemptTimeout === undefined ? self : Timeout.after(self, policy.attemptTimeout),
-    policy,
-    options
-  )
-}
-
-// Hoisted, since the presets above need it.
-function notNegative(name: string, input: Duration.Input): Duration.Duration {
-  const duration = stored.duration(input)
-  refuse.unless(Duration.toMillis(duration) >= 0, `RetryPolicy: ${name} must be 0 or more`, duration)
-  return duration
+  const settings = settingsOf(policy)
+  const { attemptTimeout } = settings
+  return engine.start(attemptTimeout === undefined ? self : Timeout.after(self, attemptTimeout), settings, options)
 }

@@ -1,4 +1,5 @@
 import { Recovery } from "@effect-resilience/errors"
+import { Time } from "@effect-resilience/kernel"
 import { AttemptBudget, Backoff, Hedge, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Clock, Data, Deferred, Effect, Fiber, Random, Schema } from "effect"
@@ -18,7 +19,7 @@ const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.is
  */
 const outage = (options: Partial<AttemptBudget.Options>) =>
   Effect.gen(function*() {
-    const budgets = Array.from({ length: 20 }, () => AttemptBudget.make({ ...options, name: "fleet" }))
+    const budgets = yield* Effect.replicateEffect(AttemptBudget.make({ ...options, name: "fleet" }), 20)
     const policy = RetryPolicy.make({
       times: 3,
       backoff: Backoff.exponential({ base: 100 }),
@@ -52,18 +53,23 @@ const outage = (options: Partial<AttemptBudget.Options>) =>
     return { offered, served }
   })
 
+const at = (millis: number): Clock.Clock => ({
+  ...Effect.runSync(Clock.Clock),
+  monotonicTimeNanosUnsafe: () => BigInt(millis) * 1_000_000n
+})
+
 describe("AttemptBudget", () => {
   it.prop(
-    "never grants more than burst + ratio * deposits + floor * time, however calls interleave",
+    "never grants more than burst + ratio * deposits + minPerSecond * time, however calls interleave",
     [
       Schema.Array(Schema.Union([Schema.Literal("deposit"), Schema.Literal("withdraw"), between(1, 2000)])),
       between(0, 10),
       between(0, 50),
       between(1, 20)
     ],
-    ([steps, tenths, floor, burst]) => {
+    ([steps, tenths, minPerSecond, burst]) => {
       const ratio = tenths / 10
-      const budget = AttemptBudget.make({ name: "law", ratio, floor, burst })
+      const budget = Effect.runSync(AttemptBudget.make({ name: "law", ratio, minPerSecond, burst }))
       let now = 5_000
       let deposits = 0
       let granted = 0
@@ -76,24 +82,24 @@ describe("AttemptBudget", () => {
           budget.depositUnsafe()
           earn(ratio)
         } else if (step === "withdraw") {
-          const told = budget.levelUnsafe?.(now) ?? Infinity
+          const { balance: told } = Effect.runSync(Effect.provideService(budget.snapshot, Clock.Clock, at(now)))
           const allowed = budget.withdrawUnsafe(now)
           assert.strictEqual(allowed, told >= 1, "the balance that is told is the one that counts")
           if (allowed) granted++
-          if (balance >= 1 + 1e-6) assert.isTrue(allowed, "refused although the account holds enough")
+          if (balance >= 1 + 1e-6) assert.isTrue(allowed, "rejected although the account holds enough")
           if (allowed) balance -= 1
         } else {
           now += step
-          earn(step / 1000 * floor)
+          earn(step / 1000 * minPerSecond)
         }
-        assert.isAtMost(granted, burst + ratio * deposits + floor * (now - 5_000) / 1000 + 1e-6)
+        assert.isAtMost(granted, burst + ratio * deposits + minPerSecond * (now - 5_000) / 1000 + 1e-6)
       }
     }
   )
 
-  it.effect("bounds what 1,000 callers send in an outage, and says who refused", () =>
+  it.effect("bounds what 1,000 callers send in an outage, and says which budget rejected", () =>
     Effect.gen(function*() {
-      const budget = AttemptBudget.make({ name: "ledger" })
+      const budget = yield* AttemptBudget.make({ name: "ledger" })
       const policy = RetryPolicy.make({ times: 3, backoff: Backoff.exponential({ base: "1 second" }) })
       let sent = 0
       const why = new Map<string, number>()
@@ -118,20 +124,20 @@ describe("AttemptBudget", () => {
       yield* TestClock.adjust("1 minute")
       const errors = yield* Fiber.join(fiber)
       assert.strictEqual(yield* Clock.currentTimeMillis, start + 60_000)
-      // 1,000 first attempts, at most 10 saved + 100 earned, and the floor of the seven seconds that retries can take.
+      // 1,000 first attempts, at most 10 saved + 100 earned, and the minPerSecond of the seven seconds that retries can take.
       assert.isAtMost(sent, 1000 + 10 + 100 + 1)
       assert.isAtLeast(sent, 1000 + 100)
       assert.isAbove(why.get("BudgetExhausted") ?? 0, 900)
-      const refused = errors.find((error) => RetryPolicy.history(error)?.why._tag === "BudgetExhausted")
-      assert.deepStrictEqual(RetryPolicy.history(refused)?.why, { _tag: "BudgetExhausted", budget: "ledger" })
+      const rejected = errors.find((error) => RetryPolicy.history(error)?.why._tag === "BudgetExhausted")
+      assert.deepStrictEqual(RetryPolicy.history(rejected)?.why, { _tag: "BudgetExhausted", budget: "ledger" })
     }))
 
-  // The law of the module's page: calls * (1 + ratio) + floor < capacity.
+  // The law of the module's page: calls * (1 + ratio) + minPerSecond < capacity.
   for (
     const [whose, options, recovers] of [
       ["the defaults of 20 processes that do not tell", {}, true],
-      ["5 a second in all, over 20 processes that tell", { ratio: 0.2, floor: 5, processes: 20 }, true],
-      ["20 % and 10 a second for each of 20 processes", { ratio: 0.2, floor: 10 }, false]
+      ["5 a second in all, over 20 processes that tell", { ratio: 0.2, minPerSecond: 5, processes: 20 }, true],
+      ["20 % and 10 a second for each of 20 processes", { ratio: 0.2, minPerSecond: 10 }, false]
     ] as const
   ) {
     it.effect(
@@ -147,8 +153,8 @@ describe("AttemptBudget", () => {
   }
 
   it.effect("gives each of several processes its part", () =>
-    Effect.sync(() => {
-      const budget = AttemptBudget.make({ name: "part", ratio: 0, floor: 10, burst: 40, processes: 20 })
+    Effect.gen(function*() {
+      const budget = yield* AttemptBudget.make({ name: "part", ratio: 0, minPerSecond: 10, burst: 40, processes: 20 })
       const taken = (now: number) => {
         let count = 0
         while (budget.withdrawUnsafe(now)) count++
@@ -161,13 +167,13 @@ describe("AttemptBudget", () => {
     it.effect(`earns one deposit a call through ${layers} nested retries and a hedge`, () =>
       Effect.gen(function*() {
         const policy = RetryPolicy.make({ times: 2, backoff: Backoff.immediate })
-        const budget = AttemptBudget.make({ name: "db", ratio: 0.125, floor: 0, burst: 1 })
+        const budget = yield* AttemptBudget.make({ name: "db", ratio: 0.125, minPerSecond: 0, burst: 1 })
         let sent = 0
         let call: Effect.Effect<void, Unavailable> = Effect.suspend(() => {
           sent++
           return Effect.fail(new Unavailable())
         })
-        call = Hedge.hedge(Hedge.idempotent(call), Hedge.make({ after: "1 hour" }))
+        call = Hedge.withHedge(Hedge.idempotent(call), yield* Hedge.make({ after: "1 hour" }))
         for (let layer = 0; layer < layers; layer++) call = RetryPolicy.retry(call, policy)
         yield* Effect.repeat(Effect.ignore(call), { times: 999 }).pipe(
           Effect.provideService(AttemptBudget.Current, budget)
@@ -186,7 +192,7 @@ describe("AttemptBudget", () => {
       const calls: ReadonlyArray<Effect.Effect<void, unknown>> = [
         RetryPolicy.retry(failing, policy),
         AttemptBudget.withdraw,
-        Hedge.hedge(Hedge.idempotent(failing), Hedge.make({ after: "1 second" }))
+        Hedge.withHedge(Hedge.idempotent(failing), yield* Hedge.make({ after: "1 second" }))
       ]
       for (const call of calls) {
         yield* Effect.exit(Effect.provideService(call, AttemptBudget.Current, AttemptBudget.empty))
@@ -196,7 +202,7 @@ describe("AttemptBudget", () => {
 
   it.effect("counts attempts that still wait in backoff", () =>
     Effect.gen(function*() {
-      const budget = AttemptBudget.make({ name: "test", ratio: 0, floor: 0, burst: 1 })
+      const budget = yield* AttemptBudget.make({ name: "test", ratio: 0, minPerSecond: 0, burst: 1 })
       const policy = RetryPolicy.make({ times: 1, backoff: Backoff.constant("1 hour") })
       const call = Effect.fail(new Unavailable()).pipe(
         RetryPolicy.retry(policy),
@@ -210,7 +216,7 @@ describe("AttemptBudget", () => {
   it.effect("refills with time", () =>
     Effect.gen(function*() {
       const take = Effect.isSuccess(AttemptBudget.withdraw)
-      const budget = AttemptBudget.make({ name: "test", floor: 2, burst: 1 })
+      const budget = yield* AttemptBudget.make({ name: "test", minPerSecond: 2, burst: 1 })
       const seen = yield* Effect.gen(function*() {
         const first = [yield* take, yield* take]
         yield* TestClock.adjust("499 millis")
@@ -221,7 +227,7 @@ describe("AttemptBudget", () => {
       assert.deepStrictEqual(seen, [true, false, false, true])
     }))
 
-  layer(AttemptBudget.layer({ name: "shared", ratio: 0, floor: 0, burst: 1 }))("as a layer", (it) => {
+  layer(AttemptBudget.layer({ name: "shared", ratio: 0, minPerSecond: 0, burst: 1 }))("as a layer", (it) => {
     it.effect("is shared by everything built with it", () =>
       Effect.gen(function*() {
         assert.isTrue(yield* Effect.isSuccess(AttemptBudget.withdraw))
@@ -231,37 +237,51 @@ describe("AttemptBudget", () => {
 
     it.effect("gives way to the layers without limit and without content", () =>
       Effect.gen(function*() {
-        assert.isTrue(yield* Effect.isSuccess(Effect.provide(AttemptBudget.withdraw, AttemptBudget.layerUnlimited)))
+        assert.isTrue(yield* Effect.isSuccess(Effect.provide(AttemptBudget.withdraw, AttemptBudget.layerNoop)))
         assert.isFalse(yield* Effect.isSuccess(Effect.provide(AttemptBudget.withdraw, AttemptBudget.layerEmpty)))
       }))
   })
 
-  it("keeps an account for each key, within its capacity", () => {
-    const budgetOf = AttemptBudget.makeKeyed({ name: "hosts", floor: 0, burst: 1, capacity: 2 })
-    assert.strictEqual(budgetOf("a"), budgetOf("a"))
-    assert.strictEqual(budgetOf("a").name, "hosts/a")
-    assert.isTrue(budgetOf("a").withdrawUnsafe(0))
-    assert.isFalse(budgetOf("a").withdrawUnsafe(0))
-    assert.isTrue(budgetOf("b").withdrawUnsafe(0))
-    const first = budgetOf("a")
-    budgetOf("c")
-    assert.notStrictEqual(budgetOf("a"), first)
-  })
+  it.effect("keeps the accounts that have spent something beyond its capacity, until time has filled them", () =>
+    Effect.gen(function*() {
+      const budgets = yield* AttemptBudget.keyed({ minPerSecond: 1, burst: 1, capacity: 2 })
+      const spent = budgets.get("spent")
+      assert.strictEqual(spent.name, "spent")
+      assert.isTrue(spent.withdrawUnsafe(yield* Time.now))
+      const touch = Effect.sync(() => ["a", "b", "c", "d", "e", "f"].forEach((key) => budgets.get(key)))
+      yield* touch
+      assert.strictEqual(budgets.get("spent"), spent)
+      yield* TestClock.adjust("1 second")
+      yield* touch
+      assert.notStrictEqual(budgets.get("spent"), spent)
+      assert.isAtMost(budgets.size, 4)
+    }))
+
+  it.effect("reads the former name of minPerSecond", () =>
+    Effect.gen(function*() {
+      const budget = yield* AttemptBudget.make({ ratio: 0, floor: 2, burst: 1 })
+      assert.deepStrictEqual([0, 499, 500].map((now) => budget.withdrawUnsafe(now)), [true, false, true])
+    }))
 
   it("does not lose its balance to a clock that goes back", () => {
-    const budget = AttemptBudget.make({ name: "test", floor: 1, burst: 2 })
-    assert.deepStrictEqual([10_000, 5_000, 5_000, 6_000].map(budget.withdrawUnsafe), [true, true, false, true])
+    const budget = Effect.runSync(AttemptBudget.make({ name: "test", minPerSecond: 1, burst: 2 }))
+    assert.deepStrictEqual([10_000, 5_000, 5_000, 6_000].map((now) => budget.withdrawUnsafe(now)), [
+      true,
+      true,
+      false,
+      true
+    ])
   })
 
-  it("refuses settings that make no sense", () => {
+  it("rejects options that make no sense", () => {
     assert.throws(() => AttemptBudget.make({ name: "x", ratio: -1 }), RangeError)
     assert.throws(() => AttemptBudget.make({ name: "x", burst: 0 }), RangeError)
-    assert.throws(() => AttemptBudget.make({ name: "x", floor: Infinity }), RangeError)
+    assert.throws(() => AttemptBudget.make({ name: "x", minPerSecond: Infinity }), RangeError)
   })
 
   it.effect("costs nothing while calls succeed", () =>
     Effect.gen(function*() {
-      const budget = AttemptBudget.make({ name: "test", ratio: 0.5, floor: 0, burst: 2 })
+      const budget = yield* AttemptBudget.make({ name: "test", ratio: 0.5, minPerSecond: 0, burst: 2 })
       budget.withdrawUnsafe(0)
       budget.withdrawUnsafe(0)
       assert.isFalse(budget.withdrawUnsafe(0))

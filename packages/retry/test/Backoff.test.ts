@@ -2,6 +2,7 @@ import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Random, Schema } from "effect"
 import { next } from "../src/internal/delays.ts"
+import * as jitterTable from "../src/jitter/index.ts"
 
 const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 
@@ -63,7 +64,9 @@ describe("Backoff", () => {
     (delay, _, { cap }) => delay >= 0 && delay <= cap
   )
 
-  const jitters: ReadonlyArray<Backoff.Jitter> = ["none", "full", "equal", "decorrelated", "polly", 0, 0.2, 1]
+  // Of the table, those that need no options.
+  const names = Object.keys(jitterTable).filter((name) => name !== "proportional") as ReadonlyArray<"full">
+  const jitters: ReadonlyArray<Backoff.Jitter> = [...names, 0, 0.2, 1, { proportional: 0.3 }]
 
   it.prop(
     "gives a finite delay within the cap, whatever the policy, before whichever retry, whatever is drawn",
@@ -71,19 +74,26 @@ describe("Backoff", () => {
       Schema.Literals([0, 0.4, 1, 100, 86_400_000, 1e300]),
       Schema.Literals([1, 1.1, 2, 10, 1e308]),
       Schema.Literals([1, 3, 1e6, "endlessly"]),
-      Schema.Literals(jitters),
+      Schema.Literals(jitters.map((_, index) => index)),
       between(0, 1_000_000),
       Schema.Array(Schema.Literals([0, 0.5, 1 - Number.EPSILON, "NaN"]))
     ],
-    ([base, factor, times, jitter, retries, draws]) => {
+    ([base, factor, times, index, retries, draws]) => {
+      const jitter = jitters[index]
       if (jitter === "polly" && factor !== 1 && factor !== 2) return
       const cap = Math.max(base, times === "endlessly" ? Infinity : base * times)
       const backoff = Backoff.exponential({ base, factor, cap, jitter })
+      const { draw } = Backoff.field.read(backoff, "backoff")
       const position = { retries, previous: retries === 0 ? 0 : cap }
-      for (const draw of [0.5, ...draws, 0.5]) {
-        const delay = next(backoff, position, () => Number(draw))
+      for (const random of [0.5, ...draws, 0.5]) {
+        const delay = next(draw, position, () => Number(random))
         assert.isTrue(Number.isInteger(delay) && delay >= 0, `${delay}`)
-        assert.isAtMost(delay, Math.ceil(typeof jitter === "number" ? cap * (1 + jitter) : cap))
+        const share = typeof jitter === "number"
+          ? jitter
+          : typeof jitter === "object" && "proportional" in jitter
+          ? 0.3
+          : 0
+        assert.isAtMost(delay, Math.ceil(cap * (1 + share)))
       }
     },
     { arbitrary: { runs: 1000, seed: 8 } }
@@ -147,7 +157,7 @@ describe("Backoff", () => {
         RetryPolicy.polly.backoff
       ]
     ) {
-      assert.deepStrictEqual(Backoff.exponential(JSON.parse(JSON.stringify(backoff))), backoff)
+      assert.deepStrictEqual(run(JSON.parse(JSON.stringify(backoff)), 1), run(backoff, 1))
     }
   })
 
@@ -164,7 +174,7 @@ describe("Backoff", () => {
     assert.isTrue(run(Backoff.constant(100, 0.1), 1, 1100).every((delay) => delay >= 90 && delay <= 110))
   })
 
-  it("refuses descriptions that make no sense", () => {
+  it("rejects options that make no sense", () => {
     assert.throws(() => Backoff.exponential({ base: "-1 second" }), RangeError)
     assert.throws(() => Backoff.exponential({ base: Duration.infinity, cap: Duration.infinity }), RangeError)
     assert.throws(() => Backoff.exponential({ factor: 0.5 }), RangeError)

@@ -36,59 +36,62 @@ const run = <A, E>(effect: Effect.Effect<A, E>) =>
     return { exit, took: end - start }
   })
 
-const after100 = Hedge.make({ after: "100 millis", times: 2 })
+const after100 = Effect.runSync(Hedge.make({ after: "100 millis", times: 2 }))
 const transient = new Failure({ recovery: Recovery.retry })
 
 describe("Hedge", () => {
-  it.effect("sends nothing more where the first answer is in time", () =>
+  it.effect("sends nothing more where the first response is in time", () =>
     Effect.gen(function*() {
       const { effect, log } = script([{ millis: 100 }])
-      assert.deepStrictEqual(yield* run(Hedge.hedge(effect, after100)), { exit: Exit.succeed(1), took: 100 })
+      assert.deepStrictEqual(yield* run(Hedge.withHedge(effect, after100)), { exit: Exit.succeed(1), took: 100 })
       assert.strictEqual(log[0], "1 at 0")
     }))
 
   it.effect("takes the first success and interrupts the others", () =>
     Effect.gen(function*() {
       const { effect, log } = script([{ millis: 500 }, { millis: 400 }, { millis: 50 }])
-      assert.deepStrictEqual(yield* run(Hedge.hedge(effect, after100)), { exit: Exit.succeed(3), took: 250 })
+      assert.deepStrictEqual(yield* run(Hedge.withHedge(effect, after100)), { exit: Exit.succeed(3), took: 250 })
       assert.deepStrictEqual(log, ["1 at 0", "2 at 100", "3 at 200", "interrupted", "interrupted"])
     }))
 
   it.effect("starts at most as many attempts as it may", () =>
     Effect.gen(function*() {
       const { effect, log } = script([{ millis: 900 }, { millis: 900 }, { millis: 900 }, { millis: 1 }])
-      yield* run(Hedge.hedge(effect, after100))
+      yield* run(Hedge.withHedge(effect, after100))
       assert.strictEqual(log.filter((line) => line.includes("at")).length, 3)
     }))
 
   it.effect("lets the other attempts save a call that failed for a passing reason", () =>
     Effect.gen(function*() {
       const { effect } = script([{ millis: 150, fails: transient }, { millis: 100 }])
-      assert.deepStrictEqual((yield* run(Hedge.hedge(effect, after100))).exit, Exit.succeed(2))
+      assert.deepStrictEqual((yield* run(Hedge.withHedge(effect, after100))).exit, Exit.succeed(2))
     }))
 
   it.effect("fails with the last failure where all attempts fail, and at once where none is left running", () =>
     Effect.gen(function*() {
       const last = new Failure({ recovery: Recovery.retry, of: 2 })
       const both = script([{ millis: 150, fails: transient }, { millis: 80, fails: last }])
-      assert.deepStrictEqual(yield* run(Hedge.hedge(both.effect, after100)), { exit: Exit.fail(last), took: 180 })
+      assert.deepStrictEqual(yield* run(Hedge.withHedge(both.effect, after100)), { exit: Exit.fail(last), took: 180 })
       const early = script([{ millis: 50, fails: transient }, { millis: 1 }])
-      assert.deepStrictEqual(yield* run(Hedge.hedge(early.effect, after100)), { exit: Exit.fail(transient), took: 50 })
+      assert.deepStrictEqual(yield* run(Hedge.withHedge(early.effect, after100)), {
+        exit: Exit.fail(transient),
+        took: 50
+      })
     }))
 
   it.effect("stops at once on a failure that no other attempt can mend", () =>
     Effect.gen(function*() {
       const wrong = new Failure({ recovery: Recovery.correct })
       const { effect, log } = script([{ millis: 500 }, { millis: 10, fails: wrong }])
-      assert.deepStrictEqual(yield* run(Hedge.hedge(effect, after100)), { exit: Exit.fail(wrong), took: 110 })
+      assert.deepStrictEqual(yield* run(Hedge.withHedge(effect, after100)), { exit: Exit.fail(wrong), took: 110 })
       assert.include(log, "interrupted")
     }))
 
-  it.effect("pays for each further attempt and does without where the budget refuses", () =>
+  it.effect("pays for each further attempt and does without where the budget rejects them", () =>
     Effect.gen(function*() {
-      const budget = AttemptBudget.make({ name: "test", ratio: 0, floor: 0, burst: 1 })
+      const budget = yield* AttemptBudget.make({ name: "test", ratio: 0, minPerSecond: 0, burst: 1 })
       const { effect, log } = script([{ millis: 500 }, { millis: 500 }, { millis: 1 }])
-      const hedged = Hedge.hedge(effect, after100).pipe(Effect.provideService(AttemptBudget.Current, budget))
+      const hedged = Hedge.withHedge(effect, after100).pipe(AttemptBudget.withAttemptBudget(budget))
       assert.deepStrictEqual((yield* run(hedged)).exit, Exit.succeed(1))
       assert.deepStrictEqual(log.filter((line) => line.includes("at")), ["1 at 0", "2 at 100"])
     }))
@@ -96,7 +99,7 @@ describe("Hedge", () => {
   it.effect("starts nothing once the deadline has passed", () =>
     Effect.gen(function*() {
       const { effect, log } = script([{ millis: 300 }, { millis: 1 }])
-      const hedged = Effect.provideService(Hedge.hedge(effect, after100), Deadline.Current, { atMillis: 100 })
+      const hedged = Effect.provideService(Hedge.withHedge(effect, after100), Deadline.Current, { atMillis: 100 })
       assert.deepStrictEqual((yield* run(hedged)).exit, Exit.succeed(1))
       assert.strictEqual(log.length, 1)
     }))
@@ -104,7 +107,7 @@ describe("Hedge", () => {
   it.effect("interrupts all attempts when it is interrupted, and starts no other", () =>
     Effect.gen(function*() {
       const { effect, log } = script([{ millis: 900 }, { millis: 900 }, { millis: 900 }])
-      const fiber = yield* Effect.forkChild(Hedge.hedge(effect, after100), { startImmediately: true })
+      const fiber = yield* Effect.forkChild(Hedge.withHedge(effect, after100), { startImmediately: true })
       yield* TestClock.adjust(150)
       yield* Fiber.interrupt(fiber)
       yield* TestClock.adjust(1000)
@@ -118,7 +121,7 @@ describe("Hedge", () => {
         Effect.flatMap(({ attempt }) => attempt === 1 ? Effect.never : Effect.succeed(attempt)),
         Effect.onInterrupt(() => Effect.andThen(Effect.sleep(50), Effect.sync(() => released++)))
       )
-      assert.deepStrictEqual(yield* run(Hedge.hedge(Hedge.idempotent(slow), after100)), {
+      assert.deepStrictEqual(yield* run(Hedge.withHedge(Hedge.idempotent(slow), after100)), {
         exit: Exit.succeed(2),
         took: 150
       })
@@ -129,12 +132,14 @@ describe("Hedge", () => {
     Effect.gen(function*() {
       const told: Array<number> = []
       const { effect } = script([{ millis: 500 }, { millis: 500 }, { millis: 1 }])
-      yield* run(Hedge.hedge(effect, after100, { onHedge: (attempt) => Effect.sync(() => told.push(attempt)) }))
+      yield* run(Hedge.withHedge(effect, after100, { onHedge: (attempt) => Effect.sync(() => told.push(attempt)) }))
       assert.deepStrictEqual(told, [2, 3])
     }))
 
   it("learns the percentile of recent latencies, within its bounds", () => {
-    const hedge = Hedge.makeAdaptive({ percentile: 0.9, initial: "70 millis", samples: 100, max: "95 millis" })
+    const hedge = Effect.runSync(
+      Hedge.make({ after: { percentile: 0.9, initial: "70 millis", samples: 100, max: "95 millis" } })
+    )
     const after = () => Duration.toMillis(hedge.afterUnsafe())
     for (let millis = 1; millis <= 21; millis++) hedge.recordUnsafe(Duration.millis(millis))
     assert.strictEqual(after(), 70)
@@ -151,13 +156,14 @@ describe("Hedge", () => {
     Effect.gen(function*() {
       const seen: Array<number> = []
       const hedge: Hedge.Hedge = { ...after100, recordUnsafe: (latency) => seen.push(Duration.toMillis(latency)) }
-      yield* run(Hedge.hedge(script([{ millis: 500 }, { millis: 50 }]).effect, hedge))
+      yield* run(Hedge.withHedge(script([{ millis: 500 }, { millis: 50 }]).effect, hedge))
       assert.deepStrictEqual(seen, [50, 150])
     }))
 
-  it("refuses settings that make no sense", () => {
+  it("rejects options that make no sense", () => {
     assert.throws(() => Hedge.make({ after: 1, times: -1 }), RangeError)
-    assert.throws(() => Hedge.makeAdaptive({ percentile: 1 }), RangeError)
-    assert.throws(() => Hedge.makeAdaptive({ samples: 1 }), RangeError)
+    assert.throws(() => Hedge.make({ after: { percentile: 1 } }), RangeError)
+    assert.throws(() => Hedge.make({ after: { percentile: 0.9, samples: 1 } }), RangeError)
+    assert.throws(() => Hedge.make({ after: { percentile: 0.9, min: "2 seconds", max: "1 second" } }), RangeError)
   })
 })

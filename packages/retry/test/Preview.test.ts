@@ -32,7 +32,7 @@ describe("Preview", () => {
 
   it("ends for a policy without end, and shows one without retries", () => {
     assert.strictEqual(RetryPolicy.preview(RetryPolicy.make({ times: Infinity }), { samples: 10 }).retries.length, 24)
-    const none = RetryPolicy.preview(RetryPolicy.none, { samples: 10 })
+    const none = RetryPolicy.preview(RetryPolicy.noop, { samples: 10 })
     assert.deepStrictEqual(none.retries, [])
     assert.include(Preview.table(none), "total  0ms")
     assert.include(Preview.plot(none), "└")
@@ -49,7 +49,7 @@ describe("Preview", () => {
     assert.notInclude(svg, "NaN")
   })
 
-  it("refuses a number of samples that makes no sense", () => {
+  it("rejects a number of samples that makes no sense", () => {
     assert.throws(() => RetryPolicy.preview(RetryPolicy.aws, { samples: 0 }), RangeError)
   })
 })

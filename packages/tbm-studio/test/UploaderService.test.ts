@@ -95,7 +95,7 @@ const upload = Effect.fnUntraced(function*(
     force: options.force
   })
   return yield* Uploader.upload(target, item, {
-    policy: options.policy ?? RetryPolicy.none,
+    policy: options.policy ?? RetryPolicy.noop,
     answerTimeout: options.answerTimeout,
     onEvent: options.onEvent
   })
@@ -695,7 +695,7 @@ describe("a response of success that is none", () => {
         const { uploads } = yield* state
         assert.isAtMost(uploads.length, operation === "status" ? 1 : 0)
       }),
-      { policy: RetryPolicy.none }
+      { policy: RetryPolicy.noop }
     ))
 })
 

@@ -16,7 +16,7 @@ const failing = Effect.fnUntraced(function*(
 ) {
   const fiber = yield* Effect.forkChild(
     Uploader.upload({ ...Targets.make(), source, send }, { name: "a", idempotent }, {
-      policy: RetryPolicy.none,
+      policy: RetryPolicy.noop,
       stallTimeout: "30 seconds",
       answerTimeout: "2 minutes"
     }).pipe(
@@ -63,7 +63,7 @@ describe("Uploader's timers", () => {
           source: () => UploadSource.stream("a.bin", { stream: Stream.concat(chunks, Stream.never) })
         },
         { name: "a" },
-        { policy: RetryPolicy.none }
+        { policy: RetryPolicy.noop }
       )))
       yield* TestClock.adjust("30 seconds")
       const error = yield* Fiber.join(fiber)
@@ -76,7 +76,7 @@ describe("Uploader's timers", () => {
         Effect.andThen(Stream.runForEach(payload.stream, () => Effect.sleep("1 hour")), Effect.never)
       )
       const fiber = yield* Effect.forkChild(Effect.flip(Uploader.upload({ ...target, source }, { name: "a" }, {
-        policy: RetryPolicy.none,
+        policy: RetryPolicy.noop,
         stallTimeout: Infinity,
         answerTimeout: "1 minute"
       })))
@@ -107,7 +107,7 @@ describe("Uploader's timers", () => {
         source: () => UploadSource.bytes("a.bin", new Uint8Array(size))
       },
       { name: "a" },
-      { policy: RetryPolicy.none }
+      { policy: RetryPolicy.noop }
     ))
     yield* TestClock.adjust("1 day")
     yield* Fiber.join(fiber)

@@ -81,7 +81,7 @@ const guarded = (body: () => Effect.Effect<unknown, unknown>): Subject => (calls
   Effect.runPromise(
     repeated(body, calls).pipe(
       Deadline.within("1 hour"),
-      Effect.provideService(AttemptBudget.Current, AttemptBudget.make({ name: "bench" }))
+      Effect.provide(AttemptBudget.layer({ name: "bench" }))
     )
   )
 

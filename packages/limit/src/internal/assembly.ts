@@ -2,7 +2,6 @@ import * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Attempt from "@effect-resilience/retry/Attempt"
 import * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
-import * as Backoff from "@effect-resilience/retry/Backoff"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
@@ -28,7 +27,7 @@ export interface Plan {
   readonly deadline: Duration.Duration | undefined
   readonly attemptTimeout: Duration.Duration | undefined
   readonly retry: flight.Retry | undefined
-  readonly budget: AttemptBudget.AttemptBudget | undefined
+  readonly budget: Effect.Effect<AttemptBudget.AttemptBudget> | undefined
   readonly bulkhead: Effect.Effect<Bulkhead.Bulkhead> | undefined
   readonly circuitBreaker: Effect.Effect<CircuitBreaker.CircuitBreaker> | undefined
   readonly throttle: Effect.Effect<Throttle.Throttle> | undefined
@@ -62,7 +61,7 @@ export const plan = (description: Description, given: Given): Plan => {
     deadline: time("deadline", description.deadline),
     attemptTimeout: time("attemptTimeout", description.attemptTimeout),
     retry: retry && {
-      policy: RetryPolicy.make({ ...retry, backoff: Backoff.exponential(retry.backoff) }),
+      policy: RetryPolicy.make(retry),
       options: { classify: given.classify }
     },
     budget: budget && AttemptBudget.make({ ...budget, name }),
@@ -102,7 +101,9 @@ export const build = /* @__PURE__ */ Effect.fnUntraced(function*(
   if (isolated !== undefined && parts.circuitBreaker !== undefined && isolated !== parts.circuitBreaker) {
     if ((yield* isolated.snapshot)._tag === "Isolated") yield* parts.circuitBreaker.isolate
   }
-  const budget = previous !== undefined && same(plan, previous.plan, "budget") ? previous.budget : plan.budget
+  const budget = previous !== undefined && same(plan, previous.plan, "budget")
+    ? previous.budget
+    : yield* plan.budget ?? Effect.undefined
   return {
     plan,
     parts,
@@ -152,7 +153,7 @@ const routeOf = (
   if (bulkhead !== undefined && bulkhead.admitUnsafe === undefined) return undefined
   if (breaker !== undefined && breaker.admitUnsafe === undefined) return undefined
   // The retry has to see when the first attempt begins.
-  if (retry !== undefined && Duration.isFinite(retry.policy.maxDuration)) return undefined
+  if (retry !== undefined && Duration.isFinite(Duration.fromInputUnsafe(retry.policy.maxDuration))) return undefined
   return {
     attempt,
     breaker,

@@ -80,7 +80,7 @@ export interface Settings {
   readonly name: string
   readonly keyed: boolean
   readonly rules: ReadonlyArray<TripRule>
-  readonly backoff: Backoff.Backoff
+  readonly backoff: Backoff.Settings
   readonly maxOpenMillis: number
   readonly probes: number
   readonly probeLeaseMillis: number

@@ -14,7 +14,7 @@ import type { CircuitBreaker } from "../CircuitBreaker.ts"
 
 export interface Retry {
   readonly policy: RetryPolicy.RetryPolicy
-  readonly options: RetryPolicy.Options<unknown>
+  readonly options: RetryPolicy.CallOptions<unknown>
 }
 
 /** The parts that a call meets in one step, as long as nothing is amiss. */

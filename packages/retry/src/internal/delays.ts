@@ -1,57 +1,47 @@
-import * as Duration from "effect/Duration"
-import type { Backoff } from "../Backoff.ts"
+import * as Field from "@effect-resilience/kernel/Field"
 
-/** Where a run of a backoff stands: how many delays it gave, and what the next one builds upon. */
+/** The growth that a jitter starts from: milliseconds, finite, `base` at most `cap`. */
+export interface Growth {
+  readonly base: number
+  readonly factor: number
+  readonly cap: number
+}
+
+/** Where a run of a backoff stands: how many delays it gave, and what a jitter keeps from one to the next. */
 export interface Position {
   retries: number
   previous: number
 }
 
+/** Draws a delay in milliseconds, at most the cap. `random` gives a number from 0 to 1, 1 excluded. */
+export type Draw = (position: Position, random: () => number) => number
+
+/** What a jitter is: how it draws from a growth. Throws `RangeError` where it cannot; `path` names the backoff. */
+export type Jitter = (growth: Growth, path: string) => Draw
+
+/** The options of a jitter without options: its name says it all. */
+export interface NoOptions {
+  readonly [name: string]: never
+}
+
+/** A jitter that is written as its name. */
+export const withoutOptions = (jitter: Jitter): Field.Field<NoOptions | undefined, Jitter> =>
+  Field.map(Field.optional(Field.struct({})), () => jitter)
+
+/** The delay without chance. */
+export const grown = ({ base, cap, factor }: Growth, { retries }: Position): number =>
+  // base * factor ** retries is NaN for a base of 0 once the power overflows.
+  base === 0 ? 0 : Math.min(cap, base * factor ** retries)
+
+/** The next delay in whole milliseconds: finite and not negative, whatever `random` gives. Moves the position on. */
+export const next = (draw: Draw, position: Position, random: () => number): number => {
+  const delay = Math.round(draw(position, random))
+  position.retries++
+  return delay > 0 ? delay : 0
+}
+
+/** Where every run begins. */
+export const begin = (): Position => ({ retries: 0, previous: 0 })
+
 /** What Polly ends at where its formula overflows: .NET's longest `TimeSpan`, which every clock can wait for. */
 export const longestMillis = 922_337_203_685_477
-
-/** The next delay in whole milliseconds: finite and not negative, whatever `random` draws. Moves the position on. */
-export const next = (self: Backoff, position: Position, random: () => number): number => {
-  const { jitter } = self
-  const cap = Math.min(longestMillis, Duration.toMillis(self.cap))
-  const base = Math.min(cap, Duration.toMillis(self.base))
-  const delay = Math.round(draw(self, base, cap, position, random))
-  return delay > 0 ? Math.min(typeof jitter === "number" ? Math.round(cap * (1 + jitter)) : cap, delay) : 0
-}
-
-const draw = (
-  { factor, jitter }: Backoff,
-  base: number,
-  cap: number,
-  position: Position,
-  random: () => number
-): number => {
-  const retry = position.retries++
-  if (jitter === "decorrelated") {
-    const previous = retry === 0 ? base : position.previous
-    return position.previous = Math.min(cap, base + random() * (previous * 3 - base))
-  }
-  if (jitter === "polly") return factor === 1 ? base * (0.75 + random() / 2) : polly(base, cap, retry, position, random)
-  // base * factor ** retry is NaN for a base of 0 once the power overflows.
-  const delay = base === 0 ? 0 : Math.min(cap, base * factor ** retry)
-  switch (jitter) {
-    case "none":
-      return delay
-    case "full":
-      return random() * delay
-    case "equal":
-      return delay / 2 + random() * delay / 2
-    default:
-      return delay * (1 - jitter + random() * 2 * jitter)
-  }
-}
-
-const polly = (base: number, cap: number, retry: number, position: Position, random: () => number): number => {
-  const t = retry + random()
-  const curve = 2 ** t * Math.tanh(Math.sqrt(4 * t))
-  const difference = curve - position.previous
-  position.previous = curve
-  if (base === 0) return 0
-  // From t = 1024 on the curve is infinite, and so is the previous one.
-  return curve === Infinity ? cap : difference / 1.4 * base
-}

@@ -11,36 +11,61 @@ import type * as Fiber from "effect/Fiber"
 import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import * as Attempt from "../Attempt.ts"
-import type * as RetryEvent from "../RetryEvent.ts"
-import type { History, Options, RetryPolicy } from "../RetryPolicy.ts"
-import * as current from "./current.ts"
-import type { Position } from "./delays.ts"
+import * as RetryEvent from "../RetryEvent.ts"
+import * as budgets from "./budget.ts"
+import type { Draw, Position } from "./delays.ts"
 import { next } from "./delays.ts"
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
-type AnyPolicy = RetryPolicy<Duration.Duration | undefined>
+
+/** The options of a policy, as they were read. */
+export interface Settings {
+  readonly times: number
+  readonly backoff: { readonly draw: Draw }
+  readonly maxRetryAfter: Duration.Duration
+  readonly maxDuration: number
+}
+
+/**
+ * What a single call adds to a policy.
+ *
+ * - `classify`: the recovery of errors that do not carry the right one; `undefined` falls back to
+ *   `Classifier.classify`.
+ * - `when`: has the last word on a failure that would be retried.
+ * - `onEvent`: runs before each wait, and when there is no further attempt.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CallOptions<in E> {
+  readonly classify?: Classifier.Classifier<E> | undefined
+  readonly when?: ((error: E, attempt: number) => boolean) | undefined
+  readonly onEvent?: RetryEvent.Observer<E> | undefined
+}
 
 /** Beside the errors, not in them: an error keeps its type, its tag and what it prints. */
-export const histories = /* @__PURE__ */ new WeakMap<object, History>()
+export const histories = /* @__PURE__ */ new WeakMap<object, RetryEvent.History>()
+
+// The loop: `start` runs the first attempt, `failed` decides after each, and `again` of the run is the next one.
 
 /** Runs the first attempt. Nothing of a retry exists before it has failed. */
 export const start = <A, E, R>(
   self: Effect.Effect<A, E, R>,
-  policy: AnyPolicy,
-  options: Options<E>
+  settings: Settings,
+  options: CallOptions<E>
 ): Effect.Effect<A, E, R> => {
-  const guarded = (startMillis: number) =>
-    Effect.catchCause(self, (cause) => afterFailure(makeRun(self, policy, options, startMillis), cause))
-  if (Duration.isFinite(policy.maxDuration)) {
-    return Effect.withFiber((fiber) => begin(fiber, guarded(Time.nowUnsafe(fiber.context))))
+  const first = (startMillis: number) =>
+    Effect.catchCause(self, (cause) => failed(makeRun(self, settings, options, startMillis), cause))
+  if (settings.maxDuration < Infinity) {
+    return Effect.withFiber((fiber) => begin(fiber, first(Time.nowUnsafe(fiber.context))))
   }
-  const timeless = guarded(0)
+  const timeless = first(0)
   return Effect.withFiber((fiber) => begin(fiber, timeless))
 }
 
-const begin = <A, E, R>(fiber: AnyFiber, guarded: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
-  const inside = current.deposit(fiber.context)
-  const counted = inside === undefined ? guarded : Effect.provideService(guarded, current.budget, inside)
+const begin = <A, E, R>(fiber: AnyFiber, first: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+  const inside = budgets.deposit(fiber.context)
+  const counted = inside === undefined ? first : Effect.provideService(first, budgets.current, inside)
   return fiber.getRef(Attempt.Current) === Attempt.first
     ? counted
     : Effect.provideService(counted, Attempt.Current, Attempt.first)
@@ -51,16 +76,16 @@ const begin = <A, E, R>(fiber: AnyFiber, guarded: Effect.Effect<A, E, R>): Effec
 interface Run<A, E, R> extends Position {
   attempt: Attempt.Attempt
   failures: Failure<E> | undefined
-  readonly policy: AnyPolicy
-  readonly options: Options<E>
+  readonly settings: Settings
+  readonly options: CallOptions<E>
   readonly startMillis: number
   readonly again: Effect.Effect<A, E, R>
 }
 
 const makeRun = <A, E, R>(
   self: Effect.Effect<A, E, R>,
-  policy: AnyPolicy,
-  options: Options<E>,
+  settings: Settings,
+  options: CallOptions<E>,
   startMillis: number
 ): Run<A, E, R> => {
   const run: Run<A, E, R> = {
@@ -68,82 +93,43 @@ const makeRun = <A, E, R>(
     previous: 0,
     attempt: Attempt.first,
     failures: undefined,
-    policy,
+    settings,
     options,
     startMillis,
     again: Effect.suspend(() =>
       Effect.catchCause(
         Effect.provideService(self, Attempt.Current, run.attempt),
-        (cause) => afterFailure(run, cause)
+        (cause) => failed(run, cause)
       )
     )
   }
   return run
 }
 
-interface Failure<out E> {
-  readonly error: E
-  readonly recovery: Recovery.Recovery
-  readonly delayMillis: number
-  earlier: Failure<E> | undefined
-}
-
-// So many events a history has, the last one included.
-const kept = 100
-
-const afterFailure = <A, E, R>(run: Run<A, E, R>, cause: Cause.Cause<E>): Effect.Effect<A, E, R> => {
+const failed = <A, E, R>(run: Run<A, E, R>, cause: Cause.Cause<E>): Effect.Effect<A, E, R> => {
   const failure = recoverable(cause)
-  return failure === undefined
-    ? Effect.failCause(cause)
-    : Effect.withFiber((fiber) => afterError(run, fiber, failure.error, cause))
-}
-
-const afterError = <A, E, R>(
-  run: Run<A, E, R>,
-  fiber: AnyFiber,
-  error: E,
-  cause: Cause.Cause<E>
-): Effect.Effect<A, E, R> => {
-  const { options, policy } = run
-  const { attempt } = run.attempt
-  const recovery = recoveryOf(fiber, options, error)
-  const elapsed = Duration.isFinite(policy.maxDuration) ? Time.nowUnsafe(fiber.context) - run.startMillis : 0
-  const verdict = decide(fiber, policy, options, error, recovery, attempt, elapsed, run)
-  if (typeof verdict !== "number") {
-    const stopped: RetryEvent.RetryEvent<E> = { _tag: "Stopped", attempt, error, recovery, why: verdict }
-    if (Predicate.isObject(error)) {
-      const attempts = [...earlierEvents(run.failures, attempt), stopped]
-      histories.set(error, { attempts, dropped: attempt - attempts.length, why: verdict })
+  if (failure === undefined) return Effect.failCause(cause)
+  return Effect.withFiber((fiber) => {
+    const { error } = failure
+    const { options, settings, startMillis } = run
+    const { attempt } = run.attempt
+    const recovery = recoveryOf(fiber, options, error)
+    const elapsed = settings.maxDuration < Infinity ? Time.nowUnsafe(fiber.context) - startMillis : 0
+    const verdict = decide(fiber, settings, options, error, recovery, attempt, elapsed, run)
+    if (typeof verdict !== "number") {
+      const stopped: RetryEvent.RetryEvent<E> = { _tag: "Stopped", attempt, error, recovery, why: verdict }
+      remember(run, stopped, verdict)
+      return notifyThen(fiber, options, Effect.failCause(cause), () => stopped)
     }
-    return tell(fiber, options, Effect.failCause(cause), () => stopped)
-  }
-  run.failures = { error, recovery, delayMillis: verdict, earlier: run.failures }
-  // Seldom, so that it costs nothing by the way.
-  if (attempt % kept === 0) forgetBeyond(kept, run.failures)
-  run.attempt = { attempt: attempt + 1, previous: recovery }
-  return tell(fiber, options, Timer.delayUnsafe(fiber.context, run.again, verdict), () => ({
-    _tag: "Retrying",
-    attempt,
-    error,
-    recovery,
-    delay: Duration.millis(verdict)
-  }))
-}
-
-const forgetBeyond = (count: number, last: Failure<unknown>): void => {
-  let failure = last
-  for (let left = count; left > 1 && failure.earlier !== undefined; left--) failure = failure.earlier
-  failure.earlier = undefined
-}
-
-const earlierEvents = <E>(last: Failure<E> | undefined, stoppedAt: number): Array<RetryEvent.RetryEvent<E>> => {
-  const events: Array<RetryEvent.RetryEvent<E>> = []
-  for (let failure = last; failure !== undefined && events.length < kept - 1; failure = failure.earlier) {
-    const { delayMillis, error, recovery } = failure
-    const attempt = stoppedAt - events.length - 1
-    events.push({ _tag: "Retrying", attempt, error, recovery, delay: Duration.millis(delayMillis) })
-  }
-  return events.reverse()
+    prepareNext(run, error, recovery, verdict)
+    return notifyThen(fiber, options, Timer.delayUnsafe(fiber.context, run.again, verdict), () => ({
+      _tag: "Retrying",
+      attempt,
+      error,
+      recovery,
+      delay: Duration.millis(verdict)
+    }))
+  })
 }
 
 // As `Effect.catch` sees it: a defect beside the failure forbids recovery.
@@ -156,60 +142,111 @@ const recoverable = <E>(cause: Cause.Cause<E>): Cause.Fail<E> | undefined => {
   return failure
 }
 
-export const recoveryOf = <E>(fiber: AnyFiber, options: Options<E>, error: E): Recovery.Recovery =>
+export const recoveryOf = <E>(fiber: AnyFiber, options: CallOptions<E>, error: E): Recovery.Recovery =>
   options.classify?.(error) ?? Classifier.classify(error, fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
 
 /** The wait before the next attempt, or why there is none. The budget is asked last, since asking it costs. */
 export const decide = <E>(
   fiber: AnyFiber,
-  policy: AnyPolicy,
-  options: Options<E>,
+  settings: Settings,
+  options: CallOptions<E>,
   error: E,
   recovery: Recovery.Recovery,
   attempt: number,
   elapsed: number,
   position: Position
-): number | RetryEvent.Why => {
+): number | RetryEvent.StopReason => {
   if (recovery._tag !== "Retry") return notRetryable
-  if (attempt > policy.times) return { _tag: "TimesUsedUp", times: policy.times }
+  if (attempt > settings.times) return { _tag: "TimesUsedUp", times: settings.times }
   if (options.when !== undefined && !options.when(error, attempt)) return notRetryable
   const { after } = recovery
-  if (after !== undefined && Duration.isGreaterThan(after, policy.maxRetryAfter)) {
-    return { _tag: "RetryAfterTooLong", after, max: policy.maxRetryAfter }
+  if (after !== undefined && Duration.isGreaterThan(after, settings.maxRetryAfter)) {
+    return { _tag: "RetryAfterTooLong", after, max: settings.maxRetryAfter }
   }
-  const delay = notBefore(
-    policy,
-    after === undefined ? 0 : Duration.toMillis(after),
-    nextDelay(fiber, policy, position)
-  )
-  if (elapsed + delay > Duration.toMillis(policy.maxDuration)) return { _tag: "OutOfTime", limit: "maxDuration" }
+  const delay = delayOf(fiber, settings, position, after === undefined ? 0 : Duration.toMillis(after))
+  if (elapsed + delay > settings.maxDuration) return { _tag: "OutOfTime", limit: "maxDuration" }
   if (delay >= Deadline.remainingMillisUnsafe(fiber)) return { _tag: "OutOfTime", limit: "deadline" }
-  const budget = fiber.getRef(current.budget)
-  return budget === current.unlimited || budget.withdrawUnsafe(Time.nowUnsafe(fiber.context))
+  const budget = fiber.getRef(budgets.current)
+  return budget === budgets.noop || budget.withdrawUnsafe(Time.nowUnsafe(fiber.context))
     ? delay
     : { _tag: "BudgetExhausted", budget: budget.name }
 }
 
-const notRetryable: RetryEvent.Why = { _tag: "NotRetryable" }
+const notRetryable: RetryEvent.StopReason = { _tag: "NotRetryable" }
 
-const notBefore = (policy: AnyPolicy, after: number, delay: number): number =>
-  after <= delay ? delay : Math.ceil(policy.backoff.jitter === "none" ? after : after + delay)
-
-const nextDelay = (fiber: AnyFiber, policy: AnyPolicy, position: Position): number => {
+/** Never before `after`. Where chance has a part in the delay, that comes on top, so that callers do not return together. */
+const delayOf = (fiber: AnyFiber, settings: Settings, position: Position, after: number): number => {
   const random = fiber.getRef(Random.Random)
-  return next(policy.backoff, position, () => random.nextDoubleUnsafe())
+  let drawn = false
+  const delay = next(settings.backoff.draw, position, () => {
+    drawn = true
+    return random.nextDoubleUnsafe()
+  })
+  return after <= delay ? delay : Math.ceil(drawn ? after + delay : after)
 }
 
-/** Does `then`, after whoever listens has heard of the event. */
-export const tell = <E, A, E2, R>(
+/** Does `then`, after all observers have had the event. */
+export const notifyThen = <E, A, E2, R>(
   fiber: AnyFiber,
-  options: Options<E>,
+  options: CallOptions<E>,
   then: Effect.Effect<A, E2, R>,
   event: () => RetryEvent.RetryEvent<E>
 ): Effect.Effect<A, E2, R> => {
-  const observer = fiber.getRef(current.observer)
+  const observer = fiber.getRef(RetryEvent.CurrentObserver)
   if (observer === undefined && options.onEvent === undefined) return then
-  const told = event()
-  const heard = observer === undefined ? then : Effect.andThen(observer(told), then)
-  return options.onEvent === undefined ? heard : Effect.andThen(options.onEvent(told), heard)
+  const happened = event()
+  const observed = observer === undefined ? then : Effect.andThen(observer(happened), then)
+  return options.onEvent === undefined ? observed : Effect.andThen(options.onEvent(happened), observed)
+}
+
+// What a run keeps of its failures.
+
+interface Failure<out E> {
+  readonly error: E
+  readonly recovery: Recovery.Recovery
+  readonly delayMillis: number
+  earlier: Failure<E> | undefined
+}
+
+// How many events a history has, the last one included.
+const kept = 100
+
+const prepareNext = <A, E, R>(
+  run: Run<A, E, R>,
+  error: E,
+  recovery: Recovery.Recovery,
+  delayMillis: number
+): void => {
+  const { attempt } = run.attempt
+  run.failures = { error, recovery, delayMillis, earlier: run.failures }
+  // Seldom, so that it costs little.
+  if (attempt % kept === 0) forgetBeyond(kept, run.failures)
+  run.attempt = { attempt: attempt + 1, previous: recovery }
+}
+
+const forgetBeyond = (count: number, last: Failure<unknown>): void => {
+  let failure = last
+  for (let left = count; left > 1 && failure.earlier !== undefined; left--) failure = failure.earlier
+  failure.earlier = undefined
+}
+
+const remember = <E>(
+  { failures }: Run<unknown, E, unknown>,
+  stopped: RetryEvent.RetryEvent<E>,
+  why: RetryEvent.StopReason
+): void => {
+  const { attempt, error } = stopped
+  if (!Predicate.isObject(error)) return
+  const attempts = [...earlierEvents(failures, attempt), stopped]
+  histories.set(error, { attempts, dropped: attempt - attempts.length, why })
+}
+
+const earlierEvents = <E>(last: Failure<E> | undefined, stoppedAt: number): Array<RetryEvent.RetryEvent<E>> => {
+  const events: Array<RetryEvent.RetryEvent<E>> = []
+  for (let failure = last; failure !== undefined && events.length < kept - 1; failure = failure.earlier) {
+    const { delayMillis, error, recovery } = failure
+    const attempt = stoppedAt - events.length - 1
+    events.push({ _tag: "Retrying", attempt, error, recovery, delay: Duration.millis(delayMillis) })
+  }
+  return events.reverse()
 }

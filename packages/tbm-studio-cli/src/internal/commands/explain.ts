@@ -1,3 +1,5 @@
+import type * as Timeout from "@effect-resilience/deadline/Timeout"
+import type * as Backoff from "@effect-resilience/retry/Backoff"
 import * as Preview from "@effect-resilience/retry/Preview"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Argument from "effect/cli/Argument"
@@ -13,19 +15,21 @@ import { CannotWrite, InvalidOption } from "../runtime.ts"
 
 const policies = {
   standard: RetryPolicy.standard,
-  howTo: RetryPolicy.howTo,
+  basic: RetryPolicy.basic,
   aws: RetryPolicy.aws,
   google: RetryPolicy.google,
   polly: RetryPolicy.polly,
-  grpc: RetryPolicy.grpc
+  grpc: RetryPolicy.grpc,
+  // The former name of basic, for scripts. The next version no longer knows it.
+  howTo: RetryPolicy.basic
 } as const
 
 type Name = keyof typeof policies
 
-const names: ReadonlyArray<Name> = ["standard", "howTo", "aws", "google", "polly", "grpc"]
+const names: ReadonlyArray<Name> = ["standard", "basic", "aws", "google", "polly", "grpc"]
 
 const flags = {
-  policies: Argument.Literals("policy", names).pipe(
+  policies: Argument.Literals("policy", [...names, "howTo"]).pipe(
     Argument.withDescription("Which policies to explain; all where none is named"),
     Argument.variadic()
   ),
@@ -72,7 +76,7 @@ export const explain = Command.make(
 ).pipe(
   Command.withDescription("Show how long the shipped retry policies wait, as tables and plots"),
   Command.withExamples([
-    { command: "tbm-studio explain standard howTo", description: "Compare two policies" },
+    { command: "tbm-studio explain standard basic", description: "Compare two policies" },
     { command: "tbm-studio explain aws --svg aws.svg", description: "Draw one" }
   ])
 )
@@ -104,19 +108,25 @@ const reasonOf = (reason: { readonly _tag: string; readonly cause?: unknown }): 
   reason.cause instanceof Error ? reason.cause.message : reason._tag
 
 const describe = ({ attemptTimeout, backoff, maxDuration, maxRetryAfter, times }: Policy): string => {
-  const growth = backoff.factor === 1 ? "constant" : `growing by ${backoff.factor}`
-  const cap = Duration.isFinite(backoff.cap) ? ` to ${Duration.format(backoff.cap)}` : ""
-  const jitter = typeof backoff.jitter === "number" ? `±${backoff.jitter * 100} % jitter` : `${backoff.jitter} jitter`
+  const { base, cap, factor, jitter } = backoff
+  const growth = factor === 1 ? "constant" : `growing by ${factor}`
   return [
     Number.isFinite(times) ? `${times} retries` : "retries without end",
-    `from ${Duration.format(backoff.base)} ${growth}${cap}, ${jitter}`,
-    ...(Duration.isFinite(maxDuration) ? [`${Duration.format(maxDuration)} in all`] : []),
-    ...(attemptTimeout === undefined ? [] : [`${Duration.format(attemptTimeout)} an attempt`]),
-    `Retry-After up to ${Duration.format(maxRetryAfter)}`
+    `from ${format(base)} ${growth}${isFinite(cap) ? ` to ${format(cap)}` : ""}, ${describeJitter(jitter)} jitter`,
+    ...(isFinite(maxDuration) ? [`${format(maxDuration)} in all`] : []),
+    ...(attemptTimeout === undefined ? [] : [`${format(attemptTimeout)} an attempt`]),
+    `Retry-After up to ${format(maxRetryAfter)}`
   ].join("; ")
 }
 
-type Policy = RetryPolicy.RetryPolicy<Duration.Duration | undefined>
+const describeJitter = (jitter: Backoff.Jitter): string =>
+  typeof jitter === "number" ? `±${jitter * 100} %` : typeof jitter === "string" ? jitter : JSON.stringify(jitter)
+
+const format = (duration: Duration.Input): string => Duration.format(Duration.fromInputUnsafe(duration))
+
+const isFinite = (duration: Duration.Input): boolean => Duration.isFinite(Duration.fromInputUnsafe(duration))
+
+type Policy = RetryPolicy.RetryPolicy<Timeout.TimedOut>
 
 const toJson = ({ retries, scale, total }: Preview.Preview) => ({
   scaleMs: Duration.toMillis(scale),

@@ -1,0 +1,6 @@
+export { decorrelated } from "./decorrelated.ts"
+export { equal } from "./equal.ts"
+export { full } from "./full.ts"
+export { none } from "./none.ts"
+export { polly } from "./polly.ts"
+export { proportional } from "./proportional.ts"
