@@ -19,7 +19,7 @@
  *
  * **Gotchas**
  *
- * For the `Uploader`, processing is the wait for the answer. Give it time: pass this module's `answerTimeout`. The digests of
+ * For the `Uploader`, processing is the wait for the answer. Give it time: pass this module's `responseTimeout`. The digests of
  * its report stay empty for a file in parts, and `verified` false.
  *
  * **Example** (Uploading a large file)
@@ -37,7 +37,7 @@
  *     table: "GL Data",
  *     period: "January:2024"
  *   })
- *   return yield* Uploader.upload(target, upload, { answerTimeout: UploaderService.answerTimeout })
+ *   return yield* Uploader.upload(target, upload, { responseTimeout: UploaderService.responseTimeout })
  * })
  * ```
  *
@@ -137,7 +137,7 @@ export class UploaderService extends Context.Service<UploaderService, {
  * @category constants
  * @since 0.1.0
  */
-export const answerTimeout: Duration.Duration = Duration.minutes(35)
+export const responseTimeout: Duration.Duration = Duration.minutes(35)
 
 /**
  * The names of the calls that an upload makes here, as access logs and metrics have them.

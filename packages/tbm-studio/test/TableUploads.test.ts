@@ -179,7 +179,7 @@ describe("an upload, by what strikes its first request", { concurrent: true, tim
           const { bytes, readings, source } = reluctant(body)
           const patience = fault.type === "hang" ? "1 second" : "20 seconds"
           const { entries, result } = yield* logged(Effect.result(
-            upload({ table: "T", action, source }, { stallTimeout: patience, answerTimeout: patience })
+            upload({ table: "T", action, source }, { stallTimeout: patience, responseTimeout: patience })
           ))
           const { tables, uploads } = yield* simulator.state
           const requests = entries.filter((entry) => entry.kind === "attempt" && entry.operation?.endsWith("table"))

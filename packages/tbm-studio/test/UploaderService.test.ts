@@ -11,7 +11,7 @@ import {
   UploadSessions
 } from "@effect-resilience/tbm-studio"
 import * as SimulatedStudio from "@effect-resilience/tbm-studio/SimulatedStudio"
-import { type Progress, Uploader, UploadSource } from "@effect-resilience/upload"
+import { Uploader, UploadSource } from "@effect-resilience/upload"
 import { NodeHttpClient, NodeServices } from "@effect/platform-node"
 import { assert, describe, it, vi } from "@effect/vitest"
 import { Effect, Fiber, type FileSystem, Layer, Schedule, type Scope, Stream } from "effect"
@@ -81,8 +81,8 @@ const upload = Effect.fnUntraced(function*(
     readonly action?: "overwrite" | "append"
     readonly force?: boolean
     readonly policy?: RetryPolicy.RetryPolicy
-    readonly answerTimeout?: string & `${number} millis`
-    readonly onEvent?: (event: Progress.Event) => Effect.Effect<void>
+    readonly responseTimeout?: string & `${number} millis`
+    readonly onEvent?: (event: Uploader.Event) => Effect.Effect<void>
   } = {}
 ) {
   const { target } = yield* UploaderService.UploaderService
@@ -96,7 +96,7 @@ const upload = Effect.fnUntraced(function*(
   })
   return yield* Uploader.upload(target, item, {
     policy: options.policy ?? RetryPolicy.noop,
-    answerTimeout: options.answerTimeout,
+    responseTimeout: options.responseTimeout,
     onEvent: options.onEvent
   })
 })
@@ -369,7 +369,7 @@ describe("processing", () => {
       Effect.gen(function*() {
         const { attempts, receipt } = yield* upload(UploadSource.bytes("gl.csv", content(12 * mebibyte)), {
           policy: RetryPolicy.make({ times: 9, backoff: Backoff.immediate }),
-          answerTimeout: "1500 millis"
+          responseTimeout: "1500 millis"
         })
         const { uploader, uploads } = yield* state
         assert.isAbove(attempts, 1)

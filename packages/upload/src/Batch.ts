@@ -40,9 +40,8 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
-import * as Schedule from "./internal/schedule.ts"
+import * as BatchRunner from "./internal/batchRunner.ts"
 import * as Journal from "./Journal.ts"
-import type * as Progress from "./Progress.ts"
 import * as Uploader from "./Uploader.ts"
 import * as UploadPlan from "./UploadPlan.ts"
 import type * as UploadTarget from "./UploadTarget.ts"
@@ -141,7 +140,7 @@ export interface Options<in Item = never, in Receipt = never, in E = never>
   readonly failFast?: boolean | undefined
   readonly stop?: Effect.Effect<StopMode> | undefined
   readonly onEvent?:
-    | ((event: Progress.Event<E, Receipt>, item: Item, index: number) => Effect.Effect<void>)
+    | ((event: Uploader.Event<E, Receipt>, item: Item, index: number) => Effect.Effect<void>)
     | undefined
   readonly onResult?: ((result: Result<Item, Receipt, E>) => Effect.Effect<void>) | undefined
 }
@@ -159,7 +158,7 @@ export const run = <Item, Receipt, E, R, EI = never, RI = never>(
   items: Iterable<Item> | Stream.Stream<Item, EI, RI>,
   options: Options<Item, Receipt, Uploader.Failure<E>> = {}
 ): Effect.Effect<Summary<Item, Receipt, Uploader.Failure<E>>, EI, R | RI> =>
-  Schedule.collect(options, (batch, emit) => Schedule.schedule(items, batch, withoutJournal(target), emit))
+  BatchRunner.collect(options, (batch, emit) => BatchRunner.run(items, batch, withoutJournal(target), emit))
 
 /**
  * Uploads what the journal does not hold yet, and records what becomes of it, so that each place ends as the list says, in
@@ -180,7 +179,7 @@ export const run = <Item, Receipt, E, R, EI = never, RI = never>(
  * @category uploading
  * @since 0.1.0
  */
-export const resume = <Item, Receipt, E, R, EI = never, RI = never>(
+export const runWithJournal = <Item, Receipt, E, R, EI = never, RI = never>(
   target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
   items: Iterable<Item> | Stream.Stream<Item, EI, RI>,
   options: Options<Item, Receipt, Uploader.Failure<E>> & UploadPlan.Options<Item> & {
@@ -191,10 +190,10 @@ export const resume = <Item, Receipt, E, R, EI = never, RI = never>(
   EI | Journal.JournalError,
   R | RI | Journal.Journal
 > =>
-  Schedule.collect(options, (batch, emit) =>
+  BatchRunner.collect(options, (batch, emit) =>
     Effect.flatMap(
       Stream.isStream(items) ? Stream.runCollect(items) : Effect.sync(() => [...items]),
-      (all) => Schedule.schedule(all, batch, withJournal(target, all, options), emit)
+      (all) => BatchRunner.run(all, batch, withJournal(target, all, options), emit)
     ))
 
 /**
@@ -210,10 +209,10 @@ export const results = <Item, Receipt, E, R, EI = never, RI = never>(
   items: Iterable<Item> | Stream.Stream<Item, EI, RI>,
   options: Omit<Options<Item, Receipt, Uploader.Failure<E>>, "onResult"> = {}
 ): Stream.Stream<Result<Item, Receipt, Uploader.Failure<E>>, EI, R | RI> => {
-  const batch = Schedule.checked(options)
+  const batch = BatchRunner.checked(options)
   return Stream.callback<Result<Item, Receipt, Uploader.Failure<E>>, EI, R | RI>(
     (queue) =>
-      Schedule.schedule(items, batch, withoutJournal(target), (result) => Queue.offer(queue, result)).pipe(
+      BatchRunner.run(items, batch, withoutJournal(target), (result) => Queue.offer(queue, result)).pipe(
         Effect.matchCauseEffect({
           onFailure: (cause) => Queue.failCause(queue, cause),
           onSuccess: () => Queue.end(queue)
@@ -225,7 +224,7 @@ export const results = <Item, Receipt, E, R, EI = never, RI = never>(
 
 const withoutJournal = <Item, Receipt, E, R>(
   target: UploadTarget.UploadTarget<Item, Receipt, E, R>
-): Schedule.Method<Item, Receipt, Uploader.Failure<E>, never, R> => ({
+): BatchRunner.Strategy<Item, Receipt, Uploader.Failure<E>, never, R> => ({
   key: target.key,
   idempotent: idempotentBy(target),
   upload: ({ item }, options) =>
@@ -237,7 +236,7 @@ const withJournal = <Item, Receipt, E, R>(
   target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
   items: ReadonlyArray<Item>,
   options: UploadPlan.Options<Item> & { readonly plan?: UploadPlan.Plan<Item, R> | undefined }
-): Schedule.Method<Item, Receipt, Uploader.Failure<E>, Journal.JournalError, R | Journal.Journal> => {
+): BatchRunner.Strategy<Item, Receipt, Uploader.Failure<E>, Journal.JournalError, R | Journal.Journal> => {
   let { plan } = options
   const planned = Effect.suspend(() =>
     plan === undefined ? UploadPlan.make(target, items, options) : Effect.succeed(plan)
@@ -251,7 +250,7 @@ const withJournal = <Item, Receipt, E, R>(
     }),
     isNew: (index) => plan?.isNew(index) !== false,
     inDoubt: (index) => plan?.inDoubt(index) === true,
-    judge: (index) => plan === undefined ? Schedule.toSend : plan.verdict(index),
+    judge: (index) => plan === undefined ? BatchRunner.toSend : plan.verdict(index),
     upload: ({ index }, options) => Effect.flatMap(planned, (plan) => UploadPlan.upload(target, plan, index, options)),
     endsBatch: (error) => error instanceof Journal.JournalError,
     fatal: (outcome) => outcome._tag === "Uploaded" ? outcome.unrecorded : undefined

@@ -65,8 +65,8 @@ import * as Activity from "effect/workflow/Activity"
 import * as Workflow from "effect/workflow/Workflow"
 import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import type * as Batch from "./Batch.ts"
+import * as BatchRunner from "./internal/batchRunner.ts"
 import * as Gate from "./internal/gate.ts"
-import * as Schedule from "./internal/schedule.ts"
 import * as Journal from "./Journal.ts"
 import type * as Uploader from "./Uploader.ts"
 import * as UploadPlan from "./UploadPlan.ts"
@@ -235,7 +235,7 @@ export const make = <Item, Encoded>(kind: string, options: {
 
   return {
     plan,
-    layer: (target, { around = plainly, concurrency = 4, onChanged, onUnknown, ...uploader } = {}) =>
+    layer: (target, { around = unwrapped, concurrency = 4, onChanged, onUnknown, ...uploader } = {}) =>
       Layer.unwrap(Effect.gen(function*() {
         const to = yield* target
         const permits = yield* Semaphore.make(concurrency)
@@ -265,7 +265,7 @@ export const make = <Item, Encoded>(kind: string, options: {
         )
       })),
     run: (batch, items, { round = 1, ...options } = {}) =>
-      Schedule.collect(options, ({ concurrency, failFast = false, pace = 0, stop }, emit) =>
+      BatchRunner.collect(options, ({ concurrency, failFast = false, pace = 0, stop }, emit) =>
         Effect.gen(function*() {
           const all = Stream.isStream(items) ? yield* Stream.runCollect(items) : [...items]
           const places = new Map<string, Array<readonly [number, Item]>>()
@@ -344,7 +344,7 @@ const resultOf = <Item>(
   }
 }
 
-const plainly: NonNullable<WorkerOptions["around"]> = (_, upload) => upload
+const unwrapped: NonNullable<WorkerOptions["around"]> = (_, upload) => upload
 
 const attachments = 60
 const outage = 60_000

@@ -39,7 +39,7 @@ import * as Base64Url from "effect/encoding/Base64Url"
 import * as HttpBody from "effect/http/HttpBody"
 import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
-import * as OnePiece from "./internal/onePiece.ts"
+import * as WholeBody from "./internal/wholeBody.ts"
 
 /**
  * One part: a header block and the bytes after it.
@@ -73,7 +73,7 @@ export interface Multipart<out E = never> {
  */
 export const field = (name: string, value: string): Part => {
   const bytes = utf8.encode(value)
-  return { header: disposition(name), size: bytes.length, stream: OnePiece.fromBytes(bytes) }
+  return { header: disposition(name), size: bytes.length, stream: WholeBody.fromBytes(bytes) }
 }
 
 /**
@@ -134,12 +134,12 @@ export const make = <E = never>(
   }))
   const tail = utf8.encode(`${parts.length === 0 ? "" : "\r\n"}--${boundary}--\r\n`)
   const contentLength = lengthOf(framed, tail)
-  const stream = () => inPieces(framed, tail)
-  const read = contentLength !== undefined && contentLength <= OnePiece.largest ? inOnePiece(framed, tail) : undefined
+  const stream = () => streamed(framed, tail)
+  const read = contentLength !== undefined && contentLength <= WholeBody.largest ? inWholeBody(framed, tail) : undefined
   return {
     contentType: `multipart/form-data; boundary=${/^[0-9A-Za-z+_\-.]+$/.test(boundary) ? boundary : `"${boundary}"`}`,
     contentLength,
-    stream: read === undefined ? stream() : OnePiece.make(read, stream)
+    stream: read === undefined ? stream() : WholeBody.make(read, stream)
   }
 }
 
@@ -169,10 +169,10 @@ const lengthOf = (parts: ReadonlyArray<Framed<unknown>>, tail: Uint8Array): numb
   return length
 }
 
-const inOnePiece = <E>(parts: ReadonlyArray<Framed<E>>, tail: Uint8Array): OnePiece.Read<E> | undefined => {
-  const reads: Array<OnePiece.Read<E>> = []
+const inWholeBody = <E>(parts: ReadonlyArray<Framed<E>>, tail: Uint8Array): WholeBody.Read<E> | undefined => {
+  const reads: Array<WholeBody.Read<E>> = []
   for (const { head, stream } of parts) {
-    const read = OnePiece.of(stream)
+    const read = WholeBody.of(stream)
     if (read === undefined) return undefined
     reads.push(enclosed(head, read, reads.length === parts.length - 1 ? tail : nothing))
   }
@@ -181,25 +181,26 @@ const inOnePiece = <E>(parts: ReadonlyArray<Framed<E>>, tail: Uint8Array): OnePi
   return (before, after) =>
     Effect.map(
       Effect.forEach(reads, (read) => read(0, 0)),
-      (pieces) => OnePiece.joined(pieces, before, after)
+      (pieces) => WholeBody.joined(pieces, before, after)
     )
 }
 
 const nothing = new Uint8Array(0)
 
-const enclosed = <E>(head: Uint8Array, read: OnePiece.Read<E>, tail: Uint8Array): OnePiece.Read<E> => (before, after) =>
-  Effect.map(read(before + head.length, tail.length + after), (bytes) => {
-    bytes.set(head, before)
-    bytes.set(tail, bytes.length - after - tail.length)
-    return bytes
-  })
+const enclosed =
+  <E>(head: Uint8Array, read: WholeBody.Read<E>, tail: Uint8Array): WholeBody.Read<E> => (before, after) =>
+    Effect.map(read(before + head.length, tail.length + after), (bytes) => {
+      bytes.set(head, before)
+      bytes.set(tail, bytes.length - after - tail.length)
+      return bytes
+    })
 
-const inPieces = <E>(parts: ReadonlyArray<Framed<E>>, tail: Uint8Array): Stream.Stream<Uint8Array, E> => {
+const streamed = <E>(parts: ReadonlyArray<Framed<E>>, tail: Uint8Array): Stream.Stream<Uint8Array, E> => {
   const [first, ...rest] = parts.map(({ head, stream }, i) =>
     frame(head, stream, i === parts.length - 1 ? tail : undefined)
   )
   return first === undefined
-    ? OnePiece.fromBytes(tail)
+    ? WholeBody.fromBytes(tail)
     : rest.reduce((before, next) => Stream.concat(before, next), first)
 }
 

@@ -33,7 +33,7 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Stream from "effect/Stream"
 import { CsvReader } from "./internal/csvReader.ts"
-import * as OnePiece from "./internal/onePiece.ts"
+import * as WholeBody from "./internal/wholeBody.ts"
 import type * as UploadError from "./UploadError.ts"
 import * as UploadSource from "./UploadSource.ts"
 
@@ -120,7 +120,7 @@ export const csv = Effect.fnUntraced(function*<R>(
   const usual = /\.tsv(\.gz)?$/i.test(name) ? "\t" : ","
   const reader = new CsvReader({ delimiter, usual, header: expected, maxProblems })
   const content = opened.bytes()
-  const whole = OnePiece.of(content)
+  const whole = WholeBody.of(content)
   if (whole !== undefined) reader.read(yield* whole(0, 0))
   else {
     yield* content.pipe(

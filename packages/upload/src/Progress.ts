@@ -20,34 +20,7 @@
  *
  * @since 0.1.0
  */
-import type * as Recovery from "@effect-resilience/errors/Recovery"
-import type * as Duration from "effect/Duration"
-import type { Report } from "./Uploader.ts"
-
-/**
- * - `Started`: the source was opened.
- * - `Attempting`: an attempt begins; 1-based.
- * - `Sending`: so many bytes of the source have left.
- * - `AwaitingAnswer`: all of them have.
- * - `Retrying`: the attempt failed; the next one follows after `delay`.
- * - `Done`: the server has confirmed it.
- *
- * @category models
- * @since 0.1.0
- */
-export type Event<E = unknown, Receipt = unknown> =
-  | { readonly _tag: "Started"; readonly source: string; readonly size: number | undefined }
-  | { readonly _tag: "Attempting"; readonly attempt: number }
-  | { readonly _tag: "Sending"; readonly bytes: number; readonly size: number | undefined }
-  | { readonly _tag: "AwaitingAnswer" }
-  | {
-    readonly _tag: "Retrying"
-    readonly attempt: number
-    readonly error: E
-    readonly recovery: Recovery.Recovery
-    readonly delay: Duration.Duration
-  }
-  | { readonly _tag: "Done"; readonly report: Report<Receipt> }
+import type * as Uploader from "./Uploader.ts"
 
 /**
  * How far an upload is.
@@ -76,7 +49,7 @@ export const initial: Progress = { phase: "opening", bytes: 0, size: undefined, 
  * @category folding
  * @since 0.1.0
  */
-export const step = (self: Progress, event: Event): Progress => {
+export const step = (self: Progress, event: Uploader.Event): Progress => {
   switch (event._tag) {
     case "Started":
       return { ...self, size: event.size }
@@ -84,7 +57,7 @@ export const step = (self: Progress, event: Event): Progress => {
       return { ...self, phase: "sending", attempt: event.attempt }
     case "Sending":
       return { ...self, phase: "sending", bytes: Math.max(self.bytes, event.bytes), size: event.size }
-    case "AwaitingAnswer":
+    case "AwaitingResponse":
       return { ...self, phase: "awaiting" }
     case "Retrying":
       return { ...self, phase: "waiting" }

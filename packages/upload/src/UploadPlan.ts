@@ -55,7 +55,6 @@ import * as Semaphore from "effect/Semaphore"
 import * as Contents from "./internal/contents.ts"
 import * as PlacePlan from "./internal/placePlan.ts"
 import * as Journal from "./Journal.ts"
-import type * as Progress from "./Progress.ts"
 import * as Uploader from "./Uploader.ts"
 import * as UploadError from "./UploadError.ts"
 import type * as UploadTarget from "./UploadTarget.ts"
@@ -504,8 +503,8 @@ const sendRecorded = Effect.fnUntraced(
       digests: [...options.digests ?? [], "md5"],
       onEvent: (event) => {
         // A journal's failure is never retried, so no event holds one.
-        const told = options.onEvent?.(event as Progress.Event<Uploader.Failure<E>, Receipt>) ?? Effect.void
-        if (event._tag === "AwaitingAnswer") sent = "all"
+        const told = options.onEvent?.(event as Uploader.Event<Uploader.Failure<E>, Receipt>) ?? Effect.void
+        if (event._tag === "AwaitingResponse") sent = "all"
         if (event._tag !== "Retrying") return told
         const state = judged(event.error) === "perhaps" ? "retrying" : "waiting"
         const note = record({ state, note: messageOf(event.error) })

@@ -34,8 +34,8 @@ import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import * as File from "./internal/file.ts"
 import * as Gunzip from "./internal/gunzip.ts"
-import * as OnePiece from "./internal/onePiece.ts"
 import { unreadable } from "./internal/unreadable.ts"
+import * as WholeBody from "./internal/wholeBody.ts"
 import * as UploadError from "./UploadError.ts"
 
 /**
@@ -120,7 +120,7 @@ export const bytes = (name: string, content: Uint8Array | string): UploadSource 
       bytes: ({ length, offset } = beginning) => {
         const part = whole.subarray(offset, length === undefined ? undefined : offset + length)
         if (part.length === 0) return Stream.empty
-        return part.length <= OnePiece.largest ? OnePiece.fromBytes(part) : Stream.succeed(part)
+        return part.length <= WholeBody.largest ? WholeBody.fromBytes(part) : Stream.succeed(part)
       }
     })
   }
@@ -188,7 +188,7 @@ export const gunzip = <R>(self: UploadSource<R>): UploadSource<R> => {
       version: opened.version,
       bytes: (range) =>
         slice(
-          through(Gunzip.inPieces(opened.bytes()), Gunzip.transform, (error) => Gunzip.damaged(self.name, error)),
+          through(Gunzip.rechunk(opened.bytes()), Gunzip.transform, (error) => Gunzip.damaged(self.name, error)),
           range
         )
     }))

@@ -52,8 +52,8 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import type * as HttpMethod from "effect/http/HttpMethod"
 import type * as Stream from "effect/Stream"
 import type * as Hashing from "./Hashing.ts"
-import * as OnePiece from "./internal/onePiece.ts"
 import { unreadable } from "./internal/unreadable.ts"
+import * as WholeBody from "./internal/wholeBody.ts"
 import type * as UploadError from "./UploadError.ts"
 import type * as UploadSource from "./UploadSource.ts"
 
@@ -165,7 +165,7 @@ export const http = <Item, Receipt, E, R, RS = never, E2 = never, R2 = never, E3
     digests,
     send: Effect.fnUntraced(function*(item, payload) {
       const prepared = HttpClientRequest.setMethod(yield* request(item, payload), method)
-      const response = yield* client.execute(yield* inOnePiece(prepared, payload))
+      const response = yield* client.execute(yield* inWholeBody(prepared, payload))
       const received = yield* receive(response, item)
       yield* payload.sent
       return received
@@ -174,13 +174,13 @@ export const http = <Item, Receipt, E, R, RS = never, E2 = never, R2 = never, E3
 }
 
 // A body of one piece needs no stream, which costs a transport several times the sending of the bytes.
-const inOnePiece = (
+const inWholeBody = (
   request: HttpClientRequest.HttpClientRequest,
   payload: Payload
 ): Effect.Effect<HttpClientRequest.HttpClientRequest, UploadError.UploadError> => {
   const { body } = request
   if (body._tag !== "Stream") return Effect.succeed(request)
-  const read = OnePiece.of(body.stream)
+  const read = WholeBody.of(body.stream)
   return read === undefined ? Effect.succeed(request) : Effect.mapBoth(read(0, 0), {
     onFailure: (error) => unreadable(payload.name, error),
     onSuccess: (bytes) => HttpClientRequest.setBody(request, HttpBody.uint8Array(bytes, body.contentType))

@@ -58,9 +58,8 @@ import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Hashing from "./Hashing.ts"
-import * as Transmission from "./internal/transmission.ts"
+import * as BodyTracker from "./internal/bodyTracker.ts"
 import { whenFree } from "./internal/unreadable.ts"
-import type * as Progress from "./Progress.ts"
 import * as UploadError from "./UploadError.ts"
 import type * as UploadTarget from "./UploadTarget.ts"
 
@@ -76,7 +75,7 @@ export type Failure<E> = E | ApiError.ApiError | UploadError.UploadError
  * - `policy`: which failures are tried again, and when; default `RetryPolicy.standard`. What a retry further in has given
  *   up on, such as a login, is not tried again, lest attempts multiply.
  * - `stallTimeout`: how long no byte may move while the body is sent; default 30 seconds.
- * - `answerTimeout`: how long the answer may take after the last byte; default 5 minutes.
+ * - `responseTimeout`: how long the answer may take after the last byte; default 5 minutes.
  * - `digests`: to compute beside those that the target asks for; default none.
  * - `beforeAttempt`: is awaited before each attempt, for example a limiter; default nothing.
  * - `onEvent`: is told what happens. Sending waits for it, so it must be quick.
@@ -87,10 +86,10 @@ export type Failure<E> = E | ApiError.ApiError | UploadError.UploadError
 export interface Options<in E = never, in Receipt = never> {
   readonly policy?: RetryPolicy.RetryPolicy | undefined
   readonly stallTimeout?: Duration.Input | undefined
-  readonly answerTimeout?: Duration.Input | undefined
+  readonly responseTimeout?: Duration.Input | undefined
   readonly digests?: ReadonlyArray<Hashing.Algorithm> | undefined
   readonly beforeAttempt?: Effect.Effect<void> | undefined
-  readonly onEvent?: ((event: Progress.Event<E, Receipt>) => Effect.Effect<void>) | undefined
+  readonly onEvent?: ((event: Event<E, Receipt>) => Effect.Effect<void>) | undefined
 }
 
 /**
@@ -123,6 +122,31 @@ export interface Report<out Receipt> {
 }
 
 /**
+ * - `Started`: the source was opened.
+ * - `Attempting`: an attempt begins; 1-based.
+ * - `Sending`: so many bytes of the source have left.
+ * - `AwaitingResponse`: all of them have.
+ * - `Retrying`: the attempt failed; the next one follows after `delay`.
+ * - `Done`: the server has confirmed it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Event<E = unknown, Receipt = unknown> =
+  | { readonly _tag: "Started"; readonly source: string; readonly size: number | undefined }
+  | { readonly _tag: "Attempting"; readonly attempt: number }
+  | { readonly _tag: "Sending"; readonly bytes: number; readonly size: number | undefined }
+  | { readonly _tag: "AwaitingResponse" }
+  | {
+    readonly _tag: "Retrying"
+    readonly attempt: number
+    readonly error: E
+    readonly recovery: Recovery.Recovery
+    readonly delay: Duration.Duration
+  }
+  | { readonly _tag: "Done"; readonly report: Report<Receipt> }
+
+/**
  * Uploads an item.
  *
  * @category uploading
@@ -144,8 +168,8 @@ export const events = <Item, Receipt, E, R>(
   target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
   item: Item,
   options: Omit<Options<Failure<E>, Receipt>, "onEvent"> = {}
-): Stream.Stream<Progress.Event<Failure<E>, Receipt>, Failure<E>, R> =>
-  Stream.callback<Progress.Event<Failure<E>, Receipt>, Failure<E>, R>((queue) =>
+): Stream.Stream<Event<Failure<E>, Receipt>, Failure<E>, R> =>
+  Stream.callback<Event<Failure<E>, Receipt>, Failure<E>, R>((queue) =>
     upload(target, item, { ...options, onEvent: (event) => Queue.offer(queue, event) }).pipe(
       Effect.matchCauseEffect({
         onFailure: (cause) => Queue.failCause(queue, cause),
@@ -156,7 +180,7 @@ export const events = <Item, Receipt, E, R>(
 
 const defaultStallTimeout = Duration.seconds(30)
 
-const defaultAnswerTimeout = Duration.minutes(5)
+const defaultResponseTimeout = Duration.minutes(5)
 
 // Made once and not for each upload: V8 gives a generator function that is called a map of its own, in the old generation,
 // and through it all that the function sees outlives the collections of the young one.
@@ -168,10 +192,10 @@ const run = Effect.fnUntraced(
   ): Effect.fn.Return<Report<Receipt>, Failure<E>, R | Scope.Scope> {
     const { beforeAttempt, onEvent, policy = RetryPolicy.standard } = options
     const stallTimeout = Duration.fromInputUnsafe(options.stallTimeout ?? defaultStallTimeout)
-    const answerTimeout = Duration.fromInputUnsafe(options.answerTimeout ?? defaultAnswerTimeout)
+    const responseTimeout = Duration.fromInputUnsafe(options.responseTimeout ?? defaultResponseTimeout)
     const stallMillis = Duration.toMillis(stallTimeout)
-    const answerMillis = Duration.toMillis(answerTimeout)
-    const emit = (event: Progress.Event<Failure<E>, Receipt>) =>
+    const answerMillis = Duration.toMillis(responseTimeout)
+    const emit = (event: Event<Failure<E>, Receipt>) =>
       onEvent === undefined ? Effect.void : Effect.suspend(() => onEvent(event))
 
     const clock = yield* Clock.Clock
@@ -182,7 +206,7 @@ const run = Effect.fnUntraced(
 
     const operation = { appliedWhenWhole: true, ...target.operation(item) }
     const idempotent = Operation.isIdempotent(operation, { method: target.method, headers: {} })
-    const transmission = Transmission.make({
+    const tracker = BodyTracker.make({
       source,
       opened,
       hashing: yield* Hashing.Current,
@@ -191,22 +215,22 @@ const run = Effect.fnUntraced(
       scope: yield* Effect.scope,
       clock,
       onBytes: (bytes) => emit({ _tag: "Sending", bytes, size: opened.size }),
-      onSent: emit({ _tag: "AwaitingAnswer" })
+      onSent: emit({ _tag: "AwaitingResponse" })
     })
 
     // A request that is sent anew may stall again, so nobody looks away for longer than the shorter limit.
     const longestLook = Math.min(stallMillis, answerMillis)
     let awaited: "send" | "answer" = "send"
     const remaining = () => {
-      const phase = transmission.phase()
+      const phase = tracker.phase()
       if (phase === "idle") return longestLook
       awaited = phase === "sending" ? "send" : "answer"
       const limit = phase === "sending" ? stallMillis : answerMillis
-      return Math.min(limit - (monotonicMillis(clock) - transmission.lastActivityMillis()), longestLook)
+      return Math.min(limit - (monotonicMillis(clock) - tracker.lastActivityMillis()), longestLook)
     }
     const timedOut = () => {
       const phase = awaited
-      const timeout = new ApiError.Timeout({ after: phase === "send" ? stallTimeout : answerTimeout, phase })
+      const timeout = new ApiError.Timeout({ after: phase === "send" ? stallTimeout : responseTimeout, phase })
       const ambiguous = !idempotent && ApiError.mayHaveBeenApplied(timeout, phase === "answer")
       return Effect.fail(
         new ApiError.ApiError({
@@ -219,23 +243,23 @@ const run = Effect.fnUntraced(
     let attempts = 0
     const begin = Effect.flatMap(Attempt.Current, ({ attempt }) => {
       attempts = attempt
-      transmission.reset()
+      tracker.reset()
       return emit({ _tag: "Attempting", attempt })
     })
     const send = Effect.suspend(() =>
-      Timeout.watchdog(target.send(item, transmission.payload), { remaining, orElse: timedOut })
+      Timeout.watchdog(target.send(item, tracker.payload), { remaining, orElse: timedOut })
     )
     const attempt = (beforeAttempt === undefined ? begin : Effect.andThen(beforeAttempt, begin)).pipe(
       Effect.andThen(send),
       Effect.flatMap(({ receipt, stored }) =>
-        transmission.sent.pipe(
-          Effect.flatMap((sent) => verify(source.name, sent ?? { bytes: transmission.bytes() }, stored, idempotent)),
+        tracker.sent.pipe(
+          Effect.flatMap((sent) => verify(source.name, sent ?? { bytes: tracker.bytes() }, stored, idempotent)),
           Effect.map((verified) => ({ receipt, verified }))
         )
       ),
       Effect.mapError((error): Failure<E> => {
-        const failure = transmission.failure() ?? error
-        const lost = !source.replayable && transmission.started() && Recovery.of(failure)._tag === "Retry"
+        const failure = tracker.failure() ?? error
+        const lost = !source.replayable && tracker.started() && Recovery.of(failure)._tag === "Retry"
         return lost
           ? new UploadError.UploadError({ source: source.name, reason: new UploadError.NotReplayable({ failure }) })
           : failure
@@ -252,7 +276,7 @@ const run = Effect.fnUntraced(
         return emit({ _tag: "Retrying", attempt, error, recovery, delay })
       }
     }).pipe(Telemetry.observeCall, AccessLog.logCall, Operation.within(operation))
-    const { bytes = transmission.bytes(), ...digests } = (yield* transmission.sent) ?? {}
+    const { bytes = tracker.bytes(), ...digests } = (yield* tracker.sent) ?? {}
     const report: Report<Receipt> = {
       receipt,
       source: source.name,

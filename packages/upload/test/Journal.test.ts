@@ -71,9 +71,9 @@ for (const [store, layer] of Object.entries(journals)) {
           })
         )
         const items = [{ name: "a" }, { name: "b" }, { name: "c" }]
-        const first = yield* Batch.resume(target, items)
+        const first = yield* Batch.runWithJournal(target, items)
         broken = false
-        const second = yield* Batch.resume(target, items)
+        const second = yield* Batch.runWithJournal(target, items)
         assert.deepStrictEqual(first.results.map((result) => result._tag), ["Uploaded", "Failed", "Uploaded"])
         assert.deepStrictEqual(second.results.map((result) => result._tag), ["Skipped", "Uploaded", "Skipped"])
         assert.deepStrictEqual(sent.sort(), ["a", "b", "b", "c"])
@@ -180,12 +180,12 @@ for (const [store, layer] of Object.entries(journals)) {
             )
           )
           const items = [{ name: "a", idempotent }]
-          const killed = yield* Effect.forkChild(Batch.resume(hanging, items))
+          const killed = yield* Effect.forkChild(Batch.runWithJournal(hanging, items))
           yield* Deferred.await(started)
           assert.strictEqual(yield* stateOf("a"), "started")
           yield* Fiber.interrupt(killed)
 
-          const { results: [result] } = yield* Batch.resume(Targets.make(), items)
+          const { results: [result] } = yield* Batch.runWithJournal(Targets.make(), items)
           if (idempotent) {
             assert.strictEqual(result?._tag, "Uploaded")
           } else {
@@ -194,7 +194,7 @@ for (const [store, layer] of Object.entries(journals)) {
             const plan = yield* UploadPlan.make(Targets.make(), items, { onUnknown: "skip" })
             assert.deepInclude(yield* plan.verdict(0), { _tag: "Skip", why: "assumed", settles: true })
             assert.strictEqual(yield* stateOf("a"), "started")
-            const retried = yield* Batch.resume(Targets.make(), items, { onUnknown: "retry" })
+            const retried = yield* Batch.runWithJournal(Targets.make(), items, { onUnknown: "retry" })
             assert.strictEqual(retried.results[0]?._tag, "Uploaded")
           }
           assert.strictEqual(yield* stateOf("a"), "uploaded")
@@ -206,7 +206,7 @@ for (const [store, layer] of Object.entries(journals)) {
         const started = yield* Deferred.make<void>()
         const hanging = Targets.make(() => Effect.andThen(Deferred.succeed(started, undefined), Effect.never))
         const items = [{ name: "a", idempotent: false }]
-        const interrupted = yield* Effect.forkChild(Batch.resume(hanging, items))
+        const interrupted = yield* Effect.forkChild(Batch.runWithJournal(hanging, items))
         yield* Deferred.await(started)
         assert.strictEqual(yield* stateOf("a"), "started")
         yield* Fiber.interrupt(interrupted)
@@ -219,7 +219,7 @@ for (const [store, layer] of Object.entries(journals)) {
         const busy = Targets.make(() => Effect.fail(Targets.failure(429)))
         const waiting = yield* Deferred.make<void>()
         const killed = yield* Effect.forkChild(
-          Batch.resume(busy, items, {
+          Batch.runWithJournal(busy, items, {
             policy,
             onEvent: (event) => event._tag === "Retrying" ? Deferred.succeed(waiting, undefined) : Effect.void
           })
@@ -227,7 +227,7 @@ for (const [store, layer] of Object.entries(journals)) {
         yield* Deferred.await(waiting)
         assert.strictEqual(yield* stateOf("a"), "waiting")
         yield* Fiber.interrupt(killed)
-        const { results: [result] } = yield* Batch.resume(Targets.make(), items)
+        const { results: [result] } = yield* Batch.runWithJournal(Targets.make(), items)
         assert.strictEqual(result?._tag, "Uploaded")
       }))
 
@@ -244,9 +244,9 @@ for (const [store, layer] of Object.entries(journals)) {
             }
           }
           const items = [{ name: "a", idempotent }]
-          yield* Batch.resume(target, items)
+          yield* Batch.runWithJournal(target, items)
           version = "2"
-          const { results: [result] } = yield* Batch.resume(target, items)
+          const { results: [result] } = yield* Batch.runWithJournal(target, items)
           if (idempotent) assert.strictEqual(result?._tag, "Uploaded")
           else assert.isTrue(result?._tag === "Failed" && /with other content/.test(result.error.message))
         }))
@@ -264,7 +264,7 @@ for (const [store, layer] of Object.entries(journals)) {
               return { ...source, open: Effect.map(source.open, (opened) => ({ ...opened, version })) }
             }
           }
-          const upload = (name: string) => Batch.resume(target, [{ name, key: "place", idempotent }])
+          const upload = (name: string) => Batch.runWithJournal(target, [{ name, key: "place", idempotent }])
           yield* upload("a")
           version = "2"
           const touched = yield* upload("a")
@@ -293,7 +293,7 @@ for (const [store, layer] of Object.entries(journals)) {
           }
           const run = Effect.gen(function*() {
             const before = readings
-            const { totals } = yield* Batch.resume(target, [{ name: "a", idempotent }])
+            const { totals } = yield* Batch.runWithJournal(target, [{ name: "a", idempotent }])
             return [totals.skipped, readings - before]
           })
           yield* run
@@ -314,16 +314,16 @@ for (const [store, layer] of Object.entries(journals)) {
           }
         }
         const items = ["a", "p", "b"].map((name) => ({ name, key: "place", idempotent: name === "p" }))
-        yield* Batch.resume(target, items.slice(1))
-        assert.deepStrictEqual(told(yield* Batch.resume(target, items)), ["uploaded", "uploaded", "uploaded"])
-        assert.deepStrictEqual(told(yield* Batch.resume(target, items)), ["uploaded", "uploaded", "uploaded"])
+        yield* Batch.runWithJournal(target, items.slice(1))
+        assert.deepStrictEqual(told(yield* Batch.runWithJournal(target, items)), ["uploaded", "uploaded", "uploaded"])
+        assert.deepStrictEqual(told(yield* Batch.runWithJournal(target, items)), ["uploaded", "uploaded", "uploaded"])
       }))
 
     test("is told once that a doubtful addition is there", () =>
       Effect.gen(function*() {
         const items = [{ name: "base", key: "p", idempotent: true }, { name: "a", key: "p", idempotent: false }]
         const run = (onUnknown?: Journal.OnUnknown) =>
-          Effect.map(Batch.resume(Targets.make(), items, { onUnknown }), ({ results }) =>
+          Effect.map(Batch.runWithJournal(Targets.make(), items, { onUnknown }), ({ results }) =>
             results.map((result) => result._tag === "Skipped" ? result.why : result._tag))
         const { history, record } = yield* Journal.Journal
         yield* run()
@@ -356,7 +356,7 @@ for (const [store, layer] of Object.entries(journals)) {
         const items = ["a", "b", "c"].map((name) => ({ name, idempotent: false }))
         const { record } = yield* Journal.Journal
         for (const name of ["a", "b"]) yield* record({ ...entryOf(name, "started", "add"), bytes: undefined })
-        const { results } = yield* Batch.resume(Targets.make(), [...items, { name: "d" }], {
+        const { results } = yield* Batch.runWithJournal(Targets.make(), [...items, { name: "d" }], {
           failFast: true,
           concurrency: 1
         })
@@ -377,7 +377,7 @@ for (const [store, layer] of Object.entries(journals)) {
           const items = [{ name: "new" }, { name: "a", idempotent: false }, { name: "b", idempotent: false }, {
             name: "c"
           }]
-          const stopped = yield* Batch.resume(target, items, { concurrency: 1, stop: Deferred.await(sending) })
+          const stopped = yield* Batch.runWithJournal(target, items, { concurrency: 1, stop: Deferred.await(sending) })
           assert.deepStrictEqual(told(stopped), [
             mode === "finish" ? "Uploaded" : "Abandoned",
             "InDoubt",
@@ -391,7 +391,7 @@ for (const [store, layer] of Object.entries(journals)) {
       Effect.gen(function*() {
         const journal = yield* Journal.Journal
         const begun: Array<boolean> = []
-        yield* Batch.resume(Targets.make(), [{ name: "a", key: "p" }, { name: "b", key: "p" }]).pipe(
+        yield* Batch.runWithJournal(Targets.make(), [{ name: "a", key: "p" }, { name: "b", key: "p" }]).pipe(
           Effect.provideService(Journal.Journal, {
             ...journal,
             record: (entry, durable = false) => {
@@ -406,15 +406,15 @@ for (const [store, layer] of Object.entries(journals)) {
     test("replaces again from a source that cannot be compared with what is there under its name", () =>
       Effect.gen(function*() {
         const items = [{ name: "a" }]
-        yield* Batch.resume(once("old"), items)
-        assert.deepStrictEqual(told(yield* Batch.resume(once("new"), items)), ["Uploaded"])
+        yield* Batch.runWithJournal(once("old"), items)
+        assert.deepStrictEqual(told(yield* Batch.runWithJournal(once("new"), items)), ["Uploaded"])
       }))
 
     for (const name of ["a", "another name"]) {
       test(`asks about an addition that cannot be compared with one that is there, under ${name}`, () =>
         Effect.gen(function*() {
           const add = (name: string, content: string, onChanged?: Journal.OnChanged) =>
-            Batch.resume(once(content), [{ name, key: "p", idempotent: false }], { onChanged })
+            Batch.runWithJournal(once(content), [{ name, key: "p", idempotent: false }], { onChanged })
           yield* add("a", "old")
           const second = yield* add(name, "new")
           assert.deepStrictEqual(told(second), ["ChangedSinceUpload"])
@@ -439,7 +439,8 @@ for (const [store, layer] of Object.entries(journals)) {
         const items = [{ name: "a", idempotent: false }]
         const { record } = yield* Journal.Journal
         yield* record({ ...entryOf("a", "started", "add"), version: undefined, bytes: undefined })
-        const run = (onUnknown?: Journal.OnUnknown) => Effect.map(Batch.resume(once("x"), items, { onUnknown }), told)
+        const run = (onUnknown?: Journal.OnUnknown) =>
+          Effect.map(Batch.runWithJournal(once("x"), items, { onUnknown }), told)
         assert.deepStrictEqual(yield* run(), ["InDoubt"])
         assert.deepStrictEqual(yield* run("retry"), ["Uploaded"])
         const all = (yield* (yield* Journal.Journal).history(["a"])).get("a") ?? []
@@ -450,35 +451,37 @@ for (const [store, layer] of Object.entries(journals)) {
       Effect.gen(function*() {
         const items = [{ name: "a", key: "p", idempotent: false }]
         const { history, record } = yield* Journal.Journal
-        yield* Batch.resume(Targets.make(), items)
+        yield* Batch.runWithJournal(Targets.make(), items)
         const [sent] = (yield* history(["p"])).get("p") ?? []
         if (sent !== undefined) yield* record({ ...sent, state: "unknown" })
-        assert.deepStrictEqual(told(yield* Batch.resume(Targets.make(), items, { onUnknown: "retry" })), ["Uploaded"])
+        assert.deepStrictEqual(told(yield* Batch.runWithJournal(Targets.make(), items, { onUnknown: "retry" })), [
+          "Uploaded"
+        ])
         const states = ((yield* history(["p"])).get("p") ?? []).map(({ note, state }) => [state, note])
         assert.deepStrictEqual(states, [["failed", "was in doubt, and was sent again"], ["uploaded", undefined]])
         const twice = [...items, { name: "b", key: "p", idempotent: false }]
         const same = { ...Targets.make(), source: ({ name }: Targets.Item) => UploadSource.bytes(name, "content of a") }
-        assert.deepStrictEqual(told(yield* Batch.resume(same, twice)), ["uploaded", "Uploaded"])
+        assert.deepStrictEqual(told(yield* Batch.runWithJournal(same, twice)), ["uploaded", "Uploaded"])
       }))
 
     test("is told once that an addition outlived a replacement in doubt which has left the list", () =>
       Effect.gen(function*() {
         const items = ["a", "b"].map((name) => ({ name, key: "p", idempotent: false }))
         const { history, record } = yield* Journal.Journal
-        yield* Batch.resume(Targets.make(), items)
+        yield* Batch.runWithJournal(Targets.make(), items)
         yield* record({ ...entryOf("c", "unknown"), place: "p", ordinal: 3 })
         const endangered = Effect.map(
           history(["p"]),
           (all) => UploadPlan.endangered(all.get("p") ?? []).map(({ name }) => name)
         )
         const run = (onUnknown?: Journal.OnUnknown) =>
-          Effect.map(Batch.resume(Targets.make(), items, { onUnknown }), told)
+          Effect.map(Batch.runWithJournal(Targets.make(), items, { onUnknown }), told)
         assert.deepStrictEqual(yield* endangered, ["a", "b"])
         assert.deepStrictEqual(yield* run(), ["InDoubt", "InDoubt"])
         assert.deepStrictEqual(yield* run("skip"), ["assumed", "assumed"])
         assert.deepStrictEqual(yield* run(), ["uploaded", "uploaded"])
         assert.deepStrictEqual(yield* endangered, [])
-        const { results } = yield* Batch.resume(Targets.make(), [{ name: "c", key: "p" }, ...items])
+        const { results } = yield* Batch.runWithJournal(Targets.make(), [{ name: "c", key: "p" }, ...items])
         assert.isTrue(results.every(({ _tag }) => _tag === "Uploaded"), "the replacement is in doubt all the same")
       }))
 
@@ -486,7 +489,7 @@ for (const [store, layer] of Object.entries(journals)) {
       test(`knows ${idempotent ? "a replacement" : "an addition"} by its name where its source is gone`, () =>
         Effect.gen(function*() {
           const items = [{ name: "a", idempotent }]
-          yield* Batch.resume(Targets.make(), items)
+          yield* Batch.runWithJournal(Targets.make(), items)
           const reason = new UploadError.SourceUnreadable({ problem: "missing", description: "it does not exist" })
           const gone = {
             ...Targets.make(),
@@ -496,19 +499,19 @@ for (const [store, layer] of Object.entries(journals)) {
               open: Effect.fail(new UploadError.UploadError({ source: name, reason }))
             })
           }
-          assert.deepStrictEqual(told(yield* Batch.resume(gone, items)), ["uploaded"])
+          assert.deepStrictEqual(told(yield* Batch.runWithJournal(gone, items)), ["uploaded"])
         }))
     }
 
     test("skips what is uploaded although its source is gone", () =>
       Effect.gen(function*() {
         const items = [{ name: "a" }]
-        yield* Batch.resume(Targets.make(), items)
+        yield* Batch.runWithJournal(Targets.make(), items)
         const gone = {
           ...Targets.make(),
           source: () => UploadSource.stream("a", { stream: Stream.fail("gone") })
         }
-        const { results: [result] } = yield* Batch.resume(gone, items)
+        const { results: [result] } = yield* Batch.runWithJournal(gone, items)
         assert.strictEqual(result?._tag, "Skipped")
       }))
   })
@@ -563,7 +566,7 @@ describe("Journal", () => {
     it.effect(`${idempotent ? "need not" : "must"} survive a power failure to know what was begun`, () =>
       Effect.gen(function*() {
         const records: Array<readonly [Journal.State, boolean]> = []
-        yield* Batch.resume(Targets.make(), [{ name: "a", idempotent }]).pipe(
+        yield* Batch.runWithJournal(Targets.make(), [{ name: "a", idempotent }]).pipe(
           Effect.provideService(Journal.Journal, {
             history: () => Effect.succeed(new Map()),
             record: ({ state }, durable = false) => Effect.sync(() => void records.push([state, durable])),
@@ -666,7 +669,7 @@ describe("Journal", () => {
         }
       }
       const items = Array.from({ length: 200 }, (_, i) => ({ name: `${i}`, key: "place", idempotent: i === 0 }))
-      yield* Batch.resume(target, items)
+      yield* Batch.runWithJournal(target, items)
       const verdicts = yield* Effect.flatMap(UploadPlan.make(counted, items), UploadPlan.verdicts)
       assert.isTrue(verdicts.every(({ _tag }) => _tag === "Skip"))
       assert.strictEqual(looks, items.length)
@@ -675,8 +678,8 @@ describe("Journal", () => {
   it.effect("names three of many additions that are not listed", () =>
     Effect.gen(function*() {
       const items = Array.from({ length: 200 }, (_, i) => ({ name: `${i}`, key: "place", idempotent: i === 0 }))
-      yield* Batch.resume(Targets.make(), items)
-      const { results: [result] } = yield* Batch.resume(Targets.make(), items.slice(0, 1))
+      yield* Batch.runWithJournal(Targets.make(), items)
+      const { results: [result] } = yield* Batch.runWithJournal(Targets.make(), items.slice(0, 1))
       assert.strictEqual(result?._tag, "Failed")
       if (result?._tag === "Failed") {
         assert.include(result.error.message, "added to it from 1, 2, 3 and 196 more, which")
@@ -687,9 +690,9 @@ describe("Journal", () => {
     Effect.gen(function*() {
       const items = [{ name: "a" }, { name: "b" }]
       const journal = yield* Journal.Journal
-      yield* Batch.resume(Targets.make(), items.slice(0, 1))
+      yield* Batch.runWithJournal(Targets.make(), items.slice(0, 1))
       const plan = yield* UploadPlan.make(Targets.make(), items)
-      const { results } = yield* Batch.resume(Targets.make(), items, { plan }).pipe(
+      const { results } = yield* Batch.runWithJournal(Targets.make(), items, { plan }).pipe(
         Effect.provideService(Journal.Journal, { ...journal, history: () => Effect.die("asked") })
       )
       assert.deepStrictEqual(results.map(({ _tag }) => _tag), ["Skipped", "Uploaded"])
@@ -699,7 +702,7 @@ describe("Journal", () => {
     Effect.gen(function*() {
       let sends = 0
       const target = Targets.make(() => Effect.sync(() => void sends++))
-      const error = yield* Batch.resume(target, [{ name: "a" }, { name: "b" }]).pipe(Effect.flip)
+      const error = yield* Batch.runWithJournal(target, [{ name: "a" }, { name: "b" }]).pipe(Effect.flip)
       assert.strictEqual(error._tag, "JournalError")
       assert.strictEqual(sends, 0)
     }).pipe(Effect.provideService(Journal.Journal, {

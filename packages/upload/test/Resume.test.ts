@@ -41,7 +41,7 @@ const versioned = (
   }
 })
 
-describe("Batch.resume", () => {
+describe("Batch.runWithJournal", () => {
   it.effect.prop(
     "keeps the order of each key whatever was uploaded before, and sends what is new or has changed",
     {
@@ -72,7 +72,7 @@ describe("Batch.resume", () => {
         const journal = yield* Journal.Journal
         for (const [i, [, state]] of work.entries()) if (state !== "new") yield* journal.record(uploaded(`${i}`))
         const items = work.map(([key], i) => ({ name: `${i}`, key }))
-        const fiber = yield* Effect.forkChild(Batch.resume(target, items, { place, concurrency }))
+        const fiber = yield* Effect.forkChild(Batch.runWithJournal(target, items, { place, concurrency }))
         yield* TestClock.adjust("1 minute")
         const { results } = yield* Fiber.join(fiber)
 
@@ -98,7 +98,7 @@ describe("Batch.resume", () => {
       for (const { name } of items.slice(1)) {
         yield* journal.record(uploaded(name))
       }
-      const fiber = yield* Effect.forkChild(Batch.resume(target, items.toReversed()))
+      const fiber = yield* Effect.forkChild(Batch.runWithJournal(target, items.toReversed()))
       assert.strictEqual(yield* Deferred.await(sent), "0")
       yield* Fiber.interrupt(fiber)
     }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory))))
@@ -111,7 +111,9 @@ describe("Batch.resume", () => {
         Array.from({ length: count }, (_, i) => ({ name: `${when} ${i}`, key: `${i}` }))
       )
       for (const { name } of items.slice(0, count)) yield* journal.record(uploaded(name))
-      const { totals } = yield* Batch.resume(versioned(Targets.make(), (name) => name.endsWith("7")), items, { place })
+      const { totals } = yield* Batch.runWithJournal(versioned(Targets.make(), (name) => name.endsWith("7")), items, {
+        place
+      })
       assert.deepInclude(totals, { uploaded: count + 150, skipped: count - 150 })
     }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory))))
 
@@ -130,7 +132,7 @@ describe("Batch.resume", () => {
       Effect.gen(function*() {
         for (const [given, pages] of [[items, [2_500]], [Stream.fromIterable(items), [2_500]]] as const) {
           const { asked, layer } = yield* counting
-          yield* Effect.provide(Batch.resume(Targets.make(), given), layer)
+          yield* Effect.provide(Batch.runWithJournal(Targets.make(), given), layer)
           assert.deepStrictEqual(asked, [...pages])
         }
       }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory))))
@@ -139,7 +141,7 @@ describe("Batch.resume", () => {
       Effect.gen(function*() {
         const { asked, layer } = yield* counting
         const growing = items.slice(0, 3)
-        const batch = Batch.resume(Targets.make(), growing, {
+        const batch = Batch.runWithJournal(Targets.make(), growing, {
           onResult: () => Effect.sync(() => void growing.push({ name: `${growing.length}` }))
         })
         const totals = yield* Effect.provide(
@@ -157,7 +159,7 @@ describe("Batch.resume", () => {
           ...journal,
           history: (places) => Effect.delay(journal.history(places), "1 minute")
         })
-        const batch = Batch.resume(Targets.make(), items.slice(0, 10), {
+        const batch = Batch.runWithJournal(Targets.make(), items.slice(0, 10), {
           stop: Effect.delay(Effect.succeed("finish"), "1 second")
         })
         const running = yield* Effect.forkChild(Effect.provide(batch, slow))

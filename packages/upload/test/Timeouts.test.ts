@@ -18,7 +18,7 @@ const failing = Effect.fnUntraced(function*(
     Uploader.upload({ ...Targets.make(), source, send }, { name: "a", idempotent }, {
       policy: RetryPolicy.noop,
       stallTimeout: "30 seconds",
-      answerTimeout: "2 minutes"
+      responseTimeout: "2 minutes"
     }).pipe(
       Effect.flip,
       Effect.flatMap((error) => Effect.map(Clock.currentTimeMillis, (at) => ({ error, at })))
@@ -78,7 +78,7 @@ describe("Uploader's timers", () => {
       const fiber = yield* Effect.forkChild(Effect.flip(Uploader.upload({ ...target, source }, { name: "a" }, {
         policy: RetryPolicy.noop,
         stallTimeout: Infinity,
-        answerTimeout: "1 minute"
+        responseTimeout: "1 minute"
       })))
       yield* TestClock.adjust("9 hours")
       assert.isUndefined(fiber.pollUnsafe())

@@ -215,7 +215,7 @@ export const play = Effect.fnUntraced(function*(seed: number) {
     const stop = trouble > 0 && pick(6) === 0
       ? Effect.as(Effect.repeat(Effect.yieldNow, { times: turns }), one(["finish", "abandon"] as const))
       : undefined
-    const batch = Batch.resume(target, listed, {
+    const batch = Batch.runWithJournal(target, listed, {
       onUnknown,
       onChanged,
       concurrency: 1 + pick(3),

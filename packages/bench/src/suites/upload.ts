@@ -250,7 +250,7 @@ const fullStack = <E>(journal: Layer.Layer<Journal.Journal, E>, on = runtime) =>
     )
     const path = small()
     const items = Array.from({ length: calls }, () => ({ path }))
-    return yield* Batch.resume(targetOf(client, to, ["md5"]), items, {
+    return yield* Batch.runWithJournal(targetOf(client, to, ["md5"]), items, {
       place: (_, index) => `${index}`,
       concurrency: 8
     })

@@ -2,7 +2,7 @@ import * as AccessLog from "@effect-resilience/http/AccessLog"
 import * as ErrorName from "@effect-resilience/kernel/ErrorName"
 import type { TableUpload } from "@effect-resilience/tbm-studio/TableUploads"
 import * as UploaderService from "@effect-resilience/tbm-studio/UploaderService"
-import type * as Progress from "@effect-resilience/upload/Progress"
+import type * as Uploader from "@effect-resilience/upload/Uploader"
 import type * as UploadTarget from "@effect-resilience/upload/UploadTarget"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -110,7 +110,7 @@ export class Tracker {
   }
 
   /** Of a retry there is also a line, where nothing is drawn over and over. */
-  readonly onEvent = (event: Progress.Event<Trouble>, upload: TableUpload): Effect.Effect<void> => {
+  readonly onEvent = (event: Uploader.Event<Trouble>, upload: TableUpload): Effect.Effect<void> => {
     const noted = this.note(event, upload)
     if (event._tag !== "Retrying" || this.region.isTerminal) return noted
     const { attempt, delay, error } = event
@@ -120,7 +120,7 @@ export class Tracker {
     return Effect.andThen(noted, this.region.print([line]))
   }
 
-  private note(event: Progress.Event<Trouble>, upload: TableUpload): Effect.Effect<void> {
+  private note(event: Uploader.Event<Trouble>, upload: TableUpload): Effect.Effect<void> {
     return Effect.map(Clock.currentTimeMillis, (now) => {
       const item = this.following(upload)
       switch (event._tag) {
@@ -137,7 +137,7 @@ export class Tracker {
           this.moved += Math.max(0, event.bytes - item.sent)
           item.sent = Math.max(item.sent, event.bytes)
           break
-        case "AwaitingAnswer":
+        case "AwaitingResponse":
           item.phase = "answering"
           break
         case "Retrying":

@@ -73,7 +73,7 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
   /** Makes the command's response of a report, of that of a batch too which ends before all of its results are there. */
   readonly respond?: ((report: BatchReport) => Response) | undefined
 }) {
-  const { answerTimeout, target } = yield* via.route(options.via ?? "table")
+  const { responseTimeout, target } = yield* via.route(options.via ?? "table")
   const frontdoor = yield* Frontdoor
   const tracker = yield* Tracker.make(jobs)
   const { label, region, startedAt: begun } = tracker
@@ -127,9 +127,9 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
   }
 
   const { totals } = yield* tracker.show(
-    Batch.resume<Job, unknown, via.Failure, FileSystem.FileSystem>(tracker.observe(target), jobs, {
+    Batch.runWithJournal<Job, unknown, via.Failure, FileSystem.FileSystem>(tracker.observe(target), jobs, {
       ...options,
-      answerTimeout,
+      responseTimeout,
       plan,
       stop,
       onEvent: tracker.onEvent,

@@ -41,7 +41,7 @@ export type Failure = ApiError.ApiError | AuthError.AuthError | CircuitOpen | Up
 
 interface Route {
   readonly target: UploadTarget.UploadTarget<TableUploads.TableUpload, unknown, Failure, FileSystem.FileSystem>
-  readonly answerTimeout: Duration.Duration | undefined
+  readonly responseTimeout: Duration.Duration | undefined
 }
 
 /** Where uploads go, and how long an answer may take there. */
@@ -49,8 +49,8 @@ export const route = Effect.fnUntraced(function*(via: Via) {
   const { target: table } = yield* TableUploads.TableUploads
   const { target: uploader } = yield* UploaderService.UploaderService
   const route: Route = via === "table"
-    ? { target: table, answerTimeout: undefined }
-    : { target: uploader, answerTimeout: UploaderService.answerTimeout }
+    ? { target: table, responseTimeout: undefined }
+    : { target: uploader, responseTimeout: UploaderService.responseTimeout }
   return route
 })
 

@@ -232,7 +232,7 @@ const watched = <E>(bytes: Stream.Stream<Uint8Array, E>, length: number, stallTi
     const now = Time.nowUnsafe(fiber.context)
     movedAt ??= now
     const answering = left === length
-    const limit = answering ? partAnswerTimeout : stallTimeout
+    const limit = answering ? partResponseTimeout : stallTimeout
     const wait = Duration.toMillis(limit) - (now - movedAt)
     if (wait > 0) return Effect.andThen(Effect.sleep(Math.min(wait, Duration.toMillis(stallTimeout))), stalled)
     const reason = new ApiError.Timeout({ after: limit, phase: answering ? "answer" : "send" })
@@ -252,7 +252,7 @@ const watched = <E>(bytes: Stream.Stream<Uint8Array, E>, length: number, stallTi
 /** How long a request without bytes may take, with the body of its response. Finalizing puts large files together. */
 const briefTimeout: Duration.Input = "2 minutes"
 /** How long the answer to a part may take after its last byte. */
-const partAnswerTimeout = Duration.minutes(2)
+const partResponseTimeout = Duration.minutes(2)
 /** How long an interruption waits for the service to clear away. */
 const abortTimeout: Duration.Input = "10 seconds"
 

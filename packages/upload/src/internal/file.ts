@@ -8,9 +8,9 @@ import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import * as UploadError from "../UploadError.ts"
 import type { Range } from "../UploadSource.ts"
-import * as OnePiece from "./onePiece.ts"
-import { largestPiece } from "./transmission.ts"
+import { largestPiece } from "./bodyTracker.ts"
 import { unreadable, whenFree } from "./unreadable.ts"
+import * as WholeBody from "./wholeBody.ts"
 
 /** The bytes of a file, as long as it is the one that was looked at: it fails before it hands out its last bytes. */
 export const read = (options: {
@@ -39,8 +39,8 @@ export const read = (options: {
     })
   const lift = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.mapError(self, (error) => unreadable(name, error))
 
-  if (begin < end && end - begin <= OnePiece.largest) {
-    return OnePiece.make((before, after) =>
+  if (begin < end && end - begin <= WholeBody.largest) {
+    return WholeBody.make((before, after) =>
       lift(Effect.scoped(Effect.flatMap(whenFree(fs.open(path)), (handle) => {
         const bytes = new Uint8Array(before + end - begin + after)
         const own = bytes.subarray(before, bytes.length - after)

@@ -19,15 +19,15 @@ export const make = (options: {
   const now = () => monotonicMillis(clock)
   let next = -Infinity
   let pausedUntil = -Infinity
-  let gentle = 0
+  let slowStart = 0
 
   const pass: Effect.Effect<void> = Effect.suspend(() => {
     const time = now()
     const opening = Math.max(next, pausedUntil)
     // Asked again after the sleep, since meanwhile another failure may have prolonged the pause.
     if (opening > time) return Effect.andThen(Effect.sleep(opening - time), pass)
-    const spacing = gentle > 0 ? Math.max(pace, resumeSpacing) : pace
-    if (gentle > 0) gentle--
+    const spacing = slowStart > 0 ? Math.max(pace, resumeSpacing) : pace
+    if (slowStart > 0) slowStart--
     next = time + spacing
     return Effect.void
   })
@@ -35,7 +35,7 @@ export const make = (options: {
     pass,
     pauseFor: (duration) => {
       pausedUntil = Math.max(pausedUntil, now() + Duration.toMillis(duration))
-      gentle = concurrency
+      slowStart = concurrency
     }
   }
 }

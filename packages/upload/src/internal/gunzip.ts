@@ -54,7 +54,7 @@ export const transform = (): ReadableWritablePair<Uint8Array, Uint8Array<ArrayBu
 }
 
 /** Pieces that do not become too large when they are decompressed, at worst a thousandfold. */
-export const inPieces = <E>(self: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> =>
+export const rechunk = <E>(self: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> =>
   Stream.flatMap(self, (chunk) =>
     chunk.length <= piece
       ? Stream.succeed(chunk)

@@ -36,7 +36,7 @@ const program = Effect.gen(function*() {
     receive: (response) => Effect.map(Effect.orDie(response.text), (md5) => ({ receipt: md5, stored: { md5 } }))
   })
   yield* Console.log("ready")
-  const { results } = yield* Batch.resume(target, items, {
+  const { results } = yield* Batch.runWithJournal(target, items, {
     name: ({ id }) => id,
     concurrency: 4,
     policy: RetryPolicy.make({ times: 8, backoff: Backoff.constant("5 millis") })

@@ -1,6 +1,6 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
-import * as Schedule from "../../src/internal/schedule.ts"
+import * as BatchRunner from "../../src/internal/batchRunner.ts"
 
 // A stream without an end, each item of which has a key of its own and fails, was remembered key by key.
 it.effect(
@@ -9,7 +9,7 @@ it.effect(
     Effect.gen(function*() {
       const lastAfter = Effect.fnUntraced(function*(others: number) {
         let last = ""
-        yield* Schedule.schedule(
+        yield* BatchRunner.run(
           Stream.range(0, others).pipe(Stream.map((i) => i === others ? "0" : `${i}`)),
           { concurrency: 1 },
           {

@@ -83,7 +83,7 @@ export const upload = Command.make(
 )
 
 const send = Effect.fnUntraced(function*(upload: Report.FileUpload, way: via.Via, sessions: boolean) {
-  const { answerTimeout, target } = yield* via.route(way)
+  const { responseTimeout, target } = yield* via.route(way)
   const tracker = yield* Tracker.make([upload])
   const clock = yield* Clock.Clock
   const respond = (ended: Report.Ended<Report.FileUpload>, end?: End): Response => {
@@ -108,7 +108,7 @@ const send = Effect.fnUntraced(function*(upload: Report.FileUpload, way: via.Via
     withEnd(response ?? respond(Report.cutOff(upload, tracker.phaseOf(upload)), end), end, response !== undefined)
   )
   const uploaded = Uploader.upload(tracker.observe(target), upload, {
-    answerTimeout,
+    responseTimeout,
     digests: ["md5"],
     onEvent: (event) => tracker.onEvent(event, upload)
   })

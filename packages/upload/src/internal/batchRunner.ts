@@ -63,7 +63,7 @@ export interface Entry<Item> {
 }
 
 /** How one item is uploaded: without a journal or with one. `EX` ends the batch. */
-export interface Method<Item, Receipt, E, EX, R> {
+export interface Strategy<Item, Receipt, E, EX, R> {
   readonly key: ((item: Item, index: number) => string) | undefined
   readonly idempotent: (item: Item) => boolean
   /** Runs before the first item is read. */
@@ -82,10 +82,10 @@ export interface Method<Item, Receipt, E, EX, R> {
   readonly fatal?: ((outcome: UploadPlan.Outcome<Receipt>) => EX | undefined) | undefined
 }
 
-export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
+export const run = <Item, Receipt, E, EX, RX, EI, RI, A>(
   items: Iterable<Item> | Stream.Stream<Item, EI, RI>,
   options: Checked<Item, Receipt, E>,
-  method: Method<Item, Receipt, E, EX, RX>,
+  strategy: Strategy<Item, Receipt, E, EX, RX>,
   emit: (result: Result<Item, Receipt, E>) => Effect.Effect<A>
 ): Effect.Effect<void, EI | EX, RX | RI> =>
   Effect.gen(function*() {
@@ -122,7 +122,7 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
       stopping = true
       fatal ??= { error }
     }
-    const judge = ({ index }: Entry<Item>) => method.judge?.(index) ?? toSend
+    const judge = ({ index }: Entry<Item>) => strategy.judge?.(index) ?? toSend
 
     const admit = (entry: Entry<Item>): void => {
       outstanding++
@@ -178,10 +178,10 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
 
     const read = Effect.fnUntraced(function*(items: ReadonlyArray<readonly [Item, number]>) {
       for (const [item, index] of items) {
-        const later = method.isNew?.(index) === false
+        const later = strategy.isNew?.(index) === false
         if (!later) yield* room
         else if (unsettled.length >= mostUnsettled) yield* settleSome
-        admit({ index, item, key: method.key?.(item, index), later })
+        admit({ index, item, key: strategy.key?.(item, index), later })
       }
     })
     const reader = (Stream.isStream(items) ? items : Stream.fromIterable(items, { chunkSize: lookahead })).pipe(
@@ -207,7 +207,7 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
         const notStarted = (behind?: number): Outcome => ({ _tag: "NotStarted", index, item, behind })
         if (stopping) {
           // What is in doubt is more than left over, and the caller learns of it.
-          return method.inDoubt?.(index) !== true ? Effect.succeed(notStarted()) : Effect.flatMap(
+          return strategy.inDoubt?.(index) !== true ? Effect.succeed(notStarted()) : Effect.flatMap(
             judge(entry),
             ({ _tag }) => _tag === "Reject" ? send(entry, true) : Effect.succeed(notStarted())
           )
@@ -224,7 +224,7 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
         const { index, item } = entry
         let attempts = 0
         let phase: "starting" | "sending" | "sent" = "starting"
-        const attempt = method.upload(entry, {
+        const attempt = strategy.upload(entry, {
           ...options,
           beforeAttempt: options.beforeAttempt === undefined
             ? gate.pass
@@ -234,7 +234,7 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
               attempts = event.attempt
               phase = "sending"
             }
-            if (event._tag === "AwaitingAnswer") phase = "sent"
+            if (event._tag === "AwaitingResponse") phase = "sent"
             if (event._tag === "Retrying") {
               phase = "starting"
               const pause = pauseOf(event.error, event.recovery, event.delay)
@@ -249,12 +249,12 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
             _tag: "Abandoned",
             index,
             item,
-            outcomeUnknown: phase === "sent" && !method.idempotent(item)
+            outcomeUnknown: phase === "sent" && !strategy.idempotent(item)
           })
         )
         const ended = Effect.matchEffect(attempt, {
           onFailure: (error): Effect.Effect<Outcome> => {
-            if (method.endsBatch(error)) {
+            if (strategy.endsBatch(error)) {
               fail(error)
               return Effect.succeed({ _tag: "NotStarted", index, item })
             }
@@ -264,7 +264,7 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
             return Effect.succeed({ _tag: "Failed", index, item, error, attempts })
           },
           onSuccess: (outcome): Effect.Effect<Outcome> => {
-            const error = method.fatal?.(outcome)
+            const error = strategy.fatal?.(outcome)
             if (error !== undefined) fail(error)
             return Effect.succeed(
               outcome._tag === "Skipped"
@@ -297,7 +297,7 @@ export const schedule = <Item, Receipt, E, EX, RX, EI, RI, A>(
       discard: true
     })
     const work = Effect.andThen(
-      method.prepare ?? Effect.void,
+      strategy.prepare ?? Effect.void,
       Effect.flatMap(uploads, () => fatal === undefined ? Effect.void : Effect.fail(fatal.error))
     )
     if (stop === undefined) return yield* work

@@ -10,10 +10,10 @@ import type * as Hashing from "../Hashing.ts"
 import * as UploadError from "../UploadError.ts"
 import type * as UploadSource from "../UploadSource.ts"
 import type { Payload, Sent } from "../UploadTarget.ts"
-import * as OnePiece from "./onePiece.ts"
+import * as WholeBody from "./wholeBody.ts"
 
 /** What the timers and the error handling of an attempt need to know of its body. */
-export interface Transmission {
+export interface BodyTracker {
   readonly payload: Payload
   /** Forgets what belongs to the attempt before. */
   readonly reset: () => void
@@ -37,7 +37,7 @@ export const make = (options: {
   readonly clock: Clock.Clock
   readonly onBytes: (bytes: number) => Effect.Effect<void>
   readonly onSent: Effect.Effect<void>
-}): Transmission => {
+}): BodyTracker => {
   const { algorithms, clock, hashing, idempotent, onBytes, onSent, opened, scope, source } = options
   const now = () => monotonicMillis(clock)
   // By offset, the latest reading of each part that is under way. A reading that an early answer cut short may never end;
@@ -50,7 +50,7 @@ export const make = (options: {
   let highWater = 0
   let base = 0
   let parts = new Map<number, number>()
-  let run: Run | undefined
+  let body: HashedBody | undefined
 
   const advance = (total: number): Effect.Effect<void> => {
     const bytes = Math.min(total, opened.size ?? total)
@@ -91,17 +91,17 @@ export const make = (options: {
   const watch = (
     offset: number,
     bytes: Stream.Stream<Uint8Array, UploadError.UploadError>,
-    start: Effect.Effect<Tally>
+    start: Effect.Effect<BodyReader>
   ): Stream.Stream<Uint8Array, UploadError.UploadError> =>
     Stream.transformPull(bytes, (upstream) =>
-      Effect.map(start, (tally) => {
+      Effect.map(start, (reader) => {
         const { ended, failed, moved } = begin(offset)
-        const pull = Effect.andThen(tally.settled, inPieces(upstream, now)).pipe(
+        const pull = Effect.andThen(reader.settled, rechunk(upstream, now)).pipe(
           Effect.tapCause((cause) => Pull.isDoneCause(cause) ? ended() : Effect.sync(() => failed(cause)))
         )
         const watched = Effect.flatMap(pull, (chunks) => {
-          const told = moved(tally.add(chunks[0]))
-          return Effect.as(tally.isComplete() ? Effect.andThen(told, ended()) : told, chunks)
+          const told = moved(reader.add(chunks[0]))
+          return Effect.as(reader.isComplete() ? Effect.andThen(told, ended()) : told, chunks)
         })
         return Effect.suspend(() => {
           lastActivity = now()
@@ -109,15 +109,15 @@ export const make = (options: {
         })
       }))
 
-  const startRun = Effect.map(
+  const startBody = Effect.map(
     Scope.provide(hashing.start(algorithms, { size: opened.size }), scope),
-    (hasher) => run = new Run(source.name, opened.size, idempotent, hasher)
+    (hasher) => body = new HashedBody(source.name, opened.size, idempotent, hasher)
   )
-  const streamed = () => watch(0, opened.bytes(), startRun)
-  const read = OnePiece.of(opened.bytes())
-  const stream = read === undefined ? Stream.suspend(streamed) : OnePiece.make(
+  const streamed = () => watch(0, opened.bytes(), startBody)
+  const read = WholeBody.of(opened.bytes())
+  const stream = read === undefined ? Stream.suspend(streamed) : WholeBody.make(
     (before, after) =>
-      Effect.flatMap(startRun, (run) => {
+      Effect.flatMap(startBody, (body) => {
         const { ended, failed, moved } = begin(0)
         return Effect.matchCauseEffect(read(before, after), {
           onFailure: (cause) => {
@@ -126,7 +126,7 @@ export const make = (options: {
           },
           onSuccess: (bytes) => {
             const own = before + after === 0 ? bytes : bytes.subarray(before, bytes.length - after)
-            return Effect.as(Effect.andThen(moved(run.add(own)), ended()), bytes)
+            return Effect.as(Effect.andThen(moved(body.add(own)), ended()), bytes)
           }
         })
       }),
@@ -161,7 +161,7 @@ export const make = (options: {
     })
 
   const sent = Effect.suspend((): Effect.Effect<Sent | undefined, UploadError.UploadError> =>
-    run === undefined || !complete ? Effect.undefined : run.sent
+    body === undefined || !complete ? Effect.undefined : body.sent
   )
 
   return {
@@ -181,7 +181,7 @@ export const make = (options: {
         sent !== undefined ? Effect.succeed(sent) : Effect.fail(
           new UploadError.UploadError({
             source: source.name,
-            reason: new UploadError.IncompleteBody({ sent: run?.bytes ?? 0, size: opened.size, idempotent })
+            reason: new UploadError.IncompleteBody({ sent: body?.bytes ?? 0, size: opened.size, idempotent })
           })
         ))
     },
@@ -189,7 +189,7 @@ export const make = (options: {
       active.clear()
       complete = false
       failure = undefined
-      run = undefined
+      body = undefined
       base = 0
       parts = new Map()
     },
@@ -198,14 +198,14 @@ export const make = (options: {
     started: () => started,
     failure: () => failure,
     sent,
-    bytes: () => opened.size ?? run?.bytes ?? inParts()
+    bytes: () => opened.size ?? body?.bytes ?? inParts()
   }
 }
 
 // A transport takes all that one pull yields, without waiting. So a pull yields little: then memory stays flat, progress
 // tells what really left, and a body counts as sent only when nearly all of it has. How little depends on the pace: on a
 // slow line small pieces show that bytes move, on a fast one they would only leave garbage, thousands of times.
-const inPieces = (
+const rechunk = (
   upstream: Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, UploadError.UploadError>,
   now: () => number
 ): Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, UploadError.UploadError> => {
@@ -253,14 +253,14 @@ const smallestPiece = 65_536
 export const largestPiece = 3_145_728
 
 /** Follows one reading of the source. What it has to do with a chunk is `settled` when the next one is asked for. */
-interface Tally {
+interface BodyReader {
   readonly add: (chunk: Uint8Array) => number
   readonly isComplete: () => boolean
   readonly settled: Effect.Effect<void, UploadError.UploadError>
 }
 
 // A chunk is hashed when the next one is asked for: by then the transport has it, and sends while this computes.
-class Run implements Tally {
+class HashedBody implements BodyReader {
   bytes = 0
   private readonly name: string
   private readonly size: number | undefined

@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Pipeable from "effect/Pipeable"
 import * as Stream from "effect/Stream"
 
-const Read: unique symbol = Symbol.for("@effect-resilience/upload/internal/onePiece")
+const Read: unique symbol = Symbol.for("@effect-resilience/upload/internal/wholeBody")
 
 /**
  * All bytes, with room around them: `before` and `after` are numbers of bytes, which whoever asked for them may fill. Without
@@ -14,20 +14,20 @@ export type Read<out E> = (before: number, after: number) => Effect.Effect<Uint8
  * A stream whose bytes can also be had at once, without running it: to make a stream, to start it, to pass each pull through
  * its layers and to end it costs several times what reading and sending a small file does.
  */
-export interface OnePiece<out E> extends Stream.Stream<Uint8Array, E> {
+export interface WholeBody<out E> extends Stream.Stream<Uint8Array, E> {
   readonly [Read]: Read<E>
 }
 
 export const make = <E>(
   read: Read<E>,
   stream: () => Stream.Stream<Uint8Array, E> = () => Stream.fromEffect(Effect.suspend(() => read(0, 0)))
-): OnePiece<E> => new Lazy(read, stream)
+): WholeBody<E> => new Lazy(read, stream)
 
 /** How to read all bytes of the stream at once, where that can be done. */
-export const of = <E>(stream: Stream.Stream<Uint8Array, E> & Partial<OnePiece<E>>): Read<E> | undefined => stream[Read]
+export const of = <E>(stream: Stream.Stream<Uint8Array, E> & Partial<WholeBody<E>>): Read<E> | undefined => stream[Read]
 
 /** A stream of bytes that are in memory. */
-export const fromBytes = (bytes: Uint8Array): OnePiece<never> =>
+export const fromBytes = (bytes: Uint8Array): WholeBody<never> =>
   make(
     (before, after) => before + after === 0 ? Effect.succeed(bytes) : Effect.sync(() => joined([bytes], before, after)),
     () => Stream.succeed(bytes)
@@ -48,7 +48,7 @@ export const joined = (pieces: ReadonlyArray<Uint8Array>, before: number, after:
 export const largest = 1_048_576
 
 /** The stream itself is made only where it is run, which it hardly ever is. */
-class Lazy<out E> extends Pipeable.Class implements OnePiece<E> {
+class Lazy<out E> extends Pipeable.Class implements WholeBody<E> {
   readonly [Read]: Read<E>
   private readonly stream: () => Stream.Stream<Uint8Array, E>
   constructor(read: Read<E>, stream: () => Stream.Stream<Uint8Array, E>) {
