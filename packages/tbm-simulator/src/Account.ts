@@ -1,5 +1,5 @@
 /**
- * The accounts that the simulator lets in: one key pair, the domain it belongs to, and what it may do there.
+ * The accounts that can log in: a key pair, its domain, and its permissions there.
  *
  * @since 0.1.0
  */
@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
 /**
- * A permission of a key. Looking an environment up needs `AccessDev`; an upload needs both.
+ * A permission of a key. An environment look-up needs `AccessDev`; an upload needs both.
  *
  * @category models
  * @since 0.1.0
@@ -21,17 +21,17 @@ export const Permission = Schema.Literals(["AccessDev", "UploadData"])
 export type Permission = typeof Permission.Type
 
 /**
- * One key pair and what it opens.
+ * One key pair and what it gives access to.
  *
  * **Details**
  *
- * - `publicKey`, `secretKey`: what a login sends as `keyAccess` and `keySecret`.
- * - `customer`: the first label of the real service's host name; kept for people, no request carries it.
- * - `domain`: the domain in the paths, `acme.com`.
+ * - `publicKey`, `secretKey`: the `keyAccess` and `keySecret` of a login.
+ * - `customer`: the first label of the real service's host name, for people only: no request carries it.
+ * - `domain`: the domain in the paths, such as `acme.com`.
  * - `environments`: environment names and their ids; an id is a UUID or a number. Default: `main`, a fixed UUID.
  * - `permissions`: default all.
  *
- * Several accounts may share a domain, each with other permissions.
+ * Several accounts can share a domain with different permissions.
  *
  * @category models
  * @since 0.1.0
@@ -63,8 +63,8 @@ export interface Account {
 }
 
 /**
- * The account of a simulator that was told of no other: `sim-public-key`, `sim-secret-key`, customer `acme`, domain
- * `acme.com`, environment `main`, every permission.
+ * The account of a simulator without `accounts`: `sim-public-key`, `sim-secret-key`, customer `acme`, domain `acme.com`,
+ * environment `main`, all permissions.
  *
  * @category constants
  * @since 0.1.0

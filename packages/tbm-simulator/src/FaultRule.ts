@@ -1,8 +1,8 @@
 /**
- * Faults on order: what goes wrong, with which calls, and how often.
+ * Faults on request: what goes wrong, in which calls, and how often.
  *
- * Rules are plain JSON, the same in a scenario file, over HTTP and in code. They are tried in order for every API call;
- * the first that fires strikes, and no other does. At most {@link maxRules} are in force at a time.
+ * Rules are plain JSON, the same in a scenario file, over HTTP and in code. Each API call tries the rules in order; only the
+ * fault of the first rule that fires applies. At most {@link maxRules} rules are in force at a time.
  *
  * @since 0.1.0
  */
@@ -17,20 +17,20 @@ const Status = Schema.Int.check(Schema.isBetween({ minimum: 200, maximum: 599 })
  *
  * **Details**
  *
- * - `status`: answered at once, before the body is read. `body`: text is sent as it is, anything else as JSON; without
- *   one, `{"message": …}` of the status. A `headers` value that is an array becomes repeated headers.
- * - `delay`: waits `ms` milliseconds, then goes on as usual.
- * - `hang`: reads nothing more and never answers; the client has to give up.
- * - `reset`: the connection breaks with a TCP reset: `connect` before any of the body is read, `midRequest` after half
- *   of the body, `beforeResponse` after all of it, `midResponse` after half of the answer.
- * - `expireTokens`: every token issued so far expires, then the call is handled, and so answered 401 if it carries one.
- * - `slow`: the body is read, and the answer written, at `bytesPerSecond`.
- * - `truncate`: the answer declares its length, half of it is sent, and the connection is closed in good order.
- * - `html`: an HTML page with that status; with 200 it is a login page.
+ * - `status`: responds at once, before the body is read. A `body` that is text is sent as it is, anything else as JSON;
+ *   without `body`, `{"message": …}` with the status. A `headers` value that is an array becomes repeated headers.
+ * - `delay`: waits `ms` milliseconds, then handles the call.
+ * - `hang`: stops reading and never responds; the client has to give up.
+ * - `reset`: breaks the connection with a TCP reset: `connect` before any of the body is read, `midRequest` after half
+ *   of the body, `beforeResponse` after all of it, `midResponse` after half of the response.
+ * - `expireTokens`: expires all issued tokens, then handles the call, so the response is 401 if the call carries one.
+ * - `slow`: reads the body and writes the response at `bytesPerSecond`.
+ * - `truncate`: sends half of the response under its full `Content-Length`, then closes the connection in an orderly way.
+ * - `html`: an HTML page with that status; below 400 it is a login page.
  * - `redirect`: 307 to `location`.
- * - `corruptMd5`: the answer to an upload tells a wrong md5; a part is refused, as if it had been damaged on the way. Fires
+ * - `corruptMd5`: the response to an upload has a wrong md5; a part is rejected as if it had been damaged in transit. Fires
  *   on `upload` and `part` only.
- * - `echoSecrets`: an error whose text repeats the request's headers and, of a login, the body.
+ * - `echoSecrets`: an error whose text repeats the request's headers and, for a login, the body.
  *
  * @category models
  * @since 0.1.0
@@ -75,7 +75,7 @@ export const Fault = Schema.Union([
 export type Fault = typeof Fault.Type
 
 /**
- * What a call asks for: `login`, `environment`, `upload` (of a table), and the calls to the uploader service: `single`
+ * The operation of a call: `login`, `environment`, `upload` (of a table), and those of the uploader service: `single`
  * (a file in one request), `initiate`, `part`, `finalize`, `abort`, `process` and `status`.
  *
  * @category models
@@ -101,13 +101,13 @@ export const Operation = Schema.Literals([
 export type Operation = typeof Operation.Type
 
 /**
- * The calls that a rule is for. Everything given must hold; an empty match is every API call.
+ * The calls to which a rule applies. All given conditions must be true; an empty match is every API call.
  *
  * **Details**
  *
  * - `operation`: one of `Operation`.
  * - `method`: in any case.
- * - `path`: text that the path contains, as it was sent or decoded, without the query. `*` stands for anything.
+ * - `path`: text that the path contains, as sent or decoded, without the query. `*` is any text.
  *
  * @category models
  * @since 0.1.0
@@ -125,17 +125,17 @@ export const Match = Schema.Struct({
 export type Match = typeof Match.Type
 
 /**
- * A fault, and when it strikes.
+ * A fault, and when its rule fires.
  *
  * **Details**
  *
- * - `match`: default every API call. Calls to `/__simulator` are never struck.
- * - `after`: the first `after` matching calls are let through, default 0. A call counts even when an earlier rule
- *   struck it, so that each rule keeps its own timetable.
- * - `times`: strikes at most so often, default without limit.
- * - `probability`: of each matching call, from 0 to 1, default 1; drawn from the simulator's seed.
- * - `apply`: stores the upload before the fault strikes, default false. Then the whole body is read, whatever the
- *   fault. Without it, `delay`, `slow` and `expireTokens` end in the usual handling; every other fault stores nothing.
+ * - `match`: default every API call. Rules do not match calls to `/__simulator`.
+ * - `after`: the rule skips the first `after` matching calls, default 0. A call counts even if an earlier rule fires on it,
+ *   so each rule counts on its own.
+ * - `times`: the rule fires at most that many times, default no limit.
+ * - `probability`: that the rule fires on a matching call, from 0 to 1, default 1; drawn from the simulator's seed.
+ * - `apply`: stores the upload before the fault, default false. Then the whole body is read, whatever the fault. Without
+ *   `apply`, `delay`, `slow` and `expireTokens` handle the call; all other faults store nothing.
  *
  * @category models
  * @since 0.1.0
@@ -156,8 +156,8 @@ export const FaultRule = Schema.Struct({
 export type FaultRule = typeof FaultRule.Type
 
 /**
- * The most rules that can be in force, as each call is held against all of them: 10,000. Those that have struck as often as
- * they may do not count.
+ * The most rules that can be in force, as each call is compared with all of them: 10,000. Rules that have fired `times` times
+ * do not count.
  *
  * @category constants
  * @since 0.1.0
@@ -165,7 +165,7 @@ export type FaultRule = typeof FaultRule.Type
 export const maxRules = 10_000
 
 /**
- * Reads rules from anything. The failure says what is wrong and where.
+ * Decodes rules from any value. The failure says what is wrong and where.
  *
  * @category decoding
  * @since 0.1.0
@@ -173,7 +173,7 @@ export const maxRules = 10_000
 export const decode = (input: unknown): Result.Result<ReadonlyArray<FaultRule>, Schema.SchemaError> =>
   Result.andThen(decodeTypes(input), () => decodeRules(input))
 
-// A union's own failure lists all its members; asking for the type first names it alone.
+// The failure of a union lists all members; decoding the type first gives a short message.
 const decodeTypes = Schema.decodeUnknownResult(
   Schema.Array(Schema.Struct({
     fault: Schema.Struct({ type: Schema.Literals(Fault.members.map((member) => member.fields.type.literal)) })

@@ -1,5 +1,5 @@
 /**
- * Scenario files: settings and faults to start a simulator with, as JSON.
+ * Scenario files: a simulator's options and faults as JSON.
  *
  * @since 0.1.0
  */
@@ -9,20 +9,20 @@ import * as FileSystem from "effect/FileSystem"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as FaultRule from "./FaultRule.ts"
-import * as Settings from "./Settings.ts"
+import * as SimulatorOptions from "./SimulatorOptions.ts"
 
 /**
- * What a scenario file holds: any of the settings, and a seed. A file that is an array holds fault rules alone.
+ * The content of a scenario file: options and a seed. A file that is an array contains fault rules only.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Scenario extends Partial<Settings.Settings> {
+export interface Scenario extends SimulatorOptions.SimulatorOptions {
   readonly seed?: number
 }
 
 /**
- * The file cannot be read (`Unreadable`) or is no scenario (`Malformed`); `detail` says what is wrong and where.
+ * The file cannot be read (`Unreadable`) or is not a scenario (`Malformed`); `detail` says what is wrong and where.
  *
  * @category errors
  * @since 0.1.0
@@ -86,12 +86,12 @@ const decode = (json: unknown): Result.Result<Scenario, string> => {
     : Result.mapError(decodeObject(json), oneLine)
 }
 
-// Decoded first and apart, for the sake of their better messages.
+// The rules are decoded first and separately, for their better messages.
 const faultsOf = (json: unknown): unknown =>
   typeof json === "object" && json !== null && "faults" in json ? json.faults : []
 
 const decodeObject = Schema.decodeUnknownResult(
-  Schema.Struct({ ...Settings.Json.fields, seed: Schema.optionalKey(Schema.Int) }),
+  Schema.Struct({ ...SimulatorOptions.Json.fields, seed: Schema.optionalKey(Schema.Int) }),
   { errors: "all", onExcessProperty: "error" }
 )
 

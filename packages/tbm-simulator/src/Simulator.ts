@@ -1,6 +1,5 @@
 /**
- * A TBM Studio API to develop and test against: faithful on the wire, misbehaving on order, keeping a record of what it
- * was sent.
+ * A TBM Studio API for development and tests: faithful on the wire, faulty on request, with a record of all calls.
  *
  * @since 0.1.0
  */
@@ -18,12 +17,12 @@ import * as Administration from "./internal/Administration.ts"
 import * as Connection from "./internal/Connection.ts"
 import * as Exchange from "./internal/Exchange.ts"
 import * as Spool from "./internal/Spool.ts"
-import * as World from "./internal/World.ts"
-import * as Settings from "./Settings.ts"
+import * as State from "./internal/State.ts"
+import * as SimulatorOptions from "./SimulatorOptions.ts"
 import type * as SimulatorState from "./SimulatorState.ts"
 
 /**
- * A running simulator and its controls, the same that it serves below `/__simulator`.
+ * A running simulator and its controls, which it also serves below `/__simulator`.
  *
  * **Example** (Uploading to a simulator in a test)
  *
@@ -41,28 +40,28 @@ import type * as SimulatorState from "./SimulatorState.ts"
  * @since 0.1.0
  */
 export class Simulator extends Context.Service<Simulator, {
-  /** Where it listens, without a final slash: `http://127.0.0.1:PORT`. */
+  /** Its address, without a final slash: `http://127.0.0.1:PORT`. */
   readonly url: string
   readonly port: number
-  readonly settings: Settings.Settings
-  /** What it has seen and stored so far. */
+  readonly settings: SimulatorOptions.Settings
+  /** The calls and uploads so far. */
   readonly state: Effect.Effect<SimulatorState.SimulatorState>
-  /** Puts rules into force behind those already there. A malformed rule is a defect, a `RangeError`, and so is one too many. */
+  /** Appends rules to those in force. A malformed rule is a defect, a `RangeError`, and so is one too many. */
   readonly addFaults: (rules: ReadonlyArray<FaultRule.FaultRule>) => Effect.Effect<void>
-  /** Ends every rule. */
+  /** Removes all rules. */
   readonly clearFaults: Effect.Effect<void>
-  /** Record, faults, tokens and counters as just started. A call under way is answered, but leaves no trace. */
+  /** Record, faults, tokens and counters as just started. A running call gets its response, but leaves no trace. */
   readonly reset: Effect.Effect<void>
-  /** Ends every token, and tells how many were still good. */
+  /** Expires all tokens, and returns how many were valid. */
   readonly expireTokens: Effect.Effect<number>
 }>()("@effect-resilience/tbm-simulator/Simulator") {
-  /** A simulator for as long as the layer lives. */
+  /** Runs a simulator while the layer lives. */
   static readonly layer = (options?: Options): Layer.Layer<Simulator, ListenError> =>
     Layer.effect(Simulator, make(options))
 }
 
 /**
- * A simulator for as long as the layer lives: `Simulator.layer` of the namespace as well as of the class.
+ * Runs a simulator while the layer lives; the same as `layer` of the class.
  *
  * @category layers
  * @since 0.1.0
@@ -70,17 +69,17 @@ export class Simulator extends Context.Service<Simulator, {
 export const layer: typeof Simulator.layer = Simulator.layer
 
 /**
- * Where to listen, the seed, and any of the {@link Settings.Settings}.
+ * The address, the seed, and the {@link SimulatorOptions.SimulatorOptions}.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Options extends Partial<Settings.Settings> {
+export interface Options extends SimulatorOptions.SimulatorOptions {
   /** Default: 0, any free port. */
   readonly port?: number
   /** Default: `127.0.0.1`. */
   readonly host?: string
-  /** Makes tokens and the dice of `probability` repeat, from the start and from each reset. Default: drawn anew. */
+  /** The seed of tokens and of `probability`; both repeat after each reset. Default: drawn at random. */
   readonly seed?: number
 }
 
@@ -102,12 +101,12 @@ export class ListenError extends Data.TaggedError("ListenError")<{
 }
 
 /**
- * Starts a simulator. Closing the scope stops listening and destroys every connection at once.
+ * Starts a simulator. Closing the scope stops listening and destroys all connections at once.
  *
  * **Details**
  *
- * Times (token life, delays, paces, `storedAt`) are those of the `Clock` that it is made under, so under `TestClock` they
- * move with `TestClock.adjust`.
+ * Times (token life, delays, paces, `storedAt`) are those of the `Clock` at `make`, so under `TestClock` they move with
+ * `TestClock.adjust`.
  *
  * @category constructors
  * @since 0.1.0
@@ -115,37 +114,37 @@ export class ListenError extends Data.TaggedError("ListenError")<{
 export const make: (options?: Options) => Effect.Effect<Simulator["Service"], ListenError, Scope.Scope> = Effect
   .fnUntraced(function*(options: Options = {}) {
     const { host = "127.0.0.1", port = 0, seed, ...overrides } = options
-    const settings: Settings.Settings = { ...Settings.defaults, ...overrides }
+    const settings: SimulatorOptions.Settings = { ...SimulatorOptions.defaults, ...overrides }
     const fibers = yield* FiberSet.make<void>()
     const run = yield* FiberSet.runtime(fibers)<never>()
     const spool = yield* Spool.make
-    const fresh = World.make(settings, seed, { spool, fork: (work) => void run(work) })
-    const world = yield* Ref.make(yield* fresh)
+    const fresh = State.make(settings, seed, { spool, fork: (work) => void run(work) })
+    const state = yield* Ref.make(yield* fresh)
     yield* validated(settings.faults)
 
     const controls: Administration.Controls = {
-      state: Effect.flatMap(Ref.get(world), World.state),
+      state: Effect.flatMap(Ref.get(state), State.record),
       addFaults: (rules) =>
-        Effect.andThen(validated(rules), Effect.map(Ref.get(world), ({ faults }) => faults.add(rules))),
-      clearFaults: Effect.map(Ref.get(world), ({ faults }) => {
+        Effect.andThen(validated(rules), Effect.map(Ref.get(state), ({ faults }) => faults.add(rules))),
+      clearFaults: Effect.map(Ref.get(state), ({ faults }) => {
         faults.clear()
       }),
       reset: Effect.gen(function*() {
-        const { uploader } = yield* Ref.getAndSet(world, yield* fresh)
+        const { uploader } = yield* Ref.getAndSet(state, yield* fresh)
         for (const { parts } of uploader.sessions.values()) {
           for (const { path } of parts.values()) yield* spool.remove(path)
         }
       }),
-      expireTokens: Effect.flatMap(Ref.get(world), ({ tokens }) => tokens.expireAll)
+      expireTokens: Effect.flatMap(Ref.get(state), ({ tokens }) => tokens.expireAll)
     }
 
     const serve = (connection: Connection.Connection): Effect.Effect<void, Connection.Disconnected> =>
       Administration.isFor(connection.target)
         ? Effect.flatMap(
-          Administration.answer(settings, controls, connection),
-          (answer) => connection.send(answer, settings.drainLimit)
+          Administration.handle(settings, controls, connection),
+          (response) => connection.send(response, settings.drainLimit)
         )
-        : Effect.flatMap(Ref.get(world), (world) => Exchange.run(world, connection))
+        : Effect.flatMap(Ref.get(state), (state) => Exchange.run(state, connection))
 
     const receive = (expectsContinue: boolean) => (request: IncomingMessage, response: ServerResponse) => {
       const fiber = run(

@@ -1,13 +1,13 @@
 /**
- * What the simulator has seen and stored, as `GET /__simulator/state` tells it.
+ * The simulator's record of calls and uploads, as `GET /__simulator/state` returns it.
  *
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
 
 /**
- * One stored upload. Names are decoded; `md5` and `sha256` are hexadecimal and of the file's bytes as received, so of
- * the compressed ones of a `.gz`; `storedAt` is an ISO instant.
+ * One stored upload. Names are decoded. `md5` and `sha256` are hexadecimal digests of the file's bytes as received, so of
+ * the compressed bytes of a `.gz`. `storedAt` is an ISO instant.
  *
  * @category models
  * @since 0.1.0
@@ -32,13 +32,13 @@ export const StoredUpload = Schema.Struct({
 export interface StoredUpload extends Schema.Schema.Type<typeof StoredUpload> {}
 
 /**
- * A table's content in one period: of the last overwrite and every append since.
+ * A table's content in one period: the last overwrite and all appends since.
  *
  * **Details**
  *
- * `md5` is of the concatenated bytes. `rows` counts lines, the header's included, as `wc -l` does, plus a last line
- * without a line break; a line break inside quotes is none, and a `.gz` is counted unpacked. `versions` is how many
- * uploads were stored, overwritten ones included.
+ * `md5` is of the concatenated bytes. `rows` counts lines, with the header, as `wc -l` does, plus a last line without a
+ * line break; a line break inside quotes does not count, and a `.gz` is counted unpacked. `versions` counts the stored
+ * uploads, overwritten ones included.
  *
  * @category models
  * @since 0.1.0
@@ -57,7 +57,7 @@ export const StoredTable = Schema.Struct({
 export interface StoredTable extends Schema.Schema.Type<typeof StoredTable> {}
 
 /**
- * How a processing request stands.
+ * The status of a processing request.
  *
  * @category models
  * @since 0.1.0
@@ -77,8 +77,8 @@ export const ProcessStatus = Schema.Literals([
 export type ProcessStatus = typeof ProcessStatus.Type
 
 /**
- * What the uploader service holds, in the order of arrival. `single` tells that a file came in one request; `puts` how
- * often a part was accepted.
+ * The uploads and processes of the uploader service, in order of arrival. `single` is true for a file in one request;
+ * `puts` counts how many times a part was accepted.
  *
  * @category models
  * @since 0.1.0
@@ -105,9 +105,9 @@ export const UploaderRecord = Schema.Struct({
 export interface UploaderRecord extends Schema.Schema.Type<typeof UploaderRecord> {}
 
 /**
- * The record. `logins`, `environmentLookups` and `requests` (all API calls) count calls, answered or cut; `uploads` is
- * in the order of storing; `tables` has keys `project/table/period`; `uploader` is the
- * uploader service's, whose uploads join the others once they are processed.
+ * The record. `logins`, `environmentLookups` and `requests` (all API calls) count calls, with or without a response.
+ * `uploads` is in the order of storing; `tables` has keys `project/table/period`; `uploader` is the uploader service's,
+ * whose uploads join the others after processing.
  *
  * @category models
  * @since 0.1.0

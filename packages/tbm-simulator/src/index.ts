@@ -1,6 +1,6 @@
 export * as Account from "./Account.ts"
 export * as FaultRule from "./FaultRule.ts"
 export * as Scenario from "./Scenario.ts"
-export * as Settings from "./Settings.ts"
 export * as Simulator from "./Simulator.ts"
+export * as SimulatorOptions from "./SimulatorOptions.ts"
 export * as SimulatorState from "./SimulatorState.ts"

@@ -9,7 +9,7 @@ import * as Cli from "./internal/Cli.ts"
 
 const manifest: { readonly version: string } = createRequire(import.meta.url)("../package.json")
 
-// A terminal that goes away, like every other way to stop it.
+// A closed terminal stops the server as other signals do.
 process.once("SIGHUP", () => process.kill(process.pid, "SIGTERM"))
 
 Cli.run(manifest.version)(process.argv.slice(2)).pipe(

@@ -27,7 +27,7 @@ const nothing = {
 }
 
 describe("/__simulator", () => {
-  it.effect("state tells the record as the schema says, uncounted itself", () =>
+  it.effect("state returns the record as the schema describes it, and is not counted", () =>
     simulated({}, (url, state) =>
       Effect.gen(function*() {
         assert.deepStrictEqual((yield* call(`${url}/__simulator/state`)).json, nothing)
@@ -39,7 +39,7 @@ describe("/__simulator", () => {
         assert.deepStrictEqual([decoded.logins, decoded.environmentLookups, decoded.requests], [1, 1, 3])
       })))
 
-  it.effect("faults are added behind one another and dropped together", () =>
+  it.effect("faults are appended and removed together", () =>
     simulated({}, (url) =>
       Effect.gen(function*() {
         const path = `${url}/__simulator/faults`
@@ -70,7 +70,7 @@ describe("/__simulator", () => {
       [[{ fault: { type: "hang" }, match: { operation: "logout" } }], "at [0][\"match\"][\"operation\"]"],
       [[{ fault: { type: "hang" }, after: 1.5 }], "Expected an integer"]
     ] satisfies ReadonlyArray<[unknown, string]>
-  )("faults refuse %j", ([body, expected]) =>
+  )("faults reject %j", ([body, expected]) =>
     simulated({}, (url) =>
       Effect.gen(function*() {
         const { json, status } = yield* post(`${url}/__simulator/faults`, body)
@@ -80,7 +80,7 @@ describe("/__simulator", () => {
         assert.strictEqual((yield* login(url)).status, 200)
       })))
 
-  it.effect("reset makes all as just started", () =>
+  it.effect("reset restores the state at the start", () =>
     simulated(
       { faults: [{ after: 3, times: 1, fault: { type: "status", status: 503 } }] },
       (url) =>
@@ -96,7 +96,7 @@ describe("/__simulator", () => {
         })
     ))
 
-  it.effect("tokens/expire ends every token", () =>
+  it.effect("tokens/expire expires all tokens", () =>
     simulated({}, (url) =>
       Effect.gen(function*() {
         const session = yield* logIn(url)
@@ -133,7 +133,7 @@ describe("/__simulator", () => {
       ["a name that looks like an address", { host: "127.0.0.1.evil.example" }],
       ["a name below localhost", { host: "evil.localhost" }]
     ] satisfies ReadonlyArray<[string, Record<string, string>]>
-  )("obeys no web page: %s", ([, headers]) =>
+  )("rejects web pages: %s", ([, headers]) =>
     simulated({}, (url, state) =>
       Effect.gen(function*() {
         yield* upload(yield* logIn(url))
@@ -168,7 +168,7 @@ describe("/__simulator", () => {
         }))
   )
 
-  it.effect("holds 10,000 rules at most, those that are spent apart", () =>
+  it.effect("keeps at most 10,000 rules that can still fire", () =>
     simulated({}, (url) =>
       Effect.gen(function*() {
         const path = `${url}/__simulator/faults`

@@ -1,4 +1,4 @@
-/** A bare HTTP client over node:http, so that the tests see every header, status and reset as it is on the wire. */
+/** A bare HTTP client over node:http, so that the tests see each header, status and reset as it is on the wire. */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { type IncomingHttpHeaders, request as startRequest } from "node:http"
@@ -10,7 +10,7 @@ export interface Reply {
   readonly json: unknown
 }
 
-/** The connection broke; `code` is the system's, `reply` what of an answer came before. */
+/** The connection broke; `code` is the system's, `status` and `body` are what came of the response. */
 export class Broken extends Data.TaggedError("Broken")<{
   readonly code: string
   readonly status: number | undefined
@@ -99,7 +99,7 @@ export interface Session {
   readonly headers: Record<string, string>
 }
 
-/** Logs in, looks `main` up, and keeps the headers of every further call. */
+/** Logs in, looks `main` up, and returns the headers for all further calls. */
 export const logIn = Effect.fnUntraced(function*(url: string, keys: unknown = sampleKeys) {
   const { headers } = yield* login(url, keys)
   const token = headers["apptio-opentoken"]
@@ -135,7 +135,7 @@ export interface UploadOptions {
   readonly fileName?: string
   readonly content?: string | Uint8Array
   readonly body?: string | Uint8Array | Iterable<Uint8Array>
-  /** Laid over the session's headers; an empty value removes one. */
+  /** Override the session's headers; an empty value removes one. */
   readonly headers?: Record<string, string>
 }
 

@@ -17,7 +17,7 @@ interface Ended {
   readonly stderr: string
 }
 
-/** Starts the command; `ready` is its first line of standard output, `ended` how it went. */
+/** Starts the command; `ready` is its first line of standard output, `ended` its exit and output. */
 const start = (program: string, args: ReadonlyArray<string>) =>
   Effect.acquireRelease(
     Effect.sync(() => {
@@ -59,14 +59,14 @@ const urlOf = (line: string): string => {
 
 describe("the command", { timeout: 60_000 }, () => {
   it.live.each([["SIGTERM", bin], ["SIGINT", source], ["SIGHUP", bin]] as const)(
-    "serves until %s, and tells where in its first line",
+    "serves until %s, and prints its address in the first line",
     ([signal, program]) =>
       Effect.gen(function*() {
         const { child, ended, ready } = yield* start(program, [])
         const url = urlOf(yield* ready)
         const session = yield* logIn(url)
         assert.strictEqual((yield* upload(session)).status, 201)
-        // A call that never ends does not hold it up.
+        // A call that never ends does not delay the exit.
         yield* call(`${url}/__simulator/faults`, { method: "POST", body: "[{\"fault\":{\"type\":\"hang\"}}]" })
         yield* Effect.forkScoped(Effect.exit(login(url)))
         child.kill(signal)
@@ -74,14 +74,14 @@ describe("the command", { timeout: 60_000 }, () => {
       })
   )
 
-  it.live("takes a scenario of rules alone, or of settings; --seed wins", () =>
+  it.live("takes a scenario of rules or of options; --seed overrides its seed", () =>
     Effect.gen(function*() {
       const folder = yield* files
       const rules = join(folder, "rules.json")
-      const settings = join(folder, "settings.json")
+      const options = join(folder, "options.json")
       writeFileSync(rules, JSON.stringify([{ times: 1, fault: { type: "status", status: 503 } }]))
       writeFileSync(
-        settings,
+        options,
         JSON.stringify({
           seed: 1,
           tokenLifetime: "90 seconds",
@@ -90,17 +90,17 @@ describe("the command", { timeout: 60_000 }, () => {
           accounts: [{ publicKey: "p", secretKey: "s", customer: "c", domain: "acme.com" }]
         })
       )
-      const [withRules, ...withSettings] = yield* Effect.all([
+      const [withRules, ...withOptions] = yield* Effect.all([
         start(source, ["--scenario", rules]),
-        start(source, ["--scenario", settings]),
-        start(source, ["--scenario", settings]),
-        start(source, ["--scenario", settings, "--seed", "2"])
+        start(source, ["--scenario", options]),
+        start(source, ["--scenario", options]),
+        start(source, ["--scenario", options, "--seed", "2"])
       ])
       const url = urlOf(yield* withRules.ready)
       assert.deepStrictEqual([(yield* login(url)).status, (yield* login(url)).status], [503, 200])
 
       const keys = { keyAccess: "p", keySecret: "s" }
-      const tokens = yield* Effect.forEach(withSettings, ({ ready }) =>
+      const tokens = yield* Effect.forEach(withOptions, ({ ready }) =>
         Effect.gen(function*() {
           const url = urlOf(yield* ready)
           const { headers } = yield* login(url, keys)
@@ -113,7 +113,7 @@ describe("the command", { timeout: 60_000 }, () => {
       assert.notStrictEqual(tokens[0], tokens[2])
     }))
 
-  it.live("says in one line what is wrong, and exits accordingly", () =>
+  it.live("prints one line for an error, and exits with its status", () =>
     Effect.gen(function*() {
       const folder = yield* files
       const written = (name: string, text: string) => {

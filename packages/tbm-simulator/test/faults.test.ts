@@ -19,8 +19,8 @@ const simulated = <A, E>(
 
 const onUploads = { match: { operation: "upload" as const } }
 
-/** Uploads once under a fault, and tells the outcome and what was stored. */
-const struck = (fault: FaultRule.Fault, apply: boolean, options: Parameters<typeof upload>[1] = {}) =>
+/** Uploads once under a fault; returns the outcome and the number of stored uploads. */
+const underFault = (fault: FaultRule.Fault, apply: boolean, options: Parameters<typeof upload>[1] = {}) =>
   simulated({ faults: [{ ...onUploads, fault, apply }] }, ({ state, url }, session) =>
     Effect.gen(function*() {
       const outcome = yield* Effect.result(upload(session, options))
@@ -36,45 +36,45 @@ const applied = [[false, 0], [true, 1]] as const
 
 describe("faults", { timeout: 30_000 }, () => {
   it.live.each(applied)(
-    "status: answers status, headers and body; apply %j",
+    "status: responds with status, headers and body; apply %j",
     ([apply, stored]) =>
       Effect.gen(function*() {
         const headers = { "Retry-After": "7", "set-cookie": ["a=1", "b=2"] }
-        const json = yield* struck({ type: "status", status: 429, headers, body: { message: "slow down" } }, apply)
+        const json = yield* underFault({ type: "status", status: 429, headers, body: { message: "slow down" } }, apply)
         assert.strictEqual(json.reply?.status, 429)
         assert.strictEqual(json.reply?.headers["retry-after"], "7")
         assert.deepStrictEqual(json.reply?.headers["set-cookie"], ["a=1", "b=2"])
         assert.deepStrictEqual(json.reply?.json, { message: "slow down" })
         assert.strictEqual(json.stored, stored)
-        const text = yield* struck({ type: "status", status: 500, body: "oops" }, apply)
+        const text = yield* underFault({ type: "status", status: 500, body: "oops" }, apply)
         assert.deepStrictEqual([text.reply?.body, text.reply?.headers["content-type"]], [
           "oops",
           "text/plain;charset=UTF-8"
         ])
-        const bare = yield* struck({ type: "status", status: 503 }, apply)
+        const bare = yield* underFault({ type: "status", status: 503 }, apply)
         assert.deepStrictEqual(bare.reply?.json, { message: "HTTP 503 Service Unavailable" })
-        const empty = yield* struck({ type: "status", status: 204 }, apply)
+        const empty = yield* underFault({ type: "status", status: 204 }, apply)
         assert.deepStrictEqual([empty.reply?.status, empty.reply?.body], [204, ""])
       })
   )
 
-  it.live.each(applied)("delay: goes on as usual after a while; apply %j", ([apply]) =>
+  it.live.each(applied)("delay: waits, then handles the call; apply %j", ([apply]) =>
     Effect.gen(function*() {
       const before = performance.now()
-      const { reply, stored } = yield* struck({ type: "delay", ms: 40 }, apply)
+      const { reply, stored } = yield* underFault({ type: "delay", ms: 40 }, apply)
       assert.isAtLeast(performance.now() - before, 39)
       assert.deepStrictEqual([reply?.status, stored], [201, 1])
     }))
 
   it.live.each(applied)(
-    "hang: never answers; apply %j",
+    "hang: never responds; apply %j",
     ([apply, stored]) =>
       simulated(
         { faults: [{ ...onUploads, times: 1, apply, fault: { type: "hang" } }] },
         ({ state }, session) =>
           Effect.gen(function*() {
             const hanging = yield* Effect.forkChild(Effect.exit(upload(session)))
-            // A whole exchange on another connection, begun after the one that hangs was counted.
+            // A whole exchange on another connection, which begins after the hanging call was counted.
             while ((yield* state).requests < 3) {
               yield* call(`${session.url}/__simulator/state`)
             }
@@ -89,28 +89,28 @@ describe("faults", { timeout: 30_000 }, () => {
 
   it.live.each(
     (["connect", "midRequest", "beforeResponse"] as const).flatMap((at) => applied.map((row) => [at, ...row] as const))
-  )("reset at %s: breaks the connection without an answer; apply %j", ([at, apply, stored]) =>
+  )("reset at %s: breaks the connection without a response; apply %j", ([at, apply, stored]) =>
     Effect.gen(function*() {
-      const { broken, stored: seen } = yield* struck({ type: "reset", at }, apply, { content: "x".repeat(200_000) })
+      const { broken, stored: seen } = yield* underFault({ type: "reset", at }, apply, { content: "x".repeat(200_000) })
       assert.include(["ECONNRESET", "EPIPE"], broken?.code)
       assert.isUndefined(broken?.status)
       assert.strictEqual(seen, stored)
     }))
 
   it.live.each(applied)(
-    "reset at midResponse: breaks within the answer; apply %j",
+    "reset at midResponse: breaks within the response; apply %j",
     ([apply, stored]) =>
       Effect.gen(function*() {
-        const { broken, stored: seen } = yield* struck({ type: "reset", at: "midResponse" }, apply)
+        const { broken, stored: seen } = yield* underFault({ type: "reset", at: "midResponse" }, apply)
         assert.deepStrictEqual([broken?.code, broken?.status, seen], ["ECONNRESET", 201, stored])
         assert.match(broken?.body ?? "", /^\{"md5":"[^}]*$/)
       })
   )
 
-  it.live.each(applied)("truncate: closes within the answer; apply %j", ([apply, stored]) =>
+  it.live.each(applied)("truncate: closes within the response; apply %j", ([apply, stored]) =>
     Effect.gen(function*() {
-      const { broken, stored: seen } = yield* struck({ type: "truncate" }, apply)
-      // Node's client calls any end before Content-Length a reset.
+      const { broken, stored: seen } = yield* underFault({ type: "truncate" }, apply)
+      // Node's client reports any end before Content-Length as a reset.
       assert.deepStrictEqual([broken?.status, seen], [201, stored])
       assert.match(broken?.body ?? "", /^\{"md5":"[^}]*$/)
     }))
@@ -120,7 +120,7 @@ describe("faults", { timeout: 30_000 }, () => {
       ["login", "/service/apikeylogin"],
       ["environment", "/api/environment/acme.com/main"]
     ] as const
-  )("reset, truncate and html strike %s too", ([operation, path]) =>
+  )("reset, truncate and html apply to %s too", ([operation, path]) =>
     Effect.gen(function*() {
       const { clearFaults, addFaults, url } = yield* Simulator.Simulator
       const { headers } = yield* logIn(url)
@@ -153,19 +153,19 @@ describe("faults", { timeout: 30_000 }, () => {
       )
   )
 
-  it.live.each(applied)("slow: reads and answers at a pace; apply %j", ([apply]) =>
+  it.live.each(applied)("slow: reads and responds at a pace; apply %j", ([apply]) =>
     Effect.gen(function*() {
       const before = performance.now()
-      const { reply, stored } = yield* struck({ type: "slow", bytesPerSecond: 100_000 }, apply, {
+      const { reply, stored } = yield* underFault({ type: "slow", bytesPerSecond: 100_000 }, apply, {
         content: "x".repeat(10_000)
       })
       assert.isAtLeast(performance.now() - before, apply ? 1 : 99)
       assert.deepStrictEqual([reply?.status, stored], [201, 1])
     }))
 
-  it.live.each(applied)("html: answers a page; apply %j", ([apply, stored]) =>
+  it.live.each(applied)("html: responds with a page; apply %j", ([apply, stored]) =>
     Effect.gen(function*() {
-      const { reply, stored: seen } = yield* struck({ type: "html", status: 502 }, apply)
+      const { reply, stored: seen } = yield* underFault({ type: "html", status: 502 }, apply)
       assert.deepStrictEqual([reply?.status, reply?.headers["content-type"], seen], [
         502,
         "text/html;charset=UTF-8",
@@ -174,18 +174,18 @@ describe("faults", { timeout: 30_000 }, () => {
       assert.include(reply?.body, "<h1>HTTP 502 Bad Gateway</h1>")
     }))
 
-  it.live.each(applied)("redirect: answers 307; apply %j", ([apply, stored]) =>
+  it.live.each(applied)("redirect: responds with 307; apply %j", ([apply, stored]) =>
     Effect.gen(function*() {
       const location = "http://127.0.0.1:1/elsewhere"
-      const { reply, stored: seen } = yield* struck({ type: "redirect", location }, apply, {
+      const { reply, stored: seen } = yield* underFault({ type: "redirect", location }, apply, {
         content: "x".repeat(500_000)
       })
       assert.deepStrictEqual([reply?.status, reply?.headers.location, seen], [307, location, stored])
     }))
 
-  it.live.each(applied)("corruptMd5: answers another md5; apply %j", ([apply, stored]) =>
+  it.live.each(applied)("corruptMd5: responds with another md5; apply %j", ([apply, stored]) =>
     Effect.gen(function*() {
-      const { reply, stored: seen } = yield* struck({ type: "corruptMd5" }, apply, { content: "a\n" })
+      const { reply, stored: seen } = yield* underFault({ type: "corruptMd5" }, apply, { content: "a\n" })
       assert.deepStrictEqual([reply?.status, seen], [201, stored])
       const { md5: corrupt, ...rest } = Object(reply?.json)
       assert.deepStrictEqual(rest, { length: 2, fileName: "data.csv" })
@@ -193,7 +193,7 @@ describe("faults", { timeout: 30_000 }, () => {
       assert.notStrictEqual(corrupt, "60b725f10c9c85c70d97880dfe8191b3")
     }))
 
-  it.live("corruptMd5 spares its times for uploads", () =>
+  it.live("corruptMd5 fires on uploads only", () =>
     Effect.gen(function*() {
       const { url } = yield* Simulator.Simulator
       const { json } = yield* upload(yield* logIn(url), { content: "a\n" })
@@ -210,7 +210,7 @@ describe("faults", { timeout: 30_000 }, () => {
         assert.include((yield* login(url)).body, "sim-secret-key")
       })))
 
-  it.live("strike before anything is checked", () =>
+  it.live("apply before any check", () =>
     simulated({}, ({ addFaults, url }) =>
       Effect.gen(function*() {
         yield* addFaults([{ apply: true, fault: { type: "status", status: 503 } }])
@@ -220,7 +220,7 @@ describe("faults", { timeout: 30_000 }, () => {
 })
 
 describe("rules", { timeout: 30_000 }, () => {
-  /** The statuses of so many uploads; each rule answers its own. */
+  /** The statuses of `count` uploads; each rule responds with its own status. */
   const statuses = (
     count: number,
     rules: ReadonlyArray<Omit<FaultRule.FaultRule, "fault"> & { readonly status: number }>
@@ -233,12 +233,12 @@ describe("rules", { timeout: 30_000 }, () => {
 
   it.live.each(
     [
-      ["fires always", [{ status: 500 }], [500, 500, 500, 500]],
-      ["fires so many times", [{ status: 500, times: 2 }], [500, 500, 201, 202]],
-      ["fires after so many", [{ status: 500, after: 3 }], [201, 202, 202, 500]],
-      ["fires never", [{ status: 500, times: 0 }, { status: 501, probability: 0 }], [201, 202, 202, 202]],
+      ["fires on each call", [{ status: 500 }], [500, 500, 500, 500]],
+      ["fires at most `times` times", [{ status: 500, times: 2 }], [500, 500, 201, 202]],
+      ["fires after `after` calls", [{ status: 500, after: 3 }], [201, 202, 202, 500]],
+      ["never fires", [{ status: 500, times: 0 }, { status: 501, probability: 0 }], [201, 202, 202, 202]],
       ["fires in order", [{ status: 500, times: 1 }, { status: 501, times: 1 }], [500, 501, 201, 202]],
-      ["keeps its own timetable", [{ status: 500, times: 1 }, { status: 501, after: 2, times: 1 }], [
+      ["counts calls on which another rule fires", [{ status: 500, times: 1 }, { status: 501, after: 2, times: 1 }], [
         500,
         201,
         501,
@@ -292,22 +292,22 @@ describe("rules", { timeout: 30_000 }, () => {
       })))
 })
 
-describe("early answers", { timeout: 30_000 }, () => {
+describe("early responses", { timeout: 30_000 }, () => {
   const big = form(part("myfile", "big.csv", "x".repeat(8 * 1024 * 1024)))
   const headers = { "content-length": String(big.length), "app-type": "" }
 
   it.live("come before the body is read, whose rest is drained", () =>
     simulated({}, (_, session) =>
       Effect.gen(function*() {
-        const { headers: answered, status } = yield* upload(session, { body: big, headers })
-        assert.deepStrictEqual([status, answered.connection], [401, "close"])
+        const { headers: received, status } = yield* upload(session, { body: big, headers })
+        assert.deepStrictEqual([status, received.connection], [401, "close"])
       })))
 
   it.live("cut the connection beyond the drain limit", () =>
     simulated({ drainLimit: 1024 * 1024 }, ({ state }, session) =>
       Effect.gen(function*() {
         const outcome = yield* Effect.result(upload(session, { body: big, headers }))
-        // Whether the client sees the answer or the broken pipe first is its own affair.
+        // The client may see the response or the broken pipe first.
         assert.isTrue(
           Result.isSuccess(outcome) ? outcome.success.status === 401 : /ECONNRESET|EPIPE/.test(outcome.failure.code)
         )
@@ -320,7 +320,7 @@ describe("early answers", { timeout: 30_000 }, () => {
         assert.strictEqual((yield* upload(session, { body: big, headers })).status, 401)
       })))
 
-  it.live("answer Expect: 100-continue without asking for the body", () =>
+  it.live("respond to Expect: 100-continue without asking for the body", () =>
     simulated({}, (_, session) =>
       Effect.gen(function*() {
         const expecting = { ...headers, expect: "100-continue" }

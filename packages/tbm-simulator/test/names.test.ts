@@ -8,7 +8,7 @@ const NonEmpty = Schema.Array(Schema.String.check(Schema.isMinLength(1)))
 
 describe("RowCounter", () => {
   it.prop(
-    "counts as a plain loop does, wherever the pieces are cut",
+    "counts as a plain loop does, for any division into pieces",
     {
       lines: Schema.Array(
         Schema.Literals(["", "a", "a,b", "\"\n\"", "x,\"y\"\"\n\n\"", "long line, of more than a word"])
@@ -38,7 +38,7 @@ describe("RowCounter", () => {
 
 describe("Route", () => {
   it.prop(
-    "gives every name back that was encoded",
+    "decodes each encoded name",
     { names: NonEmpty },
     ({ names: [domain = "d", project = "p", table = "t"] }) => {
       const named = [domain, project, table]

@@ -1,4 +1,4 @@
-import { Account, Settings, Simulator } from "@effect-resilience/tbm-simulator"
+import { Account, Simulator, SimulatorOptions } from "@effect-resilience/tbm-simulator"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
@@ -17,7 +17,7 @@ const message = (json: unknown) =>
   typeof json === "object" && json !== null && "message" in json ? json.message : undefined
 
 describe("login", () => {
-  it.effect("answers the token as header and cookie", () =>
+  it.effect("responds with the token as header and cookie", () =>
     simulated({}, ({ state, url }) =>
       Effect.gen(function*() {
         const { headers, status } = yield* login(url)
@@ -35,7 +35,7 @@ describe("login", () => {
     ["none", false, false],
     ["different", true, true]
   ])(
-    "puts the token where tokenIn says: %s",
+    "puts the token into the place of tokenIn: %s",
     ([tokenIn, header, cookie]) =>
       simulated(tokenIn === undefined ? {} : { tokenIn }, ({ url }) =>
         Effect.gen(function*() {
@@ -56,7 +56,7 @@ describe("login", () => {
       [{ cookieExpiry: "maxAge" }, "set-cookie", "; Max-Age=3600"],
       [{ cookieExpiry: "expires" }, "set-cookie", "; Expires=Thu, 01 Jan 1970 01:00:00 GMT"]
     ] satisfies ReadonlyArray<[Simulator.Options, string, string]>
-  )("tells the expiry: %j", ([options, name, expected]) =>
+  )("returns the expiry: %j", ([options, name, expected]) =>
     simulated(options, ({ url }) =>
       Effect.gen(function*() {
         const { headers } = yield* login(url)
@@ -92,7 +92,7 @@ describe("login", () => {
         assert.strictEqual(get.headers.allow, "POST")
       })))
 
-  it.effect("rejects with another status and field where told so", () =>
+  it.effect("rejects with the status and field of the options", () =>
     simulated({ rejectedLogin: 403, errorField: "error" }, ({ url }) =>
       Effect.gen(function*() {
         const { json, status } = yield* login(url, { ...sampleKeys, keySecret: "wrong" })
@@ -153,7 +153,7 @@ describe("tokens", () => {
         assert.deepStrictEqual((yield* state).tokens, { issued: 1, expired: 1 })
       })))
 
-  it.effect("end on order, all of them", () =>
+  it.effect("expire all on request", () =>
     simulated({}, ({ expireTokens, state, url }) =>
       Effect.gen(function*() {
         const session = yield* logIn(url)
@@ -177,7 +177,7 @@ describe("tokens", () => {
 const accounts: ReadonlyArray<Account.Account> = [
   { ...Account.sample, environments: { main: "env-a", test: 42 } },
   { ...Account.sample, publicKey: "reader", permissions: ["AccessDev"] },
-  { ...Account.sample, publicKey: "nobody", permissions: [] },
+  { ...Account.sample, publicKey: "no-permissions", permissions: [] },
   { ...Account.sample, publicKey: "other", domain: "other.com", environments: { main: "env-b" } }
 ]
 
@@ -189,24 +189,27 @@ describe("environment", () => {
     ["acme.com/constructor", "sim-public-key", 404],
     ["nowhere.com/main", "sim-public-key", 400],
     ["other.com/main", "sim-public-key", 403],
-    ["acme.com/main", "nobody", 403],
+    ["acme.com/main", "no-permissions", 403],
     ["acme.com", "sim-public-key", 400],
     ["acme.com/main/more", "sim-public-key", 400]
-  ])("answers %j", ([path, keyAccess, expected]) =>
-    simulated({ accounts }, ({ state, url }) =>
-      Effect.gen(function*() {
-        const session = yield* logIn(url, { ...sampleKeys, keyAccess })
-        const { json, status } = yield* call(`${url}/api/environment/${path}`, { headers: session.headers })
-        assert.strictEqual(status, expected)
-        if (path === "acme.com/main" && status === 200) {
-          assert.deepStrictEqual(json, { id: "env-a", name: "main", domain: "acme.com" })
-        }
-        if (path === "acme.com/test") assert.deepStrictEqual(json, { id: 42, name: "test", domain: "acme.com" })
-        if (status === 200) assert.strictEqual((yield* state).environmentLookups, 2)
-      })))
+  ])(
+    "responds to %j",
+    ([path, keyAccess, expected]) =>
+      simulated({ accounts }, ({ state, url }) =>
+        Effect.gen(function*() {
+          const session = yield* logIn(url, { ...sampleKeys, keyAccess })
+          const { json, status } = yield* call(`${url}/api/environment/${path}`, { headers: session.headers })
+          assert.strictEqual(status, expected)
+          if (path === "acme.com/main" && status === 200) {
+            assert.deepStrictEqual(json, { id: "env-a", name: "main", domain: "acme.com" })
+          }
+          if (path === "acme.com/test") assert.deepStrictEqual(json, { id: 42, name: "test", domain: "acme.com" })
+          if (status === 200) assert.strictEqual((yield* state).environmentLookups, 2)
+        }))
+  )
 
   it.effect.each(["apptio-opentoken", "app-type", "app-version"])(
-    "is answered 401 without %s",
+    "responds with 401 without %s",
     (name) =>
       simulated({}, ({ url }) =>
         Effect.gen(function*() {
@@ -218,7 +221,7 @@ describe("environment", () => {
 })
 
 describe("upload", () => {
-  it.effect("creates, then updates, and answers the md5, length and file name", () =>
+  it.effect("creates, then updates, and responds with the md5, length and file name", () =>
     simulated({}, ({ state, url }) =>
       Effect.gen(function*() {
         const session = yield* logIn(url)
@@ -327,7 +330,7 @@ describe("upload", () => {
       [{ "content-type": "multipart/form-data; boundary=another" }, 400]
     ] satisfies ReadonlyArray<[Record<string, string>, number]>
   )(
-    "answers the headers %j",
+    "responds to the headers %j",
     ([headers, status]) =>
       simulated({ accounts }, ({ state, url }) =>
         Effect.gen(function*() {
@@ -350,7 +353,7 @@ describe("upload", () => {
         }))
   )
 
-  it.effect("knows only the tables it is told of", () =>
+  it.effect("has only the tables of the options", () =>
     simulated({ tables: [{ project: "P", table: "T" }] }, ({ url }) =>
       Effect.gen(function*() {
         const session = yield* logIn(url)
@@ -415,7 +418,7 @@ describe("upload", () => {
         assert.strictEqual(Object.values((yield* state).tables)[0]?.rows, rows)
       })))
 
-  it.effect("rejects a .gz that is none", () =>
+  it.effect("rejects a .gz that is not in gzip format", () =>
     simulated({}, ({ state, url }) =>
       Effect.gen(function*() {
         const session = yield* logIn(url)
@@ -448,7 +451,7 @@ describe("upload", () => {
       })))
 })
 
-describe("knobs of what nobody knows", () => {
+describe("options for what is unknown about the real service", () => {
   const statuses = (options: Simulator.Options, uploads: ReadonlyArray<UploadOptions>) =>
     simulated(options, ({ state, url }) =>
       Effect.gen(function*() {
@@ -457,7 +460,7 @@ describe("knobs of what nobody knows", () => {
         return { replies, statuses: replies.map(({ status }) => status), stored: (yield* state).uploads.length }
       }))
 
-  it.effect("limits the size of a file, by its declared length or as it comes", () =>
+  it.effect("limits the size of a file, by its declared length or while it arrives", () =>
     Effect.gen(function*() {
       const big = form(part("myfile", "x.csv", "x".repeat(100_000)))
       const { statuses: seen, stored } = yield* statuses({ maxUploadBytes: 1000 }, [
@@ -496,7 +499,7 @@ describe("knobs of what nobody knows", () => {
       assert.strictEqual(stored, 3)
     }))
 
-  it.effect("gives each request an id, or its own back", () =>
+  it.effect("gives each request an id, or returns the request's own", () =>
     Effect.gen(function*() {
       const { replies } = yield* statuses({ requestIdHeader: "x-request-id" }, [
         {},
@@ -505,7 +508,10 @@ describe("knobs of what nobody knows", () => {
       assert.deepStrictEqual(replies.map(({ headers }) => headers["x-request-id"]), ["request-3", "mine"])
     }))
 
-  it("has a default for every setting that JSON can tell", () => {
-    assert.deepStrictEqual(Object.keys(Settings.Json.fields).toSorted(), Object.keys(Settings.defaults).toSorted())
+  it("has a default for each option of the JSON schema", () => {
+    assert.deepStrictEqual(
+      Object.keys(SimulatorOptions.Json.fields).toSorted(),
+      Object.keys(SimulatorOptions.defaults).toSorted()
+    )
   })
 })

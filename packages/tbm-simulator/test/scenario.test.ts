@@ -7,7 +7,7 @@ import * as Result from "effect/Result"
 import { tmpdir } from "node:os"
 
 describe("Scenario", () => {
-  it("reads an array as rules, an object as settings", () => {
+  it("reads an array as rules, an object as options", () => {
     const rules: ReadonlyArray<FaultRule.FaultRule> = [{ times: 1, fault: { type: "hang" } }]
     assert.deepStrictEqual(Scenario.parse(`\uFEFF${JSON.stringify(rules)}`), Result.succeed({ faults: rules }))
     assert.deepStrictEqual(Scenario.parse("{}"), Result.succeed({}))
@@ -45,14 +45,14 @@ describe("Scenario", () => {
     ],
     ["{\"rejectedLogin\":418,\"lockAfter\":-1}", "; "],
     ["{\"rateLimit\":{\"requests\":0,\"seconds\":1}}", "at [\"rateLimit\"][\"requests\"]"]
-  ])("refuses %s in one line", (text, expected) => {
+  ])("rejects %s in one line", (text, expected) => {
     const parsed = Scenario.parse(text)
     const detail = Result.isFailure(parsed) ? parsed.failure : "accepted"
     assert.include(detail, expected)
     assert.notInclude(detail, "\n")
   })
 
-  it.effect("tells a file that is missing and one that is a folder", () =>
+  it.effect("reports a missing file and a folder", () =>
     Effect.gen(function*() {
       const missing = yield* Effect.flip(Scenario.load("/none/such.json"))
       assert.strictEqual(missing.message, "cannot read the scenario /none/such.json: there is no such file")

@@ -1,4 +1,4 @@
-/** What only a bare socket can tell: when a connection breaks, and how. */
+/** What only a bare socket shows: when a connection breaks, and how. */
 import { type FaultRule, Simulator } from "@effect-resilience/tbm-simulator"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -9,7 +9,7 @@ interface Bare {
   readonly send: (bytes: string | Uint8Array) => Effect.Effect<void>
   readonly received: () => string
   readonly until: (text: string) => Effect.Effect<void>
-  /** `end` after an orderly close, else the error's code; undefined while it is open. */
+  /** `end` after an orderly close, otherwise the error's code; undefined while it is open. */
   readonly fate: () => string | undefined
   readonly closed: Effect.Effect<string>
 }
@@ -57,7 +57,7 @@ const bare = (port: number) =>
 
 const body = form(part("f", "a.csv", "x".repeat(2000)))
 
-/** A logged-in upload on a bare socket: its head, and the simulator's opinion of what has happened so far. */
+/** A logged-in upload on a bare socket: its head, and the simulator's state. */
 const uploading = Effect.fnUntraced(function*(
   options: Simulator.Options,
   extra: Record<string, string> = {},
@@ -78,7 +78,7 @@ const uploading = Effect.fnUntraced(function*(
     socket,
     state,
     head: `POST ${v1}overwrite HTTP/1.1\r\n${headers}\r\n`,
-    // Round trips over another connection: what the server was going to do on its own, it has done.
+    // Round trips over another connection: by then, the server has done what it does without more input.
     settled: Effect.forEach([1, 2, 3], () => call(`${url}/__simulator/state`), { discard: true })
   }
 })
@@ -121,7 +121,7 @@ describe("on the wire", () => {
       assert.deepStrictEqual([yield* socket.closed, socket.received()], ["ECONNRESET", ""])
     }))
 
-  it.live("reset at midResponse comes within the answer, truncate closes in good order", () =>
+  it.live("reset at midResponse comes within the response, truncate closes in an orderly way", () =>
     Effect.gen(function*() {
       const { head, socket } = yield* resetAt("midResponse")
       yield* socket.send(head)
@@ -136,7 +136,7 @@ describe("on the wire", () => {
       assert.match(truncated.socket.received(), /^HTTP\/1\.1 201 Created\r\n[^]*\r\n\r\n\{"md5"[^}]*$/)
     }))
 
-  it.live("an early answer comes before the body, and the connection goes on after it", () =>
+  it.live("an early response comes before the body, and the connection stays usable", () =>
     Effect.gen(function*() {
       const { head, socket, state } = yield* uploading({}, { "app-type": "" })
       yield* socket.send(head)
@@ -148,7 +148,7 @@ describe("on the wire", () => {
       assert.strictEqual((yield* state).requests, 4)
     }))
 
-  it.live("without early answers the body is awaited", () =>
+  it.live("without early responses the body comes first", () =>
     Effect.gen(function*() {
       const { head, settled, socket } = yield* uploading({ earlyAnswers: false }, { "app-type": "" })
       yield* socket.send(head)
@@ -168,16 +168,16 @@ describe("on the wire", () => {
       yield* socket.closed
     }))
 
-  it.live("Expect: 100-continue is granted when the body is wanted, and only then", () =>
+  it.live("sends 100 Continue only if it reads the body", () =>
     Effect.gen(function*() {
       const wanted = yield* uploading({}, { expect: "100-continue" })
       yield* wanted.socket.send(wanted.head)
       yield* wanted.socket.until("HTTP/1.1 100 Continue\r\n\r\n")
       yield* wanted.socket.send(body)
       yield* wanted.socket.until("201 Created")
-      const refused = yield* uploading({}, { "app-type": "", expect: "100-continue" })
-      yield* refused.socket.send(refused.head)
-      yield* refused.socket.until("401 Unauthorized")
-      assert.match(refused.socket.received(), /^HTTP\/1\.1 401/)
+      const rejected = yield* uploading({}, { "app-type": "", expect: "100-continue" })
+      yield* rejected.socket.send(rejected.head)
+      yield* rejected.socket.until("401 Unauthorized")
+      assert.match(rejected.socket.received(), /^HTTP\/1\.1 401/)
     }))
 })

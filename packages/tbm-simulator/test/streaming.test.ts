@@ -34,7 +34,7 @@ const piece = Buffer.alloc(256 * 1024, "2024-01,CC-1001,5100 Cloud compute,1234.
 setFlagsFromString("--expose-gc")
 const collectGarbage: () => void = runInNewContext("gc")
 
-/** Bytes that something still holds. */
+/** Bytes that are still reachable. */
 const retained = (): number => {
   collectGarbage()
   const { arrayBuffers, heapUsed } = process.memoryUsage()
@@ -59,14 +59,14 @@ describe("large uploads", { timeout: 30_000 }, () => {
         for (let i = 0; i < count; i++) hash.update(piece)
         const md5 = hash.digest("hex")
         assert.deepStrictEqual([status, json], [201, { md5, length: count * piece.length, fileName: "big.csv" }])
-        // What is on its way between the two, but not the 64 MB.
+        // The bytes in transit, but not the 64 MB.
         assert.isBelow(peak, 32 * 1024 * 1024)
         assert.deepStrictEqual(Object.values((yield* state).tables), [
           { bytes: count * piece.length, rows: count * rowsOf(piece) + 1, md5, versions: 1 }
         ])
       })))
 
-  it.live("leave no trace when the client goes away", () =>
+  it.live("leave no trace if the client disconnects", () =>
     simulated({}, ({ state }, session) =>
       Effect.gen(function*() {
         const sending = yield* Effect.forkChild(
@@ -114,7 +114,7 @@ describe("concurrent calls", { timeout: 30_000 }, () => {
         assert.strictEqual(table?.md5, hash.digest("hex"))
       })))
 
-  /** Two appends to one table, the second begun while the first one's body is on its way. */
+  /** Two appends to one table; the second begins while the body of the first arrives. */
   const overlapping = (mode: Simulator.Options["concurrentWrites"]) =>
     simulated(
       mode === undefined ? {} : { concurrentWrites: mode },
@@ -138,7 +138,7 @@ describe("concurrent calls", { timeout: 30_000 }, () => {
       assert.deepStrictEqual({ quick, rows, slow, versions }, { quick: 202, rows: 3, slow: 202, versions: 3 })
     }))
 
-  it.live("reject: the later one is answered 409", () =>
+  it.live("reject: the response to the later one is 409", () =>
     Effect.gen(function*() {
       const { quick, rows, slow, versions } = yield* overlapping("reject")
       assert.deepStrictEqual({ quick, rows, slow, versions }, { quick: 409, rows: 2, slow: 202, versions: 2 })
@@ -150,7 +150,7 @@ describe("concurrent calls", { timeout: 30_000 }, () => {
       assert.deepStrictEqual({ quick, rows, slow, versions }, { quick: 202, rows: 2, slow: 202, versions: 3 })
     }))
 
-  it.live("lets the last of two overlapping overwrites stand", () =>
+  it.live("keeps the last of overlapping overwrites", () =>
     simulated({}, ({ state }, session) =>
       Effect.gen(function*() {
         const contents = ["one\n", "two\n", "three\n"]
@@ -175,7 +175,7 @@ describe("the layer", { timeout: 30_000 }, () => {
       assert.strictEqual((yield* Effect.flip(login(url))).code, "ECONNREFUSED")
     }))
 
-  it.live("tells a port that is taken", () =>
+  it.live("fails on a port that is in use", () =>
     Effect.scoped(Effect.gen(function*() {
       const { port } = yield* Simulator.make()
       const error = yield* Effect.flip(Simulator.make({ port }))

@@ -95,7 +95,7 @@ const upload = Effect.fnUntraced(function*(session: Session, contents: ReadonlyA
 })
 
 describe("the uploader service", () => {
-  it.effect("puts the parts together in order, whenever they came, and stores them once processed", () =>
+  it.effect("puts the parts together in order, whatever the order of arrival, and stores them after processing", () =>
     simulated({}, ({ state, url }) =>
       Effect.gen(function*() {
         const session = yield* open(url)
@@ -158,7 +158,7 @@ describe("the uploader service", () => {
         assert.deepInclude(uploads[0], { action: "append", bytes: 4, md5: md5("a\n1\n") })
       })))
 
-  it.effect("tells nothing of a file in one request where the settings say so", () =>
+  it.effect("returns nothing for a file in one request if the options say so", () =>
     simulated({ singleUploadAnswer: "nothing" }, ({ url }) =>
       Effect.gen(function*() {
         const session = yield* open(url)
@@ -170,12 +170,12 @@ describe("the uploader service", () => {
         assert.deepStrictEqual(json, {})
       })))
 
-  it.effect("refuses parts of another md5, size or number, and keeps nothing of them", () =>
+  it.effect("rejects parts with a wrong md5, size or number, and stores none of them", () =>
     simulated({}, ({ state, url }) =>
       Effect.gen(function*() {
         const session = yield* open(url)
         const uploadId = yield* initiate(session)
-        const refused = yield* Effect.forEach([
+        const rejected = yield* Effect.forEach([
           put(session, uploadId, 1, "1234", { md5: md5("other", "base64") }),
           put(session, uploadId, 1, "1234", { md5: md5("1234", "hex") }),
           put(session, uploadId, 1, "1234", { size: 5 }),
@@ -184,7 +184,7 @@ describe("the uploader service", () => {
           put(session, uploadId, "x", "1234"),
           put(session, "unknown", 1, "1234")
         ], Effect.map(({ status }) => status))
-        assert.deepStrictEqual(refused, [400, 400, 400, 400, 400, 400, 404])
+        assert.deepStrictEqual(rejected, [400, 400, 400, 400, 400, 400, 404])
         assert.deepStrictEqual((yield* state).uploader.sessions[0]?.parts, [])
         assert.strictEqual((yield* put(session, uploadId, 1, "123", { last: true })).status, 200)
       })))
@@ -226,7 +226,7 @@ describe("the uploader service", () => {
     ["another domain", { domain: "other.com" }, 400],
     ["no project", { project: "" }, 400],
     ["no action", { overwrite: undefined }, 400]
-  ])("refuses to process with %s", ([, change, expected]) =>
+  ])("rejects a process request with %s", ([, change, expected]) =>
     simulated({}, ({ url }) =>
       Effect.gen(function*() {
         const session = yield* open(url)
@@ -240,7 +240,7 @@ describe("the uploader service", () => {
     ["IncompleteGroupSession", "IncompleteGroupSession", "Failed", 0],
     ["FailedGroupCheckin", "FailedGroupCheckin", "Success", 0]
   ])(
-    "ends as the settings say: %s",
+    "ends with the outcome of the options: %s",
     ([processingOutcome, group, each, stored]) =>
       simulated(
         { processingTime: 0, ...(processingOutcome === undefined ? {} : { processingOutcome }) },
@@ -255,7 +255,7 @@ describe("the uploader service", () => {
       )
   )
 
-  it.live("tells the group's code too where the settings say so", () =>
+  it.live("returns the group's code too if the options say so", () =>
     simulated({ processingTime: 0, processingReport: "group" }, ({ url }) =>
       Effect.gen(function*() {
         const session = yield* open(url)
@@ -300,7 +300,7 @@ describe("the uploader service", () => {
         })
       })))
 
-  it.effect("wants a token and its own app-type", () =>
+  it.effect("needs a token and its own app-type", () =>
     simulated({}, ({ url }) =>
       Effect.gen(function*() {
         const session = yield* open(url)
@@ -313,7 +313,7 @@ describe("the uploader service", () => {
         assert.strictEqual((yield* api(session, "POST", "/nothing")).status, 404)
       })))
 
-  it.effect("meets faults by operation, which leave no trace unless they apply", () =>
+  it.effect("has faults by operation, which leave no trace without `apply`", () =>
     simulated({
       faults: [
         { match: { operation: "initiate" }, times: 1, fault: { type: "reset", at: "midResponse" } },

@@ -1,17 +1,17 @@
-/** The endpoints below `/__simulator`, for tests of any client. They are not counted and meet no faults. */
+/** The endpoints below `/__simulator`, for tests of any client. They are not counted, and no fault applies to them. */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as FaultRule from "../FaultRule.ts"
-import type * as Settings from "../Settings.ts"
+import type * as SimulatorOptions from "../SimulatorOptions.ts"
 import type * as SimulatorState from "../SimulatorState.ts"
-import * as Answer from "./Answer.ts"
 import type * as Connection from "./Connection.ts"
+import * as Response from "./Response.ts"
 import * as Route from "./Route.ts"
 import * as Visitor from "./Visitor.ts"
 
 export interface Controls {
   readonly state: Effect.Effect<SimulatorState.SimulatorState>
-  /** False where there would be too many in force. */
+  /** False if too many rules would be in force. */
   readonly addFaults: (rules: ReadonlyArray<FaultRule.FaultRule>) => Effect.Effect<boolean>
   readonly clearFaults: Effect.Effect<void>
   readonly reset: Effect.Effect<void>
@@ -20,39 +20,39 @@ export interface Controls {
 
 export const isFor = (target: string): boolean => /^\/__simulator(?:\/|$)/.test(Route.pathOf(target))
 
-export const answer = (
-  settings: Settings.Settings,
+export const handle = (
+  settings: SimulatorOptions.Settings,
   controls: Controls,
   connection: Connection.Connection
-): Effect.Effect<Answer.Answer, Connection.Disconnected> => {
+): Effect.Effect<Response.Response, Connection.Disconnected> => {
   const objection = Visitor.objection(connection, settings.allowedHosts)
-  if (objection !== undefined) return Effect.succeed(Answer.json(403, { message: objection }))
+  if (objection !== undefined) return Effect.succeed(Response.json(403, { message: objection }))
   const path = Route.pathOf(connection.target)
   const operations = endpoints(controls, connection)[path]
   if (operations === undefined) {
-    return Effect.succeed(Answer.json(404, { message: `There is no ${path}. See the README of tbm-simulator.` }))
+    return Effect.succeed(Response.json(404, { message: `There is no ${path}. See the README of tbm-simulator.` }))
   }
   const operation = operations[connection.method]
   if (operation === undefined) {
     const allow = Object.keys(operations).join(", ")
-    return Effect.succeed(Answer.json(405, { message: `${path} takes ${allow}.` }, { allow }))
+    return Effect.succeed(Response.json(405, { message: `${path} takes ${allow}.` }, { allow }))
   }
   return operation
 }
 
 const endpoints = (controls: Controls, connection: Connection.Connection): {
   readonly [path: string]: {
-    readonly [method: string]: Effect.Effect<Answer.Answer, Connection.Disconnected>
+    readonly [method: string]: Effect.Effect<Response.Response, Connection.Disconnected>
   } | undefined
 } => ({
-  "/__simulator/state": { GET: Effect.map(controls.state, (state) => Answer.json(200, state)) },
+  "/__simulator/state": { GET: Effect.map(controls.state, (state) => Response.json(200, state)) },
   "/__simulator/faults": {
     POST: addFaults(controls, connection),
-    DELETE: Effect.as(controls.clearFaults, Answer.json(200, { message: "No faults are in force." }))
+    DELETE: Effect.as(controls.clearFaults, Response.json(200, { message: "No faults are in force." }))
   },
-  "/__simulator/reset": { POST: Effect.as(controls.reset, Answer.json(200, { message: "As just started." })) },
+  "/__simulator/reset": { POST: Effect.as(controls.reset, Response.json(200, { message: "As just started." })) },
   "/__simulator/tokens/expire": {
-    POST: Effect.map(controls.expireTokens, (expired) => Answer.json(200, { expired }))
+    POST: Effect.map(controls.expireTokens, (expired) => Response.json(200, { expired }))
   }
 })
 
@@ -61,7 +61,7 @@ const addFaults = Effect.fnUntraced(function*({ addFaults }: Controls, connectio
   let length = 0
   for (let piece = yield* connection.pull(); piece !== undefined; piece = yield* connection.pull()) {
     length += piece.length
-    if (length > bodyLimit) return Answer.json(413, { message: "The fault rules are larger than 1 MiB." })
+    if (length > bodyLimit) return Response.json(413, { message: "The fault rules are larger than 1 MiB." })
     pieces.push(piece)
   }
   const text = Buffer.concat(pieces).toString("utf8")
@@ -77,12 +77,12 @@ const addFaults = Effect.fnUntraced(function*({ addFaults }: Controls, connectio
         (error) => `Not an array of fault rules: ${error.message.replace(/\n\s*at /g, " at ").replace(/\n/g, "; ")}`
       )
   )
-  if (Result.isFailure(rules)) return Answer.json(400, { message: rules.failure })
+  if (Result.isFailure(rules)) return Response.json(400, { message: rules.failure })
   if (!(yield* addFaults(rules.success))) {
     const message = `At most ${FaultRule.maxRules} fault rules can be in force: DELETE ${connection.target} ends them.`
-    return Answer.json(409, { message })
+    return Response.json(409, { message })
   }
-  return Answer.json(200, { added: rules.success.length })
+  return Response.json(200, { added: rules.success.length })
 })
 
 const bodyLimit = 1024 * 1024

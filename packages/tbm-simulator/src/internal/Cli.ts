@@ -12,10 +12,10 @@ import * as Runtime from "effect/Runtime"
 import * as Scenario from "../Scenario.ts"
 import * as Simulator from "../Simulator.ts"
 
-/** The exit statuses beside 0, of sysexits.h. */
+/** The exit statuses other than 0, from sysexits.h. */
 const exit = { usage: 64, noInput: 66, unavailable: 69 } as const
 
-/** Serves until it is interrupted. */
+/** Serves until an interruption. */
 const command = Command.make("tbm-simulator", {
   port: Flag.Int("port").pipe(
     Flag.withDescription("Port to listen on; 0 is any free one"),
@@ -32,7 +32,7 @@ const command = Command.make("tbm-simulator", {
     Flag.optional
   ),
   scenario: Flag.String("scenario").pipe(
-    Flag.withDescription("JSON file: an array of fault rules, or an object of settings"),
+    Flag.withDescription("JSON file: an array of fault rules, or an object of options"),
     Flag.optional
   )
 }, (flags) =>
@@ -66,7 +66,7 @@ const command = Command.make("tbm-simulator", {
   )
 
 /**
- * Runs the command with these arguments. A failure has been told in one line on standard error, and carries its exit
+ * Runs the command with these arguments. It prints a failure in one line on standard error; the failure carries its exit
  * status for `runMain`.
  */
 export const run = (version: string) => (args: ReadonlyArray<string>) =>
@@ -86,7 +86,7 @@ class Failure extends Data.TaggedError("Failure")<{ readonly message: string; re
   }
 }
 
-// A path or a flag may hold what a terminal obeys.
+// A path or a flag may contain control characters for a terminal.
 const visible = (text: string): string =>
   text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`)
 
@@ -95,7 +95,7 @@ const usage = (error: CliError.ShowHelp): string =>
 
 const wrongAddress = new Set(["ENOTFOUND", "EADDRNOTAVAIL", "EAI_AGAIN", "EINVAL"])
 
-// A wrong invocation is told by `run`, in one line.
+// `run` prints a wrong invocation in one line.
 const presenter: CliOutput.Presenter = {
   present: (event) => event._tag === "InvalidInvocation" ? Effect.void : CliOutput.defaultPresenter.present(event)
 }

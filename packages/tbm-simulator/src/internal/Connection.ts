@@ -1,41 +1,41 @@
-/** One request and its response, down to the socket: reading at a pace, answering in pieces, breaking off. */
+/** One request and its response, down to the socket: reads at a pace, responds in pieces, breaks the connection. */
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type { IncomingMessage, ServerResponse } from "node:http"
-import type { Answer } from "./Answer.ts"
+import type { Response } from "./Response.ts"
 
-/** The client went away. */
+/** The client closed the connection. */
 export class Disconnected extends Data.TaggedError("Disconnected")<{}> {}
 
-/** Bytes per second; undefined is as fast as can be. */
+/** Bytes per second; undefined is as fast as possible. */
 export type Pace = number | undefined
 
 export interface Connection {
   readonly method: string
   readonly target: string
-  /** A request header, or undefined when absent or empty. */
+  /** A request header; undefined if it is absent or empty. */
   readonly header: (name: string) => string | undefined
   readonly headers: { readonly [name: string]: string }
   /** As declared; undefined for a chunked body. */
   readonly contentLength: number | undefined
   /** The next piece of the body; undefined at its end. */
   readonly pull: (pace?: Pace) => Effect.Effect<Uint8Array | undefined, Disconnected>
-  /** Reads and drops the body, up to about `limit` bytes. Tells whether that was all of it. */
+  /** Reads and drops the body, up to about `limit` bytes. True if the body ended within them. */
   readonly drain: (limit: number, pace?: Pace) => Effect.Effect<boolean, Disconnected>
-  /** Answers. What of the body is not read yet is drained afterwards, then the connection is cut if there is more. */
-  readonly send: (answer: Answer, drainLimit: number, pace?: Pace) => Effect.Effect<void, Disconnected>
-  /** Sends the answer's head and half of its body. */
-  readonly sendHalf: (answer: Answer) => Effect.Effect<void, Disconnected>
-  /** Closes in good order, whatever was promised. */
+  /** Sends the response, then drains the rest of the request's body. Cuts the connection if more than `drainLimit` is left. */
+  readonly send: (response: Response, drainLimit: number, pace?: Pace) => Effect.Effect<void, Disconnected>
+  /** Sends the response's head and half of its body. */
+  readonly sendHalf: (response: Response) => Effect.Effect<void, Disconnected>
+  /** Closes the connection in an orderly way, even if the response is incomplete. */
   readonly close: Effect.Effect<void>
   /** Breaks the connection with a TCP reset. */
   readonly reset: Effect.Effect<void>
 }
 
-export const make = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): Connection => {
-  const paused = makeBody(request, () => {
-    if (expectsContinue && !response.headersSent) response.writeContinue()
+export const make = (incoming: IncomingMessage, outgoing: ServerResponse, expectsContinue: boolean): Connection => {
+  const paused = makeBody(incoming, () => {
+    if (expectsContinue && !outgoing.headersSent) outgoing.writeContinue()
   })
   const reading = makeMeter()
   const writing = makeMeter()
@@ -53,97 +53,97 @@ export const make = (request: IncomingMessage, response: ServerResponse, expects
     return false
   })
 
-  const writeHead = (answer: Answer, length: number) => {
+  const writeHead = (response: Response, length: number) => {
     const headers: Record<string, string | Array<string>> = {}
-    if (answer.status !== 204 && answer.status !== 304) headers["content-length"] = String(length)
-    for (const [name, value] of Object.entries(answer.headers)) {
+    if (response.status !== 204 && response.status !== 304) headers["content-length"] = String(length)
+    for (const [name, value] of Object.entries(response.headers)) {
       headers[name.toLowerCase()] = typeof value === "string" ? value : [...value]
     }
     if ("transfer-encoding" in headers) delete headers["content-length"]
-    response.writeHead(answer.status, headers)
+    outgoing.writeHead(response.status, headers)
   }
 
   const write = (bytes: Uint8Array): Effect.Effect<void, Disconnected> =>
     Effect.callback((resume) => {
-      if (response.destroyed) return resume(Effect.fail(new Disconnected()))
+      if (outgoing.destroyed) return resume(Effect.fail(new Disconnected()))
       const onClose = () => resume(Effect.fail(new Disconnected()))
-      response.once("close", onClose)
-      response.flushHeaders()
-      response.write(bytes, () => {
-        response.off("close", onClose)
+      outgoing.once("close", onClose)
+      outgoing.flushHeaders()
+      outgoing.write(bytes, () => {
+        outgoing.off("close", onClose)
         resume(Effect.void)
       })
     })
 
   const end = (bytes?: Uint8Array): Effect.Effect<void, Disconnected> =>
     Effect.callback((resume) => {
-      if (response.destroyed) return resume(Effect.fail(new Disconnected()))
-      response.once("close", () => resume(Effect.fail(new Disconnected())))
-      response.end(bytes, () => resume(Effect.void))
+      if (outgoing.destroyed) return resume(Effect.fail(new Disconnected()))
+      outgoing.once("close", () => resume(Effect.fail(new Disconnected())))
+      outgoing.end(bytes, () => resume(Effect.void))
     })
 
   return {
-    method: request.method ?? "GET",
-    target: request.url ?? "/",
+    method: incoming.method ?? "GET",
+    target: incoming.url ?? "/",
     header: (name) => {
-      const value = request.headers[name]
+      const value = incoming.headers[name]
       const text = Array.isArray(value) ? value.join(", ") : value
       return text === "" ? undefined : text
     },
     headers: Object.fromEntries(
-      Object.entries(request.headers).map((
+      Object.entries(incoming.headers).map((
         [name, value]
       ) => [name, Array.isArray(value) ? value.join(", ") : value ?? ""])
     ),
-    contentLength: request.headers["content-length"] === undefined
+    contentLength: incoming.headers["content-length"] === undefined
       ? undefined
-      : Number(request.headers["content-length"]),
+      : Number(incoming.headers["content-length"]),
     pull,
     drain,
-    send: Effect.fnUntraced(function*(answer, drainLimit, pace) {
-      if (response.destroyed) return yield* new Disconnected()
-      const bytes = Buffer.from(answer.body)
-      writeHead(answer, bytes.length)
+    send: Effect.fnUntraced(function*(response, drainLimit, pace) {
+      if (outgoing.destroyed) return yield* new Disconnected()
+      const bytes = Buffer.from(response.body)
+      writeHead(response, bytes.length)
       if (pace !== undefined) {
-        // A twentieth of a second's worth at a time.
+        // The bytes of a twentieth of a second at a time.
         const step = Math.max(1, Math.floor(pace / 20))
         for (let at = 0; at < bytes.length; at += step) {
           const piece = bytes.subarray(at, at + step)
           yield* write(piece)
           yield* writing(piece.length, pace)
         }
-      } else if (request.complete) {
+      } else if (incoming.complete) {
         return yield* end(bytes)
       } else {
         yield* write(bytes)
       }
-      // The response is ended only now: node would cut a connection that is not kept alive before the client has read it.
-      const complete = request.complete || (yield* drain(drainLimit, pace))
+      // The response ends after the drain: at its end, Node would cut a connection without keep-alive before the client has read it.
+      const complete = incoming.complete || (yield* drain(drainLimit, pace))
       if (complete) yield* end()
-      else request.socket.destroy()
+      else incoming.socket.destroy()
     }),
-    sendHalf: (answer) =>
+    sendHalf: (response) =>
       Effect.suspend(() => {
-        const bytes = Buffer.from(answer.body)
-        if (response.destroyed) return Effect.fail(new Disconnected())
-        writeHead(answer, bytes.length)
+        const bytes = Buffer.from(response.body)
+        if (outgoing.destroyed) return Effect.fail(new Disconnected())
+        writeHead(response, bytes.length)
         return write(bytes.subarray(0, bytes.length >> 1))
       }),
     close: Effect.callback((resume) => {
-      const { socket } = request
+      const { socket } = incoming
       if (socket.destroyed) return resume(Effect.void)
       socket.once("close", () => resume(Effect.void))
       socket.end(() => socket.destroy())
     }),
     reset: Effect.sync(() => {
-      request.socket.resetAndDestroy()
+      incoming.socket.resetAndDestroy()
     })
   }
 }
 
-/** Pulls a body piece by piece. Nothing is read from the socket beyond node's buffer until somebody pulls. */
+/** Pulls a body piece by piece. Without a pull, only Node's buffer is read from the socket. */
 const makeBody = (
-  request: IncomingMessage,
+  incoming: IncomingMessage,
   onFirst: () => void
 ): Effect.Effect<Uint8Array | undefined, Disconnected> => {
   let started = false
@@ -152,21 +152,21 @@ const makeBody = (
     started = true
     onFirst()
     const notify = () => wake?.()
-    request.on("readable", notify)
-    request.on("end", notify)
-    request.on("close", notify)
-    request.on("error", notify)
+    incoming.on("readable", notify)
+    incoming.on("end", notify)
+    incoming.on("close", notify)
+    incoming.on("error", notify)
   }
   return Effect.callback((resume) => {
     const attempt = () => {
-      const piece: Uint8Array | null = request.read()
+      const piece: Uint8Array | null = incoming.read()
       if (piece !== null) {
         wake = undefined
         resume(Effect.succeed(piece))
-      } else if (request.readableEnded) {
+      } else if (incoming.readableEnded) {
         wake = undefined
         resume(Effect.succeed(undefined))
-      } else if (request.destroyed) {
+      } else if (incoming.destroyed) {
         wake = undefined
         resume(Effect.fail(new Disconnected()))
       }
@@ -180,7 +180,7 @@ const makeBody = (
   })
 }
 
-/** Waits until so many bytes are due. */
+/** Waits until that many bytes are due at the pace. */
 const makeMeter = () => {
   let due = Number.NEGATIVE_INFINITY
   return (bytes: number, pace: Pace): Effect.Effect<void> =>

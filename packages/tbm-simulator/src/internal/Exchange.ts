@@ -1,21 +1,21 @@
-/** One API call from its head to its end: counted, struck by a fault or not, answered or cut. */
+/** One API call from its head to its end: counts it, applies a fault if a rule fires, sends the response or breaks the connection. */
 import * as Effect from "effect/Effect"
 import { STATUS_CODES } from "node:http"
 import type * as FaultRule from "../FaultRule.ts"
-import * as Answer from "./Answer.ts"
 import type * as Connection from "./Connection.ts"
 import * as Guards from "./Guards.ts"
+import type { HandleOptions } from "./HandleOptions.ts"
 import * as Handlers from "./Handlers.ts"
-import type { Handling } from "./Handling.ts"
+import * as Response from "./Response.ts"
 import * as Route from "./Route.ts"
+import type { State } from "./State.ts"
 import * as Uploader from "./Uploader.ts"
-import type { World } from "./World.ts"
 
 export const run = (
-  world: World,
+  state: State,
   connection: Connection.Connection
 ): Effect.Effect<void, Connection.Disconnected> => {
-  const { counters, faults } = world
+  const { counters, faults } = state
   const path = Route.pathOf(connection.target)
   const route = Route.parse(connection.method, path)
   counters.requests++
@@ -27,53 +27,54 @@ export const run = (
     path,
     decodedPath: Route.decoded(path)
   })
-  const exchange = { world, connection, route, requestId: requestId(world, connection) }
+  const exchange = { state, connection, route, requestId: requestId(state, connection) }
   return rule === undefined
-    ? Effect.flatMap(handle(exchange), (answer) => send(exchange, answer))
-    : strike(exchange, rule)
+    ? Effect.flatMap(handle(exchange), (response) => send(exchange, response))
+    : applyFault(exchange, rule)
 }
 
 interface Exchange {
-  readonly world: World
+  readonly state: State
   readonly connection: Connection.Connection
   readonly route: Route.Route
-  readonly requestId: Answer.Answer["headers"]
+  readonly requestId: Response.Response["headers"]
 }
 
-const requestId = ({ counters, settings }: World, connection: Connection.Connection): Answer.Answer["headers"] => {
+const requestId = ({ counters, settings }: State, connection: Connection.Connection): Response.Response["headers"] => {
   const name = settings.requestIdHeader
   return name === undefined ? {} : { [name]: connection.header(name) ?? `request-${counters.requests}` }
 }
 
 const handle = (
-  { connection, route, world }: Exchange,
-  { commit = true, pace }: Partial<Handling> = {}
-): Effect.Effect<Answer.Answer, Connection.Disconnected> => Handlers.handle(world, connection, route, { commit, pace })
+  { connection, route, state }: Exchange,
+  { commit = true, pace }: Partial<HandleOptions> = {}
+): Effect.Effect<Response.Response, Connection.Disconnected> =>
+  Handlers.handle(state, connection, route, { commit, pace })
 
 const send = (
-  { connection, requestId, world: { settings } }: Exchange,
-  answer: Answer.Answer,
+  { connection, requestId, state: { settings } }: Exchange,
+  response: Response.Response,
   pace?: Connection.Pace
 ): Effect.Effect<void, Connection.Disconnected> => {
-  const identified = { ...answer, headers: { ...requestId, ...answer.headers } }
+  const identified = { ...response, headers: { ...requestId, ...response.headers } }
   return settings.earlyAnswers
     ? connection.send(identified, settings.drainLimit, pace)
     : Effect.andThen(connection.drain(Number.POSITIVE_INFINITY, pace), connection.send(identified, 0, pace))
 }
 
-const strike = Effect.fnUntraced(function*(
+const applyFault = Effect.fnUntraced(function*(
   exchange: Exchange,
   { apply = false, fault }: FaultRule.FaultRule
 ): Effect.fn.Return<void, Connection.Disconnected> {
-  const { connection, world } = exchange
+  const { connection, state } = exchange
   const handled = apply ? yield* handle(exchange) : undefined
-  const answered = (commit: boolean) => handled === undefined ? handle(exchange, { commit }) : Effect.succeed(handled)
+  const usual = (commit: boolean) => handled === undefined ? handle(exchange, { commit }) : Effect.succeed(handled)
   switch (fault.type) {
     case "status":
-      return yield* send(exchange, statusAnswer(exchange, fault))
+      return yield* send(exchange, statusResponse(exchange, fault))
     case "delay":
       yield* Effect.sleep(fault.ms)
-      return yield* send(exchange, yield* answered(true))
+      return yield* send(exchange, yield* usual(true))
     case "hang":
       return yield* Effect.never
     case "reset": {
@@ -82,19 +83,19 @@ const strike = Effect.fnUntraced(function*(
       } else if (fault.at === "beforeResponse") {
         yield* connection.drain(Number.POSITIVE_INFINITY)
       } else if (fault.at === "midResponse") {
-        yield* connection.sendHalf(yield* answered(false))
+        yield* connection.sendHalf(yield* usual(false))
       }
       return yield* connection.reset
     }
     case "expireTokens":
-      yield* world.tokens.expireAll
-      return yield* send(exchange, yield* answered(true))
+      yield* state.tokens.expireAll
+      return yield* send(exchange, yield* usual(true))
     case "slow": {
-      const answer = handled ?? (yield* handle(exchange, { pace: fault.bytesPerSecond }))
-      return yield* send(exchange, answer, fault.bytesPerSecond)
+      const response = handled ?? (yield* handle(exchange, { pace: fault.bytesPerSecond }))
+      return yield* send(exchange, response, fault.bytesPerSecond)
     }
     case "truncate":
-      yield* connection.sendHalf(yield* answered(false))
+      yield* connection.sendHalf(yield* usual(false))
       return yield* connection.close
     case "html":
       return yield* send(exchange, page(fault.status))
@@ -105,7 +106,7 @@ const strike = Effect.fnUntraced(function*(
         body: ""
       })
     case "corruptMd5":
-      return yield* send(exchange, corrupt(exchange, yield* answered(false)))
+      return yield* send(exchange, corrupt(exchange, yield* usual(false)))
     case "echoSecrets":
       return yield* send(exchange, yield* echo(exchange, fault.status, handled !== undefined))
   }
@@ -113,11 +114,11 @@ const strike = Effect.fnUntraced(function*(
 
 const reason = (status: number): string => `HTTP ${status} ${STATUS_CODES[status] ?? "Unknown"}`
 
-const statusAnswer = (
-  { world: { settings } }: Exchange,
+const statusResponse = (
+  { state: { settings } }: Exchange,
   { body, headers, status }: Extract<FaultRule.Fault, { type: "status" }>
-): Answer.Answer => {
-  const standard = Answer.failure(settings, status, reason(status))
+): Response.Response => {
+  const standard = Response.failure(settings, status, reason(status))
   return {
     status,
     headers: {
@@ -128,32 +129,32 @@ const statusAnswer = (
   }
 }
 
-const page = (status: number): Answer.Answer =>
+const page = (status: number): Response.Response =>
   status < 400
-    ? Answer.html(
+    ? Response.html(
       status,
       "Log in",
       "<h1>Log in</h1><form method=\"post\" action=\"/login\"><input name=\"username\"><input name=\"password\" type=\"password\"></form>"
     )
-    : Answer.html(status, reason(status), `<h1>${reason(status)}</h1><p>The server cannot answer now.</p>`)
+    : Response.html(status, reason(status), `<h1>${reason(status)}</h1><p>The server cannot answer now.</p>`)
 
-const corrupt = ({ route, world: { settings } }: Exchange, answer: Answer.Answer): Answer.Answer =>
-  route.operation === "part" && answer.status < 300 ? Uploader.md5Mismatch(settings) : {
-    ...answer,
-    body: answer.body.replace(/"md5":"([0-9a-f]{32})"/, (_, md5: string) => `"md5":"${flip(md5)}"`)
+const corrupt = ({ route, state: { settings } }: Exchange, response: Response.Response): Response.Response =>
+  route.operation === "part" && response.status < 300 ? Uploader.md5Mismatch(settings) : {
+    ...response,
+    body: response.body.replace(/"md5":"([0-9a-f]{32})"/, (_, md5: string) => `"md5":"${flip(md5)}"`)
   }
 
-/** Another digest of the same form: every digit's bits turned. */
+/** Another digest of the same form: inverts the bits of each digit. */
 const flip = (md5: string): string =>
   Array.from(md5, (digit) => (15 - Number.parseInt(digit, 16)).toString(16)).join("")
 
 const echo = Effect.fnUntraced(
-  function*({ connection, route, world: { settings } }: Exchange, status: number, read: boolean) {
+  function*({ connection, route, state: { settings } }: Exchange, status: number, read: boolean) {
     const body = route.operation === "login" && !read
       ? yield* Effect.catchTag(Guards.readText(connection, settings, undefined), "Rejected", () => Effect.succeed(""))
       : ""
     const headers = Object.entries(connection.headers).map(([name, value]) => `${name}: ${value}`).join("; ")
-    return Answer.failure(
+    return Response.failure(
       settings,
       status,
       `Failed on ${connection.method} ${connection.target} with ${headers}; body: ${body}`

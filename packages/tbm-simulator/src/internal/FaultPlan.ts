@@ -1,4 +1,4 @@
-/** The rules in force and how far each has come. */
+/** The rules in force, each with its counts. */
 import type * as Random from "effect/Random"
 import * as FaultRule from "../FaultRule.ts"
 
@@ -11,13 +11,11 @@ export interface Call {
 }
 
 export interface FaultPlan {
-  /** The rule that strikes this call, if any. Asking is what counts the call. */
+  /** Counts the call for all rules, and returns the rule that fires, if any. */
   readonly next: (call: Call) => FaultRule.FaultRule | undefined
-  /** False where those would be too many, and then none is added. */
+  /** Adds all rules, or none and returns false if there would be too many. */
   readonly add: (rules: ReadonlyArray<FaultRule.FaultRule>) => boolean
-  /** Drops all rules, and tells how many those were. */
-  readonly clear: () => number
-  readonly size: () => number
+  readonly clear: () => void
 }
 
 export const make = (
@@ -26,7 +24,7 @@ export const make = (
 ): FaultPlan => {
   let plan: Array<{ readonly rule: FaultRule.FaultRule; matched: number; fired: number }> = []
   const add = (rules: ReadonlyArray<FaultRule.FaultRule>) => {
-    plan = plan.filter(({ fired, rule }) => fired < mostStrikes(rule))
+    plan = plan.filter(({ fired, rule }) => fired < maxFirings(rule))
     if (plan.length + rules.length > FaultRule.maxRules) return false
     for (const rule of rules) plan.push({ rule, matched: 0, fired: 0 })
     return true
@@ -40,7 +38,7 @@ export const make = (
         if (!matches(rule, call)) continue
         entry.matched++
         if (winner !== undefined) continue
-        if (entry.matched <= (rule.after ?? 0) || entry.fired >= mostStrikes(rule)) continue
+        if (entry.matched <= (rule.after ?? 0) || entry.fired >= maxFirings(rule)) continue
         if (rule.probability !== undefined && random.nextDoubleUnsafe() >= rule.probability) continue
         entry.fired++
         winner = rule
@@ -49,15 +47,12 @@ export const make = (
     },
     add,
     clear() {
-      const size = plan.length
       plan = []
-      return size
-    },
-    size: () => plan.length
+    }
   }
 }
 
-const mostStrikes = ({ times = Number.POSITIVE_INFINITY }: FaultRule.FaultRule): number => times
+const maxFirings = ({ times = Number.POSITIVE_INFINITY }: FaultRule.FaultRule): number => times
 
 const matches = ({ fault, match = {} }: FaultRule.FaultRule, call: Call): boolean =>
   (match.operation === undefined || match.operation === call.operation) &&
@@ -65,7 +60,7 @@ const matches = ({ fault, match = {} }: FaultRule.FaultRule, call: Call): boolea
   (match.path === undefined || contains(call.path, match.path) || contains(call.decodedPath, match.path)) &&
   (fault.type !== "corruptMd5" || call.operation === "upload" || call.operation === "part")
 
-/** Whether the pieces between the stars occur in the path, in order. */
+/** True if the pieces between the stars occur in the path, in order. */
 const contains = (path: string, pattern: string): boolean => {
   let from = 0
   return pattern.split("*").every((piece) => {

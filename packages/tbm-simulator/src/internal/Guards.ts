@@ -1,27 +1,27 @@
-/** Who may do what: the checks that every call after the login passes, and how a call is turned down. */
+/** The checks of each call after the login, and the rejection of a call that fails one. */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Account from "../Account.ts"
-import type * as Settings from "../Settings.ts"
-import * as Answer from "./Answer.ts"
+import type * as SimulatorOptions from "../SimulatorOptions.ts"
 import type * as Connection from "./Connection.ts"
-import type { World } from "./World.ts"
+import * as Response from "./Response.ts"
+import type { State } from "./State.ts"
 
-export class Rejected extends Data.TaggedError("Rejected")<{ readonly answer: Answer.Answer }> {}
+export class Rejected extends Data.TaggedError("Rejected")<{ readonly response: Response.Response }> {}
 
 export const reject = (
-  settings: Settings.Settings,
+  settings: SimulatorOptions.Settings,
   status: number,
   message: string,
-  headers?: Answer.Answer["headers"]
+  headers?: Response.Response["headers"]
 ): Effect.Effect<never, Rejected> =>
-  Effect.fail(new Rejected({ answer: Answer.failure(settings, status, message, headers) }))
+  Effect.fail(new Rejected({ response: Response.failure(settings, status, message, headers) }))
 
 const textLimit = 64 * 1024
 
 export const readText = Effect.fnUntraced(function*(
   connection: Connection.Connection,
-  settings: Settings.Settings,
+  settings: SimulatorOptions.Settings,
   pace: Connection.Pace
 ) {
   const pieces: Array<Uint8Array> = []
@@ -35,9 +35,9 @@ export const readText = Effect.fnUntraced(function*(
   }
 })
 
-/** Whose token it is. Without `app-type` and `app-version` a call is as good as without a token. */
+/** The account of the token. A call without `app-type` and `app-version` is rejected like one without a token. */
 export const authenticate = Effect.fnUntraced(
-  function*({ settings, tokens }: World, connection: Connection.Connection) {
+  function*({ settings, tokens }: State, connection: Connection.Connection) {
     if (connection.header("app-type") === undefined || connection.header("app-version") === undefined) {
       return yield* reject(settings, 401, "Unauthorized: the headers app-type and app-version are required.")
     }
@@ -54,7 +54,7 @@ export const authenticate = Effect.fnUntraced(
 const cookieToken = (cookies: string | undefined): string | undefined =>
   /(?:^|;\s*)apptio-opentoken=([^;]+)/.exec(cookies ?? "")?.[1]
 
-export const requireDomain = (settings: Settings.Settings, account: Account.Account, domain: string) =>
+export const requireDomain = (settings: SimulatorOptions.Settings, account: Account.Account, domain: string) =>
   settings.accounts.every((other) => other.domain !== domain)
     ? reject(settings, 400, `Customer not found: '${domain}'.`)
     : account.domain === domain
@@ -62,12 +62,16 @@ export const requireDomain = (settings: Settings.Settings, account: Account.Acco
     : reject(settings, 403, "Access denied")
 
 export const requirePermission = (
-  settings: Settings.Settings,
+  settings: SimulatorOptions.Settings,
   account: Account.Account,
   permission: Account.Permission
 ) => account.permissions.includes(permission) ? Effect.void : reject(settings, 403, "Access denied")
 
-export const requireEnvironment = (settings: Settings.Settings, account: Account.Account, id: string | undefined) => {
+export const requireEnvironment = (
+  settings: SimulatorOptions.Settings,
+  account: Account.Account,
+  id: string | undefined
+) => {
   const has = ({ environments }: Account.Account) => Object.values(environments).some((other) => String(other) === id)
   if (id === undefined) {
     return reject(settings, 403, "Access denied: the header apptio-current-environment is required.")
@@ -78,15 +82,16 @@ export const requireEnvironment = (settings: Settings.Settings, account: Account
     : reject(settings, 404, `Environment not found: '${id}'.`)
 }
 
-/** What is wrong with the names, if anything. */
-export const tableProblem = (settings: Settings.Settings, { project, table }: Settings.TableName) =>
+/** The message of a wrong project or table; undefined if both exist. */
+export const tableProblem = (settings: SimulatorOptions.Settings, { project, table }: SimulatorOptions.TableName) =>
   settings.tables === undefined || lists(settings.tables, project, table)
     ? undefined
     : settings.tables.some((known) => known.project === project)
     ? `Table not found: '${table}'.`
     : `Project not found: '${project}'.`
 
-export const lists = (list: ReadonlyArray<Settings.TableName>, project: string, table: string): boolean =>
+export const lists = (list: ReadonlyArray<SimulatorOptions.TableName>, project: string, table: string): boolean =>
   list.some((known) => known.project === project && known.table === table)
 
-export const tooLarge = (settings: Settings.Settings) => `The file is larger than ${settings.maxUploadBytes} bytes.`
+export const tooLarge = (settings: SimulatorOptions.Settings) =>
+  `The file is larger than ${settings.maxUploadBytes} bytes.`

@@ -1,10 +1,9 @@
-/** What the operations do when nothing goes wrong on purpose. */
+/** What the operations do without a fault. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type * as Settings from "../Settings.ts"
-import * as Answer from "./Answer.ts"
+import type * as SimulatorOptions from "../SimulatorOptions.ts"
 import type * as Connection from "./Connection.ts"
 import {
   authenticate,
@@ -18,39 +17,40 @@ import {
   tableProblem,
   tooLarge
 } from "./Guards.ts"
-import type { Handling } from "./Handling.ts"
+import type { HandleOptions } from "./HandleOptions.ts"
 import * as MultipartReceiver from "./MultipartReceiver.ts"
 import * as Period from "./Period.ts"
+import * as Response from "./Response.ts"
 import type * as Route from "./Route.ts"
+import type { State } from "./State.ts"
 import type * as TableStore from "./TableStore.ts"
 import type * as TokenRegistry from "./TokenRegistry.ts"
 import * as Unpacker from "./Unpacker.ts"
 import * as Uploader from "./Uploader.ts"
-import type { World } from "./World.ts"
 
 export const handle = (
-  world: World,
+  state: State,
   connection: Connection.Connection,
   route: Route.Route,
-  handling: Handling
-): Effect.Effect<Answer.Answer, Connection.Disconnected> =>
-  Effect.andThen(limitRate(world), operate(world, connection, route, handling)).pipe(
-    Effect.catchTag("Rejected", ({ answer }) => Effect.succeed(answer))
+  options: HandleOptions
+): Effect.Effect<Response.Response, Connection.Disconnected> =>
+  Effect.andThen(limitRate(state), operate(state, connection, route, options)).pipe(
+    Effect.catchTag("Rejected", ({ response }) => Effect.succeed(response))
   )
 
 const operate = (
-  world: World,
+  state: State,
   connection: Connection.Connection,
   route: Route.Route,
-  handling: Handling
-): Effect.Effect<Answer.Answer, Connection.Disconnected | Rejected> => {
+  options: HandleOptions
+): Effect.Effect<Response.Response, Connection.Disconnected | Rejected> => {
   switch (route.operation) {
     case "login":
-      return login(world, connection, handling)
+      return login(state, connection, options)
     case "environment":
-      return environment(world, connection, route)
+      return environment(state, connection, route)
     case "upload":
-      return upload(world, connection, route, handling)
+      return upload(state, connection, route, options)
     case "single":
     case "initiate":
     case "part":
@@ -58,10 +58,10 @@ const operate = (
     case "abort":
     case "process":
     case "status":
-      return Uploader.handle(world, connection, route, handling)
+      return Uploader.handle(state, connection, route, options)
     case "other":
       return reject(
-        world.settings,
+        state.settings,
         route.status,
         route.message,
         route.allow === undefined ? {} : { allow: route.allow }
@@ -69,7 +69,7 @@ const operate = (
   }
 }
 
-const limitRate = ({ settings, window }: World): Effect.Effect<void, Rejected> => {
+const limitRate = ({ settings, window }: State): Effect.Effect<void, Rejected> => {
   const limit = settings.rateLimit
   if (limit === undefined) return Effect.void
   return Effect.flatMap(Clock.currentTimeMillis, (now) => {
@@ -90,8 +90,8 @@ const Credentials = Schema.fromJsonString(Schema.Struct({ keyAccess: Schema.Stri
 const decodeCredentials = Schema.decodeUnknownOption(Credentials)
 const invalidLogin = "Invalid request data submitted. Unable to log the user in."
 
-const login = Effect.fnUntraced(function*(world: World, connection: Connection.Connection, { pace }: Handling) {
-  const { failedLogins, settings, tokens } = world
+const login = Effect.fnUntraced(function*(state: State, connection: Connection.Connection, { pace }: HandleOptions) {
+  const { failedLogins, settings, tokens } = state
   if (connection.header("content-type")?.toLowerCase().includes("json") !== true) {
     return yield* reject(settings, 400, invalidLogin)
   }
@@ -111,15 +111,15 @@ const login = Effect.fnUntraced(function*(world: World, connection: Connection.C
   failedLogins.delete(keyAccess)
   const now = yield* Clock.currentTimeMillis
   const token = yield* tokens.issue(account)
-  return Answer.json(200, { success: true }, tokenHeaders(settings, token, tokens.decoy, now))
+  return Response.json(200, { success: true }, tokenHeaders(settings, token, tokens.decoy, now))
 })
 
 const tokenHeaders = (
-  settings: Settings.Settings,
+  settings: SimulatorOptions.Settings,
   token: TokenRegistry.IssuedToken,
   decoy: () => string,
   now: number
-): Answer.Answer["headers"] => {
+): Response.Response["headers"] => {
   const { cookieExpiry, tokenIn, validTill, validTillHeader } = settings
   const expiry = cookieExpiry === "maxAge"
     ? `; Max-Age=${Math.floor((token.expiresAt - now) / 1000)}`
@@ -150,30 +150,30 @@ const instant = (millis: number, form: "seconds" | "millis" | "iso"): string => 
 // ----- after the login
 
 const environment = Effect.fnUntraced(function*(
-  world: World,
+  state: State,
   connection: Connection.Connection,
   { domain, name }: Extract<Route.Route, { operation: "environment" }>
 ) {
-  const { settings } = world
-  const account = yield* authenticate(world, connection)
+  const { settings } = state
+  const account = yield* authenticate(state, connection)
   yield* requireDomain(settings, account, domain)
   yield* requirePermission(settings, account, "AccessDev")
   const id = Object.hasOwn(account.environments, name) ? account.environments[name] : undefined
   if (id === undefined) return yield* reject(settings, 404, `Environment not found: '${name}'.`)
-  return Answer.json(200, { id, name, domain })
+  return Response.json(200, { id, name, domain })
 })
 
 // ----- upload
 
 const upload = (
-  world: World,
+  state: State,
   connection: Connection.Connection,
   route: Route.UploadRoute,
-  handling: Handling
+  options: HandleOptions
 ) =>
   Effect.scoped(Effect.gen(function*() {
-    const { answers, settings, store } = world
-    const account = yield* authenticate(world, connection)
+    const { responses, settings, store } = state
+    const account = yield* authenticate(state, connection)
     yield* requireDomain(settings, account, route.domain)
     yield* requireEnvironment(settings, account, connection.header("apptio-current-environment"))
     yield* requirePermission(settings, account, "AccessDev")
@@ -188,35 +188,35 @@ const upload = (
       return yield* reject(settings, 413, tooLarge(settings))
     }
     const key = settings.idempotencyHeader === undefined ? undefined : connection.header(settings.idempotencyHeader)
-    const answerBefore = () => key === undefined ? undefined : answers.get(key)
-    const before = answerBefore()
+    const storedResponse = () => key === undefined ? undefined : responses.get(key)
+    const before = storedResponse()
     if (before !== undefined) return before
     const write = yield* Effect.catchTag(
       store.write(route),
       "Busy",
       () => reject(settings, 409, "Another upload to this table and period is in progress.")
     )
-    const { fileName, rows } = yield* receiveFile(world, connection, route, handling, write)
+    const { fileName, rows } = yield* receiveFile(state, connection, route, options, write)
     const storedAt = yield* Clock.currentTimeMillis
-    const meanwhile = answerBefore()
+    const meanwhile = storedResponse()
     if (meanwhile !== undefined) return meanwhile
-    const { created } = handling.commit
+    const { created } = options.commit
       ? yield* write.commit({ fileName, rows, storedAt })
       : { created: write.wouldCreate() }
     const { bytes, md5 } = write.received()
-    const answer = Answer.json(created ? 201 : 202, { md5, length: bytes, fileName })
-    if (key !== undefined && handling.commit) answers.set(key, answer)
-    return answer
+    const response = Response.json(created ? 201 : 202, { md5, length: bytes, fileName })
+    if (key !== undefined && options.commit) responses.set(key, response)
+    return response
   }))
 
-/** Boundaries, part headers and fields beside the file, generously. */
+/** A generous bound on boundaries, part headers and the fields beside the file. */
 const formOverhead = 64 * 1024
 
 const receiveFile = Effect.fnUntraced(function*(
-  { settings }: World,
+  { settings }: State,
   connection: Connection.Connection,
   route: Route.UploadRoute,
-  { pace }: Handling,
+  { pace }: HandleOptions,
   write: TableStore.Write
 ) {
   let unpacker: Unpacker.Unpacker | undefined
@@ -254,7 +254,7 @@ const receiveFile = Effect.fnUntraced(function*(
 })
 
 const requireFields = (
-  settings: Settings.Settings,
+  settings: SimulatorOptions.Settings,
   { action, project, table }: Route.UploadRoute,
   fields: ReadonlyMap<string, string>
 ) => {

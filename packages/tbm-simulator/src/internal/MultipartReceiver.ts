@@ -1,4 +1,4 @@
-/** Reads a multipart form from the connection at constant memory: one file, whose bytes go to a sink, and text fields. */
+/** Reads a multipart form from the connection at constant memory: the bytes of one file, for a sink, and text fields. */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as MultipartParser from "effect/http/MultipartParser"
@@ -8,17 +8,17 @@ import type * as Connection from "./Connection.ts"
 export interface Sink<out E = never> {
   readonly open: (fileName: string) => void
   readonly update: (bytes: Uint8Array) => void
-  /** Waits until more bytes are welcome. */
+  /** Waits until the sink takes more bytes. */
   readonly ready: Effect.Effect<void, FormError | E>
 }
 
 export interface Form {
-  /** Undefined when no part was a file. */
+  /** Undefined if no part was a file. */
   readonly fileName: string | undefined
   readonly fields: ReadonlyMap<string, string>
 }
 
-/** The body is not the form that was announced, or not one that is taken. */
+/** The body is not a valid form, or has more than one file. */
 export class FormError extends Data.TaggedError("FormError")<{ readonly status: number; readonly message: string }> {}
 
 export const receive = Effect.fnUntraced(function*<E = never>(

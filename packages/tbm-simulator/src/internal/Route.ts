@@ -1,4 +1,4 @@
-/** Which operation a request asks for, and the names in its path. */
+/** The operation of a request, and the names in its path. */
 import * as Result from "effect/Result"
 
 export type Route =
@@ -27,13 +27,13 @@ export type UploaderRoute =
   | { readonly operation: "process" }
   | { readonly operation: "status"; readonly processId: string }
 
-/** The path of a request target, without the query and, when a proxy's client sent one, without the origin. */
+/** The path of a request target, without the query, and without the origin that a proxy's client sends. */
 export const pathOf = (target: string): string => {
   const path = target.replace(/^https?:\/\/[^/?#]*/i, "").replace(/[?#].*$/s, "")
   return path === "" ? "/" : path
 }
 
-/** The path with every segment decoded; as it is when it cannot be. */
+/** The decoded path; unchanged if it cannot be decoded. */
 export const decoded = (path: string): string =>
   Result.getOrElse(Result.try(() => decodeURIComponent(path)), () => path)
 
@@ -104,7 +104,7 @@ const tableUpload = (method: string, segments: ReadonlyArray<string>): Route => 
   return only("POST", method, { operation: "upload", domain, project, table, period, action })
 }
 
-/** The segments decoded once; undefined when one is empty, a dot segment, or not decodable. */
+/** The segments, decoded once; undefined if one is empty, a dot segment, or not decodable. */
 const decodeAll = (segments: ReadonlyArray<string>): ReadonlyArray<string> | undefined => {
   const names = segments.map((segment) => Result.getOrUndefined(Result.try(() => decodeURIComponent(segment))))
   return names.every((name) => name !== undefined && name !== "" && name !== "." && name !== "..")

@@ -1,6 +1,6 @@
 /**
- * Counts the lines of a CSV or TSV file fed in pieces. A line break inside quotes ends no line; a last line without a
- * break counts.
+ * Counts the lines of a CSV or TSV file that comes in pieces. A line break inside quotes does not end a line; a last line
+ * without a break counts.
  */
 export interface RowCounter {
   readonly update: (bytes: Uint8Array) => void
@@ -32,7 +32,7 @@ const quote = 0x22
 const newline = 0x0a
 const noWords = new Uint32Array(0)
 
-// Four bytes at a time: three times as fast as a byte loop, and this is the benchmarks' receiver.
+// Four bytes at a time, three times as fast as a byte loop: the benchmarks upload to this counter.
 const countLines = (bytes: Uint8Array): number => {
   let lines = 0
   const unaligned = (4 - bytes.byteOffset % 4) % 4

@@ -1,4 +1,4 @@
-/** Files for what must be kept until it is put together: parts arrive in any order, and they are too large for memory. */
+/** Temporary files for the parts of an upload: parts arrive in any order, and are too large for memory. */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -8,7 +8,7 @@ import { mkdtemp, open, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-/** The disk is full, or the file is gone after a reset. */
+/** The disk is full, or a reset has removed the file. */
 export class SpoolError extends Data.TaggedError("SpoolError")<{ readonly cause: unknown }> {
   override get message() {
     return `the spool failed: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
@@ -23,12 +23,12 @@ export interface SpoolFile {
 }
 
 export interface Spool {
-  /** A new file, open until the scope closes, removed with it unless it is kept. */
+  /** A new file. The scope closes it, and removes it unless `keep` was called. */
   readonly create: Effect.Effect<SpoolFile, SpoolError, Scope.Scope>
   readonly remove: (path: string) => Effect.Effect<void>
 }
 
-/** The folder is made with the first file, and removed when the scope closes. */
+/** Makes the folder with the first file, and removes it when the scope closes. */
 export const make: Effect.Effect<Spool, never, Scope.Scope> = Effect.gen(function*() {
   let folder: Promise<string> | undefined
   let files = 0

@@ -1,15 +1,15 @@
 /**
- * What was uploaded: never the bytes, only their digests and counts.
+ * The stored uploads: only digests and counts, not the bytes.
  *
- * A table's md5 is of all its bytes. An append continues from a copy of the running hash that the table was left with, so
- * appends to one table take turns for as long as their bodies are read.
+ * A table's md5 is of all its bytes. An append continues from a copy of the table's unfinished hash, so appends to one
+ * table take turns while their bodies are read.
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { createHash, type Hash } from "node:crypto"
-import type * as Settings from "../Settings.ts"
+import type * as SimulatorOptions from "../SimulatorOptions.ts"
 import type * as SimulatorState from "../SimulatorState.ts"
 
 export interface Target {
@@ -20,14 +20,14 @@ export interface Target {
   readonly action: "overwrite" | "append"
 }
 
-/** One upload on its way in. */
+/** One upload while it arrives. */
 export interface Write {
   readonly update: (bytes: Uint8Array) => void
   /** The file's digests and length so far. */
   readonly received: () => { readonly md5: string; readonly sha256: string; readonly bytes: number }
-  /** Makes the upload part of the record. `created` tells whether the table had nothing for that period before. */
+  /** Adds the upload to the record. `created` is true if the table had no content for that period before. */
   readonly commit: (file: CommittedFile) => Effect.Effect<{ readonly created: boolean }>
-  /** What `created` would be. */
+  /** The value that `created` would have. */
   readonly wouldCreate: () => boolean
 }
 
@@ -46,7 +46,7 @@ export interface TableStore {
   readonly tables: () => { readonly [key: string]: SimulatorState.StoredTable }
 }
 
-export const make = (mode: Settings.Settings["concurrentWrites"]): TableStore => {
+export const make = (mode: SimulatorOptions.Settings["concurrentWrites"]): TableStore => {
   const uploads: Array<SimulatorState.StoredUpload> = []
   const tables = new Map<string, StoredContent>()
   const locks = new Map<string, Semaphore.Semaphore>()
@@ -60,7 +60,7 @@ export const make = (mode: Settings.Settings["concurrentWrites"]): TableStore =>
   }
 
   const write = Effect.fnUntraced(function*(target: Target) {
-    // The domain is no part of the key that the record shows, but two domains' tables are two tables.
+    // The record shows keys without the domain, but tables of two domains are two tables.
     const key = keyOf(target)
     const lock = lockOf(key)
     const holds = mode === "reject" || (mode === "serialize" && target.action === "append")
@@ -138,7 +138,7 @@ interface StoredContent {
   readonly bytes: number
   readonly rows: number
   readonly versions: number
-  /** Not finished, so that an append can go on from a copy. */
+  /** Unfinished, so that an append can continue from a copy. */
   readonly hash: Hash
 }
 

@@ -1,4 +1,4 @@
-/** The tokens that logins gave out, whose they are and until when they are good. */
+/** The issued tokens, each with its account and the end of its life. */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -14,12 +14,12 @@ export interface IssuedToken {
 
 export interface TokenRegistry {
   readonly issue: (account: Account.Account) => Effect.Effect<IssuedToken>
-  /** Whose the token is, or undefined when it is unknown or over. */
+  /** The token's account; undefined if the token is unknown or has expired. */
   readonly account: (value: string) => Effect.Effect<Account.Account | undefined>
-  /** Ends every token that is still good, and tells how many those were. */
+  /** Expires all valid tokens, and returns their number. */
   readonly expireAll: Effect.Effect<number>
   readonly counts: Effect.Effect<{ readonly issued: number; readonly expired: number }>
-  /** A token that nobody was given. */
+  /** A token that was never issued. */
   readonly decoy: () => string
 }
 
@@ -40,9 +40,9 @@ export const make = (lifetime: Duration.Input, random: typeof Random.Random.Serv
         return token !== undefined && now < token.expiresAt ? token.account : undefined
       }),
     expireAll: Effect.map(Clock.currentTimeMillis, (now) => {
-      const good = Array.from(tokens.values()).filter((token) => now < token.expiresAt)
-      for (const token of good) tokens.set(token.value, { ...token, expiresAt: now })
-      return good.length
+      const valid = Array.from(tokens.values()).filter((token) => now < token.expiresAt)
+      for (const token of valid) tokens.set(token.value, { ...token, expiresAt: now })
+      return valid.length
     }),
     counts: Effect.map(Clock.currentTimeMillis, (now) => ({
       issued: tokens.size,

@@ -1,4 +1,4 @@
-/** Counts the rows of a file as it arrives; those of a `.gz` after unpacking it. */
+/** Counts the rows of a file while it arrives, of a `.gz` after unpacking. */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { createGunzip } from "node:zlib"
@@ -8,9 +8,9 @@ export class NotGzip extends Data.TaggedError("NotGzip")<{}> {}
 
 export interface Unpacker {
   readonly update: (bytes: Uint8Array) => void
-  /** Waits until more bytes are welcome. */
+  /** Waits until the unpacker takes more bytes. */
   readonly ready: Effect.Effect<void>
-  /** Waits for the last bytes and tells the rows. */
+  /** Waits for the last bytes, then returns the number of rows. */
   readonly rows: Effect.Effect<number, NotGzip>
   readonly dispose: () => void
 }

@@ -1,7 +1,7 @@
 /**
- * The uploader service: files in parts, put together on request, processed afterwards.
+ * The uploader service: takes files in parts, and on request puts them together and processes them.
  *
- * Source: the vendor's page *Uploader Service API*. What it leaves open is a setting or a guess that the README names.
+ * Source: the vendor's page *Uploader Service API*. What the page leaves open is an option, or a guess that the README names.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -11,8 +11,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { createHash } from "node:crypto"
 import type * as Account from "../Account.ts"
-import type * as Settings from "../Settings.ts"
-import * as Answer from "./Answer.ts"
+import type * as SimulatorOptions from "../SimulatorOptions.ts"
 import type * as Connection from "./Connection.ts"
 import {
   authenticate,
@@ -26,31 +25,32 @@ import {
   tableProblem,
   tooLarge
 } from "./Guards.ts"
-import type { Handling } from "./Handling.ts"
+import type { HandleOptions } from "./HandleOptions.ts"
 import * as MultipartReceiver from "./MultipartReceiver.ts"
 import * as Period from "./Period.ts"
+import * as Response from "./Response.ts"
 import type * as Route from "./Route.ts"
 import * as Spool from "./Spool.ts"
+import type { State } from "./State.ts"
 import * as Unpacker from "./Unpacker.ts"
 import { inOrder, type Part, type Process, type Session, type UploadStatus } from "./UploaderStore.ts"
-import type { World } from "./World.ts"
 
 export const handle = (
-  world: World,
+  state: State,
   connection: Connection.Connection,
   route: Route.UploaderRoute,
-  handling: Handling
-): Effect.Effect<Answer.Answer, Connection.Disconnected | Rejected> => {
-  const { settings } = world
+  options: HandleOptions
+): Effect.Effect<Response.Response, Connection.Disconnected | Rejected> => {
+  const { settings } = state
   return Effect.gen(function*() {
-    const account = yield* authenticate(world, connection)
+    const account = yield* authenticate(state, connection)
     if (connection.header("app-type") !== appType) {
       return yield* reject(settings, 401, `Unauthorized: app-type ought to be '${appType}'.`)
     }
     yield* requireEnvironment(settings, account, connection.header("apptio-current-environment"))
     yield* requirePermission(settings, account, "AccessDev")
     yield* requirePermission(settings, account, "UploadData")
-    const call: Call = { world, connection, account, handling }
+    const call: Call = { state, connection, account, options }
     switch (route.operation) {
       case "single":
         return yield* single(call)
@@ -76,28 +76,28 @@ export const handle = (
   )
 }
 
-/** What a part is answered whose bytes are not those of its md5. */
-export const md5Mismatch = (settings: Settings.Settings): Answer.Answer =>
-  Answer.failure(settings, 400, "The md5 of the part does not match its content.")
+/** The response to a part whose bytes do not match its md5. */
+export const md5Mismatch = (settings: SimulatorOptions.Settings): Response.Response =>
+  Response.failure(settings, 400, "The md5 of the part does not match its content.")
 
 interface Call {
-  readonly world: World
+  readonly state: State
   readonly connection: Connection.Connection
   readonly account: Account.Account
-  readonly handling: Handling
+  readonly options: HandleOptions
 }
 
 const appType = "UploaderService"
-const done: Answer.Answer = Answer.json(200, {})
+const done: Response.Response = Response.json(200, {})
 
-const sessionOf = ({ account, world: { settings, uploader } }: Call, uploadId: string) => {
+const sessionOf = ({ account, state: { settings, uploader } }: Call, uploadId: string) => {
   const session = uploader.sessions.get(uploadId)
   return session === undefined || session.domain !== account.domain || session.state === "aborted"
     ? reject(settings, 404, `Upload not found: '${uploadId}'.`)
     : Effect.succeed(session)
 }
 
-const begin = ({ account, handling, world: { uploader } }: Call, name: string, single: boolean): Session => {
+const begin = ({ account, options, state: { uploader } }: Call, name: string, single: boolean): Session => {
   const session: Session = {
     uploadId: uploader.id(),
     domain: account.domain,
@@ -106,18 +106,18 @@ const begin = ({ account, handling, world: { uploader } }: Call, name: string, s
     state: "open",
     parts: new Map()
   }
-  if (handling.commit) uploader.sessions.set(session.uploadId, session)
+  if (options.commit) uploader.sessions.set(session.uploadId, session)
   return session
 }
 
-// ----- one request for all
+// ----- a file in one request
 
 const Metadata = Schema.fromJsonString(Schema.Struct({ name: Schema.NonEmptyString }))
 const decodeMetadata = Schema.decodeUnknownOption(Metadata)
 
 const single = (call: Call) =>
   Effect.scoped(Effect.gen(function*() {
-    const { connection, handling, world: { settings, spool } } = call
+    const { connection, options, state: { settings, spool } } = call
     if (!/^multipart\/form-data\b/i.test(connection.header("content-type") ?? "")) {
       return yield* reject(settings, 415, "Unsupported media type")
     }
@@ -127,7 +127,7 @@ const single = (call: Call) =>
         open: () => {},
         update: receiver.update,
         ready: receiver.flush
-      }, handling.pace),
+      }, options.pace),
       "FormError",
       ({ message, status }) => reject(settings, status, message)
     )
@@ -138,22 +138,22 @@ const single = (call: Call) =>
     const session = begin(call, metadata.value.name, true)
     accept(call, session, 1, receiver.part(true))
     session.state = "finalized"
-    return settings.singleUploadAnswer === "uploadId" ? Answer.json(200, { uploadId: session.uploadId }) : done
+    return settings.singleUploadAnswer === "uploadId" ? Response.json(200, { uploadId: session.uploadId }) : done
   }))
 
-// ----- in parts
+// ----- a file in parts
 
 const initiate = Effect.fnUntraced(function*(call: Call) {
-  const { connection, handling, world: { settings, uploader } } = call
-  const metadata = decodeMetadata(yield* readText(connection, settings, handling.pace))
+  const { connection, options, state: { settings, uploader } } = call
+  const metadata = decodeMetadata(yield* readText(connection, settings, options.pace))
   if (Option.isNone(metadata)) return yield* reject(settings, 400, "Bad JSON body")
   const { uploadId } = begin(call, metadata.value.name, false)
-  return Answer.json(200, { uploadId, multipartId: uploader.id() })
+  return Response.json(200, { uploadId, multipartId: uploader.id() })
 })
 
 const part = (call: Call, { part, uploadId }: Extract<Route.UploaderRoute, { operation: "part" }>) =>
   Effect.scoped(Effect.gen(function*() {
-    const { connection, handling, world: { settings, spool } } = call
+    const { connection, options, state: { settings, spool } } = call
     const session = yield* sessionOf(call, uploadId)
     if (session.state !== "open") return yield* reject(settings, 400, "The upload is finalized.")
     const number = /^[1-9]\d{0,4}$/.test(part) ? Number(part) : 0
@@ -169,9 +169,9 @@ const part = (call: Call, { part, uploadId }: Extract<Route.UploaderRoute, { ope
     const others = sum(Array.from(session.parts).filter(([other]) => other !== number))
     const receiver = receive(call, yield* spool.create, settings.maxUploadBytes - others)
     for (
-      let piece = yield* connection.pull(handling.pace);
+      let piece = yield* connection.pull(options.pace);
       piece !== undefined;
-      piece = yield* connection.pull(handling.pace)
+      piece = yield* connection.pull(options.pace)
     ) {
       receiver.update(piece)
       yield* receiver.flush
@@ -185,7 +185,7 @@ const part = (call: Call, { part, uploadId }: Extract<Route.UploaderRoute, { ope
     if (md5 === null || md5 !== Buffer.from(received.md5, "hex").toString("base64")) {
       return md5Mismatch(settings)
     }
-    // Aborted or finalized while this part was on its way.
+    // The upload may have been aborted or finalized while this part arrived.
     yield* sessionOf(call, uploadId)
     accept(call, session, number, received)
     return done
@@ -204,8 +204,8 @@ interface Received extends Omit<Part, "puts"> {
   readonly keep: () => void
 }
 
-/** Digests what comes and writes it to a file, waiting for the disk with each flush. */
-const receive = ({ world: { settings } }: Call, file: Spool.SpoolFile, limit: number) => {
+/** Digests the bytes and writes them to a file. Each flush waits for the disk. */
+const receive = ({ state: { settings } }: Call, file: Spool.SpoolFile, limit: number) => {
   const hash = createHash("md5")
   let bytes = 0
   let pending: Array<Uint8Array> = []
@@ -225,24 +225,24 @@ const receive = ({ world: { settings } }: Call, file: Spool.SpoolFile, limit: nu
   }
 }
 
-const accept = ({ handling }: Call, { parts }: Session, number: number, { keep, ...part }: Received) => {
-  if (!handling.commit) return
+const accept = ({ options }: Call, { parts }: Session, number: number, { keep, ...part }: Received) => {
+  if (!options.commit) return
   keep()
   parts.set(number, { ...part, puts: (parts.get(number)?.puts ?? 0) + 1 })
 }
 
 /** Finalizing again changes nothing. */
-const finalize = ({ handling, world: { settings } }: Call, session: Session) => {
+const finalize = ({ options, state: { settings } }: Call, session: Session) => {
   const parts = inOrder(session.parts)
   const whole = parts.length > 0 &&
     parts.every(([number, { last }], index) => number === index + 1 && last === (index === parts.length - 1))
   if (!whole) return reject(settings, 400, "The upload is not complete: parts are missing.")
-  if (handling.commit) session.state = "finalized"
+  if (options.commit) session.state = "finalized"
   return Effect.succeed(done)
 }
 
-const abort = Effect.fnUntraced(function*({ handling, world: { spool } }: Call, session: Session) {
-  if (!handling.commit) return done
+const abort = Effect.fnUntraced(function*({ options, state: { spool } }: Call, session: Session) {
+  if (!options.commit) return done
   session.state = "aborted"
   for (const { path } of session.parts.values()) yield* spool.remove(path)
   return done
@@ -269,10 +269,10 @@ const decodeProcess = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.St
 })))
 
 const startProcess = Effect.fnUntraced(function*(call: Call) {
-  const { account, connection, handling, world } = call
-  const { settings, uploader } = world
+  const { account, connection, options, state } = call
+  const { settings, uploader } = state
   const bad = (message: string) => reject(settings, 400, message)
-  const decoded = decodeProcess(yield* readText(connection, settings, handling.pace))
+  const decoded = decodeProcess(yield* readText(connection, settings, options.pace))
   if (Option.isNone(decoded)) return yield* bad("Bad JSON body")
   const { metadata, uploadIds, uploadTargetMapping = {} } = decoded.value
   const work: Array<{ readonly session: Session; readonly target: Target; status: UploadStatus }> = []
@@ -297,36 +297,36 @@ const startProcess = Effect.fnUntraced(function*(call: Call) {
     status: "InProcess",
     modifiedAt: yield* Clock.currentTimeMillis
   }
-  if (handling.commit) {
+  if (options.commit) {
     uploader.processes.set(process.processId, process)
-    world.fork(run(world, process, work))
+    state.fork(run(state, process, work))
   }
-  return Answer.json(200, { processId: process.processId })
+  return Response.json(200, { processId: process.processId })
 })
 
-/** Half of the time nothing has begun; at its end the uploads are stored, or all fail as the settings say. */
+/** Starts after half of the time. At its end, stores the uploads, or fails them all if the settings say so. */
 const run = Effect.fnUntraced(function*(
-  world: World,
+  state: State,
   process: Process,
   work: ReadonlyArray<{ readonly session: Session; readonly target: Target; status: UploadStatus }>
 ) {
-  const { processingOutcome, processingTime } = world.settings
-  const tell = (upload: { status: UploadStatus }, code: UploadStatus["code"], detail: string | null) =>
+  const { processingOutcome, processingTime } = state.settings
+  const setStatus = (upload: { status: UploadStatus }, code: UploadStatus["code"], detail: string | null) =>
     Effect.map(Clock.currentTimeMillis, (now) => {
       upload.status = { code, detail }
       process.modifiedAt = now
     })
   const wait = Effect.sleep(Duration.toMillis(processingTime) / 2)
   yield* wait
-  for (const upload of work) yield* tell(upload, "InProgress", null)
+  for (const upload of work) yield* setStatus(upload, "InProgress", null)
   yield* wait
   for (const upload of work) {
     const problem = processingOutcome === "Failed" || processingOutcome === "IncompleteGroupSession"
       ? "The processing failed, as the settings say."
       : processingOutcome === "FailedGroupCheckin"
       ? undefined
-      : yield* store(world, upload.session, upload.target)
-    yield* tell(upload, problem === undefined ? "Success" : "Failed", problem ?? null)
+      : yield* store(state, upload.session, upload.target)
+    yield* setStatus(upload, problem === undefined ? "Success" : "Failed", problem ?? null)
   }
   const failed = work.some(({ status }) => status.code === "Failed")
   process.status = processingOutcome !== "Success"
@@ -338,8 +338,8 @@ const run = Effect.fnUntraced(function*(
     : "Failed"
 })
 
-/** Puts the parts together in the table. What hinders that is the result. */
-const store = ({ settings, store }: World, session: Session, target: Target): Effect.Effect<string | undefined> => {
+/** Appends or overwrites the table with the parts, in order. Returns the message of a failure. */
+const store = ({ settings, store }: State, session: Session, target: Target): Effect.Effect<string | undefined> => {
   const { domain, name: fileName, overwrite, period, project } = target
   const table = session.name
   const problem = tableProblem(settings, { project, table }) ??
@@ -371,12 +371,12 @@ const store = ({ settings, store }: World, session: Session, target: Target): Ef
   )
 }
 
-const status = ({ account, world: { settings, uploader } }: Call, processId: string) => {
+const status = ({ account, state: { settings, uploader } }: Call, processId: string) => {
   const process = uploader.processes.get(processId)
   if (process?.domain !== account.domain) return reject(settings, 404, `Process not found: '${processId}'.`)
   const lastModified = new Date(process.modifiedAt).toISOString()
   const group = settings.processingReport === "group" || process.uploads.length > 1 || groupOnly.has(process.status)
-  return Effect.succeed(Answer.json(200, {
+  return Effect.succeed(Response.json(200, {
     statuses: [{
       processId,
       statusCode: group ? process.status : null,

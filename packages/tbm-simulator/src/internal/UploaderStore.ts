@@ -1,4 +1,4 @@
-/** The uploader service's memory: sessions with the parts they hold, and what is being processed. */
+/** The uploader service's state: upload sessions with their parts, and processes. */
 import type * as SimulatorState from "../SimulatorState.ts"
 import type { ProcessStatus } from "../SimulatorState.ts"
 
@@ -6,9 +6,9 @@ export interface Part {
   readonly bytes: number
   readonly md5: string
   readonly last: boolean
-  /** How often it was accepted. */
+  /** How many times it was accepted. */
   readonly puts: number
-  /** Where its bytes are. */
+  /** The spool file with its bytes. */
   readonly path: string
 }
 
@@ -26,7 +26,7 @@ export interface Process {
   readonly processId: string
   readonly domain: string
   readonly uploads: ReadonlyArray<{ readonly session: Session; status: UploadStatus }>
-  /** Of the whole. */
+  /** Of all its uploads together. */
   status: ProcessStatus
   /** Epoch milliseconds. */
   modifiedAt: number
@@ -38,7 +38,7 @@ export interface UploadStatus {
 }
 
 export interface UploaderStore {
-  /** An id that no other session and process has. */
+  /** An id that no other session or process has. */
   readonly id: () => string
   readonly sessions: Map<string, Session>
   readonly processes: Map<string, Process>

@@ -1,12 +1,12 @@
 /**
- * Tells programs on this machine from web pages in its browser. A page can send simple requests to any address that it knows,
- * and read the responses too where its own name resolves to that address (DNS rebinding). It cannot hide its origin, or the
- * name that it calls by.
+ * Distinguishes programs on this machine from web pages in its browser. A page can send simple requests to any address that
+ * it knows, and also reads the responses if its own name resolves to that address (DNS rebinding). It cannot hide its origin,
+ * or the name under which it calls.
  */
 import { isIP } from "node:net"
 import type * as Connection from "./Connection.ts"
 
-/** What is to be said against a call to the administration, if anything. */
+/** Why a call to the administration is rejected; undefined if it is not. */
 export const objection = (
   { header }: Pick<Connection.Connection, "header">,
   allowedHosts: ReadonlyArray<string>

@@ -1,24 +1,24 @@
-/** Everything that a reset makes anew: record, tokens, faults, counters. */
+/** Everything that a reset replaces: record, tokens, faults, counters. */
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
-import type * as Settings from "../Settings.ts"
+import type * as SimulatorOptions from "../SimulatorOptions.ts"
 import type * as SimulatorState from "../SimulatorState.ts"
-import type { Answer } from "./Answer.ts"
 import * as FaultPlan from "./FaultPlan.ts"
+import type { Response } from "./Response.ts"
 import type * as Spool from "./Spool.ts"
 import * as TableStore from "./TableStore.ts"
 import * as TokenRegistry from "./TokenRegistry.ts"
 import * as UploaderStore from "./UploaderStore.ts"
 
-/** What all worlds of one simulator share. */
-export interface Ground {
+/** What all states of one simulator share. */
+export interface Runtime {
   readonly spool: Spool.Spool
-  /** Runs work that outlives the call which began it. */
+  /** Runs work that outlives its call. */
   readonly fork: (work: Effect.Effect<void>) => void
 }
 
-export interface World extends Ground {
-  readonly settings: Settings.Settings
+export interface State extends Runtime {
+  readonly settings: SimulatorOptions.Settings
   readonly faults: FaultPlan.FaultPlan
   readonly tokens: TokenRegistry.TokenRegistry
   readonly store: TableStore.TableStore
@@ -26,25 +26,25 @@ export interface World extends Ground {
   readonly counters: { logins: number; environmentLookups: number; requests: number }
   /** Failed logins in a row, by public key. */
   readonly failedLogins: Map<string, number>
-  /** What uploads with an idempotency key were answered, by key. */
-  readonly answers: Map<string, Answer>
+  /** The responses to uploads with an idempotency key, by key. */
+  readonly responses: Map<string, Response>
   /** The rate limit's current window. */
   readonly window: { startedAt: number; requests: number }
 }
 
-/** Without a seed, each world draws its own, so that no token of an earlier one comes back. */
+/** Without a seed, each state draws its own, so that a token of an earlier state does not come back. */
 export const make = Effect.fnUntraced(function*(
-  settings: Settings.Settings,
+  settings: SimulatorOptions.Settings,
   seed: number | undefined,
-  ground: Ground
+  runtime: Runtime
 ) {
   const root = seed ?? (yield* Random.nextInt)
-  // Apart, so that a login more does not change which requests a fault strikes.
+  // One generator each, so that one more login does not change to which requests a fault applies.
   const tokens = yield* seeded(`${root}/tokens`)
   const faults = yield* seeded(`${root}/faults`)
   const ids = yield* seeded(`${root}/ids`)
-  const world: World = {
-    ...ground,
+  const state: State = {
+    ...runtime,
     settings,
     faults: FaultPlan.make(settings.faults, faults),
     tokens: TokenRegistry.make(settings.tokenLifetime, tokens),
@@ -52,18 +52,18 @@ export const make = Effect.fnUntraced(function*(
     uploader: UploaderStore.make(() => `id-${(ids.nextIntUnsafe() >>> 0).toString(16).padStart(8, "0")}`),
     counters: { logins: 0, environmentLookups: 0, requests: 0 },
     failedLogins: new Map(),
-    answers: new Map(),
+    responses: new Map(),
     window: { startedAt: Number.NEGATIVE_INFINITY, requests: 0 }
   }
-  return world
+  return state
 })
 
-export const state = (world: World): Effect.Effect<SimulatorState.SimulatorState> =>
-  Effect.map(world.tokens.counts, (tokens) => ({
-    ...world.counters,
-    uploads: world.store.uploads(),
-    tables: world.store.tables(),
-    uploader: world.uploader.record(),
+export const record = (state: State): Effect.Effect<SimulatorState.SimulatorState> =>
+  Effect.map(state.tokens.counts, (tokens) => ({
+    ...state.counters,
+    uploads: state.store.uploads(),
+    tables: state.store.tables(),
+    uploader: state.uploader.record(),
     tokens
   }))
 
