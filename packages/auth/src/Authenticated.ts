@@ -54,11 +54,12 @@
  */
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Bytes from "@effect-resilience/kernel/Bytes"
+import * as ManualRedirects from "@effect-resilience/kernel/ManualRedirects"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
-import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
@@ -67,7 +68,6 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import * as Stream from "effect/Stream"
 import * as AuthError from "./AuthError.ts"
 import { observeBody } from "./internal/body.ts"
 import * as Origin from "./Origin.ts"
@@ -155,7 +155,7 @@ export const withTokens: {
     const names = Object.keys(attached.headers).filter((name) => attached.headers[name] !== request.headers[name])
     return Effect.updateContext(
       client.postprocess(Effect.succeed(attached)),
-      (context: Context.Context<R>) => withoutRedirects(withRedacted(context, names))
+      (context: Context.Context<R>) => ManualRedirects.inContext(withRedacted(context, names))
     )
   }
 
@@ -168,7 +168,7 @@ export const withTokens: {
       const exit = yield* Effect.exit(send(body.request, token))
       if (body.differed()) return yield* Effect.fail(notReplayable())
       if (!isRefused(exit)) return yield* exit
-      if (Exit.isSuccess(exit)) yield* drain(exit.value)
+      if (Exit.isSuccess(exit)) yield* Bytes.discard(exit.value.stream)
       if (renewed || replays === maxReplays) return yield* Effect.fail(stillUnauthorized(detailOf(exit)))
       const renewing = yield* cache.invalidate(token)
       if (!body.reopen()) return yield* Effect.fail(notReplayable())
@@ -208,20 +208,10 @@ const detailOf = (exit: Exit.Exit<unknown, unknown>): string | undefined => {
   return error instanceof ApiError.ApiError && error.reason._tag === "Unauthorized" ? error.reason.detail : undefined
 }
 
-/** Reads a response that nobody else will read, so that its connection is free. */
-const drain = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
-  response.stream.pipe(Stream.take(16), Stream.runDrain, Effect.timeout("1 second"), Effect.ignore)
-
 const withRedacted = <R>(context: Context.Context<R>, names: ReadonlyArray<string>): Context.Context<R> => {
   const redacted = Context.get(context, Headers.CurrentRedactedNames)
   const further = names.filter((name) => !redacted.some((rule) => covers(rule, name)))
   return further.length === 0 ? context : Context.add(context, Headers.CurrentRedactedNames, [...redacted, ...further])
-}
-
-/** `fetch` would follow redirects with the credentials in the request. */
-const withoutRedirects = <R>(context: Context.Context<R>): Context.Context<R> => {
-  const init = Context.getOrUndefined(context, FetchHttpClient.RequestInit)
-  return Context.add(context, FetchHttpClient.RequestInit, { ...init, redirect: "manual" })
 }
 
 const covers = (rule: string | RegExp, name: string): boolean =>

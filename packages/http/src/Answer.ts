@@ -25,6 +25,7 @@
  */
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as ErrorBody from "@effect-resilience/errors/ErrorBody"
+import * as Bytes from "@effect-resilience/kernel/Bytes"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type * as Headers from "effect/http/Headers"
@@ -32,7 +33,6 @@ import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { maxValueBytes, readAnswerBody } from "./internal/answerBody.ts"
 import { apiError, bodyFailure, requestIdOf } from "./internal/failure.ts"
 import * as Operation from "./Operation.ts"
 import * as Scrubber from "./Scrubber.ts"
@@ -43,7 +43,7 @@ import * as Scrubber from "./Scrubber.ts"
  * @category constants
  * @since 0.1.0
  */
-export const maxBytes = maxValueBytes
+export const maxBytes = Bytes.maxValueBytes
 
 /**
  * Decodes a JSON answer, be it an object, a list or a single value. Anything else (HTML, an empty body, another shape, more
@@ -80,7 +80,10 @@ export const json: {
     const undecodable = (got: string, remedy?: string) =>
       Effect.fail(failure(new ApiError.UndecodableAnswer({ status: response.status, expected: "JSON", got, remedy })))
 
-    const body = yield* Effect.mapError(readAnswerBody(response, maxBytes), (error) => bodyFailure(error, failure))
+    const body = yield* Effect.mapError(
+      Bytes.readAtMost(response.stream, maxBytes),
+      (error) => bodyFailure(error, failure)
+    )
     if (body.truncated) {
       return yield* undecodable(
         `more than ${maxBytes} bytes`,

@@ -51,6 +51,8 @@ import * as ErrorBody from "@effect-resilience/errors/ErrorBody"
 import * as MessagePattern from "@effect-resilience/errors/MessagePattern"
 import * as ServerAdvice from "@effect-resilience/errors/ServerAdvice"
 import type * as Transport from "@effect-resilience/errors/Transport"
+import * as Bytes from "@effect-resilience/kernel/Bytes"
+import * as ManualRedirects from "@effect-resilience/kernel/ManualRedirects"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -61,9 +63,7 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
-import { maxValueBytes, readAnswerBody } from "./internal/answerBody.ts"
 import { apiError, bodyFailure, isSent, requestIdOf, transportReason } from "./internal/failure.ts"
-import { withManualRedirects } from "./internal/manualRedirects.ts"
 import { type MapError, MappedResponse, whole } from "./internal/mappedResponse.ts"
 import { watch } from "./internal/requestBody.ts"
 import * as Operation from "./Operation.ts"
@@ -130,12 +130,12 @@ export const mapErrors: {
           client.postprocess(Effect.succeed(body.request)),
           (response) =>
             isReadWhole(response, reads)
-              ? whole(response, maxValueBytes, mapBodyError)
+              ? whole(response, Bytes.maxValueBytes, mapBodyError)
               : Effect.succeed(response)
         )
       const exchange = Effect.updateContext(
         response,
-        (context: Context.Context<R>) => Context.add(withManualRedirects(context), SendProgress.Current, progress)
+        (context: Context.Context<R>) => Context.add(ManualRedirects.inContext(context), SendProgress.Current, progress)
       )
       const limited: Effect.Effect<
         HttpClientResponse.HttpClientResponse,
@@ -186,7 +186,7 @@ const isSuccess = (response: HttpClientResponse.HttpClientResponse): boolean =>
 
 const isReadWhole = (response: HttpClientResponse.HttpClientResponse, reads: "json" | "whole"): boolean =>
   isSuccess(response) && response.status !== 204 && response.status !== 205 && response.request.method !== "HEAD" &&
-  !(Number(response.headers["content-length"]) > maxValueBytes) &&
+  !(Number(response.headers["content-length"]) > Bytes.maxValueBytes) &&
   (reads === "whole" || isJson.test(response.headers["content-type"] ?? ""))
 
 const isJson = /^\s*application\/(?:[^\s;/]+\+)?json\s*(?:;|$)/i
@@ -205,7 +205,7 @@ const reasonOf = Effect.fnUntraced(function*(
   patterns: ReadonlyArray<MessagePattern.MessagePattern>,
   scrubber: Scrubber.Scrubber
 ) {
-  const body = yield* readAnswerBody(response, ErrorBody.maxBytes).pipe(
+  const body = yield* Bytes.readAtMost(response.stream, ErrorBody.maxBytes).pipe(
     Effect.timeout(errorBodyTimeout),
     Effect.orElseSucceed(() => ({ bytes: new Uint8Array(0), truncated: true }))
   )

@@ -52,6 +52,7 @@
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Bytes from "@effect-resilience/kernel/Bytes"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -211,10 +212,9 @@ const guardBody = (request: HttpClientRequest.HttpClientRequest): Guarded => {
     const expected = begun ? Math.max(farthest, body.contentLength ?? 0) : 0
     begun = true
     let got = 0
-    const counted = Stream.mapArray(body.stream, (chunks) => {
-      for (const chunk of chunks) got += chunk.byteLength
+    const counted = Bytes.counted(body.stream, (count) => {
+      got += count
       farthest = Math.max(farthest, got)
-      return chunks
     })
     const check = Stream.unwrap(Effect.suspend(() => {
       if (got >= expected) return Effect.succeed(Stream.empty)

@@ -42,6 +42,8 @@
  * @since 0.1.0
  */
 import { requireArgument } from "@effect-resilience/kernel/Argument"
+import * as Bytes from "@effect-resilience/kernel/Bytes"
+import { manualRedirects } from "@effect-resilience/kernel/ManualRedirects"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Headers from "effect/http/Headers"
@@ -51,8 +53,6 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as UrlParams from "effect/http/UrlParams"
 import * as Option from "effect/Option"
-import { discard } from "./internal/answerBody.ts"
-import { manualRedirects } from "./internal/manualRedirects.ts"
 import * as Redaction from "./Redaction.ts"
 
 /**
@@ -107,7 +107,7 @@ export const follow: {
       Effect.flatMap(transport.postprocess(Effect.succeed(request)), (response) => {
         const next = redirects < limit ? redirected(request, response, origins) : undefined
         if (next === undefined) return Effect.succeed(response)
-        return Effect.andThen(discard(response), send(next, redirects + 1))
+        return Effect.andThen(Bytes.discard(response.stream), send(next, redirects + 1))
       })
 
     return HttpClient.makeWith<E, R, E, R>(Effect.flatMap((request) => send(request, 0)), transport.preprocess)

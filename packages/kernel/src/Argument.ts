@@ -3,8 +3,6 @@
  *
  * @since 0.1.0
  */
-import * as Duration from "effect/Duration"
-
 /**
  * Throws a `RangeError` unless an argument is sensible. The error names the argument, what it must be, and what it is.
  *
@@ -25,14 +23,5 @@ import * as Duration from "effect/Duration"
  * @since 0.1.0
  */
 export const requireArgument = (sensible: boolean, path: string, rule: string, value: unknown): void => {
-  if (sensible) return
-  if (value === undefined) throw new RangeError(`${path} is missing. It must be ${rule}`)
-  throw new RangeError(`${path} must be ${rule}, not ${shown(value)}`)
+  if (!sensible) throw new RangeError(`${path} must be ${rule}, not ${value}`)
 }
-
-const shown = (value: unknown): string =>
-  Duration.isDuration(value)
-    ? Duration.format(value)
-    : typeof value === "object"
-    ? JSON.stringify(value)
-    : String(value)

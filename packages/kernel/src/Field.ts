@@ -42,7 +42,7 @@
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import { requireArgument } from "./Argument.ts"
+import * as Argument from "./Argument.ts"
 
 /**
  * One option: `Input` is what code or JSON writes, `Output` what the policy works with.
@@ -164,6 +164,14 @@ export const read = <F extends Record>(
   fields: F,
   options: Written<F>
 ): Settings<F> => struct(fields).read(options, name)
+
+// As `Argument` has it, for what was written: it may be missing, or an object.
+const requireArgument = (sensible: boolean, path: string, rule: string, written: unknown): void => {
+  if (sensible) return
+  if (written === undefined) throw new RangeError(`${path} is missing. It must be ${rule}`)
+  const json = typeof written === "object" && !Duration.isDuration(written)
+  Argument.requireArgument(false, path, rule, json ? JSON.stringify(written) : written)
+}
 
 /**
  * The bounds of a number: `min` and `max` are included, `above` and `below` are not. `infinite` allows `Infinity`, which JSON

@@ -14,11 +14,10 @@ describe("requireArgument", () => {
       [0, "X.a must be 1, not 0"],
       [Number.NaN, "X.a must be 1, not NaN"],
       ["text", "X.a must be 1, not text"],
-      [Duration.millis(1500), "X.a must be 1, not 1s 500ms"],
+      [Duration.millis(1500), "X.a must be 1, not 1500 millis"],
       [Duration.infinity, "X.a must be 1, not Infinity"],
-      [{ b: 2 }, "X.a must be 1, not {\"b\":2}"],
       [null, "X.a must be 1, not null"],
-      [undefined, "X.a is missing. It must be 1"]
+      [undefined, "X.a must be 1, not undefined"]
     ]
     for (const [value, message] of cases) {
       assert.throws(() => Argument.requireArgument(false, "X.a", "1", value), RangeError, message)

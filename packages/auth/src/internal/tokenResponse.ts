@@ -5,12 +5,12 @@ import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Answer from "@effect-resilience/http/Answer"
 import * as Operation from "@effect-resilience/http/Operation"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
+import * as Bytes from "@effect-resilience/kernel/Bytes"
 import * as Effect from "effect/Effect"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import * as Stream from "effect/Stream"
 import * as AuthError from "../AuthError.ts"
 import * as Expiry from "../Expiry.ts"
 import type { Grant } from "../Token.ts"
@@ -66,20 +66,11 @@ export const read = Effect.fnUntraced(
 
 /** `undefined` where it is too long. */
 const textOf = Effect.fnUntraced(function*(response: HttpClientResponse.HttpClientResponse) {
-  let length = 0
-  const chunks = yield* response.stream.pipe(
-    Stream.takeUntil((chunk) => (length += chunk.length) > Answer.maxBytes),
-    Stream.runCollect,
-    Effect.mapError(() => new AuthError.AuthError({ reason: brokenOff }))
+  const { bytes, truncated } = yield* Effect.mapError(
+    Bytes.readAtMost(response.stream, Answer.maxBytes),
+    () => new AuthError.AuthError({ reason: brokenOff })
   )
-  if (length > Answer.maxBytes) return undefined
-  const bytes = new Uint8Array(length)
-  let position = 0
-  for (const chunk of chunks) {
-    bytes.set(chunk, position)
-    position += chunk.length
-  }
-  return new TextDecoder().decode(bytes)
+  return truncated ? undefined : new TextDecoder().decode(bytes)
 })
 
 const brokenOff = new AuthError.Unavailable({

@@ -1,3 +1,4 @@
+import { concat } from "@effect-resilience/kernel/Bytes"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Headers from "effect/http/Headers"
@@ -11,7 +12,6 @@ import * as Pull from "effect/Pull"
 import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { concat } from "./answerBody.ts"
 
 /**
  * What a failure of reading becomes. `HttpClientResponse` has no room for another error type than its own, so it is told

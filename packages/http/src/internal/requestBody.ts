@@ -1,3 +1,4 @@
+import { counted } from "@effect-resilience/kernel/Bytes"
 import * as Effect from "effect/Effect"
 import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
@@ -25,11 +26,9 @@ export const watch = (request: HttpClientRequest.HttpClientRequest): Watched => 
       const stream = Stream.suspend(() => {
         meter.size = 0
         meter.ended = false
-        return body.stream.pipe(
-          Stream.mapArray((chunks) => {
-            for (const chunk of chunks) meter.size += chunk.byteLength
-            return chunks
-          }),
+        return counted(body.stream, (count) => {
+          meter.size += count
+        }).pipe(
           Stream.onEnd(Effect.sync(() => {
             meter.ended = true
           }))

@@ -1,0 +1,57 @@
+/**
+ * What an error says, for people: its own message, or that of the cause at the bottom.
+ *
+ * **Example** (A store that says why in its cause)
+ *
+ * ```ts import.meta.vitest
+ * import { ErrorMessage } from "@effect-resilience/kernel"
+ *
+ * const error = new Error("failed to execute statement", { cause: new Error("database or disk is full") })
+ * ErrorMessage.textOf(error) // => "failed to execute statement"
+ * ErrorMessage.innermostOf(error) // => "database or disk is full"
+ * ErrorMessage.textOf("a text") // => "a text"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Predicate from "effect/Predicate"
+
+/**
+ * The `message` of a value that has a text for one.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const messageOf = (u: unknown): string | undefined =>
+  Predicate.hasProperty(u, "message") && typeof u.message === "string" ? u.message : undefined
+
+/**
+ * The message of an error, or the value itself as text.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const textOf = (error: unknown): string => messageOf(error) ?? String(error)
+
+/**
+ * The message that lies deepest under `cause` and `reason`, down to the eighth level. Clients say at the top only that
+ * something failed.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const innermostOf = (error: unknown): string | undefined => {
+  let message: string | undefined
+  let current = error
+  for (let depth = 0; depth < 8 && Predicate.isObject(current); depth++, current = causeOf(current)) {
+    message = messageOf(current) ?? message
+  }
+  return message
+}
+
+const causeOf = (error: object): unknown =>
+  Predicate.hasProperty(error, "cause") && error.cause !== undefined
+    ? error.cause
+    : Predicate.hasProperty(error, "reason")
+    ? error.reason
+    : undefined
