@@ -24,9 +24,9 @@
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
-import * as Predicate from "effect/Predicate"
 import type * as Region from "./Region.ts"
 
 /**
@@ -187,9 +187,8 @@ export class ProcessingUnknown extends Data.TaggedError("ProcessingUnknown")<{
     return Recovery.verify
   }
   override get message(): string {
-    const why = Predicate.hasProperty(this.failure, "message") && typeof this.failure.message === "string"
-      ? `: ${this.failure.message}`
-      : ` within ${Duration.format(this.after)}.`
+    const message = ErrorMessage.messageOf(this.failure)
+    const why = message === undefined ? ` within ${Duration.format(this.after)}.` : `: ${message}`
     return `arrived, but how its processing ended (process ${this.processId}) was not learned${why} ` +
       "Look at the table before uploading it again."
   }

@@ -47,6 +47,7 @@
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as ErrorName from "@effect-resilience/kernel/ErrorName"
 import * as Time from "@effect-resilience/kernel/Time"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
@@ -57,7 +58,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
@@ -391,12 +391,7 @@ const isOfStorage = (defect: unknown): boolean => {
 }
 
 // The engine's own message says only that its storage failed; the one beneath says why.
-const causesOf = (defect: unknown): string =>
-  Predicate.hasProperty(defect, "cause") && Predicate.hasProperty(defect.cause, "message")
-    ? causesOf(defect.cause)
-    : Predicate.hasProperty(defect, "message")
-    ? String(defect.message)
-    : String(defect)
+const causesOf = (defect: unknown): string => ErrorMessage.innermostOf(defect) ?? String(defect)
 
 const endedOf = <Receipt>(outcome: UploadPlan.Outcome<Receipt>): Ended => {
   if (outcome._tag === "Skipped") return outcome
@@ -427,7 +422,7 @@ const failureOf = (error: unknown): DurableFailure => {
   return new DurableFailure({
     error: ErrorName.nameOf(error),
     ...(reason === undefined ? {} : { reason }),
-    description: Predicate.hasProperty(error, "message") ? String(error.message) : String(error),
+    description: ErrorMessage.textOf(error),
     recovery: Recovery.of(error)._tag,
     attempts: RetryPolicy.history(error)?.attempts.length ?? 1
   })

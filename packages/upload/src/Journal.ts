@@ -37,12 +37,12 @@
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Predicate from "effect/Predicate"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
 import { sqlStore } from "./internal/sqlJournal.ts"
@@ -117,21 +117,9 @@ export class JournalError extends Data.TaggedError("JournalError")<{
 
   /** The words of the innermost cause, such as "database or disk is full". */
   get why(): string {
-    let why = ""
-    let cause = this.cause
-    for (let depth = 0; depth < 8 && Predicate.isObject(cause); depth++, cause = innerCause(cause)) {
-      if (Predicate.hasProperty(cause, "message")) why = String(cause.message)
-    }
-    return why
+    return ErrorMessage.innermostOf(this.cause) ?? ""
   }
 }
-
-const innerCause = (error: object): unknown =>
-  Predicate.hasProperty(error, "cause") && error.cause !== undefined
-    ? error.cause
-    : Predicate.hasProperty(error, "reason")
-    ? error.reason
-    : undefined
 
 /**
  * The database holds a journal that an earlier build of this package wrote, in another form: `layerSql` with `adopt` takes

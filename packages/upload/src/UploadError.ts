@@ -24,8 +24,8 @@
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Data from "effect/Data"
-import * as Predicate from "effect/Predicate"
 
 /**
  * An upload failed on this side of the wire, or what arrived is not what was sent.
@@ -107,9 +107,8 @@ export class NotReplayable extends Data.TaggedError("NotReplayable")<{
     return Recovery.giveUp
   }
   override get message(): string {
-    const after = Predicate.hasProperty(this.failure, "message") && typeof this.failure.message === "string"
-      ? ` The attempt failed: ${this.failure.message}`
-      : ""
+    const why = ErrorMessage.messageOf(this.failure)
+    const after = why === undefined ? "" : ` The attempt failed: ${why}`
     return `can be read only once, so it cannot be sent again.${after}`
   }
 }

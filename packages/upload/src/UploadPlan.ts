@@ -45,11 +45,11 @@
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Operation from "@effect-resilience/http/Operation"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Attempt from "@effect-resilience/retry/Attempt"
 import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import * as Semaphore from "effect/Semaphore"
 import * as Contents from "./internal/contents.ts"
@@ -507,7 +507,7 @@ const sendRecorded = Effect.fnUntraced(
         if (event._tag === "AwaitingResponse") sent = "all"
         if (event._tag !== "Retrying") return told
         const state = judged(event.error) === "perhaps" ? "retrying" : "waiting"
-        const note = record({ state, note: messageOf(event.error) })
+        const note = record({ state, note: ErrorMessage.textOf(event.error) })
         return Effect.andThen(Effect.ignore(note), told)
       }
     }).pipe(
@@ -517,7 +517,7 @@ const sendRecorded = Effect.fnUntraced(
           // Unrecorded, the item stays `started`, which is no less true.
           : Effect.ignore(record({
             state: judged(error) === "perhaps" ? "unknown" : "failed",
-            note: messageOf(error)
+            note: ErrorMessage.textOf(error)
           }))
       ),
       // What was interrupted before its last byte left cannot have been applied.
@@ -536,6 +536,3 @@ const sendRecorded = Effect.fnUntraced(
 
 const mayHaveBeenApplied = (error: unknown, whole: boolean): boolean =>
   error instanceof ApiError.ApiError ? ApiError.mayHaveBeenApplied(error.reason, whole) : whole
-
-const messageOf = (error: unknown): string =>
-  Predicate.hasProperty(error, "message") && typeof error.message === "string" ? error.message : String(error)

@@ -1,4 +1,5 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Period from "@effect-resilience/tbm-studio/Period"
 import * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
 import type { TableUpload } from "@effect-resilience/tbm-studio/TableUploads"
@@ -19,7 +20,6 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -177,13 +177,11 @@ export const explain = (error: Layer.Error<ReturnType<typeof layer>>): InvalidOp
     case "SocketServerError":
       return new InvalidOption({ message: "The worker cannot listen there: use another --port, or another --host." })
     default: {
-      const why = error._tag === "SqlError" ? causeOf(error.reason) : ""
+      const cause = error._tag === "SqlError" ? ErrorMessage.messageOf(error.reason.cause) : undefined
+      const why = cause === undefined ? "" : `: ${cause}`
       return new ClusterUnavailable({
         message: `The database that DATABASE_URL names cannot be used: ${error.message}${why}.`
       })
     }
   }
 }
-
-const causeOf = ({ cause }: { readonly cause: unknown }): string =>
-  Predicate.hasProperty(cause, "message") ? `: ${String(cause.message)}` : ""

@@ -1,4 +1,5 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as ErrorName from "@effect-resilience/kernel/ErrorName"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
@@ -50,7 +51,7 @@ export const failureOf = (error: unknown): Failure => {
   return {
     tag,
     reason: ErrorName.reasonTagOf(error) ?? tag,
-    message: Predicate.hasProperty(error, "message") ? String(error.message) : String(error),
+    message: ErrorMessage.textOf(error),
     recovery: Recovery.of(error)._tag
   }
 }
