@@ -19,7 +19,8 @@
  * **Example** (Two caches, as in two processes, and one login)
  *
  * ```ts import.meta.vitest
- * import { Lease, SharedTokens, TokenCache, TokenSource } from "@effect-resilience/auth"
+ * import { SharedTokens, TokenCache, TokenSource } from "@effect-resilience/auth"
+ * import * as Lease from "@effect-resilience/deadline/Lease"
  * import { Effect, Layer, Redacted } from "effect"
  * import { Persistence } from "effect/persistence"
  *
@@ -42,6 +43,7 @@
  *
  * @since 0.1.0
  */
+import * as Lease from "@effect-resilience/deadline/Lease"
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -55,7 +57,6 @@ import type * as Scope from "effect/Scope"
 import * as AuthError from "./AuthError.ts"
 import { problemOf } from "./internal/tokenText.ts"
 import * as vault from "./internal/vault.ts"
-import * as Lease from "./Lease.ts"
 import type { Grant } from "./Token.ts"
 import type { TokenSource } from "./TokenSource.ts"
 

@@ -1,6 +1,6 @@
-import { AuthError, Lease, SharedTokens, TokenCache, TokenSource } from "@effect-resilience/auth"
+import { AuthError, SharedTokens, TokenCache, TokenSource } from "@effect-resilience/auth"
+import * as Lease from "@effect-resilience/deadline/Lease"
 import { Recovery } from "@effect-resilience/errors"
-import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import { RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Redacted } from "effect"
@@ -232,29 +232,4 @@ describe("SharedTokens", () => {
         "The login is not configured: the key for shared tokens needs at least 32 characters."
       )
     }).pipe(Effect.scoped, Effect.provide(memory)))
-})
-
-describe("Lease", () => {
-  const backends = {
-    memory: Lease.layerMemory,
-    sql: Lease.layerSql.pipe(Layer.provide(SqliteClient.layer({ filename: ":memory:" })))
-  }
-  for (const [name, layer] of Object.entries(backends)) {
-    it.live(`is held by one, prolonged by its holder and taken over when it has run out (${name})`, () =>
-      Effect.gen(function*() {
-        const lease = yield* Lease.Lease
-        assert.isTrue(yield* lease.acquire("k", "a", 100))
-        assert.isFalse(yield* lease.acquire("k", "b", 100))
-        assert.isTrue(yield* lease.acquire("other", "b", 100))
-        assert.isTrue(yield* lease.acquire("k", "a", 300))
-        yield* Effect.sleep(120)
-        assert.isFalse(yield* lease.acquire("k", "b", 100))
-        yield* lease.release("k", "b")
-        assert.isFalse(yield* lease.acquire("k", "b", 100))
-        yield* Effect.sleep(200)
-        assert.isTrue(yield* lease.acquire("k", "b", 100))
-        yield* lease.release("k", "b")
-        assert.isTrue(yield* lease.acquire("k", "c", 100))
-      }).pipe(Effect.provide(layer)))
-  }
 })

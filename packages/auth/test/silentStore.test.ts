@@ -1,7 +1,7 @@
-import { Lease, SharedTokens, TokenCache, TokenSource } from "@effect-resilience/auth"
-import { StoreTimeout } from "@effect-resilience/deadline"
+import { SharedTokens, TokenCache, TokenSource } from "@effect-resilience/auth"
+import * as Lease from "@effect-resilience/deadline/Lease"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Redacted } from "effect"
+import { Effect, Exit, Fiber, Layer, Redacted } from "effect"
 import { Persistence } from "effect/persistence"
 import { TestClock } from "effect/testing"
 
@@ -71,22 +71,4 @@ describe("a store that is silent", () => {
         Layer.merge(Persistence.layerBackingMemory, Lease.layerMemory)
       ))), /StoreTimeout/)
   })
-})
-
-describe("Lease.within", () => {
-  it.effect("gives back what was granted too late", () =>
-    Effect.gen(function*() {
-      const memory = yield* Lease.Lease
-      const gate = yield* Deferred.make<void>()
-      const slow = Lease.within({
-        acquire: (...lease) => Effect.uninterruptible(Effect.andThen(Deferred.await(gate), memory.acquire(...lease))),
-        release: memory.release
-      }, StoreTimeout.make("1 second"))
-      const late = yield* Effect.forkChild(Effect.flip(slow.acquire("login", "one", "1 hour")))
-      yield* TestClock.adjust("1 second")
-      assert.strictEqual((yield* Fiber.join(late))._tag, "LeaseError")
-      yield* Deferred.succeed(gate, undefined)
-      yield* TestClock.adjust(0)
-      assert.isTrue(yield* memory.acquire("login", "two", "1 hour"))
-    }).pipe(Effect.provide(Lease.layerMemory)))
 })

@@ -16,7 +16,7 @@
  * kept by the process until it can: meanwhile repetitions get 409 here, and the claim holds other processes off.
  *
  * The store remembers answers; that a request is running is known to its process only. Where several processes serve the
- * same keys, give `claims`: `Lease` of `@effect-resilience/auth` fits, in Redis or SQL.
+ * same keys, give `claims`: a `Lease` of `@effect-resilience/deadline`, in Redis or SQL.
  *
  * **Gotchas**
  *
@@ -55,6 +55,7 @@
  *
  * @since 0.1.0
  */
+import * as Lease from "@effect-resilience/deadline/Lease"
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
 import { WebCrypto } from "effect/crypto/WebCrypto"
@@ -100,23 +101,9 @@ export interface Options {
   readonly required?: boolean | undefined
   readonly timeToLive?: Duration.Input | undefined
   readonly remember?: ((status: number) => boolean) | undefined
-  readonly claims?: Claims | undefined
+  readonly claims?: Lease.Lease["Service"] | undefined
   readonly claimFor?: Duration.Input | undefined
   readonly storeTimeout?: Duration.Input | undefined
-}
-
-/**
- * Rights to a key that end by themselves.
- *
- * - `acquire`: takes or prolongs the right, atomically, and answers whether `owner` has it now.
- * - `release`: gives it back; nothing happens where `owner` does not have it.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Claims {
-  readonly acquire: (key: string, owner: string, life: Duration.Input) => Effect.Effect<boolean, unknown>
-  readonly release: (key: string, owner: string) => Effect.Effect<void, unknown>
 }
 
 /**
@@ -151,21 +138,18 @@ export const make = (options: Options): Effect.Effect<Middleware, never, Persist
     const remember = options.remember ?? carriedOut
     const shown = new Set(options.headers ?? rememberedHeaders)
     const running = new Set<string>()
-    const { claims } = options
+    const claims = options.claims === undefined ? undefined : Lease.within(options.claims, within, "claims")
     const owner = (yield* WebCrypto).randomUUID()
 
     // Runs `self` with the claim to a key, if that is free.
     const claiming = <E, R>(
-      claims: Claims,
+      claims: Lease.Lease["Service"],
       id: string,
       self: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
     ): Effect.Effect<HttpServerResponse.HttpServerResponse, E, R> => {
-      const released = claims.release(`idempotency:${id}`, owner)
-      // A store may have granted what came too late or was interrupted.
-      const claim = within(
-        Effect.onInterrupt(claims.acquire(`idempotency:${id}`, owner, claimFor), () => Effect.ignore(released))
-      )
-      const release = Effect.ignore(within(released))
+      const key = `idempotency:${id}`
+      const claim = claims.acquire(key, owner, claimFor)
+      const release = Effect.ignore(claims.release(key, owner))
       const prolong = Effect.forever(
         Effect.delay(Effect.ignore(claim), Duration.millis(Duration.toMillis(claimFor) / 3))
       )

@@ -1,3 +1,4 @@
+import type * as Lease from "@effect-resilience/deadline/Lease"
 import { IdempotencyServer } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Scope } from "effect"
@@ -32,7 +33,7 @@ const shop = Effect.gen(function*() {
     })
   )
   const held = new Map<string, string>()
-  const claims: IdempotencyServer.Claims = {
+  const claims: Lease.Lease["Service"] = {
     acquire: (key, owner) =>
       quiet(
         "claims",

@@ -1,3 +1,4 @@
+import * as Lease from "@effect-resilience/deadline/Lease"
 import { IdempotencyServer } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Deferred, Duration, Effect, Fiber, Layer, Stream } from "effect"
@@ -250,7 +251,7 @@ describe("IdempotencyServer", () => {
   describe("with claims, in several processes", () => {
     const makeClaims = () => {
       const held = new Map<string, { readonly owner: string; readonly until: number }>()
-      const claims: IdempotencyServer.Claims = {
+      const claims: Lease.Lease["Service"] = {
         acquire: (key, owner, life) =>
           Effect.map(Clock.currentTimeMillis, (now) => {
             const holder = held.get(key)
@@ -323,7 +324,9 @@ describe("IdempotencyServer", () => {
       Effect.gen(function*() {
         const { claims, held } = makeClaims()
         const { handler, orders } = counting()
-        const down = yield* serving(handler, { claims: { ...claims, acquire: () => Effect.fail("down") } })
+        const down = yield* serving(handler, {
+          claims: { ...claims, acquire: () => Effect.fail(new Lease.LeaseError({ store: "down" })) }
+        })
         assert.strictEqual((yield* down("k")).status, 503)
         assert.strictEqual(orders(), 0)
         const broken = yield* serving(Effect.die(new Error("bug")), { claims })

@@ -1,5 +1,5 @@
-import { AccessLog, ErrorMapping, HttpRetry, Operation, PolicyMetrics, Telemetry } from "@effect-resilience/http"
-import { AttemptBudget, Backoff, RetryPolicy } from "@effect-resilience/retry"
+import { AccessLog, ErrorMapping, HttpRetry, Operation, Telemetry } from "@effect-resilience/http"
+import { AttemptBudget, Backoff, PolicyMetrics, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Metric, Predicate, Schema } from "effect"
 import { Yaml } from "effect/encoding"

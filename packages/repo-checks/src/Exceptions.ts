@@ -58,6 +58,11 @@ export const exceptions: ReadonlyArray<Exception> = [
     why: "a server's module: who imports the package's root for a client loads nothing of HTTP servers"
   },
   {
+    file: "packages/deadline/src/Lease.ts",
+    rule: "index",
+    why: "stands on effect/persistence/Redis and effect/sql: who imports a timeout loads no store"
+  },
+  {
     file: "packages/limit/src/Pacer.ts",
     rule: "index",
     why: "stands on effect/persistence/RateLimiter: who imports a circuit breaker loads no Schema"

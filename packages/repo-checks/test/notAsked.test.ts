@@ -9,7 +9,7 @@ const mark = "~@effect-resilience/errors/NotAsked"
 const asked: Readonly<Record<string, string>> = {
   "auth/AuthError.StillUnauthorized": "the API rejected the token",
   "auth/AuthError.NotReplayable": "the API rejected the token",
-  "auth/Lease.LeaseError": "the store of the leases was asked",
+  "deadline/Lease.LeaseError": "the store of the leases was asked",
   "deadline/Timeout.TimedOut": "the work was under way",
   "errors/ApiError.BadGateway": "",
   "errors/ApiError.BadRequest": "",

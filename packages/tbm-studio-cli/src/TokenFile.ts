@@ -21,8 +21,8 @@
  *
  * @since 0.1.0
  */
-import * as Lease from "@effect-resilience/auth/Lease"
 import * as SharedTokens from "@effect-resilience/auth/SharedTokens"
+import * as Lease from "@effect-resilience/deadline/Lease"
 import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import { ShareTokens } from "@effect-resilience/tbm-studio/Frontdoor"
 import { Settings } from "@effect-resilience/tbm-studio/Settings"

@@ -2,7 +2,7 @@
  * A process that takes orders: `server.ts STORE LEDGER`. It writes its port to standard output, and a line to the file
  * LEDGER for each order that it begins.
  */
-import { Lease } from "@effect-resilience/auth"
+import * as Lease from "@effect-resilience/deadline/Lease"
 import { IdempotencyServer } from "@effect-resilience/http"
 import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer } from "effect"

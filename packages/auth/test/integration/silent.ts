@@ -1,5 +1,6 @@
-import { Lease, SharedTokens, TokenCache, TokenSource } from "@effect-resilience/auth"
+import { SharedTokens, TokenCache, TokenSource } from "@effect-resilience/auth"
 import * as TcpRelay from "@effect-resilience/chaos/TcpRelay"
+import * as Lease from "@effect-resilience/deadline/Lease"
 import { IdempotencyServer } from "@effect-resilience/http"
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer, Redacted, type Scope } from "effect"

@@ -1,4 +1,4 @@
-import { Lease } from "@effect-resilience/auth"
+import * as Lease from "@effect-resilience/deadline/Lease"
 import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import { NodeRedis } from "@effect/platform-node"
 import { PgClient } from "@effect/sql-pg"

@@ -1,4 +1,5 @@
-import { Lease, SharedTokens, TokenSource } from "@effect-resilience/auth"
+import { SharedTokens, TokenSource } from "@effect-resilience/auth"
+import * as Lease from "@effect-resilience/deadline/Lease"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Redacted } from "effect"
 import { Persistence } from "effect/persistence"

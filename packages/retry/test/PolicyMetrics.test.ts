@@ -1,6 +1,5 @@
-import { PolicyMetrics } from "@effect-resilience/http"
 import { Bulkhead, CircuitBreaker, ConcurrencyLimit } from "@effect-resilience/limit"
-import { AttemptBudget } from "@effect-resilience/retry"
+import { AttemptBudget, PolicyMetrics } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Metric } from "effect"
 import { TestClock } from "effect/testing"

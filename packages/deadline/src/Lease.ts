@@ -15,7 +15,7 @@
  * **Example** (The second asks in vain)
  *
  * ```ts import.meta.vitest
- * import { Lease } from "@effect-resilience/auth"
+ * import * as Lease from "@effect-resilience/deadline/Lease"
  * import { Effect } from "effect"
  *
  * const answers = Effect.gen(function*() {
@@ -32,7 +32,6 @@
  *
  * @since 0.1.0
  */
-import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -41,6 +40,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redis from "effect/persistence/Redis"
 import * as SqlClient from "effect/sql/SqlClient"
+import * as StoreTimeout from "./StoreTimeout.ts"
 
 /**
  * The place where leases are kept did not answer.
@@ -65,7 +65,7 @@ export class LeaseError extends Data.TaggedError("LeaseError")<{ readonly store:
 export class Lease extends Context.Service<Lease, {
   readonly acquire: (key: string, owner: string, life: Duration.Input) => Effect.Effect<boolean, LeaseError>
   readonly release: (key: string, owner: string) => Effect.Effect<void, LeaseError>
-}>()("@effect-resilience/auth/Lease") {}
+}>()("@effect-resilience/deadline/Lease") {}
 
 /**
  * The same leases, each call within the time that a store is given. What a store grants too late, or to a caller that was

@@ -16,7 +16,7 @@
  * **Example** (A circuit on a dashboard)
  *
  * ```ts import.meta.vitest
- * import { PolicyMetrics } from "@effect-resilience/http"
+ * import { PolicyMetrics } from "@effect-resilience/retry"
  * import { Effect, Metric } from "effect"
  *
  * const circuit = { name: "api", snapshot: Effect.succeed({ _tag: "Open" }) }
