@@ -96,7 +96,8 @@ export class BudgetExhausted extends Data.TaggedError("BudgetExhausted")<{
  *   Each process has at least 1.
  * - `processes`: how many processes share the dependency, each with a budget like this one; default 1. `minPerSecond` and
  *   `burst` are divided by it.
- * - `floor`: the former name of `minPerSecond`, for descriptions that are stored. The next version no longer reads it.
+ * - `floor`: the former name of `minPerSecond`, which wins over it. It is for descriptions that are stored, and the next version
+ *   no longer reads it.
  *
  * @category models
  * @since 0.1.0
