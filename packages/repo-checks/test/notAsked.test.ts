@@ -27,6 +27,7 @@ const asked: Readonly<Record<string, string>> = {
   "errors/ApiError.UndecodableAnswer": "",
   "errors/ApiError.UnexpectedStatus": "",
   "errors/ApiError.Unprocessable": "",
+  "kernel/FieldCodec.UnnamedFunction": "an error of encoding, which calls nothing",
   "tbm-simulator/Scenario.ScenarioError": "an error of a command, which calls nothing",
   "tbm-simulator/Simulator.ListenError": "an error of a command, which calls nothing",
   "tbm-studio/UploaderError.FailedGroupCheckin": "",
