@@ -58,9 +58,9 @@ import * as Layer from "effect/Layer"
 import type * as PlatformError from "effect/PlatformError"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as Answer from "./Answer.ts"
 import { reasonTag } from "./internal/failure.ts"
 import * as Redaction from "./Redaction.ts"
+import * as ResponseBody from "./ResponseBody.ts"
 import * as Scrubber from "./Scrubber.ts"
 
 /**
@@ -158,7 +158,7 @@ export const record: {
                 headers: Redaction.headers(redaction, response.headers),
                 body: bodyOf(bytes, redaction, options)
               }
-              return Effect.as(write({ answer }), Answer.withBody(response, bytes, response.headers))
+              return Effect.as(write({ answer }), ResponseBody.replace(response, bytes, response.headers))
             })
           ),
           Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : write({ error: reasonTag(exit) ?? "Unknown" }))

@@ -1,5 +1,5 @@
 import { ApiError, type MessagePattern, Recovery, Transport } from "@effect-resilience/errors"
-import { Answer, ErrorMapping, Operation, Scrubber, SendProgress } from "@effect-resilience/http"
+import { ErrorMapping, Operation, ResponseBody, Scrubber, SendProgress } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Redacted, Schema, Stream } from "effect"
 import { HttpBody, HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
@@ -284,10 +284,10 @@ describe("ErrorMapping", () => {
     }))
 })
 
-describe("Answer.json", () => {
+describe("ResponseBody.json", () => {
   const schema = Schema.Struct({ id: Schema.String })
   const read = (body: BodyInit | null, headers: Record<string, string> = {}, operation = overwrite) =>
-    Answer.json(
+    ResponseBody.json(
       HttpClientResponse.fromWeb(HttpClientRequest.post("https://a.example/"), new Response(body, { headers })),
       schema
     ).pipe(Operation.within(operation))
@@ -308,7 +308,7 @@ describe("Answer.json", () => {
         [`{"id":"7"`, "malformed JSON"],
         [`{"id":7}`, "JSON of another shape"],
         ["7", "JSON of another shape"],
-        [`{"id":"${"x".repeat(Answer.maxBytes)}"}`, `more than ${Answer.maxBytes} bytes`]
+        [`{"id":"${"x".repeat(ResponseBody.maxBytes)}"}`, `more than ${ResponseBody.maxBytes} bytes`]
       ]
       for (const [body, got] of wrong) {
         const { reason } = yield* Effect.flip(read(body))
@@ -319,14 +319,14 @@ describe("Answer.json", () => {
 
   it.effect("decodes all that it reads, not only what is read of an error", () =>
     Effect.gen(function*() {
-      const id = "x".repeat(Answer.maxBytes - 20)
+      const id = "x".repeat(ResponseBody.maxBytes - 20)
       assert.deepStrictEqual(yield* read(JSON.stringify({ id })), { id })
     }))
 
   it.effect("decodes single values", () =>
     Effect.gen(function*() {
       const value = (body: string) =>
-        Answer.json(
+        ResponseBody.json(
           HttpClientResponse.fromWeb(HttpClientRequest.get("https://a.example/"), new Response(body)),
           Schema.Unknown
         )
@@ -338,7 +338,7 @@ describe("Answer.json", () => {
   it.effect("names a login page only where it may be one", () =>
     Effect.gen(function*() {
       assert.include((yield* Effect.flip(read("<html>"))).message, "login page")
-      for (const body of [`{"id":7}`, `{"id":`, `{"id":"${"x".repeat(Answer.maxBytes)}"}`]) {
+      for (const body of [`{"id":7}`, `{"id":`, `{"id":"${"x".repeat(ResponseBody.maxBytes)}"}`]) {
         assert.notInclude((yield* Effect.flip(read(body))).message, "login page")
       }
     }))

@@ -1,4 +1,4 @@
-import { AccessLog, Answer, ErrorMapping, HttpRetry, Operation } from "@effect-resilience/http"
+import { AccessLog, ErrorMapping, HttpRetry, Operation, ResponseBody } from "@effect-resilience/http"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Schema, type Scope, Stream } from "effect"
@@ -103,7 +103,7 @@ describe("a body", () => {
           HttpRetry.retry(RetryPolicy.make({ backoff: Backoff.immediate }))
         )
         const table = client.get(`${base}/tables/GL`).pipe(
-          Effect.flatMap(Answer.json(Table)),
+          Effect.flatMap(ResponseBody.json(Table)),
           AccessLog.logCall,
           Operation.within({ name: "read table", endpoint: "/tables/{table}" })
         )
@@ -147,7 +147,7 @@ describe("a body", () => {
       const response = yield* client.get("https://api.example.com/x")
       assert.strictEqual(yield* response.text, "{\"id\":7}")
       assert.deepStrictEqual(yield* response.json, { id: 7 })
-      assert.deepStrictEqual(yield* Answer.json(response, Table), { id: 7 })
+      assert.deepStrictEqual(yield* ResponseBody.json(response, Table), { id: 7 })
       assert.strictEqual(new TextDecoder().decode(yield* response.arrayBuffer), "{\"id\":7}")
       assert.strictEqual(yield* Stream.mkString(Stream.decodeText(response.stream)), "{\"id\":7}")
       assert.strictEqual(response.status, 200)
@@ -160,8 +160,10 @@ describe("a body", () => {
       const client = ErrorMapping.mapErrors(chunked(all, { "content-type": "application/json" }))
       const response = yield* client.get("https://api.example.com/x")
       assert.strictEqual((yield* response.text).length, 2_500_002)
-      const tooLong = yield* Effect.flip(Answer.json(yield* client.get("https://api.example.com/x"), Schema.String))
-      assert.include(tooLong.message, `more than ${Answer.maxBytes} bytes`)
+      const tooLong = yield* Effect.flip(
+        ResponseBody.json(yield* client.get("https://api.example.com/x"), Schema.String)
+      )
+      assert.include(tooLong.message, `more than ${ResponseBody.maxBytes} bytes`)
       const streamed = yield* client.get("https://api.example.com/x")
       assert.strictEqual((yield* Stream.mkString(Stream.decodeText(streamed.stream))).length, 2_500_002)
     }))
@@ -234,7 +236,7 @@ describe("a body", () => {
       )
       for (const body of ["json", "stream"] as const) {
         const client = ErrorMapping.mapErrors(broken, { body })
-        const post = client.post("https://api.example.com/orders").pipe(Effect.flatMap(Answer.json(Table)))
+        const post = client.post("https://api.example.com/orders").pipe(Effect.flatMap(ResponseBody.json(Table)))
         assert.strictEqual((yield* Effect.flip(post)).reason._tag, "OutcomeUnknown")
       }
     }))

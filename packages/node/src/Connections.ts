@@ -65,7 +65,7 @@
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
-import * as ChunkLifetime from "@effect-resilience/http/ChunkLifetime"
+import * as BufferReuse from "@effect-resilience/http/BufferReuse"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import type { Dispatcher } from "@effect/platform-node/Undici"
@@ -261,7 +261,7 @@ const combine = (plain: HttpClient.HttpClient, platform: HttpClient.HttpClient):
     Effect.flatMap((request) =>
       request.body._tag === "Stream"
         ? StreamedBody.make(request.body).pipe(
-          Effect.provideService(ChunkLifetime.Current, chunksInTransit),
+          Effect.provideService(BufferReuse.Current, chunksInTransit),
           Effect.flatMap((body) => send(HttpClientRequest.setBody(request, body)))
         )
         : send(request)

@@ -11,7 +11,7 @@
  * `decompress` asks for gzip, deflate and Brotli unless the request names codings of its own. It unpacks piece by piece while the
  * response is read, and fails once more than `maxBytes` have come out. It undoes up to three codings, one after the other, and
  * reads deflate with or without the header of zlib. An empty body stays empty whatever coding it names. A reader that stops
- * early, as `Answer` and `ErrorMapping` do, unpacks no more than it reads.
+ * early, as `ResponseBody` and `ErrorMapping` do, unpacks no more than it reads.
  *
  * This module is not in `http`, since the web's `DecompressionStream` runs ahead of its reader in Node.js, by hundreds of
  * megabytes.
@@ -46,7 +46,7 @@
  *
  * @since 0.1.0
  */
-import * as Answer from "@effect-resilience/http/Answer"
+import * as ResponseBody from "@effect-resilience/http/ResponseBody"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as Data from "effect/Data"
@@ -126,7 +126,7 @@ const unpack = (
       })
     )
   })
-  return Answer.withBody(
+  return ResponseBody.replace(
     response,
     unpacked,
     Headers.removeMany(response.headers, ["content-encoding", "content-length"])

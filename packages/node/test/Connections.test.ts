@@ -1,6 +1,6 @@
 import * as BlackHole from "@effect-resilience/chaos/BlackHole"
 import { NotAsked, Transport } from "@effect-resilience/errors"
-import { Answer } from "@effect-resilience/http"
+import { ResponseBody } from "@effect-resilience/http"
 import * as Connections from "@effect-resilience/node/Connections"
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Exit, Fiber, Layer, Redacted, Schema, Scope, Stream } from "effect"
@@ -181,7 +181,7 @@ describe("Connections", () => {
       const third = yield* client.get(url)
       assert.strictEqual(most, 2)
       assert.match(String((yield* Effect.flip(first.arrayBuffer)).reason.cause), /was not read/)
-      const late = yield* Effect.flip(Answer.json(first, Schema.Unknown))
+      const late = yield* Effect.flip(ResponseBody.json(first, Schema.Unknown))
       assert.include(late.message, "read or cancel the body")
       assert.isFalse(NotAsked.isNotAsked(late))
       assert.strictEqual((yield* third.arrayBuffer).byteLength, 1_000_000)

@@ -1,5 +1,5 @@
 import { Recovery } from "@effect-resilience/errors"
-import { Answer, ErrorMapping } from "@effect-resilience/http"
+import { ErrorMapping, ResponseBody } from "@effect-resilience/http"
 import * as Decompression from "@effect-resilience/node/Decompression"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema, Stream } from "effect"
@@ -146,7 +146,7 @@ describe("Decompression", () => {
       const broken = packed(gzipSync(`{"id":1}`)).fill(7, 12)
       const mapped = ErrorMapping.mapErrors(Decompression.decompress(answering(broken, gzip).client), {})
       const error = yield* mapped.get("https://a.example/").pipe(
-        Effect.flatMap(Answer.json(Schema.Unknown)),
+        Effect.flatMap(ResponseBody.json(Schema.Unknown)),
         Effect.flip
       )
       assert.strictEqual(error.reason._tag, "UndecodableAnswer")

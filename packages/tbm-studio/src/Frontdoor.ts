@@ -17,9 +17,9 @@ import * as TokenCache from "@effect-resilience/auth/TokenCache"
 import * as TokenSource from "@effect-resilience/auth/TokenSource"
 import type * as ApiError from "@effect-resilience/errors/ApiError"
 import * as AccessLog from "@effect-resilience/http/AccessLog"
-import * as Answer from "@effect-resilience/http/Answer"
 import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
 import * as Operation from "@effect-resilience/http/Operation"
+import * as ResponseBody from "@effect-resilience/http/ResponseBody"
 import * as Telemetry from "@effect-resilience/http/Telemetry"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Cache from "effect/Cache"
@@ -131,7 +131,7 @@ const make = Effect.gen(function*() {
     }`,
     { acceptJson: true }
   ).pipe(
-    Effect.flatMap(Answer.json(Environment)),
+    Effect.flatMap(ResponseBody.json(Environment)),
     RetryPolicy.retry(RetryPolicy.standard, { when: isOfLookUp }),
     Telemetry.observeCall,
     AccessLog.logCall,

@@ -36,9 +36,9 @@ import type * as AuthError from "@effect-resilience/auth/AuthError"
 import * as Origin from "@effect-resilience/auth/Origin"
 import type * as ApiError from "@effect-resilience/errors/ApiError"
 import * as AccessLog from "@effect-resilience/http/AccessLog"
-import * as Answer from "@effect-resilience/http/Answer"
 import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
 import type * as Operation from "@effect-resilience/http/Operation"
+import * as ResponseBody from "@effect-resilience/http/ResponseBody"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
 import * as Telemetry from "@effect-resilience/http/Telemetry"
 import * as CircuitBreaker from "@effect-resilience/limit/CircuitBreaker"
@@ -190,7 +190,7 @@ const makeService = Effect.gen(function*() {
       digests: ["md5"],
       request,
       receive: Effect.fnUntraced(function*(response) {
-        const stored = yield* Answer.json(response, Stored)
+        const stored = yield* ResponseBody.json(response, Stored)
         const { length, md5: digest, fileName: name } = stored
         const confirmed = digest !== undefined || length !== undefined || name !== undefined
         const refusal = refusalOf(stored, confirmed)

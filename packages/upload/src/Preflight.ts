@@ -27,7 +27,7 @@
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
-import * as ChunkLifetime from "@effect-resilience/http/ChunkLifetime"
+import * as BufferReuse from "@effect-resilience/http/BufferReuse"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
@@ -131,7 +131,7 @@ export const csv = Effect.fnUntraced(function*<R>(
         })
       ),
       // Each chunk is done with before the next is read, unless it is decompressed meanwhile.
-      compressed ? identity : Effect.provideService(ChunkLifetime.Current, 0)
+      compressed ? identity : Effect.provideService(BufferReuse.Current, 0)
     )
   }
   const { bytes, header, problems, rows } = reader.end()

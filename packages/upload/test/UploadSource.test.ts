@@ -1,4 +1,4 @@
-import { ChunkLifetime } from "@effect-resilience/http"
+import { BufferReuse } from "@effect-resilience/http"
 import { UploadError, UploadSource } from "@effect-resilience/upload"
 import { NodeFileSystem } from "@effect/platform-node"
 import { assert, describe, it, layer } from "@effect/vitest"
@@ -64,7 +64,7 @@ layer(NodeFileSystem.layer)("UploadSource.file", (it) => {
             sizes.push(chunk.length)
           })
         ),
-        Effect.provideService(ChunkLifetime.Current, 2)
+        Effect.provideService(BufferReuse.Current, 2)
       )
       assert.strictEqual(buffers.size, 3)
       assert.strictEqual(hash.digest("hex"), createHash("md5").update(content).digest("hex"))

@@ -2,8 +2,8 @@ import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as ErrorBody from "@effect-resilience/errors/ErrorBody"
 import * as ForeignText from "@effect-resilience/errors/ForeignText"
 import * as Recovery from "@effect-resilience/errors/Recovery"
-import * as Answer from "@effect-resilience/http/Answer"
 import * as Operation from "@effect-resilience/http/Operation"
+import * as ResponseBody from "@effect-resilience/http/ResponseBody"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
 import * as Bytes from "@effect-resilience/kernel/Bytes"
 import * as Effect from "effect/Effect"
@@ -37,7 +37,7 @@ export const read = Effect.fnUntraced(
       )
 
     const text = yield* textOf(response)
-    if (text === undefined) return yield* unexpected("a token", `more than ${Answer.maxBytes} bytes`)
+    if (text === undefined) return yield* unexpected("a token", `more than ${ResponseBody.maxBytes} bytes`)
     const fields = fieldsOf(text, response.headers["content-type"])
     if (fields === undefined) return yield* unexpected("JSON", shapeOf(text))
 
@@ -67,7 +67,7 @@ export const read = Effect.fnUntraced(
 /** `undefined` where it is too long. */
 const textOf = Effect.fnUntraced(function*(response: HttpClientResponse.HttpClientResponse) {
   const { bytes, truncated } = yield* Effect.mapError(
-    Bytes.readAtMost(response.stream, Answer.maxBytes),
+    Bytes.readAtMost(response.stream, ResponseBody.maxBytes),
     () => new AuthError.AuthError({ reason: brokenOff })
   )
   return truncated ? undefined : new TextDecoder().decode(bytes)

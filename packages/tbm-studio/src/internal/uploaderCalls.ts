@@ -5,7 +5,7 @@ import * as Origin from "@effect-resilience/auth/Origin"
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as AccessLog from "@effect-resilience/http/AccessLog"
-import * as ChunkLifetime from "@effect-resilience/http/ChunkLifetime"
+import * as BufferReuse from "@effect-resilience/http/BufferReuse"
 import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
 import * as Operation from "@effect-resilience/http/Operation"
 import * as Telemetry from "@effect-resilience/http/Telemetry"
@@ -212,7 +212,7 @@ const md5Of = (
   Effect.gen(function*() {
     const hasher = yield* hashing.start(["md5"], { size: whole.size })
     // A chunk is hashed before the next is read. Buffers that nobody reuses would be the largest thing in memory.
-    yield* Effect.provideService(Stream.runForEach(bytes, hasher.update), ChunkLifetime.Current, 0)
+    yield* Effect.provideService(Stream.runForEach(bytes, hasher.update), BufferReuse.Current, 0)
     const { md5 } = yield* hasher.digest
     return Base64.encode(Result.getOrThrow(Hex.decode(md5 ?? "")))
   }).pipe(

@@ -15,7 +15,7 @@
 import type * as ApiError from "@effect-resilience/errors/ApiError"
 import type * as MessagePattern from "@effect-resilience/errors/MessagePattern"
 import * as Recovery from "@effect-resilience/errors/Recovery"
-import * as Answer from "@effect-resilience/http/Answer"
+import * as ResponseBody from "@effect-resilience/http/ResponseBody"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
 import * as Multipart from "@effect-resilience/upload/Multipart"
 import type * as UploadError from "@effect-resilience/upload/UploadError"
@@ -125,11 +125,11 @@ export const singleId = (response: HttpClientResponse.HttpClientResponse) =>
   Effect.map(acknowledged(response), (answer) => answer?.uploadId)
 
 export const initiated = (response: HttpClientResponse.HttpClientResponse) =>
-  Effect.map(Answer.json(response, Schema.Struct({ uploadId: Id })), ({ uploadId }) => uploadId)
+  Effect.map(ResponseBody.json(response, Schema.Struct({ uploadId: Id })), ({ uploadId }) => uploadId)
 
 /** An empty body, or a JSON one that tells of no error. Anything else, such as a login page, is no success. */
 export const acknowledged = (response: HttpClientResponse.HttpClientResponse) =>
-  Answer.json(response, Acknowledgement).pipe(
+  ResponseBody.json(response, Acknowledgement).pipe(
     Effect.tap((answer) => {
       const refusal = refusalOf(answer, answer.uploadId !== undefined)
       return refusal === undefined ? Effect.void : refuse(response, "an acknowledgement", refusal)
@@ -138,11 +138,11 @@ export const acknowledged = (response: HttpClientResponse.HttpClientResponse) =>
   )
 
 export const processId = (response: HttpClientResponse.HttpClientResponse) =>
-  Effect.map(Answer.json(response, Schema.Struct({ processId: Id })), ({ processId }) => processId)
+  Effect.map(ResponseBody.json(response, Schema.Struct({ processId: Id })), ({ processId }) => processId)
 
 /** How the processing stands: it goes on (`undefined`), succeeded, or failed for a reason. */
 export const outcome = (response: HttpClientResponse.HttpClientResponse, processId: string) =>
-  Effect.map(Effect.all([Answer.json(response, Status), Scrubber.Current]), (
+  Effect.map(Effect.all([ResponseBody.json(response, Status), Scrubber.Current]), (
     [{ statuses }, { scrub }]
   ): "Success" | UploaderError.Reason | undefined => {
     const entries = statuses.flatMap(({ statusMap }) => Object.values(statusMap ?? {}))

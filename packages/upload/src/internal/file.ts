@@ -1,4 +1,4 @@
-import * as ChunkLifetime from "@effect-resilience/http/ChunkLifetime"
+import * as BufferReuse from "@effect-resilience/http/BufferReuse"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
@@ -51,7 +51,7 @@ export const read = (options: {
   const pull = lift(Effect.gen(function*() {
     const handle = yield* whenFree(fs.open(path))
     yield* unchanged(handle)
-    const buffer = takingTurns(pieceOf(end - begin), yield* ChunkLifetime.Current)
+    const buffer = takingTurns(pieceOf(end - begin), yield* BufferReuse.Current)
     const reader = readerOf({ handle, begin, end, buffer })
     const piece = lift(Effect.map(next(reader), (piece) => [piece] as const))
     return Effect.suspend((): Pull.Pull<readonly [Uint8Array], UploadError.UploadError> =>

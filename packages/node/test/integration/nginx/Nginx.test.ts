@@ -1,12 +1,12 @@
 import { ApiError, Recovery } from "@effect-resilience/errors"
 import {
   AccessLog,
-  Answer,
   ErrorMapping,
   HttpRetry,
   Operation,
   Redaction,
   Redirects,
+  ResponseBody,
   Scrubber,
   Telemetry
 } from "@effect-resilience/http"
@@ -66,7 +66,7 @@ layer(Nginx.layer, { excludeTestServices: true, timeout: "30 seconds" })("A real
     Effect.gen(function*() {
       const { ports } = yield* Nginx
       return yield* (yield* client).get(`http://127.0.0.1:${ports.http}${path}`).pipe(
-        Effect.flatMap(Answer.json(Item)),
+        Effect.flatMap(ResponseBody.json(Item)),
         read
       )
     })
@@ -87,7 +87,7 @@ layer(Nginx.layer, { excludeTestServices: true, timeout: "30 seconds" })("A real
           RetryPolicy.make({ times: 40, backoff: Backoff.constant("60 millis") })
         )
         const fetching = patient.get(`http://127.0.0.1:${ports.http}${path}`).pipe(
-          Effect.flatMap(Answer.json(Item)),
+          Effect.flatMap(ResponseBody.json(Item)),
           read
         )
         const answers = yield* Effect.all(Array.from({ length: 12 }, () => fetching), { concurrency: 12 })
@@ -166,7 +166,7 @@ layer(Nginx.layer, { excludeTestServices: true, timeout: "30 seconds" })("A real
       const { pem, ports } = yield* Nginx
       const ask = (port: number, options: Connections.Options) =>
         Effect.flatMap(client, (http) => http.get(`https://127.0.0.1:${port}/`)).pipe(
-          Effect.flatMap(Answer.json(Item)),
+          Effect.flatMap(ResponseBody.json(Item)),
           Effect.provide(Connections.layer(options)),
           Effect.result
         )
@@ -304,7 +304,7 @@ layer(Nginx.layer, { excludeTestServices: true, timeout: "30 seconds" })("A real
           authorization: `Basic ${btoa(`me:${secrets.token}`)}`
         }
         const request = (path: string) =>
-          http.get(url(path), { headers }).pipe(Effect.flatMap(Answer.json(Item)), read, Effect.exit)
+          http.get(url(path), { headers }).pipe(Effect.flatMap(ResponseBody.json(Item)), read, Effect.exit)
         const exits = yield* Effect.forEach(["/ok", "/echo", "/away", "/reset", "/dead"], request)
         for (const exit of exits) if (Exit.isFailure(exit)) yield* Effect.logError("failed", exit.cause)
         return exits

@@ -1,4 +1,4 @@
-import { ChunkLifetime } from "@effect-resilience/http"
+import { BufferReuse } from "@effect-resilience/http"
 import * as Connections from "@effect-resilience/node/Connections"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
@@ -27,7 +27,7 @@ const expected = (size: number) => {
 
 /** Overwrites a chunk as soon as its transport allows it: at once, or a turn of the event loop later, as a file does. */
 const reusing = (size: number, turn: Effect.Effect<void>) =>
-  Stream.unwrap(Effect.map(ChunkLifetime.Current, (lifetime) => {
+  Stream.unwrap(Effect.map(BufferReuse.Current, (lifetime) => {
     assert.isBelow(lifetime, 10)
     const buffers = Array.from({ length: lifetime + 1 }, () => new Uint8Array(size))
     return Stream.fromIterable(Array.from({ length: count }, (_, i) => i)).pipe(
@@ -75,7 +75,7 @@ const turns = [
 describe("Connections", () => {
   for (
     const [protocol, create, size, [when, turn]] of Object.entries(servers).flatMap(([protocol, create]) =>
-      [ChunkLifetime.leastBytes, 700_001].flatMap((size) =>
+      [BufferReuse.minChunkBytes, 700_001].flatMap((size) =>
         turns.map((turn) => [protocol, create, size, turn] as const)
       )
     )
@@ -105,5 +105,5 @@ describe("Connections", () => {
   }
 
   it.effect("lets chunks live for ever with any other transport", () =>
-    Effect.map(ChunkLifetime.Current, (lifetime) => assert.strictEqual(lifetime, Infinity)))
+    Effect.map(BufferReuse.Current, (lifetime) => assert.strictEqual(lifetime, Infinity)))
 })

@@ -9,14 +9,14 @@
  * **Example** (An HTML page with status 200)
  *
  * ```ts import.meta.vitest
- * import { Answer } from "@effect-resilience/http"
+ * import { ResponseBody } from "@effect-resilience/http"
  * import { Effect, Schema } from "effect"
  * import { HttpClientRequest, HttpClientResponse } from "effect/http"
  *
  * const request = HttpClientRequest.get("https://api.example.com/me")
  * const page = HttpClientResponse.fromWeb(request, new Response("<html><title>Log in</title></html>"))
  *
- * const me = Answer.json(page, Schema.Struct({ id: Schema.String }))
+ * const me = ResponseBody.json(page, Schema.Struct({ id: Schema.String }))
  * const error = await Effect.runPromise(Effect.flip(me))
  * error.reason._tag // => "UndecodableAnswer"
  * ```
@@ -114,7 +114,7 @@ export const json: {
  * @category combinators
  * @since 0.1.0
  */
-export const withBody: {
+export const replace: {
   (
     body: Uint8Array | Stream.Stream<Uint8Array, unknown>,
     headers: Headers.Headers

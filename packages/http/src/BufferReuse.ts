@@ -13,7 +13,7 @@
  * end, and nothing is ever overwritten. Only a transport that runs the stream itself and knows its own buffering
  * provides a number; the connections of `@effect-resilience/node` do. Sources may make use of it, and none has to.
  *
- * A transport buffers by bytes, so the number holds for chunks of at least `leastBytes`, apart from the last one.
+ * A transport buffers by bytes, so the number holds for chunks of at least `minChunkBytes`, apart from the last one.
  *
  * **Gotchas**
  *
@@ -22,12 +22,12 @@
  * **Example** (A reader that asks)
  *
  * ```ts import.meta.vitest
- * import { ChunkLifetime } from "@effect-resilience/http"
+ * import { BufferReuse } from "@effect-resilience/http"
  * import { Effect } from "effect"
  *
- * const mayReuse = Effect.map(ChunkLifetime.Current, Number.isFinite)
+ * const mayReuse = Effect.map(BufferReuse.Current, Number.isFinite)
  * await Effect.runPromise(mayReuse) // => false
- * await Effect.runPromise(mayReuse.pipe(Effect.provideService(ChunkLifetime.Current, 4))) // => true
+ * await Effect.runPromise(mayReuse.pipe(Effect.provideService(BufferReuse.Current, 4))) // => true
  * ```
  *
  * @since 0.1.0
@@ -41,7 +41,7 @@ import * as Context from "effect/Context"
  * @since 0.1.0
  */
 export const Current: Context.Reference<number> = Context.Reference<number>(
-  "@effect-resilience/http/ChunkLifetime/Current",
+  "@effect-resilience/http/BufferReuse/Current",
   { defaultValue: () => Infinity }
 )
 
@@ -51,4 +51,4 @@ export const Current: Context.Reference<number> = Context.Reference<number>(
  * @category constants
  * @since 0.1.0
  */
-export const leastBytes = 65_536
+export const minChunkBytes = 65_536
