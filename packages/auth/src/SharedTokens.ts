@@ -100,7 +100,7 @@ export const make = Effect.fnUntraced(function*(source: TokenSource, options: Op
   const store = yield* (yield* Persistence.BackingPersistence).make("tokens")
   // One limit for both, which usually lie in the same place.
   const within = StoreTimeout.make(options.storeTimeout ?? "1 second")
-  const lease = Lease.within(yield* Lease.Lease, within)
+  const lease = Lease.withTimeout(yield* Lease.Lease, within)
   const safe = yield* vault.make(options.key)
   const lifetime = Duration.toMillis(Duration.fromInputUnsafe(options.lifetime ?? "1 hour"))
   const leaseLife = Duration.fromInputUnsafe(options.lease ?? "15 seconds")

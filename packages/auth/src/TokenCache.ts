@@ -496,7 +496,7 @@ class Cache {
           return problem === undefined ? Effect.void : malformed(problem)
         }),
         RetryPolicy.retry(this.settings.retry),
-        Deadline.within(this.settings.timeout),
+        Deadline.withDeadline(this.settings.timeout),
         Effect.catch((error) => error._tag === "AuthError" ? Effect.fail(error) : tooSlow(error.message))
       )
       const { expiresAt: end } = grant

@@ -273,7 +273,7 @@ describe("TokenCache", () => {
     Effect.gen(function*() {
       const { record, source } = fakes.login({ millis: 5_000 })
       const cache = yield* TokenCache.make(source)
-      const hasty = yield* Effect.forkChild(Effect.flip(Deadline.within(cache.get, "1 second")))
+      const hasty = yield* Effect.forkChild(Effect.flip(Deadline.withDeadline(cache.get, "1 second")))
       const patient = yield* Effect.forkChild(cache.get)
       yield* TestClock.adjust("1 second")
       assert.strictEqual((yield* Fiber.join(hasty))._tag, "DeadlineExceeded")

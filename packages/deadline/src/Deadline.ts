@@ -25,8 +25,8 @@
  * import { Deadline } from "@effect-resilience/deadline"
  * import { Duration, Effect } from "effect"
  *
- * const inner = Deadline.remaining.pipe(Deadline.within("1 hour"))
- * const left = await Effect.runPromise(inner.pipe(Deadline.within("2 seconds")))
+ * const inner = Deadline.remaining.pipe(Deadline.withDeadline("1 hour"))
+ * const left = await Effect.runPromise(inner.pipe(Deadline.withDeadline("2 seconds")))
  * Duration.isLessThanOrEqualTo(left, Duration.seconds(2)) // => true
  * ```
  *
@@ -110,7 +110,7 @@ export const Current: Context.Reference<Deadline> = /* @__PURE__ */ Context.Refe
  * @category limiting
  * @since 0.1.0
  */
-export const within: {
+export const withDeadline: {
   (duration: Duration.Input): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | DeadlineExceeded, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, duration: Duration.Input): Effect.Effect<A, E | DeadlineExceeded, R>
 } = /* @__PURE__ */ dual(
@@ -128,7 +128,7 @@ export const within: {
       if (millis <= 0) return exceeded(false)
       const running = outer instanceof Running && inherited ? outer : new Running(now + millis)
       const known = running === outer ? self : Effect.provideService(self, Current, running)
-      return limit.after(known, millis, () => exceeded(true), () => running.end())
+      return limit.interruptAfter(known, millis, () => exceeded(true), () => running.end())
     })
   }
 )
@@ -181,7 +181,7 @@ export const demand = (duration: Duration.Input): Effect.Effect<void, DeadlineEx
  * @category limiting
  * @since 0.1.0
  */
-export const unlimited = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+export const withoutDeadline = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.provideService(self, Current, none)
 
 // What still runs once the time is up and the work has been interrupted is clean-up, and that has no deadline.

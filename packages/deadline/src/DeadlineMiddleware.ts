@@ -56,7 +56,7 @@ export const make = (options: {
   return <E, R>(app: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
     Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
       const asked = DeadlineHeader.read(request.headers, options.names)
-      const limited = Deadline.within(app, asked === undefined ? max : Duration.min(asked, max))
+      const limited = Deadline.withDeadline(app, asked === undefined ? max : Duration.min(asked, max))
       return Effect.catchIf(limited, isOurs, (error) => Effect.succeed(onExceeded(error)))
     })
 }

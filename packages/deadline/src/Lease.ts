@@ -74,7 +74,7 @@ export class Lease extends Context.Service<Lease, {
  * @category combinators
  * @since 0.1.0
  */
-export const within = (
+export const withTimeout = (
   { acquire, release }: Lease["Service"],
   timeout: StoreTimeout.StoreTimeout,
   store = "silent"
@@ -94,7 +94,7 @@ export const within = (
  * @category layers
  * @since 0.1.0
  */
-export const layerNone: Layer.Layer<Lease> = /* @__PURE__ */ Layer.succeed(Lease, {
+export const layerNoop: Layer.Layer<Lease> = /* @__PURE__ */ Layer.succeed(Lease, {
   acquire: () => Effect.succeed(true),
   release: () => Effect.void
 })
@@ -134,7 +134,7 @@ export const layerRedis: Layer.Layer<Lease, never, Redis.Redis> = /* @__PURE__ *
     const acquire = redis.eval(acquireScript)
     const release = redis.eval(releaseScript)
     const failed = () => new LeaseError({ store: "Redis" })
-    return within(
+    return withTimeout(
       {
         acquire: (key, owner, life) =>
           acquire(key, owner, Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(life)))).pipe(
@@ -177,7 +177,7 @@ export const layerSql: Layer.Layer<Lease, LeaseError, SqlClient.SqlClient> = /* 
       )),
       failed
     )
-    return within(
+    return withTimeout(
       {
         acquire: (key, owner, life) =>
           sql`

@@ -72,7 +72,7 @@ export const make = (duration: Duration.Input): StoreTimeout => {
         askAgainAt = Time.nowUnsafe(context) + Math.max(millis, pause)
         return timedOut
       }
-      return limit.after(Effect.onExitPrimitive(call, spoke), millis, silent, undefined, true)
+      return limit.interruptAfter(Effect.onExitPrimitive(call, spoke), millis, silent, undefined, true)
     })
 }
 
@@ -84,14 +84,14 @@ export const make = (duration: Duration.Input): StoreTimeout => {
  */
 export const each = (duration: Duration.Input): StoreTimeout => {
   const { millis, timedOut } = checked(duration)
-  return (call) => limit.after(call, millis, () => timedOut, undefined, true)
+  return (call) => limit.interruptAfter(call, millis, () => timedOut, undefined, true)
 }
 
 const pause = 5000
 
 const checked = (duration: Duration.Input) => {
-  const after = Duration.fromInputUnsafe(duration)
-  const millis = Duration.toMillis(after)
-  requireArgument(millis > 0, "StoreTimeout.duration", "above 0", after)
-  return { millis, timedOut: Effect.suspend(() => Effect.fail(new Timeout.TimedOut({ after }))) }
+  const timeout = Duration.fromInputUnsafe(duration)
+  const millis = Duration.toMillis(timeout)
+  requireArgument(millis > 0, "StoreTimeout.duration", "above 0", timeout)
+  return { millis, timedOut: Effect.suspend(() => Effect.fail(new Timeout.TimedOut({ timeout }))) }
 }

@@ -22,7 +22,7 @@
  * import { Effect } from "effect"
  *
  * const call = Effect.never.pipe(
- *   Timeout.after("1 millis"),
+ *   Timeout.withTimeout("1 millis"),
  *   Effect.catchTag("TimedOut", (error) => Effect.succeed(error.message))
  * )
  * await Effect.runPromise(call) // => "did not finish within 1ms"
@@ -44,13 +44,13 @@ import * as limit from "./internal/limit.ts"
  * @since 0.1.0
  */
 export class TimedOut extends Data.TaggedError("TimedOut")<{
-  readonly after: Duration.Duration
+  readonly timeout: Duration.Duration
 }> {
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.retry
   }
   override get message(): string {
-    return `did not finish within ${Duration.format(this.after)}`
+    return `did not finish within ${Duration.format(this.timeout)}`
   }
 }
 
@@ -60,14 +60,14 @@ export class TimedOut extends Data.TaggedError("TimedOut")<{
  * @category limiting
  * @since 0.1.0
  */
-export const after: {
+export const withTimeout: {
   (duration: Duration.Input): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TimedOut, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, duration: Duration.Input): Effect.Effect<A, E | TimedOut, R>
 } = /* @__PURE__ */ dual(
   2,
   <A, E, R>(self: Effect.Effect<A, E, R>, duration: Duration.Input): Effect.Effect<A, E | TimedOut, R> => {
     const allowed = Duration.fromInputUnsafe(duration)
-    return limit.after(self, Duration.toMillis(allowed), () => Effect.fail(new TimedOut({ after: allowed })))
+    return limit.interruptAfter(self, Duration.toMillis(allowed), () => Effect.fail(new TimedOut({ timeout: allowed })))
   }
 )
 
@@ -77,7 +77,7 @@ export const after: {
  * @category limiting
  * @since 0.1.0
  */
-export const afterOrElse: {
+export const withTimeoutOrElse: {
   <A2, E2, R2>(options: {
     readonly duration: Duration.Input
     readonly orElse: () => Effect.Effect<A2, E2, R2>
@@ -91,7 +91,8 @@ export const afterOrElse: {
   <A, E, R, A2, E2, R2>(self: Effect.Effect<A, E, R>, options: {
     readonly duration: Duration.Input
     readonly orElse: () => Effect.Effect<A2, E2, R2>
-  }): Effect.Effect<A | A2, E | E2, R | R2> => limit.after(self, Duration.toMillis(options.duration), options.orElse)
+  }): Effect.Effect<A | A2, E | E2, R | R2> =>
+    limit.interruptAfter(self, Duration.toMillis(options.duration), options.orElse)
 )
 
 /**
@@ -114,7 +115,7 @@ export const afterOrElse: {
  *   const sign = Effect.sync(() => lastSign = clock.currentTimeMillisUnsafe())
  *   const work = Effect.andThen(Effect.repeat(Effect.delay(sign, "40 seconds"), { times: 2 }), Effect.never)
  *   const fiber = yield* work.pipe(
- *     Timeout.watchdog({
+ *     Timeout.withWatchdog({
  *       remaining: () => lastSign + 60_000 - clock.currentTimeMillisUnsafe(),
  *       orElse: () => Effect.map(Clock.currentTimeMillis, (now) => `silent since ${lastSign}, at ${now}`)
  *     }),
@@ -129,7 +130,7 @@ export const afterOrElse: {
  * @category limiting
  * @since 0.1.0
  */
-export const watchdog: {
+export const withWatchdog: {
   <A2, E2, R2>(options: {
     readonly remaining: () => number
     readonly orElse: () => Effect.Effect<A2, E2, R2>
@@ -143,5 +144,6 @@ export const watchdog: {
   <A, E, R, A2, E2, R2>(self: Effect.Effect<A, E, R>, { orElse, remaining }: {
     readonly remaining: () => number
     readonly orElse: () => Effect.Effect<A2, E2, R2>
-  }): Effect.Effect<A | A2, E | E2, R | R2> => Effect.suspend(() => limit.after(self, remaining(), orElse, remaining))
+  }): Effect.Effect<A | A2, E | E2, R | R2> =>
+    Effect.suspend(() => limit.interruptAfter(self, remaining(), orElse, remaining))
 )

@@ -10,7 +10,7 @@ const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.is
 describe("Deadline", () => {
   it.effect("fails at the deadline", () =>
     Effect.gen(function*() {
-      const fiber = yield* Effect.forkChild(Effect.flip(Effect.never.pipe(Deadline.within("2 seconds"))))
+      const fiber = yield* Effect.forkChild(Effect.flip(Effect.never.pipe(Deadline.withDeadline("2 seconds"))))
       yield* TestClock.adjust("1999 millis")
       assert.isUndefined(fiber.pollUnsafe())
       yield* TestClock.adjust("1 millis")
@@ -19,9 +19,9 @@ describe("Deadline", () => {
 
   it.effect("is shortened by nested deadlines and never extended", () =>
     Effect.gen(function*() {
-      const inner = (duration: Duration.Input) => Deadline.remaining.pipe(Deadline.within(duration))
+      const inner = (duration: Duration.Input) => Deadline.remaining.pipe(Deadline.withDeadline(duration))
       const [shorter, longer] = yield* Effect.all([inner("1 second"), inner("1 hour")]).pipe(
-        Deadline.within("1 minute")
+        Deadline.withDeadline("1 minute")
       )
       assert.deepStrictEqual(shorter, Duration.seconds(1))
       assert.deepStrictEqual(longer, Duration.minutes(1))
@@ -31,17 +31,19 @@ describe("Deadline", () => {
   it.effect("does not start an effect when no time is left", () =>
     Effect.gen(function*() {
       let started = false
-      const late = Effect.sync(() => started = true).pipe(Deadline.within("1 hour"))
+      const late = Effect.sync(() => started = true).pipe(Deadline.withDeadline("1 hour"))
       const expired = Effect.provideService(late, Deadline.Current, { atMillis: 0 })
       assert.strictEqual((yield* Effect.flip(expired))._tag, "DeadlineExceeded")
-      assert.isTrue(Exit.isFailure(yield* Effect.exit(Effect.sync(() => started = true).pipe(Deadline.within(0)))))
+      assert.isTrue(
+        Exit.isFailure(yield* Effect.exit(Effect.sync(() => started = true).pipe(Deadline.withDeadline(0))))
+      )
       assert.isFalse(started)
     }))
 
   it.effect("limits a detached fiber by the deadline that it inherits", () =>
     Effect.gen(function*() {
-      const fiber = yield* Effect.forkDetach(Effect.exit(Effect.never.pipe(Deadline.within("1 hour")))).pipe(
-        Deadline.within("1 second")
+      const fiber = yield* Effect.forkDetach(Effect.exit(Effect.never.pipe(Deadline.withDeadline("1 hour")))).pipe(
+        Deadline.withDeadline("1 second")
       )
       yield* TestClock.adjust("1 second")
       assert.isTrue(Exit.isFailure(yield* Fiber.join(fiber)))
@@ -49,14 +51,14 @@ describe("Deadline", () => {
 
   it.effect("does not reach work that starts unlimited", () =>
     Effect.gen(function*() {
-      const left = yield* Deadline.unlimited(Deadline.remaining).pipe(Deadline.within("1 second"))
+      const left = yield* Deadline.withoutDeadline(Deadline.remaining).pipe(Deadline.withDeadline("1 second"))
       assert.deepStrictEqual(left, Duration.infinity)
     }))
 
   it.effect("demands time before work of known length", () =>
     Effect.gen(function*() {
-      const enough = yield* Effect.exit(Deadline.demand("5 seconds").pipe(Deadline.within("5 seconds")))
-      const tooLittle = yield* Effect.exit(Deadline.demand("5 seconds").pipe(Deadline.within("4999 millis")))
+      const enough = yield* Effect.exit(Deadline.demand("5 seconds").pipe(Deadline.withDeadline("5 seconds")))
+      const tooLittle = yield* Effect.exit(Deadline.demand("5 seconds").pipe(Deadline.withDeadline("4999 millis")))
       assert.deepStrictEqual([Exit.isSuccess(enough), Exit.isSuccess(tooLittle)], [true, false])
     }))
 
@@ -74,7 +76,7 @@ describe("Deadline", () => {
       }
       const left = yield* Deadline.remaining.pipe(
         Effect.provideService(Clock.Clock, jumped),
-        Deadline.within("1 second")
+        Deadline.withDeadline("1 second")
       )
       assert.deepStrictEqual(left, Duration.seconds(1))
     }))
@@ -86,7 +88,7 @@ describe("Deadline", () => {
     Effect.gen(function*() {
       const start = yield* Clock.currentTimeMillis
       const nested = limits.reduce(
-        (effect: Effect.Effect<string, Deadline.DeadlineExceeded>, limit) => Deadline.within(effect, limit),
+        (effect: Effect.Effect<string, Deadline.DeadlineExceeded>, limit) => Deadline.withDeadline(effect, limit),
         Effect.as(Effect.sleep(work), "done")
       )
       const fiber = yield* Effect.forkChild(

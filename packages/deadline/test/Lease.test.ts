@@ -30,12 +30,12 @@ describe("Lease", () => {
   }
 })
 
-describe("Lease.within", () => {
+describe("Lease.withTimeout", () => {
   it.effect("gives back what was granted too late", () =>
     Effect.gen(function*() {
       const memory = yield* Lease.Lease
       const gate = yield* Deferred.make<void>()
-      const slow = Lease.within({
+      const slow = Lease.withTimeout({
         acquire: (...lease) => Effect.uninterruptible(Effect.andThen(Deferred.await(gate), memory.acquire(...lease))),
         release: memory.release
       }, StoreTimeout.make("1 second"))

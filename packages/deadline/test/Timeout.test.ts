@@ -7,33 +7,37 @@ import { TestClock } from "effect/testing"
 describe("Timeout", () => {
   it.effect("gives the result of an effect that is fast enough", () =>
     Effect.gen(function*() {
-      assert.strictEqual(yield* Effect.succeed(1).pipe(Timeout.after("1 second")), 1)
-      const slow = yield* Effect.forkChild(Effect.as(Effect.sleep("999 millis"), 2).pipe(Timeout.after("1 second")))
+      assert.strictEqual(yield* Effect.succeed(1).pipe(Timeout.withTimeout("1 second")), 1)
+      const slow = yield* Effect.forkChild(
+        Effect.as(Effect.sleep("999 millis"), 2).pipe(Timeout.withTimeout("1 second"))
+      )
       yield* TestClock.adjust("999 millis")
       assert.strictEqual(yield* Fiber.join(slow), 2)
     }))
 
   it.effect("fails exactly when the time is up, with an error that says how long it waited", () =>
     Effect.gen(function*() {
-      const fiber = yield* Effect.forkChild(Effect.flip(Timeout.after(Effect.never, "1 second")))
+      const fiber = yield* Effect.forkChild(Effect.flip(Timeout.withTimeout(Effect.never, "1 second")))
       yield* TestClock.adjust("999 millis")
       assert.isUndefined(fiber.pollUnsafe())
       yield* TestClock.adjust("1 millis")
       const error = yield* Fiber.join(fiber)
-      assert.deepStrictEqual(error.after, Duration.seconds(1))
+      assert.deepStrictEqual(error.timeout, Duration.seconds(1))
       assert.deepStrictEqual(Recovery.of(error), Recovery.retry)
     }))
 
   it.live("keeps time without a test clock", () =>
     Effect.gen(function*() {
-      const error = yield* Effect.flip(Timeout.after(Effect.never, "5 millis"))
+      const error = yield* Effect.flip(Timeout.withTimeout(Effect.never, "5 millis"))
       assert.strictEqual(error._tag, "TimedOut")
     }))
 
   it.effect("passes failures and defects on unchanged", () =>
     Effect.gen(function*() {
-      assert.deepStrictEqual(yield* Effect.exit(Timeout.after(Effect.fail("no"), "1 second")), Exit.fail("no"))
-      const dying = yield* Effect.forkChild(Effect.exit(Timeout.after(Effect.die("bug").pipe(Effect.delay(10)), 1000)))
+      assert.deepStrictEqual(yield* Effect.exit(Timeout.withTimeout(Effect.fail("no"), "1 second")), Exit.fail("no"))
+      const dying = yield* Effect.forkChild(
+        Effect.exit(Timeout.withTimeout(Effect.die("bug").pipe(Effect.delay(10)), 1000))
+      )
       yield* TestClock.adjust(10)
       assert.deepStrictEqual(yield* Fiber.join(dying), Exit.die("bug"))
     }))
@@ -43,7 +47,7 @@ describe("Timeout", () => {
       let released = false
       const release = Effect.sleep("1 second").pipe(Effect.andThen(Effect.sync(() => released = true)))
       const fiber = yield* Effect.forkChild(
-        Effect.exit(Timeout.after(Effect.onInterrupt(Effect.never, () => release), "1 second"))
+        Effect.exit(Timeout.withTimeout(Effect.onInterrupt(Effect.never, () => release), "1 second"))
       )
       yield* TestClock.adjust("1500 millis")
       assert.isUndefined(fiber.pollUnsafe())
@@ -55,7 +59,7 @@ describe("Timeout", () => {
   it.effect("waits for an effect that cannot be interrupted, and times out then", () =>
     Effect.gen(function*() {
       const commit = Effect.uninterruptible(Effect.sleep("3 seconds"))
-      const fiber = yield* Effect.forkChild(Effect.flip(Timeout.after(commit, "1 second")))
+      const fiber = yield* Effect.forkChild(Effect.flip(Timeout.withTimeout(commit, "1 second")))
       yield* TestClock.adjust("2 seconds")
       assert.isUndefined(fiber.pollUnsafe())
       yield* TestClock.adjust("1 second")
@@ -65,7 +69,7 @@ describe("Timeout", () => {
   it.effect("keeps a defect of a finalizer that ran because the time was up", () =>
     Effect.gen(function*() {
       const fiber = yield* Effect.forkChild(
-        Effect.exit(Timeout.after(Effect.onInterrupt(Effect.never, () => Effect.die("bug")), "1 second"))
+        Effect.exit(Timeout.withTimeout(Effect.onInterrupt(Effect.never, () => Effect.die("bug")), "1 second"))
       )
       yield* TestClock.adjust("1 second")
       const exit = yield* Fiber.join(fiber)
@@ -76,7 +80,7 @@ describe("Timeout", () => {
     Effect.gen(function*() {
       const interrupted = yield* Deferred.make<void>()
       const fiber = yield* Effect.forkChild(
-        Timeout.after(Effect.onInterrupt(Effect.never, () => Deferred.succeed(interrupted, void 0)), "1 hour"),
+        Timeout.withTimeout(Effect.onInterrupt(Effect.never, () => Deferred.succeed(interrupted, void 0)), "1 hour"),
         { startImmediately: true }
       )
       yield* Fiber.interrupt(fiber)
@@ -87,7 +91,7 @@ describe("Timeout", () => {
     Effect.gen(function*() {
       const Name = Context.Reference("test/Name", { defaultValue: () => "nobody" })
       const seen = yield* Effect.all([Name, References.MinimumLogLevel]).pipe(
-        Timeout.after("1 second"),
+        Timeout.withTimeout("1 second"),
         Effect.provideService(Name, "somebody"),
         Effect.provideService(References.MinimumLogLevel, "Fatal")
       )
@@ -100,7 +104,7 @@ describe("Timeout", () => {
       const fiber: Fiber.Fiber<void, Timeout.TimedOut> = yield* Effect.forkChild(
         Effect.yieldNow.pipe(
           Effect.andThen(
-            Timeout.after(
+            Timeout.withTimeout(
               Effect.suspend(() => {
                 fiber.interruptUnsafe()
                 return Effect.onInterrupt(Effect.never, () => Deferred.succeed(interrupted, void 0))
@@ -118,24 +122,24 @@ describe("Timeout", () => {
     Effect.gen(function*() {
       const pending = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length
       const before = pending()
-      const fast = Effect.promise(() => Promise.resolve(1)).pipe(Timeout.after("1 hour"))
+      const fast = Effect.promise(() => Promise.resolve(1)).pipe(Timeout.withTimeout("1 hour"))
       yield* Effect.forEach(Array.from({ length: 100_000 }), () => fast, { discard: true })
       assert.isAtMost(pending(), before)
     }))
 
   it.effect("does not limit with an infinite duration", () =>
     Effect.gen(function*() {
-      const fiber = yield* Effect.forkChild(Timeout.after(Effect.sleep("365 days"), Duration.infinity))
+      const fiber = yield* Effect.forkChild(Timeout.withTimeout(Effect.sleep("365 days"), Duration.infinity))
       yield* TestClock.adjust("365 days")
       yield* Fiber.join(fiber)
     }))
 
-  describe("watchdog", () => {
+  describe("withWatchdog", () => {
     const watched = Effect.fnUntraced(function*(looks: ReadonlyArray<number>, work: Effect.Effect<unknown>) {
       let look = 0
       const fiber = yield* Effect.forkChild(
         work.pipe(
-          Timeout.watchdog({ remaining: () => looks[look++] ?? 0, orElse: () => Effect.succeed("stalled") }),
+          Timeout.withWatchdog({ remaining: () => looks[look++] ?? 0, orElse: () => Effect.succeed("stalled") }),
           Effect.flatMap((result) => Effect.map(Clock.currentTimeMillis, (at) => ({ result, at })))
         )
       )

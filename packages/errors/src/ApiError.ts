@@ -80,7 +80,7 @@ export class ApiError extends Data.TaggedError("ApiError")<{
  * @category models
  * @since 0.1.0
  */
-export interface Answer {
+export interface ErrorResponse {
   readonly status: number
   readonly detail?: string | undefined
   readonly code?: string | undefined
@@ -96,12 +96,12 @@ export interface Answer {
  * @category reasons
  * @since 0.1.0
  */
-export class BadRequest extends Data.TaggedError("BadRequest")<Answer> {
+export class BadRequest extends Data.TaggedError("BadRequest")<ErrorResponse> {
   [Recovery.symbol](): Recovery.Recovery {
     return recoveryOf(this)
   }
   override get message(): string {
-    return answerMessage(this, "Bad Request", "Correct the URL, the parameters or the body.")
+    return responseMessage(this, "Bad Request", "Correct the URL, the parameters or the body.")
   }
 }
 
@@ -111,12 +111,12 @@ export class BadRequest extends Data.TaggedError("BadRequest")<Answer> {
  * @category reasons
  * @since 0.1.0
  */
-export class Unauthorized extends Data.TaggedError("Unauthorized")<Answer> {
+export class Unauthorized extends Data.TaggedError("Unauthorized")<ErrorResponse> {
   [Recovery.symbol](): Recovery.Recovery {
     return recoveryOf(this)
   }
   override get message(): string {
-    return answerMessage(this, "Unauthorized", "Log in again.")
+    return responseMessage(this, "Unauthorized", "Log in again.")
   }
 }
 
@@ -126,12 +126,12 @@ export class Unauthorized extends Data.TaggedError("Unauthorized")<Answer> {
  * @category reasons
  * @since 0.1.0
  */
-export class Forbidden extends Data.TaggedError("Forbidden")<Answer> {
+export class Forbidden extends Data.TaggedError("Forbidden")<ErrorResponse> {
   [Recovery.symbol](): Recovery.Recovery {
     return recoveryOf(this)
   }
   override get message(): string {
-    return answerMessage(this, "Forbidden", "Check the permissions of these credentials.")
+    return responseMessage(this, "Forbidden", "Check the permissions of these credentials.")
   }
 }
 
@@ -141,12 +141,12 @@ export class Forbidden extends Data.TaggedError("Forbidden")<Answer> {
  * @category reasons
  * @since 0.1.0
  */
-export class NotFound extends Data.TaggedError("NotFound")<Answer> {
+export class NotFound extends Data.TaggedError("NotFound")<ErrorResponse> {
   [Recovery.symbol](): Recovery.Recovery {
     return recoveryOf(this)
   }
   override get message(): string {
-    return answerMessage(this, "Not Found", "Check the names in the address.")
+    return responseMessage(this, "Not Found", "Check the names in the address.")
   }
 }
 
@@ -156,12 +156,12 @@ export class NotFound extends Data.TaggedError("NotFound")<Answer> {
  * @category reasons
  * @since 0.1.0
  */
-export class Conflict extends Data.TaggedError("Conflict")<Answer> {
+export class Conflict extends Data.TaggedError("Conflict")<ErrorResponse> {
   [Recovery.symbol](): Recovery.Recovery {
     return recoveryOf(this)
   }
   override get message(): string {
-    return answerMessage(this, "Conflict", "Check who else changes it.")
+    return responseMessage(this, "Conflict", "Check who else changes it.")
   }
 }
 
@@ -171,12 +171,12 @@ export class Conflict extends Data.TaggedError("Conflict")<Answer> {
  * @category reasons
  * @since 0.1.0
  */
-export class PayloadTooLarge extends Data.TaggedError("PayloadTooLarge")<Answer> {
+export class PayloadTooLarge extends Data.TaggedError("PayloadTooLarge")<ErrorResponse> {
   [Recovery.symbol](): Recovery.Recovery {
     return recoveryOf(this)
   }
   override get message(): string {
-    return answerMessage(this, "Content Too Large", "Send it in smaller pieces.")
+    return responseMessage(this, "Content Too Large", "Send it in smaller pieces.")
   }
 }
 
@@ -186,12 +186,12 @@ export class PayloadTooLarge extends Data.TaggedError("PayloadTooLarge")<Answer>
  * @category reasons
  * @since 0.1.0
  */
-export class Unprocessable extends Data.TaggedError("Unprocessable")<Answer> {
+export class Unprocessable extends Data.TaggedError("Unprocessable")<ErrorResponse> {
   [Recovery.symbol](): Recovery.Recovery {
     return recoveryOf(this)
   }
   override get message(): string {
-    return answerMessage(this, "Unprocessable Content", "Correct the content.")
+    return responseMessage(this, "Unprocessable Content", "Correct the content.")
   }
 }
 
@@ -201,12 +201,12 @@ export class Unprocessable extends Data.TaggedError("Unprocessable")<Answer> {
  * @category reasons
  * @since 0.1.0
  */
-export class RateLimited extends Data.TaggedError("RateLimited")<Answer> {
+export class RateLimited extends Data.TaggedError("RateLimited")<ErrorResponse> {
   [Recovery.symbol](): Recovery.Recovery {
     return recoveryOf(this)
   }
   override get message(): string {
-    return answerMessage(this, "Too Many Requests", "Slow down.")
+    return responseMessage(this, "Too Many Requests", "Slow down.")
   }
 }
 
@@ -216,12 +216,12 @@ export class RateLimited extends Data.TaggedError("RateLimited")<Answer> {
  * @category reasons
  * @since 0.1.0
  */
-export class InternalServerError extends Data.TaggedError("InternalServerError")<Answer> {
+export class InternalServerError extends Data.TaggedError("InternalServerError")<ErrorResponse> {
   [Recovery.symbol](): Recovery.Recovery {
     return recoveryOf(this)
   }
   override get message(): string {
-    return answerMessage(this, "Internal Server Error", "If it persists, contact the service's support.")
+    return responseMessage(this, "Internal Server Error", "If it persists, contact the service's support.")
   }
 }
 
@@ -231,12 +231,12 @@ export class InternalServerError extends Data.TaggedError("InternalServerError")
  * @category reasons
  * @since 0.1.0
  */
-export class BadGateway extends Data.TaggedError("BadGateway")<Answer> {
+export class BadGateway extends Data.TaggedError("BadGateway")<ErrorResponse> {
   [Recovery.symbol](): Recovery.Recovery {
     return recoveryOf(this)
   }
   override get message(): string {
-    return answerMessage(this, "Bad Gateway", "If it persists, contact the service's support.")
+    return responseMessage(this, "Bad Gateway", "If it persists, contact the service's support.")
   }
 }
 
@@ -246,12 +246,12 @@ export class BadGateway extends Data.TaggedError("BadGateway")<Answer> {
  * @category reasons
  * @since 0.1.0
  */
-export class ServiceUnavailable extends Data.TaggedError("ServiceUnavailable")<Answer> {
+export class ServiceUnavailable extends Data.TaggedError("ServiceUnavailable")<ErrorResponse> {
   [Recovery.symbol](): Recovery.Recovery {
     return recoveryOf(this)
   }
   override get message(): string {
-    return answerMessage(this, "Service Unavailable", "Try again later.")
+    return responseMessage(this, "Service Unavailable", "Try again later.")
   }
 }
 
@@ -261,12 +261,12 @@ export class ServiceUnavailable extends Data.TaggedError("ServiceUnavailable")<A
  * @category reasons
  * @since 0.1.0
  */
-export class GatewayTimeout extends Data.TaggedError("GatewayTimeout")<Answer> {
+export class GatewayTimeout extends Data.TaggedError("GatewayTimeout")<ErrorResponse> {
   [Recovery.symbol](): Recovery.Recovery {
     return recoveryOf(this)
   }
   override get message(): string {
-    return answerMessage(this, "Gateway Timeout", "If it persists, contact the service's support.")
+    return responseMessage(this, "Gateway Timeout", "If it persists, contact the service's support.")
   }
 }
 
@@ -278,7 +278,7 @@ export class GatewayTimeout extends Data.TaggedError("GatewayTimeout")<Answer> {
  * @category reasons
  * @since 0.1.0
  */
-export class UnexpectedStatus extends Data.TaggedError("UnexpectedStatus")<Answer> {
+export class UnexpectedStatus extends Data.TaggedError("UnexpectedStatus")<ErrorResponse> {
   [Recovery.symbol](): Recovery.Recovery {
     return recoveryOf(this)
   }
@@ -286,12 +286,12 @@ export class UnexpectedStatus extends Data.TaggedError("UnexpectedStatus")<Answe
     const [title, advice] = named[this.status] ?? (this.status >= 300 && this.status < 400
       ? ["(a redirect, not followed)", "Check the configured address."]
       : ["(unexpected)", "Check the request against the API's documentation."])
-    return answerMessage(this, title, advice)
+    return responseMessage(this, title, advice)
   }
 }
 
 /**
- * No answer: the connection was refused, broke, or was never made.
+ * No response: the connection was refused, broke, or was never made.
  *
  * @category reasons
  * @since 0.1.0
@@ -304,7 +304,7 @@ export class TransportFailure extends Data.TaggedError("TransportFailure")<Trans
     return transportRecovery(this) ?? Recovery.retry
   }
   override get message(): string {
-    return `got no answer: ${Transport.explain(this)}${
+    return `got no response: ${Transport.explain(this)}${
       this.code === undefined ? "" : ` (${ForeignText.oneLine(this.code, 128)})`
     }.`
   }
@@ -317,14 +317,14 @@ export class TransportFailure extends Data.TaggedError("TransportFailure")<Trans
  * @since 0.1.0
  */
 export class Timeout extends Data.TaggedError("Timeout")<{
-  readonly after: Duration.Duration
-  readonly phase: "connect" | "send" | "answer" | "attempt"
+  readonly timeout: Duration.Duration
+  readonly phase: "connect" | "send" | "response" | "attempt"
 }> {
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.retry
   }
   override get message(): string {
-    return `${timeoutText[this.phase]} within ${inWords(this.after)}.`
+    return `${timeoutText[this.phase]} within ${inWords(this.timeout)}.`
   }
 }
 
@@ -335,7 +335,7 @@ export class Timeout extends Data.TaggedError("Timeout")<{
  * @category reasons
  * @since 0.1.0
  */
-export class UndecodableAnswer extends Data.TaggedError("UndecodableAnswer")<{
+export class UndecodableResponse extends Data.TaggedError("UndecodableAnswer")<{
   readonly status: number
   readonly expected: string
   readonly got: string
@@ -345,7 +345,7 @@ export class UndecodableAnswer extends Data.TaggedError("UndecodableAnswer")<{
     return Recovery.giveUp
   }
   override get message(): string {
-    return `answered ${this.status} with ${ForeignText.oneLine(this.got)} where ${this.expected} was expected. ${
+    return `returned ${this.status} with ${ForeignText.oneLine(this.got)} where ${this.expected} was expected. ${
       this.remedy ?? "Check that the address is the API's own, not a login page or a proxy."
     }`
   }
@@ -374,7 +374,7 @@ export class OutcomeUnknown extends Data.TaggedError("OutcomeUnknown")<{
  * @category models
  * @since 0.1.0
  */
-export type AnswerReason =
+export type ResponseReason =
   | BadRequest
   | Unauthorized
   | Forbidden
@@ -395,7 +395,7 @@ export type AnswerReason =
  * @category models
  * @since 0.1.0
  */
-export type Reason = AnswerReason | TransportFailure | Timeout | UndecodableAnswer | OutcomeUnknown
+export type Reason = ResponseReason | TransportFailure | Timeout | UndecodableResponse | OutcomeUnknown
 
 /**
  * The reason that a status stands for.
@@ -403,8 +403,8 @@ export type Reason = AnswerReason | TransportFailure | Timeout | UndecodableAnsw
  * @category constructors
  * @since 0.1.0
  */
-export const reasonFromStatus = (status: number, answer: Omit<Answer, "status"> = {}): AnswerReason =>
-  new (byStatus[status] ?? UnexpectedStatus)({ ...answer, status })
+export const reasonFromStatus = (status: number, response: Omit<ErrorResponse, "status"> = {}): ResponseReason =>
+  new (byStatus[status] ?? UnexpectedStatus)({ ...response, status })
 
 /**
  * The HTTP status that a reason came with, if any.
@@ -442,7 +442,7 @@ export const mayHaveBeenApplied = (reason: Reason, sent: boolean): boolean => {
   }
 }
 
-const byStatus: { readonly [status: number]: new(answer: Answer) => AnswerReason } = {
+const byStatus: { readonly [status: number]: new(response: ErrorResponse) => ResponseReason } = {
   400: BadRequest,
   401: Unauthorized,
   403: Forbidden,
@@ -457,7 +457,7 @@ const byStatus: { readonly [status: number]: new(answer: Answer) => AnswerReason
   504: GatewayTimeout
 }
 
-const recoveryOf = ({ recovery, retryAfter, status }: Answer): Recovery.Recovery => {
+const recoveryOf = ({ recovery, retryAfter, status }: ErrorResponse): Recovery.Recovery => {
   const known = recovery ?? Recovery.fromStatus(status, retryAfter)
   return known._tag === "Retry" && known.after === undefined && retryAfter !== undefined
     ? Recovery.retryAfter(retryAfter)
@@ -465,16 +465,16 @@ const recoveryOf = ({ recovery, retryAfter, status }: Answer): Recovery.Recovery
 }
 
 // The advice of a status holds for the recovery that it usually has.
-const answerMessage = (answer: Answer, title: string, advice: string): string => {
-  const recovery = recoveryOf(answer)
-  const detail = answer.detail === undefined ? "" : `: ${ForeignText.oneLine(answer.detail).replace(/[.\s]+$/, "")}`
-  const usual = recovery._tag === Recovery.fromStatus(answer.status)._tag
-  const remedy = answer.remedy ?? (usual ? advice : otherwise[recovery._tag])
+const responseMessage = (response: ErrorResponse, title: string, advice: string): string => {
+  const recovery = recoveryOf(response)
+  const detail = response.detail === undefined ? "" : `: ${ForeignText.oneLine(response.detail).replace(/[.\s]+$/, "")}`
+  const usual = recovery._tag === Recovery.fromStatus(response.status)._tag
+  const remedy = response.remedy ?? (usual ? advice : otherwise[recovery._tag])
   const wait =
     recovery._tag === "Retry" && recovery.after !== undefined && Duration.isGreaterThan(recovery.after, Duration.zero)
       ? ` Not before ${inWords(recovery.after)}.`
       : ""
-  return `answered ${answer.status} ${title}${detail}. ${remedy}${wait}`
+  return `returned ${response.status} ${title}${detail}. ${remedy}${wait}`
 }
 
 const otherwise: { readonly [tag in Recovery.Recovery["_tag"]]: string } = {
@@ -499,6 +499,6 @@ const named: { readonly [status: number]: readonly [title: string, advice: strin
 const timeoutText: { readonly [phase in Timeout["phase"]]: string } = {
   connect: "got no connection",
   send: "stalled: no byte left",
-  answer: "got no answer",
+  response: "got no response",
   attempt: "did not finish"
 }

@@ -14,7 +14,7 @@
  * | --- | --- |
  * | has a `Recovery.symbol` method | what it returns |
  * | `HttpClientError`, MCP's `HttpError` | of its cause or status (below) |
- * | a status | `Recovery.fromStatus`, with what the response's headers say (`ServerAdvice`) |
+ * | a status | `Recovery.fromStatus`, with what the response's headers say (`RetryHeaders`) |
  * | an error of `HttpApi` that declares its status | of that status, not before its `retryAfter` |
  * | says `isRetryable`: `AiError`, `SqlError`, `GraphQLClientError` | retry, not before its `retryAfter`; otherwise authorize, correct or give up |
  * | `RpcClientError`, `McpClientError`, `WorkerError`, `DatagramSocketError` | of its reason |

@@ -11,7 +11,7 @@
  *
  * | errors of | read by | retried |
  * | --- | --- | --- |
- * | axios, got, ky, octokit, OpenAI's and Anthropic's SDKs, and others with a status | the status and the response's headers | as `Recovery.fromStatus`, with `ServerAdvice` |
+ * | axios, got, ky, octokit, OpenAI's and Anthropic's SDKs, and others with a status | the status and the response's headers | as `Recovery.fromStatus`, with `RetryHeaders` |
  * | axios, OpenAI and Anthropic without a response | code, or the class | connections that failed, timeouts |
  * | AWS SDK 3 | `$retryable`, the name, `$metadata` | flagged ones, throttling, transient statuses |
  * | pg, postgres.js | [SQLSTATE](https://www.postgresql.org/docs/current/errcodes-appendix.html) with a `severity` | classes 08, 40, 53, 57P and 55P03, 57014 |

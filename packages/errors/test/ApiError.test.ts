@@ -3,11 +3,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import { inspect } from "node:util"
 
-const timeout = (phase: "connect" | "send" | "answer" | "attempt") =>
-  new ApiError.Timeout({ after: Duration.seconds(5), phase })
+const timeout = (phase: "connect" | "send" | "response" | "attempt") =>
+  new ApiError.Timeout({ timeout: Duration.seconds(5), phase })
 const transport = (kind: ApiError.TransportFailure["kind"], connected = true) =>
   new ApiError.TransportFailure({ kind, code: undefined, connected })
-const undecodable = new ApiError.UndecodableAnswer({ status: 200, expected: "JSON", got: "an HTML page" })
+const undecodable = new ApiError.UndecodableResponse({ status: 200, expected: "JSON", got: "an HTML page" })
 const of = (reason: ApiError.Reason) => new ApiError.ApiError({ method: "POST", endpoint: "/tables/{table}", reason })
 
 describe("ApiError", () => {
@@ -36,7 +36,7 @@ describe("ApiError", () => {
     for (const [status, tag, recovery] of table) {
       const reason = ApiError.reasonFromStatus(status)
       assert.deepStrictEqual([reason._tag, reason.status, Recovery.of(of(reason))._tag], [tag, status, recovery])
-      assert.include(of(reason).message, `POST /tables/{table} answered ${status}`)
+      assert.include(of(reason).message, `POST /tables/{table} returned ${status}`)
     }
   })
 
@@ -62,7 +62,7 @@ describe("ApiError", () => {
       [transport("reset"), true, true],
       [transport("reset"), false, false],
       [timeout("connect"), true, false],
-      [timeout("answer"), true, true],
+      [timeout("response"), true, true],
       [timeout("send"), false, false],
       [ApiError.reasonFromStatus(401), true, false],
       [ApiError.reasonFromStatus(429), true, false],
@@ -70,7 +70,7 @@ describe("ApiError", () => {
       [ApiError.reasonFromStatus(503), true, true],
       [ApiError.reasonFromStatus(503), false, false],
       [undecodable, true, true],
-      [new ApiError.OutcomeUnknown({ failure: timeout("answer") }), false, true]
+      [new ApiError.OutcomeUnknown({ failure: timeout("response") }), false, true]
     ]
     for (const [reason, sent, applied] of cases) {
       assert.strictEqual(ApiError.mayHaveBeenApplied(reason, sent), applied, `${reason.message} ${sent}`)
@@ -89,11 +89,11 @@ describe("ApiError", () => {
   it("does not call a response that is not modified a redirect, nor no time a time", () => {
     assert.strictEqual(
       ApiError.reasonFromStatus(304).message,
-      "answered 304 Not Modified. What the caller has is up to date."
+      "returned 304 Not Modified. What the caller has is up to date."
     )
     assert.strictEqual(
       ApiError.reasonFromStatus(429, { retryAfter: Duration.zero }).message,
-      "answered 429 Too Many Requests. Slow down."
+      "returned 429 Too Many Requests. Slow down."
     )
   })
 

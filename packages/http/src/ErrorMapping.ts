@@ -40,7 +40,7 @@
  * )
  * const error = await Effect.runPromise(failure)
  * error.reason._tag // => "NotFound"
- * error.message // => "GET /tables/{table} answered 404 Not Found: Table not found. Check the names in the address."
+ * error.message // => "GET /tables/{table} returned 404 Not Found: Table not found. Check the names in the address."
  * ```
  *
  * @since 0.1.0
@@ -49,7 +49,7 @@ import * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as ErrorBody from "@effect-resilience/errors/ErrorBody"
 import * as MessagePattern from "@effect-resilience/errors/MessagePattern"
-import * as ServerAdvice from "@effect-resilience/errors/ServerAdvice"
+import * as RetryHeaders from "@effect-resilience/errors/RetryHeaders"
 import type * as Transport from "@effect-resilience/errors/Transport"
 import * as Bytes from "@effect-resilience/kernel/Bytes"
 import * as ManualRedirects from "@effect-resilience/kernel/ManualRedirects"
@@ -141,9 +141,9 @@ export const mapErrors: {
         HttpClientResponse.HttpClientResponse,
         E | HttpClientError.HttpClientError | ApiError.ApiError,
         R
-      > = timeout === undefined ? exchange : Timeout.afterOrElse(exchange, {
+      > = timeout === undefined ? exchange : Timeout.withTimeoutOrElse(exchange, {
         duration: timeout,
-        orElse: () => Effect.fail(failure(new ApiError.Timeout({ after: timeout, phase: phaseOf(progress.reached) })))
+        orElse: () => Effect.fail(failure(new ApiError.Timeout({ timeout, phase: phaseOf(progress.reached) })))
       })
       return Effect.matchCauseEffect(limited, {
         onFailure: (cause) =>
@@ -218,14 +218,14 @@ const reasonOf = Effect.fnUntraced(function*(
   })
   const detail = redirectTarget(response) ?? message
   const pattern = detail === undefined ? undefined : MessagePattern.match(patterns, detail)
-  const advice = ServerAdvice.read(response, yield* Clock.currentTimeMillis)
+  const headers = RetryHeaders.read(response, yield* Clock.currentTimeMillis)
   return ApiError.reasonFromStatus(response.status, {
     detail: detail === undefined ? undefined : scrubber.scrub(detail),
     code,
     page: kind === "html" ? true : undefined,
     remedy: pattern?.remedy,
-    recovery: pattern?.recovery ?? advice.recovery,
-    retryAfter: advice.retryAfter
+    recovery: pattern?.recovery ?? headers.recovery,
+    retryAfter: headers.retryAfter
   })
 })
 

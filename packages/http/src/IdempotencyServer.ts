@@ -138,7 +138,7 @@ export const make = (options: Options): Effect.Effect<Middleware, never, Persist
     const remember = options.remember ?? carriedOut
     const shown = new Set(options.headers ?? rememberedHeaders)
     const running = new Set<string>()
-    const claims = options.claims === undefined ? undefined : Lease.within(options.claims, within, "claims")
+    const claims = options.claims === undefined ? undefined : Lease.withTimeout(options.claims, within, "claims")
     const owner = (yield* WebCrypto).randomUUID()
 
     // Runs `self` with the claim to a key, if that is free.

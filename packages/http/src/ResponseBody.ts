@@ -78,7 +78,7 @@ export const json: {
         requestId: requestIdOf(response.headers, scrubber)
       })
     const undecodable = (got: string, remedy?: string) =>
-      Effect.fail(failure(new ApiError.UndecodableAnswer({ status: response.status, expected: "JSON", got, remedy })))
+      Effect.fail(failure(new ApiError.UndecodableResponse({ status: response.status, expected: "JSON", got, remedy })))
 
     const body = yield* Effect.mapError(
       Bytes.readAtMost(response.stream, maxBytes),

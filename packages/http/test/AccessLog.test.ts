@@ -75,7 +75,7 @@ describe("AccessLog", () => {
           error: {
             reason: "ServiceUnavailable",
             message:
-              "PUT /tables/{table} answered 503 Service Unavailable: Busy, come back. Try again later. (request id r-1)"
+              "PUT /tables/{table} returned 503 Service Unavailable: Busy, come back. Try again later. (request id r-1)"
           },
           recovery: "Retry"
         },

@@ -219,7 +219,7 @@ describe("Scrubber", () => {
 
   it("spends no more on a scrub when 10,000 tokens have come and gone", () => {
     const scrubber = Scrubber.make()
-    const text = "GET /tables/{table} answered 404 Not Found: 3f2a7b1c-0d9e-4b1a-8c7d-5e6f7a8b9c0d. ".repeat(200)
+    const text = "GET /tables/{table} returned 404 Not Found: 3f2a7b1c-0d9e-4b1a-8c7d-5e6f7a8b9c0d. ".repeat(200)
     const spent = () => {
       const start = process.cpuUsage()
       for (let i = 0; i < 50; i++) scrubber.scrub(text)

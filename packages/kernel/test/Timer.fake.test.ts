@@ -45,11 +45,11 @@ for (const { fake, name, real, tick } of runners) {
     })
 
     it("ends a timeout when the test says so", async () => {
-      assert.deepStrictEqual(await exitsAfter(5000, Effect.never.pipe(Timeout.after("5 seconds"))), ["Failure"])
+      assert.deepStrictEqual(await exitsAfter(5000, Effect.never.pipe(Timeout.withTimeout("5 seconds"))), ["Failure"])
     })
 
     it("ends a deadline when the test says so", async () => {
-      assert.deepStrictEqual(await exitsAfter(5000, Effect.never.pipe(Deadline.within("5 seconds"))), ["Failure"])
+      assert.deepStrictEqual(await exitsAfter(5000, Effect.never.pipe(Deadline.withDeadline("5 seconds"))), ["Failure"])
     })
 
     it("ends waits of one length that began apart each in its own time", () => {

@@ -121,7 +121,7 @@ export const make = <A, E = never>(options: Options = {}): Effect.Effect<Coalesc
         Effect.uninterruptibleMask((restore) =>
           Effect.contextWith((context: Context.Context<R>) => {
             const call = shared.get(key) ??
-              start(key, Effect.runForkWith(context)(Effect.interruptible(Deadline.unlimited(self))))
+              start(key, Effect.runForkWith(context)(Effect.interruptible(Deadline.withoutDeadline(self))))
             call.waiting++
             return Effect.onExitPrimitive(restore(Fiber.join(call.fiber)), () => leave(key, call), true)
           })

@@ -204,7 +204,7 @@ export function make(description: Description, given: Given = {}): Effect.Effect
         const { deadline } = current.plan
         const guarded = current.around(self)
         const answered = fallback === undefined ? guarded : fallback.execute(guarded)
-        return deadline === undefined ? answered : Deadline.within(answered, deadline)
+        return deadline === undefined ? answered : Deadline.withDeadline(answered, deadline)
       })
     }
 

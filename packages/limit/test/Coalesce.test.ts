@@ -56,7 +56,7 @@ describe("Coalesce", () => {
     Effect.gen(function*() {
       const { calls, coalesce, gate, join, work } = yield* setup
       const hasty = yield* Effect.forkChild(
-        Effect.exit(Deadline.within(coalesce.execute(work, "k"), "1 second")),
+        Effect.exit(Deadline.withDeadline(coalesce.execute(work, "k"), "1 second")),
         { startImmediately: true }
       )
       const patient = yield* join

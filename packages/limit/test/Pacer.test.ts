@@ -71,7 +71,7 @@ describe("Pacer", () => {
     Effect.gen(function*() {
       const pacer = yield* Pacer.make({ limit: 1, window: "1 second" })
       yield* pacer.execute(Effect.void)
-      const exit = yield* Effect.exit(Deadline.within(pacer.execute(Effect.void), "500 millis"))
+      const exit = yield* Effect.exit(Deadline.withDeadline(pacer.execute(Effect.void), "500 millis"))
       assert.deepStrictEqual(
         Exit.findErrorOption(exit).pipe((error) => error._tag === "Some" && error.value._tag),
         "PaceExceeded"

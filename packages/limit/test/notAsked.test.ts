@@ -14,11 +14,11 @@ const rejectedLogin = new AuthError.AuthError({ reason: new AuthError.Rejected({
 const notAsked: ReadonlyArray<readonly [string, Effect.Effect<unknown, unknown>]> = [
   [
     "a deadline that has passed",
-    Effect.provideService(Deadline.within(never, "1 second"), Deadline.Current, { atMillis: -1 })
+    Effect.provideService(Deadline.withDeadline(never, "1 second"), Deadline.Current, { atMillis: -1 })
   ],
   [
     "a deadline that is too near",
-    Deadline.demand("2 seconds").pipe(Effect.andThen(never), Deadline.within("1 second"))
+    Deadline.demand("2 seconds").pipe(Effect.andThen(never), Deadline.withDeadline("1 second"))
   ],
   [
     "a spent budget",
@@ -87,8 +87,8 @@ describe("a deadline that is reached under way", () => {
       const breaker = yield* CircuitBreaker.make({ tripPolicy: CircuitBreaker.consecutive(1) })
       yield* TestClock.adjust(123)
       for (let n = 0; n < 5; n++) {
-        const call = breaker.execute(Deadline.within(Effect.never, "1 second"))
-        const fiber = yield* Effect.forkChild(Effect.exit(Deadline.within(call, "100 millis")), {
+        const call = breaker.execute(Deadline.withDeadline(Effect.never, "1 second"))
+        const fiber = yield* Effect.forkChild(Effect.exit(Deadline.withDeadline(call, "100 millis")), {
           startImmediately: true
         })
         yield* TestClock.adjust("100 millis")
@@ -101,7 +101,7 @@ describe("a deadline that is reached under way", () => {
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({ tripPolicy: CircuitBreaker.consecutive(1) })
       const fiber = yield* Effect.forkChild(
-        Effect.exit(breaker.execute(Deadline.within(Effect.never, "1 second"))),
+        Effect.exit(breaker.execute(Deadline.withDeadline(Effect.never, "1 second"))),
         { startImmediately: true }
       )
       yield* TestClock.adjust("1 second")
@@ -112,7 +112,7 @@ describe("a deadline that is reached under way", () => {
 
 describe("a fallback", () => {
   it("steps in where the dependency was not asked, but not for what the caller has to mend", () => {
-    const exceeded = Effect.runSync(Effect.flip(Deadline.within(never, 0)))
+    const exceeded = Effect.runSync(Effect.flip(Deadline.withDeadline(never, 0)))
     assert.strictEqual(Outcome.of(Exit.fail(exceeded))._tag, "Ignored")
     assert.isTrue(Fallback.applies(exceeded))
     assert.isFalse(Fallback.applies(rejectedLogin))

@@ -24,7 +24,7 @@ const asked: Readonly<Record<string, string>> = {
   "errors/ApiError.ServiceUnavailable": "",
   "errors/ApiError.Timeout": "a server that gives no connection is at fault",
   "errors/ApiError.Unauthorized": "",
-  "errors/ApiError.UndecodableAnswer": "",
+  "errors/ApiError.UndecodableResponse": "",
   "errors/ApiError.UnexpectedStatus": "",
   "errors/ApiError.Unprocessable": "",
   "kernel/FieldCodec.UnnamedFunction": "an error of encoding, which calls nothing",

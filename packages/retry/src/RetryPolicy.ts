@@ -445,5 +445,9 @@ const retryWith = <A, E, R>(
 ): Effect.Effect<A, E | Timeout.TimedOut, R> => {
   const settings = settingsOf(policy)
   const { attemptTimeout } = settings
-  return engine.start(attemptTimeout === undefined ? self : Timeout.after(self, attemptTimeout), settings, options)
+  return engine.start(
+    attemptTimeout === undefined ? self : Timeout.withTimeout(self, attemptTimeout),
+    settings,
+    options
+  )
 }

@@ -260,7 +260,9 @@ describe("RetryPolicy", () => {
   it.effect("starts no attempt that the deadline would not let begin", () =>
     Effect.gen(function*() {
       const { calls, effect } = script([transient, transient, transient])
-      const exit = yield* untilDone(RetryPolicy.retry(effect, RetryPolicy.basic).pipe(Deadline.within("2500 millis")))
+      const exit = yield* untilDone(
+        RetryPolicy.retry(effect, RetryPolicy.basic).pipe(Deadline.withDeadline("2500 millis"))
+      )
       assert.deepStrictEqual(calls, [0, 1000])
       assert.deepStrictEqual(exit, Exit.fail(transient))
       assert.deepStrictEqual(RetryPolicy.history(transient)?.why, { _tag: "OutOfTime", limit: "deadline" })
@@ -270,7 +272,7 @@ describe("RetryPolicy", () => {
     Effect.gen(function*() {
       const attempt = Effect.sleep("2 seconds").pipe(Effect.andThen(transient))
       const fiber = yield* Effect.forkChild(
-        Effect.flip(attempt.pipe(RetryPolicy.retry(RetryPolicy.basic), Deadline.within("4 seconds")))
+        Effect.flip(attempt.pipe(RetryPolicy.retry(RetryPolicy.basic), Deadline.withDeadline("4 seconds")))
       )
       yield* TestClock.adjust("4 seconds")
       assert.strictEqual((yield* Fiber.join(fiber))._tag, "DeadlineExceeded")

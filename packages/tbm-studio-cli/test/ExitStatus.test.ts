@@ -14,7 +14,7 @@ const login = (reason: AuthError.Reason) => new AuthError.AuthError({ reason })
 
 const uploader = (reason: UploaderError.Reason) => new UploaderError.UploaderError({ source: "gl.csv", reason })
 
-const timeout = new ApiError.Timeout({ after: Duration.minutes(5), phase: "answer" })
+const timeout = new ApiError.Timeout({ timeout: Duration.minutes(5), phase: "response" })
 
 describe("an exit status", () => {
   it.each<[string, unknown, number]>([

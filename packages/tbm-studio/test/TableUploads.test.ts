@@ -133,7 +133,7 @@ describe("a response of success that is none", () => {
     it.effect(`is told in the server's words or ours, never in ours as the server's: ${body}`, () =>
       Effect.gen(function*() {
         const { message } = yield* Effect.flip(upload({ table: "T", action: "overwrite" }))
-        assert.include(message, `answered 200 with ${holds} where a receipt (md5, length or fileName) was expected.`)
+        assert.include(message, `returned 200 with ${holds} where a receipt (md5, length or fileName) was expected.`)
       }).pipe(Effect.provide(client.pipe(Layer.provideMerge(SimulatedStudio.layer({
         faults: [{ match: { operation: "upload" }, fault: { type: "status", status: 200, body } }]
       }))))))

@@ -117,7 +117,7 @@ export const make = <Item, E, R, RS = never>(
     Effect.timeoutOrElse(call(request, operation), {
       duration: requestTimeout,
       orElse: () => {
-        const reason = new ApiError.Timeout({ after: requestTimeout, phase: "answer" })
+        const reason = new ApiError.Timeout({ timeout: requestTimeout, phase: "response" })
         return Effect.fail(new ApiError.ApiError({ method: request.method, endpoint: operation.endpoint, reason }))
       }
     })
@@ -332,6 +332,6 @@ const undecodable = (
     new ApiError.ApiError({
       method: response.request.method,
       endpoint: operation.endpoint,
-      reason: new ApiError.UndecodableAnswer({ status: response.status, expected, got })
+      reason: new ApiError.UndecodableResponse({ status: response.status, expected, got })
     })
   )

@@ -220,18 +220,18 @@ const run = Effect.fnUntraced(
 
     // A request that is sent anew may stall again, so nobody looks away for longer than the shorter limit.
     const longestLook = Math.min(stallMillis, answerMillis)
-    let awaited: "send" | "answer" = "send"
+    let awaited: "send" | "response" = "send"
     const remaining = () => {
       const phase = tracker.phase()
       if (phase === "idle") return longestLook
-      awaited = phase === "sending" ? "send" : "answer"
+      awaited = phase === "sending" ? "send" : "response"
       const limit = phase === "sending" ? stallMillis : answerMillis
       return Math.min(limit - (monotonicMillis(clock) - tracker.lastActivityMillis()), longestLook)
     }
     const timedOut = () => {
       const phase = awaited
-      const timeout = new ApiError.Timeout({ after: phase === "send" ? stallTimeout : responseTimeout, phase })
-      const ambiguous = !idempotent && ApiError.mayHaveBeenApplied(timeout, phase === "answer")
+      const timeout = new ApiError.Timeout({ timeout: phase === "send" ? stallTimeout : responseTimeout, phase })
+      const ambiguous = !idempotent && ApiError.mayHaveBeenApplied(timeout, phase === "response")
       return Effect.fail(
         new ApiError.ApiError({
           method: target.method,
@@ -247,7 +247,7 @@ const run = Effect.fnUntraced(
       return emit({ _tag: "Attempting", attempt })
     })
     const send = Effect.suspend(() =>
-      Timeout.watchdog(target.send(item, tracker.payload), { remaining, orElse: timedOut })
+      Timeout.withWatchdog(target.send(item, tracker.payload), { remaining, orElse: timedOut })
     )
     const attempt = (beforeAttempt === undefined ? begin : Effect.andThen(beforeAttempt, begin)).pipe(
       Effect.andThen(send),

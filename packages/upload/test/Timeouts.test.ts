@@ -51,7 +51,7 @@ describe("Uploader's timers", () => {
             Stream.runForEach(payload.stream, () => Effect.sleep("29 seconds")),
             Effect.never
           ), idempotent)
-        assert.deepStrictEqual(result, { at: 10 * 29_000 + 120_000, unknown: !idempotent, phase: "answer" })
+        assert.deepStrictEqual(result, { at: 10 * 29_000 + 120_000, unknown: !idempotent, phase: "response" })
       }))
   }
 

@@ -160,7 +160,7 @@ export const play = Effect.fnUntraced(function*(seed: number) {
     }
     const fail = (reason: ApiError.Reason) =>
       Effect.fail(new ApiError.ApiError({ method: "POST", endpoint: "/x", reason }))
-    const lost = new ApiError.Timeout({ after: Duration.seconds(1), phase: "answer" })
+    const lost = new ApiError.Timeout({ timeout: Duration.seconds(1), phase: "response" })
     const target: UploadTarget.UploadTarget<Row, string, ApiError.ApiError> = {
       method: "POST",
       operation: ({ action }) => ({ name: action, endpoint: "/x", idempotent: action === "overwrite" }),

@@ -32,7 +32,7 @@ export const read = Effect.fnUntraced(
         new ApiError.ApiError({
           method: response.request.method,
           endpoint: Operation.endpointOf(operation),
-          reason: new ApiError.UndecodableAnswer({ status: response.status, expected, got })
+          reason: new ApiError.UndecodableResponse({ status: response.status, expected, got })
         })
       )
 

@@ -80,7 +80,7 @@ const builtEffect = Effect.retry(sync, schedule)
 const guarded = (body: () => Effect.Effect<unknown, unknown>): Subject => (calls) =>
   Effect.runPromise(
     repeated(body, calls).pipe(
-      Deadline.within("1 hour"),
+      Deadline.withDeadline("1 hour"),
       Effect.provide(AttemptBudget.layer({ name: "bench" }))
     )
   )

@@ -27,9 +27,9 @@ const suite: Suite = {
   cases: [
     {
       name: "success, sync effect (S)",
-      ours: "Timeout.after",
+      ours: "Timeout.withTimeout",
       subjects: {
-        "Timeout.after": effects(() => Timeout.after(sync, 1000)),
+        "Timeout.withTimeout": effects(() => Timeout.withTimeout(sync, 1000)),
         "Effect.timeout": effects(() => Effect.timeout(sync, 1000)),
         "no limit": effects(() => sync),
         ...peers
@@ -38,9 +38,9 @@ const suite: Suite = {
     },
     {
       name: "success, promise (P)",
-      ours: "Timeout.after",
+      ours: "Timeout.withTimeout",
       subjects: {
-        "Timeout.after": effects(() => Timeout.after(async, 1000)),
+        "Timeout.withTimeout": effects(() => Timeout.withTimeout(async, 1000)),
         "Effect.timeout": effects(() => Effect.timeout(async, 1000)),
         "no limit": effects(() => async),
         ...peers

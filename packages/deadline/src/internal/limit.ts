@@ -11,7 +11,7 @@ import * as Fiber from "effect/Fiber"
  * result is known; a defect is kept where the time was up, anything else becomes `orElse`. With `leave` it is asked to end
  * and not waited for, and what becomes of it is lost.
  */
-export const after = <A, E, R, A2, E2, R2>(
+export const interruptAfter = <A, E, R, A2, E2, R2>(
   self: Effect.Effect<A, E, R>,
   millis: number,
   orElse: () => Effect.Effect<A2, E2, R2>,

@@ -36,7 +36,7 @@ const asking = (question: string) =>
       socket.once("data", (data) => resume(Effect.succeed(String(data))))
       socket.write(question)
     })
-    const fiber = yield* Effect.forkChild(asked.pipe(Timeout.after("50 millis"), Effect.exit), {
+    const fiber = yield* Effect.forkChild(asked.pipe(Timeout.withTimeout("50 millis"), Effect.exit), {
       startImmediately: true
     })
     compute(150)

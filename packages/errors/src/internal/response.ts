@@ -1,10 +1,10 @@
 import * as Predicate from "effect/Predicate"
 import * as Recovery from "../Recovery.ts"
-import * as ServerAdvice from "../ServerAdvice.ts"
+import * as RetryHeaders from "../RetryHeaders.ts"
 
 /** What an HTTP status with whatever a library calls headers stands for. */
 export const ofResponse = (status: number, headers: unknown, nowMillis: number | undefined): Recovery.Recovery => {
-  const advice = ServerAdvice.read({ status, headers: plain(headers) }, nowMillis ?? Number.NaN)
+  const advice = RetryHeaders.read({ status, headers: plain(headers) }, nowMillis ?? Number.NaN)
   return advice.recovery ?? Recovery.fromStatus(status, advice.retryAfter)
 }
 

@@ -17,7 +17,7 @@ import type { Scrubber } from "../Scrubber.ts"
 export const transportReason = (
   error: HttpClientError.HttpClientError,
   reached?: Transport.Reached
-): ApiError.TransportFailure | ApiError.UndecodableAnswer => {
+): ApiError.TransportFailure | ApiError.UndecodableResponse => {
   const { reason } = error
   switch (reason._tag) {
     case "InvalidUrlError":
@@ -29,7 +29,7 @@ export const transportReason = (
     default: {
       const diagnosis = Transport.diagnose(reason.cause)
       return diagnosis.kind === "unknown"
-        ? new ApiError.UndecodableAnswer({
+        ? new ApiError.UndecodableResponse({
           status: reason.response.status,
           expected: "a readable body",
           got: "something else"
@@ -88,7 +88,7 @@ export const apiError = (options: {
  */
 export const bodyFailure = (
   error: unknown,
-  f: (reason: ApiError.TransportFailure | ApiError.UndecodableAnswer) => ApiError.ApiError
+  f: (reason: ApiError.TransportFailure | ApiError.UndecodableResponse) => ApiError.ApiError
 ): ApiError.ApiError =>
   error instanceof ApiError.ApiError
     ? error

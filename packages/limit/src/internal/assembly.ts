@@ -161,7 +161,7 @@ const routeOf = (
     count,
     retry,
     timeoutMillis: Duration.toMillis(after),
-    timedOut: () => Exit.fail(new Timeout.TimedOut({ after }))
+    timedOut: () => Exit.fail(new Timeout.TimedOut({ timeout: after }))
   }
 }
 
@@ -172,7 +172,7 @@ const attemptOf = (plan: Plan, parts: Parts): Around => {
   return <A, E, R>(self: Effect.Effect<A, E, R>) => {
     let call: Effect.Effect<A, E | PipelineError<Description>, R> = self
     if (spans === true) call = attemptSpan(call, name)
-    if (attemptTimeout !== undefined) call = Timeout.after(call, attemptTimeout)
+    if (attemptTimeout !== undefined) call = Timeout.withTimeout(call, attemptTimeout)
     if (concurrencyLimit !== undefined) call = concurrencyLimit.execute(call)
     if (pacer !== undefined) call = pacer.execute(call)
     if (throttle !== undefined) call = throttle.execute(call)

@@ -17,8 +17,8 @@ const release: Effect.Effect<string, string> = Effect.gen(function*() {
 
 const cleanUps: Record<string, Effect.Effect<string, unknown>> = {
   "with a retry": release,
-  "with a deadline of its own": release.pipe(Deadline.within("1 minute")),
-  "with a timeout around a retry": release.pipe(Timeout.after("1 minute"))
+  "with a deadline of its own": release.pipe(Deadline.withDeadline("1 minute")),
+  "with a timeout around a retry": release.pipe(Timeout.withTimeout("1 minute"))
 }
 
 for (const [name, cleanUp] of Object.entries(cleanUps)) {
@@ -36,7 +36,7 @@ for (const [name, cleanUp] of Object.entries(cleanUps)) {
           Effect.never,
           Effect.ignore(Effect.tap(cleanUp, (text) => Effect.sync(() => done.push(text))))
         )
-        for (const limit of limits) work = work.pipe(Deadline.within(limit))
+        for (const limit of limits) work = work.pipe(Deadline.withDeadline(limit))
         const fiber = yield* Effect.forkChild(Effect.flip(work), { startImmediately: true })
         yield* TestClock.adjust("1 second")
         yield* TestClock.adjust("2 seconds")
@@ -51,9 +51,9 @@ it.effect("has no deadline left for a clean-up, unless it sets one", () =>
     yield* TestClock.adjust("1 hour")
     const left: Array<number> = []
     const look = Effect.map(Deadline.remaining, (remaining) => left.push(Duration.toMillis(remaining)))
-    const cleanUp = Effect.andThen(look, look.pipe(Deadline.within("5 seconds"), Effect.ignore))
+    const cleanUp = Effect.andThen(look, look.pipe(Deadline.withDeadline("5 seconds"), Effect.ignore))
     const fiber = yield* Effect.forkChild(
-      Effect.exit(Effect.ensuring(Effect.never, cleanUp).pipe(Deadline.within(10))),
+      Effect.exit(Effect.ensuring(Effect.never, cleanUp).pipe(Deadline.withDeadline(10))),
       {
         startImmediately: true
       }
@@ -66,6 +66,8 @@ it.effect("has no deadline left for a clean-up, unless it sets one", () =>
 it.effect("still refuses what begins after the deadline outside its work", () =>
   Effect.gen(function*() {
     yield* TestClock.adjust("1 hour")
-    const late = Effect.provideService(Effect.void.pipe(Deadline.within("1 minute")), Deadline.Current, { atMillis: 1 })
+    const late = Effect.provideService(Effect.void.pipe(Deadline.withDeadline("1 minute")), Deadline.Current, {
+      atMillis: 1
+    })
     assert.strictEqual((yield* Effect.flip(late)).begun, false)
   }))

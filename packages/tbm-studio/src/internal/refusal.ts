@@ -29,7 +29,7 @@ export const refuse = Effect.fnUntraced(
     const operation = yield* Operation.Current
     const { scrub } = yield* Scrubber.Current
     const { method } = response.request
-    const failure = new ApiError.UndecodableAnswer({ status: response.status, expected, got: scrub(holds) })
+    const failure = new ApiError.UndecodableResponse({ status: response.status, expected, got: scrub(holds) })
     return yield* Effect.fail(
       new ApiError.ApiError({
         method,

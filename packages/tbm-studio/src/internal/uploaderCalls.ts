@@ -235,7 +235,7 @@ const watched = <E>(bytes: Stream.Stream<Uint8Array, E>, length: number, stallTi
     const limit = answering ? partResponseTimeout : stallTimeout
     const wait = Duration.toMillis(limit) - (now - movedAt)
     if (wait > 0) return Effect.andThen(Effect.sleep(Math.min(wait, Duration.toMillis(stallTimeout))), stalled)
-    const reason = new ApiError.Timeout({ after: limit, phase: answering ? "answer" : "send" })
+    const reason = new ApiError.Timeout({ timeout: limit, phase: answering ? "response" : "send" })
     return Effect.fail(new ApiError.ApiError({ method: "PUT", endpoint: steps.part.endpoint, reason }))
   })
   return {

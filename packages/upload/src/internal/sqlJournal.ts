@@ -127,7 +127,7 @@ export const sqlStore = Effect.fnUntraced(function*(
   const write = Effect.fnUntraced(function*(pending: ReadonlyArray<Write>) {
     const writing = yield* Effect.forkDetach(insertAll(pending))
     yield* Effect.flatMap(Fiber.await(writing), (exit) => settle(pending, exit)).pipe(
-      Timeout.after(storeTimeout),
+      Timeout.withTimeout(storeTimeout),
       Effect.catchTag("TimedOut", (cause) =>
         Effect.gen(function*() {
           silence = failure("write", cause)

@@ -99,7 +99,7 @@ export const worker = Command.make(
 const leave = (close: Effect.Effect<void>) =>
   Effect.flatMap(
     Effect.forkDetach(close),
-    (closing) => Timeout.afterOrElse(Fiber.await(closing), { duration: "2 seconds", orElse: () => leaveBehind })
+    (closing) => Timeout.withTimeoutOrElse(Fiber.await(closing), { duration: "2 seconds", orElse: () => leaveBehind })
   )
 
 /** How long the journal's database may be away before an upload fails for it, while the worker is not told to stop. */

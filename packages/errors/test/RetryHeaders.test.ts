@@ -1,14 +1,14 @@
-import { ApiError, Recovery, ServerAdvice } from "@effect-resilience/errors"
+import { ApiError, Recovery, RetryHeaders } from "@effect-resilience/errors"
 import { assert, describe, it } from "@effect/vitest"
 
 const now = Date.UTC(2026, 0, 1)
 
 const reason = (status: number, headers: Record<string, string>, remedy?: string) =>
-  ApiError.reasonFromStatus(status, { ...ServerAdvice.read({ status, headers }, now), remedy })
+  ApiError.reasonFromStatus(status, { ...RetryHeaders.read({ status, headers }, now), remedy })
 
 const recoveryOf = (status: number, headers: Record<string, string>) => Recovery.of(reason(status, headers))
 
-describe("ServerAdvice", () => {
+describe("RetryHeaders", () => {
   it("makes a status that passes worth another try where the server names a time", () => {
     for (const status of [403, 408, 409, 413, 423, 425, 429, 500, 502, 503, 504, 522]) {
       assert.deepStrictEqual(
@@ -68,8 +68,8 @@ describe("ServerAdvice", () => {
     }
     assert.strictEqual(
       reason(403, { "retry-after": "1" }).message,
-      "answered 403 Forbidden. Try again later. Not before 1 second."
+      "returned 403 Forbidden. Try again later. Not before 1 second."
     )
-    assert.strictEqual(reason(429, {}, "Ask for more.").message, "answered 429 Too Many Requests. Ask for more.")
+    assert.strictEqual(reason(429, {}, "Ask for more.").message, "returned 429 Too Many Requests. Ask for more.")
   })
 })

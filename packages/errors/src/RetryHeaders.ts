@@ -13,10 +13,10 @@
  * **Example** (A quota that no waiting renews)
  *
  * ```ts import.meta.vitest
- * import { Recovery, ServerAdvice } from "@effect-resilience/errors"
+ * import { Recovery, RetryHeaders } from "@effect-resilience/errors"
  *
  * const headers = { "x-should-retry": "false", "retry-after": "5" }
- * ServerAdvice.read({ status: 429, headers }, Date.UTC(2026, 0, 1)).recovery // => Recovery.giveUp
+ * RetryHeaders.read({ status: 429, headers }, Date.UTC(2026, 0, 1)).recovery // => Recovery.giveUp
  * ```
  *
  * @since 0.1.0
@@ -32,7 +32,7 @@ import * as RetryAfter from "./RetryAfter.ts"
  * @category models
  * @since 0.1.0
  */
-export interface ServerAdvice {
+export interface RetryHeaders {
   readonly retryAfter: Duration.Duration | undefined
   readonly recovery: Recovery.Recovery | undefined
 }
@@ -47,7 +47,7 @@ export interface ServerAdvice {
 export const read = (
   response: { readonly status: number; readonly headers: RateLimitHeaders.Headers },
   nowMillis: number
-): ServerAdvice => {
+): RetryHeaders => {
   const { headers, status } = response
   const retryAfter = RetryAfter.fromHeaders(headers, nowMillis) ??
     (unlimited.has(status) ? undefined : RateLimitHeaders.exhaustedFor(response, nowMillis))
