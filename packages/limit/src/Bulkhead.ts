@@ -17,11 +17,10 @@
  *
  * **Gotchas**
  *
- * - All calls that are refused for the same reason get the same `BulkheadFull`; its stack trace is that of
- *   the first.
+ * - Calls that are rejected for the same reason share one `BulkheadFull`. Its stack trace is that of the first.
  * - A call that takes two permits of one bulkhead, one inside the other, can wait for itself.
  *
- * **Example** (Two at a time, nobody waits)
+ * **Example** (Two at a time, without a queue)
  *
  * ```ts import.meta.vitest
  * import { Bulkhead } from "@effect-resilience/limit"

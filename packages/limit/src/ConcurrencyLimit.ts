@@ -193,7 +193,7 @@ export const limitGauge: Metric.Gauge<number> = /* @__PURE__ */ Metric.gauge("re
  * @category observing
  * @since 0.1.0
  */
-export const refusedTotal: Metric.Counter<number> = /* @__PURE__ */ Metric.counter("resilience.limit.refusals", {
+export const rejectedTotal: Metric.Counter<number> = /* @__PURE__ */ Metric.counter("resilience.limit.refusals", {
   description: "Calls that an adaptive limit rejected",
   incremental: true
 })
@@ -330,7 +330,7 @@ class Limit implements ConcurrencyLimit {
       priority: name,
       share: shares[name] ?? 0,
       running: 0,
-      rejected: Metric.withAttributes(refusedTotal, { "resilience.policy": this.name, "resilience.priority": name }),
+      rejected: Metric.withAttributes(rejectedTotal, { "resilience.policy": this.name, "resilience.priority": name }),
       rejection: undefined
     }
     this.partitions.set(name, partition)

@@ -8,8 +8,8 @@
  *
  * **Details**
  *
- * - A success, and an error to `Correct`, `Authorize` or `Reauthenticate`: the server understood and answered; `Success`.
- * - An error to `Retry`, `Verify` or `GiveUp`, one that nobody knows, a defect: `Failure`.
+ * - A success, and an error to `Correct`, `Authorize` or `Reauthenticate`: the server understood and responded; `Success`.
+ * - An error to `Retry`, `Verify` or `GiveUp`, an unknown one, a defect: `Failure`.
  * - An error that is `NotAsked`, such as the rejection of a policy, a login that failed, a file that cannot be read; and
  *   an interruption, and a deadline of the caller's own that was reached: `Ignored`.
  *

@@ -359,7 +359,7 @@ class Turns implements Pacer {
       const until = monotonicMillis(clock) + millis
       if (!(until > this.pausedUntil)) return Effect.void
       this.pausedUntil = until
-      // Debt that is paid off when the pause ends. Whatever the bucket holds has to go too, or it would be a burst.
+      // Debt that is paid off when the pause ends. What the bucket still holds has to go too, or it would be a burst.
       const debt = Math.ceil(millis / this.settings.intervalMillis)
       return Effect.ignore(Effect.flatMap(this.consume(0, clock), ({ remaining }) => {
         const tokens = Math.ceil(remaining) + debt

@@ -3,7 +3,7 @@
  *
  * **Why**
  *
- * When not everything can be served, someone has to say what goes first. A name ("live", "batch") that travels with the
+ * When not everything can be served, the program has to say what goes first. A name ("live", "batch") that travels with the
  * fiber lets a limit decide deep inside a client, without every function between taking a parameter.
  *
  * **Example** (Naming the importance of a request)

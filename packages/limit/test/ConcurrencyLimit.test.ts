@@ -149,7 +149,7 @@ describe("ConcurrencyLimit", () => {
       const limit = yield* ConcurrencyLimit.make({ name: "search", algorithm: LimitAlgorithm.fixed(1) })
       yield* Effect.exit(limit.execute(limit.execute(Effect.void)))
       const gauge = Metric.withAttributes(ConcurrencyLimit.limitGauge, { "resilience.policy": "search" })
-      const refused = Metric.withAttributes(ConcurrencyLimit.refusedTotal, {
+      const refused = Metric.withAttributes(ConcurrencyLimit.rejectedTotal, {
         "resilience.policy": "search",
         "resilience.priority": "default"
       })

@@ -3,25 +3,25 @@ import * as Effectable from "effect/Effectable"
 import type * as Fiber from "effect/Fiber"
 
 /** Decides about a call when a fiber makes it. */
-export interface Gate<out Refusal> {
+export interface Gate<out Rejection> {
   enter<A, E, R>(
     self: Effect.Effect<A, E, R>,
     fiber: Fiber.Fiber<unknown, unknown>
-  ): Effect.Effect<A, E | Refusal, R>
+  ): Effect.Effect<A, E | Rejection, R>
 }
 
 /** `Effect.withFiber((fiber) => gate.enter(self, fiber))`, whose closure would cost more than the gate does. */
-export class Gated<A, E, R, Refusal> {
-  readonly gate: Gate<Refusal>
+export class Gated<A, E, R, Rejection> {
+  readonly gate: Gate<Rejection>
   readonly self: Effect.Effect<A, E, R>
 
-  constructor(gate: Gate<Refusal>, self: Effect.Effect<A, E, R>) {
+  constructor(gate: Gate<Rejection>, self: Effect.Effect<A, E, R>) {
     this.gate = gate
     this.self = self
   }
 }
 
-export interface Gated<A, E, R, Refusal> extends Effect.Effect<A, E | Refusal, R> {}
+export interface Gated<A, E, R, Rejection> extends Effect.Effect<A, E | Rejection, R> {}
 
 Object.setPrototypeOf(
   Gated.prototype,
