@@ -324,7 +324,7 @@ describe("TokenCache", () => {
       const { source } = fakes.login({ millis: 0 })
       const cache = yield* TokenCache.make(source)
       yield* generationAfter(cache, 0)
-      yield* PolicyMetrics.sample({ tokens: [{ key: "api", status: cache.status }] })
+      yield* PolicyMetrics.sample([{ name: "api", snapshot: cache.status }])
       const series = yield* Metric.snapshot
       const counts = series.filter(({ id }) => id === "resilience.logins").map(({ state }) => state)
       assert.deepStrictEqual(counts, [{ count: 1, incremental: true }, { count: 0, incremental: true }])

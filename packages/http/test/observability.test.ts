@@ -40,12 +40,12 @@ const scraped = Effect.gen(function*() {
   const call = Operation.within(client.get("https://a.example/x"), { name: "read", endpoint: "/x" })
   yield* Effect.replicateEffect(Effect.ignore(call), 3)
   yield* Effect.ignore(Telemetry.observeCall(Effect.fail("refused")))
-  yield* PolicyMetrics.sample({
-    circuits: [{ name: "c", snapshot: Effect.succeed({ _tag: "Open" }) }],
-    bulkheads: [{ name: "b", snapshot: Effect.succeed({ permits: 1, running: 1, waiting: 1 }) }],
-    budgets: [yield* AttemptBudget.make({ name: "a" })],
-    tokens: [{ key: "t", status: Effect.succeed({ logins: 1, failures: 1 }) }]
-  })
+  yield* PolicyMetrics.sample([
+    { name: "c", snapshot: Effect.succeed({ _tag: "Open" }) },
+    { name: "b", snapshot: Effect.succeed({ permits: 1, running: 1, waiting: 1 }) },
+    yield* AttemptBudget.make({ name: "a" }),
+    { name: "t", snapshot: Effect.succeed({ logins: 1, failures: 1 }) }
+  ])
   const labels = new Map<string, Set<string>>()
   for (const line of (yield* PrometheusMetrics.format()).split("\n")) {
     const [, name, list = ""] = /^([a-z_]+)(?:\{(.*)\})? /.exec(line) ?? []

@@ -161,7 +161,7 @@ describe("the contract of policies", () => {
     const needed = required[name] ?? {}
     const fields = Field.struct(module.fields)
 
-    describe(name, () => {
+    describe(`of ${name}`, () => {
       it("has fields, a combinator and noop", () => {
         const combinator = `with${name === "SharedCircuitBreaker" ? "CircuitBreaker" : name}`
         for (const part of ["fields", "make", "noop", combinator]) assert.property(module, part)

@@ -8,10 +8,10 @@
  *
  * **Details**
  *
- * Takes policies by their shape: those of `@effect-resilience/limit`, `retry` and `auth` fit, and so does anything that can
- * tell the same.
+ * Takes any policy and reads the numbers and the state in its snapshot. A token cache fits as
+ * `{ name: "api", snapshot: cache.status }`, and so does anything else with a name and a snapshot.
  *
- * What a budget refused is counted by `Telemetry`: `resilience.retries.stopped` with the reason `BudgetExhausted`.
+ * Attempts that a budget rejected are counted by `Telemetry`: `resilience.retries.stopped` with the reason `BudgetExhausted`.
  *
  * **Example** (A circuit on a dashboard)
  *
@@ -22,7 +22,7 @@
  * const circuit = { name: "api", snapshot: Effect.succeed({ _tag: "Open" }) }
  *
  * const program = Effect.gen(function*() {
- *   yield* PolicyMetrics.sample({ circuits: [circuit] })
+ *   yield* PolicyMetrics.sample([circuit])
  *   const series = yield* Metric.snapshot
  *   return series.map(({ attributes, state }) => [attributes?.["resilience.state"], "value" in state ? state.value : 0])
  * })
@@ -32,73 +32,29 @@
  *
  * @since 0.1.0
  */
+import type * as Policy from "@effect-resilience/kernel/Policy"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
+import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 
 /**
- * What is looked at. `key`, of a budget `name`, becomes the attribute `resilience.policy`.
+ * What is looked at: its name becomes the attribute `resilience.policy`.
+ *
+ * | snapshot has | metric |
+ * | --- | --- |
+ * | `_tag` of a circuit | `circuitState` |
+ * | `permits` or `limit` | `permits` |
+ * | `running`, `waiting` | the same |
+ * | `balance` | `budgetBalance` |
+ * | `logins`, `failures` | `logins`; they count since the cache was made, so a name stands for one cache |
  *
  * @category models
  * @since 0.1.0
  */
-export interface Policies {
-  readonly bulkheads?: Iterable<Bulkhead> | undefined
-  readonly circuits?: Iterable<Circuit> | undefined
-  readonly limits?: Iterable<Limit> | undefined
-  readonly budgets?: Iterable<Budget> | undefined
-  readonly tokens?: Iterable<Tokens> | undefined
-}
-
-/**
- * @category models
- * @since 0.1.0
- */
-export interface Budget {
-  readonly name: string
-  readonly snapshot: Effect.Effect<{ readonly balance: number }>
-}
-
-/**
- * @category models
- * @since 0.1.0
- */
-export interface Bulkhead {
-  readonly name: string
-  readonly snapshot: Effect.Effect<{ readonly permits: number; readonly running: number; readonly waiting: number }>
-}
-
-/**
- * @category models
- * @since 0.1.0
- */
-export interface Circuit {
-  readonly name: string
-  readonly snapshot: Effect.Effect<{ readonly _tag: string }>
-}
-
-/**
- * @category models
- * @since 0.1.0
- */
-export interface Limit {
-  readonly name: string
-  readonly snapshot: Effect.Effect<{ readonly limit: number; readonly running: number }>
-}
-
-/**
- * A token cache: `{ key: "api", status: cache.status }`. `logins` and `failures` count since the cache was made; a key
- * stands for one cache.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Tokens {
-  readonly key: string
-  readonly status: Effect.Effect<{ readonly logins: number; readonly failures: number }>
-}
+export type Observed = Pick<Policy.Policy<unknown, unknown>, "name" | "snapshot">
 
 /**
  * 1 for the state that a circuit is in, 0 for the others. Attributes: `resilience.policy`, `resilience.state`.
@@ -166,38 +122,9 @@ export const logins: Metric.Counter<number> = Metric.counter("resilience.logins"
  * @category sampling
  * @since 0.1.0
  */
-export const sample = (policies: Policies): Effect.Effect<void> =>
-  Effect.gen(function*() {
-    for (const { name, snapshot } of policies.circuits ?? []) {
-      const { _tag } = yield* snapshot
-      for (const state of states) {
-        const attributes = { "resilience.policy": name, "resilience.state": state }
-        yield* Metric.update(Metric.withAttributes(circuitState, attributes), state === _tag ? 1 : 0)
-      }
-    }
-    for (const { name, snapshot } of policies.bulkheads ?? []) {
-      const now = yield* snapshot
-      const attributes = { "resilience.policy": name }
-      yield* Metric.update(Metric.withAttributes(permits, attributes), now.permits)
-      yield* Metric.update(Metric.withAttributes(running, attributes), now.running)
-      yield* Metric.update(Metric.withAttributes(waiting, attributes), now.waiting)
-    }
-    for (const { name, snapshot } of policies.limits ?? []) {
-      const now = yield* snapshot
-      const attributes = { "resilience.policy": name }
-      yield* Metric.update(Metric.withAttributes(permits, attributes), now.limit)
-      yield* Metric.update(Metric.withAttributes(running, attributes), now.running)
-    }
-    for (const budget of policies.budgets ?? []) {
-      const { balance } = yield* budget.snapshot
-      if (balance === Infinity) continue
-      yield* Metric.update(Metric.withAttributes(budgetBalance, { "resilience.policy": budget.name }), balance)
-    }
-    for (const { key, status } of policies.tokens ?? []) {
-      const now = yield* status
-      yield* countTo(now.logins, { "resilience.policy": key, "resilience.outcome": "success" })
-      yield* countTo(now.failures, { "resilience.policy": key, "resilience.outcome": "failure" })
-    }
+export const sample = (policies: Iterable<Observed>): Effect.Effect<void> =>
+  Effect.forEach(policies, ({ name, snapshot }) => Effect.flatMap(snapshot, (now) => record(name, now)), {
+    discard: true
   })
 
 /**
@@ -207,7 +134,7 @@ export const sample = (policies: Policies): Effect.Effect<void> =>
  * @since 0.1.0
  */
 export const layer = (
-  policies: Policies,
+  policies: Iterable<Observed>,
   options: { readonly every?: Duration.Input | undefined } = {}
 ): Layer.Layer<never> =>
   Layer.effectDiscard(
@@ -217,10 +144,46 @@ export const layer = (
     )
   )
 
+const record = (name: string, snapshot: unknown): Effect.Effect<void> => {
+  const policy = { "resilience.policy": name }
+  const updates: Array<Effect.Effect<void>> = []
+  for (const [field, gauge] of gauges) {
+    const value = numberOf(snapshot, field)
+    if (Number.isFinite(value)) updates.push(Metric.update(Metric.withAttributes(gauge, policy), value))
+  }
+  for (const [field, outcome] of outcomes) {
+    const total = numberOf(snapshot, field)
+    if (Number.isFinite(total)) updates.push(countTo(total, { ...policy, "resilience.outcome": outcome }))
+  }
+  const tag = Predicate.hasProperty(snapshot, "_tag") ? snapshot._tag : undefined
+  if (states.some((state) => state === tag)) {
+    for (const state of states) {
+      const attributes = { ...policy, "resilience.state": state }
+      updates.push(Metric.update(Metric.withAttributes(circuitState, attributes), state === tag ? 1 : 0))
+    }
+  }
+  return Effect.all(updates, { discard: true })
+}
+
+const numberOf = (snapshot: unknown, field: string): number => {
+  const value = Predicate.hasProperty(snapshot, field) ? snapshot[field] : undefined
+  return typeof value === "number" ? value : Number.NaN
+}
+
+const gauges = [
+  ["permits", permits],
+  ["limit", permits],
+  ["running", running],
+  ["waiting", waiting],
+  ["balance", budgetBalance]
+] as const
+
+const outcomes = [["logins", "success"], ["failures", "failure"]] as const
+
+const states = ["Closed", "Open", "HalfOpen", "Isolated"]
+
 // A cache counts for itself, so what it has counted since the last look is added.
 const countTo = (total: number, attributes: { readonly [name: string]: string }): Effect.Effect<void> => {
   const counter = Metric.withAttributes(logins, attributes)
   return Effect.flatMap(Metric.value(counter), ({ count }) => Metric.update(counter, Math.max(0, total - count)))
 }
-
-const states = ["Closed", "Open", "HalfOpen", "Isolated"]

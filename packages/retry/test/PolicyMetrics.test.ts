@@ -42,7 +42,7 @@ describe("PolicyMetrics", () => {
           "resilience.circuit.state api Closed": 1
         })
       }).pipe(
-        Effect.provide(PolicyMetrics.layer({ bulkheads: [bulkhead], circuits: [circuit], limits: [limit] })),
+        Effect.provide(PolicyMetrics.layer([bulkhead, circuit, limit])),
         Effect.scoped
       )
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
@@ -52,17 +52,17 @@ describe("PolicyMetrics", () => {
       const budget = yield* AttemptBudget.make({ name: "ledger", minPerSecond: 0.1, burst: 3 })
       const budgets = [budget, AttemptBudget.noop]
       yield* AttemptBudget.withAttemptBudget(AttemptBudget.withdraw, budget)
-      yield* PolicyMetrics.sample({ budgets })
+      yield* PolicyMetrics.sample(budgets)
       assert.deepStrictEqual(yield* gauges, { "resilience.budget.balance ledger": 2 })
       yield* TestClock.adjust("5 seconds")
-      yield* PolicyMetrics.sample({ budgets })
+      yield* PolicyMetrics.sample(budgets)
       assert.deepStrictEqual(yield* gauges, { "resilience.budget.balance ledger": 2.5 })
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
 
   it.effect("counts each login of a token cache once, however often it looks", () =>
     Effect.gen(function*() {
       let now = { logins: 1, failures: 0 }
-      const policies = { tokens: [{ key: "api", status: Effect.sync(() => now) }] }
+      const policies = [{ name: "api", snapshot: Effect.sync(() => now) }]
       yield* PolicyMetrics.sample(policies)
       yield* PolicyMetrics.sample(policies)
       now = { logins: 3, failures: 2 }
