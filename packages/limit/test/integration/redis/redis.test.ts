@@ -127,7 +127,7 @@ describe("two processes and Redis", () => {
       const port = yield* freePort
       const redis = yield* redisServer(port)
       yield* Effect.gen(function*() {
-        const pace = { key: "ledger", limit: 1000, window: "1 second" } as const
+        const pace = { name: "ledger", limit: 1000, window: "1 second" } as const
         const open = {
           breaker: yield* SharedCircuitBreaker.make({ ...options, onStoreError: "allow" }),
           pacer: yield* Pacer.make({ ...pace, onStoreError: "allow" })
