@@ -61,6 +61,7 @@ import * as Hashing from "./Hashing.ts"
 import * as BodyTracker from "./internal/bodyTracker.ts"
 import { whenFree } from "./internal/unreadable.ts"
 import * as UploadError from "./UploadError.ts"
+import type * as UploadSource from "./UploadSource.ts"
 import type * as UploadTarget from "./UploadTarget.ts"
 
 /**
@@ -182,21 +183,16 @@ const defaultStallTimeout = Duration.seconds(30)
 
 const defaultResponseTimeout = Duration.minutes(5)
 
-// Made once and not for each upload: V8 gives a generator function that is called a map of its own, in the old generation,
-// and through it all that the function sees outlives the collections of the young one.
+// These are made once and not for each upload: V8 gives a generator function that is called a map of its own, in the old
+// generation, and through it all that the function sees outlives the collections of the young one.
 const run = Effect.fnUntraced(
   function*<Item, Receipt, E, R>(
     target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
     item: Item,
     options: Options<Failure<E>, Receipt>
   ): Effect.fn.Return<Report<Receipt>, Failure<E>, R | Scope.Scope> {
-    const { beforeAttempt, onEvent, policy = RetryPolicy.standard } = options
-    const stallTimeout = Duration.fromInputUnsafe(options.stallTimeout ?? defaultStallTimeout)
-    const responseTimeout = Duration.fromInputUnsafe(options.responseTimeout ?? defaultResponseTimeout)
-    const stallMillis = Duration.toMillis(stallTimeout)
-    const answerMillis = Duration.toMillis(responseTimeout)
-    const emit = (event: Event<Failure<E>, Receipt>) =>
-      onEvent === undefined ? Effect.void : Effect.suspend(() => onEvent(event))
+    const { onEvent } = options
+    const emit: Emit<E, Receipt> = (event) => onEvent === undefined ? Effect.void : Effect.suspend(() => onEvent(event))
 
     const clock = yield* Clock.Clock
     const begun = monotonicMillis(clock)
@@ -217,57 +213,19 @@ const run = Effect.fnUntraced(
       onBytes: (bytes) => emit({ _tag: "Sending", bytes, size: opened.size }),
       onSent: emit({ _tag: "AwaitingResponse" })
     })
-
-    // A request that is sent anew may stall again, so nobody looks away for longer than the shorter limit.
-    const longestLook = Math.min(stallMillis, answerMillis)
-    let awaited: "send" | "response" = "send"
-    const remaining = () => {
-      const phase = tracker.phase()
-      if (phase === "idle") return longestLook
-      awaited = phase === "sending" ? "send" : "response"
-      const limit = phase === "sending" ? stallMillis : answerMillis
-      return Math.min(limit - (monotonicMillis(clock) - tracker.lastActivityMillis()), longestLook)
-    }
-    const timedOut = () => {
-      const phase = awaited
-      const timeout = new ApiError.Timeout({ timeout: phase === "send" ? stallTimeout : responseTimeout, phase })
-      const ambiguous = !idempotent && ApiError.mayHaveBeenApplied(timeout, phase === "response")
-      return Effect.fail(
-        new ApiError.ApiError({
-          method: target.method,
-          endpoint: operation.endpoint,
-          reason: ambiguous ? new ApiError.OutcomeUnknown({ failure: timeout }) : timeout
-        })
-      )
-    }
-    let attempts = 0
-    const begin = Effect.flatMap(Attempt.Current, ({ attempt }) => {
-      attempts = attempt
-      tracker.reset()
-      return emit({ _tag: "Attempting", attempt })
-    })
-    const send = Effect.suspend(() =>
-      Timeout.withWatchdog(target.send(item, tracker.payload), { remaining, orElse: timedOut })
-    )
-    const attempt = (beforeAttempt === undefined ? begin : Effect.andThen(beforeAttempt, begin)).pipe(
-      Effect.andThen(send),
-      Effect.flatMap(({ receipt, stored }) =>
-        tracker.sent.pipe(
-          Effect.flatMap((sent) => verify(source.name, sent ?? { bytes: tracker.bytes() }, stored, idempotent)),
-          Effect.map((verified) => ({ receipt, verified }))
-        )
-      ),
-      Effect.mapError((error): Failure<E> => {
-        const failure = tracker.failure() ?? error
-        const lost = !source.replayable && tracker.started() && Recovery.of(failure)._tag === "Retry"
-        return lost
-          ? new UploadError.UploadError({ source: source.name, reason: new UploadError.NotReplayable({ failure }) })
-          : failure
+    const watch = watchOf(tracker, clock, options, (timeout, whole) => {
+      const ambiguous = !idempotent && ApiError.mayHaveBeenApplied(timeout, whole)
+      return new ApiError.ApiError({
+        method: target.method,
+        endpoint: operation.endpoint,
+        reason: ambiguous ? new ApiError.OutcomeUnknown({ failure: timeout }) : timeout
       })
-    )
+    })
+    const { beforeAttempt, policy = RetryPolicy.standard } = options
+    const attempt = attemptOnce({ target, item, source, tracker, idempotent, watch, beforeAttempt, emit })
 
     const recoveries: Array<Report<Receipt>["recoveries"][number]> = []
-    const { receipt, verified } = yield* RetryPolicy.retry(attempt, policy, {
+    const { attempts, receipt, verified } = yield* RetryPolicy.retry(attempt, policy, {
       when: (error) => RetryPolicy.history(error) === undefined,
       onEvent: (event) => {
         if (event._tag !== "Retrying") return Effect.void
@@ -291,6 +249,76 @@ const run = Effect.fnUntraced(
     return report
   }
 )
+
+type Emit<E, Receipt> = (event: Event<Failure<E>, Receipt>) => Effect.Effect<void>
+
+/** What the attempts of one upload share. */
+interface Upload<Item, Receipt, E, R> {
+  readonly target: UploadTarget.UploadTarget<Item, Receipt, E, R>
+  readonly item: Item
+  readonly source: UploadSource.UploadSource<R>
+  readonly tracker: BodyTracker.BodyTracker
+  readonly idempotent: boolean
+  readonly watch: ReturnType<typeof watchOf>
+  readonly beforeAttempt: Effect.Effect<void> | undefined
+  readonly emit: Emit<E, Receipt>
+}
+
+/** One attempt: waits for its turn, sends, and compares what the server stored with what was sent. */
+const attemptOnce = Effect.fnUntraced(
+  function*<Item, Receipt, E, R>(
+    { beforeAttempt, emit, idempotent, item, source, target, tracker, watch }: Upload<Item, Receipt, E, R>
+  ): Effect.fn.Return<
+    { readonly attempts: number; readonly receipt: Receipt; readonly verified: boolean },
+    Failure<E>,
+    R
+  > {
+    if (beforeAttempt !== undefined) yield* beforeAttempt
+    const { attempt } = yield* Attempt.Current
+    tracker.reset()
+    yield* emit({ _tag: "Attempting", attempt })
+    const { receipt, stored } = yield* Timeout.withWatchdog(target.send(item, tracker.payload), watch)
+    const sent = (yield* tracker.sent) ?? { bytes: tracker.bytes() }
+    return { attempts: attempt, receipt, verified: yield* verify(source.name, sent, stored, idempotent) }
+  },
+  (attempt, { source, tracker }) =>
+    Effect.mapError(attempt, (error) => {
+      const failure = tracker.failure() ?? error
+      const lost = !source.replayable && tracker.started() && Recovery.of(failure)._tag === "Retry"
+      return lost
+        ? new UploadError.UploadError({ source: source.name, reason: new UploadError.NotReplayable({ failure }) })
+        : failure
+    })
+)
+
+/** Ends an attempt of which no byte moves, or whose response does not come. */
+const watchOf = (
+  tracker: BodyTracker.BodyTracker,
+  clock: Clock.Clock,
+  options: Options,
+  failure: (timeout: ApiError.Timeout, whole: boolean) => ApiError.ApiError
+) => {
+  const limits = {
+    send: Duration.fromInputUnsafe(options.stallTimeout ?? defaultStallTimeout),
+    response: Duration.fromInputUnsafe(options.responseTimeout ?? defaultResponseTimeout)
+  }
+  // A request that is sent anew may stall again, so nobody looks away for longer than the shorter limit.
+  const longestLook = Math.min(Duration.toMillis(limits.send), Duration.toMillis(limits.response))
+  let awaited: keyof typeof limits = "send"
+  return {
+    remaining: () => {
+      const phase = tracker.phase()
+      if (phase === "idle") return longestLook
+      awaited = phase === "sending" ? "send" : "response"
+      const idle = monotonicMillis(clock) - tracker.lastActivityMillis()
+      return Math.min(Duration.toMillis(limits[awaited]) - idle, longestLook)
+    },
+    orElse: () =>
+      Effect.fail(
+        failure(new ApiError.Timeout({ timeout: limits[awaited], phase: awaited }), awaited === "response")
+      )
+  }
+}
 
 const verify = (
   source: string,

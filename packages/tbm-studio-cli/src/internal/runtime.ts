@@ -2,8 +2,9 @@ import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as AccessLog from "@effect-resilience/http/AccessLog"
 import * as Connections from "@effect-resilience/node/Connections"
 import * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
+import { Frontdoor } from "@effect-resilience/tbm-studio/Frontdoor"
 import { Settings } from "@effect-resilience/tbm-studio/Settings"
-import * as TbmStudio from "@effect-resilience/tbm-studio/TbmStudio"
+import { TableUploads } from "@effect-resilience/tbm-studio/TableUploads"
 import * as Config from "effect/Config"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -55,10 +56,11 @@ const proxyOfEnvironment: Effect.Effect<Connections.Proxy> = Effect.orElseSuccee
 const thisMachine = ["localhost", "127.0.0.1", "::1"]
 
 /**
- * The services of one TBM Studio, over bounded connections, over the proxy that the environment names, and with one
- * budget for all retries.
+ * The login and the tables of one TBM Studio, over bounded connections, over the proxy that the environment names, and with
+ * one budget for all retries.
  */
-export const studio = TbmStudio.layer.pipe(
+export const studio = TableUploads.layer.pipe(
+  Layer.provideMerge(Frontdoor.layer),
   Layer.provideMerge(AttemptBudget.layer({ name: "tbm-studio" })),
   Layer.provideMerge(Layer.unwrap(Effect.map(proxyOfEnvironment, (proxy) =>
     Connections.layer({

@@ -44,15 +44,14 @@ interface Route {
   readonly responseTimeout: Duration.Duration | undefined
 }
 
-/** Where uploads go, and how long an answer may take there. */
-export const route = Effect.fnUntraced(function*(via: Via) {
-  const { target: table } = yield* TableUploads.TableUploads
-  const { target: uploader } = yield* UploaderService.UploaderService
-  const route: Route = via === "table"
-    ? { target: table, responseTimeout: undefined }
-    : { target: uploader, responseTimeout: UploaderService.responseTimeout }
-  return route
-})
+/** Where uploads go, and how long a response may take there. The uploader service is made only for those that go there. */
+export const route = (via: Via) =>
+  via === "table"
+    ? Effect.map(TableUploads.TableUploads, ({ target }): Route => ({ target, responseTimeout: undefined }))
+    : Effect.map(
+      UploaderService.UploaderService,
+      ({ target }): Route => ({ target, responseTimeout: UploaderService.responseTimeout })
+    ).pipe(Effect.provide(UploaderService.UploaderService.layer))
 
 /** What a dry run shows: where the first request with bytes in it would go. */
 export const address = (

@@ -1,0 +1,71 @@
+import { Simulator } from "@effect-resilience/tbm-simulator"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { folder, settingsFor, start, write } from "./command.ts"
+
+/** The files that the upload of one small file passes, of the command, the client and the uploads; and what each does. */
+const steps: { readonly [file: string]: string } = {
+  "tbm-studio-cli/src/main.ts": "reads the call and starts the program",
+  "tbm-studio-cli/src/internal/output.ts": "is the only door to standard output and standard error",
+  "tbm-studio-cli/src/internal/stopSignal.ts": "hears signals",
+  "tbm-studio-cli/src/internal/respond.ts": "says what came of the command, however it ends",
+  "tbm-studio-cli/src/internal/logging.ts": "sends logs to standard error",
+  "tbm-studio-cli/src/internal/runtime.ts": "puts the services together",
+  "tbm-studio-cli/src/internal/commands/upload.ts": "is the command: makes the upload, sends it, and reports it",
+  "tbm-studio-cli/src/internal/via.ts": "chooses the target: the table, or the uploader service",
+  "tbm-studio-cli/src/internal/tracker.ts": "follows the upload",
+  "tbm-studio-cli/src/internal/liveRegion.ts": "shows it on a terminal",
+  "tbm-studio-cli/src/internal/report.ts": "puts the outcome into words",
+  "tbm-studio-cli/src/internal/units.ts": "writes sizes and durations",
+
+  "tbm-studio/src/Settings.ts": "reads the settings",
+  "tbm-studio/src/Region.ts": "knows the region's hosts",
+  "tbm-studio/src/Frontdoor.ts": "logs in and looks the environment up",
+  "tbm-studio/src/TableUploads.ts": "makes the request and reads the response",
+  "tbm-studio/src/TableAddress.ts": "checks names and makes the path",
+  "tbm-studio/src/Period.ts": "reads the period",
+  "tbm-studio/src/internal/refusal.ts": "finds the error in a response of success",
+
+  "upload/src/Uploader.ts": "sends attempts until one succeeds, and compares what was stored",
+  "upload/src/internal/bodyTracker.ts": "follows the bytes of an attempt",
+  "upload/src/UploadTarget.ts": "sends one request",
+  "upload/src/Multipart.ts": "writes the body",
+  "upload/src/UploadSource.ts": "names the file",
+  "upload/src/internal/file.ts": "reads it",
+  "upload/src/internal/unreadable.ts": "waits for a file that cannot be opened for now",
+  "upload/src/internal/wholeBody.ts": "passes a small file on as a whole",
+  "upload/src/Hashing.ts": "computes the md5",
+  "upload/src/internal/builtin.ts": "finds the runtime's own md5"
+}
+
+describe("the upload of a single file", { timeout: 120_000 }, () => {
+  it.live(
+    "passes one file a step, and neither batch nor plan nor journal",
+    () =>
+      Effect.gen(function*() {
+        const { url } = yield* Simulator.Simulator
+        const dir = yield* folder
+        const trace = join(dir, "trace.txt")
+        const upload = ["upload", write(dir, "gl.csv", "account,amount\n5100,12.50\n"), "--period", "January:2024"]
+        const { ended } = yield* start(process.execPath, [
+          "--conditions=@effect-resilience/source",
+          fileURLToPath(new URL("tracedCommand.ts", import.meta.url)),
+          trace,
+          ...upload,
+          "--project",
+          "P",
+          "--table",
+          "T"
+        ], settingsFor(url))
+        const { status, stderr } = yield* ended
+        assert.strictEqual(status, 0, stderr)
+        const passed = readFileSync(trace, "utf8").split("\n").filter((file) =>
+          /^(tbm-studio(-cli)?|upload)\//.test(file)
+        )
+        assert.deepStrictEqual(passed.toSorted(), Object.keys(steps).toSorted())
+      }).pipe(Effect.scoped, Effect.provide(Simulator.layer({ seed: 1 })))
+  )
+})
