@@ -226,6 +226,7 @@ describe("the architecture", () => {
     const listed = [
       "LICENSE",
       "README.md",
+      "docs",
       "examples",
       "package-lock.json",
       "package.json",

@@ -19,9 +19,9 @@
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
+import * as CsvReader from "@effect-resilience/upload/CsvReader"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import * as Csv from "effect/encoding/Csv"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import type * as PlatformError from "effect/PlatformError"
@@ -86,29 +86,27 @@ export const read = Effect.fnUntraced(function*(path: string) {
     Effect.mapError(self, (error) => invalid(unreadable(error.reason._tag)))
   const { type } = yield* readable(fs.stat(path))
   if (type === "Directory") return yield* invalid("is a folder, not a file.")
-  const text = yield* Effect.mapError(decode(yield* readable(fs.readFile(path))), invalid)
+  const bytes = yield* readable(fs.readFile(path))
+  const text = yield* Effect.mapError(decode(bytes), invalid)
   if (text.trim() === "") return yield* invalid("is empty.")
 
   const folder = paths.resolve(paths.dirname(path))
   const folders = [folder, yield* Effect.orElseSucceed(fs.realPath(folder), () => folder)]
   const rows: Array<Row> = []
   const problems: Array<string> = []
-  const records = paths.extname(path).toLowerCase() === ".json" ? parseJson(text) : parseCsv(text)
-  yield* records.pipe(
-    Stream.runForEachArray((records) => {
-      for (const { cells, row } of records) {
-        const checked = Result.flatMap(cells, check)
-        if (Result.isFailure(checked)) problems.push(`row ${row}: ${checked.failure}`)
-        else {
-          const { action, address, file } = checked.success
-          rows.push({ row, name: nameOf(paths, folders, file), file: paths.resolve(folder, file), address, action })
-        }
+  const pages = paths.extname(path).toLowerCase() === ".json" ? pagesOfJson(text) : pagesOfCsv(text, bytes)
+  yield* Stream.runForEach(Stream.fromIterable(pages, { chunkSize: 1 }), (page) => {
+    for (const record of page) {
+      const checked = Result.flatMap(record, checkRecord)
+      if (Result.isFailure(checked)) problems.push(checked.failure)
+      else {
+        const { action, address, file, row } = checked.success
+        rows.push({ row, name: nameOf(paths, folders, file), file: paths.resolve(folder, file), address, action })
       }
-      // Nothing here waits for anything, but signals wait for a pause.
-      return Effect.yieldNow
-    }),
-    Effect.catch((problem) => Effect.sync(() => problems.push(problem)))
-  )
+    }
+    // Nothing here waits for anything, but signals wait for a pause.
+    return Effect.yieldNow
+  })
   if (problems.length > 0) return yield* new InvalidManifest({ path, problems })
   return rows.length > 0 ? rows : yield* invalid("lists no uploads: add a row for each file.")
 })
@@ -127,6 +125,9 @@ interface Record {
   readonly cells: Result.Result<Cells, string>
 }
 
+/** Some rows, and what is wrong where none can be read. */
+type Page = ReadonlyArray<Result.Result<Record, string>>
+
 // Relative to the manifest's folder where it lies in there, however the path says so.
 const nameOf = (paths: Path.Path, folders: ReadonlyArray<string>, file: string): string => {
   const path = paths.normalize(file)
@@ -139,6 +140,12 @@ const nameOf = (paths: Path.Path, folders: ReadonlyArray<string>, file: string):
 }
 
 const isBelow = (paths: Path.Path, name: string): boolean => !name.startsWith("..") && !paths.isAbsolute(name)
+
+const checkRecord = ({ cells, row }: Record): Result.Result<Omit<Row, "name">, string> =>
+  Result.mapBoth(Result.flatMap(cells, check), {
+    onSuccess: (checked) => ({ row, ...checked }),
+    onFailure: (problem) => `row ${row}: ${problem}`
+  })
 
 const check = (cells: Cells): Result.Result<Omit<Row, "row" | "name">, string> => {
   for (const name of columns) {
@@ -180,35 +187,36 @@ const decode = (bytes: Uint8Array): Effect.Effect<string, string> =>
     }
   })
 
-const parseCsv = (text: string): Stream.Stream<Record, string> =>
-  // In pieces, so that what is not kept of one is gone when the next comes.
-  Stream.fromIterable(piecesOf(text), { chunkSize: 1 }).pipe(
-    Stream.pipeThroughChannel(Csv.decodeString()),
-    Stream.mapError((error) => `line ${error.line} is not valid CSV: ${error.message}`),
-    Stream.mapAccumArray((): CsvState => ({ header: undefined, row: 0 }), ({ header, row }, lines) => {
-      const records: Array<Record> = []
-      for (const line of lines) {
-        row++
-        if (header === undefined) {
-          header = readHeader(line)
-          if (Result.isFailure(header)) records.push({ row, cells: Result.fail(header.failure) })
-        } else if (Result.isSuccess(header) && line.some((cell) => cell.trim() !== "")) {
-          records.push({ row, cells: cellsOf(header.success, line) })
-        }
+/** Piece by piece, so that what is not kept of one is gone when the next comes. */
+const pagesOfCsv = function*(text: string, bytes: Uint8Array): Generator<Page> {
+  let page: Array<Result.Result<Record, string>> = []
+  let header: Result.Result<Header, string> | undefined
+  const reader = CsvReader.make({
+    delimiter: ",",
+    cells: true,
+    strictQuotes: true,
+    onProblem: ({ description, line }) => page.push(Result.fail(`line ${line} is not valid CSV: ${description}.`)),
+    onRecord: ({ cells = [], row, wellFormed }) => {
+      if (header === undefined) {
+        header = readHeader(cells)
+        if (Result.isFailure(header)) page.push(Result.succeed({ row, cells: Result.fail(header.failure) }))
+      } else if (wellFormed && Result.isSuccess(header) && cells.some((cell) => cell.trim() !== "")) {
+        page.push(Result.succeed({ row, cells: cellsOf(header.success, cells) }))
       }
-      return [{ header, row }, records]
-    })
-  )
-
-interface CsvState {
-  readonly header: Result.Result<Header, string> | undefined
-  readonly row: number
+    }
+  })
+  // Some programs still end lines as Macs once did.
+  const content = text.includes("\n") ? bytes : new TextEncoder().encode(text.replaceAll("\r", "\n"))
+  for (let from = 0; from < content.length; from += pieceBytes) {
+    reader.read(content.subarray(from, from + pieceBytes))
+    yield page
+    page = []
+  }
+  reader.end()
+  yield page
 }
 
-const piecesOf = function*(text: string) {
-  const length = 65_536
-  for (let from = 0; from < text.length; from += length) yield text.slice(from, from + length)
-}
+const pieceBytes = 65_536
 
 /** How many columns there are, and the place of each that is known. */
 type Header = { readonly [column in Column]?: number } & { readonly length: number }
@@ -246,14 +254,17 @@ const cellsOf = (header: Header, line: ReadonlyArray<string>): Result.Result<Cel
   })
 }
 
-const parseJson = (text: string): Stream.Stream<Record, string> =>
-  Stream.unwrap(Effect.map(
-    Effect.try({ try: (): unknown => JSON.parse(text), catch: () => notJson }),
-    (rows) =>
-      Array.isArray(rows)
-        ? Stream.fromIterable(rows.map((cells: unknown, i): Record => ({ row: i + 1, cells: cellsOfJson(cells) })))
-        : Stream.fail(notJson)
-  ))
+const pagesOfJson = function*(text: string): Generator<Page> {
+  const rows = Result.try((): unknown => JSON.parse(text))
+  if (Result.isFailure(rows) || !Array.isArray(rows.success)) return yield [Result.fail(notJson)]
+  for (let from = 0; from < rows.success.length; from += pageRows) {
+    yield rows.success.slice(from, from + pageRows).map((cells: unknown, i) =>
+      Result.succeed({ row: from + i + 1, cells: cellsOfJson(cells) })
+    )
+  }
+}
+
+const pageRows = 4_096
 
 const notJson = `is not a JSON array of objects with ${columns.join(", ")}.`
 

@@ -98,10 +98,31 @@ layer(NodeServices.layer)("Manifest", (it) => {
   it.effect("tells what is wrong with rows before a quote that never ends, too", () =>
     Effect.gen(function*() {
       const problems = yield* problemsOf("m.csv", "file,project,table,period\na.csv,P,T,never\n\"a.csv,P,T,May:2024\n")
-      assert.deepStrictEqual(problems.map((problem) => problem.slice(0, 27)), [
-        "row 2: The period \"never\" i",
-        "line 3 is not valid CSV: Un"
+      assert.match(problems[0] ?? "", /^row 2: The period "never" /)
+      assert.deepStrictEqual(problems.slice(1), ["line 3 is not valid CSV: a quoted field is never closed."])
+    }))
+
+  it.effect("reports each row whose quotes do not enclose a whole cell, and reads on", () =>
+    Effect.gen(function*() {
+      const rows = "a.csv, \"P\",T,May:2024\n\nb.csv,\"P\"!,T,May:2024\nc.csv,\"P\n\",T,never\n"
+      const problems = yield* problemsOf("m.csv", `file,project,table,period\n${rows}`)
+      assert.deepStrictEqual(problems.slice(0, 2), [
+        "line 2 is not valid CSV: has a quote inside a field that does not begin with one.",
+        "line 4 is not valid CSV: has text after a closing quote."
       ])
+      assert.match(problems[2] ?? "", /^row 5: The period "never" /)
+    }))
+
+  it.effect("reads lines that end with a carriage return alone", () =>
+    Effect.gen(function*() {
+      const path = yield* withFile(
+        "m.csv",
+        "\ufefffile,project,table,period\ra.csv,P,T,May:2024\r\rb.csv,P,T,May:2024\r"
+      )
+      assert.deepStrictEqual((yield* Manifest.read(path)).map(({ name, row }) => [name, row]), [["a.csv", 2], [
+        "b.csv",
+        4
+      ]])
     }))
 
   it.effect("reports each odd row of a JSON manifest", () =>

@@ -32,7 +32,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Stream from "effect/Stream"
-import { CsvReader } from "./internal/csvReader.ts"
+import * as CsvReader from "./CsvReader.ts"
 import * as WholeBody from "./internal/wholeBody.ts"
 import type * as UploadError from "./UploadError.ts"
 import * as UploadSource from "./UploadSource.ts"
@@ -48,7 +48,7 @@ import * as UploadSource from "./UploadSource.ts"
  * @since 0.1.0
  */
 export interface CsvOptions {
-  readonly delimiter?: "," | ";" | "\t" | "|" | undefined
+  readonly delimiter?: CsvReader.Delimiter | undefined
   readonly header?: ReadonlyArray<string> | undefined
   readonly maxProblems?: number | undefined
 }
@@ -68,17 +68,6 @@ export interface CsvSummary {
 }
 
 /**
- * One thing that is wrong. `line` counts from 1; a quoted field can span several lines, and then it is the first.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Problem {
-  readonly line: number
-  readonly description: string
-}
-
-/**
  * A file is not what it must be.
  *
  * @category errors
@@ -86,7 +75,7 @@ export interface Problem {
  */
 export class InvalidFile extends Data.TaggedError("InvalidFile")<{
   readonly source: string
-  readonly problems: ReadonlyArray<Problem>
+  readonly problems: ReadonlyArray<CsvReader.Problem>
 }> {
   get [NotAsked.symbol](): true {
     return true
@@ -117,24 +106,53 @@ export const csv = Effect.fnUntraced(function*<R>(
   const { delimiter, header: expected, maxProblems = 10 } = options
   const compressed = /\.gz$/i.test(name)
   const opened = yield* (compressed ? UploadSource.gunzip(source) : source).open
-  const usual = /\.tsv(\.gz)?$/i.test(name) ? "\t" : ","
-  const reader = new CsvReader({ delimiter, usual, header: expected, maxProblems })
+  const problems: Array<CsvReader.Problem> = []
+  const onProblem = (problem: CsvReader.Problem) => {
+    if (problems.length < maxProblems) problems.push(problem)
+  }
+  let header: ReadonlyArray<string> | undefined
+  let rows = 0
+  const reader = CsvReader.make({
+    delimiter,
+    usual: /\.tsv(\.gz)?$/i.test(name) ? "\t" : ",",
+    onProblem,
+    onRecord: ({ cells, fields, line }) => {
+      if (header === undefined) {
+        header = cells ?? []
+        for (const description of differences(header, expected)) onProblem({ line, description })
+        return
+      }
+      rows++
+      if (fields === header.length) return
+      const has = fields === 1 ? "1 field" : `${fields} fields`
+      onProblem({ line, description: `has ${has} where the header has ${header.length}` })
+    }
+  })
   const content = opened.bytes()
   const whole = WholeBody.of(content)
   if (whole !== undefined) reader.read(yield* whole(0, 0))
   else {
     yield* content.pipe(
-      Stream.runForEachWhile((chunk) =>
-        Effect.sync(() => {
-          reader.read(chunk)
-          return !reader.full
-        })
-      ),
+      Stream.runForEachWhile((chunk) => Effect.sync(() => reader.read(chunk) && problems.length < maxProblems)),
       // Each chunk is done with before the next is read, unless it is decompressed meanwhile.
       compressed ? identity : Effect.provideService(BufferReuse.Current, 0)
     )
   }
-  const { bytes, header, problems, rows } = reader.end()
+  reader.end()
+  if (header === undefined && problems.length === 0) {
+    onProblem({ line: 1, description: "is empty: it has no header" })
+  }
   if (problems.length > 0) return yield* Effect.fail(new InvalidFile({ source: name, problems }))
-  return { header, rows, bytes }
+  return { header: header ?? [], rows, bytes: reader.bytes }
 })
+
+const differences = (
+  header: ReadonlyArray<string>,
+  expected: ReadonlyArray<string> | undefined
+): ReadonlyArray<string> => {
+  if (expected === undefined) return []
+  if (header.length !== expected.length) return [`has ${header.length} columns where ${expected.length} are expected`]
+  return expected.flatMap((name, i) =>
+    header[i] === name ? [] : [`column ${i + 1} is ${JSON.stringify(header[i])}, not ${JSON.stringify(name)}`]
+  )
+}

@@ -1,4 +1,5 @@
 export * as Batch from "./Batch.ts"
+export * as CsvReader from "./CsvReader.ts"
 export * as DurableUpload from "./DurableUpload.ts"
 export * as Hashing from "./Hashing.ts"
 export * as HttpTarget from "./HttpTarget.ts"

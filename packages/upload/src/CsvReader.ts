@@ -1,0 +1,360 @@
+/**
+ * Splits CSV into records, chunk by chunk, and names each line that is malformed. `Preflight` reads with it.
+ *
+ * **Details**
+ *
+ * Every byte that matters is ASCII, which no other character of UTF-8 contains, so records are found without decoding them.
+ * Cells are decoded on request, and of the header. Fields may be quoted, and then contain delimiters, line breaks and doubled
+ * quotes (RFC 4180). Lines end with LF or CRLF. A byte order mark is no part of the first field.
+ *
+ * **Example** (Reading cells)
+ *
+ * ```ts import.meta.vitest
+ * import { CsvReader } from "@effect-resilience/upload"
+ *
+ * const records: Array<ReadonlyArray<string> | undefined> = []
+ * const reader = CsvReader.make({
+ *   cells: true,
+ *   onRecord: ({ cells }) => records.push(cells),
+ *   onProblem: ({ description, line }) => console.log(`line ${line} ${description}`)
+ * })
+ * reader.read(new TextEncoder().encode("Account;Amount\n4711;\"1;000\"\n"))
+ * reader.end()
+ * records // => [["Account", "Amount"], ["4711", "1;000"]]
+ * ```
+ *
+ * @since 0.1.0
+ */
+import { Utf8Checker } from "./internal/utf8.ts"
+
+/**
+ * - `delimiter`: default the one that the header contains most often, or `usual` where it contains none.
+ * - `usual`: default a comma.
+ * - `cells`: whether records after the header have cells; default false, which is several times as fast.
+ * - `strictQuotes`: whether a quote inside an unquoted field is malformed; default false.
+ * - `onRecord`: receives each record that is not a blank line. The first is the header.
+ * - `onProblem`: receives what is malformed, before the record that contains it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly delimiter?: Delimiter | undefined
+  readonly usual?: Delimiter | undefined
+  readonly cells?: boolean | undefined
+  readonly strictQuotes?: boolean | undefined
+  readonly onRecord: (record: Record) => void
+  readonly onProblem: (problem: Problem) => void
+}
+
+/**
+ * What separates fields.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Delimiter = "," | ";" | "\t" | "|"
+
+/**
+ * A record.
+ *
+ * - `line`: where it begins, from 1.
+ * - `row`: its number, from 1. Blank lines count, as in a spreadsheet.
+ * - `fields`: the number of its fields.
+ * - `cells`: their content, without quotes.
+ * - `wellFormed`: false where `onProblem` received a problem of its quotes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Record {
+  readonly line: number
+  readonly row: number
+  readonly fields: number
+  readonly cells: ReadonlyArray<string> | undefined
+  readonly wellFormed: boolean
+}
+
+/**
+ * One thing that is wrong. `line` counts from 1; for a record that spans several lines, it is the first.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Problem {
+  readonly line: number
+  readonly description: string
+}
+
+/**
+ * Reads chunks in order.
+ *
+ * - `read`: the chunk's memory may be used again afterwards. Returns false once a record whose cells are wanted is longer than
+ *   1 MiB: nothing is read after it.
+ * - `end`: ends the last record.
+ * - `bytes`: how many were read.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CsvReader {
+  readonly bytes: number
+  read(chunk: Uint8Array): boolean
+  end(): void
+}
+
+/**
+ * Makes a reader of one file.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options): CsvReader => new Reader(options)
+
+type State = "start" | "plain" | "quoted" | "quoteInQuoted"
+
+class Reader implements CsvReader {
+  bytes = 0
+  private readonly options: Options
+  private readonly utf8 = new Utf8Checker()
+  private kinds: Uint8Array
+  private beginning: Uint8Array | undefined = new Uint8Array(0)
+  private isHeader = true
+  private collects = true
+  private tooLong = false
+  private line = 1
+  private recordLine = 1
+  private row = 1
+  private fields = 1
+  private blank = true
+  private fault: string | undefined
+  private state: State = "start"
+  // The present record where its cells are wanted: what earlier chunks contain of it, and where its delimiters are.
+  private parts: Array<Uint8Array> = []
+  private length = 0
+  private ends: Array<number> = []
+  private readonly delimiters: Array<string> = []
+
+  constructor(options: Options) {
+    this.options = options
+    this.kinds = kindsFor(options.delimiter === undefined ? delimiters : [options.delimiter])
+  }
+
+  read(chunk: Uint8Array): boolean {
+    this.bytes += chunk.length
+    if (this.tooLong) return false
+    if (this.beginning === undefined) this.scan(chunk)
+    else {
+      const beginning = new Uint8Array([...this.beginning, ...chunk.subarray(0, byteOrderMark.length)])
+      const rest = chunk.subarray(beginning.length - this.beginning.length)
+      this.beginning = beginning
+      if (beginning.length >= byteOrderMark.length) {
+        this.begin()
+        this.scan(rest)
+      }
+    }
+    return !this.tooLong
+  }
+
+  end(): void {
+    if (this.tooLong) return
+    this.begin()
+    if (this.utf8.cut) this.notUtf8()
+    if (this.state === "quoted") this.fault = "a quoted field is never closed"
+    this.record(nothing)
+  }
+
+  /** Without the byte order mark, which is no part of the first field. */
+  private begin(): void {
+    const beginning = this.beginning
+    this.beginning = undefined
+    if (beginning === undefined) return
+    const marked = beginning.length >= 3 && byteOrderMark.every((byte, i) => beginning[i] === byte)
+    this.scan(marked ? beginning.subarray(3) : beginning)
+  }
+
+  private scan(chunk: Uint8Array): void {
+    const { length } = chunk
+    let { kinds } = this
+    let begun = 0
+    let i = this.utf8.cut ? this.characters(chunk, 0) : 0
+    while (i < length) {
+      const from = i
+      while (i < length && kinds[chunk[i] ?? 0] === plain) i++
+      if (i > from) this.text()
+      if (i === length) break
+      const byte = chunk[i] ?? 0
+      switch (kinds[byte]) {
+        case high:
+          this.text()
+          i = this.characters(chunk, i)
+          continue
+        case quote:
+          this.quote()
+          break
+        case delimiter:
+          if (this.state === "quoted") break
+          if (this.collects) {
+            this.ends.push(this.length + i - begun)
+            if (this.isHeader) this.delimiters.push(String.fromCharCode(byte))
+          }
+          this.fields++
+          this.blank = false
+          this.state = "start"
+          break
+        case lineFeed:
+          this.line++
+          if (this.state === "quoted") break
+          this.record(this.collects ? chunk.subarray(begun, i) : nothing)
+          if (this.tooLong) return
+          begun = i + 1
+          kinds = this.kinds
+          break
+          // A carriage return belongs to the line break, or to a field that keeps it.
+      }
+      i++
+    }
+    if (this.collects) this.keep(chunk.slice(begun))
+  }
+
+  private text(): void {
+    if (this.state === "quoted") return
+    if (this.state === "quoteInQuoted") this.fault ??= "has text after a closing quote"
+    this.blank = false
+    this.state = "plain"
+  }
+
+  private quote(): void {
+    this.blank = false
+    if (this.state === "quoted") this.state = "quoteInQuoted"
+    else if (this.state !== "plain") this.state = "quoted"
+    else if (this.options.strictQuotes === true) {
+      this.fault ??= "has a quote inside a field that does not begin with one"
+    }
+  }
+
+  private characters(chunk: Uint8Array, from: number): number {
+    const end = this.utf8.read(chunk, from)
+    if (this.utf8.broken) this.notUtf8()
+    return end
+  }
+
+  private notUtf8(): void {
+    this.options.onProblem({ line: this.line, description: "is not UTF-8 from here on" })
+    this.utf8.ignore()
+  }
+
+  private keep(bytes: Uint8Array): void {
+    if (bytes.length === 0) return
+    this.parts.push(bytes)
+    this.length += bytes.length
+    if (this.length <= longestRecord) return
+    const description = `is no ${this.isHeader ? "header" : "record"}: it has more than 1 MiB`
+    this.options.onProblem({ line: this.recordLine, description })
+    this.tooLong = true
+  }
+
+  private record(rest: Uint8Array): void {
+    if (this.collects) this.keep(rest)
+    if (this.tooLong) return
+    if (!this.blank) {
+      if (this.fault !== undefined) this.options.onProblem({ line: this.recordLine, description: this.fault })
+      const cells = this.isHeader ? this.readHeader() : this.collects ? this.cells(this.ends) : undefined
+      const fields = cells?.length ?? this.fields
+      this.options.onRecord({
+        line: this.recordLine,
+        row: this.row,
+        fields,
+        cells,
+        wellFormed: this.fault === undefined
+      })
+    }
+    this.parts = []
+    this.length = 0
+    this.ends = []
+    this.row++
+    this.fields = 1
+    this.blank = true
+    this.fault = undefined
+    this.state = "start"
+    this.recordLine = this.line
+  }
+
+  private readHeader(): ReadonlyArray<string> {
+    const chosen = this.options.delimiter ?? this.mostFrequentDelimiter()
+    this.kinds = kindsFor([chosen])
+    this.isHeader = false
+    this.collects = this.options.cells === true
+    return this.cells(this.ends.filter((_, i) => this.delimiters[i] === chosen))
+  }
+
+  private mostFrequentDelimiter(): string {
+    const usual = this.options.usual ?? ","
+    const count = (delimiter: string) => this.delimiters.filter((found) => found === delimiter).length
+    return [...new Set(this.delimiters)].reduce((most, next) => count(next) > count(most) ? next : most, usual)
+  }
+
+  private cells(ends: ReadonlyArray<number>): ReadonlyArray<string> {
+    const bytes = joined(this.parts, this.length)
+    const text = utf8.decode(bytes)
+    // Where all of it is ASCII, a byte is a character.
+    const part = text.length === bytes.length
+      ? (from: number, to: number) => text.slice(from, to)
+      : (from: number, to: number) => utf8.decode(bytes.subarray(from, to))
+    const end = bytes.at(-1) === 0x0d ? bytes.length - 1 : bytes.length
+    let from = 0
+    return [...ends, end].map((to) => {
+      const cell = part(from, to)
+      from = to + 1
+      return cell.startsWith(`"`) ? unquoted(cell) : cell
+    })
+  }
+}
+
+const unquoted = (cell: string): string => {
+  const closing = cell.lastIndexOf(`"`)
+  return cell.slice(1, closing > 0 ? closing : undefined).replaceAll(`""`, `"`)
+}
+
+const joined = (parts: ReadonlyArray<Uint8Array>, length: number): Uint8Array => {
+  const [only = nothing] = parts.length === 1 ? parts : []
+  if (parts.length === 1) return only
+  const bytes = new Uint8Array(length)
+  let position = 0
+  for (const part of parts) {
+    bytes.set(part, position)
+    position += part.length
+  }
+  return bytes
+}
+
+const delimiters: ReadonlyArray<Delimiter> = [",", ";", "\t", "|"]
+
+const nothing = new Uint8Array(0)
+
+const byteOrderMark = [0xef, 0xbb, 0xbf]
+
+const longestRecord = 1_048_576
+
+const plain = 0
+const delimiter = 1
+const quote = 2
+const lineFeed = 3
+const carriageReturn = 4
+const high = 5
+
+// One for all: a batch checks a hundred thousand files. A mark within the text is a character like any other.
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true })
+const knownKinds = new Map<string, Uint8Array>()
+
+const kindsFor = (delimiters: ReadonlyArray<string>): Uint8Array => {
+  const known = knownKinds.get(delimiters.join(""))
+  if (known !== undefined) return known
+  const kinds = new Uint8Array(256).fill(high, 0x80)
+  kinds[34] = quote
+  kinds[10] = lineFeed
+  kinds[13] = carriageReturn
+  for (const text of delimiters) kinds[text.charCodeAt(0)] = delimiter
+  knownKinds.set(delimiters.join(""), kinds)
+  return kinds
+}
