@@ -443,6 +443,14 @@ export const withDefault = <In, Out>(self: Field<In, Out>, value: NoInfer<In>): 
 })
 
 /**
+ * The option `name` of policies, `"default"` where it is left out.
+ *
+ * @category fields
+ * @since 0.1.0
+ */
+export const name: Field<string | undefined, string> = /* @__PURE__ */ withDefault(text, "default")
+
+/**
  * Makes something else of what was read. `f` may check what fields have to do with each other, with `requireArgument`.
  *
  * @category combinators

@@ -111,14 +111,6 @@ export const make = <A>(options: {
 }
 
 /**
- * Reads `capacity`, for policies whose other options are read elsewhere.
- *
- * @category reading
- * @since 0.1.0
- */
-export const capacityOf = (options: Options): number => capacityField.read(options.capacity, "Keyed.capacity")
-
-/**
  * Reads `capacity` and the options that all instances share. Throws `RangeError` where one makes no sense.
  *
  * @category reading

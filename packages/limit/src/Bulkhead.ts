@@ -104,7 +104,7 @@ const permits = /* @__PURE__ */ Field.integer({ min: 1 })
  * @since 0.1.0
  */
 export const fields = {
-  name: /* @__PURE__ */ Field.withDefault(Field.text, "default"),
+  name: Field.name,
   permits,
   queue: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 0, infinite: true }), 0),
   queueTimeout: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.duration())

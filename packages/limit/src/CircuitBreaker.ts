@@ -139,7 +139,7 @@ const isBackoff = (value: unknown): boolean =>
  * @since 0.1.0
  */
 export const fields = {
-  name: /* @__PURE__ */ Field.withDefault(Field.text, "default"),
+  name: Field.name,
   tripPolicy: /* @__PURE__ */ Field.withDefault(
     /* @__PURE__ */ Field.oneOrMore(/* @__PURE__ */ Field.variants(tripRules)),
     { rate: {} }

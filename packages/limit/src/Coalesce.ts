@@ -84,7 +84,7 @@ export interface Options {
  * @since 0.1.0
  */
 export const fields = {
-  name: /* @__PURE__ */ Field.withDefault(Field.text, "default")
+  name: Field.name
 } satisfies Field.Fields<Options>
 
 /**

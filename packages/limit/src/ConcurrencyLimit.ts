@@ -101,7 +101,7 @@ export interface Options {
  * @since 0.1.0
  */
 export const fields = {
-  name: /* @__PURE__ */ Field.withDefault(Field.text, "default"),
+  name: Field.name,
   algorithm: LimitAlgorithm.field,
   shares: /* @__PURE__ */ Field.map(
     /* @__PURE__ */ Field.withDefault(

@@ -75,7 +75,7 @@ export const applies = (error: unknown): boolean =>
  * @since 0.1.0
  */
 export const fields = {
-  name: /* @__PURE__ */ Field.withDefault(Field.text, "default"),
+  name: Field.name,
   orElse: /* @__PURE__ */ Field.fn<Options<unknown, unknown, unknown>["orElse"]>(),
   when: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.fn<(error: unknown) => boolean>(), applies)
 } satisfies Field.Fields<Options<unknown, unknown, unknown>>

@@ -130,7 +130,7 @@ export interface Options {
  * @since 0.1.0
  */
 export const fields = {
-  name: /* @__PURE__ */ Field.withDefault(Field.text, "default"),
+  name: Field.name,
   limit: /* @__PURE__ */ Field.number({ above: 0 }),
   window: /* @__PURE__ */ Field.duration({ min: 1, finite: true }),
   burst: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 1 }), 1),

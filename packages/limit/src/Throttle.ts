@@ -113,7 +113,7 @@ const multiplier = /* @__PURE__ */ Field.number({ min: 1 })
  * @since 0.1.0
  */
 export const fields = {
-  name: /* @__PURE__ */ Field.withDefault(Field.text, "default"),
+  name: Field.name,
   multiplier: /* @__PURE__ */ Field.withDefault(multiplier, 2),
   k: /* @__PURE__ */ Field.optional(multiplier),
   window: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration({ min: 10, finite: true }), "10 seconds"),

@@ -123,7 +123,7 @@ const atLeast1 = /* @__PURE__ */ Field.number({ min: 1 })
  * @since 0.1.0
  */
 export const fields = {
-  name: /* @__PURE__ */ Field.withDefault(Field.text, "default"),
+  name: Field.name,
   ratio: /* @__PURE__ */ Field.withDefault(amount, 0.1),
   minPerSecond: /* @__PURE__ */ Field.optional(amount),
   burst: /* @__PURE__ */ Field.optional(atLeast1),

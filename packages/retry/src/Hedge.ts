@@ -157,7 +157,7 @@ const percentileFields = {
  * @since 0.1.0
  */
 export const fields = {
-  name: /* @__PURE__ */ Field.withDefault(Field.text, "default"),
+  name: Field.name,
   after: /* @__PURE__ */ Field.either(
     Predicate.hasProperty("percentile"),
     /* @__PURE__ */ Field.map(/* @__PURE__ */ Field.struct(percentileFields), learning),
