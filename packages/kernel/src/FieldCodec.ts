@@ -70,6 +70,18 @@ export const schema = (field: Field.AnyField, functions: Functions = {}): Schema
   structure(field.shape, functions)
 
 /**
+ * The schema of the JSON that makes sense to a field: what it lets through, `Field.read` takes.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const sensible = (field: Field.AnyField, functions: Functions = {}): Schema.Codec<unknown> =>
+  schema(field, functions).check(Schema.makeFilter((value: unknown) => {
+    const read = Result.try(() => field.read(revive(field, value, functions) as never, "options"))
+    return Result.isSuccess(read) ? undefined : String(read.failure)
+  }))
+
+/**
  * Reads JSON as the options that code would write. An option that does not exist is an error.
  *
  * @category decoding
@@ -79,14 +91,28 @@ export const decode = <F extends Field.AnyField>(
   field: F,
   input: unknown,
   functions: Functions = {}
-): Effect.Effect<Field.Input<F>, Schema.SchemaError> => {
-  const sensible = Schema.makeFilter((value: unknown) => {
-    const read = Result.try(() => field.read(revive(field.shape, value, functions) as never, "options"))
-    return Result.isSuccess(read) ? undefined : String(read.failure)
-  })
-  const decoded = Schema.decodeUnknownEffect(schema(field, functions).check(sensible), strict)(input)
-  return Effect.map(decoded, (value) => revive(field.shape, value, functions) as Field.Input<F>)
-}
+): Effect.Effect<Field.Input<F>, Schema.SchemaError> =>
+  Effect.map(
+    Schema.decodeUnknownEffect(sensible(field, functions), strict)(input),
+    (value) => revive(field, value, functions)
+  )
+
+/**
+ * Puts functions in the place of their names, in JSON that `schema` lets through.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const revive = <F extends Field.AnyField>(field: F, json: unknown, functions: Functions): Field.Input<F> =>
+  reviveShape(field.shape, json, functions) as Field.Input<F>
+
+/**
+ * How `decode` reads: all errors at once, one of them an option that does not exist.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const strict = { onExcessProperty: "error", errors: "all" } as const
 
 /**
  * Writes options as JSON.
@@ -107,8 +133,6 @@ export const encode = <F extends Field.AnyField>(
       ? Effect.succeed(json)
       : Effect.fail(new UnnamedFunction({ path, names: Object.keys(functions) }))
   })
-
-const strict = { onExcessProperty: "error", errors: "all" } as const
 
 const units = ["milli", "millis", "second", "seconds", "minute", "minutes", "hour", "hours", "day", "days"] as const
 
@@ -157,11 +181,10 @@ const structure = (shape: Field.Shape, functions: Functions): Schema.Codec<unkno
   }
 }
 
-/** Puts functions in the place of their names. */
-const revive = (shape: Field.Shape, value: unknown, functions: Functions): unknown =>
+const reviveShape = (shape: Field.Shape, value: unknown, functions: Functions): unknown =>
   shape._tag === "Function"
     ? functions[String(value)]
-    : walk(shape, value, "", (inner, innerValue) => revive(inner, innerValue, functions))
+    : walk(shape, value, "", (inner, innerValue) => reviveShape(inner, innerValue, functions))
 
 const write = (
   shape: Field.Shape,

@@ -38,7 +38,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 
@@ -56,12 +56,23 @@ export interface Policy<out E = never, out Snapshot = unknown, out A = never, ou
   /**
    * Lets a call begin at once, or says nothing: then `execute` decides. `undefined` where a policy does more than that.
    *
-   * A call that was admitted has to report its exit. One that never began reports an interruption, which leaves no trace.
+   * A call that was admitted has to report its exit. One that did not begin after all reports `neverBegan`, which leaves no
+   * trace.
    */
   readonly admitUnsafe: ((fiber: Fiber.Fiber<unknown, unknown>) => Admission | undefined) | undefined
   /** What the policy looks like now. */
   readonly snapshot: Effect.Effect<Snapshot>
+  /** Exists in types only, for `ErrorOf`. */
+  readonly "~rejects"?: E
 }
+
+/**
+ * What a policy rejects calls with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ErrorOf<P> = P extends { readonly "~rejects"?: infer E } ? Exclude<E, undefined> : never
 
 /**
  * Takes the exit of a call that was admitted. An effect that it returns tells others what came of it.
@@ -121,3 +132,11 @@ export const noop = <Snapshot>(snapshot: Snapshot): Policy<never, Snapshot> => (
  * @since 0.1.0
  */
 export const unobserved: Admission = () => undefined
+
+/**
+ * The exit of a call that was admitted and did not begin after all.
+ *
+ * @category admissions
+ * @since 0.1.0
+ */
+export const neverBegan: Exit.Exit<never> = /* @__PURE__ */ Exit.interrupt()

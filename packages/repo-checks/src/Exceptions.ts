@@ -83,21 +83,6 @@ export const exceptions: ReadonlyArray<Exception> = [
     why: "a server's module: who imports a circuit breaker loads nothing of HTTP"
   },
   {
-    file: "packages/limit/src/Pipeline.ts",
-    rule: "index",
-    why: "its description is a Schema, which who imports one policy does not load"
-  },
-  {
-    file: "packages/limit/src/PipelineDescription.ts",
-    rule: "index",
-    why: "a Schema, which who imports one policy does not load"
-  },
-  {
-    file: "packages/limit/src/PipelineRegistry.ts",
-    rule: "index",
-    why: "holds pipelines, whose description is a Schema"
-  },
-  {
     file: "packages/tbm-studio/src/SimulatedStudio.ts",
     rule: "index",
     why: "needs Node and the simulator, an optional peer: who imports the package's root loads neither"

@@ -1,4 +1,4 @@
-import * as Pipeline from "@effect-resilience/limit/Pipeline"
+import { Pipeline } from "@effect-resilience/pipeline"
 import * as cockatiel from "cockatiel"
 import * as Effect from "effect/Effect"
 import * as EffectBreaker from "effect/persistence/CircuitBreaker"

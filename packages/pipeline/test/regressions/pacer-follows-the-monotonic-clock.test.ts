@@ -1,5 +1,5 @@
 import * as Pacer from "@effect-resilience/limit/Pacer"
-import * as Pipeline from "@effect-resilience/limit/Pipeline"
+import { Pipeline } from "@effect-resilience/pipeline"
 import { assert, it } from "@effect/vitest"
 import { Clock, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"

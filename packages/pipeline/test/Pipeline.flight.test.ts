@@ -1,6 +1,6 @@
 import { ApiError } from "@effect-resilience/errors"
 import { Bulkhead } from "@effect-resilience/limit"
-import * as Pipeline from "@effect-resilience/limit/Pipeline"
+import { Pipeline } from "@effect-resilience/pipeline"
 import { Attempt, AttemptBudget } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, Deferred, Effect, Exit, Fiber, Metric, Random, Schema } from "effect"
@@ -43,8 +43,8 @@ const counts = (pipeline: string) =>
 const history = (name: string, inParts: boolean, seed: number) =>
   Effect.gen(function*() {
     const own = yield* Bulkhead.make({ name, ...description.bulkhead })
-    const bulkhead = inParts ? stranger({ ...own, execute: (self) => own.execute(self), resize: own.resize }) : own
-    const pipeline = yield* Pipeline.make({ name, ...description }, { bulkhead })
+    const bulkhead = inParts ? stranger(own) : own
+    const pipeline = yield* Pipeline.make({ name, ...description }, { policies: { bulkhead } })
     const events: Array<string> = []
     const note = (text: string) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
@@ -90,7 +90,7 @@ const history = (name: string, inParts: boolean, seed: number) =>
     yield* TestClock.adjust("1 minute")
     yield* Fiber.awaitAll(callers)
     assert.deepStrictEqual(yield* own.snapshot, { permits: 2, running: 0, waiting: 0 })
-    const { circuitBreaker } = yield* pipeline.parts
+    const { circuitBreaker } = yield* pipeline.policies
     // What happens within one millisecond happens at once.
     events.sort()
     return { events, state: yield* circuitBreaker?.snapshot ?? Effect.undefined, counts: yield* counts(name) }
@@ -126,7 +126,7 @@ describe("a pipeline that meets its parts in one step", () => {
       )
       assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(caller)))
       yield* Deferred.await(stopped)
-      const { bulkhead } = yield* pipeline.parts
+      const { bulkhead } = yield* pipeline.policies
       assert.deepStrictEqual(yield* bulkhead?.snapshot ?? Effect.undefined, { permits: 2, running: 0, waiting: 0 })
     }))
 
@@ -181,7 +181,7 @@ describe("a pipeline that meets its parts in one step", () => {
       const fiber = yield* Effect.forkChild(Effect.flip(pipeline.execute(Effect.never)), { startImmediately: true })
       yield* TestClock.adjust("1 second")
       assert.strictEqual((yield* Fiber.join(fiber))._tag, "DeadlineExceeded")
-      const { bulkhead } = yield* pipeline.parts
+      const { bulkhead } = yield* pipeline.policies
       assert.deepStrictEqual(yield* bulkhead?.snapshot ?? Effect.undefined, { permits: 2, running: 0, waiting: 0 })
     }))
 })

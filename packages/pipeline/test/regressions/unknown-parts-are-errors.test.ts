@@ -1,5 +1,4 @@
-import * as Pipeline from "@effect-resilience/limit/Pipeline"
-import * as PipelineRegistry from "@effect-resilience/limit/PipelineRegistry"
+import { Pipeline, PipelineRegistry } from "@effect-resilience/pipeline"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 

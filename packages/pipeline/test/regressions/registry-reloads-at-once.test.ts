@@ -1,4 +1,4 @@
-import * as PipelineRegistry from "@effect-resilience/limit/PipelineRegistry"
+import { PipelineRegistry } from "@effect-resilience/pipeline"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 

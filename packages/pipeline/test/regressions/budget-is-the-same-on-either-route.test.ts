@@ -1,5 +1,5 @@
 import { Recovery } from "@effect-resilience/errors"
-import * as Pipeline from "@effect-resilience/limit/Pipeline"
+import { Pipeline } from "@effect-resilience/pipeline"
 import { AttemptBudget } from "@effect-resilience/retry"
 import { assert, it } from "@effect/vitest"
 import { Data, Effect, Fiber } from "effect"

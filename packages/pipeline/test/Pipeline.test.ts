@@ -2,9 +2,7 @@ import type { Deadline } from "@effect-resilience/deadline"
 import { ApiError, LibraryErrors } from "@effect-resilience/errors"
 import type { Bulkhead } from "@effect-resilience/limit"
 import { CircuitBreaker, Fallback, Rejection } from "@effect-resilience/limit"
-import * as Pipeline from "@effect-resilience/limit/Pipeline"
-import * as PipelineDescription from "@effect-resilience/limit/PipelineDescription"
-import * as PipelineRegistry from "@effect-resilience/limit/PipelineRegistry"
+import { Pipeline, PipelineDescription, PipelineRegistry } from "@effect-resilience/pipeline"
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Clock, Deferred, Effect, Exit, Fiber, Metric, Tracer } from "effect"
 import { TestClock } from "effect/testing"
@@ -99,7 +97,7 @@ describe("Pipeline", () => {
       const call = Effect.fail(unavailable).pipe(Pipeline.withPipeline(pipeline, stale))
       assert.strictEqual(yield* call, "stale")
       assert.strictEqual(yield* call, "stale")
-      assert.strictEqual((yield* pipeline.parts).circuitBreaker?.name, "ledger")
+      assert.strictEqual((yield* pipeline.policies).circuitBreaker?.name, "ledger")
     }))
 
   it.effect("spends the retries of all its calls from one budget", () =>
@@ -126,7 +124,7 @@ describe("Pipeline", () => {
           Effect.fail(
             Object.assign(new Error(String(status)), { isAxiosError: true, response: { status, headers: {} } })
           )
-        const outcome = (given: Pipeline.Given, status: number) =>
+        const outcome = (options: Pipeline.Options<Pipeline.Parts>, status: number) =>
           Effect.gen(function*() {
             let attempts = 0
             const pipeline = yield* Pipeline.make<Pipeline.Description>({
@@ -135,7 +133,7 @@ describe("Pipeline", () => {
               attemptTimeout: "1 second",
               retry: { times: 2, backoff: { base: 0 } },
               circuitBreaker: { tripPolicy: { consecutive: 3 }, openDuration: "1 hour" }
-            }, given)
+            }, options)
             const call = Effect.suspend(() => {
               attempts++
               return failing(status)
@@ -143,7 +141,7 @@ describe("Pipeline", () => {
             yield* Effect.exit(pipeline.execute(call))
             yield* Effect.exit(pipeline.execute(call))
             yield* Effect.exit(pipeline.execute(call))
-            const { circuitBreaker } = yield* pipeline.parts
+            const { circuitBreaker } = yield* pipeline.policies
             return [attempts, (yield* circuitBreaker?.snapshot ?? Effect.die("no breaker"))._tag]
           })
         const told = { classify: LibraryErrors.classify }
@@ -163,14 +161,14 @@ describe("Pipeline", () => {
       const gate = yield* Deferred.make<void>()
       const old = yield* Effect.forkChild(pipeline.execute(Deferred.await(gate)), { startImmediately: true })
       assert.isTrue(Exit.isFailure(yield* Effect.exit(pipeline.execute(Effect.void))))
-      const before = yield* pipeline.parts
+      const before = yield* pipeline.policies
       yield* pipeline.reload({
         name: "ledger",
         bulkhead: { permits: 2 },
         circuitBreaker: { tripPolicy: { consecutive: 1 }, openDuration: "1 hour" }
       })
       yield* pipeline.execute(Effect.void)
-      const after = yield* pipeline.parts
+      const after = yield* pipeline.policies
       const stats = after.bulkhead?.snapshot ?? Effect.undefined
       assert.deepStrictEqual(yield* stats, { permits: 2, running: 1, waiting: 0 })
       // What did not change keeps its state.
@@ -183,11 +181,11 @@ describe("Pipeline", () => {
   it.effect("takes a part that was made elsewhere", () =>
     Effect.gen(function*() {
       const circuitBreaker = yield* CircuitBreaker.make()
-      const pipeline = yield* Pipeline.make({ name: "ledger", circuitBreaker: {} }, { circuitBreaker })
+      const pipeline = yield* Pipeline.make({ name: "ledger", circuitBreaker: {} }, { policies: { circuitBreaker } })
       yield* circuitBreaker.isolate
       assert.strictEqual((yield* Effect.flip(pipeline.execute(Effect.void)))._tag, "CircuitOpen")
       yield* pipeline.reload({ name: "ledger", circuitBreaker: { probes: 2 } })
-      assert.strictEqual((yield* pipeline.parts).circuitBreaker, circuitBreaker)
+      assert.strictEqual((yield* pipeline.policies).circuitBreaker, circuitBreaker)
     }))
 
   it.effect("leaves out a part made elsewhere that its description does not name", () =>
@@ -195,12 +193,12 @@ describe("Pipeline", () => {
       const circuitBreaker = yield* CircuitBreaker.make()
       yield* circuitBreaker.isolate
       const named: Pipeline.Description = { name: "ledger", circuitBreaker: {} }
-      const pipeline = yield* Pipeline.make(named, { circuitBreaker })
+      const pipeline = yield* Pipeline.make(named, { policies: { circuitBreaker } })
       yield* pipeline.reload({ name: "ledger" })
       yield* pipeline.execute(Effect.void)
-      assert.notInclude(yield* Pipeline.describe(pipeline), "circuitBreaker")
+      assert.notInclude(yield* pipeline.describe, "circuitBreaker")
       // @ts-expect-error -- what the description does not name
-      const unnamed = yield* Pipeline.make({ name: "ledger" }, { circuitBreaker })
+      const unnamed = yield* Pipeline.make({ name: "ledger" }, { policies: { circuitBreaker } })
       yield* unnamed.execute(Effect.void)
     }))
 
@@ -261,7 +259,7 @@ describe("Pipeline", () => {
 })
 
 describe("PipelineDescription", () => {
-  const everything: PipelineDescription.PipelineDescription = {
+  const everything: Pipeline.Description = {
     name: "everything",
     deadline: "10 seconds",
     metrics: true,
@@ -293,7 +291,7 @@ describe("PipelineDescription", () => {
     Effect.gen(function*() {
       for (const algorithm of [{ fixed: 5 }, { aimd: {} }, { vegas: {} }, { gradient2: {} }, { gradient: {} }]) {
         const description = yield* PipelineDescription.decode({ name: "x", concurrencyLimit: { algorithm } })
-        const { concurrencyLimit } = yield* Effect.flatMap(Pipeline.make(description), ({ parts }) => parts)
+        const { concurrencyLimit } = yield* Effect.flatMap(Pipeline.make(description), ({ policies }) => policies)
         assert.isDefined(concurrencyLimit)
       }
     }))
@@ -319,19 +317,19 @@ describe("PipelineDescription", () => {
       for (
         const [input, what] of [
           [{ name: "x", bulkhead: { permits: 0 } }, "permits must be an integer of at least 1, not 0"],
-          [{ name: "x", deadline: "-5 seconds" }, "deadline must be above 0"],
-          [{ name: "x", retry: { times: -1 } }, "RetryPolicy.times must be an integer"],
+          [{ name: "x", deadline: "-5 seconds" }, "deadline must be a duration above 0"],
+          [{ name: "x", retry: { times: -1 } }, "retry.times must be an integer"],
           [
             { name: "x", circuitBreaker: { tripPolicy: [{ consecutive: 0 }] } },
-            "consecutive must be an integer of at least 1, not 0"
+            "tripPolicy.consecutive must be an integer"
           ],
           [{ name: "x", concurrencyLimit: { shares: { live: 0.8, batch: 0.8 } } }, "shares must be at most 1 together"]
         ] as const
       ) {
         assert.include((yield* Effect.flip(PipelineDescription.decode(input))).message, what)
-        assert.include((yield* Effect.flip(PipelineRegistry.decode([{ name: "y" }, input]))).message, what)
+        assert.include((yield* Effect.flip(PipelineDescription.decodeAll([{ name: "y" }, input]))).message, what)
       }
-      const twice = yield* Effect.flip(PipelineRegistry.decode([{ name: "y" }, { name: "y" }]))
+      const twice = yield* Effect.flip(PipelineDescription.decodeAll([{ name: "y" }, { name: "y" }]))
       assert.include(twice.message, "two pipelines named y")
     }))
 
@@ -339,14 +337,14 @@ describe("PipelineDescription", () => {
     Effect.gen(function*() {
       const pipeline = yield* Pipeline.make(everything)
       assert.deepStrictEqual(
-        (yield* Pipeline.describe(pipeline)).split("\n").map((line) => line.trim().split(" ")[0]),
+        (yield* pipeline.describe).split("\n").map((line) => line.trim().split(" ")[0]),
         [
           "everything",
           "deadline",
           "metrics",
+          "budget",
           "bulkhead",
           "retry",
-          "budget",
           "circuitBreaker",
           "throttle",
           "pacer",

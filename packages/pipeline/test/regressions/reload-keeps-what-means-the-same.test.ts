@@ -1,5 +1,5 @@
 import { CircuitBreaker } from "@effect-resilience/limit"
-import * as Pipeline from "@effect-resilience/limit/Pipeline"
+import { Pipeline } from "@effect-resilience/pipeline"
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
@@ -33,7 +33,7 @@ const spellings: Record<string, Pipeline.Description> = {
 }
 
 const stateOf = (pipeline: Pipeline.Pipeline) =>
-  Effect.flatMap(pipeline.parts, ({ circuitBreaker }) => circuitBreaker?.snapshot ?? Effect.die("no breaker"))
+  Effect.flatMap(pipeline.policies, ({ circuitBreaker }) => circuitBreaker?.snapshot ?? Effect.die("no breaker"))
 
 for (const [name, same] of Object.entries(spellings)) {
   it.effect(`keeps a circuit open through a reload that has ${name}`, () =>
@@ -57,7 +57,7 @@ it.effect("makes a part anew whose options mean something else", () =>
 it.effect("keeps a circuit isolated whatever its new options", () =>
   Effect.gen(function*() {
     const pipeline = yield* Pipeline.make(first)
-    const { circuitBreaker } = yield* pipeline.parts
+    const { circuitBreaker } = yield* pipeline.policies
     yield* circuitBreaker?.isolate ?? Effect.void
     yield* pipeline.reload({ name: "ledger", circuitBreaker: { tripPolicy: { consecutive: 7 } } })
     assert.strictEqual((yield* stateOf(pipeline))._tag, "Isolated")

@@ -3,7 +3,7 @@
  *
  * **Details**
  *
- * A name that nobody configured is an error with the names that there are. `reload` takes a new configuration: pipelines
+ * A name that is not configured is an error with the names that there are. `reload` takes a new configuration: pipelines
  * that it names take their new descriptions (see `Pipeline`), new ones are added, those that it lacks go away once
  * their calls have ended. A configuration is taken whole: of two that come at once the later one holds, and an
  * interruption does not leave half of one.
@@ -11,8 +11,7 @@
  * **Example** (Two dependencies)
  *
  * ```ts import.meta.vitest
- * import * as PipelineRegistry from "@effect-resilience/limit/PipelineRegistry"
- * import * as Pipeline from "@effect-resilience/limit/Pipeline"
+ * import { Pipeline, PipelineRegistry } from "@effect-resilience/pipeline"
  * import { Effect } from "effect"
  *
  * const layer = PipelineRegistry.layer([
@@ -40,14 +39,12 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
+import { nameUsedTwice } from "./internal/description.ts"
 import * as Pipeline from "./Pipeline.ts"
-import * as PipelineDescription from "./PipelineDescription.ts"
 
 /**
- * Nobody configured a pipeline of this name.
+ * No pipeline of this name is configured.
  *
  * @category errors
  * @since 0.1.0
@@ -77,25 +74,7 @@ export class PipelineRegistry extends Context.Service<PipelineRegistry, {
   readonly get: (name: string) => Effect.Effect<Pipeline.Pipeline, NoSuchPipeline>
   readonly names: Effect.Effect<ReadonlyArray<string>>
   readonly reload: (descriptions: ReadonlyArray<Pipeline.Description>) => Effect.Effect<void>
-}>()("@effect-resilience/limit/PipelineRegistry") {}
-
-const Configuration = /* @__PURE__ */ Schema.Array(PipelineDescription.PipelineDescription).check(
-  /* @__PURE__ */ Schema.makeFilter((descriptions) => {
-    const makers = Result.try(() => check(descriptions))
-    return Result.isSuccess(makers) ? undefined : String(makers.failure)
-  })
-)
-
-/**
- * Reads a configuration from what a file held. What it lets through, `make` and `reload` take.
- *
- * @category decoding
- * @since 0.1.0
- */
-export const decode: (
-  input: unknown
-) => Effect.Effect<ReadonlyArray<Pipeline.Description>, Schema.SchemaError> = /* @__PURE__ */ Schema
-  .decodeUnknownEffect(Configuration, { onExcessProperty: "error", errors: "all" })
+}>()("@effect-resilience/pipeline/PipelineRegistry") {}
 
 /**
  * Makes the pipelines of a configuration. Throws `RangeError` where one makes no sense, or two have the same name.
@@ -165,11 +144,7 @@ export const layerNoop: Layer.Layer<PipelineRegistry> = /* @__PURE__ */ Layer.su
 })
 
 const check = (descriptions: ReadonlyArray<Pipeline.Description>) => {
-  const makers = new Map<string, Effect.Effect<Pipeline.Pipeline>>()
-  for (const description of descriptions) {
-    const { name } = description
-    if (makers.has(name)) throw new RangeError(`PipelineRegistry: there are two pipelines named ${name}`)
-    makers.set(name, Pipeline.make(description))
-  }
-  return makers
+  const twice = nameUsedTwice(descriptions)
+  if (twice !== undefined) throw new RangeError(`PipelineRegistry: there are two pipelines named ${twice}`)
+  return new Map(descriptions.map((description) => [description.name, Pipeline.make(description)]))
 }

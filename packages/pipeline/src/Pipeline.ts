@@ -1,0 +1,290 @@
+/**
+ * All the policies around one kind of call, in the right order, from one description.
+ *
+ * **Why**
+ *
+ * Each policy is simple and their order is not: a timeout outside the retry ends all attempts at once, a breaker outside it
+ * sees one failure where there were four. A pipeline takes the parts that a description names and puts each into its slot.
+ *
+ * **Details**
+ *
+ * - The order is that of `Slot.order`. What stands inside the retry happens for each attempt.
+ * - The type of the result has the errors of the parts that are named and no others.
+ * - `reload` gives a new description to the calls that begin from now on; those under way end under the old one. A part
+ *   whose options mean the same keeps what it knows: a circuit stays open. A circuit that is isolated by hand stays so,
+ *   whatever its new options.
+ * - Counters and circuits belong to the pipeline. Make it once, not for each call.
+ * - A part or an option that does not exist is an error of types, and a `RangeError` where types were told otherwise.
+ * - The pacer counts in memory, or where the surrounding `RateLimiter` does.
+ *
+ * **Gotchas**
+ *
+ * - A retry repeats what can be repeated only if errors say so: give them a `Recovery`, or `classify` to the options.
+ *
+ * **Example** (A pipeline around a call)
+ *
+ * ```ts import.meta.vitest
+ * import { Pipeline } from "@effect-resilience/pipeline"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const ledger = yield* Pipeline.make({
+ *     name: "ledger",
+ *     deadline: "10 seconds",
+ *     bulkhead: { permits: 10, queue: 20 },
+ *     retry: { times: 3 },
+ *     circuitBreaker: { tripPolicy: { consecutive: 5 } },
+ *     attemptTimeout: "2 seconds"
+ *   })
+ *   return yield* Effect.succeed("stored").pipe(Pipeline.withPipeline(ledger))
+ * })
+ *
+ * await Effect.runPromise(program) // => "stored"
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as Classifier from "@effect-resilience/errors/Classifier"
+import type * as Field from "@effect-resilience/kernel/Field"
+import type * as Policy from "@effect-resilience/kernel/Policy"
+import type * as Fallback from "@effect-resilience/limit/Fallback"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import type * as Metric from "effect/Metric"
+import * as engine from "./internal/engine.ts"
+import type * as Part from "./Part.ts"
+import * as standard from "./parts/index.ts"
+import { callsTotal as calls } from "./parts/metrics.ts"
+import type { Slot } from "./Slot.ts"
+
+type StandardParts = typeof standard
+
+/**
+ * The parts of every pipeline that is given no others.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Parts extends StandardParts {}
+
+/**
+ * The parts of every pipeline that is given no others. Add to them: `{ parts: { ...Pipeline.parts, audit } }`.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const parts: Parts = standard
+
+/**
+ * A description: a name, and the options of parts. Times are milliseconds or texts such as `"2 seconds"`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Description extends DescriptionOf<Parts> {}
+
+/**
+ * A description for a table of parts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type DescriptionOf<P> = { readonly name: string } & { readonly [K in keyof P]?: OptionsOf<P[K]> | undefined }
+
+type OptionsOf<P> = P extends { readonly field: infer F extends Field.AnyField } ? Field.Input<F> : never
+
+type InstanceOf<P> = P extends { readonly make: (...args: never) => Effect.Effect<infer I> } ? Exclude<I, undefined>
+  : never
+
+/**
+ * The errors that parts add to those of a call.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type PipelineError<P> = { [K in keyof P]: Policy.ErrorOf<InstanceOf<P[K]>> }[keyof P]
+
+/**
+ * A pipeline of some parts: a policy made of policies. `E` and `R` are what functions put into its slots add.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Pipeline<in out P = Parts, out E = never, out R = never>
+  extends Policy.Policy<E | PipelineError<P>, SnapshotsOf<P>, never, R>
+{
+  /** Runs an effect through all parts. */
+  execute<A, E1, R1>(self: Effect.Effect<A, E1, R1>): Effect.Effect<A, E1 | E | PipelineError<P>, R1 | R>
+  /** Runs an effect through all parts, with a fallback inside the deadline and outside the rest. */
+  execute<A, E1, R1, A2, E2, R2>(
+    self: Effect.Effect<A, E1, R1>,
+    fallback: Fallback.Fallback<A2, E2, R2>
+  ): Effect.Effect<A | A2, E1 | E2 | E | PipelineError<P>, R1 | R2 | R>
+  /**
+   * Takes a new description for the calls that begin from now on. Those that run or wait in a bulkhead count against its new
+   * options. Throws `RangeError` where it makes no sense.
+   */
+  reload(description: DescriptionOf<P>): Effect.Effect<void>
+  /** The present description. */
+  readonly description: Effect.Effect<DescriptionOf<P>>
+  /** The policies in use, to look at or to isolate one. */
+  readonly policies: Effect.Effect<PoliciesOf<P>>
+  /** The slots in use with the options of their parts, outside in, a line each. */
+  readonly describe: Effect.Effect<string>
+}
+
+/**
+ * What the policies of parts look like.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type SnapshotsOf<P> = { readonly [K in keyof P]?: SnapshotOf<InstanceOf<P[K]>> | undefined }
+
+type SnapshotOf<I> = I extends { readonly snapshot: Effect.Effect<infer S> } ? S : never
+
+/**
+ * The policies of parts, by the keys of the parts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type PoliciesOf<P> = { readonly [K in keyof P]?: InstanceOf<P[K]> | undefined }
+
+/**
+ * How to make a pipeline, beside its description.
+ *
+ * - `parts`: the parts that a description can name; default `Pipeline.parts`.
+ * - `policies`: policies made elsewhere, in place of those that the description names: a `SharedCircuitBreaker`, a bulkhead
+ *   that two pipelines share. One that it does not name is left out.
+ * - `around`: functions in slots, made by `around`.
+ * - `classify`: the recovery of errors that do not carry the right one, such as `LibraryErrors.classify`, for all parts;
+ *   `undefined` falls back to `Classifier.classify`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<P, E = never, R = never, All = P> {
+  readonly policies?: (PoliciesOf<P> & { readonly [K in Exclude<keyof All, keyof P>]?: never }) | undefined
+  readonly around?: ReadonlyArray<Part.Around<E, R>> | undefined
+  readonly classify?: Classifier.Classifier | undefined
+}
+
+/**
+ * Puts a function into a slot: authentication, a log, a span. `name` is for `describe`.
+ *
+ * **Example** (A log of attempts)
+ *
+ * ```ts import.meta.vitest
+ * import { Pipeline } from "@effect-resilience/pipeline"
+ * import { Effect } from "effect"
+ *
+ * const log = Pipeline.around("attempt", "log", (self) => Effect.tap(self, () => Effect.logDebug("sent")))
+ *
+ * const program = Effect.gen(function*() {
+ *   const ledger = yield* Pipeline.make({ name: "ledger", attemptTimeout: "2 seconds" }, { around: [log] })
+ *   return yield* ledger.describe
+ * })
+ *
+ * await Effect.runPromise(program)
+ * // => "ledger\n  attemptTimeout  2 seconds\n  attempt         log\n  the call"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const around = <E = never, R = never>(slot: Slot, name: string, wrap: Part.Wrap<E, R>): Part.Around<E, R> => ({
+  slot,
+  name,
+  wrap
+})
+
+/**
+ * What has no parts and options but those of `Shape`, all the way down: a bulkhead with a typo in its name would limit nothing.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Exactly<D, Shape> = D extends ReadonlyArray<unknown> | ((...args: never) => unknown) ? D
+  : D extends object ? { readonly [K in keyof D]: K extends KeyOf<Shape> ? Exactly<D[K], ValueOf<Shape, K>> : never }
+  : D
+
+type KeyOf<Shape> = Shape extends unknown ? keyof Shape : never
+
+type ValueOf<Shape, K> = Shape extends unknown ? K extends keyof Shape ? Shape[K] : never : never
+
+/**
+ * The keys of the parts that a description names.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Named<P, D> = { [K in keyof D & keyof P]: D[K] extends undefined ? never : K }[keyof D & keyof P]
+
+/**
+ * Makes a pipeline. Throws `RangeError` where an option makes no sense.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export function make<D extends Description, E = never, R = never>(
+  description: D & Exactly<D, Description>,
+  options?: Options<Pick<Parts, Named<Parts, D>>, E, R, Parts>
+): Effect.Effect<Pipeline<Pick<Parts, Named<Parts, D>>, E, R>>
+export function make<P extends Part.Table, D extends DescriptionOf<P>, E = never, R = never>(
+  description: D & Exactly<D, DescriptionOf<P>>,
+  options: Options<Pick<P, Named<P, D>>, E, R, P> & { readonly parts: P }
+): Effect.Effect<Pipeline<Pick<P, Named<P, D>>, E, R>>
+export function make<P, E, R>(
+  description: Part.Description,
+  options: Options<Part.Table, unknown, unknown> & { readonly parts?: Part.Table } = {}
+): Effect.Effect<Pipeline<P, E, R>> {
+  const { around = [], classify, parts = standard, policies = {} } = options
+  // Which parts there are is known to the types of the caller only.
+  return engine.make(description, { around, classify, parts, policies }) as Effect.Effect<unknown> as Effect.Effect<
+    Pipeline<P, E, R>
+  >
+}
+
+/**
+ * Runs an effect through a pipeline, with a fallback where one is given.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withPipeline: {
+  <P, E, R>(
+    pipeline: Pipeline<P, E, R>
+  ): <A, E1, R1>(self: Effect.Effect<A, E1, R1>) => Effect.Effect<A, E1 | E | PipelineError<P>, R1 | R>
+  <P, E, R, A2, E2, R2>(
+    pipeline: Pipeline<P, E, R>,
+    fallback: Fallback.Fallback<A2, E2, R2>
+  ): <A, E1, R1>(
+    self: Effect.Effect<A, E1, R1>
+  ) => Effect.Effect<A | A2, E1 | E2 | E | PipelineError<P>, R1 | R2 | R>
+  <A, E1, R1, P, E, R>(
+    self: Effect.Effect<A, E1, R1>,
+    pipeline: Pipeline<P, E, R>
+  ): Effect.Effect<A, E1 | E | PipelineError<P>, R1 | R>
+  <A, E1, R1, P, E, R, A2, E2, R2>(
+    self: Effect.Effect<A, E1, R1>,
+    pipeline: Pipeline<P, E, R>,
+    fallback: Fallback.Fallback<A2, E2, R2>
+  ): Effect.Effect<A | A2, E1 | E2 | E | PipelineError<P>, R1 | R2 | R>
+} = /* @__PURE__ */ dual(
+  (args) => Effect.isEffect(args[0]),
+  <A, E1, R1, P, E, R, A2, E2, R2>(
+    self: Effect.Effect<A, E1, R1>,
+    pipeline: Pipeline<P, E, R>,
+    fallback?: Fallback.Fallback<A2, E2, R2>
+  ) => fallback === undefined ? pipeline.execute(self) : pipeline.execute(self, fallback)
+)
+
+/**
+ * Counts the calls of pipelines that have `metrics`, with the attributes `resilience.policy` (the name of the pipeline) and
+ * `resilience.outcome`: `success`, `failure`, `refused` (the error is `NotAsked`) or `interrupted`.
+ *
+ * @category observing
+ * @since 0.1.0
+ */
+export const callsTotal: Metric.Counter<number> = calls

@@ -1,0 +1,5 @@
+export * as Part from "./Part.ts"
+export * as Pipeline from "./Pipeline.ts"
+export * as PipelineDescription from "./PipelineDescription.ts"
+export * as PipelineRegistry from "./PipelineRegistry.ts"
+export * as Slot from "./Slot.ts"

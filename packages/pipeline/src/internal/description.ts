@@ -1,0 +1,78 @@
+import * as Field from "@effect-resilience/kernel/Field"
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import type { Around, Description, Table } from "../Part.ts"
+import * as Slot from "../Slot.ts"
+
+/** The field of a whole description. */
+export const field = (parts: Table): Field.Field<Description, unknown> =>
+  Field.struct({
+    name: Field.text,
+    ...Object.fromEntries(Object.entries(parts).map(([key, part]) => [key, Field.optional(part.field)]))
+  })
+
+/** Throws `RangeError` where a description names what does not exist, or gives an option that makes no sense. */
+export const checker = (parts: Table): (description: Description) => void => {
+  const { read } = field(parts)
+  return (description) => void read(description, "Pipeline")
+}
+
+export const nameUsedTwice = (descriptions: ReadonlyArray<{ readonly name: string }>): string | undefined =>
+  descriptions.find(({ name }, index) => descriptions.slice(0, index).some((earlier) => earlier.name === name))?.name
+
+/** Whether options say the same, in whatever order and units. */
+export const sameMeaning = (one: unknown, other: unknown): boolean => {
+  if (Object.is(one, other)) return true
+  if (Predicate.isObjectOrArray(one) && Predicate.isObjectOrArray(other) && !Duration.isDuration(one)) {
+    const a = present(one)
+    const b = present(other)
+    return a.size === b.size && [...a].every(([key, value]) => b.has(key) && sameMeaning(value, b.get(key)))
+  }
+  const millis = millisOf(one)
+  return millis !== undefined && millis === millisOf(other)
+}
+
+const present = (value: object): ReadonlyMap<string, unknown> =>
+  new Map(Object.entries(value).filter(([, option]) => option !== undefined))
+
+// A text of another kind is none.
+const millisOf = (value: unknown): number | undefined =>
+  Option.getOrUndefined(Option.map(Duration.fromInput(value as Duration.Input), Duration.toMillis))
+
+/** The slots in use, outside in, a line each. */
+export const describe = (
+  description: Description,
+  parts: Table,
+  around: ReadonlyArray<Around<unknown, unknown>>
+): string => {
+  const lines = Slot.order.flatMap((slot) => [
+    ...around.filter((one) => one.slot === slot).map((one) => line(slot, one.name)),
+    ...Object.keys(parts).filter((key) => parts[key]?.slot === slot && isNamed(description[key])).map((key) =>
+      line(key, format(description[key]))
+    )
+  ])
+  return [description.name, ...lines, "  the call"].join("\n")
+}
+
+const isNamed = (options: unknown): boolean => options !== undefined && options !== false
+
+const line = (key: string, text: string): string => `  ${key.padEnd(14)}  ${text}`.trimEnd()
+
+const format = (value: unknown): string => {
+  if (value === true) return ""
+  if (typeof value === "number") return `${value} millis`
+  if (Duration.isDuration(value)) return Duration.format(value)
+  return Predicate.isObject(value) ? options(value) : String(value)
+}
+
+const options = (value: object): string =>
+  Object.entries(value).filter(([, option]) => option !== undefined).map(([name, option]) => `${name} ${inner(option)}`)
+    .join(", ")
+
+const inner = (option: unknown): string => {
+  if (Array.isArray(option)) return `(${option.map(format).join("; ")})`
+  if (Duration.isDuration(option)) return Duration.format(option)
+  if (typeof option === "function") return option.name === "" ? "a function" : option.name
+  return Predicate.isObject(option) ? `(${options(option)})` : String(option)
+}

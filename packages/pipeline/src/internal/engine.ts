@@ -1,0 +1,154 @@
+import type * as Classifier from "@effect-resilience/errors/Classifier"
+import type * as Policy from "@effect-resilience/kernel/Policy"
+import * as Effect from "effect/Effect"
+import type { AnyPolicy, Around, Context, Description, Placed, Table } from "../Part.ts"
+import * as Slot from "../Slot.ts"
+import * as description from "./description.ts"
+import * as fastPath from "./fastPath.ts"
+
+interface Options {
+  readonly parts: Table
+  readonly policies: { readonly [key: string]: AnyPolicy | undefined }
+  readonly around: ReadonlyArray<Around<unknown, unknown>>
+  readonly classify: Classifier.Classifier | undefined
+}
+
+interface Policies {
+  readonly [key: string]: AnyPolicy
+}
+
+type Wrap = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, unknown, unknown>
+
+/** A description at work. */
+interface Assembly {
+  readonly description: Description
+  readonly policies: Policies
+  /** What stands outside the fallback, and what inside. */
+  readonly outside: Wrap
+  readonly inside: Wrap
+}
+
+export const make = (first: Description, options: Options) => {
+  const { around, classify, parts } = options
+  const { name } = first
+  const check = description.checker(parts)
+  check(first)
+  return Effect.gen(function*() {
+    const made = new Map<string, unknown>()
+    const context: Context = {
+      name,
+      classify,
+      once: <A>(key: string, make: Effect.Effect<A>) =>
+        Effect.suspend(() =>
+          made.has(key)
+            ? Effect.succeed(made.get(key) as A)
+            : Effect.tap(make, (a) => Effect.sync(() => made.set(key, a)))
+        )
+    }
+
+    const build = Effect.fnUntraced(function*(next: Description, present: Assembly | undefined) {
+      const policies: { [key: string]: AnyPolicy } = {}
+      for (const key of Object.keys(parts)) {
+        const policy = yield* policyOf(key, next, present)
+        if (policy !== undefined) policies[key] = policy
+      }
+      return assemble(next, policies, parts, around)
+    })
+
+    const policyOf = (
+      key: string,
+      next: Description,
+      present: Assembly | undefined
+    ): Effect.Effect<AnyPolicy | undefined> => {
+      const part = parts[key]
+      const settings = next[key] as never
+      if (part === undefined || settings === undefined) return Effect.undefined
+      const given = options.policies[key]
+      if (given !== undefined) return Effect.succeed(given)
+      const old = present?.policies[key]
+      if (old !== undefined && description.sameMeaning(settings, present?.description[key])) return Effect.succeed(old)
+      return Effect.flatMap(
+        part.make(settings, context),
+        (policy) =>
+          old === undefined || policy === undefined || part.carry === undefined
+            ? Effect.succeed(policy)
+            : part.carry(old as never, policy as never, settings)
+      )
+    }
+
+    let current = yield* build(first, undefined)
+
+    return {
+      name,
+      execute: <A, E, R>(self: Effect.Effect<A, E, R>, fallback?: Policy.Policy) =>
+        Effect.suspend((): Effect.Effect<A, unknown, unknown> => {
+          const { inside, outside } = current
+          return outside(fallback === undefined ? inside(self) : fallback.execute(inside(self)))
+        }),
+      admitUnsafe: undefined,
+      snapshot: Effect.suspend(() => Effect.all(mapValues(current.policies, ({ snapshot }) => snapshot))),
+      reload: (next: Description) => {
+        check(next)
+        return Effect.map(Effect.suspend(() => build(next, current)), (built) => {
+          current = built
+        })
+      },
+      description: Effect.sync(() => current.description),
+      policies: Effect.sync(() => current.policies),
+      describe: Effect.sync(() => description.describe(current.description, parts, around))
+    }
+  })
+}
+
+const assemble = (
+  description: Description,
+  policies: Policies,
+  parts: Table,
+  around: ReadonlyArray<Around<unknown, unknown>>
+): Assembly => {
+  const placed = Slot.order.flatMap((slot): ReadonlyArray<Placed> => [
+    ...around.filter((one) => one.slot === slot).map(placedAround),
+    ...Object.entries(policies).flatMap(([key, policy]) => {
+      const part = parts[key]
+      if (part === undefined) return []
+      const besides = part.besides?.(policy as never) ?? []
+      return [{ slot: part.slot, policy }, ...besides].filter((one) => one.slot === slot)
+    })
+  ])
+  const fallback = Slot.order.indexOf("fallback")
+  const isOutside = ({ slot }: Placed) => Slot.order.indexOf(slot) <= fallback
+  return {
+    description,
+    policies,
+    outside: oneByOne(placed.filter(isOutside)),
+    inside: compose(placed.filter((one) => !isOutside(one)))
+  }
+}
+
+const placedAround = ({ name, slot, wrap }: Around<unknown, unknown>): Placed => ({
+  slot,
+  policy: { name, execute: wrap, admitUnsafe: undefined, snapshot: Effect.void }
+})
+
+/** Puts policies, given outside in, around an effect. */
+const oneByOne = (placed: ReadonlyArray<Placed>): Wrap => <A, E, R>(self: Effect.Effect<A, E, R>) => {
+  let wrapped: Effect.Effect<A, unknown, unknown> = self
+  for (let i = placed.length - 1; i >= 0; i--) wrapped = placed[i]?.policy.execute(wrapped) ?? wrapped
+  return wrapped
+}
+
+/** `oneByOne`, with the longest fast path that there is at the inner end. */
+const compose = (placed: ReadonlyArray<Placed>): Wrap => {
+  for (let from = 0; from < placed.length; from++) {
+    const path = fastPath.make(placed.slice(from))
+    if (path === undefined) continue
+    const outside = oneByOne(placed.slice(0, from))
+    const slow = oneByOne(placed.slice(from))
+    const attempt = oneByOne(placed.slice(placed.findIndex(({ slot }) => slot === "retry") + 1))
+    return (self) => outside(fastPath.start(path, self, () => attempt(self), () => slow(self)))
+  }
+  return oneByOne(placed)
+}
+
+const mapValues = <A, B>(record: { readonly [key: string]: A }, f: (value: A) => B): { readonly [key: string]: B } =>
+  Object.fromEntries(Object.entries(record).map(([key, value]) => [key, f(value)]))

@@ -1,0 +1,24 @@
+import * as Timeout from "@effect-resilience/deadline/Timeout"
+import * as Field from "@effect-resilience/kernel/Field"
+import type * as Policy from "@effect-resilience/kernel/Policy"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as fastPath from "../internal/fastPath.ts"
+import * as Part from "../Part.ts"
+
+/** Bounds each attempt. */
+export const attemptTimeout = /* @__PURE__ */ Part.make({
+  slot: "attemptTimeout",
+  field: /* @__PURE__ */ Field.duration({ above: 0 }),
+  make: (input, { name }) => {
+    const timeout = Duration.fromInputUnsafe(input)
+    const policy: Policy.Policy<Timeout.TimedOut, Duration.Duration> & fastPath.Timed = {
+      name,
+      execute: (self) => Timeout.withTimeout(self, timeout),
+      admitUnsafe: undefined,
+      snapshot: Effect.succeed(timeout),
+      [fastPath.timed]: { timeout }
+    }
+    return Effect.succeed(policy)
+  }
+})

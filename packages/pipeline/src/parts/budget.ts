@@ -1,0 +1,10 @@
+import * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
+import * as Part from "../Part.ts"
+
+/** What the retries and hedges of all calls together may cost. */
+export const budget: Part.Part<Omit<AttemptBudget.Options, "name">, AttemptBudget.AttemptBudget> = /* @__PURE__ */ Part
+  .make({
+    slot: "budget",
+    field: /* @__PURE__ */ Part.options(AttemptBudget.fields),
+    make: (options, { name }) => AttemptBudget.make({ ...options, name })
+  })

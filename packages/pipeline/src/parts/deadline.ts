@@ -1,0 +1,22 @@
+import * as Deadline from "@effect-resilience/deadline/Deadline"
+import * as Field from "@effect-resilience/kernel/Field"
+import type * as Policy from "@effect-resilience/kernel/Policy"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Part from "../Part.ts"
+
+/** Bounds a call with all its attempts and waits. */
+export const deadline = /* @__PURE__ */ Part.make({
+  slot: "deadline",
+  field: /* @__PURE__ */ Field.duration({ above: 0 }),
+  make: (input, { name }) => {
+    const duration = Duration.fromInputUnsafe(input)
+    const policy: Policy.Policy<Deadline.DeadlineExceeded, Duration.Duration> = {
+      name,
+      execute: (self) => Deadline.withDeadline(self, duration),
+      admitUnsafe: undefined,
+      snapshot: Effect.succeed(duration)
+    }
+    return Effect.succeed(policy)
+  }
+})

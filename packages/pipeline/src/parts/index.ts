@@ -1,0 +1,12 @@
+// Within a slot, parts stand in the order of this table, outside in.
+export { attemptTimeout } from "./attemptTimeout.ts"
+export { budget } from "./budget.ts"
+export { bulkhead } from "./bulkhead.ts"
+export { circuitBreaker } from "./circuitBreaker.ts"
+export { concurrencyLimit } from "./concurrencyLimit.ts"
+export { deadline } from "./deadline.ts"
+export { metrics } from "./metrics.ts"
+export { pacer } from "./pacer.ts"
+export { retry } from "./retry.ts"
+export { spans } from "./spans.ts"
+export { throttle } from "./throttle.ts"

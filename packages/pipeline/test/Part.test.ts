@@ -1,0 +1,105 @@
+import { Recovery } from "@effect-resilience/errors"
+import * as Field from "@effect-resilience/kernel/Field"
+import type * as Policy from "@effect-resilience/kernel/Policy"
+import { Bulkhead } from "@effect-resilience/limit"
+import { Part, Pipeline, PipelineDescription, Slot } from "@effect-resilience/pipeline"
+import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { Context, Data, Effect } from "effect"
+
+class Rejected extends Data.TaggedError("Rejected")<{ readonly label: string }> {}
+
+class Down extends Data.TaggedError("Down") {
+  [Recovery.symbol]() {
+    return Recovery.retry
+  }
+}
+
+const gate = Part.make({
+  slot: "circuitBreaker",
+  field: Field.struct({ label: Field.text, open: Field.withDefault(Field.boolean, true) }),
+  make: ({ label, open }) => {
+    const policy: Policy.Policy<Rejected, string> = {
+      name: label,
+      execute: (self) => open === false ? Effect.fail(new Rejected({ label })) : self,
+      admitUnsafe: undefined,
+      snapshot: Effect.succeed(label)
+    }
+    return Effect.succeed(policy)
+  }
+})
+
+const parts = { ...Pipeline.parts, gate }
+
+describe("a part of one's own", () => {
+  it.effect("has a key in descriptions, its errors in types, and its snapshot among those of the pipeline", () =>
+    Effect.gen(function*() {
+      const pipeline = yield* Pipeline.make({ name: "ledger", retry: { times: 1 }, gate: { label: "front" } }, {
+        parts
+      })
+      expectTypeOf(pipeline.execute(Effect.void)).toEqualTypeOf<Effect.Effect<void, Rejected>>()
+      yield* pipeline.execute(Effect.void)
+      assert.deepStrictEqual((yield* pipeline.snapshot).gate, "front")
+      assert.include(yield* pipeline.describe, "gate            label front")
+      yield* pipeline.reload({ name: "ledger", gate: { label: "front", open: false } })
+      assert.deepStrictEqual(yield* Effect.flip(pipeline.execute(Effect.void)), new Rejected({ label: "front" }))
+      // @ts-expect-error -- what the first description does not name
+      yield* pipeline.reload({ name: "ledger", bulkhead: { permits: 1 } })
+    }))
+
+  it.effect("is decoded with the others", () =>
+    Effect.gen(function*() {
+      const description = yield* PipelineDescription.decode({ name: "x", gate: { label: "a" }, retry: {} }, { parts })
+      assert.deepStrictEqual(description, { name: "x", gate: { label: "a" }, retry: {} })
+      assert.include(
+        (yield* Effect.flip(PipelineDescription.decode({ name: "x", gate: {} }, { parts }))).message,
+        "label"
+      )
+      assert.include(
+        (yield* Effect.flip(PipelineDescription.decode({ name: "x", gate: { label: "a" } }))).message,
+        "gate"
+      )
+    }))
+
+  it("is checked where it is written", () => {
+    // @ts-expect-error -- no such option
+    assert.throws(() => Pipeline.make({ name: "x", gate: { label: "a", opne: true } }, { parts }), RangeError)
+    // @ts-expect-error -- not among the parts
+    assert.throws(() => Pipeline.make({ name: "x", gate: { label: "a" } }), RangeError)
+  })
+})
+
+describe("a function in a slot", () => {
+  class Log extends Context.Service<Log, { readonly lines: Array<string> }>()("Log") {}
+
+  it.effect("stands outside the part of its slot, and adds what it needs and fails with", () =>
+    Effect.gen(function*() {
+      const note = (slot: Slot.Slot) =>
+        Pipeline.around<Rejected, Log>(slot, `note ${slot}`, (self) =>
+          Effect.andThen(
+            Effect.map(Log, ({ lines }) => lines.push(slot)),
+            self
+          ))
+      const pipeline = yield* Pipeline.make(
+        { name: "ledger", deadline: "1 minute", retry: { times: 1, backoff: { base: 0 } }, attemptTimeout: "1 second" },
+        { around: Slot.order.map(note) }
+      )
+      const call = pipeline.execute(Effect.fail(new Down()))
+      expectTypeOf<Effect.Services<typeof call>>().toEqualTypeOf<Log>()
+      const lines: Array<string> = []
+      yield* Effect.exit(Effect.provideService(call, Log, { lines }))
+      const inside = Slot.order.slice(Slot.order.indexOf("retry") + 1)
+      assert.deepStrictEqual(lines, [...Slot.order, ...inside])
+    }).pipe(Effect.timeout("10 seconds")), { timeout: 20_000 })
+
+  it.effect("keeps the parts outside it on the fast path of none", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ permits: 1 })
+      const log = Pipeline.around("attempt", "log", (self) => self)
+      const pipeline = yield* Pipeline.make(
+        { name: "x", bulkhead: { permits: 1 }, attemptTimeout: "1 second" },
+        { around: [log], policies: { bulkhead } }
+      )
+      yield* pipeline.execute(Effect.void)
+      assert.deepStrictEqual(yield* bulkhead.snapshot, { permits: 1, running: 0, waiting: 0 })
+    }))
+})
