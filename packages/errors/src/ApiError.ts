@@ -1,11 +1,11 @@
 /**
- * One error for everything that can go wrong with a call to an HTTP API.
+ * One error for each way in which a call to an HTTP API can fail.
  *
  * **Details**
  *
- * `ApiError` says which call failed; its `reason`, a union of tagged classes, says how. Each reason knows its `Recovery`.
- * Every field is on an allow-list: no raw request, response, header or cause is kept, so an `ApiError` can be logged as
- * it is.
+ * `ApiError` says which call failed; its `reason`, a union of tagged classes, says how. Each reason has its `Recovery`.
+ * All fields are on an allow-list: an `ApiError` contains no raw request, response, header or cause, so it can be logged
+ * as it is.
  *
  * **Example** (Handling one reason)
  *
@@ -40,8 +40,8 @@ import * as Transport from "./Transport.ts"
 /**
  * A call to an HTTP API failed.
  *
- * - `endpoint`: the path as a template (`/tables/{table}`), so that it groups well and holds no names.
- * - `requestId`: what the server calls this request, for its support.
+ * - `endpoint`: the path as a template (`/tables/{table}`), so that errors group well and contain no names.
+ * - `requestId`: the server's id of this request, for its support.
  *
  * @category errors
  * @since 0.1.0
@@ -68,14 +68,14 @@ export class ApiError extends Data.TaggedError("ApiError")<{
 }
 
 /**
- * What every answer with an error status has in common.
+ * What all responses with an error status have in common.
  *
- * - `detail`: the server's own message, one line.
- * - `code`: the server's own name for it, such as OAuth's `invalid_client`.
- * - `page`: whether the body is an HTML page, which for an API means that a proxy or firewall in front of it may have responded.
- * - `remedy`: what helps, where a `MessagePattern` knew.
- * - `retryAfter`: the time before which the server does not want to be asked again.
- * - `recovery`: replaces the one that the status stands for.
+ * - `detail`: the server's own message, in one line.
+ * - `code`: the server's own name for the error, such as OAuth's `invalid_client`.
+ * - `page`: true if the body is an HTML page: then a proxy or firewall in front of the API may have responded.
+ * - `remedy`: what helps, from a `MessagePattern`.
+ * - `retryAfter`: the time before which the server does not want another request.
+ * - `recovery`: replaces the recovery of the status.
  *
  * @category models
  * @since 0.1.0
@@ -136,7 +136,7 @@ export class Forbidden extends Data.TaggedError("Forbidden")<ErrorResponse> {
 }
 
 /**
- * 404: no such thing.
+ * 404: it does not exist.
  *
  * @category reasons
  * @since 0.1.0
@@ -151,7 +151,7 @@ export class NotFound extends Data.TaggedError("NotFound")<ErrorResponse> {
 }
 
 /**
- * 409: the request conflicts with the present state, for example with a lock that someone else holds.
+ * 409: the request conflicts with the current state, for example with a lock of another client.
  *
  * @category reasons
  * @since 0.1.0
@@ -196,7 +196,7 @@ export class Unprocessable extends Data.TaggedError("Unprocessable")<ErrorRespon
 }
 
 /**
- * 429: too many requests; not processed.
+ * 429: too many requests; the server did not process this one.
  *
  * @category reasons
  * @since 0.1.0
@@ -226,7 +226,7 @@ export class InternalServerError extends Data.TaggedError("InternalServerError")
 }
 
 /**
- * 502: a gateway got no usable answer from the server behind it.
+ * 502: a gateway got no usable response from the server behind it.
  *
  * @category reasons
  * @since 0.1.0
@@ -272,8 +272,8 @@ export class GatewayTimeout extends Data.TaggedError("GatewayTimeout")<ErrorResp
 
 /**
  * Any other status that is not a success. 408 and 425 are transient, since the server says that it did not process the
- * request, and so are the 5xx of proxies, such as 520 to 530. The rest stays as it is however often it is repeated: every
- * 3xx and 4xx, and what a server cannot do at all (501, 505, 506, 508, 510, 511).
+ * request, and so are the 5xx of proxies, such as 520 to 530. A repetition does not change the rest: all other 3xx and 4xx,
+ * and what a server cannot do at all (501, 505, 506, 508, 510, 511).
  *
  * @category reasons
  * @since 0.1.0
@@ -283,15 +283,15 @@ export class UnexpectedStatus extends Data.TaggedError("UnexpectedStatus")<Error
     return recoveryOf(this)
   }
   override get message(): string {
-    const [title, advice] = named[this.status] ?? (this.status >= 300 && this.status < 400
+    const [title, remedy] = named[this.status] ?? (this.status >= 300 && this.status < 400
       ? ["(a redirect, not followed)", "Check the configured address."]
       : ["(unexpected)", "Check the request against the API's documentation."])
-    return responseMessage(this, title, advice)
+    return responseMessage(this, title, remedy)
   }
 }
 
 /**
- * No response: the connection was refused, broke, or was never made.
+ * No response: there was no connection, or it broke.
  *
  * @category reasons
  * @since 0.1.0
@@ -311,7 +311,8 @@ export class TransportFailure extends Data.TaggedError("TransportFailure")<Trans
 }
 
 /**
- * No answer in time. `phase` tells what was waited for: a connection, the next bytes to leave, or the answer.
+ * No response within `timeout`. `phase` says what did not come in time: a connection, the next bytes to leave, the response,
+ * or the end of the attempt.
  *
  * @category reasons
  * @since 0.1.0
@@ -329,8 +330,14 @@ export class Timeout extends Data.TaggedError("Timeout")<{
 }
 
 /**
- * A success status, but not the answer that was expected: an empty body, an HTML login page, another shape. It is never
- * a success. `expected` and `got` describe shapes, not contents; `remedy` is what helps.
+ * A success status, but not the expected response: an empty body, an HTML login page, another shape. It is never a success.
+ *
+ * - `expected`, `got`: descriptions of shapes, not contents.
+ * - `remedy`: what helps.
+ *
+ * **Gotchas**
+ *
+ * Its `_tag` is `UndecodableAnswer`, as reports, logs, metrics and journals have it.
  *
  * @category reasons
  * @since 0.1.0
@@ -352,7 +359,7 @@ export class UndecodableResponse extends Data.TaggedError("UndecodableAnswer")<{
 }
 
 /**
- * The request may or may not have been applied, and repeating it could apply it twice. `failure` is what was seen.
+ * The request may or may not have been applied, and a repetition could apply it twice. `failure` is the observed failure.
  *
  * @category reasons
  * @since 0.1.0
@@ -364,12 +371,12 @@ export class OutcomeUnknown extends Data.TaggedError("OutcomeUnknown")<{
     return Recovery.verify
   }
   override get message(): string {
-    return `${this.failure.message} It may have been applied all the same: check before repeating it.`
+    return `${this.failure.message} It may still have been applied: check before repeating it.`
   }
 }
 
 /**
- * Reasons that come with an HTTP status.
+ * Reasons with the HTTP status of an error response.
  *
  * @category models
  * @since 0.1.0
@@ -390,7 +397,7 @@ export type ResponseReason =
   | UnexpectedStatus
 
 /**
- * All the ways in which a call can fail.
+ * The ways in which a call can fail.
  *
  * @category models
  * @since 0.1.0
@@ -398,7 +405,7 @@ export type ResponseReason =
 export type Reason = ResponseReason | TransportFailure | Timeout | UndecodableResponse | OutcomeUnknown
 
 /**
- * The reason that a status stands for.
+ * The reason for a status.
  *
  * @category constructors
  * @since 0.1.0
@@ -407,7 +414,7 @@ export const reasonFromStatus = (status: number, response: Omit<ErrorResponse, "
   new (byStatus[status] ?? UnexpectedStatus)({ ...response, status })
 
 /**
- * The HTTP status that a reason came with, if any.
+ * The HTTP status of a reason, if it has one.
  *
  * @category accessors
  * @since 0.1.0
@@ -418,12 +425,11 @@ export const statusOf = (reason: Reason): number | undefined => {
 }
 
 /**
- * Whether a failed request may have been applied by the server all the same.
+ * Whether the server may have applied a failed request.
  *
- * It was certainly not applied where the server cannot have read it (`Transport.mayHaveBeenRead`), where the server said
- * that it rejects the request (any 3xx or 4xx), and where too little of it was sent: `sent` is false as long as the
- * server lacks what it needs to apply the request. That is the first byte, or for an operation that is applied only when
- * whole, the last.
+ * It has certainly not applied a request that it cannot have read (`Transport.mayHaveBeenRead`), that it rejected (any 3xx or
+ * 4xx), or of which too little was sent. `sent` is false while the server lacks what it needs to apply the request: the first
+ * byte, or the last, for an operation that is applied only as a whole.
  *
  * @category accessors
  * @since 0.1.0
@@ -464,12 +470,12 @@ const recoveryOf = ({ recovery, retryAfter, status }: ErrorResponse): Recovery.R
     : known
 }
 
-// The advice of a status holds for the recovery that it usually has.
-const responseMessage = (response: ErrorResponse, title: string, advice: string): string => {
+// `usualRemedy` fits the usual recovery of the status.
+const responseMessage = (response: ErrorResponse, title: string, usualRemedy: string): string => {
   const recovery = recoveryOf(response)
   const detail = response.detail === undefined ? "" : `: ${ForeignText.oneLine(response.detail).replace(/[.\s]+$/, "")}`
   const usual = recovery._tag === Recovery.fromStatus(response.status)._tag
-  const remedy = response.remedy ?? (usual ? advice : otherwise[recovery._tag])
+  const remedy = response.remedy ?? (usual ? usualRemedy : otherwise[recovery._tag])
   const wait =
     recovery._tag === "Retry" && recovery.after !== undefined && Duration.isGreaterThan(recovery.after, Duration.zero)
       ? ` Not before ${inWords(recovery.after)}.`
@@ -486,12 +492,12 @@ const otherwise: { readonly [tag in Recovery.Recovery["_tag"]]: string } = {
   GiveUp: "Do not repeat it."
 }
 
-const named: { readonly [status: number]: readonly [title: string, advice: string] } = {
+const named: { readonly [status: number]: readonly [title: string, remedy: string] } = {
   304: ["Not Modified", "What the caller has is up to date."],
   405: ["Method Not Allowed", "Check the address and the method against the API's documentation."],
   408: ["Request Timeout", "The server did not get the whole request in time. Try again."],
   410: ["Gone", "It does not exist any more."],
-  423: ["Locked", "Try again when nobody works on it."],
+  423: ["Locked", "Try again when it is no longer locked."],
   425: ["Too Early", "Try again."],
   501: ["Not Implemented", "The server cannot do this."]
 }

@@ -3,40 +3,40 @@
  *
  * **Why**
  *
- * Errors made here carry their recovery; those of Effect, of Node and of a browser do not. `classify` knows every error of
- * `effect` that says something about trying again, and the common ones of the runtimes, so a policy can treat all alike. It
- * looks at tags, codes and statuses, never at message texts, and it looks structurally, so none of the modules that define
- * those errors is loaded. Errors of other libraries are for `LibraryErrors`, which a policy is given on purpose.
+ * The errors of these packages have a recovery; those of Effect, Node and browsers do not. `classify` knows all errors of
+ * `effect` that say something about retries, and the common errors of the runtimes, so a policy can treat all errors alike.
+ * It reads tags, codes and statuses, never message texts. It reads them by shape, so it loads none of the modules that define
+ * these errors. For errors of other libraries, give `LibraryErrors` to a policy.
  *
  * **Details**
  *
  * | error | recovery |
  * | --- | --- |
- * | has a `Recovery.symbol` method | what it returns |
- * | `HttpClientError`, MCP's `HttpError` | of its cause or status (below) |
- * | a status | `Recovery.fromStatus`, with what the response's headers say (`RetryHeaders`) |
- * | an error of `HttpApi` that declares its status | of that status, not before its `retryAfter` |
- * | says `isRetryable`: `AiError`, `SqlError`, `GraphQLClientError` | retry, not before its `retryAfter`; otherwise authorize, correct or give up |
- * | `RpcClientError`, `McpClientError`, `WorkerError`, `DatagramSocketError` | of its reason |
+ * | has a `Recovery.symbol` method | its result |
+ * | `HttpClientError`, MCP's `HttpError` | that of its cause or status (below) |
+ * | has a status | `Recovery.fromStatus`, with the response's `RetryHeaders` |
+ * | an error of `HttpApi` that declares its status | that of the status, not before its `retryAfter` |
+ * | has `isRetryable`: `AiError`, `SqlError`, `GraphQLClientError` | retry, not before its `retryAfter`; otherwise authorize, correct or give up |
+ * | `RpcClientError`, `McpClientError`, `WorkerError`, `DatagramSocketError` | that of its reason |
  * | `TimeoutError`: `Cause`'s and `DOMException`'s | retry |
  * | `RateLimiterError` | retry, not before its `retryAfter` |
  * | `CircuitBreakerError` | retry; while open not before its `retryAfter` |
  * | `ExceededCapacityError`; the cluster's `MailboxFull`, `RunnerUnavailable` and the like | retry |
  * | has a `Duration` named `retryAfter` | retry, not before that |
- * | `SocketError` | retry, unless closed cleanly or for a reason that stays |
- * | `DnsError` | retry where `isTemporary`; otherwise correct |
- * | `PlatformError` | busy and timed out: retry; permission: authorize; otherwise correct or by its cause |
- * | `UnknownError` of `Effect.tryPromise`, `RedisError`, `PersistenceError`, `KeyValueStoreError` and other wrappers | of its cause |
- * | a system code along the causes | connection trouble and exhausted handles: retry; what stays, such as a certificate: give up, correct or authorize |
+ * | `SocketError` | retry, unless closed cleanly or for a permanent reason |
+ * | `DnsError` | retry if `isTemporary`; otherwise correct |
+ * | `PlatformError` | busy and timed out: retry; permission: authorize; otherwise correct or that of its cause |
+ * | `UnknownError` of `Effect.tryPromise`, `RedisError`, `PersistenceError`, `KeyValueStoreError` and other wrappers | that of its cause |
+ * | a system code in the chain of causes | failed connections and exhausted handles: retry; permanent failures, such as a certificate: give up, correct or authorize |
  * | anything else | give up |
  *
  * **Gotchas**
  *
- * `retry` says that trying again can help, not that it is safe: whether a repeated request could be applied twice is
- * for the caller to know.
+ * `retry` says that a retry can help, not that it is safe: only the caller knows whether a repeated request could be applied
+ * twice.
  *
- * An `RpcClient` over HTTP does not look at statuses: give it a client with `HttpClient.filterStatusOk`, or a 503 is a
- * response that cannot be decoded, and given up.
+ * An `RpcClient` over HTTP does not look at statuses: give it a client with `HttpClient.filterStatusOk`. Otherwise a 503 is a
+ * response that cannot be decoded, whose recovery is to give up.
  *
  * **Example** (Classifying foreign errors)
  *
@@ -61,7 +61,7 @@ import * as RetryAfter from "./RetryAfter.ts"
 import * as Transport from "./Transport.ts"
 
 /**
- * Tells the recovery of some errors; `undefined` for those that it does not know.
+ * Returns the recovery of the errors that it knows, `undefined` for others.
  *
  * @category models
  * @since 0.1.0
@@ -69,8 +69,8 @@ import * as Transport from "./Transport.ts"
 export type Classifier<in E = unknown> = (error: E) => Recovery.Recovery | undefined
 
 /**
- * The recovery of any error. `nowMillis` (epoch milliseconds) is needed to read a date where the response has no `Date`;
- * without it such a date is ignored.
+ * The recovery of any error. `nowMillis` (epoch milliseconds) is needed to read a date of a response without `Date`; without
+ * `nowMillis`, such a date is ignored.
  *
  * @category classification
  * @since 0.1.0
@@ -87,7 +87,7 @@ export const classify = (error: unknown, nowMillis?: number): Recovery.Recovery 
   return Recovery.giveUp
 }
 
-// Stands for: what its cause is.
+// In place of a recovery: the recovery is that of the cause.
 const causing = "cause"
 
 const ofTag = (error: object, nowMillis: number | undefined): Recovery.Recovery | typeof causing => {
@@ -134,7 +134,7 @@ const notBefore = (error: object): Recovery.Recovery => {
   return Duration.isDuration(after) ? Recovery.retryAfter(after) : Recovery.retry
 }
 
-// DOMException has a name and no tag. Other names are those of libraries, which mean something else by them.
+// A DOMException has a name and no tag. Libraries use other names in other senses.
 const tagOf = (error: object): string =>
   ErrorName.tagOf(error) ?? (Predicate.hasProperty(error, "name") && error.name === "TimeoutError" ? error.name : "")
 
@@ -194,8 +194,8 @@ const ofHttp = (reason: object, kind: string, nowMillis: number | undefined): Re
     case "InvalidUrlError":
       return Recovery.correct
     default:
-      // An undeclared status is a `DecodeError` to a client of an API, and so is a body that broke off, with the
-      // connection's error as its cause.
+      // For a client of an API, a `DecodeError` is an undeclared status, or a body that broke off; then its cause is the
+      // connection's error.
       return ofErrorStatus(reason, nowMillis) ?? ofCode(reason)
   }
 }
@@ -212,7 +212,7 @@ const ofErrorStatus = (reason: object, nowMillis: number | undefined): Recovery.
   )
 }
 
-// Two classes have this tag: an `HttpClientError` on its way through a schema, and the response to an MCP client.
+// Two classes have this tag: an `HttpClientError` that went through a schema, and the response to an MCP client.
 const ofHttpError = (error: object, nowMillis: number | undefined): Recovery.Recovery => {
   if (Predicate.hasProperty(error, "kind") && typeof error.kind === "string") {
     const reason = Predicate.hasProperty(error, "cause") && Predicate.isObject(error.cause) ? error.cause : error
@@ -236,7 +236,7 @@ const ofRetryable = (error: object, reason: object): Recovery.Recovery | undefin
   return final.get(tagOf(reason)) ?? Recovery.giveUp
 }
 
-// Reasons of `AiError` and `GraphQLClientError` that no repetition mends, but somebody can.
+// Reasons of `AiError` and `GraphQLClientError` that a person can mend, but a repetition cannot.
 const final: ReadonlyMap<string, Recovery.Recovery> = /* @__PURE__ */ new Map([
   ["AuthenticationError", Recovery.authorize],
   ["ContentPolicyError", Recovery.correct],
@@ -249,7 +249,7 @@ const final: ReadonlyMap<string, Recovery.Recovery> = /* @__PURE__ */ new Map([
   ["UnsupportedSchemaError", Recovery.correct]
 ])
 
-// The classes of `Schema` keep their annotations: `HttpApi` declares an error with `httpApiStatus`.
+// Schema classes have their annotations: `HttpApi` declares an error's status with `httpApiStatus`.
 const ofDeclared = (error: object): Recovery.Recovery | undefined => {
   const ast = Predicate.hasProperty(error.constructor, "ast") ? error.constructor.ast : undefined
   const annotations = Predicate.hasProperty(ast, "annotations") ? ast.annotations : undefined
@@ -277,8 +277,8 @@ const ofSql = (reason: object): Recovery.Recovery => {
   }
 }
 
-// Close codes of RFC 6455, section 7.4.1, and the IANA registry: gone or going away, abnormal, internal error, service
-// restart, try again later, bad gateway. Every other one says that the peer will not have it.
+// Close codes of RFC 6455, section 7.4.1, and the IANA registry: going away, abnormal, internal error, service restart,
+// try again later, bad gateway. With all other codes, the peer rejects the connection.
 const transientClose: ReadonlySet<number> = /* @__PURE__ */ new Set([1001, 1006, 1011, 1012, 1013, 1014])
 
 const ofSocket = (reason: object): Recovery.Recovery => {

@@ -1,5 +1,5 @@
 /**
- * Reads what an error answer says, whatever shape it has.
+ * Reads the message of an error response's body, in any format.
  *
  * **Details**
  *
@@ -7,8 +7,8 @@
  * `detail` and `title`, and `errors[0]`; in HTML it takes the title or the first heading; in XML
  * the `Message` and `Code` of [S3](https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html),
  * [Google Cloud Storage](https://cloud.google.com/storage/docs/xml-api/reference-status) and
- * [Azure](https://learn.microsoft.com/rest/api/storageservices/status-and-error-codes2), or a SOAP fault. Only the first `maxBytes` are
- * looked at, and the message is one line without control characters, so neither a huge page nor terminal escapes reach
+ * [Azure](https://learn.microsoft.com/rest/api/storageservices/status-and-error-codes2), or a SOAP fault. It reads only the first
+ * `maxBytes`, and the message is one line without control characters, so neither a huge page nor terminal escapes reach
  * a log.
  *
  * **Example** (JSON and HTML)
@@ -28,8 +28,8 @@ import * as Result from "effect/Result"
 import * as ForeignText from "./ForeignText.ts"
 
 /**
- * What was read. `message` and `code` are absent where the body holds none; `truncated` tells that the body was longer
- * than the cap.
+ * What the body says. `message` and `code` are absent if the body has none; `truncated` is true if the body was longer than
+ * the limit.
  *
  * @category models
  * @since 0.1.0
@@ -42,7 +42,7 @@ export interface ErrorBody {
 }
 
 /**
- * The cap on what is read of an error body, in bytes: 64 KiB.
+ * How many bytes of an error body are read: 64 KiB.
  *
  * @category constants
  * @since 0.1.0
@@ -50,7 +50,7 @@ export interface ErrorBody {
 export const maxBytes = 65_536
 
 /**
- * The longest message kept, in characters: 2,000.
+ * The longest message, in characters: 2,000.
  *
  * @category constants
  * @since 0.1.0
@@ -58,8 +58,8 @@ export const maxBytes = 65_536
 export const maxMessageLength = ForeignText.maxLength
 
 /**
- * Reads a body. `contentType` helps to tell a problem document from plain JSON; the text decides the rest, since many
- * servers label it wrongly. `truncated` is for a caller that stopped reading before the end.
+ * Reads a body. `contentType` distinguishes a problem document from plain JSON; the text decides the rest, since many
+ * servers label it wrongly. Set `truncated` if you stopped reading before the end.
  *
  * @category parsing
  * @since 0.1.0
@@ -89,7 +89,7 @@ export const parse = (
 }
 
 /**
- * What a body is, for a sentence.
+ * The kind of a body, as a phrase for a sentence.
  *
  * @category formatting
  * @since 0.1.0
@@ -109,7 +109,7 @@ const shapes: { readonly [kind in ErrorBody["kind"]]: string } = {
 const xml = /^<(?:\?xml\s|(?:\w{1,40}:)?(?:Error|ErrorResponse|Errors|Envelope|Response)[\s>])/i
 const html = /<!doctype\s+html|<html/i
 
-// A cut may run through a character; `stream` leaves the rest of it out.
+// The limit may cut a character in two; `stream` omits such a half.
 const decodeUtf8 = (bytes: Uint8Array, truncated: boolean) => new TextDecoder().decode(bytes, { stream: truncated })
 
 const binary = /[^\P{Cc}\s]|\ufffd/u
@@ -143,10 +143,10 @@ const findMessage = (subject: object, depth = 0): string | undefined => {
 }
 
 const codeField = (subject: object): { readonly code?: string } => {
-  for (const holder of [subject, Predicate.hasProperty(subject, "error") ? subject.error : undefined]) {
-    if (!Predicate.hasProperty(holder, "code")) continue
-    if (typeof holder.code === "string" || typeof holder.code === "number") {
-      return { code: ForeignText.oneLine(String(holder.code), 100) }
+  for (const owner of [subject, Predicate.hasProperty(subject, "error") ? subject.error : undefined]) {
+    if (!Predicate.hasProperty(owner, "code")) continue
+    if (typeof owner.code === "string" || typeof owner.code === "number") {
+      return { code: ForeignText.oneLine(String(owner.code), 100) }
     }
   }
   // RFC 6749, section 5.2: the code is `error`, the text `error_description`.
@@ -162,9 +162,9 @@ const messageField = (message: string | undefined): { readonly message?: string 
   return line === "" ? {} : { message: line }
 }
 
-// A document cut off by the cap does not parse, but its message usually stands near the start.
+// A document cut off by the limit does not parse, but its message is usually near the start.
 const salvageMessage = (text: string): string | undefined => {
-  // What follows tells a string from one that a text of quotes only seems to hold.
+  // The end of the pattern excludes quotes within a text.
   const found = /"(?:message|error|detail)"\s*:\s*("(?:[^"\\]|\\.){1,4000}")\s*(?:[,}]|$)/.exec(text)?.[1]
   if (found === undefined) return undefined
   const parsed = Result.try((): unknown => JSON.parse(found))

@@ -1,26 +1,26 @@
 /**
- * Makes text that somebody else wrote fit for a terminal or a log.
+ * Makes foreign text safe for a terminal or a log.
  *
  * **Why**
  *
- * A server's message, a file's name or a header's value can hold escape sequences that repaint a terminal, line breaks
+ * A server's message, a file's name or a header's value can contain escape sequences that repaint a terminal, line breaks
  * that forge log lines, and invisible characters that make one name look like another. All foreign text passes through
- * here before it becomes a part of a message, a log line or a span, so that no package needs rules of its own.
+ * this module before it becomes part of a message, a log line or a span, so no package needs rules of its own.
  *
  * **Details**
  *
- * These characters never come out: control characters (C0 with ESC and BEL, DEL, C1), format characters (direction
- * overrides and isolates, zero-width characters, tags), other invisible ones, Unicode's line and paragraph separators,
- * and halves of surrogate pairs. Letters of every script, marks and emoji stay.
+ * The result contains no control characters (C0 with ESC and BEL, DEL, C1), format characters (direction overrides and
+ * isolates, zero-width characters, tags), other invisible characters, Unicode line and paragraph separators, or halves of
+ * surrogate pairs. Letters of all scripts, marks and emoji stay.
  *
  * **When to use**
  *
- * Use `oneLine` for prose, `name` for what must be recognised (a file, a table, an identifier), and `lines` for text
- * whose line breaks belong to the program, such as a rendered cause.
+ * Use `oneLine` for prose, `name` for what people must recognise (a file, a table, an identifier), and `lines` for text
+ * with line breaks of the program's own, such as a rendered cause.
  *
  * **Gotchas**
  *
- * This hides no secrets: scrub a text first, since a secret that was cut or changed here is no longer recognised.
+ * This hides no secrets. Scrub a text first: a scrubber does not recognise a secret that was cut or changed here.
  *
  * **Example** (Three ways to print)
  *
@@ -36,7 +36,7 @@
  */
 
 /**
- * The longest text that is kept, in characters: 2,000.
+ * The longest text, in characters: 2,000.
  *
  * @category constants
  * @since 0.1.0
@@ -44,8 +44,8 @@
 export const maxLength = 2_000
 
 /**
- * One line of prose: runs of white space and of characters that must not be printed become one space. At most
- * `maxLength` characters; the last of a longer text is `…`.
+ * One line of prose: a run of white space and unprintable characters becomes one space. At most `maxLength` characters; a
+ * longer text ends in `…`.
  *
  * @category formatting
  * @since 0.1.0
@@ -54,8 +54,8 @@ export const oneLine = (text: string, maxLength: number = defaultLength): string
   cut(text.replace(halves, "\ufffd").replace(blanks, " ").trim(), maxLength)
 
 /**
- * A name, such that different names look different: a character that must not be printed is shown as its number,
- * `\u{202e}`. White space other than line breaks and tabs stays. At most `maxLength` characters, 200 by default.
+ * A name, such that different names look different: an unprintable character becomes its number, `\u{202e}`. White space
+ * other than line breaks and tabs stays. At most `maxLength` characters, 200 by default.
  *
  * @category formatting
  * @since 0.1.0
@@ -64,8 +64,8 @@ export const name = (text: string, maxLength: number = 200): string =>
   cut(text.replace(unprintable, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`), maxLength)
 
 /**
- * Text of several lines: line feeds and tabs stay, `\r\n` becomes a line feed, whatever else must not be printed is left
- * out. It has no limit unless `maxLength` is given.
+ * Text of several lines: line feeds and tabs stay, `\r\n` becomes a line feed, other unprintable characters are removed.
+ * Unlimited without `maxLength`.
  *
  * @category formatting
  * @since 0.1.0
@@ -75,7 +75,7 @@ export const lines = (text: string, maxLength: number = Infinity): string =>
 
 const defaultLength = maxLength
 
-// Variation selectors 15 and 16, which say whether a character is an emoji, are no danger.
+// Variation selectors 15 and 16, which say whether a character is an emoji, are harmless.
 const forbidden = String.raw`[[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]--[\ufe0e\ufe0f]]`
 const unprintable = /* @__PURE__ */ new RegExp(forbidden, "gv")
 const unprintableWithin = /* @__PURE__ */ new RegExp(`[${forbidden}--[\n\t]]`, "gv")

@@ -1,30 +1,29 @@
 /**
- * Gives the errors of common libraries a `Recovery`: a `Classifier` that a policy is given on purpose.
+ * Gives the errors of common libraries a `Recovery`: an opt-in `Classifier` for a policy.
  *
  * **Why**
  *
- * `Effect.tryPromise` around a library's call fails with whatever that library throws. What such an error says about trying
- * again stands in a status, a code or a flag that is this library's own. Reading them by shape could mistake one error for
- * another, so `Classifier` leaves them alone until a program says that it uses these libraries.
+ * `Effect.tryPromise` around a library's call fails with the library's own error. A status, a code or a flag of that library
+ * says whether a retry can help. To read these by shape could mistake one error for another, so `Classifier` does so only in
+ * programs that say that they use these libraries.
  *
  * **Details**
  *
  * | errors of | read by | retried |
  * | --- | --- | --- |
  * | axios, got, ky, octokit, OpenAI's and Anthropic's SDKs, and others with a status | the status and the response's headers | as `Recovery.fromStatus`, with `RetryHeaders` |
- * | axios, OpenAI and Anthropic without a response | code, or the class | connections that failed, timeouts |
- * | AWS SDK 3 | `$retryable`, the name, `$metadata` | flagged ones, throttling, transient statuses |
+ * | axios, OpenAI and Anthropic without a response | code, or the class | failed connections, timeouts |
+ * | AWS SDK 3 | `$retryable`, the name, `$metadata` | flagged errors, throttling, transient statuses |
  * | pg, postgres.js | [SQLSTATE](https://www.postgresql.org/docs/current/errcodes-appendix.html) with a `severity` | classes 08, 40, 53, 57P and 55P03, 57014 |
  * | better-sqlite3, sqlite3, `node:sqlite` | [result code](https://www.sqlite.org/rescode.html) | `SQLITE_BUSY`, `SQLITE_LOCKED` |
  * | grpc-js | [status code](https://grpc.io/docs/guides/status-codes/) | 4, 8, 10, 14 |
  *
- * Along the causes, so that the `UnknownError` of `Effect.tryPromise` is looked into. Errors that carry a recovery, and what
- * is not known, are left to `Classifier.classify`.
+ * It reads the chain of causes, also that of an `UnknownError` of `Effect.tryPromise`. It returns `undefined` for errors with
+ * a recovery and for unknown errors, which `Classifier.classify` decides.
  *
  * **Gotchas**
  *
- * Many of these libraries retry by themselves, too. Two that retry multiply: switch theirs off (`maxRetries: 0`,
- * `retry: { limit: 0 }`).
+ * Many of these libraries retry too, and the attempts multiply: switch theirs off (`maxRetries: 0`, `retry: { limit: 0 }`).
  *
  * **Example** (A policy that knows libraries)
  *
@@ -80,7 +79,7 @@ const aws: Reader = (error) => {
   return retried && byStatus?._tag !== "Retry" ? Recovery.retry : byStatus
 }
 
-// Of the AWS SDK's standard retries: `service-error-classification` of smithy-typescript.
+// From the AWS SDK's standard retries: `service-error-classification` of smithy-typescript.
 const throttling: ReadonlySet<string> = /* @__PURE__ */ new Set([
   "BandwidthLimitExceeded",
   "EC2ThrottledException",
@@ -137,7 +136,7 @@ const postgres: Reader = (error) => {
 const sqlite: Reader = (error) => {
   const code = get(error, "code")
   if (typeof code !== "string") return undefined
-  // `node:sqlite` has one code for all, and the extended result code beside it.
+  // `node:sqlite` has one code for all errors, and the extended result code in `errcode`.
   const errcode = get(error, "errcode")
   if (code === "ERR_SQLITE_ERROR" && typeof errcode === "number") return sqliteCodes[errcode & 0xff] ?? Recovery.giveUp
   const name = /^SQLITE_([A-Z]+)/.exec(code)?.[1]
@@ -185,7 +184,7 @@ const axios: Reader = (error) => {
   return get(error, "isAxiosError") === true && typeof code === "string" ? axiosCodes[code] : undefined
 }
 
-// Other codes are the system's, which `Classifier` knows.
+// `Classifier` knows the other codes, which are the system's.
 const axiosCodes: { readonly [code: string]: Recovery.Recovery } = {
   ECONNABORTED: Recovery.retry,
   ERR_NETWORK: Recovery.retry,

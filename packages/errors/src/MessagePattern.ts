@@ -1,9 +1,9 @@
 /**
- * A table that turns an API's error messages into advice.
+ * A table that turns an API's error messages into remedies.
  *
  * **When to use**
  *
- * Use where an API says more in its text than in its status. An integration ships its own table; the first row that
+ * Use for an API that says more in its message than in its status. An integration has its own table; the first row that
  * matches wins.
  *
  * **Example** (Explaining a message)
@@ -27,8 +27,8 @@
 import type { Recovery } from "./Recovery.ts"
 
 /**
- * One row: a text to look for (case-insensitive when a string), what it means and what helps. `recovery`, where given,
- * replaces the one that the status stands for.
+ * One row: the text to find (a string ignores case), what it means, and what helps. `recovery` replaces the recovery of the
+ * status.
  *
  * @category models
  * @since 0.1.0

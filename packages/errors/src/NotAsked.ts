@@ -1,19 +1,19 @@
 /**
- * Marks errors that stand for work that was never begun.
+ * Marks the errors of work that never began.
  *
  * **Why**
  *
- * A full bulkhead, a deadline that has passed, a rejected login, a file that cannot be read: the dependency had no part in
- * any of them. A circuit breaker that counts them opens for a server in the best of health, and a probe that ends in one
- * tells nothing. So every such error carries one mark, which code that judges a dependency reads first.
+ * A full bulkhead, a deadline that has passed, a rejected login, a file that cannot be read: the dependency did not cause
+ * them. A circuit breaker that counts them opens although the server is healthy, and a probe that ends in one shows nothing.
+ * Therefore such errors have a mark, which code that judges a dependency reads first.
  *
  * **Details**
  *
- * An error is not asked where its attempt asked the dependency nothing that it could have applied, for a reason on this
+ * An error is *not asked* if its attempt sent the dependency nothing that it could have applied, for a reason on this
  * side. A refused connection is the dependency's failure, and so is a timeout.
  *
- * The mark is a property, not a class, so that an error can decide for each instance. `isNotAsked` knows these errors of
- * others, too; one with a `Recovery` of its own and no mark was asked:
+ * The mark is a property, not a class, so an error can decide for each instance. An error with a `Recovery` and no mark was
+ * asked. `isNotAsked` also knows these errors of Effect and Node:
  *
  * | error | not asked |
  * | --- | --- |
@@ -21,11 +21,11 @@
  * | `PlatformError` | always: it is about this machine |
  * | `RateLimiterError`, `CircuitBreakerError`, `ExceededCapacityError` | always: the effect did not run |
  * | `UnknownError`, of `Effect.tryPromise` | as its cause |
- * | a system error along the causes | out of handles (`EMFILE`), and files that cannot be read |
+ * | a system error in the chain of causes | out of handles (`EMFILE`), and files that cannot be read |
  *
  * **Gotchas**
  *
- * It is about the attempt that the error stands for. An earlier attempt of the same call may have been applied.
+ * The mark is about the error's own attempt. An earlier attempt of the same call may have been applied.
  *
  * **Example** (Marking an error)
  *
@@ -59,7 +59,7 @@ import * as Recovery from "./Recovery.ts"
 export const symbol: "~@effect-resilience/errors/NotAsked" = "~@effect-resilience/errors/NotAsked"
 
 /**
- * An error that says whether it stands for work that was never begun.
+ * An error that says whether its work never began.
  *
  * @category models
  * @since 0.1.0
@@ -69,7 +69,7 @@ export interface NotAsked {
 }
 
 /**
- * Whether an error stands for work that was never begun.
+ * True for an error of work that never began.
  *
  * @category guards
  * @since 0.1.0
@@ -77,7 +77,7 @@ export interface NotAsked {
 export const isNotAsked = (error: unknown): boolean => {
   if (!Predicate.isObject(error)) return false
   if (Predicate.hasProperty(error, symbol)) return error[symbol] === true
-  // It would carry the mark too. Its `code` may be one that a server sent.
+  // Such an error has the mark if it is not asked. Its `code` may come from a server.
   if (Recovery.isRecoverable(error)) return false
   switch (Predicate.hasProperty(error, "_tag") ? error._tag : undefined) {
     case "PlatformError":
@@ -92,7 +92,7 @@ export const isNotAsked = (error: unknown): boolean => {
   }
 }
 
-// Clients of Effect hand on what kind of reason ended an `HttpClient`'s call, each in its own way.
+// Effect's clients pass on the kind of an `HttpClient`'s reason, each in its own way.
 const isUnsent = (reason: unknown): boolean => {
   if (Predicate.isTagged(reason, "NetworkError")) {
     return Predicate.hasProperty(reason, "reason") && isKind(reason.reason)

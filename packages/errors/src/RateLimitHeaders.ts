@@ -1,5 +1,5 @@
 /**
- * Reads what a server says about its rate limit.
+ * Reads a server's rate limit from the headers of a response.
  *
  * **Details**
  *
@@ -13,12 +13,12 @@
  * | `X-RateLimit-Remaining-Requests`, `X-RateLimit-Reset-Requests`; `-Tokens` | [OpenAI](https://platform.openai.com/docs/guides/rate-limits), Groq, Azure OpenAI |
  * | `Anthropic-RateLimit-Requests-Remaining`, `-Reset`; `-Tokens-`, `-Input-Tokens-`, `-Output-Tokens-` | [Anthropic](https://docs.anthropic.com/en/api/rate-limits) |
  *
- * A reset is a number of seconds at some servers and an epoch time in seconds or milliseconds at others: a number beyond a
- * year is an epoch time. It may also be a date, or a time like `6m0s`. Times on the server's clock are measured against the
- * response's `Date`.
+ * For some servers a reset is a number of seconds, for others an epoch time in seconds or milliseconds: a number larger than
+ * a year is an epoch time. A reset may also be a date, or a duration such as `6m0s`. Instants are relative to the response's
+ * `Date`.
  *
- * Where several limits are told, the one with the least left counts; of those that are used up, the one that takes longest.
- * What cannot be read is left out.
+ * Of several limits, the one with the least left counts; of those used up, the one that resets last. Unreadable values are
+ * ignored.
  *
  * **Example** (Three dialects)
  *
@@ -43,7 +43,7 @@ import { parseDate, serverTime } from "./internal/dates.ts"
 import { decimal } from "./internal/decimal.ts"
 
 /**
- * How much may still be sent before the limit is renewed, and when that is.
+ * How much is left until the limit resets, and the time until then.
  *
  * @category models
  * @since 0.1.0
@@ -83,8 +83,7 @@ export const parse = (headers: Headers, nowMillis: number): RateLimit | undefine
 }
 
 /**
- * The time until a limit is renewed that a response says is used up. A 429 that tells only when the limit is renewed says
- * so too.
+ * The time until the reset of a limit that is used up. A 429 with a reset alone also says that its limit is used up.
  *
  * @category parsing
  * @since 0.1.0
@@ -130,7 +129,7 @@ interface Policy {
   reset?: string | undefined
 }
 
-// A structured field (RFC 9651): commas and semicolons within quotes separate nothing.
+// A structured field (RFC 9651): commas and semicolons within quotes are not separators.
 const policies = (value: string): ReadonlyArray<Policy> => {
   const members = value.match(/(?:[^,"]|"(?:[^"\\]|\\.)*"?)+/g) ?? []
   const flat: Policy = {}
@@ -173,7 +172,7 @@ const until = (epochMillis: number | undefined, nowMillis: number): Duration.Dur
   return Number.isNaN(left) ? undefined : Duration.millis(Math.max(0, left))
 }
 
-// A duration as Go writes it.
+// A duration in Go's format.
 const span = (text: string): Duration.Duration | undefined => {
   if (!/^(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+$/.test(text)) return undefined
   let millis = 0

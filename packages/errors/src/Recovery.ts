@@ -3,11 +3,11 @@
  *
  * **Why**
  *
- * A retry policy, a circuit breaker and a command line all ask the same question of an error: is it worth trying again,
- * and if not, who has to act? Status codes and message texts answer it differently for each API, so the error answers it
- * itself, once, where it is made. Everything downstream reads the `Recovery` and never the status.
+ * A retry policy, a circuit breaker and a command line need to know the same about an error: can a retry help, and if not,
+ * who has to act? The status codes and message texts that say so differ between APIs. Therefore the error itself says so, once,
+ * where it is made. Everything downstream reads the `Recovery` and never the status.
  *
- * **Example** (An error that tells its recovery)
+ * **Example** (An error with a recovery)
  *
  * ```ts import.meta.vitest
  * import { Recovery } from "@effect-resilience/errors"
@@ -30,14 +30,14 @@ import * as Predicate from "effect/Predicate"
 import { inWords } from "./internal/inWords.ts"
 
 /**
- * The ways out of a failure.
+ * What to do about a failure.
  *
- * - `Retry`: transient. Try again, not before `after` where the server named a time.
- * - `Reauthenticate`: the credentials' token is not accepted any more. Log in again, then repeat once.
- * - `Correct`: the request is wrong. Change it; repeating it as it is cannot help.
- * - `Authorize`: the caller lacks a permission. Somebody has to grant it.
- * - `Verify`: the request may or may not have been applied. Look first, then decide.
- * - `GiveUp`: nothing the caller does will help.
+ * - `Retry`: transient. Try again, not before `after` if the server named a time.
+ * - `Reauthenticate`: the token is no longer accepted. Log in again, then repeat once.
+ * - `Correct`: the request is wrong. Change it; a repetition cannot help.
+ * - `Authorize`: the caller lacks a permission. An administrator has to grant it.
+ * - `Verify`: the request may or may not have been applied. Find out first, then decide.
+ * - `GiveUp`: nothing that the caller does can help.
  *
  * @category models
  * @since 0.1.0
@@ -51,7 +51,7 @@ export type Recovery =
   | { readonly _tag: "GiveUp" }
 
 /**
- * The key under which an error type carries a method that returns its `Recovery`.
+ * The key of an error's method that returns its `Recovery`.
  *
  * @category symbols
  * @since 0.1.0
@@ -59,7 +59,7 @@ export type Recovery =
 export const symbol: "~@effect-resilience/errors/Recovery" = "~@effect-resilience/errors/Recovery"
 
 /**
- * An error that knows its `Recovery`.
+ * An error with a `Recovery`.
  *
  * @category models
  * @since 0.1.0
@@ -69,7 +69,7 @@ export interface Recoverable {
 }
 
 /**
- * Try again, as soon as the policy likes.
+ * Try again as soon as the policy allows.
  *
  * @category constructors
  * @since 0.1.0
@@ -112,7 +112,7 @@ export const correct: Recovery = { _tag: "Correct" }
 export const authorize: Recovery = { _tag: "Authorize" }
 
 /**
- * Find out whether the request was applied before doing anything else.
+ * First find out whether the request was applied.
  *
  * @category constructors
  * @since 0.1.0
@@ -128,12 +128,12 @@ export const verify: Recovery = { _tag: "Verify" }
 export const giveUp: Recovery = { _tag: "GiveUp" }
 
 /**
- * What an HTTP status that is no success stands for: 408, 425, 429 and most 5xx are worth another try, not before
- * `after`; 401 wants a login, 403 a permission; every other 3xx and 4xx another request; and for what a server cannot do
- * at all (501, 505, 506, 508, 510, 511) there is no help.
+ * The recovery of an HTTP status other than success: retry for 408, 425, 429 and most 5xx, not before `after`; a login for
+ * 401; a permission for 403; another request for all other 3xx and 4xx; none for what a server cannot do at all (501, 505,
+ * 506, 508, 510, 511).
  *
- * With a time, 403 (GitHub's rate limits), 409, 413 (RFC 9110, section 15.5.14) and 423 are worth another try too: the
- * server says that they pass.
+ * With a time, it is also retry for 403 (GitHub's rate limits), 409, 413 (RFC 9110, section 15.5.14) and 423: the server says
+ * that they pass.
  *
  * @category constructors
  * @since 0.1.0
@@ -151,7 +151,7 @@ const passing: ReadonlySet<number> = /* @__PURE__ */ new Set([403, 409, 413, 423
 const permanent: ReadonlySet<number> = /* @__PURE__ */ new Set([501, 505, 506, 508, 510, 511])
 
 /**
- * Tells whether a value carries its own `Recovery`.
+ * True for a value with a `Recovery` of its own.
  *
  * @category guards
  * @since 0.1.0
@@ -160,7 +160,7 @@ export const isRecoverable = (u: unknown): u is Recoverable =>
   Predicate.hasProperty(u, symbol) && typeof u[symbol] === "function"
 
 /**
- * The recovery that an error carries; `giveUp` where it carries none.
+ * The recovery of an error; `giveUp` if it has none.
  *
  * @category accessors
  * @since 0.1.0
@@ -168,7 +168,7 @@ export const isRecoverable = (u: unknown): u is Recoverable =>
 export const of = (error: unknown): Recovery => isRecoverable(error) ? error[symbol]() : giveUp
 
 /**
- * A short phrase for people: what to do now.
+ * A short phrase that says what to do.
  *
  * @category formatting
  * @since 0.1.0

@@ -1,11 +1,11 @@
 /**
- * Reads the time before which a server does not want to be asked again.
+ * Reads the time before which a server does not want another request.
  *
  * **Details**
  *
- * Understands the two forms of RFC 9110, section 10.2.3 (a number of seconds, or an HTTP date), and what servers make of
- * them: fractions of a second, other zones than GMT, RFC 3339 dates, several values, of which the latest holds. Then the
- * headers in milliseconds:
+ * Reads the two forms of RFC 9110, section 10.2.3 (a number of seconds, or an HTTP date), and what servers send instead:
+ * fractions of a second, zones other than GMT, RFC 3339 dates, and several values, of which the latest counts. Also reads
+ * these headers in milliseconds:
  *
  * | header | of |
  * | --- | --- |
@@ -13,12 +13,12 @@
  * | `x-ms-retry-after-ms` | [Azure Cosmos DB](https://learn.microsoft.com/rest/api/cosmos-db/common-cosmosdb-rest-response-headers) |
  * | `x-amz-retry-after` | [AWS SDKs, retry behavior 2.1](https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html) |
  *
- * A date is measured against the response's own `Date`, so a server whose clock is wrong is understood all the same.
- * Anything else is garbage and reads as `undefined`: a client must not wait for a time that the server did not name.
+ * A date is relative to the response's own `Date`, so it is right even if the server's clock is wrong. Anything else reads as
+ * `undefined`: a client must not wait for a time that the server did not name.
  *
  * **Gotchas**
  *
- * The result is not capped. A server can ask for a year; whoever waits decides how much is too much.
+ * The result has no upper limit. A server can ask for a year; the caller that waits decides how much is too much.
  *
  * **Example** (Both forms)
  *
@@ -40,8 +40,8 @@ import { parseDate, serverTime } from "./internal/dates.ts"
 import { decimal } from "./internal/decimal.ts"
 
 /**
- * Reads a `Retry-After` value against the current time in epoch milliseconds. A date in the past is zero. Of several
- * values, as a header that is sent twice leaves them, the longest holds.
+ * Reads a `Retry-After` value at the current time in epoch milliseconds. A date in the past is zero. Of several values, as
+ * from a header that was sent twice, the longest counts.
  *
  * @category parsing
  * @since 0.1.0

@@ -1,16 +1,16 @@
 /**
- * What the headers of an error response say about trying again.
+ * Reads what the headers of an error response say about retries.
  *
  * **Details**
  *
- * - `retryAfter`: the time of `Retry-After` or its kin (`RetryAfter`), otherwise that until a rate limit is renewed that is
- *   used up (`RateLimitHeaders`).
- * - `recovery`: where the server says more than its status. `x-should-retry: true` or `false`
+ * - `retryAfter`: the time of `Retry-After` and similar headers (`RetryAfter`), otherwise the time until the reset of a rate
+ *   limit that is used up (`RateLimitHeaders`).
+ * - `recovery`: present if the headers say more than the status. `x-should-retry: true` or `false`
  *   ([OpenAI](https://github.com/openai/openai-node), [Anthropic](https://github.com/anthropics/anthropic-sdk-typescript)
- *   and other SDKs by Stainless) decides whatever the status is. `x-amz-retry-after` asks for another try, as in the
+ *   and other SDKs by Stainless) decides for any status. `x-amz-retry-after` asks for a retry, as in the
  *   [AWS SDKs](https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html).
  *
- * **Example** (A quota that no waiting renews)
+ * **Example** (A quota that does not reset)
  *
  * ```ts import.meta.vitest
  * import { Recovery, RetryHeaders } from "@effect-resilience/errors"
@@ -27,7 +27,7 @@ import * as Recovery from "./Recovery.ts"
 import * as RetryAfter from "./RetryAfter.ts"
 
 /**
- * What a response says.
+ * What the headers say.
  *
  * @category models
  * @since 0.1.0
@@ -38,8 +38,7 @@ export interface RetryHeaders {
 }
 
 /**
- * Reads a response against the current time in epoch milliseconds. Names of headers are lower case, as in
- * `effect/http/Headers`.
+ * Reads a response at the current time in epoch milliseconds. Header names are lower case, as in `effect/http/Headers`.
  *
  * @category parsing
  * @since 0.1.0
@@ -65,7 +64,7 @@ export const read = (
   }
 }
 
-// A conflict, a lock and a size that is too large stay when a rate limit is renewed.
+// The reset of a rate limit does not end a conflict or a lock, or make a body smaller.
 const unlimited: ReadonlySet<number> = /* @__PURE__ */ new Set([409, 413, 423])
 
 const retryOf = (after: Duration.Duration | undefined): Recovery.Recovery =>

@@ -1,19 +1,19 @@
 /**
- * Names what went wrong on the way to a server, from what the runtime threw and from what the transport knows.
+ * Names what went wrong between client and server, from the runtime's error and from what the transport knows.
  *
  * **Why**
  *
- * A refused connection and a reset one both arrive as "fetch failed", yet the first certainly reached nobody and the
- * second may have been processed. The code that tells them apart hides some `cause`s deep, and a code alone does not say
- * how much of the request had left. A transport that knows says so: it puts a `Transmission` on its error.
+ * A refused connection and a reset one both arrive as "fetch failed". Yet the first certainly reached no server, and the
+ * second may have been processed. The code that distinguishes them is several `cause`s deep, and a code alone does not say
+ * how much of the request had left. A transport that knows puts a `Transmission` on its error.
  *
- * **Example** (A code two causes deep)
+ * **Example** (A code in a cause)
  *
  * ```ts import.meta.vitest
  * import { Transport } from "@effect-resilience/errors"
  *
- * const refused = Object.assign(new Error("connect ECONNREFUSED 127.0.0.1:9"), { code: "ECONNREFUSED" })
- * Transport.diagnose(new TypeError("fetch failed", { cause: refused }))
+ * const error = Object.assign(new Error("connect ECONNREFUSED 127.0.0.1:9"), { code: "ECONNREFUSED" })
+ * Transport.diagnose(new TypeError("fetch failed", { cause: error }))
  * // => { kind: "refused", code: "ECONNREFUSED", connected: false }
  * ```
  *
@@ -36,8 +36,8 @@ import * as ForeignText from "./ForeignText.ts"
 /**
  * How far a request came: the most that the server may have read.
  *
- * - `nothing`: no connection stood.
- * - `connected`: a connection stood, and no byte of the request left.
+ * - `nothing`: there was no connection.
+ * - `connected`: there was a connection, and no byte of the request left.
  * - `partOfHead`, `head`: the request line or headers, none of the body.
  * - `partOfBody`: a part of the body.
  * - `all`: the last byte.
@@ -57,7 +57,7 @@ const order: { readonly [reached in Reached]: number } = {
 }
 
 /**
- * Whether a request came at least as far as that.
+ * True if a request came at least as far as `least`.
  *
  * @category accessors
  * @since 0.1.0
@@ -67,8 +67,8 @@ export const isAtLeast = (reached: Reached, least: Reached): boolean => order[re
 /**
  * What a transport knows about a request that failed.
  *
- * - `kind`: replaces the one that the error's code stands for.
- * - `detail`: what it was about, such as the proxy or the header; never a secret.
+ * - `kind`: replaces the kind of the error's code.
+ * - `detail`: the subject, such as the proxy or the header; never a secret.
  *
  * @category models
  * @since 0.1.0
@@ -80,7 +80,7 @@ export interface Transmission {
 }
 
 /**
- * The property of an error that holds its `Transmission`. `diagnose` finds it anywhere in the chain of causes.
+ * The property of an error that contains its `Transmission`. `diagnose` finds it anywhere in the chain of causes.
  *
  * @category models
  * @since 0.1.0
@@ -88,22 +88,22 @@ export interface Transmission {
 export const TransmissionId = "~@effect-resilience/errors/Transport/Transmission"
 
 /**
- * - `refused`: nobody listens, or the host or network cannot be reached.
+ * - `refused`: no server listens, or the host or network cannot be reached.
  * - `dns`: the host name was not resolved.
  * - `tls`: the handshake failed, for example on an expired certificate.
  * - `connectTimeout`: no connection within the time allowed.
- * - `busy`: every connection stayed in use for longer than a request may wait for one.
- * - `local`: this machine lacks what a connection takes, such as file descriptors.
- * - `closed`: the client that was asked is closed.
+ * - `busy`: all connections stayed in use for longer than a request may wait for one.
+ * - `local`: this machine lacks what a connection needs, such as file descriptors.
+ * - `closed`: the client is closed.
  * - `proxy`: the proxy could not reach the server.
- * - `proxyRejected`: the proxy does not allow it, or does not accept the user or password.
- * - `reset`: the connection broke while the exchange was under way.
- * - `stalled`: the connection stood, but headers or body did not come in time.
+ * - `proxyRejected`: the proxy does not allow the request, or does not accept the user or password.
+ * - `reset`: the connection broke during the exchange.
+ * - `stalled`: there was a connection, but headers or body did not come in time.
  * - `unprocessed`: the server says that it did not process the request (`GOAWAY`, `REFUSED_STREAM` of HTTP/2).
- * - `protocol`: what came back is not HTTP, or has longer headers than the client takes.
- * - `request`: HTTP has no way to say this request, for example a line break in a header.
- * - `body`: the request's own body failed or had another length than announced.
- * - `address`: the URL is not one.
+ * - `protocol`: the response is not HTTP, or its headers are longer than the client accepts.
+ * - `request`: HTTP cannot express the request, for example a line break in a header.
+ * - `body`: the request's own body failed, or its length was not the declared one.
+ * - `address`: the URL is invalid.
  * - `unknown`: none of these.
  *
  * @category models
@@ -131,10 +131,10 @@ export type Kind =
 /**
  * What went wrong.
  *
- * - `code`: the system's code for it, where there is one.
- * - `connected`: whether a connection stood. Where none did, no server can have seen the request.
- * - `reached`: how far the request came; absent where the transport does not say.
- * - `detail`: what it was about; absent where nothing is known.
+ * - `code`: the system's code, if there is one.
+ * - `connected`: whether there was a connection. Without one, no server can have seen the request.
+ * - `reached`: how far the request came; absent if the transport does not say.
+ * - `detail`: the subject; absent if unknown.
  *
  * @category models
  * @since 0.1.0
@@ -148,7 +148,7 @@ export interface Diagnosis {
 }
 
 /**
- * Reads the first telling code along the chain of causes, and what the transport knows.
+ * Reads the first known code in the chain of causes, and what the transport knows.
  *
  * @category diagnosis
  * @since 0.1.0
@@ -157,13 +157,13 @@ export const diagnose = (error: unknown): Diagnosis => {
   let code: string | undefined
   let kind: Kind | undefined
   let reached: Reached | undefined
-  let told: Kind | undefined
+  let stated: Kind | undefined
   let detail: string | undefined
   let current = error
   for (let depth = 0; depth < 8 && Predicate.isObject(current); depth++) {
     const known = transmissionOf(current)
     reached ??= known?.reached
-    told ??= known?.kind
+    stated ??= known?.kind
     detail ??= known?.detail
     if (kind === undefined) {
       const found = codeOf(current)
@@ -172,7 +172,7 @@ export const diagnose = (error: unknown): Diagnosis => {
     }
     current = next(current)
   }
-  kind = told ?? kind ?? "unknown"
+  kind = stated ?? kind ?? "unknown"
   return {
     kind,
     code,
@@ -183,10 +183,10 @@ export const diagnose = (error: unknown): Diagnosis => {
 }
 
 /**
- * Whether a server may have applied a request that failed so, as far as is known without its body.
+ * Whether a server may have read a request that failed with this diagnosis.
  *
- * It cannot where no connection stood, where no byte of the request left, and where the server says that it did not
- * process it.
+ * It cannot have read it if there was no connection, if no byte of the request left, or if the server says that it did not
+ * process the request.
  *
  * @category accessors
  * @since 0.1.0
@@ -207,7 +207,7 @@ const beforeConnection: ReadonlySet<Kind> = new Set<Kind>([
   "address"
 ])
 
-// No server reads it even where bytes were sent: TLS 1.3 may reject a client's certificate after the request has left.
+// No server reads the request although bytes left: TLS 1.3 may reject a client's certificate after the request has left.
 const isNeverServed = (kind: Kind, code: string | undefined): boolean =>
   kind === "proxyRejected" || (kind === "tls" && isClientRejected(code))
 
@@ -225,11 +225,11 @@ const isTransmission = (u: unknown): u is Transmission =>
 const codeOf = (error: object): string | undefined =>
   Predicate.hasProperty(error, "code") && typeof error.code === "string" ? error.code : undefined
 
-// Node wraps the failures of all addresses of a name in an AggregateError; the first stands for the rest.
+// Node wraps the failures of all addresses of a name in an AggregateError; the first one represents them.
 const next = (error: object): unknown => {
   const cause = Predicate.hasProperty(error, "cause") ? error.cause : undefined
   const reason = Predicate.hasProperty(error, "reason") ? error.reason : undefined
-  // An `HttpClientError` repeats the cause of its reason, and its reason holds what the transport knows.
+  // An `HttpClientError` repeats the cause of its reason, and its reason has what the transport knows.
   if (cause !== undefined) return Predicate.hasProperty(reason, "cause") && reason.cause === cause ? reason : cause
   return Predicate.hasProperty(error, "errors") && Array.isArray(error.errors) ? error.errors[0] : reason
 }
@@ -290,14 +290,14 @@ const kindOf = (code: string, error: object): Kind | undefined => {
   const call = callOf(error)
   if (typeof call !== "string") return kind
   const connecting = connectingCalls.has(call)
-  // A host that becomes unreachable ends connections that stood, and a connection can time out before it stands.
+  // A host that becomes unreachable ends existing connections, and an attempt to connect can time out.
   if (kind === "refused" && !connecting) return "reset"
   if (kind === "stalled" && connecting) return "connectTimeout"
-  // Files run out of descriptors too, when the request may have begun.
+  // A file, too, may find no descriptor left, after the request may have begun.
   return kind === "local" && !connecting ? undefined : kind
 }
 
-// The AggregateError of several addresses has the first one's code without its call.
+// The AggregateError of several addresses has the code of the first, but not its call.
 const callOf = (error: object): unknown => {
   if (Predicate.hasProperty(error, "syscall")) return error.syscall
   const first: unknown = Predicate.hasProperty(error, "errors") && Array.isArray(error.errors)
@@ -308,7 +308,7 @@ const callOf = (error: object): unknown => {
 
 const connectingCalls: ReadonlySet<string> = new Set(["getaddrinfo", "socket", "bind", "connect"])
 
-// undici's parser has no code. At the end of the connection it was given nothing more to read.
+// An error of undici's parser has no code. At the end of the connection its data is empty.
 const kindOfParser = (error: object): Kind | undefined => {
   if (!Predicate.hasProperty(error, "name") || error.name !== "HTTPParserError") return undefined
   return Predicate.hasProperty(error, "data") && error.data !== undefined && error.data !== "" ? "protocol" : "reset"
@@ -317,12 +317,12 @@ const kindOfParser = (error: object): Kind | undefined => {
 const kindOfFamily = (code: string): Kind | undefined => {
   if (code.startsWith("HPE_")) return "protocol"
   if (!/^(?:CERT_|ERR_TLS_|ERR_SSL_)/.test(code)) return undefined
-  // These end connections on which data went to and fro.
+  // These end connections that have already carried data.
   return /^ERR_SSL_.*(?:RECORD|DECRYPT|UNEXPECTED_MESSAGE|INTERNAL_ERROR|CLOSE_NOTIFY)/.test(code) ? "reset" : "tls"
 }
 
 /**
- * What happened, and what to do where nothing but a person can mend it. The beginning of a sentence without its subject.
+ * What happened, and what to do if only a person can mend it: a clause for the middle of a sentence.
  *
  * @category diagnosis
  * @since 0.1.0
@@ -331,7 +331,7 @@ export const explain = ({ code, detail, kind }: Diagnosis): string => {
   const about = detail === undefined ? "" : ` ${ForeignText.oneLine(detail, 128)}`
   switch (kind) {
     case "refused":
-      return "nobody accepts connections there"
+      return "no server accepts connections there"
     case "dns":
       return code === "EAI_AGAIN" ? "the name service did not say where the host is" : "the host name is not known"
     case "tls":
@@ -361,8 +361,8 @@ export const explain = ({ code, detail, kind }: Diagnosis): string => {
       return "the server ended the connection before it processed the request"
     case "protocol":
       return code === "UND_ERR_HEADERS_OVERFLOW"
-        ? "the response has longer headers than this client takes"
-        : "what came back is not HTTP; check the address and the port"
+        ? "the response has longer headers than this client accepts"
+        : "the response is not HTTP; check the address and the port"
     case "request":
       return detail === undefined
         ? "the request cannot be sent; correct its address, method and headers"

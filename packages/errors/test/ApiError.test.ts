@@ -11,7 +11,7 @@ const undecodable = new ApiError.UndecodableResponse({ status: 200, expected: "J
 const of = (reason: ApiError.Reason) => new ApiError.ApiError({ method: "POST", endpoint: "/tables/{table}", reason })
 
 describe("ApiError", () => {
-  it("has a reason and a way out for each status", () => {
+  it("has a reason and a recovery for each status", () => {
     const table: ReadonlyArray<readonly [number, ApiError.Reason["_tag"], Recovery.Recovery["_tag"]]> = [
       [302, "UnexpectedStatus", "Correct"],
       [400, "BadRequest", "Correct"],
@@ -40,7 +40,7 @@ describe("ApiError", () => {
     }
   })
 
-  it("hands on the server's time, and a recovery that someone knew better", () => {
+  it("passes on the server's time, and a recovery that replaces the status's own", () => {
     const retryAfter = Duration.seconds(7)
     for (const status of [429, 500, 502, 503, 504, 408]) {
       assert.deepStrictEqual(
@@ -56,7 +56,7 @@ describe("ApiError", () => {
     }
   })
 
-  it("tells which failures may have been applied all the same", () => {
+  it("says which failed requests may have been applied", () => {
     const cases: ReadonlyArray<readonly [ApiError.Reason, sent: boolean, applied: boolean]> = [
       [transport("refused", false), true, false],
       [transport("reset"), true, true],
@@ -77,7 +77,7 @@ describe("ApiError", () => {
     }
   })
 
-  it("asks to verify an unknown outcome, and keeps what was seen", () => {
+  it("asks to verify an unknown outcome, and keeps the observed failure", () => {
     const error = of(
       new ApiError.OutcomeUnknown({ failure: ApiError.reasonFromStatus(503) as ApiError.ServiceUnavailable })
     )
@@ -86,7 +86,7 @@ describe("ApiError", () => {
     assert.include(error.message, "check before repeating")
   })
 
-  it("does not call a response that is not modified a redirect, nor no time a time", () => {
+  it("does not call 304 a redirect, and does not name a wait of zero", () => {
     assert.strictEqual(
       ApiError.reasonFromStatus(304).message,
       "returned 304 Not Modified. What the caller has is up to date."
@@ -97,7 +97,7 @@ describe("ApiError", () => {
     )
   })
 
-  it("gives up on a broken certificate and a broken body, and retries the rest of the way", () => {
+  it("gives up on a broken certificate and a broken body, and retries other transport failures", () => {
     const kinds = ["refused", "dns", "tls", "connectTimeout", "reset", "stalled", "body", "unknown"] as const
     const retried = kinds.filter((kind) => Recovery.of(transport(kind))._tag === "Retry")
     assert.deepStrictEqual(retried, ["refused", "dns", "connectTimeout", "reset", "stalled", "unknown"])
@@ -112,7 +112,7 @@ describe("ApiError", () => {
       assert.strictEqual(yield* call, 404)
     }))
 
-  it("prints nothing but its own fields", () => {
+  it("prints only its own fields", () => {
     const error = of(ApiError.reasonFromStatus(403, { detail: "Access denied" }))
     const printed = [inspect(error, { depth: 9, customInspect: false }), JSON.stringify(error), String(error)].join()
     assert.include(printed, "Access denied")
@@ -127,13 +127,13 @@ describe("MessagePattern", () => {
     { pattern: "not found", means: "something is missing", remedy: "Look." }
   ]
 
-  it("takes the first row that matches, whatever the case", () => {
+  it("takes the first row that matches, in upper or lower case", () => {
     assert.strictEqual(MessagePattern.match(patterns, "TABLE NOT FOUND: x")?.means, "no such table")
     assert.strictEqual(MessagePattern.match(patterns, "Project not found")?.means, "something is missing")
     assert.isUndefined(MessagePattern.match(patterns, "fine"))
   })
 
-  it("finds the same row again with a global expression", () => {
+  it("finds the same row again with a global regular expression", () => {
     for (let time = 0; time < 3; time++) {
       assert.strictEqual(MessagePattern.match(patterns, "user bob does not exist")?.means, "no such user")
     }

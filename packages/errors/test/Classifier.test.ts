@@ -22,12 +22,12 @@ const transport = (cause: unknown) =>
   new HttpClientError.HttpClientError({ reason: new HttpClientError.TransportError({ request, cause }) })
 
 describe("Classifier", () => {
-  it("lets an error speak for itself", () => {
+  it("takes an error's own recovery", () => {
     const error = { _tag: "TimeoutError", [Recovery.symbol]: () => Recovery.verify }
     assert.deepStrictEqual(Classifier.classify(error), Recovery.verify)
   })
 
-  it("agrees with ApiError on every failure of the way", () => {
+  it("agrees with ApiError on all transport failures", () => {
     const kinds = [
       ...["refused", "dns", "tls", "connectTimeout", "busy", "local", "closed", "proxy", "proxyRejected"] as const,
       ...["reset", "stalled", "unprocessed", "protocol", "request", "body", "address", "unknown"] as const
@@ -44,7 +44,7 @@ describe("Classifier", () => {
     assert.deepStrictEqual(Recovery.of(proxy), Recovery.authorize)
   })
 
-  it("tries a body again where what it comes from passes", () => {
+  it("retries a body if the failure of its source is transient", () => {
     const body = (code?: string) => Recovery.of(new ApiError.TransportFailure({ kind: "body", code, connected: true }))
     for (const passing of ["EMFILE", "ECONNRESET", "EAGAIN"]) assert.deepStrictEqual(body(passing), Recovery.retry)
     assert.deepStrictEqual(body("ENOENT"), Recovery.correct)
@@ -89,7 +89,7 @@ describe("Classifier", () => {
     for (const [value, wanted] of expected) assert.strictEqual(tag(status(value)), wanted, String(value))
   })
 
-  it("takes the server's time from the response, a date only where it knows the time", () => {
+  it("takes the server's time from the response, a date only if it knows the current time", () => {
     const date = { "retry-after": "Thu, 01 Jan 2026 00:00:05 GMT" }
     assert.deepStrictEqual(Classifier.classify(status(503, { "retry-after": "7" })), Recovery.retryAfter("7 seconds"))
     assert.deepStrictEqual(
@@ -100,14 +100,14 @@ describe("Classifier", () => {
     assert.deepStrictEqual(Classifier.classify(status(400, { "retry-after": "7" })), Recovery.correct)
   })
 
-  it("tells a broken connection from a broken certificate and a broken body", () => {
+  it("distinguishes a broken connection from a broken certificate and a broken body", () => {
     assert.strictEqual(tag(transport(new TypeError("fetch failed", { cause: code("ECONNRESET") }))), "Retry")
     assert.strictEqual(tag(transport(undefined)), "Retry")
     assert.strictEqual(tag(transport(code("CERT_HAS_EXPIRED"))), "GiveUp")
     assert.strictEqual(tag(transport(code("UND_ERR_REQ_CONTENT_LENGTH_MISMATCH"))), "GiveUp")
   })
 
-  it("does not retry a request or an answer that is malformed", () => {
+  it("does not retry a malformed request or response", () => {
     const of = (reason: HttpClientError.HttpClientErrorReason) => tag(new HttpClientError.HttpClientError({ reason }))
     const response = HttpClientResponse.fromWeb(request, new Response(null))
     assert.strictEqual(of(new HttpClientError.InvalidUrlError({ request })), "Correct")
@@ -116,7 +116,7 @@ describe("Classifier", () => {
     assert.strictEqual(of(new HttpClientError.EmptyBodyError({ request, response })), "GiveUp")
   })
 
-  it("retries what took too long", () => {
+  it("retries timeouts", () => {
     assert.strictEqual(tag(new Cause.TimeoutError()), "Retry")
     assert.strictEqual(tag(new DOMException("too slow", "TimeoutError")), "Retry")
     assert.strictEqual(tag(new DOMException("aborted", "AbortError")), "GiveUp")
@@ -177,7 +177,7 @@ describe("Classifier", () => {
     assert.strictEqual(tag(PlatformError.badArgument({ module: "FileSystem", method: "open" })), "Correct")
   })
 
-  it.effect("looks into what a rejected promise left", () =>
+  it.effect("looks into the cause of a rejected promise", () =>
     Effect.gen(function*() {
       const failed = (cause: unknown) => Effect.map(Effect.flip(Effect.tryPromise(() => Promise.reject(cause))), tag)
       assert.strictEqual(yield* failed(code("ECONNREFUSED")), "Retry")
@@ -185,7 +185,7 @@ describe("Classifier", () => {
       assert.strictEqual(yield* failed(new TypeError("x is not a function")), "GiveUp")
     }))
 
-  it("gives up on anything else, however odd", () => {
+  it("gives up on anything else", () => {
     const cyclic: { cause?: unknown } = {}
     cyclic.cause = cyclic
     const hostile = [
@@ -216,7 +216,7 @@ describe("Classifier", () => {
     for (const error of hostile) assert.deepStrictEqual(Classifier.classify(error), Recovery.giveUp)
   })
 
-  it.prop("never throws and always knows a way out", [Schema.Unknown], ([error]) => {
+  it.prop("never throws and always returns a recovery", [Schema.Unknown], ([error]) => {
     assert.isString(Recovery.describe(Classifier.classify(error)))
   })
 })

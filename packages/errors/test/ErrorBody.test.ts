@@ -5,7 +5,7 @@ import { Schema } from "effect"
 const message = (body: string, contentType?: string) => ErrorBody.parse(body, { contentType }).message
 
 describe("ErrorBody", () => {
-  it("finds the message wherever APIs put it", () => {
+  it("finds the message in all places where APIs put it", () => {
     const shapes = [
       `{"message":"no such table"}`,
       `{"Message":"no such table"}`,
@@ -27,7 +27,7 @@ describe("ErrorBody", () => {
     for (const shape of shapes) assert.strictEqual(message(shape), "no such table", shape)
   })
 
-  it("tells a problem document from other JSON, and keeps codes", () => {
+  it("distinguishes a problem document from other JSON, and keeps codes", () => {
     const problem = `{"type":"about:blank","title":"Bad","detail":"no such table","status":404}`
     assert.deepStrictEqual(ErrorBody.parse(problem), { kind: "problem", message: "no such table", truncated: false })
     assert.strictEqual(ErrorBody.parse(`{"title":"Bad"}`, { contentType: "application/problem+json" }).kind, "problem")
@@ -38,7 +38,7 @@ describe("ErrorBody", () => {
     assert.isUndefined(ErrorBody.parse(`{"error":"the secret has expired"}`).code)
   })
 
-  it("decodes the entities of HTML and believes the text more than its label", () => {
+  it("decodes the entities of HTML and prefers the text to its label", () => {
     assert.strictEqual(message("<title>A &amp; B &lt;C&gt; &constructor;</title>"), "A & B <C> &constructor;")
     assert.strictEqual(ErrorBody.parse(`{"message":"x"}`, { contentType: "text/html" }).kind, "json")
     assert.strictEqual(ErrorBody.parse("gateway down", { contentType: "Text/HTML" }).kind, "html")
@@ -84,23 +84,23 @@ describe("ErrorBody", () => {
     assert.strictEqual(ErrorBody.parse(new Uint8Array([0x1f, 0x8b, 8, 0, 0, 0, 0, 0])).kind, "binary")
   })
 
-  it("reads no more than its cap, and finds the message in what it has", () => {
+  it("reads no more than its limit, and finds the message there", () => {
     const huge = `{"message":"disk full","dump":"${"x".repeat(ErrorBody.maxBytes * 4)}"}`
     assert.deepStrictEqual(ErrorBody.parse(huge), { kind: "json", message: "disk full", truncated: true })
     const text = ErrorBody.parse("y".repeat(ErrorBody.maxBytes * 2))
     assert.strictEqual(text.truncated, true)
-    // Cut within a later field, and right behind the message.
+    // Cut within a later field, and right after the message.
     for (const rest of ["", ",\"trace\":\"at L", "}"]) {
       assert.strictEqual(ErrorBody.parse(`{"status":500,"message":"disk full"${rest}`).message, "disk full")
     }
-    // What only looks like a message.
+    // Text that only looks like a message.
     const quotes = ErrorBody.parse("{\"error\":\"".repeat(6500))
     assert.strictEqual(quotes.kind, "text")
     assert.match(quotes.message ?? "", /^(\{"error":"){10}/)
     assert.strictEqual(text.message?.length, ErrorBody.maxMessageLength)
   })
 
-  it("does not take a text for binary because the cap ran through a character", () => {
+  it("does not take a text for binary if the limit cuts a character in two", () => {
     const bytes = new TextEncoder().encode(`a${"é".repeat(ErrorBody.maxBytes)}`)
     assert.strictEqual(ErrorBody.parse(bytes).kind, "text")
     assert.strictEqual(ErrorBody.parse(new TextEncoder().encode("é").subarray(0, 1), { truncated: true }).kind, "empty")

@@ -40,14 +40,14 @@ describe("ForeignText", () => {
     assert.strictEqual(ForeignText.oneLine("  é 日本 ⚠️ नमस्ते  "), "é 日本 ⚠️ नमस्ते")
   })
 
-  it("shows what a name holds, so that two names never look alike", () => {
+  it("shows all characters of a name, so that two names never look alike", () => {
     assert.strictEqual(ForeignText.name("a\u200b.csv"), "a\\u{200b}.csv")
     assert.strictEqual(ForeignText.name("b\nFAKE line.csv"), "b\\u{a}FAKE line.csv")
     assert.strictEqual(ForeignText.name("x\udc00\u{e0041}"), "x\\u{dc00}\\u{e0041}")
     assert.strictEqual(ForeignText.name("Cost  Ünits 日本"), "Cost  Ünits 日本")
   })
 
-  it("keeps the line breaks and tabs of a longer text, and nothing else", () => {
+  it("keeps the line breaks and tabs of a longer text, and no other control characters", () => {
     assert.strictEqual(ForeignText.lines("a\r\n\tb\u2028c\u001b[2Jd\re"), "a\n\tb\nc[2Jd\ne")
   })
 
@@ -57,7 +57,7 @@ describe("ForeignText", () => {
     assert.strictEqual(ForeignText.oneLine("x".repeat(5_000)).length, ForeignText.maxLength)
   })
 
-  it("guards the messages of ApiError, whoever made it", () => {
+  it("is applied in the messages of ApiError", () => {
     const error = new ApiError.ApiError({
       method: "GET",
       endpoint: "/x",
@@ -67,7 +67,7 @@ describe("ForeignText", () => {
     assert.notMatch(error.message, forbidden)
   })
 
-  it("lets nothing through that a terminal obeys", () => {
+  it("removes all that a terminal obeys", () => {
     fc.assert(
       fc.property(nasty, (text) => {
         assert.notMatch(ForeignText.oneLine(text), forbidden)

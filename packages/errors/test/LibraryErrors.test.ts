@@ -12,7 +12,7 @@ import OpenAI from "openai"
 import { Client, DatabaseError } from "pg"
 import { afterAll, beforeAll } from "vitest"
 
-// Responds with the status of its path, `/status/503`, and asks to come back after 2 seconds where the path says so.
+// Responds with the status of its path, `/status/503`, and asks to retry after 2 seconds if the path says so.
 const server = createServer((request, response) => {
   const [, status = "200"] = /(\d{3})/.exec(request.url ?? "") ?? []
   if (request.url?.includes("silent")) return
@@ -33,7 +33,7 @@ afterAll(() => {
   server.close()
 })
 
-/** As a program meets it: within the `UnknownError` of `tryPromise`. */
+/** As a program gets it: in the `UnknownError` of `tryPromise`. */
 const failure = (call: () => unknown): Promise<unknown> =>
   Effect.runPromise(Effect.flip(Effect.tryPromise(async () => call())))
 
@@ -63,13 +63,13 @@ describe.each(clients)("the errors of %s", (_, get) => {
     assert.deepStrictEqual(await recoveryOf(() => get("401")), Recovery.reauthenticate)
   })
 
-  it("are worth another try where no response came in time", async () => {
+  it("are retried if no response came in time", async () => {
     assert.deepStrictEqual(await recoveryOf(() => get("silent")), Recovery.retry)
   })
 })
 
 describe("the errors of libraries without a response", () => {
-  it("are worth another try where nobody listens", async () => {
+  it("are retried if no server listens", async () => {
     const closed = "http://127.0.0.1:9/"
     assert.deepStrictEqual(await recoveryOf(() => axios.get(closed)), Recovery.retry)
     assert.deepStrictEqual(await recoveryOf(() => got(closed, { retry: { limit: 0 } })), Recovery.retry)
@@ -79,7 +79,7 @@ describe("the errors of libraries without a response", () => {
     )
   })
 
-  it("are none of theirs where a caller cancelled", async () => {
+  it("are unknown if the caller cancelled", async () => {
     const cancelled = AbortSignal.abort()
     assert.deepStrictEqual(await recoveryOf(() => axios.get(base, { signal: cancelled })), Recovery.giveUp)
   })
@@ -90,7 +90,7 @@ describe("the errors of the AWS SDK", () => {
   const failed = (name: string, httpStatusCode: number, $retryable?: { readonly throttling?: boolean }) =>
     Object.assign(new Error("x"), { name, $fault: "client", $metadata: { httpStatusCode }, $retryable })
 
-  it("are retried where the service flags them, throttles or fails", () => {
+  it("are retried if the service flags them, throttles or fails", () => {
     assert.deepStrictEqual(LibraryErrors.classify(failed("Slow", 400, { throttling: true })), Recovery.retry)
     assert.deepStrictEqual(LibraryErrors.classify(failed("ThrottlingException", 400)), Recovery.retry)
     assert.deepStrictEqual(LibraryErrors.classify(failed("InternalError", 500)), Recovery.retry)
@@ -116,7 +116,7 @@ describe("the errors of databases", () => {
     assert.deepStrictEqual(of("XX000"), Recovery.giveUp)
   })
 
-  it("are worth another try where no PostgreSQL listens", async () => {
+  it("are retried if no PostgreSQL listens", async () => {
     assert.deepStrictEqual(
       await recoveryOf(() => new Client({ host: "127.0.0.1", port: 9 }).connect()),
       Recovery.retry
@@ -143,7 +143,7 @@ describe("the errors of databases", () => {
 })
 
 describe("the errors of gRPC", () => {
-  it("are read by their status, those of a server that is not there too", async () => {
+  it("are read by their status, also without a server", async () => {
     const client = new grpc.Client("127.0.0.1:9", grpc.credentials.createInsecure())
     const call = () =>
       new Promise((_, reject) => {
@@ -161,7 +161,7 @@ describe("the errors of gRPC", () => {
 })
 
 describe("LibraryErrors", () => {
-  it("leaves to others what is not of these libraries, or knows its own recovery", () => {
+  it("returns undefined for errors of other libraries and for those with a recovery", () => {
     for (const error of [undefined, "x", {}, new Error("x"), { status: 200 }, { code: 14 }, { code: "40001" }]) {
       assert.isUndefined(LibraryErrors.classify(error))
     }

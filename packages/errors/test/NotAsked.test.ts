@@ -18,14 +18,14 @@ describe("NotAsked", () => {
     ["no handle is left for a connection", transport(coded("EMFILE", { syscall: "connect" }))],
     ["a disk fails", coded("EIO")],
     ["a file is missing", coded("ENOENT", { syscall: "open" })],
-    ["a file may not be read, some causes deep", new Error("x", { cause: coded("EACCES", { syscall: "open" }) })],
+    ["a file may not be read, in a cause of a cause", new Error("x", { cause: coded("EACCES", { syscall: "open" }) })],
     [
-      "a file is missing, in Effect's words",
+      "Effect reports a missing file",
       PlatformError.systemError({ _tag: "NotFound", module: "FileSystem", method: "open" })
     ],
-    ["an argument makes no sense", PlatformError.badArgument({ module: "FileSystem", method: "open" })],
+    ["an argument is invalid", PlatformError.badArgument({ module: "FileSystem", method: "open" })],
     ["a request cannot be encoded", http(new HttpClientError.EncodeError({ request }))],
-    ["an address is none", http(new HttpClientError.InvalidUrlError({ request }))],
+    ["an address is invalid", http(new HttpClientError.InvalidUrlError({ request }))],
     [
       "a call of a procedure cannot be encoded",
       new RpcClientError.RpcClientError({
@@ -42,16 +42,16 @@ describe("NotAsked", () => {
       })
     ],
     [
-      "a model's address is none",
+      "a model's address is invalid",
       new AiError.AiError({
         module: "model",
         method: "ask",
         reason: new AiError.NetworkError({ reason: "InvalidUrlError", method: "POST", url: "u" })
       })
     ],
-    ["a promise could not read its file", new Cause.UnknownError(coded("ENOENT", { syscall: "open" }))],
+    ["a promise cannot read its file", new Cause.UnknownError(coded("ENOENT", { syscall: "open" }))],
     [
-      "a call failed for an address that is none",
+      "a call fails for an invalid address",
       new ApiError.ApiError({
         method: "GET",
         endpoint: "/",
@@ -59,7 +59,7 @@ describe("NotAsked", () => {
       })
     ],
     [
-      "a body of ours could not be read",
+      "the source of a body cannot be read",
       new ApiError.TransportFailure({ kind: "body", code: undefined, connected: true })
     ],
     [
@@ -81,34 +81,34 @@ describe("NotAsked", () => {
     ]
   ]
 
-  it.each(notAsked)("holds where %s", (_, error) => {
+  it.each(notAsked)("is true if %s", (_, error) => {
     assert.isTrue(NotAsked.isNotAsked(error))
   })
 
   const asked: ReadonlyArray<readonly [string, unknown]> = [
-    ["a connection is refused", coded("ECONNREFUSED", { syscall: "connect" })],
-    ["nobody listens on a Unix socket", transport(coded("ENOENT", { syscall: "connect" }))],
+    ["there is a refused connection", coded("ECONNREFUSED", { syscall: "connect" })],
+    ["no server listens on a Unix socket", transport(coded("ENOENT", { syscall: "connect" }))],
     ["a connection breaks", coded("ECONNRESET", { syscall: "read" })],
     ["a host is not known", transport(coded("ENOTFOUND", { syscall: "getaddrinfo" }))],
-    ["it took too long", new Cause.TimeoutError("x")],
+    ["it timed out", new Cause.TimeoutError("x")],
     [
-      "a response makes no sense",
+      "a response cannot be decoded",
       http(
         new HttpClientError.DecodeError({ request, response: HttpClientResponse.fromWeb(request, new Response("x")) })
       )
     ],
     ["it may have been applied", new ApiError.OutcomeUnknown({ failure: ApiError.reasonFromStatus(500) })],
-    ["the server's own code is one of a system", ApiError.reasonFromStatus(500, { code: "EMFILE" })],
+    ["the server's own code equals a system code", ApiError.reasonFromStatus(500, { code: "EMFILE" })],
     ["the server rejects", ApiError.reasonFromStatus(429)],
-    ["nothing is known", new Error("x")],
-    ["it is no error", undefined]
+    ["the error is unknown", new Error("x")],
+    ["it is not an error", undefined]
   ]
 
-  it.each(asked)("does not hold where %s", (_, error) => {
+  it.each(asked)("is false if %s", (_, error) => {
     assert.isFalse(NotAsked.isNotAsked(error))
   })
 
-  it("lets a recovery be what it is", () => {
+  it("does not change a recovery", () => {
     assert.deepStrictEqual(Classifier.classify(coded("EMFILE"))._tag, "Retry")
   })
 })

@@ -39,7 +39,7 @@ describe("RateLimitHeaders", () => {
     assert.deepStrictEqual(parse(headers), [remaining, resetMillis])
   })
 
-  it("takes the limit that is tightest, and of two that are used up the one that takes longer, in any order", () => {
+  it("takes the tightest limit, and of two that are used up the one that resets later, in any order", () => {
     const burst = "\"burst\";r=0;t=5"
     const policies = ["\"default\";r=50;t=30", burst, "\"day\";r=0;t=3600"]
     assert.deepStrictEqual(parse({ ratelimit: policies.slice(0, 2).join(", ") }), [0, 5000])
@@ -64,7 +64,7 @@ describe("RateLimitHeaders", () => {
     assert.isUndefined(parse({ ratelimit: "\"hour;r=9;t=1\";r=0" }))
   })
 
-  it("measures a time by the server's own clock", () => {
+  it("reads an instant by the server's own clock", () => {
     const headers = {
       "x-ratelimit-remaining": "0",
       "x-ratelimit-reset": inNinety,
@@ -73,7 +73,7 @@ describe("RateLimitHeaders", () => {
     assert.deepStrictEqual(parse(headers), [0, 30_000])
   })
 
-  it("leaves out what cannot be read", () => {
+  it("ignores what it cannot read", () => {
     for (
       const headers of [
         {},
@@ -86,7 +86,7 @@ describe("RateLimitHeaders", () => {
     ) assert.isUndefined(parse(headers), JSON.stringify(headers))
   })
 
-  it("tells how long a limit is used up, a 429 also where only the renewal is told", () => {
+  it("returns how long a limit is used up, for a 429 also with a reset alone", () => {
     const exhausted = (status: number, headers: Record<string, string>) =>
       RateLimitHeaders.exhaustedFor({ status, headers }, now)
     assert.deepStrictEqual(exhausted(429, { "x-ratelimit-reset": inNinety }), Duration.seconds(90))

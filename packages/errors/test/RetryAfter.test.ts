@@ -26,12 +26,12 @@ describe("RetryAfter", () => {
     }
   })
 
-  it("takes the past for now and the enormous as it is", () => {
+  it("reads the past as zero and accepts enormous times", () => {
     assert.deepStrictEqual(RetryAfter.parse("Thu, 01 Jan 1970 00:00:00 GMT", now), Duration.zero)
     assert.deepStrictEqual(RetryAfter.parse("9".repeat(400), now), Duration.infinity)
   })
 
-  it("takes garbage for nothing", () => {
+  it("reads garbage as undefined", () => {
     const garbage = [
       undefined,
       "",
@@ -54,12 +54,12 @@ describe("RetryAfter", () => {
     for (const value of garbage) assert.isUndefined(RetryAfter.parse(value, now), String(value))
   })
 
-  it("does not guess at a date without knowing the time", () => {
+  it("ignores a date if it does not know the current time", () => {
     assert.isUndefined(RetryAfter.parse("Thu, 01 Jan 2026 00:00:05 GMT", Number.NaN))
     assert.deepStrictEqual(RetryAfter.parse("5", Number.NaN), Duration.seconds(5))
   })
 
-  it("reads what servers make of it: fractions, other zones and cases, RFC 3339", () => {
+  it("reads what servers send: fractions, other zones and cases, RFC 3339", () => {
     assert.deepStrictEqual(RetryAfter.parse("1.5", now), Duration.millis(1500))
     const inTenSeconds = [
       "Thu, 01 Jan 2026 00:00:10 +0000",
@@ -74,14 +74,14 @@ describe("RetryAfter", () => {
     }
   })
 
-  it("waits for the latest of several, whatever their form and order", () => {
+  it("takes the latest of several values, in any form and order", () => {
     const date = "Thu, 01 Jan 2026 00:02:05 GMT"
     for (const value of ["120, 125", "125, 120", `120, ${date}`, `${date}, 120`, "soon, 125", `${date}, ${date}`]) {
       assert.deepStrictEqual(RetryAfter.parse(value, now), Duration.seconds(125), value)
     }
   })
 
-  it("measures a date by the server's own clock, and by what a cache added", () => {
+  it("reads a date by the server's own clock, plus the age in a cache", () => {
     const yearOff = Date.UTC(2025, 0, 1)
     const read = (headers: Record<string, string>) =>
       RetryAfter.fromHeaders({ "retry-after": "Thu, 01 Jan 2026 00:00:30 GMT", ...headers }, yearOff)
@@ -91,7 +91,7 @@ describe("RetryAfter", () => {
     assert.deepStrictEqual(read({ date: "soon" }), Duration.seconds(365 * 86_400 + 30))
   })
 
-  it("prefers milliseconds, and passes over those that it cannot read", () => {
+  it("prefers headers in milliseconds, and skips those that it cannot read", () => {
     const read = (headers: Record<string, string>) => RetryAfter.fromHeaders(headers, now)
     assert.deepStrictEqual(read({ "retry-after-ms": "250", "retry-after": "9" }), Duration.millis(250))
     assert.deepStrictEqual(read({ "x-ms-retry-after-ms": "300", "retry-after": "9" }), Duration.millis(300))

@@ -9,7 +9,7 @@ const reason = (status: number, headers: Record<string, string>, remedy?: string
 const recoveryOf = (status: number, headers: Record<string, string>) => Recovery.of(reason(status, headers))
 
 describe("RetryHeaders", () => {
-  it("makes a status that passes worth another try where the server names a time", () => {
+  it("retries a status that passes if the server names a time", () => {
     for (const status of [403, 408, 409, 413, 423, 425, 429, 500, 502, 503, 504, 522]) {
       assert.deepStrictEqual(
         recoveryOf(status, { "retry-after": "3" }),
@@ -22,7 +22,7 @@ describe("RetryHeaders", () => {
     }
   })
 
-  it("reads GitHub's rate limits, which come as a 403", () => {
+  it("reads GitHub's rate limits, which are 403", () => {
     const reset = String(now / 1000 + 60)
     assert.deepStrictEqual(
       recoveryOf(403, { "x-ratelimit-remaining": "0", "x-ratelimit-reset": reset }),
@@ -34,7 +34,7 @@ describe("RetryHeaders", () => {
     )
   })
 
-  it("does not take a rate limit that is used up for the end of a conflict, a lock or a size", () => {
+  it("does not take the reset of a rate limit as the end of a conflict, a lock or a size", () => {
     const usedUp = { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "60" }
     for (const status of [409, 413, 423]) {
       assert.deepStrictEqual(recoveryOf(status, usedUp), Recovery.correct)
@@ -45,7 +45,7 @@ describe("RetryHeaders", () => {
     }
   })
 
-  it("lets x-should-retry decide, and takes x-amz-retry-after for a wish", () => {
+  it("lets x-should-retry decide, and reads x-amz-retry-after as a request to retry", () => {
     assert.deepStrictEqual(recoveryOf(409, { "x-should-retry": "true" }), Recovery.retry)
     assert.deepStrictEqual(
       recoveryOf(400, { "x-should-retry": "true", "retry-after-ms": "250" }),
@@ -56,7 +56,7 @@ describe("RetryHeaders", () => {
     assert.deepStrictEqual(recoveryOf(400, { "x-amz-retry-after": "1500" }), Recovery.retryAfter("1500 millis"))
   })
 
-  it("never lets a message say both to wait and not to", () => {
+  it("never says in one message to wait and not to retry", () => {
     for (const status of [302, 400, 401, 403, 404, 409, 413, 418, 422, 423, 429, 500, 501, 503]) {
       for (const headers of [{}, { "x-should-retry": "false" }, { "x-should-retry": "true" }]) {
         const failure = reason(status, { "retry-after": "100000", ...headers })

@@ -30,10 +30,10 @@ const tcp = (serve: (socket: Socket) => void) =>
   )
 
 const failureOf = (url: string) =>
-  Effect.promise(() => fetch(url).then(() => new Error("answered"), (error: unknown) => error))
+  Effect.promise(() => fetch(url).then(() => new Error("no failure"), (error: unknown) => error))
 
 describe("Transport, over real sockets", () => {
-  it.live("knows a refused connection, which reached nobody", () =>
+  it.live("knows a refused connection, which reached no server", () =>
     Effect.gen(function*() {
       const { close, port } = yield* tcp(() => {})
       close()
@@ -53,7 +53,7 @@ describe("Transport, over real sockets", () => {
       assert.isFalse(ApiError.mayHaveBeenApplied(new ApiError.TransportFailure(diagnosis), false))
     }))
 
-  it.live("knows a connection that was closed before the answer", () =>
+  it.live("knows a connection that was closed before the response", () =>
     Effect.gen(function*() {
       const { port } = yield* tcp((socket) => socket.once("data", () => socket.end()))
       const error = yield* failureOf(`http://127.0.0.1:${port}/`)
@@ -82,7 +82,7 @@ describe("Transport, over real sockets", () => {
       assert.strictEqual(Transport.diagnose(error).kind, "refused")
     }))
 
-  it.live("does not mistake an answer for a failure of the way", () =>
+  it.live("does not take a response for a transport failure", () =>
     Effect.gen(function*() {
       const server = createHttpServer((_, response) => response.writeHead(500).end())
       const port = yield* Effect.callback<number>((resume) => {
@@ -96,7 +96,7 @@ describe("Transport, over real sockets", () => {
 })
 
 describe("Transport", () => {
-  it("takes the first telling code and keeps an untold one", () => {
+  it("takes the first known code, and keeps an unknown one", () => {
     const inner = Object.assign(new Error("inner"), { code: "ETIMEDOUT" })
     const outer = Object.assign(new Error("outer", { cause: inner }), { code: "ERR_SOMETHING" })
     assert.deepStrictEqual(Transport.diagnose(outer), { kind: "stalled", code: "ETIMEDOUT", connected: true })
@@ -105,13 +105,13 @@ describe("Transport", () => {
   })
 
   it("looks into the failures of all addresses of a name", () => {
-    const refused = Object.assign(new Error("refused"), { code: "ECONNREFUSED" })
-    assert.strictEqual(Transport.diagnose(new AggregateError([refused, refused])).kind, "refused")
+    const unreachable = Object.assign(new Error("unreachable"), { code: "ECONNREFUSED" })
+    assert.strictEqual(Transport.diagnose(new AggregateError([unreachable, unreachable])).kind, "refused")
   })
 
-  it("knows that no connection stood where all addresses of a name were silent", () => {
+  it("knows that there was no connection if all addresses of a name were silent", () => {
     const silent = Object.assign(new Error("connect ETIMEDOUT"), { code: "ETIMEDOUT", syscall: "connect" })
-    // As `node:net` makes it: with the code of the first one, and without its call.
+    // As `node:net` makes it: with the code of the first error, but not its call.
     const all = Object.assign(new AggregateError([silent, silent]), { code: "ETIMEDOUT" })
     assert.deepStrictEqual(Transport.diagnose(new TypeError("fetch failed", { cause: all })), {
       kind: "connectTimeout",
@@ -128,7 +128,7 @@ describe("Transport", () => {
 
   const failure = (code: string, syscall?: string) => Object.assign(new Error(code), { code, syscall })
 
-  it("tells by the system call whether a connection stood", () => {
+  it("knows from the system call whether there was a connection", () => {
     const cases = [
       ["EHOSTUNREACH", "connect", "refused", false],
       ["EHOSTUNREACH", "read", "reset", true],
@@ -147,7 +147,7 @@ describe("Transport", () => {
     }
   })
 
-  it("tells a handshake that failed from a secure connection that broke", () => {
+  it("distinguishes a failed handshake from a secure connection that broke", () => {
     assert.deepInclude(Transport.diagnose(failure("UNABLE_TO_GET_ISSUER_CERT")), { kind: "tls", connected: false })
     assert.deepInclude(Transport.diagnose(failure("ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC")), {
       kind: "reset",
@@ -155,7 +155,7 @@ describe("Transport", () => {
     })
   })
 
-  it("believes the transport more than a code", () => {
+  it("prefers what the transport says to a code", () => {
     const known = (reached: Transport.Reached, error: Error, kind?: Transport.Kind) =>
       Transport.diagnose({ reason: { cause: error, [Transport.TransmissionId]: { reached, kind } } })
     const reset = failure("ECONNRESET")
@@ -173,11 +173,11 @@ describe("Transport", () => {
     assert.isFalse(applied(known("connected", reset)))
     assert.isTrue(applied(known("partOfHead", reset)))
     assert.isFalse(applied(known("all", new Error("GOAWAY"), "unprocessed")))
-    // TLS 1.3 rejects a client's certificate when its request has left already.
+    // TLS 1.3 rejects a client's certificate after its request has left.
     assert.isFalse(applied(known("all", failure("ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED"))))
   })
 
-  it("says of each kind what happened, and lets time mend only what it can", () => {
+  it("says for each kind what happened, and retries only transient kinds", () => {
     const recoveries = {
       refused: "Retry",
       dns: "Retry",

@@ -31,8 +31,8 @@ const graphql = (reason: GraphQLClientError.Reason) =>
 const cause = new Error("x")
 const minute = Recovery.retryAfter("1 minute")
 
-/** Every class of `effect` that says something about trying again, and what it says. */
-const told: { readonly [name: string]: ReadonlyArray<readonly [error: unknown, recovery: Recovery.Recovery]> } = {
+/** All classes of `effect` that say something about retries, and what they say. */
+const recoveries: { readonly [name: string]: ReadonlyArray<readonly [error: unknown, recovery: Recovery.Recovery]> } = {
   "Cause/ExceededCapacityError": [[new Cause.ExceededCapacityError(), Recovery.retry]],
   "Cause/TimeoutError": [[new Cause.TimeoutError(), Recovery.retry]],
   "Cause/UnknownError": [[new Cause.UnknownError(reset), Recovery.retry], [
@@ -173,12 +173,12 @@ const told: { readonly [name: string]: ReadonlyArray<readonly [error: unknown, r
   ]
 }
 
-/** Reads as its instances do, whatever their fields. */
+/** Reads like its instances, whatever their fields. */
 function tagged(of: { readonly prototype: object }, _tag: string): unknown {
   return Object.create(of.prototype, { _tag: { value: _tag } })
 }
 
-/** Classes that say nothing about trying again, or only within an error that is read above; by module. */
+/** Classes that say nothing about retries, or only in an error that is read above; by module. */
 const silent: { readonly [module: string]: string } = {
   "Cause": "AsyncFiberError IllegalArgumentError NoSuchElementError",
   "ConfigProvider": "SourceError",
@@ -258,13 +258,13 @@ const classes = async (): Promise<ReadonlyMap<string, ErrorClass>> => {
   return found
 }
 
-/** An instance, whatever its class wants to be made of. */
+/** An instance, without the arguments of its class. */
 const instance = (of: { readonly prototype: object }, values: Readonly<Record<string, unknown>> = {}): unknown =>
   Object.create(of.prototype, Object.fromEntries(Object.entries(values).map(([key, value]) => [key, { value }])))
 
 describe("the errors of effect", () => {
-  it.each(Object.keys(told))("%s is read", (name) => {
-    for (const [error, recovery] of told[name] ?? []) assert.deepStrictEqual(Classifier.classify(error), recovery)
+  it.each(Object.keys(recoveries))("%s is read", (name) => {
+    for (const [error, recovery] of recoveries[name] ?? []) assert.deepStrictEqual(Classifier.classify(error), recovery)
   })
 
   it(
@@ -287,21 +287,21 @@ describe("the errors of effect", () => {
           assert.notStrictEqual(recoveryOf(false), "Retry", name)
         } else if (status !== undefined) {
           assert.deepStrictEqual(Classifier.classify(instance(of)), Recovery.fromStatus(status), name)
-        } else if (Object.hasOwn(of.fields ?? {}, "retryAfter") && told[name] === undefined) {
+        } else if (Object.hasOwn(of.fields ?? {}, "retryAfter") && recoveries[name] === undefined) {
           const error = instance(of, {
             _tag: name.split("/").at(-1),
             status: 503,
             retryAfter: name.startsWith("ai/") ? "60" : Duration.minutes(1)
           })
           assert.deepStrictEqual(Classifier.classify(error), minute, name)
-        } else if (told[name] === undefined && !listed.delete(name)) unknown.push(name)
+        } else if (recoveries[name] === undefined && !listed.delete(name)) unknown.push(name)
       }
       assert.deepStrictEqual([unknown, [...listed]], [[], []])
       assert.isAbove(walked, 150)
     }
   )
 
-  it("are read where an API declares them with a status, and with a time", () => {
+  it("are read if an API declares them with a status, and with a time", () => {
     class Busy extends Schema.TaggedError<Busy>()("Busy", { retryAfter: Schema.DurationFromMillis }, {
       httpApiStatus: 503
     }) {}
@@ -309,7 +309,7 @@ describe("the errors of effect", () => {
     assert.deepStrictEqual(Classifier.classify(new HttpApiError.NotFound({})), Recovery.correct)
   })
 
-  it.effect("come out of a client of an API as what they are", () =>
+  it.effect("have their recovery in a client of an API", () =>
     Effect.gen(function*() {
       const api = HttpApi.make("api").add(
         HttpApiGroup.make("tables").add(

@@ -1,11 +1,11 @@
-// IMF-fixdate and the two obsolete forms that RFC 9110 still asks recipients to accept; with the zones, the case and the
-// short days that servers really write. `Date.parse` alone is far too lenient: it reads "-5" as a month.
+// IMF-fixdate and the two obsolete forms that RFC 9110 still asks recipients to accept, with the zones, the case and the
+// short days that real servers write. `Date.parse` alone is too lenient: it reads "-5" as a month.
 const httpDate = /^[a-z]{3,9}, \d{1,2}[ -][a-z]{3}[ -](?:\d{4}|\d{2}) \d{2}:\d{2}:\d{2} (?:GMT|UTC|Z|[+-]\d{4})$/i
 const asctimeDate = /^[a-z]{3} [a-z]{3} [ \d]?\d \d{2}:\d{2}:\d{2} \d{4}$/i
 // RFC 3339.
 const isoDate = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/i
 
-/** The epoch milliseconds of a date; `undefined` where it is none. */
+/** The epoch milliseconds of a date; `undefined` for any other text. */
 export const parseDate = (text: string): number | undefined => {
   const millis = httpDate.test(text) || isoDate.test(text)
     ? Date.parse(text)
@@ -18,8 +18,8 @@ interface Headers {
 }
 
 /**
- * The time by the server's own clock, by which it names dates: that of its `Date` header, and as much later as the response
- * lay in a cache. `nowMillis` where it does not say.
+ * The time on the server's clock, to which its dates refer: its `Date` header, plus the response's age in a cache.
+ * `nowMillis` if the response has no `Date`.
  */
 export const serverTime = (headers: Headers, nowMillis: number): number => {
   const date = parseDate(headers["date"]?.trim() ?? "")

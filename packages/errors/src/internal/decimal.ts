@@ -1,3 +1,3 @@
-/** The number that a header holds: digits, with a fraction or without. Any other text is none. */
+/** The number in a header: digits, with or without a fraction; `undefined` for any other text. */
 export const decimal = (text: string | undefined): number | undefined =>
   text !== undefined && /^\s*\d+(?:\.\d+)?\s*$/.test(text) ? Number(text) : undefined

@@ -1,6 +1,6 @@
 import * as Duration from "effect/Duration"
 
-/** A time as a person would say it: `250 milliseconds`, `40 seconds`, `1 day 4 hours`. No more than two units. */
+/** A duration for people, in at most two units: `250 milliseconds`, `40 seconds`, `1 day 4 hours`. */
 export const inWords = (duration: Duration.Duration): string => {
   if (!Duration.isFinite(duration)) return "an unlimited time"
   const millis = Duration.toMillis(duration)

@@ -1,7 +1,7 @@
 import * as Predicate from "effect/Predicate"
 import * as Transport from "../Transport.ts"
 
-/** Whether what went wrong on the way to a server went wrong on this machine, before the server had any part in it. */
+/** True for a failure on this machine, before the server had any part in it. */
 export const isLocal = ({ code, connected, kind }: Transport.Diagnosis): boolean => {
   if (kind === "unknown") return code !== undefined && localCodes.has(code)
   return localKinds.has(kind) || (!connected && (kind === "busy" || kind === "closed"))
@@ -14,10 +14,10 @@ const localKinds: ReadonlySet<Transport.Kind> = /* @__PURE__ */ new Set<Transpor
   "request"
 ])
 
-/** The same for whatever a runtime threw. */
+/** The same for any error of a runtime. */
 export const isLocalError = (error: object): boolean => isLocal(Transport.diagnose(error)) || isFileError(error)
 
-// Out of handles, and what only files and folders answer.
+// Out of handles, and codes that only files and folders have.
 const localCodes: ReadonlySet<string> = /* @__PURE__ */ new Set([
   "EMFILE",
   "ENFILE",
@@ -30,7 +30,7 @@ const localCodes: ReadonlySet<string> = /* @__PURE__ */ new Set([
   "ENAMETOOLONG"
 ])
 
-// ENOENT is the answer of `open` for a file, and of `connect` for a Unix socket that nobody listens on.
+// ENOENT can come from `open` for a file, and from `connect` for a Unix socket without a listener.
 const isFileError = (error: object): boolean => {
   let current: unknown = error
   for (let depth = 0; depth < 8 && Predicate.isObject(current); depth++) {

@@ -2,13 +2,13 @@ import * as Predicate from "effect/Predicate"
 import * as Recovery from "../Recovery.ts"
 import * as RetryHeaders from "../RetryHeaders.ts"
 
-/** What an HTTP status with whatever a library calls headers stands for. */
+/** The recovery of an HTTP status with a library's headers, in any form. */
 export const ofResponse = (status: number, headers: unknown, nowMillis: number | undefined): Recovery.Recovery => {
-  const advice = RetryHeaders.read({ status, headers: plain(headers) }, nowMillis ?? Number.NaN)
-  return advice.recovery ?? Recovery.fromStatus(status, advice.retryAfter)
+  const { recovery, retryAfter } = RetryHeaders.read({ status, headers: plain(headers) }, nowMillis ?? Number.NaN)
+  return recovery ?? Recovery.fromStatus(status, retryAfter)
 }
 
-// `Headers` of the web, Node's headers with their lists, and plain records in any case.
+// Takes the web's `Headers`, Node's headers with their lists, and plain records with names in any case.
 const plain = (headers: unknown): { readonly [name: string]: string | undefined } => {
   const read: { [name: string]: string | undefined } = {}
   if (!Predicate.isObject(headers)) return read

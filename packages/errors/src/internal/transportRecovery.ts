@@ -1,7 +1,7 @@
 import * as Recovery from "../Recovery.ts"
 import * as Transport from "../Transport.ts"
 
-/** What a failure on the way to a server stands for; `undefined` where neither its kind nor its code tells. */
+/** The recovery of a transport's failure; `undefined` if neither its kind nor its code determines one. */
 export const transportRecovery = (
   { code, kind }: Pick<Transport.Diagnosis, "code" | "kind">
 ): Recovery.Recovery | undefined => {
@@ -16,7 +16,7 @@ export const transportRecovery = (
     case "request":
       return Recovery.correct
     case "body": {
-      // What went wrong where the body comes from.
+      // The failure of the body's source.
       const origin = Transport.diagnose({ code })
       return (origin.kind === "body" ? undefined : transportRecovery(origin)) ?? Recovery.giveUp
     }

@@ -18,7 +18,7 @@ const server = Effect.acquireRelease(
 
 describe("Classifier.classify", () => {
   // Effect calls both a `DecodeError`.
-  it.live("tells an answer whose connection breaks from one that cannot be read", () =>
+  it.live("distinguishes a response whose connection breaks from one that cannot be decoded", () =>
     Effect.gen(function*() {
       const { port } = (yield* server).address() as AddressInfo
       const client = yield* HttpClient.HttpClient
