@@ -1,5 +1,5 @@
 // Replaces one concern: tokens come from a vault instead of a login, and nothing else changes.
-import type { Token } from "@effect-resilience/auth"
+import type { Grant } from "@effect-resilience/auth"
 import { TokenCache, TokenSource } from "@effect-resilience/auth"
 import { Simulator } from "@effect-resilience/tbm-simulator"
 import { Frontdoor, TableUploads } from "@effect-resilience/tbm-studio"
@@ -16,8 +16,8 @@ const vault = Effect.gen(function*() {
   const keys = HttpClientRequest.post(`${url}/service/apikeylogin`).pipe(
     HttpClientRequest.bodyJsonUnsafe({ keyAccess: "sim-public-key", keySecret: "sim-secret-key" })
   )
-  const answer = yield* HttpClient.execute(keys)
-  const grant: Token.Grant = { value: Redacted.make(answer.headers["apptio-opentoken"] ?? "") }
+  const response = yield* HttpClient.execute(keys)
+  const grant: Grant.Grant = { value: Redacted.make(response.headers["apptio-opentoken"] ?? "") }
   return grant
 }).pipe(Effect.orDie)
 

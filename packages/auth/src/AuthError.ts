@@ -165,7 +165,7 @@ export class MalformedToken extends Data.TaggedError("MalformedToken")<{ readonl
  * @category reasons
  * @since 0.1.0
  */
-export class AmbiguousToken extends Data.TaggedError("AmbiguousToken")<{ readonly places: string }> {
+export class AmbiguousToken extends Data.TaggedError("AmbiguousToken")<{ readonly locations: string }> {
   get [NotAsked.symbol](): true {
     return true
   }
@@ -173,12 +173,12 @@ export class AmbiguousToken extends Data.TaggedError("AmbiguousToken")<{ readonl
     return Recovery.giveUp
   }
   override get message(): string {
-    return `The login's answer holds different tokens in ${this.places}.`
+    return `The login's answer holds different tokens in ${this.locations}.`
   }
 }
 
 /**
- * The API refused a token right after a new login.
+ * The API rejected a token right after a new login.
  *
  * @category reasons
  * @since 0.1.0
@@ -193,7 +193,7 @@ export class StillUnauthorized extends Data.TaggedError("StillUnauthorized")<{ r
 }
 
 /**
- * The token was refused after the request's body had begun to leave, and that body cannot be sent again. Nothing was
+ * The token was rejected after the request's body had begun to leave, and that body cannot be sent again. Nothing was
  * applied; whoever can open the body anew may repeat the call.
  *
  * @category reasons
@@ -205,7 +205,7 @@ export class NotReplayable extends Data.TaggedError("NotReplayable") {
     return Recovery.reauthenticate
   }
   override get message(): string {
-    return "The token was refused, and the body of the request cannot be sent a second time."
+    return "The token was rejected, and the body of the request cannot be sent a second time."
   }
 }
 

@@ -1,10 +1,10 @@
 /**
- * Sends requests with a token, and replaces the token once when it is refused.
+ * Sends requests with a token, and replaces the token once when it is rejected.
  *
  * **Details**
  *
- * A refusal is a failure whose `Recovery` is `Reauthenticate` (what `ErrorMapping` makes of a 401), a response with status
- * 401, or whatever `refused` says. The token that was refused is invalidated, and the request is sent once more with its
+ * A rejection is a failure whose `Recovery` is `Reauthenticate` (what `ErrorMapping` makes of a 401), a response with status
+ * 401, or whatever `rejected` says. The token that was rejected is invalidated, and the request is sent once more with its
  * successor and a fresh body. Refused again right after a new login, the call fails with `StillUnauthorized`.
  *
  * Credentials go to one origin. A request to any other, also one that a redirect leads to, fails with `ForeignOrigin`
@@ -88,7 +88,7 @@ export type Attach = (
 /**
  * - `origin`: where the credentials may go.
  * - `attach`: how the token travels: `bearer`, `header(name)`, `cookie(name)` or your own.
- * - `refused`: further signs of a refused token, such as a login page with status 200. It must not read the body.
+ * - `rejected`: further signs of a rejected token, such as a login page with status 200. It must not read the body.
  *
  * @category models
  * @since 0.1.0
@@ -96,7 +96,7 @@ export type Attach = (
 export interface Options {
   readonly origin: Origin.Origin
   readonly attach: Attach
-  readonly refused?: ((response: HttpClientResponse.HttpClientResponse) => boolean) | undefined
+  readonly rejected?: ((response: HttpClientResponse.HttpClientResponse) => boolean) | undefined
 }
 
 /**
@@ -143,11 +143,11 @@ export const withTokens: {
 } = dual(3, <E, R>(
   client: HttpClient.HttpClient.With<E, R>,
   cache: TokenCache["Service"],
-  { attach, origin, refused }: Options
+  { attach, origin, rejected }: Options
 ): HttpClient.HttpClient.With<E | AuthError.AuthError, R> => {
-  const isRefused = (exit: Exit.Exit<HttpClientResponse.HttpClientResponse, E>): boolean => {
-    if (Exit.isSuccess(exit)) return exit.value.status === unauthorized || refused?.(exit.value) === true
-    return isRefusal(errorOf(exit))
+  const isRejected = (exit: Exit.Exit<HttpClientResponse.HttpClientResponse, E>): boolean => {
+    if (Exit.isSuccess(exit)) return exit.value.status === unauthorized || rejected?.(exit.value) === true
+    return isRejection(errorOf(exit))
   }
 
   const send = (request: HttpClientRequest.HttpClientRequest, token: Token) => {
@@ -167,7 +167,7 @@ export const withTokens: {
     for (let replays = 0;; replays++) {
       const exit = yield* Effect.exit(send(body.request, token))
       if (body.differed()) return yield* Effect.fail(notReplayable())
-      if (!isRefused(exit)) return yield* exit
+      if (!isRejected(exit)) return yield* exit
       if (Exit.isSuccess(exit)) yield* Bytes.discard(exit.value.stream)
       if (renewed || replays === maxReplays) return yield* Effect.fail(stillUnauthorized(detailOf(exit)))
       const renewing = yield* cache.invalidate(token)
@@ -198,7 +198,7 @@ const maxReplays = 2
 
 const errorOf = (exit: Exit.Exit<unknown, unknown>): unknown => Option.getOrUndefined(Exit.findErrorOption(exit))
 
-const isRefusal = (error: unknown): boolean =>
+const isRejection = (error: unknown): boolean =>
   Recovery.of(error)._tag === "Reauthenticate" ||
   (HttpClientError.isHttpClientError(error) && error.response?.status === unauthorized)
 

@@ -12,7 +12,25 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Redacted from "effect/Redacted"
 import * as AuthError from "./AuthError.ts"
 import * as Expiry from "./Expiry.ts"
-import type { Grant } from "./Token.ts"
+
+/**
+ * What a successful login yields.
+ *
+ * - `expiresAt`: epoch milliseconds by *our* clock (`Expiry.onOurClock`); `undefined` where the server did not say,
+ *   `Infinity` where it never ends.
+ * - `attributes`: what else the login said and the calls need: a tenant, an environment, an instance's address. No
+ *   secrets: they are shown and stored as they are.
+ * - `shared`: whether it came from a store of another process's login, not from a login of its own.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Grant {
+  readonly value: Redacted.Redacted
+  readonly expiresAt?: number | undefined
+  readonly attributes?: { readonly [name: string]: string } | undefined
+  readonly shared?: boolean | undefined
+}
 
 /**
  * - `headers`, `cookies`: where the token may be. All that are present must agree.
@@ -22,7 +40,7 @@ import type { Grant } from "./Token.ts"
  * @category models
  * @since 0.1.0
  */
-export interface Places {
+export interface TokenLocations {
   readonly headers?: ReadonlyArray<string> | undefined
   readonly cookies?: ReadonlyArray<string> | undefined
   readonly expiryHeaders?: ReadonlyArray<string> | undefined
@@ -34,7 +52,7 @@ export interface Places {
  *
  * **Details**
  *
- * Fails with `NoToken` where no place holds one, and with `AmbiguousToken` where two places hold different ones. A
+ * Fails with `NoToken` where no place holds one, and with `AmbiguousToken` where two locations hold different ones. A
  * cookie's value is taken as it was sent, not decoded. A cookie for the domain of another host is no token (RFC 6265, section
  * 5.3), and neither is one that the server removes: with `Max-Age=0`, or with an end before its own `Date`.
  *
@@ -42,16 +60,22 @@ export interface Places {
  * @since 0.1.0
  */
 export const fromResponse: {
-  (places: Places): (
+  (locations: TokenLocations): (
     response: HttpClientResponse.HttpClientResponse
   ) => Effect.Effect<Grant, AuthError.AuthError>
-  (response: HttpClientResponse.HttpClientResponse, places: Places): Effect.Effect<Grant, AuthError.AuthError>
+  (
+    response: HttpClientResponse.HttpClientResponse,
+    locations: TokenLocations
+  ): Effect.Effect<Grant, AuthError.AuthError>
 } = dual(
   2,
-  (response: HttpClientResponse.HttpClientResponse, places: Places): Effect.Effect<Grant, AuthError.AuthError> =>
+  (
+    response: HttpClientResponse.HttpClientResponse,
+    locations: TokenLocations
+  ): Effect.Effect<Grant, AuthError.AuthError> =>
     Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      const headerNames = places.headers ?? []
-      const cookieNames = places.cookies ?? []
+      const headerNames = locations.headers ?? []
+      const cookieNames = locations.cookies ?? []
       const serverNow = Expiry.serverNow(response.headers)
       const host = hostOf(response)
       const cookies = cookieNames.flatMap((name) => response.cookies.cookies[name] ?? []).filter((cookie) =>
@@ -65,15 +89,17 @@ export const fromResponse: {
       found.delete("")
       const [value, ...others] = found
       if (value === undefined) {
-        return Effect.fail(new AuthError.AuthError({ reason: new AuthError.NoToken({ expected: describe(places) }) }))
+        return Effect.fail(
+          new AuthError.AuthError({ reason: new AuthError.NoToken({ expected: describe(locations) }) })
+        )
       }
       if (others.length > 0) {
         return Effect.fail(
-          new AuthError.AuthError({ reason: new AuthError.AmbiguousToken({ places: describe(places) }) })
+          new AuthError.AuthError({ reason: new AuthError.AmbiguousToken({ locations: describe(locations) }) })
         )
       }
       const clocks = { now, serverNow }
-      const expiresAt = firstDefined(places.expiryHeaders ?? [], (name) =>
+      const expiresAt = firstDefined(locations.expiryHeaders ?? [], (name) =>
         Expiry.onOurClock(Expiry.parse(response.headers[name.toLowerCase()]), clocks)) ??
         firstDefined(cookies, (cookie) =>
           Expiry.fromCookie(cookie, clocks))
@@ -98,10 +124,10 @@ const isRemoval = ({ options }: Cookies.Cookie, serverNow: number | undefined): 
   return options?.expires !== undefined && serverNow !== undefined && options.expires.getTime() <= serverNow
 }
 
-const describe = (places: Places): string =>
+const describe = (locations: TokenLocations): string =>
   [
-    ...(places.headers ?? []).map((name) => `header ${name}`),
-    ...(places.cookies ?? []).map((name) => `cookie ${name}`)
+    ...(locations.headers ?? []).map((name) => `header ${name}`),
+    ...(locations.cookies ?? []).map((name) => `cookie ${name}`)
   ].join(", ")
 
 const firstDefined = <A>(items: ReadonlyArray<A>, f: (item: A) => number | undefined): number | undefined => {

@@ -9,7 +9,7 @@
  * **Details**
  *
  * An origin is a scheme, a host and a port. Plain `http` is for loopback addresses only. User info in an address is
- * refused, since it is either a credential or a disguise.
+ * rejected, since it is either a credential or a disguise.
  *
  * **Example** (Checking a configured address)
  *
@@ -68,14 +68,14 @@ export class OriginError extends Data.TaggedError("OriginError")<{ readonly prob
  * @since 0.1.0
  */
 export const parse = (url: string | URL): Result.Result<Origin, OriginError> => {
-  if (typeof url === "string" && !URL.canParse(url)) return refuse("not an absolute URL")
+  if (typeof url === "string" && !URL.canParse(url)) return reject("not an absolute URL")
   const parsed = new URL(url)
   if (parsed.username !== "" || parsed.password !== "" || hasUserInfo(url)) {
-    return refuse("it holds user info (name@host)")
+    return reject("it holds user info (name@host)")
   }
-  if (parsed.protocol !== "https:" && parsed.protocol !== "http:") return refuse("only https and http are known")
+  if (parsed.protocol !== "https:" && parsed.protocol !== "http:") return reject("only https and http are known")
   if (parsed.protocol === "http:" && !isLoopback(parsed.hostname)) {
-    return refuse("plain http is for loopback addresses only")
+    return reject("plain http is for loopback addresses only")
   }
   return Result.succeed({ _tag: "Origin", href: parsed.origin, toString: () => parsed.origin })
 }
@@ -131,4 +131,4 @@ const slash = "/".charCodeAt(0)
 const hasUserInfo = (url: string | URL): boolean =>
   typeof url === "string" && (/^[a-z][a-z0-9+.-]*:[\\/]*([^\\/?#]*)/i.exec(url.trim())?.[1]?.includes("@") ?? false)
 
-const refuse = (problem: string): Result.Result<never, OriginError> => Result.fail(new OriginError({ problem }))
+const reject = (problem: string): Result.Result<never, OriginError> => Result.fail(new OriginError({ problem }))

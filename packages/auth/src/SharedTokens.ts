@@ -55,9 +55,9 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as AuthError from "./AuthError.ts"
+import type { Grant } from "./Grant.ts"
 import { problemOf } from "./internal/tokenText.ts"
 import * as vault from "./internal/vault.ts"
-import type { Grant } from "./Token.ts"
 import type { TokenSource } from "./TokenSource.ts"
 
 /**
@@ -106,14 +106,14 @@ export const make = Effect.fnUntraced(function*(source: TokenSource, options: Op
   const leaseLife = Duration.fromInputUnsafe(options.lease ?? "15 seconds")
   const poll = Duration.toMillis(Duration.fromInputUnsafe(options.poll ?? "100 millis"))
 
-  const read = Effect.fnUntraced(function*(place: string, refused: Redacted.Redacted | undefined) {
+  const read = Effect.fnUntraced(function*(place: string, rejected: Redacted.Redacted | undefined) {
     const entry = yield* optional(within(store.get(place)), "read")
     if (!isEntry(entry)) return undefined
     const text = yield* safe.open(place, entry.sealed)
     if (text === undefined) return undefined
     const stored = yield* Effect.orElseSucceed(decode(text), () => undefined)
     if (stored === undefined || stored.expiresAt <= (yield* Clock.currentTimeMillis)) return undefined
-    if (refused !== undefined && Redacted.value(refused) === stored.value) return undefined
+    if (rejected !== undefined && Redacted.value(rejected) === stored.value) return undefined
     const grant: Grant = { ...stored, value: Redacted.make(stored.value), shared: true }
     return grant
   })
@@ -137,32 +137,32 @@ export const make = Effect.fnUntraced(function*(source: TokenSource, options: Op
       Effect.forever
     )
 
-  const logIn = (place: string, owner: string, refused: Redacted.Redacted | undefined) =>
+  const logIn = (place: string, owner: string, rejected: Redacted.Redacted | undefined) =>
     Effect.gen(function*() {
       // Another process may have finished between the look and the lease.
-      const found = yield* read(place, refused)
+      const found = yield* read(place, rejected)
       if (found !== undefined) return found
-      const grant = yield* Effect.raceFirst(source.acquire(refused), keepLease(place, owner))
+      const grant = yield* Effect.raceFirst(source.acquire(rejected), keepLease(place, owner))
       yield* optional(write(place, grant), "written")
       return grant
     }).pipe(Effect.ensuring(Effect.catchCause(lease.release(place, owner), () => Effect.void)))
 
-  const acquire = Effect.fnUntraced(function*(refused: Redacted.Redacted | undefined) {
+  const acquire = Effect.fnUntraced(function*(rejected: Redacted.Redacted | undefined) {
     const place = yield* safe.place(yield* source.identity)
     const owner = yield* safe.name
     while (true) {
-      const found = yield* read(place, refused)
+      const found = yield* read(place, rejected)
       if (found !== undefined) return found
       // Without leases no process waits for another.
       const taken = yield* optional(lease.acquire(place, owner, leaseLife), "leased")
-      if (taken !== false) return yield* logIn(place, owner, refused)
+      if (taken !== false) return yield* logIn(place, owner, rejected)
       yield* Effect.sleep(Duration.millis(poll * (0.75 + (yield* Random.next) / 2)))
     }
   })
 
   return {
     identity: source.identity,
-    acquire: (refused) => Effect.suspend(() => acquire(refused)),
+    acquire: (rejected) => Effect.suspend(() => acquire(rejected)),
     forgetFailures: source.forgetFailures
   }
 })

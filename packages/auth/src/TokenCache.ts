@@ -1,22 +1,22 @@
 /**
- * One token for many callers: one login however many ask, renewed before it expires, replaced once when it is refused.
+ * One token for many callers: one login however many ask, renewed before it expires, replaced once when it is rejected.
  *
  * **Details**
  *
  * - A fresh token is handed out without waiting.
  * - Within `refreshBefore` of its expiry callers still get it at once, and one refresh runs behind. A refresh that fails
- *   leaves the token in use and is tried again no sooner than `refreshPause` later.
+ *   leaves the token in use and is tried again no sooner than `refreshRetryDelay` later.
  * - Without a usable token callers wait for one login together. Its failure reaches all of them and is not kept, but
  *   rejected credentials are not tried again until they change, or for a while where the server did not name them
  *   (`AuthError.Rejected`); and a login that failed in a way that no policy retries, such as a defect of the source or a response
  *   without a token, is asked again at once only the first time. After that the same failure is handed out for a pause of 1
- *   second, doubling up to `refreshPause`.
+ *   second, doubling up to `refreshRetryDelay`.
  * - A source that throws fails its callers with that defect, and is paced and told like any failure. One that interrupts
  *   itself is `Unavailable`, worth a retry.
  * - A token that no header can hold is `MalformedToken`.
  * - Each token is scrubbed from texts until an hour after its end (`Scrubber`).
  * - A login goes on when some of its waiters are interrupted and stops when all are.
- * - `invalidate` names the token that was refused: whoever comes late, with an older one, causes no second login.
+ * - `invalidate` names the token that was rejected: whoever comes late, with an older one, causes no second login.
  * - Time is judged by the monotonic clock and by the wall clock; the token counts as expired when either says so. A wall
  *   clock that jumps back does not prolong its life.
  *
@@ -68,15 +68,16 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import * as AuthError from "./AuthError.ts"
-import { rememberRejection } from "./internal/rejection.ts"
+import type { Grant } from "./Grant.ts"
+import { stopAfterRejection } from "./internal/rejection.ts"
 import { problemOf } from "./internal/tokenText.ts"
-import type { Grant, Token } from "./Token.ts"
+import type { Token } from "./Token.ts"
 import type { TokenSource } from "./TokenSource.ts"
 
 /**
  * - `get`: the token to use now.
- * - `invalidate`: the token was refused. Answers whether this ended the current token's life; `false` for an older
- *   generation, and where `relogins` says that enough is enough.
+ * - `invalidate`: the token was rejected. Answers whether this ended the current token's life; `false` for an older
+ *   generation, and where `maxReloginsPerMinute` says that enough is enough.
  * - `forgetFailures`: rejected credentials and pauses after failures are forgotten, so that the next call logs in. For an
  *   operator who knows that the cause is gone.
  * - `status`: for display.
@@ -99,10 +100,10 @@ export class TokenCache extends Context.Service<TokenCache, {
  * - `refreshBefore`: how long before its expiry a token is renewed; 5 minutes by default, at most half of its life.
  * - `jitter`: the part of `refreshBefore` by which a renewal is put off at random, so that a fleet does not move together;
  *   0.2 by default.
- * - `refreshPause`: between failed renewals; 30 seconds by default, longer where the server says so.
+ * - `refreshRetryDelay`: between failed renewals; 30 seconds by default, longer where the server says so.
  * - `timeout`: of a whole login, with its retries; 1 minute by default.
  * - `retry`: for logins that failed and may succeed; `RetryPolicy.standard` by default.
- * - `relogins`: how many refused tokens per minute are replaced by a new login; 10 by default. An API that refuses every
+ * - `maxReloginsPerMinute`: how many rejected tokens per minute are replaced by a new login; 10 by default. An API that rejects every
  *   token would otherwise be answered with a login per call.
  *
  * @category models
@@ -112,14 +113,14 @@ export interface Options {
   readonly lifetime?: Duration.Input | undefined
   readonly refreshBefore?: Duration.Input | undefined
   readonly jitter?: number | undefined
-  readonly refreshPause?: Duration.Input | undefined
+  readonly refreshRetryDelay?: Duration.Input | undefined
   readonly timeout?: Duration.Input | undefined
   readonly retry?: RetryPolicy.RetryPolicy<Timeout.TimedOut> | undefined
-  readonly relogins?: number | undefined
+  readonly maxReloginsPerMinute?: number | undefined
 }
 
 /**
- * - `state`: `empty` before the first login and after a refusal; `fresh`; `renewing` within `refreshBefore`; `expired`.
+ * - `state`: `empty` before the first login and after a rejection; `fresh`; `refreshing` within `refreshBefore`; `expired`.
  * - `logins`, `failures`: how often the source was asked with success and without.
  * - `waiting`: how many callers wait for the login in progress.
  *
@@ -127,7 +128,7 @@ export interface Options {
  * @since 0.1.0
  */
 export interface Status {
-  readonly state: "empty" | "fresh" | "renewing" | "expired"
+  readonly state: "empty" | "fresh" | "refreshing" | "expired"
   readonly generation: number
   readonly expiresAt: number | undefined
   readonly logins: number
@@ -138,7 +139,7 @@ export interface Status {
 /**
  * - `Acquired`: the source gave a token. `ahead` tells a renewal ahead of time from a login that somebody waited for.
  * - `Failed`: it gave none. `reason` is the tag of the `AuthError`'s reason, or `Defect` where the source threw.
- * - `Refused`: `invalidate` ended a token's life.
+ * - `Invalidated`: `invalidate` ended a token's life.
  *
  * @category models
  * @since 0.1.0
@@ -152,7 +153,7 @@ export type Event =
     readonly took: Duration.Duration
   }
   | { readonly _tag: "Failed"; readonly reason: AuthError.Reason["_tag"] | "Defect"; readonly ahead: boolean }
-  | { readonly _tag: "Refused"; readonly generation: number }
+  | { readonly _tag: "Invalidated"; readonly generation: number }
 
 /**
  * A cache over a source. Closing the scope stops a login in progress and waits for its finalizers.
@@ -176,7 +177,7 @@ export const make = (
   return Effect.gen(function*() {
     const context = yield* Effect.context<never>()
     const events = yield* Effect.acquireRelease(PubSub.sliding<Event>(256), PubSub.shutdown)
-    const cache = new Cache(rememberRejection(source), settings, context, (event) => {
+    const cache = new Cache(stopAfterRejection(source), settings, context, (event) => {
       PubSub.publishUnsafe(events, event)
     })
     yield* Effect.addFinalizer(() => cache.close)
@@ -206,10 +207,10 @@ interface Settings {
   readonly lifetime: number
   readonly refreshBefore: number
   readonly jitter: number
-  readonly refreshPause: number
+  readonly refreshRetryDelay: number
   readonly timeout: Duration.Duration
   readonly retry: RetryPolicy.RetryPolicy<Timeout.TimedOut>
-  readonly relogins: number
+  readonly maxReloginsPerMinute: number
 }
 
 const resolve = (options: Options = {}): Settings => {
@@ -220,25 +221,25 @@ const resolve = (options: Options = {}): Settings => {
   }
   const jitter = options.jitter ?? 0.2
   requireArgument(jitter >= 0 && jitter <= 1, "TokenCache.jitter", "from 0 to 1", jitter)
-  const relogins = options.relogins ?? 10
-  requireArgument(relogins >= 0, "TokenCache.relogins", "0 or more", relogins)
+  const maxReloginsPerMinute = options.maxReloginsPerMinute ?? 10
+  requireArgument(maxReloginsPerMinute >= 0, "TokenCache.maxReloginsPerMinute", "0 or more", maxReloginsPerMinute)
   return {
     lifetime: millis("lifetime", options.lifetime ?? "1 hour"),
     refreshBefore: millis("refreshBefore", options.refreshBefore ?? "5 minutes"),
     jitter,
-    refreshPause: millis("refreshPause", options.refreshPause ?? "30 seconds"),
+    refreshRetryDelay: millis("refreshRetryDelay", options.refreshRetryDelay ?? "30 seconds"),
     timeout: Duration.millis(millis("timeout", options.timeout ?? "1 minute")),
     retry: options.retry ?? RetryPolicy.standard,
-    relogins
+    maxReloginsPerMinute
   }
 }
 
-type Resume = (answer: Effect.Effect<Token, AuthError.AuthError>) => void
+type Resume = (result: Effect.Effect<Token, AuthError.AuthError>) => void
 
 interface Held {
   readonly token: Token
   /** Ages, in milliseconds, at which it is to be renewed and at which it ends. */
-  readonly renewAge: number
+  readonly refreshAge: number
   readonly endAge: number
   /** When it was got, by both clocks. */
   readonly bornAt: number
@@ -273,7 +274,7 @@ class Cache {
 
   private held: Held | undefined
   private flight: Flight | undefined
-  private refused: Redacted.Redacted | undefined
+  private rejected: Redacted.Redacted | undefined
   private generation = 0
   private logins = 0
   private failures = 0
@@ -281,7 +282,7 @@ class Cache {
   private kept: Kept | undefined
   private futile = 0
   private closed = false
-  private readonly refusals: Array<number> = []
+  private readonly rejections: Array<number> = []
   private readonly running = new Set<Fiber.Fiber<unknown, unknown>>()
 
   constructor(
@@ -308,7 +309,7 @@ class Cache {
     const now = this.nowMillis()
     const age = this.ageOf(held, now)
     if (age >= held.endAge) return undefined
-    if (age >= held.renewAge && this.mayRenew(now)) this.run(this.create(true))
+    if (age >= held.refreshAge && this.mayRefresh(now)) this.run(this.create(true))
     // A renewal that needs no waiting is done already.
     return this.held ?? held
   }
@@ -331,12 +332,12 @@ class Cache {
     if (held === undefined) return token.generation === this.generation
     if (held.token.generation !== token.generation) return false
     const now = this.nowMillis()
-    while (this.refusals[0] !== undefined && now - this.refusals[0] >= minute) this.refusals.shift()
-    if (this.refusals.length >= this.settings.relogins) return false
-    this.refusals.push(now)
+    while (this.rejections[0] !== undefined && now - this.rejections[0] >= minute) this.rejections.shift()
+    if (this.rejections.length >= this.settings.maxReloginsPerMinute) return false
+    this.rejections.push(now)
     this.held = undefined
-    this.refused = token.value
-    this.publish({ _tag: "Refused", generation: token.generation })
+    this.rejected = token.value
+    this.publish({ _tag: "Invalidated", generation: token.generation })
     return true
   }
 
@@ -348,8 +349,8 @@ class Cache {
         ? "empty"
         : age >= held.endAge
         ? "expired"
-        : age >= held.renewAge
-        ? "renewing"
+        : age >= held.refreshAge
+        ? "refreshing"
         : "fresh",
       generation: this.generation,
       expiresAt: held?.token.expiresAt,
@@ -403,12 +404,12 @@ class Cache {
   private settle(flight: Flight, exit: Exit.Exit<Acquired, AuthError.AuthError>): void {
     if (this.flight !== flight) return // abandoned: nobody waits
     this.flight = undefined
-    const answer = this.answer(flight, exit)
-    for (const resume of flight.waiters) resume(answer)
+    const result = this.resultOf(flight, exit)
+    for (const resume of flight.waiters) resume(result)
   }
 
   // Whatever goes wrong here, those who wait are told.
-  private answer(
+  private resultOf(
     { ahead }: Flight,
     exit: Exit.Exit<Acquired, AuthError.AuthError>
   ): Exit.Exit<Token, AuthError.AuthError> {
@@ -440,14 +441,14 @@ class Cache {
       shared: grant.shared === true
     }
     this.logins += 1
-    this.refused = undefined
+    this.rejected = undefined
     this.succeeded()
     this.publish({ _tag: "Acquired", generation: token.generation, expiresAt, ahead, took })
     // A token that never ends is never renewed, however early that was to be.
-    const renewAge = life === Infinity ? life : life - Math.min(refreshBefore, life / 2) * (1 - jitter * random)
+    const refreshAge = life === Infinity ? life : life - Math.min(refreshBefore, life / 2) * (1 - jitter * random)
     return this.held = {
       token,
-      renewAge,
+      refreshAge,
       endAge: life,
       bornAt,
       bornAtWall: now
@@ -455,22 +456,22 @@ class Cache {
   }
 
   private fail(exit: Exit.Exit<never, AuthError.AuthError>, ahead: boolean): void {
-    const { refreshPause } = this.settings
+    const { refreshRetryDelay } = this.settings
     this.failures += 1
     const found = Exit.findErrorOption(exit)
     const error = found._tag === "Some" ? found.value : undefined
     const recovery = Recovery.of(error)
     const after = recovery._tag === "Retry" && recovery.after !== undefined ? Duration.toMillis(recovery.after) : 0
     const now = this.nowMillis()
-    this.pausedUntil = now + Math.max(refreshPause, after)
+    this.pausedUntil = now + Math.max(refreshRetryDelay, after)
     // The source has no other token, so the same one may be tried again.
-    if (error?.reason._tag === "StillUnauthorized") this.refused = undefined
+    if (error?.reason._tag === "StillUnauthorized") this.rejected = undefined
     this.futile = recovery._tag === "Retry" || (error !== undefined && judgedAnew.has(error.reason._tag))
       ? 0
       : this.futile + 1
     this.kept = this.futile < 2
       ? undefined
-      : { exit, until: now + Math.min(1_000 * 2 ** (this.futile - 2), refreshPause) }
+      : { exit, until: now + Math.min(1_000 * 2 ** (this.futile - 2), refreshRetryDelay) }
     this.publish({ _tag: "Failed", reason: error?.reason._tag ?? "Defect", ahead })
   }
 
@@ -488,8 +489,8 @@ class Cache {
   private acquire(flight: Flight): Effect.Effect<Acquired, AuthError.AuthError> {
     return Effect.gen({ self: this }, function*() {
       const startedAt = this.nowMillis()
-      const refused = flight.ahead ? this.held?.token.value : this.refused
-      const grant = yield* Effect.suspend(() => this.source.acquire(refused)).pipe(
+      const rejected = flight.ahead ? this.held?.token.value : this.rejected
+      const grant = yield* Effect.suspend(() => this.source.acquire(rejected)).pipe(
         Effect.catchCauseIf(Cause.hasInterruptsOnly, () => interruptedItself),
         Effect.tap(({ value }) => {
           const problem = problemOf(Redacted.value(value))
@@ -511,7 +512,7 @@ class Cache {
     return Time.monotonicMillis(this.clock)
   }
 
-  private mayRenew(now: number): boolean {
+  private mayRefresh(now: number): boolean {
     return this.flight === undefined && !this.closed && now >= this.pausedUntil
   }
 

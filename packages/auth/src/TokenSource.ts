@@ -49,31 +49,11 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as AuthError from "./AuthError.ts"
-import { rememberRejection } from "./internal/rejection.ts"
-import type { Grant } from "./Token.ts"
+import type { Grant } from "./Grant.ts"
+import { stopAfterRejection } from "./internal/rejection.ts"
+import type { Identity, TokenSource } from "./internal/source.ts"
 
-/**
- * - `acquire`: gets a token. `refused` is the token that the caller has and does not want again, because it was refused
- *   or is about to expire; sources that keep tokens must not answer it.
- * - `identity`: whose token it is. Equal identities may share a token; an identity that changes means new credentials.
- *
- * @category models
- * @since 0.1.0
- */
-export interface TokenSource {
-  readonly acquire: (refused: Redacted.Redacted | undefined) => Effect.Effect<Grant, AuthError.AuthError>
-  readonly identity: Effect.Effect<Identity, AuthError.AuthError>
-  readonly forgetFailures?: Effect.Effect<void> | undefined
-}
-
-/**
- * What distinguishes one set of credentials from another: addresses, names, and the secrets themselves, which are only
- * compared or hashed with a key.
- *
- * @category models
- * @since 0.1.0
- */
-export type Identity = ReadonlyArray<string | Redacted.Redacted>
+export type { Identity, TokenSource }
 
 /**
  * Logs in with credentials that are read anew each time, so that rotated keys take effect without a restart.
@@ -116,7 +96,7 @@ export const fromEffect = (
 })
 
 /**
- * One token that never expires, such as a personal access token. Where the API refuses it there is nothing to replay
+ * One token that never expires, such as a personal access token. Where the API rejects it there is nothing to replay
  * with: the call fails with `StillUnauthorized`.
  *
  * @category constructors
@@ -125,7 +105,7 @@ export const fromEffect = (
 export const constant = (value: Redacted.Redacted): TokenSource => fromCredential(Effect.succeed(value))
 
 /**
- * A token from configuration, for example from an environment variable. It never expires; when the API refuses it, it is
+ * A token from configuration, for example from an environment variable. It never expires; when the API rejects it, it is
  * read anew, and the call fails with `StillUnauthorized` where the configuration holds no other.
  *
  * @category constructors
@@ -200,8 +180,8 @@ export const command = (
  * @category combinators
  * @since 0.1.0
  */
-export const firstThatWorks = (sources: Arr.NonEmptyReadonlyArray<TokenSource>): TokenSource => {
-  const all = Arr.map(sources, rememberRejection)
+export const chain = (sources: Arr.NonEmptyReadonlyArray<TokenSource>): TokenSource => {
+  const all = Arr.map(sources, stopAfterRejection)
   let preferred = all[0]
   return {
     identity: Effect.map(
@@ -212,10 +192,10 @@ export const firstThatWorks = (sources: Arr.NonEmptyReadonlyArray<TokenSource>):
       ),
       (identities) => identities.flatMap((identity) => [...identity, separator])
     ),
-    acquire: (refused) => {
+    acquire: (rejected) => {
       const [first, ...rest] = [preferred, ...all.filter((source) => source !== preferred)]
       const ask = (source: TokenSource) =>
-        Effect.tap(source.acquire(refused), () =>
+        Effect.tap(source.acquire(rejected), () =>
           Effect.sync(() => {
             preferred = source
           }))
@@ -231,9 +211,9 @@ export const firstThatWorks = (sources: Arr.NonEmptyReadonlyArray<TokenSource>):
 
 const fromCredential = (credential: Effect.Effect<Redacted.Redacted, AuthError.AuthError>): TokenSource => ({
   identity: Effect.tap(Effect.map(credential, (value): Identity => [value]), register),
-  acquire: (refused) =>
+  acquire: (rejected) =>
     Effect.flatMap(credential, (value) =>
-      refused !== undefined && Redacted.value(refused) === Redacted.value(value)
+      rejected !== undefined && Redacted.value(rejected) === Redacted.value(value)
         ? Effect.fail(new AuthError.AuthError({ reason: new AuthError.StillUnauthorized({ detail: noOther }) }))
         : Effect.succeed({ value, expiresAt: Number.POSITIVE_INFINITY }))
 })
@@ -263,7 +243,7 @@ const printsTooMuch = new AuthError.Unavailable({
   recovery: Recovery.giveUp
 })
 
-const noOther = "the configured token was refused, and there is no other"
+const noOther = "the configured token was rejected, and there is no other"
 
 const passedOn: ReadonlySet<AuthError.Reason["_tag"]> = new Set(["Rejected", "NotConfigured", "StillUnauthorized"])
 

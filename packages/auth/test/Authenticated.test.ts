@@ -55,7 +55,7 @@ describe("Authenticated", () => {
         assert.strictEqual(record.started, 2)
       }))
 
-    it.effect(`fails once and typed when the token of a new login is refused, as ${kind}`, () =>
+    it.effect(`fails once and typed when the token of a new login is rejected, as ${kind}`, () =>
       Effect.gen(function*() {
         const { record, source } = fakes.login({ millis: 0 })
         const api = fakes.api({ accepts: () => false })
@@ -71,7 +71,7 @@ describe("Authenticated", () => {
   meets401As("a response", (client) => client)
   meets401As("an HttpClientError", HttpClient.filterStatusOk)
 
-  it.effect("says what the server said about a token that is still refused", () =>
+  it.effect("says what the server said about a token that is still rejected", () =>
     Effect.gen(function*() {
       const { source } = fakes.login({ millis: 0 })
       const cache = yield* TokenCache.make(source)
@@ -113,7 +113,7 @@ describe("Authenticated", () => {
       assert.strictEqual(record.started, 3)
     }))
 
-  it.effect("recovers from a second wave of refusals an hour later", () =>
+  it.effect("recovers from a second wave of rejections an hour later", () =>
     Effect.gen(function*() {
       const { record, source } = fakes.login()
       let accepted = "token-1"
@@ -133,7 +133,7 @@ describe("Authenticated", () => {
   it.effect("neither logs in nor replays after a 403", () =>
     Effect.gen(function*() {
       const { record, source } = fakes.login({ millis: 0 })
-      const api = fakes.api({ accepts: () => true, answer: () => new Response("{}", { status: 403 }) })
+      const api = fakes.api({ accepts: () => true, respond: () => new Response("{}", { status: 403 }) })
       const cache = yield* TokenCache.make(source)
       const client = Authenticated.withTokens(ErrorMapping.mapErrors(api.client), cache, options)
       const error = yield* running(Effect.flip(client.get(`${base}/a`)))
@@ -142,11 +142,11 @@ describe("Authenticated", () => {
       assert.strictEqual(api.seen.length, 1)
     }))
 
-  it.effect("answers an API that refuses every token with a bounded number of logins", () =>
+  it.effect("answers an API that rejects every token with a bounded number of logins", () =>
     Effect.gen(function*() {
       const { record, source } = fakes.login({ millis: 0 })
       const api = fakes.api({ accepts: () => false })
-      const cache = yield* TokenCache.make(source, { relogins: 3 })
+      const cache = yield* TokenCache.make(source, { maxReloginsPerMinute: 3 })
       const client = Authenticated.withTokens(api.client, cache, options)
       for (let call = 0; call < 20; call++) {
         const error = yield* running(Effect.flip(client.get(`${base}/a`)), "100 millis")
@@ -158,12 +158,12 @@ describe("Authenticated", () => {
       assert.strictEqual(record.started, 5)
     }))
 
-  it.effect("takes further signs of a refused token", () =>
+  it.effect("takes further signs of a rejected token", () =>
     Effect.gen(function*() {
       const { source } = fakes.login({ millis: 0 })
       const api = fakes.api({
         accepts: () => true,
-        answer: (request) =>
+        respond: (request) =>
           request.headers["authorization"] === "Bearer token-1"
             ? new Response("<html>Log in</html>", { headers: { "content-type": "text/html" } })
             : undefined
@@ -171,7 +171,7 @@ describe("Authenticated", () => {
       const cache = yield* TokenCache.make(source)
       const client = Authenticated.withTokens(api.client, cache, {
         ...options,
-        refused: (response) => response.headers["content-type"] === "text/html"
+        rejected: (response) => response.headers["content-type"] === "text/html"
       })
       const response = yield* running(client.get(`${base}/a`))
       assert.strictEqual(yield* response.text, "{}")
@@ -288,7 +288,7 @@ describe("Authenticated", () => {
         }))
     }
 
-    it.effect("refuses a redirect to another origin, and follows one to its own", () =>
+    it.effect("rejects a redirect to another origin, and follows one to its own", () =>
       Effect.gen(function*() {
         const { source } = fakes.login({ millis: 0 })
         const redirects: Record<string, string> = {
@@ -297,7 +297,7 @@ describe("Authenticated", () => {
         }
         const api = fakes.api({
           accepts: () => true,
-          answer: (request) => {
+          respond: (request) => {
             const location = redirects[request.url]
             return location === undefined ? undefined : new Response(null, { status: 307, headers: { location } })
           }

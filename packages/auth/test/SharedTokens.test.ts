@@ -54,7 +54,7 @@ describe("SharedTokens", () => {
       assert.isTrue(tokens.every((token) => token.attributes["environment"] === "42"))
     }).pipe(Effect.scoped, Effect.provide(memory)))
 
-  it.live("makes one new login for all when the shared token is refused", () =>
+  it.live("makes one new login for all when the shared token is rejected", () =>
     Effect.gen(function*() {
       const { record, source } = logins()
       const caches = yield* processes(source(), 5)
@@ -224,7 +224,7 @@ describe("SharedTokens", () => {
       assert.strictEqual(Redacted.value((yield* other.get).value), value)
     }).pipe(Effect.scoped, Effect.provide(memory)))
 
-  it.effect("refuses a key that is too short", () =>
+  it.effect("rejects a key that is too short", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(shared(logins().source(), { key: Redacted.make("short") }))
       assert.strictEqual(

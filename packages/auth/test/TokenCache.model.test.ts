@@ -9,8 +9,8 @@ import * as simulation from "./simulation.ts"
 const loginMillis = 30.5 // ends between two commands, which come at whole milliseconds
 const life = 10_000
 const refreshBefore = 2_000
-const refreshPause = 1_500
-const relogins = 3
+const refreshRetryDelay = 1_500
+const maxReloginsPerMinute = 3
 
 /**
  * What becomes of a login: `declined` is a rejection that is not final, `dies` throws, `interrupts` interrupts itself, and
@@ -36,7 +36,7 @@ type Command =
   & (
     | { readonly op: "call" }
     | { readonly op: "interrupt"; readonly back: number }
-    | { readonly op: "refuse"; readonly back: number }
+    | { readonly op: "invalidate"; readonly back: number }
     | { readonly op: "jump"; readonly millis: number }
     | { readonly op: "logins"; readonly are: Outcome }
     | { readonly op: "rotate" }
@@ -46,8 +46,8 @@ type Command =
 interface Observed {
   /** What each caller got, in the order of the calls. */
   readonly callers: ReadonlyArray<string>
-  /** What each refusal was answered. */
-  readonly refusals: ReadonlyArray<boolean>
+  /** What each `invalidate` returned. */
+  readonly invalidations: ReadonlyArray<boolean>
   readonly logins: number
   readonly cutShort: number
   /** What the status counts. */
@@ -69,7 +69,7 @@ const op = <Op extends string, Rest extends object>(weight: number, op: Op, rest
 const command: fc.Arbitrary<Command> = fc.oneof(
   op(8, "call", fc.constant({})),
   op(3, "interrupt", fc.record({ back: fc.nat(2) })),
-  op(6, "refuse", fc.record({ back: fc.constantFrom(0, 0, 0, 1) })),
+  op(6, "invalidate", fc.record({ back: fc.constantFrom(0, 0, 0, 1) })),
   op(1, "jump", fc.record({ millis: fc.integer({ min: -9_000, max: 9_000 }) })),
   op(2, "logins", fc.record({ are: fc.constantFrom<Outcome>(...outcomes) })),
   op(1, "rotate", fc.constant({})),
@@ -124,15 +124,15 @@ const real = (commands: ReadonlyArray<Command>): Observed => {
       }
       const cache = yield* TokenCache.make(source, {
         refreshBefore,
-        refreshPause,
-        relogins,
+        refreshRetryDelay,
+        maxReloginsPerMinute,
         jitter: 0,
         timeout: "1 hour",
         retry: RetryPolicy.noop
       })
       const callers: Array<Fiber.Fiber<Token.Token, AuthError.AuthError>> = []
       const seen = new Map<number, Token.Token>()
-      const refusals: Array<boolean> = []
+      const invalidations: Array<boolean> = []
       for (const command of commands) {
         yield* Effect.sleep(command.wait)
         switch (command.op) {
@@ -148,9 +148,9 @@ const real = (commands: ReadonlyArray<Command>): Observed => {
             if (caller !== undefined) yield* Fiber.interrupt(caller)
             break
           }
-          case "refuse": {
+          case "invalidate": {
             const token = [...seen.values()].sort((a, b) => b.generation - a.generation)[command.back]
-            if (token !== undefined) refusals.push(yield* cache.invalidate(token))
+            if (token !== undefined) invalidations.push(yield* cache.invalidate(token))
             break
           }
           case "jump":
@@ -169,7 +169,13 @@ const real = (commands: ReadonlyArray<Command>): Observed => {
       yield* Effect.sleep(1_000)
       const exits = yield* Effect.forEach(callers, Fiber.await)
       const { failures } = yield* cache.status
-      return { callers: exits.map(describeExit), refusals, logins: record.logins, cutShort: record.cutShort, failures }
+      return {
+        callers: exits.map(describeExit),
+        invalidations,
+        logins: record.logins,
+        cutShort: record.cutShort,
+        failures
+      }
     }))
   if (Exit.isFailure(exit)) throw Cause.squash(exit.cause)
   return exit.value
@@ -201,20 +207,20 @@ const model = (commands: ReadonlyArray<Command>): Observed => {
   let honoured: Array<number> = []
   const callers: Array<string> = []
   const seen = new Set<number>()
-  const refusals: Array<boolean> = []
+  const invalidations: Array<boolean> = []
   let logins = 0
   let cutShort = 0
 
-  const answer = (caller: number) => {
+  const succeed = (caller: number) => {
     if (held === undefined) return
     callers[caller] = `generation ${held.generation}`
     seen.add(held.generation)
   }
   const fail = (waiting: Iterable<number>, reason: string) => {
     failures += 1
-    pausedUntil = now + refreshPause
+    pausedUntil = now + refreshRetryDelay
     futile = reason === "Defect" || reason === "MalformedToken" ? futile + 1 : 0
-    kept = futile < 2 ? undefined : { reason, until: now + Math.min(1_000 * 2 ** (futile - 2), refreshPause) }
+    kept = futile < 2 ? undefined : { reason, until: now + Math.min(1_000 * 2 ** (futile - 2), refreshRetryDelay) }
     for (const caller of waiting) callers[caller] = reason
   }
   const start = (ahead: boolean, waiting: Set<number>) => {
@@ -241,7 +247,7 @@ const model = (commands: ReadonlyArray<Command>): Observed => {
     kept = undefined
     generation += 1
     held = { generation, bornAt: now, bornAtWall: now + skew }
-    for (const caller of waiting) answer(caller)
+    for (const caller of waiting) succeed(caller)
   }
   const passTo = (time: number) => {
     if (login !== undefined && login.endsAt <= time) {
@@ -267,13 +273,13 @@ const model = (commands: ReadonlyArray<Command>): Observed => {
       return
     }
     if (age >= life - refreshBefore && login === undefined && now >= pausedUntil) start(true, new Set())
-    answer(caller)
+    succeed(caller)
   }
-  const refuse = (refused: number): boolean => {
-    if (held === undefined) return refused === generation
-    if (held.generation !== refused) return false
+  const invalidate = (of: number): boolean => {
+    if (held === undefined) return of === generation
+    if (held.generation !== of) return false
     honoured = honoured.filter((at) => now - at < 60_000)
-    if (honoured.length >= relogins) return false
+    if (honoured.length >= maxReloginsPerMinute) return false
     honoured.push(now)
     held = undefined
     return true
@@ -297,9 +303,9 @@ const model = (commands: ReadonlyArray<Command>): Observed => {
         }
         break
       }
-      case "refuse": {
+      case "invalidate": {
         const token = [...seen].sort((a, b) => b - a)[command.back]
-        if (token !== undefined) refusals.push(refuse(token))
+        if (token !== undefined) invalidations.push(invalidate(token))
         break
       }
       case "jump":
@@ -319,5 +325,5 @@ const model = (commands: ReadonlyArray<Command>): Observed => {
     }
   }
   passTo(now + 1_000)
-  return { callers, refusals, logins, cutShort, failures }
+  return { callers, invalidations, logins, cutShort, failures }
 }

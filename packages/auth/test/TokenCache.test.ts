@@ -63,8 +63,8 @@ describe("TokenCache", () => {
         }
       })
       const { source } = fakes.login({ life: 60 * minute })
-      const acquire = (refused: Redacted.Redacted | undefined) =>
-        source.acquire(refused).pipe(Effect.withSpan("POST /login"))
+      const acquire = (rejected: Redacted.Redacted | undefined) =>
+        source.acquire(rejected).pipe(Effect.withSpan("POST /login"))
       const cache = yield* TokenCache.make({ ...source, acquire }).pipe(Effect.withTracer(tracer))
       const call = (name: string) => cache.get.pipe(Effect.withSpan(name), Effect.withTracer(tracer))
       const calls = yield* Effect.forkChild(Effect.all([call("first"), call("second")], { concurrency: 2 }))
@@ -87,7 +87,7 @@ describe("TokenCache", () => {
       yield* TestClock.adjust(56 * minute)
       assert.strictEqual((yield* cache.get).generation, 1)
       assert.strictEqual((yield* cache.get).generation, 1)
-      assert.strictEqual((yield* cache.status).state, "renewing")
+      assert.strictEqual((yield* cache.status).state, "refreshing")
       assert.strictEqual(record.started, 2)
       yield* TestClock.adjust(100)
       assert.strictEqual((yield* cache.get).generation, 2)
@@ -307,7 +307,7 @@ describe("TokenCache", () => {
       yield* Effect.forkChild(Effect.ignore(cache.get))
       yield* TestClock.adjust(30)
       const collected = yield* Fiber.join(events)
-      assert.deepStrictEqual(collected.map((event) => event._tag), ["Acquired", "Refused", "Failed"])
+      assert.deepStrictEqual(collected.map((event) => event._tag), ["Acquired", "Invalidated", "Failed"])
       assert.isFalse(JSON.stringify(collected).includes("token-"))
       assert.deepStrictEqual(yield* cache.status, {
         state: "empty",
@@ -339,9 +339,11 @@ describe("TokenCache", () => {
       assert.strictEqual(scrubber.scrub("it was token-1"), "it was <redacted>")
     }))
 
-  it("refuses options that make no sense", () => {
+  it("rejects options that make no sense", () => {
     const { source } = fakes.login()
-    for (const options of [{ jitter: 1.5 }, { jitter: Number.NaN }, { refreshBefore: -1 }, { relogins: -1 }]) {
+    for (
+      const options of [{ jitter: 1.5 }, { jitter: Number.NaN }, { refreshBefore: -1 }, { maxReloginsPerMinute: -1 }]
+    ) {
       assert.throws(() => TokenCache.make(source, options), RangeError)
     }
   })

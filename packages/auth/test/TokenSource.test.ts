@@ -7,12 +7,12 @@ import { HttpBody, HttpClient, HttpClientRequest, HttpClientResponse } from "eff
 import { ChildProcess } from "effect/process"
 import { TestClock } from "effect/testing"
 
-const answering = (answer: (request: HttpClientRequest.HttpClientRequest) => Response) => {
+const respondingWith = (respond: (request: HttpClientRequest.HttpClientRequest) => Response) => {
   const requests: Array<HttpClientRequest.HttpClientRequest> = []
   const client = HttpClient.make((request) =>
     Effect.sync(() => {
       requests.push(request)
-      return HttpClientResponse.fromWeb(request, answer(request))
+      return HttpClientResponse.fromWeb(request, respond(request))
     })
   )
   return { client, requests }
@@ -28,9 +28,13 @@ const granting = (value: string, identity = value): TokenSource.TokenSource =>
   TokenSource.fromEffect(Effect.succeed({ value: Redacted.make(value) }), { identity: [identity] })
 
 describe("Grant.fromResponse", () => {
-  const places: Grant.Places = { headers: ["X-Open-Token"], cookies: ["open-token"], expiryHeaders: ["valid-till"] }
+  const locations: Grant.TokenLocations = {
+    headers: ["X-Open-Token"],
+    cookies: ["open-token"],
+    expiryHeaders: ["valid-till"]
+  }
   const read = (headers: HeadersInit) =>
-    Grant.fromResponse(HttpClientResponse.fromWeb(HttpClientRequest.get("/"), new Response("", { headers })), places)
+    Grant.fromResponse(HttpClientResponse.fromWeb(HttpClientRequest.get("/"), new Response("", { headers })), locations)
 
   it.effect("takes the token from the header, the cookie, or both alike", () =>
     Effect.gen(function*() {
@@ -41,7 +45,7 @@ describe("Grant.fromResponse", () => {
       assert.strictEqual(yield* valueOf(read({ "x-open-token": "", "set-cookie": "open-token=t" })), "t")
     }))
 
-  it.effect("fails where it is nowhere, or different in two places, without showing either", () =>
+  it.effect("fails where it is nowhere, or different in two locations, without showing either", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* reasonOf(read({})), "NoToken")
       const error = yield* Effect.flip(read({ "x-open-token": "secret-1", "set-cookie": "open-token=secret-2" }))
@@ -60,7 +64,7 @@ describe("Grant.fromResponse", () => {
             HttpClientRequest.post(url),
             new Response("", { headers: { "set-cookie": `open-token=t; Domain=${domain}; Secure` } })
           ),
-          places
+          locations
         )
       for (const domain of ["login.example.com", ".Example.com", "example.com"]) {
         assert.strictEqual(yield* valueOf(from("https://login.example.com/session", domain)), "t", domain)
@@ -100,7 +104,7 @@ describe("Grant.fromResponse", () => {
 
 describe("TokenSource.login", () => {
   const source = (status: number, credentials = Effect.succeed("s3cr3t-key")) => {
-    const { client, requests } = answering(() =>
+    const { client, requests } = respondingWith(() =>
       Response.json({ message: "no, not with s3cr3t-key" }, { status, headers: { "x-token": "t" } })
     )
     const mapped = ErrorMapping.mapErrors(client)
@@ -169,14 +173,14 @@ describe("TokenSource.fromConfig", () => {
       assert.include(error.message, "API_TOKEN")
     }))
 
-  it.effect("does not offer a refused token again, until there is another", () =>
+  it.effect("does not offer a rejected token again, until there is another", () =>
     Effect.gen(function*() {
       const again = source.acquire(Redacted.make("t"))
       assert.strictEqual(yield* Effect.provide(reasonOf(again), withEnv({ API_TOKEN: "t" })), "StillUnauthorized")
       assert.strictEqual(yield* Effect.provide(valueOf(again), withEnv({ API_TOKEN: "u" })), "u")
     }))
 
-  it.effect("tries the same token for the next call, since a refusal may pass", () =>
+  it.effect("tries the same token for the next call, since a rejection may pass", () =>
     Effect.gen(function*() {
       const cache = yield* TokenCache.make(TokenSource.constant(Redacted.make("t")))
       const token = yield* cache.get
@@ -229,7 +233,7 @@ describe("TokenSource.command", () => {
     }))
 })
 
-describe("TokenSource.firstThatWorks", () => {
+describe("TokenSource.chain", () => {
   const failing = (reason: AuthError.Reason, identity: () => string = () => "failing") => {
     const record = { asked: 0 }
     const source: TokenSource.TokenSource = {
@@ -248,7 +252,7 @@ describe("TokenSource.firstThatWorks", () => {
     Effect.gen(function*() {
       let key = "old"
       const old = failing(rejected, () => key)
-      const source = TokenSource.firstThatWorks([old.source, granting("new")])
+      const source = TokenSource.chain([old.source, granting("new")])
       assert.strictEqual(yield* valueOf(source.acquire(undefined)), "new")
       assert.strictEqual(yield* valueOf(source.acquire(undefined)), "new")
       assert.strictEqual(old.record.asked, 1)
@@ -260,7 +264,7 @@ describe("TokenSource.firstThatWorks", () => {
   it.effect("stays with the source that worked", () =>
     Effect.gen(function*() {
       const missing = failing(new AuthError.NotConfigured({ detail: "no key" }))
-      const source = TokenSource.firstThatWorks([missing.source, granting("b")])
+      const source = TokenSource.chain([missing.source, granting("b")])
       yield* source.acquire(undefined)
       yield* source.acquire(undefined)
       assert.strictEqual(missing.record.asked, 1)
@@ -269,13 +273,13 @@ describe("TokenSource.firstThatWorks", () => {
   it.effect("takes an outage for an outage", () =>
     Effect.gen(function*() {
       const down = failing(new AuthError.Unavailable({ detail: "503", recovery: { _tag: "GiveUp" } }))
-      const source = TokenSource.firstThatWorks([down.source, granting("b")])
+      const source = TokenSource.chain([down.source, granting("b")])
       assert.strictEqual(yield* reasonOf(source.acquire(undefined)), "Unavailable")
     }))
 
-  it.effect("moves on from a constant token that was refused", () =>
+  it.effect("moves on from a constant token that was rejected", () =>
     Effect.gen(function*() {
-      const source = TokenSource.firstThatWorks([
+      const source = TokenSource.chain([
         TokenSource.constant(Redacted.make("a")),
         TokenSource.constant(Redacted.make("b"))
       ])
@@ -285,7 +289,7 @@ describe("TokenSource.firstThatWorks", () => {
 
   it.effect("fails with the last rejection where all reject", () =>
     Effect.gen(function*() {
-      const source = TokenSource.firstThatWorks([failing(rejected).source, failing(rejected, () => "b").source])
+      const source = TokenSource.chain([failing(rejected).source, failing(rejected, () => "b").source])
       assert.strictEqual(yield* reasonOf(source.acquire(undefined)), "Rejected")
     }))
 })
@@ -300,7 +304,7 @@ describe("OAuth2.clientCredentials", () => {
 
   it.effect("authenticates with the header, both halves form-encoded", () =>
     Effect.gen(function*() {
-      const { client, requests } = answering(() =>
+      const { client, requests } = respondingWith(() =>
         Response.json({ access_token: "t", token_type: "bearer", expires_in: 600, scope: "a b" })
       )
       yield* TestClock.setTime(1_000)
@@ -325,7 +329,7 @@ describe("OAuth2.clientCredentials", () => {
 
   it.effect("authenticates in the form where asked to, and reads a lifetime that is text", () =>
     Effect.gen(function*() {
-      const { client, requests } = answering(() =>
+      const { client, requests } = respondingWith(() =>
         Response.json({ access_token: "t", token_type: "Bearer", expires_in: "600" })
       )
       const source = yield* OAuth2.clientCredentials(client, { tokenUrl, credentials, authentication: "form" })
@@ -350,14 +354,14 @@ describe("OAuth2.clientCredentials", () => {
   ) {
     it.effect(`takes ${name} for ${reason}`, () =>
       Effect.gen(function*() {
-        const source = yield* OAuth2.clientCredentials(answering(response).client, { tokenUrl, credentials })
+        const source = yield* OAuth2.clientCredentials(respondingWith(response).client, { tokenUrl, credentials })
         assert.strictEqual(yield* reasonOf(source.acquire(undefined)), reason)
       }))
   }
 
-  it.effect("refuses a token endpoint that is no place for credentials", () =>
+  it.effect("rejects a token endpoint that is no place for credentials", () =>
     Effect.gen(function*() {
-      const { client } = answering(() => new Response())
+      const { client } = respondingWith(() => new Response())
       const error = yield* Effect.flip(
         OAuth2.clientCredentials(client, { tokenUrl: "http://login.example.com/token", credentials })
       )
@@ -367,7 +371,7 @@ describe("OAuth2.clientCredentials", () => {
   it.effect("retries an outage as an idempotent operation", () =>
     Effect.gen(function*() {
       let calls = 0
-      const { client } = answering(() =>
+      const { client } = respondingWith(() =>
         ++calls < 3 ? new Response("", { status: 500 }) : Response.json({ access_token: "t", token_type: "Bearer" })
       )
       const cache = yield* TokenCache.make(yield* OAuth2.clientCredentials(client, { tokenUrl, credentials }))

@@ -7,7 +7,7 @@ import { HttpClient, HttpClientResponse } from "effect/http"
 const [, , key = "", secret = "", token = ""] = process.argv
 
 const program = Effect.gen(function*() {
-  const refusing = HttpClient.make((request) =>
+  const rejecting = HttpClient.make((request) =>
     Effect.succeed(
       HttpClientResponse.fromWeb(request, Response.json({ message: `bad token ${token} of ${key}` }, { status: 401 }))
     )
@@ -17,7 +17,7 @@ const program = Effect.gen(function*() {
     identity: ({ key, secret }) => [key, secret],
     login: () => Effect.succeed({ value: Redacted.make(token) })
   })
-  const client = Authenticated.withTokens(ErrorMapping.mapErrors(refusing), yield* TokenCache.make(source), {
+  const client = Authenticated.withTokens(ErrorMapping.mapErrors(rejecting), yield* TokenCache.make(source), {
     origin: Origin.make("https://api.example.com"),
     attach: Authenticated.header("X-Open-Token")
   })

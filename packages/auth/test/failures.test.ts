@@ -67,7 +67,7 @@ describe("a source that fails", () => {
           yield* TestClock.adjust("1 millis")
         }
         assert.strictEqual(record.asked, 2)
-        assert.deepInclude(yield* cache.status, { failures: 1, state: "renewing" })
+        assert.deepInclude(yield* cache.status, { failures: 1, state: "refreshing" })
         yield* TestClock.adjust("30 seconds")
         yield* cache.get
         yield* TestClock.adjust("1 millis")
@@ -223,7 +223,7 @@ describe("a login that is rejected once", () => {
         ),
         { identity: ["picky"] }
       )
-      const cache = yield* TokenCache.make(TokenSource.firstThatWorks([picky, picky]))
+      const cache = yield* TokenCache.make(TokenSource.chain([picky, picky]))
       assert.strictEqual(told(yield* Effect.exit(cache.get)), "Rejected")
       outcome = "granted"
       assert.strictEqual(told(yield* Effect.exit(cache.get)), "Rejected")

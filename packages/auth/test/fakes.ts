@@ -1,9 +1,9 @@
-import { AuthError, type Token, TokenSource } from "@effect-resilience/auth"
+import { AuthError, type Grant, TokenSource } from "@effect-resilience/auth"
 import { ApiError } from "@effect-resilience/errors"
 import { Clock, Effect, Random, Redacted, Stream } from "effect"
 import { HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
 
-/** A login that takes `millis` and answers what `outcome` says; its tokens live for `life`. */
+/** A login that takes `millis` and ends as `outcome` says. Its tokens live for `life`. */
 export const login = (options: {
   readonly millis?: number | undefined
   readonly life?: number | undefined
@@ -17,7 +17,7 @@ export const login = (options: {
     if (failure !== undefined) return yield* Effect.fail(new AuthError.AuthError({ reason: failure }))
     record.succeeded += 1
     const now = yield* Clock.currentTimeMillis
-    const grant: Token.Grant = {
+    const grant: Grant.Grant = {
       value: Redacted.make(`token-${login}`),
       expiresAt: options.life === undefined ? undefined : now + options.life
     }
@@ -36,11 +36,11 @@ export interface Seen {
   readonly body: string
 }
 
-/** An API that answers after a random time below `latency`, 200 to the tokens it accepts and 401 to all others. */
+/** An API that responds after a random time below `latency`: 200 to the tokens that it accepts, 401 to all others. */
 export const api = (options: {
   readonly accepts: (token: string | undefined) => boolean
   readonly latency?: number | undefined
-  readonly answer?: ((request: HttpClientRequest.HttpClientRequest) => Response | undefined) | undefined
+  readonly respond?: ((request: HttpClientRequest.HttpClientRequest) => Response | undefined) | undefined
 }) => {
   const seen: Array<Seen> = []
   const client = HttpClient.make((request) =>
@@ -50,7 +50,7 @@ export const api = (options: {
       const token = request.headers["authorization"]?.slice("Bearer ".length)
       seen.push({ url: request.url, token, body })
       const response = options.accepts(token)
-        ? options.answer?.(request) ?? new Response("{}")
+        ? options.respond?.(request) ?? new Response("{}")
         : Response.json({ message: "who are you?" }, { status: 401 })
       return HttpClientResponse.fromWeb(request, response)
     }).pipe(Effect.orDie)
@@ -60,13 +60,13 @@ export const api = (options: {
 
 const ok = HttpClientResponse.fromWeb(HttpClientRequest.get("https://api.example.com"), new Response("{}"))
 
-/** The same without bodies and with the failure that error mapping would make, for thousands of calls. */
+/** The same without bodies, and with the failure that error mapping makes of a 401. For thousands of calls. */
 export const quickApi = (options: {
   readonly accepts: (token: string | undefined) => boolean
   readonly latency: number
 }) => {
   const record = { requests: 0 }
-  const answer = Effect.fnUntraced(function*(request: HttpClientRequest.HttpClientRequest) {
+  const respond = Effect.fnUntraced(function*(request: HttpClientRequest.HttpClientRequest) {
     yield* Effect.sleep((yield* Random.next) * options.latency)
     record.requests += 1
     if (options.accepts(request.headers["authorization"]?.slice("Bearer ".length))) return ok
@@ -75,7 +75,7 @@ export const quickApi = (options: {
     )
   })
   const client = HttpClient.makeWith<ApiError.ApiError, never, ApiError.ApiError, never>(
-    (request) => Effect.flatMap(request, answer),
+    (request) => Effect.flatMap(request, respond),
     Effect.succeed
   )
   return { client, record }

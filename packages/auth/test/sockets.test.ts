@@ -28,7 +28,7 @@ const listen = (handler: (request: IncomingMessage, response: ServerResponse) =>
 /** Logs in at /login, redirects from /away, and stores the body of every other request that has the current token. */
 const service = (elsewhere: () => string) =>
   Effect.gen(function*() {
-    const state = { logins: 0, refusals: 0, accepted: 0, stored: [] as Array<{ path: string; sha256: string }> }
+    const state = { logins: 0, rejections: 0, accepted: 0, stored: [] as Array<{ path: string; sha256: string }> }
     const server = yield* listen((request, response) => {
       if (request.url === "/login") {
         state.logins += 1
@@ -38,11 +38,11 @@ const service = (elsewhere: () => string) =>
         return
       }
       if (request.headers["x-open-token"] !== `secret-token-${state.accepted}`) {
-        state.refusals += 1
-        // Some refusals come early, while the body is still on its way; others when it is there.
-        const refuse = () => response.writeHead(401, { connection: "close" }).end(`{"message":"who are you?"}`)
-        if (state.refusals % 2 === 0) refuse()
-        else request.resume().once("end", () => setTimeout(refuse, (state.refusals * 37) % 200))
+        state.rejections += 1
+        // Some rejections come early, while the body is still on its way; others when it is there.
+        const reject = () => response.writeHead(401, { connection: "close" }).end(`{"message":"who are you?"}`)
+        if (state.rejections % 2 === 0) reject()
+        else request.resume().once("end", () => setTimeout(reject, (state.rejections * 37) % 200))
         return
       }
       if (request.url === "/away") {

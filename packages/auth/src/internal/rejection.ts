@@ -2,7 +2,7 @@ import * as Time from "@effect-resilience/kernel/Time"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import type * as AuthError from "../AuthError.ts"
-import type { Identity, TokenSource } from "../TokenSource.ts"
+import type { Identity, TokenSource } from "./source.ts"
 
 interface Rejection {
   readonly identity: Identity
@@ -16,17 +16,17 @@ interface Rejection {
  * Asks a source no more once it has rejected its credentials, until they change: accounts lock after failed logins. Where the
  * rejection is not final, until a pause has passed.
  */
-export const rememberRejection = (source: TokenSource): TokenSource => {
+export const stopAfterRejection = (source: TokenSource): TokenSource => {
   let rejection: Rejection | undefined
   return {
     identity: source.identity,
-    acquire: (refused) =>
+    acquire: (rejected) =>
       Effect.gen(function*() {
         const identity = yield* source.identity
         const now = yield* Time.now
         const before = rejection !== undefined && sameIdentity(rejection.identity, identity) ? rejection : undefined
         if (before !== undefined && now < before.until) return yield* Effect.fail(before.error)
-        const grant = yield* Effect.tapError(source.acquire(refused), (error) =>
+        const grant = yield* Effect.tapError(source.acquire(rejected), (error) =>
           Effect.map(Time.now, (now) => {
             const { reason } = error
             if (reason._tag !== "Rejected") {

@@ -13,7 +13,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as AuthError from "../AuthError.ts"
 import * as Expiry from "../Expiry.ts"
-import type { Grant } from "../Token.ts"
+import type { Grant } from "../Grant.ts"
 import { judgeCode } from "./oauthCode.ts"
 
 /**

@@ -7,7 +7,7 @@ import * as Base64Url from "effect/encoding/Base64Url"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import type { Identity } from "../TokenSource.ts"
+import type { Identity } from "./source.ts"
 
 /**
  * - `place`: where an identity's token lies. Keyed, so that whoever reads the store cannot test guesses of a secret.

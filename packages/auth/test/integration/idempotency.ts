@@ -57,12 +57,12 @@ export const servesOnce = (name: string, store: Effect.Effect<string, never, Sco
         const [one, other] = yield* Effect.all([server(path, ledger), server(path, ledger)], { concurrency: 2 })
         const id = directory.slice(-6)
 
-        // Both at once, again and again: one of them runs it, the other says that it is running or what it answered.
+        // Both at once, again and again: one of them runs it, the other says that it is running or what it responded.
         for (let round = 0; round < 20; round++) {
           const key = `${id}-${round}`
-          const answers = yield* Effect.all([order(one, key, 20), order(other, key, 20)], { concurrency: 2 })
+          const responses = yield* Effect.all([order(one, key, 20), order(other, key, 20)], { concurrency: 2 })
           assert.lengthOf(begun(key), 1)
-          for (const { status } of answers) assert.include([201, 409], status)
+          for (const { status } of responses) assert.include([201, 409], status)
           const later = yield* Effect.all([order(one, key), order(other, key)], { concurrency: 2 })
           assert.deepStrictEqual(later.map(({ status }) => status), [201, 201])
           assert.strictEqual(later[0].text, later[1].text)

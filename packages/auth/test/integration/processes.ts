@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net"
 import { createInterface, type Interface } from "node:readline"
 import { fileURLToPath } from "node:url"
 
-/** A login server that counts, and that answers when it is told to where `hold` is set. */
+/** A login server that counts its logins. While `hold` is set it does not respond. */
 const loginServer = Effect.acquireRelease(
   Effect.callback<{
     readonly url: string
@@ -37,16 +37,16 @@ const loginServer = Effect.acquireRelease(
   ({ close }) => Effect.sync(close)
 )
 
-interface Answer {
+interface Reply {
   readonly ready?: number
   readonly token?: string
   readonly shared?: boolean
-  readonly refused?: boolean
+  readonly invalidated?: boolean
 }
 
 interface Worker {
   readonly pid: number
-  readonly send: (line: "get" | "refuse") => Effect.Effect<Answer>
+  readonly send: (line: "get" | "invalidate") => Effect.Effect<Reply>
   readonly kill: Effect.Effect<void>
   readonly output: () => string
 }
@@ -82,7 +82,7 @@ const worker = (store: string, loginUrl: string): Effect.Effect<Worker, never, S
     }
   })
 
-const nextLine = (child: ChildProcess, lines: Interface): Effect.Effect<Answer> =>
+const nextLine = (child: ChildProcess, lines: Interface): Effect.Effect<Reply> =>
   Effect.callback((resume) => {
     const onLine = (line: string) => {
       child.off("exit", onExit)
@@ -106,16 +106,16 @@ export const sharesTokens = (name: string, store: Effect.Effect<string, never, S
         const { state } = server
         const path = yield* store
         const workers = yield* Effect.all([worker(path, server.url), worker(path, server.url)], { concurrency: 2 })
-        const both = (line: "get" | "refuse") =>
+        const both = (line: "get" | "invalidate") =>
           Effect.all(workers.map((worker) => worker.send(line)), { concurrency: 2 })
 
         const first = yield* both("get")
-        assert.deepStrictEqual(first.map((answer) => answer.token), ["secret-token-1", "secret-token-1"])
+        assert.deepStrictEqual(first.map(({ token }) => token), ["secret-token-1", "secret-token-1"])
         assert.strictEqual(state.logins, 1)
 
-        yield* both("refuse")
+        yield* both("invalidate")
         const second = yield* both("get")
-        assert.deepStrictEqual(second.map((answer) => answer.token), ["secret-token-2", "secret-token-2"])
+        assert.deepStrictEqual(second.map(({ token }) => token), ["secret-token-2", "secret-token-2"])
         assert.strictEqual(state.logins, 2)
 
         // A third process finds the token there.
@@ -124,7 +124,7 @@ export const sharesTokens = (name: string, store: Effect.Effect<string, never, S
         assert.strictEqual(state.logins, 2)
 
         state.hold = true
-        yield* both("refuse")
+        yield* both("invalidate")
         const survivors = yield* Effect.forkChild(
           Effect.all(workers.map((worker) => Effect.exit(worker.send("get"))), { concurrency: 2 })
         )
@@ -139,9 +139,9 @@ export const sharesTokens = (name: string, store: Effect.Effect<string, never, S
         const took = performance.now() - started
         assert.strictEqual(state.lastPid, other?.pid)
         assert.isBelow(took, 4_000)
-        const answers = yield* Fiber.join(survivors)
-        assert.strictEqual(answers.filter((exit) => exit._tag === "Success").length, 1)
-        assert.deepStrictEqual(yield* third.send("refuse"), { refused: true })
+        const exits = yield* Fiber.join(survivors)
+        assert.strictEqual(exits.filter((exit) => exit._tag === "Success").length, 1)
+        assert.deepStrictEqual(yield* third.send("invalidate"), { invalidated: true })
         assert.deepStrictEqual(yield* third.send("get"), { token: "secret-token-4", shared: true })
         assert.strictEqual(state.logins, 4)
         // Nothing went wrong behind the scenes either, and nothing leaked.

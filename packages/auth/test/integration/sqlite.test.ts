@@ -11,4 +11,4 @@ const directory = Effect.acquireRelease(
 )
 
 sharesTokens("a SQLite file", Effect.map(directory, (path) => join(path, "tokens.db")))
-servesOnce("a SQLite file", Effect.map(directory, (path) => join(path, "answers.db")))
+servesOnce("a SQLite file", Effect.map(directory, (path) => join(path, "orders.db")))

@@ -1,6 +1,6 @@
 /**
  * A process that shares its tokens: `worker.ts STORE LOGIN_URL`, where STORE is a SQLite file, a redis:// or a postgres:// address. It reads
- * `get` and `refuse` from standard input, line by line, and answers each with one line of JSON.
+ * `get` and `invalidate` from standard input, line by line, and replies to each with one line of JSON.
  */
 import { Grant, SharedTokens, type Token, TokenCache, TokenSource } from "@effect-resilience/auth"
 import { ErrorMapping } from "@effect-resilience/http"
@@ -27,20 +27,20 @@ const program = Effect.gen(function*() {
   )
   const cache = yield* TokenCache.make(source)
   let token: Token.Token | undefined
-  const answer = (line: string) =>
+  const reply = (line: string) =>
     Effect.gen(function*() {
-      if (line === "refuse" && token !== undefined) return { refused: yield* cache.invalidate(token) }
+      if (line === "invalidate" && token !== undefined) return { invalidated: yield* cache.invalidate(token) }
       token = yield* cache.get
       return { token: Redacted.value(token.value), shared: token.shared }
     })
   console.log(JSON.stringify({ ready: process.pid }))
   yield* Stream.runForEach(
     Stream.fromAsyncIterable(createInterface({ input: process.stdin }), String),
-    (line) => Effect.map(answer(line), (result) => console.log(JSON.stringify(result)))
+    (line) => Effect.map(reply(line), (result) => console.log(JSON.stringify(result)))
   )
 })
 
-// Standard output is for the answers alone, whatever a store has to warn of.
+// Standard output is for the replies alone, so logs go to standard error.
 const services = Layer.mergeAll(storeAt(address), NodeHttpClient.layerUndici).pipe(
   Layer.provideMerge(Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)]))
 )
