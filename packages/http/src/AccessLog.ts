@@ -124,14 +124,11 @@ export interface EntryError {
 /**
  * Where entries go. Writing never fails and must not wait for long: the call waits for it.
  *
- * - `writeUnsafe`: asked instead of `write` where it is there: a log that only puts entries aside needs no effect.
- *
  * @category models
  * @since 0.1.0
  */
 export interface AccessLog {
   readonly write: (entry: Entry) => Effect.Effect<void>
-  readonly writeUnsafe?: ((entry: Entry) => void) | undefined
 }
 
 /**
@@ -213,13 +210,7 @@ export const sampleSuccesses: {
   requireArgument(ratio >= 0 && ratio <= 1, "AccessLog.ratio", "from 0 to 1", ratio)
   const keeps = (entry: Entry) =>
     entry.outcome !== "success" || entry.attempt > 1 || parseInt(entry.call, 16) / 2 ** 32 < ratio
-  const { writeUnsafe } = self
-  return {
-    write: (entry) => keeps(entry) ? self.write(entry) : Effect.void,
-    writeUnsafe: writeUnsafe && ((entry) => {
-      if (keeps(entry)) writeUnsafe(entry)
-    })
-  }
+  return { write: (entry) => keeps(entry) ? self.write(entry) : Effect.void }
 })
 
 /**
@@ -339,10 +330,12 @@ export const layerFile = (
         )
       )
 
-      const writeUnsafe = (entry: Entry) => {
-        if (!Queue.offerUnsafe(queue, entry)) dropped++
+      const log: AccessLog = {
+        write: (entry) =>
+          Effect.sync(() => {
+            if (!Queue.offerUnsafe(queue, entry)) dropped++
+          })
       }
-      const log: AccessLog = { write: (entry) => Effect.sync(() => writeUnsafe(entry)), writeUnsafe }
       return options.sampleSuccesses === undefined ? log : sampleSuccesses(log, options.sampleSuccesses)
     })
   )
@@ -412,16 +405,6 @@ const timing = (fiber: AnyFiber): Timing => {
   return { time: clock.currentTimeMillisUnsafe(), millis: monotonicMillis(clock) }
 }
 
-// Formatting dates is slow, and many lines begin in the same second.
-let lastSecond = { second: 0, text: "1970-01-01T00:00:00." }
-const isoOf = (time: number): string => {
-  const second = Math.floor(time / 1_000)
-  if (lastSecond.second !== second) {
-    lastSecond = { second, text: new Date(second * 1_000).toISOString().slice(0, -4) }
-  }
-  return `${lastSecond.text}${String(time - second * 1_000).padStart(3, "0")}Z`
-}
-
 const answerOf = (
   exit: Exit.Exit<HttpClientResponse.HttpClientResponse, unknown>,
   fiber: AnyFiber
@@ -460,7 +443,7 @@ const write = (
   const millis = monotonicMillis(fiber.getRef(Clock.Clock)) - begun.millis
   // What does not apply is left out: exporters write an `undefined` that is there as a word.
   const entry: { -readonly [K in keyof Entry]: Entry[K] } = {
-    time: isoOf(begun.time),
+    time: new Date(begun.time).toISOString(),
     kind: attempt === undefined ? "call" : "attempt",
     call: callId(call, fiber),
     outcome: reason === undefined ? "success" : reason === "Interrupted" ? "interrupted" : "failure",
@@ -479,9 +462,7 @@ const write = (
     entry.error = message === undefined ? { reason } : { reason, message }
   }
   if (error !== undefined) entry.recovery = Classifier.classify(error, begun.time)._tag
-  if (log.writeUnsafe === undefined) return log.write(entry)
-  log.writeUnsafe(entry)
-  return undefined
+  return log.write(entry)
 }
 
 const nothing = () => undefined

@@ -69,7 +69,7 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Metric from "effect/Metric"
 import * as Tracer from "effect/Tracer"
-import { type Address, addressOf } from "./internal/address.ts"
+import { addressOf } from "./internal/address.ts"
 import { withinAttempt, withinCall } from "./internal/call.ts"
 import { failureOf, reasonTag } from "./internal/failure.ts"
 import { Series } from "./internal/series.ts"
@@ -106,12 +106,8 @@ export const durationBoundaries: ReadonlyArray<number> = [
   600
 ]
 
-function seriesOf(metric: Metric.Histogram<number>, boundaries: ReadonlyArray<number>): Series {
-  const { attributes: common, description, id } = metric
-  return new Series((attributes) =>
-    Metric.histogram(id, { description, boundaries, attributes: { ...common, ...attributes } })
-  )
-}
+const seriesOf = (metric: Metric.Metric<number, unknown>): Series =>
+  new Series((attributes) => Metric.withAttributes(metric, attributes))
 
 /**
  * The duration of each request. Attributes: `http.request.method`, `server.address`, `server.port`, `url.template`,
@@ -126,7 +122,7 @@ export const requestDuration: Metric.Histogram<number> = Metric.histogram("http.
   boundaries: durationBoundaries
 })
 
-const requestDurations = seriesOf(requestDuration, durationBoundaries)
+const requestDurations = /* @__PURE__ */ seriesOf(requestDuration)
 
 /**
  * The duration of each call, from its first attempt to what the caller gets. Attributes: `resilience.operation`,
@@ -141,9 +137,7 @@ export const callDuration: Metric.Histogram<number> = Metric.histogram("resilien
   boundaries: durationBoundaries
 })
 
-const callDurations = seriesOf(callDuration, durationBoundaries)
-
-const attemptBoundaries = [0, 1, 2, 3, 4, 5, 10]
+const callDurations = /* @__PURE__ */ seriesOf(callDuration)
 
 /**
  * How many requests a call took; 0 where a policy refused it. Attribute: `resilience.operation`.
@@ -153,10 +147,10 @@ const attemptBoundaries = [0, 1, 2, 3, 4, 5, 10]
  */
 export const callAttempts: Metric.Histogram<number> = Metric.histogram("resilience.call.attempts", {
   description: "Requests per call",
-  boundaries: attemptBoundaries
+  boundaries: [0, 1, 2, 3, 4, 5, 10]
 })
 
-const callAttemptsSeries = seriesOf(callAttempts, attemptBoundaries)
+const callAttemptCounts = /* @__PURE__ */ seriesOf(callAttempts)
 
 /**
  * Repetitions that a retry decided on. Attributes: `resilience.operation` and `error.type`, what was met before.
@@ -215,9 +209,9 @@ export const observeAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>):
             span = made
             span.attribute("http.request.method", method)
             if (address !== undefined) {
-              span.attribute("server.address", address.server.host)
-              span.attribute("server.port", address.server.port)
-              if (span.sampled) span.attribute("url.full", shown(address, fiber))
+              span.attribute("server.address", address.host)
+              span.attribute("server.port", address.port)
+              if (span.sampled) span.attribute("url.full", shown(address.url, fiber))
             }
             if (template !== undefined) span.attribute("url.template", template)
             if (attempt.number > 1) span.attribute("http.request.resend_count", attempt.number - 1)
@@ -241,16 +235,14 @@ export const observeAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>):
             fiber.context,
             () => ({
               "http.request.method": method,
-              ...(address !== undefined && {
-                "server.address": address.server.host,
-                "server.port": String(address.server.port)
-              }),
+              ...(address !== undefined && { "server.address": address.host, "server.port": String(address.port) }),
               ...(template !== undefined && { "url.template": template }),
               ...(status !== undefined && { "http.response.status_code": String(status) }),
               ...(failure !== undefined && { "error.type": failure })
             }),
             template ?? "",
-            address?.server,
+            address?.host,
+            address?.port,
             method,
             status,
             failure
@@ -306,7 +298,7 @@ export const observeCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effec
         name,
         failure
       )
-      callAttemptsSeries.update(call.attempts, fiber.context, () => ({ "resilience.operation": name }), name)
+      callAttemptCounts.update(call.attempts, fiber.context, () => ({ "resilience.operation": name }), name)
       if (outcome === "failure" && call.attempts === 0) {
         Metric.withAttributes(rejections, {
           "resilience.operation": name,
@@ -376,10 +368,8 @@ const propagate = (request: HttpClientRequest.HttpClientRequest, span: Tracer.Sp
     )
     : request
 
-const shown = ({ url }: Address, fiber: AnyFiber): string =>
-  fiber.getRef(Scrubber.Current).scrub(
-    typeof url === "string" ? url : Redaction.url(fiber.getRef(Redaction.Current), url)
-  )
+const shown = (url: URL, fiber: AnyFiber): string =>
+  fiber.getRef(Scrubber.Current).scrub(Redaction.url(fiber.getRef(Redaction.Current), url))
 
 const always = () => true
 

@@ -31,13 +31,10 @@
  * @since 0.1.0
  */
 import { requireArgument } from "@effect-resilience/kernel/Argument"
-import type * as Arr from "effect/Array"
-import * as Cause from "effect/Cause"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Base64Url from "effect/encoding/Base64Url"
 import * as HttpBody from "effect/http/HttpBody"
-import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import * as WholeBody from "./internal/wholeBody.ts"
 
@@ -195,49 +192,15 @@ const enclosed =
       return bytes
     })
 
-const streamed = <E>(parts: ReadonlyArray<Framed<E>>, tail: Uint8Array): Stream.Stream<Uint8Array, E> => {
-  const [first, ...rest] = parts.map(({ head, stream }, i) =>
-    frame(head, stream, i === parts.length - 1 ? tail : undefined)
+const streamed = <E>(parts: ReadonlyArray<Framed<E>>, tail: Uint8Array): Stream.Stream<Uint8Array, E> =>
+  Stream.flatten(
+    Stream.fromIterable([
+      ...parts.flatMap(({ head, stream }) => [Stream.succeed(head), stream]),
+      Stream.succeed(tail)
+    ])
   )
-  return first === undefined
-    ? WholeBody.fromBytes(tail)
-    : rest.reduce((before, next) => Stream.concat(before, next), first)
-}
 
-// Cheaper than three streams, one after the other, in which each pull passes through all of them.
-const frame = <E>(
-  head: Uint8Array,
-  self: Stream.Stream<Uint8Array, E>,
-  tail: Uint8Array | undefined
-): Stream.Stream<Uint8Array, E> =>
-  Stream.transformPull(self, (pull) =>
-    Effect.sync(() => {
-      let phase: "head" | "part" | "end" = "head"
-      const end = Effect.suspend((): Pull.Pull<readonly [Uint8Array]> => {
-        phase = "end"
-        return tail === undefined ? Cause.done() : Effect.succeed([tail])
-      })
-      const part = Pull.catchDone(pull, () => end)
-      return Effect.suspend((): Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, E> => {
-        if (phase === "part") return part
-        if (phase === "end") return Cause.done()
-        phase = "part"
-        return Effect.succeed([head])
-      })
-    }))
-
-const randomBoundary = (): string => {
-  if (used === randomBytes.length) {
-    randomBytes = SecureRandom.randomBytesUnsafe(boundaryBytes * 64)
-    used = 0
-  }
-  return `----${Base64Url.encode(randomBytes.subarray(used, used += boundaryBytes))}`
-}
-
-// Drawn ahead: asking for a few bytes costs as much as asking for many.
-const boundaryBytes = 18
-let randomBytes: Uint8Array = new Uint8Array(0)
-let used = 0
+const randomBoundary = (): string => `----${Base64Url.encode(SecureRandom.randomBytesUnsafe(18))}`
 
 const disposition = (name: string): string => `Content-Disposition: form-data; name="${escapeName(name)}"`
 

@@ -298,7 +298,6 @@ const through = (
     onError
   })
 
-// Made once and not for each file, see `Uploader`.
 const openFile = Effect.fnUntraced(
   function*(path: string, name: string): Effect.fn.Return<Opened, UploadError.UploadError, FileSystem.FileSystem> {
     const fs = yield* FileSystem.FileSystem

@@ -183,8 +183,6 @@ const defaultStallTimeout = Duration.seconds(30)
 
 const defaultResponseTimeout = Duration.minutes(5)
 
-// These are made once and not for each upload: V8 gives a generator function that is called a map of its own, in the old
-// generation, and through it all that the function sees outlives the collections of the young one.
 const run = Effect.fnUntraced(
   function*<Item, Receipt, E, R>(
     target: UploadTarget.UploadTarget<Item, Receipt, E, R>,

@@ -66,8 +66,9 @@ export const callId = (call: Call, fiber: AnyFiber): string =>
   call.id ??= (fiber.getRef(Random.Random).nextIntUnsafe() >>> 0).toString(16).padStart(8, "0")
 
 /**
- * What a middleware puts around a call or an attempt. `run` may change the fiber's context: `onExit` finds the one of
- * before. `Effect.provideService` makes a frame of its own each time, and an observed call goes through many.
+ * What a middleware puts around a call or an attempt. `run` may change the fiber's context; `onExit` finds the previous one.
+ *
+ * `Effect.provideService` and `Effect.acquireUseRelease` make several frames each, and an observed call goes through many.
  */
 export interface Frame<A, E, R> {
   readonly run: Effect.Effect<A, E, R>

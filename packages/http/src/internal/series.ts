@@ -9,12 +9,15 @@ interface Entry {
   readonly a: unknown
   readonly b: unknown
   readonly c: unknown
+  readonly d: unknown
   readonly metric: Metric.Metric<number, unknown>
 }
 
 /**
- * The series of one metric, each made once. `Metric.withAttributes` makes its key anew for every update, which costs more
- * than the request's span, and so does a text put together of all that tells two series apart.
+ * The series of one metric, each made once. `Metric.withAttributes` makes its key again for every update, and a text made of
+ * all that tells two series apart costs as much.
+ *
+ * hack: series
  */
 export class Series {
   readonly #make: (attributes: Attributes) => Metric.Metric<number, unknown>
@@ -25,7 +28,7 @@ export class Series {
     this.#make = make
   }
 
-  /** The last five tell the series; its attributes are asked for only when it is new. Few have `name` and `group` in common. */
+  /** The last six tell the series; its attributes are asked for only when it is new. Few have `name` and `group` in common. */
   update(
     value: number,
     context: Context.Context<never>,
@@ -34,16 +37,19 @@ export class Series {
     group?: unknown,
     a?: unknown,
     b?: unknown,
-    c?: unknown
+    c?: unknown,
+    d?: unknown
   ): void {
     const found = this.#series.get(name)?.get(group)
     if (found !== undefined) {
       for (const entry of found) {
-        if (entry.a === a && entry.b === b && entry.c === c) return entry.metric.updateUnsafe(value, context)
+        if (entry.a === a && entry.b === b && entry.c === c && entry.d === d) {
+          return entry.metric.updateUnsafe(value, context)
+        }
       }
     }
     const metric = this.#make(attributes())
-    this.#add(name, group, { a, b, c, metric })
+    this.#add(name, group, { a, b, c, d, metric })
     metric.updateUnsafe(value, context)
   }
 
