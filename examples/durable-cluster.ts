@@ -4,7 +4,7 @@
 // machine apart): each uploads a share, and when one dies, the others take over what it had.
 import { TbmStudio } from "@effect-resilience/tbm-studio"
 import * as SimulatedStudio from "@effect-resilience/tbm-studio/SimulatedStudio"
-import { Journal } from "@effect-resilience/upload"
+import { SqlJournal } from "@effect-resilience/upload"
 import { NodeClusterSocket, NodeHttpClient, NodeServices } from "@effect/platform-node"
 import { PgClient } from "@effect/sql-pg"
 import { Config, Console, Effect, Layer, Option } from "effect"
@@ -13,7 +13,7 @@ import { program, worker } from "./durable-program.ts"
 
 const cluster = Layer.merge(
   ClusterWorkflowEngine.layer.pipe(Layer.provide(NodeClusterSocket.layer({ storage: "sql" }))),
-  Journal.layerSql()
+  SqlJournal.layer()
 ).pipe(Layer.provide(PgClient.layerConfig({ url: Config.Redacted("DATABASE_URL") })))
 
 const main = Effect.gen(function*() {

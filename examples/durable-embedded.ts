@@ -3,7 +3,7 @@ import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import { Simulator } from "@effect-resilience/tbm-simulator"
 import { TbmStudio } from "@effect-resilience/tbm-studio"
 import * as SimulatedStudio from "@effect-resilience/tbm-studio/SimulatedStudio"
-import { Journal } from "@effect-resilience/upload"
+import { SqlJournal } from "@effect-resilience/upload"
 import { NodeCrypto, NodeHttpClient, NodeServices } from "@effect/platform-node"
 import { Console, Effect, FileSystem, Layer } from "effect"
 import { ClusterWorkflowEngine, SingleRunner } from "effect/cluster"
@@ -14,7 +14,7 @@ import { program, worker } from "./durable-program.ts"
 const embedded = (filename: string) =>
   Layer.merge(
     ClusterWorkflowEngine.layer.pipe(Layer.provide(SingleRunner.layer({ runnerStorage: "memory" }))),
-    Journal.layerSql()
+    SqlJournal.layer()
   ).pipe(Layer.provide([SqliteClient.layer({ filename }), NodeCrypto.layerDigest]))
 
 const main = Effect.gen(function*() {

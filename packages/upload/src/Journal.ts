@@ -40,12 +40,9 @@ import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
-import { sqlStore } from "./internal/sqlJournal.ts"
 
 /**
  * - `started`: an attempt is under way, or was when its process died.
@@ -118,22 +115,6 @@ export class JournalError extends Data.TaggedError("JournalError")<{
   /** The words of the innermost cause, such as "database or disk is full". */
   get why(): string {
     return ErrorMessage.innermostOf(this.cause) ?? ""
-  }
-}
-
-/**
- * The database holds a journal that an earlier build of this package wrote, in another form: `layerSql` with `adopt` takes
- * it over.
- *
- * @category errors
- * @since 0.1.0
- */
-export class OutdatedJournal extends Data.TaggedError("OutdatedJournal")<{ readonly entries: number }> {
-  get [NotAsked.symbol](): true {
-    return true
-  }
-  override get message(): string {
-    return `it holds ${this.entries} entries of an earlier build, which have to be adopted first`
   }
 }
 
@@ -215,67 +196,6 @@ export const layerMemory: Layer.Layer<Journal> = Layer.sync(Journal, () => {
     )
   }
 })
-
-/**
- * An entry as earlier builds kept it: one for each item, under an id of the caller's.
- *
- * @category models
- * @since 0.1.0
- */
-export interface OutdatedEntry extends Omit<Entry, "place" | "ordinal" | "run" | "revision" | "action" | "name"> {
-  readonly id: string
-}
-
-/**
- * What an outdated entry says in the words of this build.
- *
- * @category models
- * @since 0.1.0
- */
-export type Adopted = Pick<Entry, "place" | "action" | "name">
-
-/**
- * A journal in a database, in the table `upload_history`, which is created where it is missing.
- *
- * **Details**
- *
- * What arrives while a transaction is written goes into the next one together. On SQLite a durable entry is written with
- * `synchronous = FULL`, any other one as the connection is set.
- *
- * A place may have 2,600 bytes on Postgres, any number on SQLite, and 700 characters elsewhere.
- *
- * A database that falls silent fails each call within `storeTimeout`, so that nothing counts as recorded that is not. Then
- * nothing is written until it has responded to the write that it holds up.
- *
- * - `batch`: separates batches that share a database, in up to 255 characters; default `""`.
- * - `storeTimeout`: how long the database may take to respond; default 10 seconds.
- * - `adopt`: reads the entries that an earlier build left in the table `upload_journal`, in the order in which they were
- *   recorded. They become entries of this journal, in one transaction, and the old table is renamed to
- *   `upload_journal_adopted`. `undefined` leaves all of it as it is and fails. Without `adopt` a database with such entries
- *   fails with `OutdatedJournal` as the cause.
- *
- * @category layers
- * @since 0.1.0
- */
-export const layerSql = (
-  options: {
-    readonly batch?: string | undefined
-    readonly storeTimeout?: Duration.Input | undefined
-    readonly adopt?: ((outdated: OutdatedEntry) => Adopted | undefined) | undefined
-  } = {}
-): Layer.Layer<Journal, JournalError, SqlClient.SqlClient> =>
-  Layer.effect(
-    Journal,
-    Effect.flatMap(SqlClient.SqlClient, (sql) =>
-      sqlStore(sql, {
-        batch: options.batch ?? "",
-        storeTimeout: options.storeTimeout ?? "10 seconds",
-        adopt: options.adopt,
-        failure: (operation, cause) => new JournalError({ operation, cause }),
-        taken: (place) => new PlaceTaken({ place }),
-        outdated: (entries) => new OutdatedJournal({ entries })
-      }))
-  )
 
 /**
  * What to do with an addition that an earlier run may have applied: fail with `InDoubt`, take it for done, or send it

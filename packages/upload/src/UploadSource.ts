@@ -312,10 +312,12 @@ const openFile = Effect.fnUntraced(
         )
       )
     }
+    const size = Number(info.size)
     return {
-      size: Number(info.size),
+      size,
       version: File.versionOf(info),
-      bytes: (range) => File.read({ fs, path, name, info, range })
+      bytes: ({ length = size, offset } = beginning) =>
+        File.read({ fs, path, name, info, begin: offset, end: Math.min(size, offset + length) })
     }
   }
 )

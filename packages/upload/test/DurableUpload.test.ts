@@ -1,7 +1,7 @@
 import { Recovery } from "@effect-resilience/errors"
 import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
-import { DurableUpload, Journal, UploadSource } from "@effect-resilience/upload"
+import { DurableUpload, Journal, SqlJournal, UploadSource } from "@effect-resilience/upload"
 import { NodeCrypto, NodeFileSystem } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, Deferred, Duration, Effect, Exit, Fiber, FileSystem, Layer, Schema, Stream } from "effect"
@@ -33,7 +33,7 @@ const onDisk = (filename: string) =>
     ClusterWorkflowEngine.layer.pipe(
       Layer.provide(SingleRunner.layer({ runnerStorage: "memory", shardingConfig: { entityTerminationTimeout: 0 } }))
     ),
-    Journal.layerSql()
+    SqlJournal.layer()
   ).pipe(
     Layer.provide(Layer.merge(SqliteClient.layer({ filename }), NodeCrypto.layerDigest)),
     Layer.orDie

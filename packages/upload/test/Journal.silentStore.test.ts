@@ -1,5 +1,5 @@
 import * as SqliteClient from "@effect-resilience/node/SqliteClient"
-import { Journal } from "@effect-resilience/upload"
+import { Journal, SqlJournal } from "@effect-resilience/upload"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
 import { Reactivity } from "effect/reactivity"
@@ -51,7 +51,7 @@ const silentDatabase = Effect.gen(function*() {
     Reactivity.layer
   )
   return {
-    layer: Layer.provide(Layer.fresh(Journal.layerSql()), Layer.succeed(SqlClient.SqlClient, client)),
+    layer: Layer.provide(Layer.fresh(SqlJournal.layer()), Layer.succeed(SqlClient.SqlClient, client)),
     fallSilent: Effect.sync(() => {
       speaking = Deferred.makeUnsafe()
     }),

@@ -1,7 +1,7 @@
 import { Recovery } from "@effect-resilience/errors"
 import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
-import { Batch, Journal, UploadError, UploadPlan, UploadSource } from "@effect-resilience/upload"
+import { Batch, Journal, SqlJournal, UploadError, UploadPlan, UploadSource } from "@effect-resilience/upload"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Fiber, Layer, Stream } from "effect"
 import { SqlClient } from "effect/sql"
@@ -10,7 +10,7 @@ import * as Targets from "./Targets.ts"
 const journals = {
   memory: Layer.fresh(Journal.layerMemory),
   sqlite: Layer.fresh(
-    Journal.layerSql({ batch: "test" }).pipe(
+    SqlJournal.layer({ batch: "test" }).pipe(
       Layer.provide(Layer.fresh(SqliteClient.layer({ filename: ":memory:" })))
     )
   )
@@ -588,7 +588,7 @@ describe("Journal", () => {
       assert.strictEqual((yield* Stream.runCollect(journal.entries)).length, 2)
     }).pipe(
       Effect.provide(
-        Journal.layerSql().pipe(Layer.provideMerge(Layer.fresh(SqliteClient.layer({ filename: ":memory:" }))))
+        SqlJournal.layer().pipe(Layer.provideMerge(Layer.fresh(SqliteClient.layer({ filename: ":memory:" }))))
       ),
       Effect.orDie
     ))
@@ -625,7 +625,7 @@ describe("Journal", () => {
       }
     }).pipe(
       Effect.provide(
-        Journal.layerSql().pipe(Layer.provideMerge(Layer.fresh(SqliteClient.layer({ filename: ":memory:" }))))
+        SqlJournal.layer().pipe(Layer.provideMerge(Layer.fresh(SqliteClient.layer({ filename: ":memory:" }))))
       ),
       Effect.orDie
     ))
@@ -716,7 +716,7 @@ it.effect("journals of several batches share a database, and neither sees the ot
   Effect.gen(function*() {
     const journalOf = (batch: string) =>
       Effect.map(
-        Layer.build(Layer.fresh(Journal.layerSql({ batch }))),
+        Layer.build(Layer.fresh(SqlJournal.layer({ batch }))),
         (context) => Context.get(context, Journal.Journal)
       )
     const [ours, theirs] = [yield* journalOf("ours"), yield* journalOf("theirs")]

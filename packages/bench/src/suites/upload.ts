@@ -13,6 +13,7 @@ import * as Batch from "@effect-resilience/upload/Batch"
 import type * as Hashing from "@effect-resilience/upload/Hashing"
 import * as Journal from "@effect-resilience/upload/Journal"
 import * as Multipart from "@effect-resilience/upload/Multipart"
+import * as SqlJournal from "@effect-resilience/upload/SqlJournal"
 import * as Uploader from "@effect-resilience/upload/Uploader"
 import * as UploadSource from "@effect-resilience/upload/UploadSource"
 import * as UploadTarget from "@effect-resilience/upload/UploadTarget"
@@ -263,7 +264,7 @@ const fullStack = <E>(journal: Layer.Layer<Journal.Journal, E>, on = runtime) =>
 
 const sqlite = Layer.unwrap(Effect.sync(() => {
   const directory = fs.mkdtempSync(join(tmpdir(), "effect-resilience-bench-"))
-  return Journal.layerSql().pipe(Layer.provide(SqliteClient.layer({ filename: join(directory, "journal.db") })))
+  return SqlJournal.layer().pipe(Layer.provide(SqliteClient.layer({ filename: join(directory, "journal.db") })))
 }))
 
 const large = (megabytes: number, case_: { readonly name: string; readonly atMost?: { [name: string]: number } }) => {

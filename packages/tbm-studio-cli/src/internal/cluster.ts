@@ -4,7 +4,7 @@ import * as Period from "@effect-resilience/tbm-studio/Period"
 import * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
 import type { TableUpload } from "@effect-resilience/tbm-studio/TableUploads"
 import * as DurableUpload from "@effect-resilience/upload/DurableUpload"
-import * as Journal from "@effect-resilience/upload/Journal"
+import * as SqlJournal from "@effect-resilience/upload/SqlJournal"
 import * as UploadSource from "@effect-resilience/upload/UploadSource"
 import type * as UploadTarget from "@effect-resilience/upload/UploadTarget"
 import * as NodeClusterSocket from "@effect/platform-node/NodeClusterSocket"
@@ -133,7 +133,7 @@ const engine = (address: Address | undefined) => {
         Layer.provide(ClusterStorage.layer(Duration.seconds(statementTimeout)), ShardingConfig.layerFromEnv(config))
       )
     ),
-    Journal.layerSql({ storeTimeout })
+    SqlJournal.layer({ storeTimeout })
   )
 }
 

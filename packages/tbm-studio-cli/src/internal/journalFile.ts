@@ -1,6 +1,7 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import * as Journal from "@effect-resilience/upload/Journal"
+import * as SqlJournal from "@effect-resilience/upload/SqlJournal"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -69,7 +70,7 @@ const layerLock = (path: string, isNew: boolean) =>
     )
   )
 
-type Adopt = NonNullable<Parameters<typeof Journal.layerSql>[0]>["adopt"]
+type Adopt = SqlJournal.Options["adopt"]
 
 const open = (path: string, { adopt, isNew = false, readOnly = false }: {
   readonly adopt?: Adopt | undefined
@@ -80,7 +81,7 @@ const open = (path: string, { adopt, isNew = false, readOnly = false }: {
   const ours = Layer.effectDiscard(isNew ? Effect.void : checkTables(path))
   return Layer.effectContext(
     Effect.catch(
-      Layer.build(Layer.provideMerge(Journal.layerSql({ adopt }), Layer.provideMerge(ours, file))),
+      Layer.build(Layer.provideMerge(SqlJournal.layer({ adopt }), Layer.provideMerge(ours, file))),
       (error) => error._tag === "InvalidInput" ? Effect.fail(error) : cannotBeOpened(path, error, { isNew })
     )
   )
@@ -192,8 +193,8 @@ export interface Adopted {
 export const adopt = Effect.fnUntraced(function*(path: string, scope: Place.Scope, names: (file: string) => string) {
   const missing = () => Effect.fail(new InvalidInput({ message: `There is no journal ${path}.` }))
   let outdated = 0
-  const takeOver = ({ at, id }: Journal.OutdatedEntry): Journal.Adopted | undefined => {
-    const adopted = Option.map(Place.ofOutdated(id, at), ({ action, file, place }): Journal.Adopted => ({
+  const takeOver = ({ at, id }: SqlJournal.OutdatedEntry): SqlJournal.Adopted | undefined => {
+    const adopted = Option.map(Place.ofOutdated(id, at), ({ action, file, place }): SqlJournal.Adopted => ({
       place,
       action: action === "append" ? "add" : "replace",
       name: names(file)
@@ -254,7 +255,7 @@ const cannotBeOpened = Effect.fnUntraced(function*(
   { isNew = false }: { readonly isNew?: boolean | undefined } = {}
 ): Effect.fn.Return<never, Unusable, FileSystem.FileSystem | Path.Path> {
   if (isDamage(error)) return yield* damaged(path)
-  if (error instanceof Journal.JournalError && error.cause instanceof Journal.OutdatedJournal) {
+  if (error instanceof Journal.JournalError && error.cause instanceof SqlJournal.OutdatedJournal) {
     return yield* new InvalidInput({
       message:
         `The journal ${path} was written by an earlier build of tbm-studio, and nothing is sent before it is taken ` +

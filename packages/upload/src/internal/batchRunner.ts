@@ -11,9 +11,9 @@ import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
-import type { Options, Result, Summary } from "../Batch.ts"
 import type * as Uploader from "../Uploader.ts"
 import type * as UploadPlan from "../UploadPlan.ts"
+import type { Options, Result, Summary } from "./batchModel.ts"
 import * as Gate from "./gate.ts"
 
 const lookahead = 1_000

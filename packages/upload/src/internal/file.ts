@@ -7,8 +7,7 @@ import type * as PlatformError from "effect/PlatformError"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import * as UploadError from "../UploadError.ts"
-import type { Range } from "../UploadSource.ts"
-import { largestPiece } from "./bodyTracker.ts"
+import { largestPiece } from "./rechunk.ts"
 import { unreadable, whenFree } from "./unreadable.ts"
 import * as WholeBody from "./wholeBody.ts"
 
@@ -18,12 +17,10 @@ export const read = (options: {
   readonly path: string
   readonly name: string
   readonly info: FileSystem.File.Info
-  readonly range: Range | undefined
+  readonly begin: number
+  readonly end: number
 }): Stream.Stream<Uint8Array, UploadError.UploadError> => {
-  const { fs, info, name, path, range } = options
-  const size = Number(info.size)
-  const begin = range?.offset ?? 0
-  const end = range?.length === undefined ? size : Math.min(size, begin + range.length)
+  const { begin, end, fs, info, name, path } = options
 
   const changed = (description: string): Effect.Effect<never, UploadError.UploadError> =>
     Effect.fail(new UploadError.UploadError({ source: name, reason: new UploadError.SourceChanged({ description }) }))
@@ -34,7 +31,7 @@ export const read = (options: {
     })
   const next = (reader: Reader): Effect.Effect<Uint8Array, UploadError.UploadError | PlatformError.PlatformError> =>
     Effect.flatMap(reader.next, (piece) => {
-      if (piece.length === 0) return changed(`it ends after ${reader.position()} of ${size} bytes`)
+      if (piece.length === 0) return changed(`it ends after ${reader.position()} of ${info.size} bytes`)
       return reader.position() < end ? Effect.succeed(piece) : Effect.as(unchanged(reader.handle), piece)
     })
   const lift = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.mapError(self, (error) => unreadable(name, error))

@@ -3,7 +3,7 @@
 import { ErrorMapping } from "@effect-resilience/http"
 import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
-import { Batch, Journal, Multipart, UploadSource, UploadTarget } from "@effect-resilience/upload"
+import { Batch, Multipart, SqlJournal, UploadSource, UploadTarget } from "@effect-resilience/upload"
 import { NodeHttpClient } from "@effect/platform-node"
 import { Console, Effect, Layer } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
@@ -50,7 +50,7 @@ const program = Effect.gen(function*() {
 
 const layer = Layer.merge(
   NodeHttpClient.layerUndici,
-  Journal.layerSql().pipe(Layer.provide(SqliteClient.layer({ filename: journal })))
+  SqlJournal.layer().pipe(Layer.provide(SqliteClient.layer({ filename: journal })))
 )
 
 await Effect.runPromise(Effect.provide(program, layer))

@@ -1,4 +1,4 @@
-import { Journal } from "@effect-resilience/upload"
+import { Journal, SqlJournal } from "@effect-resilience/upload"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, layer } from "@effect/vitest"
 import { Config, Effect, Layer, Stream } from "effect"
@@ -7,7 +7,7 @@ import { randomUUID } from "node:crypto"
 const postgres = PgClient.layerConfig({ url: Config.Redacted("DATABASE_URL") }).pipe(Layer.orDie)
 
 describe("a journal on Postgres", () => {
-  layer(Journal.layerSql({ batch: randomUUID() }).pipe(Layer.provide(postgres)), { excludeTestServices: true })(
+  layer(SqlJournal.layer({ batch: randomUUID() }).pipe(Layer.provide(postgres)), { excludeTestServices: true })(
     (it) => {
       it.effect("keeps entries whose places hold long names", () =>
         Effect.gen(function*() {

@@ -1,5 +1,23 @@
+/**
+ * Keeps a `Journal` in a database, on any `SqlClient`.
+ *
+ * **Example** (A journal beside other tables)
+ *
+ * ```ts
+ * import { SqlJournal } from "@effect-resilience/upload"
+ * import { SqliteClient } from "@effect-resilience/node"
+ * import { Layer } from "effect"
+ *
+ * const journal = SqlJournal.layer({ batch: "january" }).pipe(
+ *   Layer.provide(SqliteClient.layer({ filename: "journal.db" }))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ */
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
 import * as Timeout from "@effect-resilience/deadline/Timeout"
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Arr from "effect/Array"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
@@ -7,24 +25,87 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
-import type * as SqlClient from "effect/sql/SqlClient"
+import * as SqlClient from "effect/sql/SqlClient"
 import type * as SqlError from "effect/sql/SqlError"
 import type * as Statement from "effect/sql/Statement"
 import * as Stream from "effect/Stream"
-import type {
-  Adopted,
-  Entry,
-  Journal,
-  JournalError,
-  OutdatedEntry,
-  OutdatedJournal,
-  PlaceTaken,
-  State
-} from "../Journal.ts"
-import * as PlacePlan from "./placePlan.ts"
+import * as PlacePlan from "./internal/placePlan.ts"
+import * as Journal from "./Journal.ts"
+
+/**
+ * - `batch`: separates batches that share a database, in up to 255 characters; default `""`.
+ * - `storeTimeout`: how long the database may take to respond; default 10 seconds.
+ * - `adopt`: reads the entries that an earlier build left in the table `upload_journal`, in the order in which they were
+ *   recorded. They become entries of this journal, in one transaction, and the old table is renamed to
+ *   `upload_journal_adopted`. `undefined` leaves all of it as it is and fails. Without `adopt` a database with such entries
+ *   fails with `OutdatedJournal` as the cause.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly batch?: string | undefined
+  readonly storeTimeout?: Duration.Input | undefined
+  readonly adopt?: ((outdated: OutdatedEntry) => Adopted | undefined) | undefined
+}
+
+/**
+ * The database holds a journal that an earlier build of this package wrote, in another form. `layer` with `adopt` takes it over.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class OutdatedJournal extends Data.TaggedError("OutdatedJournal")<{ readonly entries: number }> {
+  get [NotAsked.symbol](): true {
+    return true
+  }
+  override get message(): string {
+    return `it holds ${this.entries} entries of an earlier build, which have to be adopted first`
+  }
+}
+
+/**
+ * An entry as earlier builds kept it: one for each item, under an id of the caller's.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OutdatedEntry
+  extends Omit<Journal.Entry, "place" | "ordinal" | "run" | "revision" | "action" | "name">
+{
+  readonly id: string
+}
+
+/**
+ * What an outdated entry says in the words of this build.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Adopted = Pick<Journal.Entry, "place" | "action" | "name">
+
+/**
+ * A journal in a database, in the table `upload_history`, which is created where it is missing.
+ *
+ * **Details**
+ *
+ * What arrives while a transaction is written goes into the next one together. On SQLite a durable entry is written with
+ * `synchronous = FULL`, any other one as the connection is set.
+ *
+ * A place may have 2,600 bytes on Postgres, any number on SQLite, and 700 characters elsewhere.
+ *
+ * A database that falls silent fails each call within `storeTimeout`, so that nothing counts as recorded that is not. Then
+ * nothing is written until it has responded to the write that it holds up.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<Journal.Journal, Journal.JournalError, SqlClient.SqlClient> =>
+  Layer.effect(Journal.Journal, Effect.flatMap(SqlClient.SqlClient, (sql) => make(sql, options)))
 
 // An array costs a third of the object that a row would otherwise be, and a journal has a hundred thousand of them.
 type Row = readonly [
@@ -32,9 +113,9 @@ type Row = readonly [
   ordinal: number,
   run: string,
   revision: number,
-  action: Entry["action"],
+  action: Journal.Action,
   name: string,
-  state: State,
+  state: Journal.State,
   attempts: number,
   version: string | null,
   bytes: number | string | null,
@@ -46,24 +127,15 @@ type Row = readonly [
 const columns = "place, ordinal, run, revision, action, name, state, attempts, version, bytes, md5, verified, note, at"
 
 interface Write {
-  readonly entry: Entry
+  readonly entry: Journal.Entry
   readonly durable: boolean
-  readonly done: Deferred.Deferred<void, JournalError>
+  readonly done: Deferred.Deferred<void, Journal.JournalError>
 }
 
-interface Options {
-  readonly batch: string
-  readonly storeTimeout: Duration.Input
-  readonly adopt: ((outdated: OutdatedEntry) => Adopted | undefined) | undefined
-  readonly failure: (operation: JournalError["operation"], cause: unknown) => JournalError
-  readonly outdated: (entries: number) => OutdatedJournal
-  readonly taken: (place: string) => PlaceTaken
-}
-
-export const sqlStore = Effect.fnUntraced(function*(
+const make = Effect.fnUntraced(function*(
   sql: SqlClient.SqlClient,
-  { adopt, batch, failure, outdated, storeTimeout, taken }: Options
-): Effect.fn.Return<Journal["Service"], JournalError, Scope.Scope> {
+  { adopt, batch = "", storeTimeout = "10 seconds" }: Options
+): Effect.fn.Return<Journal.Journal["Service"], Journal.JournalError, Scope.Scope> {
   const within = StoreTimeout.make(storeTimeout)
   // Otherwise SQLite keeps each place twice, in the row and in the key's index.
   const storage = sql.literal(sql.onDialectOrElse({ sqlite: () => " WITHOUT ROWID", orElse: () => "" }))
@@ -80,7 +152,7 @@ export const sqlStore = Effect.fnUntraced(function*(
       Effect.map(sql<{ readonly synchronous: number }>`PRAGMA synchronous`, ([row]) => row?.synchronous ?? full),
     orElse: () => Effect.succeed(full)
   })
-  const takingOver = takeOver(sql, batch, adopt, outdated)
+  const takingOver = takeOver(sql, batch, adopt)
   const usual = yield* create.pipe(
     // Two that create a table at once can fail in Postgres, `IF NOT EXISTS` or not.
     Effect.retry({ times: 2 }),
@@ -100,7 +172,9 @@ export const sqlStore = Effect.fnUntraced(function*(
 
   const writes = yield* Queue.unbounded<Write>()
   /** Writes what is pending, and returns whose entries were written: another run may have taken an ordinal. */
-  const insertAll = (pending: ReadonlyArray<Write>): Effect.Effect<(entry: Entry) => boolean, JournalError> => {
+  const insertAll = (
+    pending: ReadonlyArray<Write>
+  ): Effect.Effect<(entry: Journal.Entry) => boolean, Journal.JournalError> => {
     // One statement cannot change a row twice.
     const latest = new Map(pending.map(({ entry }) => [keyOf(entry.place, entry.ordinal), entry]))
     const entries = [...latest.values()]
@@ -117,13 +191,19 @@ export const sqlStore = Effect.fnUntraced(function*(
       })
     )
   }
-  const settle = (settled: ReadonlyArray<Write>, exit: Exit.Exit<(entry: Entry) => boolean, JournalError>) =>
+  const settle = (
+    settled: ReadonlyArray<Write>,
+    exit: Exit.Exit<(entry: Journal.Entry) => boolean, Journal.JournalError>
+  ) =>
     Effect.forEach(settled, ({ done, entry }) => {
       const kept = Exit.isFailure(exit) || exit.value(entry)
-      return Deferred.done(done, kept ? Exit.asVoid(exit) : Exit.fail(failure("write", taken(entry.place))))
+      return Deferred.done(
+        done,
+        kept ? Exit.asVoid(exit) : Exit.fail(failure("write", new Journal.PlaceTaken({ place: entry.place })))
+      )
     }, { discard: true })
   // Why nothing can be recorded, while a write is not responded to.
-  let silence: JournalError | undefined
+  let silence: Journal.JournalError | undefined
   const write = Effect.fnUntraced(function*(pending: ReadonlyArray<Write>) {
     const writing = yield* Effect.forkDetach(insertAll(pending))
     yield* Effect.flatMap(Fiber.await(writing), (exit) => settle(pending, exit)).pipe(
@@ -143,7 +223,7 @@ export const sqlStore = Effect.fnUntraced(function*(
     Effect.forever(Effect.flatMap(Queue.takeBetween(writes, 1, maxRows), write))
   )
 
-  const select = (where: Statement.Fragment): Effect.Effect<ReadonlyArray<Entry>, JournalError> =>
+  const select = (where: Statement.Fragment): Effect.Effect<ReadonlyArray<Journal.Entry>, Journal.JournalError> =>
     sql`SELECT ${sql.literal(columns)} FROM upload_history WHERE batch = ${batch} AND ${where}`.values.pipe(
       within,
       Effect.flatMap(entriesOf),
@@ -166,8 +246,8 @@ export const sqlStore = Effect.fnUntraced(function*(
 
   return {
     history: Effect.fnUntraced(function*(places) {
-      const histories = new Map<string, Array<Entry>>()
-      const keep = (entry: Entry) => {
+      const histories = new Map<string, Array<Journal.Entry>>()
+      const keep = (entry: Journal.Entry) => {
         const history = histories.get(entry.place)
         if (history === undefined) histories.set(entry.place, [entry])
         else history.push(entry)
@@ -194,7 +274,7 @@ export const sqlStore = Effect.fnUntraced(function*(
     record: (entry, durable = false) =>
       Effect.suspend(() => {
         if (silence !== undefined) return Effect.fail(silence)
-        const done = Deferred.makeUnsafe<void, JournalError>()
+        const done = Deferred.makeUnsafe<void, Journal.JournalError>()
         Queue.offerUnsafe(writes, { entry, durable, done })
         return Deferred.await(done)
       }),
@@ -206,8 +286,7 @@ export const sqlStore = Effect.fnUntraced(function*(
 const takeOver = (
   sql: SqlClient.SqlClient,
   batch: string,
-  adopt: Options["adopt"],
-  outdated: Options["outdated"]
+  adopt: Options["adopt"]
 ): Effect.Effect<void, SqlError.SqlError | MalformedEntry | OutdatedJournal> =>
   Effect.gen(function*() {
     const exists = yield* sql.onDialectOrElse({
@@ -226,7 +305,7 @@ const takeOver = (
       const adopted = adopt?.({ ...known, id: String(rows[i]?.[0]) })
       return adopted && { ...known, ...adopted, run: PlacePlan.adopted, revision: 1, ordinal: 0 }
     }).filter((entry) => entry !== undefined)
-    if (taken.length < rows.length) return yield* Effect.fail(outdated(rows.length))
+    if (taken.length < rows.length) return yield* Effect.fail(new OutdatedJournal({ entries: rows.length }))
     const ordinals = new Map<string, number>()
     const entries = taken.map((entry) => {
       const ordinal = (ordinals.get(entry.place) ?? 0) + 1
@@ -241,7 +320,7 @@ const takeOver = (
   })
 
 /** Writes entries where no other run has taken their ordinals, and returns which it wrote. */
-const upsert = (sql: SqlClient.SqlClient, batch: string, entries: Arr.NonEmptyReadonlyArray<Entry>) => {
+const upsert = (sql: SqlClient.SqlClient, batch: string, entries: Arr.NonEmptyReadonlyArray<Journal.Entry>) => {
   const rows = Arr.map(entries, (entry) => ({
     batch,
     place: entry.place,
@@ -266,6 +345,9 @@ const upsert = (sql: SqlClient.SqlClient, batch: string, entries: Arr.NonEmptyRe
     WHERE upload_history.run = excluded.run AND upload_history.revision <= excluded.revision RETURNING place, ordinal`
 }
 
+const failure = (operation: Journal.JournalError["operation"], cause: unknown) =>
+  new Journal.JournalError({ operation, cause })
+
 const keyOf = (place: string, ordinal: number): string => `${ordinal} ${place}`
 
 const full = 2
@@ -280,7 +362,9 @@ class MalformedEntry extends Data.TaggedError("MalformedEntry")<{ readonly place
   }
 }
 
-const entriesOf = (rows: ReadonlyArray<ReadonlyArray<unknown>>): Effect.Effect<Array<Entry>, MalformedEntry> => {
+const entriesOf = (
+  rows: ReadonlyArray<ReadonlyArray<unknown>>
+): Effect.Effect<Array<Journal.Entry>, MalformedEntry> => {
   const malformed = rows.find((row) => !isRow(row))
   return malformed === undefined
     ? Effect.succeed(rows.map(entryOf))
@@ -302,13 +386,20 @@ const isCount = (value: unknown): boolean =>
   (typeof value === "number" || typeof value === "bigint" || (isText(value) && value !== "")) &&
   Number.isSafeInteger(Number(value)) && Number(value) >= 0
 
-const actions: ReadonlySet<unknown> = new Set<Entry["action"]>(["replace", "add"])
-const states: ReadonlySet<unknown> = new Set<State>(["started", "waiting", "retrying", "uploaded", "failed", "unknown"])
+const actions: ReadonlySet<unknown> = new Set<Journal.Action>(["replace", "add"])
+const states: ReadonlySet<unknown> = new Set<Journal.State>([
+  "started",
+  "waiting",
+  "retrying",
+  "uploaded",
+  "failed",
+  "unknown"
+])
 
 /** The last time that a `Date` can hold. */
 const endOfTime = 8_640_000_000_000_000
 
-const entryOf = (row: ReadonlyArray<unknown>): Entry => {
+const entryOf = (row: ReadonlyArray<unknown>): Journal.Entry => {
   const [place, ordinal, run, revision, action, name, state, attempts, version, bytes, md5, verified, note, at] =
     row as Row
   return {
