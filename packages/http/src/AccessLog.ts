@@ -3,17 +3,17 @@
  *
  * **Why**
  *
- * Whoever asks at night what happened to an upload needs every attempt: when, to which endpoint, with what status, how
- * long it took, why it was sent again. A debug log of requests would tell that too, together with every token.
+ * To find out at night what happened to an upload, you need every attempt: when it began, its endpoint and status, how long
+ * it took, why it was sent again. A debug log of requests shows that too, together with every token.
  *
  * **Details**
  *
  * An entry holds the fields of `Entry` and nothing else: no URL, no header, no body. The endpoint is the template that
- * `Operation` names. An error's message is kept whole, scrubbed of registered secrets; of an error that carries no
- * `Recovery`, and so is not made for logs, only the tag is kept.
+ * `Operation` names. An error's message is kept whole, scrubbed of registered secrets. An error without a `Recovery` was
+ * not made for logs: only its tag is kept.
  *
  * `logAttempts` belongs around `ErrorMapping`, inside retries and authentication; `logCall` around everything. Both
- * write to the log of the fiber (`Current`), which is silent unless a layer or `provide` names another.
+ * write to the log of the fiber (`Current`), which is silent until a layer sets another.
  *
  * **Example** (Attempts and calls in a test)
  *
@@ -78,13 +78,13 @@ import * as Scrubber from "./Scrubber.ts"
  * One line of the log. A field that does not apply is absent.
  *
  * - `time`: when it began, ISO 8601 in UTC.
- * - `kind`: an attempt is one request; a call is all that it took, waits and logins included.
- * - `call`: the same for a call and its attempts.
+ * - `kind`: an attempt is one request; a call includes all its attempts, waits and logins.
+ * - `call`: an id, the same for a call and its attempts.
  * - `endpoint`: the template, for example `/tables/{table}`.
- * - `status`: of the answer; of a call, that of its last attempt.
- * - `attempt`: 1 for the first; of a call, how many there were, so that 0 means that nothing was sent.
- * - `resendReason`: why this is not the first attempt: the tag of the failure before it, or `Hedge`.
- * - `bytesSent`, `bytesReceived`: the bodies' sizes. What was received is what the answer announced.
+ * - `status`: of the response; of a call, that of its last attempt.
+ * - `attempt`: 1 for the first; of a call, how many there were: 0 means that nothing was sent.
+ * - `resendReason`: why this is not the first attempt: the tag of the previous failure, or `Hedge`.
+ * - `bytesSent`, `bytesReceived`: the bodies' sizes; `bytesReceived` is what the response announced.
  * - `recovery`: what the failure asks for, for example `Retry` or `Authorize`.
  *
  * @category models
@@ -111,7 +111,7 @@ export interface Entry {
 
 /**
  * - `reason`: the tag of the failure.
- * - `message`: whole and scrubbed; absent where the error was not made for logs.
+ * - `message`: whole and scrubbed; absent if the error was not made for logs.
  *
  * @category models
  * @since 0.1.0
@@ -122,7 +122,7 @@ export interface EntryError {
 }
 
 /**
- * Where entries go. Writing never fails and must not wait for long: the call waits for it.
+ * Where entries go. Writing never fails and must not take long: the call waits for it.
  *
  * @category models
  * @since 0.1.0
@@ -132,7 +132,7 @@ export interface AccessLog {
 }
 
 /**
- * Forgets everything. No entry is made for it in the first place.
+ * Drops all entries; they are not even made.
  *
  * @category constructors
  * @since 0.1.0
@@ -170,10 +170,10 @@ export const logAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>): Htt
         return {
           run: client.postprocess(Effect.succeed(body.request)),
           onExit: (exit) => {
-            const answer = answerOf(exit, fiber)
-            call.status = answer.status
-            call.requestId = answer.requestId
-            call.bytesReceived = answer.bytesReceived
+            const response = responseFields(exit, fiber)
+            call.status = response.status
+            call.requestId = response.requestId
+            call.bytesReceived = response.bytesReceived
             call.bytesSent = body.bytes()
             return write(fiber, begun, call, exit, attempt)
           }
@@ -197,8 +197,8 @@ export const logCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A,
   })
 
 /**
- * Keeps all failures and every call that needed more than one attempt, but of the others only a share, `ratio` between 0
- * and 1. A call and its attempt are kept or dropped together.
+ * Keeps all failures and every call that needed more than one attempt, and a share of the others: `ratio`, from 0 to 1. A
+ * call and its attempt are kept or dropped together.
  *
  * @category combinators
  * @since 0.1.0
@@ -265,8 +265,8 @@ export const layerLogger: Layer.Layer<never> = layer({
 /**
  * - `as`: `json`, a JSON document a line, by default; or `text`, `format`'s lines.
  * - `sampleSuccesses`: the share of plain successes to keep, see `sampleSuccesses`; all by default.
- * - `capacity`: how many entries may wait for the disk; 10,000 by default. What comes on top is dropped, counted and
- *   reported by a warning.
+ * - `capacity`: how many entries may wait for the disk; 10,000 by default. Further entries are dropped and counted, and a
+ *   warning reports their number.
  *
  * @category models
  * @since 0.1.0
@@ -278,13 +278,13 @@ export interface FileOptions {
 }
 
 /**
- * Appends entries to a file, which is made readable for its owner only.
+ * Appends entries to a file, which is created readable for its owner only.
  *
  * **Details**
  *
- * A fiber of the layer writes whatever has come in, in one go, at most twenty times a second; callers do not wait for the
- * disk. When the layer's scope closes, also by interruption, everything that was logged is written first. A disk that
- * fails is reported by a warning; the calls go on.
+ * A fiber of the layer writes all waiting entries at once, at most twenty times a second; callers do not wait for the disk.
+ * When the layer's scope closes, also by interruption, it first writes everything that was logged. If the disk fails, a
+ * warning says so, and the calls continue.
  *
  * @category layers
  * @since 0.1.0
@@ -405,7 +405,7 @@ const timing = (fiber: AnyFiber): Timing => {
   return { time: clock.currentTimeMillisUnsafe(), millis: monotonicMillis(clock) }
 }
 
-const answerOf = (
+const responseFields = (
   exit: Exit.Exit<HttpClientResponse.HttpClientResponse, unknown>,
   fiber: AnyFiber
 ): Pick<Entry, "status" | "requestId" | "bytesReceived"> => {
@@ -441,7 +441,7 @@ const write = (
     ? ForeignText.oneLine(fiber.getRef(Scrubber.Current).scrub(error.message))
     : undefined
   const millis = monotonicMillis(fiber.getRef(Clock.Clock)) - begun.millis
-  // What does not apply is left out: exporters write an `undefined` that is there as a word.
+  // Fields that do not apply are absent: exporters would write `undefined` as a word.
   const entry: { -readonly [K in keyof Entry]: Entry[K] } = {
     time: new Date(begun.time).toISOString(),
     kind: attempt === undefined ? "call" : "attempt",

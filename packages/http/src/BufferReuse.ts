@@ -1,23 +1,23 @@
 /**
- * How long the chunks of a streamed request body must stay as they are.
+ * Says when a source may overwrite the chunks of a streamed request body.
  *
  * **Why**
  *
- * A large file that is read into a new buffer each time keeps the garbage collector busy, for half of the CPU time of a
- * fast upload, and occupies what it has not collected yet. A reader that knows when the transport is done with a chunk
- * can read the next one into the same memory.
+ * Reading a large file into a new buffer for each chunk keeps the garbage collector busy for half of the CPU time of a
+ * fast upload, and occupies memory until it is collected. A reader that knows when the transport is done with a chunk can
+ * read the next one into the same memory.
  *
  * **Details**
  *
- * `Current` counts the further chunks that may be asked for before a chunk is overwritten. By default that is without
- * end, and nothing is ever overwritten. Only a transport that runs the stream itself and knows its own buffering
- * provides a number; the connections of `@effect-resilience/node` do. Sources may make use of it, and none has to.
+ * `Current` is the number of further chunks that may be requested before a chunk is overwritten. By default it is
+ * `Infinity`, and nothing is ever overwritten. Only a transport that runs the stream itself and knows its own buffering
+ * provides a number; the connections of `@effect-resilience/node` do. A source may use it and need not.
  *
- * A transport buffers by bytes, so the number holds for chunks of at least `minChunkBytes`, apart from the last one.
+ * A transport buffers by bytes, so the number applies to chunks of at least `minChunkBytes`, apart from the last one.
  *
  * **Gotchas**
  *
- * Middleware that keeps chunks of a request's body, rather than counting or hashing them as they pass, must copy them.
+ * Middleware that keeps chunks of a request's body, instead of counting or hashing them as they pass, must copy them.
  *
  * **Example** (A reader that asks)
  *
@@ -35,7 +35,7 @@
 import * as Context from "effect/Context"
 
 /**
- * The number of chunks for the transport of the current fiber; default `Infinity`.
+ * The number of chunks for the transport of the current fiber; `Infinity` by default.
  *
  * @category references
  * @since 0.1.0
@@ -46,7 +46,7 @@ export const Current: Context.Reference<number> = Context.Reference<number>(
 )
 
 /**
- * The least size in bytes of chunks that are overwritten: 64 KiB, what Node's streams buffer.
+ * The minimum size in bytes of chunks that are overwritten: 64 KiB, what Node's streams buffer.
  *
  * @category constants
  * @since 0.1.0

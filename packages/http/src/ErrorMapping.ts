@@ -3,22 +3,21 @@
  *
  * **Details**
  *
- * A status other than 2xx fails, with the server's own message (at most 64 KiB of the body are read), scrubbed of
- * registered secrets and explained by the integration's message patterns. Redirects are answers like any other: they are
- * not followed, not even by `fetch`, since credentials would travel with them; `Redirects.follow`, below this, lifts that.
- * Where a request that is not idempotent may have been applied all the same, the reason is `OutcomeUnknown`: from its
- * first byte on, or from its last where the `Operation` is `appliedWhenWhole`. `Connections` of
- * `@effect-resilience/node` knows how far a request came. Of other transports, `fetch` among them, only those failures
- * count as not applied that name themselves so, such as a refused connection.
+ * A status other than 2xx fails with the server's own message (at most 64 KiB of the body are read), scrubbed of registered
+ * secrets and explained by the integration's message patterns. Redirects are responses like any other: nothing follows
+ * them, not even `fetch`, since credentials would travel with them; `Redirects.follow`, below this, lifts that. If a request
+ * that is not idempotent may have been applied, the reason is `OutcomeUnknown`: from its first byte on, or from its last if
+ * the `Operation` is `appliedWhenWhole`. `Connections` of `@effect-resilience/node` knows how far a request came. With other
+ * transports, `fetch` among them, only failures that name themselves count as not applied, such as a refused connection.
  *
- * A response is mapped to its last byte: `text`, `json`, `stream` and the others fail with an `ApiError` too, though their
- * type says `HttpClientError`, since `HttpClientResponse` has no room for another. So no request with a token in it is
- * printed. A JSON body is read within the attempt already: see `body` of the options.
+ * A response is mapped to its last byte: `text`, `json`, `stream` and the others also fail with an `ApiError`. Their type
+ * says `HttpClientError`, since `HttpClientResponse` has no room for another. So no request with a token in it is printed.
+ * The attempt reads a JSON body itself: see `body` of the options.
  *
  * **When to use**
  *
- * Use next to the transport, below retries and authentication: both read the `Recovery` of what this produces. An
- * attempt's `timeout` belongs here too, since only here it is known how far the request had come.
+ * Use next to the transport, below retries and authentication: both read the `Recovery` that this produces. Set an
+ * attempt's `timeout` here too, since this middleware knows how far the request had come.
  *
  * **Example** (A client with typed failures)
  *
@@ -72,11 +71,11 @@ import * as SendProgress from "./SendProgress.ts"
 
 /**
  * - `patterns`: explain the API's messages; none by default.
- * - `timeout`: how long an attempt may take until its response's headers arrive, and with them what `body` reads;
- *   unlimited by default.
- * - `body`: which bodies of successful responses an attempt reads itself, up to 1 MiB, so that its time limit, its retries
- *   and its line in the log include them. `json` by default: what nobody can use before its end. `whole` reads every
- *   body, `stream` none: for responses that go on, such as Kubernetes' watches, although they are called JSON.
+ * - `timeout`: how long an attempt may take until its response's headers and what `body` reads have arrived; unlimited by
+ *   default.
+ * - `body`: which bodies of successful responses an attempt reads itself, up to 1 MiB, so that its timeout, its retries and
+ *   its line in the log include them. `json` by default: JSON is of no use before its end. `whole` reads every body. `stream`
+ *   reads none: for responses that continue, such as Kubernetes' watches, although they are called JSON.
  *
  * @category models
  * @since 0.1.0
@@ -88,8 +87,8 @@ export interface Options {
 }
 
 /**
- * Makes a client fail with an `ApiError` wherever it does not get a 2xx answer. Errors of its own that a client adds stay
- * as they are.
+ * Makes a client fail with an `ApiError` whenever it does not get a 2xx response. Errors that the client adds itself stay as
+ * they are.
  *
  * @category middleware
  * @since 0.1.0
@@ -158,7 +157,7 @@ export const mapErrors: {
             )
           }
           const scrubber = fiber.getRef(Scrubber.Current)
-          // Looked up before the error's body is read: by then more of the request may have left.
+          // Read before the error's body: more of the request may leave meanwhile.
           const sent = isSent(operation, progress.reached, body.sent)
           return Effect.flatMap(
             reasonOf(response, patterns, scrubber),
@@ -191,7 +190,7 @@ const isReadWhole = (response: HttpClientResponse.HttpClientResponse, reads: "js
 
 const isJson = /^\s*application\/(?:[^\s;/]+\+)?json\s*(?:;|$)/i
 
-// Responses have no type for other errors than the client's own. The same handlers meet it as meet the client's.
+// A response's type has no room for errors other than the client's own. Handlers of those receive this one too.
 const asBodyError = (error: ApiError.ApiError): HttpClientError.HttpClientError =>
   error as unknown as HttpClientError.HttpClientError
 
@@ -209,8 +208,8 @@ const reasonOf = Effect.fnUntraced(function*(
     Effect.timeout(errorBodyTimeout),
     Effect.orElseSucceed(() => ({ bytes: new Uint8Array(0), truncated: true }))
   )
-  // Scrubbed before it is cut to size, which would leave the beginning of a secret that nobody recognises. What the cap
-  // has cut already may end in one.
+  // Scrubbed before it is cut: no scrubber recognizes the beginning of a secret. What the cap has cut may end in one, so its
+  // end is dropped.
   const text = scrubber.scrub(new TextDecoder().decode(body.bytes))
   const { code, kind, message } = ErrorBody.parse(body.truncated ? text.slice(0, -longestSecret) : text, {
     contentType: response.headers["content-type"],
@@ -229,10 +228,10 @@ const reasonOf = Effect.fnUntraced(function*(
   })
 })
 
-/** In characters, however it is encoded. */
+/** In characters, in any encoding. */
 const longestSecret = 4_096
 
-/** How long the body of an error may take: its status is known, and nobody should wait long for the prose. */
+/** How long the body of an error may take. Its status is known, so its text is not worth a long wait. */
 const errorBodyTimeout = Duration.seconds(5)
 
 const redirectTarget = (response: HttpClientResponse.HttpClientResponse): string | undefined => {

@@ -1,27 +1,27 @@
 /**
- * Retries requests, but never repeats what may have been applied already.
+ * Retries requests, but never repeats one that may have been applied.
  *
  * **Why**
  *
- * A POST that met a reset may have been processed. Clients that retry it by status or error alone create the second
- * order. And a body that can be read only once is sent empty by the second attempt, which the server gladly stores.
+ * A POST whose connection was reset may have been processed. A client that retries by status or error alone creates the
+ * second order. And the second attempt of a body that can be read only once sends nothing, and the server stores that.
  *
  * **Details**
  *
- * A request is repeatable where its `Operation` says so, where its method is idempotent or where it carries an
- * `Idempotency-Key`. Any other is retried only where it was certainly not applied: refused connections, 429, a body that
- * had not left. `repeatUnsafe` is the explicit word that lifts this.
+ * A request is repeatable if its `Operation` says so, if its method is idempotent or if it carries an `Idempotency-Key`.
+ * Any other request is retried only if it was certainly not applied: after a refused connection, a 429, or a failure before
+ * its body left. `repeatUnsafe` lifts this.
  *
- * The client below runs whole in each attempt, so that tokens are asked for anew. A streamed body that yields less than
- * in an earlier attempt, or than its declared length, fails with `BodyNotReplayable` instead of ending.
+ * Each attempt runs the whole client below, so it asks for a token anew. A streamed body that yields less than in an
+ * earlier attempt, or than its declared length, fails with `BodyNotReplayable` instead of ending.
  *
  * **Gotchas**
  *
- * Only failures are retried: put `ErrorMapping` below, which turns statuses into failures. Without it a 503 is a success,
- * which is logged as a warning, once for each client. It also limits attempts in
- * time; a policy with an `attemptTimeout` does not fit here, since out here nobody knows whether the body had left.
+ * Only failures are retried: put `ErrorMapping` below, which turns statuses into failures. Without it a 503 is a success;
+ * the first one of each client is logged as a warning. `ErrorMapping` also limits attempts in time; do not use a policy with
+ * an `attemptTimeout` here, since this middleware does not know whether the body had left.
  *
- * A source that goes on where it was left is noticed only where the body's length is declared.
+ * A source that continues where it was left is noticed only if the body's length is declared.
  *
  * **Example** (A PUT is repeated, a POST is not)
  *
@@ -67,10 +67,10 @@ import { transportReason } from "./internal/failure.ts"
 import * as Operation from "./Operation.ts"
 
 /**
- * The body of a request cannot be sent again, since its source could be read only once.
+ * The body of a request cannot be sent again, since its source can be read only once.
  *
- * - `expected`: how many bytes were declared, or an earlier attempt had read.
- * - `got`: how many there were this time.
+ * - `expected`: how many bytes were declared, or were read in an earlier attempt.
+ * - `got`: how many came this time.
  *
  * @category errors
  * @since 0.1.0
@@ -94,8 +94,8 @@ export class BodyNotReplayable extends Data.TaggedError("BodyNotReplayable")<{
 /**
  * What a single use of a policy can add.
  *
- * - `repeatUnsafe`: repeats also what may have been applied already; false by default. Say so only where applying a
- *   request twice does no harm, and rather in its `Operation`.
+ * - `repeatUnsafe`: also repeats what may have been applied; false by default. Set it only if applying a request twice does
+ *   no harm; better, set `idempotent` of its `Operation`.
  *
  * @category models
  * @since 0.1.0
@@ -131,11 +131,11 @@ export const retry: {
     options: Options<E> = {}
   ): HttpClient.HttpClient.With<E | BodyNotReplayable, R> => {
     const classify =
-      (caution: (error: E) => Recovery.Recovery | undefined): RetryPolicy.CallOptions<E>["classify"] => (error) =>
-        options.classify?.(error) ?? caution(error)
-    const bold: RetryPolicy.CallOptions<E> = {
+      (fallback: (error: E) => Recovery.Recovery | undefined): RetryPolicy.CallOptions<E>["classify"] => (error) =>
+        options.classify?.(error) ?? fallback(error)
+    const ifRepeatable: RetryPolicy.CallOptions<E> = {
       ...options,
-      classify: classify(options.repeatUnsafe === true ? boldly : plainly)
+      classify: classify(options.repeatUnsafe === true ? despiteDoubt : asClassified)
     }
     let hasWarned = false
     const warnOfStatus = ({ status }: HttpClientResponse.HttpClientResponse) => {
@@ -148,22 +148,22 @@ export const retry: {
           "put ErrorMapping.mapErrors below it."
       )
     }
-    const cautious: RetryPolicy.CallOptions<E> = { ...options, classify: classify(cautiously) }
+    const ifUnsafe: RetryPolicy.CallOptions<E> = { ...options, classify: classify(unlessDoubtful) }
 
     return HttpClient.makeWith<never, never, E | BodyNotReplayable, R>(
       Effect.flatMap((request) =>
         Effect.withFiber((fiber) => {
           const repeatable = options.repeatUnsafe === true ||
             Operation.isIdempotent(fiber.getRef(Operation.Current), request)
-          const choice = repeatable ? bold : cautious
+          const retryOptions = repeatable ? ifRepeatable : ifUnsafe
           const guarded = guardBody(request)
           const attempt = Effect.tap(client.execute(guarded.request), warnOfStatus)
-          if (guarded.shortage === undefined) return RetryPolicy.retry(attempt, policy, choice)
+          if (guarded.shortage === undefined) return RetryPolicy.retry(attempt, policy, retryOptions)
           const { shortage } = guarded
           const when: RetryPolicy.CallOptions<E>["when"] = (error, n) =>
-            guarded.once !== true && shortage() === undefined && (choice.when?.(error, n) ?? true)
+            guarded.once !== true && shortage() === undefined && (retryOptions.when?.(error, n) ?? true)
           return Effect.mapError(
-            RetryPolicy.retry(attempt, policy, { ...choice, when }),
+            RetryPolicy.retry(attempt, policy, { ...retryOptions, when }),
             (error) => shortage() ?? error
           )
         })
@@ -173,15 +173,15 @@ export const retry: {
   }
 )
 
-const plainly = () => undefined
+const asClassified = () => undefined
 
-const boldly = (error: unknown): Recovery.Recovery | undefined =>
+const despiteDoubt = (error: unknown): Recovery.Recovery | undefined =>
   error instanceof ApiError.ApiError && error.reason._tag === "OutcomeUnknown"
     ? Recovery.of(error.reason.failure)
     : undefined
 
-// An `ApiError` was told apart where it was made. Of a foreign error only that counts which shows that nothing arrived.
-const cautiously = (error: unknown): Recovery.Recovery | undefined => {
+// An `ApiError` says itself whether its request may have been applied. A foreign error must show that nothing arrived.
+const unlessDoubtful = (error: unknown): Recovery.Recovery | undefined => {
   if (Recovery.isRecoverable(error)) return undefined
   if (!HttpClientError.isHttpClientError(error)) return Recovery.verify
   const reason = error.reason._tag === "StatusCodeError"
@@ -192,7 +192,7 @@ const cautiously = (error: unknown): Recovery.Recovery | undefined => {
 
 interface Guarded {
   readonly request: HttpClientRequest.HttpClientRequest
-  /** Set where the body may turn out not to be replayable; tells whether it has. */
+  /** Set if the body may turn out not to be replayable; returns the error once it has. */
   readonly shortage?: (() => BodyNotReplayable | undefined) | undefined
   /** The body is known to be readable only once. */
   readonly once?: boolean | undefined

@@ -1,5 +1,5 @@
 /**
- * Gives requests an `Idempotency-Key`, so that the server can tell a repetition from a second order.
+ * Gives requests an `Idempotency-Key`, by which the server distinguishes a repetition from a second order.
  *
  * **When to use**
  *
@@ -10,11 +10,11 @@
  * **Details**
  *
  * `addKeys` belongs outside retries, so that all attempts of a call carry the same key. Requests that are idempotent
- * anyway, and those that have a key already, stay as they are.
+ * without a key, and those that already have one, stay as they are.
  *
  * **Gotchas**
  *
- * A key that the server ignores protects nobody. Add keys only where the API documents them.
+ * A key that the server ignores protects nothing. Add keys only if the API documents them.
  *
  * **Example** (One key for all attempts)
  *
@@ -63,7 +63,7 @@ import * as Operation from "./Operation.ts"
 export const header = "idempotency-key"
 
 /**
- * The key that the current fiber insists on; by default each call gets a new one.
+ * The key that `withKey` sets for the current fiber; by default each call gets a new one.
  *
  * @category references
  * @since 0.1.0
@@ -74,8 +74,8 @@ export const CurrentKey: Context.Reference<string | undefined> = Context.Referen
 )
 
 /**
- * Pins the key of the one request within an effect, for example to the id of an order, so that a program that starts
- * again after a crash repeats the request under the same key.
+ * Sets the key of the only request within an effect, for example to the id of an order, so that a program that restarts
+ * after a crash repeats the request under the same key.
  *
  * @category combinators
  * @since 0.1.0
@@ -90,7 +90,7 @@ export const withKey: {
 )
 
 /**
- * Adds a key to every request that would not be idempotent without: that of `withKey`, or a random UUID.
+ * Adds a key to every request that is not idempotent without one: that of `withKey`, or a random UUID.
  *
  * @category middleware
  * @since 0.1.0

@@ -1,30 +1,32 @@
 /**
- * The server's side of `Idempotency-Key`: runs a request once, and answers its repetitions with the first answer.
+ * The server's side of `Idempotency-Key`: runs a request once, and sends the first response to its repetitions.
  *
  * **Details**
  *
- * By draft-ietf-httpapi-idempotency-key-header: a key that is missing where it is `required` answers 400, one that was
- * used for another request 422, one whose first request is still running 409. A repetition gets the first status, body and
- * harmless headers, and the header `idempotency-replayed: true`. Safe methods, and PUT and DELETE, pass through.
+ * Follows draft-ietf-httpapi-idempotency-key-header: a `required` key that is missing gives 400, a key that was used for
+ * another request 422, a key whose first request is still running 409. A repetition gets the first status, body and
+ * harmless headers, and the header `idempotency-replayed: true`. Safe methods, PUT and DELETE pass through.
  *
- * An answer is remembered for a day, unless it says that the request was not carried out: 408, 425, 429 and 5xx by
- * default. Then, as after a failure of the handler, the next request with the key runs again. A handler goes on when its
- * client hangs up, so that the repetition finds the answer.
+ * A response is remembered for a day, unless it says that the request was not carried out: 408, 425, 429 and 5xx by
+ * default. Then, as after a failure of the handler, the next request with the key runs again. A handler continues when its
+ * client hangs up, so that the repetition finds the response.
  *
- * Where answers are kept is decided by Effect's `Persistence`: memory, Redis, SQL. While the store cannot be asked, or does
- * not respond within `storeTimeout`, the middleware answers 503, since nothing else is safe. An answer that it cannot keep is
- * kept by the process until it can: meanwhile repetitions get 409 here, and the claim holds other processes off.
+ * Effect's `Persistence` decides where responses are kept: memory, Redis, SQL. While the store fails, or does not respond
+ * within `storeTimeout`, the middleware responds with 503, since nothing else is safe. A response that cannot be stored yet
+ * stays in the process until it can: meanwhile repetitions get 409 here, and the claim keeps other processes from running
+ * the request.
  *
- * The store remembers answers; that a request is running is known to its process only. Where several processes serve the
+ * The store remembers responses; only the process itself knows that a request is running. If several processes serve the
  * same keys, give `claims`: a `Lease` of `@effect-resilience/deadline`, in Redis or SQL.
  *
  * **Gotchas**
  *
- * A process that dies while it runs a request leaves no answer: the key is free again after `claimFor`, and the next
- * request with it runs. A process that is suspended for longer than that may find that another has run its request: make
- * the handler's own write conditional where that must not be.
+ * A process that dies while it runs a request leaves no response: the key is free again after `claimFor`, and the next
+ * request with it runs. While a process is suspended for longer than that, another may run its request: if that must not
+ * happen, make the handler's own write conditional.
  *
- * A repetition gets the headers of `rememberedHeaders` only, and no cookies. The request's body is held in memory; bound it by `HttpIncomingMessage.MaxBodySize`.
+ * A repetition gets the headers of `rememberedHeaders` only, and no cookies. The request's body is kept in memory; bound it
+ * by `HttpIncomingMessage.MaxBodySize`.
  *
  * **Example** (One order for two requests)
  *
@@ -79,18 +81,18 @@ import * as BoundedMemory from "./internal/boundedMemory.ts"
 
 /**
  * - `caller`: who sends the request, for example the customer that its token was checked to belong to. Keys of different
- *   callers are kept apart; without that, one could fetch the answers of another. A request with a key whose caller is not
- *   known (`undefined` or empty) gets 401: all of them would be one caller.
- * - `required`: refuses an unsafe request without a key; by default it passes through.
- * - `timeToLive`: how long an answer is remembered; a day by default.
- * - `remember`: which statuses are answers; by default all but 408, 425, 429 and 5xx.
- * - `headers`: which headers of an answer are remembered, by lower-case name; default `rememberedHeaders`. Others, such as
- *   tokens, sessions and cookies, go to the first request only.
- * - `claims`: what processes that share a store claim a key with before they run its request; none by default.
- * - `claimFor`: how long a key stays claimed by a process that died; 30 seconds by default. It is prolonged while the
+ *   callers are kept apart; without that, one could fetch the responses of another. A request with a key from an
+ *   unknown caller (`undefined` or empty) gets 401: all of them would be one caller.
+ * - `required`: rejects an unsafe request without a key; by default it passes through.
+ * - `timeToLive`: how long a response is remembered; a day by default.
+ * - `remember`: the statuses whose responses are remembered; by default all but 408, 425, 429 and 5xx.
+ * - `headers`: which headers of a response are remembered, by lower-case name; `rememberedHeaders` by default. Others, such
+ *   as tokens, sessions and cookies, go to the first request only.
+ * - `claims`: with these, processes that share a store claim a key before they run its request; none by default.
+ * - `claimFor`: how long a key stays claimed by a process that died; 30 seconds by default. The claim is prolonged while the
  *   handler runs.
  * - `storeTimeout`: how long the store, or that of the claims, may take to respond; 5 seconds by default. See `StoreTimeout`:
- *   one that was silent is asked again once in a while, and every other request gets its 503 at once.
+ *   a silent store is asked again now and then, and meanwhile every other request gets 503 at once.
  *
  * @category models
  * @since 0.1.0
@@ -120,7 +122,7 @@ export interface Middleware {
 
 /**
  * Makes the middleware. Handlers that are running when its scope closes are interrupted. Throws `RangeError` for a
- * `claimFor` that is not longer than nothing.
+ * `claimFor` that is not positive.
  *
  * @category constructors
  * @since 0.1.0
@@ -181,15 +183,15 @@ export const make = (options: Options): Effect.Effect<Middleware, never, Persist
         const id = yield* digest(JSON.stringify([caller, key]), new Uint8Array(0))
         const entry = new Remembered({ id })
 
-        const answered = Deferred.makeUnsafe<HttpServerResponse.HttpServerResponse, E>()
+        const responded = Deferred.makeUnsafe<HttpServerResponse.HttpServerResponse, E>()
 
-        /** The answer of before, if there is one. */
+        // The first response to the key, if there is one.
         const lookUp = Effect.map(Effect.result(within(store.get(entry))), (known) => {
           if (Result.isFailure(known)) return unavailable
           if (known.success === undefined || !Exit.isSuccess(known.success)) return undefined
-          const answer = known.success.value
-          return answer.fingerprint === fingerprint
-            ? replayed(answer)
+          const stored = known.success.value
+          return stored.fingerprint === fingerprint
+            ? replayed(stored)
             : problem(422, "Key used before", "This Idempotency-Key was used for a different request.")
         })
         const run = Effect.gen(function*() {
@@ -200,7 +202,7 @@ export const make = (options: Options): Effect.Effect<Middleware, never, Persist
           )
           const web = HttpServerResponse.toWeb(response, { context: yield* Effect.context<never>() })
           const content = new Uint8Array(yield* Effect.promise(() => web.arrayBuffer()))
-          const answer: Answer = {
+          const stored: StoredResponse = {
             fingerprint,
             status: response.status,
             headers: [...web.headers].filter(([name]) => shown.has(name)),
@@ -212,12 +214,12 @@ export const make = (options: Options): Effect.Effect<Middleware, never, Persist
             cookies: response.cookies
           })
           if (remember(response.status)) {
-            const keep = within(store.set(entry, Exit.succeed(answer)))
-            // The key stays claimed until a repetition can find the answer; the client need not wait for that.
+            const keep = within(store.set(entry, Exit.succeed(stored)))
+            // The key stays claimed until a repetition can find the response; the client need not wait for that.
             yield* Effect.catch(keep, () =>
-              Effect.logWarning("An answer could not be stored yet; a repetition of its request gets 409 until it is")
+              Effect.logWarning("A response could not be stored yet; a repetition of its request gets 409 until it is")
                 .pipe(
-                  Effect.andThen(Deferred.succeed(answered, whole)),
+                  Effect.andThen(Deferred.succeed(responded, whole)),
                   Effect.andThen(Effect.retry(keep, Schedule.spaced("1 second"))),
                   Effect.ignore
                 ))
@@ -226,28 +228,28 @@ export const make = (options: Options): Effect.Effect<Middleware, never, Persist
         })
         const ifNew = Effect.flatMap(lookUp, (known) =>
           known === undefined ? run : Effect.succeed(known))
-        // With a claim looked up twice: another process may have answered in between.
+        // With a claim, looked up twice: another process may have run the request in between.
         const first = claims === undefined ? ifNew : Effect.flatMap(
           lookUp,
           (known) =>
             known === undefined ? claiming(claims, id, ifNew) : Effect.succeed(known)
         )
-        // Whole in a fiber of its own, so that a client that hangs up cannot leave its key behind as still running.
+        // All of it runs in a fiber of its own, so a client that hangs up cannot leave its key marked as running.
         const once = Effect.suspend(() => {
           if (running.has(id)) return Effect.succeed(stillRunning)
           running.add(id)
           return Effect.ensuring(Effect.scoped(first), Effect.sync(() => running.delete(id)))
         })
         const fiber = yield* Effect.forkIn(once, scope, { startImmediately: true })
-        fiber.addObserver((exit) => Deferred.doneUnsafe(answered, exit))
-        return yield* Deferred.await(answered)
+        fiber.addObserver((exit) => Deferred.doneUnsafe(responded, exit))
+        return yield* Deferred.await(responded)
       })
   })
 }
 
 /**
- * The headers of an answer that are remembered by default: what describes its body, where the result is, and what the
- * server calls the request.
+ * The headers of a response that are remembered by default: those that describe its body, the place of the result, and the
+ * server's id of the request.
  *
  * @category constants
  * @since 0.1.0
@@ -271,9 +273,9 @@ export const rememberedHeaders: ReadonlyArray<string> = [
 ]
 
 /**
- * Remembers answers in the memory of this process, up to `maxBytes`, 64 MiB by default. While it is full, keys that it does
- * not know get 503 before their request runs, and those that it knows their answer: to forget one would let its request be
- * carried out twice. Effect's `Persistence.layerMemory` has no such bound, and keeps what nobody asks for for ever.
+ * Remembers responses in the memory of this process, up to `maxBytes`, 64 MiB by default. While it is full, unknown keys get
+ * 503 before their request runs, and known keys get their response: forgetting one would let its request run twice. Effect's
+ * `Persistence.layerMemory` has no such bound, and never drops a response that is not requested again.
  *
  * @category layers
  * @since 0.1.0
@@ -283,27 +285,27 @@ export const layerMemory = (
 ): Layer.Layer<Persistence.Persistence> =>
   Layer.provide(Persistence.layer, BoundedMemory.layer(options.maxBytes ?? 67_108_864))
 
-const AnswerSchema = Schema.Struct({
+const StoredResponse = Schema.Struct({
   fingerprint: Schema.String,
   status: Schema.Number,
   headers: Schema.Array(Schema.Tuple([Schema.String, Schema.String])),
   body: Schema.String
 })
-type Answer = typeof AnswerSchema.Type
+type StoredResponse = typeof StoredResponse.Type
 
 class Remembered extends Persistable.Class<{ payload: { readonly id: string } }>()("Remembered", {
   primaryKey: ({ id }) => id,
-  success: AnswerSchema
+  success: StoredResponse
 }) {}
 
 const unsafe: ReadonlySet<string> = new Set(["POST", "PATCH"])
 
 const carriedOut = (status: number): boolean => status < 500 && status !== 408 && status !== 425 && status !== 429
 
-const replayed = (answer: Answer): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.uint8Array(Result.getOrElse(Base64.decode(answer.body), () => new Uint8Array(0)), {
-    status: answer.status,
-    headers: { ...Object.fromEntries(answer.headers), "idempotency-replayed": "true" }
+const replayed = (stored: StoredResponse): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.uint8Array(Result.getOrElse(Base64.decode(stored.body), () => new Uint8Array(0)), {
+    status: stored.status,
+    headers: { ...Object.fromEntries(stored.headers), "idempotency-replayed": "true" }
   })
 
 // RFC 9457
@@ -316,7 +318,7 @@ const problem = (status: number, title: string, detail: string): HttpServerRespo
 const stillRunning = problem(
   409,
   "Still running",
-  "The first request with this Idempotency-Key has not been answered yet."
+  "The first request with this Idempotency-Key has no response yet."
 )
 
 const unknownCaller = problem(
@@ -328,10 +330,10 @@ const unknownCaller = problem(
 const unavailable = problem(
   503,
   "Unavailable",
-  "Whether this request was carried out before cannot be told right now."
+  "The server does not know right now whether this request was carried out before."
 )
 
-// The body has been read, so the handler gets a request that has it still.
+// The body has been read, so the handler gets a request that still has it.
 const withBytes = (request: HttpServerRequest.HttpServerRequest, bytes: Uint8Array<ArrayBuffer>) =>
   HttpServerRequest.fromWeb(
     new Request(new URL(request.originalUrl, "http://localhost"), { method: request.method, body: bytes })

@@ -1,5 +1,5 @@
 /**
- * What the call in progress is, in words that group well and are safe to log.
+ * Names the current call, in words that group well and are safe to log.
  *
  * **Why**
  *
@@ -33,10 +33,9 @@ import { dual } from "effect/Function"
 /**
  * - `name`: for people, for example `upload table`.
  * - `endpoint`: the path as a template (OpenTelemetry's `url.template`), for example `/tables/{table}`.
- * - `idempotent`: whether sending it twice leaves the same state as sending it once. Where it is absent, the method
- *   decides.
- * - `appliedWhenWhole`: whether the server applies it only once it has the last byte of its body, as uploads are. One that
- *   is not idempotent is then of unknown outcome from its last byte on, and otherwise from its first. False by default.
+ * - `idempotent`: whether sending it twice leaves the same state as sending it once. By default the method decides.
+ * - `appliedWhenWhole`: whether the server applies it only once it has the last byte of its body, as with uploads. If it is
+ *   not idempotent, its outcome is then unknown from its last byte on, otherwise from its first. False by default.
  *
  * @category models
  * @since 0.1.0
@@ -49,7 +48,7 @@ export interface Operation {
 }
 
 /**
- * The operation of the current fiber, if it was named.
+ * The operation of the current fiber, if one is named.
  *
  * @category references
  * @since 0.1.0
@@ -75,8 +74,8 @@ export const within: {
 )
 
 /**
- * Whether repeating a request is harmless: it carries an idempotency key, or the operation says so, or where that says
- * nothing, RFC 9110, section 9.2.2, says so of the method.
+ * Whether repeating a request is harmless: it carries an idempotency key, or its operation says so, or its operation says
+ * nothing and its method is idempotent (RFC 9110, section 9.2.2).
  *
  * @category accessors
  * @since 0.1.0
@@ -89,7 +88,7 @@ export const isIdempotent = (
   (operation?.idempotent ?? idempotentMethods.has(request.method.toUpperCase()))
 
 /**
- * The template that stands for the address of the call; a placeholder where nobody named one.
+ * The template that stands for the address of the call; a placeholder if no operation is named.
  *
  * @category accessors
  * @since 0.1.0

@@ -1,20 +1,19 @@
 /**
- * Stable placeholders for personal data: the same person gets the same placeholder, and nobody can tell who it is.
+ * Stable placeholders for personal data: a person always gets the same placeholder, which does not reveal who it is.
  *
  * **Why**
  *
- * A log must not hold names or addresses, yet one wants to see that the same user failed five times. A plain hash does
- * not hide anything: all addresses of a company are hashed in a second. A keyed hash does, as long as the key is secret.
+ * A log must not hold names or addresses, yet it should show that the same user failed five times. A plain hash hides
+ * nothing: all addresses of a company are hashed in a second. A keyed hash hides them while its key is secret.
  *
  * **Details**
  *
  * HMAC-SHA-256 of the text's UTF-8 bytes, cut to 64 bits: among a million texts, two collide with a probability of about
- * 3 in 100 million. With another key the same text gets another placeholder, so a key that is thrown away makes a log
- * anonymous.
+ * 3 in 100 million. With another key the same text gets another placeholder, so throwing a key away makes a log anonymous.
  *
  * **Gotchas**
  *
- * The text is taken as it is. Where case or spaces do not matter, fold them first.
+ * The text is hashed as it is. If case or spaces do not matter, normalize them first.
  *
  * **Example** (A user in a log)
  *
@@ -78,7 +77,7 @@ export const layer = (key: Redacted.Redacted): Layer.Layer<Pseudonym, CryptoErro
       return Pseudonym.of({
         of: (text) =>
           mac.sign(hmacKey, encoder.encode(text)).pipe(
-            // With a valid key, signing fails only where the runtime has no cryptography at all.
+            // With a valid key, signing fails only if the runtime has no cryptography at all.
             Effect.orDie,
             Effect.map((tag) => `pii_${Hex.encode(tag.subarray(0, 8))}`)
           )
@@ -88,7 +87,7 @@ export const layer = (key: Redacted.Redacted): Layer.Layer<Pseudonym, CryptoErro
 }
 
 /**
- * Hides the text without telling texts apart: every placeholder is `pii_`. For tests, and where no key is configured.
+ * Hides texts without distinguishing them: every placeholder is `pii_`. For tests, and if no key is configured.
  *
  * @category layers
  * @since 0.1.0

@@ -3,19 +3,19 @@
  *
  * **Why**
  *
- * A canned answer shows what its author remembered of the API; a recorded one shows what the API says. It must not show
+ * A canned response shows what its author remembered of the API; a recorded one shows what the API sends. It must not show
  * more than that: recordings are committed.
  *
  * **Details**
  *
- * `record` writes every exchange to a sink, redacted by the fiber's `Redaction` and scrubbed of registered secrets: of
- * JSON bodies only allowed fields keep their values, of other bodies the length is kept unless `text` is set. `layerReplay`
- * answers requests from a recording: the first that has the same method and redacted address and was not used yet. A
- * request that was not recorded is a defect, so that no retry hides it.
+ * `record` writes every exchange to a sink, redacted by the fiber's `Redaction` and scrubbed of registered secrets. Only the
+ * allowed fields of a JSON body keep their values; only the length of another body is kept, unless `text` is set.
+ * `layerReplay` responds to requests from a recording, with the first unused exchange of the same method and redacted
+ * address. A request that was not recorded is a defect, so no retry hides it.
  *
  * **When to use**
  *
- * Use `record` directly around the transport. It holds each answer in memory, so it is for tests, not for production.
+ * Use `record` directly around the transport. It keeps each response in memory, so it is for tests, not for production.
  *
  * **Example** (Record, then replay without a network)
  *
@@ -64,7 +64,7 @@ import * as ResponseBody from "./ResponseBody.ts"
 import * as Scrubber from "./Scrubber.ts"
 
 /**
- * A body: JSON with hidden fields, text where it was asked for, otherwise its length in bytes, where known.
+ * A body: JSON with hidden fields, text if `text` is set, otherwise its length in bytes, if known.
  *
  * @category models
  * @since 0.1.0
@@ -76,7 +76,7 @@ export const Body = Schema.Struct({
 })
 
 /**
- * One line of a recording. An exchange without an answer has an `error`, the tag of the failure.
+ * One line of a recording. An exchange without a response has an `error`, the tag of the failure.
  *
  * @category models
  * @since 0.1.0
@@ -88,11 +88,11 @@ export const Exchange = Schema.Struct({
   url: Schema.String,
   headers: Schema.Record(Schema.String, Schema.String),
   body: Body,
-  answer: Schema.optional(
+  response: Schema.optional(
     Schema.Struct({ status: Schema.Number, headers: Schema.Record(Schema.String, Schema.String), body: Body })
   ),
   error: Schema.optional(Schema.String)
-})
+}).pipe(Schema.encodeKeys({ response: "answer" }))
 
 /**
  * - `write`: takes a line, without its line break.
@@ -134,8 +134,8 @@ export const record: {
         const clock = fiber.getRef(Clock.Clock)
         const time = clock.currentTimeMillisUnsafe()
         const began = Time.monotonicMillis(clock)
-        const write = (outcome: Pick<typeof Exchange.Type, "answer" | "error">) => {
-          const line: typeof Exchange.Type = {
+        const write = (outcome: Pick<typeof Exchange.Encoded, "answer" | "error">) => {
+          const line: typeof Exchange.Encoded = {
             time: new Date(time).toISOString(),
             durationMs: Math.round(Time.monotonicMillis(clock) - began),
             method: request.method,
@@ -153,12 +153,12 @@ export const record: {
           Effect.flatMap((response) =>
             Effect.flatMap(response.arrayBuffer, (buffer) => {
               const bytes = new Uint8Array(buffer)
-              const answer = {
+              const recorded = {
                 status: response.status,
                 headers: Redaction.headers(redaction, response.headers),
                 body: bodyOf(bytes, redaction, options)
               }
-              return Effect.as(write({ answer }), ResponseBody.replace(response, bytes, response.headers))
+              return Effect.as(write({ answer: recorded }), ResponseBody.replace(response, bytes, response.headers))
             })
           ),
           Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : write({ error: reasonTag(exit) ?? "Unknown" }))
@@ -167,7 +167,7 @@ export const record: {
 )
 
 /**
- * A client that answers from the lines of a recording. Fails where a line is none.
+ * A client that responds from the lines of a recording. Fails if a line is not an `Exchange`.
  *
  * @category constructors
  * @since 0.1.0
@@ -182,22 +182,22 @@ export const replay = (lines: Iterable<string>): Effect.Effect<HttpClient.HttpCl
           exchange.method === request.method && exchange.url === redactedUrl(request, sameFor(exchange.url))
         )
         const [exchange] = nth < 0 ? [] : unused.splice(nth, 1)
-        if (exchange?.answer === undefined) {
-          const why = exchange === undefined ? "holds no further answer" : `holds a failure (${exchange.error})`
+        if (exchange?.response === undefined) {
+          const why = exchange === undefined ? "holds no further response" : `holds a failure (${exchange.error})`
           return Effect.die(
             new Error(`The recording ${why} for ${request.method} ${redactedUrl(request, Redaction.make())}`)
           )
         }
-        const { body, headers, status } = exchange.answer
+        const { body, headers, status } = exchange.response
         const content = body.json === undefined ? body.text ?? "" : JSON.stringify(body.json)
-        const bearer = new Response(bodiless.has(status) ? null : content, { status, headers: shown(headers) })
-        return Effect.succeed(HttpClientResponse.fromWeb(request, bearer))
+        const recorded = new Response(bodiless.has(status) ? null : content, { status, headers: shown(headers) })
+        return Effect.succeed(HttpClientResponse.fromWeb(request, recorded))
       })
     )
   })
 
 /**
- * Records to a JSON-lines file, made readable for its owner only: a new one each time.
+ * Records to a new JSON-lines file, which only its owner can read. Replaces an existing file.
  *
  * @category layers
  * @since 0.1.0
@@ -214,7 +214,7 @@ export const layerRecord = (
       const encoder = new TextEncoder()
       return record(yield* HttpClient.HttpClient, {
         ...options,
-        // A recording with a gap is worthless, and it is made by hand: better to hear of it at once.
+        // A recording with a gap is worthless, so a failed write is a defect.
         write: (line) => Effect.orDie(file.writeAll(encoder.encode(`${line}\n`)))
       })
     })

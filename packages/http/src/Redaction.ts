@@ -1,23 +1,23 @@
 /**
- * What of a request or an answer may be shown: allow-lists for headers, query parameters and fields of bodies.
+ * Says what of a request or a response may be shown: allow-lists for headers, query parameters and fields of bodies.
  *
  * **Why**
  *
- * A deny-list knows `authorization` and `cookie`. It does not know the header that this API carries its token in, nor the
- * one that the next version will. So everything is hidden that nobody has allowed.
+ * A deny-list knows `authorization` and `cookie`. It does not know the header in which this API carries its token, nor that
+ * of the next version. So everything that is not allowed is hidden.
  *
  * **Details**
  *
- * `layer` closes Effect's own holes too: it hides the same headers and parameters wherever Effect prints or traces a
+ * `layer` also closes Effect's own holes: it hides the same headers and parameters wherever Effect prints or traces a
  * request (`Headers.CurrentRedactedNames`, `UrlParams.CurrentRedactedNames`), and lets spans capture allowed headers only
  * (`HttpClient.TracerHeaderFilter`).
  *
  * **Gotchas**
  *
- * Effect reads these references from the running fiber. What is printed outside of one, as Node prints an uncaught
- * exception, is not redacted: never let a raw `HttpClientError` escape (`ErrorMapping` sees to that).
+ * Effect reads these references from the running fiber. What is printed outside a fiber, as Node prints an uncaught
+ * exception, is not redacted: never let a raw `HttpClientError` escape (`ErrorMapping` prevents that).
  *
- * **Example** (A header that nobody allowed)
+ * **Example** (A header that is not allowed)
  *
  * ```ts import.meta.vitest
  * import { Redaction } from "@effect-resilience/http"
@@ -60,7 +60,7 @@ export interface Redaction {
 export const placeholder = "<redacted>"
 
 /**
- * Headers that say how something is sent, and nothing of what or by whom.
+ * Headers that say how something is sent, and nothing about what or by whom.
  *
  * @category constants
  * @since 0.1.0
@@ -148,8 +148,8 @@ export const headers = (
 }
 
 /**
- * An address without user info and fragment, and with hidden query parameters. What is no URL becomes the placeholder, and
- * so does all but the scheme of one that has no host.
+ * An address without user info and fragment, and with hidden query parameters. The placeholder replaces a text that is no
+ * URL, and everything but the scheme of a URL without a host.
  *
  * @category redacting
  * @since 0.1.0
@@ -157,15 +157,15 @@ export const headers = (
 export const url = (self: Redaction, input: string | URL): string => {
   if (typeof input === "string" && !URL.canParse(input)) return placeholder
   const { origin, pathname, protocol, search } = typeof input === "string" ? new URL(input) : input
-  // `data:`, `javascript:` and the like have no place that could be told from what they carry.
+  // In `data:`, `javascript:` and the like, the address is the content.
   if (origin === "null") return protocol + placeholder
   return search === "" ? origin + pathname : origin + pathname + UrlParams.redactUrl(search, [hiding(self.query)])
 }
 
 /**
  * A JSON value with hidden fields. Its shape and types stay, so that it still decodes: a hidden text becomes the
- * placeholder, a number 0, a boolean `false`. What is not within an allowed field is hidden; below an allowed field all
- * is shown. What lies more than 200 levels deep becomes `null`.
+ * placeholder, a number 0, a boolean `false`. Only allowed fields are shown, with everything below them. What lies more than
+ * 200 levels deep becomes `null`.
  *
  * **Example** (A name that may not be shown)
  *
@@ -202,7 +202,7 @@ const hidden = (self: Redaction, value: unknown, depth: number): unknown => {
 const deepest = 200
 
 /**
- * Redacts in every fiber below, by this toolkit and by Effect itself.
+ * Redacts in every fiber below, here and in Effect itself.
  *
  * @category layers
  * @since 0.1.0

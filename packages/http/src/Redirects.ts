@@ -1,20 +1,20 @@
 /**
- * Redirects as answers, or followed within limits.
+ * Returns redirects as responses, or follows them within limits.
  *
  * **Why**
  *
- * Whoever answers a request can send its next copy anywhere. `fetch` follows, drops `authorization` on the way to another
- * host, and hands over the custom header that carries the token, and the body. So with credentials a redirect is an answer
- * like any other, until someone says where it may lead.
+ * A server that redirects a request decides where its next copy goes. `fetch` follows: on the way to another host it drops
+ * `authorization`, but hands over the body and the custom header that carries the token. So a redirect of a request with
+ * credentials is a response like any other, until you say where it may lead.
  *
  * **Details**
  *
- * `manual` returns redirects; `ErrorMapping` makes failures of them that name the origin. `follow` goes on within the same
- * origin (scheme, host and port), and to other origins only if they are listed; those get no header but harmless ones
+ * `manual` returns redirects; `ErrorMapping` turns them into failures that name the origin. `follow` follows within the same
+ * origin (scheme, host and port), and to other origins only if they are listed; those get harmless headers only
  * (`Redaction.plainHeaders`). A redirect that may not be followed is returned as it is, and so is one beyond the limit.
  *
- * 301 and 302 turn a POST into a GET without body, 303 everything but HEAD; 307 and 308 repeat method and body (RFC 9110,
- * section 15.4).
+ * 301 and 302 turn a POST into a GET without a body, and 303 every method but HEAD; 307 and 308 repeat method and body (RFC
+ * 9110, section 15.4).
  *
  * **When to use**
  *
@@ -29,8 +29,8 @@
  *
  * const moved = HttpClient.make((request, url) => {
  *   const location = url.pathname === "/old" ? "/new" : url.pathname === "/trap" ? "https://evil.example/" : undefined
- *   const answer = new Response(null, location === undefined ? {} : { status: 307, headers: { location } })
- *   return Effect.succeed(HttpClientResponse.fromWeb(request, answer))
+ *   const response = new Response(null, location === undefined ? {} : { status: 307, headers: { location } })
+ *   return Effect.succeed(HttpClientResponse.fromWeb(request, response))
  * })
  * const client = Redirects.follow(moved)
  *
@@ -56,7 +56,7 @@ import * as Option from "effect/Option"
 import * as Redaction from "./Redaction.ts"
 
 /**
- * - `limit`: how many redirects a request may take; 5 by default.
+ * - `limit`: how many redirects a request may follow; 5 by default.
  * - `origins`: other origins that may be followed to, for example `https://files.example.com`; none by default.
  *
  * @category models
@@ -68,7 +68,7 @@ export interface Options {
 }
 
 /**
- * Returns redirects as answers, whatever the transport would do.
+ * Returns redirects as responses, also with `fetch`.
  *
  * @category middleware
  * @since 0.1.0
@@ -77,7 +77,7 @@ export const manual: <E, R>(client: HttpClient.HttpClient.With<E, R>) => HttpCli
   manualRedirects
 
 /**
- * Follows redirects within limits. An origin that is not one throws `RangeError`.
+ * Follows redirects within limits. Throws `RangeError` for an origin that is not one.
  *
  * @category middleware
  * @since 0.1.0
@@ -125,7 +125,7 @@ const redirected = (
   if (!URL.canParse(location, from.value.href)) return undefined
   const to = new URL(location, from.value)
   const sameOrigin = to.origin === from.value.origin
-  // User info in an address is a credential that someone else chose.
+  // User info in a redirect's address is a credential that the server chose.
   if (to.username !== "" || to.password !== "" || !(sameOrigin || origins.has(to.origin))) return undefined
 
   const bodiless = response.status === 303

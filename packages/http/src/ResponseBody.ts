@@ -1,9 +1,9 @@
 /**
- * Reads the body of a successful answer, and refuses everything that is not what was expected.
+ * Reads the body of a successful response, and rejects what the caller did not expect.
  *
  * **Why**
  *
- * In front of real services stand proxies and login pages that answer 200 with HTML. A client that trusts the status
+ * Proxies and login pages in front of real services respond with HTML and status 200. A client that trusts the status
  * reports success and loses data.
  *
  * **Example** (An HTML page with status 200)
@@ -38,7 +38,7 @@ import * as Operation from "./Operation.ts"
 import * as Scrubber from "./Scrubber.ts"
 
 /**
- * The cap on a JSON answer, in bytes: 1 MiB. A longer one is refused.
+ * The cap on a JSON response, in bytes: 1 MiB. A longer one fails.
  *
  * @category constants
  * @since 0.1.0
@@ -46,9 +46,9 @@ import * as Scrubber from "./Scrubber.ts"
 export const maxBytes = Bytes.maxValueBytes
 
 /**
- * Decodes a JSON answer, be it an object, a list or a single value. Anything else (HTML, an empty body, another shape, more
- * than `maxBytes`) fails with the reason `UndecodableAnswer`; a connection that breaks while the body arrives with `TransportFailure`. Where the operation is
- * not idempotent, both become `OutcomeUnknown`, since the server has said 2xx.
+ * Decodes a JSON response: an object, a list or a single value. Anything else (HTML, an empty body, another shape, more than
+ * `maxBytes`) fails with the reason `UndecodableAnswer`; a connection that breaks while the body arrives fails with
+ * `TransportFailure`. If the operation is not idempotent, both become `OutcomeUnknown`, since the server has sent 2xx.
  *
  * @category decoding
  * @since 0.1.0
@@ -108,8 +108,8 @@ export const json: {
 )
 
 /**
- * The same answer with another body, for middleware that unpacks, records or replaces it. The body is not read before it
- * is asked for.
+ * The same response with another body, for middleware that unpacks, records or replaces it. The body is read only on
+ * demand.
  *
  * @category combinators
  * @since 0.1.0
@@ -131,7 +131,7 @@ export const replace: {
     body: Uint8Array | Stream.Stream<Uint8Array, unknown>,
     headers: Headers.Headers
   ): HttpClientResponse.HttpClientResponse => {
-    const bearer = HttpClientResponse.fromWeb(
+    const carrier = HttpClientResponse.fromWeb(
       response.request,
       new Response(
         Stream.isStream(body)
@@ -142,7 +142,7 @@ export const replace: {
         { headers: { "content-type": headers["content-type"] ?? "application/octet-stream" } }
       )
     )
-    return Object.create(bearer, {
+    return Object.create(carrier, {
       status: { value: response.status },
       url: { value: response.url },
       headers: { value: headers },

@@ -8,7 +8,7 @@
  *
  * **Details**
  *
- * A secret is found in a text as it is, and under up to three of these encodings, one within the other:
+ * A scrubber finds a secret as it is, and under up to three of these encodings, one within the other:
  *
  * - percent-encoding, of some or all characters, also `%u0041` and with `+` for a space;
  * - JSON's and other backslash escapes: `\u0041`, `\u{41}`, `\x41`, `\n`, `\"`, `\/`;
@@ -17,24 +17,24 @@
  * - hex; base64 and base64url, also as a part of a longer encoded text (as the password in Basic credentials is), and
  *   wrapped over lines of eight digits or more.
  *
- * Its case does not matter, nor do white space, line breaks, invisible characters, `+` and `-` within it. Of a secret with
- * fewer than eight other characters only the case does not. Base64 whose case was changed cannot be decoded; it is found where it encodes the secret itself, or
- * the secret's base64 or hex.
+ * It ignores case, and within a secret also white space, line breaks, invisible characters, `+` and `-`. In a secret with
+ * fewer than eight other characters it ignores only case. Base64 whose case was changed cannot be decoded; it is found if it
+ * encodes the secret itself, or the secret's base64 or hex.
  *
- * Not found are: a part of a secret (scrub a text before it is cut), a secret of more than 128 KiB in a text of more than
- * 1 MiB, a secret that is reversed, compressed, encrypted, hashed or spelt with other characters in between, and other
- * encodings, such as base32, UTF-7 or octal escapes.
+ * A scrubber does not find: a part of a secret (scrub a text before you cut it), a secret of more than 128 KiB in a text of
+ * more than 1 MiB, a secret that is reversed, compressed, encrypted, hashed or spelled with other characters in between, and
+ * other encodings, such as base32, UTF-7 or octal escapes.
  *
- * The time of a scrub is linear in the text and does not depend on the number of secrets or their content. Where secrets and
- * a text were made to cost more (many secrets that end alike, at every place of the text), the text is removed whole, a MiB at a
- * time. No text and no secret lets it throw.
+ * The time of a scrub is linear in the text and does not depend on the number of secrets or their content. If secrets and a
+ * text were made to cost more (many secrets that end alike, at every place of the text), the whole text is removed, a MiB at
+ * a time. A scrub never throws.
  *
  * **Gotchas**
  *
  * A secret shorter than four characters is ignored: removing it would garble every text without hiding anything. A secret
- * that is registered with its end is forgotten an hour after it. At most `capacity` secrets are remembered; of others
- * those that have an end go first, then those that were not registered again for longest, so register a key each time it
- * is used.
+ * that is registered with its end is forgotten an hour after it. At most `capacity` secrets are remembered. Of more secrets,
+ * those with an end are forgotten first, then those whose last registration is the oldest; so register a key each time it is
+ * used.
  *
  * **Example** (A server that echoes a key)
  *
@@ -132,7 +132,7 @@ export const make = (options: Options = {}): Scrubber => {
   const mortals = new Set<Entry>()
   const spaced = new SecretIndex<Entry>(loose, 8)
   const short = new SecretIndex<Entry>(exact, 4)
-  /** The least of the entries'. */
+  /** The least `shortest` of all entries. */
   let shortest = Infinity
   let sinceSweep = 0
 
@@ -202,7 +202,7 @@ export const make = (options: Options = {}): Scrubber => {
       const known = entries.get(secret)
       const entry = known ?? add(secret)
       entry.lifetime = lifetime
-      // The latest stands last.
+      // Entries stand in the order of their last registration.
       entries.delete(secret)
       entries.set(secret, entry)
       mortals.delete(entry)
@@ -228,7 +228,7 @@ interface Entry {
   lifetime: Lifetime | undefined
   readonly spaced: Array<Pattern<Entry>>
   readonly short: Array<Pattern<Entry>>
-  /** How long the shortest text is that it can be found in: shorter than itself, where not all of it is compared. */
+  /** The length of the shortest text that can contain it: less than its own, if not all of it is compared. */
   shortest: number
 }
 
@@ -237,10 +237,10 @@ const minLength = 4
 /** How many encodings may lie one within the other. */
 const layers = 3
 
-/** How long a secret is still looked for when it has ended: what it opened may be told of for a while. */
+/** How long a secret is still removed after its end, in milliseconds: messages about it may come late. */
 const afterlife = 3_600_000
 
-/** A longer text is searched in pieces, so that the memory for it is bounded. Whatever an overlap holds is found whole. */
+/** A longer text is searched in pieces, so that the memory for it is bounded. A secret that fits into an overlap is found. */
 const piece = 1_048_576
 const overlap = 131_072
 
@@ -252,7 +252,7 @@ const nothing = /* @__PURE__ */ fromText("")
 const isOver = ({ lifetime }: Entry): boolean =>
   lifetime !== undefined && lifetime.clock.currentTimeMillisUnsafe() >= lifetime.end + afterlife
 
-/** A secret may look as if it were encoded itself. Where the text around it is decoded, it is decoded with it. */
+/** A secret may itself look encoded. When the text around it is decoded, so is the secret. */
 const readingsOf = (secret: string): ReadonlyArray<View> => {
   const readings = [fromText(secret)]
   for (let view = unescape(readings[0] ?? fromText("")); view !== undefined && readings.length <= layers;) {
@@ -262,7 +262,7 @@ const readingsOf = (secret: string): ReadonlyArray<View> => {
   return readings
 }
 
-/** What base64 cannot be decoded for any more, when its case was changed. */
+/** What to look for in base64 that cannot be decoded, since its case was changed. */
 const base64Of = (secret: string): ReadonlyArray<string> => {
   const bytes = bytesOf(secret)
   const once = fragments(bytes)

@@ -3,13 +3,14 @@
  *
  * **Why**
  *
- * An attempt that is cut off by a time limit has no error of its transport to read. Whether its request was still waiting
- * for a connection, or had left and may have been applied, decides whether it may be repeated.
+ * An attempt that a timeout cuts off has no error of its transport to read. Whether its request was still waiting for a
+ * connection, or had left and may have been applied, decides whether it may be repeated.
  *
  * **When to use**
  *
- * Use in a transport of your own: `follow` the request before it is sent, and say with each look how far it came.
- * `Connections` of `@effect-resilience/node` does. `ErrorMapping` reads it; where no transport follows, it is careful.
+ * Use in a transport of your own: call `follow` before the request is sent, with a source that says how far it has come.
+ * `Connections` of `@effect-resilience/node` does. `ErrorMapping` reads it; without it, `ErrorMapping` assumes that the
+ * request may have been applied.
  *
  * **Example** (A transport that reports)
  *
@@ -36,7 +37,7 @@ import * as Transport from "@effect-resilience/errors/Transport"
 import * as Context from "effect/Context"
 
 /**
- * A request on its way. `reached` is looked at whenever somebody wants to know.
+ * A request that is being sent. `reached` is read on demand.
  *
  * @category models
  * @since 0.1.0
@@ -46,31 +47,31 @@ export interface Source {
 }
 
 /**
- * The requests of one attempt, of which there may be several: a redirect that is followed, a retry of the transport's own.
- * The farthest of them counts.
+ * The requests of one attempt. There may be several: a redirect that is followed, a retry by the transport itself. The
+ * farthest of them counts.
  *
  * @category models
  * @since 0.1.0
  */
 export class SendProgress {
   private current: Source | undefined = undefined
-  private before: Transport.Reached | undefined = undefined
+  private previous: Transport.Reached | undefined = undefined
 
   /** Follows a request, before any of it is sent. */
   follow(source: Source): void {
-    this.before = this.reached
+    this.previous = this.reached
     this.current = source
   }
-  /** How far the attempt came; `undefined` where no transport says it. */
+  /** How far the attempt came; `undefined` if no transport says so. */
   get reached(): Transport.Reached | undefined {
-    const { before, current } = this
-    if (current === undefined) return before
-    return before !== undefined && Transport.isAtLeast(before, current.reached) ? before : current.reached
+    const { current, previous } = this
+    if (current === undefined) return previous
+    return previous !== undefined && Transport.isAtLeast(previous, current.reached) ? previous : current.reached
   }
 }
 
 /**
- * The progress of the current attempt, where somebody wants to know.
+ * The progress of the current attempt; `ErrorMapping` sets it.
  *
  * @category references
  * @since 0.1.0

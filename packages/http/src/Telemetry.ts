@@ -3,23 +3,23 @@
  *
  * **Details**
  *
- * `observeCall` makes one span for a call and counts it. `observeAttempts` makes one client span for each request, tells
+ * `observeCall` makes one span for a call and counts it. `observeAttempts` makes one client span for each request, records
  * how often the request had been sent before (`http.request.resend_count`: absent, 1, 2 …), names the endpoint by its
- * template (`url.template`) and passes the trace on (`traceparent`). Both read what to call things from `Operation`, so
- * that a thousand tables make one series.
+ * template (`url.template`) and propagates the trace (`traceparent`). Both take their names from `Operation`, so that a
+ * thousand tables make one series.
  *
- * Durations are histograms in seconds whose buckets reach from 5 millis to 10 minutes, fit for a look-up and for an
- * upload. Where they go is decided by Effect's own layers: `Otlp.layerJson`, `PrometheusMetrics.layerHttp`.
+ * Durations are histograms in seconds with buckets from 5 millis to 10 minutes, fit for a look-up and for an upload.
+ * Effect's own layers decide where they go: `Otlp.layerJson`, `PrometheusMetrics.layerHttp`.
  *
  * **Gotchas**
  *
  * `observeAttempts` belongs around `ErrorMapping`, inside retries. It replaces the client span that Effect's `HttpClient`
- * makes by itself, which knows neither attempt nor template and whose exception event can hold a raw URL.
+ * makes itself. That span knows neither attempt nor template, and its exception event can contain a raw URL.
  *
- * Spans hold addresses without user info, fragment and query values that `Redaction` does not allow, scrubbed of
+ * Spans contain addresses without user info, fragment and query values that `Redaction` does not allow, scrubbed of
  * registered secrets. Errors that carry no `Recovery` appear by their tag only.
  *
- * **Example** (How often was it sent?)
+ * **Example** (How often a request was sent)
  *
  * ```ts import.meta.vitest
  * import { ErrorMapping, Operation, Telemetry } from "@effect-resilience/http"
@@ -78,8 +78,8 @@ import * as Redaction from "./Redaction.ts"
 import * as Scrubber from "./Scrubber.ts"
 
 /**
- * The upper bounds of the buckets of durations, in seconds: those that OpenTelemetry advises for HTTP, and on to 10
- * minutes for uploads.
+ * The upper bounds of the buckets of durations, in seconds: those that OpenTelemetry advises for HTTP, and more up to 10
+ * minutes, for uploads.
  *
  * @category constants
  * @since 0.1.0
@@ -140,7 +140,7 @@ export const callDuration: Metric.Histogram<number> = Metric.histogram("resilien
 const callDurations = /* @__PURE__ */ seriesOf(callDuration)
 
 /**
- * How many requests a call took; 0 where a policy refused it. Attribute: `resilience.operation`.
+ * How many requests a call took; 0 if a policy rejected it. Attribute: `resilience.operation`.
  *
  * @category metrics
  * @since 0.1.0
@@ -153,7 +153,7 @@ export const callAttempts: Metric.Histogram<number> = Metric.histogram("resilien
 const callAttemptCounts = /* @__PURE__ */ seriesOf(callAttempts)
 
 /**
- * Repetitions that a retry decided on. Attributes: `resilience.operation` and `error.type`, what was met before.
+ * Retries. Attributes: `resilience.operation` and `error.type`, that of the previous failure.
  *
  * @category metrics
  * @since 0.1.0
@@ -176,14 +176,14 @@ export const retriesStopped: Metric.Counter<number> = Metric.counter("resilience
 })
 
 /**
- * Calls that ended without a request, since a policy refused them. Attributes: `resilience.operation` and
- * `resilience.reason`, the tag of the refusal.
+ * Calls that ended without a request, since a policy rejected them. Attributes: `resilience.operation` and
+ * `resilience.reason`, the tag of the rejection.
  *
  * @category metrics
  * @since 0.1.0
  */
 export const rejections: Metric.Counter<number> = Metric.counter("resilience.rejections", {
-  description: "Calls that a policy refused before anything was sent",
+  description: "Calls that a policy rejected before anything was sent",
   incremental: true
 })
 
@@ -256,7 +256,7 @@ export const observeAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>):
   )
 
 /**
- * Makes a span for a whole call, counts it, its attempts, its retries and refusals.
+ * Makes a span for a whole call, and counts the call, its attempts, its retries and its rejections.
  *
  * @category combinators
  * @since 0.1.0
@@ -323,13 +323,13 @@ const countRetry = (name: string, event: RetryEvent.RetryEvent, context: Context
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
-/** The failure in a span, where the error itself was not made to be shown. */
+/** The failure in a span, if the error itself was not made for logs. */
 class Hidden extends Data.Error<{ readonly name: string; readonly message: string }> {}
 
 const end = (span: Tracer.Span, exit: Exit.Exit<unknown, unknown>, failure: string | undefined, fiber: AnyFiber) =>
   span.end(fiber.getRef(Clock.Clock).currentTimeNanosUnsafe(), presentable(exit, failure))
 
-// Exporters print the whole cause. Only an error that was made for logs may get there.
+// Exporters print the whole cause, so only an error that was made for logs may reach them.
 const presentable = (exit: Exit.Exit<unknown, unknown>, failure: string | undefined): Exit.Exit<unknown, unknown> => {
   if (failure === undefined || Exit.isSuccess(exit)) return Exit.void
   if (failure === "Interrupted") return Exit.failCause(Cause.interrupt())
@@ -343,7 +343,7 @@ const statusOf = (exit: Exit.Exit<HttpClientResponse.HttpClientResponse, unknown
   return error instanceof ApiError.ApiError ? ApiError.statusOf(error.reason) : undefined
 }
 
-/** By OpenTelemetry: the status where there is one, otherwise a code of few values; `undefined` for a success. */
+/** By OpenTelemetry: the status if there is one, otherwise a code of few values; `undefined` for a success. */
 const errorType = (exit: Exit.Exit<unknown, unknown>, status: number | undefined): string | undefined => {
   if (Exit.isSuccess(exit)) return status !== undefined && status >= 400 ? String(status) : undefined
   const error = failureOf(exit)

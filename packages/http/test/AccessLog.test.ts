@@ -22,7 +22,7 @@ import { TestClock } from "effect/testing"
 
 const upload: Operation.Operation = { name: "upload table", endpoint: "/tables/{table}", idempotent: true }
 
-const answers = (...responses: ReadonlyArray<() => Response>) => {
+const responding = (...responses: ReadonlyArray<() => Response>) => {
   let n = 0
   return HttpClient.make((request) =>
     Effect.sync(() => {
@@ -43,9 +43,9 @@ const resilient = (client: HttpClient.HttpClient) =>
 const entries = Effect.flatMap(AccessLog.Memory, (memory) => memory.entries)
 
 describe("AccessLog", () => {
-  it.effect("tells what each attempt and the whole call did", () =>
+  it.effect("records what each attempt and the whole call did", () =>
     Effect.gen(function*() {
-      const client = resilient(answers(
+      const client = resilient(responding(
         () => new Response(`{"message":"Busy, come back"}`, { status: 503, headers: { "x-request-id": "r-1" } }),
         () => new Response("done", { status: 201, headers: { "x-request-id": "r-2", "content-length": "4" } })
       ))
@@ -123,14 +123,14 @@ describe("AccessLog", () => {
 
   it.effect("leaves out what does not apply, so that no exporter writes undefined", () =>
     Effect.gen(function*() {
-      yield* resilient(answers()).get("https://api.example.com/").pipe(Operation.within(upload))
+      yield* resilient(responding()).get("https://api.example.com/").pipe(Operation.within(upload))
       for (const entry of yield* entries) {
         assert.notInclude(Object.values(entry), undefined)
         assert.notProperty(entry, "error")
       }
     }).pipe(Effect.provide(AccessLog.layerMemory)))
 
-  it.effect("lets nothing through that a terminal obeys or that begins another line", () =>
+  it.effect("writes nothing that a terminal obeys or that begins another line", () =>
     Effect.gen(function*() {
       class Hostile extends Data.TaggedError("Hostile") {
         [Recovery.symbol](): Recovery.Recovery {
@@ -187,9 +187,9 @@ describe("AccessLog", () => {
       assert.deepStrictEqual(entry?.error, { reason: "Error" })
     }).pipe(Effect.provide(AccessLog.layerMemory)))
 
-  it.effect("takes a login in the midst of a call for a call of its own", () =>
+  it.effect("treats a login during a call as a call of its own", () =>
     Effect.gen(function*() {
-      const transport = answers().pipe(ErrorMapping.mapErrors(), AccessLog.logAttempts)
+      const transport = responding().pipe(ErrorMapping.mapErrors(), AccessLog.logAttempts)
       const login = transport.post("https://login.example.com/").pipe(
         AccessLog.logCall,
         Operation.within({ name: "log in", endpoint: "/login" })
@@ -206,7 +206,7 @@ describe("AccessLog", () => {
       assert.strictEqual(new Set(all.map((entry) => entry.call)).size, 2)
     }).pipe(Effect.provide(AccessLog.layerMemory)))
 
-  it.effect("calls a second attempt beside a running one a hedge", () =>
+  it.effect("calls an attempt beside a running one a hedge", () =>
     Effect.gen(function*() {
       const transport = AccessLog.logAttempts(HttpClient.make((request) =>
         Effect.as(Effect.sleep("1 second"), HttpClientResponse.fromWeb(request, new Response()))
@@ -221,9 +221,9 @@ describe("AccessLog", () => {
       assert.deepStrictEqual(reasons, [undefined, "Hedge"])
     }).pipe(Effect.provide(AccessLog.layerMemory)))
 
-  it.effect("takes the number of the attempt from the retry where nobody logs the call", () =>
+  it.effect("takes the number of the attempt from the retry if the call is not logged", () =>
     Effect.gen(function*() {
-      const client = answers(() => new Response(null, { status: 503 }), () => new Response()).pipe(
+      const client = responding(() => new Response(null, { status: 503 }), () => new Response()).pipe(
         ErrorMapping.mapErrors(),
         AccessLog.logAttempts,
         HttpClient.transformResponse(RetryPolicy.retry(RetryPolicy.make({ backoff: Backoff.immediate })))
@@ -236,7 +236,7 @@ describe("AccessLog", () => {
     Effect.gen(function*() {
       const secret = "s3cr3t/key"
       ;(yield* Scrubber.Current).register(Redacted.make(secret))
-      const echoing = answers(() => new Response(`{"message":"bad key ${secret}"}`, { status: 403 }))
+      const echoing = responding(() => new Response(`{"message":"bad key ${secret}"}`, { status: 403 }))
       yield* Effect.flip(
         echoing.pipe(ErrorMapping.mapErrors(), AccessLog.logAttempts).get("https://api.example.com/")
       )
@@ -250,18 +250,18 @@ describe("AccessLog", () => {
       assert.strictEqual(all[1]?.recovery, "Retry")
     }).pipe(Effect.provideService(Scrubber.Current, Scrubber.make()), Effect.provide(AccessLog.layerMemory)))
 
-  it.effect("keeps a call and its attempts together when it samples, and everything that is not plain", () =>
+  it.effect("keeps a call and its attempts together when it samples, and keeps everything that is not a plain success", () =>
     Effect.gen(function*() {
       const kept = yield* Ref.make<ReadonlyArray<AccessLog.Entry>>([])
       const log = AccessLog.sampleSuccesses({ write: (entry) => Ref.update(kept, (all) => [...all, entry]) }, 0.3)
-      const plain = resilient(answers())
+      const plain = resilient(responding())
       yield* Effect.provideService(Effect.replicateEffect(plain.get("https://a.example/"), 300), AccessLog.Current, log)
       const sampled = yield* Ref.getAndSet(kept, [])
       assert.isAbove(sampled.length, 2 * 300 * 0.2)
       assert.isBelow(sampled.length, 2 * 300 * 0.4)
       for (const entry of sampled) assert.lengthOf(sampled.filter((other) => other.call === entry.call), 2)
 
-      const flaky = resilient(answers(() => new Response(null, { status: 503 }), () => new Response()))
+      const flaky = resilient(responding(() => new Response(null, { status: 503 }), () => new Response()))
       yield* Effect.provideService(
         flaky.get("https://a.example/"),
         AccessLog.Current,
@@ -274,7 +274,7 @@ describe("AccessLog", () => {
       ])
     }))
 
-  it("refuses a share that is none", () => {
+  it("rejects a share that is not one", () => {
     assert.throws(() => AccessLog.sampleSuccesses(AccessLog.none, 1.5), RangeError)
     assert.throws(() => AccessLog.sampleSuccesses(AccessLog.none, Number.NaN), RangeError)
   })
@@ -283,7 +283,7 @@ describe("AccessLog", () => {
     Effect.gen(function*() {
       const lines: Array<unknown> = []
       const logger = Logger.map(Logger.formatStructured, (line) => lines.push(line))
-      yield* answers(() => new Response(null, { status: 404 })).pipe(ErrorMapping.mapErrors(), AccessLog.logAttempts)
+      yield* responding(() => new Response(null, { status: 404 })).pipe(ErrorMapping.mapErrors(), AccessLog.logAttempts)
         .get("https://api.example.com/").pipe(
           Operation.within(upload),
           Effect.flip,
@@ -346,7 +346,7 @@ describe("AccessLog.layerFile", () => {
       assert.deepStrictEqual(yield* lines(path), ["1970-01-01T00:00:00.000Z 00000000 call of 1 / 1 ms"])
     }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer)))
 
-  it.effect("warns of a disk that fails, and lets the calls go on", () =>
+  it.effect("warns of a disk that fails, and lets the calls continue", () =>
     Effect.gen(function*() {
       const warnings: Array<unknown> = []
       const logger = Logger.make(({ message }) => warnings.push(message))
@@ -387,7 +387,7 @@ describe("AccessLog.layerFile", () => {
       assert.match(JSON.stringify(warnings), /access log lost 5 entries/)
     }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer)))
 
-  it.effect("fails with the platform's error where the file cannot be opened", () =>
+  it.effect("fails with the platform's error if the file cannot be opened", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(Effect.provide(Effect.void, AccessLog.layerFile("/nonexistent/access.jsonl")))
       assert.strictEqual(error._tag, "PlatformError")

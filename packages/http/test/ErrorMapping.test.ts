@@ -8,7 +8,7 @@ import { TestClock } from "effect/testing"
 const append: Operation.Operation = { name: "append rows", endpoint: "/tables/{table}/append", idempotent: false }
 const overwrite: Operation.Operation = { name: "overwrite", endpoint: "/tables/{table}/overwrite", idempotent: true }
 
-const answering = (body: BodyInit | null, init: ResponseInit) =>
+const responding = (body: BodyInit | null, init: ResponseInit) =>
   HttpClient.make((request) => Effect.sync(() => HttpClientResponse.fromWeb(request, new Response(body, init))))
 
 const failing = (cause: unknown) =>
@@ -26,12 +26,12 @@ const errorOf = (
   }).pipe(Operation.within(operation), Effect.flip)
 
 const reset = Object.assign(new Error("reset"), { code: "ECONNRESET" })
-const refused = Object.assign(new Error("refused"), { code: "ECONNREFUSED" })
+const unreachable = Object.assign(new Error("unreachable"), { code: "ECONNREFUSED" })
 
 describe("ErrorMapping", () => {
-  it.effect("passes 2xx answers on", () =>
+  it.effect("passes 2xx responses on", () =>
     Effect.gen(function*() {
-      const response = yield* ErrorMapping.mapErrors(answering("ok", { status: 202 }), {}).get("https://a.example/")
+      const response = yield* ErrorMapping.mapErrors(responding("ok", { status: 202 }), {}).get("https://a.example/")
       assert.strictEqual(response.status, 202)
     }))
 
@@ -55,19 +55,21 @@ describe("ErrorMapping", () => {
         [504, "GatewayTimeout", "Retry"]
       ]
       for (const [status, reason, recovery] of expected) {
-        const error = yield* errorOf(answering("{}", { status }), overwrite)
+        const error = yield* errorOf(responding("{}", { status }), overwrite)
         assert.deepStrictEqual([status, error.reason._tag, Recovery.of(error)._tag], [status, reason, recovery])
       }
     }))
 
   it.effect("does not know the outcome of a request that must not be repeated and may have been applied", () =>
     Effect.gen(function*() {
-      for (const client of [failing(reset), answering(null, { status: 500 })]) {
+      for (const client of [failing(reset), responding(null, { status: 500 })]) {
         const error = yield* errorOf(client)
         assert.strictEqual(error.reason._tag, "OutcomeUnknown")
         assert.deepStrictEqual(Recovery.of(error), Recovery.verify)
       }
-      for (const client of [failing(refused), answering(null, { status: 429 }), answering(null, { status: 408 })]) {
+      for (
+        const client of [failing(unreachable), responding(null, { status: 429 }), responding(null, { status: 408 })]
+      ) {
         assert.strictEqual(Recovery.of(yield* errorOf(client))._tag, "Retry")
       }
     }))
@@ -106,7 +108,7 @@ describe("ErrorMapping", () => {
     ["all", true, true]
   ]
   for (const [reached, appended, uploaded] of ladder) {
-    it.effect(`believes a transport that a request reached ${reached}, where it fails, is answered and is cut off`, () =>
+    it.effect(`believes a transport that a request reached ${reached}, if it fails, gets a response or is cut off`, () =>
       Effect.gen(function*() {
         const reporting = (then: HttpClient.HttpClient) =>
           HttpClient.make((request) =>
@@ -121,7 +123,7 @@ describe("ErrorMapping", () => {
         const clients = [
           failing(transmitted),
           reporting(failing(reset)),
-          reporting(answering(null, { status: 503 })),
+          reporting(responding(null, { status: 503 })),
           reporting(HttpClient.make(() => Effect.never))
         ]
         for (const client of clients) {
@@ -141,13 +143,13 @@ describe("ErrorMapping", () => {
       }))
   }
 
-  it.effect("goes by the farthest of an attempt's requests, where a transport repeats by itself", () =>
+  it.effect("uses the farthest of an attempt's requests if a transport repeats by itself", () =>
     Effect.gen(function*() {
       const repeating = HttpClient.make((request) =>
         Effect.flatMap(SendProgress.Current, (progress) => {
           progress?.follow({ reached: "all" })
           progress?.follow({ reached: "nothing" })
-          return failing(Object.assign(refused, { [Transport.TransmissionId]: { reached: "nothing" } })).execute(
+          return failing(Object.assign(unreachable, { [Transport.TransmissionId]: { reached: "nothing" } })).execute(
             request
           )
         })
@@ -155,7 +157,7 @@ describe("ErrorMapping", () => {
       assert.strictEqual((yield* errorOf(repeating)).reason._tag, "OutcomeUnknown")
     }))
 
-  it.effect("times an attempt out, with the outcome unknown where it must not be repeated", () =>
+  it.effect("times an attempt out, with an unknown outcome if it must not be repeated", () =>
     Effect.gen(function*() {
       const fiber = yield* Effect.forkChild(
         Effect.all([
@@ -174,7 +176,7 @@ describe("ErrorMapping", () => {
     Effect.gen(function*() {
       yield* TestClock.setTime(Date.UTC(2026, 0, 1))
       const error = yield* errorOf(
-        answering(null, { status: 503, headers: { "retry-after": "Thu, 01 Jan 2026 00:02:00 GMT" } }),
+        responding(null, { status: 503, headers: { "retry-after": "Thu, 01 Jan 2026 00:02:00 GMT" } }),
         overwrite
       )
       assert.deepStrictEqual(Recovery.of(error), Recovery.retryAfter(Duration.minutes(2)))
@@ -184,19 +186,19 @@ describe("ErrorMapping", () => {
     Effect.gen(function*() {
       const body = `{"message":"You have exceeded a secondary rate limit"}`
       for (const status of [403, 409, 413, 423]) {
-        const error = yield* errorOf(answering(body, { status, headers: { "retry-after": "1" } }))
+        const error = yield* errorOf(responding(body, { status, headers: { "retry-after": "1" } }))
         assert.deepStrictEqual(Recovery.of(error), Recovery.retryAfter("1 second"))
         assert.include(error.message, "secondary rate limit. Try again later. Not before 1 second.")
       }
       const headers = { "retry-after": "1" }
-      assert.notInclude((yield* errorOf(answering(body, { status: 404, headers }))).message, "Not before")
+      assert.notInclude((yield* errorOf(responding(body, { status: 404, headers }))).message, "Not before")
     }))
 
-  it.effect("waits until a limit is renewed where only that is told", () =>
+  it.effect("waits until a limit is renewed if the server says only that", () =>
     Effect.gen(function*() {
       yield* TestClock.setTime(Date.UTC(2026, 0, 1))
       const headers = { "x-ratelimit-reset": String(Date.UTC(2026, 0, 1, 0, 1) / 1000) }
-      const error = yield* errorOf(answering(null, { status: 429, headers }))
+      const error = yield* errorOf(responding(null, { status: 429, headers }))
       assert.deepStrictEqual(Recovery.of(error), Recovery.retryAfter("1 minute"))
     }))
 
@@ -205,7 +207,7 @@ describe("ErrorMapping", () => {
       const patterns: ReadonlyArray<MessagePattern.MessagePattern> = [
         { pattern: /quota/i, means: "the quota is used up", remedy: "Buy more.", recovery: Recovery.giveUp }
       ]
-      const error = yield* errorOf(answering(`{"error":"Quota used up"}`, { status: 503 }), overwrite, { patterns })
+      const error = yield* errorOf(responding(`{"error":"Quota used up"}`, { status: 503 }), overwrite, { patterns })
       assert.include(error.message, "Quota used up. Buy more.")
       assert.deepStrictEqual(Recovery.of(error), Recovery.giveUp)
     }))
@@ -213,7 +215,7 @@ describe("ErrorMapping", () => {
   it.effect("keeps the server's own code, and whether a page was the response", () =>
     Effect.gen(function*() {
       const told = Effect.fnUntraced(function*(body: string) {
-        const { reason } = yield* errorOf(answering(body, { status: 403 }))
+        const { reason } = yield* errorOf(responding(body, { status: 403 }))
         return reason._tag === "Forbidden" ? [reason.code, reason.page] : []
       })
       assert.deepStrictEqual(yield* told(`{"error":"invalid_client"}`), ["invalid_client", undefined])
@@ -223,20 +225,20 @@ describe("ErrorMapping", () => {
   it.effect("names only the origin of a redirect", () =>
     Effect.gen(function*() {
       const location = "https://user:pw@evil.example/steal?token=abc"
-      const error = yield* errorOf(answering(null, { status: 307, headers: { location } }))
+      const error = yield* errorOf(responding(null, { status: 307, headers: { location } }))
       assert.include(error.message, "redirects to https://evil.example")
       assert.notInclude(error.message, "abc")
       assert.notInclude(error.message, "pw")
     }))
 
-  it.effect("scrubs a secret that the cut to size would leave a part of", () =>
+  it.effect("scrubs a secret that the cut would leave a part of", () =>
     Effect.gen(function*() {
       const secret = "s3cr3t-".repeat(10)
       const scrubber = Scrubber.make()
       scrubber.register(Redacted.make(secret))
       const text = `${"x".repeat(1_970)} ${secret}`
       const error = yield* Effect.provideService(
-        errorOf(answering(JSON.stringify({ message: text }), { status: 400 })),
+        errorOf(responding(JSON.stringify({ message: text }), { status: 400 })),
         Scrubber.Current,
         scrubber
       )
@@ -252,11 +254,11 @@ describe("ErrorMapping", () => {
           controller.enqueue(new Uint8Array(16_384).fill(97))
         }
       })
-      yield* errorOf(answering(endless, { status: 500 }), overwrite)
+      yield* errorOf(responding(endless, { status: 500 }), overwrite)
       assert.isBelow(pulled, 10)
 
       const silent = new ReadableStream<Uint8Array>({ pull: () => new Promise(() => undefined) })
-      const fiber = yield* Effect.forkChild(errorOf(answering(silent, { status: 500 }), overwrite))
+      const fiber = yield* Effect.forkChild(errorOf(responding(silent, { status: 500 }), overwrite))
       yield* TestClock.adjust("5 seconds")
       assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "InternalServerError")
     }))
@@ -264,21 +266,21 @@ describe("ErrorMapping", () => {
   it.effect("keeps the request id, from any of the common headers", () =>
     Effect.gen(function*() {
       for (const name of ["X-Request-Id", "x-correlation-id", "x-amzn-RequestId", "cf-ray"]) {
-        const error = yield* errorOf(answering(null, { status: 404, headers: { [name]: "r-42" } }))
+        const error = yield* errorOf(responding(null, { status: 404, headers: { [name]: "r-42" } }))
         assert.strictEqual(error.requestId, "r-42")
       }
     }))
 
   it.effect("leaves the errors of other middleware as they are", () =>
     Effect.gen(function*() {
-      const guarded = HttpClient.mapRequestEffect(answering("", {}), () => Effect.fail("no token" as const))
+      const guarded = HttpClient.mapRequestEffect(responding("", {}), () => Effect.fail("no token" as const))
       const error = yield* Effect.flip(ErrorMapping.mapErrors(guarded).get("https://a.example/"))
       assert.strictEqual(error, "no token")
     }))
 
   it.effect("maps a bad address", () =>
     Effect.gen(function*() {
-      const error = yield* Effect.flip(ErrorMapping.mapErrors(answering("", {}), {}).get("http://[bad"))
+      const error = yield* Effect.flip(ErrorMapping.mapErrors(responding("", {}), {}).get("http://[bad"))
       assert.instanceOf(error, ApiError.ApiError)
       assert.strictEqual(Recovery.of(error)._tag, "Correct")
     }))
@@ -297,7 +299,7 @@ describe("ResponseBody.json", () => {
       assert.deepStrictEqual(yield* read(`{"id":"7","more":1}`), { id: "7" })
     }))
 
-  it.effect("refuses everything else", () =>
+  it.effect("rejects everything else", () =>
     Effect.gen(function*() {
       const wrong: ReadonlyArray<readonly [string, string]> = [
         ["", "an empty body"],
@@ -335,7 +337,7 @@ describe("ResponseBody.json", () => {
       }
     }))
 
-  it.effect("names a login page only where it may be one", () =>
+  it.effect("names a login page only if it may be one", () =>
     Effect.gen(function*() {
       assert.include((yield* Effect.flip(read("<html>"))).message, "login page")
       for (const body of [`{"id":7}`, `{"id":`, `{"id":"${"x".repeat(ResponseBody.maxBytes)}"}`]) {
@@ -343,14 +345,14 @@ describe("ResponseBody.json", () => {
       }
     }))
 
-  it.effect("does not know the outcome of an append whose answer it cannot read", () =>
+  it.effect("does not know the outcome of an append whose response it cannot read", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(read("<html>", { "x-request-id": "r-1" }, append))
       assert.deepStrictEqual(Recovery.of(error), Recovery.verify)
       assert.strictEqual(error.requestId, "r-1")
     }))
 
-  it.effect("tells a broken connection from a wrong answer", () =>
+  it.effect("distinguishes a broken connection from a wrong response", () =>
     Effect.gen(function*() {
       const broken = new ReadableStream<Uint8Array>({ pull: (controller) => controller.error(reset) })
       assert.strictEqual((yield* Effect.flip(read(broken))).reason._tag, "TransportFailure")

@@ -13,12 +13,12 @@ const counting = (exchange: (request: HttpClientRequest.HttpClientRequest) => nu
   const client = HttpClient.make((request) =>
     Effect.suspend(() => {
       requests.push(request)
-      const answer = exchange(request)
-      return typeof answer === "number"
-        ? Effect.succeed(HttpClientResponse.fromWeb(request, new Response(null, { status: answer })))
+      const result = exchange(request)
+      return typeof result === "number"
+        ? Effect.succeed(HttpClientResponse.fromWeb(request, new Response(null, { status: result })))
         : Effect.fail(
           new HttpClientError.HttpClientError({
-            reason: new HttpClientError.TransportError({ request, cause: answer })
+            reason: new HttpClientError.TransportError({ request, cause: result })
           })
         )
     })
@@ -28,7 +28,7 @@ const counting = (exchange: (request: HttpClientRequest.HttpClientRequest) => nu
 
 const coded = (code: string) => Object.assign(new Error(code), { code })
 
-/** How often a request was sent that met the same failure each time. */
+/** How often a request was sent that failed in the same way each time. */
 const sent = (
   failure: unknown,
   request: HttpClientRequest.HttpClientRequest,
@@ -53,7 +53,7 @@ describe("HttpRetry", () => {
       }
     }))
 
-  it.effect("repeats an unsafe request only where it was certainly not applied", () =>
+  it.effect("repeats an unsafe request only if it was certainly not applied", () =>
     Effect.gen(function*() {
       const post = HttpClientRequest.post("https://a.example/")
       for (const failure of [429, coded("ECONNREFUSED"), coded("ENOTFOUND")]) {
@@ -65,7 +65,7 @@ describe("HttpRetry", () => {
       }
     }))
 
-  it.effect("is as careful with the errors of a client that nobody maps", () =>
+  it.effect("is as careful with the errors of a client that is not mapped", () =>
     Effect.gen(function*() {
       const post = HttpClientRequest.post("https://a.example/")
       assert.strictEqual(yield* sent(coded("ECONNREFUSED"), post, { raw: true }), 3)
@@ -89,7 +89,7 @@ describe("HttpRetry", () => {
       assert.strictEqual(calls, 1)
     }))
 
-  it.effect("repeats an unsafe request on an explicit word", () =>
+  it.effect("repeats an unsafe request if repeatUnsafe is set", () =>
     Effect.gen(function*() {
       const post = HttpClientRequest.post("https://a.example/")
       assert.strictEqual(yield* sent(500, post, { repeatUnsafe: true }), 3)
@@ -105,7 +105,7 @@ describe("HttpRetry", () => {
       assert.strictEqual(yield* sent(500, keyed, { operation: append }), 3)
     }))
 
-  it.effect("prepares the request anew for each attempt, as a token needs it", () =>
+  it.effect("prepares the request anew for each attempt, as a token needs", () =>
     Effect.gen(function*() {
       let token = 0
       const { client, requests } = counting(() => 503)
@@ -163,7 +163,7 @@ describe("HttpRetry", () => {
         assert.deepStrictEqual(received, [3, 7, 7])
       }))
 
-    it.effect("fails typed where the body can be read only once, instead of sending an empty one", () =>
+    it.effect("fails typed if the body can be read only once, instead of sending an empty one", () =>
       Effect.gen(function*() {
         const { client, received } = reading([503, 200], 2)
         const once = chunks[Symbol.iterator]()
@@ -218,14 +218,14 @@ describe("Idempotency.addKeys", () => {
       assert.deepStrictEqual(keysOf(requests), [undefined, undefined, "mine"])
     }))
 
-  it.effect("uses the key that the caller pins", () =>
+  it.effect("uses the key that the caller sets", () =>
     Effect.gen(function*() {
       const { client, requests } = counting(() => 200)
       yield* Idempotency.withKey(Idempotency.addKeys(client).post("https://a.example/"), "order-7")
       assert.deepStrictEqual(keysOf(requests), ["order-7"])
     }))
 
-  it.effect("says so where a client takes a 503 for a success", () =>
+  it.effect("warns of a client that takes a 503 for a success", () =>
     Effect.gen(function*() {
       const messages: Array<string> = []
       const logger = Logger.layer([Logger.make(({ message }) => {

@@ -10,7 +10,7 @@ import { TestClock } from "effect/testing"
 let asked = 0
 const silence = Effect.andThen(Effect.sync(() => asked += 1), Effect.uninterruptible(Effect.never))
 
-/** Two servers over one store in memory, whose `get` and `set` can fall silent, and so can the claims. */
+/** Two servers over one store in memory. Its `get` and `set` can fall silent, and so can the claims. */
 const shop = Effect.gen(function*() {
   yield* TestClock.adjust("3 days")
   const memory = yield* Layer.build(Persistence.layerBackingMemory)
@@ -69,7 +69,7 @@ const after = <A>(seconds: number, self: Effect.Effect<A>) =>
   Effect.gen(function*() {
     const before = asked
     const fiber = yield* Effect.forkDetach(self, { startImmediately: true })
-    // What is hashed meanwhile goes by the machine's time.
+    // Hashing takes the machine's time, not the test clock's.
     yield* Effect.repeat(turn, { until: () => asked > before })
     yield* TestClock.adjust(seconds * 1000 - 1)
     assert.isUndefined(fiber.pollUnsafe())
@@ -80,7 +80,7 @@ const after = <A>(seconds: number, self: Effect.Effect<A>) =>
 const turn = Effect.promise(() => new Promise((resume) => setImmediate(resume)))
 
 describe("IdempotencyServer with a silent store", () => {
-  it.effect("answers 503 within its time limit, then at once, and runs nothing", () =>
+  it.effect("responds with 503 within its timeout, then at once, and runs nothing", () =>
     Effect.gen(function*() {
       const { orders, serving, silent } = yield* shop
       const post = yield* serving
@@ -93,7 +93,7 @@ describe("IdempotencyServer with a silent store", () => {
       assert.strictEqual((yield* post).text, "order 1")
     }).pipe(Effect.scoped))
 
-  it.effect("runs nothing without a claim that it has", () =>
+  it.effect("runs nothing without a claim", () =>
     Effect.gen(function*() {
       const { held, orders, serving, silent } = yield* shop
       const post = yield* serving
@@ -103,7 +103,7 @@ describe("IdempotencyServer with a silent store", () => {
       assert.strictEqual(held.size, 0)
     }).pipe(Effect.scoped))
 
-  it.effect("answers what it carried out, and lets no repetition run until the answer is stored", () =>
+  it.effect("responds with what it carried out, and lets no repetition run until the response is stored", () =>
     Effect.gen(function*() {
       const { orders, serving, silent } = yield* shop
       const [one, other] = [yield* serving, yield* serving]
@@ -121,7 +121,7 @@ describe("IdempotencyServer with a silent store", () => {
       assert.strictEqual(orders(), 1)
     }).pipe(Effect.scoped))
 
-  it.effect("ends with its scope, whatever is not stored", () =>
+  it.effect("ends with its scope, also if something is not stored", () =>
     Effect.gen(function*() {
       const { serving, silent } = yield* shop
       const scope = yield* Scope.make()
@@ -131,7 +131,7 @@ describe("IdempotencyServer with a silent store", () => {
       yield* Scope.close(scope, Exit.void)
     }).pipe(Effect.scoped))
 
-  it("throws a RangeError for a time limit of no length", () => {
+  it("throws a RangeError for a timeout of 0", () => {
     assert.throws(() => IdempotencyServer.make({ caller: () => "", storeTimeout: 0 }), RangeError)
   })
 })

@@ -39,7 +39,7 @@ const counting = (status = 201) => {
 const withMemory = Effect.provide(Persistence.layerMemory)
 
 describe("IdempotencyServer", () => {
-  it.effect("answers a repetition with the first status, headers and body", () =>
+  it.effect("sends a repetition the first status, headers and body", () =>
     Effect.gen(function*() {
       const { handler, orders } = counting()
       const post = yield* serving(handler)
@@ -60,7 +60,7 @@ describe("IdempotencyServer", () => {
       assert.strictEqual((yield* post("other")).text, "order 2")
     }).pipe(Effect.scoped, withMemory))
 
-  it.effect("gives the handler the body, and remembers streamed answers", () =>
+  it.effect("gives the handler the body, and remembers streamed responses", () =>
     Effect.gen(function*() {
       const echo: Handler = Effect.gen(function*() {
         const request = yield* HttpServerRequest.HttpServerRequest
@@ -79,7 +79,7 @@ describe("IdempotencyServer", () => {
       assert.strictEqual((yield* post("k", "2 apples", { headers: { "x-customer": "other" } })).text, "order 2")
     }).pipe(Effect.scoped, withMemory))
 
-  it.effect("rejects the key of a caller that nobody knows, since all of them would be one", () =>
+  it.effect("rejects the key of an unknown caller, since all of them would be one", () =>
     Effect.gen(function*() {
       const { handler, orders } = counting()
       for (const caller of [() => "", () => undefined]) {
@@ -107,7 +107,7 @@ describe("IdempotencyServer", () => {
       assert.strictEqual((yield* named("k-2")).headers.get("x-order"), "1")
     }).pipe(Effect.scoped, withMemory))
 
-  it.effect("its memory has a bound: what does not fit is rejected before it runs, what is known is replayed", () =>
+  it.effect("bounds its memory: rejects what does not fit before it runs, and replays what it knows", () =>
     Effect.gen(function*() {
       yield* TestClock.adjust("3 days")
       let runs = 0
@@ -125,7 +125,7 @@ describe("IdempotencyServer", () => {
       assert.isNull((yield* post("k-0")).headers.get("idempotency-replayed"))
     }).pipe(Effect.scoped, Effect.provide(IdempotencyServer.layerMemory({ maxBytes: 50_000 }))))
 
-  it.effect("refuses a key that was used for another request", () =>
+  it.effect("rejects a key that was used for another request", () =>
     Effect.gen(function*() {
       const post = yield* serving(counting().handler)
       yield* post("k")
@@ -134,7 +134,7 @@ describe("IdempotencyServer", () => {
       assert.strictEqual(other.headers.get("content-type"), "application/problem+json")
     }).pipe(Effect.scoped, withMemory))
 
-  it.effect("refuses a repetition while the first request is running", () =>
+  it.effect("rejects a repetition while the first request is running", () =>
     Effect.gen(function*() {
       const started = yield* Deferred.make<void>()
       const gate = yield* Deferred.make<void>()
@@ -150,7 +150,7 @@ describe("IdempotencyServer", () => {
       assert.strictEqual((yield* post("k")).text, "order 1")
     }).pipe(Effect.scoped, withMemory))
 
-  it.effect("finishes what a client has hung up on, so that its repetition finds the answer", () =>
+  it.effect("finishes a request whose client has hung up, so that its repetition finds the response", () =>
     Effect.gen(function*() {
       const started = yield* Deferred.make<void>()
       const gate = yield* Deferred.make<void>()
@@ -176,7 +176,7 @@ describe("IdempotencyServer", () => {
       assert.strictEqual(orders(), 1)
     }).pipe(Effect.scoped, withMemory))
 
-  it.effect("runs again after an answer that says that nothing was done, and after a defect", () =>
+  it.effect("runs again after a response that says that nothing was done, and after a defect", () =>
     Effect.gen(function*() {
       for (const status of [408, 425, 429, 500, 503]) {
         const { handler, orders } = counting(status)
@@ -208,7 +208,7 @@ describe("IdempotencyServer", () => {
       assert.strictEqual(orders(), 2)
     }).pipe(Effect.scoped, withMemory))
 
-  it.effect("insists on a key only for unsafe methods, and only where it is required", () =>
+  it.effect("demands a key only for unsafe methods, and only if it is required", () =>
     Effect.gen(function*() {
       const { handler, orders } = counting()
       const lenient = yield* serving(handler)
@@ -220,7 +220,7 @@ describe("IdempotencyServer", () => {
       assert.strictEqual(orders(), 3)
     }).pipe(Effect.scoped, withMemory))
 
-  it.effect("runs nothing while the store cannot be asked", () =>
+  it.effect("runs nothing while the store fails", () =>
     Effect.gen(function*() {
       const { handler, orders } = counting()
       const post = yield* serving(handler)
@@ -310,7 +310,7 @@ describe("IdempotencyServer", () => {
         yield* spying("k")
         const [key = ""] = claimed
         held.set(key, { owner: "dead", until: (yield* Clock.currentTimeMillis) + 10_000 })
-        // What was answered needs no claim.
+        // What has a response needs no claim.
         assert.strictEqual((yield* post("k")).text, "order 2")
         yield* TestClock.adjust("2 days")
         held.set(key, { owner: "dead", until: (yield* Clock.currentTimeMillis) + 10_000 })
@@ -320,7 +320,7 @@ describe("IdempotencyServer", () => {
         assert.strictEqual(orders(), 3)
       }).pipe(Effect.scoped, withMemory))
 
-    it.effect("runs nothing while claims cannot be made, and gives back what a defect leaves", () =>
+    it.effect("runs nothing while claims fail, and gives back the claim after a defect", () =>
       Effect.gen(function*() {
         const { claims, held } = makeClaims()
         const { handler, orders } = counting()
@@ -335,7 +335,7 @@ describe("IdempotencyServer", () => {
         assert.strictEqual((yield* (yield* serving(handler, { claims }))("k")).status, 201)
       }).pipe(Effect.scoped, withMemory))
 
-    it("throws a RangeError for a claim of no length", () => {
+    it("throws a RangeError for a claimFor of 0", () => {
       assert.throws(() => IdempotencyServer.make({ caller: () => "", claimFor: 0 }), RangeError)
     })
   })

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { HttpClientRequest } from "effect/http"
 
 describe("Operation.isIdempotent", () => {
-  it("follows the method where nobody says otherwise", () => {
+  it("follows the method if the operation says nothing", () => {
     const verdicts = (["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "PATCH"] as const).map((method) =>
       Operation.isIdempotent(undefined, HttpClientRequest.make(method)("/"))
     )
@@ -16,7 +16,7 @@ describe("Operation.isIdempotent", () => {
     assert.isFalse(Operation.isIdempotent({ ...operation, idempotent: false }, HttpClientRequest.put("/")))
   })
 
-  it("takes a request with an idempotency key for repeatable", () => {
+  it("treats a request with an idempotency key as repeatable", () => {
     const request = HttpClientRequest.setHeader(HttpClientRequest.post("/"), "Idempotency-Key", "k")
     assert.isTrue(Operation.isIdempotent(undefined, request))
   })

@@ -5,7 +5,7 @@ import { Cause, Clock, Effect, Exit, Fiber, FileSystem, Layer, Redacted } from "
 import { HttpBody, HttpClient, HttpClientError, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 
-const answering = (respond: (url: URL) => Response) =>
+const responding = (respond: (url: URL) => Response) =>
   HttpClient.make((request, url) => Effect.sync(() => HttpClientResponse.fromWeb(request, respond(url))))
 
 const collecting = () => {
@@ -16,10 +16,10 @@ const collecting = () => {
 const redaction = Redaction.make({ query: ["page"], fields: ["id"] })
 
 describe("Recording", () => {
-  it.effect("records nothing that is not allowed, and leaves the answer as it was", () =>
+  it.effect("records nothing that is not allowed, and leaves the response as it was", () =>
     Effect.gen(function*() {
       const { lines, write } = collecting()
-      const real = answering(() =>
+      const real = responding(() =>
         Response.json({ id: 7, owner: "Jo Doe" }, { status: 201, headers: { "acme-token": "t0ken" } })
       )
       const response = yield* Recording.record(real, { write }).post("https://u:t0ken@a.example/x?page=2&key=t0ken", {
@@ -37,7 +37,7 @@ describe("Recording", () => {
       })
     }))
 
-  it.effect("measures a duration though the wall clock jumps meanwhile", () =>
+  it.effect("measures a duration although the wall clock jumps", () =>
     Effect.gen(function*() {
       const clock = yield* Clock.Clock
       let offset = 0
@@ -75,7 +75,7 @@ describe("Recording", () => {
       const { lines, write } = collecting()
       const scrubber = Scrubber.make()
       scrubber.register(Redacted.make("a\"quoted\\secret"))
-      const real = answering(() => Response.json({ id: "it was a\"quoted\\secret" }))
+      const real = responding(() => Response.json({ id: "it was a\"quoted\\secret" }))
       yield* Recording.record(real, { write }).get("https://a.example/").pipe(
         Redaction.provide(redaction),
         Effect.provideService(Scrubber.Current, scrubber)
@@ -87,7 +87,7 @@ describe("Recording", () => {
     Effect.gen(function*() {
       const silent = collecting()
       const text = collecting()
-      const csv = answering(() => new Response("a;b"))
+      const csv = responding(() => new Response("a;b"))
       yield* Recording.record(csv, { write: silent.write }).get("https://a.example/")
       yield* Recording.record(csv, { write: text.write, text: true }).get("https://a.example/")
       assert.deepStrictEqual(JSON.parse(String(silent.lines[0])).answer.body, { bytes: 3 })
@@ -104,11 +104,11 @@ describe("Recording", () => {
       assert.deepInclude(JSON.parse(String(lines[0])), { error: "TransportError" })
     }))
 
-  it.effect("replays answers to the same request in order, whatever its hidden parameters", () =>
+  it.effect("replays responses to the same request in order, whatever its hidden parameters", () =>
     Effect.gen(function*() {
       const { lines, write } = collecting()
       let n = 0
-      const real = answering((url) =>
+      const real = responding((url) =>
         Response.json({ id: `${url.searchParams.get("page")} ${++n}` }, { status: n === 2 ? 503 : 200 })
       )
       const recording = Recording.record(real, { write })
@@ -129,21 +129,21 @@ describe("Recording", () => {
       const exit = yield* Effect.exit(ask("page=1&key=t0ken"))
       assert.isTrue(Exit.hasDies(exit))
       const printed = Exit.isFailure(exit) ? Cause.pretty(exit.cause) : ""
-      assert.include(printed, "holds no further answer for GET https://a.example/?page=REDACTED&key=REDACTED")
+      assert.include(printed, "holds no further response for GET https://a.example/?page=REDACTED&key=REDACTED")
     }))
 
-  it.effect("goes through a file that only its owner can read", () =>
+  it.effect("records to a file that only its owner can read, and replays it", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const path = `${yield* fs.makeTempDirectoryScoped()}/recording.jsonl`
-      const real = Layer.succeed(HttpClient.HttpClient, answering(() => new Response(null, { status: 204 })))
+      const real = Layer.succeed(HttpClient.HttpClient, responding(() => new Response(null, { status: 204 })))
       const status = Effect.map(HttpClient.get("https://a.example/"), (response) => response.status)
       yield* Effect.provide(status, Layer.provide(Recording.layerRecord(path), real))
       assert.strictEqual(yield* Effect.provide(status, Recording.layerReplay(path)), 204)
       assert.strictEqual(Number((yield* fs.stat(path)).mode) & 0o777, 0o600)
     }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer)))
 
-  it.effect("fails on a line that is none", () =>
+  it.effect("fails on a line that is not an exchange", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(Recording.replay(["", "{}"]))
       assert.strictEqual(error._tag, "SchemaError")

@@ -89,16 +89,16 @@ describe("Pseudonym", () => {
       assert.notStrictEqual(yield* of("jo@example.com", "fedcba9876543210"), jo)
     }))
 
-  it("refuses a key that can be guessed", () => {
+  it("rejects a key that can be guessed", () => {
     assert.throws(() => Pseudonym.layer(Redacted.make("short")), RangeError)
   })
 
-  it.effect("tells nobody apart without a key", () =>
+  it.effect("distinguishes nothing without a key", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* Effect.provide(Pseudonym.of("jo"), Pseudonym.layerConstant), "pii_")
     }))
 
-  it("hides what an address without a host carries", () => {
+  it("hides the content of an address without a host", () => {
     for (const address of ["javascript:alert(s3cr3t)", "data:text/plain,s3cr3t", "mailto:s3cr3t@a.example"]) {
       assert.notInclude(Redaction.url(Redaction.make(), address), "s3cr3t")
     }

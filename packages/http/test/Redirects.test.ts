@@ -10,7 +10,7 @@ interface Seen {
   readonly body: string
 }
 
-/** Answers each path by a redirect, or with 200. */
+/** Responds to each path with a redirect, or with 200. */
 const serving = (routes: Readonly<Record<string, readonly [status: number, location: string]>>) => {
   const seen: Array<Seen> = []
   const client = HttpClient.make((request, url) =>
@@ -23,10 +23,10 @@ const serving = (routes: Readonly<Record<string, readonly [status: number, locat
         : ""
       seen.push({ method: request.method, url: url.href, headers: { ...request.headers }, body: text })
       const route = routes[url.pathname]
-      const answer = route === undefined
+      const response = route === undefined
         ? new Response("here")
         : new Response(null, { status: route[0], headers: { location: route[1] } })
-      return HttpClientResponse.fromWeb(request, answer)
+      return HttpClientResponse.fromWeb(request, response)
     })
   )
   return { client, seen }
@@ -68,7 +68,7 @@ describe("Redirects.follow", () => {
       assert.deepInclude(head.seen[1], { method: "HEAD" })
     }))
 
-  it.effect("sends nothing anywhere else", () =>
+  it.effect("sends nothing to another origin", () =>
     Effect.gen(function*() {
       const elsewhere = [
         "https://evil.example/",
@@ -113,7 +113,7 @@ describe("Redirects.follow", () => {
       assert.lengthOf(seen, 1)
     }))
 
-  it("refuses an origin that is none", () => {
+  it("rejects an origin that is not one", () => {
     for (const origin of ["files.example", "https://files.example/", "https://files.example/path", "*"]) {
       assert.throws(() => Redirects.follow({ origins: [origin] })(serving({}).client), RangeError)
     }

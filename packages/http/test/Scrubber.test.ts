@@ -48,7 +48,7 @@ const hex = (text: string) => Array.from(utf8.encode(text), (byte) => byte.toStr
 const units = (text: string, encode: (unit: number) => string) =>
   text.split("").map((unit) => encode(unit.charCodeAt(0))).join("")
 
-/** Each takes a number too, which decides where it breaks a text or what it puts around it. */
+/** Each also takes a number, which decides where it breaks a text or what it puts around it. */
 const layers: { readonly [name: string]: (text: string, n: number) => string } = {
   lower: (text) => text.toLowerCase(),
   upper: (text) => text.toUpperCase(),
@@ -77,7 +77,7 @@ const layers: { readonly [name: string]: (text: string, n: number) => string } =
 
 const isCase = (layer: string | undefined) => layer === "lower" || layer === "upper"
 
-/** Of base64 whose case was changed, only the secret's own is found, and that of its base64 and hex. */
+/** In base64 whose case was changed, only the secret itself, its base64 and its hex are found. */
 const isRecoverable = (chain: ReadonlyArray<string>) => {
   const at = chain.findIndex((layer) => layer.startsWith("base64"))
   if (at < 0 || !chain.slice(at).some(isCase)) return true
@@ -134,7 +134,7 @@ describe("Scrubber", () => {
     }))
   })
 
-  it("removes a secret whole that begins with another one", () => {
+  it("removes the whole of a secret that begins with another one", () => {
     const scrubber = knowing("public-key", "public-key/and-more")
     assert.strictEqual(scrubber.scrub("public-key/and-more, public-key"), "<redacted>, <redacted>")
   })
@@ -144,7 +144,7 @@ describe("Scrubber", () => {
     assert.strictEqual(scrubber.scrub("a.b*c(d)[e]{f}$^|\\ aXb"), "<redacted> aXb")
   })
 
-  it.effect("forgets a token one hour after its end, by the clock that the end was told by", () =>
+  it.effect("forgets a token one hour after its end, by the clock of that end", () =>
     Effect.gen(function*() {
       yield* TestClock.adjust("5 hours")
       const clock = yield* Clock.Clock
@@ -174,7 +174,7 @@ describe("Scrubber", () => {
     assert.throws(() => Scrubber.make({ capacity: 0 }), RangeError)
   })
 
-  it("takes whatever is registered and whatever is scrubbed, in time that is linear in both", () => {
+  it("takes any secret and any text, in time that is linear in both", () => {
     const start = process.cpuUsage()
     const secrets = ["-".repeat(4_000), "/".repeat(16_000), "\"".repeat(8_000), "a".repeat(4_000), "%41".repeat(3_000)]
     const scrubber = knowing("s3cr3t-of-the-test", ...secrets)
@@ -184,7 +184,7 @@ describe("Scrubber", () => {
     assert.isBelow(process.cpuUsage(start).user / 1_000, 20_000)
   }, 60_000)
 
-  it("searches secrets that end alike at every place of a text in linear time too, and hides the text", () => {
+  it("also searches secrets that end alike at every place of a text in linear time, and hides the text", () => {
     const start = process.cpuUsage()
     const prefixes = knowing(...Array.from({ length: 1_000 }, (_, i) => "a".repeat(8 + i)))
     for (const text of ["a".repeat(200_000), `${"a".repeat(600)}X`.repeat(300)]) {
@@ -193,12 +193,12 @@ describe("Scrubber", () => {
     const spellings = knowing(...Array.from({ length: 1_000 }, (_, i) => `${" ".repeat(i)}abcdefgh`))
     assert.notInclude(spellings.scrub("abcdefgh".repeat(20_000)), "abcdefgh")
     assert.isBelow(process.cpuUsage(start).user / 1_000, 10_000)
-    // What is that short costs little.
+    // A text that short costs little.
     const line = `${"a".repeat(100)} is what was sent`
     assert.strictEqual(prefixes.scrub(line), `${Scrubber.placeholder} is what was sent`)
   }, 60_000)
 
-  it("finds a secret in a text that is shorter, since not all of it is compared", () => {
+  it("finds a secret in a shorter text, since not all of it is compared", () => {
     const id = "a1b2c3d4e5f67890abcdef1234567890"
     const spaced = knowing(id.replace(/.{4}/g, "$& "), "%41%42%43%44%45%46%47%48")
     for (const text of [id, btoa(id).replace("=", ""), hex(id), "ABCDEFGH"]) {
@@ -246,7 +246,7 @@ describe("Scrubber", () => {
     assert.strictEqual(knowing("abc", "").scrub("abcdef"), "abcdef")
   })
 
-  it("forgets those first that were not registered again", () => {
+  it("forgets first what was not registered again", () => {
     const scrubber = knowing("the-long-lived-key")
     for (let i = 0; i < 1_500; i++) {
       scrubber.register(Redacted.make(`token-${String(i).padStart(6, "0")}`))

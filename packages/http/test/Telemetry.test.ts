@@ -8,7 +8,7 @@ import { TestClock } from "effect/testing"
 
 const read: Operation.Operation = { name: "read table", endpoint: "/tables/{table}" }
 
-const answering = (...statuses: ReadonlyArray<number>) => {
+const responding = (...statuses: ReadonlyArray<number>) => {
   let n = 0
   const requests: Array<HttpClientRequest.HttpClientRequest> = []
   const client = HttpClient.make((request) =>
@@ -54,7 +54,7 @@ const endOf = (span: Tracer.Span | undefined) => span?.status._tag === "Ended" ?
 describe("Telemetry", () => {
   it.effect("makes a client span for each attempt under one span for the call", () =>
     Effect.gen(function*() {
-      const { client, requests } = answering(503, 429, 200)
+      const { client, requests } = responding(503, 429, 200)
       const { spans } = yield* recorded(
         Operation.within(observed(client).get("https://api.example.com:8443/tables/GL?token=t0ken"), read)
       )
@@ -89,7 +89,7 @@ describe("Telemetry", () => {
 
   it.effect("measures each attempt in seconds", () =>
     Effect.gen(function*() {
-      const slow = HttpClient.transformResponse(answering(503, 200).client, Effect.delay("2 seconds"))
+      const slow = HttpClient.transformResponse(responding(503, 200).client, Effect.delay("2 seconds"))
       const fiber = yield* Effect.forkChild(recorded(Operation.within(observed(slow).get("https://a.example/"), read)))
       yield* TestClock.adjust("4 seconds")
       const { series } = yield* Fiber.join(fiber)
@@ -116,7 +116,7 @@ describe("Telemetry", () => {
   it.effect("adds no series for a thousand tables", () =>
     Effect.gen(function*() {
       const seriesOf = Effect.fnUntraced(function*(tables: number) {
-        const client = observed(answering(503, 200).client)
+        const client = observed(responding(503, 200).client)
         const { series } = yield* recorded(
           Effect.forEach(
             Array.from({ length: tables }, (_, i) => i),
@@ -147,23 +147,23 @@ describe("Telemetry", () => {
         )
         return attributes(spans[0])["error.type"]
       })
-      assert.strictEqual(yield* typeOf(answering(404).client), "404")
-      assert.strictEqual(yield* typeOf(answering(404).client, false), "404")
-      assert.strictEqual(yield* typeOf(answering(302).client), "302")
+      assert.strictEqual(yield* typeOf(responding(404).client), "404")
+      assert.strictEqual(yield* typeOf(responding(404).client, false), "404")
+      assert.strictEqual(yield* typeOf(responding(302).client), "302")
       assert.strictEqual(yield* typeOf(failing({ code: "ECONNRESET" })), "ECONNRESET")
       assert.strictEqual(yield* typeOf(failing(new Error("?"))), "unknown")
       assert.strictEqual(yield* typeOf(failing(new Error("?")), false), "TransportError")
       assert.strictEqual(yield* typeOf(HttpClient.make(() => Effect.die(new Error("bug")))), "Defect")
-      assert.strictEqual(yield* typeOf(answering(200).client), undefined)
+      assert.strictEqual(yield* typeOf(responding(200).client), undefined)
     }))
 
-  it.effect("counts refusals and retries that stopped by their reason", () =>
+  it.effect("counts rejections and retries that stopped by their reason", () =>
     Effect.gen(function*() {
       class CircuitOpen extends Data.TaggedError("CircuitOpen") {}
       const { series } = yield* recorded(
         Effect.andThen(
           Effect.ignore(Telemetry.observeCall(Effect.fail(new CircuitOpen()))),
-          Effect.ignore(observed(answering(500).client).get("https://a.example/"))
+          Effect.ignore(observed(responding(500).client).get("https://a.example/"))
         )
       )
       const counted = series.filter(({ type }) => type === "Counter").map((
@@ -202,7 +202,7 @@ describe("Telemetry", () => {
       }
     }))
 
-  it.effect("holds no secret, wherever it came from", () =>
+  it.effect("contains no secret, wherever it came from", () =>
     Effect.gen(function*() {
       const secret = "s3cr3t-t0ken"
       const scrubber = Scrubber.make()
@@ -239,9 +239,9 @@ describe("Telemetry", () => {
       assert.include(printed, "bad <redacted>")
     }))
 
-  it.effect("passes no trace on where that is switched off", () =>
+  it.effect("propagates no trace if that is switched off", () =>
     Effect.gen(function*() {
-      const { client, requests } = answering(200)
+      const { client, requests } = responding(200)
       yield* recorded(
         Effect.provideService(
           Telemetry.observeAttempts(client).get("https://a.example/"),
@@ -258,7 +258,7 @@ describe("Telemetry", () => {
 
   it.effect("knows the recovery in the error of a span", () =>
     Effect.gen(function*() {
-      const { spans } = yield* recorded(observed(answering(403).client).get("https://a.example/"))
+      const { spans } = yield* recorded(observed(responding(403).client).get("https://a.example/"))
       const exit = endOf(spans[1])
       const error = exit !== undefined && Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
       assert.deepStrictEqual(Recovery.of(error), Recovery.authorize)

@@ -120,7 +120,7 @@ describe("a body", () => {
       }).pipe(Effect.scoped, Effect.provide(Layer.mergeAll(FetchHttpClient.layer, AccessLog.layerMemory))))
   }
 
-  it.effect("that drips without end is cut off by the attempt's time limit, where the attempt reads it", () =>
+  it.effect("that drips without end is cut off by the attempt's timeout, if the attempt reads it", () =>
     Effect.gen(function*() {
       yield* TestClock.adjust("3 hours")
       const drip = HttpClient.make((request) =>
@@ -168,7 +168,7 @@ describe("a body", () => {
       assert.strictEqual((yield* Stream.mkString(Stream.decodeText(streamed.stream))).length, 2_500_002)
     }))
 
-  it.live("that unpacks to more than an attempt reads is left to be read, whatever length the packed one has", () =>
+  it.live("that unpacks to more than an attempt reads is left to the caller, whatever length the packed one has", () =>
     Effect.gen(function*() {
       let unpacked = 0
       const bomb = HttpClient.make((request) =>

@@ -59,7 +59,7 @@ const scraped = Effect.gen(function*() {
 
 const functions = new Set(["sum", "by", "rate", "increase", "max", "min", "le", "histogram_quantile"])
 
-/** What becomes of a name on the way from OTLP to Prometheus: units and, for counters, `_total` are appended. */
+/** A name after the way from OTLP to Prometheus: units and, for counters, `_total` are appended. */
 const translated = (name: string): string => {
   const [, base = name, suffix = ""] = /^(.*?)((?:_bucket|_count|_sum)?)$/.exec(name) ?? []
   if (suffix !== "") return base.endsWith("_duration") ? `${base}_seconds${suffix}` : name

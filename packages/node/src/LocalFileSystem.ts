@@ -164,7 +164,7 @@ class LocalFile implements FileSystem.File {
   seek(offset: bigint, from: FileSystem.SeekMode): Effect.Effect<bigint, PlatformError.PlatformError> {
     return Effect.suspend(() => {
       const position = from === "start" ? offset : this.position + offset
-      if (position < 0n) return refused("seek", "Cannot seek before the start of the file")
+      if (position < 0n) return rejected("seek", "Cannot seek before the start of the file")
       this.position = position
       return Effect.succeed(position)
     })
@@ -176,7 +176,7 @@ class LocalFile implements FileSystem.File {
   ): Effect.Effect<number, PlatformError.PlatformError> {
     return Effect.suspend(() => {
       const position = options?.position ?? this.position
-      if (position < 0n) return refused("read", "Cannot read before the start of the file")
+      if (position < 0n) return rejected("read", "Cannot read before the start of the file")
       const usually = () =>
         byThread<number>("read", (done) => fs.read(this.descriptor, buffer, 0, buffer.length, position, done))
       const read = buffer.length > smallBytes
@@ -194,7 +194,7 @@ class LocalFile implements FileSystem.File {
     options?: FileSystem.File.ReadOptions
   ): Effect.Effect<Option.Option<Uint8Array>, PlatformError.PlatformError> {
     return Effect.suspend(() => {
-      if (!Number.isInteger(size) || size < 0) return refused("readAlloc", "size must be a non-negative integer")
+      if (!Number.isInteger(size) || size < 0) return rejected("readAlloc", "size must be a non-negative integer")
       const buffer = new Uint8Array(size)
       return Effect.map(this.read(buffer, options), (bytes) => {
         if (bytes === 0) return Option.none()
@@ -205,14 +205,14 @@ class LocalFile implements FileSystem.File {
 
   readonly close: Effect.Effect<void> = Effect.sync(() => fs.closeSync(this.descriptor))
   readonly sync: Effect.Effect<void> = Effect.void
-  readonly truncate = () => refused("truncate", forReading)
-  readonly write = () => refused("write", forReading)
-  readonly writeAll = () => refused("writeAll", forReading)
+  readonly truncate = () => rejected("truncate", forReading)
+  readonly write = () => rejected("write", forReading)
+  readonly writeAll = () => rejected("writeAll", forReading)
 }
 
 const forReading = "The file is open for reading only"
 
-const refused = (method: string, description: string): Effect.Effect<never, PlatformError.PlatformError> =>
+const rejected = (method: string, description: string): Effect.Effect<never, PlatformError.PlatformError> =>
   Effect.fail(PlatformError.badArgument({ module: "FileSystem", method, description }))
 
 // A read in a thread cannot be cancelled, and the file must stay open until it ends.

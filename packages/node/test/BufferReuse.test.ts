@@ -27,19 +27,19 @@ const expected = (size: number) => {
 
 /** Overwrites a chunk as soon as its transport allows it: at once, or a turn of the event loop later, as a file does. */
 const reusing = (size: number, turn: Effect.Effect<void>) =>
-  Stream.unwrap(Effect.map(BufferReuse.Current, (lifetime) => {
-    assert.isBelow(lifetime, 10)
-    const buffers = Array.from({ length: lifetime + 1 }, () => new Uint8Array(size))
+  Stream.unwrap(Effect.map(BufferReuse.Current, (reuse) => {
+    assert.isBelow(reuse, 10)
+    const buffers = Array.from({ length: reuse + 1 }, () => new Uint8Array(size))
     return Stream.fromIterable(Array.from({ length: count }, (_, i) => i)).pipe(
       Stream.rechunk(1),
       Stream.mapEffect((i) => Effect.map(turn, () => fill(buffers[i % buffers.length] ?? new Uint8Array(size), i)))
     )
   }))
 
-/** Reads in fits and starts, so that the client's buffers are full for most of the time. */
+/** Reads in bursts, so that the client's buffers are full most of the time. */
 const slowly = (
   request: Http.IncomingMessage | Http2.Http2ServerRequest,
-  answer: (hash: string) => void,
+  respond: (hash: string) => void,
   hash: Hash = createHash("sha256")
 ) => {
   let chunks = 0
@@ -50,7 +50,7 @@ const slowly = (
       setTimeout(() => request.resume(), 1)
     }
   })
-  request.on("end", () => answer(hash.digest("hex")))
+  request.on("end", () => respond(hash.digest("hex")))
 }
 
 const servers: { readonly [name: string]: () => Server } = {
@@ -92,18 +92,18 @@ describe("Connections", () => {
             (server) => Effect.sync(() => server.close())
           )
           const { port } = server.address() as AddressInfo
-          const answer = yield* HttpClient.post(`${protocol === "HTTP/1.1" ? "http" : "https"}://127.0.0.1:${port}/`, {
+          const hash = yield* HttpClient.post(`${protocol === "HTTP/1.1" ? "http" : "https"}://127.0.0.1:${port}/`, {
             body: HttpBody.stream(reusing(size, turn), "application/octet-stream", count * size)
           }).pipe(
             Effect.flatMap((response) => response.text),
             Effect.provide(Connections.layer({ ca: [certificate], http2: protocol === "HTTP/2" }))
           )
-          assert.strictEqual(answer, expected(size))
+          assert.strictEqual(hash, expected(size))
         }),
       30_000
     )
   }
 
-  it.effect("lets chunks live for ever with any other transport", () =>
-    Effect.map(BufferReuse.Current, (lifetime) => assert.strictEqual(lifetime, Infinity)))
+  it.effect("never overwrites chunks with any other transport", () =>
+    Effect.map(BufferReuse.Current, (reuse) => assert.strictEqual(reuse, Infinity)))
 })

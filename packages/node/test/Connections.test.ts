@@ -11,7 +11,7 @@ import * as Net from "node:net"
 import * as NoProxy from "../src/internal/noProxy.ts"
 import { certificate, key } from "./loopbackCertificate.ts"
 
-/** A server on a free loopback port; answers its port. */
+/** A server on a free loopback port; returns its port. */
 const listen = (server: Net.Server, host = "127.0.0.1"): Effect.Effect<number, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.callback<number>((resume) => {
@@ -48,7 +48,7 @@ describe("Connections", () => {
       assert.strictEqual(yield* get(`http://[::1]:${port}/`), "six")
     }).pipe(Effect.scoped))
 
-  it.live("bounds the wait for the answer and for each piece of it", () =>
+  it.live("bounds the wait for the response and for each piece of it", () =>
     Effect.gen(function*() {
       const port = yield* listen(Http.createServer((request, response) => {
         if (request.url === "/half") response.write("half")
@@ -80,7 +80,7 @@ describe("Connections", () => {
       assert.strictEqual(most, 3)
     }).pipe(Effect.scoped))
 
-  it.live("asks the proxy, but not for the hosts that need none", () =>
+  it.live("uses the proxy, except for the hosts that need none", () =>
     Effect.gen(function*() {
       const proxied: Array<string> = []
       const proxy = Http.createServer((request, response) => {
@@ -96,7 +96,7 @@ describe("Connections", () => {
       assert.lengthOf(proxied, 1)
     }).pipe(Effect.scoped))
 
-  it.live("decodes the proxy's user and password, where a percent sign may stand for itself, and adds a missing scheme", () =>
+  it.live("decodes the proxy's user and password, in which a percent sign may stand for itself, and adds a missing scheme", () =>
     Effect.gen(function*() {
       let credentials = ""
       const server = Http.createServer((request, response) => {
@@ -126,7 +126,7 @@ describe("Connections", () => {
       }
     }).pipe(Effect.scoped))
 
-  it.live("asks directly over https where the proxy is one for http only", () =>
+  it.live("connects directly over https if the proxy is for http only", () =>
     Effect.gen(function*() {
       const proxied: Array<string> = []
       const proxy = Http.createServer().on("connect", (request, socket) => {
@@ -160,12 +160,12 @@ describe("Connections", () => {
     ["", "http://a.example/", false]
   ]
   for (const [noProxy, url, direct] of exempt) {
-    it(`asks ${url} ${direct ? "directly" : "by proxy"} where NO_PROXY is "${noProxy}"`, () => {
+    it(`reaches ${url} ${direct ? "directly" : "by proxy"} if NO_PROXY is "${noProxy}"`, () => {
       assert.strictEqual(NoProxy.parse(noProxy)(new URL(url)), direct)
     })
   }
 
-  it.live("takes the connection of answers that nobody reads where another request waits for one", () =>
+  it.live("takes the connection of a response that is not read if another request waits for one", () =>
     Effect.gen(function*() {
       let open = 0
       let most = 0
@@ -187,21 +187,21 @@ describe("Connections", () => {
       assert.strictEqual((yield* third.arrayBuffer).byteLength, 1_000_000)
     }).pipe(Effect.provide(Connections.layer({ connections: 2 })), Effect.scoped))
 
-  it.live("leaves the connection to an answer that is being read, however slowly", () =>
+  it.live("leaves the connection to a response that is being read, however slowly", () =>
     Effect.gen(function*() {
       const server = Http.createServer((_, response) => response.end(Buffer.alloc(1_000_000)))
       const url = `http://127.0.0.1:${yield* listen(server)}/`
       const client = yield* HttpClient.HttpClient
       const response = yield* client.get(url)
       const size = yield* Stream.runFoldEffect(response.stream, () => 0, (size, chunk) =>
-        // Another request waits in vain meanwhile.
+        // Meanwhile another request waits without success.
         size > 0
           ? Effect.succeed(size + chunk.length)
           : Effect.as(Effect.flip(client.get(url)), chunk.length))
       assert.strictEqual(size, 1_000_000)
     }).pipe(Effect.provide(Connections.layer({ connections: 1, poolTimeout: "2 seconds" })), Effect.scoped))
 
-  it.live("gives up connecting when its time is up, and not a second later", () =>
+  it.live("stops connecting when its time is up, and not a second later", () =>
     Effect.gen(function*() {
       const hole = yield* BlackHole.make
       for (const connectTimeout of [50, 700]) {
@@ -233,7 +233,7 @@ describe("Connections", () => {
       assert.strictEqual(connecting(), before - 1)
     }).pipe(Effect.scoped))
 
-  it.live("speaks HTTP/1.1 where it is not asked for HTTP/2", () =>
+  it.live("speaks HTTP/1.1 unless HTTP/2 is set", () =>
     Effect.gen(function*() {
       const port = yield* listen(
         Http2.createSecureServer({ cert: certificate, key, allowHTTP1: true }, (request, response) => {
@@ -245,7 +245,7 @@ describe("Connections", () => {
       assert.strictEqual(yield* get(url, { ca: [certificate], http2: true }), "2.0")
     }).pipe(Effect.scoped))
 
-  it.live("looks a name up anew for connections of a certain age, though they are busy", () =>
+  it.live("looks a name up anew for connections of a certain age, although they are busy", () =>
     Effect.gen(function*() {
       let opened = 0
       const server = Http.createServer((_, response) => response.end("ok"))
@@ -273,13 +273,13 @@ describe("Connections", () => {
   it.live("maps refused connections and unknown hosts", () =>
     Effect.gen(function*() {
       const port = yield* Effect.scoped(listen(Net.createServer()))
-      const refused = yield* Effect.exit(get(`http://127.0.0.1:${port}/`))
-      assert.deepInclude(diagnosis(refused), { kind: "refused", connected: false })
+      const unreachable = yield* Effect.exit(get(`http://127.0.0.1:${port}/`))
+      assert.deepInclude(diagnosis(unreachable), { kind: "refused", connected: false })
       const unknown = yield* Effect.exit(get("http://host.invalid/"))
       assert.deepInclude(diagnosis(unknown), { kind: "dns", connected: false })
     }))
 
-  it.live("fails with what a streamed body fails with, and shows the body as the stream that it was", () =>
+  it.live("fails with the error of a streamed body, and shows the body as the stream that it was", () =>
     Effect.gen(function*() {
       const port = yield* listen(Http.createServer((request) => request.resume()))
       const failures = [[new Error("disk on fire"), "disk on fire"], [
@@ -297,7 +297,7 @@ describe("Connections", () => {
       }
     }).pipe(Effect.scoped))
 
-  it.effect("refuses settings that cannot work, without repeating them", () =>
+  it.effect("rejects settings that cannot work, without repeating them", () =>
     Effect.gen(function*() {
       const settings: ReadonlyArray<Connections.Options> = [
         { ca: ["not a certificate s3cr3t"] },

@@ -6,7 +6,7 @@ import { Effect, Schema, Stream } from "effect"
 import { HttpClient, type HttpClientRequest, HttpClientResponse } from "effect/http"
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from "node:zlib"
 
-const answering = (
+const responding = (
   body: Uint8Array<ArrayBuffer>,
   headers: Record<string, string>,
   status = 200,
@@ -42,10 +42,10 @@ const packed = (buffer: Buffer): Uint8Array<ArrayBuffer> => new Uint8Array(buffe
 const gzip = { "content-encoding": "gzip" }
 
 describe("Decompression", () => {
-  it.effect("unpacks gzip and deflate, in whatever pieces they come", () =>
+  it.effect("unpacks gzip and deflate, in pieces of any size", () =>
     Effect.gen(function*() {
       const text = "Konto;Betrag\r\n".repeat(500)
-      const answers = [
+      const bodies = [
         [packed(gzipSync(text)), "gzip"],
         [packed(gzipSync(text)), "x-gzip"],
         [packed(deflateSync(text)), "Deflate"],
@@ -55,9 +55,9 @@ describe("Decompression", () => {
         [packed(gzipSync(text)), "identity, gzip"],
         [packed(brotliCompressSync(text)), "br"]
       ] as const
-      for (const [body, coding] of answers) {
+      for (const [body, coding] of bodies) {
         for (const piece of [1, 7, body.length]) {
-          const { client } = answering(
+          const { client } = responding(
             body,
             { "content-encoding": coding, "x-request-id": "r", "content-length": "9" },
             200,
@@ -76,7 +76,7 @@ describe("Decompression", () => {
   it.effect("finds an empty body empty, whatever coding it names", () =>
     Effect.gen(function*() {
       for (const coding of ["gzip", "deflate", "br", "gzip, br"]) {
-        const { client } = answering(new Uint8Array(0), { "content-encoding": coding })
+        const { client } = responding(new Uint8Array(0), { "content-encoding": coding })
         assert.strictEqual(yield* (yield* Decompression.decompress(client).head("https://a.example/")).text, "")
       }
     }))
@@ -86,7 +86,7 @@ describe("Decompression", () => {
       for (const pack of [gzipSync, deflateSync, deflateRawSync, brotliCompressSync]) {
         const whole = packed(pack("Konto;Betrag\r\n".repeat(500)))
         const coding = pack === gzipSync ? "gzip" : pack === brotliCompressSync ? "br" : "deflate"
-        const { client } = answering(whole.slice(0, whole.length - 5), { "content-encoding": coding })
+        const { client } = responding(whole.slice(0, whole.length - 5), { "content-encoding": coding })
         const response = yield* Decompression.decompress(client).get("https://a.example/")
         assert.strictEqual((yield* Effect.flip(response.text)).reason._tag, "DecodeError", coding)
       }
@@ -100,14 +100,14 @@ describe("Decompression", () => {
           "content-encoding": "gzip, compress"
         }, { "content-encoding": "gzip, gzip, gzip, gzip" }]
       ) {
-        const response = yield* Decompression.decompress(answering(plain, headers).client).get("https://a.example/")
+        const response = yield* Decompression.decompress(responding(plain, headers).client).get("https://a.example/")
         assert.strictEqual(yield* response.text, "<html>")
       }
     }))
 
   it.effect("asks for what it can unpack, unless the request says otherwise", () =>
     Effect.gen(function*() {
-      const { client, requests } = answering(new Uint8Array(0), {})
+      const { client, requests } = responding(new Uint8Array(0), {})
       yield* Decompression.decompress(client).get("https://a.example/")
       yield* Decompression.decompress(client).get("https://a.example/", { headers: { "accept-encoding": "identity" } })
       assert.deepStrictEqual(requests.map((request) => request.headers["accept-encoding"]), [
@@ -119,7 +119,7 @@ describe("Decompression", () => {
   it.effect("stops unpacking a bomb at the bound", () =>
     Effect.gen(function*() {
       const { body, piece } = bomb()
-      const { client, pieces } = answering(body, gzip, 200, piece)
+      const { client, pieces } = responding(body, gzip, 200, piece)
       const bounded = Decompression.decompress(client, { maxBytes: 100_000 })
       const response = yield* bounded.get("https://a.example/")
       const error = yield* Effect.flip(Stream.runDrain(response.stream))
@@ -127,10 +127,10 @@ describe("Decompression", () => {
       assert.isBelow(pieces(), 10)
     }))
 
-  it.effect("gives an error's message, and of a bomb no more than its beginning", () =>
+  it.effect("gives an error's message, and no more than the beginning of a bomb", () =>
     Effect.gen(function*() {
       const failing = (body: Uint8Array<ArrayBuffer>, piece = body.length) => {
-        const { client, pieces } = answering(body, gzip, 400, piece)
+        const { client, pieces } = responding(body, gzip, 400, piece)
         const mapped = ErrorMapping.mapErrors(Decompression.decompress(client), {})
         return Effect.map(Effect.flip(mapped.get("https://a.example/")), (error) => [error.message, pieces()] as const)
       }
@@ -141,10 +141,10 @@ describe("Decompression", () => {
       assert.isBelow(pieces, 10)
     }))
 
-  it.effect("makes a typed failure of what does not unpack", () =>
+  it.effect("fails typed if a body does not unpack", () =>
     Effect.gen(function*() {
       const broken = packed(gzipSync(`{"id":1}`)).fill(7, 12)
-      const mapped = ErrorMapping.mapErrors(Decompression.decompress(answering(broken, gzip).client), {})
+      const mapped = ErrorMapping.mapErrors(Decompression.decompress(responding(broken, gzip).client), {})
       const error = yield* mapped.get("https://a.example/").pipe(
         Effect.flatMap(ResponseBody.json(Schema.Unknown)),
         Effect.flip
@@ -153,7 +153,7 @@ describe("Decompression", () => {
       assert.deepStrictEqual(Recovery.of(error), Recovery.giveUp)
     }))
 
-  it("refuses a bound that is none", () => {
-    assert.throws(() => Decompression.decompress({ maxBytes: 0 })(answering(new Uint8Array(0), {}).client), RangeError)
+  it("rejects a bound that is not one", () => {
+    assert.throws(() => Decompression.decompress({ maxBytes: 0 })(responding(new Uint8Array(0), {}).client), RangeError)
   })
 })

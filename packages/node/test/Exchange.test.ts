@@ -11,7 +11,7 @@ import * as v8 from "node:v8"
 import * as vm from "node:vm"
 import { certificate, key } from "./loopbackCertificate.ts"
 
-/** A server on a free loopback port; answers its address. */
+/** A server on a free loopback port; returns its address. */
 const serve = (server: Http.Server): Effect.Effect<string, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.callback<string>((resume) => {
@@ -28,13 +28,13 @@ const serve = (server: Http.Server): Effect.Effect<string, never, Scope.Scope> =
       })
   )
 
-/** Runs with a server that answers each request so, and a client. */
+/** Runs with a server that responds to each request in this way, and with a client. */
 const talking = <A, E>(
-  answer: (request: Http.IncomingMessage, response: Http.ServerResponse) => void,
+  respond: (request: Http.IncomingMessage, response: Http.ServerResponse) => void,
   talk: (url: string, server: Http.Server) => Effect.Effect<A, E, HttpClient.HttpClient | Scope.Scope>,
   options?: Connections.Options
 ) => {
-  const server = Http.createServer(answer)
+  const server = Http.createServer(respond)
   return Effect.flatMap(serve(server), (url) => talk(url, server)).pipe(
     Effect.provide(Connections.layer(options)),
     Effect.scoped
@@ -60,7 +60,7 @@ const causeOf = <A, E>(exit: Exit.Exit<A, E>) => {
 }
 
 describe("an exchange", () => {
-  it.live("reads an answer in every way, as often as one likes", () =>
+  it.live("reads a response in every way, any number of times", () =>
     talking(
       (_, response) => response.end(`{"greeting":"grüß dich"}`),
       (url) =>
@@ -78,7 +78,7 @@ describe("an exchange", () => {
         })
     ))
 
-  it.live("lets two read the whole of an answer that is still coming", () =>
+  it.live("lets two callers read the whole of a response that is still arriving", () =>
     talking(
       (_, response) => {
         response.write("first ")
@@ -123,7 +123,7 @@ describe("an exchange", () => {
         })
     ))
 
-  it.live("has the headers and the cookies, also where a name comes twice", () =>
+  it.live("has the headers and the cookies, also if a name comes twice", () =>
     talking(
       (_, response) => {
         response.setHeader("Set-Cookie", ["a=1", "b=2; Path=/"])
@@ -139,7 +139,7 @@ describe("an exchange", () => {
         })
     ))
 
-  it.live("waits for the answer that an interim one announces", () =>
+  it.live("waits for the response that an interim one announces", () =>
     talking(
       (_, response) => {
         response.writeEarlyHints({ link: "</style.css>; rel=preload" })
@@ -154,7 +154,7 @@ describe("an exchange", () => {
         })
     ))
 
-  it.live("knows answers without a body", () =>
+  it.live("knows responses without a body", () =>
     talking(
       (_, response) => {
         response.statusCode = 204
@@ -170,7 +170,7 @@ describe("an exchange", () => {
         })
     ))
 
-  it.live("takes in no more of an answer than is read", () => {
+  it.live("takes in no more of a response than is read", () => {
     let written = 0
     return talking(
       (_, response) => {
@@ -232,7 +232,7 @@ describe("an exchange", () => {
     )
   })
 
-  it.live("sends one trace context where an instrumentation of undici adds its own", () => {
+  it.live("sends one trace context if an instrumentation of undici adds its own", () => {
     let seen: ReadonlyArray<string> = []
     return talking(
       (request, response) => {
@@ -272,12 +272,12 @@ describe("an exchange", () => {
             collect({ type: "minor" })
             growths.push((oldBytes() - before) / 200)
           }
-          // The first rounds compile, and any may meet a full collection.
+          // The first rounds compile, and a full collection may hit any.
           assert.isBelow(growths.slice(4).sort((a, b) => a - b)[4] ?? NaN, 2_000)
         })
     ))
 
-  it.live("gives the connection up when nobody can read the answer any more", () => {
+  it.live("gives the connection up when the response can no longer be read", () => {
     let closed: Promise<unknown> | undefined
     return talking(
       (_, response) => {
@@ -288,7 +288,10 @@ describe("an exchange", () => {
         Effect.gen(function*() {
           assert.strictEqual(yield* Effect.map(HttpClient.get(url), ({ status }) => status), 200)
           const collecting = Effect.andThen(Effect.sync(collect), Effect.yieldNow).pipe(Effect.forever)
-          yield* Effect.raceFirst(Effect.promise(() => closed ?? Promise.reject(new Error("nobody asked"))), collecting)
+          yield* Effect.raceFirst(
+            Effect.promise(() => closed ?? Promise.reject(new Error("no request came"))),
+            collecting
+          )
         })
     )
   })
@@ -307,7 +310,7 @@ describe("an exchange", () => {
           const exit = yield* Effect.exit(response.text)
           assert.deepInclude(reasonOf(exit), { _tag: "DecodeError" })
           assert.deepInclude(causeOf(exit), { code: "UND_ERR_ABORTED" })
-          yield* Effect.promise(() => closed ?? Promise.reject(new Error("nobody asked")))
+          yield* Effect.promise(() => closed ?? Promise.reject(new Error("no request came")))
         })
     )
   })
@@ -328,7 +331,7 @@ describe("an exchange", () => {
     )
   })
 
-  it.live("gives up streamed requests over HTTP/2, refused or interrupted, without a word too many", () =>
+  it.live("gives up streamed requests over HTTP/2, rejected or interrupted, without a stray error", () =>
     Effect.gen(function*() {
       const server = Http2.createSecureServer(
         { cert: certificate, key },
@@ -357,14 +360,14 @@ describe("an exchange", () => {
           yield* Fiber.interrupt(running)
           assert.strictEqual(yield* post("whole"), "over 2.0")
         }
-        const refused = yield* Effect.exit(post("refused", { te: "gzip" }))
-        assert.deepInclude(reasonOf(refused), { _tag: "TransportError" })
+        const rejected = yield* Effect.exit(post("rejected", { te: "gzip" }))
+        assert.deepInclude(reasonOf(rejected), { _tag: "TransportError" })
         assert.strictEqual(yield* post("whole"), "over 2.0")
       }).pipe(Effect.provide(Connections.layer({ ca: [certificate], connections: 1, http2: true })))
       assert.lengthOf(ended.filter((name) => name === "whole"), 3)
     }).pipe(Effect.scoped))
 
-  it.live("says of which answer a form cannot be read", () =>
+  it.live("says which response's form cannot be read", () =>
     talking(
       (_, response) => {
         response.writeHead(422, { "content-type": "text/plain" }).end("no form")
@@ -378,7 +381,7 @@ describe("an exchange", () => {
         })
     ))
 
-  it.live("tells when a connection breaks, before the headers and after them", () =>
+  it.live("reports when a connection breaks, before the headers and after them", () =>
     talking(
       (request, response) => {
         if (request.url === "/early") return void response.destroy()
@@ -399,7 +402,7 @@ describe("an exchange", () => {
         })
     ))
 
-  it.live("does not send what was given up while it waited for a connection", () => {
+  it.live("does not send a request that was given up while it waited for a connection", () => {
     const asked: Array<string | undefined> = []
     let release: (() => void) | undefined
     return talking(
@@ -425,7 +428,7 @@ describe("an exchange", () => {
     )
   })
 
-  it.live("fails where undici refuses the request", () =>
+  it.live("fails if undici rejects the request", () =>
     talking(
       (_, response) => response.end(),
       (url) =>

@@ -25,7 +25,7 @@ const content = (length: number, seed = 1) => {
   return bytes
 }
 
-/** Out of one buffer that is overwritten as soon as it may be, as a file is read. */
+/** Chunks in one buffer, which is overwritten as soon as it may be, as when a file is read. */
 const hash = Effect.fnUntraced(function*(
   bytes: Uint8Array,
   piece: number,
@@ -44,7 +44,7 @@ const hash = Effect.fnUntraced(function*(
 
 const threads = (count: number) => HashingThreads.layer({ threads: count, smallest: 0 })
 
-/** A thread that is asked for this cannot go on. */
+/** A thread that gets this cannot continue. */
 const unheardOf = "md4711" as Hashing.Algorithm
 
 const loseThread = Effect.scoped(
@@ -67,7 +67,7 @@ describe("HashingThreads", () => {
         }))
     )
 
-    it.effect("hashes chunks of all sizes, whose memory is used again at once", () =>
+    it.effect("hashes chunks of all sizes, whose memory is reused at once", () =>
       Effect.gen(function*() {
         const bytes = content(11_000_003)
         for (const piece of [65_536, 1_048_576, 3_145_728, 12_000_000]) {
@@ -82,7 +82,7 @@ describe("HashingThreads", () => {
         assert.deepStrictEqual(found, all.map(digestsOf))
       }))
 
-    it.effect("lets go of what is interrupted at any moment", () =>
+    it.effect("releases what is interrupted at any moment", () =>
       Effect.gen(function*() {
         const bytes = content(8_000_000)
         for (let turns = 0; turns < 30; turns++) {
@@ -101,7 +101,7 @@ describe("HashingThreads", () => {
       }))
   })
 
-  it.effect("leaves what is small, and what nobody knows the size of, to the hashing before", () =>
+  it.effect("leaves small sources, and those of unknown size, to the hashing outside it", () =>
     Effect.gen(function*() {
       const sizes: Array<number | undefined> = []
       const before: Hashing.Hashing = {
@@ -117,7 +117,7 @@ describe("HashingThreads", () => {
       assert.deepStrictEqual(sizes, [0, large - 1, undefined, undefined])
     }).pipe(Effect.scoped))
 
-  it("refuses numbers that make no sense", () => {
+  it("rejects numbers that make no sense", () => {
     assert.throws(() => HashingThreads.layer({ threads: 0 }), RangeError)
     assert.throws(() => HashingThreads.layer({ threads: 1.5 }), RangeError)
     assert.throws(() => HashingThreads.layer({ smallest: -1 }), RangeError)
@@ -126,7 +126,7 @@ describe("HashingThreads", () => {
 })
 
 describe("A thread that is lost", () => {
-  it.effect("fails what it was computing; what comes later is hashed all the same", () =>
+  it.effect("fails what it was computing; later sources are still hashed", () =>
     Effect.gen(function*() {
       const hashing = yield* Hashing.Current
       const hasher = yield* hashing.start(["md5"], { size: 1 })
@@ -140,7 +140,7 @@ describe("A thread that is lost", () => {
       assert.deepStrictEqual(yield* hash(bytes, 400_000), digestsOf(bytes))
     }).pipe(Effect.scoped, Effect.provide(threads(1))))
 
-  it.effect("fails who waits for it to catch up", () =>
+  it.effect("fails uploads that wait for it to catch up", () =>
     Effect.gen(function*() {
       const bytes = content(20_000_000)
       const fibers = yield* Effect.forEach(
@@ -152,7 +152,7 @@ describe("A thread that is lost", () => {
       for (const fiber of fibers) assert.strictEqual((yield* Fiber.join(fiber))._tag, "HashingError")
     }).pipe(Effect.provide(threads(1))))
 
-  it.effect("fails who still computes when the scope is closed; who comes later does without", () =>
+  it.effect("fails what still computes when the scope is closed; later sources are hashed without threads", () =>
     Effect.gen(function*() {
       const bytes = content(9_000_000)
       const outer = yield* Effect.scope
@@ -176,7 +176,7 @@ describe("An upload with threads", () => {
   const bytes = content(24_000_000)
   const platform = Layer.merge(NodeFileSystem.layer, Connections.layer())
 
-  /** Reads in fits and starts, and answers with the md5. */
+  /** Reads in bursts, and responds with the md5. */
   const server = (onBytes: (total: number, attempt: number) => void = () => {}) =>
     Effect.acquireRelease(
       Effect.callback<Http.Server>((resume) => {
@@ -228,7 +228,7 @@ describe("An upload with threads", () => {
       }
     }).pipe(Effect.scoped, Effect.provide([platform, threads(2)])), 30_000)
 
-  it.live("begins anew where its thread is lost in the middle", () =>
+  it.live("begins anew if its thread is lost in the middle", () =>
     Effect.gen(function*() {
       const context = yield* Effect.context<never>()
       let lost = false
@@ -265,7 +265,7 @@ describe("A process with threads", () => {
   }
 
   it(
-    "waits for a digest, then ends though nobody closed the layer and one digest was given up; memory stays flat",
+    "waits for a digest, then ends although the layer is open and one digest was given up; memory stays flat",
     () => {
       const small = run(16)
       const large = run(256)
@@ -277,7 +277,7 @@ describe("A process with threads", () => {
     60_000
   )
 
-  it("hashes without threads where they are forbidden", () => {
+  it("hashes without threads if they are forbidden", () => {
     const { md5, threads } = run(4, "--permission", "--allow-fs-read=*")
     assert.strictEqual(md5, md5OfZeros(4))
     assert.strictEqual(threads, 0)

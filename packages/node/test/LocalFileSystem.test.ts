@@ -17,7 +17,7 @@ const reasonOf = (error: PlatformError.PlatformError) => {
 }
 
 describe("LocalFileSystem", () => {
-  it.effect("tells of a file, a directory and a link what Node's tells", () =>
+  it.effect("reports of a file, a directory and a link what Node's reports", () =>
     Effect.gen(function*() {
       const { directory, local, usual } = yield* both
       const file = `${directory}/a.csv`
@@ -60,7 +60,7 @@ describe("LocalFileSystem", () => {
       yield* usual.writeFileString(file, "a;b\n")
       const open = yield* local.open(file)
       for (
-        const refused of [
+        const rejected of [
           open.write(new Uint8Array(1)),
           open.writeAll(new Uint8Array(1)),
           open.truncate(0),
@@ -69,7 +69,7 @@ describe("LocalFileSystem", () => {
           open.readAlloc(-1)
         ]
       ) {
-        assert.strictEqual((yield* Effect.flip(Effect.asVoid(refused))).reason._tag, "BadArgument")
+        assert.strictEqual((yield* Effect.flip(Effect.asVoid(rejected))).reason._tag, "BadArgument")
       }
       assert.strictEqual(readFileSync(file, "utf8"), "a;b\n")
     }))
@@ -153,7 +153,7 @@ describe("LocalFileSystem", () => {
       })
   )
 
-  it.effect("goes the usual way for a second after slow operations, then tries again", () =>
+  it.effect("uses threads for a second after slow operations, then tries again", () =>
     Effect.gen(function*() {
       let now = 0n
       let takes = 0n

@@ -28,7 +28,7 @@ describe("SqliteClient", () => {
         assert.strictEqual(streamed.length, 1)
       }))
 
-    it.effect("names the columns of a statement that is older than they are", () =>
+    it.effect("names columns that are newer than their statement", () =>
       Effect.gen(function*() {
         const sql = yield* SqlClient.SqlClient
         yield* sql`CREATE TABLE growing (a INTEGER)`
@@ -38,7 +38,7 @@ describe("SqliteClient", () => {
         assert.deepStrictEqual(yield* sql`SELECT * FROM growing`, [{ a: 1, b: null }])
       }))
 
-    it.effect("reads integers beyond 2^53 where safe integers are asked for", () =>
+    it.effect("reads integers beyond 2^53 if safe integers are set", () =>
       Effect.gen(function*() {
         const sql = yield* SqlClient.SqlClient
         const rows = yield* sql<{ n: bigint }>`SELECT 9007199254740993 AS n`.pipe(
@@ -47,7 +47,7 @@ describe("SqliteClient", () => {
         assert.strictEqual(rows[0]?.n, 9007199254740993n)
       }))
 
-    it.effect("tells the kinds of failures apart", () =>
+    it.effect("distinguishes the kinds of failures", () =>
       Effect.gen(function*() {
         const sql = yield* SqlClient.SqlClient
         yield* sql`CREATE TABLE names (name TEXT NOT NULL UNIQUE)`
@@ -60,7 +60,7 @@ describe("SqliteClient", () => {
         assert.strictEqual(unsupported.reason._tag, "UnknownError")
       }))
 
-    it.effect("rolls a failed transaction back, and a failed savepoint alone", () =>
+    it.effect("rolls a failed transaction back, and only the savepoint if that failed", () =>
       Effect.gen(function*() {
         const sql = yield* SqlClient.SqlClient
         yield* sql`CREATE TABLE log (line TEXT)`
@@ -87,7 +87,7 @@ describe("SqliteClient", () => {
         assert.deepStrictEqual(yield* sql`SELECT n FROM counter`.values, [[50]])
       }))
 
-    it.effect("carries Effect's own stores", () =>
+    it.effect("supports Effect's own stores", () =>
       Effect.gen(function*() {
         const store = yield* KeyValueStore.KeyValueStore
         yield* store.set("a", "1")

@@ -9,7 +9,7 @@ import { HttpBody, HttpClient } from "effect/http"
 
 const bytes = (size: number) => Stream.succeed(new Uint8Array(size))
 
-/** Sends a body to a server that only reads, and tells how that fails and what came. */
+/** Sends a body to a server that only reads, and returns how that fails and what came. */
 const send = (
   body: Stream.Stream<Uint8Array, unknown, FileSystem.FileSystem>,
   options: { readonly length?: number; readonly appliedWhenWhole?: boolean } = {}
@@ -33,7 +33,7 @@ const send = (
   }).pipe(Effect.provide([Connections.layer(), NodeFileSystem.layer]), Effect.scoped)
 
 describe("a request whose own body fails", () => {
-  it.live("was not asked, and says so, where its first byte cannot be read", () =>
+  it.live("was not asked, and says so, if its first byte cannot be read", () =>
     Effect.gen(function*() {
       const missing = Stream.unwrap(Effect.map(FileSystem.FileSystem, (files) => files.stream("/no/such/file")))
       const bodies = [missing, Stream.fail("no data"), Stream.die(new TypeError("a bug"))]
@@ -47,7 +47,7 @@ describe("a request whose own body fails", () => {
       }
     }))
 
-  it.live("is tried again where what it comes from broke off", () =>
+  it.live("is tried again if its source broke off", () =>
     Effect.gen(function*() {
       const reset = Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET", syscall: "read" })
       const { error } = yield* send(Stream.fail(reset))

@@ -35,7 +35,7 @@ const listen = (server: Net.Server): Effect.Effect<number, never, Scope.Scope> =
 
 const policy = RetryPolicy.make({ times: 3, backoff: Backoff.immediate })
 
-/** How a request ends that is retried where that may help. */
+/** How a request ends that is retried if that may help. */
 const failing = (request: HttpClientRequest.HttpClientRequest, options?: Connections.Options) =>
   Effect.gen(function*() {
     const client = (yield* HttpClient.HttpClient).pipe(ErrorMapping.mapErrors(), HttpRetry.retry(policy))
@@ -61,7 +61,7 @@ describe("what nothing mends", () => {
     }))
 
   for (const status of [407, 403, 502]) {
-    it.live(`says that the proxy answered ${status} to the tunnel, and asks again only where time mends it`, () =>
+    it.live(`says that the proxy responded with ${status} to the tunnel, and tries again only if time mends it`, () =>
       Effect.gen(function*() {
         let asked = 0
         const proxy = Http.createServer().on("connect", (_, socket: Net.Socket) => {
@@ -81,7 +81,7 @@ describe("what nothing mends", () => {
       }).pipe(Effect.scoped))
   }
 
-  it.live("asks a proxy once that does not accept the password, without a tunnel too", () =>
+  it.live("asks a proxy that does not accept the password only once, also without a tunnel", () =>
     Effect.gen(function*() {
       let asked = 0
       const port = yield* listen(Http.createServer((_, response) => {
@@ -95,7 +95,7 @@ describe("what nothing mends", () => {
       assert.include(message, `the proxy 127.0.0.1:${port} rejected`)
     }).pipe(Effect.scoped))
 
-  it.live("tells a proxy that is away from a server that is", () =>
+  it.live("distinguishes a proxy that is away from a server that is", () =>
     Effect.gen(function*() {
       const port = yield* Effect.scoped(listen(Net.createServer()))
       const https = Redacted.make(`http://127.0.0.1:${port}`)
@@ -105,7 +105,7 @@ describe("what nothing mends", () => {
       assert.include(message, "ECONNREFUSED")
     }))
 
-  it.live("is final where the server's certificate is not trusted", () =>
+  it.live("is final if the server's certificate is not trusted", () =>
     Effect.gen(function*() {
       const port = yield* listen(Tls.createServer({ cert: certificate, key }))
       const { message, ...failure } = yield* failing(post(`https://127.0.0.1:${port}/`))
@@ -113,7 +113,7 @@ describe("what nothing mends", () => {
       assert.include(message, "check the certificates")
     }).pipe(Effect.scoped))
 
-  it.live("is final where a handshake fails with a code that no table knows", () =>
+  it.live("is final if a handshake fails with a code that no table knows", () =>
     Effect.gen(function*() {
       const connect = vi.spyOn(Tls, "connect").mockImplementation(() => {
         const socket = new Tls.TLSSocket(new Net.Socket())
@@ -174,7 +174,7 @@ describe("what nothing mends", () => {
       assert.include(message, "allow HTTP/2")
     }).pipe(Effect.scoped))
 
-  it.live("is final where the peer is no HTTP server, and where the headers are too long", () =>
+  it.live("is final if the peer is no HTTP server, and if the headers are too long", () =>
     Effect.gen(function*() {
       const ssh = yield* listen(
         Net.createServer((socket) => socket.once("data", () => socket.end("SSH-2.0-OpenSSH\r\n")))
@@ -194,7 +194,7 @@ describe("what nothing mends", () => {
       }
     }).pipe(Effect.scoped))
 
-  it.live("is final where the client is closed", () =>
+  it.live("is final if the client is closed", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const context = yield* Layer.buildWithScope(Connections.layer(), scope)
@@ -209,7 +209,7 @@ describe("what nothing mends", () => {
 
 describe("what time mends", () => {
   for (const code of ["EMFILE", "EAI_AGAIN"] as const) {
-    it.live(`is retried where a look-up fails with ${code}, and is not said to have been applied`, () =>
+    it.live(`is retried if a look-up fails with ${code}, and counts as not applied`, () =>
       Effect.gen(function*() {
         const lookup = vi.spyOn(dns, "lookup").mockImplementation((...args: Array<unknown>) => {
           const done = args.at(-1) as (error: Error) => void
@@ -222,7 +222,7 @@ describe("what time mends", () => {
       }).pipe(Effect.scoped))
   }
 
-  it.live("is repeated at once, though undici is still failing the others that wait for the connection", () =>
+  it.live("is repeated at once, although undici is still failing the others that wait for the connection", () =>
     Effect.gen(function*() {
       const port = yield* Effect.scoped(listen(Net.createServer()))
       const http = yield* HttpClient.HttpClient
@@ -233,7 +233,7 @@ describe("what time mends", () => {
       assert.deepStrictEqual(exits.map(Exit.isFailure), [true, true, true])
     }).pipe(Effect.provide(Connections.layer({ connections: 1 }))))
 
-  it.live("is told of connections that stayed in use, which a request waits for only so long", () =>
+  it.live("names connections that stayed in use, for which a request waits only so long", () =>
     Effect.gen(function*() {
       const port = yield* listen(Http.createServer())
       const url = `http://127.0.0.1:${port}/`
@@ -245,7 +245,7 @@ describe("what time mends", () => {
       assert.include(error.message, "all connections stayed in use")
     }).pipe(Effect.provide(Connections.layer({ connections: 1, poolTimeout: "100 millis" })), Effect.scoped))
 
-  it.live("says that no connection was made where none is in use", () =>
+  it.live("says that no connection was made if none is in use", () =>
     Effect.gen(function*() {
       const hole = yield* BlackHole.make
       const client = ErrorMapping.mapErrors(yield* HttpClient.HttpClient)

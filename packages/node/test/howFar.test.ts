@@ -155,7 +155,7 @@ const bodies: { readonly [name: string]: () => HttpBody.HttpBody } = {
   "a stream that stops half-way": () => HttpBody.stream(endless(Stream.make(chunk)), "text/csv", 2_000)
 }
 
-// What TLS has no part in.
+// Faults that do not involve TLS.
 const plainOnly = new Set(["no body", "a stream of unknown length", "a form"])
 
 const append: Operation.Operation = { name: "append", endpoint: "/", idempotent: false }
@@ -181,7 +181,7 @@ const check = (
   if (surelyNot) assert.isFalse(unknown, `it was not sent: ${message}`)
 }
 
-/** Asks, waits until something happened, and lets the attempt's time run out. */
+/** Sends, waits until something happened, and lets the attempt's time run out. */
 const cutOff = Effect.fnUntraced(function*(way: Way, happened: Effect.Effect<void>) {
   const running = yield* Effect.forkChild(
     claim(way, append, HttpBody.uint8Array(chunk)).pipe(Effect.provide(Connections.layer(way.options))),
@@ -195,7 +195,7 @@ const cutOff = Effect.fnUntraced(function*(way: Way, happened: Effect.Effect<voi
 const event = (emitter: Net.Server, name: string) => Effect.promise(() => once(emitter, name))
 
 describe("a POST that never left, over real sockets", () => {
-  it.effect("is known not to have been applied where its time ran out in a TLS handshake", () =>
+  it.effect("is known not to have been applied if its time ran out in a TLS handshake", () =>
     Effect.gen(function*() {
       const server = Net.createServer((socket) => socket.resume())
       const url = `https://127.0.0.1:${yield* listening(server)}/`
@@ -204,7 +204,7 @@ describe("a POST that never left, over real sockets", () => {
       assert.include(message, "got no connection")
     }))
 
-  it.effect("is known not to have been applied where its time ran out while a proxy opened the tunnel", () =>
+  it.effect("is known not to have been applied if its time ran out while a proxy opened the tunnel", () =>
     Effect.gen(function*() {
       const proxy = Http.createServer()
       const asked = Effect.asVoid(event(proxy, "connect"))
@@ -213,7 +213,7 @@ describe("a POST that never left, over real sockets", () => {
       assert.isFalse(unknown, message)
     }))
 
-  it.effect("is known not to have been applied where its time ran out in the queue of the pool", () =>
+  it.effect("is known not to have been applied if its time ran out in the queue of the pool", () =>
     Effect.gen(function*() {
       const witness = new Witness()
       const { url } = yield* ways.plain(reader(witness, "all", undefined))
@@ -230,7 +230,7 @@ describe("a POST that never left, over real sockets", () => {
     }))
 
   for (const fault of ["end", "reset"] as const) {
-    it.effect(`is known not to have been applied where the server drops the TLS handshake (${fault})`, () =>
+    it.effect(`is known not to have been applied if the server drops the TLS handshake (${fault})`, () =>
       Effect.gen(function*() {
         const port = yield* listening(Net.createServer((socket) => {
           socket.once("data", () => fault === "end" ? socket.end() : socket.resetAndDestroy())
@@ -253,26 +253,26 @@ describe("a POST that fails over HTTP/2, over real sockets", () => {
     ["breaks in the body", "data", destroy, true],
     ["breaks at the end", "end", destroy, true],
     ["resets the stream", "data", (stream) => stream.close(Http2.constants.NGHTTP2_INTERNAL_ERROR), true],
-    ["refuses the stream", "head", (stream) => stream.close(Http2.constants.NGHTTP2_REFUSED_STREAM), false],
+    ["rejects the stream", "head", (stream) => stream.close(Http2.constants.NGHTTP2_REFUSED_STREAM), false],
     ["goes away without having processed it", "head", (stream) => stream.session?.goaway(0, 1), false]
   ]
   for (const [name, moment, fault, processed] of cases) {
     for (const [when, operation] of Object.entries(operations)) {
-      it.effect(`is judged by what the server may have read, where that ${name} (applied ${when})`, () =>
+      it.effect(`is judged by what the server may have read, if that ${name} (applied ${when})`, () =>
         Effect.gen(function*() {
           const server = Http2.createSecureServer({ cert: certificate, key })
           server.on("session", (session) => session.on("error", () => {}))
           server.on("stream", (stream, headers) => {
             stream.on("error", () => {})
-            // The stream before, which GOAWAY can name.
+            // The previous stream, which GOAWAY can name.
             if (headers[":method"] === "GET") return void stream.respond({ ":status": 200 }, { endStream: true })
             if (moment === "head") fault(stream)
             else stream.on(moment, () => fault(stream)).resume()
           })
           const url = `https://127.0.0.1:${yield* listening(server)}/`
           const options: Connections.Options = { ca: [certificate], http2: true }
-          // What undici can send again by itself it does, once.
-          const body = name.startsWith("refuses")
+          // Undici itself sends again what it can, once.
+          const body = name.startsWith("rejects")
             ? HttpBody.uint8Array(chunk)
             : HttpBody.stream(
               moment === "end" ? Stream.make(chunk, chunk) : endless(Stream.make(chunk)),

@@ -1,4 +1,4 @@
-/** For 127.0.0.1, signed by itself, valid for a hundred years, known to everybody: good for nothing but tests. */
+/** For 127.0.0.1, self-signed, valid for a hundred years, its key public: for tests only. */
 export const certificate = `-----BEGIN CERTIFICATE-----
 MIIBmzCCAUGgAwIBAgIUA3OdC6em66j/AHishp3zEMBZSRgwCgYIKoZIzj0EAwIw
 FDESMBAGA1UEAwwJMTI3LjAuMC4xMCAXDTI2MTEyMjIyNDcxM1oYDzIxMjYxMDI5

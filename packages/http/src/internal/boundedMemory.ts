@@ -10,8 +10,8 @@ interface Kept {
 }
 
 /**
- * A memory that never holds much more than `maxBytes`. When it is full, what it does not know cannot be asked for: to say
- * that it is not there would let it be done again. What has expired goes by itself.
+ * A memory that never holds much more than `maxBytes`. While it is full, looking up an unknown key fails: to report it as
+ * absent would let its request run again. Expired entries are removed.
  */
 export const layer = (maxBytes: number): Layer.Layer<Persistence.BackingPersistence> =>
   Layer.sync(Persistence.BackingPersistence, () =>
@@ -30,7 +30,7 @@ export const layer = (maxBytes: number): Layer.Layer<Persistence.BackingPersiste
             remove(key)
             return undefined
           }
-          // All live equally long, so the first that has not expired ends the search.
+          // All entries live equally long, so the first that has not expired ends the search.
           const sweep = () => {
             for (const [key, { expires }] of all) {
               if (expires > clock.currentTimeMillisUnsafe()) return
@@ -67,7 +67,7 @@ export const layer = (maxBytes: number): Layer.Layer<Persistence.BackingPersiste
         })
     }))
 
-/** What an entry costs beside its texts, roughly. */
+/** What an entry costs besides its text, roughly, in bytes. */
 const overhead = 200
 
 const full = new Persistence.PersistenceError({ message: "The memory for remembered responses is full." })

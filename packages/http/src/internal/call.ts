@@ -8,7 +8,7 @@ import * as Operation from "../Operation.ts"
 import { reasonTag } from "./failure.ts"
 
 /**
- * What the attempts of one call have in common. The fields about the answer are those of the latest attempt. Mutable,
+ * What the attempts of one call have in common. The fields about the response are those of the latest attempt. Mutable,
  * since attempts report to a call that began before them.
  */
 export interface Call {
@@ -24,7 +24,7 @@ export interface Call {
   bytesReceived: number | undefined
 }
 
-/** One request on its way, shared by all middleware around it. */
+/** One request, shared by all middleware around it. */
 export interface CallAttempt {
   readonly call: Call
   readonly number: number
@@ -42,7 +42,7 @@ const CurrentAttempt = Context.Reference<CallAttempt | undefined>(
   { defaultValue: () => undefined }
 )
 
-// A login in the midst of an upload is a call of its own: it has another operation.
+// A login during an upload is a call of its own: it has another operation.
 const callOf = (fiber: AnyFiber): Call | undefined => {
   const call = fiber.getRef(CurrentCall)
   return call !== undefined && call.operation === fiber.getRef(Operation.Current) ? call : undefined
@@ -61,12 +61,12 @@ const makeCall = (fiber: AnyFiber): Call => ({
   bytesReceived: undefined
 })
 
-/** A name for the call, drawn on first use, so that a call that nobody logs leaves seeded randomness alone. */
+/** An id for the call, drawn on first use, so that a call that is not logged consumes no seeded randomness. */
 export const callId = (call: Call, fiber: AnyFiber): string =>
   call.id ??= (fiber.getRef(Random.Random).nextIntUnsafe() >>> 0).toString(16).padStart(8, "0")
 
 /**
- * What a middleware puts around a call or an attempt. `run` may change the fiber's context; `onExit` finds the previous one.
+ * What a middleware puts around a call or an attempt. `run` may change the fiber's context; `onExit` runs in the previous one.
  *
  * `Effect.provideService` and `Effect.acquireUseRelease` make several frames each, and an observed call goes through many.
  */
@@ -104,11 +104,11 @@ export const withinAttempt = <A, E, R>(
     })
   })
 
-// The frame is there before the context changes, so that an interruption in between restores it too.
+// The frame is set before the context changes, so that an interruption in between restores the context too.
 const framed = <A, E, R>(fiber: AnyFiber, { onExit, run }: Frame<A, E, R>): Effect.Effect<A, E, R> => {
-  const before = fiber.context
+  const previous = fiber.context
   return Effect.onExitPrimitive(run, (exit) => {
-    fiber.setContext(before)
+    fiber.setContext(previous)
     return onExit(exit)
   })
 }

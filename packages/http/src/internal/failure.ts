@@ -11,8 +11,8 @@ import * as Operation from "../Operation.ts"
 import type { Scrubber } from "../Scrubber.ts"
 
 /**
- * The reason that stands for a failure below the level of HTTP. `reached` is how far the attempt came, of which the error
- * may know only the last request.
+ * The reason that stands for a failure below the level of HTTP. `reached` is how far the attempt came; the error may know
+ * only the attempt's last request.
  */
 export const transportReason = (
   error: HttpClientError.HttpClientError,
@@ -48,9 +48,9 @@ const diagnose = (reason: HttpClientError.HttpClientErrorReason, reached: Transp
 }
 
 /**
- * Whether as much of a request was sent as a server needs to apply it: the first byte, or all of them where the operation
- * is applied only when whole. `handedOver` tells whether the transport has got the whole body, for those that do not say
- * what became of it.
+ * Whether as much of a request was sent as a server needs to apply it: the first byte, or all of them if the operation is
+ * applied only when whole. `handedOver` says whether the transport has taken the whole body; it counts only for transports
+ * that do not report how far the request came.
  */
 export const isSent = (
   operation: Operation.Operation | undefined,
@@ -83,8 +83,8 @@ export const apiError = (options: {
 }
 
 /**
- * The `ApiError` of a body that could not be read: of a client that `ErrorMapping` has mapped it is one already, though
- * responses have no type for that.
+ * The `ApiError` of a body that could not be read. The bodies of a client that `ErrorMapping` has mapped already fail with
+ * one, though responses have no type for that.
  */
 export const bodyFailure = (
   error: unknown,
@@ -96,7 +96,7 @@ export const bodyFailure = (
 
 const unreadable = new ApiError.TransportFailure({ kind: "unknown", code: undefined, connected: true })
 
-/** What the server calls the request, from the headers that are commonly used for it. */
+/** The server's id of the request, from the headers that are commonly used for it. */
 export const requestIdOf = (headers: Headers.Headers, scrubber: Scrubber): string | undefined => {
   for (const name of requestIdHeaders) {
     const value = headers[name]
@@ -116,8 +116,8 @@ const requestIdHeaders = [
 ]
 
 /**
- * A name for what went wrong that groups well: the tag of an `ApiError`'s reason, of any other error its own tag.
- * `undefined` for a success.
+ * A name for what went wrong that groups well: the tag of an `ApiError`'s reason, or the tag of any other error. `undefined`
+ * for a success.
  */
 export const reasonTag = (exit: Exit.Exit<unknown, unknown>): string | undefined => {
   if (Exit.isSuccess(exit)) return undefined

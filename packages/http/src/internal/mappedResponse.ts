@@ -14,8 +14,8 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
 /**
- * What a failure of reading becomes. `HttpClientResponse` has no room for another error type than its own, so it is told
- * as that: whoever handles the errors of the client meets it there.
+ * What a failed read becomes. `HttpClientResponse` has no room for an error type other than its own, so the mapped error
+ * has that type. Handlers of the client's errors receive it.
  */
 export type MapError = (error: HttpClientError.HttpClientError) => HttpClientError.HttpClientError
 
@@ -121,7 +121,7 @@ class WholeResponse extends MappedResponse {
   }
 }
 
-/** A response that was begun to be read: what was read, then the rest. It can be read whole often, as a stream once. */
+/** A response that is partly read: what was read, then the rest. It can be read whole many times, as a stream once. */
 class ContinuedResponse extends MappedResponse {
   readonly #stream: Stream.Stream<Uint8Array, HttpClientError.HttpClientError>
   readonly #whole: Effect.Effect<WholeResponse, HttpClientError.HttpClientError>
@@ -158,8 +158,8 @@ class ContinuedResponse extends MappedResponse {
 }
 
 /**
- * Reads a body to its end, unless that lies beyond `maxBytes`: then the rest is left to be read. Failures of this reading
- * are not mapped.
+ * Reads a body to its end, or a little more than `maxBytes` of a longer one, whose rest is left to the caller. Failures of
+ * this read are not mapped.
  */
 export const whole = (
   response: HttpClientResponse.HttpClientResponse,
@@ -170,7 +170,7 @@ export const whole = (
     ? Effect.map(response.arrayBuffer, (buffer) => new WholeResponse(response, new Uint8Array(buffer), mapError))
     : unmeasured(response, maxBytes, mapError)
 
-// `fetch` unpacks a body and leaves the length of the packed one.
+// `fetch` unpacks a body but keeps the length of the packed one.
 const isAtMost = (headers: Headers.Headers, maxBytes: number): boolean =>
   headers["content-encoding"] === undefined && Number(headers["content-length"] ?? NaN) <= maxBytes
 
@@ -184,7 +184,7 @@ const unmeasured = (
     const close = Scope.close(scope, Exit.void)
     return Effect.onExit(
       begin(response, scope, maxBytes, mapError),
-      // What is left is read by somebody else, who closes it.
+      // The caller reads the rest, and closes the scope.
       (exit) => Exit.isSuccess(exit) && exit.value instanceof ContinuedResponse ? Effect.void : close
     )
   })
@@ -209,7 +209,7 @@ const begin = Effect.fnUntraced(function*(
   const rest = Stream.concat(Stream.fromIterable(chunks), Stream.fromPull(Effect.succeed(pull))).pipe(
     Stream.ensuring(Scope.close(scope, Exit.void))
   )
-  // A second reading would find the rest gone, and take what was read first for all of it.
+  // A second read would find the rest gone, and take the beginning for the whole.
   let begun = false
   const once = Stream.suspend(() => {
     if (begun) return Stream.fail(alreadyRead(response))

@@ -4,16 +4,16 @@ import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Stream from "effect/Stream"
 
-/** A request whose body tells how much of it has been handed to the transport. */
+/** A request whose body reports how much of it the transport has taken. */
 export interface Watched {
   readonly request: HttpClientRequest.HttpClientRequest
   /** Whether the last byte has left. A body that is not a stream is sent at once. */
   readonly sent: () => boolean
-  /** How many bytes have left, where it is known. */
+  /** How many bytes have left, if known. */
   readonly bytes: () => number | undefined
 }
 
-/** Watches the body of a request. A body that is being watched already is not wrapped again. */
+/** Watches the body of a request. A body that is already watched is not wrapped again. */
 export const watch = (request: HttpClientRequest.HttpClientRequest): Watched => {
   const { body } = request
   switch (body._tag) {
@@ -35,7 +35,7 @@ export const watch = (request: HttpClientRequest.HttpClientRequest): Watched => 
         )
       })
       const watched = HttpBody.stream(stream, body.contentType, body.contentLength)
-      // A server that was told the length has it all before the stream is seen to end.
+      // A server that knows the length has all bytes before the stream ends.
       const sent = () => meter.ended || (body.contentLength !== undefined && meter.size >= body.contentLength)
       const reading = { sent, bytes: () => meter.size }
       meters.set(watched, reading)

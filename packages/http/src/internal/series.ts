@@ -14,8 +14,8 @@ interface Entry {
 }
 
 /**
- * The series of one metric, each made once. `Metric.withAttributes` makes its key again for every update, and a text made of
- * all that tells two series apart costs as much.
+ * The series of one metric, each made once. `Metric.withAttributes` makes its key again for every update, and a key that
+ * joins all attributes in one text costs as much.
  *
  * hack: series
  */
@@ -28,7 +28,7 @@ export class Series {
     this.#make = make
   }
 
-  /** The last six tell the series; its attributes are asked for only when it is new. Few have `name` and `group` in common. */
+  /** The last six identify the series; `attributes` is called only for a new one. Few share `name` and `group`. */
   update(
     value: number,
     context: Context.Context<never>,

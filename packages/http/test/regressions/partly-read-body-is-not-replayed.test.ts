@@ -5,7 +5,7 @@ import { Effect, Stream } from "effect"
 import { HttpBody, HttpClient, HttpClientError, HttpClientResponse } from "effect/http"
 
 describe("HttpRetry.retry", () => {
-  // The second reading was longer than what the first had taken, so it passed, and `fetch` sends no length along.
+  // The second read was longer than what the first had taken, so it passed, and `fetch` sends no length along.
   it.effect("does not send the rest of a body whose beginning went to an attempt that was cut short", () =>
     Effect.gen(function*() {
       const rows = ["a", "b", "c", "d"].map((row) => new TextEncoder().encode(row))

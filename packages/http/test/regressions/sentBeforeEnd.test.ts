@@ -4,7 +4,7 @@ import { Effect, Stream } from "effect"
 import { HttpBody, HttpClient, HttpClientError } from "effect/http"
 
 describe("ErrorMapping", () => {
-  // A server that knows the length has the whole body before the stream of the sender is seen to end.
+  // A server that knows the length has the whole body before the sender's stream ends.
   it.effect("calls a body of known length sent when its last byte has left, not when its stream has ended", () =>
     Effect.gen(function*() {
       const resetAfterLastByte = HttpClient.make((request) =>

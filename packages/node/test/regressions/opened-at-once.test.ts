@@ -12,7 +12,7 @@ const directory = Effect.acquireRelease(
   (path) => Effect.sync(() => rmSync(path, { recursive: true }))
 )
 
-it.live("waits for another process that is just making the file, though SQLite itself does not", () =>
+it.live("waits for another process that is just making the file, although SQLite itself does not", () =>
   Effect.gen(function*() {
     const filename = join(yield* directory, "a.db")
     const other = new DatabaseSync(filename)
@@ -27,7 +27,7 @@ it.live("waits for another process that is just making the file, though SQLite i
     assert.deepStrictEqual(rows, [["theirs"]])
   }))
 
-it.live("gives up after the busy timeout, typed", () =>
+it.live("fails typed after the busy timeout", () =>
   Effect.gen(function*() {
     const filename = join(yield* directory, "a.db")
     const other = new DatabaseSync(filename)

@@ -1,6 +1,6 @@
 /**
- * What is compared of a text, so that a secret is found whatever became of its case and its spaces. Each unit of it is a
- * number with many different bits.
+ * What is compared of a text, so that a secret is found although its case and its spaces were changed. Each unit is a number
+ * with many different bits.
  */
 export interface Fold {
   /** By code of ASCII; 0 for what is not compared. */

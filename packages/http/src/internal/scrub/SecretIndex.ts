@@ -1,7 +1,7 @@
 import type { Fold } from "./Fold.ts"
 import type { View } from "./View.ts"
 
-/** One form of a secret, as it is looked for. */
+/** One form of a secret to look for. */
 export interface Pattern<Owner> {
   readonly owner: Owner
   /** Where the patterns of its hash and length are. */
@@ -27,9 +27,9 @@ type Found<Owner> = (owner: Owner, start: number, end: number) => void
  * Finds many patterns in a text, in time that is linear in the text.
  *
  * After Rabin and Karp: at each unit, a filter knows the hash of the last 4 or 8 units of all patterns. Where one may end,
- * the hash of the whole pattern decides, once for each length in question. Hashes are not confirmed: in one of 2^32 such
- * places too much is removed, which does no harm. Secrets can be chosen so that many of them end alike, and a text so that they
- * seem to end at each of its units; such a search is given up.
+ * the hash of the whole pattern decides, once for each length in question. Hashes are not confirmed: at one of 2^32 such
+ * places too much is removed, which does no harm. Secrets can be chosen so that many of them end alike, and a text so that
+ * they seem to end at each of its units; such a search is given up.
  */
 export class SecretIndex<Owner> {
   readonly #fold: Fold
@@ -45,11 +45,11 @@ export class SecretIndex<Owner> {
   constructor(fold: Fold, least: 4 | 8) {
     this.#fold = fold
     this.#least = least
-    // Moves the unit that is one too many out of 32 bits.
+    // Shifts the oldest unit out of the 32 bits.
     this.#shift = 32 / least
   }
 
-  /** Remembers a pattern; `undefined` where too little of it is compared. */
+  /** Remembers a pattern; `undefined` if too little of it is compared. */
   add(view: View, owner: Owner): Pattern<Owner> | undefined {
     const { places, sums, units } = unitsOf(view, this.#fold)
     const { length } = units
@@ -99,8 +99,8 @@ export class SecretIndex<Owner> {
   }
 
   /**
-   * Tells each pattern that occurs, by where it does in the original. False where it was given up, and the text may hold any
-   * of them.
+   * Reports each pattern that occurs, with its place in the original. Returns false if the search was given up: the text may
+   * then contain any of them.
    */
   find(view: View, found: Found<Owner>): boolean {
     if (this.#size === 0) return true
@@ -173,7 +173,7 @@ class Search {
   #units: Units | undefined
   #work = 0
   #steps = 0
-  /** Where the part begins whose hash was asked for last. */
+  /** Where the part begins whose hash was requested last. */
   first = 0
 
   constructor(view: View, fold: Fold) {
@@ -181,13 +181,13 @@ class Search {
     this.#fold = fold
   }
 
-  /** Counts steps of the search, and says whether these are more than a text takes that was not made for this purpose. */
+  /** Counts steps of the search, and says whether they are more than an ordinary text takes. */
   isSpent(steps: number): boolean {
     this.#steps += steps
     return this.#steps > 4 * this.view.length + leastSteps
   }
 
-  /** The hash of the `length` units up to the one at `last`, which is the `size`th. */
+  /** The hash of the `length` units up to the one at `last`, which is number `size`. */
   sum(last: number, size: number, length: number): number {
     if (this.#units === undefined) {
       this.#work += length
@@ -233,14 +233,14 @@ class Search {
 /** Enough for the lengths of 1,000 secrets at each of a hundred units. */
 const leastSteps = 131_072
 
-/** What is compared of a text: where each unit stands, and the hash of all that stand before it. */
+/** What is compared of a text: each unit, its place, and the hash of all units before it. */
 interface Units {
   readonly units: Int32Array
   readonly places: Int32Array
   readonly sums: Int32Array
 }
 
-/** Until the next call: it uses the same memory, which comes dear. */
+/** Valid until the next call, which uses the same memory: allocating it is expensive. */
 const unitsOf = ({ codes, length }: View, { ascii, beyond }: Fold): Units => {
   if (memory.units.length < length || memory.units.length > 65_536) memory = memoryFor(Math.max(length, 1_024))
   let size = 0
@@ -280,7 +280,7 @@ const memoryFor = (length: number): Units => ({
 
 let memory = memoryFor(1_024)
 
-/** Odd, so that no bit is lost where it is multiplied with. */
+/** Odd, so that a multiplication loses no bit. */
 const base = 0x9e3779b1 | 0
 
 const powerOf = (n: number): number => {

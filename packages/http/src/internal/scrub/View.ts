@@ -8,11 +8,11 @@ export interface View {
   /** Where in the original the part begins that a unit stands for, and where it ends. */
   readonly startOf: (i: number) => number
   readonly endOf: (i: number) => number
-  /** Whether a stretch is as it was in the reading before. */
+  /** Whether a stretch is as it was in the previous reading. */
   readonly isOld: (first: number, last: number) => boolean
 }
 
-/** `room` takes a short text, until it is given for another. */
+/** `room` holds a short text, until it is passed for another. */
 export const fromText = (text: string, room?: Uint16Array): View => {
   if (room !== undefined && text.length <= room.length) {
     for (let i = 0; i < text.length; i++) room[i] = text.charCodeAt(i)
@@ -152,7 +152,7 @@ export class Edited implements View {
       if (isWrap(code)) continue
       point = bytes++ === 0 ? code : point << 6 | code & 0x3f
     }
-    // What is left of the first byte, beside the bits that say how many follow.
+    // What is left of the first byte, without the bits that say how many follow.
     point &= [0, 0x7f, 0x7ff, 0xffff, 0x1fffff][bytes] ?? 0
     const part = this.#partOf(first)
     const at = this.#at[part] ?? 0

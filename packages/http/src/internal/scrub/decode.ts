@@ -2,7 +2,7 @@ import { type Decoded, Edited, isWrap, type View } from "./View.ts"
 
 /**
  * Resolves one layer of what stands for single characters: `%41`, `%u0041`, `\u0041`, `\x41`, `\n`, `\"`, `&#65;`,
- * `&#x41;`, `&quot;`. A line break within one is read over. `undefined` where there is none.
+ * `&#x41;`, `&quot;`. Skips a line break within one. `undefined` if there is none.
  */
 export const unescape = (view: View): View | undefined => {
   const codes = view.codes.length === view.length ? view.codes : view.codes.subarray(0, view.length)
@@ -28,8 +28,8 @@ export const unescape = (view: View): View | undefined => {
 
 /**
  * Resolves quoted-printable: `=3D`, and `=` at the end of a line. A reading of its own, since `key=ab` is more often a key
- * and its value. Letters and digits are resolved only beside another code. Two readings where a line ends within what may
- * be a code, none where nothing looks like one.
+ * and its value. Letters and digits are resolved only beside another code. Returns two readings if a line ends within what
+ * may be a code, none if nothing looks like one.
  */
 export const unquote = (view: View): ReadonlyArray<View> => {
   const codes = view.codes.length === view.length ? view.codes : view.codes.subarray(0, view.length)
@@ -66,7 +66,7 @@ const unquoted = (view: View, codes: Uint16Array, splitsCodes: boolean): View =>
 }
 
 /**
- * Writes what runs of base64, base64url and hex stand for, where that is text of at least `shortest` units. A run may be
+ * Writes what runs of base64, base64url and hex stand for, if that is text of at least `shortest` units. A run may be
  * wrapped over lines of eight digits or more, and may begin anywhere in one, so each is read from every position at
  * which a byte can begin.
  */
@@ -176,7 +176,7 @@ const hexDigits = /* @__PURE__ */ (() => {
 
 const digitOf = (table: Int8Array, code: number): number => code < 128 ? table[code] ?? -1 : -1
 
-/** Where the reading went on last, and what it read: further results of what follows. No value is a line that goes on. */
+/** Where the last read ended, and what it read: further results of the functions below. A line break has no value. */
 let cursor = 0
 let value = 0
 let isByte = false
@@ -188,7 +188,7 @@ const pastBreak = ({ codes, length }: View, i: number): number => {
   return i
 }
 
-/** Behind the line break that comes next but for spaces; -1 where something else comes. */
+/** Behind the line break that comes next after spaces; -1 if something else comes. */
 const lineEnd = ({ codes, length }: View, i: number): number => {
   while (i < length && (codes[i] === 32 || codes[i] === 9)) i++
   if (i >= length) return -1
@@ -226,7 +226,7 @@ const number = (view: View, i: number, base: 10 | 16): number => {
   return result > 0x10ffff ? -1 : result
 }
 
-/** Reads the code at `i` into `value`. Answers where it ends; `i` where there is none. */
+/** Reads the code at `i` into `value`. Returns where it ends; `i` if there is none. */
 const read = (view: View, i: number): number => {
   isByte = false
   const mark = view.codes[i]
@@ -333,7 +333,7 @@ const longestName = 8
 /** The places of a run's digits, kept from call to call. */
 let places = new Int32Array(1_024)
 
-/** Reads the run that begins at `i`, as long as it is. Answers where it ends. */
+/** Reads the whole run that begins at `i`. Returns where it ends. */
 const run = (view: View, i: number, shortest: number, decoded: Decoded): number => {
   const { codes, length } = view
   let digits = places
@@ -386,7 +386,7 @@ const decode = (
 ): void => {
   const { codes } = view
   const digits = places
-  // What was read so before is not read again.
+  // What an earlier pass read is not read again.
   if (view.isOld(digits[from] ?? 0, digits[to - 1] ?? 0)) return
   for (let phase = 0; phase < (bits === 4 ? 2 : 4); phase++) {
     let held = 0

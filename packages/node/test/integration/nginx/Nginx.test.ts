@@ -81,7 +81,7 @@ layer(Nginx.layer, { excludeTestServices: true, timeout: "30 seconds" })("A real
     it.effect(`that limits by ${reason} serves 12 callers at once in the end`, () =>
       Effect.gen(function*() {
         const { ports } = yield* Nginx
-        // Without jitter they come together, and nginx serves at least one of them each time.
+        // Without jitter they arrive together, and nginx serves at least one of them each time.
         const patient = stack(
           yield* HttpClient.HttpClient,
           RetryPolicy.make({ times: 40, backoff: Backoff.constant("60 millis") })
@@ -90,8 +90,8 @@ layer(Nginx.layer, { excludeTestServices: true, timeout: "30 seconds" })("A real
           Effect.flatMap(ResponseBody.json(Item)),
           read
         )
-        const answers = yield* Effect.all(Array.from({ length: 12 }, () => fetching), { concurrency: 12 })
-        assert.lengthOf(answers, 12)
+        const items = yield* Effect.all(Array.from({ length: 12 }, () => fetching), { concurrency: 12 })
+        assert.lengthOf(items, 12)
         const log = yield* entries
         assert.lengthOf(log.filter((entry) => entry.kind === "call" && entry.outcome === "success"), 12)
         const resent = log.filter((entry) => entry.kind === "attempt" && entry.attempt > 1)
@@ -100,7 +100,7 @@ layer(Nginx.layer, { excludeTestServices: true, timeout: "30 seconds" })("A real
       }).pipe(Effect.provide(AccessLog.layerMemory), connected))
   }
 
-  it.effect("whose answer breaks off is a typed failure that may be tried again", () =>
+  it.effect("whose response breaks off is a typed failure that may be tried again", () =>
     Effect.gen(function*() {
       const error = yield* failing("/truncated")
       assert.strictEqual(error.reason._tag, "TransportFailure")
@@ -119,7 +119,7 @@ layer(Nginx.layer, { excludeTestServices: true, timeout: "30 seconds" })("A real
       assert.deepStrictEqual(attempts, [...Array(9).fill("PUT"), "POST"])
     }).pipe(Effect.provide(AccessLog.layerMemory), connected))
 
-  it.effect("that answers HTML, by whatever status, is never a success and never a crash", () =>
+  it.effect("that responds with HTML, with any status, is never a success and never a crash", () =>
     Effect.gen(function*() {
       const page = yield* failing("/html")
       assert.strictEqual(page.reason._tag, "UndecodableAnswer")
@@ -131,7 +131,7 @@ layer(Nginx.layer, { excludeTestServices: true, timeout: "30 seconds" })("A real
       assert.match(String(dead.requestId), /^[0-9a-f]{32}$/)
     }).pipe(connected))
 
-  it.effect("that refuses an upload early is heard while the body is still being sent", () =>
+  it.effect("that rejects an upload early is heard while the body is still being sent", () =>
     Effect.gen(function*() {
       const { ports } = yield* Nginx
       const body = HttpBody.stream(
@@ -190,8 +190,11 @@ layer(Nginx.layer, { excludeTestServices: true, timeout: "30 seconds" })("A real
         "ERR_TLS_CERT_ALTNAME_INVALID"
       ])
 
-      const refused = yield* ask(ports.mutual, trusting)
-      assert.include(refused._tag === "Failure" ? refused.failure.message : "", "No required SSL certificate was sent")
+      const rejected = yield* ask(ports.mutual, trusting)
+      assert.include(
+        rejected._tag === "Failure" ? rejected.failure.message : "",
+        "No required SSL certificate was sent"
+      )
       const clientCertificate = { certificate: pem.client, key: Redacted.make(pem.clientKey) }
       const mutual = yield* ask(ports.mutual, { ...trusting, clientCertificate })
       assert.deepStrictEqual(mutual._tag === "Success" ? mutual.success : mutual, { id: "CN=client" })
@@ -231,7 +234,7 @@ layer(Nginx.layer, { excludeTestServices: true, timeout: "30 seconds" })("A real
             assert.strictEqual(reasonOf(read), "OutcomeUnknown")
             assert.strictEqual(reasonOf(unread), "TransportFailure")
             assert.strictEqual(Recovery.of(unread)._tag, "Retry")
-            // It goes on where it was.
+            // It continues where it was.
             yield* Effect.retry(warm.get(url).pipe(Effect.flatMap(({ text }) => text)), { times: 10 })
           }).pipe(Effect.provide(connections))
         }),
