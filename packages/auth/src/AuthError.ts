@@ -3,8 +3,8 @@
  *
  * **Details**
  *
- * No request was sent where no token was had: such an `AuthError` is `NotAsked`, so a rejected login is no verdict on the
- * API that the token is for.
+ * Without a token no request is sent. Such an `AuthError` is `NotAsked`, so that a rejected login is no verdict on the API that
+ * the token is for.
  *
  * No field holds a credential or a token: a `detail` is one line, scrubbed of registered secrets. `Rejected` is about
  * the credentials and final until they change; `Unavailable` is about the way to the login and may pass.
@@ -15,15 +15,15 @@
  * import { AuthError } from "@effect-resilience/auth"
  * import { ApiError, Recovery } from "@effect-resilience/errors"
  *
- * const answered = (status: number) =>
+ * const after = (status: number) =>
  *   AuthError.fromApiError(
  *     new ApiError.ApiError({ method: "POST", endpoint: "/login", reason: ApiError.reasonFromStatus(status) })
  *   )
  *
- * answered(401).reason._tag // => "Rejected"
- * Recovery.describe(Recovery.of(answered(401))) // => "ask for the missing permission"
- * answered(503).reason._tag // => "Unavailable"
- * Recovery.describe(Recovery.of(answered(503))) // => "retry"
+ * after(401).reason._tag // => "Rejected"
+ * Recovery.describe(Recovery.of(after(401))) // => "ask for the missing permission"
+ * after(503).reason._tag // => "Unavailable"
+ * Recovery.describe(Recovery.of(after(503))) // => "retry"
  * ```
  *
  * @since 0.1.0
@@ -53,12 +53,12 @@ export class AuthError extends Data.TaggedError("AuthError")<{ readonly reason: 
 }
 
 /**
- * The credentials are wrong, expired or locked. A retry policy leaves it alone: accounts lock after failed logins.
+ * The credentials are wrong, expired or locked. Retry policies do not retry it: accounts lock after failed logins.
  *
  * - `code`: the server's own, such as OAuth's `invalid_client`.
- * - `final`: default true: nothing logs in with these credentials again until they change, or until
- *   `TokenCache.forgetFailures`. Where it is false, the server did not say that the credentials are at fault, so they are tried
- *   again after a pause: 5 minutes at first, doubling to 1 hour.
+ * - `final`: true by default: these credentials are not used again until they change, or until `TokenCache.forgetFailures`.
+ *   False where the server did not say that the credentials are at fault: they are tried again after 5 minutes, doubling to 1
+ *   hour.
  *
  * @category reasons
  * @since 0.1.0
@@ -84,7 +84,7 @@ export class Rejected extends Data.TaggedError("Rejected")<{
 }
 
 /**
- * The login could not be reached or did not work. `recovery` says whether it is worth another try.
+ * The login could not be reached or did not work. `recovery` says whether it is worth a retry.
  *
  * @category reasons
  * @since 0.1.0
@@ -123,7 +123,7 @@ export class NotConfigured extends Data.TaggedError("NotConfigured")<{ readonly 
 }
 
 /**
- * The login succeeded, but its answer holds no token.
+ * The login succeeded, but its response has no token.
  *
  * @category reasons
  * @since 0.1.0
@@ -136,7 +136,7 @@ export class NoToken extends Data.TaggedError("NoToken")<{ readonly expected: st
     return Recovery.giveUp
   }
   override get message(): string {
-    return `The login's answer holds no token (expected ${this.expected}).`
+    return `The login's response has no token (expected ${this.expected}).`
   }
 }
 
@@ -160,7 +160,7 @@ export class MalformedToken extends Data.TaggedError("MalformedToken")<{ readonl
 }
 
 /**
- * The login's answer holds different tokens in different places.
+ * The login's response has different tokens in different locations.
  *
  * @category reasons
  * @since 0.1.0
@@ -173,7 +173,7 @@ export class AmbiguousToken extends Data.TaggedError("AmbiguousToken")<{ readonl
     return Recovery.giveUp
   }
   override get message(): string {
-    return `The login's answer holds different tokens in ${this.locations}.`
+    return `The login's response has different tokens in ${this.locations}.`
   }
 }
 
@@ -193,8 +193,8 @@ export class StillUnauthorized extends Data.TaggedError("StillUnauthorized")<{ r
 }
 
 /**
- * The token was rejected after the request's body had begun to leave, and that body cannot be sent again. Nothing was
- * applied; whoever can open the body anew may repeat the call.
+ * The token was rejected after part of the request's body was sent, and that body cannot be read again. Nothing was applied: a
+ * caller that can open the body again may repeat the call.
  *
  * @category reasons
  * @since 0.1.0
@@ -272,7 +272,7 @@ export const fromApiError = (error: ApiError.ApiError): AuthError => {
     case "Forbidden": {
       const { code, detail, page, retryAfter } = reason
       const about = judgeCode(code)
-      if (about === "passing") {
+      if (about === "transient") {
         return unavailable(retryAfter === undefined ? Recovery.retry : Recovery.retryAfter(retryAfter))
       }
       const recovery = Recovery.of(error)

@@ -1,22 +1,21 @@
 /**
- * Sends requests with a token, and replaces the token once when it is rejected.
+ * Sends requests with a token, and replays a request once with a new token when the token is rejected.
  *
  * **Details**
  *
- * A rejection is a failure whose `Recovery` is `Reauthenticate` (what `ErrorMapping` makes of a 401), a response with status
- * 401, or whatever `rejected` says. The token that was rejected is invalidated, and the request is sent once more with its
- * successor and a fresh body. Refused again right after a new login, the call fails with `StillUnauthorized`.
+ * A rejection is a failure whose `Recovery` is `Reauthenticate` (`ErrorMapping` makes it of a 401), a response with status 401, or
+ * a response for which `rejected` returns true. The token is then invalidated, and the request is sent once more with the next
+ * token and a fresh body. If that is rejected right after a new login, the call fails with `StillUnauthorized`.
  *
- * Credentials go to one origin. A request to any other, also one that a redirect leads to, fails with `ForeignOrigin`
- * before anything is sent, the login included.
+ * Credentials go to one origin. A request to another, also one that a redirect leads to, fails with `ForeignOrigin` before
+ * anything is sent, the login included.
  *
- * A streamed body that has begun to leave is sent again only where its length is declared: if the second reading comes out
- * shorter or longer, the source could not be read twice, and the call fails with `NotReplayable` instead of storing a
- * part.
+ * A streamed body that was partly sent is sent again only where its length is declared. If the second reading is shorter or
+ * longer, the source could not be read twice: the call fails with `NotReplayable` instead of storing a part.
  *
  * **When to use**
  *
- * Use outside `ErrorMapping` and inside retries. Put `HttpClient.followRedirects`, if you must, outside.
+ * Use it outside `ErrorMapping` and inside retries. `HttpClient.followRedirects` belongs outside.
  *
  * **Example** (A token that was revoked)
  *
@@ -75,7 +74,7 @@ import type { Token } from "./Token.ts"
 import type { TokenCache } from "./TokenCache.ts"
 
 /**
- * Puts a token into a request. What it adds is redacted in spans and logs, so let it add the same headers to every request.
+ * Puts a token into a request. The headers that it adds are redacted in spans and logs.
  *
  * @category models
  * @since 0.1.0
@@ -87,7 +86,7 @@ export type Attach = (
 
 /**
  * - `origin`: where the credentials may go.
- * - `attach`: how the token travels: `bearer`, `header(name)`, `cookie(name)` or your own.
+ * - `attach`: how the token is sent: `bearer`, `header(name)`, `cookie(name)` or your own function.
  * - `rejected`: further signs of a rejected token, such as a login page with status 200. It must not read the body.
  *
  * @category models
@@ -100,7 +99,7 @@ export interface Options {
 }
 
 /**
- * A header of its own.
+ * Sends the token as the value of a header.
  *
  * @category attaching
  * @since 0.1.0
@@ -108,7 +107,7 @@ export interface Options {
 export const header = (name: string): Attach => inHeader(name, (_, token) => token)
 
 /**
- * `Authorization: Bearer TOKEN` (RFC 6750).
+ * Sends `Authorization: Bearer TOKEN` (RFC 6750).
  *
  * @category attaching
  * @since 0.1.0
@@ -116,7 +115,7 @@ export const header = (name: string): Attach => inHeader(name, (_, token) => tok
 export const bearer: Attach = /* @__PURE__ */ inHeader("authorization", (_, token) => `Bearer ${token}`)
 
 /**
- * A cookie, beside those that the request has already.
+ * Sends the token as a cookie, beside those of the request.
  *
  * @category attaching
  * @since 0.1.0
@@ -163,20 +162,20 @@ export const withTokens: {
     if (!Origin.contains(origin, request.url)) return yield* Effect.fail(foreignOrigin(origin, request.url))
     const body = observeBody(request)
     let token = yield* cache.get
-    let renewed = false
+    let refreshed = false
     for (let replays = 0;; replays++) {
       const exit = yield* Effect.exit(send(body.request, token))
       if (body.differed()) return yield* Effect.fail(notReplayable())
       if (!isRejected(exit)) return yield* exit
       if (Exit.isSuccess(exit)) yield* Bytes.discard(exit.value.stream)
-      if (renewed || replays === maxReplays) return yield* Effect.fail(stillUnauthorized(detailOf(exit)))
-      const renewing = yield* cache.invalidate(token)
+      if (refreshed || replays === maxReplays) return yield* Effect.fail(stillUnauthorized(detailOf(exit)))
+      const refreshing = yield* cache.invalidate(token)
       if (!body.reopen()) return yield* Effect.fail(notReplayable())
       const next = yield* cache.get
       if (next.generation === token.generation) return yield* Effect.fail(stillUnauthorized(detailOf(exit)))
-      // A replay that follows a new login is the last one. A successor that was there already, after a late 401 or in a
-      // shared store, may have been revoked too.
-      renewed = renewing && !next.shared
+      // A replay after a new login is the last one. A next token that was there already, after a late 401 or in a shared store,
+      // may be revoked too.
+      refreshed = refreshing && !next.shared
       token = next
     }
   })
@@ -219,7 +218,7 @@ const covers = (rule: string | RegExp, name: string): boolean =>
 
 const foreignOrigin = (origin: Origin.Origin, url: string): AuthError.AuthError => {
   const requested = Result.match(Origin.parse(url), {
-    onFailure: () => "an address that is not fit for credentials",
+    onFailure: () => "an address that must not get credentials",
     onSuccess: String
   })
   return new AuthError.AuthError({ reason: new AuthError.ForeignOrigin({ allowed: origin.href, requested }) })

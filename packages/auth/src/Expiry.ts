@@ -3,7 +3,7 @@
  *
  * **Details**
  *
- * All results are epoch milliseconds. What cannot be read is `undefined`, never a guess: a cache has a default lifetime
+ * All results are epoch milliseconds. What cannot be read is `undefined`, never a guess: `TokenCache` has a default lifetime
  * for that.
  *
  * **Example** (One instant, four notations)
@@ -63,7 +63,7 @@ export const fromSeconds = (seconds: number | undefined, startedAt: number): num
 
 /**
  * Reads a cookie's end. `Max-Age` wins over `Expires` (RFC 6265, section 5.3). `Expires` is by the server's clock, so
- * the time there is needed too.
+ * the server's time is needed too.
  *
  * @category parsing
  * @since 0.1.0
@@ -78,7 +78,7 @@ export const fromCookie = (
 }
 
 /**
- * The server's time, from an answer's `Date` header.
+ * The server's time, from a response's `Date` header.
  *
  * @category parsing
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * Reads the answer of a login.
+ * What a successful login yields, and how to read it from the response.
  *
  * @since 0.1.0
  */
@@ -14,13 +14,13 @@ import * as AuthError from "./AuthError.ts"
 import * as Expiry from "./Expiry.ts"
 
 /**
- * What a successful login yields.
+ * A token, and what the login said about it.
  *
  * - `expiresAt`: epoch milliseconds by *our* clock (`Expiry.onOurClock`); `undefined` where the server did not say,
  *   `Infinity` where it never ends.
  * - `attributes`: what else the login said and the calls need: a tenant, an environment, an instance's address. No
  *   secrets: they are shown and stored as they are.
- * - `shared`: whether it came from a store of another process's login, not from a login of its own.
+ * - `shared`: whether another process logged in, and the token came from the store that they share.
  *
  * @category models
  * @since 0.1.0
@@ -33,9 +33,11 @@ export interface Grant {
 }
 
 /**
- * - `headers`, `cookies`: where the token may be. All that are present must agree.
- * - `expiryHeaders`: headers that name the end of the token's life (`Expiry.parse`), the first readable one wins; the
- *   token's cookie is read after them.
+ * Where a response may have the token and its expiry.
+ *
+ * - `headers`, `cookies`: for the token. All that are present must agree.
+ * - `expiryHeaders`: for the end of the token's life (`Expiry.parse`). The first readable one wins; the token's cookie comes
+ *   after them.
  *
  * @category models
  * @since 0.1.0
@@ -47,14 +49,14 @@ export interface TokenLocations {
 }
 
 /**
- * Finds the token of a successful answer and when it expires, by our clock. The `Date` header tells how far the server's
+ * Finds the token in a successful response, and when it expires by our clock. The `Date` header says how far the server's
  * clock is from ours.
  *
  * **Details**
  *
- * Fails with `NoToken` where no place holds one, and with `AmbiguousToken` where two locations hold different ones. A
- * cookie's value is taken as it was sent, not decoded. A cookie for the domain of another host is no token (RFC 6265, section
- * 5.3), and neither is one that the server removes: with `Max-Age=0`, or with an end before its own `Date`.
+ * Fails with `NoToken` where no location has one, and with `AmbiguousToken` where two have different ones. A cookie's value is
+ * taken as it was sent, not decoded. A cookie for the domain of another host is ignored (RFC 6265, section 5.3), and so is one
+ * that the server removes: with `Max-Age=0`, or with an end before its own `Date`.
  *
  * @category decoding
  * @since 0.1.0
@@ -115,7 +117,7 @@ const hostOf = (response: HttpClientResponse.HttpClientResponse): string | undef
 const isOf = (host: string | undefined, domain: string | undefined): boolean => {
   if (domain === undefined || host === undefined) return true
   const wanted = domain.toLowerCase()
-  // Addresses have no domains above them.
+  // An IP address has no parent domain.
   return host === wanted || (host.endsWith(`.${wanted}`) && !/^[\d.]+$|^\[/.test(host))
 }
 

@@ -51,11 +51,11 @@ export interface Client {
 
 /**
  * - `tokenUrl`: the token endpoint; https, or http to loopback.
- * - `credentials`: read anew for each login.
- * - `authentication`: how the client shows its credentials: `basic`, the default, in the `Authorization` header; `form` in
- *   the body, for servers that know no better.
+ * - `credentials`: read for each login.
+ * - `authentication`: where the credentials are sent: `basic`, the default, in the `Authorization` header; `form` in the body,
+ *   for servers that read no header.
  * - `scope`: scopes, separated by spaces.
- * - `parameters`: what else the server wants, for example `audience` or `resource`.
+ * - `parameters`: further parameters that the server needs, for example `audience` or `resource`.
  *
  * @category models
  * @since 0.1.0
@@ -74,12 +74,15 @@ export interface Options {
  *
  * **Details**
  *
- * The response may be JSON or form-encoded. A missing `token_type` counts as `Bearer`, and `BearerToken` is one; an `expires_in`
- * that is missing, `null` or cannot be read leaves the lifetime to the cache; a `scope` may be a list, and may be missing. Of any
- * other deviation the failure names the field.
+ * - The response may be JSON or form-encoded.
+ * - A missing `token_type` counts as `Bearer`, and so does `BearerToken`.
+ * - An `expires_in` that is missing, `null` or unreadable leaves the lifetime to the cache.
+ * - A `scope` may be a list, and may be missing.
+ * - For any other deviation the failure names the field.
+ * - Error codes are read in successful responses too. `invalid_client`, `invalid_grant` and `unauthorized_client` reject the
+ *   credentials for good; `temporarily_unavailable`, `server_error` and `slow_down` are transient. See `AuthError.fromApiError`.
  *
- * Error codes are read, also in a response of success: `invalid_client`, `invalid_grant` and `unauthorized_client` reject the
- * credentials for good, `temporarily_unavailable`, `server_error` and `slow_down` pass; see `AuthError.fromApiError`. Fails with `OriginError` where the token endpoint is no place for credentials.
+ * Fails with `OriginError` where the token endpoint must not get credentials.
  *
  * @category constructors
  * @since 0.1.0
@@ -118,7 +121,7 @@ const requestOf = (options: Options, { clientId, clientSecret }: Client): HttpCl
     HttpClientRequest.bodyUrlParams(parameters)
   )
   if (form) return request
-  // Both halves are form-encoded first (RFC 6749, section 2.3.1).
+  // RFC 6749, section 2.3.1: both halves are form-encoded first.
   const pair = `${formEncode(clientId)}:${formEncode(secret)}`
   return HttpClientRequest.setHeader(request, "authorization", `Basic ${Base64.encode(pair)}`)
 }

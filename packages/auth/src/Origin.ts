@@ -3,13 +3,13 @@
  *
  * **Why**
  *
- * `https://api.example.com.evil.test` and `https://api.example.com@evil.test` both look right and are not. A base URL is
- * checked once, when it is configured, and every request is checked against it before anything is sent.
+ * `https://api.example.com.evil.test` and `https://api.example.com@evil.test` look right and are not. A base URL is checked once,
+ * when it is configured, and every request is checked against it before anything is sent.
  *
  * **Details**
  *
- * An origin is a scheme, a host and a port. Plain `http` is for loopback addresses only. User info in an address is
- * rejected, since it is either a credential or a disguise.
+ * An origin is a scheme, a host and a port. Plain `http` is for loopback addresses only. An address with user info is rejected:
+ * that is either a credential or a disguise.
  *
  * **Example** (Checking a configured address)
  *
@@ -81,7 +81,7 @@ export const parse = (url: string | URL): Result.Result<Origin, OriginError> => 
 }
 
 /**
- * The origin of an address that is written in the program.
+ * The origin of an address that is a constant of the program.
  *
  * Throws `RangeError` where `parse` fails.
  *
@@ -117,7 +117,7 @@ export const contains = (origin: Origin, url: string): boolean => {
 
 /**
  * Whether a URL's host name is this machine: `localhost`, 127.0.0.0/8 or `[::1]`. Names under `localhost`, such as
- * `api.localhost`, are not: what they stand for is up to the resolver.
+ * `api.localhost`, are not: the resolver decides what they stand for.
  *
  * @category guards
  * @since 0.1.0
@@ -127,7 +127,7 @@ export const isLoopback = (hostname: string): boolean =>
 
 const slash = "/".charCodeAt(0)
 
-// The URL parser drops an empty user info ("https://@host"), which still is no address anyone means.
+// The URL parser drops an empty user info ("https://@host"), which is no sensible address either.
 const hasUserInfo = (url: string | URL): boolean =>
   typeof url === "string" && (/^[a-z][a-z0-9+.-]*:[\\/]*([^\\/?#]*)/i.exec(url.trim())?.[1]?.includes("@") ?? false)
 

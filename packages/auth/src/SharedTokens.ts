@@ -1,15 +1,15 @@
 /**
- * Lets several processes use one token: one of them logs in, the others read what it got.
+ * Lets several processes use one token: one of them logs in, the others read its token.
  *
  * **Details**
  *
- * Tokens lie in any `BackingPersistence` (memory, files, SQL, Redis), encrypted with AES-256-GCM under a key that only the
- * processes have. An entry's name is a keyed hash of the source's identity, so other credentials, or another region, have
- * another entry, and a rotated key does not meet the old token.
+ * Tokens are kept in any `BackingPersistence` (memory, files, SQL, Redis), encrypted with AES-256-GCM under a key that only the
+ * processes have. The name of an entry is a keyed hash of the source's identity: other credentials and other regions have other
+ * entries, and so does a rotated key.
  *
- * Whoever finds no usable token takes a `Lease`, looks once more, logs in and writes. The others look again every
- * `poll`. A holder that dies leaves the lease to run out, and another takes over. The store is a convenience: where it fails,
- * or does not respond within `storeTimeout`, each process logs in for itself and a warning is logged.
+ * A process that finds no usable token acquires a `Lease`, looks once more, logs in and writes the token. The others look again
+ * every `poll`. When a holder dies its lease expires, and another process takes over. The store is not required: where it fails,
+ * or does not respond within `storeTimeout`, each process logs in for itself and logs a warning.
  *
  * **Gotchas**
  *
@@ -57,16 +57,16 @@ import type * as Scope from "effect/Scope"
 import * as AuthError from "./AuthError.ts"
 import type { Grant } from "./Grant.ts"
 import { problemOf } from "./internal/tokenText.ts"
-import * as vault from "./internal/vault.ts"
+import * as Vault from "./internal/vault.ts"
 import type { TokenSource } from "./TokenSource.ts"
 
 /**
- * - `key`: what the tokens are encrypted with; at least 32 characters.
- * - `lifetime`: how long a token whose server does not say is shared; 1 hour by default.
- * - `lease`: how long a login may take before another process tries; 15 seconds by default, prolonged while it runs.
- * - `poll`: how often those who wait look again; 100 milliseconds by default, with 50 % of jitter.
- * - `storeTimeout`: how long the store, or that of the leases, may take to respond; 1 second by default. See `StoreTimeout`: one
- *   that was silent is asked again once in a while, and holds no other login up.
+ * - `key`: encrypts the tokens; at least 32 characters.
+ * - `lifetime`: how long a token is shared whose server does not name its end; 1 hour by default.
+ * - `lease`: how long the others wait for a holder that died; 15 seconds by default. A holder prolongs it while its login runs.
+ * - `poll`: how often the others look; 100 milliseconds by default, plus or minus 25 % at random.
+ * - `storeTimeout`: how long the store, or that of the leases, may take to respond; 1 second by default. A store that did not
+ *   respond is asked again once in a while, and delays no other login (`StoreTimeout`).
  *
  * @category models
  * @since 0.1.0
@@ -98,18 +98,18 @@ export const make = Effect.fnUntraced(function*(source: TokenSource, options: Op
     )
   }
   const store = yield* (yield* Persistence.BackingPersistence).make("tokens")
-  // One limit for both, which usually lie in the same place.
+  // One limit for both, since they usually are one store.
   const within = StoreTimeout.make(options.storeTimeout ?? "1 second")
   const lease = Lease.withTimeout(yield* Lease.Lease, within)
-  const safe = yield* vault.make(options.key)
+  const vault = yield* Vault.make(options.key)
   const lifetime = Duration.toMillis(Duration.fromInputUnsafe(options.lifetime ?? "1 hour"))
   const leaseLife = Duration.fromInputUnsafe(options.lease ?? "15 seconds")
   const poll = Duration.toMillis(Duration.fromInputUnsafe(options.poll ?? "100 millis"))
 
-  const read = Effect.fnUntraced(function*(place: string, rejected: Redacted.Redacted | undefined) {
-    const entry = yield* optional(within(store.get(place)), "read")
+  const read = Effect.fnUntraced(function*(name: string, rejected: Redacted.Redacted | undefined) {
+    const entry = yield* optional(within(store.get(name)), "read")
     if (!isEntry(entry)) return undefined
-    const text = yield* safe.open(place, entry.sealed)
+    const text = yield* vault.open(name, entry.sealed)
     if (text === undefined) return undefined
     const stored = yield* Effect.orElseSucceed(decode(text), () => undefined)
     if (stored === undefined || stored.expiresAt <= (yield* Clock.currentTimeMillis)) return undefined
@@ -118,44 +118,44 @@ export const make = Effect.fnUntraced(function*(source: TokenSource, options: Op
     return grant
   })
 
-  const write = Effect.fnUntraced(function*(place: string, grant: Grant) {
-    // What the cache is about to reject would be rejected by all processes, for as long as it lies there.
+  const write = Effect.fnUntraced(function*(name: string, grant: Grant) {
+    // All processes would reject the token that the cache is about to reject, until it expires.
     if (problemOf(Redacted.value(grant.value)) !== undefined) return
     const now = yield* Clock.currentTimeMillis
     const expiresAt = Math.min(grant.expiresAt ?? now + lifetime, now + longest)
     if (expiresAt <= now) return
     const stored = { value: Redacted.value(grant.value), expiresAt, attributes: grant.attributes ?? {} }
-    // The schema's own words may repeat what is wrong.
+    // The schema's message may repeat the token.
     const text = yield* Effect.mapError(encode(stored), () => ({ message: "the grant cannot be written as JSON" }))
-    const entry: Entry = { sealed: yield* safe.seal(place, text) }
-    yield* within(store.set(place, entry, Duration.millis(expiresAt - now)))
+    const entry: Entry = { sealed: yield* vault.seal(name, text) }
+    yield* within(store.set(name, entry, Duration.millis(expiresAt - now)))
   })
 
-  const keepLease = (place: string, owner: string) =>
-    Effect.catchCause(lease.acquire(place, owner, leaseLife), () => Effect.void).pipe(
+  const keepLease = (name: string, owner: string) =>
+    Effect.catchCause(lease.acquire(name, owner, leaseLife), () => Effect.void).pipe(
       Effect.delay(Duration.millis(Duration.toMillis(leaseLife) / 3)),
       Effect.forever
     )
 
-  const logIn = (place: string, owner: string, rejected: Redacted.Redacted | undefined) =>
+  const logIn = (name: string, owner: string, rejected: Redacted.Redacted | undefined) =>
     Effect.gen(function*() {
-      // Another process may have finished between the look and the lease.
-      const found = yield* read(place, rejected)
+      // Another process may have logged in between the look and the lease.
+      const found = yield* read(name, rejected)
       if (found !== undefined) return found
-      const grant = yield* Effect.raceFirst(source.acquire(rejected), keepLease(place, owner))
-      yield* optional(write(place, grant), "written")
+      const grant = yield* Effect.raceFirst(source.acquire(rejected), keepLease(name, owner))
+      yield* optional(write(name, grant), "written")
       return grant
-    }).pipe(Effect.ensuring(Effect.catchCause(lease.release(place, owner), () => Effect.void)))
+    }).pipe(Effect.ensuring(Effect.catchCause(lease.release(name, owner), () => Effect.void)))
 
   const acquire = Effect.fnUntraced(function*(rejected: Redacted.Redacted | undefined) {
-    const place = yield* safe.place(yield* source.identity)
-    const owner = yield* safe.name
+    const name = yield* vault.nameOf(yield* source.identity)
+    const owner = yield* vault.randomName
     while (true) {
-      const found = yield* read(place, rejected)
+      const found = yield* read(name, rejected)
       if (found !== undefined) return found
       // Without leases no process waits for another.
-      const taken = yield* optional(lease.acquire(place, owner, leaseLife), "leased")
-      if (taken !== false) return yield* logIn(place, owner, rejected)
+      const taken = yield* optional(lease.acquire(name, owner, leaseLife), "leased")
+      if (taken !== false) return yield* logIn(name, owner, rejected)
       yield* Effect.sleep(Duration.millis(poll * (0.75 + (yield* Random.next) / 2)))
     }
   })
@@ -182,19 +182,19 @@ const Stored = Schema.fromJsonString(Schema.Struct({
 const decode = Schema.decodeUnknownEffect(Stored)
 const encode = Schema.encodeEffect(Stored)
 
-/** A token that never ends is looked up anew after a month, since stores and JSON know no infinity. */
+/** A token that never ends is stored for a month, since stores and JSON have no infinity. */
 const longest = 30 * 24 * 60 * 60 * 1_000
 
-/** A call to a store, which is a convenience: whatever goes wrong with it, a defect included, costs a warning. */
+/** A call to the store. Its failure, a defect included, costs a warning only. */
 const optional = <A, E extends { readonly message: string }>(
   call: Effect.Effect<A, E>,
   what: string
 ): Effect.Effect<A | undefined> =>
   Effect.catchCause(call, (cause) => {
     const error = Cause.findErrorOption(cause)
-    const why = error._tag === "Some" ? error.value.message : "the call to it did not end as it should"
+    const why = error._tag === "Some" ? error.value.message : "the call to it ended with a defect or an interruption"
     return Effect.as(
-      Effect.logWarning(`Shared tokens cannot be ${what}, going on without the store: ${why}`),
+      Effect.logWarning(`Shared tokens cannot be ${what}, continuing without the store: ${why}`),
       undefined
     )
   })

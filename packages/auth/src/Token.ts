@@ -1,5 +1,5 @@
 /**
- * A token as a cache hands it out, and the grant it came from.
+ * A token as `TokenCache` returns it.
  *
  * @since 0.1.0
  */
@@ -9,7 +9,7 @@ import type * as Redacted from "effect/Redacted"
  * A token in use.
  *
  * - `expiresAt`: epoch milliseconds; `Infinity` where it never ends.
- * - `generation`: 1 for the first token of a cache, one more with each login. It tells a token from its successors
+ * - `generation`: 1 for the first token of a cache, one more with each login. It distinguishes a token from its successors
  *   without showing it.
  *
  * @category models

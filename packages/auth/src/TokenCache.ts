@@ -1,24 +1,25 @@
 /**
- * One token for many callers: one login however many ask, renewed before it expires, replaced once when it is rejected.
+ * Gives many callers one token: they share one login, the token is refreshed before it expires and replaced once when it is
+ * rejected.
  *
  * **Details**
  *
- * - A fresh token is handed out without waiting.
- * - Within `refreshBefore` of its expiry callers still get it at once, and one refresh runs behind. A refresh that fails
- *   leaves the token in use and is tried again no sooner than `refreshRetryDelay` later.
- * - Without a usable token callers wait for one login together. Its failure reaches all of them and is not kept, but
- *   rejected credentials are not tried again until they change, or for a while where the server did not name them
- *   (`AuthError.Rejected`); and a login that failed in a way that no policy retries, such as a defect of the source or a response
- *   without a token, is asked again at once only the first time. After that the same failure is handed out for a pause of 1
+ * - A fresh token is returned without waiting.
+ * - Within `refreshBefore` of the expiry callers still get the token at once, and one refresh runs in the background. If it fails,
+ *   the token stays in use, and the next refresh starts no sooner than `refreshRetryDelay` later.
+ * - Without a usable token callers wait for one login together. All of them get its failure, and the next caller starts another
+ *   login, with two exceptions. Rejected credentials are not tried again until they change, or for a while where the server did
+ *   not name them (`AuthError.Rejected`). A login that failed in a way that no policy retries, such as a defect of the source or
+ *   a response without a token, is tried again at once only the first time: after that callers get the same failure for 1
  *   second, doubling up to `refreshRetryDelay`.
- * - A source that throws fails its callers with that defect, and is paced and told like any failure. One that interrupts
- *   itself is `Unavailable`, worth a retry.
+ * - A source that throws fails its callers with that defect, and counts as a failure for pauses and events. A source that
+ *   interrupts itself is `Unavailable`, worth a retry.
  * - A token that no header can hold is `MalformedToken`.
- * - Each token is scrubbed from texts until an hour after its end (`Scrubber`).
- * - A login goes on when some of its waiters are interrupted and stops when all are.
- * - `invalidate` names the token that was rejected: whoever comes late, with an older one, causes no second login.
- * - Time is judged by the monotonic clock and by the wall clock; the token counts as expired when either says so. A wall
- *   clock that jumps back does not prolong its life.
+ * - `Scrubber` removes each token from texts until an hour after its end.
+ * - A login continues when some of its waiters are interrupted, and stops when all are.
+ * - `invalidate` names the token that was rejected: a late caller with an older one causes no second login.
+ * - A token expires by the monotonic clock or by the wall clock, whichever is first. A wall clock that jumps back does not
+ *   prolong its life.
  *
  * **Example** (Two callers, one login)
  *
@@ -76,12 +77,12 @@ import type { TokenSource } from "./TokenSource.ts"
 
 /**
  * - `get`: the token to use now.
- * - `invalidate`: the token was rejected. Answers whether this ended the current token's life; `false` for an older
- *   generation, and where `maxReloginsPerMinute` says that enough is enough.
- * - `forgetFailures`: rejected credentials and pauses after failures are forgotten, so that the next call logs in. For an
- *   operator who knows that the cause is gone.
+ * - `invalidate`: reports that the token was rejected. Returns whether this ended the current token's life: `false` for an older
+ *   generation, and once `maxReloginsPerMinute` is reached.
+ * - `forgetFailures`: forgets rejected credentials and pauses after failures, so that the next call logs in. For an operator who
+ *   knows that the cause is gone.
  * - `status`: for display.
- * - `events`: what happens from now on, for logs and counts; a slow reader misses the oldest.
+ * - `events`: what happens from now on, for logs and counts. A slow reader misses the oldest.
  *
  * @category services
  * @since 0.1.0
@@ -95,16 +96,16 @@ export class TokenCache extends Context.Service<TokenCache, {
 }>()("@effect-resilience/auth/TokenCache") {}
 
 /**
- * - `lifetime`: of a token whose server does not say; 1 hour by default. Also of one that says it has expired already:
- *   then the clocks differ.
- * - `refreshBefore`: how long before its expiry a token is renewed; 5 minutes by default, at most half of its life.
- * - `jitter`: the part of `refreshBefore` by which a renewal is put off at random, so that a fleet does not move together;
+ * - `lifetime`: of a token whose server does not say; 1 hour by default. Also of a token that has expired already when it
+ *   arrives: then the clocks differ.
+ * - `refreshBefore`: how long before its expiry a token is refreshed; 5 minutes by default, at most half of its life.
+ * - `jitter`: the part of `refreshBefore` by which a refresh is delayed at random, so that a fleet does not refresh all at once;
  *   0.2 by default.
- * - `refreshRetryDelay`: between failed renewals; 30 seconds by default, longer where the server says so.
+ * - `refreshRetryDelay`: the pause after a refresh that failed; 30 seconds by default, longer where the server says so.
  * - `timeout`: of a whole login, with its retries; 1 minute by default.
  * - `retry`: for logins that failed and may succeed; `RetryPolicy.standard` by default.
- * - `maxReloginsPerMinute`: how many rejected tokens per minute are replaced by a new login; 10 by default. An API that rejects every
- *   token would otherwise be answered with a login per call.
+ * - `maxReloginsPerMinute`: how many rejected tokens per minute a new login replaces; 10 by default. An API that rejects every
+ *   token would otherwise cost a login per call.
  *
  * @category models
  * @since 0.1.0
@@ -121,7 +122,7 @@ export interface Options {
 
 /**
  * - `state`: `empty` before the first login and after a rejection; `fresh`; `refreshing` within `refreshBefore`; `expired`.
- * - `logins`, `failures`: how often the source was asked with success and without.
+ * - `logins`, `failures`: how many logins succeeded and failed, refreshes included.
  * - `waiting`: how many callers wait for the login in progress.
  *
  * @category models
@@ -137,7 +138,7 @@ export interface Status {
 }
 
 /**
- * - `Acquired`: the source gave a token. `ahead` tells a renewal ahead of time from a login that somebody waited for.
+ * - `Acquired`: the source gave a token. `ahead` is true for a refresh before the expiry.
  * - `Failed`: it gave none. `reason` is the tag of the `AuthError`'s reason, or `Defect` where the source threw.
  * - `Invalidated`: `invalidate` ended a token's life.
  *
@@ -160,9 +161,9 @@ export type Event =
  *
  * **Details**
  *
- * Logins run in the context in which the cache is made, not in that of the call that happens to come first: loggers,
- * tracer and `AttemptBudget` are those of here, and no caller's deadline cuts a login that others wait for. Its spans form a
- * trace of their own, with a link to the span of the call that started it.
+ * Logins run in the context in which the cache is made, not in that of the first caller: they use its loggers, its tracer and
+ * its `AttemptBudget`, and no caller's deadline cuts a login that others wait for. The spans of a login form a trace of their
+ * own, with a link to the span of the call that started it.
  *
  * Throws `RangeError` for a jitter outside 0 to 1 and for negative counts and durations.
  *
@@ -238,10 +239,10 @@ type Resume = (result: Effect.Effect<Token, AuthError.AuthError>) => void
 
 interface Held {
   readonly token: Token
-  /** Ages, in milliseconds, at which it is to be renewed and at which it ends. */
+  /** Ages, in milliseconds, at which it is refreshed and at which it ends. */
   readonly refreshAge: number
   readonly endAge: number
-  /** When it was got, by both clocks. */
+  /** When it was obtained, by both clocks. */
   readonly bornAt: number
   readonly bornAtWall: number
 }
@@ -253,7 +254,7 @@ interface Acquired {
   readonly random: number
 }
 
-/** A failure that is handed out until then, by the monotonic clock. */
+/** The failure that callers get until `until`, by the monotonic clock. */
 interface Kept {
   readonly exit: Exit.Exit<never, AuthError.AuthError>
   readonly until: number
@@ -310,7 +311,7 @@ class Cache {
     const age = this.ageOf(held, now)
     if (age >= held.endAge) return undefined
     if (age >= held.refreshAge && this.mayRefresh(now)) this.run(this.create(true))
-    // A renewal that needs no waiting is done already.
+    // A refresh that needs no waiting is done already.
     return this.held ?? held
   }
 
@@ -377,7 +378,7 @@ class Cache {
   }
 
   private run(flight: Flight): void {
-    // Not in the context of the first caller: its deadline, operation and span are not those of the other waiters.
+    // Not in the context of the first caller, whose deadline, operation and span are not those of the other waiters.
     const fiber = Effect.runForkWith(this.linkedContext())(this.acquire(flight))
     flight.fiber = fiber
     this.running.add(fiber)
@@ -387,7 +388,7 @@ class Cache {
     })
   }
 
-  // The login is a trace of its own, which a link leads to from the call that started it.
+  // The login is a trace of its own. A link leads to the call that started it.
   private linkedContext(): Context.Context<never> {
     const caller = Fiber.getCurrent()
     const span = caller === undefined ? undefined : Context.getOrUndefined(caller.context, Tracer.ParentSpan)
@@ -402,13 +403,13 @@ class Cache {
   }
 
   private settle(flight: Flight, exit: Exit.Exit<Acquired, AuthError.AuthError>): void {
-    if (this.flight !== flight) return // abandoned: nobody waits
+    if (this.flight !== flight) return // abandoned: no caller waits
     this.flight = undefined
     const result = this.resultOf(flight, exit)
     for (const resume of flight.waiters) resume(result)
   }
 
-  // Whatever goes wrong here, those who wait are told.
+  // A defect here reaches the waiters too: they never hang.
   private resultOf(
     { ahead }: Flight,
     exit: Exit.Exit<Acquired, AuthError.AuthError>
@@ -424,8 +425,8 @@ class Cache {
   }
 
   private endOf(grant: Grant, now: number): number {
-    const told = grant.expiresAt !== undefined && grant.expiresAt > now
-    return told ? grant.expiresAt : now + this.settings.lifetime
+    const stated = grant.expiresAt !== undefined && grant.expiresAt > now
+    return stated ? grant.expiresAt : now + this.settings.lifetime
   }
 
   private hold({ bornAt, grant, random, took }: Acquired, ahead: boolean): Held {
@@ -444,7 +445,7 @@ class Cache {
     this.rejected = undefined
     this.succeeded()
     this.publish({ _tag: "Acquired", generation: token.generation, expiresAt, ahead, took })
-    // A token that never ends is never renewed, however early that was to be.
+    // A token that never ends is never refreshed, even where `refreshBefore` is infinite.
     const refreshAge = life === Infinity ? life : life - Math.min(refreshBefore, life / 2) * (1 - jitter * random)
     return this.held = {
       token,
@@ -464,7 +465,7 @@ class Cache {
     const after = recovery._tag === "Retry" && recovery.after !== undefined ? Duration.toMillis(recovery.after) : 0
     const now = this.nowMillis()
     this.pausedUntil = now + Math.max(refreshRetryDelay, after)
-    // The source has no other token, so the same one may be tried again.
+    // The source has no other token: it may return the same one again.
     if (error?.reason._tag === "StillUnauthorized") this.rejected = undefined
     this.futile = recovery._tag === "Retry" || (error !== undefined && judgedAnew.has(error.reason._tag))
       ? 0
@@ -521,7 +522,7 @@ class Cache {
   }
 }
 
-// A deadline leaves no history, by which retries further out see that a failure was retried already.
+// A deadline leaves no history. Retries further out need one, to see that a failure was retried already.
 const tooSlow = (detail: string): Effect.Effect<never, AuthError.AuthError> =>
   RetryPolicy.retry(
     Effect.fail(new AuthError.AuthError({ reason: new AuthError.Unavailable({ detail, recovery: Recovery.retry }) })),
@@ -539,7 +540,7 @@ const interruptedItself: Effect.Effect<never, AuthError.AuthError> = Effect.susp
 const malformed = (problem: string): Effect.Effect<never, AuthError.AuthError> =>
   Effect.fail(new AuthError.AuthError({ reason: new AuthError.MalformedToken({ problem }) }))
 
-/** Failures of sources that make no request while nothing has changed. */
+/** Failures of sources that make no request until something changes. */
 const judgedAnew: ReadonlySet<AuthError.Reason["_tag"]> = new Set(["Rejected", "NotConfigured", "StillUnauthorized"])
 
 const minute = 60_000

@@ -1,10 +1,9 @@
 /**
- * How a token is got.
+ * Obtains one access token.
  *
  * **Details**
  *
- * A source only knows how to get one token. When to ask, how long to use the answer and who waits for whom is the
- * business of `TokenCache`.
+ * A source only obtains a token. `TokenCache` decides when to ask it and how long to use the token, and lets callers share it.
  *
  * **Example** (A login by request)
  *
@@ -56,11 +55,11 @@ import type { Identity, TokenSource } from "./internal/source.ts"
 export type { Identity, TokenSource }
 
 /**
- * Logs in with credentials that are read anew each time, so that rotated keys take effect without a restart.
+ * Logs in with credentials. It reads them for each login, so that rotated keys take effect without a restart.
  *
  * - `identity`: of these credentials; its secrets are registered with the current `Scrubber`.
  * - `login`: failures of the call become `Rejected` or `Unavailable` (`AuthError.fromApiError`). It runs as the operation
- *   `log in`, which is idempotent; name it yourself for a better endpoint.
+ *   `log in`, which is idempotent. Name the operation yourself for a better endpoint.
  *
  * @category constructors
  * @since 0.1.0
@@ -82,7 +81,7 @@ export const login = <C>(options: {
 }
 
 /**
- * Gets tokens with any effect.
+ * Obtains tokens with any effect.
  *
  * @category constructors
  * @since 0.1.0
@@ -96,8 +95,8 @@ export const fromEffect = (
 })
 
 /**
- * One token that never expires, such as a personal access token. Where the API rejects it there is nothing to replay
- * with: the call fails with `StillUnauthorized`.
+ * One token that never expires, such as a personal access token. Where the API rejects it the call fails with
+ * `StillUnauthorized`, since there is no other token to replay it with.
  *
  * @category constructors
  * @since 0.1.0
@@ -105,8 +104,8 @@ export const fromEffect = (
 export const constant = (value: Redacted.Redacted): TokenSource => fromCredential(Effect.succeed(value))
 
 /**
- * A token from configuration, for example from an environment variable. It never expires; when the API rejects it, it is
- * read anew, and the call fails with `StillUnauthorized` where the configuration holds no other.
+ * A token from configuration, for example from an environment variable. It never expires. When the API rejects it, it is
+ * read again, and the call fails with `StillUnauthorized` where the configuration holds no other.
  *
  * @category constructors
  * @since 0.1.0
@@ -122,12 +121,16 @@ export const fromConfig = (config: Config.Config<Redacted.Redacted>): TokenSourc
 /**
  * A token that a command prints, such as `gcloud auth print-access-token`.
  *
- * - `read`: finds the token, and when it ends, in what the command printed; by default all of it, trimmed.
+ * - `read`: finds the token and its end in the output; by default the token is all of it, trimmed.
  *
  * **Details**
  *
- * A command that cannot be started is `NotConfigured`; one that fails is `Unavailable`, and worth a retry; one that prints
- * nothing, or what `read` finds no token in or throws at, has `NoToken`. One that prints more than 1 MiB is stopped. What it prints is never shown. It is stopped when no caller waits for it any more.
+ * - `NotConfigured`: the command cannot be started.
+ * - `Unavailable`, worth a retry: the command fails.
+ * - `Unavailable`, not worth one: the command prints more than 1 MiB, and is stopped.
+ * - `NoToken`: the command prints nothing, or `read` finds no token in the output or throws.
+ *
+ * No error shows the output. The command is stopped when no caller waits for it any more.
  *
  * @category constructors
  * @since 0.1.0
@@ -160,7 +163,7 @@ export const command = (
         )
       )
       if (code !== 0) return yield* Effect.fail(commandFailed(`the command ended with status ${code}`))
-      // What `read` throws may repeat what it read.
+      // What `read` throws may repeat the output.
       const grant = Result.getOrUndefined(Result.try(() => read(text)))
       if (grant === undefined) {
         return yield* Effect.fail(
@@ -173,9 +176,9 @@ export const command = (
   })
 
 /**
- * Tries sources in order, for keys in rotation: the next is asked where one rejects its credentials or is not
- * configured. An outage stays an outage. The source that worked is asked first the next time, and one that was rejected
- * is not asked again until its credentials change, or for a while (`AuthError.Rejected`).
+ * Tries sources in order, for keys in rotation: it asks the next one where a login rejects the credentials or is not configured.
+ * An outage is not passed on to the next. The source that worked is asked first the next time, and one whose credentials were
+ * rejected is not asked again until they change, or for a while (`AuthError.Rejected`).
  *
  * @category combinators
  * @since 0.1.0

@@ -23,7 +23,7 @@ const running = <A, E, R>(effect: Effect.Effect<A, E, R>, time: Duration.Input =
   })
 
 describe("Authenticated", () => {
-  it("logs in once when 50 concurrent calls meet a revoked token, in 1,000 interleavings", () => {
+  it("logs in once when 50 concurrent calls have a revoked token, in 1,000 interleavings", () => {
     for (let seed = 0; seed < 1_000; seed++) {
       const exit = simulation.run(seed, () =>
         Effect.gen(function*() {
@@ -42,7 +42,7 @@ describe("Authenticated", () => {
     }
   }, 60_000)
 
-  const meets401As = <E>(kind: string, wrap: (client: HttpClient.HttpClient) => HttpClient.HttpClient.With<E>) => {
+  const handles401As = <E>(kind: string, wrap: (client: HttpClient.HttpClient) => HttpClient.HttpClient.With<E>) => {
     it.effect(`replays once with a new token after a 401 that arrives as ${kind}`, () =>
       Effect.gen(function*() {
         const { record, source } = fakes.login({ millis: 0 })
@@ -55,7 +55,7 @@ describe("Authenticated", () => {
         assert.strictEqual(record.started, 2)
       }))
 
-    it.effect(`fails once and typed when the token of a new login is rejected, as ${kind}`, () =>
+    it.effect(`fails with a typed error when the token of a new login is rejected, as ${kind}`, () =>
       Effect.gen(function*() {
         const { record, source } = fakes.login({ millis: 0 })
         const api = fakes.api({ accepts: () => false })
@@ -67,9 +67,9 @@ describe("Authenticated", () => {
         assert.strictEqual(api.seen.length, 2)
       }))
   }
-  meets401As("an ApiError", (client) => ErrorMapping.mapErrors(client))
-  meets401As("a response", (client) => client)
-  meets401As("an HttpClientError", HttpClient.filterStatusOk)
+  handles401As("an ApiError", (client) => ErrorMapping.mapErrors(client))
+  handles401As("a response", (client) => client)
+  handles401As("an HttpClientError", HttpClient.filterStatusOk)
 
   it.effect("says what the server said about a token that is still rejected", () =>
     Effect.gen(function*() {
@@ -96,7 +96,7 @@ describe("Authenticated", () => {
       assert.strictEqual(record.started, 2)
     }))
 
-  it.effect("recovers a late 401 even where the successor was revoked meanwhile", () =>
+  it.effect("recovers from a late 401 even where the next token was revoked meanwhile", () =>
     Effect.gen(function*() {
       const { record, source } = fakes.login({ millis: 0 })
       const cache = yield* TokenCache.make(source)
@@ -142,7 +142,7 @@ describe("Authenticated", () => {
       assert.strictEqual(api.seen.length, 1)
     }))
 
-  it.effect("answers an API that rejects every token with a bounded number of logins", () =>
+  it.effect("makes a bounded number of logins for an API that rejects every token", () =>
     Effect.gen(function*() {
       const { record, source } = fakes.login({ millis: 0 })
       const api = fakes.api({ accepts: () => false })
@@ -158,7 +158,7 @@ describe("Authenticated", () => {
       assert.strictEqual(record.started, 5)
     }))
 
-  it.effect("takes further signs of a rejected token", () =>
+  it.effect("recognizes further signs of a rejected token", () =>
     Effect.gen(function*() {
       const { source } = fakes.login({ millis: 0 })
       const api = fakes.api({
@@ -219,12 +219,12 @@ describe("Authenticated", () => {
         const { api, post } = yield* setup()
         const error = yield* running(Effect.flip(post(HttpBody.stream(oneShot(), "text/csv", text.length))))
         assert.strictEqual(reasonOf(error), "NotReplayable")
-        // As the 401 that it stands for: no verdict on the server, and nothing that a policy repeats.
+        // As for a 401: no verdict on the server, and policies do not retry it.
         assert.strictEqual(Recovery.of(error)._tag, "Reauthenticate")
         assert.deepStrictEqual(api.seen.map((seen) => seen.body), [text])
       }))
 
-    it.effect("does not replay a stream of unknown length that was begun, but renews the token", () =>
+    it.effect("does not replay a stream of unknown length that was begun, but replaces the token", () =>
       Effect.gen(function*() {
         const { api, cache, post } = yield* setup()
         const error = yield* running(Effect.flip(post(HttpBody.stream(oneShot(), "text/csv"))))
@@ -252,7 +252,7 @@ describe("Authenticated", () => {
         )
       }))
 
-    it.effect("does not replay a raw stream, whose state nobody knows", () =>
+    it.effect("does not replay a raw stream, whose state is unknown", () =>
       Effect.gen(function*() {
         const { post } = yield* setup()
         const error = yield* running(Effect.flip(post(HttpBody.raw(new ReadableStream()))))
@@ -362,7 +362,7 @@ describe("Authenticated", () => {
       assert.deepStrictEqual(cookies, ["open-token=token-1", "a=b; open-token=token-1"])
     }))
 
-  it.effect("hands the failure of the login to the call", () =>
+  it.effect("fails the call with the failure of the login", () =>
     Effect.gen(function*() {
       const { source } = fakes.login({ outcome: () => new AuthError.Rejected({ detail: "no such key" }) })
       const api = fakes.api({ accepts: () => true })

@@ -18,12 +18,12 @@ describe("Origin", () => {
       ["http://127.0.0.1:80/", "http://127.0.0.1"],
       ["http://127.255.0.1:81/", "http://127.255.0.1:81"],
       ["http://[::1]:3000", "http://[::1]:3000"],
-      // As the URL standard reads it: the look-alikes below are other hosts, and stay so.
+      // As the URL standard has it. The look-alikes below are other hosts.
       ["http://0x7f000001/", "http://127.0.0.1"],
       ["https://api.example.com.evil.test", "https://api.example.com.evil.test"],
       ["http://127.0.0.1.evil.test/", plain],
       ["http://localhost.evil.test/", plain],
-      // What these stand for is up to the resolver.
+      // The resolver decides what these stand for.
       ["http://tbm.localhost/", plain],
       ["http://.localhost/", plain],
       ["http://localhost./", plain],
@@ -79,7 +79,7 @@ describe("Origin", () => {
     }
   })
 
-  it("throws for a constant that is no fit address, and does not repeat it", () => {
+  it("throws for a constant that must not get credentials, and does not repeat it", () => {
     assert.throws(() => Origin.make("https://key:secret@api.example.com"), RangeError)
     try {
       Origin.make("https://key:secret@api.example.com")

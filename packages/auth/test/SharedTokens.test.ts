@@ -107,11 +107,11 @@ describe("SharedTokens", () => {
         yield* (yield* shared(source())).acquire(undefined)
         assert.strictEqual(record.started, before + 1, tampered)
       }
-      // Moved to the place of another identity, an entry does not open.
+      // An entry that was moved to the name of another identity does not open.
       const before = yield* store.keys
       yield* (yield* shared(source(["other"]))).acquire(undefined)
-      const [place = ""] = (yield* store.keys).filter((key) => !before.includes(key))
-      yield* store.set(place, (yield* store.get(name)) ?? "")
+      const [moved = ""] = (yield* store.keys).filter((key) => !before.includes(key))
+      yield* store.set(moved, (yield* store.get(name)) ?? "")
       const started = record.started
       yield* (yield* shared(source(["other"]))).acquire(undefined)
       assert.strictEqual(record.started, started + 1)
@@ -124,13 +124,13 @@ describe("SharedTokens", () => {
       )
     ))
 
-  it.live("takes over from a holder that died, when its lease has run out", () =>
+  it.live("takes over from a holder that died, when its lease has expired", () =>
     Effect.gen(function*() {
       const { record, source } = logins()
       const lease = yield* Lease.Lease
       const taken: Array<string> = []
       const dying = Lease.Lease.of({
-        // Another process took every lease just now, and dies.
+        // Another process has just taken every lease, and dies.
         acquire: (name, owner, life) =>
           taken.includes(name)
             ? lease.acquire(name, owner, life)

@@ -13,7 +13,7 @@ const refreshRetryDelay = 1_500
 const maxReloginsPerMinute = 3
 
 /**
- * What becomes of a login: `declined` is a rejection that is not final, `dies` throws, `interrupts` interrupts itself, and
+ * How a login ends: `declined` is a rejection that is not final, `dies` throws, `interrupts` interrupts itself, and
  * `unusable` gives a token that no header can hold.
  */
 type Outcome = "granted" | "unavailable" | "rejected" | "declined" | "dies" | "interrupts" | "unusable"
@@ -54,7 +54,7 @@ interface Observed {
   readonly failures: number
 }
 
-// Mostly within one login, and around the instants at which something changes.
+// Mostly within one login, and near the instants at which something changes.
 const wait = fc.oneof(
   { weight: 5, arbitrary: fc.constantFrom(0, 1, 10, 31) },
   { weight: 2, arbitrary: fc.constantFrom(1_000, 1_500, 8_000, 8_000, 10_000, 30_000, 60_000, 300_000) },
@@ -190,7 +190,7 @@ const describeExit = (exit: Exit.Exit<Token.Token, AuthError.AuthError>): string
 
 const fail = (reason: AuthError.Reason) => Effect.fail(new AuthError.AuthError({ reason }))
 
-/** The same rules without fibers: a list of who waits, and a login that is a time at which something happens. */
+/** The same rules without fibers: a list of waiters, and a login that is only the time of its end. */
 const model = (commands: ReadonlyArray<Command>): Observed => {
   let now = 0
   let skew = 0

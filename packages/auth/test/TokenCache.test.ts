@@ -20,7 +20,7 @@ const generationAfter = (cache: TokenCache.TokenCache["Service"], millis: number
   })
 
 describe("TokenCache", () => {
-  it.effect("has its tokens scrubbed until an hour after their end, and one that never ends for good", () =>
+  it.effect("registers its tokens with the scrubber until an hour after their end, and for good where they never end", () =>
     Effect.gen(function*() {
       yield* TestClock.setTime(Date.UTC(2026, 5, 1))
       const scrubber = Scrubber.make()
@@ -52,7 +52,7 @@ describe("TokenCache", () => {
       assert.strictEqual(record.started, 1)
     }))
 
-  it.effect("links the trace of a login, and of a renewal, to the call that started it", () =>
+  it.effect("links the trace of a login, and of a refresh, to the call that started it", () =>
     Effect.gen(function*() {
       const spans: Array<Tracer.Span> = []
       const tracer = Tracer.make({
@@ -79,7 +79,7 @@ describe("TokenCache", () => {
       assert.deepStrictEqual(logins.map(({ parent }) => Option.isNone(parent)), [true, true])
     }))
 
-  it.effect("hands the token out while it renews behind, and waits past the expiry", () =>
+  it.effect("returns the token while it refreshes in the background, and waits after the expiry", () =>
     Effect.gen(function*() {
       const { record, source } = fakes.login({ millis: 100, life: 60 * minute })
       const cache = yield* TokenCache.make(source)
@@ -96,9 +96,9 @@ describe("TokenCache", () => {
       assert.strictEqual(yield* generationAfter(cache, 100), 3)
     }))
 
-  it.effect("puts renewals off at random, by a part of the window", () =>
+  it.effect("delays refreshes at random, by a part of the window", () =>
     Effect.gen(function*() {
-      const renewedAt: Array<number> = []
+      const refreshedAt: Array<number> = []
       for (let seed = 0; seed < 40; seed++) {
         yield* Effect.gen(function*() {
           const { record, source } = fakes.login({ millis: 0, life: 60 * minute })
@@ -107,16 +107,16 @@ describe("TokenCache", () => {
           for (let second = 0; record.started < 2; second++) {
             yield* TestClock.adjust(second === 0 ? 54 * minute : 1_000)
             yield* cache.get
-            if (record.started === 2) renewedAt.push(54 * 60 + second)
+            if (record.started === 2) refreshedAt.push(54 * 60 + second)
           }
         }).pipe(Effect.scoped, Random.withSeed(seed))
       }
-      assert.isAtLeast(Math.min(...renewedAt), 55 * 60)
-      assert.isAtMost(Math.max(...renewedAt), 56 * 60 + 1)
-      assert.isAtLeast(Math.max(...renewedAt) - Math.min(...renewedAt), 40)
+      assert.isAtLeast(Math.min(...refreshedAt), 55 * 60)
+      assert.isAtMost(Math.max(...refreshedAt), 56 * 60 + 1)
+      assert.isAtLeast(Math.max(...refreshedAt) - Math.min(...refreshedAt), 40)
     }))
 
-  it.effect("uses a valid token on while renewals fail, and paces them", () =>
+  it.effect("keeps a valid token in use while refreshes fail, and paces them", () =>
     Effect.gen(function*() {
       const { record, source } = fakes.login({
         millis: 0,
@@ -134,7 +134,7 @@ describe("TokenCache", () => {
       assert.strictEqual((yield* cache.status).failures, 4)
     }))
 
-  it.effect("does not renew sooner than the login asks for", () =>
+  it.effect("does not refresh sooner than the login asks for", () =>
     Effect.gen(function*() {
       const { record, source } = fakes.login({
         millis: 0,
@@ -154,7 +154,7 @@ describe("TokenCache", () => {
       assert.strictEqual(record.started, 2)
     }))
 
-  it.effect("gives a token that lives shorter than the window half its life before renewing", () =>
+  it.effect("refreshes a token that lives shorter than the window at half its life", () =>
     Effect.gen(function*() {
       const { record, source } = fakes.login({ millis: 0, life: minute })
       const cache = yield* TokenCache.make(source, { jitter: 0 })
@@ -167,7 +167,7 @@ describe("TokenCache", () => {
       assert.isAtLeast(record.started, 600 / 32)
     }))
 
-  it.effect("takes an expiry that has passed already for a clock that differs", () =>
+  it.effect("takes an expiry in the past for a difference of clocks", () =>
     Effect.gen(function*() {
       const { record, source } = fakes.login({ millis: 0, life: -2 * 60 * minute })
       const cache = yield* TokenCache.make(source)
@@ -192,7 +192,7 @@ describe("TokenCache", () => {
       assert.strictEqual((yield* cache.status).waiting, 0)
     }))
 
-  it.effect("lets a renewal finish though all who joined it were interrupted", () =>
+  it.effect("lets a refresh finish when all who joined it were interrupted", () =>
     Effect.gen(function*() {
       const { record, source } = fakes.login({ millis: 100, life: 60 * minute })
       const cache = yield* TokenCache.make(source)
@@ -219,7 +219,7 @@ describe("TokenCache", () => {
       assert.strictEqual(record.started, 2)
     }))
 
-  it.effect("retries a login that meets an outage, within the policy", () =>
+  it.effect("retries a login during an outage, within the policy", () =>
     Effect.gen(function*() {
       const { record, source } = fakes.login({ outcome: (login) => login < 3 ? unavailable : undefined })
       const cache = yield* TokenCache.make(source)
@@ -227,7 +227,7 @@ describe("TokenCache", () => {
       assert.strictEqual(record.started, 3)
     }))
 
-  it.effect("gives up an outage with the last attempt's failure", () =>
+  it.effect("ends an outage with the failure of the last attempt", () =>
     Effect.gen(function*() {
       const { record, source } = fakes.login({ outcome: () => unavailable })
       const cache = yield* TokenCache.make(source)
@@ -269,7 +269,7 @@ describe("TokenCache", () => {
       assert.strictEqual(record.interrupted, 1)
     }))
 
-  it.effect("lets a waiter go at its deadline, and the login go on for the others", () =>
+  it.effect("releases a waiter at its deadline, and continues the login for the others", () =>
     Effect.gen(function*() {
       const { record, source } = fakes.login({ millis: 5_000 })
       const cache = yield* TokenCache.make(source)
@@ -296,7 +296,7 @@ describe("TokenCache", () => {
       assert.strictEqual(record.started, 1)
     }))
 
-  it.effect("tells what happens, without the token", () =>
+  it.effect("publishes what happens, without the token", () =>
     Effect.gen(function*() {
       const { source } = fakes.login({ outcome: (login) => login === 2 ? rejected : undefined })
       const cache = yield* TokenCache.make(source)
@@ -330,7 +330,7 @@ describe("TokenCache", () => {
       assert.deepStrictEqual(counts, [{ count: 1, incremental: true }, { count: 0, incremental: true }])
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
 
-  it.effect("teaches the scrubber every token it gets", () =>
+  it.effect("registers every token that it obtains with the scrubber", () =>
     Effect.gen(function*() {
       const scrubber = Scrubber.make()
       const { source } = fakes.login({ millis: 0 })

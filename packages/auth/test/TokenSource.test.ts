@@ -36,7 +36,7 @@ describe("Grant.fromResponse", () => {
   const read = (headers: HeadersInit) =>
     Grant.fromResponse(HttpClientResponse.fromWeb(HttpClientRequest.get("/"), new Response("", { headers })), locations)
 
-  it.effect("takes the token from the header, the cookie, or both alike", () =>
+  it.effect("takes the token from the header, the cookie, or both where they agree", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* valueOf(read({ "x-open-token": "a%2Bb" })), "a%2Bb")
       assert.strictEqual(yield* valueOf(read({ "set-cookie": "open-token=a%2Bb; Path=/" })), "a%2Bb")
@@ -45,14 +45,14 @@ describe("Grant.fromResponse", () => {
       assert.strictEqual(yield* valueOf(read({ "x-open-token": "", "set-cookie": "open-token=t" })), "t")
     }))
 
-  it.effect("fails where it is nowhere, or different in two locations, without showing either", () =>
+  it.effect("fails where there is no token, or a different one in two locations, without showing either", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* reasonOf(read({})), "NoToken")
       const error = yield* Effect.flip(read({ "x-open-token": "secret-1", "set-cookie": "open-token=secret-2" }))
       assert.strictEqual(error.reason._tag, "AmbiguousToken")
       assert.strictEqual(
         error.message,
-        "The login's answer holds different tokens in header X-Open-Token, cookie open-token."
+        "The login's response has different tokens in header X-Open-Token, cookie open-token."
       )
     }))
 
@@ -82,7 +82,7 @@ describe("Grant.fromResponse", () => {
       const past = "open-token=deleted; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
       assert.strictEqual(yield* reasonOf(read({ "set-cookie": "open-token=deleted; Max-Age=0" })), "NoToken")
       assert.strictEqual(yield* reasonOf(read({ date, "set-cookie": past })), "NoToken")
-      // Without the server's clock it cannot be told which one is wrong.
+      // Without the server's clock nothing says which clock is wrong.
       assert.strictEqual(yield* valueOf(read({ "set-cookie": past })), "deleted")
       assert.strictEqual(yield* valueOf(read({ "x-open-token": "t", "set-cookie": "open-token=; Max-Age=0" })), "t")
     }))
@@ -203,7 +203,7 @@ describe("TokenSource.command", () => {
       assert.strictEqual(yield* valueOf(command(`console.error("hello"); console.log(" t-1 ")`)), "t-1")
     }))
 
-  it.live("tells a command that prints nothing from one that fails", () =>
+  it.live("distinguishes a command that prints nothing from one that fails", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* reasonOf(command("")), "NoToken")
       const failed = yield* Effect.flip(command(`console.log("s3cr3t"); process.exit(3)`))
@@ -221,7 +221,7 @@ describe("TokenSource.command", () => {
       assert.strictEqual(error.message, "Could not log in: the command printed more than 1048576 bytes.")
     }))
 
-  it.effect("finds no token in what its reader throws at, and repeats none of it", () =>
+  it.effect("finds no token where its reader throws, and repeats none of the output", () =>
     Effect.gen(function*() {
       const source = yield* TokenSource.command(ChildProcess.make(process.execPath, ["-e", `console.log("s3cr3t")`]), {
         identity: [],
@@ -248,7 +248,7 @@ describe("TokenSource.chain", () => {
   }
   const rejected = new AuthError.Rejected({})
 
-  it.effect("asks the next where credentials are rejected, and a rejected one no more until they change", () =>
+  it.effect("asks the next where credentials are rejected, and the rejected one no more until they change", () =>
     Effect.gen(function*() {
       let key = "old"
       const old = failing(rejected, () => key)
@@ -270,7 +270,7 @@ describe("TokenSource.chain", () => {
       assert.strictEqual(missing.record.asked, 1)
     }))
 
-  it.effect("takes an outage for an outage", () =>
+  it.effect("does not pass an outage on to the next source", () =>
     Effect.gen(function*() {
       const down = failing(new AuthError.Unavailable({ detail: "503", recovery: { _tag: "GiveUp" } }))
       const source = TokenSource.chain([down.source, granting("b")])
@@ -359,7 +359,7 @@ describe("OAuth2.clientCredentials", () => {
       }))
   }
 
-  it.effect("rejects a token endpoint that is no place for credentials", () =>
+  it.effect("rejects a token endpoint that must not get credentials", () =>
     Effect.gen(function*() {
       const { client } = respondingWith(() => new Response())
       const error = yield* Effect.flip(

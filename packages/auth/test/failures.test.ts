@@ -11,8 +11,8 @@ import { TestClock } from "effect/testing"
 const origin = Date.UTC(2026, 5, 1)
 const minute = 60_000
 
-/** What a caller is told. */
-const told = <A>(exit: Exit.Exit<A, AuthError.AuthError>): string => {
+/** How a call ends for its caller. */
+const outcomeOf = <A>(exit: Exit.Exit<A, AuthError.AuthError>): string => {
   if (Exit.isSuccess(exit)) return "token"
   const error = Exit.findErrorOption(exit)
   if (error._tag === "Some") return error.value.reason._tag
@@ -54,7 +54,7 @@ const ways: ReadonlyArray<readonly [string, () => Effect.Effect<never, AuthError
 
 describe("a source that fails", () => {
   for (const [name, way, reason] of ways) {
-    it.effect(`and ${name} while it renews is paced, and told`, () =>
+    it.effect(`and ${name} during a refresh is paced, and reported`, () =>
       Effect.gen(function*() {
         yield* TestClock.setTime(origin)
         const { record, source } = turning(way)
@@ -76,7 +76,7 @@ describe("a source that fails", () => {
         assert.deepStrictEqual(yield* Fiber.join(events), [failed, failed])
       }))
 
-    it.effect(`and ${name} while callers wait lets nobody wait for ever, and is not asked by each`, () =>
+    it.effect(`and ${name} while callers wait fails them all, and is not asked by each`, () =>
       Effect.gen(function*() {
         yield* TestClock.setTime(origin)
         const { record, source } = turning(way)
@@ -84,7 +84,7 @@ describe("a source that fails", () => {
         yield* cache.get
         yield* TestClock.adjust(61 * minute)
         const exits = new Set<string>()
-        for (let call = 0; call < 1_000; call++) exits.add(told(yield* Effect.exit(cache.get)))
+        for (let call = 0; call < 1_000; call++) exits.add(outcomeOf(yield* Effect.exit(cache.get)))
         assert.deepStrictEqual([...exits], [reason === "Defect" ? "defect" : reason])
         assert.strictEqual((yield* cache.status).waiting, 0)
         // What a policy retries is paced by that policy.
@@ -102,7 +102,7 @@ describe("a source that fails", () => {
       }))
   }
 
-  it.effect("repeats a login that interrupts itself, by its policy", () =>
+  it.effect("retries a login that interrupts itself, by its policy", () =>
     Effect.gen(function*() {
       let asked = 0
       const source = TokenSource.fromEffect(
@@ -115,7 +115,7 @@ describe("a source that fails", () => {
       assert.strictEqual((yield* Fiber.join(call)).generation, 1)
     }))
 
-  it.effect("hands a token that never ends out, however early it is to be renewed", () =>
+  it.effect("returns a token that never ends, even with an infinite `refreshBefore`", () =>
     Effect.gen(function*() {
       const cache = yield* TokenCache.make(TokenSource.constant(Redacted.make("t")), {
         refreshBefore: Duration.infinity
@@ -128,7 +128,7 @@ describe("a source that fails", () => {
 
 const token = () => Response.json({ access_token: "t", token_type: "Bearer", expires_in: 3_600 })
 
-/** A token endpoint that answers with `bad` until it is mended. */
+/** A token endpoint that responds with `bad` while `record.broken`. */
 const endpoint = Effect.fnUntraced(function*(bad: () => Response) {
   const record = { logins: 0, broken: true }
   const client = HttpClient.make((request) =>
@@ -142,7 +142,7 @@ const endpoint = Effect.fnUntraced(function*(bad: () => Response) {
     credentials: Effect.succeed({ clientId: "app", clientSecret: Redacted.make("s3cr3t-value") })
   })
   const cache = yield* TokenCache.make(source, { retry: RetryPolicy.noop })
-  return { cache, record, call: Effect.map(Effect.exit(cache.get), told) }
+  return { cache, record, call: Effect.map(Effect.exit(cache.get), outcomeOf) }
 })
 
 const json = (status: number, body: object) => () => Response.json(body, { status })
@@ -176,7 +176,7 @@ describe("a login that is rejected once", () => {
   for (
     const [name, bad] of [
       ["403 and nothing else", () => new Response(null, { status: 403 })],
-      ["401 of whoever", () => new Response("no", { status: 401 })],
+      ["401 and a text", () => new Response("no", { status: 401 })],
       ["400 of an unknown kind", json(400, { message: "Unable to log the user in." })],
       ["invalid_request", json(400, { error: "invalid_request" })],
       ["401 with a page", page(401)]
@@ -212,7 +212,7 @@ describe("a login that is rejected once", () => {
       }))
   }
 
-  it.effect("is forgotten by sources around it, too", () =>
+  it.effect("is forgotten by the sources of a chain, too", () =>
     Effect.gen(function*() {
       let outcome: "rejected" | "granted" = "rejected"
       const picky = TokenSource.fromEffect(
@@ -224,11 +224,11 @@ describe("a login that is rejected once", () => {
         { identity: ["picky"] }
       )
       const cache = yield* TokenCache.make(TokenSource.chain([picky, picky]))
-      assert.strictEqual(told(yield* Effect.exit(cache.get)), "Rejected")
+      assert.strictEqual(outcomeOf(yield* Effect.exit(cache.get)), "Rejected")
       outcome = "granted"
-      assert.strictEqual(told(yield* Effect.exit(cache.get)), "Rejected")
+      assert.strictEqual(outcomeOf(yield* Effect.exit(cache.get)), "Rejected")
       yield* cache.forgetFailures
-      assert.strictEqual(told(yield* Effect.exit(cache.get)), "token")
+      assert.strictEqual(outcomeOf(yield* Effect.exit(cache.get)), "token")
     }))
 })
 
@@ -330,7 +330,7 @@ describe("a token that no header can hold", () => {
       ["is huge", "tok-secret".repeat(100_000), "it has 1000000 characters"]
     ] as const
   ) {
-    it.effect(`because it ${name} is named at the login, and not retried`, () =>
+    it.effect(`because it ${name} fails the login, and is not retried`, () =>
       Effect.gen(function*() {
         let asked = 0
         const source = TokenSource.fromEffect(
@@ -351,7 +351,7 @@ describe("a token that no header can hold", () => {
       }))
   }
 
-  it.effect("is none with all that a header holds", () =>
+  it.effect("is none of those that a header can hold", () =>
     Effect.gen(function*() {
       for (const value of ["-".repeat(4_000), `t0ken+with/odd=chars "and" quotes & more`, "\u00e9\u00ff~!"]) {
         const cache = yield* TokenCache.make(TokenSource.constant(Redacted.make(value)))

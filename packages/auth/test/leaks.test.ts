@@ -16,7 +16,7 @@ const secret = "PLANTED-SECRET/+\"2"
 const token = "PLANTED-TOKEN/+=3"
 const planted = [key, secret, token]
 
-/** Every way in which a planted value might be written down. */
+/** Every spelling of a planted value. */
 const spellings = planted.flatMap((value) => [
   value,
   encodeURIComponent(value),
@@ -54,13 +54,13 @@ const logins: Record<string, Login> = {
   "is rejected, echoing": echo(401),
   "is down, echoing": echo(503),
   "is forbidden, echoing": echo(403),
-  "answers a page": (response) =>
+  "responds with a page": (response) =>
     response.writeHead(200, { "content-type": "text/html" }).end(`<html>${secret}</html>`),
   "gives two tokens": (response) =>
     response.writeHead(200, { "x-open-token": token, "set-cookie": `open-token=${encodeURIComponent(token)}other` })
       .end(),
   "cuts the connection": (response) => response.socket?.destroy(),
-  "gives a token that nobody accepts": (response) => response.writeHead(200, { "x-open-token": token }).end("{}")
+  "gives a token that the API rejects": (response) => response.writeHead(200, { "x-open-token": token }).end("{}")
 }
 
 const serve = (login: Login) =>

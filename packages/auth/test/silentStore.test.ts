@@ -35,12 +35,12 @@ describe("a store that is silent", () => {
       ["store of both", Layer.merge(silentStore, silentLease)]
     ] as const
   ) {
-    it.effect(`keeps a token back for its time limit only: ${name}`, () =>
+    it.effect(`delays a token by its time limit only: ${name}`, () =>
       Effect.gen(function*() {
         yield* TestClock.adjust("3 days")
         const source = yield* SharedTokens.make(instant, { key, storeTimeout: "300 millis" })
         const cache = yield* TokenCache.make(source)
-        // Tokens are sealed by the machine's time; the test's goes on where a call waits.
+        // Encryption takes real time. The test's time advances only while a call waits.
         waiting = 0
         const token = yield* Effect.forkChild(cache.get, { startImmediately: true })
         let elapsed = 0
@@ -57,14 +57,14 @@ describe("a store that is silent", () => {
       }).pipe(Effect.scoped, Effect.provide(layer)))
   }
 
-  it.effect("lets a caller go that is interrupted", () =>
+  it.effect("releases a caller that is interrupted", () =>
     Effect.gen(function*() {
       const source = yield* SharedTokens.make(instant, { key })
       const login = yield* Effect.forkChild(source.acquire(undefined), { startImmediately: true })
       yield* Fiber.interrupt(login)
     }).pipe(Effect.scoped, Effect.provide(Layer.merge(silentStore, silentLease))))
 
-  it("needs a time limit that is one", () => {
+  it("rejects a time limit of 0", () => {
     assert.throws(() =>
       Effect.runSync(Effect.scoped(Effect.provide(
         SharedTokens.make(instant, { key, storeTimeout: 0 }),

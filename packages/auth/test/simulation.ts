@@ -1,6 +1,6 @@
 import { Clock, Duration, Effect, type Exit, Random, Scheduler, type Scope } from "effect"
 
-/** A clock that only `advance` moves; `jump` moves the wall alone. */
+/** A clock that only `advance` moves. `jump` moves the wall clock alone. */
 class VirtualClock implements Clock.Clock {
   private elapsed = 0
   private wall = Date.UTC(2026, 0, 1)
@@ -29,7 +29,7 @@ class VirtualClock implements Clock.Clock {
     this.wall += millis
   }
 
-  /** Wakes whoever sleeps until the next instant; `false` where nobody sleeps. */
+  /** Wakes the next sleeper; `false` where there is none. */
   advance(): boolean {
     const next = this.sleeping.shift()
     if (next === undefined) return false
@@ -40,7 +40,7 @@ class VirtualClock implements Clock.Clock {
 }
 
 /**
- * Runs a program in virtual time, in this very call: no timer, no turn of the event loop, and the same interleaving for the
+ * Runs a program in virtual time, within this call: no timer, no turn of the event loop, and the same interleaving for the
  * same seed.
  */
 export const run = <A, E>(

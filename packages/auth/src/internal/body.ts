@@ -4,7 +4,7 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Stream from "effect/Stream"
 
 /**
- * - `reopen`: before the request is sent again; whether its body can be.
+ * - `reopen`: called before the request is sent again. Returns whether its body can be.
  * - `differed`: whether the second reading of the body had another length than declared.
  */
 export interface ObservedBody {
@@ -14,8 +14,8 @@ export interface ObservedBody {
 }
 
 /**
- * Nothing in the type of a stream tells whether it can be read twice, and transports store an empty second reading without
- * a complaint. So a streamed body that was begun is sent again only under its declared length, to the byte.
+ * The type of a stream does not say whether it can be read twice, and transports send an empty second reading without an error.
+ * So a streamed body that was begun is sent again only if its second reading has the declared length, to the byte.
  */
 export const observeBody = (request: HttpClientRequest.HttpClientRequest): ObservedBody => {
   const { body } = request

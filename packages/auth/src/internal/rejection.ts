@@ -13,8 +13,8 @@ interface Rejection {
 }
 
 /**
- * Asks a source no more once it has rejected its credentials, until they change: accounts lock after failed logins. Where the
- * rejection is not final, until a pause has passed.
+ * Stops asking a source whose credentials were rejected, since accounts lock after failed logins. It asks again when they change,
+ * or after a pause where the rejection is not final.
  */
 export const stopAfterRejection = (source: TokenSource): TokenSource => {
   let rejection: Rejection | undefined
@@ -46,7 +46,7 @@ export const stopAfterRejection = (source: TokenSource): TokenSource => {
   }
 }
 
-// Twice in ten minutes, four times in an hour: what locks accounts counts more than that.
+// At most twice in ten minutes and four times in an hour, which is less than locks accounts.
 const shortest = 5 * 60_000
 const longest = 60 * 60_000
 

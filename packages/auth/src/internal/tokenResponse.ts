@@ -64,7 +64,7 @@ export const read = Effect.fnUntraced(
   }
 )
 
-/** `undefined` where it is too long. */
+/** `undefined` for a body that is too long. */
 const textOf = Effect.fnUntraced(function*(response: HttpClientResponse.HttpClientResponse) {
   const { bytes, truncated } = yield* Effect.mapError(
     Bytes.readAtMost(response.stream, ResponseBody.maxBytes),
@@ -93,7 +93,7 @@ const rejected = Effect.fnUntraced(function*(code: string, text: string) {
   const detail = message ?? scrub(code)
   return yield* Effect.fail(
     new AuthError.AuthError({
-      reason: about === "passing"
+      reason: about === "transient"
         ? new AuthError.Unavailable({ detail: `the token endpoint says ${detail}`, recovery: Recovery.retry })
         : new AuthError.Rejected({
           detail,
@@ -104,7 +104,7 @@ const rejected = Effect.fnUntraced(function*(code: string, text: string) {
   )
 })
 
-// RFC 6749 wants a number; some servers send it as text.
+// RFC 6749 has a number; some servers send it as text.
 const secondsOf = (lifetime: unknown): number | undefined => {
   const seconds = typeof lifetime === "string" && lifetime.trim() !== "" ? Number(lifetime) : lifetime
   return typeof seconds === "number" && Number.isFinite(seconds) ? seconds : undefined

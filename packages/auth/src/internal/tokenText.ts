@@ -1,7 +1,7 @@
-/** Why a header cannot hold the token, in words that do not show it; `undefined` where it can. */
+/** Why a header cannot hold the token, without showing it; `undefined` where it can. */
 export const problemOf = (token: string): string | undefined => {
   if (token === "") return "it is empty"
-  if (token.length > longest) return `it has ${token.length} characters, and no header takes more than ${longest}`
+  if (token.length > longest) return `it has ${token.length} characters, and a header takes at most ${longest}`
   const index = token.search(unfit)
   if (index < 0) return undefined
   return `it has ${nameOf(token.charCodeAt(index))} at character ${index + 1} of ${token.length}`

@@ -10,15 +10,16 @@ import * as Result from "effect/Result"
 import type { Identity } from "./source.ts"
 
 /**
- * - `place`: where an identity's token lies. Keyed, so that whoever reads the store cannot test guesses of a secret.
- * - `name`: a new random name.
- * - `seal`, `open`: bound to their place, so that an entry cannot be moved to another. What does not open is `undefined`.
+ * - `nameOf`: the name of an identity's entry. Its hash has a key, so that readers of the store cannot test guesses of a secret.
+ * - `randomName`: a new random name.
+ * - `seal`, `open`: encrypt and decrypt. The text is bound to the name of its entry, so that it cannot be moved to another. `open`
+ *   gives `undefined` for what it cannot decrypt.
  */
 export interface Vault {
-  readonly name: Effect.Effect<string>
-  readonly place: (identity: Identity) => Effect.Effect<string>
-  readonly seal: (place: string, text: string) => Effect.Effect<string>
-  readonly open: (place: string, sealed: string) => Effect.Effect<string | undefined>
+  readonly randomName: Effect.Effect<string>
+  readonly nameOf: (identity: Identity) => Effect.Effect<string>
+  readonly seal: (name: string, text: string) => Effect.Effect<string>
+  readonly open: (name: string, sealed: string) => Effect.Effect<string | undefined>
 }
 
 /** AES-256-GCM and HMAC-SHA-256 under keys derived with HKDF-SHA-256 from one secret. */
@@ -30,26 +31,26 @@ export const make = Effect.fnUntraced(function*(secret: Redacted.Redacted): Effe
   const macKey = yield* Effect.orDie(Effect.flatMap(derive("place"), (raw) => Mac.key(Mac.hmacSha256, raw)))
 
   return {
-    name: Effect.map(random.randomBytes(16), Base64Url.encode),
-    place: (identity) =>
+    randomName: Effect.map(random.randomBytes(16), Base64Url.encode),
+    nameOf: (identity) =>
       mac.sign(
         macKey,
         bytes(JSON.stringify(identity.map((part) => Redacted.isRedacted(part) ? [Redacted.value(part)] : part)))
       )
         .pipe(Effect.orDie, Effect.map(Base64Url.encode)),
-    seal: Effect.fnUntraced(function*(place, text) {
+    seal: Effect.fnUntraced(function*(name, text) {
       const nonce = yield* random.randomBytes(nonceLength)
-      const sealed = yield* Effect.orDie(aead.encrypt(key, bytes(text), { nonce, aad: bytes(place) }))
+      const sealed = yield* Effect.orDie(aead.encrypt(key, bytes(text), { nonce, aad: bytes(name) }))
       const joined = new Uint8Array(nonceLength + sealed.length)
       joined.set(nonce)
       joined.set(sealed, nonceLength)
       return Base64Url.encode(joined)
     }),
-    open: (place, sealed) => {
+    open: (name, sealed) => {
       const decoded = Base64Url.decode(sealed)
       if (Result.isFailure(decoded) || decoded.success.length <= nonceLength) return Effect.succeed(undefined)
       const nonce = decoded.success.slice(0, nonceLength)
-      return aead.decrypt(key, decoded.success.slice(nonceLength), { nonce, aad: bytes(place) }).pipe(
+      return aead.decrypt(key, decoded.success.slice(nonceLength), { nonce, aad: bytes(name) }).pipe(
         Effect.map((text) => new TextDecoder().decode(text)),
         Effect.orElseSucceed(() => undefined)
       )

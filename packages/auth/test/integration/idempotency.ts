@@ -40,7 +40,7 @@ const order = ({ url }: Server, key: string, takes = 0) =>
     )
   )
 
-/** What two real server processes do with the keys of one store. */
+/** Runs two real server processes with the keys of one store. */
 export const servesOnce = (name: string, store: Effect.Effect<string, never, Scope.Scope>): void => {
   it.live(
     `lets two servers run a key once between them through ${name}, also when one of them dies with it`,
@@ -57,7 +57,7 @@ export const servesOnce = (name: string, store: Effect.Effect<string, never, Sco
         const [one, other] = yield* Effect.all([server(path, ledger), server(path, ledger)], { concurrency: 2 })
         const id = directory.slice(-6)
 
-        // Both at once, again and again: one of them runs it, the other says that it is running or what it responded.
+        // Both at once: one of them runs it, the other responds that it is running, or gives its result.
         for (let round = 0; round < 20; round++) {
           const key = `${id}-${round}`
           const responses = yield* Effect.all([order(one, key, 20), order(other, key, 20)], { concurrency: 2 })

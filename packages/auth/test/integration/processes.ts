@@ -96,7 +96,7 @@ const nextLine = (child: ChildProcess, lines: Interface): Effect.Effect<Reply> =
 const until = (condition: () => boolean): Effect.Effect<void> =>
   Effect.suspend(() => condition() ? Effect.void : Effect.delay(until(condition), 20))
 
-/** What two real processes do with one store. */
+/** Runs two real processes with one store. */
 export const sharesTokens = (name: string, store: Effect.Effect<string, never, Scope.Scope>): void => {
   it.live(
     `lets two processes make one login between them through ${name}, and survive the death of the one that made it`,
@@ -144,7 +144,7 @@ export const sharesTokens = (name: string, store: Effect.Effect<string, never, S
         assert.deepStrictEqual(yield* third.send("invalidate"), { invalidated: true })
         assert.deepStrictEqual(yield* third.send("get"), { token: "secret-token-4", shared: true })
         assert.strictEqual(state.logins, 4)
-        // Nothing went wrong behind the scenes either, and nothing leaked.
+        // No warning was logged, and no key leaked.
         for (const { output } of [...workers, third]) assert.notMatch(output(), /s3cr3t-key|level=WARN/)
       }),
     60_000

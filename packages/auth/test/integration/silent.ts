@@ -13,9 +13,9 @@ const source = (name: string) =>
 
 const key = Redacted.make("0123456789abcdef0123456789abcdef")
 
-/** What becomes of those who use a store that is cut off: no response, and no end of the connection. */
+/** Uses a store that is cut off: it does not respond, and its connections do not end. */
 export const staysUsable = (name: string, store: Effect.Effect<string, never, Scope.Scope>): void => {
-  it.live(`keeps no token back and runs nothing twice while ${name} is silent`, () =>
+  it.live(`delays no token and runs nothing twice while ${name} is silent`, () =>
     Effect.gen(function*() {
       const address = new URL(yield* store)
       const relay = yield* TcpRelay.make({ port: Number(address.port) })

@@ -6,7 +6,7 @@ import { TestClock } from "effect/testing"
 describe("TokenCache.make", () => {
   // What the login uses, a store's connection for example, is closed right after the cache.
   const closing = (name: string, before: (waiting: Fiber.Fiber<unknown, unknown>) => Effect.Effect<unknown>) =>
-    it.effect(`has the login release what it holds before its scope is closed, ${name}`, () =>
+    it.effect(`waits for the login to release what it uses before its scope is closed, ${name}`, () =>
       Effect.gen(function*() {
         const happened: Array<string> = []
         const say = (what: string) => Effect.sync(() => happened.push(what))
@@ -24,6 +24,6 @@ describe("TokenCache.make", () => {
         assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(waiting)))
       }))
 
-  closing("while somebody waits for it", () => Effect.void)
-  closing("when the last who waited has just left", Fiber.interrupt)
+  closing("while a caller waits for it", () => Effect.void)
+  closing("when the last waiter has just left", Fiber.interrupt)
 })

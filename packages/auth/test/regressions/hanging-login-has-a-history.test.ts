@@ -5,8 +5,8 @@ import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 
 describe("TokenCache", () => {
-  // Its deadline left no history, so an uploader waited for it four times over.
-  it.effect("tells of a login that took too long that it was not given up lightly", () =>
+  // Its deadline left no history, so an uploader waited for it four times.
+  it.effect("gives a login that took too long a history of retries", () =>
     Effect.gen(function*() {
       let logins = 0
       const source = TokenSource.fromEffect(

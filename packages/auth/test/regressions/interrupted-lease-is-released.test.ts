@@ -6,7 +6,7 @@ import { Persistence } from "effect/persistence"
 import { TestClock } from "effect/testing"
 
 describe("SharedTokens.make", () => {
-  // The next login would wait until the lease expires, 15 seconds, for nobody.
+  // Without this the next login waited 15 seconds, until the lease expired.
   it.effect("gives back a lease that the store grants to a caller who is gone", () =>
     Effect.gen(function*() {
       let holder: string | undefined

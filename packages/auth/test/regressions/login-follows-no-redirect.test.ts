@@ -22,8 +22,8 @@ const serve = (listener: Http.RequestListener) =>
   )
 
 describe("OAuth2.clientCredentials", () => {
-  // `fetch` follows by itself, with the body of a 307, and so with the secret in it.
-  it.live("hands the secret to nobody whom a redirect names, not even over fetch", () =>
+  // `fetch` follows redirects, after a 307 with the body, which has the secret.
+  it.live("does not send the secret to the target of a redirect, not even over fetch", () =>
     Effect.gen(function*() {
       let caught = 0
       const thief = yield* serve((_, response) => {

@@ -4,8 +4,8 @@ import { Effect, Redacted } from "effect"
 import { Headers, HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
 
 describe("Authenticated.withTokens", () => {
-  // The names were taken from the first request that a token travelled with.
-  it.effect("redacts the token's header also where another request of the same token has used another one", () =>
+  // The names were those of the first request with a token.
+  it.effect("redacts the token's header also where another request with the token used another header", () =>
     Effect.gen(function*() {
       const redacted: Array<ReadonlyArray<string | RegExp>> = []
       const api = HttpClient.make((request) =>
