@@ -1,10 +1,10 @@
 /**
- * A port to which a connection attempt gets neither an answer nor a rejection, as to a machine that is not there.
+ * A port where a connection attempt is neither accepted nor rejected, as at the address of a machine that does not exist.
  *
  * **Details**
  *
- * A thread listens and never accepts, and the queue of connections that wait for it is filled up, so that Linux drops
- * the packets of those that follow.
+ * A thread listens and never accepts. The queue of connections that wait for it is full, so Linux drops the packets of
+ * further attempts.
  *
  * **Gotchas**
  *
@@ -29,7 +29,7 @@ export interface BlackHole {
 }
 
 /**
- * Digs a black hole on 127.0.0.1 that closes with its scope.
+ * Opens a black hole on 127.0.0.1 that closes with its scope.
  *
  * @category constructors
  * @since 0.1.0
@@ -45,7 +45,7 @@ export const make: Effect.Effect<BlackHole, never, Scope.Scope> = /* @__PURE__ *
   })
   const fillers = Array.from({ length: 3 }, () => Net.connect({ host, port }).on("error", () => {}))
   yield* Effect.addFinalizer(() => Effect.sync(() => fillers.forEach(socket.reset)))
-  // The first two wait to be accepted; the last one's packets are dropped.
+  // The first two wait in the queue; the packets of the last are dropped.
   yield* Effect.callback<void>((resume) => {
     for (const filler of fillers) {
       filler.once("connect", () => {

@@ -1,7 +1,7 @@
 /**
- * One connection as a misbehaving server sees it: bytes that arrive, bytes that it sends, and the ways to end it.
+ * One connection as a misbehaving server sees it: the bytes that arrive, the bytes that it sends, and two ways to end it.
  *
- * `RawServer` hands it to a handler. A handler is an Effect, so that it waits by the test's clock and stops with its scope.
+ * `RawServer` passes it to a handler. A handler is an Effect, so it waits by the test's clock and stops with its scope.
  *
  * @since 0.1.0
  */
@@ -14,11 +14,11 @@ import type * as Effect from "effect/Effect"
 export interface Connection {
   /** 0 for the first connection that the server accepted, then 1, 2, … */
   readonly index: number
-  /** The bytes that arrive next, or `undefined` once the peer ended or broke the connection. */
+  /** The bytes that arrive next, or `undefined` after the peer has ended or broken the connection. */
   readonly receive: Effect.Effect<Uint8Array | undefined>
-  /** Sends bytes; text is UTF-8. Nothing happens where the peer is gone. */
+  /** Sends bytes; text is UTF-8. Does nothing if the peer has disconnected. */
   readonly send: (bytes: Uint8Array | string) => Effect.Effect<void>
-  /** Says that nothing more follows (FIN). */
+  /** Ends the own side (FIN). */
   readonly end: Effect.Effect<void>
   /** Breaks the connection (RST). */
   readonly reset: Effect.Effect<void>

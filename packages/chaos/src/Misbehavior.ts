@@ -1,18 +1,17 @@
 /**
- * What servers do that they should not, as handlers of a `Connection`.
+ * Handlers of a `Connection` that do what servers should not do.
  *
  * **Details**
  *
  * | handler | what the client sees |
  * | --- | --- |
- * | `silent` | it connects and sends; no response ever comes |
- * | `deaf` | it connects; nothing it sends is read, so its own sending stalls too |
+ * | `silent` | it connects and sends; no response comes |
+ * | `deaf` | it connects; the server reads nothing, so sending stalls too |
  * | `drip` | each response comes byte by byte |
  * | `breakOff` | each response ends in the middle |
- * | `hangUp` | the connection ends at the first byte it sends: in HTTPS, during the TLS handshake |
+ * | `hangUp` | the connection ends at the first byte that it sends: in HTTPS, during the TLS handshake |
  *
- * For a wrong `content-length` send `RawHttp.response({ contentLength })` through `respond`. Anything else is a handler of
- * your own.
+ * For a wrong `content-length`, send `RawHttp.response({ contentLength })` with `respond`. For anything else, write a handler.
  *
  * @since 0.1.0
  */
@@ -22,7 +21,7 @@ import type { Connection, Handler } from "./Connection.ts"
 import * as RawHttp from "./RawHttp.ts"
 
 /**
- * Reads everything and says nothing, however long the client waits, and even when it has ended its side.
+ * Reads everything and sends nothing, even after the client has ended its side.
  *
  * @category misbehaviors
  * @since 0.1.0
@@ -34,7 +33,7 @@ export const silent: Handler = (connection) =>
   )
 
 /**
- * Reads nothing and says nothing.
+ * Reads nothing and sends nothing.
  *
  * @category misbehaviors
  * @since 0.1.0
@@ -42,7 +41,7 @@ export const silent: Handler = (connection) =>
 export const deaf: Handler = () => Effect.never
 
 /**
- * Ends the connection at the first bytes that arrive, before it has said anything.
+ * Ends the connection at the first bytes that arrive, before it has sent any.
  *
  * @category misbehaviors
  * @since 0.1.0
@@ -51,7 +50,7 @@ export const hangUp = (how: "end" | "reset" = "reset"): Handler => (connection) 
   Effect.andThen(connection.receive, connection[how])
 
 /**
- * Sends the same bytes for each HTTP request. The one that behaves, unless the bytes do not.
+ * Sends the same bytes for each HTTP request: a server that behaves, if the bytes are a valid response.
  *
  * @category handlers
  * @since 0.1.0
@@ -60,7 +59,7 @@ export const respond = (response: string | Uint8Array): Handler =>
   eachRequest((connection) => Effect.as(connection.send(response), true))
 
 /**
- * Sends a response in pieces of `size` bytes (default 1), one every `every`.
+ * Sends a response in pieces of `size` bytes (default 1), with `every` between them.
  *
  * @category misbehaviors
  * @since 0.1.0
@@ -78,7 +77,7 @@ export const drip = (response: string, options: {
 }
 
 /**
- * Sends the first `after` bytes of a response, and ends the connection (`"end"`, the default) or resets it.
+ * Sends the first `after` bytes of a response, then ends the connection (`"end"`, the default) or resets it.
  *
  * @category misbehaviors
  * @since 0.1.0
@@ -94,7 +93,7 @@ export const breakOff = (response: string, options: {
 }
 
 /**
- * The first handler for the first connection, the second for the second, and so on; the last one for all that follow.
+ * Uses the first handler for the first connection, the second for the second, and so on; the last for all that follow.
  *
  * @category handlers
  * @since 0.1.0
@@ -102,9 +101,9 @@ export const breakOff = (response: string, options: {
 export const inTurn = <R>(handlers: readonly [Handler<R>, ...Array<Handler<R>>]): Handler<R> => (connection) =>
   (handlers[connection.index] ?? handlers[handlers.length - 1] ?? handlers[0])(connection)
 
-/** Calls `handle` for each request until it gives `false` or the connection ends. */
+/** Calls `handle` for each request until it returns `false` or the connection ends. */
 const eachRequest = (handle: (connection: Connection) => Effect.Effect<boolean>): Handler => (connection) => {
   const next = RawHttp.requests(connection)
   const one = Effect.flatMap(next, (request) => request === undefined ? Effect.succeed(false) : handle(connection))
-  return Effect.asVoid(Effect.repeat(one, { while: (goesOn) => goesOn }))
+  return Effect.asVoid(Effect.repeat(one, { while: (continues) => continues }))
 }

@@ -1,7 +1,7 @@
 /**
- * HTTP/1.1 as bytes, for servers that do what no HTTP library lets them do.
+ * HTTP/1.1 as bytes, for servers that do what no HTTP library allows.
  *
- * **Example** (A response that claims more than it holds)
+ * **Example** (A response that is shorter than its content-length)
  *
  * ```ts import.meta.vitest
  * import { RawHttp } from "@effect-resilience/chaos"
@@ -16,9 +16,9 @@ import type { Connection } from "./Connection.ts"
 
 /**
  * - `status`: default 200.
- * - `headers`: as written; a line break in one is sent as it is.
+ * - `headers`: sent as they are, line breaks included.
  * - `body`: text; default none.
- * - `contentLength`: what the header claims; default the body's length in bytes. `"none"` leaves the header out.
+ * - `contentLength`: the header's value; default the body's length in bytes. `"none"` omits the header.
  *
  * @category models
  * @since 0.1.0
@@ -61,8 +61,8 @@ export interface Request {
 }
 
 /**
- * Reads the requests of a connection. Each run of the result gives the next one, or `undefined` where the connection ends
- * before one is whole.
+ * Reads the requests of a connection. Each run of the result returns the next one, or `undefined` if the connection ends
+ * first.
  *
  * @category receiving
  * @since 0.1.0

@@ -1,10 +1,10 @@
 /**
- * A TCP server on loopback whose behaviour on each connection is yours, byte by byte.
+ * A TCP server on loopback that runs your handler on each connection, byte by byte.
  *
  * **When to use**
  *
- * Use for a server that does what no HTTP library lets it do; `Misbehavior` has the usual ones. For a real server that
- * becomes unreachable, put a `TcpRelay` in front of it.
+ * Use for a server that does what no HTTP library allows; `Misbehavior` has common handlers. For a real server that becomes
+ * unreachable, put a `TcpRelay` in front of it.
  *
  * **Gotchas**
  *
@@ -38,7 +38,7 @@ import * as socket from "./internal/socket.ts"
 
 /**
  * - `url`: `http://127.0.0.1:port`.
- * - `accepted`: how many connections it has accepted.
+ * - `accepted`: the number of connections accepted so far.
  *
  * @category models
  * @since 0.1.0
@@ -51,7 +51,7 @@ export interface RawServer {
 }
 
 /**
- * Starts a server on a free port of 127.0.0.1. When its scope closes, so do all connections, with a reset.
+ * Starts a server on a free port of 127.0.0.1. The end of its scope resets all connections.
  *
  * @category constructors
  * @since 0.1.0
@@ -64,7 +64,7 @@ export const make = <R>(handler: Handler<R>): Effect.Effect<RawServer, never, R 
     const server = Net.createServer({ allowHalfOpen: true, noDelay: true }, (peer) => {
       open.add(peer)
       peer.on("close", () => open.delete(peer))
-      // A broken connection shows in what is received.
+      // `receive` ends on a broken connection.
       peer.on("error", () => {})
       const handled = Effect.onExit(handler(connectionOf(peer, accepted++)), (exit) =>
         Effect.sync(() => {
@@ -73,7 +73,7 @@ export const make = <R>(handler: Handler<R>): Effect.Effect<RawServer, never, R 
         }))
       run(handled)
     })
-    // Nothing else ends a connection whose fiber has not begun yet.
+    // Also ends connections whose fiber has not begun yet.
     yield* Effect.addFinalizer(() =>
       Effect.andThen(socket.stopListening(server), Effect.sync(() => open.forEach(socket.reset)))
     )

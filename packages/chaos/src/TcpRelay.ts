@@ -1,33 +1,33 @@
 /**
- * A relay for TCP connections that can be told to swallow, hold, delay, cut or break them while they run.
+ * A relay for TCP connections that swallows, holds, delays, cuts or breaks them on request.
  *
  * **Why**
  *
- * A server that is stopped refuses connections, and every client notices at once. One that is cut off (a partition, a
- * firewall that forgot the connection, a machine without power) says nothing: its clients' sockets stay open, and only
- * limits on time get them out. Put the relay between a client and a real server, and take the network away.
+ * A stopped server rejects connections, and each client notices at once. A server that is cut off (a partition, a firewall
+ * that forgot the connection, a machine without power) is silent: its clients' sockets stay open, and only time limits
+ * release them. Put the relay between a client and a real server to cut the server off.
  *
  * **Details**
  *
- * Bytes pass through untouched, so TLS and any protocol do. *up* is from the client to the server, *down* the way back.
+ * Bytes pass unchanged, so the relay works with TLS and any protocol. *up* is from the client to the server, *down* is back.
  *
  * | control | from now on |
  * | --- | --- |
- * | `silence` | bytes vanish, the sockets stay open. A connection that lost bytes stays silent for ever |
+ * | `silence` | bytes vanish, the sockets stay open. A connection that lost bytes stays silent |
  * | `hold` | bytes wait, and arrive after `pass`: a partition that heals |
- * | `delay` | bytes arrive so much later |
- * | `cutAfter` | a connection ends, or is reset, once so many of its bytes have passed |
- * | `end`, `reset` | every open connection ends, or is reset, at once |
- * | `refuse`, `accept` | new connections are refused, or accepted again on the same port |
+ * | `delay` | bytes arrive that much later |
+ * | `cutAfter` | a connection ends, or is reset, after that many of its bytes |
+ * | `end`, `reset` | all open connections end, or are reset, at once |
+ * | `reject`, `accept` | new connections are rejected, or accepted again on the same port |
  * | `pass` | undoes `silence`, `hold`, `delay` and `cutAfter` |
  *
- * The relay's own controls apply to the connections that are open and to those that follow; a connection's controls to it
- * alone. Delays follow the `Clock` of the effect that made the relay.
+ * The relay's own controls apply to all open and future connections, a connection's controls to that connection alone.
+ * Delays follow the `Clock` of the effect that made the relay.
  *
  * **Gotchas**
  *
  * - Needs `node:net`, so it is not in the package's index: import it from `@effect-resilience/chaos/TcpRelay`.
- * - The relay accepts a connection itself, before the server has. A connection attempt that meets silence is a `BlackHole`.
+ * - The relay accepts a connection before the server does. For a connection attempt without a response, use `BlackHole`.
  *
  * **Example** (A server that falls silent)
  *
@@ -55,13 +55,13 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
-import { controls, Link, Ways } from "./internal/link.ts"
+import { type Condition, Conditions, Link, passing } from "./internal/link.ts"
 import * as socket from "./internal/socket.ts"
 
 /**
@@ -71,7 +71,7 @@ import * as socket from "./internal/socket.ts"
 export type Direction = "up" | "down" | "both"
 
 /**
- * What can be done to one connection, or to all. A direction that is left out is `"both"`.
+ * Controls of one connection, or of all. The default direction is `"both"`.
  *
  * @category models
  * @since 0.1.0
@@ -81,14 +81,14 @@ export interface Controls {
   readonly silence: (direction?: Direction) => Effect.Effect<void>
   readonly hold: (direction?: Direction) => Effect.Effect<void>
   readonly delay: (duration: Duration.Input, direction?: Direction) => Effect.Effect<void>
-  /** Counted from the connection's first byte. One that has passed more already is cut at its next byte. */
+  /** Counts from the connection's first byte. A connection beyond that count is cut at its next byte. */
   readonly cutAfter: (bytes: number, direction: "up" | "down", how?: "end" | "reset") => Effect.Effect<void>
   readonly end: Effect.Effect<void>
   readonly reset: Effect.Effect<void>
 }
 
 /**
- * How much has passed: bytes each way, bytes that `silence` swallowed, connections so far and now.
+ * Bytes passed in each direction, bytes swallowed by `silence`, connections accepted so far and open now.
  *
  * @category models
  * @since 0.1.0
@@ -124,14 +124,14 @@ export interface Relay extends Controls {
   /** The open connections, oldest first. */
   readonly connections: Effect.Effect<ReadonlyArray<Connection>>
   readonly counts: Effect.Effect<Counts>
-  /** Waits until the counts are so. */
+  /** Waits until the predicate is true. */
   readonly until: (predicate: (counts: Counts) => boolean) => Effect.Effect<void>
-  readonly refuse: Effect.Effect<void>
+  readonly reject: Effect.Effect<void>
   readonly accept: Effect.Effect<void>
 }
 
 /**
- * Where the relay forwards to. `host` is 127.0.0.1 by default.
+ * The server behind the relay. `host` is 127.0.0.1 by default.
  *
  * @category models
  * @since 0.1.0
@@ -142,7 +142,7 @@ export interface Upstream {
 }
 
 /**
- * The relay of a test or a program.
+ * A relay as a service.
  *
  * @category services
  * @since 0.1.0
@@ -150,7 +150,7 @@ export interface Upstream {
 export class TcpRelay extends Context.Service<TcpRelay, Relay>()("@effect-resilience/chaos/TcpRelay") {}
 
 /**
- * Starts a relay on a free port of 127.0.0.1. All its sockets are closed with its scope.
+ * Starts a relay on a free port of 127.0.0.1. Its scope closes all its sockets.
  *
  * @category constructors
  * @since 0.1.0
@@ -159,8 +159,8 @@ export const make = (upstream: Upstream): Effect.Effect<Relay, never, Scope.Scop
   Effect.gen(function*() {
     const run = yield* FiberSet.makeRuntime()
     const clock = yield* Clock.Clock
-    const fresh = new Ways()
-    const open = new Set<Link>()
+    const fresh = new Conditions()
+    const open = new Map<Link, Connection>()
     const watching = new Set<() => void>()
     const totals = { up: 0, down: 0, swallowed: 0, accepted: 0 }
     const counts = (): Counts => ({ ...totals, open: open.size })
@@ -171,8 +171,12 @@ export const make = (upstream: Upstream): Effect.Effect<Relay, never, Scope.Scop
 
     const server = Net.createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (client) => {
       const to = Net.connect({ host: upstream.host ?? host, port: upstream.port, allowHalfOpen: true, noDelay: true })
-      const link = new Link(totals.accepted, client, to, fresh, clock, count)
-      open.add(link)
+      const link = new Link(client, to, fresh, clock, count)
+      open.set(link, {
+        index: totals.accepted,
+        counts: Effect.sync(() => ({ ...link.counts })),
+        ...controls(() => [link])
+      })
       count("accepted", 1)
       run(Effect.ensuring(
         link.run,
@@ -182,22 +186,22 @@ export const make = (upstream: Upstream): Effect.Effect<Relay, never, Scope.Scop
         })
       ))
     })
-    // Nothing else ends a link whose fiber has not begun yet.
+    // Also ends links whose fiber has not begun yet.
     yield* Effect.addFinalizer(() =>
       Effect.andThen(
         socket.stopListening(server),
         Effect.sync(() => {
-          for (const link of open) link.drop("reset")
+          for (const link of open.keys()) link.drop("reset")
         })
       )
     )
     const port = yield* socket.listen(server, host, 0)
 
     return {
-      ...controls(() => [fresh, ...open]),
+      ...controls(() => [fresh, ...open.keys()]),
       host,
       port,
-      connections: Effect.sync(() => Array.from(open, ({ connection }) => connection)),
+      connections: Effect.sync(() => Array.from(open.values())),
       counts: Effect.sync(counts),
       until: (predicate) =>
         Effect.callback<void>((resume) => {
@@ -210,7 +214,7 @@ export const make = (upstream: Upstream): Effect.Effect<Relay, never, Scope.Scop
           look()
           return Effect.sync(() => watching.delete(look))
         }),
-      refuse: socket.stopListening(server),
+      reject: socket.stopListening(server),
       accept: Effect.suspend(() => server.listening ? Effect.void : socket.listen(server, host, port))
     }
   })
@@ -222,5 +226,27 @@ export const make = (upstream: Upstream): Effect.Effect<Relay, never, Scope.Scop
  * @since 0.1.0
  */
 export const layer = (upstream: Upstream): Layer.Layer<TcpRelay> => Layer.effect(TcpRelay, make(upstream))
+
+/** Controls all open and future connections that `all` returns. */
+const controls = (all: () => Iterable<Conditions>): Controls => {
+  const change = (direction: Direction, change: Partial<Condition>) =>
+    Effect.sync(() => {
+      for (const conditions of all()) conditions.change(direction, change)
+    })
+  const drop = (how: "end" | "reset") =>
+    Effect.sync(() => {
+      for (const conditions of all()) if (conditions instanceof Link) conditions.drop(how)
+    })
+  return {
+    pass: change("both", passing),
+    silence: (direction = "both") => change(direction, { mode: "silence" }),
+    hold: (direction = "both") => change(direction, { mode: "hold" }),
+    delay: (duration, direction = "both") =>
+      change(direction, { delayMillis: Duration.toMillis(Duration.fromInputUnsafe(duration)) }),
+    cutAfter: (bytes, direction, how = "end") => change(direction, { cutAfter: bytes, cutBy: how }),
+    end: drop("end"),
+    reset: drop("reset")
+  }
+}
 
 const host = "127.0.0.1"

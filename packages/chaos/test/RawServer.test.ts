@@ -12,7 +12,7 @@ import * as RawServer from "../src/RawServer.ts"
 
 const hello = RawHttp.response({ body: "hello" })
 
-/** What Node's own client makes of a server, once it has come to an end. */
+/** The result of Node's own client. */
 const get = (handler: Handler, options: { readonly body?: string } = {}) =>
   Effect.flatMap(RawServer.make(handler), (server) => request(server.port, options))
 
@@ -35,7 +35,7 @@ const request = (port: number, { body }: { readonly body?: string } = {}) =>
   })
 
 describe("RawServer", () => {
-  it.effect("serves what its handler sends, to each connection its own", () =>
+  it.effect("runs its handler for each connection", () =>
     Effect.gen(function*() {
       const server = yield* RawServer.make(
         Misbehavior.inTurn([Misbehavior.hangUp(), Misbehavior.respond(hello)])
@@ -46,7 +46,7 @@ describe("RawServer", () => {
       assert.strictEqual(yield* server.accepted, 3)
     }))
 
-  it.effect("reads requests whole, with a length or in chunks, one after another", () =>
+  it.effect("reads whole requests, with a length or in chunks, one after another", () =>
     Effect.gen(function*() {
       const seen: Array<string> = []
       const server = yield* RawServer.make((connection) => {
@@ -100,7 +100,7 @@ describe("Misbehavior", () => {
       assert.strictEqual(yield* get(Misbehavior.breakOff(hello, { after: 5, how: "reset" })), "ECONNRESET")
     }))
 
-  it.effect("claims another length than it sends", () =>
+  it.effect("declares another length than it sends", () =>
     Effect.gen(function*() {
       assert.strictEqual(
         yield* get(Misbehavior.respond(RawHttp.response({ body: "hello", contentLength: 4 }))),
@@ -121,7 +121,7 @@ describe("Misbehavior", () => {
       assert.isAtLeast(seconds, 5 * Math.ceil(hello.length / 10))
     }))
 
-  it.live("says nothing, whether it listens or not", () =>
+  it.live("sends nothing, whether it reads or not", () =>
     Effect.gen(function*() {
       for (const handler of [Misbehavior.silent, Misbehavior.deaf]) {
         assert.strictEqual((yield* Effect.timeoutOption(get(handler, { body: "hello" }), "50 millis"))._tag, "None")
@@ -140,7 +140,7 @@ describe("Misbehavior", () => {
 })
 
 describe("BlackHole", () => {
-  it.live("leaves a connection attempt without an answer", () =>
+  it.live("leaves a connection attempt without a response", () =>
     Effect.gen(function*() {
       const { host, port } = yield* BlackHole.make
       const events: Array<string> = []

@@ -6,7 +6,7 @@ import type { Connection } from "../src/Connection.ts"
 import * as RawServer from "../src/RawServer.ts"
 import * as TcpRelay from "../src/TcpRelay.ts"
 
-/** A client's socket that remembers what it received and how it ended. */
+/** A client's socket that records what it received and how it ended. */
 const connect = (port: number) =>
   Effect.acquireRelease(
     Effect.callback<Client>((resume) => {
@@ -84,7 +84,7 @@ describe("TcpRelay", () => {
       assert.isTrue(client.received === text)
     }))
 
-  it.effect("swallows bytes and ends while the sockets stay open, and for ever on a connection that lost some", () =>
+  it.effect("swallows bytes and ends while the sockets stay open, and stays silent on a connection that lost some", () =>
     Effect.gen(function*() {
       const { relay } = yield* relayed
       const client = yield* connect(relay.port)
@@ -134,7 +134,7 @@ describe("TcpRelay", () => {
       const client = yield* connect(relay.port)
       yield* relay.delay("1 minute", "up")
       yield* client.send("late")
-      // The byte is on its way once its delay has begun, of which only time tells.
+      // The delay begins when the byte arrives, which takes some real time.
       const arrival = yield* Effect.forkChild(client.until("late"))
       while (arrival.pollUnsafe() === undefined) {
         yield* TestClock.adjust("10 seconds")
@@ -143,7 +143,7 @@ describe("TcpRelay", () => {
       yield* Fiber.join(arrival)
     }))
 
-  it.effect("cuts a connection after so many bytes of its own", () =>
+  it.effect("cuts each connection after a number of its bytes", () =>
     Effect.gen(function*() {
       const { relay } = yield* relayed
       yield* relay.cutAfter(7, "down")
@@ -155,7 +155,7 @@ describe("TcpRelay", () => {
       }
     }))
 
-  it.effect("resets a connection at a byte of the way up", () =>
+  it.effect("resets a connection at a byte to the server", () =>
     Effect.gen(function*() {
       const { relay } = yield* relayed
       yield* relay.cutAfter(0, "up", "reset")
@@ -177,14 +177,14 @@ describe("TcpRelay", () => {
       yield* other.until("b")
     }))
 
-  it.effect("refuses connections, keeps the open ones, and accepts again on the same port", () =>
+  it.effect("rejects connections, keeps the open ones, and accepts again on the same port", () =>
     Effect.gen(function*() {
       const { relay } = yield* relayed
       const client = yield* connect(relay.port)
       yield* relay.until(({ accepted }) => accepted === 1)
-      yield* relay.refuse
-      const refused = new Client(Net.connect(relay.port, "127.0.0.1"))
-      assert.strictEqual(yield* refused.ended, "ECONNREFUSED")
+      yield* relay.reject
+      const rejected = new Client(Net.connect(relay.port, "127.0.0.1"))
+      assert.strictEqual(yield* rejected.ended, "ECONNREFUSED")
       yield* client.send("a")
       yield* client.until("a")
       yield* relay.accept
@@ -194,18 +194,18 @@ describe("TcpRelay", () => {
       yield* other.until("b")
     }))
 
-  it.effect("resets its client where the server refuses, or breaks off", () =>
+  it.effect("resets its client if the server rejects or breaks the connection", () =>
     Effect.gen(function*() {
       const server = yield* RawServer.make((connection) => Effect.andThen(connection.receive, connection.reset))
       const broken = yield* connect((yield* TcpRelay.make(server)).port)
       yield* broken.send("a")
       assert.strictEqual(yield* broken.ended, "ECONNRESET")
       const gone = yield* Effect.scoped(RawServer.make(() => Effect.never))
-      const refused = yield* connect((yield* TcpRelay.make(gone)).port)
-      assert.strictEqual(yield* refused.ended, "ECONNRESET")
+      const rejected = yield* connect((yield* TcpRelay.make(gone)).port)
+      assert.strictEqual(yield* rejected.ended, "ECONNRESET")
     }))
 
-  it.effect("takes its sockets along when its scope closes, silent ones too", () =>
+  it.effect("closes its sockets with its scope, silent ones too", () =>
     Effect.gen(function*() {
       const server = yield* RawServer.make(echo)
       const client = yield* Effect.scoped(Effect.gen(function*() {

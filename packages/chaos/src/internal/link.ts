@@ -1,57 +1,34 @@
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Queue from "effect/Queue"
 import type * as Net from "node:net"
-import type { Connection, Controls, Counts, Direction } from "../TcpRelay.ts"
 import * as socket from "./socket.ts"
 
-export interface Settings {
+/** How the bytes of one direction are treated. */
+export interface Condition {
   readonly mode: "pass" | "hold" | "silence"
   readonly delayMillis: number
   readonly cutAfter: number
   readonly cutBy: "end" | "reset"
 }
 
-const passing: Settings = { mode: "pass", delayMillis: 0, cutAfter: Infinity, cutBy: "end" }
+export const passing: Condition = { mode: "pass", delayMillis: 0, cutAfter: Infinity, cutBy: "end" }
 
-/** What new connections begin with, or one that is open. */
-export class Ways {
-  up: Settings
-  down: Settings
+/** The conditions of both directions: of an open connection, or of those to come. */
+export class Conditions {
+  up: Condition
+  down: Condition
 
-  constructor(other?: Ways) {
+  constructor(other?: Conditions) {
     this.up = other?.up ?? passing
     this.down = other?.down ?? passing
   }
 
-  change(direction: Direction, change: Partial<Settings>): void {
+  change(direction: "up" | "down" | "both", change: Partial<Condition>): void {
     if (direction !== "down") this.up = { ...this.up, ...change }
     if (direction !== "up") this.down = { ...this.down, ...change }
-  }
-}
-
-/** Controls of all that `ways` gives, and of the links among them. */
-export const controls = (ways: () => Iterable<Ways>): Controls => {
-  const change = (direction: Direction, settings: Partial<Settings>) =>
-    Effect.sync(() => {
-      for (const each of ways()) each.change(direction, settings)
-    })
-  const drop = (how: "end" | "reset") =>
-    Effect.sync(() => {
-      for (const each of ways()) if (each instanceof Link) each.drop(how)
-    })
-  return {
-    pass: change("both", passing),
-    silence: (direction = "both") => change(direction, { mode: "silence" }),
-    hold: (direction = "both") => change(direction, { mode: "hold" }),
-    delay: (duration, direction = "both") =>
-      change(direction, { delayMillis: Duration.toMillis(Duration.fromInputUnsafe(duration)) }),
-    cutAfter: (bytes, direction, how = "end") => change(direction, { cutAfter: bytes, cutBy: how }),
-    end: drop("end"),
-    reset: drop("reset")
   }
 }
 
@@ -63,10 +40,9 @@ interface Piece {
 
 type Count = (kind: "up" | "down" | "swallowed", bytes: number) => void
 
-/** A client's connection and the one to the server that belongs to it. */
-export class Link extends Ways {
-  readonly connection: Connection
-  private readonly counts = { up: 0, down: 0, swallowed: 0 }
+/** A client's connection, and the relay's own connection to the server. */
+export class Link extends Conditions {
+  readonly counts = { up: 0, down: 0, swallowed: 0 }
   private readonly lost = { up: false, down: false }
   private readonly unheld = Latch.makeUnsafe(true)
   private readonly dropped = Deferred.makeUnsafe<void>()
@@ -76,30 +52,24 @@ export class Link extends Ways {
   private readonly count: Count
 
   constructor(
-    index: number,
     client: Net.Socket,
     server: Net.Socket,
-    ways: Ways,
+    conditions: Conditions,
     clock: Clock.Clock,
     count: Count
   ) {
-    super(ways)
+    super(conditions)
     this.client = client
     this.server = server
     this.clock = clock
     this.count = count
-    this.connection = {
-      index,
-      counts: Effect.sync((): Pick<Counts, "up" | "down" | "swallowed"> => ({ ...this.counts })),
-      ...controls(() => [this])
-    }
-    // A broken connection shows in what is received.
+    // `receive` ends on a broken connection.
     for (const side of [client, server]) side.on("error", () => {})
   }
 
-  override change(direction: Direction, change: Partial<Settings>): void {
+  override change(direction: "up" | "down" | "both", change: Partial<Condition>): void {
     super.change(direction, change)
-    // Each way that waits looks whether it is the one that may go on.
+    // Each direction that waits checks whether it is still held.
     this.unheld.openUnsafe()
   }
 
@@ -111,7 +81,7 @@ export class Link extends Ways {
     Deferred.doneUnsafe(this.dropped, Effect.void)
   }
 
-  /** Passes bytes on until both ways have ended or the link is dropped. */
+  /** Passes bytes on until both directions have ended or the link is dropped. */
   get run(): Effect.Effect<void> {
     const both = Effect.all([this.pump("up", this.client, this.server), this.pump("down", this.server, this.client)], {
       concurrency: 2,
@@ -123,21 +93,21 @@ export class Link extends Ways {
     )
   }
 
-  private pump(way: "up" | "down", source: Net.Socket, sink: Net.Socket): Effect.Effect<void> {
+  private pump(direction: "up" | "down", source: Net.Socket, sink: Net.Socket): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
       const pieces = yield* Queue.bounded<Piece>(16)
-      yield* Effect.forkChild(this.read(way, source, pieces))
+      yield* Effect.forkChild(this.read(direction, source, pieces))
       while (true) {
         const { bytes, due } = yield* Queue.take(pieces)
         const early = due - this.clock.currentTimeMillisUnsafe()
         if (early > 0) yield* Effect.sleep(early)
-        while (this[way].mode === "hold") {
+        while (this[direction].mode === "hold") {
           this.unheld.closeUnsafe()
           yield* this.unheld.await
         }
-        const { cutAfter, cutBy, mode } = this[way]
-        if (mode === "silence" || this.lost[way]) {
-          this.lost[way] = true
+        const { cutAfter, cutBy, mode } = this[direction]
+        if (mode === "silence" || this.lost[direction]) {
+          this.lost[direction] = true
           this.add("swallowed", bytes?.length ?? 0)
           continue
         }
@@ -146,18 +116,18 @@ export class Link extends Ways {
           sink.end()
           return
         }
-        const left = Math.max(0, cutAfter - this.counts[way])
+        const left = Math.max(0, cutAfter - this.counts[direction])
         const passed = bytes.subarray(0, left)
         yield* socket.send(sink, passed)
-        this.add(way, passed.length)
+        this.add(direction, passed.length)
         if (left <= bytes.length) this.drop(cutBy)
       }
     })
   }
 
-  private read(way: "up" | "down", source: Net.Socket, pieces: Queue.Queue<Piece>): Effect.Effect<void> {
+  private read(direction: "up" | "down", source: Net.Socket, pieces: Queue.Queue<Piece>): Effect.Effect<void> {
     const next = Effect.flatMap(socket.receive(source), (bytes) => {
-      const due = this.clock.currentTimeMillisUnsafe() + this[way].delayMillis
+      const due = this.clock.currentTimeMillisUnsafe() + this[direction].delayMillis
       return Effect.as(Queue.offer(pieces, { bytes, due }), bytes)
     })
     return Effect.asVoid(Effect.repeat(next, { while: (bytes) => bytes !== undefined }))

@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import type * as Net from "node:net"
 
-/** What arrives next, or `undefined` once the peer ended or broke the connection. */
+/** The bytes that arrive next, or `undefined` after the peer has ended or broken the connection. */
 export const receive = (socket: Net.Socket): Effect.Effect<Uint8Array | undefined> =>
   Effect.callback((resume) => {
     const settle = () => {
@@ -20,7 +20,7 @@ export const receive = (socket: Net.Socket): Effect.Effect<Uint8Array | undefine
 
 const events = ["readable", "end", "close"] as const
 
-/** Sends bytes and waits until the operating system took them. A peer that is gone is no error here. */
+/** Sends bytes and waits until the operating system has taken them. Does nothing if the peer has disconnected. */
 export const send = (socket: Net.Socket, bytes: Uint8Array | string): Effect.Effect<void> =>
   Effect.callback((resume) => {
     if (!socket.writable) return resume(Effect.void)
@@ -29,12 +29,12 @@ export const send = (socket: Net.Socket, bytes: Uint8Array | string): Effect.Eff
 
 /** Breaks the connection with a reset. */
 export const reset = (socket: Net.Socket): void => {
-  // One that still connects has no peer to reset.
+  // A socket that is still connecting has no peer to reset.
   if (socket.connecting) socket.destroy()
   else socket.resetAndDestroy()
 }
 
-/** Listens on a port of a loopback address, 0 for a free one, and gives the port. A port that is taken is a defect. */
+/** Listens on a port of a loopback address, 0 for a free one, and returns the port. A port in use is a defect. */
 export const listen = (server: Net.Server, host: string, port: number): Effect.Effect<number> =>
   Effect.callback((resume) => {
     server.once("error", (error) => resume(Effect.die(error)))
@@ -44,7 +44,7 @@ export const listen = (server: Net.Server, host: string, port: number): Effect.E
     })
   })
 
-/** Accepts no further connection. Those that are open do not delay it. */
+/** Stops accepting connections. Open connections do not delay it. */
 export const stopListening = (server: Net.Server): Effect.Effect<void> =>
   Effect.sync(() => {
     if (server.listening) server.close()
