@@ -3,21 +3,22 @@
  *
  * **Why**
  *
- * Timeouts add up: three calls with three attempts of ten seconds each are a minute and a half to a caller who left after
- * five seconds. A deadline is one instant, carried by the fiber. Nested deadlines can only shorten it; retries, hedges,
- * queues and logins read what remains and do not start what cannot finish; clients write it into a header, so the next
- * service knows it too.
+ * Timeouts add up: three calls with three attempts of ten seconds each take a minute and a half, although their caller left
+ * after five seconds. A deadline is one instant, which the fiber carries. Nested deadlines can only shorten it. Retries,
+ * hedges, queues and logins read the remaining time and do not start what cannot finish. Clients write it into a header, so
+ * the next service knows it too.
  *
  * **Details**
  *
- * The instant stands on the monotonic clock of the fiber's `Clock`, so a corrected wall clock does not move it.
+ * The instant is one of the monotonic time of the fiber's `Clock`, so a corrected wall clock does not move it.
  *
- * When the time is up, `within` interrupts the work and its deadline ends: finalizers have none, so that a clean-up with
- * retries or limits of its own runs. Give it a `within` of its own to bound it.
+ * When the time is up, `withDeadline` interrupts the work and removes the deadline, so that finalizers with retries or
+ * limits of their own run. To limit a finalizer, give it a `withDeadline` of its own.
  *
  * **Gotchas**
  *
- * A fiber inherits the deadline of the one that forks it. Work that shall outlive the operation starts with `unlimited`.
+ * A fiber inherits the deadline of the fiber that forks it. Start work that has to outlive the operation with
+ * `withoutDeadline`.
  *
  * **Example** (Nested deadlines shrink)
  *
@@ -44,7 +45,7 @@ import { dual } from "effect/Function"
 import * as limit from "./internal/limit.ts"
 
 /**
- * The instant, in milliseconds of the fiber's monotonic clock; `Infinity` where there is none.
+ * The instant, in milliseconds of the fiber's monotonic clock; `Infinity` if there is none.
  *
  * @category models
  * @since 0.1.0
@@ -54,12 +55,12 @@ export interface Deadline {
 }
 
 /**
- * The deadline was reached, or is too near for what was to come. Trying again within the same operation cannot help.
+ * The deadline was reached, or too little time is left. A retry within the same operation cannot help.
  *
- * - `allowed`: the time that the deadline left when it was set, or that `demand` asked for.
- * - `begun`: whether the work had begun. Where it had not, the error is `NotAsked`.
- * - `inherited`: whether the deadline was that of a caller, nearer than the one that `within` set. That a caller had little
- *   time says nothing about what was called.
+ * - `allowed`: the time left when the deadline was set, or the time that `demand` required.
+ * - `begun`: whether the work had begun. If not, the error is `NotAsked`.
+ * - `inherited`: whether it was the deadline of a caller, earlier than that of `withDeadline`. A caller's lack of time says
+ *   nothing about the dependency.
  *
  * @category errors
  * @since 0.1.0
@@ -93,7 +94,7 @@ export const none: Deadline = { atMillis: Infinity }
  *
  * **Gotchas**
  *
- * Providing a value informs those who ask, but interrupts nobody: that is what `within` does.
+ * A provided value informs readers, but interrupts no work: `withDeadline` does.
  *
  * @category references
  * @since 0.1.0
@@ -104,8 +105,8 @@ export const Current: Context.Reference<Deadline> = /* @__PURE__ */ Context.Refe
 )
 
 /**
- * Fails with `DeadlineExceeded` where the effect is not done `duration` from now, or by the deadline that holds already,
- * whichever is earlier. Where no time is left, the effect is not started.
+ * Fails with `DeadlineExceeded` if the effect is not done `duration` from now or by the current deadline, whichever is
+ * earlier. If no time is left, the effect does not start.
  *
  * @category limiting
  * @since 0.1.0
@@ -134,7 +135,7 @@ export const withDeadline: {
 )
 
 /**
- * The time that is left: never negative, and infinite without a deadline.
+ * The remaining time: never negative, and infinite without a deadline.
  *
  * @category accessors
  * @since 0.1.0
@@ -144,8 +145,8 @@ export const remaining: Effect.Effect<Duration.Duration> = /* @__PURE__ */ Effec
 )
 
 /**
- * The milliseconds that are left to a fiber: negative once the deadline has passed, and `Infinity` without one. For code
- * that holds the fiber already and cannot afford an effect.
+ * The remaining milliseconds of a fiber: negative after the deadline, and `Infinity` without one. For code that already has
+ * the fiber and cannot afford an effect.
  *
  * @category accessors
  * @since 0.1.0
@@ -156,7 +157,7 @@ export const remainingMillisUnsafe = (fiber: Fiber.Fiber<unknown, unknown>): num
 }
 
 /**
- * Fails with `DeadlineExceeded` unless at least `duration` is left: a guard before work, or a wait, of known length.
+ * Fails with `DeadlineExceeded` unless at least `duration` is left. Use it before work, or a wait, of known length.
  *
  * @category limiting
  * @since 0.1.0
@@ -172,11 +173,11 @@ export const demand = (duration: Duration.Input): Effect.Effect<void, DeadlineEx
 }
 
 /**
- * Runs an effect without the deadline of its surroundings, for work that is meant to outlive them.
+ * Runs an effect without the current deadline, for work that has to outlive the operation.
  *
  * **Gotchas**
  *
- * Fork it detached: a `within` around it still interrupts what runs in its own fiber.
+ * Fork the effect detached: an outer `withDeadline` still interrupts what runs in its own fiber.
  *
  * @category limiting
  * @since 0.1.0
@@ -184,7 +185,7 @@ export const demand = (duration: Duration.Input): Effect.Effect<void, DeadlineEx
 export const withoutDeadline = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.provideService(self, Current, none)
 
-// What still runs once the time is up and the work has been interrupted is clean-up, and that has no deadline.
+// After the interruption only finalizers still run, and they have no deadline.
 class Running implements Deadline {
   atMillis: number
 

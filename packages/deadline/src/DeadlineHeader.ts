@@ -1,11 +1,10 @@
 /**
- * Puts a deadline on the wire, and reads it there: always as the time that is left, since clocks of machines differ.
+ * Writes a deadline into headers, and reads it: as the remaining time, since the clocks of machines differ.
  *
  * **Details**
  *
  * Two forms are in use: `grpc-timeout`, up to eight digits and a unit (`H`, `M`, `S`, `m`, `u`, `n`; *gRPC over HTTP2*),
- * and plain milliseconds, for which Envoy's name is the default. Reading takes the shorter where both are there; garbage
- * reads as no deadline.
+ * and plain milliseconds, by default under Envoy's name. `read` takes the shorter of the two; garbage reads as no deadline.
  *
  * **Example** (Both forms)
  *
@@ -43,7 +42,7 @@ export interface Names {
 export const defaultNames: Names = { grpc: "grpc-timeout", millis: "x-envoy-expected-rq-timeout-ms" }
 
 /**
- * The headers that tell how much time is left; none for an infinite duration.
+ * The headers for the remaining time; none for an infinite duration.
  *
  * @category writing
  * @since 0.1.0
@@ -54,7 +53,7 @@ export const write = (left: Duration.Duration, names: Names = defaultNames): { r
 }
 
 /**
- * The time left that a request names. Header names are lower case, as in `effect/http/Headers`.
+ * The remaining time that a request names. Header names are lower case, as in `effect/http/Headers`.
  *
  * @category reading
  * @since 0.1.0
@@ -76,7 +75,7 @@ const units: ReadonlyArray<readonly [unit: string, millis: number]> = [
   ["H", 3_600_000]
 ]
 
-// The finest unit whose value still has eight digits, rounded down: a deadline must not grow on its way.
+// The finest unit whose value has at most eight digits, rounded down: a deadline must not grow in transit.
 const formatGrpc = (millis: number): string => {
   for (const [unit, size] of units) {
     const value = Math.floor(millis / size)

@@ -1,14 +1,14 @@
 /**
- * Gives every request that a server handles the deadline that its caller named.
+ * Gives each request that a server handles the deadline of its caller.
  *
  * **Why**
  *
- * A caller that has gone away still costs database time, and each retry of it costs again. With the caller's deadline on
- * the fiber, work stops when nobody waits for it any more.
+ * The request of a caller that has left still costs database time, and so does each of its retries. With the caller's
+ * deadline on the fiber, work stops when its caller no longer waits.
  *
  * **Gotchas**
  *
- * Not in the package's index, so that whoever needs only `Deadline` loads nothing of HTTP: import it from
+ * Not in the package's index, so that programs that need only `Deadline` do not load HTTP: import it from
  * `@effect-resilience/deadline/DeadlineMiddleware`.
  *
  * **Example** (A server with a limit of its own)
@@ -35,11 +35,11 @@ import * as Deadline from "./Deadline.ts"
 import * as DeadlineHeader from "./DeadlineHeader.ts"
 
 /**
- * A middleware for `HttpRouter`, `HttpServer.serve` and any other effect that answers a request.
+ * A middleware for `HttpRouter`, `HttpServer.serve` and any other effect that responds to a request.
  *
- * - `max`: the longest time that a caller can ask for, and what holds where it names none; default infinite.
+ * - `max`: the longest time that a caller can ask for, and the time if it names none; default infinite.
  * - `names`: the headers to read; default `DeadlineHeader.defaultNames`.
- * - `onExceeded`: the answer in time's stead; default an empty 504.
+ * - `onExceeded`: the response at the deadline; default an empty 504.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,24 +1,24 @@
 /**
- * The right to do something that one process should do at a time, held for a while.
+ * The right to do something that only one process should do at a time, for a limited time.
  *
  * **Why**
  *
- * A lock that is held by a process which dies is held for ever. A lease ends by itself, so that another can take over.
+ * If a process dies, its locks stay. A lease ends by itself, so that another process can take over.
  *
  * **Gotchas**
  *
- * A holder that is suspended for longer than its lease does not notice, and two may then be at work. Use leases to avoid
- * double work, not to prevent harm.
+ * An owner that is suspended for longer than its lease does not notice, and two processes may then do the work. Use leases to
+ * avoid double work, not to prevent harm.
  *
- * Leases of your own making get their limit on time by `within`.
+ * Give leases of your own a time limit with `withTimeout`.
  *
- * **Example** (The second asks in vain)
+ * **Example** (A second owner is rejected)
  *
  * ```ts import.meta.vitest
  * import * as Lease from "@effect-resilience/deadline/Lease"
  * import { Effect } from "effect"
  *
- * const answers = Effect.gen(function*() {
+ * const granted = Effect.gen(function*() {
  *   const lease = yield* Lease.Lease
  *   const first = yield* lease.acquire("login", "process-1", "10 seconds")
  *   const second = yield* lease.acquire("login", "process-2", "10 seconds")
@@ -27,7 +27,7 @@
  *   return [first, second, third]
  * }).pipe(Effect.provide(Lease.layerMemory))
  *
- * await Effect.runPromise(answers) // => [true, false, true]
+ * await Effect.runPromise(granted) // => [true, false, true]
  * ```
  *
  * @since 0.1.0
@@ -43,21 +43,21 @@ import * as SqlClient from "effect/sql/SqlClient"
 import * as StoreTimeout from "./StoreTimeout.ts"
 
 /**
- * The place where leases are kept did not answer.
+ * The store of the leases did not respond.
  *
  * @category errors
  * @since 0.1.0
  */
 export class LeaseError extends Data.TaggedError("LeaseError")<{ readonly store: string }> {
   override get message(): string {
-    return `The lease store (${this.store}) does not answer.`
+    return `The lease store (${this.store}) does not respond.`
   }
 }
 
 /**
- * - `acquire`: takes the lease where it is free or has run out, prolongs it where `owner` holds it already, and answers
- *   whether `owner` holds it now.
- * - `release`: gives it back; nothing happens where `owner` does not hold it.
+ * - `acquire`: grants `owner` the lease if it is free or has ended, and extends it if `owner` has it already. Returns whether
+ *   `owner` has it now.
+ * - `release`: ends the lease of `owner`; does nothing if `owner` does not have it.
  *
  * @category services
  * @since 0.1.0
@@ -68,8 +68,8 @@ export class Lease extends Context.Service<Lease, {
 }>()("@effect-resilience/deadline/Lease") {}
 
 /**
- * The same leases, each call within the time that a store is given. What a store grants too late, or to a caller that was
- * interrupted, is given back.
+ * The same leases, with a time limit for each call. Releases a lease that the store grants too late or to an interrupted
+ * caller.
  *
  * @category combinators
  * @since 0.1.0
@@ -89,7 +89,7 @@ export const withTimeout = (
 }
 
 /**
- * Every one gets every lease: for stores that only one process uses.
+ * Always grants the lease: for stores that only one process uses.
  *
  * @category layers
  * @since 0.1.0
@@ -100,30 +100,30 @@ export const layerNoop: Layer.Layer<Lease> = /* @__PURE__ */ Layer.succeed(Lease
 })
 
 /**
- * Leases between the fibers of one process, for tests.
+ * Leases among the fibers of one process, for tests.
  *
  * @category layers
  * @since 0.1.0
  */
 export const layerMemory: Layer.Layer<Lease> = /* @__PURE__ */ Layer.sync(Lease, () => {
-  const held = new Map<string, { readonly owner: string; readonly until: number }>()
+  const leases = new Map<string, { readonly owner: string; readonly until: number }>()
   return {
     acquire: (key, owner, life) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
-        const holder = held.get(key)
-        if (holder !== undefined && holder.owner !== owner && holder.until > now) return false
-        held.set(key, { owner, until: now + Duration.toMillis(Duration.fromInputUnsafe(life)) })
+        const current = leases.get(key)
+        if (current !== undefined && current.owner !== owner && current.until > now) return false
+        leases.set(key, { owner, until: now + Duration.toMillis(Duration.fromInputUnsafe(life)) })
         return true
       }),
     release: (key, owner) =>
       Effect.sync(() => {
-        if (held.get(key)?.owner === owner) held.delete(key)
+        if (leases.get(key)?.owner === owner) leases.delete(key)
       })
   }
 })
 
 /**
- * Leases in Redis, as keys that expire. Fails with `LeaseError` where Redis does not respond within 5 seconds.
+ * Leases in Redis, as keys that expire. Fails with `LeaseError` if Redis does not respond within 5 seconds.
  *
  * @category layers
  * @since 0.1.0
@@ -149,9 +149,9 @@ export const layerRedis: Layer.Layer<Lease, never, Redis.Redis> = /* @__PURE__ *
 )
 
 /**
- * Leases in a table `effect_resilience_leases`, which is made where it is missing. For SQLite and PostgreSQL; time is the
- * database's, so the clocks of the processes need not agree. Building the layer fails where the database does not respond;
- * each call has 5 seconds, as with Redis.
+ * Leases in a table `effect_resilience_leases`, which the layer creates if it is missing. For SQLite and PostgreSQL. The time
+ * is the database's, so the clocks of the processes may differ. The layer fails if the database does not respond; each call
+ * has 5 seconds, as with Redis.
  *
  * @category layers
  * @since 0.1.0
@@ -172,7 +172,7 @@ export const layerSql: Layer.Layer<Lease, LeaseError, SqlClient.SqlClient> = /* 
         owner TEXT NOT NULL,
         until DOUBLE PRECISION NOT NULL
       )`.pipe(
-        // Two that create a table at once can fail in Postgres, `IF NOT EXISTS` or not.
+        // In Postgres, concurrent `CREATE TABLE IF NOT EXISTS` can fail.
         Effect.retry({ times: 2 })
       )),
       failed

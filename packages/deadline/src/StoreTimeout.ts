@@ -1,19 +1,20 @@
 /**
- * Limits how long the calls to one store may take, so that a store that falls silent stops no caller.
+ * Limits how long the calls to one store may take, so that a silent store does not stop its callers.
  *
  * **Why**
  *
- * A Redis or Postgres that is stopped refuses connections. One that is cut off says nothing, and its clients wait: for ever,
- * or for the quarter of an hour after which the operating system gives up. Their calls often cannot be interrupted, and
- * each one that waits is kept in memory.
+ * A stopped Redis or Postgres rejects connections. One that is cut off is silent, and its clients wait: without end, or for
+ * the quarter of an hour after which the operating system gives up. Their calls often cannot be interrupted, and each waiting
+ * call stays in memory.
  *
  * **Details**
  *
- * - A call that takes too long fails with `TimedOut`. It is asked to end and left behind: one that cannot be interrupted goes
- *   on in the background, and its result is lost. A call whose late success does harm undoes it in `Effect.onInterrupt`.
- * - After that the store counts as silent. For 5 seconds, or for as long again as the limit where that is longer, calls fail
- *   at once; then one of them asks, and the others follow as soon as it gets any response. So an outage costs one caller at a
- *   time the wait, and leaves few calls behind.
+ * - A call that takes too long fails with `TimedOut`. It is interrupted and not awaited: a call that cannot be interrupted
+ *   continues in the background, and its result is lost. A call whose late success does harm undoes it in
+ *   `Effect.onInterrupt`.
+ * - After that the store counts as silent. Calls fail at once for 5 seconds, or for the limit if that is longer. Then one call
+ *   asks the store, and the others follow as soon as it gets any response. So an outage makes one caller at a time wait, and
+ *   leaves few calls behind.
  *
  * **Example** (A store that is silent)
  *
@@ -21,9 +22,9 @@
  * import { StoreTimeout } from "@effect-resilience/deadline"
  * import { Effect } from "effect"
  *
- * const within = StoreTimeout.make("10 millis")
+ * const withStoreTimeout = StoreTimeout.make("10 millis")
  * const read = Effect.uninterruptible(Effect.never)
- * const value = within(read).pipe(Effect.catchTag("TimedOut", () => Effect.succeed("continued without it")))
+ * const value = withStoreTimeout(read).pipe(Effect.catchTag("TimedOut", () => Effect.succeed("continued without it")))
  * await Effect.runPromise(value) // => "continued without it"
  * ```
  *
@@ -38,7 +39,7 @@ import * as limit from "./internal/limit.ts"
 import * as Timeout from "./Timeout.ts"
 
 /**
- * Runs a call to the store within the time that it is given.
+ * Runs a call to the store with its time limit.
  *
  * @category models
  * @since 0.1.0
@@ -48,8 +49,8 @@ export interface StoreTimeout {
 }
 
 /**
- * Makes the time limit of one store, which all its calls share. An infinite duration is no limit. Throws `RangeError` for
- * one that is not longer than nothing.
+ * Makes the time limit of one store, which all its calls share. An infinite duration is no limit. Throws `RangeError` for a
+ * duration that is not positive.
  *
  * @category constructors
  * @since 0.1.0
@@ -57,27 +58,28 @@ export interface StoreTimeout {
 export const make = (duration: Duration.Input): StoreTimeout => {
   const { millis, timedOut } = checked(duration)
   if (millis === Infinity) return (call) => call
-  // While the store speaks, never.
+  // `-Infinity` while the store responds.
   let askAgainAt = -Infinity
-  const spoke = (exit: Exit.Exit<unknown, unknown>): undefined => {
+  const responded = (exit: Exit.Exit<unknown, unknown>): undefined => {
     if (!Exit.hasInterrupts(exit)) askAgainAt = -Infinity
   }
   return (call) =>
     Effect.withFiber(({ context }) => {
       const now = Time.nowUnsafe(context)
       if (now < askAgainAt) return timedOut
-      // One that asks a silent store asks alone.
+      // Only one call at a time asks a silent store.
       if (askAgainAt > -Infinity) askAgainAt = now + millis
       const silent = () => {
         askAgainAt = Time.nowUnsafe(context) + Math.max(millis, pause)
         return timedOut
       }
-      return limit.interruptAfter(Effect.onExitPrimitive(call, spoke), millis, silent, undefined, true)
+      return limit.interruptAfter(Effect.onExitPrimitive(call, responded), millis, silent, undefined, true)
     })
 }
 
 /**
- * Limits each call alone. For stores whose calls are of unlike length, where a slow one says nothing about the next: SQL.
+ * Limits each call separately. For stores such as SQL, whose calls differ in length, so that a slow call says nothing about
+ * the next.
  *
  * @category constructors
  * @since 0.1.0

@@ -7,13 +7,13 @@
  *
  * **Details**
  *
- * It means what `Effect.timeout` means, at a third of the cost: the effect alone runs in a fiber of its own, and the
- * platform's timer does the waiting. Under a `TestClock` the test's time counts.
+ * Works as `Effect.timeout` does, at a third of the cost: only the effect runs in a fiber of its own, and the platform's
+ * timer waits. Under a `TestClock` the test's time counts.
  *
  * **Gotchas**
  *
- * The effect is interrupted and its finalizers are awaited. One that cannot be interrupted therefore takes as long as it
- * takes, and times out then. A defect is never replaced by the timeout.
+ * A timeout interrupts the effect and awaits its finalizers. An effect that cannot be interrupted therefore runs to its end,
+ * and times out then. The timeout never replaces a defect.
  *
  * **Example** (A typed failure)
  *
@@ -38,7 +38,7 @@ import { dual } from "effect/Function"
 import * as limit from "./internal/limit.ts"
 
 /**
- * An effect did not finish within the time allowed. Trying again can help; whether it is safe, the caller knows.
+ * An effect did not finish within `timeout`. A retry can help; only the caller knows whether it is safe.
  *
  * @category errors
  * @since 0.1.0
@@ -55,7 +55,7 @@ export class TimedOut extends Data.TaggedError("TimedOut")<{
 }
 
 /**
- * Fails with `TimedOut` where the effect takes longer than `duration`. An infinite duration is no limit.
+ * Fails with `TimedOut` if the effect takes longer than `duration`. An infinite duration is no limit.
  *
  * @category limiting
  * @since 0.1.0
@@ -72,7 +72,7 @@ export const withTimeout: {
 )
 
 /**
- * Continues with `orElse` where the effect takes longer than `duration`.
+ * Continues with `orElse` if the effect takes longer than `duration`.
  *
  * @category limiting
  * @since 0.1.0
@@ -96,11 +96,11 @@ export const withTimeoutOrElse: {
 )
 
 /**
- * Continues with `orElse` once an effect has used up time that it earns anew while it runs, such as an upload whose bytes
+ * Continues with `orElse` if an effect uses up its time, which it can extend while it runs, such as an upload whose bytes
  * move.
  *
- * - `remaining`: how many milliseconds are left. It is asked at the beginning and whenever the time it told has passed. An
- *   infinite number ends the watch.
+ * - `remaining`: returns how many milliseconds are left. It is called at the beginning, and each time when that time has
+ *   passed. `Infinity` ends the watch.
  *
  * **Example** (At most a minute between two signs of life)
  *

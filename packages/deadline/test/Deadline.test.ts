@@ -40,7 +40,7 @@ describe("Deadline", () => {
       assert.isFalse(started)
     }))
 
-  it.effect("limits a detached fiber by the deadline that it inherits", () =>
+  it.effect("limits a detached fiber by its inherited deadline", () =>
     Effect.gen(function*() {
       const fiber = yield* Effect.forkDetach(Effect.exit(Effect.never.pipe(Deadline.withDeadline("1 hour")))).pipe(
         Deadline.withDeadline("1 second")
@@ -49,7 +49,7 @@ describe("Deadline", () => {
       assert.isTrue(Exit.isFailure(yield* Fiber.join(fiber)))
     }))
 
-  it.effect("does not reach work that starts unlimited", () =>
+  it.effect("does not limit work that starts without a deadline", () =>
     Effect.gen(function*() {
       const left = yield* Deadline.withoutDeadline(Deadline.remaining).pipe(Deadline.withDeadline("1 second"))
       assert.deepStrictEqual(left, Duration.infinity)
@@ -107,13 +107,13 @@ describe("Deadline", () => {
 })
 
 describe("DeadlineHeader", () => {
-  it.prop("never grows on its way and loses less than one unit", [between(0, 2 ** 45)], ([millis]) => {
+  it.prop("never grows in transit and loses less than one unit", [between(0, 2 ** 45)], ([millis]) => {
     const headers = DeadlineHeader.write(Duration.millis(millis))
     const read = Duration.toMillis(DeadlineHeader.read(headers) ?? Duration.infinity)
     assert.isTrue(read <= millis && read >= millis * 0.99 - 1, `${millis} -> ${read}`)
   })
 
-  it("reads every unit of gRPC, and takes the shorter of two headers", () => {
+  it("reads all units of gRPC, and takes the shorter of two headers", () => {
     const read = (grpc: string) => DeadlineHeader.read({ "grpc-timeout": grpc })
     assert.deepStrictEqual(read("1H"), Duration.hours(1))
     assert.deepStrictEqual(read("2M"), Duration.minutes(2))
@@ -125,7 +125,7 @@ describe("DeadlineHeader", () => {
     assert.deepStrictEqual(DeadlineHeader.read(both), Duration.millis(1500))
   })
 
-  it("takes garbage for no deadline", () => {
+  it("reads garbage as no deadline", () => {
     for (const garbage of ["", "S", "1", "-1S", "1.5S", "123456789S", "1s", "1S1S", "NaNm"]) {
       assert.isUndefined(DeadlineHeader.read({ "grpc-timeout": garbage, "x-envoy-expected-rq-timeout-ms": "soon" }))
     }
@@ -151,7 +151,7 @@ describe("DeadlineMiddleware", () => {
   const text = (response: HttpServerResponse.HttpServerResponse) =>
     Effect.promise(() => HttpServerResponse.toWeb(response).text())
 
-  it.effect("gives the request the caller's deadline, at most its own", () =>
+  it.effect("gives the request its caller's deadline, up to a maximum", () =>
     Effect.gen(function*() {
       const app = left.pipe(DeadlineMiddleware.make({ max: "10 seconds" }))
       assert.strictEqual(yield* Effect.flatMap(run(app, { "grpc-timeout": "2S" }), text), "2000")
@@ -160,7 +160,7 @@ describe("DeadlineMiddleware", () => {
       assert.strictEqual(yield* Effect.flatMap(run(left.pipe(DeadlineMiddleware.make())), text), "Infinity")
     }))
 
-  it.effect("answers 504 at the deadline and interrupts the work", () =>
+  it.effect("responds with 504 at the deadline and interrupts the work", () =>
     Effect.gen(function*() {
       let interrupted = false
       const work = Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted = true))

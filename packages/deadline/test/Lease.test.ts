@@ -11,7 +11,7 @@ describe("Lease", () => {
     sql: Lease.layerSql.pipe(Layer.provide(SqliteClient.layer({ filename: ":memory:" })))
   }
   for (const [name, layer] of Object.entries(backends)) {
-    it.live(`is held by one, prolonged by its holder and taken over when it has run out (${name})`, () =>
+    it.live(`has one owner, who can extend it, and can be taken over after its end (${name})`, () =>
       Effect.gen(function*() {
         const lease = yield* Lease.Lease
         assert.isTrue(yield* lease.acquire("k", "a", 100))
@@ -31,7 +31,7 @@ describe("Lease", () => {
 })
 
 describe("Lease.withTimeout", () => {
-  it.effect("gives back what was granted too late", () =>
+  it.effect("releases a lease that was granted too late", () =>
     Effect.gen(function*() {
       const memory = yield* Lease.Lease
       const gate = yield* Deferred.make<void>()

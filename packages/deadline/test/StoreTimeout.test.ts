@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 
-/** A store that can fall silent, whose calls cannot be interrupted; it counts those that reach it. */
+/** A store that is silent until `respond`, whose calls cannot be interrupted; it counts the calls that reach it. */
 const silentStore = Effect.sync(() => {
   const gate = Deferred.makeUnsafe<void>()
   let silent = true
@@ -14,7 +14,7 @@ const silentStore = Effect.sync(() => {
       asked += 1
       return silent ? Effect.as(Deferred.await(gate), "late") : Effect.succeed("prompt")
     })),
-    speak: Effect.suspend(() => {
+    respond: Effect.suspend(() => {
       silent = false
       return Deferred.done(gate, Exit.void)
     })
@@ -25,87 +25,89 @@ const outcome = <A>(self: Effect.Effect<A, { readonly _tag: string }>) =>
   Effect.match(self, { onFailure: ({ _tag }) => _tag, onSuccess: String })
 
 describe("StoreTimeout", () => {
-  it.effect("leaves a call behind that cannot be interrupted, in an uninterruptible caller too", () =>
+  it.effect("does not await a call that cannot be interrupted, even in an uninterruptible caller", () =>
     Effect.gen(function*() {
       yield* TestClock.adjust("3 days")
       const store = yield* silentStore
-      const within = StoreTimeout.make("1 second")
-      const caller = yield* Effect.forkChild(Effect.uninterruptible(outcome(within(store.call))))
+      const withStoreTimeout = StoreTimeout.make("1 second")
+      const caller = yield* Effect.forkChild(Effect.uninterruptible(outcome(withStoreTimeout(store.call))))
       yield* TestClock.adjust("999 millis")
       assert.isUndefined(caller.pollUnsafe())
       yield* TestClock.adjust("1 millis")
       assert.strictEqual(yield* Fiber.join(caller), "TimedOut")
     }))
 
-  it.effect("asks a silent store once in a while, and again always once it speaks", () =>
+  it.effect("asks a silent store at intervals, and each time after it has responded", () =>
     Effect.gen(function*() {
       yield* TestClock.adjust("3 days")
       const store = yield* silentStore
-      const within = StoreTimeout.make("1 second")
-      const first = yield* Effect.forkChild(outcome(within(store.call)))
+      const withStoreTimeout = StoreTimeout.make("1 second")
+      const first = yield* Effect.forkChild(outcome(withStoreTimeout(store.call)))
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(first)
-      // Silent: these are told at once, by nobody.
-      assert.strictEqual(yield* outcome(within(store.call)), "TimedOut")
+      // The store counts as silent: these calls fail at once, and do not reach it.
+      assert.strictEqual(yield* outcome(withStoreTimeout(store.call)), "TimedOut")
       yield* TestClock.adjust("4999 millis")
-      assert.strictEqual(yield* outcome(within(store.call)), "TimedOut")
+      assert.strictEqual(yield* outcome(withStoreTimeout(store.call)), "TimedOut")
       assert.strictEqual(store.asked(), 1)
       yield* TestClock.adjust("1 millis")
-      const probe = yield* Effect.forkChild(outcome(within(store.call)), { startImmediately: true })
-      assert.strictEqual(yield* outcome(within(store.call)), "TimedOut")
+      const probe = yield* Effect.forkChild(outcome(withStoreTimeout(store.call)), { startImmediately: true })
+      assert.strictEqual(yield* outcome(withStoreTimeout(store.call)), "TimedOut")
       assert.strictEqual(store.asked(), 2)
-      yield* store.speak
+      yield* store.respond
       assert.strictEqual(yield* Fiber.join(probe), "late")
-      assert.strictEqual(yield* outcome(within(store.call)), "prompt")
+      assert.strictEqual(yield* outcome(withStoreTimeout(store.call)), "prompt")
     }))
 
-  it.effect("says nothing of the next call, where each is limited alone", () =>
+  it.effect("does not affect the next call if each is limited separately", () =>
     Effect.gen(function*() {
       const store = yield* silentStore
-      const within = StoreTimeout.each("1 second")
-      const slow = yield* Effect.forkChild(outcome(within(store.call)))
+      const withStoreTimeout = StoreTimeout.each("1 second")
+      const slow = yield* Effect.forkChild(outcome(withStoreTimeout(store.call)))
       yield* TestClock.adjust("1 second")
       assert.strictEqual(yield* Fiber.join(slow), "TimedOut")
-      yield* store.speak
-      assert.strictEqual(yield* outcome(within(store.call)), "prompt")
+      yield* store.respond
+      assert.strictEqual(yield* outcome(withStoreTimeout(store.call)), "prompt")
     }))
 
-  it.effect("leaves few calls behind, however many callers come", () =>
+  it.effect("leaves few calls behind, however many callers there are", () =>
     Effect.gen(function*() {
       const store = yield* silentStore
-      const within = StoreTimeout.make("1 second")
-      let told = 0
-      const caller = Effect.map(outcome(within(store.call)), () => told += 1)
+      const withStoreTimeout = StoreTimeout.make("1 second")
+      let done = 0
+      const caller = Effect.map(outcome(withStoreTimeout(store.call)), () => done += 1)
       for (let i = 0; i < 600; i++) {
         yield* Effect.forkDetach(caller, { startImmediately: true })
         yield* TestClock.adjust("100 millis")
       }
       yield* TestClock.adjust("1 second")
-      assert.strictEqual(told, 600)
+      assert.strictEqual(done, 600)
       assert.isAtMost(store.asked(), 10 + 60 / 6 + 1)
     }))
 
-  it.effect("passes a failure of the store on, which is a response", () =>
+  it.effect("passes on a failure of the store, which is a response", () =>
     Effect.gen(function*() {
-      const within = StoreTimeout.make("1 second")
-      assert.strictEqual(yield* outcome(within(Effect.fail({ _tag: "Refused" }))), "Refused")
-      assert.strictEqual(yield* outcome(within(Effect.fail({ _tag: "Refused" }))), "Refused")
+      const withStoreTimeout = StoreTimeout.make("1 second")
+      assert.strictEqual(yield* outcome(withStoreTimeout(Effect.fail({ _tag: "Rejected" }))), "Rejected")
+      assert.strictEqual(yield* outcome(withStoreTimeout(Effect.fail({ _tag: "Rejected" }))), "Rejected")
     }))
 
-  it.effect("lets a caller that is interrupted go at once, and asks its call to end", () =>
+  it.effect("ends an interrupted caller at once, and interrupts its call", () =>
     Effect.gen(function*() {
-      const within = StoreTimeout.make("1 second")
+      const withStoreTimeout = StoreTimeout.make("1 second")
       let undone = false
       const call = Effect.onInterrupt(Effect.never, () => Effect.sync(() => undone = true))
-      const caller = yield* Effect.forkChild(within(call), { startImmediately: true })
+      const caller = yield* Effect.forkChild(withStoreTimeout(call), { startImmediately: true })
       yield* Fiber.interrupt(caller)
       yield* Effect.yieldNow
       assert.isTrue(undone)
-      const stuck = yield* Effect.forkChild(within(Effect.uninterruptible(Effect.never)), { startImmediately: true })
+      const stuck = yield* Effect.forkChild(withStoreTimeout(Effect.uninterruptible(Effect.never)), {
+        startImmediately: true
+      })
       yield* Fiber.interrupt(stuck)
     }))
 
-  it("needs some time", () => {
+  it("rejects a duration that is not positive", () => {
     assert.throws(() => StoreTimeout.make(0), RangeError)
     assert.throws(() => StoreTimeout.make(-1), RangeError)
     assert.throws(() => StoreTimeout.each(0), RangeError)

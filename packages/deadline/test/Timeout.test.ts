@@ -5,7 +5,7 @@ import { Cause, Clock, Context, Deferred, Duration, Effect, Exit, Fiber, Referen
 import { TestClock } from "effect/testing"
 
 describe("Timeout", () => {
-  it.effect("gives the result of an effect that is fast enough", () =>
+  it.effect("returns the result of an effect that is fast enough", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* Effect.succeed(1).pipe(Timeout.withTimeout("1 second")), 1)
       const slow = yield* Effect.forkChild(
@@ -15,7 +15,7 @@ describe("Timeout", () => {
       assert.strictEqual(yield* Fiber.join(slow), 2)
     }))
 
-  it.effect("fails exactly when the time is up, with an error that says how long it waited", () =>
+  it.effect("fails exactly when the time is up, with the timeout in the error", () =>
     Effect.gen(function*() {
       const fiber = yield* Effect.forkChild(Effect.flip(Timeout.withTimeout(Effect.never, "1 second")))
       yield* TestClock.adjust("999 millis")
@@ -32,7 +32,7 @@ describe("Timeout", () => {
       assert.strictEqual(error._tag, "TimedOut")
     }))
 
-  it.effect("passes failures and defects on unchanged", () =>
+  it.effect("passes on failures and defects unchanged", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* Effect.exit(Timeout.withTimeout(Effect.fail("no"), "1 second")), Exit.fail("no"))
       const dying = yield* Effect.forkChild(
@@ -42,7 +42,7 @@ describe("Timeout", () => {
       assert.deepStrictEqual(yield* Fiber.join(dying), Exit.die("bug"))
     }))
 
-  it.effect("awaits the finalizers of what it interrupts", () =>
+  it.effect("awaits the finalizers of the effect that it interrupts", () =>
     Effect.gen(function*() {
       let released = false
       const release = Effect.sleep("1 second").pipe(Effect.andThen(Effect.sync(() => released = true)))
@@ -87,18 +87,18 @@ describe("Timeout", () => {
       yield* Deferred.await(interrupted)
     }))
 
-  it.effect("runs the effect with the services and references of its surroundings", () =>
+  it.effect("runs the effect with the current services and references", () =>
     Effect.gen(function*() {
-      const Name = Context.Reference("test/Name", { defaultValue: () => "nobody" })
+      const Name = Context.Reference("test/Name", { defaultValue: () => "default" })
       const seen = yield* Effect.all([Name, References.MinimumLogLevel]).pipe(
         Timeout.withTimeout("1 second"),
-        Effect.provideService(Name, "somebody"),
+        Effect.provideService(Name, "provided"),
         Effect.provideService(References.MinimumLogLevel, "Fatal")
       )
-      assert.deepStrictEqual(seen, ["somebody", "Fatal"])
+      assert.deepStrictEqual(seen, ["provided", "Fatal"])
     }))
 
-  it.effect("leaves nothing behind where the effect interrupts the fiber that waits for it", () =>
+  it.effect("leaves no fiber behind if the effect interrupts the fiber that waits for it", () =>
     Effect.gen(function*() {
       const interrupted = yield* Deferred.make<void>()
       const fiber: Fiber.Fiber<void, Timeout.TimedOut> = yield* Effect.forkChild(
@@ -118,7 +118,7 @@ describe("Timeout", () => {
       yield* Deferred.await(interrupted)
     }))
 
-  it.live("holds nothing of a hundred thousand effects that were fast enough", () =>
+  it.live("keeps no timer of a hundred thousand effects that were fast enough", () =>
     Effect.gen(function*() {
       const pending = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length
       const before = pending()
@@ -147,21 +147,21 @@ describe("Timeout", () => {
       return { fiber, looks: () => look }
     })
 
-    it.effect("looks again when the time it was told has passed, and interrupts once none is left", () =>
+    it.effect("checks again when the remaining time has passed, and interrupts when none is left", () =>
       Effect.gen(function*() {
         const { fiber, looks } = yield* watched([1_000, 500, 2_000, 0], Effect.never)
         assert.deepStrictEqual(yield* Fiber.join(fiber), { result: "stalled", at: 3_500 })
         assert.strictEqual(looks(), 4)
       }))
 
-    it.effect("leaves alone what ends before, and looks no more", () =>
+    it.effect("does not interrupt an effect that ends before, and checks no more", () =>
       Effect.gen(function*() {
         const { fiber, looks } = yield* watched([1_000, 500, 2_000], Effect.as(Effect.sleep("2 seconds"), "done"))
         assert.deepStrictEqual(yield* Fiber.join(fiber), { result: "done", at: 2_000 })
         assert.strictEqual(looks(), 3)
       }))
 
-    it.effect("looks no more once it was told of infinite time", () =>
+    it.effect("checks no more after an infinite remaining time", () =>
       Effect.gen(function*() {
         const { fiber } = yield* watched([1_000, Infinity], Effect.as(Effect.sleep("50 minutes"), "done"))
         assert.deepStrictEqual(yield* Fiber.join(fiber), { result: "done", at: 3_000_000 })

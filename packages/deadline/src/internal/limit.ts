@@ -6,10 +6,10 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 
 /**
- * Runs `self` in a fiber of its own and interrupts it after `millis`, unless `remaining` grants it more by then; infinitely
- * many are no limit. An effect that finishes without waiting meets no timer at all. The effect has always ended before the
- * result is known; a defect is kept where the time was up, anything else becomes `orElse`. With `leave` it is asked to end
- * and not waited for, and what becomes of it is lost.
+ * Runs `self` in a fiber of its own and interrupts it after `millis`, unless `remaining` then returns more. `Infinity` is no
+ * limit. An effect that finishes without waiting starts no timer. The result comes after the effect has ended: when the time
+ * was up, a defect stays, anything else becomes `orElse`. With `leave`, the effect is interrupted and not awaited, and its
+ * result is lost.
  */
 export const interruptAfter = <A, E, R, A2, E2, R2>(
   self: Effect.Effect<A, E, R>,
@@ -20,7 +20,7 @@ export const interruptAfter = <A, E, R, A2, E2, R2>(
 ): Effect.Effect<A | A2, E | E2, R | R2> => {
   if (millis === Infinity) return self
   return Effect.callback((resume) => {
-    // The effect that is returned needs R, so the fiber that runs it has R.
+    // The returned effect needs R, so the fiber that runs it has R.
     const context = (Fiber.getCurrent()?.context ?? Context.empty()) as Context.Context<R>
     const child = Effect.runForkWith(context)(self)
     const exit = child.pollUnsafe()

@@ -48,7 +48,7 @@ it.live("takes the response that arrived while the program computed beyond the t
     assert.deepStrictEqual(yield* asking("ask"), Exit.succeed("response"))
   }))
 
-it.live("times out all the same where there is none", () =>
+it.live("times out if there is no response", () =>
   Effect.gen(function*() {
     assert.isTrue(Exit.isFailure(yield* asking("silence")))
   }))
