@@ -8,7 +8,7 @@
  *
  * **Details**
  *
- * An entry holds the fields of `Entry` and nothing else: no URL, no header, no body. The endpoint is the template that
+ * An entry has the fields of `Entry` and nothing else: no URL, no header, no body. The endpoint is the template that
  * `Operation` names. An error's message is kept whole, scrubbed of registered secrets. An error without a `Recovery` was
  * not made for logs: only its tag is kept.
  *

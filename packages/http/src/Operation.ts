@@ -4,7 +4,7 @@
  * **Why**
  *
  * Logs, spans, metrics and errors need a name for a call, and retries need to know whether it may be repeated. A URL is
- * no such name: it holds tables, customers, sometimes secrets. So the caller names the operation once, around the call,
+ * no such name: it contains tables, customers, sometimes secrets. So the caller names the operation once, around the call,
  * and every middleware below reads it from the fiber.
  *
  * **Example** (Naming a call)

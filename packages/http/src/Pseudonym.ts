@@ -3,7 +3,7 @@
  *
  * **Why**
  *
- * A log must not hold names or addresses, yet it should show that the same user failed five times. A plain hash hides
+ * A log must not contain names or addresses, yet it should show that the same user failed five times. A plain hash hides
  * nothing: all addresses of a company are hashed in a second. A keyed hash hides them while its key is secret.
  *
  * **Details**

@@ -183,7 +183,7 @@ export const replay = (lines: Iterable<string>): Effect.Effect<HttpClient.HttpCl
         )
         const [exchange] = nth < 0 ? [] : unused.splice(nth, 1)
         if (exchange?.response === undefined) {
-          const why = exchange === undefined ? "holds no further response" : `holds a failure (${exchange.error})`
+          const why = exchange === undefined ? "has no further response" : `has a failure (${exchange.error})`
           return Effect.die(
             new Error(`The recording ${why} for ${request.method} ${redactedUrl(request, Redaction.make())}`)
           )

@@ -111,7 +111,7 @@ const seriesOf = (metric: Metric.Metric<number, unknown>): Series =>
 
 /**
  * The duration of each request. Attributes: `http.request.method`, `server.address`, `server.port`, `url.template`,
- * `http.response.status_code`, and `error.type` where it failed.
+ * `http.response.status_code`, and `error.type` if it failed.
  *
  * @category metrics
  * @since 0.1.0
@@ -126,7 +126,7 @@ const requestDurations = /* @__PURE__ */ seriesOf(requestDuration)
 
 /**
  * The duration of each call, from its first attempt to what the caller gets. Attributes: `resilience.operation`,
- * `resilience.outcome` (`success`, `failure`, `interrupted`), and `error.type` where it failed.
+ * `resilience.outcome` (`success`, `failure`, `interrupted`), and `error.type` if it failed.
  *
  * @category metrics
  * @since 0.1.0

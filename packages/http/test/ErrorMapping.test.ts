@@ -214,12 +214,12 @@ describe("ErrorMapping", () => {
 
   it.effect("keeps the server's own code, and whether a page was the response", () =>
     Effect.gen(function*() {
-      const told = Effect.fnUntraced(function*(body: string) {
+      const codeAndPage = Effect.fnUntraced(function*(body: string) {
         const { reason } = yield* errorOf(responding(body, { status: 403 }))
         return reason._tag === "Forbidden" ? [reason.code, reason.page] : []
       })
-      assert.deepStrictEqual(yield* told(`{"error":"invalid_client"}`), ["invalid_client", undefined])
-      assert.deepStrictEqual(yield* told("<title>Attention Required</title>"), [undefined, true])
+      assert.deepStrictEqual(yield* codeAndPage(`{"error":"invalid_client"}`), ["invalid_client", undefined])
+      assert.deepStrictEqual(yield* codeAndPage("<title>Attention Required</title>"), [undefined, true])
     }))
 
   it.effect("names only the origin of a redirect", () =>

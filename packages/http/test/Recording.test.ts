@@ -129,7 +129,7 @@ describe("Recording", () => {
       const exit = yield* Effect.exit(ask("page=1&key=t0ken"))
       assert.isTrue(Exit.hasDies(exit))
       const printed = Exit.isFailure(exit) ? Cause.pretty(exit.cause) : ""
-      assert.include(printed, "holds no further response for GET https://a.example/?page=REDACTED&key=REDACTED")
+      assert.include(printed, "has no further response for GET https://a.example/?page=REDACTED&key=REDACTED")
     }))
 
   it.effect("records to a file that only its owner can read, and replays it", () =>

@@ -208,7 +208,7 @@ describe("Scrubber", () => {
     for (const text of [id, id.toUpperCase()]) assert.strictEqual(dashed.scrub(text), Scrubber.placeholder)
   })
 
-  it("finds a secret in a text of many pieces, also where two of them meet", () => {
+  it("finds a secret in a text of many pieces, also across the border of two pieces", () => {
     const secret = "s3cr3t-of-the-test"
     const scrubber = knowing(secret)
     for (const at of [1_048_570, 1_048_576 - 131_072 - 5, 3_000_000]) {

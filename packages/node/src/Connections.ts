@@ -5,7 +5,7 @@
  * **Why**
  *
  * By default, `NodeHttpClient.layerUndici` opens as many sockets per origin as there are requests, waits an hour for a
- * response's headers and for ever for the next byte of its body, and knows neither `NO_PROXY` nor a company's CA. When a request
+ * response's headers and forever for the next byte of its body, and knows neither `NO_PROXY` nor a company's CA. When a request
  * fails, it does not say whether any of it had left.
  *
  * **Details**
@@ -16,22 +16,22 @@
  * | `poolTimeout` | 2 min | how long a request waits until a connection is free or made |
  * | `headersTimeout` | 5 min | from the last byte sent to the response's headers |
  * | `bodyTimeout` | 1 min | between two pieces of the response's body |
- * | `keepAlive` | 4 s | how long an idle connection is kept where the server says nothing; at most 30 s where it does |
+ * | `keepAlive` | 4 s | how long an idle connection is kept if the server says nothing; at most 30 s if it does |
  * | `maxAge` | 2 min | after which a connection takes no more requests, so that names are looked up anew |
  * | `connections` | 64 | sockets per origin; further requests queue |
- * | `http2` | false | speaks HTTP/2 where the server does, too |
+ * | `http2` | false | speaks HTTP/2 if the server does, too |
  * | `proxy` | none | see `Proxy` and `proxyFromEnvironment` |
  * | `ca` | none | PEM certificates trusted beside those of Node.js and the system |
  * | `clientCertificate` | none | for mutual TLS |
  *
  * Each error says how far its request came (`Transport.Transmission` of `@effect-resilience/errors`), and so does
- * `SendProgress` of `@effect-resilience/http` where an attempt is cut off. A request that never left is retried even if it must
+ * `SendProgress` of `@effect-resilience/http` if an attempt is cut off. A request that never left is retried even if it must
  * not be repeated: it was waiting for a connection, in a TLS handshake, in the queue, or in front of a proxy.
  *
  * Requests whose body is bytes, a stream or a form go to undici directly. Upgrades and raw bodies go through `NodeHttpClient`,
  * which does not say how far they came.
  *
- * Addresses of both families are tried, IPv6 first where the resolver says so, half a second apart. Redirects are not
+ * Addresses of both families are tried, IPv6 first if the resolver says so, half a second apart. Redirects are not
  * followed and bodies not decompressed: that is for the `http` package.
  *
  * **Gotchas**
@@ -42,7 +42,7 @@
  *   has not been read for a second loses its own, and fails when it is read later. Read each body, or run the call in a scope
  *   with `HttpClient.withScope`.
  * - HTTP/2 puts all requests on one connection, and each end of it (`GOAWAY`, which nginx sends every 1,000 requests) concerns
- *   all that are under way. Streams that the server says not to have processed are retried; the outcome of others is unknown.
+ *   all that are running. Streams that the server says not to have processed are retried; the outcome of others is unknown.
  *
  * **Example** (A client with a company's CA and proxy)
  *
@@ -134,13 +134,13 @@ export interface ClientCertificate {
 }
 
 /**
- * A setting cannot be used. `setting` names it; its value is not repeated.
+ * An option cannot be used. `option` names it; its value is not repeated.
  *
  * @category errors
  * @since 0.1.0
  */
 export class InvalidConnection extends Data.TaggedError("InvalidConnection")<{
-  readonly setting: "ca" | "clientCertificate" | "proxy"
+  readonly option: "ca" | "clientCertificate" | "proxy"
   readonly problem: string
 }> {
   get [NotAsked.symbol](): true {
@@ -150,7 +150,7 @@ export class InvalidConnection extends Data.TaggedError("InvalidConnection")<{
     return Recovery.correct
   }
   override get message(): string {
-    return `${this.setting}: ${this.problem}`
+    return `${this.option}: ${this.problem}`
   }
 }
 
@@ -196,7 +196,7 @@ const makeRoutes = (options: Options) => {
   }
   return Effect.gen(function*() {
     const { authorities, identity } = yield* secure(options)
-    const proxy = yield* proxySettings(options.proxy ?? {})
+    const proxy = yield* parseProxy(options.proxy ?? {})
     const routes = yield* Effect.acquireRelease(
       Effect.sync(() =>
         Routes.make({
@@ -287,19 +287,19 @@ const secure = Effect.fnUntraced(function*(options: Options) {
   return { authorities: authorities ?? {}, identity: identity ?? {} }
 })
 
-const trial = (setting: InvalidConnection["setting"], use: () => unknown) =>
+const trial = (option: InvalidConnection["option"], use: () => unknown) =>
   Effect.try({
     try: use,
     catch: (error) =>
       new InvalidConnection({
-        setting,
+        option,
         problem: error instanceof Error && "code" in error
           ? `not a usable PEM (${String(error.code)})`
           : "not a usable PEM"
       })
   })
 
-const proxySettings = Effect.fnUntraced(function*({ http, https, noProxy = "" }: Proxy) {
+const parseProxy = Effect.fnUntraced(function*({ http, https, noProxy = "" }: Proxy) {
   return { http: yield* proxyUrl(http), https: yield* proxyUrl(https), noProxy }
 })
 
@@ -309,7 +309,7 @@ const proxyUrl = (proxy: Redacted.Redacted | undefined): Effect.Effect<URL | und
   const url = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`
   return /^https?:/i.test(url) && URL.canParse(url)
     ? Effect.succeed(new URL(url))
-    : Effect.fail(new InvalidConnection({ setting: "proxy", problem: "not an http or https URL" }))
+    : Effect.fail(new InvalidConnection({ option: "proxy", problem: "not an http or https URL" }))
 }
 
 const millis = (name: string, input: Duration.Input): number => {

@@ -236,7 +236,7 @@ const byThread = <A>(
     )
   ))
 
-// The same as NodeFileSystem, so that both tell the same version of a file.
+// The same as NodeFileSystem, so that both report the same version of a file.
 const infoOf = (stats: fs.BigIntStats): FileSystem.File.Info => ({
   type: typeOf(stats),
   mtime: Option.some(dateOf(stats.mtimeMs)),

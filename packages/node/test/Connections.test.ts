@@ -309,7 +309,7 @@ describe("Connections", () => {
       for (const options of settings) {
         const error = yield* Effect.flip(Effect.scoped(Connections.makeDispatcher(options)))
         assert.notInclude(error.message, "s3cr3t")
-        failed.push(error.setting)
+        failed.push(error.option)
       }
       assert.deepStrictEqual(failed, ["ca", "clientCertificate", "proxy", "proxy"])
       assert.throws(() => Connections.layer({ connections: 0 }), RangeError)

@@ -298,7 +298,7 @@ describe("a POST that fails, over real sockets", () => {
   for (const [name, way] of Object.entries(ways)) {
     for (const [when, operation] of Object.entries(operations)) {
       it.effect(
-        `over ${name}, applied ${when}, is of unknown outcome where the server may have read it`,
+        `over ${name}, applied ${when}, is of unknown outcome if the server may have read it`,
         () =>
           Effect.gen(function*() {
             yield* TestClock.setTime(1_750_000_000_000)

@@ -143,7 +143,7 @@ const untimed = ({ http2, tls }: Options) => {
   }
 }
 
-// An error of the system names its call. Of the others, a broken connection may hold the next time, but a rejected certificate
+// An error of the system names its call. Of the others, a broken connection may last the next time, but a rejected certificate
 // stays rejected, whatever its code.
 const isHandshake = (error: Error): boolean => {
   const { kind } = Transport.diagnose(error)

@@ -47,7 +47,7 @@ const formOf = (form: globalThis.FormData): FormData => {
 }
 
 /**
- * Sends plain requests by undici's `dispatch`, which tells how far each of them came. `NodeHttpClient` does not, and puts a Node
+ * Sends plain requests by undici's `dispatch`, which reports how far each of them came. `NodeHttpClient` does not, and puts a Node
  * stream, a promise and a fiber around each response.
  */
 export const make = (routes: Routes.Routes, options: PoolWatch.Options): HttpClient.HttpClient => {
@@ -136,9 +136,9 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
   }
 
   /**
-   * How far the request came. Over HTTP/1.1, undici writes a request whose bytes are there as soon as it has told of its
-   * start, and the head of any other with the first piece of its body. Over HTTP/2 the head is written first, and the
-   * pieces are not told.
+   * How far the request came. Over HTTP/1.1, undici writes a request whose bytes are there as soon as it has reported its
+   * start, and the head of any other with the first piece of its body. Over HTTP/2 the head is written first, and undici
+   * does not report the pieces.
    */
   get reached(): Transport.Reached {
     const { body } = this.request

@@ -24,7 +24,7 @@ export interface Watched {
 }
 
 /**
- * Looks at all requests four times a second. It ends those that have waited too long for a connection and, where all connections
+ * Looks at all requests four times a second. It ends those that have waited too long for a connection and, if all connections
  * of an origin are in use and others wait, those whose response nothing has begun to read.
  */
 export class PoolWatch {

@@ -19,7 +19,7 @@ export const fromText = (text: string, room?: Uint16Array): View => {
     return new Original(room, text.length)
   }
   if (text.length > 256) {
-    // Much quicker than unit by unit, where all is ASCII.
+    // Much quicker than unit by unit if all is ASCII.
     const bytes = new Uint8Array(text.length)
     if (encoder.encodeInto(text, bytes).read === text.length) return new Original(new Uint16Array(bytes), text.length)
   }
@@ -207,7 +207,7 @@ export class Decoded implements View {
     if (this.codes.length > 65_536) this.#resize(64)
   }
 
-  /** Adds a byte. A text ends where it is no UTF-8, and is dropped where it is shorter than `shortest` units. */
+  /** Adds a byte. A text ends where it is no UTF-8, and is dropped if it is shorter than `shortest` units. */
   push(byte: number, first: number, last: number, shortest: number): void {
     if (byte < 0x80) {
       if (this.#missing > 0) this.end(shortest)
