@@ -1,5 +1,5 @@
 /**
- * Bodies as bytes: reads one up to a limit, reads away what nobody wants, counts what passes.
+ * Bodies as bytes: reads one up to a limit, discards the rest, counts what passes.
  *
  * **Example** (A body that is too long)
  *
@@ -56,7 +56,7 @@ export const readAtMost = <E, R>(
   })
 
 /**
- * Reads what is left of a response's body that nobody wants, so that its connection is free. Cuts it off after 64 KiB or a
+ * Discards the rest of a body, so that its connection is free. Cuts it off after 64 KiB or a
  * second.
  *
  * @category reading

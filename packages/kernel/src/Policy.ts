@@ -3,7 +3,7 @@
  *
  * **Why**
  *
- * A policy is data and a function from `Effect` to `Effect`. Whoever composes, shows or tests policies needs to know nothing
+ * A policy is data and a function from `Effect` to `Effect`. Code that composes, shows or tests policies needs to know nothing
  * else about them.
  *
  * **Details**

@@ -157,7 +157,7 @@ class Queue {
     else earlier.later = later
     if (later === undefined) this.tail = earlier
     else later.earlier = earlier
-    // One that was promoted to the old generation would else keep all that came after it, until the next full collection.
+    // One that was promoted to the old generation would otherwise retain all that came after it, until the next full collection.
     entry.earlier = undefined
     entry.later = undefined
     if (this.head === undefined) this.refs?.unref()

@@ -2,7 +2,7 @@ import { ErrorName } from "@effect-resilience/kernel"
 import { assert, describe, it } from "@effect/vitest"
 import { Data, PlatformError } from "effect"
 
-class Refused extends Data.TaggedError("Refused")<{ readonly reason: unknown }> {}
+class Rejected extends Data.TaggedError("Rejected")<{ readonly reason: unknown }> {}
 class Named extends Error {
   override readonly name = "NamedError"
 }
@@ -11,10 +11,10 @@ const platform = PlatformError.systemError({ _tag: "NotFound", module: "FileSyst
 
 // [what it is, value, nameOf, reasonTagOf, fullNameOf]
 const cases: ReadonlyArray<readonly [string, unknown, string, string | undefined, string]> = [
-  ["a tagged error", new Refused({ reason: undefined }), "Refused", undefined, "Refused"],
+  ["a tagged error", new Rejected({ reason: undefined }), "Rejected", undefined, "Rejected"],
   ["a tagged error with a tagged reason", platform, "PlatformError", "NotFound", "PlatformError/NotFound"],
-  ["a tagged error with another reason", new Refused({ reason: "no" }), "Refused", undefined, "Refused"],
-  ["a tagged value that is no Error", { _tag: "Refused" }, "Refused", undefined, "Refused"],
+  ["a tagged error with another reason", new Rejected({ reason: "no" }), "Rejected", undefined, "Rejected"],
+  ["a tagged value that is no Error", { _tag: "Rejected" }, "Rejected", undefined, "Rejected"],
   ["an error with a tagged reason and no tag", { reason: { _tag: "Lost" } }, "Error", "Lost", "Error/Lost"],
   ["an Error of the language", new TypeError("a bug"), "TypeError", undefined, "TypeError"],
   ["an Error with a name of its own", new Named(), "NamedError", undefined, "NamedError"],

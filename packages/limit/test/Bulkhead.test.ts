@@ -15,7 +15,7 @@ const start = Effect.fnUntraced(function*(bulkhead: Bulkhead.Bulkhead, began: Ar
 const settle = Effect.yieldNow.pipe(Effect.repeat({ times: 3 }))
 
 describe("Bulkhead", () => {
-  it.effect("refuses beyond its permits and its queue, with what to do", () =>
+  it.effect("rejects beyond its permits and its queue, with what to do", () =>
     Effect.gen(function*() {
       const bulkhead = yield* Bulkhead.make({ name: "ledger", permits: 1, queue: 1 })
       const began: Array<number> = []
@@ -30,7 +30,7 @@ describe("Bulkhead", () => {
       assert.deepStrictEqual(yield* bulkhead.snapshot, { permits: 1, running: 1, waiting: 1 })
     }))
 
-  it.effect("serves those that wait in order, and lets nobody overtake", () =>
+  it.effect("serves those that wait in order, and lets no one overtake", () =>
     Effect.gen(function*() {
       const bulkhead = yield* Bulkhead.make({ permits: 1, queue: 10 })
       const began: Array<number> = []
@@ -57,7 +57,7 @@ describe("Bulkhead", () => {
       assert.deepStrictEqual(yield* bulkhead.snapshot, { permits: 1, running: 0, waiting: 0 })
     }))
 
-  it.effect("lets a call wait for so long and no longer, whoever is first", () =>
+  it.effect("lets a call wait for so long and no longer, whichever is first", () =>
     Effect.gen(function*() {
       const bulkhead = yield* Bulkhead.make({ permits: 1, queue: 10, queueTimeout: "1 second" })
       const began: Array<number> = []
@@ -295,12 +295,12 @@ describe("Bulkhead", () => {
             waiting: model.waiting.length
           }, JSON.stringify(command))
         }
-        const refused = calls.map(({ fiber }) => {
+        const rejected = calls.map(({ fiber }) => {
           const exit = fiber.pollUnsafe()
           return exit !== undefined && Exit.isSuccess(exit) && Exit.isFailure(exit.value)
         })
-        for (const [name, wasRefused] of refused.entries()) {
-          assert.strictEqual(wasRefused, model.refused.has(name), `refused ${name}`)
+        for (const [name, wasRejected] of rejected.entries()) {
+          assert.strictEqual(wasRejected, model.rejected.has(name), `rejected ${name}`)
         }
       }).pipe(Effect.provide(TestClock.layer())),
     { timeout: 60_000, arbitrary: { runs: 300, seed: 6 } }
@@ -313,7 +313,7 @@ class Model {
   readonly began: Array<number> = []
   running: Array<number> = []
   waiting: Array<{ readonly name: number; readonly until: number }> = []
-  readonly refused = new Set<number>()
+  readonly rejected = new Set<number>()
   permits: number
   readonly queue: number
 
@@ -326,7 +326,7 @@ class Model {
     const name = this.names++
     if (this.running.length < this.permits && this.waiting.length === 0) this.run(name)
     else if (this.waiting.length < this.queue) this.waiting.push({ name, until: this.now + 100 })
-    else this.refused.add(name)
+    else this.rejected.add(name)
   }
 
   end(name: number) {
@@ -338,7 +338,7 @@ class Model {
   wait(millis: number) {
     this.now += millis
     for (const { name, until } of this.waiting) {
-      if (until <= this.now) this.refused.add(name)
+      if (until <= this.now) this.rejected.add(name)
     }
     this.waiting = this.waiting.filter(({ until }) => until > this.now)
   }

@@ -51,20 +51,20 @@ const start = Effect.fnUntraced(function*(breaker: CircuitBreaker.CircuitBreaker
 })
 
 describe("CircuitBreaker", () => {
-  it.effect("refuses with the rest of the open time, and says so in its recovery", () =>
+  it.effect("rejects with the rest of the open time, and says so in its recovery", () =>
     Effect.gen(function*() {
       const breaker = yield* tripped({ name: "ledger", openDuration: "10 seconds" })
       yield* TestClock.adjust("4 seconds")
-      const refused = yield* Effect.flip(breaker.execute(Effect.void))
+      const rejected = yield* Effect.flip(breaker.execute(Effect.void))
       assert.deepStrictEqual(
-        refused,
+        rejected,
         new CircuitBreaker.CircuitOpen({
           policy: "ledger",
           state: "Open",
           retryAfter: Duration.seconds(6)
         })
       )
-      assert.deepStrictEqual(Recovery.of(refused), Recovery.retryAfter("6 seconds"))
+      assert.deepStrictEqual(Recovery.of(rejected), Recovery.retryAfter("6 seconds"))
     }))
 
   it.effect("does not take a 404, a missing permission or a full bulkhead for a failure of the server", () =>
@@ -153,8 +153,8 @@ describe("CircuitBreaker", () => {
       yield* TestClock.adjust("1 second")
       const one = yield* start(breaker)
       const two = yield* start(breaker)
-      const refused = yield* Effect.flip(breaker.execute(Effect.void))
-      assert.strictEqual(refused.state, "HalfOpen")
+      const rejected = yield* Effect.flip(breaker.execute(Effect.void))
+      assert.strictEqual(rejected.state, "HalfOpen")
       yield* Deferred.succeed(one.gate, undefined)
       yield* Fiber.join(one.fiber)
       assert.strictEqual(yield* stateOf(breaker), "HalfOpen")
@@ -260,9 +260,9 @@ describe("CircuitBreaker", () => {
       const breaker = yield* CircuitBreaker.make()
       yield* breaker.isolate
       yield* TestClock.adjust("1 day")
-      const refused = yield* Effect.flip(breaker.execute(Effect.void))
-      assert.strictEqual(refused.state, "Isolated")
-      assert.deepStrictEqual(Recovery.of(refused), Recovery.giveUp)
+      const rejected = yield* Effect.flip(breaker.execute(Effect.void))
+      assert.strictEqual(rejected.state, "Isolated")
+      assert.deepStrictEqual(Recovery.of(rejected), Recovery.giveUp)
       yield* breaker.reset
       assert.isTrue(Exit.isSuccess(yield* succeed(breaker)))
     }))
@@ -443,7 +443,7 @@ describe("CircuitBreaker", () => {
           )
           assert.strictEqual(running, 0)
           const state = yield* breaker.snapshot
-          // Whoever ended, no place is lost.
+          // No place is lost, however a call ended.
           if (state._tag === "HalfOpen") assert.strictEqual(state.probing, 0)
           yield* TestClock.adjust("1 second")
           if (state._tag === "Closed") yield* fail(breaker)

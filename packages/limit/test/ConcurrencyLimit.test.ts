@@ -59,7 +59,7 @@ const assertNear = (found: number, capacity: number) => {
 const settled = (limits: ReadonlyArray<number>, seconds: number) => HiddenServer.percentile(limits.slice(-seconds), 0.5)
 
 describe("ConcurrencyLimit", () => {
-  it.effect("refuses beyond the limit, at once, with what to do", () =>
+  it.effect("rejects beyond the limit, at once, with what to do", () =>
     Effect.gen(function*() {
       const limit = yield* ConcurrencyLimit.make({ name: "search", algorithm: LimitAlgorithm.fixed(1) })
       const nested = yield* Effect.exit(limit.execute(limit.execute(Effect.void)))
@@ -84,7 +84,7 @@ describe("ConcurrencyLimit", () => {
       assert.strictEqual((yield* limit.snapshot).running, 0)
     }))
 
-  it.effect("learns nothing from errors that the server answered well, and from interruptions", () =>
+  it.effect("learns nothing from errors that the server handled well, and from interruptions", () =>
     Effect.gen(function*() {
       const limit = yield* ConcurrencyLimit.make({ algorithm: LimitAlgorithm.aimd({ initial: 10 }) })
       for (let i = 0; i < 100; i++) {
@@ -144,17 +144,17 @@ describe("ConcurrencyLimit", () => {
     )
   }
 
-  it.effect("shows its limit and what it refused as metrics", () =>
+  it.effect("shows its limit and what it rejected as metrics", () =>
     Effect.gen(function*() {
       const limit = yield* ConcurrencyLimit.make({ name: "search", algorithm: LimitAlgorithm.fixed(1) })
       yield* Effect.exit(limit.execute(limit.execute(Effect.void)))
       const gauge = Metric.withAttributes(ConcurrencyLimit.limitGauge, { "resilience.policy": "search" })
-      const refused = Metric.withAttributes(ConcurrencyLimit.rejectedTotal, {
+      const rejected = Metric.withAttributes(ConcurrencyLimit.rejectedTotal, {
         "resilience.policy": "search",
         "resilience.priority": "default"
       })
       assert.strictEqual((yield* Metric.value(gauge)).value, 1)
-      assert.strictEqual((yield* Metric.value(refused)).count, 1)
+      assert.strictEqual((yield* Metric.value(rejected)).count, 1)
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
 
   for (const [name, algorithm] of Object.entries(algorithms)) {
@@ -199,10 +199,10 @@ describe("ConcurrencyLimit", () => {
         algorithm: LimitAlgorithm.vegas(),
         shares: { live: 0.3, batch: 0.1 }
       })
-      const results = { live: { served: 0, refused: 0 }, batch: { served: 0, refused: 0 } }
+      const results = { live: { served: 0, rejected: 0 }, batch: { served: 0, rejected: 0 } }
       const send = (priority: "live" | "batch") =>
         Effect.matchCause(Priority.withPriority(limit.execute(server.call), priority), {
-          onFailure: () => results[priority].refused++,
+          onFailure: () => results[priority].rejected++,
           onSuccess: () => results[priority].served++
         })
       // Capacity is 10 calls in 20 ms. Live asks for 1, which is within its share; batch asks for 49.
@@ -212,7 +212,7 @@ describe("ConcurrencyLimit", () => {
         yield* TestClock.adjust(20)
       })
       yield* Effect.repeat(step, { times: 1499 })
-      assert.strictEqual(results.live.refused, 0)
+      assert.strictEqual(results.live.rejected, 0)
       assert.isAtLeast(results.batch.served, 0.7 * 500 * 30)
     }).pipe(seeded), 60_000)
 

@@ -9,12 +9,12 @@ import { TestClock } from "effect/testing"
 const failing = (status: number) => Effect.fail(ApiError.reasonFromStatus(status, {}))
 
 describe("Fallback", () => {
-  it.effect("answers failures of the dependency and refusals, and nothing else", () =>
+  it.effect("replaces failures of the dependency and rejections, and nothing else", () =>
     Effect.gen(function*() {
       const fallback = Fallback.make({ orElse: () => Effect.succeed("instead") })
       const bulkhead = yield* Bulkhead.make({ permits: 1 })
-      const refused = bulkhead.execute(fallback.execute(bulkhead.execute(Effect.succeed("in"))))
-      assert.strictEqual(yield* refused, "instead")
+      const rejected = bulkhead.execute(fallback.execute(bulkhead.execute(Effect.succeed("in"))))
+      assert.strictEqual(yield* rejected, "instead")
       for (const status of [429, 500, 502, 503, 504]) {
         assert.strictEqual(yield* Fallback.withFallback(failing(status), fallback), "instead")
       }
@@ -23,7 +23,7 @@ describe("Fallback", () => {
       }
     }))
 
-  it.effect("never answers a defect or an interruption", () =>
+  it.effect("never replaces a defect or an interruption", () =>
     Effect.gen(function*() {
       const fallback = Fallback.make({ orElse: () => Effect.succeed("instead"), when: () => true })
       const died = yield* Effect.exit(fallback.execute(Effect.die("bug")))
@@ -32,7 +32,7 @@ describe("Fallback", () => {
       assert.isTrue(Exit.isFailure(interrupted) && Cause.hasInterruptsOnly(interrupted.cause))
     }))
 
-  it.effect("asks the rule of the caller, and tells the other answer what went wrong", () =>
+  it.effect("asks the rule of the caller, and tells the replacement what went wrong", () =>
     Effect.gen(function*() {
       const fallback = Fallback.make({
         orElse: (error) => Effect.succeed(`not ${String(error)}`),
@@ -50,7 +50,7 @@ describe("StaleIfError", () => {
   const make = StaleIfError.make({ storeId: "rates", schema: Rate, timeToLive: "1 hour" })
   const good = { rate: 1.08, at: new Date(0) }
 
-  it.effect("answers with the last good value of the same key while it is not too old", () =>
+  it.effect("returns the last good value of the same key while it is not too old", () =>
     Effect.gen(function*() {
       const rates = yield* make
       yield* rates.execute(Effect.succeed(good), "EURUSD")
@@ -68,7 +68,7 @@ describe("StaleIfError", () => {
       assert.isTrue(Exit.isFailure(yield* Effect.exit(rates.execute(failing(404), "EURUSD"))))
     }).pipe(Effect.provide(Persistence.layerMemory)))
 
-  it.effect("does without a store that does not answer", () =>
+  it.effect("does without a store that does not respond", () =>
     Effect.gen(function*() {
       const rates = yield* make
       assert.deepStrictEqual(yield* rates.execute(Effect.succeed(good), "EURUSD"), good)

@@ -4,7 +4,7 @@ import { TestClock } from "effect/testing"
 
 /**
  * A server that works on `capacity` calls at once, each taking `base` milliseconds times 1 plus or minus `noise`, and
- * queues the rest. `drops` makes it refuse instead of queueing.
+ * queues the rest. `drops` makes it reject instead of queueing.
  */
 export const make = Effect.fnUntraced(function*(options: {
   readonly capacity: number
@@ -37,11 +37,11 @@ export const load = Effect.fnUntraced(function*<E>(options: {
   readonly everySecond?: (second: number) => Effect.Effect<void>
 }) {
   const took: Array<{ readonly at: number; readonly millis: number }> = []
-  let refused = 0
+  let rejected = 0
   const one = Effect.flatMap(Clock.currentTimeMillis, (startedAt) =>
     Effect.matchCause(options.call, {
       onFailure: () => {
-        refused++
+        rejected++
       },
       onSuccess: () => startedAt
     })).pipe(
@@ -59,7 +59,7 @@ export const load = Effect.fnUntraced(function*<E>(options: {
     for (; due >= 1; due--) yield* Effect.forkChild(one, { startImmediately: true })
     yield* TestClock.adjust(step)
   }
-  return { took, refused: () => refused }
+  return { took, rejected: () => rejected }
 })
 
 export const percentile = (values: ReadonlyArray<number>, share: number): number => {

@@ -12,7 +12,7 @@ const get = (headers: Record<string, string> = {}) =>
   )
 
 layer(NodeHttpServer.layerTest)("LoadShedding", (it) => {
-  it.effect("answers 503 with Retry-After beyond the limit, and serves a priority within its share", () =>
+  it.effect("responds with 503 with Retry-After beyond the limit, and serves a priority within its share", () =>
     Effect.gen(function*() {
       const gate = yield* Deferred.make<void>()
       const limit = yield* ConcurrencyLimit.make({
@@ -62,7 +62,7 @@ layer(NodeHttpServer.layerTest)("LoadShedding", (it) => {
 })
 
 layer(NodeHttpServer.layerTest)("LoadShedding", (it) => {
-  it.effect("leaves a refusal inside the app alone", () =>
+  it.effect("leaves a rejection inside the app alone", () =>
     Effect.gen(function*() {
       const limit = yield* ConcurrencyLimit.make()
       const inner = yield* ConcurrencyLimit.make({ algorithm: LimitAlgorithm.fixed(1) })

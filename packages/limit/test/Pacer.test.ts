@@ -45,13 +45,13 @@ describe("Pacer", () => {
       assert.deepStrictEqual(ran, [300, 800, 1300])
     }).pipe(Effect.provide(memory)))
 
-  it.effect("refuses at once what would wait too long, and takes nothing from the others", () =>
+  it.effect("rejects at once what would wait too long, and takes nothing from the others", () =>
     Effect.gen(function*() {
       const pacer = yield* Pacer.make({ name: "ledger", limit: 1, window: "1 second", maxWait: "2500 millis" })
       const { fibers, ran } = yield* startCalls(pacer, 10)
-      const refused = fibers.filter((fiber) => fiber.pollUnsafe() !== undefined).length
-      // The first ran, two wait, seven are refused.
-      assert.strictEqual(refused, 8)
+      const rejected = fibers.filter((fiber) => fiber.pollUnsafe() !== undefined).length
+      // The first ran, two wait, seven are rejected.
+      assert.strictEqual(rejected, 8)
       const error = yield* Effect.flip(pacer.execute(Effect.void))
       assert.deepStrictEqual(
         error,
@@ -156,7 +156,7 @@ describe("Pacer", () => {
     }).pipe(Effect.provide(memory)))
 
   for (const onStoreError of ["allow", "fail"] as const) {
-    it.effect(`${onStoreError === "allow" ? "lets calls pass" : "fails"} while the store does not answer, if told so`, () =>
+    it.effect(`${onStoreError === "allow" ? "lets calls pass" : "fails"} while the store does not respond, if told so`, () =>
       Effect.gen(function*() {
         const down = Effect.fail(
           new RateLimiter.RateLimiterError({ reason: new RateLimiter.RateLimitStoreError({ message: "down" }) })

@@ -8,10 +8,10 @@ import { TestClock } from "effect/testing"
 
 const options = { name: "ledger", tripPolicy: CircuitBreaker.consecutive(2), openDuration: "10 seconds" } as const
 
-const failing = Effect.fail("no answer")
+const failing = Effect.fail("no response")
 
 describe("SharedCircuitBreaker", () => {
-  it.effect("opens for all who share the store, and refuses as the local one does", () =>
+  it.effect("opens for all who share the store, and rejects as the local one does", () =>
     Effect.gen(function*() {
       const [one, two] = [yield* SharedCircuitBreaker.make(options), yield* SharedCircuitBreaker.make(options)]
       yield* Effect.exit(one.execute(failing))
@@ -83,7 +83,7 @@ describe("SharedCircuitBreaker", () => {
     }).pipe(Effect.provide(Store.layerStoreMemory())))
 
   for (const onStoreError of ["allow", "fail"] as const) {
-    it.effect(`${onStoreError === "allow" ? "lets calls pass" : "refuses"} while the store does not answer`, () =>
+    it.effect(`${onStoreError === "allow" ? "lets calls pass" : "rejects"} while the store does not respond`, () =>
       Effect.gen(function*() {
         const down = Effect.fail(
           new Store.CircuitBreakerError({ reason: new Store.CircuitBreakerStoreError({ message: "down" }) })
@@ -103,7 +103,7 @@ describe("SharedCircuitBreaker", () => {
       }))
   }
 
-  it("refuses trip policies that the store does not know", () => {
+  it("rejects trip policies that the store does not know", () => {
     assert.throws(() => SharedCircuitBreaker.make({ tripPolicy: CircuitBreaker.rateWithin() }), RangeError)
     assert.throws(() => SharedCircuitBreaker.make({ tripPolicy: [] }), RangeError)
   })

@@ -7,7 +7,7 @@ import { TestClock } from "effect/testing"
 const unavailable = Effect.fail(ApiError.reasonFromStatus(503, {}))
 
 describe("Throttle", () => {
-  it.effect("refuses with the probability of the book", () =>
+  it.effect("rejects with the probability of the book", () =>
     Effect.gen(function*() {
       yield* TestClock.adjust("1 hour")
       const throttle = yield* Throttle.make({ minimumCalls: 0 })
@@ -18,7 +18,7 @@ describe("Throttle", () => {
       assert.strictEqual((yield* throttle.snapshot).probability, 1 / 22)
     }))
 
-  it.effect("counts what it refuses itself, so that it refuses nearly all while nothing is accepted", () =>
+  it.effect("counts what it rejects itself, so that it rejects nearly all while nothing is accepted", () =>
     Effect.gen(function*() {
       const throttle = yield* Throttle.make({ maxProbability: 1, minimumCalls: 0 })
       let sent = 0
@@ -51,7 +51,7 @@ describe("Throttle", () => {
       }
     }).pipe(Random.withSeed("throttle")))
 
-  it.effect("refuses nothing before the minimum of calls", () =>
+  it.effect("rejects nothing before the minimum of calls", () =>
     Effect.gen(function*() {
       const throttle = yield* Throttle.make()
       for (let i = 0; i < 9; i++) yield* Effect.exit(throttle.execute(unavailable))
@@ -106,7 +106,7 @@ describe("Throttle", () => {
       assert.deepStrictEqual(yield* throttle.snapshot, { requests: 1, accepts: 1, probability: 0 })
     }))
 
-  it.effect("refuses with an error that says to try again and that nothing was asked", () =>
+  it.effect("rejects with an error that says to try again and that nothing was asked", () =>
     Effect.gen(function*() {
       const throttle = yield* Throttle.make({ name: "search" })
       for (let i = 0; i < 100; i++) yield* Effect.exit(throttle.execute(unavailable))
@@ -116,7 +116,7 @@ describe("Throttle", () => {
       assert.isTrue(Rejection.isRejection(error))
     }).pipe(Random.withSeed("throttle")))
 
-  it.effect("is provided by a layer, or by one that refuses nothing, and by key", () =>
+  it.effect("is provided by a layer, or by one that rejects nothing, and by key", () =>
     Effect.gen(function*() {
       const program = Effect.gen(function*() {
         const throttle = yield* Throttle.Throttle

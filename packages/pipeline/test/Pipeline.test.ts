@@ -50,7 +50,7 @@ describe("Pipeline", () => {
         circuitBreaker: { tripPolicy: { consecutive: 2 }, openDuration: "5 seconds" }
       })
       const { began, effect } = script([unavailable, unavailable])
-      // The circuit opens at 1 s for 5 s, refuses the third attempt at 3 s, and lets the fourth through.
+      // The circuit opens at 1 s for 5 s, rejects the third attempt at 3 s, and lets the fourth through.
       assert.deepStrictEqual(yield* overTime(pipeline.execute(effect)), Exit.succeed(3))
       assert.deepStrictEqual(began, [0, 1000, 7000])
       const held = yield* Effect.forkChild(pipeline.execute(script([unavailable]).effect), { startImmediately: true })
@@ -75,7 +75,7 @@ describe("Pipeline", () => {
       assert.strictEqual(error._tag === "Some" && error.value._tag, "DeadlineExceeded")
     }))
 
-  it.effect("paces attempts, and lets a refusal say when to come back", () =>
+  it.effect("paces attempts, and lets a rejection say when to come back", () =>
     Effect.gen(function*() {
       const pipeline = yield* Pipeline.make({
         name: "ledger",
@@ -90,7 +90,7 @@ describe("Pipeline", () => {
       )
     }))
 
-  it.effect("answers with the fallback where a part refuses", () =>
+  it.effect("returns the fallback where a part rejects", () =>
     Effect.gen(function*() {
       const pipeline = yield* Pipeline.make({ name: "ledger", circuitBreaker: { tripPolicy: { consecutive: 1 } } })
       const stale = Fallback.make({ orElse: () => Effect.succeed("stale") })
@@ -296,7 +296,7 @@ describe("PipelineDescription", () => {
       }
     }))
 
-  it.effect("refuses what it does not know, and says what", () =>
+  it.effect("rejects what it does not know, and says what", () =>
     Effect.gen(function*() {
       for (
         const [input, part] of [
@@ -312,7 +312,7 @@ describe("PipelineDescription", () => {
       }
     }))
 
-  it.effect("refuses what a pipeline could not be made of, and says what", () =>
+  it.effect("rejects what a pipeline could not be made of, and says what", () =>
     Effect.gen(function*() {
       for (
         const [input, what] of [

@@ -15,17 +15,17 @@ export const exceptions: ReadonlyArray<Exception> = [
   {
     file: "packages/chaos/src/BlackHole.ts",
     rule: "index",
-    why: "needs Node: who imports the package's root loads nothing of it"
+    why: "needs Node: an import of the package root does not load it"
   },
   {
     file: "packages/chaos/src/RawServer.ts",
     rule: "index",
-    why: "needs Node: who imports the package's root loads nothing of it"
+    why: "needs Node: an import of the package root does not load it"
   },
   {
     file: "packages/chaos/src/TcpRelay.ts",
     rule: "index",
-    why: "needs Node: who imports the package's root loads nothing of it"
+    why: "needs Node: an import of the package root does not load it"
   },
   {
     file: "packages/chaos/src/BlackHole.ts",

@@ -36,7 +36,7 @@ describe("fences", () => {
     ])
   })
 
-  it("refuses a fence that is never closed", () => {
+  it("rejects a fence that is never closed", () => {
     expect(() => fences("```ts import.meta.vitest\n1 // => 1\n")).toThrow("line 1: the fence is never closed")
   })
 })
@@ -70,11 +70,11 @@ describe("compile", () => {
     expect(compiled("f(\"// => 2\") // => 1")).toBe("__equals((f(\"// => 2\")), (1)) ")
   })
 
-  it("refuses an example that asserts nothing", () => {
+  it("rejects an example that asserts nothing", () => {
     expect(() => compiled("f(1)")).toThrow("A.ts:7: the example asserts nothing")
   })
 
-  it("refuses an arrow with nothing to compare, or with no value", () => {
+  it("rejects an arrow with nothing to compare, or with no value", () => {
     expect(() => compiled("", "// => 1")).toThrow("A.ts:8: \"// =>\" must follow")
     expect(() => compiled("a // => one two")).toThrow("A.ts:7: what follows")
   })

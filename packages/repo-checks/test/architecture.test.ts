@@ -211,7 +211,7 @@ describe("the architecture", () => {
     expect(resolved.filter((address) => address.includes("://"))).toEqual([])
   })
 
-  // npm leaves out what the registry does not hold, and then `npm ci` refuses the lock file.
+  // npm leaves out what the registry does not hold, and then `npm ci` rejects the lock file.
   it("locks every platform's package of a tool", () => {
     const missing = Object.entries(lock.packages).flatMap(([path, entry]) =>
       Object.keys(entry.optionalDependencies ?? {}).filter((name) =>

@@ -30,7 +30,7 @@ describe("a published package", () => {
     expect(files.flatMap((file) => anys(file, readFileSync(join(root, file), "utf8")))).toEqual([])
   })
 
-  it("is refused for a missing file and for types that do not resolve", { timeout: 30_000 }, async () => {
+  it("is rejected for a missing file and for types that do not resolve", { timeout: 30_000 }, async () => {
     const dir = mkdtempSync(join(tmpdir(), "published-"))
     mkdirSync(join(dir, "dist"))
     const manifest = {
@@ -55,7 +55,7 @@ describe("a published package", () => {
     expect(filesOf(dir)).toContain("unpublished.js")
   })
 
-  it("is refused for any, and not for the word in a comment or a string", () => {
+  it("is rejected for any, and not for the word in a comment or a string", () => {
     const code = [
       "/** any */",
       "export declare const a: \"any\"",

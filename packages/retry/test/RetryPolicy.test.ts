@@ -195,9 +195,9 @@ describe("RetryPolicy", () => {
 
   it.effect("lets `when` stop and `classify` decide", () =>
     Effect.gen(function*() {
-      const refused = script([transient])
-      yield* Effect.ignore(RetryPolicy.retry(refused.effect, RetryPolicy.basic, { when: () => false }))
-      assert.strictEqual(refused.calls.length, 1)
+      const rejected = script([transient])
+      yield* Effect.ignore(RetryPolicy.retry(rejected.effect, RetryPolicy.basic, { when: () => false }))
+      assert.strictEqual(rejected.calls.length, 1)
       const widened = script([new Failure({ recovery: Recovery.giveUp })])
       const exit = yield* untilDone(
         RetryPolicy.retry(widened.effect, RetryPolicy.basic, { classify: () => Recovery.retry })

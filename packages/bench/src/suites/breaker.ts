@@ -15,7 +15,7 @@ async function asyncWork() {
   return 1
 }
 const rejecting = async () => {
-  throw new Error("no answer")
+  throw new Error("no response")
 }
 
 const scope = Effect.runSync(Scope.make())
@@ -44,10 +44,10 @@ const byHand = <A>(self: Effect.Effect<A>) =>
 
 const open = Effect.runSync(CircuitBreaker.make({ tripPolicy: CircuitBreaker.consecutive(1), openDuration: "1 hour" }))
 await Effect.runPromise(
-  Effect.provideService(Effect.exit(open.execute(Effect.fail("no answer"))), MinimumLogLevel, "None")
+  Effect.provideService(Effect.exit(open.execute(Effect.fail("no response"))), MinimumLogLevel, "None")
 )
 const openOfEffect = effectBreaker(1)
-await Effect.runPromise(Effect.exit(openOfEffect.execute(Effect.fail("no answer"), { key: "one" })))
+await Effect.runPromise(Effect.exit(openOfEffect.execute(Effect.fail("no response"), { key: "one" })))
 const openOfCockatiel = cockatiel.circuitBreaker(cockatiel.handleAll, {
   halfOpenAfter: 3_600_000,
   breaker: new cockatiel.ConsecutiveBreaker(1)
@@ -102,7 +102,7 @@ const suite: Suite = {
       atMost: { opossum: 1 }
     },
     {
-      name: "refusal while open",
+      name: "rejection while open",
       ours: "CircuitBreaker",
       subjects: {
         CircuitBreaker: effects(() => Effect.ignore(open.execute(sync))),

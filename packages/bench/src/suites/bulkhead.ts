@@ -36,7 +36,7 @@ const suite: Suite = {
   packages: ["effect", "cockatiel", "opossum", "p-limit"],
   cases: [
     {
-      name: "nobody waiting, sync effect (S)",
+      name: "none waiting, sync effect (S)",
       ours: "Bulkhead",
       subjects: {
         Bulkhead: effects(() => ours.execute(sync)),
@@ -47,7 +47,7 @@ const suite: Suite = {
       atMost: { "Effect's Semaphore": 1 }
     },
     {
-      name: "nobody waiting, promise (P)",
+      name: "none waiting, promise (P)",
       ours: "Bulkhead",
       subjects: {
         Bulkhead: effects(() => ours.execute(async)),

@@ -33,8 +33,8 @@ const line = (i: number): string =>
       time: "2026-01-01T00:00:00.000Z",
       level: "warning",
       message:
-        `request ${i} to "/api/v1/tables?status=200&page=${i}" was answered 401: "no such key", try again later. ${
-          "The quick brown fox jumps over the lazy dog; the lazy dog does not answer in time, so the fox is gone. "
+        `request ${i} to "/api/v1/tables?status=200&page=${i}" got the response 401: "no such key", try again later. ${
+          "The quick brown fox jumps over the lazy dog; the lazy dog does not respond in time, so the fox is gone. "
             .repeat(7)
         }`,
       requestId: "3f2a7b1c-0d9e-4b1a-8c7d-5e6f7a8b9c0d",

@@ -131,11 +131,11 @@ const agent = new http.Agent({ keepAlive: true })
 
 const nodeHttp = async (path: string) => {
   const outgoing = http.request(await url(), { method: "POST", agent, headers: headersFor(path) })
-  const answer = once(outgoing, "response")
+  const responded = once(outgoing, "response")
   outgoing.write(prefix)
   await pipeline(fs.createReadStream(path, { highWaterMark: chunk }), outgoing, { end: false })
   outgoing.end(suffix)
-  const [response] = await answer
+  const [response] = await responded
   for await (const _ of response);
 }
 

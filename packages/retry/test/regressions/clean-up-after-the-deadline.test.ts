@@ -63,7 +63,7 @@ it.effect("has no deadline left for a clean-up, unless it sets one", () =>
     assert.deepStrictEqual(left, [Infinity, 5000])
   }))
 
-it.effect("still refuses what begins after the deadline outside its work", () =>
+it.effect("still rejects what begins after the deadline outside its work", () =>
   Effect.gen(function*() {
     yield* TestClock.adjust("1 hour")
     const late = Effect.provideService(Effect.void.pipe(Deadline.withDeadline("1 minute")), Deadline.Current, {

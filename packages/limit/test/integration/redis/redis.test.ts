@@ -82,7 +82,7 @@ const options: SharedCircuitBreaker.Options = {
 }
 
 describe("two processes and Redis", () => {
-  it.live("share a circuit: what one process trips refuses the other, and one of two probes runs", () =>
+  it.live("share a circuit: what one process trips rejects the other, and one of two probes runs", () =>
     Effect.gen(function*() {
       const port = yield* freePort
       yield* redisServer(port)
@@ -110,7 +110,7 @@ describe("two processes and Redis", () => {
       const pausedAt = Number(one.find((line) => line.startsWith("paused"))?.slice(7))
       const calls = [...one.filter((line) => !line.startsWith("paused")), ...two].map(Number).toSorted((a, b) => a - b)
       assert.isAbove(pausedAt, 0)
-      // 50 ms between calls, whoever makes them: never more than fit into any second, but for what timers and Redis add.
+      // 50 ms between calls, from any caller: never more than fit into any second, but for what timers and Redis add.
       for (const at of calls) {
         assert.isAtMost(calls.filter((other) => other >= at && other < at + 1000).length, 23)
       }
@@ -122,7 +122,7 @@ describe("two processes and Redis", () => {
       assert.isAtMost(after.filter((at) => at < pausedAt + 1450).length, 12)
     }).pipe(Effect.scoped))
 
-  it.live("go on without Redis or refuse, as told, and share again when it is back", () =>
+  it.live("go on without Redis or reject, as told, and share again when it is back", () =>
     Effect.gen(function*() {
       const port = yield* freePort
       const redis = yield* redisServer(port)
@@ -150,14 +150,14 @@ describe("two processes and Redis", () => {
         yield* killRedis(redis)
         for (let i = 0; i < 5; i++) {
           assert.deepStrictEqual(yield* call(open), Exit.succeed("ran"))
-          const refused = yield* Effect.flip(closed.breaker.execute(Effect.void))
-          assert.strictEqual(refused.state, "Unknown")
+          const rejected = yield* Effect.flip(closed.breaker.execute(Effect.void))
+          assert.strictEqual(rejected.state, "Unknown")
           assert.strictEqual((yield* Effect.flip(closed.pacer.execute(Effect.void))).reason, "Store")
         }
 
         yield* redisServer(port)
         while (Exit.isFailure(yield* call(closed))) yield* Effect.sleep("50 millis")
-        for (let i = 0; i < 3; i++) yield* Effect.exit(open.breaker.execute(Effect.fail("no answer")))
+        for (let i = 0; i < 3; i++) yield* Effect.exit(open.breaker.execute(Effect.fail("no response")))
         assert.strictEqual((yield* Effect.flip(closed.breaker.execute(Effect.void))).state, "Open")
       }).pipe(Effect.provide(stores(port)))
     }).pipe(Effect.scoped))

@@ -71,7 +71,7 @@ describe("a Redis that is silent", () => {
         yield* relay.pass
         while (Exit.isFailure(yield* Effect.exit(closed.breaker.execute(Effect.void)))) yield* Effect.sleep("50 millis")
         while ((yield* closed.breaker.snapshot)._tag !== "Open") {
-          yield* Effect.exit(open.breaker.execute(Effect.fail("no answer")))
+          yield* Effect.exit(open.breaker.execute(Effect.fail("no response")))
         }
       }).pipe(Effect.provide(storesAt(relay.port)))
     }).pipe(Effect.scoped))

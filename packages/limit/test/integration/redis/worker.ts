@@ -26,7 +26,7 @@ const print = (line: string | number) => Effect.sync(() => process.stdout.write(
 
 const trip = Effect.gen(function*() {
   const circuit = yield* SharedCircuitBreaker.make(breakerOptions)
-  for (let i = 0; i < 3; i++) yield* Effect.exit(circuit.execute(Effect.fail("no answer")))
+  for (let i = 0; i < 3; i++) yield* Effect.exit(circuit.execute(Effect.fail("no response")))
   yield* print((yield* circuit.snapshot)._tag)
 })
 
