@@ -50,7 +50,7 @@ import * as Deadline from "@effect-resilience/deadline/Deadline"
 import type * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
-import { requireArgument } from "@effect-resilience/kernel/Argument"
+import * as Field from "@effect-resilience/kernel/Field"
 import * as Time from "@effect-resilience/kernel/Time"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Cause from "effect/Cause"
@@ -165,20 +165,20 @@ export type Event =
  * its `AttemptBudget`, and no caller's deadline cuts a login that others wait for. The spans of a login form a trace of their
  * own, with a link to the span of the call that started it.
  *
- * Throws `RangeError` for a jitter outside 0 to 1 and for negative counts and durations.
+ * Throws `RangeError` for a jitter outside 0 to 1, for negative counts and durations, and for an option that does not exist.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = (
   source: TokenSource,
-  options?: Options
+  { retry = RetryPolicy.standard, ...options }: Options = {}
 ): Effect.Effect<TokenCache["Service"], never, Scope.Scope> => {
-  const settings = resolve(options)
+  const settings = Field.read("TokenCache", fields, options)
   return Effect.gen(function*() {
     const context = yield* Effect.context<never>()
     const events = yield* Effect.acquireRelease(PubSub.sliding<Event>(256), PubSub.shutdown)
-    const cache = new Cache(stopAfterRejection(source), settings, context, (event) => {
+    const cache = new Cache(stopAfterRejection(source), settings, retry, context, (event) => {
       PubSub.publishUnsafe(events, event)
     })
     yield* Effect.addFinalizer(() => cache.close)
@@ -204,36 +204,19 @@ export const layer = <E, R>(
 ): Layer.Layer<TokenCache, E, Exclude<R, Scope.Scope>> =>
   Layer.effect(TokenCache, Effect.flatMap(source, (source) => make(source, options)))
 
-interface Settings {
-  readonly lifetime: number
-  readonly refreshBefore: number
-  readonly jitter: number
-  readonly refreshRetryDelay: number
-  readonly timeout: Duration.Duration
-  readonly retry: RetryPolicy.RetryPolicy<Timeout.TimedOut>
-  readonly maxReloginsPerMinute: number
-}
+const millis = (byDefault: Duration.Input): Field.Field<Duration.Input | undefined, number> =>
+  Field.map(Field.withDefault(Field.duration(), byDefault), Duration.toMillis)
 
-const resolve = (options: Options = {}): Settings => {
-  const millis = (name: string, input: Duration.Input): number => {
-    const value = Duration.toMillis(Duration.fromInputUnsafe(input))
-    requireArgument(value >= 0, `TokenCache.${name}`, "0 or more", input)
-    return value
-  }
-  const jitter = options.jitter ?? 0.2
-  requireArgument(jitter >= 0 && jitter <= 1, "TokenCache.jitter", "from 0 to 1", jitter)
-  const maxReloginsPerMinute = options.maxReloginsPerMinute ?? 10
-  requireArgument(maxReloginsPerMinute >= 0, "TokenCache.maxReloginsPerMinute", "0 or more", maxReloginsPerMinute)
-  return {
-    lifetime: millis("lifetime", options.lifetime ?? "1 hour"),
-    refreshBefore: millis("refreshBefore", options.refreshBefore ?? "5 minutes"),
-    jitter,
-    refreshRetryDelay: millis("refreshRetryDelay", options.refreshRetryDelay ?? "30 seconds"),
-    timeout: Duration.millis(millis("timeout", options.timeout ?? "1 minute")),
-    retry: options.retry ?? RetryPolicy.standard,
-    maxReloginsPerMinute
-  }
-}
+const fields = {
+  lifetime: /* @__PURE__ */ millis("1 hour"),
+  refreshBefore: /* @__PURE__ */ millis("5 minutes"),
+  jitter: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.number({ min: 0, max: 1 }), 0.2),
+  refreshRetryDelay: /* @__PURE__ */ millis("30 seconds"),
+  timeout: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration(), "1 minute"),
+  maxReloginsPerMinute: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.number({ min: 0, infinite: true }), 10)
+} satisfies Field.Fields<Omit<Options, "retry">>
+
+type Settings = Field.Settings<typeof fields>
 
 type Resume = (result: Effect.Effect<Token, AuthError.AuthError>) => void
 
@@ -269,6 +252,7 @@ interface Flight {
 class Cache {
   private readonly source: TokenSource
   private readonly settings: Settings
+  private readonly retry: RetryPolicy.RetryPolicy<Timeout.TimedOut>
   private readonly context: Context.Context<never>
   private readonly publish: (event: Event) => void
   private readonly clock: Clock.Clock
@@ -289,11 +273,13 @@ class Cache {
   constructor(
     source: TokenSource,
     settings: Settings,
+    retry: RetryPolicy.RetryPolicy<Timeout.TimedOut>,
     context: Context.Context<never>,
     publish: (event: Event) => void
   ) {
     this.source = source
     this.settings = settings
+    this.retry = retry
     this.context = context
     this.publish = publish
     this.clock = Context.get(context, Clock.Clock)
@@ -497,7 +483,7 @@ class Cache {
           const problem = problemOf(Redacted.value(value))
           return problem === undefined ? Effect.void : malformed(problem)
         }),
-        RetryPolicy.retry(this.settings.retry),
+        RetryPolicy.retry(this.retry),
         Deadline.withDeadline(this.settings.timeout),
         Effect.catch((error) => error._tag === "AuthError" ? Effect.fail(error) : tooSlow(error.message))
       )

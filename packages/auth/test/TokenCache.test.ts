@@ -346,5 +346,6 @@ describe("TokenCache", () => {
     ) {
       assert.throws(() => TokenCache.make(source, options), RangeError)
     }
+    assert.throws(() => TokenCache.make(source, JSON.parse(`{"relogins":1}`)), /has no option relogins/)
   })
 })
