@@ -128,6 +128,7 @@ const queueOf = (length: number): Queue => {
   return queue
 }
 
+// hack: shared-timer
 // All waits of one length, the oldest first. The platform timer runs from the first wait until it finds the queue empty;
 // meanwhile an empty queue does not keep the process alive.
 class Queue {

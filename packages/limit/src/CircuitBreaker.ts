@@ -168,7 +168,7 @@ export const fields = {
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<CircuitBreaker> => {
-  const settings = settingsOf(Field.read("CircuitBreaker", fields, options), false)
+  const settings = settingsOf(Field.read("CircuitBreaker", fields, options))
   return Effect.map(hub, (hub) => new circuit.Circuit(settings, settings.name, hub))
 }
 
@@ -183,7 +183,7 @@ export const make = (options: Options = {}): Effect.Effect<CircuitBreaker> => {
  */
 export const keyed = (options: Options & Keyed.Options = {}): Effect.Effect<KeyedCircuitBreaker> => {
   const { capacity, settings: read } = Keyed.read("CircuitBreaker", fields, options)
-  const settings = settingsOf(read, true)
+  const settings = settingsOf(read)
   return Effect.map(hub, (hub) => {
     const circuits = Keyed.make({
       capacity,
@@ -285,11 +285,9 @@ export const layerNoop: Layer.Layer<CircuitBreaker> = /* @__PURE__ */ Layer.succ
 const hub = /* @__PURE__ */ PubSub.sliding<Transition>(128)
 
 const settingsOf = (
-  { classify, maxOpenDuration, name, openDuration, probeLease, probes, tripPolicy }: Field.Settings<typeof fields>,
-  keyed: boolean
+  { classify, maxOpenDuration, name, openDuration, probeLease, probes, tripPolicy }: Field.Settings<typeof fields>
 ): circuit.Settings => ({
   name,
-  keyed,
   classify,
   probes,
   backoff: openDuration,

@@ -104,6 +104,7 @@ export const make = (options: Options = {}): Effect.Effect<Hashing.Hashing, neve
  */
 export const layer = (options?: Options): Layer.Layer<never> => Layer.effect(Hashing.Current, make(options))
 
+// hack: hashing-threads
 const defaultSmallest = 67_108_864
 
 const mostThreads = 4

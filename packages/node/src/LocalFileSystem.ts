@@ -107,6 +107,7 @@ const patienceMillis = 1_000
 const memory = 0.9
 const smallBytes = 65_536
 
+// hack: local-files
 class Disk {
   private readonly clock: Clock.Clock
   private spent = 0

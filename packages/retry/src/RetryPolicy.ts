@@ -278,7 +278,7 @@ export function retry<A, E, R, T extends Timeout.TimedOut>(
   policy: RetryPolicy<T>,
   options?: CallOptions<NoInfer<E> | T>
 ): Effect.Effect<A, E | T, R>
-// `dual` would gather the arguments in arrays, which costs more than all the rest of a call that succeeds.
+// hack: overloads. `dual` would gather the arguments in arrays.
 export function retry<A, E, R>(
   first: Effect.Effect<A, E, R> | AnyPolicy,
   second?: AnyPolicy | CallOptions<E | Timeout.TimedOut>,

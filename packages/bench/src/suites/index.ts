@@ -13,5 +13,6 @@ export const suites: { readonly [name: string]: () => Promise<{ readonly default
   node: () => import("./node.ts"),
   pipeline: () => import("./pipeline.ts"),
   upload: () => import("./upload.ts"),
-  manifest: () => import("./manifest.ts")
+  manifest: () => import("./manifest.ts"),
+  hacks: () => import("./hacks.ts")
 }

@@ -78,7 +78,6 @@ export class CircuitOpen extends Rejection.TaggedError("CircuitOpen")<{
 export interface Settings {
   /** The name in metrics, which all circuits of a keyed breaker share. */
   readonly name: string
-  readonly keyed: boolean
   readonly rules: ReadonlyArray<TripRule>
   readonly backoff: Backoff.Settings
   readonly maxOpenMillis: number
@@ -103,7 +102,6 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
   private windows: ReadonlyArray<TripWindow> | undefined
   // Every transition starts a generation. A call that ends in a later one than it began in changes nothing.
   private generation = 0
-  private kept: Policy.Admission | undefined
   private openings = 0
   private nextOpen: (() => Duration.Duration) | undefined
   private random: Random.Random | undefined
@@ -120,7 +118,6 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
     this.settings = settings
     this.name = name
     this.hub = hub
-    this.keep()
   }
 
   execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | CircuitOpen, R> {
@@ -131,7 +128,7 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
     const admission = this.admitUnsafe(fiber)
     if (admission !== undefined) return Effect.onExitPrimitive(self, admission, true)
     const clock = fiber.getRef(Clock.Clock)
-    // Rejections within one millisecond share one error. The wall clock is the cheaper one to read.
+    // hack: shared-rejection. Rejections within one millisecond share one error. The wall clock is the cheaper one to read.
     const wall = clock.currentTimeMillisUnsafe()
     if (this.phase === "Open" && this.rejection !== undefined && this.rejectedAt === wall) return this.rejection
     this.rejectedAt = wall
@@ -145,7 +142,7 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
 
   admitUnsafe(fiber: AnyFiber): Policy.Admission | undefined {
     if (this.phase !== "Closed") return undefined
-    return this.kept ?? this.admission(this.settings.timed ? stopwatch(fiber) : undefined)
+    return this.admission(this.settings.timed ? stopwatch(fiber) : undefined)
   }
 
   get snapshot(): Effect.Effect<Snapshot> {
@@ -177,8 +174,6 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
     })
   }
 
-  // A single circuit keeps one admission for all its calls. With many circuits, one made for the call is cheaper than a read
-  // of memory that has left the processor's cache.
   private admission(stopwatch: Stopwatch | undefined): Policy.Admission {
     const generation = this.generation
     return (exit) => {
@@ -294,14 +289,9 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
 
   private startGeneration() {
     this.generation++
-    this.keep()
     this.probing = 0
     this.succeeded = 0
     this.rejection = undefined
-  }
-
-  private keep() {
-    if (!this.settings.keyed && !this.settings.timed) this.kept = this.admission(undefined)
   }
 
   /** Changes the state at once; the effect only tells others. */

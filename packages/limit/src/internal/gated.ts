@@ -10,7 +10,11 @@ export interface Gate<out Rejection> {
   ): Effect.Effect<A, E | Rejection, R>
 }
 
-/** `Effect.withFiber((fiber) => gate.enter(self, fiber))`, whose closure would cost more than the gate does. */
+/**
+ * `Effect.withFiber((fiber) => gate.enter(self, fiber))` without the closure.
+ *
+ * hack: gated
+ */
 export class Gated<A, E, R, Rejection> {
   readonly gate: Gate<Rejection>
   readonly self: Effect.Effect<A, E, R>

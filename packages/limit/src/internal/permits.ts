@@ -20,7 +20,11 @@ export interface Limits<Full> {
   readonly full: (reason: Reason, permits: number) => Full
 }
 
-/** Permits with a bounded queue, first in, first out. `Full` is the error of a call that finds no room. */
+/**
+ * Permits with a bounded queue, first in, first out. `Full` is the error of a call that finds no room.
+ *
+ * hack: permits. The queue is a list of the calls themselves, so a call that waits costs the same however long the queue is.
+ */
 export class Permits<Full> implements Gate<Full> {
   readonly name: string
   protected limits: Limits<Full>

@@ -49,6 +49,8 @@ const formOf = (form: globalThis.FormData): FormData => {
 /**
  * Sends plain requests by undici's `dispatch`, which reports how far each of them came. `NodeHttpClient` does not, and puts a Node
  * stream, a promise and a fiber around each response.
+ *
+ * hack: exchange
  */
 export const make = (routes: Routes.Routes, options: PoolWatch.Options): HttpClient.HttpClient => {
   const watch = new PoolWatch.PoolWatch(options)

@@ -35,7 +35,11 @@ interface Retry {
   readonly options: RetryPolicy.CallOptions<unknown>
 }
 
-/** Policies that a call meets in one step, while none of them rejects it or lets it wait. */
+/**
+ * Policies that a call meets in one step, while none of them rejects it or lets it wait.
+ *
+ * hack: fast-path
+ */
 export interface FastPath {
   /** Outside the retry, outside in. */
   readonly around: ReadonlyArray<Admitting>

@@ -48,7 +48,11 @@ export const histories = /* @__PURE__ */ new WeakMap<object, RetryEvent.History>
 
 // The loop: `start` runs the first attempt, `failed` decides after each, and `again` of the run is the next one.
 
-/** Runs the first attempt. Nothing of a retry exists before it has failed. */
+/**
+ * Runs the first attempt.
+ *
+ * hack: nothing-before-failure. Nothing of a retry exists before the first attempt has failed.
+ */
 export const start = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   settings: Settings,

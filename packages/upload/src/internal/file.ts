@@ -112,7 +112,7 @@ const readerOf = ({ begin, buffer, end, handle }: {
   return { handle, next, position: () => position }
 }
 
-// Where the transport says when it is done with a chunk, a few buffers take turns.
+// hack: buffer-reuse. Where the transport says when it is done with a chunk, a few buffers take turns.
 const takingTurns = (size: number, lifetime: number): (left: number) => Uint8Array => {
   const buffers: Array<Uint8Array> = []
   let turn = 0

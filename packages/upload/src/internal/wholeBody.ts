@@ -13,6 +13,8 @@ export type Read<out E> = (before: number, after: number) => Effect.Effect<Uint8
 /**
  * A stream whose bytes can also be had at once, without running it: to make a stream, to start it, to pass each pull through
  * its layers and to end it costs several times what reading and sending a small file does.
+ *
+ * hack: whole-body
  */
 export interface WholeBody<out E> extends Stream.Stream<Uint8Array, E> {
   readonly [Read]: Read<E>
