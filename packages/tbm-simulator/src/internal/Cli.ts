@@ -55,7 +55,7 @@ const command = Command.make("tbm-simulator", {
     yield* Console.log(`listening on ${simulator.url}`)
     return yield* Effect.never
   }))).pipe(
-    Command.withDescription("Serves a simulated TBM Studio API, with faults on order"),
+    Command.withDescription("Serves a simulated TBM Studio API, with faults on request"),
     Command.withExamples([
       { command: "tbm-simulator", description: "Listen on a free port of 127.0.0.1" },
       {
