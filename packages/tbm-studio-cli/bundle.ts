@@ -1,7 +1,7 @@
 /**
- * Makes one program of the command and everything it imports: `dist/command.js`, and `dist/command/` for what few commands
- * need. Node finds and links six hundred modules in half a second; this starts in a third of that. The library is not
- * concerned: who imports it gets its modules.
+ * Bundles the command and everything it imports: `dist/command.js`, and `dist/command/` for what few commands need. Node needs
+ * half a second to find and link six hundred modules; the bundle starts in a third of that. Programs that import the library
+ * still get its modules.
  */
 import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
@@ -20,7 +20,7 @@ interface Package {
 
 const packageOf = (dir: string): Package => {
   const file = join(dir, "package.json")
-  // Some folders say no more than what kind of modules they hold.
+  // Some package.json files contain only the module type.
   const manifest: Partial<Package> = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {}
   const { license = "", name, version } = manifest
   return name === undefined || version === undefined ? packageOf(dirname(dir)) : { dir, name, version, license }
@@ -52,7 +52,7 @@ const notices = new Map(packages.toSorted((a, b) => a.name < b.name ? -1 : 1).ma
 const files = new Map(output.map((file) => [file.fileName, file.type === "chunk" ? file.code : file.source]))
 files.set("command/LICENSES.txt", Array.from(notices.values(), noticeOf).join(`\n${"-".repeat(80)}\n\n`))
 
-// Commands may start meanwhile: what stays the same is not touched, and a file is never there in part.
+// Commands may start meanwhile: unchanged files are not touched, and no file is ever incomplete.
 mkdirSync(parts, { recursive: true })
 for (const [name, content] of files) {
   const file = join(dist, name)

@@ -11,8 +11,8 @@ if (major < 22 || (major === 22 && minor < 19)) {
 }
 
 /**
- * Whether nobody but this user and root can put another folder in the place of this one: none above it belongs to another, or
- * can be written to by others unless it is sticky.
+ * Whether only this user and root can replace this folder: each folder above it belongs to one of them, and others cannot
+ * write to it unless it is sticky.
  */
 const isOurs = (path, user) => {
   while (!existsSync(path)) path = dirname(path)
@@ -24,8 +24,8 @@ const isOurs = (path, user) => {
 }
 
 /**
- * Where compiled code is kept. It runs without being looked at, so the folder belongs to this user alone, or there is none.
- * Node would take the shared folder for temporary files.
+ * The folder of compiled code. The code runs without a check, so the folder must belong to this user alone; otherwise none is
+ * used. Node would use the shared folder for temporary files.
  */
 const cacheFolder = () => {
   try {
@@ -36,14 +36,14 @@ const cacheFolder = () => {
     if (!isOurs(above, user)) return undefined
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     const { mode, uid } = lstatSync(folder)
-    // A link is no directory here.
+    // `lstat` does not follow links, so a link is not a directory.
     return isOurs(above, user) && uid === user && (mode & 0o170_777) === 0o040_700 ? folder : undefined
   } catch {
     return undefined
   }
 }
 
-// A signal that comes before the command can end in order waits for it.
+// A signal that arrives before the command is loaded is held back for it.
 const early = []
 const hold = (signal) => early.push(signal)
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"]

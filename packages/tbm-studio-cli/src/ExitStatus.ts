@@ -3,7 +3,7 @@
  *
  * | status | meaning | what a script may do |
  * | --- | --- | --- |
- * | 0 | done | go on |
+ * | 0 | done | continue |
  * | 64 | wrong usage or configuration | fix the call |
  * | 65 | the API rejected the request, or stored something else | fix the request |
  * | 66 | input cannot be read | fix the file |
@@ -72,7 +72,7 @@ export const noPermission = 77
 export const interrupted = 130
 
 /**
- * The status that an error stands for.
+ * The exit status of an error.
  *
  * **Example** (A rejected request)
  *
@@ -106,9 +106,9 @@ export const of = (error: unknown): number => {
 }
 
 /**
- * The gravest of several: the one that asks most of a person. A bug comes first, then an unknown outcome, credentials,
- * a wrong call, a rejected request, unreadable input, what cannot be written, what only needs another try, and last an
- * interruption.
+ * The gravest of several statuses: the one that needs the most work by a person. The order is: a bug, an unknown outcome,
+ * credentials, wrong usage, a rejected request, unreadable input, output that cannot be written, a service that is
+ * unavailable, an interruption.
  *
  * @category combinators
  * @since 0.1.0

@@ -3,9 +3,9 @@
  *
  * **Details**
  *
- * A file whose name ends in `.json` holds an array of objects; any other is CSV with a header row, in any order of
- * columns. `action` is `overwrite` where it is left out. A relative `file` counts from the folder of the manifest.
- * Everything that is wrong is reported at once, row by row, before anything is sent.
+ * A file whose name ends in `.json` holds an array of objects. Any other file is CSV with a header row and its columns in any
+ * order. The default `action` is `overwrite`. A relative `file` is relative to the folder of the manifest. All problems are
+ * reported at once, row by row, before anything is sent.
  *
  * **Example** (A manifest)
  *
@@ -30,8 +30,11 @@ import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 
 /**
- * One upload of a manifest. `row` counts as a spreadsheet does: the header of a CSV is row 1. `name` is the same for every
- * spelling of the file's path, and `file` is where it lies.
+ * One upload of a manifest.
+ *
+ * - `row`: counts as a spreadsheet does: the header of a CSV is row 1.
+ * - `name`: the same for every spelling of the file's path.
+ * - `file`: the file's absolute path.
  *
  * @category models
  * @since 0.1.0
@@ -45,7 +48,7 @@ export interface Row {
 }
 
 /**
- * The manifest cannot be read, or says something that makes no sense. Each problem is one line.
+ * The manifest cannot be read, or is invalid. Each problem is one line.
  *
  * @category errors
  * @since 0.1.0
@@ -104,7 +107,7 @@ export const read = Effect.fnUntraced(function*(path: string) {
         rows.push({ row, name: nameOf(paths, folders, file), file: paths.resolve(folder, file), address, action })
       }
     }
-    // Nothing here waits for anything, but signals wait for a pause.
+    // Nothing here is asynchronous, but signals need a pause.
     return Effect.yieldNow
   })
   if (problems.length > 0) return yield* new InvalidManifest({ path, problems })
@@ -119,22 +122,22 @@ const columns = [...required, "action"] as const
 type Column = typeof columns[number]
 type Cells = { readonly [column in Column]?: unknown }
 
-/** A row, or why it is none. */
+/** A row, or why it is invalid. */
 interface Record {
   readonly row: number
   readonly cells: Result.Result<Cells, string>
 }
 
-/** Some rows, and what is wrong where none can be read. */
+/** Some rows, and problems where no row can be read. */
 type Page = ReadonlyArray<Result.Result<Record, string>>
 
-// Relative to the manifest's folder where it lies in there, however the path says so.
+// Relative to the manifest's folder if the file is inside it, however its path is spelled.
 const nameOf = (paths: Path.Path, folders: ReadonlyArray<string>, file: string): string => {
   const path = paths.normalize(file)
   const inside = paths.isAbsolute(path) || path.startsWith("..")
     ? folders.map((folder) => paths.relative(folder, paths.resolve(folder, path))).find((name) => isBelow(paths, name))
     : undefined
-  // Some systems compose accents, some do not; and on Windows, either slash separates.
+  // Some systems compose accents, some do not. On Windows, both slashes separate.
   const name = (inside ?? path).normalize("NFC")
   return paths.sep === "\\" ? name.replaceAll("\\", "/") : name
 }
@@ -177,7 +180,7 @@ const textOf = (cell: unknown): string | undefined => {
   return text === "" ? undefined : text
 }
 
-// Taken for something else, a name with an umlaut would be that of another table.
+// In another encoding, a name with an umlaut would name another table.
 const decode = (bytes: Uint8Array): Effect.Effect<string, string> =>
   Effect.try({
     try: () => new TextDecoder("utf-8", { fatal: true }).decode(bytes),
@@ -187,7 +190,7 @@ const decode = (bytes: Uint8Array): Effect.Effect<string, string> =>
     }
   })
 
-/** Piece by piece, so that what is not kept of one is gone when the next comes. */
+/** Piece by piece, so that memory is freed before the next piece is read. */
 const pagesOfCsv = function*(text: string, bytes: Uint8Array): Generator<Page> {
   let page: Array<Result.Result<Record, string>> = []
   let header: Result.Result<Header, string> | undefined
@@ -205,7 +208,7 @@ const pagesOfCsv = function*(text: string, bytes: Uint8Array): Generator<Page> {
       }
     }
   })
-  // Some programs still end lines as Macs once did.
+  // Some programs still end lines with a carriage return, as old Macs did.
   const content = text.includes("\n") ? bytes : new TextEncoder().encode(text.replaceAll("\r", "\n"))
   for (let from = 0; from < content.length; from += pieceBytes) {
     reader.read(content.subarray(from, from + pieceBytes))
@@ -218,7 +221,7 @@ const pagesOfCsv = function*(text: string, bytes: Uint8Array): Generator<Page> {
 
 const pieceBytes = 65_536
 
-/** How many columns there are, and the place of each that is known. */
+/** The number of columns, and the index of each known column. */
 type Header = { readonly [column in Column]?: number } & { readonly length: number }
 
 const readHeader = (cells: ReadonlyArray<string>): Result.Result<Header, string> => {

@@ -3,11 +3,12 @@
  *
  * **Details**
  *
- * The file is a SQLite database that only its owner can read, in a folder that only its owner can enter where it had to be made. A
- * folder that others can write, or that belongs to another user, is rejected: whoever can replace the file could make this user
- * write elsewhere. (Windows has neither modes nor owners of this kind, and nothing is checked there.) Tokens in it are encrypted with AES-256-GCM
- * under a key made of the secret key, which every process that shares them has, and found by a keyed hash of frontdoor
- * and key pair. One process logs in while the others wait; one that dies is replaced after 15 seconds.
+ * The file is a SQLite database that only its owner can read. If its folder is missing, it is created so that only its owner
+ * can enter it. A folder that others can write to, or that belongs to another user, is rejected: a user who can replace the
+ * file could make this user write elsewhere. (Windows has neither modes nor owners of this kind, so nothing is checked
+ * there.) The tokens are encrypted with AES-256-GCM. The encryption key is derived from the secret key, which every process
+ * that shares them has; tokens are found by a keyed hash of frontdoor and key pair. One process logs in while the others
+ * wait. If it dies, another takes over after 15 seconds.
  *
  * **Example** (The layer that the commands use)
  *
@@ -37,8 +38,8 @@ import * as Redacted from "effect/Redacted"
 import type * as SqlError from "effect/sql/SqlError"
 
 /**
- * Shares tokens through the file at `path`; its folder is made where there is none. Fails where the file cannot be
- * opened, is a link, or lies in a folder that is not this user's alone.
+ * Shares tokens through the file at `path`, and creates its folder if it is missing. Fails if the file cannot be opened, is a
+ * link, or is in a folder that does not belong to this user alone.
  *
  * @category layers
  * @since 0.1.0
@@ -61,7 +62,7 @@ export const layer = (
       const { secretKey } = yield* Settings
       const context = yield* Effect.context<Persistence.BackingPersistence | Lease.Lease>()
       const key = Redacted.make(`@effect-resilience/tbm-studio/TokenFile/${Redacted.value(secretKey)}`)
-      // The key is never too short, which is all that making the source can fail with.
+      // The only possible failure is a key that is too short, and this one is long enough.
       return (source) => Effect.provideContext(Effect.orDie(SharedTokens.make(source, { key })), context)
     })
   ).pipe(Layer.provide(stores))
@@ -77,9 +78,9 @@ const prepare = Effect.fnUntraced(function*(path: string) {
   const { mode, uid } = yield* fs.stat(folder)
   if (Option.getOrElse(uid, () => user) !== user) return yield* unsafe(folder, "it belongs to another user")
   if ((mode & writableByOthers) !== 0) return yield* unsafe(folder, "others can write to it")
-  // Before SQLite opens it: what it makes for itself, all of this machine's users can read.
+  // Create the file before SQLite opens it: all users of this machine could read a file that SQLite creates.
   yield* Effect.scoped(fs.open(path, { flag: "a", mode: 0o600, noFollow: true }))
-  // The two beside it come and go with other processes.
+  // Other processes create and remove the two files beside it.
   yield* fs.chmod(path, 0o600)
   yield* Effect.forEach(["-wal", "-shm"], (end) => Effect.ignore(fs.chmod(path + end, 0o600)), { discard: true })
 })

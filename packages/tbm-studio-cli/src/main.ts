@@ -14,6 +14,7 @@ import * as Runtime from "effect/Runtime"
 import * as Stdio from "effect/Stdio"
 import { createRequire } from "node:module"
 import * as ExitStatus from "./ExitStatus.ts"
+import { CommandFailed, crash, ended, failed, giveUp, print } from "./internal/commandOutput.ts"
 import { adopt } from "./internal/commands/adopt.ts"
 import { batch } from "./internal/commands/batch.ts"
 import { demo } from "./internal/commands/demo.ts"
@@ -24,7 +25,6 @@ import { upload } from "./internal/commands/upload.ts"
 import { worker } from "./internal/commands/worker.ts"
 import * as options from "./internal/options.ts"
 import * as Output from "./internal/output.ts"
-import { CommandFailed, crash, ended, failed, giveUp, say } from "./internal/respond.ts"
 import * as StopSignal from "./internal/stopSignal.ts"
 
 const manifest: { readonly version: string } = createRequire(import.meta.url)("../package.json")
@@ -35,7 +35,7 @@ const tbmStudio = Command.make("tbm-studio").pipe(
   Command.withGlobalFlags(options.all)
 )
 
-// A wrong call gets its errors and a hint, not a page of help that hides them.
+// Wrong usage prints its errors and a pointer to the help, not a page of help that hides the errors.
 const presenter = CliOutput.layerPresenter({
   present: (event) =>
     event._tag === "InvalidInvocation"
@@ -43,7 +43,7 @@ const presenter = CliOutput.layerPresenter({
       : CliOutput.defaultPresenter.present(event)
 })
 
-// The parts of a message that come from the call are the fields of its error.
+// The parts of a message that come from the arguments are fields of its error.
 const usageLines = (error: CliError.CliError): ReadonlyArray<string> => {
   let message = error.message
   for (const field of Object.values(error)) {
@@ -68,7 +68,7 @@ const program = Effect.gen(function*() {
   yield* Command.runWith(tbmStudio, { version: manifest.version })(args).pipe(
     Effect.catchIf(CliError.isCliError, (error) =>
       args.includes("--json")
-        ? say({ ...failed(new WrongUsage({ message: usageMessage(error) })), problems: [] })
+        ? print({ ...failed(new WrongUsage({ message: usageMessage(error) })), problems: [] })
         : Effect.fail(new CommandFailed({ exitStatus: ExitStatus.usage })))
   )
 }).pipe(
@@ -85,7 +85,7 @@ const program = Effect.gen(function*() {
 )
 
 Output.install()
-// Node's own report of an uncaught exception prints the raw error, with whatever it holds.
+// Node's own report of an uncaught exception would print the raw error, which may contain secrets.
 process.on("uncaughtException", crash)
 
 const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {

@@ -12,7 +12,7 @@ const [node = "", , file = "", ...args] = process.argv
 process.argv = [node, "tbm-studio", ...args]
 
 // All that the command loads, but for the module that starts it.
-for (const path of globSync("internal/{commands/*,respond}.ts", { cwd: src })) await import(`${src}${path}`)
+for (const path of globSync("internal/{commands/*,commandOutput}.ts", { cwd: src })) await import(`${src}${path}`)
 await import("@effect-resilience/node/HashingThreads")
 await import("@effect-resilience/node/LocalFileSystem")
 

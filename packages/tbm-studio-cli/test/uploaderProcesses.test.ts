@@ -139,7 +139,7 @@ describe("tbm-studio upload --via uploader", () => {
 
   it.live.each<[string, ReadonlyArray<string>, Record<string, string>, number, string]>([
     ["a region without the service", [], { TBM_REGION: "usgov", TBM_DATALINK_URL: "" }, 64, "has no uploader service"],
-    ["--force", ["--force"], {}, 64, "cannot write over a checked-out table"],
+    ["--force", ["--force"], {}, 64, "cannot overwrite a checked-out table"],
     [
       "a dry run in such a region",
       ["--dry-run"],

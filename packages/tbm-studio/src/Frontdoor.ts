@@ -4,8 +4,8 @@
  * **Details**
  *
  * One login serves all callers until shortly before its token expires (1 hour where the server does not say otherwise,
- * renewed 5 minutes early). A login that meets an outage is repeated within bounds; a rejected one never is, since
- * accounts lock after failed logins. The environment's id is stable, so it is looked up once.
+ * refreshed 5 minutes early). A login that fails because of an outage is retried within bounds. A rejected login is never
+ * retried, since accounts lock after failed logins. The environment's id is stable, so it is looked up once.
  *
  * @since 0.1.0
  */
@@ -27,7 +27,6 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { flow } from "effect/Function"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Layer from "effect/Layer"
@@ -39,7 +38,7 @@ import { Settings } from "./Settings.ts"
 
 /**
  * - `tokens`: the one login that all calls share.
- * - `environmentId`: looked up by the first caller, then remembered; a failure is not.
+ * - `environmentId`: the first caller looks it up. A success is remembered, a failure is not.
  *
  * @category services
  * @since 0.1.0
@@ -56,8 +55,8 @@ export class Frontdoor extends Context.Service<Frontdoor, {
 }
 
 /**
- * What becomes of the source of tokens before it is used: the place to share tokens with other processes, as
- * `TokenFile.layer` does. By default nothing.
+ * Wraps the token source before it is used, for example to share tokens with other processes, as `TokenFile.layer` does.
+ * The default changes nothing.
  *
  * @category references
  * @since 0.1.0
@@ -78,7 +77,7 @@ export const ShareTokens: Context.Reference<
 export const tokenName = "apptio-opentoken"
 
 /**
- * The headers of every call after login. Without the last two the API answers as if the token were wrong.
+ * The headers of every call after login. Without the last two, the API responds as if the token were wrong.
  *
  * @category combinators
  * @since 0.1.0
@@ -93,13 +92,11 @@ export const attach: Authenticated.Attach = (request, token) =>
 const make = Effect.gen(function*() {
   const settings = yield* Settings
   const origin = Origin.make(settings.frontdoor)
-  const transport = yield* HttpClient.HttpClient
-  const within = flow(
-    ErrorMapping.mapErrors({ patterns: Messages.patterns, timeout: answerWithin, body: "whole" }),
+  const client = (yield* HttpClient.HttpClient).pipe(
+    ErrorMapping.mapErrors({ patterns: Messages.patterns, timeout: responseTimeout, body: "whole" }),
     Telemetry.observeAttempts,
     AccessLog.logAttempts
   )
-  const client = within(transport)
 
   const login = HttpClientRequest.post(`${settings.frontdoor}/service/apikeylogin`).pipe(
     HttpClientRequest.acceptJson,
@@ -132,7 +129,7 @@ const make = Effect.gen(function*() {
     { acceptJson: true }
   ).pipe(
     Effect.flatMap(ResponseBody.json(Environment)),
-    RetryPolicy.retry(RetryPolicy.standard, { when: isOfLookUp }),
+    RetryPolicy.retry(RetryPolicy.standard, { when: isFromLookUp }),
     Telemetry.observeCall,
     AccessLog.logCall,
     Operation.within({ name: "look up environment", endpoint: "/api/environment/{domain}/{environment}" }),
@@ -145,12 +142,12 @@ const make = Effect.gen(function*() {
   return Frontdoor.of({ tokens, environmentId: Cache.get(environments, settings.environment) })
 })
 
-// A login has its own retries and its own time: given up there, it is not begun anew with each retry of the look-up.
-const isOfLookUp = (error: ApiError.ApiError | AuthError.AuthError) => error._tag === "ApiError"
+// A login has retries and a timeout of its own. A failed login is not repeated with each retry of the look-up.
+const isFromLookUp = (error: ApiError.ApiError | AuthError.AuthError) => error._tag === "ApiError"
 
-/** How long an attempt at a login may take, or at a look-up with the body of its response. */
-const answerWithin: Duration.Input = "30 seconds"
+/** How long an attempt at a login or a look-up may take, including the response's body. */
+const responseTimeout: Duration.Input = "30 seconds"
 
-// Opaque for us: a UUID for some, a number for others. It becomes a header, so it is what a header can hold.
+// The id is opaque: some servers send a UUID, others a number. It becomes a header, so it must fit into one.
 const Id = Schema.String.check(Schema.isPattern(/^[!-~](?:[ -~]{0,198}[!-~])?$/))
 const Environment = Schema.Struct({ id: Schema.Union([Id, Schema.Number]) })

@@ -1,5 +1,5 @@
 /**
- * What TBM Studio's error messages mean, and what helps.
+ * What TBM Studio's error messages mean, and how to fix what they report.
  *
  * Source: the how-to "Handle API Errors".
  *

@@ -21,7 +21,7 @@ import * as Data from "effect/Data"
 import * as Result from "effect/Result"
 
 /**
- * A period in the spelling that the API documents.
+ * A period, spelled as the API documents it.
  *
  * @category models
  * @since 0.1.0
@@ -44,13 +44,13 @@ export class InvalidPeriod extends Data.TaggedError("InvalidPeriod")<{ readonly 
   override get message(): string {
     return `The period ${
       JSON.stringify(this.text)
-    } is not one: use Month:Year, for example January:2024 or Jan:FY2024, ` +
+    } is not valid: use Month:Year, for example January:2024 or Jan:FY2024, ` +
       "or current."
   }
 }
 
 /**
- * Reads a period in any letter case, also when its colon is already URL-encoded.
+ * Parses a period in any letter case. Its colon may be URL-encoded.
  *
  * @category parsing
  * @since 0.1.0
@@ -61,14 +61,14 @@ export const parse = (text: string): Result.Result<Period, InvalidPeriod> => {
   const result = parseAnew(text)
   if (Result.isSuccess(result) && text.length <= longestRemembered) {
     if (parsed.size === mostRemembered) parsed.clear()
-    // A copy: what was cut out of a text keeps all of it.
+    // A copy, since a slice of a string retains the whole string.
     parsed.set([...text].join(""), result)
   }
   return result
 }
 
 /**
- * The same for every spelling of one period, so that two uploads to it can be told to be one.
+ * One key for all spellings of a period. It shows whether two uploads go to the same period.
  *
  * @category accessors
  * @since 0.1.0
@@ -78,7 +78,7 @@ export const key = (period: Period): string => {
   return colon < 0 ? period : period.slice(0, 3) + period.slice(colon)
 }
 
-// A manifest may have a hundred thousand rows, and few periods.
+// A manifest may have a hundred thousand rows, but only a few periods.
 const parsed = new Map<string, Result.Result<Period, InvalidPeriod>>()
 const mostRemembered = 1_000
 const longestRemembered = 32

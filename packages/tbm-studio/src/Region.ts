@@ -1,5 +1,5 @@
 /**
- * The regions in which TBM Studio runs, and their hosts.
+ * The regions of TBM Studio, and their hosts.
  *
  * Source: the vendor's public documentation of frontdoor and of the uploader service.
  *
@@ -19,7 +19,7 @@ export type Region = typeof all[number]
 export const all = ["us", "eu", "au", "me", "usgov", "aug"] as const
 
 /**
- * Where to log in.
+ * The address of the region's login host.
  *
  * **Example** (The European frontdoor)
  *
@@ -37,9 +37,9 @@ export const frontdoorUrl = (region: Region): string =>
   region === "us" ? "https://frontdoor.apptio.com" : `https://frontdoor-${region}.apptio.com`
 
 /**
- * Where the uploader service is, in the regions that have one.
+ * The address of the region's uploader service, or `undefined` if the region has none.
  *
- * **Example** (With and without)
+ * **Example** (A region with the service, and one without)
  *
  * ```ts import.meta.vitest
  * import { Region } from "@effect-resilience/tbm-studio"

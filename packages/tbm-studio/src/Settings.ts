@@ -3,7 +3,7 @@
  *
  * **Details**
  *
- * Read through Effect's `Config`, so from the environment unless a program provides another `ConfigProvider`:
+ * Effect's `Config` reads the settings: from the environment, unless a program provides another `ConfigProvider`.
  *
  * | name | meaning | default |
  * | --- | --- | --- |
@@ -14,11 +14,11 @@
  * | `TBM_ENVIRONMENT` | the environment's name | main |
  * | `TBM_FRONTDOOR_URL` | another login host, for a simulator or proxy | the region's |
  * | `TBM_API_URL` | another API host, for a simulator or proxy | `https://{customer}.apptio.com` |
- * | `TBM_API_VERSION` | which paths lead to tables, v1 or v2 | v1 |
+ * | `TBM_API_VERSION` | the version of the paths of tables, v1 or v2 | v1 |
  * | `TBM_DATALINK_URL` | another host of the uploader service | the region's, in us, eu, au and me |
  *
- * Keys go to the login host, tokens to these three hosts, and nothing goes anywhere else, so an address must be plain: https (http only to this machine),
- * without user, path or query.
+ * Keys go only to the login host, and tokens only to these three hosts. So an address must be plain: https (http only to this
+ * machine), without user, path or query.
  *
  * **Example** (Settings for tests)
  *
@@ -56,8 +56,11 @@ import * as Region from "./Region.ts"
 import * as TableAddress from "./TableAddress.ts"
 
 /**
- * The settings of one TBM Studio. `frontdoor`, `api` and `datalink` are origins, such as `https://acme.apptio.com`;
- * `datalink`, the uploader service's, is absent where the region has none. `apiVersion` is `v1` where it is absent.
+ * The settings of one TBM Studio.
+ *
+ * - `frontdoor`, `api`, `datalink`: origins, such as `https://acme.apptio.com`. `datalink` is that of the uploader service,
+ *   and absent if the region has none.
+ * - `apiVersion`: default `v1`.
  *
  * @category services
  * @since 0.1.0
@@ -79,7 +82,7 @@ export class Settings extends Context.Service<Settings, {
 }
 
 /**
- * Settings are missing or malformed: one line for each, naming it.
+ * Settings are missing or malformed. The message has a line for each, which names it.
  *
  * @category errors
  * @since 0.1.0
@@ -103,7 +106,7 @@ export class InvalidSettings extends Data.TaggedError("InvalidSettings")<{
 }
 
 /**
- * Reads and checks all settings. From then on the keys are scrubbed from whatever is written.
+ * Reads and checks all settings. From then on the scrubber removes the keys from all output.
  *
  * @category constructors
  * @since 0.1.0
@@ -120,10 +123,10 @@ export const load: Effect.Effect<Settings["Service"], InvalidSettings> = Effect.
     return undefined
   })
   const required = Effect.fnUntraced(
-    function*(name: string, check: (text: string) => string | undefined, hint: string) {
+    function*(name: string, check: (text: string) => string | undefined, remedy: string) {
       const before = problems.length
       const value = yield* setting(name, check)
-      if (value === undefined && problems.length === before) problems.push(`${name} is not set. ${hint}`)
+      if (value === undefined && problems.length === before) problems.push(`${name} is not set. ${remedy}`)
       return value ?? ""
     }
   )
@@ -190,5 +193,6 @@ const origin = (text: string) => {
   return new URL(text).href === `${parsed.success.href}/` ? undefined : "has a path or query: leave only the origin."
 }
 
-// The key itself is never repeated in a message.
-const key = (text: string) => /^[\x21-\x7e]+$/.test(text) ? undefined : "holds characters that no key has."
+// The message must not repeat the key.
+const key = (text: string) =>
+  /^[\x21-\x7e]+$/.test(text) ? undefined : "contains characters that are not allowed in a key."

@@ -33,7 +33,7 @@ import * as Redacted from "effect/Redacted"
 import { Settings } from "./Settings.ts"
 
 /**
- * Starts a simulator on a free port of this machine, and provides the settings that lead to it with the sample account.
+ * Starts a simulator on a free port of this machine, and provides settings that connect to it with the sample account.
  *
  * @category layers
  * @since 0.1.0

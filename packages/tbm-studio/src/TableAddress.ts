@@ -1,10 +1,10 @@
 /**
- * Which table and period an upload goes to, and the path that says so.
+ * The table and period that an upload goes to, and the path of the request.
  *
  * **Why**
  *
- * Project and table names are free text: `A/B & C#?%+` is one. Each becomes one encoded segment of the path, and a name
- * that no encoding can carry (`..` is resolved away by every URL parser, encoded or not) is refused.
+ * Project and table names are free text: `A/B & C#?%+` is one. Each becomes one encoded segment of the path. A name that
+ * cannot be encoded is rejected: every URL parser removes `..`, for example, encoded or not.
  *
  * **Example** (The path of an upload)
  *
@@ -38,7 +38,7 @@ export interface TableAddress {
 }
 
 /**
- * What an upload does with the rows that are there: `overwrite` replaces them, `append` adds to them.
+ * What an upload does with the existing rows: `overwrite` replaces them, `append` adds to them.
  *
  * @category models
  * @since 0.1.0
@@ -69,12 +69,12 @@ export class InvalidName extends Data.TaggedError("InvalidName")<{
   }
   override get message(): string {
     return `The ${this.what} ${JSON.stringify(this.name)} cannot be addressed: ` +
-      `a name is not empty, not "." or "..", and has no control characters and no halves of characters (lone surrogates).`
+      `a name must not be empty, "." or "..", and must not contain control characters or lone surrogates.`
   }
 }
 
 /**
- * Checks the names and reads the period.
+ * Checks the names and parses the period.
  *
  * @category constructors
  * @since 0.1.0
@@ -91,7 +91,7 @@ export const make = (input: {
 }
 
 /**
- * The path of an upload, by the version of the API; default `v1`.
+ * The path of an upload, in a version of the API; default `v1`.
  *
  * @category formatting
  * @since 0.1.0
@@ -105,7 +105,7 @@ export const path = (address: TableAddress, domain: string, action: Action, vers
 }
 
 /**
- * The versions of the API whose paths lead to a table.
+ * The versions of the API that have a path for tables.
  *
  * @category models
  * @since 0.1.0
@@ -119,7 +119,7 @@ export type Version = typeof versions[number]
 export const versions = ["v1", "v2"] as const
 
 /**
- * The paths as templates, for logs and metrics too.
+ * The templates of the paths, as logs and metrics report them.
  *
  * @category constants
  * @since 0.1.0
@@ -130,7 +130,7 @@ export const pathTemplates: { readonly [version in Version]: string } = {
 }
 
 /**
- * The same for two uploads that must not overlap: those to one table and period.
+ * One key for uploads to the same table and period, which must not overlap.
  *
  * @category accessors
  * @since 0.1.0
@@ -139,7 +139,7 @@ export const key = (address: TableAddress): string =>
   JSON.stringify([address.project, address.table, Period.key(address.period)])
 
 /**
- * One line for people.
+ * The address on one line, for people.
  *
  * @category formatting
  * @since 0.1.0
@@ -149,6 +149,6 @@ export const format = (address: TableAddress): string => `${address.project} / $
 const isName = (name: string) =>
   name.trim() !== "" && name !== "." && name !== ".." && !/[\p{Cc}\p{Surrogate}]/u.test(name)
 
-// encodeURIComponent leaves !'()* alone, which some servers in between do not.
+// encodeURIComponent keeps !'()*, but some proxies change these characters.
 const segment = (name: string) =>
   encodeURIComponent(name).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)

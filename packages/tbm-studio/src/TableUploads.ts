@@ -4,11 +4,11 @@
  * **Details**
  *
  * `target` is what `Uploader.upload` and `Batch.run` of `@effect-resilience/upload` send to. Requests carry the shared
- * token and the environment; a 401 logs in again and replays once. `overwrite` may be sent twice, `append` may not, so an
- * append whose outcome is unknown is reported, never repeated. After 10 failures in a row a circuit breaker holds all uploads
- * back for a while. The md5 and length that the server answers are compared with what was sent. A response of success whose
- * body tells of an error (`{"message": "Access denied"}`, `{"status": "error"}`) is none: an overwrite has failed, the outcome
- * of an append is unknown.
+ * token and the environment. After a 401 the client logs in again and replays the request once. An `overwrite` may be sent
+ * twice. An `append` may not, so an append whose outcome is unknown is reported and never retried. After 10 failures in a
+ * row a circuit breaker rejects all uploads for a while. The md5 and length in the response are compared with what was
+ * sent. A 2xx response whose body reports an error (`{"message": "Access denied"}`, `{"status": "error"}`) is a failure:
+ * an overwrite has failed, the outcome of an append is unknown.
  *
  * **Example** (Uploading one table)
  *
@@ -54,15 +54,15 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { attach, Frontdoor } from "./Frontdoor.ts"
-import { refusalOf, refuse } from "./internal/refusal.ts"
+import { reportedErrorOf, undecodable } from "./internal/reportedError.ts"
 import * as Messages from "./Messages.ts"
 import type * as Period from "./Period.ts"
 import { Settings } from "./Settings.ts"
 import * as TableAddress from "./TableAddress.ts"
 
 /**
- * One upload: the bytes, the table and period they belong to, and what becomes of the rows that are there. `force` writes
- * over a table that somebody has checked out.
+ * One upload: its bytes, its table and period, and what it does with the existing rows. `force` overwrites a table that is
+ * checked out.
  *
  * @category models
  * @since 0.1.0
@@ -75,7 +75,7 @@ export interface TableUpload {
 }
 
 /**
- * What the server confirms: whether the table was new, and what it received, as far as it says so.
+ * What the server confirms: whether it created the table, and what it received, as far as its response reports it.
  *
  * @category models
  * @since 0.1.0
@@ -88,7 +88,7 @@ export interface Receipt {
 }
 
 /**
- * Where uploads go. Provide another target to test without a network.
+ * The target of uploads. Provide another target to test without a network.
  *
  * @category services
  * @since 0.1.0
@@ -101,7 +101,7 @@ export class TableUploads extends Context.Service<TableUploads, {
     FileSystem.FileSystem
   >
 }>()("@effect-resilience/tbm-studio/TableUploads") {
-  /** Talks to the API that the settings name, logged in through the frontdoor. */
+  /** Uploads to the API that the settings name, with a token of the frontdoor. */
   static readonly layer: Layer.Layer<TableUploads, never, Settings | Frontdoor | HttpClient.HttpClient> = Layer.effect(
     TableUploads,
     Effect.suspend(() => makeService)
@@ -109,7 +109,7 @@ export class TableUploads extends Context.Service<TableUploads, {
 }
 
 /**
- * An upload to a table named in plain text. The action is `overwrite` where none is given.
+ * Makes an upload from plain names. The default action is `overwrite`.
  *
  * @category constructors
  * @since 0.1.0
@@ -130,8 +130,7 @@ export const make = (options: {
   })))
 
 /**
- * The operation that an upload is: an overwrite leaves the same state however often it is sent, an append does not. The
- * version of the API is `v1` where none is given.
+ * The operation of an upload. An overwrite is idempotent, an append is not. The default version of the API is `v1`.
  *
  * @category accessors
  * @since 0.1.0
@@ -193,10 +192,10 @@ const makeService = Effect.gen(function*() {
         const stored = yield* ResponseBody.json(response, Stored)
         const { length, md5: digest, fileName: name } = stored
         const confirmed = digest !== undefined || length !== undefined || name !== undefined
-        const refusal = refusalOf(stored, confirmed)
-        if (refusal !== undefined) return yield* refuse(response, receiptShape, refusal)
+        const reported = reportedErrorOf(stored, confirmed)
+        if (reported !== undefined) return yield* undecodable(response, receiptShape, reported)
         if (!confirmed && Object.keys(stored).length > 0) {
-          return yield* refuse(response, receiptShape, "JSON without any of these")
+          return yield* undecodable(response, receiptShape, "JSON without any of these")
         }
         const { scrub } = yield* Scrubber.Current
         const scrubbed = (text: string | undefined) => text === undefined ? undefined : scrub(text)

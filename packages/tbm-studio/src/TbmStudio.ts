@@ -3,8 +3,8 @@
  *
  * **Details**
  *
- * Each part is a service of its own (`Settings`, `Frontdoor`, `TableUploads`, `UploaderService`), so a program can put these together itself
- * and replace one.
+ * Each part is a service of its own (`Settings`, `Frontdoor`, `TableUploads`, `UploaderService`), so a program can combine
+ * them itself and replace one.
  *
  * **Example** (A program's layer)
  *
@@ -38,7 +38,7 @@ export const layer: Layer.Layer<
 > = Layer.mergeAll(TableUploads.layer, UploaderService.layer).pipe(Layer.provideMerge(Frontdoor.layer))
 
 /**
- * The same, with the settings of the environment.
+ * `layer` with the settings of the environment.
  *
  * @category layers
  * @since 0.1.0

@@ -1,28 +1,28 @@
 /**
- * Remembers which parts of a file the uploader service has accepted, so that an upload that was cut off goes on where it
- * stood.
+ * Remembers which parts of a file the uploader service has accepted, so that an interrupted upload resumes where it
+ * stopped.
  *
  * **Why**
  *
- * The service does not tell what it holds. Whoever wants to send only what is missing, after a crash or a failure, has to
- * write it down.
+ * The service does not report which parts it has. A client that wants to send only the missing parts, after a crash or a
+ * failure, must store this itself.
  *
  * **Details**
  *
- * Without a store, an upload that fails or is interrupted is aborted on the server. With one it stays there, to be resumed
- * by the next upload of the same file to the same table and period: in this process (`layerMemory`), or in any
- * (`layerKeyValueStore`). A file that has changed since begins anew; a source whose version cannot be told is never
- * resumed. A store that cannot be read or written, or is silent for 5 seconds, is warned of in the log and costs the
- * resumption, not the upload; except for an `append`: without a note that its processing begins, a run after a crash would send
- * it again. It fails with `SessionStoreFailed` before it is processed.
+ * Without a store, an upload that fails or is interrupted is aborted on the server. With a store it stays on the server.
+ * The next upload of the same file to the same table and period resumes it: in this process (`layerMemory`), or in any
+ * (`layerKeyValueStore`). A file that has changed meanwhile is sent from the start. A source without a version is never
+ * resumed. If the store cannot be read or written, or does not respond within 5 seconds, a warning is logged and the upload
+ * continues, but it cannot be resumed. An `append` is the exception: without a stored note that its processing begins, a run
+ * after a crash would send it again. So it fails with `SessionStoreFailed` before it is processed.
  *
- * An `append` that was being processed, and whose end was not learned, stays in doubt: each upload of the same file name to
- * the same table and period asks the service again where it can, and fails with `InDoubt` or `ProcessingUnknown` where that
- * does not help, until `OnUnknown` says `retry` or the session is removed.
+ * If the outcome of an `append` was not learned while it was being processed, it stays unknown: each upload of the same file
+ * name to the same table and period asks the service again if it can. If that does not help, it fails with `InDoubt` or
+ * `ProcessingUnknown`, until `OnUnknown` is `retry` or the session is removed.
  *
  * **Gotchas**
  *
- * A session that nobody resumes stays on the server until the service clears it away.
+ * A session that is not resumed stays on the server until the service removes it.
  *
  * **Example** (Keeping sessions in files)
  *
@@ -50,8 +50,8 @@ import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import * as Schema from "effect/Schema"
 
 /**
- * What the service calls an upload or a process. It becomes a segment of a path, so `.` and `..`, which every URL parser
- * resolves away, are none, and neither is text that no encoding can carry.
+ * The service's id of an upload or a process. It becomes a segment of a path. So `.` and `..`, which every URL parser
+ * removes, are not ids, nor is text that cannot be encoded.
  *
  * @category models
  * @since 0.1.0
@@ -61,14 +61,14 @@ export const Id = Schema.String.check(
 )
 
 /**
- * How far an upload is.
+ * The progress of an upload.
  *
- * - `version`, `size`: of the source that is being sent.
+ * - `version`, `size`: of the source.
  * - `partSize`: in bytes; the last part may be smaller.
- * - `parts`: the numbers of those accepted, from 1.
- * - `stage`: `processing` from before the request that starts it.
- * - `processId`: once the service has accepted that request.
- * - `at`: when this was noted, in milliseconds since 1970.
+ * - `parts`: the numbers of the accepted parts, from 1.
+ * - `stage`: it becomes `processing` before the request that starts the processing.
+ * - `processId`: present once the service has accepted that request.
+ * - `at`: when the session was saved, in milliseconds since 1970.
  *
  * @category models
  * @since 0.1.0
@@ -91,7 +91,7 @@ export const Session = Schema.Struct({
 export interface Session extends Schema.Schema.Type<typeof Session> {}
 
 /**
- * Where sessions are kept. A key is short and safe in a file name.
+ * A store of sessions. A key is short and safe in a file name.
  *
  * @category models
  * @since 0.1.0
@@ -103,7 +103,7 @@ export interface UploadSessions {
 }
 
 /**
- * Sessions cannot be read or written. It is no verdict on the uploader service.
+ * Sessions cannot be read or written. This says nothing about the uploader service.
  *
  * @category errors
  * @since 0.1.0
@@ -121,7 +121,7 @@ export class SessionsError extends Data.TaggedError("SessionsError")<{
 }
 
 /**
- * The store that uploads use. None by default.
+ * The store that uploads use. There is none by default.
  *
  * @category references
  * @since 0.1.0
@@ -132,8 +132,8 @@ export const Current: Context.Reference<UploadSessions | undefined> = Context.Re
 )
 
 /**
- * What becomes of an `append` that an earlier run may have applied: `fail`, the default, reports it; `retry` sends it again
- * where the service does not tell how it ended, and may add its rows twice.
+ * What to do with an `append` that an earlier run may have applied. `fail`, the default, reports it. `retry` sends it again
+ * if the service does not report how it ended, which may add its rows twice.
  *
  * @category references
  * @since 0.1.0
@@ -144,7 +144,7 @@ export const OnUnknown: Context.Reference<"fail" | "retry"> = Context.Reference<
 )
 
 /**
- * Sessions live as long as the layer.
+ * Keeps sessions in memory, as long as the layer lives.
  *
  * @category layers
  * @since 0.1.0
@@ -165,11 +165,11 @@ export const layerMemory: Layer.Layer<never> = Layer.sync(Current, () => {
 })
 
 /**
- * Sessions outlive the process, in whatever the `KeyValueStore` keeps them.
+ * Keeps sessions in a `KeyValueStore`, so they outlive the process.
  *
  * **Details**
  *
- * Two entries a session, written in turns: where a crash cuts one short, the one before it stands.
+ * Each session has two entries, written alternately. If a crash cuts one short, the previous one is read.
  *
  * @category layers
  * @since 0.1.0
@@ -180,11 +180,11 @@ export const layerKeyValueStore: Layer.Layer<never, never, KeyValueStore.KeyValu
     const revisions = new Map<string, number>()
     const slots = (key: string) => [`${key}.0`, `${key}.1`]
     const within = StoreTimeout.make("5 seconds")
-    const asked = <A>(operation: SessionsError["operation"], call: Effect.Effect<A, { readonly message: string }>) =>
+    const bounded = <A>(operation: SessionsError["operation"], call: Effect.Effect<A, { readonly message: string }>) =>
       Effect.mapError(within(call), (cause) => new SessionsError({ operation, cause }))
     const read = (slot: string) =>
       Effect.flatMap(
-        asked("read", store.get(slot)),
+        bounded("read", store.get(slot)),
         (text) => Effect.orElseSucceed(decode(text), () => undefined)
       )
 
@@ -198,13 +198,13 @@ export const layerKeyValueStore: Layer.Layer<never, never, KeyValueStore.KeyValu
       save: (key, session) => {
         const revision = (revisions.get(key) ?? 0) + 1
         revisions.set(key, revision)
-        return asked(
+        return bounded(
           "kept",
           Effect.flatMap(encode({ revision, session }), (text) => store.set(`${key}.${revision % 2}`, text))
         )
       },
       remove: (key) =>
-        Effect.forEach(slots(key), (slot) => asked("removed", store.remove(slot)), { discard: true }).pipe(
+        Effect.forEach(slots(key), (slot) => bounded("removed", store.remove(slot)), { discard: true }).pipe(
           Effect.tap(Effect.sync(() => revisions.delete(key)))
         )
     }

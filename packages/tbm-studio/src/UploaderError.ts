@@ -1,10 +1,10 @@
 /**
- * What can go wrong with an upload through the uploader service, beside its calls and its source.
+ * The failures of an upload through the uploader service, apart from those of its calls and its source.
  *
  * **Details**
  *
- * Failures of a call stay an `ApiError`, those of the source an `UploadError`. An `UploaderError` names the source and says in
- * its `reason` what happened; each reason knows its `Recovery`.
+ * A call fails with an `ApiError`, a source with an `UploadError`. An `UploaderError` names the source, and its `reason`
+ * says what happened. Each reason has its `Recovery`.
  *
  * **Example** (A check-in that failed)
  *
@@ -51,7 +51,7 @@ export class UploaderError extends Data.TaggedError("UploaderError")<{
 }
 
 /**
- * The region has no uploader service, and the settings name no address of one.
+ * The region has no uploader service, and the settings name no other address.
  *
  * @category reasons
  * @since 0.1.0
@@ -72,8 +72,8 @@ export class NoUploaderService extends Data.TaggedError("NoUploaderService")<{
 }
 
 /**
- * The service cannot take this upload: its source can be read only once or has no known size, or it asks for what only
- * the table upload can do.
+ * The service cannot accept this upload: its source can be read only once or has no known size, or it needs what only the
+ * table upload can do.
  *
  * @category reasons
  * @since 0.1.0
@@ -93,7 +93,7 @@ export class UnsuitableUpload extends Data.TaggedError("UnsuitableUpload")<{
 }
 
 /**
- * What is known of an `append` cannot be read, or that its processing begins cannot be written down (`UploadSessions`), so a
+ * The store (`UploadSessions`) cannot read what it has about an `append`, or cannot write that its processing begins, so a
  * later run would not know of it. Nothing was processed.
  *
  * @category reasons
@@ -114,8 +114,8 @@ export class SessionStoreFailed extends Data.TaggedError("SessionStoreFailed")<{
 }
 
 /**
- * - `processId`: what the service calls the processing, for its support.
- * - `detail`: the service's own words, where it has some.
+ * - `processId`: the service's id of the processing, for a request to its support.
+ * - `detail`: the service's own description, if it sent one.
  *
  * @category models
  * @since 0.1.0
@@ -136,7 +136,7 @@ export class ProcessingFailed extends Data.TaggedError("ProcessingFailed")<Proce
     return Recovery.correct
   }
   override get message(): string {
-    return `arrived, but its processing failed${said(this)}. Correct the file or the names, then upload it again.`
+    return `arrived, but its processing failed${describe(this)}. Correct the file or the names, then upload it again.`
   }
 }
 
@@ -151,13 +151,13 @@ export class IncompleteGroupSession extends Data.TaggedError("IncompleteGroupSes
     return Recovery.correct
   }
   override get message(): string {
-    return `arrived, but its group is incomplete: an upload in it failed${said(this)}. ` +
+    return `arrived, but its group is incomplete: an upload in it failed${describe(this)}. ` +
       "Correct the file or the names, then upload it again."
   }
 }
 
 /**
- * Everything was processed, but the check-in of the group failed. What of it is in the table, nobody says.
+ * Everything was processed, but the check-in of the group failed. The service does not report which rows are in the table.
  *
  * @category reasons
  * @since 0.1.0
@@ -167,12 +167,12 @@ export class FailedGroupCheckin extends Data.TaggedError("FailedGroupCheckin")<P
     return Recovery.verify
   }
   override get message(): string {
-    return `was processed, but its check-in failed${said(this)}. Look at the table before uploading it again.`
+    return `was processed, but its check-in failed${describe(this)}. Look at the table before uploading it again.`
   }
 }
 
 /**
- * The file arrived and its processing began, but how that ended was not learned: not within the time given, or because of
+ * The file arrived and its processing began, but its outcome was not learned: the time was up, or asking for it ended with
  * a `failure`.
  *
  * @category reasons
@@ -189,7 +189,7 @@ export class ProcessingUnknown extends Data.TaggedError("ProcessingUnknown")<{
   override get message(): string {
     const message = ErrorMessage.messageOf(this.failure)
     const why = message === undefined ? ` within ${Duration.format(this.after)}.` : `: ${message}`
-    return `arrived, but how its processing ended (process ${this.processId}) was not learned${why} ` +
+    return `arrived, but the outcome of its processing (process ${this.processId}) is unknown${why} ` +
       "Look at the table before uploading it again."
   }
 }
@@ -207,5 +207,5 @@ export type Reason =
   | FailedGroupCheckin
   | ProcessingUnknown
 
-const said = ({ detail, processId }: Processing): string =>
+const describe = ({ detail, processId }: Processing): string =>
   ` (process ${processId})${detail === undefined ? "" : `: ${detail.replace(/[.\s]+$/, "")}`}`

@@ -3,24 +3,24 @@
  *
  * **When to use**
  *
- * Use for files that are too large for one request, or for lines that break. `TableUploads` answers at once, can write over a
- * checked-out table (`force`) and confirms the md5 of the whole; here the service confirms each part's, and processes the
- * file afterwards.
+ * Use it for files that are too large for one request, or over unreliable connections. `TableUploads` responds at once, can
+ * overwrite a checked-out table (`force`) and confirms the md5 of the file. The uploader service confirms the md5 of each
+ * part, and processes the file afterwards.
  *
  * **Details**
  *
- * A file of more than 5 MiB is sent in parts of 16 MiB, four at a time, each with its md5; a part that fails is sent again
- * alone. Then the service is asked to process the file, and asked again until it has. Up to the request that starts the
- * processing nothing reaches the table, so even an `append` is repeated until there; after it, an `append` whose fate is
- * unknown is reported, never repeated.
+ * A file of more than 5 MiB is sent in parts of 16 MiB, four at a time, each with its md5. A part that fails is sent again
+ * alone. Then a request starts the processing of the file, and further requests ask for its outcome. Nothing reaches the
+ * table before the request that starts the processing, so until then even an `append` is retried. After it, an `append`
+ * whose outcome is unknown is reported and never retried.
  *
  * An upload that fails or is interrupted is aborted on the server, unless there is a store to resume it from: see
  * `UploadSessions`.
  *
  * **Gotchas**
  *
- * For the `Uploader`, processing is the wait for the answer. Give it time: pass this module's `responseTimeout`. The digests of
- * its report stay empty for a file in parts, and `verified` false.
+ * For the `Uploader`, the processing is part of the response. Pass this module's `responseTimeout`, so that it waits long
+ * enough. In the report of a file in parts, the digests are empty and `verified` is false.
  *
  * **Example** (Uploading a large file)
  *
@@ -66,29 +66,27 @@ import type { TableUpload } from "./TableUploads.ts"
 import type * as UploaderError from "./UploaderError.ts"
 
 /**
- * What became of an upload: its ids at the service, in how many parts it went (0 for one request), and how many of those an
- * earlier run had sent.
+ * What the service did with an upload.
+ *
+ * - `uploadId`, `processId`: its ids at the service.
+ * - `parts`: the number of parts; 0 for one request.
+ * - `resumed`: how many of the parts an earlier run had sent.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Receipt {
-  readonly uploadId: string
-  readonly processId: string
-  readonly parts: number
-  readonly resumed: number
-}
+export type Receipt = uploaderTarget.Receipt
 
 /**
- * - `partSize`: in bytes, from 5 MiB to 5 GiB; default 16 MiB, more where a file would have more than 10,000 parts.
- * - `concurrency`: parts of one file on their way at once; default 4.
- * - `smallest`: a file of at most so many bytes goes in one request; default 5 MiB.
- * - `policy`: how parts, and the requests after them, are repeated; default 8 times, with full jitter up to 500 millis,
+ * - `partSize`: in bytes, from 5 MiB to 5 GiB; default 16 MiB, larger for a file that would have more than 10,000 parts.
+ * - `concurrency`: how many parts of one file are sent at once; default 4.
+ * - `smallest`: a file of at most this many bytes is sent in one request; default 5 MiB.
+ * - `policy`: how parts, and the requests after them, are retried; default 8 times, with full jitter up to 500 millis,
  *   doubling to 20 seconds.
- * - `stallTimeout`: a part of which no byte moves for so long is sent again; default 20 seconds. Keep it below the
- *   uploader's own.
- * - `poll`: the waits between questions after the processing; default 500 millis, growing by half to 15 seconds.
- * - `processingTimeout`: how long to ask; default 30 minutes.
+ * - `stallTimeout`: a part is sent again if none of its bytes moves for this long; default 20 seconds. Keep it below that of
+ *   the uploader.
+ * - `poll`: the waits between requests for the outcome of the processing; default 500 millis, growing by half to 15 seconds.
+ * - `processingTimeout`: how long to wait for the outcome of the processing; default 30 minutes.
  *
  * @category models
  * @since 0.1.0
@@ -104,7 +102,7 @@ export interface Options {
 }
 
 /**
- * Where uploads go. Its target takes the same items as that of `TableUploads`.
+ * The target of uploads through the uploader service. It accepts the same items as the target of `TableUploads`.
  *
  * @category services
  * @since 0.1.0
@@ -123,7 +121,7 @@ export class UploaderService extends Context.Service<UploaderService, {
       UploaderService,
       Effect.suspend(() => make())
     )
-  /** The same, with other numbers. Throws `RangeError` where one makes no sense. */
+  /** `layer` with other options. Throws `RangeError` if an option is out of range. */
   static readonly layerOptions = (
     options: Options
   ): Layer.Layer<UploaderService, never, Settings | Frontdoor | HttpClient.HttpClient> =>
@@ -131,8 +129,7 @@ export class UploaderService extends Context.Service<UploaderService, {
 }
 
 /**
- * How long the `Uploader` should wait for an answer of this service: as long as the processing may take by default, and 5
- * minutes more.
+ * How long the `Uploader` should wait for a response of this service: the default `processingTimeout` and 5 minutes more.
  *
  * @category constants
  * @since 0.1.0
@@ -140,7 +137,7 @@ export class UploaderService extends Context.Service<UploaderService, {
 export const responseTimeout: Duration.Duration = Duration.minutes(35)
 
 /**
- * The names of the calls that an upload makes here, as access logs and metrics have them.
+ * The names of the calls of an upload, as access logs and metrics report them.
  *
  * @category constants
  * @since 0.1.0
@@ -166,9 +163,9 @@ const make = (options: Options = {}) => {
     partSize,
     concurrency,
     smallest,
-    policy: options.policy ?? patient,
+    policy: options.policy ?? defaultPolicy,
     stallTimeout: Duration.fromInputUnsafe(options.stallTimeout ?? "20 seconds"),
-    poll: options.poll ?? everSlower,
+    poll: options.poll ?? defaultPoll,
     processingTimeout: Duration.fromInputUnsafe(options.processingTimeout ?? "30 minutes")
   }
   return Effect.gen(function*() {
@@ -183,6 +180,6 @@ const make = (options: Options = {}) => {
 
 const mebibyte = 1024 * 1024
 
-const patient = RetryPolicy.make({ times: 8, backoff: Backoff.exponential({ base: 500, cap: 20_000 }) })
+const defaultPolicy = RetryPolicy.make({ times: 8, backoff: Backoff.exponential({ base: 500, cap: 20_000 }) })
 
-const everSlower = Schedule.min([Schedule.exponential("500 millis", 1.5), Schedule.spaced("15 seconds")])
+const defaultPoll = Schedule.min([Schedule.exponential("500 millis", 1.5), Schedule.spaced("15 seconds")])

@@ -32,7 +32,7 @@ describe("Frontdoor", { concurrent: true, timeout: 60_000 }, () => {
   }
 
   for (const [tokenIn, reason] of [["different", "AmbiguousToken"], ["none", "NoToken"]] as const) {
-    it.live(`refuses a login whose token is ${tokenIn}`, () =>
+    it.live(`rejects a login whose token is ${tokenIn}`, () =>
       Effect.gen(function*() {
         assert.deepStrictEqual(told(yield* Effect.flip(environmentId)), [reason, "GiveUp"])
         assert.deepInclude(yield* state, { logins: 1, environmentLookups: 0 })
@@ -48,7 +48,7 @@ describe("Frontdoor", { concurrent: true, timeout: 60_000 }, () => {
       { cookieExpiry: "expires" }
     ] as const
   ) {
-    it.live(`knows when a token expires from ${Object.values(said).join(" in ")}`, () =>
+    it.live(`learns when a token expires from ${Object.values(said).join(" in ")}`, () =>
       Effect.gen(function*() {
         const { expiresAt } = yield* tokens
         const seconds = (expiresAt - (yield* Clock.currentTimeMillis)) / 1_000
@@ -56,14 +56,14 @@ describe("Frontdoor", { concurrent: true, timeout: 60_000 }, () => {
       }).pipe(Effect.provide(studio({ tokenLifetime: "90 seconds", ...said }))))
   }
 
-  it.effect("keeps a token for an hour where the server does not say, and renews it behind the calls 5 minutes early", () =>
+  it.effect("keeps a token for an hour if the server names no expiry, and refreshes it in the background 5 minutes early", () =>
     Effect.gen(function*() {
       const first = yield* tokens
       assert.strictEqual(first.expiresAt - (yield* Clock.currentTimeMillis), 3_600_000)
       yield* TestClock.adjust("54 minutes")
       assert.strictEqual(yield* tokens, first)
       yield* TestClock.adjust("2 minutes")
-      // Who asks now does not wait.
+      // A caller does not wait now.
       assert.strictEqual(yield* tokens, first)
       const second = yield* TestClock.withLive(until(Effect.map(tokens, ({ generation }) => generation === 2)))
       assert.isTrue(second)
@@ -77,7 +77,7 @@ describe("Frontdoor", { concurrent: true, timeout: 60_000 }, () => {
       assert.deepInclude(yield* state, { logins: 1, environmentLookups: 1, requests: 2 })
     }).pipe(Effect.provide(studio({ faults: [lookUp({ type: "delay", ms: 50 })] }))))
 
-  it.live("goes on looking the environment up when one of two callers leaves", () =>
+  it.live("continues to look the environment up when one of two callers leaves", () =>
     Effect.gen(function*() {
       const [leaving, staying] = yield* Effect.forEach([1, 2], () =>
         Effect.forkScoped(environmentId, { startImmediately: true }))
@@ -98,7 +98,7 @@ describe("Frontdoor", { concurrent: true, timeout: 60_000 }, () => {
   }
 
   for (const rejectedLogin of [400, 401, 403] as const) {
-    it.live(`never repeats a login that was rejected with ${rejectedLogin}`, () =>
+    it.live(`never retries a login that was rejected with ${rejectedLogin}`, () =>
       Effect.gen(function*() {
         const errors = yield* Effect.forEach(Array.from({ length: 10 }), () => Effect.flip(environmentId), {
           concurrency: 5
@@ -111,7 +111,7 @@ describe("Frontdoor", { concurrent: true, timeout: 60_000 }, () => {
       }))))
   }
 
-  it.live("waits no longer for a look-up whose response drips than for one that never begins", () =>
+  it.live("applies the same timeout to a look-up whose response trickles as to one without a response", () =>
     Effect.gen(function*() {
       let open = 0
       const { requests, url } = yield* recorder((request, response) => {
@@ -142,7 +142,7 @@ describe("Frontdoor", { concurrent: true, timeout: 60_000 }, () => {
   ]
   for (const [fault, reason, recovery] of outages) {
     it.live(
-      `repeats a login that meets ${Object.values(fault).join(" ")}, within bounds`,
+      `retries a login that fails with ${Object.values(fault).join(" ")}, within bounds`,
       () =>
         Effect.gen(function*() {
           const { addFaults, clearFaults, reset } = yield* Simulator.Simulator
@@ -169,7 +169,7 @@ describe("Frontdoor", { concurrent: true, timeout: 60_000 }, () => {
     [{ type: "redirect", location: "http://127.0.0.1:1/" }, "Unavailable", "Correct"]
   ]
   for (const [fault, reason, recovery] of nonsense) {
-    it.live(`does not repeat a login that is answered ${Object.values(fault).join(" ")}`, () =>
+    it.live(`does not retry a login after the response ${Object.values(fault).join(" ")}`, () =>
       Effect.gen(function*() {
         assert.deepStrictEqual(told(yield* Effect.flip(environmentId)), [reason, recovery])
         assert.deepInclude(yield* state, { logins: 1, requests: 1 })
@@ -192,7 +192,7 @@ describe("Frontdoor", { concurrent: true, timeout: 60_000 }, () => {
     [{ type: "status", status: 200, body: { id: "" } }, 1, 1, "UndecodableAnswer", "GiveUp"]
   ]
   for (const [fault, logins, environmentLookups, ...end] of lookUps) {
-    const what = end.length === 0 ? "gets over" : "reports"
+    const what = end.length === 0 ? "recovers from" : "reports"
     it.live(`${what} ${Object.values(fault).map((part) => JSON.stringify(part)).join(" ")} of a look-up`, () =>
       Effect.gen(function*() {
         if (end.length === 0) assert.isString(yield* environmentId)

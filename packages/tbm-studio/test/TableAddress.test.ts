@@ -48,14 +48,14 @@ describe("TableAddress", () => {
     }
   })
 
-  it("refuses names that no path can carry", () => {
+  it("rejects names that cannot be part of a path", () => {
     for (const name of ["", "   ", ".", "..", "a\u0000b", "a\r\nb", "\ud800", "a\udc00b"]) {
       assert.isTrue(Result.isFailure(path(name, "GL Data")), JSON.stringify(name))
       assert.isTrue(Result.isFailure(path("Cost Transparency", name)), JSON.stringify(name))
     }
   })
 
-  it("gives one key to all spellings of a period, and another to each table", () => {
+  it("has one key for all spellings of a period, and one for each table", () => {
     const key = (table: string, period: string) =>
       Result.getOrThrow(Result.map(TableAddress.make({ project: "P", table, period }), TableAddress.key))
     assert.strictEqual(key("GL", "January:2024"), key("GL", "jan%3a2024"))
@@ -80,7 +80,7 @@ describe("Period", () => {
     }
   })
 
-  it("refuses what is not a period", () => {
+  it("rejects what is not a period", () => {
     for (const text of ["", "SOMEDATE:2010", "2024-01", "January 2024", "January:24", "Janu:2024", "January:2024:1"]) {
       assert.isTrue(Result.isFailure(Period.parse(text)), text)
     }

@@ -12,13 +12,13 @@ import { client, content, logged, md5, studio, told, until, upload } from "./stu
 
 const half = Stream.make(new Uint8Array(1_000_000))
 
-/** How many requests it took, how often the bytes were stored, and what the caller was told. */
+/** How many requests were sent, how often the bytes were stored, and what the caller learned. */
 type End = readonly [requests: number, stored: number, told: string]
 
-/** What the server has done when the fault strikes. */
-type Phase = "body unread" | "body half read" | "body read" | "stored" | "half answered" | "stored, half answered"
+/** What the server has done when the fault occurs. */
+type Phase = "body unread" | "body half read" | "body read" | "stored" | "half responded" | "stored, half responded"
 
-/** `held` stops after half of its bytes, the first time it is read; `whole` leaves at once. */
+/** `held` stops after half of its bytes, the first time it is read; `whole` is sent at once. */
 type Body = "held" | "whole"
 
 type Row = readonly [phase: Phase, fault: FaultRule.Fault, body: Body, overwrite: End, append: End]
@@ -28,7 +28,7 @@ const retried: End = [2, 1, "stored"]
 const storedTwice: End = [2, 2, "stored"]
 const unknown: End = [1, 0, "OutcomeUnknown"]
 const storedUnknown: End = [1, 1, "OutcomeUnknown"]
-const refused = (reason: string): End => [1, 0, reason]
+const rejected = (reason: string): End => [1, 0, reason]
 
 const status = (status: number, body?: string) =>
   ({ type: "status", status, ...body === undefined ? {} : { body } }) as const
@@ -39,8 +39,8 @@ const redirect = { type: "redirect", location: "http://127.0.0.1:1/elsewhere" } 
 const delay = { type: "delay", ms: 20 } as const
 const slow = { type: "slow", bytesPerSecond: 10_000 } as const
 
-// Each fault strikes the first request to a table, and only that. An append is repeated where it certainly was not
-// applied, and never stored twice.
+// Each fault applies to the first request to a table only. An append is retried if it certainly was not applied, and never
+// stored twice.
 const matrix: ReadonlyArray<Row> = [
   ["body unread", status(401), "held", retried, retried],
   ["body unread", status(401), "whole", retried, retried],
@@ -60,7 +60,7 @@ const matrix: ReadonlyArray<Row> = [
   ["body unread", { type: "hang" }, "held", retried, retried],
   ["body half read", reset("midRequest"), "held", retried, retried],
 
-  // All of it has left: nobody can tell what the server did with it.
+  // All bytes were sent, so the client cannot know what the server did with them.
   ["body unread", status(500), "whole", retried, unknown],
   ["body unread", status(502), "whole", retried, unknown],
   ["body unread", status(503), "whole", retried, unknown],
@@ -76,42 +76,42 @@ const matrix: ReadonlyArray<Row> = [
   ["stored", { type: "hang" }, "whole", storedTwice, storedUnknown],
   ["stored", reset("connect"), "whole", storedTwice, storedUnknown],
   ["stored", reset("beforeResponse"), "whole", storedTwice, storedUnknown],
-  ["half answered", reset("midResponse"), "whole", retried, unknown],
-  ["stored, half answered", reset("midResponse"), "whole", storedTwice, storedUnknown],
-  ["half answered", { type: "truncate" }, "whole", retried, unknown],
-  ["stored, half answered", { type: "truncate" }, "whole", storedTwice, storedUnknown],
+  ["half responded", reset("midResponse"), "whole", retried, unknown],
+  ["stored, half responded", reset("midResponse"), "whole", storedTwice, storedUnknown],
+  ["half responded", { type: "truncate" }, "whole", retried, unknown],
+  ["stored, half responded", { type: "truncate" }, "whole", storedTwice, storedUnknown],
 
-  // What arrived is not what was sent: a second overwrite repairs it, an append is for somebody to look at.
-  ["body read", { type: "corruptMd5" }, "whole", retried, refused("IntegrityMismatch")],
+  // What arrived is not what was sent: a second overwrite repairs it, a person must look at an append.
+  ["body read", { type: "corruptMd5" }, "whole", retried, rejected("IntegrityMismatch")],
   ["stored", { type: "corruptMd5" }, "whole", storedTwice, [1, 1, "IntegrityMismatch"]],
 
-  // A success that is none.
-  ["body unread", html(200), "whole", refused("UndecodableAnswer"), unknown],
+  // A 2xx response that reports an error.
+  ["body unread", html(200), "whole", rejected("UndecodableAnswer"), unknown],
   ["stored", html(200), "whole", [1, 1, "UndecodableAnswer"], storedUnknown],
-  ["body unread", status(200, ""), "whole", refused("UndecodableAnswer"), unknown],
-  ["body unread", status(201, "created"), "whole", refused("UndecodableAnswer"), unknown],
-  ["body unread", status(202, "[]"), "whole", refused("UndecodableAnswer"), unknown],
-  ["body unread", status(204, ""), "whole", refused("UndecodableAnswer"), unknown],
-  ["body unread", status(200, `{"message":"Access denied"}`), "whole", refused("UndecodableAnswer"), unknown],
+  ["body unread", status(200, ""), "whole", rejected("UndecodableAnswer"), unknown],
+  ["body unread", status(201, "created"), "whole", rejected("UndecodableAnswer"), unknown],
+  ["body unread", status(202, "[]"), "whole", rejected("UndecodableAnswer"), unknown],
+  ["body unread", status(204, ""), "whole", rejected("UndecodableAnswer"), unknown],
+  ["body unread", status(200, `{"message":"Access denied"}`), "whole", rejected("UndecodableAnswer"), unknown],
   ["stored", status(200, `{"message":"Access denied"}`), "whole", [1, 1, "UndecodableAnswer"], storedUnknown],
-  ["body unread", status(200, `{"status":"error"}`), "whole", refused("UndecodableAnswer"), unknown],
-  ["body unread", status(201, `{"success":false,"fileName":"a"}`), "whole", refused("UndecodableAnswer"), unknown],
-  ["body unread", status(202, `{"errors":[{"message":"no"}]}`), "whole", refused("UndecodableAnswer"), unknown],
-  ["body unread", status(200, `{"id":7}`), "whole", refused("UndecodableAnswer"), unknown],
+  ["body unread", status(200, `{"status":"error"}`), "whole", rejected("UndecodableAnswer"), unknown],
+  ["body unread", status(201, `{"success":false,"fileName":"a"}`), "whole", rejected("UndecodableAnswer"), unknown],
+  ["body unread", status(202, `{"errors":[{"message":"no"}]}`), "whole", rejected("UndecodableAnswer"), unknown],
+  ["body unread", status(200, `{"id":7}`), "whole", rejected("UndecodableAnswer"), unknown],
 
-  // Refused for good.
-  ["body unread", status(400), "whole", refused("BadRequest"), refused("BadRequest")],
-  ["body unread", status(400), "held", refused("BadRequest"), refused("BadRequest")],
-  ["body unread", status(403), "whole", refused("Forbidden"), refused("Forbidden")],
-  ["body unread", status(404), "whole", refused("NotFound"), refused("NotFound")],
-  ["body unread", status(409), "whole", refused("Conflict"), refused("Conflict")],
-  ["body unread", status(413), "held", refused("PayloadTooLarge"), refused("PayloadTooLarge")],
-  ["body unread", status(422), "whole", refused("Unprocessable"), refused("Unprocessable")],
-  ["body unread", echo(400), "whole", refused("BadRequest"), refused("BadRequest")],
-  ["body unread", redirect, "whole", refused("UnexpectedStatus"), refused("UnexpectedStatus")],
-  ["body unread", redirect, "held", refused("UnexpectedStatus"), refused("UnexpectedStatus")],
-  ["body unread", status(501), "held", refused("UnexpectedStatus"), refused("UnexpectedStatus")],
-  ["body unread", status(501), "whole", refused("UnexpectedStatus"), unknown],
+  // Rejected permanently.
+  ["body unread", status(400), "whole", rejected("BadRequest"), rejected("BadRequest")],
+  ["body unread", status(400), "held", rejected("BadRequest"), rejected("BadRequest")],
+  ["body unread", status(403), "whole", rejected("Forbidden"), rejected("Forbidden")],
+  ["body unread", status(404), "whole", rejected("NotFound"), rejected("NotFound")],
+  ["body unread", status(409), "whole", rejected("Conflict"), rejected("Conflict")],
+  ["body unread", status(413), "held", rejected("PayloadTooLarge"), rejected("PayloadTooLarge")],
+  ["body unread", status(422), "whole", rejected("Unprocessable"), rejected("Unprocessable")],
+  ["body unread", echo(400), "whole", rejected("BadRequest"), rejected("BadRequest")],
+  ["body unread", redirect, "whole", rejected("UnexpectedStatus"), rejected("UnexpectedStatus")],
+  ["body unread", redirect, "held", rejected("UnexpectedStatus"), rejected("UnexpectedStatus")],
+  ["body unread", status(501), "held", rejected("UnexpectedStatus"), rejected("UnexpectedStatus")],
+  ["body unread", status(501), "whole", rejected("UnexpectedStatus"), unknown],
 
   // No failure at all.
   ["body unread", delay, "whole", stored, stored],
@@ -121,16 +121,16 @@ const matrix: ReadonlyArray<Row> = [
   ["stored", { type: "expireTokens" }, "whole", stored, stored]
 ]
 
-describe("a response of success that is none", () => {
+describe("a 2xx response that reports an error", () => {
   for (
     const [body, holds] of [
       [`{"message":"Access denied"}`, "the message \"Access denied\""],
-      [`{"status":"error"}`, "a body that tells of an error"],
-      [`{"error":{"code":7}}`, "a body that tells of an error"],
+      [`{"status":"error"}`, "a body that reports an error"],
+      [`{"error":{"code":7}}`, "a body that reports an error"],
       [`{"id":7}`, "JSON without any of these"]
     ] as const
   ) {
-    it.effect(`is told in the server's words or ours, never in ours as the server's: ${body}`, () =>
+    it.effect(`quotes the server's message only, and describes the rest: ${body}`, () =>
       Effect.gen(function*() {
         const { message } = yield* Effect.flip(upload({ table: "T", action: "overwrite" }))
         assert.include(message, `returned 200 with ${holds} where a receipt (md5, length or fileName) was expected.`)
@@ -151,7 +151,7 @@ describe("the paths of TableUploads", () => {
       faults: [{ match: { path: other }, fault: { type: "status", status: 400 } }]
     })
 
-    it.effect(`are those of ${version} where the settings say so, for either action`, () =>
+    it.effect(`are those of ${version} if the settings say so, for either action`, () =>
       Effect.gen(function*() {
         const { state } = yield* Simulator.Simulator
         for (const action of TableAddress.actions) {
@@ -170,7 +170,7 @@ describe("the paths of TableUploads", () => {
   }
 })
 
-describe("an upload, by what strikes its first request", { concurrent: true, timeout: 60_000 }, () => {
+describe("an upload whose first request fails with", { concurrent: true, timeout: 60_000 }, () => {
   for (const [phase, fault, body, ...ends] of matrix) {
     for (const [which, action] of (["overwrite", "append"] as const).entries()) {
       it.live(`${action}, ${body} body, ${phase}: ${Object.values(fault).join(" ")}`, () =>
@@ -291,7 +291,7 @@ describe("TableUploads", { timeout: 60_000 }, () => {
           concurrency: "unbounded"
         })
       )
-      // One login, one look-up, and all uploads at the door.
+      // One login, one look-up, and the first attempt of each upload.
       yield* until(Effect.map(state, ({ requests }) => requests === 52))
       assert.deepInclude(yield* state, { logins: 1, environmentLookups: 1, uploads: [] })
       assert.strictEqual(yield* expireTokens, 1)
@@ -304,7 +304,7 @@ describe("TableUploads", { timeout: 60_000 }, () => {
       faults: [{ match: { operation: "upload" }, times: 50, fault: { type: "delay", ms: 300 } }]
     }))))
 
-  it.live("gives up on an account whose every token is refused, after one new login", () =>
+  it.live("gives up after one new login if the API rejects each token of the account", () =>
     Effect.gen(function*() {
       const { state } = yield* Simulator.Simulator
       const error = yield* Effect.flip(upload({ table: "T" }))
@@ -314,7 +314,7 @@ describe("TableUploads", { timeout: 60_000 }, () => {
       faults: [{ match: { operation: "upload" }, fault: { type: "status", status: 401 } }]
     }))))
 
-  it.live("repeats an append that was refused a connection, until somebody listens", () =>
+  it.live("retries an append after a refused connection, until the server listens", () =>
     Effect.gen(function*() {
       const scope = yield* Effect.scope
       const { url } = yield* Effect.scoped(recorder())
@@ -357,7 +357,7 @@ describe("TableUploads", { timeout: 60_000 }, () => {
       assert.strictEqual(contacts(), 0)
     }).pipe(Effect.provide(studio())))
 
-  it.live("says 413 although the server never reads the file to its end", () =>
+  it.live("reports a 413 although the server never reads the file to its end", () =>
     Effect.gen(function*() {
       const { state } = yield* Simulator.Simulator
       const source = UploadSource.bytes("big.csv", new Uint8Array(24 * 1_048_576))
@@ -395,7 +395,7 @@ describe("TableUploads", { timeout: 60_000 }, () => {
       ["waits for the login", "/service/", UploadSource.bytes("a.csv", content)],
       ["waits for the environment", "/api/", UploadSource.bytes("a.csv", content)],
       ["sends", "/biit/", UploadSource.stream("a.csv", { size: 2_000_000, stream: Stream.concat(half, Stream.never) })],
-      ["waits for the answer", "/biit/", UploadSource.bytes("a.csv", content)]
+      ["waits for the response", "/biit/", UploadSource.bytes("a.csv", content)]
     ] as const
   ) {
     it.live(`closes its connection when it is interrupted while it ${phase}`, () =>
@@ -406,7 +406,7 @@ describe("TableUploads", { timeout: 60_000 }, () => {
           ...opened,
           bytes: () => Stream.ensuring(bytes(), Deferred.succeed(released, undefined))
         }))
-        // The client outlives the upload: nothing but the interruption closes anything.
+        // The client outlives the upload: only the interruption can close a connection.
         const services = yield* Layer.build(client.pipe(Layer.provide(settings(url))))
         const fiber = yield* Effect.forkScoped(
           Effect.provide(upload({ table: "T", source: { ...source, open: stream } }), services),
@@ -414,7 +414,7 @@ describe("TableUploads", { timeout: 60_000 }, () => {
         )
         const arrived = Effect.sync(() => requests.find((request) => request.path.startsWith(path)))
         yield* until(Effect.map(arrived, (request) => request !== undefined))
-        if (phase === "waits for the answer") yield* Deferred.await(released)
+        if (phase === "waits for the response") yield* Deferred.await(released)
         yield* Fiber.interrupt(fiber)
         if (path === "/biit/") yield* Deferred.await(released)
         yield* until(Effect.map(arrived, (request) => request?.closed === true))

@@ -43,7 +43,7 @@ describe("UploadSessions", () => {
       assert.deepInclude(yield* find("b"), { processId: "p", stage: "processing" })
     }).pipe(Effect.provide(layer)))
 
-  it.effect("falls back to the entry before the one that a crash cut short", () =>
+  it.effect("falls back to the previous entry if a crash cut the last one short", () =>
     Effect.gen(function*() {
       const values = yield* KeyValueStore.KeyValueStore
       const first = yield* Effect.provide(store, layerKeyValueStore)
@@ -57,7 +57,7 @@ describe("UploadSessions", () => {
       assert.deepInclude(yield* second.find("a"), { parts: [1, 3] })
     }).pipe(Effect.provide(KeyValueStore.layerMemory)))
 
-  it.effect("fails where its store fails or is silent, within 5 seconds", () =>
+  it.effect("fails within 5 seconds if its store fails or does not respond", () =>
     Effect.gen(function*() {
       const failing = () => Effect.fail(new KeyValueStore.KeyValueStoreError({ method: "x", message: "no space left" }))
       for (const [reply, says] of [[failing, "no space left"], [() => Effect.never, "5s"]] as const) {
@@ -87,7 +87,7 @@ describe("UploadSessions", () => {
           const { message } = yield* Fiber.join(asking)
           assert.include(message, `An upload session could not be ${operation}: `)
           assert.include(message, says)
-          // A store that was silent is asked again after a pause.
+          // A store that did not respond is tried again after a pause.
           yield* TestClock.adjust("5 seconds")
         }
       }

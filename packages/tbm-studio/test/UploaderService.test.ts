@@ -42,7 +42,7 @@ const file = Effect.fnUntraced(function*(bytes: Uint8Array) {
 
 const quick = RetryPolicy.make({ times: 2, backoff: Backoff.constant("1 millis") })
 
-/** The service over real sockets against a simulator; parts of 5 MiB, quick retries and looks. */
+/** The service over real sockets against a simulator, with parts of 5 MiB, quick retries and quick polling. */
 const withStudio = <A, E>(
   options: Simulator.Options,
   test: Effect.Effect<
@@ -111,7 +111,7 @@ const match = (operation: FaultRule.Operation) => ({ operation })
 const reset = (at: "beforeResponse" | "midRequest") => ({ type: "reset", at }) as const
 
 describe("a large file", () => {
-  it.live("goes in parts at once, each with its md5, and is stored byte for byte", () => {
+  it.live("is sent in concurrent parts, each with its md5, and is stored byte for byte", () => {
     const bytes = content(23 * mebibyte)
     const numbers: Array<number> = []
     return withStudio(
@@ -145,7 +145,7 @@ describe("a large file", () => {
     )
   })
 
-  it.live("sends at most so many parts at once as it was told", () =>
+  it.live("sends at most `concurrency` parts at once", () =>
     Effect.gen(function*() {
       const under = { now: 0, most: 0 }
       const counting = Layer.effect(
@@ -169,9 +169,9 @@ describe("a large file", () => {
     }))
 
   it.live.each<[string, FaultRule.FaultRule]>([
-    ["is answered 503", { match: match("part"), after: 1, times: 2, fault: { type: "status", status: 503 } }],
+    ["gets a 503", { match: match("part"), after: 1, times: 2, fault: { type: "status", status: 503 } }],
     ["breaks off", { match: match("part"), times: 1, fault: reset("midRequest") }],
-    ["is accepted without an answer", { match: match("part"), times: 1, apply: true, fault: reset("beforeResponse") }],
+    ["is accepted without a response", { match: match("part"), times: 1, apply: true, fault: reset("beforeResponse") }],
     ["arrives damaged", { match: match("part"), times: 1, fault: { type: "corruptMd5" } }]
   ])("sends a part again alone that %s", ([, fault]) => {
     const bytes = content(21 * mebibyte)
@@ -189,7 +189,7 @@ describe("a large file", () => {
     )
   })
 
-  it.live("sends a part again alone that stalls while others move", () =>
+  it.live("sends only the part again that stalls while others move", () =>
     withStudio(
       { faults: [{ match: match("part"), times: 1, fault: { type: "hang" } }] },
       Effect.gen(function*() {
@@ -217,7 +217,7 @@ describe("a large file", () => {
 
 describe("a small file", () => {
   it.live.each<["uploadId" | "nothing", number]>([["uploadId", 1], ["nothing", 2]])(
-    "goes in one request where the service tells its id, otherwise as one part: %s",
+    "is sent in one request if the service returns its id, otherwise as one part: %s",
     ([singleUploadAnswer, sessions]) =>
       withStudio(
         { singleUploadAnswer },
@@ -247,7 +247,7 @@ describe("a failure", () => {
 
   it.live.each<[string, FaultRule.FaultRule, string]>([
     [
-      "a part that fails for good",
+      "a part that fails permanently",
       { match: match("part"), after: 1, fault: { type: "status", status: 403 } },
       "aborted"
     ],
@@ -281,7 +281,7 @@ describe("a failure", () => {
       })
     ))
 
-  it.live("before the first byte is the uploader's to repeat; one that outlasted its own retries is final", () =>
+  it.live("before the first byte is retried by the uploader; one after the service's own retries is final", () =>
     withStudio(
       {
         faults: [
@@ -300,7 +300,7 @@ describe("a failure", () => {
       })
     ))
 
-  it.live("to abort does not hide why", () =>
+  it.live("to abort does not hide the cause", () =>
     withStudio(
       {
         faults: [
@@ -322,7 +322,7 @@ describe("processing", () => {
     ["IncompleteGroupSession", "group", "IncompleteGroupSession", "Correct"],
     ["FailedGroupCheckin", "group", "FailedGroupCheckin", "Verify"]
   ])(
-    "that ends as %s (%s) is a typed failure, not repeated",
+    "that ends as %s (%s) is a typed failure, and not retried",
     ([processingOutcome, processingReport, tag, recovery]) =>
       withStudio(
         { processingReport, ...(processingOutcome === undefined ? {} : { processingOutcome }) },
@@ -335,7 +335,7 @@ describe("processing", () => {
       )
   )
 
-  it.live("is awaited however it is told, and through failures to tell", () =>
+  it.live("is awaited through failures, also if only the group's status is reported", () =>
     withStudio(
       {
         processingTime: "200 millis",
@@ -351,7 +351,7 @@ describe("processing", () => {
       })
     ))
 
-  it.live("that outlasts the time given is unknown", () =>
+  it.live("that exceeds its timeout has an unknown outcome", () =>
     withStudio(
       { processingTime: "1 minute" },
       Effect.gen(function*() {
@@ -363,7 +363,7 @@ describe("processing", () => {
       { processingTimeout: "200 millis" }
     ))
 
-  it.live("goes on when the uploader's answer timer runs out: nothing is sent or processed again", () =>
+  it.live("continues after the uploader's response timeout: nothing is sent or processed again", () =>
     withStudio(
       { processingTime: "4 seconds" },
       Effect.gen(function*() {
@@ -384,7 +384,7 @@ describe("processing", () => {
   it.live.each<["append" | "overwrite", string, number]>([
     ["append", "OutcomeUnknown", 1],
     ["overwrite", "stored", 2]
-  ])("whose start is not answered: an %s is %s", ([action, expected, versions]) =>
+  ])("whose start gets no response: an %s is %s", ([action, expected, versions]) =>
     withStudio(
       { faults: [{ match: match("process"), times: 1, apply: true, fault: reset("beforeResponse") }] },
       Effect.gen(function*() {
@@ -437,7 +437,7 @@ describe("with a store of sessions", () => {
       { concurrency: 1 }
     ))
 
-  it.live("goes on after an interruption", () =>
+  it.live("resumes after an interruption", () =>
     withStudio(
       { faults: [{ match: match("part"), after: 2, times: 1, fault: { type: "hang" } }] },
       Effect.gen(function*() {
@@ -454,7 +454,7 @@ describe("with a store of sessions", () => {
       { concurrency: 1 }
     ))
 
-  it.live("aborts and begins anew where the file has changed since", () =>
+  it.live("aborts and starts again if the file has changed meanwhile", () =>
     withStudio(
       { faults: [broken] },
       Effect.gen(function*() {
@@ -473,7 +473,7 @@ describe("with a store of sessions", () => {
       { concurrency: 1 }
     ))
 
-  it.live("begins anew where the service has cleared the session away", () =>
+  it.live("starts again if the service has removed the session", () =>
     withStudio(
       { faults: [broken] },
       Effect.gen(function*() {
@@ -490,7 +490,7 @@ describe("with a store of sessions", () => {
       { concurrency: 1 }
     ))
 
-  it.live("does not keep what cannot succeed", () =>
+  it.live("does not keep a session that cannot succeed", () =>
     withStudio(
       { faults: [{ match: match("process"), fault: { type: "status", status: 400 } }] },
       Effect.gen(function*() {
@@ -500,7 +500,7 @@ describe("with a store of sessions", () => {
       }).pipe(Effect.provide(UploadSessions.layerMemory))
     ))
 
-  it.live("asks on after an append whose processing went on, and stores it once", () =>
+  it.live("continues to ask for the outcome of an append that is still being processed, and stores it once", () =>
     withStudio(
       { processingTime: "400 millis" },
       Effect.gen(function*() {
@@ -516,7 +516,7 @@ describe("with a store of sessions", () => {
       { processingTimeout: "100 millis" }
     ))
 
-  // An append whose start an earlier run did not see answered.
+  // An append whose processing started without a response to an earlier run.
   const inDoubt = Effect.gen(function*() {
     const path = yield* file(content(1))
     const fiber = yield* Effect.forkChild(upload(UploadSource.file(path), { action: "append" }))
@@ -551,7 +551,7 @@ describe("with a store of sessions", () => {
   const quickly = { policy: quick }
 
   it.live.each(["processing", "find"])(
-    "does not begin to process an append that it cannot note or look up: %s",
+    "does not start to process an append whose session it cannot save or read: %s",
     (at) =>
       withStudio(
         {},
@@ -567,7 +567,7 @@ describe("with a store of sessions", () => {
           )
           assert.strictEqual(yield* processes, 0)
           assert.notInclude(saved.map(({ stage }) => stage), "processing")
-          // Nothing is in doubt: the next run does what this one did not.
+          // No outcome is unknown: the next run does what this one did not.
           broken = false
           yield* keeping(upload(source, { action: "append" }))
           assert.strictEqual(yield* processes, 1)
@@ -575,7 +575,7 @@ describe("with a store of sessions", () => {
       )
   )
 
-  it.live("uploads all else though no session can be read or kept", () =>
+  it.live("uploads everything else although no session can be read or saved", () =>
     withStudio(
       {},
       Effect.gen(function*() {
@@ -588,7 +588,7 @@ describe("with a store of sessions", () => {
       })
     ))
 
-  it.live("asks about an append in doubt until it is told to send it again", () =>
+  it.live("reports an append of unknown outcome until it is told to send it again", () =>
     withStudio(
       { faults: [hanging] },
       Effect.gen(function*() {
@@ -600,13 +600,13 @@ describe("with a store of sessions", () => {
         }
         yield* Effect.provideService(upload(source, { action: "append" }), UploadSessions.OnUnknown, "retry")
         assert.strictEqual(yield* processes, 2)
-        // What is settled is forgotten.
+        // A completed upload leaves no session.
         yield* upload(source, { action: "append" })
         assert.strictEqual(yield* processes, 3)
       }).pipe(Effect.provide(UploadSessions.layerMemory))
     ))
 
-  it.live("asks about an append in doubt although its file has changed since", () =>
+  it.live("reports an append of unknown outcome although its file has changed meanwhile", () =>
     withStudio(
       { faults: [hanging] },
       Effect.gen(function*() {
@@ -625,11 +625,11 @@ describe("with a store of sessions", () => {
     ))
 
   it.live.each<[string, Simulator.Options, number]>([
-    ["whose processing nobody remembers", {
+    ["whose processing the service has forgotten", {
       faults: [{ match: match("status"), fault: { type: "status", status: 404 } }]
     }, 2],
     ["whose check-in failed", { processingOutcome: "FailedGroupCheckin" }, 2]
-  ])("asks about an append %s until it is told to send it again", ([, options, after]) =>
+  ])("reports an append %s until it is told to send it again", ([, options, after]) =>
     withStudio(
       options,
       Effect.gen(function*() {
@@ -646,7 +646,7 @@ describe("with a store of sessions", () => {
       }).pipe(Effect.provide(UploadSessions.layerMemory))
     ))
 
-  it.live("asks the service before it sends an append again, also when told to", () =>
+  it.live("asks the service before it sends an append again, also if it is told to send it", () =>
     withStudio(
       { processingTime: "300 millis" },
       Effect.gen(function*() {
@@ -659,7 +659,7 @@ describe("with a store of sessions", () => {
       { processingTimeout: "50 millis" }
     ))
 
-  it.live("begins an append anew that the service says it did not store", () =>
+  it.live("sends an append again that the service did not store", () =>
     withStudio(
       { processingOutcome: "Failed" },
       Effect.gen(function*() {
@@ -673,7 +673,7 @@ describe("with a store of sessions", () => {
     ))
 })
 
-describe("a response of success that is none", () => {
+describe("a 2xx response that reports an error", () => {
   const json = (body: string) => ({ type: "status", status: 200, body }) as const
   const said = [`{"message":"Access denied"}`, `{"status":"error"}`, `{"error":{"code":7}}`]
   const ids = [`{"uploadId":".."}`, `{"uploadId":"."}`, `{"uploadId":""}`, `{"uploadId":"\\ud800"}`]
@@ -699,8 +699,8 @@ describe("a response of success that is none", () => {
     ))
 })
 
-describe("is refused before anything is sent", () => {
-  const refusal = (source: UploadSource.UploadSource<FileSystem.FileSystem>, force = false) =>
+describe("rejects before anything is sent", () => {
+  const rejection = (source: UploadSource.UploadSource<FileSystem.FileSystem>, force = false) =>
     withStudio(
       {},
       Effect.gen(function*() {
@@ -714,19 +714,19 @@ describe("is refused before anything is sent", () => {
   it.live("a source that can be read only once", () =>
     Effect.gen(function*() {
       const stream = Stream.succeed(new Uint8Array(3))
-      const message = yield* refusal(UploadSource.oneShot("stdin.csv", { size: 3, stream }))
+      const message = yield* rejection(UploadSource.oneShot("stdin.csv", { size: 3, stream }))
       assert.include(message, "stdin.csv cannot go through the uploader service: its source can be read only once")
     }))
 
   it.live("a source of unknown size", () =>
     Effect.gen(function*() {
-      const message = yield* refusal(UploadSource.gzip(UploadSource.bytes("gl.csv", "a")))
+      const message = yield* rejection(UploadSource.gzip(UploadSource.bytes("gl.csv", "a")))
       assert.include(message, "its size is not known beforehand")
     }))
 
-  it.live("a table that is to be written over by force", () =>
+  it.live("an overwrite of a checked-out table by force", () =>
     Effect.gen(function*() {
-      const message = yield* refusal(UploadSource.bytes("gl.csv", "a"), true)
+      const message = yield* rejection(UploadSource.bytes("gl.csv", "a"), true)
       assert.include(message, "checked-out")
     }))
 
@@ -752,7 +752,7 @@ describe("is refused before anything is sent", () => {
       })
     ))
 
-  it("numbers that make no sense", () => {
+  it("options that are out of range", () => {
     const { layerOptions } = UploaderService.UploaderService
     assert.throws(() => layerOptions({ partSize: mebibyte }), RangeError)
     assert.throws(() => layerOptions({ concurrency: 0 }), RangeError)

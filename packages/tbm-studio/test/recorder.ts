@@ -9,20 +9,20 @@ export interface Recorded {
   readonly path: string
   readonly headers: IncomingHttpHeaders
   readonly body: string
-  /** Whether its connection is closed by now. */
+  /** Whether its connection is closed. */
   readonly closed: boolean
 }
 
 export interface Recorder {
   readonly url: string
-  /** Every request that has arrived, as far as its head, and how it went on. */
+  /** Every request whose head has arrived. */
   readonly requests: ReadonlyArray<Recorded>
 }
 
-/** Answers a request; `false` leaves it to what a friendly TBM Studio would do. */
+/** Responds to a request. With `false`, the recorder responds as a friendly TBM Studio would. */
 export type Handler = (request: IncomingMessage, response: ServerResponse) => boolean
 
-/** A server that remembers requests to the last byte, which no simulator does. */
+/** A server that records every byte of the requests, unlike the simulator. */
 export const recorder = (handler: Handler = () => false, port = 0) =>
   Effect.acquireRelease(
     Effect.callback<Recorder & { readonly close: () => void }>((resume) => {
@@ -88,7 +88,7 @@ export const settings = (frontdoor: string, api = frontdoor) =>
     api
   })
 
-/** A port that nobody should connect to, and how many did. */
+/** A port that no client should connect to, and a count of those that did. */
 export const trap = Effect.acquireRelease(
   Effect.callback<{ readonly port: number; readonly contacts: () => number; readonly close: () => void }>((resume) => {
     let contacts = 0

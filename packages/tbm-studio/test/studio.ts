@@ -10,21 +10,21 @@ import { NodeHttpClient, NodeServices } from "@effect/platform-node"
 import { Clock, Duration, Effect, Layer } from "effect"
 import { createHash } from "node:crypto"
 
-/** Everything between a program and the socket, but for the settings. */
+/** Everything between a program and the socket, except the settings. */
 export const client = TbmStudio.layer.pipe(
   Layer.provideMerge(NodeHttpClient.layerUndici),
   Layer.provideMerge(NodeServices.layer)
 )
 
-/** The same, with a simulator at the other end. */
+/** `client` with a simulator at the other end. */
 export const studio = (options?: Simulator.Options) => client.pipe(Layer.provideMerge(SimulatedStudio.layer(options)))
 
-/** What an error says: the tag of its reason, and of what to do about it. */
+/** The tags of an error's reason and recovery. */
 export const told = (
   error: unknown
 ): ReadonlyArray<string | undefined> => [ErrorName.reasonTagOf(error), Recovery.of(error)._tag]
 
-/** Two retries at once. */
+/** Two immediate retries. */
 export const quick = RetryPolicy.make({ times: 2, backoff: Backoff.immediate })
 
 export const content = "account,amount\r\n5100,12.50\r\n"
@@ -46,7 +46,7 @@ export const upload = Effect.fnUntraced(function*(
   return yield* Uploader.upload(target, item, { policy: quick, ...more })
 })
 
-/** Runs an effect and answers the lines of its access log too. */
+/** Runs an effect, and returns its result and the lines of its access log. */
 export const logged = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   Effect.suspend(() => {
     const entries: Array<AccessLog.Entry> = []
@@ -56,7 +56,7 @@ export const logged = <A, E, R>(self: Effect.Effect<A, E, R>) =>
     )
   })
 
-/** Sleeps a thirtieth of the time. What the time is, it leaves alone. */
+/** Sleeps a thirtieth of the time. The clock's time stays the same. */
 export const impatient = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   Effect.flatMap(Clock.Clock, (clock) => {
     const hurried: Clock.Clock = Object.create(clock, {
@@ -65,9 +65,9 @@ export const impatient = <A, E, R>(self: Effect.Effect<A, E, R>) =>
     return Effect.provideService(self, Clock.Clock, hurried)
   })
 
-/** Looks again and again, until it is so. */
+/** Polls until the condition is true. */
 export const until = <E, R>(condition: Effect.Effect<boolean, E, R>) =>
   condition.pipe(
-    Effect.tap((holds) => holds ? Effect.void : Effect.sleep("5 millis")),
-    Effect.repeat({ until: (holds) => holds })
+    Effect.tap((met) => met ? Effect.void : Effect.sleep("5 millis")),
+    Effect.repeat({ until: (met) => met })
   )

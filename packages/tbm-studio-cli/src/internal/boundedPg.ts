@@ -11,9 +11,9 @@ import type * as SqlConnection from "effect/sql/SqlConnection"
 import * as SqlError from "effect/sql/SqlError"
 
 /**
- * A client of Postgres whose statements, and waits for a connection, take no longer than `duration`: the driver itself waits
- * for a database that is cut off until the operating system gives up. What takes longer is left behind, and its connection
- * closed.
+ * A Postgres client whose statements, and waits for a connection, take no longer than `duration`: if the database is
+ * unreachable, the driver itself waits until the operating system gives up. A statement that takes longer is abandoned, and
+ * its connection is closed.
  */
 export const layer = (duration: Duration.Input): Layer.Layer<SqlClient.SqlClient, never, PgClient.PgClient> =>
   Layer.effect(
@@ -32,7 +32,7 @@ export const layer = (duration: Duration.Input): Layer.Layer<SqlClient.SqlClient
         executeValuesUnprepared: (...statement) => call(connection.executeValuesUnprepared(...statement))
       })
       return yield* SqlClient.make({
-        // A connection that is given back while a statement runs on it is closed by its pool.
+        // The pool closes a connection that is returned while a statement runs on it.
         acquirer: Effect.map(call(pg.reserve), bounded),
         compiler: PgClient.makeCompiler(),
         driver: pg.driver,
@@ -44,7 +44,7 @@ export const layer = (duration: Duration.Input): Layer.Layer<SqlClient.SqlClient
     })
   ).pipe(Layer.provide(Reactivity.layer))
 
-// As the driver has it: Postgres rolls an aborted transaction back when it is told to commit it.
+// As the driver does: at a commit, Postgres rolls an aborted transaction back.
 const commit = (connection: SqlConnection.Connection): Effect.Effect<void, SqlError.SqlError> =>
   Effect.flatMap(
     connection.executeRaw("COMMIT", []),

@@ -29,8 +29,9 @@ import * as ClusterStorage from "./clusterStorage.ts"
 import { InvalidOption } from "./runtime.ts"
 
 /**
- * An upload as the cluster stores it. `place` and `name` are those of a manifest's journal; `file` is a path that means the
- * same to whoever submits it and to every worker; `version` is that of the file when it was submitted, where it could be seen.
+ * An upload as the cluster stores it. `place` and `name` are those of a manifest's journal. `file` is a path that leads to the
+ * same file on the submitting machine and on every worker. `version` is that of the file when it was submitted, if the
+ * submitting machine could read it.
  */
 export const Item = Schema.Struct({
   place: Schema.String,
@@ -49,11 +50,11 @@ export const tables = DurableUpload.make("tbm-studio tables", {
   item: Item,
   name: ({ name }) => name,
   place: ({ place }) => place,
-  // With another action the file is another upload.
+  // The same file with another action is another upload.
   version: ({ action, version }) => `${action} ${version ?? ""}`
 })
 
-/** A file whose version is the same on every machine that sees it: devices and inodes have other numbers there. */
+/** A file whose version is the same on every machine: device and inode numbers differ between machines. */
 export const sharedFile = (file: string): UploadSource.UploadSource<FileSystem.FileSystem> => {
   const source = UploadSource.file(file)
   const open = Effect.gen(function*() {
@@ -72,7 +73,7 @@ const uploadOf = ({ action, file, period, project, table }: typeof Item.Type): T
   force: false
 })
 
-/** A target of table uploads, for what comes out of the cluster. */
+/** Adapts a target of table uploads to the items of the cluster. */
 export const targetOf = <Receipt, E, R>(
   target: UploadTarget.UploadTarget<TableUpload, Receipt, E, R>
 ): UploadTarget.UploadTarget<typeof Item.Type, Receipt, E, R> => ({
@@ -90,18 +91,17 @@ export class ClusterUnavailable extends Data.TaggedError("ClusterUnavailable")<{
   }
 }
 
-/** Where a worker can be reached by the others. */
+/** The address by which other workers reach a worker. */
 export interface Address {
   readonly host: string
   readonly port: number
 }
 
-/** The engine and the journal of the cluster that `DATABASE_URL` names. Without an address it submits only. */
+/** The engine and the journal of the cluster that `DATABASE_URL` names. Without an address the process only submits. */
 export const layer = (address: Address | undefined) => Layer.provide(engine(address), database)
 
-// A worker that died, or is cut off, is noticed when its heartbeat has been missing for the lock's expiration, by the next
-// look at the assignments; by then the database has ended its session, and with it the locks. So nothing stands still for
-// longer than 15 seconds.
+// If a worker dies or is cut off, its heartbeat stops. When the lock has expired, the next refresh of the assignments notices.
+// By then the database has ended the worker's session, and with it its locks. So no upload waits longer than 15 seconds.
 const sharding = {
   shardLockRefreshInterval: "3 seconds",
   shardLockExpiration: "9 seconds",
@@ -114,7 +114,7 @@ const sharding = {
 /** How long a worker waits for a statement, and for an entry of the journal. */
 const storeTimeout = "3 seconds"
 
-/** For how many seconds the database goes on with a statement. */
+/** After how many seconds the database cancels a statement. */
 const statementTimeout = 9
 
 const engine = (address: Address | undefined) => {
@@ -149,7 +149,7 @@ const database = Layer.unwrap(Effect.gen(function*() {
       message: "DATABASE_URL is not an address of Postgres: postgres://USER@HOST/DATABASE."
     })
   }
-  // What follows takes a database that cannot be reached for a defect.
+  // The layers above treat an unreachable database as a defect.
   return Layer.tap(
     Layer.provide(
       BoundedPg.layer(storeTimeout),
@@ -157,7 +157,7 @@ const database = Layer.unwrap(Effect.gen(function*() {
         url: url.value,
         applicationName: "tbm-studio",
         connectTimeout: storeTimeout,
-        // A worker that is cut off inside a transaction would else hold its rows for ever.
+        // Otherwise a worker that is cut off inside a transaction would lock its rows forever.
         startupParameters: { idle_in_transaction_session_timeout: "9s", statement_timeout: `${statementTimeout}s` }
       })
     ),
@@ -167,7 +167,7 @@ const database = Layer.unwrap(Effect.gen(function*() {
   )
 }))
 
-/** The failures of a cluster's layer in words for people. None holds the address, which may hold a password. */
+/** Describes the failures of a cluster's layer for people. No message has the address, which may contain a password. */
 export const explain = (error: Layer.Error<ReturnType<typeof layer>>): InvalidOption | ClusterUnavailable => {
   switch (error._tag) {
     case "InvalidOption":

@@ -22,8 +22,8 @@ import * as Semaphore from "effect/Semaphore"
 import type * as SqlClient from "effect/sql/SqlClient"
 
 /**
- * The storage of a cluster on a database that may be slow or silent for a while. `statementTimeout` is how long the database
- * goes on with a statement that nobody waits for any more.
+ * The storage of a cluster on a database that may be slow or unresponsive for a while. `statementTimeout` is how long the
+ * database continues a statement that the client has abandoned.
  */
 export const layer = (
   statementTimeout: Duration.Input
@@ -46,12 +46,12 @@ type Messages = MessageStorage.MessageStorage["Service"]
 
 /**
  * A read claims its messages for ten minutes. The engine ignores a read that fails after its claim, and a claim that it
- * cannot give back: then nothing happens to those messages for ten minutes. So before each read this storage gives back
- * what a failure may have left claimed. Messages that are being processed are read again, and the engine skips them.
+ * cannot release: then those messages are not processed for ten minutes. So before each read this storage releases the
+ * claims that a failure may have left. Messages that are being processed are read again, and the engine skips them.
  */
 export const withClaimsGivenBack = (storage: Messages, statementTimeout: Duration.Input): Messages => {
   const late = Duration.toMillis(Duration.fromInputUnsafe(statementTimeout))
-  // Until when a statement that nobody waits for may still claim messages of these shards.
+  // Until when an abandoned statement may still claim messages of these shards.
   const shards = new Map<ShardId, number>()
   const requests = new Set<Snowflake.Snowflake>()
 
@@ -75,7 +75,7 @@ export const withClaimsGivenBack = (storage: Messages, statementTimeout: Duratio
   const resetRequests = (ids: ReadonlyArray<Snowflake.Snowflake>) =>
     noting(storage.resetRequests(ids), losingRequests(ids))
 
-  // Only of shards that this runner still holds: whoever holds the others gave their claims back when it took them over.
+  // Only for shards that this runner still holds: the new runner of another shard released its claims when it took it over.
   const giveBack = (held: ReadonlyArray<ShardId>) =>
     Effect.withFiber<void>(({ context }) => {
       const now = Time.nowUnsafe(context)
@@ -120,9 +120,9 @@ const withPacedReleases = (storage: RunnerStorage.RunnerStorage["Service"]): Run
 }
 
 /**
- * The cluster for a process that only submits. The worker whose turn it is hears at once of what there is to do, and usually
- * responds. A worker that is cut off from the database does not: it keeps its callers waiting while another worker does
- * their work. So a response that has not come within seconds is looked for in the database.
+ * The cluster for a process that only submits. The assigned worker is notified at once, and usually responds. A worker that
+ * is cut off from the database does not respond: its callers would wait while another worker does the work. So if no
+ * response arrives within seconds, it is read from the database.
  */
 export const submitter: Layer.Layer<
   Sharding.Sharding | Runners.Runners,
@@ -145,7 +145,7 @@ export const submitter: Layer.Layer<
               "TimedOut",
               () => Effect.fail(new EntityNotAssignedToRunner({ address: options.message.envelope.address }))
             ),
-          // Workers look for themselves, every two seconds, for what has been submitted before.
+          // Workers poll every two seconds for what has been submitted before.
           notify: () => Effect.void
         })
       })

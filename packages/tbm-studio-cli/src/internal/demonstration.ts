@@ -35,7 +35,7 @@ export const demonstrate = Effect.fnUntraced(function*(seed: number) {
   )
 })
 
-/** What goes wrong during the demonstration, in words and as rules for the simulator. */
+/** The faults of the demonstration, as descriptions and as rules for the simulator. */
 const troubles: ReadonlyArray<readonly [string, FaultRule]> = [
   ["503 twice in a row", {
     match: { operation: "upload" },
@@ -49,7 +49,7 @@ const troubles: ReadonlyArray<readonly [string, FaultRule]> = [
     times: 1,
     fault: { type: "expireTokens" }
   }],
-  ["a connection is reset before the answer", {
+  ["a connection is reset before the response", {
     match: { path: "GL Data/April" },
     times: 1,
     fault: { type: "reset", at: "beforeResponse" }
@@ -78,7 +78,7 @@ const run = Effect.fnUntraced(function*(data: string, accessLog: string) {
     ))
   yield* Console.error(
     [
-      `Uploading ${jobs.length} cost tables to a simulated TBM Studio at ${simulator.url}. On the way:`,
+      `Uploading ${jobs.length} cost tables to a simulated TBM Studio at ${simulator.url}. Its faults:`,
       ...troubles.map(([words]) => `  · ${words}`),
       ""
     ].join("\n")
@@ -100,7 +100,7 @@ const run = Effect.fnUntraced(function*(data: string, accessLog: string) {
   }
 })
 
-/** What the simulator stored beside what was reported: each difference is one line. */
+/** Compares what the simulator stored with what was reported. Each difference is one line. */
 const compare = (items: ReadonlyArray<Report.ItemReport>, state: SimulatorState): ReadonlyArray<string> => {
   const name = (item: { readonly project: string; readonly table: string; readonly period: string }) =>
     `${item.project}/${item.table}/${item.period}`

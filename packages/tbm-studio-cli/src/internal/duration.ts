@@ -1,7 +1,7 @@
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 
-/** Reads a length of time as people write it: `500ms`, `2s`, `1.5 minutes`, `1h`. */
+/** Parses a duration as people write it: `500ms`, `2s`, `1.5 minutes`, `1h`. */
 export const parse = (text: string): Option.Option<Duration.Duration> => {
   const [, amount, unit] = /^(\d+(?:\.\d+)?)\s*([a-z]+)$/i.exec(text.trim()) ?? []
   const canonical = unit === undefined ? undefined : unitNames[unit.toLowerCase()]

@@ -4,16 +4,16 @@ import * as Option from "effect/Option"
 import * as Stdio from "effect/Stdio"
 import * as Output from "./output.ts"
 
-/** The last lines of a terminal, drawn over and over, with plain lines scrolling away above them. */
+/** The last lines of a terminal, which are redrawn, with plain lines that scroll above them. */
 export interface LiveRegion {
   readonly isTerminal: boolean
-  /** Lines that stay. */
+  /** Prints lines above the region. */
   readonly print: (lines: ReadonlyArray<Output.Line>) => Effect.Effect<void>
   /** Replaces the lines at the bottom. */
   readonly draw: (lines: ReadonlyArray<Output.Line>) => Effect.Effect<void>
-  /** Clears what an effect has drawn, however it ends. */
+  /** Clears the region after an effect, however it ends. */
   readonly clearAfter: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Colours a text, unless the output is no terminal or `NO_COLOR` is set. */
+  /** Colours a text, unless the output is not a terminal or `NO_COLOR` is set. */
   readonly paint: (colour: Output.Painted["colour"], text: string) => string | Output.Painted
 }
 

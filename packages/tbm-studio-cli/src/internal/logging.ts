@@ -2,7 +2,7 @@ import type * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Output from "./output.ts"
 
-/** Logs go to standard error. */
+/** Writes logs to standard error. */
 export const layer = (format: "pretty" | "json"): Layer.Layer<never> =>
   Logger.layer([Logger.withConsoleError(format === "json" ? Logger.map(Logger.formatJson, Output.escaped) : pretty)])
 
@@ -12,7 +12,7 @@ const pretty = Logger.map(Logger.formatStructured, (entry) => {
   const cause = entry.cause === undefined ? [] : [entry.cause]
   return [entry.timestamp.slice(11, 23), entry.level.padEnd(5), ...messages.map(show), ...annotations, ...cause]
     .join(" ")
-    // Further lines of a message or a cause are not to be taken for log lines.
+    // Indents further lines of a message or a cause, so that they do not look like log lines.
     .replace(/\r\n|[\r\n\u0085\u2028\u2029]/g, "\n    ")
 })
 

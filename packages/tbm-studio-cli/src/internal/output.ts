@@ -1,6 +1,6 @@
 /**
- * The one door to standard output and standard error. Everything that the command prints goes through it, so that no secret
- * gets out, no foreign text moves a cursor or forges a line, and a report that cannot be written is noticed.
+ * The only access to standard output and standard error. Everything that the command prints passes here, so that no secret
+ * is printed, no foreign text moves a cursor or forges a line, and a failed write is noticed.
  */
 import * as ForeignText from "@effect-resilience/errors/ForeignText"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
@@ -19,10 +19,10 @@ export interface Painted {
   readonly text: string
 }
 
-/** One line, plain or of parts. A line break within it is shown and breaks nothing. */
+/** One line, plain or of parts. A line break within it is printed as its number. */
 export type Line = string | ReadonlyArray<string | Painted>
 
-/** Takes texts that are fit to be written. */
+/** Writes texts that are safe to print. */
 export type Sink = (to: Stream, text: string) => void
 
 let failure: Error | undefined
@@ -33,23 +33,23 @@ const processSink: Sink = (to, text) => {
   })
 }
 
-/** What is behind the door: the streams of the process, or another sink in a test. */
+/** Where the output goes: the streams of the process, or another sink in a test. */
 export const Behind: Context.Reference<Sink> = Context.Reference("@effect-resilience/tbm-studio-cli/Output", {
   defaultValue: () => processSink
 })
 
-/** Prints lines, in the place of the last `replaced` lines of a terminal. */
+/** Prints lines, and replaces the last `replaced` lines of a terminal. */
 export const print = (to: Stream, lines: ReadonlyArray<Line>, replaced = 0): Effect.Effect<void> =>
   Effect.map(Behind, (write) => {
     const above = replaced === 0 ? "" : `${escape}[${replaced}F${escape}[0J`
     if (above !== "" || lines.length > 0) write(to, above + lines.map((line) => `${shown(line)}\n`).join(""))
   })
 
-/** Prints one JSON document. Its strings say the same as before: what a terminal would obey is escaped. */
+/** Prints one JSON document. It escapes control characters in its strings, which does not change their values. */
 export const printJson = (to: Stream, document: object): Effect.Effect<void> =>
   Effect.map(Behind, (write) => write(to, `${escaped(withoutSecrets(document))}\n`))
 
-/** Waits until standard output has taken everything, and tells why it could not. */
+/** Waits until standard output has accepted everything, and reports why it could not. */
 export const flushed = (onFlushed: (failure: Error | undefined) => void): void => {
   process.stdout.write("", () => onFlushed(failure))
 }
@@ -58,13 +58,13 @@ const scrub = (text: string): string => Scrubber.Current.defaultValue().scrub(te
 
 const withoutSecrets = (document: object): string => {
   const json = JSON.stringify(document, undefined, 2)
-  // A key such as `12345678` or `true` may stand in the place of a number or a name of ours, which have to stay.
+  // A secret such as `12345678` or `true` may also occur as a number or a name in the document, which must not change.
   return scrub(json) === json
     ? json
     : JSON.stringify(document, (_, value: unknown) => typeof value === "string" ? scrub(value) : value, 2)
 }
 
-/** A text on one line. */
+/** A text as one printable line. */
 export const plain = (text: string): string => printable.test(text) ? text : ForeignText.name(text, Infinity)
 
 const shown = (line: Line): string => typeof line === "string" ? plain(scrub(line)) : line.map(part).join("")
@@ -82,7 +82,7 @@ const codeUnits = (character: string): string =>
   Array.from({ length: character.length }, (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`)
     .join("")
 
-// Help is coloured, and asks for nothing but colours.
+// Help uses colours, and no other escape sequences.
 const escape = "\u001b"
 const colour = new RegExp(`(${escape}\\[[\\d;]*m)`)
 
@@ -96,9 +96,9 @@ const text = (to: Stream) =>
     }
   })
 
-/** Makes this the way of all that uses a console, as Effect's help, its loggers and `effect/Console` do. */
+/** Replaces the global console, which Effect's help, its loggers and `effect/Console` use. */
 export const install = (): void => {
   globalThis.console = new Console({ stdout: text("stdout"), stderr: text("stderr"), colorMode: false })
-  // The callback of a write tells; an event that nothing listens to would end the process.
+  // The callback of a write reports errors. An error event without a listener would end the process.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined)
 }

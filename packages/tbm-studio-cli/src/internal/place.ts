@@ -4,7 +4,7 @@ import * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 
-/** Which TBM Studio: the same for every spelling of it. */
+/** Identifies a TBM Studio. It is the same for every spelling of its address. */
 export interface Scope {
   readonly service: string
   readonly domain: string
@@ -26,7 +26,7 @@ export const scopeOf = (
   environment
 })
 
-// All names of this machine are one.
+// All names of this machine are the same host.
 const serviceOf = (api: string): string => {
   const url = new URL(api)
   const host = url.hostname.replace(/\.$/, "")
@@ -36,8 +36,8 @@ const serviceOf = (api: string): string => {
 }
 
 /**
- * The place of a table. `current` is that of a month, since it means another period in another one: what was appended to it
- * in May is not there in June.
+ * The place of a table and period. For `current` it includes the month, since `current` is another period in each month:
+ * rows that were appended to it in May are not there in June.
  *
  * - `now`: in milliseconds since 1970; months change at midnight UTC.
  */
@@ -59,7 +59,7 @@ const Fields = Schema.fromJsonString(
   Schema.Tuple([Schema.String, Schema.String, Schema.String, Schema.String, Schema.String, Schema.String])
 )
 
-/** Reads a place that `format` wrote. */
+/** Parses the output of `format`. */
 export const parse = (text: string): Option.Option<Place> =>
   Option.map(
     Schema.decodeUnknownOption(Fields)(text),
@@ -85,7 +85,7 @@ const OutdatedId = Schema.fromJsonString(Schema.Tuple([
   Schema.Int
 ]))
 
-/** Reads an id of a journal of version 0.0.0, recorded at that time. */
+/** Parses an id of a journal of version 0.0.0. `at` is when it was recorded. */
 export const ofOutdated = (
   id: string,
   at: number

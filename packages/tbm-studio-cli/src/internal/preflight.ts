@@ -7,10 +7,10 @@ import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Stream from "effect/Stream"
 import * as Terminal from "effect/Terminal"
+import { linesOf } from "./commandOutput.ts"
 import type * as LiveRegion from "./liveRegion.ts"
-import { linesOf } from "./respond.ts"
 
-/** Files of a batch are not what they must be. Each line of the message names a file and a line of it. */
+/** Files of a batch are invalid. Each line of the message names a file and its line. */
 export class InvalidFiles extends Data.TaggedError("InvalidFiles")<{ readonly problems: ReadonlyArray<string> }> {
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
@@ -23,7 +23,7 @@ export class InvalidFiles extends Data.TaggedError("InvalidFiles")<{ readonly pr
   }
 }
 
-/** Reads all files and fails with everything that is wrong with them. */
+/** Reads all files, and fails with all problems. */
 export const check = Effect.fnUntraced(function*(files: ReadonlyArray<string>, region: LiveRegion.LiveRegion) {
   const distinct = [...new Set(files)]
   const columns = yield* (yield* Terminal.Terminal).columns
@@ -31,7 +31,7 @@ export const check = Effect.fnUntraced(function*(files: ReadonlyArray<string>, r
   yield* Effect.gen(function*() {
     for (let done = 0; done < distinct.length; done += filesBetweenPauses) {
       yield* region.draw([`Checking files: ${done} of ${distinct.length}`.slice(0, columns > 0 ? columns - 1 : 80)])
-      // Small files may be read without waiting for anything, and signals wait for a pause.
+      // Small files may be read synchronously, but signals need a pause.
       yield* Effect.yieldNow
       const found = yield* Effect.forEach(distinct.slice(done, done + filesBetweenPauses), problemsOf, {
         concurrency: filesAtOnce
@@ -50,7 +50,7 @@ const problemsOf = (file: string): Effect.Effect<ReadonlyArray<string>, never, F
   const reading: Effect.Effect<unknown, Preflight.InvalidFile | UploadError.UploadError, FileSystem.FileSystem> =
     /\.[ct]sv(\.gz)?$/i.test(file)
       ? Preflight.csv(source)
-      // Of what it does not know it can only say whether it can be read.
+      // Of other formats, only check that the file can be read.
       : Effect.flatMap(source.open, ({ bytes }) => Stream.runHead(bytes({ offset: 0, length: 1 })))
   return Effect.match(reading, { onFailure: linesOf, onSuccess: () => [] })
 }

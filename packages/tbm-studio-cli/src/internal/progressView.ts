@@ -2,30 +2,30 @@ import * as CliOutput from "effect/cli/CliOutput"
 import * as Output from "./output.ts"
 import * as units from "./units.ts"
 
-/** What is known of one upload while it runs. */
+/** The progress of one upload. */
 export interface Item {
   readonly label: string
   readonly size: number | undefined
-  readonly phase: "waiting" | "sending" | "answering" | "pausing"
+  readonly phase: "waiting" | "sending" | "awaitingResponse" | "pausing"
   readonly sent: number
   readonly attempts: number
-  /** Why the last attempt failed, until the next one gets further. */
+  /** Why the last attempt failed. */
   readonly trouble: string | undefined
 }
 
 export interface View {
-  /** Those that have begun and not ended. */
+  /** The uploads that have started and not ended. */
   readonly active: ReadonlyArray<Item>
   readonly total: number
   readonly done: number
   readonly failed: number
   readonly attempts: number
   readonly startedAt: number
-  /** Bytes that left since the start, those of failed attempts included. */
+  /** Bytes sent since the start, including those of failed attempts. */
   readonly moved: number
 }
 
-/** The lines at the bottom of the terminal: what is under way, then the totals. */
+/** The lines at the bottom of the terminal: the running uploads, then the totals. */
 export const render = (view: View, now: number, columns: number): ReadonlyArray<string> => {
   const active = view.active.filter(({ phase }) => phase !== "waiting")
     .map((item) => ({ ...item, label: Output.plain(item.label) }))
@@ -38,9 +38,9 @@ const state = (item: Item): string => {
   const trouble = item.trouble === undefined ? "" : `  attempt ${item.attempts}, after ${item.trouble}`
   switch (item.phase) {
     case "pausing":
-      return `waits to try again: ${item.trouble ?? ""}`
-    case "answering":
-      return `${bar(1)} sent, waiting for the answer${trouble}`
+      return `waiting to retry: ${item.trouble ?? ""}`
+    case "awaitingResponse":
+      return `${bar(1)} sent, waiting for the response${trouble}`
     default:
       return `${bar(item.size === undefined || item.size === 0 ? 0 : item.sent / item.size)} ${
         percent(item).padStart(4)
@@ -48,7 +48,7 @@ const state = (item: Item): string => {
   }
 }
 
-// 100 % is for the verified answer alone.
+// Only a verified response shows 100 %.
 const percent = ({ sent, size }: Item): string =>
   size === undefined || size === 0 ? "" : `${Math.min(99, Math.floor(sent / size * 100))}%`
 

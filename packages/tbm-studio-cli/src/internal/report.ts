@@ -4,34 +4,34 @@ import type * as TableUploads from "@effect-resilience/tbm-studio/TableUploads"
 import type * as Batch from "@effect-resilience/upload/Batch"
 import type * as UploadPlan from "@effect-resilience/upload/UploadPlan"
 import * as ExitStatus from "../ExitStatus.ts"
+import { type Failure, failureOf, Interrupted } from "./commandOutput.ts"
 import type * as LiveRegion from "./liveRegion.ts"
 import type * as Output from "./output.ts"
 import type { Item } from "./progressView.ts"
-import { type Failure, failureOf, Interrupted } from "./respond.ts"
 import * as textTable from "./textTable.ts"
 import * as units from "./units.ts"
 
-/** An upload of a file, under the name that the user gave it. */
+/** An upload of a file, with the file name as the user wrote it. */
 export interface FileUpload extends TableUploads.TableUpload {
   readonly file: string
 }
 
-/** What happened to one upload: every HTTP attempt of it, replays after a new login included. */
+/** The HTTP attempts of one upload, including replays after a new login. */
 export interface Track {
   readonly attempts: number
-  /** Why attempts failed, the last one apart where it did. */
+  /** Why attempts failed, without the failure that ended the upload. */
   readonly recoveries: ReadonlyArray<string>
   readonly durationMillis: number
 }
 
 type Each<A, K extends string> = A extends unknown ? Omit<A, K> : never
 
-/** How an upload ended, alone, in a batch or on a cluster, which keeps no receipt and other errors. */
+/** How an upload ended: alone, in a batch, or on a cluster, which keeps no receipt and has other errors. */
 export type Ended<Item> = Each<Batch.Result<Item, unknown, unknown>, "index" | "attempts">
 
 /**
- * One upload in the words of `--json`. `skipped` was uploaded by an earlier run, `assumed` may have been, and `superseded` is
- * replaced by a later one of the manifest.
+ * One upload as `--json` reports it. A `skipped` one was uploaded by an earlier run, an `assumed` one may have been, and a
+ * later row of the manifest replaces a `superseded` one.
  */
 export interface ItemReport {
   readonly status:
@@ -57,7 +57,7 @@ export interface ItemReport {
   readonly error?: Failure
 }
 
-/** All uploads of a command, in the order of its jobs. */
+/** The uploads of a command, in the order of its jobs. */
 export interface BatchReport {
   readonly items: ReadonlyArray<ItemReport>
   readonly totals: {
@@ -77,7 +77,7 @@ export interface BatchReport {
   readonly exitStatus: number
 }
 
-/** What a report calls an upload. */
+/** The fields that identify an upload in a report. */
 export type Names = Pick<ItemReport, "project" | "table" | "period" | "action" | "file">
 
 export const namesOf = ({ action, address, file }: FileUpload): Names => ({ ...address, action, file })
@@ -102,7 +102,7 @@ export const unsent = (
   durationMs: 0
 })
 
-/** What became of an upload. One that was abandoned, was so by this failure, or by a signal. */
+/** The report of an upload. `failure` is why it was abandoned, by default a signal. */
 export const reportOf = (
   result: Ended<FileUpload>,
   { attempts, durationMillis, recoveries }: Track,
@@ -150,7 +150,7 @@ export const reportOf = (
   }
 }
 
-// An error takes longer to make than the rest of a report, and there may be a hundred thousand of them.
+// One shared value: making an error takes longer than the rest of a report, and there may be a hundred thousand reports.
 const interrupted = failureOf(new Interrupted())
 
 const doubtful = ({ message, tag }: Failure): Failure => ({
@@ -160,7 +160,7 @@ const doubtful = ({ message, tag }: Failure): Failure => ({
   recovery: "Verify"
 })
 
-// Rows of one place build on each other.
+// Rows of one place depend on each other.
 const heldBack: Failure = {
   tag: "HeldBack",
   reason: "HeldBack",
@@ -168,7 +168,7 @@ const heldBack: Failure = {
   recovery: "Retry"
 }
 
-/** The exit status that a result stands for. */
+/** The exit status of a result. */
 export const exitOf = (result: Ended<unknown>): number => {
   switch (result._tag) {
     case "Uploaded":
@@ -179,7 +179,7 @@ export const exitOf = (result: Ended<unknown>): number => {
     case "Abandoned":
       return result.outcomeUnknown ? ExitStatus.outcomeUnknown : ExitStatus.interrupted
     case "NotStarted":
-      // What it waits for has a status of its own.
+      // The upload that it waits for has a status of its own.
       return result.behind === undefined ? ExitStatus.interrupted : ExitStatus.done
   }
 }
@@ -190,7 +190,7 @@ const tally = (causes: ReadonlyArray<string>): { readonly [cause: string]: numbe
   return Object.fromEntries(counts)
 }
 
-/** How an upload ended that was cut off in this phase, or before its first. */
+/** The end of an upload that was interrupted in this phase, or before its first. */
 export const cutOff = (
   item: FileUpload,
   phase: Item["phase"] | undefined,
@@ -198,15 +198,15 @@ export const cutOff = (
 ): Ended<FileUpload> =>
   phase === undefined
     ? asked({ _tag: "NotStarted", item }, verdict)
-    : { _tag: "Abandoned", item, outcomeUnknown: phase === "answering" && item.action === "append" }
+    : { _tag: "Abandoned", item, outcomeUnknown: phase === "awaitingResponse" && item.action === "append" }
 
-/** How an upload ended that was left over: where a person is asked about it, that is told. */
+/** The end of an upload. If it was not started and a person must decide about it, it fails with that question. */
 export const asked = <Item>(ended: Ended<Item>, verdict: UploadPlan.Verdict | undefined): Ended<Item> =>
   ended._tag === "NotStarted" && ended.behind === undefined && verdict?._tag === "Reject"
     ? { _tag: "Failed", item: ended.item, error: verdict.error }
     : ended
 
-/** What the items of a report add up to. */
+/** The totals of the items. */
 export const totalsOf = (
   items: ReadonlyArray<ItemReport>,
   logins: number,
@@ -229,10 +229,10 @@ export const totalsOf = (
   }
 }
 
-/** What a batch that never began has to report. */
+/** The report of a batch that never started. */
 export const nothing = () => ({ items: [], totals: totalsOf([], 0, 0) })
 
-/** Nothing was sent of these, so no line tells of them. */
+/** Nothing was sent for these, so they get no progress line. */
 export const quiet: ReadonlyArray<ItemReport["status"]> = ["skipped", "assumed", "superseded", "notStarted"]
 
 /** One line about an upload that succeeded. */
@@ -243,7 +243,7 @@ export const describe = (item: ItemReport): string =>
     item.verified ? `md5 ${item.md5} verified` : "md5 not confirmed by the server"
   }`
 
-/** The table of a batch, without what was not started, and its totals. */
+/** The table of a batch, without the uploads that were not started, and its totals. */
 export const table = ({ items, totals }: BatchReport): ReadonlyArray<string> => [
   ...textTable.render(items.filter(({ status }) => status !== "notStarted"), [
     { title: "Table", cell: labels(items) },
@@ -270,7 +270,7 @@ export const table = ({ items, totals }: BatchReport): ReadonlyArray<string> => 
     units.bytes(totals.bytes),
     units.duration(totals.durationMs),
     units.plural(totals.attempts, "attempt"),
-    // Of a cluster, the workers log in.
+    // On a cluster, the workers log in.
     ...(totals.logins > 0 ? [units.plural(totals.logins, "login")] : [])
   ].join(" · "),
   ...Object.entries(totals.retriesByCause).length === 0
@@ -279,12 +279,12 @@ export const table = ({ items, totals }: BatchReport): ReadonlyArray<string> => 
   ...items.flatMap((item) => item.error === undefined ? [] : [`${item.file}: ${item.error.message}`])
 ]
 
-// A status says enough in a table.
+// In a table, the status is enough.
 const brief = (cause: string): string => /^\d{3}/.exec(cause)?.[0] ?? cause
 
 const times = ([cause, count]: readonly [string, number]): string => count === 1 ? cause : `${count} × ${cause}`
 
-/** Names tables briefly: without the project where there is only one. */
+/** Short names of tables: without the project if there is only one. */
 export const labels = (all: ReadonlyArray<Named>): (item: Named) => string => {
   const oneProject = all.every(({ project }) => project === all[0]?.project)
   return ({ period, project, table }) => `${oneProject ? "" : `${project} / `}${table} / ${period}`
@@ -296,7 +296,7 @@ interface Named {
   readonly period: string
 }
 
-/** What is printed about an upload as soon as it ends. */
+/** The line that is printed when an upload ends. */
 export const progressLine = (
   name: string,
   item: ItemReport,

@@ -14,35 +14,35 @@ import * as Path from "effect/Path"
 import * as TokenFile from "../TokenFile.ts"
 import { AccessLogFile } from "./options.ts"
 
-/** An option makes no sense; the message names it. */
+/** An option is invalid. The message names it. */
 export class InvalidOption extends Data.TaggedError("InvalidOption")<{ readonly message: string }> {
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }
 }
 
-/** A file that was named cannot be used; the message says why. */
+/** An input file cannot be used. The message says why. */
 export class InvalidInput extends Data.TaggedError("InvalidInput")<{ readonly message: string }> {
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }
 }
 
-/** A file that a command makes cannot be written, by no fault of its name. */
+/** An output file cannot be written, for a reason other than its name. */
 export class CannotWrite extends Data.TaggedError("CannotWrite")<{ readonly message: string }> {
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.retry
   }
 }
 
-/** Provides a command with everything between its settings and the socket. */
+/** Provides all services of a command, from its settings to the socket. */
 export const provideStudio = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.provide(
     effect,
     studio.pipe(Layer.provide(sharedTokens), Layer.provideMerge(Settings.layer), Layer.provideMerge(accessLog))
   )
 
-/** The access log, where a flag of the command asks for it. */
+/** The access log, if the command has its flag. */
 export const accessLog = Layer.unwrap(
   Effect.map(AccessLogFile, Option.match({ onNone: () => Layer.empty, onSome: (path) => writeTo(path) }))
 )
@@ -52,12 +52,12 @@ const proxyOfEnvironment: Effect.Effect<Connections.Proxy> = Effect.orElseSuccee
   () => ({})
 )
 
-// Plain http is spoken to this machine only, and a proxy would read it.
+// Plain http is used only with this machine, and a proxy could read it.
 const thisMachine = ["localhost", "127.0.0.1", "::1"]
 
 /**
- * The login and the tables of one TBM Studio, over bounded connections, over the proxy that the environment names, and with
- * one budget for all retries.
+ * The login and the tables of one TBM Studio, over bounded connections, the proxy of the environment, and one budget for all
+ * retries.
  */
 export const studio = TableUploads.layer.pipe(
   Layer.provideMerge(Frontdoor.layer),
@@ -69,7 +69,7 @@ export const studio = TableUploads.layer.pipe(
     }))))
 )
 
-// TBM_TOKEN_CACHE=file: commands share the token on disk. Otherwise each logs in for itself.
+// With TBM_TOKEN_CACHE=file, commands share the token on disk. Otherwise each command logs in.
 const sharedTokens = Layer.unwrap(Effect.gen(function*() {
   const paths = yield* Path.Path
   const setting = (name: string) =>
@@ -95,6 +95,6 @@ const sharedTokens = Layer.unwrap(Effect.gen(function*() {
 const writeTo = (path: string) =>
   failAs(AccessLog.layerFile(path), (error) => `--access-log ${path} cannot be written: ${error.reason._tag}.`)
 
-/** The layer, whose failure is a wrong option. */
+/** The layer, with its failure as an invalid option. */
 export const failAs = <A, E, R>(layer: Layer.Layer<A, E, R>, message: (error: E) => string) =>
   Layer.effectContext(Effect.mapError(Layer.build(layer), (error) => new InvalidOption({ message: message(error) })))

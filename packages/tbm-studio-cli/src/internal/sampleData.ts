@@ -4,7 +4,7 @@ import * as Path from "effect/Path"
 import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 
-/** One file of the demonstration: where it goes, and how large it is. */
+/** One file of the demonstration: its place, and its size. */
 export interface SampleTable {
   readonly fileName: string
   readonly project: string
@@ -17,7 +17,7 @@ export interface SampleTable {
 const project = "Cost Transparency"
 const months = ["January", "February", "March", "April"] as const
 
-/** A quarter of a company's IT cost, and one year of cloud usage that is too large to hold in memory. */
+/** A quarter of a company's IT cost, and one year of cloud usage as one large file. */
 export const tables: ReadonlyArray<SampleTable> = [
   ...months.map((month, index) => sample("GL Data", month, 4_000 + index * 500, "overwrite")),
   ...months.slice(0, 3).map((month) => sample("Labor & Contractors", month, 1_500, "overwrite")),
@@ -40,7 +40,7 @@ function sample(
 /** The size of the one large file, which has `rows: 0` above. */
 export const largeFileBytes = 64 * 1024 * 1024
 
-/** Writes all files into a folder, the same bytes for the same seed. */
+/** Writes all files into a folder. The same seed writes the same bytes. */
 export const write = Effect.fnUntraced(function*(folder: string, seed: number) {
   const fs = yield* FileSystem.FileSystem
   const paths = yield* Path.Path
@@ -88,7 +88,7 @@ const line = Effect.gen(function*() {
   return `${cells.join(",")},EUR,${(cents / 100).toFixed(2)}\r\n`
 })
 
-// One block of rows again and again: as many bytes as real usage data, in a hundredth of the time.
+// Repeats one block of rows: as many bytes as real usage data, in a hundredth of the time.
 const largeFile = Stream.unwrap(Effect.gen(function*() {
   const encoder = new TextEncoder()
   const lines: Array<string> = []

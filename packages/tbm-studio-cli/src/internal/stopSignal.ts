@@ -1,19 +1,19 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 
-/** The signals that ask a process to end: Ctrl-C, a supervisor's, and that of a terminal that goes away. */
+/** The signals that stop a process: Ctrl-C, that of a supervisor, and that of a closed terminal. */
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const
 
-/** How long an interrupted program may take to clean up behind itself. Docker kills after 10 s. */
+/** How long an interrupted program may take to clean up. Docker kills after 10 s. */
 const grace = "5 seconds"
 
-/** A Ctrl-C under npm comes twice: from the terminal, and from npm, which passes it on. Two within so short a time are one. */
+/** A Ctrl-C under npm arrives twice: from the terminal, and from npm, which forwards it. Two within this time count as one. */
 const echo = Effect.sleep("100 millis")
 
-// Signals come to the process, not to a fiber, so what waits for one is known here.
+// A signal reaches the process, not a fiber, so the waiting effect registers here.
 let listener: (() => void) | undefined
 
-/** Completes on the first signal, which then does not interrupt the program; the next one does. */
+/** Completes on the first signal, which then does not interrupt the program. The next one does. */
 export const first: Effect.Effect<void> = Effect.callback((resume) => {
   listener = () => resume(Effect.void)
   return Effect.sync(() => {
@@ -21,16 +21,16 @@ export const first: Effect.Effect<void> = Effect.callback((resume) => {
   })
 })
 
-const pass = (): boolean => {
-  const passOn = listener
+const notifyListener = (): boolean => {
+  const notify = listener
   listener = undefined
-  passOn?.()
-  return passOn !== undefined
+  notify?.()
+  return notify !== undefined
 }
 
 /**
- * Ends a program in order, signal by signal: the first goes to what waits for one, the next interrupts, and one more, or
- * the end of the grace, gives the program up.
+ * Ends a program cleanly: the first signal completes `first` if an effect waits for it, the next one interrupts, and a
+ * further one, or the end of the grace period, calls `giveUp`.
  */
 export const install = (program: Fiber.Fiber<unknown, unknown>, giveUp: () => void) => {
   const interrupt = Effect.timeoutOrElse(Fiber.interrupt(program), {
@@ -48,7 +48,7 @@ export const install = (program: Fiber.Fiber<unknown, unknown>, giveUp: () => vo
         echoing = false
       })
     ))
-    if (pass()) return
+    if (notifyListener()) return
     if (interrupted) return giveUp()
     interrupted = true
     Effect.runFork(interrupt)

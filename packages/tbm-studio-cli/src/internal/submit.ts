@@ -9,24 +9,24 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as ExitStatus from "../ExitStatus.ts"
 import * as cluster from "./cluster.ts"
+import { type CommandOutput, onEarlyEnd, withEnd } from "./commandOutput.ts"
 import * as LiveRegion from "./liveRegion.ts"
 import * as Place from "./place.ts"
 import * as Preflight from "./preflight.ts"
 import * as Report from "./report.ts"
-import { knowing, type Response, withEnd } from "./respond.ts"
 import * as StopSignal from "./stopSignal.ts"
 import type * as Uploads from "./uploads.ts"
 
-/** Gives everything to a cluster, waits for its workers, and reports on each upload as on one of this process. */
+/** Submits all uploads to a cluster, waits for its workers, and reports each upload like one of this process. */
 export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArray<Uploads.Job>, options: {
-  /** Over all workers; by default as many as they run. */
+  /** The limit over all workers; by default that of the workers. */
   readonly concurrency: number | undefined
   readonly pace?: Duration.Input | undefined
   readonly failFast: boolean
   readonly round: number
   readonly preflight: boolean
-  /** Makes the command's response of a report, of that of a batch too which ends before its workers do. */
-  readonly respond: (report: Report.BatchReport) => Response
+  /** Makes the command's output from a report, also if the command ends before its workers do. */
+  readonly outputOf: (report: Report.BatchReport) => CommandOutput
 }) {
   const region = yield* LiveRegion.make
   const scope = Place.scopeOf(yield* Settings)
@@ -83,34 +83,35 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
     totals: Report.totalsOf(items, 0, durationMillis),
     exitStatus: ExitStatus.gravest(exits)
   })
-  yield* knowing((end) => {
+  yield* onEarlyEnd((end) => {
     const left = (job: Uploads.Job): Report.ItemReport => ({
       ...Report.unsent(Report.namesOf(job), "failed"),
       status: "unknown",
       error: { ...end.error, reason: "OutcomeUnknown", message: `${end.error.message} ${withTheWorkers}` }
     })
-    return withEnd(options.respond(reportOf(jobs.map((job) => reports.get(job) ?? left(job)), 0)), end)
+    return withEnd(options.outputOf(reportOf(jobs.map((job) => reports.get(job) ?? left(job)), 0)), end)
   })
 
   yield* region.print([`Submitting ${jobs.length} uploads to the cluster, and waiting for its workers.`])
   const { totals } = yield* cluster.tables.run(batch, items.keys(), {
     ...options,
-    concurrency: options.concurrency ?? mostAtOnce,
+    concurrency: options.concurrency ?? defaultConcurrency,
     stop: Effect.andThen(StopSignal.first, Effect.as(region.print([stopLine]), "finish" as const)),
     onResult: settle
   })
   return reportOf(jobs.flatMap((job) => reports.get(job) ?? []), totals.durationMillis)
 })
 
-/** So many uploads wait with the workers for their turn: enough for each of them to be busy. */
-const mostAtOnce = 1_000
+/** How many uploads the cluster may have at once: enough to keep each worker busy. */
+const defaultConcurrency = 1_000
 
-const withTheWorkers = "It may be with the workers, which go on: the same command again waits for it."
+const withTheWorkers = "The workers may still upload it: run the same command again to wait for it."
 
 const causeOf = (error: unknown): string =>
   error instanceof DurableUpload.DurableFailure ? error.reason ?? error.error : "failure"
 
-const stopLine = "Stopping: nothing more is submitted. Once more stops waiting; the workers go on with what they have."
+const stopLine =
+  "Stopping: nothing more is submitted. A second signal stops waiting; the workers continue with what they have."
 
 const localResult = (
   result: Batch.Result<typeof cluster.Item.Type, void, DurableUpload.DurableFailure>,

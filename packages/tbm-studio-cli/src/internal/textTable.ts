@@ -26,5 +26,5 @@ export const render = <Row>(rows: ReadonlyArray<Row>, columns: ReadonlyArray<Col
   ]
 }
 
-// A table can have a hundred thousand lines, and looking for graphemes takes time.
+// A table can have a hundred thousand lines, and finding graphemes takes time.
 const widthOf = (text: string): number => /^[ -~]*$/.test(text) ? text.length : CliOutput.displayWidth(text)

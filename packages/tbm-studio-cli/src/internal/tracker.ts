@@ -18,7 +18,7 @@ interface Tracked extends progressView.Item {
   readonly attemptFailed: boolean
 }
 
-/** What an error of an upload says of itself. */
+/** The part of an upload's error that is shown. */
 interface Trouble {
   readonly message: string
   readonly reason?: { readonly message: string }
@@ -28,19 +28,19 @@ type Mutable<A> = { -readonly [key in keyof A]: A[key] }
 
 type Following = Mutable<Tracked> & { causes: Array<string> }
 
-/** Follows these uploads, and shows on standard error how far they are. */
+/** Tracks these uploads, and shows their progress on standard error. */
 export const make = Effect.fnUntraced(function*(uploads: ReadonlyArray<TableUpload>) {
   const region = yield* LiveRegion.make
   return new Tracker(uploads, region, yield* Clock.currentTimeMillis)
 })
 
-/** Follows uploads through their events and through the access log of their attempts. */
+/** Tracks uploads by their events, and by the access log of their attempts. */
 export class Tracker {
   readonly region: LiveRegion.LiveRegion
   readonly startedAt: number
-  /** Names an upload, as briefly as the others allow. */
+  /** A short name of an upload. */
   readonly label: (upload: TableUpload) => string
-  // Those that have begun and not ended: of a long manifest, a few.
+  // The uploads that have started and not ended: a few of a long manifest.
   private readonly active = new Map<TableUpload, Following>()
   private readonly total: number
   private done = 0
@@ -74,7 +74,7 @@ export class Tracker {
     return item
   }
 
-  /** The target, with its attempts followed. */
+  /** The target, with its attempts tracked. */
   observe<Receipt, E, R>(
     target: UploadTarget.UploadTarget<TableUpload, Receipt, E, R>
   ): UploadTarget.UploadTarget<TableUpload, Receipt, E, R> {
@@ -87,7 +87,7 @@ export class Tracker {
           (log) =>
             Effect.provideService(target.send(upload, payload), AccessLog.Current, {
               write: (entry) => {
-                // Of the uploader service's many steps, the one that counts and those that fail.
+                // Of the many steps of the uploader service, count the main one and those that fail.
                 if (
                   entry.kind === "attempt" && (entry.operation === operation.name ||
                     (entry.outcome === "failure" && UploaderService.steps.has(entry.operation ?? "")))
@@ -100,7 +100,7 @@ export class Tracker {
     }
   }
 
-  /** Shows on a terminal how far the uploads are, while `self` runs. */
+  /** Shows the progress on a terminal while `self` runs. */
   show<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Terminal.Terminal> {
     const { clearAfter, isTerminal } = this.region
     if (!isTerminal) return self
@@ -109,12 +109,12 @@ export class Tracker {
     )
   }
 
-  /** Of a retry there is also a line, where nothing is drawn over and over. */
+  /** Records an event. Without a terminal, it also prints a line for each retry. */
   readonly onEvent = (event: Uploader.Event<Trouble>, upload: TableUpload): Effect.Effect<void> => {
     const noted = this.note(event, upload)
     if (event._tag !== "Retrying" || this.region.isTerminal) return noted
     const { attempt, delay, error } = event
-    // The line names the upload, so the endpoint need not be said again.
+    // The line names the upload, so it does not repeat the endpoint.
     const why = (error.reason ?? error).message
     const line = `… ${this.label(upload)} ${why} Attempt ${attempt + 1} in ${units.duration(delay)}.`
     return Effect.andThen(noted, this.region.print([line]))
@@ -138,11 +138,11 @@ export class Tracker {
           item.sent = Math.max(item.sent, event.bytes)
           break
         case "AwaitingResponse":
-          item.phase = "answering"
+          item.phase = "awaitingResponse"
           break
         case "Retrying":
           item.phase = "pausing"
-          // An answer that proved wrong only when it was read, such as another md5.
+          // A response that failed only when it was read, for example with another md5.
           if (!item.attemptFailed) this.failed(item, ErrorName.reasonTagOf(event.error) ?? "failure")
           break
       }
@@ -161,7 +161,7 @@ export class Tracker {
     }
   }
 
-  /** How far an upload is that has begun and not ended. */
+  /** The phase of an upload that has started and not ended. */
   phaseOf(upload: TableUpload): progressView.Item["phase"] | undefined {
     return this.active.get(upload)?.phase
   }

@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as ExitStatus from "../ExitStatus.ts"
 import type * as Manifest from "../Manifest.ts"
+import { type CommandOutput, onEarlyEnd, withEnd } from "./commandOutput.ts"
 import * as Place from "./place.ts"
 import * as Preflight from "./preflight.ts"
 import {
@@ -24,18 +25,17 @@ import {
   reportOf,
   totalsOf
 } from "./report.ts"
-import { knowing, type Response, withEnd } from "./respond.ts"
 import type { InvalidInput } from "./runtime.ts"
 import * as StopSignal from "./stopSignal.ts"
 import * as Tracker from "./tracker.ts"
-import * as via from "./via.ts"
+import * as UploadRoute from "./uploadRoute.ts"
 
 /** One upload of a batch. `name` is the same in every run. */
 export interface Job extends FileUpload {
   readonly name: string
 }
 
-/** A row of a manifest. Its source is made when it is asked for, as there may be a hundred thousand rows. */
+/** A row of a manifest. Its source is made when it is needed, as there may be a hundred thousand rows. */
 export class RowJob implements Job {
   readonly file: string
   readonly name: string
@@ -56,24 +56,24 @@ export class RowJob implements Job {
   }
 }
 
-/** Uploads everything, shows progress on standard error, leaves a line there for each upload that ends, and reports on each. */
+/** Uploads all jobs, shows progress on standard error, prints a line there for each upload that ends, and reports all. */
 export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options: {
-  readonly via?: via.Via | undefined
+  readonly route?: UploadRoute.UploadRoute | undefined
   readonly concurrency: number
   readonly pace?: Duration.Input | undefined
   readonly failFast?: boolean | undefined
-  /** Reads all files that will be sent before the first of them is. */
+  /** Reads all files that will be sent before the first is sent. */
   readonly preflight?: boolean | undefined
   readonly onUnknown?: Journal.OnUnknown | undefined
   readonly onChanged?: Journal.OnChanged | undefined
-  /** Runs where the journal knows none of the places. */
+  /** Runs if the journal knows none of the places. */
   readonly whenUnfit?: Effect.Effect<void, InvalidInput> | undefined
-  /** What the first signal does to the uploads that are under way; without it, signals interrupt the program. */
+  /** What the first signal does to the running uploads. Without it, signals interrupt the program. */
   readonly onInterrupt?: Batch.StopMode | undefined
-  /** Makes the command's response of a report, of that of a batch too which ends before all of its results are there. */
-  readonly respond?: ((report: BatchReport) => Response) | undefined
+  /** Makes the command's output from a report, also if the batch ends before it has all results. */
+  readonly outputOf?: ((report: BatchReport) => CommandOutput) | undefined
 }) {
-  const { responseTimeout, target } = yield* via.route(options.via ?? "table")
+  const { responseTimeout, target } = yield* UploadRoute.destinationOf(options.route ?? "table")
   const frontdoor = yield* Frontdoor
   const tracker = yield* Tracker.make(jobs)
   const { label, region, startedAt: begun } = tracker
@@ -108,10 +108,10 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
     }
   })
 
-  const { respond } = options
-  if (respond !== undefined) {
+  const { outputOf } = options
+  if (outputOf !== undefined) {
     const clock = yield* Clock.Clock
-    yield* knowing((end) => {
+    yield* onEarlyEnd((end) => {
       const now = clock.currentTimeMillisUnsafe()
       const statuses = [...exits]
       const items = jobs.map((job, index): ItemReport => {
@@ -122,12 +122,12 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
         return reportOf(result, tracker.settle(result, now), end.error)
       })
       const report = { items, totals: totalsOf(items, 0, now - begun), exitStatus: ExitStatus.gravest(statuses) }
-      return withEnd(respond(report), end, exits.length === jobs.length)
+      return withEnd(outputOf(report), end, exits.length === jobs.length)
     })
   }
 
   const { totals } = yield* tracker.show(
-    Batch.runWithJournal<Job, unknown, via.Failure, FileSystem.FileSystem>(tracker.observe(target), jobs, {
+    Batch.runWithJournal<Job, unknown, UploadRoute.Failure, FileSystem.FileSystem>(tracker.observe(target), jobs, {
       ...options,
       responseTimeout,
       plan,
@@ -137,7 +137,7 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
     })
   )
 
-  // Without those that a batch which ended early has no result of.
+  // Without the uploads that have no result because the batch ended early.
   const items = reports.filter((report) => report !== undefined)
   const { logins } = yield* frontdoor.tokens.status
   const report: BatchReport = {
@@ -149,6 +149,6 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
 })
 
 const stopLine = {
-  finish: "Stopping: uploads that are under way may finish. Once more abandons them.",
-  abandon: "Stopping: uploads that are under way are abandoned."
+  finish: "Stopping: running uploads may finish. A second signal abandons them.",
+  abandon: "Stopping: running uploads are abandoned."
 }

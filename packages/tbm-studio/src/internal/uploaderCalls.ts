@@ -77,7 +77,7 @@ export const connect = Effect.fnUntraced(
       )
     const guarded = HttpClient.transformResponse(CircuitBreaker.withCircuitBreaker(breaker))
     const bulk = guarded(clientWithin(undefined))
-    // Looking and clearing away go on while nothing else is sent.
+    // The circuit breaker does not stop requests for the outcome, nor aborts.
     const unguarded = clientWithin(briefTimeout)
     const brief = guarded(unguarded)
 
@@ -131,9 +131,9 @@ export const connect = Effect.fnUntraced(
         onAccepted: (number: number) => Effect.Effect<void>
       ) {
         const all = partsOf(size, partSize)
-        const held = new Set(parts)
-        const missing = all.filter(({ number }) => !held.has(number))
-        yield* payload.accepted(all.reduce((sum, { length, number }) => held.has(number) ? sum + length : sum, 0))
+        const accepted = new Set(parts)
+        const missing = all.filter(({ number }) => !accepted.has(number))
+        yield* payload.accepted(all.reduce((sum, { length, number }) => accepted.has(number) ? sum + length : sum, 0))
         yield* Effect.forEach(
           missing,
           (part) =>
@@ -156,11 +156,11 @@ export const connect = Effect.fnUntraced(
           Effect.catch((error) =>
             error._tag === "ApiError" && error.reason._tag === "NotFound"
               ? Effect.void
-              : Effect.logWarning(`An upload session was left behind: ${error.message}`)
+              : Effect.logWarning(`An upload session was not aborted: ${error.message}`)
           ),
           Effect.asVoid
         ),
-      // Not a step: this is the call that changes the table, and the whole upload's fate is its.
+      // Not a step, but the call that changes the table: its outcome is that of the upload.
       process: (uploadId: string) =>
         ask(brief, codec.process(origin, uploadId, upload, payload.name, settings), codec.processId).pipe(
           RetryPolicy.retry(policy)
@@ -168,10 +168,14 @@ export const connect = Effect.fnUntraced(
       awaitProcessing: (processId: string) => {
         const unknown = (failure?: Failure) =>
           failed(new UploaderError.ProcessingUnknown({ processId, after: processingTimeout, failure }))
-        const look = ask(unguarded, codec.status(origin, processId), (response) => codec.outcome(response, processId))
+        const askForOutcome = ask(
+          unguarded,
+          codec.status(origin, processId),
+          (response) => codec.outcome(response, processId)
+        )
           .pipe(
             step("status"),
-            // The next look is the retry.
+            // The next request is the retry.
             Effect.catch((error) => {
               const recovery = Recovery.of(error)
               return recovery._tag === "Retry"
@@ -179,7 +183,7 @@ export const connect = Effect.fnUntraced(
                 : Effect.fail(unknown(error))
             })
           )
-        return Effect.repeat(look, { schedule: poll, while: (outcome) => outcome === undefined }).pipe(
+        return Effect.repeat(askForOutcome, { schedule: poll, while: (outcome) => outcome === undefined }).pipe(
           Effect.timeoutOrElse({ duration: processingTimeout, orElse: () => Effect.fail(unknown()) }),
           Effect.flatMap((outcome) =>
             outcome === "Success" ? Effect.void : Effect.fail(outcome === undefined ? unknown() : failed(outcome))
@@ -203,7 +207,7 @@ const partsOf = (size: number, partSize: number): ReadonlyArray<Part> =>
     length: Math.min(partSize, size - index * partSize)
   }))
 
-// Read apart from the payload, whose readings count as progress.
+// Not read through the payload, which would count the bytes as progress.
 const md5Of = (
   hashing: Hashing.Hashing,
   whole: UploadTarget.Payload,
@@ -211,7 +215,7 @@ const md5Of = (
 ) =>
   Effect.gen(function*() {
     const hasher = yield* hashing.start(["md5"], { size: whole.size })
-    // A chunk is hashed before the next is read. Buffers that nobody reuses would be the largest thing in memory.
+    // A chunk is hashed before the next is read, so one buffer can be reused. New buffers would take most of the memory.
     yield* Effect.provideService(Stream.runForEach(bytes, hasher.update), BufferReuse.Current, 0)
     const { md5 } = yield* hasher.digest
     return Base64.encode(Result.getOrThrow(Hex.decode(md5 ?? "")))
@@ -224,39 +228,39 @@ const md5Of = (
     })
   )
 
-/** A body, and what fails when none of it moves for too long, or when it has left and no answer comes. */
+/** A body, and an effect that fails if no byte moves for too long, or if no response follows the last byte. */
 const watched = <E>(bytes: Stream.Stream<Uint8Array, E>, length: number, stallTimeout: Duration.Duration) => {
-  let left = 0
+  let sent = 0
   let movedAt: number | undefined
   const stalled: Effect.Effect<never, ApiError.ApiError> = Effect.withFiber((fiber) => {
     const now = Time.nowUnsafe(fiber.context)
     movedAt ??= now
-    const answering = left === length
-    const limit = answering ? partResponseTimeout : stallTimeout
+    const awaitingResponse = sent === length
+    const limit = awaitingResponse ? partResponseTimeout : stallTimeout
     const wait = Duration.toMillis(limit) - (now - movedAt)
     if (wait > 0) return Effect.andThen(Effect.sleep(Math.min(wait, Duration.toMillis(stallTimeout))), stalled)
-    const reason = new ApiError.Timeout({ timeout: limit, phase: answering ? "response" : "send" })
+    const reason = new ApiError.Timeout({ timeout: limit, phase: awaitingResponse ? "response" : "send" })
     return Effect.fail(new ApiError.ApiError({ method: "PUT", endpoint: steps.part.endpoint, reason }))
   })
   return {
     stalled,
     stream: Stream.tap(bytes, (chunk) =>
       Effect.withFiber((fiber) => {
-        left += chunk.length
+        sent += chunk.length
         movedAt = Time.nowUnsafe(fiber.context)
         return Effect.void
       }))
   }
 }
 
-/** How long a request without bytes may take, with the body of its response. Finalizing puts large files together. */
+/** How long a request without bytes may take, including the response's body. Finalizing assembles large files. */
 const briefTimeout: Duration.Input = "2 minutes"
-/** How long the answer to a part may take after its last byte. */
+/** How long the response to a part may take after its last byte. */
 const partResponseTimeout = Duration.minutes(2)
-/** How long an interruption waits for the service to clear away. */
+/** How long an interruption waits for the abort. */
 const abortTimeout: Duration.Input = "10 seconds"
 
-// Nothing of these reaches the table.
+// These do not change the table.
 const steps = {
   single: { name: "upload file", endpoint: codec.endpoints.single, idempotent: true },
   initiate: { name: "initiate upload", endpoint: codec.endpoints.initiate, idempotent: true },
@@ -266,5 +270,5 @@ const steps = {
   status: { name: "look up processing", endpoint: codec.endpoints.status, idempotent: true }
 } satisfies { readonly [step: string]: Operation.Operation }
 
-/** What access logs and metrics call them. */
+/** The names of the steps in access logs and metrics. */
 export const stepNames: ReadonlySet<string> = new Set(Object.values(steps).map(({ name }) => name))

@@ -1,16 +1,16 @@
 /**
- * The uploader service on the wire: all that is known and all that is guessed of its requests and answers.
+ * The requests and responses of the uploader service: what is documented, and what this module assumes.
  *
  * Source: the vendor's page *Uploader Service API* (TBM Studio, SaaS documentation). It names paths, parameters and the
- * bodies of initiate, process and status. It leaves open, so this module guesses and says what follows from a wrong guess:
+ * bodies of initiate, process and status. It does not document the following, so this module makes assumptions:
  *
- * - the answer to a file in one request ("N/A"). Read as `{uploadId}`; without one, the file goes as a single part.
- * - how the status of a group stands beside `statusMap`. Read as `statusCode` of the entry in `statuses`, or of any in the
- *   map; a code that is not known counts as being processed, until the time is over.
- * - what a wrong md5 of a part is answered. A message that names the md5, digest or checksum is taken for one, and the part
- *   is sent again; any other 400 ends the upload.
- * - what "errors if any" looks like in an answer of success. `refusalOf` reads the usual shapes, such as `error`, `errors` and
- *   `"status": "error"`; a mere `message` counts as one too.
+ * - The response to a file in one request ("N/A"). It is read as `{uploadId}`; without one, the file is sent as a single part.
+ * - How the status of a group relates to `statusMap`. It is read as the `statusCode` of the entry in `statuses`, or of any in
+ *   the map. An unknown code counts as being processed, until the time is up.
+ * - The response to a wrong md5 of a part. A message that contains md5, digest or checksum is read as one, and the part is
+ *   sent again; any other 400 ends the upload.
+ * - What "errors if any" looks like in a 2xx response. `reportedErrorOf` reads the usual shapes, such as `error`, `errors` and
+ *   `"status": "error"`; a `message` alone counts as an error too.
  */
 import type * as ApiError from "@effect-resilience/errors/ApiError"
 import type * as MessagePattern from "@effect-resilience/errors/MessagePattern"
@@ -29,14 +29,14 @@ import type * as Settings from "../Settings.ts"
 import type { TableUpload } from "../TableUploads.ts"
 import * as UploaderError from "../UploaderError.ts"
 import { Id } from "../UploadSessions.ts"
-import { refusalOf, refuse } from "./refusal.ts"
+import { reportedErrorOf, undecodable } from "./reportedError.ts"
 
 export const headers = { "app-type": "UploaderService", "app-version": "1.00.0" }
 
-/** Bytes that a part may have; the last one may have fewer. */
+/** The size of a part in bytes; the last one may be smaller. */
 export const partSizes = { least: 5 * 1024 ** 2, most: 5 * 1024 ** 3 }
 
-/** The limit of the storage behind the service, Amazon S3. */
+/** The limit of Amazon S3, where the service stores files. */
 export const maxParts = 10_000
 
 const root = "/uls/api/v1"
@@ -120,19 +120,19 @@ export const process = (
 export const status = (origin: string, processId: string) =>
   HttpClientRequest.get(`${origin}${root}/status/${encodeURIComponent(processId)}`)
 
-/** The id of a file that went in one request, where the service tells it. */
+/** The id of a file that was sent in one request, if the service returns it. */
 export const singleId = (response: HttpClientResponse.HttpClientResponse) =>
-  Effect.map(acknowledged(response), (answer) => answer?.uploadId)
+  Effect.map(acknowledged(response), (body) => body?.uploadId)
 
 export const initiated = (response: HttpClientResponse.HttpClientResponse) =>
   Effect.map(ResponseBody.json(response, Schema.Struct({ uploadId: Id })), ({ uploadId }) => uploadId)
 
-/** An empty body, or a JSON one that tells of no error. Anything else, such as a login page, is no success. */
+/** Accepts an empty body, or JSON that reports no error. Anything else, such as a login page, is a failure. */
 export const acknowledged = (response: HttpClientResponse.HttpClientResponse) =>
   ResponseBody.json(response, Acknowledgement).pipe(
-    Effect.tap((answer) => {
-      const refusal = refusalOf(answer, answer.uploadId !== undefined)
-      return refusal === undefined ? Effect.void : refuse(response, "an acknowledgement", refusal)
+    Effect.tap((body) => {
+      const reported = reportedErrorOf(body, body.uploadId !== undefined)
+      return reported === undefined ? Effect.void : undecodable(response, "an acknowledgement", reported)
     }),
     Effect.catchIf(isEmptyBody, () => Effect.undefined)
   )
@@ -140,7 +140,7 @@ export const acknowledged = (response: HttpClientResponse.HttpClientResponse) =>
 export const processId = (response: HttpClientResponse.HttpClientResponse) =>
   Effect.map(ResponseBody.json(response, Schema.Struct({ processId: Id })), ({ processId }) => processId)
 
-/** How the processing stands: it goes on (`undefined`), succeeded, or failed for a reason. */
+/** The state of the processing: still running (`undefined`), succeeded, or failed for a reason. */
 export const outcome = (response: HttpClientResponse.HttpClientResponse, processId: string) =>
   Effect.map(Effect.all([ResponseBody.json(response, Status), Scrubber.Current]), (
     [{ statuses }, { scrub }]
@@ -159,7 +159,7 @@ export const outcome = (response: HttpClientResponse.HttpClientResponse, process
     return codes.length > 0 && codes.every((code) => succeeded.has(code)) ? "Success" : undefined
   })
 
-// The page's tables say Success, its example says Finished.
+// The tables of the vendor's page have Success, its example has Finished.
 const succeeded: ReadonlySet<string> = new Set(["Success", "Finished"])
 
 const octets = "application/octet-stream"

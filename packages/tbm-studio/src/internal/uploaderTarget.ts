@@ -1,4 +1,4 @@
-/** The course of an upload through the uploader service: parts, finalizing, processing; and how it is taken up again. */
+/** An upload through the uploader service: it sends parts, finalizes, processes; and resumes an earlier upload. */
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import type * as Operation from "@effect-resilience/http/Operation"
 import * as Hashing from "@effect-resilience/upload/Hashing"
@@ -13,12 +13,19 @@ import type { Settings } from "../Settings.ts"
 import * as TableAddress from "../TableAddress.ts"
 import type { TableUpload } from "../TableUploads.ts"
 import * as UploaderError from "../UploaderError.ts"
-import type { Receipt } from "../UploaderService.ts"
 import * as UploadSessions from "../UploadSessions.ts"
 import * as Calls from "./uploaderCalls.ts"
 import * as codec from "./uploaderCodec.ts"
 
 type Failure = Calls.Failure | UploadError.UploadError
+
+/** See `UploaderService.Receipt`. */
+export interface Receipt {
+  readonly uploadId: string
+  readonly processId: string
+  readonly parts: number
+  readonly resumed: number
+}
 
 export const make = (
   environment: Calls.Environment
@@ -28,7 +35,7 @@ export const make = (
   Calls.Failure,
   FileSystem.FileSystem
 > => {
-  // An upload's attempts share their payload: what is being processed already is found again under it.
+  // The attempts of an upload share their payload, so the next attempt finds the session that is already being processed.
   const running = new WeakMap<UploadTarget.Payload, UploadSessions.Session>()
   return {
     method: "POST",
@@ -59,8 +66,8 @@ const send = Effect.fnUntraced(function*(
     remove: sessions.remove(key)
   }
 
-  // Whether an append was processed is known from its session alone.
-  const closed = <A>(self: Effect.Effect<A, UploadSessions.SessionsError>) =>
+  // Only the session shows whether an append was processed.
+  const orFail = <A>(self: Effect.Effect<A, UploadSessions.SessionsError>) =>
     Effect.mapError(
       self,
       (failure) =>
@@ -71,32 +78,33 @@ const send = Effect.fnUntraced(function*(
     )
 
   let session: UploadSessions.Session | undefined
-  const turns = Semaphore.makeUnsafe(1)
-  const noted = <E>(
+  const lock = Semaphore.makeUnsafe(1)
+  const updateWith = <E>(
     change: (session: UploadSessions.Session) => Partial<UploadSessions.Session>,
-    keep: (save: Effect.Effect<void, UploadSessions.SessionsError>) => Effect.Effect<void, E>
+    onSave: (save: Effect.Effect<void, UploadSessions.SessionsError>) => Effect.Effect<void, E>
   ) =>
-    turns.withPermit(Effect.flatMap(Clock.currentTimeMillis, (at): Effect.Effect<void, E> => {
+    lock.withPermit(Effect.flatMap(Clock.currentTimeMillis, (at): Effect.Effect<void, E> => {
       if (session === undefined) return Effect.void
       const before = session
-      const hold = (held: UploadSessions.Session) => {
-        session = held
-        running.set(payload, held)
+      const set = (next: UploadSessions.Session) => {
+        session = next
+        running.set(payload, next)
       }
-      hold({ ...before, ...change(before), at })
+      set({ ...before, ...change(before), at })
       return store === undefined
         ? Effect.void
-        : Effect.tapError(keep(store.save(session)), () => Effect.sync(() => hold(before)))
+        : Effect.tapError(onSave(store.save(session)), () => Effect.sync(() => set(before)))
     }))
-  const note = (change: (session: UploadSessions.Session) => Partial<UploadSessions.Session>) => noted(change, warned)
+  const update = (change: (session: UploadSessions.Session) => Partial<UploadSessions.Session>) =>
+    updateWith(change, orWarn)
   const begin = (uploadId: string, stage: UploadSessions.Session["stage"], partSize: number) => {
     session = { uploadId, version, size, partSize, parts: [], stage, processId: undefined, at: 0 }
-    return Effect.as(note(() => ({})), session)
+    return Effect.as(update(() => ({})), session)
   }
   const forget = Effect.suspend(() => {
     session = undefined
     running.delete(payload)
-    return store === undefined ? Effect.void : warned(store.remove)
+    return store === undefined ? Effect.void : orWarn(store.remove)
   })
   const abort = Effect.suspend(() => session === undefined ? Effect.void : service.abort(session.uploadId))
 
@@ -106,17 +114,22 @@ const send = Effect.fnUntraced(function*(
     const parts = begun.parts.length
     if (begun.stage === "sending") {
       const { bytes } = yield* upload.source.open
-      yield* service.sendParts(begun, bytes, hashing, (number) => note(({ parts }) => ({ parts: [...parts, number] })))
+      yield* service.sendParts(
+        begun,
+        bytes,
+        hashing,
+        (number) => update(({ parts }) => ({ parts: [...parts, number] }))
+      )
       yield* service.finalize(uploadId)
-      yield* note(() => ({ stage: "finalized" }))
+      yield* update(() => ({ stage: "finalized" }))
     }
     if (processId === undefined) {
-      yield* noted(() => ({ stage: "processing" }), upload.action === "append" ? closed : warned)
+      yield* updateWith(() => ({ stage: "processing" }), upload.action === "append" ? orFail : orWarn)
       processId = yield* service.process(uploadId).pipe(
-        Effect.tapError((error) => maybeApplied(error) ? Effect.void : note(() => ({ stage: "finalized" })))
+        Effect.tapError((error) => maybeApplied(error) ? Effect.void : update(() => ({ stage: "finalized" })))
       )
       const started = processId
-      yield* note(() => ({ processId: started }))
+      yield* update(() => ({ processId: started }))
     }
     yield* service.awaitProcessing(processId)
     return { receipt: { uploadId, processId, parts: session?.parts.length ?? parts, resumed } }
@@ -131,49 +144,49 @@ const send = Effect.fnUntraced(function*(
     return yield* finish(yield* begin(yield* service.initiate, "sending", partSize), 0)
   })
 
-  const course = Effect.gen(function*() {
+  const resumeOrStart = Effect.gen(function*() {
     const retry = (yield* UploadSessions.OnUnknown) === "retry"
-    const found = store === undefined
+    const stored = store === undefined
       ? Effect.undefined
       : upload.action === "append" && !retry
-      ? closed(store.find)
-      : warned(store.find)
-    const known = running.get(payload) ?? (yield* found)
-    if (known === undefined) return yield* start
-    session = known
-    const unchanged = known.size === size && known.version === version
-    const startAnew = Effect.andThen(known.stage === "processing" ? Effect.void : abort, Effect.andThen(forget, start))
-    if (known.stage === "processing" && upload.action === "append") {
-      if (unchanged && known.processId !== undefined) {
-        const ended = finish(known, known.parts.length)
-        return yield* retry ? Effect.catchIf(ended, isUnknown, () => startAnew) : ended
+      ? orFail(store.find)
+      : orWarn(store.find)
+    const earlier = running.get(payload) ?? (yield* stored)
+    if (earlier === undefined) return yield* start
+    session = earlier
+    const unchanged = earlier.size === size && earlier.version === version
+    const restart = Effect.andThen(earlier.stage === "processing" ? Effect.void : abort, Effect.andThen(forget, start))
+    if (earlier.stage === "processing" && upload.action === "append") {
+      if (unchanged && earlier.processId !== undefined) {
+        const resumed = finish(earlier, earlier.parts.length)
+        return yield* retry ? Effect.catchIf(resumed, isUnknown, () => restart) : resumed
       }
-      if (retry) return yield* startAnew
+      if (retry) return yield* restart
       return yield* new UploadError.UploadError({
         source: payload.name,
-        reason: new UploadError.InDoubt({ since: known.at })
+        reason: new UploadError.InDoubt({ since: earlier.at })
       })
     }
-    if (!unchanged) return yield* startAnew
-    // The service may have cleared away what was left there.
-    return yield* Effect.catchIf(finish(known, known.parts.length), isGone, () => startAnew)
+    if (!unchanged) return yield* restart
+    // The service may have removed the session.
+    return yield* Effect.catchIf(finish(earlier, earlier.parts.length), isGone, () => restart)
   })
 
-  return yield* Effect.onExit(course, (exit) => {
+  return yield* Effect.onExit(resumeOrStart, (exit) => {
     if (session === undefined) return Effect.void
     const { stage } = session
-    const inDoubt = stage === "processing" && upload.action === "append" && !isRejected(exit)
+    const outcomeUnknown = stage === "processing" && upload.action === "append" && !isRejected(exit)
     const resumable = mayResume(exit) && (store !== undefined || stage === "processing")
-    if (Exit.isFailure(exit) && (inDoubt || resumable)) return Effect.void
+    if (Exit.isFailure(exit) && (outcomeUnknown || resumable)) return Effect.void
     return Effect.andThen(Exit.isSuccess(exit) || session.stage === "processing" ? Effect.void : abort, forget)
   })
 })
 
-/** What costs no more than the resumption is told in the log. */
-const warned = <A>(self: Effect.Effect<A, UploadSessions.SessionsError>): Effect.Effect<A | undefined> =>
+/** Logs a failure that only prevents a later resumption. */
+const orWarn = <A>(self: Effect.Effect<A, UploadSessions.SessionsError>): Effect.Effect<A | undefined> =>
   Effect.catch(self, ({ message }) => Effect.as(Effect.logWarning(message), undefined))
 
-/** An interruption, and a failure that may pass. */
+/** Whether an upload ended with an interruption, or with a failure that may be temporary. */
 const mayResume = (exit: Exit.Exit<unknown, Failure>): boolean => {
   const error = Exit.findErrorOption(exit)
   if (error._tag === "None") return true
@@ -185,7 +198,7 @@ const mayResume = (exit: Exit.Exit<unknown, Failure>): boolean => {
   return recovery === "Retry" || recovery === "Reauthenticate" || recovery === "Authorize"
 }
 
-// Without a token, or with an open circuit, nothing was asked.
+// Without a token, or with an open circuit, no request was sent.
 const maybeApplied = (error: Failure): boolean => {
   const recovery = Recovery.of(error)._tag
   return error._tag === "ApiError" && (recovery === "Verify" || recovery === "GiveUp")
@@ -193,7 +206,7 @@ const maybeApplied = (error: Failure): boolean => {
 
 const isUnknown = (error: Failure): boolean => Recovery.of(error)._tag === "Verify"
 
-/** The service has said that it stored nothing. */
+/** Whether the service reported that it stored nothing. */
 const isRejected = (exit: Exit.Exit<unknown, Failure>): boolean => {
   const error = Exit.findErrorOption(exit)
   return error._tag === "Some" && error.value._tag === "UploaderError" && Recovery.of(error.value)._tag === "Correct"
@@ -207,10 +220,10 @@ const suitableSize = (
   { name, size }: UploadTarget.Payload
 ): Effect.Effect<number, UploaderError.UploaderError> => {
   const problem = force
-    ? "it cannot write over a checked-out table"
+    ? "it cannot overwrite a checked-out table"
     : !source.replayable
     ? "its source can be read only once, and a part may have to be sent again"
-    : "its size is not known beforehand; compress it first where it is compressed on the way"
+    : "its size is not known beforehand; if it is compressed while it is sent, compress it first"
   return size === undefined || force || !source.replayable
     ? Effect.fail(
       new UploaderError.UploaderError({ source: name, reason: new UploaderError.UnsuitableUpload({ problem }) })
@@ -218,7 +231,7 @@ const suitableSize = (
     : Effect.succeed(size)
 }
 
-// What the store knows an upload by. A digest, since names are long and keys may become file names.
+// The upload's key in the store. It is a digest, since names are long and keys may become file names.
 const keyOf = Effect.fnUntraced(
   function*(
     hashing: Hashing.Hashing,

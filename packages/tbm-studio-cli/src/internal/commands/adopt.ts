@@ -7,16 +7,16 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as ExitStatus from "../../ExitStatus.ts"
+import { printOutput } from "../commandOutput.ts"
 import * as journalFile from "../journalFile.ts"
 import * as Place from "../place.ts"
-import { respond } from "../respond.ts"
 import * as units from "../units.ts"
 
 const flags = {
   manifest: Argument.String("manifest").pipe(Argument.withDescription("The manifest whose journal is taken over")),
   journal: Flag.String("journal").pipe(
     Flag.withMetavar("FILE"),
-    Flag.withDescription("Its journal; MANIFEST.journal.sqlite where none is named"),
+    Flag.withDescription("Its journal (default MANIFEST.journal.sqlite)"),
     Flag.optional
   )
 }
@@ -44,9 +44,9 @@ export const adopt = Command.make("adopt", flags, ({ journal, manifest }) =>
       text: lines.length > 0 ? lines : ["There was nothing to take over."],
       exitStatus: ExitStatus.done
     }
-  }).pipe(respond)).pipe(
+  }).pipe(printOutput)).pipe(
     Command.withDescription("Take over the journal of an earlier build, or of the same service under another address"),
     Command.withExamples([
-      { command: "tbm-studio adopt january.csv", description: "Go on with a journal that batch does not accept" }
+      { command: "tbm-studio adopt january.csv", description: "Continue with a journal that batch does not accept" }
     ])
   )

@@ -10,21 +10,21 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Manifest from "../../Manifest.ts"
+import { type CommandOutput, printOutputWith } from "../commandOutput.ts"
 import * as duration from "../duration.ts"
 import * as journalFile from "../journalFile.ts"
 import * as Place from "../place.ts"
 import * as Report from "../report.ts"
-import { respondWith, type Response } from "../respond.ts"
 import { InvalidOption, provideStudio } from "../runtime.ts"
 import type * as Submit from "../submit.ts"
+import * as UploadRoute from "../uploadRoute.ts"
 import * as Uploads from "../uploads.ts"
-import * as via from "../via.ts"
 
 const flags = {
   manifest: Argument.String("manifest").pipe(
     Argument.withDescription("CSV or JSON rows of file, project, table, period, action")
   ),
-  ...via.flags,
+  ...UploadRoute.flags,
   concurrency: Flag.Int("concurrency").pipe(
     Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 64 }))),
     Flag.withDescription(
@@ -44,18 +44,18 @@ const flags = {
   ),
   preflight: Flag.Boolean("preflight").pipe(
     Flag.withDescription(
-      "Read every file before anything is sent, and stop where one is no CSV or TSV of UTF-8 with as many fields in each row " +
-        "(default; --no-preflight sends without looking)"
+      "Read every file before anything is sent, and stop if one is not CSV or TSV in UTF-8 with the same number of fields in " +
+        "each row (default; --no-preflight sends without checking)"
     ),
     Flag.withDefault(true)
   ),
   journal: Flag.String("journal").pipe(
     Flag.withMetavar("FILE"),
-    Flag.withDescription("Where to remember what is uploaded; MANIFEST.journal.sqlite where none is named"),
+    Flag.withDescription("The file that records what is uploaded (default MANIFEST.journal.sqlite)"),
     Flag.optional
   ),
   noJournal: Flag.Boolean("no-journal").pipe(
-    Flag.withDescription("Remember nothing: another run uploads everything again"),
+    Flag.withDescription("Record nothing: another run uploads everything again"),
     Flag.withDefault(false)
   ),
   unknown: Flag.Literals("unknown", ["fail", "skip", "retry"]).pipe(
@@ -64,19 +64,19 @@ const flags = {
   ),
   changed: Flag.Literals("changed", ["fail", "skip", "send"]).pipe(
     Flag.withDescription(
-      "What to do where what is stored is not what the manifest lists now, and sending it would leave both: an append whose " +
-        "content has changed, an append that is not listed any more (default fail)"
+      "What to do if the stored rows differ from the manifest, and sending would keep both: an append whose content has " +
+        "changed, or an append that is no longer listed (default fail)"
     ),
     Flag.withDefault("fail")
   ),
   acceptJournal: Flag.Boolean("accept-journal").pipe(
     Flag.withDescription(
-      "Go on although the journal holds uploads and none is to a table and period of this manifest, or is not whole"
+      "Continue although the journal has no uploads to a table and period of this manifest, or is incomplete"
     ),
     Flag.withDefault(false)
   ),
   onInterrupt: Flag.Literals("on-interrupt", ["finish", "abandon"]).pipe(
-    Flag.withDescription("What Ctrl-C does to the uploads that are under way (default finish)"),
+    Flag.withDescription("What Ctrl-C does to the running uploads (default finish)"),
     Flag.withDefault("finish")
   ),
   durable: Flag.Boolean("durable").pipe(
@@ -89,8 +89,8 @@ const flags = {
   round: Flag.Int("round").pipe(
     Flag.withSchema(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))),
     Flag.withDescription(
-      "With --durable: the cluster remembers what became of the manifest in a round (default 1); the next round, begun " +
-        "when that has ended, sends what failed"
+      "With --durable: the cluster remembers the outcome of the manifest in each round (default 1); start the next round " +
+        "when this one has ended, to send what failed"
     ),
     Flag.optional
   )
@@ -115,7 +115,7 @@ export const batch = Command.make(
       round,
       sessions,
       unknown,
-      via: way
+      route
     }
   ) =>
     Effect.gen(function*() {
@@ -123,18 +123,18 @@ export const batch = Command.make(
         ? [
           ...(Option.isSome(journal) ? ["--journal: the cluster keeps one"] : []),
           ...(noJournal ? ["--no-journal: the cluster keeps one"] : []),
-          ...(unknown === "fail" ? [] : ["--unknown: say it to the workers"]),
-          ...(changed === "fail" ? [] : ["--changed: say it to the workers"]),
+          ...(unknown === "fail" ? [] : ["--unknown: give it to the workers"]),
+          ...(changed === "fail" ? [] : ["--changed: give it to the workers"]),
           ...(acceptJournal ? ["--accept-journal: the cluster's journal holds all batches"] : []),
-          ...(onInterrupt === "finish" ? [] : ["--on-interrupt: the workers go on"]),
-          ...(way === "table" ? [] : ["--via: the workers send to the table"])
+          ...(onInterrupt === "finish" ? [] : ["--on-interrupt: the workers continue"]),
+          ...(route === "table" ? [] : ["--via: the workers send to the table"])
         ]
         : Option.isSome(round)
         ? ["--round: it is for --durable"]
         : []
       if (useless.length > 0) return yield* new InvalidOption({ message: `Leave out ${useless.join("; ")}.` })
       const jobs = (yield* Manifest.read(manifest)).map((row) => new Uploads.RowJob(row))
-      const respond = (report: Report.BatchReport): Response => ({
+      const outputOf = (report: Report.BatchReport): CommandOutput => ({
         json: { items: report.items, totals: report.totals },
         get text() {
           return [...Report.table(report), ...durable || noJournal ? [] : journalFile.advice(report.items)]
@@ -142,20 +142,21 @@ export const batch = Command.make(
         exitStatus: report.exitStatus
       })
       const options = { failFast, preflight, pace: Option.getOrUndefined(pace) }
-      const answers = { onUnknown: unknown, onChanged: changed }
+
       const local = {
         ...options,
-        ...answers,
+        onUnknown: unknown,
+        onChanged: changed,
         concurrency: Option.getOrElse(concurrency, () => 4),
-        via: way,
+        route,
         onInterrupt,
-        respond
+        outputOf
       } as const
       const report = durable
         ? yield* submit(manifest, jobs, {
           ...options,
           concurrency: Option.getOrUndefined(concurrency),
-          respond,
+          outputOf,
           round: Option.getOrElse(round, () => 1)
         })
         : noJournal
@@ -171,11 +172,11 @@ export const batch = Command.make(
               return yield* Uploads.run(jobs, { ...local, whenUnfit: acceptJournal ? undefined : unfit })
             })
         )
-      return respond(report)
+      return outputOf(report)
     }).pipe(
-      via.withSessions(way, sessions, unknown),
+      UploadRoute.withSessions(route, sessions, unknown),
       provideStudio,
-      respondWith((error) => ({ ...Report.nothing(), error }))
+      printOutputWith((error) => ({ ...Report.nothing(), error }))
     )
 ).pipe(
   Command.withDescription("Upload every file of a manifest"),
@@ -183,15 +184,15 @@ export const batch = Command.make(
     { command: "tbm-studio batch january.csv", description: "Upload what january.csv lists, four files at a time" },
     {
       command: "tbm-studio batch january.json --concurrency 2 --pace 1s --fail-fast --json",
-      description: "Gently, and stop at the first failure"
+      description: "Upload slowly, and stop at the first failure"
     },
     {
       command: "tbm-studio batch january.csv --unknown skip",
-      description: "Go on after a crash, taking appends that were under way for done"
+      description: "Continue after a crash, and treat appends that were running as done"
     },
     {
       command: "DATABASE_URL=postgres://uploads@db/uploads tbm-studio batch january.csv --durable",
-      description: "Have the workers of a cluster upload it; see tbm-studio worker --help"
+      description: "Let the workers of a cluster upload it; see tbm-studio worker --help"
     }
   ])
 )
@@ -213,7 +214,7 @@ const submit = Effect.fnUntraced(function*(
 ) {
   const fs = yield* FileSystem.FileSystem
   const batch = yield* Effect.orElseSucceed(fs.realPath(manifest), () => manifest)
-  // Only this and `worker` pay for loading them.
+  // Only `batch --durable` and `worker` load these.
   const [cluster, submit] = yield* Effect.promise(() => Promise.all([import("../cluster.ts"), import("../submit.ts")]))
   const engine = Layer.effectContext(Effect.mapError(Layer.build(cluster.layer(undefined)), cluster.explain))
   return yield* Effect.provide(submit.run(batch, jobs, options), engine)

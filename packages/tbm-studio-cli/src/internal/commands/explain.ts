@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as ExitStatus from "../../ExitStatus.ts"
-import { respond } from "../respond.ts"
+import { printOutput } from "../commandOutput.ts"
 import { CannotWrite, InvalidOption } from "../runtime.ts"
 
 const policies = {
@@ -30,13 +30,13 @@ const names: ReadonlyArray<Name> = ["standard", "basic", "aws", "google", "polly
 
 const flags = {
   policies: Argument.Literals("policy", [...names, "howTo"]).pipe(
-    Argument.withDescription("Which policies to explain; all where none is named"),
+    Argument.withDescription("Which policies to explain (default all)"),
     Argument.variadic()
   ),
-  seed: Flag.Int("seed").pipe(Flag.withDescription("Draws the same delays again"), Flag.withDefault(1)),
+  seed: Flag.Int("seed").pipe(Flag.withDescription("The seed of the delays"), Flag.withDefault(1)),
   samples: Flag.Int("samples").pipe(
     Flag.filter((count) => count >= 1 && count <= 1_000_000, () => "Expected a number from 1 to 1000000"),
-    Flag.withDescription("How many calls to play"),
+    Flag.withDescription("How many calls to simulate"),
     Flag.withDefault(10_000)
   ),
   svg: Flag.String("svg").pipe(
@@ -72,7 +72,7 @@ export const explain = Command.make(
         ],
         exitStatus: ExitStatus.done
       }
-    }).pipe(respond)
+    }).pipe(printOutput)
 ).pipe(
   Command.withDescription("Show how long the shipped retry policies wait, as tables and plots"),
   Command.withExamples([

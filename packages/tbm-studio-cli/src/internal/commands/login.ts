@@ -4,7 +4,7 @@ import * as Command from "effect/cli/Command"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as ExitStatus from "../../ExitStatus.ts"
-import { respond } from "../respond.ts"
+import { printOutput } from "../commandOutput.ts"
 import { provideStudio } from "../runtime.ts"
 
 export const login = Command.make("login", {}, () =>
@@ -29,7 +29,7 @@ export const login = Command.make("login", {}, () =>
       ],
       exitStatus: ExitStatus.done
     }
-  }).pipe(provideStudio, respond)).pipe(
+  }).pipe(provideStudio, printOutput)).pipe(
     Command.withDescription("Check the credentials: log in, look the environment up, print when the token expires"),
     Command.withExamples([
       { command: "tbm-studio login", description: "Check the settings of this shell" },

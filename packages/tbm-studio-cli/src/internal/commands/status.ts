@@ -9,9 +9,9 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ExitStatus from "../../ExitStatus.ts"
+import { printOutput } from "../commandOutput.ts"
 import * as journalFile from "../journalFile.ts"
 import * as Place from "../place.ts"
-import { respond } from "../respond.ts"
 import { InvalidInput } from "../runtime.ts"
 import * as textTable from "../textTable.ts"
 import * as units from "../units.ts"
@@ -61,7 +61,7 @@ export const status = Command.make("status", flags, ({ file }) =>
       ],
       exitStatus: doubtful.length > 0 ? ExitStatus.outcomeUnknown : ExitStatus.done
     }
-  }).pipe(respond)).pipe(
+  }).pipe(printOutput)).pipe(
     Command.withDescription("Show what a batch has uploaded so far, from its journal"),
     Command.withExamples([{ command: "tbm-studio status january.csv", description: "How far did January get?" }])
   )

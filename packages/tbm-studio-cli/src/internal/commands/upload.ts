@@ -10,12 +10,12 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as ExitStatus from "../../ExitStatus.ts"
+import { type CommandOutput, type End, onEarlyEnd, printOutputWith, withEnd } from "../commandOutput.ts"
 import * as Report from "../report.ts"
-import { type End, knowing, respondWith, type Response, withEnd } from "../respond.ts"
 import { InvalidOption, provideStudio } from "../runtime.ts"
 import * as Tracker from "../tracker.ts"
 import * as units from "../units.ts"
-import * as via from "../via.ts"
+import * as UploadRoute from "../uploadRoute.ts"
 
 const flags = {
   file: Argument.String("file").pipe(Argument.withDescription("The file to upload: CSV or TSV, plain or gzipped")),
@@ -29,10 +29,10 @@ const flags = {
     Flag.withDefault("overwrite")
   ),
   force: Flag.Boolean("force").pipe(
-    Flag.withDescription("Write over a table that somebody has checked out"),
+    Flag.withDescription("Overwrite a table that is checked out"),
     Flag.withDefault(false)
   ),
-  ...via.flags,
+  ...UploadRoute.flags,
   unknown: Flag.Literals("unknown", ["fail", "retry"]).pipe(
     Flag.withDescription(
       "With --sessions: what to do with an append that an earlier run may have applied (default fail)"
@@ -55,12 +55,12 @@ export const upload = Command.make(
       }
       const upload = { ...yield* TableUploads.make({ ...options, source: UploadSource.file(file) }), file }
       return dryRun
-        ? yield* plan(upload, options.via)
-        : yield* send(upload, options.via, Option.isSome(options.sessions))
+        ? yield* plan(upload, options.route)
+        : yield* send(upload, options.route, Option.isSome(options.sessions))
     }).pipe(
-      via.withSessions(options.via, options.sessions, unknown),
+      UploadRoute.withSessions(options.route, options.sessions, unknown),
       provideStudio,
-      respondWith((error) => ({ ...documentOf(Report.unsent({ file, ...options }, "failed")), error }))
+      printOutputWith((error) => ({ ...documentOf(Report.unsent({ file, ...options }, "failed")), error }))
     )
 ).pipe(
   Command.withDescription("Upload one file to one table and period"),
@@ -72,7 +72,7 @@ export const upload = Command.make(
     {
       command: `tbm-studio upload late.csv --project "Cost Transparency" --table "GL Data" --period Jan:FY2024 ` +
         "--action append",
-      description: "Add rows; if the answer is lost, exit with 75 instead of adding them twice"
+      description: "Add rows; if the response is lost, exit with 75 instead of adding them twice"
     },
     {
       command: `tbm-studio upload year.csv --project "Cost Transparency" --table "GL Data" --period Jan:FY2024 ` +
@@ -82,11 +82,11 @@ export const upload = Command.make(
   ])
 )
 
-const send = Effect.fnUntraced(function*(upload: Report.FileUpload, way: via.Via, sessions: boolean) {
-  const { responseTimeout, target } = yield* via.route(way)
+const send = Effect.fnUntraced(function*(upload: Report.FileUpload, route: UploadRoute.UploadRoute, sessions: boolean) {
+  const { responseTimeout, target } = yield* UploadRoute.destinationOf(route)
   const tracker = yield* Tracker.make([upload])
   const clock = yield* Clock.Clock
-  const respond = (ended: Report.Ended<Report.FileUpload>, end?: End): Response => {
+  const outputOf = (ended: Report.Ended<Report.FileUpload>, end?: End): CommandOutput => {
     const track = tracker.settle(ended, clock.currentTimeMillisUnsafe())
     const item = Report.reportOf(ended, track, end?.error)
     return {
@@ -96,16 +96,16 @@ const send = Effect.fnUntraced(function*(upload: Report.FileUpload, way: via.Via
         ...(item.error === undefined ? [] : [item.error.message]),
         ...(sessions && item.status === "unknown"
           ? [
-            "Look at what is stored. Where the rows are missing, run it again with --unknown retry to send them again."
+            "Look at what is stored. If the rows are missing, run it again with --unknown retry to send them again."
           ]
           : [])
       ],
       exitStatus: Report.exitOf(ended)
     }
   }
-  let response: Response | undefined
-  yield* knowing((end) =>
-    withEnd(response ?? respond(Report.cutOff(upload, tracker.phaseOf(upload)), end), end, response !== undefined)
+  let output: CommandOutput | undefined
+  yield* onEarlyEnd((end) =>
+    withEnd(output ?? outputOf(Report.cutOff(upload, tracker.phaseOf(upload)), end), end, output !== undefined)
   )
   const uploaded = Uploader.upload(tracker.observe(target), upload, {
     responseTimeout,
@@ -116,12 +116,12 @@ const send = Effect.fnUntraced(function*(upload: Report.FileUpload, way: via.Via
     onFailure: (error): Report.Ended<Report.FileUpload> => ({ _tag: "Failed", item: upload, error }),
     onSuccess: (report): Report.Ended<Report.FileUpload> => ({ _tag: "Uploaded", item: upload, report })
   }))
-  return response = respond(ended)
+  return output = outputOf(ended)
 })
 
 const documentOf = ({ recoveries: _, ...item }: Report.ItemReport): object => item
 
-const plan = Effect.fnUntraced(function*(upload: Report.FileUpload, way: via.Via) {
+const plan = Effect.fnUntraced(function*(upload: Report.FileUpload, route: UploadRoute.UploadRoute) {
   const settings = yield* Settings
   const { address, action, source } = upload
   const { size = 0 } = yield* source.open
@@ -130,7 +130,7 @@ const plan = Effect.fnUntraced(function*(upload: Report.FileUpload, way: via.Via
     text: [
       `Would ${action === "append" ? "append" : "upload"} ${upload.file} (${units.bytes(size)}) ` +
       `to ${TableAddress.format(address)}:`,
-      `POST ${yield* via.address(way, settings, upload)}`
+      `POST ${yield* UploadRoute.address(route, settings, upload)}`
     ],
     exitStatus: ExitStatus.done
   }

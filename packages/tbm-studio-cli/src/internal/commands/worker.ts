@@ -13,7 +13,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as ExitStatus from "../../ExitStatus.ts"
-import { leaveBehind, respond } from "../respond.ts"
+import { leaveBehind, printOutput } from "../commandOutput.ts"
 import { provideStudio } from "../runtime.ts"
 import * as StopSignal from "../stopSignal.ts"
 
@@ -33,7 +33,7 @@ const flags = {
     Flag.withDefault(4)
   ),
   unknown: Flag.Literals("unknown", ["fail", "skip", "retry"]).pipe(
-    Flag.withDescription("What to do with an append that a worker which died may have applied (default fail)"),
+    Flag.withDescription("What to do with an append that a dead worker may have applied (default fail)"),
     Flag.withDefault("fail")
   ),
   changed: Flag.Literals("changed", ["fail", "skip", "send"]).pipe(
@@ -47,16 +47,16 @@ export const worker = Command.make(
   flags,
   ({ changed, concurrency, host, port, unknown }) =>
     Effect.gen(function*() {
-      // Only this command and `batch --durable` pay for loading it.
+      // Only this command and `batch --durable` load it.
       const cluster = yield* Effect.promise(() => import("../cluster.ts"))
       const { target } = yield* TableUploads.TableUploads
       yield* (yield* Frontdoor).tokens.get
       const watch = yield* watched
-      // Uploads may come before everything below stands, and so may the signal.
+      // Uploads may arrive before everything below is ready, and so may the signal.
       const stop = yield* Effect.forkChild(
         Effect.andThen(
           StopSignal.first,
-          Console.error("Stopping: uploads that are under way may finish. Once more abandons them.")
+          Console.error("Stopping: running uploads may finish. A second signal abandons them.")
         ),
         { startImmediately: true }
       )
@@ -75,13 +75,13 @@ export const worker = Command.make(
         yield* Fiber.join(stop)
         yield* watch.drain
       }).pipe(Effect.onExit((exit) => leave(Scope.close(scope, exit))))
-      const { failed, unknown: inDoubt, uploaded } = watch.counts
+      const { failed, unknown: unknownOutcomes, uploaded } = watch.counts
       return {
-        json: { status: "stopped", uploaded, failed, unknown: inDoubt },
-        text: [`Stopped after ${uploaded} uploaded, ${failed} failed, ${inDoubt} with unknown outcome.`],
+        json: { status: "stopped", uploaded, failed, unknown: unknownOutcomes },
+        text: [`Stopped after ${uploaded} uploaded, ${failed} failed, ${unknownOutcomes} with unknown outcome.`],
         exitStatus: ExitStatus.done
       }
-    }).pipe(provideStudio, respond)
+    }).pipe(provideStudio, printOutput)
 ).pipe(
   Command.withDescription("Run uploads of `batch --durable` as one of a cluster of machines"),
   Command.withExamples([
@@ -93,8 +93,8 @@ export const worker = Command.make(
 )
 
 /**
- * Leaves the cluster, which gives the shards back. Where that takes long, for a database that does not help or for uploads
- * that wait for their turn, the end of the process does it: its sessions end with it, and the locks with them.
+ * Leaves the cluster, which releases the shards. If that takes long, because of the database or of queued uploads, the
+ * process ends anyway: its sessions end with it, and so do the locks.
  */
 const leave = (close: Effect.Effect<void>) =>
   Effect.flatMap(
@@ -102,10 +102,10 @@ const leave = (close: Effect.Effect<void>) =>
     (closing) => Timeout.withTimeoutOrElse(Fiber.await(closing), { duration: "2 seconds", orElse: () => leaveBehind })
   )
 
-/** How long the journal's database may be away before an upload fails for it, while the worker is not told to stop. */
+/** How long the journal's database may be unavailable before an upload fails, unless the worker is stopping. */
 const outage = "15 seconds"
 
-// Knows from the journal what is under way: between `started` and the next state, an upload must not be cut off.
+// Learns from the journal which uploads are running: between `started` and the next state, an upload must not be interrupted.
 const watched = Effect.sync(() => {
   const started = new Set<string>()
   const counts = { uploaded: 0, failed: 0, unknown: 0 }
@@ -136,9 +136,9 @@ const watched = Effect.sync(() => {
   return {
     counts,
     layer: Layer.effect(Journal.Journal, Effect.map(Journal.Journal, watch)),
-    /** An upload that ends in any other way, cut off with its shard for example, is not under way either. */
+    /** Also settles an upload that ends without a journal entry, for example because its shard is lost. */
     around: <A, E, R>(place: string, upload: Effect.Effect<A, E, R>) => Effect.ensuring(upload, settle(place)),
-    /** Starts nothing more and waits for what is under way. */
+    /** Starts nothing more, and waits for the running uploads. */
     drain: Effect.suspend(() => {
       idle = Deferred.makeUnsafe<void>()
       return started.size === 0 ? Effect.void : Deferred.await(idle)

@@ -8,28 +8,28 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Predicate from "effect/Predicate"
 
 /**
- * What a response of success holds that speaks against it, for a sentence: some services answer 200 and write the error into the body. `confirmed`
- * tells that the body also holds what was asked for; then a mere `message` is no error.
+ * The error that the body of a 2xx response reports, as part of a sentence: some services respond 200 and write the error into
+ * the body. `confirmed` says that the body also contains the expected fields; then a `message` alone is not an error.
  */
-export const refusalOf = (body: unknown, confirmed: boolean): string | undefined => {
+export const reportedErrorOf = (body: unknown, confirmed: boolean): string | undefined => {
   if (!Predicate.isObject(body)) return undefined
   const { message } = ErrorBody.parse(JSON.stringify(body))
-  const said = message === undefined
-    ? "a body that tells of an error"
+  const reported = message === undefined
+    ? "a body that reports an error"
     : `the message ${JSON.stringify(ForeignText.oneLine(message, 500))}`
-  if (errorKeys.some((key) => Predicate.hasProperty(body, key) && !isNothing(body[key]))) return said
+  if (errorKeys.some((key) => Predicate.hasProperty(body, key) && !isNothing(body[key]))) return reported
   const verdicts = verdictKeys.flatMap((key) => Predicate.hasProperty(body, key) ? verdictOf(body[key]) : [])
-  if (verdicts.includes(false)) return said
-  return confirmed || verdicts.includes(true) || message === undefined ? undefined : said
+  if (verdicts.includes(false)) return reported
+  return confirmed || verdicts.includes(true) || message === undefined ? undefined : reported
 }
 
-/** Fails with what the response holds, in the terms of the call: where that must not be repeated, its outcome is unknown. */
-export const refuse = Effect.fnUntraced(
-  function*(response: HttpClientResponse.HttpClientResponse, expected: string, holds: string) {
+/** Fails with what the response contains. If the call is not idempotent, its outcome is unknown. */
+export const undecodable = Effect.fnUntraced(
+  function*(response: HttpClientResponse.HttpClientResponse, expected: string, contents: string) {
     const operation = yield* Operation.Current
     const { scrub } = yield* Scrubber.Current
     const { method } = response.request
-    const failure = new ApiError.UndecodableResponse({ status: response.status, expected, got: scrub(holds) })
+    const failure = new ApiError.UndecodableResponse({ status: response.status, expected, got: scrub(contents) })
     return yield* Effect.fail(
       new ApiError.ApiError({
         method,

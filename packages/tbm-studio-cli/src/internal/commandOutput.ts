@@ -14,15 +14,15 @@ import * as logging from "./logging.ts"
 import { Json, LogFormat } from "./options.ts"
 import * as Output from "./output.ts"
 
-/** What a command has to say: one document for programs, lines for people, and the exit status for both. */
-export interface Response {
+/** The output of a command: one document for programs, lines for people, and the exit status for both. */
+export interface CommandOutput {
   readonly json: object
   readonly text: ReadonlyArray<string>
   readonly problems?: ReadonlyArray<string>
   readonly exitStatus: number
 }
 
-/** Ends the process with a status; what there is to say has been said. */
+/** Ends the process with a status. The output has been printed. */
 export class CommandFailed extends Data.TaggedError("CommandFailed")<{ readonly exitStatus: number }> {
   override readonly [Runtime.errorExitCode] = this.exitStatus
   override readonly [Runtime.errorReported] = true
@@ -38,7 +38,7 @@ export class Interrupted extends Data.TaggedError("Interrupted") {
   }
 }
 
-/** An error in the words of `--json`. `reason` is the tag again where there is nothing closer to say. */
+/** An error as `--json` reports it. `reason` repeats the tag if there is no more specific reason. */
 export interface Failure {
   readonly tag: string
   readonly reason: string
@@ -56,13 +56,13 @@ export const failureOf = (error: unknown): Failure => {
   }
 }
 
-/** The lines of an error's message, of which only an error that lists several things has more than one. */
+/** The lines of an error's message. Only an error with several problems has more than one. */
 export const linesOf = (error: unknown): ReadonlyArray<string> =>
   Predicate.hasProperty(error, "lines") && Array.isArray(error.lines)
     ? error.lines.map(String)
     : [failureOf(error).message]
 
-/** Why a command ended without a response of its own. */
+/** How a command ended without output of its own. */
 export interface End {
   readonly error: Failure
   /** Its message, line by line. */
@@ -85,39 +85,43 @@ const endByDefect = (defect: unknown): End => {
   }
 }
 
-/** What a command prints for `--json` where it failed as a whole. */
+/** The document that a command prints for `--json` if it failed as a whole. */
 export type FailureDocument = (error: Failure) => object
 
 const failedDocument: FailureDocument = (error) => ({ status: "failed", error })
 
 interface Running {
   readonly json: boolean
-  /** What there is to say if the command ended now. */
-  respond: (end: End) => Response
+  /** The output if the command ended now. */
+  onEarlyEnd: (end: End) => CommandOutput
 }
 
-const failedWith = (document: FailureDocument) => ({ error, exitStatus, problems }: End): Response => ({
+const failedWith = (document: FailureDocument) => ({ error, exitStatus, problems }: End): CommandOutput => ({
   json: document(error),
   text: [],
   problems,
   exitStatus
 })
 
-// A process runs one command. What ends it without a word of its own, such as a signal, comes to the process too.
-let running: Running = { json: process.argv.includes("--json"), respond: failedWith(failedDocument) }
-let said: number | undefined
+// A process runs one command. A signal, which ends the command without output of its own, also reaches the process.
+let running: Running = { json: process.argv.includes("--json"), onEarlyEnd: failedWith(failedDocument) }
+let printedStatus: number | undefined
 
-/** From now on, an end without a response tells what is known, whatever ends the command. */
-export const knowing = (respond: Running["respond"]): Effect.Effect<void> =>
+/** Sets the output for an early end: what is known so far, whatever ends the command. */
+export const onEarlyEnd = (onEarlyEnd: Running["onEarlyEnd"]): Effect.Effect<void> =>
   Effect.sync(() => {
-    running.respond = respond
+    running.onEarlyEnd = onEarlyEnd
   })
 
 /**
- * A response about what is known, with how it ended. What the response says of that itself, it knows better; and where all is
- * known, an interruption changes nothing.
+ * Adds to an output how the command ended. An error that the output already has is kept. If the output is `complete`, an
+ * interruption changes nothing.
  */
-export const withEnd = (response: Response, { error, exitStatus, problems }: End, complete = false): Response =>
+export const withEnd = (
+  response: CommandOutput,
+  { error, exitStatus, problems }: End,
+  complete = false
+): CommandOutput =>
   complete && exitStatus === ExitStatus.interrupted ? response : {
     ...response,
     json: { ...response.json, ..."error" in response.json ? {} : { error } },
@@ -125,25 +129,25 @@ export const withEnd = (response: Response, { error, exitStatus, problems }: End
     exitStatus: ExitStatus.gravest([response.exitStatus, exitStatus])
   }
 
-const lastWord = (end: End): Response =>
-  Result.getOrElse(Result.try(() => running.respond(end)), () => failedWith(failedDocument)(end))
+const earlyOutput = (end: End): CommandOutput =>
+  Result.getOrElse(Result.try(() => running.onEarlyEnd(end)), () => failedWith(failedDocument)(end))
 
-/** Runs a command's effect and says what came of it, however it ends. Nothing but a `CommandFailed` gets out. */
-export const respondWith = (document: FailureDocument) => <E, R>(effect: Effect.Effect<Response, E, R>) =>
+/** Runs a command's effect and prints its output, however it ends. It fails with a `CommandFailed` only. */
+export const printOutputWith = (document: FailureDocument) => <E, R>(effect: Effect.Effect<CommandOutput, E, R>) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      running = { json: yield* Json, respond: failedWith(document) }
+      running = { json: yield* Json, onEarlyEnd: failedWith(document) }
       const exit = yield* restore(effect).pipe(
         Effect.tapDefect((defect) => Effect.logDebug(Cause.pretty(Cause.die(defect)))),
         Effect.provide(logging.layer(yield* LogFormat)),
         Effect.exit
       )
-      yield* say(Exit.isSuccess(exit) ? exit.value : lastWord(endOf(exit.cause)))
+      yield* print(Exit.isSuccess(exit) ? exit.value : earlyOutput(endOf(exit.cause)))
     })
   )
 
-/** The same, with `{status: "failed", error}` where it fails. */
-export const respond = respondWith(failedDocument)
+/** `printOutputWith` the document `{status: "failed", error}`. */
+export const printOutput = printOutputWith(failedDocument)
 
 const endOf = (cause: Cause.Cause<unknown>): End =>
   Option.match(Cause.findErrorOption(cause), {
@@ -155,57 +159,57 @@ const endOf = (cause: Cause.Cause<unknown>): End =>
       })
   })
 
-/** The response to a failure that has no better one. */
-export const failed = (error: unknown): Response => failedWith(failedDocument)(endBy(error))
+/** The output for an error alone. */
+export const failed = (error: unknown): CommandOutput => failedWith(failedDocument)(endBy(error))
 
-/** Prints a response, and fails where its status is not 0. Only the first one is printed. */
-export const say = Effect.fnUntraced(function*({ exitStatus, json, problems = [], text }: Response) {
-  if (said !== undefined) return
-  said = exitStatus
+/** Prints an output, and fails if its status is not 0. Only the first output is printed. */
+export const print = Effect.fnUntraced(function*({ exitStatus, json, problems = [], text }: CommandOutput) {
+  if (printedStatus !== undefined) return
+  printedStatus = exitStatus
   yield* Output.print("stderr", problems)
   yield* running.json ? Output.printJson("stdout", json) : Output.print("stdout", text)
   if (exitStatus !== ExitStatus.done) return yield* new CommandFailed({ exitStatus })
 })
 
-const sayNow = (end: End): void => void Effect.runSyncExit(say(lastWord(end)))
+const printNow = (end: End): void => void Effect.runSyncExit(print(earlyOutput(end)))
 
-/** Ends the process when everything is printed: with the status of the response, and another where it cannot be read. */
+/** Ends the process when everything is printed: with the status of the output, or a graver one if standard output fails. */
 const finish = (status: number, exit: (status: number) => void): void =>
   Output.flushed((failure) => {
-    if (failure === undefined) return exit(said ?? status)
+    if (failure === undefined) return exit(printedStatus ?? status)
     Effect.runSync(Output.print("stderr", [`Standard output cannot be written: ${failure.message}.`]))
-    exit(ExitStatus.gravest([said ?? status, ExitStatus.cannotWrite]))
+    exit(ExitStatus.gravest([printedStatus ?? status, ExitStatus.cannotWrite]))
   })
 
 let leftBehind = false
 
-/** The process ends with the program, whatever of it still runs in the background. */
+/** Makes the process end with the program, even if effects still run in the background. */
 export const leaveBehind: Effect.Effect<void> = Effect.sync(() => {
   leftBehind = true
 })
 
-/** What is to be done when the program has ended, with the status that Effect has for it. */
+/** Ends the process when the program has ended with this exit. `status` is Effect's exit status. */
 export const ended = (exit: Exit.Exit<unknown, unknown>, status: number): void => {
-  if (Exit.isFailure(exit) && !(Cause.squash(exit.cause) instanceof CommandFailed)) sayNow(endOf(exit.cause))
+  if (Exit.isFailure(exit) && !(Cause.squash(exit.cause) instanceof CommandFailed)) printNow(endOf(exit.cause))
   finish(status, (status) => {
     if (leftBehind) process.exit(status)
-    // It ends by itself when every pipe has taken what it was given.
+    // The process ends by itself when every pipe has accepted its output.
     process.exitCode = status
   })
 }
 
-/** Ends a process outside of Effect, by an exception that nothing catches. */
+/** Ends the process after an uncaught exception outside of Effect. */
 export const crash = (error: unknown): void => {
-  sayNow(endByDefect(error))
+  printNow(endByDefect(error))
   finish(ExitStatus.bug, () => process.exit(ExitStatus.bug))
 }
 
 let givenUp = false
 
-/** Ends a process that does not end by itself: when its last word is printed, and at once where that is stuck too. */
+/** Ends a process that does not end by itself: when its output is printed, and at once on the second call. */
 export const giveUp = (): void => {
-  if (givenUp) process.exit(said)
+  if (givenUp) process.exit(printedStatus)
   givenUp = true
-  sayNow(endBy(new Interrupted()))
+  printNow(endBy(new Interrupted()))
   finish(ExitStatus.interrupted, process.exit)
 }

@@ -18,48 +18,48 @@ import type * as Path from "effect/Path"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import { failAs, InvalidOption } from "./runtime.ts"
 
-/** Which way uploads go: to the table itself, or through the uploader service. */
-export type Via = "table" | "uploader"
+/** How files are uploaded: to the table itself, or through the uploader service. */
+export type UploadRoute = "table" | "uploader"
 
 /** The flags of the commands that upload. */
 export const flags = {
-  via: Flag.Literals("via", ["table", "uploader"]).pipe(
+  route: Flag.Literals("via", ["table", "uploader"]).pipe(
     Flag.withDescription("Send each file in one request, or in parts through the uploader service (default table)"),
     Flag.withDefault("table")
   ),
   sessions: Flag.String("sessions").pipe(
     Flag.withMetavar("DIRECTORY"),
     Flag.withDescription(
-      "With --via uploader: remember here which parts have arrived, to send only the others next time"
+      "With --via uploader: record here which parts have arrived, so that the next run sends only the others"
     ),
     Flag.optional
   )
 }
 
-/** How a send can fail, whichever way it goes. */
+/** The failures of either route. */
 export type Failure = ApiError.ApiError | AuthError.AuthError | CircuitOpen | UploaderError.UploaderError
 
-interface Route {
+interface Destination {
   readonly target: UploadTarget.UploadTarget<TableUploads.TableUpload, unknown, Failure, FileSystem.FileSystem>
   readonly responseTimeout: Duration.Duration | undefined
 }
 
-/** Where uploads go, and how long a response may take there. The uploader service is made only for those that go there. */
-export const route = (via: Via) =>
-  via === "table"
-    ? Effect.map(TableUploads.TableUploads, ({ target }): Route => ({ target, responseTimeout: undefined }))
+/** The target of a route, and how long its response may take. The uploader service is built only for its own route. */
+export const destinationOf = (route: UploadRoute) =>
+  route === "table"
+    ? Effect.map(TableUploads.TableUploads, ({ target }): Destination => ({ target, responseTimeout: undefined }))
     : Effect.map(
       UploaderService.UploaderService,
-      ({ target }): Route => ({ target, responseTimeout: UploaderService.responseTimeout })
+      ({ target }): Destination => ({ target, responseTimeout: UploaderService.responseTimeout })
     ).pipe(Effect.provide(UploaderService.UploaderService.layer))
 
-/** What a dry run shows: where the first request with bytes in it would go. */
+/** The address of the first request with a body, which a dry run shows. */
 export const address = (
-  via: Via,
+  route: UploadRoute,
   settings: Settings["Service"],
   { address, action, source }: TableUploads.TableUpload
 ): Effect.Effect<string, UploaderError.UploaderError> => {
-  if (via === "table") {
+  if (route === "table") {
     return Effect.succeed(settings.api + TableAddress.path(address, settings.domain, action, settings.apiVersion))
   }
   if (settings.datalink !== undefined) return Effect.succeed(`${settings.datalink}/uls/api/v1/upload`)
@@ -68,16 +68,16 @@ export const address = (
 }
 
 /**
- * Keeps the sessions of the uploader service in the directory that the flag names. `onUnknown` is what becomes of an append
- * that one of them leaves in doubt.
+ * Keeps the sessions of the uploader service in the directory of the flag. `onUnknown` says what to do with an append whose
+ * session has an unknown outcome.
  */
 export const withSessions =
-  (via: Via, directory: Option.Option<string>, onUnknown: "fail" | "skip" | "retry") =>
+  (route: UploadRoute, directory: Option.Option<string>, onUnknown: "fail" | "skip" | "retry") =>
   <A, E, R>(
     self: Effect.Effect<A, E, R>
   ): Effect.Effect<A, E | InvalidOption, R | FileSystem.FileSystem | Path.Path> => {
     if (Option.isNone(directory)) return self
-    if (via === "table") {
+    if (route === "table") {
       return Effect.fail(new InvalidOption({ message: "Leave out --sessions: it is for --via uploader." }))
     }
     const files = failAs(
