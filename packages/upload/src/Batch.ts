@@ -1,18 +1,18 @@
 /**
- * Uploads many items: so many at once, at such a pace, and never two to the same place.
+ * Uploads many items with a limit on concurrency and pace, and never two to the same place at once.
  *
  * **Details**
  *
  * - Items with the same key (`UploadTarget.key`) run one after the other, in the order of the manifest.
- * - Where an item fails or is abandoned, those with its key behind it are not started: what they build on is not there. Of a
- *   stream, which may have no end, at least the last 100,000 such keys are remembered.
- * - An item that waits for its key takes up no slot: others overtake it.
- * - A failure that names a time to wait (429 or 503 with `Retry-After`) holds back every attempt of the batch, not only
- *   its own; a 429 without a time does so for as long as its own retry waits. They resume one after the other.
+ * - Where an item fails or is abandoned, later items with its key are not started: what they build on is not there. Of a
+ *   stream, which may have no end, the batch remembers at least the last 100,000 such keys.
+ * - An item that waits for its key occupies no slot: others overtake it.
+ * - A failure that names a time to wait (429 or 503 with `Retry-After`) delays every attempt of the batch, not only its own.
+ *   A 429 without a time delays them as long as its own retry waits. They resume one after the other.
  * - An item's failure is its own result. Only defects and interruption end the batch.
- * - Items are read as they are needed: at most 1,000 ahead of those that are done.
+ * - Items are read on demand: at most 1,000 ahead of those that have ended.
  *
- * **Example** (One bad item stops nobody)
+ * **Example** (One bad item stops no other)
  *
  * ```ts import.meta.vitest
  * import { Batch, UploadSource, type UploadTarget } from "@effect-resilience/upload"
@@ -64,18 +64,18 @@ export const run = <Item, Receipt, E, R, EI = never, RI = never>(
   BatchRunner.collect(options, (batch, emit) => BatchRunner.run(items, batch, withoutJournal(target), emit))
 
 /**
- * Uploads what the journal does not hold yet, and records what becomes of it, so that each place ends as the list says, in
- * its order. Run again after a crash, it goes on where the batch stood; see `UploadPlan` for what is sent, skipped and rejected.
+ * Uploads what the journal does not contain yet, and records each outcome, so that each place ends as the list says, in its
+ * order. The next run after a crash continues where the batch stopped. See `UploadPlan` for what is sent, skipped and rejected.
  *
  * **Details**
  *
  * The whole list is read before the first item is sent, since what follows at a place decides what is sent there. Items for
  * places without a history are sent first; the sources of all others are looked at beside the sends.
  *
- * Where the journal cannot be written any more, uploads that are under way end, nothing more is started, `onResult` is told
- * of every item, and the batch fails with the journal's error.
+ * If the journal can no longer be written, running uploads end, nothing more is started, `onResult` receives a result for
+ * every item, and the batch fails with the journal's error.
  *
- * - `plan`: what `UploadPlan.make` made of the same items; default: made at the beginning.
+ * - `plan`: what `UploadPlan.make` returned for the same items; default: made at the beginning.
  *
  * The rest is as for `UploadPlan.make` and `run`. Throws `RangeError` where the concurrency is not a whole number above 0.
  *
@@ -100,7 +100,7 @@ export const runWithJournal = <Item, Receipt, E, R, EI = never, RI = never>(
     ))
 
 /**
- * Uploads all items and tells each result as soon as it stands, in constant memory.
+ * Uploads all items and streams each result as soon as it is known, in constant memory.
  *
  * Throws `RangeError` where the concurrency is not a whole number above 0.
  *
@@ -145,7 +145,7 @@ const withJournal = <Item, Receipt, E, R>(
     plan === undefined ? UploadPlan.make(target, items, options) : Effect.succeed(plan)
   )
   return {
-    // Uploads to one place follow each other, whatever it is named by.
+    // Uploads to one place follow each other, whichever function names the place.
     key: target.key ?? options.place ?? options.name ?? ((item) => target.source(item).name),
     idempotent: idempotentBy(target),
     prepare: Effect.map(planned, (made) => {

@@ -1,18 +1,18 @@
 /**
- * Uploads that survive the process that began them: the uploads to one place are an Effect `Workflow` with one `Activity`
+ * Uploads that survive the process that began them. The uploads to one place are an Effect `Workflow` with one `Activity`
  * each, in the order of the list.
  *
  * **Why**
  *
- * With a journal, the next run of a batch goes on where the last one stood. Here no further run is needed: the workflow
- * engine goes on by itself, on the next start or on another machine.
+ * With a journal, the next run of a batch continues where the last one stopped. Here no further run is needed: the workflow
+ * engine continues on the next start or on another machine.
  *
  * **Details**
  *
- * The engine may run an activity twice, when its first runner died or was cut off. So the activity consults a `Journal`,
- * which must outlive the runner as the engine's own storage does: what is uploaded is not sent again, and what must not be
- * sent twice and may have been applied fails with the recovery `Verify`. The journal's places and names are those of
- * `make`, whatever the batch is called, so a batch that is submitted under another name finds what is there.
+ * The engine may run an activity twice, if its first runner died or was cut off. So the activity consults a `Journal`, which
+ * must outlive the runner as the engine's own storage does. What is uploaded is not sent again. What must not be sent twice
+ * and may have been applied fails with the recovery `Verify`. The journal's places and names are those of `make` and do not
+ * contain the batch's name, so a batch that is submitted under another name finds what is there.
  *
  * The same program runs embedded on SQLite (`SingleRunner`) and on a cluster (`NodeClusterSocket` on Postgres): only the
  * layers differ.
@@ -73,7 +73,7 @@ import * as UploadPlan from "./UploadPlan.ts"
 import type * as UploadTarget from "./UploadTarget.ts"
 
 /**
- * A failure in words that can be stored: the tag and reason of the error that it was, its message, and what to do about it.
+ * A failure that can be stored: the error's tag and reason, its message, and its recovery.
  *
  * @category errors
  * @since 0.1.0
@@ -138,10 +138,10 @@ const Ended = Schema.Union([
 type Ended = typeof Ended.Type
 
 /**
- * - `layer`: a worker. It uploads what anybody gives to the engine that it shares.
- * - `run`: gives items to the engine and waits for them: so many places at once, the items of a place one after the other.
+ * - `layer`: a worker. It uploads what any `run` submits to the same engine.
+ * - `run`: submits items to the engine and waits for them: `concurrency` places at once, a place's items one by one.
  *   The results of a place come together.
- * - `plan`: what the journal knows of items, as for `UploadPlan.make`.
+ * - `plan`: compares items with the journal, as `UploadPlan.make` does.
  *
  * @category models
  * @since 0.1.0
@@ -167,9 +167,9 @@ export interface DurableUpload<Item> {
 
 /**
  * - `concurrency`: uploads at once by this worker; default 4.
- * - `onUnknown`: what to do with an item that may have been applied and must not be twice; default `fail`.
+ * - `onUnknown`: what to do with an item that may have been applied and must not be sent twice; default `fail`.
  * - `onChanged`: what to do with an addition whose content has changed since it was uploaded; default `fail`.
- * - `around`: wraps each upload, with its place: to know what is under way, for example.
+ * - `around`: wraps each upload and receives its place, for example to know what is running.
  *
  * The rest is as for `Uploader.upload`.
  *
@@ -184,9 +184,9 @@ export interface WorkerOptions extends Omit<Uploader.Options, "onEvent"> {
 }
 
 /**
- * - `round`: default 1. The engine remembers failures too; items that failed are tried again under the next number.
+ * - `round`: default 1. The engine remembers failures too. The next number runs items that failed again.
  * - `concurrency`: places at once; default 4.
- * - `pace`: the least time between two places that are given to the engine; default none.
+ * - `pace`: the least time between the submissions of two places; default none.
  *
  * The rest is as for `Batch.run`.
  *
@@ -201,13 +201,13 @@ export interface RunOptions<in Item>
 
 /**
  * Describes durable uploads of one kind. The name and the schema are stored with the engine, so they must not change while
- * uploads are under way.
+ * uploads are running.
  *
- * - `name`: what an item's source is called in every run.
+ * - `name`: of an item's source, the same in every run.
  * - `place`: where an item goes. Items for one place never overlap within a `run`, and one whose predecessor failed is not
  *   started; default the name.
- * - `version`: of what the item says beside its name and place, and of its content, as far as the caller knows it. With
- *   another one the engine takes up the place again, and the journal decides; default none.
+ * - `version`: of the item's other fields and, if the caller knows it, of its content. Under another version the engine runs
+ *   the place again, and the journal decides; default none.
  *
  * @category constructors
  * @since 0.1.0
@@ -241,7 +241,7 @@ export const make = <Item, Encoded>(kind: string, options: {
         const permits = yield* Semaphore.make(concurrency)
         return workflow.toLayer(({ items, place }) =>
           Effect.gen(function*() {
-            // Made by each runner of the workflow: what another one recorded is in the journal.
+            // Each runner of the workflow makes its own plan: the journal contains what another runner recorded.
             const planned = yield* Effect.cached(plan(to, items, { onUnknown, onChanged }))
             const all: Array<Ended> = []
             for (const i of items.keys()) {
@@ -349,10 +349,10 @@ const unwrapped: NonNullable<WorkerOptions["around"]> = (_, upload) => upload
 const attachments = 60
 const outage = 60_000
 
-// A caller that waits for an execution can be interrupted by the runner that it leaves, such as a worker that shuts down, and
-// dies of a storage that fails. The engine goes on with it, and to execute it again is to wait for it again.
+// A runner that shuts down can interrupt the caller that waits for an execution, and a storage that fails is a defect in it.
+// The engine continues the execution, and executing it again waits for it again.
 const attachment = () => {
-  // Of the engine's storage, as all executions of this run see it.
+  // Shared by all executions of this run, since they use one storage.
   let failingSince: number | undefined
   const attached = <A, R>(
     execution: Effect.Effect<A, never, R>,
@@ -390,7 +390,7 @@ const isOfStorage = (defect: unknown): boolean => {
   return tag === "PersistenceError" || tag === "SqlError"
 }
 
-// The engine's own message says only that its storage failed; the one beneath says why.
+// The engine's own message says only that its storage failed; its cause says why.
 const causesOf = (defect: unknown): string => ErrorMessage.innermostOf(defect) ?? String(defect)
 
 const endedOf = <Receipt>(outcome: UploadPlan.Outcome<Receipt>): Ended => {

@@ -1,5 +1,5 @@
 /**
- * Computes digests of bytes that pass by, in one go and in constant memory.
+ * Computes digests of bytes as they pass, all algorithms at once and in constant memory.
  *
  * **Why**
  *
@@ -41,7 +41,7 @@ import type * as Scope from "effect/Scope"
 import { builtin } from "./internal/builtin.ts"
 
 /**
- * `md5` is what many upload services answer with. It detects accidents, not attackers.
+ * `md5` is what many upload services confirm. It detects accidents, not attackers.
  *
  * @category models
  * @since 0.1.0
@@ -57,9 +57,9 @@ export type Algorithm = "md5" | "sha256"
 export type Digests = { readonly [algorithm in Algorithm]?: string | undefined }
 
 /**
- * Takes chunks in order, one at a time, then tells their digests once.
+ * Takes chunks in order, one at a time, then returns their digests once.
  *
- * - `update`: when it is done, the chunk's memory may be used again. It may wait for a hasher that has fallen behind.
+ * - `update`: when it ends, the chunk's memory may be used again. It may wait for a hasher that has fallen behind.
  *
  * @category models
  * @since 0.1.0
@@ -70,10 +70,10 @@ export interface Hasher {
 }
 
 /**
- * Starts hashers, which are good for as long as their scope.
+ * Starts hashers, which live as long as their scope.
  *
- * - `size`: of what will be hashed, in bytes, or of the whole that it is a part of, as far as it is known; a hint, by which an
- *   implementation chooses its means.
+ * - `size`: of what will be hashed, in bytes, or of the whole that it is a part of; a hint by which an implementation chooses
+ *   its means.
  *
  * @category models
  * @since 0.1.0
@@ -86,7 +86,7 @@ export interface Hashing {
 }
 
 /**
- * What computes was lost, such as a thread that ended. Hashing the same bytes again may well succeed.
+ * The hasher was lost, for example with a thread that ended. Hashing the same bytes again may succeed.
  *
  * @category errors
  * @since 0.1.0
@@ -133,7 +133,7 @@ export const portable: Hashing = /* @__PURE__ */ fromIncremental((algorithm) => 
 })
 
 /**
- * Hashing by the runtime's own `crypto` module, if it has one: eight to nine times as fast as `portable` on Node 24.
+ * Hashing with the runtime's own `crypto` module, if it has one: eight to nine times as fast as `portable` on Node 24.
  *
  * @category implementations
  * @since 0.1.0

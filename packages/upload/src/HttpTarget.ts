@@ -3,8 +3,9 @@
  *
  * **Details**
  *
- * HTTP has no header in which a server confirms what it stored: digests in an answer describe the answer. So `stored` says
- * how this server does it; `etagMd5` reads an `ETag` that is the md5, as Amazon S3 answers a part that no foreign key encrypts.
+ * HTTP has no header in which a server confirms what it stored: digests in a response describe the response. So `stored`
+ * says how this server does it. `etagMd5` reads an `ETag` that is the md5, as Amazon S3 sends it for an object that no foreign
+ * key encrypts.
  *
  * **Example** (An object store)
  *
@@ -54,13 +55,13 @@ import * as UploadTarget from "./UploadTarget.ts"
 /**
  * - `client`: with errors mapped.
  * - `endpoint`: the address as a template, for logs and errors.
- * - `url`: where an item goes; where it throws, as `encodeURIComponent` does on half a character, the item's upload fails.
+ * - `url`: where an item goes. If it throws, as `encodeURIComponent` does on half a character, the item's upload fails.
  * - `headers`: of each request; default none.
  * - `contentType`: default `application/octet-stream`.
  * - `idempotent`: whether sending an item twice is harmless; default for `PUT`.
  * - `key`: items with the same key never overlap in a batch; default the address for `PUT`, none for `POST`.
  * - `digests`: to compute for `stored`; default none.
- * - `stored`: what the server says it holds, by the headers of its answer; default nothing.
+ * - `stored`: what the server says it stored, in the headers of its response; default nothing.
  *
  * @category models
  * @since 0.1.0
@@ -131,14 +132,14 @@ export const make = <Item, E, R, RS = never>(
 const noAddress = new ApiError.TransportFailure({ kind: "address", code: undefined, connected: false })
 
 /**
- * Reads an `ETag` of 32 hexadecimal digits as the md5 of what is stored; any other says nothing. Where the response names an
- * encryption other than with S3's own keys (`AES256`), it says nothing either: with keys of KMS or of the customer an `ETag` is
- * no md5, though it looks like one.
+ * Reads an `ETag` of 32 hexadecimal digits as the md5 of what is stored; any other confirms nothing. Nor does one of
+ * a response that names an encryption other than with S3's own keys (`AES256`): with keys of KMS or of the customer an `ETag`
+ * is no md5, though it looks like one.
  *
  * Source: Amazon S3 API Reference, *Object*, field `ETag`
  * (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html).
  *
- * @category answers
+ * @category responses
  * @since 0.1.0
  */
 export const etagMd5 = (headers: Headers.Headers): UploadTarget.Stored => ({

@@ -1,12 +1,11 @@
 /**
- * Remembers what was uploaded to each place, so that a batch that was cut off goes on where it stood.
+ * Records what was uploaded to each place, so that the next run continues where a batch was cut off.
  *
  * **Why**
  *
  * A process can be killed at any moment. The next run must not send twice what cannot be sent twice, need not send what is
- * there, and must send the rest. Uploads to one place depend on each other: an upload that replaces what is there also
- * wipes out what was added before it. So the journal keeps the history of each place. `UploadPlan` compares a list of
- * uploads with it.
+ * there, and must send the rest. Uploads to one place depend on each other: a replacement also wipes out what was added
+ * before it. So the journal keeps the history of each place, and `UploadPlan` compares a list of uploads with it.
  *
  * **Example** (What one upload leaves behind)
  *
@@ -45,7 +44,7 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 
 /**
- * - `started`: an attempt is under way, or was when its process died.
+ * - `started`: an attempt is running, or was when its process died.
  * - `waiting`: no attempt so far was applied; another may follow.
  * - `retrying`: an attempt may have been applied; another may follow.
  * - `uploaded`: confirmed by the server.
@@ -72,9 +71,9 @@ export type Action = "replace" | "add"
  * - `ordinal`: counts the uploads to the place, from 1.
  * - `run`: names the plan that it belongs to.
  * - `revision`: counts what was recorded of the upload, from 1.
- * - `name`: what the list called its source.
+ * - `name`: of its source in the list.
  * - `version`: of the source that was sent, where it has one.
- * - `bytes`, `md5`: of its content, as far as they are known.
+ * - `bytes`, `md5`: of its content, where they are known.
  * - `note`: the last failure, for people.
  * - `at`: when this was recorded, in milliseconds since 1970.
  *
@@ -119,7 +118,7 @@ export class JournalError extends Data.TaggedError("JournalError")<{
 }
 
 /**
- * Another run has uploaded to the place since this one looked at its history, so what this one would do is out of date.
+ * Another run has uploaded to the place since this one read its history, so this one's plan is out of date.
  *
  * @category errors
  * @since 0.1.0
@@ -139,10 +138,11 @@ export class PlaceTaken extends Data.TaggedError("PlaceTaken")<{ readonly place:
 /**
  * Where entries are kept.
  *
- * - `history`: the entries of these places in the order of their ordinals; no place without any. There may be other places.
- * - `record`: keeps an entry instead of its run's earlier revision with the same place and ordinal, and fails with
- *   `PlaceTaken` as the cause where another run has taken that ordinal. An earlier revision that comes late changes nothing. When it returns, the entry survives the process; a `durable` one
- *   survives a power failure too, where the store can promise that.
+ * - `history`: the entries of these places in the order of their ordinals; a place without entries is absent. The map may
+ *   contain other places.
+ * - `record`: replaces the run's earlier revision with the same place and ordinal. It fails with `PlaceTaken` as the cause
+ *   where another run has taken that ordinal. An earlier revision that comes late changes nothing. When `record` returns, the
+ *   entry survives the process; a `durable` one survives a power failure too, where the store can promise that.
  * - `entries`: all of them, by place and ordinal.
  *
  * @category services
@@ -163,7 +163,7 @@ export class Journal extends Context.Service<Journal, {
 export type Histories = ReadonlyMap<string, ReadonlyArray<Entry>>
 
 /**
- * A journal that lives as long as the process.
+ * A journal that is lost with the process.
  *
  * @category layers
  * @since 0.1.0

@@ -3,12 +3,12 @@
  *
  * **Why**
  *
- * `FormData` of the platforms cannot take a stream of known length: a large file is either held in memory or sent chunked,
- * which many servers and proxies refuse.
+ * The platform's `FormData` cannot take a stream of known length: a large file is either kept in memory or sent chunked,
+ * which many servers and proxies reject.
  *
  * **Details**
  *
- * Names are escaped as browsers do (`"` as `%22`, line breaks as `%0D%0A`) and sent as UTF-8. The boundary holds 144 random
+ * Names are escaped as browsers do (`"` as `%22`, line breaks as `%0D%0A`) and sent as UTF-8. The boundary contains 144 random
  * bits from the platform's cryptographic source, so the bytes of a part need not be searched for it.
  *
  * **Example** (A field and a file)
@@ -79,7 +79,7 @@ export const field = (name: string, value: string): Part => {
  * - `contentType`: default `application/octet-stream`.
  * - `size`: of the stream, in bytes.
  *
- * Throws `RangeError` where the content type holds a line break.
+ * Throws `RangeError` where the content type contains a line break.
  *
  * @category parts
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * Reads a CSV or TSV before anything is sent, and tells what is wrong with it by file and line.
+ * Reads a CSV or TSV before anything is sent, and reports what is wrong with it by file and line.
  *
  * **Why**
  *
@@ -8,7 +8,7 @@
  *
  * **Details**
  *
- * Fields may be quoted, and then hold delimiters, line breaks and doubled quotes (RFC 4180). Lines end with LF or CRLF.
+ * Fields may be quoted, and then contain delimiters, line breaks and doubled quotes (RFC 4180). Lines end with LF or CRLF.
  * Blank lines are ignored. Text must be UTF-8, with or without a byte order mark. A source whose name ends in `.gz` is
  * decompressed, with all members that it has (`UploadSource.gunzip`). Memory stays constant.
  *
@@ -40,9 +40,9 @@ import * as UploadSource from "./UploadSource.ts"
 /**
  * What a file must look like.
  *
- * - `delimiter`: default the one that the header holds most of; where it holds none, a tab for `.tsv`, otherwise a comma.
- * - `header`: the names that the first line must have, in this order; default any.
- * - `maxProblems`: where to stop looking; default 10.
+ * - `delimiter`: default the one that the header contains most often. If it contains none, a tab for `.tsv`, otherwise a comma.
+ * - `header`: the names of the columns, in order; default any.
+ * - `maxProblems`: after how many problems reading stops; default 10.
  *
  * @category models
  * @since 0.1.0
@@ -93,7 +93,7 @@ export class InvalidFile extends Data.TaggedError("InvalidFile")<{
 }
 
 /**
- * Checks that a source is well-formed CSV, has a header and as many fields in each row.
+ * Checks that a source is well-formed CSV with a header, and that each row has as many fields as the header.
  *
  * @category checking
  * @since 0.1.0
@@ -134,7 +134,7 @@ export const csv = Effect.fnUntraced(function*<R>(
   else {
     yield* content.pipe(
       Stream.runForEachWhile((chunk) => Effect.sync(() => reader.read(chunk) && problems.length < maxProblems)),
-      // Each chunk is done with before the next is read, unless it is decompressed meanwhile.
+      // No chunk is used after the next is read, unless they are decompressed in between.
       compressed ? identity : Effect.provideService(BufferReuse.Current, 0)
     )
   }

@@ -1,10 +1,10 @@
 /**
- * What an upload tells while it runs, and how far that is.
+ * How far an upload is, folded from its events.
  *
  * **Details**
  *
  * `step` folds events into a state that never goes back: an attempt that starts over shows progress again when it
- * overtakes the one before. `fraction` reaches 1 on the server's answer only.
+ * overtakes the previous one. Only the server's response takes `fraction` to 1.
  *
  * **Example** (All bytes sent is not done)
  *
@@ -67,7 +67,7 @@ export const step = (self: Progress, event: Uploader.Event): Progress => {
 }
 
 /**
- * The share that is done, from 0 to 1: at most 0.99 before the answer, and 0 for a source of unknown size.
+ * The share that is done, from 0 to 1: at most 0.99 before the response, and 0 for a source of unknown size.
  *
  * @category accessors
  * @since 0.1.0

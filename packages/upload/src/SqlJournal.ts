@@ -54,7 +54,8 @@ export interface Options {
 }
 
 /**
- * The database holds a journal that an earlier build of this package wrote, in another form. `layer` with `adopt` takes it over.
+ * The database contains a journal that an earlier build of this package wrote in another form. `layer` with `adopt` takes it
+ * over.
  *
  * @category errors
  * @since 0.1.0
@@ -69,7 +70,7 @@ export class OutdatedJournal extends Data.TaggedError("OutdatedJournal")<{ reado
 }
 
 /**
- * An entry as earlier builds kept it: one for each item, under an id of the caller's.
+ * An entry as earlier builds kept it: one for each item, under an id that the caller chose.
  *
  * @category models
  * @since 0.1.0
@@ -93,13 +94,13 @@ export type Adopted = Pick<Journal.Entry, "place" | "action" | "name">
  *
  * **Details**
  *
- * What arrives while a transaction is written goes into the next one together. On SQLite a durable entry is written with
- * `synchronous = FULL`, any other one as the connection is set.
+ * Entries that arrive during a transaction are written together in the next one. On SQLite a durable entry is written with
+ * `synchronous = FULL`, any other as the connection is set.
  *
  * A place may have 2,600 bytes on Postgres, any number on SQLite, and 700 characters elsewhere.
  *
- * A database that falls silent fails each call within `storeTimeout`, so that nothing counts as recorded that is not. Then
- * nothing is written until it has responded to the write that it holds up.
+ * If the database does not respond, each call fails within `storeTimeout`, so that nothing counts as recorded that is not.
+ * Nothing more is written until the database has responded to the write that it delays.
  *
  * @category layers
  * @since 0.1.0
@@ -139,14 +140,14 @@ const make = Effect.fnUntraced(function*(
   const within = StoreTimeout.make(storeTimeout)
   // Otherwise SQLite keeps each place twice, in the row and in the key's index.
   const storage = sql.literal(sql.onDialectOrElse({ sqlite: () => " WITHOUT ROWID", orElse: () => "" }))
-  // Places hold names. Where a key's columns need a length, this is what MySQL indexes.
+  // Places contain names. Where a key's columns need a length, this is what MySQL indexes.
   const placeType = sql.onDialectOrElse({ sqlite: () => "TEXT", pg: () => "TEXT", orElse: () => "VARCHAR(700)" })
   const create = sql`CREATE TABLE IF NOT EXISTS upload_history (
     batch VARCHAR(255) NOT NULL, place ${sql.literal(placeType)} NOT NULL, ordinal INTEGER NOT NULL,
     run VARCHAR(16) NOT NULL, revision INTEGER NOT NULL, action VARCHAR(16) NOT NULL, name TEXT NOT NULL, state VARCHAR(16) NOT NULL, attempts INTEGER NOT NULL,
     version VARCHAR(255), bytes BIGINT, md5 VARCHAR(32), verified INTEGER NOT NULL, note TEXT, at BIGINT NOT NULL,
     PRIMARY KEY (batch, place, ordinal))${storage}`
-  // SQLite's level of safety is a number that the connection can change; other databases are always safe.
+  // SQLite's level of safety is a number that the connection can change. Other databases are always safe.
   const level = sql.onDialectOrElse({
     sqlite: () =>
       Effect.map(sql<{ readonly synchronous: number }>`PRAGMA synchronous`, ([row]) => row?.synchronous ?? full),
@@ -158,7 +159,7 @@ const make = Effect.fnUntraced(function*(
     Effect.retry({ times: 2 }),
     Effect.andThen(level),
     within,
-    // To adopt a hundred thousand entries takes a while.
+    // Adopting a hundred thousand entries takes time.
     Effect.tap(adopt === undefined ? within(takingOver) : takingOver),
     Effect.mapError((cause) => failure("open", cause))
   )
@@ -202,7 +203,7 @@ const make = Effect.fnUntraced(function*(
         kept ? Exit.asVoid(exit) : Exit.fail(failure("write", new Journal.PlaceTaken({ place: entry.place })))
       )
     }, { discard: true })
-  // Why nothing can be recorded, while a write is not responded to.
+  // Why nothing can be recorded, while the database does not respond to a write.
   let silence: Journal.JournalError | undefined
   const write = Effect.fnUntraced(function*(pending: ReadonlyArray<Write>) {
     const writing = yield* Effect.forkDetach(insertAll(pending))
@@ -212,7 +213,7 @@ const make = Effect.fnUntraced(function*(
         Effect.gen(function*() {
           silence = failure("write", cause)
           yield* settle([...pending, ...(yield* Queue.clear(writes))], Exit.fail(silence))
-          // Nothing is written past it: when it comes late, it would undo what was written meanwhile.
+          // Nothing is written past it: when it comes late, it would undo what was written in the meantime.
           yield* Fiber.await(writing)
           silence = undefined
         })),
@@ -258,11 +259,11 @@ const make = Effect.fnUntraced(function*(
         }
         return histories
       }
-      // To look for so many one by one takes longer than to read them all.
+      // Reading all entries takes less time than looking so many places up.
       let wanted: ReadonlySet<string> | undefined
       yield* Stream.runForEachArray(entries, (page) =>
         Effect.sync(() => {
-          // Most journals hold little else, and the set takes a while to be made.
+          // Most journals contain little else, and making the set takes time.
           if (wanted === undefined && histories.size + page.length > 2 * places.length) {
             wanted = new Set(places)
             for (const place of histories.keys()) if (!wanted.has(place)) histories.delete(place)
@@ -282,7 +283,7 @@ const make = Effect.fnUntraced(function*(
   }
 })
 
-/** What an earlier build left in the table `upload_journal` becomes part of this journal, or is refused; it is never ignored. */
+/** Adopts what an earlier build left in the table `upload_journal`, or fails; never ignores it. */
 const takeOver = (
   sql: SqlClient.SqlClient,
   batch: string,
@@ -355,10 +356,10 @@ const maxRows = 200
 const maxPlaces = 1_000
 const pageSize = 10_000
 
-/** A row that was written by a later build, or by another hand: to guess what it says could send something twice. */
+/** A later build or another program wrote this row. A guess at what it says could send something twice. */
 class MalformedEntry extends Data.TaggedError("MalformedEntry")<{ readonly place: unknown }> {
   override get message(): string {
-    return `an entry is none that this build writes: ${String(this.place)}`
+    return `this build writes no such entry: ${String(this.place)}`
   }
 }
 

@@ -3,18 +3,18 @@
  *
  * **Details**
  *
- * An attempt asks the server how much it holds and sends the rest, so a broken connection costs only what was under way.
- * What a server stores of a body that breaks off counts. With a store, another process goes on too: the address of an
- * upload is kept under the name, size and version of its source until it is complete.
+ * An attempt asks the server how much it has and sends the rest, so a broken connection costs only what was in transit. What a
+ * server stores of a body that breaks off counts. With a store, another process can continue: the address of an upload is
+ * kept under the name, size and version of its source until it is complete.
  *
- * 409 (another offset) and 423 (the server has not noticed yet that the attempt before is gone) are retried. An address
- * that the server no longer knows is replaced by a new upload.
+ * 409 (another offset) and 423 (the server has not noticed yet that the previous attempt is gone) are retried. A new upload
+ * replaces an address that the server no longer knows.
  *
  * **Gotchas**
  *
- * The protocol's core has no digest, so a report's `verified` is false; lengths are compared. A server that says it holds
- * more than it was sent ends the upload with `UndecodableAnswer`, and the address is forgotten. An address on another
- * origin than the endpoint's is refused, since credentials would go there.
+ * The protocol's core has no digest, so a report's `verified` is false; lengths are compared. A server that reports more bytes
+ * than were sent ends the upload with `UndecodableAnswer`, and the address is forgotten. An address on another origin than the
+ * endpoint's is rejected, since credentials would go there.
  *
  * **Example** (A target for videos)
  *
@@ -103,7 +103,7 @@ export const make = <Item, E, R, RS = never>(
   requireArgument(chunkSize > 0, "TusTarget.chunkSize", "above 0", chunkSize)
   const endpoint = new URL(options.endpoint)
   const requestTimeout = Duration.fromInputUnsafe(options.requestTimeout ?? 30_000)
-  // An upload's attempts share their payload, so its address is found again under it.
+  // An upload's attempts share their payload, so it is the key of the address.
   const addresses = new WeakMap<UploadTarget.Payload, string>()
 
   const call = (request: HttpClientRequest.HttpClientRequest, operation: Operation.Operation) =>
@@ -156,15 +156,15 @@ export const make = <Item, E, R, RS = never>(
       Effect.flatMap((response) => {
         const { size } = payload
         const length = response.headers["upload-length"]
-        // An address that has been given to another upload.
+        // The server has given the address to another upload.
         if (size !== undefined && length !== undefined && length !== `${size}`) return Effect.undefined
         return Effect.tap(offsetOf(response, status), (offset) =>
           size !== undefined && offset > size
-            // The next run begins again.
+            // The next run starts over.
             ? Effect.andThen(forget(payload), outOfRange(response, status, 0, size))
             : Effect.void)
       }),
-      // Gone or never ours: begin again.
+      // Gone or never ours: start over.
       Effect.catch((error) => goneStatuses.has(statusOf(error) ?? 0) ? Effect.undefined : Effect.fail(error))
     )
 
@@ -173,7 +173,7 @@ export const make = <Item, E, R, RS = never>(
   const recall = (payload: UploadTarget.Payload) => {
     const id = storeKey(payload)
     const known = addresses.get(payload)
-    // A store that cannot be read costs a new upload, nothing else.
+    // A store that cannot be read costs only a new upload.
     return known !== undefined || store === undefined || id === undefined
       ? Effect.succeed(known)
       : Effect.orElseSucceed(store.get(id), () => undefined)
@@ -192,7 +192,7 @@ export const make = <Item, E, R, RS = never>(
     readonly url: string
     readonly offset: number
     readonly body: HttpBody.HttpBody
-    /** What the server may hold afterwards. */
+    /** How many bytes the server may have afterwards. */
     readonly least: number
     readonly most: () => number
     readonly length?: number
@@ -235,7 +235,7 @@ export const make = <Item, E, R, RS = never>(
         bytes = yield* patch({ url, offset: bytes, body, least: bytes + 1, most: () => end })
       }
       if (size === undefined) {
-        // From the last byte that the server holds on: a source without it is not the one that was begun.
+        // Starts at the last byte that the server has: a source without it is not the one that was begun.
         const begin = Math.max(0, bytes - 1)
         yield* payload.accepted(begin)
         let total = bytes
@@ -279,7 +279,7 @@ const contentType = "application/offset+octet-stream"
 
 const creation: Operation.Operation = { name: "create tus upload", endpoint: "{tus endpoint}", idempotent: true }
 const status: Operation.Operation = { name: "ask for tus offset", endpoint: "{tus upload}", idempotent: true }
-// Bytes for an offset that the server no longer expects are refused, so nothing is stored twice.
+// A server rejects bytes for an offset that it no longer expects, so nothing is stored twice.
 const sending: Operation.Operation = { name: "send tus bytes", endpoint: "{tus upload}", idempotent: true }
 
 const retriedStatuses: ReadonlySet<number> = new Set([409, 423])
@@ -303,12 +303,12 @@ const changed = ({ name }: UploadTarget.Payload, held: number): Effect.Effect<ne
     new UploadError.UploadError({
       source: name,
       reason: new UploadError.SourceChanged({
-        description: `it has fewer than the ${held} bytes that the server holds`
+        description: `it has fewer than the ${held} bytes that the server has`
       })
     })
   )
 
-/** A server that holds what nobody sent, or less than it was sent before. */
+/** The server reports more than was sent, or less than it reported before. */
 const outOfRange = (
   response: HttpClientResponse.HttpClientResponse,
   operation: Operation.Operation,
@@ -326,7 +326,7 @@ const undecodable = (
   response: HttpClientResponse.HttpClientResponse,
   operation: Operation.Operation,
   expected: string,
-  got = "an answer without it"
+  got = "a response without it"
 ): Effect.Effect<never, ApiError.ApiError> =>
   Effect.fail(
     new ApiError.ApiError({

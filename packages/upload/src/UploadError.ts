@@ -1,5 +1,5 @@
 /**
- * What can go wrong with an upload beside the call itself: the source of the bytes and their integrity.
+ * What can go wrong with an upload besides the call itself: the source of the bytes and their integrity.
  *
  * **Details**
  *
@@ -70,8 +70,8 @@ export class SourceUnreadable extends Data.TaggedError("SourceUnreadable")<{
 }
 
 /**
- * The source is not any more what it was when the upload began: another size, another time of modification, another file
- * under the same name. Nothing was stored by the attempt that noticed it, since its last bytes were held back.
+ * The source is no longer what it was when the upload began: another size, another time of modification, another file under
+ * the same name. The attempt that noticed it held back its last bytes, so the server stored none of it.
  *
  * @category reasons
  * @since 0.1.0
@@ -86,13 +86,13 @@ export class SourceChanged extends Data.TaggedError("SourceChanged")<{
     return Recovery.correct
   }
   override get message(): string {
-    return `changed while it was uploaded: ${this.description}. Upload it again when nobody writes to it.`
+    return `changed while it was uploaded: ${this.description}. Upload it again when nothing writes to it.`
   }
 }
 
 /**
- * The attempt failed in a way that a repetition might have cured, but the source can be read only once and some of it was
- * read. `failure` is what the attempt failed with, where the uploader saw it.
+ * A retry might have succeeded, but the source can be read only once and some of it was read. `failure` is what the attempt
+ * failed with, where the uploader saw it.
  *
  * @category reasons
  * @since 0.1.0
@@ -114,8 +114,8 @@ export class NotReplayable extends Data.TaggedError("NotReplayable")<{
 }
 
 /**
- * What the server says it stored is not what was sent. An idempotent upload is repeated, which repairs it; for any other
- * somebody has to look at what is stored.
+ * What the server says it stored is not what was sent. An idempotent upload is retried, which repairs it. For any other, a
+ * person has to look at what is stored.
  *
  * @category reasons
  * @since 0.1.0
@@ -135,7 +135,7 @@ export class IntegrityMismatch extends Data.TaggedError("IntegrityMismatch")<{
 }
 
 /**
- * A server answered with success before it can have had the whole body.
+ * A server reported success before it can have received the whole body.
  *
  * @category reasons
  * @since 0.1.0
@@ -150,13 +150,13 @@ export class IncompleteBody extends Data.TaggedError("IncompleteBody")<{
   }
   override get message(): string {
     const of = this.size === undefined ? "" : ` of ${this.size}`
-    return `was answered with success after ${this.sent}${of} bytes, before the end of its body.`
+    return `was reported as stored after ${this.sent}${of} bytes, before the end of its body.`
   }
 }
 
 /**
- * The digests of what was sent were lost on the way, such as with the thread that computed them. An idempotent upload is
- * repeated; for any other somebody has to look at what is stored.
+ * The digests of what was sent were lost, for example with the thread that computed them. An idempotent upload is retried.
+ * For any other, a person has to look at what is stored.
  *
  * @category reasons
  * @since 0.1.0
@@ -174,7 +174,7 @@ export class HashingFailed extends Data.TaggedError("HashingFailed")<{
 }
 
 /**
- * An earlier run began to send this item and never learned how it ended. Sending it again could apply it twice.
+ * An earlier run began to send this item and did not learn the outcome. Sending it again could apply it twice.
  *
  * @category reasons
  * @since 0.1.0
@@ -194,8 +194,8 @@ export class InDoubt extends Data.TaggedError("InDoubt")<{
 }
 
 /**
- * An earlier run added the content that this source had then, which may still be at the place. Where the two could not be
- * `compared`, they may be the same; default true.
+ * An earlier run added the content that this source had then, which may still be at the place. Where `compared` is false, the
+ * two contents may be the same; default true.
  *
  * @category reasons
  * @since 0.1.0
@@ -219,7 +219,7 @@ export class ChangedSinceUpload extends Data.TaggedError("ChangedSinceUpload")<{
 }
 
 /**
- * The place holds what this source replaced it with, and additions under `names`, which the list of uploads does not hold.
+ * The place has what this source replaced it with, and additions under `names`, which the list of uploads does not contain.
  *
  * @category reasons
  * @since 0.1.0
@@ -244,7 +244,7 @@ export class SurplusAdditions extends Data.TaggedError("SurplusAdditions")<{
 }
 
 /**
- * All the ways in which an upload can fail beside the call itself.
+ * All the ways in which an upload can fail besides the call itself.
  *
  * @category models
  * @since 0.1.0

@@ -3,21 +3,22 @@
  *
  * **Details**
  *
- * An idempotent upload *replaces* what is at its place; any other one *adds* to it. A source is recognised by its content,
- * whatever it is called: by its version where an entry has the same one, otherwise by its md5, which is computed beside
- * the send, and before it for an addition. A source that is gone is recognised by its name. Of a list and a place's history follows what is done with each item:
+ * An idempotent upload *replaces* what is at its place; any other one *adds* to it. A source is recognised by its content, not
+ * by its name: by its version where an entry has the same one, otherwise by its md5, which is computed beside the send, and
+ * before it for an addition. A source that is gone is recognised by its name. A list and a place's history determine what is
+ * done with each item:
  *
  * - What is there is skipped. What a later upload wiped out is not there.
- * - A replacement whose content has changed, or cannot be compared, is sent again, and so is everything of its place behind it.
- * - An addition that an earlier run began without learning the end fails with `InDoubt`. One whose content has changed under
+ * - A replacement whose content has changed, or cannot be compared, is sent again, with everything behind it at its place.
+ * - An addition that an earlier run began without learning the outcome fails with `InDoubt`. One whose content has changed under
  *   the same name fails with `ChangedSinceUpload`, and so does one that cannot be compared with an addition of the place that no
  *   other item is. The caller may choose otherwise.
- * - A replacement behind which the place holds additions that the list does not name fails with `SurplusAdditions`,
+ * - A replacement behind which the place has additions that the list does not name fails with `SurplusAdditions`,
  *   unless the caller chooses otherwise.
  * - Rows in another order are the same rows. Rows with the same content are counted.
  *
- * Each upload that is begun becomes an entry of the journal: before each attempt, when an attempt has certainly not been
- * applied, and at the end.
+ * Each upload that is begun becomes an entry of the journal. It is recorded before each attempt, after an attempt that was
+ * certainly not applied, and at the end.
  *
  * **Example** (The second run sends nothing)
  *
@@ -61,8 +62,8 @@ import type * as UploadTarget from "./UploadTarget.ts"
 
 /**
  * - `place`: where an item goes. Default: the target's key of it, otherwise its name.
- * - `name`: what an item's source is called in every run; default the name of its source.
- * - `onUnknown`: default `fail`. `skip` and `retry` are remembered: no later run asks again. Where the list replaces the place
+ * - `name`: of an item's source, the same in every run; default the name of its source.
+ * - `onUnknown`: default `fail`. `skip` and `retry` are recorded, so no later run asks again. Where the list replaces the place
  *   first, `retry` sends everything from that replacement on, so that nothing is doubled.
  * - `onChanged`: default `fail`. Where the list replaces the place first, `send` sends everything from that replacement
  *   on; otherwise what the earlier run added stays there.
@@ -80,11 +81,11 @@ export interface Options<in Item> {
 /**
  * What is to be done with an item.
  *
- * - `Send`: upload it. The caller's word ends the `doubt`, which `upload` records before.
- * - `Skip`: with the entry because of which: the upload itself, one that may be it (`assumed`), or one that replaced it.
- *   `settles` where the caller's word ends a doubt, which `upload` then records: in the entry, or `anew` in one of the item's.
- *   So it does with the `version` of a source that was touched or moved, which need not be read again then.
- * - `Reject`: neither may be done without a word from the caller.
+ * - `Send`: upload it. If the caller's choice resolves a `doubt`, `upload` records that first.
+ * - `Skip`: because of an `entry`: the upload itself, one that may be it (`assumed`), or one that replaced it. If the caller's
+ *   choice `resolvesDoubt`, `upload` records that: in the entry, or `asNewEntry` of the item. `upload` also records the
+ *   `version` of a source that was touched or moved, which then need not be read again.
+ * - `Reject`: neither may happen unless the caller chooses.
  *
  * @category models
  * @since 0.1.0
@@ -95,16 +96,16 @@ export type Verdict =
     readonly _tag: "Skip"
     readonly entry: Journal.Entry
     readonly why: SkipReason
-    readonly settles: boolean
-    readonly anew: boolean
+    readonly resolvesDoubt: boolean
+    readonly asNewEntry: boolean
     readonly version?: string | undefined
   }
   | { readonly _tag: "Reject"; readonly entry: Journal.Entry; readonly error: UploadError.UploadError }
 
 /**
  * - `uploaded`: an earlier run uploaded it, and it is still there.
- * - `assumed`: an earlier run may have uploaded it, or uploaded other content under its name, and the caller takes it for
- *   done.
+ * - `assumed`: an earlier run may have uploaded it, or uploaded other content under its name, and the caller chose to take it
+ *   for done.
  * - `superseded`: a later item of the list replaces it.
  *
  * @category models
@@ -117,9 +118,9 @@ export type SkipReason = "uploaded" | "assumed" | "superseded"
  *
  * - `known`: how many of the items go to a place that has a history.
  * - `isNew`: whether the item goes to a place without a history, so that it is sent.
- * - `inDoubt`: whether the item goes to a place that may hold additions of which a run has to be told whether they are there.
- * - `verdict`: of an item. Sources are looked at, and read where nothing else tells what they hold; nothing is sent.
- * - `nextEntry`: what a new entry of the item begins with.
+ * - `inDoubt`: whether the item goes to a place with additions in doubt.
+ * - `verdict`: of an item. It looks at sources, and reads those that cannot be recognised otherwise. It sends nothing.
+ * - `nextEntry`: the beginning of a new entry of the item.
  *
  * @category models
  * @since 0.1.0
@@ -134,11 +135,11 @@ export interface Plan<in out Item, out R = never> {
 }
 
 /**
- * Compares a list of uploads with what the journal holds of their places. Nothing is sent; sources are looked at when a
- * verdict is asked for.
+ * Compares a list of uploads with the journal's histories of their places. Nothing is sent. Sources are looked at when a
+ * verdict is requested.
  *
- * - `complete`: whether the list is all that its places should hold after a replacement; default true. Additions that it
- *   does not name are then treated as `onChanged` says, and so are items under new names that may be one of them.
+ * - `complete`: whether the list is all that its places should contain after a replacement; default true. Then `onChanged`
+ *   applies to additions that the list does not name, and to items under new names that may be one of them.
  *
  * @category planning
  * @since 0.1.0
@@ -171,7 +172,7 @@ export const make: <Item, Receipt, E, R>(
           next: 1,
           inDoubt: undefined,
           verdicts: undefined,
-          looking: undefined
+          judging: undefined
         }
         places.set(id, place)
         return place
@@ -200,7 +201,7 @@ export const make: <Item, Receipt, E, R>(
           })
       )
     }
-    const judged = (place: Place): Effect.Effect<ReadonlyMap<number, Verdict>, never, R> =>
+    const judge = (place: Place): Effect.Effect<ReadonlyMap<number, Verdict>, never, R> =>
       Effect.suspend(() =>
         place.verdicts === undefined
           ? Effect.map(rowsOf(place), (rows) =>
@@ -211,12 +212,12 @@ export const make: <Item, Receipt, E, R>(
             ))
           : Effect.succeed(place.verdicts)
       )
-    // Those who ask for several items of a place at once would otherwise each look at all of its sources.
+    // Otherwise concurrent requests for several items of a place would each look at all of its sources.
     const verdictsOf = (place: Place): Effect.Effect<ReadonlyMap<number, Verdict>, never, R> =>
       Effect.suspend(() => {
-        if (place.verdicts !== undefined || place.indices.length === 1) return judged(place)
-        place.looking ??= Semaphore.makeUnsafe(1)
-        return place.looking.withPermit(judged(place))
+        if (place.verdicts !== undefined || place.indices.length === 1) return judge(place)
+        place.judging ??= Semaphore.makeUnsafe(1)
+        return place.judging.withPermit(judge(place))
       })
     return {
       items,
@@ -251,7 +252,7 @@ interface Place {
   next: number
   inDoubt: boolean | undefined
   verdicts: ReadonlyMap<number, Verdict> | undefined
-  looking: Semaphore.Semaphore | undefined
+  judging: Semaphore.Semaphore | undefined
 }
 
 const send: Verdict = { _tag: "Send" }
@@ -266,13 +267,13 @@ const verdictOf = (verdict: PlacePlan.Verdict, source: string): Verdict => {
   const skip = (
     entry: Journal.Entry,
     why: SkipReason,
-    settles: (PlacePlan.Verdict & { readonly _tag: "Assumed" })["settles"] = "nothing"
+    resolves: (PlacePlan.Verdict & { readonly _tag: "Assumed" })["resolves"] = "nothing"
   ): Verdict & { readonly _tag: "Skip" } => ({
     _tag: "Skip",
     entry,
     why,
-    settles: settles !== "nothing",
-    anew: settles === "item"
+    resolvesDoubt: resolves !== "nothing",
+    asNewEntry: resolves === "item"
   })
   const reject = (entry: Journal.Entry, reason: UploadError.Reason): Verdict => ({
     _tag: "Reject",
@@ -285,7 +286,7 @@ const verdictOf = (verdict: PlacePlan.Verdict, source: string): Verdict => {
     case "Present":
       return { ...skip(verdict.entry, "uploaded"), version: verdict.version }
     case "Assumed":
-      return skip(verdict.entry, "assumed", verdict.settles)
+      return skip(verdict.entry, "assumed", verdict.resolves)
     case "Superseded":
       return skip(verdict.entry, "superseded")
     case "InDoubt":
@@ -304,7 +305,7 @@ const verdictOf = (verdict: PlacePlan.Verdict, source: string): Verdict => {
 }
 
 /**
- * The additions of a place's history that may be there, of which a run has to be told whether they are; see `onUnknown`.
+ * The additions of a place's history that may be there. The caller has to say whether they are; see `onUnknown`.
  *
  * @category planning
  * @since 0.1.0
@@ -312,8 +313,8 @@ const verdictOf = (verdict: PlacePlan.Verdict, source: string): Verdict => {
 export const doubts: (history: ReadonlyArray<Journal.Entry>) => ReadonlyArray<Journal.Entry> = PlacePlan.doubts
 
 /**
- * The additions of a place's history that a replacement in doubt may have wiped out. A list that still holds the replacement
- * sends all of it again; of one that does not, a run has to be told whether they are there; see `onUnknown`.
+ * The additions of a place's history that a replacement in doubt may have wiped out. A list that still contains the
+ * replacement sends all of it again. For any other list, the caller has to say whether they are there; see `onUnknown`.
  *
  * @category planning
  * @since 0.1.0
@@ -321,7 +322,7 @@ export const doubts: (history: ReadonlyArray<Journal.Entry>) => ReadonlyArray<Jo
 export const endangered: (history: ReadonlyArray<Journal.Entry>) => ReadonlyArray<Journal.Entry> = PlacePlan.endangered
 
 /**
- * What is to be done with each item, in order.
+ * The verdicts of all items, in order.
  *
  * @category planning
  * @since 0.1.0
@@ -334,7 +335,7 @@ export const verdicts = <Item, R>(
       Arr.chunksOf([...items.keys()], 1_000),
       (indices) =>
         Effect.forEach(Arr.chunksOf(indices, 32), Effect.forEach(verdict), { concurrency: 32 }).pipe(
-          // A thousand files may have been looked at without a pause, and signals wait for one.
+          // Looking at a thousand files may never pause, and signals wait for a pause.
           Effect.tap(Effect.yieldNow)
         )
     ),
@@ -342,7 +343,7 @@ export const verdicts = <Item, R>(
   )
 
 /**
- * - `Uploaded`: by this run. `unrecorded` where the journal could not be told: it holds the upload as `started`.
+ * - `Uploaded`: by this run. `unrecorded` where the journal could not be written: there the upload is still `started`.
  * - `Skipped`: because of an entry of an earlier run.
  *
  * @category models
@@ -357,7 +358,7 @@ export type Outcome<Receipt> =
   | { readonly _tag: "Skipped"; readonly entry: Journal.Entry; readonly why: SkipReason }
 
 /**
- * Uploads an item, unless the journal says that it need not or must not be.
+ * Uploads an item, unless the journal shows that it need not or must not be uploaded.
  *
  * @category uploading
  * @since 0.1.0
@@ -373,7 +374,7 @@ export const uploadOnce = <Item, Receipt, E, R>(
   )
 
 /**
- * Does with an item of a plan what its verdict says.
+ * Carries out the verdict of an item of a plan.
  *
  * @category uploading
  * @since 0.1.0
@@ -393,13 +394,15 @@ export const upload = <Item, Receipt, E, R>(
           const sent = sendRecorded(target, plan, index, options)
           return doubt === undefined
             ? sent
-            : Effect.andThen(answer({ ...doubt, state: "failed" }, "was in doubt, and was sent again"), sent)
+            : Effect.andThen(resolveDoubt({ ...doubt, state: "failed" }, "was in doubt, and was sent again"), sent)
         }
         case "Skip": {
-          const { entry, settles, version, why } = verdict
+          const { entry, resolvesDoubt, version, why } = verdict
           const skipped: Outcome<Receipt> = { _tag: "Skipped", entry, why }
-          if (version !== undefined) return Effect.as(renew(entry, version), skipped)
-          return settles ? Effect.as(settle(target, plan, index, verdict), skipped) : Effect.succeed(skipped)
+          if (version !== undefined) return Effect.as(recordVersion(entry, version), skipped)
+          return resolvesDoubt
+            ? Effect.as(resolveAssumed(target, plan, index, verdict), skipped)
+            : Effect.succeed(skipped)
         }
         case "Reject":
           return Effect.fail(verdict.error)
@@ -407,32 +410,32 @@ export const upload = <Item, Receipt, E, R>(
     }
   )
 
-// Otherwise it would be asked again by every run, and be answered in a script, which then answers for other doubts too.
-const settle = Effect.fnUntraced(
+// Otherwise every run would ask again, and a script would choose, which then chooses for other doubts too.
+const resolveAssumed = Effect.fnUntraced(
   function*<Item, Receipt, E, R>(
     target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
     plan: Plan<Item, R>,
     index: number,
-    { anew, entry }: Verdict & { readonly _tag: "Skip" }
+    { asNewEntry, entry }: Verdict & { readonly _tag: "Skip" }
   ): Effect.fn.Return<void, Journal.JournalError, R | Journal.Journal> {
     const { bytes, md5, version } = yield* Contents.hash(target.source(plan.items[index] as Item))
-    // By these it is recognised from now on, whatever it was recognised by so far.
+    // These identify it from now on, whatever identified it so far.
     const content = md5 !== undefined || (version !== undefined && version !== entry.version)
       ? { bytes, md5, version }
       : {}
-    const item = anew ? { ...plan.nextEntry(index), revision: 0 } : {}
-    yield* answer({ ...entry, ...content, ...item, state: "uploaded" }, "was in doubt, and was taken for done")
+    const item = asNewEntry ? { ...plan.nextEntry(index), revision: 0 } : {}
+    yield* resolveDoubt({ ...entry, ...content, ...item, state: "uploaded" }, "was in doubt, and was taken for done")
   }
 )
 
-// Forgotten, the source is read once more.
-const renew = (entry: Journal.Entry, version: string) =>
+// If this is lost, the source is read once more.
+const recordVersion = (entry: Journal.Entry, version: string) =>
   Effect.flatMap(
     Journal.Journal,
     ({ record }) => Effect.ignore(record({ ...entry, version, revision: entry.revision + 1 }))
   )
 
-const answer = Effect.fnUntraced(function*(entry: Journal.Entry, note: string) {
+const resolveDoubt = Effect.fnUntraced(function*(entry: Journal.Entry, note: string) {
   const journal = yield* Journal.Journal
   const at = yield* Clock.currentTimeMillis
   yield* journal.record({ ...entry, revision: entry.revision + 1, note, at }, true)
@@ -450,10 +453,10 @@ const sendRecorded = Effect.fnUntraced(
     const clock = yield* Clock.Clock
     const named = plan.nextEntry(index)
     const { action } = named
-    // An addition is recognised by its content later on, also where this run never learns its end.
+    // A later run recognises an addition by its content, even if this run never learns its outcome.
     const hashed = action === "add" ? yield* Contents.hash(target.source(item)) : undefined
-    // Were the start forgotten, an addition would be sent twice, and what a replacement wiped out be taken for present. An
-    // end that is forgotten leaves an addition in doubt and sends a replacement again.
+    // If the start were lost, an addition would be sent twice, and what a replacement wiped out would count as present. If the
+    // end is lost, an addition is in doubt and a replacement is sent again.
     const durable = action === "add" || named.ordinal > 1
 
     let last: Journal.Entry = {
@@ -502,25 +505,25 @@ const sendRecorded = Effect.fnUntraced(
       ...options,
       digests: [...options.digests ?? [], "md5"],
       onEvent: (event) => {
-        // A journal's failure is never retried, so no event holds one.
-        const told = options.onEvent?.(event as Uploader.Event<Uploader.Failure<E>, Receipt>) ?? Effect.void
+        // A journal's failure is never retried, so no event contains one.
+        const notified = options.onEvent?.(event as Uploader.Event<Uploader.Failure<E>, Receipt>) ?? Effect.void
         if (event._tag === "AwaitingResponse") sent = "all"
-        if (event._tag !== "Retrying") return told
+        if (event._tag !== "Retrying") return notified
         const state = judged(event.error) === "perhaps" ? "retrying" : "waiting"
         const note = record({ state, note: ErrorMessage.textOf(event.error) })
-        return Effect.andThen(Effect.ignore(note), told)
+        return Effect.andThen(Effect.ignore(note), notified)
       }
     }).pipe(
       Effect.tapError((error) =>
         sent === "nothing" || error instanceof Journal.JournalError
           ? Effect.void
-          // Unrecorded, the item stays `started`, which is no less true.
+          // If this is not recorded, the item stays `started`, which is true as well.
           : Effect.ignore(record({
             state: judged(error) === "perhaps" ? "unknown" : "failed",
             note: ErrorMessage.textOf(error)
           }))
       ),
-      // What was interrupted before its last byte left cannot have been applied.
+      // What was interrupted before its last byte was sent cannot have been applied.
       Effect.onInterrupt(() =>
         sent === "some" && !mayBeThere ? Effect.ignore(record({ state: "waiting" })) : Effect.void
       )

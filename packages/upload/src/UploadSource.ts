@@ -3,13 +3,13 @@
  *
  * **Why**
  *
- * A body that was half sent is gone. An upload that is retried needs to open its source again, to know that it is still
- * the same, and to say so where either is impossible.
+ * A body that was half sent is gone. A retry has to open its source again, to know that it is still the same, and to fail
+ * where either is impossible.
  *
  * **Details**
  *
- * `open` looks at the source once per upload and tells its size and version. Each attempt then reads `bytes` anew. The
- * source fails with `SourceChanged` where it is no longer the version that was opened.
+ * `open` looks at the source once per upload and returns its size and version. Each attempt then reads `bytes` from the
+ * beginning. The source fails with `SourceChanged` where it is no longer the version that was opened.
  *
  * **Example** (A source in memory)
  *
@@ -39,9 +39,9 @@ import * as WholeBody from "./internal/wholeBody.ts"
 import * as UploadError from "./UploadError.ts"
 
 /**
- * - `name`: the file name that the server is told.
+ * - `name`: the file name that is sent to the server.
  * - `replayable`: false where the bytes can be read only once.
- * - `open`: looks at the source; reads nothing yet.
+ * - `open`: looks at the source without reading it.
  *
  * @category models
  * @since 0.1.0
@@ -53,10 +53,10 @@ export interface UploadSource<out R = never> {
 }
 
 /**
- * - `size`: in bytes, where it is known beforehand.
- * - `version`: differs when the content does; absent where that cannot be told.
- * - `bytes`: reads from the beginning, or from `offset`, to the end or for `length` bytes. Nothing is read, and nothing
- *   opened, before the stream runs.
+ * - `size`: in bytes, where it is known in advance.
+ * - `version`: differs when the content does; absent where that is unknown.
+ * - `bytes`: reads from the beginning, or from `offset`, to the end or for `length` bytes. Nothing is opened or read
+ *   before the stream runs.
  *
  * @category models
  * @since 0.1.0
@@ -79,12 +79,12 @@ export interface Range {
 }
 
 /**
- * A file, read in pieces of 1 MiB, of 3 MiB where it is larger than 32 MiB.
+ * A file, read in pieces of 1 MiB, or of 3 MiB where it is larger than 32 MiB.
  *
  * **Details**
  *
- * A change is noticed by device, inode, size and time of modification, when an attempt opens the file and again before its
- * last bytes are handed out: a file that changes while it is sent never arrives whole.
+ * Device, inode, size and time of modification show a change. They are compared when an attempt opens the file, and again
+ * before it hands out its last bytes: a file that changes while it is sent never arrives whole.
  *
  * - `name`: default the last segment of the path.
  *
@@ -141,7 +141,7 @@ export const stream = <E, R>(name: string, options: {
 
 /**
  * A stream that can be run only once, such as standard input. An attempt that fails after the first byte was read is not
- * repeated: the upload fails with `NotReplayable`.
+ * retried: the upload fails with `NotReplayable`.
  *
  * @category constructors
  * @since 0.1.0
@@ -152,7 +152,7 @@ export const oneShot = <E, R>(name: string, options: {
 }): UploadSource<R> => fromStream(name, false, options)
 
 /**
- * Compresses a source on the way, and adds `.gz` to its name. The size is no longer known, so the body goes out chunked.
+ * Compresses a source while it is read, and adds `.gz` to its name. Its size is then unknown, so the body is sent chunked.
  *
  * @category combinators
  * @since 0.1.0
@@ -172,8 +172,8 @@ export const gzip = <R>(self: UploadSource<R>): UploadSource<R> => ({
 })
 
 /**
- * Decompresses a source on the way, and takes `.gz` off its name. All members of a gzip file are read where the runtime has
- * `node:zlib`; a browser knows the first only, and fails where another follows.
+ * Decompresses a source while it is read, and removes `.gz` from its name. Where the runtime has `node:zlib`, it reads all
+ * members of a gzip file. A browser reads the first only, and fails where another follows.
  *
  * @category combinators
  * @since 0.1.0
@@ -232,7 +232,7 @@ const changed = (name: string, description: string): Effect.Effect<never, Upload
     new UploadError.UploadError({ source: name, reason: new UploadError.SourceChanged({ description }) })
   )
 
-// Looks behind the last chunk before it hands it out, so that a stream of another length never arrives whole.
+// Looks for more before it hands out the last chunk, so that a stream of another length never arrives whole.
 const exactly = (
   name: string,
   self: Stream.Stream<Uint8Array, UploadError.UploadError>,

@@ -3,7 +3,7 @@
  *
  * **Details**
  *
- * A target knows its client, what an item's request looks like, and how to read the answer. Everything else (retries,
+ * A target knows its client, what an item's request looks like, and how to read the response. Everything else (retries,
  * digests, timers, progress, verification) is the `Uploader`'s. `http` builds a target that makes one request per
  * attempt; a protocol of several requests implements `send` itself.
  *
@@ -82,8 +82,8 @@ export interface UploadTarget<in Item, out Receipt, out E = never, out R = never
  *
  * - `stream`: everything from the beginning; computes the digests on the way.
  * - `range`: a part, without digests.
- * - `accepted`: tells that the server already holds the bytes up to an offset.
- * - `sent`: what went out by the last run of `stream`; fails with `IncompleteBody` where that was not everything.
+ * - `accepted`: reports that the server already has the bytes up to an offset.
+ * - `sent`: what the last run of `stream` sent; fails with `IncompleteBody` where that was not everything.
  *
  * @category models
  * @since 0.1.0
@@ -99,7 +99,7 @@ export interface Payload {
 }
 
 /**
- * What left: the source's own bytes, without the envelope around them.
+ * What was sent: the source's own bytes, without the envelope around them.
  *
  * @category models
  * @since 0.1.0
@@ -111,8 +111,8 @@ export interface Sent extends Hashing.Digests {
 /**
  * What an attempt brought back.
  *
- * - `receipt`: what the caller wants to know of the answer.
- * - `stored`: what the server says it holds. The uploader compares each given value with what was sent and fails with
+ * - `receipt`: what the caller wants to know of the response.
+ * - `stored`: what the server says it stored. The uploader compares each given value with what was sent and fails with
  *   `IntegrityMismatch` where they differ.
  *
  * @category models
@@ -124,7 +124,7 @@ export interface Received<out Receipt> {
 }
 
 /**
- * What a server says it holds; digests in hexadecimal.
+ * What a server says it stored; digests in hexadecimal.
  *
  * @category models
  * @since 0.1.0
@@ -138,7 +138,7 @@ export interface Stored extends Hashing.Digests {
  *
  * - `method`: default `POST`; replaces the one of `request`.
  * - `request`: the request, with `payload.stream` in its body.
- * - `receive`: reads the answer. The client has already refused everything but 2xx.
+ * - `receive`: reads the response. The client has already failed for every status but 2xx.
  *
  * @category constructors
  * @since 0.1.0
@@ -173,7 +173,7 @@ export const http = <Item, Receipt, E, R, RS = never, E2 = never, R2 = never, E3
   }
 }
 
-// A body of one piece needs no stream, which costs a transport several times the sending of the bytes.
+// A body in memory needs no stream, which costs a transport several times as much as sending the bytes.
 const inWholeBody = (
   request: HttpClientRequest.HttpClientRequest,
   payload: Payload

@@ -1,13 +1,13 @@
 /**
- * Uploads one item so that it arrives once and whole, or says why not.
+ * Uploads one item so that it arrives once and whole, or says why it did not.
  *
  * **Details**
  *
- * Each attempt reads the source anew. While bytes move, a stall timer runs; after the last byte, an answer timer. What the
- * server says it stored is compared with what was sent. A failure of the source wins over the broken request that it
- * causes, and an answer wins over both. Where an item that is not idempotent may have been applied all the same, the
- * failure is `OutcomeUnknown` and nothing is repeated. All attempts together are one call in telemetry, and take what they
- * need beyond the first from the `AttemptBudget` of their surroundings.
+ * Each attempt reads the source from the beginning. While bytes move, a stall timer runs; after the last byte, a response
+ * timer. The uploader compares what the server says it stored with what was sent. A failure of the source wins over the
+ * broken request that it causes, and a response wins over both. Where an item that is not idempotent may have been applied
+ * despite a failure, the upload fails with `OutcomeUnknown` and is not retried. All attempts together are one call in
+ * telemetry. Attempts after the first withdraw from the `AttemptBudget` in the context.
  *
  * **Example** (A server that is busy at first, without a network)
  *
@@ -73,13 +73,13 @@ import type * as UploadTarget from "./UploadTarget.ts"
 export type Failure<E> = E | ApiError.ApiError | UploadError.UploadError
 
 /**
- * - `policy`: which failures are tried again, and when; default `RetryPolicy.standard`. What a retry further in has given
- *   up on, such as a login, is not tried again, lest attempts multiply.
+ * - `policy`: which failures are retried, and when; default `RetryPolicy.standard`. What a retry further in has given up on,
+ *   such as a login, is not retried, so that attempts do not multiply.
  * - `stallTimeout`: how long no byte may move while the body is sent; default 30 seconds.
- * - `responseTimeout`: how long the answer may take after the last byte; default 5 minutes.
+ * - `responseTimeout`: how long the response may take after the last byte; default 5 minutes.
  * - `digests`: to compute beside those that the target asks for; default none.
- * - `beforeAttempt`: is awaited before each attempt, for example a limiter; default nothing.
- * - `onEvent`: is told what happens. Sending waits for it, so it must be quick.
+ * - `beforeAttempt`: runs before each attempt, for example a limiter; default nothing.
+ * - `onEvent`: receives what happens. Sending waits for it, so it must be fast.
  *
  * @category models
  * @since 0.1.0
@@ -97,11 +97,11 @@ export interface Options<in E = never, in Receipt = never> {
  * What became of an upload.
  *
  * - `attempts`: of the uploader; an auth layer may have replayed one of them after a login.
- * - `recoveries`: the failures that were got over, in order.
- * - `bytes`: of the source, without the envelope; those that left, and those that the server held already.
- * - `digests`: of those bytes, as far as they were asked for.
+ * - `recoveries`: the failures that a retry recovered from, in order.
+ * - `bytes`: of the source, without the envelope; those that were sent, and those that the server already had.
+ * - `digests`: of those bytes: the ones that were requested.
  * - `verified`: whether the server confirmed a digest.
- * - `durationMillis`: from opening the source to the answer, waits included.
+ * - `durationMillis`: from opening the source to the response, waits included.
  *
  * @category models
  * @since 0.1.0
@@ -125,8 +125,8 @@ export interface Report<out Receipt> {
 /**
  * - `Started`: the source was opened.
  * - `Attempting`: an attempt begins; 1-based.
- * - `Sending`: so many bytes of the source have left.
- * - `AwaitingResponse`: all of them have.
+ * - `Sending`: so many bytes of the source were sent.
+ * - `AwaitingResponse`: all of them were.
  * - `Retrying`: the attempt failed; the next one follows after `delay`.
  * - `Done`: the server has confirmed it.
  *
@@ -160,7 +160,7 @@ export const upload = <Item, Receipt, E, R>(
 ): Effect.Effect<Report<Receipt>, Failure<E>, R> => Effect.scoped(run(target, item, options))
 
 /**
- * Uploads an item and tells what happens as a stream. Its last event is `Done` with the report.
+ * Uploads an item and streams what happens. The last event is `Done` with the report.
  *
  * @category uploading
  * @since 0.1.0
@@ -300,7 +300,7 @@ const watchOf = (
     send: Duration.fromInputUnsafe(options.stallTimeout ?? defaultStallTimeout),
     response: Duration.fromInputUnsafe(options.responseTimeout ?? defaultResponseTimeout)
   }
-  // A request that is sent anew may stall again, so nobody looks away for longer than the shorter limit.
+  // A replayed request may stall again, so the watchdog looks again after the shorter limit at the latest.
   const longestLook = Math.min(Duration.toMillis(limits.send), Duration.toMillis(limits.response))
   let awaited: keyof typeof limits = "send"
   return {

@@ -51,7 +51,7 @@ describe("Batch", () => {
       })
   )
 
-  it.effect("lists failures one by one, and one bad item stops nobody else", () =>
+  it.effect("lists failures one by one, and one bad item stops no other", () =>
     Effect.gen(function*() {
       const target = Targets.make(({ name }) =>
         name === "item 3" || name === "item 5" ? Effect.fail(Targets.failure(404)) : Effect.void
@@ -181,7 +181,7 @@ describe("Batch", () => {
       yield* Fiber.interrupt(fiber)
     }))
 
-  it("refuses a concurrency that makes no sense", () => {
+  it("rejects a concurrency that makes no sense", () => {
     for (const concurrency of [0, -1, 1.5, NaN]) {
       assert.throws(() => Batch.run(Targets.make(), [], { concurrency }), RangeError)
     }

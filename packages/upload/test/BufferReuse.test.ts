@@ -18,7 +18,7 @@ const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest(
 const content = Buffer.alloc(24_000_000)
 for (let i = 0; i < content.length; i += 4) content.writeUInt32LE(i * 2_654_435_761 % 2 ** 32, i)
 
-/** Reads in fits and starts, so that the client's buffers are full for most of the time, and answers with the md5. */
+/** Reads in fits and starts, so that the client's buffers are full for most of the time, and responds with the md5. */
 const slowServer = (giveUpAfter: (attempt: number) => number) =>
   Effect.acquireRelease(
     Effect.callback<{ readonly url: string; readonly server: Http.Server }>((resume) => {

@@ -253,7 +253,7 @@ describe("DurableUpload", () => {
           Effect.provide(
             worker(({ name }, payload) =>
               name === "done" ? Effect.void : Effect.gen(function*() {
-                // All of it has left, and no answer comes.
+                // All of it was sent, and no response comes.
                 yield* Stream.runDrain(payload.stream)
                 if (++waiting === 2) yield* Deferred.succeed(hanging, undefined)
                 return yield* Effect.never

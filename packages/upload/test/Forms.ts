@@ -3,7 +3,7 @@ import { Multipart, type UploadSource, UploadTarget } from "@effect-resilience/u
 import { Effect } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
 
-/** A form upload over the `HttpClient` of the environment that answers with the text of the response. */
+/** A form upload over the `HttpClient` of the environment whose receipt is the text of the response. */
 export const target = <R = never>(url: string, options: {
   readonly idempotent?: boolean
 } = {}) =>

@@ -53,7 +53,7 @@ describe("HttpTarget", () => {
   }
 
   for (const method of ["PUT", "POST"] as const) {
-    it.live(`${method === "PUT" ? "repeats" : "does not repeat"} a ${method} that was answered with 500`, () =>
+    it.live(`${method === "PUT" ? "retries" : "does not retry"} a ${method} whose response was 500`, () =>
       Effect.gen(function*() {
         const server = yield* Server.make((response) => response.writeHead(500).end())
         const error = yield* Effect.flip(Uploader.upload(yield* target(server.url, method), "a", quick))

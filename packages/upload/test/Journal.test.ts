@@ -192,7 +192,7 @@ for (const [store, layer] of Object.entries(journals)) {
             assert.isTrue(result?._tag === "Failed" && result.error._tag === "UploadError")
             assert.strictEqual(result?._tag === "Failed" && Recovery.of(result.error)._tag, "Verify")
             const plan = yield* UploadPlan.make(Targets.make(), items, { onUnknown: "skip" })
-            assert.deepInclude(yield* plan.verdict(0), { _tag: "Skip", why: "assumed", settles: true })
+            assert.deepInclude(yield* plan.verdict(0), { _tag: "Skip", why: "assumed", resolvesDoubt: true })
             assert.strictEqual(yield* stateOf("a"), "started")
             const retried = yield* Batch.runWithJournal(Targets.make(), items, { onUnknown: "retry" })
             assert.strictEqual(retried.results[0]?._tag, "Uploaded")
@@ -351,7 +351,7 @@ for (const [store, layer] of Object.entries(journals)) {
         }))
     }
 
-    test("tells of every doubt where it fails fast, so that none is answered unseen", () =>
+    test("reports every doubt where it fails fast, so that the caller sees each before choosing", () =>
       Effect.gen(function*() {
         const items = ["a", "b", "c"].map((name) => ({ name, idempotent: false }))
         const { record } = yield* Journal.Journal

@@ -75,7 +75,7 @@ describe("Multipart", () => {
     assert.strictEqual(Multipart.make([], { boundary: "a:b" }).contentType, `multipart/form-data; boundary="a:b"`)
   })
 
-  it("refuses what would break out of the headers", () => {
+  it("rejects what would break out of the headers", () => {
     for (const boundary of ["", "a\r\nb", "a ", "x".repeat(71), "ä"]) {
       assert.throws(() => Multipart.make([], { boundary }), RangeError)
     }

@@ -44,7 +44,7 @@ describe("Uploader's timers", () => {
         assert.deepStrictEqual(result, { at: 70_000, unknown: false, phase: "send" })
       }))
 
-    it.effect(`give the answer its own time after the last byte, idempotent: ${idempotent}`, () =>
+    it.effect(`give the response its own time after the last byte, idempotent: ${idempotent}`, () =>
       Effect.gen(function*() {
         const result = yield* failing((_, payload) =>
           Effect.andThen(
@@ -70,7 +70,7 @@ describe("Uploader's timers", () => {
       assert.strictEqual(error.reason._tag, "Timeout")
     }))
 
-  it.effect("watch the answer where a body may stall for ever", () =>
+  it.effect("watch the response where a body may stall for ever", () =>
     Effect.gen(function*() {
       const target = Targets.make((_, payload) =>
         Effect.andThen(Stream.runForEach(payload.stream, () => Effect.sleep("1 hour")), Effect.never)

@@ -180,7 +180,7 @@ describe("TusTarget against @tus/server", () => {
       }
     }).pipe(Effect.provide(platform)))
 
-  it.live("refuses an address on another origin", () =>
+  it.live("rejects an address on another origin", () =>
     Effect.gen(function*() {
       const server = yield* serve((_, response) => {
         response.writeHead(201, { location: "https://evil.example.com/files/1" }).end()
@@ -194,8 +194,8 @@ describe("TusTarget against @tus/server", () => {
     }).pipe(Effect.provide(platform)))
 })
 
-/** A server that answers what it is told: the offset after a creation, a look and a patch. */
-const claiming = (answers: {
+/** A server that claims given offsets after a creation, a look and a patch. */
+const claiming = (claims: {
   readonly head?: { readonly offset: number; readonly length?: number }
   readonly patch: (offset: number, received: number) => number
 }) => {
@@ -203,12 +203,12 @@ const claiming = (answers: {
   const client = HttpClient.make((request) =>
     Effect.gen(function*() {
       requests.push(request.method)
-      const answer = (status: number, headers: Record<string, string>) =>
+      const respond = (status: number, headers: Record<string, string>) =>
         HttpClientResponse.fromWeb(request, new Response(null, { status, headers }))
-      if (request.method === "POST") return answer(201, { location: `/files/${requests.length}` })
+      if (request.method === "POST") return respond(201, { location: `/files/${requests.length}` })
       if (request.method === "HEAD") {
-        const { length, offset = 0 } = answers.head ?? {}
-        return answer(200, {
+        const { length, offset = 0 } = claims.head ?? {}
+        return respond(200, {
           "upload-offset": `${offset}`,
           ...(length === undefined ? {} : { "upload-length": `${length}` })
         })
@@ -216,7 +216,7 @@ const claiming = (answers: {
       const received = request.body._tag === "Stream"
         ? yield* Stream.runFold(request.body.stream, () => 0, (sum, chunk) => sum + chunk.length)
         : 0
-      return answer(204, { "upload-offset": `${answers.patch(Number(request.headers["upload-offset"]), received)}` })
+      return respond(204, { "upload-offset": `${claims.patch(Number(request.headers["upload-offset"]), received)}` })
     }).pipe(Effect.catch((cause) =>
       Effect.fail(
         new HttpClientError.HttpClientError({ reason: new HttpClientError.TransportError({ request, cause }) })
@@ -226,17 +226,17 @@ const claiming = (answers: {
   return { client, requests }
 }
 
-describe("TusTarget and a server that holds what nobody sent", () => {
+describe("TusTarget and a server that has more than was sent", () => {
   const size = 30_000
   const honest = (offset: number, received: number) => offset + received
   const retrying = { policy: RetryPolicy.make({ times: 2, backoff: Backoff.immediate }) }
 
   /** Uploads a file whose address an earlier run has left behind. */
-  const resume = Effect.fnUntraced(function*(answers: Parameters<typeof claiming>[0]) {
+  const resume = Effect.fnUntraced(function*(claims: Parameters<typeof claiming>[0]) {
     const fs = yield* FileSystem.FileSystem
     const path = yield* fs.makeTempFileScoped()
     yield* fs.writeFile(path, new Uint8Array(size))
-    const { client, requests } = claiming(answers)
+    const { client, requests } = claiming(claims)
     const store = yield* KeyValueStore.KeyValueStore
     const to = TusTarget.make({
       client: ErrorMapping.mapErrors(client, {}),
@@ -279,7 +279,7 @@ describe("TusTarget and a server that holds what nobody sent", () => {
       assert.deepStrictEqual(requests, ["HEAD"])
     }).pipe(Effect.provide(platform)))
 
-  it.effect("fails where a request is answered with more than it brought", () =>
+  it.effect("fails where the response claims more than the request contained", () =>
     Effect.gen(function*() {
       const { first, requests } = yield* resume({ head: { offset: 10 }, patch: () => size + 5 })
       const error = Exit.findErrorOption(first)

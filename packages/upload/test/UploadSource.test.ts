@@ -149,7 +149,7 @@ describe("UploadSource", () => {
       }))
   }
 
-  it.effect("runs a one-shot stream once, whoever opens it", () =>
+  it.effect("runs a one-shot stream once, however often it is opened", () =>
     Effect.gen(function*() {
       const source = UploadSource.oneShot("stdin", { stream: pieces("a", "b") })
       assert.strictEqual((yield* read(source)).toString(), "ab")

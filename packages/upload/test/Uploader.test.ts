@@ -104,7 +104,7 @@ describe.each(transports)("Uploader over sockets of %s", (_, client) => {
           const server = yield* RawServer.make((socket) => {
             socket.once("data", () => {
               socket.pause()
-              socket.write(RawServer.answer(status ?? ""), () => {
+              socket.write(RawServer.response(status ?? ""), () => {
                 if (after === "closes the connection") socket.end()
               })
             })
@@ -125,7 +125,7 @@ describe.each(transports)("Uploader over sockets of %s", (_, client) => {
       const server = yield* RawServer.make((socket) => {
         socket.once("data", () => {
           socket.pause()
-          socket.write(RawServer.answer("200 OK", "stored"))
+          socket.write(RawServer.response("200 OK", "stored"))
         })
       })
       const error = yield* Uploader.upload(
@@ -188,7 +188,7 @@ describe.each(transports)("Uploader over sockets of %s", (_, client) => {
           let bytes = 0
           socket.on("data", (chunk) => {
             bytes += chunk.length
-            if (bytes > big.length) socket.end(RawServer.answer("200 OK", "stored"))
+            if (bytes > big.length) socket.end(RawServer.response("200 OK", "stored"))
           })
         }
       })
@@ -213,7 +213,7 @@ describe.each(transports)("Uploader over sockets of %s", (_, client) => {
       assert.strictEqual(server.requests.length, 1)
     }).pipe(Effect.provide(platform)))
 
-  it.live("tries a stream that can be read once again while nothing of it was read", () =>
+  it.live("retries a stream that can be read once if none of it was read", () =>
     Effect.gen(function*() {
       const server = yield* Server.make()
       const target = yield* Forms.target(server.url)
@@ -299,7 +299,7 @@ describe.each(transports)("Uploader over sockets of %s", (_, client) => {
       yield* Deferred.await(released)
     }).pipe(Effect.provide(platform)))
 
-  it.live("tells progress that never goes back and is complete on the answer only", () =>
+  it.live("reports progress that never goes back and is complete on the response only", () =>
     Effect.gen(function*() {
       const server = yield* Server.make((response, _, attempt) => {
         if (attempt === 1) response.writeHead(500)

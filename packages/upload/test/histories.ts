@@ -1,5 +1,5 @@
 // Random histories of a list of uploads: runs that fail, are stopped, die and lose their power, people who correct, rename,
-// touch, add and remove what is listed, and who answer what they are asked. Beside them, what the tables hold.
+// touch, add and remove what is listed, and who choose what they are asked about. Beside them, what the tables contain.
 import { ApiError, Recovery } from "@effect-resilience/errors"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { Batch, Journal, UploadSource, type UploadTarget } from "@effect-resilience/upload"
@@ -43,7 +43,7 @@ const once = RetryPolicy.make({ times: 1, backoff: Backoff.immediate })
 /**
  * Plays a history, and fails with what was lost, doubled or left without a word.
  *
- * - While no answer was given for a place but the truth, no content was added to it more often than a list held it.
+ * - While no choice was made for a place but the true one, no content was added to it more often than a list held it.
  * - A run that ends well leaves each place that its list overwrites exactly as the list says, and every addition of a place
  *   that it does not overwrite at least as often as the list says.
  * - What one run sends to a place from an overwrite on is there in the list's order.
@@ -72,7 +72,7 @@ export const play = Effect.fnUntraced(function*(seed: number) {
   const tables = new Map<string, Array<string>>()
   const appended = new Map<string, Array<string>>()
   const peaks = new Map<string, Count>()
-  const answered = new Set<string>()
+  const decided = new Set<string>()
   /** What each entry of the journal stands for. */
   const contents = new Map<string, string>()
   const places = ["P", "Q"].slice(0, 1 + pick(2))
@@ -253,7 +253,7 @@ export const play = Effect.fnUntraced(function*(seed: number) {
       if (result._tag !== "NotStarted" || result.behind !== undefined || trouble > 0) continue
       return yield* Effect.die(report(seed, log, result.item.place, "left out"))
     }
-    if (!truly && (onUnknown !== "fail" || onChanged !== "fail")) { for (const place of places) answered.add(place) }
+    if (!truly && (onUnknown !== "fail" || onChanged !== "fail")) { for (const place of places) decided.add(place) }
 
     const ended = summary?.results.every(({ _tag }) => _tag === "Uploaded" || _tag === "Skipped") === true
     const assumed = new Set(
@@ -264,7 +264,7 @@ export const play = Effect.fnUntraced(function*(seed: number) {
     for (const place of places) {
       const table = tables.get(place) ?? []
       const held = count(table)
-      if (!answered.has(place)) {
+      if (!decided.has(place)) {
         for (const [content, n] of count(appended.get(place) ?? [])) {
           if (n > (peaks.get(place)?.get(content) ?? 0)) return yield* Effect.die(report(seed, log, place, "doubled"))
         }
@@ -313,7 +313,7 @@ export const play = Effect.fnUntraced(function*(seed: number) {
     return held
   }
 
-  /** The answer that a look at the tables gives to all doubts at once, where there is one. */
+  /** The choice for all doubts at once that the tables show to be true, where there is one. */
   const truth = (
     results: ReadonlyArray<Batch.Result<Row, string, unknown>>,
     entries: ReadonlyArray<Journal.Entry>
@@ -324,28 +324,28 @@ export const play = Effect.fnUntraced(function*(seed: number) {
         : result._tag === "Failed" && result.item.action === "append" && Recovery.of(result.error)._tag === "Verify"
     )
     const histories = Map.groupBy(entries, ({ place }) => place)
-    const answers = asked.map(({ item: { file, place } }): Journal.OnUnknown | undefined => {
+    const choices = asked.map(({ item: { file, place } }): Journal.OnUnknown | undefined => {
       const of = (results: ReadonlyArray<Batch.Result<Row, string, unknown>>) =>
         results.filter(({ item }) => item.place === place && item.file.content === file.content).length
       const held = (count(tables.get(place) ?? []).get(file.content) ?? 0) -
         (count(certain(histories.get(place) ?? [])).get(file.content) ?? 0)
       return held === of(asked) ? "skip" : held === 0 ? "retry" : undefined
     })
-    return answers.every((answer) => answer === answers[0]) ? answers[0] : undefined
+    return choices.every((choice) => choice === choices[0]) ? choices[0] : undefined
   }
 
   for (let step = 0; step < 4; step++) {
     const { results } = yield* run(60, "fail", "fail")
-    const answer = truth(results, yield* Stream.runCollect(stored.entries))
-    if (answer !== undefined && pick(2) === 0) {
-      const { ended } = yield* run(0, answer, "fail", true)
+    const choice = truth(results, yield* Stream.runCollect(stored.entries))
+    if (choice !== undefined && pick(2) === 0) {
+      const { ended } = yield* run(0, choice, "fail", true)
       if (ended && !(yield* run(0, "fail", "fail")).settled) {
         return yield* Effect.die(report(seed, log, "all", "asked again"))
       }
     }
     for (let edits = pick(3); edits > 0; edits--) log.push(edit())
   }
-  // In the end nothing goes wrong, and a person answers every question.
+  // In the end nothing goes wrong, and a person decides every question.
   if ((yield* run(0, "fail", "fail")).ended) return
   const { ended } = yield* run(0, "retry", "send")
   if (!ended) return yield* Effect.die(report(seed, log, "all", "stuck"))

@@ -6,12 +6,11 @@ import type * as UploadPlan from "../UploadPlan.ts"
 
 /**
  * - `Uploaded`: confirmed by the server.
- * - `Failed`: with the last failure, after so many attempts; `RetryPolicy.history` tells the failures before.
+ * - `Failed`: with the last failure and the number of attempts. `RetryPolicy.history` returns the earlier failures.
  * - `Abandoned`: interrupted by a stop while it ran. `outcomeUnknown` where it is not idempotent and may have been
  *   applied.
  * - `Skipped`: according to a journal.
- * - `NotStarted`: left over when the batch stopped, or held back: with the index of the item of its key `behind` whose
- *   failure it waits for.
+ * - `NotStarted`: left over when the batch stopped, or held back `behind` the index of a failed item with its key.
  *
  * `index` is the item's place in the manifest, from 0.
  *
@@ -68,7 +67,7 @@ export interface Summary<Item, Receipt, E> {
 }
 
 /**
- * How a running batch stops: `finish` lets the uploads that are under way end, `abandon` interrupts them.
+ * How a running batch stops: `finish` lets running uploads end, `abandon` interrupts them.
  *
  * @category models
  * @since 0.1.0
@@ -78,12 +77,12 @@ export type StopMode = "finish" | "abandon"
 /**
  * - `concurrency`: uploads at once; default 4.
  * - `pace`: the least time between the starts of two attempts; default none.
- * - `failFast`: whether nothing more is sent after the first failure; uploads that are under way may end, and what the caller
- *   is asked about according to a journal fails too. Default false.
- * - `stop`: stops the batch when it completes, for example on a signal; what the caller is asked about because of an earlier run
- *   that may have applied it fails all the same. Default never.
- * - `onEvent`: is told what happens to each item.
- * - `onResult`: is told of each result when it stands; the batch waits for it.
+ * - `failFast`: whether nothing more is sent after the first failure. Running uploads may end, and what the caller is asked
+ *   about according to a journal fails too. Default false.
+ * - `stop`: stops the batch when it completes, for example on a signal. What the caller is asked about because an earlier run
+ *   may have applied it still fails. Default never.
+ * - `onEvent`: receives what happens to each item.
+ * - `onResult`: receives each result as soon as it is known. The batch waits for it.
  *
  * The rest is as for a single upload.
  *

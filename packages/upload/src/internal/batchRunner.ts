@@ -17,7 +17,7 @@ import type { Options, Result, Summary } from "./batchModel.ts"
 import * as Gate from "./gate.ts"
 
 const lookahead = 1_000
-export const mostUnsettled = 100_000
+export const mostUninspected = 100_000
 
 export const checked = <O extends { readonly concurrency?: number | undefined }>(
   options: O
@@ -58,8 +58,8 @@ export interface Entry<Item> {
   readonly index: number
   readonly item: Item
   readonly key: string | undefined
-  /** Whether its source has to be looked at before anything is known of it. */
-  readonly later: boolean
+  /** Whether its source has to be looked at before its verdict is known. */
+  readonly needsInspection: boolean
 }
 
 /** How one item is uploaded: without a journal or with one. `EX` ends the batch. */
@@ -68,7 +68,7 @@ export interface Strategy<Item, Receipt, E, EX, R> {
   readonly idempotent: (item: Item) => boolean
   /** Runs before the first item is read. */
   readonly prepare?: Effect.Effect<void, EX, R> | undefined
-  /** Whether it is known without a look at its source that an item is to be sent; default true. */
+  /** Whether an item is sent whatever its source contains; default true. */
   readonly isNew?: ((index: number) => boolean) | undefined
   /** Whether an earlier run may have applied what is at the item's place; default false. */
   readonly inDoubt?: ((index: number) => boolean) | undefined
@@ -93,21 +93,22 @@ export const run = <Item, Receipt, E, EX, RX, EI, RI, A>(
     const { concurrency, failFast = false, onEvent, pace = 0, stop } = options
     const gate = Gate.make({ clock: yield* Clock.Clock, pace: Duration.fromInputUnsafe(pace), concurrency })
     const ready = yield* Queue.unbounded<Entry<Item>, Cause.Done>()
-    const places = yield* Semaphore.make(lookahead)
+    const slots = yield* Semaphore.make(lookahead)
     const abandon = yield* Deferred.make<void>()
-    // The items that wait for one with their key to end. A key is here as long as one of its items runs; most have no others.
-    const behind = new Map<string, Array<Entry<Item>> | null>()
-    // Those that were uploaded by an earlier run, unless they have changed since. They keep their keys occupied.
-    const unsettled: Array<Entry<Item>> = []
+    // The items that wait for one with their key to end. A key is here while one of its items runs; most have no others.
+    const waiting = new Map<string, Array<Entry<Item>> | null>()
+    // Items that an earlier run may have uploaded. They keep their keys occupied.
+    const uninspected: Array<Entry<Item>> = []
     let ahead = 0
     let outstanding = 0
     let allRead = false
     let stopping = false
-    // Fail fast: nothing more is sent, but what the caller is asked about is told, or an answer would be given unseen.
+    // Fail fast: nothing more is sent, but items that the caller is asked about fail, so that the caller sees each before
+    // choosing.
     let failing = false
 
-    // The items whose failure holds back what follows at their keys. A stream may have no end, so of its keys the last are kept.
-    const mostFailed = Stream.isStream(items) ? mostUnsettled : Infinity
+    // The items whose failure holds back what follows at their keys. A stream may have no end, so its last keys are kept.
+    const mostFailed = Stream.isStream(items) ? mostUninspected : Infinity
     let failed = new Map<string, number>()
     let failedBefore: ReadonlyMap<string, number> = new Map()
     const hasFailed = (key: string, index: number): void => {
@@ -127,61 +128,61 @@ export const run = <Item, Receipt, E, EX, RX, EI, RI, A>(
     const admit = (entry: Entry<Item>): void => {
       outstanding++
       if (entry.key !== undefined) {
-        const queue = behind.get(entry.key)
-        if (queue === null) return void behind.set(entry.key, [entry])
+        const queue = waiting.get(entry.key)
+        if (queue === null) return void waiting.set(entry.key, [entry])
         if (queue !== undefined) return void queue.push(entry)
-        behind.set(entry.key, null)
+        waiting.set(entry.key, null)
       }
-      if (entry.later) unsettled.push(entry)
+      if (entry.needsInspection) uninspected.push(entry)
       else Queue.offerUnsafe(ready, entry)
     }
     const end = ({ key }: Entry<Item>): Entry<Item> | undefined => {
       outstanding--
       if (allRead && outstanding === 0) Queue.endUnsafe(ready)
-      const next = key === undefined ? undefined : behind.get(key)?.shift()
-      if (next === undefined && key !== undefined) behind.delete(key)
+      const next = key === undefined ? undefined : waiting.get(key)?.shift()
+      if (next === undefined && key !== undefined) waiting.delete(key)
       return next
     }
 
-    // Behind the sends, or what an earlier run has uploaded would hold up the first of them.
-    const settleSome = Effect.suspend(() => {
-      const entries = unsettled.splice(0, lookahead)
-      const settleOne = (entry: Entry<Item>): Effect.Effect<unknown, never, RX> =>
+    // Runs behind the sends: otherwise what an earlier run has uploaded would delay the first of them.
+    const inspectSome = Effect.suspend(() => {
+      const entries = uninspected.splice(0, lookahead)
+      const inspectOne = (entry: Entry<Item>): Effect.Effect<unknown, never, RX> =>
         Effect.flatMap(stopping ? toSend : judge(entry), (verdict) => {
-          if (verdict._tag !== "Skip" || verdict.settles || verdict.version !== undefined) {
+          if (verdict._tag !== "Skip" || verdict.resolvesDoubt || verdict.version !== undefined) {
             return Queue.offer(ready, entry)
           }
           const { index, item } = entry
           const { entry: known, why } = verdict
           return Effect.map(emit({ _tag: "Skipped", index, item, entry: known, why }), () => {
             const next = end(entry)
-            if (next?.later === true) {
-              unsettled.push(next)
+            if (next?.needsInspection === true) {
+              uninspected.push(next)
             } else if (next !== undefined) Queue.offerUnsafe(ready, next)
           })
         })
-      // A fiber for each item would cost more than a look at a file that is at hand. A thousand files may be looked at
-      // without a pause, and signals wait for one.
+      // A fiber for each item would cost more than looking at a local file. Looking at a thousand files may never pause, and
+      // signals wait for a pause.
       return Effect.andThen(
-        Effect.forEach(Arr.chunksOf(entries, 32), Effect.forEach(settleOne), { concurrency: 32, discard: true }),
+        Effect.forEach(Arr.chunksOf(entries, 32), Effect.forEach(inspectOne), { concurrency: 32, discard: true }),
         Effect.yieldNow
       )
     })
-    const settleAll: Effect.Effect<void, never, RX> = Effect.suspend(() =>
-      unsettled.length === 0 ? Effect.void : Effect.andThen(settleSome, settleAll)
+    const inspectAll: Effect.Effect<void, never, RX> = Effect.suspend(() =>
+      uninspected.length === 0 ? Effect.void : Effect.andThen(inspectSome, inspectAll)
     )
     const room: Effect.Effect<unknown, never, RX> = Effect.suspend(() => {
-      if (ahead === lookahead && unsettled.length > 0) return Effect.andThen(settleSome, room)
+      if (ahead === lookahead && uninspected.length > 0) return Effect.andThen(inspectSome, room)
       ahead++
-      return places.take(1)
+      return slots.take(1)
     })
 
     const read = Effect.fnUntraced(function*(items: ReadonlyArray<readonly [Item, number]>) {
       for (const [item, index] of items) {
-        const later = strategy.isNew?.(index) === false
-        if (!later) yield* room
-        else if (unsettled.length >= mostUnsettled) yield* settleSome
-        admit({ index, item, key: strategy.key?.(item, index), later })
+        const needsInspection = strategy.isNew?.(index) === false
+        if (!needsInspection) yield* room
+        else if (uninspected.length >= mostUninspected) yield* inspectSome
+        admit({ index, item, key: strategy.key?.(item, index), needsInspection })
       }
     })
     const reader = (Stream.isStream(items) ? items : Stream.fromIterable(items, { chunkSize: lookahead })).pipe(
@@ -194,7 +195,7 @@ export const run = <Item, Receipt, E, EX, RX, EI, RI, A>(
           { discard: true }
         )
       ),
-      Effect.andThen(settleAll),
+      Effect.andThen(inspectAll),
       Effect.andThen(Effect.sync(() => {
         allRead = true
         if (outstanding === 0) Queue.endUnsafe(ready)
@@ -206,7 +207,7 @@ export const run = <Item, Receipt, E, EX, RX, EI, RI, A>(
         const { index, item, key } = entry
         const notStarted = (behind?: number): Outcome => ({ _tag: "NotStarted", index, item, behind })
         if (stopping) {
-          // What is in doubt is more than left over, and the caller learns of it.
+          // An item in doubt is not only left over: it fails, so that the caller sees it.
           return strategy.inDoubt?.(index) !== true ? Effect.succeed(notStarted()) : Effect.flatMap(
             judge(entry),
             ({ _tag }) => _tag === "Reject" ? send(entry, true) : Effect.succeed(notStarted())
@@ -285,9 +286,9 @@ export const run = <Item, Receipt, E, EX, RX, EI, RI, A>(
         yield* emit(result)
         const next = end(entry)
         if (next !== undefined) Queue.offerUnsafe(ready, next)
-        if (!entry.later) {
+        if (!entry.needsInspection) {
           ahead--
-          yield* places.release(1)
+          yield* slots.release(1)
         }
       }
     }).pipe(Effect.catchIf(Cause.isDone, () => Effect.void))
@@ -313,7 +314,7 @@ export const run = <Item, Receipt, E, EX, RX, EI, RI, A>(
 
 export const toSend = Effect.succeed<UploadPlan.Verdict>({ _tag: "Send" })
 
-// What one item learns of the server's load concerns all of them.
+// The load of the server concerns all items.
 const pauseOf = (
   error: unknown,
   recovery: Recovery.Recovery,

@@ -15,7 +15,7 @@ import * as WholeBody from "./wholeBody.ts"
 /** What the timers and the error handling of an attempt need to know of its body. */
 export interface BodyTracker {
   readonly payload: Payload
-  /** Forgets what belongs to the attempt before. */
+  /** Forgets what belongs to the previous attempt. */
   readonly reset: () => void
   readonly phase: () => "idle" | "sending" | "sent"
   readonly lastActivityMillis: () => number
@@ -23,7 +23,7 @@ export interface BodyTracker {
   readonly started: () => boolean
   readonly failure: () => UploadError.UploadError | undefined
   readonly sent: Effect.Effect<Sent | undefined, UploadError.UploadError>
-  /** The size of the source; where it is not known beforehand, what this attempt read and what the server held before. */
+  /** The size of the source; where that is unknown, what this attempt read and what the server already had. */
   readonly bytes: () => number
 }
 
@@ -40,8 +40,8 @@ export const make = (options: {
 }): BodyTracker => {
   const { algorithms, clock, hashing, idempotent, onBytes, onSent, opened, scope, source } = options
   const now = () => monotonicMillis(clock)
-  // By offset, the latest reading of each part that is under way. A reading that an early answer cut short may never end;
-  // the one that replaces it must not wait for it.
+  // By offset, the latest running reading of each part. A reading that an early response cut short may never end; the one that
+  // replaces it must not wait for it.
   const active = new Map<number, object>()
   let complete = false
   let lastActivity = 0
@@ -100,8 +100,8 @@ export const make = (options: {
           Effect.tapCause((cause) => Pull.isDoneCause(cause) ? ended() : Effect.sync(() => failed(cause)))
         )
         const watched = Effect.flatMap(pull, (chunks) => {
-          const told = moved(reader.add(chunks[0]))
-          return Effect.as(reader.isComplete() ? Effect.andThen(told, ended()) : told, chunks)
+          const notified = moved(reader.add(chunks[0]))
+          return Effect.as(reader.isComplete() ? Effect.andThen(notified, ended()) : notified, chunks)
         })
         return Effect.suspend(() => {
           lastActivity = now()
@@ -202,14 +202,14 @@ export const make = (options: {
   }
 }
 
-/** Follows one reading of the source. What it has to do with a chunk is `settled` when the next one is asked for. */
+/** Follows one reading of the source. `settled` finishes the work on a chunk when the next one is requested. */
 interface BodyReader {
   readonly add: (chunk: Uint8Array) => number
   readonly isComplete: () => boolean
   readonly settled: Effect.Effect<void, UploadError.UploadError>
 }
 
-// A chunk is hashed when the next one is asked for: by then the transport has it, and sends while this computes.
+// A chunk is hashed when the next one is requested: by then the transport has it, and sends it while this computes.
 class HashedBody implements BodyReader {
   bytes = 0
   private readonly name: string
@@ -231,7 +231,7 @@ class HashedBody implements BodyReader {
   isComplete(): boolean {
     return this.bytes === this.size
   }
-  // The last chunk is left to `sent`: its reader may be interrupted, and overtaken by the answer.
+  // `sent` hashes the last chunk: the response may interrupt or overtake its reader.
   readonly settled: Effect.Effect<void, UploadError.UploadError> = Effect.suspend(() =>
     this.isComplete() ? Effect.void : this.hashed
   )

@@ -19,12 +19,12 @@ const contentOf = (
     return { ...unhashed, md5: (yield* hasher.digest).md5 }
   }).pipe(
     Effect.scoped,
-    // One without a version is opened without a look at it, and may be gone too.
+    // Opening a source without a version does not look at it, so it may be gone too.
     Effect.orElseSucceed(() => ({ ...unhashed, gone: version === undefined }))
   )
 }
 
-/** What a source holds; its md5 only where it can be read again. */
+/** The content of a source; its md5 only where it can be read again. */
 export const hash = <R>(source: UploadSource.UploadSource<R>): Effect.Effect<Content, never, R> =>
   Effect.matchEffect(whenFree(source.open), {
     onFailure: () => Effect.succeed(gone),
@@ -32,8 +32,8 @@ export const hash = <R>(source: UploadSource.UploadSource<R>): Effect.Effect<Con
   })
 
 /**
- * What the sources of a place hold, as far as it has to be known to tell which of the place's entries they are. A source is
- * read only where neither its version nor its size decides.
+ * The contents of a place's sources, as far as they are needed to find their entries. A source is read only where neither its
+ * version nor its size decides.
  */
 export const ofSources = <R>(
   sources: ReadonlyArray<UploadSource.UploadSource<R>>,
@@ -42,7 +42,7 @@ export const ofSources = <R>(
   const md5s = new Map<string, string>()
   for (const { md5, version } of history) if (version !== undefined && md5 !== undefined) md5s.set(version, md5)
   const hashed = history.filter(({ md5 }) => md5 !== undefined)
-  const look = (source: UploadSource.UploadSource<R>) =>
+  const inspect = (source: UploadSource.UploadSource<R>) =>
     Effect.matchEffect(whenFree(source.open), {
       onFailure: () => Effect.succeed(gone),
       onSuccess: (opened) => {
@@ -55,13 +55,13 @@ export const ofSources = <R>(
           : Effect.succeed({ version, bytes: size, md5: undefined, gone: false })
       }
     })
-  // A fiber for each source would cost more than a look at a file that is at hand.
-  if (sources.length <= 32) return Effect.forEach(sources, look)
+  // A fiber for each source would cost more than looking at a local file.
+  if (sources.length <= 32) return Effect.forEach(sources, inspect)
   return Effect.map(
-    Effect.forEach(Arr.chunksOf(sources, 32), Effect.forEach(look), { concurrency: 32 }),
+    Effect.forEach(Arr.chunksOf(sources, 32), Effect.forEach(inspect), { concurrency: 32 }),
     Arr.flatten
   )
 }
 
-// It may well be cleared away by now.
+// Uploaded files are often removed afterwards.
 const gone: Content = { version: undefined, bytes: undefined, md5: undefined, gone: true }

@@ -11,7 +11,7 @@ import { largestPiece } from "./rechunk.ts"
 import { unreadable, whenFree } from "./unreadable.ts"
 import * as WholeBody from "./wholeBody.ts"
 
-/** The bytes of a file, as long as it is the one that was looked at: it fails before it hands out its last bytes. */
+/** The bytes of a file. Where it is no longer the one that was opened, the stream fails before its last bytes. */
 export const read = (options: {
   readonly fs: FileSystem.FileSystem
   readonly path: string
@@ -58,7 +58,7 @@ export const read = (options: {
   return Stream.unwrap(Effect.map(pull, (pull) => Stream.fromPull(Effect.succeed(pull))))
 }
 
-/** Names a file's content as far as can be told without reading it. */
+/** Identifies a file's content as far as that is possible without reading it. */
 export const versionOf = (info: FileSystem.File.Info): string =>
   `${info.dev}:${inodeOf(info)}:${info.size}:${modifiedOf(info)}`
 
@@ -74,15 +74,15 @@ const modifiedOf = ({ mtime }: FileSystem.File.Info): number => Option.match(mti
 
 const nothing: Uint8Array = new Uint8Array(0)
 
-/** `next` is empty where the file ends too early. */
+/** `next` returns no bytes where the file ends too early. */
 interface Reader {
   readonly handle: FileSystem.File
   readonly next: Effect.Effect<Uint8Array, PlatformError.PlatformError>
   readonly position: () => number
 }
 
-// A short read is gone on with: many small pieces would be in transit at once. What a piece needs is made once for all of
-// them: a large file has thousands, and what they leave behind occupies memory until it is collected.
+// Short reads are continued: otherwise many small pieces would be in transit at once. What a piece needs is made once for all
+// of them: a large file has thousands, and their garbage occupies memory until it is collected.
 const readerOf = ({ begin, buffer, end, handle }: {
   readonly handle: FileSystem.File
   readonly begin: number
@@ -112,7 +112,7 @@ const readerOf = ({ begin, buffer, end, handle }: {
   return { handle, next, position: () => position }
 }
 
-// hack: buffer-reuse. Where the transport says when it is done with a chunk, a few buffers take turns.
+// hack: buffer-reuse. Where the lifetime of a chunk is known, a few buffers take turns.
 const takingTurns = (size: number, lifetime: number): (left: number) => Uint8Array => {
   const buffers: Array<Uint8Array> = []
   let turn = 0
@@ -125,7 +125,7 @@ const takingTurns = (size: number, lifetime: number): (left: number) => Uint8Arr
   }
 }
 
-// Of a large file few pieces leave little garbage. Of its parts many are read at once, each into buffers of its own.
+// Few pieces of a large file leave little garbage. Many of its parts are read at once, each into buffers of its own.
 const pieceOf = (length: number): number => length > largeBytes ? largestPiece : smallPiece
 
 const largeBytes = 33_554_432

@@ -3,7 +3,7 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
-/** Spaces the attempts of a batch, and holds all of them back while the server wants to be left alone. */
+/** Spaces the attempts of a batch, and delays all of them while the server asks clients to wait. */
 export interface Gate {
   readonly pass: Effect.Effect<void>
   readonly pauseFor: (duration: Duration.Duration) => void
@@ -24,7 +24,7 @@ export const make = (options: {
   const pass: Effect.Effect<void> = Effect.suspend(() => {
     const time = now()
     const opening = Math.max(next, pausedUntil)
-    // Asked again after the sleep, since meanwhile another failure may have prolonged the pause.
+    // Checked again after the sleep, since another failure may have prolonged the pause.
     if (opening > time) return Effect.andThen(Effect.sleep(opening - time), pass)
     const spacing = slowStart > 0 ? Math.max(pace, resumeSpacing) : pace
     if (slowStart > 0) slowStart--
@@ -40,5 +40,5 @@ export const make = (options: {
   }
 }
 
-/** In milliseconds: how far apart the first attempts after a pause are, so that they are no burst. */
+/** In milliseconds: the least time between the first attempts after a pause, so that they are no burst. */
 const resumeSpacing = 100

@@ -3,7 +3,7 @@ import * as Stream from "effect/Stream"
 import * as UploadError from "../UploadError.ts"
 import { builtin } from "./builtin.ts"
 
-/** What of `node:zlib` is used here; Deno and Bun have it too. */
+/** The part of `node:zlib` that this uses; Deno and Bun have it too. */
 interface Zlib {
   readonly createGunzip: () => Gunzip
 }
@@ -16,13 +16,13 @@ interface Gunzip {
 }
 
 /**
- * Decompresses all members of a gzip file, as `gzip -d` does: tools that compress in parallel, and `cat a.gz b.gz`, write several.
- * Where the runtime has no `node:zlib`, a second member is refused, since the web's `DecompressionStream` knows one only.
+ * Decompresses all members of a gzip file, as `gzip -d` does: tools that compress in parallel, and `cat a.gz b.gz`, write
+ * several. Where the runtime has no `node:zlib`, a second member fails, since the web's `DecompressionStream` reads one only.
  */
 export const transform = (): ReadableWritablePair<Uint8Array, Uint8Array<ArrayBuffer>> => {
   const gunzip = zlib()?.createGunzip()
   if (gunzip === undefined) return new DecompressionStream("gzip")
-  // What follows the last member, such as the zeros that pad a file, ends it: then writes are no longer answered.
+  // What follows the last member, such as the zeros that pad a file, ends it. Later writes never call back.
   let ended = false
   let proceed = () => {}
   gunzip.on("end", () => {
@@ -53,7 +53,7 @@ export const transform = (): ReadableWritablePair<Uint8Array, Uint8Array<ArrayBu
   return new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array>(transformer)
 }
 
-/** Pieces that do not become too large when they are decompressed, at worst a thousandfold. */
+/** Cuts pieces small enough to be decompressed, which at worst makes them a thousand times as large. */
 export const rechunk = <E>(self: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> =>
   Stream.flatMap(self, (chunk) =>
     chunk.length <= piece
@@ -62,7 +62,7 @@ export const rechunk = <E>(self: Stream.Stream<Uint8Array, E>): Stream.Stream<Ui
         Stream.map((i) => chunk.subarray(i * piece, (i + 1) * piece))
       ))
 
-/** What is wrong with the compressed data, in words. */
+/** Describes what is wrong with the compressed data. */
 export const damaged = (source: string, error: unknown): UploadError.UploadError => {
   if (error instanceof UploadError.UploadError) return error
   const code = Predicate.hasProperty(error, "code") ? error.code : undefined

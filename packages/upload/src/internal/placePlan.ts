@@ -1,7 +1,7 @@
 import type * as Journal from "../Journal.ts"
 
 /**
- * What is known of a content. Two that share a `version` or an `md5` are the same, two of other lengths are not. Of a source
+ * What is known of a content. Two with the same `version` or `md5` are the same, two of different lengths are not. Of a source
  * that is `gone` only the name is known.
  */
 export interface Content {
@@ -19,32 +19,32 @@ export interface Row {
 }
 
 /**
- * - `Send`: `again` where an earlier run added it, or may have. The caller knows that the one in `doubt` did not.
- * - `Present`: an earlier run uploaded it, and nothing has replaced it since. `version` is that of its source, where it is
- *   another one now.
- * - `Assumed`: it may be there, and the caller takes it for done. Where the caller knows so, it `settles` the entry's doubt, or
- *   becomes an entry of its own, where that may be another upload or a replacement may have wiped it out.
+ * - `Send`: `again` where an earlier run added it, or may have. The caller knows that the one in `doubt` was not added.
+ * - `Present`: an earlier run uploaded it, and nothing has replaced it since. `version` is the source's new one, if it has
+ *   changed.
+ * - `Assumed`: it may be there, and the caller takes it for done. This `resolves` the doubt of the `entry` where the two are
+ *   the same. It becomes an entry of the `item` where that may be another upload or a replacement may have wiped it out.
  * - `Superseded`: a later item of the list replaces it.
  * - `InDoubt`: an earlier run may have added it.
- * - `Changed`: an earlier run added it with other content, or did so perhaps, where they cannot be `compared`.
+ * - `Changed`: an earlier run added it with other content, or may have, where `compared` is false.
  * - `Surplus`: it is there, and so are additions that the list does not name.
  */
 export type Verdict =
   | { readonly _tag: "Send"; readonly again: boolean; readonly doubt?: Journal.Entry | undefined }
   | { readonly _tag: "Present"; readonly entry: Journal.Entry; readonly version: string | undefined }
   | { readonly _tag: "Superseded" | "InDoubt"; readonly entry: Journal.Entry }
-  | { readonly _tag: "Assumed"; readonly entry: Journal.Entry; readonly settles: "nothing" | "entry" | "item" }
+  | { readonly _tag: "Assumed"; readonly entry: Journal.Entry; readonly resolves: "nothing" | "entry" | "item" }
   | { readonly _tag: "Changed"; readonly entry: Journal.Entry; readonly compared: boolean }
   | { readonly _tag: "Surplus"; readonly entry: Journal.Entry; readonly surplus: ReadonlyArray<Journal.Entry> }
 
 export interface Choices {
   readonly onUnknown: Journal.OnUnknown
   readonly onChanged: Journal.OnChanged
-  /** Whether the rows are all that the place should hold. */
+  /** Whether the rows are all that the place should contain. */
   readonly complete: boolean
 }
 
-/** What a place holds: the last replacement, if it certainly was applied, and what was added since. */
+/** What a place contains: the last replacement, if it certainly was applied, and what was added since. */
 export interface Holding {
   readonly base: Journal.Entry | undefined
   readonly additions: ReadonlyArray<Addition>
@@ -59,7 +59,7 @@ interface Addition {
 
 const wasBegun = ({ state }: Journal.Entry): boolean => state !== "waiting" && state !== "failed"
 
-/** What a place holds according to its history. */
+/** What a place contains according to its history. */
 export const holding = (history: ReadonlyArray<Journal.Entry>): Holding => {
   let base: Journal.Entry | undefined
   let additions: Array<Addition> = []
@@ -79,36 +79,36 @@ export const holding = (history: ReadonlyArray<Journal.Entry>): Holding => {
   return { base, additions }
 }
 
-/** What a person is asked about: additions in doubt that were neither wiped out nor added for certain since. */
+/** What a person is asked about: additions in doubt that were neither wiped out nor certainly added since. */
 export const doubts = (history: ReadonlyArray<Journal.Entry>): ReadonlyArray<Journal.Entry> => {
   const begun = history.filter(wasBegun)
   // A replacement in doubt is sent again, and what follows it too.
   const additions = begun.slice(begun.findLastIndex(({ action }) => action === "replace") + 1)
   const added = additions.filter(({ state }) => state === "uploaded")
-  return additions.filter((entry) => entry.state !== "uploaded" && !isAnswered(entry, added))
+  return additions.filter((entry) => entry.state !== "uploaded" && !isResolved(entry, added))
 }
 
-/** Additions that a replacement in doubt may have wiped out, and of which nobody has said since that they are there. */
+/** Additions that a replacement in doubt may have wiped out, and that no later entry shows to be there. */
 export const endangered = (history: ReadonlyArray<Journal.Entry>): ReadonlyArray<Journal.Entry> => {
   const { additions } = holding(history)
   const certain = additions.flatMap(({ certain, entry }) => certain ? [entry] : [])
-  return additions.flatMap(({ endangered, entry }) => endangered && !isAnswered(entry, certain) ? [entry] : [])
+  return additions.flatMap(({ endangered, entry }) => endangered && !isResolved(entry, certain) ? [entry] : [])
 }
 
-/** Whether one of these was added after an entry in doubt, and is the same as far as that can be told. */
-const isAnswered = ({ md5, name, ordinal }: Journal.Entry, certain: ReadonlyArray<Journal.Entry>): boolean =>
+/** Whether one of these was added after an entry in doubt, and nothing shows that it is another upload. */
+const isResolved = ({ md5, name, ordinal }: Journal.Entry, certain: ReadonlyArray<Journal.Entry>): boolean =>
   certain.some((entry) => entry.ordinal > ordinal && entry.name === name && (md5 === undefined || entry.md5 === md5))
 
 /** Names the run of entries that were taken over from an earlier build. */
 export const adopted = "adopted"
 
-/** Whether a row's content is that of an entry; by the names where either has none. `undefined` where nothing tells. */
+/** Whether a row's content is that of an entry; by the names where either has none. `undefined` where that is unknown. */
 const compare = (row: Row, entry: Journal.Entry): boolean | undefined => {
   const { bytes, gone, md5, version } = row.content
   if (version !== undefined && version === entry.version) return true
   if (md5 !== undefined && entry.md5 !== undefined) return md5 === entry.md5
   if (bytes !== undefined && entry.bytes !== undefined && bytes !== entry.bytes) return false
-  // Earlier builds did not record what they sent in all cases, and to ask about each of it would help nobody.
+  // Earlier builds did not always record what they sent, and asking about each of these would be useless.
   const bare = entry.run === adopted && (entry.version ?? entry.bytes ?? entry.md5) === undefined
   return gone || bare ? row.name === entry.name : undefined
 }
@@ -134,7 +134,7 @@ export const plan = (
 
   const { surplus, verdicts } = planAdditions(rows.slice(last + 1), additions, choices)
   const unlisted = choices.complete && surplus.length > 0 ? choices.onChanged : "skip"
-  // Sent from the replacement on, nothing is doubled by what is sent again.
+  // Sending everything from the replacement on doubles nothing.
   if (unlisted === "send" || verdicts.some((verdict) => verdict._tag === "Send" && verdict.again)) {
     return [...earlier, ...anew]
   }
@@ -154,8 +154,8 @@ const present = ({ content: { md5, version } }: Row, entry: Journal.Entry): Verd
 /** The same without the source's version: the entry may be the upload of another row, too. */
 const wasPresent = (entry: Journal.Entry): Verdict => ({ _tag: "Present", entry, version: undefined })
 
-// What comes before the last replacement leaves nothing behind. So an earlier upload of it is good enough, wiped out or in
-// doubt, also where that cannot be compared, and where the replacement is there already, none is needed.
+// What comes before the last replacement leaves nothing behind. So any earlier upload of it is enough: one that was wiped out,
+// is in doubt or cannot be compared. If the replacement is there already, none is needed.
 const planEarlier = (
   rows: ReadonlyArray<Row>,
   history: ReadonlyArray<Journal.Entry>,
@@ -184,10 +184,10 @@ const planAdditions = (
   const added = additions.flatMap(({ certain, entry }) => certain ? [entry] : [])
   const left = new Set(
     additions.filter(({ certain, endangered, entry }) =>
-      certain || endangered || entry.md5 !== undefined || !isAnswered(entry, added)
+      certain || endangered || entry.md5 !== undefined || !isResolved(entry, added)
     )
   )
-  // Those that are no row's for certain: what cannot be compared may be one of them.
+  // Additions that are certainly no row's: what cannot be compared may be one of them.
   const suspects = new Set(additions)
   const match = (keysOf: (part: Part) => ReadonlyArray<string>, certain: boolean): void => {
     if (open.size === 0 || left.size === 0) return
@@ -222,30 +222,30 @@ const planAdditions = (
       return changed(entry, same === false || versions)
     }
     if (certain) return present(row, entry)
-    // What is said of the row is said of the entry where they are the same, and nothing else is in doubt about it.
+    // A choice about the row is one about the entry where they are the same, and nothing else is in doubt about the entry.
     const its = same === true && !endangered
     if (onUnknown === "retry") return { _tag: "Send", again: true, doubt: its ? entry : undefined }
     return onUnknown === "skip"
-      ? { _tag: "Assumed", entry, settles: its ? "entry" : "item" }
+      ? { _tag: "Assumed", entry, resolves: its ? "entry" : "item" }
       : { _tag: "InDoubt", entry }
   }
   const changed = (entry: Journal.Entry, compared: boolean): Verdict => {
     if (onChanged === "send") return { _tag: "Send", again: true }
-    return onChanged === "skip" ? { _tag: "Assumed", entry, settles: "nothing" } : { _tag: "Changed", entry, compared }
+    return onChanged === "skip" ? { _tag: "Assumed", entry, resolves: "nothing" } : { _tag: "Changed", entry, compared }
   }
-  // What certainly is there leaves the least to ask.
+  // What certainly is there raises the fewest questions.
   for (const certain of [true, false]) {
     match((part) => contentKeys(part).map((key) => `${key} ${part.name}`), certain)
     match(contentKeys, certain)
   }
   for (const certain of [true, false]) match(({ name }) => [name], certain)
-  // A list that is not complete leaves additions out, and names tell what is new.
+  // A list that is not complete leaves additions out, and names show what is new.
   if (complete && open.size > 0 && suspects.size > 0) {
     const suspectOf = suspicion(suspects)
     for (const [i, row] of open) {
       const suspect = suspectOf(row)
       if (suspect === undefined) continue
-      // What is said of doubts is not said of this one.
+      // A choice about doubts is none about this one.
       verdicts[i] = changed(suspect.entry, false)
       left.delete(suspect)
     }
@@ -253,13 +253,13 @@ const planAdditions = (
   return { verdicts, surplus: [...left].map(({ entry }) => entry) }
 }
 
-/** Finds an addition that may be a row, although they have neither name nor content in common. */
+/** Finds an addition that may be a row, although they share neither name nor content. */
 const suspicion = (suspects: Iterable<Addition>): (row: Row) => Addition | undefined => {
   const index = (additions: ReadonlyArray<Addition>) => ({
     any: additions.at(-1),
     bySize: new Map(additions.map((addition) => [addition.entry.bytes, addition]))
   })
-  // What certainly is there leaves the least to ask.
+  // What certainly is there raises the fewest questions.
   const all = [...suspects].sort((a, b) => Number(a.certain) - Number(b.certain))
   const some = index(all)
   const unhashed = index(all.filter(({ entry }) => entry.md5 === undefined))

@@ -3,9 +3,9 @@ import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import type * as UploadError from "../UploadError.ts"
 
-// A transport takes all that one pull yields, without waiting. So a pull yields little: then memory stays flat, progress
-// tells what really left, and a body counts as sent only when nearly all of it has. How little depends on the pace: on a
-// slow line small pieces show that bytes move, on a fast one they would only leave garbage, thousands of times.
+// A transport takes all that one pull yields, without waiting. So a pull yields little: then memory stays flat, progress shows
+// what was really sent, and a body counts as sent only when nearly all of it was. How little depends on the pace: on a slow
+// line small pieces show that bytes move, on a fast one thousands of them would only leave garbage.
 export const rechunk = (
   upstream: Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, UploadError.UploadError>,
   now: () => number

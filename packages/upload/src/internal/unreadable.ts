@@ -6,13 +6,13 @@ import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 import * as UploadError from "../UploadError.ts"
 
-/** The failure that stands for whatever a source failed with. */
+/** Turns any failure of a source into an `UploadError`. */
 export const unreadable = (source: string, error: unknown): UploadError.UploadError =>
   error instanceof UploadError.UploadError
     ? error
     : new UploadError.UploadError({ source, reason: new UploadError.SourceUnreadable(problemOf(error)) })
 
-// What the system says where it has no more file descriptors, or another process holds a file for a moment.
+// The system has no more file descriptors, or another process locks a file for a moment.
 const busyCodes: ReadonlySet<string> = /* @__PURE__ */ new Set(["EMFILE", "ENFILE", "EAGAIN", "EBUSY"])
 
 const problemOf = (error: unknown): Pick<UploadError.SourceUnreadable, "problem" | "description"> => {
@@ -27,14 +27,14 @@ const problemOf = (error: unknown): Pick<UploadError.SourceUnreadable, "problem"
     case "PermissionDenied":
       return { problem: "permission", description: "permission denied" }
     default: {
-      return { problem: "failed", description: wordsOf(error) ?? "for a reason that it does not tell" }
+      return { problem: "failed", description: wordsOf(error) ?? "for an unknown reason" }
     }
   }
 }
 
-/** Opens a source, or a file of one. Where the system has no room for that now, it is asked again for half a minute. */
+/** Opens a source, or a file of one. If the system has no room for that now, it retries for half a minute. */
 export const whenFree = <A, E, R>(open: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  // Nothing of a retry is made for one that opens at once, as nearly all do.
+  // Nearly all open at once, and make nothing of a retry.
   Effect.catchIf(open, isBusy, () => Effect.delay(Effect.retry(open, again), "100 millis"))
 
 const again = { while: (error: unknown) => isBusy(error), schedule: Schedule.spaced("100 millis"), times: 300 }
@@ -44,7 +44,7 @@ const isBusy = (error: unknown): boolean => {
   return code === undefined ? Recovery.of(error)._tag === "Retry" : busyCodes.has(code)
 }
 
-// Some errors say nothing themselves, but in their cause.
+// Some errors have no message, but their cause has one.
 const wordsOf = (error: unknown, depth = 0): string | undefined => {
   if (!Predicate.isObject(error)) return typeof error === "string" && error.trim() !== "" ? error : undefined
   const message = Predicate.hasProperty(error, "message") ? error.message : undefined

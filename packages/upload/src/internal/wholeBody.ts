@@ -5,14 +5,14 @@ import * as Stream from "effect/Stream"
 const Read: unique symbol = Symbol.for("@effect-resilience/upload/internal/wholeBody")
 
 /**
- * All bytes, with room around them: `before` and `after` are numbers of bytes, which whoever asked for them may fill. Without
- * any, the memory is not the reader's to change.
+ * All bytes, with room around them: `before` and `after` are numbers of bytes, which the caller may fill. If both are 0, the
+ * caller must not change the memory.
  */
 export type Read<out E> = (before: number, after: number) => Effect.Effect<Uint8Array, E>
 
 /**
- * A stream whose bytes can also be had at once, without running it: to make a stream, to start it, to pass each pull through
- * its layers and to end it costs several times what reading and sending a small file does.
+ * A stream whose bytes can also be read at once, without running it. Making, starting, pulling and ending a stream costs
+ * several times as much as reading and sending a small file.
  *
  * hack: whole-body
  */
@@ -25,7 +25,7 @@ export const make = <E>(
   stream: () => Stream.Stream<Uint8Array, E> = () => Stream.fromEffect(Effect.suspend(() => read(0, 0)))
 ): WholeBody<E> => new Lazy(read, stream)
 
-/** How to read all bytes of the stream at once, where that can be done. */
+/** Reads all bytes of the stream at once; `undefined` where that is impossible. */
 export const of = <E>(stream: Stream.Stream<Uint8Array, E> & Partial<WholeBody<E>>): Read<E> | undefined => stream[Read]
 
 /** A stream of bytes that are in memory. */
@@ -35,7 +35,7 @@ export const fromBytes = (bytes: Uint8Array): WholeBody<never> =>
     () => Stream.succeed(bytes)
   )
 
-/** The pieces one after the other, with room around them. */
+/** Concatenates pieces, with room around them. */
 export const joined = (pieces: ReadonlyArray<Uint8Array>, before: number, after: number): Uint8Array => {
   const bytes = new Uint8Array(pieces.reduce((length, piece) => length + piece.length, before + after))
   let position = before
@@ -46,10 +46,10 @@ export const joined = (pieces: ReadonlyArray<Uint8Array>, before: number, after:
   return bytes
 }
 
-/** In bytes: what is larger is sent while it is read. */
+/** In bytes: a larger body is sent while it is read. */
 export const largest = 1_048_576
 
-/** The stream itself is made only where it is run, which it hardly ever is. */
+/** Makes the stream itself only where it is run, which is rare. */
 class Lazy<out E> extends Pipeable.Class implements WholeBody<E> {
   readonly [Read]: Read<E>
   private readonly stream: () => Stream.Stream<Uint8Array, E>

@@ -1,4 +1,4 @@
-// A process that uploads a manifest by the word of a journal, made to be killed.
+// A process that uploads a manifest according to a journal, made to be killed.
 // Arguments: address of the server, file of the journal, file of the manifest. Prints `ready`, at the end the results.
 import { ErrorMapping } from "@effect-resilience/http"
 import * as SqliteClient from "@effect-resilience/node/SqliteClient"

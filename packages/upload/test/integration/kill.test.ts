@@ -51,7 +51,7 @@ const makeServer = Effect.gen(function*() {
     const [, table = "", action] = url.split("/")
     const rows = partOf(body)
     const apply = () => tables.set(table, (action === "append" ? tables.get(table) ?? "" : "") + rows.toString())
-    const answer = () => response.end(createHash("md5").update(rows).digest("hex"))
+    const respond = () => response.end(createHash("md5").update(rows).digest("hex"))
     const dice = random.nextDoubleUnsafe()
     if (dice < 0.1) response.writeHead(503, { "retry-after": "0" }).end()
     else if (dice < 0.15) response.destroy()
@@ -63,7 +63,7 @@ const makeServer = Effect.gen(function*() {
       // Killed in between, the client cannot know.
       setTimeout(() => {
         apply()
-        setTimeout(answer, delay * random.nextDoubleUnsafe())
+        setTimeout(respond, delay * random.nextDoubleUnsafe())
       }, delay * random.nextDoubleUnsafe())
     }
   })

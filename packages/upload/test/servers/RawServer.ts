@@ -25,5 +25,5 @@ export const make = (onConnection: (socket: Net.Socket, connection: number) => v
       })
   )
 
-export const answer = (status: string, body = "", headers = ""): string =>
+export const response = (status: string, body = "", headers = ""): string =>
   `HTTP/1.1 ${status}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n${headers}\r\n${body}`

@@ -9,9 +9,9 @@ export interface Received {
   readonly body: Buffer
 }
 
-/** A server on a free loopback port that keeps what it receives. By default it reads everything and answers 200. */
+/** A server on a free loopback port that keeps what it receives. By default it reads everything and responds with 200. */
 export const make = (
-  answer: (
+  respond: (
     response: Http.ServerResponse,
     received: Received,
     attempt: number
@@ -33,7 +33,7 @@ export const make = (
               body: Buffer.concat(chunks)
             }
             requests.push(received)
-            answer(response, received, requests.length)
+            respond(response, received, requests.length)
           })
         })
         server.listen(0, "127.0.0.1", () => {

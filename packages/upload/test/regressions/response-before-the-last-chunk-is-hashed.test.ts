@@ -21,7 +21,7 @@ for (
     true
   ]] as const
 ) {
-  it.effect(`hashes the last chunk where the answer comes while the reader ${when}`, () =>
+  it.effect(`hashes the last chunk where the response comes while the reader ${when}`, () =>
     Effect.gen(function*() {
       const target: UploadTarget.UploadTarget<string, string> = {
         method: "PUT",
