@@ -61,7 +61,7 @@ describe("Batch", () => {
       assert.strictEqual(totals.uploaded, 6)
     }))
 
-  it.effect("stops at the first failure where it is told to, and lists what is left", () =>
+  it.effect("stops at the first failure on request, and lists what is left", () =>
     Effect.gen(function*() {
       const target = Targets.make(({ name }) => name === "item 2" ? Effect.fail(Targets.failure(404)) : Effect.void)
       const { results } = yield* Batch.run(target, names(6), { concurrency: 1, failFast: true })
@@ -75,7 +75,7 @@ describe("Batch", () => {
       ])
     }))
 
-  it.effect("holds everybody back after one 429, then lets them go on without a burst", () =>
+  it.effect("delays all items after one 429, then lets them continue without a burst", () =>
     Effect.gen(function*() {
       const starts: Array<number> = []
       let limited = false
@@ -158,7 +158,7 @@ describe("Batch", () => {
       )
     }))
 
-  it.effect("interrupts what is under way when it is interrupted itself", () =>
+  it.effect("interrupts running uploads when it is interrupted", () =>
     Effect.gen(function*() {
       const interrupted = yield* Ref.make(0)
       const target = Targets.make(() => Effect.onInterrupt(Effect.never, () => Ref.update(interrupted, (n) => n + 1)))

@@ -73,7 +73,7 @@ describe("A file whose buffers take turns", () => {
   for (
     const [what, giveUpAfter, attempts] of [
       ["is read slowly", () => Infinity, 1],
-      ["begins anew in the middle, three times", (attempt: number) => attempt * 7_000_000, 4]
+      ["starts over in the middle, three times", (attempt: number) => attempt * 7_000_000, 4]
     ] as const
   ) {
     it.live(`arrives as it is, with its digests, where it ${what}`, () =>

@@ -42,7 +42,7 @@ const onDisk = (filename: string) =>
 const items = ["a", "b", "c"].map((name) => ({ name }))
 
 describe("DurableUpload", () => {
-  it.live("uploads, and fails with what the uploader failed with", () =>
+  it.live("uploads, and fails with the failure of the uploader", () =>
     Effect.gen(function*() {
       const { results } = yield* uploads.run("batch", items)
       assert.deepStrictEqual(results.map((result) => result._tag), ["Uploaded", "Failed", "Uploaded"])
@@ -56,7 +56,7 @@ describe("DurableUpload", () => {
       )
     )))
 
-  it.live("tells what an upload recovered from, as the engine stored it", () =>
+  it.live("reports what an upload recovered from, as the engine stored it", () =>
     Effect.gen(function*() {
       let calls = 0
       const busy = worker(
@@ -73,7 +73,7 @@ describe("DurableUpload", () => {
       assert.isTrue(error instanceof DurableUpload.DurableFailure && error.reason === "ServiceUnavailable")
     }))
 
-  it.live("takes up an item again whose version is another, and lets the journal decide", () =>
+  it.live("runs an item again whose version has changed, and lets the journal decide", () =>
     Effect.gen(function*() {
       const Versioned = Schema.Struct({ name: Schema.String, version: Schema.optionalKey(Schema.String) })
       const versioned = DurableUpload.make("versioned", {
@@ -108,7 +108,7 @@ describe("DurableUpload", () => {
       }).pipe(Effect.provide(worker))
     }))
 
-  it.effect("waits again where the engine interrupts who waits", () => {
+  it.effect("waits again where the engine interrupts the caller", () => {
     let interruptions = 0
     const forgetful = Layer.effect(
       WorkflowEngine.WorkflowEngine,
@@ -200,7 +200,7 @@ describe("DurableUpload", () => {
       assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
     }).pipe(Effect.provide(memory)))
 
-  it.live("tells a worker what begins and ends, by its place", () => {
+  it.live("reports to a worker what begins and ends, by its place", () => {
     const under: Array<string> = []
     return Effect.gen(function*() {
       yield* uploads.run("batch", [{ name: "a" }])
@@ -238,7 +238,7 @@ describe("DurableUpload", () => {
   })
 
   it.live(
-    "goes on after a restart by itself: nothing is lost, and no append is sent twice",
+    "continues after a restart: nothing is lost, and no append is sent twice",
     () =>
       Effect.gen(function*() {
         const fs = yield* FileSystem.FileSystem

@@ -24,7 +24,7 @@ for (const [name, hashing] of Object.entries(implementations)) {
         })
     )
 
-    it.effect("computes nothing where nothing is asked for", () =>
+    it.effect("computes nothing where nothing is requested", () =>
       Effect.gen(function*() {
         const hasher = yield* hashing.start([])
         yield* hasher.update(new Uint8Array(3))
@@ -65,10 +65,10 @@ describe("A hasher that is lost", () => {
   for (
     const [when, how] of [
       ["while bytes are sent", { update: () => lost }],
-      ["when its digest is asked for", { digest: lost }]
+      ["when its digest is requested", { digest: lost }]
     ] as const
   ) {
-    it.effect(`${when} makes an idempotent upload begin anew`, () =>
+    it.effect(`${when} makes an idempotent upload start over`, () =>
       Effect.gen(function*() {
         const report = yield* send(failingOnce(how), true)
         assert.strictEqual(report.attempts, 2)
@@ -76,7 +76,7 @@ describe("A hasher that is lost", () => {
         assert.strictEqual(report.digests.md5, createHash("md5").update("a".repeat(5_000_000)).digest("hex"))
       }))
 
-    it.effect(`${when} leaves any other to somebody who looks`, () =>
+    it.effect(`${when} leaves any other to a person`, () =>
       Effect.gen(function*() {
         const error = yield* Effect.flip(send(failingOnce(how), false))
         assert.strictEqual(Recovery.of(error)._tag, "Verify")

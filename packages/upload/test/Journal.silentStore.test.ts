@@ -74,7 +74,7 @@ const lateFailure = <A>(call: Effect.Effect<A, Journal.JournalError>) =>
   })
 
 describe("a journal whose database is silent", () => {
-  it.effect("fails closed: nothing counts as recorded, and nothing is taken for unknown to the journal", () =>
+  it.effect("fails closed: nothing counts as recorded, and nothing counts as unknown to the journal", () =>
     Effect.gen(function*() {
       const database = yield* silentDatabase
       yield* Effect.gen(function*() {

@@ -46,12 +46,12 @@ for (const [store, layer] of Object.entries(journals)) {
     const test = <E>(name: string, body: () => Effect.Effect<void, E, Journal.Journal>) =>
       it.effect(name, () => Effect.provide(Effect.orDie(body()), layer))
 
-    // Of such a source nothing tells what it holds: it has no version, and to read it is to use it up.
+    // The content of such a source is unknown: it has no version, and it can be read only once.
     const once = (content: string) => ({
       ...Targets.make(),
       source: ({ name }: Targets.Item) => ({ ...UploadSource.bytes(name, content), replayable: false })
     })
-    const told = <E>({ results }: Batch.Summary<Targets.Item, string, E | UploadError.UploadError>) =>
+    const outcomes = <E>({ results }: Batch.Summary<Targets.Item, string, E | UploadError.UploadError>) =>
       results.map((result) =>
         result._tag === "Skipped"
           ? result.why
@@ -80,7 +80,7 @@ for (const [store, layer] of Object.entries(journals)) {
         assert.strictEqual(second.totals.skipped, 2)
       }))
 
-    test("keeps what it was told", () =>
+    test("keeps what was recorded", () =>
       Effect.gen(function*() {
         const journal = yield* Journal.Journal
         const states = ["started", "waiting", "retrying", "uploaded", "failed", "unknown"] as const
@@ -201,7 +201,7 @@ for (const [store, layer] of Object.entries(journals)) {
         }))
     }
 
-    test("is in no doubt about an append that was interrupted before its last byte left", () =>
+    test("is in no doubt about an append that was interrupted before its last byte was sent", () =>
       Effect.gen(function*() {
         const started = yield* Deferred.make<void>()
         const hanging = Targets.make(() => Effect.andThen(Deferred.succeed(started, undefined), Effect.never))
@@ -315,11 +315,19 @@ for (const [store, layer] of Object.entries(journals)) {
         }
         const items = ["a", "p", "b"].map((name) => ({ name, key: "place", idempotent: name === "p" }))
         yield* Batch.runWithJournal(target, items.slice(1))
-        assert.deepStrictEqual(told(yield* Batch.runWithJournal(target, items)), ["uploaded", "uploaded", "uploaded"])
-        assert.deepStrictEqual(told(yield* Batch.runWithJournal(target, items)), ["uploaded", "uploaded", "uploaded"])
+        assert.deepStrictEqual(outcomes(yield* Batch.runWithJournal(target, items)), [
+          "uploaded",
+          "uploaded",
+          "uploaded"
+        ])
+        assert.deepStrictEqual(outcomes(yield* Batch.runWithJournal(target, items)), [
+          "uploaded",
+          "uploaded",
+          "uploaded"
+        ])
       }))
 
-    test("is told once that a doubtful addition is there", () =>
+    test("asks once whether an addition in doubt is there", () =>
       Effect.gen(function*() {
         const items = [{ name: "base", key: "p", idempotent: true }, { name: "a", key: "p", idempotent: false }]
         const run = (onUnknown?: Journal.OnUnknown) =>
@@ -340,7 +348,7 @@ for (const [store, layer] of Object.entries(journals)) {
       }))
 
     for (const [settledBy, action] of [["a replacement", "replace"], ["the same", "add"]] as const) {
-      test(`has no doubt any more about an addition behind which ${settledBy} was sent`, () =>
+      test(`no longer doubts an addition behind which ${settledBy} was sent`, () =>
         Effect.gen(function*() {
           const { history, record } = yield* Journal.Journal
           yield* record({ ...entryOf("a", "started", "add"), place: "p", md5: "1" })
@@ -360,14 +368,14 @@ for (const [store, layer] of Object.entries(journals)) {
           failFast: true,
           concurrency: 1
         })
-        const told = results.map((result) =>
+        const outcomes = results.map((result) =>
           result._tag === "Failed" && result.error._tag === "UploadError" ? result.error.reason._tag : result._tag
         )
-        assert.deepStrictEqual(told.slice(0, 2), ["InDoubt", "InDoubt"])
+        assert.deepStrictEqual(outcomes.slice(0, 2), ["InDoubt", "InDoubt"])
       }))
 
     for (const mode of ["finish", "abandon"] as const) {
-      test(`tells of every doubt where it is stopped to ${mode}`, () =>
+      test(`reports every doubt where it is stopped to ${mode}`, () =>
         Effect.gen(function*() {
           const { record } = yield* Journal.Journal
           for (const name of ["a", "b"]) yield* record({ ...entryOf(name, "started", "add"), bytes: undefined })
@@ -378,7 +386,7 @@ for (const [store, layer] of Object.entries(journals)) {
             name: "c"
           }]
           const stopped = yield* Batch.runWithJournal(target, items, { concurrency: 1, stop: Deferred.await(sending) })
-          assert.deepStrictEqual(told(stopped), [
+          assert.deepStrictEqual(outcomes(stopped), [
             mode === "finish" ? "Uploaded" : "Abandoned",
             "InDoubt",
             "InDoubt",
@@ -407,7 +415,7 @@ for (const [store, layer] of Object.entries(journals)) {
       Effect.gen(function*() {
         const items = [{ name: "a" }]
         yield* Batch.runWithJournal(once("old"), items)
-        assert.deepStrictEqual(told(yield* Batch.runWithJournal(once("new"), items)), ["Uploaded"])
+        assert.deepStrictEqual(outcomes(yield* Batch.runWithJournal(once("new"), items)), ["Uploaded"])
       }))
 
     for (const name of ["a", "another name"]) {
@@ -417,12 +425,12 @@ for (const [store, layer] of Object.entries(journals)) {
             Batch.runWithJournal(once(content), [{ name, key: "p", idempotent: false }], { onChanged })
           yield* add("a", "old")
           const second = yield* add(name, "new")
-          assert.deepStrictEqual(told(second), ["ChangedSinceUpload"])
+          assert.deepStrictEqual(outcomes(second), ["ChangedSinceUpload"])
           const [result] = second.results
           if (result?._tag === "Failed") assert.match(result.error.message, /cannot be compared with what was added/)
-          assert.deepStrictEqual(told(yield* add(name, "new", "skip")), ["assumed"])
-          assert.deepStrictEqual(told(yield* add("longer", "other")), ["Uploaded"], "of another size")
-          assert.deepStrictEqual(told(yield* add(name, "new", "send")), ["Uploaded"])
+          assert.deepStrictEqual(outcomes(yield* add(name, "new", "skip")), ["assumed"])
+          assert.deepStrictEqual(outcomes(yield* add("longer", "other")), ["Uploaded"], "of another size")
+          assert.deepStrictEqual(outcomes(yield* add(name, "new", "send")), ["Uploaded"])
         }))
     }
 
@@ -434,13 +442,13 @@ for (const [store, layer] of Object.entries(journals)) {
         assert.strictEqual((yield* Effect.flip(add("monday")))._tag, "UploadError")
       }))
 
-    test("asks whether what cannot be compared arrived, as long as that is in doubt", () =>
+    test("asks whether what cannot be compared arrived, while that is in doubt", () =>
       Effect.gen(function*() {
         const items = [{ name: "a", idempotent: false }]
         const { record } = yield* Journal.Journal
         yield* record({ ...entryOf("a", "started", "add"), version: undefined, bytes: undefined })
         const run = (onUnknown?: Journal.OnUnknown) =>
-          Effect.map(Batch.runWithJournal(once("x"), items, { onUnknown }), told)
+          Effect.map(Batch.runWithJournal(once("x"), items, { onUnknown }), outcomes)
         assert.deepStrictEqual(yield* run(), ["InDoubt"])
         assert.deepStrictEqual(yield* run("retry"), ["Uploaded"])
         const all = (yield* (yield* Journal.Journal).history(["a"])).get("a") ?? []
@@ -454,17 +462,17 @@ for (const [store, layer] of Object.entries(journals)) {
         yield* Batch.runWithJournal(Targets.make(), items)
         const [sent] = (yield* history(["p"])).get("p") ?? []
         if (sent !== undefined) yield* record({ ...sent, state: "unknown" })
-        assert.deepStrictEqual(told(yield* Batch.runWithJournal(Targets.make(), items, { onUnknown: "retry" })), [
+        assert.deepStrictEqual(outcomes(yield* Batch.runWithJournal(Targets.make(), items, { onUnknown: "retry" })), [
           "Uploaded"
         ])
         const states = ((yield* history(["p"])).get("p") ?? []).map(({ note, state }) => [state, note])
         assert.deepStrictEqual(states, [["failed", "was in doubt, and was sent again"], ["uploaded", undefined]])
         const twice = [...items, { name: "b", key: "p", idempotent: false }]
         const same = { ...Targets.make(), source: ({ name }: Targets.Item) => UploadSource.bytes(name, "content of a") }
-        assert.deepStrictEqual(told(yield* Batch.runWithJournal(same, twice)), ["uploaded", "Uploaded"])
+        assert.deepStrictEqual(outcomes(yield* Batch.runWithJournal(same, twice)), ["uploaded", "Uploaded"])
       }))
 
-    test("is told once that an addition outlived a replacement in doubt which has left the list", () =>
+    test("asks once whether an addition outlived a replacement in doubt that has left the list", () =>
       Effect.gen(function*() {
         const items = ["a", "b"].map((name) => ({ name, key: "p", idempotent: false }))
         const { history, record } = yield* Journal.Journal
@@ -475,14 +483,14 @@ for (const [store, layer] of Object.entries(journals)) {
           (all) => UploadPlan.endangered(all.get("p") ?? []).map(({ name }) => name)
         )
         const run = (onUnknown?: Journal.OnUnknown) =>
-          Effect.map(Batch.runWithJournal(Targets.make(), items, { onUnknown }), told)
+          Effect.map(Batch.runWithJournal(Targets.make(), items, { onUnknown }), outcomes)
         assert.deepStrictEqual(yield* endangered, ["a", "b"])
         assert.deepStrictEqual(yield* run(), ["InDoubt", "InDoubt"])
         assert.deepStrictEqual(yield* run("skip"), ["assumed", "assumed"])
         assert.deepStrictEqual(yield* run(), ["uploaded", "uploaded"])
         assert.deepStrictEqual(yield* endangered, [])
         const { results } = yield* Batch.runWithJournal(Targets.make(), [{ name: "c", key: "p" }, ...items])
-        assert.isTrue(results.every(({ _tag }) => _tag === "Uploaded"), "the replacement is in doubt all the same")
+        assert.isTrue(results.every(({ _tag }) => _tag === "Uploaded"), "the replacement is still in doubt")
       }))
 
     for (const idempotent of [true, false]) {
@@ -499,7 +507,7 @@ for (const [store, layer] of Object.entries(journals)) {
               open: Effect.fail(new UploadError.UploadError({ source: name, reason }))
             })
           }
-          assert.deepStrictEqual(told(yield* Batch.runWithJournal(gone, items)), ["uploaded"])
+          assert.deepStrictEqual(outcomes(yield* Batch.runWithJournal(gone, items)), ["uploaded"])
         }))
     }
 
@@ -518,7 +526,7 @@ for (const [store, layer] of Object.entries(journals)) {
 }
 
 describe("Journal", () => {
-  it.effect("tells of many items which would be sent, skipped or rejected, and sends nothing", () =>
+  it.effect("shows which of many items would be sent, skipped or rejected, and sends nothing", () =>
     Effect.gen(function*() {
       let version: string | undefined = "1"
       const target = Targets.make()
@@ -593,7 +601,7 @@ describe("Journal", () => {
       Effect.orDie
     ))
 
-  it.effect("is not read where an entry was written by another hand or a later build", () =>
+  it.effect("is not read where an entry was written by another program or a later build", () =>
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const journal = yield* Journal.Journal
@@ -616,7 +624,7 @@ describe("Journal", () => {
             const { message, operation } = yield* Effect.flip<unknown, Journal.JournalError, never>(read)
             assert.deepStrictEqual([operation, message], [
               "read",
-              "could not read the journal: an entry is none that this build writes: a.txt"
+              "could not read the journal: this build writes no such entry: a.txt"
             ], `${column} ${value}`)
           }
           yield* sql`DELETE FROM upload_history`
@@ -654,7 +662,7 @@ describe("Journal", () => {
       assert.isAtLeast(yield* Effect.provide(looked, Layer.fresh(Journal.layerMemory)), 5)
     }))
 
-  it.effect("has each source of a place looked at once, however many of its items are asked for at once", () =>
+  it.effect("has each source of a place looked at once, however many verdicts are requested at once", () =>
     Effect.gen(function*() {
       let looks = 0
       const target = Targets.make()
@@ -686,7 +694,7 @@ describe("Journal", () => {
       }
     }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory))))
 
-  it.effect("is not asked again for what was found beforehand", () =>
+  it.effect("is not asked again for a plan that was made before", () =>
     Effect.gen(function*() {
       const items = [{ name: "a" }, { name: "b" }]
       const journal = yield* Journal.Journal
@@ -731,7 +739,7 @@ it.effect("journals of several batches share a database, and neither sees the ot
     assert.lengthOf(yield* Stream.runCollect(theirs.entries), 2)
   }).pipe(Effect.scoped, Effect.provide(SqliteClient.layer({ filename: ":memory:" }))))
 
-it.effect("a journal on a database does not bring all that it holds into memory", () =>
+it.effect("a journal on a database does not load all its entries into memory", () =>
   Effect.gen(function*() {
     const journal = yield* Journal.Journal
     yield* Effect.forEach(Array.from({ length: 25_000 }), (_, i) => journal.record(entryOf(`other ${i}`, "uploaded")), {

@@ -82,7 +82,7 @@ describe("Preflight.csv", () => {
       assert.strictEqual(message, "a.csv, line 1: is not UTF-8 from here on")
     }))
 
-  it.effect("agrees with the platform's decoder on whatever bytes", () =>
+  it.effect("agrees with the platform's decoder on all bytes", () =>
     Effect.sync(() =>
       fc.assert(fc.property(fc.uint8Array({ maxLength: 12 }), (bytes) => {
         const content = Buffer.concat([Buffer.from("h\n"), bytes])
@@ -96,7 +96,7 @@ describe("Preflight.csv", () => {
       }))
     ))
 
-  it.effect("holds no more than a header's worth of what has no line break", () =>
+  it.effect("keeps no more than a header's worth of what has no line break", () =>
     Effect.gen(function*() {
       const endless = UploadSource.stream("a.csv", { stream: Stream.forever(Stream.make(Buffer.alloc(65_536, "x"))) })
       const { message } = yield* Effect.flip(Preflight.csv(endless))

@@ -24,7 +24,7 @@ const uploaded = (name: string): Journal.Entry => ({
   at: 0
 })
 
-/** Items, of which the journal holds some as uploaded, and some of those have changed since. */
+/** Items, some of which the journal records as uploaded, and some of those have changed since. */
 const versioned = (
   target: ReturnType<typeof Targets.make>,
   changed: (name: string) => boolean,
@@ -87,7 +87,7 @@ describe("Batch.runWithJournal", () => {
       }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory)))
   )
 
-  it.effect("sends what is missing before it makes sure of what is not", () =>
+  it.effect("sends what is missing before it inspects the rest", () =>
     Effect.gen(function*() {
       const sent = yield* Deferred.make<string>()
       const target = versioned(Targets.make(({ name }) => Deferred.succeed(sent, name)), () =>
@@ -103,7 +103,7 @@ describe("Batch.runWithJournal", () => {
       yield* Fiber.interrupt(fiber)
     }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory))))
 
-  it.effect("goes on where all that may be read ahead waits for what it has not made sure of", () =>
+  it.effect("continues where all items that may be read ahead wait for ones that are not inspected yet", () =>
     Effect.gen(function*() {
       const count = 1_500
       const journal = yield* Journal.Journal
@@ -137,7 +137,7 @@ describe("Batch.runWithJournal", () => {
         }
       }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory))))
 
-    it.effect("anew in each run, and takes an array as it is at the beginning", () =>
+    it.effect("again in each run, and takes an array as it is at the beginning", () =>
       Effect.gen(function*() {
         const { asked, layer } = yield* counting
         const growing = items.slice(0, 3)
@@ -152,7 +152,7 @@ describe("Batch.runWithJournal", () => {
         assert.deepStrictEqual(asked, [3, 6])
       }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory))))
 
-    it.effect("and heeds a stop meanwhile", () =>
+    it.effect("and stops during it on request", () =>
       Effect.gen(function*() {
         const journal = yield* Journal.Journal
         const slow = Layer.succeed(Journal.Journal, {

@@ -104,7 +104,7 @@ describe("TusTarget against @tus/server", () => {
       assert.isTrue(Buffer.from(yield* server.stored(report.receipt.url)).equals(content))
     }).pipe(Effect.provide(platform)))
 
-  it.live("goes on where the connection broke, and progress never goes back", () =>
+  it.live("continues where the connection broke, and progress never goes back", () =>
     Effect.gen(function*() {
       const server = yield* serve()
       const endpoint = yield* cutting(server.endpoint, 4_000_000)
@@ -126,7 +126,7 @@ describe("TusTarget against @tus/server", () => {
       assert.strictEqual(fractions.indexOf(1), fractions.length - 1)
     }).pipe(Effect.provide(platform)))
 
-  it.live("goes on in another run where a store keeps the address", () =>
+  it.live("continues in another run where a store keeps the address", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const path = yield* fs.makeTempFileScoped()
@@ -251,7 +251,7 @@ describe("TusTarget and a server that has more than was sent", () => {
     return { first: yield* Effect.exit(once), once, requests }
   })
 
-  it.effect("fails where the offset lies beyond the source, and begins anew the next time", () =>
+  it.effect("fails where the offset lies beyond the source, and starts over the next time", () =>
     Effect.gen(function*() {
       const { first, once, requests } = yield* resume({ head: { offset: size + 1, length: size }, patch: honest })
       const error = Exit.findErrorOption(first)
@@ -265,14 +265,14 @@ describe("TusTarget and a server that has more than was sent", () => {
       assert.deepStrictEqual(requests, ["POST", "PATCH"])
     }).pipe(Effect.provide(platform)))
 
-  it.effect("begins anew where the address belongs to an upload of another length", () =>
+  it.effect("starts over where the address belongs to an upload of another length", () =>
     Effect.gen(function*() {
       const { first, requests } = yield* resume({ head: { offset: size, length: size * 2 }, patch: honest })
       assert.isTrue(Exit.isSuccess(first) && first.value.bytes === size)
       assert.deepStrictEqual(requests, ["HEAD", "POST", "PATCH"])
     }).pipe(Effect.provide(platform)))
 
-  it.effect("succeeds without a byte where the server holds the whole source", () =>
+  it.effect("succeeds without a byte where the server has the whole source", () =>
     Effect.gen(function*() {
       const { first, requests } = yield* resume({ head: { offset: size, length: size }, patch: honest })
       assert.isTrue(Exit.isSuccess(first) && first.value.bytes === size)
@@ -287,7 +287,7 @@ describe("TusTarget and a server that has more than was sent", () => {
       assert.deepStrictEqual(requests, ["HEAD", "PATCH"])
     }).pipe(Effect.provide(platform)))
 
-  it.effect("fails where a stream of unknown length is shorter than what the server holds of it", () =>
+  it.effect("fails where a stream of unknown length is shorter than what the server has of it", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const path = yield* fs.makeTempFileScoped({ suffix: ".csv" })

@@ -20,7 +20,7 @@ const problemOf = ({ reason }: UploadError.UploadError): string =>
 const pieces = (...parts: ReadonlyArray<string>) => Stream.fromIterable(parts.map((part) => Buffer.from(part)))
 
 layer(NodeFileSystem.layer)("UploadSource.file", (it) => {
-  it.effect("tells size and version, and reads the same bytes again and again", () =>
+  it.effect("returns size and version, and reads the same bytes again and again", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const path = yield* fs.makeTempFileScoped()
@@ -71,7 +71,7 @@ layer(NodeFileSystem.layer)("UploadSource.file", (it) => {
       assert.deepStrictEqual([...new Set(sizes.slice(0, -1))], [3_145_728])
     }))
 
-  it.effect("names a file by the last segment of its path, or as it is told", () =>
+  it.effect("names a file by the last segment of its path, or as requested", () =>
     Effect.sync(() => {
       assert.strictEqual(UploadSource.file("/data/2024/gl.csv").name, "gl.csv")
       assert.strictEqual(UploadSource.file("C:\\data\\gl.csv").name, "gl.csv")

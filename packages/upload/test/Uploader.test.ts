@@ -137,7 +137,7 @@ describe.each(transports)("Uploader over sockets of %s", (_, client) => {
       assert.strictEqual(Recovery.of(error)._tag, "Verify")
     }).pipe(Effect.provide(platform)))
 
-  it.live("repairs a damaged upload that is idempotent by repeating it", () =>
+  it.live("repairs a damaged upload that is idempotent by a retry", () =>
     Effect.gen(function*() {
       const server = yield* Server.make((response, { body }, attempt) =>
         response.end(attempt === 1 ? md5(body) : md5(partOf(body)))
@@ -147,7 +147,7 @@ describe.each(transports)("Uploader over sockets of %s", (_, client) => {
       assert.isTrue(report.verified)
     }).pipe(Effect.provide(platform)))
 
-  it.live("does not repeat a damaged upload that is not idempotent", () =>
+  it.live("does not retry a damaged upload that is not idempotent", () =>
     Effect.gen(function*() {
       const server = yield* Server.make((response, { body }) => response.end(md5(body)))
       const error = yield* Uploader.upload(
@@ -161,7 +161,7 @@ describe.each(transports)("Uploader over sockets of %s", (_, client) => {
     }).pipe(Effect.provide(platform)))
 
   for (const idempotent of [true, false]) {
-    it.live(`${idempotent ? "repeats" : "never repeats"} an upload whose connection broke after the body left`, () =>
+    it.live(`${idempotent ? "retries" : "never retries"} an upload whose connection broke after the body left`, () =>
       Effect.gen(function*() {
         const server = yield* Server.make((response, _, attempt) =>
           attempt === 1 ? response.destroy() : response.end("stored")
@@ -180,7 +180,7 @@ describe.each(transports)("Uploader over sockets of %s", (_, client) => {
       }).pipe(Effect.provide(platform)))
   }
 
-  it.live("repeats an upload that is not idempotent where the body cannot have arrived", () =>
+  it.live("retries an upload that is not idempotent where the body cannot have arrived", () =>
     Effect.gen(function*() {
       const server = yield* RawServer.make((socket, connection) => {
         if (connection === 1) socket.once("data", () => socket.resetAndDestroy())

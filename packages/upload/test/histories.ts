@@ -9,7 +9,7 @@ interface File {
   name: string
   content: string
   version: string | undefined
-  /** Whether it can be read again; otherwise its version alone tells what it holds, and nothing where it has none. */
+  /** Whether it can be read again; otherwise only its version identifies its content, if it has one. */
   readonly replayable: boolean
 }
 
@@ -43,11 +43,11 @@ const once = RetryPolicy.make({ times: 1, backoff: Backoff.immediate })
 /**
  * Plays a history, and fails with what was lost, doubled or left without a word.
  *
- * - While no choice was made for a place but the true one, no content was added to it more often than a list held it.
+ * - While no choice was made for a place but the true one, no content was added to it more often than a list contained it.
  * - A run that ends well leaves each place that its list overwrites exactly as the list says, and every addition of a place
  *   that it does not overwrite at least as often as the list says.
  * - What one run sends to a place from an overwrite on is there in the list's order.
- * - Who was told the truth does not ask again.
+ * - A run that received the true choice leads to no further question.
  */
 export const play = Effect.fnUntraced(function*(seed: number) {
   const pick = random(seed)
@@ -73,7 +73,7 @@ export const play = Effect.fnUntraced(function*(seed: number) {
   const appended = new Map<string, Array<string>>()
   const peaks = new Map<string, Count>()
   const decided = new Set<string>()
-  /** What each entry of the journal stands for. */
+  /** The content that each entry of the journal stands for. */
   const contents = new Map<string, string>()
   const places = ["P", "Q"].slice(0, 1 + pick(2))
   let named = 0
@@ -291,7 +291,7 @@ export const play = Effect.fnUntraced(function*(seed: number) {
       }
     }
     if (summary === undefined && pick(2) === 0) yield* losePower
-    // Of what can be read once only and has no version, nothing tells whether it is there: every run asks about an addition.
+    // What can be read only once and has no version cannot be recognised: every run asks about an addition.
     const settled = summary?.results.every((result) =>
       result._tag === "Uploaded" || result._tag === "Skipped" ||
       (result._tag === "NotStarted" && result.behind !== undefined) ||
@@ -302,7 +302,7 @@ export const play = Effect.fnUntraced(function*(seed: number) {
     return { ended, settled, results: stop === undefined ? summary?.results ?? [] : [] }
   })
 
-  /** What a place holds without a doubt. */
+  /** What a place certainly contains. */
   const certain = (history: ReadonlyArray<Journal.Entry>): ReadonlyArray<string> => {
     let held: Array<string> = []
     for (const { action, ordinal, place, state } of history) {

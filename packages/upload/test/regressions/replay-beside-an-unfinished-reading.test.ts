@@ -2,9 +2,9 @@ import { Uploader, UploadSource, type UploadTarget } from "@effect-resilience/up
 import { assert, it } from "@effect/vitest"
 import { Deferred, Effect, Stream } from "effect"
 
-// An early 401 leaves the first reading of the body hanging in the transport while the replay reads it anew. The replay
+// An early 401 leaves the first reading of the body hanging in the transport while the replay reads it again. The replay
 // was taken for incomplete, and an upload that had been stored was sent once more.
-it.live("takes a replay for complete although the reading before it never ended", () =>
+it.live("takes a replay for complete although the previous reading never ended", () =>
   Effect.gen(function*() {
     let sends = 0
     const target: UploadTarget.UploadTarget<string, string> = {
