@@ -17,15 +17,13 @@ interface Policies {
   readonly [key: string]: AnyPolicy
 }
 
-type Wrap = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, unknown, unknown>
-
 /** A description at work. */
 interface Assembly {
   readonly description: Description
   readonly policies: Policies
   /** What stands outside the fallback, and what inside. */
-  readonly outside: Wrap
-  readonly inside: Wrap
+  readonly outside: fastPath.Wrap
+  readonly inside: fastPath.Wrap
 }
 
 export const make = (first: Description, options: Options) => {
@@ -131,21 +129,19 @@ const placedAround = ({ name, slot, wrap }: Around<unknown, unknown>): Placed =>
 })
 
 /** Puts policies, given outside in, around an effect. */
-const oneByOne = (placed: ReadonlyArray<Placed>): Wrap => <A, E, R>(self: Effect.Effect<A, E, R>) => {
+const oneByOne = (placed: ReadonlyArray<Placed>): fastPath.Wrap => <A, E, R>(self: Effect.Effect<A, E, R>) => {
   let wrapped: Effect.Effect<A, unknown, unknown> = self
   for (let i = placed.length - 1; i >= 0; i--) wrapped = placed[i]?.policy.execute(wrapped) ?? wrapped
   return wrapped
 }
 
 /** `oneByOne`, with the longest fast path that there is at the inner end. */
-const compose = (placed: ReadonlyArray<Placed>): Wrap => {
+const compose = (placed: ReadonlyArray<Placed>): fastPath.Wrap => {
   for (let from = 0; from < placed.length; from++) {
-    const path = fastPath.make(placed.slice(from))
+    const path = fastPath.make(placed.slice(from), oneByOne)
     if (path === undefined) continue
     const outside = oneByOne(placed.slice(0, from))
-    const slow = oneByOne(placed.slice(from))
-    const attempt = oneByOne(placed.slice(placed.findIndex(({ slot }) => slot === "retry") + 1))
-    return (self) => outside(fastPath.start(path, self, () => attempt(self), () => slow(self)))
+    return (self) => outside(fastPath.start(path, self))
   }
   return oneByOne(placed)
 }

@@ -36,19 +36,24 @@ interface Retry {
 }
 
 /**
- * Policies that a call meets in one step, while none of them rejects it or lets it wait.
+ * Policies that a call passes in one step, while none of them rejects it or lets it wait.
  *
  * hack: fast-path
  */
 export interface FastPath {
-  /** Outside the retry, outside in. */
-  readonly around: ReadonlyArray<Admitting>
+  /** Outside in. Those from `insideFrom` on stand inside the retry. */
+  readonly policies: ReadonlyArray<Admitting>
+  readonly insideFrom: number
   readonly retry: Retry | undefined
-  /** Inside the retry, outside in. */
-  readonly inside: ReadonlyArray<Admitting>
   readonly timeoutMillis: number
   readonly timedOut: () => Exit.Exit<never, Timeout.TimedOut>
+  /** One attempt through the policies inside the retry, one by one. */
+  readonly attempt: Wrap
+  /** A call through all policies, one by one. */
+  readonly slow: Wrap
 }
+
+export type Wrap = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, unknown, unknown>
 
 interface Admitting {
   readonly admitUnsafe: (fiber: AnyFiber) => Policy.Admission | undefined
@@ -58,20 +63,32 @@ interface Admitting {
  * The fast path through policies, outside in: admissions, perhaps a retry, admissions, a time limit. `undefined` where they are
  * not such a list.
  */
-export const make = (placed: ReadonlyArray<Placed>): FastPath | undefined => {
+export const make = (
+  placed: ReadonlyArray<Placed>,
+  oneByOne: (placed: ReadonlyArray<Placed>) => Wrap
+): FastPath | undefined => {
   const limit = placed.at(-1)?.policy
   if (!isTimed(limit)) return undefined
   const { timeout } = limit[timed]
-  const around: Array<Admitting> = []
-  const inside: Array<Admitting> = []
+  const policies: Array<Admitting> = []
+  let insideFrom = 0
   let retry: Retry | undefined
   for (const { policy } of placed.slice(0, -1)) {
-    if (isAdmitting(policy)) (retry === undefined ? around : inside).push(policy)
-    else if (retry === undefined && isRetried(policy) && policy[retried] !== undefined) retry = policy[retried]
-    else return undefined
+    if (isAdmitting(policy)) policies.push(policy)
+    else if (retry === undefined && isRetried(policy) && policy[retried] !== undefined) {
+      retry = policy[retried]
+      insideFrom = policies.length
+    } else return undefined
   }
-  const exit = () => Exit.fail(new TimedOut({ timeout }))
-  return { around, retry, inside, timeoutMillis: Duration.toMillis(timeout), timedOut: exit }
+  return {
+    policies,
+    insideFrom,
+    retry,
+    timeoutMillis: Duration.toMillis(timeout),
+    timedOut: () => Exit.fail(new TimedOut({ timeout })),
+    attempt: oneByOne(retry === undefined ? placed : placed.slice(insideFrom + 1)),
+    slow: oneByOne(placed)
+  }
 }
 
 const isTimed = (u: unknown): u is Timed => Predicate.hasProperty(u, timed)
@@ -82,26 +99,21 @@ const isAdmitting = (policy: AnyPolicy): policy is AnyPolicy & Admitting => poli
 
 /**
  * Starts the first attempt of a call: all admissions, one fiber. Where a policy has to reject the call or to make it wait,
- * nothing has happened and the call takes the `slow` path.
+ * nothing has happened and the call takes the slow path.
  *
  * The attempt has the fiber that a timeout needs anyhow. What waits for it holds no frame, and what follows a failure goes
- * through the policies one by one: `attempt` is one attempt through those inside the retry.
+ * through the policies one by one.
  */
-export const start = <A, E, R, Rejection>(
-  path: FastPath,
-  self: Effect.Effect<A, E, R>,
-  attempt: () => Effect.Effect<A, E | Rejection, R>,
-  slow: () => Effect.Effect<A, E | Rejection, R>
-): Effect.Effect<A, E | Rejection | Timeout.TimedOut, R> =>
-  Effect.callback((resume) => {
+export const start = <A, E, R>(path: FastPath, self: Effect.Effect<A, E, R>): Effect.Effect<A, unknown, unknown> =>
+  Effect.callback<A, unknown, unknown>((resume) => {
     const parent = Fiber.getCurrent()
-    const admitted = parent && admit(path, parent)
-    if (parent === undefined || admitted === undefined) return resume(slow())
+    const admissions = parent && admit(path, parent)
+    if (parent === undefined || admissions === undefined) return resume(path.slow(self))
     // The effect that is returned needs R, so the fiber that runs it has R.
     const outside = parent.context as Context.Context<R>
     const context = path.retry === undefined ? outside : AttemptBudget.depositUnsafe(outside)
     const child = Effect.runForkWith(context)(self)
-    const call = new Call(path, attempt, admitted, parent, context)
+    const call = new Call(path, self, admissions, parent, context)
     const exit = child.pollUnsafe()
     if (exit !== undefined) return resume(call.end(exit))
     let timedOut = false
@@ -119,27 +131,16 @@ export const start = <A, E, R, Rejection>(
     )
   })
 
-interface Admitted {
-  readonly around: ReadonlyArray<Policy.Admission>
-  readonly inside: ReadonlyArray<Policy.Admission>
-}
+type Admissions = Array<Policy.Admission>
 
-const admit = (path: FastPath, fiber: AnyFiber): Admitted | undefined => {
+const admit = (path: FastPath, fiber: AnyFiber): Admissions | undefined => {
   if (path.retry !== undefined && fiber.getRef(Attempt.Current) !== Attempt.first) return undefined
-  const inside = admitAll(path.inside, fiber)
-  if (inside === undefined) return undefined
-  const around = admitAll(path.around, fiber)
-  if (around !== undefined) return { around, inside }
-  report(inside, Policy.neverBegan)
-  return undefined
-}
-
-const admitAll = (policies: ReadonlyArray<Admitting>, fiber: AnyFiber): ReadonlyArray<Policy.Admission> | undefined => {
-  const admissions: Array<Policy.Admission> = []
-  for (const policy of policies) {
-    const admission = policy.admitUnsafe(fiber)
+  const { policies } = path
+  const admissions: Admissions = []
+  for (let i = policies.length - 1; i >= 0; i--) {
+    const admission = policies[i]?.admitUnsafe(fiber)
     if (admission === undefined) {
-      report(admissions, Policy.neverBegan)
+      report(admissions, 0, admissions.length, Policy.neverBegan)
       return undefined
     }
     admissions.push(admission)
@@ -147,13 +148,15 @@ const admitAll = (policies: ReadonlyArray<Admitting>, fiber: AnyFiber): Readonly
   return admissions
 }
 
-/** Tells the policies, the innermost first, how a call ended. The effect tells others what came of it. */
+/** Tells policies how a call ended, those inside first. The effect tells others what came of it. */
 const report = (
-  admissions: ReadonlyArray<Policy.Admission>,
+  admissions: Admissions,
+  from: number,
+  to: number,
   exit: Exit.Exit<unknown, unknown>
 ): Effect.Effect<void> | undefined => {
   let news: Effect.Effect<void> | undefined
-  for (let i = admissions.length - 1; i >= 0; i--) {
+  for (let i = from; i < to; i++) {
     const more = admissions[i]?.(exit)
     if (more !== undefined) news = news === undefined ? more : Effect.andThen(news, more)
   }
@@ -162,10 +165,12 @@ const report = (
 
 const interrupted = /* @__PURE__ */ Exit.interrupt()
 
-class Call<A, E, R, Rejection> {
+class Call<A, E, R> {
   private readonly path: FastPath
-  private readonly attempt: () => Effect.Effect<A, E | Rejection, R>
-  private readonly admitted: Admitted
+  private readonly self: Effect.Effect<A, E, R>
+  /** Inside out. */
+  private readonly admissions: Admissions
+  private readonly insideCount: number
   private readonly parent: AnyFiber
   private readonly context: Context.Context<R>
   private attempted = false
@@ -173,21 +178,22 @@ class Call<A, E, R, Rejection> {
 
   constructor(
     path: FastPath,
-    attempt: () => Effect.Effect<A, E | Rejection, R>,
-    admitted: Admitted,
+    self: Effect.Effect<A, E, R>,
+    admissions: Admissions,
     parent: AnyFiber,
     context: Context.Context<R>
   ) {
     this.path = path
-    this.attempt = attempt
-    this.admitted = admitted
+    this.self = self
+    this.admissions = admissions
+    this.insideCount = admissions.length - path.insideFrom
     this.parent = parent
     this.context = context
   }
 
-  end(exit: Exit.Exit<A, E | Timeout.TimedOut>): Effect.Effect<A, E | Rejection | Timeout.TimedOut, R> {
+  end(exit: Exit.Exit<A, unknown>): Effect.Effect<A, unknown, unknown> {
     this.attempted = true
-    const news = report(this.admitted.inside, exit)
+    const news = report(this.admissions, 0, this.insideCount, exit)
     const { retry } = this.path
     if (retry !== undefined && Exit.isFailure(exit)) return this.retry(notifyThen(news, exit), retry)
     return notifyThen(news, notifyThen(this.leave(exit), exit))
@@ -195,12 +201,12 @@ class Call<A, E, R, Rejection> {
 
   /** Hands the first attempt to the retry as it ended, and keeps the admissions around it until the last one has. */
   private retry(
-    ended: Effect.Effect<A, E | Timeout.TimedOut>,
+    ended: Effect.Effect<A, unknown>,
     { options, policy }: Retry
-  ): Effect.Effect<A, E | Rejection | Timeout.TimedOut, R> {
+  ): Effect.Effect<A, unknown, unknown> {
     let first = true
-    const attempt = Effect.suspend((): Effect.Effect<A, E | Rejection | Timeout.TimedOut, R> => {
-      if (!first) return this.attempt()
+    const attempt = Effect.suspend(() => {
+      if (!first) return this.path.attempt(this.self)
       first = false
       return ended
     })
@@ -219,8 +225,7 @@ class Call<A, E, R, Rejection> {
   leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined {
     if (this.left) return undefined
     this.left = true
-    if (!this.attempted) report(this.admitted.inside, exit)
-    return report(this.admitted.around, exit)
+    return report(this.admissions, this.attempted ? this.insideCount : 0, this.admissions.length, exit)
   }
 }
 
