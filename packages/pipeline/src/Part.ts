@@ -14,7 +14,7 @@
  *
  * ```ts import.meta.vitest
  * import * as Field from "@effect-resilience/kernel/Field"
- * import * as Policy from "@effect-resilience/kernel/Policy"
+ * import type * as Policy from "@effect-resilience/kernel/Policy"
  * import { Part, Pipeline } from "@effect-resilience/pipeline"
  * import { Effect } from "effect"
  *
@@ -23,12 +23,15 @@
  * const audit = Part.make({
  *   slot: "attempt",
  *   field: Field.struct({ label: Field.text }),
- *   make: ({ label }, { name }) =>
- *     Effect.succeed({
- *       ...Policy.noop(undefined),
+ *   make: ({ label }, { name }) => {
+ *     const policy: Policy.Policy = {
+ *       name: label,
  *       execute: (self) => Effect.andThen(Effect.sync(() => counted.push(`${name} ${label}`)), self),
- *       admitUnsafe: undefined
- *     })
+ *       admitUnsafe: undefined,
+ *       snapshot: Effect.sync(() => counted.length)
+ *     }
+ *     return Effect.succeed(policy)
+ *   }
  * })
  *
  * const program = Effect.gen(function*() {
