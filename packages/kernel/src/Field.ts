@@ -40,7 +40,6 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
-import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Argument from "./Argument.ts"
 
@@ -166,7 +165,7 @@ export const read = <F extends Record>(
 ): Settings<F> => struct(fields).read(options, name)
 
 // As `Argument` has it, for what was written: it may be missing, or an object.
-const requireArgument = (sensible: boolean, path: string, rule: string, written: unknown): void => {
+function requireArgument(sensible: boolean, path: string, rule: string, written: unknown): asserts sensible {
   if (sensible) return
   if (written === undefined) throw new RangeError(`${path} is missing. It must be ${rule}`)
   const json = typeof written === "object" && !Duration.isDuration(written)
@@ -205,27 +204,26 @@ export const number = (bounds: Bounds = {}): Field<number, number> => numeric(bo
 export const integer = (bounds: Bounds = {}): Field<number, number> => numeric(bounds, true)
 
 const numeric = (bounds: Bounds, integer: boolean): Field<number, number> => {
-  const { above = -Infinity, below = Infinity, infinite = false, max = Infinity, min = -Infinity } = bounds
+  const { infinite = false } = bounds
   const rule = `${integer ? "an integer" : "a number"}${rangeOf(bounds)}${infinite ? " or Infinity" : ""}`
-  return make({ _tag: "Number", integer, infinite }, (input, path) => {
-    const value: unknown = infinite && input === null ? Infinity : input
-    const inside = typeof value === "number" && value >= min && value <= max &&
-      (value > above || above === -Infinity) && (value < below || below === Infinity)
-    const whole = !integer || Number.isInteger(value) || value === Infinity
-    requireArgument(inside && whole && (infinite || Number.isFinite(value)), path, rule, input)
-    return value as number
+  return leaf({ _tag: "Number", integer, infinite }, rule, (input) => {
+    const value = infinite && input === null ? Infinity : input
+    const fits = integer ? Number.isInteger(value) : Number.isFinite(value)
+    return (fits || (infinite && value === Infinity)) && isInside(value, bounds) ? value : undefined
   })
 }
 
+// Nothing is less or more than NaN: a bound that is not given rejects nothing.
+const isInside = (
+  value: number,
+  { above = Number.NaN, below = Number.NaN, max = Number.NaN, min = Number.NaN }: Bounds
+): boolean => !(value < min || value > max || value <= above || value >= below)
+
 const rangeOf = ({ above, below, max, min }: Bounds): string => {
   if (min !== undefined && max !== undefined) return ` from ${min} to ${max}`
-  const parts = [
-    min !== undefined && `of at least ${min}`,
-    max !== undefined && `of at most ${max}`,
-    above !== undefined && `above ${above}`,
-    below !== undefined && `below ${below}`
-  ].filter((part) => part !== false)
-  return parts.length === 0 ? "" : ` ${parts.join(" and ")}`
+  return Object.entries({ "of at least": min, "of at most": max, above, below })
+    .flatMap(([words, bound]) => bound === undefined ? [] : ` ${words} ${bound}`)
+    .join(" and")
 }
 
 /**
@@ -235,40 +233,47 @@ const rangeOf = ({ above, below, max, min }: Bounds): string => {
  * @since 0.1.0
  */
 export const duration = (
-  { above, finite = false, min = 0 }: {
+  { above, finite = false, min = above === undefined ? 0 : undefined }: {
     readonly min?: number | undefined
     readonly above?: number | undefined
     readonly finite?: boolean | undefined
   } = {}
 ): Field<Duration.Input, Duration.Duration> => {
-  const bound = above === undefined ? `of at least ${min} millis` : `above ${above} millis`
-  const rule = `a ${finite ? "finite " : ""}duration ${bound}`
-  return make({ _tag: "Duration" }, (input, path) => {
+  const bounds = { min, above, below: finite ? Infinity : undefined }
+  const rule = `a ${finite ? "finite " : ""}duration${rangeOf({ min, above })} millis`
+  return leaf({ _tag: "Duration" }, rule, (input) => {
     const duration = durationOf(input)
-    const millis = duration === undefined ? Number.NaN : Duration.toMillis(duration)
-    const inside = above === undefined ? millis >= min : millis > above
-    requireArgument(inside && (!finite || millis < Infinity), path, rule, duration ?? input)
-    return duration ?? Duration.zero
+    return duration !== undefined && isInside(Duration.toMillis(duration), bounds) ? duration : undefined
   })
 }
 
-// As code gives it, or as `JSON.parse` returns one that `JSON.stringify` wrote.
+// As code gives it, or as `JSON.parse` returns one that `JSON.stringify` wrote: its `_tag` is `Millis`, `Nanos` or `Infinity`.
 const durationOf = (input: unknown): Duration.Duration | undefined => {
-  if (Duration.isDuration(input)) return input
-  if (!Predicate.hasProperty(input, "_id")) return Option.getOrUndefined(Duration.fromInput(input as Duration.Input))
-  if (Predicate.hasProperty(input, "millis")) return Duration.millis(Number(input.millis))
-  if (Predicate.hasProperty(input, "nanos")) return Duration.nanos(BigInt(String(input.nanos)))
-  return Predicate.hasProperty(input, "_tag") && input._tag === "Infinity" ? Duration.infinity : undefined
+  const json: DurationJson = Predicate.hasProperty(input, "_id") ? input : { millis: input }
+  const { _tag, millis = _tag, nanos } = json
+  try {
+    return Duration.fromInputUnsafe((nanos === undefined ? millis : BigInt(String(nanos))) as Duration.Input)
+  } catch {
+    return undefined
+  }
+}
+
+interface DurationJson {
+  readonly _id?: unknown
+  readonly _tag?: unknown
+  readonly millis?: unknown
+  readonly nanos?: unknown
 }
 
 /**
  * @category constructors
  * @since 0.1.0
  */
-export const boolean: Field<boolean, boolean> = /* @__PURE__ */ make({ _tag: "Boolean" }, (input, path) => {
-  requireArgument(typeof input === "boolean", path, "true or false", input)
-  return input
-})
+export const boolean: Field<boolean, boolean> = /* @__PURE__ */ leaf(
+  { _tag: "Boolean" },
+  "true or false",
+  (input) => typeof input === "boolean" ? input : undefined
+)
 
 /**
  * A text that is not empty.
@@ -276,10 +281,11 @@ export const boolean: Field<boolean, boolean> = /* @__PURE__ */ make({ _tag: "Bo
  * @category constructors
  * @since 0.1.0
  */
-export const text: Field<string, string> = /* @__PURE__ */ make({ _tag: "Text" }, (input, path) => {
-  requireArgument(typeof input === "string" && input !== "", path, "a text", input)
-  return input
-})
+export const text: Field<string, string> = /* @__PURE__ */ leaf(
+  { _tag: "Text" },
+  "a text",
+  (input) => typeof input === "string" && input !== "" ? input : undefined
+)
 
 /**
  * One of some texts.
@@ -290,10 +296,11 @@ export const text: Field<string, string> = /* @__PURE__ */ make({ _tag: "Text" }
 export const literals = <const Values extends ReadonlyArray<string>>(
   ...values: Values
 ): Field<Values[number], Values[number]> =>
-  make({ _tag: "Literals", values }, (input, path) => {
-    requireArgument(values.includes(input), path, `one of ${values.join(", ")}`, input)
-    return input
-  })
+  leaf(
+    { _tag: "Literals", values },
+    `one of ${values.join(", ")}`,
+    (input) => values.includes(input) ? input : undefined
+  )
 
 /**
  * A function. JSON writes its name, which `decode` looks up in a table.
@@ -302,10 +309,7 @@ export const literals = <const Values extends ReadonlyArray<string>>(
  * @since 0.1.0
  */
 export const fn = <F extends (...args: never) => unknown>(): Field<F, F> =>
-  make({ _tag: "Function" }, (input, path) => {
-    requireArgument(typeof input === "function", path, "a function", input)
-    return input
-  })
+  leaf({ _tag: "Function" }, "a function", (input) => typeof input === "function" ? input : undefined)
 
 /**
  * Options within options.
@@ -318,15 +322,11 @@ export const struct = <F extends Record>(
 ): Field<Written<F>, Settings<F>> =>
   make({ _tag: "Struct", fields }, (options: { readonly [name: string]: unknown }, path) => {
     requireArgument(Predicate.isObject(options), path, "an object of options", options)
-    for (const name of Object.keys(options)) {
-      if (options[name] === undefined || Object.hasOwn(fields, name)) continue
-      throw new RangeError(`${path} has no option ${name}; there are ${Object.keys(fields).join(", ")}`)
+    const unknown = Object.keys(options).find((name) => options[name] !== undefined && !Object.hasOwn(fields, name))
+    if (unknown !== undefined) {
+      throw new RangeError(`${path} has no option ${unknown}; there are ${Object.keys(fields).join(", ")}`)
     }
-    const settings: { [name: string]: unknown } = {}
-    for (const [name, field] of Object.entries(fields)) {
-      settings[name] = field.read(options[name] as never, `${path}.${name}`)
-    }
-    return settings as Settings<F>
+    return mapValues(fields, (field, name) => field.read(options[name] as never, `${path}.${name}`)) as Settings<F>
   })
 
 /**
@@ -340,7 +340,7 @@ export const record = <In, Out>(
 ): Field<{ readonly [name: string]: In }, { readonly [name: string]: Out }> =>
   make({ _tag: "Record", value }, (input, path) => {
     requireArgument(Predicate.isObject(input), path, "an object", input)
-    return Object.fromEntries(Object.entries(input).map(([name, item]) => [name, value.read(item, `${path}.${name}`)]))
+    return mapValues(input, (item, name) => value.read(item, `${path}.${name}`))
   })
 
 /**
@@ -364,13 +364,13 @@ export const oneOrMore = <In, Out>(item: Field<In, Out>): Field<In | ReadonlyArr
  */
 export const variants = <V extends Record>(table: V): Field<OneOf<V>, Output<V[keyof V]>> =>
   make({ _tag: "Variants", variants: table }, (input: unknown, path) => {
-    const names = typeof input === "string" ? [input] : Predicate.isObject(input) ? Object.keys(input) : []
-    const [name = ""] = names
-    const variant = Object.hasOwn(table, name) ? table[name] : undefined
-    const rule = `one of ${Object.keys(table).join(", ")}`
-    requireArgument(names.length === 1 && variant !== undefined, path, rule, input)
-    const options = Predicate.hasProperty(input, name) && typeof input !== "string" ? input[name] : undefined
-    return variant?.read(options as never, `${path}.${name}`) as Output<V[keyof V]>
+    const written: ReadonlyArray<[string, unknown?]> = typeof input === "string"
+      ? [[input]]
+      : Object.entries(input ?? {})
+    const [name, options] = written[0] ?? [""]
+    const variant = written.length === 1 && Object.hasOwn(table, name) ? table[name] : undefined
+    requireArgument(variant !== undefined, path, `one of ${Object.keys(table).join(", ")}`, input)
+    return variant.read(options as never, `${path}.${name}`) as Output<V[keyof V]>
   })
 
 /**
@@ -425,7 +425,7 @@ export const either = <In1, Out1, In2, Out2>(
  * @since 0.1.0
  */
 export const optional = <In, Out>(self: Field<In, Out>): Field<In | undefined, Out | undefined> => ({
-  shape: self.shape,
+  ...self,
   optional: true,
   read: (input, path) => input === undefined ? undefined : self.read(input, path)
 })
@@ -437,7 +437,7 @@ export const optional = <In, Out>(self: Field<In, Out>): Field<In | undefined, O
  * @since 0.1.0
  */
 export const withDefault = <In, Out>(self: Field<In, Out>, value: NoInfer<In>): Field<In | undefined, Out> => ({
-  shape: self.shape,
+  ...self,
   optional: true,
   read: (input, path) => self.read(input === undefined ? value : input, path)
 })
@@ -460,12 +460,24 @@ export const map = <In, Out, Out2>(
   self: Field<In, Out>,
   f: (value: Out, path: string) => Out2
 ): Field<In, Out2> => ({
-  shape: self.shape,
-  optional: self.optional,
+  ...self,
   read: (input, path) => f(self.read(input, path), path)
 })
 
-// Hoisted, since constants above need it.
+const mapValues = <A, B>(record: { readonly [name: string]: A }, f: (value: A, name: string) => B) =>
+  Object.fromEntries(Object.entries(record).map(([name, value]) => [name, f(value, name)]))
+
+// Hoisted, since constants above need them.
+
 function make<In, Out>(shape: Shape, read: (input: In, path: string) => Out): Field<In, Out> {
   return { shape, read, optional: false }
+}
+
+// A value without parts. `parse` returns `undefined` where it breaks the rule.
+function leaf<In, Out>(shape: Shape, rule: string, parse: (input: In) => Out | undefined): Field<In, Out> {
+  return make(shape, (input, path) => {
+    const output = parse(input)
+    requireArgument(output !== undefined, path, rule, input)
+    return output
+  })
 }
