@@ -54,6 +54,7 @@
 import * as ErrorName from "@effect-resilience/kernel/ErrorName"
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
+import { property } from "./internal/property.ts"
 import { ofResponse } from "./internal/response.ts"
 import { transportRecovery } from "./internal/transportRecovery.ts"
 import * as Recovery from "./Recovery.ts"
@@ -82,7 +83,7 @@ export const classify = (error: unknown, nowMillis?: number): Recovery.Recovery 
     if (!Predicate.isObject(current)) return Recovery.giveUp
     const read = ofTag(current, nowMillis)
     if (read !== causing) return read
-    current = Predicate.hasProperty(current, "cause") ? current.cause : undefined
+    current = property(current, "cause")
   }
   return Recovery.giveUp
 }
@@ -91,7 +92,7 @@ export const classify = (error: unknown, nowMillis?: number): Recovery.Recovery 
 const causing = "cause"
 
 const ofTag = (error: object, nowMillis: number | undefined): Recovery.Recovery | typeof causing => {
-  const reason = Predicate.hasProperty(error, "reason") && Predicate.isObject(error.reason) ? error.reason : error
+  const reason = within(error, "reason")
   const tag = tagOf(error)
   switch (tag) {
     case "HttpClientError":
@@ -107,7 +108,19 @@ const ofTag = (error: object, nowMillis: number | undefined): Recovery.Recovery 
     case "WorkerError":
       return reason === error ? Recovery.giveUp : ofReason(reason, nowMillis)
     case "TimeoutError":
+    case "ExceededCapacityError":
+    case "CircuitHalfOpen":
+    case "AlreadyProcessingMessage":
+    case "EntityNotAssignedToRunner":
+    case "MailboxFull":
+    case "RunnerNotRegistered":
+    case "RunnerUnavailable":
       return Recovery.retry
+    case "EncodeError":
+    case "HttpApiSchemaError":
+    case "InvalidUrlError":
+    case "MalformedMessage":
+      return Recovery.correct
     case "RateLimiterError":
     case "CircuitBreakerError":
       return notBefore(reason)
@@ -117,40 +130,36 @@ const ofTag = (error: object, nowMillis: number | undefined): Recovery.Recovery 
     case "DatagramSocketError":
       return ofSocket(reason)
     case "DnsError":
-      return Predicate.hasProperty(error, "isTemporary") && error.isTemporary === true
-        ? Recovery.retry
-        : Recovery.correct
+      return property(error, "isTemporary") === true ? Recovery.retry : Recovery.correct
     case "PlatformError":
-      return platform.get(tagOf(reason)) ?? ofCode(error)
+      return ofPlatform(error, reason)
     default:
-      if (tagged.has(tag)) return tagged.get(tag) ?? Recovery.giveUp
       return ofRetryable(error, reason) ?? ofDeclared(error) ?? ofTimed(error) ??
         (wrappers.has(tag) ? ofCause(error) : ofCode(error))
   }
 }
 
-const notBefore = (error: object): Recovery.Recovery => {
-  const after = Predicate.hasProperty(error, "retryAfter") ? error.retryAfter : undefined
-  return Duration.isDuration(after) ? Recovery.retryAfter(after) : Recovery.retry
+const afterOf = (error: object): Duration.Duration | undefined => {
+  const after = property(error, "retryAfter")
+  return Duration.isDuration(after) ? after : undefined
+}
+
+const notBefore = (error: object): Recovery.Recovery => ({ _tag: "Retry", after: afterOf(error) })
+
+const numberOf = (value: unknown, name: string): number | undefined => {
+  const number = property(value, name)
+  return typeof number === "number" ? number : undefined
+}
+
+// What an error wraps, or the error itself.
+const within = (error: object, name: "reason" | "cause"): object => {
+  const inner = property(error, name)
+  return Predicate.isObject(inner) ? inner : error
 }
 
 // A DOMException has a name and no tag. Libraries use other names in other senses.
 const tagOf = (error: object): string =>
-  ErrorName.tagOf(error) ?? (Predicate.hasProperty(error, "name") && error.name === "TimeoutError" ? error.name : "")
-
-const tagged: ReadonlyMap<string, Recovery.Recovery> = /* @__PURE__ */ new Map([
-  ["ExceededCapacityError", Recovery.retry],
-  ["CircuitHalfOpen", Recovery.retry],
-  ["AlreadyProcessingMessage", Recovery.retry],
-  ["EntityNotAssignedToRunner", Recovery.retry],
-  ["MailboxFull", Recovery.retry],
-  ["RunnerNotRegistered", Recovery.retry],
-  ["RunnerUnavailable", Recovery.retry],
-  ["EncodeError", Recovery.correct],
-  ["HttpApiSchemaError", Recovery.correct],
-  ["InvalidUrlError", Recovery.correct],
-  ["MalformedMessage", Recovery.correct]
-])
+  ErrorName.tagOf(error) ?? (property(error, "name") === "TimeoutError" ? "TimeoutError" : "")
 
 const wrappers: ReadonlySet<string> = /* @__PURE__ */ new Set([
   "UnknownError",
@@ -201,71 +210,69 @@ const ofHttp = (reason: object, kind: string, nowMillis: number | undefined): Re
 }
 
 const ofErrorStatus = (reason: object, nowMillis: number | undefined): Recovery.Recovery | undefined => {
-  if (!Predicate.hasProperty(reason, "response") || !Predicate.isObject(reason.response)) return undefined
-  const { response } = reason
-  if (!Predicate.hasProperty(response, "status") || typeof response.status !== "number") return undefined
-  if (response.status < 300) return undefined
-  return ofResponse(
-    response.status,
-    Predicate.hasProperty(response, "headers") ? response.headers : undefined,
-    nowMillis
-  )
+  const response = property(reason, "response")
+  const status = numberOf(response, "status")
+  return status === undefined || status < 300
+    ? undefined
+    : ofResponse(status, property(response, "headers"), nowMillis)
 }
 
 // Two classes have this tag: an `HttpClientError` that went through a schema, and the response to an MCP client.
 const ofHttpError = (error: object, nowMillis: number | undefined): Recovery.Recovery => {
-  if (Predicate.hasProperty(error, "kind") && typeof error.kind === "string") {
-    const reason = Predicate.hasProperty(error, "cause") && Predicate.isObject(error.cause) ? error.cause : error
-    return ofHttp(reason, error.kind, nowMillis)
+  const kind = property(error, "kind")
+  if (typeof kind === "string") {
+    return ofHttp(within(error, "cause"), kind, nowMillis)
   }
-  if (!Predicate.hasProperty(error, "status") || typeof error.status !== "number") return Recovery.giveUp
-  const after = Predicate.hasProperty(error, "retryAfter") ? error.retryAfter : undefined
+  const status = numberOf(error, "status")
+  if (status === undefined) return Recovery.giveUp
+  const after = property(error, "retryAfter")
   return Recovery.fromStatus(
-    error.status,
+    status,
     typeof after === "string" ? RetryAfter.parse(after, nowMillis ?? Number.NaN) : undefined
   )
 }
 
 const ofRetryable = (error: object, reason: object): Recovery.Recovery | undefined => {
-  if (!Predicate.hasProperty(error, "isRetryable") || typeof error.isRetryable !== "boolean") return undefined
-  if (error.isRetryable) return notBefore(error)
-  if (Predicate.hasProperty(error, "status") && typeof error.status === "number") {
-    const stays = Recovery.fromStatus(error.status)
-    return stays._tag === "Retry" ? Recovery.giveUp : stays
-  }
-  return final.get(tagOf(reason)) ?? Recovery.giveUp
+  const retryable = property(error, "isRetryable")
+  if (typeof retryable !== "boolean") return undefined
+  if (retryable) return notBefore(error)
+  const status = numberOf(error, "status")
+  if (status === undefined) return ofFinal(reason)
+  const stays = Recovery.fromStatus(status)
+  return stays._tag === "Retry" ? Recovery.giveUp : stays
 }
 
 // Reasons of `AiError` and `GraphQLClientError` that a person can mend, but a repetition cannot.
-const final: ReadonlyMap<string, Recovery.Recovery> = /* @__PURE__ */ new Map([
-  ["AuthenticationError", Recovery.authorize],
-  ["ContentPolicyError", Recovery.correct],
-  ["EncodeError", Recovery.correct],
-  ["InvalidRequestError", Recovery.correct],
-  ["InvalidUserInputError", Recovery.correct],
-  ["NetworkError", Recovery.correct],
-  ["ToolConfigurationError", Recovery.correct],
-  ["ToolkitRequiredError", Recovery.correct],
-  ["UnsupportedSchemaError", Recovery.correct]
-])
+const ofFinal = (reason: object): Recovery.Recovery => {
+  switch (tagOf(reason)) {
+    case "AuthenticationError":
+      return Recovery.authorize
+    case "ContentPolicyError":
+    case "EncodeError":
+    case "InvalidRequestError":
+    case "InvalidUserInputError":
+    case "NetworkError":
+    case "ToolConfigurationError":
+    case "ToolkitRequiredError":
+    case "UnsupportedSchemaError":
+      return Recovery.correct
+    default:
+      return Recovery.giveUp
+  }
+}
 
 // Schema classes have their annotations: `HttpApi` declares an error's status with `httpApiStatus`.
 const ofDeclared = (error: object): Recovery.Recovery | undefined => {
-  const ast = Predicate.hasProperty(error.constructor, "ast") ? error.constructor.ast : undefined
-  const annotations = Predicate.hasProperty(ast, "annotations") ? ast.annotations : undefined
-  const status = Predicate.hasProperty(annotations, "httpApiStatus") ? annotations.httpApiStatus : undefined
-  if (typeof status !== "number") return undefined
-  const after = Predicate.hasProperty(error, "retryAfter") ? error.retryAfter : undefined
-  return Recovery.fromStatus(status, Duration.isDuration(after) ? after : undefined)
+  const annotations = property(property(error.constructor, "ast"), "annotations")
+  const status = numberOf(annotations, "httpApiStatus")
+  return status === undefined ? undefined : Recovery.fromStatus(status, afterOf(error))
 }
 
 const ofTimed = (error: object): Recovery.Recovery | undefined =>
-  Predicate.hasProperty(error, "retryAfter") && Duration.isDuration(error.retryAfter)
-    ? Recovery.retryAfter(error.retryAfter)
-    : undefined
+  afterOf(error) === undefined ? undefined : notBefore(error)
 
 const ofSql = (reason: object): Recovery.Recovery => {
-  if (Predicate.hasProperty(reason, "isRetryable") && reason.isRetryable === true) return Recovery.retry
+  if (property(reason, "isRetryable") === true) return Recovery.retry
   switch (tagOf(reason)) {
     case "AuthenticationError":
     case "AuthorizationError":
@@ -279,14 +286,12 @@ const ofSql = (reason: object): Recovery.Recovery => {
 
 // Close codes of RFC 6455, section 7.4.1, and the IANA registry: going away, abnormal, internal error, service restart,
 // try again later, bad gateway. With all other codes, the peer rejects the connection.
-const transientClose: ReadonlySet<number> = /* @__PURE__ */ new Set([1001, 1006, 1011, 1012, 1013, 1014])
+const transientClose: ReadonlySet<unknown> = /* @__PURE__ */ new Set([1001, 1006, 1011, 1012, 1013, 1014])
 
 const ofSocket = (reason: object): Recovery.Recovery => {
   switch (tagOf(reason)) {
     case "SocketCloseError":
-      return Predicate.hasProperty(reason, "code") && typeof reason.code === "number" && transientClose.has(reason.code)
-        ? Recovery.retry
-        : Recovery.giveUp
+      return transientClose.has(property(reason, "code")) ? Recovery.retry : Recovery.giveUp
     case "SocketUpgradeError":
     case "DatagramSocketClosedError":
     case "DatagramSocketUnsupportedError":
@@ -296,17 +301,24 @@ const ofSocket = (reason: object): Recovery.Recovery => {
   }
 }
 
-const platform: ReadonlyMap<string, Recovery.Recovery> = /* @__PURE__ */ new Map([
-  ["Busy", Recovery.retry],
-  ["TimedOut", Recovery.retry],
-  ["WouldBlock", Recovery.retry],
-  ["PermissionDenied", Recovery.authorize],
-  ["AlreadyExists", Recovery.correct],
-  ["BadArgument", Recovery.correct],
-  ["BadResource", Recovery.correct],
-  ["InvalidData", Recovery.correct],
-  ["NotFound", Recovery.correct]
-])
+const ofPlatform = (error: object, reason: object): Recovery.Recovery => {
+  switch (tagOf(reason)) {
+    case "Busy":
+    case "TimedOut":
+    case "WouldBlock":
+      return Recovery.retry
+    case "PermissionDenied":
+      return Recovery.authorize
+    case "AlreadyExists":
+    case "BadArgument":
+    case "BadResource":
+    case "InvalidData":
+    case "NotFound":
+      return Recovery.correct
+    default:
+      return ofCode(error)
+  }
+}
 
 const ofCode = (error: object, whenUnknown: Recovery.Recovery = Recovery.giveUp): Recovery.Recovery =>
   transportRecovery(Transport.diagnose(error)) ?? whenUnknown

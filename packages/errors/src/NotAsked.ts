@@ -48,6 +48,7 @@
  */
 import * as Predicate from "effect/Predicate"
 import { isLocalError } from "./internal/local.ts"
+import { property } from "./internal/property.ts"
 import * as Recovery from "./Recovery.ts"
 
 /**
@@ -79,26 +80,23 @@ export const isNotAsked = (error: unknown): boolean => {
   if (Predicate.hasProperty(error, symbol)) return error[symbol] === true
   // Such an error has the mark if it is not asked. Its `code` may come from a server.
   if (Recovery.isRecoverable(error)) return false
-  switch (Predicate.hasProperty(error, "_tag") ? error._tag : undefined) {
+  switch (property(error, "_tag")) {
     case "PlatformError":
     case "RateLimiterError":
     case "CircuitBreakerError":
     case "ExceededCapacityError":
       return true
     case "UnknownError":
-      return Predicate.hasProperty(error, "cause") && isNotAsked(error.cause)
+      return isNotAsked(property(error, "cause"))
     default:
-      return (Predicate.hasProperty(error, "reason") && isUnsent(error.reason)) || isLocalError(error)
+      return isUnsent(property(error, "reason")) || isLocalError(error)
   }
 }
 
 // Effect's clients pass on the kind of an `HttpClient`'s reason, each in its own way.
-const isUnsent = (reason: unknown): boolean => {
-  if (Predicate.isTagged(reason, "NetworkError")) {
-    return Predicate.hasProperty(reason, "reason") && isKind(reason.reason)
-  }
-  return isKind(Predicate.hasProperty(reason, "kind") ? reason.kind : undefined) ||
-    isKind(Predicate.hasProperty(reason, "_tag") ? reason._tag : undefined)
-}
+const isUnsent = (reason: unknown): boolean =>
+  Predicate.isTagged(reason, "NetworkError")
+    ? isKind(property(reason, "reason"))
+    : isKind(property(reason, "kind")) || isKind(property(reason, "_tag"))
 
 const isKind = (kind: unknown): boolean => kind === "EncodeError" || kind === "InvalidUrlError"

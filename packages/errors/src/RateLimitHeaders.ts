@@ -39,7 +39,7 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
-import { parseDate, serverTime } from "./internal/dates.ts"
+import { longer, parseDate, serverTime, until } from "./internal/dates.ts"
 import { decimal } from "./internal/decimal.ts"
 
 /**
@@ -98,10 +98,8 @@ export const exhaustedFor = (
   const now = serverTime(response.headers, nowMillis)
   let longest: Duration.Duration | undefined
   for (const [remaining, reset] of pairs) {
-    const after = response.headers[remaining] === undefined
-      ? readReset(response.headers[reset], reset, now)
-      : undefined
-    if (after !== undefined && (longest === undefined || Duration.isGreaterThan(after, longest))) longest = after
+    if (response.headers[remaining] !== undefined) continue
+    longest = longer(longest, readReset(response.headers[reset], reset, now))
   }
   return longest
 }
@@ -165,11 +163,6 @@ const readReset = (value: string | undefined, name: string, nowMillis: number): 
   if (given === undefined) return span(text) ?? until(parseDate(text), nowMillis)
   if (given <= yearInSeconds || name.endsWith("-after")) return Duration.seconds(given)
   return until(given > yearInSeconds * 1000 ? given : given * 1000, nowMillis)
-}
-
-const until = (epochMillis: number | undefined, nowMillis: number): Duration.Duration | undefined => {
-  const left = (epochMillis ?? Number.NaN) - nowMillis
-  return Number.isNaN(left) ? undefined : Duration.millis(Math.max(0, left))
 }
 
 // A duration in Go's format.

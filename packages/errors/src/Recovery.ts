@@ -26,8 +26,8 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
-import * as Predicate from "effect/Predicate"
 import { inWords } from "./internal/inWords.ts"
+import { property } from "./internal/property.ts"
 
 /**
  * What to do about a failure.
@@ -139,11 +139,12 @@ export const giveUp: Recovery = { _tag: "GiveUp" }
  * @since 0.1.0
  */
 export const fromStatus = (status: number, after?: Duration.Duration): Recovery => {
-  if (after !== undefined && passing.has(status)) return retryAfter(after)
+  const again: Recovery = { _tag: "Retry", after }
+  if (after !== undefined && passing.has(status)) return again
   if (status === 401) return reauthenticate
   if (status === 403) return authorize
-  if (status >= 500 ? permanent.has(status) : !transient.has(status)) return status < 500 ? correct : giveUp
-  return after === undefined ? retry : retryAfter(after)
+  if (permanent.has(status)) return giveUp
+  return status >= 500 || transient.has(status) ? again : correct
 }
 
 const transient: ReadonlySet<number> = /* @__PURE__ */ new Set([408, 425, 429])
@@ -156,8 +157,7 @@ const permanent: ReadonlySet<number> = /* @__PURE__ */ new Set([501, 505, 506, 5
  * @category guards
  * @since 0.1.0
  */
-export const isRecoverable = (u: unknown): u is Recoverable =>
-  Predicate.hasProperty(u, symbol) && typeof u[symbol] === "function"
+export const isRecoverable = (u: unknown): u is Recoverable => typeof property(u, symbol) === "function"
 
 /**
  * The recovery of an error; `giveUp` if it has none.

@@ -36,7 +36,7 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
-import { parseDate, serverTime } from "./internal/dates.ts"
+import { longer, parseDate, serverTime, until } from "./internal/dates.ts"
 import { decimal } from "./internal/decimal.ts"
 
 /**
@@ -53,8 +53,7 @@ export const parse = (value: string | undefined, nowMillis: number): Duration.Du
     // The comma after a weekday belongs to the date.
     const text = weekday + part.trim()
     weekday = /^(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*$/i.test(text) ? `${text}, ` : ""
-    const read = weekday === "" ? parseOne(text, nowMillis) : undefined
-    if (read !== undefined && (longest === undefined || Duration.isGreaterThan(read, longest))) longest = read
+    if (weekday === "") longest = longer(longest, parseOne(text, nowMillis))
   }
   return longest
 }
@@ -82,7 +81,5 @@ const inMilliseconds = ["retry-after-ms", "x-ms-retry-after-ms", "x-amz-retry-af
 
 const parseOne = (text: string, nowMillis: number): Duration.Duration | undefined => {
   const seconds = decimal(text)
-  if (seconds !== undefined) return Duration.seconds(seconds)
-  const left = (parseDate(text) ?? Number.NaN) - nowMillis
-  return Number.isNaN(left) ? undefined : Duration.millis(Math.max(0, left))
+  return seconds === undefined ? until(parseDate(text), nowMillis) : Duration.seconds(seconds)
 }

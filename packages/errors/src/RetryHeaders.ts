@@ -52,20 +52,17 @@ export const read = (
     (unlimited.has(status) ? undefined : RateLimitHeaders.exhaustedFor(response, nowMillis))
   switch (headers["x-should-retry"]?.trim().toLowerCase()) {
     case "true":
-      return { retryAfter, recovery: retryOf(retryAfter) }
+      return { retryAfter, recovery: { _tag: "Retry", after: retryAfter } }
     case "false": {
       const retried = Recovery.fromStatus(status, retryAfter)._tag === "Retry"
       return { retryAfter, recovery: retried ? Recovery.giveUp : undefined }
     }
     default: {
       const asks = retryAfter !== undefined && headers["x-amz-retry-after"] !== undefined
-      return { retryAfter, recovery: asks ? retryOf(retryAfter) : undefined }
+      return { retryAfter, recovery: asks ? { _tag: "Retry", after: retryAfter } : undefined }
     }
   }
 }
 
 // The reset of a rate limit does not end a conflict or a lock, or make a body smaller.
 const unlimited: ReadonlySet<number> = /* @__PURE__ */ new Set([409, 413, 423])
-
-const retryOf = (after: Duration.Duration | undefined): Recovery.Recovery =>
-  after === undefined ? Recovery.retry : Recovery.retryAfter(after)

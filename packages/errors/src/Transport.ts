@@ -32,6 +32,7 @@
  */
 import * as Predicate from "effect/Predicate"
 import * as ForeignText from "./ForeignText.ts"
+import { property } from "./internal/property.ts"
 
 /**
  * How far a request came: the most that the server may have read.
@@ -47,14 +48,14 @@ import * as ForeignText from "./ForeignText.ts"
  */
 export type Reached = "nothing" | "connected" | "partOfHead" | "head" | "partOfBody" | "all"
 
-const order: { readonly [reached in Reached]: number } = {
-  nothing: 0,
-  connected: 1,
-  partOfHead: 2,
-  head: 3,
-  partOfBody: 4,
-  all: 5
-}
+const order: ReadonlyArray<unknown> = [
+  "nothing",
+  "connected",
+  "partOfHead",
+  "head",
+  "partOfBody",
+  "all"
+] satisfies ReadonlyArray<Reached>
 
 /**
  * True if a request came at least as far as `least`.
@@ -62,7 +63,7 @@ const order: { readonly [reached in Reached]: number } = {
  * @category accessors
  * @since 0.1.0
  */
-export const isAtLeast = (reached: Reached, least: Reached): boolean => order[reached] >= order[least]
+export const isAtLeast = (reached: Reached, least: Reached): boolean => order.indexOf(reached) >= order.indexOf(least)
 
 /**
  * What a transport knows about a request that failed.
@@ -214,79 +215,100 @@ const isNeverServed = (kind: Kind, code: string | undefined): boolean =>
 const isClientRejected = (code: string | undefined): boolean =>
   code !== undefined && /ALERT.*(?:CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)/.test(code)
 
-const transmissionOf = (error: object): Transmission | undefined =>
-  Predicate.hasProperty(error, TransmissionId) && isTransmission(error[TransmissionId])
-    ? error[TransmissionId]
-    : undefined
+const transmissionOf = (error: object): Transmission | undefined => {
+  const transmission = property(error, TransmissionId)
+  return isTransmission(transmission) ? transmission : undefined
+}
 
-const isTransmission = (u: unknown): u is Transmission =>
-  Predicate.hasProperty(u, "reached") && typeof u.reached === "string" && Object.hasOwn(order, u.reached)
+const isTransmission = (u: unknown): u is Transmission => order.includes(property(u, "reached"))
 
-const codeOf = (error: object): string | undefined =>
-  Predicate.hasProperty(error, "code") && typeof error.code === "string" ? error.code : undefined
+const codeOf = (error: object): string | undefined => {
+  const code = property(error, "code")
+  return typeof code === "string" ? code : undefined
+}
 
 // Node wraps the failures of all addresses of a name in an AggregateError; the first one represents them.
 const next = (error: object): unknown => {
-  const cause = Predicate.hasProperty(error, "cause") ? error.cause : undefined
-  const reason = Predicate.hasProperty(error, "reason") ? error.reason : undefined
+  const cause = property(error, "cause")
+  const reason = property(error, "reason")
   // An `HttpClientError` repeats the cause of its reason, and its reason has what the transport knows.
-  if (cause !== undefined) return Predicate.hasProperty(reason, "cause") && reason.cause === cause ? reason : cause
-  return Predicate.hasProperty(error, "errors") && Array.isArray(error.errors) ? error.errors[0] : reason
+  if (cause !== undefined) return property(reason, "cause") === cause ? reason : cause
+  return firstOf(error) ?? reason
 }
 
-const kinds: { readonly [code: string]: Kind } = {
-  ECONNREFUSED: "refused",
-  EHOSTUNREACH: "refused",
-  ENETUNREACH: "refused",
-  EHOSTDOWN: "refused",
-  ENETDOWN: "refused",
-  ENOTFOUND: "dns",
-  EAI_AGAIN: "dns",
-  EAI_FAIL: "dns",
-  EAI_NODATA: "dns",
-  EAI_NONAME: "dns",
-  EADDRNOTAVAIL: "local",
-  EMFILE: "local",
-  ENFILE: "local",
-  ENOBUFS: "local",
-  ENOMEM: "local",
-  UND_ERR_CONNECT_TIMEOUT: "connectTimeout",
-  UND_ERR_CLOSED: "closed",
-  UND_ERR_DESTROYED: "closed",
-  UND_ERR_INVALID_ARG: "request",
-  UND_ERR_NOT_SUPPORTED: "request",
-  UND_ERR_HEADERS_OVERFLOW: "protocol",
-  ECONNRESET: "reset",
-  ECONNABORTED: "reset",
-  EPIPE: "reset",
-  UND_ERR_SOCKET: "reset",
-  ERR_STREAM_PREMATURE_CLOSE: "reset",
-  ERR_SOCKET_CLOSED: "reset",
-  ENETRESET: "reset",
-  ENOTCONN: "reset",
-  ERR_STREAM_DESTROYED: "reset",
-  ERR_HTTP2_GOAWAY_SESSION: "reset",
-  ERR_HTTP2_SESSION_ERROR: "reset",
-  ERR_HTTP2_STREAM_ERROR: "reset",
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: "reset",
-  ETIMEDOUT: "stalled",
-  UND_ERR_HEADERS_TIMEOUT: "stalled",
-  UND_ERR_BODY_TIMEOUT: "stalled",
-  UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: "body",
-  EPROTO: "tls",
-  UNABLE_TO_GET_ISSUER_CERT: "tls",
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "tls",
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "tls",
-  HOSTNAME_MISMATCH: "tls",
-  SELF_SIGNED_CERT_IN_CHAIN: "tls",
-  DEPTH_ZERO_SELF_SIGNED_CERT: "tls",
-  INVALID_CA: "tls",
-  INVALID_PURPOSE: "tls",
-  PATH_LENGTH_EXCEEDED: "tls"
+const firstOf = (error: object): unknown => {
+  const errors = property(error, "errors")
+  return Array.isArray(errors) ? errors[0] : undefined
+}
+
+const kindOfCode = (code: string): Kind | undefined => {
+  switch (code) {
+    case "ECONNREFUSED":
+    case "EHOSTUNREACH":
+    case "ENETUNREACH":
+    case "EHOSTDOWN":
+    case "ENETDOWN":
+      return "refused"
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+    case "EAI_FAIL":
+    case "EAI_NODATA":
+    case "EAI_NONAME":
+      return "dns"
+    case "EADDRNOTAVAIL":
+    case "EMFILE":
+    case "ENFILE":
+    case "ENOBUFS":
+    case "ENOMEM":
+      return "local"
+    case "UND_ERR_CONNECT_TIMEOUT":
+      return "connectTimeout"
+    case "UND_ERR_CLOSED":
+    case "UND_ERR_DESTROYED":
+      return "closed"
+    case "UND_ERR_INVALID_ARG":
+    case "UND_ERR_NOT_SUPPORTED":
+      return "request"
+    case "UND_ERR_HEADERS_OVERFLOW":
+      return "protocol"
+    case "ECONNRESET":
+    case "ECONNABORTED":
+    case "EPIPE":
+    case "UND_ERR_SOCKET":
+    case "ERR_STREAM_PREMATURE_CLOSE":
+    case "ERR_SOCKET_CLOSED":
+    case "ENETRESET":
+    case "ENOTCONN":
+    case "ERR_STREAM_DESTROYED":
+    case "ERR_HTTP2_GOAWAY_SESSION":
+    case "ERR_HTTP2_SESSION_ERROR":
+    case "ERR_HTTP2_STREAM_ERROR":
+    case "UND_ERR_RES_CONTENT_LENGTH_MISMATCH":
+      return "reset"
+    case "ETIMEDOUT":
+    case "UND_ERR_HEADERS_TIMEOUT":
+    case "UND_ERR_BODY_TIMEOUT":
+      return "stalled"
+    case "UND_ERR_REQ_CONTENT_LENGTH_MISMATCH":
+      return "body"
+    case "EPROTO":
+    case "UNABLE_TO_GET_ISSUER_CERT":
+    case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
+    case "UNABLE_TO_GET_ISSUER_CERT_LOCALLY":
+    case "HOSTNAME_MISMATCH":
+    case "SELF_SIGNED_CERT_IN_CHAIN":
+    case "DEPTH_ZERO_SELF_SIGNED_CERT":
+    case "INVALID_CA":
+    case "INVALID_PURPOSE":
+    case "PATH_LENGTH_EXCEEDED":
+      return "tls"
+    default:
+      return kindOfFamily(code)
+  }
 }
 
 const kindOf = (code: string, error: object): Kind | undefined => {
-  const kind = Object.hasOwn(kinds, code) ? kinds[code] : kindOfFamily(code)
+  const kind = kindOfCode(code)
   const call = callOf(error)
   if (typeof call !== "string") return kind
   const connecting = connectingCalls.has(call)
@@ -298,20 +320,15 @@ const kindOf = (code: string, error: object): Kind | undefined => {
 }
 
 // The AggregateError of several addresses has the code of the first, but not its call.
-const callOf = (error: object): unknown => {
-  if (Predicate.hasProperty(error, "syscall")) return error.syscall
-  const first: unknown = Predicate.hasProperty(error, "errors") && Array.isArray(error.errors)
-    ? error.errors[0]
-    : undefined
-  return Predicate.hasProperty(first, "syscall") ? first.syscall : undefined
-}
+const callOf = (error: object): unknown => property(error, "syscall") ?? property(firstOf(error), "syscall")
 
 const connectingCalls: ReadonlySet<string> = new Set(["getaddrinfo", "socket", "bind", "connect"])
 
 // An error of undici's parser has no code. At the end of the connection its data is empty.
 const kindOfParser = (error: object): Kind | undefined => {
-  if (!Predicate.hasProperty(error, "name") || error.name !== "HTTPParserError") return undefined
-  return Predicate.hasProperty(error, "data") && error.data !== undefined && error.data !== "" ? "protocol" : "reset"
+  if (property(error, "name") !== "HTTPParserError") return undefined
+  const data = property(error, "data")
+  return data === undefined || data === "" ? "reset" : "protocol"
 }
 
 const kindOfFamily = (code: string): Kind | undefined => {

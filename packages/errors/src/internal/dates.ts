@@ -1,3 +1,5 @@
+import * as Duration from "effect/Duration"
+
 // IMF-fixdate and the two obsolete forms that RFC 9110 still asks recipients to accept, with the zones, the case and the
 // short days that real servers write. `Date.parse` alone is too lenient: it reads "-5" as a month.
 const httpDate = /^[a-z]{3,9}, \d{1,2}[ -][a-z]{3}[ -](?:\d{4}|\d{2}) \d{2}:\d{2}:\d{2} (?:GMT|UTC|Z|[+-]\d{4})$/i
@@ -12,6 +14,18 @@ export const parseDate = (text: string): number | undefined => {
     : (asctimeDate.test(text) ? Date.parse(`${text} GMT`) : Number.NaN)
   return Number.isNaN(millis) ? undefined : millis
 }
+
+/** How long it is until then; `undefined` where the time is not known. What is past is now. */
+export const until = (epochMillis: number | undefined, nowMillis: number): Duration.Duration | undefined => {
+  const left = (epochMillis ?? Number.NaN) - nowMillis
+  return Number.isNaN(left) ? undefined : Duration.millis(Math.max(0, left))
+}
+
+/** The longer of two times, of which either may be missing. */
+export const longer = (
+  a: Duration.Duration | undefined,
+  b: Duration.Duration | undefined
+): Duration.Duration | undefined => a === undefined || (b !== undefined && Duration.isGreaterThan(b, a)) ? b : a
 
 interface Headers {
   readonly [name: string]: string | undefined

@@ -1,5 +1,6 @@
 import * as Predicate from "effect/Predicate"
 import * as Transport from "../Transport.ts"
+import { property } from "./property.ts"
 
 /** True for a failure on this machine, before the server had any part in it. */
 export const isLocal = ({ code, connected, kind }: Transport.Diagnosis): boolean => {
@@ -34,10 +35,9 @@ const localCodes: ReadonlySet<string> = /* @__PURE__ */ new Set([
 const isFileError = (error: object): boolean => {
   let current: unknown = error
   for (let depth = 0; depth < 8 && Predicate.isObject(current); depth++) {
-    if (Predicate.hasProperty(current, "syscall") && typeof current.syscall === "string") {
-      return fileCalls.has(current.syscall) && Transport.diagnose(current).kind === "unknown"
-    }
-    current = Predicate.hasProperty(current, "cause") ? current.cause : undefined
+    const call = property(current, "syscall")
+    if (typeof call === "string") return fileCalls.has(call) && Transport.diagnose(current).kind === "unknown"
+    current = property(current, "cause")
   }
   return false
 }

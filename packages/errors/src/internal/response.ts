@@ -1,4 +1,3 @@
-import * as Predicate from "effect/Predicate"
 import * as Recovery from "../Recovery.ts"
 import * as RetryHeaders from "../RetryHeaders.ts"
 
@@ -10,18 +9,11 @@ export const ofResponse = (status: number, headers: unknown, nowMillis: number |
 
 // Takes the web's `Headers`, Node's headers with their lists, and plain records with names in any case.
 const plain = (headers: unknown): { readonly [name: string]: string | undefined } => {
-  const read: { [name: string]: string | undefined } = {}
-  if (!Predicate.isObject(headers)) return read
-  if (headers instanceof globalThis.Headers) {
-    headers.forEach((value, name) => {
-      read[name] = value
-    })
-    return read
-  }
-  for (const [name, value] of Object.entries(headers)) {
-    const text = Array.isArray(value) ? value.join(", ") : value
-    if (typeof text === "string") read[name.toLowerCase()] = text
-    else if (typeof text === "number") read[name.toLowerCase()] = String(text)
+  if (headers instanceof globalThis.Headers) return Object.fromEntries(headers)
+  const read: { [name: string]: string } = {}
+  for (const [name, value] of Object.entries(headers ?? {})) {
+    const text: unknown = Array.isArray(value) ? value.join(", ") : value
+    if (typeof text === "string" || typeof text === "number") read[name.toLowerCase()] = String(text)
   }
   return read
 }

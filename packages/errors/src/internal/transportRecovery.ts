@@ -21,18 +21,25 @@ export const transportRecovery = (
       return (origin.kind === "body" ? undefined : transportRecovery(origin)) ?? Recovery.giveUp
     }
     case "unknown":
-      return code === undefined ? undefined : systemCodes.get(code)
+      return ofSystemCode(code)
     default:
       return Recovery.retry
   }
 }
 
-const systemCodes: ReadonlyMap<string, Recovery.Recovery> = /* @__PURE__ */ new Map([
-  ["EAGAIN", Recovery.retry],
-  ["EBUSY", Recovery.retry],
-  ["EMFILE", Recovery.retry],
-  ["ENFILE", Recovery.retry],
-  ["EACCES", Recovery.authorize],
-  ["EPERM", Recovery.authorize],
-  ["ENOENT", Recovery.correct]
-])
+const ofSystemCode = (code: string | undefined): Recovery.Recovery | undefined => {
+  switch (code) {
+    case "EAGAIN":
+    case "EBUSY":
+    case "EMFILE":
+    case "ENFILE":
+      return Recovery.retry
+    case "EACCES":
+    case "EPERM":
+      return Recovery.authorize
+    case "ENOENT":
+      return Recovery.correct
+    default:
+      return undefined
+  }
+}
