@@ -98,7 +98,7 @@ export const log = Part.make({
 const script = `
 import * as assert from "node:assert/strict"
 import { Pipeline, PipelineDescription } from "@effect-resilience/pipeline"
-import { RetryPolicy } from "@effect-resilience/retry"
+import { Preview, RetryPolicy } from "@effect-resilience/retry"
 import { Effect, Metric } from "effect"
 
 const attempts = []
@@ -128,8 +128,7 @@ const program = Effect.gen(function*() {
   assert.match(yield* ledger.describe, /tripPolicy \\(total 3\\)/)
   const series = yield* Metric.snapshot
   assert.ok(series.some(({ attributes }) => attributes?.["resilience.policy"] === "ledger"))
-  const preview = RetryPolicy.preview(RetryPolicy.make(description.retry))
-  const [first] = preview.retries
+  const [first] = Preview.make(RetryPolicy.make(description.retry)).retries
   return String(first.median)
 })
 console.log(await Effect.runPromise(program))

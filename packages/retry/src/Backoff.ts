@@ -4,7 +4,7 @@
  * **Why**
  *
  * Waiting longer each time gives a struggling server room; jitter keeps callers that failed together from coming back
- * together. Every formula has its source below, and `RetryPolicy.preview` shows what it does.
+ * together. Every formula has its source below, and `Preview` shows what it does.
  *
  * **Details**
  *
@@ -122,13 +122,14 @@ export const field: Field.Field<Options, Settings> = {
   optional: false,
   read: (options, path) => {
     const { base, cap, factor, jitter } = struct.read(options, path)
-    requireArgument(Duration.isGreaterThanOrEqualTo(cap, base), `${path}.cap`, `at least the base, ${base}`, cap)
+    const growth = { base: millisOf(base), factor, cap: millisOf(cap) }
+    requireArgument(growth.cap >= growth.base, `${path}.cap`, `at least the base, ${base}`, cap)
     return {
       base: options.base ?? defaults.base,
       factor,
       cap: options.cap ?? defaults.cap,
       jitter: options.jitter ?? defaults.jitter,
-      draw: jitter({ base: millisOf(base), factor, cap: millisOf(cap) }, path)
+      draw: jitter(growth, path)
     }
   }
 }

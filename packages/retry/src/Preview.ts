@@ -6,7 +6,7 @@
  * ```ts import.meta.vitest
  * import { Preview, RetryPolicy } from "@effect-resilience/retry"
  *
- * const [head, first] = Preview.table(RetryPolicy.preview(RetryPolicy.basic)).split("\n")
+ * const [head, first] = Preview.table(Preview.make(RetryPolicy.basic)).split("\n")
  * head // => "retry  min  5 %  25 %  median  75 %  95 %  max  made"
  * first // => "1       1s   1s    1s      1s    1s    1s   1s  100%"
  * ```

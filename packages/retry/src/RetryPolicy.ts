@@ -49,7 +49,6 @@ import * as Backoff from "./Backoff.ts"
 import { begin } from "./internal/delays.ts"
 import type { CallOptions } from "./internal/engine.ts"
 import * as engine from "./internal/engine.ts"
-import * as Preview from "./Preview.ts"
 import type * as RetryEvent from "./RetryEvent.ts"
 
 export type { CallOptions }
@@ -418,17 +417,6 @@ export const toSchedule = <E>(
  */
 export const history = (error: unknown): RetryEvent.History | undefined =>
   Predicate.isObject(error) ? engine.histories.get(error) : undefined
-
-/**
- * The distribution of the waits of a call that fails every time: a table, a plot or a picture by `Preview`.
- *
- * @category converting
- * @since 0.1.0
- */
-export const preview: (policy: AnyPolicy, options?: {
-  readonly samples?: number | undefined
-  readonly seed?: string | number | undefined
-}) => Preview.Preview = Preview.make
 
 type AnyPolicy = RetryPolicy<Timeout.TimedOut>
 

@@ -3,7 +3,7 @@ import { Recovery } from "@effect-resilience/errors"
 import type { Policy } from "@effect-resilience/kernel"
 import { Field, FieldCodec } from "@effect-resilience/kernel"
 import * as Retry from "@effect-resilience/retry"
-import { Attempt, AttemptBudget, Backoff, Hedge, RetryPolicy } from "@effect-resilience/retry"
+import { Attempt, AttemptBudget, Backoff, Hedge, Preview, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Layer, Predicate } from "effect"
 import * as jitters from "../src/jitter/index.ts"
@@ -189,7 +189,7 @@ describe("a jitter", () => {
           JSON.parse(JSON.stringify(options))
         )
         assert.deepStrictEqual(decoded.backoff, options.backoff)
-        const { retries } = RetryPolicy.preview(RetryPolicy.make(decoded), { samples: 100 })
+        const { retries } = Preview.make(RetryPolicy.make(decoded), { samples: 100 })
         assert.strictEqual(retries.length, 3)
         for (const { median } of retries) assert.isAbove(Duration.toMillis(median), 0)
       }))

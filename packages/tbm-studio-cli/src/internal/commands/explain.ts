@@ -54,7 +54,7 @@ export const explain = Command.make(
       const shown = (chosen.length === 0 ? names : chosen).map((name) => ({
         name,
         policy: policies[name],
-        preview: RetryPolicy.preview(policies[name], { samples, seed })
+        preview: Preview.make(policies[name], { samples, seed })
       }))
       const written = yield* Effect.transposeOption(Option.map(svg, (path) => draw(path, shown)))
       return {
