@@ -250,25 +250,25 @@ interface Flight {
 }
 
 class Cache {
-  private readonly source: TokenSource
-  private readonly settings: Settings
-  private readonly retry: RetryPolicy.RetryPolicy<Timeout.TimedOut>
-  private readonly context: Context.Context<never>
-  private readonly publish: (event: Event) => void
-  private readonly clock: Clock.Clock
+  readonly #source: TokenSource
+  readonly #settings: Settings
+  readonly #retry: RetryPolicy.RetryPolicy<Timeout.TimedOut>
+  readonly #context: Context.Context<never>
+  readonly #publish: (event: Event) => void
+  readonly #clock: Clock.Clock
 
-  private held: Held | undefined
-  private flight: Flight | undefined
-  private rejected: Redacted.Redacted | undefined
-  private generation = 0
-  private logins = 0
-  private failures = 0
-  private pausedUntil = Number.NEGATIVE_INFINITY
-  private kept: Kept | undefined
-  private futile = 0
-  private closed = false
-  private readonly rejections: Array<number> = []
-  private readonly running = new Set<Fiber.Fiber<unknown, unknown>>()
+  #held: Held | undefined
+  #flight: Flight | undefined
+  #rejected: Redacted.Redacted | undefined
+  #generation = 0
+  #logins = 0
+  #failures = 0
+  #pausedUntil = Number.NEGATIVE_INFINITY
+  #kept: Kept | undefined
+  #futile = 0
+  #closed = false
+  readonly #rejections: Array<number> = []
+  readonly #running = new Set<Fiber.Fiber<unknown, unknown>>()
 
   constructor(
     source: TokenSource,
@@ -277,60 +277,60 @@ class Cache {
     context: Context.Context<never>,
     publish: (event: Event) => void
   ) {
-    this.source = source
-    this.settings = settings
-    this.retry = retry
-    this.context = context
-    this.publish = publish
-    this.clock = Context.get(context, Clock.Clock)
+    this.#source = source
+    this.#settings = settings
+    this.#retry = retry
+    this.#context = context
+    this.#publish = publish
+    this.#clock = Context.get(context, Clock.Clock)
   }
 
   readonly get: Effect.Effect<Token, AuthError.AuthError> = Effect.suspend(() => {
-    const held = this.usable()
-    return held === undefined ? this.wait : Effect.succeed(held.token)
+    const held = this.#usable()
+    return held === undefined ? this.#wait : Effect.succeed(held.token)
   })
 
-  private usable(): Held | undefined {
-    const { held } = this
+  #usable(): Held | undefined {
+    const held = this.#held
     if (held === undefined) return undefined
-    const now = this.nowMillis()
-    const age = this.ageOf(held, now)
+    const now = this.#nowMillis()
+    const age = this.#ageOf(held, now)
     if (age >= held.endAge) return undefined
-    if (age >= held.refreshAge && this.mayRefresh(now)) this.run(this.create(true))
+    if (age >= held.refreshAge && this.#mayRefresh(now)) this.#run(this.#create(true))
     // A refresh that needs no waiting is done already.
-    return this.held ?? held
+    return this.#held ?? held
   }
 
-  private readonly wait = Effect.callback<Token, AuthError.AuthError>((resume) => {
-    if (this.closed) return resume(Effect.interrupt)
-    const { kept } = this
-    if (kept !== undefined && this.flight === undefined && this.nowMillis() < kept.until) return resume(kept.exit)
-    const flight = this.flight ?? this.create(false)
+  readonly #wait = Effect.callback<Token, AuthError.AuthError>((resume) => {
+    if (this.#closed) return resume(Effect.interrupt)
+    const kept = this.#kept
+    if (kept !== undefined && this.#flight === undefined && this.#nowMillis() < kept.until) return resume(kept.exit)
+    const flight = this.#flight ?? this.#create(false)
     flight.waiters.add(resume)
-    if (flight.fiber === undefined) this.run(flight)
+    if (flight.fiber === undefined) this.#run(flight)
     return Effect.sync(() => {
       flight.waiters.delete(resume)
-      if (flight.waiters.size === 0 && !flight.ahead) this.abandon(flight)
+      if (flight.waiters.size === 0 && !flight.ahead) this.#abandon(flight)
     })
   })
 
   invalidate(token: Token): boolean {
-    const { held } = this
-    if (held === undefined) return token.generation === this.generation
+    const held = this.#held
+    if (held === undefined) return token.generation === this.#generation
     if (held.token.generation !== token.generation) return false
-    const now = this.nowMillis()
-    while (this.rejections[0] !== undefined && now - this.rejections[0] >= minute) this.rejections.shift()
-    if (this.rejections.length >= this.settings.maxReloginsPerMinute) return false
-    this.rejections.push(now)
-    this.held = undefined
-    this.rejected = token.value
-    this.publish({ _tag: "Invalidated", generation: token.generation })
+    const now = this.#nowMillis()
+    while (this.#rejections[0] !== undefined && now - this.#rejections[0] >= minute) this.#rejections.shift()
+    if (this.#rejections.length >= this.#settings.maxReloginsPerMinute) return false
+    this.#rejections.push(now)
+    this.#held = undefined
+    this.#rejected = token.value
+    this.#publish({ _tag: "Invalidated", generation: token.generation })
     return true
   }
 
   status(): Status {
-    const { held } = this
-    const age = held === undefined ? 0 : this.ageOf(held, this.nowMillis())
+    const held = this.#held
+    const age = held === undefined ? 0 : this.#ageOf(held, this.#nowMillis())
     return {
       state: held === undefined
         ? "empty"
@@ -339,101 +339,101 @@ class Cache {
         : age >= held.refreshAge
         ? "refreshing"
         : "fresh",
-      generation: this.generation,
+      generation: this.#generation,
       expiresAt: held?.token.expiresAt,
-      logins: this.logins,
-      failures: this.failures,
-      waiting: this.flight?.waiters.size ?? 0
+      logins: this.#logins,
+      failures: this.#failures,
+      waiting: this.#flight?.waiters.size ?? 0
     }
   }
 
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
-    this.closed = true
-    const { flight } = this
+    this.#closed = true
+    const flight = this.#flight
     if (flight !== undefined) {
-      this.abandon(flight)
+      this.#abandon(flight)
       for (const resume of flight.waiters) resume(Effect.interrupt)
     }
-    return Fiber.interruptAll(this.running)
+    return Fiber.interruptAll(this.#running)
   })
 
-  private create(ahead: boolean): Flight {
+  #create(ahead: boolean): Flight {
     const flight: Flight = { ahead, waiters: new Set(), fiber: undefined }
-    this.flight = flight
+    this.#flight = flight
     return flight
   }
 
-  private run(flight: Flight): void {
+  #run(flight: Flight): void {
     // Not in the context of the first caller, whose deadline, operation and span are not those of the other waiters.
-    const fiber = Effect.runForkWith(this.linkedContext())(this.acquire(flight))
+    const fiber = Effect.runForkWith(this.#linkedContext())(this.#acquire(flight))
     flight.fiber = fiber
-    this.running.add(fiber)
+    this.#running.add(fiber)
     fiber.addObserver((exit) => {
-      this.running.delete(fiber)
-      this.settle(flight, exit)
+      this.#running.delete(fiber)
+      this.#settle(flight, exit)
     })
   }
 
   // The login is a trace of its own. A link leads to the call that started it.
-  private linkedContext(): Context.Context<never> {
+  #linkedContext(): Context.Context<never> {
     const caller = Fiber.getCurrent()
     const span = caller === undefined ? undefined : Context.getOrUndefined(caller.context, Tracer.ParentSpan)
-    if (span === undefined || Context.get(span.annotations, Tracer.DisablePropagation)) return this.context
-    const links = Context.get(this.context, References.TracerSpanLinks)
-    return Context.add(this.context, References.TracerSpanLinks, [...links, { span, attributes: {} }])
+    if (span === undefined || Context.get(span.annotations, Tracer.DisablePropagation)) return this.#context
+    const links = Context.get(this.#context, References.TracerSpanLinks)
+    return Context.add(this.#context, References.TracerSpanLinks, [...links, { span, attributes: {} }])
   }
 
-  private abandon(flight: Flight): void {
-    if (this.flight === flight) this.flight = undefined
+  #abandon(flight: Flight): void {
+    if (this.#flight === flight) this.#flight = undefined
     flight.fiber?.interruptUnsafe()
   }
 
-  private settle(flight: Flight, exit: Exit.Exit<Acquired, AuthError.AuthError>): void {
-    if (this.flight !== flight) return // abandoned: no caller waits
-    this.flight = undefined
-    const result = this.resultOf(flight, exit)
+  #settle(flight: Flight, exit: Exit.Exit<Acquired, AuthError.AuthError>): void {
+    if (this.#flight !== flight) return // abandoned: no caller waits
+    this.#flight = undefined
+    const result = this.#resultOf(flight, exit)
     for (const resume of flight.waiters) resume(result)
   }
 
   // A defect here reaches the waiters too: they never hang.
-  private resultOf(
+  #resultOf(
     { ahead }: Flight,
     exit: Exit.Exit<Acquired, AuthError.AuthError>
   ): Exit.Exit<Token, AuthError.AuthError> {
     try {
-      if (Exit.isSuccess(exit)) return Exit.succeed(this.hold(exit.value, ahead).token)
+      if (Exit.isSuccess(exit)) return Exit.succeed(this.#hold(exit.value, ahead).token)
       const failed = Exit.failCause(exit.cause)
-      this.fail(failed, ahead)
+      this.#fail(failed, ahead)
       return failed
     } catch (defect) {
       return Exit.die(defect)
     }
   }
 
-  private endOf(grant: Grant, now: number): number {
+  #endOf(grant: Grant, now: number): number {
     const stated = grant.expiresAt !== undefined && grant.expiresAt > now
-    return stated ? grant.expiresAt : now + this.settings.lifetime
+    return stated ? grant.expiresAt : now + this.#settings.lifetime
   }
 
-  private hold({ bornAt, grant, random, took }: Acquired, ahead: boolean): Held {
-    const { jitter, refreshBefore } = this.settings
-    const now = this.clock.currentTimeMillisUnsafe()
-    const expiresAt = this.endOf(grant, now)
+  #hold({ bornAt, grant, random, took }: Acquired, ahead: boolean): Held {
+    const { jitter, refreshBefore } = this.#settings
+    const now = this.#clock.currentTimeMillisUnsafe()
+    const expiresAt = this.#endOf(grant, now)
     const life = expiresAt - now
     const token: Token = {
       value: grant.value,
       expiresAt,
-      generation: ++this.generation,
+      generation: ++this.#generation,
       attributes: grant.attributes ?? {},
       shared: grant.shared === true
     }
-    this.logins += 1
-    this.rejected = undefined
-    this.succeeded()
-    this.publish({ _tag: "Acquired", generation: token.generation, expiresAt, ahead, took })
+    this.#logins += 1
+    this.#rejected = undefined
+    this.#succeeded()
+    this.#publish({ _tag: "Acquired", generation: token.generation, expiresAt, ahead, took })
     // A token that never ends is never refreshed, even where `refreshBefore` is infinite.
     const refreshAge = life === Infinity ? life : life - Math.min(refreshBefore, life / 2) * (1 - jitter * random)
-    return this.held = {
+    return this.#held = {
       token,
       refreshAge,
       endAge: life,
@@ -442,69 +442,69 @@ class Cache {
     }
   }
 
-  private fail(exit: Exit.Exit<never, AuthError.AuthError>, ahead: boolean): void {
-    const { refreshRetryDelay } = this.settings
-    this.failures += 1
+  #fail(exit: Exit.Exit<never, AuthError.AuthError>, ahead: boolean): void {
+    const { refreshRetryDelay } = this.#settings
+    this.#failures += 1
     const found = Exit.findErrorOption(exit)
     const error = found._tag === "Some" ? found.value : undefined
     const recovery = Recovery.of(error)
     const after = recovery._tag === "Retry" && recovery.after !== undefined ? Duration.toMillis(recovery.after) : 0
-    const now = this.nowMillis()
-    this.pausedUntil = now + Math.max(refreshRetryDelay, after)
+    const now = this.#nowMillis()
+    this.#pausedUntil = now + Math.max(refreshRetryDelay, after)
     // The source has no other token: it may return the same one again.
-    if (error?.reason._tag === "StillUnauthorized") this.rejected = undefined
-    this.futile = recovery._tag === "Retry" || (error !== undefined && judgedAnew.has(error.reason._tag))
+    if (error?.reason._tag === "StillUnauthorized") this.#rejected = undefined
+    this.#futile = recovery._tag === "Retry" || (error !== undefined && judgedAnew.has(error.reason._tag))
       ? 0
-      : this.futile + 1
-    this.kept = this.futile < 2
+      : this.#futile + 1
+    this.#kept = this.#futile < 2
       ? undefined
-      : { exit, until: now + Math.min(1_000 * 2 ** (this.futile - 2), refreshRetryDelay) }
-    this.publish({ _tag: "Failed", reason: error?.reason._tag ?? "Defect", ahead })
+      : { exit, until: now + Math.min(1_000 * 2 ** (this.#futile - 2), refreshRetryDelay) }
+    this.#publish({ _tag: "Failed", reason: error?.reason._tag ?? "Defect", ahead })
   }
 
   readonly forgetFailures: Effect.Effect<void> = Effect.suspend(() => {
-    this.succeeded()
-    this.pausedUntil = Number.NEGATIVE_INFINITY
-    return this.source.forgetFailures ?? Effect.void
+    this.#succeeded()
+    this.#pausedUntil = Number.NEGATIVE_INFINITY
+    return this.#source.forgetFailures ?? Effect.void
   })
 
-  private succeeded(): void {
-    this.futile = 0
-    this.kept = undefined
+  #succeeded(): void {
+    this.#futile = 0
+    this.#kept = undefined
   }
 
-  private acquire(flight: Flight): Effect.Effect<Acquired, AuthError.AuthError> {
+  #acquire(flight: Flight): Effect.Effect<Acquired, AuthError.AuthError> {
     return Effect.gen({ self: this }, function*() {
-      const startedAt = this.nowMillis()
-      const rejected = flight.ahead ? this.held?.token.value : this.rejected
-      const grant = yield* Effect.suspend(() => this.source.acquire(rejected)).pipe(
+      const startedAt = this.#nowMillis()
+      const rejected = flight.ahead ? this.#held?.token.value : this.#rejected
+      const grant = yield* Effect.suspend(() => this.#source.acquire(rejected)).pipe(
         Effect.catchCauseIf(Cause.hasInterruptsOnly, () => interruptedItself),
         Effect.tap(({ value }) => {
           const problem = problemOf(Redacted.value(value))
           return problem === undefined ? Effect.void : malformed(problem)
         }),
-        RetryPolicy.retry(this.retry),
-        Deadline.withDeadline(this.settings.timeout),
+        RetryPolicy.retry(this.#retry),
+        Deadline.withDeadline(this.#settings.timeout),
         Effect.catch((error) => error._tag === "AuthError" ? Effect.fail(error) : tooSlow(error.message))
       )
       const { expiresAt: end } = grant
       const scrubber = yield* Scrubber.Current
-      scrubber.register(grant.value, end === undefined || end === Infinity ? undefined : { end, clock: this.clock })
-      const bornAt = this.nowMillis()
+      scrubber.register(grant.value, end === undefined || end === Infinity ? undefined : { end, clock: this.#clock })
+      const bornAt = this.#nowMillis()
       return { grant, bornAt, took: Duration.millis(bornAt - startedAt), random: yield* Random.next }
     })
   }
 
-  private nowMillis(): number {
-    return Time.monotonicMillis(this.clock)
+  #nowMillis(): number {
+    return Time.monotonicMillis(this.#clock)
   }
 
-  private mayRefresh(now: number): boolean {
-    return this.flight === undefined && !this.closed && now >= this.pausedUntil
+  #mayRefresh(now: number): boolean {
+    return this.#flight === undefined && !this.#closed && now >= this.#pausedUntil
   }
 
-  private ageOf(held: Held, now: number): number {
-    return Math.max(now - held.bornAt, this.clock.currentTimeMillisUnsafe() - held.bornAtWall)
+  #ageOf(held: Held, now: number): number {
+    return Math.max(now - held.bornAt, this.#clock.currentTimeMillisUnsafe() - held.bornAtWall)
   }
 }
 

@@ -190,13 +190,7 @@ export const keyed = (options: Options & Keyed.Options = {}): Effect.Effect<Keye
       make: (key) => new circuit.Circuit(settings, key, hub),
       isIdle: ({ isIdle }) => isIdle
     })
-    return {
-      hub,
-      get: circuits.get,
-      get size() {
-        return circuits.size
-      }
-    }
+    return Object.assign(circuits, { hub })
   })
 }
 

@@ -97,25 +97,25 @@ type AnyFiber = Fiber.Fiber<unknown, unknown>
 export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<CircuitOpen> {
   readonly name: string
   readonly hub: PubSub.PubSub<Transition>
-  private phase: Snapshot["_tag"] = "Closed"
-  private readonly settings: Settings
-  private windows: ReadonlyArray<TripWindow> | undefined
+  #phase: Snapshot["_tag"] = "Closed"
+  readonly #settings: Settings
+  #windows: ReadonlyArray<TripWindow> | undefined
   // Every transition starts a generation. A call that ends in a later one than it began in changes nothing.
-  private generation = 0
-  private openings = 0
-  private nextOpen: (() => Duration.Duration) | undefined
-  private random: Random.Random | undefined
-  private openMillis = 0
-  private openUntil = 0
-  private closedAt = 0
-  private probing = 0
-  private succeeded = 0
-  private probedAt = 0
-  private rejection: Exit.Exit<never, CircuitOpen> | undefined
-  private rejectedAt = 0
+  #generation = 0
+  #openings = 0
+  #nextOpen: (() => Duration.Duration) | undefined
+  #random: Random.Random | undefined
+  #openMillis = 0
+  #openUntil = 0
+  #closedAt = 0
+  #probing = 0
+  #succeeded = 0
+  #probedAt = 0
+  #rejection: Exit.Exit<never, CircuitOpen> | undefined
+  #rejectedAt = 0
 
   constructor(settings: Settings, name: string, hub: PubSub.PubSub<Transition>) {
-    this.settings = settings
+    this.#settings = settings
     this.name = name
     this.hub = hub
   }
@@ -130,139 +130,140 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
     const clock = fiber.getRef(Clock.Clock)
     // hack: shared-rejection. Rejections within one millisecond share one error. The wall clock is the cheaper one to read.
     const wall = clock.currentTimeMillisUnsafe()
-    if (this.phase === "Open" && this.rejection !== undefined && this.rejectedAt === wall) return this.rejection
-    this.rejectedAt = wall
-    return this.rejectionAt(monotonicMillis(clock)) ?? this.probe(self)
+    if (this.#phase === "Open" && this.#rejection !== undefined && this.#rejectedAt === wall) return this.#rejection
+    this.#rejectedAt = wall
+    return this.#rejectionAt(monotonicMillis(clock)) ?? this.#probe(self)
   }
 
   /** Whether it can be forgotten, open or not: without a bound, the circuits of failing keys would add up. */
   get isIdle(): boolean {
-    return this.phase !== "Isolated" && this.probing === 0
+    return this.#phase !== "Isolated" && this.#probing === 0
   }
 
   admitUnsafe(fiber: AnyFiber): Policy.Admission | undefined {
-    if (this.phase !== "Closed") return undefined
-    return this.admission(this.settings.timed ? stopwatch(fiber) : undefined)
+    if (this.#phase !== "Closed") return undefined
+    return this.#admission(this.#settings.timed ? stopwatch(fiber) : undefined)
   }
 
   get snapshot(): Effect.Effect<Snapshot> {
     return Effect.withFiber((fiber) => {
-      const { openings: consecutiveOpenings, phase, probing } = this
+      const phase = this.#phase
+      const consecutiveOpenings = this.#openings
       switch (phase) {
         case "Closed":
         case "Isolated":
           return Effect.succeed<Snapshot>({ _tag: phase })
         case "Open": {
-          const retryAfter = Duration.millis(Math.max(0, this.openUntil - nowMillis(fiber)))
+          const retryAfter = Duration.millis(Math.max(0, this.#openUntil - nowMillis(fiber)))
           return Effect.succeed<Snapshot>({ _tag: phase, retryAfter, consecutiveOpenings })
         }
         case "HalfOpen":
-          return Effect.succeed<Snapshot>({ _tag: phase, probing, consecutiveOpenings })
+          return Effect.succeed<Snapshot>({ _tag: phase, probing: this.#probing, consecutiveOpenings })
       }
     })
   }
 
   get isolate(): Effect.Effect<void> {
-    return Effect.withFiber((fiber) => this.phase === "Isolated" ? Effect.void : this.become("Isolated", fiber))
+    return Effect.withFiber((fiber) => this.#phase === "Isolated" ? Effect.void : this.#become("Isolated", fiber))
   }
 
   get reset(): Effect.Effect<void> {
     return Effect.withFiber((fiber) => {
-      this.openings = 0
-      this.nextOpen = undefined
-      return this.become("Closed", fiber)
+      this.#openings = 0
+      this.#nextOpen = undefined
+      return this.#become("Closed", fiber)
     })
   }
 
-  private admission(stopwatch: Stopwatch | undefined): Policy.Admission {
-    const generation = this.generation
+  #admission(stopwatch: Stopwatch | undefined): Policy.Admission {
+    const generation = this.#generation
     return (exit) => {
-      if (generation !== this.generation) return undefined
-      const outcome = this.settings.classify(exit)
-      return this.trips(outcome, stopwatch) ? this.trip(generation, outcome) : undefined
+      if (generation !== this.#generation) return undefined
+      const outcome = this.#settings.classify(exit)
+      return this.#trips(outcome, stopwatch) ? this.#trip(generation, outcome) : undefined
     }
   }
 
-  private trips(outcome: Outcome.Outcome, stopwatch: Stopwatch | undefined): boolean {
+  #trips(outcome: Outcome.Outcome, stopwatch: Stopwatch | undefined): boolean {
     if (outcome._tag === "Ignored") return false
     const failed = outcome._tag === "Failure"
-    if (this.windows === undefined) {
-      if (!failed && this.settings.ignoresFirstSuccesses) return false
-      this.windows = this.settings.rules.map((rule) => rule.start())
+    if (this.#windows === undefined) {
+      if (!failed && this.#settings.ignoresFirstSuccesses) return false
+      this.#windows = this.#settings.rules.map((rule) => rule.start())
     }
     const now = stopwatch === undefined ? 0 : stopwatch.now()
     const took = stopwatch === undefined ? 0 : now - stopwatch.startedAt
     let trips = false
-    for (const window of this.windows) {
+    for (const window of this.#windows) {
       if (window.record(failed, took, now)) trips = true
     }
     return trips
   }
 
-  private trip(generation: number, outcome: Outcome.Outcome): Effect.Effect<void> {
-    return Effect.withFiber((fiber) => generation === this.generation ? this.open(fiber, outcome) : Effect.void)
+  #trip(generation: number, outcome: Outcome.Outcome): Effect.Effect<void> {
+    return Effect.withFiber((fiber) => generation === this.#generation ? this.#open(fiber, outcome) : Effect.void)
   }
 
-  private open(fiber: AnyFiber, outcome: Outcome.Outcome): Effect.Effect<void> {
+  #open(fiber: AnyFiber, outcome: Outcome.Outcome): Effect.Effect<void> {
     const now = nowMillis(fiber)
-    if (this.phase === "Closed" && now - this.closedAt >= this.openMillis) {
-      this.openings = 0
-      this.nextOpen = undefined
+    if (this.#phase === "Closed" && now - this.#closedAt >= this.#openMillis) {
+      this.#openings = 0
+      this.#nextOpen = undefined
     }
-    this.random = fiber.getRef(Random.Random)
-    this.nextOpen ??= Backoff.delays(this.settings.backoff, () => this.random?.nextDoubleUnsafe() ?? 0.5)
+    this.#random = fiber.getRef(Random.Random)
+    this.#nextOpen ??= Backoff.delays(this.#settings.backoff, () => this.#random?.nextDoubleUnsafe() ?? 0.5)
     const hint = outcome._tag === "Failure" && outcome.retryAfter !== undefined
       ? Duration.toMillis(outcome.retryAfter)
       : 0
-    this.openMillis = Math.min(this.settings.maxOpenMillis, Math.max(Duration.toMillis(this.nextOpen()), hint))
-    this.openUntil = now + this.openMillis
-    this.openings++
-    return this.become("Open", fiber)
+    this.#openMillis = Math.min(this.#settings.maxOpenMillis, Math.max(Duration.toMillis(this.#nextOpen()), hint))
+    this.#openUntil = now + this.#openMillis
+    this.#openings++
+    return this.#become("Open", fiber)
   }
 
-  private rejectionAt(now: number): Exit.Exit<never, CircuitOpen> | undefined {
-    switch (this.phase) {
+  #rejectionAt(now: number): Exit.Exit<never, CircuitOpen> | undefined {
+    switch (this.#phase) {
       case "Closed":
         return undefined
       case "Open": {
-        if (now >= this.openUntil) return undefined
-        return this.rejection = this.reject("Open", Duration.millis(Math.ceil(this.openUntil - now)))
+        if (now >= this.#openUntil) return undefined
+        return this.#rejection = this.#reject("Open", Duration.millis(Math.ceil(this.#openUntil - now)))
       }
       case "HalfOpen":
-        return this.probing + this.succeeded < this.settings.probes || this.leaseEnded(now)
+        return this.#probing + this.#succeeded < this.#settings.probes || this.#leaseEnded(now)
           ? undefined
-          : this.rejection ??= this.reject("HalfOpen", undefined)
+          : this.#rejection ??= this.#reject("HalfOpen", undefined)
       case "Isolated":
-        return this.rejection ??= this.reject("Isolated", undefined)
+        return this.#rejection ??= this.#reject("Isolated", undefined)
     }
   }
 
-  private reject(state: CircuitOpen["state"], retryAfter: Duration.Duration | undefined) {
+  #reject(state: CircuitOpen["state"], retryAfter: Duration.Duration | undefined) {
     return Exit.fail(new CircuitOpen({ policy: this.name, state, retryAfter }))
   }
 
-  private leaseEnded(now: number): boolean {
-    return now - this.probedAt >= this.settings.probeLeaseMillis
+  #leaseEnded(now: number): boolean {
+    return now - this.#probedAt >= this.#settings.probeLeaseMillis
   }
 
-  private probe<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | CircuitOpen, R> {
+  #probe<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | CircuitOpen, R> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.withFiber((fiber): Effect.Effect<A, E | CircuitOpen, R> => {
         // The fiber may have yielded since `execute` looked.
         const now = nowMillis(fiber)
-        const rejection = this.rejectionAt(now)
+        const rejection = this.#rejectionAt(now)
         if (rejection !== undefined) return rejection
-        if (this.phase === "Closed") return restore(this.execute(self))
-        const announced = this.phase === "Open" ? this.become("HalfOpen", fiber) : Effect.void
-        if (this.probing + this.succeeded >= this.settings.probes) this.startGeneration()
-        this.probing++
-        this.probedAt = now
-        const generation = this.generation
-        const slowMillis = this.settings.slowMillis
+        if (this.#phase === "Closed") return restore(this.execute(self))
+        const announced = this.#phase === "Open" ? this.#become("HalfOpen", fiber) : Effect.void
+        if (this.#probing + this.#succeeded >= this.#settings.probes) this.#startGeneration()
+        this.#probing++
+        this.#probedAt = now
+        const generation = this.#generation
+        const slowMillis = this.#settings.slowMillis
         const call = Effect.onExitPrimitive(
           restore(self),
           (exit) =>
-            Effect.withFiber((fiber) => this.settle(fiber, generation, exit, nowMillis(fiber) - now > slowMillis)),
+            Effect.withFiber((fiber) => this.#settle(fiber, generation, exit, nowMillis(fiber) - now > slowMillis)),
           true
         )
         return Effect.andThen(announced, call)
@@ -270,45 +271,45 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
     )
   }
 
-  private settle(
+  #settle(
     fiber: AnyFiber,
     generation: number,
     exit: Exit.Exit<unknown, unknown>,
     slow: boolean
   ): Effect.Effect<void> {
-    if (generation !== this.generation) return Effect.void
-    this.probing--
-    const outcome = this.settings.classify(exit)
+    if (generation !== this.#generation) return Effect.void
+    this.#probing--
+    const outcome = this.#settings.classify(exit)
     if (outcome._tag === "Ignored") return Effect.void
-    if (outcome._tag === "Failure" || slow) return this.open(fiber, outcome)
-    this.succeeded++
-    if (this.succeeded < this.settings.probes) return Effect.void
-    this.closedAt = nowMillis(fiber)
-    return this.become("Closed", fiber)
+    if (outcome._tag === "Failure" || slow) return this.#open(fiber, outcome)
+    this.#succeeded++
+    if (this.#succeeded < this.#settings.probes) return Effect.void
+    this.#closedAt = nowMillis(fiber)
+    return this.#become("Closed", fiber)
   }
 
-  private startGeneration() {
-    this.generation++
-    this.probing = 0
-    this.succeeded = 0
-    this.rejection = undefined
+  #startGeneration() {
+    this.#generation++
+    this.#probing = 0
+    this.#succeeded = 0
+    this.#rejection = undefined
   }
 
   /** Changes the state at once; the effect only tells others. */
-  private become(to: Snapshot["_tag"], fiber: AnyFiber): Effect.Effect<void> {
-    const from = this.phase
-    this.phase = to
-    this.startGeneration()
-    this.windows = undefined
+  #become(to: Snapshot["_tag"], fiber: AnyFiber): Effect.Effect<void> {
+    const from = this.#phase
+    this.#phase = to
+    this.#startGeneration()
+    this.#windows = undefined
     if (from === to) return Effect.void
     const transition: Transition = {
       policy: this.name,
       from,
       to,
-      retryAfter: to === "Open" ? Duration.millis(this.openMillis) : undefined,
-      consecutiveOpenings: this.openings
+      retryAfter: to === "Open" ? Duration.millis(this.#openMillis) : undefined,
+      consecutiveOpenings: this.#openings
     }
-    Metric.withAttributes(transitionsTotal, attributesOf(this.settings.name, from, to)).updateUnsafe(1, fiber.context)
+    Metric.withAttributes(transitionsTotal, attributesOf(this.#settings.name, from, to)).updateUnsafe(1, fiber.context)
     return Effect.andThen(PubSub.publish(this.hub, transition), log(transition))
   }
 }

@@ -4,46 +4,46 @@ const slices = 10
 export class Slices {
   totalCalls = 0
   totalMarked = 0
-  private readonly calls = new Uint32Array(slices)
-  private readonly marked = new Uint32Array(slices)
-  private readonly sliceMillis: number
-  private latest = -1
+  readonly #calls = new Uint32Array(slices)
+  readonly #marked = new Uint32Array(slices)
+  readonly #sliceMillis: number
+  #latest = -1
 
   constructor(withinMillis: number) {
-    this.sliceMillis = withinMillis / slices
+    this.#sliceMillis = withinMillis / slices
   }
 
   /** Drops what is too old, without counting anything. */
   advance(now: number) {
-    const slice = Math.floor(now / this.sliceMillis)
-    if (slice <= this.latest) return
-    if (slice - this.latest >= slices) {
+    const slice = Math.floor(now / this.#sliceMillis)
+    if (slice <= this.#latest) return
+    if (slice - this.#latest >= slices) {
       this.reset()
     } else {
-      for (let dropped = this.latest + 1; dropped <= slice; dropped++) {
+      for (let dropped = this.#latest + 1; dropped <= slice; dropped++) {
         const index = dropped % slices
-        this.totalCalls -= this.calls[index] ?? 0
-        this.totalMarked -= this.marked[index] ?? 0
-        this.calls[index] = 0
-        this.marked[index] = 0
+        this.totalCalls -= this.#calls[index] ?? 0
+        this.totalMarked -= this.#marked[index] ?? 0
+        this.#calls[index] = 0
+        this.#marked[index] = 0
       }
     }
-    this.latest = slice
+    this.#latest = slice
   }
 
   add(now: number, marked: boolean) {
     this.advance(now)
-    const index = this.latest % slices
-    this.calls[index] = (this.calls[index] ?? 0) + 1
+    const index = this.#latest % slices
+    this.#calls[index] = (this.#calls[index] ?? 0) + 1
     this.totalCalls++
     if (!marked) return
-    this.marked[index] = (this.marked[index] ?? 0) + 1
+    this.#marked[index] = (this.#marked[index] ?? 0) + 1
     this.totalMarked++
   }
 
   reset() {
-    this.calls.fill(0)
-    this.marked.fill(0)
+    this.#calls.fill(0)
+    this.#marked.fill(0)
     this.totalCalls = 0
     this.totalMarked = 0
   }

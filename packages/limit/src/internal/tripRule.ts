@@ -58,26 +58,26 @@ export const countOf = (
 
 /** The last `size` calls, of which some are bad. */
 export class CountWindow implements TripWindow {
-  private ring: Uint8Array | undefined
-  private next = 0
-  private filled = 0
-  private bad = 0
-  private readonly count: Count
-  private readonly isBad: (failed: boolean, tookMillis: number) => boolean
+  #ring: Uint8Array | undefined
+  #next = 0
+  #filled = 0
+  #bad = 0
+  readonly #count: Count
+  readonly #isBad: (failed: boolean, tookMillis: number) => boolean
 
   constructor(count: Count, isBad: (failed: boolean, tookMillis: number) => boolean) {
-    this.count = count
-    this.isBad = isBad
+    this.#count = count
+    this.#isBad = isBad
   }
 
   record(failed: boolean, tookMillis: number): boolean {
-    const { minimumCalls, size, threshold } = this.count
-    const ring = this.ring ??= new Uint8Array(size)
-    const bad = this.isBad(failed, tookMillis) ? 1 : 0
-    this.bad += bad - (ring[this.next] ?? 0)
-    ring[this.next] = bad
-    this.next = this.next + 1 === size ? 0 : this.next + 1
-    if (this.filled < size) this.filled++
-    return this.bad > 0 && this.filled >= minimumCalls && this.bad / this.filled >= threshold
+    const { minimumCalls, size, threshold } = this.#count
+    const ring = this.#ring ??= new Uint8Array(size)
+    const bad = this.#isBad(failed, tookMillis) ? 1 : 0
+    this.#bad += bad - (ring[this.#next] ?? 0)
+    ring[this.#next] = bad
+    this.#next = this.#next + 1 === size ? 0 : this.#next + 1
+    if (this.#filled < size) this.#filled++
+    return this.#bad > 0 && this.#filled >= minimumCalls && this.#bad / this.#filled >= threshold
   }
 }

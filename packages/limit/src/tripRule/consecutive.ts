@@ -24,15 +24,15 @@ export const consecutive: Field.Variant<"consecutive", number, TripRule> = /* @_
 )
 
 class Streak implements TripWindow {
-  private streak = 0
-  private readonly failures: number
+  #streak = 0
+  readonly #failures: number
 
   constructor(failures: number) {
-    this.failures = failures
+    this.#failures = failures
   }
 
   record(failed: boolean): boolean {
-    this.streak = failed ? this.streak + 1 : 0
-    return this.streak >= this.failures
+    this.#streak = failed ? this.#streak + 1 : 0
+    return this.#streak >= this.#failures
   }
 }

@@ -38,19 +38,19 @@ export const rateWithin: Field.Variant<"rateWithin", Options | undefined, TripRu
 )
 
 class TimeWindow implements TripWindow {
-  private readonly slices: Slices
-  private readonly threshold: number
-  private readonly minimumCalls: number
+  readonly #slices: Slices
+  readonly #threshold: number
+  readonly #minimumCalls: number
 
   constructor({ minimumCalls, threshold, within }: Field.Settings<typeof fields>) {
-    this.slices = new Slices(Duration.toMillis(within))
-    this.threshold = threshold
-    this.minimumCalls = minimumCalls
+    this.#slices = new Slices(Duration.toMillis(within))
+    this.#threshold = threshold
+    this.#minimumCalls = minimumCalls
   }
 
   record(failed: boolean, _tookMillis: number, now: number): boolean {
-    this.slices.add(now, failed)
-    const { totalCalls, totalMarked } = this.slices
-    return totalMarked > 0 && totalCalls >= this.minimumCalls && totalMarked / totalCalls >= this.threshold
+    this.#slices.add(now, failed)
+    const { totalCalls, totalMarked } = this.#slices
+    return totalMarked > 0 && totalCalls >= this.#minimumCalls && totalMarked / totalCalls >= this.#threshold
   }
 }
