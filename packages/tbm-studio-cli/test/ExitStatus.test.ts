@@ -28,7 +28,7 @@ describe("an exit status", () => {
     ["a login that brings no token", login(new AuthError.NoToken({ expected: "a cookie" })), 65],
     ["a token that is rejected again", login(new AuthError.StillUnauthorized({})), 77],
     [
-      "a session that cannot be noted",
+      "a session that cannot be saved",
       uploader(new UploaderError.SessionStoreFailed({ failure: { message: "full" } })),
       74
     ],
@@ -38,7 +38,7 @@ describe("an exit status", () => {
     assert.strictEqual(ExitStatus.of(error), status)
   })
 
-  it("of several is that of the one that asks most of a person", () => {
+  it("of several errors is that of the gravest", () => {
     assert.strictEqual(ExitStatus.gravest([0, 130, 69, 75, 65]), 75)
     assert.strictEqual(ExitStatus.gravest([]), 0)
   })

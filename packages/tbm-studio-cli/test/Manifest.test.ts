@@ -33,7 +33,7 @@ layer(NodeServices.layer)("Manifest", (it) => {
       )
     }))
 
-  it.effect("names a file of its folder alike, however its path is spelt", () =>
+  it.effect("gives a file in its folder the same name, however its path is spelled", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const paths = yield* Path.Path
@@ -75,7 +75,7 @@ layer(NodeServices.layer)("Manifest", (it) => {
       assert.include(problems[3], "neither overwrite nor append")
     }))
 
-  it.effect("refuses a row with a cell too many, which would shift its names, and allows empty ones at its end", () =>
+  it.effect("rejects a row with too many cells, which would shift its names, and allows empty ones at its end", () =>
     Effect.gen(function*() {
       const header = "file,project,period,table\n"
       assert.deepStrictEqual(yield* problemsOf("m.csv", `${header}a.csv,P,May:2024,GL, Actuals\n`), [
@@ -85,7 +85,7 @@ layer(NodeServices.layer)("Manifest", (it) => {
       assert.deepStrictEqual((yield* Manifest.read(path)).map(({ address }) => address.table), ["GL, Actuals"])
     }))
 
-  it.effect("refuses what is not UTF-8, by its line: another table would be made of it", () =>
+  it.effect("rejects what is not UTF-8, and names its line", () =>
     Effect.gen(function*() {
       const text = "file,project,table,period\na.csv,P,T,May:2024\na.csv,P,K\u00fche,May:2024\n"
       const [latin1, utf16] = [Buffer.from(text, "latin1"), Buffer.from(`\ufeff${text}`, "utf16le")]
@@ -95,14 +95,14 @@ layer(NodeServices.layer)("Manifest", (it) => {
       assert.deepStrictEqual(yield* problemsOf("m.json", latin1), wrong(3))
     }))
 
-  it.effect("tells what is wrong with rows before a quote that never ends, too", () =>
+  it.effect("also reports problems of rows before a quote that never ends", () =>
     Effect.gen(function*() {
       const problems = yield* problemsOf("m.csv", "file,project,table,period\na.csv,P,T,never\n\"a.csv,P,T,May:2024\n")
       assert.match(problems[0] ?? "", /^row 2: The period "never" /)
       assert.deepStrictEqual(problems.slice(1), ["line 3 is not valid CSV: a quoted field is never closed."])
     }))
 
-  it.effect("reports each row whose quotes do not enclose a whole cell, and reads on", () =>
+  it.effect("reports each row whose quotes do not enclose a whole cell, and continues", () =>
     Effect.gen(function*() {
       const rows = "a.csv, \"P\",T,May:2024\n\nb.csv,\"P\"!,T,May:2024\nc.csv,\"P\n\",T,never\n"
       const problems = yield* problemsOf("m.csv", `file,project,table,period\n${rows}`)
@@ -113,7 +113,7 @@ layer(NodeServices.layer)("Manifest", (it) => {
       assert.match(problems[2] ?? "", /^row 5: The period "never" /)
     }))
 
-  it.effect("reads lines that end with a carriage return alone", () =>
+  it.effect("reads lines that end with only a carriage return", () =>
     Effect.gen(function*() {
       const path = yield* withFile(
         "m.csv",
@@ -125,7 +125,7 @@ layer(NodeServices.layer)("Manifest", (it) => {
       ]])
     }))
 
-  it.effect("reports each odd row of a JSON manifest", () =>
+  it.effect("reports each invalid row of a JSON manifest", () =>
     Effect.gen(function*() {
       const row = { file: "a", project: "P", table: "T", period: "current" }
       const rows = [{ ...row, tabel: "T" }, { ...row, table: 2024 }, "a.csv", null, { ...row, action: null }, [row]]
@@ -138,7 +138,7 @@ layer(NodeServices.layer)("Manifest", (it) => {
       ])
     }))
 
-  it.effect("leaves room for signals while it reads a long manifest", () =>
+  it.effect("pauses for signals while it reads a long manifest", () =>
     Effect.gen(function*() {
       const rows = (end: string) => `file,project,table,period\n${"a.csv,P,T,May:2024\n".repeat(50_000)}${end}`
       const path = yield* withFile("m.csv", rows(""))
@@ -153,7 +153,7 @@ layer(NodeServices.layer)("Manifest", (it) => {
       assert.isAbove(turns, 5)
     }))
 
-  it.effect("names what is wrong with a header, an empty file, a folder, a missing file and broken JSON", () =>
+  it.effect("reports the problem of a header, an empty file, a folder, a missing file and broken JSON", () =>
     Effect.gen(function*() {
       assert.include((yield* problemsOf("m.csv", "file,project,tabel,period\n"))[0], "missing: table; unknown: tabel")
       assert.include((yield* problemsOf("m.csv", "file,project,table,period,Table\n"))[0], "twice: table")

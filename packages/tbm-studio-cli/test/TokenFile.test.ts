@@ -32,7 +32,7 @@ const opened = (path: string) =>
     Effect.provide([settings("https://frontdoor.example.com"), NodeServices.layer])
   )
 
-/** What lies in the folder while the file is open. */
+/** The files in the folder while the token file is open. */
 const shown = (path: string) =>
   Effect.scoped(Effect.andThen(Layer.build(TokenFile.layer(path)), Effect.sync(() => inside(join(path, ".."))))).pipe(
     Effect.provide([settings("https://frontdoor.example.com"), NodeServices.layer])
@@ -41,14 +41,14 @@ const shown = (path: string) =>
 const mine = { "tokens.sqlite": "600", "tokens.sqlite-shm": "600", "tokens.sqlite-wal": "600" }
 
 describe.skipIf(process.getuid === undefined)("TokenFile", () => {
-  it.effect("makes a folder and files that only its owner can read", () =>
+  it.effect("creates a folder and files that only its owner can read", () =>
     Effect.gen(function*() {
       const place = join(yield* folder, "cache", "tbm-studio")
       assert.deepStrictEqual(yield* shown(join(place, "tokens.sqlite")), mine)
       assert.strictEqual(modeOf(place), "700")
     }))
 
-  it.effect("takes a file of an earlier release away from others", () =>
+  it.effect("makes a file of an earlier release unreadable for others", () =>
     Effect.gen(function*() {
       const place = yield* folder
       writeFileSync(join(place, "tokens.sqlite"), "", { mode: 0o644 })
@@ -56,7 +56,7 @@ describe.skipIf(process.getuid === undefined)("TokenFile", () => {
     }))
 
   for (const mode of [0o777, 0o1777, 0o770, 0o702]) {
-    it.effect(`rejects a folder of mode ${mode.toString(8)}, which others can write`, () =>
+    it.effect(`rejects a folder of mode ${mode.toString(8)}, which others can write to`, () =>
       Effect.gen(function*() {
         const place = join(yield* folder, "shared")
         mkdirSync(place)
@@ -68,14 +68,14 @@ describe.skipIf(process.getuid === undefined)("TokenFile", () => {
       }))
   }
 
-  it.effect("takes a folder that others can only read", () =>
+  it.effect("accepts a folder that others can only read", () =>
     Effect.gen(function*() {
       const place = join(yield* folder, "readable")
       mkdirSync(place, { mode: 0o755 })
       assert.deepStrictEqual(yield* shown(join(place, "tokens.sqlite")), mine)
     }))
 
-  it.effect("follows no link in the file's place", () =>
+  it.effect("rejects a link in place of the file", () =>
     Effect.gen(function*() {
       const place = yield* folder
       symlinkSync(join(place, "elsewhere"), join(place, "tokens.sqlite"))

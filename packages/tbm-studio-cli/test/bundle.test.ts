@@ -7,10 +7,10 @@ import { describe, expect, it } from "vitest"
 const dist = fileURLToPath(new URL("../dist/", import.meta.url))
 const read = (file: string) => readFileSync(join(dist, file), "utf8")
 
-describe("the command in one piece", () => {
+describe("the bundle of the command", () => {
   const files = ["command.js", ...globSync("command/*.js", { cwd: dist })]
 
-  it("needs no package that may be missing where it is installed", () => {
+  it("needs no package that may not be installed", () => {
     const imported = files.flatMap((file) =>
       Array.from(read(file).matchAll(/^(?:import|export) (?:.* from )?"([^"]+)"/gm), ([, from = ""]) => from)
     )
@@ -19,7 +19,7 @@ describe("the command in one piece", () => {
     expect(foreign).toEqual([])
   })
 
-  it("brings the licence of each package that it holds", () => {
+  it("includes the licence of each package in it", () => {
     const notices = read("command/LICENSES.txt")
     for (const name of ["effect", "@effect/platform-node", "@effect/sql-pg", "@noble/hashes", "undici"]) {
       expect(notices).toMatch(new RegExp(`^${name} \\d+\\.\\d+\\.\\d+ \\(MIT\\)\\n\\n.*MIT License`, "m"))

@@ -7,7 +7,7 @@ import { withClaimsGivenBack } from "../src/internal/clusterStorage.ts"
 const [one, two] = [ShardId.make("default", 1), ShardId.make("default", 2)]
 const request = Snowflake.Snowflake(7n)
 
-/** A storage that says what it was asked, and fails while it is told to. */
+/** A storage that records its calls, and fails while it is told to. */
 const recorded = () => {
   const calls: Array<string> = []
   let failing = false
@@ -33,7 +33,7 @@ const recorded = () => {
 }
 
 describe("the claims of a cluster's storage", () => {
-  it.effect("are given back before the next read where a read failed, for as long as its statement may run", () =>
+  it.effect("are released before the next read after a read failed, as long as its statement may run", () =>
     Effect.gen(function*() {
       yield* TestClock.adjust("1 hour")
       const { asked, fail, storage } = recorded()
@@ -53,7 +53,7 @@ describe("the claims of a cluster's storage", () => {
       assert.deepStrictEqual(yield* asked, ["reset default:1", "read default:1 default:2", "read default:1 default:2"])
     }))
 
-  it.effect("of shards that another runner has taken over are its own", () =>
+  it.effect("are not released for shards that another runner has taken over", () =>
     Effect.gen(function*() {
       const { asked, fail, storage } = recorded()
       fail(true)
@@ -64,7 +64,7 @@ describe("the claims of a cluster's storage", () => {
       assert.deepStrictEqual(yield* asked, ["read default:2"])
     }))
 
-  it.effect("are given back later where that failed or was cut off", () =>
+  it.effect("are released later if that failed or was interrupted", () =>
     Effect.gen(function*() {
       const { asked, fail, storage } = recorded()
       fail(true)

@@ -18,7 +18,7 @@ export interface Running {
   readonly ended: Effect.Effect<Ended>
 }
 
-/** The settings that lead to a simulator. */
+/** The settings for a simulator. */
 export const settingsFor = (url: string): Record<string, string> => ({
   TBM_CUSTOMER: "acme",
   TBM_DOMAIN: "acme.com",
@@ -29,7 +29,7 @@ export const settingsFor = (url: string): Record<string, string> => ({
   TBM_DATALINK_URL: url
 })
 
-/** Starts a program with these settings and nothing else of this environment. */
+/** Starts a program with only these settings in its environment. */
 export const start = (
   file: string,
   args: ReadonlyArray<string>,
@@ -66,7 +66,7 @@ export const start = (
     (running) => Effect.sync(() => running.kill("SIGKILL"))
   )
 
-/** Runs the command `tbm-studio` to its end. */
+/** Runs the command `tbm-studio` until it ends. */
 export const tbmStudio = (
   args: ReadonlyArray<string>,
   env: Record<string, string>,
@@ -80,7 +80,7 @@ export const folder = Effect.acquireRelease(
   (path) => Effect.sync(() => rmSync(path, { recursive: true }))
 )
 
-/** Writes a file of that folder and answers its path. */
+/** Writes a file in that folder, and returns its path. */
 export const write = (folder: string, name: string, content: string | Uint8Array): string => {
   const path = join(folder, name)
   writeFileSync(path, content)

@@ -63,7 +63,7 @@ const assertFailure = (error: Failure) => {
   for (const text of Object.values(error)) assert.isString(text)
 }
 
-/** A few lines for people, not the insides of a program. */
+/** A few lines for people, without internals of the program. */
 const assertReadable = ({ stderr, stdout }: Ended) => {
   for (const text of [stdout, stderr]) {
     assert.notMatch(text, /^\s+at .+[:(]/m)
@@ -194,7 +194,7 @@ describe("tbm-studio", { timeout: 60_000 }, () => {
         assert.match(busy.stderr, /^… .*503.*Attempt 2 in \d+ ms\.\n$/)
       }))
 
-    it.effect("upload exits by what went wrong, and says the same in --json", () =>
+    it.effect("upload exits with the status of its failure, and reports the same in --json", () =>
       Effect.gen(function*() {
         const file = write(yield* folder, "gl.csv", content)
         const cases = yield* all([
@@ -203,8 +203,10 @@ describe("tbm-studio", { timeout: 60_000 }, () => {
           run("upload", join(file, "nothing.csv"), ...to("T"), "--json"),
           run("upload", file, ...to("Down"), "--json"),
           run("upload", file, ...to("Lost"), "--action", "append", "--json"),
-          Effect.flatMap(settings, (env) =>
-            tbmStudio(["upload", file, ...to("T"), "--json"], { ...env, TBM_PUBLIC_KEY: "reader" }))
+          Effect.flatMap(
+            settings,
+            (env) => tbmStudio(["upload", file, ...to("T"), "--json"], { ...env, TBM_PUBLIC_KEY: "reader" })
+          )
         ])
         const outcomes = cases.map((ended) => {
           const item = itemOf(ended)
@@ -219,7 +221,7 @@ describe("tbm-studio", { timeout: 60_000 }, () => {
           [75, "unknown", 1, "ApiError", "OutcomeUnknown", "Verify"],
           [77, "failed", 1, "ApiError", "Forbidden", "Authorize"]
         ])
-        // What to check is said where the outcome is unknown.
+        // If the outcome is unknown, the message says what to check.
         assert.match(itemOf(cases[4]).error?.message ?? "", /may have been applied.*check/)
         assert.lengthOf(yield* storedIn("Lost"), 1)
       }))
@@ -423,7 +425,7 @@ describe("tbm-studio", { timeout: 60_000 }, () => {
 
     it.effect("a bug is one line and 70; its stack is for --log-level debug", () =>
       Effect.gen(function*() {
-        // An Effect and a callback outside of any, both broken from outside.
+        // A bug in an effect, and one in a callback outside of any effect.
         const sabotage = (code: string) => ({
           NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(code)}`
         })
@@ -453,7 +455,7 @@ describe("tbm-studio", { timeout: 60_000 }, () => {
         assert.deepStrictEqual(json<{ error: Failure }>(uncaught).error, error)
       }))
 
-    it.effect("a bug in the midst of a batch is reported with what is known of each item", () =>
+    it.effect("a bug during a batch is reported with what is known of each item", () =>
       Effect.gen(function*() {
         const data = yield* folder
         write(data, "gl.csv", content)
@@ -480,7 +482,7 @@ globalThis.encodeURIComponent = (text) => { if (text === "Bug") throw new TypeEr
         ])
       }))
 
-    it.effect("explains itself", () =>
+    it.effect("prints its help", () =>
       Effect.gen(function*() {
         const [help, completions] = yield* all([run("upload", "--help"), run("--completions", "bash")])
         assert.deepStrictEqual([help, completions].map(({ status, stderr }) => [status, stderr]), [[0, ""], [0, ""]])

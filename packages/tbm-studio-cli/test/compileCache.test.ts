@@ -5,7 +5,7 @@ import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readdirSync, re
 import { join } from "node:path"
 import { bin, folder } from "./command.ts"
 
-/** Runs the command and tells where it keeps compiled code. */
+/** Runs the command, and returns where it keeps compiled code. */
 const cacheOf = (env: Record<string, string>, uid?: number): string => {
   const report = `import { getCompileCacheDir } from "node:module"
 process.on("exit", () => process.stderr.write("in " + getCompileCacheDir()))`
@@ -20,7 +20,7 @@ process.on("exit", () => process.stderr.write("in " + getCompileCacheDir()))`
 
 const nowhere = "undefined"
 
-/** The folder for caches and the one for temporary files, and where compiled code belongs. */
+/** The folders for caches, temporary files and compiled code. */
 const places = Effect.map(folder, (home) => {
   const temporary = join(home, "tmp")
   mkdirSync(temporary)
@@ -46,14 +46,14 @@ describe("compiled code", { timeout: 60_000 }, () => {
       assert.deepStrictEqual(readdirSync(temporary), [])
     }))
 
-  it.effect("is kept below the home folder where no other is named", () =>
+  it.effect("is kept below the home folder by default", () =>
     Effect.gen(function*() {
       const { home, temporary } = yield* places
       const env = { HOME: home, XDG_CACHE_HOME: "relative", TMPDIR: temporary }
       assert.include(cacheOf(env), join(home, ".cache", "tbm-studio", "compiled"))
     }))
 
-  it.effect("is kept nowhere where others could write", () =>
+  it.effect("is not kept in a folder where others can write", () =>
     Effect.gen(function*() {
       const spoil: ReadonlyArray<(place: Readonly<Record<"cache" | "home" | "own", string>>) => void> = [
         ({ own }) => chmodSync(own, 0o750),
@@ -79,7 +79,7 @@ describe("compiled code", { timeout: 60_000 }, () => {
     }).pipe(Effect.scoped))
 
   it.effect.skipIf(process.getuid?.() !== 0)(
-    "is not taken from another user, nor put into a folder of one",
+    "is not read from another user, nor written into that user's folder",
     () =>
       Effect.gen(function*() {
         const other = 65_534
@@ -88,7 +88,7 @@ describe("compiled code", { timeout: 60_000 }, () => {
         mkdirSync(cache)
         chmodSync(cache, 0o1777)
 
-        // The other one comes first, wherever this user would look.
+        // The other user creates each folder first that this user would look in.
         assert.include(cacheOf(env, other), own)
         assert.strictEqual(lstatSync(own).uid, other)
         const planted = readdirSync(own, { recursive: true })
@@ -101,7 +101,7 @@ describe("compiled code", { timeout: 60_000 }, () => {
         assert.strictEqual(cacheOf(env), nowhere)
         assert.deepStrictEqual([readdirSync(own, { recursive: true }), readdirSync(shared)], [planted, []])
 
-        // And the other way round: a home that was left over from `sudo` is not written to.
+        // The reverse: a home that remains from `sudo` is not written to.
         const theirs = yield* folder
         chownSync(theirs, other, other)
         assert.strictEqual(cacheOf({ HOME: theirs, TMPDIR: temporary }), nowhere)

@@ -9,7 +9,7 @@ import { folder, settingsFor, tbmStudio, write } from "./command.ts"
 const password = "pass-word-of-the-database"
 
 describe("the cluster's uploads", () => {
-  it.live("are taken up again where a manifest gives a file another action", () =>
+  it.live("are sent again if a manifest gives a file another action", () =>
     Effect.gen(function*() {
       const sent: Array<string> = []
       const target: UploadTarget.UploadTarget<typeof cluster.Item.Type, string> = {
@@ -51,7 +51,7 @@ describe("batch --durable and worker", { timeout: 60_000 }, () => {
   const errorOf = ({ stdout }: { readonly stdout: string }): { readonly tag: string; readonly message: string } =>
     JSON.parse(stdout).error
 
-  it.live("need a database, and say so", () =>
+  it.live("report a missing database", () =>
     Effect.gen(function*() {
       const file = yield* manifest
       const runs = yield* Effect.all([
@@ -66,7 +66,7 @@ describe("batch --durable and worker", { timeout: 60_000 }, () => {
       }
     }))
 
-  it.live("end with 69 where the database cannot be reached, without its password", () =>
+  it.live("end with 69 if the database cannot be reached, without printing its password", () =>
     Effect.gen(function*() {
       const file = yield* manifest
       const { port } = yield* trap
@@ -80,7 +80,7 @@ describe("batch --durable and worker", { timeout: 60_000 }, () => {
       }
     }))
 
-  it.live("refuse flags that mean nothing to a cluster", () =>
+  it.live("reject flags that have no meaning for a cluster", () =>
     Effect.gen(function*() {
       const file = yield* manifest
       const [durable, round] = yield* Effect.all([

@@ -29,7 +29,7 @@ const statuses = ({ stdout }: Ended): ReadonlyArray<string> =>
 
 const states = ({ stdout }: Ended): ReadonlyArray<string> => JSON.parse(stdout).items.map(({ state }: Entry) => state)
 
-/** A manifest in a folder of its own: a file of two lines for each table. */
+/** A manifest in a new folder: a file of two lines for each table. */
 const manifestOf = Effect.fnUntraced(function*(...tables: ReadonlyArray<readonly [table: string, action: string]>) {
   const dir = yield* folder
   const rows = tables.map(([table, action]) => {
@@ -58,7 +58,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         Simulator.Simulator,
         ({ state }) => Effect.map(state, ({ uploads }) => uploads.filter((upload) => upload.table === table).length)
       )
-    /** Starts a command and waits until the simulator has been asked so many more things. */
+    /** Starts a command, and waits until the simulator has received this many further requests. */
     const startUntil = Effect.fnUntraced(function*(requests: number, ...args: ReadonlyArray<string>) {
       const { state } = yield* Simulator.Simulator
       const before = (yield* state).requests
@@ -78,7 +78,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         assert.strictEqual(yield* storedIn("Spelled"), 1)
       }))
 
-    it.effect("two runs at once do not send twice: the second is refused until the first ends or is killed", () =>
+    it.effect("two runs at once do not send twice: the second is rejected until the first ends or is killed", () =>
       Effect.gen(function*() {
         const { manifest } = yield* manifestOf(["Mute", "append"], ["After", "append"])
         const args = ["batch", manifest, "--concurrency", "1", "--json"]
@@ -99,7 +99,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         assert.strictEqual(yield* storedIn("After"), 1)
       }))
 
-    it.effect("a second run sends only what is new or changed, and status tells", () =>
+    it.effect("a second run sends only what is new or changed, and status reports it", () =>
       Effect.gen(function*() {
         const { dir, manifest } = yield* manifestOf(["One", "overwrite"], ["Two", "append"])
         const first = yield* run("batch", manifest, "--json")
@@ -136,7 +136,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         assert.deepStrictEqual([yield* storedIn("One"), yield* storedIn("Two")], [2, 1])
       }))
 
-    it.effect("--journal puts it elsewhere, --no-journal keeps none", () =>
+    it.effect("--journal names another file, --no-journal keeps none", () =>
       Effect.gen(function*() {
         const { dir, manifest } = yield* manifestOf(["Elsewhere", "overwrite"])
         const journal = join(dir, "other.sqlite")
@@ -157,7 +157,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         assert.deepStrictEqual([bad.status, JSON.parse(bad.stdout).error.tag], [64, "InvalidOption"])
       }))
 
-    it.effect("an append of unknown outcome is asked about: fail, skip or retry", () =>
+    it.effect("a person decides about an append of unknown outcome: fail, skip or retry", () =>
       Effect.gen(function*() {
         const { manifest } = yield* manifestOf(["Lost", "append"], ["Found", "overwrite"])
         const journal = `${manifest}.journal.sqlite`
@@ -173,7 +173,11 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         const skip = yield* run("batch", manifest, "--unknown", "skip", "--json")
         assert.deepStrictEqual([skip.status, statuses(skip)], [0, ["assumed", "skipped"]])
         const after = yield* run("batch", manifest, "--json")
-        assert.deepStrictEqual([after.status, statuses(after)], [0, ["skipped", "skipped"]], "the answer is remembered")
+        assert.deepStrictEqual(
+          [after.status, statuses(after)],
+          [0, ["skipped", "skipped"]],
+          "the decision is remembered"
+        )
         assert.strictEqual((yield* run("status", manifest)).status, 0)
         assert.strictEqual(yield* storedIn("Lost"), 1)
         writeFileSync(journal, doubted)
@@ -186,7 +190,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         assert.include(settled.stdout, "was in doubt, and was sent again")
       }))
 
-    it.effect("what another program keeps in a journal is not taken for its own", () =>
+    it.effect("a journal with entries of another program is rejected", () =>
       Effect.gen(function*() {
         const dir = yield* folder
         const path = join(dir, "other.sqlite")
@@ -214,13 +218,13 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         assert.include(status.stderr, "entries of another program")
       }))
 
-    it.effect("only of appends it is asked what became of them", () =>
+    it.effect("a person decides about appends only", () =>
       Effect.sync(() => {
         assert.deepStrictEqual(journalFile.advice([{ action: "overwrite", status: "unknown" }]), [])
         assert.match(journalFile.advice([{ action: "append", status: "unknown" }]).join(), /One append/)
       }))
 
-    it.effect("Ctrl-C finishes what is under way, reports what is left, and the next run does that", () =>
+    it.effect("Ctrl-C finishes the running uploads, reports what is left, and the next run sends that", () =>
       Effect.gen(function*() {
         const { manifest } = yield* manifestOf(["Slow", "append"], ["Next", "append"], ["Last", "overwrite"])
         const { ended, kill } = yield* startUntil(3, "batch", manifest, "--concurrency", "1", "--json")
@@ -228,7 +232,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         const stopped = yield* ended
         assert.deepStrictEqual([stopped.status, statuses(stopped)], [130, ["uploaded", "notStarted", "notStarted"]])
         assert.strictEqual(JSON.parse(stopped.stdout).totals.notStarted, 2)
-        assert.include(stopped.stderr, "Stopping: uploads that are under way may finish.")
+        assert.include(stopped.stderr, "Stopping: running uploads may finish.")
         assert.notInclude(stopped.stderr, "notStarted", "of many rows each would be a line")
         const next = yield* run("batch", manifest, "--json")
         assert.deepStrictEqual([next.status, statuses(next)], [0, ["skipped", "uploaded", "uploaded"]])
@@ -240,7 +244,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         const { manifest } = yield* manifestOf(["Silent", "append"], ["Mute", "overwrite"], ["After", "overwrite"])
         const args = ["batch", manifest, "--concurrency", "2", "--on-interrupt", "abandon", "--json"]
         const { ended, kill } = yield* startUntil(4, ...args)
-        // The bytes are on their way as soon as the server has been asked; let the last of them leave.
+        // The bytes follow once the server has the request. Wait until the last of them is sent.
         yield* Effect.sleep("300 millis")
         kill("SIGTERM")
         const stopped = yield* ended

@@ -21,7 +21,7 @@ const json = (text: string) => JSON.stringify(text).slice(1, -1)
 const html = (text: string) => text.replaceAll("&", "&amp;").replaceAll("\"", "&quot;")
 const base64 = (text: string) => Buffer.from(text).toString("base64")
 
-/** How a server writes a secret down that it should not. */
+/** The forms in which a server may repeat a secret. */
 const spellings = (secret: string): ReadonlyArray<string> => [
   secret,
   encodeURIComponent(secret),
@@ -37,7 +37,7 @@ const spellings = (secret: string): ReadonlyArray<string> => [
 
 const traces = (secret: string): ReadonlyArray<string> => [
   secret,
-  // What is left of one that was cut.
+  // The rest of a truncated secret.
   secret.slice(0, 9),
   secret.slice(-9),
   encodeURIComponent(secret),
@@ -62,9 +62,9 @@ const assertClean = (text: string, where: string, secrets = planted) => {
 const everything = planted.flatMap(spellings).join(" | ")
 const header = `${secretKey} ${base64(token)}`
 
-type Answer = (response: ServerResponse) => void
+type Respond = (response: ServerResponse) => void
 
-const text = (status: number, type: string, body: string): Answer => (response) =>
+const text = (status: number, type: string, body: string): Respond => (response) =>
   response.writeHead(status, header, {
     "content-type": type,
     "x-request-id": header,
@@ -74,11 +74,11 @@ const text = (status: number, type: string, body: string): Answer => (response) 
     "set-cookie": `echo=${base64(secretKey)}`
   }).end(body)
 
-const message = (status: number): Answer =>
+const message = (status: number): Respond =>
   text(status, "application/json", JSON.stringify({ message: everything, code: token }))
 
-/** Everything that a talkative server may say, and after which call. */
-const answers: { readonly [name: string]: Answer } = {
+/** Everything that a leaking server may respond with. */
+const responses: { readonly [name: string]: Respond } = {
   "400 with them": message(400),
   "401 with them": message(401),
   "403 with them": message(403),
@@ -89,19 +89,19 @@ const answers: { readonly [name: string]: Answer } = {
   "503 with them": message(503),
   "a problem": text(422, "application/problem+json", JSON.stringify({ title: token, detail: everything })),
   "a page": text(502, "text/html", `<html><title>${html(everything)}</title><h1>${everything}</h1></html>`),
-  "a page that is a success": text(200, "text/html", `<title>${everything}</title>${everything}`),
+  "a page with status 200": text(200, "text/html", `<title>${everything}</title>${everything}`),
   "a text": text(500, "text/plain", everything),
-  "a text that is cut in the midst of them": text(
+  "a text that is cut in the middle of them": text(
     409,
     "text/plain",
     `${" ".repeat(65_536 - 9)}${token}${" ".repeat(9)}${secretKey}`
   ),
-  "a message that is cut in the midst of them": text(
+  "a message that is cut in the middle of them": text(
     409,
     "application/json",
     `{"message":"${"x".repeat(1_990)}${json(secretKey)}${"x".repeat(100_000)}"}`
   ),
-  "half of an answer": (response) => {
+  "half of a response": (response) => {
     response.writeHead(200, { "content-type": "application/json", "content-length": "100000" })
     response.write(JSON.stringify({ message: everything }))
     setImmediate(() => response.destroy())
@@ -118,10 +118,10 @@ const answers: { readonly [name: string]: Answer } = {
 
 const calls = { "the login": "/service/", "the look-up": "/api/", "the upload": "/biit/" } as const
 
-/** A server that answers one kind of call so, and all others as it should, with the planted token. */
-const talkative = (path: string, answer: Answer) =>
+/** A server with this response to one kind of call, and the correct one to all others, with the planted token. */
+const talkative = (path: string, respond: Respond) =>
   recorder(({ headers, url = "" }, response) => {
-    if (url.startsWith(path)) answer(response)
+    if (url.startsWith(path)) respond(response)
     else if (url.startsWith("/service/")) response.writeHead(200, { "apptio-opentoken": token }).end("{}")
     else if (!url.startsWith("/biit/") && headers["apptio-opentoken"] !== token) response.writeHead(401).end()
     else return false
@@ -151,10 +151,10 @@ const everythingOf = (value: unknown): string =>
     Cause.pretty(Cause.die(value))
   ].join("\n")
 
-describe("no secret gets out of a program", { concurrent: true, timeout: 60_000 }, () => {
+describe("a program leaks no secret", { concurrent: true, timeout: 60_000 }, () => {
   for (const [call, path] of Object.entries(calls)) {
-    for (const [name, answer] of Object.entries(answers)) {
-      it.live(`when ${call} is answered ${name}`, () => {
+    for (const [name, respond] of Object.entries(responses)) {
+      it.live(`when ${call} gets ${name}`, () => {
         const written: Array<string> = []
         const logger = Logger.make((options) => {
           written.push(everythingOf(options.message), Cause.pretty(options.cause), everythingOf(options.cause))
@@ -172,7 +172,7 @@ describe("no secret gets out of a program", { concurrent: true, timeout: 60_000 
           }
         })
         return Effect.gen(function*() {
-          const { url } = yield* talkative(path, answer)
+          const { url } = yield* talkative(path, respond)
           yield* Effect.gen(function*() {
             const { environmentId } = yield* Frontdoor.Frontdoor
             const { target } = yield* TableUploads.TableUploads
@@ -185,7 +185,7 @@ describe("no secret gets out of a program", { concurrent: true, timeout: 60_000 
             })
             const overwrite = { ...item, action: "overwrite" as const }
             const policy = RetryPolicy.make({ times: 1, backoff: Backoff.immediate })
-            // An opaque id is a value for the API, not for a log; what else there is may be logged.
+            // An opaque id is a value for the API, not for a log; everything else may be logged.
             const lookUp = Effect.asVoid(environmentId)
             const append = Uploader.upload(target, item, { policy })
             const batch = Batch.run(target, [overwrite], { policy })
@@ -205,7 +205,7 @@ describe("no secret gets out of a program", { concurrent: true, timeout: 60_000 
             impatient
           )
           assert.isAbove(written.length, 10)
-          // A token that no login handed out is nobody's secret yet.
+          // A token that no login returned is not a secret yet.
           const secrets = call === "the login" ? [publicKey, secretKey] : planted
           for (const text of new Set(written)) assertClean(text, name, secrets)
         })
@@ -214,16 +214,16 @@ describe("no secret gets out of a program", { concurrent: true, timeout: 60_000 
   }
 })
 
-describe("no secret gets out of a command", { timeout: 60_000 }, () => {
+describe("a command leaks no secret", { timeout: 60_000 }, () => {
   const verbose = ["--log-level", "all"]
 
-  /** Everything that lies in a folder, names and contents. */
+  /** The names and contents of all files in a folder. */
   const filesIn = (path: string): string =>
     readdirSync(path, { recursive: true, withFileTypes: true }).map((entry) =>
       entry.isFile() ? `${entry.name}\n${readFileSync(join(entry.parentPath, entry.name), "latin1")}` : entry.name
     ).join("\n")
 
-  const talks: ReadonlyArray<readonly [keyof typeof calls, answer: string, args: string, status: number]> = [
+  const talks: ReadonlyArray<readonly [keyof typeof calls, response: string, args: string, status: number]> = [
     ["the login", "400 with them", "login --log-format pretty", 77],
     ["the look-up", "a problem", "login --json", 65],
     ["the upload", "a page", "batch manifest.csv --json", 75],
@@ -240,7 +240,7 @@ describe("no secret gets out of a command", { timeout: 60_000 }, () => {
           "manifest.csv",
           "file,project,table,period,action\ngl.csv,P,T,current,append\ngl.csv,P,T,current,overwrite\n"
         )
-        const { url } = yield* talkative(calls[call], answers[name] ?? assert.fail(name))
+        const { url } = yield* talkative(calls[call], responses[name] ?? assert.fail(name))
         const env = { ...settingsFor(url), TBM_PUBLIC_KEY: publicKey, TBM_SECRET_KEY: secretKey }
         const ended = yield* tbmStudio([...args.split(" "), "--access-log", "log.jsonl", ...verbose], env, data)
         assert.strictEqual(ended.status, status, ended.stderr)

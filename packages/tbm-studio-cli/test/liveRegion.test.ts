@@ -28,7 +28,7 @@ describe("LiveRegion", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("clears what an effect has drawn that is interrupted", () => {
+  it.effect("clears what an interrupted effect has drawn", () => {
     const { layer, written } = terminal()
     return Effect.gen(function*() {
       const { clearAfter, draw } = yield* LiveRegion.make

@@ -45,7 +45,7 @@ describe("a batch", { timeout: 60_000 }, () => {
       assert.notInclude(ended.stderr, "--no-journal")
     })
 
-    it.effect("does not go without a journal that is damaged, and says what to do", () =>
+    it.effect("stops if its journal is damaged, and says what to do", () =>
       Effect.gen(function*() {
         const { dir, journal, manifest } = yield* manifestOf("Damaged")
         assert.strictEqual((yield* run("batch", manifest)).status, 0)
@@ -54,28 +54,28 @@ describe("a batch", { timeout: 60_000 }, () => {
         flipped.fill(0xff, 4_096, 4_296)
         for (const bytes of [whole.subarray(0, 4_096), whole.subarray(0, 50), flipped, Buffer.from("notes\n")]) {
           writeFileSync(journal, bytes)
-          yield* rejected(manifest, "is damaged, or no journal")
+          yield* rejected(manifest, "is damaged, or not a journal")
         }
         for (const command of ["status", "adopt"]) {
           const ended = yield* run(command, manifest)
           assert.strictEqual(ended.status, 66)
-          assert.include(ended.stderr, "is damaged, or no journal")
+          assert.include(ended.stderr, "is damaged, or not a journal")
         }
         renameSync(journal, join(dir, "away"))
         mkdirSync(journal)
-        yield* rejected(manifest, "is damaged, or no journal")
+        yield* rejected(manifest, "is damaged, or not a journal")
         assert.strictEqual(yield* storedIn("Damaged"), 1)
       }))
 
-    it.effect("does not take a link that leads nowhere for a new journal", () =>
+    it.effect("does not create a journal for a link to a missing file", () =>
       Effect.gen(function*() {
         const { dir, journal, manifest } = yield* manifestOf("Unmounted")
         symlinkSync(join(dir, "disk", "journal.sqlite"), journal)
-        yield* rejected(manifest, "a link to a file that is not there")
+        yield* rejected(manifest, "a link to a file that is missing")
         assert.strictEqual(yield* storedIn("Unmounted"), 0)
       }))
 
-    it.effect("takes the same lock for a journal however a link leads to it", () =>
+    it.effect("takes the same lock for a journal through any link", () =>
       Effect.gen(function*() {
         const { dir, journal, manifest } = yield* manifestOf("Linked")
         const link = join(dir, "link.sqlite")
@@ -88,19 +88,19 @@ describe("a batch", { timeout: 60_000 }, () => {
         assert.strictEqual(second.status, 69)
       }))
 
-    it.effect("leaves the database of another program as it is", () =>
+    it.effect("does not change the database of another program", () =>
       Effect.gen(function*() {
         const { dir, manifest } = yield* manifestOf("Foreign")
         const path = join(dir, "other.sqlite")
         const theirs = new DatabaseSync(path)
         theirs.exec("CREATE TABLE theirs (a)")
-        yield* rejected(manifest, "is no journal of tbm-studio", "--journal", path)
+        yield* rejected(manifest, "is not a journal of tbm-studio", "--journal", path)
         assert.strictEqual((yield* run("status", path)).status, 66)
         assert.lengthOf(theirs.prepare("SELECT name FROM sqlite_master").all(), 1)
         theirs.close()
       }))
 
-    it.effect("notices that what a killed process recorded last was left behind, or is all that is left", () =>
+    it.effect("notices that the last records of a killed process are missing, or are all that is left", () =>
       Effect.gen(function*() {
         const { dir, journal, manifest } = yield* manifestOf("Killed")
         const { addFaults, clearFaults, url } = yield* Simulator.Simulator
@@ -112,12 +112,12 @@ describe("a batch", { timeout: 60_000 }, () => {
         yield* clearFaults
         const wal = readFileSync(`${journal}-wal`)
 
-        // Looking changes nothing.
+        // Reading the status changes nothing.
         assert.strictEqual((yield* run("status", manifest)).status, 75)
         rmSync(`${journal}-wal`)
         rmSync(`${journal}-shm`)
-        yield* rejected(manifest, "is not whole")
-        yield* rejected(manifest, "is not whole")
+        yield* rejected(manifest, "is incomplete")
+        yield* rejected(manifest, "is incomplete")
         assert.strictEqual((yield* run("status", manifest)).status, 66)
         const copy = join(dir, "copy.sqlite")
         copyFileSync(journal, copy)
@@ -136,7 +136,7 @@ describe("a batch", { timeout: 60_000 }, () => {
         assert.deepStrictEqual(statuses(yield* run("batch", manifest)), ["uploaded"])
       }))
 
-    it.effect("begins a journal anew where it was killed before that had its table", () =>
+    it.effect("creates a journal again if it was killed before the journal had its table", () =>
       Effect.gen(function*() {
         const { journal, manifest } = yield* manifestOf("Begun")
         for (const suffix of ["", "-wal", "-shm"]) writeFileSync(`${journal}.new${suffix}`, "left over")
@@ -144,7 +144,7 @@ describe("a batch", { timeout: 60_000 }, () => {
         for (const suffix of ["", "-wal", "-shm"]) assert.isFalse(existsSync(`${journal}.new${suffix}`))
       }))
 
-    it.effect("says with 74 that a new journal finds no room on its disk, and sends nothing", () =>
+    it.effect("exits with 74 if the disk has no room for a new journal, and sends nothing", () =>
       Effect.gen(function*() {
         const { journal, manifest } = yield* manifestOf("Roomless")
         const { state, url } = yield* Simulator.Simulator
@@ -158,7 +158,7 @@ describe("a batch", { timeout: 60_000 }, () => {
         assert.strictEqual((yield* run("batch", manifest)).status, 0)
       }))
 
-    it.effect("does not advise to go without a journal that is there", () =>
+    it.effect("does not suggest --no-journal for an existing journal", () =>
       Effect.gen(function*() {
         const { journal, manifest } = yield* manifestOf("Guarded")
         assert.strictEqual((yield* run("batch", manifest)).status, 0)
@@ -175,7 +175,7 @@ describe("a batch", { timeout: 60_000 }, () => {
 
 describe("a journal", () => {
   layer(NodeServices.layer)((it) => {
-    it.effect("is whole when it was closed, without any file beside it", () =>
+    it.effect("is complete after it was closed, without any file beside it", () =>
       Effect.gen(function*() {
         const path = join(yield* folder, "j.sqlite")
         const entries = Effect.flatMap(Journal.Journal, ({ history }) => history(["x"]))

@@ -20,7 +20,7 @@ const printed = (program: Effect.Effect<void>) => {
 }
 
 describe("Output", () => {
-  it.effect("prints a line as one line, in which nothing moves a cursor or hides", () =>
+  it.effect("prints a line as one line, without characters that move a cursor or hide", () =>
     Effect.gen(function*() {
       const foreign = "a\u001b[31m\u001b]0;title\u0007\u009b2J\r\nFAKE\u202Egnp\u200b\u2028\ud800 \u{e0041}"
       const text = yield* printed(Output.print("stdout", ["x", foreign, ["✗ ", { colour: "red", text: foreign }]]))
@@ -31,7 +31,7 @@ describe("Output", () => {
       assert.deepStrictEqual([lines[1], lines[2]], [shown, `✗ \u001b[31m${shown}\u001b[0m`])
     }))
 
-  it.effect("prints JSON that says the same and holds nothing but printable text", () =>
+  it.effect("prints JSON with the same values and only printable text", () =>
     Effect.gen(function*() {
       const document = { "k\u202e": ["\u001b[2J\r\n\u009b\u200b\u{e0041} \ud800 zażółć 漢字 👍\ufe0f", "\u007f"] }
       const text = yield* printed(Output.printJson("stdout", document))
@@ -51,7 +51,7 @@ describe("Output", () => {
       })
     }))
 
-  it("is the only way out: no source writes by itself", () => {
+  it("is the only output: no other source file writes", () => {
     const ways =
       /\bprocess\s*(\.|\[\s*["'])(stdout|stderr)|\bglobalThis\.console|(?<!\.)\bconsole\.\w+\(|write(File)?Sync\(\s*[12]\b/
     const writers = globSync("**/*.ts", { cwd: sources }).filter((file) =>
@@ -65,14 +65,14 @@ describe("Output", () => {
   })
 })
 
-/** Runs the command with a standard output that takes nothing. */
+/** Runs the command with a standard output that cannot be written. */
 const withoutOutput = (args: ReadonlyArray<string>, env: Record<string, string>, full: boolean) =>
   Effect.callback<command.Ended>((resume) => {
     const options = { env: { PATH: process.env["PATH"], ...env } }
     const child = full
       ? spawn("sh", ["-c", `exec "$@" >/dev/full`, "sh", process.execPath, command.bin, ...args], options)
       : spawn(process.execPath, [command.bin, ...args], options)
-    // As when the reader of a pipe has gone.
+    // Like a pipe whose reader has ended.
     child.stdout.destroy()
     let stderr = ""
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
@@ -83,7 +83,7 @@ const withoutOutput = (args: ReadonlyArray<string>, env: Record<string, string>,
 
 describe("standard output that cannot be written", { timeout: 60_000 }, () => {
   layer(Simulator.layer({ seed: 1 }), { excludeTestServices: true })((it) => {
-    it.effect("is told on standard error, and is 74 unless there is worse", () =>
+    it.effect("is reported on standard error, and ends with 74 or a graver status", () =>
       Effect.gen(function*() {
         const env = command.settingsFor((yield* Simulator.Simulator).url)
         const runs = [["explain", "aws"], ["--help"], ["--version"], ["login"], ["login", "--json"]]

@@ -48,7 +48,7 @@ describe("a batch", { timeout: 60_000 }, () => {
       ["file,project,table,period,action", ...rows.map(([f, a]) => `${f},P,${table},January:2024,${a}`), ""].join("\n")
     const both = rowsOf("base.csv").length + rowsOf("delta.csv").length
 
-    it.effect("sends nothing behind a failed row of the same table and period, and the next run sends both", () =>
+    it.effect("sends nothing after a failed row of the same table and period, and the next run sends both", () =>
       Effect.gen(function*() {
         const { manifest } = yield* manifestOf("Held", ["base.csv", "overwrite"], ["delta.csv", "append"])
         yield* fault({ match: { path: "Held" }, times: 1, fault: { type: "status", status: 404 } })
@@ -61,7 +61,7 @@ describe("a batch", { timeout: 60_000 }, () => {
         assert.deepStrictEqual(statuses(yield* batch(manifest)), ["skipped", "skipped"])
       }))
 
-    it.effect("sends what an overwrite wiped out again, where its file was corrected after a clean run", () =>
+    it.effect("sends appends again that an overwrite removed, if its file was corrected after a clean run", () =>
       Effect.gen(function*() {
         const { dir, manifest } = yield* manifestOf("Fixed", ["base.csv", "overwrite"], ["delta.csv", "append"])
         assert.strictEqual((yield* batch(manifest)).status, 0)
@@ -86,7 +86,7 @@ describe("a batch", { timeout: 60_000 }, () => {
         assert.deepStrictEqual(files, ["a.csv", "b.csv"])
       }))
 
-    it.effect("knows an append however its folder, its manifest, its file and its host are spelt, moved or linked", () =>
+    it.effect("recognises an append however its folder, its manifest, its file and its host are spelled, moved or linked", () =>
       Effect.gen(function*() {
         const { url } = yield* Simulator.Simulator
         const { dir, manifest } = yield* manifestOf("Moved", ["delta.csv", "append"])
@@ -117,7 +117,7 @@ describe("a batch", { timeout: 60_000 }, () => {
         assert.lengthOf(yield* uploadsOf("Moved"), 1)
       }))
 
-    it.effect("counts identical rows, and knows them in another order", () =>
+    it.effect("counts identical rows, and recognises them in another order", () =>
       Effect.gen(function*() {
         const { dir } = yield* manifestOf("Counted", ["a.csv", "append"])
         write(dir, "b.csv", rowsOf("b.csv"))
@@ -151,7 +151,7 @@ describe("a batch", { timeout: 60_000 }, () => {
         assert.lengthOf(yield* uploadsOf("Touched"), 2)
       }))
 
-    it.effect("sends a changed append from the overwrite of its table on, so that nothing is there twice", () =>
+    it.effect("sends a changed append again with the overwrite of its table, so that no row is there twice", () =>
       Effect.gen(function*() {
         const { dir, manifest } = yield* manifestOf("Replayed", ["base.csv", "overwrite"], ["delta.csv", "append"])
         assert.strictEqual((yield* batch(manifest)).status, 0)
@@ -161,7 +161,7 @@ describe("a batch", { timeout: 60_000 }, () => {
         assert.strictEqual(yield* bytesOf("Replayed"), both)
       }))
 
-    it.effect("asks where a table holds an append that its manifest does not list any more", () =>
+    it.effect("asks if a table has an append that its manifest no longer lists", () =>
       Effect.gen(function*() {
         const { dir } = yield* manifestOf("Surplus", ["base.csv", "overwrite"], ["delta.csv", "append"])
         const path = join(dir, "m.csv")
@@ -174,7 +174,7 @@ describe("a batch", { timeout: 60_000 }, () => {
         assert.strictEqual(yield* bytesOf("Surplus"), rowsOf("base.csv").length)
       }))
 
-    it.effect("resolves a doubt from the overwrite of its table on", () =>
+    it.effect("resolves an unknown outcome with the overwrite of its table", () =>
       Effect.gen(function*() {
         const { manifest } = yield* manifestOf("Doubted", ["base.csv", "overwrite"], ["delta.csv", "append"])
         yield* fault({
@@ -191,7 +191,7 @@ describe("a batch", { timeout: 60_000 }, () => {
         assert.deepStrictEqual(statuses(yield* batch(manifest)), ["skipped", "skipped"])
       }))
 
-    it.effect("asks once about an append that an overwrite in doubt may have replaced, where that is not listed any more", () =>
+    it.effect("asks once about an append that an overwrite of unknown outcome may have replaced, if that is no longer listed", () =>
       Effect.gen(function*() {
         const { dir } = yield* manifestOf("Endangered", ["delta.csv", "append"], ["base.csv", "overwrite"])
         const path = join(dir, "m.csv")
@@ -217,14 +217,14 @@ describe("a batch", { timeout: 60_000 }, () => {
         assert.lengthOf(yield* uploadsOf("Endangered"), 1)
       }))
 
-    it.effect("does not take a journal that was cut off to nothing for a new one", () =>
+    it.effect("rejects an empty journal", () =>
       Effect.gen(function*() {
         const { dir, manifest } = yield* manifestOf("Empty", ["delta.csv", "append"])
         assert.strictEqual((yield* batch(manifest)).status, 0)
         write(dir, "m.csv.journal.sqlite", "")
-        const refused = yield* batch(manifest)
-        assert.deepStrictEqual([refused.status, itemsOf(refused)], [66, []])
-        assert.include(refused.stderr, "is empty")
+        const rejected = yield* batch(manifest)
+        assert.deepStrictEqual([rejected.status, itemsOf(rejected)], [66, []])
+        assert.include(rejected.stderr, "is empty")
         assert.lengthOf(yield* uploadsOf("Empty"), 1)
       }))
 
@@ -250,7 +250,7 @@ describe("a batch", { timeout: 60_000 }, () => {
         assert.deepStrictEqual(statuses(yield* batch(path)), ["skipped"])
       }))
 
-    it.effect("takes a journal over that holds uploads to the same service under another address", () =>
+    it.effect("takes over a journal with uploads to the same service under another address", () =>
       Effect.gen(function*() {
         const { dir, manifest } = yield* manifestOf("Adopted", ["delta.csv", "append"])
         const { url } = yield* Simulator.Simulator
@@ -265,7 +265,7 @@ describe("a batch", { timeout: 60_000 }, () => {
         assert.strictEqual((yield* tbmStudio(["batch", manifest, "--json"], before)).status, 66)
       }))
 
-    it.effect("refuses a journal of an earlier build until it is adopted, and then goes on with it", () =>
+    it.effect("rejects a journal of an earlier build until it is adopted, and then continues with it", () =>
       Effect.gen(function*() {
         const { dir, manifest } = yield* manifestOf(
           "Old",
@@ -278,9 +278,9 @@ describe("a batch", { timeout: 60_000 }, () => {
           [join(dir, "base.csv"), "overwrite", "uploaded", 100],
           [join(dir, "delta.csv"), "append", "started", 200]
         ])
-        const refused = yield* batch(manifest)
-        assert.deepStrictEqual([refused.status, itemsOf(refused)], [66, []])
-        assert.include(refused.stderr, "tbm-studio adopt MANIFEST")
+        const rejected = yield* batch(manifest)
+        assert.deepStrictEqual([rejected.status, itemsOf(rejected)], [66, []])
+        assert.include(rejected.stderr, "tbm-studio adopt MANIFEST")
         assert.strictEqual((yield* run("status", manifest)).status, 66)
         const adopted = yield* run("adopt", manifest)
         assert.deepInclude(JSON.parse(adopted.stdout), { outdated: 2, moved: 0 })
@@ -288,7 +288,7 @@ describe("a batch", { timeout: 60_000 }, () => {
         assert.deepStrictEqual([next.status, statuses(next)], [75, ["skipped", "unknown", "notStarted"]])
       }))
 
-    it.effect("lists what is stored where its journal cannot be written any more, and says so with 74", () =>
+    it.effect("lists what is stored if its journal can no longer be written, and exits with 74", () =>
       Effect.gen(function*() {
         const dir = yield* folder
         write(dir, "x.csv", rowsOf("x"))
@@ -307,10 +307,10 @@ describe("a batch", { timeout: 60_000 }, () => {
         assert.isAbove(stored, 0)
       }))
 
-    it.effect("keeps no journal under its name before that has its table", () =>
+    it.effect("names a journal only when it has its table", () =>
       Effect.gen(function*() {
         const { dir, manifest } = yield* manifestOf("Begun", ["delta.csv", "append"])
-        // As a killed process leaves it.
+        // As after a killed process.
         write(dir, "m.csv.journal.sqlite.new", "")
         assert.strictEqual((yield* batch(manifest)).status, 0)
         assert.isFalse(existsSync(join(dir, "m.csv.journal.sqlite.new")))
@@ -320,7 +320,7 @@ describe("a batch", { timeout: 60_000 }, () => {
 
 describe("the place of an upload", () => {
   layer(Layer.empty)((it) => {
-    it.effect("is one for all spellings of this machine, a domain and a period", () =>
+    it.effect("is the same for all spellings of this machine, a domain and a period", () =>
       Effect.sync(() => {
         const scopes = ["http://127.0.0.1:8080", "http://localhost:8080", "http://[::1]:8080", "http://127.9.9.9:8080"]
           .map((api) => Place.scopeOf({ api, domain: "Acme.com", environment: "main" }))
@@ -330,7 +330,7 @@ describe("the place of an upload", () => {
           Place.scopeOf({ api: "http://localhost:8080", domain: "acme.com", environment: "main" })
         ))
       }))
-    it.effect("of the current period is another one in each month", () =>
+    it.effect("of the current period differs in each month", () =>
       Effect.sync(() => {
         const scope = Place.scopeOf({ api: "https://acme.apptio.com", domain: "acme.com", environment: "main" })
         const of = (now: string) =>

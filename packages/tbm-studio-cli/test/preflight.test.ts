@@ -18,7 +18,7 @@ describe("the preflight of tbm-studio batch", { timeout: 90_000 }, () => {
     const run = (...args: ReadonlyArray<string>) =>
       Effect.flatMap(Simulator.Simulator, ({ url }) => tbmStudio(args, settingsFor(url)))
     const requests = Effect.flatMap(Simulator.Simulator, ({ state }) => Effect.map(state, ({ requests }) => requests))
-    /** Whether the simulator was asked nothing at all meanwhile. */
+    /** Whether the simulator received no request meanwhile. */
     const quietly = Effect.fnUntraced(function*<A, R>(effect: Effect.Effect<A, never, R>) {
       const before = yield* requests
       const ended = yield* effect
@@ -31,7 +31,7 @@ describe("the preflight of tbm-studio batch", { timeout: 90_000 }, () => {
         [header, ...files.map((file, i) => `${file},P,Table ${i},January:2024,overwrite`), ""].join("\n")
       )
 
-    it.effect("lists all that is wrong, by file and line, and sends nothing", () =>
+    it.effect("lists all problems by file and line, and sends nothing", () =>
       Effect.gen(function*() {
         const dir = yield* folder
         write(dir, "good.csv", "a,b\n1,2\n")
@@ -70,7 +70,7 @@ describe("the preflight of tbm-studio batch", { timeout: 90_000 }, () => {
         assert.strictEqual(text.stderr.trimEnd(), errorOf(json).message)
       }))
 
-    it.effect("takes other delimiters, and looks only whether other files can be read", () =>
+    it.effect("accepts other delimiters, and only checks that other files can be read", () =>
       Effect.gen(function*() {
         const dir = yield* folder
         write(dir, "semicolons.csv", "a;b\n1,5;2,5\n")
@@ -83,7 +83,7 @@ describe("the preflight of tbm-studio batch", { timeout: 90_000 }, () => {
         assert.match(errorOf(bad).message, /none\.txt cannot be read: it does not exist\.\n/)
       }))
 
-    it.effect("is left out where it is told so: bad files go out as they are", () =>
+    it.effect("can be turned off: then invalid files are sent as they are", () =>
       Effect.gen(function*() {
         const dir = yield* folder
         write(dir, "ragged.csv", "a,b\n1\n")
@@ -91,7 +91,7 @@ describe("the preflight of tbm-studio batch", { timeout: 90_000 }, () => {
         assert.deepStrictEqual([ended.status, statuses(ended)], [66, ["uploaded", "failed"]])
       }))
 
-    it.effect("does not miss what an earlier run has uploaded", () =>
+    it.effect("does not need files that an earlier run has uploaded", () =>
       Effect.gen(function*() {
         const dir = yield* folder
         write(dir, "one.csv", "a,b\n1,2\n")

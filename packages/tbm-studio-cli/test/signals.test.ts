@@ -4,9 +4,9 @@ import { Effect } from "effect"
 import * as command from "./command.ts"
 
 interface Phase {
-  /** What holds a command there. */
+  /** What keeps a command in the phase. */
   readonly fault: FaultRule.FaultRule
-  /** Whether it has come so far. */
+  /** Whether it has reached the phase. */
   readonly reached: (state: SimulatorState.SimulatorState) => boolean
 }
 
@@ -47,7 +47,7 @@ interface Case {
   readonly phase: Phase
   readonly status: number
   readonly stderr: RegExp
-  /** The part of the document that tells of the upload. */
+  /** The part of the document that reports the upload. */
   readonly item: { readonly status: string; readonly reason: string; readonly recovery: string }
   /** Without `--json`. */
   readonly stdout: RegExp
@@ -131,7 +131,7 @@ const cases: ReadonlyArray<Case> = [
   }
 ]
 
-/** Runs a command up to a phase, with a simulator of its own, sends it signals, and waits for its end. */
+/** Runs a command with its own simulator until a phase, sends it signals, and waits for its end. */
 const interrupted = Effect.fnUntraced(function*(
   args: ReadonlyArray<string>,
   phase: Phase,
@@ -166,7 +166,7 @@ interface Item {
   }
 }
 
-describe("a signal ends in order", { timeout: 120_000 }, () => {
+describe("a signal ends cleanly", { timeout: 120_000 }, () => {
   for (const { args, item, name, phase, status, stderr, stdout } of cases) {
     it.live(`${name}: ${status}, with what is known`, () =>
       Effect.forEach(["SIGINT", "SIGTERM", "SIGHUP"] as const, (signal) =>
@@ -186,7 +186,7 @@ describe("a signal ends in order", { timeout: 120_000 }, () => {
         }).pipe(Effect.scoped), { discard: true }))
   }
 
-  it.live("a second one abandons a batch that wanted to finish: its document tells of every item", () =>
+  it.live("a second one abandons a batch that is finishing: its document reports every item", () =>
     Effect.gen(function*() {
       const stopped = yield* interrupted([...batch, "--json"], whilePending, ["SIGINT", "SIGTERM"])
       const { error, items, totals } = JSON.parse(stopped.stdout)
@@ -195,7 +195,7 @@ describe("a signal ends in order", { timeout: 120_000 }, () => {
         items.map(({ error, status }: Item) => [status, error?.reason]),
         [["unknown", "OutcomeUnknown"], ["notStarted", undefined]]
       )
-      assert.match(stopped.stderr, /may finish\. Once more abandons them\.\nInterrupted before it was done\.\n$/)
+      assert.match(stopped.stderr, /may finish\. A second signal abandons them\.\nInterrupted before it was done\.\n$/)
     }).pipe(Effect.scoped))
 
   it.live("two at once are one, as Ctrl-C under npm comes: the batch finishes", () =>
@@ -211,7 +211,7 @@ describe("a signal ends in order", { timeout: 120_000 }, () => {
 
   for (const signals of [["SIGINT"], ["SIGINT", "SIGTERM"]] as const) {
     const [abandoning, name] = signals.length === 1 ? [["--on-interrupt", "abandon"], "one"] : [[], "a second one"]
-    it.live(`${name} leaves no doubt of an earlier run untold`, () =>
+    it.live(`${name} reports every unknown outcome of an earlier run`, () =>
       Effect.gen(function*() {
         const lost: FaultRule.FaultRule = {
           match: { path: "Lost" },
@@ -260,7 +260,7 @@ describe("a signal ends in order", { timeout: 120_000 }, () => {
       }).pipe(Effect.scoped))
   }
 
-  it.live("one that comes before the command is loaded waits for it", () =>
+  it.live("one that arrives before the command is loaded is held back for it", () =>
     Effect.gen(function*() {
       const early =
         `process.on("newListener", (name) => name === "SIGHUP" && setImmediate(() => process.kill(process.pid, "SIGTERM")))`
@@ -273,7 +273,7 @@ describe("a signal ends in order", { timeout: 120_000 }, () => {
 
   const inParts = [...upload, "--via", "uploader", "--json"]
   for (const signals of [["SIGTERM", "SIGTERM"], ["SIGTERM"]] as const) {
-    it.live(`what cleans up for too long is given up after ${signals.length === 1 ? "5 s" : "another signal"}`, () =>
+    it.live(`a cleanup that takes too long is abandoned after ${signals.length === 1 ? "5 s" : "another signal"}`, () =>
       Effect.gen(function*() {
         const { status, stderr, stdout } = yield* interrupted(inParts, abortNeverEnds, signals)
         const { error, status: told } = JSON.parse(stdout)

@@ -35,7 +35,7 @@ interface Line {
 }
 
 it.live(
-  "npm start uploads everything exactly once through all troubles, and reports it",
+  "npm start uploads everything exactly once despite all faults, and reports it",
   () =>
     Effect.gen(function*() {
       const { ended } = yield* start("npm", ["start", "--", "--log-level", "all"], {
@@ -50,7 +50,7 @@ it.live(
       for (const row of rows) assert.match(row, /\d (B|kB|MB) +[\d.]+ m?s  verified$/)
       assert.match(stdout, /Cloud Usage \/ March:2024 +overwrite +uploaded +1 +67\.\d MB/)
       const totals = /^13 of 13 uploaded · 70\.\d MB · [\d.]+ s · (\d+) attempts · 2 logins$/m.exec(stdout)
-      // One upload is refused its token, and whatever else is under way just then.
+      // The API rejects the token of one upload, and of all others that are running then.
       const attempts = Number(totals?.[1])
       assert.isTrue(attempts >= 18 && attempts <= 21, stdout)
       for (const cause of ["2 × 503", "401", "429", "TransportFailure"]) {

@@ -15,7 +15,7 @@ const address = ["--project", "P", "--table", "T", "--period", "January:2024"]
 const json = (rows: ReadonlyArray<unknown>) => JSON.stringify(rows)
 const row = { file: "ok.csv", project: "P", table: "T", period: "January:2024" }
 
-/** Where a text comes from that somebody else wrote, and a command that repeats it. */
+/** A source of foreign text, and a command that repeats it. */
 const ways: { readonly [from: string]: ReadonlyArray<string> } = {
   "the server's message": ["upload", "ok.csv", ...address],
   "the server's message, in the log": ["upload", "ok.csv", ...address, "--log-level", "all"],
@@ -65,7 +65,7 @@ const ways: { readonly [from: string]: ReadonlyArray<string> } = {
   "a journal": ["status", "m.json"]
 }
 
-describe("text that somebody else wrote", { timeout: 120_000 }, () => {
+describe("foreign text", { timeout: 120_000 }, () => {
   it.live("neither moves a terminal's cursor nor forges a line, wherever it comes from", () =>
     Effect.gen(function*() {
       const data = yield* command.folder

@@ -1,7 +1,7 @@
 /**
- * Runs the command `tbm-studio` from its sources, and writes a line to FILE for each source file of ours in which a function
- * ran: `node --conditions=@effect-resilience/source tracedCommand.ts FILE upload gl.csv …`. What runs while modules are loaded
- * does not count.
+ * Runs the command `tbm-studio` from its sources, and writes a line to FILE for each of our source files in which a function
+ * ran: `node --conditions=@effect-resilience/source tracedCommand.ts FILE upload gl.csv …`. Code that runs while modules are
+ * loaded does not count.
  */
 import { globSync, writeFileSync } from "node:fs"
 import { type Profiler, Session } from "node:inspector"

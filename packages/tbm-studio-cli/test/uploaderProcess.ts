@@ -1,4 +1,4 @@
-/** Uploads a file through the uploader service and prints what memory that took, in bytes: `{"before": …, "peak": …}`. */
+/** Uploads a file through the uploader service, and prints its memory in bytes: `{"before": …, "peak": …}`. */
 import { Frontdoor, TableUploads, TbmStudio, UploaderService } from "@effect-resilience/tbm-studio"
 import { Uploader, UploadSource } from "@effect-resilience/upload"
 import { NodeHttpClient, NodeRuntime, NodeServices } from "@effect/platform-node"

@@ -11,7 +11,7 @@ vi.setConfig({ testTimeout: 180_000 })
 const mebibyte = 1024 * 1024
 const block = Buffer.alloc(mebibyte, "5100000;12.5000\n")
 
-/** A file of so many MiB, written without holding it in memory, and its md5. */
+/** A file of this many MiB, written without keeping it in memory, and its md5. */
 const large = (folder: string, size: number) =>
   Effect.sync(() => {
     const path = `${folder}/gl-${size}.csv`
@@ -33,7 +33,7 @@ const simulated = <A, E>(test: Effect.Effect<A, E, Simulator.Simulator | Scope.S
 const documentOf = ({ stdout }: command.Ended): Record<string, unknown> => JSON.parse(stdout)
 
 describe("tbm-studio upload --via uploader", () => {
-  it.live("killed in the middle, sends only what is missing when it is run again", () =>
+  it.live("killed while it sends, sends only what is missing when it is run again", () =>
     simulated(Effect.gen(function*() {
       const simulator = yield* Simulator.Simulator
       const env = command.settingsFor(simulator.url)
@@ -57,7 +57,7 @@ describe("tbm-studio upload --via uploader", () => {
       assert.deepStrictEqual(readdirSync(sessions), [])
     })))
 
-  it.live("killed while the service processes an append, asks until it is told to send it again", () =>
+  it.live("killed while the service processes an append, exits with 75 until it is told to send it again", () =>
     simulated(Effect.gen(function*() {
       const simulator = yield* Simulator.Simulator
       const env = command.settingsFor(simulator.url)
@@ -150,7 +150,7 @@ describe("tbm-studio upload --via uploader", () => {
     ["--unknown without sessions", ["--unknown", "retry"], {}, 64, "Leave out --unknown"],
     ["--sessions without it", ["--via", "table", "--sessions", "x"], {}, 64, "Leave out --sessions"],
     ["an address that is none", [], { TBM_DATALINK_URL: "http://example.com" }, 64, "TBM_DATALINK_URL"]
-  ])("refuses %s", ([, args, env, status, text]) =>
+  ])("rejects %s", ([, args, env, status, text]) =>
     simulated(Effect.gen(function*() {
       const simulator = yield* Simulator.Simulator
       const path = command.write(yield* command.folder, "small.csv", "a;b\n")
@@ -165,7 +165,7 @@ describe("tbm-studio upload --via uploader", () => {
       assert.deepStrictEqual([uploader.sessions, uploads], [[], []])
     })))
 
-  it.live("says in a dry run where it would send", () =>
+  it.live("prints in a dry run where it would send the file", () =>
     simulated(Effect.gen(function*() {
       const { url } = yield* Simulator.Simulator
       const path = command.write(yield* command.folder, "small.csv", "a;b\n")
@@ -203,7 +203,7 @@ describe("memory", () => {
     })))
 })
 
-/** How many parts the latest entry of the only session holds. */
+/** The number of parts in the latest entry of the only session. */
 const keptParts = (directory: string): number => {
   try {
     const entries = readdirSync(directory).map((name) => JSON.parse(readFileSync(`${directory}/${name}`, "utf8")))

@@ -6,28 +6,28 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { folder, settingsFor, start, write } from "./command.ts"
 
-/** The files that the upload of one small file passes, of the command, the client and the uploads; and what each does. */
+/** The files of the command, the client and the uploads that the upload of a small file uses, and what each does. */
 const steps: { readonly [file: string]: string } = {
-  "tbm-studio-cli/src/main.ts": "reads the call and starts the program",
-  "tbm-studio-cli/src/internal/output.ts": "is the only door to standard output and standard error",
-  "tbm-studio-cli/src/internal/stopSignal.ts": "hears signals",
-  "tbm-studio-cli/src/internal/commandOutput.ts": "says what came of the command, however it ends",
-  "tbm-studio-cli/src/internal/logging.ts": "sends logs to standard error",
-  "tbm-studio-cli/src/internal/runtime.ts": "puts the services together",
+  "tbm-studio-cli/src/main.ts": "parses the arguments and starts the program",
+  "tbm-studio-cli/src/internal/output.ts": "is the only access to standard output and standard error",
+  "tbm-studio-cli/src/internal/stopSignal.ts": "receives signals",
+  "tbm-studio-cli/src/internal/commandOutput.ts": "prints the output of the command, however it ends",
+  "tbm-studio-cli/src/internal/logging.ts": "writes logs to standard error",
+  "tbm-studio-cli/src/internal/runtime.ts": "provides the services",
   "tbm-studio-cli/src/internal/commands/upload.ts": "is the command: makes the upload, sends it, and reports it",
   "tbm-studio-cli/src/internal/uploadRoute.ts": "chooses the target: the table, or the uploader service",
-  "tbm-studio-cli/src/internal/tracker.ts": "follows the upload",
+  "tbm-studio-cli/src/internal/tracker.ts": "tracks the upload",
   "tbm-studio-cli/src/internal/liveRegion.ts": "shows it on a terminal",
-  "tbm-studio-cli/src/internal/report.ts": "puts the outcome into words",
-  "tbm-studio-cli/src/internal/units.ts": "writes sizes and durations",
+  "tbm-studio-cli/src/internal/report.ts": "describes the outcome",
+  "tbm-studio-cli/src/internal/units.ts": "formats sizes and durations",
 
   "tbm-studio/src/Settings.ts": "reads the settings",
-  "tbm-studio/src/Region.ts": "knows the region's hosts",
+  "tbm-studio/src/Region.ts": "has the region's hosts",
   "tbm-studio/src/Frontdoor.ts": "logs in and looks the environment up",
   "tbm-studio/src/TableUploads.ts": "makes the request and reads the response",
   "tbm-studio/src/TableAddress.ts": "checks names and makes the path",
-  "tbm-studio/src/Period.ts": "reads the period",
-  "tbm-studio/src/internal/reportedError.ts": "finds the error in a response of success",
+  "tbm-studio/src/Period.ts": "parses the period",
+  "tbm-studio/src/internal/reportedError.ts": "finds the error in a 2xx response",
 
   "upload/src/Uploader.ts": "sends attempts until one succeeds, and compares what was stored",
   "upload/src/internal/bodyTracker.ts": "follows the bytes of an attempt",
@@ -43,7 +43,7 @@ const steps: { readonly [file: string]: string } = {
 
 describe("the upload of a single file", { timeout: 120_000 }, () => {
   it.live(
-    "passes one file a step, and neither batch nor plan nor journal",
+    "uses one file for each step, and neither batch nor plan nor journal",
     () =>
       Effect.gen(function*() {
         const { url } = yield* Simulator.Simulator

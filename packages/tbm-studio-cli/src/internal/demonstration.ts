@@ -113,7 +113,7 @@ const compare = (items: ReadonlyArray<Report.ItemReport>, state: SimulatorState)
   const bytesOf = (table: string) =>
     items.filter((item) => name(item) === table).reduce((sum, { bytes }) => sum + bytes, 0)
   const tables = Object.entries(state.tables).flatMap(([table, { bytes }]) =>
-    bytes === bytesOf(table) ? [] : [`${table} holds ${bytes} bytes where ${bytesOf(table)} were sent.`]
+    bytes === bytesOf(table) ? [] : [`${table} has ${bytes} bytes where ${bytesOf(table)} were sent.`]
   )
   const extra = state.uploads.length === items.length
     ? []

@@ -17,7 +17,7 @@ import * as Place from "./place.ts"
 import { CannotWrite, InvalidInput, InvalidOption } from "./runtime.ts"
 import * as units from "./units.ts"
 
-/** The journal of a manifest: a SQLite file beside it, wherever links lead. */
+/** The journal of a manifest: a SQLite file beside the real file of the manifest. */
 export const beside = Effect.fnUntraced(function*(manifest: string) {
   const fs = yield* FileSystem.FileSystem
   const real = (path: string) => Effect.orElseSucceed(fs.realPath(path), () => undefined)
@@ -27,22 +27,22 @@ export const beside = Effect.fnUntraced(function*(manifest: string) {
   if (found === undefined || found === ((yield* real(path)) ?? path)) return path
   return yield* new InvalidInput({
     message:
-      `There is a journal beside a link to the manifest, ${asTyped}. Move it to ${path}, where it is looked for, ` +
+      `There is a journal beside a link to the manifest, ${asTyped}. Move it to ${path}, where it is expected, ` +
       "or name it with --journal."
   })
 })
 
 const extension = ".journal.sqlite"
 
-/** A journal in a file that exists, to be read. Where a process died that wrote it, what is beside it stays there. */
+/** Opens an existing journal to read it. If a process died while writing it, the files beside it stay there. */
 export const layer = (path: string) =>
   Layer.unwrap(Effect.map(locate(path), ({ leftOpen, real }) => open(real, { readOnly: leftOpen })))
 
 /**
- * A journal in a file, which is made where there is none, for one process at a time: two that upload the same would send
- * twice what either has not begun.
+ * Opens a journal, or creates it if it is missing, for one process at a time: two processes with the same uploads would
+ * send each one twice.
  *
- * - `incomplete`: goes on with a journal that has lost what was beside it.
+ * - `incomplete`: continues with a journal whose `-wal` file is lost.
  */
 export const layerExclusive = (path: string, options: { readonly incomplete: boolean }) =>
   exclusive(path, { ...options, missing: create })
@@ -60,7 +60,7 @@ const exclusive = (path: string, { adopt, incomplete, missing }: {
     return Layer.provideMerge(Layer.unwrap(Effect.as(found, journal)), layerLock(real, isNew))
   }))
 
-// The lock is that of a transaction, which the system ends with the process, however that ends.
+// The lock is that of a transaction, which the system ends with the process, however the process ends.
 const layerLock = (path: string, isNew: boolean) =>
   Layer.effectDiscard(
     Effect.catch(
@@ -87,14 +87,14 @@ const open = (path: string, { adopt, isNew = false, readOnly = false }: {
   )
 }
 
-// Opened as a journal, another program's database would get tables of ours, and know of no upload.
+// If another program's database were opened as a journal, it would get our tables, and have no uploads.
 const checkTables = Effect.fnUntraced(function*(path: string) {
   const sql = yield* SqlClient.SqlClient
   const tables = yield* sql`SELECT 1 FROM sqlite_master WHERE name IN ('upload_history', 'upload_journal')`
-  if (tables.length === 0) return yield* new InvalidInput({ message: `${path} is no journal of tbm-studio.` })
+  if (tables.length === 0) return yield* new InvalidInput({ message: `${path} is not a journal of tbm-studio.` })
 })
 
-/** What is to be known of a journal before SQLite opens it, for which whatever is left of one is a whole one. */
+/** Checks a journal before SQLite opens it. SQLite would accept the rest of a journal as a whole one. */
 const locate = Effect.fnUntraced(function*(path: string, { incomplete = false } = {}) {
   const fs = yield* FileSystem.FileSystem
   const real = yield* realPathOf(path)
@@ -106,19 +106,19 @@ const locate = Effect.fnUntraced(function*(path: string, { incomplete = false } 
   if (Option.isNone(size)) {
     if (yield* Effect.isSuccess(fs.readLink(real))) {
       return yield* invalid(
-        `The journal ${path} is a link to a file that is not there. Bring that back, or look at what is stored; where ` +
-          "nothing is, delete the link, and everything is sent."
+        `The journal ${path} is a link to a file that is missing. Restore that file, or look at what is stored; if nothing ` +
+          "is stored, delete the link, and everything is sent."
       )
     }
     if (hasBeside) {
       return yield* invalid(
-        `There is no journal ${real}, but ${beside} is there, which holds what was recorded last. Put the journal back, or ` +
-          "look at what is stored; where nothing is, delete that file too, and everything is sent."
+        `There is no journal ${real}, but there is ${beside}, which has its last records. Restore the journal, or look at ` +
+          "what is stored; if nothing is stored, delete that file too, and everything is sent."
       )
     }
     return { real, exists: false, leftOpen: false }
   }
-  if (size.value === 0n) return yield* invalid(`The journal ${path} is empty, so what it held is lost. ${restore}`)
+  if (size.value === 0n) return yield* invalid(`The journal ${path} is empty, so its records are lost. ${restore}`)
   const head = yield* fs.stream(real, { bytesToRead: 100 }).pipe(
     Stream.runCollect,
     Effect.map((chunks) => Buffer.concat(chunks)),
@@ -130,21 +130,21 @@ const locate = Effect.fnUntraced(function*(path: string, { incomplete = false } 
   const leftOpen = head.readUInt32BE(userVersion) === 1
   if (leftOpen && !hasBeside && !incomplete) {
     return yield* invalid(
-      `The journal ${path} is not whole: its process was killed, and ${beside}, which holds what was recorded last, is ` +
-        "gone. Put that file back; or look at what is stored, and run the batch again with --accept-journal to go on with " +
-        "what the journal holds."
+      `The journal ${path} is incomplete: its process was killed, and ${beside}, which has its last records, is missing. ` +
+        "Restore that file; or look at what is stored, and run the batch again with --accept-journal to continue with what " +
+        "the journal has."
     )
   }
   return { real, exists: true, leftOpen }
 })
 
-/** Where a SQLite file keeps the number of `PRAGMA user_version`. */
+/** The offset of the number of `PRAGMA user_version` in a SQLite file. */
 const userVersion = 60
 
-const restore = "Restore it, or look at what is stored; where nothing is, delete it, and everything is sent."
+const restore = "Restore it, or look at what is stored; if nothing is stored, delete it, and everything is sent."
 
 const damaged = (path: string) =>
-  new InvalidInput({ message: `The journal ${path} is damaged, or no journal. ${restore}` })
+  new InvalidInput({ message: `The journal ${path} is damaged, or not a journal. ${restore}` })
 
 const isThere = (path: string) =>
   Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.orElseSucceed(fs.exists(path), () => false))
@@ -152,7 +152,7 @@ const isThere = (path: string) =>
 const realPathOf = (path: string) =>
   Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.orElseSucceed(fs.realPath(path), () => path))
 
-// Most of what is recorded stays beside the file until it is closed in order, where it is easily left behind.
+// Most records stay in the `-wal` file until the journal is closed cleanly, and that file is easily lost. The mark shows it.
 const inUse = Effect.fnUntraced(function*(path: string) {
   const sql = yield* SqlClient.SqlClient
   const mark = (version: number) => sql.unsafe(`PRAGMA user_version = ${version}`).unprepared
@@ -163,7 +163,7 @@ const inUse = Effect.fnUntraced(function*(path: string) {
   )
 })
 
-// A journal has its table from its first moment on, whenever the process is killed.
+// Creates the journal under another name and renames it, so that it always has its table, whenever the process is killed.
 const create: (
   path: string
 ) => Effect.Effect<void, Unusable, FileSystem.FileSystem | Path.Path> = Effect.fnUntraced(
@@ -177,18 +177,18 @@ const create: (
   }
 )
 
-/** What `adopt` has changed. */
+/** What `adopt` changed. */
 export interface Adopted {
   /** How many entries an earlier build had written. */
   readonly outdated: number
-  /** How many uploads that went to another address, domain or environment now count for this one. */
+  /** How many uploads to another address, domain or environment now count for this one. */
   readonly moved: number
 }
 
 /**
- * Takes over what an earlier build left in a journal, and what the journal holds of another address, domain or environment.
+ * Takes over the entries of an earlier build in a journal, and those of another address, domain or environment.
  *
- * - `names`: a file as a manifest names it, by its path.
+ * - `names`: gives the name of a file in a manifest, by its path.
  */
 export const adopt = Effect.fnUntraced(function*(path: string, scope: Place.Scope, names: (file: string) => string) {
   const missing = () => Effect.fail(new InvalidInput({ message: `There is no journal ${path}.` }))
@@ -226,12 +226,12 @@ export const adopt = Effect.fnUntraced(function*(path: string, scope: Place.Scop
   )
 })
 
-const bothAddresses = "holds uploads to one table for both addresses: it cannot be taken over."
+const bothAddresses = "has uploads to one table for both addresses, so it cannot be taken over."
 
-/** Whether a process uploads with this journal now. */
+/** Whether a process uses this journal now. */
 export const isInUse = (path: string): Effect.Effect<boolean, never, FileSystem.FileSystem> =>
   Effect.gen(function*() {
-    // To ask would make the file.
+    // Taking the lock would create the file.
     if (!(yield* (yield* FileSystem.FileSystem).exists(lockOf(path)))) return false
     return yield* Effect.match(lock(path), { onFailure: isTaken, onSuccess: () => false })
   }).pipe(Effect.scoped, Effect.orElseSucceed(() => false))
@@ -258,19 +258,19 @@ const cannotBeOpened = Effect.fnUntraced(function*(
   if (error instanceof Journal.JournalError && error.cause instanceof SqlJournal.OutdatedJournal) {
     return yield* new InvalidInput({
       message:
-        `The journal ${path} was written by an earlier build of tbm-studio, and nothing is sent before it is taken ` +
-        "over: run tbm-studio adopt MANIFEST."
+        `The journal ${path} was written by an earlier build of tbm-studio, and nothing is sent until it is taken over: run ` +
+        "tbm-studio adopt MANIFEST."
     })
   }
-  // Without it, what it holds would be sent again.
-  const another = isNew ? " Name another with --journal FILE, or go without one with --no-journal." : ""
+  // Only for a new journal: without an existing one, its uploads would be sent again.
+  const another = isNew ? " Name another with --journal FILE, or use none with --no-journal." : ""
   const ofDisk = isOfDisk(error) ? error : yield* readOnlyDisk(path)
   if (ofDisk !== undefined) {
     return yield* new CannotWrite({
       message: `The journal ${path} cannot be opened${why(ofDisk)}. Run this again when it can be written.${another}`
     })
   }
-  const remedy = isNew ? another : " See to it that you may read and write it, and files beside it."
+  const remedy = isNew ? another : " Check that you may read and write it, and files beside it."
   return yield* new InvalidOption({ message: `The journal ${path} cannot be opened${why(error)}.${remedy}` })
 })
 
@@ -281,7 +281,7 @@ const why = (error: unknown): string => {
   return why === "" ? "" : `: ${why}`
 }
 
-// SQLite says of a read-only file system what it says of a folder that is not there.
+// SQLite reports the same error for a read-only file system as for a missing folder.
 const readOnlyDisk = (path: string) =>
   Effect.gen(function*() {
     const folder = (yield* Path.Path).dirname(path)
@@ -295,11 +295,11 @@ const hasCause = (error: unknown, test: (error: object) => boolean, depth = 0): 
     hasCause(Predicate.hasProperty(error, "reason") ? error.reason : undefined, test, depth + 1) ||
     hasCause(Predicate.hasProperty(error, "cause") ? error.cause : undefined, test, depth + 1))
 
-// SQLite's numbers for a file that is damaged, and for one that is no database.
+// SQLite's error codes for a damaged file, and for a file that is not a database.
 const isDamage = (error: unknown): boolean =>
   hasCause(error, (cause) => Predicate.hasProperty(cause, "errcode") && (cause.errcode === 11 || cause.errcode === 26))
 
-// SQLite's numbers for a disk that does not read or write, and for one that is full; the lowest byte is the kind.
+// SQLite's error codes for a disk that fails to read or write, and for a full one. The lowest byte is the kind.
 const isOfDisk = (error: unknown): boolean =>
   hasCause(error, (cause) =>
     (Predicate.hasProperty(cause, "errcode") && typeof cause.errcode === "number" &&
@@ -308,7 +308,7 @@ const isOfDisk = (error: unknown): boolean =>
 
 const diskCodes: ReadonlySet<unknown> = new Set(["EDQUOT", "EFBIG", "EIO", "ENOSPC", "EROFS"])
 
-/** What a journal's failure means for a command. */
+/** The error of a command whose journal failed. */
 export const failure = (path: string, error: Journal.JournalError): InvalidInput | JournalFailed =>
   isDamage(error) ? damaged(path) : new JournalFailed({ path, operation: error.operation, why: error.why })
 
@@ -324,7 +324,7 @@ export class JournalFailed extends Data.TaggedError("JournalError")<{
   }
 }
 
-/** Another process uploads with this journal. */
+/** Another process uses this journal. */
 export class JournalInUse extends Data.TaggedError("JournalInUse")<{ readonly path: string }> {
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.retry
@@ -334,7 +334,7 @@ export class JournalInUse extends Data.TaggedError("JournalInUse")<{ readonly pa
   }
 }
 
-/** Fails where a journal holds uploads, but none to a place of the manifest. */
+/** Fails if a journal has uploads, but none to a place of the manifest. */
 export const checkFit = Effect.fnUntraced(function*(path: string, scope: Place.Scope) {
   const sql = yield* SqlClient.SqlClient
   const [entry] = yield* Effect.orElseSucceed(
@@ -345,46 +345,46 @@ export const checkFit = Effect.fnUntraced(function*(path: string, scope: Place.S
   const place = Option.getOrUndefined(Place.parse(entry.place))
   return yield* new InvalidInput({
     message: place === undefined || Place.sameScope(place, scope)
-      ? `The journal ${path} holds uploads, but none to a table and period of this manifest. If that is right, run the batch ` +
+      ? `The journal ${path} has uploads, but none to a table and period of this manifest. If that is right, run the batch ` +
         "again with --accept-journal; otherwise name its own with --journal FILE."
-      : `The journal ${path} holds uploads to ${Place.describe(place)}, but this batch goes to ${
+      : `The journal ${path} has uploads to ${Place.describe(place)}, but this batch goes to ${
         Place.describe(scope)
       }. ` +
         "If both are the same, take the journal over: tbm-studio adopt MANIFEST. If not, name another with --journal FILE."
   })
 })
 
-/** What a person can do about the uploads that only a person can judge. */
+/** The next steps for the uploads that a person must decide about. */
 export const advice = (items: ReadonlyArray<Asked>): ReadonlyArray<string> => {
   const asked = (reason: string) => items.filter(({ error }) => error?.reason === reason).length
-  const doubts = items.filter(({ action, status }) => action === "append" && status === "unknown").length
+  const unknown = items.filter(({ action, status }) => action === "append" && status === "unknown").length
   const changed = asked("ChangedSinceUpload") + asked("SurplusAdditions")
   return [
-    ...(doubts === 0 ? [] : [
+    ...(unknown === 0 ? [] : [
       "",
       `${
-        doubts === 1 ? "One append" : `${doubts} appends`
+        unknown === 1 ? "One append" : `${unknown} appends`
       } may have arrived or not. Look at what is stored; then run the batch ` +
-      `again with --unknown skip to take ${doubts === 1 ? "it" : "them"} for done, or with --unknown retry to send ` +
-      `${doubts === 1 ? "it" : "them"} again.`
+      `again with --unknown skip to treat ${unknown === 1 ? "it" : "them"} as done, or with --unknown retry to send ` +
+      `${unknown === 1 ? "it" : "them"} again.`
     ]),
     ...(changed === 0 ? [] : [
       "",
-      "What is stored is not what the manifest lists now. Run the batch again with --changed skip to leave it so, or with " +
-      "--changed send to send the new content: from its overwrite on where the manifest has one, otherwise in addition to " +
-      "what is stored."
+      "The stored rows differ from the manifest. Run the batch again with --changed skip to leave them, or with --changed " +
+      "send to send the new content: starting with its overwrite if the manifest has one, otherwise in addition to what is " +
+      "stored."
     ])
   ]
 }
 
-/** What becomes of appends that an overwrite may have replaced which was cut off. */
+/** The next steps for appends that an interrupted overwrite may have replaced. */
 export const adviceOnOverwrites = (endangered: number): ReadonlyArray<string> =>
   endangered === 0 ? [] : [
     "",
     `An overwrite that may have arrived or not may have replaced ${
       units.plural(endangered, "append")
     }. A batch whose ` +
-    "manifest still lists that overwrite sends it again, and what follows it; otherwise the batch asks about the appends."
+    "manifest still lists that overwrite sends it again, with what follows it; otherwise the batch asks about the appends."
   ]
 
 interface Asked {

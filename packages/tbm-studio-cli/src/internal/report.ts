@@ -136,7 +136,7 @@ export const reportOf = (
     }
     case "Abandoned":
       return result.outcomeUnknown
-        ? { ...base, status: "unknown", error: doubtful(failure) }
+        ? { ...base, status: "unknown", error: possiblyStored(failure) }
         : { ...base, status: "failed", error: failure }
     case "Skipped": {
       if (result.why === "superseded") return { ...base, status: "superseded" }
@@ -153,7 +153,7 @@ export const reportOf = (
 // One shared value: making an error takes longer than the rest of a report, and there may be a hundred thousand reports.
 const interrupted = failureOf(new Interrupted())
 
-const doubtful = ({ message, tag }: Failure): Failure => ({
+const possiblyStored = ({ message, tag }: Failure): Failure => ({
   tag,
   reason: "OutcomeUnknown",
   message: `${message} The rows may have been stored: look at the table before you send them again.`,
@@ -164,7 +164,7 @@ const doubtful = ({ message, tag }: Failure): Failure => ({
 const heldBack: Failure = {
   tag: "HeldBack",
   reason: "HeldBack",
-  message: "was not sent, since an earlier upload to the same table and period did not succeed.",
+  message: "It was not sent, since an earlier upload to the same table and period did not succeed.",
   recovery: "Retry"
 }
 

@@ -30,14 +30,14 @@ const simulator = Simulator.layer({
 
 const contentOf = (index: number) => `account,amount\r\n${index},${index * 2}\r\n`
 
-describe("a batch that is killed again and again", { timeout: 120_000 + kills * 5_000 }, () => {
+describe("a batch that is killed repeatedly", { timeout: 120_000 + kills * 5_000 }, () => {
   layer(simulator, { excludeTestServices: true })((it) => {
     it.effect(`ends as its manifest says after ${kills} kills`, () =>
       Effect.gen(function*() {
         const { clearFaults, state, url } = yield* Simulator.Simulator
         const env = settingsFor(url)
         const dir = yield* folder
-        // 300 tables: the first 200 get a second row, which adds to what the first has left there.
+        // 300 tables: the first 200 get a second row, which appends to the rows of the first.
         const tables = 300
         const tableOf = (index: number) => index % tables
         const actionOf = (index: number) => index < tables && index % 2 === 0 ? "overwrite" : "append"
@@ -48,7 +48,7 @@ describe("a batch that is killed again and again", { timeout: 120_000 + kills * 
         const manifest = write(dir, "manifest.csv", ["file,project,table,period,action", ...rows, ""].join("\n"))
         const args = ["batch", manifest, "--concurrency", "4", "--json"]
 
-        // So much time a run that the kills fall all along the batch, and from the start of a process on.
+        // The time before each kill, so that kills are spread over the batch, including the start of a process.
         const most = Math.ceil(1.6 * size / kills) + 3
         const longest = Math.ceil(Math.min(60, 4_000 / kills))
         let killed = 0
@@ -93,7 +93,7 @@ describe("a batch that is killed again and again", { timeout: 120_000 + kills * 
         assert.strictEqual(clean.status, unknown > 0 ? 75 : 0)
         assert.isAbove(skipped, 0)
 
-        /** How often each row is in its table, by what the server stored since the last overwrite of it. */
+        /** How often each row is in its table, counted from the table's last overwrite. */
         const counted = Effect.map(state, ({ uploads }) => {
           const present = new Map<string, Array<string>>()
           for (const { action, md5, table } of uploads) {
@@ -116,7 +116,7 @@ describe("a batch that is killed again and again", { timeout: 120_000 + kills * 
         const timesInTheEnd = yield* counted
         for (const [index, { status }] of clean.items.entries()) {
           const first = tableOf(index)
-          // From the overwrite of its table on nothing is there twice; without one, the doubt was the person's to judge.
+          // With an overwrite of its table no row is there twice; without one, a person had to decide about the append.
           const doubtful = status === "unknown" && actionOf(first) === "append"
           const times = timesInTheEnd(index)
           if (doubtful) assert.include([1, 2], times, `row ${index}`)

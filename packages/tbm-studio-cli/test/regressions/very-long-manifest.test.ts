@@ -10,7 +10,7 @@ const count = 200_000
 
 describe("a very long manifest", { timeout: 60_000 }, () => {
   layer(NodeServices.layer)((it) => {
-    it.effect("is read, and so is all that is wrong with it", () =>
+    it.effect("is read, and all its problems are reported", () =>
       Effect.gen(function*() {
         const dir = yield* folder
         const manifest = (period: string) =>
@@ -21,7 +21,7 @@ describe("a very long manifest", { timeout: 60_000 }, () => {
         assert.match(error.message, /… and 199980 more$/)
       }))
 
-    it.effect("has its table printed", () =>
+    it.effect("is printed as a table", () =>
       Effect.sync(() => {
         const rows = Array.from({ length: count }, (_, i) => (i === 7 ? "表" : `T${i}`))
         const lines = textTable.render(rows, [

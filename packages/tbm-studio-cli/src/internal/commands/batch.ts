@@ -125,7 +125,7 @@ export const batch = Command.make(
           ...(noJournal ? ["--no-journal: the cluster keeps one"] : []),
           ...(unknown === "fail" ? [] : ["--unknown: give it to the workers"]),
           ...(changed === "fail" ? [] : ["--changed: give it to the workers"]),
-          ...(acceptJournal ? ["--accept-journal: the cluster's journal holds all batches"] : []),
+          ...(acceptJournal ? ["--accept-journal: the cluster's journal has all batches"] : []),
           ...(onInterrupt === "finish" ? [] : ["--on-interrupt: the workers continue"]),
           ...(route === "table" ? [] : ["--via: the workers send to the table"])
         ]

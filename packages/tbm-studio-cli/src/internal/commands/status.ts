@@ -26,7 +26,7 @@ export const status = Command.make("status", flags, ({ file }) =>
     const beside = yield* journalFile.beside(file)
     const path = (yield* Effect.orElseSucceed(fs.exists(beside), () => false)) ? beside : file
     if (path === file && !(yield* Effect.orElseSucceed(isSqlite(fs, path), () => false))) {
-      return yield* new InvalidInput({ message: `${file} is no journal, and there is none beside it.` })
+      return yield* new InvalidInput({ message: `${file} is not a journal, and there is none beside it.` })
     }
     const { doubts, endangered, entries } = yield* read.pipe(
       Effect.mapError((error) => error instanceof Journal.JournalError ? journalFile.failure(path, error) : error),
@@ -35,7 +35,7 @@ export const status = Command.make("status", flags, ({ file }) =>
     const count = (state: Journal.State) => entries.filter((entry) => entry.state === state).length
     const states = ["uploaded", "failed", "unknown", "started", "retrying", "waiting"] as const
     const running = yield* journalFile.isInUse(path)
-    const doubtful = running ? doubts.filter(({ state }) => state !== "started") : doubts
+    const unknown = running ? doubts.filter(({ state }) => state !== "started") : doubts
     return {
       json: { journal: path, items: entries },
       text: [
@@ -55,11 +55,11 @@ export const status = Command.make("status", flags, ({ file }) =>
         ...(running
           ? ["", "A batch is running."]
           : [
-            ...journalFile.advice(doubtful.map(() => ({ action: "append", status: "unknown" }))),
+            ...journalFile.advice(unknown.map(() => ({ action: "append", status: "unknown" }))),
             ...journalFile.adviceOnOverwrites(endangered.length)
           ])
       ],
-      exitStatus: doubtful.length > 0 ? ExitStatus.outcomeUnknown : ExitStatus.done
+      exitStatus: unknown.length > 0 ? ExitStatus.outcomeUnknown : ExitStatus.done
     }
   }).pipe(printOutput)).pipe(
     Command.withDescription("Show what a batch has uploaded so far, from its journal"),
@@ -95,7 +95,7 @@ const read = Effect.gen(function*() {
 })
 
 const notOurs = new InvalidInput({
-  message: "The journal holds entries of another program, or of another version of tbm-studio."
+  message: "The journal has entries of another program, or of another version of tbm-studio."
 })
 
 const isSqlite = (fs: FileSystem.FileSystem, path: string) =>

@@ -45,7 +45,7 @@ interface Attempt {
   readonly durationMs: number
 }
 
-/** A worker's requests, by its access log. */
+/** A worker's requests, from its access log. */
 const attemptsIn = (log: string): ReadonlyArray<Attempt> => {
   const whole = existsSync(log) ? readFileSync(log, "utf8").split("\n").slice(0, -1) : []
   return whole.map((line) => JSON.parse(line)).filter(({ kind }) => kind === "attempt")
@@ -53,7 +53,7 @@ const attemptsIn = (log: string): ReadonlyArray<Attempt> => {
 
 const items = 40
 
-/** Two workers that both hold shards, a manifest, and what is needed to submit it. */
+/** Two workers that both have shards, a manifest, and what is needed to submit it. */
 const cluster = Effect.fnUntraced(function*(submitting: ReadonlyArray<string>) {
   const { url } = yield* Simulator.Simulator
   const sql = yield* PgClient.PgClient
@@ -109,7 +109,7 @@ describe("a cluster on Postgres", { timeout: 90_000 }, () => {
           if (status === "unknown") {
             assert.strictEqual(action, "append", table)
           } else {
-            // Skipped is what the killed worker uploaded and journaled, but could not tell the engine any more.
+            // The killed worker uploaded and journaled a skipped row, but did not report it to the engine.
             assert.include(["uploaded", "skipped"], status, table)
             assert.deepStrictEqual([md5, stored.length > 0], [content, true], table)
           }
@@ -134,11 +134,11 @@ describe("a cluster on Postgres", { timeout: 90_000 }, () => {
         assert.isAtLeast(uploads.length, items)
         const begun = uploads.map(({ durationMs, time }) => Date.parse(time) - durationMs)
         const atOnce = begun.map((at) => begun.filter((other) => other <= at && other > at - 300).length)
-        // Four by each of the two, as well as their logs tell.
+        // Four by each of the two, as far as their logs show.
         assert.isAbove(Math.max(...atOnce), 6)
       }))
 
-    it.effect("is given nothing where a file is wrong, unless it is told not to look", () =>
+    it.effect("gets no uploads if a file is invalid, unless the preflight is off", () =>
       Effect.gen(function*() {
         const { url } = yield* Simulator.Simulator
         const env = { ...settingsFor(url), DATABASE_URL: Redacted.value(yield* Config.Redacted("DATABASE_URL")) }
@@ -164,19 +164,19 @@ describe("a cluster on Postgres", { timeout: 90_000 }, () => {
         assert.strictEqual((yield* tbmStudio(["batch", manifest, "--durable"], env)).status, 0)
         assert.strictEqual((yield* recordOf).length, before + 2)
 
-        // What the cluster has uploaded is not looked for again.
+        // The preflight skips what the cluster has uploaded.
         rmSync(join(dir, "bad.csv"))
         assert.strictEqual((yield* tbmStudio(["batch", manifest, "--durable"], env)).status, 0)
       }))
 
-    it.effect("what waits for the workers and is interrupted tells of every item that it does not know its end", () =>
+    it.effect("a batch that is interrupted while it waits for the workers reports each item of unknown outcome", () =>
       Effect.gen(function*() {
         const { url } = yield* Simulator.Simulator
         const sql = yield* PgClient.PgClient
         const env = { ...settingsFor(url), DATABASE_URL: Redacted.value(yield* Config.Redacted("DATABASE_URL")) }
         const dir = yield* folder
         write(dir, "a.csv", "a,b\n1,2\n")
-        const manifest = write(dir, "m.csv", "file,project,table,period\na.csv,P,Nobody works,January:2024\n")
+        const manifest = write(dir, "m.csv", "file,project,table,period\na.csv,P,No workers,January:2024\n")
         const submitted = sql<{ count: number }>`
           SELECT count(*)::int AS count FROM cluster_messages WHERE payload LIKE ${`%${dir}%`}`
         const running = yield* start(process.execPath, [bin, "batch", manifest, "--durable", "--json"], env)
@@ -187,10 +187,10 @@ describe("a cluster on Postgres", { timeout: 90_000 }, () => {
         const { status, stdout } = yield* running.ended
         const { error, items, totals } = JSON.parse(stdout)
         assert.deepStrictEqual([status, error.tag, totals.unknown], [130, "Interrupted", 1])
-        assert.match(items[0].error.message, /It may be with the workers, which go on/)
+        assert.match(items[0].error.message, /The workers may still upload it/)
       }))
 
-    it.effect("a worker that is told to stop finishes what is under way, and the other does the rest", () =>
+    it.effect("a worker that is stopped finishes its running uploads, and the other does the rest", () =>
       Effect.gen(function*() {
         const { submit, workers: [one, two] } = yield* cluster(["--concurrency", "8"])
         if (one === undefined || two === undefined) return assert.fail("two workers")
@@ -219,7 +219,7 @@ describe("a cluster on Postgres", { timeout: 90_000 }, () => {
   })
 
   layer(Layer.fresh(prompt), { excludeTestServices: true })((it) => {
-    it.effect("leaves each table as its manifest says, in its order, whatever failed in the first round", () =>
+    it.effect("leaves each table as its manifest says, in its order, after failures in the first round", () =>
       Effect.gen(function*() {
         const { addFaults, state, url } = yield* Simulator.Simulator
         const env = { ...settingsFor(url), DATABASE_URL: Redacted.value(yield* Config.Redacted("DATABASE_URL")) }
@@ -255,7 +255,7 @@ describe("a cluster on Postgres", { timeout: 90_000 }, () => {
         assert.strictEqual(second.status, 0, second.stdout)
         assert.deepStrictEqual(yield* held, wanted)
 
-        // A corrected overwrite wipes out what was appended to it, so that goes again too.
+        // A corrected overwrite removes what was appended to it, so the appends are sent again too.
         write(dir, "base3.csv", "a,b\ncorrected,3\n")
         assert.strictEqual((yield* round(2)).status, 0)
         assert.deepStrictEqual(yield* held, wanted)

@@ -9,10 +9,10 @@ const postgres = PgClient.layerConfig({ url: Config.Redacted("DATABASE_URL") }).
 describe("a journal on Postgres", () => {
   layer(SqlJournal.layer({ batch: randomUUID() }).pipe(Layer.provide(postgres)), { excludeTestServices: true })(
     (it) => {
-      it.effect("keeps entries whose places hold long names", () =>
+      it.effect("keeps entries whose places have long names", () =>
         Effect.gen(function*() {
           const journal = yield* Journal.Journal
-          // Random, for Postgres compresses what it indexes.
+          // Random, since Postgres compresses what it indexes.
           const place = JSON.stringify(Array.from({ length: 60 }, () => randomUUID()))
           const entry: Journal.Entry = {
             place,

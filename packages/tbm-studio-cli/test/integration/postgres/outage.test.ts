@@ -50,7 +50,7 @@ const cluster = Effect.fnUntraced(function*(items: number) {
     tbmStudio(["batch", manifest, "--durable", "--json"], settings(postgres.port)),
     ({ status, stderr, stdout }) => ({ status, stderr, items: reported(stdout) })
   )
-  /** Waits until every shard is locked, as many by the one worker as by the other. */
+  /** Waits until every shard is locked, half of them by each worker. */
   const shared = Effect.gen(function*() {
     const sql = yield* PgClient.PgClient
     const locked = sql<{ shards: number }>`
@@ -78,7 +78,7 @@ const ticking = Effect.sync(() => {
   elapsed += tick
 }).pipe(Effect.delay(tick), Effect.forever, Effect.forkScoped)
 
-/** The longest time in which nothing was stored, in milliseconds, until there is no more to come. */
+/** The longest time in which nothing was stored, in milliseconds, until everything is stored. */
 const longestStandstill = <A, E, R>(batch: Fiber.Fiber<A, E>, stored: Effect.Effect<number, never, R>) =>
   Effect.gen(function*() {
     let [count, at, longest] = [yield* stored, elapsed, 0]
@@ -91,7 +91,7 @@ const longestStandstill = <A, E, R>(batch: Fiber.Fiber<A, E>, stored: Effect.Eff
     return longest
   })
 
-/** Nothing is lost, and what may have been applied twice says so. */
+/** No upload is lost, and one that may have been applied twice is reported as unknown. */
 const assertTrue = (items: ReadonlyArray<Item>, stored: ReadonlyArray<{ readonly table: string }>) => {
   for (const { action, status, table } of items) {
     const times = stored.filter((upload) => upload.table === table).length
@@ -104,7 +104,7 @@ const assertTrue = (items: ReadonlyArray<Item>, stored: ReadonlyArray<{ readonly
 
 describe("a cluster whose Postgres fails", { timeout: 300_000 }, () => {
   layer(Simulator.layer(slowly), { excludeTestServices: true })((it) => {
-    it.effect("goes on after a restart of it under load, and a worker that saw that ends when it is told to", () =>
+    it.effect("continues after a restart of Postgres under load, and its workers still stop on a signal", () =>
       Effect.gen(function*() {
         const items = 120
         const { postgres, submit, workers: [one] } = yield* cluster(items)
@@ -131,7 +131,7 @@ describe("a cluster whose Postgres fails", { timeout: 300_000 }, () => {
         assert.isAtMost(yield* Fiber.join(standstill), 15_000)
       }))
 
-    it.effect("goes on without a worker that is cut off from it, which ends when it is told to", () =>
+    it.effect("continues without a worker that is cut off from Postgres, and that worker still stops on a signal", () =>
       Effect.gen(function*() {
         const items = 120
         const before = (yield* recordOf).length
@@ -154,7 +154,7 @@ describe("a cluster whose Postgres fails", { timeout: 300_000 }, () => {
         assert.isAtMost(elapsed - told, 7_000)
       }))
 
-    it.effect("does not wait for a worker that is cut off before it has read what it was told of", () =>
+    it.effect("does not wait for a worker that is cut off before it has read its uploads", () =>
       Effect.gen(function*() {
         const items = 20
         const { shared, submit, workers: [one] } = yield* cluster(items)

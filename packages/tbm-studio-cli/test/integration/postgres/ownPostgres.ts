@@ -7,12 +7,12 @@ import { join } from "node:path"
 
 export interface OwnPostgres {
   readonly port: number
-  /** Cuts every session off, as a crash does. */
+  /** Ends every session, as a crash does. */
   readonly stop: Effect.Effect<void>
   readonly start: Effect.Effect<void>
 }
 
-/** A Postgres of the test's own, which can be stopped and started again. */
+/** A Postgres for one test, which can be stopped and started again. */
 export const ownPostgres: Effect.Effect<OwnPostgres, never, Scope.Scope> = Effect.gen(function*() {
   const root = process.getuid?.() === 0
   const data = yield* Effect.acquireRelease(
@@ -20,7 +20,7 @@ export const ownPostgres: Effect.Effect<OwnPostgres, never, Scope.Scope> = Effec
     (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
   )
   if (root) {
-    // It refuses to run as root.
+    // Postgres does not run as root.
     const id = (flag: string) => Number(execFileSync("id", [flag, "postgres"], { encoding: "utf8" }))
     chmodSync(data, 0o711)
     chownSync(data, id("-u"), id("-g"))
@@ -41,7 +41,7 @@ export const ownPostgres: Effect.Effect<OwnPostgres, never, Scope.Scope> = Effec
     running = undefined
     if (child === undefined) return resume(Effect.void)
     child.once("exit", () => resume(Effect.void))
-    // Immediate: no session is asked to end first.
+    // Immediate: it does not wait for sessions to end.
     child.kill("SIGQUIT")
   })
   const start = Effect.sync(() => {
