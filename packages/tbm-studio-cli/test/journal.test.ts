@@ -69,7 +69,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
       return running
     })
 
-    it.effect("knows an upload by any spelling of its period", () =>
+    it.effect("recognises an upload by any spelling of its period", () =>
       Effect.gen(function*() {
         const { dir, manifest } = yield* manifestOf(["Spelled", "append"])
         assert.strictEqual((yield* run("batch", manifest)).status, 0)
@@ -253,7 +253,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         assert.deepStrictEqual([status.status, states(status)], [75, ["started", "started"]])
       }))
 
-    it.effect("a second signal ends it at once, with what is known; the journal knows too", () =>
+    it.effect("a second signal ends it at once, with what is known, and the journal records it", () =>
       Effect.gen(function*() {
         const { manifest } = yield* manifestOf(["Mute", "overwrite"], ["Later", "overwrite"])
         const { ended, kill } = yield* startUntil(3, "batch", manifest, "--concurrency", "1", "--json")

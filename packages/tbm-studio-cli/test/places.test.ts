@@ -228,7 +228,7 @@ describe("a batch", { timeout: 60_000 }, () => {
         assert.lengthOf(yield* uploadsOf("Empty"), 1)
       }))
 
-    it.effect("questions a journal of another service, and one that knows none of its tables", () =>
+    it.effect("asks about a journal of another service, and about one without its tables", () =>
       Effect.gen(function*() {
         const { dir } = yield* manifestOf("Unfit", ["delta.csv", "append"])
         const path = join(dir, "m.csv")

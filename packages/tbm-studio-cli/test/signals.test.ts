@@ -198,7 +198,7 @@ describe("a signal ends cleanly", { timeout: 120_000 }, () => {
       assert.match(stopped.stderr, /may finish\. A second signal abandons them\.\nInterrupted before it was done\.\n$/)
     }).pipe(Effect.scoped))
 
-  it.live("two at once are one, as Ctrl-C under npm comes: the batch finishes", () =>
+  it.live("two at once count as one, like a Ctrl-C under npm: the batch finishes", () =>
     Effect.gen(function*() {
       const slow: Phase = {
         fault: { match: { operation: "upload" }, apply: true, fault: { type: "delay", ms: 1_000 } },

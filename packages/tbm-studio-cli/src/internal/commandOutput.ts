@@ -118,15 +118,15 @@ export const onEarlyEnd = (onEarlyEnd: Running["onEarlyEnd"]): Effect.Effect<voi
  * interruption changes nothing.
  */
 export const withEnd = (
-  response: CommandOutput,
+  output: CommandOutput,
   { error, exitStatus, problems }: End,
   complete = false
 ): CommandOutput =>
-  complete && exitStatus === ExitStatus.interrupted ? response : {
-    ...response,
-    json: { ...response.json, ..."error" in response.json ? {} : { error } },
-    problems: [...response.problems ?? [], ..."error" in response.json ? [] : problems],
-    exitStatus: ExitStatus.gravest([response.exitStatus, exitStatus])
+  complete && exitStatus === ExitStatus.interrupted ? output : {
+    ...output,
+    json: { ...output.json, ..."error" in output.json ? {} : { error } },
+    problems: [...output.problems ?? [], ..."error" in output.json ? [] : problems],
+    exitStatus: ExitStatus.gravest([output.exitStatus, exitStatus])
   }
 
 const earlyOutput = (end: End): CommandOutput =>
