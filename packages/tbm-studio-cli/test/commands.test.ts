@@ -222,7 +222,7 @@ describe("tbm-studio", { timeout: 60_000 }, () => {
           [77, "failed", 1, "ApiError", "Forbidden", "Authorize"]
         ])
         // If the outcome is unknown, the message says what to check.
-        assert.match(itemOf(cases[4]).error?.message ?? "", /may have been applied.*check/)
+        assert.match(itemOf(cases[4]).error?.message ?? "", /may still have been applied.*check/)
         assert.lengthOf(yield* storedIn("Lost"), 1)
       }))
 
