@@ -13,7 +13,7 @@
  * **Gotchas**
  *
  * The protocol's core has no digest, so a report's `verified` is false; lengths are compared. A server that reports more bytes
- * than were sent ends the upload with `UndecodableAnswer`, and the address is forgotten. An address on another origin than the
+ * than were sent ends the upload with `UndecodableResponse`, and the address is forgotten. An address on another origin than the
  * endpoint's is rejected, since credentials would go there.
  *
  * **Example** (A target for videos)

@@ -410,7 +410,7 @@ export const upload = <Item, Receipt, E, R>(
     }
   )
 
-// Otherwise every run would ask again, and a script would choose, which then chooses for other doubts too.
+// If the choice were not recorded, every run would ask again, and a script that chooses each time would decide other doubts too.
 const resolveAssumed = Effect.fnUntraced(
   function*<Item, Receipt, E, R>(
     target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
