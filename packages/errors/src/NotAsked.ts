@@ -95,7 +95,7 @@ export const isNotAsked = (error: unknown): boolean => {
 
 // Effect's clients pass on the kind of an `HttpClient`'s reason, each in its own way.
 const isUnsent = (reason: unknown): boolean =>
-  Predicate.isTagged(reason, "NetworkError")
+  property(reason, "_tag") === "NetworkError"
     ? isKind(property(reason, "reason"))
     : isKind(property(reason, "kind")) || isKind(property(reason, "_tag"))
 

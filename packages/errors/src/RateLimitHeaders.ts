@@ -123,36 +123,25 @@ const pairs: ReadonlyArray<readonly [remaining: string, reset: string]> = [
 ]
 
 interface Policy {
-  remaining?: string | undefined
-  reset?: string | undefined
+  readonly remaining: string | undefined
+  readonly reset: string | undefined
 }
 
 // A structured field (RFC 9651): commas and semicolons within quotes are not separators.
 const policies = (value: string): ReadonlyArray<Policy> => {
   const members = value.match(/(?:[^,"]|"(?:[^"\\]|\\.)*"?)+/g) ?? []
-  const flat: Policy = {}
-  const listed = members.map((member) => {
-    const [item = "", ...parameters] = member.match(/(?:[^;"]|"(?:[^"\\]|\\.)*"?)+/g) ?? []
-    // In draft 07 the members themselves are the parameters.
-    assign(flat, item)
-    const policy: Policy = {}
-    for (const parameter of parameters) assign(policy, parameter)
-    return policy
-  })
-  return [flat, ...listed]
+  const items = members.map((member) => member.match(/(?:[^;"]|"(?:[^"\\]|\\.)*"?)+/g) ?? [])
+  // In draft 07 the members themselves are the parameters.
+  const flat = items.map(([item = ""]) => item)
+  return [flat, ...items.map(([, ...parameters]) => parameters)].map(policyOf)
 }
 
-const assign = (policy: Policy, parameter: string) => {
-  const [key = "", value] = parameter.split("=", 2)
-  switch (key.trim().toLowerCase()) {
-    case "r":
-    case "remaining":
-      policy.remaining = value
-      break
-    case "t":
-    case "reset":
-      policy.reset = value
-  }
+const policyOf = (parameters: ReadonlyArray<string>): Policy => {
+  const values: { readonly [key: string]: string | undefined } = Object.fromEntries(parameters.map((parameter) => {
+    const [key = "", value] = parameter.split("=", 2)
+    return [key.trim().toLowerCase(), value]
+  }))
+  return { remaining: values["r"] ?? values["remaining"], reset: values["t"] ?? values["reset"] }
 }
 
 const yearInSeconds = 31_536_000
