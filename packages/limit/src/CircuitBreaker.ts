@@ -278,17 +278,14 @@ export const layerNoop: Layer.Layer<CircuitBreaker> = /* @__PURE__ */ Layer.succ
 
 const hub = /* @__PURE__ */ PubSub.sliding<Transition>(128)
 
-const settingsOf = (
-  { classify, maxOpenDuration, name, openDuration, probeLease, probes, tripPolicy }: Field.Settings<typeof fields>
-): circuit.Settings => ({
-  name,
-  classify,
-  probes,
-  backoff: openDuration,
-  rules: tripPolicy,
-  timed: tripPolicy.some(({ timed }) => timed),
-  ignoresFirstSuccesses: tripPolicy.every(({ ignoresFirstSuccesses }) => ignoresFirstSuccesses),
-  slowMillis: Math.min(...tripPolicy.map(({ slowMillis }) => slowMillis)),
-  maxOpenMillis: Duration.toMillis(maxOpenDuration),
-  probeLeaseMillis: Duration.toMillis(probeLease)
-})
+const settingsOf = (settings: Field.Settings<typeof fields>): circuit.Settings => {
+  const { maxOpenDuration, probeLease, tripPolicy } = settings
+  return {
+    ...settings,
+    timed: tripPolicy.some(({ timed }) => timed),
+    ignoresFirstSuccesses: tripPolicy.every(({ ignoresFirstSuccesses }) => ignoresFirstSuccesses),
+    slowMillis: Math.min(...tripPolicy.map(({ slowMillis }) => slowMillis)),
+    maxOpenMillis: Duration.toMillis(maxOpenDuration),
+    probeLeaseMillis: Duration.toMillis(probeLease)
+  }
+}

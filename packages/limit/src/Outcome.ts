@@ -37,7 +37,6 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import { isRequestFault } from "./internal/requestFault.ts"
 
@@ -133,10 +132,11 @@ const wasInterrupted = (exit: Exit.Exit<unknown, unknown>): boolean =>
 const judge = (exit: Exit.Exit<unknown, unknown>, classifier: Classifier.Classifier | undefined): Outcome => {
   if (exit._tag === "Success") return success
   if (Cause.hasInterruptsOnly(exit.cause)) return ignored
-  const error = Cause.findErrorOption(exit.cause)
-  if (Option.isNone(error)) return plainFailure
-  if (NotAsked.isNotAsked(error.value) || isCallersDeadline(error.value)) return ignored
-  const recovery = classifier?.(error.value) ?? Classifier.classify(error.value, nowMillis())
+  const failed = exit.cause.reasons.find(Cause.isFailReason)
+  if (failed === undefined) return plainFailure
+  const { error } = failed
+  if (NotAsked.isNotAsked(error) || isCallersDeadline(error)) return ignored
+  const recovery = classifier?.(error) ?? Classifier.classify(error, nowMillis())
   if (isRequestFault(recovery)) return success
   return recovery._tag === "Retry" && recovery.after !== undefined
     ? { _tag: "Failure", retryAfter: recovery.after }

@@ -78,8 +78,8 @@ export class CircuitOpen extends Rejection.TaggedError("CircuitOpen")<{
 export interface Settings {
   /** The name in metrics, which all circuits of a keyed breaker share. */
   readonly name: string
-  readonly rules: ReadonlyArray<TripRule>
-  readonly backoff: Backoff.Settings
+  readonly tripPolicy: ReadonlyArray<TripRule>
+  readonly openDuration: Backoff.Settings
   readonly maxOpenMillis: number
   readonly probes: number
   readonly probeLeaseMillis: number
@@ -189,7 +189,7 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
     const failed = outcome._tag === "Failure"
     if (this.#windows === undefined) {
       if (!failed && this.#settings.ignoresFirstSuccesses) return false
-      this.#windows = this.#settings.rules.map((rule) => rule.start())
+      this.#windows = this.#settings.tripPolicy.map((rule) => rule.start())
     }
     const now = stopwatch === undefined ? 0 : stopwatch.now()
     const took = stopwatch === undefined ? 0 : now - stopwatch.startedAt
@@ -211,7 +211,7 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
       this.#nextOpen = undefined
     }
     this.#random = fiber.getRef(Random.Random)
-    this.#nextOpen ??= Backoff.delays(this.#settings.backoff, () => this.#random?.nextDoubleUnsafe() ?? 0.5)
+    this.#nextOpen ??= Backoff.delays(this.#settings.openDuration, () => this.#random?.nextDoubleUnsafe() ?? 0.5)
     const hint = outcome._tag === "Failure" && outcome.retryAfter !== undefined
       ? Duration.toMillis(outcome.retryAfter)
       : 0

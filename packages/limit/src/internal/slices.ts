@@ -17,16 +17,12 @@ export class Slices {
   advance(now: number) {
     const slice = Math.floor(now / this.#sliceMillis)
     if (slice <= this.#latest) return
-    if (slice - this.#latest >= slices) {
-      this.reset()
-    } else {
-      for (let dropped = this.#latest + 1; dropped <= slice; dropped++) {
-        const index = dropped % slices
-        this.totalCalls -= this.#calls[index] ?? 0
-        this.totalMarked -= this.#marked[index] ?? 0
-        this.#calls[index] = 0
-        this.#marked[index] = 0
-      }
+    for (let dropped = Math.max(this.#latest + 1, slice - slices + 1); dropped <= slice; dropped++) {
+      const index = dropped % slices
+      this.totalCalls -= this.#calls[index] ?? 0
+      this.totalMarked -= this.#marked[index] ?? 0
+      this.#calls[index] = 0
+      this.#marked[index] = 0
     }
     this.#latest = slice
   }
@@ -39,12 +35,5 @@ export class Slices {
     if (!marked) return
     this.#marked[index] = (this.#marked[index] ?? 0) + 1
     this.totalMarked++
-  }
-
-  reset() {
-    this.#calls.fill(0)
-    this.#marked.fill(0)
-    this.totalCalls = 0
-    this.totalMarked = 0
   }
 }

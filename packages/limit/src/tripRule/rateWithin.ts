@@ -39,18 +39,17 @@ export const rateWithin: Field.Variant<"rateWithin", Options | undefined, TripRu
 
 class TimeWindow implements TripWindow {
   readonly #slices: Slices
-  readonly #threshold: number
-  readonly #minimumCalls: number
+  readonly #settings: Field.Settings<typeof fields>
 
-  constructor({ minimumCalls, threshold, within }: Field.Settings<typeof fields>) {
-    this.#slices = new Slices(Duration.toMillis(within))
-    this.#threshold = threshold
-    this.#minimumCalls = minimumCalls
+  constructor(settings: Field.Settings<typeof fields>) {
+    this.#slices = new Slices(Duration.toMillis(settings.within))
+    this.#settings = settings
   }
 
   record(failed: boolean, _tookMillis: number, now: number): boolean {
     this.#slices.add(now, failed)
     const { totalCalls, totalMarked } = this.#slices
-    return totalMarked > 0 && totalCalls >= this.#minimumCalls && totalMarked / totalCalls >= this.#threshold
+    const { minimumCalls, threshold } = this.#settings
+    return totalMarked > 0 && totalCalls >= minimumCalls && totalMarked / totalCalls >= threshold
   }
 }
