@@ -26,7 +26,6 @@ export const layers: ReadonlyArray<string> = [
   "tbm-simulator",
   "tbm-studio",
   "tbm-studio-cli",
-  "lab",
   "bench"
 ]
 
@@ -306,4 +305,32 @@ export const effects = (
     })
   )
   return [...found, ...allowed.unused()]
+}
+
+/** The headings of a README, in their order. A package has those that apply. */
+export const headings: ReadonlyArray<string> = [
+  "Install",
+  "Example",
+  "Commands",
+  "Settings",
+  "Exit statuses",
+  "`--json`",
+  "Modules",
+  "The order",
+  "Defaults",
+  "Behaviour",
+  "Anti-patterns",
+  "Testing",
+  "FAQ"
+]
+
+/** READMEs of packages have the same headings in the same order. */
+export const sameHeadings = (name: string, readme: string): ReadonlyArray<string> => {
+  const found = [...readme.matchAll(/^## (.+)$/gm)].map(([, heading = ""]) => heading)
+  const unknown = found.filter((heading) => !headings.includes(heading))
+  if (unknown.length > 0) return unknown.map((heading) => `packages/${name}/README.md has the heading ${heading}`)
+  const places = found.map((heading) => headings.indexOf(heading))
+  return places.every((place, i) => i === 0 || place > (places[i - 1] ?? 0))
+    ? []
+    : [`packages/${name}/README.md has its headings in another order: ${found.join(", ")}`]
 }

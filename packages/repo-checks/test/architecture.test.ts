@@ -238,4 +238,23 @@ describe("the architecture", () => {
     const top = new Set(files.map((file) => file.split("/")[0] ?? ""))
     expect([...top].filter((name) => !name.startsWith(".") && !listed.includes(name))).toEqual([])
   })
+
+  it("names no package that does not exist", () => {
+    const names = all.map(({ name }) => name)
+    const listed = [Architecture.layers, Architecture.portable, Architecture.solitary, Architecture.rootless].flat()
+    expect(listed.filter((name) => !names.includes(name))).toEqual([])
+  })
+
+  it("gives all READMEs the same headings", () => {
+    const readmes = publicPackages().map(({ name }) =>
+      [name, readFileSync(join(root, "packages", name, "README.md"), "utf8")] as const
+    )
+    expect(readmes.flatMap(([name, readme]) => Architecture.sameHeadings(name, readme))).toEqual([])
+    expect(Architecture.sameHeadings("a", "## Modules\n## Install\n")).toEqual([
+      "packages/a/README.md has its headings in another order: Modules, Install"
+    ])
+    expect(Architecture.sameHeadings("a", "## Install\n## Parts\n")).toEqual([
+      "packages/a/README.md has the heading Parts"
+    ])
+  })
 })
