@@ -168,8 +168,9 @@ export const read = <F extends Record>(
 function requireArgument(sensible: boolean, path: string, rule: string, written: unknown): asserts sensible {
   if (sensible) return
   if (written === undefined) throw new RangeError(`${path} is missing. It must be ${rule}`)
-  const json = typeof written === "object" && !Duration.isDuration(written)
-  Argument.requireArgument(false, path, rule, json ? JSON.stringify(written) : written)
+  const plain = typeof written === "number" || typeof written === "bigint" || Duration.isDuration(written)
+  // JSON has no functions.
+  Argument.requireArgument(false, path, rule, plain ? written : JSON.stringify(written) ?? "a function")
 }
 
 /**
@@ -251,6 +252,8 @@ export const duration = (
 const durationOf = (input: unknown): Duration.Duration | undefined => {
   const json: DurationJson = Predicate.hasProperty(input, "_id") ? input : { millis: input }
   const { _tag, millis = _tag, nanos } = json
+  // `Duration` reads it as zero.
+  if (Number.isNaN(millis)) return undefined
   try {
     return Duration.fromInputUnsafe((nanos === undefined ? millis : BigInt(String(nanos))) as Duration.Input)
   } catch {
@@ -283,7 +286,7 @@ export const boolean: Field<boolean, boolean> = /* @__PURE__ */ leaf(
  */
 export const text: Field<string, string> = /* @__PURE__ */ leaf(
   { _tag: "Text" },
-  "a text",
+  "a text that is not empty",
   (input) => typeof input === "string" && input !== "" ? input : undefined
 )
 

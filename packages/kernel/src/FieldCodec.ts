@@ -134,7 +134,10 @@ export const encode = <F extends Field.AnyField>(
       : Effect.fail(new UnnamedFunction({ path, names: Object.keys(functions) }))
   })
 
-const units = ["milli", "millis", "second", "seconds", "minute", "minutes", "hour", "hours", "day", "days"] as const
+const units = [
+  ...["nano", "nanos", "micro", "micros", "milli", "millis", "second", "seconds", "minute", "minutes"] as const,
+  ...["hour", "hours", "day", "days", "week", "weeks"] as const
+]
 
 const time: Schema.Codec<unknown> = /* @__PURE__ */ Schema.Union([
   Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)),
@@ -181,10 +184,11 @@ const structure = (shape: Field.Shape, functions: Functions): Schema.Codec<unkno
   }
 }
 
-const reviveShape = (shape: Field.Shape, value: unknown, functions: Functions): unknown =>
-  shape._tag === "Function"
-    ? functions[String(value)]
-    : walk(shape, value, "", (inner, innerValue) => reviveShape(inner, innerValue, functions))
+const reviveShape = (shape: Field.Shape, value: unknown, functions: Functions): unknown => {
+  if (shape._tag === "Function") return functions[String(value)]
+  if (shape._tag === "Number" && value === null) return Infinity
+  return walk(shape, value, "", (inner, innerValue) => reviveShape(inner, innerValue, functions))
+}
 
 const write = (
   shape: Field.Shape,
@@ -214,7 +218,7 @@ const write = (
 }
 
 const duration = (input: Duration.Input): number | string => {
-  if (typeof input === "string" || typeof input === "number") return input
+  if (typeof input === "string") return input
   const millis = Duration.toMillis(input)
   return Number.isFinite(millis) ? millis : "Infinity"
 }
@@ -229,7 +233,10 @@ const walk = (shape: Field.Shape, value: unknown, path: string, visit: Visit): u
       return Predicate.isObject(value)
         ? mapPresent(
           value,
-          (inner, name) => fields[name] === undefined ? inner : visit(fields[name].shape, inner, `${path}.${name}`)
+          (inner, name) => {
+            const field = Object.hasOwn(fields, name) ? fields[name] : undefined
+            return field === undefined ? inner : visit(field.shape, inner, `${path}.${name}`)
+          }
         )
         : value
     }

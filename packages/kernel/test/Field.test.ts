@@ -80,9 +80,23 @@ describe("Field", () => {
       ["Limit.wait must be a finite duration above 0 millis, not 0", () => read({ permits: 1, wait: 0 })],
       ["Limit.wait must be a finite duration above 0 millis, not Infinity", () => read({ permits: 1, wait: Infinity })],
       [
-        "Limit.wait must be a finite duration above 0 millis, not soon",
+        "Limit.wait must be a finite duration above 0 millis, not \"soon\"",
         () => read(JSON.parse(`{ "permits": 1, "wait": "soon" }`))
       ],
+      [
+        "Limit.wait must be a finite duration above 0 millis, not NaN",
+        () => read({ permits: 1, wait: Number.NaN })
+      ],
+      [
+        "Limit.permits must be an integer of at least 1, not \"3\"",
+        () => read(JSON.parse(`{ "permits": "3" }`))
+      ],
+      ["Limit.name must be a text that is not empty, not \"\"", () => read({ name: "", permits: 1 })],
+      ["Limit.mode must be one of allow, fail, not a function", () =>
+        read({
+          permits: 1,
+          mode: read as never
+        })],
       ["Limit.queue must be an integer of at least 0 or Infinity, not 0.5", () => read({ permits: 1, queue: 0.5 })],
       [
         "Limit.rules.rate.threshold must be a number from 0 to 1, not 2",
@@ -97,7 +111,7 @@ describe("Field", () => {
         `Limit.rules must be one of consecutive, rate, never, not {"reat":{}}`,
         () => read(JSON.parse(`{ "permits": 1, "rules": { "reat": {} } }`))
       ],
-      ["Limit.mode must be one of allow, fail, not x", () => read(JSON.parse(`{ "permits": 1, "mode": "x" }`))],
+      ["Limit.mode must be one of allow, fail, not \"x\"", () => read(JSON.parse(`{ "permits": 1, "mode": "x" }`))],
       [
         "Limit.shares.live must be a number of at most 1 and above 0, not 0",
         () => read({ permits: 1, shares: { live: 0 } })

@@ -130,7 +130,7 @@ export interface Options {
 
 const isBackoff = (value: unknown): boolean =>
   Predicate.isObject(value) && !Array.isArray(value) && !Duration.isDuration(value) &&
-  Object.keys(value).every((name) => name in Backoff.fields)
+  Object.keys(value).every((name) => Object.hasOwn(Backoff.fields, name))
 
 /**
  * The options as data.

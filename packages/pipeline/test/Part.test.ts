@@ -1,10 +1,11 @@
 import { Recovery } from "@effect-resilience/errors"
 import * as Field from "@effect-resilience/kernel/Field"
-import type * as Policy from "@effect-resilience/kernel/Policy"
+import * as Policy from "@effect-resilience/kernel/Policy"
 import { Bulkhead } from "@effect-resilience/limit"
 import { Part, Pipeline, PipelineDescription, Slot } from "@effect-resilience/pipeline"
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
-import { Context, Data, Effect } from "effect"
+import { Context, Data, Effect, Exit, Fiber } from "effect"
+import { TestClock } from "effect/testing"
 
 class Rejected extends Data.TaggedError("Rejected")<{ readonly label: string }> {}
 
@@ -29,6 +30,18 @@ const gate = Part.make({
 })
 
 const parts = { ...Pipeline.parts, gate }
+
+/** Takes its time to be made, and some cannot be made at all. */
+const slow = Part.make({
+  slot: "call",
+  field: Field.struct({ millis: Field.number(), breaks: Field.withDefault(Field.boolean, false) }),
+  make: ({ breaks, millis }) =>
+    Effect.gen(function*() {
+      yield* Effect.sleep(millis)
+      if (breaks === true) return yield* Effect.die("broken")
+      return Policy.noop(millis)
+    })
+})
 
 describe("a part of one's own", () => {
   it.effect("has a key in descriptions, its errors in types, and its snapshot among those of the pipeline", () =>
@@ -66,6 +79,36 @@ describe("a part of one's own", () => {
     // @ts-expect-error -- not among the parts
     assert.throws(() => Pipeline.make({ name: "x", gate: { label: "a" } }), RangeError)
   })
+})
+
+describe("a reload", () => {
+  const withSlow = { parts: { ...Pipeline.parts, slow } }
+  const of = (permits: number, millis: number) => ({ name: "x", bulkhead: { permits }, slow: { millis } })
+
+  it.effect("is taken whole, though its caller is interrupted or another comes meanwhile", () =>
+    Effect.gen(function*() {
+      const pipeline = yield* Pipeline.make(of(1, 0), withSlow)
+      const seen = Effect.map(pipeline.snapshot, ({ bulkhead, slow }) => [bulkhead?.permits, slow])
+      const first = yield* Effect.forkChild(pipeline.reload(of(2, 100)), { startImmediately: true })
+      const second = yield* Effect.forkChild(pipeline.reload(of(3, 10)), { startImmediately: true })
+      const interrupting = yield* Effect.forkChild(Fiber.interrupt(first), { startImmediately: true })
+      assert.deepStrictEqual(yield* seen, [1, 0])
+      yield* TestClock.adjust(100)
+      assert.deepStrictEqual(yield* seen, [2, 100])
+      yield* TestClock.adjust(10)
+      yield* Fiber.joinAll([second, interrupting])
+      assert.deepStrictEqual(yield* seen, [3, 10])
+      assert.deepStrictEqual((yield* pipeline.description).slow, { millis: 10 })
+    }))
+
+  it.effect("changes nothing where a part cannot be made", () =>
+    Effect.gen(function*() {
+      const pipeline = yield* Pipeline.make(of(1, 0), withSlow)
+      const broken = { name: "x", bulkhead: { permits: 2 }, slow: { millis: 0, breaks: true } }
+      assert.isTrue(Exit.hasDies(yield* Effect.exit(pipeline.reload(broken))))
+      const { bulkhead } = yield* pipeline.snapshot
+      assert.strictEqual(bulkhead?.permits, 1)
+    }))
 })
 
 describe("a function in a slot", () => {

@@ -1,5 +1,4 @@
 import { ApiError } from "@effect-resilience/errors"
-import { Bulkhead } from "@effect-resilience/limit"
 import { Pipeline } from "@effect-resilience/pipeline"
 import { Attempt, AttemptBudget } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
@@ -18,15 +17,14 @@ const description = {
   metrics: true
 } as const
 
-/** The same bulkhead, but a stranger: the pipeline then puts its parts around each other one by one. */
-const stranger = (own: Bulkhead.Bulkhead): Bulkhead.Bulkhead => ({
-  name: own.name,
-  snapshot: own.snapshot,
-  execute: (self) => own.execute(self),
-  admitUnsafe: undefined,
-  resize: (permits) => own.resize(permits),
-  reload: (options) => own.reload(options)
-})
+const admitting = {
+  ...description,
+  throttle: { minimumCalls: 2, multiplier: 1.2, window: "4 seconds" },
+  concurrencyLimit: { algorithm: { aimd: { initial: 2, min: 1, max: 3, timeout: "1 second" } } }
+} as const
+
+/** Stands innermost and does nothing, so that the pipeline puts its parts around each other one by one. */
+const plain = Pipeline.around("attempt", "plain", (self) => self)
 
 const outcomes = ["refused", "interrupted", "failure", "success"]
 
@@ -40,60 +38,67 @@ const counts = (pipeline: string) =>
     ))
 
 /** What many callers see and leave behind, who come and are interrupted at random moments. */
-const history = (name: string, inParts: boolean, seed: number) =>
+const history = (parts: typeof description | typeof admitting, oneByOne: boolean, seed: number) =>
   Effect.gen(function*() {
-    const own = yield* Bulkhead.make({ name, ...description.bulkhead })
-    const bulkhead = inParts ? stranger(own) : own
-    const pipeline = yield* Pipeline.make({ name, ...description }, { policies: { bulkhead } })
+    const name = "ledger"
+    const pipeline = yield* Pipeline.make<Pipeline.Description>({ name, ...parts }, { around: oneByOne ? [plain] : [] })
     const events: Array<string> = []
     const note = (text: string) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         events.push(`${String(now).padStart(5, "0")} ${text}`)
       })
-    const callers = yield* Effect.forEach(Array.from({ length: 24 }, (_, caller) => caller), (caller) =>
-      Effect.gen(function*() {
-        const came = yield* Random.nextIntBetween(0, 20_000)
-        const gone = yield* Random.nextIntBetween(100, 15_000)
-        const attempts = yield* Effect.all(Array.from({ length: 3 }, () =>
-          Effect.all([
-            Random.nextIntBetween(0, 4),
-            Random.nextIntBetween(1, 3000),
-            Random.next
-          ])))
-        const work = Effect.gen(function*() {
-          const { attempt } = yield* Effect.service(Attempt.Current)
-          yield* note(`${caller} tries ${attempt}`)
-          const [kind, millis, luck] = attempts[attempt - 1] ?? [0, 0, 0]
-          if (kind > 1) {
-            yield* Effect.onInterrupt(Effect.sleep(millis), () =>
-              note(`${caller} stops ${attempt}`))
-          } else if (kind === 1) yield* Effect.yieldNow
-          if (luck < 0.45) return caller
-          if (luck < 0.55) return yield* Effect.fail(notFound)
-          if (luck < 0.6) return yield* Effect.die("broken")
-          if (luck < 0.65) return yield* Effect.interrupt
-          return yield* Effect.fail(unavailable)
+    const callers = yield* Effect.forEach(
+      Array.from({ length: 24 }, (_, caller) => caller),
+      (caller) =>
+        Effect.gen(function*() {
+          const came = yield* Random.nextIntBetween(0, 20_000)
+          const gone = yield* Random.nextIntBetween(100, 15_000)
+          const attempts = yield* Effect.all(Array.from({ length: 3 }, () =>
+            Effect.all([
+              Random.nextIntBetween(0, 4),
+              Random.nextIntBetween(1, 3000),
+              Random.next
+            ])))
+          const work = Effect.gen(function*() {
+            const { attempt } = yield* Effect.service(Attempt.Current)
+            yield* note(`${caller} tries ${attempt}`)
+            const [kind, millis, luck] = attempts[attempt - 1] ?? [0, 0, 0]
+            if (kind > 1) {
+              yield* Effect.onInterrupt(Effect.sleep(millis), () => note(`${caller} stops ${attempt}`))
+            } else if (kind === 1) yield* Effect.yieldNow
+            if (luck < 0.45) return caller
+            if (luck < 0.55) return yield* Effect.fail(notFound)
+            if (luck < 0.6) return yield* Effect.die("broken")
+            if (luck < 0.65) return yield* Effect.interrupt
+            return yield* Effect.fail(unavailable)
+          })
+          // Chance has the same opinion at each moment, whoever asks first.
+          const chance = Effect.provideService(pipeline.execute(work), Random.Random, {
+            nextDoubleUnsafe: () => 0.4,
+            nextIntUnsafe: () => 0
+          })
+          const call = Effect.onExit(chance, (exit) =>
+            note(`${caller} ends: ${
+              Exit.isSuccess(exit) ?
+                exit.value :
+                exit.cause.reasons.map((reason) => Cause.isFailReason(reason) ? reason.error._tag : reason._tag).join()
+            }`))
+          return yield* Effect.forkChild(Effect.gen(function*() {
+            yield* Effect.sleep(came)
+            const fiber = yield* Effect.forkChild(call)
+            if (caller % 3 > 0) yield* Fiber.await(fiber)
+            else yield* Effect.andThen(Effect.sleep(gone), Fiber.interrupt(fiber))
+          }))
         })
-        const call = Effect.onExit(pipeline.execute(work), (exit) =>
-          note(`${caller} ends: ${
-            Exit.isSuccess(exit) ?
-              exit.value :
-              exit.cause.reasons.map((reason) => Cause.isFailReason(reason) ? reason.error._tag : reason._tag).join()
-          }`))
-        return yield* Effect.forkChild(Effect.gen(function*() {
-          yield* Effect.sleep(came)
-          const fiber = yield* Effect.forkChild(call)
-          if (caller % 3 > 0) yield* Fiber.await(fiber)
-          else yield* Effect.andThen(Effect.sleep(gone), Fiber.interrupt(fiber))
-        }))
-      }))
+    )
     yield* TestClock.adjust("1 minute")
     yield* Fiber.awaitAll(callers)
-    assert.deepStrictEqual(yield* own.snapshot, { permits: 2, running: 0, waiting: 0 })
-    const { circuitBreaker } = yield* pipeline.policies
+    const snapshot = yield* pipeline.snapshot
+    assert.deepStrictEqual(snapshot.bulkhead, { permits: 2, running: 0, waiting: 0 })
+    assert.strictEqual(snapshot.concurrencyLimit?.running ?? 0, 0)
     // What happens within one millisecond happens at once.
     events.sort()
-    return { events, state: yield* circuitBreaker?.snapshot ?? Effect.undefined, counts: yield* counts(name) }
+    return { events, snapshot, counts: yield* counts(name) }
   }).pipe(
     Random.withSeed(seed),
     Effect.provideService(Metric.MetricRegistry, new Map()),
@@ -101,16 +106,18 @@ const history = (name: string, inParts: boolean, seed: number) =>
   )
 
 describe("a pipeline that meets its parts in one step", () => {
-  it.effect.prop(
-    "does what the same parts do one by one",
-    { seed: Schema.Int, operations: Schema.Literals([4, 5, 7, 2048]) },
-    ({ operations, seed }) =>
-      Effect.gen(function*() {
-        const atOnce = yield* history("ledger", false, seed)
-        assert.deepStrictEqual(atOnce, yield* history("ledger", true, seed))
-      }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, operations)),
-    { timeout: 60_000, arbitrary: { runs: 100, seed: 6 } }
-  )
+  for (const [which, parts] of [["some parts", description], ["all parts that admit", admitting]] as const) {
+    it.effect.prop(
+      `does what ${which} do one by one`,
+      { seed: Schema.Int, operations: Schema.Literals([4, 5, 7, 2048]) },
+      ({ operations, seed }) =>
+        Effect.gen(function*() {
+          const atOnce = yield* history(parts, false, seed)
+          assert.deepStrictEqual(atOnce, yield* history(parts, true, seed))
+        }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, operations)),
+      { timeout: 60_000, arbitrary: { runs: 60, seed: 6 } }
+    )
+  }
 
   it.effect("gives the permit back and stops the attempt when its caller is interrupted by that very attempt", () =>
     Effect.gen(function*() {
@@ -129,6 +136,37 @@ describe("a pipeline that meets its parts in one step", () => {
       const { bulkhead } = yield* pipeline.policies
       assert.deepStrictEqual(yield* bulkhead?.snapshot ?? Effect.undefined, { permits: 2, running: 0, waiting: 0 })
     }))
+
+  it.effect.each([false, true])(
+    "gives every permit back where a classifier throws (one by one: %s)",
+    (oneByOne) =>
+      Effect.gen(function*() {
+        const classify = () => {
+          throw new Error("broken classifier")
+        }
+        for (const [name, parts] of [["once", {}], ["again", { retry: { times: 1 } }]] as const) {
+          const pipeline = yield* Pipeline.make<Pipeline.Description>({
+            name,
+            ...parts,
+            metrics: true,
+            bulkhead: { permits: 1 },
+            circuitBreaker: { tripPolicy: { consecutive: 5 }, classify },
+            concurrencyLimit: { algorithm: { fixed: 1 } },
+            attemptTimeout: "2 seconds"
+          }, { around: oneByOne ? [plain] : [] })
+          for (const work of [Effect.void, Effect.yieldNow, Effect.fail(notFound), Effect.fail(unavailable)]) {
+            const exit = yield* Effect.exit(pipeline.execute(work))
+            assert.isTrue(Exit.hasDies(exit))
+            const { bulkhead, concurrencyLimit } = yield* pipeline.snapshot
+            assert.deepStrictEqual([bulkhead?.running, concurrencyLimit?.running], [0, 0])
+          }
+          assert.deepStrictEqual(yield* counts(name), [["refused", 0], ["interrupted", 0], ["failure", 4], [
+            "success",
+            0
+          ]])
+        }
+      }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
+  )
 
   it.effect("holds the permit until an attempt that was interrupted has cleaned up", () =>
     Effect.gen(function*() {

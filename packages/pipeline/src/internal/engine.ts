@@ -1,6 +1,7 @@
 import type * as Classifier from "@effect-resilience/errors/Classifier"
 import type * as Policy from "@effect-resilience/kernel/Policy"
 import * as Effect from "effect/Effect"
+import * as Semaphore from "effect/Semaphore"
 import type { AnyPolicy, Around, Context, Description, Placed, Table } from "../Part.ts"
 import * as Slot from "../Slot.ts"
 import * as description from "./description.ts"
@@ -28,10 +29,11 @@ interface Assembly {
 
 export const make = (first: Description, options: Options) => {
   const { around, classify, parts } = options
-  const { name } = first
   const check = description.checker(parts)
   check(first)
+  const { name } = first
   return Effect.gen(function*() {
+    const lock = Semaphore.makeUnsafe(1)
     const made = new Map<string, unknown>()
     const context: Context = {
       name,
@@ -44,35 +46,29 @@ export const make = (first: Description, options: Options) => {
         )
     }
 
+    // All parts are made before any is told to carry on, so that one which cannot be made leaves the others as they were.
     const build = Effect.fnUntraced(function*(next: Description, present: Assembly | undefined) {
       const policies: { [key: string]: AnyPolicy } = {}
-      for (const key of Object.keys(parts)) {
-        const policy = yield* policyOf(key, next, present)
+      for (const [key, part] of Object.entries(parts)) {
+        const settings = next[key]
+        if (settings === undefined) continue
+        const policy = options.policies[key] ?? kept(key, settings, present) ??
+          (yield* part.make(settings as never, context))
         if (policy !== undefined) policies[key] = policy
+      }
+      for (const [key, policy] of Object.entries(policies)) {
+        const old = present?.policies[key]
+        const carry = parts[key]?.carry
+        if (carry === undefined || old === undefined || old === policy) continue
+        policies[key] = yield* carry(old as never, policy as never, next[key] as never)
       }
       return assemble(next, policies, parts, around)
     })
 
-    const policyOf = (
-      key: string,
-      next: Description,
-      present: Assembly | undefined
-    ): Effect.Effect<AnyPolicy | undefined> => {
-      const part = parts[key]
-      const settings = next[key] as never
-      if (part === undefined || settings === undefined) return Effect.undefined
-      const given = options.policies[key]
-      if (given !== undefined) return Effect.succeed(given)
-      const old = present?.policies[key]
-      if (old !== undefined && description.sameMeaning(settings, present?.description[key])) return Effect.succeed(old)
-      return Effect.flatMap(
-        part.make(settings, context),
-        (policy) =>
-          old === undefined || policy === undefined || part.carry === undefined
-            ? Effect.succeed(policy)
-            : part.carry(old as never, policy as never, settings)
-      )
-    }
+    const kept = (key: string, settings: unknown, present: Assembly | undefined): AnyPolicy | undefined =>
+      present !== undefined && description.sameMeaning(settings, present.description[key])
+        ? present.policies[key]
+        : undefined
 
     let current = yield* build(first, undefined)
 
@@ -87,9 +83,10 @@ export const make = (first: Description, options: Options) => {
       snapshot: Effect.suspend(() => Effect.all(mapValues(current.policies, ({ snapshot }) => snapshot))),
       reload: (next: Description) => {
         check(next)
-        return Effect.map(Effect.suspend(() => build(next, current)), (built) => {
+        const load = Effect.map(Effect.suspend(() => build(next, current)), (built) => {
           current = built
         })
+        return lock.withPermit(Effect.uninterruptible(load))
       },
       description: Effect.sync(() => current.description),
       policies: Effect.sync(() => current.policies),

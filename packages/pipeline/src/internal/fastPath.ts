@@ -148,7 +148,10 @@ const admit = (path: FastPath, fiber: AnyFiber): Admissions | undefined => {
   return admissions
 }
 
-/** Tells policies how a call ended, those inside first. The effect tells others what came of it. */
+/**
+ * Tells policies how a call ended, those inside first. The effect tells others what came of it. Where a policy throws, as the
+ * classifier of a user may, the call ends with that for all policies outside it.
+ */
 const report = (
   admissions: Admissions,
   from: number,
@@ -157,8 +160,13 @@ const report = (
 ): Effect.Effect<void> | undefined => {
   let news: Effect.Effect<void> | undefined
   for (let i = from; i < to; i++) {
-    const more = admissions[i]?.(exit)
-    if (more !== undefined) news = news === undefined ? more : Effect.andThen(news, more)
+    try {
+      const more = admissions[i]?.(exit)
+      if (more !== undefined) news = notifyThen(news, more)
+    } catch (thrown) {
+      const rest = report(admissions, i + 1, to, Exit.die(thrown))
+      return notifyThen(news, notifyThen(rest, Exit.die(thrown)))
+    }
   }
   return news
 }
@@ -170,6 +178,7 @@ class Call<A, E, R> {
   private readonly self: Effect.Effect<A, E, R>
   /** Inside out. */
   private readonly admissions: Admissions
+  /** How many of them stand inside the retry. */
   private readonly insideCount: number
   private readonly parent: AnyFiber
   private readonly context: Context.Context<R>
@@ -186,17 +195,20 @@ class Call<A, E, R> {
     this.path = path
     this.self = self
     this.admissions = admissions
-    this.insideCount = admissions.length - path.insideFrom
+    this.insideCount = path.retry === undefined ? 0 : admissions.length - path.insideFrom
     this.parent = parent
     this.context = context
   }
 
   end(exit: Exit.Exit<A, unknown>): Effect.Effect<A, unknown, unknown> {
     this.attempted = true
-    const news = report(this.admissions, 0, this.insideCount, exit)
     const { retry } = this.path
-    if (retry !== undefined && Exit.isFailure(exit)) return this.retry(notifyThen(news, exit), retry)
-    return notifyThen(news, notifyThen(this.leave(exit), exit))
+    if (retry !== undefined) {
+      const news = report(this.admissions, 0, this.insideCount, exit)
+      // News of a success may be that a policy threw.
+      if (news !== undefined || Exit.isFailure(exit)) return this.retry(notifyThen(news, exit), retry)
+    }
+    return notifyThen(this.leave(exit), exit)
   }
 
   /** Hands the first attempt to the retry as it ended, and keeps the admissions around it until the last one has. */
