@@ -331,8 +331,8 @@ export const layer = (options: Options = {}): Layer.Layer<RetryPolicy<Timeout.Ti
 export const layerNoop: Layer.Layer<RetryPolicy<Timeout.TimedOut>> = /* @__PURE__ */ Layer.succeed(RetryPolicy, noop)
 
 /**
- * The same policy as a `Schedule`, for everything in Effect that takes one: `Stream.retry`, `HttpClient.retry`,
- * `Layer.retry`. Its output is the delay before the next attempt.
+ * The same policy as a `Schedule`, for everything in Effect that takes one: `Stream.retry`, `HttpClient.retry`. Its output is the
+ * delay before the next attempt.
  *
  * **Gotchas**
  *
