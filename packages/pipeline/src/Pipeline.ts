@@ -214,12 +214,14 @@ type KeyOf<Shape> = Shape extends unknown ? keyof Shape : never
 type ValueOf<Shape, K> = Shape extends unknown ? K extends keyof Shape ? Shape[K] : never : never
 
 /**
- * The keys of the parts that a description names.
+ * The keys of the parts that a description names. Not an alias, since editors show the arguments of one instead of the keys.
  *
  * @category models
  * @since 0.1.0
  */
-export type Named<P, D> = { [K in keyof D & keyof P]: D[K] extends undefined ? never : K }[keyof D & keyof P]
+export interface Named<P, D> {
+  readonly keys: { [K in keyof D & keyof P]: D[K] extends undefined ? never : K }[keyof D & keyof P]
+}
 
 /**
  * Makes a pipeline. Throws `RangeError` where an option makes no sense.
@@ -229,12 +231,12 @@ export type Named<P, D> = { [K in keyof D & keyof P]: D[K] extends undefined ? n
  */
 export function make<D extends Description, E = never, R = never>(
   description: D & Exactly<D, Description>,
-  options?: Options<Pick<Parts, Named<Parts, D>>, E, R, Parts>
-): Effect.Effect<Pipeline<Pick<Parts, Named<Parts, D>>, E, R>>
+  options?: Options<Pick<Parts, Named<Parts, D>["keys"]>, E, R, Parts>
+): Effect.Effect<Pipeline<Pick<Parts, Named<Parts, D>["keys"]>, E, R>>
 export function make<P extends Part.Table, D extends DescriptionOf<P>, E = never, R = never>(
   description: D & Exactly<D, DescriptionOf<P>>,
-  options: Options<Pick<P, Named<P, D>>, E, R, P> & { readonly parts: P }
-): Effect.Effect<Pipeline<Pick<P, Named<P, D>>, E, R>>
+  options: Options<Pick<P, Named<P, D>["keys"]>, E, R, P> & { readonly parts: P }
+): Effect.Effect<Pipeline<Pick<P, Named<P, D>["keys"]>, E, R>>
 export function make<P, E, R>(
   description: Part.Description,
   options: Options<Part.Table, unknown, unknown> & { readonly parts?: Part.Table } = {}

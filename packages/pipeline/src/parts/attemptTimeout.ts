@@ -7,7 +7,10 @@ import * as fastPath from "../internal/fastPath.ts"
 import * as Part from "../Part.ts"
 
 /** Bounds each attempt. */
-export const attemptTimeout = /* @__PURE__ */ Part.make({
+export const attemptTimeout = /* @__PURE__ */ Part.make<
+  Duration.Input,
+  Policy.Policy<Timeout.TimedOut, Duration.Duration>
+>({
   slot: "attemptTimeout",
   field: /* @__PURE__ */ Field.duration({ above: 0 }),
   make: (input, { name }) => {

@@ -9,7 +9,7 @@ import * as Metric from "effect/Metric"
 import * as Part from "../Part.ts"
 
 /** Counts calls by how they end. */
-export const metrics = /* @__PURE__ */ Part.make({
+export const metrics = /* @__PURE__ */ Part.make<boolean, Policy.Policy>({
   slot: "call",
   field: Field.boolean,
   make: (enabled, { name }) => Effect.succeed(enabled ? new Counting(name) : undefined)

@@ -11,7 +11,10 @@ const { attemptTimeout: _, ...fields } = RetryPolicy.fields
 interface Retry extends Policy.Policy<never, RetryPolicy.Snapshot>, fastPath.Retried {}
 
 /** Repeats attempts. */
-export const retry: Part.Part<Omit<RetryPolicy.Options, "name" | "attemptTimeout">, Retry> = /* @__PURE__ */ Part.make({
+export const retry = /* @__PURE__ */ Part.make<
+  Omit<RetryPolicy.Options, "name" | "attemptTimeout">,
+  Policy.Policy<never, RetryPolicy.Snapshot>
+>({
   slot: "retry",
   field: /* @__PURE__ */ Part.options(fields),
   make: (options, { classify, name }) => {
