@@ -33,6 +33,7 @@
  *
  * @since 0.1.0
  */
+import type * as Classifier from "@effect-resilience/errors/Classifier"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Context from "effect/Context"
@@ -77,15 +78,28 @@ export class PipelineRegistry extends Context.Service<PipelineRegistry, {
 }>()("@effect-resilience/pipeline/PipelineRegistry") {}
 
 /**
+ * What all pipelines of a registry share.
+ *
+ * - `classify`: as in `Pipeline.Options`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly classify?: Classifier.Classifier | undefined
+}
+
+/**
  * Makes the pipelines of a configuration. Throws `RangeError` where one makes no sense, or two have the same name.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = (
-  descriptions: ReadonlyArray<Pipeline.Description>
+  descriptions: ReadonlyArray<Pipeline.Description>,
+  options: Options = {}
 ): Effect.Effect<PipelineRegistry["Service"]> => {
-  const makers = check(descriptions)
+  const makers = check(descriptions, options)
   return Effect.gen(function*() {
     let pipelines = new Map<string, Pipeline.Pipeline>()
     const lock = Semaphore.makeUnsafe(1)
@@ -101,7 +115,7 @@ export const make = (
         }),
       names: Effect.sync(() => [...pipelines.keys()]),
       reload: (next) => {
-        const nextMakers = check(next)
+        const nextMakers = check(next, options)
         const load = Effect.gen(function*() {
           const reloaded = new Map<string, Pipeline.Pipeline>()
           for (const description of next) {
@@ -128,8 +142,10 @@ export const make = (
  * @category layers
  * @since 0.1.0
  */
-export const layer = (descriptions: ReadonlyArray<Pipeline.Description>): Layer.Layer<PipelineRegistry> =>
-  Layer.effect(PipelineRegistry, make(descriptions))
+export const layer = (
+  descriptions: ReadonlyArray<Pipeline.Description>,
+  options?: Options
+): Layer.Layer<PipelineRegistry> => Layer.effect(PipelineRegistry, make(descriptions, options))
 
 /**
  * Provides a pipeline without any part for every name, for tests.
@@ -143,8 +159,8 @@ export const layerNoop: Layer.Layer<PipelineRegistry> = /* @__PURE__ */ Layer.su
   reload: () => Effect.void
 })
 
-const check = (descriptions: ReadonlyArray<Pipeline.Description>) => {
+const check = (descriptions: ReadonlyArray<Pipeline.Description>, options: Options) => {
   const twice = nameUsedTwice(descriptions)
   if (twice !== undefined) throw new RangeError(`PipelineRegistry: there are two pipelines named ${twice}`)
-  return new Map(descriptions.map((description) => [description.name, Pipeline.make(description)]))
+  return new Map(descriptions.map((description) => [description.name, Pipeline.make(description, options)]))
 }

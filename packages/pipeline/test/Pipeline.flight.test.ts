@@ -72,7 +72,7 @@ const history = (parts: typeof description | typeof admitting, oneByOne: boolean
             if (luck < 0.65) return yield* Effect.interrupt
             return yield* Effect.fail(unavailable)
           })
-          // Chance has the same opinion at each moment, whoever asks first.
+          // Chance has the same opinion at each moment, in whatever order it is asked.
           const chance = Effect.provideService(pipeline.execute(work), Random.Random, {
             nextDoubleUnsafe: () => 0.4,
             nextIntUnsafe: () => 0

@@ -186,6 +186,7 @@ describe("Pipeline", () => {
       assert.strictEqual((yield* Effect.flip(pipeline.execute(Effect.void)))._tag, "CircuitOpen")
       yield* pipeline.reload({ name: "ledger", circuitBreaker: { probes: 2 } })
       assert.strictEqual((yield* pipeline.policies).circuitBreaker, circuitBreaker)
+      assert.include(yield* pipeline.describe, "circuitBreaker  made elsewhere")
     }))
 
   it.effect("leaves out a part made elsewhere that its description does not name", () =>
@@ -375,6 +376,21 @@ describe("PipelineRegistry", () => {
       { name: "ledger", circuitBreaker: { tripPolicy: { consecutive: 1 } } },
       { name: "search" }
     ]))))
+
+  it.effect("judges the errors of libraries as it is told, in all its pipelines", () =>
+    Effect.gen(function*() {
+      const failing = Object.assign(new Error("503"), { isAxiosError: true, response: { status: 503, headers: {} } })
+      let attempts = 0
+      const registry = yield* PipelineRegistry.make([{ name: "ledger" }], { classify: LibraryErrors.classify })
+      yield* registry.reload([{ name: "ledger", retry: { times: 2, backoff } }])
+      const ledger = yield* registry.get("ledger")
+      const call = Effect.suspend(() => {
+        attempts++
+        return Effect.fail(failing)
+      })
+      yield* overTime(ledger.execute(call))
+      assert.strictEqual(attempts, 3)
+    }))
 
   it.effect("has every name in its no-op layer", () =>
     Effect.gen(function*() {

@@ -44,12 +44,13 @@ const millisOf = (value: unknown): number | undefined =>
 export const describe = (
   description: Description,
   parts: Table,
-  around: ReadonlyArray<Around<unknown, unknown>>
+  around: ReadonlyArray<Around<unknown, unknown>>,
+  madeElsewhere: { readonly [key: string]: unknown } = {}
 ): string => {
   const lines = Slot.order.flatMap((slot) => [
     ...around.filter((one) => one.slot === slot).map((one) => line(slot, one.name)),
     ...Object.keys(parts).filter((key) => parts[key]?.slot === slot && isNamed(description[key])).map((key) =>
-      line(key, format(description[key]))
+      line(key, madeElsewhere[key] === undefined ? format(description[key]) : "made elsewhere")
     )
   ])
   return [description.name, ...lines, "  the call"].join("\n")

@@ -90,7 +90,7 @@ export const make = (first: Description, options: Options) => {
       },
       description: Effect.sync(() => current.description),
       policies: Effect.sync(() => current.policies),
-      describe: Effect.sync(() => description.describe(current.description, parts, around))
+      describe: Effect.sync(() => description.describe(current.description, parts, around, options.policies))
     }
   })
 }
