@@ -134,16 +134,15 @@ export const encode = <F extends Field.AnyField>(
       : Effect.fail(new UnnamedFunction({ path, names: Object.keys(functions) }))
   })
 
-const units = [
-  ...["nano", "nanos", "micro", "micros", "milli", "millis", "second", "seconds", "minute", "minutes"] as const,
-  ...["hour", "hours", "day", "days", "week", "weeks"] as const
-]
+const timeMessage = { message: "Expected a duration: milliseconds, or a text such as \"2 seconds\"" }
+
+// The texts that `Duration` reads.
+const timeText = /^(-?\d+(\.\d+)?\s+(nano|micro|milli|second|minute|hour|day|week)s?|Infinity)$/
 
 const time: Schema.Codec<unknown> = /* @__PURE__ */ Schema.Union([
   Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)),
-  Schema.TemplateLiteral([Schema.Finite, " ", Schema.Literals(units)]),
-  Schema.Literal("Infinity")
-])
+  Schema.String.check(Schema.isPattern(timeText, timeMessage))
+]).annotate(timeMessage)
 
 const structure = (shape: Field.Shape, functions: Functions): Schema.Codec<unknown> => {
   const of = (field: Field.AnyField) => structure(field.shape, functions)
@@ -161,7 +160,11 @@ const structure = (shape: Field.Shape, functions: Functions): Schema.Codec<unkno
     case "Literals":
       return Schema.Literals(shape.values)
     case "Function":
-      return Schema.Literals(Object.keys(functions))
+      return Schema.Literals(Object.keys(functions)).annotate({
+        message: `Expected the name of a function in the table, which has ${
+          Object.keys(functions).join(", ") || "none"
+        }`
+      })
     case "Struct":
       return Schema.Struct(
         mapValues(shape.fields, (field) => field.optional ? Schema.optionalKey(of(field)) : of(field))

@@ -303,7 +303,11 @@ describe("PipelineDescription", () => {
         const [input, part] of [
           [{ name: "x", bulkheads: { permits: 1 } }, "bulkheads"],
           [{ name: "x", bulkhead: { permit: 1 } }, "permit"],
-          [{ name: "x", deadline: "soon" }, "deadline"],
+          [{ name: "x", deadline: "soon" }, "Expected a duration: milliseconds, or a text such as \"2 seconds\""],
+          [
+            { name: "x", circuitBreaker: { classify: "toString" } },
+            "Expected the name of a function in the table, which has none"
+          ],
           [{ name: "x", circuitBreaker: { tripPolicy: { constructive: 5 } } }, "tripPolicy"],
           [{ bulkhead: { permits: 1 } }, "name"]
         ] as const

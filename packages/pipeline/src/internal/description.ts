@@ -1,6 +1,5 @@
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Duration from "effect/Duration"
-import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type { Around, Description, Table } from "../Part.ts"
 import * as Slot from "../Slot.ts"
@@ -21,24 +20,54 @@ export const checker = (parts: Table): (description: Description) => void => {
 export const nameUsedTwice = (descriptions: ReadonlyArray<{ readonly name: string }>): string | undefined =>
   descriptions.find(({ name }, index) => descriptions.slice(0, index).some((earlier) => earlier.name === name))?.name
 
-/** Whether options say the same, in whatever order and units. */
-export const sameMeaning = (one: unknown, other: unknown): boolean => {
+/** Whether options that make sense say the same, in whatever order and units. */
+export const sameMeaning = (shape: Field.Shape, one: unknown, other: unknown): boolean => {
   if (Object.is(one, other)) return true
-  if (Predicate.isObjectOrArray(one) && Predicate.isObjectOrArray(other) && !Duration.isDuration(one)) {
-    const a = present(one)
-    const b = present(other)
-    return a.size === b.size && [...a].every(([key, value]) => b.has(key) && sameMeaning(value, b.get(key)))
+  if (one === undefined || other === undefined) return false
+  switch (shape._tag) {
+    case "Duration":
+      return millisOf(one) === millisOf(other)
+    case "Number":
+      return (one ?? Infinity) === (other ?? Infinity)
+    case "Struct":
+      return sameEntries((name) => shape.fields[name], one, other)
+    case "Variants":
+      return sameEntries((name) => shape.variants[name], one, other)
+    case "Record":
+      return sameEntries(() => shape.value, one, other)
+    case "OneOrMore": {
+      const [ones, others] = [listOf(one), listOf(other)]
+      return ones.length === others.length &&
+        ones.every((item, index) => sameMeaning(shape.item.shape, item, others[index]))
+    }
+    case "Either": {
+      const isFirst = shape.isFirst(one)
+      return isFirst === shape.isFirst(other) &&
+        sameMeaning((isFirst ? shape.first : shape.second).shape, one, other)
+    }
+    default:
+      return false
   }
-  const millis = millisOf(one)
-  return millis !== undefined && millis === millisOf(other)
+}
+
+const sameEntries = (fieldOf: (name: string) => Field.AnyField | undefined, one: unknown, other: unknown): boolean => {
+  if (!Predicate.isObject(one) || !Predicate.isObject(other)) return false
+  const a = present(one)
+  const b = present(other)
+  return a.size === b.size && [...a].every(([name, value]) => {
+    const field = fieldOf(name)
+    return field !== undefined && sameMeaning(field.shape, value, b.get(name))
+  })
 }
 
 const present = (value: object): ReadonlyMap<string, unknown> =>
   new Map(Object.entries(value).filter(([, option]) => option !== undefined))
 
-// A text of another kind is none.
-const millisOf = (value: unknown): number | undefined =>
-  Option.getOrUndefined(Option.map(Duration.fromInput(value as Duration.Input), Duration.toMillis))
+const listOf = (value: unknown): ReadonlyArray<unknown> => Array.isArray(value) ? value : [value]
+
+const time = /* @__PURE__ */ Field.duration({ min: -Infinity })
+
+const millisOf = (value: unknown): number => Duration.toMillis(time.read(value as Duration.Input, "Duration"))
 
 /** The slots in use, outside in, a line each. */
 export const describe = (

@@ -2,7 +2,7 @@ import type * as Classifier from "@effect-resilience/errors/Classifier"
 import type * as Policy from "@effect-resilience/kernel/Policy"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
-import type { AnyPolicy, Around, Context, Description, Placed, Table } from "../Part.ts"
+import type { AnyPart, AnyPolicy, Around, Context, Description, Placed, Table } from "../Part.ts"
 import * as Slot from "../Slot.ts"
 import * as description from "./description.ts"
 import * as fastPath from "./fastPath.ts"
@@ -52,7 +52,7 @@ export const make = (first: Description, options: Options) => {
       for (const [key, part] of Object.entries(parts)) {
         const settings = next[key]
         if (settings === undefined) continue
-        const policy = options.policies[key] ?? kept(key, settings, present) ??
+        const policy = options.policies[key] ?? kept(key, part, settings, present) ??
           (yield* part.make(settings as never, context))
         if (policy !== undefined) policies[key] = policy
       }
@@ -65,8 +65,13 @@ export const make = (first: Description, options: Options) => {
       return assemble(next, policies, parts, around)
     })
 
-    const kept = (key: string, settings: unknown, present: Assembly | undefined): AnyPolicy | undefined =>
-      present !== undefined && description.sameMeaning(settings, present.description[key])
+    const kept = (
+      key: string,
+      part: AnyPart,
+      settings: unknown,
+      present: Assembly | undefined
+    ): AnyPolicy | undefined =>
+      present !== undefined && description.sameMeaning(part.field.shape, settings, present.description[key])
         ? present.policies[key]
         : undefined
 

@@ -22,6 +22,14 @@ const spellings: Record<string, Pipeline.Description> = {
     },
     name: "ledger"
   },
+  "times as objects": {
+    name: "ledger",
+    circuitBreaker: {
+      openDuration: { minutes: 60 },
+      maxOpenDuration: { hours: 2 },
+      tripPolicy: [{ consecutive: 1 }, { slow: { slowerThan: { seconds: 2 }, size: 10 } }]
+    }
+  },
   "times in other units": {
     name: "ledger",
     circuitBreaker: {
@@ -45,6 +53,18 @@ for (const [name, same] of Object.entries(spellings)) {
       assert.strictEqual((yield* stateOf(pipeline))._tag, "Open")
     }))
 }
+
+it.effect("tells a backoff from no time at all", () =>
+  Effect.gen(function*() {
+    const opens = (openDuration: CircuitBreaker.Options["openDuration"]): Pipeline.Description => ({
+      name: "ledger",
+      circuitBreaker: { openDuration, tripPolicy: { consecutive: 1 } }
+    })
+    const pipeline = yield* Pipeline.make(opens(0))
+    const before = yield* pipeline.policies
+    yield* pipeline.reload(opens({ base: "2 seconds" }))
+    assert.notStrictEqual((yield* pipeline.policies).circuitBreaker, before.circuitBreaker)
+  }))
 
 it.effect("makes a part anew whose options mean something else", () =>
   Effect.gen(function*() {
