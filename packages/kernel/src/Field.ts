@@ -168,9 +168,8 @@ export const read = <F extends Record>(
 function requireArgument(sensible: boolean, path: string, rule: string, written: unknown): asserts sensible {
   if (sensible) return
   if (written === undefined) throw new RangeError(`${path} is missing. It must be ${rule}`)
-  const plain = typeof written === "number" || typeof written === "bigint" || Duration.isDuration(written)
-  // JSON has no functions.
-  Argument.requireArgument(false, path, rule, plain ? written : JSON.stringify(written) ?? "a function")
+  const json = typeof written === "string" || (typeof written === "object" && !Duration.isDuration(written))
+  Argument.requireArgument(false, path, rule, json ? JSON.stringify(written) : written)
 }
 
 /**
@@ -286,7 +285,7 @@ export const boolean: Field<boolean, boolean> = /* @__PURE__ */ leaf(
  */
 export const text: Field<string, string> = /* @__PURE__ */ leaf(
   { _tag: "Text" },
-  "a text that is not empty",
+  "a non-empty text",
   (input) => typeof input === "string" && input !== "" ? input : undefined
 )
 

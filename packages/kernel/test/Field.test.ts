@@ -91,12 +91,7 @@ describe("Field", () => {
         "Limit.permits must be an integer of at least 1, not \"3\"",
         () => read(JSON.parse(`{ "permits": "3" }`))
       ],
-      ["Limit.name must be a text that is not empty, not \"\"", () => read({ name: "", permits: 1 })],
-      ["Limit.mode must be one of allow, fail, not a function", () =>
-        read({
-          permits: 1,
-          mode: read as never
-        })],
+      ["Limit.name must be a non-empty text, not \"\"", () => read({ name: "", permits: 1 })],
       ["Limit.queue must be an integer of at least 0 or Infinity, not 0.5", () => read({ permits: 1, queue: 0.5 })],
       [
         "Limit.rules.rate.threshold must be a number from 0 to 1, not 2",
