@@ -105,7 +105,7 @@ export const budgetBalance: Metric.Gauge<number> = Metric.gauge("resilience.budg
 })
 
 /**
- * Logins, renewals ahead of time among them. Attributes: `resilience.policy` and `resilience.outcome` (`success`,
+ * Logins, including refreshes ahead of time. Attributes: `resilience.policy` and `resilience.outcome` (`success`,
  * `failure`).
  *
  * @category metrics

@@ -112,15 +112,18 @@ const describe = ({ attemptTimeout, backoff, maxDuration, maxRetryAfter, times }
   const growth = factor === 1 ? "constant" : `growing by ${factor}`
   return [
     Number.isFinite(times) ? `${times} retries` : "retries without end",
-    `from ${format(base)} ${growth}${isFinite(cap) ? ` to ${format(cap)}` : ""}, ${describeJitter(jitter)} jitter`,
+    `from ${format(base)} ${growth}${isFinite(cap) ? ` to ${format(cap)}` : ""}, ${describeJitter(jitter)}`,
     ...(isFinite(maxDuration) ? [`${format(maxDuration)} in all`] : []),
     ...(attemptTimeout === undefined ? [] : [`${format(attemptTimeout)} an attempt`]),
     `Retry-After up to ${format(maxRetryAfter)}`
   ].join("; ")
 }
 
-const describeJitter = (jitter: Backoff.Jitter): string =>
-  typeof jitter === "number" ? `±${jitter * 100} %` : typeof jitter === "string" ? jitter : JSON.stringify(jitter)
+const describeJitter = (jitter: Backoff.Jitter): string => {
+  if (jitter === "none") return "without jitter"
+  if (typeof jitter === "number") return `jitter of ±${jitter * 100} %`
+  return `${typeof jitter === "string" ? jitter : JSON.stringify(jitter)} jitter`
+}
 
 const format = (duration: Duration.Input): string => Duration.format(Duration.fromInputUnsafe(duration))
 
