@@ -175,8 +175,7 @@ describe("the contract of policies", () => {
             for (const sample of samples) {
               const json = yield* FieldCodec.encode(field, sample as never, functions)
               const decoded = yield* FieldCodec.decode(field, JSON.parse(JSON.stringify(json)), functions)
-              const expected = sample === Infinity ? null : sample
-              assert.deepStrictEqual(decoded as unknown, expected, `${option}: ${JSON.stringify(sample)}`)
+              assert.deepStrictEqual(decoded as unknown, sample, `${option}: ${JSON.stringify(sample)}`)
               yield* made(module, { ...needed, [option]: sample })
               yield* made(module, { ...needed, [option]: decoded })
             }
