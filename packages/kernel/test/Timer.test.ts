@@ -48,11 +48,18 @@ describe("Timer", () => {
   it.live("goes on without the waits that are cancelled: the first, one between, the last", () =>
     Effect.gen(function*() {
       const ended: Array<number> = []
-      const waits = Array.from({ length: 7 }, (_, index) => Timer.startUnsafe(live, 10, () => ended.push(index)))
-      for (const index of [0, 3, 6]) waits[index]?.cancel()
-      waits[3]?.cancel()
-      yield* Effect.sleep(30)
-      assert.deepStrictEqual(ended, [1, 2, 4, 5])
+      const waits: Array<Timer.Wait> = []
+      yield* Effect.callback<void>((resume) => {
+        for (let index = 0; index < 7; index++) {
+          waits.push(Timer.startUnsafe(live, 10, () => {
+            ended.push(index)
+            if (ended.length === 4) resume(Effect.void)
+          }))
+        }
+        for (const index of [0, 3, 6, 3]) waits[index]?.cancel()
+      })
+      yield* Timer.delay(Effect.void, 20)
+      assert.deepStrictEqual(ended.toSorted(), [1, 2, 4, 5])
       waits[1]?.cancel()
     }))
 
