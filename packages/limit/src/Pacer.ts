@@ -3,17 +3,17 @@
  *
  * **Why**
  *
- * Many APIs allow so many calls in so much time and respond 429 to the rest, and some count the rejected ones too. A pacer
+ * Many APIs allow a number of calls in each window of time and respond 429 to the rest, and some count the rejected ones too. A pacer
  * lets calls wait for their turn instead. When the server says "not before", it holds all of them back and then lets them
  * go at the usual rate rather than all at once.
  *
  * **Details**
  *
- * - The rate is `limit` calls in `window`. With `burst` 1 they are spread evenly; with more, so many may go at once after a
+ * - The rate is `limit` calls in `window`. With `burst` 1 they are spread evenly; with more, that many may go at once after a
  *   quiet time. A call of `cost` 3 counts as three.
  * - Calls go in the order in which they came. One that would have to wait beyond `maxWait`, or beyond its `Deadline`, is
  *   rejected at once with `PaceExceeded` and takes nothing from the others.
- * - A failure whose `Recovery` names a time pauses the pacer for so long. So does `observe` when the headers say that
+ * - A failure whose `Recovery` names a time pauses the pacer for that time. So does `observe` when the headers say that
  *   nothing is left. A pause is a debt in the limiter's bucket, so processes that share a store share it too.
  *
  * The counting is done by Effect's `RateLimiter`: in memory with `layerMemory` or `layerLimiterMemory`, between processes
@@ -79,7 +79,7 @@ import * as Rejection from "./Rejection.ts"
 export interface Pacer extends Policy.Policy<PaceExceeded, Snapshot> {
   /** Runs an effect when it is its turn. `cost` is how many calls it counts for; default 1. */
   execute<A, E, R>(self: Effect.Effect<A, E, R>, cost?: number): Effect.Effect<A, E | PaceExceeded, R>
-  /** Holds all calls back for so long. A shorter pause than the present one changes nothing. */
+  /** Holds all calls back for this duration. A shorter pause than the present one changes nothing. */
   pause(duration: Duration.Input): Effect.Effect<void>
 }
 
@@ -98,7 +98,7 @@ export interface Snapshot {
  * How to make a pacer.
  *
  * - `name`: the name in errors and the limiter's key; default `"default"`.
- * - `limit`, `window`: so many calls in so much time.
+ * - `limit`, `window`: at most `limit` calls in each `window`.
  * - `burst`: how many may go at once after a quiet time; default 1.
  * - `maxWait`: how long a call waits for its turn at most; default: as long as its deadline allows.
  * - `maxPause`: caps the time that a server can ask for; default 1 minute.

@@ -86,7 +86,7 @@ export interface Snapshot {
  * - `window`: how far to look back, to a tenth of it; default 10 seconds.
  * - `maxProbability`: the greatest share that is rejected, from 0 to 1; default 0.8, that of Envoy. With 1 an outage as long
  *   as the window is followed by minutes without calls.
- * - `minimumCalls`: rejects nothing before so many calls in the window; default 10.
+ * - `minimumCalls`: the throttle rejects nothing until the window holds this many calls; default 10.
  * - `classify`: what an exit says about the server; default `Outcome.of`. It is not asked about interruptions, which are
  *   ignored.
  *

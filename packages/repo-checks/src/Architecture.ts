@@ -29,20 +29,11 @@ export const layers: ReadonlyArray<string> = [
   "bench"
 ]
 
+/** Packages that need Node. */
+const onNode: ReadonlyArray<string> = ["node", "tbm-simulator", "tbm-studio-cli", "bench"]
+
 /** Packages that run in any JavaScript engine. */
-export const portable: ReadonlyArray<string> = [
-  "kernel",
-  "errors",
-  "chaos",
-  "deadline",
-  "retry",
-  "limit",
-  "pipeline",
-  "http",
-  "auth",
-  "upload",
-  "tbm-studio"
-]
+export const portable: ReadonlyArray<string> = layers.filter((name) => !onNode.includes(name))
 
 /** Packages that import no sibling at all. */
 export const solitary: ReadonlyArray<string> = ["chaos", "tbm-simulator"]

@@ -34,7 +34,7 @@ export const threshold = /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field
 
 const atLeastOne = /* @__PURE__ */ Field.integer({ min: 1 })
 
-/** The fields of a rule that looks back on so many calls. */
+/** The fields of a rule that looks back on a number of calls. */
 export const countFields = {
   threshold,
   size: /* @__PURE__ */ Field.withDefault(atLeastOne, 100),

@@ -26,7 +26,7 @@ const field = /* @__PURE__ */ Field.map(
  *
  * - `within`: how far to look back, to a tenth of it; default 10 seconds.
  * - `threshold`: the share, from 0 to 1; default 0.5.
- * - `minimumCalls`: judges only with so many calls; default 10.
+ * - `minimumCalls`: the rule decides nothing until its window holds this many calls; default 10.
  *
  * @category trip policies
  * @since 0.1.0

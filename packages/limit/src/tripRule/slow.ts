@@ -27,7 +27,7 @@ const field = /* @__PURE__ */ Field.map(/* @__PURE__ */ Field.struct(fields), ({
  *
  * - `threshold`: the share, from 0 to 1; default 0.5.
  * - `size`: how many calls to look back on; default 100.
- * - `minimumCalls`: judges only with so many calls; default `size`.
+ * - `minimumCalls`: the rule decides nothing until its window holds this many calls; default `size`.
  *
  * @category trip policies
  * @since 0.1.0
