@@ -208,7 +208,7 @@ describe("a pipeline that meets its parts in one step", () => {
     Effect.gen(function*() {
       const pipeline = yield* Pipeline.make({ name: "ledger", ...description })
       const seen = yield* pipeline.execute(Effect.service(Attempt.Current)).pipe(
-        Effect.provideService(Attempt.Current, { attempt: 3, previous: undefined })
+        Effect.provideService(Attempt.Current, { attempt: 3, previous: undefined, hedge: 0 })
       )
       assert.strictEqual(seen.attempt, 1)
     }))

@@ -27,10 +27,12 @@
  */
 import type { Recovery } from "@effect-resilience/errors/Recovery"
 import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 
 /**
  * - `attempt`: 1 for the first call.
  * - `previous`: the recovery that the failure before this attempt asked for; `undefined` in the first.
+ * - `hedge`: how many attempts the same hedge started before this one, which may still run; 0 outside a hedge.
  *
  * @category models
  * @since 0.1.0
@@ -38,6 +40,7 @@ import * as Context from "effect/Context"
 export interface Attempt {
   readonly attempt: number
   readonly previous: Recovery | undefined
+  readonly hedge: number
 }
 
 /**
@@ -46,7 +49,7 @@ export interface Attempt {
  * @category constants
  * @since 0.1.0
  */
-export const first: Attempt = { attempt: 1, previous: undefined }
+export const first: Attempt = { attempt: 1, previous: undefined, hedge: 0 }
 
 /**
  * The attempt of the innermost retry around the running code.
@@ -58,3 +61,25 @@ export const Current: Context.Reference<Attempt> = /* @__PURE__ */ Context.Refer
   "@effect-resilience/retry/Attempt/Current",
   { defaultValue: () => first }
 )
+
+/**
+ * The call that the running attempt belongs to: one object for all its attempts, those of retries and of hedges. A policy that
+ * stands inside them can key a `WeakMap` with it, to tell one attempt which address another uses. `undefined` where neither
+ * `withCall` nor a hedge is around the attempt.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const Call: Context.Reference<object | undefined> = /* @__PURE__ */ Context.Reference<object | undefined>(
+  "@effect-resilience/retry/Attempt/Call",
+  { defaultValue: () => undefined }
+)
+
+/**
+ * Begins a call: the attempts inside, of retries and of hedges, have a `Call` of their own.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => Effect.provideService(self, Call, {}))

@@ -311,11 +311,14 @@ function learning(
 const race = <A, E, R>(self: Effect.Effect<A, E, R>, hedge: Hedge, options: CallOptions): Effect.Effect<A, E, R> =>
   Effect.contextWith((context: Context.Context<R>) =>
     Effect.callback<A, E, R>((resume) => {
-      const race = new Race(self, hedge, options, AttemptBudget.depositUnsafe(context), resume)
+      const race = new Race(self, hedge, options, asCall(AttemptBudget.depositUnsafe(context)), resume)
       race.launch()
       return Effect.suspend(() => race.stop())
     })
   )
+
+const asCall = <R>(context: Context.Context<R>): Context.Context<R> =>
+  Context.get(context, Attempt.Call) === undefined ? Context.add(context, Attempt.Call, {}) : context
 
 class Race<A, E, R> {
   readonly effect: Effect.Effect<A, E, R>
@@ -370,7 +373,7 @@ class Race<A, E, R> {
     return Effect.provideService(
       onHedge === undefined ? this.effect : Effect.andThen(onHedge(attempt), this.effect),
       Attempt.Current,
-      { attempt, previous: undefined }
+      { attempt, previous: undefined, hedge: index }
     )
   }
 

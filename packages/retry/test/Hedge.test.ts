@@ -128,6 +128,31 @@ describe("Hedge", () => {
       assert.strictEqual(released, 1)
     }))
 
+  it.effect("tells each attempt how many began before it, and that they are attempts of one call", () =>
+    Effect.gen(function*() {
+      const seen: Array<readonly [Attempt.Attempt, object | undefined]> = []
+      const slow = Effect.gen(function*() {
+        seen.push([yield* Attempt.Current, yield* Attempt.Call])
+        yield* Effect.sleep(150)
+      })
+      const hedged = Hedge.withHedge(Hedge.idempotent(slow), after100)
+      yield* run(hedged)
+      yield* run(Attempt.withCall(Effect.flatMap(Attempt.Call, (call) => {
+        seen.push([Attempt.first, call])
+        return hedged
+      })))
+      assert.deepStrictEqual(seen.map(([{ attempt, hedge }]) => [attempt, hedge]), [[1, 0], [2, 1], [1, 0], [1, 0], [
+        2,
+        1
+      ]])
+      const [[, one] = [], [, two] = [], ...others] = seen
+      assert.isObject(one)
+      assert.strictEqual(one, two)
+      const [other] = new Set(others.map(([, call]) => call))
+      assert.strictEqual(new Set(others.map(([, call]) => call)).size, 1)
+      assert.notStrictEqual(other, one)
+    }))
+
   it.effect("tells of each further attempt", () =>
     Effect.gen(function*() {
       const told: Array<number> = []

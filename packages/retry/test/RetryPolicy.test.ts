@@ -153,9 +153,9 @@ describe("RetryPolicy", () => {
       })
       yield* untilDone(RetryPolicy.retry(effect, RetryPolicy.basic))
       assert.deepStrictEqual(seen, [
-        { attempt: 1, previous: undefined },
-        { attempt: 2, previous: Recovery.retry },
-        { attempt: 3, previous: Recovery.retry }
+        { attempt: 1, previous: undefined, hedge: 0 },
+        { attempt: 2, previous: Recovery.retry, hedge: 0 },
+        { attempt: 3, previous: Recovery.retry, hedge: 0 }
       ])
     }))
 

@@ -225,7 +225,7 @@ const prepareNext = <A, E, R>(
   run.failures = { error, recovery, delayMillis, earlier: run.failures }
   // Seldom, so that it costs little.
   if (attempt % kept === 0) forgetBeyond(kept, run.failures)
-  run.attempt = { attempt: attempt + 1, previous: recovery }
+  run.attempt = { attempt: attempt + 1, previous: recovery, hedge: 0 }
 }
 
 const forgetBeyond = (count: number, last: Failure<unknown>): void => {
