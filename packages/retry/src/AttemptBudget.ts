@@ -60,11 +60,12 @@ import * as Time from "@effect-resilience/kernel/Time"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import type { AttemptBudget, Snapshot } from "./internal/budget.ts"
+import type { AttemptBudget, Entered, Snapshot } from "./internal/budget.ts"
 import * as internal from "./internal/budget.ts"
 
-export type { AttemptBudget, Snapshot }
+export type { AttemptBudget, Entered, Snapshot }
 
 /**
  * The budget rejected an extra attempt.
@@ -201,7 +202,7 @@ export const Current: Context.Reference<AttemptBudget> = internal.current
 
 /**
  * Tells the budget of a call that begins, unless something around it has, and returns the context for what runs inside,
- * where nothing deposits again. For policies that make attempts themselves.
+ * where nothing deposits again. For policies that make attempts themselves; when they end they call `endUnsafe`.
  *
  * @category using
  * @since 0.1.0
@@ -212,13 +213,24 @@ export const depositUnsafe = <R>(context: Context.Context<R>): Context.Context<R
 }
 
 /**
+ * Tells the budget how a call ended, with the context that `depositUnsafe` returned.
+ *
+ * @category using
+ * @since 0.1.0
+ */
+export const endUnsafe = (context: Context.Context<never>, exit: Exit.Exit<unknown, unknown>): void => {
+  const budget = Context.get(context, Current)
+  if (internal.isEntered(budget)) budget.endUnsafe(exit)
+}
+
+/**
  * Tells the budget of a first attempt. Policies do this themselves.
  *
  * @category using
  * @since 0.1.0
  */
 export const deposit: Effect.Effect<void> = /* @__PURE__ */ Effect.withFiber((fiber) => {
-  fiber.getRef(Current).depositUnsafe()
+  fiber.getRef(Current).depositUnsafe(fiber.context)
   return Effect.void
 })
 
@@ -292,11 +304,11 @@ class Account implements AttemptBudget {
     this.balance = Math.min(this.burst, this.balance + this.ratio)
   }
 
-  withdrawUnsafe(nowMillis: number): boolean {
+  withdrawUnsafe(nowMillis: number, cost = 1): boolean {
     this.balance = this.balanceAt(nowMillis)
     this.refilledAt = nowMillis
-    if (this.balance < 1) return false
-    this.balance -= 1
+    if (this.balance < cost) return false
+    this.balance -= cost
     return true
   }
 

@@ -313,9 +313,11 @@ const race = <A, E, R>(self: Effect.Effect<A, E, R>, hedge: Hedge, options: Call
     Effect.callback<A, E, R>((resume) => {
       const race = new Race(self, hedge, options, asCall(AttemptBudget.depositUnsafe(context)), resume)
       race.launch()
-      return Effect.suspend(() => race.stop())
+      return Effect.suspend(() => race.stop(interrupted))
     })
   )
+
+const interrupted = /* @__PURE__ */ Exit.interrupt()
 
 const asCall = <R>(context: Context.Context<R>): Context.Context<R> =>
   Context.get(context, Attempt.Call) === undefined ? Context.add(context, Attempt.Call, {}) : context
@@ -351,7 +353,7 @@ class Race<A, E, R> {
     const started = Time.nowUnsafe(this.context)
     const fiber = Effect.runForkWith(this.context)(index === 0 ? this.effect : this.further(index))
     this.running.set(fiber, started)
-    fiber.addObserver((exit) => this.ended(fiber, exit))
+    fiber.addObserver((exit) => this.ended(fiber, exit, index))
     if (!this.finished && this.launched <= this.hedge.times) {
       const after = Duration.toMillis(this.hedge.afterUnsafe())
       // A negative one would start them all at once.
@@ -377,13 +379,16 @@ class Race<A, E, R> {
     )
   }
 
-  ended(fiber: Fiber.Fiber<A, E>, exit: Exit.Exit<A, E>): void {
+  ended(fiber: Fiber.Fiber<A, E>, exit: Exit.Exit<A, E>, index: number): void {
     const started = this.running.get(fiber) ?? 0
     this.running.delete(fiber)
     if (this.finished) return
     if (Exit.isSuccess(exit)) this.record(started)
-    else if (this.running.size > 0 && this.isTransient(exit.cause)) return
-    const stopped = this.stop()
+    else if (this.isTransient(exit.cause)) {
+      Context.get(this.context, AttemptBudget.Current).failedUnsafe?.(index > 0)
+      if (this.running.size > 0) return
+    }
+    const stopped = this.stop(exit)
     this.resume(Effect.andThen(stopped, exit))
   }
 
@@ -396,8 +401,9 @@ class Race<A, E, R> {
   }
 
   // Interrupts what still runs before anything else can happen, then waits for its finalizers.
-  stop(): Effect.Effect<void> {
+  stop(exit: Exit.Exit<A, E>): Effect.Effect<void> {
     this.finished = true
+    AttemptBudget.endUnsafe(this.context, exit)
     this.wait?.cancel()
     const losers = [...this.running]
     for (const [fiber, started] of losers) {

@@ -2,7 +2,7 @@ import { Recovery } from "@effect-resilience/errors"
 import { Time } from "@effect-resilience/kernel"
 import { AttemptBudget, Backoff, Hedge, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Clock, Data, Deferred, Effect, Fiber, Random, Schema } from "effect"
+import { Clock, Context, Data, Deferred, Effect, Fiber, Random, Schema } from "effect"
 import { TestClock } from "effect/testing"
 
 class Unavailable extends Data.TaggedError("Unavailable") {
@@ -79,7 +79,7 @@ describe("AttemptBudget", () => {
       for (const step of steps) {
         if (step === "deposit") {
           deposits++
-          budget.depositUnsafe()
+          budget.depositUnsafe(Context.empty())
           earn(ratio)
         } else if (step === "withdraw") {
           const { balance: told } = Effect.runSync(Effect.provideService(budget.snapshot, Clock.Clock, at(now)))

@@ -237,6 +237,7 @@ class Call<A, E, R> {
   leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined {
     if (this.left) return undefined
     this.left = true
+    if (this.path.retry !== undefined) AttemptBudget.endUnsafe(this.context, exit)
     return report(this.admissions, this.attempted ? this.insideCount : 0, this.admissions.length, exit)
   }
 }

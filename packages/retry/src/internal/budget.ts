@@ -2,19 +2,38 @@
 import type * as Policy from "@effect-resilience/kernel/Policy"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 
 /**
  * The account of one dependency, and the policy that puts it in charge of the extra attempts inside an effect. Times are
  * milliseconds of the monotonic clock.
  *
+ * A budget that has to know how calls go on, since it gives refunds or counts what is in flight, has `enterUnsafe` and
+ * `failedUnsafe`. Others leave them out, and a call of theirs costs nothing when it ends.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface AttemptBudget extends Policy.Policy<never, Snapshot> {
-  /** A first attempt is made. */
-  readonly depositUnsafe: () => void
-  /** Whether an extra attempt may be made now; pays for it. */
-  readonly withdrawUnsafe: (nowMillis: number) => boolean
+  /** A call begins: its first attempt is made. `context` has the clock. */
+  readonly depositUnsafe: (context: Context.Context<never>) => void
+  /** Whether an extra attempt may be made now, of this cost, by default 1; pays for it. */
+  readonly withdrawUnsafe: (nowMillis: number, cost?: number) => boolean
+  /** An attempt failed in a way that allows another one. `paid`: it was an extra attempt. */
+  readonly failedUnsafe?: ((paid: boolean) => void) | undefined
+  /** A policy begins to make the attempts of a call. What is returned is the budget inside; it is told of the end. */
+  readonly enterUnsafe?: ((context: Context.Context<never>) => Entered) | undefined
+}
+
+/**
+ * The budget inside a call.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Entered extends AttemptBudget {
+  /** The policy that entered ends. Only the first end counts. */
+  readonly endUnsafe: (exit: Exit.Exit<unknown, unknown>) => void
 }
 
 /**
@@ -57,19 +76,20 @@ export const current: Context.Reference<AttemptBudget> = /* @__PURE__ */ Context
 )
 
 /**
- * Deposits for a call, unless something around it has. Returns the budget that holds inside, where nothing deposits again;
- * `undefined` where it holds already.
+ * Deposits for a call, unless something around it has. Returns the budget that holds inside; `undefined` where it holds
+ * already.
  */
 export const deposit = (context: Context.Context<never>): AttemptBudget | undefined => {
   const outer = Context.get(context, current)
   if (outer.depositUnsafe === nothing) return undefined
-  outer.depositUnsafe()
+  if (outer.enterUnsafe !== undefined) return outer.enterUnsafe(context)
+  outer.depositUnsafe(context)
   const known = insides.get(outer)
   if (known !== undefined) return known
   const inside = make({
     name: outer.name,
     depositUnsafe: nothing,
-    withdrawUnsafe: (nowMillis) => outer.withdrawUnsafe(nowMillis),
+    withdrawUnsafe: (nowMillis, cost) => outer.withdrawUnsafe(nowMillis, cost),
     snapshot: outer.snapshot
   })
   insides.set(outer, inside)
@@ -77,3 +97,26 @@ export const deposit = (context: Context.Context<never>): AttemptBudget | undefi
 }
 
 const insides = /* @__PURE__ */ new WeakMap<AttemptBudget, AttemptBudget>()
+
+export const isEntered = (budget: AttemptBudget): budget is Entered => "endUnsafe" in budget
+
+/** A call that deposits, and whose end is told to a budget that wants to know it. */
+export const counted = <A, E, R>(
+  context: Context.Context<never>,
+  call: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> => {
+  const outer = Context.get(context, current)
+  if (outer.enterUnsafe === undefined) {
+    const inside = deposit(context)
+    return inside === undefined ? call : Effect.provideService(call, current, inside)
+  }
+  let entered: Entered | undefined
+  const inside = Effect.suspend(() => {
+    entered = outer.enterUnsafe?.(context)
+    return Effect.provideService(call, current, entered ?? outer)
+  })
+  // An interruption can come before the first step of what is inside.
+  return Effect.onExitPrimitive(inside, (exit): undefined => {
+    entered?.endUnsafe(exit)
+  })
+}

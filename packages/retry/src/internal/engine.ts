@@ -68,8 +68,7 @@ export const start = <A, E, R>(
 }
 
 const begin = <A, E, R>(fiber: AnyFiber, first: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
-  const inside = budgets.deposit(fiber.context)
-  const counted = inside === undefined ? first : Effect.provideService(first, budgets.current, inside)
+  const counted = budgets.counted(fiber.context, first)
   return fiber.getRef(Attempt.Current) === Attempt.first
     ? counted
     : Effect.provideService(counted, Attempt.Current, Attempt.first)
@@ -161,6 +160,8 @@ export const decide = <E>(
   position: Position
 ): number | RetryEvent.StopReason => {
   if (recovery._tag !== "Retry") return notRetryable
+  const budget = fiber.getRef(budgets.current)
+  budget.failedUnsafe?.(attempt > 1)
   if (attempt > settings.times) return { _tag: "TimesUsedUp", times: settings.times }
   if (options.when !== undefined && !options.when(error, attempt)) return notRetryable
   const { after } = recovery
@@ -170,7 +171,6 @@ export const decide = <E>(
   const delay = delayOf(fiber, settings, position, after === undefined ? 0 : Duration.toMillis(after))
   if (elapsed + delay > settings.maxDuration) return { _tag: "OutOfTime", limit: "maxDuration" }
   if (delay >= Deadline.remainingMillisUnsafe(fiber)) return { _tag: "OutOfTime", limit: "deadline" }
-  const budget = fiber.getRef(budgets.current)
   return budget === budgets.noop || budget.withdrawUnsafe(Time.nowUnsafe(fiber.context))
     ? delay
     : { _tag: "BudgetExhausted", budget: budget.name }
