@@ -466,7 +466,7 @@ const byStatus: { readonly [status: number]: new(response: ErrorResponse) => Res
 const recoveryOf = ({ recovery, retryAfter, status }: ErrorResponse): Recovery.Recovery => {
   const known = recovery ?? Recovery.fromStatus(status, retryAfter)
   return known._tag === "Retry" && known.after === undefined && retryAfter !== undefined
-    ? Recovery.retryAfter(retryAfter)
+    ? { ...known, after: retryAfter }
     : known
 }
 

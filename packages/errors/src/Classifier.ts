@@ -30,6 +30,10 @@
  * | a system code in the chain of causes | failed connections and exhausted handles: retry; permanent failures, such as a certificate: give up, correct or authorize |
  * | anything else | give up |
  *
+ * A retry also has a `Recovery.Kind`: 429, `RateLimiterError` and a provider's rate limit are `throttled`; 503, 529,
+ * `ExceededCapacityError`, `MailboxFull` and a socket closed with 1013 (try again later) are `overloaded`; the rest is
+ * `transient`.
+ *
  * **Gotchas**
  *
  * `retry` says that a retry can help, not that it is safe: only the caller knows whether a repeated request could be applied
@@ -108,20 +112,22 @@ const ofTag = (error: object, nowMillis: number | undefined): Recovery.Recovery 
     case "WorkerError":
       return reason === error ? Recovery.giveUp : ofReason(reason, nowMillis)
     case "TimeoutError":
-    case "ExceededCapacityError":
     case "CircuitHalfOpen":
     case "AlreadyProcessingMessage":
     case "EntityNotAssignedToRunner":
-    case "MailboxFull":
     case "RunnerNotRegistered":
     case "RunnerUnavailable":
       return Recovery.retry
+    case "ExceededCapacityError":
+    case "MailboxFull":
+      return Recovery.retryAs("overloaded")
     case "EncodeError":
     case "HttpApiSchemaError":
     case "InvalidUrlError":
     case "MalformedMessage":
       return Recovery.correct
     case "RateLimiterError":
+      return notBefore(reason, "throttled")
     case "CircuitBreakerError":
       return notBefore(reason)
     case "SqlError":
@@ -144,7 +150,8 @@ const afterOf = (error: object): Duration.Duration | undefined => {
   return Duration.isDuration(after) ? after : undefined
 }
 
-const notBefore = (error: object): Recovery.Recovery => ({ _tag: "Retry", after: afterOf(error) })
+const notBefore = (error: object, kind: Exclude<Recovery.Kind, "expired"> = "transient"): Recovery.Recovery =>
+  Recovery.retryAs(kind, afterOf(error))
 
 const numberOf = (value: unknown, name: string): number | undefined => {
   const number = property(value, name)
@@ -235,8 +242,13 @@ const ofHttpError = (error: object, nowMillis: number | undefined): Recovery.Rec
 const ofRetryable = (error: object, reason: object): Recovery.Recovery | undefined => {
   const retryable = property(error, "isRetryable")
   if (typeof retryable !== "boolean") return undefined
-  if (retryable) return notBefore(error)
   const status = numberOf(error, "status")
+  if (retryable) {
+    return notBefore(
+      error,
+      tagOf(reason) === "RateLimitError" ? "throttled" : Recovery.kindOfStatus(status ?? Number.NaN)
+    )
+  }
   if (status === undefined) return ofFinal(reason)
   const stays = Recovery.fromStatus(status)
   return stays._tag === "Retry" ? Recovery.giveUp : stays
@@ -286,12 +298,17 @@ const ofSql = (reason: object): Recovery.Recovery => {
 
 // Close codes of RFC 6455, section 7.4.1, and the IANA registry: going away, abnormal, internal error, service restart,
 // try again later, bad gateway. With all other codes, the peer rejects the connection.
-const transientClose: ReadonlySet<unknown> = /* @__PURE__ */ new Set([1001, 1006, 1011, 1012, 1013, 1014])
+const transientClose: ReadonlySet<unknown> = /* @__PURE__ */ new Set([1001, 1006, 1011, 1012, 1014])
+
+const ofCloseCode = (code: unknown): Recovery.Recovery => {
+  if (code === 1013) return Recovery.retryAs("overloaded")
+  return transientClose.has(code) ? Recovery.retry : Recovery.giveUp
+}
 
 const ofSocket = (reason: object): Recovery.Recovery => {
   switch (tagOf(reason)) {
     case "SocketCloseError":
-      return transientClose.has(property(reason, "code")) ? Recovery.retry : Recovery.giveUp
+      return ofCloseCode(property(reason, "code"))
     case "SocketUpgradeError":
     case "DatagramSocketClosedError":
     case "DatagramSocketUnsupportedError":

@@ -18,6 +18,9 @@
  * | better-sqlite3, sqlite3, `node:sqlite` | [result code](https://www.sqlite.org/rescode.html) | `SQLITE_BUSY`, `SQLITE_LOCKED` |
  * | grpc-js | [status code](https://grpc.io/docs/guides/status-codes/) | 4, 8, 10, 14 |
  *
+ * A retry has its `Recovery.Kind` from the status; AWS's throttling errors, whatever their status, and gRPC's 8
+ * (`RESOURCE_EXHAUSTED`) are `throttled`; PostgreSQL's class 53 (too many connections) is `overloaded`.
+ *
  * It reads the chain of causes, also that of an `UnknownError` of `Effect.tryPromise`. It returns `undefined` for errors with
  * a recovery and for unknown errors, which `Classifier.classify` decides.
  *
@@ -73,9 +76,13 @@ const aws: Reader = (error) => {
   const status = get(metadata, "httpStatusCode")
   const headers = get(get(error, "$response"), "headers")
   const byStatus = ofStatus(status, headers)
-  const name = get(error, "name")
-  const retried = get(error, "$retryable") !== undefined ||
-    (typeof name === "string" && (throttling.has(name) || transient.has(name)))
+  const name = String(get(error, "name"))
+  const retryable = get(error, "$retryable")
+  // The name counts before the status: S3's SlowDown is a 503, and it means this caller.
+  if (throttling.has(name) || get(retryable, "throttling") === true) {
+    return Recovery.retryAs("throttled", byStatus?._tag === "Retry" ? byStatus.after : undefined)
+  }
+  const retried = retryable !== undefined || transient.has(name)
   return retried && byStatus?._tag !== "Retry" ? Recovery.retry : byStatus
 }
 
@@ -115,7 +122,7 @@ const grpcCodes: { readonly [code: number]: Recovery.Recovery } = {
   5: Recovery.correct,
   6: Recovery.correct,
   7: Recovery.authorize,
-  8: Recovery.retry,
+  8: /* @__PURE__ */ Recovery.retryAs("throttled"),
   9: Recovery.correct,
   10: Recovery.retry,
   11: Recovery.correct,
@@ -128,7 +135,8 @@ const postgres: Reader = (error) => {
   if (typeof code !== "string" || !/^[0-9A-Z]{5}$/.test(code) || typeof get(error, "severity") !== "string") {
     return undefined
   }
-  if (/^(?:08|40|53|57P)/.test(code) || code === "55P03" || code === "57014") return Recovery.retry
+  if (code.startsWith("53")) return Recovery.retryAs("overloaded")
+  if (/^(?:08|40|57P)/.test(code) || code === "55P03" || code === "57014") return Recovery.retry
   if (code.startsWith("28") || code === "42501") return Recovery.authorize
   return /^(?:2[1-7]|34|42|44)/.test(code) ? Recovery.correct : Recovery.giveUp
 }

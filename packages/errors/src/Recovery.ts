@@ -30,9 +30,22 @@ import { inWords } from "./internal/inWords.ts"
 import { property } from "./internal/property.ts"
 
 /**
+ * What kind of failure a repetition can mend. A retry policy can treat each in its own way.
+ *
+ * - `transient`: a broken connection, a timeout, a server that failed. It passes by itself, often within milliseconds.
+ * - `throttled`: the caller sent too much: 429. It passes when the caller slows down.
+ * - `overloaded`: the server has more work than it can do, from all callers: 503, 529. It passes when all of them slow down.
+ * - `expired`: the token is no longer accepted: 401. It passes with a new token.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Kind = "transient" | "throttled" | "overloaded" | "expired"
+
+/**
  * What to do about a failure.
  *
- * - `Retry`: transient. Try again, not before `after` if the server named a time.
+ * - `Retry`: it passes. Try again, not before `after` if the server named a time. Without a `kind`, it is transient.
  * - `Reauthenticate`: the token is no longer accepted. Log in again, then repeat once.
  * - `Correct`: the request is wrong. Change it; a repetition cannot help.
  * - `Authorize`: the caller lacks a permission. An administrator has to grant it.
@@ -43,7 +56,11 @@ import { property } from "./internal/property.ts"
  * @since 0.1.0
  */
 export type Recovery =
-  | { readonly _tag: "Retry"; readonly after: Duration.Duration | undefined }
+  | {
+    readonly _tag: "Retry"
+    readonly after: Duration.Duration | undefined
+    readonly kind?: Exclude<Kind, "expired"> | undefined
+  }
   | { readonly _tag: "Reauthenticate" }
   | { readonly _tag: "Correct" }
   | { readonly _tag: "Authorize" }
@@ -82,10 +99,27 @@ export const retry: Recovery = { _tag: "Retry", after: undefined }
  * @category constructors
  * @since 0.1.0
  */
-export const retryAfter = (after: Duration.Input): Recovery => ({
-  _tag: "Retry",
-  after: Duration.fromInputUnsafe(after)
-})
+export const retryAfter = (after: Duration.Input): Recovery => retryAs("transient", after)
+
+/**
+ * Try again after a failure of a kind, and not before `after` has passed, if there is one.
+ *
+ * **Example** (A queue that is full)
+ *
+ * ```ts import.meta.vitest
+ * import { Recovery } from "@effect-resilience/errors"
+ *
+ * Recovery.kindOf(Recovery.retryAs("overloaded", "2 seconds")) // => "overloaded"
+ * Recovery.kindOf(Recovery.retry) // => "transient"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const retryAs = (kind: Exclude<Kind, "expired">, after?: Duration.Input): Recovery => {
+  const retry = { _tag: "Retry", after: after === undefined ? undefined : Duration.fromInputUnsafe(after) } as const
+  return kind === "transient" ? retry : { ...retry, kind }
+}
 
 /**
  * Log in again, then repeat the request once.
@@ -135,16 +169,29 @@ export const giveUp: Recovery = { _tag: "GiveUp" }
  * With a time, it is also retry for 403 (GitHub's rate limits), 409, 413 (RFC 9110, section 15.5.14) and 423: the server says
  * that they pass.
  *
+ * 429 and 403 are of the kind `throttled`; 503 and 529, with which Anthropic and others say that they have too much work, are
+ * `overloaded`; the rest is `transient`.
+ *
  * @category constructors
  * @since 0.1.0
  */
 export const fromStatus = (status: number, after?: Duration.Duration): Recovery => {
-  const again: Recovery = { _tag: "Retry", after }
-  if (after !== undefined && passing.has(status)) return again
+  if (after !== undefined && passing.has(status)) return retryAs(kindOfStatus(status), after)
   if (status === 401) return reauthenticate
   if (status === 403) return authorize
   if (permanent.has(status)) return giveUp
-  return status >= 500 || transient.has(status) ? again : correct
+  return status >= 500 || transient.has(status) ? retryAs(kindOfStatus(status), after) : correct
+}
+
+/**
+ * The kind of a failure that is retried, by its HTTP status.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const kindOfStatus = (status: number): Exclude<Kind, "expired"> => {
+  if (status === 429 || status === 403) return "throttled"
+  return status === 503 || status === 529 ? "overloaded" : "transient"
 }
 
 const transient: ReadonlySet<number> = /* @__PURE__ */ new Set([408, 425, 429])
@@ -166,6 +213,18 @@ export const isRecoverable = (u: unknown): u is Recoverable => typeof property(u
  * @since 0.1.0
  */
 export const of = (error: unknown): Recovery => isRecoverable(error) ? error[symbol]() : giveUp
+
+/**
+ * The kind of a failure with this recovery: that of a retry, `expired` where a login helps, `undefined` where nothing passes by
+ * itself.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const kindOf = (recovery: Recovery): Kind | undefined => {
+  if (recovery._tag === "Retry") return recovery.kind ?? "transient"
+  return recovery._tag === "Reauthenticate" ? "expired" : undefined
+}
 
 /**
  * A short phrase that says what to do.

@@ -50,16 +50,17 @@ export const read = (
   const { headers, status } = response
   const retryAfter = RetryAfter.fromHeaders(headers, nowMillis) ??
     (unlimited.has(status) ? undefined : RateLimitHeaders.exhaustedFor(response, nowMillis))
+  const again = Recovery.retryAs(Recovery.kindOfStatus(status), retryAfter)
   switch (headers["x-should-retry"]?.trim().toLowerCase()) {
     case "true":
-      return { retryAfter, recovery: { _tag: "Retry", after: retryAfter } }
+      return { retryAfter, recovery: again }
     case "false": {
       const retried = Recovery.fromStatus(status, retryAfter)._tag === "Retry"
       return { retryAfter, recovery: retried ? Recovery.giveUp : undefined }
     }
     default: {
       const asks = retryAfter !== undefined && headers["x-amz-retry-after"] !== undefined
-      return { retryAfter, recovery: asks ? { _tag: "Retry", after: retryAfter } : undefined }
+      return { retryAfter, recovery: asks ? again : undefined }
     }
   }
 }

@@ -45,7 +45,7 @@ describe("ApiError", () => {
     for (const status of [429, 500, 502, 503, 504, 408]) {
       assert.deepStrictEqual(
         Recovery.of(ApiError.reasonFromStatus(status, { retryAfter })),
-        Recovery.retryAfter(retryAfter)
+        Recovery.retryAs(Recovery.kindOfStatus(status), retryAfter)
       )
     }
     for (const status of [400, 401, 403, 404, 409, 413, 422, 429, 500, 502, 503, 504, 418]) {

@@ -91,12 +91,15 @@ describe("Classifier", () => {
 
   it("takes the server's time from the response, a date only if it knows the current time", () => {
     const date = { "retry-after": "Thu, 01 Jan 2026 00:00:05 GMT" }
-    assert.deepStrictEqual(Classifier.classify(status(503, { "retry-after": "7" })), Recovery.retryAfter("7 seconds"))
+    assert.deepStrictEqual(
+      Classifier.classify(status(503, { "retry-after": "7" })),
+      Recovery.retryAs("overloaded", "7 seconds")
+    )
     assert.deepStrictEqual(
       Classifier.classify(status(503, date), Date.UTC(2026, 0, 1)),
-      Recovery.retryAfter("5 seconds")
+      Recovery.retryAs("overloaded", "5 seconds")
     )
-    assert.deepStrictEqual(Classifier.classify(status(503, date)), Recovery.retry)
+    assert.deepStrictEqual(Classifier.classify(status(503, date)), Recovery.retryAs("overloaded"))
     assert.deepStrictEqual(Classifier.classify(status(400, { "retry-after": "7" })), Recovery.correct)
   })
 
@@ -126,7 +129,7 @@ describe("Classifier", () => {
     const limited = new RateLimiter.RateLimiterError({
       reason: new RateLimiter.RateLimitExceeded({ key: "k", limit: 1, remaining: 0, retryAfter: Duration.seconds(9) })
     })
-    assert.deepStrictEqual(Classifier.classify(limited), Recovery.retryAfter("9 seconds"))
+    assert.deepStrictEqual(Classifier.classify(limited), Recovery.retryAs("throttled", "9 seconds"))
     const open = new CircuitBreaker.CircuitBreakerError({
       reason: new CircuitBreaker.CircuitOpen({ key: "k", retryAfter: Duration.seconds(4) })
     })

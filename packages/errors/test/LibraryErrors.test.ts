@@ -57,8 +57,8 @@ const clients: ReadonlyArray<readonly [string, (path: string) => PromiseLike<unk
 
 describe.each(clients)("the errors of %s", (_, get) => {
   it("are read by the status of the response and its headers", async () => {
-    assert.deepStrictEqual(await recoveryOf(() => get("503")), Recovery.retry)
-    assert.deepStrictEqual(await recoveryOf(() => get("429/later")), Recovery.retryAfter("2 seconds"))
+    assert.deepStrictEqual(await recoveryOf(() => get("503")), Recovery.retryAs("overloaded"))
+    assert.deepStrictEqual(await recoveryOf(() => get("429/later")), Recovery.retryAs("throttled", "2 seconds"))
     assert.deepStrictEqual(await recoveryOf(() => get("404")), Recovery.correct)
     assert.deepStrictEqual(await recoveryOf(() => get("401")), Recovery.reauthenticate)
   })
@@ -91,8 +91,13 @@ describe("the errors of the AWS SDK", () => {
     Object.assign(new Error("x"), { name, $fault: "client", $metadata: { httpStatusCode }, $retryable })
 
   it("are retried if the service flags them, throttles or fails", () => {
-    assert.deepStrictEqual(LibraryErrors.classify(failed("Slow", 400, { throttling: true })), Recovery.retry)
-    assert.deepStrictEqual(LibraryErrors.classify(failed("ThrottlingException", 400)), Recovery.retry)
+    assert.deepStrictEqual(
+      LibraryErrors.classify(failed("Slow", 400, { throttling: true })),
+      Recovery.retryAs("throttled")
+    )
+    assert.deepStrictEqual(LibraryErrors.classify(failed("Flagged", 400, {})), Recovery.retry)
+    assert.deepStrictEqual(LibraryErrors.classify(failed("SlowDown", 503)), Recovery.retryAs("throttled"))
+    assert.deepStrictEqual(LibraryErrors.classify(failed("ThrottlingException", 400)), Recovery.retryAs("throttled"))
     assert.deepStrictEqual(LibraryErrors.classify(failed("InternalError", 500)), Recovery.retry)
     assert.deepStrictEqual(LibraryErrors.classify(failed("NoSuchKey", 404)), Recovery.correct)
     assert.deepStrictEqual(LibraryErrors.classify(failed("AccessDenied", 403)), Recovery.authorize)
@@ -108,9 +113,10 @@ describe("the errors of databases", () => {
   }
 
   it("are read by PostgreSQL's code", () => {
-    for (const code of ["40001", "40P01", "57P01", "57P03", "53300", "08006", "55P03", "57014"]) {
+    for (const code of ["40001", "40P01", "57P01", "57P03", "08006", "55P03", "57014"]) {
       assert.deepStrictEqual(of(code), Recovery.retry, code)
     }
+    assert.deepStrictEqual(of("53300"), Recovery.retryAs("overloaded"))
     for (const code of ["28P01", "42501"]) assert.deepStrictEqual(of(code), Recovery.authorize, code)
     for (const code of ["23505", "42P01", "22001"]) assert.deepStrictEqual(of(code), Recovery.correct, code)
     assert.deepStrictEqual(of("XX000"), Recovery.giveUp)
@@ -154,6 +160,7 @@ describe("the errors of gRPC", () => {
     const of = (code: grpc.status) =>
       LibraryErrors.classify(Object.assign(new Error("x"), { code, details: "x", metadata: new grpc.Metadata() }))
     assert.deepStrictEqual(of(grpc.status.ABORTED), Recovery.retry)
+    assert.deepStrictEqual(of(grpc.status.RESOURCE_EXHAUSTED), Recovery.retryAs("throttled"))
     assert.deepStrictEqual(of(grpc.status.INVALID_ARGUMENT), Recovery.correct)
     assert.deepStrictEqual(of(grpc.status.PERMISSION_DENIED), Recovery.authorize)
     assert.deepStrictEqual(of(grpc.status.UNIMPLEMENTED), Recovery.giveUp)

@@ -13,7 +13,7 @@ describe("RetryHeaders", () => {
     for (const status of [403, 408, 409, 413, 423, 425, 429, 500, 502, 503, 504, 522]) {
       assert.deepStrictEqual(
         recoveryOf(status, { "retry-after": "3" }),
-        Recovery.retryAfter("3 seconds"),
+        Recovery.retryAs(Recovery.kindOfStatus(status), "3 seconds"),
         String(status)
       )
     }
@@ -26,7 +26,7 @@ describe("RetryHeaders", () => {
     const reset = String(now / 1000 + 60)
     assert.deepStrictEqual(
       recoveryOf(403, { "x-ratelimit-remaining": "0", "x-ratelimit-reset": reset }),
-      Recovery.retryAfter("1 minute")
+      Recovery.retryAs("throttled", "1 minute")
     )
     assert.deepStrictEqual(
       recoveryOf(403, { "x-ratelimit-remaining": "1", "x-ratelimit-reset": reset }),
@@ -41,7 +41,7 @@ describe("RetryHeaders", () => {
       assert.notInclude(reason(status, usedUp).message, "Not before")
     }
     for (const status of [403, 429, 503]) {
-      assert.deepStrictEqual(recoveryOf(status, usedUp), Recovery.retryAfter("1 minute"))
+      assert.deepStrictEqual(recoveryOf(status, usedUp), Recovery.retryAs(Recovery.kindOfStatus(status), "1 minute"))
     }
   })
 

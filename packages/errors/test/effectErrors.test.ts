@@ -33,18 +33,18 @@ const minute = Recovery.retryAfter("1 minute")
 
 /** All classes of `effect` that say something about retries, and what they say. */
 const recoveries: { readonly [name: string]: ReadonlyArray<readonly [error: unknown, recovery: Recovery.Recovery]> } = {
-  "Cause/ExceededCapacityError": [[new Cause.ExceededCapacityError(), Recovery.retry]],
+  "Cause/ExceededCapacityError": [[new Cause.ExceededCapacityError(), Recovery.retryAs("overloaded")]],
   "Cause/TimeoutError": [[new Cause.TimeoutError(), Recovery.retry]],
   "Cause/UnknownError": [[new Cause.UnknownError(reset), Recovery.retry], [
     new Cause.UnknownError(http(statusCode(503))),
-    Recovery.retry
+    Recovery.retryAs("overloaded")
   ]],
   "PlatformError/PlatformError": [
     [PlatformError.systemError({ _tag: "Busy", module: "FileSystem", method: "open" }), Recovery.retry]
   ],
   "ai/AiError/AiError": [
-    [ai(new AiError.RateLimitError({ retryAfter: Duration.minutes(1) })), minute],
-    [ai(new AiError.RateLimitError({})), Recovery.retry],
+    [ai(new AiError.RateLimitError({ retryAfter: Duration.minutes(1) })), Recovery.retryAs("throttled", "1 minute")],
+    [ai(new AiError.RateLimitError({})), Recovery.retryAs("throttled")],
     [ai(new AiError.InternalProviderError({ description: "x" })), Recovery.retry],
     [ai(new AiError.NetworkError({ reason: "TransportError", method: "POST", url: "u" })), Recovery.retry],
     [ai(new AiError.NetworkError({ reason: "InvalidUrlError", method: "POST", url: "u" })), Recovery.correct],
@@ -57,12 +57,15 @@ const recoveries: { readonly [name: string]: ReadonlyArray<readonly [error: unkn
   "ai/McpClientError/McpClientError": [
     [mcp(new McpClientError.TransportError({})), Recovery.retry],
     [mcp(new McpClientError.TimeoutError({ operation: "call" })), Recovery.retry],
-    [mcp(new McpClientError.HttpError({ status: 503, retryAfter: "60" })), minute],
+    [mcp(new McpClientError.HttpError({ status: 503, retryAfter: "60" })), Recovery.retryAs("overloaded", "1 minute")],
     [mcp(new McpClientError.HttpError({ status: 403 })), Recovery.authorize],
     [mcp(new McpClientError.UnsupportedError({ description: "x" })), Recovery.correct],
     [mcp(new McpClientError.ClosedError({})), Recovery.giveUp]
   ],
-  "cluster/ClusterError/MailboxFull": [[tagged(ClusterError.MailboxFull, "MailboxFull"), Recovery.retry]],
+  "cluster/ClusterError/MailboxFull": [[
+    tagged(ClusterError.MailboxFull, "MailboxFull"),
+    Recovery.retryAs("overloaded")
+  ]],
   "cluster/ClusterError/RunnerUnavailable": [
     [tagged(ClusterError.RunnerUnavailable, "RunnerUnavailable"), Recovery.retry]
   ],
@@ -86,27 +89,30 @@ const recoveries: { readonly [name: string]: ReadonlyArray<readonly [error: unkn
     [new ClusterError.PersistenceError({ cause }), Recovery.giveUp]
   ],
   "graphql/GraphQLClientError/GraphQLClientError": [
-    [graphql(new GraphQLClientError.TransportError({ description: "x", status: 503 })), Recovery.retry],
+    [graphql(new GraphQLClientError.TransportError({ description: "x", status: 503 })), Recovery.retryAs("overloaded")],
     [graphql(new GraphQLClientError.TransportError({ description: "x", retryAfter: Duration.minutes(1) })), minute],
     [graphql(new GraphQLClientError.TransportError({ description: "x", status: 401 })), Recovery.reauthenticate],
     [graphql(new GraphQLClientError.TransportError({ description: "x", fatal: true })), Recovery.giveUp],
-    [graphql(new GraphQLClientError.ResponseError({ errors: [{ message: "x" }], status: 429 })), Recovery.retry],
+    [
+      graphql(new GraphQLClientError.ResponseError({ errors: [{ message: "x" }], status: 429 })),
+      Recovery.retryAs("throttled")
+    ],
     [graphql(new GraphQLClientError.ResponseError({ errors: [{ message: "x" }] })), Recovery.giveUp],
     [graphql(new GraphQLClientError.EncodeError({ description: "x" })), Recovery.correct]
   ],
   "http/HttpClientError/HttpClientError": [
-    [http(statusCode(503, { "retry-after": "60" })), minute],
+    [http(statusCode(503, { "retry-after": "60" })), Recovery.retryAs("overloaded", "1 minute")],
     [http(statusCode(404)), Recovery.correct],
     [http(new HttpClientError.TransportError({ request })), Recovery.retry],
     [http(new HttpClientError.InvalidUrlError({ request })), Recovery.correct],
     [http(new HttpClientError.EmptyBodyError({ request, response: response(200) })), Recovery.giveUp]
   ],
   "http/HttpClientError/HttpClientErrorSchema": [
-    [overHttp(statusCode(503, { "retry-after": "60" })), minute],
+    [overHttp(statusCode(503, { "retry-after": "60" })), Recovery.retryAs("overloaded", "1 minute")],
     [overHttp(new HttpClientError.TransportError({ request })), Recovery.retry],
     [overHttp(new HttpClientError.EncodeError({ request })), Recovery.correct]
   ],
-  "http/HttpClientError/StatusCodeError": [[statusCode(503), Recovery.retry]],
+  "http/HttpClientError/StatusCodeError": [[statusCode(503), Recovery.retryAs("overloaded")]],
   "http/HttpClientError/TransportError": [[new HttpClientError.TransportError({ request }), Recovery.retry]],
   "http/HttpClientError/EncodeError": [[new HttpClientError.EncodeError({ request }), Recovery.correct]],
   "http/HttpClientError/InvalidUrlError": [[new HttpClientError.InvalidUrlError({ request }), Recovery.correct]],
@@ -128,7 +134,7 @@ const recoveries: { readonly [name: string]: ReadonlyArray<readonly [error: unkn
       new RateLimiter.RateLimiterError({
         reason: new RateLimiter.RateLimitExceeded({ key: "k", limit: 1, remaining: 0, retryAfter: Duration.minutes(1) })
       }),
-      minute
+      Recovery.retryAs("throttled", "1 minute")
     ]
   ],
   "persistence/KeyValueStore/KeyValueStoreError": [
@@ -146,7 +152,7 @@ const recoveries: { readonly [name: string]: ReadonlyArray<readonly [error: unkn
   ],
   "persistence/Redis/RedisError": [[new Redis.RedisError({ cause: reset }), Recovery.retry]],
   "rpc/RpcClientError/RpcClientError": [
-    [new RpcClientError.RpcClientError({ reason: overHttp(statusCode(503)) }), Recovery.retry],
+    [new RpcClientError.RpcClientError({ reason: overHttp(statusCode(503)) }), Recovery.retryAs("overloaded")],
     [
       new RpcClientError.RpcClientError({ reason: overHttp(new HttpClientError.TransportError({ request })) }),
       Recovery.retry
@@ -293,7 +299,8 @@ describe("the errors of effect", () => {
             status: 503,
             retryAfter: name.startsWith("ai/") ? "60" : Duration.minutes(1)
           })
-          assert.deepStrictEqual(Classifier.classify(error), minute, name)
+          const { _tag, after } = { after: undefined, ...Classifier.classify(error) }
+          assert.deepStrictEqual({ _tag, after }, minute, name)
         } else if (recoveries[name] === undefined && !listed.delete(name)) unknown.push(name)
       }
       assert.deepStrictEqual([unknown, [...listed]], [[], []])
@@ -305,7 +312,10 @@ describe("the errors of effect", () => {
     class Busy extends Schema.TaggedError<Busy>()("Busy", { retryAfter: Schema.DurationFromMillis }, {
       httpApiStatus: 503
     }) {}
-    assert.deepStrictEqual(Classifier.classify(new Busy({ retryAfter: Duration.minutes(1) })), minute)
+    assert.deepStrictEqual(
+      Classifier.classify(new Busy({ retryAfter: Duration.minutes(1) })),
+      Recovery.retryAs("overloaded", "1 minute")
+    )
     assert.deepStrictEqual(Classifier.classify(new HttpApiError.NotFound({})), Recovery.correct)
   })
 
@@ -331,7 +341,7 @@ describe("the errors of effect", () => {
         return Classifier.classify(yield* Effect.flip(client.tables.find()))
       })
       assert.deepStrictEqual(yield* recoveryOf(404), Recovery.correct)
-      assert.deepStrictEqual(yield* recoveryOf(503), Recovery.retry)
+      assert.deepStrictEqual(yield* recoveryOf(503), Recovery.retryAs("overloaded"))
       assert.deepStrictEqual(yield* recoveryOf(502), Recovery.retry)
     }))
 })

@@ -1,7 +1,7 @@
 import { ApiError, type MessagePattern, Recovery, Transport } from "@effect-resilience/errors"
 import { ErrorMapping, Operation, ResponseBody, Scrubber, SendProgress } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Redacted, Schema, Stream } from "effect"
+import { Effect, Fiber, Redacted, Schema, Stream } from "effect"
 import { HttpBody, HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 
@@ -179,7 +179,7 @@ describe("ErrorMapping", () => {
         responding(null, { status: 503, headers: { "retry-after": "Thu, 01 Jan 2026 00:02:00 GMT" } }),
         overwrite
       )
-      assert.deepStrictEqual(Recovery.of(error), Recovery.retryAfter(Duration.minutes(2)))
+      assert.deepStrictEqual(Recovery.of(error), Recovery.retryAs("overloaded", "2 minutes"))
     }))
 
   it.effect("retries a 403, 409, 413 or 423 that names a time, and says so without contradiction", () =>
@@ -187,7 +187,7 @@ describe("ErrorMapping", () => {
       const body = `{"message":"You have exceeded a secondary rate limit"}`
       for (const status of [403, 409, 413, 423]) {
         const error = yield* errorOf(responding(body, { status, headers: { "retry-after": "1" } }))
-        assert.deepStrictEqual(Recovery.of(error), Recovery.retryAfter("1 second"))
+        assert.deepStrictEqual(Recovery.of(error), Recovery.retryAs(Recovery.kindOfStatus(status), "1 second"))
         assert.include(error.message, "secondary rate limit. Try again later. Not before 1 second.")
       }
       const headers = { "retry-after": "1" }
@@ -199,7 +199,7 @@ describe("ErrorMapping", () => {
       yield* TestClock.setTime(Date.UTC(2026, 0, 1))
       const headers = { "x-ratelimit-reset": String(Date.UTC(2026, 0, 1, 0, 1) / 1000) }
       const error = yield* errorOf(responding(null, { status: 429, headers }))
-      assert.deepStrictEqual(Recovery.of(error), Recovery.retryAfter("1 minute"))
+      assert.deepStrictEqual(Recovery.of(error), Recovery.retryAs("throttled", "1 minute"))
     }))
 
   it.effect("explains messages by the integration's patterns", () =>
