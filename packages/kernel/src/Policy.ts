@@ -51,6 +51,8 @@ import { dual } from "effect/Function"
 export interface Policy<out E = never, out Snapshot = unknown, out A = never, out R = never> {
   /** The name that errors, logs and metrics carry. */
   readonly name: string
+  /** The module that it comes from, such as `"Bulkhead"`, in events and metrics; a policy of your own needs none. */
+  readonly kind?: string | undefined
   /** Runs an effect through the policy. */
   execute<A2, E2, R2>(self: Effect.Effect<A2, E2, R2>): Effect.Effect<A | A2, E | E2, R | R2>
   /**

@@ -66,7 +66,7 @@ export interface Bulkhead extends Policy.Policy<BulkheadFull, Snapshot> {
 }
 
 /**
- * A look at a bulkhead.
+ * A look at a bulkhead. `rejected` counts since it was made.
  *
  * @category models
  * @since 0.1.0
@@ -75,6 +75,7 @@ export interface Snapshot {
   readonly permits: number
   readonly running: number
   readonly waiting: number
+  readonly rejected: number
 }
 
 /**
@@ -161,7 +162,7 @@ export const keyed: (options: Options & Keyed.Options) => Effect.Effect<Keyed.Ke
  * @since 0.1.0
  */
 export const noop: Bulkhead = {
-  .../* @__PURE__ */ Policy.noop<Snapshot>({ permits: Infinity, running: 0, waiting: 0 }),
+  .../* @__PURE__ */ Policy.noop<Snapshot>({ permits: Infinity, running: 0, waiting: 0, rejected: 0 }),
   resize: () => Effect.void,
   reload: () => Effect.void
 }
@@ -204,7 +205,7 @@ type Settings = Field.Settings<typeof fields>
 
 class Pool extends Permits<BulkheadFull> implements Bulkhead {
   constructor(settings: Settings, name: string) {
-    super(name, limitsOf(settings, name))
+    super("Bulkhead", name, limitsOf(settings, name))
   }
 
   resize(count: number): Effect.Effect<void> {

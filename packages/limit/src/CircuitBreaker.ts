@@ -212,7 +212,7 @@ export interface KeyedCircuitBreaker extends Keyed.Keyed<CircuitBreaker> {
  * @since 0.1.0
  */
 export const noop: CircuitBreaker = {
-  .../* @__PURE__ */ Policy.noop<Snapshot>({ _tag: "Closed" }),
+  .../* @__PURE__ */ Policy.noop<Snapshot>({ _tag: "Closed", rejected: 0 }),
   isolate: Effect.void,
   reset: Effect.void,
   hub: undefined

@@ -33,7 +33,7 @@
  *   return yield* limit.snapshot
  * })
  *
- * await Effect.runPromise(program) // => { limit: 10, running: 0 }
+ * await Effect.runPromise(program) // => { limit: 10, running: 0, rejected: 0 }
  * ```
  *
  * @since 0.1.0
@@ -42,6 +42,7 @@ import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Keyed from "@effect-resilience/kernel/Keyed"
 import * as Policy from "@effect-resilience/kernel/Policy"
+import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
 import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -65,7 +66,7 @@ import * as Rejection from "./Rejection.ts"
 export interface ConcurrencyLimit extends Policy.Policy<LimitReached, Snapshot> {}
 
 /**
- * A look at a limit.
+ * A look at a limit. `rejected` counts since it was made.
  *
  * @category models
  * @since 0.1.0
@@ -73,6 +74,7 @@ export interface ConcurrencyLimit extends Policy.Policy<LimitReached, Snapshot> 
 export interface Snapshot {
   readonly limit: number
   readonly running: number
+  readonly rejected: number
 }
 
 /**
@@ -167,7 +169,11 @@ export const keyed = (options: Options & Keyed.Options = {}): Effect.Effect<Keye
  * @category constructors
  * @since 0.1.0
  */
-export const noop: ConcurrencyLimit = /* @__PURE__ */ Policy.noop<Snapshot>({ limit: Infinity, running: 0 })
+export const noop: ConcurrencyLimit = /* @__PURE__ */ Policy.noop<Snapshot>({
+  limit: Infinity,
+  running: 0,
+  rejected: 0
+})
 
 /**
  * Runs an effect under an adaptive limit.
@@ -232,8 +238,10 @@ interface Partition {
   rejection: Exit.Exit<never, LimitReached> | undefined
 }
 
-class Limit implements ConcurrencyLimit {
+class Limit implements ConcurrencyLimit, PolicyEvent.Rejecting {
   readonly name: string
+  readonly kind = "ConcurrencyLimit"
+  rejected = 0
   private readonly settings: Field.Settings<typeof fields>
   private readonly estimator: LimitAlgorithm.Estimator
   private readonly partitions = new Map<string, Partition>()
@@ -253,7 +261,7 @@ class Limit implements ConcurrencyLimit {
   }
 
   get snapshot() {
-    return Effect.sync(() => ({ limit: this.estimator.limit, running: this.running }))
+    return Effect.sync(() => ({ limit: this.estimator.limit, running: this.running, rejected: this.rejected }))
   }
 
   execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | LimitReached, R> {
@@ -284,6 +292,7 @@ class Limit implements ConcurrencyLimit {
   private reject(fiber: Fiber.Fiber<unknown, unknown>): Exit.Exit<never, LimitReached> {
     const partition = this.partitionOf(fiber)
     partition.rejected.updateUnsafe(1, fiber.context)
+    PolicyEvent.rejectUnsafe(this, fiber.context, "LimitReached")
     return partition.rejection ??= Exit.fail(
       new LimitReached({ policy: this.name, limit: this.estimator.limit, priority: partition.priority })
     )

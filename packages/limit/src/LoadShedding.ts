@@ -47,6 +47,7 @@ import * as Deadline from "@effect-resilience/deadline/Deadline"
 import * as DeadlineHeader from "@effect-resilience/deadline/DeadlineHeader"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Policy from "@effect-resilience/kernel/Policy"
+import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
@@ -56,7 +57,8 @@ import * as Outcome from "./Outcome.ts"
 import * as Priority from "./Priority.ts"
 
 /**
- * Load shedding for one app, with the name and the snapshot of its limit.
+ * Load shedding for one app, with the name and the snapshot of its limit. `rejected` counts the requests that came too late
+ * as well.
  *
  * @category models
  * @since 0.1.0
@@ -117,9 +119,11 @@ export const make = ({ limit, ...options }: Options): LoadShedding => {
   const { deadlineNames, priority, retryAfter } = Field.read("LoadShedding", fields, options)
   const seconds = Math.ceil(Duration.toSeconds(retryAfter))
   const shed = Effect.succeed(HttpServerResponse.empty({ status: 503, headers: { "retry-after": String(seconds) } }))
+  const late: PolicyEvent.Rejecting = { name: limit.name, kind: "LoadShedding", rejected: 0 }
   return {
     name: limit.name,
-    snapshot: limit.snapshot,
+    kind: late.kind,
+    snapshot: Effect.map(limit.snapshot, (now) => ({ ...now, rejected: now.rejected + late.rejected })),
     admitUnsafe: undefined,
     execute: <A, E, R>(app: Effect.Effect<A, E, R>) =>
       Effect.flatMap(
@@ -128,6 +132,7 @@ export const make = ({ limit, ...options }: Options): LoadShedding => {
           Effect.withFiber((fiber): Effect.Effect<A | HttpServerResponse.HttpServerResponse, E, R> => {
             const asked = DeadlineHeader.read(request.headers, deadlineNames)
             if ((asked !== undefined && !Duration.isPositive(asked)) || Deadline.remainingMillisUnsafe(fiber) <= 0) {
+              PolicyEvent.rejectUnsafe(late, fiber.context, "DeadlinePassed")
               return tooLate
             }
             // Once the app runs, an error of this kind is its own: that of a limit for something it calls.
@@ -156,7 +161,8 @@ export const make = ({ limit, ...options }: Options): LoadShedding => {
  */
 export const noop: LoadShedding = /* @__PURE__ */ Policy.noop<ConcurrencyLimit.Snapshot>({
   limit: Infinity,
-  running: 0
+  running: 0,
+  rejected: 0
 })
 
 /**

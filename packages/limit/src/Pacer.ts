@@ -56,6 +56,7 @@ import * as RateLimitHeaders from "@effect-resilience/errors/RateLimitHeaders"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Keyed from "@effect-resilience/kernel/Keyed"
 import * as Policy from "@effect-resilience/kernel/Policy"
+import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
 import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -84,7 +85,8 @@ export interface Pacer extends Policy.Policy<PaceExceeded, Snapshot> {
 }
 
 /**
- * How many calls of this process wait for their turn, and for how long all are held back.
+ * How many calls of this process wait for their turn, for how long all are held back, and how many were rejected since the
+ * pacer was made.
  *
  * @category models
  * @since 0.1.0
@@ -92,6 +94,7 @@ export interface Pacer extends Policy.Policy<PaceExceeded, Snapshot> {
 export interface Snapshot {
   readonly waiting: number
   readonly pausedFor: Duration.Duration
+  readonly rejected: number
 }
 
 /**
@@ -200,7 +203,7 @@ export const keyed = (
  * @since 0.1.0
  */
 export const noop: Pacer = {
-  .../* @__PURE__ */ Policy.noop<Snapshot>({ waiting: 0, pausedFor: Duration.zero }),
+  .../* @__PURE__ */ Policy.noop<Snapshot>({ waiting: 0, pausedFor: Duration.zero, rejected: 0 }),
   pause: () => Effect.void
 }
 
@@ -305,8 +308,10 @@ const settingsOf = ({ storeTimeout, ...settings }: Field.Settings<typeof fields>
   }
 }
 
-class Turns implements Pacer {
+class Turns implements Pacer, PolicyEvent.Rejecting {
   readonly name: string
+  readonly kind = "Pacer"
+  rejected = 0
   readonly admitUnsafe = undefined
   private readonly settings: Settings
   private readonly limiterKey: string
@@ -323,11 +328,11 @@ class Turns implements Pacer {
     this.settings = settings
     this.limiterKey = limiterKey
     this.limiter = limiter
-    this.queue = new Permits(name, {
+    this.queue = new Permits("Pacer", name, {
       permits: 1,
       queue: Infinity,
       queueTimeoutMillis: Infinity,
-      full: () => this.exceeded("Wait", undefined)
+      full: () => new PaceExceeded({ policy: name, reason: "Wait", retryAfter: undefined })
     })
   }
 
@@ -339,7 +344,8 @@ class Turns implements Pacer {
     return Effect.withFiber((fiber) =>
       Effect.map(this.queue.snapshot, ({ running, waiting }) => ({
         waiting: running + waiting,
-        pausedFor: Duration.millis(Math.max(0, this.pausedUntil - monotonicMillis(fiber.getRef(Clock.Clock))))
+        pausedFor: Duration.millis(Math.max(0, this.pausedUntil - monotonicMillis(fiber.getRef(Clock.Clock)))),
+        rejected: this.rejected
       }))
     )
   }
@@ -375,7 +381,7 @@ class Turns implements Pacer {
       const patience = Math.min(this.settings.maxWaitMillis, Deadline.remainingMillisUnsafe(fiber))
       const evenAt = this.evenAt + (this.queuedCost + cost) * this.settings.intervalMillis
       const expected = Math.max(evenAt, this.pausedUntil) - began
-      if (expected > patience) return this.reject(expected)
+      if (expected > patience) return this.rejectLate(expected)
       let queued = 0
       const leave = (): undefined => {
         this.queuedCost -= queued
@@ -395,14 +401,13 @@ class Turns implements Pacer {
 
   private take(cost: number, clock: Clock.Clock, latest: number): Effect.Effect<void, PaceExceeded> {
     return Effect.matchEffect(this.consume(cost, clock), {
-      onFailure: () =>
-        this.settings.onStoreError === "fail" ? Effect.fail(this.exceeded("Store", undefined)) : Effect.void,
+      onFailure: () => this.settings.onStoreError === "fail" ? this.reject("Store", undefined) : Effect.void,
       onSuccess: ({ delay }) => {
         const wait = Duration.toMillis(delay)
         // However long the store took, a call whose turn it is goes.
         if (wait <= 0 || monotonicMillis(clock) + wait <= latest) return this.sleep(clock, wait, latest)
         // The place is given back, for others can still use it.
-        return Effect.andThen(Effect.ignore(this.consume(-cost, clock)), this.reject(wait))
+        return Effect.andThen(Effect.ignore(this.consume(-cost, clock)), this.rejectLate(wait))
       }
     })
   }
@@ -416,16 +421,22 @@ class Turns implements Pacer {
       const now = Math.max(until - 1, monotonicMillis(clock))
       const rest = this.pausedUntil - now
       if (rest <= 0) return Effect.void
-      return now + rest > latest ? this.reject(rest) : this.sleep(clock, rest, latest)
+      return now + rest > latest ? this.rejectLate(rest) : this.sleep(clock, rest, latest)
     })
   }
 
-  private reject(millis: number): Effect.Effect<never, PaceExceeded> {
-    return Effect.fail(this.exceeded("Wait", Duration.millis(Math.ceil(millis))))
+  private rejectLate(millis: number): Effect.Effect<never, PaceExceeded> {
+    return this.reject("Wait", Duration.millis(Math.ceil(millis)))
   }
 
-  private exceeded(reason: PaceExceeded["reason"], retryAfter: Duration.Duration | undefined): PaceExceeded {
-    return new PaceExceeded({ policy: this.name, reason, retryAfter })
+  private reject(
+    reason: PaceExceeded["reason"],
+    retryAfter: Duration.Duration | undefined
+  ): Effect.Effect<never, PaceExceeded> {
+    return Effect.withFiber((fiber) => {
+      PolicyEvent.rejectUnsafe(this, fiber.context, reason)
+      return Effect.fail(new PaceExceeded({ policy: this.name, reason, retryAfter }))
+    })
   }
 
   private consume(tokens: number, clock: Clock.Clock) {

@@ -42,11 +42,11 @@ import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
 import type * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as Field from "@effect-resilience/kernel/Field"
 import type * as Keyed from "@effect-resilience/kernel/Keyed"
+import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
 import * as Backoff from "@effect-resilience/retry/Backoff"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Metric from "effect/Metric"
 import * as Store from "effect/persistence/CircuitBreaker"
 import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
@@ -140,11 +140,12 @@ const circuitsOf = /* @__PURE__ */ Effect.fnUntraced(function*(settings: Setting
   const hub = yield* PubSub.sliding<CircuitBreaker.Transition>(128)
   yield* store.transitions.pipe(
     Stream.map(translate),
-    Stream.runForEach((transition) => {
-      const { from, to } = transition
-      const total = Metric.withAttributes(CircuitBreaker.transitionsTotal, circuit.attributesOf(name, from, to))
-      return Effect.andThen(Metric.update(total, 1), PubSub.publish(hub, transition))
-    }),
+    Stream.runForEach((transition) =>
+      Effect.withFiber((fiber) => {
+        circuit.tell(transition, name, fiber.context)
+        return PubSub.publish(hub, transition)
+      })
+    ),
     Effect.forkScoped({ startImmediately: true })
   )
   return { get: (key: string): CircuitBreaker.CircuitBreaker => new Shared(key, hub, store, classify) }
@@ -182,8 +183,10 @@ const silent = (cause: Timeout.TimedOut) => {
   )
 }
 
-class Shared implements CircuitBreaker.CircuitBreaker {
+class Shared implements CircuitBreaker.CircuitBreaker, PolicyEvent.Rejecting {
   readonly name: string
+  readonly kind = "CircuitBreaker"
+  rejected = 0
   readonly admitUnsafe = undefined
   readonly hub: PubSub.PubSub<CircuitBreaker.Transition>
   private readonly store: Store.CircuitBreaker
@@ -205,7 +208,7 @@ class Shared implements CircuitBreaker.CircuitBreaker {
   execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | CircuitBreaker.CircuitOpen, R> {
     const { classify, name: key } = this
     return Effect.suspend((): Effect.Effect<A, E | CircuitBreaker.CircuitOpen, R> => {
-      if (this.isolated) return Effect.fail(rejection(key, "Isolated", undefined))
+      if (this.isolated) return this.reject(rejection(key, "Isolated", undefined))
       // Once the effect runs, an error of this kind is its own: that of another breaker inside.
       let began = false
       const run = Effect.suspend(() => {
@@ -216,32 +219,42 @@ class Shared implements CircuitBreaker.CircuitBreaker {
       return Effect.catchIf(
         guarded,
         (error): error is Store.CircuitBreakerError => !began && error instanceof Store.CircuitBreakerError,
-        (error) => Effect.fail(rejectionOf(key, error))
+        (error) => this.reject(rejectionOf(key, error))
       )
+    })
+  }
+
+  private reject(error: CircuitBreaker.CircuitOpen): Effect.Effect<never, CircuitBreaker.CircuitOpen> {
+    return Effect.withFiber((fiber) => {
+      PolicyEvent.rejectUnsafe(this, fiber.context, error.state)
+      return Effect.fail(error)
     })
   }
 
   /** The shared state; `Closed` while the store does not respond. */
   get snapshot(): Effect.Effect<CircuitBreaker.Snapshot> {
     return Effect.suspend(() => {
-      if (this.isolated) return Effect.succeed<CircuitBreaker.Snapshot>({ _tag: "Isolated" })
+      const { rejected } = this
+      if (this.isolated) return Effect.succeed<CircuitBreaker.Snapshot>({ _tag: "Isolated", rejected })
       return Effect.match(this.store.state(this.name), {
-        onFailure: (): CircuitBreaker.Snapshot => ({ _tag: "Closed" }),
+        onFailure: (): CircuitBreaker.Snapshot => ({ _tag: "Closed", rejected }),
         onSuccess: (state): CircuitBreaker.Snapshot => {
           switch (state._tag) {
             case "Closed":
-              return { _tag: "Closed" }
+              return { _tag: "Closed", rejected }
             case "Open":
               return {
                 _tag: "Open",
                 retryAfter: state.retryAfter,
-                consecutiveOpenings: state.consecutiveOpenings
+                consecutiveOpenings: state.consecutiveOpenings,
+                rejected
               }
             case "HalfOpen":
               return {
                 _tag: "HalfOpen",
                 probing: state.probing ? 1 : 0,
-                consecutiveOpenings: state.consecutiveOpenings
+                consecutiveOpenings: state.consecutiveOpenings,
+                rejected
               }
           }
         }

@@ -44,6 +44,7 @@
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Keyed from "@effect-resilience/kernel/Keyed"
 import * as Policy from "@effect-resilience/kernel/Policy"
+import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
 import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -66,7 +67,8 @@ import * as Rejection from "./Rejection.ts"
 export interface Throttle extends Policy.Policy<Throttled, Snapshot> {}
 
 /**
- * What was counted, and the probability that the next call is rejected.
+ * What was counted in the window, the probability that the next call is rejected, and how many were since the throttle was
+ * made.
  *
  * @category models
  * @since 0.1.0
@@ -75,6 +77,7 @@ export interface Snapshot {
   readonly requests: number
   readonly accepts: number
   readonly probability: number
+  readonly rejected: number
 }
 
 /**
@@ -168,7 +171,12 @@ export const keyed = (options: Options & Keyed.Options = {}): Effect.Effect<Keye
  * @category constructors
  * @since 0.1.0
  */
-export const noop: Throttle = /* @__PURE__ */ Policy.noop<Snapshot>({ requests: 0, accepts: 0, probability: 0 })
+export const noop: Throttle = /* @__PURE__ */ Policy.noop<Snapshot>({
+  requests: 0,
+  accepts: 0,
+  probability: 0,
+  rejected: 0
+})
 
 /**
  * Runs an effect through a throttle.
@@ -206,8 +214,10 @@ export const layerNoop: Layer.Layer<Throttle> = /* @__PURE__ */ Layer.succeed(Th
 
 type Settings = Field.Settings<typeof fields>
 
-class Counting implements Throttle {
+class Counting implements Throttle, PolicyEvent.Rejecting {
   readonly name: string
+  readonly kind = "Throttle"
+  rejected = 0
   private readonly settings: Settings
   private readonly multiplier: number
   private readonly slices: Slices
@@ -224,7 +234,7 @@ class Counting implements Throttle {
     return Effect.withFiber((fiber) => {
       const probability = this.probabilityAt(monotonicMillis(fiber.getRef(Clock.Clock)))
       const { totalCalls: requests, totalMarked: accepts } = this.slices
-      return Effect.succeed({ requests, accepts, probability })
+      return Effect.succeed({ requests, accepts, probability, rejected: this.rejected })
     })
   }
 
@@ -235,6 +245,7 @@ class Counting implements Throttle {
       const probability = this.probabilityAt(now)
       if (probability > 0 && fiber.getRef(Random.Random).nextDoubleUnsafe() < probability) {
         this.slices.add(now, false)
+        PolicyEvent.rejectUnsafe(this, fiber.context, "Throttled")
         return this.rejection ??= Exit.fail(new Throttled({ policy: this.name }))
       }
       return Effect.onExitPrimitive(self, this.admission(clock))

@@ -27,7 +27,7 @@ describe("Bulkhead", () => {
       assert.strictEqual(error.policy, "ledger")
       assert.deepStrictEqual(Recovery.of(error), Recovery.retry)
       assert.isTrue(Rejection.isRejection(error))
-      assert.deepStrictEqual(yield* bulkhead.snapshot, { permits: 1, running: 1, waiting: 1 })
+      assert.deepStrictEqual(yield* bulkhead.snapshot, { permits: 1, running: 1, waiting: 1, rejected: 1 })
     }))
 
   it.effect("serves those that wait in order, and lets no one overtake", () =>
@@ -54,7 +54,7 @@ describe("Bulkhead", () => {
       }
       const { fiber } = yield* start(bulkhead, [], 1)
       yield* Fiber.interrupt(fiber)
-      assert.deepStrictEqual(yield* bulkhead.snapshot, { permits: 1, running: 0, waiting: 0 })
+      assert.deepStrictEqual(yield* bulkhead.snapshot, { permits: 1, running: 0, waiting: 0, rejected: 0 })
     }))
 
   it.effect("lets a call wait for so long and no longer, whichever is first", () =>
@@ -125,7 +125,7 @@ describe("Bulkhead", () => {
       yield* Effect.forEach(calls, (call) => Deferred.succeed(call.gate, undefined))
       yield* settle
       assert.deepStrictEqual(began, [0, 1, 2, 3, 4])
-      assert.deepStrictEqual(yield* bulkhead.snapshot, { permits: 1, running: 0, waiting: 0 })
+      assert.deepStrictEqual(yield* bulkhead.snapshot, { permits: 1, running: 0, waiting: 0, rejected: 0 })
     }))
 
   it.effect(
@@ -229,7 +229,10 @@ describe("Bulkhead", () => {
           if (Exit.isSuccess(exit) && Exit.isFailure(exit.value)) assert.isFalse(Cause.hasDies(exit.value.cause))
         }
         yield* settle
-        assert.deepStrictEqual(yield* bulkhead.snapshot, { permits, running: 0, waiting: 0 })
+        const rejected = exits.filter((exit) =>
+          Exit.isSuccess(exit) && Exit.isFailure(exit.value) && !Cause.hasInterrupts(exit.value.cause)
+        ).length
+        assert.deepStrictEqual(yield* bulkhead.snapshot, { permits, running: 0, waiting: 0, rejected })
       }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, operations), Random.withSeed(seed)),
     { timeout: 60_000, arbitrary: { runs: 150, seed: 6 } }
   )
@@ -292,7 +295,8 @@ describe("Bulkhead", () => {
           assert.deepStrictEqual(yield* bulkhead.snapshot, {
             permits: model.permits,
             running: model.running.length,
-            waiting: model.waiting.length
+            waiting: model.waiting.length,
+            rejected: model.rejected.size
           }, JSON.stringify(command))
         }
         const rejected = calls.map(({ fiber }) => {

@@ -69,7 +69,7 @@ describe("ConcurrencyLimit", () => {
       )
       const error = yield* Effect.flip(limit.execute(limit.execute(Effect.void)))
       assert.deepStrictEqual(Recovery.of(error), Recovery.retry)
-      assert.deepStrictEqual(yield* limit.snapshot, { limit: 1, running: 0 })
+      assert.deepStrictEqual(yield* limit.snapshot, { limit: 1, running: 0, rejected: 2 })
     }))
 
   it.effect("gives the place back whatever way a call ends", () =>

@@ -13,7 +13,7 @@ describe("Throttle", () => {
       const throttle = yield* Throttle.make({ minimumCalls: 0 })
       for (let i = 0; i < 10; i++) yield* throttle.execute(Effect.void)
       for (let i = 0; i < 10; i++) yield* Effect.exit(throttle.execute(unavailable))
-      assert.deepStrictEqual(yield* throttle.snapshot, { requests: 20, accepts: 10, probability: 0 })
+      assert.deepStrictEqual(yield* throttle.snapshot, { requests: 20, accepts: 10, probability: 0, rejected: 0 })
       yield* Effect.exit(throttle.execute(unavailable))
       assert.strictEqual((yield* throttle.snapshot).probability, 1 / 22)
     }))
@@ -94,8 +94,10 @@ describe("Throttle", () => {
       for (let i = 0; i < 100; i++) yield* Effect.exit(throttle.execute(unavailable))
       yield* TestClock.adjust("9 seconds")
       assert.strictEqual((yield* throttle.snapshot).probability, 0.8)
+      const { rejected } = yield* throttle.snapshot
+      assert.isAbove(rejected, 0)
       yield* TestClock.adjust("1 second")
-      assert.deepStrictEqual(yield* throttle.snapshot, { requests: 0, accepts: 0, probability: 0 })
+      assert.deepStrictEqual(yield* throttle.snapshot, { requests: 0, accepts: 0, probability: 0, rejected })
     }))
 
   it.effect("takes a 404 for accepted, and does not count an interruption", () =>
@@ -103,7 +105,7 @@ describe("Throttle", () => {
       const throttle = yield* Throttle.make()
       yield* Effect.exit(throttle.execute(Effect.fail(ApiError.reasonFromStatus(404, {}))))
       yield* Effect.exit(throttle.execute(Effect.interrupt))
-      assert.deepStrictEqual(yield* throttle.snapshot, { requests: 1, accepts: 1, probability: 0 })
+      assert.deepStrictEqual(yield* throttle.snapshot, { requests: 1, accepts: 1, probability: 0, rejected: 0 })
     }))
 
   it.effect("rejects with an error that says to try again and that nothing was asked", () =>

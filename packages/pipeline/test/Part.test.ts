@@ -143,6 +143,6 @@ describe("a function in a slot", () => {
         { around: [log], policies: { bulkhead } }
       )
       yield* pipeline.execute(Effect.void)
-      assert.deepStrictEqual(yield* bulkhead.snapshot, { permits: 1, running: 0, waiting: 0 })
+      assert.deepStrictEqual(yield* bulkhead.snapshot, { permits: 1, running: 0, waiting: 0, rejected: 0 })
     }))
 })

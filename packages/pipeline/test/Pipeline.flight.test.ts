@@ -94,7 +94,7 @@ const history = (parts: typeof description | typeof admitting, oneByOne: boolean
     yield* TestClock.adjust("1 minute")
     yield* Fiber.awaitAll(callers)
     const snapshot = yield* pipeline.snapshot
-    assert.deepStrictEqual(snapshot.bulkhead, { permits: 2, running: 0, waiting: 0 })
+    assert.deepStrictEqual(snapshot.bulkhead, { permits: 2, running: 0, waiting: 0, rejected: 0 })
     assert.strictEqual(snapshot.concurrencyLimit?.running ?? 0, 0)
     // What happens within one millisecond happens at once.
     events.sort()
@@ -134,7 +134,12 @@ describe("a pipeline that meets its parts in one step", () => {
       assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(caller)))
       yield* Deferred.await(stopped)
       const { bulkhead } = yield* pipeline.policies
-      assert.deepStrictEqual(yield* bulkhead?.snapshot ?? Effect.undefined, { permits: 2, running: 0, waiting: 0 })
+      assert.deepStrictEqual(yield* bulkhead?.snapshot ?? Effect.undefined, {
+        permits: 2,
+        running: 0,
+        waiting: 0,
+        rejected: 0
+      })
     }))
 
   it.effect.each([false, true])(
@@ -220,6 +225,11 @@ describe("a pipeline that meets its parts in one step", () => {
       yield* TestClock.adjust("1 second")
       assert.strictEqual((yield* Fiber.join(fiber))._tag, "DeadlineExceeded")
       const { bulkhead } = yield* pipeline.policies
-      assert.deepStrictEqual(yield* bulkhead?.snapshot ?? Effect.undefined, { permits: 2, running: 0, waiting: 0 })
+      assert.deepStrictEqual(yield* bulkhead?.snapshot ?? Effect.undefined, {
+        permits: 2,
+        running: 0,
+        waiting: 0,
+        rejected: 0
+      })
     }))
 })

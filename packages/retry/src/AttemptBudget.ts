@@ -172,7 +172,7 @@ export const keyed = (options: Options & Keyed.Options = {}): Effect.Effect<Keye
 export const noop: AttemptBudget = internal.noop
 
 /**
- * Rejects every extra attempt: for tests, and for switching all of them off at once.
+ * Rejects every extra attempt, and counts none: for tests, and for switching all of them off at once.
  *
  * @category constructors
  * @since 0.1.0
@@ -181,7 +181,7 @@ export const empty: AttemptBudget = /* @__PURE__ */ internal.make({
   name: "empty",
   depositUnsafe: internal.nothing,
   withdrawUnsafe: () => false,
-  snapshot: /* @__PURE__ */ Effect.succeed({ balance: 0 })
+  snapshot: /* @__PURE__ */ Effect.succeed({ balance: 0, rejected: 0 })
 })
 
 /**
@@ -242,7 +242,7 @@ export const deposit: Effect.Effect<void> = /* @__PURE__ */ Effect.withFiber((fi
  */
 export const withdraw: Effect.Effect<void, BudgetExhausted> = /* @__PURE__ */ Effect.withFiber((fiber) => {
   const budget = fiber.getRef(Current)
-  return budget.withdrawUnsafe(Time.nowUnsafe(fiber.context))
+  return internal.withdraw(budget, fiber.context)
     ? Effect.void
     : Effect.fail(new BudgetExhausted({ budget: budget.name }))
 })
@@ -273,12 +273,14 @@ export const layerEmpty: Layer.Layer<never> = /* @__PURE__ */ Layer.succeed(Curr
 
 class Account implements AttemptBudget {
   readonly name: string
+  readonly kind = "AttemptBudget"
   readonly admitUnsafe = undefined
   private readonly ratio: number
   private readonly perMilli: number
   private readonly burst: number
   private balance: number
   private refilledAt: number | undefined
+  private rejected = 0
 
   constructor(
     { burst, floor, minPerSecond = floor ?? 0.1, processes, ratio }: Field.Settings<typeof fields>,
@@ -293,7 +295,10 @@ class Account implements AttemptBudget {
   }
 
   get snapshot(): Effect.Effect<Snapshot> {
-    return Effect.map(Time.now, (nowMillis) => ({ balance: this.balanceAt(nowMillis) }))
+    return Effect.map(Time.now, (nowMillis) => ({
+      balance: this.balanceAt(nowMillis),
+      rejected: this.rejected
+    }))
   }
 
   execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
@@ -307,7 +312,10 @@ class Account implements AttemptBudget {
   withdrawUnsafe(nowMillis: number, cost = 1): boolean {
     this.balance = this.balanceAt(nowMillis)
     this.refilledAt = nowMillis
-    if (this.balance < cost) return false
+    if (this.balance < cost) {
+      this.rejected++
+      return false
+    }
     this.balance -= cost
     return true
   }

@@ -58,6 +58,7 @@ import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Attempt from "./Attempt.ts"
 import * as AttemptBudget from "./AttemptBudget.ts"
+import * as budgets from "./internal/budget.ts"
 
 /**
  * A hedge.
@@ -366,7 +367,7 @@ class Race<A, E, R> {
   launchIfAllowed(): void {
     const now = Time.nowUnsafe(this.context)
     if (this.finished || Context.get(this.context, Deadline.Current).atMillis <= now) return
-    if (Context.get(this.context, AttemptBudget.Current).withdrawUnsafe(now)) this.launch()
+    if (budgets.withdraw(Context.get(this.context, AttemptBudget.Current), this.context)) this.launch()
   }
 
   further(index: number): Effect.Effect<A, E, R> {

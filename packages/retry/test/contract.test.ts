@@ -207,7 +207,7 @@ describe("a budget", () => {
     Effect.gen(function*() {
       const budget = yield* AttemptBudget.make({ ratio: 0, minPerSecond: 0, burst: 2 })
       yield* budget.execute(AttemptBudget.withdraw)
-      assert.deepStrictEqual(yield* budget.snapshot, { balance: 1 })
+      assert.deepStrictEqual(yield* budget.snapshot, { balance: 1, rejected: 0 })
       yield* Effect.provide(AttemptBudget.withdraw, Layer.succeedContext(Context.make(AttemptBudget.Current, budget)))
       assert.strictEqual((yield* Effect.flip(budget.execute(AttemptBudget.withdraw)))._tag, "BudgetExhausted")
       yield* budget.execute(AttemptBudget.noop.execute(AttemptBudget.withdraw))

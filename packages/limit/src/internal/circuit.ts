@@ -1,8 +1,10 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import type * as Policy from "@effect-resilience/kernel/Policy"
+import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
 import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import * as Backoff from "@effect-resilience/retry/Backoff"
 import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -18,16 +20,19 @@ import type { TripRule, TripWindow } from "./tripRule.ts"
 
 /**
  * The state of a circuit. `retryAfter` is the rest of the open time; `consecutiveOpenings` counts openings without a
- * stable time in between; `probing` is how many probes are running.
+ * stable time in between; `probing` is how many probes are running; `rejected` counts calls since the circuit was made.
  *
  * @category models
  * @since 0.1.0
  */
 export type Snapshot =
-  | { readonly _tag: "Closed" }
-  | { readonly _tag: "Open"; readonly retryAfter: Duration.Duration; readonly consecutiveOpenings: number }
-  | { readonly _tag: "HalfOpen"; readonly probing: number; readonly consecutiveOpenings: number }
-  | { readonly _tag: "Isolated" }
+  & { readonly rejected: number }
+  & (
+    | { readonly _tag: "Closed" }
+    | { readonly _tag: "Open"; readonly retryAfter: Duration.Duration; readonly consecutiveOpenings: number }
+    | { readonly _tag: "HalfOpen"; readonly probing: number; readonly consecutiveOpenings: number }
+    | { readonly _tag: "Isolated" }
+  )
 
 /**
  * A change of state. `retryAfter` is how long the circuit stays open; only an opening has it.
@@ -94,8 +99,10 @@ export interface Settings {
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
-export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<CircuitOpen> {
+export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<CircuitOpen>, PolicyEvent.Rejecting {
   readonly name: string
+  readonly kind = "CircuitBreaker"
+  rejected = 0
   readonly hub: PubSub.PubSub<Transition>
   #phase: Snapshot["_tag"] = "Closed"
   readonly #settings: Settings
@@ -130,9 +137,12 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
     const clock = fiber.getRef(Clock.Clock)
     // hack: shared-rejection. Rejections within one millisecond share one error. The wall clock is the cheaper one to read.
     const wall = clock.currentTimeMillisUnsafe()
-    if (this.#phase === "Open" && this.#rejection !== undefined && this.#rejectedAt === wall) return this.#rejection
+    if (this.#phase === "Open" && this.#rejection !== undefined && this.#rejectedAt === wall) {
+      return this.#tell(fiber, this.#rejection)
+    }
     this.#rejectedAt = wall
-    return this.#rejectionAt(monotonicMillis(clock)) ?? this.#probe(self)
+    const rejection = this.#rejectionAt(monotonicMillis(clock))
+    return rejection === undefined ? this.#probe(self) : this.#tell(fiber, rejection)
   }
 
   /** Whether it can be forgotten, open or not: without a bound, the circuits of failing keys would add up. */
@@ -149,16 +159,17 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
     return Effect.withFiber((fiber) => {
       const phase = this.#phase
       const consecutiveOpenings = this.#openings
+      const { rejected } = this
       switch (phase) {
         case "Closed":
         case "Isolated":
-          return Effect.succeed<Snapshot>({ _tag: phase })
+          return Effect.succeed<Snapshot>({ _tag: phase, rejected })
         case "Open": {
           const retryAfter = Duration.millis(Math.max(0, this.#openUntil - nowMillis(fiber)))
-          return Effect.succeed<Snapshot>({ _tag: phase, retryAfter, consecutiveOpenings })
+          return Effect.succeed<Snapshot>({ _tag: phase, retryAfter, consecutiveOpenings, rejected })
         }
         case "HalfOpen":
-          return Effect.succeed<Snapshot>({ _tag: phase, probing: this.#probing, consecutiveOpenings })
+          return Effect.succeed<Snapshot>({ _tag: phase, probing: this.#probing, consecutiveOpenings, rejected })
       }
     })
   }
@@ -242,6 +253,11 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
     return Exit.fail(new CircuitOpen({ policy: this.name, state, retryAfter }))
   }
 
+  #tell(fiber: AnyFiber, rejection: Exit.Exit<never, CircuitOpen>): Exit.Exit<never, CircuitOpen> {
+    PolicyEvent.rejectUnsafe(this, fiber.context, this.#phase)
+    return rejection
+  }
+
   #leaseEnded(now: number): boolean {
     return now - this.#probedAt >= this.#settings.probeLeaseMillis
   }
@@ -252,7 +268,7 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
         // The fiber may have yielded since `execute` looked.
         const now = nowMillis(fiber)
         const rejection = this.#rejectionAt(now)
-        if (rejection !== undefined) return rejection
+        if (rejection !== undefined) return this.#tell(fiber, rejection)
         if (this.#phase === "Closed") return restore(this.execute(self))
         const announced = this.#phase === "Open" ? this.#become("HalfOpen", fiber) : Effect.void
         if (this.#probing + this.#succeeded >= this.#settings.probes) this.#startGeneration()
@@ -309,7 +325,7 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
       retryAfter: to === "Open" ? Duration.millis(this.#openMillis) : undefined,
       consecutiveOpenings: this.#openings
     }
-    Metric.withAttributes(transitionsTotal, attributesOf(this.#settings.name, from, to)).updateUnsafe(1, fiber.context)
+    tell(transition, this.#settings.name, fiber.context)
     return Effect.andThen(PubSub.publish(this.hub, transition), log(transition))
   }
 }
@@ -331,11 +347,16 @@ export const transitionsTotal = /* @__PURE__ */ Metric.counter("resilience.circu
   incremental: true
 })
 
-export const attributesOf = (name: string, from: string, to: string) => ({
-  "resilience.policy": name,
-  "resilience.from": from,
-  "resilience.to": to
-})
+/** Counts a transition under the name that all circuits of a keyed breaker share, and tells it. */
+export const tell = (
+  { from, policy, retryAfter, to }: Transition,
+  name: string,
+  context: Context.Context<never>
+): void => {
+  const attributes = { "resilience.policy": name, "resilience.from": from, "resilience.to": to }
+  Metric.withAttributes(transitionsTotal, attributes).updateUnsafe(1, context)
+  PolicyEvent.emitUnsafe(context, { _tag: "Transitioned", policy, kind: "CircuitBreaker", from, to, retryAfter })
+}
 
 const log = ({ from, policy, retryAfter, to }: Transition): Effect.Effect<void> => {
   const message = `Circuit "${policy}": ${from} to ${to}`

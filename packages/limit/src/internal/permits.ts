@@ -1,4 +1,5 @@
 import type * as Policy from "@effect-resilience/kernel/Policy"
+import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
 import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -25,8 +26,10 @@ export interface Limits<Full> {
  *
  * hack: permits. The queue is a list of the calls themselves, so a call that waits costs the same however long the queue is.
  */
-export class Permits<Full> implements Gate<Full> {
+export class Permits<Full> implements Gate<Full>, PolicyEvent.Rejecting {
   readonly name: string
+  readonly kind: string
+  rejected = 0
   protected limits: Limits<Full>
   private running = 0
   private waiting = 0
@@ -35,10 +38,11 @@ export class Permits<Full> implements Gate<Full> {
   private granting = false
   private reaper: Fiber.Fiber<void> | undefined
 
-  private queueFull: Exit.Exit<never, Full> | undefined
-  private queueTimeout: Exit.Exit<never, Full> | undefined
+  private queueFull: Effect.Effect<never, Full> | undefined
+  private queueTimeout: Effect.Effect<never, Full> | undefined
 
-  constructor(name: string, limits: Limits<Full>) {
+  constructor(kind: string, name: string, limits: Limits<Full>) {
+    this.kind = kind
     this.name = name
     this.limits = limits
   }
@@ -48,7 +52,12 @@ export class Permits<Full> implements Gate<Full> {
   }
 
   get snapshot() {
-    return Effect.sync(() => ({ permits: this.limits.permits, running: this.running, waiting: this.waiting }))
+    return Effect.sync(() => ({
+      permits: this.limits.permits,
+      running: this.running,
+      waiting: this.waiting,
+      rejected: this.rejected
+    }))
   }
 
   protected change(limits: Limits<Full>): Effect.Effect<void> {
@@ -89,8 +98,16 @@ export class Permits<Full> implements Gate<Full> {
       call.holds = true
       return call.self
     }
-    const { full, permits, queue } = this.limits
-    return this.waiting < queue ? undefined : this.queueFull ??= Exit.fail(full("QueueFull", permits))
+    return this.waiting < this.limits.queue ? undefined : this.queueFull ??= this.rejection("QueueFull")
+  }
+
+  // Counted where the call fails, whichever fiber decided it: an interruption can still come first.
+  private rejection(reason: Reason): Effect.Effect<never, Full> {
+    const exit = Exit.fail(this.limits.full(reason, this.limits.permits))
+    return Effect.withFiber((fiber) => {
+      PolicyEvent.rejectUnsafe(this, fiber.context, reason)
+      return exit
+    })
   }
 
   private leave(call: Waiter<Full>): undefined {
@@ -180,7 +197,7 @@ export class Permits<Full> implements Gate<Full> {
   // A wait that has ended has lasted as long as it was meant to, though fake timers leave the clock where it was.
   private reap(instant: number): Effect.Effect<void> {
     return Effect.withFiber((fiber): Effect.Effect<void> => {
-      const { full, permits, queueTimeoutMillis } = this.limits
+      const { queueTimeoutMillis } = this.limits
       const clock = fiber.getRef(Clock.Clock)
       const now = Math.max(instant, monotonicMillis(clock))
       while (this.first !== undefined) {
@@ -188,7 +205,7 @@ export class Permits<Full> implements Gate<Full> {
         if (until > now) return Effect.flatMap(clock.sleep(Duration.millis(until - now)), () => this.reap(until))
         const waiter = this.first
         this.remove(waiter)
-        waiter.stop(this.queueTimeout ??= Exit.fail(full("QueueTimeout", permits)))
+        waiter.stop(this.queueTimeout ??= this.rejection("QueueTimeout"))
       }
       return Effect.void
     })
@@ -205,7 +222,7 @@ interface Waiter<in Full> {
   next: Waiter<Full> | undefined
   since: number
   go(): void
-  stop(exit: Exit.Exit<never, Full>): void
+  stop(rejection: Effect.Effect<never, Full>): void
 }
 
 // Many of them can wait, so a call holds what it must.
@@ -234,7 +251,7 @@ class Call<A, E, R, Full> extends Effectable.Class<A, E | Full, R> implements Wa
     this.resume?.(this.self)
   }
 
-  stop(exit: Exit.Exit<never, Full>) {
-    this.resume?.(exit)
+  stop(rejection: Effect.Effect<never, Full>) {
+    this.resume?.(rejection)
   }
 }

@@ -1,5 +1,7 @@
 // What a retry needs of budgets, apart from the module that makes them: a bundler then leaves that out.
 import type * as Policy from "@effect-resilience/kernel/Policy"
+import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
+import * as Time from "@effect-resilience/kernel/Time"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
@@ -40,12 +42,14 @@ export interface Entered extends AttemptBudget {
  * A look at a budget.
  *
  * - `balance`: how many extra attempts could be made now; `Infinity` where nothing limits them.
+ * - `rejected`: how many it rejected since it was made.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Snapshot {
   readonly balance: number
+  readonly rejected: number
 }
 
 /** The policy of an account. */
@@ -54,6 +58,7 @@ export const make = (
 ): AttemptBudget => {
   const budget: AttemptBudget = {
     ...account,
+    kind: "AttemptBudget",
     admitUnsafe: undefined,
     execute: (self) => Effect.provideService(self, current, budget)
   }
@@ -67,7 +72,7 @@ export const noop: AttemptBudget = /* @__PURE__ */ make({
   name: "noop",
   depositUnsafe: nothing,
   withdrawUnsafe: () => true,
-  snapshot: /* @__PURE__ */ Effect.succeed({ balance: Infinity })
+  snapshot: /* @__PURE__ */ Effect.succeed({ balance: Infinity, rejected: 0 })
 })
 
 export const current: Context.Reference<AttemptBudget> = /* @__PURE__ */ Context.Reference<AttemptBudget>(
@@ -94,6 +99,18 @@ export const deposit = (context: Context.Context<never>): AttemptBudget | undefi
   })
   insides.set(outer, inside)
   return inside
+}
+
+/** Pays for an extra attempt, or tells that the budget rejects it. The account itself counts that. */
+export const withdraw = (budget: AttemptBudget, context: Context.Context<never>, cost?: number): boolean => {
+  if (budget.withdrawUnsafe(Time.nowUnsafe(context), cost)) return true
+  PolicyEvent.emitUnsafe(context, {
+    _tag: "Rejected",
+    policy: budget.name,
+    kind: "AttemptBudget",
+    reason: "BudgetExhausted"
+  })
+  return false
 }
 
 const insides = /* @__PURE__ */ new WeakMap<AttemptBudget, AttemptBudget>()

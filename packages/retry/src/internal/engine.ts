@@ -171,7 +171,7 @@ export const decide = <E>(
   const delay = delayOf(fiber, settings, position, after === undefined ? 0 : Duration.toMillis(after))
   if (elapsed + delay > settings.maxDuration) return { _tag: "OutOfTime", limit: "maxDuration" }
   if (delay >= Deadline.remainingMillisUnsafe(fiber)) return { _tag: "OutOfTime", limit: "deadline" }
-  return budget === budgets.noop || budget.withdrawUnsafe(Time.nowUnsafe(fiber.context))
+  return budget === budgets.noop || budgets.withdraw(budget, fiber.context)
     ? delay
     : { _tag: "BudgetExhausted", budget: budget.name }
 }
