@@ -74,6 +74,6 @@ for (const spans of [false, true]) {
         AttemptBudget.Current,
         budget
       )
-      assert.deepStrictEqual(yield* budget.snapshot, { balance: 1 })
+      assert.deepStrictEqual(yield* budget.snapshot, { balance: 1, rejected: 0 })
     }))
 }
