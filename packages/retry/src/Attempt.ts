@@ -27,7 +27,6 @@
  */
 import type { Recovery } from "@effect-resilience/errors/Recovery"
 import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
 
 /**
  * - `attempt`: 1 for the first call.
@@ -63,23 +62,68 @@ export const Current: Context.Reference<Attempt> = /* @__PURE__ */ Context.Refer
 )
 
 /**
- * The call that the running attempt belongs to: one object for all its attempts, those of retries and of hedges. A policy that
- * stands inside them can key a `WeakMap` with it, to tell one attempt which address another uses. `undefined` where neither
- * `withCall` nor a hedge is around the attempt.
+ * One call, with all its attempts: those of a retry or of a hedge. `around` is where the call is a part of a larger one: a
+ * retry inside a hedge, say.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Call {
+  readonly around: Place | undefined
+}
+
+/**
+ * An attempt of a call.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Place {
+  readonly call: Call
+  readonly attempt: Attempt
+}
+
+/**
+ * The innermost call around the running code, one object for all its attempts. A policy that stands inside them can key a
+ * `WeakMap` with it, to tell one attempt which address another uses. `undefined` outside of retries and hedges; a retry has
+ * one where something asked for it with `trackCalls`.
  *
  * @category references
  * @since 0.1.0
  */
-export const Call: Context.Reference<object | undefined> = /* @__PURE__ */ Context.Reference<object | undefined>(
+export const Call: Context.Reference<Call | undefined> = /* @__PURE__ */ Context.Reference<Call | undefined>(
   "@effect-resilience/retry/Attempt/Call",
   { defaultValue: () => undefined }
 )
 
+let tracker: typeof asCall | undefined
+
 /**
- * Begins a call: the attempts inside, of retries and of hedges, have a `Call` of their own.
+ * From now on each retry that begins has a `Call`. Until a policy asks for that, retries do not pay for it.
  *
- * @category combinators
+ * @category tracking
  * @since 0.1.0
  */
-export const withCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.suspend(() => Effect.provideService(self, Call, {}))
+export const trackCalls = (): void => {
+  tracker = asCall
+}
+
+/**
+ * Begins the call of a retry; `undefined` while none asks for it.
+ *
+ * @category tracking
+ * @since 0.1.0
+ */
+export const callTracker = (): typeof asCall | undefined => tracker
+
+/**
+ * Begins a call: for those that make attempts. Each of them has an `Attempt` of its own.
+ *
+ * @category tracking
+ * @since 0.1.0
+ */
+export const asCall = <R>(context: Context.Context<R>): Context.Context<R> => {
+  const call = Context.get(context, Call)
+  const around = call === undefined ? undefined : { call, attempt: Context.get(context, Current) }
+  return Context.add(context, Call, { around })
+}

@@ -312,16 +312,13 @@ function learning(
 const race = <A, E, R>(self: Effect.Effect<A, E, R>, hedge: Hedge, options: CallOptions): Effect.Effect<A, E, R> =>
   Effect.contextWith((context: Context.Context<R>) =>
     Effect.callback<A, E, R>((resume) => {
-      const race = new Race(self, hedge, options, asCall(AttemptBudget.depositUnsafe(context)), resume)
+      const race = new Race(self, hedge, options, Attempt.asCall(AttemptBudget.depositUnsafe(context)), resume)
       race.launch()
       return Effect.suspend(() => race.stop(interrupted))
     })
   )
 
 const interrupted = /* @__PURE__ */ Exit.interrupt()
-
-const asCall = <R>(context: Context.Context<R>): Context.Context<R> =>
-  Context.get(context, Attempt.Call) === undefined ? Context.add(context, Attempt.Call, {}) : context
 
 class Race<A, E, R> {
   readonly effect: Effect.Effect<A, E, R>

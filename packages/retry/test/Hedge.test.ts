@@ -130,27 +130,29 @@ describe("Hedge", () => {
 
   it.effect("tells each attempt how many began before it, and that they are attempts of one call", () =>
     Effect.gen(function*() {
-      const seen: Array<readonly [Attempt.Attempt, object | undefined]> = []
+      const seen: Array<readonly [Attempt.Attempt, Attempt.Call | undefined]> = []
       const slow = Effect.gen(function*() {
         seen.push([yield* Attempt.Current, yield* Attempt.Call])
         yield* Effect.sleep(150)
       })
       const hedged = Hedge.withHedge(Hedge.idempotent(slow), after100)
       yield* run(hedged)
-      yield* run(Attempt.withCall(Effect.flatMap(Attempt.Call, (call) => {
-        seen.push([Attempt.first, call])
-        return hedged
-      })))
-      assert.deepStrictEqual(seen.map(([{ attempt, hedge }]) => [attempt, hedge]), [[1, 0], [2, 1], [1, 0], [1, 0], [
-        2,
-        1
-      ]])
-      const [[, one] = [], [, two] = [], ...others] = seen
+      yield* run(Effect.updateContext(
+        Effect.flatMap(Attempt.Call, (call) => {
+          seen.push([Attempt.first, call])
+          return hedged
+        }),
+        Attempt.asCall
+      ))
+      const numbers = [[1, 0], [2, 1], [1, 0], [1, 0], [2, 1]]
+      assert.deepStrictEqual(seen.map(([{ attempt, hedge }]) => [attempt, hedge]), numbers)
+      const [one, two, around, first, second] = seen.map(([, call]) => call)
       assert.isObject(one)
       assert.strictEqual(one, two)
-      const [other] = new Set(others.map(([, call]) => call))
-      assert.strictEqual(new Set(others.map(([, call]) => call)).size, 1)
-      assert.notStrictEqual(other, one)
+      assert.isObject(first)
+      assert.strictEqual(first, second)
+      assert.notStrictEqual(first, one)
+      assert.deepStrictEqual(first?.around, { call: around, attempt: Attempt.first })
     }))
 
   it.effect("tells of each further attempt", () =>

@@ -111,7 +111,7 @@ export const start = <A, E, R>(path: FastPath, self: Effect.Effect<A, E, R>): Ef
     if (parent === undefined || admissions === undefined) return resume(path.slow(self))
     // The effect that is returned needs R, so the fiber that runs it has R.
     const outside = parent.context as Context.Context<R>
-    const context = path.retry === undefined ? outside : AttemptBudget.depositUnsafe(outside)
+    const context = path.retry === undefined ? outside : begin(outside)
     const child = Effect.runForkWith(context)(self)
     const call = new Call(path, self, admissions, parent, context)
     const exit = child.pollUnsafe()
@@ -130,6 +130,21 @@ export const start = <A, E, R>(path: FastPath, self: Effect.Effect<A, E, R>): Ef
       Effect.andThen(Fiber.interrupt(child), Effect.suspend(() => call.leave(interrupted) ?? Effect.void))
     )
   })
+
+/** What the retry would do before the first attempt. */
+const begin = <R>(context: Context.Context<R>): Context.Context<R> => {
+  const counted = AttemptBudget.depositUnsafe(context)
+  return Attempt.callTracker()?.(counted) ?? counted
+}
+
+/** The attempts that follow are others of the same call. */
+const goOn = <R>(self: Context.Context<R>, begun: Context.Context<never>): Context.Context<R> => {
+  const counted = Context.add(self, AttemptBudget.Current, Context.get(begun, AttemptBudget.Current))
+  const call = Context.get(begun, Attempt.Call)
+  return call === Context.get(self, Attempt.Call)
+    ? counted
+    : Context.add(Context.add(counted, Attempt.Call, call), Attempt.Current, { ...Attempt.first })
+}
 
 type Admissions = Array<Policy.Admission>
 
@@ -226,8 +241,10 @@ class Call<A, E, R> {
     const forget = this.parent.addObserver(() => {
       this.leave(interrupted)
     })
-    const budget = Context.get(this.context, AttemptBudget.Current)
-    const retrying = Effect.provideService(RetryPolicy.retry(attempt, policy, options), AttemptBudget.Current, budget)
+    const retrying = Effect.updateContext(
+      RetryPolicy.retry(attempt, policy, options),
+      (context: Context.Context<unknown>) => goOn(context, this.context)
+    )
     return Effect.onExitPrimitive(retrying, (exit) => {
       forget()
       return this.leave(exit)

@@ -69,9 +69,12 @@ export const start = <A, E, R>(
 
 const begin = <A, E, R>(fiber: AnyFiber, first: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
   const counted = budgets.counted(fiber.context, first)
-  return fiber.getRef(Attempt.Current) === Attempt.first
+  const begun = fiber.getRef(Attempt.Current) === Attempt.first
     ? counted
     : Effect.provideService(counted, Attempt.Current, Attempt.first)
+  // Outside of what begins the first attempt: the attempt around the call is still the current one.
+  const track = Attempt.callTracker()
+  return track === undefined ? begun : Effect.updateContext(begun, track)
 }
 
 // One retried call, made when its first attempt has failed. 100,000 of them can wait at once, so it holds what it must,
