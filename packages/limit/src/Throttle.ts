@@ -14,13 +14,27 @@
  * rejects as ones that it accepts, which is how the client learns that it is back.
  *
  * The probability is at most `maxProbability`, as in Envoy's admission control. After an outage that filled the window the
- * book's formula lets nearly no call pass, and takes many minutes to notice that the server is back. With the defaults 95 % of the calls pass again about 15 seconds after the server is back, however long it was down. The
- * price: a server that is down sees a fifth of the calls. Set 1 and 2 minutes for the book's.
- *
- * `Outcome` decides what counts as accepted: every response but a failure. Interrupted calls do not count.
+ * book's formula lets nearly no call pass, and takes many minutes to notice that the server is back. With the defaults 95 %
+ * of the calls pass again about 15 seconds after the server is back, however long it was down. The price: a server that is
+ * down sees a fifth of the calls. Set 1 and 2 minutes for the book's.
  *
  * Unlike a circuit breaker it has no states: some calls always pass, and it follows the server within seconds. Fewer than
  * `minimumCalls` in the window tell nothing, so a dependency that is called less often is never throttled.
+ *
+ * What counts:
+ *
+ * - `Outcome` decides what is accepted: every response but a failure. What it ignores, such as an interruption or the
+ *   loser of a hedge, does not count. Each attempt of a retry is a request.
+ * - A call counts from its beginning. While it is under way it has the benefit of the doubt, until it has lasted longer than
+ *   every call that was accepted in the last window. From then on the formula counts it as a request without a response,
+ *   so a server that falls silent shows before the time limits of its callers do. Without that benefit a start at 50 calls
+ *   at once would be a start with 40 rejections.
+ *
+ * **Priorities**
+ *
+ * With `priorities` the same share of all calls is rejected, and it is taken from the least important ones first: the next
+ * class loses calls when the classes below it lose all of theirs. The priority of a call is that of its fiber, see
+ * `Priority`.
  *
  * **Example** (A server that rejects everything)
  *
@@ -54,8 +68,10 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
+import { InFlight } from "./internal/inFlight.ts"
 import { Slices } from "./internal/slices.ts"
 import * as Outcome from "./Outcome.ts"
+import * as Priority from "./Priority.ts"
 import * as Rejection from "./Rejection.ts"
 
 /**
@@ -67,8 +83,13 @@ import * as Rejection from "./Rejection.ts"
 export interface Throttle extends Policy.Policy<Throttled, Snapshot> {}
 
 /**
- * What was counted in the window, the probability that the next call is rejected, and how many were since the throttle was
- * made.
+ * What was counted over the window, and the probability of a rejection.
+ *
+ * - `requests`: calls that began, those under way and those rejected here included.
+ * - `accepts`: how many of them were accepted.
+ * - `inFlight`: how many of them are under way.
+ * - `probability`: the share of calls that is rejected now, from 0 to 1.
+ * - `rejected`: calls rejected since the throttle was made.
  *
  * @category models
  * @since 0.1.0
@@ -76,6 +97,7 @@ export interface Throttle extends Policy.Policy<Throttled, Snapshot> {}
 export interface Snapshot {
   readonly requests: number
   readonly accepts: number
+  readonly inFlight: number
   readonly probability: number
   readonly rejected: number
 }
@@ -90,6 +112,8 @@ export interface Snapshot {
  * - `maxProbability`: the greatest share that is rejected, from 0 to 1; default 0.8, that of Envoy. With 1 an outage as long
  *   as the window is followed by minutes without calls.
  * - `minimumCalls`: the throttle rejects nothing until the window holds this many calls; default 10.
+ * - `priorities`: the priorities of calls, the most important first; default none, all are alike. One that is not listed
+ *   counts as the last.
  * - `classify`: what an exit says about the server; default `Outcome.of`. It is not asked about interruptions, which are
  *   ignored.
  *
@@ -104,10 +128,15 @@ export interface Options {
   readonly window?: Duration.Input | undefined
   readonly maxProbability?: number | undefined
   readonly minimumCalls?: number | undefined
+  readonly priorities?: ReadonlyArray<string> | undefined
   readonly classify?: Outcome.Classify | undefined
 }
 
 const multiplier = /* @__PURE__ */ Field.number({ min: 1 })
+const priorities: Field.Field<Options["priorities"], ReadonlyArray<string>> = /* @__PURE__ */ Field.map(
+  /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.oneOrMore(Field.text)),
+  (names = []) => names
+)
 
 /**
  * The options as data.
@@ -122,6 +151,7 @@ export const fields = {
   window: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration({ min: 10, finite: true }), "10 seconds"),
   maxProbability: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.number({ min: 0, max: 1 }), 0.8),
   minimumCalls: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 0 }), 10),
+  priorities,
   classify: Outcome.field
 } satisfies Field.Fields<Options>
 
@@ -174,6 +204,7 @@ export const keyed = (options: Options & Keyed.Options = {}): Effect.Effect<Keye
 export const noop: Throttle = /* @__PURE__ */ Policy.noop<Snapshot>({
   requests: 0,
   accepts: 0,
+  inFlight: 0,
   probability: 0,
   rejected: 0
 })
@@ -221,56 +252,113 @@ class Counting implements Throttle, PolicyEvent.Rejecting {
   private readonly settings: Settings
   private readonly multiplier: number
   private readonly slices: Slices
+  private readonly inFlight: InFlight
+  private readonly ranks: ReadonlyArray<Slices>
   private rejection: Exit.Exit<never, Throttled> | undefined
 
   constructor(settings: Settings, name: string) {
     this.name = name
     this.settings = settings
     this.multiplier = settings.k ?? settings.multiplier
-    this.slices = new Slices(Duration.toMillis(settings.window))
+    const windowMillis = Duration.toMillis(settings.window)
+    this.slices = new Slices(windowMillis)
+    this.inFlight = new InFlight(windowMillis)
+    this.ranks = settings.priorities.map(() => new Slices(windowMillis))
   }
 
   get snapshot() {
     return Effect.withFiber((fiber) => {
       const probability = this.probabilityAt(monotonicMillis(fiber.getRef(Clock.Clock)))
-      const { totalCalls: requests, totalMarked: accepts } = this.slices
-      return Effect.succeed({ requests, accepts, probability, rejected: this.rejected })
+      const { totalCalls, totalMarked: accepts } = this.slices
+      const inFlight = this.inFlight.total
+      return Effect.succeed({
+        requests: totalCalls + inFlight,
+        accepts,
+        inFlight,
+        probability,
+        rejected: this.rejected
+      })
     })
   }
 
   execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Throttled, R> {
-    return Effect.withFiber((fiber): Effect.Effect<A, E | Throttled, R> => {
-      const clock = fiber.getRef(Clock.Clock)
-      const now = monotonicMillis(clock)
-      const probability = this.probabilityAt(now)
-      if (probability > 0 && fiber.getRef(Random.Random).nextDoubleUnsafe() < probability) {
-        this.slices.add(now, false)
-        PolicyEvent.rejectUnsafe(this, fiber.context, "Throttled")
-        return this.rejection ??= Exit.fail(new Throttled({ policy: this.name }))
-      }
-      return Effect.onExitPrimitive(self, this.admission(clock))
+    return Effect.withFiber((fiber) => {
+      let admission: Policy.Admission | undefined
+      const begin = Effect.suspend((): Effect.Effect<A, E | Throttled, R> => {
+        const clock = fiber.getRef(Clock.Clock)
+        const now = monotonicMillis(clock)
+        const rank = this.rankOf(fiber)
+        const probability = this.probabilityFor(rank, now)
+        if (probability > 0 && fiber.getRef(Random.Random).nextDoubleUnsafe() < probability) {
+          this.count(now, rank, false)
+          PolicyEvent.rejectUnsafe(this, fiber.context, "Throttled")
+          return this.rejection ??= Exit.fail(new Throttled({ policy: this.name }))
+        }
+        admission = this.admission(clock, now, rank)
+        return self
+      })
+      // The frame comes first, so that no interruption can come between the beginning of a call and what counts its end.
+      return Effect.onExitPrimitive(begin, (exit) => admission?.(exit))
     })
   }
 
   /** Admits calls while none are rejected; otherwise chance decides, in `execute`. */
   admitUnsafe(fiber: Fiber.Fiber<unknown, unknown>): Policy.Admission | undefined {
     const clock = fiber.getRef(Clock.Clock)
-    return this.probabilityAt(monotonicMillis(clock)) > 0 ? undefined : this.admission(clock)
+    const now = monotonicMillis(clock)
+    const rank = this.rankOf(fiber)
+    return this.probabilityFor(rank, now) > 0 ? undefined : this.admission(clock, now, rank)
   }
 
-  private admission(clock: Clock.Clock): Policy.Admission {
+  private admission(clock: Clock.Clock, began: number, rank: number): Policy.Admission {
+    this.inFlight.begin(began)
     return (exit) => {
       const outcome = this.settings.classify(exit)
-      if (outcome._tag !== "Ignored") this.slices.add(monotonicMillis(clock), outcome._tag === "Success")
+      this.inFlight.end(began)
+      if (outcome._tag === "Ignored") return undefined
+      const now = monotonicMillis(clock)
+      const accepted = outcome._tag === "Success"
+      if (accepted) this.inFlight.accepted(now - began)
+      this.count(now, rank, accepted)
       return undefined
     }
   }
 
+  private count(now: number, rank: number, accepted: boolean) {
+    this.slices.add(now, accepted)
+    this.ranks[rank]?.add(now, accepted)
+  }
+
+  private rankOf(fiber: Fiber.Fiber<unknown, unknown>): number {
+    const { priorities } = this.settings
+    if (priorities.length === 0) return 0
+    const rank = priorities.indexOf(fiber.getRef(Priority.Current))
+    return rank === -1 ? priorities.length - 1 : rank
+  }
+
   private probabilityAt(now: number): number {
     this.slices.advance(now)
+    this.inFlight.advance(now)
     const { totalCalls, totalMarked } = this.slices
     const { maxProbability, minimumCalls } = this.settings
-    if (totalCalls < minimumCalls) return 0
-    return Math.min(maxProbability, Math.max(0, (totalCalls - this.multiplier * totalMarked) / (totalCalls + 1)))
+    const requests = totalCalls + this.inFlight.late(now)
+    if (requests < minimumCalls) return 0
+    return Math.min(maxProbability, Math.max(0, (requests - this.multiplier * totalMarked) / (requests + 1)))
+  }
+
+  // The share to reject is filled from the last rank upwards. Only the first rank keeps the cap for itself.
+  private probabilityFor(rank: number, now: number): number {
+    const probability = this.probabilityAt(now)
+    if (probability === 0 || this.ranks.length === 0) return probability
+    let left = probability
+    for (let below = this.ranks.length - 1; below > rank; below--) left -= this.shareOf(below, now)
+    const share = left / this.shareOf(rank, now)
+    return Math.min(rank === 0 ? this.settings.maxProbability : 1, Math.max(0, share))
+  }
+
+  private shareOf(rank: number, now: number): number {
+    const calls = this.ranks[rank]
+    calls?.advance(now)
+    return (calls?.totalCalls ?? 0) / Math.max(1, this.slices.totalCalls)
   }
 }

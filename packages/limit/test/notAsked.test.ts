@@ -77,7 +77,13 @@ describe.each(notAsked)("after %s", (_, call) => {
         yield* TestClock.adjust(10)
       }
       assert.deepStrictEqual(yield* limit.snapshot, { limit: 20, running: 0, rejected: 0 })
-      assert.deepStrictEqual(yield* throttle.snapshot, { requests: 0, accepts: 0, probability: 0, rejected: 0 })
+      assert.deepStrictEqual(yield* throttle.snapshot, {
+        requests: 0,
+        accepts: 0,
+        inFlight: 0,
+        probability: 0,
+        rejected: 0
+      })
     }))
 })
 

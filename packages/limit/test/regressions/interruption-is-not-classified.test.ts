@@ -20,6 +20,12 @@ describe("an interrupted call", () => {
     Effect.gen(function*() {
       const throttle = yield* Throttle.make({ classify })
       yield* interrupted(throttle.execute(Effect.never))
-      assert.deepStrictEqual(yield* throttle.snapshot, { requests: 0, accepts: 0, probability: 0, rejected: 0 })
+      assert.deepStrictEqual(yield* throttle.snapshot, {
+        requests: 0,
+        accepts: 0,
+        inFlight: 0,
+        probability: 0,
+        rejected: 0
+      })
     }))
 })
