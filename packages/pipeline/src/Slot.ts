@@ -13,6 +13,7 @@
  * | `budget` | provides the budget that retries and hedges withdraw from |
  * | `bulkhead` | a call holds one permit for all its attempts, so that retries cannot exceed the limit |
  * | `retry` | what stands inside happens once for each attempt |
+ * | `hedge` | a retry sees what all attempts of a hedge came to; each of them passes what stands inside by itself |
  * | `circuitBreaker` | counts each attempt; retries stop when it opens |
  * | `authentication` | an attempt that is not sent needs no token; a replay after a 401 passes the limits again |
  * | `throttle`, `pacer` | decide whether and when an attempt is sent |
@@ -26,7 +27,7 @@
  * import { Slot } from "@effect-resilience/pipeline"
  *
  * Slot.order.slice(Slot.order.indexOf("retry") + 1, Slot.order.indexOf("throttle"))
- * // => ["circuitBreaker", "authentication"]
+ * // => ["hedge", "circuitBreaker", "authentication"]
  * ```
  *
  * @since 0.1.0
@@ -45,6 +46,7 @@ export const order = [
   "budget",
   "bulkhead",
   "retry",
+  "hedge",
   "circuitBreaker",
   "authentication",
   "throttle",

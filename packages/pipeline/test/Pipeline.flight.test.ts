@@ -23,6 +23,11 @@ const admitting = {
   concurrencyLimit: { algorithm: { aimd: { initial: 2, min: 1, max: 3, timeout: "1 second" } } }
 } as const
 
+const hedged = {
+  ...admitting,
+  hedge: { after: "700 millis", times: 2, share: 1, idempotent: true }
+} as const
+
 /** Stands innermost and does nothing, so that the pipeline puts its parts around each other one by one. */
 const plain = Pipeline.around("attempt", "plain", (self) => self)
 
@@ -38,7 +43,7 @@ const counts = (pipeline: string) =>
     ))
 
 /** What many callers see and leave behind, who come and are interrupted at random moments. */
-const history = (parts: typeof description | typeof admitting, oneByOne: boolean, seed: number) =>
+const history = (parts: typeof description | typeof admitting | typeof hedged, oneByOne: boolean, seed: number) =>
   Effect.gen(function*() {
     const name = "ledger"
     const pipeline = yield* Pipeline.make<Pipeline.Description>({ name, ...parts }, { around: oneByOne ? [plain] : [] })
@@ -106,7 +111,13 @@ const history = (parts: typeof description | typeof admitting, oneByOne: boolean
   )
 
 describe("a pipeline that meets its parts in one step", () => {
-  for (const [which, parts] of [["some parts", description], ["all parts that admit", admitting]] as const) {
+  for (
+    const [which, parts] of [
+      ["some parts", description],
+      ["all parts that admit", admitting],
+      ["all parts inside a hedge", hedged]
+    ] as const
+  ) {
     it.effect.prop(
       `does what ${which} do one by one`,
       { seed: Schema.Int, operations: Schema.Literals([4, 5, 7, 2048]) },

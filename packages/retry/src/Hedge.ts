@@ -5,19 +5,41 @@
  *
  * A retry helps against failures, not against the one call in a hundred that hangs behind a garbage collection. A second
  * request after the 95th percentile costs five percent more load and cuts the tail (Dean and Barroso, *The Tail at
- * Scale*, 2013).
+ * Scale*, Communications of the ACM 56(2), 2013).
  *
  * **Details**
  *
- * Attempts start `after` one another, at most `1 + times` of them. The first success wins and the others are
- * interrupted. A failure whose recovery is not to retry ends the hedge at once; after any other, the attempts that still
- * run may save the call, and the last failure stands where none does. Every further attempt is paid for from the
- * `AttemptBudget` of the surroundings; those that it rejects are left out. `Attempt.Current` counts them.
+ * Attempts start `after` one another, at most `1 + times` of them. The first success wins; the others are interrupted. What a
+ * failed attempt asks for (its `Recovery`) decides how the call goes on:
+ *
+ * | the failure | what follows |
+ * | --- | --- |
+ * | `Retry` | the next attempt starts at once, or when the time has passed that the server named (at most 1 minute) |
+ * | throttled (429) without a time, `GiveUp`, *not asked* | no further attempt starts; those that still run may save the call |
+ * | any other, and a defect | the call ends |
+ *
+ * Where no attempt saves the call, it fails with the last failure of one that was asked. These rules are those of gRPC's hedging
+ * (gRFC A6), with a pushback that forbids retries as `GiveUp`. `Attempt.Current` counts attempts and hedges.
+ *
+ * **What it costs**
+ *
+ * When a server gets slow, all calls are late, and a hedge would double its load. So further attempts are bounded twice: to a
+ * `share` of the calls that go through this hedge, and by the `AttemptBudget` of the surroundings, which retries use too.
+ *
+ * **Losers**
+ *
+ * An attempt that lost is interrupted, and the call does not wait for it. If it cannot be interrupted, or takes its time to clean
+ * up, it ends in the background: its result is dropped, and its failure is logged at debug level. Where the effect needs a `Scope`,
+ * each attempt has its own: that of a loser closes when the loser has ended, that of the winner with the caller's. The
+ * interruption of a call waits for all its attempts.
  *
  * **Gotchas**
  *
- * Both attempts may be processed. So `withHedge` asks for an effect that the caller has declared `idempotent`. Who calls
- * `execute`, or puts a hedge into a list of policies, declares the same of every effect that passes it.
+ * - Both attempts may be processed, so nothing is hedged that its caller has not declared idempotent. `withHedge` takes an effect
+ *   that is declared so. `execute`, and so a pipeline, hedges a call where `IsIdempotent` says so, or where it says nothing and
+ *   the option `idempotent` does.
+ * - A loser may still run when its caller has gone on. What it uses and did not acquire itself, such as a connection that the
+ *   caller closes, may be gone by then.
  *
  * **Example** (A slow first response)
  *
@@ -38,54 +60,51 @@
  *
  * @since 0.1.0
  */
-import * as Deadline from "@effect-resilience/deadline/Deadline"
-import * as Classifier from "@effect-resilience/errors/Classifier"
-import { requireArgument } from "@effect-resilience/kernel/Argument"
+import type * as Classifier from "@effect-resilience/errors/Classifier"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Keyed from "@effect-resilience/kernel/Keyed"
 import * as Policy from "@effect-resilience/kernel/Policy"
-import * as Time from "@effect-resilience/kernel/Time"
-import * as Timer from "@effect-resilience/kernel/Timer"
-import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
+import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
-import * as Attempt from "./Attempt.ts"
-import * as AttemptBudget from "./AttemptBudget.ts"
 import * as budgets from "./internal/budget.ts"
+import type { Percentile } from "./internal/hedgeWait.ts"
+import * as waits from "./internal/hedgeWait.ts"
+import type { CallOptions, Hedging } from "./internal/race.ts"
+import { race } from "./internal/race.ts"
+
+export type { CallOptions, Percentile }
 
 /**
- * A hedge.
- *
- * - `times`: how many further attempts it starts at most.
- * - `afterUnsafe`: the present wait before the next attempt.
- * - `recordUnsafe`: takes the latency of an attempt.
+ * A hedge: what its `execute` and `withHedge` work with, and the policy.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Hedge extends Policy.Policy<never, Snapshot> {
-  readonly times: number
-  readonly afterUnsafe: () => Duration.Duration
-  readonly recordUnsafe: (latency: Duration.Duration) => void
+export interface Hedge extends Policy.Policy<never, Snapshot>, Hedging {
+  readonly name: string
 }
 
 /**
  * A look at a hedge.
  *
  * - `after`: how long it waits at present before it starts the next attempt.
+ * - `hedges`: how many further attempts it has started.
+ * - `winners`: how many of those were the first to succeed.
+ * - `rejected`: how many it left out since its share was used up.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Snapshot {
   readonly after: Duration.Duration
+  readonly hedges: number
+  readonly winners: number
+  readonly rejected: number
 }
 
 /**
@@ -103,53 +122,25 @@ export interface Idempotent<out A, out E = never, out R = never> {
  * When a further attempt starts, and how many.
  *
  * - `name`: the name for those who look at several policies; default `"default"`.
- * - `after`: how long to wait for each attempt before the next one starts. A `Percentile` learns it.
- * - `times`: further attempts at most; default 1.
+ * - `after`: how long to wait for each attempt before the next one starts. A `Percentile` learns it; `"Infinity"` starts one only
+ *   where one has failed. Default `{ percentile: 0.95 }`, as *The Tail at Scale* has it.
+ * - `times`: further attempts of a call at most, up to 10 (Polly's bound); default 1, as Polly and failsafe-go have it.
+ * - `share`: further attempts for each call, on average, between 0 and 1; default 0.1. Up to 10 can be saved up, and are at the
+ *   start: `n` calls start at most `10 + share * n`.
+ * - `idempotent`: whether `execute` may repeat the calls that do not say so themselves, by `IsIdempotent`; default false.
+ * - `classify`: the recovery of errors that do not carry the right one; `undefined` falls back to `Classifier.classify`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
   readonly name?: string | undefined
-  readonly after: Duration.Input | Percentile
+  readonly after?: Duration.Input | Percentile | undefined
   readonly times?: number | undefined
+  readonly share?: number | undefined
+  readonly idempotent?: boolean | undefined
+  readonly classify?: Classifier.Classifier | undefined
 }
-
-/**
- * A wait that is longer than most recent attempts took.
- *
- * - `percentile`: the share of recent latencies to wait for, between 0 and 1; 0.95 is usual.
- * - `initial`: the wait until `samples / 4` latencies are known; default 100 millis.
- * - `min`, `max`: bounds of the wait; default 1 millis and 10 seconds.
- * - `samples`: how many latencies count; default 128.
- *
- * An attempt that lost counts with the time until it was interrupted: leaving it out would make the percentile shrink
- * with each hedge.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Percentile {
-  readonly percentile: number
-  readonly initial?: Duration.Input | undefined
-  readonly min?: Duration.Input | undefined
-  readonly max?: Duration.Input | undefined
-  readonly samples?: number | undefined
-}
-
-/** A wait, and how it learns. */
-interface Wait {
-  readonly afterUnsafe: () => Duration.Duration
-  readonly recordUnsafe: (latency: Duration.Duration) => void
-}
-
-const percentileFields = {
-  percentile: /* @__PURE__ */ Field.number({ above: 0, below: 1 }),
-  initial: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration(), "100 millis"),
-  min: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration(), "1 millis"),
-  max: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration(), "10 seconds"),
-  samples: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 4 }), 128)
-} satisfies Field.Fields<Percentile>
 
 /**
  * The options as data.
@@ -159,12 +150,18 @@ const percentileFields = {
  */
 export const fields = {
   name: Field.name,
-  after: /* @__PURE__ */ Field.either(
-    Predicate.hasProperty("percentile"),
-    /* @__PURE__ */ Field.map(/* @__PURE__ */ Field.struct(percentileFields), learning),
-    /* @__PURE__ */ Field.map(/* @__PURE__ */ Field.duration(), fixed)
+  after: /* @__PURE__ */ Field.withDefault(
+    /* @__PURE__ */ Field.either(
+      Predicate.hasProperty("percentile"),
+      /* @__PURE__ */ Field.map(/* @__PURE__ */ Field.struct(waits.percentileFields), waits.learning),
+      /* @__PURE__ */ Field.map(/* @__PURE__ */ Field.duration(), waits.fixed)
+    ),
+    { percentile: 0.95 }
   ),
-  times: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 0 }), 1)
+  times: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 0, max: 10 }), 1),
+  share: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.number({ min: 0, max: 1 }), 0.1),
+  idempotent: /* @__PURE__ */ Field.withDefault(Field.boolean, false),
+  classify: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.fn<Classifier.Classifier>())
 } satisfies Field.Fields<Options>
 
 /**
@@ -179,12 +176,37 @@ export const idempotent = <A, E, R>(effect: Effect.Effect<A, E, R>): Idempotent<
 })
 
 /**
+ * Whether the calls inside may run twice: declared around a pipeline, by who knows the call. `undefined` by default.
+ *
+ * **Example** (Hedging a read)
+ *
+ * ```ts import.meta.vitest
+ * import { Attempt, Hedge } from "@effect-resilience/retry"
+ * import { Effect } from "effect"
+ *
+ * const lookup = Effect.flatMap(Attempt.Current, ({ hedge }) => hedge === 0 ? Effect.never : Effect.succeed("found"))
+ *
+ * const program = Effect.gen(function*() {
+ *   const hedge = yield* Hedge.make({ after: "5 millis" })
+ *   return yield* hedge.execute(lookup).pipe(Effect.provideService(Hedge.IsIdempotent, true))
+ * })
+ * await Effect.runPromise(program) // => "found"
+ * ```
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const IsIdempotent: Context.Reference<boolean | undefined> = /* @__PURE__ */ Context.Reference<
+  boolean | undefined
+>("@effect-resilience/retry/Hedge/IsIdempotent", { defaultValue: () => undefined })
+
+/**
  * Makes a hedge. Make one for each kind of call where it learns its wait. Throws `RangeError` where an option makes no sense.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options): Effect.Effect<Hedge> => {
+export const make = (options: Options = {}): Effect.Effect<Hedge> => {
   const settings = Field.read("Hedge", fields, options)
   return Effect.sync(() => makeUnsafe(settings, settings.name))
 }
@@ -207,21 +229,13 @@ export const keyed: (options: Options & Keyed.Options) => Effect.Effect<Keyed.Ke
  * @since 0.1.0
  */
 export const noop: Hedge = {
-  .../* @__PURE__ */ Policy.noop<Snapshot>({ after: Duration.infinity }),
-  .../* @__PURE__ */ fixed(Duration.infinity)(),
-  times: 0
-}
-
-/**
- * What a single call adds to a hedge.
- *
- * - `onHedge`: runs as the first thing of each further attempt.
- *
- * @category models
- * @since 0.1.0
- */
-export interface CallOptions {
-  readonly onHedge?: ((attempt: number) => Effect.Effect<unknown>) | undefined
+  .../* @__PURE__ */ Policy.noop<Snapshot>({ after: Duration.infinity, hedges: 0, winners: 0, rejected: 0 }),
+  .../* @__PURE__ */ waits.fixed(Duration.infinity)(),
+  times: 0,
+  classify: undefined,
+  depositUnsafe: () => {},
+  withdrawUnsafe: () => false,
+  wonUnsafe: () => {}
 }
 
 /**
@@ -255,7 +269,7 @@ export const Hedge: Context.Service<Hedge, Hedge> = /* @__PURE__ */ Context.Serv
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options): Layer.Layer<Hedge> => Layer.effect(Hedge, make(options))
+export const layer = (options: Options = {}): Layer.Layer<Hedge> => Layer.effect(Hedge, make(options))
 
 /**
  * Provides a hedge that starts no further attempts.
@@ -265,153 +279,48 @@ export const layer = (options: Options): Layer.Layer<Hedge> => Layer.effect(Hedg
  */
 export const layerNoop: Layer.Layer<Hedge> = /* @__PURE__ */ Layer.succeed(Hedge, noop)
 
-const makeUnsafe = ({ after, times }: Field.Settings<typeof fields>, name: string): Hedge => {
+// How many further attempts can be saved up.
+const burst = 10
+
+// The share is counted in millionths: ten times a tenth is one.
+const attemptCost = 1_000_000
+
+const makeUnsafe = (
+  { after, classify, idempotent, share, times }: Field.Settings<typeof fields>,
+  name: string
+): Hedge => {
+  const earned = Math.round(share * attemptCost)
+  const most = burst * attemptCost
+  const source = { name, kind: "Hedge", rejected: 0 }
+  let balance = share === 0 ? 0 : most
+  let hedges = 0
+  let winners = 0
   const hedge: Hedge = {
     name,
+    kind: "Hedge",
     times,
+    classify,
     ...after(),
+    depositUnsafe: () => {
+      balance = Math.min(most, balance + earned)
+    },
+    withdrawUnsafe: (context) => {
+      if (balance < attemptCost) {
+        PolicyEvent.rejectUnsafe(source, context, "ShareUsedUp")
+        return false
+      }
+      if (!budgets.withdraw(Context.get(context, budgets.current), context)) return false
+      balance -= attemptCost
+      hedges++
+      return true
+    },
+    wonUnsafe: () => {
+      winners++
+    },
     admitUnsafe: undefined,
-    execute: (self) => race(self, hedge, {}),
-    snapshot: Effect.sync(() => ({ after: hedge.afterUnsafe() }))
+    execute: (self) =>
+      Effect.withFiber((fiber) => fiber.getRef(IsIdempotent) ?? idempotent ? race(self, hedge, {}) : self),
+    snapshot: Effect.sync(() => ({ after: hedge.afterUnsafe(), hedges, winners, rejected: source.rejected }))
   }
   return hedge
-}
-
-// Hoisted, since the fields above need it.
-function fixed(after: Duration.Duration): () => Wait {
-  return () => ({ afterUnsafe: () => after, recordUnsafe: () => {} })
-}
-
-function learning(
-  { initial, max, min, percentile, samples }: Field.Settings<typeof percentileFields>,
-  path: string
-): () => Wait {
-  const minMillis = Duration.toMillis(min)
-  const maxMillis = Duration.toMillis(max)
-  requireArgument(maxMillis >= minMillis, `${path}.max`, `at least min, ${min}`, max)
-  return () => {
-    const latencies: Array<number> = []
-    let recorded = 0
-    let after = initial
-    const learn = () => {
-      const sorted = latencies.toSorted((a, b) => a - b)
-      const found = sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * percentile))] ?? 0
-      after = Duration.millis(Math.min(maxMillis, Math.max(minMillis, Math.ceil(found))))
-    }
-    return {
-      afterUnsafe: () => after,
-      recordUnsafe: (latency) => {
-        latencies[recorded++ % samples] = Duration.toMillis(latency)
-        // Sorting at every call would cost more than it tells.
-        if (recorded % Math.ceil(samples / 16) === 0 && latencies.length >= samples / 4) learn()
-      }
-    }
-  }
-}
-
-const race = <A, E, R>(self: Effect.Effect<A, E, R>, hedge: Hedge, options: CallOptions): Effect.Effect<A, E, R> =>
-  Effect.contextWith((context: Context.Context<R>) =>
-    Effect.callback<A, E, R>((resume) => {
-      const race = new Race(self, hedge, options, Attempt.asCall(AttemptBudget.depositUnsafe(context)), resume)
-      race.launch()
-      return Effect.suspend(() => race.stop(interrupted))
-    })
-  )
-
-const interrupted = /* @__PURE__ */ Exit.interrupt()
-
-class Race<A, E, R> {
-  readonly effect: Effect.Effect<A, E, R>
-  readonly hedge: Hedge
-  readonly options: CallOptions
-  readonly context: Context.Context<R>
-  readonly resume: (effect: Effect.Effect<A, E, R>) => void
-  readonly running = new Map<Fiber.Fiber<A, E>, number>()
-  launched = 0
-  finished = false
-  wait: Timer.Wait | undefined
-
-  constructor(
-    effect: Effect.Effect<A, E, R>,
-    hedge: Hedge,
-    options: CallOptions,
-    context: Context.Context<R>,
-    resume: (effect: Effect.Effect<A, E, R>) => void
-  ) {
-    this.effect = effect
-    this.hedge = hedge
-    this.options = options
-    this.context = context
-    this.resume = resume
-    this.wait = undefined
-  }
-
-  launch(): void {
-    const index = this.launched++
-    const started = Time.nowUnsafe(this.context)
-    const fiber = Effect.runForkWith(this.context)(index === 0 ? this.effect : this.further(index))
-    this.running.set(fiber, started)
-    fiber.addObserver((exit) => this.ended(fiber, exit, index))
-    if (!this.finished && this.launched <= this.hedge.times) {
-      const after = Duration.toMillis(this.hedge.afterUnsafe())
-      // A negative one would start them all at once.
-      if (after >= 0 && after < Infinity) {
-        this.wait = Timer.startUnsafe(this.context, after, () => this.launchIfAllowed())
-      }
-    }
-  }
-
-  launchIfAllowed(): void {
-    const now = Time.nowUnsafe(this.context)
-    if (this.finished || Context.get(this.context, Deadline.Current).atMillis <= now) return
-    if (budgets.withdraw(Context.get(this.context, AttemptBudget.Current), this.context)) this.launch()
-  }
-
-  further(index: number): Effect.Effect<A, E, R> {
-    const attempt = Context.get(this.context, Attempt.Current).attempt + index
-    const { onHedge } = this.options
-    return Effect.provideService(
-      onHedge === undefined ? this.effect : Effect.andThen(onHedge(attempt), this.effect),
-      Attempt.Current,
-      { attempt, previous: undefined, hedge: index }
-    )
-  }
-
-  ended(fiber: Fiber.Fiber<A, E>, exit: Exit.Exit<A, E>, index: number): void {
-    const started = this.running.get(fiber) ?? 0
-    this.running.delete(fiber)
-    if (this.finished) return
-    if (Exit.isSuccess(exit)) this.record(started)
-    else if (this.isTransient(exit.cause)) {
-      Context.get(this.context, AttemptBudget.Current).failedUnsafe?.(index > 0)
-      if (this.running.size > 0) return
-    }
-    const stopped = this.stop(exit)
-    this.resume(Effect.andThen(stopped, exit))
-  }
-
-  isTransient(cause: Cause.Cause<E>): boolean {
-    return !Cause.hasDies(cause) && cause.reasons.some((reason) =>
-      Cause.isFailReason(reason) &&
-      Classifier.classify(reason.error, Context.get(this.context, Clock.Clock).currentTimeMillisUnsafe())._tag ===
-        "Retry"
-    )
-  }
-
-  // Interrupts what still runs before anything else can happen, then waits for its finalizers.
-  stop(exit: Exit.Exit<A, E>): Effect.Effect<void> {
-    this.finished = true
-    AttemptBudget.endUnsafe(this.context, exit)
-    this.wait?.cancel()
-    const losers = [...this.running]
-    for (const [fiber, started] of losers) {
-      this.record(started)
-      fiber.interruptUnsafe()
-    }
-    return losers.length === 0 ? Effect.void : Effect.asVoid(Fiber.awaitAll(losers.map(([fiber]) => fiber)))
-  }
-
-  record(started: number): void {
-    this.hedge.recordUnsafe(Duration.millis(Math.round(Time.nowUnsafe(this.context) - started)))
-  }
 }

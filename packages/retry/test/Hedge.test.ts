@@ -2,7 +2,7 @@ import { Deadline } from "@effect-resilience/deadline"
 import { Recovery } from "@effect-resilience/errors"
 import { Attempt, AttemptBudget, Hedge } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Data, Duration, Effect, Exit, Fiber } from "effect"
+import { Clock, Data, Duration, Effect, Exit, Fiber, Logger, References } from "effect"
 import { TestClock } from "effect/testing"
 
 class Failure extends Data.TaggedError("Failure")<{ readonly recovery: Recovery.Recovery; readonly of?: number }> {
@@ -36,7 +36,8 @@ const run = <A, E>(effect: Effect.Effect<A, E>) =>
     return { exit, took: end - start }
   })
 
-const after100 = Effect.runSync(Hedge.make({ after: "100 millis", times: 2 }))
+const once = Effect.runSync(Hedge.make({ after: "100 millis", share: 1 }))
+const after100 = Effect.runSync(Hedge.make({ after: "100 millis", times: 2, share: 1 }))
 const transient = new Failure({ recovery: Recovery.retry })
 
 describe("Hedge", () => {
@@ -64,19 +65,30 @@ describe("Hedge", () => {
   it.effect("lets the other attempts save a call that failed for a passing reason", () =>
     Effect.gen(function*() {
       const { effect } = script([{ millis: 150, fails: transient }, { millis: 100 }])
-      assert.deepStrictEqual((yield* run(Hedge.withHedge(effect, after100))).exit, Exit.succeed(2))
+      assert.deepStrictEqual((yield* run(Hedge.withHedge(effect, once))).exit, Exit.succeed(2))
     }))
 
   it.effect("fails with the last failure where all attempts fail, and at once where none is left running", () =>
     Effect.gen(function*() {
       const last = new Failure({ recovery: Recovery.retry, of: 2 })
       const both = script([{ millis: 150, fails: transient }, { millis: 80, fails: last }])
-      assert.deepStrictEqual(yield* run(Hedge.withHedge(both.effect, after100)), { exit: Exit.fail(last), took: 180 })
-      const early = script([{ millis: 50, fails: transient }, { millis: 1 }])
-      assert.deepStrictEqual(yield* run(Hedge.withHedge(early.effect, after100)), {
-        exit: Exit.fail(transient),
-        took: 50
-      })
+      assert.deepStrictEqual(yield* run(Hedge.withHedge(both.effect, once)), { exit: Exit.fail(last), took: 180 })
+    }))
+
+  it.effect("starts the next attempt at once where one failed, and waits again from then on", () =>
+    Effect.gen(function*() {
+      const { effect, log } = script([{ millis: 50, fails: transient }, { millis: 500 }, { millis: 10 }])
+      assert.deepStrictEqual(yield* run(Hedge.withHedge(effect, after100)), { exit: Exit.succeed(3), took: 160 })
+      assert.deepStrictEqual(log, ["1 at 0", "2 at 50", "3 at 150", "interrupted"])
+    }))
+
+  it.effect("starts an attempt only where one failed, if it is told to wait for ever", () =>
+    Effect.gen(function*() {
+      const patient = yield* Hedge.make({ after: "Infinity" })
+      const slow = script([{ millis: 900 }])
+      assert.deepStrictEqual(yield* run(Hedge.withHedge(slow.effect, patient)), { exit: Exit.succeed(1), took: 900 })
+      const { effect } = script([{ millis: 50, fails: transient }, { millis: 10 }])
+      assert.deepStrictEqual(yield* run(Hedge.withHedge(effect, patient)), { exit: Exit.succeed(2), took: 60 })
     }))
 
   it.effect("stops at once on a failure that no other attempt can mend", () =>
@@ -114,18 +126,96 @@ describe("Hedge", () => {
       assert.deepStrictEqual(log, ["1 at 0", "2 at 100", "interrupted", "interrupted"])
     }))
 
-  it.effect("waits for the finalizers of the losers", () =>
+  it.effect("is not held up by losers that cannot be interrupted, and logs what they fail with", () =>
     Effect.gen(function*() {
-      let released = 0
-      const slow = Attempt.Current.pipe(
-        Effect.flatMap(({ attempt }) => attempt === 1 ? Effect.never : Effect.succeed(attempt)),
-        Effect.onInterrupt(() => Effect.andThen(Effect.sleep(50), Effect.sync(() => released++)))
-      )
-      assert.deepStrictEqual(yield* run(Hedge.withHedge(Hedge.idempotent(slow), after100)), {
-        exit: Exit.succeed(2),
-        took: 150
+      const ended: Array<string> = []
+      const logged: Array<unknown> = []
+      const logger = Logger.make(({ logLevel, message }) => {
+        logged.push([logLevel, ...Array.isArray(message) ? message : [message]])
       })
-      assert.strictEqual(released, 1)
+      const stubborn = Effect.gen(function*() {
+        const { attempt } = yield* Attempt.Current
+        yield* Effect.sleep(attempt === 3 ? 10 : 500)
+        ended.push(`${attempt} at ${yield* Clock.currentTimeMillis}`)
+        return attempt === 1 ? yield* Effect.die("late") : attempt
+      }).pipe(Effect.uninterruptible)
+      const hedged = Hedge.withHedge(Hedge.idempotent(stubborn), after100).pipe(
+        Effect.provide(Logger.layer([logger])),
+        Effect.provideService(References.MinimumLogLevel, "Debug")
+      )
+      assert.deepStrictEqual(yield* run(hedged), { exit: Exit.succeed(3), took: 210 })
+      assert.deepStrictEqual(ended, ["3 at 210", "1 at 500", "2 at 600"])
+      assert.strictEqual(logged.length, 1)
+      assert.deepInclude(logged[0], "Debug")
+      assert.include(String((logged[0] as ReadonlyArray<unknown>)[1]), "An attempt failed that the hedge")
+    }))
+
+  it.effect("releases what losers hold when they have ended, and what the winner holds when its caller has", () =>
+    Effect.gen(function*() {
+      const released: Array<string> = []
+      const resource = (attempt: number) =>
+        Effect.acquireRelease(Effect.succeed(attempt), () =>
+          Effect.map(Clock.currentTimeMillis, (now) => {
+            released.push(`${attempt} at ${now}`)
+          }))
+      const scoped = Effect.gen(function*() {
+        const { attempt } = yield* Attempt.Current
+        yield* resource(attempt)
+        if (attempt === 2) return yield* transient
+        yield* Effect.sleep(attempt === 1 ? 400 : 50)
+        return attempt
+      }).pipe(Effect.uninterruptible)
+      const call = Effect.scoped(
+        Effect.tap(Hedge.withHedge(Hedge.idempotent(scoped), after100), () => Effect.sleep(20))
+      )
+      assert.deepStrictEqual(yield* run(call), { exit: Exit.succeed(3), took: 170 })
+      assert.deepStrictEqual(released, ["2 at 100", "3 at 170", "1 at 400"])
+    }))
+
+  it.effect("waits for the finalizers of its attempts where it is interrupted itself", () =>
+    Effect.gen(function*() {
+      const ended: Array<number> = []
+      const slow = Effect.flatMap(Attempt.Current, ({ attempt }) =>
+        Effect.onInterrupt(Effect.never, () =>
+          Effect.andThen(Effect.sleep(50), Effect.sync(() => ended.push(attempt)))))
+      const fiber = yield* Effect.forkChild(Hedge.withHedge(Hedge.idempotent(slow), after100), {
+        startImmediately: true
+      })
+      yield* TestClock.adjust(150)
+      const interrupting = yield* Effect.forkChild(Fiber.interrupt(fiber), { startImmediately: true })
+      yield* TestClock.adjust(40)
+      assert.isUndefined(interrupting.pollUnsafe())
+      yield* TestClock.adjust(10)
+      yield* Fiber.join(interrupting)
+      assert.sameMembers(ended, [1, 2])
+    }))
+
+  it.effect("ends an attempt that interrupts its call before it has done anything else", () =>
+    Effect.gen(function*() {
+      const ended: Array<number> = []
+      const fiber: Fiber.Fiber<unknown> = yield* Effect.forkChild(
+        Effect.suspend(() =>
+          Hedge.withHedge(
+            Hedge.idempotent(Effect.flatMap(Attempt.Current, ({ hedge }) =>
+              Effect.onInterrupt(
+                Effect.andThen(
+                  Effect.sync(() => {
+                    if (hedge === 1) fiber.interruptUnsafe()
+                  }),
+                  Effect.never
+                ),
+                () => Effect.andThen(Effect.sleep(10), Effect.sync(() => ended.push(hedge)))
+              ))),
+            after100
+          )
+        ),
+        { startImmediately: true }
+      )
+      yield* TestClock.adjust(100)
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* TestClock.adjust(10)
+      assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(fiber)))
+      assert.sameMembers(ended, [0, 1])
     }))
 
   it.effect("tells each attempt how many began before it, and that they are attempts of one call", () =>
@@ -187,8 +277,56 @@ describe("Hedge", () => {
       assert.deepStrictEqual(seen, [50, 150])
     }))
 
+  it.effect("bounds further attempts to a share of the calls, and counts them", () =>
+    Effect.gen(function*() {
+      const hedge = yield* Hedge.make({ after: "10 millis", share: 0.1 })
+      const { effect, log } = script([{ millis: 20 }, { millis: 5 }])
+      for (let call = 0; call < 200; call++) {
+        const fiber = yield* Effect.forkChild(Hedge.withHedge(effect, hedge))
+        yield* TestClock.adjust(20)
+        yield* Fiber.join(fiber)
+      }
+      const hedges = log.filter((line) => line.startsWith("2 at")).length
+      assert.strictEqual(hedges, 10 + 19)
+      assert.deepStrictEqual(yield* hedge.snapshot, {
+        after: Duration.millis(10),
+        hedges,
+        winners: hedges,
+        rejected: 200 - hedges
+      })
+    }))
+
+  it.effect("repeats what it executes only where that is declared idempotent", () =>
+    Effect.gen(function*() {
+      const attempts = (idempotent: boolean, declared: boolean | undefined) =>
+        Effect.gen(function*() {
+          const { effect, log } = script([{ millis: 50 }, { millis: 1 }])
+          const hedge = yield* Hedge.make({ after: "10 millis", idempotent })
+          yield* run(Effect.provideService(hedge.execute(effect.effect), Hedge.IsIdempotent, declared))
+          return log.filter((line) => line.includes(" at ")).length
+        })
+      assert.strictEqual(yield* attempts(false, undefined), 1)
+      assert.strictEqual(yield* attempts(false, true), 2)
+      assert.strictEqual(yield* attempts(true, undefined), 2)
+      assert.strictEqual(yield* attempts(true, false), 1)
+    }))
+
+  it.effect("ends the call with the defect of a classifier that throws", () =>
+    Effect.gen(function*() {
+      const hedge = yield* Hedge.make({
+        after: "10 millis",
+        classify: () => {
+          throw new Error("broken classifier")
+        }
+      })
+      const { exit } = yield* run(Hedge.withHedge(script([{ millis: 5, fails: transient }]).effect, hedge))
+      assert.isTrue(Exit.hasDies(exit))
+    }))
+
   it("rejects options that make no sense", () => {
     assert.throws(() => Hedge.make({ after: 1, times: -1 }), RangeError)
+    assert.throws(() => Hedge.make({ times: 11 }), RangeError)
+    assert.throws(() => Hedge.make({ share: 1.5 }), RangeError)
     assert.throws(() => Hedge.make({ after: { percentile: 1 } }), RangeError)
     assert.throws(() => Hedge.make({ after: { percentile: 0.9, samples: 1 } }), RangeError)
     assert.throws(() => Hedge.make({ after: { percentile: 0.9, min: "2 seconds", max: "1 second" } }), RangeError)

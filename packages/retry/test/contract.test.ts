@@ -46,8 +46,8 @@ const subjects: Record<"AttemptBudget" | "Hedge" | "RetryPolicy", Subject> = {
   },
   Hedge: {
     fields: Hedge.fields,
-    options: { after: "1 second" as never },
-    make: (options) => Hedge.make({ after: "1 second", ...options }),
+    options: {},
+    make: Hedge.make,
     noop: Hedge.noop,
     through: (call) => Hedge.withHedge(Hedge.idempotent(call), Hedge.noop),
     service: Effect.provide(Effect.service(Hedge.Hedge), Hedge.layer({ name: "one", after: 1 })),
@@ -218,8 +218,8 @@ describe("a hedge", () => {
   it.effect("shows the present wait", () =>
     Effect.gen(function*() {
       const hedge = yield* Hedge.make({ after: { percentile: 0.5, samples: 4 } })
-      assert.deepStrictEqual(yield* hedge.snapshot, { after: Duration.millis(100) })
+      assert.deepStrictEqual(yield* hedge.snapshot, { after: Duration.millis(100), hedges: 0, winners: 0, rejected: 0 })
       for (let call = 0; call < 4; call++) hedge.recordUnsafe(Duration.millis(7))
-      assert.deepStrictEqual(yield* hedge.snapshot, { after: Duration.millis(7) })
+      assert.deepStrictEqual(yield* hedge.snapshot, { after: Duration.millis(7), hedges: 0, winners: 0, rejected: 0 })
     }))
 })
