@@ -13,8 +13,11 @@
  * - Open: calls fail with `CircuitOpen`, which says when to come back. The open time follows a `Backoff` that grows with
  *   each opening in a row, and a failure's `retryAfter` extends it.
  * - HalfOpen: at most `probes` calls run, the others are rejected. The circuit closes when all of them succeed and
- *   opens again when one fails. An interrupted probe frees its place.
- * - Isolated: opened by hand with `isolate`, until `reset`.
+ *   opens again when one fails, or a share of them (`probeThreshold`). An interrupted probe frees its place.
+ * - Partial: a share of the calls is rejected, by chance: while a `ramp` is under way, and where the trip policy
+ *   `proportional` says so. Otherwise it is as a closed circuit, which it continues.
+ * - Isolated: opened by hand with `isolate`, until all who did so release it.
+ * - MetricsOnly, ForcedClosed: by `mode` or by hand. The first counts all and rejects nothing: to try a breaker out.
  *
  * What counts as a failure is decided by the error's `Recovery`: a 404 shows a server in good health, the rejection of
  * another policy shows nothing. See `Outcome`.
@@ -69,32 +72,79 @@ import * as Layer from "effect/Layer"
 import type * as Metric from "effect/Metric"
 import * as Predicate from "effect/Predicate"
 import * as PubSub from "effect/PubSub"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { CircuitOpen, Snapshot, Transition } from "./internal/circuit.ts"
 import * as circuit from "./internal/circuit.ts"
+import type { CircuitOpen, Isolation, Opening, Permit, Snapshot, Transition } from "./internal/circuitState.ts"
+import * as circuitState from "./internal/circuitState.ts"
+import * as ramp from "./internal/ramp.ts"
+import type { Saved } from "./internal/savedCircuit.ts"
+import * as savedCircuit from "./internal/savedCircuit.ts"
 import * as Outcome from "./Outcome.ts"
 import * as tripRules from "./tripRule/index.ts"
 
-export { CircuitOpen, type Snapshot, type Transition } from "./internal/circuit.ts"
+export {
+  CircuitOpen,
+  type Counts,
+  type Isolation,
+  type Opening,
+  type Permit,
+  type Snapshot,
+  type Transition
+} from "./internal/circuitState.ts"
+export type { Ramp } from "./internal/ramp.ts"
+export type { Saved } from "./internal/savedCircuit.ts"
+export type { WindowCounts } from "./internal/tripRule.ts"
 export * from "./tripRule/index.ts"
 
 /**
- * A circuit breaker.
+ * A circuit breaker, of one process or shared by many.
  *
  * @category models
  * @since 0.1.0
  */
 export interface CircuitBreaker extends Policy.Policy<CircuitOpen, Snapshot> {
-  /** Rejects every call until `reset`. */
-  readonly isolate: Effect.Effect<void>
-  /** Closes the circuit and forgets all it has counted. */
+  /**
+   * Takes the right to make one call, for code that is no effect: a socket, a callback. `acquireScoped` gives it back by
+   * itself. A permit of a half-open circuit that is never settled loses its place after `probeLease`.
+   */
+  readonly tryAcquire: Effect.Effect<Permit, CircuitOpen>
+  /** Rejects every call until all handles are released, or until `reset`. */
+  readonly isolate: Effect.Effect<Isolation>
+  /** Forgets all that was counted, ends isolations whoever began them, and goes to the state of the options: closed. */
   readonly reset: Effect.Effect<void>
   /** Where the circuit publishes its transitions; absent where it has none. `transitions` makes a stream of it. */
   readonly hub: PubSub.PubSub<Transition> | undefined
 }
 
 /**
- * When a closed circuit opens, as `consecutive`, `rate`, `rateWithin` and `slow` write it.
+ * A circuit breaker whose state is in this process.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LocalCircuitBreaker extends CircuitBreaker {
+  /**
+   * Goes to a state by hand, from any other; the growing of open times begins anew unless it opens. An isolation stays: the
+   * state is what comes after it.
+   *
+   * `"MetricsOnly"` and `"ForcedClosed"` stay until the next command; the other states go on by themselves.
+   */
+  transitionTo(state: "Closed" | "Open" | "HalfOpen" | "MetricsOnly" | "ForcedClosed"): Effect.Effect<void>
+  /** Takes other options and counts afresh, closed. What was set by hand stays. Throws `RangeError` where they make no sense. */
+  reload(options: Options): Effect.Effect<void>
+  /** The state as data, for a process that starts where this one ends. */
+  readonly save: Effect.Effect<Saved>
+  /**
+   * Goes to a state that was saved, as it would be by now. What was set by hand or by `mode` stays. Throws `RangeError` where
+   * the data makes no sense.
+   */
+  restore(saved: Saved): Effect.Effect<void>
+}
+
+/**
+ * When a closed circuit opens, as `consecutive`, `rate`, `rateWithin` and `slow` write it, or which share of the calls it
+ * rejects, as `proportional` does.
  *
  * @category models
  * @since 0.1.0
@@ -108,10 +158,16 @@ export type TripPolicy = Field.OneOf<typeof tripRules>
  * - `tripPolicy`: one or more; the first that is met opens the circuit. Default: half of the last 100 calls failed.
  * - `openDuration`: how long the circuit stays open, growing with each opening in a row where it is a backoff; default
  *   5 seconds, doubling, with 20 % jitter, at most 1 minute.
- * - `maxOpenDuration`: caps the open time, whatever `retryAfter` a server names; default 1 hour.
- * - `probes`: how many calls must succeed before an open circuit closes, at most so many at once; default 1.
+ * - `openDurationOf`: the open time by what opened the circuit; where it gives `undefined`, `openDuration` and the server's
+ *   `retryAfter` decide. A function; JSON names it.
+ * - `maxOpenDuration`: caps the open time, whatever a function or a server's `retryAfter` says; default 1 hour.
+ * - `probes`: how many calls test an open circuit, at most so many at once; default 1.
+ * - `probeThreshold`: the share of failed probes, from 0 to 1, that opens it again; otherwise it closes. Either happens as soon
+ *   as the other probes cannot change it. Default 0: one that fails is enough. With 0.5 and 10 probes it is resilience4j's rule.
  * - `probeLease`: a probe that runs longer loses its place, so that one that never ends cannot keep the circuit half-open
  *   for ever; default 1 minute.
+ * - `ramp`: after it has closed, lets through a share of the calls that grows. Default: none, all calls pass at once.
+ * - `mode`: `"metricsOnly"` counts and rejects nothing, `"forcedClosed"` does not even count; default `"automatic"`.
  * - `classify`: what an exit says about the dependency; default `Outcome.of`. It is not asked about interruptions, which
  *   are ignored.
  *
@@ -122,9 +178,13 @@ export interface Options {
   readonly name?: string | undefined
   readonly tripPolicy?: TripPolicy | ReadonlyArray<TripPolicy> | undefined
   readonly openDuration?: Duration.Input | Backoff.Options | undefined
+  readonly openDurationOf?: ((opening: Opening) => Duration.Input | undefined) | undefined
   readonly maxOpenDuration?: Duration.Input | undefined
   readonly probes?: number | undefined
+  readonly probeThreshold?: number | undefined
   readonly probeLease?: Duration.Input | undefined
+  readonly ramp?: ramp.Ramp | undefined
+  readonly mode?: "automatic" | "metricsOnly" | "forcedClosed" | undefined
   readonly classify?: Outcome.Classify | undefined
 }
 
@@ -155,9 +215,18 @@ export const fields = {
     ),
     { base: "5 seconds", cap: "1 minute", jitter: 0.2 }
   ),
+  openDurationOf: /* @__PURE__ */ Field.optional(
+    /* @__PURE__ */ Field.fn<(opening: Opening) => Duration.Input | undefined>()
+  ),
   maxOpenDuration: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration(), "1 hour"),
   probes: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 1 }), 1),
+  probeThreshold: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.number({ min: 0, max: 1 }), 0),
   probeLease: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration({ min: 1 }), "1 minute"),
+  ramp: /* @__PURE__ */ Field.optional(ramp.field),
+  mode: /* @__PURE__ */ Field.withDefault(
+    /* @__PURE__ */ Field.literals("automatic", "metricsOnly", "forcedClosed"),
+    "automatic"
+  ),
   classify: Outcome.field
 } satisfies Field.Fields<Options>
 
@@ -167,9 +236,9 @@ export const fields = {
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options = {}): Effect.Effect<CircuitBreaker> => {
+export const make = (options: Options = {}): Effect.Effect<LocalCircuitBreaker> => {
   const settings = settingsOf(Field.read("CircuitBreaker", fields, options))
-  return Effect.map(hub, (hub) => new circuit.Circuit(settings, settings.name, hub))
+  return Effect.map(hub, (hub) => new Local(settings, settings.name, hub))
 }
 
 /**
@@ -187,7 +256,7 @@ export const keyed = (options: Options & Keyed.Options = {}): Effect.Effect<Keye
   return Effect.map(hub, (hub) => {
     const circuits = Keyed.make({
       capacity,
-      make: (key) => new circuit.Circuit(settings, key, hub),
+      make: (key) => new Local(settings, key, hub),
       isIdle: ({ isIdle }) => isIdle
     })
     return Object.assign(circuits, { hub })
@@ -200,7 +269,7 @@ export const keyed = (options: Options & Keyed.Options = {}): Effect.Effect<Keye
  * @category models
  * @since 0.1.0
  */
-export interface KeyedCircuitBreaker extends Keyed.Keyed<CircuitBreaker> {
+export interface KeyedCircuitBreaker extends Keyed.Keyed<LocalCircuitBreaker> {
   /** Where all circuits publish their transitions; `transitions` makes a stream of it. */
   readonly hub: PubSub.PubSub<Transition>
 }
@@ -212,8 +281,13 @@ export interface KeyedCircuitBreaker extends Keyed.Keyed<CircuitBreaker> {
  * @since 0.1.0
  */
 export const noop: CircuitBreaker = {
-  .../* @__PURE__ */ Policy.noop<Snapshot>({ _tag: "Closed", rejected: 0 }),
-  isolate: Effect.void,
+  .../* @__PURE__ */ Policy.noop<Snapshot>({ _tag: "Closed", rejected: 0, buffered: 0, failureRate: 0, slowRate: 0 }),
+  tryAcquire: /* @__PURE__ */ Effect.succeed<Permit>({
+    record: () => Effect.void,
+    recordUnsafe: () => {},
+    release: Effect.void
+  }),
+  isolate: /* @__PURE__ */ Effect.succeed<Isolation>({ release: Effect.void }),
   reset: Effect.void,
   hub: undefined
 }
@@ -225,6 +299,62 @@ export const noop: CircuitBreaker = {
  * @since 0.1.0
  */
 export const withCircuitBreaker: Policy.Combinator<CircuitBreaker, CircuitOpen> = Policy.withPolicy
+
+/**
+ * `tryAcquire` for a scope, which gives the permit back unless its holder has recorded how the call ended.
+ *
+ * **Example** (A socket behind a breaker)
+ *
+ * ```ts import.meta.vitest
+ * import { CircuitBreaker } from "@effect-resilience/limit"
+ * import { Effect, Exit } from "effect"
+ * import { EventEmitter } from "node:events"
+ *
+ * const program = Effect.gen(function*() {
+ *   const breaker = yield* CircuitBreaker.make({ tripPolicy: CircuitBreaker.consecutive(1) })
+ *   yield* Effect.scoped(Effect.gen(function*() {
+ *     const permit = yield* CircuitBreaker.acquireScoped(breaker)
+ *     const socket = new EventEmitter()
+ *     socket.on("error", (error) => permit.recordUnsafe(Exit.fail(error)))
+ *     socket.emit("error", new Error("ECONNRESET"))
+ *   }))
+ *   return (yield* breaker.snapshot)._tag
+ * })
+ *
+ * await Effect.runPromise(program) // => "Open"
+ * ```
+ *
+ * @category permits
+ * @since 0.1.0
+ */
+export const acquireScoped = (self: CircuitBreaker): Effect.Effect<Permit, CircuitOpen, Scope.Scope> =>
+  Effect.acquireRelease(self.tryAcquire, ({ release }) => release)
+
+/**
+ * Keeps a circuit isolated as long as a scope is open.
+ *
+ * @category permits
+ * @since 0.1.0
+ */
+export const isolateScoped = (self: CircuitBreaker): Effect.Effect<Isolation, never, Scope.Scope> =>
+  Effect.acquireRelease(self.isolate, ({ release }) => release)
+
+/**
+ * Tells a breaker whose state is in this process from one that shares it.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isLocal = (self: CircuitBreaker): self is LocalCircuitBreaker => self instanceof Local
+
+/**
+ * A state that was saved as an option of something else. `FieldCodec.schema` of `@effect-resilience/kernel` makes a schema of
+ * it.
+ *
+ * @category fields
+ * @since 0.1.0
+ */
+export const saved: Field.Field<Saved, Saved> = savedCircuit.saved
 
 /**
  * The changes of state from now on, of one circuit or of all circuits of a keyed breaker. A reader that falls more than
@@ -246,7 +376,7 @@ export const transitions = (self: CircuitBreaker | KeyedCircuitBreaker): Stream.
  * @category observing
  * @since 0.1.0
  */
-export const transitionsTotal: Metric.Counter<number> = circuit.transitionsTotal
+export const transitionsTotal: Metric.Counter<number> = circuitState.transitionsTotal
 
 /**
  * The service for programs that have one breaker.
@@ -278,10 +408,19 @@ export const layerNoop: Layer.Layer<CircuitBreaker> = /* @__PURE__ */ Layer.succ
 
 const hub = /* @__PURE__ */ PubSub.sliding<Transition>(128)
 
+class Local extends circuit.Circuit implements LocalCircuitBreaker {
+  reload(options: Options): Effect.Effect<void> {
+    return this.change(settingsOf(Field.read("CircuitBreaker", fields, options)))
+  }
+}
+
+const modes = { automatic: "Closed", metricsOnly: "MetricsOnly", forcedClosed: "ForcedClosed" } as const
+
 const settingsOf = (settings: Field.Settings<typeof fields>): circuit.Settings => {
-  const { maxOpenDuration, probeLease, tripPolicy } = settings
+  const { maxOpenDuration, mode, probeLease, tripPolicy } = settings
   return {
     ...settings,
+    mode: modes[mode],
     timed: tripPolicy.some(({ timed }) => timed),
     ignoresFirstSuccesses: tripPolicy.every(({ ignoresFirstSuccesses }) => ignoresFirstSuccesses),
     slowMillis: Math.min(...tripPolicy.map(({ slowMillis }) => slowMillis)),

@@ -7,12 +7,15 @@
  * other by a layer. Where the state lives is decided by that module's store: `layerStoreRedis` or `layerStoreMemory`.
  *
  * Each call asks the store twice, so it costs what Redis costs, and ten times a local breaker even in memory. It has one
- * probe, and trips on `consecutive` and `rate` only.
+ * probe, and trips on `consecutive` and `rate` only. It has no ramp, no modes and no `openDurationOf`, its snapshot has no
+ * counts but `rejected`, and there is nothing to save or restore: the store has the state. Only processes that share no
+ * store need those; they are in `LocalCircuitBreaker`.
  *
  * **Gotchas**
  *
  * - Not in the package's index, since it loads `Schema`: import it from `@effect-resilience/limit/SharedCircuitBreaker`.
- * - `isolate` and `reset` act on this process: a reset ends an isolation, and leaves the shared state alone.
+ * - `isolate` and `reset` act on this process: a reset ends its isolations, and leaves the shared state alone.
+ * - A permit of `tryAcquire` costs a fiber until it is settled.
  * - All processes have to use the same options for a key.
  * - With `NodeRedis` set `disableOfflineQueue: true`: otherwise calls wait for `storeTimeout` when Redis is down, instead of
  *   not at all.
@@ -42,10 +45,15 @@ import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
 import type * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as Field from "@effect-resilience/kernel/Field"
 import type * as Keyed from "@effect-resilience/kernel/Keyed"
+import * as Policy from "@effect-resilience/kernel/Policy"
 import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
 import * as Backoff from "@effect-resilience/retry/Backoff"
+import type * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Store from "effect/persistence/CircuitBreaker"
 import * as PubSub from "effect/PubSub"
@@ -54,7 +62,8 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
-import * as circuit from "./internal/circuit.ts"
+import { tell } from "./internal/circuitState.ts"
+import { Holders } from "./internal/holders.ts"
 import { storeFields } from "./internal/storeFields.ts"
 import type * as Outcome from "./Outcome.ts"
 
@@ -142,13 +151,14 @@ const circuitsOf = /* @__PURE__ */ Effect.fnUntraced(function*(settings: Setting
     Stream.map(translate),
     Stream.runForEach((transition) =>
       Effect.withFiber((fiber) => {
-        circuit.tell(transition, name, fiber.context)
+        tell(transition, name, fiber.context)
         return PubSub.publish(hub, transition)
       })
     ),
     Effect.forkScoped({ startImmediately: true })
   )
-  return { get: (key: string): CircuitBreaker.CircuitBreaker => new Shared(key, hub, store, classify) }
+  const scope = yield* Effect.scope
+  return { get: (key: string): CircuitBreaker.CircuitBreaker => new Shared(key, hub, store, classify, scope) }
 })
 
 /**
@@ -191,24 +201,27 @@ class Shared implements CircuitBreaker.CircuitBreaker, PolicyEvent.Rejecting {
   readonly hub: PubSub.PubSub<CircuitBreaker.Transition>
   private readonly store: Store.CircuitBreaker
   private readonly classify: Outcome.Classify
-  private isolated = false
+  private readonly scope: Scope.Scope
+  private readonly holders = new Holders()
 
   constructor(
     name: string,
     hub: PubSub.PubSub<CircuitBreaker.Transition>,
     store: Store.CircuitBreaker,
-    classify: Outcome.Classify
+    classify: Outcome.Classify,
+    scope: Scope.Scope
   ) {
     this.name = name
     this.hub = hub
     this.store = store
     this.classify = classify
+    this.scope = scope
   }
 
   execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | CircuitBreaker.CircuitOpen, R> {
     const { classify, name: key } = this
     return Effect.suspend((): Effect.Effect<A, E | CircuitBreaker.CircuitOpen, R> => {
-      if (this.isolated) return this.reject(rejection(key, "Isolated", undefined))
+      if (this.holders.size > 0) return this.reject(rejection(key, "Isolated", undefined))
       // Once the effect runs, an error of this kind is its own: that of another breaker inside.
       let began = false
       const run = Effect.suspend(() => {
@@ -224,53 +237,79 @@ class Shared implements CircuitBreaker.CircuitBreaker, PolicyEvent.Rejecting {
     })
   }
 
-  private reject(error: CircuitBreaker.CircuitOpen): Effect.Effect<never, CircuitBreaker.CircuitOpen> {
-    return Effect.withFiber((fiber) => {
-      PolicyEvent.rejectUnsafe(this, fiber.context, error.state)
-      return Effect.fail(error)
-    })
+  /** A fiber of its own makes the call, which ends when the permit is settled. */
+  get tryAcquire(): Effect.Effect<CircuitBreaker.Permit, CircuitBreaker.CircuitOpen> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.suspend(() => {
+        const began = Deferred.makeUnsafe<void, CircuitBreaker.CircuitOpen>()
+        const ended = Deferred.makeUnsafe<unknown, unknown>()
+        const call = this.execute(Effect.suspend(() => {
+          Deferred.doneUnsafe(began, Exit.void)
+          return Deferred.await(ended)
+        }))
+        const told = Effect.matchCauseEffect(restore(call), {
+          // Where the call began this changes nothing.
+          onFailure: (cause) => Deferred.failCause(began, cause as Cause.Cause<CircuitBreaker.CircuitOpen>),
+          onSuccess: () => Effect.void
+        })
+        return Effect.flatMap(
+          Effect.forkIn(told, this.scope, { startImmediately: true }),
+          (fiber) => {
+            const record = (exit: Exit.Exit<unknown, unknown>) =>
+              Effect.andThen(Deferred.done(ended, exit), Effect.asVoid(Fiber.await(fiber)))
+            const permit: CircuitBreaker.Permit = {
+              record,
+              recordUnsafe: (exit) => void Deferred.doneUnsafe(ended, exit),
+              release: record(Policy.neverBegan)
+            }
+            return Effect.as(
+              Effect.onInterrupt(restore(Deferred.await(began)), () => Fiber.interrupt(fiber)),
+              permit
+            )
+          }
+        )
+      })
+    )
   }
 
   /** The shared state; `Closed` while the store does not respond. */
   get snapshot(): Effect.Effect<CircuitBreaker.Snapshot> {
     return Effect.suspend(() => {
-      const { rejected } = this
-      if (this.isolated) return Effect.succeed<CircuitBreaker.Snapshot>({ _tag: "Isolated", rejected })
+      const counts = { rejected: this.rejected, buffered: undefined, failureRate: undefined, slowRate: undefined }
+      const { size: holders } = this.holders
+      if (holders > 0) return Effect.succeed<CircuitBreaker.Snapshot>({ _tag: "Isolated", holders, ...counts })
       return Effect.match(this.store.state(this.name), {
-        onFailure: (): CircuitBreaker.Snapshot => ({ _tag: "Closed", rejected }),
+        onFailure: (): CircuitBreaker.Snapshot => ({ _tag: "Closed", ...counts }),
         onSuccess: (state): CircuitBreaker.Snapshot => {
           switch (state._tag) {
             case "Closed":
-              return { _tag: "Closed", rejected }
-            case "Open":
-              return {
-                _tag: "Open",
-                retryAfter: state.retryAfter,
-                consecutiveOpenings: state.consecutiveOpenings,
-                rejected
-              }
-            case "HalfOpen":
-              return {
-                _tag: "HalfOpen",
-                probing: state.probing ? 1 : 0,
-                consecutiveOpenings: state.consecutiveOpenings,
-                rejected
-              }
+              return { _tag: "Closed", ...counts }
+            case "Open": {
+              const { consecutiveOpenings, retryAfter } = state
+              return { _tag: "Open", retryAfter, consecutiveOpenings, ...counts }
+            }
+            case "HalfOpen": {
+              const { consecutiveOpenings, probing } = state
+              return { _tag: "HalfOpen", probing: probing ? 1 : 0, consecutiveOpenings, ...counts }
+            }
           }
         }
       })
     })
   }
 
-  get isolate(): Effect.Effect<void> {
-    return Effect.sync(() => {
-      this.isolated = true
-    })
+  get isolate(): Effect.Effect<CircuitBreaker.Isolation> {
+    return Effect.sync(() => this.holders.add(Effect.void))
   }
 
   get reset(): Effect.Effect<void> {
-    return Effect.sync(() => {
-      this.isolated = false
+    return Effect.sync(() => this.holders.clear())
+  }
+
+  private reject(rejection: CircuitBreaker.CircuitOpen): Effect.Effect<never, CircuitBreaker.CircuitOpen> {
+    return Effect.withFiber((fiber) => {
+      PolicyEvent.rejectUnsafe(this, fiber.context, rejection.state)
+      return Effect.fail(rejection)
     })
   }
 }

@@ -65,7 +65,9 @@ export interface Part<in Options, in out Instance extends AnyPolicy> {
   /** Makes the policy of a pipeline from options that make sense. `undefined` leaves the part out. */
   readonly make: (options: Options, context: Context) => Effect.Effect<Instance | undefined>
   /** Which policy to use from now on, when the options change; by default the next one. */
-  readonly carry?: ((present: Instance, next: Instance, options: Options) => Effect.Effect<Instance>) | undefined
+  readonly carry?:
+    | ((present: Instance, next: Instance, options: Options, context: Context) => Effect.Effect<Instance>)
+    | undefined
   /** What the part puts into other slots besides. */
   readonly besides?: ((instance: Instance) => ReadonlyArray<Placed>) | undefined
 }
@@ -80,7 +82,9 @@ export interface AnyPart {
   readonly slot: Slot
   readonly field: Field.AnyField
   readonly make: (options: never, context: Context) => Effect.Effect<AnyPolicy | undefined>
-  readonly carry?: ((present: never, next: never, options: never) => Effect.Effect<AnyPolicy>) | undefined
+  readonly carry?:
+    | ((present: never, next: never, options: never, context: Context) => Effect.Effect<AnyPolicy>)
+    | undefined
   readonly besides?: ((instance: never) => ReadonlyArray<Placed>) | undefined
 }
 

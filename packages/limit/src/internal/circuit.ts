@@ -1,93 +1,35 @@
-import * as Recovery from "@effect-resilience/errors/Recovery"
-import type * as Policy from "@effect-resilience/kernel/Policy"
+import * as Policy from "@effect-resilience/kernel/Policy"
 import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
 import { monotonicMillis } from "@effect-resilience/kernel/Time"
-import * as Backoff from "@effect-resilience/retry/Backoff"
 import * as Clock from "effect/Clock"
-import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import * as Metric from "effect/Metric"
 import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
-import type * as Outcome from "../Outcome.ts"
-import * as Rejection from "../Rejection.ts"
+import * as Outcome from "../Outcome.ts"
+import type { Isolation, Permit, Snapshot, Transition } from "./circuitState.ts"
+import { CircuitOpen, log, tell } from "./circuitState.ts"
 import type { Gate } from "./gated.ts"
 import { Gated } from "./gated.ts"
-import type { TripRule, TripWindow } from "./tripRule.ts"
+import { Holders } from "./holders.ts"
+import type { OpenTimeSettings } from "./openTimes.ts"
+import { OpenTimes } from "./openTimes.ts"
+import type { ProbeSettings } from "./probes.ts"
+import { Probes } from "./probes.ts"
+import type { RampSettings } from "./ramp.ts"
+import type { Saved } from "./savedCircuit.ts"
+import { saved as savedField } from "./savedCircuit.ts"
+import type { TripRule, WindowCounts } from "./tripRule.ts"
+import { nothing, Windows } from "./windows.ts"
 
-/**
- * The state of a circuit. `retryAfter` is the rest of the open time; `consecutiveOpenings` counts openings without a
- * stable time in between; `probing` is how many probes are running; `rejected` counts calls since the circuit was made.
- *
- * @category models
- * @since 0.1.0
- */
-export type Snapshot =
-  & { readonly rejected: number }
-  & (
-    | { readonly _tag: "Closed" }
-    | { readonly _tag: "Open"; readonly retryAfter: Duration.Duration; readonly consecutiveOpenings: number }
-    | { readonly _tag: "HalfOpen"; readonly probing: number; readonly consecutiveOpenings: number }
-    | { readonly _tag: "Isolated" }
-  )
-
-/**
- * A change of state. `retryAfter` is how long the circuit stays open; only an opening has it.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Transition {
-  readonly policy: string
-  readonly from: Snapshot["_tag"]
-  readonly to: Snapshot["_tag"]
-  readonly retryAfter: Duration.Duration | undefined
-  readonly consecutiveOpenings: number
-}
-
-/**
- * The circuit did not let a call through.
- *
- * - `state`: why. `"Unknown"` comes from a `SharedCircuitBreaker` that fails closed and cannot read its store.
- * - `retryAfter`: the rest of the open time; unknown in the other states.
- *
- * @category errors
- * @since 0.1.0
- */
-export class CircuitOpen extends Rejection.TaggedError("CircuitOpen")<{
-  readonly state: "Open" | "HalfOpen" | "Isolated" | "Unknown"
-  readonly retryAfter: Duration.Duration | undefined
-}> {
-  override [Recovery.symbol](): Recovery.Recovery {
-    return this.state === "Isolated" ? Recovery.giveUp : super[Recovery.symbol]()
-  }
-  override get message(): string {
-    switch (this.state) {
-      case "Open":
-        return `The circuit "${this.policy}" is open. Try again in ${
-          Duration.format(this.retryAfter ?? Duration.zero)
-        }.`
-      case "HalfOpen":
-        return `The circuit "${this.policy}" is half-open and its probes are under way. Try again later.`
-      case "Isolated":
-        return `The circuit "${this.policy}" is isolated by hand. Wait for its reset.`
-      case "Unknown":
-        return `The state of the circuit "${this.policy}" cannot be read. Try again later.`
-    }
-  }
-}
-
-export interface Settings {
+export interface Settings extends OpenTimeSettings, ProbeSettings {
   /** The name in metrics, which all circuits of a keyed breaker share. */
   readonly name: string
   readonly tripPolicy: ReadonlyArray<TripRule>
-  readonly openDuration: Backoff.Settings
-  readonly maxOpenMillis: number
-  readonly probes: number
-  readonly probeLeaseMillis: number
+  readonly ramp: RampSettings | undefined
+  readonly mode: Base
   readonly classify: Outcome.Classify
   /** Whether a rule needs the time of a call. */
   readonly timed: boolean
@@ -97,34 +39,50 @@ export interface Settings {
   readonly slowMillis: number
 }
 
+/** Where a circuit is when nothing has opened it. */
+type Base = "Closed" | "MetricsOnly" | "ForcedClosed"
+
+type ByHand = Base | "Open" | "HalfOpen"
+
 type AnyFiber = Fiber.Fiber<unknown, unknown>
+
+type Rejected = Exit.Exit<never, CircuitOpen>
+
+/** A call that may begin. `announced` tells others what has changed. */
+interface Admitted {
+  readonly announced: Effect.Effect<void>
+  readonly admission: Policy.Admission
+}
 
 export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<CircuitOpen>, PolicyEvent.Rejecting {
   readonly name: string
   readonly kind = "CircuitBreaker"
   rejected = 0
   readonly hub: PubSub.PubSub<Transition>
-  #phase: Snapshot["_tag"] = "Closed"
-  readonly #settings: Settings
-  #windows: ReadonlyArray<TripWindow> | undefined
-  // Every transition starts a generation. A call that ends in a later one than it began in changes nothing.
+  #phase: Snapshot["_tag"]
+  #settings: Settings
+  #windows: Windows | undefined
+  // A call that ends in a later generation than it began in changes nothing.
   #generation = 0
-  #openings = 0
-  #nextOpen: (() => Duration.Duration) | undefined
-  #random: Random.Random | undefined
-  #openMillis = 0
+  readonly #openTimes = new OpenTimes()
   #openUntil = 0
-  #closedAt = 0
-  #probing = 0
-  #succeeded = 0
-  #probedAt = 0
-  #rejection: Exit.Exit<never, CircuitOpen> | undefined
+  #openedBy: WindowCounts = nothing
+  #probes = new Probes()
+  #tripped = 0
+  #isTripped = false
+  readonly #holders = new Holders()
+  #base: Base
+  #afterIsolation: ByHand
+  #rejection: Rejected | undefined
   #rejectedAt = 0
 
   constructor(settings: Settings, name: string, hub: PubSub.PubSub<Transition>) {
     this.#settings = settings
     this.name = name
     this.hub = hub
+    this.#base = settings.mode
+    this.#phase = this.#base
+    this.#afterIsolation = this.#base
   }
 
   execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | CircuitOpen, R> {
@@ -142,48 +100,137 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
     }
     this.#rejectedAt = wall
     const rejection = this.#rejectionAt(monotonicMillis(clock))
-    return rejection === undefined ? this.#probe(self) : this.#tell(fiber, rejection)
+    return rejection === undefined ? this.#pass(self) : this.#tell(fiber, rejection)
   }
 
   /** Whether it can be forgotten, open or not: without a bound, the circuits of failing keys would add up. */
   get isIdle(): boolean {
-    return this.#phase !== "Isolated" && this.#probing === 0
+    return this.#phase !== "Isolated" && this.#base === this.#settings.mode && this.#probes.running === 0
   }
 
   admitUnsafe(fiber: AnyFiber): Policy.Admission | undefined {
-    if (this.#phase !== "Closed") return undefined
+    if (this.#phase !== "Closed") return this.#admitUnjudged(fiber)
     return this.#admission(this.#settings.timed ? stopwatch(fiber) : undefined)
+  }
+
+  get tryAcquire(): Effect.Effect<Permit, CircuitOpen> {
+    return Effect.uninterruptible(Effect.withFiber((fiber): Effect.Effect<Permit, CircuitOpen> => {
+      const admission = this.admitUnsafe(fiber)
+      if (admission !== undefined) return Effect.succeed(permit(fiber, admission))
+      const decision = this.#decide(fiber)
+      return "admission" in decision
+        ? Effect.as(decision.announced, permit(fiber, decision.admission))
+        : decision
+    }))
   }
 
   get snapshot(): Effect.Effect<Snapshot> {
     return Effect.withFiber((fiber) => {
-      const phase = this.#phase
-      const consecutiveOpenings = this.#openings
-      const { rejected } = this
-      switch (phase) {
-        case "Closed":
-        case "Isolated":
-          return Effect.succeed<Snapshot>({ _tag: phase, rejected })
-        case "Open": {
-          const retryAfter = Duration.millis(Math.max(0, this.#openUntil - nowMillis(fiber)))
-          return Effect.succeed<Snapshot>({ _tag: phase, retryAfter, consecutiveOpenings, rejected })
+      const now = nowMillis(fiber)
+      const counts = { rejected: this.rejected, ...this.#countsAt(now) }
+      const consecutiveOpenings = this.#openTimes.openings
+      return Effect.succeed<Snapshot>(((): Snapshot => {
+        switch (this.#phase) {
+          case "Closed":
+          case "ForcedClosed":
+            return { _tag: this.#phase, ...counts }
+          case "Partial":
+            return { _tag: "Partial", probability: this.#shareAt(now), ...counts }
+          case "Open": {
+            const retryAfter = Duration.millis(Math.max(0, this.#openUntil - now))
+            return { _tag: "Open", retryAfter, consecutiveOpenings, ...counts }
+          }
+          case "HalfOpen":
+            return { _tag: "HalfOpen", probing: this.#probes.running, consecutiveOpenings, ...counts }
+          case "Isolated":
+            return { _tag: "Isolated", holders: this.#holders.size, ...counts }
+          case "MetricsOnly":
+            return { _tag: "MetricsOnly", tripped: this.#tripped, ...counts }
         }
-        case "HalfOpen":
-          return Effect.succeed<Snapshot>({ _tag: phase, probing: this.#probing, consecutiveOpenings, rejected })
-      }
+      })())
     })
   }
 
-  get isolate(): Effect.Effect<void> {
-    return Effect.withFiber((fiber) => this.#phase === "Isolated" ? Effect.void : this.#become("Isolated", fiber))
+  get isolate(): Effect.Effect<Isolation> {
+    return told((fiber) => {
+      const isolation = this.#holders.add(told((fiber) => this.#move(this.#afterIsolation, fiber)))
+      if (this.#phase === "Isolated") return Effect.succeed(isolation)
+      this.#afterIsolation = this.#base
+      return Effect.as(this.#become("Isolated", fiber), isolation)
+    })
   }
 
   get reset(): Effect.Effect<void> {
-    return Effect.withFiber((fiber) => {
-      this.#openings = 0
-      this.#nextOpen = undefined
-      return this.#become("Closed", fiber)
+    return told((fiber) => {
+      this.#holders.clear()
+      return this.#move(this.#settings.mode, fiber)
     })
+  }
+
+  transitionTo(state: ByHand): Effect.Effect<void> {
+    return told((fiber) => {
+      if (this.#phase !== "Isolated") return this.#move(state, fiber)
+      this.#afterIsolation = state
+      return Effect.void
+    })
+  }
+
+  /** Takes other settings. */
+  protected change(settings: Settings): Effect.Effect<void> {
+    return told((fiber) => {
+      const byHand = this.#base !== this.#settings.mode
+      this.#settings = settings
+      if (this.#phase !== "Isolated") return this.#move(byHand ? this.#base : settings.mode, fiber)
+      if (!byHand) this.#afterIsolation = settings.mode
+      return Effect.void
+    })
+  }
+
+  get save(): Effect.Effect<Saved> {
+    return Effect.withFiber((fiber) => {
+      const now = nowMillis(fiber)
+      const { millis, openings, stableSince } = this.#openTimes
+      const windows = this.#windows?.save(now)
+      return Effect.succeed<Saved>({
+        state: this.#phase === "Open" || this.#phase === "HalfOpen" ? this.#phase : "Closed",
+        savedAt: fiber.getRef(Clock.Clock).currentTimeMillisUnsafe(),
+        consecutiveOpenings: openings,
+        openMillis: millis,
+        restMillis: this.#phase === "Open" ? Math.max(0, this.#openUntil - now) : 0,
+        stableMillis: now - stableSince,
+        ...windows === undefined ? {} : { windows }
+      })
+    })
+  }
+
+  restore(saved: Saved): Effect.Effect<void> {
+    const { consecutiveOpenings, openMillis, restMillis, savedAt, stableMillis, state, windows } = savedField.read(
+      saved,
+      "CircuitBreaker.restore"
+    )
+    return told((fiber) => {
+      const now = nowMillis(fiber)
+      const elapsed = Math.max(0, fiber.getRef(Clock.Clock).currentTimeMillisUnsafe() - savedAt)
+      const openTimes = this.#openTimes
+      openTimes.restore(this.#settings, fiber.getRef(Random.Random), consecutiveOpenings, openMillis)
+      openTimes.stableSince = now - stableMillis - elapsed
+      const judges = this.#phase !== "Isolated" && this.#base === "Closed"
+      const rest = Math.min(restMillis, openTimes.millis) - elapsed
+      this.#openUntil = now + Math.max(0, rest)
+      const closed = now < openTimes.stableSince ? "Partial" : "Closed"
+      const announced = judges ? this.#become(state === "Closed" ? closed : state, fiber) : Effect.void
+      if (windows !== undefined && (judges ? state === "Closed" : this.#phase === "MetricsOnly")) {
+        this.#windows = new Windows(this.#settings.tripPolicy)
+        this.#windows.restore(windows, now, elapsed)
+      }
+      return announced
+    })
+  }
+
+  /** Of the states in which no call is rejected, those that are chosen by hand. */
+  #admitUnjudged(fiber: AnyFiber): Policy.Admission | undefined {
+    if (this.#phase === "ForcedClosed") return Policy.unobserved
+    return this.#phase === "MetricsOnly" ? this.#admission(stopwatch(fiber)) : undefined
   }
 
   #admission(stopwatch: Stopwatch | undefined): Policy.Admission {
@@ -191,139 +238,204 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
     return (exit) => {
       if (generation !== this.#generation) return undefined
       const outcome = this.#settings.classify(exit)
-      return this.#trips(outcome, stopwatch) ? this.#trip(generation, outcome) : undefined
+      const share = this.#count(outcome, stopwatch)
+      return share === 0 && !this.#isTripped ? undefined : this.#judge(generation, share, outcome, exit)
     }
   }
 
-  #trips(outcome: Outcome.Outcome, stopwatch: Stopwatch | undefined): boolean {
-    if (outcome._tag === "Ignored") return false
+  /** The share of calls to reject from now on. */
+  #count(outcome: Outcome.Outcome, stopwatch: Stopwatch | undefined): number {
+    if (outcome._tag === "Ignored") return 0
     const failed = outcome._tag === "Failure"
     if (this.#windows === undefined) {
-      if (!failed && this.#settings.ignoresFirstSuccesses) return false
-      this.#windows = this.#settings.tripPolicy.map((rule) => rule.start())
+      if (!failed && this.#settings.ignoresFirstSuccesses) return 0
+      this.#windows = new Windows(this.#settings.tripPolicy)
     }
     const now = stopwatch === undefined ? 0 : stopwatch.now()
     const took = stopwatch === undefined ? 0 : now - stopwatch.startedAt
-    let trips = false
-    for (const window of this.#windows) {
-      if (window.record(failed, took, now)) trips = true
+    return this.#windows.record(failed, took, now)
+  }
+
+  #judge(
+    generation: number,
+    share: number,
+    outcome: Outcome.Outcome,
+    exit: Exit.Exit<unknown, unknown>
+  ): Effect.Effect<void> | undefined {
+    if (this.#phase === "MetricsOnly") {
+      if (outcome._tag === "Ignored") return undefined
+      if (share === 1 && !this.#isTripped) this.#tripped++
+      this.#isTripped = share === 1
+      return undefined
     }
-    return trips
+    if (share < 1 && this.#phase === "Partial") return undefined
+    return Effect.withFiber((fiber) => {
+      if (generation !== this.#generation) return Effect.void
+      return share === 1 ? this.#open(fiber, outcome, exit) : this.#goOn("Partial", fiber)
+    })
   }
 
-  #trip(generation: number, outcome: Outcome.Outcome): Effect.Effect<void> {
-    return Effect.withFiber((fiber) => generation === this.#generation ? this.#open(fiber, outcome) : Effect.void)
-  }
-
-  #open(fiber: AnyFiber, outcome: Outcome.Outcome): Effect.Effect<void> {
+  #open(
+    fiber: AnyFiber,
+    outcome: Outcome.Outcome,
+    exit: Exit.Exit<unknown, unknown> | undefined
+  ): Effect.Effect<void> {
     const now = nowMillis(fiber)
-    if (this.#phase === "Closed" && now - this.#closedAt >= this.#openMillis) {
-      this.#openings = 0
-      this.#nextOpen = undefined
-    }
-    this.#random = fiber.getRef(Random.Random)
-    this.#nextOpen ??= Backoff.delays(this.#settings.openDuration, () => this.#random?.nextDoubleUnsafe() ?? 0.5)
-    const hint = outcome._tag === "Failure" && outcome.retryAfter !== undefined
-      ? Duration.toMillis(outcome.retryAfter)
-      : 0
-    this.#openMillis = Math.min(this.#settings.maxOpenMillis, Math.max(Duration.toMillis(this.#nextOpen()), hint))
-    this.#openUntil = now + this.#openMillis
-    this.#openings++
+    const counts = this.#countsAt(now)
+    const closed = this.#phase === "Closed" || this.#phase === "Partial"
+    if (closed && this.#openTimes.isStable(now)) this.#openTimes.forget()
+    const retryAfter = outcome._tag === "Failure" ? outcome.retryAfter : undefined
+    this.#openTimes.draw(this.#settings, fiber.getRef(Random.Random), { ...counts, exit, retryAfter })
+    this.#openUntil = now + this.#openTimes.millis
+    this.#openedBy = counts
     return this.#become("Open", fiber)
   }
 
-  #rejectionAt(now: number): Exit.Exit<never, CircuitOpen> | undefined {
+  #countsAt(now: number): WindowCounts {
     switch (this.#phase) {
-      case "Closed":
-        return undefined
-      case "Open": {
-        if (now >= this.#openUntil) return undefined
-        return this.#rejection = this.#reject("Open", Duration.millis(Math.ceil(this.#openUntil - now)))
-      }
+      case "Open":
+        return this.#openedBy
       case "HalfOpen":
-        return this.#probing + this.#succeeded < this.#settings.probes || this.#leaseEnded(now)
-          ? undefined
-          : this.#rejection ??= this.#reject("HalfOpen", undefined)
-      case "Isolated":
-        return this.#rejection ??= this.#reject("Isolated", undefined)
+        return this.#probes.counts()
+      default:
+        return this.#windows?.countsAt(now) ?? nothing
     }
   }
 
-  #reject(state: CircuitOpen["state"], retryAfter: Duration.Duration | undefined) {
-    return Exit.fail(new CircuitOpen({ policy: this.name, state, retryAfter }))
+  /** The share of calls that a closed circuit rejects. */
+  #shareAt(now: number): number {
+    const { ramp } = this.#settings
+    const { stableSince } = this.#openTimes
+    const ramping = ramp === undefined || now >= stableSince ? 0 : ramp.share(now - (stableSince - ramp.millis))
+    return Math.max(ramping, this.#windows?.shareAt(now) ?? 0)
   }
 
-  #tell(fiber: AnyFiber, rejection: Exit.Exit<never, CircuitOpen>): Exit.Exit<never, CircuitOpen> {
+  /** Whether nothing but chance can let a call through now. */
+  #rejectionAt(now: number): Rejected | undefined {
+    switch (this.#phase) {
+      case "Open":
+        return now >= this.#openUntil
+          ? undefined
+          : this.#rejection = this.#reject("Open", Duration.millis(Math.ceil(this.#openUntil - now)))
+      case "HalfOpen":
+        return this.#probes.isFull(this.#settings) && !this.#probes.leaseEnded(now, this.#settings)
+          ? this.#reject("HalfOpen", undefined)
+          : undefined
+      case "Isolated":
+        return this.#reject("Isolated", undefined)
+      default:
+        return undefined
+    }
+  }
+
+  #reject(state: CircuitOpen["state"], retryAfter: Duration.Duration | undefined): Rejected {
+    return state === "Open" || this.#rejection === undefined
+      ? this.#rejection = Exit.fail(new CircuitOpen({ policy: this.name, state, retryAfter }))
+      : this.#rejection
+  }
+
+  #tell(fiber: AnyFiber, rejection: Rejected): Rejected {
     PolicyEvent.rejectUnsafe(this, fiber.context, this.#phase)
     return rejection
   }
 
-  #leaseEnded(now: number): boolean {
-    return now - this.#probedAt >= this.#settings.probeLeaseMillis
-  }
-
-  #probe<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | CircuitOpen, R> {
+  #pass<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | CircuitOpen, R> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.withFiber((fiber): Effect.Effect<A, E | CircuitOpen, R> => {
-        // The fiber may have yielded since `execute` looked.
-        const now = nowMillis(fiber)
-        const rejection = this.#rejectionAt(now)
-        if (rejection !== undefined) return this.#tell(fiber, rejection)
-        if (this.#phase === "Closed") return restore(this.execute(self))
-        const announced = this.#phase === "Open" ? this.#become("HalfOpen", fiber) : Effect.void
-        if (this.#probing + this.#succeeded >= this.#settings.probes) this.#startGeneration()
-        this.#probing++
-        this.#probedAt = now
-        const generation = this.#generation
-        const slowMillis = this.#settings.slowMillis
-        const call = Effect.onExitPrimitive(
-          restore(self),
-          (exit) =>
-            Effect.withFiber((fiber) => this.#settle(fiber, generation, exit, nowMillis(fiber) - now > slowMillis)),
-          true
-        )
-        return Effect.andThen(announced, call)
+        // The fiber may have yielded since `enter` looked.
+        const decision = this.#decide(fiber)
+        if (!("admission" in decision)) return decision
+        return Effect.andThen(decision.announced, Effect.onExitPrimitive(restore(self), decision.admission, true))
       })
     )
+  }
+
+  #decide(fiber: AnyFiber): Admitted | Rejected {
+    const now = nowMillis(fiber)
+    const rejection = this.#rejectionAt(now)
+    if (rejection !== undefined) return this.#tell(fiber, rejection)
+    const admission = this.admitUnsafe(fiber)
+    if (admission !== undefined) return { admission, announced: Effect.void }
+    return this.#phase === "Partial" ? this.#draw(fiber, now) : this.#probe(fiber, now)
+  }
+
+  #draw(fiber: AnyFiber, now: number): Admitted | Rejected {
+    const share = this.#shareAt(now)
+    if (share > 0 && fiber.getRef(Random.Random).nextDoubleUnsafe() < share) {
+      return this.#tell(fiber, this.#reject("Partial", undefined))
+    }
+    const announced = share > 0 ? Effect.void : this.#goOn("Closed", fiber)
+    return { announced, admission: this.#admission(this.#settings.timed ? stopwatch(fiber) : undefined) }
+  }
+
+  #probe(fiber: AnyFiber, startedAt: number): Admitted {
+    const announced = this.#phase === "Open" ? this.#become("HalfOpen", fiber) : Effect.void
+    if (this.#probes.isFull(this.#settings)) this.#startGeneration()
+    this.#probes.begin(startedAt)
+    const generation = this.#generation
+    return {
+      announced,
+      admission: (exit) => Effect.withFiber((fiber) => this.#settle(fiber, generation, exit, startedAt))
+    }
   }
 
   #settle(
     fiber: AnyFiber,
     generation: number,
     exit: Exit.Exit<unknown, unknown>,
-    slow: boolean
+    startedAt: number
   ): Effect.Effect<void> {
     if (generation !== this.#generation) return Effect.void
-    this.#probing--
-    const outcome = this.#settings.classify(exit)
+    this.#probes.running--
+    const { classify, ramp, slowMillis } = this.#settings
+    const outcome = classify(exit)
     if (outcome._tag === "Ignored") return Effect.void
-    if (outcome._tag === "Failure" || slow) return this.#open(fiber, outcome)
-    this.#succeeded++
-    if (this.#succeeded < this.#settings.probes) return Effect.void
-    this.#closedAt = nowMillis(fiber)
-    return this.#become("Closed", fiber)
+    const now = nowMillis(fiber)
+    const verdict = this.#probes.record(outcome._tag === "Failure" || now - startedAt > slowMillis, this.#settings)
+    if (verdict === undefined) return Effect.void
+    if (verdict === "Open") return this.#open(fiber, outcome, exit)
+    this.#openTimes.stableSince = now + (ramp?.millis ?? 0)
+    return this.#become(ramp === undefined ? "Closed" : "Partial", fiber)
+  }
+
+  /** Goes to a state by hand. */
+  #move(state: ByHand, fiber: AnyFiber): Effect.Effect<void> {
+    this.#base = state === "MetricsOnly" || state === "ForcedClosed" ? state : "Closed"
+    if (state === "Open") return this.#open(fiber, Outcome.failure(), undefined)
+    if (state !== "HalfOpen") {
+      this.#openTimes.forget()
+      this.#openTimes.stableSince = nowMillis(fiber)
+    }
+    return this.#become(state, fiber)
   }
 
   #startGeneration() {
     this.#generation++
-    this.#probing = 0
-    this.#succeeded = 0
+    this.#probes = new Probes()
     this.#rejection = undefined
   }
 
-  /** Changes the state at once; the effect only tells others. */
+  /** Changes the state at once and forgets what was counted in it; the effect only tells others. */
   #become(to: Snapshot["_tag"], fiber: AnyFiber): Effect.Effect<void> {
-    const from = this.#phase
-    this.#phase = to
     this.#startGeneration()
     this.#windows = undefined
+    this.#tripped = 0
+    this.#isTripped = false
+    return this.#goOn(to, fiber)
+  }
+
+  /** The same, but counts on. */
+  #goOn(to: Snapshot["_tag"], fiber: AnyFiber): Effect.Effect<void> {
+    const from = this.#phase
+    this.#phase = to
+    this.#rejection = undefined
     if (from === to) return Effect.void
     const transition: Transition = {
       policy: this.name,
       from,
       to,
-      retryAfter: to === "Open" ? Duration.millis(this.#openMillis) : undefined,
-      consecutiveOpenings: this.#openings
+      retryAfter: to === "Open" ? Duration.millis(this.#openTimes.millis) : undefined,
+      consecutiveOpenings: this.#openTimes.openings
     }
     tell(transition, this.#settings.name, fiber.context)
     return Effect.andThen(PubSub.publish(this.hub, transition), log(transition))
@@ -342,25 +454,24 @@ const stopwatch = (fiber: AnyFiber): Stopwatch => {
 
 const nowMillis = (fiber: AnyFiber): number => monotonicMillis(fiber.getRef(Clock.Clock))
 
-export const transitionsTotal = /* @__PURE__ */ Metric.counter("resilience.circuit.transitions", {
-  description: "Changes of state of circuit breakers",
-  incremental: true
-})
+/** Changes a circuit and tells others, as one. */
+const told = <A>(change: (fiber: AnyFiber) => Effect.Effect<A>): Effect.Effect<A> =>
+  Effect.uninterruptible(Effect.withFiber(change))
 
-/** Counts a transition under the name that all circuits of a keyed breaker share, and tells it. */
-export const tell = (
-  { from, policy, retryAfter, to }: Transition,
-  name: string,
-  context: Context.Context<never>
-): void => {
-  const attributes = { "resilience.policy": name, "resilience.from": from, "resilience.to": to }
-  Metric.withAttributes(transitionsTotal, attributes).updateUnsafe(1, context)
-  PolicyEvent.emitUnsafe(context, { _tag: "Transitioned", policy, kind: "CircuitBreaker", from, to, retryAfter })
-}
-
-const log = ({ from, policy, retryAfter, to }: Transition): Effect.Effect<void> => {
-  const message = `Circuit "${policy}": ${from} to ${to}`
-  return retryAfter === undefined
-    ? Effect.logInfo(message)
-    : Effect.logWarning(`${message} for ${Duration.format(retryAfter)}`)
+const permit = (fiber: AnyFiber, admission: Policy.Admission): Permit => {
+  const { context } = fiber
+  let settled = false
+  const record = (exit: Exit.Exit<unknown, unknown>) =>
+    Effect.suspend(() => {
+      if (settled) return Effect.void
+      settled = true
+      return admission(exit) ?? Effect.void
+    })
+  return {
+    record,
+    recordUnsafe: (exit) => {
+      Effect.runForkWith(context)(record(exit))
+    },
+    release: record(Policy.neverBegan)
+  }
 }

@@ -1,5 +1,5 @@
 import * as Field from "@effect-resilience/kernel/Field"
-import type { TripRule, TripWindow } from "../internal/tripRule.ts"
+import type { SavedWindow, TripRule, TripWindow, WindowCounts } from "../internal/tripRule.ts"
 import { rule } from "../internal/tripRule.ts"
 
 const field = /* @__PURE__ */ Field.map(
@@ -34,5 +34,17 @@ class Streak implements TripWindow {
   record(failed: boolean): boolean {
     this.#streak = failed ? this.#streak + 1 : 0
     return this.#streak >= this.#failures
+  }
+
+  countsAt(): WindowCounts {
+    return { buffered: this.#streak, failureRate: this.#streak === 0 ? 0 : 1, slowRate: 0 }
+  }
+
+  save(): SavedWindow {
+    return { streak: [this.#streak] }
+  }
+
+  restore({ streak }: SavedWindow) {
+    this.#streak = streak?.[0] ?? 0
   }
 }

@@ -1,4 +1,5 @@
 export { consecutive } from "./consecutive.ts"
+export { proportional } from "./proportional.ts"
 export { rate } from "./rate.ts"
 export { rateWithin } from "./rateWithin.ts"
 export { slow } from "./slow.ts"

@@ -1,6 +1,6 @@
 import * as Field from "@effect-resilience/kernel/Field"
 import type { TripRule } from "../internal/tripRule.ts"
-import { countFields, countOf, CountWindow, rule } from "../internal/tripRule.ts"
+import { countFields, countOf, CountWindow, isFailed, rule } from "../internal/tripRule.ts"
 
 interface Options {
   readonly threshold?: number | undefined
@@ -14,7 +14,7 @@ const field = /* @__PURE__ */ Field.map(
   /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.struct(fields), {}),
   (settings, path) => {
     const count = countOf(settings, path)
-    return rule(() => new CountWindow(count, (failed) => failed), { shared: { _tag: "Rate", ...count } })
+    return rule(() => new CountWindow(count, isFailed, Infinity), { shared: { _tag: "Rate", ...count } })
   }
 )
 

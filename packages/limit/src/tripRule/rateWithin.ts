@@ -1,7 +1,7 @@
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Duration from "effect/Duration"
 import { Slices } from "../internal/slices.ts"
-import type { TripRule, TripWindow } from "../internal/tripRule.ts"
+import type { SavedWindow, TripRule, TripWindow, WindowCounts } from "../internal/tripRule.ts"
 import { rule, threshold } from "../internal/tripRule.ts"
 
 interface Options {
@@ -51,5 +51,17 @@ class TimeWindow implements TripWindow {
     const { totalCalls, totalMarked } = this.#slices
     const { minimumCalls, threshold } = this.#settings
     return totalMarked > 0 && totalCalls >= minimumCalls && totalMarked / totalCalls >= threshold
+  }
+
+  countsAt(now: number): WindowCounts {
+    return this.#slices.countsAt(now)
+  }
+
+  save(now: number): SavedWindow {
+    return this.#slices.save(now)
+  }
+
+  restore(saved: SavedWindow, now: number, elapsed: number) {
+    this.#slices.restore(saved, now, elapsed)
   }
 }

@@ -1,7 +1,7 @@
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Duration from "effect/Duration"
 import type { TripRule } from "../internal/tripRule.ts"
-import { countFields, countOf, CountWindow, rule } from "../internal/tripRule.ts"
+import { countFields, countOf, CountWindow, isSlow, rule } from "../internal/tripRule.ts"
 
 interface Options {
   readonly slowerThan: Duration.Input
@@ -18,7 +18,7 @@ const fields = {
 const field = /* @__PURE__ */ Field.map(/* @__PURE__ */ Field.struct(fields), ({ slowerThan, ...settings }, path) => {
   const slowMillis = Duration.toMillis(slowerThan)
   const count = countOf(settings, path)
-  return rule(() => new CountWindow(count, (_, tookMillis) => tookMillis > slowMillis), { timed: true, slowMillis })
+  return rule(() => new CountWindow(count, isSlow, slowMillis), { timed: true, slowMillis })
 })
 
 /**

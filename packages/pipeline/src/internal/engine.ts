@@ -60,7 +60,7 @@ export const make = (first: Description, options: Options) => {
         const old = present?.policies[key]
         const carry = parts[key]?.carry
         if (carry === undefined || old === undefined || old === policy) continue
-        policies[key] = yield* carry(old as never, policy as never, next[key] as never)
+        policies[key] = yield* carry(old as never, policy as never, next[key] as never, context)
       }
       return assemble(next, policies, parts, around)
     })

@@ -1,7 +1,8 @@
+import { Recovery } from "@effect-resilience/errors"
 import { CircuitBreaker } from "@effect-resilience/limit"
 import { Pipeline } from "@effect-resilience/pipeline"
 import { assert, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Duration, Effect } from "effect"
 import { TestClock } from "effect/testing"
 
 const first: Pipeline.Description = {
@@ -61,9 +62,9 @@ it.effect("tells a backoff from no time at all", () =>
       circuitBreaker: { openDuration, tripPolicy: { consecutive: 1 } }
     })
     const pipeline = yield* Pipeline.make(opens(0))
-    const before = yield* pipeline.policies
-    yield* pipeline.reload(opens({ base: "2 seconds" }))
-    assert.notStrictEqual((yield* pipeline.policies).circuitBreaker, before.circuitBreaker)
+    yield* pipeline.reload(opens({ base: "2 seconds", jitter: "none" }))
+    yield* Effect.exit(pipeline.execute(Effect.fail("down")))
+    assert.deepInclude(yield* stateOf(pipeline), { _tag: "Open", retryAfter: Duration.seconds(2) })
   }))
 
 it.effect("makes a part anew whose options mean something else", () =>
@@ -71,6 +72,26 @@ it.effect("makes a part anew whose options mean something else", () =>
     const pipeline = yield* Pipeline.make(first)
     yield* Effect.exit(pipeline.execute(Effect.fail("down")))
     yield* pipeline.reload({ name: "ledger", circuitBreaker: { ...first.circuitBreaker, openDuration: "2 hours" } })
+    assert.strictEqual((yield* stateOf(pipeline))._tag, "Closed")
+  }))
+
+it.effect("judges by its classifier after a reload too", () =>
+  Effect.gen(function*() {
+    const pipeline = yield* Pipeline.make(first, { classify: () => Recovery.correct })
+    yield* pipeline.reload({ name: "ledger", circuitBreaker: { tripPolicy: { consecutive: 1 } } })
+    yield* Effect.exit(pipeline.execute(Effect.fail("a request that is wrong")))
+    assert.strictEqual((yield* stateOf(pipeline))._tag, "Closed")
+  }))
+
+it.effect("lets a circuit go after a reload when those who isolated it do", () =>
+  Effect.gen(function*() {
+    const pipeline = yield* Pipeline.make(first)
+    const { circuitBreaker } = yield* pipeline.policies
+    const isolation = yield* circuitBreaker?.isolate ?? Effect.die("no breaker")
+    yield* pipeline.reload({ name: "ledger", circuitBreaker: { mode: "metricsOnly" } })
+    yield* isolation.release
+    assert.strictEqual((yield* stateOf(pipeline))._tag, "MetricsOnly")
+    yield* pipeline.reload({ name: "ledger", circuitBreaker: {} })
     assert.strictEqual((yield* stateOf(pipeline))._tag, "Closed")
   }))
 

@@ -1,0 +1,40 @@
+import * as Field from "@effect-resilience/kernel/Field"
+import * as Duration from "effect/Duration"
+
+/**
+ * How the share of calls that pass grows after a circuit has closed: `max(from, (elapsed / over) ^ (1 / aggression))`, as
+ * in the slow start of Envoy and the warm-up of Istio.
+ *
+ * - `over`: how long it takes to let all calls through.
+ * - `from`: the share at the beginning, from 0 to 1; default 0.1, that of both.
+ * - `aggression`: 1 is linear, more is quicker at the beginning; default 1, that of both.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Ramp {
+  readonly over: Duration.Input
+  readonly from?: number | undefined
+  readonly aggression?: number | undefined
+}
+
+const fields = {
+  over: /* @__PURE__ */ Field.duration({ above: 0, finite: true }),
+  from: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.number({ above: 0, max: 1 }), 0.1),
+  aggression: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.number({ above: 0 }), 1)
+} satisfies Field.Fields<Ramp>
+
+export interface RampSettings {
+  readonly millis: number
+  /** The share to reject so long after the circuit has closed. */
+  readonly share: (elapsed: number) => number
+}
+
+export const field: Field.Field<Ramp, RampSettings> = /* @__PURE__ */ Field.map(
+  /* @__PURE__ */ Field.struct(fields),
+  ({ aggression, from, over }) => {
+    const millis = Duration.toMillis(over)
+    const passing = (elapsed: number) => Math.max(from, (Math.max(0, elapsed) / millis) ** (1 / aggression))
+    return { millis, share: (elapsed) => elapsed >= millis ? 0 : 1 - passing(elapsed) }
+  }
+)

@@ -1,0 +1,89 @@
+import * as Field from "@effect-resilience/kernel/Field"
+import * as Duration from "effect/Duration"
+import { Slices } from "../internal/slices.ts"
+import type { SavedWindow, TripRule, TripWindow, WindowCounts } from "../internal/tripRule.ts"
+import { rule } from "../internal/tripRule.ts"
+
+interface Options {
+  readonly tolerated?: number | undefined
+  readonly within?: Duration.Input | undefined
+  readonly minimumCalls?: number | undefined
+  readonly deadZone?: number | undefined
+  readonly maxProbability?: number | undefined
+}
+
+const fields = {
+  tolerated: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.number({ min: 0, below: 1 }), 0.05),
+  within: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration({ min: 10, finite: true }), "10 seconds"),
+  minimumCalls: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 1 }), 10),
+  deadZone: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.number({ min: 0 }), 0.25),
+  maxProbability: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.number({ min: 0, max: 1 }), 0.9)
+} satisfies Field.Fields<Options>
+
+const field = /* @__PURE__ */ Field.map(
+  /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.struct(fields), {}),
+  (settings) => rule(() => new Proportional(settings), { timed: true })
+)
+
+/**
+ * Rejects a share of the calls instead of all: the more of those that pass fail, the more are rejected.
+ *
+ * With `d` as the failure rate above `tolerated`, the share is `d / (1 - d)`, at most `maxProbability`. That is where the
+ * proportional rule of Semian's adaptive breaker settles, which adds `d - (1 - d) * share` to the share each second (Shopify,
+ * Semian 0.28.2, `pid_controller.rb`). Its integral part and its estimate of the tolerated rate are left out. With
+ * `maxProbability: 1` the circuit opens when half of the calls fail beyond what is tolerated.
+ *
+ * - `tolerated`: the failure rate of a healthy dependency, from 0 to below 1; default 0.05, with which Semian begins.
+ * - `within`: how far to look back, to a tenth of it; default 10 seconds, that of Semian.
+ * - `minimumCalls`: the rule begins to reject when its window holds this many calls; default 10.
+ * - `deadZone`: it begins to reject when the failure rate is above `tolerated` by more than this share of it, so that noise does
+ *   not make it begin and end all the time; default 0.25, that of Semian.
+ * - `maxProbability`: the greatest share that is rejected, from 0 to 1; default 0.9, that of failsafe-go's throttler, so that
+ *   some calls find out when the dependency is back.
+ *
+ * Where a fixed kind of request fails and the rest is well, this rejects good calls without helping anyone.
+ *
+ * @category trip policies
+ * @since 0.1.0
+ */
+export const proportional: Field.Variant<"proportional", Options | undefined, TripRule> = /* @__PURE__ */ Field.variant(
+  "CircuitBreaker",
+  "proportional",
+  field
+)
+
+class Proportional implements TripWindow {
+  readonly #slices: Slices
+  readonly #settings: Field.Settings<typeof fields>
+  #rejects = false
+
+  constructor(settings: Field.Settings<typeof fields>) {
+    this.#slices = new Slices(Duration.toMillis(settings.within))
+    this.#settings = settings
+  }
+
+  record(failed: boolean, _tookMillis: number, now: number): boolean {
+    this.#slices.add(now, failed)
+    return false
+  }
+
+  shareAt(now: number): number {
+    const { deadZone, maxProbability, minimumCalls, tolerated } = this.#settings
+    const { buffered, failureRate } = this.#slices.countsAt(now)
+    const excess = failureRate - tolerated
+    this.#rejects = this.#rejects ? excess > 0 : buffered >= minimumCalls && excess > deadZone * tolerated
+    return this.#rejects ? Math.min(maxProbability, excess / (1 - excess)) : 0
+  }
+
+  countsAt(now: number): WindowCounts {
+    return this.#slices.countsAt(now)
+  }
+
+  save(now: number): SavedWindow {
+    return this.#slices.save(now)
+  }
+
+  restore(saved: SavedWindow, now: number, elapsed: number) {
+    this.#slices.restore(saved, now, elapsed)
+  }
+}
