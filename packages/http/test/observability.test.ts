@@ -42,7 +42,18 @@ const scraped = Effect.gen(function*() {
   yield* Effect.ignore(Telemetry.observeCall(Effect.fail("refused")))
   yield* PolicyMetrics.sample([
     { name: "c", snapshot: Effect.succeed({ _tag: "Open" }) },
-    { name: "b", snapshot: Effect.succeed({ permits: 1, running: 1, waiting: 1 }) },
+    { name: "b", kind: "Bulkhead", snapshot: Effect.succeed({ permits: 1, running: 1, waiting: 1, rejected: 1 }) },
+    {
+      name: "r",
+      kind: "CircuitBreaker",
+      snapshot: Effect.succeed({ failureRate: 1, slowRate: 1, probability: 1, inFlight: 1 })
+    },
+    { name: "e", snapshot: Effect.succeed({ healthy: 1, ejected: 1, hedges: 1, winners: 1 }) },
+    {
+      name: "s",
+      kind: "bulkhead",
+      snapshot: Effect.succeed({ agreed: 1, wouldHaveRejected: 1, wouldHaveAdmitted: 1 })
+    },
     yield* AttemptBudget.make({ name: "a" }),
     { name: "t", snapshot: Effect.succeed({ logins: 1, failures: 1 }) }
   ])
@@ -63,7 +74,7 @@ const functions = new Set(["sum", "by", "rate", "increase", "max", "min", "le", 
 const translated = (name: string): string => {
   const [, base = name, suffix = ""] = /^(.*?)((?:_bucket|_count|_sum)?)$/.exec(name) ?? []
   if (suffix !== "") return base.endsWith("_duration") ? `${base}_seconds${suffix}` : name
-  return /_(?:retries|stopped|rejections|logins)$/.test(base) ? `${base}_total` : `${base}_ratio`
+  return /_(?:retries|stopped|rejections|logins|hedges|won|decisions)$/.test(base) ? `${base}_total` : `${base}_ratio`
 }
 
 /** The metrics in a PromQL expression that do not exist, and the labels that their metrics do not have. */

@@ -1,5 +1,5 @@
 /**
- * What bulkheads, circuit breakers, limits, budgets and token caches look like right now.
+ * What policies of any kind look like right now, and how much they have rejected.
  *
  * **Why**
  *
@@ -8,10 +8,14 @@
  *
  * **Details**
  *
- * Takes any policy and reads the numbers and the state in its snapshot. A token cache fits as
- * `{ name: "api", snapshot: cache.status }`, and so does anything else with a name and a snapshot.
+ * Takes any policy and reads the numbers and the state in its snapshot. Of a pipeline it looks at each part. A token cache fits
+ * as `{ name: "api", snapshot: cache.status }`, and so does anything else with a name and a snapshot.
  *
- * Attempts that a budget rejected are counted by `Telemetry`: `resilience.retries.stopped` with the reason `BudgetExhausted`.
+ * Counters are those of the snapshots, so a rejection costs no more than an addition. To hear of each one as it happens, use
+ * `PolicyEvent.observe`. Keyed policies are not looked at: a series for each key could be more than a metrics store takes.
+ *
+ * `Telemetry` counts `resilience.rejections` for each operation: calls for which nothing was sent. `policyRejections` counts for
+ * each policy, and a call with three attempts may be rejected three times.
  *
  * **Example** (A circuit on a dashboard)
  *
@@ -24,10 +28,11 @@
  * const program = Effect.gen(function*() {
  *   yield* PolicyMetrics.sample([circuit])
  *   const series = yield* Metric.snapshot
- *   return series.map(({ attributes, state }) => [attributes?.["resilience.state"], "value" in state ? state.value : 0])
+ *   const values = series.map(({ attributes, state }) => [attributes?.["resilience.state"], "value" in state ? state.value : 0])
+ *   return values.filter(([, value]) => value === 1)
  * })
  * await Effect.runPromise(Effect.provideService(program, Metric.MetricRegistry, new Map()))
- * // => [["Closed", 0], ["Open", 1], ["HalfOpen", 0], ["Isolated", 0]]
+ * // => [["Open", 1]]
  * ```
  *
  * @since 0.1.0
@@ -41,23 +46,33 @@ import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 
 /**
- * What is looked at: its name becomes the attribute `resilience.policy`.
+ * What is looked at: its name becomes the attribute `resilience.policy`, its kind `resilience.kind`.
  *
  * | snapshot has | metric |
  * | --- | --- |
  * | `_tag` of a circuit | `circuitState` |
  * | `permits` or `limit` | `permits` |
- * | `running`, `waiting` | the same |
+ * | `running`, `waiting`, `inFlight`, `failureRate`, `slowRate`, `probability` | the same |
  * | `balance` | `budgetBalance` |
- * | `logins`, `failures` | `logins`; they count since the cache was made, so a name stands for one cache |
+ * | `healthy`, `ejected` | `endpoints` |
+ * | `rejected` | `policyRejections` |
+ * | `hedges`, `winners` | `hedges`, `hedgesWon` |
+ * | `agreed`, `wouldHaveRejected`, `wouldHaveAdmitted` | `shadowDecisions` |
+ * | `logins`, `failures` | `logins` |
+ *
+ * Counters count since the instance was made, so a name and a kind stand for one instance.
+ *
+ * `policies` are looked at instead where there are some: the parts of a pipeline.
  *
  * @category models
  * @since 0.1.0
  */
-export type Observed = Pick<Policy.Policy<unknown, unknown>, "name" | "snapshot">
+export interface Observed extends Pick<Policy.Policy<unknown, unknown>, "name" | "kind" | "snapshot"> {
+  readonly policies?: Effect.Effect<{ readonly [key: string]: Observed | undefined }> | undefined
+}
 
 /**
- * 1 for the state that a circuit is in, 0 for the others. Attributes: `resilience.policy`, `resilience.state`.
+ * 1 for the state that a circuit is in, 0 for the others. Attributes: those of the policy and `resilience.state`.
  *
  * @category metrics
  * @since 0.1.0
@@ -67,7 +82,7 @@ export const circuitState: Metric.Gauge<number> = Metric.gauge("resilience.circu
 })
 
 /**
- * How many calls may run at once, by a bulkhead or an adaptive limit. Attribute: `resilience.policy`.
+ * How many calls may run at once, by a bulkhead or an adaptive limit.
  *
  * @category metrics
  * @since 0.1.0
@@ -77,7 +92,7 @@ export const permits: Metric.Gauge<number> = Metric.gauge("resilience.permits", 
 })
 
 /**
- * How many calls are running. Attribute: `resilience.policy`.
+ * How many calls are running.
  *
  * @category metrics
  * @since 0.1.0
@@ -85,7 +100,7 @@ export const permits: Metric.Gauge<number> = Metric.gauge("resilience.permits", 
 export const running: Metric.Gauge<number> = Metric.gauge("resilience.running", { description: "Calls that run" })
 
 /**
- * How many calls wait for a permit. Attribute: `resilience.policy`.
+ * How many calls wait for a permit.
  *
  * @category metrics
  * @since 0.1.0
@@ -95,7 +110,17 @@ export const waiting: Metric.Gauge<number> = Metric.gauge("resilience.waiting", 
 })
 
 /**
- * How many extra attempts a budget would allow; absent where it is unlimited. Attribute: `resilience.policy`.
+ * How many extra attempts or requests are under way.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const inFlight: Metric.Gauge<number> = Metric.gauge("resilience.in_flight", {
+  description: "Requests that are under way"
+})
+
+/**
+ * How many extra attempts a budget would allow; absent where it is unlimited.
  *
  * @category metrics
  * @since 0.1.0
@@ -105,7 +130,93 @@ export const budgetBalance: Metric.Gauge<number> = Metric.gauge("resilience.budg
 })
 
 /**
- * Logins, including refreshes ahead of time. Attributes: `resilience.policy` and `resilience.outcome` (`success`,
+ * The share of outcomes that a breaker has in mind and that are failures, from 0 to 1.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const failureRate: Metric.Gauge<number> = Metric.gauge("resilience.failure_rate", {
+  description: "Share of failures among the outcomes that count"
+})
+
+/**
+ * The share of outcomes that a breaker has in mind and that are slow, from 0 to 1.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const slowRate: Metric.Gauge<number> = Metric.gauge("resilience.slow_rate", {
+  description: "Share of slow calls among the outcomes that count"
+})
+
+/**
+ * How likely the next call is rejected, from 0 to 1.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const probability: Metric.Gauge<number> = Metric.gauge("resilience.rejection.probability", {
+  description: "Probability that the next call is rejected"
+})
+
+/**
+ * How many endpoints get calls, and how many are ejected. Attributes: those of the policy and `resilience.endpoint.state`
+ * (`healthy`, `ejected`).
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const endpoints: Metric.Gauge<number> = Metric.gauge("resilience.endpoints", {
+  description: "Endpoints by whether they get calls"
+})
+
+/**
+ * Calls and further attempts that a policy rejected.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const policyRejections: Metric.Counter<number> = Metric.counter("resilience.policy.rejections", {
+  description: "Calls that the policy rejected",
+  incremental: true
+})
+
+/**
+ * Attempts that began beside those under way.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const hedges: Metric.Counter<number> = Metric.counter("resilience.hedges", {
+  description: "Attempts that began beside those under way",
+  incremental: true
+})
+
+/**
+ * Hedges whose result the caller got.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const hedgesWon: Metric.Counter<number> = Metric.counter("resilience.hedges.won", {
+  description: "Hedges whose result the caller got",
+  incremental: true
+})
+
+/**
+ * What a shadow decided beside a policy. Attributes: those of the shadow, its `resilience.kind` being a part, and
+ * `resilience.decision` (`agreed`, `wouldHaveRejected`, `wouldHaveAdmitted`).
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const shadowDecisions: Metric.Counter<number> = Metric.counter("resilience.shadow.decisions", {
+  description: "Decisions of a shadow",
+  incremental: true
+})
+
+/**
+ * Logins, including refreshes ahead of time. Attributes: those of the policy and `resilience.outcome` (`success`,
  * `failure`).
  *
  * @category metrics
@@ -123,43 +234,50 @@ export const logins: Metric.Counter<number> = Metric.counter("resilience.logins"
  * @since 0.1.0
  */
 export const sample = (policies: Iterable<Observed>): Effect.Effect<void> =>
-  Effect.forEach(policies, ({ name, snapshot }) => Effect.flatMap(snapshot, (now) => record(name, now)), {
-    discard: true
-  })
+  Effect.forEach(policies, look, { discard: true })
 
 /**
- * Looks at the policies now and every 5 seconds, or as often as `every` says.
+ * Looks at the policies now and every 5 seconds, or as often as `every` says. Policies that come and go, such as those of a
+ * registry, are given as an effect.
  *
  * @category layers
  * @since 0.1.0
  */
 export const layer = (
-  policies: Iterable<Observed>,
+  policies: Iterable<Observed> | Effect.Effect<Iterable<Observed>>,
   options: { readonly every?: Duration.Input | undefined } = {}
 ): Layer.Layer<never> =>
   Layer.effectDiscard(
-    sample(policies).pipe(
+    (Effect.isEffect(policies) ? Effect.flatMap(policies, sample) : sample(policies)).pipe(
       Effect.repeat(Schedule.spaced(options.every ?? "5 seconds")),
       Effect.forkScoped({ startImmediately: true })
     )
   )
 
-const record = (name: string, snapshot: unknown): Effect.Effect<void> => {
-  const policy = { "resilience.policy": name }
+const look = ({ kind, name, policies, snapshot }: Observed): Effect.Effect<void> =>
+  policies === undefined
+    ? Effect.flatMap(snapshot, (now) =>
+      record(now, { "resilience.policy": name, ...(kind !== undefined && { "resilience.kind": kind }) }))
+    : Effect.flatMap(policies, (parts) =>
+      sample(Object.values(parts).filter(Predicate.isNotUndefined)))
+
+const record = (snapshot: unknown, policy: Metric.Metric.AttributeSet): Effect.Effect<void> => {
   const updates: Array<Effect.Effect<void>> = []
-  for (const [field, gauge] of gauges) {
+  for (const [field, gauge, attributes] of gauges) {
     const value = numberOf(snapshot, field)
-    if (Number.isFinite(value)) updates.push(Metric.update(Metric.withAttributes(gauge, policy), value))
+    const series = Metric.withAttributes(gauge, { ...policy, ...attributes })
+    if (Number.isFinite(value)) updates.push(Metric.update(series, value))
   }
-  for (const [field, outcome] of outcomes) {
+  for (const [field, counter, attributes] of counters) {
     const total = numberOf(snapshot, field)
-    if (Number.isFinite(total)) updates.push(countTo(total, { ...policy, "resilience.outcome": outcome }))
+    const series = Metric.withAttributes(counter, { ...policy, ...attributes })
+    if (Number.isFinite(total)) updates.push(countTo(series, total))
   }
   const tag = Predicate.hasProperty(snapshot, "_tag") ? snapshot._tag : undefined
   if (states.some((state) => state === tag)) {
     for (const state of states) {
-      const attributes = { ...policy, "resilience.state": state }
-      updates.push(Metric.update(Metric.withAttributes(circuitState, attributes), state === tag ? 1 : 0))
+      const series = Metric.withAttributes(circuitState, { ...policy, "resilience.state": state })
+      updates.push(Metric.update(series, state === tag ? 1 : 0))
     }
   }
   return Effect.all(updates, { discard: true })
@@ -170,20 +288,35 @@ const numberOf = (snapshot: unknown, field: string): number => {
   return typeof value === "number" ? value : Number.NaN
 }
 
-const gauges = [
+type Table<M> = ReadonlyArray<readonly [field: string, metric: M, attributes?: Metric.Metric.AttributeSet]>
+
+const gauges: Table<Metric.Gauge<number>> = [
   ["permits", permits],
   ["limit", permits],
   ["running", running],
   ["waiting", waiting],
-  ["balance", budgetBalance]
-] as const
+  ["inFlight", inFlight],
+  ["balance", budgetBalance],
+  ["failureRate", failureRate],
+  ["slowRate", slowRate],
+  ["probability", probability],
+  ["healthy", endpoints, { "resilience.endpoint.state": "healthy" }],
+  ["ejected", endpoints, { "resilience.endpoint.state": "ejected" }]
+]
 
-const outcomes = [["logins", "success"], ["failures", "failure"]] as const
+const counters: Table<Metric.Counter<number>> = [
+  ["rejected", policyRejections],
+  ["hedges", hedges],
+  ["winners", hedgesWon],
+  ["agreed", shadowDecisions, { "resilience.decision": "agreed" }],
+  ["wouldHaveRejected", shadowDecisions, { "resilience.decision": "wouldHaveRejected" }],
+  ["wouldHaveAdmitted", shadowDecisions, { "resilience.decision": "wouldHaveAdmitted" }],
+  ["logins", logins, { "resilience.outcome": "success" }],
+  ["failures", logins, { "resilience.outcome": "failure" }]
+]
 
-const states = ["Closed", "Open", "HalfOpen", "Isolated"]
+const states = ["Closed", "Partial", "Open", "HalfOpen", "Isolated", "MetricsOnly", "ForcedClosed"]
 
-// A cache counts for itself, so what it has counted since the last look is added.
-const countTo = (total: number, attributes: { readonly [name: string]: string }): Effect.Effect<void> => {
-  const counter = Metric.withAttributes(logins, attributes)
-  return Effect.flatMap(Metric.value(counter), ({ count }) => Metric.update(counter, Math.max(0, total - count)))
-}
+// A policy counts for itself, so what it has counted since the last look is added.
+const countTo = (counter: Metric.Counter<number>, total: number): Effect.Effect<void> =>
+  Effect.flatMap(Metric.value(counter), ({ count }) => Metric.update(counter, Math.max(0, total - count)))

@@ -53,10 +53,27 @@ describe("PolicyMetrics", () => {
       const budgets = [budget, AttemptBudget.noop]
       yield* AttemptBudget.withAttemptBudget(AttemptBudget.withdraw, budget)
       yield* PolicyMetrics.sample(budgets)
-      assert.deepStrictEqual(yield* gauges, { "resilience.budget.balance ledger": 2 })
+      const rejections = { "resilience.policy.rejections ledger": 0, "resilience.policy.rejections noop": 0 }
+      assert.deepStrictEqual(yield* gauges, { "resilience.budget.balance ledger": 2, ...rejections })
       yield* TestClock.adjust("5 seconds")
       yield* PolicyMetrics.sample(budgets)
-      assert.deepStrictEqual(yield* gauges, { "resilience.budget.balance ledger": 2.5 })
+      assert.deepStrictEqual(yield* gauges, { "resilience.budget.balance ledger": 2.5, ...rejections })
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
+
+  it.effect("looks at the parts of a pipeline, as they are when it looks", () =>
+    Effect.gen(function*() {
+      let rejected = 1
+      const part = { name: "ledger", kind: "Bulkhead", snapshot: Effect.sync(() => ({ rejected })) }
+      const pipeline = {
+        name: "ledger",
+        snapshot: Effect.void,
+        policies: Effect.sync(() => ({ bulkhead: part, throttle: undefined }))
+      }
+      yield* Effect.gen(function*() {
+        rejected = 3
+        yield* TestClock.adjust("5 seconds")
+        assert.deepStrictEqual(yield* gauges, { "resilience.policy.rejections ledger": 3 })
+      }).pipe(Effect.provide(PolicyMetrics.layer(Effect.sync(() => [pipeline]))), Effect.scoped)
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
 
   it.effect("counts each login of a token cache once, however often it looks", () =>
