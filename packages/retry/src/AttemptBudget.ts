@@ -53,6 +53,7 @@
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Keyed from "@effect-resilience/kernel/Keyed"
 import * as Policy from "@effect-resilience/kernel/Policy"
@@ -62,9 +63,17 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import type { ExpiringOptions } from "./budgetKind/expiring.ts"
+import * as kinds from "./budgetKind/index.ts"
+import type { InFlightOptions } from "./budgetKind/inFlight.ts"
+import type { QuotaOptions } from "./budgetKind/quota.ts"
+import type { RetryThrottlingOptions } from "./budgetKind/retryThrottling.ts"
+import type { Open } from "./internal/account.ts"
 import type { AttemptBudget, Entered, Snapshot } from "./internal/budget.ts"
 import * as internal from "./internal/budget.ts"
+import { Tokens } from "./internal/tokens.ts"
 
+export * from "./budgetKind/index.ts"
 export type { AttemptBudget, Entered, Snapshot }
 
 /**
@@ -88,7 +97,7 @@ export class BudgetExhausted extends Data.TaggedError("BudgetExhausted")<{
 }
 
 /**
- * What a budget allows.
+ * What a budget allows. Without one of the kinds it is an account that calls and time pay into:
  *
  * - `name`: the dependency; errors, events and metrics carry it. Default `"default"`.
  * - `ratio`: extra attempts earned by each first one; default 0.1, as Google's SRE book and Microsoft's handler have it.
@@ -99,6 +108,13 @@ export class BudgetExhausted extends Data.TaggedError("BudgetExhausted")<{
  *   `burst` are divided by it.
  * - `floor`: the former name of `minPerSecond`, which wins over it. It is for descriptions that are stored, and the next version
  *   no longer reads it.
+ *
+ * A kind stands alone, beside `name`:
+ *
+ * - `expiring`: what was earned is forgotten after a while.
+ * - `inFlight`: a share of the attempts in flight.
+ * - `quota`: extra attempts have costs, and give them back where they help.
+ * - `retryThrottling`: none while too many attempts fail.
  *
  * @category models
  * @since 0.1.0
@@ -111,11 +127,31 @@ export interface Options {
   readonly processes?: number | undefined
   /** @deprecated use `minPerSecond` */
   readonly floor?: number | undefined
+  readonly expiring?: ExpiringOptions | undefined
+  readonly inFlight?: InFlightOptions | undefined
+  readonly quota?: QuotaOptions | undefined
+  readonly retryThrottling?: RetryThrottlingOptions | undefined
 }
 
 const amount = /* @__PURE__ */ Field.number({ min: 0 })
 
 const atLeast1 = /* @__PURE__ */ Field.number({ min: 1 })
+
+const kindFields = {
+  expiring: /* @__PURE__ */ Field.optional(kinds.expiring),
+  inFlight: /* @__PURE__ */ Field.optional(kinds.inFlight),
+  quota: /* @__PURE__ */ Field.optional(kinds.quota),
+  retryThrottling: /* @__PURE__ */ Field.optional(kinds.retryThrottling)
+}
+
+const unnamed = {
+  ratio: /* @__PURE__ */ Field.withDefault(amount, 0.1),
+  minPerSecond: /* @__PURE__ */ Field.optional(amount),
+  burst: /* @__PURE__ */ Field.optional(atLeast1),
+  processes: /* @__PURE__ */ Field.withDefault(atLeast1, 1),
+  floor: /* @__PURE__ */ Field.optional(amount),
+  ...kindFields
+} satisfies Field.Fields<Omit<Options, "name">>
 
 /**
  * The options as data.
@@ -123,14 +159,37 @@ const atLeast1 = /* @__PURE__ */ Field.number({ min: 1 })
  * @category fields
  * @since 0.1.0
  */
-export const fields = {
-  name: Field.name,
-  ratio: /* @__PURE__ */ Field.withDefault(amount, 0.1),
-  minPerSecond: /* @__PURE__ */ Field.optional(amount),
-  burst: /* @__PURE__ */ Field.optional(atLeast1),
-  processes: /* @__PURE__ */ Field.withDefault(atLeast1, 1),
-  floor: /* @__PURE__ */ Field.optional(amount)
-} satisfies Field.Fields<Options>
+export const fields = { name: Field.name, ...unnamed } satisfies Field.Fields<Options>
+
+const struct = /* @__PURE__ */ Field.struct(unnamed)
+
+/**
+ * A budget as an option of something else, which has the name.
+ *
+ * @category fields
+ * @since 0.1.0
+ */
+export const field: Field.Field<Omit<Options, "name">, Open> = {
+  ...struct,
+  read: (options, path) => {
+    const settings = struct.read(options, path)
+    const written = Object.entries(options).flatMap(([name, value]) => value === undefined ? [] : name)
+    const kind = written.find((name): name is keyof typeof kindFields => name in kindFields)
+    if (kind === undefined) return accountOf(settings)
+    requireArgument(written.length === 1, `${path}.${kind}`, "the only option beside name", written.join(", "))
+    return settings[kind] ?? accountOf(settings)
+  }
+}
+
+const accountOf = (
+  { burst, floor, minPerSecond = floor ?? 0.1, processes, ratio }: Field.Settings<typeof unnamed>
+): Open =>
+(name) =>
+  new Tokens({
+    ratio,
+    minPerSecond: minPerSecond / processes,
+    burst: Math.max(1, (burst ?? Math.max(10, minPerSecond * 10)) / processes)
+  }, name)
 
 /**
  * Opens an account. Throws `RangeError` where an option makes no sense.
@@ -138,9 +197,10 @@ export const fields = {
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options = {}): Effect.Effect<AttemptBudget> => {
-  const settings = Field.read("AttemptBudget", fields, options)
-  return Effect.sync(() => new Account(settings, settings.name))
+export const make = ({ name, ...options }: Options = {}): Effect.Effect<AttemptBudget> => {
+  const open = field.read(options, "AttemptBudget")
+  const named = Field.name.read(name, "AttemptBudget.name")
+  return Effect.sync(() => open(named))
 }
 
 /**
@@ -152,12 +212,14 @@ export const make = (options: Options = {}): Effect.Effect<AttemptBudget> => {
  * @category constructors
  * @since 0.1.0
  */
-export const keyed = (options: Options & Keyed.Options = {}): Effect.Effect<Keyed.Keyed<AttemptBudget>> => {
-  const { capacity, settings } = Keyed.read("AttemptBudget", fields, options)
+export const keyed = (
+  { capacity, name: _, ...options }: Options & Keyed.Options = {}
+): Effect.Effect<Keyed.Keyed<AttemptBudget>> => {
+  const open = field.read(options, "AttemptBudget")
   return Effect.clockWith((clock) =>
     Effect.succeed(Keyed.make({
       capacity,
-      make: (key) => new Account(settings, key),
+      make: open,
       isIdle: (account) => account.isIdle(Time.monotonicMillis(clock))
     }))
   )
@@ -270,62 +332,3 @@ export const layerNoop: Layer.Layer<never> = /* @__PURE__ */ Layer.succeed(Curre
  * @since 0.1.0
  */
 export const layerEmpty: Layer.Layer<never> = /* @__PURE__ */ Layer.succeed(Current, empty)
-
-class Account implements AttemptBudget {
-  readonly name: string
-  readonly kind = "AttemptBudget"
-  readonly admitUnsafe = undefined
-  private readonly ratio: number
-  private readonly perMilli: number
-  private readonly burst: number
-  private balance: number
-  private refilledAt: number | undefined
-  private rejected = 0
-
-  constructor(
-    { burst, floor, minPerSecond = floor ?? 0.1, processes, ratio }: Field.Settings<typeof fields>,
-    name: string
-  ) {
-    this.name = name
-    this.ratio = ratio
-    this.perMilli = minPerSecond / processes / 1000
-    this.burst = Math.max(1, (burst ?? Math.max(10, minPerSecond * 10)) / processes)
-    this.balance = this.burst
-    this.refilledAt = undefined
-  }
-
-  get snapshot(): Effect.Effect<Snapshot> {
-    return Effect.map(Time.now, (nowMillis) => ({
-      balance: this.balanceAt(nowMillis),
-      rejected: this.rejected
-    }))
-  }
-
-  execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    return Effect.provideService(self, Current, this)
-  }
-
-  depositUnsafe(): void {
-    this.balance = Math.min(this.burst, this.balance + this.ratio)
-  }
-
-  withdrawUnsafe(nowMillis: number, cost = 1): boolean {
-    this.balance = this.balanceAt(nowMillis)
-    this.refilledAt = nowMillis
-    if (this.balance < cost) {
-      this.rejected++
-      return false
-    }
-    this.balance -= cost
-    return true
-  }
-
-  isIdle(nowMillis: number): boolean {
-    return this.perMilli === 0 || this.balanceAt(nowMillis) >= this.burst
-  }
-
-  private balanceAt(nowMillis: number): number {
-    const sinceMillis = Math.max(0, nowMillis - (this.refilledAt ?? nowMillis))
-    return Math.min(this.burst, this.balance + sinceMillis * this.perMilli)
-  }
-}

@@ -5,6 +5,6 @@ import * as Part from "../Part.ts"
 export const budget: Part.Part<Omit<AttemptBudget.Options, "name">, AttemptBudget.AttemptBudget> = /* @__PURE__ */ Part
   .make({
     slot: "budget",
-    field: /* @__PURE__ */ Part.options(AttemptBudget.fields),
+    field: AttemptBudget.field,
     make: (options, { name }) => AttemptBudget.make({ ...options, name })
   })

@@ -41,8 +41,9 @@ export interface Entered extends AttemptBudget {
 /**
  * A look at a budget.
  *
- * - `balance`: how many extra attempts could be made now; `Infinity` where nothing limits them.
- * - `rejected`: how many it rejected since it was made.
+ * - `balance`: how many extra attempts of cost 1 could be made now; `Infinity` where nothing limits them.
+ * - `rejected`: how many were rejected since the budget was made.
+ * - `inFlight`: the attempts in flight, of a budget that counts them.
  *
  * @category models
  * @since 0.1.0
@@ -50,6 +51,7 @@ export interface Entered extends AttemptBudget {
 export interface Snapshot {
   readonly balance: number
   readonly rejected: number
+  readonly inFlight?: number | undefined
 }
 
 /** The policy of an account. */

@@ -1,0 +1,9 @@
+/**
+ * Balances are counted in millionths, as integers: whoever adds a tenth ten times has one, and a year of fractions does not
+ * drift. gRPC counts in thousandths for the same reason.
+ */
+export const unit = 1_000_000
+
+export const toUnits = (amount: number): number => Math.round(amount * unit)
+
+export const fromUnits = (units: number): number => units / unit
