@@ -15,7 +15,13 @@
  * is decided upon, so attempts that still wait in backoff count.
  *
  * A call deposits once, when it begins, however many retries, hedges and pipelines are nested around it: the outermost
- * deposits, all of them withdraw.
+ * deposits, all of them withdraw. Amounts are counted in millionths, as integers, so they do not drift.
+ *
+ * Four other kinds of budget stand in for the account: `expiring`, which forgets what was earned; `inFlight`, a share of the
+ * attempts in flight, as Envoy and failsafe-go have it; `quota`, with costs and refunds, as the AWS SDKs have it; and
+ * `retryThrottling`, as gRPC has it. `inFlight` needs no rate and no number of processes to be told, `quota` and
+ * `retryThrottling` stop where most attempts fail and allow nearly all retries where few do. Those three follow each call to
+ * its end, which costs it an object and a frame.
  *
  * **Fleets**
  *
@@ -27,7 +33,13 @@
  *
  * `RetryPolicy`, `Hedge` and others take the budget of their surroundings, `Current`; by default that is `noop`, which limits
  * nothing.
- * The scheme is that of Finagle's `RetryBudget` and of gRPC's retry throttling (A6).
+ * The scheme of the account is that of Finagle's `RetryBudget`.
+ *
+ * **Gotchas**
+ *
+ * `deposit` and `withdraw` by hand are for accounts and `expiring`. The three kinds that follow calls learn from policies when
+ * a call begins and ends; an attempt that is withdrawn for by hand inside a call counts until the call ends, and outside a call
+ * it is allowed or not and counts as nothing in flight.
  *
  * **Example** (Rejecting retries during an outage)
  *

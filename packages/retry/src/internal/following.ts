@@ -1,5 +1,7 @@
+import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Attempt from "../Attempt.ts"
 import { Account } from "./account.ts"
 import type { Entered } from "./budget.ts"
 
@@ -18,7 +20,7 @@ export abstract class Following extends Account {
   }
 
   enterUnsafe(): Entered {
-    return new Tab(this, undefined)
+    return new Tab(this, undefined, false)
   }
 
   /** An attempt failed in a way that allows another one. */
@@ -28,27 +30,31 @@ export abstract class Following extends Account {
   callEnded(_succeeded: boolean, _lastCost: number): void {}
 }
 
-// What a policy owes the budget for the attempts of one call. The outermost policy's tab is the call's: attempts are counted
-// there, so that one that fails through several policies fails once.
+// The attempts that one policy makes for one call. They take the place of the attempt of the policy around it, so that an
+// attempt counts once, however many policies it goes through.
 class Tab implements Entered {
   readonly name: string
   readonly kind = "AttemptBudget"
   readonly admitUnsafe = undefined
   private readonly budget: Following
+  private readonly outer: Tab | undefined
   private readonly call: Tab
-  /** Extra attempts of this policy that have not ended. */
-  private held = 0
-  private ended = false
-  // Of the call.
-  private attempts = 0
+  /** The attempt that these take the place of was paid for. */
+  private readonly isPaid: boolean
+  private attempts = 1
   private paid = 0
+  /** Attempts of this policy whose failure a policy inside has counted. */
+  private counted = 0
+  private ended = false
   private lastCost = 0
 
-  constructor(budget: Following, call: Tab | undefined) {
+  constructor(budget: Following, outer: Tab | undefined, isPaid: boolean) {
     this.name = budget.name
     this.budget = budget
-    this.call = call ?? this
-    if (this.call.attempts === 0) this.call.count(1, 0)
+    this.outer = outer
+    this.call = outer?.call ?? this
+    this.isPaid = isPaid
+    if (outer === undefined) budget.attempts++
   }
 
   get snapshot() {
@@ -62,44 +68,46 @@ class Tab implements Entered {
   depositUnsafe(): void {}
 
   withdrawUnsafe(nowMillis: number, cost = 1): boolean {
-    if (!this.budget.withdrawUnsafe(nowMillis, cost)) return false
+    const { budget, call } = this
+    if (!budget.withdrawUnsafe(nowMillis, cost)) return false
     if (!this.ended) {
-      this.held++
-      this.call.lastCost = cost
-      this.call.count(1, 1)
+      call.lastCost = cost
+      this.attempts++
+      this.paid++
+      budget.attempts++
+      budget.paid++
     }
     return true
   }
 
-  failedUnsafe(paid: boolean): void {
-    const { budget, call } = this
-    const released = paid && this.held > 0 ? 1 : 0
-    this.held -= released
-    const isNew = call.attempts > 0
-    call.count(isNew ? -1 : 0, -released)
-    if (isNew) budget.attemptFailed()
+  failedUnsafe(wasPaid: boolean): void {
+    const { budget } = this
+    if (this.ended) return
+    if (this.attempts > 0) {
+      this.attempts--
+      budget.attempts--
+      if (wasPaid) this.paid--
+      if (wasPaid || this.isPaid) budget.paid--
+    }
+    if (this.counted > 0) this.counted--
+    else budget.attemptFailed()
   }
 
-  enterUnsafe(): Entered {
-    return new Tab(this.budget, this.call.ended ? undefined : this.call)
+  enterUnsafe(context: Context.Context<never>): Entered {
+    return this.ended
+      ? new Tab(this.budget, undefined, false)
+      : new Tab(this.budget, this, this.isPaid || Context.get(context, Attempt.Current).attempt > 1)
   }
 
   endUnsafe(exit: Exit.Exit<unknown, unknown>): void {
+    const { budget, outer } = this
     if (this.ended) return
     this.ended = true
-    this.call.count(0, -this.held)
-    this.held = 0
-    if (this.call !== this) return
-    this.count(-this.attempts, -this.paid)
-    this.budget.callEnded(Exit.isSuccess(exit), this.lastCost)
-  }
-
-  // A retry within a retry has paid twice for the attempt that is in flight.
-  private count(attempts: number, paid: number): void {
-    const before = Math.min(this.attempts, this.paid)
-    this.attempts += attempts
-    this.paid += paid
-    this.budget.attempts += attempts
-    this.budget.paid += Math.min(this.attempts, this.paid) - before
+    budget.attempts -= this.attempts
+    budget.paid -= this.isPaid ? this.attempts : this.paid
+    if (outer === undefined) return budget.callEnded(Exit.isSuccess(exit), this.lastCost)
+    budget.attempts++
+    if (this.isPaid) budget.paid++
+    if (this.attempts === 0) outer.counted++
   }
 }
