@@ -76,4 +76,33 @@ for (const spans of [false, true]) {
       )
       assert.deepStrictEqual(yield* budget.snapshot, { balance: 1, rejected: 0 })
     }))
+
+  it.effect(`is told of the end of a call (spans ${spans})`, () =>
+    Effect.gen(function*() {
+      for (const budget of [AttemptBudget.inFlight(), AttemptBudget.quota({ capacity: 6 })]) {
+        const pipeline = yield* Pipeline.make<Pipeline.Description>({
+          name: "ledger",
+          budget,
+          retry: { times: 2, backoff: { base: 0 } },
+          attemptTimeout: "1 second",
+          spans
+        })
+        let sent = 0
+        const helped = Effect.suspend(() => ++sent % 2 === 1 ? Effect.fail(new Unavailable()) : Effect.void)
+        yield* pipeline.execute(helped)
+        yield* pipeline.execute(Effect.void)
+        yield* Effect.exit(pipeline.execute(Effect.fail("for good")))
+        yield* Fiber.interrupt(yield* Effect.forkChild(pipeline.execute(Effect.never), { startImmediately: true }))
+        const late = yield* Effect.forkChild(Effect.exit(pipeline.execute(Effect.never)))
+        yield* TestClock.adjust("1 second")
+        yield* Fiber.interrupt(late)
+        yield* Effect.exit(pipeline.execute(Effect.fail(new Unavailable())))
+        const { budget: made } = yield* pipeline.policies
+        const expected = "inFlight" in budget
+          ? { balance: 3, rejected: 0, inFlight: 0 }
+          // A call that is interrupted between its attempts, and one that fails three times.
+          : { balance: 3, rejected: 0 }
+        assert.deepStrictEqual(yield* made?.snapshot ?? Effect.undefined, expected)
+      }
+    }))
 }

@@ -15,8 +15,8 @@ export abstract class Following extends Account {
   // Policies enter.
   depositUnsafe(): void {}
 
-  failedUnsafe(_paid: boolean): void {
-    this.attemptFailed()
+  failedUnsafe(_paid: boolean, final = false): void {
+    if (!final) this.attemptFailed()
   }
 
   enterUnsafe(): Entered {
@@ -45,6 +45,8 @@ class Tab implements Entered {
   private paid = 0
   /** Attempts of this policy whose failure a policy inside has counted. */
   private counted = 0
+  /** The failure of the last attempt is counted, and may become that of the attempt around. */
+  private lastFailed = false
   private ended = false
   private lastCost = 0
 
@@ -80,7 +82,7 @@ class Tab implements Entered {
     return true
   }
 
-  failedUnsafe(wasPaid: boolean): void {
+  failedUnsafe(wasPaid: boolean, final = false): void {
     const { budget } = this
     if (this.ended) return
     if (this.attempts > 0) {
@@ -89,8 +91,9 @@ class Tab implements Entered {
       if (wasPaid) this.paid--
       if (wasPaid || this.isPaid) budget.paid--
     }
+    this.lastFailed = !final
     if (this.counted > 0) this.counted--
-    else budget.attemptFailed()
+    else if (!final) budget.attemptFailed()
   }
 
   enterUnsafe(context: Context.Context<never>): Entered {
@@ -108,6 +111,6 @@ class Tab implements Entered {
     if (outer === undefined) return budget.callEnded(Exit.isSuccess(exit), this.lastCost)
     budget.attempts++
     if (this.isPaid) budget.paid++
-    if (this.attempts === 0) outer.counted++
+    if (this.attempts === 0 && this.lastFailed) outer.counted++
   }
 }

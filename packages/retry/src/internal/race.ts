@@ -198,7 +198,7 @@ class Race<A, E, R> {
     if (released !== undefined) this.run(released)
     const verdict = this.judge(exit.cause)
     if (verdict === "end") return this.end(exit)
-    if (verdict !== "stop") Context.get(this.context, budgets.current).failedUnsafe?.(index > 0)
+    Context.get(this.context, budgets.current).failedUnsafe?.(index > 0, verdict === "stop")
     this.wait?.cancel()
     this.wait = undefined
     this.failures.push(exit)
