@@ -16,7 +16,7 @@
  * | AWS SDK 3 | `$retryable`, the name, `$metadata` | flagged errors, throttling, transient statuses |
  * | pg, postgres.js | [SQLSTATE](https://www.postgresql.org/docs/current/errcodes-appendix.html) with a `severity` | classes 08, 40, 53, 57P and 55P03, 57014 |
  * | better-sqlite3, sqlite3, `node:sqlite` | [result code](https://www.sqlite.org/rescode.html) | `SQLITE_BUSY`, `SQLITE_LOCKED` |
- * | grpc-js | [status code](https://grpc.io/docs/guides/status-codes/) | 4, 8, 10, 14 |
+ * | grpc-js | [status code](https://grpc.io/docs/guides/status-codes/), and `grpc-retry-pushback-ms` in its metadata | 4, 8, 10, 14 |
  *
  * A retry has its `Recovery.Kind` from the status; AWS's throttling errors, whatever their status, and gRPC's 8
  * (`RESOURCE_EXHAUSTED`) are `throttled`; PostgreSQL's class 53 (too many connections) is `overloaded`.
@@ -111,9 +111,21 @@ const transient: ReadonlySet<string> = /* @__PURE__ */ new Set([
 
 const grpc: Reader = (error) => {
   const code = get(error, "code")
-  return typeof code === "number" && get(error, "metadata") !== undefined && typeof get(error, "details") === "string"
-    ? grpcCodes[code] ?? Recovery.giveUp
-    : undefined
+  const metadata = get(error, "metadata")
+  if (typeof code !== "number" || metadata === undefined || typeof get(error, "details") !== "string") return undefined
+  const recovery = grpcCodes[code] ?? Recovery.giveUp
+  return recovery._tag === "Retry" ? pushedBack(recovery, metadata) : recovery
+}
+
+// As gRFC A6 has it: a pushback that is no number of milliseconds, -1 for example, says not to retry.
+const pushedBack = (recovery: Extract<Recovery.Recovery, { _tag: "Retry" }>, metadata: unknown): Recovery.Recovery => {
+  const read = get(metadata, "get")
+  const values: unknown = Predicate.isFunction(read) ? Reflect.apply(read, metadata, ["grpc-retry-pushback-ms"]) : []
+  if (!Array.isArray(values) || values.length === 0) return recovery
+  const [pushback] = values.map(String)
+  return pushback !== undefined && /^\d{1,10}$/.test(pushback)
+    ? Recovery.retryAs(recovery.kind ?? "transient", Number(pushback))
+    : Recovery.giveUp
 }
 
 const grpcCodes: { readonly [code: number]: Recovery.Recovery } = {

@@ -164,6 +164,16 @@ describe("the errors of gRPC", () => {
     assert.deepStrictEqual(of(grpc.status.INVALID_ARGUMENT), Recovery.correct)
     assert.deepStrictEqual(of(grpc.status.PERMISSION_DENIED), Recovery.authorize)
     assert.deepStrictEqual(of(grpc.status.UNIMPLEMENTED), Recovery.giveUp)
+    const pushed = (code: grpc.status, pushback: string) => {
+      const metadata = new grpc.Metadata()
+      metadata.set("grpc-retry-pushback-ms", pushback)
+      return LibraryErrors.classify(Object.assign(new Error("x"), { code, details: "x", metadata }))
+    }
+    assert.deepStrictEqual(pushed(grpc.status.UNAVAILABLE, "250"), Recovery.retryAfter(250))
+    assert.deepStrictEqual(pushed(grpc.status.RESOURCE_EXHAUSTED, "250"), Recovery.retryAs("throttled", 250))
+    assert.deepStrictEqual(pushed(grpc.status.UNAVAILABLE, "-1"), Recovery.giveUp)
+    assert.deepStrictEqual(pushed(grpc.status.UNAVAILABLE, "soon"), Recovery.giveUp)
+    assert.deepStrictEqual(pushed(grpc.status.INVALID_ARGUMENT, "250"), Recovery.correct)
   })
 })
 
