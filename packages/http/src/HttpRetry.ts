@@ -53,6 +53,7 @@ import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Bytes from "@effect-resilience/kernel/Bytes"
+import * as RetryEvent from "@effect-resilience/retry/RetryEvent"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -105,6 +106,20 @@ export interface Options<in E> extends RetryPolicy.CallOptions<E> {
 }
 
 /**
+ * The same, for a client that also retries after some responses.
+ *
+ * - `retryWhen`: whether another attempt is made after a response, such as a 202 of a job that is not done, in seconds that the
+ *   response names: `RetryPolicy.retryWhen` has the rules. A request that is not repeatable is never repeated after a response, and
+ *   the body of a response that is not the last is discarded.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ResponseOptions<in E> extends RetryPolicy.ResultOptions<E, HttpClientResponse.HttpClientResponse> {
+  readonly repeatUnsafe?: boolean | undefined
+}
+
+/**
  * Retries the requests of a client.
  *
  * @category middleware
@@ -118,26 +133,33 @@ export const retry: {
     policy: RetryPolicy.RetryPolicy,
     options: Options<NoInfer<E>>
   ): <R>(client: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E | BodyNotReplayable, R>
+  <E>(
+    policy: RetryPolicy.RetryPolicy,
+    options: ResponseOptions<NoInfer<E>>
+  ): <R>(client: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E | BodyNotReplayable, R>
   <E, R>(
     client: HttpClient.HttpClient.With<E, R>,
     policy: RetryPolicy.RetryPolicy,
     options?: Options<NoInfer<E>>
+  ): HttpClient.HttpClient.With<E | BodyNotReplayable, R>
+  <E, R>(
+    client: HttpClient.HttpClient.With<E, R>,
+    policy: RetryPolicy.RetryPolicy,
+    options: ResponseOptions<NoInfer<E>>
   ): HttpClient.HttpClient.With<E | BodyNotReplayable, R>
 } = dual(
   (args) => HttpClient.isHttpClient(args[0]),
   <E, R>(
     client: HttpClient.HttpClient.With<E, R>,
     policy: RetryPolicy.RetryPolicy,
-    options: Options<E> = {}
+    { repeatUnsafe = false, retryWhen, ...options }: Options<E> | ResponseOptions<E> = {}
   ): HttpClient.HttpClient.With<E | BodyNotReplayable, R> => {
     const classify =
       (fallback: (error: E) => Recovery.Recovery | undefined): RetryPolicy.CallOptions<E>["classify"] => (error) =>
         options.classify?.(error) ?? fallback(error)
-    const ifRepeatable: RetryPolicy.CallOptions<E> = {
-      ...options,
-      classify: classify(options.repeatUnsafe === true ? despiteDoubt : asClassified)
-    }
-    let hasWarned = false
+    const ifRepeatable = { ...options, classify: classify(repeatUnsafe ? despiteDoubt : asClassified) }
+    const ifUnsafe = { ...options, classify: classify(unlessDoubtful) }
+    let hasWarned = retryWhen !== undefined
     const warnOfStatus = ({ status }: HttpClientResponse.HttpClientResponse) => {
       if (hasWarned || (status >= 200 && status < 300) || Recovery.fromStatus(status)._tag !== "Retry") {
         return Effect.void
@@ -148,30 +170,45 @@ export const retry: {
           "put ErrorMapping.mapErrors below it."
       )
     }
-    const ifUnsafe: RetryPolicy.CallOptions<E> = { ...options, classify: classify(unlessDoubtful) }
+    const onEvent: Observer<E> = (event) =>
+      Effect.andThen(options.onEvent?.(event as never) ?? Effect.void, discard(event))
 
     return HttpClient.makeWith<never, never, E | BodyNotReplayable, R>(
       Effect.flatMap((request) =>
         Effect.withFiber((fiber) => {
-          const repeatable = options.repeatUnsafe === true ||
-            Operation.isIdempotent(fiber.getRef(Operation.Current), request)
-          const retryOptions = repeatable ? ifRepeatable : ifUnsafe
+          const repeatable = repeatUnsafe || Operation.isIdempotent(fiber.getRef(Operation.Current), request)
           const guarded = guardBody(request)
           const attempt = Effect.tap(client.execute(guarded.request), warnOfStatus)
-          if (guarded.shortage === undefined) return RetryPolicy.retry(attempt, policy, retryOptions)
+          const retryOptions = repeatable ? ifRepeatable : ifUnsafe
           const { shortage } = guarded
-          const when: RetryPolicy.CallOptions<E>["when"] = (error, n) =>
-            guarded.once !== true && shortage() === undefined && (retryOptions.when?.(error, n) ?? true)
-          return Effect.mapError(
-            RetryPolicy.retry(attempt, policy, { ...retryOptions, when }),
-            (error) => shortage() ?? error
-          )
+          if (shortage === undefined && retryWhen === undefined) return RetryPolicy.retry(attempt, policy, retryOptions)
+          const isReplayable = () => guarded.once !== true && shortage?.() === undefined
+          const when: RetryPolicy.When<E> = (error, n) => isReplayable() && (options.when?.(error, n) ?? true)
+          const retried = repeatable && retryWhen !== undefined
+            ? RetryPolicy.retry(attempt, policy, {
+              ...retryOptions,
+              when,
+              onEvent,
+              retryWhen: (response) => isReplayable() && retryWhen(response)
+            })
+            : RetryPolicy.retry(attempt, policy, { ...retryOptions, when })
+          return Effect.mapError(retried, (error) => shortage?.() ?? error)
         })
       ),
       Effect.succeed
     )
   }
 )
+
+type Observer<E> = RetryEvent.Observer<E | RetryEvent.RetriedResult<HttpClientResponse.HttpClientResponse>>
+
+// Its connection is free for the next attempt.
+const discard = <E>(
+  event: RetryEvent.RetryEvent<E | RetryEvent.RetriedResult<HttpClientResponse.HttpClientResponse>>
+): Effect.Effect<void> =>
+  event._tag === "Retrying" && event.error instanceof RetryEvent.RetriedResult
+    ? Effect.ignore(Effect.scoped(Stream.toPull(event.error.result.stream)))
+    : Effect.void
 
 const asClassified = () => undefined
 

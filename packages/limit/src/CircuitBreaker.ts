@@ -70,7 +70,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Metric from "effect/Metric"
-import * as Predicate from "effect/Predicate"
 import * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -188,10 +187,6 @@ export interface Options {
   readonly classify?: Outcome.Classify | undefined
 }
 
-const isBackoff = (value: unknown): boolean =>
-  Predicate.isObject(value) && !Array.isArray(value) && !Duration.isDuration(value) &&
-  Object.keys(value).every((name) => Object.hasOwn(Backoff.fields, name))
-
 /**
  * The options as data.
  *
@@ -206,7 +201,7 @@ export const fields = {
   ),
   openDuration: /* @__PURE__ */ Field.withDefault(
     /* @__PURE__ */ Field.either(
-      isBackoff,
+      Backoff.isOptions,
       Backoff.field,
       /* @__PURE__ */ Field.map(
         /* @__PURE__ */ Field.duration(),

@@ -339,11 +339,14 @@ const translate = (transition: Store.Transition): CircuitBreaker.Transition => (
   consecutiveOpenings: transition.to === "Open" ? transition.consecutiveOpenings : 0
 })
 
-const toSchedule = (backoff: Backoff.Settings): Duration.Duration | Schedule.Schedule<number> => {
-  if (backoff.factor === 1 && backoff.jitter === "none") return Duration.fromInputUnsafe(backoff.base)
+const toSchedule = (settings: Backoff.Settings): Duration.Duration | Schedule.Schedule<number> => {
+  const { backoff } = settings
+  if (Backoff.isExponential(backoff) && backoff.factor === 1 && backoff.jitter === "none") {
+    return Duration.fromInputUnsafe(backoff.base)
+  }
   return Schedule.fromStep(Effect.withFiber((fiber) => {
     const random = fiber.getRef(Random.Random)
-    const next = Backoff.delays(backoff, () => random.nextDoubleUnsafe())
+    const next = Backoff.delays(settings, () => random.nextDoubleUnsafe())
     let opening = 0
     return Effect.succeed(() => Effect.sync((): [number, Duration.Duration] => [++opening, next()]))
   }))

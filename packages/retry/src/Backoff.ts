@@ -8,7 +8,16 @@
  *
  * **Details**
  *
- * Before jitter, the delay before the n-th retry is `min(cap, base * factor ** (n - 1))`. Jitter then makes of that `d`:
+ * Before jitter, the delay before the n-th retry is
+ *
+ * | written | delay |
+ * | --- | --- |
+ * | `{ base, factor, cap, jitter }`, by `exponential` or `constant` | `min(cap, base * factor ** (n - 1))` |
+ * | `{ linear: { base, step, cap, jitter } }`, by `linear` | `min(cap, base + step * (n - 1))` |
+ * | `{ list: ["100 millis", "1 second"] }`, by `list` | the n-th, and the last one from then on |
+ * | `{ custom: f }`, by `custom`; JSON names the function | what it returns |
+ *
+ * Jitter then makes of that `d`:
  *
  * | jitter | delay | source |
  * | --- | --- | --- |
@@ -16,7 +25,7 @@
  * | `"full"` | uniform in 0 to `d` | AWS, *Exponential Backoff and Jitter* (2015) |
  * | `"equal"` | `d / 2` plus uniform in 0 to `d / 2` | the same |
  * | `"decorrelated"` | uniform in `base` to three times the previous delay, at most `cap` | the same |
- * | `"polly"` | smooth and decorrelated, about `base` in the median at first; for a constant one uniform in 0.75 to 1.25 times it | Polly 8, `RetryHelper` |
+ * | `"polly"` | smooth and decorrelated, about `base` in the median at first; for a constant or linear one uniform in 0.75 to 1.25 times it | Polly 8, `RetryHelper` |
  * | `{ proportional: r }`, or `r` alone, from 0 to 1 | uniform in `d * (1 - r)` to `d * (1 + r)` | gRPC A6 with 0.2 |
  *
  * Delays are whole milliseconds, finite, never negative and never longer than `cap`, after any number of retries. Only
@@ -39,16 +48,14 @@ import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
+import * as variants from "./delay/index.ts"
 import * as internal from "./internal/delays.ts"
-import * as jitters from "./jitter/index.ts"
+import type { Jitter } from "./internal/jitterField.ts"
+import { jitterField } from "./internal/jitterField.ts"
 
-/**
- * How chance changes a delay; the module documentation has the formulas. A number is short for `{ proportional: number }`.
- *
- * @category models
- * @since 0.1.0
- */
-export type Jitter = Field.OneOf<typeof jitters> | number
+export type { Step } from "./delay/custom.ts"
+export * from "./delay/index.ts"
+export type { Jitter }
 
 /**
  * A growing or constant delay. `factor` 1 is constant.
@@ -56,7 +63,7 @@ export type Jitter = Field.OneOf<typeof jitters> | number
  * @category models
  * @since 0.1.0
  */
-export interface Backoff {
+export interface Exponential {
   readonly base: Duration.Input
   readonly factor: number
   readonly cap: Duration.Input
@@ -64,17 +71,23 @@ export interface Backoff {
 }
 
 /**
- * A backoff that was read, and how its delays are drawn.
+ * Delays that do not grow exponentially, as `linear`, `list` and `custom` write them.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Settings extends Backoff {
-  readonly draw: internal.Draw
-}
+export type Delays = Field.OneOf<typeof variants>
 
 /**
- * How a backoff is written, in code and in JSON.
+ * How long to wait before each retry.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Backoff = Exponential | Delays
+
+/**
+ * How an exponential backoff is written, in code and in JSON.
  *
  * - `base`: before the first retry, ahead of jitter; default 500 millis.
  * - `factor`: at least 1; default 2.
@@ -84,17 +97,36 @@ export interface Settings extends Backoff {
  * @category models
  * @since 0.1.0
  */
-export interface Options {
+export interface ExponentialOptions {
   readonly base?: Duration.Input | undefined
   readonly factor?: number | undefined
   readonly cap?: Duration.Input | undefined
   readonly jitter?: Jitter | undefined
 }
 
-const defaults: Backoff = { base: "500 millis", factor: 2, cap: "20 seconds", jitter: "full" }
+/**
+ * How any backoff is written, in code and in JSON.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Options = ExponentialOptions | Delays
 
 /**
- * The options as data.
+ * A backoff that was read: how it was written, with its defaults, and how its delays are drawn.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Settings {
+  readonly backoff: Backoff
+  readonly draw: internal.Draw
+}
+
+const defaults: Exponential = { base: "500 millis", factor: 2, cap: "20 seconds", jitter: "full" }
+
+/**
+ * The options of an exponential backoff as data.
  *
  * @category fields
  * @since 0.1.0
@@ -103,13 +135,40 @@ export const fields = {
   base: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration({ finite: true }), defaults.base),
   factor: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.number({ min: 1 }), defaults.factor),
   cap: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration(), defaults.cap),
-  jitter: /* @__PURE__ */ Field.withDefault(
-    /* @__PURE__ */ Field.either(Predicate.isNumber, jitters.proportional, /* @__PURE__ */ Field.variants(jitters)),
-    defaults.jitter
-  )
-} satisfies Field.Fields<Options>
+  jitter: /* @__PURE__ */ jitterField(defaults.jitter)
+} satisfies Field.Fields<ExponentialOptions>
 
 const struct = /* @__PURE__ */ Field.struct(fields)
+
+const exponentialField: Field.Field<ExponentialOptions, Settings & { readonly backoff: Exponential }> = {
+  shape: struct.shape,
+  optional: false,
+  read: (options, path) => {
+    const settings = struct.read(options, path)
+    const base = internal.millisOf(settings.base)
+    const cap = internal.millisOf(settings.cap)
+    const { factor } = settings
+    requireArgument(cap >= base, `${path}.cap`, `at least the base, ${settings.base}`, settings.cap)
+    // base * factor ** retries is NaN for a base of 0 once the power overflows.
+    const at = (retries: number) => base === 0 ? 0 : base * factor ** retries
+    return {
+      backoff: {
+        base: options.base ?? defaults.base,
+        factor,
+        cap: options.cap ?? defaults.cap,
+        jitter: options.jitter ?? defaults.jitter
+      },
+      draw: settings.jitter({ base, cap, factor, at }, path)
+    }
+  }
+}
+
+const isDelays = (value: unknown): boolean =>
+  Predicate.isObject(value) ? Object.keys(value).some(isVariant) : Predicate.isString(value)
+
+const isVariant = (name: string): boolean => Object.hasOwn(variants, name)
+
+const choice = /* @__PURE__ */ Field.variants(variants)
 
 /**
  * A backoff as an option of something else. It is read once, to what `delays` takes.
@@ -117,22 +176,34 @@ const struct = /* @__PURE__ */ Field.struct(fields)
  * @category fields
  * @since 0.1.0
  */
-export const field: Field.Field<Options, Settings> = {
-  shape: struct.shape,
-  optional: false,
-  read: (options, path) => {
-    const { base, cap, factor, jitter } = struct.read(options, path)
-    const growth = { base: millisOf(base), factor, cap: millisOf(cap) }
-    requireArgument(growth.cap >= growth.base, `${path}.cap`, `at least the base, ${base}`, cap)
-    return {
-      base: options.base ?? defaults.base,
-      factor,
-      cap: options.cap ?? defaults.cap,
-      jitter: options.jitter ?? defaults.jitter,
-      draw: jitter(growth, path)
-    }
-  }
-}
+export const field: Field.Field<Options, Settings> = /* @__PURE__ */ Field.either(
+  isDelays,
+  {
+    ...choice,
+    read: (backoff: Delays, path: string): Settings => ({ backoff, draw: choice.read(backoff, path) })
+  },
+  exponentialField
+)
+
+/**
+ * True for a backoff that `exponential` or `constant` made.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isExponential = (self: Backoff): self is Exponential => Predicate.hasProperty(self, "factor")
+
+/**
+ * True for a backoff, false for a duration: for an option that may be either.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isOptions = (value: unknown): boolean =>
+  Predicate.isObject(value)
+    ? !Array.isArray(value) && !Duration.isDuration(value) &&
+      Object.keys(value).every((name) => Object.hasOwn(fields, name) || isVariant(name))
+    : Predicate.isString(value) && isVariant(value)
 
 /**
  * Delays that multiply by `factor` until they reach `cap`. Throws `RangeError` where an option makes no sense.
@@ -140,10 +211,8 @@ export const field: Field.Field<Options, Settings> = {
  * @category constructors
  * @since 0.1.0
  */
-export const exponential = (options: Options = {}): Backoff => {
-  const { draw: _, ...backoff } = field.read(options, "Backoff")
-  return backoff
-}
+export const exponential = (options: ExponentialOptions = {}): Exponential =>
+  exponentialField.read(options, "Backoff").backoff
 
 /**
  * The same delay before every retry, by default without jitter. A jitter may triple it.
@@ -151,7 +220,7 @@ export const exponential = (options: Options = {}): Backoff => {
  * @category constructors
  * @since 0.1.0
  */
-export const constant = (delay: Duration.Input, jitter: Jitter = "none"): Backoff =>
+export const constant = (delay: Duration.Input, jitter: Jitter = "none"): Exponential =>
   exponential({
     base: delay,
     factor: 1,
@@ -165,7 +234,7 @@ export const constant = (delay: Duration.Input, jitter: Jitter = "none"): Backof
  * @category constructors
  * @since 0.1.0
  */
-export const immediate: Backoff = { base: 0, factor: 1, cap: 0, jitter: "none" }
+export const immediate: Exponential = { base: 0, factor: 1, cap: 0, jitter: "none" }
 
 /**
  * Starts one run of a backoff: each call gives the delay before the next retry. `random` draws from 0 (inclusive) to 1
@@ -175,11 +244,9 @@ export const immediate: Backoff = { base: 0, factor: 1, cap: 0, jitter: "none" }
  * @since 0.1.0
  */
 export const delays = (self: Options | Settings, random: () => number = half): () => Duration.Duration => {
-  const { draw } = "draw" in self ? self : field.read(self, "Backoff")
+  const { draw } = Predicate.hasProperty(self, "draw") ? self : field.read(self, "Backoff")
   const position = internal.begin()
   return () => Duration.millis(internal.next(draw, position, random))
 }
 
 const half = () => 0.5
-
-const millisOf = (duration: Duration.Duration) => Math.min(internal.longestMillis, Duration.toMillis(duration))

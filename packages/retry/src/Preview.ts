@@ -13,6 +13,7 @@
  *
  * @since 0.1.0
  */
+import type { Kind } from "@effect-resilience/errors/Recovery"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Duration from "effect/Duration"
@@ -20,6 +21,8 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Backoff from "./Backoff.ts"
 import { begin, next } from "./internal/delays.ts"
+import type { Kinds } from "./internal/policy.ts"
+import { fields } from "./internal/policy.ts"
 
 /**
  * How a length of time is distributed over the samples. `histogram` counts them in equal bins from zero to the preview's
@@ -66,6 +69,7 @@ export interface Waits {
   readonly times: number
   readonly backoff: Backoff.Options
   readonly maxDuration: Duration.Input
+  readonly kinds?: Kinds | undefined
 }
 
 /**
@@ -73,27 +77,32 @@ export interface Waits {
  *
  * - `samples`: how many calls; default 10,000.
  * - `seed`: default 1.
+ * - `kind`: of which kind all failures are; default `"transient"`. None is `expired` unless the policy names it.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = (
   policy: Waits,
-  options: { readonly samples?: number | undefined; readonly seed?: string | number | undefined } = {}
+  options: {
+    readonly samples?: number | undefined
+    readonly seed?: string | number | undefined
+    readonly kind?: Kind | undefined
+  } = {}
 ): Preview => {
-  const { samples = 10_000, seed = 1 } = options
+  const { kind = "transient", samples = 10_000, seed = 1 } = options
   requireArgument(samples > 0 && Number.isInteger(samples), "Preview.samples", "an integer of at least 1", samples)
   const random = Effect.runSync(Random.withSeed(Effect.service(Random.Random), seed))
-  const { draw } = Backoff.field.read(policy.backoff, "Preview.backoff")
+  const { backoff, times } = ofKind(policy, kind)
   const limit = Duration.toMillis(Field.duration().read(policy.maxDuration, "Preview.maxDuration"))
   const waits: Array<Array<number>> = []
   const totals: Array<number> = []
   for (let sample = 0; sample < samples; sample++) {
     const position = begin()
     let total = 0
-    while (position.retries < Math.min(policy.times, longest)) {
+    while (position.retries < Math.min(times, longest)) {
       const retry = position.retries
-      const wait = next(draw, position, () => random.nextDoubleUnsafe())
+      const wait = next(backoff.draw, position, () => random.nextDoubleUnsafe())
       if (total + wait > limit) break
       total += wait
       ;(waits[retry] ??= []).push(wait)
@@ -108,6 +117,14 @@ export const make = (
     scale: Duration.millis(scale),
     retries: rows.map((row) => ({ ...distribution(row, scale), made: row.length / samples })),
     total: distribution(ascending(totals))
+  }
+}
+
+const ofKind = (policy: Waits, kind: Kind) => {
+  const settings = fields.kinds.read(policy.kinds, "Preview.kinds")?.[kind]
+  return {
+    times: kind === "expired" && settings === undefined ? 0 : Math.min(policy.times, settings?.times ?? Infinity),
+    backoff: settings?.backoff ?? Backoff.field.read(policy.backoff, "Preview.backoff")
   }
 }
 

@@ -36,6 +36,21 @@ import { dual } from "effect/Function"
 import type * as LogLevel from "effect/LogLevel"
 
 /**
+ * Stands for an error in the events of a call that retries after some results (`RetryPolicy.retryWhen`).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class RetriedResult<out A = unknown> {
+  readonly _tag = "RetriedResult"
+  readonly result: A
+
+  constructor(result: A) {
+    this.result = result
+  }
+}
+
+/**
  * - `Retrying`: attempt number `attempt` failed; the next one starts after `delay`.
  * - `Stopped`: attempt number `attempt` failed and was the last; `why` tells why.
  *
@@ -62,7 +77,7 @@ export type RetryEvent<E = unknown> =
  * Why there was no further attempt.
  *
  * - `NotRetryable`: the failure's recovery is not to retry, or `when` said no.
- * - `TimesUsedUp`: as many retries as the policy allows.
+ * - `TimesUsedUp`: as many retries as the policy allows, in all or after failures of this `kind`.
  * - `RetryAfterTooLong`: the server wants more patience than the policy's `maxRetryAfter`.
  * - `OutOfTime`: the next attempt would start after the policy's `maxDuration` or the fiber's deadline.
  * - `BudgetExhausted`: the attempt budget named `budget` rejected it.
@@ -72,7 +87,7 @@ export type RetryEvent<E = unknown> =
  */
 export type StopReason =
   | { readonly _tag: "NotRetryable" }
-  | { readonly _tag: "TimesUsedUp"; readonly times: number }
+  | { readonly _tag: "TimesUsedUp"; readonly times: number; readonly kind?: Recovery.Kind }
   | { readonly _tag: "RetryAfterTooLong"; readonly after: Duration.Duration; readonly max: Duration.Duration }
   | { readonly _tag: "OutOfTime"; readonly limit: "maxDuration" | "deadline" }
   | { readonly _tag: "BudgetExhausted"; readonly budget: string }
@@ -155,7 +170,9 @@ export const logger = (level: LogLevel.Severity = "Info"): Observer => (event) =
  * @since 0.1.0
  */
 export const describe = (event: RetryEvent): string => {
-  const failed = `attempt ${event.attempt} failed with ${fullNameOf(event.error)}`
+  const failed = event.error instanceof RetriedResult
+    ? `attempt ${event.attempt} had a result to retry`
+    : `attempt ${event.attempt} failed with ${fullNameOf(event.error)}`
   return event._tag === "Retrying"
     ? `${failed}, next in ${Duration.format(event.delay)}`
     : `${failed}, no further attempt: ${describeWhy(event.why, event.recovery)}`
@@ -166,7 +183,7 @@ const describeWhy = (why: StopReason, recovery: Recovery.Recovery): string => {
     case "NotRetryable":
       return recovery._tag === "Retry" ? "the caller declines" : Recovery.describe(recovery)
     case "TimesUsedUp":
-      return `all ${why.times} retries are used up`
+      return `all ${why.times} retries${why.kind === undefined ? "" : ` after ${why.kind} failures`} are used up`
     case "RetryAfterTooLong":
       return `the server asks for ${Duration.format(why.after)}, more than ${Duration.format(why.max)}`
     case "OutOfTime":

@@ -1,3 +1,4 @@
+import * as Field from "@effect-resilience/kernel/Field"
 import type * as Policy from "@effect-resilience/kernel/Policy"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Duration from "effect/Duration"
@@ -6,29 +7,42 @@ import * as fastPath from "../internal/fastPath.ts"
 import * as Part from "../Part.ts"
 
 // The time limit of an attempt is a part of its own.
-const { attemptTimeout: _, ...fields } = RetryPolicy.fields
+const { attemptTimeout: _, ...policyFields } = RetryPolicy.fields
+
+/**
+ * What a policy has, and what a call adds to it otherwise: `when` and `retryWhen`, which JSON names.
+ */
+interface Options extends Omit<RetryPolicy.Options, "name" | "attemptTimeout"> {
+  readonly when?: RetryPolicy.When<unknown> | undefined
+  readonly retryWhen?: RetryPolicy.RetryWhen<unknown> | undefined
+}
+
+const fields = {
+  ...policyFields,
+  when: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.fn<RetryPolicy.When<unknown>>()),
+  retryWhen: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.fn<RetryPolicy.RetryWhen<unknown>>())
+}
 
 interface Retry extends Policy.Policy<never, RetryPolicy.Snapshot>, fastPath.Retried {}
 
 /** Repeats attempts. */
-export const retry = /* @__PURE__ */ Part.make<
-  Omit<RetryPolicy.Options, "name" | "attemptTimeout">,
-  Policy.Policy<never, RetryPolicy.Snapshot>
->({
+export const retry = /* @__PURE__ */ Part.make<Options, Policy.Policy<never, RetryPolicy.Snapshot>>({
   slot: "retry",
   field: /* @__PURE__ */ Part.options(fields),
-  make: (options, { classify, name }) => {
+  make: ({ retryWhen, when, ...options }, { classify, name }) => {
     const policy = RetryPolicy.make({ ...options, name })
-    const judging = { classify }
+    const judging = { classify, when }
+    // A retry that is limited in time has to see when the first attempt begins, and one of results how it ends.
+    const isPlain = retryWhen === undefined && !Duration.isFinite(Duration.fromInputUnsafe(policy.maxDuration))
     const instance: Retry = {
       name,
-      execute: (self) => RetryPolicy.retry(self, policy, judging),
+      execute: (self) =>
+        retryWhen === undefined
+          ? RetryPolicy.retry(self, policy, judging)
+          : RetryPolicy.retry(self, policy, { ...judging, retryWhen }),
       admitUnsafe: undefined,
       snapshot: policy.snapshot,
-      // A retry that is limited in time has to see when the first attempt begins.
-      [fastPath.retried]: Duration.isFinite(Duration.fromInputUnsafe(policy.maxDuration))
-        ? undefined
-        : { policy, options: judging }
+      [fastPath.retried]: isPlain ? { policy, options: judging } : undefined
     }
     return Effect.succeed(instance)
   }

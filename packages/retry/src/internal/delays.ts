@@ -1,10 +1,18 @@
 import * as Field from "@effect-resilience/kernel/Field"
+import * as Duration from "effect/Duration"
 
-/** The growth that a jitter starts from: milliseconds, finite, `base` at most `cap`. */
+/**
+ * The delays that a jitter starts from, in milliseconds and finite.
+ *
+ * - `base`: the first one, at most `cap`.
+ * - `factor`: of an exponential growth; others have none.
+ * - `at`: the delay before a retry, counted from 0, ahead of the cap.
+ */
 export interface Growth {
   readonly base: number
-  readonly factor: number
+  readonly factor: number | undefined
   readonly cap: number
+  readonly at: (retries: number) => number
 }
 
 /** Where a run of a backoff stands: how many delays it gave, and what a jitter keeps from one to the next. */
@@ -13,8 +21,11 @@ export interface Position {
   previous: number
 }
 
-/** Draws a delay in milliseconds, at most the cap. `random` gives a number from 0 to 1, 1 excluded. */
-export type Draw = (position: Position, random: () => number) => number
+/**
+ * Draws a delay in milliseconds, at most the cap. `random` gives a number from 0 to 1, 1 excluded. `error` is what failed, where
+ * that is known.
+ */
+export type Draw = (position: Position, random: () => number, error: unknown) => number
 
 /** What a jitter is: how it draws from a growth. Throws `RangeError` where it cannot; `path` names the backoff. */
 export type Jitter = (growth: Growth, path: string) => Draw
@@ -29,13 +40,11 @@ export const withoutOptions = (jitter: Jitter): Field.Field<NoOptions | undefine
   Field.map(Field.optional(Field.struct({})), () => jitter)
 
 /** The delay without chance. */
-export const grown = ({ base, cap, factor }: Growth, { retries }: Position): number =>
-  // base * factor ** retries is NaN for a base of 0 once the power overflows.
-  base === 0 ? 0 : Math.min(cap, base * factor ** retries)
+export const grown = ({ at, cap }: Growth, { retries }: Position): number => Math.min(cap, at(retries))
 
 /** The next delay in whole milliseconds: finite and not negative, whatever `random` gives. Moves the position on. */
-export const next = (draw: Draw, position: Position, random: () => number): number => {
-  const delay = Math.round(draw(position, random))
+export const next = (draw: Draw, position: Position, random: () => number, error?: unknown): number => {
+  const delay = Math.round(draw(position, random, error))
   position.retries++
   return delay > 0 ? delay : 0
 }
@@ -45,3 +54,6 @@ export const begin = (): Position => ({ retries: 0, previous: 0 })
 
 /** What Polly ends at where its formula overflows: .NET's longest `TimeSpan`, which every clock can wait for. */
 export const longestMillis = 922_337_203_685_477
+
+/** A duration in milliseconds that every clock can wait for. */
+export const millisOf = (duration: Duration.Duration): number => Math.min(longestMillis, Duration.toMillis(duration))

@@ -1,6 +1,5 @@
-import * as Deadline from "@effect-resilience/deadline/Deadline"
 import * as Classifier from "@effect-resilience/errors/Classifier"
-import type * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Time from "@effect-resilience/kernel/Time"
 import * as Timer from "@effect-resilience/kernel/Timer"
 import * as Cause from "effect/Cause"
@@ -9,29 +8,21 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Predicate from "effect/Predicate"
-import * as Random from "effect/Random"
 import * as Attempt from "../Attempt.ts"
 import * as RetryEvent from "../RetryEvent.ts"
 import * as budgets from "./budget.ts"
-import type { Draw, Position } from "./delays.ts"
-import { next } from "./delays.ts"
+import type { Progress, Settings, Verdict } from "./verdict.ts"
+import { decide } from "./verdict.ts"
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
-
-/** The options of a policy, as they were read. */
-export interface Settings {
-  readonly times: number
-  readonly backoff: { readonly draw: Draw }
-  readonly maxRetryAfter: Duration.Duration
-  readonly maxDuration: number
-}
 
 /**
  * What a single call adds to a policy.
  *
  * - `classify`: the recovery of errors that do not carry the right one; `undefined` falls back to
  *   `Classifier.classify`.
- * - `when`: has the last word on a failure that would be retried.
+ * - `when`: has the last word on a failure that would be retried. It may be an effect, for example one that looks at a feature
+ *   flag.
  * - `onEvent`: runs before each wait, and when there is no further attempt.
  *
  * @category models
@@ -39,8 +30,48 @@ export interface Settings {
  */
 export interface CallOptions<in E> {
   readonly classify?: Classifier.Classifier<E> | undefined
-  readonly when?: ((error: E, attempt: number) => boolean) | undefined
+  readonly when?: When<E> | undefined
   readonly onEvent?: RetryEvent.Observer<E> | undefined
+  readonly retryWhen?: undefined
+}
+
+/**
+ * What a single call adds to a policy, and that it is retried after some results too.
+ *
+ * - `retryWhen`: whether another attempt is made after a result. `true` is short for `Recovery.retry`; any `Recovery` says more,
+ *   such as a time or a kind. When there is no further attempt, the last result comes out as it is.
+ * - `onEvent`: a result that is retried is an event too, whose error is a `RetryEvent.RetriedResult`.
+ * - `classify`, `when`: as in `CallOptions`. They are about failures.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ResultOptions<in E, in A> {
+  readonly classify?: Classifier.Classifier<E> | undefined
+  readonly when?: When<E> | undefined
+  readonly onEvent?: RetryEvent.Observer<E | RetryEvent.RetriedResult<A>> | undefined
+  readonly retryWhen: RetryWhen<A>
+}
+
+/**
+ * Whether a failure is retried.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type When<in E> = (error: E, attempt: number) => boolean | Effect.Effect<boolean>
+
+/**
+ * Whether a result is retried, and how.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type RetryWhen<in A> = (result: A) => boolean | Recovery.Recovery | undefined
+
+/** Both, as the loop reads them. */
+export interface Options<in E, in A> extends Omit<ResultOptions<E, A>, "retryWhen"> {
+  readonly retryWhen?: RetryWhen<A> | undefined
 }
 
 /** Beside the errors, not in them: an error keeps its type, its tag and what it prints. */
@@ -56,16 +87,38 @@ export const histories = /* @__PURE__ */ new WeakMap<object, RetryEvent.History>
 export const start = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   settings: Settings,
-  options: CallOptions<E>
+  options: Options<E, A>
 ): Effect.Effect<A, E, R> => {
+  const { retryWhen } = options
   const first = (startMillis: number) =>
-    Effect.catchCause(self, (cause) => failed(makeRun(self, settings, options, startMillis), cause))
+    retryWhen === undefined
+      ? Effect.catchCause(self, (cause) => failed(makeRun(self, settings, options, startMillis), cause))
+      : judged(self, retryWhen, () => makeRun(self, settings, options, startMillis))
   if (settings.maxDuration < Infinity) {
     return Effect.withFiber((fiber) => begin(fiber, first(Time.nowUnsafe(fiber.context))))
   }
   const timeless = first(0)
   return Effect.withFiber((fiber) => begin(fiber, timeless))
 }
+
+// An attempt whose result may be retried.
+const judged = <A, E, R>(
+  attempt: Effect.Effect<A, E, R>,
+  retryWhen: RetryWhen<A>,
+  run: () => Run<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.matchCauseEffect(attempt, {
+    onFailure: (cause) => failed(run(), cause),
+    onSuccess: (result) => {
+      const wanted = retryWhen(result)
+      const ended = Effect.succeed(result)
+      if (wanted === undefined || wanted === false) return ended
+      const recovery = wanted === true ? Recovery.retry : wanted
+      return Effect.withFiber((fiber) =>
+        proceed(fiber, run(), new RetryEvent.RetriedResult(result), recovery, undefined, ended)
+      )
+    }
+  })
 
 const begin = <A, E, R>(fiber: AnyFiber, first: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
   const counted = budgets.counted(fiber.context, first)
@@ -79,11 +132,11 @@ const begin = <A, E, R>(fiber: AnyFiber, first: Effect.Effect<A, E, R>): Effect.
 
 // One retried call, made when its first attempt has failed. 100,000 of them can wait at once, so it holds what it must,
 // and the next attempt is built only when its time has come.
-interface Run<A, E, R> extends Position {
+interface Run<A, E, R> extends Progress {
   attempt: Attempt.Attempt
-  failures: Failure<E> | undefined
+  failures: Failure<E | RetryEvent.RetriedResult<A>> | undefined
   readonly settings: Settings
-  readonly options: CallOptions<E>
+  readonly options: Options<E, A>
   readonly startMillis: number
   readonly again: Effect.Effect<A, E, R>
 }
@@ -91,23 +144,25 @@ interface Run<A, E, R> extends Position {
 const makeRun = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   settings: Settings,
-  options: CallOptions<E>,
+  options: Options<E, A>,
   startMillis: number
 ): Run<A, E, R> => {
+  const { retryWhen } = options
   const run: Run<A, E, R> = {
     retries: 0,
     previous: 0,
+    kinds: undefined,
     attempt: Attempt.first,
     failures: undefined,
     settings,
     options,
     startMillis,
-    again: Effect.suspend(() =>
-      Effect.catchCause(
-        Effect.provideService(self, Attempt.Current, run.attempt),
-        (cause) => failed(run, cause)
-      )
-    )
+    again: Effect.suspend(() => {
+      const attempt = Effect.provideService(self, Attempt.Current, run.attempt)
+      return retryWhen === undefined
+        ? Effect.catchCause(attempt, (cause) => failed(run, cause))
+        : judged(attempt, retryWhen, () => run)
+    })
   }
   return run
 }
@@ -117,26 +172,47 @@ const failed = <A, E, R>(run: Run<A, E, R>, cause: Cause.Cause<E>): Effect.Effec
   if (failure === undefined) return Effect.failCause(cause)
   return Effect.withFiber((fiber) => {
     const { error } = failure
-    const { options, settings, startMillis } = run
-    const { attempt } = run.attempt
-    const recovery = recoveryOf(fiber, options, error)
-    const elapsed = settings.maxDuration < Infinity ? Time.nowUnsafe(fiber.context) - startMillis : 0
-    const verdict = decide(fiber, settings, options, error, recovery, attempt, elapsed, run)
-    if (typeof verdict !== "number") {
-      const stopped: RetryEvent.RetryEvent<E> = { _tag: "Stopped", attempt, error, recovery, why: verdict }
-      remember(run, stopped, verdict)
-      return notifyThen(fiber, options, Effect.failCause(cause), () => stopped)
-    }
-    prepareNext(run, error, recovery, verdict)
-    return notifyThen(fiber, options, Timer.delayUnsafe(fiber.context, run.again, verdict), () => ({
-      _tag: "Retrying",
-      attempt,
-      error,
-      recovery,
-      delay: Duration.millis(verdict)
-    }))
+    const { options } = run
+    return proceed(fiber, run, error, recoveryOf(fiber, options, error), options.when, Effect.failCause(cause))
   })
 }
+
+// `ended` is what the attempt ended with, and the call does where there is no further one.
+const proceed = <A, E, R, Error extends E | RetryEvent.RetriedResult<A>>(
+  fiber: AnyFiber,
+  run: Run<A, E, R>,
+  error: Error,
+  recovery: Recovery.Recovery,
+  when: When<Error> | undefined,
+  ended: Effect.Effect<A, E>
+): Effect.Effect<A, E, R> => {
+  const { options, settings, startMillis } = run
+  const { attempt } = run.attempt
+  return decide(
+    { fiber, settings, error, recovery, attempt, startMillis, progress: run },
+    () => when === undefined || when(error, attempt),
+    (verdict) => {
+      if (typeof verdict === "number") {
+        prepareNext(run, error, recovery, verdict)
+        const next = Timer.delayUnsafe(fiber.context, run.again, verdict)
+        return notifyThen(fiber, options, next, () => eventOf(error, recovery, attempt, verdict))
+      }
+      const stopped = eventOf(error, recovery, attempt, verdict)
+      remember(run, stopped, verdict)
+      return notifyThen(fiber, options, ended, () => stopped)
+    }
+  )
+}
+
+export const eventOf = <E>(
+  error: E,
+  recovery: Recovery.Recovery,
+  attempt: number,
+  verdict: Verdict
+): RetryEvent.RetryEvent<E> =>
+  typeof verdict === "number"
+    ? { _tag: "Retrying", attempt, error, recovery, delay: Duration.millis(verdict) }
+    : { _tag: "Stopped", attempt, error, recovery, why: verdict }
 
 // As `Effect.catch` sees it: a defect beside the failure forbids recovery.
 const recoverable = <E>(cause: Cause.Cause<E>): Cause.Fail<E> | undefined => {
@@ -148,54 +224,17 @@ const recoverable = <E>(cause: Cause.Cause<E>): Cause.Fail<E> | undefined => {
   return failure
 }
 
-export const recoveryOf = <E>(fiber: AnyFiber, options: CallOptions<E>, error: E): Recovery.Recovery =>
-  options.classify?.(error) ?? Classifier.classify(error, fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
-
-/** The wait before the next attempt, or why there is none. The budget is asked last, since asking it costs. */
-export const decide = <E>(
+export const recoveryOf = <E>(
   fiber: AnyFiber,
-  settings: Settings,
-  options: CallOptions<E>,
-  error: E,
-  recovery: Recovery.Recovery,
-  attempt: number,
-  elapsed: number,
-  position: Position
-): number | RetryEvent.StopReason => {
-  if (recovery._tag !== "Retry") return notRetryable
-  const budget = fiber.getRef(budgets.current)
-  budget.failedUnsafe?.(attempt > 1)
-  if (attempt > settings.times) return { _tag: "TimesUsedUp", times: settings.times }
-  if (options.when !== undefined && !options.when(error, attempt)) return notRetryable
-  const { after } = recovery
-  if (after !== undefined && Duration.isGreaterThan(after, settings.maxRetryAfter)) {
-    return { _tag: "RetryAfterTooLong", after, max: settings.maxRetryAfter }
-  }
-  const delay = delayOf(fiber, settings, position, after === undefined ? 0 : Duration.toMillis(after))
-  if (elapsed + delay > settings.maxDuration) return { _tag: "OutOfTime", limit: "maxDuration" }
-  if (delay >= Deadline.remainingMillisUnsafe(fiber)) return { _tag: "OutOfTime", limit: "deadline" }
-  return budget === budgets.noop || budgets.withdraw(budget, fiber.context)
-    ? delay
-    : { _tag: "BudgetExhausted", budget: budget.name }
-}
-
-const notRetryable: RetryEvent.StopReason = { _tag: "NotRetryable" }
-
-/** Never before `after`. Where chance has a part in the delay, that comes on top, so that callers do not return together. */
-const delayOf = (fiber: AnyFiber, settings: Settings, position: Position, after: number): number => {
-  const random = fiber.getRef(Random.Random)
-  let drawn = false
-  const delay = next(settings.backoff.draw, position, () => {
-    drawn = true
-    return random.nextDoubleUnsafe()
-  })
-  return after <= delay ? delay : Math.ceil(drawn ? after + delay : after)
-}
+  { classify }: { readonly classify?: Classifier.Classifier<E> | undefined },
+  error: E
+): Recovery.Recovery =>
+  classify?.(error) ?? Classifier.classify(error, fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
 
 /** Does `then`, after all observers have had the event. */
 export const notifyThen = <E, A, E2, R>(
   fiber: AnyFiber,
-  options: CallOptions<E>,
+  options: { readonly onEvent?: RetryEvent.Observer<E> | undefined },
   then: Effect.Effect<A, E2, R>,
   event: () => RetryEvent.RetryEvent<E>
 ): Effect.Effect<A, E2, R> => {
@@ -220,7 +259,7 @@ const kept = 100
 
 const prepareNext = <A, E, R>(
   run: Run<A, E, R>,
-  error: E,
+  error: E | RetryEvent.RetriedResult<A>,
   recovery: Recovery.Recovery,
   delayMillis: number
 ): void => {
@@ -237,15 +276,16 @@ const forgetBeyond = (count: number, last: Failure<unknown>): void => {
   failure.earlier = undefined
 }
 
-const remember = <E>(
-  { failures }: Run<unknown, E, unknown>,
-  stopped: RetryEvent.RetryEvent<E>,
+const remember = <A, E>(
+  { failures }: Run<A, E, unknown>,
+  stopped: RetryEvent.RetryEvent<E | RetryEvent.RetriedResult<A>>,
   why: RetryEvent.StopReason
 ): void => {
   const { attempt, error } = stopped
-  if (!Predicate.isObject(error)) return
+  const ended = error instanceof RetryEvent.RetriedResult ? error.result : error
+  if (!Predicate.isObject(ended)) return
   const attempts = [...earlierEvents(failures, attempt), stopped]
-  histories.set(error, { attempts, dropped: attempt - attempts.length, why })
+  histories.set(ended, { attempts, dropped: attempt - attempts.length, why })
 }
 
 const earlierEvents = <E>(last: Failure<E> | undefined, stoppedAt: number): Array<RetryEvent.RetryEvent<E>> => {
@@ -253,7 +293,7 @@ const earlierEvents = <E>(last: Failure<E> | undefined, stoppedAt: number): Arra
   for (let failure = last; failure !== undefined && events.length < kept - 1; failure = failure.earlier) {
     const { delayMillis, error, recovery } = failure
     const attempt = stoppedAt - events.length - 1
-    events.push({ _tag: "Retrying", attempt, error, recovery, delay: Duration.millis(delayMillis) })
+    events.push(eventOf(error, recovery, attempt, delayMillis))
   }
   return events.reverse()
 }

@@ -1,5 +1,5 @@
 import type * as Timeout from "@effect-resilience/deadline/Timeout"
-import type * as Backoff from "@effect-resilience/retry/Backoff"
+import * as Backoff from "@effect-resilience/retry/Backoff"
 import * as Preview from "@effect-resilience/retry/Preview"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Argument from "effect/cli/Argument"
@@ -17,6 +17,8 @@ const policies = {
   standard: RetryPolicy.standard,
   basic: RetryPolicy.basic,
   aws: RetryPolicy.aws,
+  aws2026: RetryPolicy.aws2026,
+  dynamodb2026: RetryPolicy.dynamodb2026,
   google: RetryPolicy.google,
   polly: RetryPolicy.polly,
   grpc: RetryPolicy.grpc,
@@ -26,12 +28,27 @@ const policies = {
 
 type Name = keyof typeof policies
 
-const names: ReadonlyArray<Name> = ["standard", "basic", "aws", "google", "polly", "grpc"]
+const names: ReadonlyArray<Name> = [
+  "standard",
+  "basic",
+  "aws",
+  "aws2026",
+  "dynamodb2026",
+  "google",
+  "polly",
+  "grpc"
+]
+
+const kindNames = ["transient", "throttled", "overloaded", "expired"] as const
 
 const flags = {
   policies: Argument.Literals("policy", [...names, "howTo"]).pipe(
     Argument.withDescription("Which policies to explain (default all)"),
     Argument.variadic()
+  ),
+  kind: Flag.Literals("kind", kindNames).pipe(
+    Flag.withDescription("Which kind of failure all attempts end with"),
+    Flag.withDefault("transient")
   ),
   seed: Flag.Int("seed").pipe(Flag.withDescription("The seed of the delays"), Flag.withDefault(1)),
   samples: Flag.Int("samples").pipe(
@@ -49,16 +66,16 @@ const flags = {
 export const explain = Command.make(
   "explain",
   flags,
-  ({ policies: chosen, samples, seed, svg }) =>
+  ({ kind, policies: chosen, samples, seed, svg }) =>
     Effect.gen(function*() {
       const shown = (chosen.length === 0 ? names : chosen).map((name) => ({
         name,
         policy: policies[name],
-        preview: Preview.make(policies[name], { samples, seed })
+        preview: Preview.make(policies[name], { samples, seed, kind })
       }))
       const written = yield* Effect.transposeOption(Option.map(svg, (path) => draw(path, shown)))
       return {
-        json: { samples, seed, policies: shown.map(({ name, preview }) => ({ name, ...toJson(preview) })) },
+        json: { samples, seed, kind, policies: shown.map(({ name, preview }) => ({ name, ...toJson(preview) })) },
         text: [
           ...shown.flatMap(({ name, policy, preview }) => [
             `${name}: ${describe(policy)}`,
@@ -107,16 +124,28 @@ const wrongName = new Set(["NotFound", "PermissionDenied", "BadResource", "BadAr
 const reasonOf = (reason: { readonly _tag: string; readonly cause?: unknown }): string =>
   reason.cause instanceof Error ? reason.cause.message : reason._tag
 
-const describe = ({ attemptTimeout, backoff, maxDuration, maxRetryAfter, times }: Policy): string => {
-  const { base, cap, factor, jitter } = backoff
-  const growth = factor === 1 ? "constant" : `growing by ${factor}`
-  return [
+const describe = (
+  { attemptTimeout, backoff, clampRetryAfter, kinds = {}, maxDuration, maxRetryAfter, times }: Policy
+) =>
+  [
     Number.isFinite(times) ? `${times} retries` : "retries without end",
-    `from ${format(base)} ${growth}${isFinite(cap) ? ` to ${format(cap)}` : ""}, ${describeJitter(jitter)}`,
+    describeBackoff(backoff),
+    ...kindNames.flatMap((kind) => {
+      const ofKind = kinds[kind]?.backoff
+      return ofKind === undefined ? [] : [`${kind}: ${describeBackoff(Backoff.field.read(ofKind, kind).backoff)}`]
+    }),
     ...(isFinite(maxDuration) ? [`${format(maxDuration)} in all`] : []),
     ...(attemptTimeout === undefined ? [] : [`${format(attemptTimeout)} an attempt`]),
-    `Retry-After up to ${format(maxRetryAfter)}`
+    clampRetryAfter === undefined
+      ? `Retry-After up to ${format(maxRetryAfter)}`
+      : `Retry-After up to ${format(clampRetryAfter)} more`
   ].join("; ")
+
+const describeBackoff = (backoff: Backoff.Backoff): string => {
+  if (!Backoff.isExponential(backoff)) return JSON.stringify(backoff)
+  const { base, cap, factor, jitter } = backoff
+  const growth = factor === 1 ? "constant" : `growing by ${factor}`
+  return `from ${format(base)} ${growth}${isFinite(cap) ? ` to ${format(cap)}` : ""}, ${describeJitter(jitter)}`
 }
 
 const describeJitter = (jitter: Backoff.Jitter): string => {
