@@ -9,16 +9,9 @@ import * as Part from "../Part.ts"
 // The time limit of an attempt is a part of its own.
 const { attemptTimeout: _, ...policyFields } = RetryPolicy.fields
 
-/**
- * What a policy has, and what a call adds to it otherwise: `when` and `retryWhen`, which JSON names.
- */
-interface Options extends Omit<RetryPolicy.Options, "name" | "attemptTimeout"> {
-  readonly when?: RetryPolicy.When<unknown> | undefined
-  readonly retryWhen?: RetryPolicy.RetryWhen<unknown> | undefined
-}
-
 const fields = {
   ...policyFields,
+  // What a call adds otherwise. JSON names these functions.
   when: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.fn<RetryPolicy.When<unknown>>()),
   retryWhen: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.fn<RetryPolicy.RetryWhen<unknown>>())
 }
@@ -26,7 +19,13 @@ const fields = {
 interface Retry extends Policy.Policy<never, RetryPolicy.Snapshot>, fastPath.Retried {}
 
 /** Repeats attempts. */
-export const retry = /* @__PURE__ */ Part.make<Options, Policy.Policy<never, RetryPolicy.Snapshot>>({
+export const retry = /* @__PURE__ */ Part.make<
+  Omit<RetryPolicy.Options, "name" | "attemptTimeout"> & {
+    readonly when?: RetryPolicy.When<unknown> | undefined
+    readonly retryWhen?: RetryPolicy.RetryWhen<unknown> | undefined
+  },
+  Policy.Policy<never, RetryPolicy.Snapshot>
+>({
   slot: "retry",
   field: /* @__PURE__ */ Part.options(fields),
   make: ({ retryWhen, when, ...options }, { classify, name }) => {
