@@ -118,12 +118,17 @@ class Race<A, E, R> {
     const scope = this.scope && Scope.makeUnsafe()
     const startMillis = this.now()
     let attempt: Running<A, E> | undefined
-    // Known before it does anything: it may be what interrupts the call.
-    const fiber = Effect.runForkWith(this.contextOf(index, scope))(Effect.withFiber<A, E, R>((fiber) => {
-      attempt = { index, startMillis, fiber: fiber as Fiber.Fiber<A, E>, scope }
+    const known = (fiber: Fiber.Fiber<A, E>) => {
+      if (attempt !== undefined || this.state !== "Running") return
+      attempt = { index, startMillis, fiber, scope }
       this.running.add(attempt)
-      return this.effectOf(index)
+    }
+    // Known before it does anything, since it may be what interrupts the call; or from now on, where it yields before that.
+    const fiber = Effect.runForkWith(this.contextOf(index, scope))(Effect.withFiber<A, E, R>((fiber) => {
+      known(fiber as Fiber.Fiber<A, E>)
+      return attempt === undefined ? Effect.interrupt : this.effectOf(index)
     }))
+    known(fiber)
     fiber.addObserver((exit) => {
       if (attempt !== undefined) this.ended(attempt, exit)
     })
