@@ -73,6 +73,11 @@ export const exceptions: ReadonlyArray<Exception> = [
     why: "stands on effect/persistence/CircuitBreaker: who imports the local one loads no Schema"
   },
   {
+    file: "packages/retry/src/SharedAttemptBudget.ts",
+    rule: "index",
+    why: "stands on effect/persistence/Redis: who imports the local one loads no Schema"
+  },
+  {
     file: "packages/limit/src/StaleIfError.ts",
     rule: "index",
     why: "stands on effect/persistence/Persistence: who imports a circuit breaker loads no Schema"

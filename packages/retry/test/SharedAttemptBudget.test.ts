@@ -1,0 +1,208 @@
+import { Recovery } from "@effect-resilience/errors"
+import { Time } from "@effect-resilience/kernel"
+import { AttemptBudget, Backoff, RetryPolicy } from "@effect-resilience/retry"
+import * as SharedAttemptBudget from "@effect-resilience/retry/SharedAttemptBudget"
+import { assert, describe, it } from "@effect/vitest"
+import { Data, Effect, Layer, Random } from "effect"
+import { TestClock } from "effect/testing"
+
+class Unavailable extends Data.TaggedError("Unavailable") {
+  [Recovery.symbol]() {
+    return Recovery.retry
+  }
+}
+
+const policy = RetryPolicy.make({ times: 1, backoff: Backoff.immediate })
+
+/** Whether a call that fails is retried. */
+const isRetried = (budget: AttemptBudget.AttemptBudget) =>
+  Effect.gen(function*() {
+    let sent = 0
+    yield* Effect.suspend(() => {
+      sent++
+      return Effect.fail(new Unavailable())
+    }).pipe(RetryPolicy.retry(policy), AttemptBudget.withAttemptBudget(budget), Effect.exit)
+    return sent > 1
+  })
+
+const retried = Effect.fnUntraced(function*(budget: AttemptBudget.AttemptBudget, calls: number) {
+  let count = 0
+  for (let call = 0; call < calls; call++) if (yield* isRetried(budget)) count++
+  return count
+})
+
+const make = (options: SharedAttemptBudget.Options = {}) =>
+  SharedAttemptBudget.make({ ratio: 0, minPerSecond: 0, burst: 8, ...options })
+
+/** A store whose behaviour a test changes. */
+const fickle = (present: { behaviour: "responds" | "fails" | "is silent" }) =>
+  Layer.effect(
+    SharedAttemptBudget.Store,
+    Effect.map(SharedAttemptBudget.Store, (store) => ({
+      ask: (request) =>
+        Effect.suspend((): Effect.Effect<SharedAttemptBudget.Share, unknown> => {
+          switch (present.behaviour) {
+            case "responds":
+              return store.ask(request)
+            case "fails":
+              return Effect.fail("no connection")
+            case "is silent":
+              return Effect.uninterruptible(Effect.never)
+          }
+        })
+    }))
+  ).pipe(Layer.provide(SharedAttemptBudget.layerStoreMemory))
+
+describe("SharedAttemptBudget", () => {
+  it.effect("spends one account from several processes", () =>
+    Effect.gen(function*() {
+      const [one, two] = [yield* make(), yield* make()]
+      // Half of 8 for the first that asks; what it does not need it gives back.
+      assert.deepStrictEqual([yield* retried(one, 9), yield* retried(two, 9)], [4, 4])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual([yield* retried(one, 9), yield* retried(two, 9)], [0, 0])
+      assert.deepStrictEqual(yield* one.snapshot, { balance: 0, rejected: 14 })
+    }).pipe(Effect.provide(SharedAttemptBudget.layerStoreMemory)))
+
+  it.effect("lets a process that fails spend what the calls of others have earned", () =>
+    Effect.gen(function*() {
+      const [failing, healthy] = [yield* make({ ratio: 0.1 }), yield* make({ ratio: 0.1 })]
+      yield* retried(failing, 9)
+      yield* retried(healthy, 9)
+      let count = 0
+      for (let second = 0; second < 60; second++) {
+        yield* Effect.replicateEffect(RetryPolicy.retry(Effect.void, policy), 20).pipe(
+          AttemptBudget.withAttemptBudget(healthy)
+        )
+        yield* TestClock.adjust("1 second")
+        count += yield* retried(failing, 5)
+      }
+      // 60 seconds of 20 and 5 calls earn 150. The shares and the store hold 8 of them.
+      assert.isAtLeast(count, 140)
+      assert.isAtMost(count, 152)
+    }).pipe(Random.withSeed("earned"), Effect.provide(SharedAttemptBudget.layerStoreMemory)))
+
+  for (let seed = 0; seed < 10; seed++) {
+    it.effect(`spends no more than was saved up and earned, and little less: seed ${seed}`, () =>
+      Effect.gen(function*() {
+        yield* TestClock.adjust("3 days")
+        const ratio = (yield* Random.nextIntBetween(0, 4)) / 10
+        const minPerSecond = (yield* Random.nextIntBetween(0, 30)) / 10
+        const burst = yield* Random.nextIntBetween(1, 30)
+        const count = yield* Random.nextIntBetween(1, 8)
+        const budgets = yield* Effect.replicateEffect(make({ ratio, minPerSecond, burst }), count)
+        const context = yield* Effect.context<never>()
+        const start = yield* Time.now
+        let granted = 0
+        let deposits = 0
+        for (let step = 0; step < 1500; step++) {
+          const budget = budgets[yield* Random.nextIntBetween(0, count)] ?? AttemptBudget.empty
+          const chance = yield* Random.next
+          if (chance < 0.4) {
+            budget.depositUnsafe(context)
+            deposits++
+          } else if (chance < 0.8) {
+            if (budget.withdrawUnsafe(yield* Time.now)) granted++
+          } else yield* TestClock.adjust(yield* Random.nextIntBetween(0, 400))
+          const elapsed = ((yield* Time.now) - start) / 1000
+          assert.isAtMost(granted, burst + ratio * deposits + minPerSecond * elapsed + 1e-6)
+        }
+        // In the end nothing is lost but what the accounts hold.
+        const earned = burst + ratio * deposits + minPerSecond * ((yield* Time.now) - start) / 1000
+        const asked = 1500 * 0.4
+        assert.isAtLeast(granted, Math.min(earned, asked) / 2 - burst - count)
+      }).pipe(Random.withSeed(`shared ${seed}`), Effect.provide(SharedAttemptBudget.layerStoreMemory)))
+  }
+
+  it.effect("gives all but one back where calls cease", () =>
+    Effect.gen(function*() {
+      const [idle, busy] = [yield* make(), yield* make()]
+      assert.strictEqual((yield* idle.snapshot).balance, 4)
+      yield* TestClock.adjust("2500 millis")
+      assert.strictEqual((yield* idle.snapshot).balance, 1)
+      // The other finds all but that one, in two steps where it asks for more than its share.
+      let count = 0
+      for (let second = 0; second < 4; second++) {
+        count += yield* retried(busy, 9)
+        yield* TestClock.adjust("1250 millis")
+      }
+      assert.strictEqual(count, 7)
+    }).pipe(Random.withSeed("idle"), Effect.provide(SharedAttemptBudget.layerStoreMemory)))
+
+  for (const behaviour of ["fails", "is silent"] as const) {
+    it.effect(`holds no call up where the store ${behaviour}, and goes on alone or makes no extra attempts, as told`, () => {
+      const present = { behaviour: "responds" as "responds" | typeof behaviour }
+      return Effect.gen(function*() {
+        const options = { minPerSecond: 0.5, burst: 4, name: "ledger" }
+        const [allow, fail] = [yield* make(options), yield* make({ ...options, onStoreError: "fail" })]
+        yield* retried(allow, 1)
+        yield* retried(fail, 1)
+        yield* TestClock.adjust("1250 millis")
+        present.behaviour = behaviour
+        const start = yield* Time.now
+        const inOutage = { allow: 0, fail: 0 }
+        for (let second = 0; second < 40; second++) {
+          const before = yield* Time.now
+          inOutage.allow += yield* retried(allow, 3)
+          if (second > 2) inOutage.fail += yield* retried(fail, 3)
+          else yield* retried(fail, 3)
+          assert.strictEqual(yield* Time.now, before, "no call waits")
+          yield* TestClock.adjust("1 second")
+        }
+        assert.strictEqual((yield* Time.now) - start, 40_000)
+        // Half of 0.5 a second, by what the store told of the processes, and what it had.
+        assert.isAtLeast(inOutage.allow, 9)
+        assert.isAtMost(inOutage.allow, 13)
+        assert.strictEqual(inOutage.fail, 0)
+        assert.strictEqual((yield* fail.snapshot).balance, 0)
+        present.behaviour = "responds"
+        // A store that was silent is asked again after a while.
+        let back = 0
+        for (let second = 0; second < 20; second++) {
+          yield* retried(allow, 1)
+          back += yield* retried(fail, 1)
+          yield* TestClock.adjust("1 second")
+        }
+        assert.isAtLeast(back, 2)
+      }).pipe(Random.withSeed(behaviour), Effect.provide(fickle(present)))
+    })
+
+    it.effect(`begins as a budget of its own where the store ${behaviour} from the beginning`, () =>
+      Effect.gen(function*() {
+        const allow = yield* make({ processes: 2 })
+        const fail = yield* make({ onStoreError: "fail" })
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual([yield* retried(allow, 9), yield* retried(fail, 9)], [4, 0])
+      }).pipe(Effect.provide(fickle({ behaviour }))))
+  }
+
+  it.effect("makes a budget for each key", () =>
+    Effect.gen(function*() {
+      const [one, two] = [
+        yield* SharedAttemptBudget.keyed({ burst: 8 }),
+        yield* SharedAttemptBudget.keyed({ burst: 8 })
+      ]
+      const keys = ["a", "b"]
+      for (const budgets of [one, two]) assert.deepStrictEqual(keys.map((key) => budgets.get(key).name), keys)
+      yield* TestClock.adjust("1250 millis")
+      for (const key of keys) {
+        assert.deepStrictEqual([yield* retried(one.get(key), 9), yield* retried(two.get(key), 9)], [4, 4])
+      }
+    }).pipe(Effect.provide(SharedAttemptBudget.layerStoreMemory)))
+
+  it.effect("is the budget of everything that is built with its layer", () =>
+    Effect.gen(function*() {
+      const budget = yield* AttemptBudget.Current
+      assert.deepStrictEqual([budget.name, budget.kind], ["ledger", "AttemptBudget"])
+      yield* AttemptBudget.withdraw
+    }).pipe(
+      Effect.provide(SharedAttemptBudget.layer({ name: "ledger" })),
+      Effect.provide(SharedAttemptBudget.layerStoreMemory)
+    ))
+
+  it("rejects options that make no sense", () => {
+    assert.throws(() => SharedAttemptBudget.make({ burst: 0 }), RangeError)
+    assert.throws(() => SharedAttemptBudget.make({ renewEvery: 0 }), RangeError)
+    assert.throws(() => SharedAttemptBudget.make({ storeTimeout: "0 millis" }), RangeError)
+  })
+})
