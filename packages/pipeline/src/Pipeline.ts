@@ -56,6 +56,7 @@ import type * as Part from "./Part.ts"
 import * as standard from "./parts/index.ts"
 import { callsTotal as calls } from "./parts/metrics.ts"
 import type { Slot } from "./Slot.ts"
+import type { PipelineStatus } from "./Status.ts"
 
 type StandardParts = typeof standard
 
@@ -131,6 +132,8 @@ export interface Pipeline<in out P = Parts, out E = never, out R = never>
   readonly policies: Effect.Effect<PoliciesOf<P>>
   /** The slots in use with the options of their parts, outside in, a line each. */
   readonly describe: Effect.Effect<string>
+  /** The same with the present numbers of each part, for `Status`. */
+  readonly status: Effect.Effect<PipelineStatus>
 }
 
 /**

@@ -124,7 +124,7 @@ export function decodeAll(
 export const describe = (
   input: Part.Description,
   { parts = Pipeline.parts }: Partial<Options<Part.Table>> = {}
-): string => description.describe(input, parts, [])
+): string => description.describe(input.name, description.lines(input, parts, []))
 
 /**
  * Writes a description as JSON. Fails where it has a function that has no name in the table.

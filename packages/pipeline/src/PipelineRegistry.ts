@@ -42,6 +42,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Semaphore from "effect/Semaphore"
 import { nameUsedTwice } from "./internal/description.ts"
+import * as engine from "./internal/engine.ts"
+import type * as Part from "./Part.ts"
 import * as Pipeline from "./Pipeline.ts"
 
 /**
@@ -71,21 +73,37 @@ export class NoSuchPipeline extends Data.TaggedError("NoSuchPipeline")<{
  * @category services
  * @since 0.1.0
  */
-export class PipelineRegistry extends Context.Service<PipelineRegistry, {
-  readonly get: (name: string) => Effect.Effect<Pipeline.Pipeline, NoSuchPipeline>
-  readonly names: Effect.Effect<ReadonlyArray<string>>
-  readonly reload: (descriptions: ReadonlyArray<Pipeline.Description>) => Effect.Effect<void>
-}>()("@effect-resilience/pipeline/PipelineRegistry") {}
+export class PipelineRegistry extends Context.Service<PipelineRegistry, Registry>()(
+  "@effect-resilience/pipeline/PipelineRegistry"
+) {}
 
 /**
- * What all pipelines of a registry share.
+ * Pipelines of some parts, by name. `E` and `R` are what functions put into their slots add.
  *
- * - `classify`: as in `Pipeline.Options`.
+ * - `pipelines`: all of them, those that there are now.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Options {
+export interface Registry<in out P = Pipeline.Parts, out E = never, out R = never> {
+  readonly get: (name: string) => Effect.Effect<Pipeline.Pipeline<P, E, R>, NoSuchPipeline>
+  readonly names: Effect.Effect<ReadonlyArray<string>>
+  readonly pipelines: Effect.Effect<ReadonlyArray<Pipeline.Pipeline<P, E, R>>>
+  readonly reload: (descriptions: ReadonlyArray<Pipeline.DescriptionOf<P>>) => Effect.Effect<void>
+}
+
+/**
+ * What all pipelines of a registry share: `around` and `classify` as in `Pipeline.Options`, and
+ *
+ * - `policies`: policies made elsewhere, by the name of the pipeline: each its `SharedCircuitBreaker`, or all one bulkhead. It is
+ *   asked when a configuration is taken.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<P = Pipeline.Parts, E = never, R = never> {
+  readonly policies?: ((name: string) => Pipeline.PoliciesOf<P>) | undefined
+  readonly around?: ReadonlyArray<Part.Around<E, R>> | undefined
   readonly classify?: Classifier.Classifier | undefined
 }
 
@@ -95,13 +113,21 @@ export interface Options {
  * @category constructors
  * @since 0.1.0
  */
-export const make = (
+export function make<E = never, R = never>(
   descriptions: ReadonlyArray<Pipeline.Description>,
-  options: Options = {}
-): Effect.Effect<PipelineRegistry["Service"]> => {
-  const makers = check(descriptions, options)
+  options?: Options<Pipeline.Parts, E, R>
+): Effect.Effect<Registry<Pipeline.Parts, E, R>>
+export function make<P extends Part.Table, E = never, R = never>(
+  descriptions: ReadonlyArray<Pipeline.DescriptionOf<P>>,
+  options: Options<P, E, R> & { readonly parts: P }
+): Effect.Effect<Registry<P, E, R>>
+export function make<P, E, R>(
+  descriptions: ReadonlyArray<Part.Description>,
+  options: AnyOptions = {}
+): Effect.Effect<Registry<P, E, R>> {
+  const makers = check<P, E, R>(descriptions, options)
   return Effect.gen(function*() {
-    let pipelines = new Map<string, Pipeline.Pipeline>()
+    let pipelines = new Map<string, Pipeline.Pipeline<P, E, R>>()
     const lock = Semaphore.makeUnsafe(1)
     for (const [name, maker] of makers) pipelines.set(name, yield* maker)
 
@@ -114,10 +140,11 @@ export const make = (
             : Effect.succeed(pipeline)
         }),
       names: Effect.sync(() => [...pipelines.keys()]),
+      pipelines: Effect.sync(() => [...pipelines.values()]),
       reload: (next) => {
-        const nextMakers = check(next, options)
+        const nextMakers = check<P, E, R>(next, options)
         const load = Effect.gen(function*() {
-          const reloaded = new Map<string, Pipeline.Pipeline>()
+          const reloaded = new Map<string, Pipeline.Pipeline<P, E, R>>()
           for (const description of next) {
             const known = pipelines.get(description.name)
             const maker = nextMakers.get(description.name)
@@ -137,7 +164,8 @@ export const make = (
 }
 
 /**
- * Provides the pipelines of a configuration.
+ * Provides the pipelines of a configuration. Where they have parts of your own, or functions that fail or need something, `make`
+ * goes into a service of your own: `Context.Service<Ledgers, PipelineRegistry.Registry<MyParts>>`.
  *
  * @category layers
  * @since 0.1.0
@@ -156,11 +184,24 @@ export const layer = (
 export const layerNoop: Layer.Layer<PipelineRegistry> = /* @__PURE__ */ Layer.succeed(PipelineRegistry, {
   get: (name) => Pipeline.make<Pipeline.Description>({ name }),
   names: /* @__PURE__ */ Effect.succeed([]),
+  pipelines: /* @__PURE__ */ Effect.succeed([]),
   reload: () => Effect.void
 })
 
-const check = (descriptions: ReadonlyArray<Pipeline.Description>, options: Options) => {
+interface AnyOptions extends Options<Part.Table, unknown, unknown> {
+  readonly parts?: Part.Table
+}
+
+const check = <P, E, R>(
+  descriptions: ReadonlyArray<{ readonly name: string }>,
+  { around = [], classify, parts = Pipeline.parts, policies }: AnyOptions
+) => {
   const twice = nameUsedTwice(descriptions)
   if (twice !== undefined) throw new RangeError(`PipelineRegistry: there are two pipelines named ${twice}`)
-  return new Map(descriptions.map((description) => [description.name, Pipeline.make(description, options)]))
+  return new Map(descriptions.map((description) => {
+    const { name } = description
+    const maker = engine.make({ ...description }, { around, classify, parts, policies: policies?.(name) ?? {} })
+    // Which parts there are is known to the types of the caller only.
+    return [name, maker as Effect.Effect<unknown> as Effect.Effect<Pipeline.Pipeline<P, E, R>>]
+  }))
 }

@@ -88,6 +88,11 @@ export const exceptions: ReadonlyArray<Exception> = [
     why: "a server's module: who imports a circuit breaker loads nothing of HTTP"
   },
   {
+    file: "packages/pipeline/src/StatusApi.ts",
+    rule: "index",
+    why: "stands on effect/http-api: who imports a pipeline loads no Schema and nothing of HTTP"
+  },
+  {
     file: "packages/tbm-studio/src/SimulatedStudio.ts",
     rule: "index",
     why: "needs Node and the simulator, an optional peer: who imports the package's root loads neither"

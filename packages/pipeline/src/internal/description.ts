@@ -69,25 +69,34 @@ const time = /* @__PURE__ */ Field.duration({ min: -Infinity })
 
 const millisOf = (value: unknown): number => Duration.toMillis(time.read(value as Duration.Input, "Duration"))
 
-/** The slots in use, outside in, a line each. */
-export const describe = (
+interface Line {
+  readonly slot: Slot.Slot
+  readonly part: string
+  readonly options: string
+}
+
+/** The slots in use, outside in. A function in a slot has the name of the slot, and its own for options. */
+export const lines = (
   description: Description,
   parts: Table,
   around: ReadonlyArray<Around<unknown, unknown>>,
   madeElsewhere: { readonly [key: string]: unknown } = {}
-): string => {
-  const lines = Slot.order.flatMap((slot) => [
-    ...around.filter((one) => one.slot === slot).map((one) => line(slot, one.name)),
-    ...Object.keys(parts).filter((key) => parts[key]?.slot === slot && isNamed(description[key])).map((key) =>
-      line(key, madeElsewhere[key] === undefined ? format(description[key]) : "made elsewhere")
-    )
+): ReadonlyArray<Line> =>
+  Slot.order.flatMap((slot) => [
+    ...around.filter((one) => one.slot === slot).map((one) => ({ slot, part: slot, options: one.name })),
+    ...Object.keys(parts).filter((key) => parts[key]?.slot === slot && isNamed(description[key])).map((part) => ({
+      slot,
+      part,
+      options: madeElsewhere[part] === undefined ? format(description[part]) : "made elsewhere"
+    }))
   ])
-  return [description.name, ...lines, "  the call"].join("\n")
-}
+
+export const describe = (name: string, lines: ReadonlyArray<Line>): string =>
+  [name, ...lines.map(({ options, part }) => line(part, options)), "  the call"].join("\n")
 
 const isNamed = (options: unknown): boolean => options !== undefined && options !== false
 
-const line = (key: string, text: string): string => `  ${key.padEnd(14)}  ${text}`.trimEnd()
+export const line = (part: string, text: string): string => `  ${part.padEnd(14)}  ${text}`.trimEnd()
 
 const format = (value: unknown): string => {
   if (value === true) return ""

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
 import type { AnyPart, AnyPolicy, Around, Context, Description, Placed, Table } from "../Part.ts"
 import * as Slot from "../Slot.ts"
+import { numbersOf, type PipelineStatus } from "../Status.ts"
 import * as description from "./description.ts"
 import * as fastPath from "./fastPath.ts"
 
@@ -76,6 +77,7 @@ export const make = (first: Description, options: Options) => {
         : undefined
 
     let current = yield* build(first, undefined)
+    const linesNow = () => description.lines(current.description, parts, around, options.policies)
 
     return {
       name,
@@ -95,7 +97,14 @@ export const make = (first: Description, options: Options) => {
       },
       description: Effect.sync(() => current.description),
       policies: Effect.sync(() => current.policies),
-      describe: Effect.sync(() => description.describe(current.description, parts, around, options.policies))
+      describe: Effect.sync(() => description.describe(name, linesNow())),
+      status: Effect.suspend(() => {
+        const { policies } = current
+        const looks = linesNow().map((line) =>
+          Effect.map(policies[line.part]?.snapshot ?? Effect.undefined, (now) => ({ ...line, now: numbersOf(now) }))
+        )
+        return Effect.map(Effect.all(looks), (parts): PipelineStatus => ({ name, parts }))
+      })
     }
   })
 }
