@@ -48,6 +48,7 @@ const policies = Object.entries<object>({ ...index, ...byPath }).flatMap(([name,
 /** The options without which there is no policy. */
 const required: { readonly [name: string]: object } = {
   Bulkhead: { permits: 2 },
+  Endpoints: { addresses: "https://a.example" },
   Fallback: { orElse: () => Effect.succeed("another") },
   LoadShedding: { limit: index.ConcurrencyLimit.noop },
   Pacer: { limit: 10, window: "1 second" },
@@ -60,7 +61,15 @@ const revealing: { readonly [name: string]: object } = {
 }
 
 /** These do more than to admit a call: they wait, ask a store, or replace a result. */
-const neverAdmit = ["Coalesce", "Fallback", "LoadShedding", "Pacer", "SharedCircuitBreaker", "StaleIfError"]
+const neverAdmit = [
+  "Coalesce",
+  "Endpoints",
+  "Fallback",
+  "LoadShedding",
+  "Pacer",
+  "SharedCircuitBreaker",
+  "StaleIfError"
+]
 
 const surroundings = Layer.mergeAll(
   Pacer.layerLimiterMemory,

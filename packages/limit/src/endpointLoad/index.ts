@@ -1,0 +1,2 @@
+export { inFlight } from "./inFlight.ts"
+export { peakEwma } from "./peakEwma.ts"

@@ -1,0 +1,70 @@
+import { monotonicMillis } from "@effect-resilience/kernel/Time"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import type * as Fiber from "effect/Fiber"
+import type { Balancer } from "./balancer.ts"
+import type { Endpoint } from "./endpoint.ts"
+
+/**
+ * A look at endpoints.
+ *
+ * - `healthy`, `ejected`: how many addresses get calls by right, and how many are ejected.
+ * - `panic`: whether a priority uses all its addresses, ejected or not.
+ * - `inFlight`: attempts under way.
+ * - `rejected`: attempts that every address rejected by its own policy.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Snapshot {
+  readonly healthy: number
+  readonly ejected: number
+  readonly panic: boolean
+  readonly inFlight: number
+  readonly rejected: number
+  readonly addresses: ReadonlyArray<AddressSnapshot>
+}
+
+/**
+ * A look at an address.
+ *
+ * - `ejections`: how many in a row, which is how many times `duration` the present one takes, or took.
+ * - `latency`: what `peakEwma` knows; `undefined` until a success.
+ * - `retryAfter`: the rest of an ejection.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type AddressSnapshot =
+  | Known & { readonly _tag: "Healthy" }
+  | Known & { readonly _tag: "Ejected"; readonly retryAfter: Duration.Duration }
+
+interface Known {
+  readonly address: string
+  readonly inFlight: number
+  readonly ejections: number
+  readonly latency: Duration.Duration | undefined
+}
+
+export const lookAt = (balancer: Balancer<unknown>, fiber: Fiber.Fiber<unknown, unknown>): Snapshot => {
+  const now = monotonicMillis(fiber.getRef(Clock.Clock))
+  const { panic } = balancer.spreadAt(now)
+  const { ejected, endpoints } = balancer.outliers
+  return {
+    healthy: endpoints.length - ejected,
+    ejected,
+    panic,
+    inFlight: endpoints.reduce((sum, { inFlight }) => sum + inFlight, 0),
+    rejected: balancer.rejected,
+    addresses: endpoints.map((endpoint) => addressAt(endpoint, now))
+  }
+}
+
+const addressAt = (endpoint: Endpoint, now: number): AddressSnapshot => {
+  const { address, ejectedUntil, estimateMillis, inFlight, row: ejections } = endpoint
+  const latency = estimateMillis === undefined ? undefined : Duration.millis(estimateMillis)
+  const known = { address, inFlight, ejections, latency }
+  return ejectedUntil === undefined
+    ? { _tag: "Healthy", ...known }
+    : { _tag: "Ejected", ...known, retryAfter: Duration.millis(Math.max(0, ejectedUntil - now)) }
+}
