@@ -46,6 +46,7 @@
  *
  * @since 0.1.0
  */
+import * as Hedge from "@effect-resilience/retry/Hedge"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
@@ -106,6 +107,45 @@ export const addKeys = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpCli
     ),
     Effect.succeed
   )
+
+/**
+ * Declares to the hedges inside which requests may be sent twice: those that are repeatable (`Operation.isIdempotent`), except
+ * for bodies that may be readable only once. It belongs outside a pipeline with a `hedge`, and inside `addKeys`.
+ *
+ * **Example** (A pipeline that hedges reads)
+ *
+ * ```ts
+ * import { Idempotency } from "@effect-resilience/http"
+ * import { Hedge } from "@effect-resilience/retry"
+ * import { Effect } from "effect"
+ * import { HttpClient } from "effect/http"
+ *
+ * export const hedged = Effect.gen(function*() {
+ *   const client = yield* HttpClient.HttpClient
+ *   const hedge = yield* Hedge.make({ share: 0.05 })
+ *   return client.pipe(HttpClient.transform((call) => hedge.execute(call)), Idempotency.declare)
+ * })
+ * ```
+ *
+ * @category middleware
+ * @since 0.1.0
+ */
+export const declare = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
+  HttpClient.makeWith<never, never, E, R>(
+    Effect.flatMap((request) =>
+      Effect.withFiber((fiber) => {
+        const repeatable = Operation.isIdempotent(fiber.getRef(Operation.Current), request)
+        return Effect.provideService(
+          client.execute(request),
+          Hedge.IsIdempotent,
+          repeatable && !readOnce.has(request.body._tag)
+        )
+      })
+    ),
+    Effect.succeed
+  )
+
+const readOnce: ReadonlySet<string> = new Set(["Stream", "Raw"])
 
 // RFC 9562, version 4.
 const uuid = (random: { readonly nextDoubleUnsafe: () => number }): string =>

@@ -1,0 +1,68 @@
+import { Idempotency, Operation } from "@effect-resilience/http"
+import { Hedge } from "@effect-resilience/retry"
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Stream } from "effect"
+import { FetchHttpClient, HttpBody, HttpClient, HttpClientRequest } from "effect/http"
+import * as Http from "node:http"
+import type { AddressInfo } from "node:net"
+
+describe("a hedge of requests", () => {
+  it.live("takes the second response, and breaks the first request off", () =>
+    Effect.gen(function*() {
+      const brokenOff = yield* Deferred.make<void>()
+      let requests = 0
+      const server = yield* Effect.acquireRelease(
+        Effect.callback<Http.Server>((resume) => {
+          const server = Http.createServer((_, response) => {
+            if (++requests === 1) response.on("close", () => Deferred.doneUnsafe(brokenOff, Effect.void))
+            else response.end(`request ${requests}`)
+          })
+          server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+        }),
+        (server) =>
+          Effect.sync(() => {
+            server.closeAllConnections()
+            server.close()
+          })
+      )
+      const hedge = yield* Hedge.make({ after: "20 millis" })
+      const client = (yield* HttpClient.HttpClient).pipe(
+        HttpClient.transform((call) => hedge.execute(call)),
+        Idempotency.declare
+      )
+      const response = yield* client.get(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+      assert.strictEqual(yield* response.text, "request 2")
+      yield* Deferred.await(brokenOff)
+    }).pipe(Effect.scoped, Effect.provide(FetchHttpClient.layer)))
+
+  it.effect("is declared for what may be repeated and can be read again, and for nothing else", () =>
+    Effect.gen(function*() {
+      const declared = (request: HttpClientRequest.HttpClientRequest, operation?: Operation.Operation) => {
+        let seen: boolean | undefined
+        const client = HttpClient.make(() =>
+          Effect.flatMap(Hedge.IsIdempotent, (is) => {
+            seen = is
+            return Effect.never
+          })
+        )
+        const call = Idempotency.declare(client).execute(request)
+        const fiber = Effect.runFork(operation === undefined ? call : Operation.within(call, operation))
+        fiber.interruptUnsafe()
+        return seen
+      }
+      const url = "https://a.example/"
+      const stream = HttpBody.stream(Stream.make(new Uint8Array(1)))
+      assert.strictEqual(declared(HttpClientRequest.get(url)), true)
+      assert.strictEqual(declared(HttpClientRequest.put(url).pipe(HttpClientRequest.bodyText("x"))), true)
+      assert.strictEqual(declared(HttpClientRequest.put(url).pipe(HttpClientRequest.setBody(stream))), false)
+      assert.strictEqual(declared(HttpClientRequest.post(url)), false)
+      assert.strictEqual(
+        declared(HttpClientRequest.post(url).pipe(HttpClientRequest.setHeader(Idempotency.header, "1"))),
+        true
+      )
+      assert.strictEqual(
+        declared(HttpClientRequest.get(url), { name: "draw", endpoint: "/", idempotent: false }),
+        false
+      )
+    }))
+})
