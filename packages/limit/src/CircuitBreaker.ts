@@ -64,9 +64,7 @@
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Keyed from "@effect-resilience/kernel/Keyed"
 import * as Policy from "@effect-resilience/kernel/Policy"
-import * as Backoff from "@effect-resilience/retry/Backoff"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Metric from "effect/Metric"
@@ -74,14 +72,14 @@ import * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as circuit from "./internal/circuit.ts"
-import type { CircuitOpen, Isolation, Opening, Permit, Snapshot, Transition } from "./internal/circuitState.ts"
+import type { Options } from "./internal/circuitOptions.ts"
+import { fields, settingsOf } from "./internal/circuitOptions.ts"
+import type { CircuitOpen, Isolation, Permit, Snapshot, Transition } from "./internal/circuitState.ts"
 import * as circuitState from "./internal/circuitState.ts"
-import * as ramp from "./internal/ramp.ts"
 import type { Saved } from "./internal/savedCircuit.ts"
 import * as savedCircuit from "./internal/savedCircuit.ts"
-import * as Outcome from "./Outcome.ts"
-import * as tripRules from "./tripRule/index.ts"
 
+export { fields, type Options, type TripPolicy } from "./internal/circuitOptions.ts"
 export {
   CircuitOpen,
   type Counts,
@@ -110,7 +108,7 @@ export interface CircuitBreaker extends Policy.Policy<CircuitOpen, Snapshot> {
   readonly tryAcquire: Effect.Effect<Permit, CircuitOpen>
   /** Rejects every call until all handles are released, or until `reset`. */
   readonly isolate: Effect.Effect<Isolation>
-  /** Forgets all that was counted, ends isolations whoever began them, and goes to the state of the options: closed. */
+  /** Forgets all that was counted, ends all isolations, and goes to the state of the options: closed. */
   readonly reset: Effect.Effect<void>
   /** Where the circuit publishes its transitions; absent where it has none. `transitions` makes a stream of it. */
   readonly hub: PubSub.PubSub<Transition> | undefined
@@ -140,90 +138,6 @@ export interface LocalCircuitBreaker extends CircuitBreaker {
    */
   restore(saved: Saved): Effect.Effect<void>
 }
-
-/**
- * When a closed circuit opens, as `consecutive`, `rate`, `rateWithin` and `slow` write it, or which share of the calls it
- * rejects, as `proportional` does.
- *
- * @category models
- * @since 0.1.0
- */
-export type TripPolicy = Field.OneOf<typeof tripRules>
-
-/**
- * How to make a circuit breaker.
- *
- * - `name`: the name in errors, logs and metrics; default `"default"`.
- * - `tripPolicy`: one or more; the first that is met opens the circuit. Default: half of the last 100 calls failed.
- * - `openDuration`: how long the circuit stays open, growing with each opening in a row where it is a backoff; default
- *   5 seconds, doubling, with 20 % jitter, at most 1 minute.
- * - `openDurationOf`: the open time by what opened the circuit; where it gives `undefined`, `openDuration` and the server's
- *   `retryAfter` decide. A function; JSON names it.
- * - `maxOpenDuration`: caps the open time, whatever a function or a server's `retryAfter` says; default 1 hour.
- * - `probes`: how many calls test an open circuit, at most so many at once; default 1.
- * - `probeThreshold`: the share of failed probes, from 0 to 1, that opens it again; otherwise it closes. Either happens as soon
- *   as the other probes cannot change it. Default 0: one that fails is enough. With 0.5 and 10 probes it is resilience4j's rule.
- * - `probeLease`: a probe that runs longer loses its place, so that one that never ends cannot keep the circuit half-open
- *   for ever; default 1 minute.
- * - `ramp`: after it has closed, lets through a share of the calls that grows. Default: none, all calls pass at once.
- * - `mode`: `"metricsOnly"` counts and rejects nothing, `"forcedClosed"` does not even count; default `"automatic"`.
- * - `classify`: what an exit says about the dependency; default `Outcome.of`. It is not asked about interruptions, which
- *   are ignored.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Options {
-  readonly name?: string | undefined
-  readonly tripPolicy?: TripPolicy | ReadonlyArray<TripPolicy> | undefined
-  readonly openDuration?: Duration.Input | Backoff.Options | undefined
-  readonly openDurationOf?: ((opening: Opening) => Duration.Input | undefined) | undefined
-  readonly maxOpenDuration?: Duration.Input | undefined
-  readonly probes?: number | undefined
-  readonly probeThreshold?: number | undefined
-  readonly probeLease?: Duration.Input | undefined
-  readonly ramp?: ramp.Ramp | undefined
-  readonly mode?: "automatic" | "metricsOnly" | "forcedClosed" | undefined
-  readonly classify?: Outcome.Classify | undefined
-}
-
-/**
- * The options as data.
- *
- * @category fields
- * @since 0.1.0
- */
-export const fields = {
-  name: Field.name,
-  tripPolicy: /* @__PURE__ */ Field.withDefault(
-    /* @__PURE__ */ Field.oneOrMore(/* @__PURE__ */ Field.variants(tripRules)),
-    { rate: {} }
-  ),
-  openDuration: /* @__PURE__ */ Field.withDefault(
-    /* @__PURE__ */ Field.either(
-      Backoff.isOptions,
-      Backoff.field,
-      /* @__PURE__ */ Field.map(
-        /* @__PURE__ */ Field.duration(),
-        (duration, path) => Backoff.field.read(Backoff.constant(duration), path)
-      )
-    ),
-    { base: "5 seconds", cap: "1 minute", jitter: 0.2 }
-  ),
-  openDurationOf: /* @__PURE__ */ Field.optional(
-    /* @__PURE__ */ Field.fn<(opening: Opening) => Duration.Input | undefined>()
-  ),
-  maxOpenDuration: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration(), "1 hour"),
-  probes: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 1 }), 1),
-  probeThreshold: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.number({ min: 0, max: 1 }), 0),
-  probeLease: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration({ min: 1 }), "1 minute"),
-  ramp: /* @__PURE__ */ Field.optional(ramp.field),
-  mode: /* @__PURE__ */ Field.withDefault(
-    /* @__PURE__ */ Field.literals("automatic", "metricsOnly", "forcedClosed"),
-    "automatic"
-  ),
-  classify: Outcome.field
-} satisfies Field.Fields<Options>
 
 /**
  * Makes a circuit breaker. Throws `RangeError` where an option makes no sense.
@@ -406,20 +320,5 @@ const hub = /* @__PURE__ */ PubSub.sliding<Transition>(128)
 class Local extends circuit.Circuit implements LocalCircuitBreaker {
   reload(options: Options): Effect.Effect<void> {
     return this.change(settingsOf(Field.read("CircuitBreaker", fields, options)))
-  }
-}
-
-const modes = { automatic: "Closed", metricsOnly: "MetricsOnly", forcedClosed: "ForcedClosed" } as const
-
-const settingsOf = (settings: Field.Settings<typeof fields>): circuit.Settings => {
-  const { maxOpenDuration, mode, probeLease, tripPolicy } = settings
-  return {
-    ...settings,
-    mode: modes[mode],
-    timed: tripPolicy.some(({ timed }) => timed),
-    ignoresFirstSuccesses: tripPolicy.every(({ ignoresFirstSuccesses }) => ignoresFirstSuccesses),
-    slowMillis: Math.min(...tripPolicy.map(({ slowMillis }) => slowMillis)),
-    maxOpenMillis: Duration.toMillis(maxOpenDuration),
-    probeLeaseMillis: Duration.toMillis(probeLease)
   }
 }

@@ -5,10 +5,11 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
 import * as Outcome from "../Outcome.ts"
+import { nowMillis, permit, stopwatch, told } from "./circuitFiber.ts"
+import type { AnyFiber, Stopwatch } from "./circuitFiber.ts"
 import type { Isolation, Permit, Snapshot, Transition } from "./circuitState.ts"
 import { CircuitOpen, log, tell } from "./circuitState.ts"
 import type { Gate } from "./gated.ts"
@@ -43,8 +44,6 @@ export interface Settings extends OpenTimeSettings, ProbeSettings {
 type Base = "Closed" | "MetricsOnly" | "ForcedClosed"
 
 type ByHand = Base | "Open" | "HalfOpen"
-
-type AnyFiber = Fiber.Fiber<unknown, unknown>
 
 type Rejected = Exit.Exit<never, CircuitOpen>
 
@@ -179,7 +178,7 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
   protected change(settings: Settings): Effect.Effect<void> {
     return told((fiber) => {
       const byHand = this.#base !== this.#settings.mode
-      this.#settings = settings
+      this.#settings = { ...settings, name: this.#settings.name }
       if (this.#phase !== "Isolated") return this.#move(byHand ? this.#base : settings.mode, fiber)
       if (!byHand) this.#afterIsolation = settings.mode
       return Effect.void
@@ -439,39 +438,5 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
     }
     tell(transition, this.#settings.name, fiber.context)
     return Effect.andThen(PubSub.publish(this.hub, transition), log(transition))
-  }
-}
-
-interface Stopwatch {
-  readonly startedAt: number
-  readonly now: () => number
-}
-
-const stopwatch = (fiber: AnyFiber): Stopwatch => {
-  const clock = fiber.getRef(Clock.Clock)
-  return { startedAt: monotonicMillis(clock), now: () => monotonicMillis(clock) }
-}
-
-const nowMillis = (fiber: AnyFiber): number => monotonicMillis(fiber.getRef(Clock.Clock))
-
-/** Changes a circuit and tells others, as one. */
-const told = <A>(change: (fiber: AnyFiber) => Effect.Effect<A>): Effect.Effect<A> =>
-  Effect.uninterruptible(Effect.withFiber(change))
-
-const permit = (fiber: AnyFiber, admission: Policy.Admission): Permit => {
-  const { context } = fiber
-  let settled = false
-  const record = (exit: Exit.Exit<unknown, unknown>) =>
-    Effect.suspend(() => {
-      if (settled) return Effect.void
-      settled = true
-      return admission(exit) ?? Effect.void
-    })
-  return {
-    record,
-    recordUnsafe: (exit) => {
-      Effect.runForkWith(context)(record(exit))
-    },
-    release: record(Policy.neverBegan)
   }
 }

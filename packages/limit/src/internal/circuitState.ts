@@ -67,7 +67,7 @@ export interface Transition {
 }
 
 /**
- * A right to make one call, which whoever holds it settles once: the first report counts, later ones change nothing.
+ * A right to make one call, which its holder settles once: the first report counts, later ones change nothing.
  *
  * @category models
  * @since 0.1.0
