@@ -50,7 +50,12 @@ const observe = Effect.fnUntraced(function*(
 
 const seeded = Random.withSeed("hidden server")
 
-const assertNear = (found: number, capacity: number) => {
+/** How many calls the algorithm lets wait at a server that works on 50. */
+const queues: Record<string, number> = { vegas: 5, gradient: 2, gradient2: 2, aimd: 0 }
+
+/** The capacity is 50, and the limit has room for the queue besides. */
+const assertNear = (found: number, algorithm: string) => {
+  const capacity = 50 + (queues[algorithm] ?? 0)
   assert.isAtLeast(found, capacity * 0.9)
   assert.isAtMost(found, capacity * 1.1)
 }
@@ -162,14 +167,14 @@ describe("ConcurrencyLimit", () => {
       it.effect(`finds a hidden capacity within 10 % with ${name} under ${kind} latency`, () =>
         Effect.gen(function*() {
           const { limits } = yield* observe(algorithm, { seconds: 45, noise })
-          assertNear(settled(limits, 20), 50)
+          assertNear(settled(limits, 20), name)
         }).pipe(seeded), 60_000)
     }
 
     it.effect(`finds it again with ${name} when half of the server is gone`, () =>
       Effect.gen(function*() {
         const { limits } = yield* observe(algorithm, { seconds: 80, noise: 0.1, halveAt: 20 })
-        assertNear(settled(limits, 15), 50)
+        assertNear(settled(limits, 15), name)
       }).pipe(seeded), 60_000)
   }
 

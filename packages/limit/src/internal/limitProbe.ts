@@ -1,70 +1,64 @@
 import type { Bounds, Sample } from "./limitWindow.ts"
-import { shortestMillis, Windowed } from "./limitWindow.ts"
+import { Comparing } from "./limitWindow.ts"
+import { RunningMean } from "./runningMean.ts"
 
 /**
  * Measures the round trip without load now and then, with a lowered limit. Drops count meanwhile too: they lower the limit that
  * the measurement returns to, and end it where nothing else is left of that.
  */
-export abstract class Measuring<Settings extends Bounds> extends Windowed<Settings> {
-  protected unloaded = Infinity
-  protected measureAt = 0
+export abstract class Measuring<Settings extends Bounds> extends Comparing<Settings> {
+  /** The round trip without load. */
+  protected unloaded: RunningMean | undefined
   private probe: Probe | undefined
 
   override record(sample: Sample) {
-    if (this.probe === undefined && sample.nowMillis >= this.measureAt) this.startProbe(sample)
     const { probe } = this
-    if (probe === undefined || sample.dropped) return super.record(sample)
-    if (!probe.add(sample)) return
+    if (probe === undefined || sample.dropped || sample.nowMillis < probe.from) return super.record(sample)
+    probe.roundTrips.add(sample.rttMillis)
+    if (!this.isMeasured(probe)) return super.record(sample)
     this.probe = undefined
-    this.unloaded = probe.mean
     this.estimate = probe.before
-    this.measured(sample)
-    this.startWindow(sample.nowMillis + this.unloaded)
+    this.measured(probe, sample)
+    this.startWindow(sample.nowMillis)
   }
 
-  private startProbe(sample: Sample) {
-    this.probe = new Probe(sample.nowMillis, this.estimate, this.samples)
-    this.estimate = this.lowered(sample)
+  /** Begins a measurement, and tells the limit for it. Until the calls of before have ended, they tell of the load. */
+  protected measure({ nowMillis, rttMillis }: Sample, before: number, lowered: number): number {
+    const settled = 2 * (this.roundTrips.count === 0 ? rttMillis : this.roundTrips.mean)
+    this.probe = {
+      before: this.within(before),
+      limit: this.within(Math.round(lowered)),
+      since: nowMillis,
+      from: nowMillis + settled,
+      roundTrips: new RunningMean()
+    }
+    return this.probe.limit
   }
 
-  protected endWindow(sample: Sample): number {
+  protected override endWindow(sample: Sample): number | undefined {
+    return this.probe !== undefined && this.drops === 0 ? this.estimate : super.endWindow(sample)
+  }
+
+  protected override dropped(kept: number): number {
     const { probe } = this
-    if (probe === undefined) return this.adjust(sample)
-    probe.before = Math.max(this.settings.min, this.afterDrop(probe.before))
+    if (probe === undefined) return super.dropped(kept)
+    probe.before = this.within(probe.before * kept)
     return Math.min(this.estimate, probe.before)
   }
 
-  protected measured(_sample: Sample): void {}
+  protected get isMeasuring(): boolean {
+    return this.probe !== undefined
+  }
 
-  protected abstract readonly samples: number
-  /** Begins a measurement: the limit for it. */
-  protected abstract lowered(sample: Sample): number
-  protected abstract afterDrop(estimate: number): number
-  protected abstract adjust(sample: Sample): number
+  protected abstract isMeasured(probe: Probe): boolean
+  protected abstract measured(probe: Probe, sample: Sample): void
 }
 
-/** Measures the round trip without load, while the limit is lowered. */
-class Probe {
+/** A measurement of the round trip without load, while the limit is lowered. */
+export interface Probe {
   before: number
-  private readonly since: number
-  private readonly requests: number
-  private count = 0
-  private sum = 0
-
-  constructor(since: number, before: number, requests: number) {
-    this.since = since
-    this.before = before
-    this.requests = requests
-  }
-
-  get mean(): number {
-    return this.sum / this.count
-  }
-
-  /** Takes a sample, and tells whether it was the last. Calls that began earlier still tell of the load. */
-  add(sample: Sample): boolean {
-    if (sample.dropped || sample.nowMillis - sample.rttMillis < this.since) return false
-    this.sum += Math.max(shortestMillis, sample.rttMillis)
-    return ++this.count >= this.requests
-  }
+  readonly limit: number
+  readonly since: number
+  readonly from: number
+  readonly roundTrips: RunningMean
 }

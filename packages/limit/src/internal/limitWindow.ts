@@ -1,6 +1,7 @@
 import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Duration from "effect/Duration"
+import { RunningMean } from "./runningMean.ts"
 
 /**
  * Options of all algorithms.
@@ -81,13 +82,12 @@ export const bounded = <S extends Field.Settings<typeof boundFields>>(settings: 
 export abstract class Windowed<Settings extends Bounds> implements Estimator {
   protected estimate: number
   protected readonly settings: Settings
-  private readonly windowMillis: number
-  private windowEnd = -1
-  protected count = 0
-  protected sum = 0
-  protected shortest = Infinity
+  protected roundTrips = new RunningMean()
+  protected drops = 0
   protected mostInFlight = 0
-  protected dropped = false
+  private readonly windowMillis: number
+  private countFrom = -1
+  private shortest = Infinity
 
   constructor(settings: Settings) {
     this.settings = settings
@@ -100,29 +100,39 @@ export abstract class Windowed<Settings extends Bounds> implements Estimator {
   }
 
   record(sample: Sample) {
-    if (this.windowEnd < 0) this.windowEnd = sample.nowMillis + this.windowMillis
-    if (sample.dropped) this.dropped = true
-    else {
-      this.count++
-      this.sum += Math.max(shortestMillis, sample.rttMillis)
-      if (sample.rttMillis < this.shortest) this.shortest = sample.rttMillis
+    const { inFlight, nowMillis, rttMillis } = sample
+    if (this.countFrom < 0) this.countFrom = nowMillis
+    if (sample.dropped) this.drops++
+    else if (nowMillis >= this.countFrom) {
+      this.roundTrips.add(rttMillis)
+      if (rttMillis < this.shortest) this.shortest = rttMillis
       this.observe(sample)
     }
-    if (sample.inFlight > this.mostInFlight) this.mostInFlight = sample.inFlight
-    if (sample.nowMillis < this.windowEnd || (this.count < minSamples && !this.dropped)) return
+    if (inFlight > this.mostInFlight) this.mostInFlight = inFlight
+    if (nowMillis < this.countFrom + this.windowMillis) return
     const next = this.endWindow(sample)
-    this.estimate = Math.max(this.settings.min, Math.min(this.settings.max, next))
-    const wait = Math.max(this.windowMillis, this.shortest === Infinity ? 0 : 2 * this.shortest)
-    this.startWindow(sample.nowMillis + wait)
+    if (next === undefined) return
+    this.estimate = this.within(next)
+    this.startWindow(nowMillis)
   }
 
-  protected startWindow(end: number) {
-    this.windowEnd = end
-    this.count = 0
-    this.sum = 0
+  protected within(limit: number): number {
+    return Math.max(this.settings.min, Math.min(this.settings.max, limit))
+  }
+
+  // Calls that end right after a change tell of the earlier limit, and of the later ones the short ones end first. So a
+  // window begins a mean round trip later, and takes every call that ends from then on.
+  protected startWindow(nowMillis: number) {
+    this.countFrom = nowMillis + this.roundTrips.mean
+    this.roundTrips = new RunningMean()
     this.shortest = Infinity
+    this.drops = 0
     this.mostInFlight = 0
-    this.dropped = false
+  }
+
+  /** Whether calls that began in this window have ended in it. */
+  protected isLongEnough({ nowMillis }: Sample): boolean {
+    return nowMillis >= this.countFrom + 2 * this.shortest
   }
 
   /** A limit that is hardly used says nothing about what lies beyond it. */
@@ -132,10 +142,44 @@ export abstract class Windowed<Settings extends Bounds> implements Estimator {
 
   protected observe(_sample: Sample): void {}
 
-  protected abstract endWindow(sample: Sample): number
+  /** The next limit, or `undefined` where the window goes on. */
+  protected abstract endWindow(sample: Sample): number | undefined
 }
 
-const minSamples = 10
+/** Fewer calls than this say nothing. */
+export const fewest = 10
 
-// Round trips take no time at all where a test's clock stands still, and their ratios would be no numbers.
-export const shortestMillis = 0.001
+/** Compares round trips with others, once it knows them well enough. */
+export abstract class Comparing<Settings extends Bounds> extends Windowed<Settings> {
+  protected endWindow(sample: Sample): number | undefined {
+    const { drops, roundTrips } = this
+    const calls = drops + roundTrips.count
+    if (calls < fewest) return undefined
+    const kept = 1 - drops / calls / 2
+    if (drops * 10 >= calls) return this.dropped(kept)
+    if (roundTrips.count < enough || !this.isLongEnough(sample) || !this.isKnown(sample)) return undefined
+    return this.adjust(sample) * kept
+  }
+
+  /** Whether the mean round trip is exact enough to act on. */
+  protected isKnown(_sample: Sample): boolean {
+    return isExact(this.roundTrips, this.estimate) || this.roundTrips.count >= most
+  }
+
+  /** The next limit after a window of which a tenth or more was dropped. */
+  protected dropped(kept: number): number {
+    return this.estimate * kept
+  }
+
+  protected abstract adjust(sample: Sample): number
+}
+
+// Where one call in ten takes ten times as long, ten calls may well miss that.
+const enough = 30
+
+/** No mean takes more calls than this. */
+export const most = 2000
+
+/** Whether the error of a mean changes the limit by at most 3 % or 2 calls, times `factor`. */
+export const isExact = ({ error }: RunningMean, limit: number, factor = 1): boolean =>
+  error <= factor * Math.max(0.03, 2 / limit)

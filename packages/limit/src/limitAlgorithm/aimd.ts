@@ -1,7 +1,7 @@
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Duration from "effect/Duration"
 import type { Bounds, Options as All, Sample, Start } from "../internal/limitWindow.ts"
-import { bounded, boundFields, Windowed } from "../internal/limitWindow.ts"
+import { bounded, boundFields, fewest, Windowed } from "../internal/limitWindow.ts"
 
 interface Options extends All {
   readonly backoffRatio?: number | undefined
@@ -41,11 +41,12 @@ export const aimd: Field.Variant<"aimd", Options | undefined, Start> = /* @__PUR
 
 class Aimd extends Windowed<Settings> {
   protected override observe(sample: Sample) {
-    if (sample.rttMillis > Duration.toMillis(this.settings.timeout)) this.dropped = true
+    if (sample.rttMillis > Duration.toMillis(this.settings.timeout)) this.drops++
   }
 
-  protected endWindow(): number {
-    if (this.dropped) return Math.min(this.estimate - 1, Math.floor(this.estimate * this.settings.backoffRatio))
+  protected endWindow(): number | undefined {
+    if (this.drops > 0) return Math.min(this.estimate - 1, Math.floor(this.estimate * this.settings.backoffRatio))
+    if (this.roundTrips.count < fewest) return undefined
     return this.halfUsed ? this.estimate + 1 : this.estimate
   }
 }

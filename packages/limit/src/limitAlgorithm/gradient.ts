@@ -1,5 +1,6 @@
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Duration from "effect/Duration"
+import type { Probe } from "../internal/limitProbe.ts"
 import { Measuring } from "../internal/limitProbe.ts"
 import type { Bounds, Options as All, Sample, Start } from "../internal/limitWindow.ts"
 import { bounded, boundFields } from "../internal/limitWindow.ts"
@@ -54,30 +55,36 @@ export const gradient: Field.Variant<"gradient", Options | undefined, Start> = /
 )
 
 class Gradient extends Measuring<Settings> {
+  private measureAt = 0
   private windowsAtMin = 0
 
-  protected get samples(): number {
-    return this.settings.minRttRequests
+  override record(sample: Sample) {
+    const { minRttConcurrency } = this.settings
+    if (!this.isMeasuring && sample.nowMillis >= this.measureAt) {
+      this.estimate = this.measure(sample, this.estimate, Math.min(this.estimate, minRttConcurrency))
+      this.windowsAtMin = 0
+    }
+    super.record(sample)
   }
 
-  protected lowered({ nowMillis, random }: Sample): number {
-    const { jitter, minRttConcurrency, minRttInterval } = this.settings
-    this.measureAt = nowMillis + Duration.toMillis(minRttInterval) * (1 - jitter * random())
-    this.windowsAtMin = 0
-    return Math.min(this.estimate, minRttConcurrency)
+  protected isMeasured({ roundTrips }: Probe): boolean {
+    return roundTrips.count >= this.settings.minRttRequests
   }
 
-  protected afterDrop(estimate: number): number {
-    return estimate / 2
+  protected measured({ roundTrips, since }: Probe, { random }: Sample) {
+    const { jitter, minRttInterval } = this.settings
+    this.unloaded = roundTrips
+    this.measureAt = since + Duration.toMillis(minRttInterval) * (1 - jitter * random())
   }
 
   protected adjust(sample: Sample): number {
-    if (this.count === 0) return this.estimate / 2
-    const ratio = this.unloaded * (1 + this.settings.buffer) * this.count / this.sum
-    const gradient = this.dropped ? 0.5 : Math.max(0.5, Math.min(2, ratio))
-    if (gradient > 1 && !this.halfUsed) return this.estimate
-    const scaled = this.estimate * gradient
-    const next = this.halfUsed ? scaled + this.settings.headroom * Math.sqrt(scaled) : scaled
+    const { estimate, halfUsed, roundTrips, unloaded = roundTrips } = this
+    const known = 1 + Math.hypot(roundTrips.error, unloaded.error)
+    const ratio = unloaded.mean * (1 + this.settings.buffer) * known / roundTrips.mean
+    const gradient = Math.max(0.5, Math.min(2, ratio))
+    if (gradient > 1 && !halfUsed) return estimate
+    const scaled = estimate * gradient
+    const next = halfUsed ? scaled + this.settings.headroom * Math.sqrt(scaled) : scaled
     this.windowsAtMin = next <= this.settings.min ? this.windowsAtMin + 1 : 0
     if (this.windowsAtMin === 5) this.measureAt = sample.nowMillis
     return next

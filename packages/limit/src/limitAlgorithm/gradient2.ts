@@ -1,6 +1,6 @@
 import * as Field from "@effect-resilience/kernel/Field"
 import type { Bounds, Options as All, Start } from "../internal/limitWindow.ts"
-import { bounded, boundFields, Windowed } from "../internal/limitWindow.ts"
+import { bounded, boundFields, Comparing } from "../internal/limitWindow.ts"
 
 interface Options extends All {
   readonly smoothing?: number | undefined
@@ -37,7 +37,8 @@ const field = /* @__PURE__ */ Field.map(
  *
  * **Gotchas**
  *
- * Under an overload without end the long-term mean follows the short one, and the limit creeps up.
+ * Under an overload without end the long-term mean follows the short one, and the limit creeps up. Where the load was always
+ * low, the mean says so, and a limit that has to grow much takes minutes.
  *
  * @category algorithms
  * @since 0.1.0
@@ -48,23 +49,21 @@ export const gradient2: Field.Variant<"gradient2", Options | undefined, Start> =
   field
 )
 
-class Gradient2 extends Windowed<Settings> {
+class Gradient2 extends Comparing<Settings> {
   private long = 0
   private windows = 0
 
-  protected endWindow(): number {
+  protected adjust(): number {
     const { longWindow, queueSize, smoothing, tolerance } = this.settings
-    if (this.count === 0) return this.estimate * (1 - smoothing / 2)
-    const short = this.sum / this.count
+    const { error, mean: short } = this.roundTrips
     // The mean of the first ten windows is plain, then exponential.
     this.windows++
     const weight = this.windows <= 10 ? 1 / this.windows : 2 / (longWindow + 1)
     this.long += (short - this.long) * weight
     // After a long overload the baseline is too high; waiting for its decay would hold the limit up.
     if (this.long / short > 2) this.long *= 0.9
-    if (this.dropped) return this.estimate * (1 - smoothing / 2)
     if (!this.halfUsed) return this.estimate
-    const gradient = Math.max(0.5, Math.min(1, tolerance * this.long / short))
+    const gradient = Math.max(0.5, Math.min(1, tolerance * (1 + error) * this.long / short))
     return this.estimate * (1 - smoothing) + (this.estimate * gradient + queueSize) * smoothing
   }
 }
