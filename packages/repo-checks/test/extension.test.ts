@@ -15,7 +15,7 @@ import { afterAll, beforeAll, expect, it } from "vitest"
 import { root } from "../src/Workspace.ts"
 
 /**
- * Somebody adds a jitter, a trip rule, a limit algorithm and a part of the pipeline: one new file and one line each. The change is
+ * Somebody adds a jitter, a kind of budget, a trip rule, a limit algorithm and a part of the pipeline: one new file and one line each. The change is
  * made in a copy of the sources and then used in every way that the ones that exist are used.
  */
 const additions: ReadonlyArray<
@@ -29,6 +29,36 @@ const additions: ReadonlyArray<
 
 /** Half of the delay. */
 export const halved = withoutOptions((growth) => (position) => grown(growth, position) / 2)
+`
+  },
+  {
+    folder: "retry/src/budgetKind",
+    line: `export { first } from "./first.ts"\n`,
+    file: "first.ts",
+    code: `import * as Field from "@effect-resilience/kernel/Field"
+import { Account } from "../internal/account.ts"
+
+class First extends Account {
+  constructor(left, name) {
+    super(name)
+    this.left = left
+  }
+  depositUnsafe() {}
+  isIdle() {
+    return false
+  }
+  look() {
+    return { balance: this.left }
+  }
+  pay() {
+    return this.left-- > 0
+  }
+}
+
+const field = Field.map(Field.struct({ extra: Field.integer({ min: 0 }) }), ({ extra }) => (name) => new First(extra, name))
+
+/** Only so many extra attempts, once and for all. */
+export const first = Field.variant("AttemptBudget", "first", field)
 `
   },
   {
@@ -107,6 +137,7 @@ const json = {
   name: "ledger",
   metrics: true,
   retry: { times: 2, backoff: { base: "10 millis", jitter: "halved" } },
+  budget: { first: { extra: 2 } },
   circuitBreaker: { tripPolicy: { total: 3 } },
   concurrencyLimit: { algorithm: { doubling: { initial: 2 } } },
   log: { to: "note" }
@@ -117,13 +148,14 @@ const program = Effect.gen(function*() {
   const description = yield* PipelineDescription.decode(json, { functions })
   assert.deepEqual(yield* PipelineDescription.encode(description, { functions }), json)
   const ledger = yield* Pipeline.make(description, { classify: () => ({ _tag: "Retry", after: undefined }) })
-  const { concurrencyLimit, circuitBreaker } = yield* ledger.policies
+  const { budget, concurrencyLimit, circuitBreaker } = yield* ledger.policies
   assert.equal((yield* concurrencyLimit.snapshot).limit, 2)
   yield* ledger.execute(Effect.void)
   assert.equal((yield* concurrencyLimit.snapshot).limit, 4)
   yield* Effect.exit(ledger.execute(Effect.fail("down")))
   assert.equal((yield* circuitBreaker.snapshot)._tag, "Open")
   assert.deepEqual(attempts, ["ledger", "ledger", "ledger", "ledger"])
+  assert.equal((yield* budget.snapshot).balance, 0)
   assert.match(yield* ledger.describe, /jitter halved/)
   assert.match(yield* ledger.describe, /tripPolicy \\(total 3\\)/)
   const series = yield* Metric.snapshot
@@ -160,7 +192,7 @@ beforeAll(() => {
 
 afterAll(() => rmSync(copy, { recursive: true }))
 
-it("takes a new jitter, trip rule, limit algorithm and part as one file and one line each", () => {
+it("takes a new jitter, kind of budget, trip rule, limit algorithm and part as one file and one line each", () => {
   const node = join(root, "node_modules", ".bin", "node")
   const printed = execFileSync(node, ["--conditions=@effect-resilience/source", "use.ts"], {
     cwd: copy,

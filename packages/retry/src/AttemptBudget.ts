@@ -75,11 +75,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import type { ExpiringOptions } from "./budgetKind/expiring.ts"
 import * as kinds from "./budgetKind/index.ts"
-import type { InFlightOptions } from "./budgetKind/inFlight.ts"
-import type { QuotaOptions } from "./budgetKind/quota.ts"
-import type { RetryThrottlingOptions } from "./budgetKind/retryThrottling.ts"
 import type { Open } from "./internal/account.ts"
 import type { AttemptBudget, Entered, Snapshot } from "./internal/budget.ts"
 import * as internal from "./internal/budget.ts"
@@ -131,7 +127,7 @@ export class BudgetExhausted extends Data.TaggedError("BudgetExhausted")<{
  * @category models
  * @since 0.1.0
  */
-export interface Options {
+export interface Options extends Kinds {
   readonly name?: string | undefined
   readonly ratio?: number | undefined
   readonly minPerSecond?: number | undefined
@@ -139,22 +135,21 @@ export interface Options {
   readonly processes?: number | undefined
   /** @deprecated use `minPerSecond` */
   readonly floor?: number | undefined
-  readonly expiring?: ExpiringOptions | undefined
-  readonly inFlight?: InFlightOptions | undefined
-  readonly quota?: QuotaOptions | undefined
-  readonly retryThrottling?: RetryThrottlingOptions | undefined
 }
+
+/**
+ * The kinds, each with its options.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Kinds = { readonly [Kind in keyof typeof kinds]?: Field.Input<typeof kinds[Kind]> }
 
 const amount = /* @__PURE__ */ Field.number({ min: 0 })
 
 const atLeast1 = /* @__PURE__ */ Field.number({ min: 1 })
 
-const kindFields = {
-  expiring: /* @__PURE__ */ Field.optional(kinds.expiring),
-  inFlight: /* @__PURE__ */ Field.optional(kinds.inFlight),
-  quota: /* @__PURE__ */ Field.optional(kinds.quota),
-  retryThrottling: /* @__PURE__ */ Field.optional(kinds.retryThrottling)
-}
+const kindFields = /* @__PURE__ */ optionalOf(kinds)
 
 const unnamed = {
   ratio: /* @__PURE__ */ Field.withDefault(amount, 0.1),
@@ -190,6 +185,13 @@ export const field: Field.Field<Omit<Options, "name">, Open> = {
     if (kind === undefined) return accountOf(settings)
     requireArgument(written.length === 1, `${path}.${kind}`, "the only option beside name", written.join(", "))
     return settings[kind] ?? accountOf(settings)
+  }
+}
+
+// Hoisted, since the fields above need it.
+function optionalOf<F extends Field.Record>(fields: F) {
+  return Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, Field.optional(field)])) as {
+    readonly [K in keyof F]: Field.Field<Field.Input<F[K]> | undefined, Field.Output<F[K]> | undefined>
   }
 }
 

@@ -27,7 +27,7 @@
  * - Not in the package's index, since it loads `Schema`: import it from `@effect-resilience/retry/SharedAttemptBudget`.
  * - All processes have to use the same options for a name.
  * - A process has nothing before its first response from the store, which it asks when the budget is made.
- * - Redis has to be 5 or later. Its account is forgotten when nobody has asked for as long as time takes to fill it; without
+ * - Redis has to be 5 or later. Its account is forgotten when no process has asked for as long as time takes to fill it; without
  *   `minPerSecond`, for a day.
  *
  * **Example** (Two processes, one budget)

@@ -98,34 +98,6 @@ describe("the numbers that others publish", () => {
       assert.isTrue(budget.withdrawUnsafe(0))
     }))
 
-  for (const { maxAttempts, name, steps, tokens } of published.aws.cases) {
-    it.effect(`AWS: ${name}`, () =>
-      Effect.gen(function*() {
-        const { capacity, costs } = published.aws
-        const budget = yield* AttemptBudget.make({ quota: { capacity } })
-        // They begin with less than the cap; somebody else has spent it.
-        enter(budget).withdrawUnsafe(0, capacity - tokens)
-        let call = enter(budget)
-        let attempt = 1
-        for (const [step, quota] of steps) {
-          if (step === "success") {
-            call.endUnsafe(ok)
-            call = enter(budget)
-            attempt = 1
-          } else {
-            call.failedUnsafe?.(attempt > 1)
-            if (step === "maxAttempts") assert.strictEqual(attempt, maxAttempts)
-            else {
-              const cost = step === "throttled" ? costs.throttled : costs.transient
-              assert.strictEqual(call.withdrawUnsafe(0, cost), step !== "exceeded")
-            }
-            attempt++
-          }
-          assert.strictEqual(yield* balance(budget), quota, step)
-        }
-      }))
-  }
-
   it.effect("Envoy: one more retry among those in flight", () =>
     Effect.gen(function*() {
       const { defaults, vectors } = published.envoy
@@ -248,9 +220,24 @@ describe("a quota", () => {
         yield* run(Effect.interrupt)
         assert.strictEqual(yield* balance(budget), 3)
         yield* run(unavailable)
-        assert.strictEqual(yield* balance(budget), Math.max(0, 3 - (2 ** layers - 1)), "retries in vain are paid for")
+        assert.strictEqual(
+          yield* balance(budget),
+          Math.max(0, 3 - (2 ** layers - 1)),
+          "retries that do not help are paid for"
+        )
       }))
   }
+
+  it.effect("gets nothing back for a result that would have been retried", () =>
+    Effect.gen(function*() {
+      const budget = yield* AttemptBudget.make({ quota: { capacity: 10 } })
+      const call = Effect.succeed("pending").pipe(
+        RetryPolicy.retry(once, { retryWhen: () => true }),
+        AttemptBudget.withAttemptBudget(budget)
+      )
+      assert.strictEqual(yield* call, "pending")
+      assert.strictEqual(yield* balance(budget), 9)
+    }))
 
   it.effect("takes back what hedges cost that won", () =>
     Effect.gen(function*() {

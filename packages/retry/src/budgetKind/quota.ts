@@ -57,9 +57,10 @@ class Quota extends Following {
     return this.attempts === 0 && this.balance === this.capacity
   }
 
-  override callEnded(succeeded: boolean, lastCost: number): void {
+  override callEnded(succeeded: boolean, lastCost: number | undefined): void {
     if (!succeeded) return
-    this.balance = Math.min(this.capacity, this.balance + (lastCost > 0 ? toUnits(lastCost) : this.perSuccess))
+    const returned = lastCost === undefined ? this.perSuccess : toUnits(lastCost)
+    this.balance = Math.min(this.capacity, this.balance + returned)
   }
 
   protected look() {

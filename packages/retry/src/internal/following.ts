@@ -26,8 +26,8 @@ export abstract class Following extends Account {
   /** An attempt failed in a way that allows another one. */
   attemptFailed(): void {}
 
-  /** `lastCost` is what the last extra attempt of the call has cost, 0 where there was none. */
-  callEnded(_succeeded: boolean, _lastCost: number): void {}
+  /** `lastCost` is what the last extra attempt of the call has cost, if there was one. */
+  callEnded(_succeeded: boolean, _lastCost: number | undefined): void {}
 }
 
 // The attempts that one policy makes for one call. They take the place of the attempt of the policy around it, so that an
@@ -48,7 +48,7 @@ class Tab implements Entered {
   /** The failure of the last attempt is counted, and may become that of the attempt around. */
   private lastFailed = false
   private ended = false
-  private lastCost = 0
+  private lastCost: number | undefined = undefined
 
   constructor(budget: Following, outer: Tab | undefined, isPaid: boolean) {
     this.name = budget.name
@@ -108,7 +108,8 @@ class Tab implements Entered {
     this.ended = true
     budget.attempts -= this.attempts
     budget.paid -= this.isPaid ? this.attempts : this.paid
-    if (outer === undefined) return budget.callEnded(Exit.isSuccess(exit), this.lastCost)
+    // A result that a policy would have retried is none.
+    if (outer === undefined) return budget.callEnded(Exit.isSuccess(exit) && this.attempts > 0, this.lastCost)
     budget.attempts++
     if (this.isPaid) budget.paid++
     if (this.attempts === 0 && this.lastFailed) outer.counted++

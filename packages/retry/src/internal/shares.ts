@@ -35,7 +35,7 @@ export interface Share {
 }
 
 /**
- * What a process may hold: its part of half of what can be saved up. At least 1, since nobody can make use of less.
+ * What a process may hold: its part of half of what can be saved up. At least 1, since less pays for no attempt.
  */
 export const shareOf = (burst: number, processes: number): number => Math.max(unit, Math.floor(burst / 2 / processes))
 

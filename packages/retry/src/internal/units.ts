@@ -1,5 +1,5 @@
 /**
- * Balances are counted in millionths, as integers: whoever adds a tenth ten times has one, and a year of fractions does not
+ * Balances are counted in millionths, as integers: ten tenths are one, and a year of fractions does not
  * drift. gRPC counts in thousandths for the same reason.
  */
 export const unit = 1_000_000

@@ -1,4 +1,4 @@
-/** The tests that others have for their budgets, as tables. */
+/** The tests that others have for their budgets, as tables. Those of the AWS SDKs are in `aws2026.ts`. */
 
 /** `ttl` in seconds; what 10,000 calls may retry while time stands still, give or take one. */
 export const finagle = {
@@ -44,64 +44,6 @@ export const grpc = {
   ],
   /** A6, "Throttling Retry Attempts and Hedged RPCs": above 5 of 10 tokens calls are retried. */
   example: { maxTokens: 10, tokenRatio: 0.1, failuresUntilThrottled: 5, successesPerFailure: 10 }
-} as const
-
-/** The quota after each response. A success ends a call. */
-export const aws = {
-  source: "AWS SDK for JavaScript v3, specification tests of AWS_NEW_RETRIES_2026 (2026-05)",
-  url: "https://github.com/aws/aws-sdk-js-v3/issues/8037",
-  costs: { transient: 14, throttled: 5 },
-  capacity: 500,
-  cases: [
-    {
-      name: "Retry eventually succeeds",
-      tokens: 500,
-      maxAttempts: 3,
-      steps: [["transient", 486], ["transient", 472], ["success", 486]]
-    },
-    {
-      name: "Fail due to max attempts reached",
-      tokens: 500,
-      maxAttempts: 3,
-      steps: [["transient", 486], ["transient", 472], ["maxAttempts", 472]]
-    },
-    {
-      name: "Retry Quota reached after a single retry",
-      tokens: 14,
-      maxAttempts: 3,
-      steps: [["transient", 0], ["exceeded", 0]]
-    },
-    {
-      name: "No retries at all if retry quota is 0",
-      tokens: 0,
-      maxAttempts: 3,
-      steps: [["exceeded", 0]]
-    },
-    {
-      name: "Verifying exponential backoff timing",
-      tokens: 500,
-      maxAttempts: 5,
-      steps: [["transient", 486], ["transient", 472], ["transient", 458], ["transient", 444], ["maxAttempts", 444]]
-    },
-    {
-      name: "Retry Stops After Retry Quota Exhaustion",
-      tokens: 20,
-      maxAttempts: 5,
-      steps: [["transient", 6], ["exceeded", 6]]
-    },
-    {
-      name: "Retry quota Recovery After Successful Responses",
-      tokens: 30,
-      maxAttempts: 5,
-      steps: [["transient", 16], ["transient", 2], ["success", 16], ["transient", 2], ["success", 16]]
-    },
-    {
-      name: "Throttling Error Token Bucket Drain (5 tokens)",
-      tokens: 500,
-      maxAttempts: 3,
-      steps: [["throttled", 495], ["success", 500]]
-    }
-  ]
 } as const
 
 /** Whether one more retry may run, where `retries` of the `active` requests are retries. */
