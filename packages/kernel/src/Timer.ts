@@ -9,7 +9,8 @@
  *
  * Where the fiber has the live clock, all waits of the same length share one platform timer: they end in the order in
  * which they began, so a linked list does, and a wait that is given up leaves nothing behind. With any other clock, a
- * `TestClock` for example, that clock waits. This is the only place of these packages that knows of a platform timer.
+ * `TestClock` for example, that clock waits; an `EventClock` does so without a fiber. This is the only place of these
+ * packages that knows of a platform timer.
  *
  * A time limit (`startUnsafe`) that comes 5 ms late or more, since the program computed meanwhile, is granted 10 ms more:
  * timers come before sockets in an event loop's turn, and a response that has arrived in time would be thrown away.
@@ -51,6 +52,28 @@ export interface Wait {
 }
 
 /**
+ * A clock that calls a function at a time of its own. Simulations have one: a fiber that sleeps for each wait costs them
+ * several times as much.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EventClock extends Clock.Clock {
+  /** Calls `onElapsed` after `millis`, unless the wait is cancelled before. */
+  readonly [at]: (millis: number, onElapsed: () => void) => Wait
+}
+
+/**
+ * The method of an `EventClock`.
+ *
+ * @category symbols
+ * @since 0.1.0
+ */
+export const at: "~@effect-resilience/kernel/Timer/at" = "~@effect-resilience/kernel/Timer/at"
+
+const isEventClock = (clock: Clock.Clock): clock is EventClock => at in clock
+
+/**
  * Waits `millis`, then continues with `self`. No wait, where `millis` is zero, less, or not a number.
  *
  * @category waiting
@@ -72,6 +95,12 @@ export const delayUnsafe = <A, E, R>(
 ): Effect.Effect<A, E, R> => {
   if (!(millis > 0)) return self
   const clock = Context.get(context, Clock.Clock)
+  if (isEventClock(clock)) {
+    return Effect.callback<A, E, R>((resume) => {
+      const wait = clock[at](millis, () => resume(self))
+      return Effect.sync(() => wait.cancel())
+    })
+  }
   if (clock !== liveClock || millis > longestPlatformTimer) {
     return Effect.andThen(clock.sleep(Duration.millis(millis)), self)
   }
@@ -91,7 +120,9 @@ export const delayUnsafe = <A, E, R>(
 export const startUnsafe = (context: Context.Context<never>, millis: number, onElapsed: () => void): Wait => {
   const clock = Context.get(context, Clock.Clock)
   if (clock === liveClock && !(millis > longestPlatformTimer)) return startLive(millis, true, onElapsed, undefined)
-  const sleeping = Effect.runForkWith(context)(Effect.map(clock.sleep(Duration.millis(millis)), onElapsed))
+  const length = millis > 0 ? millis : 1
+  if (isEventClock(clock)) return clock[at](length, onElapsed)
+  const sleeping = Effect.runForkWith(context)(Effect.map(clock.sleep(Duration.millis(length)), onElapsed))
   return { cancel: () => sleeping.interruptUnsafe() }
 }
 

@@ -1,0 +1,229 @@
+/**
+ * Time that passes as fast as the machine can compute.
+ *
+ * **Why**
+ *
+ * A policy that waits is understood by letting it wait. `TestClock` does that in tests; for a million waits it takes minutes,
+ * since each is a fiber, a latch, and a timer of the machine. Here a wait is an entry in a heap.
+ *
+ * **Details**
+ *
+ * A virtual time has a clock, a scheduler and a source of chance of its own, which its fibers get by their context. Nothing
+ * passes until `advance` or `runSync` says so; then events happen in the order of their time, and of their beginning where they
+ * share one. After each, all fibers run until each of them waits. The same program with the same seed does the same, and the
+ * same as under `TestClock`.
+ *
+ * **Gotchas**
+ *
+ * A fiber that waits for something real, a promise or a socket, is not waited for.
+ *
+ * **Example** (An hour in a millisecond)
+ *
+ * ```ts import.meta.vitest
+ * import { VirtualTime } from "@effect-resilience/lab"
+ * import { Clock, Effect } from "effect"
+ *
+ * const program = Effect.andThen(Effect.sleep("1 hour"), Clock.currentTimeMillis)
+ * VirtualTime.runSync(program) // => 3600000
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Time from "@effect-resilience/kernel/Time"
+import * as Timer from "@effect-resilience/kernel/Timer"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Random from "effect/Random"
+import * as Scheduler from "effect/Scheduler"
+import { DirectScheduler } from "./internal/directScheduler.ts"
+import type { Event } from "./internal/EventHeap.ts"
+import { EventHeap } from "./internal/EventHeap.ts"
+
+/**
+ * A time of its own.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface VirtualTime {
+  /** What its fibers run in: the clock, the scheduler, and chance. */
+  readonly context: Context.Context<never>
+  /** How many milliseconds have passed. */
+  readonly nowMillis: () => number
+  /** Starts a fiber, which runs until it waits. */
+  readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  /** Calls a function after `millis`, unless the wait is cancelled before. */
+  readonly at: (millis: number, happen: () => void) => Timer.Wait
+  /** Lets time pass. */
+  readonly advance: (duration: Duration.Input) => void
+  /** Goes to the next event and lets it happen. `false` where there is none. */
+  readonly next: () => boolean
+}
+
+/**
+ * How a virtual time begins.
+ *
+ * - `seed`: of chance; default 0.
+ * - `startMillis`: the date at the beginning, in milliseconds since 1970; default 0. Durations are measured from 0 in any case.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly seed?: string | number | undefined
+  readonly startMillis?: number | undefined
+}
+
+/**
+ * Makes a virtual time.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = ({ seed = 0, startMillis = 0 }: Options = {}): VirtualTime => {
+  const clock = new VirtualClock(startMillis)
+  const scheduler = new DirectScheduler()
+  const context = Context.empty().pipe(
+    Context.add(Clock.Clock, clock),
+    Context.add(Scheduler.Scheduler, scheduler),
+    Context.add(Scheduler.PreventSchedulerYield, true),
+    Context.add(Random.Random, random(seed))
+  )
+  const next = () => {
+    const happened = clock.next(Infinity)
+    scheduler.drain()
+    return happened
+  }
+  return {
+    context,
+    nowMillis: () => Time.monotonicMillis(clock),
+    fork: Effect.runForkWith(context),
+    at: (millis, happen) => clock[Timer.at](millis, happen),
+    advance: (duration) => {
+      const until = Time.monotonicMillis(clock) + Duration.toMillis(duration)
+      scheduler.drain()
+      while (clock.next(until)) scheduler.drain()
+      clock.stopAt(until)
+    },
+    next: () => {
+      scheduler.drain()
+      return next()
+    }
+  }
+}
+
+/**
+ * A source of chance that gives the same numbers for the same seed.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const random = (seed: string | number): Random.Random =>
+  Effect.runSync(Random.withSeed(Effect.withFiber((fiber) => Effect.succeed(fiber.getRef(Random.Random))), seed))
+
+/**
+ * Runs an effect in a time of its own, to its end. It dies where the effect waits for something that no event of this time
+ * can end.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const runSyncExit = <A, E>(effect: Effect.Effect<A, E>, options?: Options): Exit.Exit<A, E> => {
+  const time = make(options)
+  const fiber = time.fork(effect)
+  for (;;) {
+    const exit = fiber.pollUnsafe()
+    if (exit !== undefined) return exit
+    if (!time.next() && fiber.pollUnsafe() === undefined) {
+      return Exit.die(
+        new Error(`The effect still waits after ${time.nowMillis()} ms of virtual time, and nothing is left to happen`)
+      )
+    }
+  }
+}
+
+/**
+ * `runSyncExit`, for effects that succeed. It throws what a failure left, as `Effect.runSync` does.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const runSync = <A, E>(effect: Effect.Effect<A, E>, options?: Options): A =>
+  Effect.runSync(runSyncExit(effect, options))
+
+class VirtualClock implements Timer.EventClock {
+  private readonly heap = new EventHeap()
+  private readonly startMillis: number
+  private now = 0
+
+  constructor(startMillis: number) {
+    this.startMillis = startMillis
+  }
+
+  readonly currentTimeMillis = Effect.sync(() => this.currentTimeMillisUnsafe())
+  readonly currentTimeNanos = Effect.sync(() => this.currentTimeNanosUnsafe())
+  readonly monotonicTimeNanos = Effect.sync(() => this.monotonicTimeNanosUnsafe())
+
+  currentTimeMillisUnsafe(): number {
+    return this.startMillis + this.now
+  }
+
+  currentTimeNanosUnsafe(): bigint {
+    return nanos(this.startMillis + this.now)
+  }
+
+  monotonicTimeNanosUnsafe(): bigint {
+    return nanos(this.now)
+  }
+
+  sleep(duration: Duration.Duration): Effect.Effect<void> {
+    const millis = Duration.toMillis(duration)
+    if (!(millis > 0)) return Effect.void
+    return Effect.callback((resume) => {
+      const wait = this[Timer.at](millis, () => resume(Effect.void))
+      return Effect.sync(() => wait.cancel())
+    })
+  }
+
+  [Timer.at](millis: number, happen: () => void): Timer.Wait {
+    const event = new VirtualWait(happen)
+    if (millis < Infinity) this.heap.add(this.now + millis, event)
+    return event
+  }
+
+  /** Lets the next event happen, if its time is not after `until`. */
+  next(until: number): boolean {
+    for (let time = this.heap.first; time <= until && time < Infinity; time = this.heap.first) {
+      const event = this.heap.take()
+      if (event?.happen === undefined) continue
+      this.now = time
+      const { happen } = event
+      event.happen = undefined
+      happen()
+      return true
+    }
+    return false
+  }
+
+  stopAt(until: number): void {
+    if (until > this.now && until < Infinity) this.now = until
+  }
+}
+
+class VirtualWait implements Event, Timer.Wait {
+  happen: (() => void) | undefined
+
+  constructor(happen: () => void) {
+    this.happen = happen
+  }
+
+  cancel(): void {
+    this.happen = undefined
+  }
+}
+
+const nanos = (millis: number): bigint => BigInt(Math.round(millis * 1_000_000))

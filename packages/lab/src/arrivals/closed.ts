@@ -1,0 +1,29 @@
+import * as Field from "@effect-resilience/kernel/Field"
+import * as Duration from "effect/Duration"
+import type { Arrivals } from "../internal/arrivals.ts"
+import * as chance from "../internal/chance.ts"
+
+interface Options {
+  readonly clients: number
+  readonly thinkTime: Duration.Input
+}
+
+const fields = {
+  clients: /* @__PURE__ */ Field.integer({ min: 1 }),
+  thinkTime: /* @__PURE__ */ Field.duration({ finite: true })
+} satisfies Field.Fields<Options>
+
+/** So many clients, each of which calls again when it has had a result and a time to think, exponential with this mean. */
+export const closed: Field.Variant<"closed", Options, Arrivals> = /* @__PURE__ */ Field.variant(
+  "Lab",
+  "closed",
+  /* @__PURE__ */ Field.map(
+    /* @__PURE__ */ Field.struct(fields),
+    ({ clients, thinkTime }): Arrivals => ({ call, random, time }) => {
+      const meanMillis = Duration.toMillis(thinkTime)
+      const think = () => time.at(chance.exponential(meanMillis, random), arrive)
+      const arrive = () => call(think)
+      for (let i = 0; i < clients; i++) time.at(random() * meanMillis, arrive)
+    }
+  )
+)

@@ -1,0 +1,2 @@
+export { closed } from "./closed.ts"
+export { open } from "./open.ts"

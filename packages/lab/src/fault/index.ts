@@ -1,0 +1,3 @@
+export { down } from "./down.ts"
+export { failing } from "./failing.ts"
+export { slow } from "./slow.ts"

@@ -1,0 +1,2 @@
+export * as Lab from "./Lab.ts"
+export * as VirtualTime from "./VirtualTime.ts"

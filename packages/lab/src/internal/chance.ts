@@ -1,0 +1,5 @@
+/** A number from 0 to below 1. */
+export type Chance = () => number
+
+/** A time with an exponential distribution. */
+export const exponential = (meanMillis: number, chance: Chance): number => -meanMillis * Math.log(1 - chance())

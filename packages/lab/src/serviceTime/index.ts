@@ -1,0 +1,3 @@
+export { bimodal } from "./bimodal.ts"
+export { constant } from "./constant.ts"
+export { exponential } from "./exponential.ts"

@@ -1,0 +1,102 @@
+// What queueing theory says of a server without policies, and the published laws of retries.
+import { Lab } from "@effect-resilience/lab"
+import { describe, expect, it, vi } from "vitest"
+
+// Seconds of a processor that may be busy elsewhere.
+vi.setConfig({ testTimeout: 60_000 })
+
+const meanWait = (workers: number, load: number, serviceTime: Lab.ServiceTime, minutes: number) => {
+  const { latency, total } = Lab.simulate({
+    seed: 5,
+    duration: `${minutes} minutes`,
+    arrivals: { open: { perSecond: workers * 100 * load } },
+    server: { workers, serviceTime }
+  })
+  return { waitMillis: latency.mean - 10, services: total.good }
+}
+
+// A. K. Erlang (1917): the mean wait in the queue, in service times.
+const erlangC = (c: number, load: number): number => {
+  const a = c * load
+  let inverse = 1
+  for (let k = 1; k <= c; k++) inverse = 1 + inverse * k / a
+  const b = 1 / inverse
+  return b / (1 - load * (1 - b)) / (c * (1 - load))
+}
+
+describe("a server without policies", () => {
+  it("waits as Erlang says, with one worker and with four", () => {
+    expect(meanWait(1, 0.5, { exponential: 10 }, 10).waitMillis / 10).toBeCloseTo(1, 1)
+    expect(meanWait(4, 0.7, { exponential: 10 }, 5).waitMillis / 10).toBeCloseTo(erlangC(4, 0.7), 1)
+  })
+
+  it("waits as Pollaczek and Khinchine say", () => {
+    expect(meanWait(1, 0.5, { constant: 10 }, 5).waitMillis / 10).toBeCloseTo(0.5, 1)
+  })
+
+  it("keeps Little's law: as many calls as come, times how long they take", () => {
+    const { latency, seconds, total } = Lab.simulate({
+      duration: "10 minutes",
+      arrivals: { open: { perSecond: 80 } },
+      server: { workers: 1, serviceTime: { exponential: 10 } }
+    })
+    // The queue as it was at the end of each second, and the share of the time that the worker was busy.
+    const waiting = seconds.reduce((sum, { queue }) => sum + queue, 0) / seconds.length
+    const arrivals = total.offered / 600
+    expect(waiting + 0.8).toBeCloseTo(arrivals * latency.mean / 1000, 0)
+  })
+})
+
+describe("the work of retries", () => {
+  const run = (failing: number, policy: Lab.Options["policy"]) =>
+    Lab.simulate({
+      duration: "200 seconds",
+      arrivals: { open: { perSecond: 100 } },
+      server: { workers: 1_000, serviceTime: { constant: 1 } },
+      outages: [{ from: 0, for: "1 hour", fault: { failing } }],
+      policy
+    }).total
+
+  // M. Brooker, Fixing retries with token buckets and circuit breakers (2022): (1 - f^(n+1)) / (1 - f).
+  it.each([[0.1, 3], [0.5, 3], [0.9, 3], [0.5, 1]])(
+    "of a failure rate of %f with %i retries is Brooker's",
+    (f, times) => {
+      const { offered, sent } = run(f, { name: "d", retry: { times, backoff: { base: 10 } } })
+      const expected = (1 - f ** (times + 1)) / (1 - f)
+      expect(Math.abs(sent / offered / expected - 1)).toBeLessThan(0.02)
+    }
+  )
+
+  it.each([0.1, 0.5, 0.9])("stays below 1.1 with a budget of 0.1 at a failure rate of %f", (f) => {
+    const { offered, sent } = run(f, { name: "d", retry: {}, budget: { minPerSecond: 0, burst: 10 } })
+    expect(sent / offered).toBeLessThanOrEqual(1.1 + 10 / offered)
+  })
+})
+
+describe("an outage of ten seconds", () => {
+  const run = (load: number, policy: Lab.Options["policy"], processes = 1) => {
+    const result = Lab.simulate({
+      seed: 3,
+      duration: "200 seconds",
+      arrivals: { open: { perSecond: 200 * load } },
+      server: { workers: 20, serviceTime: { exponential: "100 millis" } },
+      outages: [{ from: "60 seconds", for: "10 seconds", fault: "down" }],
+      timeout: "1 second",
+      processes,
+      policy
+    })
+    return Lab.recovery(result, { from: "70 seconds" })
+  }
+  const retry = { times: 3, backoff: { base: 100 } }
+
+  // Metastable failures (HotOS 2021, OSDI 2022): the trigger ends, and goodput stays at nothing.
+  it("never ends with three retries, and ends without", () => {
+    expect(run(0.8, { name: "d", retry })).toBeUndefined()
+    expect(run(0.8, undefined)).toBeDefined()
+  })
+
+  it("never ends in a fleet with Finagle's default for each process, and ends with ours", () => {
+    expect(run(0.5, { name: "d", retry, budget: { ratio: 0.2, minPerSecond: 10 } }, 20)).toBeUndefined()
+    expect(run(0.5, { name: "d", retry, budget: {} }, 20)).toBeDefined()
+  })
+})
