@@ -15,7 +15,7 @@
  * **Example** (Three retries, and a server that does not come back)
  *
  * ```ts import.meta.vitest
- * import { Lab } from "@effect-resilience/lab"
+ * import { Lab, LabResult } from "@effect-resilience/lab"
  *
  * const outage = { from: "20 seconds", for: "10 seconds", fault: "down" } as const
  * const result = Lab.simulate({
@@ -25,8 +25,9 @@
  *   outages: [outage],
  *   policy: { name: "ledger", attemptTimeout: "1 second", retry: { backoff: { base: "100 millis" } } }
  * })
- * Lab.between(result, "20 seconds", "30 seconds").sent > 3 * Lab.between(result, "20 seconds", "30 seconds").offered // => true
- * Lab.recovery(result, { from: "30 seconds" }) // => undefined
+ * const during = LabResult.between(result, "20 seconds", "30 seconds")
+ * during.sent > 3 * during.offered // => true
+ * LabResult.recovery(result, { from: "30 seconds" }) // => undefined
  * ```
  *
  * @since 0.1.0
@@ -49,6 +50,7 @@ import type { Chance } from "./internal/chance.ts"
 import { Server } from "./internal/server.ts"
 import type { Request } from "./internal/server.ts"
 import { Tally } from "./internal/tally.ts"
+import type { Counts, LabResult } from "./LabResult.ts"
 import * as serviceTimes from "./serviceTime/index.ts"
 import * as VirtualTime from "./VirtualTime.ts"
 
@@ -164,65 +166,6 @@ export class NoResponse extends Data.TaggedError("NoResponse") {
   }
 }
 
-/**
- * What was counted.
- *
- * - `offered`: calls that began.
- * - `sent`: requests, so all attempts of all calls.
- * - `good`: calls that succeeded.
- * - `failed`: calls that failed.
- * - `rejected`: calls that ended since a policy did not ask (`NotAsked`).
- *
- * In a second, `sent` has the requests of that second; the others have the calls that began in it, whenever they ended.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Counts {
-  readonly offered: number
-  readonly sent: number
-  readonly good: number
-  readonly failed: number
-  readonly rejected: number
-}
-
-/**
- * What was counted in a second, and how many requests waited at the server when it ended.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Second extends Counts {
-  readonly queue: number
-}
-
-/**
- * How long good calls took, all attempts and waits included, in milliseconds.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Latency {
-  readonly mean: number
-  readonly p50: number
-  readonly p90: number
-  readonly p99: number
-  readonly p999: number
-  readonly max: number
-}
-
-/**
- * What came of a simulation.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Result {
-  readonly total: Counts
-  readonly seconds: ReadonlyArray<Second>
-  readonly latency: Latency
-}
-
 const duration = /* @__PURE__ */ Field.duration({ above: 0, finite: true })
 
 const server = {
@@ -260,7 +203,7 @@ export const fields = {
  * @category simulating
  * @since 0.1.0
  */
-export const simulate = ({ policy, ...options }: Options): Result => {
+export const simulate = ({ policy, ...options }: Options): LabResult => {
   const settings = Field.read("Lab.simulate", fields, options)
   const { seed } = settings
   const endMillis = Duration.toMillis(settings.duration)
@@ -301,50 +244,6 @@ export const simulate = ({ policy, ...options }: Options): Result => {
   })
   return { total: tally.total(), seconds: tally.bySecond(), latency: tally.latencyOfGood() }
 }
-
-/**
- * What was counted between two times.
- *
- * @category reading
- * @since 0.1.0
- */
-export const between = (result: Result, from: Duration.Input, to: Duration.Input): Counts => {
-  const seconds = result.seconds.slice(secondOf(from), secondOf(to))
-  const sum = (name: keyof Counts) => seconds.reduce((total, second) => total + second[name], 0)
-  return {
-    offered: sum("offered"),
-    sent: sum("sent"),
-    good: sum("good"),
-    failed: sum("failed"),
-    rejected: sum("rejected")
-  }
-}
-
-/**
- * How long after `from` calls succeed again; `undefined` where they do not before the end. They do so from the first second on after
- * which, for `window`, at least `goodput` of the calls that begin end well.
- *
- * - `from`: the end of the outage.
- * - `goodput`: default 0.95.
- * - `window`: default 10 seconds.
- *
- * @category reading
- * @since 0.1.0
- */
-export const recovery = (result: Result, { from, goodput = 0.95, window = "10 seconds" }: {
-  readonly from: Duration.Input
-  readonly goodput?: number | undefined
-  readonly window?: Duration.Input | undefined
-}): Duration.Duration | undefined => {
-  const length = secondOf(window)
-  for (let second = secondOf(from); second + length <= result.seconds.length; second++) {
-    const { good, offered } = between(result, second * 1000, (second + length) * 1000)
-    if (good >= goodput * offered) return Duration.seconds(second - secondOf(from))
-  }
-  return undefined
-}
-
-const secondOf = (input: Duration.Input): number => Math.round(Duration.toSeconds(Duration.fromInputUnsafe(input)))
 
 const chanceOf = (seed: string): Chance => {
   const random = VirtualTime.random(seed)

@@ -1,2 +1,3 @@
 export * as Lab from "./Lab.ts"
+export * as LabResult from "./LabResult.ts"
 export * as VirtualTime from "./VirtualTime.ts"

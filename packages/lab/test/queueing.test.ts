@@ -1,5 +1,5 @@
 // What queueing theory says of a server without policies, and the published laws of retries.
-import { Lab } from "@effect-resilience/lab"
+import { Lab, LabResult } from "@effect-resilience/lab"
 import { describe, expect, it, vi } from "vitest"
 
 // Seconds of a processor that may be busy elsewhere.
@@ -85,7 +85,7 @@ describe("an outage of ten seconds", () => {
       processes,
       policy
     })
-    return Lab.recovery(result, { from: "70 seconds" })
+    return LabResult.recovery(result, { from: "70 seconds" })
   }
   const retry = { times: 3, backoff: { base: 100 } }
 

@@ -1,4 +1,4 @@
-import type { Counts, Latency, Second } from "../Lab.ts"
+import type { Counts, Latency, Second } from "../LabResult.ts"
 
 const names = ["offered", "sent", "good", "failed", "rejected"] as const
 
