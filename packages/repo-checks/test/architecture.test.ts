@@ -40,8 +40,8 @@ describe("the architecture", () => {
       }),
       made("auth", { "A.ts": "const a = import(\"@effect-resilience/auth/B\")" }),
       made("tbm-simulator", {}, { peerDependencies: { "@effect-resilience/errors": "^0.1.0" } }),
-      made("upload", { "A.ts": "import type { B } from \"@effect-resilience/lab/B\"" }, {
-        dependencies: { "@effect-resilience/lab": "^0.1.0" }
+      made("upload", { "A.ts": "import type { B } from \"@effect-resilience/node/B\"" }, {
+        dependencies: { "@effect-resilience/node": "^0.1.0" }
       }),
       made("novel", {})
     ])).toEqual([
@@ -51,8 +51,8 @@ describe("the architecture", () => {
       "packages/http/src/internal/a.ts:3 imports ../../../errors/src/A.ts, outside its src",
       "packages/auth/src/A.ts:1 imports its own package by name",
       "packages/tbm-simulator/package.json depends on errors, which is not below it",
-      "packages/upload/package.json depends on lab, which is not below it",
-      "packages/upload/src/A.ts:1 imports lab, which is not below it",
+      "packages/upload/package.json depends on node, which is not below it",
+      "packages/upload/src/A.ts:1 imports node, which is not below it",
       "packages/novel/package.json has no place in the layers (repo-checks/src/Architecture.ts)"
     ])
   })
