@@ -227,7 +227,7 @@ describe("Endpoints", () => {
             each: (address) => breakers.get(address)
           })
           yield* Effect.forEach(isolated, (address) => breakers.get(address).isolate)
-          const hedge = yield* Hedge.make({ after: 10, times: hedges })
+          const hedge = yield* Hedge.make({ after: 10, times: hedges, share: 1, idempotent: true })
           const one = Effect.gen(function*() {
             const seen: Array<string> = []
             const attempt = endpoints.use((address) => {

@@ -348,7 +348,7 @@ describe("Endpoints", () => {
       seeded(Effect.gen(function*() {
         const endpoints = yield* Endpoints.make({ addresses: names(4), ejection: { maxShare: 0 } })
         const seen: Array<string> = []
-        const hedge = yield* Hedge.make({ after: 100 })
+        const hedge = yield* Hedge.make({ after: 100, idempotent: true })
         const call = immediate(1)(hedge.execute(endpoints.use((address) => {
           seen.push(address)
           return Effect.delay(down, 150)

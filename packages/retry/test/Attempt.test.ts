@@ -66,7 +66,7 @@ describe("the call of an attempt", () => {
     Effect.gen(function*() {
       Attempt.trackCalls()
       const { failing, seen } = recorder()
-      const hedge = yield* Hedge.make({ after: 100 })
+      const hedge = yield* Hedge.make({ after: 100, idempotent: true })
       const inside = retried(Effect.delay(failing, 150))
       const fiber = yield* Effect.forkChild(Effect.ignore(retried(hedge.execute(inside))))
       yield* TestClock.adjust("10 seconds")
