@@ -125,8 +125,8 @@ export interface Idempotent<out A, out E = never, out R = never> {
  * - `after`: how long to wait for each attempt before the next one starts. A `Percentile` learns it; `"Infinity"` starts one only
  *   where one has failed. Default `{ percentile: 0.95 }`, as *The Tail at Scale* has it.
  * - `times`: further attempts of a call at most, up to 10 (Polly's bound); default 1, as Polly and failsafe-go have it.
- * - `share`: further attempts for each call, on average, between 0 and 1; default 0.1. Up to 10 can be saved up, and are at the
- *   start: `n` calls start at most `10 + share * n`.
+ * - `share`: further attempts for each call, on average, between 0 and 1; default 0.05, what the default wait starts in normal
+ *   times. Up to 10 can be saved up, and are at the start: `n` calls start at most `10 + share * n`.
  * - `idempotent`: whether `execute` may repeat the calls that do not say so themselves, by `IsIdempotent`; default false.
  * - `classify`: the recovery of errors that do not carry the right one; `undefined` falls back to `Classifier.classify`.
  *
@@ -159,7 +159,7 @@ export const fields = {
     { percentile: 0.95 }
   ),
   times: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 0, max: 10 }), 1),
-  share: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.number({ min: 0, max: 1 }), 0.1),
+  share: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.number({ min: 0, max: 1 }), 0.05),
   idempotent: /* @__PURE__ */ Field.withDefault(Field.boolean, false),
   classify: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.fn<Classifier.Classifier>())
 } satisfies Field.Fields<Options>
