@@ -15,8 +15,8 @@ import { afterAll, beforeAll, expect, it } from "vitest"
 import { root } from "../src/Workspace.ts"
 
 /**
- * Somebody adds a jitter, a kind of budget, a trip rule, a limit algorithm and a part of the pipeline: one new file and one line each. The change is
- * made in a copy of the sources and then used in every way that the ones that exist are used.
+ * Somebody adds a jitter, delays, a kind of budget, a trip rule, a limit algorithm and a part of the pipeline: one new file and one
+ * line each. The change is made in a copy of the sources and then used in every way that the ones that exist are used.
  */
 const additions: ReadonlyArray<
   { readonly folder: string; readonly line: string; readonly file: string; readonly code: string }
@@ -59,6 +59,19 @@ const field = Field.map(Field.struct({ extra: Field.integer({ min: 0 }) }), ({ e
 
 /** Only so many extra attempts, once and for all. */
 export const first = Field.variant("AttemptBudget", "first", field)
+`
+  },
+  {
+    folder: "retry/src/delay",
+    line: `export { squared } from "./squared.ts"\n`,
+    file: "squared.ts",
+    code: `import * as Field from "@effect-resilience/kernel/Field"
+import { millisOf } from "../internal/delays.ts"
+
+const field = Field.map(Field.duration({ finite: true }), (unit) => ({ retries }) => millisOf(unit) * (retries + 1) ** 2)
+
+/** Once, four times and nine times the unit. */
+export const squared = Field.variant("Backoff", "squared", field)
 `
   },
   {
@@ -128,7 +141,7 @@ export const log = Part.make({
 const script = `
 import * as assert from "node:assert/strict"
 import { Pipeline, PipelineDescription } from "@effect-resilience/pipeline"
-import { Preview, RetryPolicy } from "@effect-resilience/retry"
+import { Backoff, Preview, RetryPolicy } from "@effect-resilience/retry"
 import { Effect, Metric } from "effect"
 
 const attempts = []
@@ -136,7 +149,11 @@ const functions = { note: (name) => attempts.push(name) }
 const json = {
   name: "ledger",
   metrics: true,
-  retry: { times: 2, backoff: { base: "10 millis", jitter: "halved" } },
+  retry: {
+    times: 2,
+    backoff: { base: "10 millis", jitter: "halved" },
+    kinds: { overloaded: { backoff: { squared: "3 millis" } } }
+  },
   budget: { first: { extra: 2 } },
   circuitBreaker: { tripPolicy: { total: 3 } },
   concurrencyLimit: { algorithm: { doubling: { initial: 2 } } },
@@ -160,6 +177,9 @@ const program = Effect.gen(function*() {
   assert.match(yield* ledger.describe, /tripPolicy \\(total 3\\)/)
   const series = yield* Metric.snapshot
   assert.ok(series.some(({ attributes }) => attributes?.["resilience.policy"] === "ledger"))
+  const overloaded = Preview.make(RetryPolicy.make(description.retry), { kind: "overloaded", samples: 1 })
+  assert.deepEqual(overloaded.retries.map(({ max }) => String(max)), ["3 millis", "12 millis"])
+  assert.deepEqual(Backoff.squared("1 second"), { squared: "1 second" })
   const [first] = Preview.make(RetryPolicy.make(description.retry)).retries
   return String(first.median)
 })
@@ -192,11 +212,15 @@ beforeAll(() => {
 
 afterAll(() => rmSync(copy, { recursive: true }))
 
-it("takes a new jitter, kind of budget, trip rule, limit algorithm and part as one file and one line each", () => {
-  const node = join(root, "node_modules", ".bin", "node")
-  const printed = execFileSync(node, ["--conditions=@effect-resilience/source", "use.ts"], {
-    cwd: copy,
-    encoding: "utf8"
-  })
-  expect(printed.trim().split("\n").at(-1)).toBe("5 millis")
-}, 60_000)
+it(
+  "takes a new jitter, delay, kind of budget, trip rule, limit algorithm and part as one file and one line each",
+  () => {
+    const node = join(root, "node_modules", ".bin", "node")
+    const printed = execFileSync(node, ["--conditions=@effect-resilience/source", "use.ts"], {
+      cwd: copy,
+      encoding: "utf8"
+    })
+    expect(printed.trim().split("\n").at(-1)).toBe("5 millis")
+  },
+  60_000
+)
