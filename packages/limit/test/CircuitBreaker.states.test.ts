@@ -221,6 +221,11 @@ describe("modes", () => {
       yield* breaker.reset
       assert.strictEqual(yield* stateOf(breaker), "MetricsOnly")
       assert.throws(() => breaker.reload({ probes: 0 }), RangeError)
+      const isolation = yield* breaker.isolate
+      yield* breaker.transitionTo("ForcedClosed")
+      yield* breaker.reload({ mode: "automatic" })
+      yield* isolation.release
+      assert.strictEqual(yield* stateOf(breaker), "ForcedClosed")
     }))
 })
 

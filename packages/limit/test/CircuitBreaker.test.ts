@@ -414,10 +414,21 @@ describe("CircuitBreaker", () => {
 
   it.effect.prop(
     "never lets more probes run than allowed, however the callers interleave",
-    { probes: Schema.Literals([1, 2, 5]), seed: Schema.Int, operations: Schema.Literals([4, 5, 7, 2048]) },
-    ({ operations, probes, seed }) =>
+    {
+      probes: Schema.Literals([1, 2, 5]),
+      probeThreshold: Schema.Literals([0, 0.5]),
+      ramp: Schema.Boolean,
+      seed: Schema.Int,
+      operations: Schema.Literals([4, 5, 7, 2048])
+    },
+    ({ operations, probeThreshold, probes, ramp, seed }) =>
       Effect.gen(function*() {
-        const breaker = yield* tripped({ probes, probeLease: "1 hour" })
+        const breaker = yield* tripped({
+          probes,
+          probeThreshold,
+          probeLease: "1 hour",
+          ramp: ramp ? { over: "1 second" } : undefined
+        })
         yield* TestClock.adjust("1 second")
         let running = 0
         const linger = Effect.flatMap(Random.nextIntBetween(0, 4), (times) =>
@@ -436,7 +447,11 @@ describe("CircuitBreaker", () => {
         }).pipe(Effect.ensuring(Effect.sync(() =>
           running--
         )))
-        const caller = Effect.andThen(linger, Effect.exit(breaker.execute(work)))
+        const byHand = Effect.scoped(
+          Effect.flatMap(CircuitBreaker.acquireScoped(breaker), ({ record }) => Effect.onExit(work, record))
+        )
+        const call = Effect.flatMap(Random.nextBoolean, (execute) => execute ? breaker.execute(work) : byHand)
+        const caller = Effect.andThen(linger, Effect.exit(call))
         for (let round = 0; round < 5; round++) {
           yield* Effect.all(Array.from({ length: 30 }, () => Effect.forkChild(caller))).pipe(
             Effect.flatMap(Fiber.awaitAll)

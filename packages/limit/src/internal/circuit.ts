@@ -177,10 +177,10 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
   /** Takes other settings. */
   protected change(settings: Settings): Effect.Effect<void> {
     return told((fiber) => {
-      const byHand = this.#base !== this.#settings.mode
-      this.#settings = { ...settings, name: this.#settings.name }
-      if (this.#phase !== "Isolated") return this.#move(byHand ? this.#base : settings.mode, fiber)
-      if (!byHand) this.#afterIsolation = settings.mode
+      const { mode, name } = this.#settings
+      this.#settings = { ...settings, name }
+      if (this.#phase !== "Isolated") return this.#move(this.#base === mode ? settings.mode : this.#base, fiber)
+      if (this.#afterIsolation === mode) this.#afterIsolation = settings.mode
       return Effect.void
     })
   }
@@ -216,6 +216,7 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
       const judges = this.#phase !== "Isolated" && this.#base === "Closed"
       const rest = Math.min(restMillis, openTimes.millis) - elapsed
       this.#openUntil = now + Math.max(0, rest)
+      this.#openedBy = nothing
       const closed = now < openTimes.stableSince ? "Partial" : "Closed"
       const announced = judges ? this.#become(state === "Closed" ? closed : state, fiber) : Effect.void
       if (windows !== undefined && (judges ? state === "Closed" : this.#phase === "MetricsOnly")) {
@@ -263,14 +264,15 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
   ): Effect.Effect<void> | undefined {
     if (this.#phase === "MetricsOnly") {
       if (outcome._tag === "Ignored") return undefined
-      if (share === 1 && !this.#isTripped) this.#tripped++
-      this.#isTripped = share === 1
+      const trips = share >= 1
+      if (trips && !this.#isTripped) this.#tripped++
+      this.#isTripped = trips
       return undefined
     }
     if (share < 1 && this.#phase === "Partial") return undefined
     return Effect.withFiber((fiber) => {
       if (generation !== this.#generation) return Effect.void
-      return share === 1 ? this.#open(fiber, outcome, exit) : this.#goOn("Partial", fiber)
+      return share >= 1 ? this.#open(fiber, outcome, exit) : this.#goOn("Partial", fiber)
     })
   }
 

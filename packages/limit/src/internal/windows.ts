@@ -12,7 +12,7 @@ export class Windows {
     this.#partial = this.#all.filter((window): window is Partial => window.shareAt !== undefined)
   }
 
-  /** Counts an outcome and gives the share of calls to reject from now on. With 1 the circuit opens. */
+  /** Counts an outcome and gives the share of calls to reject from now on. From 1 on the circuit opens. */
   record(failed: boolean, tookMillis: number, now: number): number {
     let trips = false
     for (const window of this.#all) {
