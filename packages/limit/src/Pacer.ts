@@ -10,11 +10,23 @@
  * **Details**
  *
  * - The rate is `limit` calls in `window`. With `burst` 1 they are spread evenly; with more, that many may go at once after a
- *   quiet time. A call of `cost` 3 counts as three.
+ *   quiet time. A call of `cost` 3 counts as three. One that costs more than the burst is rejected, for it would never fit.
  * - Calls go in the order in which they came. One that would have to wait beyond `maxWait`, or beyond its `Deadline`, is
- *   rejected at once with `PaceExceeded` and takes nothing from the others.
+ *   rejected at once with `PaceExceeded` and takes nothing from the others. One that is interrupted while it waits, or fails
+ *   with an error that is `NotAsked`, gives back what it took.
  * - A failure whose `Recovery` names a time pauses the pacer for that time. So does `observe` when the headers say that
  *   nothing is left. A pause is a debt in the limiter's bucket, so processes that share a store share it too.
+ *
+ * **Several rates**
+ *
+ * `rates` names what else the other side counts, such as the tokens of a language model. A call waits until it fits into all
+ * of them, and takes from all of them or from none. Its cost is then a record, `{ tokens: 2000 }`: the estimate that is
+ * reserved. `settle`, anywhere inside the call, tells what it really cost. The rest is given back, and a call that waits goes
+ * sooner; more than was reserved becomes debt. The estimate stands where nothing is settled, also when a call fails or is
+ * interrupted after it began, since the other side may have counted it. Where it does not, say so:
+ * `Effect.onError(() => Pacer.settle({ tokens: 0 }))`.
+ *
+ * In any time, what was reserved less what was given back is at most the burst and what the rate allows, at each rate.
  *
  * The counting is done by Effect's `RateLimiter`: in memory with `layerMemory` or `layerLimiterMemory`, between processes
  * with its Redis store. In memory the monotonic clock counts. A store that processes share counts by their wall clocks; so
@@ -48,16 +60,41 @@
  * await Effect.runPromise(program.pipe(Effect.provide(layer), Effect.provide(TestClock.layer()))) // => [0, 100, 200]
  * ```
  *
+ * **Example** (A language model: 500 requests and 30,000 tokens a minute)
+ *
+ * ```ts import.meta.vitest
+ * import * as Pacer from "@effect-resilience/limit/Pacer"
+ * import { Effect } from "effect"
+ *
+ * const complete = (prompt: string) => Effect.succeed({ text: `${prompt} indeed`, usage: 700 })
+ *
+ * const program = Effect.gen(function*() {
+ *   const pacer = yield* Pacer.Pacer
+ *   yield* complete("fine").pipe(
+ *     Effect.tap((reply) => Pacer.settle({ tokens: reply.usage })),
+ *     Pacer.withPacer(pacer, { tokens: 4000 })
+ *   )
+ *   const { balance } = yield* pacer.snapshot
+ *   return balance["tokens"]
+ * })
+ *
+ * const layer = Pacer.layerMemory({
+ *   name: "model",
+ *   limit: 500,
+ *   window: "1 minute",
+ *   rates: { tokens: { limit: 30_000, window: "1 minute", burst: 8000 } }
+ * })
+ * await Effect.runPromise(Effect.provide(program, layer)) // => 7300
+ * ```
+ *
  * @since 0.1.0
  */
-import * as Deadline from "@effect-resilience/deadline/Deadline"
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
 import * as RateLimitHeaders from "@effect-resilience/errors/RateLimitHeaders"
+import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Keyed from "@effect-resilience/kernel/Keyed"
 import * as Policy from "@effect-resilience/kernel/Policy"
-import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
-import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -66,10 +103,15 @@ import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as memoryLimiter from "./internal/memoryLimiter.ts"
-import { Permits } from "./internal/permits.ts"
+import type { Cost, PaceExceeded, Snapshot } from "./internal/pacing.ts"
+import * as pacing from "./internal/pacing.ts"
+import { rateFields } from "./internal/rate.ts"
 import { storeFields } from "./internal/storeFields.ts"
+import * as turns from "./internal/turns.ts"
 import * as Outcome from "./Outcome.ts"
-import * as Rejection from "./Rejection.ts"
+
+export type { Cost, Reservation, Snapshot } from "./internal/pacing.ts"
+export { CurrentReservation, PaceExceeded } from "./internal/pacing.ts"
 
 /**
  * A pacer.
@@ -78,23 +120,10 @@ import * as Rejection from "./Rejection.ts"
  * @since 0.1.0
  */
 export interface Pacer extends Policy.Policy<PaceExceeded, Snapshot> {
-  /** Runs an effect when it is its turn. `cost` is how many calls it counts for; default 1. */
-  execute<A, E, R>(self: Effect.Effect<A, E, R>, cost?: number): Effect.Effect<A, E | PaceExceeded, R>
+  /** Runs an effect when it is its turn, at a cost; default that of `withCost`, else that of the options. */
+  execute<A, E, R>(self: Effect.Effect<A, E, R>, cost?: Cost): Effect.Effect<A, E | PaceExceeded, R>
   /** Holds all calls back for this duration. A shorter pause than the present one changes nothing. */
   pause(duration: Duration.Input): Effect.Effect<void>
-}
-
-/**
- * How many calls of this process wait for their turn, for how long all are held back, and how many were rejected since the
- * pacer was made.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Snapshot {
-  readonly waiting: number
-  readonly pausedFor: Duration.Duration
-  readonly rejected: number
 }
 
 /**
@@ -102,7 +131,10 @@ export interface Snapshot {
  *
  * - `name`: the name in errors and the limiter's key; default `"default"`.
  * - `limit`, `window`: at most `limit` calls in each `window`.
- * - `burst`: how many may go at once after a quiet time; default 1.
+ * - `burst`: how many may go at once after a quiet time, and the most that one call may cost; default `cost`.
+ * - `cost`: how many a call counts for that does not say; default 1.
+ * - `rates`: what else is counted, by name: each with a `limit`, `window`, `burst` and `cost` of its own. `calls` is the name
+ *   of the rate above.
  * - `maxWait`: how long a call waits for its turn at most; default: as long as its deadline allows.
  * - `maxPause`: caps the time that a server can ask for; default 1 minute.
  * - `onStoreError`: whether calls go unpaced (`"allow"`) or fail (`"fail"`) while the limiter's store cannot be reached;
@@ -114,16 +146,27 @@ export interface Snapshot {
  * @category models
  * @since 0.1.0
  */
-export interface Options {
+export interface Options extends Rate {
   readonly name?: string | undefined
-  readonly limit: number
-  readonly window: Duration.Input
-  readonly burst?: number | undefined
+  readonly rates?: { readonly [name: string]: Rate } | undefined
   readonly maxWait?: Duration.Input | undefined
   readonly maxPause?: Duration.Input | undefined
   readonly onStoreError?: "allow" | "fail" | undefined
   readonly storeTimeout?: Duration.Input | undefined
   readonly classify?: Outcome.Classify | undefined
+}
+
+/**
+ * A rate: at most `limit` in each `window`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Rate {
+  readonly limit: number
+  readonly window: Duration.Input
+  readonly burst?: number | undefined
+  readonly cost?: number | undefined
 }
 
 /**
@@ -134,35 +177,19 @@ export interface Options {
  */
 export const fields = {
   name: Field.name,
-  limit: /* @__PURE__ */ Field.number({ above: 0 }),
-  window: /* @__PURE__ */ Field.duration({ min: 1, finite: true }),
-  burst: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 1 }), 1),
+  ...rateFields,
+  rates: /* @__PURE__ */ Field.map(
+    /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.record(/* @__PURE__ */ Field.struct(rateFields)), {}),
+    (rates, path) => {
+      requireArgument(!("calls" in rates), path, "named otherwise than calls, which the pacer itself counts", "calls")
+      return rates
+    }
+  ),
   maxWait: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration(), "Infinity"),
   maxPause: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration({ finite: true }), "1 minute"),
   ...storeFields,
   classify: Outcome.field
 } satisfies Field.Fields<Options>
-
-/**
- * A call was not made: its turn would have come too late (`"Wait"`), or the limiter's store cannot be reached (`"Store"`).
- *
- * - `retryAfter`: when its turn would have been.
- *
- * @category errors
- * @since 0.1.0
- */
-export class PaceExceeded extends Rejection.TaggedError("PaceExceeded")<{
-  readonly reason: "Wait" | "Store"
-  readonly retryAfter: Duration.Duration | undefined
-}> {
-  override get message(): string {
-    return this.reason === "Store"
-      ? `The rate of "${this.policy}" cannot be checked: its store does not respond. Try again later.`
-      : `The turn of this call to "${this.policy}" would come too late, in ${
-        Duration.format(this.retryAfter ?? Duration.zero)
-      }. Try again later.`
-  }
-}
 
 /**
  * Makes a pacer. Throws `RangeError` where an option makes no sense.
@@ -171,8 +198,9 @@ export class PaceExceeded extends Rejection.TaggedError("PaceExceeded")<{
  * @since 0.1.0
  */
 export const make = (options: Options): Effect.Effect<Pacer, never, RateLimiter.RateLimiter> => {
-  const settings = settingsOf(Field.read("Pacer", fields, options))
-  return Effect.map(RateLimiter.RateLimiter, (limiter) => new Turns(settings, settings.name, settings.name, limiter))
+  const read = Field.read("Pacer", fields, options)
+  const settings = settingsOf(read)
+  return Effect.map(RateLimiter.RateLimiter, (limiter) => new turns.Turns(settings, read.name, read.name, limiter))
 }
 
 /**
@@ -191,7 +219,7 @@ export const keyed = (
   return Effect.map(RateLimiter.RateLimiter, (limiter) =>
     Keyed.make({
       capacity,
-      make: (key) => new Turns(settings, key, `${settings.name}:${key}`, limiter),
+      make: (key) => new turns.Turns(settings, key, `${read.name}:${key}`, limiter),
       isIdle: ({ isIdle }) => isIdle
     }))
 }
@@ -203,26 +231,52 @@ export const keyed = (
  * @since 0.1.0
  */
 export const noop: Pacer = {
-  .../* @__PURE__ */ Policy.noop<Snapshot>({ waiting: 0, pausedFor: Duration.zero, rejected: 0 }),
+  .../* @__PURE__ */ Policy.noop<Snapshot>({ waiting: 0, pausedFor: Duration.zero, balance: {}, rejected: 0 }),
   pause: () => Effect.void
 }
 
-const costField = /* @__PURE__ */ Field.integer({ min: 0 })
-
 /**
- * Runs an effect when it is its turn. `cost` is how many calls it counts for; default 1.
+ * Runs an effect when it is its turn. Throws `RangeError` for a cost that makes no sense, or is that of another rate than the
+ * pacer's own.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const withPacer: {
-  (pacer: Pacer, cost?: number): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | PaceExceeded, R>
-  <A, E, R>(self: Effect.Effect<A, E, R>, pacer: Pacer, cost?: number): Effect.Effect<A, E | PaceExceeded, R>
+  (pacer: Pacer, cost?: Cost): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | PaceExceeded, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, pacer: Pacer, cost?: Cost): Effect.Effect<A, E | PaceExceeded, R>
 } = /* @__PURE__ */ dual(
   (args) => Effect.isEffect(args[0]),
-  <A, E, R>(self: Effect.Effect<A, E, R>, pacer: Pacer, cost = 1) =>
-    pacer.execute(self, costField.read(cost, "Pacer.cost"))
+  <A, E, R>(self: Effect.Effect<A, E, R>, pacer: Pacer, cost?: Cost) =>
+    pacer.execute(self, cost === undefined ? cost : pacing.checkCost(cost))
 )
+
+/**
+ * Says what the calls inside an effect cost, for pacers that are not at hand there, such as that of a pipeline. A pacer reads
+ * the rates that it has.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withCost: {
+  (cost: Cost): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, cost: Cost): Effect.Effect<A, E, R>
+} = /* @__PURE__ */ dual(
+  2,
+  <A, E, R>(self: Effect.Effect<A, E, R>, cost: Cost) =>
+    Effect.provideService(self, pacing.CurrentCost, pacing.checkCost(cost))
+)
+
+/**
+ * Tells the innermost pacer around the running call what it really costs; see `Reservation`. Outside of one, and inside a
+ * call of a pacer with one rate whose cost was not stated, it does nothing. A response that is read after the call has ended
+ * keeps its `CurrentReservation` for that.
+ *
+ * @category feedback
+ * @since 0.1.0
+ */
+export const settle = (cost: Cost): Effect.Effect<void> =>
+  Effect.withFiber((fiber) => fiber.getRef(pacing.CurrentReservation)?.settle(cost) ?? Effect.void)
 
 /**
  * Reads the rate limit in the headers of a response, and pauses the pacer until it is renewed where nothing is left. A 429
@@ -288,170 +342,11 @@ export const layerLimiterMemory: Layer.Layer<RateLimiter.RateLimiter> = /* @__PU
  */
 export const layerNoop: Layer.Layer<Pacer> = /* @__PURE__ */ Layer.succeed(Pacer, noop)
 
-interface Settings extends Omit<Field.Settings<typeof fields>, "storeTimeout"> {
-  readonly intervalMillis: number
-  readonly maxWaitMillis: number
-  readonly maxPauseMillis: number
-  readonly within: StoreTimeout.StoreTimeout
-}
-
-const settingsOf = ({ storeTimeout, ...settings }: Field.Settings<typeof fields>): Settings => {
-  const intervalMillis = Duration.toMillis(settings.window) / settings.limit
-  return {
-    ...settings,
-    intervalMillis,
-    // The limiter's windows are a millisecond at least.
-    burst: Math.max(settings.burst, Math.ceil(1 / intervalMillis)),
-    maxWaitMillis: Duration.toMillis(settings.maxWait),
-    maxPauseMillis: Duration.toMillis(settings.maxPause),
-    within: StoreTimeout.make(storeTimeout)
-  }
-}
-
-class Turns implements Pacer, PolicyEvent.Rejecting {
-  readonly name: string
-  readonly kind = "Pacer"
-  rejected = 0
-  readonly admitUnsafe = undefined
-  private readonly settings: Settings
-  private readonly limiterKey: string
-  private readonly limiter: RateLimiter.RateLimiter
-  // One call at a time takes its turn, so that they go in order and a pause holds the next one.
-  private readonly queue: Permits<PaceExceeded>
-  private queuedCost = 0
-  private pausedUntil = -Infinity
-  // When the limiter's bucket is empty and without debt, as far as this process knows.
-  private evenAt = -Infinity
-
-  constructor(settings: Settings, name: string, limiterKey: string, limiter: RateLimiter.RateLimiter) {
-    this.name = name
-    this.settings = settings
-    this.limiterKey = limiterKey
-    this.limiter = limiter
-    this.queue = new Permits("Pacer", name, {
-      permits: 1,
-      queue: Infinity,
-      queueTimeoutMillis: Infinity,
-      full: () => new PaceExceeded({ policy: name, reason: "Wait", retryAfter: undefined })
-    })
-  }
-
-  get isIdle(): boolean {
-    return this.queue.isIdle
-  }
-
-  get snapshot(): Effect.Effect<Snapshot> {
-    return Effect.withFiber((fiber) =>
-      Effect.map(this.queue.snapshot, ({ running, waiting }) => ({
-        waiting: running + waiting,
-        pausedFor: Duration.millis(Math.max(0, this.pausedUntil - monotonicMillis(fiber.getRef(Clock.Clock)))),
-        rejected: this.rejected
-      }))
-    )
-  }
-
-  execute<A, E, R>(self: Effect.Effect<A, E, R>, cost = 1): Effect.Effect<A, E | PaceExceeded, R> {
-    const paced = Effect.onExitPrimitive(self, (exit) => {
-      const outcome = this.settings.classify(exit)
-      return outcome._tag === "Failure" && outcome.retryAfter !== undefined ? this.pause(outcome.retryAfter) : undefined
-    })
-    return Effect.andThen(this.turn(cost), paced)
-  }
-
-  pause(duration: Duration.Input): Effect.Effect<void> {
-    const millis = Math.min(Duration.toMillis(duration), this.settings.maxPauseMillis)
-    return Effect.withFiber((fiber) => {
-      const clock = fiber.getRef(Clock.Clock)
-      const until = monotonicMillis(clock) + millis
-      if (!(until > this.pausedUntil)) return Effect.void
-      this.pausedUntil = until
-      // Debt that is paid off when the pause ends. What the bucket still holds has to go too, or it would be a burst.
-      const debt = Math.ceil(millis / this.settings.intervalMillis)
-      return Effect.ignore(Effect.flatMap(this.consume(0, clock), ({ remaining }) => {
-        const tokens = Math.ceil(remaining) + debt
-        return tokens > 0 ? Effect.asVoid(this.consume(tokens, clock)) : Effect.void
-      }))
-    })
-  }
-
-  private turn(cost: number): Effect.Effect<void, PaceExceeded> {
-    return Effect.withFiber((fiber) => {
-      const clock = fiber.getRef(Clock.Clock)
-      const began = monotonicMillis(clock)
-      const patience = Math.min(this.settings.maxWaitMillis, Deadline.remainingMillisUnsafe(fiber))
-      const evenAt = this.evenAt + (this.queuedCost + cost) * this.settings.intervalMillis
-      const expected = Math.max(evenAt, this.pausedUntil) - began
-      if (expected > patience) return this.rejectLate(expected)
-      let queued = 0
-      const leave = (): undefined => {
-        this.queuedCost -= queued
-        queued = 0
-      }
-      const take = Effect.suspend(() => {
-        leave()
-        return this.take(cost, clock, began + patience)
-      })
-      const enter = Effect.suspend(() => {
-        this.queuedCost += queued = cost
-        return this.queue.execute(take)
-      })
-      return Effect.onExitPrimitive(enter, leave)
-    })
-  }
-
-  private take(cost: number, clock: Clock.Clock, latest: number): Effect.Effect<void, PaceExceeded> {
-    return Effect.matchEffect(this.consume(cost, clock), {
-      onFailure: () => this.settings.onStoreError === "fail" ? this.reject("Store", undefined) : Effect.void,
-      onSuccess: ({ delay }) => {
-        const wait = Duration.toMillis(delay)
-        // However long the store took, a call whose turn it is goes.
-        if (wait <= 0 || monotonicMillis(clock) + wait <= latest) return this.sleep(clock, wait, latest)
-        // The place is given back, for others can still use it.
-        return Effect.andThen(Effect.ignore(this.consume(-cost, clock)), this.rejectLate(wait))
-      }
-    })
-  }
-
-  // A pause that begins while a call waits holds it too. A wait that has ended has lasted as long as it was meant to, though
-  // fake timers leave the clock where it was.
-  private sleep(clock: Clock.Clock, millis: number, latest: number): Effect.Effect<void, PaceExceeded> {
-    const until = monotonicMillis(clock) + millis
-    const slept = millis > 0 ? clock.sleep(Duration.millis(millis)) : Effect.void
-    return Effect.flatMap(slept, () => {
-      const now = Math.max(until - 1, monotonicMillis(clock))
-      const rest = this.pausedUntil - now
-      if (rest <= 0) return Effect.void
-      return now + rest > latest ? this.rejectLate(rest) : this.sleep(clock, rest, latest)
-    })
-  }
-
-  private rejectLate(millis: number): Effect.Effect<never, PaceExceeded> {
-    return this.reject("Wait", Duration.millis(Math.ceil(millis)))
-  }
-
-  private reject(
-    reason: PaceExceeded["reason"],
-    retryAfter: Duration.Duration | undefined
-  ): Effect.Effect<never, PaceExceeded> {
-    return Effect.withFiber((fiber) => {
-      PolicyEvent.rejectUnsafe(this, fiber.context, reason)
-      return Effect.fail(new PaceExceeded({ policy: this.name, reason, retryAfter }))
-    })
-  }
-
-  private consume(tokens: number, clock: Clock.Clock) {
-    const { burst, intervalMillis, within } = this.settings
-    const consumed = within(this.limiter.consume({
-      algorithm: "token-bucket",
-      onExceeded: "delay",
-      key: this.limiterKey,
-      limit: burst,
-      window: Duration.millis(burst * intervalMillis),
-      tokens
-    }))
-    return Effect.map(consumed, (result) => {
-      this.evenAt = monotonicMillis(clock) - result.remaining * intervalMillis
-      return result
-    })
-  }
-}
+const settingsOf = (settings: Field.Settings<typeof fields>): turns.Settings => ({
+  rates: [["calls", settings], ...Object.entries(settings.rates)],
+  maxWaitMillis: Duration.toMillis(settings.maxWait),
+  maxPauseMillis: Duration.toMillis(settings.maxPause),
+  onStoreError: settings.onStoreError,
+  within: StoreTimeout.make(settings.storeTimeout),
+  classify: settings.classify
+})

@@ -37,12 +37,23 @@ describe("Pacer", () => {
       assert.deepStrictEqual(ran, [0, 0, 0, 250, 500, 750])
     }).pipe(Effect.provide(memory)))
 
-  it.effect("counts a call for its cost, larger than the burst too", () =>
+  it.effect("counts a call for its cost", () =>
     Effect.gen(function*() {
-      const pacer = yield* Pacer.make({ limit: 10, window: "1 second", burst: 2 })
-      const { ran } = yield* startCalls(pacer, 3, 5)
+      const pacer = yield* Pacer.make({ limit: 10, window: "1 second", burst: 5 })
+      const { ran } = yield* startCalls(pacer, 3, 4)
       yield* TestClock.adjust("10 seconds")
-      assert.deepStrictEqual(ran, [300, 800, 1300])
+      assert.deepStrictEqual(ran, [0, 300, 700])
+    }).pipe(Effect.provide(memory)))
+
+  it.effect("rejects what costs more than the burst at once, as a request that has to be corrected", () =>
+    Effect.gen(function*() {
+      const pacer = yield* Pacer.make({ name: "ledger", limit: 10, window: "1 second", burst: 2 })
+      const error = yield* Effect.flip(pacer.execute(Effect.void, 3))
+      assert.strictEqual(error.reason, "Cost")
+      assert.deepStrictEqual(Recovery.of(error), Recovery.correct)
+      assert.strictEqual(yield* Clock.currentTimeMillis, 0)
+      const { ran } = yield* startCalls(pacer, 1, 2)
+      assert.deepStrictEqual(ran, [0])
     }).pipe(Effect.provide(memory)))
 
   it.effect("rejects at once what would wait too long, and takes nothing from the others", () =>
@@ -58,6 +69,7 @@ describe("Pacer", () => {
         new Pacer.PaceExceeded({
           policy: "ledger",
           reason: "Wait",
+          rate: undefined,
           retryAfter: Duration.seconds(3)
         })
       )
@@ -232,6 +244,7 @@ describe("Pacer", () => {
       limit: Schema.Literals([1, 3, 7, 20]),
       burst: Schema.Literals([1, 2, 5]),
       steps: Schema.Array(Schema.Tuple([Schema.Literals([1, 2, 3]), Schema.Literals([0, 10, 100, 700, 3000])])).check(
+        Schema.isMinLength(15),
         Schema.isMaxLength(25)
       )
     },

@@ -210,7 +210,7 @@ describe("Throttle", () => {
         steps: Schema.Array(Schema.Tuple([
           Schema.Literals(["begin", "accept", "fail", "interrupt", "wait"]),
           Schema.Literals([0, 1, 2, 3, 5, 9])
-        ])).check(Schema.isMaxLength(80))
+        ])).check(Schema.isMinLength(40), Schema.isMaxLength(80))
       },
       ({ steps }) =>
         Effect.gen(function*() {
@@ -251,7 +251,7 @@ describe("Throttle", () => {
             assert.isAtMost(snapshot.probability, Math.max(0, most))
           }
         }).pipe(Effect.provide(TestClock.layer())),
-      { arbitrary: { runs: 200, seed: 16 } }
+      { timeout: 60_000, arbitrary: { runs: 200, seed: 16 } }
     )
   })
 

@@ -1,0 +1,118 @@
+import type { StoreTimeout } from "@effect-resilience/deadline/StoreTimeout"
+import type { TimedOut } from "@effect-resilience/deadline/Timeout"
+import * as Field from "@effect-resilience/kernel/Field"
+import { monotonicMillis } from "@effect-resilience/kernel/Time"
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type { RateLimiter, RateLimiterError } from "effect/persistence/RateLimiter"
+
+const positive = /* @__PURE__ */ Field.integer({ min: 1 })
+
+/** The options of one rate. */
+export const rateFields = {
+  limit: /* @__PURE__ */ Field.number({ above: 0 }),
+  window: /* @__PURE__ */ Field.duration({ min: 1, finite: true }),
+  burst: /* @__PURE__ */ Field.optional(positive),
+  cost: /* @__PURE__ */ Field.withDefault(positive, 1)
+}
+
+export type StoreError = RateLimiterError | TimedOut
+
+/** What a bucket holds: `level` exactly, of which `delay` is what it lacks in milliseconds. */
+export interface Level {
+  readonly remaining: number
+  readonly level: number
+  readonly delay: number
+}
+
+/** One rate: a token bucket at the limiter, and what this process knows of it. */
+export class Rate {
+  readonly burst: number
+  readonly cost: number
+  readonly intervalMillis: number
+  /** What the calls in the queue are going to take. */
+  queued = 0
+  // When the bucket is empty and without debt.
+  private evenAt = -Infinity
+  private readonly key: string
+  private readonly limiter: RateLimiter
+  private readonly within: StoreTimeout
+
+  constructor(
+    { burst, cost, limit, window }: Field.Settings<typeof rateFields>,
+    key: string,
+    limiter: RateLimiter,
+    within: StoreTimeout
+  ) {
+    this.intervalMillis = Duration.toMillis(window) / limit
+    // The limiter's windows are a millisecond at least.
+    this.burst = Math.max(burst ?? cost, Math.ceil(1 / this.intervalMillis))
+    this.cost = cost
+    this.key = key
+    this.limiter = limiter
+    this.within = within
+  }
+
+  /** When a call of this cost is going to have its turn, behind those in the queue. */
+  expectedAt(cost: number): number {
+    return this.evenAt + (this.queued + cost) * this.intervalMillis
+  }
+
+  balanceAt(now: number): number {
+    return Math.min(this.burst, Math.floor((now - this.evenAt) / this.intervalMillis))
+  }
+
+  /** Takes tokens, into debt where they are not there. Once they are taken `taken` may give them back. */
+  consume(
+    tokens: number,
+    clock: Clock.Clock,
+    taken?: () => Effect.Effect<void> | undefined
+  ): Effect.Effect<Level, StoreError> {
+    const { burst, intervalMillis } = this
+    const consumed = this.limiter.consume({
+      algorithm: "token-bucket",
+      onExceeded: "delay",
+      key: this.key,
+      limit: burst,
+      window: Duration.millis(burst * intervalMillis),
+      tokens
+    })
+    const known = Effect.flatMap(consumed, ({ delay, remaining, resetAfter }) => {
+      this.evenAt = monotonicMillis(clock) - remaining * intervalMillis
+      const elapsed = Math.max(0, Math.ceil(burst - remaining) * intervalMillis - Duration.toMillis(resetAfter))
+      const level = { remaining, level: remaining + elapsed / intervalMillis, delay: Duration.toMillis(delay) }
+      const undo = taken?.()
+      return undo === undefined ? Effect.succeed(level) : Effect.as(undo, level)
+    })
+    // A store that is slow or whose caller is interrupted may take them yet.
+    return this.within(taken === undefined ? known : Effect.uninterruptible(known))
+  }
+
+  /** Gives tokens back, but never more than the bucket has room for: what it has regained meanwhile is not owed. */
+  refund(tokens: number, clock: Clock.Clock): Effect.Effect<void> {
+    return Effect.ignore(Effect.flatMap(this.consume(0, clock), ({ remaining }) => {
+      const fitting = Math.min(tokens, this.burst - remaining)
+      return fitting > 0 ? this.consume(-fitting, clock) : Effect.void
+    }))
+  }
+
+  /**
+   * Sees to it that no more is left than a call of this cost leaves which goes now. One that had taken its tokens, and then
+   * waited for another rate, leaves more: the bucket has filled up meanwhile.
+   */
+  spend(cost: number, clock: Clock.Clock): Effect.Effect<void> {
+    return Effect.ignore(Effect.flatMap(this.consume(0, clock), ({ level }) => {
+      const spare = level - (this.burst - cost)
+      return spare > 0 ? this.consume(spare, clock) : Effect.void
+    }))
+  }
+
+  /** Puts the bucket into debt for so long. What it holds has to go too, or it would be a burst. */
+  pause(millis: number, clock: Clock.Clock): Effect.Effect<void> {
+    return Effect.ignore(Effect.flatMap(this.consume(0, clock), ({ remaining }) => {
+      const tokens = Math.ceil(remaining) + Math.ceil(millis / this.intervalMillis)
+      return tokens > 0 ? Effect.asVoid(this.consume(tokens, clock)) : Effect.void
+    }))
+  }
+}
