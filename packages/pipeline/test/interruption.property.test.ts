@@ -18,7 +18,11 @@ const options = {
     { retryThrottling: {} }
   ],
   bulkhead: [{ permits: 2 }, { permits: 2, queue: 2, queueTimeout: "500 millis" }],
-  retry: [{ times: 2, backoff: { base: "200 millis" } }, { times: 1, backoff: { base: 1 }, maxDuration: "1 second" }],
+  retry: [
+    { times: 2, backoff: { base: "200 millis" } },
+    { times: 2, backoff: { base: "100 millis" }, retryWhen: (result: unknown) => result === "stored" },
+    { times: 1, backoff: { base: 1 }, maxDuration: "1 second" }
+  ],
   hedge: [{ after: "100 millis", times: 2, share: 1, idempotent: true }, {
     after: { percentile: 0.5 },
     idempotent: true
@@ -138,6 +142,10 @@ const run = (seed: number, at: number, yields: boolean) =>
   )
 
 describe("the interruption of a call", () => {
+  it("is tried in every part that a pipeline has", () => {
+    assert.sameMembers(Object.keys(options), Object.keys(Pipeline.parts))
+  })
+
   it.effect.prop(
     "leaves nothing behind in any pipeline, whichever step it comes before",
     {

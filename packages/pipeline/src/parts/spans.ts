@@ -22,10 +22,11 @@ const callSpan = (name: string): Policy.Policy => ({
 const attemptSpan = (name: string): Policy.Policy => ({
   ...callSpan(name),
   execute: (self) =>
-    Effect.withFiber((fiber) =>
-      Effect.withSpan(self, `${name} attempt`, {
+    Effect.withFiber((fiber) => {
+      const { attempt, hedge } = fiber.getRef(Attempt.Current)
+      return Effect.withSpan(self, `${name} attempt`, {
         kind: "client",
-        attributes: { attempt: fiber.getRef(Attempt.Current).attempt }
+        attributes: hedge === 0 ? { attempt } : { attempt, hedge }
       })
-    )
+    })
 })
