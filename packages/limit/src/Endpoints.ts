@@ -4,7 +4,7 @@
  * **Why**
  *
  * A retry at the address that has just failed meets the same fault; one at another address does not. And a replica that is
- * slow or broken should get less, without a caller's timeout telling which one it was.
+ * slow or broken should get fewer calls, before every caller has found that out.
  *
  * **Details**
  *
@@ -20,8 +20,8 @@
  * this zone and priority or else of the next. Where all were used, it is the one that was used longest ago.
  *
  * An address that fails `consecutive` times in a row, or much more often than the others, is ejected: it gets no calls for 30
- * seconds, longer each time in a row. At most a tenth of the addresses are ejected, but one may always be, and never
- * the last. Where less than half of them are left, the fault is likely elsewhere: all get calls again (panic). These
+ * seconds, longer each time in a row. At most a tenth of the addresses are ejected at a time; of less than ten, one is. The
+ * last one never is. Where less than half of them are left, the fault is likely elsewhere: all get calls again (panic). These
  * rules and numbers are those of Envoy's outlier detection. `Outcome` says what a failure is.
  *
  * `each` gives every address a policy of its own, such as a breaker. Where that rejects an attempt before it began, the next
@@ -31,8 +31,8 @@
  *
  * **Gotchas**
  *
- * - Put the time limit of an attempt inside: `use((address) => call(address).pipe(Timeout.withTimeout("1 second")))`. One outside interrupts the
- *   attempt, and an interruption says nothing about the address.
+ * - Put the time limit of an attempt inside: `use((address) => call(address).pipe(Timeout.withTimeout("1 second")))`. One
+ *   outside interrupts the attempt, and an interruption says nothing about the address.
  * - Put the retry and the hedge outside. Inside they stay at one address.
  * - One of five addresses whose success rate differs from that of all others is ejected for it, however little it
  *   differs: this is what 1.9 standard deviations of five mean. Set `deviations` to `Infinity` to eject for

@@ -176,6 +176,24 @@ describe("Endpoints", () => {
         assert.isAbove((yield* counted(endpoints, 100))["a0"] ?? 0, 10)
       })))
 
+    it.effect("a quick failure before it attracts the calls of a minute", () =>
+      seeded(Effect.gen(function*() {
+        const endpoints = yield* Endpoints.make({ addresses: names(10) })
+        let failed = 0
+        let ejections = 0
+        const call = endpoints.use((address) => address === "a0" ? Effect.delay(down, 1) : Effect.sleep(200)).pipe(
+          Effect.catch(() => Effect.sync(() => failed++)),
+          PolicyEvent.observe(({ _tag }) => _tag === "Ejected" && ejections++)
+        )
+        // 1,500 calls, 5 under way at a time: without an ejection far more than a tenth would choose a0.
+        for (let i = 0; i < 1500; i++) {
+          yield* Effect.forkChild(call, { startImmediately: true })
+          yield* TestClock.adjust(40)
+        }
+        assert.strictEqual(ejections, 2)
+        assert.isAtMost(failed, 5 * (ejections + 1))
+      })))
+
     it.effect("none for failures that say nothing about it, nor for interruptions", () =>
       seeded(Effect.gen(function*() {
         const endpoints = yield* Endpoints.make({ addresses: names(3) })
