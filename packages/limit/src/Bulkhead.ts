@@ -8,9 +8,13 @@
  *
  * **Details**
  *
- * - Waiting calls are served first in, first out. A call never overtakes one that waits.
- * - A permit goes from the call that ends to the one that waits longest, without a race for it.
+ * - Waiting calls are served by their priority, then first in, first out, or by another `discipline`. A new call never
+ *   overtakes one that waits and is as important.
+ * - A permit goes from the call that ends to the next, without a race for it.
  * - Interrupting a call gives its permit, or its place in the queue, back.
+ * - A call does not wait where its deadline is nearer than the wait that the queue's present pace suggests, and does not begin
+ *   once that has passed.
+ * - A call may take several permits. It keeps its turn until there are so many, so lighter calls do not starve it.
  *
  * Effect's `Semaphore` has neither a bound for its queue nor a timeout, and its cost for each call grows with the number
  * of those that wait.
@@ -41,6 +45,7 @@
  *
  * @since 0.1.0
  */
+import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Keyed from "@effect-resilience/kernel/Keyed"
 import * as Policy from "@effect-resilience/kernel/Policy"
@@ -48,8 +53,11 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import type { Limits } from "./internal/permits.ts"
 import { Permits } from "./internal/permits.ts"
+import * as waitFields from "./internal/waitFields.ts"
+import type { QueueDiscipline } from "./QueueDiscipline.ts"
 import * as Rejection from "./Rejection.ts"
 
 /**
@@ -63,6 +71,10 @@ export interface Bulkhead extends Policy.Policy<BulkheadFull, Snapshot> {
   resize(permits: number): Effect.Effect<void>
   /** Takes other options. Calls that run or wait count under them. Throws `RangeError` where they make no sense. */
   reload(options: Options): Effect.Effect<void>
+  /** Runs an effect that takes several permits. Throws `RangeError` where their number makes no sense. */
+  withPermits(permits: number): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | BulkheadFull, R>
+  /** Takes permits, by default one, until the scope closes: for a connection, or a stream. */
+  acquire(permits?: number): Effect.Effect<void, BulkheadFull, Scope.Scope>
 }
 
 /**
@@ -85,6 +97,9 @@ export interface Snapshot {
  * - `permits`: how many calls run at once.
  * - `queue`: how many more may wait; default 0. `Infinity` is possible and seldom wise.
  * - `queueTimeout`: how long a call waits at most; default: as long as it is not interrupted.
+ * - `discipline`: which of the calls that wait is next; default `"fifo"`. See `QueueDiscipline`.
+ * - `priorities`: the priorities of calls, the most important first; default none, all are alike. One that is not listed
+ *   counts as the last. More important calls are next, and take the place of the least important ones in a full queue.
  *
  * @category models
  * @since 0.1.0
@@ -94,6 +109,8 @@ export interface Options {
   readonly permits: number
   readonly queue?: number | undefined
   readonly queueTimeout?: Duration.Input | undefined
+  readonly discipline?: QueueDiscipline | undefined
+  readonly priorities?: ReadonlyArray<string> | undefined
 }
 
 const permits = /* @__PURE__ */ Field.integer({ min: 1 })
@@ -107,29 +124,43 @@ const permits = /* @__PURE__ */ Field.integer({ min: 1 })
 export const fields = {
   name: Field.name,
   permits,
-  queue: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 0, infinite: true }), 0),
-  queueTimeout: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.duration())
+  ...waitFields.fields
 } satisfies Field.Fields<Options>
 
 /**
- * There was no room for a call: the queue was full when it came (`"QueueFull"`), or it waited too long
- * (`"QueueTimeout"`). It did not run.
+ * There was no room for a call. It did not run.
+ *
+ * - `"QueueFull"`: the queue was full when it came, or a more important call took its place.
+ * - `"QueueTimeout"`: it waited too long.
+ * - `"Deadline"`: its deadline is nearer than the wait that the queue's present pace suggests, or has passed meanwhile.
+ * - `"TooHeavy"`: it takes more permits than there are.
  *
  * @category errors
  * @since 0.1.0
  */
 export class BulkheadFull extends Rejection.TaggedError("BulkheadFull")<{
-  readonly reason: "QueueFull" | "QueueTimeout"
+  readonly reason: "QueueFull" | "QueueTimeout" | "Deadline" | "TooHeavy"
   readonly permits: number
   readonly queue: number
   readonly queueTimeout: Duration.Duration | undefined
 }> {
+  /** Tells to retry, or to give up where that cannot help: another attempt is as heavy, and has no more time. */
+  override [Recovery.symbol](): Recovery.Recovery {
+    return this.reason === "Deadline" || this.reason === "TooHeavy" ? Recovery.giveUp : Recovery.retry
+  }
   override get message(): string {
-    return this.reason === "QueueFull"
-      ? `The bulkhead "${this.policy}" is full: ${this.permits} calls run and ${this.queue} may wait. Try again later.`
-      : `The bulkhead "${this.policy}" had no room within ${
-        Duration.format(this.queueTimeout ?? Duration.infinity)
-      }. Try again later.`
+    switch (this.reason) {
+      case "QueueFull":
+        return `The bulkhead "${this.policy}" is full: ${this.permits} calls run and ${this.queue} may wait. Try again later.`
+      case "QueueTimeout":
+        return `The bulkhead "${this.policy}" had no room ${
+          this.queueTimeout === undefined ? "in time" : `within ${Duration.format(this.queueTimeout)}`
+        }. Try again later.`
+      case "Deadline":
+        return `The bulkhead "${this.policy}" has no room before the deadline of the call. Allow more time, or call less.`
+      case "TooHeavy":
+        return `The bulkhead "${this.policy}" has ${this.permits} permits, and the call takes more. Split it.`
+    }
   }
 }
 
@@ -164,7 +195,9 @@ export const keyed: (options: Options & Keyed.Options) => Effect.Effect<Keyed.Ke
 export const noop: Bulkhead = {
   .../* @__PURE__ */ Policy.noop<Snapshot>({ permits: Infinity, running: 0, waiting: 0, rejected: 0 }),
   resize: () => Effect.void,
-  reload: () => Effect.void
+  reload: () => Effect.void,
+  withPermits: () => (self) => self,
+  acquire: () => Effect.void
 }
 
 /**
@@ -217,11 +250,22 @@ class Pool extends Permits<BulkheadFull> implements Bulkhead {
     const settings = Field.read("Bulkhead", fields, options)
     return this.change(limitsOf(settings, this.name))
   }
+
+  withPermits(count: number) {
+    const weight = permits.read(count, "Bulkhead.withPermits")
+    return <A, E, R>(self: Effect.Effect<A, E, R>) => this.executeWith(self, weight)
+  }
+
+  acquire(count = 1): Effect.Effect<void, BulkheadFull, Scope.Scope> {
+    return this.hold(permits.read(count, "Bulkhead.acquire"))
+  }
 }
 
-const limitsOf = ({ permits, queue, queueTimeout }: Settings, policy: string): Limits<BulkheadFull> => ({
-  permits,
-  queue,
-  queueTimeoutMillis: queueTimeout === undefined ? Infinity : Duration.toMillis(queueTimeout),
-  full: (reason, permits) => new BulkheadFull({ policy, queue, queueTimeout, permits, reason })
-})
+const limitsOf = (settings: Settings, policy: string): Limits<BulkheadFull> => {
+  const { permits, queue, queueTimeout } = settings
+  return {
+    ...waitFields.waitsOf(settings),
+    permits,
+    full: (reason, permits) => new BulkheadFull({ policy, queue, queueTimeout, permits, reason })
+  }
+}

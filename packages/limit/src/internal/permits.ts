@@ -1,49 +1,27 @@
 import type * as Policy from "@effect-resilience/kernel/Policy"
-import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
-import { monotonicMillis } from "@effect-resilience/kernel/Time"
-import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import type { SchedulerDispatcher } from "effect/Scheduler"
+import * as Scope from "effect/Scope"
 import type { Gate } from "./gated.ts"
 import { Gated } from "./gated.ts"
-
-export type Reason = "QueueFull" | "QueueTimeout"
+import type { Reason, Waiter, Waits } from "./waitQueue.ts"
+import { WaitQueue } from "./waitQueue.ts"
 
 /** How many run and wait, and what a call fails with that finds no room. */
-export interface Limits<Full> {
+export interface Limits<Full> extends Waits {
   readonly permits: number
-  readonly queue: number
-  readonly queueTimeoutMillis: number
   readonly full: (reason: Reason, permits: number) => Full
 }
 
-/**
- * Permits with a bounded queue, first in, first out. `Full` is the error of a call that finds no room.
- *
- * hack: permits. The queue is a list of the calls themselves, so a call that waits costs the same however long the queue is.
- */
-export class Permits<Full> implements Gate<Full>, PolicyEvent.Rejecting {
-  readonly name: string
-  readonly kind: string
-  rejected = 0
+/** Permits with a bounded queue. `Full` is the error of a call that finds no room. */
+export class Permits<Full> extends WaitQueue<Full> implements Gate<Full> {
   protected limits: Limits<Full>
   private running = 0
-  private waiting = 0
-  private first: Waiter<Full> | undefined
-  private last: Waiter<Full> | undefined
-  private granting = false
-  private reaper: Fiber.Fiber<void> | undefined
-
-  private queueFull: Effect.Effect<never, Full> | undefined
-  private queueTimeout: Effect.Effect<never, Full> | undefined
 
   constructor(kind: string, name: string, limits: Limits<Full>) {
-    this.kind = kind
-    this.name = name
+    super(kind, name, limits)
     this.limits = limits
   }
 
@@ -63,11 +41,7 @@ export class Permits<Full> implements Gate<Full>, PolicyEvent.Rejecting {
   protected change(limits: Limits<Full>): Effect.Effect<void> {
     return Effect.withFiber((fiber) => {
       this.limits = limits
-      this.queueFull = this.queueTimeout = undefined
-      this.reaper?.interruptUnsafe()
-      this.reaper = undefined
-      if (this.waiting > 0) this.watch(fiber)
-      this.grantSoon()
+      this.wait(limits, fiber)
       return Effect.void
     })
   }
@@ -76,170 +50,116 @@ export class Permits<Full> implements Gate<Full>, PolicyEvent.Rejecting {
     return new Gated(this, self)
   }
 
-  // The frame comes first, so that no interruption can come between a permit and the frame that gives it back.
   enter<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Full, R> {
-    const call = new Call(this, self)
+    return this.run(new Call(this, self, 1))
+  }
+
+  executeWith<A, E, R>(self: Effect.Effect<A, E, R>, weight: number): Effect.Effect<A, E | Full, R> {
+    return Effect.suspend(() => this.run(new Call(this, self, weight)))
+  }
+
+  /** Permits that are held until the scope closes. */
+  hold(weight: number): Effect.Effect<void, Full, Scope.Scope> {
+    return Effect.withFiber((fiber) => {
+      const scope = Context.get(fiber.context as Context.Context<Scope.Scope>, Scope.Scope)
+      const handOver = Effect.uninterruptible(Effect.suspend(() => {
+        call.holds = false
+        return Scope.addFinalizer(scope, Effect.sync(() => this.release(weight)))
+      }))
+      const call: Call<void, never, never, Full> = new Call(this, handOver, weight)
+      return this.run(call)
+    })
+  }
+
+  // The frame comes first, so that no interruption can come between a permit and the frame that gives it back.
+  private run<A, E, R>(call: Call<A, E, R, Full>): Effect.Effect<A, E | Full, R> {
     return Effect.onExitPrimitive(call, () => this.leave(call))
   }
 
   begin<A, E, R>(call: Call<A, E, R, Full>): Effect.Effect<A, E | Full, R> {
-    return this.admit(call) ?? Effect.callback((resume) => {
+    const fiber = Fiber.getCurrent()
+    return this.admit(call, fiber) ?? Effect.callback((resume) => {
       // The fiber may have yielded since.
-      const admitted = this.admit(call)
-      if (admitted !== undefined) return resume(admitted)
+      const admitted = this.admit(call, fiber)
+      if (admitted !== undefined || fiber === undefined) return resume(admitted ?? this.rejection("QueueFull"))
       call.resume = resume
-      this.append(call)
-      this.limitWait(call)
+      this.append(call, fiber)
     })
   }
 
-  private admit<A, E, R>(call: Call<A, E, R, Full>): Effect.Effect<A, E | Full, R> | undefined {
-    if (this.take()) {
+  private admit<A, E, R>(
+    call: Call<A, E, R, Full>,
+    fiber: Fiber.Fiber<unknown, unknown> | undefined
+  ): Effect.Effect<A, E | Full, R> | undefined {
+    if (this.take(call.weight)) {
       call.holds = true
       return call.self
     }
-    return this.waiting < this.limits.queue ? undefined : this.queueFull ??= this.rejection("QueueFull")
+    const objection = fiber === undefined ? "QueueFull" : this.objection(call.weight, fiber)
+    return objection && this.rejection(objection)
   }
 
-  // Counted where the call fails, whichever fiber decided it: an interruption can still come first.
-  private rejection(reason: Reason): Effect.Effect<never, Full> {
-    const exit = Exit.fail(this.limits.full(reason, this.limits.permits))
-    return Effect.withFiber((fiber) => {
-      PolicyEvent.rejectUnsafe(this, fiber.context, reason)
-      return exit
-    })
-  }
-
-  private leave(call: Waiter<Full>): undefined {
-    if (call.holds) this.release()
+  private leave<A, E, R>(call: Call<A, E, R, Full>): undefined {
+    if (call.holds) this.release(call.weight)
     else this.remove(call)
   }
 
   admitUnsafe(): Policy.Admission | undefined {
-    return this.take() ? this.release : undefined
+    return this.take(1) ? this.releaseOne : undefined
   }
 
-  /** Takes a permit if there is one for a call that comes now. */
-  private take(): boolean {
-    if (this.running >= this.limits.permits || this.waiting > 0) return false
-    this.running++
+  private readonly releaseOne = (): undefined => {
+    this.release(1)
+  }
+
+  /** Takes permits if there are so many for a call that comes now. */
+  private take(weight: number): boolean {
+    if (this.running + weight > this.limits.permits || this.waiting > 0) return false
+    this.running += weight
     return true
   }
 
-  readonly release = (): undefined => {
-    this.running--
+  takeFor(weight: number) {
+    this.running += weight
+  }
+
+  private release(weight: number) {
+    this.running -= weight
     if (this.waiting > 0) this.grantSoon()
   }
 
-  private append(waiter: Waiter<Full>) {
-    waiter.queued = true
-    waiter.previous = this.last
-    if (this.last === undefined) this.first = waiter
-    else this.last.next = waiter
-    this.last = waiter
-    this.waiting++
+  protected hasRoom(weight: number): boolean {
+    return this.running + weight <= this.limits.permits
   }
 
-  private remove(waiter: Waiter<Full>) {
-    if (!waiter.queued) return
-    waiter.queued = false
-    if (waiter.previous === undefined) this.first = waiter.next
-    else waiter.previous.next = waiter.next
-    if (waiter.next === undefined) this.last = waiter.previous
-    else waiter.next.previous = waiter.previous
-    waiter.previous = waiter.next = undefined
-    this.waiting--
-    if (this.waiting === 0 && this.reaper !== undefined) {
-      this.reaper.interruptUnsafe()
-      this.reaper = undefined
-    }
+  protected isTooHeavy(weight: number): boolean {
+    return weight > this.limits.permits
   }
 
-  // A waiter runs inside its `grant`, so granting from the end of a call would nest as deep as the queue is long.
-  private grantSoon() {
-    if (this.granting) return
-    this.granting = true
-    const dispatcher = Fiber.getCurrent()?.currentDispatcher
-    if (dispatcher === undefined) this.grant(undefined)
-    else dispatcher.scheduleTask(() => this.grant(dispatcher), 0)
+  protected errorOf(reason: Reason): Full {
+    return this.limits.full(reason, this.limits.permits)
   }
-
-  private grant(dispatcher: SchedulerDispatcher | undefined) {
-    let turns = turnsBeforeYield
-    while (this.first !== undefined && this.running < this.limits.permits) {
-      if (dispatcher !== undefined && turns-- === 0) {
-        dispatcher.scheduleTask(() => this.grant(dispatcher), 0)
-        return
-      }
-      const waiter = this.first
-      this.remove(waiter)
-      this.running++
-      waiter.go()
-    }
-    this.granting = false
-  }
-
-  // All wait equally long, so the first in the queue is the first whose time is up, and one fiber watches for all.
-  private limitWait(waiter: Waiter<Full>) {
-    const fiber = Fiber.getCurrent()
-    if (fiber === undefined) return
-    waiter.since = monotonicMillis(fiber.getRef(Clock.Clock))
-    if (this.reaper === undefined) this.watch(fiber)
-  }
-
-  private watch(fiber: Fiber.Fiber<unknown, unknown>) {
-    if (this.limits.queueTimeoutMillis === Infinity) return
-    const reaper = Effect.runForkWith(fiber.context)(this.reap(-Infinity))
-    // It has ended where there is no time to wait.
-    if (reaper.pollUnsafe() === undefined) this.reaper = reaper
-  }
-
-  // A wait that has ended has lasted as long as it was meant to, though fake timers leave the clock where it was.
-  private reap(instant: number): Effect.Effect<void> {
-    return Effect.withFiber((fiber): Effect.Effect<void> => {
-      const { queueTimeoutMillis } = this.limits
-      const clock = fiber.getRef(Clock.Clock)
-      const now = Math.max(instant, monotonicMillis(clock))
-      while (this.first !== undefined) {
-        const until = this.first.since + queueTimeoutMillis
-        if (until > now) return Effect.flatMap(clock.sleep(Duration.millis(until - now)), () => this.reap(until))
-        const waiter = this.first
-        this.remove(waiter)
-        waiter.stop(this.queueTimeout ??= this.rejection("QueueTimeout"))
-      }
-      return Effect.void
-    })
-  }
-}
-
-const turnsBeforeYield = 1024
-
-interface Waiter<in Full> {
-  /** Whether it holds a permit. */
-  holds: boolean
-  queued: boolean
-  previous: Waiter<Full> | undefined
-  next: Waiter<Full> | undefined
-  since: number
-  go(): void
-  stop(rejection: Effect.Effect<never, Full>): void
 }
 
 // Many of them can wait, so a call holds what it must.
 class Call<A, E, R, Full> extends Effectable.Class<A, E | Full, R> implements Waiter<Full> {
   readonly self: Effect.Effect<A, E, R>
+  readonly weight: number
   private readonly permits: Permits<Full>
+  /** Whether it holds permits. */
   holds = false
-  queued = false
+  line: Waiter<Full>["line"] = undefined
   previous: Waiter<Full> | undefined = undefined
   next: Waiter<Full> | undefined = undefined
   since = Infinity
+  deadlineAt = Infinity
   resume: ((effect: Effect.Effect<A, E | Full, R>) => void) | undefined = undefined
 
-  constructor(permits: Permits<Full>, self: Effect.Effect<A, E, R>) {
+  constructor(permits: Permits<Full>, self: Effect.Effect<A, E, R>, weight: number) {
     super()
     this.permits = permits
     this.self = self
+    this.weight = weight
   }
 
   asEffect() {
@@ -248,6 +168,7 @@ class Call<A, E, R, Full> extends Effectable.Class<A, E | Full, R> implements Wa
 
   go() {
     this.holds = true
+    this.permits.takeFor(this.weight)
     this.resume?.(this.self)
   }
 

@@ -1,0 +1,292 @@
+import type { Deadline } from "@effect-resilience/deadline/Deadline"
+import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
+import { monotonicMillis } from "@effect-resilience/kernel/Time"
+import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type { SchedulerDispatcher } from "effect/Scheduler"
+import * as Priority from "../Priority.ts"
+
+type AnyFiber = Fiber.Fiber<unknown, unknown>
+
+/** Why a call does not begin. */
+export type Reason = "QueueFull" | "QueueTimeout" | "Deadline" | "TooHeavy"
+
+/** Which of the calls that wait is next. `standsSince` is when the queue was empty last. */
+export interface Discipline {
+  readonly newestFirst: (now: number, standsSince: number) => boolean
+  /** Until when a call may wait that came at `since`. Never earlier than for one that came before. */
+  readonly until: (since: number, standsSince: number) => number
+}
+
+/** How calls wait; without a discipline first in, first out. */
+export interface Waits {
+  readonly queue: number
+  readonly queueTimeoutMillis: number
+  readonly discipline?: Discipline | undefined
+  /** The most important first. */
+  readonly priorities?: ReadonlyArray<string> | undefined
+  /** The deadline that a call must be able to meet, where that matters. */
+  readonly deadline?: Context.Reference<Deadline> | undefined
+}
+
+/** A call that waits. */
+export interface Waiter<in Full> {
+  readonly weight: number
+  /** Where it waits. */
+  line: Line | undefined
+  previous: Waiter<Full> | undefined
+  next: Waiter<Full> | undefined
+  since: number
+  deadlineAt: number
+  go(): void
+  stop(rejection: Effect.Effect<never, Full>): void
+}
+
+interface Line {
+  readonly rank: number
+  size: number
+}
+
+class Waiters<Full> implements Line {
+  readonly rank: number
+  size = 0
+  oldest: Waiter<Full> | undefined
+  newest: Waiter<Full> | undefined
+
+  constructor(rank: number) {
+    this.rank = rank
+  }
+}
+
+/**
+ * Calls that wait until there is room: a line for each priority.
+ *
+ * hack: permits. A line is a list of the calls themselves, so a call that waits costs the same however long the line is.
+ */
+export abstract class WaitQueue<Full> implements PolicyEvent.Rejecting {
+  readonly name: string
+  readonly kind: string
+  rejected = 0
+  protected waiting = 0
+  private waits: Waits
+  private lines: Array<Waiters<Full>> = []
+  private granting = false
+  private reaper: Fiber.Fiber<void> | undefined
+  private rejections: { [_ in Reason]?: Effect.Effect<never, Full> } = {}
+  private standsSince = 0
+  private countedSince = 0
+  private granted = 0
+
+  constructor(kind: string, name: string, waits: Waits) {
+    this.kind = kind
+    this.name = name
+    this.waits = waits
+  }
+
+  /** Whether there is room now for a call of a weight, or ever. */
+  protected abstract hasRoom(weight: number): boolean
+  protected abstract isTooHeavy(weight: number): boolean
+  protected abstract errorOf(reason: Reason): Full
+
+  protected wait(waits: Waits, fiber: AnyFiber) {
+    this.waits = waits
+    this.rejections = {}
+    this.reaper?.interruptUnsafe()
+    this.reaper = undefined
+    if (this.waiting > 0) this.watch(fiber)
+    this.grantSoon()
+  }
+
+  // Counted where the call fails, whichever fiber decided it: an interruption can still come first.
+  protected rejection(reason: Reason): Effect.Effect<never, Full> {
+    return this.rejections[reason] ??= this.reject(reason)
+  }
+
+  private reject(reason: Reason): Effect.Effect<never, Full> {
+    const exit = Exit.fail(this.errorOf(reason))
+    return Effect.withFiber((fiber) => {
+      PolicyEvent.rejectUnsafe(this, fiber.context, reason)
+      return exit
+    })
+  }
+
+  /** Why a call cannot wait, if it cannot. */
+  protected objection(weight: number, fiber: AnyFiber): Reason | undefined {
+    const { deadline, queue } = this.waits
+    if (this.isTooHeavy(weight)) return "TooHeavy"
+    if (queue === 0) return "QueueFull"
+    const rank = this.rankOf(fiber)
+    const now = this.waiting >= queue || deadline !== undefined ? monotonicMillis(fiber.getRef(Clock.Clock)) : 0
+    if (this.waiting >= queue && this.victim(rank, now) === undefined) return "QueueFull"
+    if (deadline === undefined) return undefined
+    const { atMillis } = fiber.getRef(deadline)
+    return atMillis < Infinity && now + this.expectedMillis(rank, now) >= atMillis ? "Deadline" : undefined
+  }
+
+  /** Lets a call wait that has no objection to meet. */
+  protected append(waiter: Waiter<Full>, fiber: AnyFiber) {
+    const { deadline, queue } = this.waits
+    const now = monotonicMillis(fiber.getRef(Clock.Clock))
+    const rank = this.rankOf(fiber)
+    if (this.waiting >= queue) this.drop(this.victim(rank, now), "QueueFull")
+    if (this.waiting === 0) {
+      this.standsSince = this.countedSince = now
+      this.granted = 0
+    }
+    const line = this.line(rank)
+    waiter.line = line
+    waiter.since = now
+    if (deadline !== undefined) waiter.deadlineAt = fiber.getRef(deadline).atMillis
+    waiter.previous = line.newest
+    if (line.newest === undefined) line.oldest = waiter
+    else line.newest.next = waiter
+    line.newest = waiter
+    line.size++
+    this.waiting++
+    if (this.reaper === undefined) this.watch(fiber)
+    // A heavy call that waits leaves room for a lighter one that is more important.
+    if (this.hasRoom(waiter.weight) && this.next(now) === waiter) this.grantSoon()
+  }
+
+  protected remove(waiter: Waiter<Full>) {
+    const line = waiter.line === undefined ? undefined : this.lines[waiter.line.rank]
+    if (line === undefined) return
+    waiter.line = undefined
+    if (waiter.previous === undefined) line.oldest = waiter.next
+    else waiter.previous.next = waiter.next
+    if (waiter.next === undefined) line.newest = waiter.previous
+    else waiter.next.previous = waiter.previous
+    waiter.previous = waiter.next = undefined
+    line.size--
+    this.waiting--
+    if (this.waiting === 0 && this.reaper !== undefined) {
+      this.reaper.interruptUnsafe()
+      this.reaper = undefined
+    }
+    // There may have been room for those behind it.
+    if (waiter.weight > 1) this.grantSoon()
+  }
+
+  // A waiter runs inside its `go`, so granting from the end of a call would nest as deep as the queue is long.
+  protected grantSoon() {
+    if (this.granting || this.waiting === 0) return
+    this.granting = true
+    const fiber = Fiber.getCurrent()
+    if (fiber === undefined) this.grant(undefined, this.standsSince)
+    else this.grantLater(fiber.currentDispatcher, monotonicMillis(fiber.getRef(Clock.Clock)))
+  }
+
+  private grantLater(dispatcher: SchedulerDispatcher, now: number) {
+    dispatcher.scheduleTask(() => this.grant(dispatcher, now), 0)
+  }
+
+  private grant(dispatcher: SchedulerDispatcher | undefined, now: number) {
+    let turns = turnsBeforeYield
+    for (let waiter = this.next(now); waiter !== undefined; waiter = this.next(now)) {
+      if (dispatcher !== undefined && turns-- === 0) return this.grantLater(dispatcher, now)
+      if (waiter.deadlineAt <= now) this.drop(waiter, "Deadline")
+      else if (this.isTooHeavy(waiter.weight)) this.drop(waiter, "TooHeavy")
+      else if (this.hasRoom(waiter.weight)) {
+        this.remove(waiter)
+        this.count(now)
+        waiter.go()
+      } else break
+    }
+    this.granting = false
+  }
+
+  private next(now: number): Waiter<Full> | undefined {
+    if (this.waiting === 0) return undefined
+    const line = this.lines.find(({ size }) => size > 0)
+    return this.isNewestFirst(now) ? line?.newest : line?.oldest
+  }
+
+  private isNewestFirst(now: number): boolean {
+    return this.waits.discipline?.newestFirst(now, this.standsSince) === true
+  }
+
+  private drop(waiter: Waiter<Full> | undefined, reason: Reason) {
+    if (waiter === undefined) return
+    this.remove(waiter)
+    waiter.stop(this.rejection(reason))
+  }
+
+  /** Which call gives way to a new one while the queue is full: of the least important ones, that which is last. */
+  private victim(rank: number, now: number): Waiter<Full> | undefined {
+    const newestFirst = this.isNewestFirst(now)
+    const line = this.lines.findLast(({ size }) => size > 0)
+    if (line === undefined || line.rank < rank || (line.rank === rank && !newestFirst)) return undefined
+    return newestFirst ? line.oldest : line.newest
+  }
+
+  // While calls wait, the pace at which they begin tells how long a new one will: the mean of the last 64 or so.
+  private count(now: number) {
+    if (++this.granted < 64) return
+    this.granted /= 2
+    this.countedSince += (now - this.countedSince) / 2
+  }
+
+  private expectedMillis(rank: number, now: number): number {
+    if (this.granted < fewestGrants || this.waiting === 0) return 0
+    let ahead = 1
+    if (!this.isNewestFirst(now)) { for (let i = 0; i <= rank; i++) ahead += this.lines[i]?.size ?? 0 }
+    return ahead * (now - this.countedSince) / this.granted
+  }
+
+  private rankOf(fiber: AnyFiber): number {
+    const { priorities } = this.waits
+    if (priorities === undefined || priorities.length === 0) return 0
+    const rank = priorities.indexOf(fiber.getRef(Priority.Current))
+    return rank === -1 ? priorities.length - 1 : rank
+  }
+
+  private line(rank: number): Waiters<Full> {
+    while (this.lines.length <= rank) this.lines.push(new Waiters(this.lines.length))
+    return this.lines[rank] ?? new Waiters(rank)
+  }
+
+  // The longer a call waits the sooner its time is up, so one fiber watches for all.
+  private watch(fiber: AnyFiber) {
+    const { discipline, queueTimeoutMillis } = this.waits
+    if (queueTimeoutMillis === Infinity && (discipline === undefined || discipline.until(0, 0) === Infinity)) return
+    const reaper = Effect.runForkWith(fiber.context)(this.reap(-Infinity))
+    // It has ended where there is no time to wait.
+    if (reaper.pollUnsafe() === undefined) this.reaper = reaper
+  }
+
+  // A wait that has ended has lasted as long as it was meant to, though fake timers leave the clock where it was.
+  private reap(instant: number): Effect.Effect<void> {
+    return Effect.withFiber((fiber): Effect.Effect<void> => {
+      const clock = fiber.getRef(Clock.Clock)
+      const now = Math.max(instant, monotonicMillis(clock))
+      for (let oldest = this.oldest; oldest !== undefined; oldest = this.oldest) {
+        const until = this.until(oldest.since)
+        if (until > now) return Effect.flatMap(clock.sleep(Duration.millis(until - now)), () => this.reap(until))
+        this.drop(oldest, "QueueTimeout")
+      }
+      return Effect.void
+    })
+  }
+
+  private until(since: number): number {
+    const { discipline, queueTimeoutMillis } = this.waits
+    return Math.min(since + queueTimeoutMillis, discipline?.until(since, this.standsSince) ?? Infinity)
+  }
+
+  private get oldest(): Waiter<Full> | undefined {
+    let found: Waiter<Full> | undefined
+    for (const { oldest } of this.lines) {
+      if (oldest !== undefined && (found === undefined || oldest.since < found.since)) found = oldest
+    }
+    return found
+  }
+}
+
+const turnsBeforeYield = 1024
+
+// The pace of fewer calls says little.
+const fewestGrants = 8
