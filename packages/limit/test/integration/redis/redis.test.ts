@@ -3,7 +3,7 @@ import * as Pacer from "@effect-resilience/limit/Pacer"
 import * as SharedCircuitBreaker from "@effect-resilience/limit/SharedCircuitBreaker"
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer } from "effect"
+import { Effect, Exit, Fiber, Layer } from "effect"
 import { CircuitBreaker as BreakerStore, RateLimiter } from "effect/persistence"
 import { execFile, spawn } from "node:child_process"
 import { once } from "node:events"
@@ -120,6 +120,54 @@ describe("two processes and Redis", () => {
       const after = calls.filter((at) => at >= pausedAt + 950)
       assert.isAbove(after.length, 5)
       assert.isAtMost(after.filter((at) => at < pausedAt + 1450).length, 12)
+    }).pipe(Effect.scoped))
+
+  it.live("share two rates, and what each of them gives back", () =>
+    Effect.gen(function*() {
+      const port = yield* freePort
+      yield* redisServer(port)
+      const lines = yield* Effect.all([run("tokens", port), run("tokens", port)], { concurrency: 2 })
+      const calls = lines.flat().map(Number).toSorted((a, b) => a - b)
+      for (const at of calls) {
+        const used = 5 * calls.filter((other) => other >= at && other < at + 1000).length
+        // The burst, what the rate allows, and what timers, Redis and the estimates of two calls under way add.
+        assert.isAtMost(used, 20 + 100 + 20)
+      }
+      // Without refunds, ten tokens for each, these would be 32.
+      const from = calls.find((at) => at > (calls[0] ?? 0) + 500) ?? 0
+      assert.isAbove(calls.filter((at) => at >= from && at < from + 2000).length, 30)
+    }).pipe(Effect.scoped))
+
+  it.live("leak nothing of one rate when another one rejects, when a call is interrupted, or when it gives back", () =>
+    Effect.gen(function*() {
+      const port = yield* freePort
+      yield* redisServer(port)
+      yield* Effect.gen(function*() {
+        const make = Pacer.make({
+          name: "frozen",
+          limit: 10,
+          window: "1 day",
+          burst: 10,
+          maxWait: "1 second",
+          onStoreError: "fail",
+          rates: { tokens: { limit: 100, window: "1 day", burst: 100 } }
+        })
+        const pacer = yield* make
+        yield* pacer.execute(Pacer.settle({ tokens: 90 }), { calls: 1, tokens: 100 })
+        for (let i = 0; i < 10; i++) {
+          // Each is new, and has to ask.
+          const error = yield* Effect.flip((yield* make).execute(Effect.void, { calls: 1, tokens: 20 }))
+          assert.deepStrictEqual([error.reason, error.rate], ["Wait", "tokens"])
+        }
+        const call = Effect.onInterrupt(Effect.never, () => Pacer.settle({ calls: 0, tokens: 0 }))
+        for (let i = 0; i < 30; i++) {
+          const caller = yield* Effect.forkChild((yield* make).execute(call, { calls: 2, tokens: 10 }))
+          for (let turn = 0; turn < i; turn++) yield* Effect.yieldNow
+          yield* Fiber.interrupt(caller)
+        }
+        yield* Effect.sleep("200 millis")
+        yield* (yield* make).execute(Effect.void, { calls: 9, tokens: 10 })
+      }).pipe(Effect.provide(stores(port)))
     }).pipe(Effect.scoped))
 
   it.live("go on without Redis or reject, as told, and share again when it is back", () =>

@@ -55,11 +55,29 @@ const pacer = Effect.gen(function*() {
   }
 }).pipe(Effect.provide(RateLimiter.layer.pipe(Layer.provide(RateLimiter.layerStoreRedis()))))
 
+// Reserves ten tokens for each call, of which it uses five.
+const tokens = Effect.gen(function*() {
+  const limiter = yield* Pacer.make({
+    name: "model",
+    limit: 200,
+    window: "1 second",
+    burst: 5,
+    rates: { tokens: { limit: 100, window: "1 second", burst: 20, cost: 10 } }
+  })
+  const began = yield* Clock.currentTimeMillis
+  const call = Effect.flatMap(Clock.currentTimeMillis, print).pipe(
+    Effect.andThen(Pacer.settle({ tokens: 5 })),
+    Pacer.withPacer(limiter)
+  )
+  while ((yield* Clock.currentTimeMillis) - began < 3000) yield* call
+}).pipe(Effect.provide(RateLimiter.layer.pipe(Layer.provide(RateLimiter.layerStoreRedis()))))
+
 const roles: Record<string, Effect.Effect<void, unknown, Redis.Redis | Scope.Scope>> = {
   trip: Effect.provide(trip, BreakerStore.layerStoreRedis()),
   probe: Effect.provide(probe, BreakerStore.layerStoreRedis()),
   pace: pacer,
-  "pace-and-429": pacer
+  "pace-and-429": pacer,
+  tokens
 }
 
 await Effect.runPromise(Effect.scoped(roles[role ?? ""] ?? Effect.die(`no role ${role}`)).pipe(Effect.provide(redis)))
