@@ -19,9 +19,8 @@
  *
  * Four other kinds of budget stand in for the account: `expiring`, which forgets what was earned; `inFlight`, a share of the
  * attempts in flight, as Envoy and failsafe-go have it; `quota`, with costs and refunds, as the AWS SDKs have it; and
- * `retryThrottling`, as gRPC has it. `inFlight` needs no rate and no number of processes to be told, `quota` and
- * `retryThrottling` stop where most attempts fail and allow nearly all retries where few do. Those three follow each call to
- * its end, which costs it an object and a frame.
+ * `retryThrottling`, as gRPC has it. `quota` and `retryThrottling` stop where most attempts fail and allow nearly all retries
+ * where few do, in a fleet of any size. The last three follow each call to its end, which costs it an object and a frame.
  *
  * **Fleets**
  *

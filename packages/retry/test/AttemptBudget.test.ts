@@ -137,7 +137,13 @@ describe("AttemptBudget", () => {
     const [whose, options, recovers] of [
       ["the defaults of 20 processes that do not tell", {}, true],
       ["5 a second in all, over 20 processes that tell", { ratio: 0.2, minPerSecond: 5, processes: 20 }, true],
-      ["20 % and 10 a second for each of 20 processes", { ratio: 0.2, minPerSecond: 10 }, false]
+      ["20 % and 10 a second for each of 20 processes", { ratio: 0.2, minPerSecond: 10 }, false],
+      ["3 in flight for each of 20 processes", { inFlight: {} }, false],
+      ["a share in flight, of 20 processes that tell", { inFlight: { processes: 20 } }, true],
+      ["the quota of AWS, which pays for 35 retries", { quota: { capacity: 35 } }, true],
+      ["500 retries for each of 20 processes", { quota: {} }, false],
+      ["the throttling of gRPC", { retryThrottling: {} }, true],
+      ["deposits that expire", { expiring: {} }, true]
     ] as const
   ) {
     it.effect(

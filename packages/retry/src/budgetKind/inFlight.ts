@@ -6,11 +6,13 @@ import { toUnits, unit } from "../internal/units.ts"
 export interface InFlightOptions {
   readonly ratio?: number | undefined
   readonly min?: number | undefined
+  readonly processes?: number | undefined
 }
 
 const fields = {
   ratio: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.number({ min: 0, max: 1 }), 0.2),
-  min: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 0 }), 3)
+  min: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 0 }), 3),
+  processes: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.number({ min: 1 }), 1)
 } satisfies Field.Fields<InFlightOptions>
 
 const field = /* @__PURE__ */ Field.map(
@@ -23,7 +25,14 @@ const field = /* @__PURE__ */ Field.map(
  * it waits in backoff too; its cost is always 1.
  *
  * - `ratio`: the share, from 0 to 1; default 0.2.
- * - `min`: how many extra attempts may always be in flight; default 3.
+ * - `min`: how many extra attempts may always be in flight, over all processes; default 3.
+ * - `processes`: how many processes share the dependency; default 1. Divides `min`: one whose part is less than 1 makes extra
+ *   attempts only while enough others are in flight.
+ *
+ * **Gotchas**
+ *
+ * Envoy and failsafe-go mean 3 for each process. Where each has few calls at a time, that is no limit: 20 processes with a call
+ * every other second keep a dependency at half load down for good. So tell `processes`.
  *
  * Source: Envoy's retry budget, `budget_percent` 20 and `min_retry_concurrency` 3; failsafe-go has the same defaults.
  *
@@ -40,10 +49,10 @@ class InFlight extends Following {
   private readonly ratio: number
   private readonly min: number
 
-  constructor({ min, ratio }: Field.Settings<typeof fields>, name: string) {
+  constructor({ min, processes, ratio }: Field.Settings<typeof fields>, name: string) {
     super(name)
     this.ratio = toUnits(ratio)
-    this.min = min
+    this.min = Math.floor(min / processes)
   }
 
   isIdle(): boolean {

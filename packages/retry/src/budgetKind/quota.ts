@@ -30,7 +30,8 @@ const field = /* @__PURE__ */ Field.map(
  *
  * **Gotchas**
  *
- * The capacity is made for those costs. A policy that names no cost pays 1, and 500 of those bound little.
+ * The capacity is made for those costs: 500 pay for 35 retries. A policy that names no cost pays 1, and 500 of those bound
+ * nothing: 20 processes keep a dependency at half load down for good.
  *
  * @category kinds
  * @since 0.1.0

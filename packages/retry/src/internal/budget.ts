@@ -86,8 +86,10 @@ export const current: Context.Reference<AttemptBudget> = /* @__PURE__ */ Context
  * Deposits for a call, unless something around it has. Returns the budget that holds inside; `undefined` where it holds
  * already.
  */
-export const deposit = (context: Context.Context<never>): AttemptBudget | undefined => {
-  const outer = Context.get(context, current)
+export const deposit = (
+  context: Context.Context<never>,
+  outer: AttemptBudget = Context.get(context, current)
+): AttemptBudget | undefined => {
   if (outer.depositUnsafe === nothing) return undefined
   if (outer.enterUnsafe !== undefined) return outer.enterUnsafe(context)
   outer.depositUnsafe(context)
@@ -126,7 +128,7 @@ export const counted = <A, E, R>(
 ): Effect.Effect<A, E, R> => {
   const outer = Context.get(context, current)
   if (outer.enterUnsafe === undefined) {
-    const inside = deposit(context)
+    const inside = deposit(context, outer)
     return inside === undefined ? call : Effect.provideService(call, current, inside)
   }
   let entered: Entered | undefined
