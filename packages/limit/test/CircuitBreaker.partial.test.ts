@@ -143,7 +143,13 @@ describe("the trip policy proportional", () => {
   const make = (options?: Parameters<typeof CircuitBreaker.proportional>[0]) =>
     Effect.andThen(
       TestClock.adjust("1 hour"),
-      CircuitBreaker.make({ tripPolicy: CircuitBreaker.proportional(options) })
+      CircuitBreaker.make({
+        tripPolicy: CircuitBreaker.proportional({
+          tolerated: semian.defaults.initialErrorRate,
+          maxProbability: 0.9,
+          ...options
+        })
+      })
     )
 
   // Settled by permits, so that chance rejects none of them. Errors come last.
@@ -240,11 +246,25 @@ describe("the trip policy proportional", () => {
       assert.deepInclude(yield* breaker.snapshot, { _tag: "Open", buffered: 10, failureRate: 1 })
     }).pipe(Random.withSeed("all")))
 
+  it.effect("lets all calls pass while half of them fail, and one of twenty while all do, by default", () =>
+    Effect.gen(function*() {
+      const breaker = yield* make({ tolerated: undefined, maxProbability: undefined })
+      yield* outcomes(breaker, 60, 100)
+      assert.strictEqual(yield* stateOf(breaker), "Closed")
+      yield* TestClock.adjust("11 seconds")
+      yield* outcomes(breaker, 70, 100)
+      assert.closeTo(Number(yield* probabilityOf(breaker)), 0.2 / 0.8, 1e-9)
+      yield* TestClock.adjust("11 seconds")
+      yield* breaker.reset
+      yield* outcomes(breaker, 100, 100)
+      assert.strictEqual(yield* probabilityOf(breaker), 0.95)
+    }))
+
   it.effect("stands beside a policy that opens the circuit, and beside a ramp", () =>
     Effect.gen(function*() {
       yield* TestClock.adjust("1 hour")
       const breaker = yield* CircuitBreaker.make({
-        tripPolicy: [CircuitBreaker.proportional(), CircuitBreaker.consecutive(12)],
+        tripPolicy: [CircuitBreaker.proportional({ maxProbability: 0.9 }), CircuitBreaker.consecutive(12)],
         openDuration: "1 second",
         ramp: { over: "10 seconds", from: 0.5 }
       })
