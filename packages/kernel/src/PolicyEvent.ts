@@ -42,6 +42,7 @@ import { dual } from "effect/Function"
  * - `Hedged`: attempt number `attempt` of a call begins beside those under way.
  * - `Ejected`: an endpoint gets no more calls for `duration`.
  * - `Returned`: an endpoint that was ejected gets calls again.
+ * - `Disagreed`: a shadow decided otherwise than a policy in use; `part` is the key of the part.
  *
  * @category models
  * @since 0.1.0
@@ -62,6 +63,11 @@ export type PolicyEvent =
     readonly duration: Duration.Duration
   }
   | Source & { readonly _tag: "Returned"; readonly endpoint: string }
+  | Source & {
+    readonly _tag: "Disagreed"
+    readonly part: string
+    readonly decision: "wouldHaveRejected" | "wouldHaveAdmitted"
+  }
 
 /**
  * Whose event it is: the name of the policy, and the module that it comes from.
@@ -181,5 +187,7 @@ const happened = (event: PolicyEvent): string => {
       return `ejects ${event.endpoint} for ${Duration.format(event.duration)}: ${event.reason}`
     case "Returned":
       return `returns calls to ${event.endpoint}`
+    case "Disagreed":
+      return `would have ${event.decision === "wouldHaveRejected" ? "rejected" : "admitted"} a call: ${event.part}`
   }
 }

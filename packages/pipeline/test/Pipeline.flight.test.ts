@@ -99,7 +99,7 @@ const history = (parts: typeof description | typeof admitting | typeof hedged, o
     yield* TestClock.adjust("1 minute")
     yield* Fiber.awaitAll(callers)
     const snapshot = yield* pipeline.snapshot
-    assert.deepStrictEqual(snapshot.bulkhead, { permits: 2, running: 0, waiting: 0, rejected: 0 })
+    assert.deepInclude(snapshot.bulkhead, { permits: 2, running: 0, waiting: 0 })
     assert.strictEqual(snapshot.concurrencyLimit?.running ?? 0, 0)
     // What happens within one millisecond happens at once.
     events.sort()

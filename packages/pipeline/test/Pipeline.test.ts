@@ -170,12 +170,12 @@ describe("Pipeline", () => {
       yield* pipeline.execute(Effect.void)
       const after = yield* pipeline.policies
       const stats = after.bulkhead?.snapshot ?? Effect.undefined
-      assert.deepStrictEqual(yield* stats, { permits: 2, running: 1, waiting: 0, rejected: 0 })
+      assert.deepStrictEqual(yield* stats, { permits: 2, running: 1, waiting: 0, rejected: 1 })
       // What did not change keeps its state.
       assert.strictEqual(after.circuitBreaker, before.circuitBreaker)
       yield* Deferred.succeed(gate, undefined)
       yield* Fiber.join(old)
-      assert.deepStrictEqual(yield* stats, { permits: 2, running: 0, waiting: 0, rejected: 0 })
+      assert.deepStrictEqual(yield* stats, { permits: 2, running: 0, waiting: 0, rejected: 1 })
     }))
 
   it.effect("takes a part that was made elsewhere", () =>

@@ -1,7 +1,14 @@
 import { Recovery } from "@effect-resilience/errors"
-import { PolicyEvent } from "@effect-resilience/kernel"
+import { type Policy, PolicyEvent } from "@effect-resilience/kernel"
 import * as Limit from "@effect-resilience/limit"
-import { Bulkhead, CircuitBreaker, ConcurrencyLimit, LimitAlgorithm, Throttle } from "@effect-resilience/limit"
+import {
+  Bulkhead,
+  CircuitBreaker,
+  ConcurrencyLimit,
+  Endpoints,
+  LimitAlgorithm,
+  Throttle
+} from "@effect-resilience/limit"
 import * as LoadShedding from "@effect-resilience/limit/LoadShedding"
 import * as Pacer from "@effect-resilience/limit/Pacer"
 import * as SharedCircuitBreaker from "@effect-resilience/limit/SharedCircuitBreaker"
@@ -41,6 +48,15 @@ const crowded = <E>(policy: { readonly execute: (self: Effect.Effect<never>) => 
     const first = yield* Effect.forkChild(policy.execute(Effect.never), { startImmediately: true })
     yield* Effect.exit(policy.execute(Effect.never))
     yield* Fiber.interrupt(first)
+  })
+
+/** A call that takes longer than a hedge waits. */
+const hedged = (hedge: Hedge.Hedge) =>
+  Effect.gen(function*() {
+    const call = Hedge.withHedge(Hedge.idempotent(Effect.delay(Effect.void, "2 seconds")), hedge)
+    const fiber = yield* Effect.forkChild(call, { startImmediately: true })
+    yield* TestClock.adjust("2 seconds")
+    yield* Fiber.join(fiber)
   })
 
 const subjects: { readonly [name: string]: Subject } = {
@@ -176,6 +192,26 @@ const subjects: { readonly [name: string]: Subject } = {
       return { policy, reject: withdraw }
     })
   },
+  Hedge: {
+    kind: "Hedge",
+    reason: "ShareUsedUp",
+    make: Effect.map(Hedge.make({ name: "ledger", after: "1 second", share: 0 }), (policy) => ({
+      policy,
+      reject: hedged(policy)
+    }))
+  },
+  Endpoints: {
+    kind: "Endpoints",
+    reason: "NoAddress",
+    make: Effect.map(
+      Endpoints.make({
+        name: "ledger",
+        addresses: ["https://a.example", "https://b.example"],
+        each: (): Pick<Policy.Policy<"full">, "execute" | "~rejects"> => ({ execute: () => Effect.fail("full") })
+      }),
+      (policy) => ({ policy, reject: policy.use(() => Effect.void) })
+    )
+  },
   "AttemptBudget, of a hedge": {
     kind: "AttemptBudget",
     reason: "BudgetExhausted",
@@ -183,23 +219,13 @@ const subjects: { readonly [name: string]: Subject } = {
       const policy = yield* AttemptBudget.make({ name: "ledger", ratio: 0, minPerSecond: 0, burst: 1 })
       yield* AttemptBudget.withAttemptBudget(AttemptBudget.withdraw, policy)
       const hedge = yield* Hedge.make({ after: "1 second" })
-      const call = Hedge.withHedge(Hedge.idempotent(Effect.delay(Effect.void, "2 seconds")), hedge)
-      return {
-        policy,
-        reject: Effect.gen(function*() {
-          const fiber = yield* Effect.forkChild(AttemptBudget.withAttemptBudget(call, policy), {
-            startImmediately: true
-          })
-          yield* TestClock.adjust("2 seconds")
-          yield* Fiber.join(fiber)
-        })
-      }
+      return { policy, reject: AttemptBudget.withAttemptBudget(hedged(hedge), policy) }
     })
   }
 }
 
 /** These reject nothing themselves: what they run does. */
-const rejectNothing = ["Coalesce", "Fallback", "RetryPolicy", "Hedge"]
+const rejectNothing = ["Coalesce", "Fallback", "RetryPolicy"]
 
 const surroundings = Layer.mergeAll(
   Pacer.layerLimiterMemory,
