@@ -8,8 +8,8 @@
  *
  * **Details**
  *
- * Calls beyond the limit are rejected at once with `LimitReached`, since waiting here would hide the queue that the
- * algorithm looks for. `Outcome` decides which failures count as a drop: a 404, which the server understood, says nothing
+ * Calls beyond the limit are rejected at once with `LimitReached`, or wait in a short `queue` as in a `Bulkhead`, where no queue
+ * of the caller serves better. The algorithm sees round trips without that wait. `Outcome` decides which failures count as a drop: a 404, which the server understood, says nothing
  * about load.
  *
  * With `shares`, each named priority can always use its share of the limit, and what others leave. A call's priority is
@@ -33,11 +33,12 @@
  *   return yield* limit.snapshot
  * })
  *
- * await Effect.runPromise(program) // => { limit: 10, running: 0, rejected: 0 }
+ * await Effect.runPromise(program) // => { limit: 10, running: 0, waiting: 0, rejected: 0 }
  * ```
  *
  * @since 0.1.0
  */
+import * as Recovery from "@effect-resilience/errors/Recovery"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Keyed from "@effect-resilience/kernel/Keyed"
@@ -46,15 +47,21 @@ import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
 import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Random from "effect/Random"
+import * as waitFields from "./internal/waitFields.ts"
+import { WaitingCall } from "./internal/waitingCall.ts"
+import type { Reason, Waiter } from "./internal/waitQueue.ts"
+import { WaitQueue } from "./internal/waitQueue.ts"
 import * as LimitAlgorithm from "./LimitAlgorithm.ts"
 import * as Outcome from "./Outcome.ts"
 import * as Priority from "./Priority.ts"
+import type { QueueDiscipline } from "./QueueDiscipline.ts"
 import * as Rejection from "./Rejection.ts"
 
 /**
@@ -74,6 +81,7 @@ export interface ConcurrencyLimit extends Policy.Policy<LimitReached, Snapshot> 
 export interface Snapshot {
   readonly limit: number
   readonly running: number
+  readonly waiting: number
   readonly rejected: number
 }
 
@@ -82,6 +90,11 @@ export interface Snapshot {
  *
  * - `name`: the name in errors and metrics; default `"default"`.
  * - `algorithm`: how the limit is found; default `LimitAlgorithm.vegas()`.
+ * - `queue`: how many more calls may wait; default 0.
+ * - `queueTimeout`: how long a call waits at most; default: as long as it is not interrupted.
+ * - `discipline`: which of the calls that wait is next; default `"fifo"`. See `QueueDiscipline`.
+ * - `priorities`: the priorities of calls that wait, the most important first; default none, all are alike. One that is not
+ *   listed counts as the last.
  * - `shares`: what part of the limit each priority is guaranteed, together at most 1; default none.
  * - `classify`: what an exit says about the dependency; default `Outcome.of`. It is not asked about interruptions, which
  *   are ignored.
@@ -92,6 +105,10 @@ export interface Snapshot {
 export interface Options {
   readonly name?: string | undefined
   readonly algorithm?: LimitAlgorithm.LimitAlgorithm | undefined
+  readonly queue?: number | undefined
+  readonly queueTimeout?: Duration.Input | undefined
+  readonly discipline?: QueueDiscipline | undefined
+  readonly priorities?: ReadonlyArray<string> | undefined
   readonly shares?: { readonly [priority: string]: number } | undefined
   readonly classify?: Outcome.Classify | undefined
 }
@@ -105,6 +122,7 @@ export interface Options {
 export const fields = {
   name: Field.name,
   algorithm: LimitAlgorithm.field,
+  ...waitFields.fields,
   shares: /* @__PURE__ */ Field.map(
     /* @__PURE__ */ Field.withDefault(
       /* @__PURE__ */ Field.record(/* @__PURE__ */ Field.number({ above: 0, max: 1 })),
@@ -122,13 +140,22 @@ export const fields = {
 /**
  * The limit was used up. The call did not run.
  *
+ * - `"LimitReached"`: the queue, if there is one, was full, or a more important call took its place.
+ * - `"QueueTimeout"`: it waited too long.
+ * - `"Deadline"`: its deadline is nearer than the wait that the queue's present pace suggests, or has passed meanwhile.
+ *
  * @category errors
  * @since 0.1.0
  */
 export class LimitReached extends Rejection.TaggedError("LimitReached")<{
   readonly limit: number
   readonly priority: string
+  readonly reason: "LimitReached" | "QueueTimeout" | "Deadline"
 }> {
+  /** Tells to retry, or to give up where there is no time for that. */
+  override [Recovery.symbol](): Recovery.Recovery {
+    return this.reason === "Deadline" ? Recovery.giveUp : Recovery.retry
+  }
   override get message(): string {
     return `The limit "${this.policy}" of ${this.limit} calls at once is used up. Try again later.`
   }
@@ -172,6 +199,7 @@ export const keyed = (options: Options & Keyed.Options = {}): Effect.Effect<Keye
 export const noop: ConcurrencyLimit = /* @__PURE__ */ Policy.noop<Snapshot>({
   limit: Infinity,
   running: 0,
+  waiting: 0,
   rejected: 0
 })
 
@@ -235,13 +263,10 @@ interface Partition {
   readonly share: number
   running: number
   readonly rejected: Metric.Counter<number>
-  rejection: Exit.Exit<never, LimitReached> | undefined
+  rejections: { [_ in LimitReached["reason"]]?: Exit.Exit<never, LimitReached> }
 }
 
-class Limit implements ConcurrencyLimit, PolicyEvent.Rejecting {
-  readonly name: string
-  readonly kind = "ConcurrencyLimit"
-  rejected = 0
+class Limit extends WaitQueue implements ConcurrencyLimit {
   private readonly settings: Field.Settings<typeof fields>
   private readonly estimator: LimitAlgorithm.Estimator
   private readonly partitions = new Map<string, Partition>()
@@ -250,33 +275,69 @@ class Limit implements ConcurrencyLimit, PolicyEvent.Rejecting {
   private known = 0
 
   constructor(settings: Field.Settings<typeof fields>, name: string) {
-    this.name = name
+    super("ConcurrencyLimit", name, waitFields.waitsOf(settings))
     this.settings = settings
     this.estimator = settings.algorithm()
     this.gauge = Metric.withAttributes(limitGauge, { "resilience.policy": name })
   }
 
   get isIdle(): boolean {
-    return this.running === 0
+    return this.running === 0 && this.waiting === 0
   }
 
   get snapshot() {
-    return Effect.sync(() => ({ limit: this.estimator.limit, running: this.running, rejected: this.rejected }))
+    return Effect.sync(() => ({
+      limit: this.estimator.limit,
+      running: this.running,
+      waiting: this.waiting,
+      rejected: this.rejected
+    }))
   }
 
   execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | LimitReached, R> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.withFiber((fiber): Effect.Effect<A, E | LimitReached, R> => {
         const admission = this.admitUnsafe(fiber)
-        return admission === undefined ? this.reject(fiber) : Effect.onExitPrimitive(restore(self), admission, true)
+        if (admission !== undefined) return Effect.onExitPrimitive(restore(self), admission, true)
+        const objection = this.objection(1, fiber)
+        if (objection !== undefined) return this.reject(fiber, objection)
+        const call = new WaitingCall(this, fiber, self)
+        return Effect.onExitPrimitive(restore(this.await(call)), (exit) => this.leave(call, exit), true)
       })
     )
+  }
+
+  // The fiber may have yielded since the first look.
+  private await<A, E, R>(call: WaitingCall<A, E, R, LimitReached>): Effect.Effect<A, E | LimitReached, R> {
+    return Effect.callback((resume) => {
+      const { fiber } = call
+      call.resume = resume
+      call.admission = this.admitUnsafe(fiber)
+      if (call.admission !== undefined) return resume(call.self)
+      const objection = this.objection(1, fiber)
+      if (objection !== undefined) return resume(this.reject(fiber, objection))
+      this.append(call, fiber)
+    })
+  }
+
+  private leave<A, E, R>(call: WaitingCall<A, E, R, LimitReached>, exit: Exit.Exit<unknown, unknown>): undefined {
+    if (call.admission !== undefined) call.admission(exit)
+    else this.remove(call)
   }
 
   admitUnsafe(fiber: Fiber.Fiber<unknown, unknown>): Policy.Admission | undefined {
     const limit = this.limitNow(fiber)
     const partition = this.partitionOf(fiber)
-    if (this.running >= limit && partition.running >= Math.ceil(limit * partition.share)) return undefined
+    return (this.running < limit && this.waiting === 0) || isBelowShare(partition, limit)
+      ? this.begin(fiber, partition)
+      : undefined
+  }
+
+  /** Lets a call begin, whatever the limit. */
+  begin(
+    fiber: Fiber.Fiber<unknown, unknown>,
+    partition: Partition = this.partitionOf(fiber)
+  ): (exit: Exit.Exit<unknown, unknown>) => undefined {
     const clock = fiber.getRef(Clock.Clock)
     const startedAt = monotonicMillis(clock)
     const inFlight = ++this.running
@@ -285,16 +346,28 @@ class Limit implements ConcurrencyLimit, PolicyEvent.Rejecting {
       this.running--
       partition.running--
       this.record(exit, startedAt, inFlight, clock, fiber)
+      if (this.waiting > 0) this.grantSoon()
       return undefined
     }
   }
 
-  private reject(fiber: Fiber.Fiber<unknown, unknown>): Exit.Exit<never, LimitReached> {
+  protected hasRoom(waiter: Waiter): boolean {
+    const { limit } = this.estimator
+    return this.running < limit ||
+      (waiter instanceof WaitingCall && isBelowShare(this.partitionOf(waiter.fiber), limit))
+  }
+
+  protected isTooHeavy(): boolean {
+    return false
+  }
+
+  reject(fiber: Fiber.Fiber<unknown, unknown>, why: Reason): Exit.Exit<never, LimitReached> {
     const partition = this.partitionOf(fiber)
+    const reason = why === "Deadline" || why === "QueueTimeout" ? why : "LimitReached"
     partition.rejected.updateUnsafe(1, fiber.context)
-    PolicyEvent.rejectUnsafe(this, fiber.context, "LimitReached")
-    return partition.rejection ??= Exit.fail(
-      new LimitReached({ policy: this.name, limit: this.estimator.limit, priority: partition.priority })
+    PolicyEvent.rejectUnsafe(this, fiber.context, reason)
+    return partition.rejections[reason] ??= Exit.fail(
+      new LimitReached({ policy: this.name, limit: this.estimator.limit, priority: partition.priority, reason })
     )
   }
 
@@ -324,7 +397,7 @@ class Limit implements ConcurrencyLimit, PolicyEvent.Rejecting {
     if (limit !== this.known) {
       this.known = limit
       this.gauge.updateUnsafe(limit, fiber.context)
-      for (const partition of this.partitions.values()) partition.rejection = undefined
+      for (const partition of this.partitions.values()) partition.rejections = {}
     }
     return limit
   }
@@ -340,9 +413,11 @@ class Limit implements ConcurrencyLimit, PolicyEvent.Rejecting {
       share: shares[name] ?? 0,
       running: 0,
       rejected: Metric.withAttributes(rejectedTotal, { "resilience.policy": this.name, "resilience.priority": name }),
-      rejection: undefined
+      rejections: {}
     }
     this.partitions.set(name, partition)
     return partition
   }
 }
+
+const isBelowShare = ({ running, share }: Partition, limit: number): boolean => running < Math.ceil(limit * share)

@@ -162,6 +162,7 @@ export const make = ({ limit, ...options }: Options): LoadShedding => {
 export const noop: LoadShedding = /* @__PURE__ */ Policy.noop<ConcurrencyLimit.Snapshot>({
   limit: Infinity,
   running: 0,
+  waiting: 0,
   rejected: 0
 })
 

@@ -1,7 +1,8 @@
+import { Deadline } from "@effect-resilience/deadline"
 import { ApiError, Recovery } from "@effect-resilience/errors"
 import { ConcurrencyLimit, LimitAlgorithm, Priority } from "@effect-resilience/limit"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Metric, Random, Schema } from "effect"
+import { Deferred, Effect, Exit, Fiber, Metric, Random, Scheduler, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import * as HiddenServer from "./HiddenServer.ts"
 
@@ -70,11 +71,13 @@ describe("ConcurrencyLimit", () => {
       const nested = yield* Effect.exit(limit.execute(limit.execute(Effect.void)))
       assert.deepStrictEqual(
         nested,
-        Exit.fail(new ConcurrencyLimit.LimitReached({ policy: "search", limit: 1, priority: "default" }))
+        Exit.fail(
+          new ConcurrencyLimit.LimitReached({ policy: "search", limit: 1, priority: "default", reason: "LimitReached" })
+        )
       )
       const error = yield* Effect.flip(limit.execute(limit.execute(Effect.void)))
       assert.deepStrictEqual(Recovery.of(error), Recovery.retry)
-      assert.deepStrictEqual(yield* limit.snapshot, { limit: 1, running: 0, rejected: 2 })
+      assert.deepStrictEqual(yield* limit.snapshot, { limit: 1, running: 0, waiting: 0, rejected: 2 })
     }))
 
   it.effect("gives the place back whatever way a call ends", () =>
@@ -220,6 +223,97 @@ describe("ConcurrencyLimit", () => {
       assert.strictEqual(results.live.rejected, 0)
       assert.isAtLeast(results.batch.served, 0.7 * 500 * 30)
     }).pipe(seeded), 60_000)
+
+  it.effect("lets calls wait in a queue, the important ones first, and measures their round trips without the wait", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("1 hour")
+      const limit = yield* ConcurrencyLimit.make({
+        algorithm: LimitAlgorithm.aimd({ initial: 2, max: 2, timeout: "15 millis", window: "1 millis" }),
+        queue: 3,
+        priorities: ["live", "batch"]
+      })
+      const began: Array<string> = []
+      const send = (name: string, priority: string) =>
+        Effect.andThen(Effect.sync(() => began.push(name)), Effect.sleep("10 millis")).pipe(
+          limit.execute.bind(limit),
+          Priority.withPriority(priority),
+          Effect.exit,
+          Effect.forkChild({ startImmediately: true })
+        )
+      yield* send("first", "batch")
+      yield* send("second", "batch")
+      const waiting = []
+      for (const name of ["a", "b", "c"]) waiting.push(yield* send(name, "batch"))
+      yield* send("urgent", "live")
+      assert.deepStrictEqual(yield* limit.snapshot, { limit: 2, running: 2, waiting: 3, rejected: 1 })
+      const evicted = yield* Effect.flip(Effect.flatten(Fiber.join(waiting[2] ?? assert.fail("waits"))))
+      assert.strictEqual(evicted.reason, "LimitReached")
+      yield* TestClock.adjust("40 millis")
+      assert.deepStrictEqual(began, ["first", "second", "urgent", "a", "b"])
+      assert.deepStrictEqual(yield* limit.snapshot, { limit: 2, running: 0, waiting: 0, rejected: 1 })
+    }))
+
+  it.effect("rejects a call that waited too long, or would wait beyond its deadline", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("1 hour")
+      const limit = yield* ConcurrencyLimit.make({
+        algorithm: LimitAlgorithm.fixed(1),
+        queue: 100,
+        queueTimeout: "300 millis"
+      })
+      const call = limit.execute(Effect.sleep("10 millis"))
+      const fibers = []
+      for (let i = 0; i < 40; i++) {
+        fibers.push(yield* Effect.forkChild(Effect.exit(call), { startImmediately: true }))
+      }
+      yield* TestClock.adjust("100 millis")
+      const hurried = yield* Effect.flip(Deadline.withDeadline(call, "100 millis"))
+      assert.isTrue(hurried._tag === "LimitReached" && hurried.reason === "Deadline")
+      assert.deepStrictEqual(Recovery.of(hurried), Recovery.giveUp)
+      yield* TestClock.adjust("400 millis")
+      const late = yield* Effect.flip(Effect.flatten(Fiber.join(fibers[39] ?? assert.fail("waits"))))
+      assert.strictEqual(late.reason, "QueueTimeout")
+    }))
+
+  it.effect.prop(
+    "loses no place and admits not one too many, wherever fibers that run or wait yield and are interrupted",
+    {
+      seed: Schema.Int,
+      operations: Schema.Literals([4, 5, 7, 8]),
+      discipline: Schema.Literals(["fifo", "lifo", "codel"])
+    },
+    ({ discipline, operations, seed }) =>
+      Effect.gen(function*() {
+        const limit = yield* ConcurrencyLimit.make({ algorithm: LimitAlgorithm.fixed(3), queue: 10, discipline })
+        let running = 0
+        const linger = Effect.flatMap(Random.nextIntBetween(0, 5), (times) =>
+          times === 0 ? Effect.void : Effect.repeat(Effect.yieldNow, { times }))
+        const work = Effect.suspend(() => {
+          assert.isAtMost(++running, 3)
+          return Effect.ensuring(
+            linger,
+            Effect.sync(() =>
+              running--
+            )
+          )
+        })
+        const fibers = yield* Effect.forEach(
+          Array.from({ length: 40 }),
+          () => Effect.forkChild(Effect.andThen(linger, Effect.exit(limit.execute(work))))
+        )
+        for (const fiber of fibers) {
+          yield* linger
+          if ((yield* Random.next) < 0.5) yield* Effect.forkChild(Fiber.interrupt(fiber))
+        }
+        for (const exit of yield* Fiber.awaitAll(fibers)) {
+          if (Exit.isSuccess(exit)) assert.isFalse(Exit.hasDies(exit.value))
+        }
+        yield* Effect.repeat(Effect.yieldNow, { times: 4 })
+        const { running: left, waiting } = yield* limit.snapshot
+        assert.deepStrictEqual({ left, waiting }, { left: 0, waiting: 0 })
+      }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, operations), Random.withSeed(seed)),
+    { timeout: 60_000, arbitrary: { runs: 100, seed: 16 } }
+  )
 
   it.effect("never lets more than the limit run, except for those below their share", () =>
     Effect.gen(function*() {

@@ -76,7 +76,7 @@ describe.each(notAsked)("after %s", (_, call) => {
         yield* Effect.exit(throttle.execute(limit.execute(call)))
         yield* TestClock.adjust(10)
       }
-      assert.deepStrictEqual(yield* limit.snapshot, { limit: 20, running: 0, rejected: 0 })
+      assert.deepStrictEqual(yield* limit.snapshot, { limit: 20, running: 0, waiting: 0, rejected: 0 })
       assert.deepStrictEqual(yield* throttle.snapshot, {
         requests: 0,
         accepts: 0,

@@ -1,7 +1,9 @@
 import type * as Policy from "@effect-resilience/kernel/Policy"
+import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import type { Gate } from "./gated.ts"
@@ -16,9 +18,10 @@ export interface Limits<Full> extends Waits {
 }
 
 /** Permits with a bounded queue. `Full` is the error of a call that finds no room. */
-export class Permits<Full> extends WaitQueue<Full> implements Gate<Full> {
+export class Permits<Full> extends WaitQueue implements Gate<Full> {
   protected limits: Limits<Full>
   private running = 0
+  private rejections: { [_ in Reason]?: Effect.Effect<never, Full> } = {}
 
   constructor(kind: string, name: string, limits: Limits<Full>) {
     super(kind, name, limits)
@@ -41,6 +44,7 @@ export class Permits<Full> extends WaitQueue<Full> implements Gate<Full> {
   protected change(limits: Limits<Full>): Effect.Effect<void> {
     return Effect.withFiber((fiber) => {
       this.limits = limits
+      this.rejections = {}
       this.wait(limits, fiber)
       return Effect.void
     })
@@ -128,7 +132,7 @@ export class Permits<Full> extends WaitQueue<Full> implements Gate<Full> {
     if (this.waiting > 0) this.grantSoon()
   }
 
-  protected hasRoom(weight: number): boolean {
+  protected hasRoom({ weight }: Waiter): boolean {
     return this.running + weight <= this.limits.permits
   }
 
@@ -136,21 +140,30 @@ export class Permits<Full> extends WaitQueue<Full> implements Gate<Full> {
     return weight > this.limits.permits
   }
 
-  protected errorOf(reason: Reason): Full {
-    return this.limits.full(reason, this.limits.permits)
+  // Counted where the call fails, whichever fiber decided it: an interruption can still come first.
+  rejection(reason: Reason): Effect.Effect<never, Full> {
+    return this.rejections[reason] ??= this.reject(reason)
+  }
+
+  private reject(reason: Reason): Effect.Effect<never, Full> {
+    const exit = Exit.fail(this.limits.full(reason, this.limits.permits))
+    return Effect.withFiber((fiber) => {
+      PolicyEvent.rejectUnsafe(this, fiber.context, reason)
+      return exit
+    })
   }
 }
 
 // Many of them can wait, so a call holds what it must.
-class Call<A, E, R, Full> extends Effectable.Class<A, E | Full, R> implements Waiter<Full> {
+class Call<A, E, R, Full> extends Effectable.Class<A, E | Full, R> implements Waiter {
   readonly self: Effect.Effect<A, E, R>
   readonly weight: number
   private readonly permits: Permits<Full>
   /** Whether it holds permits. */
   holds = false
-  line: Waiter<Full>["line"] = undefined
-  previous: Waiter<Full> | undefined = undefined
-  next: Waiter<Full> | undefined = undefined
+  line: Waiter["line"] = undefined
+  previous: Waiter | undefined = undefined
+  next: Waiter | undefined = undefined
   since = Infinity
   deadlineAt = Infinity
   resume: ((effect: Effect.Effect<A, E | Full, R>) => void) | undefined = undefined
@@ -172,7 +185,7 @@ class Call<A, E, R, Full> extends Effectable.Class<A, E | Full, R> implements Wa
     this.resume?.(this.self)
   }
 
-  stop(rejection: Effect.Effect<never, Full>) {
-    this.resume?.(rejection)
+  stop(reason: Reason) {
+    this.resume?.(this.permits.rejection(reason))
   }
 }

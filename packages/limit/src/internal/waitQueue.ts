@@ -1,11 +1,10 @@
 import type { Deadline } from "@effect-resilience/deadline/Deadline"
-import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
+import type * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
 import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type { SchedulerDispatcher } from "effect/Scheduler"
 import * as Priority from "../Priority.ts"
@@ -34,16 +33,16 @@ export interface Waits {
 }
 
 /** A call that waits. */
-export interface Waiter<in Full> {
+export interface Waiter {
   readonly weight: number
   /** Where it waits. */
   line: Line | undefined
-  previous: Waiter<Full> | undefined
-  next: Waiter<Full> | undefined
+  previous: Waiter | undefined
+  next: Waiter | undefined
   since: number
   deadlineAt: number
   go(): void
-  stop(rejection: Effect.Effect<never, Full>): void
+  stop(reason: Reason): void
 }
 
 interface Line {
@@ -51,11 +50,11 @@ interface Line {
   size: number
 }
 
-class Waiters<Full> implements Line {
+class Waiters implements Line {
   readonly rank: number
   size = 0
-  oldest: Waiter<Full> | undefined
-  newest: Waiter<Full> | undefined
+  oldest: Waiter | undefined
+  newest: Waiter | undefined
 
   constructor(rank: number) {
     this.rank = rank
@@ -67,16 +66,15 @@ class Waiters<Full> implements Line {
  *
  * hack: permits. A line is a list of the calls themselves, so a call that waits costs the same however long the line is.
  */
-export abstract class WaitQueue<Full> implements PolicyEvent.Rejecting {
+export abstract class WaitQueue implements PolicyEvent.Rejecting {
   readonly name: string
   readonly kind: string
   rejected = 0
   protected waiting = 0
   private waits: Waits
-  private lines: Array<Waiters<Full>> = []
+  private lines: Array<Waiters> = []
   private granting = false
   private reaper: Fiber.Fiber<void> | undefined
-  private rejections: { [_ in Reason]?: Effect.Effect<never, Full> } = {}
   private standsSince = 0
   private countedSince = 0
   private granted = 0
@@ -87,31 +85,16 @@ export abstract class WaitQueue<Full> implements PolicyEvent.Rejecting {
     this.waits = waits
   }
 
-  /** Whether there is room now for a call of a weight, or ever. */
-  protected abstract hasRoom(weight: number): boolean
+  protected abstract hasRoom(waiter: Waiter): boolean
+  /** Whether there can never be room for it. */
   protected abstract isTooHeavy(weight: number): boolean
-  protected abstract errorOf(reason: Reason): Full
 
   protected wait(waits: Waits, fiber: AnyFiber) {
     this.waits = waits
-    this.rejections = {}
     this.reaper?.interruptUnsafe()
     this.reaper = undefined
     if (this.waiting > 0) this.watch(fiber)
     this.grantSoon()
-  }
-
-  // Counted where the call fails, whichever fiber decided it: an interruption can still come first.
-  protected rejection(reason: Reason): Effect.Effect<never, Full> {
-    return this.rejections[reason] ??= this.reject(reason)
-  }
-
-  private reject(reason: Reason): Effect.Effect<never, Full> {
-    const exit = Exit.fail(this.errorOf(reason))
-    return Effect.withFiber((fiber) => {
-      PolicyEvent.rejectUnsafe(this, fiber.context, reason)
-      return exit
-    })
   }
 
   /** Why a call cannot wait, if it cannot. */
@@ -128,7 +111,7 @@ export abstract class WaitQueue<Full> implements PolicyEvent.Rejecting {
   }
 
   /** Lets a call wait that has no objection to meet. */
-  protected append(waiter: Waiter<Full>, fiber: AnyFiber) {
+  protected append(waiter: Waiter, fiber: AnyFiber) {
     const { deadline, queue } = this.waits
     const now = monotonicMillis(fiber.getRef(Clock.Clock))
     const rank = this.rankOf(fiber)
@@ -149,10 +132,10 @@ export abstract class WaitQueue<Full> implements PolicyEvent.Rejecting {
     this.waiting++
     if (this.reaper === undefined) this.watch(fiber)
     // A heavy call that waits leaves room for a lighter one that is more important.
-    if (this.hasRoom(waiter.weight) && this.next(now) === waiter) this.grantSoon()
+    if (this.hasRoom(waiter) && this.next(now) === waiter) this.grantSoon()
   }
 
-  protected remove(waiter: Waiter<Full>) {
+  protected remove(waiter: Waiter) {
     const line = waiter.line === undefined ? undefined : this.lines[waiter.line.rank]
     if (line === undefined) return
     waiter.line = undefined
@@ -190,7 +173,7 @@ export abstract class WaitQueue<Full> implements PolicyEvent.Rejecting {
       if (dispatcher !== undefined && turns-- === 0) return this.grantLater(dispatcher, now)
       if (waiter.deadlineAt <= now) this.drop(waiter, "Deadline")
       else if (this.isTooHeavy(waiter.weight)) this.drop(waiter, "TooHeavy")
-      else if (this.hasRoom(waiter.weight)) {
+      else if (this.hasRoom(waiter)) {
         this.remove(waiter)
         this.count(now)
         waiter.go()
@@ -199,7 +182,7 @@ export abstract class WaitQueue<Full> implements PolicyEvent.Rejecting {
     this.granting = false
   }
 
-  private next(now: number): Waiter<Full> | undefined {
+  private next(now: number): Waiter | undefined {
     if (this.waiting === 0) return undefined
     const line = this.lines.find(({ size }) => size > 0)
     return this.isNewestFirst(now) ? line?.newest : line?.oldest
@@ -209,14 +192,14 @@ export abstract class WaitQueue<Full> implements PolicyEvent.Rejecting {
     return this.waits.discipline?.newestFirst(now, this.standsSince) === true
   }
 
-  private drop(waiter: Waiter<Full> | undefined, reason: Reason) {
+  private drop(waiter: Waiter | undefined, reason: Reason) {
     if (waiter === undefined) return
     this.remove(waiter)
-    waiter.stop(this.rejection(reason))
+    waiter.stop(reason)
   }
 
   /** Which call gives way to a new one while the queue is full: of the least important ones, that which is last. */
-  private victim(rank: number, now: number): Waiter<Full> | undefined {
+  private victim(rank: number, now: number): Waiter | undefined {
     const newestFirst = this.isNewestFirst(now)
     const line = this.lines.findLast(({ size }) => size > 0)
     if (line === undefined || line.rank < rank || (line.rank === rank && !newestFirst)) return undefined
@@ -244,7 +227,7 @@ export abstract class WaitQueue<Full> implements PolicyEvent.Rejecting {
     return rank === -1 ? priorities.length - 1 : rank
   }
 
-  private line(rank: number): Waiters<Full> {
+  private line(rank: number): Waiters {
     while (this.lines.length <= rank) this.lines.push(new Waiters(this.lines.length))
     return this.lines[rank] ?? new Waiters(rank)
   }
@@ -277,8 +260,8 @@ export abstract class WaitQueue<Full> implements PolicyEvent.Rejecting {
     return Math.min(since + queueTimeoutMillis, discipline?.until(since, this.standsSince) ?? Infinity)
   }
 
-  private get oldest(): Waiter<Full> | undefined {
-    let found: Waiter<Full> | undefined
+  private get oldest(): Waiter | undefined {
+    let found: Waiter | undefined
     for (const { oldest } of this.lines) {
       if (oldest !== undefined && (found === undefined || oldest.since < found.since)) found = oldest
     }

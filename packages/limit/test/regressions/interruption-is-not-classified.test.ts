@@ -13,7 +13,7 @@ describe("an interrupted call", () => {
       const algorithm = LimitAlgorithm.aimd({ initial: 20, window: 0 })
       const limit = yield* ConcurrencyLimit.make({ algorithm, classify })
       yield* interrupted(limit.execute(Effect.never))
-      assert.deepStrictEqual(yield* limit.snapshot, { limit: 20, running: 0, rejected: 0 })
+      assert.deepStrictEqual(yield* limit.snapshot, { limit: 20, running: 0, waiting: 0, rejected: 0 })
     }))
 
   it.effect("is not counted by a throttle, whatever its classify says of failures", () =>

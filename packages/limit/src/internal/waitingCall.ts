@@ -1,0 +1,43 @@
+import type * as Policy from "@effect-resilience/kernel/Policy"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import type { Reason, Waiter } from "./waitQueue.ts"
+
+type AnyFiber = Fiber.Fiber<unknown, unknown>
+
+/** What a call waits for. */
+interface Host<out Full> {
+  begin(fiber: AnyFiber): Policy.Admission
+  reject(fiber: AnyFiber, reason: Reason): Effect.Effect<never, Full>
+}
+
+/** A call of a fiber that waits until it is admitted. */
+export class WaitingCall<A, E, R, Full> implements Waiter {
+  readonly weight = 1
+  readonly self: Effect.Effect<A, E, R>
+  readonly fiber: AnyFiber
+  private readonly host: Host<Full>
+  admission: Policy.Admission | undefined = undefined
+  line: Waiter["line"] = undefined
+  previous: Waiter | undefined = undefined
+  next: Waiter | undefined = undefined
+  since = Infinity
+  deadlineAt = Infinity
+  resume: ((effect: Effect.Effect<A, E | Full, R>) => void) | undefined = undefined
+
+  constructor(host: Host<Full>, fiber: AnyFiber, self: Effect.Effect<A, E, R>) {
+    this.host = host
+    this.fiber = fiber
+    this.self = self
+  }
+
+  go() {
+    this.admission = this.host.begin(this.fiber)
+    this.resume?.(this.self)
+  }
+
+  // Counted where the call fails: an interruption can still come first.
+  stop(reason: Reason) {
+    this.resume?.(Effect.suspend(() => this.host.reject(this.fiber, reason)))
+  }
+}
