@@ -5,7 +5,7 @@ import { monotonicMillis } from "@effect-resilience/kernel/Time"
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { RateLimiter, RateLimiterError } from "effect/persistence/RateLimiter"
+import type { ConsumeResult, RateLimiter, RateLimiterError } from "effect/persistence/RateLimiter"
 
 const positive = /* @__PURE__ */ Field.integer({ min: 1 })
 
@@ -18,13 +18,6 @@ export const rateFields = {
 }
 
 export type StoreError = RateLimiterError | TimedOut
-
-/** What a bucket holds: `level` exactly, of which `delay` is what it lacks in milliseconds. */
-export interface Level {
-  readonly remaining: number
-  readonly level: number
-  readonly delay: number
-}
 
 /** One rate: a token bucket at the limiter, and what this process knows of it. */
 export class Rate {
@@ -68,7 +61,7 @@ export class Rate {
     tokens: number,
     clock: Clock.Clock,
     taken?: () => Effect.Effect<void> | undefined
-  ): Effect.Effect<Level, StoreError> {
+  ): Effect.Effect<ConsumeResult, StoreError> {
     const { burst, intervalMillis } = this
     const consumed = this.limiter.consume({
       algorithm: "token-bucket",
@@ -78,15 +71,18 @@ export class Rate {
       window: Duration.millis(burst * intervalMillis),
       tokens
     })
-    const known = Effect.flatMap(consumed, ({ delay, remaining, resetAfter }) => {
-      this.evenAt = monotonicMillis(clock) - remaining * intervalMillis
-      const elapsed = Math.max(0, Math.ceil(burst - remaining) * intervalMillis - Duration.toMillis(resetAfter))
-      const level = { remaining, level: remaining + elapsed / intervalMillis, delay: Duration.toMillis(delay) }
-      const undo = taken?.()
-      return undo === undefined ? Effect.succeed(level) : Effect.as(undo, level)
-    })
+    if (taken === undefined) return this.within(Effect.map(consumed, (result) => this.learn(result, clock)))
     // A store that is slow or whose caller is interrupted may take them yet.
-    return this.within(taken === undefined ? known : Effect.uninterruptible(known))
+    return this.within(Effect.uninterruptible(Effect.flatMap(consumed, (result) => {
+      this.learn(result, clock)
+      const undo = taken()
+      return undo === undefined ? Effect.succeed(result) : Effect.as(undo, result)
+    })))
+  }
+
+  private learn(result: ConsumeResult, clock: Clock.Clock): ConsumeResult {
+    this.evenAt = monotonicMillis(clock) - result.remaining * this.intervalMillis
+    return result
   }
 
   /** Gives tokens back, but never more than the bucket has room for: what it has regained meanwhile is not owed. */
@@ -102,8 +98,10 @@ export class Rate {
    * waited for another rate, leaves more: the bucket has filled up meanwhile.
    */
   spend(cost: number, clock: Clock.Clock): Effect.Effect<void> {
-    return Effect.ignore(Effect.flatMap(this.consume(0, clock), ({ level }) => {
-      const spare = level - (this.burst - cost)
+    return Effect.ignore(Effect.flatMap(this.consume(0, clock), ({ remaining, resetAfter }) => {
+      // What has come since the last whole token.
+      const part = Math.ceil(this.burst - remaining) - Duration.toMillis(resetAfter) / this.intervalMillis
+      const spare = remaining + Math.max(0, part) - (this.burst - cost)
       return spare > 0 ? this.consume(spare, clock) : Effect.void
     }))
   }

@@ -145,7 +145,7 @@ class Turn implements Reservation {
   private readonly turns: Turns
   private readonly clock: Clock.Clock
   private readonly costs: ReadonlyArray<number>
-  private readonly taken: Array<number>
+  private readonly taken: Array<number> = []
   // The longest wait, and the rate that asks for it.
   private wait = 0
   private slowest = 0
@@ -155,7 +155,6 @@ class Turn implements Reservation {
     this.turns = turns
     this.clock = clock
     this.costs = costs
-    this.taken = costs.map(() => 0)
   }
 
   begin(fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<void, PaceExceeded> {
@@ -224,7 +223,10 @@ class Turn implements Reservation {
   }
 
   private addQueued(sign: 1 | -1) {
-    this.turns.rates.forEach((rate, index) => rate.queued += sign * (this.costs[index] ?? 0))
+    for (let index = 0; index < this.costs.length; index++) {
+      const rate = this.turns.rates[index]
+      if (rate !== undefined) rate.queued += sign * (this.costs[index] ?? 0)
+    }
   }
 
   private take(): Effect.Effect<void, PaceExceeded> {
@@ -253,8 +255,9 @@ class Turn implements Reservation {
       return undefined
     })
     return Effect.flatMap(consumed, ({ delay }) => {
-      if (delay > this.wait) {
-        this.wait = delay
+      const wait = Duration.toMillis(delay)
+      if (wait > this.wait) {
+        this.wait = wait
         this.slowest = index
       }
       return this.takeFrom(index + 1)
@@ -298,7 +301,7 @@ class Turn implements Reservation {
     const delays = Effect.forEach(this.turns.rates, (rate, index) =>
       (this.costs[index] ?? 0) === 0
         ? Effect.succeed(0)
-        : Effect.map(rate.consume(0, this.clock), ({ delay }) => delay))
+        : Effect.map(rate.consume(0, this.clock), ({ delay }) => Duration.toMillis(delay)))
     return Effect.match(delays, { onSuccess: (delays) => Math.max(...delays), onFailure: () => Infinity })
   }
 
