@@ -123,7 +123,7 @@ export const make = (
 const ofKind = (policy: Waits, kind: Kind) => {
   const settings = fields.kinds.read(policy.kinds, "Preview.kinds")?.[kind]
   return {
-    times: kind === "expired" && settings === undefined ? 0 : Math.min(policy.times, settings?.times ?? Infinity),
+    times: Math.min(policy.times, settings?.times ?? (kind === "expired" ? 0 : Infinity)),
     backoff: settings?.backoff ?? Backoff.field.read(policy.backoff, "Preview.backoff")
   }
 }

@@ -87,7 +87,7 @@ export type RetryEvent<E = unknown> =
  */
 export type StopReason =
   | { readonly _tag: "NotRetryable" }
-  | { readonly _tag: "TimesUsedUp"; readonly times: number; readonly kind?: Recovery.Kind }
+  | { readonly _tag: "TimesUsedUp"; readonly times: number; readonly kind?: Recovery.Kind | undefined }
   | { readonly _tag: "RetryAfterTooLong"; readonly after: Duration.Duration; readonly max: Duration.Duration }
   | { readonly _tag: "OutOfTime"; readonly limit: "maxDuration" | "deadline" }
   | { readonly _tag: "BudgetExhausted"; readonly budget: string }

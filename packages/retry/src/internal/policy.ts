@@ -116,7 +116,7 @@ const cost = /* @__PURE__ */ Field.number({ min: 0 })
 const kindFields = {
   backoff: /* @__PURE__ */ Field.optional(Backoff.field),
   cost: /* @__PURE__ */ Field.optional(cost),
-  times: /* @__PURE__ */ Field.optional(times)
+  times: /* @__PURE__ */ Field.withDefault(times, Infinity)
 } satisfies Field.Fields<KindOptions>
 
 const kind = /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.struct(kindFields))
@@ -147,7 +147,9 @@ export const fields = {
   cost: /* @__PURE__ */ Field.withDefault(cost, 1),
   kinds: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.struct(kindsFields)),
   maxRetryAfter: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration(), defaults.maxRetryAfter),
-  clampRetryAfter: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.duration()),
+  clampRetryAfter: /* @__PURE__ */ Field.optional(
+    /* @__PURE__ */ Field.map(/* @__PURE__ */ Field.duration(), Duration.toMillis)
+  ),
   maxDuration: /* @__PURE__ */ Field.map(
     /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration(), defaults.maxDuration),
     Duration.toMillis

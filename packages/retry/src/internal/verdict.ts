@@ -17,24 +17,25 @@ export interface Settings {
   readonly cost: number
   readonly kinds: { readonly [K in Kind]?: KindSettings | undefined } | undefined
   readonly maxRetryAfter: Duration.Duration
-  readonly clampRetryAfter: Duration.Duration | undefined
+  readonly clampRetryAfter: number | undefined
   readonly maxDuration: number
 }
 
 /** What a policy does otherwise after failures of one kind. */
 export interface KindSettings {
-  readonly times: number | undefined
+  readonly times: number
   readonly backoff: { readonly draw: delays.Draw } | undefined
   readonly cost: number | undefined
 }
 
 /** Where a call stands: in the backoff of its policy, and in what the policy does otherwise for kinds. */
 export interface Progress extends delays.Position {
-  kinds: Map<Kind, OfKind> | undefined
+  kinds: Map<KindSettings, OfKind> | undefined
 }
 
 /** `count`: how many retries followed a failure of the kind. The rest is where its own backoff stands. */
 interface OfKind extends delays.Position {
+  readonly settings: KindSettings
   count: number
 }
 
@@ -60,45 +61,54 @@ export const decide = <A, E, R>(
   allowed: () => boolean | Effect.Effect<boolean>,
   then: (verdict: Verdict) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> => {
-  const stop = stopped(failed)
+  const ofKind = kindProgress(failed)
+  const stop = stopped(failed, ofKind)
   if (stop !== undefined) return then(stop)
+  const judge = (allows: boolean) => then(allows ? wait(failed, ofKind) : notRetryable)
   const allows = allowed()
-  return typeof allows === "boolean"
-    ? then(allows ? wait(failed) : notRetryable)
-    : Effect.flatMap(allows, (allows) => then(allows ? wait(failed) : notRetryable))
+  return typeof allows === "boolean" ? judge(allows) : Effect.flatMap(allows, judge)
 }
 
-const stopped = ({ attempt, fiber, progress, recovery, settings }: Failed): StopReason | undefined => {
-  const { kinds, times } = settings
-  if (recovery._tag !== "Retry" && !(recovery._tag === "Reauthenticate" && kinds?.expired)) return notRetryable
+const kindProgress = ({ progress, recovery, settings }: Failed): OfKind | undefined => {
+  const kind = settings.kinds && kindOf(recovery)
+  const ofKind = kind && settings.kinds[kind]
+  if (ofKind === undefined) return undefined
+  const kinds = progress.kinds ??= new Map()
+  const known = kinds.get(ofKind)
+  if (known !== undefined) return known
+  const begun: OfKind = { settings: ofKind, count: 0, retries: 0, previous: 0 }
+  kinds.set(ofKind, begun)
+  return begun
+}
+
+const stopped = (
+  { attempt, fiber, recovery, settings: { times } }: Failed,
+  ofKind: OfKind | undefined
+): StopReason | undefined => {
+  if (recovery._tag !== "Retry" && !(recovery._tag === "Reauthenticate" && ofKind)) return notRetryable
   fiber.getRef(budgets.current).failedUnsafe?.(attempt > 1)
   if (attempt > times) return { _tag: "TimesUsedUp", times }
-  const kind = kinds && kindOf(recovery)
-  const timesOfKind = kind && kinds[kind]?.times
-  return kind && timesOfKind !== undefined && (progress.kinds?.get(kind)?.count ?? 0) >= timesOfKind
-    ? { _tag: "TimesUsedUp", times: timesOfKind, kind }
+  return ofKind !== undefined && ofKind.count >= ofKind.settings.times
+    ? { _tag: "TimesUsedUp", times: ofKind.settings.times, kind: kindOf(recovery) }
     : undefined
 }
 
 const notRetryable: StopReason = { _tag: "NotRetryable" }
 
 // The budget is asked last, since asking it costs.
-const wait = (failed: Failed): Verdict => {
+const wait = (failed: Failed, ofKind: OfKind | undefined): Verdict => {
   const { fiber, recovery, settings, startMillis } = failed
   const after = recovery._tag === "Retry" ? recovery.after : undefined
   if (after !== undefined && Duration.isGreaterThan(after, settings.maxRetryAfter)) {
     return { _tag: "RetryAfterTooLong", after, max: settings.maxRetryAfter }
   }
-  const kind = settings.kinds && kindOf(recovery)
-  const ofKind = kind && settings.kinds[kind]
-  const delay = delayOf(failed, after === undefined ? 0 : Duration.toMillis(after), kind, ofKind)
+  const delay = delayOf(failed, ofKind, after === undefined ? 0 : Duration.toMillis(after))
   if (settings.maxDuration < Infinity && Time.nowUnsafe(fiber.context) - startMillis + delay > settings.maxDuration) {
     return { _tag: "OutOfTime", limit: "maxDuration" }
   }
   if (delay >= Deadline.remainingMillisUnsafe(fiber)) return { _tag: "OutOfTime", limit: "deadline" }
   const budget = fiber.getRef(budgets.current)
-  const cost = ofKind?.cost ?? settings.cost
-  return budget === budgets.noop || budgets.withdraw(budget, fiber.context, cost)
+  return budget === budgets.noop || budgets.withdraw(budget, fiber.context, ofKind?.settings.cost ?? settings.cost)
     ? delay
     : { _tag: "BudgetExhausted", budget: budget.name }
 }
@@ -107,40 +117,27 @@ const wait = (failed: Failed): Verdict => {
  * Never before `after`. Where chance has a part in the delay, that comes on top, so that callers do not return together; where
  * the policy clamps, the delay is its bound instead.
  */
-const delayOf = (
-  { error, fiber, progress, settings }: Failed,
-  after: number,
-  kind: Kind | undefined,
-  ofKind: KindSettings | undefined
-): number => {
+const delayOf = ({ error, fiber, progress, settings }: Failed, ofKind: OfKind | undefined, after: number): number => {
   const random = fiber.getRef(Random.Random)
   let drawn = false
   const drawRandom = () => {
     drawn = true
     return random.nextDoubleUnsafe()
   }
+  let { backoff } = settings
   let position: delays.Position = progress
-  if (kind !== undefined && ofKind !== undefined) {
-    const counted = progressOf(progress, kind)
-    counted.count++
-    if (ofKind.backoff !== undefined) {
+  if (ofKind !== undefined) {
+    ofKind.count++
+    if (ofKind.settings.backoff !== undefined) {
+      backoff = ofKind.settings.backoff
+      position = ofKind
       // Retries of all kinds count, so that a failure of another kind does not begin anew. AWS's SDKs do so too.
-      counted.retries = progress.retries++
-      position = counted
+      position.retries = progress.retries++
     }
   }
-  const delay = delays.next((ofKind?.backoff ?? settings.backoff).draw, position, drawRandom, error)
+  const delay = delays.next(backoff.draw, position, drawRandom, error)
   if (after <= delay) return delay
   const { clampRetryAfter } = settings
-  if (clampRetryAfter !== undefined) return Math.ceil(Math.min(after, delay + Duration.toMillis(clampRetryAfter)))
+  if (clampRetryAfter !== undefined) return Math.ceil(Math.min(after, delay + clampRetryAfter))
   return Math.ceil(drawn ? after + delay : after)
-}
-
-const progressOf = (progress: Progress, kind: Kind): OfKind => {
-  const kinds = progress.kinds ??= new Map()
-  const known = kinds.get(kind)
-  if (known !== undefined) return known
-  const begun = { ...delays.begin(), count: 0 }
-  kinds.set(kind, begun)
-  return begun
 }
