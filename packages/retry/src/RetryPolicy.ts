@@ -46,11 +46,12 @@ import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 import { begin } from "./internal/delays.ts"
-import type { CallOptions, ResultOptions, RetryWhen, When } from "./internal/engine.ts"
+import type { CallOptions, ResultOptions, RetryWhen } from "./internal/engine.ts"
 import * as engine from "./internal/engine.ts"
 import type { AnyPolicy, Options } from "./internal/policy.ts"
 import { make, plain, RetryPolicy, retryWith, settingsOf } from "./internal/policy.ts"
 import { noop } from "./internal/presets.ts"
+import type { When } from "./internal/verdict.ts"
 import { decide } from "./internal/verdict.ts"
 import type * as RetryEvent from "./RetryEvent.ts"
 
@@ -227,7 +228,7 @@ export const toSchedule = <E>(
         const startMillis = Time.nowUnsafe(fiber.context) - elapsed
         return decide(
           { fiber, settings, error, recovery, attempt, startMillis, progress },
-          () => options.when === undefined || options.when(error, attempt),
+          options.when,
           (verdict) =>
             engine.notifyThen(
               fiber,

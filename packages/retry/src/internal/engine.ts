@@ -11,7 +11,7 @@ import * as Predicate from "effect/Predicate"
 import * as Attempt from "../Attempt.ts"
 import * as RetryEvent from "../RetryEvent.ts"
 import * as budgets from "./budget.ts"
-import type { Progress, Settings, Verdict } from "./verdict.ts"
+import type { Progress, Settings, Verdict, When } from "./verdict.ts"
 import { decide } from "./verdict.ts"
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
@@ -52,14 +52,6 @@ export interface ResultOptions<in E, in A> {
   readonly onEvent?: RetryEvent.Observer<E | RetryEvent.RetriedResult<A>> | undefined
   readonly retryWhen: RetryWhen<A>
 }
-
-/**
- * Whether a failure is retried.
- *
- * @category models
- * @since 0.1.0
- */
-export type When<in E> = (error: E, attempt: number) => boolean | Effect.Effect<boolean>
 
 /**
  * Whether a result is retried, and how.
@@ -111,11 +103,10 @@ const judged = <A, E, R>(
     onFailure: (cause) => failed(run(), cause),
     onSuccess: (result) => {
       const wanted = retryWhen(result)
-      const ended = Effect.succeed(result)
-      if (wanted === undefined || wanted === false) return ended
+      if (wanted === undefined || wanted === false) return Effect.succeed(result)
       const recovery = wanted === true ? Recovery.retry : wanted
       return Effect.withFiber((fiber) =>
-        proceed(fiber, run(), new RetryEvent.RetriedResult(result), recovery, undefined, ended)
+        proceed(fiber, run(), new RetryEvent.RetriedResult(result), recovery, undefined, () => Effect.succeed(result))
       )
     }
   })
@@ -173,7 +164,7 @@ const failed = <A, E, R>(run: Run<A, E, R>, cause: Cause.Cause<E>): Effect.Effec
   return Effect.withFiber((fiber) => {
     const { error } = failure
     const { options } = run
-    return proceed(fiber, run, error, recoveryOf(fiber, options, error), options.when, Effect.failCause(cause))
+    return proceed(fiber, run, error, recoveryOf(fiber, options, error), options.when, () => Effect.failCause(cause))
   })
 }
 
@@ -184,13 +175,13 @@ const proceed = <A, E, R, Error extends E | RetryEvent.RetriedResult<A>>(
   error: Error,
   recovery: Recovery.Recovery,
   when: When<Error> | undefined,
-  ended: Effect.Effect<A, E>
+  ended: () => Effect.Effect<A, E>
 ): Effect.Effect<A, E, R> => {
   const { options, settings, startMillis } = run
   const { attempt } = run.attempt
   return decide(
     { fiber, settings, error, recovery, attempt, startMillis, progress: run },
-    () => when === undefined || when(error, attempt),
+    when,
     (verdict) => {
       if (typeof verdict === "number") {
         prepareNext(run, error, recovery, verdict)
@@ -199,7 +190,7 @@ const proceed = <A, E, R, Error extends E | RetryEvent.RetriedResult<A>>(
       }
       const stopped = eventOf(error, recovery, attempt, verdict)
       remember(run, stopped, verdict)
-      return notifyThen(fiber, options, ended, () => stopped)
+      return notifyThen(fiber, options, ended(), () => stopped)
     }
   )
 }

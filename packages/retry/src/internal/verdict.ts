@@ -40,10 +40,10 @@ interface OfKind extends delays.Position {
 }
 
 /** An attempt that failed, and everything that is known of its call. */
-export interface Failed {
+export interface Failed<out E = unknown> {
   readonly fiber: Fiber.Fiber<unknown, unknown>
   readonly settings: Settings
-  readonly error: unknown
+  readonly error: E
   readonly recovery: Recovery
   readonly attempt: number
   readonly startMillis: number
@@ -53,20 +53,29 @@ export interface Failed {
 export type Verdict = number | StopReason
 
 /**
- * Continues with the wait before the next attempt, or with why there is none. `allowed` has the last word of the call on a
- * failure that the policy would retry.
+ * Whether a failure is retried.
+ *
+ * @category models
+ * @since 0.1.0
  */
-export const decide = <A, E, R>(
-  failed: Failed,
-  allowed: () => boolean | Effect.Effect<boolean>,
+export type When<in E> = (error: E, attempt: number) => boolean | Effect.Effect<boolean>
+
+/**
+ * Continues with the wait before the next attempt, or with why there is none. `when` has the last word of the call on a failure
+ * that the policy would retry.
+ */
+export const decide = <A, E, R, Error>(
+  failed: Failed<Error>,
+  when: When<Error> | undefined,
   then: (verdict: Verdict) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> => {
   const ofKind = kindProgress(failed)
   const stop = stopped(failed, ofKind)
   if (stop !== undefined) return then(stop)
-  const judge = (allows: boolean) => then(allows ? wait(failed, ofKind) : notRetryable)
-  const allows = allowed()
-  return typeof allows === "boolean" ? judge(allows) : Effect.flatMap(allows, judge)
+  const allows = when === undefined || when(failed.error, failed.attempt)
+  return typeof allows === "boolean"
+    ? then(allows ? wait(failed, ofKind) : notRetryable)
+    : Effect.flatMap(allows, (allows) => then(allows ? wait(failed, ofKind) : notRetryable))
 }
 
 const kindProgress = ({ progress, recovery, settings }: Failed): OfKind | undefined => {
