@@ -232,7 +232,7 @@ describe("Shadow", () => {
         assert.deepStrictEqual(watched, plain)
         const { agreed, unknown, wouldHaveAdmitted, wouldHaveRejected } = yield* shadow.snapshot
         assert.isAtLeast(agreed + unknown + wouldHaveAdmitted + wouldHaveRejected, plan.length)
-        // Nothing of it is left over.
+        // All permits and places came back.
         for (const pipeline of shadow.pipelines) {
           const { bulkhead, concurrencyLimit, pacer } = yield* pipeline.snapshot
           assert.strictEqual(bulkhead?.running ?? 0, 0)

@@ -186,7 +186,7 @@ class Call {
   private readonly judge: Judge
   private readonly outer: Context.Context<never>
   private readonly inner: Context.Context<never>
-  /** Who listens to retries around the call; retries inside an attempt are told to nobody else. */
+  /** The listener around the call. It alone hears of retries inside an attempt. */
   readonly listener: RetryEvent.Observer | undefined
   private readonly passage: Passage | undefined
   private readonly retrying: Fiber.Fiber<unknown, unknown> | undefined
