@@ -105,7 +105,7 @@ class Vegas extends Measuring<Settings> {
     return this.unloaded !== undefined && this.step >= this.estimate
   }
 
-  // Where calls find room, nobody needs the limit to be right.
+  // Where calls find room, the limit need not be right.
   private get isUsedUp(): boolean {
     return this.mostInFlight >= this.limit
   }
