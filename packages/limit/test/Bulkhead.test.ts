@@ -247,7 +247,7 @@ describe("Bulkhead", () => {
   it.effect.prop(
     "behaves like the plain model under random calls, ends, interruptions, waits and resizes",
     {
-      commands: Schema.Array(Command).check(Schema.isMinLength(5), Schema.isMaxLength(50)),
+      commands: Schema.Array(Command).check(Schema.isMinLength(40), Schema.isMaxLength(50)),
       permits: Schema.Literals([1, 2, 3]),
       queue: Schema.Literals([0, 1, 3])
     },

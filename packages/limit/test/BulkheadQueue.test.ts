@@ -46,7 +46,7 @@ describe("the queue of a bulkhead", () => {
   it.effect.prop(
     "behaves like the plain model with weights, priorities and each discipline, whatever ends or is interrupted",
     {
-      commands: Schema.Array(Command).check(Schema.isMinLength(5), Schema.isMaxLength(60)),
+      commands: Schema.Array(Command).check(Schema.isMinLength(50), Schema.isMaxLength(60)),
       permits: Schema.Literals([1, 2, 3]),
       queue: Schema.Literals([0, 1, 3, 6]),
       discipline: Schema.Literals(["fifo", "lifo", "codel"])
