@@ -250,7 +250,7 @@ const chanceOf = (seed: string): Chance => {
   return () => random.nextDoubleUnsafe()
 }
 
-// Policies log what an operator should know. Nobody operates a simulation.
+// Policies log what an operator should know, and a simulation has no operator.
 const quiet = (time: VirtualTime.VirtualTime): VirtualTime.VirtualTime => {
   const context = Context.add(time.context, References.MinimumLogLevel, "None")
   return { ...time, context, fork: Effect.runForkWith(context) }

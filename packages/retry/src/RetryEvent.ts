@@ -183,7 +183,9 @@ const describeWhy = (why: StopReason, recovery: Recovery.Recovery): string => {
     case "NotRetryable":
       return recovery._tag === "Retry" ? "the caller declines" : Recovery.describe(recovery)
     case "TimesUsedUp":
-      return `all ${why.times} retries${why.kind === undefined ? "" : ` after ${why.kind} failures`} are used up`
+      return `${why.times === 1 ? "the one retry" : `all ${why.times} retries`}${
+        why.kind === undefined ? "" : ` after ${why.kind} failures`
+      } ${why.times === 1 ? "is" : "are"} used up`
     case "RetryAfterTooLong":
       return `the server asks for ${Duration.format(why.after)}, more than ${Duration.format(why.max)}`
     case "OutOfTime":

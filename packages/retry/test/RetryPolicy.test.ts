@@ -336,7 +336,7 @@ describe("RetryPolicy", () => {
       )
       const text = JSON.stringify(lines)
       assert.include(text, "attempt 1 failed with Leaky, next in 0")
-      assert.include(text, "attempt 2 failed with Leaky, no further attempt: all 1 retries are used up")
+      assert.include(text, "attempt 2 failed with Leaky, no further attempt: the one retry is used up")
       assert.include(text, "\"retry.attempt\":2")
       assert.notInclude(text, "s3cret")
     }))

@@ -178,7 +178,7 @@ describe("a policy of retries with kinds", () => {
       assert.deepStrictEqual(mixed.stopped, { _tag: "TimesUsedUp", times: 1, kind: "throttled" })
       assert.include(
         mixed.events.map(RetryEvent.describe).at(-1),
-        "all 1 retries after throttled failures are used up"
+        "the one retry after throttled failures is used up"
       )
       const overloaded = yield* run(policy, Array(9).fill(failure("overloaded")))
       assert.deepStrictEqual(overloaded.stopped, { _tag: "TimesUsedUp", times: 4 })
