@@ -1,4 +1,4 @@
-import { Recovery } from "@effect-resilience/errors"
+import { NotAsked, Recovery } from "@effect-resilience/errors"
 import { FieldCodec, Time } from "@effect-resilience/kernel"
 import { AttemptBudget, Backoff, Hedge, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
@@ -267,6 +267,30 @@ describe("the throttling of gRPC", () => {
         assert.strictEqual(yield* balance(budget), 500 - sent)
         yield* AttemptBudget.withAttemptBudget(RetryPolicy.retry(RetryPolicy.retry(Effect.void, once), once), budget)
         assert.strictEqual(yield* balance(budget), 500 - sent + 0.5)
+      }
+    }))
+
+  it.effect("ignores attempts that were not asked: a rejection here says nothing about the dependency", () =>
+    Effect.gen(function*() {
+      class Rejected extends Data.TaggedError("Rejected") {
+        get [NotAsked.symbol]() {
+          return true
+        }
+        [Recovery.symbol]() {
+          return Recovery.retry
+        }
+      }
+      for (const layers of [1, 2]) {
+        const budget = yield* AttemptBudget.make({ retryThrottling: {} })
+        let sent = 0
+        let call: Effect.Effect<never, Rejected> = Effect.suspend(() => {
+          sent++
+          return Effect.fail(new Rejected())
+        })
+        for (let layer = 0; layer < layers; layer++) call = RetryPolicy.retry(call, once)
+        yield* Effect.exit(AttemptBudget.withAttemptBudget(call, budget))
+        assert.strictEqual(sent, 2 ** layers)
+        assert.strictEqual(yield* balance(budget), 5)
       }
     }))
 

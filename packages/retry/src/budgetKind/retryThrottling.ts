@@ -19,7 +19,7 @@ const field = /* @__PURE__ */ Field.map(
 
 /**
  * No extra attempts while half of the tokens are gone: an attempt that fails takes 1, a call that succeeds gives `tokenRatio`.
- * Failures count that a policy may retry, whether or not it does. Extra attempts cost nothing. The balance that a snapshot
+ * Failures count that a policy may retry, whether or not it does; attempts that were not asked do not. Extra attempts cost nothing. The balance that a snapshot
  * tells is what there is above the half.
  *
  * - `maxTokens`: the tokens at the start, and the most, up to 1,000; default 10.

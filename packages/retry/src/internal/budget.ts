@@ -21,8 +21,8 @@ export interface AttemptBudget extends Policy.Policy<never, Snapshot> {
   readonly depositUnsafe: (context: Context.Context<never>) => void
   /** Whether an extra attempt may be made now, of this cost, by default 1; pays for it. */
   readonly withdrawUnsafe: (nowMillis: number, cost?: number) => boolean
-  /** An attempt failed. `paid`: it was an extra attempt. `final`: in a way that allows no other one. */
-  readonly failedUnsafe?: ((paid: boolean, final?: boolean) => void) | undefined
+  /** An attempt failed. `paid`: it was an extra one. `ignored`: it was not asked, or failed in a way that allows no other one. */
+  readonly failedUnsafe?: ((paid: boolean, ignored?: boolean) => void) | undefined
   /** A policy begins to make the attempts of a call. What is returned is the budget inside; it is told of the end. */
   readonly enterUnsafe?: ((context: Context.Context<never>) => Entered) | undefined
 }
@@ -121,23 +121,17 @@ const insides = /* @__PURE__ */ new WeakMap<AttemptBudget, AttemptBudget>()
 
 export const isEntered = (budget: AttemptBudget): budget is Entered => "endUnsafe" in budget
 
-/** A call that deposits, and whose end is told to a budget that wants to know it. */
-export const counted = <A, E, R>(
-  context: Context.Context<never>,
-  call: Effect.Effect<A, E, R>
+/** A call with a budget that is told of its end. */
+export const followed = <A, E, R>(
+  budget: AttemptBudget,
+  call: (inside: AttemptBudget | undefined) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> => {
-  const outer = Context.get(context, current)
-  if (outer.enterUnsafe === undefined) {
-    const inside = deposit(context, outer)
-    return inside === undefined ? call : Effect.provideService(call, current, inside)
-  }
-  let entered: Entered | undefined
-  const inside = Effect.suspend(() => {
-    entered = outer.enterUnsafe?.(context)
-    return Effect.provideService(call, current, entered ?? outer)
-  })
-  // An interruption can come before the first step of what is inside.
-  return Effect.onExitPrimitive(inside, (exit): undefined => {
-    entered?.endUnsafe(exit)
-  })
+  let inside: AttemptBudget | undefined
+  // The frame comes first: an interruption can come before the first step of what is inside.
+  return Effect.onExitPrimitive(
+    Effect.withFiber((fiber) => call(inside = deposit(fiber.context, budget))),
+    (exit): undefined => {
+      if (inside !== undefined && isEntered(inside)) inside.endUnsafe(exit)
+    }
+  )
 }

@@ -4,6 +4,7 @@ import * as Time from "@effect-resilience/kernel/Time"
 import * as Timer from "@effect-resilience/kernel/Timer"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -112,13 +113,24 @@ const judged = <A, E, R>(
   })
 
 const begin = <A, E, R>(fiber: AnyFiber, first: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
-  const counted = budgets.counted(fiber.context, first)
-  const begun = fiber.getRef(Attempt.Current) === Attempt.first
-    ? counted
-    : Effect.provideService(counted, Attempt.Current, Attempt.first)
-  // Outside of what begins the first attempt: the attempt around the call is still the current one.
-  const track = Attempt.callTracker()
-  return track === undefined ? begun : Effect.updateContext(begun, track)
+  const context = fiber.context as Context.Context<R>
+  const budget = Context.get(context, budgets.current)
+  return budget.enterUnsafe === undefined
+    ? inside(first, context, budgets.deposit(context, budget))
+    : budgets.followed(budget, (entered) => inside(first, context, entered))
+}
+
+/** What a call finds in its context: its budget, its first attempt, and perhaps itself. */
+const inside = <A, E, R>(
+  first: Effect.Effect<A, E, R>,
+  context: Context.Context<R>,
+  budget: budgets.AttemptBudget | undefined
+): Effect.Effect<A, E, R> => {
+  // Before the first attempt: the attempt around the call is still the current one.
+  let begun = Attempt.callTracker()?.(context) ?? context
+  if (Context.get(begun, Attempt.Current) !== Attempt.first) begun = Context.add(begun, Attempt.Current, Attempt.first)
+  if (budget !== undefined) begun = Context.add(begun, budgets.current, budget)
+  return begun === context ? first : Effect.updateContext(first, () => begun)
 }
 
 // One retried call, made when its first attempt has failed. 100,000 of them can wait at once, so it holds what it must,

@@ -15,15 +15,15 @@ export abstract class Following extends Account {
   // Policies enter.
   depositUnsafe(): void {}
 
-  failedUnsafe(_paid: boolean, final = false): void {
-    if (!final) this.attemptFailed()
+  failedUnsafe(_paid: boolean, ignored = false): void {
+    if (!ignored) this.attemptFailed()
   }
 
   enterUnsafe(): Entered {
     return new Tab(this, undefined, false)
   }
 
-  /** An attempt failed in a way that allows another one. */
+  /** An attempt that was asked failed in a way that allows another one. */
   attemptFailed(): void {}
 
   /** `lastCost` is what the last extra attempt of the call has cost, if there was one. */
@@ -82,7 +82,7 @@ class Tab implements Entered {
     return true
   }
 
-  failedUnsafe(wasPaid: boolean, final = false): void {
+  failedUnsafe(wasPaid: boolean, ignored = false): void {
     const { budget } = this
     if (this.ended) return
     if (this.attempts > 0) {
@@ -91,9 +91,9 @@ class Tab implements Entered {
       if (wasPaid) this.paid--
       if (wasPaid || this.isPaid) budget.paid--
     }
-    this.lastFailed = !final
+    this.lastFailed = !ignored
     if (this.counted > 0) this.counted--
-    else if (!final) budget.attemptFailed()
+    else if (!ignored) budget.attemptFailed()
   }
 
   enterUnsafe(context: Context.Context<never>): Entered {

@@ -1,4 +1,5 @@
 import * as Deadline from "@effect-resilience/deadline/Deadline"
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import type { Kind, Recovery } from "@effect-resilience/errors/Recovery"
 import { kindOf } from "@effect-resilience/errors/Recovery"
 import * as Time from "@effect-resilience/kernel/Time"
@@ -91,11 +92,11 @@ const kindProgress = ({ progress, recovery, settings }: Failed): OfKind | undefi
 }
 
 const stopped = (
-  { attempt, fiber, recovery, settings: { times } }: Failed,
+  { attempt, error, fiber, recovery, settings: { times } }: Failed,
   ofKind: OfKind | undefined
 ): StopReason | undefined => {
   if (recovery._tag !== "Retry" && !(recovery._tag === "Reauthenticate" && ofKind)) return notRetryable
-  fiber.getRef(budgets.current).failedUnsafe?.(attempt > 1)
+  fiber.getRef(budgets.current).failedUnsafe?.(attempt > 1, NotAsked.isNotAsked(error))
   if (attempt > times) return { _tag: "TimesUsedUp", times }
   return ofKind !== undefined && ofKind.count >= ofKind.settings.times
     ? { _tag: "TimesUsedUp", times: ofKind.settings.times, kind: kindOf(recovery) }
