@@ -251,14 +251,26 @@ export const duration = (
 const durationOf = (input: unknown): Duration.Duration | undefined => {
   const json: DurationJson = Predicate.hasProperty(input, "_id") ? input : { millis: input }
   const { _tag, millis = _tag, nanos } = json
-  // `Duration` reads it as zero.
-  if (Number.isNaN(millis)) return undefined
+  // `Duration` reads what is not a number as zero, and so an object with a typo in its only option.
+  if (Number.isNaN(millis) || (isParts(millis) && !isSensible(millis))) return undefined
   try {
     return Duration.fromInputUnsafe((nanos === undefined ? millis : BigInt(String(nanos))) as Duration.Input)
   } catch {
     return undefined
   }
 }
+
+// The parts of a duration, by their units or as seconds and nanoseconds.
+const isParts = (value: unknown): value is object =>
+  typeof value === "object" && value !== null && !Duration.isDuration(value)
+
+const isSensible = (parts: object): boolean => {
+  const written = Object.entries<unknown>({ ...parts }).filter(([, amount]) => amount !== undefined)
+  return written.length > 0 &&
+    written.every(([unit, amount]) => units.test(unit) && typeof amount === "number" && !Number.isNaN(amount))
+}
+
+const units = /^(\d|weeks|days|hours|minutes|(milli|micro|nano)?seconds)$/
 
 interface DurationJson {
   readonly _id?: unknown
@@ -326,7 +338,8 @@ export const struct = <F extends Record>(
     requireArgument(Predicate.isObject(options), path, "an object of options", options)
     const unknown = Object.keys(options).find((name) => options[name] !== undefined && !Object.hasOwn(fields, name))
     if (unknown !== undefined) {
-      throw new RangeError(`${path} has no option ${unknown}; there are ${Object.keys(fields).join(", ")}`)
+      const known = Object.keys(fields).join(", ") || "none"
+      throw new RangeError(`${path} has no option ${unknown}; there are ${known}`)
     }
     return mapValues(fields, (field, name) => field.read(options[name] as never, `${path}.${name}`)) as Settings<F>
   })

@@ -115,7 +115,24 @@ describe("Field", () => {
     for (const [expected, f] of wrong) assert.include(message(f), expected)
   })
 
+  it("rejects the parts of a duration that do not exist, and those that are no numbers", () => {
+    const wait = Field.duration()
+    for (const parts of ["{}", `{ "second": 1 }`, `{ "seconds": "1" }`, `{ "seconds": null }`, `[1, null]`]) {
+      assert.include(
+        message(() => wait.read(JSON.parse(parts), "wait")),
+        "wait must be a duration of at least 0 millis"
+      )
+    }
+    assert.throws(() => wait.read({ seconds: Number.NaN }, "wait"), RangeError)
+    assert.deepStrictEqual(wait.read({ minutes: 1, seconds: 30, hours: undefined }, "wait"), Duration.seconds(90))
+    assert.strictEqual(Duration.toMillis(wait.read([1, 500_000_000], "wait")), 1500)
+  })
+
   it("rejects an option that does not exist", () => {
+    assert.include(
+      message(() => Field.struct({}).read(JSON.parse(`{ "permit": 2 }`), "Limit")),
+      "Limit has no option permit; there are none"
+    )
     assert.include(
       message(() => read(JSON.parse(`{ "permits": 1, "permit": 2 }`))),
       "Limit has no option permit; there are name, permits"

@@ -28,7 +28,7 @@ const field = /* @__PURE__ */ Field.map(
     const base = millisOf(settings.base)
     const cap = millisOf(settings.cap)
     const step = settings.step === undefined ? base : millisOf(settings.step)
-    requireArgument(cap >= base, `${path}.cap`, `at least the base, ${base} millis`, cap)
+    requireArgument(cap >= base, `${path}.cap`, `at least the base, ${settings.base}`, settings.cap)
     return settings.jitter({ base, cap, factor: undefined, at: (retries) => base + retries * step }, path)
   }
 )
