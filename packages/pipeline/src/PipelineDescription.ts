@@ -8,7 +8,7 @@
  * its name in the table that `decode` and `encode` take. A part or option that does not exist is an error, since a limit with
  * a typo in its name is no limit; so is a value that `Pipeline.make` would throw at.
  *
- * In a package of its own module, so that a pipeline written in code loads no `Schema`.
+ * In a module of its own, so that a pipeline written in code loads no `Schema`.
  *
  * **Example** (Reading one from a file)
  *
