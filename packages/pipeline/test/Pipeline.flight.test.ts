@@ -1,6 +1,6 @@
 import { ApiError } from "@effect-resilience/errors"
 import { Pipeline } from "@effect-resilience/pipeline"
-import { Attempt, AttemptBudget } from "@effect-resilience/retry"
+import { Attempt, AttemptBudget, Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, Deferred, Effect, Exit, Fiber, Metric, Random, Schema } from "effect"
 import * as Scheduler from "effect/Scheduler"
@@ -218,6 +218,23 @@ describe("a pipeline that meets its parts in one step", () => {
       assert.strictEqual(yield* call(Effect.sleep(10)), 2)
       assert.strictEqual(yield* call(Effect.fail(unavailable)), 3)
       assert.strictEqual(yield* call(Effect.andThen(Effect.sleep(10), Effect.fail(notFound))), 4)
+    }))
+
+  it.effect("tells its budget of each failure once, whether a retry inside the call has or not", () =>
+    Effect.gen(function*() {
+      const once = RetryPolicy.make({ times: 1, backoff: Backoff.immediate })
+      const left = Effect.fnUntraced(function*(around: Array<typeof plain>, call: Effect.Effect<void, unknown>) {
+        const budget = { retryThrottling: { maxTokens: 100 } }
+        const retry = { times: 1, backoff: Backoff.immediate }
+        const pipeline = yield* Pipeline.make({ name: "ledger", budget, retry, attemptTimeout: "1 second" }, { around })
+        yield* Effect.exit(pipeline.execute(call))
+        return (yield* pipeline.snapshot).budget?.balance
+      })
+      const down = Effect.fail(unavailable)
+      for (const around of [[], [plain]]) {
+        assert.strictEqual(yield* left(around, down), 50 - 2)
+        assert.strictEqual(yield* left(around, RetryPolicy.retry(down, once)), 50 - 4)
+      }
     }))
 
   it.effect("counts attempts anew inside another retry", () =>

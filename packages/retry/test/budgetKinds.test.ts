@@ -393,6 +393,38 @@ describe("the kinds of budget", () => {
       assert.strictEqual(yield* Time.now, start)
     }))
 
+  it.effect("are told of a call once, also where they are put in charge again inside it", () =>
+    Effect.gen(function*() {
+      const never = RetryPolicy.make({ times: 0 })
+      for (
+        const [options, success, failure] of [
+          [{ ratio: 0.25, minPerSecond: 0, burst: 40 }, 0.25, 0.25],
+          [{ expiring: { ratio: 0.25, minPerSecond: 4 } }, 0.25, 0.25],
+          [{ quota: { capacity: 40 } }, 1, 0],
+          [{ retryThrottling: { maxTokens: 80, tokenRatio: 0.5 } }, 0.5, -1],
+          [{ inFlight: { min: 20 } }, 0, 0]
+        ] as const
+      ) {
+        const budget = yield* AttemptBudget.make(options)
+        for (let i = 0; i < 20; i++) budget.withdrawUnsafe(0)
+        const guard = (call: Call) => AttemptBudget.withAttemptBudget(RetryPolicy.retry(call, never), budget)
+        const change = Effect.fnUntraced(function*(call: Call) {
+          const before = yield* balance(budget)
+          yield* Effect.exit(call)
+          return (yield* balance(budget)) - before
+        })
+        assert.strictEqual(yield* change(guard(unavailable)), failure)
+        assert.strictEqual(yield* change(guard(Effect.void)), success)
+        assert.strictEqual(yield* change(guard(guard(guard(unavailable)))), failure)
+        assert.strictEqual(yield* change(guard(guard(guard(Effect.void)))), success)
+        let inFlight: number | undefined
+        yield* guard(guard(Effect.map(budget.snapshot, (now) => {
+          inFlight = now.inFlight
+        })))
+        assert.strictEqual(inFlight, "inFlight" in options ? 1 : undefined)
+      }
+    }))
+
   it.effect("are kept by key while calls are in flight", () =>
     Effect.gen(function*() {
       const budgets = yield* AttemptBudget.keyed({ inFlight: {}, capacity: 1 })

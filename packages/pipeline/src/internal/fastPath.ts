@@ -243,7 +243,10 @@ class Call<A, E, R> {
     })
     const retrying = Effect.updateContext(
       RetryPolicy.retry(attempt, policy, options),
-      (context: Context.Context<unknown>) => goOn(context, this.context)
+      (context: Context.Context<unknown>) => {
+        AttemptBudget.handOverUnsafe(this.context)
+        return goOn(context, this.context)
+      }
     )
     return Effect.onExitPrimitive(retrying, (exit) => {
       forget()

@@ -2,7 +2,7 @@ import * as Time from "@effect-resilience/kernel/Time"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { AttemptBudget, Snapshot } from "./budget.ts"
-import { current } from "./budget.ts"
+import { provide } from "./budget.ts"
 
 /** What all kinds of budget have in common: a name, the service, and the count of what was rejected. */
 export abstract class Account implements AttemptBudget {
@@ -20,7 +20,7 @@ export abstract class Account implements AttemptBudget {
   }
 
   execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    return Effect.provideService(self, current, this)
+    return provide(self, this)
   }
 
   withdrawUnsafe(nowMillis: number, cost = 1): boolean {

@@ -25,6 +25,8 @@ export interface AttemptBudget extends Policy.Policy<never, Snapshot> {
   readonly failedUnsafe?: ((paid: boolean, ignored?: boolean) => void) | undefined
   /** A policy begins to make the attempts of a call. What is returned is the budget inside; it is told of the end. */
   readonly enterUnsafe?: ((context: Context.Context<never>) => Entered) | undefined
+  /** Of the budget inside a call: the one that the call was told to. */
+  readonly account?: AttemptBudget | undefined
 }
 
 /**
@@ -34,6 +36,8 @@ export interface AttemptBudget extends Policy.Policy<never, Snapshot> {
  * @since 0.1.0
  */
 export interface Entered extends AttemptBudget {
+  /** The next policy that enters takes over from the one that entered: it makes the other attempts of the same call. */
+  readonly handOverUnsafe: () => void
   /** The policy that entered ends. Only the first end counts. */
   readonly endUnsafe: (exit: Exit.Exit<unknown, unknown>) => void
 }
@@ -56,13 +60,13 @@ export interface Snapshot {
 
 /** The policy of an account. */
 export const make = (
-  account: Pick<AttemptBudget, "name" | "depositUnsafe" | "withdrawUnsafe" | "snapshot">
+  account: Pick<AttemptBudget, "name" | "depositUnsafe" | "withdrawUnsafe" | "snapshot" | "account">
 ): AttemptBudget => {
   const budget: AttemptBudget = {
     ...account,
     kind: "AttemptBudget",
     admitUnsafe: undefined,
-    execute: (self) => Effect.provideService(self, current, budget)
+    execute: (self) => provide(self, budget)
   }
   return budget
 }
@@ -82,6 +86,14 @@ export const current: Context.Reference<AttemptBudget> = /* @__PURE__ */ Context
   { defaultValue: () => noop }
 )
 
+/** Puts a budget in charge. Inside a call that it was told of, it is so already, and the call goes on. */
+export const provide = <A, E, R>(self: Effect.Effect<A, E, R>, budget: AttemptBudget): Effect.Effect<A, E, R> =>
+  Effect.updateContext(
+    self,
+    (context: Context.Context<R>) =>
+      Context.get(context, current).account === budget ? context : Context.add(context, current, budget)
+  )
+
 /**
  * Deposits for a call, unless something around it has. Returns the budget that holds inside; `undefined` where it holds
  * already.
@@ -99,7 +111,8 @@ export const deposit = (
     name: outer.name,
     depositUnsafe: nothing,
     withdrawUnsafe: (nowMillis, cost) => outer.withdrawUnsafe(nowMillis, cost),
-    snapshot: outer.snapshot
+    snapshot: outer.snapshot,
+    account: outer
   })
   insides.set(outer, inside)
   return inside

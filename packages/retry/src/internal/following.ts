@@ -36,7 +36,7 @@ class Tab implements Entered {
   readonly name: string
   readonly kind = "AttemptBudget"
   readonly admitUnsafe = undefined
-  private readonly budget: Following
+  readonly account: Following
   private readonly outer: Tab | undefined
   private readonly call: Tab
   /** The attempt that these take the place of was paid for. */
@@ -48,70 +48,80 @@ class Tab implements Entered {
   /** The failure of the last attempt is counted, and may become that of the attempt around. */
   private lastFailed = false
   private ended = false
+  private isHandedOver = false
   private lastCost: number | undefined = undefined
 
-  constructor(budget: Following, outer: Tab | undefined, isPaid: boolean) {
-    this.name = budget.name
-    this.budget = budget
+  constructor(account: Following, outer: Tab | undefined, isPaid: boolean) {
+    this.name = account.name
+    this.account = account
     this.outer = outer
     this.call = outer?.call ?? this
     this.isPaid = isPaid
-    if (outer === undefined) budget.attempts++
+    if (outer === undefined) account.attempts++
   }
 
   get snapshot() {
-    return this.budget.snapshot
+    return this.account.snapshot
   }
 
   execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    return this.budget.execute(self)
+    return this.account.execute(self)
   }
 
   depositUnsafe(): void {}
 
   withdrawUnsafe(nowMillis: number, cost = 1): boolean {
-    const { budget, call } = this
-    if (!budget.withdrawUnsafe(nowMillis, cost)) return false
+    const { account, call } = this
+    if (!account.withdrawUnsafe(nowMillis, cost)) return false
     if (!this.ended) {
       call.lastCost = cost
       this.attempts++
       this.paid++
-      budget.attempts++
-      budget.paid++
+      account.attempts++
+      account.paid++
     }
     return true
   }
 
   failedUnsafe(wasPaid: boolean, ignored = false): void {
-    const { budget } = this
+    const { account } = this
     if (this.ended) return
     if (this.attempts > 0) {
       this.attempts--
-      budget.attempts--
+      account.attempts--
       if (wasPaid) this.paid--
-      if (wasPaid || this.isPaid) budget.paid--
+      if (wasPaid || this.isPaid) account.paid--
     }
     this.lastFailed = !ignored
     if (this.counted > 0) this.counted--
-    else if (!ignored) budget.attemptFailed()
+    else if (!ignored) account.attemptFailed()
+  }
+
+  handOverUnsafe(): void {
+    this.isHandedOver = true
   }
 
   enterUnsafe(context: Context.Context<never>): Entered {
+    if (this.isHandedOver) {
+      this.isHandedOver = false
+      return this
+    }
     return this.ended
-      ? new Tab(this.budget, undefined, false)
-      : new Tab(this.budget, this, this.isPaid || Context.get(context, Attempt.Current).attempt > 1)
+      ? new Tab(this.account, undefined, false)
+      : new Tab(this.account, this, this.isPaid || Context.get(context, Attempt.Current).attempt > 1)
   }
 
   endUnsafe(exit: Exit.Exit<unknown, unknown>): void {
-    const { budget, outer } = this
+    const { account, outer } = this
     if (this.ended) return
     this.ended = true
-    budget.attempts -= this.attempts
-    budget.paid -= this.isPaid ? this.attempts : this.paid
+    account.attempts -= this.attempts
+    account.paid -= this.isPaid ? this.attempts : this.paid
     // A result that a policy would have retried is none.
-    if (outer === undefined) return budget.callEnded(Exit.isSuccess(exit) && this.attempts > 0, this.lastCost)
-    budget.attempts++
-    if (this.isPaid) budget.paid++
-    if (this.attempts === 0 && this.lastFailed) outer.counted++
+    if (outer === undefined) return account.callEnded(Exit.isSuccess(exit) && this.attempts > 0, this.lastCost)
+    account.attempts++
+    if (this.isPaid) account.paid++
+    // One that was not told of the failure of its attempt hands on that something inside was.
+    if (this.attempts === 0 ? this.lastFailed : this.counted > 0 && Exit.isFailure(exit)) outer.counted++
   }
 }
