@@ -95,12 +95,6 @@ export const delayUnsafe = <A, E, R>(
 ): Effect.Effect<A, E, R> => {
   if (!(millis > 0)) return self
   const clock = Context.get(context, Clock.Clock)
-  if (isEventClock(clock)) {
-    return Effect.callback<A, E, R>((resume) => {
-      const wait = clock[at](millis, () => resume(self))
-      return Effect.sync(() => wait.cancel())
-    })
-  }
   if (clock !== liveClock || millis > longestPlatformTimer) {
     return Effect.andThen(clock.sleep(Duration.millis(millis)), self)
   }

@@ -65,6 +65,7 @@
  * ```ts import.meta.vitest
  * import * as Pacer from "@effect-resilience/limit/Pacer"
  * import { Effect } from "effect"
+ * import { TestClock } from "effect/testing"
  *
  * const complete = (prompt: string) => Effect.succeed({ text: `${prompt} indeed`, usage: 700 })
  *
@@ -84,7 +85,7 @@
  *   window: "1 minute",
  *   rates: { tokens: { limit: 30_000, window: "1 minute", burst: 8000 } }
  * })
- * await Effect.runPromise(Effect.provide(program, layer)) // => 7300
+ * await Effect.runPromise(program.pipe(Effect.provide(layer), Effect.provide(TestClock.layer()))) // => 7300
  * ```
  *
  * @since 0.1.0

@@ -80,7 +80,7 @@ describe("HashingThreads", () => {
         const all = Array.from({ length: 40 }, (_, seed) => content(2_500_000 + seed, seed))
         const found = yield* Effect.forEach(all, (bytes) => hash(bytes, 700_000), { concurrency: "unbounded" })
         assert.deepStrictEqual(found, all.map(digestsOf))
-      }))
+      }), 20_000)
 
     it.effect("releases what is interrupted at any moment", () =>
       Effect.gen(function*() {

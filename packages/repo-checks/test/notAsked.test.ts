@@ -28,6 +28,8 @@ const asked: Readonly<Record<string, string>> = {
   "errors/ApiError.UnexpectedStatus": "",
   "errors/ApiError.Unprocessable": "",
   "kernel/FieldCodec.UnnamedFunction": "an error of encoding, which calls nothing",
+  "lab/Lab.NoResponse": "",
+  "lab/Lab.ServerFailed": "",
   "tbm-simulator/Scenario.ScenarioError": "an error of a command, which calls nothing",
   "tbm-simulator/Simulator.ListenError": "an error of a command, which calls nothing",
   "tbm-studio/UploaderError.FailedGroupCheckin": "",
