@@ -16,6 +16,8 @@ export default defineConfig({
   ssr: { resolve: { conditions: ["@effect-resilience/source", ...defaultServerConditions] } },
   test: {
     maxWorkers: 2,
+    // What a test may take where the machine is busy. Alone, few take more than a second.
+    testTimeout: 30_000,
     reporters: summary === undefined ? ["default"] : ["default", ["json", { outputFile: summary }]],
     projects: [
       ...packages.map((name) => ({

@@ -9,10 +9,7 @@ import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
-import { describe, expect, it, vi } from "vitest"
-
-// Seconds of a processor that may be busy elsewhere.
-vi.setConfig({ testTimeout: 60_000 })
+import { describe, expect, it } from "vitest"
 
 type Program =
   | { readonly sleep: number; readonly label: number }

@@ -1,9 +1,6 @@
 // What queueing theory says of a server without policies, and the published laws of retries.
 import { Lab, LabResult } from "@effect-resilience/lab"
-import { describe, expect, it, vi } from "vitest"
-
-// Seconds of a processor that may be busy elsewhere.
-vi.setConfig({ testTimeout: 60_000 })
+import { describe, expect, it } from "vitest"
 
 const meanWait = (workers: number, load: number, serviceTime: Lab.ServiceTime, minutes: number) => {
   const { latency, total } = Lab.simulate({

@@ -15,7 +15,7 @@ interface Options {
 const fields = {
   tolerated: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.number({ min: 0, below: 1 }), 0.5),
   within: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration({ min: 10, finite: true }), "10 seconds"),
-  minimumCalls: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 1 }), 10),
+  minimumCalls: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 1 }), 3),
   deadZone: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.number({ min: 0 }), 0.25),
   maxProbability: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.number({ min: 0, max: 1 }), 0.95)
 } satisfies Field.Fields<Options>
@@ -37,7 +37,8 @@ const field = /* @__PURE__ */ Field.map(
  *   time, with a server of 20 workers at 90 % load that fails half of the calls for a minute, 0.05 loses as many calls as come
  *   in 52 seconds, 0.2 in 41, and 0.5 in 27, as many as without a breaker; where the server was down, all three lost the same.
  * - `within`: how far to look back, to a tenth of it; default 10 seconds, that of Semian.
- * - `minimumCalls`: the rule begins to reject when its window holds this many calls; default 10.
+ * - `minimumCalls`: the rule begins to reject when its window holds this many calls; default 3, so that each of a hundred
+ *   processes that call once or twice a second takes part in time (`npm run outages`).
  * - `deadZone`: it begins to reject when the failure rate is above `tolerated` by more than this share of it, so that noise does
  *   not make it begin and end all the time; default 0.25, that of Semian.
  * - `maxProbability`: the greatest share that is rejected, from 0 to 1; default 0.95, so that some calls find out when the
