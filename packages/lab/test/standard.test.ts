@@ -6,7 +6,9 @@ import { describe, expect, it } from "vitest"
 
 const policy: Pipeline.Description = { ...Pipeline.standard, name: "ledger", attemptTimeout: "1 second" }
 
-const run = (fault: Lab.Fault, seconds: number, processes: number, load: number, abandoned: "serve" | "drop") => {
+type Cell = readonly [fault: Lab.Fault, seconds: number, processes: number, load: number, abandoned: "serve" | "drop"]
+
+const run = (...[fault, seconds, processes, load, abandoned]: Cell) => {
   const end = 20 + seconds
   const result = Lab.simulate({
     seed: 4,
@@ -36,11 +38,14 @@ describe("Pipeline.standard", () => {
       ["down", 10, 100, 0.5, "drop"],
       [{ slow: 10 }, 60, 100, 0.9, "serve"]
     ] as const
-  )("survives %j for %i s with %i processes at a load of %f, where the server would %s the dead", (...cell) => {
-    const { amplification, recoverySeconds } = run(...cell)
-    expect(amplification).toBeLessThanOrEqual(1.3)
-    expect(recoverySeconds).toBeLessThanOrEqual(30)
-  })
+  )(
+    "survives %j for %i s with %i processes at a load of %f, where the server would %s the dead",
+    (fault, seconds, processes, load, abandoned) => {
+      const { amplification, recoverySeconds } = run(fault, seconds, processes, load, abandoned)
+      expect(amplification).toBeLessThanOrEqual(1.3)
+      expect(recoverySeconds).toBeLessThanOrEqual(30)
+    }
+  )
 
   it("would keep the outage alive without its breaker and its budget", () => {
     const { budget: _, circuitBreaker: __, ...rest } = policy
