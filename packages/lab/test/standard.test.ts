@@ -8,7 +8,9 @@ const policy: Pipeline.Description = { ...Pipeline.standard, name: "ledger", att
 
 type Cell = readonly [fault: Lab.Fault, seconds: number, processes: number, load: number, abandoned: "serve" | "drop"]
 
-const run = (...[fault, seconds, processes, load, abandoned]: Cell) => {
+const run = (
+  ...[fault, seconds, processes, load, abandoned, description = policy]: [...Cell, Pipeline.Description?]
+) => {
   const end = 20 + seconds
   const result = Lab.simulate({
     seed: 4,
