@@ -8,5 +8,6 @@ const tasks: ReadonlyArray<Task> = workerData
 
 for (const { cell, key, policy, seed } of tasks) {
   const result = Lab.simulate({ ...Matrix.world(cell, seed), policy })
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
   parentPort?.postMessage({ key, run: Matrix.read(result, cell) })
 }
