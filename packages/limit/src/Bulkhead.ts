@@ -54,6 +54,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { overloaded } from "./internal/overloaded.ts"
 import type { Limits } from "./internal/permits.ts"
 import { Permits } from "./internal/permits.ts"
 import * as waitFields from "./internal/waitFields.ts"
@@ -144,9 +145,9 @@ export class BulkheadFull extends Rejection.TaggedError("BulkheadFull")<{
   readonly queue: number
   readonly queueTimeout: Duration.Duration | undefined
 }> {
-  /** Tells to retry, or to give up where that cannot help: another attempt is as heavy, and has no more time. */
+  /** Tells to retry, as after `overloaded`, or to give up where that cannot help: another attempt is as heavy, and has no more time. */
   override [Recovery.symbol](): Recovery.Recovery {
-    return this.reason === "Deadline" || this.reason === "TooHeavy" ? Recovery.giveUp : Recovery.retry
+    return this.reason === "Deadline" || this.reason === "TooHeavy" ? Recovery.giveUp : overloaded
   }
   override get message(): string {
     switch (this.reason) {

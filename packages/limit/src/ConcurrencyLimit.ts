@@ -54,6 +54,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Random from "effect/Random"
+import { overloaded } from "./internal/overloaded.ts"
 import * as waitFields from "./internal/waitFields.ts"
 import { WaitingCall } from "./internal/waitingCall.ts"
 import type { Reason, Waiter } from "./internal/waitQueue.ts"
@@ -152,12 +153,19 @@ export class LimitReached extends Rejection.TaggedError("LimitReached")<{
   readonly priority: string
   readonly reason: "LimitReached" | "QueueTimeout" | "Deadline"
 }> {
-  /** Tells to retry, or to give up where there is no time for that. */
+  /** Tells to retry, as after `overloaded`, or to give up where there is no time for that. */
   override [Recovery.symbol](): Recovery.Recovery {
-    return this.reason === "Deadline" ? Recovery.giveUp : Recovery.retry
+    return this.reason === "Deadline" ? Recovery.giveUp : overloaded
   }
   override get message(): string {
-    return `The limit "${this.policy}" of ${this.limit} calls at once is used up. Try again later.`
+    switch (this.reason) {
+      case "LimitReached":
+        return `The limit "${this.policy}" of ${this.limit} calls at once is used up. Try again later.`
+      case "QueueTimeout":
+        return `The limit "${this.policy}" of ${this.limit} calls at once had no room in time. Try again later.`
+      case "Deadline":
+        return `The limit "${this.policy}" of ${this.limit} calls at once has no room before the deadline of the call. Allow more time, or call less.`
+    }
   }
 }
 
@@ -271,6 +279,7 @@ class Limit extends WaitQueue implements ConcurrencyLimit {
   private readonly estimator: LimitAlgorithm.Estimator
   private readonly partitions = new Map<string, Partition>()
   private readonly gauge: Metric.Gauge<number>
+  private readonly guarantees: boolean
   private running = 0
   private known = 0
 
@@ -278,6 +287,7 @@ class Limit extends WaitQueue implements ConcurrencyLimit {
     super("ConcurrencyLimit", name, waitFields.waitsOf(settings))
     this.settings = settings
     this.estimator = settings.algorithm()
+    this.guarantees = Object.keys(settings.shares).length > 0
     this.gauge = Metric.withAttributes(limitGauge, { "resilience.policy": name })
   }
 
@@ -345,8 +355,12 @@ class Limit extends WaitQueue implements ConcurrencyLimit {
     return (exit) => {
       this.running--
       partition.running--
-      this.record(exit, startedAt, inFlight, clock, fiber)
-      if (this.waiting > 0) this.grantSoon()
+      try {
+        this.record(exit, startedAt, inFlight, clock, fiber)
+      } finally {
+        // Also where `classify` throws.
+        if (this.waiting > 0) this.grantSoon()
+      }
       return undefined
     }
   }
@@ -355,6 +369,11 @@ class Limit extends WaitQueue implements ConcurrencyLimit {
     const { limit } = this.estimator
     return this.running < limit ||
       (waiter instanceof WaitingCall && isBelowShare(this.partitionOf(waiter.fiber), limit))
+  }
+
+  // While the limit is exceeded, the first that waits may be above its share, and one behind it below.
+  protected override overtaking(): Waiter | undefined {
+    return this.guarantees ? this.find((waiter) => this.hasRoom(waiter)) : undefined
   }
 
   protected isTooHeavy(): boolean {

@@ -55,6 +55,7 @@
  *
  * @since 0.1.0
  */
+import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Keyed from "@effect-resilience/kernel/Keyed"
 import * as Policy from "@effect-resilience/kernel/Policy"
@@ -69,6 +70,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import { InFlight } from "./internal/inFlight.ts"
+import { overloaded } from "./internal/overloaded.ts"
 import { Slices } from "./internal/slices.ts"
 import * as Outcome from "./Outcome.ts"
 import * as Priority from "./Priority.ts"
@@ -162,6 +164,10 @@ export const fields = {
  * @since 0.1.0
  */
 export class Throttled extends Rejection.TaggedError("Throttled") {
+  /** Tells to retry, as after `overloaded`: it is the server that has too much work. */
+  override [Recovery.symbol](): Recovery.Recovery {
+    return overloaded
+  }
   override get message(): string {
     return `The server behind "${this.policy}" rejects too much; this call was not sent. Try again later.`
   }
@@ -313,8 +319,8 @@ class Counting implements Throttle, PolicyEvent.Rejecting {
   private admission(clock: Clock.Clock, began: number, rank: number): Policy.Admission {
     this.inFlight.begin(began)
     return (exit) => {
-      const outcome = this.settings.classify(exit)
       this.inFlight.end(began)
+      const outcome = this.settings.classify(exit)
       if (outcome._tag === "Ignored") return undefined
       const now = monotonicMillis(clock)
       const accepted = outcome._tag === "Success"

@@ -25,7 +25,7 @@ describe("Bulkhead", () => {
       assert.strictEqual(error._tag, "BulkheadFull")
       assert.strictEqual(error.reason, "QueueFull")
       assert.strictEqual(error.policy, "ledger")
-      assert.deepStrictEqual(Recovery.of(error), Recovery.retry)
+      assert.deepStrictEqual(Recovery.of(error), Recovery.retryAs("overloaded"))
       assert.isTrue(Rejection.isRejection(error))
       assert.deepStrictEqual(yield* bulkhead.snapshot, { permits: 1, running: 1, waiting: 1, rejected: 1 })
     }))

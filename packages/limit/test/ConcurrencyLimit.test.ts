@@ -76,7 +76,7 @@ describe("ConcurrencyLimit", () => {
         )
       )
       const error = yield* Effect.flip(limit.execute(limit.execute(Effect.void)))
-      assert.deepStrictEqual(Recovery.of(error), Recovery.retry)
+      assert.deepStrictEqual(Recovery.of(error), Recovery.retryAs("overloaded"))
       assert.deepStrictEqual(yield* limit.snapshot, { limit: 1, running: 0, waiting: 0, rejected: 2 })
     }))
 
@@ -270,9 +270,11 @@ describe("ConcurrencyLimit", () => {
       const hurried = yield* Effect.flip(Deadline.withDeadline(call, "100 millis"))
       assert.isTrue(hurried._tag === "LimitReached" && hurried.reason === "Deadline")
       assert.deepStrictEqual(Recovery.of(hurried), Recovery.giveUp)
+      assert.include(hurried.message, "has no room before the deadline of the call")
       yield* TestClock.adjust("400 millis")
       const late = yield* Effect.flip(Effect.flatten(Fiber.join(fibers[39] ?? assert.fail("waits"))))
       assert.strictEqual(late.reason, "QueueTimeout")
+      assert.include(late.message, "had no room in time")
     }))
 
   it.effect.prop(
@@ -314,6 +316,57 @@ describe("ConcurrencyLimit", () => {
       }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, operations), Random.withSeed(seed)),
     { timeout: 60_000, arbitrary: { runs: 100, seed: 16 } }
   )
+
+  it.effect("lets a waiting call below its share begin, though there is no room for the first in the queue", () =>
+    Effect.gen(function*() {
+      const limit = yield* ConcurrencyLimit.make({
+        algorithm: LimitAlgorithm.fixed(10),
+        queue: 10,
+        shares: { live: 0.5, ops: 0.1 }
+      })
+      const begun: Array<string> = []
+      const call = (priority: string, name: string, gate: Deferred.Deferred<void>) =>
+        Effect.forkChild(
+          limit.execute(Effect.andThen(Effect.sync(() => begun.push(name)), Deferred.await(gate))).pipe(
+            Priority.withPriority(priority)
+          ),
+          { startImmediately: true }
+        )
+      const [first, others] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      yield* call("live", "live 1", first)
+      for (let i = 2; i <= 5; i++) yield* call("live", `live ${i}`, others)
+      for (let i = 1; i <= 5; i++) yield* call("batch", `batch ${i}`, others)
+      yield* call("ops", "ops", others)
+      yield* call("batch", "batch that waits", others)
+      yield* call("live", "live that waits", others)
+      assert.strictEqual((yield* limit.snapshot).running, 11)
+
+      yield* Deferred.succeed(first, undefined)
+      yield* Effect.yieldNow
+      assert.strictEqual(begun.at(-1), "live that waits")
+      const { running, waiting } = yield* limit.snapshot
+      assert.deepStrictEqual({ running, waiting }, { running: 11, waiting: 1 })
+      yield* Deferred.succeed(others, undefined)
+    }))
+
+  it.effect("serves the calls that wait where `classify` throws", () =>
+    Effect.gen(function*() {
+      const limit = yield* ConcurrencyLimit.make({
+        algorithm: LimitAlgorithm.fixed(1),
+        queue: 1,
+        classify: () => {
+          throw new Error("no such status")
+        }
+      })
+      const calls = yield* Effect.forkChild(
+        Effect.all([limit.execute(Effect.sleep(10)), limit.execute(Effect.sleep(10))].map(Effect.exit), {
+          concurrency: "unbounded"
+        })
+      )
+      yield* TestClock.adjust(20)
+      assert.deepStrictEqual((yield* Fiber.join(calls)).map(Exit.hasDies), [true, true])
+      assert.strictEqual((yield* limit.snapshot).running, 0)
+    }))
 
   it.effect("never lets more than the limit run, except for those below their share", () =>
     Effect.gen(function*() {

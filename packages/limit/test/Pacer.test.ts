@@ -73,7 +73,7 @@ describe("Pacer", () => {
           retryAfter: Duration.seconds(3)
         })
       )
-      assert.deepStrictEqual(Recovery.of(error), Recovery.retryAfter("3 seconds"))
+      assert.deepStrictEqual(Recovery.of(error), Recovery.retryAs("throttled", "3 seconds"))
       yield* TestClock.adjust("3 seconds")
       yield* pacer.execute(Effect.void)
       assert.deepStrictEqual(ran, [0, 1000, 2000])

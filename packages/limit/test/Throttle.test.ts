@@ -329,7 +329,7 @@ describe("Throttle", () => {
       for (let i = 0; i < 100; i++) yield* Effect.exit(throttle.execute(unavailable))
       const error = yield* Effect.flip(throttle.execute(Effect.void))
       assert.deepStrictEqual(error, new Throttle.Throttled({ policy: "search" }))
-      assert.deepStrictEqual(Recovery.of(error), Recovery.retry)
+      assert.deepStrictEqual(Recovery.of(error), Recovery.retryAs("overloaded"))
       assert.isTrue(Rejection.isRejection(error))
     }).pipe(Random.withSeed("throttle")))
 

@@ -78,9 +78,16 @@ export class PaceExceeded extends Rejection.TaggedError("PaceExceeded")<{
     }
   }
 
-  /** Only what costs too much has to be corrected. */
+  /** Tells to correct what costs too much, and to retry the rest: as after `throttled` where the turn would come too late. */
   override [Recovery.symbol](): Recovery.Recovery {
-    return this.reason === "Cost" ? Recovery.correct : super[Recovery.symbol]()
+    switch (this.reason) {
+      case "Cost":
+        return Recovery.correct
+      case "Wait":
+        return Recovery.retryAs("throttled", this.retryAfter)
+      case "Store":
+        return super[Recovery.symbol]()
+    }
   }
 }
 

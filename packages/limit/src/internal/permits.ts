@@ -164,8 +164,8 @@ class Call<A, E, R, Full> extends Effectable.Class<A, E | Full, R> implements Wa
   line: Waiter["line"] = undefined
   previous: Waiter | undefined = undefined
   next: Waiter | undefined = undefined
-  since = Infinity
-  deadlineAt = Infinity
+  since = 0
+  deadlineAt: number | undefined = undefined
   resume: ((effect: Effect.Effect<A, E | Full, R>) => void) | undefined = undefined
 
   constructor(permits: Permits<Full>, self: Effect.Effect<A, E, R>, weight: number) {

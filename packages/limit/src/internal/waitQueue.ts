@@ -39,8 +39,10 @@ export interface Waiter {
   line: Line | undefined
   previous: Waiter | undefined
   next: Waiter | undefined
+  /** When it came; known where its time can be up. */
   since: number
-  deadlineAt: number
+  /** Until when it must begin, if it has a deadline. */
+  deadlineAt: number | undefined
   go(): void
   stop(reason: Reason): void
 }
@@ -78,11 +80,14 @@ export abstract class WaitQueue implements PolicyEvent.Rejecting {
   private standsSince = 0
   private countedSince = 0
   private granted = 0
+  /** Whether the time of a call can be up while it waits. */
+  private isTimed: boolean
 
   constructor(kind: string, name: string, waits: Waits) {
     this.kind = kind
     this.name = name
     this.waits = waits
+    this.isTimed = isTimed(waits)
   }
 
   protected abstract hasRoom(waiter: Waiter): boolean
@@ -91,9 +96,11 @@ export abstract class WaitQueue implements PolicyEvent.Rejecting {
 
   protected wait(waits: Waits, fiber: AnyFiber) {
     this.waits = waits
+    if (!this.isTimed) this.startClocks(monotonicMillis(fiber.getRef(Clock.Clock)))
+    this.isTimed = isTimed(waits)
     this.reaper?.interruptUnsafe()
     this.reaper = undefined
-    if (this.waiting > 0) this.watch(fiber)
+    if (this.waiting > 0 && this.isTimed) this.watch(fiber)
     this.grantSoon()
   }
 
@@ -102,35 +109,39 @@ export abstract class WaitQueue implements PolicyEvent.Rejecting {
     const { deadline, queue } = this.waits
     if (this.isTooHeavy(weight)) return "TooHeavy"
     if (queue === 0) return "QueueFull"
+    const isFull = this.waiting >= queue
+    const atMillis = deadline === undefined ? Infinity : fiber.getRef(deadline).atMillis
+    // Most calls are asked nothing here that needs the time.
+    if (!isFull && atMillis === Infinity) return undefined
     const rank = this.rankOf(fiber)
-    const now = this.waiting >= queue || deadline !== undefined ? monotonicMillis(fiber.getRef(Clock.Clock)) : 0
-    if (this.waiting >= queue && this.victim(rank, now) === undefined) return "QueueFull"
-    if (deadline === undefined) return undefined
-    const { atMillis } = fiber.getRef(deadline)
+    const now = monotonicMillis(fiber.getRef(Clock.Clock))
+    if (isFull && this.victim(rank, now) === undefined) return "QueueFull"
     return atMillis < Infinity && now + this.expectedMillis(rank, now) >= atMillis ? "Deadline" : undefined
   }
 
   /** Lets a call wait that has no objection to meet. */
   protected append(waiter: Waiter, fiber: AnyFiber) {
     const { deadline, queue } = this.waits
-    const now = monotonicMillis(fiber.getRef(Clock.Clock))
+    const isFull = this.waiting >= queue
+    const now = this.isTimed || isFull || this.waiting === 0 ? monotonicMillis(fiber.getRef(Clock.Clock)) : 0
     const rank = this.rankOf(fiber)
-    if (this.waiting >= queue) this.drop(this.victim(rank, now), "QueueFull")
+    if (isFull) this.drop(this.victim(rank, now), "QueueFull")
     if (this.waiting === 0) {
       this.standsSince = this.countedSince = now
       this.granted = 0
     }
     const line = this.line(rank)
     waiter.line = line
-    waiter.since = now
-    if (deadline !== undefined) waiter.deadlineAt = fiber.getRef(deadline).atMillis
+    if (this.isTimed) waiter.since = now
+    const atMillis = deadline === undefined ? Infinity : fiber.getRef(deadline).atMillis
+    if (atMillis < Infinity) waiter.deadlineAt = atMillis
     waiter.previous = line.newest
     if (line.newest === undefined) line.oldest = waiter
     else line.newest.next = waiter
     line.newest = waiter
     line.size++
     this.waiting++
-    if (this.reaper === undefined) this.watch(fiber)
+    if (this.isTimed && this.reaper === undefined) this.watch(fiber)
     // A heavy call that waits leaves room for a lighter one that is more important.
     if (this.hasRoom(waiter) && this.next(now) === waiter) this.grantSoon()
   }
@@ -171,7 +182,7 @@ export abstract class WaitQueue implements PolicyEvent.Rejecting {
     let turns = turnsBeforeYield
     for (let waiter = this.next(now); waiter !== undefined; waiter = this.next(now)) {
       if (dispatcher !== undefined && turns-- === 0) return this.grantLater(dispatcher, now)
-      if (waiter.deadlineAt <= now) this.drop(waiter, "Deadline")
+      if (waiter.deadlineAt !== undefined && waiter.deadlineAt <= now) this.drop(waiter, "Deadline")
       else if (this.isTooHeavy(waiter.weight)) this.drop(waiter, "TooHeavy")
       else if (this.hasRoom(waiter)) {
         this.remove(waiter)
@@ -184,8 +195,22 @@ export abstract class WaitQueue implements PolicyEvent.Rejecting {
 
   private next(now: number): Waiter | undefined {
     if (this.waiting === 0) return undefined
-    const line = this.lines.find(({ size }) => size > 0)
-    return this.isNewestFirst(now) ? line?.newest : line?.oldest
+    const line = this.lines.length === 1 ? this.lines[0] : this.lines.find(({ size }) => size > 0)
+    const first = this.isNewestFirst(now) ? line?.newest : line?.oldest
+    return first === undefined || this.hasRoom(first) ? first : this.overtaking() ?? first
+  }
+
+  /** Which call may begin though there is no room for the first. */
+  protected overtaking(): Waiter | undefined {
+    return undefined
+  }
+
+  /** The most important call with a property, of those that are alike the oldest. */
+  protected find(has: (waiter: Waiter) => boolean): Waiter | undefined {
+    for (const { oldest } of this.lines) {
+      for (let waiter = oldest; waiter !== undefined; waiter = waiter.next) if (has(waiter)) return waiter
+    }
+    return undefined
   }
 
   private isNewestFirst(now: number): boolean {
@@ -234,8 +259,6 @@ export abstract class WaitQueue implements PolicyEvent.Rejecting {
 
   // The longer a call waits the sooner its time is up, so one fiber watches for all.
   private watch(fiber: AnyFiber) {
-    const { discipline, queueTimeoutMillis } = this.waits
-    if (queueTimeoutMillis === Infinity && (discipline === undefined || discipline.until(0, 0) === Infinity)) return
     const reaper = Effect.runForkWith(fiber.context)(this.reap(-Infinity))
     // It has ended where there is no time to wait.
     if (reaper.pollUnsafe() === undefined) this.reaper = reaper
@@ -255,6 +278,13 @@ export abstract class WaitQueue implements PolicyEvent.Rejecting {
     })
   }
 
+  /** Calls that came while nobody asked how long they wait: their time begins now. */
+  private startClocks(now: number) {
+    for (const { oldest } of this.lines) {
+      for (let waiter = oldest; waiter !== undefined; waiter = waiter.next) waiter.since = now
+    }
+  }
+
   private until(since: number): number {
     const { discipline, queueTimeoutMillis } = this.waits
     return Math.min(since + queueTimeoutMillis, discipline?.until(since, this.standsSince) ?? Infinity)
@@ -268,6 +298,9 @@ export abstract class WaitQueue implements PolicyEvent.Rejecting {
     return found
   }
 }
+
+const isTimed = ({ discipline, queueTimeoutMillis }: Waits): boolean =>
+  queueTimeoutMillis < Infinity || (discipline !== undefined && discipline.until(0, 0) < Infinity)
 
 const turnsBeforeYield = 1024
 

@@ -21,8 +21,8 @@ export class WaitingCall<A, E, R, Full> implements Waiter {
   line: Waiter["line"] = undefined
   previous: Waiter | undefined = undefined
   next: Waiter | undefined = undefined
-  since = Infinity
-  deadlineAt = Infinity
+  since = 0
+  deadlineAt: number | undefined = undefined
   resume: ((effect: Effect.Effect<A, E | Full, R>) => void) | undefined = undefined
 
   constructor(host: Host<Full>, fiber: AnyFiber, self: Effect.Effect<A, E, R>) {
