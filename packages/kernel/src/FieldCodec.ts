@@ -30,6 +30,7 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as SchemaParser from "effect/SchemaParser"
 import type * as Field from "./Field.ts"
 
 /**
@@ -76,10 +77,16 @@ export const schema = (field: Field.AnyField, functions: Functions = {}): Schema
  * @since 0.1.0
  */
 export const sensible = (field: Field.AnyField, functions: Functions = {}): Schema.Codec<unknown> =>
-  schema(field, functions).check(Schema.makeFilter((value: unknown) => {
-    const read = Result.try(() => field.read(revive(field, value, functions) as never, "options"))
-    return Result.isSuccess(read) ? undefined : String(read.failure)
-  }))
+  Schema.declareConstructor<unknown>()(
+    [],
+    () => (input, _, options) =>
+      SchemaParser.decodeUnknownEffect(structure(field.shape, functions, { input }))(input, options)
+  ).check(
+    Schema.makeFilter((value: unknown) => {
+      const read = Result.try(() => field.read(revive(field, value, functions) as never, "options"))
+      return Result.isSuccess(read) ? undefined : String(read.failure)
+    })
+  )
 
 /**
  * Reads JSON as the options that code would write. An option that does not exist is an error.
@@ -144,8 +151,20 @@ const time: Schema.Codec<unknown> = /* @__PURE__ */ Schema.Union([
   Schema.String.check(Schema.isPattern(timeText, timeMessage))
 ]).annotate(timeMessage)
 
-const structure = (shape: Field.Shape, functions: Functions): Schema.Codec<unknown> => {
-  const of = (field: Field.AnyField) => structure(field.shape, functions)
+/**
+ * The schema of a shape. With an input it has of alternatives only the one that the input chooses, so that an error tells what is
+ * wrong there, and not what is wrong with the others. `names` are those that an object may have.
+ */
+const structure = (
+  shape: Field.Shape,
+  functions: Functions,
+  chosen?: { readonly input: unknown },
+  names = namesOf(shape)
+): Schema.Codec<unknown> => {
+  const input = chosen?.input
+  const object = Predicate.isObject(input) ? { ...input } : undefined
+  const of = ({ shape }: Field.AnyField) => structure(shape, functions)
+  const within = ({ shape }: Field.AnyField, input: unknown) => structure(shape, functions, chosen && { input })
   switch (shape._tag) {
     case "Number": {
       const number = shape.integer ? Schema.Int : Schema.Finite
@@ -167,23 +186,52 @@ const structure = (shape: Field.Shape, functions: Functions): Schema.Codec<unkno
       })
     case "Struct":
       return Schema.Struct(
-        mapValues(shape.fields, (field) => field.optional ? Schema.optionalKey(of(field)) : of(field))
-      )
-    case "Record":
-      return Schema.Record(Schema.String, of(shape.value))
-    case "OneOrMore": {
-      const item = of(shape.item)
-      return Schema.Union([item, Schema.Array(item)])
-    }
-    case "Variants":
-      return Schema.Union(
-        Object.entries(shape.variants).flatMap(([name, variant]) => {
-          const withOptions = Schema.Struct({ [name]: of(variant) })
-          return variant.optional ? [Schema.Literal(name), withOptions] : [withOptions]
+        mapValues(shape.fields, (field, name) => {
+          const inner = within(field, object?.[name])
+          return field.optional ? Schema.optionalKey(inner) : inner
         })
-      )
+      ).annotate({ messageUnexpectedKey: `No such option; there are ${names.join(", ") || "none"}` })
+    case "Record":
+      return object === undefined
+        ? Schema.Record(Schema.String, of(shape.value))
+        : Schema.Struct(mapValues(object, (value) => within(shape.value, value)))
+    case "OneOrMore":
+      if (chosen === undefined) return Schema.Union([of(shape.item), Schema.Array(of(shape.item))])
+      return Array.isArray(input)
+        ? Schema.Tuple(input.map((item: unknown) => within(shape.item, item)))
+        : within(shape.item, input)
+    case "Variants": {
+      const [name = "", ...others] = Object.keys(object ?? {})
+      const variant = others.length === 0 && Object.hasOwn(shape.variants, name) ? shape.variants[name] : undefined
+      if (variant !== undefined) return Schema.Struct({ [name]: within(variant, object?.[name]) })
+      const alone = names.filter((name) => shape.variants[name]?.optional)
+      return chosen === undefined
+        ? Schema.Union([
+          ...alone.map((name) => Schema.Literal(name)),
+          ...Object.entries(shape.variants).map(([name, variant]) => Schema.Struct({ [name]: of(variant) }))
+        ])
+        : Schema.Literals(alone).annotate({ message: `Expected one of ${names.join(", ")}` })
+    }
+    case "Either": {
+      const { first, isFirst, second } = shape
+      if (chosen === undefined) return Schema.Union([of(first), of(second)])
+      if (isFirst(input)) return within(first, input)
+      return structure(second.shape, functions, chosen, second.shape._tag === "Struct" ? names : undefined)
+    }
+  }
+}
+
+/** The names that an object of a shape may have. */
+const namesOf = (shape: Field.Shape): ReadonlyArray<string> => {
+  switch (shape._tag) {
+    case "Struct":
+      return Object.keys(shape.fields)
+    case "Variants":
+      return Object.keys(shape.variants)
     case "Either":
-      return Schema.Union([of(shape.first), of(shape.second)])
+      return [...namesOf(shape.second.shape), ...namesOf(shape.first.shape)]
+    default:
+      return []
   }
 }
 
@@ -267,5 +315,8 @@ const mapPresent = (value: object, f: (value: unknown, name: string) => unknown)
     Object.entries(value).filter(([, inner]) => inner !== undefined).map(([name, inner]) => [name, f(inner, name)])
   )
 
-const mapValues = <A, B>(record: { readonly [name: string]: A }, f: (value: A) => B): { readonly [name: string]: B } =>
-  Object.fromEntries(Object.entries(record).map(([name, value]) => [name, f(value)]))
+const mapValues = <A, B>(
+  record: { readonly [name: string]: A },
+  f: (value: A, name: string) => B
+): { readonly [name: string]: B } =>
+  Object.fromEntries(Object.entries(record).map(([name, value]) => [name, f(value, name)]))

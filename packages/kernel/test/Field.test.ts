@@ -1,7 +1,7 @@
 import * as Field from "@effect-resilience/kernel/Field"
 import * as FieldCodec from "@effect-resilience/kernel/FieldCodec"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect } from "effect"
+import { Duration, Effect, Predicate } from "effect"
 
 type When = (error: unknown) => boolean
 
@@ -191,6 +191,44 @@ describe("FieldCodec", () => {
         FieldCodec.decode(options, { permits: "1", wait: "soon", permit: 2, when: "never" })
       )
       for (const name of ["permits", "wait", "permit", "when"]) assert.include(error.message, `"${name}"`)
+    }))
+
+  it.effect("tells of alternatives only what is wrong with the one that is written", () =>
+    Effect.gen(function*() {
+      const choice = Field.struct({
+        rules: Field.oneOrMore(Field.variants(rule)),
+        wait: Field.optional(
+          Field.either(
+            Predicate.hasProperty("list"),
+            Field.variants({ list: Field.integer() }),
+            Field.struct({
+              base: Field.integer(),
+              cap: Field.optional(Field.integer())
+            })
+          )
+        ),
+        shares: Field.optional(Field.record(Field.variants(rule)))
+      })
+      const rows = [
+        [{ rules: { rates: {} } }, "Expected one of consecutive, rate, never\n  at [\"rules\"]"],
+        [{ rules: "often" }, "Expected one of consecutive, rate, never\n  at [\"rules\"]"],
+        [
+          { rules: ["never", { rate: { treshold: 1 } }] },
+          "No such option; there are threshold\n  at [\"rules\"][1][\"rate\"][\"treshold\"]"
+        ],
+        [
+          { rules: "never", wait: { base: 1, limit: 2 } },
+          "No such option; there are base, cap, list\n  at [\"wait\"][\"limit\"]"
+        ],
+        [{ rules: "never", wait: { list: "x" } }, "Expected number\n  at [\"wait\"][\"list\"]"],
+        [
+          { rules: "never", shares: { a: "never", b: "x" } },
+          "Expected one of consecutive, rate, never\n  at [\"shares\"][\"b\"]"
+        ]
+      ] as const
+      for (const [json, message] of rows) {
+        assert.strictEqual((yield* Effect.flip(FieldCodec.decode(choice, json))).message, message)
+      }
     }))
 
   it.effect("finds what the structure allows and the policy does not", () =>
