@@ -21,8 +21,8 @@ export interface AttemptBudget extends Policy.Policy<never, Snapshot> {
   readonly depositUnsafe: (context: Context.Context<never>) => void
   /** Whether an extra attempt may be made now, of this cost, by default 1; pays for it. */
   readonly withdrawUnsafe: (nowMillis: number, cost?: number) => boolean
-  /** An attempt failed. `paid`: it was an extra one. `ignored`: it was not asked, or failed in a way that allows no other one. */
-  readonly failedUnsafe?: ((paid: boolean, ignored?: boolean) => void) | undefined
+  /** An attempt failed with `error`. `paid`: it was an extra one. `final`: in a way that allows no other one. */
+  readonly failedUnsafe?: ((paid: boolean, error?: unknown, final?: boolean) => void) | undefined
   /** A policy begins to make the attempts of a call. What is returned is the budget inside; it is told of the end. */
   readonly enterUnsafe?: ((context: Context.Context<never>) => Entered) | undefined
   /** Of the budget inside a call: the one that the call was told to. */

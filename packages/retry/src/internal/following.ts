@@ -1,9 +1,13 @@
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Attempt from "../Attempt.ts"
 import { Account } from "./account.ts"
 import type { Entered } from "./budget.ts"
+
+/** Whether a failure speaks against another attempt: the dependency was asked, and the call could be made again. */
+const counts = (error: unknown, final: boolean): boolean => !final && !NotAsked.isNotAsked(error)
 
 /** A budget that follows each call from its begin to its end. */
 export abstract class Following extends Account {
@@ -15,8 +19,8 @@ export abstract class Following extends Account {
   // Policies enter.
   depositUnsafe(): void {}
 
-  failedUnsafe(_paid: boolean, ignored = false): void {
-    if (!ignored) this.attemptFailed()
+  failedUnsafe(_paid: boolean, error?: unknown, final = false): void {
+    if (counts(error, final)) this.attemptFailed()
   }
 
   enterUnsafe(): Entered {
@@ -83,7 +87,7 @@ class Tab implements Entered {
     return true
   }
 
-  failedUnsafe(wasPaid: boolean, ignored = false): void {
+  failedUnsafe(wasPaid: boolean, error?: unknown, final = false): void {
     const { account } = this
     if (this.ended) return
     if (this.attempts > 0) {
@@ -92,9 +96,9 @@ class Tab implements Entered {
       if (wasPaid) this.paid--
       if (wasPaid || this.isPaid) account.paid--
     }
-    this.lastFailed = !ignored
+    this.lastFailed = counts(error, final)
     if (this.counted > 0) this.counted--
-    else if (!ignored) account.attemptFailed()
+    else if (this.lastFailed) account.attemptFailed()
   }
 
   handOverUnsafe(): void {

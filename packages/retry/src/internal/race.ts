@@ -201,9 +201,12 @@ class Race<A, E, R> {
   private failed({ index, scope }: Running<A, E>, exit: Exit.Failure<A, E>): void {
     const released = scope && this.released(scope, exit)
     if (released !== undefined) this.run(released)
-    const verdict = this.judge(exit.cause)
+    const failure = exit.cause.reasons.find(Cause.isFailReason)
+    if (failure === undefined || Cause.hasDies(exit.cause)) return this.end(exit)
+    const { error } = failure
+    const verdict = this.judge(error)
     if (verdict === "end") return this.end(exit)
-    Context.get(this.context, budgets.current).failedUnsafe?.(index > 0, verdict === "stop")
+    Context.get(this.context, budgets.current).failedUnsafe?.(index > 0, error, verdict === "stop")
     this.wait?.cancel()
     this.wait = undefined
     this.failures.push(exit)
@@ -215,10 +218,7 @@ class Race<A, E, R> {
   }
 
   /** What follows a failure: the end of the call, no further attempt, or one after so many milliseconds. */
-  private judge(cause: Cause.Cause<E>): "end" | "stop" | number {
-    const failure = cause.reasons.find(Cause.isFailReason)
-    if (failure === undefined || Cause.hasDies(cause)) return "end"
-    const { error } = failure
+  private judge(error: E): "end" | "stop" | number {
     const recovery = this.hedge.classify?.(error) ??
       (NotAsked.isNotAsked(error)
         ? Recovery.giveUp

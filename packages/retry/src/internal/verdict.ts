@@ -1,5 +1,4 @@
 import * as Deadline from "@effect-resilience/deadline/Deadline"
-import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import type { Kind, Recovery } from "@effect-resilience/errors/Recovery"
 import { kindOf } from "@effect-resilience/errors/Recovery"
 import * as Time from "@effect-resilience/kernel/Time"
@@ -96,7 +95,7 @@ const stopped = (
   ofKind: OfKind | undefined
 ): StopReason | undefined => {
   if (recovery._tag !== "Retry" && !(recovery._tag === "Reauthenticate" && ofKind)) return notRetryable
-  fiber.getRef(budgets.current).failedUnsafe?.(attempt > 1, NotAsked.isNotAsked(error))
+  fiber.getRef(budgets.current).failedUnsafe?.(attempt > 1, error)
   if (attempt > times) return { _tag: "TimesUsedUp", times }
   return ofKind !== undefined && ofKind.count >= ofKind.settings.times
     ? { _tag: "TimesUsedUp", times: ofKind.settings.times, kind: kindOf(recovery) }
