@@ -9,7 +9,7 @@
  *
  * **Details**
  *
- * A budget is an account. A first attempt deposits `ratio`; time deposits `minPerSecond` a second; an extra attempt
+ * A budget has a balance. A first attempt deposits `ratio`; time deposits `minPerSecond` a second; an extra attempt
  * withdraws 1, or is rejected at once: nothing waits for a budget. The balance starts at its cap, `burst`, so in any time `t`
  * with `n` first attempts at most `burst + ratio * n + minPerSecond * t` extra ones are sent. An attempt is paid for when it
  * is decided upon, so attempts that still wait in backoff count.
@@ -17,7 +17,7 @@
  * A call deposits once, when it begins, however many retries, hedges and pipelines are nested around it: the outermost
  * deposits, all of them withdraw. Amounts are counted in millionths, as integers, so they do not drift.
  *
- * Four other kinds of budget stand in for the account: `expiring`, which forgets what was earned; `inFlight`, a share of the
+ * Four other kinds can stand in its place: `expiring`, which forgets what was earned; `inFlight`, a share of the
  * attempts in flight, as Envoy and failsafe-go have it; `quota`, with costs and refunds, as the AWS SDKs have it; and
  * `retryThrottling`, as gRPC has it. `quota` and `retryThrottling` stop where most attempts fail and allow nearly all retries
  * where few do, in a fleet of any size. The last three follow each call to its end, which costs it an object and a frame.
@@ -32,11 +32,12 @@
  *
  * `RetryPolicy`, `Hedge` and others take the budget of their surroundings, `Current`; by default that is `noop`, which limits
  * nothing.
- * The scheme of the account is that of Finagle's `RetryBudget`.
+ *
+ * The scheme is that of Finagle's `RetryBudget`.
  *
  * **Gotchas**
  *
- * `deposit` and `withdraw` by hand are for accounts and `expiring`. The three kinds that follow calls learn from policies when
+ * `deposit` and `withdraw` by hand are for this kind and `expiring`. The three kinds that follow calls learn from policies when
  * a call begins and ends; an attempt that is withdrawn for by hand inside a call counts until the call ends, and outside a call
  * it is allowed or not and counts as nothing in flight.
  *
@@ -104,7 +105,7 @@ export class BudgetExhausted extends Data.TaggedError("BudgetExhausted")<{
 }
 
 /**
- * What a budget allows. Without one of the kinds it is an account that calls and time pay into:
+ * What a budget allows. Without one of the kinds, calls and time pay into a balance:
  *
  * - `name`: the dependency; errors, events and metrics carry it. Default `"default"`.
  * - `ratio`: extra attempts earned by each first one; default 0.1, as Google's SRE book and Microsoft's handler have it.
@@ -205,7 +206,7 @@ const accountOf = (
   }, name)
 
 /**
- * Opens an account. Throws `RangeError` where an option makes no sense.
+ * Makes a budget. Throws `RangeError` where an option makes no sense.
  *
  * @category constructors
  * @since 0.1.0
@@ -217,9 +218,9 @@ export const make = ({ name, ...options }: Options = {}): Effect.Effect<AttemptB
 }
 
 /**
- * Opens an account for each key on first use, for example for each host. Its key is its name.
+ * Makes a budget for each key on first use, for example for each host. Its key is its name.
  *
- * - `capacity`: how many of the keys used last to hold; default 100,000. An account that has spent something is kept until
+ * - `capacity`: how many of the keys used last to hold; default 100,000. A budget that has spent something is kept until
  *   time has filled it again, unless `minPerSecond` is 0.
  *
  * @category constructors

@@ -4,11 +4,11 @@
  * **Why**
  *
  * `processes` gives each process its part, whether or not it needs it, and has to be told anew whenever the fleet grows. Here the
- * processes take what they need from one account, and know how many they are.
+ * processes take what they need from one balance, and know how many they are.
  *
  * **Details**
  *
- * It is the account of `AttemptBudget`, with the same options, for all processes together. A process holds a share of it and
+ * It is the default kind of `AttemptBudget`, with the same options, for all processes together. A process holds a share of it and
  * pays for extra attempts from there, so no call waits for the store. Every second, in the background, a process that has
  * had calls asks the store: it gives what its calls have earned beyond its share, and gets what it lacks, and what it lacked since it last
  * asked. The shares of all processes together are half of `burst`. A process without calls keeps 1.
@@ -27,7 +27,7 @@
  * - Not in the package's index, since it loads `Schema`: import it from `@effect-resilience/retry/SharedAttemptBudget`.
  * - All processes have to use the same options for a name.
  * - A process has nothing before its first response from the store, which it asks when the budget is made.
- * - Redis has to be 5 or later. Its account is forgotten when no process has asked for as long as time takes to fill it; without
+ * - Redis has to be 5 or later. The balance is forgotten when no process has asked for as long as time takes to fill it; without
  *   `minPerSecond`, for a day.
  *
  * **Example** (Two processes, one budget)
@@ -113,7 +113,7 @@ export const fields = {
 } satisfies Field.Fields<Options>
 
 /**
- * Where the account is kept.
+ * Where the balance is kept.
  *
  * @category services
  * @since 0.1.0
@@ -123,7 +123,7 @@ export class Store extends Context.Service<Store, {
 }>()("@effect-resilience/retry/SharedAttemptBudget/Store") {}
 
 /**
- * Keeps the account in Redis. Keys begin with `prefix`, by default `"attempt-budget:"`.
+ * Keeps the balance in Redis. Keys begin with `prefix`, by default `"attempt-budget:"`.
  *
  * @category layers
  * @since 0.1.0
@@ -149,7 +149,7 @@ export const layerStoreRedis = (
   )
 
 /**
- * Keeps the account in the memory of this process.
+ * Keeps the balance in the memory of this process.
  *
  * @category layers
  * @since 0.1.0

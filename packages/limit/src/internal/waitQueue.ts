@@ -278,7 +278,7 @@ export abstract class WaitQueue implements PolicyEvent.Rejecting {
     })
   }
 
-  /** Calls that came while nobody asked how long they wait: their time begins now. */
+  /** Calls that came before the discipline asked how long they wait: their time begins now. */
   private startClocks(now: number) {
     for (const { oldest } of this.lines) {
       for (let waiter = oldest; waiter !== undefined; waiter = waiter.next) waiter.since = now

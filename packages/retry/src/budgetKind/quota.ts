@@ -19,7 +19,7 @@ const field = /* @__PURE__ */ Field.map(
 )
 
 /**
- * An account whose extra attempts cost what the retry policy says, and give it back where they help: a call that succeeds
+ * A budget whose extra attempts cost what the retry policy says, and give it back where they help: a call that succeeds
  * returns the cost of its last extra attempt, one that needed none pays a little in. Time pays nothing.
  *
  * - `capacity`: the balance at the start, and its cap; default 500.
