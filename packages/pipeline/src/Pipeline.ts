@@ -188,10 +188,11 @@ export type PoliciesOf<P> = { readonly [K in keyof P]?: InstanceOf<P[K]> | undef
  *
  * - `parts`: the parts that a description can name; default `Pipeline.parts`.
  * - `policies`: policies made elsewhere, in place of those that the description names: a `SharedCircuitBreaker`, a bulkhead
- *   that two pipelines share. One that it does not name is left out.
+ *   that two pipelines share, a `RetryPolicy` such as `aws2026`. One that it does not name is left out. They judge errors by
+ *   their own options, not by `classify`.
  * - `around`: functions in slots, made by `around`.
- * - `classify`: the recovery of errors that do not carry the right one, such as `LibraryErrors.classify`, for all parts;
- *   `undefined` falls back to `Classifier.classify`.
+ * - `classify`: the recovery of errors that do not carry the right one, such as `LibraryErrors.classify`, for all parts
+ *   that the description makes; `undefined` falls back to `Classifier.classify`.
  *
  * @category models
  * @since 0.1.0

@@ -228,15 +228,21 @@ describe("a quota", () => {
       }))
   }
 
-  it.effect("gets nothing back for a result that would have been retried", () =>
+  it.effect("gets nothing back for a result that would have been retried, through whatever policies it goes", () =>
     Effect.gen(function*() {
-      const budget = yield* AttemptBudget.make({ quota: { capacity: 10 } })
-      const call = Effect.succeed("pending").pipe(
-        RetryPolicy.retry(once, { retryWhen: () => true }),
-        AttemptBudget.withAttemptBudget(budget)
-      )
-      assert.strictEqual(yield* call, "pending")
-      assert.strictEqual(yield* balance(budget), 9)
+      for (const layers of [0, 1, 2]) {
+        const budget = yield* AttemptBudget.make({ quota: { capacity: 10 } })
+        const poll = (result: Effect.Effect<string>) => {
+          let call = RetryPolicy.retry(result, once, { retryWhen: (state) => state === "pending" })
+          for (let layer = 0; layer < layers; layer++) call = RetryPolicy.retry(call, once)
+          return AttemptBudget.withAttemptBudget(call, budget)
+        }
+        assert.strictEqual(yield* poll(Effect.succeed("pending")), "pending")
+        assert.strictEqual(yield* balance(budget), 9, `${layers} around`)
+        let looks = 0
+        assert.strictEqual(yield* poll(Effect.sync(() => looks++ === 0 ? "pending" : "done")), "done")
+        assert.strictEqual(yield* balance(budget), 9, `${layers} around, done`)
+      }
     }))
 
   it.effect("takes back what hedges cost that won", () =>

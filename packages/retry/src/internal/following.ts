@@ -51,6 +51,8 @@ class Tab implements Entered {
   private counted = 0
   /** The failure of the last attempt is counted, and may become that of the attempt around. */
   private lastFailed = false
+  /** The last result inside is one that a policy would have retried, so it is no success. */
+  private lastUnwanted = false
   private ended = false
   private isHandedOver = false
   private lastCost: number | undefined = undefined
@@ -79,6 +81,7 @@ class Tab implements Entered {
     if (!account.withdrawUnsafe(nowMillis, cost)) return false
     if (!this.ended) {
       call.lastCost = cost
+      this.lastUnwanted = false
       this.attempts++
       this.paid++
       account.attempts++
@@ -121,8 +124,9 @@ class Tab implements Entered {
     this.ended = true
     account.attempts -= this.attempts
     account.paid -= this.isPaid ? this.attempts : this.paid
-    // A result that a policy would have retried is none.
-    if (outer === undefined) return account.callEnded(Exit.isSuccess(exit) && this.attempts > 0, this.lastCost)
+    const succeeded = Exit.isSuccess(exit) && this.attempts > 0 && !this.lastUnwanted
+    if (outer === undefined) return account.callEnded(succeeded, this.lastCost)
+    outer.lastUnwanted = Exit.isSuccess(exit) && !succeeded
     account.attempts++
     if (this.isPaid) account.paid++
     // One that was not told of the failure of its attempt hands on that something inside was.
