@@ -24,6 +24,7 @@ export default defineConfig({
         extends: true as const,
         test: {
           name,
+          setupFiles: ["packages/repo-checks/src/PropertyDefaults.ts"],
           include: [`packages/${name}/test/**/*.test.ts`],
           exclude: [`packages/${name}/test/integration/**`]
         }

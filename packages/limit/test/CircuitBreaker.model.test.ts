@@ -197,7 +197,7 @@ it.effect.prop(
         assert.deepStrictEqual(seen(yield* breaker.snapshot), model.seen, JSON.stringify(command))
       }
     }).pipe(Random.withSeed(6), Effect.provide(TestClock.layer())),
-  { timeout: 120_000, arbitrary: { runs: 600, seed: 6 } }
+  { timeout: 120_000, arbitrary: { runs: 600, seed: 6, size: 150 } }
 )
 
 /** A snapshot as plain numbers. */

@@ -408,7 +408,7 @@ describe("ConcurrencyLimit", () => {
           assert.isTrue(estimator.limit >= 2 && estimator.limit <= 40, String(estimator.limit))
         }
       }),
-    { timeout: 60_000, arbitrary: { runs: 200, seed: 6 } }
+    { timeout: 60_000, arbitrary: { runs: 200, seed: 6, size: 300 } }
   )
 
   it("rejects options that make no sense where they are written", () => {

@@ -82,6 +82,9 @@ describe("LocalFileSystem", () => {
     Schema.Struct({ do: Schema.Literal("readAt"), size, position: between(-1, 300_000) })
   ])
 
+  // Assertions compare it a hundred times as quickly as an array.
+  const text = (bytes: Uint8Array) => Buffer.from(bytes).toString("latin1")
+
   it.effect.prop(
     "reads what Node's reads, from any position",
     [Schema.Array(Step)],
@@ -97,18 +100,18 @@ describe("LocalFileSystem", () => {
               Effect.suspend((): Effect.Effect<unknown, PlatformError.PlatformError> => {
                 if (step.do === "seek") return file.seek(BigInt(step.offset), step.current ? "current" : "start")
                 if (step.do === "readAlloc") {
-                  return Effect.map(file.readAlloc(step.size), Option.map((bytes) => [...bytes]))
+                  return Effect.map(file.readAlloc(step.size), Option.map(text))
                 }
                 const buffer = new Uint8Array(step.size)
                 const options = step.do === "readAt" ? { position: BigInt(step.position) } : undefined
-                return Effect.map(file.read(buffer, options), (bytes) => [bytes, ...buffer])
+                return Effect.map(file.read(buffer, options), (bytes) => [bytes, text(buffer)])
               }),
               { onSuccess: (value) => value, onFailure: ({ reason }) => reason._tag }
             ))
           assert.deepStrictEqual(ours, theirs)
         }
       }),
-    { arbitrary: { runs: 40, seed: 4 } }
+    { timeout: 60_000, arbitrary: { runs: 40, seed: 4 } }
   )
 
   it.effect("streams and writes like any other", () =>

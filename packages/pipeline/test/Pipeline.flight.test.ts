@@ -23,8 +23,11 @@ const admitting = {
   concurrencyLimit: { algorithm: { aimd: { initial: 2, min: 1, max: 3, timeout: "1 second" } } }
 } as const
 
+// No queue: a call does not wait for the loser of its hedge, so whether the next one finds that loser's place free in the same
+// millisecond is chance.
 const hedged = {
   ...admitting,
+  bulkhead: { permits: 2 },
   hedge: { after: "700 millis", times: 2, share: 1, idempotent: true }
 } as const
 
