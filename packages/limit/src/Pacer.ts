@@ -132,7 +132,8 @@ export interface Pacer extends Policy.Policy<PaceExceeded, Snapshot> {
  *
  * - `name`: the name in errors and the limiter's key; default `"default"`.
  * - `limit`, `window`: at most `limit` calls in each `window`.
- * - `burst`: how many may go at once after a quiet time, and the most that one call may cost; default `cost`.
+ * - `burst`: how many may go at once after a quiet time, and the most that one call may cost; at least `cost`, and
+ *   that by default.
  * - `cost`: how many a call counts for that does not say; default 1.
  * - `rates`: what else is counted, by name: each with a `limit`, `window`, `burst` and `cost` of its own. `calls` is the name
  *   of the rate above.

@@ -44,7 +44,7 @@
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
 import type * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as Field from "@effect-resilience/kernel/Field"
-import type * as Keyed from "@effect-resilience/kernel/Keyed"
+import * as Keyed from "@effect-resilience/kernel/Keyed"
 import * as Policy from "@effect-resilience/kernel/Policy"
 import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
 import * as Backoff from "@effect-resilience/retry/Backoff"
@@ -118,27 +118,35 @@ export const make = (
   options: Options = {}
 ): Effect.Effect<CircuitBreaker.CircuitBreaker, never, Store.CircuitBreakerStore | Scope.Scope> => {
   const settings = Field.read("SharedCircuitBreaker", fields, options)
-  return Effect.map(circuitsOf(settings), (circuits) => circuits.get(settings.name))
+  return Effect.map(makerOf(settings), (make) => make(settings.name))
 }
 
 /**
- * Makes a shared circuit breaker for each key, which is its name. Nothing is held here, so there is no capacity; an isolation
- * is forgotten with the instance that was isolated.
+ * Makes a shared circuit breaker for each key, which is its name.
+ *
+ * - `capacity`: how many of the keys used last to hold; default 100,000. One that is isolated is never forgotten, and the state of
+ *   the others is in the store.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const keyed = (
-  options: Options = {}
+  options: Options & Keyed.Options = {}
 ): Effect.Effect<
-  Pick<Keyed.Keyed<CircuitBreaker.CircuitBreaker>, "get">,
+  Keyed.Keyed<CircuitBreaker.CircuitBreaker>,
   never,
   Store.CircuitBreakerStore | Scope.Scope
-> => circuitsOf(Field.read("SharedCircuitBreaker", fields, options))
+> => {
+  const { capacity, settings } = Keyed.read("SharedCircuitBreaker", fields, options)
+  return Effect.map(
+    makerOf(settings),
+    (make) => Keyed.make({ capacity, make, isIdle: ({ isIdle }) => isIdle })
+  )
+}
 
 type Settings = Field.Settings<typeof fields>
 
-const circuitsOf = /* @__PURE__ */ Effect.fnUntraced(function*(settings: Settings) {
+const makerOf = /* @__PURE__ */ Effect.fnUntraced(function*(settings: Settings) {
   const { classify, maxOpenDuration, name, onStoreError, openDuration, tripPolicy } = settings
   const surrounding = yield* Store.CircuitBreakerStore
   const store = yield* Effect.provideService(
@@ -158,7 +166,7 @@ const circuitsOf = /* @__PURE__ */ Effect.fnUntraced(function*(settings: Setting
     Effect.forkScoped({ startImmediately: true })
   )
   const scope = yield* Effect.scope
-  return { get: (key: string): CircuitBreaker.CircuitBreaker => new Shared(key, hub, store, classify, scope) }
+  return (key: string) => new Shared(key, hub, store, classify, scope)
 })
 
 /**
@@ -216,6 +224,10 @@ class Shared implements CircuitBreaker.CircuitBreaker, PolicyEvent.Rejecting {
     this.store = store
     this.classify = classify
     this.scope = scope
+  }
+
+  get isIdle(): boolean {
+    return this.holders.size === 0
   }
 
   execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | CircuitBreaker.CircuitOpen, R> {

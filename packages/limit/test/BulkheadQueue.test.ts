@@ -43,21 +43,6 @@ const disciplines: Record<string, QueueDiscipline.QueueDiscipline> = {
 }
 
 describe("the queue of a bulkhead", () => {
-  it.effect("gives calls that wait the time of a `queueTimeout` that comes with a reload, from then on", () =>
-    Effect.gen(function*() {
-      yield* TestClock.adjust("1 hour")
-      const bulkhead = yield* Bulkhead.make({ permits: 1, queue: 2 })
-      const began: Array<number> = []
-      yield* start(bulkhead, began, 0)
-      const waiting = yield* start(bulkhead, began, 1)
-      yield* TestClock.adjust("1 minute")
-      yield* bulkhead.reload({ permits: 1, queue: 2, queueTimeout: "5 seconds" })
-      yield* TestClock.adjust("4 seconds")
-      assert.strictEqual((yield* bulkhead.snapshot).waiting, 1)
-      yield* TestClock.adjust("1 second")
-      assert.strictEqual(reasonOf(yield* Fiber.join(waiting.fiber)), "QueueTimeout")
-    }))
-
   it.effect.prop(
     "behaves like the plain model with weights, priorities and each discipline, whatever ends or is interrupted",
     {

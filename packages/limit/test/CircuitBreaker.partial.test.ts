@@ -134,6 +134,7 @@ describe("a ramp", () => {
 
   it("rejects options that make no sense", () => {
     assert.throws(() => CircuitBreaker.make({ ramp: { over: 0 } }), RangeError, "ramp.over")
+    assert.throws(() => CircuitBreaker.proportional({ tolerated: 0.9 }), RangeError, "never rejects")
     assert.throws(() => CircuitBreaker.make({ ramp: { over: 1, from: 0 } }), RangeError, "ramp.from")
     assert.throws(() => CircuitBreaker.make({ ramp: { over: 1, aggression: 0 } }), RangeError, "ramp.aggression")
   })
@@ -219,7 +220,7 @@ describe("the trip policy proportional", () => {
 
   it.effect("does not begin with few calls, and goes on with few", () =>
     Effect.gen(function*() {
-      const breaker = yield* make()
+      const breaker = yield* make({ minimumCalls: 10 })
       yield* outcomes(breaker, 9, 9)
       assert.strictEqual(yield* stateOf(breaker), "Closed")
       yield* outcomes(breaker, 1, 1)
@@ -235,7 +236,7 @@ describe("the trip policy proportional", () => {
 
   it.effect("opens the circuit where it may reject all", () =>
     Effect.gen(function*() {
-      const breaker = yield* make({ maxProbability: 1 })
+      const breaker = yield* make({ maxProbability: 1, minimumCalls: 10 })
       yield* outcomes(breaker, 5, 10)
       assert.strictEqual(yield* stateOf(breaker), "Partial")
       const permits = yield* Effect.retry(breaker.tryAcquire, { times: 1000 })

@@ -253,6 +253,15 @@ describe("a saved state", () => {
       assert.strictEqual(yield* stateOf(breaker), "Closed")
     }))
 
+  it.effect("that counts more failures than calls does not make the failure rate more than 1", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("1 hour")
+      const breaker = yield* CircuitBreaker.make({ tripPolicy: CircuitBreaker.proportional({}) })
+      const windows = [{ calls: Array(10).fill(1), marked: Array(10).fill(5), sliceMillis: [1000] }]
+      yield* breaker.restore({ ...yield* breaker.save, windows })
+      assert.deepInclude(yield* breaker.snapshot, { buffered: 10, failureRate: 1 })
+    }))
+
   it.effect("that makes no sense is an error, and its path is named", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make(options)

@@ -2,7 +2,7 @@ import { Recovery } from "@effect-resilience/errors"
 import { PolicyEvent } from "@effect-resilience/kernel"
 import { CircuitBreaker, Outcome } from "@effect-resilience/limit"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Fiber, Stream } from "effect"
+import { Duration, Effect, Exit, Fiber, Logger, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as published from "./published/resilience4j.ts"
 
@@ -162,6 +162,16 @@ describe("probes judged by a rate", () => {
 })
 
 describe("modes", () => {
+  it.effect("metrics only logs once when the circuit would have opened", () =>
+    Effect.gen(function*() {
+      const logged: Array<unknown> = []
+      const logger = Logger.make(({ message }) => logged.push(message))
+      const breaker = yield* make({ mode: "metricsOnly", tripPolicy: CircuitBreaker.consecutive(2) })
+      yield* Effect.provide(run(breaker, ["-", "-", "-", "+", "-", "-"]), Logger.layer([logger]))
+      const line = ["Circuit \"default\" would have opened, and is MetricsOnly"]
+      assert.deepStrictEqual(logged, [line, line])
+    }))
+
   it.effect("metrics only counts how often the circuit would have opened, and rejects nothing", () =>
     Effect.gen(function*() {
       const breaker = yield* make({ mode: "metricsOnly", tripPolicy: CircuitBreaker.consecutive(2) })

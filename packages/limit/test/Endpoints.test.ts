@@ -5,7 +5,7 @@ import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
 import { Bulkhead, CircuitBreaker, Endpoints } from "@effect-resilience/limit"
 import { AttemptBudget, Backoff, Hedge, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Fiber, Random } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Logger, Random } from "effect"
 import { TestClock } from "effect/testing"
 
 const Id = Context.Reference<number>("test/Id", { defaultValue: () => -1 })
@@ -48,6 +48,26 @@ const ejected = Effect.map(({ addresses }: Endpoints.Snapshot) =>
 )
 
 describe("Endpoints", () => {
+  it.effect("log what they eject as a warning, and what returns", () =>
+    seeded(Effect.gen(function*() {
+      const logged: Array<unknown> = []
+      const logger = Logger.make(({ logLevel, message }) => logged.push([logLevel, message]))
+      const endpoints = yield* Endpoints.make({
+        name: "ledger",
+        addresses: ["a", "b"],
+        ejection: { consecutive: 1, duration: "30 seconds" }
+      })
+      yield* Effect.gen(function*() {
+        yield* repeated(10, endpoints.use(server(new Set(["a"]))))
+        yield* TestClock.adjust("1 minute")
+        yield* endpoints.use(server(new Set()))
+      }).pipe(Effect.provide(Logger.layer([logger])))
+      assert.deepStrictEqual(logged, [
+        ["Warn", ["Endpoints \"ledger\" ejects a for 30s: ConsecutiveFailures"]],
+        ["Info", ["Endpoints \"ledger\" returns calls to a"]]
+      ])
+    })))
+
   describe("choose", () => {
     it.effect("the less loaded of two: calls that stay spread far more evenly than by chance", () =>
       seeded(Effect.gen(function*() {

@@ -37,6 +37,14 @@ describe("Pacer", () => {
       assert.deepStrictEqual(ran, [0, 0, 0, 250, 500, 750])
     }).pipe(Effect.provide(memory)))
 
+  it.effect("lets a call of the usual cost go, though the burst is said to be lower", () =>
+    Effect.gen(function*() {
+      const pacer = yield* Pacer.make({ limit: 4, window: "1 second", burst: 1, cost: 2 })
+      const { ran } = yield* startCalls(pacer, 3)
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(ran, [0, 500, 1000])
+    }).pipe(Effect.provide(memory)))
+
   it.effect("counts a call for its cost", () =>
     Effect.gen(function*() {
       const pacer = yield* Pacer.make({ limit: 10, window: "1 second", burst: 5 })

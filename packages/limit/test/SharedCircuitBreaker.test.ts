@@ -56,6 +56,18 @@ describe("SharedCircuitBreaker", () => {
       yield* one.execute(Effect.void)
     }).pipe(Effect.provide(Store.layerStoreMemory())))
 
+  it.effect("is the same one for a key each time: its isolation and what it counts stay", () =>
+    Effect.gen(function*() {
+      const circuits = yield* SharedCircuitBreaker.keyed({ ...options, capacity: 1 })
+      const isolation = yield* circuits.get("a").isolate
+      for (const key of ["b", "c", "d"]) circuits.get(key)
+      assert.strictEqual((yield* Effect.flip(circuits.get("a").execute(Effect.void))).state, "Isolated")
+      assert.strictEqual((yield* circuits.get("a").snapshot).rejected, 1)
+      yield* isolation.release
+      yield* circuits.get("a").execute(Effect.void)
+      assert.isAtMost(circuits.size, 3)
+    }).pipe(Effect.provide(Store.layerStoreMemory())))
+
   it.effect("leaves an error of a breaker inside alone", () =>
     Effect.gen(function*() {
       const breaker = yield* SharedCircuitBreaker.make(options)

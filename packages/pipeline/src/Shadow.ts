@@ -167,7 +167,13 @@ export const make = (description: Description, options: Options = {}): Effect.Ef
       part
     )
   }
-  const { deadline, name } = description
+  const { budget, deadline, name, retry } = description
+  requireArgument(
+    budget === undefined || retry !== undefined,
+    "Shadow.budget",
+    "beside a retry, whose attempts it judges",
+    "alone"
+  )
   const makers = Effect.all({
     call: levelOf(description, levels.call, options),
     retry: levelOf(description, levels.retry, options),

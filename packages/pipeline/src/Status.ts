@@ -8,8 +8,8 @@
  *
  * **Details**
  *
- * Of a snapshot, numbers, durations and the state are shown. Texts are not, and of lists and records only how many there are:
- * they hold addresses of endpoints, and keys, which may be tenants or secrets. Keyed policies are counted.
+ * Of options and snapshots, numbers, durations and states are shown. Texts are not, and of what is kept by names only how many there
+ * are: they may be addresses, tenants or secrets. Keyed policies are counted. `Pipeline.describe` shows all options.
  *
  * **Example** (A pipeline whose circuit is isolated)
  *

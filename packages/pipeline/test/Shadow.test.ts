@@ -192,6 +192,7 @@ describe("Shadow", () => {
   it("has no parts that it cannot judge, and no options that make no sense", () => {
     assert.throws(() => Shadow.make(JSON.parse(`{ "name": "x", "hedge": { "after": 1 } }`)), RangeError, "hedge")
     assert.throws(() => Shadow.make({ name: "x", bulkhead: { permits: 0 } }), RangeError)
+    assert.throws(() => Shadow.make({ name: "x", budget: {} }), RangeError, "Shadow.budget must be beside a retry")
   })
 
   it.effect("decides nothing where it is switched off", () =>

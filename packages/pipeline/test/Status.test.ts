@@ -1,6 +1,6 @@
-import { Keyed } from "@effect-resilience/kernel"
+import { Field, Keyed } from "@effect-resilience/kernel"
 import { Bulkhead, CircuitBreaker } from "@effect-resilience/limit"
-import { Pipeline, PipelineRegistry, Status } from "@effect-resilience/pipeline"
+import { Part, Pipeline, PipelineRegistry, Status } from "@effect-resilience/pipeline"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import { TestClock } from "effect/testing"
@@ -36,6 +36,33 @@ describe("Status", () => {
       // Without the numbers, it is what the pipeline says of itself.
       assert.strictEqual(text.replaceAll(/ {2}\[.*\]$/gm, ""), yield* ledger.describe)
       assert.include(text, "state Open")
+    }))
+
+  it.effect("shows no key and no text of options, and how many there are", () =>
+    Effect.gen(function*() {
+      const audit = Part.make({
+        slot: "attempt",
+        field: Field.struct({ token: Field.text, every: Field.duration() }),
+        make: () => Effect.succeed(undefined)
+      })
+      const description = {
+        name: "ledger",
+        bulkhead: { permits: 1, priorities: ["secret-1", "secret-2"] },
+        concurrencyLimit: { algorithm: { aimd: { initial: 5 } }, shares: { "secret-3": 0.5 } },
+        pacer: { limit: 1, window: "1 second", rates: { "secret-4": { limit: 1, window: 10 } } },
+        retry: { times: 2, backoff: { base: 100, jitter: "full" } },
+        audit: { token: "secret-5", every: "1 second" }
+      } as const
+      const ledger = yield* Pipeline.make(description, { parts: { ...Pipeline.parts, audit } })
+      const { parts } = yield* ledger.status
+      assert.deepStrictEqual(Object.fromEntries(parts.map(({ options, part }) => [part, options])), {
+        bulkhead: "permits 1, priorities (2)",
+        concurrencyLimit: "algorithm (aimd (initial 5)), shares (1)",
+        pacer: "limit 1, window 1 second, rates (1)",
+        retry: "times 2, backoff (base 100, jitter full)",
+        audit: "every 1 second"
+      })
+      assert.include(yield* ledger.describe, "secret-5")
     }))
 
   it.effect("shows no key and no text of a snapshot, and counts keyed policies", () =>

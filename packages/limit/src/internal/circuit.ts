@@ -11,7 +11,7 @@ import * as Outcome from "../Outcome.ts"
 import { nowMillis, permit, stopwatch, told } from "./circuitFiber.ts"
 import type { AnyFiber, Stopwatch } from "./circuitFiber.ts"
 import type { Isolation, Permit, Snapshot, Transition } from "./circuitState.ts"
-import { CircuitOpen, log, tell } from "./circuitState.ts"
+import { CircuitOpen, log, logTripped, tell } from "./circuitState.ts"
 import type { Gate } from "./gated.ts"
 import { Gated } from "./gated.ts"
 import { Holders } from "./holders.ts"
@@ -265,9 +265,11 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
     if (this.#phase === "MetricsOnly") {
       if (outcome._tag === "Ignored") return undefined
       const trips = share >= 1
-      if (trips && !this.#isTripped) this.#tripped++
+      const begins = trips && !this.#isTripped
       this.#isTripped = trips
-      return undefined
+      if (!begins) return undefined
+      this.#tripped++
+      return logTripped(this.name)
     }
     if (share < 1 && this.#phase === "Partial") return undefined
     return Effect.withFiber((fiber) => {

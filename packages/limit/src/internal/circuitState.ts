@@ -166,3 +166,7 @@ export const log = ({ from, policy, retryAfter, to }: Transition): Effect.Effect
     ? Effect.logInfo(message)
     : Effect.logWarning(`${message} for ${Duration.format(retryAfter)}`)
 }
+
+/** That a circuit would open, if it did not count only. */
+export const logTripped = (policy: string): Effect.Effect<void> =>
+  Effect.logWarning(`Circuit "${policy}" would have opened, and is MetricsOnly`)

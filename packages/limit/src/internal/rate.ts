@@ -39,8 +39,8 @@ export class Rate {
     within: StoreTimeout
   ) {
     this.intervalMillis = Duration.toMillis(window) / limit
-    // The limiter's windows are a millisecond at least.
-    this.burst = Math.max(burst ?? cost, Math.ceil(1 / this.intervalMillis))
+    // The usual call has to fit in, and the limiter's windows are a millisecond at least.
+    this.burst = Math.max(burst ?? cost, cost, Math.ceil(1 / this.intervalMillis))
     this.cost = cost
     this.key = key
     this.limiter = limiter

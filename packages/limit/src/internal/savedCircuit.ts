@@ -35,7 +35,7 @@ const fields = {
   stableMillis: /* @__PURE__ */ Field.number(),
   windows: /* @__PURE__ */ Field.optional(
     /* @__PURE__ */ Field.oneOrMore(
-      /* @__PURE__ */ Field.record(/* @__PURE__ */ Field.oneOrMore(/* @__PURE__ */ Field.number()))
+      /* @__PURE__ */ Field.record(/* @__PURE__ */ Field.oneOrMore(/* @__PURE__ */ Field.number({ min: 0 })))
     )
   )
 } satisfies Field.Fields<Saved>

@@ -56,7 +56,9 @@ export class Slices {
     const age = Math.floor(elapsed / this.#sliceMillis)
     for (let index = age; index < slices; index++) {
       // Slices of a clock that began later have numbers below 0.
-      this.#addTo(this.#latest + 1 + index - age + slices, calls?.[index] ?? 0, marked?.[index] ?? 0)
+      const total = Math.floor(calls?.[index] ?? 0)
+      const ofThese = Math.min(total, Math.floor(marked?.[index] ?? 0))
+      this.#addTo(this.#latest + 1 + index - age + slices, total, ofThese)
     }
   }
 

@@ -39,7 +39,6 @@ export interface Waiter {
   line: Line | undefined
   previous: Waiter | undefined
   next: Waiter | undefined
-  /** When it came; known where its time can be up. */
   since: number
   /** Until when it must begin, if it has a deadline. */
   deadlineAt: number | undefined
@@ -96,7 +95,6 @@ export abstract class WaitQueue implements PolicyEvent.Rejecting {
 
   protected wait(waits: Waits, fiber: AnyFiber) {
     this.waits = waits
-    if (!this.isTimed) this.startClocks(monotonicMillis(fiber.getRef(Clock.Clock)))
     this.isTimed = isTimed(waits)
     this.reaper?.interruptUnsafe()
     this.reaper = undefined
@@ -123,7 +121,7 @@ export abstract class WaitQueue implements PolicyEvent.Rejecting {
   protected append(waiter: Waiter, fiber: AnyFiber) {
     const { deadline, queue } = this.waits
     const isFull = this.waiting >= queue
-    const now = this.isTimed || isFull || this.waiting === 0 ? monotonicMillis(fiber.getRef(Clock.Clock)) : 0
+    const now = monotonicMillis(fiber.getRef(Clock.Clock))
     const rank = this.rankOf(fiber)
     if (isFull) this.drop(this.victim(rank, now), "QueueFull")
     if (this.waiting === 0) {
@@ -132,7 +130,7 @@ export abstract class WaitQueue implements PolicyEvent.Rejecting {
     }
     const line = this.line(rank)
     waiter.line = line
-    if (this.isTimed) waiter.since = now
+    waiter.since = now
     const atMillis = deadline === undefined ? Infinity : fiber.getRef(deadline).atMillis
     if (atMillis < Infinity) waiter.deadlineAt = atMillis
     waiter.previous = line.newest
@@ -180,15 +178,18 @@ export abstract class WaitQueue implements PolicyEvent.Rejecting {
 
   private grant(dispatcher: SchedulerDispatcher | undefined, now: number) {
     let turns = turnsBeforeYield
-    for (let waiter = this.next(now); waiter !== undefined; waiter = this.next(now)) {
+    for (let first = this.next(now); first !== undefined; first = this.next(now)) {
       if (dispatcher !== undefined && turns-- === 0) return this.grantLater(dispatcher, now)
-      if (waiter.deadlineAt !== undefined && waiter.deadlineAt <= now) this.drop(waiter, "Deadline")
+      const leaves = isLate(first, now) || this.isTooHeavy(first.weight) || this.hasRoom(first)
+      const waiter = leaves ? first : this.overtaking()
+      if (waiter === undefined) break
+      if (isLate(waiter, now)) this.drop(waiter, "Deadline")
       else if (this.isTooHeavy(waiter.weight)) this.drop(waiter, "TooHeavy")
-      else if (this.hasRoom(waiter)) {
+      else {
         this.remove(waiter)
         this.count(now)
         waiter.go()
-      } else break
+      }
     }
     this.granting = false
   }
@@ -196,8 +197,7 @@ export abstract class WaitQueue implements PolicyEvent.Rejecting {
   private next(now: number): Waiter | undefined {
     if (this.waiting === 0) return undefined
     const line = this.lines.length === 1 ? this.lines[0] : this.lines.find(({ size }) => size > 0)
-    const first = this.isNewestFirst(now) ? line?.newest : line?.oldest
-    return first === undefined || this.hasRoom(first) ? first : this.overtaking() ?? first
+    return this.isNewestFirst(now) ? line?.newest : line?.oldest
   }
 
   /** Which call may begin though there is no room for the first. */
@@ -278,13 +278,6 @@ export abstract class WaitQueue implements PolicyEvent.Rejecting {
     })
   }
 
-  /** Calls that came before the discipline asked how long they wait: their time begins now. */
-  private startClocks(now: number) {
-    for (const { oldest } of this.lines) {
-      for (let waiter = oldest; waiter !== undefined; waiter = waiter.next) waiter.since = now
-    }
-  }
-
   private until(since: number): number {
     const { discipline, queueTimeoutMillis } = this.waits
     return Math.min(since + queueTimeoutMillis, discipline?.until(since, this.standsSince) ?? Infinity)
@@ -298,6 +291,8 @@ export abstract class WaitQueue implements PolicyEvent.Rejecting {
     return found
   }
 }
+
+const isLate = ({ deadlineAt }: Waiter, now: number): boolean => deadlineAt !== undefined && deadlineAt <= now
 
 const isTimed = ({ discipline, queueTimeoutMillis }: Waits): boolean =>
   queueTimeoutMillis < Infinity || (discipline !== undefined && discipline.until(0, 0) < Infinity)

@@ -1,3 +1,4 @@
+import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Duration from "effect/Duration"
 import { Slices } from "../internal/slices.ts"
@@ -22,7 +23,12 @@ const fields = {
 
 const field = /* @__PURE__ */ Field.map(
   /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.struct(fields), {}),
-  (settings) => rule(() => new Proportional(settings), { timed: true })
+  (settings, path) => {
+    const { deadZone, tolerated } = settings
+    const least = tolerated * (1 + deadZone)
+    requireArgument(least < 1, `${path}.deadZone`, `below ${1 / tolerated - 1}, or the rule never rejects`, deadZone)
+    return rule(() => new Proportional(settings), { timed: true })
+  }
 )
 
 /**

@@ -1,7 +1,7 @@
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
-import type { Around, Description, Table } from "../Part.ts"
+import type { AnyPart, Around, Description, Table } from "../Part.ts"
 import * as Slot from "../Slot.ts"
 
 /** The field of a whole description. */
@@ -80,16 +80,58 @@ export const lines = (
   description: Description,
   parts: Table,
   around: ReadonlyArray<Around<unknown, unknown>>,
-  madeElsewhere: { readonly [key: string]: unknown } = {}
+  madeElsewhere: { readonly [key: string]: unknown } = {},
+  view: (shape: Field.Shape, options: unknown) => unknown = (_, options) => options
 ): ReadonlyArray<Line> =>
   Slot.order.flatMap((slot) => [
     ...around.filter((one) => one.slot === slot).map((one) => ({ slot, part: slot, options: one.name })),
     ...Object.keys(parts).filter((key) => parts[key]?.slot === slot && isNamed(description[key])).map((part) => ({
       slot,
       part,
-      options: madeElsewhere[part] === undefined ? format(description[part]) : "made elsewhere"
+      options: madeElsewhere[part] === undefined
+        ? format(viewed(parts[part], description[part], view))
+        : "made elsewhere"
     }))
   ])
+
+const viewed = (
+  part: AnyPart | undefined,
+  options: unknown,
+  view: (shape: Field.Shape, options: unknown) => unknown
+): unknown => part === undefined ? options : view(part.field.shape, options)
+
+/** What may be shown to anybody: no texts, and of records and lists of texts only how many entries there are. */
+export const withoutTexts = (shape: Field.Shape, value: unknown): unknown => {
+  if (value === undefined) return undefined
+  switch (shape._tag) {
+    case "Text":
+      return undefined
+    case "Record":
+      return Predicate.isObject(value) ? `(${Object.keys(value).length})` : undefined
+    case "OneOrMore": {
+      const items = listOf(value).map((item) => withoutTexts(shape.item.shape, item))
+      return items.includes(undefined) ? `(${items.length})` : items
+    }
+    case "Struct":
+      return fieldsWithoutTexts((name) => shape.fields[name], value)
+    case "Variants":
+      return fieldsWithoutTexts((name) => shape.variants[name], value)
+    case "Either":
+      return withoutTexts((shape.isFirst(value) ? shape.first : shape.second).shape, value)
+    default:
+      return value
+  }
+}
+
+const fieldsWithoutTexts = (fieldOf: (name: string) => Field.AnyField | undefined, value: unknown): unknown =>
+  Predicate.isObject(value)
+    ? Object.fromEntries(
+      Object.entries(value).map(([name, option]) => {
+        const field = fieldOf(name)
+        return [name, field && withoutTexts(field.shape, option)]
+      })
+    )
+    : value
 
 export const describe = (name: string, lines: ReadonlyArray<Line>): string =>
   [name, ...lines.map(({ options, part }) => line(part, options)), "  the call"].join("\n")
@@ -99,7 +141,7 @@ const isNamed = (options: unknown): boolean => options !== undefined && options 
 export const line = (part: string, text: string): string => `  ${part.padEnd(14)}  ${text}`.trimEnd()
 
 const format = (value: unknown): string => {
-  if (value === true) return ""
+  if (value === true || value === undefined) return ""
   if (typeof value === "number") return `${value} millis`
   if (Duration.isDuration(value)) return Duration.format(value)
   return Predicate.isObject(value) ? options(value) : String(value)

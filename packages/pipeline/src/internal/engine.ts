@@ -77,7 +77,8 @@ export const make = (first: Description, options: Options) => {
         : undefined
 
     let current = yield* build(first, undefined)
-    const linesNow = () => description.lines(current.description, parts, around, options.policies)
+    const linesNow = (view?: typeof description.withoutTexts) =>
+      description.lines(current.description, parts, around, options.policies, view)
 
     return {
       name,
@@ -100,7 +101,7 @@ export const make = (first: Description, options: Options) => {
       describe: Effect.sync(() => description.describe(name, linesNow())),
       status: Effect.suspend(() => {
         const { policies } = current
-        const looks = linesNow().map((line) =>
+        const looks = linesNow(description.withoutTexts).map((line) =>
           Effect.map(policies[line.part]?.snapshot ?? Effect.undefined, (now) => ({ ...line, now: numbersOf(now) }))
         )
         return Effect.map(Effect.all(looks), (parts): PipelineStatus => ({ name, parts }))

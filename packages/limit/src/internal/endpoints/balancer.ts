@@ -116,7 +116,11 @@ export class Balancer<E> implements PolicyEvent.Rejecting {
   #changed(event: Change): void {
     this.#spread = undefined
     const context = Fiber.getCurrent()?.context
-    if (context !== undefined) PolicyEvent.emitUnsafe(context, { ...event, policy: this.name, kind: this.kind })
+    if (context === undefined) return
+    const told = { ...event, policy: this.name, kind: this.kind }
+    PolicyEvent.emitUnsafe(context, told)
+    const log = event._tag === "Ejected" ? Effect.logWarning : Effect.logInfo
+    Effect.runForkWith(context)(log(PolicyEvent.describe(told)))
   }
 }
 
