@@ -113,13 +113,16 @@ describe("Scrubber", () => {
 
   it("finds any secret in base64 and base64url, whatever surrounds it", () => {
     const around = fc.string({ maxLength: 9 })
-    fc.assert(fc.property(secrets, around, around, (secret, before, after) => {
-      const scrubber = knowing(secret)
-      const encoded = base64(before + secret + after)
-      for (const text of [encoded, encoded.replaceAll("+", "-").replaceAll("/", "_"), encodeURIComponent(encoded)]) {
-        assert.include(scrubber.scrub(text), Scrubber.placeholder)
-      }
-    }))
+    fc.assert(
+      fc.property(secrets, around, around, (secret, before, after) => {
+        const scrubber = knowing(secret)
+        const encoded = base64(before + secret + after)
+        for (const text of [encoded, encoded.replaceAll("+", "-").replaceAll("/", "_"), encodeURIComponent(encoded)]) {
+          assert.include(scrubber.scrub(text), Scrubber.placeholder)
+        }
+      }),
+      { seed: 14 }
+    )
   })
 
   it("finds any secret under a chain of up to three encodings", () => {
@@ -133,9 +136,12 @@ describe("Scrubber", () => {
   }, 60_000)
 
   it("leaves text without secrets alone", () => {
-    fc.assert(fc.property(fc.string(), (text) => {
-      assert.strictEqual(knowing("a secret that no string has").scrub(text), text)
-    }))
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        assert.strictEqual(knowing("a secret that no string has").scrub(text), text)
+      }),
+      { seed: 14 }
+    )
   })
 
   it("removes the whole of a secret that begins with another one", () => {
