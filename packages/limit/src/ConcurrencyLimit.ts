@@ -43,25 +43,18 @@ import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Keyed from "@effect-resilience/kernel/Keyed"
 import * as Policy from "@effect-resilience/kernel/Policy"
-import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
-import { monotonicMillis } from "@effect-resilience/kernel/Time"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
-import * as Random from "effect/Random"
+import type * as Scope from "effect/Scope"
+import type { Limits } from "./internal/adaptive.ts"
+import { Adaptive } from "./internal/adaptive.ts"
 import { overloaded } from "./internal/overloaded.ts"
 import * as waitFields from "./internal/waitFields.ts"
-import { WaitingCall } from "./internal/waitingCall.ts"
-import type { Reason, Waiter } from "./internal/waitQueue.ts"
-import { WaitQueue } from "./internal/waitQueue.ts"
 import * as LimitAlgorithm from "./LimitAlgorithm.ts"
 import * as Outcome from "./Outcome.ts"
-import * as Priority from "./Priority.ts"
 import type { QueueDiscipline } from "./QueueDiscipline.ts"
 import * as Rejection from "./Rejection.ts"
 
@@ -71,7 +64,17 @@ import * as Rejection from "./Rejection.ts"
  * @category models
  * @since 0.1.0
  */
-export interface ConcurrencyLimit extends Policy.Policy<LimitReached, Snapshot> {}
+export interface ConcurrencyLimit extends Policy.Policy<LimitReached, Snapshot> {
+  /**
+   * Takes other options. Calls that run or wait count under them, and the algorithm starts afresh. Throws `RangeError` where
+   * they make no sense.
+   */
+  reload(options: Options): Effect.Effect<void>
+  /** Runs an effect that takes several permits. Throws `RangeError` where their number makes no sense. */
+  withPermits(permits: number): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | LimitReached, R>
+  /** Takes permits, by default one, until the scope closes: for a connection, or a stream. */
+  acquire(permits?: number): Effect.Effect<void, LimitReached, Scope.Scope>
+}
 
 /**
  * A look at a limit. `rejected` counts since it was made.
@@ -144,6 +147,7 @@ export const fields = {
  * - `"LimitReached"`: the queue, if there is one, was full, or a more important call took its place.
  * - `"QueueTimeout"`: it waited too long.
  * - `"Deadline"`: its deadline is nearer than the wait that the queue's present pace suggests, or has passed meanwhile.
+ * - `"TooHeavy"`: it takes more permits than the limit is at present.
  *
  * @category errors
  * @since 0.1.0
@@ -151,9 +155,12 @@ export const fields = {
 export class LimitReached extends Rejection.TaggedError("LimitReached")<{
   readonly limit: number
   readonly priority: string
-  readonly reason: "LimitReached" | "QueueTimeout" | "Deadline"
+  readonly reason: "LimitReached" | "QueueTimeout" | "Deadline" | "TooHeavy"
 }> {
-  /** Tells to retry, as after `overloaded`, or to give up where there is no time for that. */
+  /**
+   * Tells to retry, as after `overloaded`, or to give up where there is no time for that. To a call that is too heavy as well:
+   * unlike a bulkhead's permits, the limit goes up again by itself.
+   */
   override [Recovery.symbol](): Recovery.Recovery {
     return this.reason === "Deadline" ? Recovery.giveUp : overloaded
   }
@@ -165,6 +172,8 @@ export class LimitReached extends Rejection.TaggedError("LimitReached")<{
         return `The limit "${this.policy}" of ${this.limit} calls at once had no room in time. Try again later.`
       case "Deadline":
         return `The limit "${this.policy}" of ${this.limit} calls at once has no room before the deadline of the call. Allow more time, or call less.`
+      case "TooHeavy":
+        return `The limit "${this.policy}" is ${this.limit} calls at once, and the call takes more permits. Split it, or try again later.`
     }
   }
 }
@@ -204,12 +213,12 @@ export const keyed = (options: Options & Keyed.Options = {}): Effect.Effect<Keye
  * @category constructors
  * @since 0.1.0
  */
-export const noop: ConcurrencyLimit = /* @__PURE__ */ Policy.noop<Snapshot>({
-  limit: Infinity,
-  running: 0,
-  waiting: 0,
-  rejected: 0
-})
+export const noop: ConcurrencyLimit = {
+  .../* @__PURE__ */ Policy.noop<Snapshot>({ limit: Infinity, running: 0, waiting: 0, rejected: 0 }),
+  reload: () => Effect.void,
+  withPermits: () => (self) => self,
+  acquire: () => Effect.void
+}
 
 /**
  * Runs an effect under an adaptive limit.
@@ -266,177 +275,33 @@ export const layer = (options?: Options): Layer.Layer<ConcurrencyLimit> => Layer
  */
 export const layerNoop: Layer.Layer<ConcurrencyLimit> = /* @__PURE__ */ Layer.succeed(ConcurrencyLimit, noop)
 
-interface Partition {
-  readonly priority: string
-  readonly share: number
-  running: number
-  readonly rejected: Metric.Counter<number>
-  rejections: { [_ in LimitReached["reason"]]?: Exit.Exit<never, LimitReached> }
-}
+type Settings = Field.Settings<typeof fields>
 
-class Limit extends WaitQueue implements ConcurrencyLimit {
-  private readonly settings: Field.Settings<typeof fields>
-  private readonly estimator: LimitAlgorithm.Estimator
-  private readonly partitions = new Map<string, Partition>()
-  private readonly gauge: Metric.Gauge<number>
-  private readonly guarantees: boolean
-  private running = 0
-  private known = 0
-
-  constructor(settings: Field.Settings<typeof fields>, name: string) {
-    super("ConcurrencyLimit", name, waitFields.waitsOf(settings))
-    this.settings = settings
-    this.estimator = settings.algorithm()
-    this.guarantees = Object.keys(settings.shares).length > 0
-    this.gauge = Metric.withAttributes(limitGauge, { "resilience.policy": name })
+class Limit extends Adaptive<LimitReached> implements ConcurrencyLimit {
+  constructor(settings: Settings, name: string) {
+    super("ConcurrencyLimit", name, limitsOf(settings, name), { limit: limitGauge, rejected: rejectedTotal })
   }
 
-  get isIdle(): boolean {
-    return this.running === 0 && this.waiting === 0
+  reload(options: Options): Effect.Effect<void> {
+    return this.change(limitsOf(Field.read("ConcurrencyLimit", fields, options), this.name))
   }
 
-  get snapshot() {
-    return Effect.sync(() => ({
-      limit: this.estimator.limit,
-      running: this.running,
-      waiting: this.waiting,
-      rejected: this.rejected
-    }))
+  withPermits(count: number) {
+    const weight = permits.read(count, "ConcurrencyLimit.withPermits")
+    return <A, E, R>(self: Effect.Effect<A, E, R>) => weight === 1 ? this.execute(self) : this.executeWith(self, weight)
   }
 
-  execute<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | LimitReached, R> {
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.withFiber((fiber): Effect.Effect<A, E | LimitReached, R> => {
-        const admission = this.admitUnsafe(fiber)
-        if (admission !== undefined) return Effect.onExitPrimitive(restore(self), admission, true)
-        const objection = this.objection(1, fiber)
-        if (objection !== undefined) return this.reject(fiber, objection)
-        const call = new WaitingCall(this, fiber, self)
-        return Effect.onExitPrimitive(restore(this.await(call)), (exit) => this.leave(call, exit), true)
-      })
-    )
-  }
-
-  // The fiber may have yielded since the first look.
-  private await<A, E, R>(call: WaitingCall<A, E, R, LimitReached>): Effect.Effect<A, E | LimitReached, R> {
-    return Effect.callback((resume) => {
-      const { fiber } = call
-      call.resume = resume
-      call.admission = this.admitUnsafe(fiber)
-      if (call.admission !== undefined) return resume(call.self)
-      const objection = this.objection(1, fiber)
-      if (objection !== undefined) return resume(this.reject(fiber, objection))
-      this.append(call, fiber)
-    })
-  }
-
-  private leave<A, E, R>(call: WaitingCall<A, E, R, LimitReached>, exit: Exit.Exit<unknown, unknown>): undefined {
-    if (call.admission !== undefined) call.admission(exit)
-    else this.remove(call)
-  }
-
-  admitUnsafe(fiber: Fiber.Fiber<unknown, unknown>): Policy.Admission | undefined {
-    const limit = this.limitNow(fiber)
-    const partition = this.partitionOf(fiber)
-    return (this.running < limit && this.waiting === 0) || isBelowShare(partition, limit)
-      ? this.begin(fiber, partition)
-      : undefined
-  }
-
-  /** Lets a call begin, whatever the limit. */
-  begin(
-    fiber: Fiber.Fiber<unknown, unknown>,
-    partition: Partition = this.partitionOf(fiber)
-  ): (exit: Exit.Exit<unknown, unknown>) => undefined {
-    const clock = fiber.getRef(Clock.Clock)
-    const startedAt = monotonicMillis(clock)
-    const inFlight = ++this.running
-    partition.running++
-    return (exit) => {
-      this.running--
-      partition.running--
-      try {
-        this.record(exit, startedAt, inFlight, clock, fiber)
-      } finally {
-        // Also where `classify` throws.
-        if (this.waiting > 0) this.grantSoon()
-      }
-      return undefined
-    }
-  }
-
-  protected hasRoom(waiter: Waiter): boolean {
-    const { limit } = this.estimator
-    return this.running < limit ||
-      (waiter instanceof WaitingCall && isBelowShare(this.partitionOf(waiter.fiber), limit))
-  }
-
-  // While the limit is exceeded, the first that waits may be above its share, and one behind it below.
-  protected override overtaking(): Waiter | undefined {
-    return this.guarantees ? this.find((waiter) => this.hasRoom(waiter)) : undefined
-  }
-
-  protected isTooHeavy(): boolean {
-    return false
-  }
-
-  reject(fiber: Fiber.Fiber<unknown, unknown>, why: Reason): Exit.Exit<never, LimitReached> {
-    const partition = this.partitionOf(fiber)
-    const reason = why === "Deadline" || why === "QueueTimeout" ? why : "LimitReached"
-    partition.rejected.updateUnsafe(1, fiber.context)
-    PolicyEvent.rejectUnsafe(this, fiber.context, reason)
-    return partition.rejections[reason] ??= Exit.fail(
-      new LimitReached({ policy: this.name, limit: this.estimator.limit, priority: partition.priority, reason })
-    )
-  }
-
-  private record(
-    exit: Exit.Exit<unknown, unknown>,
-    startedAt: number,
-    inFlight: number,
-    clock: Clock.Clock,
-    fiber: Fiber.Fiber<unknown, unknown>
-  ) {
-    const outcome = this.settings.classify(exit)
-    const dropped = outcome._tag === "Failure"
-    // An error to which the server responded well came another way than a success. Its round trip is no measure.
-    if (outcome._tag === "Ignored" || (!dropped && Exit.isFailure(exit))) return
-    const now = monotonicMillis(clock)
-    this.estimator.record({
-      nowMillis: now,
-      rttMillis: now - startedAt,
-      inFlight,
-      dropped,
-      random: () => fiber.getRef(Random.Random).nextDoubleUnsafe()
-    })
-  }
-
-  private limitNow(fiber: Fiber.Fiber<unknown, unknown>): number {
-    const { limit } = this.estimator
-    if (limit !== this.known) {
-      this.known = limit
-      this.gauge.updateUnsafe(limit, fiber.context)
-      for (const partition of this.partitions.values()) partition.rejections = {}
-    }
-    return limit
-  }
-
-  private partitionOf(fiber: Fiber.Fiber<unknown, unknown>): Partition {
-    const { shares } = this.settings
-    const priority = fiber.getRef(Priority.Current)
-    const name = Object.hasOwn(shares, priority) ? priority : "default"
-    const known = this.partitions.get(name)
-    if (known !== undefined) return known
-    const partition: Partition = {
-      priority: name,
-      share: shares[name] ?? 0,
-      running: 0,
-      rejected: Metric.withAttributes(rejectedTotal, { "resilience.policy": this.name, "resilience.priority": name }),
-      rejections: {}
-    }
-    this.partitions.set(name, partition)
-    return partition
+  acquire(count = 1): Effect.Effect<void, LimitReached, Scope.Scope> {
+    return this.hold(permits.read(count, "ConcurrencyLimit.acquire"))
   }
 }
 
-const isBelowShare = ({ running, share }: Partition, limit: number): boolean => running < Math.ceil(limit * share)
+const permits = /* @__PURE__ */ Field.integer({ min: 1 })
+
+const limitsOf = (settings: Settings, policy: string): Limits<LimitReached> => ({
+  ...waitFields.waitsOf(settings),
+  start: settings.algorithm,
+  shares: settings.shares,
+  classify: settings.classify,
+  reached: (why) => new LimitReached({ policy, ...why })
+})

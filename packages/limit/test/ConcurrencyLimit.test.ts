@@ -2,7 +2,7 @@ import { Deadline } from "@effect-resilience/deadline"
 import { ApiError, Recovery } from "@effect-resilience/errors"
 import { ConcurrencyLimit, LimitAlgorithm, Priority } from "@effect-resilience/limit"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Metric, Random, Scheduler, Schema } from "effect"
+import { Deferred, Effect, Exit, Fiber, Metric, Random, Scheduler, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as HiddenServer from "./HiddenServer.ts"
 
@@ -63,6 +63,8 @@ const assertNear = (found: number, algorithm: string) => {
 
 /** The limits of the last `seconds`, without those lowered to measure the round trip without load. */
 const settled = (limits: ReadonlyArray<number>, seconds: number) => HiddenServer.percentile(limits.slice(-seconds), 0.5)
+
+const settle = Effect.repeat(Effect.yieldNow, { times: 4 })
 
 describe("ConcurrencyLimit", () => {
   it.effect("rejects beyond the limit, at once, with what to do", () =>
@@ -278,7 +280,7 @@ describe("ConcurrencyLimit", () => {
     }))
 
   it.effect.prop(
-    "loses no place and admits not one too many, wherever fibers that run or wait yield and are interrupted",
+    "loses no permit and admits not one too many, wherever fibers that run, wait or hold for a scope yield and are interrupted",
     {
       seed: Schema.Int,
       operations: Schema.Literals([4, 5, 7, 8]),
@@ -290,19 +292,28 @@ describe("ConcurrencyLimit", () => {
         let running = 0
         const linger = Effect.flatMap(Random.nextIntBetween(0, 5), (times) =>
           times === 0 ? Effect.void : Effect.repeat(Effect.yieldNow, { times }))
-        const work = Effect.suspend(() => {
-          assert.isAtMost(++running, 3)
-          return Effect.ensuring(
-            linger,
-            Effect.sync(() =>
-              running--
+        const work = (weight: number) =>
+          Effect.suspend(() => {
+            running += weight
+            assert.isAtMost(running, 3)
+            return Effect.ensuring(
+              linger,
+              Effect.sync(() =>
+                running -= weight
+              )
             )
-          )
+          })
+        const caller = Effect.gen(function*() {
+          const weight = yield* Random.nextIntBetween(1, 3)
+          const calls = [
+            limit.execute(work(1)),
+            limit.withPermits(weight)(work(weight)),
+            Effect.scoped(Effect.andThen(limit.acquire(weight), work(weight)))
+          ]
+          yield* linger
+          return yield* Effect.exit(calls[yield* Random.nextIntBetween(0, 2)] ?? assert.fail("no such call"))
         })
-        const fibers = yield* Effect.forEach(
-          Array.from({ length: 40 }),
-          () => Effect.forkChild(Effect.andThen(linger, Effect.exit(limit.execute(work))))
-        )
+        const fibers = yield* Effect.forEach(Array.from({ length: 40 }), () => Effect.forkChild(caller))
         for (const fiber of fibers) {
           yield* linger
           if ((yield* Random.next) < 0.5) yield* Effect.forkChild(Fiber.interrupt(fiber))
@@ -310,12 +321,115 @@ describe("ConcurrencyLimit", () => {
         for (const exit of yield* Fiber.awaitAll(fibers)) {
           if (Exit.isSuccess(exit)) assert.isFalse(Exit.hasDies(exit.value))
         }
-        yield* Effect.repeat(Effect.yieldNow, { times: 4 })
+        yield* settle
         const { running: left, waiting } = yield* limit.snapshot
         assert.deepStrictEqual({ left, waiting }, { left: 0, waiting: 0 })
       }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, operations), Random.withSeed(seed)),
     { timeout: 60_000, arbitrary: { runs: 100, seed: 16 } }
   )
+
+  it.effect("rejects a call that is heavier than the limit, also one that waits while the limit goes down", () =>
+    Effect.gen(function*() {
+      const limit = yield* ConcurrencyLimit.make({
+        algorithm: LimitAlgorithm.aimd({ initial: 10, window: 0, backoffRatio: 0.5 }),
+        queue: 10
+      })
+      const atOnce = yield* Effect.flip(limit.withPermits(11)(Effect.void))
+      assert.deepStrictEqual([atOnce.reason, atOnce.limit], ["TooHeavy", 10])
+      assert.include(atOnce.message, "is 10 calls at once, and the call takes more permits")
+      assert.notDeepEqual(Recovery.of(atOnce), Recovery.giveUp)
+      const gate = yield* Deferred.make<void>()
+      const overloaded = Effect.andThen(Deferred.await(gate), Effect.fail(ApiError.reasonFromStatus(503, {})))
+      for (let i = 0; i < 10; i++) {
+        yield* Effect.forkChild(Effect.exit(limit.execute(overloaded)), { startImmediately: true })
+      }
+      const heavy = yield* Effect.forkChild(limit.withPermits(10)(Effect.void), { startImmediately: true })
+      yield* Deferred.succeed(gate, undefined)
+      const later = yield* Effect.flip(Fiber.join(heavy))
+      assert.strictEqual(later.reason, "TooHeavy")
+      assert.isBelow(later.limit, 10)
+      assert.strictEqual(later.limit, (yield* limit.snapshot).limit)
+      assert.throws(() => limit.withPermits(0), RangeError)
+      assert.throws(() => limit.acquire(1.5), RangeError)
+    }))
+
+  it.effect("does not let light calls overtake a heavy one, but for those below their share", () =>
+    Effect.gen(function*() {
+      const limit = yield* ConcurrencyLimit.make({
+        algorithm: LimitAlgorithm.fixed(4),
+        queue: 10,
+        shares: { live: 0.25 }
+      })
+      const begun: Array<string> = []
+      const held = yield* Scope.make()
+      yield* Effect.provideService(limit.acquire(3), Scope.Scope, held)
+      const note = (name: string) => Effect.andThen(Effect.sync(() => begun.push(name)), Effect.yieldNow)
+      const heavy = yield* Effect.forkChild(limit.withPermits(4)(note("heavy")), { startImmediately: true })
+      const light = yield* Effect.forkChild(limit.execute(note("light")), { startImmediately: true })
+      yield* Priority.withPriority(limit.execute(note("live")), "live")
+      yield* settle
+      assert.deepStrictEqual(begun, ["live"])
+      yield* Scope.close(held, Exit.void)
+      yield* Fiber.join(heavy)
+      yield* Fiber.join(light)
+      assert.deepStrictEqual(begun, ["live", "heavy", "light"])
+    }))
+
+  it.effect("holds permits until a scope closes, also where the fiber that took them is interrupted", () =>
+    Effect.gen(function*() {
+      const limit = yield* ConcurrencyLimit.make({ algorithm: LimitAlgorithm.fixed(2) })
+      const scope = yield* Scope.make()
+      yield* Effect.provideService(limit.acquire(2), Scope.Scope, scope)
+      assert.strictEqual((yield* limit.snapshot).running, 2)
+      assert.strictEqual((yield* Effect.flip(Effect.scoped(limit.acquire()))).reason, "LimitReached")
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual((yield* limit.snapshot).running, 0)
+      const holder = yield* Effect.forkChild(Effect.scoped(Effect.andThen(limit.acquire(), Effect.never)), {
+        startImmediately: true
+      })
+      assert.strictEqual((yield* limit.snapshot).running, 1)
+      yield* Fiber.interrupt(holder)
+      assert.strictEqual((yield* limit.snapshot).running, 0)
+    }))
+
+  it.effect("learns from calls of one permit, and nothing from several, or from those held for a scope", () =>
+    Effect.gen(function*() {
+      const limit = yield* ConcurrencyLimit.make({
+        algorithm: LimitAlgorithm.aimd({ initial: 10, window: 0, backoffRatio: 0.5 })
+      })
+      const overloaded = Effect.fail(ApiError.reasonFromStatus(503, {}))
+      const limitNow = Effect.map(limit.snapshot, ({ limit }) => limit)
+      for (let i = 0; i < 50; i++) {
+        yield* Effect.exit(limit.withPermits(2)(overloaded))
+        yield* Effect.exit(Effect.scoped(Effect.andThen(limit.acquire(), overloaded)))
+      }
+      assert.strictEqual(yield* limitNow, 10)
+      for (let i = 0; i < 50; i++) yield* Effect.exit(limit.withPermits(1)(overloaded))
+      assert.isBelow(yield* limitNow, 10)
+    }))
+
+  it.effect("goes on counting the calls that run and wait under other options", () =>
+    Effect.gen(function*() {
+      const limit = yield* ConcurrencyLimit.make({
+        algorithm: LimitAlgorithm.fixed(3),
+        queue: 10,
+        shares: { live: 0.5 }
+      })
+      const scope = yield* Scope.make()
+      yield* Effect.provideService(limit.acquire(3), Scope.Scope, scope)
+      const heavy = yield* Effect.forkChild(limit.withPermits(3)(Effect.void), { startImmediately: true })
+      const light = yield* Effect.forkChild(limit.execute(Effect.void), { startImmediately: true })
+      yield* limit.reload({ algorithm: LimitAlgorithm.fixed(2), queue: 1 })
+      assert.strictEqual((yield* Effect.flip(Fiber.join(heavy))).reason, "TooHeavy")
+      assert.deepStrictEqual(yield* limit.snapshot, { limit: 2, running: 3, waiting: 1, rejected: 1 })
+      const live = Priority.withPriority(limit.execute(Effect.void), "live")
+      assert.strictEqual((yield* Effect.flip(live)).reason, "LimitReached")
+      yield* limit.reload({ algorithm: LimitAlgorithm.fixed(4) })
+      yield* Fiber.join(light)
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(yield* limit.snapshot, { limit: 4, running: 0, waiting: 0, rejected: 2 })
+      assert.throws(() => limit.reload({ queue: -1 }), RangeError)
+    }))
 
   it.effect("lets a waiting call below its share begin, though there is no room for the first in the queue", () =>
     Effect.gen(function*() {

@@ -178,6 +178,24 @@ describe("Pipeline", () => {
       assert.deepStrictEqual(yield* stats, { permits: 2, running: 0, waiting: 0, rejected: 1 })
     }))
 
+  it.effect("counts the attempts that still run under the new options of its adaptive limit", () =>
+    Effect.gen(function*() {
+      const pipeline = yield* Pipeline.make({ name: "ledger", concurrencyLimit: { algorithm: { fixed: 1 } } })
+      const gate = yield* Deferred.make<void>()
+      const old = yield* Effect.forkChild(pipeline.execute(Deferred.await(gate)), { startImmediately: true })
+      yield* pipeline.reload({ name: "ledger", concurrencyLimit: { algorithm: { fixed: 1 }, queue: 1 } })
+      const now = Effect.flatMap(
+        pipeline.policies,
+        ({ concurrencyLimit }) => concurrencyLimit?.snapshot ?? Effect.undefined
+      )
+      const waiting = yield* Effect.forkChild(pipeline.execute(Effect.void), { startImmediately: true })
+      assert.deepStrictEqual(yield* now, { limit: 1, running: 1, waiting: 1, rejected: 0 })
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.join(old)
+      yield* Fiber.join(waiting)
+      assert.deepStrictEqual(yield* now, { limit: 1, running: 0, waiting: 0, rejected: 0 })
+    }))
+
   it.effect("takes a part that was made elsewhere", () =>
     Effect.gen(function*() {
       const circuitBreaker = yield* CircuitBreaker.make()

@@ -8,12 +8,14 @@ type AnyFiber = Fiber.Fiber<unknown, unknown>
 /** What a call waits for. */
 interface Host<out Full> {
   begin(fiber: AnyFiber): Policy.Admission
+  beginHeld(fiber: AnyFiber, permits: number): Policy.Admission
   reject(fiber: AnyFiber, reason: Reason): Effect.Effect<never, Full>
 }
 
 /** A call of a fiber that waits until it is admitted. */
 export class WaitingCall<A, E, R, Full> implements Waiter {
-  readonly weight = 1
+  /** How many it holds without a measure of its time, or `undefined`: one, and its time is measured. */
+  readonly permits: number | undefined
   readonly self: Effect.Effect<A, E, R>
   readonly fiber: AnyFiber
   private readonly host: Host<Full>
@@ -25,14 +27,20 @@ export class WaitingCall<A, E, R, Full> implements Waiter {
   deadlineAt: number | undefined = undefined
   resume: ((effect: Effect.Effect<A, E | Full, R>) => void) | undefined = undefined
 
-  constructor(host: Host<Full>, fiber: AnyFiber, self: Effect.Effect<A, E, R>) {
+  constructor(host: Host<Full>, fiber: AnyFiber, self: Effect.Effect<A, E, R>, permits: number | undefined) {
     this.host = host
     this.fiber = fiber
     this.self = self
+    this.permits = permits
+  }
+
+  get weight(): number {
+    return this.permits ?? 1
   }
 
   go() {
-    this.admission = this.host.begin(this.fiber)
+    const { fiber, host, permits } = this
+    this.admission = permits === undefined ? host.begin(fiber) : host.beginHeld(fiber, permits)
     this.resume?.(this.self)
   }
 
