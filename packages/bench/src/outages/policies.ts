@@ -12,7 +12,10 @@ const retry = { times: 2, backoff: { base: "100 millis" } } as const
 
 export const ours = { "`Pipeline.standard`": standard } as const
 
-/** What others do by default, written as data. Their sources are in `shared/peers.md` and in the presets of `RetryPolicy`. */
+/**
+ * What others do by default, written as data; the README of `retry` and the presets of `RetryPolicy` have the sources. Their retries
+ * give up at an open circuit, or send nothing while it is open, so no wait for it is allowed here.
+ */
 export const peers: { readonly [name: string]: Description } = {
   "no policy": undefined,
   "3 retries, no more": {
@@ -35,7 +38,7 @@ export const peers: { readonly [name: string]: Description } = {
   "cockatiel: retry, consecutive breaker": {
     name: "cockatiel",
     attemptTimeout: "1 second",
-    retry: { times: 3, backoff: { base: "128 millis", cap: "30 seconds", jitter: "decorrelated" } },
+    retry: { times: 3, backoff: { base: "128 millis", cap: "30 seconds", jitter: "decorrelated" }, maxRetryAfter: 0 },
     circuitBreaker: { tripPolicy: { consecutive: 5 }, openDuration: "10 seconds" }
   },
   "Polly: Microsoft's standard handler": {
@@ -43,7 +46,7 @@ export const peers: { readonly [name: string]: Description } = {
     deadline: "30 seconds",
     attemptTimeout: "1 second",
     bulkhead: { permits: 1000, queue: 0 },
-    retry: { times: 3, backoff: { base: "2 seconds", cap: "Infinity", jitter: "polly" } },
+    retry: { times: 3, backoff: { base: "2 seconds", cap: "Infinity", jitter: "polly" }, maxRetryAfter: 0 },
     circuitBreaker: {
       tripPolicy: { rateWithin: { within: "30 seconds", threshold: 0.1, minimumCalls: 100 } },
       openDuration: "5 seconds"
