@@ -93,11 +93,6 @@ export const make = ({ seed = 0, startMillis = 0 }: Options = {}): VirtualTime =
     Context.add(Scheduler.PreventSchedulerYield, true),
     Context.add(Random.Random, random(seed))
   )
-  const next = () => {
-    const happened = clock.next(Infinity)
-    scheduler.drain()
-    return happened
-  }
   return {
     context,
     nowMillis: () => Time.monotonicMillis(clock),
@@ -111,7 +106,9 @@ export const make = ({ seed = 0, startMillis = 0 }: Options = {}): VirtualTime =
     },
     next: () => {
       scheduler.drain()
-      return next()
+      const happened = clock.next(Infinity)
+      scheduler.drain()
+      return happened
     }
   }
 }

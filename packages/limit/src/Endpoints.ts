@@ -165,8 +165,8 @@ export interface Options<out E = never> {
  * - `consecutive`: after so many failures in a row; default 5. `Infinity` switches it off.
  * - `deviations`: where its success rate is lower than the mean by so many standard deviations; default 1.9. `Infinity`
  *   switches it off.
- * - `minimumAddresses`, `minimumCalls`: success rates are compared where so many addresses had so many calls in an
- *   interval; default 5 and 100.
+ * - `minimumAddresses`, `minimumCalls`: success rates are compared only if at least `minimumAddresses` addresses had at least
+ *   `minimumCalls` calls each in an interval; default 5 and 100.
  * - `interval`: how often success rates are compared; default 10 seconds. An address that does well for an interval gets one
  *   off its ejections in a row.
  * - `duration`: how long the first ejection takes; default 30 seconds. The next in a row takes twice, then three times as long.

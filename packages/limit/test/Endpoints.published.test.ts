@@ -12,7 +12,7 @@ const down = Effect.fail(ApiError.reasonFromStatus(503, {}))
 
 const names = (count: number) => Array.from({ length: count }, (_, i) => `a${i}`)
 
-/** Sends so many calls to one address. */
+/** Makes `calls` calls to one address. */
 const send = (endpoints: Endpoints.Endpoints, to: string, calls: number, effect: Effect.Effect<unknown, unknown>) =>
   Effect.gen(function*() {
     let left = calls

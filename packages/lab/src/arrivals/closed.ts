@@ -13,7 +13,10 @@ const fields = {
   thinkTime: /* @__PURE__ */ Field.duration({ finite: true })
 } satisfies Field.Fields<Options>
 
-/** So many clients, each of which calls again when it has had a result and a time to think, exponential with this mean. */
+/**
+ * A fixed number of clients. Each waits for its result, thinks for a time (exponential, with `thinkTime` as its mean), and calls
+ * again.
+ */
 export const closed: Field.Variant<"closed", Options, Arrivals> = /* @__PURE__ */ Field.variant(
   "Lab",
   "closed",

@@ -8,7 +8,10 @@ interface Options {
 
 const fields = { perSecond: /* @__PURE__ */ Field.number({ above: 0 }) } satisfies Field.Fields<Options>
 
-/** So many calls a second, whatever becomes of the earlier ones: a Poisson process, as of many users who know nothing of each other. */
+/**
+ * A Poisson process with `perSecond` calls a second on average. Calls begin independently of how earlier ones end, as those of
+ * many users do.
+ */
 export const open: Field.Variant<"open", Options, Arrivals> = /* @__PURE__ */ Field.variant(
   "Lab",
   "open",

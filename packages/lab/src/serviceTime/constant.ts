@@ -2,7 +2,7 @@ import * as Field from "@effect-resilience/kernel/Field"
 import * as Duration from "effect/Duration"
 import type { Draw } from "../internal/server.ts"
 
-/** Each service takes as long as any other. */
+/** Every service takes the same time. */
 export const constant: Field.Variant<"constant", Duration.Input, Draw> = /* @__PURE__ */ Field.variant(
   "Lab",
   "constant",

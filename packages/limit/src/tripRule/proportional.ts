@@ -2,7 +2,7 @@ import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Duration from "effect/Duration"
 import { Slices } from "../internal/slices.ts"
-import type { SavedWindow, TripRule, TripWindow, WindowCounts } from "../internal/tripRule.ts"
+import type { TripRule, TripWindow } from "../internal/tripRule.ts"
 import { rule } from "../internal/tripRule.ts"
 
 interface Options {
@@ -62,38 +62,25 @@ export const proportional: Field.Variant<"proportional", Options | undefined, Tr
   field
 )
 
-class Proportional implements TripWindow {
-  readonly #slices: Slices
+class Proportional extends Slices implements TripWindow {
   readonly #settings: Field.Settings<typeof fields>
   #rejects = false
 
   constructor(settings: Field.Settings<typeof fields>) {
-    this.#slices = new Slices(Duration.toMillis(settings.within))
+    super(Duration.toMillis(settings.within))
     this.#settings = settings
   }
 
   record(failed: boolean, _tookMillis: number, now: number): boolean {
-    this.#slices.add(now, failed)
+    this.add(now, failed)
     return false
   }
 
   shareAt(now: number): number {
     const { deadZone, maxProbability, minimumCalls, tolerated } = this.#settings
-    const { buffered, failureRate } = this.#slices.countsAt(now)
+    const { buffered, failureRate } = this.countsAt(now)
     const excess = failureRate - tolerated
     this.#rejects = this.#rejects ? excess > 0 : buffered >= minimumCalls && excess > deadZone * tolerated
     return this.#rejects ? Math.min(maxProbability, excess / (1 - excess)) : 0
-  }
-
-  countsAt(now: number): WindowCounts {
-    return this.#slices.countsAt(now)
-  }
-
-  save(now: number): SavedWindow {
-    return this.#slices.save(now)
-  }
-
-  restore(saved: SavedWindow, now: number, elapsed: number) {
-    this.#slices.restore(saved, now, elapsed)
   }
 }

@@ -1,7 +1,7 @@
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Duration from "effect/Duration"
 import { Slices } from "../internal/slices.ts"
-import type { SavedWindow, TripRule, TripWindow, WindowCounts } from "../internal/tripRule.ts"
+import type { TripRule, TripWindow } from "../internal/tripRule.ts"
 import { rule, threshold } from "../internal/tripRule.ts"
 
 interface Options {
@@ -37,31 +37,18 @@ export const rateWithin: Field.Variant<"rateWithin", Options | undefined, TripRu
   field
 )
 
-class TimeWindow implements TripWindow {
-  readonly #slices: Slices
+class TimeWindow extends Slices implements TripWindow {
   readonly #settings: Field.Settings<typeof fields>
 
   constructor(settings: Field.Settings<typeof fields>) {
-    this.#slices = new Slices(Duration.toMillis(settings.within))
+    super(Duration.toMillis(settings.within))
     this.#settings = settings
   }
 
   record(failed: boolean, _tookMillis: number, now: number): boolean {
-    this.#slices.add(now, failed)
-    const { totalCalls, totalMarked } = this.#slices
+    this.add(now, failed)
+    const { totalCalls, totalMarked } = this
     const { minimumCalls, threshold } = this.#settings
     return totalMarked > 0 && totalCalls >= minimumCalls && totalMarked / totalCalls >= threshold
-  }
-
-  countsAt(now: number): WindowCounts {
-    return this.#slices.countsAt(now)
-  }
-
-  save(now: number): SavedWindow {
-    return this.#slices.save(now)
-  }
-
-  restore(saved: SavedWindow, now: number, elapsed: number) {
-    this.#slices.restore(saved, now, elapsed)
   }
 }
