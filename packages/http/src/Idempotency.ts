@@ -49,6 +49,7 @@
 import * as Hedge from "@effect-resilience/retry/Hedge"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
@@ -99,14 +100,25 @@ export const withKey: {
 export const addKeys = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
   HttpClient.makeWith<never, never, E, R>(
     Effect.flatMap((request) =>
-      Effect.withFiber((fiber) => {
-        if (Operation.isIdempotent(fiber.getRef(Operation.Current), request)) return client.execute(request)
-        const key = fiber.getRef(CurrentKey) ?? uuid(fiber.getRef(Random.Random))
-        return client.execute(HttpClientRequest.setHeader(request, header, key))
-      })
+      Effect.withFiber((fiber) => client.execute(withKeyUnsafe(request, fiber.getRef(Operation.Current), fiber)))
     ),
     Effect.succeed
   )
+
+/**
+ * The request with the key that `addKeys` would add, if any.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withKeyUnsafe = (
+  request: HttpClientRequest.HttpClientRequest,
+  operation: Operation.Operation | undefined,
+  fiber: Fiber.Fiber<unknown, unknown>
+): HttpClientRequest.HttpClientRequest =>
+  Operation.isIdempotent(operation, request)
+    ? request
+    : HttpClientRequest.setHeader(request, header, fiber.getRef(CurrentKey) ?? uuid(fiber.getRef(Random.Random)))
 
 /**
  * Declares to the hedges inside which requests may be sent twice: those that are repeatable (`Operation.isIdempotent`), except
@@ -133,17 +145,27 @@ export const addKeys = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpCli
 export const declare = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
   HttpClient.makeWith<never, never, E, R>(
     Effect.flatMap((request) =>
-      Effect.withFiber((fiber) => {
-        const repeatable = Operation.isIdempotent(fiber.getRef(Operation.Current), request)
-        return Effect.provideService(
+      Effect.withFiber((fiber) =>
+        Effect.provideService(
           client.execute(request),
           Hedge.IsIdempotent,
-          repeatable && !readOnce.has(request.body._tag)
+          mayBeHedged(fiber.getRef(Operation.Current), request)
         )
-      })
+      )
     ),
     Effect.succeed
   )
+
+/**
+ * Whether `declare` lets hedges send a request twice.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const mayBeHedged = (
+  operation: Operation.Operation | undefined,
+  request: HttpClientRequest.HttpClientRequest
+): boolean => Operation.isIdempotent(operation, request) && !readOnce.has(request.body._tag)
 
 const readOnce: ReadonlySet<string> = new Set(["Stream", "Raw"])
 

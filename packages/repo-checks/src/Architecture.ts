@@ -21,6 +21,7 @@ export const layers: ReadonlyArray<string> = [
   "pipeline",
   "http",
   "auth",
+  "client",
   "lab",
   "upload",
   "node",

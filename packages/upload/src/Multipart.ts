@@ -200,7 +200,18 @@ const streamed = <E>(parts: ReadonlyArray<Framed<E>>, tail: Uint8Array): Stream.
     ])
   )
 
-const randomBoundary = (): string => `----${Base64Url.encode(SecureRandom.randomBytesUnsafe(18))}`
+// 18 bytes, drawn for 64 boundaries at once: between other work, asking the system costs 30 micros, as much as a row in a journal.
+const boundaryBytes = 18
+let drawn: Uint8Array = new Uint8Array(0)
+let used = 0
+
+const randomBoundary = (): string => {
+  if (used === drawn.length) {
+    drawn = SecureRandom.randomBytesUnsafe(boundaryBytes * 64)
+    used = 0
+  }
+  return `----${Base64Url.encode(drawn.subarray(used, used += boundaryBytes))}`
+}
 
 const disposition = (name: string): string => `Content-Disposition: form-data; name="${escapeName(name)}"`
 

@@ -1,0 +1,2 @@
+export * as ClientDescription from "./ClientDescription.ts"
+export * as ResilientClient from "./ResilientClient.ts"

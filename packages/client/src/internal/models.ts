@@ -1,0 +1,204 @@
+import type * as AuthError from "@effect-resilience/auth/AuthError"
+import type * as Origin from "@effect-resilience/auth/Origin"
+import type * as ApiError from "@effect-resilience/errors/ApiError"
+import type * as Classifier from "@effect-resilience/errors/Classifier"
+import type * as MessagePattern from "@effect-resilience/errors/MessagePattern"
+import type * as HttpRetry from "@effect-resilience/http/HttpRetry"
+import type * as Redirects from "@effect-resilience/http/Redirects"
+import type * as Endpoints from "@effect-resilience/limit/Endpoints"
+import type * as Pipeline from "@effect-resilience/pipeline/Pipeline"
+import type * as Status from "@effect-resilience/pipeline/Status"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as HttpClient from "effect/http/HttpClient"
+import type { ForeignUrl } from "./address.ts"
+
+/**
+ * A client from a description. Its errors are those of the responses and those of the policies.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ResilientClient extends HttpClient.HttpClient.With<ClientError> {
+  readonly name: string
+  /**
+   * Takes a new description for the calls that begin from now on. The name stays. Policies whose options mean the same keep what they
+   * know. Throws `RangeError` where it makes no sense.
+   */
+  readonly reload: (description: Description) => Effect.Effect<void>
+  /** The present description. */
+  readonly description: Effect.Effect<Description>
+  /** What happens to a call, outside in, a line each; then what operations have otherwise. */
+  readonly describe: Effect.Effect<string>
+  /** The policies of the client with their present numbers, for `Status`. */
+  readonly status: Effect.Effect<Status.PipelineStatus>
+}
+
+/**
+ * What a call fails with.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type ClientError =
+  | ApiError.ApiError
+  | AuthError.AuthError
+  | ForeignUrl
+  | HttpRetry.BodyNotReplayable
+  | Pipeline.PipelineError<Pipeline.Parts>
+
+/**
+ * A client as data. All but `auth` can be JSON; there, `auth` is a name.
+ *
+ * - `name`: of the client, in errors, logs and metrics.
+ * - `baseUrl`: what relative URLs are below: one address, or several, of which each attempt chooses one.
+ * - `endpoints`: how it chooses.
+ * - `pipeline`: the policies; default those of `Pipeline.standard`.
+ * - `timeouts`: limits of time.
+ * - `idempotency`: what may be sent twice.
+ * - `redirects`: which are followed; default none.
+ * - `body`: which bodies an attempt reads itself; see `ErrorMapping.Options`. Default `"json"`.
+ * - `headers`: sent with each request. Not for secrets.
+ * - `origins`: further origins that absolute URLs may name. They get no credentials.
+ * - `propagation`: what goes on with a request.
+ * - `auth`: how requests are authenticated, made by `tokens`; default not at all.
+ * - `operations`: what is different for some, by the names that `Operation.within` gives.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Description {
+  readonly name: string
+  readonly baseUrl: Endpoints.Addresses
+  readonly endpoints?: EndpointsOptions | undefined
+  readonly pipeline?: PipelineOptions | undefined
+  readonly timeouts?: Timeouts | undefined
+  readonly idempotency?: Idempotency | undefined
+  readonly redirects?: Redirects.Options | undefined
+  readonly body?: "json" | "whole" | "stream" | undefined
+  readonly headers?: { readonly [name: string]: string } | undefined
+  readonly origins?: string | ReadonlyArray<string> | undefined
+  readonly propagation?: Propagation | undefined
+  readonly auth?: Authenticate | undefined
+  readonly operations?: { readonly [name: string]: OperationOptions } | undefined
+}
+
+/**
+ * How an attempt chooses one of several base URLs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EndpointsOptions extends Omit<Endpoints.Options, "name" | "addresses" | "each" | "classify"> {}
+
+/**
+ * The policies of a client. Its limits of time are `timeouts`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PipelineOptions extends Omit<Pipeline.Description, "name" | "deadline" | "attemptTimeout"> {}
+
+/**
+ * Limits of time. `Duration.infinity` switches one off.
+ *
+ * - `total`: for a call with all its attempts and waits; default 30 seconds.
+ * - `attempt`: for an attempt, until its response's headers and what `body` reads have arrived; default 10 seconds.
+ * - `connect`: until there is a connection; default 10 seconds. Transports that do not say how far a request came, such as
+ *   `fetch`, cannot be limited so.
+ * - `firstByte`: until the response's headers have arrived; default `attempt`.
+ * - `idle`: between two pieces of a body; default 1 minute.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Timeouts {
+  readonly total?: Duration.Input | undefined
+  readonly attempt?: Duration.Input | undefined
+  readonly connect?: Duration.Input | undefined
+  readonly firstByte?: Duration.Input | undefined
+  readonly idle?: Duration.Input | undefined
+}
+
+/**
+ * What may be sent twice.
+ *
+ * - `methods`: further methods that are idempotent here, beside those that always are (GET, HEAD, OPTIONS, TRACE, PUT, DELETE,
+ *   QUERY); default none.
+ * - `key`: whether the server honours `Idempotency-Key`; default false. Requests that are not idempotent get one then, and are
+ *   repeated. A key that the server ignores permits a second order.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Idempotency {
+  readonly methods?: string | ReadonlyArray<string> | undefined
+  readonly key?: boolean | undefined
+}
+
+/**
+ * What goes on with a request, to the origins of the client only.
+ *
+ * - `deadline`: the time that is left, as `DeadlineHeader` writes it; default true.
+ * - `trace`: `traceparent`; default true.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Propagation {
+  readonly deadline?: boolean | undefined
+  readonly trace?: boolean | undefined
+}
+
+/**
+ * What is different for an operation.
+ *
+ * - `endpoint`: a method and the path as a template, such as `"POST /orders/{id}"`. A call that has no `Operation` and that it fits
+ *   gets this one.
+ * - `idempotent`, `appliedWhenWhole`: as in `Operation`.
+ * - `idempotencyKey`: as `key` of `Idempotency`.
+ * - `timeouts`, `pipeline`, `body`: as in the description of the client.
+ * - `without`: the parts of the client's pipeline that it leaves out, such as `"retry"`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OperationOptions {
+  readonly endpoint?: string | undefined
+  readonly idempotent?: boolean | undefined
+  readonly appliedWhenWhole?: boolean | undefined
+  readonly idempotencyKey?: boolean | undefined
+  readonly timeouts?: Timeouts | undefined
+  readonly pipeline?: PipelineOptions | undefined
+  readonly without?: keyof PipelineOptions | ReadonlyArray<keyof PipelineOptions> | undefined
+  readonly body?: "json" | "whole" | "stream" | undefined
+}
+
+/**
+ * Puts credentials into the requests of a client. `origin` is the only place where they may go.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Authenticate {
+  <E, R>(
+    client: HttpClient.HttpClient.With<E, R>,
+    origin: Origin.Origin
+  ): HttpClient.HttpClient.With<E | AuthError.AuthError, R>
+}
+
+/**
+ * What is not data.
+ *
+ * - `patterns`: explain the API's messages, for `ErrorMapping`.
+ * - `classify`: the recovery of errors that do not carry the right one.
+ * - `policies`: policies made elsewhere, such as a `SharedCircuitBreaker`, in place of those that the description names.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly patterns?: ReadonlyArray<MessagePattern.MessagePattern> | undefined
+  readonly classify?: Classifier.Classifier | undefined
+  readonly policies?: Pipeline.PoliciesOf<Omit<Pipeline.Parts, "deadline" | "attemptTimeout">> | undefined
+}
