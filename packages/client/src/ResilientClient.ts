@@ -51,7 +51,14 @@ import type * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as engine from "./internal/engine.ts"
-import type { Authenticate, Description, Options, ResilientClient as Client } from "./internal/models.ts"
+import type {
+  Authenticate,
+  ClientError,
+  Description,
+  ErrorOf,
+  Options,
+  ResilientClient as Client
+} from "./internal/models.ts"
 
 export { ForeignUrl } from "./internal/address.ts"
 export type * from "./internal/models.ts"
@@ -74,10 +81,12 @@ export const tokens = (
  * @category constructors
  * @since 0.1.0
  */
-export const make = (
-  description: Description,
+export const make = <const D extends Description>(
+  description: D,
   options: Options = {}
-): Effect.Effect<Client, never, HttpClient.HttpClient> => engine.make(description, options)
+): Effect.Effect<Client<ErrorOf<D>>, never, HttpClient.HttpClient> =>
+  // Which errors there are is known to the types of the caller only.
+  engine.make(description, options) as unknown as Effect.Effect<Client<ErrorOf<D>>, never, HttpClient.HttpClient>
 
 /**
  * The client of the program.
@@ -95,7 +104,7 @@ export const ResilientClient: Context.Service<Client, Client> = /* @__PURE__ */ 
  * @category models
  * @since 0.1.0
  */
-export interface ResilientClient extends Client {}
+export interface ResilientClient<E = ClientError> extends Client<E> {}
 
 /**
  * The client of the program. For several, give each a service of its own: `Layer.effect(Ledger, ResilientClient.make(…))`.
@@ -107,4 +116,4 @@ export const layer = (
   description: Description,
   options: Options = {}
 ): Layer.Layer<ResilientClient, never, HttpClient.HttpClient> =>
-  Layer.effect(ResilientClient, make(description, options))
+  Layer.effect(ResilientClient, engine.make(description, options))

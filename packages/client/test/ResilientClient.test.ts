@@ -1,6 +1,7 @@
 import { ResilientClient } from "@effect-resilience/client"
-import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { AccessLog, Operation, Telemetry } from "@effect-resilience/http"
+import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { Effect, Layer, Metric } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
 
 const scripted = (...statuses: ReadonlyArray<number>) => {
@@ -34,4 +35,38 @@ describe("ResilientClient", () => {
       const foreign = yield* Effect.flip(client.get("https://evil.test/x"))
       assert.strictEqual(foreign._tag, "ForeignUrl")
     }))
+
+  it.effect("a client inside a call of the same operation tells nothing of it twice", () =>
+    Effect.gen(function*() {
+      const { layer } = scripted(200, 200)
+      const client = yield* ResilientClient.make({ name: "ledger", baseUrl: "https://ledger.example.com" }).pipe(
+        Effect.provide(layer)
+      )
+      yield* Effect.andThen(client.get("/a"), client.get("/b")).pipe(
+        Telemetry.observeCall,
+        AccessLog.logCall,
+        Operation.within({ name: "read both", endpoint: "/{name}" })
+      )
+      const lines = yield* (yield* AccessLog.Memory).entries
+      assert.deepStrictEqual(lines.map(({ attempt, kind }) => `${kind} ${attempt}`), [
+        "attempt 1",
+        "attempt 2",
+        "call 2"
+      ])
+      const calls = (yield* Metric.snapshot).find(({ id }) => id === "resilience.call.attempts")
+      assert.strictEqual(calls?.type === "Histogram" ? calls.state.count : 0, 1)
+    }).pipe(Effect.provide(AccessLog.layerMemory), Effect.provideService(Metric.MetricRegistry, new Map())))
+
+  it("fails with nothing but what its description names", () => {
+    const base = { name: "ledger", baseUrl: "https://ledger.example.com" } as const
+    const bare = ResilientClient.make({ ...base, pipeline: {} })
+    type ErrorOf<M> = M extends Effect.Effect<ResilientClient.ResilientClient<infer E>, never, unknown> ? E : never
+    expectTypeOf<ErrorOf<typeof bare>["_tag"]>().toEqualTypeOf<
+      "ApiError" | "BodyNotReplayable" | "DeadlineExceeded" | "ForeignUrl"
+    >()
+    const standard = ResilientClient.make(base)
+    expectTypeOf<Extract<ErrorOf<typeof standard>["_tag"], "CircuitOpen" | "LimitReached">>().toEqualTypeOf<
+      "CircuitOpen"
+    >()
+  })
 })

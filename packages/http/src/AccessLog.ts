@@ -184,16 +184,24 @@ export const logAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>): Htt
   )
 
 /**
- * Writes a line for a whole call, from its first attempt to what the caller gets.
+ * Writes a line for a whole call, from its first attempt to what the caller gets. Inside another `logCall` of the same operation it
+ * writes none: that one has the whole call.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const logCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   withinCall((call, fiber) => {
-    if (fiber.getRef(Current) === none) return { run: self, onExit: nothing }
+    if (call.logged || fiber.getRef(Current) === none) return { run: self, onExit: nothing }
+    call.logged = true
     const begun = timing(fiber)
-    return { run: self, onExit: (exit) => write(fiber, begun, call, exit) }
+    return {
+      run: self,
+      onExit: (exit) => {
+        call.logged = false
+        return write(fiber, begun, call, exit)
+      }
+    }
   })
 
 /**

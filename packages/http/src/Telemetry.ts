@@ -256,13 +256,16 @@ export const observeAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>):
   )
 
 /**
- * Makes a span for a whole call, and counts the call, its attempts, its retries and its rejections.
+ * Makes a span for a whole call, and counts the call, its attempts, its retries and its rejections. Inside another `observeCall` of
+ * the same operation it adds nothing: that one has the whole call.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const observeCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   withinCall((call, fiber) => {
+    if (call.observed) return { run: self, onExit: () => undefined }
+    call.observed = true
     const name = call.operation?.name ?? "unnamed"
     let span: Tracer.Span | undefined
     let began = 0
@@ -281,6 +284,7 @@ export const observeCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effec
       return self
     })
     const onExit = (exit: Exit.Exit<A, E>) => {
+      call.observed = false
       if (span === undefined) return undefined
       const failure = errorType(exit, undefined)
       span.attribute("resilience.attempts", call.attempts)

@@ -12,20 +12,21 @@ import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type { ForeignUrl } from "./address.ts"
+import type * as standard from "./standard.ts"
 
 /**
- * A client from a description. Its errors are those of the responses and those of the policies.
+ * A client from a description. Its errors are those of responses, and those of the policies that the description names.
  *
  * @category models
  * @since 0.1.0
  */
-export interface ResilientClient extends HttpClient.HttpClient.With<ClientError> {
+export interface ResilientClient<E = ClientError> extends HttpClient.HttpClient.With<E> {
   readonly name: string
   /**
    * Takes a new description for the calls that begin from now on. The name stays. Policies whose options mean the same keep what they
    * know. Throws `RangeError` where it makes no sense.
    */
-  readonly reload: (description: Description) => Effect.Effect<void>
+  readonly reload: (description: DescriptionWithin<E>) => Effect.Effect<void>
   /** The present description. */
   readonly description: Effect.Effect<Description>
   /** What happens to a call, outside in, a line each; then what operations have otherwise. */
@@ -35,17 +36,65 @@ export interface ResilientClient extends HttpClient.HttpClient.With<ClientError>
 }
 
 /**
- * What a call fails with.
+ * What a call fails with, whatever the description names.
  *
  * @category errors
  * @since 0.1.0
  */
 export type ClientError =
-  | ApiError.ApiError
   | AuthError.AuthError
+  | AlwaysError
+  | Pipeline.PipelineError<Omit<Pipeline.Parts, "attemptTimeout">>
+
+type AlwaysError =
+  | ApiError.ApiError
   | ForeignUrl
   | HttpRetry.BodyNotReplayable
-  | Pipeline.PipelineError<Pipeline.Parts>
+  | Pipeline.PipelineError<Pick<Pipeline.Parts, "deadline">>
+
+/**
+ * What a call fails with, if the client has this description.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type ErrorOf<D extends Description> =
+  | AlwaysError
+  | (D extends { readonly auth: Authenticate } ? AuthError.AuthError : never)
+  | Pipeline.PipelineError<Pick<Pipeline.Parts, PartsOf<D>>>
+
+type PartsOf<D extends Description> =
+  | (D extends { readonly pipeline: infer P } ? NamedIn<P> : NamedIn<typeof standard.pipeline>)
+  | (D extends { readonly operations: infer O } ?
+    { [K in keyof O]: O[K] extends { readonly pipeline: infer P } ? NamedIn<P> : never }[keyof O]
+    : never)
+
+type NamedIn<P> = {
+  [K in keyof P & keyof PipelineOptions]: P[K] extends undefined ? never : K
+}[keyof P & keyof PipelineOptions]
+
+/**
+ * Descriptions whose clients fail with nothing but `E`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type DescriptionWithin<E> = [ClientError] extends [E] ? Description
+  :
+    & Omit<Description, "auth" | "pipeline" | "operations">
+    & {
+      readonly auth?: AuthError.AuthError extends E ? Authenticate | undefined : never
+      // The standard where it is left out.
+      readonly pipeline: PipelineWithin<E>
+      readonly operations?: {
+        readonly [name: string]: Omit<OperationOptions, "pipeline"> & { readonly pipeline?: PipelineWithin<E> }
+      }
+    }
+
+type PipelineWithin<E> = {
+  readonly [K in keyof PipelineOptions]?: Pipeline.PipelineError<Pick<Pipeline.Parts, K>> extends E ? PipelineOptions[K]
+    : never
+}
 
 /**
  * A client as data. All but `auth` can be JSON; there, `auth` is a name.

@@ -14,6 +14,9 @@ import { reasonTag } from "./failure.ts"
 export interface Call {
   id: string | undefined
   readonly operation: Operation.Operation | undefined
+  /** Who tells of the call already: what stands inside, such as a client in an upload, is a part of it. */
+  logged: boolean
+  observed: boolean
   attempts: number
   running: number
   lastReason: string | undefined
@@ -51,6 +54,8 @@ const callOf = (fiber: AnyFiber): Call | undefined => {
 const makeCall = (fiber: AnyFiber): Call => ({
   id: undefined,
   operation: fiber.getRef(Operation.Current),
+  logged: false,
+  observed: false,
   attempts: 0,
   running: 0,
   lastReason: undefined,
