@@ -1,8 +1,10 @@
 import { ResilientClient } from "@effect-resilience/client"
 import { AccessLog, Operation, Telemetry } from "@effect-resilience/http"
+import { NodeHttpClient, NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Effect, Layer, Metric } from "effect"
-import { HttpClient, HttpClientResponse } from "effect/http"
+import { HttpClient, HttpClientResponse, HttpServer, HttpServerResponse } from "effect/http"
+import { createServer } from "node:http"
 
 const scripted = (...statuses: ReadonlyArray<number>) => {
   const sent: Array<{ readonly method: string; readonly url: string; readonly headers: object }> = []
@@ -56,6 +58,18 @@ describe("ResilientClient", () => {
       const calls = (yield* Metric.snapshot).find(({ id }) => id === "resilience.call.attempts")
       assert.strictEqual(calls?.type === "Histogram" ? calls.state.count : 0, 1)
     }).pipe(Effect.provide(AccessLog.layerMemory), Effect.provideService(Metric.MetricRegistry, new Map())))
+
+  it.live("reaches a real server", () =>
+    Effect.gen(function*() {
+      yield* HttpServer.serveEffect(HttpServerResponse.json({ stored: true }))
+      const server = yield* HttpServer.HttpServer
+      const client = yield* ResilientClient.make({ name: "ledger", baseUrl: HttpServer.formatAddress(server.address) })
+      const response = yield* client.post("/orders")
+      assert.deepStrictEqual(yield* response.json, { stored: true })
+    }).pipe(
+      Effect.scoped,
+      Effect.provide([NodeHttpClient.layerUndici, NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })])
+    ))
 
   it("fails with nothing but what its description names", () => {
     const base = { name: "ledger", baseUrl: "https://ledger.example.com" } as const
