@@ -311,15 +311,15 @@ export class TransportFailure extends Data.TaggedError("TransportFailure")<Trans
 }
 
 /**
- * No response within `timeout`. `phase` says what did not come in time: a connection, the next bytes to leave, the response,
- * or the end of the attempt.
+ * Something did not come within `timeout`. `phase` says what: a connection, the next bytes to leave, the response's headers,
+ * the next piece of its body, or the end of the attempt.
  *
  * @category reasons
  * @since 0.1.0
  */
 export class Timeout extends Data.TaggedError("Timeout")<{
   readonly timeout: Duration.Duration
-  readonly phase: "connect" | "send" | "response" | "attempt"
+  readonly phase: "connect" | "send" | "response" | "body" | "attempt"
 }> {
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.retry
@@ -365,13 +365,33 @@ export class UndecodableResponse extends Data.TaggedError("UndecodableAnswer")<{
  * @since 0.1.0
  */
 export class OutcomeUnknown extends Data.TaggedError("OutcomeUnknown")<{
-  readonly failure: Exclude<Reason, OutcomeUnknown>
+  readonly failure: Exclude<Reason, OutcomeUnknown | PartsDelivered>
 }> {
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.verify
   }
   override get message(): string {
     return `${this.failure.message} It may still have been applied: check before repeating it.`
+  }
+}
+
+/**
+ * A response broke off after the caller had got `bytes` of its body. `failure` is the observed failure. A repetition would
+ * begin with the first byte again, so no policy repeats the request: continue where it broke off, or drop what came and ask
+ * again.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class PartsDelivered extends Data.TaggedError("PartsDelivered")<{
+  readonly failure: Exclude<Reason, PartsDelivered>
+  readonly bytes: number
+}> {
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.verify
+  }
+  override get message(): string {
+    return `${this.failure.message} ${this.bytes} bytes of the response had been delivered: continue after them, or drop them.`
   }
 }
 
@@ -402,7 +422,7 @@ export type ResponseReason =
  * @category models
  * @since 0.1.0
  */
-export type Reason = ResponseReason | TransportFailure | Timeout | UndecodableResponse | OutcomeUnknown
+export type Reason = ResponseReason | TransportFailure | Timeout | UndecodableResponse | OutcomeUnknown | PartsDelivered
 
 /**
  * The reason for a status.
@@ -420,9 +440,18 @@ export const reasonFromStatus = (status: number, response: Omit<ErrorResponse, "
  * @since 0.1.0
  */
 export const statusOf = (reason: Reason): number | undefined => {
-  if (reason._tag === "OutcomeUnknown") return statusOf(reason.failure)
-  return "status" in reason ? reason.status : undefined
+  const first = observed(reason)
+  return "status" in first ? first.status : undefined
 }
+
+/**
+ * What was observed: the reason itself, or the failure inside an `OutcomeUnknown` or `PartsDelivered`.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const observed = (reason: Reason): Exclude<Reason, OutcomeUnknown | PartsDelivered> =>
+  reason._tag === "OutcomeUnknown" || reason._tag === "PartsDelivered" ? observed(reason.failure) : reason
 
 /**
  * Whether the server may have applied a failed request.
@@ -442,6 +471,7 @@ export const mayHaveBeenApplied = (reason: Reason, sent: boolean): boolean => {
       return reason.phase !== "connect" && sent
     case "UndecodableAnswer":
     case "OutcomeUnknown":
+    case "PartsDelivered":
       return true
     default:
       return reason.status >= 500 && sent
@@ -506,5 +536,6 @@ const timeoutText: { readonly [phase in Timeout["phase"]]: string } = {
   connect: "got no connection",
   send: "stalled: no byte left",
   response: "got no response",
+  body: "got no further piece of the response's body",
   attempt: "did not finish"
 }

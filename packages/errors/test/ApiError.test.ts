@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import { inspect } from "node:util"
 
-const timeout = (phase: "connect" | "send" | "response" | "attempt") =>
+const timeout = (phase: "connect" | "send" | "response" | "body" | "attempt") =>
   new ApiError.Timeout({ timeout: Duration.seconds(5), phase })
 const transport = (kind: ApiError.TransportFailure["kind"], connected = true) =>
   new ApiError.TransportFailure({ kind, code: undefined, connected })
@@ -53,6 +53,18 @@ describe("ApiError", () => {
         Recovery.of(ApiError.reasonFromStatus(status, { recovery: Recovery.verify })),
         Recovery.verify
       )
+    }
+  })
+
+  it("says how many bytes were delivered, and is repeated by no policy, whatever broke the response off", () => {
+    for (
+      const failure of [transport("reset"), timeout("body"), new ApiError.OutcomeUnknown({ failure: timeout("body") })]
+    ) {
+      const error = of(new ApiError.PartsDelivered({ failure, bytes: 42 }))
+      assert.deepStrictEqual(Recovery.of(error), Recovery.verify)
+      assert.include(error.message, "42 bytes of the response had been delivered")
+      assert.strictEqual(ApiError.observed(error.reason), ApiError.observed(failure))
+      assert.isTrue(ApiError.mayHaveBeenApplied(error.reason, false))
     }
   })
 

@@ -62,7 +62,7 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
-import { apiError, bodyFailure, isSent, requestIdOf, transportReason } from "./internal/failure.ts"
+import { apiError, bodyFailure, type FirstReason, isSent, requestIdOf, transportReason } from "./internal/failure.ts"
 import { type MapError, MappedResponse, whole } from "./internal/mappedResponse.ts"
 import { watch } from "./internal/requestBody.ts"
 import * as Operation from "./Operation.ts"
@@ -117,7 +117,7 @@ export const mapErrors: {
       const body = watch(request)
       const progress = new SendProgress.SendProgress()
       const failure = (
-        reason: Exclude<ApiError.Reason, ApiError.OutcomeUnknown>,
+        reason: FirstReason,
         sent = isSent(operation, "reached" in reason ? reason.reached : progress.reached, body.sent),
         requestId?: string
       ) => apiError({ operation, request, reason, sent, requestId })

@@ -33,7 +33,7 @@ import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { apiError, bodyFailure, requestIdOf } from "./internal/failure.ts"
+import { apiError, bodyFailure, type FirstReason, requestIdOf } from "./internal/failure.ts"
 import * as Operation from "./Operation.ts"
 import * as Scrubber from "./Scrubber.ts"
 
@@ -69,7 +69,7 @@ export const json: {
   ) {
     const operation = yield* Operation.Current
     const scrubber = yield* Scrubber.Current
-    const failure = (reason: Exclude<ApiError.Reason, ApiError.OutcomeUnknown>) =>
+    const failure = (reason: FirstReason) =>
       apiError({
         operation,
         request: response.request,

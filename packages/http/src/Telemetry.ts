@@ -356,7 +356,7 @@ const errorType = (exit: Exit.Exit<unknown, unknown>, status: number | undefined
 
 const typeOf = (error: unknown, exit: Exit.Exit<unknown, unknown> = Exit.fail(error)): string => {
   if (error instanceof ApiError.ApiError) {
-    const reason = error.reason._tag === "OutcomeUnknown" ? error.reason.failure : error.reason
+    const reason = ApiError.observed(error.reason)
     if (reason._tag === "TransportFailure") return reason.code ?? reason.kind
     if ("status" in reason && (reason.status < 200 || reason.status > 299)) return String(reason.status)
   }

@@ -61,6 +61,9 @@ export const isSent = (
   return reached === undefined || Transport.isAtLeast(reached, "partOfHead")
 }
 
+/** What was observed. */
+export type FirstReason = ReturnType<typeof ApiError.observed>
+
 /**
  * Puts a reason into the terms of the call: a request that must not be repeated, but may have been applied, has an
  * unknown outcome.
@@ -68,7 +71,7 @@ export const isSent = (
 export const apiError = (options: {
   readonly operation: Operation.Operation | undefined
   readonly request: HttpClientRequest.HttpClientRequest
-  readonly reason: Exclude<ApiError.Reason, ApiError.OutcomeUnknown>
+  readonly reason: FirstReason
   readonly sent: boolean
   readonly requestId?: string | undefined
 }): ApiError.ApiError => {
@@ -131,8 +134,6 @@ export const failureOf = (exit: Exit.Exit<unknown, unknown>): unknown =>
   Exit.isFailure(exit) ? exit.cause.reasons.find(Cause.isFailReason)?.error : undefined
 
 const errorTag = (error: unknown): string => {
-  if (error instanceof ApiError.ApiError) {
-    return error.reason._tag === "OutcomeUnknown" ? error.reason.failure._tag : error.reason._tag
-  }
+  if (error instanceof ApiError.ApiError) return ApiError.observed(error.reason)._tag
   return ErrorName.reasonTagOf(error) ?? ErrorName.nameOf(error)
 }
