@@ -42,6 +42,7 @@
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import * as Argument from "./Argument.ts"
+import { hint, noSuch } from "./internal/hint.ts"
 
 /**
  * One option: `Input` is what code or JSON writes, `Output` what the policy works with.
@@ -78,7 +79,7 @@ export type Shape =
   | { readonly _tag: "Text" }
   | { readonly _tag: "Literals"; readonly values: ReadonlyArray<string> }
   | { readonly _tag: "Function" }
-  | { readonly _tag: "Struct"; readonly fields: Record }
+  | { readonly _tag: "Struct"; readonly fields: Record; readonly elsewhere?: Elsewhere | undefined }
   | { readonly _tag: "Record"; readonly value: AnyField }
   | { readonly _tag: "OneOrMore"; readonly item: AnyField }
   | { readonly _tag: "Variants"; readonly variants: Record }
@@ -95,6 +96,17 @@ export interface Record {
 }
 
 type Is = (value: unknown) => boolean
+
+/**
+ * Options that are written in another place than one might think, with that place, for errors:
+ * `{ deadline: "timeouts.total" }`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Elsewhere {
+  readonly [name: string]: string
+}
 
 /**
  * The fields of an interface of options, one for each.
@@ -146,9 +158,13 @@ export type Settings<F extends Record> = { readonly [K in keyof F]: Output<F[K]>
  */
 export type OneOf<Variants extends Record> = {
   [K in keyof Variants]:
-    | { readonly [_ in K]: Exclude<Input<Variants[K]>, undefined> }
+    | One<K, Exclude<Input<Variants[K]>, undefined>, keyof Variants>
     | NameAlone<K, Input<Variants[K]>>
 }[keyof Variants]
+
+type One<Name extends PropertyKey, Options, All extends PropertyKey> =
+  & { readonly [_ in Name]: Options }
+  & { readonly [_ in Exclude<All, Name>]?: never }
 
 type NameAlone<Name, Options> = undefined extends Options ? Name : never
 
@@ -165,11 +181,20 @@ export const read = <F extends Record>(
 ): Settings<F> => struct(fields).read(options, name)
 
 // As `Argument` has it, for what was written: it may be missing, or an object.
-function requireArgument(sensible: boolean, path: string, rule: string, written: unknown): asserts sensible {
+function requireArgument(
+  sensible: boolean,
+  path: string,
+  rule: string,
+  written: unknown,
+  names?: ReadonlyArray<string>
+): asserts sensible {
   if (sensible) return
   if (written === undefined) throw new RangeError(`${path} is missing. It must be ${rule}`)
   const json = typeof written === "string" || (typeof written === "object" && !Duration.isDuration(written))
-  Argument.requireArgument(false, path, rule, json ? JSON.stringify(written) : written)
+  const value = json ? JSON.stringify(written) : String(written)
+  const [name, ...others] = typeof written === "string" ? [written] : Object.keys(written ?? {})
+  const advice = names === undefined || name === undefined || others.length > 0 ? "" : hint(name, names)
+  Argument.requireArgument(false, path, rule, value + advice)
 }
 
 /**
@@ -270,6 +295,16 @@ const isSensible = (parts: object): boolean => {
     written.every(([unit, amount]) => units.test(unit) && typeof amount === "number" && !Number.isNaN(amount))
 }
 
+/**
+ * Whether something is written as a duration rather than as an object of options, for `either`.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isDuration = (value: unknown): boolean =>
+  !Predicate.isObject(value) || Duration.isDuration(value) ||
+  Object.keys(value).some((name) => name === "_id" || units.test(name))
+
 const units = /^(\d|weeks|days|hours|minutes|(milli|micro|nano)?seconds)$/
 
 interface DurationJson {
@@ -313,7 +348,8 @@ export const literals = <const Values extends ReadonlyArray<string>>(
   leaf(
     { _tag: "Literals", values },
     `one of ${values.join(", ")}`,
-    (input) => values.includes(input) ? input : undefined
+    (input) => values.includes(input) ? input : undefined,
+    values
   )
 
 /**
@@ -332,17 +368,21 @@ export const fn = <F extends (...args: never) => unknown>(): Field<F, F> =>
  * @since 0.1.0
  */
 export const struct = <F extends Record>(
-  fields: F
+  fields: F,
+  elsewhere?: Elsewhere
 ): Field<Written<F>, Settings<F>> =>
-  make({ _tag: "Struct", fields }, (options: { readonly [name: string]: unknown }, path) => {
+  make({ _tag: "Struct", fields, elsewhere }, (options: { readonly [name: string]: unknown }, path) => {
     requireArgument(Predicate.isObject(options), path, "an object of options", options)
-    const unknown = Object.keys(options).find((name) => options[name] !== undefined && !Object.hasOwn(fields, name))
-    if (unknown !== undefined) {
-      const known = Object.keys(fields).join(", ") || "none"
-      throw new RangeError(`${path} has no option ${unknown}; there are ${known}`)
-    }
+    requireKnown(options, path, Object.keys(fields), elsewhere)
     return mapValues(fields, (field, name) => field.read(options[name] as never, `${path}.${name}`)) as Settings<F>
   })
+
+const requireKnown = (options: object, path: string, names: ReadonlyArray<string>, elsewhere?: Elsewhere): void => {
+  const unknown = Object.entries(options).find(([name, value]) => value !== undefined && !names.includes(name))?.[0]
+  if (unknown !== undefined) {
+    throw new RangeError(`${path} has no option ${unknown}${noSuch(unknown, names, elsewhere)}`)
+  }
+}
 
 /**
  * Values by names that are not known before.
@@ -384,7 +424,9 @@ export const variants = <V extends Record>(table: V): Field<OneOf<V>, Output<V[k
       : Object.entries(input ?? {})
     const [name, options] = written[0] ?? [""]
     const variant = written.length === 1 && Object.hasOwn(table, name) ? table[name] : undefined
-    requireArgument(variant !== undefined, path, `one of ${Object.keys(table).join(", ")}`, input)
+    const names = Object.keys(table)
+    const number = written.length > 1 ? "only one" : "one"
+    requireArgument(variant !== undefined, path, `${number} of ${names.join(", ")}`, input, names)
     return variant.read(options as never, `${path}.${name}`) as Output<V[keyof V]>
   })
 
@@ -430,8 +472,35 @@ export const either = <In1, Out1, In2, Out2>(
 ): Field<In1 | In2, Out1 | Out2> =>
   make(
     { _tag: "Either", first, second, isFirst },
-    (input: unknown, path) => isFirst(input) ? first.read(input as In1, path) : second.read(input as In2, path)
+    (input: unknown, path) => {
+      if (isFirst(input)) return first.read(input as In1, path)
+      const { shape } = second
+      // What has no option of this name may have one in the other alternative.
+      if (shape._tag === "Struct" && Predicate.isObject(input)) {
+        requireKnown(input, path, [...namesOf(shape), ...namesOf(first.shape)], shape.elsewhere)
+      }
+      return second.read(input as In2, path)
+    }
   )
+
+/**
+ * The names that an object of a shape may have.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const namesOf = (shape: Shape): ReadonlyArray<string> => {
+  switch (shape._tag) {
+    case "Struct":
+      return Object.keys(shape.fields)
+    case "Variants":
+      return Object.keys(shape.variants)
+    case "Either":
+      return [...namesOf(shape.second.shape), ...namesOf(shape.first.shape)]
+    default:
+      return []
+  }
+}
 
 /**
  * A field that may be left out.
@@ -489,10 +558,15 @@ function make<In, Out>(shape: Shape, read: (input: In, path: string) => Out): Fi
 }
 
 // A value without parts. `parse` returns `undefined` where it breaks the rule.
-function leaf<In, Out>(shape: Shape, rule: string, parse: (input: In) => Out | undefined): Field<In, Out> {
+function leaf<In, Out>(
+  shape: Shape,
+  rule: string,
+  parse: (input: In) => Out | undefined,
+  names?: ReadonlyArray<string>
+): Field<In, Out> {
   return make(shape, (input, path) => {
     const output = parse(input)
-    requireArgument(output !== undefined, path, rule, input)
+    requireArgument(output !== undefined, path, rule, input, names)
     return output
   })
 }

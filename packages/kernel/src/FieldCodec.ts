@@ -31,7 +31,8 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaParser from "effect/SchemaParser"
-import type * as Field from "./Field.ts"
+import * as Field from "./Field.ts"
+import { hint, noSuch } from "./internal/hint.ts"
 
 /**
  * The functions that JSON may name.
@@ -159,7 +160,7 @@ const structure = (
   shape: Field.Shape,
   functions: Functions,
   chosen?: { readonly input: unknown },
-  names = namesOf(shape)
+  names = Field.namesOf(shape)
 ): Schema.Codec<unknown> => {
   const input = chosen?.input
   const object = Predicate.isObject(input) ? { ...input } : undefined
@@ -177,20 +178,21 @@ const structure = (
     case "Text":
       return Schema.String
     case "Literals":
-      return Schema.Literals(shape.values)
-    case "Function":
-      return Schema.Literals(Object.keys(functions)).annotate({
-        message: `Expected the name of a function in the table, which has ${
-          Object.keys(functions).join(", ") || "none"
-        }`
+      return Schema.Literals(shape.values).annotate({ message: expectedOne(shape.values, input) })
+    case "Function": {
+      const names = Object.keys(functions)
+      return Schema.Literals(names).annotate({
+        message: `Expected the name of a function in the table${noSuch(String(input), names)}`
       })
+    }
     case "Struct":
-      return Schema.Struct(
-        mapValues(shape.fields, (field, name) => {
+      return Schema.Struct({
+        ...mapValues(shape.fields, (field, name) => {
           const inner = within(field, object?.[name])
           return field.optional ? Schema.optionalKey(inner) : inner
-        })
-      ).annotate({ messageUnexpectedKey: `No such option; there are ${names.join(", ") || "none"}` })
+        }),
+        ...unknownKeys(shape, object, names)
+      })
     case "Record":
       return object === undefined
         ? Schema.Record(Schema.String, of(shape.value))
@@ -210,7 +212,7 @@ const structure = (
           ...alone.map((name) => Schema.Literal(name)),
           ...Object.entries(shape.variants).map(([name, variant]) => Schema.Struct({ [name]: of(variant) }))
         ])
-        : Schema.Literals(alone).annotate({ message: `Expected one of ${names.join(", ")}` })
+        : Schema.Literals(alone).annotate({ message: expectedOne(names, object ? name : input, others.length > 0) })
     }
     case "Either": {
       const { first, isFirst, second } = shape
@@ -221,19 +223,23 @@ const structure = (
   }
 }
 
-/** The names that an object of a shape may have. */
-const namesOf = (shape: Field.Shape): ReadonlyArray<string> => {
-  switch (shape._tag) {
-    case "Struct":
-      return Object.keys(shape.fields)
-    case "Variants":
-      return Object.keys(shape.variants)
-    case "Either":
-      return [...namesOf(shape.second.shape), ...namesOf(shape.first.shape)]
-    default:
-      return []
-  }
+const expectedOne = (names: ReadonlyArray<string>, written: unknown, several = false): string => {
+  const advice = typeof written === "string" && !several ? hint(written, names) : ""
+  return `Expected ${several ? "only one" : "one"} of ${names.join(", ")}${advice}`
 }
+
+/** Fields that reject the names that an object does not have, each with what was meant. */
+const unknownKeys = (
+  { elsewhere, fields }: Field.Shape & { readonly _tag: "Struct" },
+  object: object = {},
+  names: ReadonlyArray<string>
+): { readonly [name: string]: Schema.Codec<unknown> } =>
+  Object.fromEntries(
+    Object.keys(object).filter((name) => !Object.hasOwn(fields, name)).map((name) => [
+      name,
+      Schema.Never.annotate({ message: `No such option${noSuch(name, names, elsewhere)}` })
+    ])
+  )
 
 const reviveShape = (shape: Field.Shape, value: unknown, functions: Functions): unknown => {
   if (shape._tag === "Function") return functions[String(value)]

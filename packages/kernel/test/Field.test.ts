@@ -131,13 +131,48 @@ describe("Field", () => {
   it("rejects an option that does not exist", () => {
     assert.include(
       message(() => Field.struct({}).read(JSON.parse(`{ "permit": 2 }`), "Limit")),
-      "Limit has no option permit; there are none"
+      "Limit has no option permit. There are none"
     )
     assert.include(
       message(() => read(JSON.parse(`{ "permits": 1, "permit": 2 }`))),
-      "Limit has no option permit; there are name, permits"
+      "Limit has no option permit. Did you mean permits? There are name, permits"
     )
     assert.strictEqual(read({ permits: 1, ...JSON.parse("{}"), permit: undefined }).permits, 1)
+  })
+
+  it("tells what was meant by a name that does not exist, or where it is written", () => {
+    const choice = Field.struct({
+      times: Field.optional(Field.integer()),
+      when: Field.optional(Field.variants(rule)),
+      mode: Field.optional(Field.literals("allow", "fail")),
+      open: Field.optional(Field.either(
+        (value) => Predicate.hasProperty(value, "list"),
+        Field.variants({ list: Field.integer() }),
+        Field.struct({ base: Field.optional(Field.integer()) })
+      ))
+    }, { deadline: "timeouts.total" })
+    const rows: ReadonlyArray<[unknown, string]> = [
+      [{ tiems: 1 }, "Limit has no option tiems. Did you mean times? There are times, when, mode, open"],
+      [{ Times: 1 }, "Limit has no option Times. Did you mean times? There are times, when, mode, open"],
+      [{ colour: 1 }, "Limit has no option colour. There are times, when, mode, open"],
+      [{ deadline: 1 }, "Limit has no option deadline. Write it as timeouts.total. There are times, when, mode, open"],
+      [{ open: { lits: 1 } }, "Limit.open has no option lits. Did you mean list? There are base, list"],
+      [{ mode: "alow" }, `Limit.mode must be one of allow, fail, not "alow". Did you mean allow?`],
+      [{ when: "nevr" }, `Limit.when must be one of consecutive, rate, never, not "nevr". Did you mean never?`],
+      [
+        { when: { rate: {}, never: {} } },
+        `Limit.when must be only one of consecutive, rate, never, not {"rate":{},"never":{}}`
+      ]
+    ]
+    for (const [options, expected] of rows) {
+      assert.strictEqual(message(() => choice.read(options as never, "Limit")), expected)
+    }
+  })
+
+  it("rejects two variants at once in its types", () => {
+    // @ts-expect-error -- a choice is one variant
+    const both: Field.OneOf<typeof rule> = { rate: {}, never: {} }
+    assert.throws(() => read({ permits: 1, rules: both }), /only one of/)
   })
 
   it("reads a duration that JSON.stringify wrote, and null as Infinity", () => {
@@ -210,15 +245,18 @@ describe("FieldCodec", () => {
         shares: Field.optional(Field.record(Field.variants(rule)))
       })
       const rows = [
-        [{ rules: { rates: {} } }, "Expected one of consecutive, rate, never\n  at [\"rules\"]"],
+        [
+          { rules: { rates: {} } },
+          "Expected one of consecutive, rate, never. Did you mean rate?\n  at [\"rules\"]"
+        ],
         [{ rules: "often" }, "Expected one of consecutive, rate, never\n  at [\"rules\"]"],
         [
           { rules: ["never", { rate: { treshold: 1 } }] },
-          "No such option; there are threshold\n  at [\"rules\"][1][\"rate\"][\"treshold\"]"
+          "No such option. Did you mean threshold? There are threshold\n  at [\"rules\"][1][\"rate\"][\"treshold\"]"
         ],
         [
           { rules: "never", wait: { base: 1, limit: 2 } },
-          "No such option; there are base, cap, list\n  at [\"wait\"][\"limit\"]"
+          "No such option. Did you mean list? There are base, cap, list\n  at [\"wait\"][\"limit\"]"
         ],
         [{ rules: "never", wait: { list: "x" } }, "Expected number\n  at [\"wait\"][\"list\"]"],
         [
@@ -229,6 +267,28 @@ describe("FieldCodec", () => {
       for (const [json, message] of rows) {
         assert.strictEqual((yield* Effect.flip(FieldCodec.decode(choice, json))).message, message)
       }
+    }))
+
+  it.effect("tells what was meant by each name that does not exist, at its path", () =>
+    Effect.gen(function*() {
+      const json = {
+        permits: 1,
+        permit: 2,
+        rules: ["nevr", { rate: { treshold: 1 } }, { rate: {}, never: {} }],
+        mode: "fial"
+      }
+      const error = yield* Effect.flip(FieldCodec.decode(options, json, { always }))
+      for (
+        const line of [
+          `No such option. Did you mean permits? There are name, permits, queue, wait, mode, open, rules, shares, when, spans\n  at ["permit"]`,
+          `Did you mean never?\n  at ["rules"][0]`,
+          `Did you mean threshold? There are threshold\n  at ["rules"][1]["rate"]["treshold"]`,
+          `Expected only one of consecutive, rate, never\n  at ["rules"][2]`,
+          `Did you mean fail?\n  at ["mode"]`
+        ]
+      ) assert.include(error.message, line)
+      const named = yield* Effect.flip(FieldCodec.decode(options, { permits: 1, when: "alwyas" }, { always }))
+      assert.include(named.message, "Did you mean always? There are always")
     }))
 
   it.effect("finds what the structure allows and the policy does not", () =>

@@ -200,10 +200,7 @@ export const isExponential = (self: Backoff): self is Exponential => Predicate.h
  * @since 0.1.0
  */
 export const isOptions = (value: unknown): boolean =>
-  Predicate.isObject(value)
-    ? !Array.isArray(value) && !Duration.isDuration(value) &&
-      Object.keys(value).every((name) => Object.hasOwn(fields, name) || isVariant(name))
-    : Predicate.isString(value) && isVariant(value)
+  !Field.isDuration(value) || (Predicate.isString(value) && isVariant(value))
 
 /**
  * Delays that multiply by `factor` until they reach `cap`. Throws `RangeError` where an option makes no sense.

@@ -152,7 +152,7 @@ export const fields = {
   name: Field.name,
   after: /* @__PURE__ */ Field.withDefault(
     /* @__PURE__ */ Field.either(
-      Predicate.hasProperty("percentile"),
+      Predicate.not(Field.isDuration),
       /* @__PURE__ */ Field.map(/* @__PURE__ */ Field.struct(waits.percentileFields), waits.learning),
       /* @__PURE__ */ Field.map(/* @__PURE__ */ Field.duration(), waits.fixed)
     ),

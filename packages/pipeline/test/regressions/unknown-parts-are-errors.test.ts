@@ -21,6 +21,22 @@ describe("a part or an option that does not exist", () => {
     assert.throws(() => Pipeline.make({ name: "x", concurrencyLimit: { algorithm } }), RangeError)
   })
 
+  it("is told what was meant, within choices too", () => {
+    const rows: ReadonlyArray<[object, string]> = [
+      [{ bulkhaed: {} }, "Did you mean bulkhead?"],
+      [{ retry: { backoff: { linaer: {} } } }, "Pipeline.retry.backoff has no option linaer. Did you mean linear?"],
+      [{ retry: { backoff: { list: { delay: [1] } } } }, "Did you mean delays?"],
+      [{ retry: { backoff: { base: 1, jitter: { propotional: 1 } } } }, "Did you mean proportional?"],
+      [{ hedge: { after: { percentle: 0.5 } } }, "Did you mean percentile?"],
+      [{ circuitBreaker: { openDuration: { bose: 1 } } }, "Did you mean base?"],
+      [{ circuitBreaker: { tripPolicy: { consecutiv: 1 } } }, "Did you mean consecutive?"]
+    ]
+    for (const [options, expected] of rows) {
+      const wrong = { name: "x", ...options } as Pipeline.Description
+      assert.throws(() => Pipeline.make<Pipeline.Description>(wrong), expected)
+    }
+  })
+
   it.effect("is an error where the types were told otherwise", () =>
     Effect.gen(function*() {
       const wrong: Pipeline.Description = JSON.parse(`{ "name": "x", "bulkhaed": { "permits": 1 } }`)

@@ -1,6 +1,5 @@
 import * as Field from "@effect-resilience/kernel/Field"
 import type * as Duration from "effect/Duration"
-import * as Predicate from "effect/Predicate"
 import type { Draw } from "../internal/delays.ts"
 import { millisOf } from "../internal/delays.ts"
 import type { Jitter } from "../internal/jitterField.ts"
@@ -19,7 +18,7 @@ const fields = { delays, jitter: /* @__PURE__ */ jitterField("none") } satisfies
 
 const field: Field.Field<ReadonlyArray<Duration.Input> | Options, Draw> = /* @__PURE__ */ Field.map(
   /* @__PURE__ */ Field.either(
-    (value) => Predicate.hasProperty(value, "delays"),
+    (value) => !Field.isDuration(value),
     /* @__PURE__ */ Field.struct(fields),
     /* @__PURE__ */ Field.map(delays, (delays, path) => ({ delays, jitter: none.read(undefined, path) }))
   ),
