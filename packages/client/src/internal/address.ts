@@ -5,8 +5,9 @@ import * as Data from "effect/Data"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 
 /**
- * A request names an address that is not the client's. Nothing was sent. The error does not repeat the address, which may hold
- * a secret, but for its origin.
+ * A request names an address that is not the client's: another origin, or a path with a segment `.` or `..`, which would lead to
+ * another place than its words say. Nothing was sent. The error does not repeat the address, which may hold a secret, but for its
+ * origin.
  *
  * - `client`: the name of the client.
  * - `origin`: where the request would have gone.
@@ -47,25 +48,43 @@ export const makeBase = (url: string, path: string): Base => {
 
 const isBase = (url: string): boolean => {
   if (!URL.canParse(url)) return false
-  const { hash, password, protocol, search, username } = new URL(url)
-  return (protocol === "https:" || protocol === "http:") &&
-    [hash, password, search, username].every((part) => part === "")
+  const parsed = new URL(url)
+  const { hash, password, search, username } = parsed
+  return isHttp(parsed) && [hash, password, search, username].every((part) => part === "")
 }
 
-/** Where a request goes: below the base where its URL is relative; `undefined` where it must not go. */
+/** Whether a text is the origin of http or https URLs, as the parser of URLs writes it. */
+export const isOrigin = (text: string): boolean =>
+  URL.canParse(text) && isHttp(new URL(text)) && new URL(text).origin === text
+
+/** Whether an absolute URL is at a base URL or below it, and not only begins like it. */
+export const isBelow = (href: string, url: string): boolean =>
+  url.startsWith(href) && (url.length === href.length || endsAuthority.has(url.charAt(href.length)))
+
+const endsAuthority: ReadonlySet<string> = new Set(["/", "?", "#"])
+
+/**
+ * Where a request goes: below the base where its URL is relative; `undefined` where it must not go. An absolute URL comes back as
+ * the parser of URLs understands it, so that it can be compared with others.
+ */
 export const resolve = (
   request: HttpClientRequest.HttpClientRequest,
   { href }: Base,
   origins: ReadonlySet<string>
 ): HttpClientRequest.HttpClientRequest | undefined => {
   const { url } = request
+  if (hasDotSegments(url)) return undefined
   if (!isAbsolute(url)) {
     return HttpClientRequest.setUrl(
       request,
       url.startsWith("/") || url.startsWith("?") || url === "" ? href + url : `${href}/${url}`
     )
   }
-  return URL.canParse(url) && origins.has(new URL(url).origin) && !hasUserInfo(url) ? request : undefined
+  if (!URL.canParse(url)) return undefined
+  const parsed = new URL(url)
+  return isHttp(parsed) && origins.has(parsed.origin) && parsed.username === "" && parsed.password === ""
+    ? HttpClientRequest.setUrl(request, parsed.href)
+    : undefined
 }
 
 /** The request at another base URL of the client. */
@@ -74,18 +93,24 @@ export const rebase = (
   from: Base,
   to: string
 ): HttpClientRequest.HttpClientRequest =>
-  to === "" || to === from.href || !request.url.startsWith(from.href)
+  to === "" || to === from.href || !isBelow(from.href, request.url)
     ? request
     : HttpClientRequest.setUrl(request, to + request.url.slice(from.href.length))
 
 /** What can be told of an address that is not the client's. */
-export const originOf = (url: string): string =>
-  URL.canParse(url) && new URL(url).origin !== "null" ? new URL(url).origin : "another address"
+export const originOf = (url: string): string => {
+  if (hasDotSegments(url)) return "a path with segments of dots"
+  return URL.canParse(url) && isHttp(new URL(url)) ? new URL(url).origin : "another address"
+}
 
 // `//host/path` is absolute too: it takes the scheme of the page.
 const isAbsolute = (url: string): boolean => /^(?:[a-z][a-z0-9+.-]*:|[\\/]{2})/i.test(url)
 
-const hasUserInfo = (url: string): boolean => {
-  const { password, username } = new URL(url)
-  return username !== "" || password !== ""
-}
+// `blob:https://host/…` has the origin of its host.
+const isHttp = ({ protocol }: URL): boolean => protocol === "https:" || protocol === "http:"
+
+// `.` and `..` as the names of things would address other things: the parser of URLs resolves them, escaped or not, after it has
+// dropped tabs and line breaks and read backslashes as slashes.
+const hasDotSegments = (url: string): boolean =>
+  /\.|%2e/i.test(url) &&
+  /(?:^|[\\/])(?:\.|%2e){1,2}(?:[\\/]|[\0- ]*$)/i.test(url.replace(/[?#][^]*$/, "").replace(/[\t\n\r]/g, ""))

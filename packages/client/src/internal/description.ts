@@ -1,9 +1,12 @@
+import * as Origin from "@effect-resilience/auth/Origin"
 import type * as Redirects from "@effect-resilience/http/Redirects"
+import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Endpoints from "@effect-resilience/limit/Endpoints"
 import * as Part from "@effect-resilience/pipeline/Part"
 import * as Pipeline from "@effect-resilience/pipeline/Pipeline"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as address from "./address.ts"
 import type {
   Authenticate,
@@ -71,6 +74,11 @@ const choice = /* @__PURE__ */ asWritten<EndpointsOptions>(/* @__PURE__ */ Field
 
 const texts = /* @__PURE__ */ Field.oneOrMore(Field.text)
 
+const origins = /* @__PURE__ */ Field.oneOrMore(/* @__PURE__ */ Field.map(Field.text, (read, path) => {
+  requireArgument(address.isOrigin(read), path, "an origin, such as https://files.example.com", read)
+  return read
+}))
+
 const orNone = <In, Out>(list: Field.Field<In, ReadonlyArray<Out>>): Field.Field<In | undefined, ReadonlyArray<Out>> =>
   Field.map(Field.optional(list), (read) => read ?? [])
 
@@ -99,7 +107,7 @@ const operationFields = {
 
 const redirectFields = {
   limit: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.integer({ min: 0 })),
-  origins: /* @__PURE__ */ Field.optional(texts)
+  origins: /* @__PURE__ */ Field.optional(origins)
 } satisfies Field.Fields<Redirects.Options>
 
 const propagationFields = {
@@ -128,7 +136,7 @@ export const fields = {
   redirects: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.struct(redirectFields)),
   body: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.literals("json", "whole", "stream"), "json"),
   headers: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.record(Field.text), {}),
-  origins: /* @__PURE__ */ orNone(texts),
+  origins: /* @__PURE__ */ orNone(origins),
   propagation: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.struct(propagationFields), {}),
   auth: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.fn<Authenticate>()),
   operations: /* @__PURE__ */ Field.withDefault(
@@ -140,7 +148,20 @@ export const fields = {
 /** A description that was read. */
 export type Settings = Field.Settings<typeof fields>
 
-export const read = (description: Description): Settings => Field.read("ResilientClient", fields, description)
+export const read = (description: Description): Settings => {
+  const settings = Field.read("ResilientClient", fields, description)
+  if (settings.auth !== undefined) {
+    for (const { base } of settings.baseUrl) {
+      requireArgument(
+        Result.isSuccess(Origin.parse(base.origin)),
+        "ResilientClient.baseUrl",
+        "https or a loopback address, where there is auth",
+        base.origin
+      )
+    }
+  }
+  return settings
+}
 
 /** The pipeline of a client, or of one of its operations. */
 export const pipelineOf = (settings: Settings, name?: string): Part.Description => {

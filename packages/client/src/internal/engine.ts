@@ -28,9 +28,17 @@ type AnyPipeline = Pipeline.Pipeline<typeof parts>
 
 type Response = HttpClientResponse.HttpClientResponse
 
-/** The request of the attempt that runs. What stands inside the authentication finds its credentials in it. */
-const CurrentRequest = /* @__PURE__ */ Context.Reference<HttpClientRequest.HttpClientRequest | undefined>(
-  "@effect-resilience/client/CurrentRequest",
+/**
+ * The request of the attempt that runs, and the description that its call began with. What stands inside the authentication finds
+ * its credentials in it.
+ */
+interface Sending {
+  readonly request: HttpClientRequest.HttpClientRequest
+  readonly state: State
+}
+
+const CurrentSending = /* @__PURE__ */ Context.Reference<Sending | undefined>(
+  "@effect-resilience/client/CurrentSending",
   { defaultValue: () => undefined }
 )
 
@@ -47,6 +55,8 @@ interface State {
   readonly settings: Settings
   readonly base: address.Base
   readonly origins: ReadonlySet<string>
+  /** Where credentials go. */
+  readonly trusted: ReadonlyArray<Origin.Origin>
   readonly plan: Plan
   readonly plans: ReadonlyMap<string, Plan>
   readonly matching: ReadonlyArray<readonly [operations.Template, Operation.Operation]>
@@ -63,14 +73,20 @@ export const make = (
 
     const authentication = Pipeline.around("authentication", "tokens", (self) =>
       Effect.withFiber((fiber) => {
-        const { base, settings: { auth } } = state
-        const request = fiber.getRef(CurrentRequest)
-        if (auth === undefined || request === undefined || !request.url.startsWith(base.origin)) return self
+        const sending = fiber.getRef(CurrentSending)
+        if (sending === undefined) return self
+        const { request, state } = sending
+        const { settings: { auth }, trusted } = state
+        if (auth === undefined) return self
+        const origin = trusted.find(({ href }) => address.isBelow(href, request.url))
+        if (origin === undefined) return self
         const inner = HttpClient.makeWith<never, never, unknown, never>(
-          Effect.flatMap((attached) => Effect.provideService(self, CurrentRequest, attached) as Effect.Effect<never>),
+          Effect.flatMap((request) =>
+            Effect.provideService(self, CurrentSending, { request, state }) as Effect.Effect<never>
+          ),
           Effect.succeed
         )
-        return auth(inner, Origin.make(base.href)).execute(request) as Effect.Effect<never>
+        return auth(inner, origin).execute(request) as Effect.Effect<never>
       }))
 
     const makePipeline = (description: Part.Description, policies: Pipeline.PoliciesOf<typeof parts> = {}) =>
@@ -104,6 +120,7 @@ export const make = (
         settings,
         base,
         origins: new Set([...settings.baseUrl.map((one) => one.base.origin), ...settings.origins]),
+        trusted: settings.auth === undefined ? [] : settings.baseUrl.map((one) => Origin.make(one.base.origin)),
         plan: plan(settings, base, pipeline),
         plans,
         matching
@@ -130,8 +147,11 @@ export const make = (
         AccessLog.logAttempts
       )
       const send = Effect.withFiber<Response, ApiError.ApiError>((fiber) => {
-        const request = fiber.getRef(CurrentRequest) as HttpClientRequest.HttpClientRequest
-        return attempts.execute(address.rebase(request, base, fiber.getRef(Endpoints.Current)))
+        const { request } = fiber.getRef(CurrentSending) as Sending
+        // The address that is chosen may be that of a client around this one.
+        return attempts.execute(
+          settings.baseUrl.length === 1 ? request : address.rebase(request, base, fiber.getRef(Endpoints.Current))
+        )
       })
       const methods = new Set(settings.idempotency.methods)
       return {
@@ -151,7 +171,8 @@ export const make = (
 
     const execute = (written: HttpClientRequest.HttpClientRequest) =>
       Effect.withFiber<Response, ClientError>((fiber) => {
-        const { base, matching, origins, plan, plans, settings } = state
+        const present = state
+        const { base, matching, origins, plan, plans, settings } = present
         const resolved = address.resolve(written, base, origins)
         if (resolved === undefined) {
           return Effect.fail(
@@ -165,7 +186,7 @@ export const make = (
         const request = addsKeys ? Idempotency.withKeyUnsafe(withHeaders, current, fiber) : withHeaders
         return Effect.updateContext(run, (context: Context.Context<never>) =>
           context.pipe(
-            Context.add(CurrentRequest, request),
+            Context.add(CurrentSending, { request, state: present }),
             Context.add(Operation.Current, current),
             Context.add(Hedge.IsIdempotent, Idempotency.mayBeHedged(current, request)),
             Context.add(HttpClient.TracerPropagationEnabled, settings.propagation.trace)
@@ -194,7 +215,7 @@ const matched = (
   base: address.Base,
   { method, url }: HttpClientRequest.HttpClientRequest
 ): Operation.Operation | undefined => {
-  if (matching.length === 0 || !url.startsWith(base.href)) return undefined
+  if (matching.length === 0 || !address.isBelow(base.href, url)) return undefined
   const path = url.slice(base.href.length).replace(/[?#].*$/, "")
   return matching.find(([template]) => operations.fits(template, method, path))?.[1]
 }
