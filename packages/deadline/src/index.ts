@@ -1,4 +1,5 @@
 export * as Deadline from "./Deadline.ts"
 export * as DeadlineHeader from "./DeadlineHeader.ts"
 export * as StoreTimeout from "./StoreTimeout.ts"
+export * as StreamTimeout from "./StreamTimeout.ts"
 export * as Timeout from "./Timeout.ts"
