@@ -28,7 +28,7 @@
  *
  * @since 0.1.0
  */
-import type * as ApiError from "@effect-resilience/errors/ApiError"
+import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Data from "effect/Data"
@@ -283,6 +283,19 @@ export const fromApiError = (error: ApiError.ApiError): AuthError => {
     default:
       return unavailable(Recovery.of(error))
   }
+}
+
+/**
+ * What a failed login means, whatever its call failed with: an `AuthError` stays, an `ApiError` becomes what `fromApiError` makes of it,
+ * and anything else, such as an open circuit, is `Unavailable` with its own recovery.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromFailure = (error: Error & Recovery.Recoverable): AuthError => {
+  if (error instanceof AuthError) return error
+  if (error instanceof ApiError.ApiError) return fromApiError(error)
+  return new AuthError({ reason: new Unavailable({ detail: error.message, recovery: Recovery.of(error) }) })
 }
 
 const sentence = (what: string, detail: string | undefined, remedy?: string): string => {

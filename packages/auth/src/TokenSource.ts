@@ -35,7 +35,6 @@
  *
  * @since 0.1.0
  */
-import type * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Operation from "@effect-resilience/http/Operation"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
@@ -58,7 +57,7 @@ export type { Identity, TokenSource }
  * Logs in with credentials. It reads them for each login, so that rotated keys take effect without a restart.
  *
  * - `identity`: of these credentials; its secrets are registered with the current `Scrubber`.
- * - `login`: failures of the call become `Rejected` or `Unavailable` (`AuthError.fromApiError`). It runs as the operation
+ * - `login`: failures of the call become `Rejected` or `Unavailable` (`AuthError.fromFailure`). It runs as the operation
  *   `log in`, which is idempotent. Name the operation yourself for a better endpoint.
  *
  * @category constructors
@@ -67,14 +66,14 @@ export type { Identity, TokenSource }
 export const login = <C>(options: {
   readonly credentials: Effect.Effect<C, AuthError.AuthError>
   readonly identity: (credentials: C) => Identity
-  readonly login: (credentials: C) => Effect.Effect<Grant, AuthError.AuthError | ApiError.ApiError>
+  readonly login: (credentials: C) => Effect.Effect<Grant, Error & Recovery.Recoverable>
 }): TokenSource => {
   const credentials = Effect.tap(options.credentials, (credentials) => register(options.identity(credentials)))
   return {
     identity: Effect.map(credentials, options.identity),
     acquire: () =>
       Effect.flatMap(credentials, options.login).pipe(
-        Effect.mapError((error) => error._tag === "ApiError" ? AuthError.fromApiError(error) : error),
+        Effect.mapError(AuthError.fromFailure),
         Operation.within(logIn)
       )
   }

@@ -28,8 +28,9 @@ const logins = (
     }
     return { value: Redacted.make(`secret-token-${login}`), attributes: { environment: "42" } }
   }).pipe(Effect.onInterrupt(() => Effect.sync(() => record.interrupted += 1)))
-  const source = (identity: TokenSource.Identity = ["https://eu.example.com", "K1", Redacted.make("s3cr3t")]) =>
-    TokenSource.fromEffect(acquire, { identity })
+  const source = (
+    identity: TokenSource.Identity = ["https://eu.example.com", "key-of-the-ledger", Redacted.make("s3cr3t")]
+  ) => TokenSource.fromEffect(acquire, { identity })
   return { record, source }
 }
 
@@ -93,7 +94,7 @@ describe("SharedTokens", () => {
       const [name = ""] = keys
       const value = (yield* store.get(name)) ?? ""
       assert.strictEqual(keys.length, 1)
-      for (const secret of ["secret-token-1", "s3cr3t", "K1", btoa("secret-token-1").slice(0, 12)]) {
+      for (const secret of ["secret-token-1", "s3cr3t", "key-of-the-ledger", btoa("secret-token-1").slice(0, 12)]) {
         assert.notInclude(name + value, secret)
       }
       const other = yield* shared(source(), { key: Redacted.make("another key, also 32 characters long") })

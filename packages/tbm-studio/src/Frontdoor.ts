@@ -9,25 +9,22 @@
  *
  * @since 0.1.0
  */
-import * as Authenticated from "@effect-resilience/auth/Authenticated"
-import type * as AuthError from "@effect-resilience/auth/AuthError"
+import type * as Authenticated from "@effect-resilience/auth/Authenticated"
+import * as AuthError from "@effect-resilience/auth/AuthError"
 import * as Grant from "@effect-resilience/auth/Grant"
-import * as Origin from "@effect-resilience/auth/Origin"
 import * as TokenCache from "@effect-resilience/auth/TokenCache"
 import * as TokenSource from "@effect-resilience/auth/TokenSource"
-import type * as ApiError from "@effect-resilience/errors/ApiError"
+import * as ResilientClient from "@effect-resilience/client/ResilientClient"
 import * as AccessLog from "@effect-resilience/http/AccessLog"
-import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
 import * as Operation from "@effect-resilience/http/Operation"
 import * as ResponseBody from "@effect-resilience/http/ResponseBody"
 import * as Telemetry from "@effect-resilience/http/Telemetry"
-import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Cache from "effect/Cache"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
@@ -35,6 +32,19 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Messages from "./Messages.ts"
 import { Settings } from "./Settings.ts"
+
+/**
+ * What a call to any of the services fails with. `ForeignUrl` and `BodyNotReplayable` do not occur.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type CallError = ResilientClient.ErrorOf<{
+  readonly name: string
+  readonly baseUrl: string
+  readonly auth: ResilientClient.Authenticate
+  readonly pipeline: {}
+}>
 
 /**
  * - `tokens`: the one login that all calls share.
@@ -45,7 +55,7 @@ import { Settings } from "./Settings.ts"
  */
 export class Frontdoor extends Context.Service<Frontdoor, {
   readonly tokens: TokenCache.TokenCache["Service"]
-  readonly environmentId: Effect.Effect<string, ApiError.ApiError | AuthError.AuthError>
+  readonly environmentId: Effect.Effect<string, CallError>
 }>()("@effect-resilience/tbm-studio/Frontdoor") {
   /** Talks to the frontdoor that the settings name. */
   static readonly layer: Layer.Layer<Frontdoor, never, Settings | HttpClient.HttpClient> = Layer.effect(
@@ -89,25 +99,35 @@ export const attach: Authenticated.Attach = (request, token) =>
     "app-version": "NA"
   })
 
+const login: Operation.Operation = { name: "log in", endpoint: "/service/apikeylogin", idempotent: true }
+
+const lookUp: Operation.Operation = { name: "look up environment", endpoint: "/api/environment/{domain}/{environment}" }
+
+// A login has retries and a timeout of its own: the token cache's. A failed one is not repeated with each retry of the look-up.
+const isFromLookUp = (error: unknown) => !(error instanceof AuthError.AuthError)
+
+const description = (settings: Settings["Service"]) => ({
+  name: "frontdoor",
+  baseUrl: settings.frontdoor,
+  body: "whole",
+  timeouts: { attempt: "30 seconds", total: "Infinity" },
+  pipeline: {}
+} as const)
+
 const make = Effect.gen(function*() {
   const settings = yield* Settings
-  const origin = Origin.make(settings.frontdoor)
-  const client = (yield* HttpClient.HttpClient).pipe(
-    ErrorMapping.mapErrors({ patterns: Messages.patterns, timeout: responseTimeout, body: "whole" }),
-    Telemetry.observeAttempts,
-    AccessLog.logAttempts
-  )
+  const options = { patterns: Messages.patterns }
+  const described = description(settings)
+  const anonymous = yield* ResilientClient.make(described, options)
 
-  const login = HttpClientRequest.post(`${settings.frontdoor}/service/apikeylogin`).pipe(
+  const loggedIn = HttpClientRequest.post(login.endpoint).pipe(
     HttpClientRequest.acceptJson,
     HttpClientRequest.bodyJsonUnsafe({
       keyAccess: Redacted.value(settings.publicKey),
       keySecret: Redacted.value(settings.secretKey)
     }),
-    client.execute,
-    Telemetry.observeCall,
-    AccessLog.logCall,
-    Operation.within({ name: "log in", endpoint: "/service/apikeylogin", idempotent: true }),
+    anonymous.execute,
+    Operation.within(login),
     Effect.flatMap(Grant.fromResponse({
       headers: [tokenName],
       cookies: [tokenName],
@@ -117,36 +137,30 @@ const make = Effect.gen(function*() {
   const source = TokenSource.login({
     credentials: Effect.succeed(settings),
     identity: ({ frontdoor, publicKey, secretKey }) => [frontdoor, publicKey, secretKey],
-    login: () => login
+    login: () => loggedIn
   })
   const share = yield* ShareTokens
   const tokens = yield* TokenCache.make(yield* share(source))
 
-  const lookUp = client.pipe(Authenticated.withTokens(tokens, { origin, attach })).get(
-    `${settings.frontdoor}/api/environment/${encodeURIComponent(settings.domain)}/${
-      encodeURIComponent(settings.environment)
-    }`,
-    { acceptJson: true }
-  ).pipe(
+  const client = yield* ResilientClient.make({
+    ...described,
+    auth: ResilientClient.tokens(tokens, { attach }),
+    pipeline: { retry: { when: isFromLookUp } }
+  }, options)
+  const path = `/api/environment/${encodeURIComponent(settings.domain)}/${encodeURIComponent(settings.environment)}`
+  const id = client.get(path, { acceptJson: true }).pipe(
     Effect.flatMap(ResponseBody.json(Environment)),
-    RetryPolicy.retry(RetryPolicy.standard, { when: isFromLookUp }),
     Telemetry.observeCall,
     AccessLog.logCall,
-    Operation.within({ name: "look up environment", endpoint: "/api/environment/{domain}/{environment}" }),
+    Operation.within(lookUp),
     Effect.map(({ id }) => String(id))
   )
-  const environments = yield* Cache.makeWith(() => lookUp, {
+  const environments = yield* Cache.makeWith(() => id, {
     capacity: 1,
     timeToLive: (exit) => Exit.isSuccess(exit) ? Duration.infinity : Duration.zero
   })
   return Frontdoor.of({ tokens, environmentId: Cache.get(environments, settings.environment) })
 })
-
-// A login has retries and a timeout of its own. A failed login is not repeated with each retry of the look-up.
-const isFromLookUp = (error: ApiError.ApiError | AuthError.AuthError) => error._tag === "ApiError"
-
-/** How long an attempt at a login or a look-up may take, including the response's body. */
-const responseTimeout: Duration.Input = "30 seconds"
 
 // The id is opaque: some servers send a UUID, others a number. It becomes a header, so it must fit into one.
 const Id = Schema.String.check(Schema.isPattern(/^[!-~](?:[ -~]{0,198}[!-~])?$/))

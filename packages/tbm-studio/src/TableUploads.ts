@@ -31,16 +31,10 @@
  *
  * @since 0.1.0
  */
-import * as Authenticated from "@effect-resilience/auth/Authenticated"
-import type * as AuthError from "@effect-resilience/auth/AuthError"
-import * as Origin from "@effect-resilience/auth/Origin"
-import type * as ApiError from "@effect-resilience/errors/ApiError"
-import * as AccessLog from "@effect-resilience/http/AccessLog"
-import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
+import * as ResilientClient from "@effect-resilience/client/ResilientClient"
 import type * as Operation from "@effect-resilience/http/Operation"
 import * as ResponseBody from "@effect-resilience/http/ResponseBody"
 import * as Scrubber from "@effect-resilience/http/Scrubber"
-import * as Telemetry from "@effect-resilience/http/Telemetry"
 import * as CircuitBreaker from "@effect-resilience/limit/CircuitBreaker"
 import * as Multipart from "@effect-resilience/upload/Multipart"
 import type * as UploadSource from "@effect-resilience/upload/UploadSource"
@@ -48,12 +42,12 @@ import * as UploadTarget from "@effect-resilience/upload/UploadTarget"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
-import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { attach, Frontdoor } from "./Frontdoor.ts"
+import { attach, type CallError, Frontdoor } from "./Frontdoor.ts"
 import { reportedErrorOf, undecodable } from "./internal/reportedError.ts"
 import * as Messages from "./Messages.ts"
 import type * as Period from "./Period.ts"
@@ -97,7 +91,7 @@ export class TableUploads extends Context.Service<TableUploads, {
   readonly target: UploadTarget.UploadTarget<
     TableUpload,
     Receipt,
-    ApiError.ApiError | AuthError.AuthError | CircuitBreaker.CircuitOpen,
+    CallError | CircuitBreaker.CircuitOpen,
     FileSystem.FileSystem
   >
 }>()("@effect-resilience/tbm-studio/TableUploads") {
@@ -150,18 +144,37 @@ const operationsOf = (
 
 const operations = { v1: operationsOf("v1"), v2: operationsOf("v2") }
 
+/**
+ * The client of uploads. It has no retry: that of the `Uploader` is the only one. It has no limit of time either, since the `Uploader`
+ * watches whether bytes move.
+ *
+ * **Example** (What happens to an upload)
+ *
+ * ```ts import.meta.vitest
+ * import { TableUploads } from "@effect-resilience/tbm-studio"
+ *
+ * const description = TableUploads.description({ api: "https://acme.example.com" })
+ * Object.keys(description.pipeline) // => ["circuitBreaker"]
+ * ```
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const description = (settings: { readonly api: string }) => ({
+  name: settings.api,
+  baseUrl: settings.api,
+  timeouts: { attempt: "Infinity", total: "Infinity" },
+  pipeline: { circuitBreaker: { tripPolicy: CircuitBreaker.consecutive(10) } }
+} as const)
+
 const makeService = Effect.gen(function*() {
   const settings = yield* Settings
   const { apiVersion } = settings
   const frontdoor = yield* Frontdoor
-  const breaker = yield* CircuitBreaker.make({ name: settings.api, tripPolicy: CircuitBreaker.consecutive(10) })
-  const client = (yield* HttpClient.HttpClient).pipe(
-    ErrorMapping.mapErrors({ patterns: Messages.patterns }),
-    Telemetry.observeAttempts,
-    AccessLog.logAttempts,
-    Authenticated.withTokens(frontdoor.tokens, { origin: Origin.make(settings.api), attach }),
-    HttpClient.transformResponse(CircuitBreaker.withCircuitBreaker(breaker))
-  )
+  const client = yield* ResilientClient.make({
+    ...description(settings),
+    auth: ResilientClient.tokens(frontdoor.tokens, { attach })
+  }, { patterns: Messages.patterns })
 
   const request = Effect.fnUntraced(function*(upload: TableUpload, payload: UploadTarget.Payload) {
     const environmentId = yield* frontdoor.environmentId
@@ -173,7 +186,7 @@ const makeService = Effect.gen(function*() {
       size: payload.size,
       stream: payload.stream
     })
-    return HttpClientRequest.post(settings.api + path).pipe(
+    return HttpClientRequest.post(path).pipe(
       HttpClientRequest.acceptJson,
       HttpClientRequest.setHeader("apptio-current-environment", environmentId),
       HttpClientRequest.setBody(Multipart.toBody(Multipart.make([...force, file])))

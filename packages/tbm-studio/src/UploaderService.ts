@@ -43,10 +43,8 @@
  *
  * @since 0.1.0
  */
-import type * as AuthError from "@effect-resilience/auth/AuthError"
-import type * as ApiError from "@effect-resilience/errors/ApiError"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
-import * as CircuitBreaker from "@effect-resilience/limit/CircuitBreaker"
+import type * as CircuitBreaker from "@effect-resilience/limit/CircuitBreaker"
 import * as Backoff from "@effect-resilience/retry/Backoff"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import type * as UploadTarget from "@effect-resilience/upload/UploadTarget"
@@ -54,11 +52,11 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
-import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
-import { Frontdoor } from "./Frontdoor.ts"
-import { stepNames } from "./internal/uploaderCalls.ts"
+import { type CallError, Frontdoor } from "./Frontdoor.ts"
+import { description as uploaderDescription, makeClient, stepNames } from "./internal/uploaderCalls.ts"
 import * as codec from "./internal/uploaderCodec.ts"
 import * as uploaderTarget from "./internal/uploaderTarget.ts"
 import { Settings } from "./Settings.ts"
@@ -111,7 +109,7 @@ export class UploaderService extends Context.Service<UploaderService, {
   readonly target: UploadTarget.UploadTarget<
     TableUpload,
     Receipt,
-    ApiError.ApiError | AuthError.AuthError | CircuitBreaker.CircuitOpen | UploaderError.UploaderError,
+    CallError | CircuitBreaker.CircuitOpen | UploaderError.UploaderError,
     FileSystem.FileSystem
   >
 }>()("@effect-resilience/tbm-studio/UploaderService") {
@@ -144,6 +142,14 @@ export const responseTimeout: Duration.Duration = Duration.minutes(35)
  */
 export const steps: ReadonlySet<string> = stepNames
 
+/**
+ * The client of the service. It has no retry: `policy` repeats parts and the calls between them, the `Uploader` an upload.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const description: typeof uploaderDescription = uploaderDescription
+
 const make = (options: Options = {}) => {
   const { concurrency = 4, partSize = 16 * mebibyte, smallest = 5 * mebibyte } = options
   requireArgument(
@@ -171,10 +177,8 @@ const make = (options: Options = {}) => {
   return Effect.gen(function*() {
     const settings = yield* Settings
     const frontdoor = yield* Frontdoor
-    const client = yield* HttpClient.HttpClient
-    const key = settings.datalink ?? "uploader service"
-    const breaker = yield* CircuitBreaker.make({ name: key, tripPolicy: CircuitBreaker.consecutive(10) })
-    return UploaderService.of({ target: uploaderTarget.make({ settings, frontdoor, client, breaker, ...resolved }) })
+    const client = settings.datalink === undefined ? undefined : yield* makeClient(settings.datalink, frontdoor)
+    return UploaderService.of({ target: uploaderTarget.make({ settings, frontdoor, client, ...resolved }) })
   })
 }
 

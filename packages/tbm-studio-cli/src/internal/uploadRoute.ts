@@ -1,6 +1,5 @@
-import type * as AuthError from "@effect-resilience/auth/AuthError"
-import type * as ApiError from "@effect-resilience/errors/ApiError"
 import type { CircuitOpen } from "@effect-resilience/limit/CircuitBreaker"
+import type * as Frontdoor from "@effect-resilience/tbm-studio/Frontdoor"
 import type { Settings } from "@effect-resilience/tbm-studio/Settings"
 import * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
 import * as TableUploads from "@effect-resilience/tbm-studio/TableUploads"
@@ -37,7 +36,7 @@ export const flags = {
 }
 
 /** The failures of either route. */
-export type Failure = ApiError.ApiError | AuthError.AuthError | CircuitOpen | UploaderError.UploaderError
+export type Failure = Frontdoor.CallError | CircuitOpen | UploaderError.UploaderError
 
 interface Destination {
   readonly target: UploadTarget.UploadTarget<TableUploads.TableUpload, unknown, Failure, FileSystem.FileSystem>

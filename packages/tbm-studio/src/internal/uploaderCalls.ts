@@ -1,12 +1,9 @@
 /** The calls to the uploader service: their clients, timers and retries. */
-import * as Authenticated from "@effect-resilience/auth/Authenticated"
-import type * as AuthError from "@effect-resilience/auth/AuthError"
-import * as Origin from "@effect-resilience/auth/Origin"
+import * as ResilientClient from "@effect-resilience/client/ResilientClient"
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as AccessLog from "@effect-resilience/http/AccessLog"
 import * as BufferReuse from "@effect-resilience/http/BufferReuse"
-import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
 import * as Operation from "@effect-resilience/http/Operation"
 import * as Telemetry from "@effect-resilience/http/Telemetry"
 import * as Time from "@effect-resilience/kernel/Time"
@@ -20,13 +17,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
 import * as Hex from "effect/encoding/Hex"
-import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
-import { attach, type Frontdoor } from "../Frontdoor.ts"
+import { attach, type CallError, type Frontdoor } from "../Frontdoor.ts"
 import * as Messages from "../Messages.ts"
 import type { Settings } from "../Settings.ts"
 import type { TableUpload } from "../TableUploads.ts"
@@ -37,8 +34,8 @@ import * as codec from "./uploaderCodec.ts"
 export interface Environment {
   readonly settings: Settings["Service"]
   readonly frontdoor: Frontdoor["Service"]
-  readonly client: HttpClient.HttpClient
-  readonly breaker: CircuitBreaker.CircuitBreaker
+  /** `undefined` where the region has no such service. */
+  readonly client: Client | undefined
   readonly partSize: number
   readonly concurrency: number
   readonly smallest: number
@@ -48,41 +45,50 @@ export interface Environment {
   readonly processingTimeout: Duration.Duration
 }
 
-export type Failure =
-  | ApiError.ApiError
-  | AuthError.AuthError
-  | CircuitBreaker.CircuitOpen
-  | UploaderError.UploaderError
+export type Failure = CallError | CircuitBreaker.CircuitOpen | UploaderError.UploaderError
+
+export interface Client extends HttpClient.HttpClient.With<CallError | CircuitBreaker.CircuitOpen> {}
+
+/** See `UploaderService.description`. */
+export const description = (datalink: string) => ({
+  name: datalink,
+  baseUrl: datalink,
+  body: "whole",
+  timeouts: { attempt: briefTimeout, total: "Infinity" },
+  pipeline: { circuitBreaker: { tripPolicy: CircuitBreaker.consecutive(10) } },
+  operations: {
+    // They send a file. Whether its bytes move is watched.
+    [steps.single.name]: { timeouts: { attempt: "Infinity" } },
+    [steps.part.name]: { timeouts: { attempt: "Infinity" } },
+    // An open circuit stops neither requests for the outcome nor aborts.
+    [steps.status.name]: { without: "circuitBreaker" },
+    [steps.abort.name]: { without: "circuitBreaker" }
+  }
+} as const)
+
+export const makeClient = (
+  datalink: string,
+  { tokens }: Frontdoor["Service"]
+): Effect.Effect<Client, never, HttpClient.HttpClient> =>
+  ResilientClient.make({
+    ...description(datalink),
+    auth: ResilientClient.tokens(tokens, {
+      attach: (request, token) => HttpClientRequest.setHeaders(attach(request, token), codec.headers)
+    })
+  }, { patterns: [...Messages.patterns, ...codec.patterns] })
 
 export const connect = Effect.fnUntraced(
   function*(environment: Environment, upload: TableUpload, payload: UploadTarget.Payload) {
-    const { breaker, concurrency, frontdoor, policy, poll, processingTimeout, settings, stallTimeout } = environment
-    const origin = settings.datalink
-    if (origin === undefined) {
+    const { client, concurrency, frontdoor, policy, poll, processingTimeout, settings, stallTimeout } = environment
+    if (client === undefined) {
       return yield* new UploaderError.UploaderError({
         source: payload.name,
         reason: new UploaderError.NoUploaderService({ region: settings.region })
       })
     }
     const environmentId = yield* frontdoor.environmentId
-    const clientWithin = (timeout: Duration.Input | undefined) =>
-      environment.client.pipe(
-        ErrorMapping.mapErrors({ patterns: [...Messages.patterns, ...codec.patterns], timeout, body: "whole" }),
-        Telemetry.observeAttempts,
-        AccessLog.logAttempts,
-        Authenticated.withTokens(frontdoor.tokens, {
-          origin: Origin.make(origin),
-          attach: (request, token) => HttpClientRequest.setHeaders(attach(request, token), codec.headers)
-        })
-      )
-    const guarded = HttpClient.transformResponse(CircuitBreaker.withCircuitBreaker(breaker))
-    const bulk = guarded(clientWithin(undefined))
-    // The circuit breaker does not stop requests for the outcome, nor aborts.
-    const unguarded = clientWithin(briefTimeout)
-    const brief = guarded(unguarded)
 
-    const ask = <EC, A, E, R>(
-      client: HttpClient.HttpClient.With<EC>,
+    const ask = <A, E, R>(
       request: HttpClientRequest.HttpClientRequest,
       receive: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, E, R>
     ) =>
@@ -110,8 +116,8 @@ export const connect = Effect.fnUntraced(
       const md5 = yield* md5Of(hashing, payload, length === 0 ? Stream.empty : bytes({ offset, length }))
       const put = Effect.suspend(() => {
         const watch = watched(payload.range({ offset, length }), length, stallTimeout)
-        const request = codec.part(origin, uploadId, { number, last, md5, size: length, stream: watch.stream })
-        return Effect.raceFirst(ask(bulk, request, codec.acknowledged), watch.stalled)
+        const request = codec.part(uploadId, { number, last, md5, size: length, stream: watch.stream })
+        return Effect.raceFirst(ask(request, codec.acknowledged), watch.stalled)
       })
       yield* put.pipe(RetryPolicy.retry(policy), step("part"))
     })
@@ -119,11 +125,10 @@ export const connect = Effect.fnUntraced(
     return {
       single: (size: number) =>
         ask(
-          bulk,
-          codec.single(origin, { table: upload.address.table, name: payload.name, size, stream: payload.stream }),
+          codec.single({ table: upload.address.table, name: payload.name, size, stream: payload.stream }),
           codec.singleId
         ).pipe(step("single")),
-      initiate: ask(brief, codec.initiate(origin, upload.address.table), codec.initiated).pipe(step("initiate")),
+      initiate: ask(codec.initiate(upload.address.table), codec.initiated).pipe(step("initiate")),
       sendParts: Effect.fnUntraced(function*(
         { partSize, parts, size, uploadId }: UploadSessions.Session,
         bytes: UploadSource.Opened["bytes"],
@@ -145,12 +150,12 @@ export const connect = Effect.fnUntraced(
         )
       }),
       finalize: (uploadId: string) =>
-        ask(brief, codec.finalize(origin, uploadId), codec.acknowledged).pipe(
+        ask(codec.finalize(uploadId), codec.acknowledged).pipe(
           RetryPolicy.retry(policy),
           step("finalize")
         ),
       abort: (uploadId: string) =>
-        ask(unguarded, codec.abort(origin, uploadId), codec.acknowledged).pipe(
+        ask(codec.abort(uploadId), codec.acknowledged).pipe(
           step("abort"),
           Effect.timeout(abortTimeout),
           Effect.catch((error) =>
@@ -162,15 +167,14 @@ export const connect = Effect.fnUntraced(
         ),
       // Not a step, but the call that changes the table: its outcome is that of the upload.
       process: (uploadId: string) =>
-        ask(brief, codec.process(origin, uploadId, upload, payload.name, settings), codec.processId).pipe(
+        ask(codec.process(uploadId, upload, payload.name, settings), codec.processId).pipe(
           RetryPolicy.retry(policy)
         ),
       awaitProcessing: (processId: string) => {
         const unknown = (failure?: Failure) =>
           failed(new UploaderError.ProcessingUnknown({ processId, after: processingTimeout, failure }))
         const askForOutcome = ask(
-          unguarded,
-          codec.status(origin, processId),
+          codec.status(processId),
           (response) => codec.outcome(response, processId)
         )
           .pipe(

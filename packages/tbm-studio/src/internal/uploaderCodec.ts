@@ -60,30 +60,30 @@ export const patterns: ReadonlyArray<MessagePattern.MessagePattern> = [{
 
 type Bytes = Stream.Stream<Uint8Array, UploadError.UploadError>
 
-export const single = (origin: string, file: {
+export const single = (file: {
   readonly table: string
   readonly name: string
   readonly size: number
   readonly stream: Bytes
 }) =>
-  HttpClientRequest.post(origin + endpoints.single, { urlParams: { partSize: String(file.size) } }).pipe(
+  HttpClientRequest.post(endpoints.single, { urlParams: { partSize: String(file.size) } }).pipe(
     HttpClientRequest.setBody(Multipart.toBody(Multipart.make([
       Multipart.field("metadata", JSON.stringify({ name: file.table })),
       Multipart.file("data", { fileName: file.name, contentType: octets, size: file.size, stream: file.stream })
     ])))
   )
 
-export const initiate = (origin: string, table: string) =>
-  HttpClientRequest.post(origin + endpoints.initiate).pipe(HttpClientRequest.bodyJsonUnsafe({ name: table }))
+export const initiate = (table: string) =>
+  HttpClientRequest.post(endpoints.initiate).pipe(HttpClientRequest.bodyJsonUnsafe({ name: table }))
 
-export const part = (origin: string, uploadId: string, part: {
+export const part = (uploadId: string, part: {
   readonly number: number
   readonly last: boolean
   readonly md5: string
   readonly size: number
   readonly stream: Bytes
 }) =>
-  HttpClientRequest.put(`${sessionUrl(origin, uploadId)}/part/${part.number}`, {
+  HttpClientRequest.put(`${sessionUrl(uploadId)}/part/${part.number}`, {
     urlParams: { lastPart: String(part.last), md5: part.md5, partSize: String(part.size) }
   }).pipe(
     HttpClientRequest.setBody(
@@ -91,18 +91,17 @@ export const part = (origin: string, uploadId: string, part: {
     )
   )
 
-export const finalize = (origin: string, uploadId: string) => HttpClientRequest.post(sessionUrl(origin, uploadId))
+export const finalize = (uploadId: string) => HttpClientRequest.post(sessionUrl(uploadId))
 
-export const abort = (origin: string, uploadId: string) => HttpClientRequest.delete(sessionUrl(origin, uploadId))
+export const abort = (uploadId: string) => HttpClientRequest.delete(sessionUrl(uploadId))
 
 export const process = (
-  origin: string,
   uploadId: string,
   { action, address }: TableUpload,
   fileName: string,
   settings: Settings.Settings["Service"]
 ) =>
-  HttpClientRequest.post(origin + endpoints.process).pipe(HttpClientRequest.bodyJsonUnsafe({
+  HttpClientRequest.post(endpoints.process).pipe(HttpClientRequest.bodyJsonUnsafe({
     metadata: {
       period: address.period,
       domain: settings.domain,
@@ -117,8 +116,7 @@ export const process = (
     uploadIds: [uploadId]
   }))
 
-export const status = (origin: string, processId: string) =>
-  HttpClientRequest.get(`${origin}${root}/status/${encodeURIComponent(processId)}`)
+export const status = (processId: string) => HttpClientRequest.get(`${root}/status/${encodeURIComponent(processId)}`)
 
 /** The id of a file that was sent in one request, if the service returns it. */
 export const singleId = (response: HttpClientResponse.HttpClientResponse) =>
@@ -164,8 +162,7 @@ const succeeded: ReadonlySet<string> = new Set(["Success", "Finished"])
 
 const octets = "application/octet-stream"
 
-const sessionUrl = (origin: string, uploadId: string) =>
-  `${origin}${endpoints.initiate}/${encodeURIComponent(uploadId)}`
+const sessionUrl = (uploadId: string) => `${endpoints.initiate}/${encodeURIComponent(uploadId)}`
 
 const formatOf = (fileName: string): string => /\.([^.]+?)(?:\.gz)?$/i.exec(fileName)?.[1]?.toLowerCase() ?? "csv"
 
