@@ -35,6 +35,7 @@
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Repetition from "@effect-resilience/errors/Repetition"
 import * as Time from "@effect-resilience/kernel/Time"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -61,6 +62,7 @@ export interface Deadline {
  * - `begun`: whether the work had begun. If not, the error is `NotAsked`.
  * - `inherited`: whether it was the deadline of a caller, earlier than that of `withDeadline`. A caller's lack of time says
  *   nothing about the dependency.
+ * - `outcomeUnknown`: true where the work had begun, must not be made twice (`Repetition.Current`), and may have been applied.
  *
  * @category errors
  * @since 0.1.0
@@ -69,15 +71,17 @@ export class DeadlineExceeded extends Data.TaggedError("DeadlineExceeded")<{
   readonly allowed: Duration.Duration
   readonly begun: boolean
   readonly inherited: boolean
+  readonly outcomeUnknown?: true | undefined
 }> {
   get [NotAsked.symbol](): boolean {
     return !this.begun
   }
   [Recovery.symbol](): Recovery.Recovery {
-    return Recovery.giveUp
+    return this.outcomeUnknown === true ? Recovery.verify : Recovery.giveUp
   }
   override get message(): string {
-    return `not done by the deadline (${Duration.format(this.allowed)})`
+    const late = `not done by the deadline (${Duration.format(this.allowed)})`
+    return this.outcomeUnknown === true ? `${late}. It may have been applied: check before repeating it.` : late
   }
 }
 
@@ -125,7 +129,14 @@ export const withDeadline: {
       const millis = Math.min(wanted, outer.atMillis - now)
       const inherited = outer.atMillis <= now + wanted
       const exceeded = (begun: boolean) =>
-        Effect.fail(new DeadlineExceeded({ allowed: wholeMillis(Math.max(0, millis)), begun, inherited }))
+        Effect.fail(
+          new DeadlineExceeded({
+            allowed: wholeMillis(Math.max(0, millis)),
+            begun,
+            inherited,
+            ...(begun && Repetition.isDoubtful(fiber.getRef(Repetition.Current)) && { outcomeUnknown: true as const })
+          })
+        )
       if (millis <= 0) return exceeded(false)
       const running = outer instanceof Running && inherited ? outer : new Running(now + millis)
       const known = running === outer ? self : Effect.provideService(self, Current, running)

@@ -31,28 +31,45 @@
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Repetition from "@effect-resilience/errors/Repetition"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as limit from "./internal/limit.ts"
 
 /**
  * An effect did not finish within `timeout`. A retry can help; only the caller knows whether it is safe.
  *
+ * - `outcomeUnknown`: true where the call must not be made twice (`Repetition.Current`), but may have been applied.
+ *
  * @category errors
  * @since 0.1.0
  */
 export class TimedOut extends Data.TaggedError("TimedOut")<{
   readonly timeout: Duration.Duration
+  readonly outcomeUnknown?: true | undefined
 }> {
   [Recovery.symbol](): Recovery.Recovery {
-    return Recovery.retry
+    return this.outcomeUnknown === true ? Recovery.verify : Recovery.retry
   }
   override get message(): string {
-    return `did not finish within ${Duration.format(this.timeout)}`
+    const late = `did not finish within ${Duration.format(this.timeout)}`
+    return this.outcomeUnknown === true ? `${late}. It may have been applied: check before repeating it.` : late
   }
 }
+
+/**
+ * The failure of an effect of a fiber that ran out of time. For code that cannot afford `withTimeout`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const timedOutUnsafe = (fiber: Fiber.Fiber<unknown, unknown>, timeout: Duration.Duration): TimedOut =>
+  new TimedOut(
+    Repetition.isDoubtful(fiber.getRef(Repetition.Current)) ? { timeout, outcomeUnknown: true } : { timeout }
+  )
 
 /**
  * Fails with `TimedOut` if the effect takes longer than `duration`. An infinite duration is no limit.
@@ -67,7 +84,11 @@ export const withTimeout: {
   2,
   <A, E, R>(self: Effect.Effect<A, E, R>, duration: Duration.Input): Effect.Effect<A, E | TimedOut, R> => {
     const allowed = Duration.fromInputUnsafe(duration)
-    return limit.interruptAfter(self, Duration.toMillis(allowed), () => Effect.fail(new TimedOut({ timeout: allowed })))
+    return limit.interruptAfter(
+      self,
+      Duration.toMillis(allowed),
+      () => Effect.withFiber((fiber) => Effect.fail(timedOutUnsafe(fiber, allowed)))
+    )
   }
 )
 

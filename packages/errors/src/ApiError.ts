@@ -35,6 +35,7 @@ import { isLocal } from "./internal/local.ts"
 import { transportRecovery } from "./internal/transportRecovery.ts"
 import * as NotAsked from "./NotAsked.ts"
 import * as Recovery from "./Recovery.ts"
+import * as Repetition from "./Repetition.ts"
 import * as Transport from "./Transport.ts"
 
 /**
@@ -42,6 +43,7 @@ import * as Transport from "./Transport.ts"
  *
  * - `endpoint`: the path as a template (`/tables/{table}`), so that errors group well and contain no names.
  * - `requestId`: the server's id of this request, for its support.
+ * - `unsent`: true where the request must not be applied twice, and failed before the server had what it needs to apply it.
  *
  * @category errors
  * @since 0.1.0
@@ -51,9 +53,14 @@ export class ApiError extends Data.TaggedError("ApiError")<{
   readonly endpoint: string
   readonly reason: Reason
   readonly requestId?: string | undefined
+  readonly unsent?: true | undefined
 }> {
   [Recovery.symbol](): Recovery.Recovery {
     return this.reason[Recovery.symbol]()
+  }
+
+  get [Repetition.notApplied](): boolean {
+    return !mayHaveBeenApplied(this.reason, this.unsent !== true)
   }
 
   get [NotAsked.symbol](): boolean {

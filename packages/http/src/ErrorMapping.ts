@@ -48,6 +48,7 @@ import * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as ErrorBody from "@effect-resilience/errors/ErrorBody"
 import * as MessagePattern from "@effect-resilience/errors/MessagePattern"
+import * as Repetition from "@effect-resilience/errors/Repetition"
 import * as RetryHeaders from "@effect-resilience/errors/RetryHeaders"
 import type * as Transport from "@effect-resilience/errors/Transport"
 import * as Bytes from "@effect-resilience/kernel/Bytes"
@@ -120,7 +121,7 @@ export const mapErrors: {
         reason: FirstReason,
         sent = isSent(operation, "reached" in reason ? reason.reached : progress.reached, body.sent),
         requestId?: string
-      ) => apiError({ operation, request, reason, sent, requestId })
+      ) => apiError({ operation, request, repetition: fiber.getRef(Repetition.Current), reason, sent, requestId })
 
       // Whatever fails while the body is read outside of the attempt, the request has arrived.
       const mapBodyError: MapError = (error) => asBodyError(bodyFailure(error, (reason) => failure(reason, true)))

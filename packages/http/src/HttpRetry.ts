@@ -52,6 +52,7 @@
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Repetition from "@effect-resilience/errors/Repetition"
 import * as Bytes from "@effect-resilience/kernel/Bytes"
 import * as RetryEvent from "@effect-resilience/retry/RetryEvent"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
@@ -60,11 +61,10 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
-import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Stream from "effect/Stream"
-import { transportReason } from "./internal/failure.ts"
+import * as Idempotency from "./Idempotency.ts"
 import * as Operation from "./Operation.ts"
 
 /**
@@ -154,11 +154,9 @@ export const retry: {
     policy: RetryPolicy.RetryPolicy,
     { repeatUnsafe = false, retryWhen, ...options }: Options<E> | ResponseOptions<E> = {}
   ): HttpClient.HttpClient.With<E | BodyNotReplayable, R> => {
-    const classify =
-      (fallback: (error: E) => Recovery.Recovery | undefined): RetryPolicy.CallOptions<E>["classify"] => (error) =>
-        options.classify?.(error) ?? fallback(error)
-    const ifRepeatable = { ...options, classify: classify(repeatUnsafe ? despiteDoubt : asClassified) }
-    const ifUnsafe = { ...options, classify: classify(unlessDoubtful) }
+    const retryOptions: RetryPolicy.CallOptions<E> = repeatUnsafe
+      ? { ...options, classify: (error) => options.classify?.(error) ?? despiteDoubt(error) }
+      : options
     let hasWarned = retryWhen !== undefined
     const warnOfStatus = ({ status }: HttpClientResponse.HttpClientResponse) => {
       if (hasWarned || (status >= 200 && status < 300) || Recovery.fromStatus(status)._tag !== "Retry") {
@@ -176,23 +174,25 @@ export const retry: {
     return HttpClient.makeWith<never, never, E | BodyNotReplayable, R>(
       Effect.flatMap((request) =>
         Effect.withFiber((fiber) => {
-          const repeatable = repeatUnsafe || Operation.isIdempotent(fiber.getRef(Operation.Current), request)
+          const known = Idempotency.repetitionOf(fiber.getRef(Operation.Current), request)
+          const repetition = repeatUnsafe && known === "unlessApplied" ? "inTurn" : known
           const guarded = guardBody(request)
           const attempt = Effect.tap(client.execute(guarded.request), warnOfStatus)
-          const retryOptions = repeatable ? ifRepeatable : ifUnsafe
           const { shortage } = guarded
-          if (shortage === undefined && retryWhen === undefined) return RetryPolicy.retry(attempt, policy, retryOptions)
-          const isReplayable = () => guarded.once !== true && shortage?.() === undefined
-          const when: RetryPolicy.When<E> = (error, n) => isReplayable() && (options.when?.(error, n) ?? true)
-          const retried = repeatable && retryWhen !== undefined
-            ? RetryPolicy.retry(attempt, policy, {
+          const isReplayable = () => shortage?.() === undefined
+          const when: RetryPolicy.When<E> | undefined = shortage === undefined
+            ? options.when
+            : (error, n) => isReplayable() && (options.when?.(error, n) ?? true)
+          const retried = retryWhen === undefined || Repetition.isDoubtful(repetition)
+            ? RetryPolicy.retry(attempt, policy, { ...retryOptions, when })
+            : RetryPolicy.retry(attempt, policy, {
               ...retryOptions,
               when,
               onEvent,
               retryWhen: (response) => isReplayable() && retryWhen(response)
             })
-            : RetryPolicy.retry(attempt, policy, { ...retryOptions, when })
-          return Effect.mapError(retried, (error) => shortage?.() ?? error)
+          const declared = Repetition.allow(retried, repetition)
+          return shortage === undefined ? declared : Effect.mapError(declared, (error) => shortage() ?? error)
         })
       ),
       Effect.succeed
@@ -210,36 +210,33 @@ const discard = <E>(
     ? Effect.ignore(Effect.scoped(Stream.toPull(event.error.result.stream)))
     : Effect.void
 
-const asClassified = () => undefined
-
 const despiteDoubt = (error: unknown): Recovery.Recovery | undefined =>
   error instanceof ApiError.ApiError && error.reason._tag === "OutcomeUnknown"
     ? Recovery.of(error.reason.failure)
     : undefined
 
-// An `ApiError` says itself whether its request may have been applied. A foreign error must show that nothing arrived.
-const unlessDoubtful = (error: unknown): Recovery.Recovery | undefined => {
-  if (Recovery.isRecoverable(error)) return undefined
-  if (!HttpClientError.isHttpClientError(error)) return Recovery.verify
-  const reason = error.reason._tag === "StatusCodeError"
-    ? ApiError.reasonFromStatus(error.reason.response.status)
-    : transportReason(error)
-  return ApiError.mayHaveBeenApplied(reason, true) ? Recovery.verify : undefined
-}
-
-interface Guarded {
+/**
+ * A request for several attempts of one call.
+ *
+ * - `shortage`: set where its body is a stream, which may turn out not to be replayable; returns the error once it has.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Guarded {
   readonly request: HttpClientRequest.HttpClientRequest
-  /** Set if the body may turn out not to be replayable; returns the error once it has. */
   readonly shortage?: (() => BodyNotReplayable | undefined) | undefined
-  /** The body is known to be readable only once. */
-  readonly once?: boolean | undefined
 }
 
-const guardBody = (request: HttpClientRequest.HttpClientRequest): Guarded => {
+/**
+ * Makes a streamed body fail with `BodyNotReplayable` where it yields less than in an earlier attempt, instead of ending. For
+ * clients that retry by something other than `retry`.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const guardBody = (request: HttpClientRequest.HttpClientRequest): Guarded => {
   const { body } = request
-  if (body._tag === "Raw") {
-    return body.body instanceof ReadableStream ? { request, shortage: () => undefined, once: true } : { request }
-  }
   if (body._tag !== "Stream") return { request }
   let farthest = 0
   let begun = false

@@ -46,13 +46,14 @@
  *
  * @since 0.1.0
  */
-import * as Hedge from "@effect-resilience/retry/Hedge"
+import * as Repetition from "@effect-resilience/errors/Repetition"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import * as Operation from "./Operation.ts"
 
@@ -121,10 +122,10 @@ export const withKeyUnsafe = (
     : HttpClientRequest.setHeader(request, header, fiber.getRef(CurrentKey) ?? uuid(fiber.getRef(Random.Random)))
 
 /**
- * Declares to the hedges inside which requests may be sent twice: those that are repeatable (`Operation.isIdempotent`), except
- * for bodies that may be readable only once. It belongs outside a pipeline with a `hedge`, and inside `addKeys`.
+ * Says to the policies inside which requests may be sent twice: `repetitionOf` each request is its `Repetition.Current`. It belongs
+ * outside a pipeline, and inside `addKeys`.
  *
- * **Example** (A pipeline that hedges reads)
+ * **Example** (A pipeline that hedges reads, and no writes)
  *
  * ```ts
  * import { Idempotency } from "@effect-resilience/http"
@@ -148,8 +149,8 @@ export const declare = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpCli
       Effect.withFiber((fiber) =>
         Effect.provideService(
           client.execute(request),
-          Hedge.IsIdempotent,
-          mayBeHedged(fiber.getRef(Operation.Current), request)
+          Repetition.Current,
+          repetitionOf(fiber.getRef(Operation.Current), request)
         )
       )
     ),
@@ -157,17 +158,27 @@ export const declare = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpCli
   )
 
 /**
- * Whether `declare` lets hedges send a request twice.
+ * Whether a request may be sent twice.
+ *
+ * | request | repetition |
+ * | --- | --- |
+ * | its body is a `ReadableStream` or another iterator, which can be read once | `unlessBegun` |
+ * | not repeatable (`Operation.isIdempotent`) | `unlessApplied` |
+ * | repeatable, with a `Stream` as its body, which two attempts at once may share | `inTurn` |
+ * | any other | `always` |
  *
  * @category accessors
  * @since 0.1.0
  */
-export const mayBeHedged = (
+export const repetitionOf = (
   operation: Operation.Operation | undefined,
   request: HttpClientRequest.HttpClientRequest
-): boolean => Operation.isIdempotent(operation, request) && !readOnce.has(request.body._tag)
-
-const readOnce: ReadonlySet<string> = new Set(["Stream", "Raw"])
+): Repetition.Repetition => {
+  const { body } = request
+  if (body._tag === "Raw" && Predicate.hasProperty(body.body, Symbol.asyncIterator)) return "unlessBegun"
+  if (!Operation.isIdempotent(operation, request)) return "unlessApplied"
+  return body._tag === "Stream" ? "inTurn" : "always"
+}
 
 // RFC 9562, version 4.
 const uuid = (random: { readonly nextDoubleUnsafe: () => number }): string =>

@@ -1,3 +1,4 @@
+import { Repetition } from "@effect-resilience/errors"
 import { Idempotency, Operation } from "@effect-resilience/http"
 import { Hedge } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
@@ -5,6 +6,7 @@ import { Deferred, Effect, Stream } from "effect"
 import { FetchHttpClient, HttpBody, HttpClient, HttpClientRequest } from "effect/http"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
+import { Readable } from "node:stream"
 
 describe("a hedge of requests", () => {
   it.live("takes the second response, and breaks the first request off", () =>
@@ -38,10 +40,10 @@ describe("a hedge of requests", () => {
   it.effect("is declared for what may be repeated and can be read again, and for nothing else", () =>
     Effect.gen(function*() {
       const declared = (request: HttpClientRequest.HttpClientRequest, operation?: Operation.Operation) => {
-        let seen: boolean | undefined
+        let seen: Repetition.Repetition | undefined
         const client = HttpClient.make(() =>
-          Effect.flatMap(Hedge.IsIdempotent, (is) => {
-            seen = is
+          Effect.flatMap(Repetition.Current, (repetition) => {
+            seen = repetition
             return Effect.never
           })
         )
@@ -52,17 +54,29 @@ describe("a hedge of requests", () => {
       }
       const url = "https://a.example/"
       const stream = HttpBody.stream(Stream.make(new Uint8Array(1)))
-      assert.strictEqual(declared(HttpClientRequest.get(url)), true)
-      assert.strictEqual(declared(HttpClientRequest.put(url).pipe(HttpClientRequest.bodyText("x"))), true)
-      assert.strictEqual(declared(HttpClientRequest.put(url).pipe(HttpClientRequest.setBody(stream))), false)
-      assert.strictEqual(declared(HttpClientRequest.post(url)), false)
+      assert.strictEqual(declared(HttpClientRequest.get(url)), "always")
+      assert.strictEqual(declared(HttpClientRequest.put(url).pipe(HttpClientRequest.bodyText("x"))), "always")
+      assert.strictEqual(declared(HttpClientRequest.put(url).pipe(HttpClientRequest.setBody(stream))), "inTurn")
+      assert.strictEqual(
+        declared(HttpClientRequest.put(url).pipe(HttpClientRequest.setBody(HttpBody.raw(new ReadableStream())))),
+        "unlessBegun"
+      )
+      assert.strictEqual(
+        declared(HttpClientRequest.put(url).pipe(HttpClientRequest.setBody(HttpBody.raw(Readable.from(["x"]))))),
+        "unlessBegun"
+      )
+      assert.strictEqual(
+        declared(HttpClientRequest.put(url).pipe(HttpClientRequest.setBody(HttpBody.raw(new Blob(["x"]))))),
+        "always"
+      )
+      assert.strictEqual(declared(HttpClientRequest.post(url)), "unlessApplied")
       assert.strictEqual(
         declared(HttpClientRequest.post(url).pipe(HttpClientRequest.setHeader(Idempotency.header, "1"))),
-        true
+        "always"
       )
       assert.strictEqual(
         declared(HttpClientRequest.get(url), { name: "draw", endpoint: "/", idempotent: false }),
-        false
+        "unlessApplied"
       )
     }))
 })

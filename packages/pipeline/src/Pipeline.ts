@@ -19,7 +19,8 @@
  *
  * **Gotchas**
  *
- * - A retry repeats what can be repeated only if errors say so: give them a `Recovery`, or `classify` to the options.
+ * - A retry repeats what can be repeated only if errors say so: give them a `Recovery`, or `classify` to the options. What must not
+ *   be applied twice, its caller says: `ledger.execute(order).pipe(Repetition.allow("unlessApplied"))`.
  *
  * **Example** (A pipeline around a call)
  *
@@ -100,7 +101,7 @@ export interface Description extends DescriptionOf<Parts> {}
  *
  * **Gotchas**
  *
- * A call that timed out is sent again. Leave `retry` out where that must not happen twice.
+ * A call that timed out is sent again. Put `Repetition.allow("unlessApplied")` around a call that must not be applied twice.
  *
  * @category constants
  * @since 0.1.0

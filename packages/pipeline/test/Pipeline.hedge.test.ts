@@ -1,6 +1,7 @@
-import { ApiError } from "@effect-resilience/errors"
+import { ApiError, Repetition } from "@effect-resilience/errors"
 import { Pipeline, PipelineDescription } from "@effect-resilience/pipeline"
-import { Attempt, AttemptBudget, Hedge } from "@effect-resilience/retry"
+import type { Hedge } from "@effect-resilience/retry"
+import { Attempt, AttemptBudget } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Exit, Fiber, Metric } from "effect"
 import { TestClock } from "effect/testing"
@@ -79,13 +80,21 @@ describe("a hedge in a pipeline", () => {
   it.effect("repeats only what is declared idempotent", () =>
     Effect.gen(function*() {
       const pipeline = yield* Pipeline.make({ name: "ledger", hedge: { after: "100 millis" } })
-      const attempts = (declared: boolean | undefined) =>
+      const attempts = (declared: Repetition.Repetition | undefined) =>
         Effect.gen(function*() {
           const { began, effect } = script([{ millis: 500 }, { millis: 500 }])
-          yield* overTime(Effect.provideService(pipeline.execute(effect), Hedge.IsIdempotent, declared))
+          yield* overTime(Effect.provideService(pipeline.execute(effect), Repetition.Current, declared))
           return began.length
         })
-      assert.deepStrictEqual(yield* Effect.forEach([undefined, false, true], attempts), [1, 1, 2])
+      assert.deepStrictEqual(
+        yield* Effect.forEach([undefined, "unlessApplied", "inTurn", "always"] as const, attempts),
+        [
+          1,
+          1,
+          1,
+          2
+        ]
+      )
     }))
 
   it.effect("lets the first attempt go on where a limit rejects the second, which tells nothing of the call", () =>

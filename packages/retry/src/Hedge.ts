@@ -36,8 +36,8 @@
  * **Gotchas**
  *
  * - Both attempts may be processed, so nothing is hedged that its caller has not declared idempotent. `withHedge` takes an effect
- *   that is declared so. `execute`, and so a pipeline, hedges a call where `IsIdempotent` says so, or where it says nothing and
- *   the option `idempotent` does.
+ *   that is declared so. `execute`, and so a pipeline, hedges a call where `Repetition.Current` is `always`, or where it says
+ *   nothing and the option `idempotent` does.
  * - A loser may still run when its caller has gone on. What it uses and did not acquire itself, such as a connection that the
  *   caller closes, may be gone by then.
  *
@@ -58,9 +58,26 @@
  * await Effect.runPromise(program) // => "attempt 2"
  * ```
  *
+ * **Example** (A policy that hedges what says that it may be repeated)
+ *
+ * ```ts import.meta.vitest
+ * import { Repetition } from "@effect-resilience/errors"
+ * import { Attempt, Hedge } from "@effect-resilience/retry"
+ * import { Effect } from "effect"
+ *
+ * const lookup = Effect.flatMap(Attempt.Current, ({ hedge }) => hedge === 0 ? Effect.never : Effect.succeed("found"))
+ *
+ * const program = Effect.gen(function*() {
+ *   const hedge = yield* Hedge.make({ after: "5 millis" })
+ *   return yield* hedge.execute(lookup).pipe(Repetition.allow("always"))
+ * })
+ * await Effect.runPromise(program) // => "found"
+ * ```
+ *
  * @since 0.1.0
  */
 import type * as Classifier from "@effect-resilience/errors/Classifier"
+import * as Repetition from "@effect-resilience/errors/Repetition"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Keyed from "@effect-resilience/kernel/Keyed"
 import * as Policy from "@effect-resilience/kernel/Policy"
@@ -127,7 +144,7 @@ export interface Idempotent<out A, out E = never, out R = never> {
  * - `times`: further attempts of a call at most, up to 10 (Polly's bound); default 1, as Polly and failsafe-go have it.
  * - `share`: further attempts for each call, on average, between 0 and 1; default 0.05, what the default wait starts in normal
  *   times. Up to 10 can be saved up, and are at the start: `n` calls start at most `10 + share * n`.
- * - `idempotent`: whether `execute` may repeat the calls that do not say so themselves, by `IsIdempotent`; default false.
+ * - `idempotent`: whether `execute` may repeat the calls of which `Repetition.Current` says nothing; default false.
  * - `classify`: the recovery of errors that do not carry the right one; `undefined` falls back to `Classifier.classify`.
  *
  * @category models
@@ -174,31 +191,6 @@ export const idempotent = <A, E, R>(effect: Effect.Effect<A, E, R>): Idempotent<
   _tag: "Idempotent",
   effect
 })
-
-/**
- * Whether the calls inside may run twice: declared around a pipeline, by who knows the call. `undefined` by default.
- *
- * **Example** (Hedging a read)
- *
- * ```ts import.meta.vitest
- * import { Attempt, Hedge } from "@effect-resilience/retry"
- * import { Effect } from "effect"
- *
- * const lookup = Effect.flatMap(Attempt.Current, ({ hedge }) => hedge === 0 ? Effect.never : Effect.succeed("found"))
- *
- * const program = Effect.gen(function*() {
- *   const hedge = yield* Hedge.make({ after: "5 millis" })
- *   return yield* hedge.execute(lookup).pipe(Effect.provideService(Hedge.IsIdempotent, true))
- * })
- * await Effect.runPromise(program) // => "found"
- * ```
- *
- * @category references
- * @since 0.1.0
- */
-export const IsIdempotent: Context.Reference<boolean | undefined> = /* @__PURE__ */ Context.Reference<
-  boolean | undefined
->("@effect-resilience/retry/Hedge/IsIdempotent", { defaultValue: () => undefined })
 
 /**
  * Makes a hedge. Make one for each kind of call where it learns its wait. Throws `RangeError` where an option makes no sense.
@@ -319,7 +311,10 @@ const makeUnsafe = (
     },
     admitUnsafe: undefined,
     execute: (self) =>
-      Effect.withFiber((fiber) => fiber.getRef(IsIdempotent) ?? idempotent ? race(self, hedge, {}) : self),
+      Effect.withFiber((fiber) => {
+        const repetition = fiber.getRef(Repetition.Current)
+        return (repetition === undefined ? idempotent : repetition === "always") ? race(self, hedge, {}) : self
+      }),
     snapshot: Effect.sync(() => ({ after: hedge.afterUnsafe(), hedges, winners, rejected: source.rejected }))
   }
   return hedge

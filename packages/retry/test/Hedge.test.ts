@@ -1,5 +1,5 @@
 import { Deadline } from "@effect-resilience/deadline"
-import { Recovery } from "@effect-resilience/errors"
+import { Recovery, Repetition } from "@effect-resilience/errors"
 import { Attempt, AttemptBudget, Hedge } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Data, Duration, Effect, Exit, Fiber, Logger, References } from "effect"
@@ -298,17 +298,19 @@ describe("Hedge", () => {
 
   it.effect("repeats what it executes only where that is declared idempotent", () =>
     Effect.gen(function*() {
-      const attempts = (idempotent: boolean, declared: boolean | undefined) =>
+      const attempts = (idempotent: boolean, declared: Repetition.Repetition | undefined) =>
         Effect.gen(function*() {
           const { effect, log } = script([{ millis: 50 }, { millis: 1 }])
           const hedge = yield* Hedge.make({ after: "10 millis", idempotent })
-          yield* run(Effect.provideService(hedge.execute(effect.effect), Hedge.IsIdempotent, declared))
+          yield* run(Effect.provideService(hedge.execute(effect.effect), Repetition.Current, declared))
           return log.filter((line) => line.includes(" at ")).length
         })
       assert.strictEqual(yield* attempts(false, undefined), 1)
-      assert.strictEqual(yield* attempts(false, true), 2)
+      assert.strictEqual(yield* attempts(false, "always"), 2)
       assert.strictEqual(yield* attempts(true, undefined), 2)
-      assert.strictEqual(yield* attempts(true, false), 1)
+      assert.strictEqual(yield* attempts(true, "unlessApplied"), 1)
+      assert.strictEqual(yield* attempts(true, "inTurn"), 1)
+      assert.strictEqual(yield* attempts(true, "unlessBegun"), 1)
     }))
 
   it.effect("ends the call with the defect of a classifier that throws", () =>

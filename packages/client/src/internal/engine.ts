@@ -2,8 +2,10 @@ import * as Origin from "@effect-resilience/auth/Origin"
 import * as Deadline from "@effect-resilience/deadline/Deadline"
 import * as DeadlineHeader from "@effect-resilience/deadline/DeadlineHeader"
 import type * as ApiError from "@effect-resilience/errors/ApiError"
+import * as Repetition from "@effect-resilience/errors/Repetition"
 import * as AccessLog from "@effect-resilience/http/AccessLog"
 import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
+import * as HttpRetry from "@effect-resilience/http/HttpRetry"
 import * as Idempotency from "@effect-resilience/http/Idempotency"
 import * as Operation from "@effect-resilience/http/Operation"
 import * as Redirects from "@effect-resilience/http/Redirects"
@@ -12,7 +14,6 @@ import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Endpoints from "@effect-resilience/limit/Endpoints"
 import type * as Part from "@effect-resilience/pipeline/Part"
 import * as Pipeline from "@effect-resilience/pipeline/Pipeline"
-import * as Hedge from "@effect-resilience/retry/Hedge"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -183,14 +184,17 @@ export const make = (
         const { addsKeys, operation, run } = (named && plans.get(named.name)) ?? plan
         const current = operation(named, resolved.method)
         const withHeaders = HttpClientRequest.setHeaders(resolved, { ...settings.headers, ...resolved.headers })
-        const request = addsKeys ? Idempotency.withKeyUnsafe(withHeaders, current, fiber) : withHeaders
-        return Effect.updateContext(run, (context: Context.Context<never>) =>
+        const { request, shortage } = HttpRetry.guardBody(
+          addsKeys ? Idempotency.withKeyUnsafe(withHeaders, current, fiber) : withHeaders
+        )
+        const call = Effect.updateContext(run, (context: Context.Context<never>) =>
           context.pipe(
             Context.add(CurrentSending, { request, state: present }),
             Context.add(Operation.Current, current),
-            Context.add(Hedge.IsIdempotent, Idempotency.mayBeHedged(current, request)),
+            Context.add(Repetition.Current, Idempotency.repetitionOf(current, request)),
             Context.add(HttpClient.TracerPropagationEnabled, settings.propagation.trace)
           ))
+        return shortage === undefined ? call : Effect.mapError(call, (error) => shortage() ?? error)
       })
 
     const client = HttpClient.makeWith<never, never, ClientError, never>(Effect.flatMap(execute), Effect.succeed)

@@ -1,5 +1,6 @@
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as ForeignText from "@effect-resilience/errors/ForeignText"
+import type * as Repetition from "@effect-resilience/errors/Repetition"
 import * as Transport from "@effect-resilience/errors/Transport"
 import * as ErrorName from "@effect-resilience/kernel/ErrorName"
 import * as Cause from "effect/Cause"
@@ -73,15 +74,19 @@ export const apiError = (options: {
   readonly request: HttpClientRequest.HttpClientRequest
   readonly reason: FirstReason
   readonly sent: boolean
+  readonly repetition?: Repetition.Repetition | undefined
   readonly requestId?: string | undefined
 }): ApiError.ApiError => {
-  const ambiguous = !Operation.isIdempotent(options.operation, options.request) &&
-    ApiError.mayHaveBeenApplied(options.reason, options.sent)
+  const { operation, reason, repetition, request, requestId, sent } = options
+  const once = repetition === "unlessApplied" || !Operation.isIdempotent(operation, request)
   return new ApiError.ApiError({
-    method: options.request.method,
-    endpoint: Operation.endpointOf(options.operation),
-    reason: ambiguous ? new ApiError.OutcomeUnknown({ failure: options.reason }) : options.reason,
-    requestId: options.requestId
+    method: request.method,
+    endpoint: Operation.endpointOf(operation),
+    reason: once && ApiError.mayHaveBeenApplied(reason, sent)
+      ? new ApiError.OutcomeUnknown({ failure: reason })
+      : reason,
+    requestId,
+    ...(once && !sent && ApiError.mayHaveBeenApplied(reason, true) && { unsent: true as const })
   })
 }
 

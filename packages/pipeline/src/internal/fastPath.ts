@@ -1,5 +1,4 @@
-import type * as Timeout from "@effect-resilience/deadline/Timeout"
-import { TimedOut } from "@effect-resilience/deadline/Timeout"
+import * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as Policy from "@effect-resilience/kernel/Policy"
 import * as Timer from "@effect-resilience/kernel/Timer"
 import * as Attempt from "@effect-resilience/retry/Attempt"
@@ -46,7 +45,7 @@ export interface FastPath {
   readonly insideFrom: number
   readonly retry: Retry | undefined
   readonly timeoutMillis: number
-  readonly timedOut: () => Exit.Exit<never, Timeout.TimedOut>
+  readonly timedOut: (fiber: AnyFiber) => Exit.Exit<never, Timeout.TimedOut>
   /** One attempt through the policies inside the retry, one by one. */
   readonly attempt: Wrap
   /** A call through all policies, one by one. */
@@ -85,7 +84,7 @@ export const make = (
     insideFrom,
     retry,
     timeoutMillis: Duration.toMillis(timeout),
-    timedOut: () => Exit.fail(new TimedOut({ timeout })),
+    timedOut: (fiber) => Exit.fail(Timeout.timedOutUnsafe(fiber, timeout)),
     attempt: oneByOne(retry === undefined ? placed : placed.slice(insideFrom + 1)),
     slow: oneByOne(placed)
   }
@@ -124,7 +123,7 @@ export const start = <A, E, R>(path: FastPath, self: Effect.Effect<A, E, R>): Ef
     child.addObserver((exit) => {
       wait.cancel()
       const late = timedOut && Exit.isFailure(exit) && !Cause.hasDies(exit.cause)
-      resume(Effect.suspend(() => call.end(late ? path.timedOut() : exit)))
+      resume(Effect.suspend(() => call.end(late ? path.timedOut(parent) : exit)))
     })
     return Effect.suspend(() =>
       Effect.andThen(Fiber.interrupt(child), Effect.suspend(() => call.leave(interrupted) ?? Effect.void))

@@ -1,5 +1,6 @@
 import * as Classifier from "@effect-resilience/errors/Classifier"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Repetition from "@effect-resilience/errors/Repetition"
 import * as Time from "@effect-resilience/kernel/Time"
 import * as Timer from "@effect-resilience/kernel/Timer"
 import * as Cause from "effect/Cause"
@@ -105,10 +106,15 @@ const judged = <A, E, R>(
     onSuccess: (result) => {
       const wanted = retryWhen(result)
       if (wanted === undefined || wanted === false) return Effect.succeed(result)
-      const recovery = wanted === true ? Recovery.retry : wanted
-      return Effect.withFiber((fiber) =>
-        proceed(fiber, run(), new RetryEvent.RetriedResult(result), recovery, undefined, () => Effect.succeed(result))
-      )
+      return Effect.withFiber((fiber) => {
+        const recovery = Repetition.judge(
+          fiber.getRef(Repetition.Current),
+          result,
+          wanted === true ? Recovery.retry : wanted
+        )
+        return proceed(fiber, run(), new RetryEvent.RetriedResult(result), recovery, undefined, () =>
+          Effect.succeed(result))
+      })
     }
   })
 
@@ -232,7 +238,11 @@ export const recoveryOf = <E>(
   { classify }: { readonly classify?: Classifier.Classifier<E> | undefined },
   error: E
 ): Recovery.Recovery =>
-  classify?.(error) ?? Classifier.classify(error, fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
+  Repetition.judge(
+    fiber.getRef(Repetition.Current),
+    error,
+    classify?.(error) ?? Classifier.classify(error, fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
+  )
 
 /** Does `then`, after all observers have had the event. */
 export const notifyThen = <E, A, E2, R>(
