@@ -17,12 +17,13 @@ import * as Pipeline from "@effect-resilience/pipeline/Pipeline"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as address from "./address.ts"
 import { parts, pipelineOf, read, type Settings } from "./description.ts"
-import type { ClientError, Description, Options, ResilientClient } from "./models.ts"
+import type { Authenticate, ClientError, Description, Options, ResilientClient } from "./models.ts"
 import * as operations from "./operations.ts"
 
 type AnyPipeline = Pipeline.Pipeline<typeof parts>
@@ -58,6 +59,8 @@ interface State {
   readonly origins: ReadonlySet<string>
   /** Where credentials go. */
   readonly trusted: ReadonlyArray<Origin.Origin>
+  readonly headers: Headers.Headers
+  readonly hasHeaders: boolean
   readonly plan: Plan
   readonly plans: ReadonlyMap<string, Plan>
   readonly matching: ReadonlyArray<readonly [operations.Template, Operation.Operation]>
@@ -72,23 +75,33 @@ export const make = (
     const transport = yield* HttpClient.HttpClient
     let state: State
 
-    const authentication = Pipeline.around("authentication", "tokens", (self) =>
-      Effect.withFiber((fiber) => {
+    const authentication = Pipeline.around("authentication", "tokens", (self) => {
+      const inner = HttpClient.makeWith<never, never, unknown, never>(
+        Effect.flatMap((attached) =>
+          Effect.withFiber((fiber) =>
+            Effect.provideService(self, CurrentSending, {
+              ...fiber.getRef(CurrentSending) as Sending,
+              request: attached
+            }) as Effect.Effect<never>
+          )
+        ),
+        Effect.succeed
+      )
+      // The latest one.
+      let made:
+        | { readonly auth: Authenticate; readonly origin: Origin.Origin; readonly client: typeof inner }
+        | undefined
+      return Effect.withFiber((fiber) => {
         const sending = fiber.getRef(CurrentSending)
         if (sending === undefined) return self
-        const { request, state } = sending
-        const { settings: { auth }, trusted } = state
+        const { request, state: { settings: { auth }, trusted } } = sending
         if (auth === undefined) return self
         const origin = trusted.find(({ href }) => address.isBelow(href, request.url))
         if (origin === undefined) return self
-        const inner = HttpClient.makeWith<never, never, unknown, never>(
-          Effect.flatMap((request) =>
-            Effect.provideService(self, CurrentSending, { request, state }) as Effect.Effect<never>
-          ),
-          Effect.succeed
-        )
-        return auth(inner, origin).execute(request) as Effect.Effect<never>
-      }))
+        if (made?.auth !== auth || made.origin !== origin) made = { auth, origin, client: auth(inner, origin) }
+        return made.client.execute(request) as Effect.Effect<never>
+      })
+    })
 
     const makePipeline = (description: Part.Description, policies: Pipeline.PoliciesOf<typeof parts> = {}) =>
       // Which parts there are is data here.
@@ -122,6 +135,8 @@ export const make = (
         base,
         origins: new Set([...settings.baseUrl.map((one) => one.base.origin), ...settings.origins]),
         trusted: settings.auth === undefined ? [] : settings.baseUrl.map((one) => Origin.make(one.base.origin)),
+        headers: Headers.fromInput(settings.headers),
+        hasHeaders: Object.keys(settings.headers).length > 0,
         plan: plan(settings, base, pipeline),
         plans,
         matching
@@ -137,7 +152,8 @@ export const make = (
       const said = name === undefined ? undefined : settings.operations[name]
       const timeouts = { ...settings.timeouts, ...said?.timeouts }
       const attempts = transport.pipe(
-        settings.redirects === undefined ? Redirects.manual : Redirects.follow(settings.redirects),
+        // Without, `ErrorMapping` sees to it that nothing follows them.
+        settings.redirects === undefined ? (client) => client : Redirects.follow(settings.redirects),
         settings.propagation.deadline ? withDeadlineHeaders : (client) => client,
         ErrorMapping.mapErrors({
           patterns: options.patterns,
@@ -173,7 +189,7 @@ export const make = (
     const execute = (written: HttpClientRequest.HttpClientRequest) =>
       Effect.withFiber<Response, ClientError>((fiber) => {
         const present = state
-        const { base, matching, origins, plan, plans, settings } = present
+        const { base, hasHeaders, headers, matching, origins, plan, plans, settings } = present
         const resolved = address.resolve(written, base, origins)
         if (resolved === undefined) {
           return Effect.fail(
@@ -183,16 +199,18 @@ export const make = (
         const named = fiber.getRef(Operation.Current) ?? matched(matching, base, resolved)
         const { addsKeys, operation, run } = (named && plans.get(named.name)) ?? plan
         const current = operation(named, resolved.method)
-        const withHeaders = HttpClientRequest.setHeaders(resolved, { ...settings.headers, ...resolved.headers })
+        const withHeaders = hasHeaders
+          ? HttpClientRequest.updateHeaders(resolved, (own) => Headers.merge(headers, own))
+          : resolved
         const { request, shortage } = HttpRetry.guardBody(
           addsKeys ? Idempotency.withKeyUnsafe(withHeaders, current, fiber) : withHeaders
         )
         const call = Effect.updateContext(run, (context: Context.Context<never>) =>
           context.pipe(
             Context.add(CurrentSending, { request, state: present }),
-            Context.add(Operation.Current, current),
-            Context.add(Repetition.Current, Idempotency.repetitionOf(current, request)),
-            Context.add(HttpClient.TracerPropagationEnabled, settings.propagation.trace)
+            having(Operation.Current, current),
+            having(Repetition.Current, Idempotency.repetitionOf(current, request)),
+            having(HttpClient.TracerPropagationEnabled, settings.propagation.trace)
           ))
         return shortage === undefined ? call : Effect.mapError(call, (error) => shortage() ?? error)
       })
@@ -213,6 +231,10 @@ export const make = (
     })
   })
 }
+
+/** Adds what the context does not have. Whoever reads a context pays for each value that was added. */
+const having = <S>(reference: Context.Reference<S>, value: S) => <R>(context: Context.Context<R>): Context.Context<R> =>
+  Context.get(context, reference) === value ? context : Context.add(context, reference, value)
 
 const matched = (
   matching: State["matching"],

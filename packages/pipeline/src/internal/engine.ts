@@ -82,11 +82,18 @@ export const make = (first: Description, options: Options) => {
 
     return {
       name,
-      execute: <A, E, R>(self: Effect.Effect<A, E, R>, fallback?: Policy.Policy) =>
-        Effect.suspend((): Effect.Effect<A, unknown, unknown> => {
-          const { inside, outside } = current
-          return outside(fallback === undefined ? inside(self) : fallback.execute(inside(self)))
-        }),
+      execute: <A, E, R>(self: Effect.Effect<A, E, R>, fallback?: Policy.Policy) => {
+        let assembly: Assembly | undefined
+        let wrapped: Effect.Effect<A, unknown, unknown> = self
+        return Effect.suspend(() => {
+          if (assembly !== current) {
+            assembly = current
+            const inside = assembly.inside(self)
+            wrapped = assembly.outside(fallback === undefined ? inside : fallback.execute(inside))
+          }
+          return wrapped
+        })
+      },
       admitUnsafe: undefined,
       snapshot: Effect.suspend(() => Effect.all(mapValues(current.policies, ({ snapshot }) => snapshot))),
       reload: (next: Description) => {
