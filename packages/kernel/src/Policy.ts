@@ -102,10 +102,10 @@ export interface Combinator<in P, E> {
  * @since 0.1.0
  */
 export const withPolicy: {
-  <E, S, A, R>(
+  <E, S, A = never, R = never>(
     policy: Policy<E, S, A, R>
   ): <A2, E2, R2>(self: Effect.Effect<A2, E2, R2>) => Effect.Effect<A | A2, E | E2, R | R2>
-  <A2, E2, R2, E, S, A, R>(
+  <A2, E2, R2, E, S, A = never, R = never>(
     self: Effect.Effect<A2, E2, R2>,
     policy: Policy<E, S, A, R>
   ): Effect.Effect<A | A2, E | E2, R | R2>
