@@ -378,7 +378,7 @@ export const explain = ({ code, detail, kind }: Diagnosis): string => {
       return "the server ended the connection before it processed the request"
     case "protocol":
       return code === "UND_ERR_HEADERS_OVERFLOW"
-        ? "the response has longer headers than this client accepts"
+        ? "the response has longer headers than this client accepts; allow longer ones (`maxHeaderSize`)"
         : "the response is not HTTP; check the address and the port"
     case "request":
       return detail === undefined
