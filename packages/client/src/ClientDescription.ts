@@ -15,14 +15,11 @@
  *
  * @since 0.1.0
  */
-import * as Field from "@effect-resilience/kernel/Field"
 import * as FieldCodec from "@effect-resilience/kernel/FieldCodec"
 import type * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
-import { fields } from "./internal/description.ts"
+import { field } from "./internal/description.ts"
 import type { Description } from "./internal/models.ts"
-
-const field: Field.Field<Description, unknown> = /* @__PURE__ */ Field.struct(fields)
 
 /**
  * Reads a description. The error tells all that is wrong at once. `functions` has what `auth` and other functions are named by.

@@ -46,6 +46,7 @@
  */
 import * as Authenticated from "@effect-resilience/auth/Authenticated"
 import type * as TokenCache from "@effect-resilience/auth/TokenCache"
+import type * as Pipeline from "@effect-resilience/pipeline/Pipeline"
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
@@ -82,7 +83,7 @@ export const tokens = (
  * @since 0.1.0
  */
 export const make = <const D extends Description>(
-  description: D,
+  description: D & Pipeline.Exactly<D, Description>,
   options: Options = {}
 ): Effect.Effect<Client<ErrorOf<D>>, never, HttpClient.HttpClient> =>
   // Which errors there are is known to the types of the caller only.
@@ -112,8 +113,8 @@ export interface ResilientClient<E = ClientError> extends Client<E> {}
  * @category layers
  * @since 0.1.0
  */
-export const layer = (
-  description: Description,
+export const layer = <const D extends Description>(
+  description: D & Pipeline.Exactly<D, Description>,
   options: Options = {}
 ): Layer.Layer<ResilientClient, never, HttpClient.HttpClient> =>
   Layer.effect(ResilientClient, engine.make(description, options))

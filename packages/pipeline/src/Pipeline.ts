@@ -194,6 +194,8 @@ export type PoliciesOf<P> = { readonly [K in keyof P]?: InstanceOf<P[K]> | undef
  * - `around`: functions in slots, made by `around`.
  * - `classify`: the recovery of errors that do not carry the right one, such as `LibraryErrors.classify`, for all parts
  *   that the description makes; `undefined` falls back to `Classifier.classify`.
+ * - `continues`: another pipeline, whose policies this one takes over as a reload would: what means the same keeps what it knows.
+ *   So several pipelines change at once: make the next ones of all, then use those.
  *
  * @category models
  * @since 0.1.0
@@ -202,6 +204,7 @@ export interface Options<P, E = never, R = never, All = P> {
   readonly policies?: (PoliciesOf<P> & { readonly [K in Exclude<keyof All, keyof P>]?: never }) | undefined
   readonly around?: ReadonlyArray<Part.Around<E, R>> | undefined
   readonly classify?: Classifier.Classifier | undefined
+  readonly continues?: Part.AnyPolicy | undefined
 }
 
 /**
@@ -275,9 +278,11 @@ export function make<P, E, R>(
   description: Part.Description,
   options: Options<Part.Table, unknown, unknown> & { readonly parts?: Part.Table } = {}
 ): Effect.Effect<Pipeline<P, E, R>> {
-  const { around = [], classify, parts = standardParts, policies = {} } = options
+  const { around = [], classify, continues, parts = standardParts, policies = {} } = options
   // Which parts there are is known to the types of the caller only.
-  return engine.make(description, { around, classify, parts, policies }) as Effect.Effect<unknown> as Effect.Effect<
+  return engine.make(description, { around, classify, continues, parts, policies }) as Effect.Effect<
+    unknown
+  > as Effect.Effect<
     Pipeline<P, E, R>
   >
 }

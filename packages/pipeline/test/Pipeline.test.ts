@@ -324,7 +324,7 @@ describe("PipelineDescription", () => {
           [{ name: "x", deadline: "soon" }, "Expected a duration: milliseconds, or a text such as \"2 seconds\""],
           [
             { name: "x", circuitBreaker: { classify: "toString" } },
-            "Expected the name of a function in the table, which has none"
+            "There are none"
           ],
           [{ name: "x", circuitBreaker: { tripPolicy: { constructive: 5 } } }, "tripPolicy"],
           [{ bulkhead: { permits: 1 } }, "name"]

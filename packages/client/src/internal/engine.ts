@@ -21,8 +21,9 @@ import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Semaphore from "effect/Semaphore"
 import * as address from "./address.ts"
-import { parts, pipelineOf, read, type Settings } from "./description.ts"
+import { ownParts, parts, pipelineOf, read, type Settings, timeoutsOf } from "./description.ts"
 import type { Authenticate, ClientError, Description, Options, ResilientClient } from "./models.ts"
 import * as operations from "./operations.ts"
 
@@ -30,17 +31,9 @@ type AnyPipeline = Pipeline.Pipeline<typeof parts>
 
 type Response = HttpClientResponse.HttpClientResponse
 
-/**
- * The request of the attempt that runs, and the description that its call began with. What stands inside the authentication finds
- * its credentials in it.
- */
-interface Sending {
-  readonly request: HttpClientRequest.HttpClientRequest
-  readonly state: State
-}
-
-const CurrentSending = /* @__PURE__ */ Context.Reference<Sending | undefined>(
-  "@effect-resilience/client/CurrentSending",
+/** The request of the attempt that runs. What stands inside the authentication finds its credentials in it. */
+const CurrentRequest = /* @__PURE__ */ Context.Reference<HttpClientRequest.HttpClientRequest | undefined>(
+  "@effect-resilience/client/CurrentRequest",
   { defaultValue: () => undefined }
 )
 
@@ -51,14 +44,14 @@ interface Plan {
   readonly operation: (named: Operation.Operation | undefined, method: string) => Operation.Operation | undefined
 }
 
-/** A description at work. */
+/** A description at work. A reload makes the next one whole, and then uses that. */
 interface State {
   readonly description: Description
+  readonly pipeline: AnyPipeline
+  readonly ofOperations: ReadonlyMap<string, AnyPipeline>
   readonly settings: Settings
   readonly base: address.Base
   readonly origins: ReadonlySet<string>
-  /** Where credentials go. */
-  readonly trusted: ReadonlyArray<Origin.Origin>
   readonly headers: Headers.Headers
   readonly hasHeaders: boolean
   readonly plan: Plan
@@ -73,74 +66,52 @@ export const make = (
   const { name } = read(first)
   return Effect.gen(function*() {
     const transport = yield* HttpClient.HttpClient
-    let state: State
+    const lock = Semaphore.makeUnsafe(1)
 
-    const authentication = Pipeline.around("authentication", "tokens", (self) => {
-      const inner = HttpClient.makeWith<never, never, unknown, never>(
-        Effect.flatMap((attached) =>
-          Effect.withFiber((fiber) =>
-            Effect.provideService(self, CurrentSending, {
-              ...fiber.getRef(CurrentSending) as Sending,
-              request: attached
-            }) as Effect.Effect<never>
-          )
-        ),
-        Effect.succeed
-      )
-      // The latest one.
-      let made:
-        | { readonly auth: Authenticate; readonly origin: Origin.Origin; readonly client: typeof inner }
-        | undefined
-      return Effect.withFiber((fiber) => {
-        const sending = fiber.getRef(CurrentSending)
-        if (sending === undefined) return self
-        const { request, state: { settings: { auth }, trusted } } = sending
-        if (auth === undefined) return self
-        const origin = trusted.find(({ href }) => address.isBelow(href, request.url))
-        if (origin === undefined) return self
-        if (made?.auth !== auth || made.origin !== origin) made = { auth, origin, client: auth(inner, origin) }
-        return made.client.execute(request) as Effect.Effect<never>
-      })
-    })
-
-    const makePipeline = (description: Part.Description, policies: Pipeline.PoliciesOf<typeof parts> = {}) =>
+    const makePipeline = (
+      settings: Settings,
+      around: ReadonlyArray<Part.Around>,
+      continues: AnyPipeline | undefined,
+      policies: object = {},
+      operation?: string
+    ) =>
       // Which parts there are is data here.
-      Pipeline.make(description as never, {
+      Pipeline.make(pipelineOf(settings, operation) as never, {
         parts,
-        around: [authentication],
+        around,
         classify: options.classify,
-        policies: policies as never
+        policies: policies as never,
+        continues
       }) as Effect.Effect<unknown> as Effect.Effect<AnyPipeline>
 
-    const pipeline = yield* makePipeline(pipelineOf(read(first)), options.policies)
-
-    const load = Effect.fnUntraced(function*(description: Description) {
-      const settings = read(description)
+    const build = Effect.fnUntraced(function*(description: Description, settings: Settings, before?: State) {
       const base = settings.baseUrl[0]?.base as address.Base
+      const around = settings.auth === undefined ? [] : [authentication(settings.auth, settings)]
+      const pipeline = yield* makePipeline(settings, around, before?.pipeline, options.policies)
       const shared = yield* pipeline.policies
-      const plans = new Map<string, Plan>()
-      const matching: Array<readonly [operations.Template, Operation.Operation]> = []
-      for (const [operation, { endpoint, pipeline: own }] of Object.entries(settings.operations)) {
+      const ofOperations = new Map<string, AnyPipeline>()
+      for (const operation of Object.keys(settings.operations)) {
+        const own = ownParts(settings, operation)
+        // One that shared a policy and has its own now begins anew.
+        const same = before !== undefined && sameKeys(own, ownParts(before.settings, operation))
         const policies = Object.fromEntries(Object.entries(shared).filter(([part]) => !(part in own)))
-        const theirs = yield* makePipeline(pipelineOf(settings, operation), policies)
-        plans.set(operation, plan(settings, base, theirs, operation))
-        if (endpoint !== undefined) {
-          const template = operations.parse(endpoint, `ResilientClient.operations.${operation}.endpoint`)
-          matching.push([template, { name: operation, endpoint: template.path }])
-        }
+        const continues = same ? before.ofOperations.get(operation) : undefined
+        ofOperations.set(operation, yield* makePipeline(settings, around, continues, policies, operation))
       }
-      state = {
+      const state: State = {
         description,
         settings,
         base,
+        pipeline,
+        ofOperations,
         origins: new Set([...settings.baseUrl.map((one) => one.base.origin), ...settings.origins]),
-        trusted: settings.auth === undefined ? [] : settings.baseUrl.map((one) => Origin.make(one.base.origin)),
         headers: Headers.fromInput(settings.headers),
         hasHeaders: Object.keys(settings.headers).length > 0,
         plan: plan(settings, base, pipeline),
-        plans,
-        matching
+        plans: new Map([...ofOperations].map(([name, theirs]) => [name, plan(settings, base, theirs, name)])),
+        matching: matchingOf(settings)
       }
+      return state
     })
 
     const plan = (
@@ -150,7 +121,7 @@ export const make = (
       name?: string
     ): Plan => {
       const said = name === undefined ? undefined : settings.operations[name]
-      const timeouts = { ...settings.timeouts, ...said?.timeouts }
+      const timeouts = timeoutsOf(settings, name)
       const attempts = transport.pipe(
         // Without, `ErrorMapping` sees to it that nothing follows them.
         settings.redirects === undefined ? (client) => client : Redirects.follow(settings.redirects),
@@ -164,7 +135,7 @@ export const make = (
         AccessLog.logAttempts
       )
       const send = Effect.withFiber<Response, ApiError.ApiError>((fiber) => {
-        const { request } = fiber.getRef(CurrentSending) as Sending
+        const request = fiber.getRef(CurrentRequest) as HttpClientRequest.HttpClientRequest
         // The address that is chosen may be that of a client around this one.
         return attempts.execute(
           settings.baseUrl.length === 1 ? request : address.rebase(request, base, fiber.getRef(Endpoints.Current))
@@ -184,12 +155,11 @@ export const make = (
       }
     }
 
-    yield* load(first)
+    let state = yield* build(first, read(first))
 
     const execute = (written: HttpClientRequest.HttpClientRequest) =>
       Effect.withFiber<Response, ClientError>((fiber) => {
-        const present = state
-        const { base, hasHeaders, headers, matching, origins, plan, plans, settings } = present
+        const { base, hasHeaders, headers, matching, origins, plan, plans, settings } = state
         const resolved = address.resolve(written, base, origins)
         if (resolved === undefined) {
           return Effect.fail(
@@ -207,7 +177,7 @@ export const make = (
         )
         const call = Effect.updateContext(run, (context: Context.Context<never>) =>
           context.pipe(
-            Context.add(CurrentSending, { request, state: present }),
+            Context.add(CurrentRequest, request),
             having(Operation.Current, current),
             having(Repetition.Current, Idempotency.repetitionOf(current, request)),
             having(HttpClient.TracerPropagationEnabled, settings.propagation.trace)
@@ -221,13 +191,14 @@ export const make = (
       reload: (description: Description) => {
         const settings = read(description)
         requireArgument(settings.name === name, "ResilientClient.name", `${name}, as before`, settings.name)
-        return Effect.uninterruptible(
-          Effect.andThen(pipeline.reload(pipelineOf(settings) as never), load(description))
-        )
+        const load = Effect.map(Effect.suspend(() => build(description, settings, state)), (next) => {
+          state = next
+        })
+        return lock.withPermit(Effect.uninterruptible(load))
       },
       description: Effect.sync(() => state.description),
-      describe: pipeline.describe,
-      status: pipeline.status
+      describe: Effect.suspend(() => state.pipeline.describe),
+      status: Effect.suspend(() => state.pipeline.status)
     })
   })
 }
@@ -235,15 +206,41 @@ export const make = (
 /** Adds what the context does not have. Whoever reads a context pays for each value that was added. */
 const having = <S>(reference: Context.Reference<S>, value: S) => <R>(context: Context.Context<R>): Context.Context<R> =>
   Context.get(context, reference) === value ? context : Context.add(context, reference, value)
+/** Puts credentials into the requests that go to the client's own origins. */
+const authentication = (auth: Authenticate, { baseUrl }: Settings) => {
+  const origins = baseUrl.map(({ base }) => Origin.make(base.origin))
+  return Pipeline.around("authentication", "auth", (self) => {
+    const inner = HttpClient.makeWith<never, never, unknown, never>(
+      Effect.flatMap((attached) => Effect.provideService(self, CurrentRequest, attached) as Effect.Effect<never>),
+      Effect.succeed
+    )
+    const clients = origins.map((origin) => ({ href: origin.href, client: auth(inner, origin) }))
+    return Effect.withFiber((fiber) => {
+      const request = fiber.getRef(CurrentRequest)
+      if (request === undefined) return self
+      const trusted = clients.find(({ href }) => address.isBelow(href, request.url))
+      return trusted === undefined ? self : trusted.client.execute(request) as Effect.Effect<never>
+    })
+  })
+}
+
+const sameKeys = (one: object, other: object): boolean => {
+  const keys = Object.keys(one)
+  return keys.length === Object.keys(other).length && keys.every((key) => key in other)
+}
+
+const matchingOf = ({ operations: described }: Settings): State["matching"] =>
+  Object.entries(described).flatMap(([name, { endpoint }]) =>
+    endpoint === undefined ? [] : [[endpoint, { name, endpoint: endpoint.path }] as const]
+  ).sort(([one], [other]) => operations.compare(one, other))
 
 const matched = (
   matching: State["matching"],
   base: address.Base,
   { method, url }: HttpClientRequest.HttpClientRequest
 ): Operation.Operation | undefined => {
-  if (matching.length === 0 || !address.isBelow(base.href, url)) return undefined
-  const path = url.slice(base.href.length).replace(/[?#].*$/, "")
-  return matching.find(([template]) => operations.fits(template, method, path))?.[1]
+  const segments = matching.length === 0 ? undefined : operations.segmentsBelow(url, base.href)
+  return segments && matching.find(([template]) => operations.fits(template, method, segments))?.[1]
 }
 
 const withDeadlineHeaders = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>

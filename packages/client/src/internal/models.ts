@@ -60,14 +60,19 @@ type AlwaysError =
  */
 export type ErrorOf<D extends Description> =
   | AlwaysError
-  | (D extends { readonly auth: Authenticate } ? AuthError.AuthError : never)
+  | (OptionOf<D, "auth"> extends undefined ? never : AuthError.AuthError)
   | Pipeline.PipelineError<Pick<Pipeline.Parts, PartsOf<D>>>
 
 type PartsOf<D extends Description> =
-  | (D extends { readonly pipeline: infer P } ? NamedIn<P> : NamedIn<typeof standard.pipeline>)
-  | (D extends { readonly operations: infer O } ?
-    { [K in keyof O]: O[K] extends { readonly pipeline: infer P } ? NamedIn<P> : never }[keyof O]
-    : never)
+  | NamedIn<Exclude<OptionOf<D, "pipeline">, undefined>>
+  | (undefined extends OptionOf<D, "pipeline"> ? NamedIn<typeof standard.pipeline> : never)
+  | PartsOfOperations<Exclude<OptionOf<D, "operations">, undefined>>
+
+type OptionOf<D, K> = K extends keyof D ? D[K] : undefined
+
+type PartsOfOperations<O> = {
+  [K in keyof O]: O[K] extends { readonly pipeline?: infer P } ? NamedIn<Exclude<P, undefined>> : never
+}[keyof O]
 
 type NamedIn<P> = {
   [K in keyof P & keyof PipelineOptions]: P[K] extends undefined ? never : K
@@ -233,7 +238,7 @@ export interface Authenticate {
   <E, R>(
     client: HttpClient.HttpClient.With<E, R>,
     origin: Origin.Origin
-  ): HttpClient.HttpClient.With<E | AuthError.AuthError, R>
+  ): HttpClient.HttpClient.With<E | AuthError.AuthError, R> | HttpClient.HttpClient.With<E, R>
 }
 
 /**

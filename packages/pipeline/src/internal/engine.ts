@@ -1,6 +1,8 @@
 import type * as Classifier from "@effect-resilience/errors/Classifier"
+import { requireArgument } from "@effect-resilience/kernel/Argument"
 import type * as Policy from "@effect-resilience/kernel/Policy"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Semaphore from "effect/Semaphore"
 import type { AnyPart, AnyPolicy, Around, Context, Description, Placed, Table } from "../Part.ts"
 import * as Slot from "../Slot.ts"
@@ -13,6 +15,7 @@ interface Options {
   readonly policies: { readonly [key: string]: AnyPolicy | undefined }
   readonly around: ReadonlyArray<Around<unknown, unknown>>
   readonly classify: Classifier.Classifier | undefined
+  readonly continues?: unknown
 }
 
 interface Policies {
@@ -28,14 +31,28 @@ interface Assembly {
   readonly inside: fastPath.Wrap
 }
 
+// What a pipeline that continues another takes over.
+const inside = /* @__PURE__ */ Symbol("@effect-resilience/pipeline/inside")
+
+interface Inside {
+  readonly made: Map<string, unknown>
+  readonly current: () => Assembly
+}
+
+const insideOf = (pipeline: unknown): Inside => {
+  requireArgument(Predicate.hasProperty(pipeline, inside), "Pipeline.continues", "a pipeline", pipeline)
+  return (pipeline as { readonly [inside]: Inside })[inside]
+}
+
 export const make = (first: Description, options: Options) => {
   const { around, classify, parts } = options
   const check = description.checker(parts)
   check(first)
   const { name } = first
+  const former = options.continues === undefined ? undefined : insideOf(options.continues)
   return Effect.gen(function*() {
     const lock = Semaphore.makeUnsafe(1)
-    const made = new Map<string, unknown>()
+    const made = former?.made ?? new Map<string, unknown>()
     const context: Context = {
       name,
       classify,
@@ -76,11 +93,12 @@ export const make = (first: Description, options: Options) => {
         ? present.policies[key]
         : undefined
 
-    let current = yield* build(first, undefined)
+    let current = yield* build(first, former?.current())
     const linesNow = (view?: typeof description.withoutTexts) =>
       description.lines(current.description, parts, around, options.policies, view)
 
     return {
+      [inside]: { made, current: () => current } satisfies Inside,
       name,
       execute: <A, E, R>(self: Effect.Effect<A, E, R>, fallback?: Policy.Policy) => {
         let assembly: Assembly | undefined

@@ -1,0 +1,119 @@
+import { ClientDescription, ResilientClient } from "@effect-resilience/client"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { FetchHttpClient } from "effect/http"
+
+const base = { name: "ledger", baseUrl: "https://ledger.example.com" }
+
+const wrong = (options: object): string => {
+  try {
+    ResilientClient.make({ ...base, ...options } as ResilientClient.Description)
+  } catch (error) {
+    assert.instanceOf(error, RangeError)
+    return error.message
+  }
+  return assert.fail("nothing was thrown")
+}
+
+describe("a description", () => {
+  it("has no key that does not exist, at any depth, by its types", () => {
+    const throws = (f: () => unknown) => assert.throws(f, RangeError)
+    // @ts-expect-error -- no such option
+    throws(() => ResilientClient.make({ ...base, basUrl: "https://x.test" }))
+    // @ts-expect-error -- no such limit
+    throws(() => ResilientClient.make({ ...base, timeouts: { totl: 1 } }))
+    // @ts-expect-error -- no such part
+    throws(() => ResilientClient.make({ ...base, pipeline: { retri: { times: 1 } } }))
+    // @ts-expect-error -- no such option of a part
+    throws(() => ResilientClient.make({ ...base, pipeline: { retry: { backoff: { bose: 1 } } } }))
+    // @ts-expect-error -- no such option of an operation
+    throws(() => ResilientClient.make({ ...base, operations: { "read order": { idempotnt: true } } }))
+    const operations = { "read order": { pipeline: { retry: { tiems: 2, maxDuration: 1 } } } }
+    // @ts-expect-error -- no such option of an operation's part
+    throws(() => ResilientClient.layer({ ...base, operations }))
+    // @ts-expect-error -- the deadline is a timeout
+    throws(() => ResilientClient.layer({ ...base, pipeline: { deadline: "1 second" } }))
+  })
+
+  it("may be written where its types are wider", () => {
+    const described: ResilientClient.Description = { ...base, timeouts: { total: "5 seconds" } }
+    assert.isTrue(Effect.isEffect(ResilientClient.make(described)))
+    assert.isTrue(Effect.isEffect(ResilientClient.make({
+      ...base,
+      auth: (client, origin) => origin.href === "" ? client : client,
+      headers: { accept: "application/json" },
+      operations: { "read order": { endpoint: "GET /orders/{id}", without: ["retry"] } }
+    })))
+  })
+
+  it("is told what was meant, and where it is written", () => {
+    const rows: ReadonlyArray<[object, string]> = [
+      [{ baseURL: "x" }, "has no option baseURL. Did you mean baseUrl?"],
+      [{ retry: { times: 1 } }, "has no option retry. Write it as pipeline.retry"],
+      [{ deadline: "1 second" }, "Write it as timeouts.total"],
+      [{ pipeline: { deadline: 1 } }, "ResilientClient.pipeline has no option deadline. Write it as timeouts.total"],
+      [{ pipeline: { attemptTimeout: 1 } }, "Write it as timeouts.attempt"],
+      [{ timeouts: { attempts: 1 } }, "Did you mean attempt?"],
+      [
+        { operations: { a: { circuitBreaker: {} } } },
+        "ResilientClient.operations.a has no option circuitBreaker. Write it as pipeline.circuitBreaker"
+      ],
+      [{ operations: { a: { without: "retyr" } } }, "Did you mean retry?"]
+    ]
+    for (const [options, expected] of rows) assert.include(wrong(options), expected)
+  })
+
+  it("has no secrets in headers, and nothing that cannot be sent", () => {
+    for (const name of ["Authorization", "cookie", "Proxy-Authorization"]) {
+      const message = wrong({ headers: { [name]: "token 17" } })
+      assert.include(message, `ResilientClient.headers.${name} must be left out`)
+      assert.include(message, "Use auth")
+      assert.notInclude(message, "token 17")
+    }
+    assert.include(wrong({ headers: { "Idempotency-Key": "17" } }), "Use idempotency.key")
+    assert.include(wrong({ headers: { "a b": "x" } }), "must be the name of a header")
+    assert.notInclude(wrong({ headers: { "x-key": "token 17\n" } }), "token 17")
+  })
+
+  it("has an address that credentials may go to, where it has auth", () => {
+    const auth: ResilientClient.Authenticate = (client) => client
+    assert.include(wrong({ auth, baseUrl: "http://ledger.example.com" }), "plain http is for loopback addresses only")
+    assert.include(wrong({ auth, baseUrl: [base.baseUrl, "http://b.example.com"] }), "plain http")
+    ResilientClient.make({ ...base, auth, baseUrl: "http://127.0.0.1:8080" })
+  })
+
+  it("has origins, methods and templates that mean something", () => {
+    const rows: ReadonlyArray<[object, string]> = [
+      [
+        { origins: "https://files.example.com/v1" },
+        "ResilientClient.origins must be an origin, such as https://files.example.com"
+      ],
+      [{ redirects: { origins: ["files.example.com"] } }, "ResilientClient.redirects.origins must be"],
+      [{ idempotency: { methods: "post" } }, "ResilientClient.idempotency.methods must be one of GET, POST"],
+      [
+        { operations: { a: { endpoint: "/orders" } } },
+        "ResilientClient.operations.a.endpoint must be a method and a path"
+      ],
+      [{ operations: { a: { endpoint: "post /orders" } } }, "a method and a path"],
+      [{ operations: { a: { endpoint: "GET /files/{name}.json" } } }, "whole segments"],
+      [
+        { operations: { a: { endpoint: "GET /x/{id}" }, b: { endpoint: "GET /x/{name}" } } },
+        "ResilientClient.operations.b.endpoint is that of the operation a too"
+      ],
+      [{ operations: { a: { without: "retry", pipeline: { retry: {} } } } }, "has retry in its pipeline and in without"]
+    ]
+    for (const [options, expected] of rows) assert.include(wrong(options), expected)
+  })
+
+  it.effect("is rejected by decode for the same reasons", () =>
+    Effect.gen(function*() {
+      const auth: ResilientClient.Authenticate = (client) => client
+      const json = { name: "ledger", baseUrl: "http://ledger.example.com", auth: "tokens" }
+      const error = yield* Effect.flip(ClientDescription.decode(json, { tokens: auth }))
+      assert.include(error.message, "plain http is for loopback addresses only")
+      const client = yield* ResilientClient.make(
+        yield* ClientDescription.decode({ ...json, baseUrl: base.baseUrl }, { tokens: auth })
+      )
+      assert.strictEqual((yield* client.description).auth, auth)
+    }).pipe(Effect.provide(FetchHttpClient.layer)))
+})
