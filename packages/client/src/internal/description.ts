@@ -209,10 +209,12 @@ export const field: Field.Field<Description, Settings> = /* @__PURE__ */ Field.m
     const { auth, baseUrl, operations: described } = settings
     if (auth !== undefined) {
       for (const { base } of baseUrl) {
-        const origin = Origin.parse(base.origin)
-        if (Result.isFailure(origin)) {
-          throw new RangeError(`${path}.baseUrl is used with auth. ${origin.failure.message}`)
-        }
+        requireArgument(
+          Result.isSuccess(Origin.parse(base.origin)),
+          `${path}.baseUrl`,
+          "https or a loopback address, where there is auth",
+          base.origin
+        )
       }
     }
     const templates: Array<readonly [string, operations.Template]> = []
