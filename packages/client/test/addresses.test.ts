@@ -188,7 +188,7 @@ describe("addresses of a client", () => {
         layer
       )
       const headers = { host: "ledger.example.com", tracestate: "a=b", b3: "1-2-1", cookie: "id=s3cret", accept: "x/y" }
-      yield* client.get("/files.example.com", { headers })
+      yield* Effect.withSpan(client.get("/files.example.com", { headers }), "test")
       assert.deepStrictEqual(sent.map(({ url }) => url), [`${base}/files.example.com`, "https://files.example.com/x?y"])
       assert.deepStrictEqual(Object.keys(sent[1]?.headers ?? {}).sort(), ["accept", "traceparent"])
       const error = yield* Effect.flip(client.get("/evil.test", { headers }))

@@ -11,6 +11,9 @@
  * Durations are histograms in seconds with buckets from 5 millis to 10 minutes, fit for a look-up and for an upload.
  * Effect's own layers decide where they go: `Otlp.layerJson`, `PrometheusMetrics.layerHttp`.
  *
+ * Without a tracer, which is what exports spans, no spans are made: nobody would see them. The trace of a surrounding span is
+ * propagated all the same.
+ *
  * **Gotchas**
  *
  * `observeAttempts` belongs around `ErrorMapping`, inside retries. It replaces the client span that Effect's `HttpClient`
@@ -68,6 +71,7 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Metric from "effect/Metric"
+import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 import { addressOf } from "./internal/address.ts"
 import { withinAttempt, withinCall } from "./internal/call.ts"
@@ -200,49 +204,58 @@ export const observeAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>):
         const template = fiber.getRef(Operation.Current)?.endpoint
         const method = knownMethods.has(request.method) ? request.method : "_OTHER"
         const spanMethod = method === "_OTHER" ? "HTTP" : method
-        const address = addressOf(request)
         let span: Tracer.Span | undefined
-        let began = 0
-        const run = Effect.flatMap(
-          Effect.makeSpan(template === undefined ? spanMethod : `${spanMethod} ${template}`, { kind: "client" }),
-          (made) => {
-            span = made
-            span.attribute("http.request.method", method)
+        let began: number | undefined
+        const begin = (made: Tracer.Span | undefined) => {
+          const { context } = fiber
+          if (made !== undefined) {
+            const address = addressOf(request)
+            made.attribute("http.request.method", method)
             if (address !== undefined) {
-              span.attribute("server.address", address.host)
-              span.attribute("server.port", address.port)
-              if (span.sampled) span.attribute("url.full", shown(address.url, fiber))
+              made.attribute("server.address", address.host)
+              made.attribute("server.port", address.port)
+              if (made.sampled) made.attribute("url.full", shown(address.url, fiber))
             }
-            if (template !== undefined) span.attribute("url.template", template)
-            if (attempt.number > 1) span.attribute("http.request.resend_count", attempt.number - 1)
-            const sent = propagate(request, span, fiber)
-            fiber.setContext(
-              Context.add(Context.add(fiber.context, Tracer.ParentSpan, span), HttpClient.TracerDisabledWhen, always)
-            )
-            began = Time.nowUnsafe(fiber.context)
-            return client.postprocess(Effect.succeed(sent))
+            if (template !== undefined) made.attribute("url.template", template)
+            if (attempt.number > 1) made.attribute("http.request.resend_count", attempt.number - 1)
           }
-        )
+          span = made
+          const sent = propagate(request, made ?? Context.getOrUndefined(context, Tracer.ParentSpan), fiber)
+          fiber.setContext(Context.add(inSpan(context, made), HttpClient.TracerDisabledWhen, always))
+          began = Time.nowUnsafe(context)
+          return client.postprocess(Effect.succeed(sent))
+        }
+        const run = isTraced(fiber)
+          ? Effect.flatMap(
+            Effect.makeSpan(template === undefined ? spanMethod : `${spanMethod} ${template}`, { kind: "client" }),
+            begin
+          )
+          : Effect.suspend(() => begin(undefined))
         const onExit = (exit: Exit.Exit<HttpClientResponse.HttpClientResponse, E>) => {
-          if (span === undefined) return undefined
+          if (began === undefined) return undefined
           const status = statusOf(exit)
           const failure = errorType(exit, status)
-          if (status !== undefined) span.attribute("http.response.status_code", status)
-          if (failure !== undefined) span.attribute("error.type", failure)
-          end(span, exit, failure, fiber)
+          if (span !== undefined) {
+            if (status !== undefined) span.attribute("http.response.status_code", status)
+            if (failure !== undefined) span.attribute("error.type", failure)
+            end(span, exit, failure, fiber)
+          }
           requestDurations.update(
             (Time.nowUnsafe(fiber.context) - began) / 1_000,
             fiber.context,
-            () => ({
-              "http.request.method": method,
-              ...(address !== undefined && { "server.address": address.host, "server.port": String(address.port) }),
-              ...(template !== undefined && { "url.template": template }),
-              ...(status !== undefined && { "http.response.status_code": String(status) }),
-              ...(failure !== undefined && { "error.type": failure })
-            }),
+            () => {
+              const address = addressOf(request)
+              return {
+                "http.request.method": method,
+                ...(address !== undefined &&
+                  { "server.address": address.host, "server.port": String(address.port) }),
+                ...(template !== undefined && { "url.template": template }),
+                ...(status !== undefined && { "http.response.status_code": String(status) }),
+                ...(failure !== undefined && { "error.type": failure })
+              }
+            },
             template ?? "",
-            address?.host,
-            address?.port,
+            authorityOf(request.url),
             method,
             status,
             failure
@@ -268,28 +281,31 @@ export const observeCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effec
     call.observed = true
     const name = call.operation?.name ?? "unnamed"
     let span: Tracer.Span | undefined
-    let began = 0
-    const run = Effect.flatMap(Effect.makeSpan(call.operation?.name ?? "call"), (made) => {
+    let began: number | undefined
+    const begin = (made: Tracer.Span | undefined) => {
       span = made
-      span.attribute("resilience.operation", name)
+      span?.attribute("resilience.operation", name)
       const outer = fiber.getRef(RetryEvent.CurrentObserver)
       const observer: RetryEvent.Observer = (event) => {
         countRetry(name, event, fiber.context)
         return outer === undefined ? Effect.void : outer(event)
       }
-      fiber.setContext(
-        Context.add(Context.add(fiber.context, Tracer.ParentSpan, span), RetryEvent.CurrentObserver, observer)
-      )
+      fiber.setContext(Context.add(inSpan(fiber.context, made), RetryEvent.CurrentObserver, observer))
       began = Time.nowUnsafe(fiber.context)
       return self
-    })
+    }
+    const run = isTraced(fiber)
+      ? Effect.flatMap(Effect.makeSpan(call.operation?.name ?? "call"), begin)
+      : Effect.suspend(() => begin(undefined))
     const onExit = (exit: Exit.Exit<A, E>) => {
       call.observed = false
-      if (span === undefined) return undefined
+      if (began === undefined) return undefined
       const failure = errorType(exit, undefined)
-      span.attribute("resilience.attempts", call.attempts)
-      if (failure !== undefined) span.attribute("error.type", failure)
-      end(span, exit, failure, fiber)
+      if (span !== undefined) {
+        span.attribute("resilience.attempts", call.attempts)
+        if (failure !== undefined) span.attribute("error.type", failure)
+        end(span, exit, failure, fiber)
+      }
       const outcome = failure === undefined ? "success" : failure === "Interrupted" ? "interrupted" : "failure"
       callDurations.update(
         (Time.nowUnsafe(fiber.context) - began) / 1_000,
@@ -363,8 +379,20 @@ const typeOf = (error: unknown, exit: Exit.Exit<unknown, unknown> = Exit.fail(er
   return reasonTag(exit) ?? "unknown"
 }
 
-const propagate = (request: HttpClientRequest.HttpClientRequest, span: Tracer.Span, fiber: AnyFiber) =>
-  fiber.getRef(HttpClient.TracerPropagationEnabled) && span.spanId !== "noop"
+// The tracer that is there without one of the program's exports nothing.
+const isTraced = (fiber: AnyFiber): boolean =>
+  fiber.getRef(Tracer.Tracer) !== Tracer.nativeTracer && fiber.getRef(References.TracerEnabled)
+
+const inSpan = <R>(context: Context.Context<R>, span: Tracer.Span | undefined): Context.Context<R> =>
+  span === undefined ? context : Context.add(context, Tracer.ParentSpan, span)
+
+const propagate = (
+  request: HttpClientRequest.HttpClientRequest,
+  span: Tracer.AnySpan | undefined,
+  fiber: AnyFiber
+): HttpClientRequest.HttpClientRequest =>
+  span !== undefined && fiber.getRef(HttpClient.TracerPropagationEnabled) && fiber.getRef(References.TracerEnabled) &&
+    span.spanId !== "noop"
     ? HttpClientRequest.setHeader(
       request,
       "traceparent",
@@ -374,6 +402,12 @@ const propagate = (request: HttpClientRequest.HttpClientRequest, span: Tracer.Sp
 
 const shown = (url: URL, fiber: AnyFiber): string =>
   fiber.getRef(Scrubber.Current).scrub(Redaction.url(fiber.getRef(Redaction.Current), url))
+
+// What stands before the path. It has the host and the port, as they were written: parsing costs more than all else here.
+const authorityOf = (url: string): string => {
+  const path = url.indexOf("/", "https://".length)
+  return path === -1 ? url : url.slice(0, path)
+}
 
 const always = () => true
 

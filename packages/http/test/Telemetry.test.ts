@@ -2,7 +2,7 @@ import { Recovery } from "@effect-resilience/errors"
 import { ErrorMapping, Operation, Scrubber, Telemetry } from "@effect-resilience/http"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Data, Effect, Exit, Fiber, Metric, Redacted, Tracer } from "effect"
+import { Cause, Context, Data, Effect, Exit, Fiber, Metric, Redacted, Tracer } from "effect"
 import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 
@@ -237,6 +237,30 @@ describe("Telemetry", () => {
       assert.lengthOf(spans, 4)
       assert.notInclude(printed, secret)
       assert.include(printed, "bad <redacted>")
+    }))
+
+  it.effect("makes no spans without a tracer, and propagates the trace of the surrounding one", () =>
+    Effect.gen(function*() {
+      const { client, requests } = responding(200)
+      const inside: Array<Tracer.AnySpan | undefined> = []
+      const call = Effect.andThen(
+        Effect.asVoid(observed(client).get("https://a.example/")),
+        Telemetry.observeCall(
+          Effect.sync(() => Fiber.getCurrent()?.context).pipe(
+            Effect.map((context) => inside.push(context && Context.getOrUndefined(context, Tracer.ParentSpan)))
+          )
+        )
+      )
+      const parent = Tracer.externalSpan({ traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331" })
+      yield* call
+      yield* Effect.withParentSpan(call, parent)
+      assert.deepStrictEqual(inside, [undefined, parent])
+      assert.deepStrictEqual(requests.map(({ headers }) => headers["traceparent"]), [
+        undefined,
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+      ])
+      assert.lengthOf((yield* recorded(Effect.withTracerEnabled(Effect.withParentSpan(call, parent), false))).spans, 0)
+      assert.isUndefined(requests[2]?.headers["traceparent"])
     }))
 
   it.effect("propagates no trace if that is switched off", () =>

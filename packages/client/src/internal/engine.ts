@@ -251,7 +251,10 @@ const withDeadlineHeaders = <E, R>(client: HttpClient.HttpClient.With<E, R>): Ht
         return client.postprocess(Effect.succeed(
           left === Infinity
             ? request
-            : HttpClientRequest.setHeaders(request, DeadlineHeader.write(Duration.millis(left)))
+            : HttpClientRequest.updateHeaders(
+              request,
+              Headers.merge(Headers.fromInput(DeadlineHeader.write(Duration.millis(left))))
+            )
         ))
       })
     ),

@@ -89,12 +89,12 @@ class WholeResponse extends MappedResponse {
   }
 
   override get text(): Effect.Effect<string, HttpClientError.HttpClientError> {
-    return Effect.sync(() => new TextDecoder().decode(this.#bytes))
+    return Effect.sync(() => utf8.decode(this.#bytes))
   }
   override get json(): Effect.Effect<Schema.Json, HttpClientError.HttpClientError> {
     return Effect.suspend(() => {
       try {
-        const text = new TextDecoder().decode(this.#bytes)
+        const text = utf8.decode(this.#bytes)
         return Effect.succeed<Schema.Json>(text === "" ? null : JSON.parse(text))
       } catch (cause) {
         const reason = new HttpClientError.DecodeError({ request: this.request, response: this, cause })
@@ -222,6 +222,8 @@ const begin = Effect.fnUntraced(function*(
   }))
   return new ContinuedResponse(response, once, whole, mapError)
 })
+
+const utf8 = new TextDecoder()
 
 const alreadyRead = (response: HttpClientResponse.HttpClientResponse): HttpClientError.HttpClientError => {
   const cause = new Error("the body was already read as a stream")

@@ -9,7 +9,6 @@ interface Entry {
   readonly a: unknown
   readonly b: unknown
   readonly c: unknown
-  readonly d: unknown
   readonly metric: Metric.Metric<number, unknown>
 }
 
@@ -28,7 +27,7 @@ export class Series {
     this.#make = make
   }
 
-  /** The last six identify the series; `attributes` is called only for a new one. Few share `name` and `group`. */
+  /** The last five identify the series; `attributes` is called only for a new one. Few share `name` and `group`. */
   update(
     value: number,
     context: Context.Context<never>,
@@ -37,19 +36,18 @@ export class Series {
     group?: unknown,
     a?: unknown,
     b?: unknown,
-    c?: unknown,
-    d?: unknown
+    c?: unknown
   ): void {
     const found = this.#series.get(name)?.get(group)
     if (found !== undefined) {
       for (const entry of found) {
-        if (entry.a === a && entry.b === b && entry.c === c && entry.d === d) {
+        if (entry.a === a && entry.b === b && entry.c === c) {
           return entry.metric.updateUnsafe(value, context)
         }
       }
     }
     const metric = this.#make(attributes())
-    this.#add(name, group, { a, b, c, d, metric })
+    this.#add(name, group, { a, b, c, metric })
     metric.updateUnsafe(value, context)
   }
 
