@@ -1,0 +1,32 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { brief, faults } from "./misbehavior/faults.ts"
+import { assertSound, makeClient, type Method, observed, request } from "./misbehavior/observe.ts"
+
+const methods: ReadonlyArray<Method> = ["GET", "PUT", "POST"]
+
+describe("a server that misbehaves, through the one-line client", () => {
+  for (const fault of faults) {
+    const { body, description = brief, name, over, serve, transports = ["node", "fetch"] } = fault
+    for (const transport of transports) {
+      const expected = over?.[transport] ?? fault
+      for (const method of methods) {
+        it.live(`a server that ${name}, over ${transport}: ${method}`, () =>
+          Effect.gen(function*() {
+            const { requests, url } = yield* serve
+            const client = yield* makeClient(url, transport, description)
+            // GOAWAY names the stream before.
+            if (transport === "http2") yield* client.get("/first")
+            const seen = yield* observed(client, request(method, "/entries/7", body))
+            const attempts = seen.entries.length - 1
+            assert.strictEqual(
+              `${seen.outcome} x${attempts}`,
+              method === "POST" ? expected.post ?? expected.got : expected.got
+            )
+            assert.strictEqual(requests?.(), requests && (fault.requests ?? attempts))
+            assertSound(seen, method, expected.judged)
+          }).pipe(Effect.scoped))
+      }
+    }
+  }
+})
