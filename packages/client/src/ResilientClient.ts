@@ -48,10 +48,14 @@ import * as Authenticated from "@effect-resilience/auth/Authenticated"
 import type * as TokenCache from "@effect-resilience/auth/TokenCache"
 import type * as Pipeline from "@effect-resilience/pipeline/Pipeline"
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
-import type * as HttpClient from "effect/http/HttpClient"
+import * as Effect from "effect/Effect"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
+import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as engine from "./internal/engine.ts"
+import { makeFetch } from "./internal/fetch.ts"
+import { httpClient } from "./internal/httpClient.ts"
 import type {
   Authenticate,
   ClientError,
@@ -118,3 +122,131 @@ export const layer = <const D extends Description>(
   options: Options = {}
 ): Layer.Layer<ResilientClient, never, HttpClient.HttpClient> =>
   Layer.effect(ResilientClient, engine.make(description, options))
+
+/**
+ * The client as Effect's own `HttpClient`, for code that knows nothing else. Responses of any status are successes, the last one of
+ * the call. Where there is none, the error is an `HttpClientError` whose cause is that of this client; `Classifier` and `NotAsked`
+ * read it.
+ *
+ * @category converting
+ * @since 0.1.0
+ */
+export const toHttpClient: <E>(client: Client<E>) => HttpClient.HttpClient = httpClient
+
+/**
+ * The `HttpClient` of a program, from a description: for libraries that take it from their context. Their own retries are to be
+ * switched off.
+ *
+ * **Example** (Below a library)
+ *
+ * ```ts import.meta.vitest
+ * import { ResilientClient } from "@effect-resilience/client"
+ * import { Effect, Layer } from "effect"
+ * import { HttpClient, HttpClientResponse } from "effect/http"
+ *
+ * const transport = Layer.succeed(
+ *   HttpClient.HttpClient,
+ *   HttpClient.make((request) => Effect.succeed(HttpClientResponse.fromWeb(request, new Response("", { status: 404 }))))
+ * )
+ * const layer = ResilientClient.layerHttpClient({ name: "ledger", baseUrl: "https://ledger.example.com" })
+ *
+ * const library = Effect.map(HttpClient.get("/accounts/17"), (response) => response.status)
+ * await Effect.runPromise(Effect.provide(library, Layer.provide(layer, transport))) // => 404
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerHttpClient = (
+  description: Description,
+  options: Options = {}
+): Layer.Layer<HttpClient.HttpClient, never, HttpClient.HttpClient> =>
+  Layer.effect(HttpClient.HttpClient, Effect.map(engine.make(description, options), httpClient))
+
+/**
+ * A `fetch` that sends through a client, and what gives its resources back.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Fetch {
+  (input: string | URL | Request, init?: RequestInit): Promise<Response>
+  /** Ends the transport. Calls that run are interrupted. */
+  readonly dispose: () => Promise<void>
+}
+
+/**
+ * - `transport`: what sends; default `FetchHttpClient.layer`, the platform's own `fetch`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FetchOptions extends Options {
+  readonly transport?: Layer.Layer<HttpClient.HttpClient> | undefined
+}
+
+/**
+ * A `fetch` for code and SDKs that take one. Throws `RangeError` where the description makes no sense.
+ *
+ * **Details**
+ *
+ * It gives back the last response, of any status, and throws only where there is none: the signal's reason after an abort, otherwise
+ * `TypeError: fetch failed`, whose `cause` is the error of the client. Relative URLs are below the base URL; those of other origins
+ * are rejected.
+ *
+ * Bodies can be sent again, but for a `ReadableStream` as `body` of `init`: it is sent once. The body of a `Request` is read into
+ * memory.
+ *
+ * `redirect` says what becomes of redirects that the description follows; those that it does not follow are responses.
+ *
+ * **When to use**
+ *
+ * An SDK has retries of its own: switch them off, or attempts multiply. The README has how, for some of them.
+ *
+ * **Example** (An SDK that takes a fetch)
+ *
+ * ```ts import.meta.vitest
+ * import { ResilientClient } from "@effect-resilience/client"
+ * import { Effect, Layer } from "effect"
+ * import { HttpClient, HttpClientResponse } from "effect/http"
+ *
+ * let requests = 0
+ * const transport = Layer.succeed(
+ *   HttpClient.HttpClient,
+ *   HttpClient.make((request) =>
+ *     Effect.sync(() =>
+ *       HttpClientResponse.fromWeb(request, new Response("{}", { status: requests++ === 0 ? 503 : 200 }))
+ *     )
+ *   )
+ * )
+ * const fetch = ResilientClient.fetch({ name: "models", baseUrl: "https://models.example.com/v1" }, { transport })
+ *
+ * const response = await fetch("https://models.example.com/v1/models")
+ * response.status // => 200
+ * ```
+ *
+ * @category converting
+ * @since 0.1.0
+ */
+export const fetch = (
+  description: Description,
+  { transport = FetchHttpClient.layer, ...options }: FetchOptions = {}
+): Fetch => {
+  const made = Layer.effect(ResilientClient, engine.make(description, options))
+  const runtime = ManagedRuntime.make(Layer.provide(made, transport))
+  return Object.assign(
+    makeFetch<ClientError>((call, options) => runtime.runPromiseExit(Effect.flatMap(ResilientClient, call), options)),
+    { dispose: () => runtime.dispose() }
+  )
+}
+
+/**
+ * The same for a client that there is, in whose context it sends.
+ *
+ * @category converting
+ * @since 0.1.0
+ */
+export const toFetch = <E>(client: Client<E>): Effect.Effect<typeof globalThis.fetch> =>
+  Effect.contextWith((context: Context.Context<never>) =>
+    Effect.succeed(makeFetch<E>((call, options) => Effect.runPromiseExitWith(context)(call(client), options)))
+  )

@@ -203,6 +203,9 @@ const ofReason = (reason: object, nowMillis: number | undefined): Recovery.Recov
 }
 
 const ofHttp = (reason: object, kind: string, nowMillis: number | undefined): Recovery.Recovery => {
+  // What a client of ours failed with knows more than the kind that Effect has for it.
+  const cause = property(reason, "cause")
+  if (Recovery.isRecoverable(cause)) return cause[Recovery.symbol]()
   switch (kind) {
     case "TransportError":
       return ofCode(reason, Recovery.retry)

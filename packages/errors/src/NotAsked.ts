@@ -17,7 +17,7 @@
  *
  * | error | not asked |
  * | --- | --- |
- * | `HttpClientError`, `RpcClientError`, `GraphQLClientError`, `AiError` | a request that could not be encoded, an invalid URL |
+ * | `HttpClientError`, `RpcClientError`, `GraphQLClientError`, `AiError` | a cause that says so, a request that could not be encoded, an invalid URL |
  * | `PlatformError` | always: it is about this machine |
  * | `RateLimiterError`, `CircuitBreakerError`, `ExceededCapacityError` | always: the effect did not run |
  * | `UnknownError`, of `Effect.tryPromise` | as its cause |
@@ -89,8 +89,19 @@ export const isNotAsked = (error: unknown): boolean => {
     case "UnknownError":
       return isNotAsked(property(error, "cause"))
     default:
-      return isUnsent(property(error, "reason")) || isLocalError(error)
+      return isMarkedWithin(error) ?? (isUnsent(property(error, "reason")) || isLocalError(error))
   }
+}
+
+// The error of a client of ours, in one of Effect's.
+const isMarkedWithin = (error: object): boolean | undefined => {
+  let current: unknown = error
+  for (let depth = 0; depth < 8 && Predicate.isObject(current); depth++) {
+    if (Predicate.hasProperty(current, symbol)) return current[symbol] === true
+    if (Recovery.isRecoverable(current)) return false
+    current = property(current, "reason") ?? property(current, "cause")
+  }
+  return undefined
 }
 
 // Effect's clients pass on the kind of an `HttpClient`'s reason, each in its own way.

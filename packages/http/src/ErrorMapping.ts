@@ -48,6 +48,7 @@ import * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as ErrorBody from "@effect-resilience/errors/ErrorBody"
 import * as MessagePattern from "@effect-resilience/errors/MessagePattern"
+import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Repetition from "@effect-resilience/errors/Repetition"
 import * as RetryHeaders from "@effect-resilience/errors/RetryHeaders"
 import type * as Transport from "@effect-resilience/errors/Transport"
@@ -63,9 +64,11 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Predicate from "effect/Predicate"
 import { apiError, bodyFailure, type FirstReason, isSent, requestIdOf, transportReason } from "./internal/failure.ts"
-import { type MapError, MappedResponse, whole } from "./internal/mappedResponse.ts"
+import { beginningOf, type MapError, MappedResponse, whole } from "./internal/mappedResponse.ts"
 import { watch } from "./internal/requestBody.ts"
+import * as KeptResponse from "./KeptResponse.ts"
 import * as Operation from "./Operation.ts"
 import * as Scrubber from "./Scrubber.ts"
 import * as SendProgress from "./SendProgress.ts"
@@ -160,10 +163,18 @@ export const mapErrors: {
           const scrubber = fiber.getRef(Scrubber.Current)
           // Read before the error's body: more of the request may leave meanwhile.
           const sent = isSent(operation, progress.reached, body.sent)
-          return Effect.flatMap(
-            reasonOf(response, patterns, scrubber),
-            (reason) => Effect.fail(failure(reason, sent, requestIdOf(response.headers, scrubber)))
-          )
+          const keeper = fiber.getRef(KeptResponse.Current)
+          if (keeper === undefined) {
+            return Effect.flatMap(
+              reasonOf(response, response.stream, patterns, scrubber),
+              (reason) => Effect.fail(failure(reason, sent, requestIdOf(response.headers, scrubber)))
+            )
+          }
+          return keep(keeper, response, mapBodyError, {
+            patterns,
+            scrubber,
+            failure: (reason, isKnown) => failure(reason, sent && !isKnown, requestIdOf(response.headers, scrubber))
+          })
         }
       })
     })
@@ -200,12 +211,50 @@ const phaseOf = (reached: Transport.Reached | undefined): ApiError.Timeout["phas
   return reached === "connected" ? "send" : "attempt"
 }
 
+// A response that broke off is kept too: reading its body tells so.
+const readable = (response: HttpClientResponse.HttpClientResponse, mapError: MapError): Effect.Effect<MappedResponse> =>
+  whole(response, Bytes.maxValueBytes, mapError).pipe(
+    Effect.timeout(errorBodyTimeout),
+    Effect.orElseSucceed(() => new MappedResponse(response, mapError))
+  )
+
+/** Keeps a response that becomes an error. */
+const keep = Effect.fnUntraced(function*(
+  keeper: KeptResponse.Keeper,
+  response: HttpClientResponse.HttpClientResponse,
+  mapError: MapError,
+  { failure, patterns, scrubber }: {
+    readonly patterns: ReadonlyArray<MessagePattern.MessagePattern>
+    readonly scrubber: Scrubber.Scrubber
+    readonly failure: (reason: ApiError.ResponseReason, isKnown: boolean) => ApiError.ApiError
+  }
+) {
+  const kept = yield* readable(response, mapError)
+  const declared = yield* keeper.declared(kept)
+  const recovery = recoveryOf(declared, response.status)
+  const reason = yield* reasonOf(response, beginningOf(kept), patterns, scrubber, recovery)
+  // An error that says what to do was made by what knows the outcome.
+  const error = failure(reason, Recovery.isRecoverable(declared))
+  yield* keeper.keep(error, kept)
+  return yield* Effect.fail(error)
+})
+
+// Other errors that are declared say no more than their status.
+const recoveryOf = (declared: unknown, status: number): Recovery.Recovery | undefined => {
+  if (Recovery.isRecoverable(declared)) return declared[Recovery.symbol]()
+  return Predicate.hasProperty(declared, "retryAfter") && Duration.isDuration(declared.retryAfter)
+    ? Recovery.fromStatus(status, declared.retryAfter)
+    : undefined
+}
+
 const reasonOf = Effect.fnUntraced(function*(
   response: HttpClientResponse.HttpClientResponse,
+  stream: HttpClientResponse.HttpClientResponse["stream"],
   patterns: ReadonlyArray<MessagePattern.MessagePattern>,
-  scrubber: Scrubber.Scrubber
+  scrubber: Scrubber.Scrubber,
+  declared?: Recovery.Recovery
 ) {
-  const body = yield* Bytes.readAtMost(response.stream, ErrorBody.maxBytes).pipe(
+  const body = yield* Bytes.readAtMost(stream, ErrorBody.maxBytes).pipe(
     Effect.timeout(errorBodyTimeout),
     Effect.orElseSucceed(() => ({ bytes: new Uint8Array(0), truncated: true }))
   )
@@ -224,7 +273,7 @@ const reasonOf = Effect.fnUntraced(function*(
     code,
     page: kind === "html" ? true : undefined,
     remedy: pattern?.remedy,
-    recovery: pattern?.recovery ?? headers.recovery,
+    recovery: declared ?? pattern?.recovery ?? headers.recovery,
     retryAfter: headers.retryAfter
   })
 })

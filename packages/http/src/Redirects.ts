@@ -44,6 +44,7 @@
 import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Bytes from "@effect-resilience/kernel/Bytes"
 import { manualRedirects } from "@effect-resilience/kernel/ManualRedirects"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Headers from "effect/http/Headers"
@@ -66,6 +67,17 @@ export interface Options {
   readonly limit?: number | undefined
   readonly origins?: ReadonlyArray<string> | undefined
 }
+
+/**
+ * Whether `follow` follows the redirects of the running call; true by default.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const Followed: Context.Reference<boolean> = /* @__PURE__ */ Context.Reference<boolean>(
+  "@effect-resilience/http/Redirects/Followed",
+  { defaultValue: () => true }
+)
 
 /**
  * Returns redirects as responses, also with `fetch`.
@@ -110,7 +122,10 @@ export const follow: {
         return Effect.andThen(Bytes.discard(response.stream), send(next, redirects + 1))
       })
 
-    return HttpClient.makeWith<E, R, E, R>(Effect.flatMap((request) => send(request, 0)), transport.preprocess)
+    return HttpClient.makeWith<E, R, E, R>(
+      Effect.flatMap((request) => Effect.withFiber((fiber) => send(request, fiber.getRef(Followed) ? 0 : limit))),
+      transport.preprocess
+    )
   }
 )
 

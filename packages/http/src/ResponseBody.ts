@@ -29,11 +29,13 @@ import * as Bytes from "@effect-resilience/kernel/Bytes"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type * as Headers from "effect/http/Headers"
+import type * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { apiError, bodyFailure, type FirstReason, requestIdOf } from "./internal/failure.ts"
+import { type MapError, MappedResponse } from "./internal/mappedResponse.ts"
 import * as Operation from "./Operation.ts"
 import * as Scrubber from "./Scrubber.ts"
 
@@ -105,6 +107,26 @@ export const json: {
       () => undecodable("JSON of another shape", "Check the address, and the API's documentation for what it responds.")
     )
   })
+)
+
+/**
+ * The same response, whose failures to read the body are others.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const mapError: {
+  (
+    f: (error: HttpClientError.HttpClientError) => HttpClientError.HttpClientError
+  ): (response: HttpClientResponse.HttpClientResponse) => HttpClientResponse.HttpClientResponse
+  (
+    response: HttpClientResponse.HttpClientResponse,
+    f: (error: HttpClientError.HttpClientError) => HttpClientError.HttpClientError
+  ): HttpClientResponse.HttpClientResponse
+} = dual(
+  2,
+  (response: HttpClientResponse.HttpClientResponse, f: MapError): HttpClientResponse.HttpClientResponse =>
+    new MappedResponse(response, f)
 )
 
 /**

@@ -103,8 +103,8 @@ export const originOf = (url: string): string => {
   return URL.canParse(url) && isHttp(new URL(url)) ? new URL(url).origin : "another address"
 }
 
-// `//host/path` is absolute too: it takes the scheme of the page.
-const isAbsolute = (url: string): boolean => /^(?:[a-z][a-z0-9+.-]*:|[\\/]{2})/i.test(url)
+/** Whether a URL names its host. `//host/path` does too: it takes the scheme of the page. */
+export const isAbsolute = (url: string): boolean => /^(?:[a-z][a-z0-9+.-]*:|[\\/]{2})/i.test(url)
 
 // `blob:https://host/…` has the origin of its host.
 const isHttp = ({ protocol }: URL): boolean => protocol === "https:" || protocol === "http:"

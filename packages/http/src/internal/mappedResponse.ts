@@ -125,16 +125,23 @@ class WholeResponse extends MappedResponse {
 class ContinuedResponse extends MappedResponse {
   readonly #stream: Stream.Stream<Uint8Array, HttpClientError.HttpClientError>
   readonly #whole: Effect.Effect<WholeResponse, HttpClientError.HttpClientError>
+  /** What was read. */
+  readonly beginning: ReadonlyArray<Uint8Array>
+  /** Gives up the rest. */
+  readonly release: Effect.Effect<void>
 
   constructor(
     inner: HttpClientResponse.HttpClientResponse,
     stream: Stream.Stream<Uint8Array, HttpClientError.HttpClientError>,
     whole: Effect.Effect<WholeResponse, HttpClientError.HttpClientError>,
-    mapError: MapError
+    mapError: MapError,
+    { beginning, release }: Pick<ContinuedResponse, "beginning" | "release">
   ) {
     super(inner, mapError)
     this.#stream = stream
     this.#whole = Effect.mapError(whole, mapError)
+    this.beginning = beginning
+    this.release = release
   }
 
   override get stream(): Stream.Stream<Uint8Array, HttpClientError.HttpClientError> {
@@ -169,6 +176,18 @@ export const whole = (
   isAtMost(response.headers, maxBytes)
     ? Effect.map(response.arrayBuffer, (buffer) => new WholeResponse(response, new Uint8Array(buffer), mapError))
     : unmeasured(response, maxBytes, mapError)
+
+/** What an attempt has read of a body. */
+export const beginningOf = (
+  response: MappedResponse
+): Stream.Stream<Uint8Array, HttpClientError.HttpClientError> => {
+  if (response instanceof WholeResponse) return response.stream
+  return response instanceof ContinuedResponse ? Stream.fromIterable(response.beginning) : Stream.empty
+}
+
+/** Gives up what is not read of a body. */
+export const release = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
+  response instanceof ContinuedResponse ? response.release : Effect.void
 
 // `fetch` unpacks a body but keeps the length of the packed one.
 const isAtMost = (headers: Headers.Headers, maxBytes: number): boolean =>
@@ -206,8 +225,9 @@ const begin = Effect.fnUntraced(function*(
       size += chunk.length
     }
   }
+  const release = Scope.close(scope, Exit.void)
   const rest = Stream.concat(Stream.fromIterable(chunks), Stream.fromPull(Effect.succeed(pull))).pipe(
-    Stream.ensuring(Scope.close(scope, Exit.void))
+    Stream.ensuring(release)
   )
   // A second read would find the rest gone, and take the beginning for the whole.
   let begun = false
@@ -220,7 +240,7 @@ const begin = Effect.fnUntraced(function*(
     const length = all.reduce((sum, chunk) => sum + chunk.length, 0)
     return new WholeResponse(response, concat(all, length), mapError)
   }))
-  return new ContinuedResponse(response, once, whole, mapError)
+  return new ContinuedResponse(response, once, whole, mapError, { beginning: chunks, release })
 })
 
 const utf8 = new TextDecoder()

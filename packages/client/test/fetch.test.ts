@@ -1,0 +1,229 @@
+import { ResilientClient } from "@effect-resilience/client"
+import { ApiError } from "@effect-resilience/errors"
+import { NodeHttpClient } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import type { Layer } from "effect"
+import type { HttpClient } from "effect/http"
+import { once } from "node:events"
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
+import type { AddressInfo } from "node:net"
+import { text } from "node:stream/consumers"
+
+type Handle = (request: IncomingMessage, response: ServerResponse, body: string) => void
+
+const serve = (handle: Handle) =>
+  Effect.acquireRelease(
+    Effect.promise(() => {
+      const server = createServer((request, response) => {
+        void text(request).then((body) => handle(request, response, body), () => {})
+      }).listen(0, "127.0.0.1")
+      return once(server, "listening").then(() => server)
+    }),
+    (server) => Effect.sync(() => server.close().closeAllConnections())
+  ).pipe(Effect.map((server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`))
+
+const quick = { retry: { times: 2, backoff: { base: 0 } } } as const
+
+const fetchOf = (
+  baseUrl: string,
+  description: Partial<ResilientClient.Description> = {},
+  transport?: Layer.Layer<HttpClient.HttpClient>
+) =>
+  Effect.acquireRelease(
+    Effect.sync(() => ResilientClient.fetch({ name: "api", baseUrl, pipeline: quick, ...description }, { transport })),
+    (fetch) => Effect.promise(fetch.dispose)
+  )
+
+interface Echo {
+  readonly method: string
+  readonly url: string
+  readonly type: string | undefined
+  readonly body: string
+}
+
+const echo: Handle = ({ headers, method, url }, response, body) => {
+  response.setHeader("content-type", "application/json")
+  response.end(JSON.stringify({ method, url, type: headers["content-type"], body }))
+}
+
+const stream = (...chunks: ReadonlyArray<string>) =>
+  new ReadableStream({
+    start: (controller) => {
+      for (const chunk of chunks) controller.enqueue(new TextEncoder().encode(chunk))
+      controller.close()
+    }
+  })
+
+const rejection = (promise: () => Promise<unknown>) =>
+  Effect.promise(() => promise().then(() => assert.fail("resolved"), (error: unknown) => error))
+
+for (const [name, transport] of [["fetch", undefined], ["undici", NodeHttpClient.layerUndici]] as const) {
+  describe(`ResilientClient.fetch over ${name}`, () => {
+    it.live("sends what fetch sends", () =>
+      Effect.gen(function*() {
+        const origin = yield* serve(echo)
+        const fetch = yield* fetchOf(origin, {}, transport)
+        const inputs: ReadonlyArray<readonly [string | URL | Request, RequestInit | undefined]> = [
+          [`${origin}/a?b=c#d`, undefined],
+          [new URL("/a", origin), { method: "post", body: "text" }],
+          [`${origin}/json`, { method: "PUT", body: "{}", headers: { "Content-Type": "application/json" } }],
+          [`${origin}/params`, { method: "POST", body: new URLSearchParams({ a: "ä b" }) }],
+          [`${origin}/bytes`, { method: "POST", body: new Uint8Array([97, 98, 99]).subarray(1) }],
+          [`${origin}/buffer`, { method: "POST", body: new TextEncoder().encode("buffer").buffer }],
+          [`${origin}/blob`, { method: "POST", body: new Blob(["blob"], { type: "text/csv" }) }],
+          [new Request(`${origin}/request`, { method: "PATCH", body: "whole", headers: { "x-a": "b" } }), undefined],
+          [new Request(`${origin}/request`, { method: "POST", body: "old" }), { body: "new" }],
+          [`${origin}/delete`, { method: "DELETE" }]
+        ]
+        const send = (fetch: typeof globalThis.fetch) =>
+          Effect.forEach(inputs, ([input, init]) =>
+            Effect.promise(() =>
+              fetch(input instanceof Request ? input.clone() : input, init).then((response) =>
+                response.json()
+              )
+            ))
+        assert.deepStrictEqual(yield* send(fetch), yield* send(globalThis.fetch))
+        const streamed = yield* Effect.promise(() =>
+          fetch(`${origin}/stream`, { method: "POST", body: stream("one ", "two"), duplex: "half" } as RequestInit)
+        )
+        assert.strictEqual(((yield* Effect.promise(() => streamed.json())) as Echo).body, "one two")
+      }).pipe(Effect.scoped))
+
+    it.live("sends forms with the boundary that it names", () =>
+      Effect.gen(function*() {
+        const origin = yield* serve(echo)
+        const fetch = yield* fetchOf(origin, {}, transport)
+        const form = new FormData()
+        form.append("file", new File(["a,b"], "table.csv", { type: "text/csv" }))
+        const sent = fetch(`${origin}/form`, { method: "POST", body: form })
+        form.append("late", "never sent")
+        const { body, type } = (yield* Effect.promise(() => sent.then((response) => response.json()))) as Echo
+        const boundary = /^multipart\/form-data; boundary="?([^"]+)/.exec(type ?? "")?.[1]
+        assert.isTrue(body.startsWith(`--${boundary}`), `${type}: ${body}`)
+        assert.include(body, `filename="table.csv"`)
+        assert.notInclude(body, "late")
+      }).pipe(Effect.scoped))
+
+    it.live("repeats, and gives back the last response of any status", () =>
+      Effect.gen(function*() {
+        const seen: Array<string> = []
+        const origin = yield* serve((request, response, body) => {
+          seen.push(`${request.method} ${request.url} ${body}`)
+          const fails = request.url === "/down" || (request.url === "/flaky" && seen.length === 1)
+          response.statusCode = fails ? 503 : request.url?.startsWith("/missing") === true ? 404 : 200
+          response.setHeader("set-cookie", ["a=1; Path=/", "b=2"])
+          response.end(`response ${seen.length}`)
+        })
+        const fetch = yield* fetchOf(origin, {}, transport)
+        const read = (path: string, init?: RequestInit) =>
+          Effect.promise(() =>
+            fetch(path, init).then((response) => response.text().then((text) => [response.status, text]))
+          )
+        const put = { method: "PUT", body: new Blob(["blob"]) }
+        assert.deepStrictEqual(yield* read("/flaky", put), [200, "response 2"])
+        assert.deepStrictEqual(seen, ["PUT /flaky blob", "PUT /flaky blob"])
+        assert.deepStrictEqual(yield* read("down"), [503, "response 5"])
+        assert.deepStrictEqual(yield* read("/down", { method: "POST", body: "order" }), [503, "response 6"])
+        assert.deepStrictEqual(yield* read("/missing"), [404, "response 7"])
+        const response = yield* Effect.promise(() => fetch(`${origin}/missing?a=b`))
+        assert.strictEqual(response.url, `${origin}/missing?a=b`)
+        assert.deepStrictEqual(response.headers.getSetCookie(), ["a=1; Path=/", "b=2"])
+        assert.deepStrictEqual([response.ok, response.clone().status], [false, 404])
+      }).pipe(Effect.scoped))
+
+    it.live("gives bodies piece by piece, and ends the request where the reader stops", () =>
+      Effect.gen(function*() {
+        let closed = () => {}
+        const ended = new Promise<void>((resolve) => closed = resolve)
+        const origin = yield* serve((_, response) => {
+          response.on("close", closed)
+          response.writeHead(200, { "content-type": "text/event-stream" })
+          response.write("data: 1\n\n")
+        })
+        const fetch = yield* fetchOf(origin, {}, transport)
+        const response = yield* Effect.promise(() => fetch("/events"))
+        const reader = (response.body as ReadableStream<Uint8Array>).getReader()
+        const first = yield* Effect.promise(() => reader.read())
+        assert.strictEqual(new TextDecoder().decode(first.value), "data: 1\n\n")
+        yield* Effect.promise(() => reader.cancel())
+        yield* Effect.promise(() => ended)
+      }).pipe(Effect.scoped))
+
+    it.live("an abort throws its reason: before the call, before the response, and in the body", () =>
+      Effect.gen(function*() {
+        let open = 0
+        const origin = yield* serve((request, response) => {
+          open++
+          response.on("close", () => open--)
+          if (request.url === "/body") response.writeHead(200).write("beginning")
+        })
+        const fetch = yield* fetchOf(origin, {}, transport)
+        const reason = new Error("enough")
+        assert.strictEqual(yield* rejection(() => fetch("/x", { signal: AbortSignal.abort(reason) })), reason)
+
+        const controller = new AbortController()
+        const waiting = rejection(() => {
+          const promise = fetch(new Request(`${origin}/hangs`, { signal: controller.signal }))
+          setImmediate(() => controller.abort(reason))
+          return promise
+        })
+        assert.strictEqual(yield* waiting, reason)
+
+        const late = new AbortController()
+        const response = yield* Effect.promise(() => fetch("/body", { signal: late.signal }))
+        const reading = response.text()
+        late.abort()
+        const error = yield* rejection(() => reading)
+        assert.isTrue(error instanceof DOMException && error.name === "AbortError")
+      }).pipe(Effect.scoped))
+
+    it.live("throws TypeError with the client's error as its cause, only where there is no response", () =>
+      Effect.gen(function*() {
+        let requests = 0
+        const origin = yield* serve((_, response) => {
+          if (requests++ === 0) response.writeHead(503).end("busy")
+          else response.destroy()
+        })
+        const fetch = yield* fetchOf(origin, {}, transport)
+        const response = yield* Effect.promise(() => fetch("/a"))
+        assert.deepStrictEqual([response.status, yield* Effect.promise(() => response.text())], [503, "busy"])
+        assert.strictEqual(requests, 3)
+
+        const error = yield* rejection(() => fetch("/a"))
+        assert.isTrue(error instanceof TypeError && error.message === "fetch failed")
+        assert.instanceOf((error as TypeError).cause, ApiError.ApiError)
+        const foreign = (yield* rejection(() => fetch("https://elsewhere.test/a"))) as TypeError
+        assert.strictEqual((foreign.cause as ResilientClient.ForeignUrl)._tag, "ForeignUrl")
+        assert.instanceOf(yield* rejection(() => fetch("/a", { method: "NOT A METHOD" })), TypeError)
+      }).pipe(Effect.scoped))
+
+    it.live("a stream is sent once", () =>
+      Effect.gen(function*() {
+        const bodies: Array<string> = []
+        const origin = yield* serve((_, response, body) => {
+          bodies.push(body)
+          response.writeHead(503).end()
+        })
+        const fetch = yield* fetchOf(origin, {}, transport)
+        const init = { method: "PUT", body: stream("a", "b"), duplex: "half" } as RequestInit
+        assert.strictEqual((yield* Effect.promise(() => fetch("/a", init))).status, 503)
+        assert.deepStrictEqual(bodies, ["ab"])
+      }).pipe(Effect.scoped))
+
+    it.live("redirects are responses, unless the description follows them and the call wants it", () =>
+      Effect.gen(function*() {
+        const origin = yield* serve((request, response) => {
+          if (request.url === "/old") response.writeHead(302, { location: "/new" }).end()
+          else response.end("new")
+        })
+        const plain = yield* fetchOf(origin, {}, transport)
+        assert.strictEqual((yield* Effect.promise(() => plain("/old"))).status, 302)
+        const following = yield* fetchOf(origin, { redirects: {} }, transport)
+        const followed = yield* Effect.promise(() => following("/old"))
+        assert.deepStrictEqual([followed.status, followed.url], [200, `${origin}/new`])
+        assert.strictEqual((yield* Effect.promise(() => following("/old", { redirect: "manual" }))).status, 302)
+        assert.instanceOf(yield* rejection(() => following("/old", { redirect: "error" })), TypeError)
+      }).pipe(Effect.scoped))
+  })
+}

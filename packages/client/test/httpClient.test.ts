@@ -1,0 +1,111 @@
+import type { AuthError } from "@effect-resilience/auth"
+import { ResilientClient } from "@effect-resilience/client"
+import { ApiError, Classifier, NotAsked } from "@effect-resilience/errors"
+import { Operation } from "@effect-resilience/http"
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Effect, Layer, Schema } from "effect"
+import { HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
+
+const over = (
+  respond: (request: HttpClientRequest.HttpClientRequest, n: number) => Response | Error,
+  description: Partial<ResilientClient.Description> = {}
+) => {
+  let requests = 0
+  const transport = HttpClient.make((request) =>
+    Effect.suspend(() => {
+      const response = respond(request, ++requests)
+      return response instanceof Response
+        ? Effect.succeed(HttpClientResponse.fromWeb(request, response))
+        : Effect.fail(
+          new HttpClientError.HttpClientError({
+            reason: new HttpClientError.TransportError({ request, cause: response })
+          })
+        )
+    })
+  )
+  return Effect.provide(
+    HttpClient.HttpClient,
+    ResilientClient.layerHttpClient({
+      name: "ledger",
+      baseUrl: "https://ledger.example.com",
+      pipeline: { retry: { times: 2, backoff: { base: 0 } } },
+      ...description
+    }).pipe(Layer.provide(Layer.succeed(HttpClient.HttpClient, transport)))
+  )
+}
+
+const reset = Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" })
+
+const failureOf = <A>(self: Effect.Effect<A, HttpClientError.HttpClientError>) => Effect.flip(self)
+
+describe("ResilientClient.layerHttpClient", () => {
+  it.effect("a status is a response, after the policies have judged it", () =>
+    Effect.gen(function*() {
+      const bodies = yield* over((_, n) => new Response(`{"n":${n}}`, { status: 503 }))
+      const response = yield* bodies.get("/a")
+      assert.deepStrictEqual([response.status, yield* response.json], [503, { n: 3 }])
+      const filtered = yield* failureOf(HttpClient.filterStatusOk(bodies).get("/a"))
+      assert.strictEqual(filtered.reason._tag, "StatusCodeError")
+      assert.isTrue(HttpClient.isTransientError(filtered))
+    }))
+
+  it.effect("where there is none, the error is a genuine HttpClientError whose cause says what to do", () =>
+    Effect.gen(function*() {
+      const broken = yield* over(() => reset)
+      const lost = yield* failureOf(broken.get("/a"))
+      assert.instanceOf(lost, HttpClientError.HttpClientError)
+      assert.strictEqual(lost.reason._tag, "TransportError")
+      assert.instanceOf(lost.cause, ApiError.ApiError)
+      assert.strictEqual(Classifier.classify(lost)._tag, "Retry")
+
+      const unknown = yield* failureOf(broken.post("/orders"))
+      assert.strictEqual(Classifier.classify(unknown)._tag, "Verify")
+      assert.isFalse(NotAsked.isNotAsked(unknown))
+
+      const foreign = yield* failureOf(broken.get("https://elsewhere.test/"))
+      assert.strictEqual(foreign.reason._tag, "InvalidUrlError")
+      assert.strictEqual(Classifier.classify(foreign)._tag, "Correct")
+
+      const open = yield* over(() => reset, {
+        pipeline: { circuitBreaker: { tripPolicy: { consecutive: 1 }, openDuration: "1 minute" } }
+      })
+      yield* failureOf(open.get("/a"))
+      const rejected = yield* failureOf(open.get("/a"))
+      assert.isTrue(NotAsked.isNotAsked(rejected), rejected.message)
+      assert.isFalse(NotAsked.isNotAsked(lost))
+    }))
+
+  it.effect("a body that breaks off fails with HttpClientError too", () =>
+    Effect.gen(function*() {
+      const client = yield* over(() =>
+        new Response(
+          new ReadableStream({
+            start: (controller) => controller.enqueue(new Uint8Array(3)),
+            pull: (controller) => controller.error(reset)
+          })
+        )
+      )
+      const response = yield* client.get("/a")
+      const error = yield* failureOf(response.text)
+      assert.instanceOf(error, HttpClientError.HttpClientError)
+      assert.strictEqual(error.reason._tag, "DecodeError")
+      assert.strictEqual(Classifier.classify(error)._tag, "Retry")
+      const streamed = yield* Effect.flip(HttpClientResponse.schemaBodyJson(Schema.String)(yield* client.get("/a")))
+      assert.instanceOf(streamed, HttpClientError.HttpClientError)
+    }))
+
+  it.effect("the error holds the caller's request, not the one with credentials", () =>
+    Effect.gen(function*() {
+      const client = yield* over(() => reset, {
+        auth: <E, R>(client: HttpClient.HttpClient.With<E, R>) =>
+          HttpClient.mapRequestEffect(client, (request) =>
+            Effect.succeed(HttpClientRequest.setHeader(request, "x-token", "secret-token")) as Effect.Effect<
+              HttpClientRequest.HttpClientRequest,
+              AuthError.AuthError
+            >)
+      })
+      const error = yield* failureOf(Operation.within(client.get("/a"), { name: "read", endpoint: "/a" }))
+      assert.deepStrictEqual(Object.keys(error.request.headers), [])
+      assert.notInclude(Cause.pretty(Cause.fail(error)), "secret-token")
+    }))
+})
