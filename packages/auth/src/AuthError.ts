@@ -28,7 +28,7 @@
  *
  * @since 0.1.0
  */
-import * as ApiError from "@effect-resilience/errors/ApiError"
+import type * as ApiError from "@effect-resilience/errors/ApiError"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Data from "effect/Data"
@@ -294,9 +294,12 @@ export const fromApiError = (error: ApiError.ApiError): AuthError => {
  */
 export const fromFailure = (error: Error & Recovery.Recoverable): AuthError => {
   if (error instanceof AuthError) return error
-  if (error instanceof ApiError.ApiError) return fromApiError(error)
+  if (isApiError(error)) return fromApiError(error)
   return new AuthError({ reason: new Unavailable({ detail: error.message, recovery: Recovery.of(error) }) })
 }
+
+// By its tag, since the class would be loaded for this alone.
+const isApiError = (error: object): error is ApiError.ApiError => "_tag" in error && error._tag === "ApiError"
 
 const sentence = (what: string, detail: string | undefined, remedy?: string): string => {
   const said = detail === undefined ? what : `${what}: ${detail.trim()}`

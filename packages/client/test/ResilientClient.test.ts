@@ -38,7 +38,7 @@ describe("ResilientClient", () => {
       assert.strictEqual(foreign._tag, "ForeignUrl")
     }))
 
-  it.effect("a client inside a call of the same operation tells nothing of it twice", () =>
+  it.effect("a client inside a call of the same operation is told once", () =>
     Effect.gen(function*() {
       const { layer } = scripted(200, 200)
       const client = yield* ResilientClient.make({ name: "ledger", baseUrl: "https://ledger.example.com" }).pipe(

@@ -17,8 +17,8 @@
  *
  * **Gotchas**
  *
- * Only failures are retried: put `ErrorMapping` below, which turns statuses into failures. Without it a 503 is a success;
- * the first one of each client is logged as a warning. `ErrorMapping` also limits attempts in time; do not use a policy with
+ * Only failures are retried: `ErrorMapping` below turns statuses into failures. A client without it does not type-check here; where
+ * it maps its errors itself and a 503 is a success to it, the first one is logged as a warning. `ErrorMapping` also limits attempts in time; do not use a policy with
  * an `attemptTimeout` here, since this middleware does not know whether the body had left.
  *
  * A source that continues where it was left is noticed only if the body's length is declared.
@@ -120,7 +120,25 @@ export interface ResponseOptions<in E> extends RetryPolicy.ResultOptions<E, Http
 }
 
 /**
- * Retries the requests of a client.
+ * The errors of a client without error mapping below: what such a client must be instead.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Unmapped {
+  readonly "Put ErrorMapping.mapErrors between the transport and HttpRetry.retry": never
+}
+
+/**
+ * A client whose errors are mapped: none of them is an `HttpClientError`, which does not say what to do.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Mapped<E> = [Extract<HttpClientError.HttpClientError, E>] extends [never] ? unknown : Unmapped
+
+/**
+ * Retries the requests of a client whose errors are mapped.
  *
  * @category middleware
  * @since 0.1.0
@@ -128,22 +146,24 @@ export interface ResponseOptions<in E> extends RetryPolicy.ResultOptions<E, Http
 export const retry: {
   (
     policy: RetryPolicy.RetryPolicy
-  ): <E, R>(client: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E | BodyNotReplayable, R>
+  ): <E, R>(
+    client: HttpClient.HttpClient.With<E, R> & Mapped<E>
+  ) => HttpClient.HttpClient.With<E | BodyNotReplayable, R>
   <E>(
     policy: RetryPolicy.RetryPolicy,
     options: Options<NoInfer<E>>
-  ): <R>(client: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E | BodyNotReplayable, R>
+  ): <R>(client: HttpClient.HttpClient.With<E, R> & Mapped<E>) => HttpClient.HttpClient.With<E | BodyNotReplayable, R>
   <E>(
     policy: RetryPolicy.RetryPolicy,
     options: ResponseOptions<NoInfer<E>>
-  ): <R>(client: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E | BodyNotReplayable, R>
+  ): <R>(client: HttpClient.HttpClient.With<E, R> & Mapped<E>) => HttpClient.HttpClient.With<E | BodyNotReplayable, R>
   <E, R>(
-    client: HttpClient.HttpClient.With<E, R>,
+    client: HttpClient.HttpClient.With<E, R> & Mapped<E>,
     policy: RetryPolicy.RetryPolicy,
     options?: Options<NoInfer<E>>
   ): HttpClient.HttpClient.With<E | BodyNotReplayable, R>
   <E, R>(
-    client: HttpClient.HttpClient.With<E, R>,
+    client: HttpClient.HttpClient.With<E, R> & Mapped<E>,
     policy: RetryPolicy.RetryPolicy,
     options: ResponseOptions<NoInfer<E>>
   ): HttpClient.HttpClient.With<E | BodyNotReplayable, R>

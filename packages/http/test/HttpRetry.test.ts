@@ -26,6 +26,10 @@ const counting = (exchange: (request: HttpClientRequest.HttpClientRequest) => nu
   return { client, requests }
 }
 
+// What types forbid and JavaScript does not.
+const untyped = (client: HttpClient.HttpClient): HttpClient.HttpClient.With<Cause.TimeoutError> =>
+  client as unknown as HttpClient.HttpClient.With<Cause.TimeoutError>
+
 const coded = (code: string) => Object.assign(new Error(code), { code })
 
 /** How often a request was sent that failed in the same way each time. */
@@ -38,7 +42,7 @@ const sent = (
     const { client, requests } = counting(() => failure)
     const { operation, raw, repeatUnsafe } = options
     const retried = raw === true
-      ? HttpRetry.retry(client, policy, { repeatUnsafe })
+      ? HttpRetry.retry(untyped(client), policy, { repeatUnsafe })
       : HttpRetry.retry(ErrorMapping.mapErrors(client), policy, { repeatUnsafe })
     const call = Effect.ignore(retried.execute(request))
     yield* operation === undefined ? call : Operation.within(call, operation)
@@ -77,14 +81,20 @@ describe("HttpRetry", () => {
 
       for (const [status, times] of [[503, 1], [429, 3]] as const) {
         const { client, requests } = counting(() => status)
-        const retried = HttpRetry.retry(HttpClient.filterStatusOk(client), policy)
+        const retried = HttpRetry.retry(untyped(HttpClient.filterStatusOk(client)), policy)
         yield* Effect.ignore(retried.execute(post))
         assert.strictEqual(requests.length, times)
       }
 
-      const slow = HttpClient.transformResponse(counting(() => 200).client, () => Effect.fail(new Cause.TimeoutError()))
+      const slow = HttpClient.transformResponse(untyped(counting(() => 200).client), () =>
+        Effect.fail(new Cause.TimeoutError()))
       let calls = 0
-      const timed = HttpClient.transformResponse(slow, Effect.tapError(() => Effect.sync(() => calls++)))
+      const timed = HttpClient.transformResponse(
+        slow,
+        Effect.tapError(() =>
+          Effect.sync(() => calls++)
+        )
+      )
       yield* Effect.ignore(HttpRetry.retry(timed, policy).execute(post))
       assert.strictEqual(calls, 1)
     }))
@@ -225,6 +235,15 @@ describe("Idempotency.addKeys", () => {
       assert.deepStrictEqual(keysOf(requests), ["order-7"])
     }))
 
+  it("does not type-check over a client whose errors are not mapped", () => {
+    const { client } = counting(() => 200)
+    // @ts-expect-error: Put ErrorMapping.mapErrors between the transport and HttpRetry.retry
+    HttpRetry.retry(client, policy)
+    // @ts-expect-error: the same in a pipe
+    client.pipe(HttpRetry.retry(policy))
+    client.pipe(ErrorMapping.mapErrors(), HttpRetry.retry(policy))
+  })
+
   it.effect("warns of a client that takes a 503 for a success", () =>
     Effect.gen(function*() {
       const messages: Array<string> = []
@@ -234,7 +253,7 @@ describe("Idempotency.addKeys", () => {
       const busy = HttpClient.make((request) =>
         Effect.succeed(HttpClientResponse.fromWeb(request, new Response("busy", { status: 503 })))
       )
-      const client = HttpRetry.retry(busy, RetryPolicy.make({ backoff: Backoff.immediate }))
+      const client = HttpRetry.retry(untyped(busy), RetryPolicy.make({ backoff: Backoff.immediate }))
       const twice = Effect.andThen(client.get("https://api.example.com/"), client.get("https://api.example.com/"))
       yield* Effect.provide(twice, logger)
       assert.strictEqual(messages.length, 1)
