@@ -236,12 +236,13 @@ describe("Idempotency.addKeys", () => {
     }))
 
   it("does not type-check over a client whose errors are not mapped", () => {
-    const { client } = counting(() => 200)
+    const { client, requests } = counting(() => 200)
     // @ts-expect-error: Put ErrorMapping.mapErrors between the transport and HttpRetry.retry
     HttpRetry.retry(client, policy)
     // @ts-expect-error: the same in a pipe
     client.pipe(HttpRetry.retry(policy))
     client.pipe(ErrorMapping.mapErrors(), HttpRetry.retry(policy))
+    assert.strictEqual(requests.length, 0)
   })
 
   it.effect("warns of a client that takes a 503 for a success", () =>
