@@ -133,10 +133,15 @@ export const make = <E = never>(
   const contentLength = lengthOf(framed, tail)
   const stream = () => streamed(framed, tail)
   const read = contentLength !== undefined && contentLength <= WholeBody.largest ? inWholeBody(framed, tail) : undefined
+  const inParts = read === undefined ? partsOf(framed, tail) : undefined
   return {
     contentType: `multipart/form-data; boundary=${/^[0-9A-Za-z+_\-.]+$/.test(boundary) ? boundary : `"${boundary}"`}`,
     contentLength,
-    stream: read === undefined ? stream() : WholeBody.make(read, stream)
+    stream: read !== undefined
+      ? WholeBody.make(read, stream)
+      : inParts !== undefined
+      ? WholeBody.inParts(inParts, stream)
+      : stream()
   }
 }
 
@@ -180,6 +185,16 @@ const inWholeBody = <E>(parts: ReadonlyArray<Framed<E>>, tail: Uint8Array): Whol
       Effect.forEach(reads, (read) => read(0, 0)),
       (pieces) => WholeBody.joined(pieces, before, after)
     )
+}
+
+const partsOf = <E>(parts: ReadonlyArray<Framed<E>>, tail: Uint8Array): WholeBody.Parts<E> | undefined => {
+  const all: Array<WholeBody.Parts<E>> = []
+  for (const { head, stream } of parts) {
+    const own = WholeBody.partsOf(stream)
+    if (own === undefined) return undefined
+    all.push(Effect.map(own, (own) => [head, ...own]))
+  }
+  return Effect.map(Effect.all(all), (parts) => [...parts.flat(), tail])
 }
 
 const nothing = new Uint8Array(0)

@@ -51,6 +51,7 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import type * as KeyValueStore from "effect/persistence/KeyValueStore"
 import * as Stream from "effect/Stream"
+import { send } from "./internal/send.ts"
 import * as UploadError from "./UploadError.ts"
 import type * as UploadSource from "./UploadSource.ts"
 import type * as UploadTarget from "./UploadTarget.ts"
@@ -106,9 +107,9 @@ export const make = <Item, E, R, RS = never>(
   // An upload's attempts share their payload, so it is the key of the address.
   const addresses = new WeakMap<UploadTarget.Payload, string>()
 
-  const call = (request: HttpClientRequest.HttpClientRequest, operation: Operation.Operation) =>
-    client.execute(HttpClientRequest.setHeader(request, "tus-resumable", "1.0.0")).pipe(
-      Effect.mapError((error): E | ApiError.ApiError =>
+  const call = (request: HttpClientRequest.HttpClientRequest, operation: Operation.Operation, source = "") =>
+    send(client, HttpClientRequest.setHeader(request, "tus-resumable", "1.0.0"), source).pipe(
+      Effect.mapError((error): E | ApiError.ApiError | UploadError.UploadError =>
         retriedStatuses.has(statusOf(error) ?? 0) ? retried(error) : error
       ),
       Operation.within(operation)
@@ -191,6 +192,7 @@ export const make = <Item, E, R, RS = never>(
   const patch = (options: {
     readonly url: string
     readonly offset: number
+    readonly source: string
     readonly body: HttpBody.HttpBody
     /** How many bytes the server may have afterwards. */
     readonly least: number
@@ -204,7 +206,7 @@ export const make = <Item, E, R, RS = never>(
       }
     }).pipe(
       HttpClientRequest.setBody(options.body),
-      (request) => call(request, sending),
+      (request) => call(request, sending, options.source),
       Effect.flatMap((response) =>
         Effect.flatMap(offsetOf(response, sending), (offset) =>
           offset >= options.least && offset <= options.most()
@@ -232,7 +234,7 @@ export const make = <Item, E, R, RS = never>(
         const length = Math.min(chunkSize, size - bytes)
         const body = HttpBody.stream(payload.range({ offset: bytes, length }), contentType, length)
         const end = bytes + length
-        bytes = yield* patch({ url, offset: bytes, body, least: bytes + 1, most: () => end })
+        bytes = yield* patch({ url, source: payload.name, offset: bytes, body, least: bytes + 1, most: () => end })
       }
       if (size === undefined) {
         // Starts at the last byte that the server has: a source without it is not the one that was begun.
@@ -259,6 +261,7 @@ export const make = <Item, E, R, RS = never>(
         })
         yield* patch({
           url,
+          source: payload.name,
           offset: bytes,
           body: HttpBody.stream(rest, contentType),
           least: bytes,
@@ -267,7 +270,15 @@ export const make = <Item, E, R, RS = never>(
           Effect.catchIf(() => tooShort, () => Effect.andThen(forget(payload), changed(payload, bytes)))
         )
         const nothing = HttpBody.uint8Array(new Uint8Array(0), contentType)
-        bytes = yield* patch({ url, offset: total, body: nothing, least: total, most: () => total, length: total })
+        bytes = yield* patch({
+          url,
+          source: payload.name,
+          offset: total,
+          body: nothing,
+          least: total,
+          most: () => total,
+          length: total
+        })
       }
       yield* forget(payload)
       return { receipt: { url }, stored: { bytes } }

@@ -119,12 +119,59 @@ export const bytes = (name: string, content: Uint8Array | string): UploadSource 
       version: undefined,
       bytes: ({ length, offset } = beginning) => {
         const part = whole.subarray(offset, length === undefined ? undefined : offset + length)
-        if (part.length === 0) return Stream.empty
-        return part.length <= WholeBody.largest ? WholeBody.fromBytes(part) : Stream.succeed(part)
+        if (part.length === 0) return nothing
+        return part.length <= WholeBody.largest
+          ? WholeBody.fromBytes(part)
+          : WholeBody.inParts(Effect.succeed([part]), () => Stream.succeed(part))
       }
     })
   }
 }
+
+/**
+ * A `Blob`: a `File` that a user chose in a browser, or `openAsBlob` of Node.js. Its bytes are never all in memory, unless it is
+ * small.
+ *
+ * **Details**
+ *
+ * Browsers cannot send streams over HTTP/1.1. There, the body of a request is made of the blob itself, and the browser reads it.
+ * Digests are computed before, which reads it once more. It has no version, since nothing about a blob shows that another has the
+ * same content.
+ *
+ * **Gotchas**
+ *
+ * `gzip`, `gunzip` and sources of streams remain streams. Chromium sends those over HTTP/2 only, other browsers not at all.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const blob = (name: string, content: Blob): UploadSource => ({
+  name,
+  replayable: true,
+  open: Effect.succeed({
+    size: content.size,
+    version: undefined,
+    bytes: ({ length, offset } = beginning) => {
+      const part = content.slice(offset, length === undefined ? undefined : offset + length)
+      if (part.size === 0) return nothing
+      return part.size <= WholeBody.largest
+        ? WholeBody.make((before, after) =>
+          Effect.map(
+            Effect.tryPromise({ try: () => part.arrayBuffer(), catch: (error) => unreadable(name, error) }),
+            (bytes) => WholeBody.joined([new Uint8Array(bytes)], before, after)
+          )
+        )
+        : WholeBody.inParts(
+          Effect.succeed([part]),
+          () =>
+            Stream.fromReadableStream<Uint8Array, UploadError.UploadError>({
+              evaluate: () => part.stream(),
+              onError: (error) => unreadable(name, error)
+            })
+        )
+    }
+  })
+})
 
 /**
  * A stream that yields the same bytes whenever it is run.
@@ -196,6 +243,8 @@ export const gunzip = <R>(self: UploadSource<R>): UploadSource<R> => {
 }
 
 const beginning: Range = { offset: 0 }
+
+const nothing = /* @__PURE__ */ WholeBody.inParts(/* @__PURE__ */ Effect.succeed([]), () => Stream.empty)
 
 const fail = (source: string, reason: UploadError.Reason): Effect.Effect<never, UploadError.UploadError> =>
   Effect.fail(new UploadError.UploadError({ source, reason }))

@@ -52,6 +52,7 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import type * as HttpMethod from "effect/http/HttpMethod"
 import type * as Stream from "effect/Stream"
 import type * as Hashing from "./Hashing.ts"
+import { send } from "./internal/send.ts"
 import { unreadable } from "./internal/unreadable.ts"
 import * as WholeBody from "./internal/wholeBody.ts"
 import type * as UploadError from "./UploadError.ts"
@@ -165,7 +166,7 @@ export const http = <Item, Receipt, E, R, RS = never, E2 = never, R2 = never, E3
     digests,
     send: Effect.fnUntraced(function*(item, payload) {
       const prepared = HttpClientRequest.setMethod(yield* request(item, payload), method)
-      const response = yield* client.execute(yield* inWholeBody(prepared, payload))
+      const response = yield* send(client, yield* inWholeBody(prepared, payload), payload.name)
       const received = yield* receive(response, item)
       yield* payload.sent
       return received

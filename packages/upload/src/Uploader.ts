@@ -302,6 +302,8 @@ const watchOf = (
   }
   // A replayed request may stall again, so the watchdog looks again after the shorter limit at the latest.
   const longestLook = Math.min(Duration.toMillis(limits.send), Duration.toMillis(limits.response))
+  // A browser that was given a whole body does not say how much it has sent. Each MiB of it may take as long as a stall.
+  const unseen = () => Math.ceil(tracker.bytes() / 1_048_576) * Duration.toMillis(limits.send)
   let awaited: keyof typeof limits = "send"
   return {
     remaining: () => {
@@ -309,7 +311,7 @@ const watchOf = (
       if (phase === "idle") return longestLook
       awaited = phase === "sending" ? "send" : "response"
       const idle = monotonicMillis(clock) - tracker.lastActivityMillis()
-      return Math.min(Duration.toMillis(limits[awaited]) - idle, longestLook)
+      return Math.min(Duration.toMillis(limits[awaited]) + (phase === "entrusted" ? unseen() : 0) - idle, longestLook)
     },
     orElse: () =>
       Effect.fail(

@@ -17,7 +17,8 @@ export interface BodyTracker {
   readonly payload: Payload
   /** Forgets what belongs to the previous attempt. */
   readonly reset: () => void
-  readonly phase: () => "idle" | "sending" | "sent"
+  /** `entrusted`: a browser has all of it, and does not say how much it has sent. */
+  readonly phase: () => "idle" | "sending" | "entrusted" | "sent"
   readonly lastActivityMillis: () => number
   /** Whether the source was read at all, by this attempt or an earlier one. */
   readonly started: () => boolean
@@ -49,8 +50,15 @@ export const make = (options: {
   let failure: UploadError.UploadError | undefined
   let highWater = 0
   let base = 0
-  let parts = new Map<number, number>()
+  let ranges = new Map<number, number>()
   let body: HashedBody | undefined
+  // By offset, what is left to do for a reading that was handed over, once there is a response.
+  const entrusted = new Map<number, Effect.Effect<void>>()
+  const responded = Effect.suspend(() => {
+    const endings = [...entrusted.values()]
+    entrusted.clear()
+    return Effect.all(endings, { discard: true })
+  })
 
   const advance = (total: number): Effect.Effect<void> => {
     const bytes = Math.min(total, opened.size ?? total)
@@ -65,9 +73,13 @@ export const make = (options: {
     started = true
     failure = undefined
     complete = false
+    entrusted.delete(offset)
     active.set(offset, reading)
     lastActivity = now()
     return {
+      alive: (): void => {
+        lastActivity = now()
+      },
       moved: (total: number): Effect.Effect<void> => {
         lastActivity = now()
         return advance(total)
@@ -109,37 +121,86 @@ export const make = (options: {
         })
       }))
 
+  const handOver = (
+    offset: number,
+    parts: WholeBody.Parts<UploadError.UploadError>,
+    prepare: (reading: ReturnType<typeof begin>) => Effect.Effect<() => number, UploadError.UploadError>
+  ): WholeBody.Parts<UploadError.UploadError> =>
+    Effect.suspend(() => {
+      const reading = begin(offset)
+      return Effect.zipWith(prepare(reading), parts, (total, parts) => {
+        reading.alive()
+        entrusted.set(offset, Effect.suspend(() => Effect.andThen(reading.moved(total()), reading.ended())))
+        return parts
+      }).pipe(Effect.tapCause((cause) => Effect.sync(() => reading.failed(cause))))
+    })
+
   const startBody = Effect.map(
     Scope.provide(hashing.start(algorithms, { size: opened.size }), scope),
     (hasher) => body = new HashedBody(source.name, opened.size, idempotent, hasher)
   )
   const streamed = () => watch(0, opened.bytes(), startBody)
-  const read = WholeBody.of(opened.bytes())
-  const stream = read === undefined ? Stream.suspend(streamed) : WholeBody.make(
-    (before, after) =>
-      Effect.flatMap(startBody, (body) => {
-        const { ended, failed, moved } = begin(0)
-        return Effect.matchCauseEffect(read(before, after), {
-          onFailure: (cause) => {
-            failed(cause)
-            return Effect.failCause(cause)
-          },
-          onSuccess: (bytes) => {
-            const own = before + after === 0 ? bytes : bytes.subarray(before, bytes.length - after)
-            return Effect.as(Effect.andThen(moved(body.add(own)), ended()), bytes)
-          }
-        })
-      }),
-    streamed
-  )
+  const whole = opened.bytes()
+  const read = WholeBody.of(whole)
+  const parts = WholeBody.partsOf(whole)
+  const inWholeBody = (read: WholeBody.Read<UploadError.UploadError>) =>
+    WholeBody.make(
+      (before, after) =>
+        Effect.flatMap(startBody, (body) => {
+          const { ended, failed, moved } = begin(0)
+          return Effect.matchCauseEffect(read(before, after), {
+            onFailure: (cause) => {
+              failed(cause)
+              return Effect.failCause(cause)
+            },
+            onSuccess: (bytes) => {
+              const own = before + after === 0 ? bytes : bytes.subarray(before, bytes.length - after)
+              return Effect.as(Effect.andThen(moved(body.add(own)), ended()), bytes)
+            }
+          })
+        }),
+      streamed
+    )
+  // A browser reads the parts itself, so they are hashed before.
+  const inParts = (parts: WholeBody.Parts<UploadError.UploadError>) =>
+    WholeBody.inParts(
+      handOver(0, parts, ({ alive }) =>
+        Effect.flatMap(startBody, (body) =>
+          Effect.as(
+            algorithms.length === 0
+              ? Effect.sync(() => body.trust())
+              : Stream.runForEach(opened.bytes(), (chunk) => {
+                alive()
+                return body.hash(chunk)
+              }),
+            () => body.bytes
+          ))),
+      streamed
+    )
+  const stream = read !== undefined
+    ? inWholeBody(read)
+    : parts !== undefined
+    ? inParts(parts)
+    : Stream.suspend(streamed)
 
-  const inParts = () => {
+  const inRanges = () => {
     let total = base
-    for (const bytes of parts.values()) total += bytes
+    for (const bytes of ranges.values()) total += bytes
     return total
   }
 
-  const range = ({ length, offset }: UploadSource.Range) =>
+  const range = (part: UploadSource.Range) => {
+    const parts = WholeBody.partsOf(opened.bytes(part))
+    return parts === undefined ? streamedRange(part) : WholeBody.inParts(
+      handOver(part.offset, parts, () =>
+        Effect.succeed(() => {
+          ranges.set(part.offset, part.length ?? (opened.size ?? 0) - part.offset)
+          return inRanges()
+        })),
+      () => streamedRange(part)
+    )
+  }
+  const streamedRange = ({ length, offset }: UploadSource.Range) =>
     Stream.suspend(() => {
       const size = opened.size === undefined ? length : Math.min(opened.size - offset, length ?? Infinity)
       return watch(
@@ -147,11 +208,11 @@ export const make = (options: {
         opened.bytes({ offset, length }),
         Effect.sync(() => {
           let count = 0
-          parts.delete(offset)
+          ranges.delete(offset)
           return {
             add: (chunk) => {
-              parts.set(offset, count += chunk.length)
-              return inParts()
+              ranges.set(offset, count += chunk.length)
+              return inRanges()
             },
             isComplete: () => count === size,
             settled: Effect.void
@@ -160,8 +221,11 @@ export const make = (options: {
       )
     })
 
-  const sent = Effect.suspend((): Effect.Effect<Sent | undefined, UploadError.UploadError> =>
-    body === undefined || !complete ? Effect.undefined : body.sent
+  const sent = Effect.andThen(
+    responded,
+    Effect.suspend((): Effect.Effect<Sent | undefined, UploadError.UploadError> =>
+      body === undefined || !complete ? Effect.undefined : body.sent
+    )
   )
 
   return {
@@ -172,11 +236,14 @@ export const make = (options: {
       stream,
       range,
       accepted: (offset) =>
-        Effect.suspend(() => {
-          base = offset
-          parts = new Map()
-          return advance(offset)
-        }),
+        Effect.andThen(
+          responded,
+          Effect.suspend(() => {
+            base = offset
+            ranges = new Map()
+            return advance(offset)
+          })
+        ),
       sent: Effect.flatMap(sent, (sent) =>
         sent !== undefined ? Effect.succeed(sent) : Effect.fail(
           new UploadError.UploadError({
@@ -187,18 +254,20 @@ export const make = (options: {
     },
     reset: () => {
       active.clear()
+      entrusted.clear()
       complete = false
       failure = undefined
       body = undefined
       base = 0
-      parts = new Map()
+      ranges = new Map()
     },
-    phase: () => active.size > 0 ? "sending" : complete ? "sent" : "idle",
+    phase: () =>
+      active.size > entrusted.size ? "sending" : entrusted.size > 0 ? "entrusted" : complete ? "sent" : "idle",
     lastActivityMillis: () => lastActivity,
     started: () => started,
     failure: () => failure,
     sent,
-    bytes: () => opened.size ?? body?.bytes ?? inParts()
+    bytes: () => opened.size ?? body?.bytes ?? inRanges()
   }
 }
 
@@ -227,6 +296,15 @@ class HashedBody implements BodyReader {
   add(chunk: Uint8Array): number {
     this.pending = chunk
     return this.bytes += chunk.length
+  }
+  /** Hashes a chunk at once, which nothing sends meanwhile. */
+  hash(chunk: Uint8Array): Effect.Effect<void, UploadError.UploadError> {
+    this.add(chunk)
+    return this.hashed
+  }
+  /** Takes all bytes as sent, unseen. */
+  trust(): void {
+    this.bytes = this.size ?? 0
   }
   isComplete(): boolean {
     return this.bytes === this.size
