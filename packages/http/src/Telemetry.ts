@@ -225,13 +225,7 @@ export const observeAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>):
           began = Time.nowUnsafe(context)
           return client.postprocess(Effect.succeed(sent))
         }
-        const run = isTraced(fiber)
-          ? Effect.flatMap(
-            Effect.makeSpan(template === undefined ? spanMethod : `${spanMethod} ${template}`, { kind: "client" }),
-            begin
-          )
-          : Effect.suspend(() => begin(undefined))
-        const onExit = (exit: Exit.Exit<HttpClientResponse.HttpClientResponse, E>) => {
+        const finish = (exit: Exit.Exit<HttpClientResponse.HttpClientResponse, E>) => {
           if (began === undefined) return undefined
           const status = statusOf(exit)
           const failure = errorType(exit, status)
@@ -262,7 +256,14 @@ export const observeAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>):
           )
           return undefined
         }
-        return { run, onExit }
+        if (!isTraced(fiber)) return { run: Effect.suspend(() => begin(undefined)), onExit: finish }
+        const run = withinSpan(
+          template === undefined ? spanMethod : `${spanMethod} ${template}`,
+          "client",
+          begin,
+          finish
+        )
+        return { run, onExit: nothing }
       })
     ),
     client.preprocess
@@ -277,8 +278,7 @@ export const observeAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>):
  */
 export const observeCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   withinCall((call, fiber) => {
-    if (call.observed) return { run: self, onExit: () => undefined }
-    call.observed = true
+    if (call.observed) return { run: self, onExit: nothing }
     const name = call.operation?.name ?? "unnamed"
     let span: Tracer.Span | undefined
     let began: number | undefined
@@ -290,14 +290,12 @@ export const observeCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effec
         countRetry(name, event, fiber.context)
         return outer === undefined ? Effect.void : outer(event)
       }
+      call.observed = true
       fiber.setContext(Context.add(inSpan(fiber.context, made), RetryEvent.CurrentObserver, observer))
       began = Time.nowUnsafe(fiber.context)
       return self
     }
-    const run = isTraced(fiber)
-      ? Effect.flatMap(Effect.makeSpan(call.operation?.name ?? "call"), begin)
-      : Effect.suspend(() => begin(undefined))
-    const onExit = (exit: Exit.Exit<A, E>) => {
+    const finish = (exit: Exit.Exit<A, E>) => {
       call.observed = false
       if (began === undefined) return undefined
       const failure = errorType(exit, undefined)
@@ -327,7 +325,8 @@ export const observeCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effec
       }
       return undefined
     }
-    return { run, onExit }
+    if (!isTraced(fiber)) return { run: Effect.suspend(() => begin(undefined)), onExit: finish }
+    return { run: withinSpan(call.operation?.name ?? "call", "internal", begin, finish), onExit: nothing }
   })
 
 const countRetry = (name: string, event: RetryEvent.RetryEvent, context: Context.Context<never>): void =>
@@ -340,6 +339,14 @@ const countRetry = (name: string, event: RetryEvent.RetryEvent, context: Context
       "resilience.operation": name,
       "resilience.reason": event.why._tag
     }).updateUnsafe(1, context)
+
+// An interruption may come between any two steps. `useSpan` makes a span and enters it in one, and ends it where `finish` does not.
+const withinSpan = <A, E, R>(
+  name: string,
+  kind: Tracer.SpanKind,
+  begin: (span: Tracer.Span) => Effect.Effect<A, E, R>,
+  finish: (exit: Exit.Exit<A, E>) => undefined
+): Effect.Effect<A, E, R> => Effect.useSpan(name, { kind }, (span) => Effect.onExitPrimitive(begin(span), finish))
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
@@ -410,6 +417,7 @@ const authorityOf = (url: string): string => {
 }
 
 const always = () => true
+const nothing = () => undefined
 
 const knownMethods: ReadonlySet<string> = new Set([
   "CONNECT",

@@ -31,9 +31,14 @@ type AnyPipeline = Pipeline.Pipeline<typeof parts>
 
 type Response = HttpClientResponse.HttpClientResponse
 
-/** The request of the attempt that runs. What stands inside the authentication finds its credentials in it. */
-const CurrentRequest = /* @__PURE__ */ Context.Reference<HttpClientRequest.HttpClientRequest | undefined>(
-  "@effect-resilience/client/CurrentRequest",
+/** What is being sent. What stands inside the authentication finds its credentials in the request. */
+interface Sending {
+  readonly request: HttpClientRequest.HttpClientRequest
+  readonly operation: Operation.Operation | undefined
+}
+
+const CurrentSending = /* @__PURE__ */ Context.Reference<Sending | undefined>(
+  "@effect-resilience/client/CurrentSending",
   { defaultValue: () => undefined }
 )
 
@@ -135,7 +140,7 @@ export const make = (
         AccessLog.logAttempts
       )
       const send = Effect.withFiber<Response, ApiError.ApiError>((fiber) => {
-        const request = fiber.getRef(CurrentRequest) as HttpClientRequest.HttpClientRequest
+        const { request } = fiber.getRef(CurrentSending) as Sending
         // The address that is chosen may be that of a client around this one.
         return attempts.execute(
           settings.baseUrl.length === 1 ? request : address.rebase(request, base, fiber.getRef(Endpoints.Current))
@@ -149,7 +154,7 @@ export const make = (
           const idempotent = named?.idempotent ?? said?.idempotent ?? (methods.has(method) ? true : undefined)
           const appliedWhenWhole = named?.appliedWhenWhole ?? said?.appliedWhenWhole
           if (idempotent === named?.idempotent && appliedWhenWhole === named?.appliedWhenWhole) return named
-          const { endpoint, name } = named ?? { name: "unnamed", endpoint: Operation.endpointOf(undefined) }
+          const { endpoint, name } = named ?? unnamed
           return { name, endpoint, idempotent, appliedWhenWhole }
         }
       }
@@ -166,9 +171,13 @@ export const make = (
             new address.ForeignUrl({ client: name, origin: address.originOf(written.url), allowed: [...origins] })
           )
         }
-        const named = fiber.getRef(Operation.Current) ?? matched(matching, base, resolved)
+        const outer = fiber.getRef(CurrentSending)
+        const around = fiber.getRef(Operation.Current)
+        // A call within a call, such as one for a signature, is another one, whatever the operation around both.
+        const named = (outer === undefined || around !== outer.operation ? around : undefined) ??
+          matched(matching, base, resolved)
         const { addsKeys, operation, run } = (named && plans.get(named.name)) ?? plan
-        const current = operation(named, resolved.method)
+        const current = operation(named, resolved.method) ?? (outer && { ...unnamed })
         const withHeaders = hasHeaders
           ? HttpClientRequest.updateHeaders(resolved, (own) => Headers.merge(headers, own))
           : resolved
@@ -177,7 +186,7 @@ export const make = (
         )
         const call = Effect.updateContext(run, (context: Context.Context<never>) =>
           context.pipe(
-            Context.add(CurrentRequest, request),
+            Context.add(CurrentSending, { request, operation: current }),
             having(Operation.Current, current),
             having(Repetition.Current, Idempotency.repetitionOf(current, request)),
             having(HttpClient.TracerPropagationEnabled, settings.propagation.trace)
@@ -206,18 +215,26 @@ export const make = (
 /** Adds what the context does not have. Whoever reads a context pays for each value that was added. */
 const having = <S>(reference: Context.Reference<S>, value: S) => <R>(context: Context.Context<R>): Context.Context<R> =>
   Context.get(context, reference) === value ? context : Context.add(context, reference, value)
+
+const unnamed: Operation.Operation = { name: "unnamed", endpoint: Operation.endpointOf(undefined) }
+
 /** Puts credentials into the requests that go to the client's own origins. */
 const authentication = (auth: Authenticate, { baseUrl }: Settings) => {
   const origins = baseUrl.map(({ base }) => Origin.make(base.origin))
   return Pipeline.around("authentication", "auth", (self) => {
     const inner = HttpClient.makeWith<never, never, unknown, never>(
-      Effect.flatMap((attached) => Effect.provideService(self, CurrentRequest, attached) as Effect.Effect<never>),
+      Effect.flatMap((request) =>
+        Effect.updateContext(
+          self as Effect.Effect<never>,
+          (context: Context.Context<never>) =>
+            Context.add(context, CurrentSending, { request, operation: Context.get(context, Operation.Current) })
+        )
+      ),
       Effect.succeed
     )
     const clients = origins.map((origin) => ({ href: origin.href, client: auth(inner, origin) }))
     return Effect.withFiber((fiber) => {
-      const request = fiber.getRef(CurrentRequest)
-      if (request === undefined) return self
+      const { request } = fiber.getRef(CurrentSending) as Sending
       const trusted = clients.find(({ href }) => address.isBelow(href, request.url))
       return trusted === undefined ? self : trusted.client.execute(request) as Effect.Effect<never>
     })
