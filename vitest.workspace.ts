@@ -12,15 +12,8 @@ const summary = process.env["TEST_SUMMARY"]
 
 export default defineConfig({
   root: import.meta.dirname,
-  // Tests run the sources, not dist. Otherwise modules are Node's: what packages offer bundlers as "module" may not load there.
-  ssr: {
-    resolve: {
-      conditions: [
-        "@effect-resilience/source",
-        ...defaultServerConditions.filter((condition) => condition !== "module")
-      ]
-    }
-  },
+  // Tests run the sources, not dist.
+  ssr: { resolve: { conditions: ["@effect-resilience/source", ...defaultServerConditions] } },
   test: {
     maxWorkers: 2,
     // What a test may take where the machine is busy. Alone, few take more than a second.

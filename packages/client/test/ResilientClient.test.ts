@@ -11,7 +11,7 @@ const scripted = (...statuses: ReadonlyArray<number>) => {
   const client = HttpClient.make((request, url) =>
     Effect.sync(() => {
       sent.push({ method: request.method, url: url.href, headers: request.headers })
-      return HttpClientResponse.fromWeb(request, new Response("{}", { status: statuses[sent.length - 1] ?? 200 }))
+      return HttpClientResponse.fromWeb(request, Response.json({}, { status: statuses[sent.length - 1] ?? 200 }))
     })
   )
   return { sent, layer: Layer.succeed(HttpClient.HttpClient, client) }

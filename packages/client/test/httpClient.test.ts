@@ -77,20 +77,17 @@ describe("ResilientClient.layerHttpClient", () => {
 
   it.effect("a body that breaks off fails with HttpClientError too", () =>
     Effect.gen(function*() {
-      const client = yield* over(() =>
-        new Response(
-          new ReadableStream({
-            start: (controller) => controller.enqueue(new Uint8Array(3)),
-            pull: (controller) => controller.error(reset)
-          })
-        )
-      )
+      const bodies: Array<ReadableStreamDefaultController> = []
+      const client = yield* over(() => new Response(new ReadableStream({ start: (body) => void bodies.push(body) })))
       const response = yield* client.get("/a")
+      bodies[0]?.error(reset)
       const error = yield* failureOf(response.text)
       assert.instanceOf(error, HttpClientError.HttpClientError)
       assert.strictEqual(error.reason._tag, "DecodeError")
       assert.strictEqual(Classifier.classify(error)._tag, "Retry")
-      const streamed = yield* Effect.flip(HttpClientResponse.schemaBodyJson(Schema.String)(yield* client.get("/a")))
+      const other = yield* client.get("/a")
+      bodies[1]?.error(reset)
+      const streamed = yield* Effect.flip(HttpClientResponse.schemaBodyJson(Schema.String)(other))
       assert.instanceOf(streamed, HttpClientError.HttpClientError)
     }))
 

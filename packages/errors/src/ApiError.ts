@@ -332,7 +332,8 @@ export class Timeout extends Data.TaggedError("Timeout")<{
     return Recovery.retry
   }
   override get message(): string {
-    return `${timeoutText[this.phase]} within ${inWords(this.timeout)}.`
+    const [missing, remedy] = timeoutText[this.phase]
+    return `${missing} within ${inWords(this.timeout)}. ${remedy}`
   }
 }
 
@@ -539,10 +540,10 @@ const named: { readonly [status: number]: readonly [title: string, remedy: strin
   501: ["Not Implemented", "The server cannot do this."]
 }
 
-const timeoutText: { readonly [phase in Timeout["phase"]]: string } = {
-  connect: "got no connection",
-  send: "stalled: no byte left",
-  response: "got no response",
-  body: "got no further piece of the response's body",
-  attempt: "did not finish"
+const timeoutText: { readonly [phase in Timeout["phase"]]: readonly [missing: string, remedy: string] } = {
+  connect: ["got no connection", "Check the address, the network, and whether all connections are in use."],
+  send: ["stalled: no byte left", "Check the network."],
+  response: ["got no response", "Allow it more time if the server needs it."],
+  body: ["got no further piece of the response's body", "Allow more time between two pieces if the server pauses."],
+  attempt: ["did not finish", "Allow it more time if the server needs it."]
 }

@@ -69,7 +69,7 @@ export const isAtLeast = (reached: Reached, least: Reached): boolean => order.in
  * What a transport knows about a request that failed.
  *
  * - `kind`: replaces the kind of the error's code.
- * - `detail`: the subject, such as the proxy or the header; never a secret.
+ * - `detail`: the subject, such as the proxy or the header, or where the connection broke; never a secret.
  *
  * @category models
  * @since 0.1.0
@@ -371,14 +371,14 @@ export const explain = ({ code, detail, kind }: Diagnosis): string => {
     case "proxyRejected":
       return `the proxy${about} rejected the request; check the proxy's address, user and password, and what it allows`
     case "reset":
-      return "the connection broke"
+      return `the connection broke${about}`
     case "stalled":
       return "the connection went silent"
     case "unprocessed":
       return "the server ended the connection before it processed the request"
     case "protocol":
       return code === "UND_ERR_HEADERS_OVERFLOW"
-        ? "the response has longer headers than this client accepts; allow longer ones (`maxHeaderSize`)"
+        ? "the response has longer headers than this client accepts"
         : "the response is not HTTP; check the address and the port"
     case "request":
       return detail === undefined

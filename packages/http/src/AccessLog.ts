@@ -62,6 +62,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
 import { dual } from "effect/Function"
+import type * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
@@ -70,6 +71,7 @@ import * as Queue from "effect/Queue"
 import * as Ref from "effect/Ref"
 import { type Call, type CallAttempt, callId, withinAttempt, withinCall } from "./internal/call.ts"
 import { failureOf, reasonTag, requestIdOf } from "./internal/failure.ts"
+import { MappedResponse } from "./internal/mappedResponse.ts"
 import { watch } from "./internal/requestBody.ts"
 import * as Operation from "./Operation.ts"
 import * as Scrubber from "./Scrubber.ts"
@@ -84,7 +86,8 @@ import * as Scrubber from "./Scrubber.ts"
  * - `status`: of the response; of a call, that of its last attempt.
  * - `attempt`: 1 for the first; of a call, how many there were: 0 means that nothing was sent.
  * - `resendReason`: why this is not the first attempt: the tag of the previous failure, or `Hedge`.
- * - `bytesSent`, `bytesReceived`: the bodies' sizes; `bytesReceived` is what the response announced.
+ * - `bytesSent`, `bytesReceived`: the bodies' sizes; `bytesReceived` is what came where the attempt lasted until the end of
+ *   the body, otherwise what the response announced.
  * - `recovery`: what the failure asks for, for example `Retry` or `Authorize`.
  *
  * @category models
@@ -419,17 +422,22 @@ const responseFields = (
 ): Pick<Entry, "status" | "requestId" | "bytesReceived"> => {
   if (Exit.isSuccess(exit)) {
     const { headers, status } = exit.value
-    const length = headers["content-length"]
     return {
       status,
       requestId: requestIdOf(headers, fiber.getRef(Scrubber.Current)),
-      bytesReceived: length === undefined ? undefined : Number(length)
+      bytesReceived: (exit.value instanceof MappedResponse ? exit.value.received : undefined) ?? lengthOf(headers)
     }
   }
   const error = failureOf(exit)
-  return error instanceof ApiError.ApiError
-    ? { status: ApiError.statusOf(error.reason), requestId: error.requestId }
-    : {}
+  if (!(error instanceof ApiError.ApiError)) return {}
+  const { reason, requestId } = error
+  const bytesReceived = reason._tag === "PartsDelivered" ? reason.bytes : undefined
+  return { status: ApiError.statusOf(reason), requestId, bytesReceived }
+}
+
+const lengthOf = (headers: Headers.Headers): number | undefined => {
+  const length = headers["content-length"]
+  return length === undefined ? undefined : Number(length)
 }
 
 const write = (

@@ -51,7 +51,6 @@ import * as MessagePattern from "@effect-resilience/errors/MessagePattern"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Repetition from "@effect-resilience/errors/Repetition"
 import * as RetryHeaders from "@effect-resilience/errors/RetryHeaders"
-import type * as Transport from "@effect-resilience/errors/Transport"
 import * as Bytes from "@effect-resilience/kernel/Bytes"
 import * as ManualRedirects from "@effect-resilience/kernel/ManualRedirects"
 import * as Cause from "effect/Cause"
@@ -65,8 +64,11 @@ import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Predicate from "effect/Predicate"
+import * as attemptLimits from "./internal/attemptLimits.ts"
+import { isBodiless } from "./internal/completeness.ts"
 import { apiError, bodyFailure, type FirstReason, isSent, requestIdOf, transportReason } from "./internal/failure.ts"
-import { beginningOf, type MapError, MappedResponse, whole } from "./internal/mappedResponse.ts"
+import { Holding } from "./internal/holding.ts"
+import { beginningOf, type MapError, MappedResponse, whole, WholeResponse } from "./internal/mappedResponse.ts"
 import { watch } from "./internal/requestBody.ts"
 import * as KeptResponse from "./KeptResponse.ts"
 import * as Operation from "./Operation.ts"
@@ -74,9 +76,14 @@ import * as Scrubber from "./Scrubber.ts"
 import * as SendProgress from "./SendProgress.ts"
 
 /**
+ * None of the limits of time is set by default.
+ *
  * - `patterns`: explain the API's messages; none by default.
- * - `timeout`: how long an attempt may take until its response's headers and what `body` reads have arrived; unlimited by
- *   default.
+ * - `timeout`: how long an attempt may take until its response's headers and what `body` reads have arrived.
+ * - `connect`: how long until there is a connection, the wait for a free one included. Only transports that report to
+ *   `SendProgress` can be limited so.
+ * - `firstByte`: how long until the response's headers have arrived.
+ * - `idle`: how long between two pieces of the response's body, whoever reads it. A reader that takes its time does not count.
  * - `body`: which bodies of successful responses an attempt reads itself, up to 1 MiB, so that its timeout, its retries and
  *   its line in the log include them. `json` by default: JSON is of no use before its end. `whole` reads every body. `stream`
  *   reads none: for responses that continue, such as Kubernetes' watches, although they are called JSON.
@@ -87,6 +94,9 @@ import * as SendProgress from "./SendProgress.ts"
 export interface Options {
   readonly patterns?: ReadonlyArray<MessagePattern.MessagePattern> | undefined
   readonly timeout?: Duration.Input | undefined
+  readonly connect?: Duration.Input | undefined
+  readonly firstByte?: Duration.Input | undefined
+  readonly idle?: Duration.Input | undefined
   readonly body?: "json" | "whole" | "stream" | undefined
 }
 
@@ -109,7 +119,9 @@ export const mapErrors: {
   client: HttpClient.HttpClient.With<E, R>,
   options: Options = {}
 ) => {
-  const timeout = options.timeout === undefined ? undefined : Duration.fromInputUnsafe(options.timeout)
+  const limits = attemptLimits.read(options)
+  // Only where it can end an attempt before its `timeout` does is a body read piece by piece.
+  const watchesPieces = limits.idle < limits.attempt
   const patterns = options.patterns ?? []
   const reads = options.body ?? "json"
 
@@ -120,6 +132,8 @@ export const mapErrors: {
       const operation = fiber.getRef(Operation.Current)
       const body = watch(request)
       const progress = new SendProgress.SendProgress()
+      const lifetime = fiber.getRef(Holding)
+      const clocks = new attemptLimits.AttemptLimits(limits, progress, fiber.getRef(Clock.Clock))
       const failure = (
         reason: FirstReason,
         sent = isSent(operation, "reached" in reason ? reason.reached : progress.reached, body.sent),
@@ -128,26 +142,46 @@ export const mapErrors: {
 
       // Whatever fails while the body is read outside of the attempt, the request has arrived.
       const mapBodyError: MapError = (error) => asBodyError(bodyFailure(error, (reason) => failure(reason, true)))
-      const response: Effect.Effect<HttpClientResponse.HttpClientResponse, E | HttpClientError.HttpClientError, R> =
-        reads === "stream" ? client.postprocess(Effect.succeed(body.request)) : Effect.flatMap(
-          client.postprocess(Effect.succeed(body.request)),
-          (response) =>
-            isReadWhole(response, reads)
-              ? whole(response, Bytes.maxValueBytes, mapBodyError)
-              : Effect.succeed(response)
-        )
-      const exchange = Effect.updateContext(
-        response,
-        (context: Context.Context<R>) => Context.add(ManualRedirects.inContext(context), SendProgress.Current, progress)
+      const silent = () =>
+        asBodyError(failure(new ApiError.Timeout({ timeout: Duration.millis(limits.idle), phase: "body" }), true))
+      const response = Effect.flatMap(
+        client.postprocess(Effect.succeed(body.request)),
+        (response): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError> => {
+          clocks.arrived()
+          return isReadWhole(response, reads, lifetime !== undefined)
+            ? whole(response, Bytes.maxValueBytes, mapBodyError, watchesPieces ? () => clocks.arrived() : undefined)
+            : Effect.succeed(response)
+        }
       )
+      const exchange = Effect.updateContext(response, (context: Context.Context<R>) => {
+        const inside = Context.add(ManualRedirects.inContext(context), SendProgress.Current, progress)
+        return lifetime === undefined ? inside : Context.add(inside, Holding, undefined)
+      })
       const limited: Effect.Effect<
         HttpClientResponse.HttpClientResponse,
         E | HttpClientError.HttpClientError | ApiError.ApiError,
         R
-      > = timeout === undefined ? exchange : Timeout.withTimeoutOrElse(exchange, {
-        duration: timeout,
-        orElse: () => Effect.fail(failure(new ApiError.Timeout({ timeout, phase: phaseOf(progress.reached) })))
+      > = Timeout.withWatchdog(exchange, {
+        remaining: () => clocks.remaining(),
+        orElse: () => Effect.suspend(() => Effect.fail(failure(new ApiError.Timeout(clocks.passed))))
       })
+      const handOut = (response: HttpClientResponse.HttpClientResponse) => {
+        if (response instanceof WholeResponse) return Effect.succeed(response)
+        if (lifetime !== undefined && hasBody(response)) {
+          const mapped = response instanceof MappedResponse ? response : new MappedResponse(response, mapBodyError)
+          // Its failures are mapped.
+          return lifetime.hold({
+            response: mapped,
+            mapError: mapBodyError,
+            idleMillis: limits.idle,
+            silent
+          }) as Effect.Effect<HttpClientResponse.HttpClientResponse, never>
+        }
+        const idle = limits.idle === Infinity ? undefined : { millis: limits.idle, error: silent }
+        return Effect.succeed(
+          response instanceof MappedResponse ? response : new MappedResponse(response, mapBodyError, idle)
+        )
+      }
       return Effect.matchCauseEffect(limited, {
         onFailure: (cause) =>
           Effect.failCause(
@@ -156,9 +190,7 @@ export const mapErrors: {
           ),
         onSuccess: (response): Effect.Effect<HttpClientResponse.HttpClientResponse, Failure> => {
           if (isSuccess(response)) {
-            return Effect.succeed(
-              response instanceof MappedResponse ? response : new MappedResponse(response, mapBodyError)
-            )
+            return handOut(response)
           }
           const scrubber = fiber.getRef(Scrubber.Current)
           // Read before the error's body: more of the request may leave meanwhile.
@@ -192,24 +224,33 @@ export const mapErrors: {
   )
 })
 
-const isSuccess = (response: HttpClientResponse.HttpClientResponse): boolean =>
-  response.status >= 200 && response.status < 300
+const isSuccess = ({ request, status }: HttpClientResponse.HttpClientResponse): boolean =>
+  (status >= 200 && status < 300) || (status === 101 && request.headers["upgrade"] !== undefined)
 
-const isReadWhole = (response: HttpClientResponse.HttpClientResponse, reads: "json" | "whole"): boolean =>
-  isSuccess(response) && response.status !== 204 && response.status !== 205 && response.request.method !== "HEAD" &&
-  !(Number(response.headers["content-length"]) > Bytes.maxValueBytes) &&
-  (reads === "whole" || isJson.test(response.headers["content-type"] ?? ""))
+const hasBody = (response: HttpClientResponse.HttpClientResponse): boolean =>
+  response.status !== 101 && !isBodiless(response) && response.headers["content-length"] !== "0"
+
+/** A small body of known length is read at once where its attempt waits for it anyhow. */
+const isReadWhole = (
+  response: HttpClientResponse.HttpClientResponse,
+  reads: "json" | "whole" | "stream",
+  waits: boolean
+): boolean => {
+  if (reads === "stream" || !isSuccess(response) || !hasBody(response)) return false
+  const { headers } = response
+  const length = Number(headers["content-length"])
+  return !(length > Bytes.maxValueBytes) &&
+    (reads === "whole" || isJson.test(headers["content-type"] ?? "") || (waits && length <= smallBody))
+}
+
+/** In bytes: what arrives with the headers, mostly. */
+const smallBody = 65_536
 
 const isJson = /^\s*application\/(?:[^\s;/]+\+)?json\s*(?:;|$)/i
 
 // A response's type has no room for errors other than the client's own. Handlers of those receive this one too.
 const asBodyError = (error: ApiError.ApiError): HttpClientError.HttpClientError =>
   error as unknown as HttpClientError.HttpClientError
-
-const phaseOf = (reached: Transport.Reached | undefined): ApiError.Timeout["phase"] => {
-  if (reached === "nothing") return "connect"
-  return reached === "connected" ? "send" : "attempt"
-}
 
 // A response that broke off is kept too: reading its body tells so.
 const readable = (response: HttpClientResponse.HttpClientResponse, mapError: MapError): Effect.Effect<MappedResponse> =>

@@ -19,8 +19,7 @@
  * | `keepAlive` | 4 s | how long an idle connection is kept if the server says nothing; at most 30 s if it does |
  * | `maxAge` | 2 min | after which a connection takes no more requests, so that names are looked up anew |
  * | `connections` | 64 | sockets per origin; further requests queue |
- * | `http2` | false | speaks HTTP/2 if the server does, too; see `Http2` |
- * | `maxHeaderSize` | 16 KiB | of a response over HTTP/1.1, in bytes; over HTTP/2 it is always 64 KiB |
+ * | `http2` | false | speaks HTTP/2 if the server does, too |
  * | `proxy` | none | see `Proxy` and `proxyFromEnvironment` |
  * | `ca` | none | PEM certificates trusted beside those of Node.js and the system |
  * | `clientCertificate` | none | for mutual TLS |
@@ -101,25 +100,10 @@ export interface Options {
   readonly maxAge?: Duration.Input | undefined
   readonly poolTimeout?: Duration.Input | undefined
   readonly connections?: number | undefined
-  readonly http2?: boolean | Http2 | undefined
-  readonly maxHeaderSize?: number | undefined
+  readonly http2?: boolean | undefined
   readonly proxy?: Proxy | undefined
   readonly ca?: ReadonlyArray<string> | undefined
   readonly clientCertificate?: ClientCertificate | undefined
-}
-
-/**
- * - `streams`: how many requests run at once on a connection; default 100. A server may allow fewer. Further requests open another
- *   connection, of which there are at most `connections`.
- * - `ping`: how often the server is asked whether it is there; default 15 seconds. A connection on which it has not responded for
- *   twice as long ends, and its requests fail as stalled. `Duration.infinity` switches pings off.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Http2 {
-  readonly streams?: number | undefined
-  readonly ping?: Duration.Input | undefined
 }
 
 /**
@@ -196,19 +180,18 @@ const makeRoutes = (options: Options) => {
   const keepAliveTimeout = millis("keepAlive", options.keepAlive ?? "4 seconds")
   const poolTimeout = millis("poolTimeout", options.poolTimeout ?? "2 minutes")
   const maxAge = millis("maxAge", options.maxAge ?? "2 minutes")
-  const connections = count("connections", options.connections ?? 64)
-  const { http2 = false } = options
-  const { ping = "15 seconds", streams = 100 } = typeof http2 === "boolean" ? {} : http2
-  const connect = { timeout: connectTimeout, http2: http2 !== false }
+  const connections = options.connections ?? 64
+  requireArgument(
+    Number.isInteger(connections) && connections >= 1,
+    "Connections.connections",
+    "an integer of at least 1",
+    connections
+  )
+  const connect = { timeout: connectTimeout, http2: options.http2 ?? false }
   const pool = {
     connections,
     keepAliveTimeout,
     keepAliveMaxTimeout: Math.max(keepAliveTimeout, 30_000),
-    maxHeaderSize: count("maxHeaderSize", options.maxHeaderSize ?? 16_384),
-    h2Options: {
-      maxConcurrentStreams: count("http2.streams", streams),
-      pingInterval: Math.ceil(millis("http2.ping", ping))
-    },
     ...(maxAge > 0 && { clientTtl: maxAge })
   }
   return Effect.gen(function*() {
@@ -327,11 +310,6 @@ const proxyUrl = (proxy: Redacted.Redacted | undefined): Effect.Effect<URL | und
   return /^https?:/i.test(url) && URL.canParse(url)
     ? Effect.succeed(new URL(url))
     : Effect.fail(new InvalidConnection({ option: "proxy", problem: "not an http or https URL" }))
-}
-
-const count = (name: string, value: number): number => {
-  requireArgument(Number.isInteger(value) && value >= 1, `Connections.${name}`, "an integer of at least 1", value)
-  return value
 }
 
 const millis = (name: string, input: Duration.Input): number => {

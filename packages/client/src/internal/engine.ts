@@ -9,6 +9,7 @@ import * as HttpRetry from "@effect-resilience/http/HttpRetry"
 import * as Idempotency from "@effect-resilience/http/Idempotency"
 import * as Operation from "@effect-resilience/http/Operation"
 import * as Redirects from "@effect-resilience/http/Redirects"
+import * as ResponseLifetime from "@effect-resilience/http/ResponseLifetime"
 import * as Telemetry from "@effect-resilience/http/Telemetry"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Endpoints from "@effect-resilience/limit/Endpoints"
@@ -134,10 +135,14 @@ export const make = (
         ErrorMapping.mapErrors({
           patterns: options.patterns,
           timeout: timeouts.attempt,
+          connect: timeouts.connect,
+          firstByte: timeouts.firstByte,
+          idle: timeouts.idle,
           body: said?.body ?? settings.body
         }),
         Telemetry.observeAttempts,
-        AccessLog.logAttempts
+        AccessLog.logAttempts,
+        ResponseLifetime.attempts
       )
       const send = Effect.withFiber<Response, ApiError.ApiError>((fiber) => {
         const { request } = fiber.getRef(CurrentSending) as Sending
@@ -148,7 +153,9 @@ export const make = (
       })
       const methods = new Set(settings.idempotency.methods)
       return {
-        run: AccessLog.logCall(Telemetry.observeCall(pipeline.execute(send))) as Effect.Effect<Response, ClientError>,
+        run: ResponseLifetime.judgedToEnd(
+          AccessLog.logCall(Telemetry.observeCall(pipeline.execute(send)))
+        ) as Effect.Effect<Response, ClientError>,
         addsKeys: said?.idempotencyKey ?? settings.idempotency.key,
         operation: (named, method) => {
           const idempotent = named?.idempotent ?? said?.idempotent ?? (methods.has(method) ? true : undefined)

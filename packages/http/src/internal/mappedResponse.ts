@@ -1,6 +1,9 @@
+import * as Timeout from "@effect-resilience/deadline/Timeout"
 import { concat } from "@effect-resilience/kernel/Bytes"
+import type * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { identity } from "effect/Function"
 import type * as Headers from "effect/http/Headers"
 import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
@@ -12,6 +15,7 @@ import * as Pull from "effect/Pull"
 import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { announced, check, complete } from "./completeness.ts"
 
 /**
  * What a failed read becomes. `HttpClientResponse` has no room for an error type other than its own, so the mapped error
@@ -19,19 +23,37 @@ import * as Stream from "effect/Stream"
  */
 export type MapError = (error: HttpClientError.HttpClientError) => HttpClientError.HttpClientError
 
-/** A response whose failures are mapped however its body is read. */
+/** What a stream of bytes yields at once. */
+export type Pieces = Arr.NonEmptyReadonlyArray<Uint8Array>
+
+/** A limit of time between two pieces of a body, and what it becomes. */
+export interface Idle {
+  readonly millis: number
+  readonly error: () => HttpClientError.HttpClientError
+}
+
+/**
+ * A response whose failures are mapped however its body is read. A body that ends before its announced length is one, and so is
+ * one that goes silent, where there is a limit.
+ */
 export class MappedResponse extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
   readonly [HttpIncomingMessage.TypeId]: typeof HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId
   readonly [HttpClientResponse.TypeId]: typeof HttpClientResponse.TypeId = HttpClientResponse.TypeId
   readonly request: HttpClientRequest.HttpClientRequest
   protected readonly inner: HttpClientResponse.HttpClientResponse
   protected readonly mapError: MapError
+  readonly #idle: Idle | undefined
+  #headers: Headers.Headers | undefined = undefined
+  #read: Effect.Effect<WholeResponse, HttpClientError.HttpClientError> | undefined = undefined
+  /** How many bytes of the body were read, where that is known. */
+  received: number | undefined = undefined
 
-  constructor(inner: HttpClientResponse.HttpClientResponse, mapError: MapError) {
+  constructor(inner: HttpClientResponse.HttpClientResponse, mapError: MapError, idle?: Idle) {
     super()
     this.request = inner.request
     this.inner = inner
     this.mapError = mapError
+    this.#idle = idle
   }
 
   get status(): number {
@@ -41,7 +63,7 @@ export class MappedResponse extends Inspectable.Class implements HttpClientRespo
     return this.inner.url
   }
   get headers(): Headers.Headers {
-    return this.inner.headers
+    return this.#headers ??= this.inner.headers
   }
   get cookies(): HttpClientResponse.HttpClientResponse["cookies"] {
     return this.inner.cookies
@@ -50,22 +72,31 @@ export class MappedResponse extends Inspectable.Class implements HttpClientRespo
     return this.inner.remoteAddress
   }
   get text(): Effect.Effect<string, HttpClientError.HttpClientError> {
-    return Effect.mapError(this.inner.text, this.mapError)
+    return Effect.flatMap(this.whole, (whole) => whole.text)
   }
   get json(): Effect.Effect<Schema.Json, HttpClientError.HttpClientError> {
-    return Effect.mapError(this.inner.json, this.mapError)
+    return Effect.flatMap(this.whole, (whole) => whole.json)
   }
   get arrayBuffer(): Effect.Effect<ArrayBuffer, HttpClientError.HttpClientError> {
-    return Effect.mapError(this.inner.arrayBuffer, this.mapError)
+    return Effect.flatMap(this.whole, (whole) => whole.arrayBuffer)
   }
   get urlParamsBody(): HttpClientResponse.HttpClientResponse["urlParamsBody"] {
-    return Effect.mapError(this.inner.urlParamsBody, this.mapError)
+    return Effect.flatMap(this.whole, (whole) => whole.urlParamsBody)
   }
   get formData(): HttpClientResponse.HttpClientResponse["formData"] {
-    return Effect.mapError(this.inner.formData, this.mapError)
+    return Effect.flatMap(this.whole, (whole) => whole.formData)
   }
   get stream(): Stream.Stream<Uint8Array, HttpClientError.HttpClientError> {
-    return Stream.mapError(this.inner.stream, this.mapError)
+    return Stream.transformPull(this.inner.stream, (pull) => {
+      const pieces = complete(this, pull, this.mapError)
+      const idle = this.#idle
+      return Effect.succeed(
+        idle === undefined ? pieces : Timeout.withTimeoutOrElse(pieces, {
+          duration: idle.millis,
+          orElse: () => Effect.fail(idle.error())
+        })
+      )
+    })
   }
   get upgrade(): HttpClientResponse.HttpClientResponse["upgrade"] {
     return Effect.mapError(this.inner.upgrade, this.mapError)
@@ -77,15 +108,26 @@ export class MappedResponse extends Inspectable.Class implements HttpClientRespo
   pipe() {
     return pipeArguments(this, arguments)
   }
+
+  /** Without a limit, the transport reads the body in its own way, which is faster. */
+  protected get whole(): Effect.Effect<WholeResponse, HttpClientError.HttpClientError> {
+    return this.#read ??= this.#idle === undefined
+      ? Effect.mapError(readWhole(this.inner, this.mapError), this.mapError)
+      : Effect.runSync(Effect.cached(Effect.map(
+        Stream.runCollect(this.stream),
+        (pieces) => new WholeResponse(this.inner, joined(pieces), this.mapError)
+      )))
+  }
 }
 
 /** A response whose body has been read. */
-class WholeResponse extends MappedResponse {
+export class WholeResponse extends MappedResponse {
   readonly #bytes: Uint8Array<ArrayBuffer>
 
   constructor(inner: HttpClientResponse.HttpClientResponse, bytes: Uint8Array<ArrayBuffer>, mapError: MapError) {
     super(inner, mapError)
     this.#bytes = bytes
+    this.received = bytes.length
   }
 
   override get text(): Effect.Effect<string, HttpClientError.HttpClientError> {
@@ -121,10 +163,10 @@ class WholeResponse extends MappedResponse {
   }
 }
 
-/** A response that is partly read: what was read, then the rest. It can be read whole many times, as a stream once. */
-class ContinuedResponse extends MappedResponse {
+/** A response whose body arrives elsewhere. Its failures are mapped already. */
+export class ContinuedResponse extends MappedResponse {
   readonly #stream: Stream.Stream<Uint8Array, HttpClientError.HttpClientError>
-  readonly #whole: Effect.Effect<WholeResponse, HttpClientError.HttpClientError>
+  readonly #complete: Effect.Effect<WholeResponse, HttpClientError.HttpClientError>
   /** What was read. */
   readonly beginning: ReadonlyArray<Uint8Array>
   /** Gives up the rest. */
@@ -133,49 +175,38 @@ class ContinuedResponse extends MappedResponse {
   constructor(
     inner: HttpClientResponse.HttpClientResponse,
     stream: Stream.Stream<Uint8Array, HttpClientError.HttpClientError>,
-    whole: Effect.Effect<WholeResponse, HttpClientError.HttpClientError>,
+    complete: Effect.Effect<WholeResponse, HttpClientError.HttpClientError>,
     mapError: MapError,
     { beginning, release }: Pick<ContinuedResponse, "beginning" | "release">
   ) {
     super(inner, mapError)
     this.#stream = stream
-    this.#whole = Effect.mapError(whole, mapError)
+    this.#complete = complete
     this.beginning = beginning
     this.release = release
   }
 
   override get stream(): Stream.Stream<Uint8Array, HttpClientError.HttpClientError> {
-    return Stream.mapError(this.#stream, this.mapError)
+    return this.#stream
   }
-  override get text(): Effect.Effect<string, HttpClientError.HttpClientError> {
-    return Effect.flatMap(this.#whole, (whole) => whole.text)
-  }
-  override get json(): Effect.Effect<Schema.Json, HttpClientError.HttpClientError> {
-    return Effect.flatMap(this.#whole, (whole) => whole.json)
-  }
-  override get arrayBuffer(): Effect.Effect<ArrayBuffer, HttpClientError.HttpClientError> {
-    return Effect.flatMap(this.#whole, (whole) => whole.arrayBuffer)
-  }
-  override get urlParamsBody(): HttpClientResponse.HttpClientResponse["urlParamsBody"] {
-    return Effect.flatMap(this.#whole, (whole) => whole.urlParamsBody)
-  }
-  override get formData(): HttpClientResponse.HttpClientResponse["formData"] {
-    return Effect.flatMap(this.#whole, (whole) => whole.formData)
+  protected override get whole(): Effect.Effect<WholeResponse, HttpClientError.HttpClientError> {
+    return this.#complete
   }
 }
 
 /**
  * Reads a body to its end, or a little more than `maxBytes` of a longer one, whose rest is left to the caller. Failures of
- * this read are not mapped.
+ * this read are not mapped. `arrived` hears of each piece, at the cost of reading piece by piece.
  */
 export const whole = (
   response: HttpClientResponse.HttpClientResponse,
   maxBytes: number,
-  mapError: MapError
+  mapError: MapError,
+  arrived?: () => void
 ): Effect.Effect<MappedResponse, HttpClientError.HttpClientError> =>
-  isAtMost(response.headers, maxBytes)
-    ? Effect.map(response.arrayBuffer, (buffer) => new WholeResponse(response, new Uint8Array(buffer), mapError))
-    : unmeasured(response, maxBytes, mapError)
+  arrived === undefined && (announced(response) ?? Infinity) <= maxBytes
+    ? readWhole(response, mapError)
+    : unmeasured(response, maxBytes, mapError, arrived)
 
 /** What an attempt has read of a body. */
 export const beginningOf = (
@@ -189,20 +220,28 @@ export const beginningOf = (
 export const release = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
   response instanceof ContinuedResponse ? response.release : Effect.void
 
-// `fetch` unpacks a body but keeps the length of the packed one.
-const isAtMost = (headers: Headers.Headers, maxBytes: number): boolean =>
-  headers["content-encoding"] === undefined && Number(headers["content-length"] ?? NaN) <= maxBytes
+const readWhole = (
+  response: HttpClientResponse.HttpClientResponse,
+  mapError: MapError
+): Effect.Effect<WholeResponse, HttpClientError.HttpClientError> =>
+  Effect.flatMap(response.arrayBuffer, (buffer) => {
+    const failure = check(response, buffer.byteLength)
+    return failure === undefined
+      ? Effect.succeed(new WholeResponse(response, new Uint8Array(buffer), mapError))
+      : Effect.fail(failure)
+  })
 
 const unmeasured = (
   response: HttpClientResponse.HttpClientResponse,
   maxBytes: number,
-  mapError: MapError
+  mapError: MapError,
+  arrived: (() => void) | undefined
 ): Effect.Effect<MappedResponse, HttpClientError.HttpClientError> =>
   Effect.suspend(() => {
     const scope = Scope.makeUnsafe()
     const close = Scope.close(scope, Exit.void)
     return Effect.onExit(
-      begin(response, scope, maxBytes, mapError),
+      begin(response, scope, maxBytes, mapError, arrived),
       // The caller reads the rest, and closes the scope.
       (exit) => Exit.isSuccess(exit) && exit.value instanceof ContinuedResponse ? Effect.void : close
     )
@@ -212,14 +251,16 @@ const begin = Effect.fnUntraced(function*(
   response: HttpClientResponse.HttpClientResponse,
   scope: Scope.Closeable,
   maxBytes: number,
-  mapError: MapError
+  mapError: MapError,
+  arrived: (() => void) | undefined
 ) {
-  const pull = yield* Scope.provide(Stream.toPull(response.stream), scope)
+  const pull = complete(response, yield* Scope.provide(Stream.toPull(response.stream), scope), identity)
   const chunks: Array<Uint8Array> = []
   let size = 0
   while (size <= maxBytes) {
     const next = yield* Pull.catchDone(pull, () => Effect.undefined)
     if (next === undefined) return new WholeResponse(response, concat(chunks, size), mapError)
+    arrived?.()
     for (const chunk of next) {
       chunks.push(chunk)
       size += chunk.length
@@ -229,23 +270,28 @@ const begin = Effect.fnUntraced(function*(
   const rest = Stream.concat(Stream.fromIterable(chunks), Stream.fromPull(Effect.succeed(pull))).pipe(
     Stream.ensuring(release)
   )
-  // A second read would find the rest gone, and take the beginning for the whole.
+  // It can be read whole many times, as a stream once: a second read would find the rest gone.
   let begun = false
-  const once = Stream.suspend(() => {
-    if (begun) return Stream.fail(alreadyRead(response))
-    begun = true
-    return rest
-  })
-  const whole = yield* Effect.cached(Effect.map(Stream.runCollect(once), (all) => {
-    const length = all.reduce((sum, chunk) => sum + chunk.length, 0)
-    return new WholeResponse(response, concat(all, length), mapError)
-  }))
+  const once = Stream.mapError(
+    Stream.suspend(() => {
+      if (begun) return Stream.fail(alreadyRead(response))
+      begun = true
+      return rest
+    }),
+    mapError
+  )
+  const whole = yield* Effect.cached(
+    Effect.map(Stream.runCollect(once), (all) => new WholeResponse(response, joined(all), mapError))
+  )
   return new ContinuedResponse(response, once, whole, mapError, { beginning: chunks, release })
 })
 
 const utf8 = new TextDecoder()
 
-const alreadyRead = (response: HttpClientResponse.HttpClientResponse): HttpClientError.HttpClientError => {
+const joined = (pieces: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> =>
+  concat(pieces, pieces.reduce((sum, piece) => sum + piece.length, 0))
+
+export const alreadyRead = (response: HttpClientResponse.HttpClientResponse): HttpClientError.HttpClientError => {
   const cause = new Error("the body was already read as a stream")
   const reason = new HttpClientError.DecodeError({ request: response.request, response, cause })
   return new HttpClientError.HttpClientError({ reason })

@@ -15,7 +15,7 @@ import type * as Pull from "effect/Pull"
 import { constants } from "node:http2"
 import type { Readable } from "node:stream"
 import * as Connector from "./connector.ts"
-import * as Instrumentation from "./instrumentation.ts"
+import { singleTraceHeaders } from "./instrumentation.ts"
 import * as PoolWatch from "./poolWatch.ts"
 import { type Body, PlainResponse, type RawHeaders } from "./response.ts"
 import type * as Routes from "./routes.ts"
@@ -60,7 +60,8 @@ export const make = (routes: Routes.Routes, options: PoolWatch.Options): HttpCli
       fiber.getRef(SendProgress.Current)?.follow(exchange)
       // The scope may be closed already.
       if (signal.aborted) return exchange.abort()
-      const dispatch = () =>
+      singleTraceHeaders()
+      try {
         routes.dispatcher.dispatch({
           ...fiber.getRef(NodeHttpClient.UndiciOptions),
           method: request.method,
@@ -70,9 +71,6 @@ export const make = (routes: Routes.Routes, options: PoolWatch.Options): HttpCli
           path: url.pathname + url.search,
           body: plainBody(request.body)
         }, exchange)
-      try {
-        if (Instrumentation.isInstrumented() && Instrumentation.ownsTrace(fiber)) Instrumentation.withoutSpans(dispatch)
-        else dispatch()
       } catch (cause) {
         exchange.onResponseError(undefined, cause)
       }

@@ -1,6 +1,4 @@
-import { Agent, type Dispatcher } from "@effect/platform-node/Undici"
-import * as Predicate from "effect/Predicate"
-import * as Connection from "./connection.ts"
+import { Agent, type Dispatcher, Pool } from "@effect/platform-node/Undici"
 import * as Connector from "./connector.ts"
 import * as NoProxy from "./noProxy.ts"
 
@@ -10,7 +8,7 @@ export interface Options extends Omit<Connector.Options, "closing"> {
   /** For the connection to the proxy, which does not get the client's certificate. */
   readonly proxyTls: Connector.Options["tls"]
   /** Options of each pool. */
-  readonly pool: Omit<Connection.Options, "connect" | "allowH2">
+  readonly pool: Pick<Agent.Options, "connections" | "keepAliveTimeout" | "keepAliveMaxTimeout" | "clientTtl">
   readonly proxy: {
     readonly http: URL | undefined
     readonly https: URL | undefined
@@ -36,27 +34,23 @@ export const make = (options: Options): Routes => {
   const { http2: allowH2 } = options
   const closing = new AbortController()
   const connect = { ...options, closing: closing.signal }
-  const agent = (connect: Connection.Options["connect"]) =>
-    new Agent({
-      // undici itself rules HTTP/2 out for some requests, such as upgrades.
-      factory: (origin, options) => {
-        const ruledOut = Predicate.hasProperty(options, "allowH2") && options.allowH2 === false
-        return Connection.pool(origin, { ...pool, allowH2: allowH2 && !ruledOut, connect })
-      }
-    })
-  const direct: Route = { dispatcher: agent(Connector.direct(connect)), proxy: undefined }
+  const direct: Route = {
+    dispatcher: new Agent({ ...pool, allowH2, connect: Connector.direct(connect) }),
+    proxy: undefined
+  }
   const opened: Array<Dispatcher> = [direct.dispatcher]
   const open = <D extends Dispatcher>(dispatcher: D): D => {
     opened.push(dispatcher)
     return dispatcher
   }
   const hop = { ...connect, http2: false, tls: options.proxyTls }
-  const toProxy = (url: URL) => open(Connection.pool(url.origin, { ...pool, connect: Connector.direct(hop) }))
+  const toProxy = (url: URL) => open(new Pool(url.origin, { ...pool, connect: Connector.direct(hop) }))
 
   const tunneled = (url: URL): Route => {
     // Each tunnel keeps its connection to the proxy for itself.
     const proxy = { dispatcher: toProxy(url), origin: url.origin, name: url.host, headers: credentials(url) }
-    return { dispatcher: open(agent(Connector.through(proxy, connect))), proxy: url.host }
+    const tunnel = Connector.through(proxy, connect)
+    return { dispatcher: open(new Agent({ ...pool, allowH2, connect: tunnel })), proxy: url.host }
   }
   // Without a tunnel: the proxy reads the request.
   const forwarded = (url: URL): Route => {

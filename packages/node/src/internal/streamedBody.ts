@@ -4,7 +4,6 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as HttpBody from "effect/http/HttpBody"
 import * as Stream from "effect/Stream"
-import { AsyncLocalStorage } from "node:async_hooks"
 import { Readable } from "node:stream"
 
 /**
@@ -34,30 +33,27 @@ export const make = (body: HttpBody.Stream): Effect.Effect<StreamedBody> =>
         else Effect.runFork(Fiber.interrupt(fiber)).addObserver(() => callback(error))
       }
     })
-    // What it reads from belongs to the caller, not to undici.
-    const inThisContext = AsyncLocalStorage.snapshot()
-    const start = () =>
-      inThisContext(() => {
-        const fiber = Effect.runForkWith(context)(Stream.runForEachArray(body.stream, (chunks) => {
-          wanted = false
-          for (const chunk of chunks) {
-            if (contentLength !== undefined && taken.bytes + chunk.byteLength > contentLength) return wrongLength
-            taken.bytes += chunk.byteLength
-            readable.push(chunk)
-          }
-          return room
-        }))
-        fiber.addObserver((exit) => {
-          if (exit._tag === "Success" && (contentLength === undefined || taken.bytes === contentLength)) {
-            taken.ended = true
-            readable.push(null)
-            return
-          }
-          taken.failure = exit._tag === "Failure" ? errorOf(exit.cause) : new errors.RequestContentLengthMismatchError()
-          readable.destroy(taken.failure)
-        })
-        return fiber
+    const start = () => {
+      const fiber = Effect.runForkWith(context)(Stream.runForEachArray(body.stream, (chunks) => {
+        wanted = false
+        for (const chunk of chunks) {
+          if (contentLength !== undefined && taken.bytes + chunk.byteLength > contentLength) return wrongLength
+          taken.bytes += chunk.byteLength
+          readable.push(chunk)
+        }
+        return room
+      }))
+      fiber.addObserver((exit) => {
+        if (exit._tag === "Success" && (contentLength === undefined || taken.bytes === contentLength)) {
+          taken.ended = true
+          readable.push(null)
+          return
+        }
+        taken.failure = exit._tag === "Failure" ? errorOf(exit.cause) : new errors.RequestContentLengthMismatchError()
+        readable.destroy(taken.failure)
       })
+      return fiber
+    }
     // Over HTTP/2, undici destroys it with an error after it stopped listening.
     readable.on("error", () => {})
     return new StreamedBody(readable, body, taken)

@@ -1,0 +1,94 @@
+import type * as ApiError from "@effect-resilience/errors/ApiError"
+import type * as Transport from "@effect-resilience/errors/Transport"
+import * as Time from "@effect-resilience/kernel/Time"
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import type { SendProgress } from "../SendProgress.ts"
+
+/** The limits of an attempt, in milliseconds; `Infinity` is none. */
+export interface Limits {
+  readonly attempt: number
+  readonly connect: number
+  readonly firstByte: number
+  readonly idle: number
+}
+
+interface Options {
+  readonly timeout?: Duration.Input | undefined
+  readonly connect?: Duration.Input | undefined
+  readonly firstByte?: Duration.Input | undefined
+  readonly idle?: Duration.Input | undefined
+}
+
+export const read = ({ connect, firstByte, idle, timeout }: Options): Limits => ({
+  attempt: millisOf(timeout),
+  connect: millisOf(connect),
+  firstByte: millisOf(firstByte),
+  idle: millisOf(idle)
+})
+
+const millisOf = (limit: Duration.Input | undefined): number =>
+  limit === undefined ? Infinity : Duration.toMillis(limit)
+
+type Name = keyof Limits
+
+/**
+ * Which limit an attempt reaches next. One timer serves all of them: it asks when it has passed, so that a piece of a body
+ * costs no more than a look at the clock.
+ */
+export class AttemptLimits {
+  private readonly limits: Limits
+  private readonly progress: SendProgress
+  private readonly clock: Clock.Clock
+  private readonly begunAt: number
+  /** When the limit passes that is waited for. */
+  private until: number | undefined = undefined
+  private next: Name = "attempt"
+  /** When the last piece of the response came; its headers are the first. */
+  private since: number | undefined = undefined
+
+  constructor(limits: Limits, progress: SendProgress, clock: Clock.Clock) {
+    this.limits = limits
+    this.progress = progress
+    this.clock = clock
+    this.begunAt = Time.monotonicMillis(clock)
+  }
+
+  /** Headers, or a piece of the body. */
+  arrived(): void {
+    this.since = Time.monotonicMillis(this.clock)
+  }
+
+  /** For how long to wait; not at all where what was waited for last has passed, whatever the clock says of its timer. */
+  remaining(): number {
+    const { attempt, connect, firstByte, idle } = this.limits
+    const waited = this.until
+    let until = this.begunAt + attempt
+    this.next = "attempt"
+    const consider = (name: Name, at: number) => {
+      if (at >= until) return
+      until = at
+      this.next = name
+    }
+    if (this.since === undefined) {
+      // At first, nothing is known of any transport.
+      if (waited === undefined || this.progress.reached === "nothing") consider("connect", this.begunAt + connect)
+      consider("firstByte", this.begunAt + firstByte)
+    } else consider("idle", this.since + idle)
+    this.until = until
+    if (until === Infinity) return Infinity
+    return until === waited ? 0 : until - Time.monotonicMillis(this.clock)
+  }
+
+  /** What the limit was that has passed, for the error. */
+  get passed(): Pick<ApiError.Timeout, "timeout" | "phase"> {
+    return { timeout: Duration.millis(this.limits[this.next]), phase: phaseOf(this.next, this.progress.reached) }
+  }
+}
+
+const phaseOf = (limit: Name, reached: Transport.Reached | undefined): ApiError.Timeout["phase"] => {
+  if (limit === "idle") return "body"
+  if (reached === "nothing") return "connect"
+  if (reached === "connected") return "send"
+  return limit === "firstByte" ? "response" : "attempt"
+}

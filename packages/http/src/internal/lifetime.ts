@@ -1,0 +1,351 @@
+import * as ApiError from "@effect-resilience/errors/ApiError"
+import { concat } from "@effect-resilience/kernel/Bytes"
+import * as Time from "@effect-resilience/kernel/Time"
+import * as Timer from "@effect-resilience/kernel/Timer"
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type * as HttpClientError from "effect/http/HttpClientError"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Pull from "effect/Pull"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { broken } from "./completeness.ts"
+import {
+  alreadyRead,
+  ContinuedResponse,
+  type MapError,
+  type MappedResponse,
+  type Pieces,
+  WholeResponse
+} from "./mappedResponse.ts"
+
+type Response = HttpClientResponse.HttpClientResponse
+type BodyError = HttpClientError.HttpClientError
+type AnyFiber = Fiber.Fiber<unknown, unknown>
+
+/** In bytes: how much of a body is read before it is asked for. A shorter one that nobody asks for holds nothing. */
+const ahead = 65_536
+
+/** What an attempt knows of its response. */
+export interface Held {
+  readonly response: MappedResponse
+  readonly mapError: MapError
+  readonly idleMillis: number
+  readonly silent: () => BodyError
+}
+
+/**
+ * One call whose attempts end with the bodies of their responses.
+ *
+ * An attempt reads its body itself, and the caller, who has the response since its headers came, takes what was read. So a body
+ * that breaks is a failure of the attempt like any other, which a retry repeats as long as nothing was taken.
+ */
+export class Lifetime {
+  private readonly call: () => AnyFiber
+  private handOver: ((response: Response) => void) | undefined
+  /** How the call ended. */
+  private exit: Exit.Exit<unknown, unknown> | undefined = undefined
+  /** The attempt whose body is read now, or was read last. */
+  private held: Held | undefined = undefined
+  private pump: AnyFiber | undefined = undefined
+  private clock: Clock.Clock | undefined = undefined
+  /** Since when a piece is waited for, or there is enough. */
+  private since = 0
+  private chunks: Array<Uint8Array> = []
+  private size = 0
+  private more: (() => void) | undefined = undefined
+  private reading: "nothing" | "whole" | "stream" = "nothing"
+  private readers = 0
+  private delivered = 0
+  /** Why no attempt may read any more: the body is complete, or parts of another one were delivered. */
+  private last: Effect.Effect<Response, BodyError> | undefined = undefined
+  private stopped = false
+  private discarded: (() => BodyError) | undefined = undefined
+  private whole: WholeResponse | undefined = undefined
+  private waiting: Array<() => void> = []
+
+  constructor(call: () => AnyFiber, handOver: (response: Response) => void) {
+    this.call = call
+    this.handOver = handOver
+  }
+
+  /** Whether the caller has asked for the body. */
+  get isUnread(): boolean {
+    return this.reading === "nothing"
+  }
+
+  /** Waits while another attempt of the call reads its body. A hedge has several at once. */
+  turn(): Effect.Effect<void> {
+    return Effect.suspend(() => this.pump === undefined ? Effect.void : Effect.andThen(this.news, this.turn()))
+  }
+
+  /** Reads the body of an attempt to its end. */
+  hold(held: Held): Effect.Effect<Response, BodyError> {
+    return Effect.suspend(() => {
+      if (this.pump === undefined && this.last === undefined) return this.read(held)
+      const discard = Effect.ignore(Effect.scoped(Stream.toPull(held.response.stream)))
+      return Effect.flatMap(
+        Effect.onInterrupt(this.turn(), () => discard),
+        () => this.last === undefined ? this.read(held) : Effect.andThen(discard, this.last)
+      )
+    })
+  }
+
+  private read(held: Held): Effect.Effect<Response, BodyError> {
+    return Effect.callback<Response, BodyError>((resume) => {
+      const context = Fiber.getCurrent()?.context ?? Context.empty()
+      this.begin(held, context)
+      const pump = Effect.runForkWith(context)(read(this, held.response))
+      const exit = pump.pollUnsafe()
+      if (exit !== undefined) return resume(this.over(held, exit))
+      this.pump = pump
+      let silent = false
+      const wait = (): Timer.Wait | undefined => {
+        if (held.idleMillis === Infinity) return undefined
+        const { since } = this
+        return Timer.startUnsafe(context, since + held.idleMillis - this.now(), () => {
+          // A caller that takes its time is not a silent server.
+          if (this.isFull && this.reading === "stream") this.since = this.now()
+          if (this.since !== since) {
+            timer = wait()
+            return
+          }
+          silent = true
+          pump.interruptUnsafe()
+        })
+      }
+      let timer = wait()
+      pump.addObserver((exit) => {
+        timer?.cancel()
+        const wentSilent = silent && Exit.isFailure(exit) && !Cause.hasDies(exit.cause)
+        resume(Effect.suspend(() => this.over(held, wentSilent ? this.silence(held) : exit)))
+      })
+      if (this.handOver !== undefined) this.handOverLater(held, pump, context)
+      return Effect.andThen(Fiber.interrupt(pump), Effect.sync(() => this.over(held, Exit.interrupt())))
+    })
+  }
+
+  // A small body mostly comes with its headers. After a turn of the event loop its call is over, and nothing is left to wait for.
+  private handOverLater(held: Held, pump: AnyFiber, context: Context.Context<never>): void {
+    const handingOver = Effect.sync(() => {
+      if (this.pump !== pump) return
+      this.handOver?.(this.responseOf(held))
+      this.handOver = undefined
+    })
+    Effect.runForkWith(context)(Effect.andThen(Effect.yieldNow, handingOver))
+  }
+
+  /** The call is over. */
+  end(exit: Exit.Exit<unknown, unknown>): void {
+    this.exit = exit
+    this.wake()
+  }
+
+  /** Takes pieces from the attempt; waits while there are enough. */
+  add(pieces: Pieces): Effect.Effect<void> | undefined {
+    for (const piece of pieces) {
+      this.chunks.push(piece)
+      this.size += piece.length
+    }
+    this.since = this.now()
+    if (this.reading === "stream") this.wake()
+    return this.isFull ? Effect.callback((resume) => void (this.more = () => resume(Effect.void))) : undefined
+  }
+
+  private get isFull(): boolean {
+    return this.size >= ahead && this.reading !== "whole"
+  }
+
+  private begin(held: Held, context: Context.Context<never>): void {
+    this.held = held
+    this.clock = Context.get(context, Clock.Clock)
+    this.since = this.now()
+    this.drop()
+  }
+
+  private drop(): void {
+    this.chunks = []
+    this.size = 0
+    this.more = undefined
+  }
+
+  private now(): number {
+    return Time.monotonicMillis(this.clock as Clock.Clock)
+  }
+
+  private silence({ silent }: Held): Exit.Exit<void, BodyError> {
+    if (!this.isUnread) return Exit.fail(silent())
+    this.discarded = silent
+    this.drop()
+    return Exit.void
+  }
+
+  private over(held: Held, exit: Exit.Exit<void, BodyError>): Effect.Effect<Response, BodyError> {
+    if (this.held !== held || this.last !== undefined) return this.last ?? Effect.interrupt
+    this.pump = undefined
+    if (Exit.isSuccess(exit) || this.stopped) {
+      held.response.received = this.delivered + this.size
+      return this.last = Effect.succeed(
+        this.handOver === undefined ? held.response : this.joined(held)
+      )
+    }
+    const failure = this.failureOf(exit.cause)
+    // Another attempt of a hedge may go on where this one has delivered nothing.
+    this.wake()
+    return failure
+  }
+
+  private failureOf(cause: Cause.Cause<BodyError>): Effect.Effect<never, BodyError> {
+    if (this.delivered === 0) {
+      this.drop()
+      return Effect.failCause(cause)
+    }
+    const bytes = this.delivered + this.size
+    const parts = Effect.failCause(Cause.map(cause, (error) => partsDelivered(error, bytes)))
+    this.last = parts
+    return parts
+  }
+
+  private responseOf({ mapError, response }: Held): Response {
+    return new ContinuedResponse(response, Stream.suspend(() => this.stream), this.complete(), mapError, nothing)
+  }
+
+  /** Why the body cannot be read, or not in another way. */
+  private get unreadable(): BodyError | undefined {
+    if (this.discarded !== undefined) return this.discarded()
+    const { mapError, response } = this.held as Held
+    return this.reading === "stream" ? mapError(alreadyRead(response)) : undefined
+  }
+
+  private get stream(): Stream.Stream<Uint8Array, BodyError> {
+    const { unreadable } = this
+    if (unreadable !== undefined) return Stream.fail(unreadable)
+    if (this.reading === "whole" || this.exit !== undefined) {
+      return Stream.flatMap(Stream.fromEffect(this.complete()), (whole) => whole.stream)
+    }
+    this.reading = "stream"
+    const next: Pull.Pull<Pieces, BodyError> = Effect.suspend(() => {
+      const { chunks, exit } = this
+      if (Arr.isArrayNonEmpty(chunks)) {
+        this.delivered += this.size
+        this.chunks = []
+        this.size = 0
+        this.goOn()
+        return Effect.succeed(chunks)
+      }
+      if (exit === undefined) return Effect.andThen(this.news, next)
+      return Exit.isSuccess(exit) ? Cause.done() : this.failWith(exit.cause)
+    })
+    return Stream.fromChannel(
+      Channel.fromTransform((_, scope) =>
+        Effect.as(Scope.addFinalizerExit(scope, (exit) => this.leave(Exit.hasInterrupts(exit))), next)
+      )
+    )
+  }
+
+  /** The whole body, as often as it is asked for. */
+  private complete(): Effect.Effect<WholeResponse, BodyError> {
+    return Effect.suspend(() => {
+      const { exit, unreadable } = this
+      if (unreadable !== undefined) return Effect.fail(unreadable)
+      this.reading = "whole"
+      this.goOn()
+      if (exit !== undefined) {
+        return Exit.isSuccess(exit) ? Effect.succeed(this.joined(this.held as Held)) : this.failWith(exit.cause)
+      }
+      this.readers++
+      const ended = Effect.onExitPrimitive(this.ended(), (exit) => {
+        this.readers--
+        return Exit.hasInterrupts(exit) && this.readers === 0 ? this.leave(true) : undefined
+      })
+      return Effect.andThen(ended, this.complete())
+    })
+  }
+
+  private joined({ mapError, response }: Held): WholeResponse {
+    return this.whole ??= new WholeResponse(response, concat(this.chunks, this.size), mapError)
+  }
+
+  /** Whatever the call failed with. A call that was interrupted does not interrupt who reads its response later. */
+  private failWith(cause: Cause.Cause<unknown>): Effect.Effect<never, BodyError> {
+    const { mapError, response } = this.held as Held
+    return Cause.hasInterruptsOnly(cause)
+      ? Effect.fail(mapError(broken(response, "since the call was interrupted")))
+      : Effect.failCause(cause as Cause.Cause<BodyError>)
+  }
+
+  private goOn(): void {
+    const { more } = this
+    if (more === undefined || this.isFull) return
+    this.more = undefined
+    this.since = this.now()
+    more()
+  }
+
+  /** The caller needs no more, or is interrupted. */
+  private leave(interrupted: boolean): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { pump } = this
+      if (this.exit === undefined && this.last === undefined) {
+        this.stopped = pump !== undefined && !interrupted
+        const ending = this.stopped && pump !== undefined ? pump : this.call()
+        ending.interruptUnsafe()
+      }
+      return this.ended()
+    })
+  }
+
+  private ended(): Effect.Effect<void> {
+    return Effect.suspend(() => this.exit === undefined ? Effect.andThen(this.news, this.ended()) : Effect.void)
+  }
+
+  private get news(): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      const waiter = () => resume(Effect.void)
+      this.waiting.push(waiter)
+      return Effect.sync(() => {
+        this.waiting = this.waiting.filter((one) => one !== waiter)
+      })
+    })
+  }
+
+  private wake(): void {
+    const { waiting } = this
+    if (waiting.length === 0) return
+    this.waiting = []
+    for (const resume of waiting) resume()
+  }
+}
+
+const nothing = { beginning: [], release: Effect.void }
+
+const read = Effect.fnUntraced(function*(lifetime: Lifetime, response: Response) {
+  const scope = Scope.makeUnsafe()
+  yield* Effect.onExit(pull(lifetime, response, scope), (exit) => Scope.close(scope, exit))
+})
+
+const pull = Effect.fnUntraced(function*(lifetime: Lifetime, response: Response, scope: Scope.Scope) {
+  const pieces = yield* Scope.provide(Stream.toPull(response.stream), scope)
+  const next = Pull.catchDone(pieces, () => Effect.undefined)
+  while (true) {
+    const pieces = yield* next
+    if (pieces === undefined) return
+    const enough = lifetime.add(pieces)
+    if (enough !== undefined) yield* enough
+  }
+})
+
+// The bodies of mapped responses fail with an `ApiError`, though responses have no type for that.
+const partsDelivered = (error: BodyError, bytes: number): BodyError => {
+  const known: unknown = error
+  if (!(known instanceof ApiError.ApiError) || known.reason._tag === "PartsDelivered") return error
+  const { endpoint, method, reason: failure, requestId } = known
+  const reason = new ApiError.PartsDelivered({ failure, bytes })
+  return new ApiError.ApiError({ method, endpoint, reason, requestId }) as unknown as BodyError
+}
