@@ -51,7 +51,7 @@ import * as engine from "./internal/engine.ts"
 import type { AnyPolicy, Options } from "./internal/policy.ts"
 import { make, plain, RetryPolicy, retryWith, settingsOf } from "./internal/policy.ts"
 import { noop } from "./internal/presets.ts"
-import type { When } from "./internal/verdict.ts"
+import type { Call, Verdict, When } from "./internal/verdict.ts"
 import { decide } from "./internal/verdict.ts"
 import type * as RetryEvent from "./RetryEvent.ts"
 
@@ -220,23 +220,25 @@ export const toSchedule = <E>(
   options: CallOptions<E> = {}
 ): Schedule.Schedule<Duration.Duration, E> =>
   Schedule.fromStepWithMetadata(Effect.sync(() => {
-    const settings = settingsOf(policy)
-    const progress = { ...begin(), kinds: undefined }
+    const call: Call & { startMillis: number } = {
+      ...begin(),
+      settings: settingsOf(policy),
+      startMillis: 0,
+      kinds: undefined
+    }
     return ({ attempt, elapsed, input: error }: Schedule.InputMetadata<E>) =>
       Effect.withFiber((fiber) => {
         const recovery = engine.recoveryOf(fiber, options, error)
-        const startMillis = Time.nowUnsafe(fiber.context) - elapsed
-        return decide(
-          { fiber, settings, error, recovery, attempt, startMillis, progress },
-          options.when,
-          (verdict) =>
-            engine.notifyThen(
-              fiber,
-              options,
-              typeof verdict === "number" ? next(verdict) : Cause.done(Duration.zero),
-              () => engine.eventOf(error, recovery, attempt, verdict)
-            )
-        )
+        call.startMillis = Time.nowUnsafe(fiber.context) - elapsed
+        const step = (verdict: Verdict) => {
+          const then = typeof verdict === "number" ? next(verdict) : Cause.done(Duration.zero)
+          const observer = engine.observerOf(fiber, options)
+          return observer === undefined
+            ? then
+            : Effect.andThen(observer(engine.eventOf(error, recovery, attempt, verdict)), then)
+        }
+        const verdict = decide(fiber, call, error, recovery, attempt, options.when)
+        return Effect.isEffect(verdict) ? Effect.flatMap(verdict, step) : step(verdict)
       })
   }))
 

@@ -13,7 +13,7 @@ import * as Predicate from "effect/Predicate"
 import * as Attempt from "../Attempt.ts"
 import * as RetryEvent from "../RetryEvent.ts"
 import * as budgets from "./budget.ts"
-import type { Progress, Settings, Verdict, When } from "./verdict.ts"
+import type { Call, Settings, Verdict, When } from "./verdict.ts"
 import { decide } from "./verdict.ts"
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
@@ -112,8 +112,7 @@ const judged = <A, E, R>(
           result,
           wanted === true ? Recovery.retry : wanted
         )
-        return proceed(fiber, run(), new RetryEvent.RetriedResult(result), recovery, undefined, () =>
-          Effect.succeed(result))
+        return proceed(fiber, run(), new RetryEvent.RetriedResult(result), recovery, undefined, undefined)
       })
     }
   })
@@ -141,12 +140,10 @@ const inside = <A, E, R>(
 
 // One retried call, made when its first attempt has failed. 100,000 of them can wait at once, so it holds what it must,
 // and the next attempt is built only when its time has come.
-interface Run<A, E, R> extends Progress {
+interface Run<A, E, R> extends Call {
   attempt: Attempt.Attempt
   failures: Failure<E | RetryEvent.RetriedResult<A>> | undefined
-  readonly settings: Settings
   readonly options: Options<E, A>
-  readonly startMillis: number
   readonly again: Effect.Effect<A, E, R>
 }
 
@@ -182,35 +179,46 @@ const failed = <A, E, R>(run: Run<A, E, R>, cause: Cause.Cause<E>): Effect.Effec
   return Effect.withFiber((fiber) => {
     const { error } = failure
     const { options } = run
-    return proceed(fiber, run, error, recoveryOf(fiber, options, error), options.when, () => Effect.failCause(cause))
+    return proceed(fiber, run, error, recoveryOf(fiber, options, error), options.when, cause)
   })
 }
 
-// `ended` is what the attempt ended with, and the call does where there is no further one.
 const proceed = <A, E, R, Error extends E | RetryEvent.RetriedResult<A>>(
   fiber: AnyFiber,
   run: Run<A, E, R>,
   error: Error,
   recovery: Recovery.Recovery,
   when: When<Error> | undefined,
-  ended: () => Effect.Effect<A, E>
+  cause: Cause.Cause<E> | undefined
 ): Effect.Effect<A, E, R> => {
-  const { options, settings, startMillis } = run
+  const verdict = decide(fiber, run, error, recovery, run.attempt.attempt, when)
+  return Effect.isEffect(verdict)
+    ? Effect.flatMap(verdict, (verdict) => settle(fiber, run, error, recovery, verdict, cause))
+    : settle(fiber, run, error, recovery, verdict, cause)
+}
+
+// Without a further attempt, the call ends with what the last one ended with: its cause, or the result that was to be retried.
+const settle = <A, E, R>(
+  fiber: AnyFiber,
+  run: Run<A, E, R>,
+  error: E | RetryEvent.RetriedResult<A>,
+  recovery: Recovery.Recovery,
+  verdict: Verdict,
+  cause: Cause.Cause<E> | undefined
+): Effect.Effect<A, E, R> => {
   const { attempt } = run.attempt
-  return decide(
-    { fiber, settings, error, recovery, attempt, startMillis, progress: run },
-    when,
-    (verdict) => {
-      if (typeof verdict === "number") {
-        prepareNext(run, error, recovery, verdict)
-        const next = Timer.delayUnsafe(fiber.context, run.again, verdict)
-        return notifyThen(fiber, options, next, () => eventOf(error, recovery, attempt, verdict))
-      }
-      const stopped = eventOf(error, recovery, attempt, verdict)
-      remember(run, stopped, verdict)
-      return notifyThen(fiber, options, ended(), () => stopped)
-    }
-  )
+  const observer = observerOf(fiber, run.options)
+  if (typeof verdict === "number") {
+    prepareNext(run, error, recovery, verdict)
+    const next = Timer.delayUnsafe(fiber.context, run.again, verdict)
+    return observer === undefined ? next : Effect.andThen(observer(eventOf(error, recovery, attempt, verdict)), next)
+  }
+  const stopped = eventOf(error, recovery, attempt, verdict)
+  remember(run, stopped, verdict)
+  const ended = cause === undefined
+    ? Effect.succeed((error as RetryEvent.RetriedResult<A>).result)
+    : Effect.failCause(cause)
+  return observer === undefined ? ended : Effect.andThen(observer(stopped), ended)
 }
 
 export const eventOf = <E>(
@@ -244,18 +252,14 @@ export const recoveryOf = <E>(
     classify?.(error) ?? Classifier.classify(error, fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
   )
 
-/** Does `then`, after all observers have had the event. */
-export const notifyThen = <E, A, E2, R>(
+/** Who hears of the events of a call, if anybody does. */
+export const observerOf = <E>(
   fiber: AnyFiber,
-  options: { readonly onEvent?: RetryEvent.Observer<E> | undefined },
-  then: Effect.Effect<A, E2, R>,
-  event: () => RetryEvent.RetryEvent<E>
-): Effect.Effect<A, E2, R> => {
+  { onEvent }: { readonly onEvent?: RetryEvent.Observer<E> | undefined }
+): RetryEvent.Observer<E> | undefined => {
   const observer = fiber.getRef(RetryEvent.CurrentObserver)
-  if (observer === undefined && options.onEvent === undefined) return then
-  const happened = event()
-  const observed = observer === undefined ? then : Effect.andThen(observer(happened), then)
-  return options.onEvent === undefined ? observed : Effect.andThen(options.onEvent(happened), observed)
+  if (observer === undefined || onEvent === undefined) return onEvent ?? observer
+  return (event) => Effect.andThen(onEvent(event), observer(event))
 }
 
 // What a run keeps of its failures.

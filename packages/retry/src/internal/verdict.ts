@@ -28,8 +28,10 @@ export interface KindSettings {
   readonly cost: number | undefined
 }
 
-/** Where a call stands: in the backoff of its policy, and in what the policy does otherwise for kinds. */
-export interface Progress extends delays.Position {
+/** A call that is retried: where it stands in the backoff of its policy, and in what the policy does otherwise for kinds. */
+export interface Call extends delays.Position {
+  readonly settings: Settings
+  readonly startMillis: number
   kinds: Map<KindSettings, OfKind> | undefined
 }
 
@@ -39,17 +41,7 @@ interface OfKind extends delays.Position {
   count: number
 }
 
-/** An attempt that failed, and everything that is known of its call. */
-export interface Failed<out E = unknown> {
-  readonly fiber: Fiber.Fiber<unknown, unknown>
-  readonly settings: Settings
-  readonly error: E
-  readonly recovery: Recovery
-  readonly attempt: number
-  readonly startMillis: number
-  readonly progress: Progress
-}
-
+/** The wait before the next attempt in milliseconds, or why there is none. */
 export type Verdict = number | StopReason
 
 /**
@@ -60,38 +52,45 @@ export type Verdict = number | StopReason
  */
 export type When<in E> = (error: E, attempt: number) => boolean | Effect.Effect<boolean>
 
-/**
- * Continues with the wait before the next attempt, or with why there is none. `when` has the last word of the call on a failure
- * that the policy would retry.
- */
-export const decide = <A, E, R, Error>(
-  failed: Failed<Error>,
-  when: When<Error> | undefined,
-  then: (verdict: Verdict) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> => {
-  const ofKind = kindProgress(failed)
-  const stop = stopped(failed, ofKind)
-  if (stop !== undefined) return then(stop)
-  const allows = when === undefined || when(failed.error, failed.attempt)
-  return typeof allows === "boolean"
-    ? then(allows ? wait(failed, ofKind) : notRetryable)
-    : Effect.flatMap(allows, (allows) => then(allows ? wait(failed, ofKind) : notRetryable))
+type AnyFiber = Fiber.Fiber<unknown, unknown>
+
+/** `when` has the last word of the call on a failure that the policy would retry, and may be an effect. */
+export const decide = <Error>(
+  fiber: AnyFiber,
+  call: Call,
+  error: Error,
+  recovery: Recovery,
+  attempt: number,
+  when: When<Error> | undefined
+): Verdict | Effect.Effect<Verdict> => {
+  const ofKind = kindProgress(call, recovery)
+  const stop = stopped(fiber, call, error, recovery, attempt, ofKind)
+  if (stop !== undefined) return stop
+  if (when === undefined) return wait(fiber, call, error, recovery, ofKind)
+  const allows = when(error, attempt)
+  if (typeof allows === "boolean") return allows ? wait(fiber, call, error, recovery, ofKind) : notRetryable
+  return Effect.map(allows, (allows) => allows ? wait(fiber, call, error, recovery, ofKind) : notRetryable)
 }
 
-const kindProgress = ({ progress, recovery, settings }: Failed): OfKind | undefined => {
-  const kind = settings.kinds && kindOf(recovery)
-  const ofKind = kind && settings.kinds[kind]
+const kindProgress = (call: Call, recovery: Recovery): OfKind | undefined => {
+  const { kinds } = call.settings
+  const kind = kinds && kindOf(recovery)
+  const ofKind = kind && kinds[kind]
   if (ofKind === undefined) return undefined
-  const kinds = progress.kinds ??= new Map()
-  const known = kinds.get(ofKind)
+  const known = call.kinds?.get(ofKind)
   if (known !== undefined) return known
   const begun: OfKind = { settings: ofKind, count: 0, retries: 0, previous: 0 }
-  kinds.set(ofKind, begun)
+  call.kinds ??= new Map()
+  call.kinds.set(ofKind, begun)
   return begun
 }
 
 const stopped = (
-  { attempt, error, fiber, recovery, settings: { times } }: Failed,
+  fiber: AnyFiber,
+  { settings: { times } }: Call,
+  error: unknown,
+  recovery: Recovery,
+  attempt: number,
   ofKind: OfKind | undefined
 ): StopReason | undefined => {
   if (recovery._tag !== "Retry" && !(recovery._tag === "Reauthenticate" && ofKind)) return notRetryable
@@ -105,13 +104,19 @@ const stopped = (
 const notRetryable: StopReason = { _tag: "NotRetryable" }
 
 // The budget is asked last, since asking it costs.
-const wait = (failed: Failed, ofKind: OfKind | undefined): Verdict => {
-  const { fiber, recovery, settings, startMillis } = failed
+const wait = (
+  fiber: AnyFiber,
+  call: Call,
+  error: unknown,
+  recovery: Recovery,
+  ofKind: OfKind | undefined
+): Verdict => {
+  const { settings, startMillis } = call
   const after = recovery._tag === "Retry" ? recovery.after : undefined
   if (after !== undefined && Duration.isGreaterThan(after, settings.maxRetryAfter)) {
     return { _tag: "RetryAfterTooLong", after, max: settings.maxRetryAfter }
   }
-  const delay = delayOf(failed, ofKind, after === undefined ? 0 : Duration.toMillis(after))
+  const delay = delayOf(fiber, call, error, ofKind, after === undefined ? 0 : Duration.toMillis(after))
   if (settings.maxDuration < Infinity && Time.nowUnsafe(fiber.context) - startMillis + delay > settings.maxDuration) {
     return { _tag: "OutOfTime", limit: "maxDuration" }
   }
@@ -126,27 +131,33 @@ const wait = (failed: Failed, ofKind: OfKind | undefined): Verdict => {
  * Never before `after`. Where chance has a part in the delay, that comes on top, so that callers do not return together; where
  * the policy clamps, the delay is its bound instead.
  */
-const delayOf = ({ error, fiber, progress, settings }: Failed, ofKind: OfKind | undefined, after: number): number => {
+const delayOf = (
+  fiber: AnyFiber,
+  call: Call,
+  error: unknown,
+  ofKind: OfKind | undefined,
+  after: number
+): number => {
   const random = fiber.getRef(Random.Random)
   let drawn = false
   const drawRandom = () => {
     drawn = true
     return random.nextDoubleUnsafe()
   }
-  let { backoff } = settings
-  let position: delays.Position = progress
+  let { backoff } = call.settings
+  let position: delays.Position = call
   if (ofKind !== undefined) {
     ofKind.count++
     if (ofKind.settings.backoff !== undefined) {
       backoff = ofKind.settings.backoff
       position = ofKind
       // Retries of all kinds count, so that a failure of another kind does not begin anew. AWS's SDKs do so too.
-      position.retries = progress.retries++
+      position.retries = call.retries++
     }
   }
   const delay = delays.next(backoff.draw, position, drawRandom, error)
   if (after <= delay) return delay
-  const { clampRetryAfter } = settings
+  const { clampRetryAfter } = call.settings
   if (clampRetryAfter !== undefined) return Math.ceil(Math.min(after, delay + clampRetryAfter))
   return Math.ceil(drawn ? after + delay : after)
 }
