@@ -49,10 +49,13 @@ import type * as Classifier from "@effect-resilience/errors/Classifier"
 import type * as Field from "@effect-resilience/kernel/Field"
 import type * as Policy from "@effect-resilience/kernel/Policy"
 import type * as Fallback from "@effect-resilience/limit/Fallback"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type * as Metric from "effect/Metric"
 import * as engine from "./internal/engine.ts"
+import type { Begin, CallOptions, Promised, PromiseOptions } from "./internal/promise.ts"
+import * as promises from "./internal/promise.ts"
 import type * as Part from "./Part.ts"
 import * as standardParts from "./parts/index.ts"
 import { callsTotal as calls } from "./parts/metrics.ts"
@@ -274,17 +277,22 @@ export function make<P extends Part.Table, D extends DescriptionOf<P>, E = never
   description: D & Exactly<D, DescriptionOf<P>>,
   options: Options<Pick<P, Named<P, D>["keys"]>, E, R, P> & { readonly parts: P }
 ): Effect.Effect<Pipeline<Pick<P, Named<P, D>["keys"]>, E, R>>
-export function make<P, E, R>(
+export function make<P, E, R>(description: Part.Description, options?: AnyOptions): Effect.Effect<Pipeline<P, E, R>> {
+  return makeAny(description, options)
+}
+
+interface AnyOptions extends Options<Part.Table, unknown, unknown> {
+  readonly parts?: Part.Table
+}
+
+const makeAny = <P, E, R>(
   description: Part.Description,
-  options: Options<Part.Table, unknown, unknown> & { readonly parts?: Part.Table } = {}
-): Effect.Effect<Pipeline<P, E, R>> {
+  options: AnyOptions = {}
+): Effect.Effect<Pipeline<P, E, R>> => {
   const { around = [], classify, continues, parts = standardParts, policies = {} } = options
   // Which parts there are is known to the types of the caller only.
-  return engine.make(description, { around, classify, continues, parts, policies }) as Effect.Effect<
-    unknown
-  > as Effect.Effect<
-    Pipeline<P, E, R>
-  >
+  const made: Effect.Effect<unknown> = engine.make(description, { around, classify, continues, parts, policies })
+  return made as Effect.Effect<Pipeline<P, E, R>>
 }
 
 /**
@@ -320,6 +328,67 @@ export const withPipeline: {
     fallback?: Fallback.Fallback<A2, E2, R2>
   ) => fallback === undefined ? pipeline.execute(self) : pipeline.execute(self, fallback)
 )
+
+/**
+ * Puts a pipeline, or the one that a description stands for, around code that is not Effect. Make it once, not for each call.
+ *
+ * **Details**
+ *
+ * - A `Response` is judged by its status and by headers such as `Retry-After`: 408, 429 and most 5xx are failures to all parts. When
+ *   there is no further attempt, the last `Response` comes back, as it does from `fetch`. So it is with a `Response` that is thrown,
+ *   which then rejects. The bodies of the others are cancelled.
+ * - A call is repeated after it may have been applied only if it is `idempotent`: a function that takes a signal does not tell its
+ *   method. Otherwise an attempt that runs out of time is rejected with `TimedOut`, whose `outcomeUnknown` is true.
+ * - The signal of an attempt is aborted when the attempt has to end, and with the caller's own `signal`, whose reason rejects the call.
+ * - Each attempt runs in the `AsyncLocalStorage` context of its caller.
+ *
+ * **Gotchas**
+ *
+ * The body of a `Response` is read outside of the pipeline. To have it limited and repeated too, read it inside and throw what failed.
+ *
+ * **Example** (A call to any service)
+ *
+ * ```ts import.meta.vitest
+ * import { Pipeline } from "@effect-resilience/pipeline"
+ *
+ * let requests = 0
+ * const fetch = (_url: string, _init: { signal: AbortSignal }) =>
+ *   Promise.resolve(new Response("17 accounts", { status: ++requests < 3 ? 503 : 200 }))
+ *
+ * const ledger = Pipeline.promise({ ...Pipeline.standard, name: "ledger", retry: { backoff: { base: "1 millis" } } })
+ *
+ * const url = "https://ledger.example.com/accounts"
+ * const response = await ledger((signal) => fetch(url, { signal }), { idempotent: true })
+ * await response.text() // => "17 accounts"
+ * requests // => 3
+ * ```
+ *
+ * @category promises
+ * @since 0.1.0
+ */
+export function promise<P, E>(pipeline: Pipeline<P, E>, options?: PromiseOptions): Promised<Pipeline<P, E>>
+export function promise<D extends Description, E = never>(
+  description: D & Exactly<D, Description>,
+  options?: Options<Pick<Parts, Named<Parts, D>["keys"]>, E, never, Parts> & PromiseOptions
+): Promised<Pipeline<Pick<Parts, Named<Parts, D>["keys"]>, E>>
+export function promise<P, E>(
+  input: Part.Description | Pipeline<P, E>,
+  options: Options<Part.Table, unknown, unknown> & PromiseOptions = {}
+): Promised<Pipeline<P, E>> {
+  const { context = Context.empty() } = options
+  const classify = promises.classifierOf(options.classify)
+  const pipeline = isPipeline(input)
+    ? input
+    : Effect.runSyncWith(context)(makeAny<P, E, never>(input, { ...options, classify }))
+  const contexts = promises.contextsOf(context)
+  const call = <A>(begin: Begin<A>, options: CallOptions<A> = {}) =>
+    promises.run((self) => pipeline.execute(self), contexts, begin, options)
+  return Object.assign(call, { pipeline })
+}
+
+const isPipeline = <P, E>(input: Part.Description | Pipeline<P, E>): input is Pipeline<P, E> => "execute" in input
+
+export type { Begin, CallOptions, Promised, PromiseOptions }
 
 /**
  * Counts the calls of pipelines that have `metrics`, with the attributes `resilience.policy` (the name of the pipeline) and

@@ -164,11 +164,15 @@ class Race<A, E, R> {
 
   private launchAfter(millis: number): void {
     if (this.state !== "Running" || this.launched >= this.most || millis === Infinity) return
-    this.wait = Timer.startUnsafe(this.context, millis, () => {
+    const elapsed = Effect.sync(() => {
       this.wait = undefined
       this.launchIfAllowed()
       this.endIfNoneIsLeft()
     })
+    // In a fiber, since a fiber goes on in the asynchronous context in which it began, and a timer that calls share does not.
+    Effect.runForkWith(this.context)(Effect.callback((resume) => {
+      this.wait = Timer.startUnsafe(this.context, millis, () => resume(elapsed))
+    }))
   }
 
   private launchIfAllowed(): void {

@@ -1,0 +1,323 @@
+import type * as Classifier from "@effect-resilience/errors/Classifier"
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Repetition from "@effect-resilience/errors/Repetition"
+import * as RetryHeaders from "@effect-resilience/errors/RetryHeaders"
+import * as RetryEvent from "@effect-resilience/retry/RetryEvent"
+import type * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Effectable from "effect/Effectable"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Predicate from "effect/Predicate"
+import * as fastPath from "./fastPath.ts"
+
+/**
+ * What a single call says.
+ *
+ * - `idempotent`: whether it may be applied twice; default false. Otherwise it is repeated only after a failure that shows that
+ *   nothing was applied, such as a 429 or a refused connection.
+ * - `signal`: ends the call with its reason, and the attempt that runs.
+ * - `retryWhen`: whether a result is a failure, and how it is retried: `true` is short for `Recovery.retry`, `false` makes it a success.
+ *   By default, and where it returns `undefined`, a `Response` is judged by its status, and anything else is a success.
+ *
+ * @category promises
+ * @since 0.1.0
+ */
+export interface CallOptions<in A> {
+  readonly idempotent?: boolean | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly retryWhen?: RetryPolicy.RetryWhen<A> | undefined
+}
+
+/**
+ * What an attempt does. Its signal is aborted when the attempt has to end. A function without a parameter is given one that is never
+ * aborted.
+ *
+ * @category promises
+ * @since 0.1.0
+ */
+export type Begin<A> = (signal: AbortSignal) => PromiseLike<A> | A
+
+/**
+ * A pipeline for promises: runs what `call` begins through all parts. The promise is rejected with the error of a part, which has a
+ * `_tag`, or with what the last attempt was rejected with.
+ *
+ * @category promises
+ * @since 0.1.0
+ */
+export interface Promised<out P> {
+  <A>(call: Begin<A>, options?: CallOptions<NoInfer<A>>): Promise<A>
+  /** The pipeline itself. */
+  readonly pipeline: P
+}
+
+/**
+ * - `context`: services for the parts, such as a tracer or the clock of a test; default none.
+ *
+ * @category promises
+ * @since 0.1.0
+ */
+export interface PromiseOptions {
+  readonly context?: Context.Context<never> | undefined
+}
+
+interface Execute {
+  <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, unknown>
+}
+
+/** The contexts of calls that may be applied twice, and of others. */
+export interface Contexts {
+  readonly repeatable: Context.Context<never>
+  readonly once: Context.Context<never>
+}
+
+export const contextsOf = (context: Context.Context<never>): Contexts => {
+  const outer = Context.get(context, RetryEvent.CurrentObserver)
+  const observed = Context.add(
+    context,
+    RetryEvent.CurrentObserver,
+    outer === undefined ? discardRetried : (event) => Effect.andThen(outer(event), discardRetried(event))
+  )
+  return {
+    repeatable: Context.add(observed, Repetition.Current, "always"),
+    once: Context.add(observed, Repetition.Current, "unlessApplied")
+  }
+}
+
+/** Runs a call of promises through a pipeline. */
+export const run = <A>(
+  execute: Execute,
+  contexts: Contexts,
+  begin: Begin<A>,
+  options: CallOptions<A>
+): Promise<A> => {
+  const { signal } = options
+  return signal?.aborted === true
+    ? Promise.reject(signal.reason)
+    : new Promise((resolve, reject) => new Call(begin, options, resolve, reject).start(execute, contexts))
+}
+
+/** A classifier of the user's is about errors, not about what stands for a result. */
+export const classifierOf = (classify: Classifier.Classifier | undefined): Classifier.Classifier => (error) =>
+  error instanceof Failed ? error.recovery : classify?.(error)
+
+/** The failure that a result stands for inside the pipeline. */
+class Failed {
+  readonly _tag = "Response"
+  readonly result: unknown
+  readonly recovery: Recovery.Recovery
+  /** Whether it is given back at the end, or thrown as it was. */
+  readonly returned: boolean
+
+  constructor(result: unknown, recovery: Recovery.Recovery, returned: boolean) {
+    this.result = result
+    this.recovery = recovery
+    this.returned = returned
+  }
+
+  [Recovery.symbol](): Recovery.Recovery {
+    return this.recovery
+  }
+
+  get [Repetition.notApplied](): boolean {
+    return isResponse(this.result) && this.result.status >= 300 && this.result.status < 500
+  }
+}
+
+/** A call, which is the effect of each of its attempts. */
+class Call<A> extends Effectable.Class<A, unknown> implements fastPath.Direct<A> {
+  readonly begin: Begin<A>
+  readonly options: CallOptions<A>
+  private readonly resolve: (value: A) => void
+  private readonly reject: (error: unknown) => void
+  /** What results stand for that failed. */
+  private failed: Array<Failed> | undefined
+  private aborted = false
+
+  constructor(
+    begin: Begin<A>,
+    options: CallOptions<A>,
+    resolve: (value: A) => void,
+    reject: (error: unknown) => void
+  ) {
+    super()
+    this.begin = begin
+    this.options = options
+    this.resolve = resolve
+    this.reject = reject
+  }
+
+  start(execute: Execute, { once, repeatable }: Contexts): void {
+    const { idempotent, signal } = this.options
+    const fiber = Effect.runForkWith(idempotent === true ? repeatable : once)(execute(this))
+    const exit = fiber.pollUnsafe()
+    if (exit !== undefined) return this.end(exit)
+    const abort = () => {
+      this.aborted = true
+      this.reject(signal?.reason)
+      fiber.interruptUnsafe()
+    }
+    signal?.addEventListener("abort", abort, { once: true })
+    fiber.addObserver((exit) => {
+      signal?.removeEventListener("abort", abort)
+      this.end(exit)
+    })
+    // The call itself may have done it.
+    if (signal?.aborted === true) abort()
+  }
+
+  [fastPath.direct](): Attempt<A> {
+    const attempt = new Attempt(this)
+    attempt.start()
+    return attempt
+  }
+
+  override asEffect(): Effect.Effect<A, unknown> {
+    return Effect.callback((resume) => {
+      const attempt = this[fastPath.direct]()
+      const exit = attempt.pollUnsafe()
+      if (exit !== undefined) return resume(exit)
+      attempt.addObserver(resume)
+      return Effect.sync(() => attempt.interruptUnsafe())
+    })
+  }
+
+  judge(result: A, clock: Clock.Clock | undefined): Exit.Exit<A, unknown> {
+    const wanted = this.options.retryWhen?.(result) ?? failureOf(result, clock)
+    if (wanted === undefined || wanted === false) return Exit.succeed(result)
+    return this.fail(new Failed(result, wanted === true ? Recovery.retry : wanted, true))
+  }
+
+  thrown(error: unknown, clock: Clock.Clock | undefined): Exit.Exit<never, unknown> {
+    return isResponse(error) ? this.fail(new Failed(error, recoveryOf(error, clock), false)) : Exit.fail(error)
+  }
+
+  private fail(failed: Failed): Exit.Exit<never, unknown> {
+    this.failed ??= []
+    this.failed.push(failed)
+    return Exit.fail(failed)
+  }
+
+  private end(exit: Exit.Exit<A, unknown>): void {
+    const error = Exit.isSuccess(exit) ? undefined : Cause.squash(exit.cause)
+    for (const other of this.failed ?? []) {
+      if (other !== error || this.aborted) discard(other.result)
+    }
+    if (Exit.isSuccess(exit)) {
+      if (this.aborted) discard(exit.value)
+      else this.resolve(exit.value)
+    } else if (!(error instanceof Failed)) this.reject(error)
+    else if (error.returned) this.resolve(error.result as A)
+    else this.reject(error.result)
+  }
+}
+
+class Attempt<A> implements fastPath.Running<A> {
+  private readonly call: Call<A>
+  private readonly clock = Fiber.getCurrent()?.getRef(Clock.Clock)
+  private readonly controller: AbortController | undefined
+  private exit: Exit.Exit<A, unknown> | undefined
+  private observer: ((exit: Exit.Exit<A, unknown>) => void) | undefined
+
+  constructor(call: Call<A>) {
+    this.call = call
+    // Making one takes longer than all the rest.
+    this.controller = call.begin.length === 0 ? undefined : new AbortController()
+    this.exit = undefined
+    this.observer = undefined
+  }
+
+  start(): void {
+    try {
+      const result = this.call.begin(this.signal())
+      if (Predicate.isPromiseLike(result)) result.then((value) => this.succeeded(value), (error) => this.failed(error))
+      else this.succeeded(result)
+    } catch (error) {
+      this.failed(error)
+    }
+  }
+
+  pollUnsafe(): Exit.Exit<A, unknown> | undefined {
+    return this.exit
+  }
+
+  addObserver(observer: (exit: Exit.Exit<A, unknown>) => void): void {
+    this.observer = observer
+  }
+
+  interruptUnsafe(): void {
+    if (this.exit !== undefined) return
+    this.end(Exit.interrupt())
+    this.controller?.abort()
+  }
+
+  // The caller's signal ends the reading of a body too, when the call is over. It must not hold on to what follows it.
+  private signal(): AbortSignal {
+    if (this.controller === undefined) return never
+    const outer = this.call.options.signal
+    return outer === undefined ? this.controller.signal : AbortSignal.any([outer, this.controller.signal])
+  }
+
+  private succeeded(result: A): void {
+    if (this.exit !== undefined) return discard(result)
+    let exit: Exit.Exit<A, unknown>
+    try {
+      exit = this.call.judge(result, this.clock)
+    } catch (error) {
+      exit = Exit.die(error)
+    }
+    this.end(exit)
+  }
+
+  private failed(error: unknown): void {
+    if (this.exit === undefined) this.end(this.call.thrown(error, this.clock))
+    else discard(error)
+  }
+
+  private end(exit: Exit.Exit<A, unknown>): void {
+    this.exit = exit
+    this.observer?.(exit)
+  }
+}
+
+const never = /* @__PURE__ */ new AbortController().signal
+
+/** What is known of a `Response` of any implementation of fetch. */
+interface ResponseLike {
+  readonly status: number
+  readonly headers: Iterable<readonly [string, string]>
+  readonly body: { readonly cancel: () => PromiseLike<unknown> } | null
+}
+
+const isResponse = (value: unknown): value is ResponseLike =>
+  Predicate.hasProperty(value, "status") && typeof value.status === "number" &&
+  Predicate.hasProperty(value, "ok") && typeof value.ok === "boolean" &&
+  Predicate.hasProperty(value, "headers") && Predicate.isIterable(value.headers)
+
+const recoveryOf = ({ headers, status }: ResponseLike, clock: Clock.Clock | undefined): Recovery.Recovery => {
+  const read = RetryHeaders.read(
+    { status, headers: Object.fromEntries(headers) },
+    clock?.currentTimeMillisUnsafe() ?? Number.NaN
+  )
+  return read.recovery ?? Recovery.fromStatus(status, read.retryAfter)
+}
+
+// A response that asks for another request, a login or a permission is a success of the server, and of the call.
+const failureOf = (result: unknown, clock: Clock.Clock | undefined): Recovery.Recovery | undefined => {
+  if (!isResponse(result) || result.status < 300) return undefined
+  const recovery = recoveryOf(result, clock)
+  return recovery._tag === "Retry" || recovery._tag === "GiveUp" ? recovery : undefined
+}
+
+// A body that nobody reads holds its connection.
+const discard = (result: unknown): void => {
+  if (isResponse(result)) result.body?.cancel?.().then(undefined, () => {})
+}
+
+const discardRetried: RetryEvent.Observer = (event) =>
+  event._tag === "Retrying" && event.error instanceof Failed
+    ? Effect.sync(() => discard((event.error as Failed).result))
+    : Effect.void

@@ -1,0 +1,385 @@
+import { Recovery } from "@effect-resilience/errors"
+import { Pipeline } from "@effect-resilience/pipeline"
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Context, Effect, Fiber } from "effect"
+import { TestClock } from "effect/testing"
+import { AsyncLocalStorage } from "node:async_hooks"
+import * as Http from "node:http"
+import type { AddressInfo } from "node:net"
+
+const description = {
+  name: "ledger",
+  retry: { times: 2, backoff: { base: "1 second", jitter: "none" } },
+  attemptTimeout: "10 seconds"
+} as const satisfies Pipeline.Description
+
+const immediate = { ...description, retry: { times: 2, backoff: { base: 0 } } } as const
+
+/** A pipeline for promises under the clock of the test, which does not begin at 0. */
+const underTest = <D extends Pipeline.Description>(description: D) =>
+  Effect.gen(function*() {
+    yield* TestClock.setTime(1_900_000_000_000)
+    const clock = yield* Clock.Clock
+    const context = Context.make(Clock.Clock, clock)
+    return Pipeline.promise(yield* Pipeline.make<Pipeline.Description>(description), { context })
+  })
+
+const settled = <A>(promise: Promise<A>) =>
+  Effect.promise(() => promise.then((value) => ({ value }), (error: unknown) => ({ error })))
+
+// What runs in microtasks has run.
+const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+
+const adjust = (duration: number) => Effect.andThen(turn, Effect.andThen(TestClock.adjust(duration), turn))
+
+const overTime = <A>(promise: Promise<A>) =>
+  Effect.gen(function*() {
+    const fiber = yield* Effect.forkChild(settled(promise), { startImmediately: true })
+    for (let i = 0; i < 6; i++) yield* adjust(10_000)
+    return yield* Fiber.join(fiber)
+  })
+
+/** Gives these statuses in turn, then 200. */
+const script = (...responses: ReadonlyArray<number | [number, HeadersInit] | Error>) => {
+  const sent: Array<{ readonly signal: AbortSignal; readonly response: Response | undefined }> = []
+  const call = (signal: AbortSignal) => {
+    const next = responses[sent.length] ?? 200
+    const [status, headers] = Array.isArray(next) ? next : [next, {}]
+    const response = typeof status === "number" ? new Response(`body ${sent.length}`, { status, headers }) : undefined
+    sent.push({ signal, response })
+    return response === undefined ? Promise.reject(next as Error) : Promise.resolve(response)
+  }
+  return { sent, call }
+}
+
+const refused = Object.assign(new TypeError("fetch failed"), {
+  cause: Object.assign(new Error(), { code: "ECONNREFUSED" })
+})
+const reset = Object.assign(new TypeError("fetch failed"), {
+  cause: Object.assign(new Error(), { code: "ECONNRESET" })
+})
+
+const wasCancelled = (response: Response | undefined) => response?.bodyUsed
+
+describe("Pipeline.promise", () => {
+  it("gives back the value of any promise, and of none", async () => {
+    const ledger = Pipeline.promise(immediate)
+    assert.strictEqual(await ledger(() => Promise.resolve(17)), 17)
+    assert.strictEqual(await ledger(() => "at once"), "at once")
+    assert.strictEqual(await ledger(() => undefined), undefined)
+  })
+
+  it("repeats an idempotent call, gives back its last response, and cancels the bodies of the others", async () => {
+    const ledger = Pipeline.promise(immediate)
+    const { call, sent } = script(503, 500)
+    const response = await ledger(call, { idempotent: true })
+    assert.strictEqual(await response.text(), "body 2")
+    assert.deepStrictEqual(sent.slice(0, 2).map(({ response }) => wasCancelled(response)), [true, true])
+  })
+
+  it("gives back the response where retries end", async () => {
+    const ledger = Pipeline.promise(immediate)
+    const { call, sent } = script(503, 503, 503)
+    const response = await ledger(call, { idempotent: true })
+    assert.strictEqual(response.status, 503)
+    assert.strictEqual(await response.text(), "body 2")
+    assert.strictEqual(sent.length, 3)
+  })
+
+  it("takes a 404 for a success, of the breaker too", async () => {
+    const ledger = Pipeline.promise({ ...immediate, circuitBreaker: { tripPolicy: { consecutive: 1 } } })
+    for (let i = 0; i < 3; i++) assert.strictEqual((await ledger(script(404).call)).status, 404)
+  })
+
+  it("counts a 503 as a failure of the server, and rejects with the error of the breaker that opened", async () => {
+    const ledger = Pipeline.promise({ name: "ledger", circuitBreaker: { tripPolicy: { consecutive: 1 } } })
+    assert.strictEqual((await ledger(script(503).call)).status, 503)
+    const error: unknown = await ledger(script(200).call).catch((error: unknown) => error)
+    assert.deepInclude(error, { _tag: "CircuitOpen", policy: "ledger" })
+  })
+
+  for (
+    const [name, first, attempts] of [
+      ["a 503", 503, 1],
+      ["a broken connection", reset, 1],
+      ["an error that it does not know", new Error("?"), 1],
+      ["a 429", 429, 2],
+      ["a 408", 408, 2],
+      ["a refused connection", refused, 2]
+    ] as const
+  ) {
+    it(`makes ${attempts} attempts after ${name} where nothing is said of idempotency`, async () => {
+      const ledger = Pipeline.promise(immediate)
+      const { call, sent } = script(first)
+      const result: unknown = await ledger(call).catch((error: unknown) => error)
+      assert.strictEqual(sent.length, attempts)
+      if (attempts === 2) assert.strictEqual((result as Response).status, 200)
+      else if (typeof first !== "number") assert.strictEqual(result, first)
+      else assert.strictEqual((result as Response).status, first)
+    })
+  }
+
+  it("is told otherwise about results", async () => {
+    const ledger = Pipeline.promise(immediate)
+    const { call, sent } = script(503)
+    assert.strictEqual((await ledger(call, { idempotent: true, retryWhen: () => false })).status, 503)
+    assert.strictEqual(sent.length, 1)
+    let looks = 0
+    const job = await ledger(() => Promise.resolve({ done: ++looks === 3 }), {
+      idempotent: true,
+      retryWhen: ({ done }) => !done
+    })
+    assert.deepStrictEqual([job, looks], [{ done: true }, 3])
+    const thrown = new Error("broken")
+    const broken: unknown = await ledger(() => 1, {
+      retryWhen: () => {
+        throw thrown
+      }
+    }).catch((error: unknown) => error)
+    assert.strictEqual(broken, thrown)
+  })
+
+  it("judges a response that is thrown, and rejects with the last one", async () => {
+    const ledger = Pipeline.promise(immediate)
+    const { call, sent } = script(503, 503, 503)
+    const read = async (signal: AbortSignal) => {
+      const response = await call(signal)
+      if (!response.ok) throw response
+      return response.text()
+    }
+    const error: unknown = await ledger(read, { idempotent: true }).catch((error: unknown) => error)
+    assert.strictEqual(error, sent[2]?.response)
+    assert.strictEqual(await (error as Response).text(), "body 2")
+    assert.isTrue(wasCancelled(sent[0]?.response))
+  })
+
+  it("judges what is thrown at once as what is rejected", async () => {
+    const ledger = Pipeline.promise(immediate, { classify: () => Recovery.retry })
+    let calls = 0
+    const value = await ledger(() => {
+      if (++calls < 3) throw new Error("broken")
+      return "well"
+    }, { idempotent: true })
+    assert.deepStrictEqual([value, calls], ["well", 3])
+  })
+
+  it("is checked as a description is", () => {
+    assert.throws(() => Pipeline.promise({ name: "ledger", bulkhead: { permits: 0 } }), RangeError)
+    // @ts-expect-error A part with a typo in its name would do nothing.
+    assert.throws(() => Pipeline.promise({ name: "ledger", bulkheads: { permits: 1 } }), RangeError)
+  })
+
+  it.effect("waits as long as the server says", () =>
+    Effect.gen(function*() {
+      const ledger = yield* underTest(description)
+      const { call, sent } = script([429, { "Retry-After": new Date(1_900_000_030_000).toUTCString() }])
+      const fiber = yield* Effect.forkChild(settled(ledger(call)), { startImmediately: true })
+      yield* adjust(29_999)
+      assert.strictEqual(sent.length, 1)
+      assert.isTrue(wasCancelled(sent[0]?.response))
+      yield* adjust(1)
+      assert.strictEqual(sent.length, 2)
+      const result = yield* Fiber.join(fiber)
+      assert.strictEqual("value" in result ? result.value.status : undefined, 200)
+    }))
+
+  it.effect("ends an attempt that takes too long, whose outcome is unknown unless it is idempotent", () =>
+    Effect.gen(function*() {
+      const ledger = yield* underTest(description)
+      const signals: Array<AbortSignal> = []
+      const hang = (signal: AbortSignal) => {
+        signals.push(signal)
+        return new Promise<Response>(() => {})
+      }
+      const once = yield* overTime(ledger(hang))
+      assert.deepInclude((once as { error: object }).error, { _tag: "TimedOut", outcomeUnknown: true })
+      assert.deepStrictEqual(signals.map(({ aborted }) => aborted), [true])
+      const often = yield* overTime(ledger(hang, { idempotent: true }))
+      assert.deepInclude((often as { error: object }).error, { _tag: "TimedOut" })
+      assert.deepStrictEqual(signals.map(({ aborted }) => aborted), [true, true, true, true])
+    }))
+
+  it.effect("cancels the body of a response that comes when its attempt has ended", () =>
+    Effect.gen(function*() {
+      const ledger = yield* underTest({ ...description, retry: undefined })
+      const response = new Response("late")
+      let arrive: (response: Response) => void = () => {}
+      const result = yield* overTime(ledger(() => new Promise<Response>((resolve) => arrive = resolve)))
+      assert.deepInclude((result as { error: object }).error, { _tag: "TimedOut" })
+      arrive(response)
+      yield* turn
+      assert.isTrue(wasCancelled(response))
+    }))
+
+  describe("with a signal of the caller", () => {
+    const reason = new Error("the user has gone")
+
+    it("does nothing where it is aborted before", async () => {
+      const ledger = Pipeline.promise(immediate)
+      const { call, sent } = script(200)
+      const error: unknown = await ledger(call, { signal: AbortSignal.abort(reason) }).catch((error: unknown) => error)
+      assert.strictEqual(error, reason)
+      assert.strictEqual(sent.length, 0)
+    })
+
+    it("rejects where the call itself aborts it, and cancels what comes then", async () => {
+      const ledger = Pipeline.promise(immediate)
+      const controller = new AbortController()
+      const response = new Response("late")
+      const error: unknown = await ledger(async () => {
+        controller.abort(reason)
+        return response
+      }, { signal: controller.signal }).catch((error: unknown) => error)
+      assert.strictEqual(error, reason)
+      await new Promise((resolve) => setImmediate(resolve))
+      assert.isTrue(wasCancelled(response))
+    })
+
+    it.effect("ends a call that waits in a queue, runs, or waits for its next attempt, with its reason", () =>
+      Effect.gen(function*() {
+        const ledger = yield* underTest({ ...description, bulkhead: { permits: 1, queue: 5 } })
+        const signals: Array<AbortSignal> = []
+        let phase: "hang" | "fail" = "hang"
+        const call = (signal: AbortSignal) => {
+          signals.push(signal)
+          return phase === "hang"
+            ? new Promise<Response>(() => {})
+            : Promise.resolve(new Response(null, { status: 503 }))
+        }
+        const begin = () => {
+          const controller = new AbortController()
+          return { controller, result: settled(ledger(call, { idempotent: true, signal: controller.signal })) }
+        }
+        const running = begin()
+        const queued = begin()
+        yield* turn
+        assert.strictEqual(signals.length, 1)
+        queued.controller.abort(reason)
+        assert.deepStrictEqual(yield* queued.result, { error: reason })
+        running.controller.abort(reason)
+        assert.deepStrictEqual(yield* running.result, { error: reason })
+        assert.strictEqual(signals[0]?.reason, reason)
+        phase = "fail"
+        const waiting = begin()
+        yield* turn
+        assert.strictEqual(signals.length, 2)
+        waiting.controller.abort(reason)
+        assert.deepStrictEqual(yield* waiting.result, { error: reason })
+        yield* adjust(60_000)
+        assert.strictEqual(signals.length, 2)
+        const { bulkhead } = yield* ledger.pipeline.snapshot
+        assert.deepInclude(bulkhead, { running: 0, waiting: 0 })
+      }))
+
+    it("listens to it no longer than the call runs", async () => {
+      const ledger = Pipeline.promise(immediate)
+      const controller = new AbortController()
+      let listeners = 0
+      const { signal } = controller
+      const add = signal.addEventListener.bind(signal)
+      const remove = signal.removeEventListener.bind(signal)
+      signal.addEventListener = (...args: Parameters<typeof add>) => (listeners++, add(...args))
+      signal.removeEventListener = (...args: Parameters<typeof remove>) => (listeners--, remove(...args))
+      const response = await ledger(script(503).call, { idempotent: true, signal })
+      assert.strictEqual(response.status, 200)
+      assert.strictEqual(listeners, 0)
+    })
+  })
+
+  it.effect("keeps the asynchronous context of its caller in each attempt, and after", () =>
+    Effect.gen(function*() {
+      const ledger = yield* underTest({ ...description, bulkhead: { permits: 1, queue: 5 } })
+      const user = new AsyncLocalStorage<string>()
+      const seen: Array<string> = []
+      const request = (name: string) =>
+        user.run(name, async () => {
+          let attempts = 0
+          await ledger(async () => {
+            const attempt = ++attempts
+            seen.push(`${user.getStore()} ${attempt}`)
+            // The second attempt times out, so that nothing of it wakes the third.
+            if (attempt === 2) await new Promise(() => {})
+            return new Response(null, { status: attempt === 3 ? 200 : 503 })
+          }, { idempotent: true })
+          seen.push(`${user.getStore()} after`)
+        })
+      const all = Promise.all([request("ann"), request("bob"), request("cid")])
+      yield* overTime(all)
+      assert.deepStrictEqual(
+        seen,
+        ["ann", "bob", "cid"].flatMap((name) => [`${name} 1`, `${name} 2`, `${name} 3`, `${name} after`])
+      )
+      assert.isUndefined(user.getStore())
+    }))
+
+  it("keeps it in the attempts of a hedge, which a timer starts that calls share", async () => {
+    const ledger = Pipeline.promise({ name: "ledger", hedge: { after: "5 millis" } })
+    const user = new AsyncLocalStorage<string>()
+    const seen: Array<string> = []
+    const request = (name: string) =>
+      user.run(name, () => {
+        let attempts = 0
+        return ledger(() => {
+          seen.push(`${user.getStore()} ${++attempts}`)
+          return attempts === 1 ? new Promise<void>(() => {}) : Promise.resolve()
+        }, { idempotent: true })
+      })
+    await Promise.all([request("ann"), request("bob")])
+    assert.deepStrictEqual(seen, ["ann 1", "bob 1", "ann 2", "bob 2"])
+  })
+
+  it.effect("hedges what is idempotent, and nothing else", () =>
+    Effect.gen(function*() {
+      const ledger = yield* underTest({ name: "ledger", hedge: { after: "1 second", idempotent: true } })
+      const signals: Array<AbortSignal> = []
+      const call = (signal: AbortSignal) => {
+        signals.push(signal)
+        return signals.length % 2 === 1 ? new Promise<string>(() => {}) : Promise.resolve("second")
+      }
+      assert.deepStrictEqual(yield* overTime(ledger(call, { idempotent: true })), { value: "second" })
+      assert.deepStrictEqual(signals.map(({ aborted }) => aborted), [true, false])
+      const controller = new AbortController()
+      const fiber = yield* Effect.forkChild(settled(ledger(call, { signal: controller.signal })), {
+        startImmediately: true
+      })
+      yield* adjust(60_000)
+      assert.strictEqual(signals.length, 3)
+      controller.abort(new Error("enough"))
+      yield* Fiber.join(fiber)
+    }))
+
+  it.live("runs fetch against a server, and frees the connections of what it repeats", () =>
+    Effect.gen(function*() {
+      let requests = 0
+      const open = new Set<Http.ServerResponse>()
+      const server = yield* Effect.acquireRelease(
+        Effect.callback<Http.Server>((resume) => {
+          const server = Http.createServer((_, response) => {
+            requests++
+            response.writeHead(requests < 3 ? 503 : 200)
+            response.write(`response ${requests}`)
+            if (requests === 3) response.end()
+            else {
+              // A body without end: only its cancellation closes it.
+              open.add(response)
+              response.on("close", () => open.delete(response))
+            }
+          })
+          server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+        }),
+        (server) =>
+          Effect.sync(() => {
+            server.closeAllConnections()
+            server.close()
+          })
+      )
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+      const ledger = Pipeline.promise(immediate)
+      const response = yield* Effect.promise(() => ledger((signal) => fetch(url, { signal }), { idempotent: true }))
+      assert.strictEqual(yield* Effect.promise(() => response.text()), "response 3")
+      yield* Effect.promise(() =>
+        Promise.all([...open].map((response) => new Promise((resolve) => response.on("close", resolve))))
+      )
+      assert.strictEqual(requests, 3)
+    }).pipe(Effect.scoped))
+})
