@@ -10,48 +10,19 @@ import * as Telemetry from "@effect-resilience/http/Telemetry"
 import * as CircuitBreaker from "@effect-resilience/limit/CircuitBreaker"
 import * as Connections from "@effect-resilience/node/Connections"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
-import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { create } from "axios"
 import axiosRetry, { exponentialDelay } from "axios-retry"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
-import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Metric from "effect/Metric"
 import * as Redacted from "effect/Redacted"
 import got from "got"
 import { Agent } from "node:http"
-import { Worker } from "node:worker_threads"
-import type { Case, Subject, Suite } from "../Suite.ts"
-
-const atOnce = 32
-
-// In a thread of its own, so that the clients are compared and not the server.
-const server = `
-  const { createServer } = require("node:http")
-  const { parentPort } = require("node:worker_threads")
-  const body = JSON.stringify({ id: "7", name: "GL Data" })
-  createServer((request, response) => {
-    request.resume()
-    response.setHeader("content-type", "application/json")
-    response.end(body)
-  }).listen(0, "127.0.0.1", function() { parentPort.postMessage(this.address().port) })
-`
-
-let origin: Promise<string> | undefined
-const started = (): Promise<string> =>
-  origin ??= new Promise((resolve) => {
-    const worker = new Worker(server, { eval: true })
-    worker.once("message", (port) => {
-      worker.unref()
-      resolve(`http://127.0.0.1:${port}`)
-    })
-  })
-
-class Call extends Context.Service<Call, { readonly call: Effect.Effect<unknown, unknown> }>()("bench/Call") {}
+import { atOnce, Call, calls, callsByPromise, started } from "../HttpServer.ts"
+import type { Case, Suite } from "../Suite.ts"
 
 const address = Effect.promise(started)
 
@@ -97,29 +68,6 @@ const full = (observeCall: typeof Telemetry.observeCall) =>
     ))
   )
 
-const effects = (
-  layer: Layer.Layer<Call, unknown, HttpClient.HttpClient | FileSystem.FileSystem>,
-  client: Layer.Layer<HttpClient.HttpClient, unknown>
-): Subject => {
-  const runtime = ManagedRuntime.make(Layer.provideMerge(layer, Layer.mergeAll(client, NodeFileSystem.layer)))
-  return (calls) =>
-    runtime.runPromise(
-      Effect.flatMap(
-        Call,
-        ({ call }) => Effect.forEach(Array.from({ length: calls }), () => call, { concurrency: atOnce, discard: true })
-      )
-    )
-}
-
-const promises = (one: (url: string) => Promise<unknown>): Subject => async (calls) => {
-  const url = `${await started()}/tables/7`
-  let left = calls
-  const work = async () => {
-    while (left-- > 0) await one(url)
-  }
-  await Promise.all(Array.from({ length: atOnce }, work))
-}
-
 const agent = new Agent({ keepAlive: true, maxSockets: atOnce })
 const gotRetrying = got.extend({ retry: { limit: 3 }, timeout: { request: 30_000 }, agent: { http: agent } })
 const axiosRetrying = create({ timeout: 30_000, httpAgent: agent })
@@ -148,7 +96,7 @@ const countAnew = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R
     }))
 
 const connections = Connections.layer({ connections: atOnce })
-const fullStack = effects(full(Telemetry.observeCall), connections)
+const fullStack = calls(full(Telemetry.observeCall), connections)
 
 /** What the hacks around a request save. */
 export const hacks: ReadonlyArray<Case> = [{
@@ -156,7 +104,7 @@ export const hacks: ReadonlyArray<Case> = [{
   ours: "all middleware",
   subjects: {
     "all middleware": fullStack,
-    "and its metrics once more, by attributes": effects(
+    "and its metrics once more, by attributes": calls(
       full((self) => countAnew(Telemetry.observeCall(self))),
       connections
     )
@@ -175,7 +123,7 @@ const suite: Suite = {
       ours: "all middleware over Connections",
       subjects: {
         "all middleware over Connections": fullStack,
-        "bare over Connections": effects(bare, connections)
+        "bare over Connections": calls(bare, connections)
       },
       atMost: { "bare over Connections": 1.5 }
     },
@@ -183,8 +131,8 @@ const suite: Suite = {
       name: `${get}, transports`,
       ours: "bare over Connections",
       subjects: {
-        "bare over Connections": effects(bare, connections),
-        "bare over NodeHttpClient.layerUndici": effects(bare, NodeHttpClient.layerUndici)
+        "bare over Connections": calls(bare, connections),
+        "bare over NodeHttpClient.layerUndici": calls(bare, NodeHttpClient.layerUndici)
       }
     },
     {
@@ -192,8 +140,8 @@ const suite: Suite = {
       ours: "all middleware over Connections",
       subjects: {
         "all middleware over Connections": fullStack,
-        "got with retry, over node:http": promises((url) => gotRetrying(url).json()),
-        "axios with axios-retry, over node:http": promises((url) => axiosRetrying.get(url))
+        "got with retry, over node:http": callsByPromise((origin) => gotRetrying(`${origin}/tables/7`).json()),
+        "axios with axios-retry, over node:http": callsByPromise((origin) => axiosRetrying.get(`${origin}/tables/7`))
       },
       atMost: { "got with retry, over node:http": 1, "axios with axios-retry, over node:http": 1 }
     }

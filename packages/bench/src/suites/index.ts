@@ -4,6 +4,7 @@ import type { Suite } from "../Suite.ts"
 export const suites: { readonly [name: string]: () => Promise<{ readonly default: Suite }> } = {
   auth: () => import("./auth.ts"),
   http: () => import("./http.ts"),
+  client: () => import("./client.ts"),
   scrubber: () => import("./scrubber.ts"),
   retry: () => import("./retry.ts"),
   timeout: () => import("./timeout.ts"),
