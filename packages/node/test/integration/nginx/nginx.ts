@@ -187,6 +187,32 @@ http {
 }
 `
 
+/** Runs nginx with the `nginx.conf` of a directory until the scope ends. */
+export const serve = Effect.fnUntraced(function*(directory: string, port: number) {
+  const server = yield* Effect.acquireRelease(
+    Effect.sync(() => spawn(binary, ["-p", directory, "-c", "nginx.conf", "-e", "error.log"], { stdio: "ignore" })),
+    (child) =>
+      Effect.callback<void>((resume) => {
+        if (child.exitCode !== null) return resume(Effect.void)
+        child.once("exit", () => resume(Effect.void))
+        child.kill("SIGCONT")
+        child.kill("SIGTERM")
+      })
+  )
+  const ready = Effect.callback<void, SetupFailed>((resume) => {
+    const socket = Net.connect(port, "127.0.0.1", () => {
+      socket.destroy()
+      resume(Effect.void)
+    })
+    socket.on("error", () => {
+      const log = Path.join(directory, "error.log")
+      resume(Effect.fail(new SetupFailed({ message: Fs.existsSync(log) ? Fs.readFileSync(log, "utf8") : "no nginx" })))
+    })
+  })
+  yield* Effect.retry(ready, { times: 100, schedule: Schedule.spaced(50) })
+  return server
+})
+
 /** A running nginx. */
 export const nginx = Effect.gen(function*() {
   const directory = yield* temporaryDirectory
@@ -206,27 +232,7 @@ export const nginx = Effect.gen(function*() {
   Fs.writeFileSync(Path.join(directory, "nginx.conf"), configuration(directory, ports))
   Fs.writeFileSync(Path.join(directory, "ok.json"), `{"id":"7"}`)
   Fs.writeFileSync(Path.join(directory, "seen.log"), "")
-  const server = yield* Effect.acquireRelease(
-    Effect.sync(() => spawn(binary, ["-p", directory, "-c", "nginx.conf", "-e", "error.log"], { stdio: "ignore" })),
-    (child) =>
-      Effect.callback<void>((resume) => {
-        if (child.exitCode !== null) return resume(Effect.void)
-        child.once("exit", () => resume(Effect.void))
-        child.kill("SIGCONT")
-        child.kill("SIGTERM")
-      })
-  )
-  const ready = Effect.callback<void, SetupFailed>((resume) => {
-    const socket = Net.connect(ports.http, "127.0.0.1", () => {
-      socket.destroy()
-      resume(Effect.void)
-    })
-    socket.on("error", () => {
-      const log = Path.join(directory, "error.log")
-      resume(Effect.fail(new SetupFailed({ message: Fs.existsSync(log) ? Fs.readFileSync(log, "utf8") : "no nginx" })))
-    })
-  })
-  yield* Effect.retry(ready, { times: 100, schedule: Schedule.spaced(50) })
+  const server = yield* serve(directory, ports.http)
   const log = (name: string) => {
     const file = Path.join(directory, name)
     return Fs.existsSync(file) ? Fs.readFileSync(file, "utf8") : ""
