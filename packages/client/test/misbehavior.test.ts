@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Schedule } from "effect"
 import { brief, faults } from "./misbehavior/faults.ts"
 import { assertSound, makeClient, type Method, observed, request } from "./misbehavior/observe.ts"
 
@@ -29,4 +29,26 @@ describe("a server that misbehaves, through the one-line client", () => {
       }
     }
   }
+
+  it.live("leaves no socket behind, whatever the server does", () =>
+    Effect.gen(function*() {
+      const sockets = () => process.getActiveResourcesInfo().filter((kind) => /TCPSocketWrap|TLSWrap/.test(kind)).length
+      const before = sockets()
+      yield* Effect.forEach(
+        faults.filter(({ transports = ["node"] }) => transports.includes("node")),
+        ({ body, description = brief, serve }) =>
+          Effect.scoped(Effect.gen(function*() {
+            const { url } = yield* serve
+            const client = yield* makeClient(url, "node", description)
+            yield* observed(client, request("GET", "/entries/7", body))
+          })),
+        { concurrency: 8 }
+      )
+      yield* Effect.repeat(Effect.sync(sockets), {
+        until: (open) => open <= before,
+        schedule: Schedule.spaced("10 millis"),
+        times: 500
+      })
+      assert.isAtMost(sockets(), before)
+    }))
 })

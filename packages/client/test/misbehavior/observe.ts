@@ -169,7 +169,7 @@ export const assertSound = (
 /** A client for a base URL with limits so short that nothing waits long. */
 export const makeClient = Effect.fnUntraced(function*(
   baseUrl: string,
-  transport: Transport,
+  transport: Transport | Layer.Layer<HttpClient.HttpClient, Connections.InvalidConnection>,
   description: Omit<ResilientClient.Description, "name" | "baseUrl"> = {}
 ) {
   let logins = 0
@@ -183,6 +183,8 @@ export const makeClient = Effect.fnUntraced(function*(
     auth: ResilientClient.tokens(cache),
     ...description
   }
-  const services = yield* Layer.build(Layer.provide(ResilientClient.layer(described), transports[transport]))
+  const services = yield* Layer.build(
+    Layer.provide(ResilientClient.layer(described), typeof transport === "string" ? transports[transport] : transport)
+  )
   return Context.get(services, ResilientClient.ResilientClient)
 })
