@@ -1,7 +1,18 @@
+import { Misbehavior, RawHttp } from "@effect-resilience/chaos"
+import * as RawServer from "@effect-resilience/chaos/RawServer"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
+import { inspect } from "node:util"
 import { brief, faults } from "./misbehavior/faults.ts"
-import { assertSound, makeClient, type Method, observed, request } from "./misbehavior/observe.ts"
+import {
+  assertSound,
+  makeClient,
+  type Method,
+  observed,
+  request,
+  secrets,
+  type Transport
+} from "./misbehavior/observe.ts"
 
 const methods: ReadonlyArray<Method> = ["GET", "PUT", "POST"]
 
@@ -51,4 +62,22 @@ describe("a server that misbehaves, through the one-line client", () => {
       })
       assert.isAtMost(sockets(), before)
     }))
+
+  for (const transport of ["node", "fetch"] satisfies ReadonlyArray<Transport>) {
+    it.live(`gives responses that can be logged, over ${transport}`, () =>
+      Effect.gen(function*() {
+        const headers = { "set-cookie": secrets.response, "content-type": "application/json" }
+        const long = JSON.stringify("x".repeat(2_000_000))
+        const server = yield* RawServer.make(Misbehavior.inTurn([
+          Misbehavior.respond(RawHttp.response({ headers, body: "{}" })),
+          Misbehavior.respond(RawHttp.response({ headers, body: long }))
+        ]))
+        for (let n = 0; n < 2; n++) {
+          const client = yield* makeClient(server.url, transport)
+          const response = yield* client.execute(request("POST", `/${secrets.token}`, undefined))
+          const shown = [inspect(response), JSON.stringify(response), String(response)].join("\n")
+          for (const secret of Object.values(secrets)) assert.notInclude(shown, secret)
+        }
+      }).pipe(Effect.scoped))
+  }
 })

@@ -102,8 +102,9 @@ export class MappedResponse extends Inspectable.Class implements HttpClientRespo
     return Effect.mapError(this.inner.upgrade, this.mapError)
   }
 
+  // What is logged: not the query, the body and the headers of the request, as with Effect's own responses.
   toJSON(): unknown {
-    return this.inner.toJSON()
+    return { _id: "effect/http/HttpClientResponse", method: this.request.method, status: this.status }
   }
   pipe() {
     return pipeArguments(this, arguments)
