@@ -30,6 +30,7 @@ interface Expected {
 /**
  * - `over`: what is otherwise over a transport.
  * - `requests`: those that the server reads, if they are not as many as attempts.
+ * - `first`: another call comes before.
  */
 export interface Fault extends Expected {
   readonly name: string
@@ -39,6 +40,7 @@ export interface Fault extends Expected {
   readonly description?: Described
   readonly body?: string
   readonly requests?: number
+  readonly first?: true
 }
 
 type Reply = (connection: Connection.Connection, request: RawHttp.Request) => Effect.Effect<boolean>
@@ -535,8 +537,23 @@ export const faults: ReadonlyArray<Fault> = [
   {
     name: "goes away over HTTP/2 without having processed the request",
     serve: goingAway,
+    first: true,
     transports: ["http2"],
     requests: 3,
     got: "ok {\"id\":7} x1"
+  },
+  {
+    name: "resets a kept connection at its next request",
+    serve: uncounted((connection) => {
+      const next = RawHttp.requests(connection)
+      return next.pipe(
+        Effect.andThen(connection.send(good)),
+        Effect.andThen(connection.receive),
+        Effect.andThen(connection.reset)
+      )
+    }),
+    first: true,
+    got: "ok {\"id\":7} x2",
+    post: "unknown: TransportFailure reset -> Verify x1"
   }
 ]
