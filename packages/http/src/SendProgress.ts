@@ -10,7 +10,7 @@
  *
  * Use in a transport of your own: call `follow` before the request is sent, with a source that says how far it has come.
  * `Connections` of `@effect-resilience/node` does. `ErrorMapping` reads it; without it, `ErrorMapping` assumes that the
- * request may have been applied.
+ * request may have been applied. Mark the client with `reporting`, so that others can say what it knows.
  *
  * **Example** (A transport that reports)
  *
@@ -35,6 +35,8 @@
  */
 import * as Transport from "@effect-resilience/errors/Transport"
 import * as Context from "effect/Context"
+import type * as HttpClient from "effect/http/HttpClient"
+import * as Predicate from "effect/Predicate"
 
 /**
  * A request that is being sent. `reached` is read on demand.
@@ -80,3 +82,23 @@ export const Current: Context.Reference<SendProgress | undefined> = Context.Refe
   "@effect-resilience/http/SendProgress/Current",
   { defaultValue: () => undefined }
 )
+
+const Reporting: unique symbol = Symbol.for("@effect-resilience/http/SendProgress/Reporting")
+
+/**
+ * Marks a transport that follows each of its requests. It returns the same client. Clients that are made of it, as by
+ * `HttpClient.mapRequest`, are not marked.
+ *
+ * @category transports
+ * @since 0.1.0
+ */
+export const reporting = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
+  Object.assign(client, { [Reporting]: true })
+
+/**
+ * Whether a client is marked by `reporting`. Without the mark, it may still report.
+ *
+ * @category transports
+ * @since 0.1.0
+ */
+export const isReporting = (client: object): boolean => Predicate.hasProperty(client, Reporting)

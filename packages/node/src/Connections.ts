@@ -66,6 +66,7 @@
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as BufferReuse from "@effect-resilience/http/BufferReuse"
+import * as SendProgress from "@effect-resilience/http/SendProgress"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import type { Dispatcher } from "@effect/platform-node/Undici"
@@ -257,16 +258,18 @@ export const layer = (options: Options = {}): Layer.Layer<HttpClient.HttpClient,
 const combine = (plain: HttpClient.HttpClient, platform: HttpClient.HttpClient): HttpClient.HttpClient => {
   const send = (request: HttpClientRequest.HttpClientRequest) =>
     (Exchange.isPlain(request) ? plain : platform).postprocess(Effect.succeed(request))
-  return HttpClient.makeWith<HttpClientError.HttpClientError, never, HttpClientError.HttpClientError, never>(
-    Effect.flatMap((request) =>
-      request.body._tag === "Stream"
-        ? StreamedBody.make(request.body).pipe(
-          Effect.provideService(BufferReuse.Current, chunksInTransit),
-          Effect.flatMap((body) => send(HttpClientRequest.setBody(request, body)))
-        )
-        : send(request)
-    ),
-    Effect.succeed
+  return SendProgress.reporting(
+    HttpClient.makeWith<HttpClientError.HttpClientError, never, HttpClientError.HttpClientError, never>(
+      Effect.flatMap((request) =>
+        request.body._tag === "Stream"
+          ? StreamedBody.make(request.body).pipe(
+            Effect.provideService(BufferReuse.Current, chunksInTransit),
+            Effect.flatMap((body) => send(HttpClientRequest.setBody(request, body)))
+          )
+          : send(request)
+      ),
+      Effect.succeed
+    )
   )
 }
 

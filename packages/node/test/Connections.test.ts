@@ -1,6 +1,6 @@
 import * as BlackHole from "@effect-resilience/chaos/BlackHole"
 import { NotAsked, Transport } from "@effect-resilience/errors"
-import { ResponseBody } from "@effect-resilience/http"
+import { ResponseBody, SendProgress } from "@effect-resilience/http"
 import * as Connections from "@effect-resilience/node/Connections"
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Exit, Fiber, Layer, Redacted, Schema, Scope, Stream } from "effect"
@@ -42,6 +42,11 @@ const diagnosis = <A, E>(exit: Exit.Exit<A, E>) => {
 const greeting = Http.createServer((_, response) => response.end("hello"))
 
 describe("Connections", () => {
+  it.effect("is marked as a transport that says how far each request came", () =>
+    Effect.gen(function*() {
+      assert.isTrue(SendProgress.isReporting(yield* HttpClient.HttpClient))
+    }).pipe(Effect.provide(Connections.layer())))
+
   it.live("speaks IPv6", () =>
     Effect.gen(function*() {
       const port = yield* listen(Http.createServer((_, response) => response.end("six")), "::1")

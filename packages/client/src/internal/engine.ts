@@ -10,6 +10,7 @@ import * as Idempotency from "@effect-resilience/http/Idempotency"
 import * as Operation from "@effect-resilience/http/Operation"
 import * as Redirects from "@effect-resilience/http/Redirects"
 import * as ResponseLifetime from "@effect-resilience/http/ResponseLifetime"
+import * as SendProgress from "@effect-resilience/http/SendProgress"
 import * as Telemetry from "@effect-resilience/http/Telemetry"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Endpoints from "@effect-resilience/limit/Endpoints"
@@ -202,6 +203,7 @@ export const make = (
       })
 
     const client = HttpClient.makeWith<never, never, ClientError, never>(Effect.flatMap(execute), Effect.succeed)
+    const said = SendProgress.isReporting(transport) ? transports.reporting : transports.other
     return Object.assign(client, {
       name,
       reload: (description: Description) => {
@@ -213,10 +215,17 @@ export const make = (
         return lock.withPermit(Effect.uninterruptible(load))
       },
       description: Effect.sync(() => state.description),
-      describe: Effect.suspend(() => state.pipeline.describe),
+      describe: Effect.suspend(() => Effect.map(state.pipeline.describe, (text) => `${text}\n${said}`)),
       status: Effect.suspend(() => state.pipeline.status)
     })
   })
+}
+
+/** What a description cannot know: how far the transport says that a request came. */
+const transports = {
+  reporting: "transport: says how far each request came",
+  other: "transport: does not say how far a request came, as far as is known; " +
+    "then `connect` limits nothing, and what is cut off counts as sent"
 }
 
 /** Adds what the context does not have. Whoever reads a context pays for each value that was added. */
