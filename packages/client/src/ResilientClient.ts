@@ -64,9 +64,13 @@ import type {
   Options,
   ResilientClient as Client
 } from "./internal/models.ts"
+import * as scripted from "./internal/scripted.ts"
+import type { Script, TestServer } from "./internal/scripted.ts"
 
 export { ForeignUrl } from "./internal/address.ts"
 export type * from "./internal/models.ts"
+export { TestServer } from "./internal/scripted.ts"
+export type { Script, Scripted, Sent } from "./internal/scripted.ts"
 
 /**
  * Sends the tokens of a cache, `Authorization: Bearer TOKEN` by default.
@@ -122,6 +126,84 @@ export const layer = <const D extends Description>(
   options: Options = {}
 ): Layer.Layer<ResilientClient, never, HttpClient.HttpClient> =>
   Layer.effect(ResilientClient, engine.make(description, options))
+
+/**
+ * The client without policies and limits of time: one attempt a call. Addresses, headers, redirects, authentication and errors are the
+ * same. Use it where a test or a tool wants to see each failure at once.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerNoop = (
+  description: Description,
+  options: Omit<Options, "policies"> = {}
+): Layer.Layer<ResilientClient, never, HttpClient.HttpClient> =>
+  Layer.effect(
+    ResilientClient,
+    Effect.map(engine.make(withoutPolicies(description), options), (client) => {
+      const { reload } = client
+      return Object.assign(client, { reload: (next: Description) => reload(withoutPolicies(next)) })
+    })
+  )
+
+const withoutPolicies = (description: Description): Description => ({
+  ...description,
+  pipeline: {},
+  timeouts: { total: Infinity, attempt: Infinity, connect: Infinity, firstByte: Infinity, idle: Infinity },
+  operations: Object.fromEntries(
+    Object.entries(description.operations ?? {}).map((
+      [name, { pipeline: _, timeouts: _timeouts, without: _without, ...said }]
+    ) => [name, said])
+  )
+})
+
+/**
+ * The client over a script in place of a transport, for tests. The policies are those of the description, in the time of the test:
+ * `TestClock.adjust` moves backoff, limits of time and open circuits. `TestServer` has what was sent.
+ *
+ * **Example** (A backoff that takes no time)
+ *
+ * ```ts import.meta.vitest
+ * import { ResilientClient } from "@effect-resilience/client"
+ * import { Effect, Fiber } from "effect"
+ * import { TestClock } from "effect/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const client = yield* ResilientClient.ResilientClient
+ *   const call = yield* Effect.forkChild(client.get("/accounts/17"))
+ *   yield* TestClock.adjust("1 minute")
+ *   const response = yield* Fiber.join(call)
+ *   const server = yield* ResilientClient.TestServer
+ *   const sent = yield* server.sent
+ *   return `${response.status} after ${sent.map(({ method, url }) => `${method} ${url}`).join(", ")}`
+ * })
+ *
+ * const test = ResilientClient.layerTest({ name: "ledger", baseUrl: "https://ledger.example.com" }, [
+ *   new Response("busy", { status: 503 }),
+ *   Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" }),
+ *   Response.json({ balance: "12.50" })
+ * ])
+ * await Effect.runPromise(Effect.provide(program, [test, TestClock.layer()]))
+ * // => "200 after GET https://ledger.example.com/accounts/17, GET https://ledger.example.com/accounts/17, GET https://ledger.example.com/accounts/17"
+ * ```
+ *
+ * @category testing
+ * @since 0.1.0
+ */
+export const layerTest = (
+  description: Description,
+  script: Script,
+  options: Options = {}
+): Layer.Layer<ResilientClient | TestServer> =>
+  Layer.provideMerge(layer(description, options), scripted.layerScript(script))
+
+/**
+ * The script alone, for layers of clients that a program has: `Layer.provide(Ledger.layer, ResilientClient.layerScript([…]))`.
+ *
+ * @category testing
+ * @since 0.1.0
+ */
+export const layerScript: (script: Script) => Layer.Layer<HttpClient.HttpClient | TestServer> = scripted.layerScript
 
 /**
  * The client as Effect's own `HttpClient`, for code that knows nothing else. Responses of any status are successes, the last one of

@@ -78,7 +78,10 @@ describe("ResilientClient.layerHttpClient", () => {
   it.effect("a body that breaks off fails with HttpClientError too", () =>
     Effect.gen(function*() {
       const bodies: Array<ReadableStreamDefaultController> = []
-      const client = yield* over(() => new Response(new ReadableStream({ start: (body) => void bodies.push(body) })))
+      // The two retries of a call find no server.
+      const client = yield* over((_, n) =>
+        n % 3 === 1 ? new Response(new ReadableStream({ start: (body) => void bodies.push(body) })) : reset
+      )
       const response = yield* client.get("/a")
       bodies[0]?.error(reset)
       const error = yield* failureOf(response.text)

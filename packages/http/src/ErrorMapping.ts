@@ -189,13 +189,20 @@ export const mapErrors: {
               mapHttpClientError(error, (cause) => failure(transportReason(cause, progress.reached))))
           ),
         onSuccess: (response): Effect.Effect<HttpClientResponse.HttpClientResponse, Failure> => {
+          const keeper = fiber.getRef(KeptResponse.Current)
           if (isSuccess(response)) {
-            return handOut(response)
+            const handed = handOut(response)
+            if (keeper?.settle === undefined) return handed
+            const { settle } = keeper
+            // What it fails with is the keeper's.
+            return Effect.flatMap(
+              handed,
+              (response) => settle(response, keeper) as Effect.Effect<HttpClientResponse.HttpClientResponse, never>
+            )
           }
           const scrubber = fiber.getRef(Scrubber.Current)
           // Read before the error's body: more of the request may leave meanwhile.
           const sent = isSent(operation, progress.reached, body.sent)
-          const keeper = fiber.getRef(KeptResponse.Current)
           if (keeper === undefined) {
             return Effect.flatMap(
               reasonOf(response, response.stream, patterns, scrubber),

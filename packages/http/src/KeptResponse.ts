@@ -48,11 +48,14 @@ import { release } from "./internal/mappedResponse.ts"
  * @since 0.1.0
  */
 export class Keeper {
+  /** What reads successful responses further, in the attempt. */
+  readonly settle: Settle | undefined
   readonly #declared: Declared
   #last: { readonly error: unknown; readonly response: HttpClientResponse.HttpClientResponse } | undefined
 
-  constructor(declared: Declared) {
+  constructor({ declared = nothing, settle }: Options) {
     this.#declared = declared
+    this.settle = settle
   }
 
   /** The error that a response declares, if any. */
@@ -92,6 +95,32 @@ export interface Declared {
 }
 
 /**
+ * Reads a successful response further, for protocols that have their failures in the body. What it fails with is judged by the
+ * policies; the call must not let it pass to its caller.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Settle {
+  (
+    response: HttpClientResponse.HttpClientResponse,
+    kept: Keeper
+  ): Effect.Effect<HttpClientResponse.HttpClientResponse, unknown>
+}
+
+/**
+ * - `declared`: reads the errors of responses that are turned into errors; none by default.
+ * - `settle`: reads successful responses further; not at all by default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly declared?: Declared | undefined
+  readonly settle?: Settle | undefined
+}
+
+/**
  * The keeper of the call that runs; `undefined` where none wants the response.
  *
  * @category references
@@ -110,10 +139,10 @@ export const Current: Context.Reference<Keeper | undefined> = /* @__PURE__ */ Co
  */
 export const keeping = <E, R>(
   call: (kept: Keeper) => Effect.Effect<HttpClientResponse.HttpClientResponse, E, R>,
-  declared: Declared = nothing
+  options: Options = {}
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, E, R> =>
   Effect.suspend(() => {
-    const keeper = new Keeper(declared)
+    const keeper = new Keeper(options)
     return Effect.onExit(Effect.provideService(call(keeper), Current, keeper), (exit) => {
       const { last } = keeper
       return last === undefined || (exit._tag === "Success" && exit.value === last) ? Effect.void : release(last)

@@ -35,7 +35,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { apiError, bodyFailure, type FirstReason, requestIdOf } from "./internal/failure.ts"
-import { type MapError, MappedResponse } from "./internal/mappedResponse.ts"
+import { type MapError, MappedResponse, whole as readWhole } from "./internal/mappedResponse.ts"
 import * as Operation from "./Operation.ts"
 import * as Scrubber from "./Scrubber.ts"
 
@@ -108,6 +108,18 @@ export const json: {
     )
   })
 )
+
+/**
+ * Reads a body of at most `maxBytes`, so that it can be read again, as often as you like. A longer one is read once, from its
+ * beginning.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const whole = (
+  response: HttpClientResponse.HttpClientResponse
+): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError> =>
+  readWhole(response, maxBytes, (error) => error)
 
 /**
  * The same response, whose failures to read the body are others.

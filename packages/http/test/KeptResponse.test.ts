@@ -85,7 +85,7 @@ describe("KeptResponse", () => {
         }
       }
       const judge = (declared: unknown) =>
-        Effect.flip(KeptResponse.keeping(() => send(responding("{}")), () => Effect.succeed(declared)))
+        Effect.flip(KeptResponse.keeping(() => send(responding("{}")), { declared: () => Effect.succeed(declared) }))
       assert.deepStrictEqual(Recovery.of(yield* judge(new Busy())), Recovery.retryAs("overloaded", "3 seconds"))
       assert.deepStrictEqual(Recovery.of(yield* judge({ _tag: "Other" })), Recovery.verify)
     }))

@@ -101,7 +101,10 @@ export const make = (
         const own = ownParts(settings, operation)
         // One that shared a policy and has its own now begins anew.
         const same = before !== undefined && sameKeys(own, ownParts(before.settings, operation))
-        const policies = Object.fromEntries(Object.entries(shared).filter(([part]) => !(part in own)))
+        // A limit of time keeps nothing that could be shared, and may be the operation's.
+        const policies = Object.fromEntries(
+          Object.entries(shared).filter(([part]) => part !== "deadline" && !(part in own))
+        )
         const continues = same ? before.ofOperations.get(operation) : undefined
         ofOperations.set(operation, yield* makePipeline(settings, around, continues, policies, operation))
       }

@@ -25,7 +25,7 @@ export const httpClient = <E>(client: HttpClient.HttpClient.With<E>): HttpClient
   )
 
 // The request is the caller's, without the credentials that this client adds.
-const reasonOf = (
+export const reasonOf = (
   cause: unknown,
   request: HttpClientRequest.HttpClientRequest
 ): HttpClientError.HttpClientErrorReason => {
