@@ -1,5 +1,6 @@
 import { TokenCache, TokenSource } from "@effect-resilience/auth"
 import { ResilientClient } from "@effect-resilience/client"
+import { Recovery } from "@effect-resilience/errors"
 import { AccessLog, Operation } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Deferred, Effect, Exit, Fiber, Layer, ManagedRuntime, Redacted, References, Tracer } from "effect"
@@ -283,6 +284,31 @@ describe("an adversary of the client", () => {
       yield* Effect.all([cached, cached, cached], { concurrency: 3 })
       assert.strictEqual(server.sent.length, 1)
     }))
+
+  for (const code of [401, 404, 408, 425, 429, 503]) {
+    it.effect(`a POST that redirected to what came of it is not sent again, though that says ${code}`, () =>
+      Effect.gen(function*() {
+        const server = transport((request) =>
+          request.method === "POST"
+            ? Effect.succeed(new Response(null, { status: 303, headers: { location: "/orders/7" } }))
+            : status(code)
+        )
+        const { cache } = yield* tokens()
+        const client = yield* Effect.provide(
+          ResilientClient.make({
+            name: "ledger",
+            baseUrl,
+            redirects: {},
+            pipeline: { retry: { times: 2, backoff: { base: 0 } } },
+            auth: ResilientClient.tokens(cache)
+          }),
+          server.layer
+        )
+        const error = yield* Effect.flip(client.post("/orders"))
+        assert.deepStrictEqual(server.sent, ["POST /orders", "GET /orders/7"])
+        assert.strictEqual(Recovery.of(error)._tag, "Verify")
+      }).pipe(Effect.scoped))
+  }
 
   it("runs in a ManagedRuntime, whose end ends what still runs", async () => {
     const server = transport((_, url) => url.pathname === "/hang" ? Effect.never : status(200))

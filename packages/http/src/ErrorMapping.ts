@@ -138,7 +138,11 @@ export const mapErrors: {
         reason: FirstReason,
         sent = isSent(operation, "reached" in reason ? reason.reached : progress.reached, body.sent),
         requestId?: string
-      ) => apiError({ operation, request, repetition: fiber.getRef(Repetition.Current), reason, sent, requestId })
+      ) => {
+        const { applied } = progress
+        const repetition = fiber.getRef(Repetition.Current)
+        return apiError({ operation, request, repetition, reason, sent, applied, requestId })
+      }
 
       // Whatever fails while the body is read outside of the attempt, the request has arrived.
       const mapBodyError: MapError = (error) => asBodyError(bodyFailure(error, (reason) => failure(reason, true)))

@@ -55,6 +55,7 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as UrlParams from "effect/http/UrlParams"
 import * as Option from "effect/Option"
 import * as Redaction from "./Redaction.ts"
+import * as SendProgress from "./SendProgress.ts"
 
 /**
  * - `limit`: how many redirects a request may follow; 5 by default.
@@ -119,7 +120,8 @@ export const follow: {
       Effect.flatMap(transport.postprocess(Effect.succeed(request)), (response) => {
         const next = redirects < limit ? redirected(request, response, origins) : undefined
         if (next === undefined) return Effect.succeed(response)
-        return Effect.andThen(Bytes.discard(response.stream), send(next, redirects + 1))
+        const following = Effect.andThen(Bytes.discard(response.stream), send(next, redirects + 1))
+        return next.method === request.method ? following : Effect.andThen(applied, following)
       })
 
     return HttpClient.makeWith<E, R, E, R>(
@@ -128,6 +130,11 @@ export const follow: {
     )
   }
 )
+
+// What asks for a GET in place of a POST shows what came of that.
+const applied = Effect.map(SendProgress.Current, (progress) => {
+  if (progress !== undefined) progress.applied = true
+})
 
 const redirected = (
   request: HttpClientRequest.HttpClientRequest,

@@ -58,6 +58,8 @@ export interface Source {
 export class SendProgress {
   private current: Source | undefined = undefined
   private previous: Transport.Reached | undefined = undefined
+  /** Whether a request of the attempt was applied: one whose response redirects to what came of it. */
+  applied = false
 
   /** Follows a request, before any of it is sent. */
   follow(source: Source): void {

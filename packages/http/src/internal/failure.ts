@@ -74,15 +74,17 @@ export const apiError = (options: {
   readonly request: HttpClientRequest.HttpClientRequest
   readonly reason: FirstReason
   readonly sent: boolean
+  /** Whether it was applied, whatever the reason says of another request. */
+  readonly applied?: boolean
   readonly repetition?: Repetition.Repetition | undefined
   readonly requestId?: string | undefined
 }): ApiError.ApiError => {
-  const { operation, reason, repetition, request, requestId, sent } = options
+  const { applied = false, operation, reason, repetition, request, requestId, sent } = options
   const once = repetition === "unlessApplied" || !Operation.isIdempotent(operation, request)
   return new ApiError.ApiError({
     method: request.method,
     endpoint: Operation.endpointOf(operation),
-    reason: once && ApiError.mayHaveBeenApplied(reason, sent)
+    reason: once && (applied || ApiError.mayHaveBeenApplied(reason, sent))
       ? new ApiError.OutcomeUnknown({ failure: reason })
       : reason,
     requestId,
