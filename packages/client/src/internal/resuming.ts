@@ -1,0 +1,58 @@
+import { DeadlineExceeded } from "@effect-resilience/deadline/Deadline"
+import * as ApiError from "@effect-resilience/errors/ApiError"
+import * as Classifier from "@effect-resilience/errors/Classifier"
+import { PartsDelivered } from "@effect-resilience/errors/PartsDelivered"
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as Stream from "effect/Stream"
+
+/** Where a stream stands that goes on in another response when one breaks. */
+export interface Position {
+  /** Whether a response was ever accepted. The failure of the first request is the client's, which has retried it. */
+  opened: boolean
+  /** How many elements the consumer has. */
+  delivered: number
+}
+
+/**
+ * A stream made of the bodies of several responses. `open` continues at the position; `resumes` says whether it can after a failure.
+ * The policy begins anew with each element.
+ */
+export const resuming = <A, E, R>(
+  open: Stream.Stream<A, E, R>,
+  position: Position,
+  options: {
+    readonly policy: RetryPolicy.RetryPolicy
+    readonly resumes: () => boolean
+    /** The recovery of a failure that is resumed. */
+    readonly recovery?: (recovery: Recovery.Recovery) => Recovery.Recovery
+  }
+): Stream.Stream<A, E | PartsDelivered<E>, R> => {
+  const schedule = RetryPolicy.toSchedule<E>(options.policy, {
+    classify: (error) => {
+      if (!position.opened || !options.resumes()) return Recovery.giveUp
+      // The time of one request was up, not that of the caller.
+      const recovery = error instanceof DeadlineExceeded && error.begun && !error.inherited
+        ? Recovery.retry
+        : Classifier.classify(observed(error))
+      return options.recovery?.(recovery) ?? recovery
+    }
+  })
+  return Stream.mapError(
+    Stream.retry(open, schedule),
+    (error) =>
+      position.delivered === 0
+        ? error
+        : new PartsDelivered<E>({ failure: observed(error), delivered: position.delivered })
+  )
+}
+
+// What one response had delivered is of no interest where others continue it.
+const observed = <E>(error: E): E =>
+  error instanceof ApiError.ApiError && error.reason._tag === "PartsDelivered"
+    ? new ApiError.ApiError({ ...error, reason: error.reason.failure }) as E & ApiError.ApiError
+    : error
+
+export const requestOf = (request: string | URL | HttpClientRequest.HttpClientRequest) =>
+  typeof request === "string" || request instanceof URL ? HttpClientRequest.get(request) : request

@@ -1,0 +1,247 @@
+import { type Connection, RawHttp } from "@effect-resilience/chaos"
+import * as RawServer from "@effect-resilience/chaos/RawServer"
+import { Download, ResilientClient } from "@effect-resilience/client"
+import { ApiError, PartsDelivered, Recovery } from "@effect-resilience/errors"
+import { Backoff, RetryPolicy } from "@effect-resilience/retry"
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Effect, Exit, Stream } from "effect"
+import { FetchHttpClient, HttpClientRequest } from "effect/http"
+import * as FastCheck from "fast-check"
+
+/** The server sends so many bytes at once. Five of them are more than a client reads ahead, so a break does not overtake them. */
+const unit = 16_384
+
+/** A version of the file: letters that show where they stand. */
+const version = (v: number) =>
+  Array.from({ length: 40 }, (_, i) => String.fromCharCode(65 + ((v * 5 + i) % 26)).repeat(unit)).join("")
+
+/** What the server does with a request. By default it behaves. */
+interface Behavior {
+  readonly version?: number | undefined
+  /** How many units of the body it sends; all by default. */
+  readonly sends?: number | undefined
+  readonly how?: "end" | "reset" | undefined
+  readonly etag?: "strong" | "weak" | "none" | undefined
+  readonly lastModified?: boolean | undefined
+  readonly chunked?: boolean | undefined
+  readonly ranges?: "honoured" | "ignored" | "shifted" | "unconditional" | undefined
+  readonly encoding?: string | undefined
+  readonly status?: number | undefined
+}
+
+const respond = (request: RawHttp.Request, behavior: Behavior): string => {
+  const { chunked = false, etag = "strong", ranges = "honoured", sends = Infinity, version: v = 0 } = behavior
+  if (behavior.status !== undefined) return RawHttp.response({ status: behavior.status, body: "no" })
+  const file = version(v)
+  const tag = etag === "none" ? undefined : `${etag === "weak" ? "W/" : ""}"v${v}"`
+  const modified = `Mon, 02 Nov 2026 10:00:0${v % 10} GMT`
+  const asked = /^bytes=(\d+)-$/.exec(request.headers["range"] ?? "")?.[1]
+  const condition = request.headers["if-range"]
+  const holds = condition === undefined || condition === tag ||
+    (behavior.lastModified === true && condition === modified)
+  const ranged = asked !== undefined && ranges !== "ignored" && (holds || ranges === "unconditional")
+  const first = ranged ? Number(asked) - (ranges === "shifted" ? 1 : 0) : 0
+  const body = file.slice(first)
+  if (ranged && body === "") {
+    return RawHttp.response({ status: 416, headers: { "content-range": `bytes */${file.length}` } })
+  }
+  const sent = body.slice(0, sends * unit)
+  const headers = {
+    date: "Mon, 02 Nov 2026 12:00:00 GMT",
+    connection: "close",
+    ...(tag === undefined ? {} : { etag: tag }),
+    ...(behavior.lastModified === true ? { "last-modified": modified } : {}),
+    ...(behavior.encoding === undefined ? {} : { "content-encoding": behavior.encoding }),
+    ...(ranged ? { "content-range": `bytes ${first}-${file.length - 1}/${file.length}` } : {}),
+    ...(chunked ? { "transfer-encoding": "chunked" } : {})
+  }
+  const framed = chunked
+    ? `${sent === "" ? "" : `${sent.length.toString(16)}\r\n${sent}\r\n`}${
+      sent.length === body.length ? "0\r\n\r\n" : ""
+    }`
+    : sent
+  return RawHttp.response({
+    status: ranged ? 206 : 200,
+    headers,
+    contentLength: chunked ? "none" : body.length,
+    body: framed
+  }).replace(/(content-length: \d+\r\n\r\n)[^]*$/, (_, head: string) => `${head}${framed}`)
+}
+
+/** A server that does as told with each request, and behaves like the last when all is used up. */
+const serve = Effect.fnUntraced(function*(behaviors: ReadonlyArray<Behavior>) {
+  const requests: Array<RawHttp.Request> = []
+  const handler = (connection: Connection.Connection) =>
+    Effect.gen(function*() {
+      const request = yield* RawHttp.requests(connection)
+      if (request === undefined) return
+      const behavior = behaviors[requests.length] ?? { version: behaviors.at(-1)?.version }
+      requests.push(request)
+      yield* connection.send(respond(request, behavior))
+      yield* connection[behavior.how ?? "end"]
+    })
+  const server = yield* RawServer.make(handler)
+  const client = yield* ResilientClient.make({
+    name: "files",
+    baseUrl: server.url,
+    pipeline: { retry: { times: 1, backoff: { base: 0 } }, bulkhead: { permits: 1 } }
+  }).pipe(Effect.provide(FetchHttpClient.layer))
+  const got: Array<Uint8Array> = []
+  const download = Download.stream(client, "/file", {
+    resume: RetryPolicy.make({ times: 3, backoff: Backoff.immediate })
+  })
+  const exit = yield* Effect.exit(Stream.runForEach(download, (bytes) => Effect.sync(() => got.push(bytes))))
+  const failure = Exit.isFailure(exit) ? exit.cause.reasons.find(Cause.isFailReason)?.error : undefined
+  return { exit, failure, text: Buffer.concat(got).toString(), requests }
+}, Effect.scoped)
+
+const rangesOf = ({ requests }: { readonly requests: ReadonlyArray<RawHttp.Request> }) =>
+  requests.map(({ headers }) => headers["range"])
+
+const parts = (failure: unknown, delivered: number) => {
+  assert.instanceOf(failure, PartsDelivered.PartsDelivered)
+  if (!(failure instanceof PartsDelivered.PartsDelivered)) throw failure
+  assert.strictEqual(failure.delivered, delivered * unit)
+  assert.deepStrictEqual(Recovery.of(failure), Recovery.verify)
+  return failure.failure
+}
+
+describe("Download", () => {
+  it.live("asks for the bytes as they are, and takes a whole response", () =>
+    Effect.gen(function*() {
+      const outcome = yield* serve([{}])
+      assert.strictEqual(outcome.text, version(0))
+      assert.isTrue(Exit.isSuccess(outcome.exit))
+      assert.strictEqual(outcome.requests[0]?.headers["accept-encoding"], "identity")
+      assert.deepStrictEqual(rangesOf(outcome), [undefined])
+    }))
+
+  it.live("goes on where it broke off, again and again", () =>
+    Effect.gen(function*() {
+      const outcome = yield* serve([{ sends: 10 }, { sends: 5 }, { sends: 5 }, { sends: 5 }, { sends: 5 }, {}])
+      assert.strictEqual(outcome.text, version(0))
+      assert.deepStrictEqual(rangesOf(outcome), [undefined, ...[10, 15, 20, 25, 30].map((at) => `bytes=${at * unit}-`)])
+      assert.deepStrictEqual(outcome.requests.slice(1).map(({ headers }) => headers["if-range"]), Array(5).fill(`"v0"`))
+    }))
+
+  it.live("names a version by a strong date where there is no tag, and by no weak tag", () =>
+    Effect.gen(function*() {
+      const dated = yield* serve([{ sends: 10, etag: "none", lastModified: true }, {
+        etag: "none",
+        lastModified: true
+      }])
+      assert.strictEqual(dated.text, version(0))
+      assert.strictEqual(dated.requests[1]?.headers["if-range"], "Mon, 02 Nov 2026 10:00:00 GMT")
+      for (const unnamed of [{ etag: "none" }, { etag: "weak", lastModified: true }] as const) {
+        const outcome = yield* serve([{ sends: 10, ...unnamed }])
+        assert.instanceOf(parts(outcome.failure, 10), ApiError.ApiError)
+        assert.deepStrictEqual(rangesOf(outcome), [undefined])
+      }
+    }))
+
+  it.live("joins no two versions", () =>
+    Effect.gen(function*() {
+      const changed = yield* serve([{ sends: 10 }, { version: 1 }])
+      assert.deepInclude(parts(changed.failure, 10), { _tag: "DownloadError", reason: "Changed" })
+      const careless = yield* serve([{ sends: 10 }, { version: 1, ranges: "unconditional" }])
+      assert.deepInclude(parts(careless.failure, 10), { _tag: "DownloadError", reason: "Changed" })
+      assert.strictEqual(careless.text, version(0).slice(0, 10 * unit))
+    }))
+
+  it.live("begins anew while nothing was delivered, in whatever version", () =>
+    Effect.gen(function*() {
+      const outcome = yield* serve([{ sends: 0, how: "reset" }, { version: 2 }])
+      assert.strictEqual(outcome.text, version(2))
+      assert.deepStrictEqual(rangesOf(outcome), [undefined, undefined])
+    }))
+
+  it.live("says that the server knows no ranges, or sends another one", () =>
+    Effect.gen(function*() {
+      const ignored = yield* serve([{ sends: 10 }, { ranges: "ignored" }])
+      assert.deepInclude(parts(ignored.failure, 10), { reason: "NoRanges" })
+      const shifted = yield* serve([{ sends: 10 }, { ranges: "shifted" }])
+      assert.deepInclude(parts(shifted.failure, 10), {
+        reason: "Unexpected",
+        got: `bytes from ${10 * unit - 1} where ${10 * unit} was to come`
+      })
+    }))
+
+  it.live("finds out whether a response of unknown length was whole when it broke", () =>
+    Effect.gen(function*() {
+      const whole = yield* serve([{ chunked: true, sends: 39 }, {}])
+      assert.strictEqual(whole.text, version(0))
+      // The last byte comes again, so there is a response even where none is missing.
+      assert.deepStrictEqual(rangesOf(whole), [undefined, `bytes=${39 * unit - 1}-`])
+    }))
+
+  it.live("stops after resumes without a byte, and when the client gives up", () =>
+    Effect.gen(function*() {
+      const stuck = yield* serve([{ sends: 10 }, ...Array.from({ length: 20 }, () => ({ sends: 0 }))])
+      assert.instanceOf(parts(stuck.failure, 10), ApiError.ApiError)
+      // Each resume is a call of the client, which has two attempts.
+      assert.strictEqual(stuck.requests.length, 1 + 3 * 2)
+      const down = yield* serve(Array.from({ length: 9 }, () => ({ status: 503 })))
+      // The client's own attempts, and no more.
+      assert.strictEqual(down.requests.length, 2)
+      assert.instanceOf(down.failure, ApiError.ApiError)
+      const recovers = yield* serve([{ sends: 10 }, { status: 503 }, { status: 503 }, { status: 503 }, {}])
+      assert.strictEqual(recovers.text, version(0))
+      const gone = yield* serve([{ sends: 10 }, { status: 404 }])
+      assert.instanceOf(gone.failure, PartsDelivered.PartsDelivered)
+      assert.deepStrictEqual(Recovery.of(gone.failure), Recovery.correct)
+      assert.strictEqual(gone.requests.length, 2)
+    }))
+
+  it.live("does not resume what a server encodes nevertheless", () =>
+    Effect.gen(function*() {
+      const outcome = yield* serve([{ sends: 10, encoding: "x-unknown" }, {}])
+      assert.instanceOf(parts(outcome.failure, 10), ApiError.ApiError)
+      assert.strictEqual(outcome.requests.length, 1)
+    }))
+
+  it.live("fails as the client does where nothing was delivered", () =>
+    Effect.gen(function*() {
+      const outcome = yield* serve([{ status: 404 }])
+      assert.deepInclude(outcome.failure, { _tag: "ApiError", endpoint: "{unnamed endpoint}" })
+    }))
+
+  it.effect("rejects requests that are no plain GET", () =>
+    Effect.gen(function*() {
+      const client = yield* ResilientClient.make({ name: "files", baseUrl: "https://files.example.com" })
+      assert.throws(() => Download.stream(client, HttpClientRequest.post("/x")), RangeError)
+      const ranged = HttpClientRequest.setHeader(HttpClientRequest.get("/x"), "range", "bytes=1-")
+      assert.throws(() => Download.stream(client, ranged), RangeError)
+    }).pipe(Effect.provide(FetchHttpClient.layer)))
+
+  it("delivers the beginning of one version, and succeeds only if that is whole", { timeout: 120_000 }, () => {
+    const behavior = FastCheck.record({
+      version: FastCheck.nat(1),
+      sends: FastCheck.option(FastCheck.nat(45), { nil: undefined }),
+      how: FastCheck.constantFrom("end" as const, "reset" as const),
+      etag: FastCheck.constantFrom("strong" as const, "strong" as const, "strong" as const, "weak" as const),
+      chunked: FastCheck.boolean(),
+      ranges: FastCheck.constantFrom(
+        "honoured" as const,
+        "honoured" as const,
+        "honoured" as const,
+        "ignored" as const,
+        "shifted" as const,
+        "unconditional" as const
+      ),
+      status: FastCheck.constantFrom(undefined, undefined, undefined, undefined, 503)
+    })
+    return FastCheck.assert(
+      FastCheck.asyncProperty(
+        FastCheck.array(behavior, { minLength: 1, maxLength: 6 }),
+        (behaviors) =>
+          Effect.runPromise(Effect.gen(function*() {
+            const { exit, text } = yield* serve(behaviors)
+            const versions = [version(0), version(1)]
+            if (Exit.isSuccess(exit)) assert.isTrue(versions.includes(text), `${text.length} bytes`)
+            else assert.isTrue(versions.some((whole) => whole.startsWith(text)), `${text.length} bytes`)
+          }))
+      ),
+      { seed: 206, numRuns: 100, endOnFailure: true }
+    )
+  })
+})
