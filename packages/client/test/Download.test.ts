@@ -4,8 +4,8 @@ import { Download, ResilientClient } from "@effect-resilience/client"
 import { ApiError, PartsDelivered, Recovery } from "@effect-resilience/errors"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Stream } from "effect"
-import { FetchHttpClient, HttpClientRequest } from "effect/http"
+import { Cause, Deferred, Effect, Exit, Layer, Stream } from "effect"
+import { FetchHttpClient, HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
 import * as FastCheck from "fast-check"
 
 /** The server sends so many bytes at once. Five of them are more than a client reads ahead, so a break does not overtake them. */
@@ -148,11 +148,58 @@ describe("Download", () => {
       assert.strictEqual(careless.text, version(0).slice(0, 10 * unit))
     }))
 
+  it.live("takes no body of another version where the client repeats a request whose response had begun", () =>
+    Effect.gen(function*() {
+      const accepted = yield* Deferred.make<void>()
+      const file = (letter: string) => new TextEncoder().encode(letter.repeat(100_000))
+      const broken = (bytes: Uint8Array, after: Effect.Effect<void>) =>
+        Stream.toReadableStream(Stream.concat(
+          Stream.fromIterable(bytes.length === 0 ? [] : [bytes]),
+          Stream.fromEffect(
+            Effect.andThen(after, Effect.fail(Object.assign(new Error("broken"), { code: "ECONNRESET" })))
+          )
+        ))
+      let requests = 0
+      const transport = HttpClient.make((request) =>
+        Effect.sync(() => {
+          const old = { etag: `"old"`, "content-length": "200000" }
+          const range = { ...old, "content-range": "bytes 100000-199999/200000", "content-length": "100000" }
+          const response = [
+            () => new Response(broken(file("a"), Effect.void), { headers: old }),
+            // Breaks when its headers have been taken, and before its first byte.
+            () => new Response(broken(new Uint8Array(0), Deferred.await(accepted)), { status: 206, headers: range }),
+            () => new Response(file("b"), { headers: { etag: `"new"` } })
+          ][requests++]
+          return HttpClientResponse.fromWeb(request, response?.() ?? new Response(null, { status: 404 }))
+        })
+      )
+      const client = yield* ResilientClient.make({
+        name: "files",
+        baseUrl: "https://files.example.com",
+        pipeline: { retry: { times: 1, backoff: { base: 0 } } }
+      }).pipe(Effect.provide(Layer.succeed(HttpClient.HttpClient, transport)))
+      const noticing = HttpClient.tap(
+        client,
+        ({ status }) =>
+          status === 206 ? Effect.forkDetach(Effect.delay(Deferred.succeed(accepted, undefined), 5)) : Effect.void
+      )
+      let text = ""
+      const exit = yield* Download.stream(noticing, "/file", {
+        resume: RetryPolicy.make({ times: 1, backoff: Backoff.immediate })
+      }).pipe(
+        Stream.decodeText,
+        Stream.runForEach((piece) => Effect.sync(() => text += piece)),
+        Effect.exit
+      )
+      assert.isTrue(Exit.isFailure(exit))
+      assert.isFalse(text.includes("b"))
+    }))
+
   it.live("begins anew while nothing was delivered, in whatever version", () =>
     Effect.gen(function*() {
       const outcome = yield* serve([{ sends: 0, how: "reset" }, { version: 2 }])
       assert.strictEqual(outcome.text, version(2))
-      assert.deepStrictEqual(rangesOf(outcome), [undefined, undefined])
+      assert.isTrue(rangesOf(outcome).every((range) => range === undefined))
     }))
 
   it.live("says that the server knows no ranges, or sends another one", () =>

@@ -88,13 +88,27 @@ export class Lifetime {
   /** Reads the body of an attempt to its end. */
   hold(held: Held): Effect.Effect<Response, BodyError> {
     return Effect.suspend(() => {
-      if (this.pump === undefined && this.last === undefined) return this.read(held)
+      if (this.pump === undefined && this.last === undefined && this.held === undefined) return this.read(held)
       const discard = Effect.ignore(Effect.scoped(Stream.toPull(held.response.stream)))
       return Effect.flatMap(
         Effect.onInterrupt(this.turn(), () => discard),
-        () => this.last === undefined ? this.read(held) : Effect.andThen(discard, this.last)
+        () => {
+          if (this.last !== undefined) return Effect.andThen(discard, this.last)
+          return this.isOther(held)
+            ? Effect.andThen(discard, Effect.fail(held.mapError(broken(held.response, "before its first byte"))))
+            : this.read(held)
+        }
       )
     })
+  }
+
+  /** Whether the caller has the headers of a response that this one is no repetition of. Who reads bytes goes by its version. */
+  private isOther({ response }: Held): boolean {
+    const { held } = this
+    if (this.handOver !== undefined || held === undefined) return false
+    const compared = this.reading === "whole" ? ofContent : [...ofContent, ...ofVersion]
+    return held.response.status !== response.status ||
+      compared.some((name) => held.response.headers[name] !== response.headers[name])
   }
 
   private read(held: Held): Effect.Effect<Response, BodyError> {
@@ -322,6 +336,10 @@ export class Lifetime {
     for (const resume of waiting) resume()
   }
 }
+
+const ofContent = ["content-type", "content-encoding", "content-range"]
+
+const ofVersion = ["etag", "last-modified", "content-length"]
 
 const nothing = { beginning: [], release: Effect.void }
 
