@@ -27,12 +27,13 @@
  *
  * const silent = Stream.concat(Stream.make("first", "second"), Stream.never)
  *
- * const error = silent.pipe(
+ * const drained = silent.pipe(
  *   StreamTimeout.withTimeouts({ first: "1 second", idle: "5 millis" }),
  *   Stream.runDrain,
  *   Effect.flip
  * )
- * (await Effect.runPromise(error)).message // => "nothing came for 5ms"
+ * const { message } = await Effect.runPromise(drained)
+ * message // => "nothing came for 5ms"
  * ```
  *
  * @since 0.1.0

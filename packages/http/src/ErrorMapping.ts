@@ -83,7 +83,7 @@ import * as SendProgress from "./SendProgress.ts"
  * - `connect`: how long until there is a connection, the wait for a free one included. Only transports that report to
  *   `SendProgress` can be limited so.
  * - `firstByte`: how long until the response's headers have arrived.
- * - `idle`: how long between two pieces of the response's body, whoever reads it. A reader that takes its time does not count.
+ * - `idle`: how long between two pieces of the response's body, however it is read. A reader that takes its time does not count.
  * - `body`: which bodies of successful responses an attempt reads itself, up to 1 MiB, so that its timeout, its retries and
  *   its line in the log include them. `json` by default: JSON is of no use before its end. `whole` reads every body. `stream`
  *   reads none: for responses that continue, such as Kubernetes' watches, although they are called JSON.

@@ -5,7 +5,7 @@
  *
  * An `HttpClient` returns when the headers are there. A retry, a circuit breaker, a bulkhead and a log around it see a success
  * then, although most of the work has yet to be done: the permit goes to the next call while the body arrives, a server whose
- * bodies break never opens the circuit, and nobody repeats the read that broke off.
+ * bodies break never opens the circuit, and the read that broke off is not repeated.
  *
  * **Details**
  *
@@ -17,7 +17,7 @@
  * - `stream` yields the bytes as they arrive. Before its first piece a failure is repeated in the same way. After it, the
  *   stream fails with the reason `PartsDelivered`, which no policy repeats.
  * - A stream that is left early ends its attempt as a success, an interrupted one as an interruption. Either aborts the request.
- * - Up to 64 KiB are read before they are asked for. So a response that nobody reads ends like any other if it is short. If it
+ * - Up to 64 KiB are read before they are asked for. So a response that is never read ends like any other if it is short. If it
  *   is longer, it is discarded after the `idle` time of `ErrorMapping`, and was a success.
  * - What `ErrorMapping` reads itself, and responses without a body, need none of this.
  *

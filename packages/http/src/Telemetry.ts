@@ -11,7 +11,7 @@
  * Durations are histograms in seconds with buckets from 5 millis to 10 minutes, fit for a look-up and for an upload.
  * Effect's own layers decide where they go: `Otlp.layerJson`, `PrometheusMetrics.layerHttp`.
  *
- * Without a tracer, which is what exports spans, no spans are made: nobody would see them. The trace of a surrounding span is
+ * Without a tracer, which is what exports spans, no spans are made, since none would be exported. The trace of a surrounding span is
  * propagated all the same.
  *
  * **Gotchas**

@@ -218,7 +218,7 @@ describe("a response judged to its end", () => {
       assert.strictEqual(yield* response.text, "all of it")
     })).pipe(Effect.provide(AccessLog.layerMemory)))
 
-  it.effect("is discarded after the idle time where nobody reads it, and was a success", () =>
+  it.effect("is discarded after the idle time where it is not read, and was a success", () =>
     at(Effect.gen(function*() {
       const long = "x".repeat(40_000)
       for (const script of [silent, { pieces: [long, long, long], end: "complete" } as const]) {
@@ -437,7 +437,7 @@ describe("a response judged to its end", () => {
     })
   ).check(Schema.isMinLength(1), Schema.isMaxLength(4))
   it.effect.prop(
-    "never yields pieces of two bodies, and repeats only what nobody got a part of",
+    "never yields pieces of two bodies, and repeats only reads that delivered nothing",
     { scripts: Scripts, way: Schema.Literals(["text", "stream"]) },
     ({ scripts, way }) =>
       at(Effect.gen(function*() {

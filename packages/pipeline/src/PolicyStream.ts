@@ -4,7 +4,7 @@
  * **Why**
  *
  * A policy around the effect that opens a stream sees it open and nothing else: the bulkhead gives its permit back while the stream
- * runs, the breaker counts a success for a stream that breaks off after a second, and nobody retries. Around the effect that consumes
+ * runs, the breaker counts a success for a stream that breaks off after a second, and no policy retries. Around the effect that consumes
  * it, a retry consumes the beginning twice.
  *
  * **Details**

@@ -52,7 +52,7 @@ const script = (...responses: ReadonlyArray<number | [number, HeadersInit] | Err
   return { sent, call }
 }
 
-const refused = Object.assign(new TypeError("fetch failed"), {
+const unconnected = Object.assign(new TypeError("fetch failed"), {
   cause: Object.assign(new Error(), { code: "ECONNREFUSED" })
 })
 const reset = Object.assign(new TypeError("fetch failed"), {
@@ -105,7 +105,7 @@ describe("Pipeline.promise", () => {
       ["an error that it does not know", new Error("?"), 1],
       ["a 429", 429, 2],
       ["a 408", 408, 2],
-      ["a refused connection", refused, 2]
+      ["a refused connection", unconnected, 2]
     ] as const
   ) {
     it(`makes ${attempts} attempts after ${name} where nothing is said of idempotency`, async () => {
@@ -297,7 +297,7 @@ describe("Pipeline.promise", () => {
           await ledger(async () => {
             const attempt = ++attempts
             seen.push(`${user.getStore()} ${attempt}`)
-            // The second attempt times out, so that nothing of it wakes the third.
+            // The second attempt times out, so that none of it wakes the third.
             if (attempt === 2) await new Promise(() => {})
             return new Response(null, { status: attempt === 3 ? 200 : 503 })
           }, { idempotent: true })

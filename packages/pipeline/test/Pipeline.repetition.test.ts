@@ -68,7 +68,7 @@ describe("the repetition of a call", () => {
     Effect.gen(function*() {
       const ledger = yield* Pipeline.make(descriptions["in one step"])
       let attempts = 0
-      const failures = [ApiError.reasonFromStatus(429), refused, ApiError.reasonFromStatus(503)]
+      const failures = [ApiError.reasonFromStatus(429), unconnected, ApiError.reasonFromStatus(503)]
       const order = Effect.suspend(() => Effect.fail(failures[attempts++]))
       const seen: Array<string> = []
       const exit = yield* overTime(
@@ -110,4 +110,4 @@ describe("the repetition of a call", () => {
     }))
 })
 
-const refused = new ApiError.TransportFailure({ kind: "refused", code: "ECONNREFUSED", connected: false })
+const unconnected = new ApiError.TransportFailure({ kind: "refused", code: "ECONNREFUSED", connected: false })

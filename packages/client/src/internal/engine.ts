@@ -231,7 +231,7 @@ const transports = {
     "then `connect` limits nothing, and what is cut off counts as sent"
 }
 
-/** Adds what the context does not have. Whoever reads a context pays for each value that was added. */
+/** Adds what the context does not have. Each read of a context costs more with each value that was added. */
 const having = <S>(reference: Context.Reference<S>, value: S) => <R>(context: Context.Context<R>): Context.Context<R> =>
   Context.get(context, reference) === value ? context : Context.add(context, reference, value)
 

@@ -498,7 +498,7 @@ export const faults: ReadonlyArray<Fault> = [
     body: "x".repeat(4_000_000)
   },
   {
-    name: "has a certificate of nobody",
+    name: "has a certificate of an unknown authority",
     serve: Effect.map(tls({ text: good }), ({ port }) => ({ url: `https://127.0.0.1:${port}` })),
     transports: ["fetch"],
     got: "TransportFailure tls -> GiveUp x1"

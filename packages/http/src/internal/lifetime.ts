@@ -29,7 +29,7 @@ type Response = HttpClientResponse.HttpClientResponse
 type BodyError = HttpClientError.HttpClientError
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
-/** In bytes: how much of a body is read before it is asked for. A shorter one that nobody asks for holds nothing. */
+/** In bytes: how much of a body is read before it is asked for. A shorter one that is not asked for holds nothing. */
 const ahead = 65_536
 
 /** What an attempt knows of its response. */

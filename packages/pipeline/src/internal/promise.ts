@@ -312,7 +312,7 @@ const failureOf = (result: unknown, clock: Clock.Clock | undefined): Recovery.Re
   return recovery._tag === "Retry" || recovery._tag === "GiveUp" ? recovery : undefined
 }
 
-// A body that nobody reads holds its connection.
+// A body that is not read holds its connection.
 const discard = (result: unknown): void => {
   if (isResponse(result)) result.body?.cancel?.().then(undefined, () => {})
 }
