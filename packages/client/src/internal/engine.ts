@@ -218,7 +218,12 @@ export const make = (
         return lock.withPermit(Effect.uninterruptible(load))
       },
       description: Effect.sync(() => state.description),
-      describe: Effect.suspend(() => Effect.map(state.pipeline.describe, (text) => `${text}\n${said}`)),
+      describe: Effect.suspend(() =>
+        Effect.map(
+          state.pipeline.describe,
+          (text) => `${text.replace(/(?=  the call$)/, limitsOf(state.settings))}\n${said}`
+        )
+      ),
       status: Effect.suspend(() => state.pipeline.status)
     })
   })
@@ -236,6 +241,11 @@ const having = <S>(reference: Context.Reference<S>, value: S) => <R>(context: Co
   Context.get(context, reference) === value ? context : Context.add(context, reference, value)
 
 const unnamed: Operation.Operation = { name: "unnamed", endpoint: Operation.endpointOf(undefined) }
+
+const limitsOf = ({ timeouts: { attempt, connect, firstByte = attempt, idle } }: Settings): string =>
+  Object.entries({ attempt, connect, firstByte, idle }).map(([name, limit]) =>
+    `  ${name.padEnd(14)}  ${Duration.format(limit)}\n`
+  ).join("")
 
 /** Puts credentials into the requests that go to the client's own origins. */
 const authentication = (auth: Authenticate, { baseUrl }: Settings) => {

@@ -156,12 +156,13 @@ export interface PipelineOptions extends Omit<Pipeline.Description, "name" | "de
 /**
  * Limits of time. `Duration.infinity` switches one off.
  *
- * - `total`: for a call with all its attempts and waits; default 30 seconds.
+ * - `total`: for a call with all its attempts and waits, to the end of its response's body; default 30 seconds. Give operations
+ *   whose responses last, such as feeds and large files, one of their own.
  * - `attempt`: for an attempt, until its response's headers and what `body` reads have arrived; default 10 seconds.
  * - `connect`: until there is a connection; default 10 seconds. Transports that do not say how far a request came, such as
  *   `fetch`, cannot be limited so.
  * - `firstByte`: until the response's headers have arrived; default `attempt`.
- * - `idle`: between two pieces of a body; default 1 minute.
+ * - `idle`: between two pieces of a body, and how long a long one may stay unread; default 1 minute.
  *
  * @category models
  * @since 0.1.0
