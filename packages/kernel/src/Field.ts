@@ -42,7 +42,7 @@
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import * as Argument from "./Argument.ts"
-import { hint, noSuch } from "./internal/hint.ts"
+import { hint, noSuch } from "./Hint.ts"
 
 /**
  * One option: `Input` is what code or JSON writes, `Output` what the policy works with.

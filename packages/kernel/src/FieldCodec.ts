@@ -32,7 +32,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaParser from "effect/SchemaParser"
 import * as Field from "./Field.ts"
-import { hint, noSuch } from "./internal/hint.ts"
+import { hint, noSuch } from "./Hint.ts"
 
 /**
  * The functions that JSON may name.

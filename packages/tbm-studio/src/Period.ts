@@ -16,6 +16,7 @@
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Hint from "@effect-resilience/kernel/Hint"
 import * as Brand from "effect/Brand"
 import * as Data from "effect/Data"
 import * as Result from "effect/Result"
@@ -29,7 +30,8 @@ import * as Result from "effect/Result"
 export type Period = string & Brand.Brand<"@effect-resilience/tbm-studio/Period">
 
 /**
- * The text is not a period.
+ * The text is not a period. The message names the period that was probably meant, such as `Jan:2024` for `Jan-24`, which is what
+ * spreadsheets make of it.
  *
  * @category errors
  * @since 0.1.0
@@ -42,10 +44,11 @@ export class InvalidPeriod extends Data.TaggedError("InvalidPeriod")<{ readonly 
     return Recovery.correct
   }
   override get message(): string {
+    const meant = nearest(this.text)
     return `The period ${
       JSON.stringify(this.text)
     } is not valid: use Month:Year, for example January:2024 or Jan:FY2024, ` +
-      "or current."
+      `or current.${meant === undefined ? "" : ` Did you mean ${meant}?`}`
   }
 }
 
@@ -114,3 +117,31 @@ const monthNames = [
 const namesBySpelling = new Map(
   monthNames.flatMap((name) => [[name.toLowerCase(), name], [name.slice(0, 3).toLowerCase(), name]] as const)
 )
+
+// People write another order or separator, a number for the month, or two digits for the year.
+const nearest = (text: string): Period | undefined => {
+  const trimmed = text.trim()
+  const [, isoYear, isoMonth] = /^(\d{4})[-/.]?(\d{2})(?:[-/.]\d{2}(?:[T ].*)?)?$/.exec(trimmed) ?? []
+  const [, fiscalFirst, yearFirst, monthLast] = /^(fy)?(\d{4})[\s:;,._/-]*(\p{L}+)$/iu.exec(trimmed) ?? []
+  const [, monthFirst, fiscalLast, yearLast] =
+    /^(\p{L}+|\d{1,2}(?=.+\d{4}))[\s:;,._/-]*(fy)?\s*(\d{4}|\d{2})$/iu.exec(trimmed) ?? []
+  const month = monthOf(isoMonth ?? monthLast ?? monthFirst ?? "")
+  const year = isoYear ?? yearFirst ?? yearLast
+  if (month === undefined || year === undefined) return trimmed === "" ? undefined : nearestCurrent(trimmed)
+  const fiscal = fiscalFirst ?? fiscalLast
+  return make(`${month}:${fiscal === undefined ? "" : "FY"}${year.length === 2 ? `20${year}` : year}`)
+}
+
+const nearestCurrent = (text: string) => Hint.nearest(text, ["current"]) === undefined ? undefined : make("current")
+
+const monthOf = (text: string): string | undefined => {
+  if (/^\d+$/.test(text)) return monthNames[Number(text) - 1]
+  const name = namesBySpelling.get(text.toLowerCase())
+  if (name === undefined) {
+    // Of three letters, another month may differ by one only.
+    return text.length < 4
+      ? undefined
+      : monthNames.find((name) => name.toLowerCase().startsWith(text.toLowerCase())) ?? Hint.nearest(text, monthNames)
+  }
+  return text.length === 3 ? name.slice(0, 3) : name
+}
