@@ -201,6 +201,32 @@ describe("an exchange", () => {
     )
   }, 30_000)
 
+  it.live("gives a waiting reader at once what was read from the socket at once", () => {
+    let respond = () => {}
+    return talking(
+      (_, response) => {
+        response.flushHeaders()
+        respond = () => {
+          response.socket?.write("5\r\nchunk\r\n".repeat(100))
+          response.end()
+        }
+      },
+      (url) =>
+        Effect.gen(function*() {
+          const response = yield* HttpClient.get(url)
+          const rounds: Array<number> = []
+          const reading = yield* Effect.forkChild(
+            Stream.runForEachArray(response.stream, (pieces) => Effect.sync(() => rounds.push(pieces.length))),
+            { startImmediately: true }
+          )
+          respond()
+          yield* Fiber.join(reading)
+          assert.strictEqual(rounds.reduce((sum, pieces) => sum + pieces, 0), 100)
+          assert.isBelow(rounds.length, 10)
+        })
+    )
+  })
+
   it.live("gives the connection up when it is interrupted, before the headers and after them", () => {
     const closed: Array<Promise<unknown>> = []
     const asked: Array<() => void> = []

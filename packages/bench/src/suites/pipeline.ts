@@ -24,6 +24,7 @@ const description = {
   attemptTimeout: 1000
 }
 const ours = Effect.runSync(Pipeline.make(description))
+const promised = Pipeline.promise(ours)
 const counted = Effect.runSync(Pipeline.make({ ...description, metrics: true }))
 
 const ofCockatiel = (strategy: cockatiel.TimeoutStrategy) =>
@@ -83,6 +84,16 @@ const suite: Suite = {
         ...peers
       },
       atMost: { "cockatiel cooperative": 0.33, "p-retry + opossum": 1.4, "Effect's parts": 0.25 }
+    },
+    {
+      name: "retry, breaker, timeout, bulkhead: a promise in and a promise out (P)",
+      ours: "Pipeline.promise",
+      subjects: {
+        "Pipeline.promise": promises(() => promised(asyncWork)),
+        "Pipeline.promise, with a signal": promises(() => promised((_signal) => asyncWork())),
+        ...peers
+      },
+      atMost: { "p-retry + opossum": 1.3 }
     }
   ]
 }

@@ -12,7 +12,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
-import * as Pull from "effect/Pull"
+import type * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { broken } from "./completeness.ts"
@@ -115,7 +115,9 @@ export class Lifetime {
     return Effect.callback<Response, BodyError>((resume) => {
       const context = Fiber.getCurrent()?.context ?? Context.empty()
       this.begin(held, context)
-      const pump = Effect.runForkWith(context)(read(this, held.response))
+      const pump = Effect.runForkWith(context)(
+        Stream.runForEachArray(held.response.stream, (pieces) => this.add(pieces) ?? Effect.void)
+      )
       const exit = pump.pollUnsafe()
       if (exit !== undefined) return resume(this.over(held, exit))
       this.pump = pump
@@ -342,22 +344,6 @@ const ofContent = ["content-type", "content-encoding", "content-range"]
 const ofVersion = ["etag", "last-modified", "content-length"]
 
 const nothing = { beginning: [], release: Effect.void }
-
-const read = Effect.fnUntraced(function*(lifetime: Lifetime, response: Response) {
-  const scope = Scope.makeUnsafe()
-  yield* Effect.onExit(pull(lifetime, response, scope), (exit) => Scope.close(scope, exit))
-})
-
-const pull = Effect.fnUntraced(function*(lifetime: Lifetime, response: Response, scope: Scope.Scope) {
-  const pieces = yield* Scope.provide(Stream.toPull(response.stream), scope)
-  const next = Pull.catchDone(pieces, () => Effect.undefined)
-  while (true) {
-    const pieces = yield* next
-    if (pieces === undefined) return
-    const enough = lifetime.add(pieces)
-    if (enough !== undefined) yield* enough
-  }
-})
 
 // The bodies of mapped responses fail with an `ApiError`, though responses have no type for that.
 const partsDelivered = (error: BodyError, bytes: number): BodyError => {

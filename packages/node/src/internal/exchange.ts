@@ -104,6 +104,7 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
   private size = 0
   private reading: "nothing" | "whole" | "stream" = "nothing"
   private waiting: Array<() => void> = []
+  private waking = false
   private over = false
   private failure: unknown = undefined
   private readonly surroundings: Surroundings
@@ -190,7 +191,7 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
     this.chunks.push(chunk)
     this.size += chunk.length
     if (this.reading === "whole") return
-    if (this.waiting.length > 0) this.wake()
+    if (this.waiting.length > 0) this.wakeSoon()
     else if (this.size >= ahead && !controller.paused) {
       this.since = this.surroundings.watch.now
       controller.pause()
@@ -282,6 +283,15 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
     if (isUnprocessed(cause)) return { reached, kind: "unprocessed" }
     const header = reached === "nothing" ? /^invalid (\S+) header$/.exec(cause.message)?.[1] : undefined
     return { reached, detail: header }
+  }
+  // What was read from the socket at once is given at once, however many pieces it has.
+  private wakeSoon(): void {
+    if (this.waking) return
+    this.waking = true
+    queueMicrotask(() => {
+      this.waking = false
+      this.wake()
+    })
   }
   private wake(): void {
     const { waiting } = this
