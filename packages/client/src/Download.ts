@@ -13,7 +13,7 @@
  * - A download succeeds only if it is whole: as long as `Content-Length` or `Content-Range` says. Without either, the end that HTTP
  *   marks counts.
  * - Each request passes the client: its breaker, its limits, its retries. The first one that fails is not repeated here, since the
- *   client has done that.
+ *   client has done that; it also repeats a response that breaks before its first piece is taken.
  * - While nothing was delivered, a download begins anew, in whatever version. Once bytes were delivered and it cannot go on, it fails
  *   with `PartsDelivered`; its `failure` tells why, and `delivered` counts bytes.
  * - The server is asked for the bytes as they are (`Accept-Encoding: identity`). One that encodes them nevertheless cannot be resumed.
@@ -30,7 +30,7 @@
  * import { Effect, Layer, Stream } from "effect"
  * import { HttpClient, HttpClientResponse } from "effect/http"
  *
- * const file = new TextEncoder().encode("a long report")
+ * const file = new TextEncoder().encode("a report\n".repeat(20_000))
  * const ranges: Array<string> = []
  * const flaky = HttpClient.make((request) =>
  *   Effect.sync(() => {
@@ -41,19 +41,20 @@
  *       "content-length": `${file.length - from}`,
  *       "content-range": `bytes ${from}-${file.length - 1}/${file.length}`
  *     }
- *     // Breaks off after six bytes.
- *     const body = from === 0 ? file.slice(0, 6) : file.slice(from)
+ *     // Breaks off once.
+ *     const body = from === 0 ? file.slice(0, 100_000) : file.slice(from)
  *     return HttpClientResponse.fromWeb(request, new Response(body, { status: from === 0 ? 200 : 206, headers }))
  *   })
  * )
  *
  * const program = Effect.gen(function*() {
  *   const client = yield* ResilientClient.make({ name: "reports", baseUrl: "https://reports.example.com" })
- *   return yield* Download.stream(client, "/2026.txt").pipe(Stream.decodeText, Stream.mkString)
+ *   const pieces = yield* Stream.runCollect(Download.stream(client, "/2026.txt"))
+ *   return pieces.reduce((size, { length }) => size + length, 0)
  * })
  *
- * await Effect.runPromise(Effect.provide(program, Layer.succeed(HttpClient.HttpClient, flaky))) // => "a long report"
- * ranges // => ["all", "bytes=6-"]
+ * await Effect.runPromise(Effect.provide(program, Layer.succeed(HttpClient.HttpClient, flaky))) // => 180000
+ * ranges // => ["all", "bytes=100000-"]
  * ```
  *
  * @since 0.1.0
