@@ -30,7 +30,7 @@ import type { Description } from "./internal/models.ts"
 export const decode = (
   input: unknown,
   functions?: FieldCodec.Functions
-): Effect.Effect<Description, Schema.SchemaError> => FieldCodec.decode(field, input, functions)
+): Effect.Effect<Description, Schema.SchemaError> => FieldCodec.decode(field, input, functions, "ResilientClient")
 
 /**
  * Writes a description as JSON. Fails where it has a function that has no name in the table.

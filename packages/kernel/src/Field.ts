@@ -42,7 +42,8 @@
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import * as Argument from "./Argument.ts"
-import { hint, noSuch } from "./Hint.ts"
+import { hint } from "./Hint.ts"
+import { noSuchOption, unknownOptions } from "./internal/unknownOptions.ts"
 
 /**
  * One option: `Input` is what code or JSON writes, `Output` what the policy works with.
@@ -56,6 +57,8 @@ export interface Field<in Input, out Output> {
   readonly shape: Shape
   /** Whether the option may be left out. */
   readonly optional: boolean
+  /** What is read where it is left out, if that is not nothing. */
+  readonly default?: unknown
 }
 
 /**
@@ -73,8 +76,8 @@ export type AnyField = Field<never, unknown>
  * @since 0.1.0
  */
 export type Shape =
-  | { readonly _tag: "Number"; readonly integer: boolean; readonly infinite: boolean }
-  | { readonly _tag: "Duration" }
+  | { readonly _tag: "Number"; readonly integer: boolean; readonly infinite: boolean; readonly bounds: Bounds }
+  | { readonly _tag: "Duration"; readonly bounds: Bounds }
   | { readonly _tag: "Boolean" }
   | { readonly _tag: "Text" }
   | { readonly _tag: "Literals"; readonly values: ReadonlyArray<string> }
@@ -231,7 +234,7 @@ export const integer = (bounds: Bounds = {}): Field<number, number> => numeric(b
 const numeric = (bounds: Bounds, integer: boolean): Field<number, number> => {
   const { infinite = false } = bounds
   const rule = `${integer ? "an integer" : "a number"}${rangeOf(bounds)}${infinite ? " or Infinity" : ""}`
-  return leaf({ _tag: "Number", integer, infinite }, rule, (input) => {
+  return leaf({ _tag: "Number", integer, infinite, bounds }, rule, (input) => {
     const value = infinite && input === null ? Infinity : input
     const fits = integer ? Number.isInteger(value) : Number.isFinite(value)
     return (fits || (infinite && value === Infinity)) && isInside(value, bounds) ? value : undefined
@@ -266,7 +269,7 @@ export const duration = (
 ): Field<Duration.Input, Duration.Duration> => {
   const bounds = { min, above, below: finite ? Infinity : undefined }
   const rule = `a ${finite ? "finite " : ""}duration${rangeOf({ min, above })} millis`
-  return leaf({ _tag: "Duration" }, rule, (input) => {
+  return leaf({ _tag: "Duration", bounds }, rule, (input) => {
     const duration = durationOf(input)
     return duration !== undefined && isInside(Duration.toMillis(duration), bounds) ? duration : undefined
   })
@@ -373,16 +376,10 @@ export const struct = <F extends Record>(
 ): Field<Written<F>, Settings<F>> =>
   make({ _tag: "Struct", fields, elsewhere }, (options: { readonly [name: string]: unknown }, path) => {
     requireArgument(Predicate.isObject(options), path, "an object of options", options)
-    requireKnown(options, path, Object.keys(fields), elsewhere)
+    const [unknown] = unknownOptions(options, Object.keys(fields))
+    if (unknown !== undefined) throw new RangeError(noSuchOption(path, unknown, Object.keys(fields), elsewhere))
     return mapValues(fields, (field, name) => field.read(options[name] as never, `${path}.${name}`)) as Settings<F>
   })
-
-const requireKnown = (options: object, path: string, names: ReadonlyArray<string>, elsewhere?: Elsewhere): void => {
-  const unknown = Object.entries(options).find(([name, value]) => value !== undefined && !names.includes(name))?.[0]
-  if (unknown !== undefined) {
-    throw new RangeError(`${path} has no option ${unknown}${noSuch(unknown, names, elsewhere)}`)
-  }
-}
 
 /**
  * Values by names that are not known before.
@@ -477,7 +474,9 @@ export const either = <In1, Out1, In2, Out2>(
       const { shape } = second
       // What has no option of this name may have one in the other alternative.
       if (shape._tag === "Struct" && Predicate.isObject(input)) {
-        requireKnown(input, path, [...namesOf(shape), ...namesOf(first.shape)], shape.elsewhere)
+        const names = [...namesOf(shape), ...namesOf(first.shape)]
+        const [unknown] = unknownOptions(input, names)
+        if (unknown !== undefined) throw new RangeError(noSuchOption(path, unknown, names, shape.elsewhere))
       }
       return second.read(input as In2, path)
     }
@@ -523,6 +522,7 @@ export const optional = <In, Out>(self: Field<In, Out>): Field<In | undefined, O
 export const withDefault = <In, Out>(self: Field<In, Out>, value: NoInfer<In>): Field<In | undefined, Out> => ({
   ...self,
   optional: true,
+  default: value,
   read: (input, path) => self.read(input === undefined ? value : input, path)
 })
 

@@ -30,9 +30,9 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as SchemaParser from "effect/SchemaParser"
 import * as Field from "./Field.ts"
-import { hint, noSuch } from "./Hint.ts"
+import { noSuch } from "./Hint.ts"
+import { noSuchOption, unknownOptions } from "./internal/unknownOptions.ts"
 
 /**
  * The functions that JSON may name.
@@ -69,28 +69,26 @@ export class UnnamedFunction extends Data.TaggedError("UnnamedFunction")<{
  * @since 0.1.0
  */
 export const schema = (field: Field.AnyField, functions: Functions = {}): Schema.Codec<unknown> =>
-  structure(field.shape, functions)
+  structure(field, functions)
 
 /**
- * The schema of the JSON that makes sense to a field: what it lets through, `Field.read` takes.
+ * The schema of the JSON that makes sense to a field: what it lets through, `Field.read` takes. `name` begins the paths in errors.
  *
  * @category schemas
  * @since 0.1.0
  */
-export const sensible = (field: Field.AnyField, functions: Functions = {}): Schema.Codec<unknown> =>
-  Schema.declareConstructor<unknown>()(
-    [],
-    () => (input, _, options) =>
-      SchemaParser.decodeUnknownEffect(structure(field.shape, functions, { input }))(input, options)
-  ).check(
-    Schema.makeFilter((value: unknown) => {
-      const read = Result.try(() => field.read(revive(field, value, functions) as never, "options"))
-      return Result.isSuccess(read) ? undefined : String(read.failure)
-    })
+export const sensible = (
+  field: Field.AnyField,
+  functions: Functions = {},
+  name = "options"
+): Schema.Codec<unknown> =>
+  Schema.Unknown.check(
+    Schema.makeFilter((value) => problems(field, value, functions, name, []))
   )
 
 /**
- * Reads JSON as the options that code would write. An option that does not exist is an error.
+ * Reads JSON as the options that code would write. An option that does not exist is an error. `name` begins the paths in errors;
+ * default `"options"`.
  *
  * @category decoding
  * @since 0.1.0
@@ -98,10 +96,11 @@ export const sensible = (field: Field.AnyField, functions: Functions = {}): Sche
 export const decode = <F extends Field.AnyField>(
   field: F,
   input: unknown,
-  functions: Functions = {}
+  functions: Functions = {},
+  name?: string
 ): Effect.Effect<Field.Input<F>, Schema.SchemaError> =>
   Effect.map(
-    Schema.decodeUnknownEffect(sensible(field, functions), strict)(input),
+    Schema.decodeUnknownEffect(sensible(field, functions, name), strict)(input),
     (value) => revive(field, value, functions)
   )
 
@@ -142,104 +141,144 @@ export const encode = <F extends Field.AnyField>(
       : Effect.fail(new UnnamedFunction({ path, names: Object.keys(functions) }))
   })
 
-const timeMessage = { message: "Expected a duration: milliseconds, or a text such as \"2 seconds\"" }
-
-// The texts that `Duration` reads.
+/** The texts that `Duration` reads. */
 const timeText = /^(-?\d+(\.\d+)?\s+(nano|micro|milli|second|minute|hour|day|week)s?|Infinity)$/
 
-const time: Schema.Codec<unknown> = /* @__PURE__ */ Schema.Union([
-  Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)),
-  Schema.String.check(Schema.isPattern(timeText, timeMessage))
-]).annotate(timeMessage)
+/** The schema of a field, for tools: its types, bounds, names and defaults. */
+const structure = (field: Field.AnyField, functions: Functions): Schema.Codec<unknown> => {
+  const schema = structureOf(field.shape, functions)
+  return field.default === undefined ? schema : schema.annotate({ default: plain(field) })
+}
 
-/**
- * The schema of a shape. With an input it has of alternatives only the one that the input chooses, so that an error tells what is
- * wrong there, and not what is wrong with the others. `names` are those that an object may have.
- */
-const structure = (
-  shape: Field.Shape,
-  functions: Functions,
-  chosen?: { readonly input: unknown },
-  names = Field.namesOf(shape)
-): Schema.Codec<unknown> => {
-  const input = chosen?.input
-  const object = Predicate.isObject(input) ? { ...input } : undefined
-  const of = ({ shape }: Field.AnyField) => structure(shape, functions)
-  const within = ({ shape }: Field.AnyField, input: unknown) => structure(shape, functions, chosen && { input })
+const structureOf = (shape: Field.Shape, functions: Functions): Schema.Codec<unknown> => {
+  const of = (field: Field.AnyField) => structure(field, functions)
   switch (shape._tag) {
     case "Number": {
-      const number = shape.integer ? Schema.Int : Schema.Finite
+      const number = bounded(shape.integer ? Schema.Int : Schema.Finite, shape.bounds)
       return shape.infinite ? Schema.Union([number, Schema.Null]) : number
     }
     case "Duration":
-      return time
+      return Schema.Union([bounded(Schema.Finite, shape.bounds), Schema.String.check(Schema.isPattern(timeText))])
     case "Boolean":
       return Schema.Boolean
     case "Text":
-      return Schema.String
+      return Schema.NonEmptyString
     case "Literals":
-      return Schema.Literals(shape.values).annotate({ message: expectedOne(shape.values, input) })
-    case "Function": {
-      const names = Object.keys(functions)
-      return Schema.Literals(names).annotate({
-        message: `Expected the name of a function in the table${noSuch(String(input), names)}`
-      })
-    }
+      return Schema.Literals(shape.values)
+    case "Function":
+      return Schema.Literals(Object.keys(functions))
     case "Struct":
-      return Schema.Struct({
-        ...mapValues(shape.fields, (field, name) => {
-          const inner = within(field, object?.[name])
-          return field.optional ? Schema.optionalKey(inner) : inner
-        }),
-        ...unknownKeys(shape, object, names)
-      })
+      return Schema.Struct(
+        mapValues(shape.fields, (field) => field.optional ? Schema.optionalKey(of(field)) : of(field))
+      )
     case "Record":
-      return object === undefined
-        ? Schema.Record(Schema.String, of(shape.value))
-        : Schema.Struct(mapValues(object, (value) => within(shape.value, value)))
+      return Schema.Record(Schema.String, of(shape.value))
     case "OneOrMore":
-      if (chosen === undefined) return Schema.Union([of(shape.item), Schema.Array(of(shape.item))])
-      return Array.isArray(input)
-        ? Schema.Tuple(input.map((item: unknown) => within(shape.item, item)))
-        : within(shape.item, input)
+      return Schema.Union([of(shape.item), Schema.NonEmptyArray(of(shape.item))])
     case "Variants": {
-      const [name = "", ...others] = Object.keys(object ?? {})
-      const variant = others.length === 0 && Object.hasOwn(shape.variants, name) ? shape.variants[name] : undefined
-      if (variant !== undefined) return Schema.Struct({ [name]: within(variant, object?.[name]) })
-      const alone = names.filter((name) => shape.variants[name]?.optional)
-      return chosen === undefined
-        ? Schema.Union([
-          ...alone.map((name) => Schema.Literal(name)),
-          ...Object.entries(shape.variants).map(([name, variant]) => Schema.Struct({ [name]: of(variant) }))
-        ])
-        : Schema.Literals(alone).annotate({ message: expectedOne(names, object ? name : input, others.length > 0) })
+      const entries = Object.entries(shape.variants)
+      return Schema.Union([
+        Schema.Literals(entries.filter(([, variant]) => variant.optional).map(([name]) => name)),
+        ...entries.map(([name, variant]) => Schema.Struct({ [name]: of(variant) }))
+      ])
     }
-    case "Either": {
-      const { first, isFirst, second } = shape
-      if (chosen === undefined) return Schema.Union([of(first), of(second)])
-      if (isFirst(input)) return within(first, input)
-      return structure(second.shape, functions, chosen, second.shape._tag === "Struct" ? names : undefined)
-    }
+    case "Either":
+      return Schema.Union([of(shape.first), of(shape.second)])
   }
 }
 
-const expectedOne = (names: ReadonlyArray<string>, written: unknown, several = false): string => {
-  const advice = typeof written === "string" && !several ? hint(written, names) : ""
-  return `Expected ${several ? "only one" : "one"} of ${names.join(", ")}${advice}`
+const bounded = (schema: Schema.Codec<number>, { above, below, max, min }: Field.Bounds): Schema.Codec<number> => {
+  const checks = [
+    min === undefined || min === -Infinity ? [] : [Schema.isGreaterThanOrEqualTo(min)],
+    max === undefined ? [] : [Schema.isLessThanOrEqualTo(max)],
+    above === undefined ? [] : [Schema.isGreaterThan(above)],
+    below === undefined || below === Infinity ? [] : [Schema.isLessThan(below)]
+  ].flat()
+  return checks.reduce<Schema.Codec<number>>((bounded, check) => bounded.check(check), schema)
 }
 
-/** Fields that reject the names that an object does not have, each with what was meant. */
-const unknownKeys = (
-  { elsewhere, fields }: Field.Shape & { readonly _tag: "Struct" },
-  object: object = {},
-  names: ReadonlyArray<string>
-): { readonly [name: string]: Schema.Codec<unknown> } =>
-  Object.fromEntries(
-    Object.keys(object).filter((name) => !Object.hasOwn(fields, name)).map((name) => [
-      name,
-      Schema.Never.annotate({ message: `No such option${noSuch(name, names, elsewhere)}` })
-    ])
-  )
+// As JSON has it; a function has no name here.
+const plain = ({ default: value, shape }: Field.AnyField): Schema.Json => write(shape, value, {}, "", [])
+
+type Path = ReadonlyArray<string | number>
+
+interface Problem {
+  readonly path: Path
+  readonly issue: string
+}
+
+/** All that is wrong with JSON, each where it stands. `named` are the options of another alternative, which errors name too. */
+const problems = (
+  field: Field.AnyField,
+  value: unknown,
+  functions: Functions,
+  name: string,
+  path: Path,
+  named: ReadonlyArray<string> = []
+): ReadonlyArray<Problem> => {
+  const { shape } = field
+  const at = name + path.map((key) => typeof key === "number" ? `[${key}]` : `.${key}`).join("")
+  const within = (inner: Field.AnyField, innerValue: unknown, ...keys: Path) =>
+    problems(inner, innerValue, functions, name, [...path, ...keys])
+  const inside = (): ReadonlyArray<Problem> => {
+    switch (shape._tag) {
+      case "Duration":
+        return Predicate.isObjectOrArray(value)
+          ? [{ path, issue: `${at} must be a duration: milliseconds, or a text such as "2 seconds"` }]
+          : []
+      case "Function": {
+        const names = Object.keys(functions)
+        return typeof value === "string" && !names.includes(value)
+          ? [{
+            path,
+            issue: `${at} must be the name of a function in the table, not "${value}"${noSuch(value, names)}`
+          }]
+          : []
+      }
+      case "Struct": {
+        if (!Predicate.isObject(value)) return []
+        const options: { readonly [name: string]: unknown } = { ...value }
+        const names = [...Object.keys(shape.fields), ...named]
+        return [
+          ...unknownOptions(value, names).map((option) => ({
+            path: [...path, option],
+            issue: noSuchOption(at, option, names, shape.elsewhere)
+          })),
+          ...Object.entries(shape.fields).flatMap(([option, inner]) =>
+            Object.hasOwn(options, option) || !inner.optional ? within(inner, options[option], option) : []
+          )
+        ]
+      }
+      case "Record":
+        return Predicate.isObject(value)
+          ? Object.entries(value).flatMap(([key, item]) => within(shape.value, item, key))
+          : []
+      case "OneOrMore":
+        return Array.isArray(value)
+          ? value.flatMap((item: unknown, index) => within(shape.item, item, index))
+          : within(shape.item, value)
+      case "Variants": {
+        const [[variant = "", options] = [], ...others] = Predicate.isObject(value) ? Object.entries(value) : []
+        const inner = Object.hasOwn(shape.variants, variant) ? shape.variants[variant] : undefined
+        return inner === undefined || others.length > 0 ? [] : within(inner, options, variant)
+      }
+      case "Either":
+        return shape.isFirst(value)
+          ? within(shape.first, value)
+          : problems(shape.second, value, functions, name, path, Field.namesOf(shape.first.shape))
+      default:
+        return []
+    }
+  }
+  if (value === undefined && field.optional) return []
+  const found = inside()
+  if (found.length > 0) return found
+  const read = Result.try(() => field.read(revive(field, value, functions) as never, at))
+  return Result.isSuccess(read) ? [] : [{ path, issue: messageOf(read.failure) }]
+}
+
+// What a policy's own check throws is a RangeError too.
+const messageOf = (error: unknown): string => error instanceof RangeError ? error.message : String(error)
 
 const reviveShape = (shape: Field.Shape, value: unknown, functions: Functions): unknown => {
   if (shape._tag === "Function") return functions[String(value)]

@@ -247,21 +247,25 @@ describe("FieldCodec", () => {
       const rows = [
         [
           { rules: { rates: {} } },
-          "Expected one of consecutive, rate, never. Did you mean rate?\n  at [\"rules\"]"
+          `options.rules must be one of consecutive, rate, never, not {"rates":{}}. Did you mean rate?\n  at ["rules"]`
         ],
-        [{ rules: "often" }, "Expected one of consecutive, rate, never\n  at [\"rules\"]"],
+        [{ rules: "often" }, `options.rules must be one of consecutive, rate, never, not "often"\n  at ["rules"]`],
         [
           { rules: ["never", { rate: { treshold: 1 } }] },
-          "No such option. Did you mean threshold? There are threshold\n  at [\"rules\"][1][\"rate\"][\"treshold\"]"
+          "options.rules[1].rate has no option treshold. Did you mean threshold? There are threshold\n" +
+          `  at ["rules"][1]["rate"]["treshold"]`
         ],
         [
           { rules: "never", wait: { base: 1, limit: 2 } },
-          "No such option. Did you mean list? There are base, cap, list\n  at [\"wait\"][\"limit\"]"
+          `options.wait has no option limit. Did you mean list? There are base, cap, list\n  at ["wait"]["limit"]`
         ],
-        [{ rules: "never", wait: { list: "x" } }, "Expected number\n  at [\"wait\"][\"list\"]"],
+        [
+          { rules: "never", wait: { list: "x" } },
+          `options.wait.list must be an integer, not "x"\n  at ["wait"]["list"]`
+        ],
         [
           { rules: "never", shares: { a: "never", b: "x" } },
-          "Expected one of consecutive, rate, never\n  at [\"shares\"][\"b\"]"
+          `options.shares.b must be one of consecutive, rate, never, not "x"\n  at ["shares"]["b"]`
         ]
       ] as const
       for (const [json, message] of rows) {
@@ -280,10 +284,10 @@ describe("FieldCodec", () => {
       const error = yield* Effect.flip(FieldCodec.decode(options, json, { always }))
       for (
         const line of [
-          `No such option. Did you mean permits? There are name, permits, queue, wait, mode, open, rules, shares, when, spans\n  at ["permit"]`,
+          `options has no option permit. Did you mean permits? There are name, permits, queue, wait, mode, open, rules, shares, when, spans\n  at ["permit"]`,
           `Did you mean never?\n  at ["rules"][0]`,
           `Did you mean threshold? There are threshold\n  at ["rules"][1]["rate"]["treshold"]`,
-          `Expected only one of consecutive, rate, never\n  at ["rules"][2]`,
+          `options.rules[2] must be only one of consecutive, rate, never, not {"rate":{},"never":{}}\n  at ["rules"][2]`,
           `Did you mean fail?\n  at ["mode"]`
         ]
       ) assert.include(error.message, line)
@@ -291,10 +295,20 @@ describe("FieldCodec", () => {
       assert.include(named.message, "Did you mean always? There are always")
     }))
 
-  it.effect("finds what the structure allows and the policy does not", () =>
+  it.effect("tells everything that Field.read would throw at, at once", () =>
     Effect.gen(function*() {
-      const error = yield* Effect.flip(FieldCodec.decode(options, { permits: 0 }))
-      assert.include(error.message, "permits must be an integer of at least 1, not 0")
+      const json = { permits: 0, wait: { seconds: 1 }, name: "", shares: { a: 2, b: 1 }, spans: null }
+      const error = yield* Effect.flip(FieldCodec.decode(options, json))
+      for (
+        const line of [
+          "options.permits must be an integer of at least 1, not 0",
+          `options.wait must be a duration: milliseconds, or a text such as "2 seconds"`,
+          `options.name must be a non-empty text, not ""`,
+          "options.shares.a must be a number of at most 1 and above 0, not 2",
+          "options.spans must be true or false, not null"
+        ]
+      ) assert.include(error.message, line)
+      assert.lengthOf(error.message.split("\n"), 10)
     }))
 
   it.effect("cannot write a function that has no name", () =>

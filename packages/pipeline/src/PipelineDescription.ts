@@ -83,7 +83,7 @@ export function decode(
   input: unknown,
   options: Partial<Options<Part.Table>> = {}
 ): Effect.Effect<Part.Description, Schema.SchemaError> {
-  return FieldCodec.decode(fieldOf(options.parts), input, options.functions)
+  return FieldCodec.decode(fieldOf(options.parts), input, options.functions, "Pipeline")
 }
 
 /**
@@ -105,10 +105,12 @@ export function decodeAll(
   { functions = {}, parts }: Partial<Options<Part.Table>> = {}
 ): Effect.Effect<ReadonlyArray<Part.Description>, Schema.SchemaError> {
   const field = fieldOf(parts)
-  const several = Schema.Array(FieldCodec.sensible(field, functions)).check(Schema.makeFilter((descriptions) => {
-    const twice = description.nameUsedTwice(descriptions as ReadonlyArray<Part.Description>)
-    return twice === undefined ? undefined : `there are two pipelines named ${twice}`
-  }))
+  const several = Schema.Array(FieldCodec.sensible(field, functions, "Pipeline")).check(
+    Schema.makeFilter((descriptions) => {
+      const twice = description.nameUsedTwice(descriptions as ReadonlyArray<Part.Description>)
+      return twice === undefined ? undefined : `there are two pipelines named ${twice}`
+    })
+  )
   return Effect.map(
     Schema.decodeUnknownEffect(several, FieldCodec.strict)(input),
     (descriptions) => descriptions.map((json) => FieldCodec.revive(field, json, functions))

@@ -321,7 +321,7 @@ describe("PipelineDescription", () => {
         const [input, part] of [
           [{ name: "x", bulkheads: { permits: 1 } }, "bulkheads"],
           [{ name: "x", bulkhead: { permit: 1 } }, "permit"],
-          [{ name: "x", deadline: "soon" }, "Expected a duration: milliseconds, or a text such as \"2 seconds\""],
+          [{ name: "x", deadline: "soon" }, "Pipeline.deadline must be a duration"],
           [
             { name: "x", circuitBreaker: { classify: "toString" } },
             "There are none"
@@ -344,7 +344,7 @@ describe("PipelineDescription", () => {
           [{ name: "x", retry: { times: -1 } }, "retry.times must be an integer"],
           [
             { name: "x", circuitBreaker: { tripPolicy: [{ consecutive: 0 }] } },
-            "tripPolicy.consecutive must be an integer"
+            "tripPolicy[0].consecutive must be an integer"
           ],
           [{ name: "x", concurrencyLimit: { shares: { live: 0.8, batch: 0.8 } } }, "shares must be at most 1 together"]
         ] as const
