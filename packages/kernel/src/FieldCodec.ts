@@ -63,12 +63,13 @@ export class UnnamedFunction extends Data.TaggedError("UnnamedFunction")<{
 }
 
 /**
- * The schema of the JSON that a field reads.
+ * The schema of the JSON that a field reads, with its bounds and defaults, for a JSON Schema or a larger configuration. `functions`
+ * has the names that functions may have; default any.
  *
  * @category schemas
  * @since 0.1.0
  */
-export const schema = (field: Field.AnyField, functions: Functions = {}): Schema.Codec<unknown> =>
+export const schema = (field: Field.AnyField, functions?: Functions): Schema.Codec<unknown> =>
   structure(field, functions)
 
 /**
@@ -87,7 +88,7 @@ export const sensible = (
   )
 
 /**
- * Reads JSON as the options that code would write. An option that does not exist is an error. `name` begins the paths in errors;
+ * Reads JSON as the options that code would write. An option that does not exist is an error, but for `$schema` at the top. `name` begins the paths in errors;
  * default `"options"`.
  *
  * @category decoding
@@ -100,9 +101,16 @@ export const decode = <F extends Field.AnyField>(
   name?: string
 ): Effect.Effect<Field.Input<F>, Schema.SchemaError> =>
   Effect.map(
-    Schema.decodeUnknownEffect(sensible(field, functions, name), strict)(input),
+    Schema.decodeUnknownEffect(sensible(field, functions, name), strict)(withoutSchema(input)),
     (value) => revive(field, value, functions)
   )
+
+// By `$schema` an editor finds the schema of a file.
+const withoutSchema = (input: unknown): unknown => {
+  if (!Predicate.isObject(input) || !Object.hasOwn(input, "$schema")) return input
+  const { $schema: _, ...options }: { readonly $schema?: unknown } = input
+  return options
+}
 
 /**
  * Puts functions in the place of their names, in JSON that `schema` lets through.
@@ -142,15 +150,18 @@ export const encode = <F extends Field.AnyField>(
   })
 
 /** The texts that `Duration` reads. */
-const timeText = /^(-?\d+(\.\d+)?\s+(nano|micro|milli|second|minute|hour|day|week)s?|Infinity)$/
+const time = "\\d+(\\.\\d+)?\\s+(nano|micro|milli|second|minute|hour|day|week)s?"
+
+const textOf = ({ below, min = 0 }: Field.Bounds): RegExp =>
+  new RegExp(`^(${min < 0 ? "-?" : ""}${time}${below === Infinity ? "" : "|Infinity"})$`, "u")
 
 /** The schema of a field, for tools: its types, bounds, names and defaults. */
-const structure = (field: Field.AnyField, functions: Functions): Schema.Codec<unknown> => {
+const structure = (field: Field.AnyField, functions: Functions | undefined): Schema.Codec<unknown> => {
   const schema = structureOf(field.shape, functions)
   return field.default === undefined ? schema : schema.annotate({ default: plain(field) })
 }
 
-const structureOf = (shape: Field.Shape, functions: Functions): Schema.Codec<unknown> => {
+const structureOf = (shape: Field.Shape, functions: Functions | undefined): Schema.Codec<unknown> => {
   const of = (field: Field.AnyField) => structure(field, functions)
   switch (shape._tag) {
     case "Number": {
@@ -158,7 +169,10 @@ const structureOf = (shape: Field.Shape, functions: Functions): Schema.Codec<unk
       return shape.infinite ? Schema.Union([number, Schema.Null]) : number
     }
     case "Duration":
-      return Schema.Union([bounded(Schema.Finite, shape.bounds), Schema.String.check(Schema.isPattern(timeText))])
+      return Schema.Union([
+        bounded(Schema.Finite, shape.bounds),
+        Schema.String.check(Schema.isPattern(textOf(shape.bounds)))
+      ])
     case "Boolean":
       return Schema.Boolean
     case "Text":
@@ -166,19 +180,20 @@ const structureOf = (shape: Field.Shape, functions: Functions): Schema.Codec<unk
     case "Literals":
       return Schema.Literals(shape.values)
     case "Function":
-      return Schema.Literals(Object.keys(functions))
+      return functions === undefined ? Schema.NonEmptyString : Schema.Literals(Object.keys(functions))
     case "Struct":
-      return Schema.Struct(
-        mapValues(shape.fields, (field) => field.optional ? Schema.optionalKey(of(field)) : of(field))
-      )
+      return Object.keys(shape.fields).length === 0
+        ? Schema.Record(Schema.String, Schema.Never)
+        : Schema.Struct(mapValues(shape.fields, (field) => field.optional ? Schema.optionalKey(of(field)) : of(field)))
     case "Record":
       return Schema.Record(Schema.String, of(shape.value))
     case "OneOrMore":
-      return Schema.Union([of(shape.item), Schema.NonEmptyArray(of(shape.item))])
+      return Schema.Union([of(shape.item), Schema.Array(of(shape.item)).check(Schema.isMinLength(1))])
     case "Variants": {
       const entries = Object.entries(shape.variants)
+      const alone = entries.filter(([, variant]) => variant.optional).map(([name]) => name)
       return Schema.Union([
-        Schema.Literals(entries.filter(([, variant]) => variant.optional).map(([name]) => name)),
+        ...alone.length === 0 ? [] : [Schema.Literals(alone)],
         ...entries.map(([name, variant]) => Schema.Struct({ [name]: of(variant) }))
       ])
     }
@@ -228,12 +243,11 @@ const problems = (
           : []
       case "Function": {
         const names = Object.keys(functions)
-        return typeof value === "string" && !names.includes(value)
-          ? [{
-            path,
-            issue: `${at} must be the name of a function in the table, not "${value}"${noSuch(value, names)}`
-          }]
-          : []
+        const written = JSON.stringify(value)
+        return typeof value === "string" && names.includes(value) ? [] : [{
+          path,
+          issue: `${at} must be the name of a function in the table, not ${written}${noSuch(String(value), names)}`
+        }]
       }
       case "Struct": {
         if (!Predicate.isObject(value)) return []

@@ -99,6 +99,7 @@ export interface Endpoints<out E = never> extends Policy.Policy<E, Snapshot> {
 /**
  * An address, and where it stands.
  *
+ * - `address`: what `use` gets, such as a base URL.
  * - `zone`: where it is; see the `zone` of the options.
  * - `priority`: 0 for the first choice, which is the default; higher ones get calls where the lower ones fail.
  * - `weight`: how much it can take, compared with the others; default 1.

@@ -166,6 +166,7 @@ export const surface = (
       `${manifestOf(pkg)} exports no ./${name}`
     )
     const wrong = Object.entries(exported).flatMap(([key, conditions]) => {
+      if (key.startsWith("./schema/") && conditions === key) return []
       const name = key === "." ? "index" : key.slice(2)
       if (!(key === "." && rooted) && !modules.includes(name)) {
         return [`${manifestOf(pkg)} exports ${key}, which is no module of src`]

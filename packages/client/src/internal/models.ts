@@ -104,9 +104,9 @@ type PipelineWithin<E> = {
 /**
  * A client as data. All but `auth` can be JSON; there, `auth` is a name.
  *
- * - `name`: of the client, in errors, logs and metrics.
+ * - `name`: the client's, in errors, logs and metrics.
  * - `baseUrl`: what relative URLs are below: one address, or several, of which each attempt chooses one.
- * - `endpoints`: how it chooses.
+ * - `endpoints`: how an attempt chooses one of several base URLs.
  * - `pipeline`: the policies; default those of `Pipeline.standard`.
  * - `timeouts`: limits of time.
  * - `idempotency`: what may be sent twice.
@@ -115,7 +115,7 @@ type PipelineWithin<E> = {
  * - `headers`: sent with each request. Not for secrets.
  * - `origins`: further origins that absolute URLs may name. They get no credentials.
  * - `propagation`: what goes on with a request.
- * - `auth`: how requests are authenticated, made by `tokens`; default not at all.
+ * - `auth`: how requests are authenticated, made by `tokens`; default not at all. JSON names it, and a table of functions has it.
  * - `operations`: what is different for some, by the names that `Operation.within` gives.
  *
  * @category models
@@ -210,9 +210,12 @@ export interface Propagation {
  *
  * - `endpoint`: a method and the path as a template, such as `"POST /orders/{id}"`. A call that has no `Operation` and that it fits
  *   gets this one.
- * - `idempotent`, `appliedWhenWhole`: as in `Operation`.
- * - `idempotencyKey`: as `key` of `Idempotency`.
- * - `timeouts`, `pipeline`, `body`: as in the description of the client.
+ * - `idempotent`: whether sending it twice leaves the same state as sending it once. Default: the method decides.
+ * - `appliedWhenWhole`: whether the server applies it only once it has the last byte of its body, as with uploads; default false.
+ * - `idempotencyKey`: whether the server honours `Idempotency-Key` here; default as the client has it.
+ * - `timeouts`: limits of time; what is left out is the client's.
+ * - `pipeline`: the policies that it has for itself; all others are shared with the client.
+ * - `body`: which bodies an attempt reads itself; default as the client has it.
  * - `without`: the parts of the client's pipeline that it leaves out, such as `"retry"`.
  *
  * @category models

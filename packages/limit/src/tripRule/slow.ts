@@ -25,6 +25,7 @@ const field = /* @__PURE__ */ Field.map(/* @__PURE__ */ Field.struct(fields), ({
  * Opens when a share of the last `size` calls took longer than `slowerThan`, whether they succeeded or failed. A slow
  * probe counts as failed.
  *
+ * - `slowerThan`: what is slow.
  * - `threshold`: the share, from 0 to 1; default 0.5.
  * - `size`: how many calls to look back on; default 100.
  * - `minimumCalls`: the rule decides nothing until its window holds this many calls; default `size`.

@@ -33,6 +33,7 @@ const field: Field.Field<ReadonlyArray<Duration.Input> | Options, Draw> = /* @__
  * The delays one by one, and the last one from then on: `list(["100 millis", "1 second"])`, or with a jitter
  * `list({ delays: ["100 millis", "1 second"], jitter: 0.2 })`. How many retries there are is a matter of `times`.
  *
+ * - `delays`: the delays in their order, at least one.
  * - `jitter`: default `"none"`. `"decorrelated"` is for exponential delays.
  *
  * @category delays
