@@ -3,9 +3,11 @@
  *
  * **Details**
  *
- * A file whose name ends in `.json` holds an array of objects. Any other file is CSV with a header row and its columns in any
- * order. The default `action` is `overwrite`. A relative `file` is relative to the folder of the manifest. All problems are
- * reported at once, row by row, before anything is sent.
+ * A file whose name ends in `.json`, `.jsonl` or `.ndjson` holds an array of objects, or one object on each line. Any other file
+ * is CSV as spreadsheets save it: its columns in any order, separated by commas, semicolons, tabs or bars, with or without a
+ * line `sep=;`, in UTF-8 or UTF-16. Empty rows and empty columns at the end do not count. The default `action` is `overwrite`. A
+ * relative `file` is relative to the folder of the manifest. All problems are reported at once, row by row, before anything is
+ * sent.
  *
  * **Example** (A manifest)
  *
@@ -18,16 +20,17 @@
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Hint from "@effect-resilience/kernel/Hint"
 import * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
-import * as CsvReader from "@effect-resilience/upload/CsvReader"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import type * as PlatformError from "effect/PlatformError"
-import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
+import * as Records from "./internal/manifestRecords.ts"
+import * as ManifestText from "./internal/manifestText.ts"
 
 /**
  * One upload of a manifest.
@@ -75,12 +78,33 @@ export class InvalidManifest extends Data.TaggedError("InvalidManifest")<{
 }
 
 /**
+ * The columns of a manifest.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const columns: ReadonlyArray<string> = Records.columns
+
+/**
+ * - `ignoreColumns`: the names of other columns than these, such as a comment, which are not read; default none.
+ * - `allowDuplicateRows`: whether two rows may append one file to one table and period, so that its rows are stored twice; default
+ *   false.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly ignoreColumns?: ReadonlyArray<string> | undefined
+  readonly allowDuplicateRows?: boolean | undefined
+}
+
+/**
  * Reads and checks a manifest.
  *
  * @category parsing
  * @since 0.1.0
  */
-export const read = Effect.fnUntraced(function*(path: string) {
+export const read = Effect.fnUntraced(function*(path: string, options: Options = {}) {
   const fs = yield* FileSystem.FileSystem
   const paths = yield* Path.Path
   const invalid = (problem: string) => new InvalidManifest({ path, problems: [problem] })
@@ -89,15 +113,21 @@ export const read = Effect.fnUntraced(function*(path: string) {
     Effect.mapError(self, (error) => invalid(unreadable(error.reason._tag)))
   const { type } = yield* readable(fs.stat(path))
   if (type === "Directory") return yield* invalid("is a folder, not a file.")
-  const bytes = yield* readable(fs.readFile(path))
-  const text = yield* Effect.mapError(decode(bytes), invalid)
+  const decoded = ManifestText.decode(yield* readable(fs.readFile(path)))
+  if (Result.isFailure(decoded)) return yield* invalid(decoded.failure)
+  const { text } = decoded.success
   if (text.trim() === "") return yield* invalid("is empty.")
 
   const folder = paths.resolve(paths.dirname(path))
   const folders = [folder, yield* Effect.orElseSucceed(fs.realPath(folder), () => folder)]
   const rows: Array<Row> = []
   const problems: Array<string> = []
-  const pages = paths.extname(path).toLowerCase() === ".json" ? pagesOfJson(text) : pagesOfCsv(text, bytes)
+  const ignored = new Set((options.ignoreColumns ?? []).map((name) => name.trim().toLowerCase()))
+  for (const column of columns) ignored.delete(column)
+  const isIgnored = (name: string) => ignored.has(name.trim().toLowerCase())
+  const pages = /\.(json|jsonl|ndjson)$/i.test(path)
+    ? Records.ofJson(text, isIgnored)
+    : Records.ofCsv(decoded.success, isIgnored)
   yield* Stream.runForEach(Stream.fromIterable(pages, { chunkSize: 1 }), (page) => {
     for (const record of page) {
       const checked = Result.flatMap(record, checkRecord)
@@ -110,26 +140,37 @@ export const read = Effect.fnUntraced(function*(path: string) {
     // Nothing here is asynchronous, but signals need a pause.
     return Effect.yieldNow
   })
+  if (options.allowDuplicateRows !== true) problems.push(...duplicates(rows))
   if (problems.length > 0) return yield* new InvalidManifest({ path, problems })
   return rows.length > 0 ? rows : yield* invalid("lists no uploads: add a row for each file.")
 })
 
-const maxProblems = 20
-
-const required = ["file", "project", "table", "period"] as const
-const columns = [...required, "action"] as const
-
-type Column = typeof columns[number]
-type Cells = { readonly [column in Column]?: unknown }
-
-/** A row, or why it is invalid. */
-interface Record {
-  readonly row: number
-  readonly cells: Result.Result<Cells, string>
+// An overwrite between two appends wipes out the first.
+const duplicates = (rows: ReadonlyArray<Row>): ReadonlyArray<string> => {
+  const appended = new Map<string, Map<string, number>>()
+  return rows.flatMap(({ action, address, name, row }) => {
+    const place = TableAddress.key(address)
+    if (action === "overwrite") {
+      appended.delete(place)
+      return []
+    }
+    const files = appended.get(place) ?? new Map<string, number>()
+    appended.set(place, files)
+    const first = files.get(name)
+    if (first === undefined) {
+      files.set(name, row)
+      return []
+    }
+    return [
+      `row ${row}: appends ${name} to ${
+        TableAddress.format(address)
+      }, as row ${first} does, so its rows would be stored twice: ` +
+      "remove one, or use --allow-duplicate-rows."
+    ]
+  })
 }
 
-/** Some rows, and problems where no row can be read. */
-type Page = ReadonlyArray<Result.Result<Record, string>>
+const maxProblems = 20
 
 // Relative to the manifest's folder if the file is inside it, however its path is spelled.
 const nameOf = (paths: Path.Path, folders: ReadonlyArray<string>, file: string): string => {
@@ -144,14 +185,14 @@ const nameOf = (paths: Path.Path, folders: ReadonlyArray<string>, file: string):
 
 const isBelow = (paths: Path.Path, name: string): boolean => !name.startsWith("..") && !paths.isAbsolute(name)
 
-const checkRecord = ({ cells, row }: Record): Result.Result<Omit<Row, "name">, string> =>
+const checkRecord = ({ cells, row }: Records.Record): Result.Result<Omit<Row, "name">, string> =>
   Result.mapBoth(Result.flatMap(cells, check), {
     onSuccess: (checked) => ({ row, ...checked }),
     onFailure: (problem) => `row ${row}: ${problem}`
   })
 
-const check = (cells: Cells): Result.Result<Omit<Row, "row" | "name">, string> => {
-  for (const name of columns) {
+const check = (cells: Records.Cells): Result.Result<Omit<Row, "row" | "name">, string> => {
+  for (const name of Records.columns) {
     const cell = cells[name] ?? ""
     if (typeof cell !== "string") return Result.fail(`${name} is ${JSON.stringify(cell)}, not a text.`)
   }
@@ -160,14 +201,15 @@ const check = (cells: Cells): Result.Result<Omit<Row, "row" | "name">, string> =
   const table = textOf(cells.table)
   const period = textOf(cells.period)
   if (file === undefined || project === undefined || table === undefined || period === undefined) {
-    const missing = required.filter((name) => textOf(cells[name]) === undefined)
+    const missing = Records.required.filter((name) => textOf(cells[name]) === undefined)
     return Result.fail(`${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} missing.`)
   }
   const wanted = textOf(cells.action) ?? "overwrite"
   const lowered = wanted.toLowerCase()
   const action = TableAddress.actions.find((known) => known === lowered)
   if (action === undefined) {
-    return Result.fail(`the action ${JSON.stringify(wanted)} is neither overwrite nor append.`)
+    const said = `the action ${JSON.stringify(wanted)} is neither overwrite nor append`
+    return Result.fail(`${said}${Hint.hint(lowered, TableAddress.actions) || "."}`)
   }
   return Result.mapBoth(TableAddress.make({ project, table, period }), {
     onSuccess: (address) => ({ file, address, action }),
@@ -178,105 +220,6 @@ const check = (cells: Cells): Result.Result<Omit<Row, "row" | "name">, string> =
 const textOf = (cell: unknown): string | undefined => {
   const text = typeof cell === "string" ? cell.trim() : ""
   return text === "" ? undefined : text
-}
-
-// In another encoding, a name with an umlaut would name another table.
-const decode = (bytes: Uint8Array): Effect.Effect<string, string> =>
-  Effect.try({
-    try: () => new TextDecoder("utf-8", { fatal: true }).decode(bytes),
-    catch: () => {
-      const [good = ""] = new TextDecoder().decode(bytes).split("\ufffd", 1)
-      return `line ${good.split("\n").length} is not UTF-8: save the manifest with that encoding.`
-    }
-  })
-
-/** Piece by piece, so that memory is freed before the next piece is read. */
-const pagesOfCsv = function*(text: string, bytes: Uint8Array): Generator<Page> {
-  let page: Array<Result.Result<Record, string>> = []
-  let header: Result.Result<Header, string> | undefined
-  const reader = CsvReader.make({
-    delimiter: ",",
-    cells: true,
-    strictQuotes: true,
-    onProblem: ({ description, line }) => page.push(Result.fail(`line ${line} is not valid CSV: ${description}.`)),
-    onRecord: ({ cells = [], row, wellFormed }) => {
-      if (header === undefined) {
-        header = readHeader(cells)
-        if (Result.isFailure(header)) page.push(Result.succeed({ row, cells: Result.fail(header.failure) }))
-      } else if (wellFormed && Result.isSuccess(header) && cells.some((cell) => cell.trim() !== "")) {
-        page.push(Result.succeed({ row, cells: cellsOf(header.success, cells) }))
-      }
-    }
-  })
-  // Some programs still end lines with a carriage return, as old Macs did.
-  const content = text.includes("\n") ? bytes : new TextEncoder().encode(text.replaceAll("\r", "\n"))
-  for (let from = 0; from < content.length; from += pieceBytes) {
-    reader.read(content.subarray(from, from + pieceBytes))
-    yield page
-    page = []
-  }
-  reader.end()
-  yield page
-}
-
-const pieceBytes = 65_536
-
-/** The number of columns, and the index of each known column. */
-type Header = { readonly [column in Column]?: number } & { readonly length: number }
-
-const readHeader = (cells: ReadonlyArray<string>): Result.Result<Header, string> => {
-  const names = cells.map((name) => name.trim().toLowerCase())
-  const problems = [
-    ["missing", required.filter((name) => !names.includes(name))],
-    ["unknown", names.filter((name) => !isColumn(name))],
-    ["twice", names.filter((name, i) => names.indexOf(name) < i)]
-  ] as const
-  if (problems.every(([, names]) => names.length === 0)) {
-    return Result.succeed({ ...Object.fromEntries(names.map((name, i) => [name, i])), length: names.length })
-  }
-  const said = problems.flatMap(([what, names]) => names.length === 0 ? [] : [`; ${what}: ${names.join(", ")}`])
-  return Result.fail(`the header is ${names.join(",")} where ${columns.join(",")} is expected${said.join("")}.`)
-}
-
-const isColumn = (name: string): name is Column => columns.some((column) => column === name)
-
-const cellsOf = (header: Header, line: ReadonlyArray<string>): Result.Result<Cells, string> => {
-  if (line.length > header.length && line.slice(header.length).some((cell) => cell.trim() !== "")) {
-    return Result.fail(
-      `has ${line.length} cells where the header has ${header.length}: a name with a comma stands in quotes.`
-    )
-  }
-  const at = (place: number | undefined) => place === undefined ? undefined : line[place]
-  const { action, file, period, project, table } = header
-  return Result.succeed({
-    file: at(file),
-    project: at(project),
-    table: at(table),
-    period: at(period),
-    action: at(action)
-  })
-}
-
-const pagesOfJson = function*(text: string): Generator<Page> {
-  const rows = Result.try((): unknown => JSON.parse(text))
-  if (Result.isFailure(rows) || !Array.isArray(rows.success)) return yield [Result.fail(notJson)]
-  for (let from = 0; from < rows.success.length; from += pageRows) {
-    yield rows.success.slice(from, from + pageRows).map((cells: unknown, i) =>
-      Result.succeed({ row: from + i + 1, cells: cellsOfJson(cells) })
-    )
-  }
-}
-
-const pageRows = 4_096
-
-const notJson = `is not a JSON array of objects with ${columns.join(", ")}.`
-
-const cellsOfJson = (cells: unknown): Result.Result<Cells, string> => {
-  if (!Predicate.isObject(cells)) return Result.fail(`is not an object with ${columns.join(", ")}.`)
-  const unknown = Object.keys(cells).filter((name) => !isColumn(name))
-  return unknown.length === 0
-    ? Result.succeed(cells)
-    : Result.fail(`has the unknown ${unknown.join(", ")}; known are ${columns.join(", ")}.`)
 }
 
 const unreadable = (reason: string): string => {

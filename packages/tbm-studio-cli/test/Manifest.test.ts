@@ -79,7 +79,7 @@ layer(NodeServices.layer)("Manifest", (it) => {
     Effect.gen(function*() {
       const header = "file,project,period,table\n"
       assert.deepStrictEqual(yield* problemsOf("m.csv", `${header}a.csv,P,May:2024,GL, Actuals\n`), [
-        "row 2: has 5 cells where the header has 4: a name with a comma stands in quotes."
+        "row 2: has 5 cells where the header has 4: a name that contains the delimiter stands in quotes."
       ])
       const path = yield* withFile("m.csv", `${header}a.csv,P,May:2024,"GL, Actuals",, \n`)
       assert.deepStrictEqual((yield* Manifest.read(path)).map(({ address }) => address.table), ["GL, Actuals"])
@@ -88,11 +88,13 @@ layer(NodeServices.layer)("Manifest", (it) => {
   it.effect("rejects what is not UTF-8, and names its line", () =>
     Effect.gen(function*() {
       const text = "file,project,table,period\na.csv,P,T,May:2024\na.csv,P,K\u00fche,May:2024\n"
-      const [latin1, utf16] = [Buffer.from(text, "latin1"), Buffer.from(`\ufeff${text}`, "utf16le")]
-      const wrong = (line: number) => [`line ${line} is not UTF-8: save the manifest with that encoding.`]
-      assert.deepStrictEqual(yield* problemsOf("m.csv", latin1), wrong(3))
-      assert.deepStrictEqual(yield* problemsOf("m.csv", utf16), wrong(1))
-      assert.deepStrictEqual(yield* problemsOf("m.json", latin1), wrong(3))
+      const latin1 = Buffer.from(text, "latin1")
+      const wrong = [
+        "line 3 is not UTF-8: save the manifest with that encoding. In Excel, it is \"CSV UTF-8 (Comma delimited)\"."
+      ]
+      assert.deepStrictEqual(yield* problemsOf("m.csv", latin1), wrong)
+      assert.deepStrictEqual(yield* problemsOf("m.csv", Buffer.from(text.replaceAll("\n", "\r"), "latin1")), wrong)
+      assert.deepStrictEqual(yield* problemsOf("m.json", latin1), wrong)
     }))
 
   it.effect("also reports problems of rows before a quote that never ends", () =>
@@ -130,7 +132,7 @@ layer(NodeServices.layer)("Manifest", (it) => {
       const row = { file: "a", project: "P", table: "T", period: "current" }
       const rows = [{ ...row, tabel: "T" }, { ...row, table: 2024 }, "a.csv", null, { ...row, action: null }, [row]]
       assert.deepStrictEqual(yield* problemsOf("m.json", JSON.stringify(rows)), [
-        "row 1: has the unknown tabel; known are file, project, table, period, action.",
+        "row 1: has the unknown tabel (did you mean table?); known are file, project, table, period, action.",
         "row 2: table is 2024, not a text.",
         "row 3: is not an object with file, project, table, period, action.",
         "row 4: is not an object with file, project, table, period, action.",

@@ -125,7 +125,7 @@ describe("a batch", { timeout: 60_000 }, () => {
           write(dir, "m.csv", manifest("Counted", files.map((file) => [file, "append"])))
         assert.deepStrictEqual(statuses(yield* batch(list("a.csv", "b.csv"))), ["uploaded", "uploaded"])
         assert.deepStrictEqual(statuses(yield* batch(list("b.csv", "a.csv"))), ["skipped", "skipped"])
-        assert.deepStrictEqual(statuses(yield* batch(list("a.csv", "a.csv", "b.csv"))), [
+        assert.deepStrictEqual(statuses(yield* batch(list("a.csv", "a.csv", "b.csv"), "--allow-duplicate-rows")), [
           "skipped",
           "uploaded",
           "skipped"

@@ -1,6 +1,7 @@
 export * as Batch from "./Batch.ts"
 export * as CsvReader from "./CsvReader.ts"
 export * as DurableUpload from "./DurableUpload.ts"
+export * as FileFormat from "./FileFormat.ts"
 export * as Hashing from "./Hashing.ts"
 export * as HttpTarget from "./HttpTarget.ts"
 export * as Journal from "./Journal.ts"

@@ -38,6 +38,16 @@ const extension = ".journal.sqlite"
 export const layer = (path: string) =>
   Layer.unwrap(Effect.map(locate(path), ({ leftOpen, real }) => open(real, { readOnly: leftOpen })))
 
+/** Opens a journal as `layerExclusive` does, to read it without a lock. */
+export const layerUnused = (path: string, options: { readonly incomplete: boolean }) =>
+  Layer.unwrap(Effect.gen(function*() {
+    const { leftOpen, real } = yield* locate(path, options)
+    return (yield* isInUse(real)) ? yield* new JournalInUse({ path }) : open(real, { readOnly: leftOpen })
+  }))
+
+/** Whether there is no journal, and nothing that is left of one. */
+export const isMissing = (path: string) => Effect.map(locate(path, { incomplete: true }), ({ exists }) => !exists)
+
 /**
  * Opens a journal, or creates it if it is missing, for one process at a time: two processes with the same uploads would
  * send each one twice.

@@ -61,6 +61,7 @@ export interface ItemReport {
 export interface BatchReport {
   readonly items: ReadonlyArray<ItemReport>
   readonly totals: {
+    readonly planned: number
     readonly uploaded: number
     readonly failed: number
     readonly unknown: number
@@ -214,6 +215,7 @@ export const totalsOf = (
 ): BatchReport["totals"] => {
   const count = (status: ItemReport["status"]) => items.filter((item) => item.status === status).length
   return {
+    planned: count("planned"),
     uploaded: count("uploaded"),
     failed: count("failed"),
     unknown: count("unknown"),

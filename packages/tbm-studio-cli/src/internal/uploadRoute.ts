@@ -38,7 +38,7 @@ export const flags = {
 /** The failures of either route. */
 export type Failure = Frontdoor.CallError | CircuitOpen | UploaderError.UploaderError
 
-interface Destination {
+export interface Destination {
   readonly target: UploadTarget.UploadTarget<TableUploads.TableUpload, unknown, Failure, FileSystem.FileSystem>
   readonly responseTimeout: Duration.Duration | undefined
 }

@@ -12,6 +12,7 @@ import type * as FileSystem from "effect/FileSystem"
 import * as ExitStatus from "../ExitStatus.ts"
 import type * as Manifest from "../Manifest.ts"
 import { type CommandOutput, onEarlyEnd, withEnd } from "./commandOutput.ts"
+import type * as LiveRegion from "./liveRegion.ts"
 import * as Place from "./place.ts"
 import * as Preflight from "./preflight.ts"
 import {
@@ -56,40 +57,58 @@ export class RowJob implements Job {
   }
 }
 
-/** Uploads all jobs, shows progress on standard error, prints a line there for each upload that ends, and reports all. */
-export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options: {
+/** What decides which uploads of a batch are sent. */
+export interface PlanOptions {
   readonly route?: UploadRoute.UploadRoute | undefined
-  readonly concurrency: number
-  readonly pace?: Duration.Input | undefined
-  readonly failFast?: boolean | undefined
   /** Reads all files that will be sent before the first is sent. */
   readonly preflight?: boolean | undefined
   readonly onUnknown?: Journal.OnUnknown | undefined
   readonly onChanged?: Journal.OnChanged | undefined
   /** Runs if the journal knows none of the places. */
   readonly whenUnfit?: Effect.Effect<void, InvalidInput> | undefined
-  /** What the first signal does to the running uploads. Without it, signals interrupt the program. */
-  readonly onInterrupt?: Batch.StopMode | undefined
-  /** Makes the command's output from a report, also if the batch ends before it has all results. */
-  readonly outputOf?: ((report: BatchReport) => CommandOutput) | undefined
-}) {
-  const { responseTimeout, target } = yield* UploadRoute.destinationOf(options.route ?? "table")
-  const frontdoor = yield* Frontdoor
-  const tracker = yield* Tracker.make(jobs)
-  const { label, region, startedAt: begun } = tracker
-  const exits: Array<number> = []
+}
+
+/** Compares the jobs with the journal, and checks the files that will be sent. `verdicts` is empty if no one needs them. */
+export const plan = Effect.fnUntraced(function*(
+  target: UploadRoute.Destination["target"],
+  jobs: ReadonlyArray<Job>,
+  options: PlanOptions & { readonly verdicts?: boolean | undefined },
+  { now, region }: { readonly now: number; readonly region: LiveRegion.LiveRegion }
+) {
   const scope = Place.scopeOf(yield* Settings)
   const plan = yield* UploadPlan.make(target, jobs, {
-    place: ({ address }) => Place.of(scope, address, begun),
+    place: ({ address }) => Place.of(scope, address, now),
     name: ({ name }) => name,
     onUnknown: options.onUnknown,
     onChanged: options.onChanged
   })
   if (plan.known === 0) yield* options.whenUnfit ?? Effect.void
-  const verdicts = options.preflight === true ? yield* UploadPlan.verdicts(plan) : []
+  const verdicts = options.preflight === true || options.verdicts === true ? yield* UploadPlan.verdicts(plan) : []
   if (options.preflight === true) {
     yield* Preflight.check(jobs.flatMap(({ file }, i) => verdicts[i]?._tag === "Send" ? [file] : []), region)
   }
+  return { plan, verdicts }
+})
+
+/** Uploads all jobs, shows progress on standard error, prints a line there for each upload that ends, and reports all. */
+export const run = Effect.fnUntraced(function*(
+  jobs: ReadonlyArray<Job>,
+  options: PlanOptions & {
+    readonly concurrency: number
+    readonly pace?: Duration.Input | undefined
+    readonly failFast?: boolean | undefined
+    /** What the first signal does to the running uploads. Without it, signals interrupt the program. */
+    readonly onInterrupt?: Batch.StopMode | undefined
+    /** Makes the command's output from a report, also if the batch ends before it has all results. */
+    readonly outputOf?: ((report: BatchReport) => CommandOutput) | undefined
+  }
+) {
+  const { responseTimeout, target } = yield* UploadRoute.destinationOf(options.route ?? "table")
+  const frontdoor = yield* Frontdoor
+  const tracker = yield* Tracker.make(jobs)
+  const { label, region, startedAt: begun } = tracker
+  const exits: Array<number> = []
+  const { plan: made, verdicts } = yield* plan(target, jobs, options, { region, now: begun })
   const { onInterrupt } = options
   const stop = onInterrupt && Effect.andThen(
     StopSignal.first,
@@ -130,7 +149,7 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, options
     Batch.runWithJournal<Job, unknown, UploadRoute.Failure, FileSystem.FileSystem>(tracker.observe(target), jobs, {
       ...options,
       responseTimeout,
-      plan,
+      plan: made,
       stop,
       onEvent: tracker.onEvent,
       onResult: settle

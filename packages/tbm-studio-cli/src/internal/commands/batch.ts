@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Manifest from "../../Manifest.ts"
 import { type CommandOutput, printOutputWith } from "../commandOutput.ts"
+import * as DryRun from "../dryRun.ts"
 import * as duration from "../duration.ts"
 import * as journalFile from "../journalFile.ts"
 import * as Place from "../place.ts"
@@ -22,7 +23,28 @@ import * as Uploads from "../uploads.ts"
 
 const flags = {
   manifest: Argument.String("manifest").pipe(
-    Argument.withDescription("CSV or JSON rows of file, project, table, period, action")
+    Argument.withDescription("CSV, JSON or JSON Lines: rows of file, project, table, period, action")
+  ),
+  dryRun: Flag.Boolean("dry-run").pipe(
+    Flag.withDescription(
+      "Show what would be sent, what is already there and what you would have to decide; send nothing"
+    ),
+    Flag.withDefault(false)
+  ),
+  ignoreColumns: Flag.String("ignore-column").pipe(
+    Flag.filter(
+      (name) => !Manifest.columns.includes(name.trim().toLowerCase()),
+      () => `Expected a column other than ${Manifest.columns.join(", ")}`
+    ),
+    Flag.withMetavar("NAME"),
+    Flag.withDescription(
+      "A column of the manifest that is not for this command, such as a comment; may be given several times"
+    ),
+    Flag.atLeast(0)
+  ),
+  allowDuplicateRows: Flag.Boolean("allow-duplicate-rows").pipe(
+    Flag.withDescription("Append a file as often as the manifest lists it for one table and period"),
+    Flag.withDefault(false)
   ),
   ...UploadRoute.flags,
   concurrency: Flag.Int("concurrency").pipe(
@@ -102,10 +124,13 @@ export const batch = Command.make(
   (
     {
       acceptJournal,
+      allowDuplicateRows,
       changed,
       concurrency,
+      dryRun,
       durable,
       failFast,
+      ignoreColumns,
       journal,
       manifest,
       noJournal,
@@ -122,6 +147,7 @@ export const batch = Command.make(
       const useless = durable
         ? [
           ...(Option.isSome(journal) ? ["--journal: the cluster keeps one"] : []),
+          ...(dryRun ? ["--dry-run: the workers decide when it is their turn"] : []),
           ...(noJournal ? ["--no-journal: the cluster keeps one"] : []),
           ...(unknown === "fail" ? [] : ["--unknown: give it to the workers"]),
           ...(changed === "fail" ? [] : ["--changed: give it to the workers"]),
@@ -133,7 +159,8 @@ export const batch = Command.make(
         ? ["--round: it is for --durable"]
         : []
       if (useless.length > 0) return yield* new InvalidOption({ message: `Leave out ${useless.join("; ")}.` })
-      const jobs = (yield* Manifest.read(manifest)).map((row) => new Uploads.RowJob(row))
+      const rows = yield* Manifest.read(manifest, { ignoreColumns, allowDuplicateRows })
+      const jobs = rows.map((row) => new Uploads.RowJob(row))
       const outputOf = (report: Report.BatchReport): CommandOutput => ({
         json: { items: report.items, totals: report.totals },
         get text() {
@@ -152,26 +179,44 @@ export const batch = Command.make(
         onInterrupt,
         outputOf
       } as const
+      const journalPath = Option.isSome(journal) ? Effect.succeed(journal.value) : journalFile.beside(manifest)
+      const whenUnfit = (path: string) =>
+        Effect.gen(function*() {
+          if (acceptJournal) return
+          const sql = yield* SqlClient.SqlClient
+          return Effect.provideService(
+            journalFile.checkFit(path, Place.scopeOf(yield* Settings)),
+            SqlClient.SqlClient,
+            sql
+          )
+        })
+      if (dryRun) {
+        const path = noJournal ? undefined : yield* journalPath
+        const plan = path === undefined || (yield* journalFile.isMissing(path))
+          ? yield* Effect.provide(DryRun.run(jobs, local), Journal.layerMemory)
+          : yield* withJournal(path, journalFile.layerUnused(path, { incomplete: acceptJournal }), (path) =>
+            Effect.flatMap(whenUnfit(path), (whenUnfit) =>
+              DryRun.run(jobs, { ...local, whenUnfit })))
+        return {
+          json: { items: plan.items, totals: plan.totals },
+          text: [...yield* DryRun.table(plan), ...journalFile.advice(plan.items)],
+          exitStatus: plan.exitStatus
+        }
+      }
       const report = durable
         ? yield* submit(manifest, jobs, {
           ...options,
           concurrency: Option.getOrUndefined(concurrency),
           outputOf,
-          round: Option.getOrElse(round, () => 1)
+          round: Option.getOrElse(round, () =>
+            1)
         })
         : noJournal
         ? yield* Effect.provide(Uploads.run(jobs, local), Journal.layerMemory)
-        : yield* withJournal(
-          Option.isSome(journal) ? journal.value : yield* journalFile.beside(manifest),
-          { incomplete: acceptJournal },
-          (path) =>
-            Effect.gen(function*() {
-              const scope = Place.scopeOf(yield* Settings)
-              const sql = yield* SqlClient.SqlClient
-              const unfit = Effect.provideService(journalFile.checkFit(path, scope), SqlClient.SqlClient, sql)
-              return yield* Uploads.run(jobs, { ...local, whenUnfit: acceptJournal ? undefined : unfit })
-            })
-        )
+        : yield* Effect.flatMap(journalPath, (path) =>
+          withJournal(path, journalFile.layerExclusive(path, { incomplete: acceptJournal }), (path) =>
+            Effect.flatMap(whenUnfit(path), (whenUnfit) =>
+              Uploads.run(jobs, { ...local, whenUnfit }))))
       return outputOf(report)
     }).pipe(
       UploadRoute.withSessions(route, sessions, unknown),
@@ -182,6 +227,7 @@ export const batch = Command.make(
   Command.withDescription("Upload every file of a manifest"),
   Command.withExamples([
     { command: "tbm-studio batch january.csv", description: "Upload what january.csv lists, four files at a time" },
+    { command: "tbm-studio batch january.csv --dry-run", description: "Show what that would send, and send nothing" },
     {
       command: "tbm-studio batch january.json --concurrency 2 --pace 1s --fail-fast --json",
       description: "Upload slowly, and stop at the first failure"
@@ -197,14 +243,14 @@ export const batch = Command.make(
   ])
 )
 
-const withJournal = <A, E, R>(
+const withJournal = <A, E, R, AL, EL, RL>(
   path: string,
-  options: Parameters<typeof journalFile.layerExclusive>[1],
+  layer: Layer.Layer<AL, EL, RL>,
   use: (path: string) => Effect.Effect<A, E, R>
 ) =>
   use(path).pipe(
     Effect.mapError((error) => error instanceof Journal.JournalError ? journalFile.failure(path, error) : error),
-    Effect.provide(journalFile.layerExclusive(path, options))
+    Effect.provide(layer)
   )
 
 const submit = Effect.fnUntraced(function*(
