@@ -17,8 +17,10 @@
  * - `stream` yields the bytes as they arrive. Before its first piece a failure is repeated in the same way. After it, the
  *   stream fails with the reason `PartsDelivered`, which no policy repeats.
  * - A stream that is left early ends its attempt as a success, an interrupted one as an interruption. Either aborts the request.
- * - Up to 64 KiB are read before they are asked for. So a response that is never read ends like any other if it is short. If it
- *   is longer, it is discarded after the `idle` time of `ErrorMapping`, and was a success.
+ * - Up to 64 KiB are read before they are asked for. So a response that is never read ends like any other if it is short.
+ * - A longer one that is not read for 100 ms ends its attempt and its call, as a success: a caller that wants the status only holds
+ *   no permit for it. It can be read later, once: then nothing is repeated, and the policies do not learn how it ended. After the
+ *   `idle` time of `ErrorMapping` it is discarded.
  * - What `ErrorMapping` reads itself, and responses without a body, need none of this.
  *
  * **When to use**
@@ -97,17 +99,15 @@ export const judgedToEnd = <E, R>(
     const context = (caller?.context ?? Context.empty()) as Context.Context<R>
     let forget: (() => void) | undefined
     const lifetime: Lifetime = new Lifetime(() => call, (response) => {
-      // An interrupted caller reads no response.
       forget = caller?.addObserver((exit) => {
-        if (lifetime.isUnread && Exit.hasInterrupts(exit)) call.interruptUnsafe()
+        if (Exit.hasInterrupts(exit)) lifetime.abandon()
       })
       resume(Effect.succeed(response))
-    })
+    }, () => forget?.())
     const call = Effect.runForkWith(Context.add(context, Current, lifetime))(self)
     const exit = call.pollUnsafe()
     if (exit !== undefined) return resume(exit)
     call.addObserver((exit) => {
-      forget?.()
       lifetime.end(exit)
       resume(exit)
     })

@@ -235,6 +235,78 @@ describe("a response judged to its end", () => {
       assert.notInclude((yield* lines).join(), "failure")
     })).pipe(Effect.provide(AccessLog.layerMemory)))
 
+  describe("that is not read at once", () => {
+    const unread = (script: Script) =>
+      Effect.gen(function*() {
+        const bulkhead = yield* Bulkhead.make({ permits: 1, queue: 0 })
+        const { state, transport } = serve(script)
+        const one = client(transport, {
+          policies: (self) => retrying()(bulkhead.execute(self)),
+          timeouts: { idle: "10 seconds" }
+        })
+        const running = Effect.map(bulkhead.snapshot, ({ running }) => running)
+        const response = yield* one.get(url)
+        yield* TestClock.adjust("90 millis")
+        assert.strictEqual(yield* running, 1)
+        assert.deepStrictEqual(yield* lines, [])
+        yield* TestClock.adjust("10 millis")
+        assert.strictEqual(yield* running, 0)
+        assert.deepStrictEqual(yield* lines, ["attempt 1 success", "call 1 success"])
+        assert.strictEqual(state.closed, 0)
+        return { state, response }
+      })
+    const piece = "x".repeat(40_000)
+    const long = { pieces: [piece, piece, piece], end: "complete" } as const
+
+    for (const [name, read] of Object.entries({ ...ways, stream: text })) {
+      it.effect(`lets its permit go, and can be read yet by ${name}`, () =>
+        at(Effect.gen(function*() {
+          const { response, state } = yield* unread({ ...long, pieces: ["\"", ...long.pieces, "\""] })
+          assert.strictEqual(String(yield* read(response)).replaceAll("\"", ""), piece.repeat(3))
+          assert.deepStrictEqual(state, { requests: 1, closed: 1 })
+        })).pipe(Effect.provide(AccessLog.layerMemory)))
+
+      it.effect(`is not repeated where it breaks off while ${name} reads it later`, () =>
+        at(Effect.gen(function*() {
+          const { response, state } = yield* unread({ ...long, end: "break" })
+          const reason = reasonOf(yield* Effect.flip(read(response)))
+          assert.strictEqual(reason?._tag, name === "stream" ? "PartsDelivered" : "TransportFailure")
+          assert.deepStrictEqual(state, { requests: 1, closed: 1 })
+          assert.strictEqual((yield* lines).length, 2)
+        })).pipe(Effect.provide(AccessLog.layerMemory)))
+    }
+
+    it.effect("is aborted where its reader stops", () =>
+      at(Effect.gen(function*() {
+        const { response, state } = yield* unread({ ...long, end: "silence" })
+        yield* Stream.runDrain(Stream.take(response.stream, 1))
+        assert.strictEqual(state.closed, 1)
+      })).pipe(Effect.provide(AccessLog.layerMemory)))
+
+    it.effect("ends in time where it goes silent", () =>
+      at(Effect.gen(function*() {
+        const { response, state } = yield* unread({ ...long, end: "silence" })
+        const reading = yield* Effect.forkChild(Effect.flip(response.text))
+        yield* TestClock.adjust("11 seconds")
+        assert.strictEqual(reasonOf(yield* Fiber.join(reading))?._tag, "Timeout")
+        assert.strictEqual(state.closed, 1)
+      })).pipe(Effect.provide(AccessLog.layerMemory)))
+
+    it.effect("is aborted where its caller or its reader is interrupted", () =>
+      Effect.forEach([() => Effect.never, text, ways["text"]], (read) =>
+        at(Effect.gen(function*() {
+          const { state, transport } = serve({ ...long, end: "silence" })
+          const slowly = Effect.flatMap(client(transport).get(url), (response) =>
+            Effect.andThen(Effect.sleep("1 second"), Effect.suspend(() => read?.(response) ?? Effect.never)))
+          const call = yield* Effect.forkChild(slowly)
+          yield* TestClock.adjust("2 seconds")
+          assert.strictEqual(state.closed, 0)
+          yield* Fiber.interrupt(call)
+          yield* settle
+          assert.strictEqual(state.closed, 1)
+        }))))
+  })
+
   it.effect("fails where it goes silent for the idle time, and is repeated by who reads it whole", () =>
     at(Effect.gen(function*() {
       const { state, transport } = serve(silent, whole)
@@ -302,6 +374,7 @@ describe("a response judged to its end", () => {
       assert.strictEqual((yield* Stream.runCollect(Stream.take(response.stream, 1))).length, 1)
       assert.strictEqual(state.closed, 1)
       assert.deepStrictEqual(yield* lines, ["attempt 1 success", "call 1 success"])
+      assert.deepStrictEqual((yield* entries).map((one) => one.bytesReceived), [6, 6])
       assert.strictEqual(reasonOf(yield* Effect.flip(response.text))?._tag, "UndecodableAnswer")
     })).pipe(Effect.provide(AccessLog.layerMemory)))
 
@@ -333,7 +406,7 @@ describe("a response judged to its end", () => {
             })))
         })
         const call = yield* Effect.forkChild(Effect.flatMap(one.get(url), read))
-        yield* TestClock.adjust("1 second")
+        yield* TestClock.adjust("50 millis")
         assert.strictEqual((yield* bulkhead.snapshot).running, 1, name)
         yield* Fiber.interrupt(call)
         assert.strictEqual((yield* bulkhead.snapshot).running, 0, name)

@@ -32,6 +32,9 @@ type AnyFiber = Fiber.Fiber<unknown, unknown>
 /** In bytes: how much of a body is read before it is asked for. A shorter one that is not asked for holds nothing. */
 const ahead = 65_536
 
+/** In milliseconds: how long a call waits for a caller that has the response to ask for its body. */
+const patience = 100
+
 /** What an attempt knows of its response. */
 export interface Held {
   readonly response: MappedResponse
@@ -49,7 +52,8 @@ export interface Held {
 export class Lifetime {
   private readonly call: () => AnyFiber
   private handOver: ((response: Response) => void) | undefined
-  /** How the call ended. */
+  private readonly onEnd: () => void
+  /** How the call ended, or the body of a response that outlived it. */
   private exit: Exit.Exit<unknown, unknown> | undefined = undefined
   /** The attempt whose body is read now, or was read last. */
   private held: Held | undefined = undefined
@@ -66,23 +70,32 @@ export class Lifetime {
   /** Why no attempt may read any more: the body is complete, or parts of another one were delivered. */
   private last: Effect.Effect<Response, BodyError> | undefined = undefined
   private stopped = false
+  /** Whether the call is over, and its response left to a caller who may read it yet. */
+  private detached = false
   private discarded: (() => BodyError) | undefined = undefined
   private whole: WholeResponse | undefined = undefined
   private waiting: Array<() => void> = []
 
-  constructor(call: () => AnyFiber, handOver: (response: Response) => void) {
+  constructor(call: () => AnyFiber, handOver: (response: Response) => void, onEnd: () => void) {
     this.call = call
     this.handOver = handOver
+    this.onEnd = onEnd
   }
 
-  /** Whether the caller has asked for the body. */
-  get isUnread(): boolean {
+  private get isUnread(): boolean {
     return this.reading === "nothing"
+  }
+
+  /** The caller is interrupted. It reads no response that it does not read by now. */
+  abandon(): void {
+    if (this.isUnread && this.exit === undefined) this.toInterrupt().interruptUnsafe()
   }
 
   /** Waits while another attempt of the call reads its body. A hedge has several at once. */
   turn(): Effect.Effect<void> {
-    return Effect.suspend(() => this.pump === undefined ? Effect.void : Effect.andThen(this.news, this.turn()))
+    return Effect.suspend(() =>
+      this.pump === undefined || this.detached ? Effect.void : Effect.andThen(this.news, this.turn())
+    )
   }
 
   /** Reads the body of an attempt to its end. */
@@ -137,10 +150,16 @@ export class Lifetime {
         })
       }
       let timer = wait()
+      const unread = Timer.startUnsafe(context, patience, () => {
+        if (this.isUnread && this.handOver === undefined) resume(this.detach(held))
+      })
       pump.addObserver((exit) => {
         timer?.cancel()
+        unread.cancel()
         const wentSilent = silent && Exit.isFailure(exit) && !Cause.hasDies(exit.cause)
-        resume(Effect.suspend(() => this.over(held, wentSilent ? this.silence(held) : exit)))
+        const settled = () => wentSilent ? this.silence(held) : exit
+        if (this.detached) this.settle(settled())
+        else resume(Effect.suspend(() => this.over(held, settled())))
       })
       if (this.handOver !== undefined) this.handOverLater(held, pump, context)
       return Effect.andThen(Fiber.interrupt(pump), Effect.sync(() => this.over(held, Exit.interrupt())))
@@ -150,16 +169,44 @@ export class Lifetime {
   // A small body mostly comes with its headers. After a turn of the event loop its call is over, and nothing is left to wait for.
   private handOverLater(held: Held, pump: AnyFiber, context: Context.Context<never>): void {
     const handingOver = Effect.sync(() => {
-      if (this.pump !== pump) return
-      this.handOver?.(this.responseOf(held))
+      const { handOver } = this
+      if (this.pump !== pump || handOver === undefined) return
+      // The caller may run to its end in here.
       this.handOver = undefined
+      handOver(this.responseOf(held))
     })
     Effect.runForkWith(context)(Effect.andThen(Effect.yieldNow, handingOver))
   }
 
+  /**
+   * Leaves the response to a caller who does not read it now: the policies must not wait for what may never be read. Nothing is
+   * repeated from here on.
+   */
+  private detach(held: Held): Effect.Effect<Response> {
+    held.response.received = this.size
+    this.detached = true
+    const response = Effect.succeed(held.response)
+    this.last = response
+    this.wake()
+    return response
+  }
+
+  /** The body of a response that outlived its call has ended. */
+  private settle(exit: Exit.Exit<void, BodyError>): void {
+    this.pump = undefined
+    this.finish(
+      Exit.isSuccess(exit) || this.stopped ? Exit.void : Exit.failCause(this.causeOf(exit.cause))
+    )
+  }
+
   /** The call is over. */
   end(exit: Exit.Exit<unknown, unknown>): void {
+    if (!this.detached) this.finish(exit)
+  }
+
+  private finish(exit: Exit.Exit<unknown, unknown>): void {
     this.exit = exit
+    this.onEnd()
     this.wake()
   }
 
@@ -218,14 +265,15 @@ export class Lifetime {
   }
 
   private failureOf(cause: Cause.Cause<BodyError>): Effect.Effect<never, BodyError> {
-    if (this.delivered === 0) {
-      this.drop()
-      return Effect.failCause(cause)
-    }
+    const failure = Effect.failCause(this.causeOf(cause))
+    if (this.delivered === 0) this.drop()
+    else this.last = failure
+    return failure
+  }
+
+  private causeOf(cause: Cause.Cause<BodyError>): Cause.Cause<BodyError> {
     const bytes = this.delivered + this.size
-    const parts = Effect.failCause(Cause.map(cause, (error) => partsDelivered(error, bytes)))
-    this.last = parts
-    return parts
+    return this.delivered === 0 ? cause : Cause.map(cause, (error) => partsDelivered(error, bytes))
   }
 
   private responseOf({ mapError, response }: Held): Response {
@@ -307,14 +355,16 @@ export class Lifetime {
   /** The caller needs no more, or is interrupted. */
   private leave(interrupted: boolean): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const { pump } = this
-      if (this.exit === undefined && this.last === undefined) {
-        this.stopped = pump !== undefined && !interrupted
-        const ending = this.stopped && pump !== undefined ? pump : this.call()
-        ending.interruptUnsafe()
+      if (this.exit === undefined && (this.last === undefined || this.detached)) {
+        this.stopped = this.pump !== undefined && !interrupted
+        this.toInterrupt().interruptUnsafe()
       }
       return this.ended()
     })
+  }
+
+  private toInterrupt(): AnyFiber {
+    return (this.stopped || this.detached ? this.pump : undefined) ?? this.call()
   }
 
   private ended(): Effect.Effect<void> {
