@@ -137,7 +137,7 @@ describe("what a client tells of itself", () => {
       const connecting = yield* Effect.provide(ResilientClient.make(description("https://a.test")), transports.node)
       assert.include(
         yield* connecting.describe,
-        "connect         10s\n  firstByte       10s\n  idle            300ms\n  the call"
+        "connect         10s\n  firstByte       10s\n  idle            300ms"
       )
     }).pipe(Effect.scoped))
 })

@@ -25,6 +25,7 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Semaphore from "effect/Semaphore"
 import * as address from "./address.ts"
+import { describe } from "./describe.ts"
 import { ownParts, parts, pipelineOf, read, type Settings, timeoutsOf } from "./description.ts"
 import type { Authenticate, ClientError, Description, Options, ResilientClient } from "./models.ts"
 import * as operations from "./operations.ts"
@@ -206,7 +207,6 @@ export const make = (
       })
 
     const client = HttpClient.makeWith<never, never, ClientError, never>(Effect.flatMap(execute), Effect.succeed)
-    const said = SendProgress.isReporting(transport) ? transports.reporting : transports.other
     return Object.assign(client, {
       name,
       reload: (description: Description) => {
@@ -218,22 +218,22 @@ export const make = (
         return lock.withPermit(Effect.uninterruptible(load))
       },
       description: Effect.sync(() => state.description),
-      describe: Effect.suspend(() =>
-        Effect.map(
-          state.pipeline.describe,
-          (text) => `${text.replace(/(?=  the call$)/, limitsOf(state.settings))}\n${said}`
+      describe: Effect.suspend(() => {
+        const { ofOperations, pipeline, settings } = state
+        const theirs = Effect.all(
+          [...ofOperations].map(([operation, { describe }]) =>
+            Effect.map(describe, (text) => [operation, text] as const)
+          )
         )
-      ),
+        return Effect.zipWith(
+          pipeline.describe,
+          theirs,
+          (own, theirs) => describe(settings, own, theirs, SendProgress.isReporting(transport))
+        )
+      }),
       status: Effect.suspend(() => state.pipeline.status)
     })
   })
-}
-
-/** What a description cannot know: how far the transport says that a request came. */
-const transports = {
-  reporting: "transport: says how far each request came",
-  other: "transport: does not say how far a request came, as far as is known; " +
-    "then `connect` limits nothing, and what is cut off counts as sent"
 }
 
 /** Adds what the context does not have. Each read of a context costs more with each value that was added. */
@@ -242,15 +242,10 @@ const having = <S>(reference: Context.Reference<S>, value: S) => <R>(context: Co
 
 const unnamed: Operation.Operation = { name: "unnamed", endpoint: Operation.endpointOf(undefined) }
 
-const limitsOf = ({ timeouts: { attempt, connect, firstByte = attempt, idle } }: Settings): string =>
-  Object.entries({ attempt, connect, firstByte, idle }).map(([name, limit]) =>
-    `  ${name.padEnd(14)}  ${Duration.format(limit)}\n`
-  ).join("")
-
 /** Puts credentials into the requests that go to the client's own origins. */
 const authentication = (auth: Authenticate, { baseUrl }: Settings) => {
   const origins = baseUrl.map(({ base }) => Origin.make(base.origin))
-  return Pipeline.around("authentication", "auth", (self) => {
+  return Pipeline.around("authentication", "for the base URLs only", (self) => {
     const inner = HttpClient.makeWith<never, never, unknown, never>(
       Effect.flatMap((request) =>
         Effect.updateContext(

@@ -148,12 +148,15 @@ const format = (value: unknown): string => {
 }
 
 const options = (value: object): string =>
-  Object.entries(value).filter(([, option]) => option !== undefined).map(([name, option]) => `${name} ${inner(option)}`)
-    .join(", ")
+  Object.entries(value).filter(([, option]) => option !== undefined).map(([name, option]) =>
+    `${name} ${inner(option)}`.trimEnd()
+  ).join(", ")
 
 const inner = (option: unknown): string => {
   if (Array.isArray(option)) return `(${option.map(format).join("; ")})`
   if (Duration.isDuration(option)) return Duration.format(option)
   if (typeof option === "function") return option.name === "" ? "a function" : option.name
-  return Predicate.isObject(option) ? `(${options(option)})` : String(option)
+  if (!Predicate.isObject(option)) return String(option)
+  const within = options(option)
+  return within === "" ? "" : `(${within})`
 }
