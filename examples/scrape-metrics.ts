@@ -1,10 +1,9 @@
-// Runs the HTTP stack against a flaky server and scrapes the metrics as Prometheus would.
-import { AccessLog, ErrorMapping, HttpRetry, Operation, Telemetry } from "@effect-resilience/http"
+// Runs a client against a flaky server and scrapes the metrics as Prometheus would.
+import { ResilientClient } from "@effect-resilience/client"
 import * as Connections from "@effect-resilience/node/Connections"
-import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { NodeHttpServer } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
-import { HttpClient, HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
+import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import { PrometheusMetrics } from "effect/observability"
 import assert from "node:assert/strict"
 import { createServer } from "node:http"
@@ -22,19 +21,15 @@ const Server = HttpRouter.serve(Layer.merge(api, PrometheusMetrics.layerHttp()),
 
 const program = Effect.gen(function*() {
   const origin = HttpServer.formatAddress((yield* HttpServer.HttpServer).address)
-  const transport = yield* HttpClient.HttpClient
+  const client = yield* ResilientClient.make({
+    name: "warehouse",
+    baseUrl: origin,
+    pipeline: { ...ResilientClient.standard.pipeline, retry: { backoff: { base: "5 millis" } } },
+    operations: { "read table": { endpoint: "GET /tables/{table}" } }
+  })
+  yield* Effect.forEach(["GL", "Vendors", "Labor", "Assets"], (table) => client.get(`/tables/${table}`))
 
-  const client = transport.pipe(
-    ErrorMapping.mapErrors({ timeout: "10 seconds" }),
-    Telemetry.observeAttempts,
-    AccessLog.logAttempts,
-    HttpRetry.retry(RetryPolicy.make({ times: 3, backoff: Backoff.exponential({ base: "5 millis" }) })),
-    HttpClient.transformResponse(Telemetry.observeCall)
-  )
-  const read = Operation.within({ name: "read table", endpoint: "/tables/{table}" })
-  yield* Effect.forEach(["GL", "Vendors", "Labor", "Assets"], (table) => read(client.get(`${origin}/tables/${table}`)))
-
-  const page = yield* Effect.flatMap(transport.get(`${origin}/metrics`), (response) => response.text)
+  const page = yield* Effect.flatMap(client.get("/metrics"), (response) => response.text)
   return page.split("\n").filter((line) => /^(http_client_request_duration|resilience_call_duration)_count/.test(line))
 })
 

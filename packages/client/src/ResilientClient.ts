@@ -66,11 +66,21 @@ import type {
 } from "./internal/models.ts"
 import * as scripted from "./internal/scripted.ts"
 import type { Script, TestServer } from "./internal/scripted.ts"
+import * as values from "./internal/standard.ts"
 
 export { ForeignUrl } from "./internal/address.ts"
 export type * from "./internal/models.ts"
 export { TestServer } from "./internal/scripted.ts"
 export type { Script, Scripted, Sent } from "./internal/scripted.ts"
+
+/**
+ * What a client has where its description says nothing, to vary it: `{ pipeline: { ...standard.pipeline, retry: { times: 5 } } }`.
+ * `timeouts` are merged, so they need no spread.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const standard: { readonly pipeline: typeof values.pipeline; readonly timeouts: typeof values.timeouts } = values
 
 /**
  * Sends the tokens of a cache, `Authorization: Bearer TOKEN` by default.
