@@ -123,7 +123,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
           [["P", "One", "overwrite", 1, true], ["P", "Two", "append", 1, true]]
         )
         assert.strictEqual(text.status, 0)
-        assert.match(text.stdout, /P \/ One \/ Jan:2024 +overwrite +uploaded/)
+        assert.match(text.stdout, /P \/ One \/ January:2024 +overwrite +uploaded/)
         assert.include(text.stdout, "2 uploaded")
 
         for (const name of ["One.csv", "Two.csv"]) {

@@ -53,7 +53,7 @@ it.live(
       // The API rejects the token of one upload, and of all others that are running then.
       const attempts = Number(totals?.[1])
       assert.isTrue(attempts >= 18 && attempts <= 21, stdout)
-      for (const cause of ["2 × 503", "401", "429", "TransportFailure"]) {
+      for (const cause of ["2 × 503", "401", "429", "connection lost"]) {
         assert.include(/^Retries by cause: .*$/m.exec(stdout)?.[0], cause)
       }
       assert.match(stdout, /13 uploads, each stored exactly once, byte for byte/)

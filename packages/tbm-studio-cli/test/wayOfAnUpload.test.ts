@@ -19,6 +19,7 @@ const steps: { readonly [file: string]: string } = {
   "tbm-studio-cli/src/internal/tracker.ts": "tracks the upload",
   "tbm-studio-cli/src/internal/liveRegion.ts": "shows it on a terminal",
   "tbm-studio-cli/src/internal/report.ts": "describes the outcome",
+  "tbm-studio-cli/src/internal/textWidth.ts": "breaks lines to fit the terminal",
   "tbm-studio-cli/src/internal/units.ts": "formats sizes and durations",
 
   "tbm-studio/src/Settings.ts": "reads the settings",
@@ -30,6 +31,7 @@ const steps: { readonly [file: string]: string } = {
   "tbm-studio/src/internal/reportedError.ts": "finds the error in a 2xx response",
 
   "upload/src/Uploader.ts": "sends attempts until one succeeds, and compares what was stored",
+  "upload/src/internal/send.ts": "sends its request",
   "upload/src/internal/bodyTracker.ts": "follows the bytes of an attempt",
   "upload/src/UploadTarget.ts": "sends one request",
   "upload/src/Multipart.ts": "writes the body",

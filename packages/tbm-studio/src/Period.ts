@@ -81,6 +81,29 @@ export const key = (period: Period): string => {
   return colon < 0 ? period : period.slice(0, 3) + period.slice(colon)
 }
 
+/**
+ * The one spelling for people, with the month's whole name: `January:2024` for `Jan:2024`, and for its key. Other text stays
+ * as it is.
+ *
+ * **Example** (One spelling for three)
+ *
+ * ```ts import.meta.vitest
+ * import { Period } from "@effect-resilience/tbm-studio"
+ *
+ * Period.format("Jan:FY2024") // => "January:FY2024"
+ * Period.format("January:FY2024") // => "January:FY2024"
+ * Period.format("current in 2024-05") // => "current in 2024-05"
+ * ```
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
+export const format = (period: string): string => {
+  const colon = period.indexOf(":")
+  const name = colon < 0 ? undefined : namesBySpelling.get(period.slice(0, colon).toLowerCase())
+  return name === undefined ? period : name + period.slice(colon)
+}
+
 // A manifest may have a hundred thousand rows, but only a few periods.
 const parsed = new Map<string, Result.Result<Period, InvalidPeriod>>()
 const mostRemembered = 1_000

@@ -17,7 +17,8 @@ import * as Output from "./output.ts"
 /** The output of a command: one document for programs, lines for people, and the exit status for both. */
 export interface CommandOutput {
   readonly json: object
-  readonly text: ReadonlyArray<string>
+  /** The lines, or how they fill this many columns. */
+  readonly text: ReadonlyArray<string> | ((width: number) => ReadonlyArray<string>)
   readonly problems?: ReadonlyArray<string>
   readonly exitStatus: number
 }
@@ -44,7 +45,11 @@ export interface Failure {
   readonly reason: string
   readonly message: string
   readonly recovery: Recovery.Recovery["_tag"]
+  /** The message in words for people, if it differs. JSON does not have it. */
+  readonly [forPeople]?: string
 }
+
+export const forPeople: unique symbol = Symbol.for("@effect-resilience/tbm-studio-cli/forPeople")
 
 export const failureOf = (error: unknown): Failure => {
   const tag = ErrorName.nameOf(error)
@@ -166,8 +171,11 @@ export const failed = (error: unknown): CommandOutput => failedWith(failedDocume
 export const print = Effect.fnUntraced(function*({ exitStatus, json, problems = [], text }: CommandOutput) {
   if (printedStatus !== undefined) return
   printedStatus = exitStatus
+  yield* Output.pin([])
   yield* Output.print("stderr", problems)
-  yield* running.json ? Output.printJson("stdout", json) : Output.print("stdout", text)
+  yield* running.json
+    ? Output.printJson("stdout", json)
+    : Output.print("stdout", typeof text === "function" ? text(yield* Output.widthOf("stdout")) : text)
   if (exitStatus !== ExitStatus.done) return yield* new CommandFailed({ exitStatus })
 })
 

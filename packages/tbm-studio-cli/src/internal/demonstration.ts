@@ -5,7 +5,6 @@ import * as SimulatedStudio from "@effect-resilience/tbm-studio/SimulatedStudio"
 import * as TableUploads from "@effect-resilience/tbm-studio/TableUploads"
 import * as Journal from "@effect-resilience/upload/Journal"
 import * as UploadSource from "@effect-resilience/upload/UploadSource"
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
@@ -13,6 +12,7 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as ExitStatus from "../ExitStatus.ts"
 import { AccessLogFile } from "./options.ts"
+import * as Output from "./output.ts"
 import * as Report from "./report.ts"
 import { accessLog as accessLogAsAsked, studio } from "./runtime.ts"
 import * as sampleData from "./sampleData.ts"
@@ -76,20 +76,18 @@ const run = Effect.fnUntraced(function*(data: string, accessLog: string) {
       TableUploads.make({ ...table, source: UploadSource.file(paths.join(data, fileName)) }),
       (upload): Uploads.Job => ({ ...upload, file: fileName, name: fileName })
     ))
-  yield* Console.error(
-    [
-      `Uploading ${jobs.length} cost tables to a simulated TBM Studio at ${simulator.url}. Its faults:`,
-      ...troubles.map(([words]) => `  · ${words}`),
-      ""
-    ].join("\n")
-  )
+  yield* Output.print("stderr", [
+    `Uploading ${jobs.length} cost tables to a simulated TBM Studio at ${simulator.url}. Its faults:`,
+    ...troubles.map(([words]) => `  · ${words}`),
+    ""
+  ])
   const report = yield* Uploads.run(jobs, { concurrency: 4 }).pipe(Effect.provide(Journal.layerMemory))
   const problems = compare(report.items, yield* simulator.state)
   return {
     json: { items: report.items, totals: report.totals, storedExactlyOnce: problems.length === 0, accessLog },
-    text: [
+    text: (width: number) => [
       "",
-      ...Report.table(report),
+      ...Report.table(report, { width }),
       problems.length === 0
         ? `The simulator's record agrees: ${report.items.length} uploads, each stored exactly once, byte for byte.`
         : "",

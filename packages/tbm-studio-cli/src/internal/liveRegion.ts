@@ -1,43 +1,44 @@
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Stdio from "effect/Stdio"
 import * as Output from "./output.ts"
 
 /** The last lines of a terminal, which are redrawn, with plain lines that scroll above them. */
 export interface LiveRegion {
+  /** Whether lines can be redrawn. */
   readonly isTerminal: boolean
   /** Prints lines above the region. */
   readonly print: (lines: ReadonlyArray<Output.Line>) => Effect.Effect<void>
-  /** Replaces the lines at the bottom. */
-  readonly draw: (lines: ReadonlyArray<Output.Line>) => Effect.Effect<void>
+  /** Replaces the lines at the bottom by those that fit the window as it is now. */
+  readonly draw: (lines: (window: Output.Window) => ReadonlyArray<Output.Line>) => Effect.Effect<void>
   /** Clears the region after an effect, however it ends. */
   readonly clearAfter: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Colours a text, unless the output is not a terminal or `NO_COLOR` is set. */
+  /** Colours a text, unless the output is not a terminal, cannot show colours, or `NO_COLOR` is set. */
   readonly paint: (colour: Output.Painted["colour"], text: string) => string | Output.Painted
 }
 
-/** A live region on standard error. Without a terminal, `draw` does nothing. */
+/** A live region on standard error. Without a terminal that can move its cursor, `draw` does nothing. */
 export const make = Effect.gen(function*() {
-  const isTerminal = yield* (yield* Stdio.Stdio).stderrIsTerminal
-  const noColour = yield* Effect.orElseSucceed(Config.option(Config.String("NO_COLOR")), () => Option.none())
-  const coloured = isTerminal && Option.getOrElse(noColour, () => "") === ""
-  let drawn: ReadonlyArray<Output.Line> = []
+  const windowOf = yield* Output.WindowOf
+  const isTerminal = windowOf("stderr") !== undefined && (yield* setting("TERM")) !== "dumb"
+  const coloured = isTerminal && (yield* setting("NO_COLOR")) === ""
 
-  const draw: LiveRegion["draw"] = (lines) =>
-    isTerminal
-      ? Effect.suspend(() => {
-        const replaced = drawn.length
-        drawn = lines
-        return Output.print("stderr", lines, replaced)
-      })
-      : Effect.void
   const region: LiveRegion = {
     isTerminal,
     paint: (colour, text) => coloured ? { colour, text } : text,
-    draw,
-    print: (lines) => Effect.suspend(() => Output.print("stderr", [...lines, ...drawn], drawn.length)),
-    clearAfter: Effect.ensuring(draw([]))
+    draw: (lines) =>
+      Effect.suspend(() => {
+        const window = windowOf("stderr")
+        return isTerminal && window !== undefined ? Output.pin(lines(window)) : Effect.void
+      }),
+    print: (lines) => Output.print("stderr", lines),
+    clearAfter: Effect.ensuring(Output.pin([]))
   }
   return region
 })
+
+const setting = (name: string): Effect.Effect<string> =>
+  Effect.map(
+    Effect.orElseSucceed(Config.option(Config.String(name)), () => Option.none()),
+    Option.getOrElse(() => "")
+  )

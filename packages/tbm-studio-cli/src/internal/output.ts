@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { Console } from "node:console"
 import { Writable } from "node:stream"
+import { wrap } from "./textWidth.ts"
 
 export type Stream = "stdout" | "stderr"
 
@@ -38,11 +39,64 @@ export const Behind: Context.Reference<Sink> = Context.Reference("@effect-resili
   defaultValue: () => processSink
 })
 
-/** Prints lines, and replaces the last `replaced` lines of a terminal. */
-export const print = (to: Stream, lines: ReadonlyArray<Line>, replaced = 0): Effect.Effect<void> =>
+/** The size of a window in characters. */
+export interface Window {
+  readonly columns: number
+  readonly rows: number
+}
+
+const processWindow = (to: Stream): Window | undefined => {
+  const { columns, isTTY, rows } = process[to]
+  // A terminal that does not know its size says 0.
+  return isTTY ? { columns: columns > 0 ? columns : 80, rows: rows > 0 ? rows : 24 } : undefined
+}
+
+/** The window that shows a stream now. A file or a pipe has none. */
+export const WindowOf: Context.Reference<(to: Stream) => Window | undefined> = Context.Reference(
+  "@effect-resilience/tbm-studio-cli/Output/WindowOf",
+  { defaultValue: () => processWindow }
+)
+
+/** The columns that lines may fill. The last one stays empty, since some terminals begin a new line after it. */
+export const widthOf = (to: Stream): Effect.Effect<number> =>
+  Effect.map(WindowOf, (windowOf) => (windowOf(to)?.columns ?? Infinity) - 1)
+
+/** Prints lines. A terminal gets them broken between words. */
+export const print = (to: Stream, lines: ReadonlyArray<Line>): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    if (lines.length === 0) return
+    const write = yield* Behind
+    const width = yield* widthOf(to)
+    const text = lines.flatMap((line) => wrap(shown(line), width)).map((line) => `${line}\n`).join("")
+    write(to, abovePinned(text, width !== Infinity))
+  })
+
+/**
+ * The lines at the bottom of the terminal. The cursor is at the start of the first: it stays there if a resized window breaks
+ * lines in other places, and everything from the cursor on belongs to these lines.
+ */
+let pinned: ReadonlyArray<string> = []
+
+// A window that has just become narrower cuts a line off rather than continuing it in the next row.
+const drawn = (lines: ReadonlyArray<string>): string =>
+  lines.length === 0
+    ? ""
+    : `${escape}[?7l${lines.map((line) => `${line}${escape}[K`).join("\n")}${escape}[J${escape}[?7h\r${
+      lines.length === 1 ? "" : `${escape}[${lines.length - 1}A`
+    }`
+
+const erased = (): string => pinned.length === 0 ? "" : `\r${escape}[J`
+
+const abovePinned = (text: string, onTerminal: boolean): string =>
+  onTerminal ? `${erased()}${text}${drawn(pinned)}` : text
+
+/** Keeps lines at the bottom of the terminal of standard error, in place of the previous ones. None removes them. */
+export const pin = (lines: ReadonlyArray<Line>): Effect.Effect<void> =>
   Effect.map(Behind, (write) => {
-    const above = replaced === 0 ? "" : `${escape}[${replaced}F${escape}[0J`
-    if (above !== "" || lines.length > 0) write(to, above + lines.map((line) => `${shown(line)}\n`).join(""))
+    if (lines.length === 0 && pinned.length === 0) return
+    const erase = lines.length === 0 ? erased() : ""
+    pinned = lines.map(shown)
+    write("stderr", erase + drawn(pinned))
   })
 
 /** Prints one JSON document. It escapes control characters in its strings, which does not change their values. */
@@ -91,7 +145,8 @@ const text = (to: Stream) =>
     decodeStrings: false,
     write: (chunk, _, done) => {
       const parts = scrub(String(chunk)).split(colour)
-      processSink(to, parts.map((part, i) => i % 2 === 1 ? part : ForeignText.lines(part)).join(""))
+      const text = parts.map((part, i) => i % 2 === 1 ? part : ForeignText.lines(part)).join("")
+      processSink(to, abovePinned(text, processWindow(to) !== undefined))
       done()
     }
   })
@@ -101,4 +156,13 @@ export const install = (): void => {
   globalThis.console = new Console({ stdout: text("stdout"), stderr: text("stderr"), colorMode: false })
   // The callback of a write reports errors. An error event without a listener would end the process.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined)
+  // Whatever ends or stops the process, it leaves none of its pinned lines behind.
+  const unpin = () => Effect.runSync(pin([]))
+  process.once("exit", unpin)
+  if (process.stderr.isTTY) {
+    process.on("SIGTSTP", () => {
+      unpin()
+      process.kill(process.pid, "SIGSTOP")
+    })
+  }
 }

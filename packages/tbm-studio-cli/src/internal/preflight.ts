@@ -6,9 +6,9 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Stream from "effect/Stream"
-import * as Terminal from "effect/Terminal"
 import { linesOf } from "./commandOutput.ts"
 import type * as LiveRegion from "./liveRegion.ts"
+import { clip } from "./textWidth.ts"
 
 /** Files of a batch are invalid. Each line of the message names a file and its line. */
 export class InvalidFiles extends Data.TaggedError("InvalidFiles")<{ readonly problems: ReadonlyArray<string> }> {
@@ -26,11 +26,10 @@ export class InvalidFiles extends Data.TaggedError("InvalidFiles")<{ readonly pr
 /** Reads all files, and fails with all problems. */
 export const check = Effect.fnUntraced(function*(files: ReadonlyArray<string>, region: LiveRegion.LiveRegion) {
   const distinct = [...new Set(files)]
-  const columns = yield* (yield* Terminal.Terminal).columns
   const problems: Array<string> = []
   yield* Effect.gen(function*() {
     for (let done = 0; done < distinct.length; done += filesBetweenPauses) {
-      yield* region.draw([`Checking files: ${done} of ${distinct.length}`.slice(0, columns > 0 ? columns - 1 : 80)])
+      yield* region.draw(({ columns }) => [clip(`Checking files: ${done} of ${distinct.length}`, columns - 1)])
       // Small files may be read synchronously, but signals need a pause.
       yield* Effect.yieldNow
       const found = yield* Effect.forEach(distinct.slice(done, done + filesBetweenPauses), problemsOf, {

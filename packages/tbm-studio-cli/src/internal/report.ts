@@ -1,15 +1,18 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Period from "@effect-resilience/tbm-studio/Period"
 import type * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
 import type * as TableUploads from "@effect-resilience/tbm-studio/TableUploads"
 import type * as Batch from "@effect-resilience/upload/Batch"
 import type * as UploadPlan from "@effect-resilience/upload/UploadPlan"
 import * as ExitStatus from "../ExitStatus.ts"
-import { type Failure, failureOf, Interrupted } from "./commandOutput.ts"
+import { type Failure, failureOf, forPeople, Interrupted } from "./commandOutput.ts"
+import * as listing from "./listing.ts"
 import type * as LiveRegion from "./liveRegion.ts"
 import type * as Output from "./output.ts"
 import type { Item } from "./progressView.ts"
-import * as textTable from "./textTable.ts"
+import { joinFitting } from "./textWidth.ts"
 import * as units from "./units.ts"
+import * as words from "./words.ts"
 
 /** An upload of a file, with the file name as the user wrote it. */
 export interface FileUpload extends TableUploads.TableUpload {
@@ -22,6 +25,8 @@ export interface Track {
   /** Why attempts failed, without the failure that ended the upload. */
   readonly recoveries: ReadonlyArray<string>
   readonly durationMillis: number
+  /** For how long the service had accepted nothing when the upload ended. */
+  readonly unavailableMillis?: number | undefined
 }
 
 type Each<A, K extends string> = A extends unknown ? Omit<A, K> : never
@@ -106,7 +111,7 @@ export const unsent = (
 /** The report of an upload. `failure` is why it was abandoned, by default a signal. */
 export const reportOf = (
   result: Ended<FileUpload>,
-  { attempts, durationMillis, recoveries }: Track,
+  { attempts, durationMillis, recoveries, unavailableMillis }: Track,
   failure = interrupted
 ): ItemReport => {
   const base = {
@@ -128,7 +133,7 @@ export const reportOf = (
       }
     }
     case "Failed": {
-      const error = failureOf(result.error)
+      const error = { ...failureOf(result.error), [forPeople]: words.explain(result.error, unavailableMillis) }
       return {
         ...base,
         status: Recovery.of(result.error)._tag === "Verify" ? "unknown" : "failed",
@@ -239,57 +244,128 @@ export const quiet: ReadonlyArray<ItemReport["status"]> = ["skipped", "assumed",
 
 /** One line about an upload that succeeded. */
 export const describe = (item: ItemReport): string =>
-  `${item.file} is stored in ${item.project} / ${item.table} / ${item.period}: ${units.bytes(item.bytes)} in ${
-    units.duration(item.durationMs)
-  }, ${units.plural(item.attempts, "attempt")}, ${
+  `${item.file} is stored in ${item.project} / ${item.table} / ${Period.format(item.period)}: ${
+    units.bytes(item.bytes)
+  } in ${units.duration(item.durationMs)}, ${units.plural(item.attempts, "attempt")}, ${
     item.verified ? `md5 ${item.md5} verified` : "md5 not confirmed by the server"
   }`
 
-/** The table of a batch, without the uploads that were not started, and its totals. */
-export const table = ({ items, totals }: BatchReport): ReadonlyArray<string> => [
-  ...textTable.render(items.filter(({ status }) => status !== "notStarted"), [
-    { title: "Table", cell: labels(items) },
-    { title: "Action", cell: (item) => item.action },
-    { title: "Result", cell: (item) => item.status },
-    { title: "Attempts", align: "right", cell: (item) => String(item.attempts) },
-    {
-      title: "Recovered from",
-      cell: (item) => Object.entries(tally(item.recoveries.map(brief))).map(times).join(", ")
-    },
-    { title: "Size", align: "right", cell: (item) => units.bytes(item.bytes) },
-    { title: "Time", align: "right", cell: (item) => units.duration(item.durationMs) },
-    { title: "md5", cell: (item) => item.verified ? "verified" : "" }
-  ]),
-  "",
-  [
-    `${totals.uploaded} of ${items.length} uploaded`,
-    ...(totals.failed > 0 ? [`${totals.failed} failed`] : []),
-    ...(totals.unknown > 0 ? [`${totals.unknown} with unknown outcome`] : []),
-    ...(totals.skipped > 0 ? [`${totals.skipped} already there`] : []),
-    ...(totals.assumed > 0 ? [`${totals.assumed} taken for done`] : []),
-    ...(totals.superseded > 0 ? [`${totals.superseded} replaced by a later row`] : []),
-    ...(totals.notStarted > 0 ? [`${totals.notStarted} not started`] : []),
-    units.bytes(totals.bytes),
-    units.duration(totals.durationMs),
-    units.plural(totals.attempts, "attempt"),
-    // On a cluster, the workers log in.
-    ...(totals.logins > 0 ? [units.plural(totals.logins, "login")] : [])
-  ].join(" · "),
-  ...Object.entries(totals.retriesByCause).length === 0
-    ? []
-    : [`Retries by cause: ${Object.entries(totals.retriesByCause).map(times).join(", ")}`],
-  ...items.flatMap((item) => item.error === undefined ? [] : [`${item.file}: ${item.error.message}`])
-]
+/**
+ * The report of a batch: a table of the uploads that were started, the totals, and what is wrong. Of a large batch, the table
+ * has only what needs attention, unless `all` are asked for.
+ */
+export const table = (
+  { items, totals }: BatchReport,
+  { all = true, width = Infinity }: { readonly all?: boolean; readonly width?: number } = {}
+): ReadonlyArray<string> => {
+  const { more, table } = listing.uploads(
+    items.filter(({ status }) => status !== "notStarted"),
+    { all, attention: ({ status }) => attention.indexOf(status), width },
+    [
+      { title: "Table", least: 28, cell: labels(items), tail },
+      { title: "Action", dispensable: 3, cell: (item) => item.action },
+      { title: "Result", cell: (item) => statusWords[item.status] },
+      { title: "Attempts", align: "right", dispensable: 2, cell: (item) => String(item.attempts) },
+      {
+        title: "Recovered from",
+        dispensable: 4,
+        cell: (item) => Object.entries(tally(item.recoveries.map(brief))).map(times).join(", ")
+      },
+      { title: "Size", align: "right", dispensable: 1, cell: (item) => units.bytes(item.bytes) },
+      { title: "Time", align: "right", dispensable: 1, cell: (item) => units.duration(item.durationMs) },
+      { title: "md5", dispensable: 5, cell: (item) => item.verified ? "verified" : "" }
+    ]
+  )
+  const retries = Object.entries(tally(
+    Object.entries(totals.retriesByCause).flatMap(([cause, count]) =>
+      Array.from({ length: count }, () => words.cause(cause))
+    )
+  ))
+  return [
+    ...table,
+    joinFitting(
+      [
+        `${totals.uploaded} of ${items.length} uploaded`,
+        ...problemsOf(totals),
+        units.bytes(totals.bytes),
+        units.duration(totals.durationMs),
+        units.plural(totals.attempts, "attempt"),
+        // On a cluster, the workers log in.
+        totals.logins > 0 ? units.plural(totals.logins, "login") : undefined
+      ],
+      width,
+      [10, 9, 8, 7]
+    ),
+    ...(retries.length === 0 ? [] : [`Retries by cause: ${retries.map(times).join(", ")}`]),
+    ...problems(items, all),
+    ...more
+  ]
+}
+
+const problemsOf = (totals: BatchReport["totals"]): ReadonlyArray<string | undefined> =>
+  ([
+    [totals.failed, "failed"],
+    [totals.unknown, "with unknown outcome"],
+    [totals.skipped, "already there"],
+    [totals.assumed, "taken for done"],
+    [totals.superseded, "replaced by a later row"],
+    [totals.notStarted, "not started"]
+  ] as const).map(([count, words]) => count === 0 ? undefined : `${count} ${words}`)
+
+// The gravest first.
+const attention: ReadonlyArray<ItemReport["status"]> = ["failed", "unknown", "assumed"]
+
+const statusWords: { readonly [status in ItemReport["status"]]: string } = {
+  uploaded: "uploaded",
+  failed: "failed",
+  unknown: "unknown",
+  planned: "planned",
+  skipped: "already there",
+  assumed: "taken for done",
+  superseded: "replaced",
+  notStarted: "not started"
+}
+
+// Files that have the same problem are listed below it.
+const problems = (items: ReadonlyArray<ItemReport>, all: boolean): ReadonlyArray<string> => {
+  const groups = new Map<string, { readonly message: string; readonly files: Array<string> }>()
+  for (const { error, file } of items) {
+    if (error === undefined) continue
+    const message = error[forPeople] ?? error.message
+    const key = error.tag === "CircuitOpen" || error.reason === "CircuitOpen" ? "CircuitOpen" : message
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, { message, files: [file] })
+    else group.files.push(file)
+  }
+  return Array.from(groups.values()).toSorted((a, b) => b.files.length - a.files.length).flatMap(
+    ({ files, message }) => {
+      const [first = ""] = files
+      if (files.length === 1) return [`${first}: ${message}`]
+      const shown = all ? files : files.slice(0, mostFiles)
+      const left = files.length - shown.length
+      return [
+        `${files.length} files: ${message}`,
+        ...shown.map((file) => `  ${file}`),
+        ...(left === 0 ? [] : [`  … and ${left} more`])
+      ]
+    }
+  )
+}
+
+const mostFiles = 10
 
 // In a table, the status is enough.
-const brief = (cause: string): string => /^\d{3}/.exec(cause)?.[0] ?? cause
+const brief = (cause: string): string => /^\d{3}/.exec(cause)?.[0] ?? words.cause(cause)
 
 const times = ([cause, count]: readonly [string, number]): string => count === 1 ? cause : `${count} × ${cause}`
+
+/** The end of a name that tells the period. */
+export const tail = ({ period }: Pick<Named, "period">): string => ` / ${Period.format(period)}`
 
 /** Short names of tables: without the project if there is only one. */
 export const labels = (all: ReadonlyArray<Named>): (item: Named) => string => {
   const oneProject = all.every(({ project }) => project === all[0]?.project)
-  return ({ period, project, table }) => `${oneProject ? "" : `${project} / `}${table} / ${period}`
+  return ({ period, project, table }) => `${oneProject ? "" : `${project} / `}${table}${tail({ period })}`
 }
 
 interface Named {
@@ -304,8 +380,12 @@ export const progressLine = (
   item: ItemReport,
   paint: LiveRegion.LiveRegion["paint"]
 ): ReadonlyArray<string | Output.Painted> => {
-  if (item.status !== "uploaded") return [paint("red", "✗"), ` ${name}: ${item.error?.message ?? item.status}`]
-  const retried = item.recoveries.length === 0 ? "" : paint("yellow", `, after ${item.recoveries.join(", ")}`)
+  if (item.status !== "uploaded") {
+    return [paint("red", "✗"), ` ${name}: ${item.error?.[forPeople] ?? item.error?.message ?? item.status}`]
+  }
+  const retried = item.recoveries.length === 0
+    ? ""
+    : paint("yellow", `, after ${item.recoveries.map(words.cause).join(", ")}`)
   return [
     paint("green", "✓"),
     ` ${name}  ${units.bytes(item.bytes)} in ${units.duration(item.durationMs)}`,

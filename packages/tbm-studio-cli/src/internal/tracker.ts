@@ -7,11 +7,11 @@ import type * as UploadTarget from "@effect-resilience/upload/UploadTarget"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as Terminal from "effect/Terminal"
 import * as LiveRegion from "./liveRegion.ts"
 import * as progressView from "./progressView.ts"
-import { type Ended, labels, type Track } from "./report.ts"
+import { type Ended, labels, tail, type Track } from "./report.ts"
 import * as units from "./units.ts"
+import * as words from "./words.ts"
 
 interface Tracked extends progressView.Item {
   readonly begun: number | undefined
@@ -47,6 +47,8 @@ export class Tracker {
   private failures = 0
   private attempts = 0
   private moved = 0
+  /** When the first attempt failed, of those since the last one that succeeded. */
+  private failingSince: number | undefined
 
   constructor(uploads: ReadonlyArray<TableUpload>, region: LiveRegion.LiveRegion, startedAt: number) {
     const label = labels(uploads.map(({ address }) => address))
@@ -61,6 +63,7 @@ export class Tracker {
     if (known !== undefined) return known
     const item: Following = {
       label: this.label(upload),
+      tail: tail(upload.address),
       size: undefined,
       phase: "waiting",
       sent: 0,
@@ -101,7 +104,7 @@ export class Tracker {
   }
 
   /** Shows the progress on a terminal while `self` runs. */
-  show<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Terminal.Terminal> {
+  show<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     const { clearAfter, isTerminal } = this.region
     if (!isTerminal) return self
     return clearAfter(
@@ -115,7 +118,7 @@ export class Tracker {
     if (event._tag !== "Retrying" || this.region.isTerminal) return noted
     const { attempt, delay, error } = event
     // The line names the upload, so it does not repeat the endpoint.
-    const why = (error.reason ?? error).message
+    const why = words.explain(error.reason ?? error)
     const line = `… ${this.label(upload)} ${why} Attempt ${attempt + 1} in ${units.duration(delay)}.`
     return Effect.andThen(noted, this.region.print([line]))
   }
@@ -157,7 +160,8 @@ export class Tracker {
     return {
       attempts: item.attempts,
       recoveries: item.attemptFailed ? item.causes.slice(0, -1) : item.causes,
-      durationMillis: now - (item.begun ?? now)
+      durationMillis: now - (item.begun ?? now),
+      unavailableMillis: this.failingSince === undefined ? undefined : now - this.failingSince
     }
   }
 
@@ -171,12 +175,10 @@ export class Tracker {
     Effect.forever
   )
 
-  private readonly draw = Effect.gen({ self: this }, function*() {
-    const columns = yield* (yield* Terminal.Terminal).columns
-    const now = yield* Clock.currentTimeMillis
+  private readonly draw = Effect.flatMap(Clock.currentTimeMillis, (now) => {
     const { attempts, done, failures: failed, moved, startedAt, total } = this
     const view = { active: [...this.active.values()], total, done, failed, attempts, moved, startedAt }
-    yield* this.region.draw(progressView.render(view, now, columns > 0 ? columns : 80))
+    return this.region.draw((window) => progressView.render(view, now, window))
   })
 
   private attempted(upload: TableUpload, entry: AccessLog.Entry): void {
@@ -184,13 +186,15 @@ export class Tracker {
     this.attempts++
     item.attempts++
     item.attemptFailed = entry.outcome === "failure"
+    if (entry.outcome === "success") this.failingSince = undefined
     if (entry.outcome !== "failure") return
+    if (entry.status === undefined || entry.status >= 500) this.failingSince ??= Date.parse(entry.time)
     const reason = entry.error?.reason ?? "failure"
     this.failed(item, entry.status === undefined ? reason : `${entry.status} ${reason}`)
   }
 
   private failed(item: Following, cause: string): void {
-    item.trouble = cause
+    item.trouble = words.cause(cause)
     item.causes.push(cause)
   }
 }

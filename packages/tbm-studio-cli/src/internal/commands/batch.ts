@@ -14,6 +14,7 @@ import { type CommandOutput, printOutputWith } from "../commandOutput.ts"
 import * as DryRun from "../dryRun.ts"
 import * as duration from "../duration.ts"
 import * as journalFile from "../journalFile.ts"
+import * as listing from "../listing.ts"
 import * as Place from "../place.ts"
 import * as Report from "../report.ts"
 import { InvalidOption, provideStudio } from "../runtime.ts"
@@ -60,6 +61,7 @@ const flags = {
     Flag.withDescription("The least time between the starts of two attempts, such as 500ms or 2s"),
     Flag.optional
   ),
+  all: listing.all,
   failFast: Flag.Boolean("fail-fast").pipe(
     Flag.withDescription("Start nothing more after the first failure"),
     Flag.withDefault(false)
@@ -125,6 +127,7 @@ export const batch = Command.make(
     {
       acceptJournal,
       allowDuplicateRows,
+      all,
       changed,
       concurrency,
       dryRun,
@@ -163,9 +166,10 @@ export const batch = Command.make(
       const jobs = rows.map((row) => new Uploads.RowJob(row))
       const outputOf = (report: Report.BatchReport): CommandOutput => ({
         json: { items: report.items, totals: report.totals },
-        get text() {
-          return [...Report.table(report), ...durable || noJournal ? [] : journalFile.advice(report.items)]
-        },
+        text: (width) => [
+          ...Report.table(report, { all, width }),
+          ...durable || noJournal ? [] : journalFile.advice(report.items)
+        ],
         exitStatus: report.exitStatus
       })
       const options = { failFast, preflight, pace: Option.getOrUndefined(pace) }

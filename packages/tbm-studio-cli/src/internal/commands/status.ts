@@ -1,3 +1,4 @@
+import * as Period from "@effect-resilience/tbm-studio/Period"
 import * as Journal from "@effect-resilience/upload/Journal"
 import * as UploadPlan from "@effect-resilience/upload/UploadPlan"
 import * as Arr from "effect/Array"
@@ -11,16 +12,18 @@ import * as Stream from "effect/Stream"
 import * as ExitStatus from "../../ExitStatus.ts"
 import { printOutput } from "../commandOutput.ts"
 import * as journalFile from "../journalFile.ts"
+import * as listing from "../listing.ts"
 import * as Place from "../place.ts"
+import { tail } from "../report.ts"
 import { InvalidInput } from "../runtime.ts"
-import * as textTable from "../textTable.ts"
 import * as units from "../units.ts"
 
 const flags = {
-  file: Argument.String("file").pipe(Argument.withDescription("A manifest that was uploaded, or its journal"))
+  file: Argument.String("file").pipe(Argument.withDescription("A manifest that was uploaded, or its journal")),
+  all: listing.all
 }
 
-export const status = Command.make("status", flags, ({ file }) =>
+export const status = Command.make("status", flags, ({ all, file }) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const beside = yield* journalFile.beside(file)
@@ -33,38 +36,59 @@ export const status = Command.make("status", flags, ({ file }) =>
       Effect.provide(journalFile.layer(path))
     )
     const count = (state: Journal.State) => entries.filter((entry) => entry.state === state).length
-    const states = ["uploaded", "failed", "unknown", "started", "retrying", "waiting"] as const
     const running = yield* journalFile.isInUse(path)
     const unknown = running ? doubts.filter(({ state }) => state !== "started") : doubts
-    return {
-      json: { journal: path, items: entries },
-      text: [
-        ...textTable.render(entries, [
-          { title: "Table", cell: ({ period, project, table }) => `${project} / ${table} / ${period}` },
-          { title: "Action", cell: ({ action }) => action },
+    const text = (width: number) => {
+      const { more, table } = listing.uploads(
+        entries,
+        { all, attention: ({ state }) => attention.indexOf(state), width },
+        [
+          {
+            title: "Table",
+            least: 28,
+            cell: ({ period, project, table }) => `${project} / ${table} / ${period}`,
+            tail
+          },
+          { title: "Action", dispensable: 3, cell: ({ action }) => action },
           { title: "State", cell: ({ state }) => state },
-          { title: "Attempts", align: "right", cell: ({ attempts }) => String(attempts) },
-          { title: "Size", align: "right", cell: ({ bytes }) => bytes === null ? "" : units.bytes(bytes) },
-          { title: "md5", cell: ({ verified }) => verified ? "verified" : "" },
-          { title: "When", cell: ({ at }) => at },
-          { title: "File", cell: ({ file }) => file }
-        ]),
-        "",
-        states.filter((state) => count(state) > 0).map((state) => `${count(state)} ${state}`).join(" · "),
+          { title: "Attempts", align: "right", dispensable: 5, cell: ({ attempts }) => String(attempts) },
+          {
+            title: "Size",
+            align: "right",
+            dispensable: 2,
+            cell: ({ bytes }) => bytes === null ? "" : units.bytes(bytes)
+          },
+          { title: "md5", dispensable: 6, cell: ({ verified }) => verified ? "verified" : "" },
+          { title: "When (UTC)", dispensable: 4, cell: ({ at }) => at.slice(0, 16).replace("T", " ") },
+          { title: "File", dispensable: 1, least: 12, cell: ({ file }) => file }
+        ]
+      )
+      return [
+        ...table,
+        ["uploaded" as const, ...attention].filter((state) => count(state) > 0)
+          .map((state) => `${count(state)} ${state}`).join(" · "),
         ...entries.flatMap(({ file, note }) => note === null ? [] : [`${file}: ${note}`]),
+        ...more,
         ...(running
           ? ["", "A batch is running."]
           : [
             ...journalFile.advice(unknown.map(() => ({ action: "append", status: "unknown" }))),
             ...journalFile.adviceOnOverwrites(endangered.length)
           ])
-      ],
+      ]
+    }
+    return {
+      json: { journal: path, items: entries },
+      text,
       exitStatus: unknown.length > 0 ? ExitStatus.outcomeUnknown : ExitStatus.done
     }
   }).pipe(printOutput)).pipe(
     Command.withDescription("Show what a batch has uploaded so far, from its journal"),
     Command.withExamples([{ command: "tbm-studio status january.csv", description: "How far did January get?" }])
   )
+
+// The gravest first.
+const attention: ReadonlyArray<Journal.State> = ["failed", "unknown", "started", "retrying", "waiting"]
 
 const read = Effect.gen(function*() {
   const journal = yield* Journal.Journal
@@ -77,6 +101,7 @@ const read = Effect.gen(function*() {
         onSome: (place) =>
           Effect.succeed({
             ...place,
+            period: Period.format(place.period),
             ordinal,
             action: action === "add" ? "append" : "overwrite",
             file: name,

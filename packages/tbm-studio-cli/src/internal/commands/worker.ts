@@ -4,7 +4,6 @@ import * as TableUploads from "@effect-resilience/tbm-studio/TableUploads"
 import * as Journal from "@effect-resilience/upload/Journal"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import * as Console from "effect/Console"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -14,6 +13,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as ExitStatus from "../../ExitStatus.ts"
 import { leaveBehind, printOutput } from "../commandOutput.ts"
+import * as Output from "../output.ts"
 import { provideStudio } from "../runtime.ts"
 import * as StopSignal from "../stopSignal.ts"
 
@@ -56,7 +56,7 @@ export const worker = Command.make(
       const stop = yield* Effect.forkChild(
         Effect.andThen(
           StopSignal.first,
-          Console.error("Stopping: running uploads may finish. A second signal abandons them.")
+          Output.print("stderr", ["Stopping: running uploads may finish. A second signal abandons them."])
         ),
         { startImmediately: true }
       )
@@ -71,7 +71,9 @@ export const worker = Command.make(
       const scope = yield* Scope.make()
       yield* Effect.gen(function*() {
         yield* Effect.mapError(Layer.buildWithScope(layer, scope), cluster.explain)
-        yield* Console.error(`Joined the cluster as ${host}:${port}. Waiting for uploads; Ctrl-C or SIGTERM stops.`)
+        yield* Output.print("stderr", [
+          `Joined the cluster as ${host}:${port}. Waiting for uploads; Ctrl-C or SIGTERM stops.`
+        ])
         yield* Fiber.join(stop)
         yield* watch.drain
       }).pipe(Effect.onExit((exit) => leave(Scope.close(scope, exit))))
