@@ -51,18 +51,24 @@ export const table = Effect.fnUntraced(function*({ items, totals }: Report.Batch
   const planned = items.filter(({ status }) => status === "planned")
   const bytes = planned.reduce((sum, item) => sum + item.bytes, 0)
   const asked = totals.failed + totals.unknown
-  return [
+  const scope = Place.describe(Place.scopeOf(yield* Settings))
+  return (width: number): ReadonlyArray<string> => [
     ...textTable.render(items, [
-      { title: "Table", cell: Report.labels(items) },
+      { title: "Table", least: 28, cell: Report.labels(items), tail: Report.tail },
       { title: "Action", cell: ({ action }) => action },
       { title: "Plan", cell: ({ status }) => plans[status] },
-      { title: "Size", align: "right", cell: (item) => item.bytes === 0 ? "" : units.bytes(item.bytes) },
-      { title: "File", cell: ({ file }) => file }
-    ]),
+      {
+        title: "Size",
+        align: "right",
+        dispensable: 2,
+        cell: (item) => item.bytes === 0 ? "" : units.bytes(item.bytes)
+      },
+      { title: "File", dispensable: 1, least: 12, cell: ({ file }) => file }
+    ], width),
     "",
     [
       `Would send ${planned.length} of ${units.plural(items.length, "upload")}, ${units.bytes(bytes)}, ` +
-      `to ${Place.describe(Place.scopeOf(yield* Settings))}`,
+      `to ${scope}`,
       ...(totals.skipped > 0 ? [`${totals.skipped} already there`] : []),
       ...(totals.assumed > 0 ? [`${totals.assumed} taken for done`] : []),
       ...(totals.superseded > 0 ? [`${totals.superseded} replaced by a later row`] : []),
