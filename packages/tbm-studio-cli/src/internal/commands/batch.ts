@@ -201,9 +201,10 @@ export const batch = Command.make(
           : yield* withJournal(path, journalFile.layerUnused(path, { incomplete: acceptJournal }), (path) =>
             Effect.flatMap(whenUnfit(path), (whenUnfit) =>
               DryRun.run(jobs, { ...local, whenUnfit })))
+        const table = yield* DryRun.table(plan)
         return {
           json: { items: plan.items, totals: plan.totals },
-          text: [...yield* DryRun.table(plan), ...journalFile.advice(plan.items)],
+          text: (width: number) => [...table(width), ...journalFile.advice(plan.items)],
           exitStatus: plan.exitStatus
         }
       }
