@@ -18,7 +18,7 @@ describe("what a client says of its transport", () => {
     Effect.gen(function*() {
       assert.strictEqual(
         yield* lastLine(SendProgress.reporting(silent())),
-        "transport: says how far each request came"
+        "The transport says how far each request came."
       )
     }))
 
