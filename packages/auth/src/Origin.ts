@@ -109,8 +109,8 @@ export const make = (url: string): Origin => Result.getOrThrowWith(parse(url), (
  * @since 0.1.0
  */
 export const contains = (origin: Origin, url: string): boolean => {
-  // What follows the slash cannot change the authority before it.
-  if (url.startsWith(origin.href) && url.charCodeAt(origin.href.length) === slash) return true
+  // What follows the end of an authority cannot change it.
+  if (url.startsWith(origin.href) && endsAuthority.has(url.charAt(origin.href.length))) return true
   const other = parse(url)
   return Result.isSuccess(other) && other.success.href === origin.href
 }
@@ -125,7 +125,7 @@ export const contains = (origin: Origin, url: string): boolean => {
 export const isLoopback = (hostname: string): boolean =>
   hostname === "localhost" || hostname === "[::1]" || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(hostname)
 
-const slash = "/".charCodeAt(0)
+const endsAuthority: ReadonlySet<string> = new Set(["", "/", "?", "#"])
 
 // The URL parser drops an empty user info ("https://@host"), which is no sensible address either.
 const hasUserInfo = (url: string | URL): boolean =>
