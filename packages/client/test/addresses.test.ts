@@ -1,7 +1,8 @@
 import type { AuthError } from "@effect-resilience/auth"
 import { ResilientClient } from "@effect-resilience/client"
+import { AccessLog, Operation } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Result } from "effect"
+import { Effect, Layer, Result, Tracer } from "effect"
 import { HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
 
 interface Sent {
@@ -107,6 +108,33 @@ describe("addresses of a client", () => {
         assert.deepStrictEqual(sent, [])
       }))
   }
+
+  it.effect("what is not sent leaves a line and a span, without its address", () =>
+    Effect.gen(function*() {
+      const spans: Array<Tracer.NativeSpan> = []
+      const tracer = Tracer.make({
+        span: (options) => {
+          const span = new Tracer.NativeSpan(options)
+          spans.push(span)
+          return span
+        }
+      })
+      const { layer } = listening()
+      const client = yield* Effect.provide(ResilientClient.make(ledger), layer)
+      yield* Effect.flip(client.get("https://evil.example.com/s3cret")).pipe(
+        Operation.within({ name: "read table", endpoint: "/tables/{table}" }),
+        Effect.withTracer(tracer)
+      )
+      yield* Effect.flip(client.get("../s3cret"))
+      const { entries } = yield* AccessLog.Memory
+      const told = yield* entries
+      assert.deepStrictEqual(
+        told.map(({ attempt, error, kind, operation, outcome }) => [kind, attempt, operation, outcome, error?.reason]),
+        [["call", 0, "read table", "failure", "ForeignUrl"], ["call", 0, undefined, "failure", "ForeignUrl"]]
+      )
+      assert.deepStrictEqual(spans.map((span) => span.attributes.get("error.type")), ["ForeignUrl"])
+      assert.notInclude(JSON.stringify([told, spans.map((span) => [span.name, ...span.attributes])]), "s3cret")
+    }).pipe(Effect.provide(AccessLog.layerMemory)))
 
   it.effect("an origin that begins like a base URL is another one: no credentials, and its own host", () =>
     Effect.gen(function*() {

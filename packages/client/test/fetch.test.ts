@@ -74,7 +74,8 @@ for (const [name, transport] of [["fetch", undefined], ["undici", NodeHttpClient
           [`${origin}/blob`, { method: "POST", body: new Blob(["blob"], { type: "text/csv" }) }],
           [new Request(`${origin}/request`, { method: "PATCH", body: "whole", headers: { "x-a": "b" } }), undefined],
           [new Request(`${origin}/request`, { method: "POST", body: "old" }), { body: "new" }],
-          [`${origin}/delete`, { method: "DELETE" }]
+          [`${origin}/delete`, { method: "DELETE" }],
+          [`${origin}/typed`, { method: "DELETE", headers: { "content-type": "application/json" } }]
         ]
         const send = (fetch: typeof globalThis.fetch) =>
           Effect.forEach(inputs, ([input, init]) =>
@@ -130,6 +131,24 @@ for (const [name, transport] of [["fetch", undefined], ["undici", NodeHttpClient
         assert.strictEqual(response.url, `${origin}/missing?a=b`)
         assert.deepStrictEqual(response.headers.getSetCookie(), ["a=1; Path=/", "b=2"])
         assert.deepStrictEqual([response.ok, response.clone().status], [false, 404])
+      }).pipe(Effect.scoped))
+
+    it.live("gives back a page that is called JSON, which its policies take for a failure", () =>
+      Effect.gen(function*() {
+        let requests = 0
+        const origin = yield* serve((_, response) => {
+          requests++
+          response.writeHead(200, { "content-type": "application/json" }).end("<html>")
+        })
+        const circuitBreaker = { tripPolicy: { consecutive: 2 }, openDuration: "1 minute" }
+        const fetch = yield* fetchOf(origin, { pipeline: { ...quick, circuitBreaker } }, transport)
+        for (const path of ["/a", "/b"]) {
+          const response = yield* Effect.promise(() => fetch(path))
+          assert.strictEqual(response.status, 200)
+          assert.strictEqual(yield* Effect.promise(() => response.text()), "<html>")
+        }
+        yield* rejection(() => fetch("/c"))
+        assert.strictEqual(requests, 2)
       }).pipe(Effect.scoped))
 
     it.live("gives bodies piece by piece, and ends the request where the reader stops", () =>

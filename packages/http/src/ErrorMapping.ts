@@ -12,7 +12,8 @@
  *
  * A response is mapped to its last byte: `text`, `json`, `stream` and the others also fail with an `ApiError`. Their type
  * says `HttpClientError`, since `HttpClientResponse` has no room for another. So no request with a token in it is printed.
- * The attempt reads a JSON body itself: see `body` of the options.
+ * The attempt reads a JSON body itself: see `body` of the options. If what calls itself JSON is not, such as a page or a text that was
+ * cut off, the attempt fails with `UndecodableResponse`.
  *
  * **When to use**
  *
@@ -68,6 +69,7 @@ import * as attemptLimits from "./internal/attemptLimits.ts"
 import { isBodiless } from "./internal/completeness.ts"
 import { apiError, bodyFailure, type FirstReason, isSent, requestIdOf, transportReason } from "./internal/failure.ts"
 import { Holding } from "./internal/holding.ts"
+import type { Malformed } from "./internal/malformed.ts"
 import { beginningOf, type MapError, MappedResponse, whole, WholeResponse } from "./internal/mappedResponse.ts"
 import { watch } from "./internal/requestBody.ts"
 import * as KeptResponse from "./KeptResponse.ts"
@@ -86,7 +88,7 @@ import * as SendProgress from "./SendProgress.ts"
  * - `idle`: how long between two pieces of the response's body, however it is read. A reader that takes its time does not count.
  * - `body`: which bodies of successful responses an attempt reads itself, up to 1 MiB, so that its timeout, its retries and
  *   its line in the log include them. `json` by default: JSON is of no use before its end. `whole` reads every body. `stream`
- *   reads none: for responses that continue, such as Kubernetes' watches, although they are called JSON.
+ *   reads none: for responses that continue, such as Kubernetes' watches, or are no JSON, although they are called so.
  *
  * @category models
  * @since 0.1.0
@@ -195,6 +197,18 @@ export const mapErrors: {
         onSuccess: (response): Effect.Effect<HttpClientResponse.HttpClientResponse, Failure> => {
           const keeper = fiber.getRef(KeptResponse.Current)
           if (isSuccess(response)) {
+            const malformed = malformedOf(response, reads)
+            if (malformed !== undefined) {
+              const reason = new ApiError.UndecodableResponse({
+                status: response.status,
+                expected: "JSON",
+                ...malformed
+              })
+              const error = failure(reason, true, requestIdOf(response.headers, fiber.getRef(Scrubber.Current)))
+              return keeper === undefined
+                ? Effect.fail(error)
+                : Effect.andThen(keeper.keep(error, response), Effect.fail(error))
+            }
             const handed = handOut(response)
             if (keeper?.settle === undefined) return handed
             const { settle } = keeper
@@ -253,6 +267,15 @@ const isReadWhole = (
   return !(length > Bytes.maxValueBytes) &&
     (reads === "whole" || isJson.test(headers["content-type"] ?? "") || (waits && length <= smallBody))
 }
+
+/** What a body that is called JSON is instead, where the attempt has read it. */
+const malformedOf = (
+  response: HttpClientResponse.HttpClientResponse,
+  reads: "json" | "whole" | "stream"
+): Malformed | undefined =>
+  reads !== "stream" && response instanceof WholeResponse && isJson.test(response.headers["content-type"] ?? "")
+    ? response.malformed
+    : undefined
 
 /** In bytes: what arrives with the headers, mostly. */
 const smallBody = 65_536

@@ -24,7 +24,6 @@
  * @since 0.1.0
  */
 import * as ApiError from "@effect-resilience/errors/ApiError"
-import * as ErrorBody from "@effect-resilience/errors/ErrorBody"
 import * as Bytes from "@effect-resilience/kernel/Bytes"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
@@ -35,6 +34,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { apiError, bodyFailure, type FirstReason, requestIdOf } from "./internal/failure.ts"
+import { malformed } from "./internal/malformed.ts"
 import { type MapError, MappedResponse, whole as readWhole } from "./internal/mappedResponse.ts"
 import * as Operation from "./Operation.ts"
 import * as Scrubber from "./Scrubber.ts"
@@ -95,12 +95,8 @@ export const json: {
     const text = new TextDecoder().decode(body.bytes)
     const parsed = Result.try((): unknown => JSON.parse(text))
     if (Result.isFailure(parsed)) {
-      return /^\s*[{[]/.test(text)
-        ? yield* undecodable(
-          "malformed JSON",
-          "The response was cut off or changed on its way, or the API is at fault."
-        )
-        : yield* undecodable(ErrorBody.describe(ErrorBody.parse(text).kind))
+      const { got, remedy } = malformed(text)
+      return yield* undecodable(got, remedy)
     }
     return yield* Effect.catch(
       Schema.decodeUnknownEffect(schema)(parsed.success),

@@ -1,3 +1,4 @@
+import { ApiError } from "@effect-resilience/errors"
 import { AccessLog, ErrorMapping, HttpRetry, Operation, ResponseBody } from "@effect-resilience/http"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
@@ -216,6 +217,55 @@ describe("a body", () => {
       const response = yield* ErrorMapping.mapErrors(endless, { body: "whole" }).get("https://api.example.com/x")
       assert.strictEqual(pulled, 21)
       assert.strictEqual((yield* response.arrayBuffer).byteLength, 200)
+    }))
+
+  it.effect("that is called JSON and is not fails its attempt, which is not repeated", () =>
+    Effect.gen(function*() {
+      let requests = 0
+      const called = (body: string, type = "application/problem+json; charset=utf-8") =>
+        HttpClient.make((request) => {
+          requests++
+          const headers = { "content-type": type, "x-request-id": "r-1" }
+          return Effect.succeed(HttpClientResponse.fromWeb(request, new Response(body, { headers })))
+        })
+      const retry = RetryPolicy.retry(RetryPolicy.make({ times: 2, backoff: Backoff.immediate }))
+      const wrong = {
+        "<html><title>Log in</title>": "an HTML page",
+        "{\"id\":7": "malformed JSON",
+        " ": "an empty body"
+      }
+      for (const [body, got] of Object.entries(wrong)) {
+        for (const reads of ["json", "whole"] as const) {
+          const client = ErrorMapping.mapErrors(called(body), { body: reads })
+          requests = 0
+          const error = yield* Effect.flip(retry(client.get("https://api.example.com/me")))
+          assert.isTrue(error instanceof ApiError.ApiError)
+          assert.deepInclude(error.reason, { _tag: "UndecodableAnswer", status: 200, got })
+          assert.strictEqual(error.requestId, "r-1")
+          assert.strictEqual(requests, 1)
+          const posted = yield* Effect.flip(client.post("https://api.example.com/orders"))
+          assert.strictEqual(posted.reason._tag, "OutcomeUnknown")
+        }
+        const stream = ErrorMapping.mapErrors(called(body), { body: "stream" })
+        assert.strictEqual(yield* Effect.flatMap(stream.get("https://api.example.com/me"), ({ text }) => text), body)
+        const page = ErrorMapping.mapErrors(called(body, "text/html"), { body: "whole" })
+        assert.strictEqual(yield* Effect.flatMap(page.get("https://api.example.com/me"), ({ text }) => text), body)
+      }
+      const nothing = yield* ErrorMapping.mapErrors(called("")).get("https://api.example.com/me")
+      assert.isNull(yield* nothing.json)
+    }))
+
+  it.effect("of JSON is the reader's own, however often it is read", () =>
+    Effect.gen(function*() {
+      const api = HttpClient.make((request) =>
+        Effect.succeed(HttpClientResponse.fromWeb(request, Response.json({ id: 7 })))
+      )
+      const response = yield* ErrorMapping.mapErrors(api).get("https://api.example.com/me")
+      for (let read = 0; read < 3; read++) {
+        const value = (yield* response.json) as { id: number }
+        assert.deepStrictEqual(value, { id: 7 })
+        value.id = 8
+      }
     }))
 
   it.effect("that was not applied for certain makes a POST's outcome unknown when it breaks off", () =>

@@ -158,9 +158,7 @@ export const make = (
       })
       const methods = new Set(settings.idempotency.methods)
       return {
-        run: ResponseLifetime.judgedToEnd(
-          AccessLog.logCall(Telemetry.observeCall(pipeline.execute(send)))
-        ) as Effect.Effect<Response, ClientError>,
+        run: ResponseLifetime.judgedToEnd(observed(pipeline.execute(send))) as Effect.Effect<Response, ClientError>,
         addsKeys: said?.idempotencyKey ?? settings.idempotency.key,
         operation: (named, method) => {
           const idempotent = named?.idempotent ?? said?.idempotent ?? (methods.has(method) ? true : undefined)
@@ -178,16 +176,16 @@ export const make = (
       Effect.withFiber<Response, ClientError>((fiber) => {
         const { base, hasHeaders, headers, matching, origins, plan, plans, settings } = state
         const resolved = address.resolve(written, base, origins)
-        if (resolved === undefined) {
-          return Effect.fail(
-            new address.ForeignUrl({ client: name, origin: address.originOf(written.url), allowed: [...origins] })
-          )
-        }
         const outer = fiber.getRef(CurrentSending)
         const around = fiber.getRef(Operation.Current)
         // A call within a call, such as one for a signature, is another one, whatever the operation around both.
-        const named = (outer === undefined || around !== outer.operation ? around : undefined) ??
-          matched(matching, base, resolved)
+        const own = outer === undefined || around !== outer.operation ? around : undefined
+        if (resolved === undefined) {
+          return observed(Effect.fail(
+            new address.ForeignUrl({ client: name, origin: address.originOf(written.url), allowed: [...origins] })
+          )).pipe(Effect.provideService(Operation.Current, own ?? (outer && { ...unnamed })))
+        }
+        const named = own ?? matched(matching, base, resolved)
         const { addsKeys, operation, run } = (named && plans.get(named.name)) ?? plan
         const current = operation(named, resolved.method) ?? (outer && { ...unnamed })
         const withHeaders = hasHeaders
@@ -239,6 +237,10 @@ export const make = (
 /** Adds what the context does not have. Each read of a context costs more with each value that was added. */
 const having = <S>(reference: Context.Reference<S>, value: S) => <R>(context: Context.Context<R>): Context.Context<R> =>
   Context.get(context, reference) === value ? context : Context.add(context, reference, value)
+
+/** With the line and the span of a call. */
+const observed = <E, R>(self: Effect.Effect<Response, E, R>): Effect.Effect<Response, E, R> =>
+  AccessLog.logCall(Telemetry.observeCall(self))
 
 const unnamed: Operation.Operation = { name: "unnamed", endpoint: Operation.endpointOf(undefined) }
 

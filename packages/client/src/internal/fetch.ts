@@ -77,7 +77,8 @@ const read = (input: Input, init: RequestInit): Call => {
   const body = bodyOf(source, request, given, type)
   return {
     call: Effect.map(body, (body) => {
-      const sent = HttpClientRequest.setBody(empty, body)
+      // An empty one would take the type away that the caller has written.
+      const sent = body._tag === "Empty" ? empty : HttpClientRequest.setBody(empty, body)
       return type === undefined && body._tag !== "FormData"
         ? HttpClientRequest.removeHeader(sent, "content-type")
         : sent

@@ -322,7 +322,6 @@ export const faults: ReadonlyArray<Fault> = [
   },
   {
     name: "packs the body badly",
-    judged: false,
     serve: replying(bytes(packed(gzip.subarray(0, 12)))),
     got: "UndecodableAnswer -> GiveUp x1",
     post: "unknown: UndecodableAnswer -> Verify x1",
@@ -345,7 +344,6 @@ export const faults: ReadonlyArray<Fault> = [
   },
   {
     name: "calls a page JSON",
-    judged: false,
     serve: replying(bytes(html.replace("text/html", "application/json"))),
     got: "UndecodableAnswer -> GiveUp x1",
     post: "unknown: UndecodableAnswer -> Verify x1"

@@ -16,6 +16,7 @@ import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { announced, check, complete } from "./completeness.ts"
+import { type Malformed, malformed } from "./malformed.ts"
 
 /**
  * What a failed read becomes. `HttpClientResponse` has no room for an error type other than its own, so the mapped error
@@ -124,6 +125,8 @@ export class MappedResponse extends Inspectable.Class implements HttpClientRespo
 /** A response whose body has been read. */
 export class WholeResponse extends MappedResponse {
   readonly #bytes: Uint8Array<ArrayBuffer>
+  /** Handed out once: a reader may change what it gets. */
+  #parsed: { readonly value: Schema.Json } | undefined
 
   constructor(inner: HttpClientResponse.HttpClientResponse, bytes: Uint8Array<ArrayBuffer>, mapError: MapError) {
     super(inner, mapError)
@@ -134,11 +137,21 @@ export class WholeResponse extends MappedResponse {
   override get text(): Effect.Effect<string, HttpClientError.HttpClientError> {
     return Effect.sync(() => utf8.decode(this.#bytes))
   }
+  /** What the body is instead of JSON; `undefined` where it is JSON, or empty. */
+  get malformed(): Malformed | undefined {
+    try {
+      this.#parsed = { value: this.#parse() }
+      return undefined
+    } catch {
+      return malformed(utf8.decode(this.#bytes))
+    }
+  }
   override get json(): Effect.Effect<Schema.Json, HttpClientError.HttpClientError> {
     return Effect.suspend(() => {
+      const parsed = this.#parsed
+      this.#parsed = undefined
       try {
-        const text = utf8.decode(this.#bytes)
-        return Effect.succeed<Schema.Json>(text === "" ? null : JSON.parse(text))
+        return Effect.succeed(parsed === undefined ? this.#parse() : parsed.value)
       } catch (cause) {
         const reason = new HttpClientError.DecodeError({ request: this.request, response: this, cause })
         return Effect.fail(this.mapError(new HttpClientError.HttpClientError({ reason })))
@@ -149,7 +162,7 @@ export class WholeResponse extends MappedResponse {
     return Effect.sync(() => this.#bytes.slice().buffer)
   }
   override get stream(): Stream.Stream<Uint8Array, HttpClientError.HttpClientError> {
-    return Stream.succeed(this.#bytes)
+    return this.#bytes.length === 0 ? Stream.empty : Stream.succeed(this.#bytes)
   }
   override get urlParamsBody(): HttpClientResponse.HttpClientResponse["urlParamsBody"] {
     return Effect.mapError(this.#web().urlParamsBody, this.mapError)
@@ -158,6 +171,10 @@ export class WholeResponse extends MappedResponse {
     return Effect.mapError(this.#web().formData, this.mapError)
   }
 
+  #parse(): Schema.Json {
+    const text = utf8.decode(this.#bytes)
+    return text === "" ? null : JSON.parse(text)
+  }
   #web(): HttpClientResponse.HttpClientResponse {
     const headers = { "content-type": this.headers["content-type"] ?? "application/octet-stream" }
     return HttpClientResponse.fromWeb(this.request, new Response(this.#bytes, { headers }))
