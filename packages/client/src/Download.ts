@@ -71,7 +71,7 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Stream from "effect/Stream"
 import * as entity from "./internal/entity.ts"
-import { type Position, requestOf, resuming } from "./internal/resuming.ts"
+import { executeStream, type Position, requestOf, resuming } from "./internal/resuming.ts"
 
 /**
  * How to resume.
@@ -133,14 +133,16 @@ export const stream = <E, R>(
   const whole = HttpClientRequest.setHeader(asked, "accept-encoding", "identity")
   return Stream.suspend(() => {
     const download = new Progress(whole)
-    const open = Stream.unwrap(Effect.suspend(() =>
-      Effect.flatMap(client.execute(download.next()), (response) => {
-        const problem = download.accept(response)
-        return problem === undefined
-          ? Effect.succeed(download.read<E>(response))
-          : Effect.andThen(Bytes.discard(response.stream), Effect.fail(problem))
-      })
-    ))
+    const open = Stream.unwrap(
+      Effect.suspend(() =>
+        Effect.flatMap(executeStream(client, download.next()), (response) => {
+          const problem = download.accept(response)
+          return problem === undefined
+            ? Effect.succeed(download.read<E>(response))
+            : Effect.andThen(Bytes.discard(response.stream), Effect.fail(problem))
+        })
+      )
+    )
     return resuming<Uint8Array, E | DownloadError, R>(open, download, {
       policy: options.resume ?? standard,
       resumes: () => download.delivered === 0 || download.version !== undefined

@@ -66,7 +66,7 @@ import type * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Stream from "effect/Stream"
-import { type Position, requestOf, resuming } from "./internal/resuming.ts"
+import { executeStream, type Position, requestOf, resuming } from "./internal/resuming.ts"
 
 /**
  * How to read an event stream.
@@ -137,7 +137,7 @@ export const stream = <E, R>(
     const events = new Events(asked, options)
     const open = Stream.unwrap(Effect.withFiber((fiber) => {
       events.repeatable = Operation.isIdempotent(fiber.getRef(Operation.Current), asked)
-      return Effect.flatMap(client.execute(events.next()), (response) => {
+      return Effect.flatMap(executeStream(client, events.next()), (response) => {
         const got = events.accept(response)
         return got === undefined
           ? Effect.succeed(events.read<E>(response))
@@ -178,7 +178,7 @@ class Events implements Position {
   next(): HttpClientRequest.HttpClientRequest {
     return this.lastEventId === ""
       ? this.asked
-      : HttpClientRequest.setHeader(this.asked, "last-event-id", this.lastEventId)
+      : HttpClientRequest.setHeader(this.asked, "last-event-id", asBytes(this.lastEventId))
   }
 
   /** What was got instead of an event stream. */
@@ -244,5 +244,11 @@ class Events implements Position {
     return event
   }
 }
+
+// The standard sends an id in UTF-8. The characters of a header stand for bytes.
+const asBytes = (text: string): string =>
+  isAscii.test(text) ? text : Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join("")
+
+const isAscii = /^[\t -~]*$/
 
 const isEventStream = /^\s*text\/event-stream\s*(?:;|$)/i

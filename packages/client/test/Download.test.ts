@@ -26,6 +26,7 @@ interface Behavior {
   readonly chunked?: boolean | undefined
   readonly ranges?: "honoured" | "ignored" | "shifted" | "unconditional" | undefined
   readonly encoding?: string | undefined
+  readonly type?: string | undefined
   readonly status?: number | undefined
 }
 
@@ -51,6 +52,7 @@ const respond = (request: RawHttp.Request, behavior: Behavior): string => {
     connection: "close",
     ...(tag === undefined ? {} : { etag: tag }),
     ...(behavior.lastModified === true ? { "last-modified": modified } : {}),
+    ...(behavior.type === undefined ? {} : { "content-type": behavior.type }),
     ...(behavior.encoding === undefined ? {} : { "content-encoding": behavior.encoding }),
     ...(ranged ? { "content-range": `bytes ${first}-${file.length - 1}/${file.length}` } : {}),
     ...(chunked ? { "transfer-encoding": "chunked" } : {})
@@ -107,6 +109,14 @@ const parts = (failure: unknown, delivered: number) => {
 }
 
 describe("Download", () => {
+  it.live("continues what is called JSON, which it takes as it comes", () =>
+    Effect.gen(function*() {
+      const type = "application/json"
+      const result = yield* serve([{ type, sends: 10, how: "reset" }, { type, sends: 10, how: "reset" }, { type }])
+      assert.strictEqual(result.text, version(0))
+      assert.strictEqual(result.requests.length, 3)
+    }))
+
   it.live("asks for the bytes as they are, and takes a whole response", () =>
     Effect.gen(function*() {
       const outcome = yield* serve([{}])

@@ -97,6 +97,15 @@ describe("EventStream", () => {
       assert.strictEqual(reset.requests.length, 1)
     }).pipe(Effect.scoped))
 
+  it.live("sends an id in UTF-8, as browsers do", () =>
+    Effect.gen(function*() {
+      const { client, lastIds } = yield* serve(inTurn({ text: "id: é✓\ndata: a\n\n", whole: false }, { status: 204 }))
+      const { seen, whole } = yield* read(EventStream.stream(client, "/", options))
+      assert.deepStrictEqual([seen, whole], [["a"], true])
+      const last = lastIds()[1] ?? ""
+      assert.include(["é✓", Buffer.from("é✓").toString("latin1")], last)
+    }))
+
   it.live("tells that parts were delivered where the server sent no ids", () =>
     Effect.gen(function*() {
       const script = inTurn({ text: "data: half\n\ndata: a sen\n\n", whole: false })

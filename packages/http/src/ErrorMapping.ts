@@ -103,6 +103,18 @@ export interface Options {
 }
 
 /**
+ * Which bodies the attempts of the running call read, in place of the option `body`: for what reads bytes, whatever they are called.
+ * By default the option decides.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const CurrentBody: Context.Reference<Options["body"]> = /* @__PURE__ */ Context.Reference<Options["body"]>(
+  "@effect-resilience/http/ErrorMapping/CurrentBody",
+  { defaultValue: () => undefined }
+)
+
+/**
  * Makes a client fail with an `ApiError` whenever it does not get a 2xx response. Errors that the client adds itself stay as
  * they are.
  *
@@ -125,13 +137,13 @@ export const mapErrors: {
   // Only where it can end an attempt before its `timeout` does is a body read piece by piece.
   const watchesPieces = limits.idle < limits.attempt
   const patterns = options.patterns ?? []
-  const reads = options.body ?? "json"
 
   type Failure = ApiError.ApiError | Exclude<E, HttpClientError.HttpClientError>
 
   const attempt = (request: HttpClientRequest.HttpClientRequest) =>
     Effect.withFiber<HttpClientResponse.HttpClientResponse, Failure, R>((fiber) => {
       const operation = fiber.getRef(Operation.Current)
+      const reads = fiber.getRef(CurrentBody) ?? options.body ?? "json"
       const body = watch(request)
       const progress = new SendProgress.SendProgress()
       const lifetime = fiber.getRef(Holding)
@@ -268,12 +280,13 @@ const isReadWhole = (
     (reads === "whole" || isJson.test(headers["content-type"] ?? "") || (waits && length <= smallBody))
 }
 
-/** What a body that is called JSON is instead, where the attempt has read it. */
+/** What a body that is called JSON is instead, where the attempt has read it. A range of JSON is none. */
 const malformedOf = (
   response: HttpClientResponse.HttpClientResponse,
   reads: "json" | "whole" | "stream"
 ): Malformed | undefined =>
-  reads !== "stream" && response instanceof WholeResponse && isJson.test(response.headers["content-type"] ?? "")
+  reads !== "stream" && response.status !== 206 && response instanceof WholeResponse &&
+    isJson.test(response.headers["content-type"] ?? "")
     ? response.malformed
     : undefined
 

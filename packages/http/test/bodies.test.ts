@@ -251,6 +251,13 @@ describe("a body", () => {
         const page = ErrorMapping.mapErrors(called(body, "text/html"), { body: "whole" })
         assert.strictEqual(yield* Effect.flatMap(page.get("https://api.example.com/me"), ({ text }) => text), body)
       }
+      const range = HttpClient.make((request) =>
+        Effect.succeed(HttpClientResponse.fromWeb(
+          request,
+          new Response("{\"id\"", { status: 206, headers: { "content-type": "application/json" } })
+        ))
+      )
+      assert.strictEqual((yield* ErrorMapping.mapErrors(range).get("https://api.example.com/file")).status, 206)
       const nothing = yield* ErrorMapping.mapErrors(called("")).get("https://api.example.com/me")
       assert.isNull(yield* nothing.json)
     }))

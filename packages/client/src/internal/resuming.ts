@@ -3,8 +3,12 @@ import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Classifier from "@effect-resilience/errors/Classifier"
 import { PartsDelivered } from "@effect-resilience/errors/PartsDelivered"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
+import * as Effect from "effect/Effect"
+import type * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Stream from "effect/Stream"
 
 /** Where a stream stands that goes on in another response when one breaks. */
@@ -53,6 +57,13 @@ const observed = <E>(error: E): E =>
   error instanceof ApiError.ApiError && error.reason._tag === "PartsDelivered"
     ? new ApiError.ApiError({ ...error, reason: error.reason.failure }) as E & ApiError.ApiError
     : error
+
+/** Sends a request whose body is taken as it comes, even if it is called JSON. */
+export const executeStream = <E, R>(
+  client: HttpClient.HttpClient.With<E, R>,
+  request: HttpClientRequest.HttpClientRequest
+): Effect.Effect<HttpClientResponse.HttpClientResponse, E, R> =>
+  Effect.provideService(client.execute(request), ErrorMapping.CurrentBody, "stream")
 
 export const requestOf = (request: string | URL | HttpClientRequest.HttpClientRequest) =>
   typeof request === "string" || request instanceof URL ? HttpClientRequest.get(request) : request
