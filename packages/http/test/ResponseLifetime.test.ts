@@ -276,6 +276,29 @@ describe("a response judged to its end", () => {
         })).pipe(Effect.provide(AccessLog.layerMemory)))
     }
 
+    it.effect("is the winner's of a hedge, and can be read yet", () =>
+      at(Effect.gen(function*() {
+        const { state, transport } = serve(long)
+        let requests = 0
+        // The first one comes while the body of the second one is waited for.
+        const delayed = HttpClient.transformResponse(transport, (self) =>
+          Effect.suspend(() => Effect.delay(self, ++requests === 1 ? "1050 millis" : 0)))
+        const hedge = yield* Hedge.make({ after: "1 second", idempotent: true })
+        const calling = yield* Effect.forkChild(client(delayed, { policies: hedge.execute }).get(url))
+        yield* TestClock.adjust("1 second")
+        const response = yield* Fiber.join(calling)
+        yield* TestClock.adjust("50 millis")
+        assert.deepStrictEqual([state.requests, state.closed], [2, 0])
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(
+          yield* lines,
+          ["attempt 2 success", "attempt 1 interrupted", "call 2 success"]
+        )
+        assert.strictEqual(state.closed, 1)
+        assert.strictEqual(yield* response.text, piece.repeat(3))
+        assert.strictEqual(state.closed, 2)
+      })).pipe(Effect.provide(AccessLog.layerMemory)))
+
     it.effect("is aborted where its reader stops", () =>
       at(Effect.gen(function*() {
         const { response, state } = yield* unread({ ...long, end: "silence" })

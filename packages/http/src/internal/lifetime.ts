@@ -185,9 +185,9 @@ export class Lifetime {
   private detach(held: Held): Effect.Effect<Response> {
     held.response.received = this.size
     this.detached = true
+    // The other attempts of a hedge are not woken: one of them would end before this one, which would be interrupted.
     const response = Effect.succeed(held.response)
     this.last = response
-    this.wake()
     return response
   }
 
