@@ -140,7 +140,7 @@ for (const [name, transport] of [["fetch", undefined], ["undici", NodeHttpClient
           requests++
           response.writeHead(200, { "content-type": "application/json" }).end("<html>")
         })
-        const circuitBreaker = { tripPolicy: { consecutive: 2 }, openDuration: "1 minute" }
+        const circuitBreaker = { tripPolicy: { consecutive: 2 }, openDuration: "1 minute" } as const
         const fetch = yield* fetchOf(origin, { pipeline: { ...quick, circuitBreaker } }, transport)
         for (const path of ["/a", "/b"]) {
           const response = yield* Effect.promise(() => fetch(path))
