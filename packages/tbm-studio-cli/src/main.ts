@@ -5,6 +5,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as CliError from "effect/cli/CliError"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
+import * as Console from "effect/Console"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -59,18 +60,36 @@ class WrongUsage extends Data.TaggedError("WrongUsage")<{ readonly message: stri
 }
 
 const usageMessage = (error: CliError.CliError): string =>
-  error._tag === "ShowHelp" && error.errors.length > 0
+  error._tag !== "ShowHelp"
+    ? error.message
+    : error.errors.length > 0
     ? error.errors.map(({ message }) => message).join("\n")
-    : error.message
+    : `${error.commandPath.join(" ")} needs a command. See ${error.commandPath.join(" ")} --help.`
 
 const program = Effect.gen(function*() {
   const args = yield* (yield* Stdio.Stdio).args
-  yield* Command.runWith(tbmStudio, { version: manifest.version })(args).pipe(
-    Effect.catchIf(CliError.isCliError, (error) =>
-      args.includes("--json")
-        ? print({ ...failed(new WrongUsage({ message: usageMessage(error) })), problems: [] })
-        : Effect.fail(new CommandFailed({ exitStatus: ExitStatus.usage })))
+  const run = Command.runWith(tbmStudio, { version: manifest.version })(args)
+  if (!options.asksForJson(args)) {
+    return yield* Effect.catchIf(
+      run,
+      CliError.isCliError,
+      () => Effect.fail(new CommandFailed({ exitStatus: ExitStatus.usage }))
+    )
+  }
+  // Help, the version and completions are printed outside of commands. They become one document too.
+  const shown: Array<string> = []
+  const collecting: Console.Console = Object.assign(Object.create(yield* Console.Console), {
+    log: (...texts: ReadonlyArray<unknown>) => shown.push(texts.join(" "))
+  })
+  yield* run.pipe(
+    Effect.provideService(Console.Console, collecting),
+    Effect.provideService(CliOutput.Formatter, CliOutput.defaultFormatter({ colors: false })),
+    Effect.catchIf(
+      CliError.isCliError,
+      (error) => print({ ...failed(new WrongUsage({ message: usageMessage(error) })), problems: [] })
+    )
   )
+  yield* print({ json: { status: "ok", text: shown.join("\n") }, text: [], exitStatus: ExitStatus.done })
 }).pipe(
   Effect.provideService(References.MinimumLogLevel, "Warn"),
   Effect.provide(

@@ -12,7 +12,8 @@ export const screen = (written: string): { readonly lines: ReadonlyArray<string>
       column = 0
       rows[row] ??= ""
     } else if (text.startsWith("\u001b")) {
-      if (text.endsWith("A")) row -= Number(text.slice(2, -1))
+      if (text.endsWith("C")) column++
+      else if (text.endsWith("A")) row -= Number(text.slice(2, -1))
       else if (text.endsWith("K")) rows[row] = (rows[row] ?? "").slice(0, column)
       else if (text.endsWith("J")) {
         rows[row] = (rows[row] ?? "").slice(0, column)
@@ -20,7 +21,7 @@ export const screen = (written: string): { readonly lines: ReadonlyArray<string>
       } else if (!/\[(\d+m|\?7[hl])$/.test(text)) throw new Error(`Unknown sequence ${JSON.stringify(text)}`)
     } else {
       const line = rows[row] ?? ""
-      rows[row] = line.slice(0, column) + text + line.slice(column + 1)
+      rows[row] = line.padEnd(column).slice(0, column) + text + line.slice(column + 1)
       column++
     }
   }

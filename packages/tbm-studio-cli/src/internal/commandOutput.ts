@@ -11,7 +11,7 @@ import * as Result from "effect/Result"
 import * as Runtime from "effect/Runtime"
 import * as ExitStatus from "../ExitStatus.ts"
 import * as logging from "./logging.ts"
-import { Json, LogFormat } from "./options.ts"
+import { asksForJson, Json, LogFormat } from "./options.ts"
 import * as Output from "./output.ts"
 
 /** The output of a command: one document for programs, lines for people, and the exit status for both. */
@@ -109,7 +109,7 @@ const failedWith = (document: FailureDocument) => ({ error, exitStatus, problems
 })
 
 // A process runs one command. A signal, which ends the command without output of its own, also reaches the process.
-let running: Running = { json: process.argv.includes("--json"), onEarlyEnd: failedWith(failedDocument) }
+let running: Running = { json: asksForJson(process.argv.slice(2)), onEarlyEnd: failedWith(failedDocument) }
 let printedStatus: number | undefined
 
 /** Sets the output for an early end: what is known so far, whatever ends the command. */
@@ -167,6 +167,12 @@ const endOf = (cause: Cause.Cause<unknown>): End =>
 /** The output for an error alone. */
 export const failed = (error: unknown): CommandOutput => failedWith(failedDocument)(endBy(error))
 
+/**
+ * The version of `schema/output.json`, which each document has. It changes if a field gets another meaning or is no longer
+ * there; a new field does not change it.
+ */
+const schemaVersion = 1
+
 /** Prints an output, and fails if its status is not 0. Only the first output is printed. */
 export const print = Effect.fnUntraced(function*({ exitStatus, json, problems = [], text }: CommandOutput) {
   if (printedStatus !== undefined) return
@@ -174,7 +180,7 @@ export const print = Effect.fnUntraced(function*({ exitStatus, json, problems = 
   yield* Output.pin([])
   yield* Output.print("stderr", problems)
   yield* running.json
-    ? Output.printJson("stdout", json)
+    ? Output.printJson("stdout", { schemaVersion, ...json })
     : Output.print("stdout", typeof text === "function" ? text(yield* Output.widthOf("stdout")) : text)
   if (exitStatus !== ExitStatus.done) return yield* new CommandFailed({ exitStatus })
 })

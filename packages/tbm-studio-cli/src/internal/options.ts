@@ -25,3 +25,17 @@ export const AccessLogFile = GlobalFlag.Setting("access-log")({
 })
 
 export const all = [Json, LogFormat, AccessLogFile] as const
+
+/** Whether these arguments ask for JSON, also if they are wrong otherwise and the command never runs. */
+export const asksForJson = (args: ReadonlyArray<string>): boolean => {
+  const end = args.indexOf("--")
+  const flags = end < 0 ? args : args.slice(0, end)
+  return flags.reduce((asked, arg, at) => {
+    if (arg === "--json") return !isFalse(flags[at + 1])
+    if (arg.startsWith("--json=")) return !isFalse(arg.slice("--json=".length))
+    return arg === "--no-json" ? false : asked
+  }, false)
+}
+
+// What a flag that is true or false takes for false.
+const isFalse = (value: string | undefined): boolean => value !== undefined && /^(false|no|off|0|n)$/.test(value)

@@ -85,7 +85,8 @@ const drawn = (lines: ReadonlyArray<string>): string =>
       lines.length === 1 ? "" : `${escape}[${lines.length - 1}A`
     }`
 
-const erased = (): string => pinned.length === 0 ? "" : `\r${escape}[J`
+// Not from the first column on: tmux would take that for the clearing of a whole screen, which it keeps in its history.
+const erased = (): string => pinned.length === 0 ? "" : `\r${escape}[K${escape}[C${escape}[J\r`
 
 const abovePinned = (text: string, onTerminal: boolean): string =>
   onTerminal ? `${erased()}${text}${drawn(pinned)}` : text

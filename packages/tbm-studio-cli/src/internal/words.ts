@@ -37,7 +37,9 @@ export const explain = (error: unknown, unavailableMillis?: number): string => {
     case "BudgetExhausted":
       return "Too many attempts had failed, so it was not tried again. Run the command again later."
     default:
-      return ErrorMessage.textOf(error)
+      return ErrorName.tagOf(error) === "ApiError" && inner !== error
+        ? `The service ${ErrorMessage.textOf(inner)}`
+        : ErrorMessage.textOf(error)
   }
 }
 
