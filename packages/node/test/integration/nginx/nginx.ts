@@ -122,6 +122,8 @@ export interface Ports {
   readonly http2: number
   readonly lying: number
   readonly dead: number
+  /** Where a test can run an application, behind `/application/` of `http` and `http2`. */
+  readonly application: number
 }
 
 /** An upstream that promises a kilobyte and breaks off. */
@@ -138,6 +140,13 @@ const lying = (port: number): Effect.Effect<Net.Server, never, Scope.Scope> =>
     }),
     (server) => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
   )
+
+const application = (port: number) =>
+  `location /application/ {
+      access_log off;
+      proxy_pass http://127.0.0.1:${port}; proxy_http_version 1.1; proxy_next_upstream off; proxy_buffering off;
+      proxy_connect_timeout 400ms; proxy_read_timeout 400ms;
+    }`
 
 const configuration = (directory: string, ports: Ports) => `
 daemon off;
@@ -169,6 +178,7 @@ http {
     location /echo { return 400 '{"message":"unknown token $http_acme_token, $arg_key"}'; }
     location /away { return 307 http://localhost:${ports.elsewhere}/stolen?token=$arg_key; }
     location /near { return 307 /ok; }
+    ${application(ports.application)}
   }
   server { listen 127.0.0.1:${ports.elsewhere}; access_log seen.log seen; return 200 'thanks'; }
   server { listen 127.0.0.1:${ports.good} ssl; ssl_certificate good.pem; ssl_certificate_key good.key; return 200 '{"id":"tls"}'; }
@@ -176,9 +186,10 @@ http {
   server { listen 127.0.0.1:${ports.other} ssl; ssl_certificate other.pem; ssl_certificate_key other.key; return 200 ''; }
   server {
     listen 127.0.0.1:${ports.http2} ssl http2; ssl_certificate good.pem; ssl_certificate_key good.key;
-    keepalive_requests 25; access_log appended.log appended;
+    keepalive_requests 25; add_header X-Request-Id $request_id always; access_log appended.log appended;
     location / { try_files /ok.json =404; root ${directory}; error_page 405 =200 @ok; }
     location @ok { return 200 '{"id":"7"}'; }
+    ${application(ports.application)}
   }
   server {
     listen 127.0.0.1:${ports.mutual} ssl; ssl_certificate good.pem; ssl_certificate_key good.key;
@@ -186,32 +197,6 @@ http {
   }
 }
 `
-
-/** Runs nginx with the `nginx.conf` of a directory until the scope ends. */
-export const serve = Effect.fnUntraced(function*(directory: string, port: number) {
-  const server = yield* Effect.acquireRelease(
-    Effect.sync(() => spawn(binary, ["-p", directory, "-c", "nginx.conf", "-e", "error.log"], { stdio: "ignore" })),
-    (child) =>
-      Effect.callback<void>((resume) => {
-        if (child.exitCode !== null) return resume(Effect.void)
-        child.once("exit", () => resume(Effect.void))
-        child.kill("SIGCONT")
-        child.kill("SIGTERM")
-      })
-  )
-  const ready = Effect.callback<void, SetupFailed>((resume) => {
-    const socket = Net.connect(port, "127.0.0.1", () => {
-      socket.destroy()
-      resume(Effect.void)
-    })
-    socket.on("error", () => {
-      const log = Path.join(directory, "error.log")
-      resume(Effect.fail(new SetupFailed({ message: Fs.existsSync(log) ? Fs.readFileSync(log, "utf8") : "no nginx" })))
-    })
-  })
-  yield* Effect.retry(ready, { times: 100, schedule: Schedule.spaced(50) })
-  return server
-})
 
 /** A running nginx. */
 export const nginx = Effect.gen(function*() {
@@ -226,13 +211,34 @@ export const nginx = Effect.gen(function*() {
     mutual: yield* freePort,
     http2: yield* freePort,
     lying: yield* freePort,
-    dead: yield* freePort
+    dead: yield* freePort,
+    application: yield* freePort
   }
   yield* lying(ports.lying)
   Fs.writeFileSync(Path.join(directory, "nginx.conf"), configuration(directory, ports))
   Fs.writeFileSync(Path.join(directory, "ok.json"), `{"id":"7"}`)
   Fs.writeFileSync(Path.join(directory, "seen.log"), "")
-  const server = yield* serve(directory, ports.http)
+  const server = yield* Effect.acquireRelease(
+    Effect.sync(() => spawn(binary, ["-p", directory, "-c", "nginx.conf", "-e", "error.log"], { stdio: "ignore" })),
+    (child) =>
+      Effect.callback<void>((resume) => {
+        if (child.exitCode !== null) return resume(Effect.void)
+        child.once("exit", () => resume(Effect.void))
+        child.kill("SIGCONT")
+        child.kill("SIGTERM")
+      })
+  )
+  const ready = Effect.callback<void, SetupFailed>((resume) => {
+    const socket = Net.connect(ports.http, "127.0.0.1", () => {
+      socket.destroy()
+      resume(Effect.void)
+    })
+    socket.on("error", () => {
+      const log = Path.join(directory, "error.log")
+      resume(Effect.fail(new SetupFailed({ message: Fs.existsSync(log) ? Fs.readFileSync(log, "utf8") : "no nginx" })))
+    })
+  })
+  yield* Effect.retry(ready, { times: 100, schedule: Schedule.spaced(50) })
   const log = (name: string) => {
     const file = Path.join(directory, name)
     return Fs.existsSync(file) ? Fs.readFileSync(file, "utf8") : ""
