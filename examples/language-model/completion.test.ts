@@ -21,11 +21,15 @@ const whole = "Streams break. What came is yours."
 const half = "Streams break. What "
 
 await test("the whole text is shown as it comes", async () => {
-  assert.deepEqual(await ask("answers"), { completion: { _tag: "Whole", text: whole }, shown: whole, asked: 1 })
+  assert.deepEqual(await ask("responds"), { completion: { _tag: "Whole", text: whole }, shown: whole, asked: 1 })
 })
 
 await test("a question that the model has not looked at is asked again", async () => {
-  assert.deepEqual(await ask("busy", "answers"), { completion: { _tag: "Whole", text: whole }, shown: whole, asked: 1 })
+  assert.deepEqual(await ask("busy", "responds"), {
+    completion: { _tag: "Whole", text: whole },
+    shown: whole,
+    asked: 1
+  })
 })
 
 for (const mood of ["breaks", "closes"] as const) {

@@ -30,8 +30,8 @@ const ask = Effect.fnUntraced(function*(moods: ReadonlyArray<Mood>) {
 }, Effect.scoped)
 
 const program = Effect.gen(function*() {
-  yield* ask(["answers"])
-  yield* ask(["busy", "answers"])
+  yield* ask(["responds"])
+  yield* ask(["busy", "responds"])
   yield* ask(["breaks"])
   yield* ask(["closes"])
   yield* ask(["vanishes"])

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net"
 
 /** What happens to a question. */
 export type Mood =
-  | "answers"
+  | "responds"
   /** The connection breaks after a few words. */
   | "breaks"
   /** A proxy closes the connection after a few words, as if all were well. */
@@ -24,7 +24,7 @@ export const start = (...moods: ReadonlyArray<Mood>) => {
   const asked: Array<string> = []
   let requests = 0
   const server = Http.createServer((request, response) => {
-    const mood = moods[requests++] ?? "answers"
+    const mood = moods[requests++] ?? "responds"
     let question = ""
     request.setEncoding("utf8").on("data", (text: string) => question += text)
     request.on("end", () => {
@@ -32,7 +32,7 @@ export const start = (...moods: ReadonlyArray<Mood>) => {
       asked.push(question)
       if (mood === "vanishes") return request.socket.destroy()
       response.writeHead(200, { "content-type": "text/event-stream" })
-      if (mood === "answers") return response.end(`${words.map(event).join("")}data: [DONE]\n\n`)
+      if (mood === "responds") return response.end(`${words.map(event).join("")}data: [DONE]\n\n`)
       const half = words.slice(0, 3).map(event).join("")
       if (mood === "closes") return response.end(half)
       return response.write(half, () => setImmediate(() => response.destroy()))

@@ -181,7 +181,7 @@ class Events implements Position {
       : HttpClientRequest.setHeader(this.asked, "last-event-id", asBytes(this.lastEventId))
   }
 
-  /** What was got instead of an event stream. */
+  /** What came instead of an event stream. */
   accept({ headers, status }: HttpClientResponse.HttpClientResponse): string | undefined {
     if (status === 204) this.ended = true
     else if (status !== 200) return `status ${status}`

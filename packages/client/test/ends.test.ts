@@ -73,7 +73,7 @@ for (const [name, transport] of Object.entries(transports)) {
         assert.include(yield* running(client), "\"running\":0")
       }).pipe(Effect.scoped, Effect.provide(transport)))
 
-    it.live("that nobody reads is discarded after the idle time, and its connection is closed", () =>
+    it.live("that is not read is discarded after the idle time, and its connection is closed", () =>
       Effect.gen(function*() {
         let closed = 0
         const server = yield* RawServer.make((connection) =>

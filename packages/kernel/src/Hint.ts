@@ -20,12 +20,12 @@
  */
 export const nearest = (name: string, names: ReadonlyArray<string>): string | undefined => {
   let best: string | undefined
-  let least = Math.min(Math.max(2, name.length / 3), name.length - 1)
+  let bound = Math.min(Math.max(2, Math.floor(name.length / 3)), name.length - 1) + 1
   for (const other of names) {
     const edits = distance(name.toLowerCase(), other.toLowerCase())
-    if (edits < least || (edits === least && best === undefined)) {
+    if (edits < bound) {
       best = other
-      least = edits
+      bound = edits
     }
   }
   return best
@@ -64,23 +64,17 @@ export const noSuch = (
   return `${advice}${advice.endsWith("?") ? "" : "."} There are ${names.join(", ") || "none"}`
 }
 
-// Edits of one letter, and of two that changed places.
+// Edits of one letter. Two that changed places are two.
 const distance = (a: string, b: string): number => {
-  let before: ReadonlyArray<number> = []
-  let last = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const swapped = a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
-      row[j] = Math.min(
-        (row[j - 1] ?? 0) + 1,
-        (last[j] ?? 0) + 1,
-        (last[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1),
-        swapped ? (before[j - 2] ?? 0) + 1 : Infinity
-      )
-    }
-    before = last
-    last = row
+  let row = Array.from(` ${b}`, (_, j) => j)
+  for (const letter of a) {
+    let left = Infinity
+    let corner = Infinity
+    row = row.map((above, j) => {
+      left = Math.min(above + 1, left + 1, corner + Number(letter !== b[j - 1]))
+      corner = above
+      return left
+    })
   }
-  return last[b.length] ?? 0
+  return row[b.length] ?? Infinity
 }

@@ -9,6 +9,8 @@ const mark = "~@effect-resilience/errors/NotAsked"
 const asked: Readonly<Record<string, string>> = {
   "auth/AuthError.StillUnauthorized": "the API rejected the token",
   "auth/AuthError.NotReplayable": "the API rejected the token",
+  "client/Download.DownloadError": "",
+  "client/EventStream.EventStreamError": "",
   "deadline/Lease.LeaseError": "the store of the leases was asked",
   "deadline/StreamTimeout.StreamTimedOut": "the stream was open",
   "deadline/Timeout.TimedOut": "the work was under way",
