@@ -47,6 +47,9 @@ const descriptions = {
     headers: { accept: "application/json" },
     origins: "https://files.example.com",
     propagation: { deadline: true, trace: false },
+    accessLog: { attempts: false },
+    telemetry: { calls: true, attempts: false },
+    redaction: { headers: ["x-tenant"], query: "page" },
     auth: "tokens",
     operations: {
       "read order": { endpoint: "GET /orders/{id}", idempotent: true, timeouts: { total: 100 }, without: ["hedge"] },

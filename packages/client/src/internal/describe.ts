@@ -22,8 +22,8 @@ export const describe = (
   const own = linesOf(client)
   return [
     `${name} at ${baseUrl.map(({ address }) => address).join(", ")}`,
-    line("access log", "a line for the call, and one for each attempt"),
-    line("span", "one for the call, and one for each attempt"),
+    line("access log", told("a line", settings.accessLog)),
+    line("span", told("one", settings.telemetry)),
     ...own.map(([part, text]) => line(part, text)),
     ...attempt(settings).map(([part, text]) => line(part, text)),
     "  the call",
@@ -37,6 +37,11 @@ export const describe = (
     "",
     transportReports ? transports.reporting : transports.other
   ].join("\n")
+}
+
+const told = (what: string, { attempts, calls }: Settings["accessLog"]): string => {
+  if (!calls) return attempts ? `${what} for each attempt` : "none"
+  return attempts ? `${what} for the call, and one for each attempt` : `${what} for the call`
 }
 
 // What a pipeline says of a policy that it was given.

@@ -17,6 +17,8 @@ import type {
   OperationOptions,
   PipelineOptions,
   Propagation,
+  Shown,
+  Telling,
   Timeouts
 } from "./models.ts"
 import * as operations from "./operations.ts"
@@ -142,6 +144,19 @@ const propagationFields = {
   trace: /* @__PURE__ */ Field.withDefault(Field.boolean, true)
 } satisfies Field.Fields<Propagation>
 
+const telling = /* @__PURE__ */ Field.struct(
+  {
+    calls: /* @__PURE__ */ Field.withDefault(Field.boolean, true),
+    attempts: /* @__PURE__ */ Field.withDefault(Field.boolean, true)
+  } satisfies Field.Fields<Telling>
+)
+
+const names = /* @__PURE__ */ Field.oneOrMore(Field.text)
+
+const shown = /* @__PURE__ */ Field.struct(
+  { headers: /* @__PURE__ */ orNone(names), query: /* @__PURE__ */ orNone(names) } satisfies Field.Fields<Shown>
+)
+
 const baseUrl = /* @__PURE__ */ Field.map(addresses, (read, path) =>
   read.map((one): BaseUrl => {
     const base = address.makeBase(one.address, path)
@@ -192,6 +207,9 @@ const fields = {
   headers: /* @__PURE__ */ Field.withDefault(headers, {}),
   origins: /* @__PURE__ */ orNone(origins),
   propagation: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.struct(propagationFields), {}),
+  accessLog: /* @__PURE__ */ Field.withDefault(telling, {}),
+  telemetry: /* @__PURE__ */ Field.withDefault(telling, {}),
+  redaction: /* @__PURE__ */ Field.optional(shown),
   auth: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.fn<Authenticate>()),
   operations: /* @__PURE__ */ Field.withDefault(
     /* @__PURE__ */ Field.record(/* @__PURE__ */ Field.struct(operationFields, elsewhere)),

@@ -8,6 +8,7 @@ import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
 import * as HttpRetry from "@effect-resilience/http/HttpRetry"
 import * as Idempotency from "@effect-resilience/http/Idempotency"
 import * as Operation from "@effect-resilience/http/Operation"
+import * as Redaction from "@effect-resilience/http/Redaction"
 import * as Redirects from "@effect-resilience/http/Redirects"
 import * as ResponseLifetime from "@effect-resilience/http/ResponseLifetime"
 import * as SendProgress from "@effect-resilience/http/SendProgress"
@@ -135,8 +136,8 @@ export const make = (
       const timeouts = timeoutsOf(settings, name)
       const attempts = transport.pipe(
         // Without, `ErrorMapping` sees to it that nothing follows them.
-        settings.redirects === undefined ? (client) => client : Redirects.follow(settings.redirects),
-        settings.propagation.deadline ? withDeadlineHeaders : (client) => client,
+        settings.redirects === undefined ? unchanged : Redirects.follow(settings.redirects),
+        settings.propagation.deadline ? withDeadlineHeaders : unchanged,
         ErrorMapping.mapErrors({
           patterns: options.patterns,
           timeout: timeouts.attempt,
@@ -145,8 +146,8 @@ export const make = (
           idle: timeouts.idle,
           body: said?.body ?? settings.body
         }),
-        Telemetry.observeAttempts,
-        AccessLog.logAttempts,
+        settings.telemetry.attempts ? Telemetry.observeAttempts : unchanged,
+        settings.accessLog.attempts ? AccessLog.logAttempts : unchanged,
         ResponseLifetime.attempts
       )
       const send = Effect.withFiber<Response, ApiError.ApiError>((fiber) => {
@@ -158,7 +159,10 @@ export const make = (
       })
       const methods = new Set(settings.idempotency.methods)
       return {
-        run: ResponseLifetime.judgedToEnd(observed(pipeline.execute(send))) as Effect.Effect<Response, ClientError>,
+        run: ResponseLifetime.judgedToEnd(observed(settings, pipeline.execute(send))) as Effect.Effect<
+          Response,
+          ClientError
+        >,
         addsKeys: said?.idempotencyKey ?? settings.idempotency.key,
         operation: (named, method) => {
           const idempotent = named?.idempotent ?? said?.idempotent ?? (methods.has(method) ? true : undefined)
@@ -181,9 +185,12 @@ export const make = (
         // A call within a call, such as one for a signature, is another one, whatever the operation around both.
         const own = outer === undefined || around !== outer.operation ? around : undefined
         if (resolved === undefined) {
-          return observed(Effect.fail(
-            new address.ForeignUrl({ client: name, origin: address.originOf(written.url), allowed: [...origins] })
-          )).pipe(Effect.provideService(Operation.Current, own ?? (outer && { ...unnamed })))
+          return observed(
+            settings,
+            Effect.fail(
+              new address.ForeignUrl({ client: name, origin: address.originOf(written.url), allowed: [...origins] })
+            )
+          ).pipe(Effect.provideService(Operation.Current, own ?? (outer && { ...unnamed })))
         }
         const named = own ?? matched(matching, base, resolved)
         const { addsKeys, operation, run } = (named && plans.get(named.name)) ?? plan
@@ -234,13 +241,22 @@ export const make = (
   })
 }
 
+const unchanged = <A>(value: A): A => value
+
 /** Adds what the context does not have. Each read of a context costs more with each value that was added. */
 const having = <S>(reference: Context.Reference<S>, value: S) => <R>(context: Context.Context<R>): Context.Context<R> =>
   Context.get(context, reference) === value ? context : Context.add(context, reference, value)
 
-/** With the line and the span of a call. */
-const observed = <E, R>(self: Effect.Effect<Response, E, R>): Effect.Effect<Response, E, R> =>
-  AccessLog.logCall(Telemetry.observeCall(self))
+/** With the line and the span of a call, where the description has them. */
+const observed = <E, R>(
+  { accessLog, redaction, telemetry }: Settings,
+  self: Effect.Effect<Response, E, R>
+): Effect.Effect<Response, E, R> =>
+  self.pipe(
+    telemetry.calls ? Telemetry.observeCall : unchanged,
+    accessLog.calls ? AccessLog.logCall : unchanged,
+    redaction === undefined ? unchanged : Redaction.provide(Redaction.make(redaction))
+  )
 
 const unnamed: Operation.Operation = { name: "unnamed", endpoint: Operation.endpointOf(undefined) }
 

@@ -115,6 +115,9 @@ type PipelineWithin<E> = {
  * - `headers`: sent with each request. Not for secrets.
  * - `origins`: further origins that absolute URLs may name. They get no credentials.
  * - `propagation`: what goes on with a request.
+ * - `accessLog`, `telemetry`: what is told of calls and attempts. The lines go to the `AccessLog` of the fiber, which is silent by
+ *   default; `telemetry` is spans and metrics.
+ * - `redaction`: what spans and printed requests may show, besides what they always may.
  * - `auth`: how requests are authenticated, made by `tokens`; default not at all. JSON names it, and a table of functions has it.
  * - `operations`: what is different for some, by the names that `Operation.within` gives.
  *
@@ -133,6 +136,9 @@ export interface Description {
   readonly headers?: { readonly [name: string]: string } | undefined
   readonly origins?: string | ReadonlyArray<string> | undefined
   readonly propagation?: Propagation | undefined
+  readonly accessLog?: Telling | undefined
+  readonly telemetry?: Telling | undefined
+  readonly redaction?: Shown | undefined
   readonly auth?: Authenticate | undefined
   readonly operations?: { readonly [name: string]: OperationOptions } | undefined
 }
@@ -203,6 +209,35 @@ export interface Idempotency {
 export interface Propagation {
   readonly deadline?: boolean | undefined
   readonly trace?: boolean | undefined
+}
+
+/**
+ * What is told.
+ *
+ * - `calls`: of each call; default true.
+ * - `attempts`: of each attempt; default true.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Telling {
+  readonly calls?: boolean | undefined
+  readonly attempts?: boolean | undefined
+}
+
+/**
+ * Names whose values may be shown, besides those of `Redaction.plainHeaders`; default none. A parameter that is not named appears
+ * as `REDACTED`.
+ *
+ * - `headers`: of requests and responses.
+ * - `query`: parameters of addresses.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Shown {
+  readonly headers?: string | ReadonlyArray<string> | undefined
+  readonly query?: string | ReadonlyArray<string> | undefined
 }
 
 /**

@@ -1,0 +1,60 @@
+import { ResilientClient } from "@effect-resilience/client"
+import { AccessLog } from "@effect-resilience/http"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Tracer } from "effect"
+
+const told = (description: Partial<ResilientClient.Description>) =>
+  Effect.gen(function*() {
+    const spans: Array<Tracer.Span> = []
+    const tracer = Tracer.make({
+      span: (options) => {
+        const span = new Tracer.NativeSpan(options)
+        spans.push(span)
+        return span
+      }
+    })
+    yield* Effect.gen(function*() {
+      const client = yield* ResilientClient.ResilientClient
+      yield* client.get("/accounts?page=2&key=s3cr3t")
+    }).pipe(
+      Effect.provide(
+        ResilientClient.layerTest({ name: "ledger", baseUrl: "https://ledger.example.com", ...description }, [
+          Response.json({})
+        ])
+      ),
+      Effect.withTracer(tracer)
+    )
+    const lines = yield* (yield* AccessLog.Memory).entries
+    return {
+      lines: lines.map(({ kind }) => kind),
+      spans: spans.map(({ name }) => name),
+      url: spans.flatMap(({ attributes }) => attributes.get("url.full") ?? [])
+    }
+  }).pipe(Effect.provide(AccessLog.layerMemory))
+
+describe("what a client tells", () => {
+  it.effect("is a line and a span for the call and for each attempt, without values of the query", () =>
+    Effect.gen(function*() {
+      const { lines, spans, url } = yield* told({})
+      assert.deepStrictEqual(lines, ["attempt", "call"])
+      assert.deepStrictEqual(spans, ["call", "GET"])
+      assert.deepStrictEqual(url, ["https://ledger.example.com/accounts?page=REDACTED&key=REDACTED"])
+    }))
+
+  it.effect("is less where the description says so, and shows what it names", () =>
+    Effect.gen(function*() {
+      const { lines, spans, url } = yield* told({
+        accessLog: { attempts: false },
+        telemetry: { calls: false },
+        redaction: { query: "page" }
+      })
+      assert.deepStrictEqual(lines, ["call"])
+      assert.deepStrictEqual(spans, ["GET"])
+      assert.deepStrictEqual(url, ["https://ledger.example.com/accounts?page=2&key=REDACTED"])
+      const silent = yield* told({
+        accessLog: { attempts: false, calls: false },
+        telemetry: { attempts: false, calls: false }
+      })
+      assert.deepStrictEqual(silent.lines, [])
+    }))
+})
