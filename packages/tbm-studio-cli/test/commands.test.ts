@@ -319,7 +319,7 @@ describe("tbm-studio", { timeout: 60_000 }, () => {
         )
         assert.match(directory.stderr, /^\S+ cannot be read: it is a directory\.\n$/)
         assert.strictEqual(none.stderr, `${empty}: is empty.\n`)
-        assert.match(wrong.stderr, /^[^\n]*missing: table; unknown: tabel\b[^\n]*\n$/)
+        assert.match(wrong.stderr, /^[^\n]*missing: table; unknown: tabel \(did you mean table\?\)\.\n$/)
         assert.deepStrictEqual([directory.stdout, none.stdout], ["", ""])
         const document = json<{ items: ReadonlyArray<Item>; totals: { attempts: number }; error: Failure }>(wrong)
         assert.deepStrictEqual(Object.keys(document), ["items", "totals", "error"])

@@ -58,11 +58,12 @@ describe("the preflight of tbm-studio batch", { timeout: 90_000 }, () => {
         assert.deepStrictEqual(lines, [
           "ragged.csv, line 3: has 1 field where the header has 2",
           "ragged.csv, line 6: has 3 fields where the header has 2",
-          "latin1.tsv, line 2: is not UTF-8 from here on",
+          "latin1.tsv, line 2: is not UTF-8 from here on, but probably Windows-1252: in Excel, save it as \"CSV UTF-8 (Comma delimited)\"",
           "zipped.csv.gz, line 2: has 1 field where the header has 2",
           "empty.csv, line 1: is empty: it has no header",
           "none.csv cannot be read: it does not exist.",
-          "Nothing was sent. Correct the files, or send them as they are with --no-preflight."
+          "Nothing was sent. Correct the files, or send them as they are with --no-preflight.",
+          "To send files that are in Windows-1252 as UTF-8, add --encoding windows-1252."
         ])
 
         const text = yield* run("batch", manifest)

@@ -153,7 +153,7 @@ describe("tbm-studio upload --via uploader", () => {
   ])("rejects %s", ([, args, env, status, text]) =>
     simulated(Effect.gen(function*() {
       const simulator = yield* Simulator.Simulator
-      const path = command.write(yield* command.folder, "small.csv", "a;b\n")
+      const path = command.write(yield* command.folder, "small.csv", "a;b\n1;2\n")
       const where = args.includes("--via") ? to.slice(0, -2) : to
       const ended = yield* command.tbmStudio(["upload", path, ...where, ...args], {
         ...command.settingsFor(simulator.url),
@@ -168,7 +168,7 @@ describe("tbm-studio upload --via uploader", () => {
   it.live("prints in a dry run where it would send the file", () =>
     simulated(Effect.gen(function*() {
       const { url } = yield* Simulator.Simulator
-      const path = command.write(yield* command.folder, "small.csv", "a;b\n")
+      const path = command.write(yield* command.folder, "small.csv", "a;b\n1;2\n")
       const { status, stdout } = yield* command.tbmStudio(
         ["upload", path, ...to, "--dry-run"],
         command.settingsFor(url)

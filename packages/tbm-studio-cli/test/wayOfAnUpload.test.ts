@@ -15,6 +15,8 @@ const steps: { readonly [file: string]: string } = {
   "tbm-studio-cli/src/internal/logging.ts": "writes logs to standard error",
   "tbm-studio-cli/src/internal/runtime.ts": "provides the services",
   "tbm-studio-cli/src/internal/commands/upload.ts": "is the command: makes the upload, sends it, and reports it",
+  "tbm-studio-cli/src/internal/dataFile.ts": "names the file and its encoding",
+  "tbm-studio-cli/src/internal/preflight.ts": "reads it before anything is sent",
   "tbm-studio-cli/src/internal/uploadRoute.ts": "chooses the target: the table, or the uploader service",
   "tbm-studio-cli/src/internal/tracker.ts": "tracks the upload",
   "tbm-studio-cli/src/internal/liveRegion.ts": "shows it on a terminal",
@@ -29,6 +31,11 @@ const steps: { readonly [file: string]: string } = {
   "tbm-studio/src/TableAddress.ts": "checks names and makes the path",
   "tbm-studio/src/Period.ts": "parses the period",
   "tbm-studio/src/internal/reportedError.ts": "finds the error in a 2xx response",
+
+  "upload/src/Preflight.ts": "checks header and rows",
+  "upload/src/FileFormat.ts": "recognises what is no text",
+  "upload/src/CsvReader.ts": "finds the records",
+  "upload/src/internal/utf8.ts": "checks the characters",
 
   "upload/src/Uploader.ts": "sends attempts until one succeeds, and compares what was stored",
   "upload/src/internal/send.ts": "sends its request",

@@ -26,6 +26,7 @@
  * @since 0.1.0
  */
 import { Utf8Checker } from "./internal/utf8.ts"
+import * as Windows1252 from "./internal/windows1252.ts"
 
 /**
  * - `delimiter`: default the one that the header contains most often, or `usual` where it contains none.
@@ -76,7 +77,11 @@ export interface Record {
 }
 
 /**
- * One thing that is wrong. `line` counts from 1; for a record that spans several lines, it is the first.
+ * One thing that is wrong.
+ *
+ * - `line`: counts from 1; for a record that spans several lines, it is the first.
+ * - `kind`: `windows-1252` where the text is probably in that encoding, which `UploadSource.fromWindows1252` reads; `noRows` where
+ *   `Preflight` finds a header and nothing else.
  *
  * @category models
  * @since 0.1.0
@@ -84,6 +89,7 @@ export interface Record {
 export interface Problem {
   readonly line: number
   readonly description: string
+  readonly kind?: "windows-1252" | "noRows" | undefined
 }
 
 /**
@@ -127,6 +133,9 @@ class Reader implements CsvReader {
   private row = 1
   private fields = 1
   private blank = true
+  private hasNul = false
+  // Outside quotes, in the present record.
+  private returns = 0
   private fault: string | undefined
   private state: State = "start"
   // The present record where its cells are wanted: what earlier chunks contain of it, and where its delimiters are.
@@ -159,7 +168,7 @@ class Reader implements CsvReader {
   end(): void {
     if (this.tooLong) return
     this.begin()
-    if (this.utf8.cut) this.notUtf8()
+    if (this.utf8.cut) this.notUtf8(nothing)
     if (this.state === "quoted") this.fault = "a quoted field is never closed"
     this.record(nothing)
   }
@@ -210,7 +219,13 @@ class Reader implements CsvReader {
           begun = i + 1
           kinds = this.kinds
           break
-          // A carriage return belongs to the line break, or to a field that keeps it.
+        case carriageReturn:
+          // It belongs to the line break, or to a field that keeps it.
+          if (this.state !== "quoted") this.returns++
+          break
+        case nul:
+          this.nul()
+          break
       }
       i++
     }
@@ -235,13 +250,29 @@ class Reader implements CsvReader {
 
   private characters(chunk: Uint8Array, from: number): number {
     const end = this.utf8.read(chunk, from)
-    if (this.utf8.broken) this.notUtf8()
+    if (this.utf8.broken) this.notUtf8(chunk.subarray(from))
     return end
   }
 
-  private notUtf8(): void {
-    this.options.onProblem({ line: this.line, description: "is not UTF-8 from here on" })
+  private notUtf8(rest: Uint8Array): void {
+    const description = "is not UTF-8 from here on"
+    this.options.onProblem(
+      Windows1252.mayBe(rest)
+        ? {
+          line: this.line,
+          description: `${description}, but probably Windows-1252: in Excel, save it as "CSV UTF-8 (Comma delimited)"`,
+          kind: "windows-1252"
+        }
+        : { line: this.line, description }
+    )
     this.utf8.ignore()
+  }
+
+  private nul(): void {
+    this.text()
+    if (this.hasNul) return
+    this.hasNul = true
+    this.options.onProblem({ line: this.line, description: "has a NUL byte, so it is no text" })
   }
 
   private keep(bytes: Uint8Array): void {
@@ -249,7 +280,9 @@ class Reader implements CsvReader {
     this.parts.push(bytes)
     this.length += bytes.length
     if (this.length <= longestRecord) return
-    const description = `is no ${this.isHeader ? "header" : "record"}: it has more than 1 MiB`
+    const description = this.returns > 1
+      ? returnsOnly
+      : `is no ${this.isHeader ? "header" : "record"}: it has more than 1 MiB`
     this.options.onProblem({ line: this.recordLine, description })
     this.tooLong = true
   }
@@ -258,6 +291,7 @@ class Reader implements CsvReader {
     if (this.collects) this.keep(rest)
     if (this.tooLong) return
     if (!this.blank) {
+      if (this.isHeader && this.returns > (this.endsInReturn() ? 1 : 0)) this.fault ??= returnsOnly
       if (this.fault !== undefined) this.options.onProblem({ line: this.recordLine, description: this.fault })
       const cells = this.isHeader ? this.readHeader() : this.collects ? this.cells(this.ends) : undefined
       const fields = cells?.length ?? this.fields
@@ -275,9 +309,14 @@ class Reader implements CsvReader {
     this.row++
     this.fields = 1
     this.blank = true
+    this.returns = 0
     this.fault = undefined
     this.state = "start"
     this.recordLine = this.line
+  }
+
+  private endsInReturn(): boolean {
+    return this.parts.at(-1)?.at(-1) === 0x0d
   }
 
   private readHeader(): ReadonlyArray<string> {
@@ -336,12 +375,16 @@ const byteOrderMark = [0xef, 0xbb, 0xbf]
 
 const longestRecord = 1_048_576
 
+const returnsOnly =
+  "has carriage returns without line feeds, as old Macs ended lines: save the file with the line ends of Windows or Unix"
+
 const plain = 0
 const delimiter = 1
 const quote = 2
 const lineFeed = 3
 const carriageReturn = 4
 const high = 5
+const nul = 6
 
 // One for all: a batch checks a hundred thousand files. A mark within the text is a character like any other.
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true })
@@ -351,6 +394,7 @@ const kindsFor = (delimiters: ReadonlyArray<string>): Uint8Array => {
   const known = knownKinds.get(delimiters.join(""))
   if (known !== undefined) return known
   const kinds = new Uint8Array(256).fill(high, 0x80)
+  kinds[0] = nul
   kinds[34] = quote
   kinds[10] = lineFeed
   kinds[13] = carriageReturn

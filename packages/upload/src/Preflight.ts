@@ -9,7 +9,8 @@
  * **Details**
  *
  * Fields may be quoted, and then contain delimiters, line breaks and doubled quotes (RFC 4180). Lines end with LF or CRLF.
- * Blank lines are ignored. Text must be UTF-8, with or without a byte order mark. A source whose name ends in `.gz` is
+ * Blank lines are ignored. Text must be UTF-8, with or without a byte order mark. Each column needs a name of its own. Workbooks,
+ * web pages, UTF-16 and Windows-1252 are named. A source whose name ends in `.gz` is
  * decompressed, with all members that it has (`UploadSource.gunzip`). Memory stays constant.
  *
  * **Example** (A row with a field too many)
@@ -33,6 +34,7 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Stream from "effect/Stream"
 import * as CsvReader from "./CsvReader.ts"
+import * as FileFormat from "./FileFormat.ts"
 import * as WholeBody from "./internal/wholeBody.ts"
 import type * as UploadError from "./UploadError.ts"
 import * as UploadSource from "./UploadSource.ts"
@@ -42,6 +44,7 @@ import * as UploadSource from "./UploadSource.ts"
  *
  * - `delimiter`: default the one that the header contains most often. If it contains none, a tab for `.tsv`, otherwise a comma.
  * - `header`: the names of the columns, in order; default any.
+ * - `minRows`: how many rows there must be, without the header; default 0.
  * - `maxProblems`: after how many problems reading stops; default 10.
  *
  * @category models
@@ -50,6 +53,7 @@ import * as UploadSource from "./UploadSource.ts"
 export interface CsvOptions {
   readonly delimiter?: CsvReader.Delimiter | undefined
   readonly header?: ReadonlyArray<string> | undefined
+  readonly minRows?: number | undefined
   readonly maxProblems?: number | undefined
 }
 
@@ -103,7 +107,7 @@ export const csv = Effect.fnUntraced(function*<R>(
   options: CsvOptions = {}
 ): Effect.fn.Return<CsvSummary, InvalidFile | UploadError.UploadError, R> {
   const { name } = source
-  const { delimiter, header: expected, maxProblems = 10 } = options
+  const { delimiter, header: expected, maxProblems = 10, minRows = 0 } = options
   const compressed = /\.gz$/i.test(name)
   const opened = yield* (compressed ? UploadSource.gunzip(source) : source).open
   const problems: Array<CsvReader.Problem> = []
@@ -119,7 +123,9 @@ export const csv = Effect.fnUntraced(function*<R>(
     onRecord: ({ cells, fields, line }) => {
       if (header === undefined) {
         header = cells ?? []
-        for (const description of differences(header, expected)) onProblem({ line, description })
+        for (const description of [...misnamed(header), ...differences(header, expected)]) {
+          onProblem({ line, description })
+        }
         return
       }
       rows++
@@ -128,23 +134,60 @@ export const csv = Effect.fnUntraced(function*<R>(
       onProblem({ line, description: `has ${has} where the header has ${header.length}` })
     }
   })
+  let head = new Uint8Array(0)
+  let format: FileFormat.FileFormat | undefined
+  const read = (chunk: Uint8Array): boolean => {
+    if (head.length < FileFormat.headBytes) {
+      head = new Uint8Array([...head, ...chunk.subarray(0, FileFormat.headBytes - head.length)])
+      format = FileFormat.of(head)
+    }
+    return format === undefined && reader.read(chunk)
+  }
   const content = opened.bytes()
   const whole = WholeBody.of(content)
-  if (whole !== undefined) reader.read(yield* whole(0, 0))
+  if (whole !== undefined) read(yield* whole(0, 0))
   else {
     yield* content.pipe(
-      Stream.runForEachWhile((chunk) => Effect.sync(() => reader.read(chunk) && problems.length < maxProblems)),
+      Stream.runForEachWhile((chunk) => Effect.sync(() => read(chunk) && problems.length < maxProblems)),
       // No chunk is used after the next is read, unless they are decompressed in between.
       compressed ? identity : Effect.provideService(BufferReuse.Current, 0)
     )
+  }
+  if (format !== undefined) {
+    const description = FileFormat.describe(format)
+    return yield* Effect.fail(new InvalidFile({ source: name, problems: [{ line: 1, description }] }))
   }
   reader.end()
   if (header === undefined && problems.length === 0) {
     onProblem({ line: 1, description: "is empty: it has no header" })
   }
+  if (header !== undefined && problems.length === 0 && rows < minRows) {
+    onProblem(
+      rows === 0
+        ? { line: 1, description: "has a header and no rows", kind: "noRows" }
+        : {
+          line: 1,
+          description: `has ${rows === 1 ? "1 row" : `${rows} rows`} where at least ${minRows} are expected`
+        }
+    )
+  }
   if (problems.length > 0) return yield* Effect.fail(new InvalidFile({ source: name, problems }))
   return { header: header ?? [], rows, bytes: reader.bytes }
 })
+
+const misnamed = (header: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const columns = new Map<string, Array<number>>()
+  for (const [i, name] of header.entries()) {
+    const trimmed = name.trim()
+    columns.set(trimmed, [...columns.get(trimmed) ?? [], i + 1])
+  }
+  return [...columns].flatMap(([name, places]) => {
+    const last = places.pop()
+    const which = places.length === 0 ? `column ${last}` : `columns ${places.join(", ")} and ${last}`
+    if (name === "") return [`${which} ${places.length === 0 ? "has" : "have"} no name: name or delete what is empty`]
+    return places.length === 0 ? [] : [`${which} have one name, ${JSON.stringify(name)}`]
+  })
+}
 
 const differences = (
   header: ReadonlyArray<string>,

@@ -36,6 +36,7 @@ import * as File from "./internal/file.ts"
 import * as Gunzip from "./internal/gunzip.ts"
 import { unreadable } from "./internal/unreadable.ts"
 import * as WholeBody from "./internal/wholeBody.ts"
+import * as Windows1252 from "./internal/windows1252.ts"
 import * as UploadError from "./UploadError.ts"
 
 /**
@@ -241,6 +242,24 @@ export const gunzip = <R>(self: UploadSource<R>): UploadSource<R> => {
     }))
   }
 }
+
+/**
+ * Reads text in Windows-1252, which spreadsheets save on Windows, and hands it out as UTF-8. Its size is then unknown, so the body
+ * is sent chunked. Text that is UTF-8 already, and is not only ASCII, fails instead of being garbled, and so do bytes that
+ * Windows-1252 does not define.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const fromWindows1252 = <R>(self: UploadSource<R>): UploadSource<R> => ({
+  name: self.name,
+  replayable: self.replayable,
+  open: Effect.map(self.open, ({ bytes, version }) => ({
+    size: undefined,
+    version: version === undefined ? undefined : `${version} as UTF-8`,
+    bytes: (range) => slice(Windows1252.toUtf8(bytes(), self.name), range)
+  }))
+})
 
 const beginning: Range = { offset: 0 }
 

@@ -54,7 +54,12 @@ describe("Preflight.csv", () => {
   it.effect("finds other encodings, open quotes, stray text and nothing at all", () =>
     Effect.gen(function*() {
       const latin1 = Buffer.from("a,b\n1,2\nM\u00FCller,3\n", "latin1")
-      assert.strictEqual(yield* problemsOf("a.csv", latin1), "a.csv, line 3: is not UTF-8 from here on")
+      assert.strictEqual(
+        yield* problemsOf("a.csv", latin1),
+        "a.csv, line 3: is not UTF-8 from here on, but probably Windows-1252: in Excel, save it as \"CSV UTF-8 (Comma delimited)\""
+      )
+      const other = Buffer.from([...Buffer.from("abc\n"), 0xff, 0x81])
+      assert.strictEqual(yield* problemsOf("a.csv", other), "a.csv, line 2: is not UTF-8 from here on")
       assert.strictEqual(
         yield* problemsOf("a.csv", "a,b\n1,\"2\n3,4\n"),
         "a.csv, line 2: a quoted field is never closed"
@@ -75,11 +80,11 @@ describe("Preflight.csv", () => {
         ) {
           const bytes = Buffer.concat([Buffer.from("a,b\nü,"), Buffer.from(bad, "hex"), Buffer.from("\nä,1\n")])
           const { message } = yield* Effect.flip(Preflight.csv(cut(bytes, size), { maxProblems: 1 }))
-          assert.strictEqual(message, "a.csv, line 2: is not UTF-8 from here on", `${bad} in pieces of ${size}`)
+          assert.match(message, /^a\.csv, line 2: is not UTF-8 from here on/, `${bad} in pieces of ${size}`)
         }
       }
       const { message } = yield* Effect.flip(Preflight.csv(cut(Buffer.from([0x61, 0x2c, 0x62, 0xe2, 0x82]), 1)))
-      assert.strictEqual(message, "a.csv, line 1: is not UTF-8 from here on")
+      assert.match(message, /^a\.csv, line 1: is not UTF-8 from here on/)
     }))
 
   it.effect("agrees with the platform's decoder on all bytes", () =>
@@ -135,8 +140,10 @@ describe("Preflight.csv", () => {
         .check(Schema.isMinLength(2), Schema.isMaxLength(4))
     ).check(Schema.isMinLength(1), Schema.isMaxLength(8)),
     size: Schema.Literals([1, 2, 3, 7, 1000])
-  }, ({ cells, size }) =>
+  }, ({ cells: [header = [], ...rows], size }) =>
     Effect.gen(function*() {
+      // Each column has a name of its own.
+      const cells = [header.map((name, i) => `${i}${name}`), ...rows]
       const content = Buffer.concat(
         yield* Stream.runCollect(Stream.fromIterable(cells).pipe(Stream.pipeThroughChannel(Csv.encode())))
       )
@@ -211,6 +218,98 @@ describe("Preflight.csv of gzip", () => {
       assert.strictEqual(
         yield* problemsOf("a.csv.gz", Buffer.concat([member, member])),
         "a.csv.gz cannot be read: something follows its gzip data, which this runtime cannot read."
+      )
+    }))
+})
+
+describe("Preflight.csv of what is no table", () => {
+  const line1 = (description: string) => `a.csv, line 1: ${description}`
+
+  it.effect("names carriage returns alone, and accepts them where CRLF or quotes explain them", () =>
+    Effect.gen(function*() {
+      const found =
+        "has carriage returns without line feeds, as old Macs ended lines: save the file with the line ends of Windows or Unix"
+      assert.strictEqual(yield* problemsOf("a.csv", "a,b\r1,2\r3,4\r"), line1(found))
+      assert.strictEqual(yield* problemsOf("a.csv", "\"a\",\"b\"\r\"1\",\"2\"\r"), line1(found))
+      assert.strictEqual(yield* problemsOf("a.csv", `a,b\r${"1,2\r".repeat(400_000)}`), line1(found))
+      assert.strictEqual(yield* problemsOf("a.csv", "a,\"b\rc\"\r\n1,\"2\r3\"\r\n"), "")
+      assert.strictEqual(yield* problemsOf("a.csv", "a,b\r"), "")
+      for (const size of [1, 2, 3]) {
+        assert.strictEqual((yield* Preflight.csv(cut(Buffer.from("a,b\r\n1,2\r\n"), size))).rows, 1)
+        const { message } = yield* Effect.flip(Preflight.csv(cut(Buffer.from("a,b\r1,2\r"), size)))
+        assert.strictEqual(message, line1(found))
+      }
+    }))
+
+  it.effect("names a NUL byte once, with its line, in quotes and outside", () =>
+    Effect.gen(function*() {
+      for (const cell of ["x\0", "\"x\0\"", "\0\0"]) {
+        assert.strictEqual(
+          yield* problemsOf("a.csv", `a,b\n1,${cell}\n2,${cell}\n`),
+          "a.csv, line 2: has a NUL byte, so it is no text"
+        )
+      }
+    }))
+
+  it.effect("names what the file is instead, however it is cut, and nothing else about it", () =>
+    Effect.gen(function*() {
+      const files: ReadonlyArray<readonly [Uint8Array, RegExp]> = [
+        [
+          Buffer.from("\uFEFF \n<!doctype HTML>\n<html><title>Log in</title>"),
+          /: is an HTML page, such as the login page/
+        ],
+        [Buffer.from("<html lang=en>"), /: is an HTML page/],
+        [Buffer.from("<?xml version=\"1.0\"?>\n<Workbook>"), /: is XML/],
+        [
+          Buffer.concat([Buffer.from("PK\u0003\u0004"), Buffer.alloc(26), Buffer.from("xl/workbook.xml")]),
+          /: is an Excel workbook/
+        ],
+        [Buffer.concat([Buffer.from("d0cf11e0a1b11ae1", "hex"), Buffer.alloc(99)]), /: is an Excel workbook/],
+        [gzipSync("a,b\n1,2\n"), /: is compressed with gzip/],
+        [Buffer.from("\uFEFFa\tb\r\n1\t2\r\n", "utf16le"), /: is text in UTF-16 \("Unicode Text"\): open it in Excel/],
+        [Buffer.from("a\tb\r\n1\t2\r\n", "utf16le").swap16(), /: is text in UTF-16/],
+        [Buffer.from("%PDF-1.7\n%\xe2"), /: is a PDF/]
+      ]
+      for (const [content, expected] of files) {
+        const message = yield* problemsOf("a.csv", content)
+        assert.match(message, expected)
+        assert.lengthOf(message.split("\n"), 1)
+        const pieces = yield* Effect.flip(Preflight.csv(cut(content, 100)))
+        assert.strictEqual(pieces.message, message)
+      }
+      const zipped = yield* problemsOf("a.csv.gz", gzipSync("<html></html>"))
+      assert.match(zipped, /^a\.csv\.gz, line 1: is an HTML page/)
+      assert.strictEqual(yield* problemsOf("a.csv", "<amount,b\n1,2\n"), "")
+    }))
+
+  it.effect("names columns without a name, and names that several columns have", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(
+        yield* problemsOf("a.csv", "a,,c\n1,2,3\n"),
+        line1("column 2 has no name: name or delete what is empty")
+      )
+      assert.strictEqual(
+        yield* problemsOf("a.csv", "a;b; ;\n1;2;;\n"),
+        line1("columns 3 and 4 have no name: name or delete what is empty")
+      )
+      assert.strictEqual(
+        yield* problemsOf("a.csv", "Amount,b,Amount,\"Amount \",amount\n1,2,3,4,5\n"),
+        line1("columns 1, 3 and 4 have one name, \"Amount\"")
+      )
+    }))
+
+  it.effect("counts rows, and names a header without any", () =>
+    Effect.gen(function*() {
+      for (const content of ["a,b\n", "a,b", "a,b\r\n\r\n"]) {
+        assert.strictEqual(yield* problemsOf("a.csv", content), "")
+        const error = yield* Effect.flip(Preflight.csv(UploadSource.bytes("a.csv", content), { minRows: 1 }))
+        assert.strictEqual(error.message, line1("has a header and no rows"))
+        assert.deepStrictEqual(error._tag === "InvalidFile" && error.problems.map(({ kind }) => kind), ["noRows"])
+      }
+      assert.strictEqual(yield* problemsOf("a.csv", "a,b\n1,2\n", { minRows: 1 }), "")
+      assert.strictEqual(
+        yield* problemsOf("a.csv", "a,b\n1,2\n", { minRows: 3 }),
+        line1("has 1 row where at least 3 are expected")
       )
     }))
 })

@@ -1,32 +1,71 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import type * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
+import type * as CsvReader from "@effect-resilience/upload/CsvReader"
+import * as FileFormat from "@effect-resilience/upload/FileFormat"
 import * as Preflight from "@effect-resilience/upload/Preflight"
 import type * as UploadError from "@effect-resilience/upload/UploadError"
-import * as UploadSource from "@effect-resilience/upload/UploadSource"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { linesOf } from "./commandOutput.ts"
+import * as DataFile from "./dataFile.ts"
 import type * as LiveRegion from "./liveRegion.ts"
 import { clip } from "./textWidth.ts"
 
-/** Files of a batch are invalid. Each line of the message names a file and its line. */
-export class InvalidFiles extends Data.TaggedError("InvalidFiles")<{ readonly problems: ReadonlyArray<string> }> {
+/** Files are invalid. Each line of the message names a file and its line. */
+export class InvalidFiles extends Data.TaggedError("InvalidFiles")<{
+  readonly problems: ReadonlyArray<string>
+  readonly remedies: ReadonlySet<Remedy>
+}> {
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }
   get lines(): ReadonlyArray<string> {
-    return [...this.problems, "Nothing was sent. Correct the files, or send them as they are with --no-preflight."]
+    return [
+      ...this.problems,
+      "Nothing was sent. Correct the files, or send them as they are with --no-preflight.",
+      ...[...this.remedies].map((remedy) => remedies[remedy])
+    ]
   }
   override get message(): string {
     return this.lines.join("\n")
   }
 }
 
+type Remedy = NonNullable<CsvReader.Problem["kind"]>
+
+const remedies: { readonly [remedy in Remedy]: string } = {
+  "windows-1252": "To send files that are in Windows-1252 as UTF-8, add --encoding windows-1252.",
+  "noRows": "To empty a table's period on purpose, add --allow-empty."
+}
+
+/** A file that will be sent. */
+export interface Checked {
+  readonly file: string
+  readonly action: TableAddress.Action
+}
+
+export interface Options {
+  readonly encoding?: DataFile.Encoding | undefined
+  readonly allowEmpty?: boolean | undefined
+}
+
 /** Reads all files, and fails with all problems. */
-export const check = Effect.fnUntraced(function*(files: ReadonlyArray<string>, region: LiveRegion.LiveRegion) {
-  const distinct = [...new Set(files)]
-  const problems: Array<string> = []
+export const check = Effect.fnUntraced(function*(
+  files: ReadonlyArray<Checked>,
+  options: Options,
+  region: LiveRegion.LiveRegion
+) {
+  const overwrites = new Set(files.flatMap(({ action, file }) => action === "overwrite" ? [file] : []))
+  const distinct = [...new Set(files.map(({ file }) => file))]
+  const problems: Array<Found> = []
+  const problemsOf = (file: string) =>
+    Effect.match(read(file, options, overwrites.has(file) && options.allowEmpty !== true), {
+      onFailure: found,
+      onSuccess: () => []
+    })
   yield* Effect.gen(function*() {
     for (let done = 0; done < distinct.length; done += filesBetweenPauses) {
       yield* region.draw(({ columns }) => [clip(`Checking files: ${done} of ${distinct.length}`, columns - 1)])
@@ -38,18 +77,60 @@ export const check = Effect.fnUntraced(function*(files: ReadonlyArray<string>, r
       problems.push(...found.flat())
     }
   }).pipe(region.clearAfter)
-  if (problems.length > 0) return yield* new InvalidFiles({ problems })
+  if (problems.length > 0) return yield* invalid(problems)
 })
 
 const filesAtOnce = 8
 const filesBetweenPauses = 128
 
-const problemsOf = (file: string): Effect.Effect<ReadonlyArray<string>, never, FileSystem.FileSystem> => {
-  const source = UploadSource.file(file, { name: file })
-  const reading: Effect.Effect<unknown, Preflight.InvalidFile | UploadError.UploadError, FileSystem.FileSystem> =
-    /\.[ct]sv(\.gz)?$/i.test(file)
-      ? Preflight.csv(source)
-      // Of other formats, only check that the file can be read.
-      : Effect.flatMap(source.open, ({ bytes }) => Stream.runHead(bytes({ offset: 0, length: 1 })))
-  return Effect.match(reading, { onFailure: linesOf, onSuccess: () => [] })
+/** Reads one file. One that cannot be read fails as its upload would. */
+export const checkOne = ({ action, file }: Checked, options: Options) =>
+  Effect.mapError(
+    read(file, options, action === "overwrite" && options.allowEmpty !== true),
+    (error) => error._tag === "InvalidFile" ? invalid(found(error)) : error
+  )
+
+interface Found {
+  readonly line: string
+  readonly remedy?: Remedy | undefined
+}
+
+const invalid = (problems: ReadonlyArray<Found>) =>
+  new InvalidFiles({
+    problems: problems.map(({ line }) => line),
+    remedies: new Set(problems.flatMap(({ remedy }) => remedy ?? []))
+  })
+
+const found = (error: Preflight.InvalidFile | UploadError.UploadError): ReadonlyArray<Found> => {
+  const lines = linesOf(error)
+  return error._tag === "InvalidFile"
+    ? error.problems.map(({ kind }, i) => ({ line: lines[i] ?? "", remedy: kind }))
+    : lines.map((line) => ({ line }))
+}
+
+const read = (
+  file: string,
+  { encoding = "utf-8" }: Options,
+  needsRows: boolean
+): Effect.Effect<void, Preflight.InvalidFile | UploadError.UploadError, FileSystem.FileSystem> => {
+  const source = DataFile.source(file, encoding, file)
+  return /\.[ct]sv(\.gz)?$/i.test(file)
+    ? Effect.asVoid(Preflight.csv(source, { minRows: needsRows ? 1 : 0 }))
+    // Of other formats, only check that the file can be read, and that it is no workbook.
+    : Effect.flatMap(source.open, ({ bytes }) =>
+      Effect.flatMap(
+        Stream.runHead(bytes({ offset: 0, length: FileFormat.headBytes })),
+        (head) => notAWorkbook(file, Option.getOrElse(head, () => new Uint8Array(0)))
+      ))
+}
+
+const workbooks: ReadonlyArray<FileFormat.FileFormat | undefined> = ["xlsx", "xls", "ods"]
+
+const notAWorkbook = (source: string, head: Uint8Array) => {
+  const format = FileFormat.of(head)
+  return format !== undefined && workbooks.includes(format)
+    ? Effect.fail(
+      new Preflight.InvalidFile({ source, problems: [{ line: 1, description: FileFormat.describe(format) }] })
+    )
+    : Effect.void
 }

@@ -25,6 +25,7 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
   readonly failFast: boolean
   readonly round: number
   readonly preflight: boolean
+  readonly allowEmpty: boolean
   /** Makes the command's output from a report, also if the command ends before its workers do. */
   readonly outputOf: (report: Report.BatchReport) => CommandOutput
 }) {
@@ -53,7 +54,7 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
   if (options.preflight) {
     const target = cluster.targetOf((yield* TableUploads).target)
     verdicts = yield* UploadPlan.verdicts(yield* cluster.tables.plan(target, [...items.keys()]))
-    yield* Preflight.check(jobs.flatMap(({ file }, i) => verdicts[i]?._tag === "Send" ? [file] : []), region)
+    yield* Preflight.check(jobs.filter((_, i) => verdicts[i]?._tag === "Send"), options, region)
   }
 
   const reports = new Map<Uploads.Job, Report.ItemReport>()

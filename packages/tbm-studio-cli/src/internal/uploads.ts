@@ -4,7 +4,6 @@ import type * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
 import * as Batch from "@effect-resilience/upload/Batch"
 import type * as Journal from "@effect-resilience/upload/Journal"
 import * as UploadPlan from "@effect-resilience/upload/UploadPlan"
-import * as UploadSource from "@effect-resilience/upload/UploadSource"
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -12,6 +11,7 @@ import type * as FileSystem from "effect/FileSystem"
 import * as ExitStatus from "../ExitStatus.ts"
 import type * as Manifest from "../Manifest.ts"
 import { type CommandOutput, onEarlyEnd, withEnd } from "./commandOutput.ts"
+import * as DataFile from "./dataFile.ts"
 import type * as LiveRegion from "./liveRegion.ts"
 import * as Place from "./place.ts"
 import * as Preflight from "./preflight.ts"
@@ -43,14 +43,17 @@ export class RowJob implements Job {
   readonly address: TableAddress.TableAddress
   readonly action: TableAddress.Action
 
-  constructor({ action, address, file, name }: Manifest.Row) {
+  private readonly encoding: DataFile.Encoding
+
+  constructor({ action, address, file, name }: Manifest.Row, encoding: DataFile.Encoding = "utf-8") {
+    this.encoding = encoding
     this.file = file
     this.name = name
     this.address = address
     this.action = action
   }
   get source() {
-    return UploadSource.file(this.file)
+    return DataFile.source(this.file, this.encoding)
   }
   get force() {
     return false
@@ -58,7 +61,7 @@ export class RowJob implements Job {
 }
 
 /** What decides which uploads of a batch are sent. */
-export interface PlanOptions {
+export interface PlanOptions extends Preflight.Options {
   readonly route?: UploadRoute.UploadRoute | undefined
   /** Reads all files that will be sent before the first is sent. */
   readonly preflight?: boolean | undefined
@@ -85,7 +88,7 @@ export const plan = Effect.fnUntraced(function*(
   if (plan.known === 0) yield* options.whenUnfit ?? Effect.void
   const verdicts = options.preflight === true || options.verdicts === true ? yield* UploadPlan.verdicts(plan) : []
   if (options.preflight === true) {
-    yield* Preflight.check(jobs.flatMap(({ file }, i) => verdicts[i]?._tag === "Send" ? [file] : []), region)
+    yield* Preflight.check(jobs.filter((_, i) => verdicts[i]?._tag === "Send"), options, region)
   }
   return { plan, verdicts }
 })

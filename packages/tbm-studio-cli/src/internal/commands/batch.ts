@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Manifest from "../../Manifest.ts"
 import { type CommandOutput, printOutputWith } from "../commandOutput.ts"
+import * as DataFile from "../dataFile.ts"
 import * as DryRun from "../dryRun.ts"
 import * as duration from "../duration.ts"
 import * as journalFile from "../journalFile.ts"
@@ -66,13 +67,7 @@ const flags = {
     Flag.withDescription("Start nothing more after the first failure"),
     Flag.withDefault(false)
   ),
-  preflight: Flag.Boolean("preflight").pipe(
-    Flag.withDescription(
-      "Read every file before anything is sent, and stop if one is not CSV or TSV in UTF-8 with the same number of fields in " +
-        "each row (default; --no-preflight sends without checking)"
-    ),
-    Flag.withDefault(true)
-  ),
+  ...DataFile.flags,
   journal: Flag.String("journal").pipe(
     Flag.withMetavar("FILE"),
     Flag.withDescription("The file that records what is uploaded (default MANIFEST.journal.sqlite)"),
@@ -128,10 +123,12 @@ export const batch = Command.make(
       acceptJournal,
       allowDuplicateRows,
       all,
+      allowEmpty,
       changed,
       concurrency,
       dryRun,
       durable,
+      encoding,
       failFast,
       ignoreColumns,
       journal,
@@ -151,6 +148,7 @@ export const batch = Command.make(
         ? [
           ...(Option.isSome(journal) ? ["--journal: the cluster keeps one"] : []),
           ...(dryRun ? ["--dry-run: the workers decide when it is their turn"] : []),
+          ...(encoding === "utf-8" ? [] : ["--encoding: the workers send the files as they are"]),
           ...(noJournal ? ["--no-journal: the cluster keeps one"] : []),
           ...(unknown === "fail" ? [] : ["--unknown: give it to the workers"]),
           ...(changed === "fail" ? [] : ["--changed: give it to the workers"]),
@@ -163,7 +161,7 @@ export const batch = Command.make(
         : []
       if (useless.length > 0) return yield* new InvalidOption({ message: `Leave out ${useless.join("; ")}.` })
       const rows = yield* Manifest.read(manifest, { ignoreColumns, allowDuplicateRows })
-      const jobs = rows.map((row) => new Uploads.RowJob(row))
+      const jobs = rows.map((row) => new Uploads.RowJob(row, encoding))
       const outputOf = (report: Report.BatchReport): CommandOutput => ({
         json: { items: report.items, totals: report.totals },
         text: (width) => [
@@ -172,7 +170,7 @@ export const batch = Command.make(
         ],
         exitStatus: report.exitStatus
       })
-      const options = { failFast, preflight, pace: Option.getOrUndefined(pace) }
+      const options = { failFast, preflight, allowEmpty, encoding, pace: Option.getOrUndefined(pace) }
 
       const local = {
         ...options,

@@ -2,7 +2,6 @@ import { Settings } from "@effect-resilience/tbm-studio/Settings"
 import * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
 import * as TableUploads from "@effect-resilience/tbm-studio/TableUploads"
 import * as Uploader from "@effect-resilience/upload/Uploader"
-import * as UploadSource from "@effect-resilience/upload/UploadSource"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
@@ -11,6 +10,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as ExitStatus from "../../ExitStatus.ts"
 import { type CommandOutput, type End, onEarlyEnd, printOutputWith, withEnd } from "../commandOutput.ts"
+import * as DataFile from "../dataFile.ts"
+import * as Preflight from "../preflight.ts"
 import * as Report from "../report.ts"
 import { InvalidOption, provideStudio } from "../runtime.ts"
 import * as Tracker from "../tracker.ts"
@@ -33,6 +34,7 @@ const flags = {
     Flag.withDefault(false)
   ),
   ...UploadRoute.flags,
+  ...DataFile.flags,
   unknown: Flag.Literals("unknown", ["fail", "retry"]).pipe(
     Flag.withDescription(
       "With --sessions: what to do with an append that an earlier run may have applied (default fail)"
@@ -48,12 +50,13 @@ const flags = {
 export const upload = Command.make(
   "upload",
   flags,
-  ({ dryRun, file, unknown, ...options }) =>
+  ({ allowEmpty, dryRun, encoding, file, preflight, unknown, ...options }) =>
     Effect.gen(function*() {
       if (unknown === "retry" && Option.isNone(options.sessions)) {
         return yield* new InvalidOption({ message: "Leave out --unknown: it is for --sessions." })
       }
-      const upload = { ...yield* TableUploads.make({ ...options, source: UploadSource.file(file) }), file }
+      const upload = { ...yield* TableUploads.make({ ...options, source: DataFile.source(file, encoding) }), file }
+      if (preflight) yield* Preflight.checkOne(upload, { allowEmpty, encoding })
       return dryRun
         ? yield* plan(upload, options.route)
         : yield* send(upload, options.route, Option.isSome(options.sessions))

@@ -1,0 +1,39 @@
+import * as UploadSource from "@effect-resilience/upload/UploadSource"
+import * as Flag from "effect/cli/Flag"
+import type * as FileSystem from "effect/FileSystem"
+
+/** The encodings that files may have. */
+const encodings = ["utf-8", "windows-1252"] as const
+export type Encoding = typeof encodings[number]
+
+/** The flags of the commands that send files. */
+export const flags = {
+  encoding: Flag.Literals("encoding", encodings).pipe(
+    Flag.withDescription("The encoding of the files; what is not UTF-8 is sent as UTF-8 (default utf-8)"),
+    Flag.withDefault("utf-8")
+  ),
+  preflight: Flag.Boolean("preflight").pipe(
+    Flag.withDescription(
+      "Read every file before anything is sent, and stop if one is not CSV or TSV in UTF-8 with a name for each column and the " +
+        "same number of fields in each row (default; --no-preflight sends without checking)"
+    ),
+    Flag.withDefault(true)
+  ),
+  allowEmpty: Flag.Boolean("allow-empty").pipe(
+    Flag.withDescription("Overwrite with files that have a header and no rows, which empties the table's period"),
+    Flag.withDefault(false)
+  )
+}
+
+/** A file as it is sent: in UTF-8. */
+export const source = (
+  file: string,
+  encoding: Encoding,
+  name?: string
+): UploadSource.UploadSource<FileSystem.FileSystem> => {
+  const plain = UploadSource.file(file, { name })
+  if (encoding === "utf-8") return plain
+  return /\.gz$/i.test(plain.name)
+    ? UploadSource.gzip(UploadSource.fromWindows1252(UploadSource.gunzip(plain)))
+    : UploadSource.fromWindows1252(plain)
+}
