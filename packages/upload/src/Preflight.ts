@@ -29,12 +29,14 @@
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as BufferReuse from "@effect-resilience/http/BufferReuse"
+import * as Hint from "@effect-resilience/kernel/Hint"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Stream from "effect/Stream"
 import * as CsvReader from "./CsvReader.ts"
 import * as FileFormat from "./FileFormat.ts"
+import * as NumberText from "./internal/numberText.ts"
 import * as WholeBody from "./internal/wholeBody.ts"
 import type * as UploadError from "./UploadError.ts"
 import * as UploadSource from "./UploadSource.ts"
@@ -44,6 +46,9 @@ import * as UploadSource from "./UploadSource.ts"
  *
  * - `delimiter`: default the one that the header contains most often. If it contains none, a tab for `.tsv`, otherwise a comma.
  * - `header`: the names of the columns, in order; default any.
+ * - `required`: the names of columns that must be there, in any order; default none.
+ * - `numbers`: the names of columns that must be there, and whose cells must be numbers with a decimal point, or empty; default
+ *   none. Reading takes several times as long with any.
  * - `minRows`: how many rows there must be, without the header; default 0.
  * - `maxProblems`: after how many problems reading stops; default 10.
  *
@@ -53,6 +58,8 @@ import * as UploadSource from "./UploadSource.ts"
 export interface CsvOptions {
   readonly delimiter?: CsvReader.Delimiter | undefined
   readonly header?: ReadonlyArray<string> | undefined
+  readonly required?: ReadonlyArray<string> | undefined
+  readonly numbers?: ReadonlyArray<string> | undefined
   readonly minRows?: number | undefined
   readonly maxProblems?: number | undefined
 }
@@ -107,7 +114,7 @@ export const csv = Effect.fnUntraced(function*<R>(
   options: CsvOptions = {}
 ): Effect.fn.Return<CsvSummary, InvalidFile | UploadError.UploadError, R> {
   const { name } = source
-  const { delimiter, header: expected, maxProblems = 10, minRows = 0 } = options
+  const { delimiter, header: expected, maxProblems = 10, minRows = 0, numbers = [], required = [] } = options
   const compressed = /\.gz$/i.test(name)
   const opened = yield* (compressed ? UploadSource.gunzip(source) : source).open
   const problems: Array<CsvReader.Problem> = []
@@ -116,19 +123,31 @@ export const csv = Effect.fnUntraced(function*<R>(
   }
   let header: ReadonlyArray<string> | undefined
   let rows = 0
+  let numberColumns: ReadonlyArray<readonly [name: string, index: number]> = []
   const reader = CsvReader.make({
     delimiter,
+    cells: numbers.length > 0,
     usual: /\.tsv(\.gz)?$/i.test(name) ? "\t" : ",",
     onProblem,
     onRecord: ({ cells, fields, line }) => {
       if (header === undefined) {
         header = cells ?? []
-        for (const description of [...misnamed(header), ...differences(header, expected)]) {
-          onProblem({ line, description })
-        }
+        const names = header.map((name) => name.trim())
+        numberColumns = numbers.flatMap((name) => names.includes(name) ? [[name, names.indexOf(name)] as const] : [])
+        const found = [
+          ...misnamed(header),
+          ...differences(header, expected),
+          ...missing(names, new Set([...required, ...numbers]))
+        ]
+        for (const description of found) onProblem({ line, description })
         return
       }
       rows++
+      for (const [name, index] of numberColumns) {
+        const cell = cells?.[index] ?? ""
+        const problem = NumberText.problemOf(cell)
+        if (problem !== undefined) onProblem({ line, description: `${name} is ${JSON.stringify(cell)}, ${problem}` })
+      }
       if (fields === header.length) return
       const has = fields === 1 ? "1 field" : `${fields} fields`
       onProblem({ line, description: `has ${has} where the header has ${header.length}` })
@@ -174,6 +193,15 @@ export const csv = Effect.fnUntraced(function*<R>(
   if (problems.length > 0) return yield* Effect.fail(new InvalidFile({ source: name, problems }))
   return { header: header ?? [], rows, bytes: reader.bytes }
 })
+
+const missing = (names: ReadonlyArray<string>, wanted: Iterable<string>): ReadonlyArray<string> =>
+  [...wanted].flatMap((name) => {
+    if (names.includes(name)) return []
+    const near = Hint.nearest(name, names)
+    return [
+      `has no column ${JSON.stringify(name)}${near === undefined ? "" : `, but one named ${JSON.stringify(near)}`}`
+    ]
+  })
 
 const misnamed = (header: ReadonlyArray<string>): ReadonlyArray<string> => {
   const columns = new Map<string, Array<number>>()

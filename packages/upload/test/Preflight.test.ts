@@ -313,3 +313,50 @@ describe("Preflight.csv of what is no table", () => {
       )
     }))
 })
+
+describe("Preflight.csv with columns that must be there", () => {
+  it.effect("names missing columns, with what is probably meant", () =>
+    Effect.gen(function*() {
+      const options = { required: ["Account", "Amount"], numbers: ["Tax"] }
+      assert.strictEqual(yield* problemsOf("a.csv", " Tax ,Amount,Account,More\n1,x,y,z\n", options), "")
+      assert.strictEqual(
+        yield* problemsOf("a.csv", "Acount,Amount\n1,x\n", options),
+        "a.csv, line 1: has no column \"Account\", but one named \"Acount\"\na.csv, line 1: has no column \"Tax\""
+      )
+    }))
+
+  it.effect("accepts numbers with a decimal point, and empty cells", () =>
+    Effect.gen(function*() {
+      const cells = ["0", "-1.50", "+2", ".5", "3.", "1e6", "-2.5E-3", "", " ", " 7 ", "007"]
+      assert.strictEqual(
+        yield* problemsOf("a.csv", `n;b\n${cells.map((n) => `${n};x`).join("\n")}\n`, { numbers: ["n"] }),
+        ""
+      )
+    }))
+
+  it.effect("tells how to write a number with a decimal comma or with thousands", () =>
+    Effect.gen(function*() {
+      const cells = {
+        "1,5": "with a decimal comma: write 1.5",
+        "1.234,56": "with a decimal comma: write 1234.56",
+        "-1.234.567,8": "with a decimal comma: write -1234567.8",
+        "1 234,50": "with a decimal comma: write 1234.50",
+        "1'234,50": "with a decimal comma: write 1234.50",
+        "1,234.56": "with commas between thousands: write 1234.56",
+        "12,345,678.9": "with commas between thousands: write 12345678.9",
+        "12,345,678": "with commas between thousands: write 12345678",
+        "1,234": "whose comma may mean thousands or decimals: write 1234 or 1.234",
+        "n/a": "which is no number",
+        "12 €": "which is no number",
+        "(5.00)": "which is no number",
+        "1.2.3": "which is no number",
+        ",": "which is no number"
+      }
+      for (const [cell, problem] of Object.entries(cells)) {
+        assert.strictEqual(
+          yield* problemsOf("a.csv", `a;n\nx;1\n\ny;${cell}\n`, { numbers: ["n"] }),
+          `a.csv, line 4: n is ${JSON.stringify(cell)}, ${problem}`
+        )
+      }
+    }))
+})

@@ -1,6 +1,10 @@
 import * as UploadSource from "@effect-resilience/upload/UploadSource"
 import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Rules from "./rules.ts"
+import { InvalidOption } from "./runtime.ts"
 
 /** The encodings that files may have. */
 const encodings = ["utf-8", "windows-1252"] as const
@@ -18,6 +22,13 @@ export const flags = {
         "same number of fields in each row (default; --no-preflight sends without checking)"
     ),
     Flag.withDefault(true)
+  ),
+  rules: Flag.String("rules").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription(
+      "What the files of each table must have: columns, numbers, rows; a JSON file that the README describes"
+    ),
+    Flag.optional
   ),
   allowEmpty: Flag.Boolean("allow-empty").pipe(
     Flag.withDescription("Overwrite with files that have a header and no rows, which empties the table's period"),
@@ -37,3 +48,17 @@ export const source = (
     ? UploadSource.gzip(UploadSource.fromWindows1252(UploadSource.gunzip(plain)))
     : UploadSource.fromWindows1252(plain)
 }
+
+/** What the preflight checks, by these flags. */
+export const checks = Effect.fnUntraced(function*({ allowEmpty, encoding, preflight, rules }: {
+  readonly allowEmpty: boolean
+  readonly encoding: Encoding
+  readonly preflight: boolean
+  readonly rules: Option.Option<string>
+}) {
+  if (Option.isNone(rules)) return { allowEmpty, encoding }
+  if (!preflight) {
+    return yield* new InvalidOption({ message: "Leave out --no-preflight: it would turn --rules off." })
+  }
+  return { allowEmpty, encoding, rules: yield* Rules.read(rules.value) }
+})

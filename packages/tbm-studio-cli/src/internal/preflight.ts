@@ -12,6 +12,7 @@ import * as Stream from "effect/Stream"
 import { linesOf } from "./commandOutput.ts"
 import * as DataFile from "./dataFile.ts"
 import type * as LiveRegion from "./liveRegion.ts"
+import * as Rules from "./rules.ts"
 import { clip } from "./textWidth.ts"
 
 /** Files are invalid. Each line of the message names a file and its line. */
@@ -45,11 +46,13 @@ const remedies: { readonly [remedy in Remedy]: string } = {
 export interface Checked {
   readonly file: string
   readonly action: TableAddress.Action
+  readonly address: TableAddress.TableAddress
 }
 
 export interface Options {
   readonly encoding?: DataFile.Encoding | undefined
   readonly allowEmpty?: boolean | undefined
+  readonly rules?: ReadonlyArray<Rules.Rule> | undefined
 }
 
 /** Reads all files, and fails with all problems. */
@@ -58,11 +61,16 @@ export const check = Effect.fnUntraced(function*(
   options: Options,
   region: LiveRegion.LiveRegion
 ) {
-  const overwrites = new Set(files.flatMap(({ action, file }) => action === "overwrite" ? [file] : []))
-  const distinct = [...new Set(files.map(({ file }) => file))]
+  const byFile = new Map<string, Array<Checked>>()
+  for (const checked of files) {
+    const same = byFile.get(checked.file)
+    if (same === undefined) byFile.set(checked.file, [checked])
+    else same.push(checked)
+  }
+  const distinct = [...byFile.keys()]
   const problems: Array<Found> = []
   const problemsOf = (file: string) =>
-    Effect.match(read(file, options, overwrites.has(file) && options.allowEmpty !== true), {
+    Effect.match(read(file, byFile.get(file) ?? [], options), {
       onFailure: found,
       onSuccess: () => []
     })
@@ -84,9 +92,9 @@ const filesAtOnce = 8
 const filesBetweenPauses = 128
 
 /** Reads one file. One that cannot be read fails as its upload would. */
-export const checkOne = ({ action, file }: Checked, options: Options) =>
+export const checkOne = (upload: Checked, options: Options) =>
   Effect.mapError(
-    read(file, options, action === "overwrite" && options.allowEmpty !== true),
+    read(upload.file, [upload], options),
     (error) => error._tag === "InvalidFile" ? invalid(found(error)) : error
   )
 
@@ -110,12 +118,16 @@ const found = (error: Preflight.InvalidFile | UploadError.UploadError): Readonly
 
 const read = (
   file: string,
-  { encoding = "utf-8" }: Options,
-  needsRows: boolean
+  uploads: ReadonlyArray<Checked>,
+  { allowEmpty = false, encoding = "utf-8", rules = [] }: Options
 ): Effect.Effect<void, Preflight.InvalidFile | UploadError.UploadError, FileSystem.FileSystem> => {
   const source = DataFile.source(file, encoding, file)
-  return /\.[ct]sv(\.gz)?$/i.test(file)
-    ? Effect.asVoid(Preflight.csv(source, { minRows: needsRows ? 1 : 0 }))
+  const { apply, leastRows, numbers, required } = Rules.of(rules, uploads.map(({ address }) => address))
+  const needsRows = !allowEmpty && uploads.some(({ action }) => action === "overwrite")
+  return apply || /\.[ct]sv(\.gz)?$/i.test(file)
+    ? Effect.asVoid(
+      Preflight.csv(source, { required, numbers, minRows: Math.max(leastRows, needsRows ? 1 : 0) })
+    )
     // Of other formats, only check that the file can be read, and that it is no workbook.
     : Effect.flatMap(source.open, ({ bytes }) =>
       Effect.flatMap(

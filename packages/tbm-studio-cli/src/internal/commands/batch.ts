@@ -138,6 +138,7 @@ export const batch = Command.make(
       pace,
       preflight,
       round,
+      rules,
       sessions,
       unknown,
       route
@@ -170,7 +171,8 @@ export const batch = Command.make(
         ],
         exitStatus: report.exitStatus
       })
-      const options = { failFast, preflight, allowEmpty, encoding, pace: Option.getOrUndefined(pace) }
+      const checks = yield* DataFile.checks({ allowEmpty, encoding, preflight, rules })
+      const options = { ...checks, failFast, preflight, pace: Option.getOrUndefined(pace) }
 
       const local = {
         ...options,

@@ -50,13 +50,14 @@ const flags = {
 export const upload = Command.make(
   "upload",
   flags,
-  ({ allowEmpty, dryRun, encoding, file, preflight, unknown, ...options }) =>
+  ({ allowEmpty, dryRun, encoding, file, preflight, rules, unknown, ...options }) =>
     Effect.gen(function*() {
       if (unknown === "retry" && Option.isNone(options.sessions)) {
         return yield* new InvalidOption({ message: "Leave out --unknown: it is for --sessions." })
       }
       const upload = { ...yield* TableUploads.make({ ...options, source: DataFile.source(file, encoding) }), file }
-      if (preflight) yield* Preflight.checkOne(upload, { allowEmpty, encoding })
+      const checks = yield* DataFile.checks({ allowEmpty, encoding, preflight, rules })
+      if (preflight) yield* Preflight.checkOne(upload, checks)
       return dryRun
         ? yield* plan(upload, options.route)
         : yield* send(upload, options.route, Option.isSome(options.sessions))

@@ -1,0 +1,49 @@
+import type * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Schema from "effect/Schema"
+import { InvalidInput } from "./runtime.ts"
+
+const Names = Schema.optionalKey(Schema.Array(Schema.String))
+
+const Rule = Schema.Struct({
+  project: Schema.optionalKey(Schema.String),
+  table: Schema.optionalKey(Schema.String),
+  required: Names,
+  numbers: Names,
+  leastRows: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)))
+})
+
+/** What the files of some tables must have: of those with this project and table, or of all. */
+export type Rule = typeof Rule.Type
+
+const File = Schema.fromJsonString(Schema.Struct({ tables: Schema.Array(Rule) }))
+
+/** Reads the file of `--rules`. */
+export const read = Effect.fnUntraced(function*(path: string) {
+  const fs = yield* FileSystem.FileSystem
+  const text = yield* Effect.mapError(
+    fs.readFileString(path),
+    ({ reason }) => new InvalidInput({ message: `--rules ${path} cannot be read: ${reason._tag}.` })
+  )
+  const { tables } = yield* Effect.mapError(
+    Schema.decodeEffect(File, { onExcessProperty: "error" })(text),
+    ({ message }) => new InvalidInput({ message: `--rules ${path} is invalid: ${message.replace(/\s*\n\s*/g, " ")}.` })
+  )
+  return tables
+})
+
+/** What all rules together demand of the files for a table. */
+export const of = (rules: ReadonlyArray<Rule>, addresses: ReadonlyArray<TableAddress.TableAddress>) => {
+  const applied = rules.filter(({ project, table }) =>
+    addresses.some((address) =>
+      (project === undefined || project === address.project) && (table === undefined || table === address.table)
+    )
+  )
+  return {
+    apply: applied.length > 0,
+    required: [...new Set(applied.flatMap(({ required = [] }) => required))],
+    numbers: [...new Set(applied.flatMap(({ numbers = [] }) => numbers))],
+    leastRows: applied.reduce((most, { leastRows = 0 }) => Math.max(most, leastRows), 0)
+  }
+}
