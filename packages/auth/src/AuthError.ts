@@ -31,6 +31,7 @@
 import type * as ApiError from "@effect-resilience/errors/ApiError"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Data from "effect/Data"
 import { judgeCode } from "./internal/oauthCode.ts"
 
@@ -40,7 +41,7 @@ import { judgeCode } from "./internal/oauthCode.ts"
  * @category errors
  * @since 0.1.0
  */
-export class AuthError extends Data.TaggedError("AuthError")<{ readonly reason: Reason }> {
+export class AuthError extends ErrorMessage.TaggedError("AuthError")<{ readonly reason: Reason }> {
   get [NotAsked.symbol](): boolean {
     return NotAsked.isNotAsked(this.reason)
   }

@@ -28,7 +28,7 @@
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
-import * as Data from "effect/Data"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Result from "effect/Result"
 
 /**
@@ -49,7 +49,7 @@ export interface Origin {
  * @category errors
  * @since 0.1.0
  */
-export class OriginError extends Data.TaggedError("OriginError")<{ readonly problem: string }> {
+export class OriginError extends ErrorMessage.TaggedError("OriginError")<{ readonly problem: string }> {
   get [NotAsked.symbol](): true {
     return true
   }

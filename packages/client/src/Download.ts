@@ -63,8 +63,8 @@ import type { PartsDelivered } from "@effect-resilience/errors/PartsDelivered"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Bytes from "@effect-resilience/kernel/Bytes"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
@@ -97,7 +97,7 @@ export interface Options {
  * @category errors
  * @since 0.1.0
  */
-export class DownloadError extends Data.TaggedError("DownloadError")<{
+export class DownloadError extends ErrorMessage.TaggedError("DownloadError")<{
   readonly reason: "Changed" | "NoRanges" | "Unexpected" | "Incomplete"
   readonly got: string
 }> {

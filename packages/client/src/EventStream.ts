@@ -57,8 +57,8 @@ import type { PartsDelivered } from "@effect-resilience/errors/PartsDelivered"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Operation from "@effect-resilience/http/Operation"
 import * as Bytes from "@effect-resilience/kernel/Bytes"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Sse from "effect/encoding/Sse"
@@ -100,7 +100,7 @@ export interface Options {
  * @category errors
  * @since 0.1.0
  */
-export class EventStreamError extends Data.TaggedError("EventStreamError")<{
+export class EventStreamError extends ErrorMessage.TaggedError("EventStreamError")<{
   readonly reason: "NotAnEventStream" | "EventTooLarge" | "Ended"
   readonly got: string
 }> {

@@ -36,9 +36,9 @@
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Repetition from "@effect-resilience/errors/Repetition"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Time from "@effect-resilience/kernel/Time"
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -67,7 +67,7 @@ export interface Deadline {
  * @category errors
  * @since 0.1.0
  */
-export class DeadlineExceeded extends Data.TaggedError("DeadlineExceeded")<{
+export class DeadlineExceeded extends ErrorMessage.TaggedError("DeadlineExceeded")<{
   readonly allowed: Duration.Duration
   readonly begun: boolean
   readonly inherited: boolean

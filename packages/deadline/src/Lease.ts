@@ -32,9 +32,9 @@
  *
  * @since 0.1.0
  */
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -48,7 +48,7 @@ import * as StoreTimeout from "./StoreTimeout.ts"
  * @category errors
  * @since 0.1.0
  */
-export class LeaseError extends Data.TaggedError("LeaseError")<{ readonly store: string }> {
+export class LeaseError extends ErrorMessage.TaggedError("LeaseError")<{ readonly store: string }> {
   override get message(): string {
     return `The lease store (${this.store}) does not respond.`
   }

@@ -39,8 +39,8 @@
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Field from "@effect-resilience/kernel/Field"
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import { dual } from "effect/Function"
 import type * as Stream from "effect/Stream"
@@ -83,7 +83,7 @@ export const fields = {
  * @category errors
  * @since 0.1.0
  */
-export class StreamTimedOut extends Data.TaggedError("StreamTimedOut")<{
+export class StreamTimedOut extends ErrorMessage.TaggedError("StreamTimedOut")<{
   readonly limit: "first" | "idle" | "total"
   readonly timeout: Duration.Duration
 }> {

@@ -32,7 +32,7 @@
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Repetition from "@effect-resilience/errors/Repetition"
-import * as Data from "effect/Data"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -47,7 +47,7 @@ import * as limit from "./internal/limit.ts"
  * @category errors
  * @since 0.1.0
  */
-export class TimedOut extends Data.TaggedError("TimedOut")<{
+export class TimedOut extends ErrorMessage.TaggedError("TimedOut")<{
   readonly timeout: Duration.Duration
   readonly outcomeUnknown?: true | undefined
 }> {

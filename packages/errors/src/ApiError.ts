@@ -27,6 +27,7 @@
  *
  * @since 0.1.0
  */
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as ForeignText from "./ForeignText.ts"
@@ -48,7 +49,7 @@ import * as Transport from "./Transport.ts"
  * @category errors
  * @since 0.1.0
  */
-export class ApiError extends Data.TaggedError("ApiError")<{
+export class ApiError extends ErrorMessage.TaggedError("ApiError")<{
   readonly method: string
   readonly endpoint: string
   readonly reason: Reason

@@ -29,7 +29,7 @@
  *
  * @since 0.1.0
  */
-import * as Data from "effect/Data"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Predicate from "effect/Predicate"
 import * as Classifier from "./Classifier.ts"
 import * as ForeignText from "./ForeignText.ts"
@@ -47,7 +47,7 @@ import * as Recovery from "./Recovery.ts"
  * @category errors
  * @since 0.1.0
  */
-export class PartsDelivered<out E = unknown> extends Data.TaggedError("PartsDelivered")<{
+export class PartsDelivered<out E = unknown> extends ErrorMessage.TaggedError("PartsDelivered")<{
   readonly failure: unknown
   readonly delivered: number
 }> {

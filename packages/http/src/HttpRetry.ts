@@ -54,9 +54,9 @@ import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Repetition from "@effect-resilience/errors/Repetition"
 import * as Bytes from "@effect-resilience/kernel/Bytes"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as RetryEvent from "@effect-resilience/retry/RetryEvent"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as HttpBody from "effect/http/HttpBody"
@@ -77,7 +77,7 @@ import * as Operation from "./Operation.ts"
  * @category errors
  * @since 0.1.0
  */
-export class BodyNotReplayable extends Data.TaggedError("BodyNotReplayable")<{
+export class BodyNotReplayable extends ErrorMessage.TaggedError("BodyNotReplayable")<{
   readonly expected: number
   readonly got: number
 }> {

@@ -14,7 +14,39 @@
  *
  * @since 0.1.0
  */
+import * as Data from "effect/Data"
 import * as Predicate from "effect/Predicate"
+
+/**
+ * `Data.TaggedError` whose errors have their message also where they are printed as objects: by `console.log`, by Effect's loggers, and
+ * as JSON. There, a message that a getter makes is left out otherwise.
+ *
+ * **Example** (An error in a log)
+ *
+ * ```ts import.meta.vitest
+ * import { ErrorMessage } from "@effect-resilience/kernel"
+ *
+ * class Full extends ErrorMessage.TaggedError("Full")<{ readonly permits: number }> {
+ *   override get message(): string {
+ *     return `All ${this.permits} permits are taken`
+ *   }
+ * }
+ * JSON.stringify(new Full({ permits: 3 })) // => `{"message":"All 3 permits are taken","permits":3,"_tag":"Full"}`
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const TaggedError: typeof Data.TaggedError = (tag) => {
+  const made = Data.TaggedError(tag)
+  const { toJSON } = made.prototype
+  Object.defineProperty(made.prototype, "toJSON", {
+    value(this: Error): object {
+      return { message: this.message, ...toJSON.call(this) }
+    }
+  })
+  return made
+}
 
 /**
  * The `message` of a value that has a text for one.

@@ -27,8 +27,8 @@
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import type * as Cause from "effect/Cause"
-import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 
@@ -81,7 +81,7 @@ export const TaggedError = <Tag extends string>(
 ): new<Fields extends object = {}>(
   fields: { readonly policy: string } & Fields
 ) => Cause.YieldableError & { readonly _tag: Tag } & Rejection & Readonly<Fields> => {
-  class Base extends Data.TaggedError(tag)<Pick<Rejection, "policy" | "retryAfter">> {
+  class Base extends ErrorMessage.TaggedError(tag)<Pick<Rejection, "policy" | "retryAfter">> {
     get [symbol](): true {
       return true
     }

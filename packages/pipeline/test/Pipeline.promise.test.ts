@@ -382,4 +382,14 @@ describe("Pipeline.promise", () => {
       )
       assert.strictEqual(requests, 3)
     }).pipe(Effect.scoped))
+  it.effect("a promise in place of a function is rejected with what to write", () =>
+    Effect.gen(function*() {
+      const ledger = Pipeline.promise(immediate)
+      const given: unknown = Promise.resolve(17)
+      const { error } = (yield* settled(ledger(given as () => Promise<number>))) as { readonly error: TypeError }
+      assert.strictEqual(
+        error.message,
+        "A call must be a function that returns a promise, such as () => load(17), not a promise"
+      )
+    }))
 })

@@ -66,12 +66,12 @@
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Keyed from "@effect-resilience/kernel/Keyed"
 import * as Policy from "@effect-resilience/kernel/Policy"
 import * as Time from "@effect-resilience/kernel/Time"
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
@@ -90,7 +90,7 @@ export type { AttemptBudget, Entered, Snapshot }
  * @category errors
  * @since 0.1.0
  */
-export class BudgetExhausted extends Data.TaggedError("BudgetExhausted")<{
+export class BudgetExhausted extends ErrorMessage.TaggedError("BudgetExhausted")<{
   readonly budget: string
 }> {
   get [NotAsked.symbol](): true {

@@ -1,7 +1,7 @@
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
-import * as Data from "effect/Data"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 
 /**
@@ -16,7 +16,7 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
  * @category errors
  * @since 0.1.0
  */
-export class ForeignUrl extends Data.TaggedError("ForeignUrl")<{
+export class ForeignUrl extends ErrorMessage.TaggedError("ForeignUrl")<{
   readonly client: string
   readonly origin: string
   readonly allowed: ReadonlyArray<string>

@@ -94,6 +94,13 @@ export const run = <A>(
   begin: Begin<A>,
   options: CallOptions<A>
 ): Promise<A> => {
+  // Callers in plain JavaScript give the promise itself, which can be awaited only once.
+  if (typeof begin !== "function") {
+    const what = "a function that returns a promise, such as () => load(17)"
+    return Promise.reject(
+      new TypeError(`A call must be ${what}, not ${Predicate.isPromiseLike(begin) ? "a promise" : typeof begin}`)
+    )
+  }
   const { signal } = options
   return signal?.aborted === true
     ? Promise.reject(signal.reason)
