@@ -126,7 +126,9 @@ export const ResilientClient: Context.Service<Client, Client> = /* @__PURE__ */ 
 export interface ResilientClient<E = ClientError> extends Client<E> {}
 
 /**
- * The client of the program. For several, give each a service of its own: `Layer.effect(Ledger, ResilientClient.make(…))`.
+ * The client of the program. For several, give each a service of its own:
+ * `Layer.effect(Ledger, ResilientClient.make<ResilientClient.Description>({ … }))`. Without the type argument a client has the errors of
+ * its own description only, and does not fit the service.
  *
  * @category layers
  * @since 0.1.0

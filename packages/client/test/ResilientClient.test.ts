@@ -2,7 +2,7 @@ import { ResilientClient } from "@effect-resilience/client"
 import { AccessLog, Operation, Telemetry } from "@effect-resilience/http"
 import { NodeHttpClient, NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
-import { Effect, Layer, Metric } from "effect"
+import { Context, Effect, Layer, Metric } from "effect"
 import { HttpClient, HttpClientResponse, HttpServer, HttpServerResponse } from "effect/http"
 import { createServer } from "node:http"
 
@@ -82,5 +82,14 @@ describe("ResilientClient", () => {
     expectTypeOf<Extract<ErrorOf<typeof standard>["_tag"], "CircuitOpen" | "LimitReached">>().toEqualTypeOf<
       "CircuitOpen"
     >()
+  })
+  it("is a client of any description, where a service wants one", () => {
+    class Ledger extends Context.Service<Ledger, ResilientClient.ResilientClient>()("test/Ledger") {}
+    const base = { name: "ledger", baseUrl: "https://ledger.example.com" }
+    const made = ResilientClient.make<ResilientClient.Description>(base)
+    expectTypeOf(Layer.effect(Ledger, made)).toEqualTypeOf<Layer.Layer<Ledger, never, HttpClient.HttpClient>>()
+    // @ts-expect-error -- no such limit
+    const misspelt = () => ResilientClient.make<ResilientClient.Description>({ ...base, timeouts: { totl: 1 } })
+    assert.throws(misspelt, RangeError)
   })
 })

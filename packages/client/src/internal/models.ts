@@ -107,7 +107,7 @@ type PipelineWithin<E> = {
  * - `name`: the client's, in errors, logs and metrics.
  * - `baseUrl`: what relative URLs are below: one address, or several, of which each attempt chooses one.
  * - `endpoints`: how an attempt chooses one of several base URLs.
- * - `pipeline`: the policies; default those of `Pipeline.standard`.
+ * - `pipeline`: the policies; default `standard.pipeline`. It replaces the default whole: what it does not name is left out.
  * - `timeouts`: limits of time.
  * - `idempotency`: what may be sent twice.
  * - `redirects`: which are followed; default none.
