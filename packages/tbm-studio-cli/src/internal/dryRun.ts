@@ -1,5 +1,6 @@
 import { Settings } from "@effect-resilience/tbm-studio/Settings"
 import * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
+import * as UploadSource from "@effect-resilience/upload/UploadSource"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as ExitStatus from "../ExitStatus.ts"
@@ -35,7 +36,8 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Uploads.Job>,
       settle({ _tag: "Failed", item, error: verdict.error })
     } else if (asks.has(place)) settle({ _tag: "NotStarted", item, behind: 0 })
     else {
-      yield* Effect.match(item.source.open, {
+      // The size of the file, even where it is sent in another encoding.
+      yield* Effect.match(UploadSource.file(item.file).open, {
         onFailure: (error) => settle({ _tag: "Failed", item, error }),
         onSuccess: ({ size = 0 }) => items.push(Report.unsent(Report.namesOf(item), "planned", size))
       })
