@@ -1,6 +1,7 @@
 import { Simulator } from "@effect-resilience/tbm-simulator"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
+import { existsSync } from "node:fs"
 import { type Ended, folder, settingsFor, tbmStudio, write } from "./command.ts"
 
 const documentOf = ({ stdout }: Ended) => JSON.parse(stdout)
@@ -45,6 +46,66 @@ describe("tbm-studio --rules", { timeout: 120_000 }, () => {
         assert.deepStrictEqual([few.status, few.stdout], [66, ""])
         assert.include(few.stderr, "gl.csv, line 1: has 2 rows where at least 3 are expected")
         assert.strictEqual((yield* run("upload", gl("4711,A,1.5", "4712,A,", "4713,A,-2e3"), ...upload)).status, 0)
+      }))
+
+    it.effect("compares the rows of a table with those of the last period, in its journal or another", () =>
+      Effect.gen(function*() {
+        const dir = yield* folder
+        const rules = write(dir, "rules.json", JSON.stringify({ tables: [{ table: "Monthly", rowsChange: 0.5 }] }))
+        const rows = (count: number, from = 0) =>
+          `Account\n${Array.from({ length: count }, (_, i) => `${from + i}\n`).join("")}`
+        const month = (name: string, period: string, base: number, late: number) => {
+          write(dir, `${name}-base.csv`, rows(base))
+          write(dir, `${name}-late.csv`, rows(late, 1_000))
+          const row = (file: string, action: string) => `${name}-${file}.csv,P,Monthly,${period},${action}`
+          const lines = ["file,project,table,period,action", row("base", "overwrite"), row("late", "append"), ""]
+          return write(dir, `${name}.csv`, lines.join("\n"))
+        }
+        const january = month("january", "Jan:2024", 7, 3)
+        assert.strictEqual((yield* run("batch", january, "--rules", rules)).status, 0)
+        const last = ["--rules", rules, "--last-journal", `${january}.journal.sqlite`]
+
+        const few = yield* run("batch", month("february", "February:2024", 3, 1), ...last)
+        assert.deepStrictEqual([few.status, few.stdout], [66, ""])
+        assert.strictEqual(
+          few.stderr.split("\n")[0],
+          "P / Monthly / February:2024: has 4 rows where January:2024 has 10, and the rule allows 50% more or fewer"
+        )
+        for (const [base, status] of [[15, 66], [14, 0]] as const) {
+          assert.strictEqual((yield* run("batch", month("february", "Feb:2024", base, 1), ...last)).status, status)
+        }
+        // One journal for all months: the last one is February's, with 15 rows.
+        const march = (base: number) =>
+          run(
+            "batch",
+            month("march", "March:2024", base, 1),
+            "--rules",
+            rules,
+            "--journal",
+            `${dir}/february.csv.journal.sqlite`,
+            "--accept-journal"
+          )
+        const dry = yield* run(
+          "batch",
+          month("march", "March:2024", 22, 1),
+          "--rules",
+          rules,
+          "--journal",
+          `${dir}/february.csv.journal.sqlite`,
+          "--accept-journal",
+          "--dry-run"
+        )
+        assert.deepStrictEqual([dry.status, dry.stdout], [66, ""])
+        const many = yield* march(22)
+        assert.strictEqual(many.status, 66)
+        assert.include(many.stderr, "has 23 rows where February:2024 has 15")
+        assert.strictEqual((yield* march(21)).status, 0)
+
+        const missing = yield* run("batch", january, "--rules", rules, "--last-journal", `${dir}/none.sqlite`)
+        assert.strictEqual(missing.status, 66)
+        assert.strictEqual(missing.stderr, `There is no journal ${dir}/none.sqlite.\n`)
+        assert.isFalse(existsSync(`${dir}/none.sqlite`))
+        assert.strictEqual((yield* run("batch", january, "--last-journal", `${dir}/none.sqlite`)).status, 64)
       }))
 
     it.effect("rejects a file of rules that cannot be read or has other fields, and --no-preflight beside it", () =>

@@ -41,8 +41,16 @@ const serviceOf = (api: string): string => {
  *
  * - `now`: in milliseconds since 1970; months change at midnight UTC.
  */
-export const of = (scope: Scope, { period, project, table }: TableAddress.TableAddress, now: number): string =>
-  format({ ...scope, project, table, period: periodOf(Period.key(period), now) })
+export const of = (scope: Scope, address: TableAddress.TableAddress, now: number): string =>
+  format(parts(scope, address, now))
+
+/** The place that `of` formats. */
+export const parts = (scope: Scope, { period, project, table }: TableAddress.TableAddress, now: number): Place => ({
+  ...scope,
+  project,
+  table,
+  period: periodOf(Period.key(period), now)
+})
 
 const periodOf = (key: string, now: number): string =>
   key === "current" ? `current in ${new Date(now).toISOString().slice(0, 7)}` : key

@@ -1,9 +1,11 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
-import type * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
+import * as Period from "@effect-resilience/tbm-studio/Period"
+import * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
 import type * as CsvReader from "@effect-resilience/upload/CsvReader"
 import * as FileFormat from "@effect-resilience/upload/FileFormat"
 import * as Preflight from "@effect-resilience/upload/Preflight"
 import type * as UploadError from "@effect-resilience/upload/UploadError"
+import * as Arr from "effect/Array"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
@@ -12,8 +14,10 @@ import * as Stream from "effect/Stream"
 import { linesOf } from "./commandOutput.ts"
 import * as DataFile from "./dataFile.ts"
 import type * as LiveRegion from "./liveRegion.ts"
+import type * as RowHistory from "./rowHistory.ts"
 import * as Rules from "./rules.ts"
 import { clip } from "./textWidth.ts"
+import * as units from "./units.ts"
 
 /** Files are invalid. Each line of the message names a file and its line. */
 export class InvalidFiles extends Data.TaggedError("InvalidFiles")<{
@@ -55,7 +59,7 @@ export interface Options {
   readonly rules?: ReadonlyArray<Rules.Rule> | undefined
 }
 
-/** Reads all files, and fails with all problems. */
+/** Reads all files, and fails with all problems. Returns how many rows each CSV has. */
 export const check = Effect.fnUntraced(function*(
   files: ReadonlyArray<Checked>,
   options: Options,
@@ -69,10 +73,14 @@ export const check = Effect.fnUntraced(function*(
   }
   const distinct = [...byFile.keys()]
   const problems: Array<Found> = []
+  const rows = new Map<string, number>()
   const problemsOf = (file: string) =>
     Effect.match(read(file, byFile.get(file) ?? [], options), {
       onFailure: found,
-      onSuccess: () => []
+      onSuccess: (count) => {
+        if (count !== undefined) rows.set(file, count)
+        return []
+      }
     })
   yield* Effect.gen(function*() {
     for (let done = 0; done < distinct.length; done += filesBetweenPauses) {
@@ -85,6 +93,35 @@ export const check = Effect.fnUntraced(function*(
       problems.push(...found.flat())
     }
   }).pipe(region.clearAfter)
+  if (problems.length > 0) return yield* invalid(problems)
+  return rows
+})
+
+/** Fails where the rows of a table and period differ too much from those of the one before. */
+export const compareRows = Effect.fnUntraced(function*(
+  uploads: ReadonlyArray<Checked>,
+  rows: ReadonlyMap<string, number>,
+  { before, rules }: {
+    readonly rules: ReadonlyArray<Rules.Rule>
+    readonly before: (address: TableAddress.TableAddress) => RowHistory.Rows | undefined
+  }
+) {
+  const problems = Object.values(Arr.groupBy(uploads, ({ address }) => TableAddress.key(address))).flatMap((all) => {
+    const [{ address }] = all
+    const { rowsChange } = Rules.of(rules, [address])
+    const last = rowsChange < Infinity ? before(address) : undefined
+    // What is already stored is not read again, so only a period that is sent from its overwrite on can be compared.
+    const sent = all.slice(Math.max(0, all.findLastIndex(({ action }) => action === "overwrite")))
+    const counts = sent.map(({ file }) => rows.get(file))
+    if (last === undefined || counts.includes(undefined) || sent[0]?.action !== "overwrite") return []
+    const count = counts.reduce((sum: number, some = 0) => sum + some, 0)
+    if (Math.abs(count - last.rows) <= rowsChange * last.rows) return []
+    return [{
+      line:
+        `${TableAddress.format(address)}: has ${units.plural(count, "row")} where ${Period.format(last.period)} has ` +
+        `${last.rows}, and the rule allows ${Math.round(rowsChange * 100)}% more or fewer`
+    }]
+  })
   if (problems.length > 0) return yield* invalid(problems)
 })
 
@@ -120,13 +157,14 @@ const read = (
   file: string,
   uploads: ReadonlyArray<Checked>,
   { allowEmpty = false, encoding = "utf-8", rules = [] }: Options
-): Effect.Effect<void, Preflight.InvalidFile | UploadError.UploadError, FileSystem.FileSystem> => {
+): Effect.Effect<number | undefined, Preflight.InvalidFile | UploadError.UploadError, FileSystem.FileSystem> => {
   const source = DataFile.source(file, encoding, file)
   const { apply, leastRows, numbers, required } = Rules.of(rules, uploads.map(({ address }) => address))
   const needsRows = !allowEmpty && uploads.some(({ action }) => action === "overwrite")
   return apply || /\.[ct]sv(\.gz)?$/i.test(file)
-    ? Effect.asVoid(
-      Preflight.csv(source, { required, numbers, minRows: Math.max(leastRows, needsRows ? 1 : 0) })
+    ? Effect.map(
+      Preflight.csv(source, { required, numbers, minRows: Math.max(leastRows, needsRows ? 1 : 0) }),
+      ({ rows }) => rows
     )
     // Of other formats, only check that the file can be read, and that it is no workbook.
     : Effect.flatMap(source.open, ({ bytes }) =>
@@ -144,5 +182,5 @@ const notAWorkbook = (source: string, head: Uint8Array) => {
     ? Effect.fail(
       new Preflight.InvalidFile({ source, problems: [{ line: 1, description: FileFormat.describe(format) }] })
     )
-    : Effect.void
+    : Effect.succeed(undefined)
 }

@@ -11,6 +11,7 @@ const Rule = Schema.Struct({
   table: Schema.optionalKey(Schema.String),
   required: Names,
   numbers: Names,
+  rowsChange: Schema.optionalKey(Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))),
   leastRows: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)))
 })
 
@@ -44,6 +45,8 @@ export const of = (rules: ReadonlyArray<Rule>, addresses: ReadonlyArray<TableAdd
     apply: applied.length > 0,
     required: [...new Set(applied.flatMap(({ required = [] }) => required))],
     numbers: [...new Set(applied.flatMap(({ numbers = [] }) => numbers))],
+    /** By what share the rows may differ from those of the period before. */
+    rowsChange: applied.reduce((least, { rowsChange = Infinity }) => Math.min(least, rowsChange), Infinity),
     leastRows: applied.reduce((most, { leastRows = 0 }) => Math.max(most, leastRows), 0)
   }
 }

@@ -26,6 +26,7 @@ import {
   reportOf,
   totalsOf
 } from "./report.ts"
+import * as RowHistory from "./rowHistory.ts"
 import type { InvalidInput } from "./runtime.ts"
 import * as StopSignal from "./stopSignal.ts"
 import * as Tracker from "./tracker.ts"
@@ -67,6 +68,8 @@ export interface PlanOptions extends Preflight.Options {
   readonly preflight?: boolean | undefined
   readonly onUnknown?: Journal.OnUnknown | undefined
   readonly onChanged?: Journal.OnChanged | undefined
+  /** The rows that journals have of earlier periods. */
+  readonly history?: ReadonlyArray<RowHistory.Rows> | undefined
   /** Runs if the journal knows none of the places. */
   readonly whenUnfit?: Effect.Effect<void, InvalidInput> | undefined
 }
@@ -87,10 +90,13 @@ export const plan = Effect.fnUntraced(function*(
   })
   if (plan.known === 0) yield* options.whenUnfit ?? Effect.void
   const verdicts = options.preflight === true || options.verdicts === true ? yield* UploadPlan.verdicts(plan) : []
-  if (options.preflight === true) {
-    yield* Preflight.check(jobs.filter((_, i) => verdicts[i]?._tag === "Send"), options, region)
-  }
-  return { plan, verdicts }
+  if (options.preflight !== true) return { plan, verdicts, rows: new Map<string, number>() }
+  const { history = [], rules = [] } = options
+  const sent = jobs.filter((_, i) => verdicts[i]?._tag === "Send")
+  const rows = yield* Preflight.check(sent, options, region)
+  const before = (address: TableAddress.TableAddress) => RowHistory.before(history, Place.parts(scope, address, now))
+  yield* Preflight.compareRows(sent, rows, { rules, before })
+  return { plan, verdicts, rows }
 })
 
 /** Uploads all jobs, shows progress on standard error, prints a line there for each upload that ends, and reports all. */
@@ -100,6 +106,8 @@ export const run = Effect.fnUntraced(function*(
     readonly concurrency: number
     readonly pace?: Duration.Input | undefined
     readonly failFast?: boolean | undefined
+    /** Keeps how many rows an uploaded content has. */
+    readonly remember?: ((md5: string, rows: number) => Effect.Effect<void>) | undefined
     /** What the first signal does to the running uploads. Without it, signals interrupt the program. */
     readonly onInterrupt?: Batch.StopMode | undefined
     /** Makes the command's output from a report, also if the batch ends before it has all results. */
@@ -111,7 +119,7 @@ export const run = Effect.fnUntraced(function*(
   const tracker = yield* Tracker.make(jobs)
   const { label, region, startedAt: begun } = tracker
   const exits: Array<number> = []
-  const { plan: made, verdicts } = yield* plan(target, jobs, options, { region, now: begun })
+  const { plan: made, rows, verdicts } = yield* plan(target, jobs, options, { region, now: begun })
   const { onInterrupt } = options
   const stop = onInterrupt && Effect.andThen(
     StopSignal.first,
@@ -125,6 +133,10 @@ export const run = Effect.fnUntraced(function*(
     const report = reportOf(result, track)
     reports[result.index] = report
     exits.push(exitOf(result))
+    const count = rows.get(result.item.file)
+    if (options.remember !== undefined && count !== undefined && report.status === "uploaded" && report.md5 !== null) {
+      yield* options.remember(report.md5, count)
+    }
     if (!quiet.includes(report.status)) {
       yield* region.print([progressLine(label(result.item), report, region.paint)])
     }

@@ -18,6 +18,7 @@ import * as journalFile from "../journalFile.ts"
 import * as listing from "../listing.ts"
 import * as Place from "../place.ts"
 import * as Report from "../report.ts"
+import * as RowHistory from "../rowHistory.ts"
 import { InvalidOption, provideStudio } from "../runtime.ts"
 import type * as Submit from "../submit.ts"
 import * as UploadRoute from "../uploadRoute.ts"
@@ -71,6 +72,13 @@ const flags = {
   journal: Flag.String("journal").pipe(
     Flag.withMetavar("FILE"),
     Flag.withDescription("The file that records what is uploaded (default MANIFEST.journal.sqlite)"),
+    Flag.optional
+  ),
+  lastJournal: Flag.String("last-journal").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription(
+      "With --rules: the journal of the last period, whose rows are compared (default that of this batch)"
+    ),
     Flag.optional
   ),
   noJournal: Flag.Boolean("no-journal").pipe(
@@ -132,6 +140,7 @@ export const batch = Command.make(
       failFast,
       ignoreColumns,
       journal,
+      lastJournal,
       manifest,
       noJournal,
       onInterrupt,
@@ -148,6 +157,7 @@ export const batch = Command.make(
       const useless = durable
         ? [
           ...(Option.isSome(journal) ? ["--journal: the cluster keeps one"] : []),
+          ...(Option.isSome(lastJournal) ? ["--last-journal: the cluster keeps another"] : []),
           ...(dryRun ? ["--dry-run: the workers decide when it is their turn"] : []),
           ...(encoding === "utf-8" ? [] : ["--encoding: the workers send the files as they are"]),
           ...(noJournal ? ["--no-journal: the cluster keeps one"] : []),
@@ -174,8 +184,22 @@ export const batch = Command.make(
       const checks = yield* DataFile.checks({ allowEmpty, encoding, preflight, rules })
       const options = { ...checks, failFast, preflight, pace: Option.getOrUndefined(pace) }
 
+      const journalPath = Option.isSome(journal) ? Effect.succeed(journal.value) : journalFile.beside(manifest)
+      if (Option.isSome(lastJournal) && Option.isNone(rules)) {
+        return yield* new InvalidOption({ message: "Leave out --last-journal: it is for --rules." })
+      }
+      const compares = checks.rules?.some(({ rowsChange }) => rowsChange !== undefined) === true
+      const compared = Option.isSome(lastJournal)
+        ? lastJournal.value
+        : durable || noJournal || !compares
+        ? undefined
+        : yield* Effect.flatMap(
+          journalPath,
+          (path) => Effect.map(journalFile.isMissing(path), (missing) => missing ? undefined : path)
+        )
       const local = {
         ...options,
+        history: compared === undefined ? [] : yield* RowHistory.read(compared),
         onUnknown: unknown,
         onChanged: changed,
         concurrency: Option.getOrElse(concurrency, () => 4),
@@ -183,7 +207,6 @@ export const batch = Command.make(
         onInterrupt,
         outputOf
       } as const
-      const journalPath = Option.isSome(journal) ? Effect.succeed(journal.value) : journalFile.beside(manifest)
       const whenUnfit = (path: string) =>
         Effect.gen(function*() {
           if (acceptJournal) return
@@ -221,7 +244,8 @@ export const batch = Command.make(
         : yield* Effect.flatMap(journalPath, (path) =>
           withJournal(path, journalFile.layerExclusive(path, { incomplete: acceptJournal }), (path) =>
             Effect.flatMap(whenUnfit(path), (whenUnfit) =>
-              Uploads.run(jobs, { ...local, whenUnfit }))))
+              Effect.flatMap(RowHistory.recorder, (remember) =>
+                Uploads.run(jobs, { ...local, whenUnfit, remember })))))
       return outputOf(report)
     }).pipe(
       UploadRoute.withSessions(route, sessions, unknown),
