@@ -13,6 +13,7 @@ import {
   Layer,
   Logger,
   PlatformError,
+  Random,
   Redacted,
   Ref,
   Stream
@@ -272,7 +273,7 @@ describe("AccessLog", () => {
         ["attempt", 2],
         ["call", 2]
       ])
-    }))
+    }).pipe(Random.withSeed("sampling")))
 
   it("rejects a share that is not one", () => {
     assert.throws(() => AccessLog.sampleSuccesses(AccessLog.none, 1.5), RangeError)
