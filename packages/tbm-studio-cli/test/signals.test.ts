@@ -35,7 +35,7 @@ const manyRows = rows + "5100,12.50\n".repeat(1_500_000)
 const file = "rows.csv"
 const address = ["--project", "P", "--table", "T", "--period", "January:2024"]
 const upload = ["upload", file, ...address]
-const batch = ["batch", "manifest.csv", "--no-journal", "--no-preflight"]
+const batch = ["batch", "manifest.csv", "--no-journal", "--no-preflight", "--allow-duplicate-rows"]
 
 const notDone = /^Interrupted before it was done\.\n$/
 const lookFirst = /^Interrupted before it was done\. The rows may have been stored: look at the table .*\n$/
