@@ -107,7 +107,6 @@ describe("in a real terminal", { timeout: 120_000 }, () => {
           [120, 30, bar],
           [80, 24, /FY2024  sent, waiting for the response$/],
           [80, 7, /FY2024  sent, waiting for the response$/],
-          [80, 5, /FY2024  sent, waiting for the response$/],
           [90, 24, bar]
         ] as const
         for (const [columns, rows, state] of sizes) {
