@@ -148,7 +148,11 @@ const interrupted = Effect.fnUntraced(function*(
     )
   )
   const running = yield* command.start(process.execPath, [command.bin, ...args], command.settingsFor(url), folder)
-  yield* state.pipe(Effect.delay("20 millis"), Effect.repeat({ until: phase.reached }))
+  // One that ends before would be waited for in vain.
+  yield* Effect.raceFirst(
+    state.pipe(Effect.delay("20 millis"), Effect.repeat({ until: phase.reached })),
+    Effect.flatMap(running.ended, ({ status, stderr }) => Effect.die(new Error(`ended with ${status}: ${stderr}`)))
+  )
   for (const signal of signals) {
     for (const one of Array.isArray(signal) ? signal : [signal]) running.kill(one)
     yield* Effect.sleep("300 millis")

@@ -129,6 +129,29 @@ describe("in a real terminal", { timeout: 120_000 }, () => {
         assert.include(screen, "ENDED 130")
       }).pipe(Effect.scoped))
 
+    // Opened with five rows: a terminal that shrinks in the instant of a drawing keeps its first line in the history.
+    it.effect("progress in a window of five rows is what fits, and leaves nothing behind", () =>
+      Effect.gen(function*() {
+        const { press, until } = yield* start(
+          "batch many.csv --concurrency 6 --on-interrupt abandon",
+          { columns: 80, rows: 5 },
+          {},
+          "seq -f 'line %g' 40; "
+        )
+        const drawn = (lines: ReadonlyArray<string>) => lines.slice(lines.indexOf("line 40") + 1)
+        const lines = yield* until("drawn once", (lines) => {
+          const [first, second, more, totals, ...rest] = drawn(lines)
+          return /^  Held.*sent, waiting for the response$/.test(first ?? "") &&
+            second?.startsWith("  Held") === true &&
+            more === "  … and 4 more" && totals?.startsWith("0 of 30 files") === true && rest.length === 0
+        })
+        assert.isTrue(lines.every((line) => line.length < 80))
+        yield* press("C-c")
+        const screen = yield* until("ended", ended)
+        assert.isFalse(screen.some((line) => bars.test(line)), screen.join("\n"))
+        assert.include(screen, "ENDED 130")
+      }).pipe(Effect.scoped))
+
     it.effect("a large batch ends in a summary with its failures, and --all lists the rest", () =>
       Effect.gen(function*() {
         const { until } = yield* start("batch large.csv 2>log", { columns: 80, rows: 30 })
