@@ -50,7 +50,7 @@
  *         await Promise.resolve()
  *         controller.enqueue(new TextEncoder().encode(whole ? "all of it" : "a part"))
  *         if (whole) controller.close()
- *         else controller.error(Object.assign(new Error("broken"), { code: "ECONNRESET" }))
+ *         else controller.error(new TypeError("network error"))
  *       }
  *     })
  *     return HttpClientResponse.fromWeb(request, new Response(body))

@@ -1,4 +1,4 @@
-import { ApiError } from "@effect-resilience/errors"
+import { ApiError, Recovery } from "@effect-resilience/errors"
 import { ErrorMapping, SendProgress } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Schema, Stream } from "effect"
@@ -101,6 +101,17 @@ describe("the limits of an attempt", () => {
     }))
 })
 
+const ways: {
+  readonly [name: string]: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<unknown, unknown>
+} = {
+  text: (response) => response.text,
+  json: (response) => response.json,
+  arrayBuffer: (response) => response.arrayBuffer,
+  urlParamsBody: (response) => response.urlParamsBody,
+  formData: (response) => response.formData,
+  stream: (response) => Stream.runDrain(response.stream)
+}
+
 describe("a body shorter than its Content-Length", () => {
   const short = (headers: Record<string, string>) =>
     ErrorMapping.mapErrors(
@@ -113,16 +124,6 @@ describe("a body shorter than its Content-Length", () => {
         )
       )
     )
-  const ways: {
-    readonly [name: string]: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<unknown, unknown>
-  } = {
-    text: (response) => response.text,
-    json: (response) => response.json,
-    arrayBuffer: (response) => response.arrayBuffer,
-    urlParamsBody: (response) => response.urlParamsBody,
-    formData: (response) => response.formData,
-    stream: (response) => Stream.runDrain(response.stream)
-  }
   for (const [name, read] of Object.entries(ways)) {
     for (const type of ["application/json", "text/plain"]) {
       it.effect(`fails ${name} of ${type}`, () =>
@@ -140,4 +141,42 @@ describe("a body shorter than its Content-Length", () => {
       assert.strictEqual(yield* packed.text, "\"ten bytes")
       yield* short({ "content-type": "application/json" }).head(url)
     }))
+})
+
+describe("a body whose reading fails without a code, as in browsers", () => {
+  // Of Chromium, Firefox and Safari.
+  const messages = ["network error", "Error in input stream", "Load failed"]
+  const breaking = (message: string, headers: Record<string, string>) =>
+    ErrorMapping.mapErrors(
+      HttpClient.make((request) =>
+        Effect.sync(() =>
+          HttpClientResponse.fromWeb(
+            request,
+            new Response(
+              new ReadableStream({
+                start: (controller) => controller.enqueue(new TextEncoder().encode("[1,")),
+                pull: (controller) => controller.error(new TypeError(message))
+              }),
+              { headers }
+            )
+          )
+        )
+      )
+    )
+
+  for (const [name, read] of Object.entries(ways)) {
+    it.effect(`broke off, so that ${name} of a GET may be asked for again`, () =>
+      Effect.gen(function*() {
+        for (const message of messages) {
+          for (const type of ["application/json", "text/plain"]) {
+            for (const length of [{}, { "content-length": "20" }]) {
+              const client = breaking(message, { "content-type": type, ...length })
+              const error = yield* Effect.flip(Effect.flatMap(client.get(url), read))
+              assert.include(String(error), "the connection broke")
+              assert.strictEqual(Recovery.of(error)._tag, "Retry")
+            }
+          }
+        }
+      }))
+  }
 })

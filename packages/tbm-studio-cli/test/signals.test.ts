@@ -148,7 +148,7 @@ const interrupted = Effect.fnUntraced(function*(
     )
   )
   const running = yield* command.start(process.execPath, [command.bin, ...args], command.settingsFor(url), folder)
-  // One that ends before would be waited for in vain.
+  // A command that ends before is a failure, and not a long wait.
   yield* Effect.raceFirst(
     state.pipe(Effect.delay("20 millis"), Effect.repeat({ until: phase.reached })),
     Effect.flatMap(running.ended, ({ status, stderr }) => Effect.die(new Error(`ended with ${status}: ${stderr}`)))

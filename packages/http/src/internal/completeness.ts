@@ -49,7 +49,7 @@ export const complete = <A extends ReadonlyArray<Uint8Array>, E, R>(
       return Effect.succeed(pieces)
     },
     onFailure: (cause): Pull.Pull<never, E> =>
-      isEmptyBody(cause) ? Cause.done() : Effect.failCause(Cause.map(cause, mapError)),
+      isEmptyBody(cause) ? Cause.done() : Effect.failCause(Cause.map(cause, (error) => mapError(asBroken(error)))),
     onDone: (): Pull.Pull<never, E> =>
       received >= expected ? Cause.done() : Effect.fail(mapError(incomplete(response, received, expected)))
   })
@@ -60,6 +60,14 @@ const isEmptyBody = (cause: Cause.Cause<HttpClientError.HttpClientError>): boole
 
 const incomplete = (response: Response, received: number, expected: number): HttpClientError.HttpClientError =>
   broken(response, `after ${received} of ${expected} bytes`)
+
+/** Reading bytes decodes nothing. Where it fails for a reason that is not known, the body broke off: the errors of browsers have no code. */
+export const asBroken = (error: HttpClientError.HttpClientError): HttpClientError.HttpClientError => {
+  const { reason } = error
+  if (reason._tag !== "DecodeError") return error
+  const { code, kind } = Transport.diagnose(reason.cause)
+  return kind === "unknown" && code === undefined ? broken(reason.response, "midway") : error
+}
 
 /** The error of a body that broke off. */
 export const broken = (response: Response, detail: string): HttpClientError.HttpClientError => {

@@ -15,7 +15,7 @@ import * as Pull from "effect/Pull"
 import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { announced, check, complete } from "./completeness.ts"
+import { announced, asBroken, check, complete } from "./completeness.ts"
 import { type Malformed, malformed } from "./malformed.ts"
 
 /**
@@ -242,7 +242,7 @@ const readWhole = (
   response: HttpClientResponse.HttpClientResponse,
   mapError: MapError
 ): Effect.Effect<WholeResponse, HttpClientError.HttpClientError> =>
-  Effect.flatMap(response.arrayBuffer, (buffer) => {
+  Effect.flatMap(Effect.mapError(response.arrayBuffer, asBroken), (buffer) => {
     const failure = check(response, buffer.byteLength)
     return failure === undefined
       ? Effect.succeed(new WholeResponse(response, new Uint8Array(buffer), mapError))
