@@ -34,7 +34,7 @@ import * as Messages from "./Messages.ts"
 import { Settings } from "./Settings.ts"
 
 /**
- * What a call to any of the services fails with. `ForeignUrl` and `BodyNotReplayable` do not occur.
+ * What a call to any of the services fails with.
  *
  * @category errors
  * @since 0.1.0
