@@ -73,8 +73,8 @@ import { type Call, type CallAttempt, callId, withinAttempt, withinCall } from "
 import { failureOf, reasonTag, requestIdOf } from "./internal/failure.ts"
 import { MappedResponse } from "./internal/mappedResponse.ts"
 import { watch } from "./internal/requestBody.ts"
+import * as Scrubber from "./internal/scrub/current.ts"
 import * as Operation from "./Operation.ts"
-import * as Scrubber from "./Scrubber.ts"
 
 /**
  * One line of the log. A field that does not apply is absent.

@@ -72,9 +72,9 @@ import { Holding } from "./internal/holding.ts"
 import type { Malformed } from "./internal/malformed.ts"
 import { beginningOf, type MapError, MappedResponse, whole, WholeResponse } from "./internal/mappedResponse.ts"
 import { watch } from "./internal/requestBody.ts"
+import * as Scrubber from "./internal/scrub/current.ts"
 import * as KeptResponse from "./KeptResponse.ts"
 import * as Operation from "./Operation.ts"
-import * as Scrubber from "./Scrubber.ts"
 import * as SendProgress from "./SendProgress.ts"
 
 /**

@@ -59,9 +59,9 @@ import type * as PlatformError from "effect/PlatformError"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { reasonTag } from "./internal/failure.ts"
+import * as Scrubber from "./internal/scrub/current.ts"
 import * as Redaction from "./Redaction.ts"
 import * as ResponseBody from "./ResponseBody.ts"
-import * as Scrubber from "./Scrubber.ts"
 
 /**
  * A body: JSON with hidden fields, text if `text` is set, otherwise its length in bytes, if known.

@@ -52,37 +52,16 @@
  * @since 0.1.0
  */
 import { requireArgument } from "@effect-resilience/kernel/Argument"
-import type * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Redacted from "effect/Redacted"
+import * as current from "./internal/scrub/current.ts"
+import type { Lifetime, Scrubber } from "./internal/scrub/current.ts"
 import { unarmour, unescape, unquote } from "./internal/scrub/decode.ts"
 import { exact, loose } from "./internal/scrub/Fold.ts"
 import { type Pattern, SecretIndex } from "./internal/scrub/SecretIndex.ts"
 import { Decoded, fromText, type View } from "./internal/scrub/View.ts"
 
-/**
- * When a secret ends, in milliseconds since the epoch by `clock`.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Lifetime {
-  readonly end: number
-  readonly clock: Clock.Clock
-}
-
-/**
- * Knows secrets and removes them from text.
- *
- * - `register`: remembers a secret, without end unless a lifetime is given. The latest registration counts.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Scrubber {
-  readonly register: (secret: Redacted.Redacted, lifetime?: Lifetime) => void
-  readonly scrub: (text: string) => string
-}
+export type { Lifetime, Scrubber } from "./internal/scrub/current.ts"
 
 /**
  * The scrubber of the current fiber. By default one for the whole process, so that a secret registered anywhere is
@@ -91,10 +70,7 @@ export interface Scrubber {
  * @category references
  * @since 0.1.0
  */
-export const Current: Context.Reference<Scrubber> = Context.Reference<Scrubber>(
-  "@effect-resilience/http/Scrubber/Current",
-  { defaultValue: () => processWide }
-)
+export const Current: Context.Reference<Scrubber> = /* @__PURE__ */ current.madeBy(() => make())
 
 /**
  * What stands in the place of a secret.
@@ -220,8 +196,6 @@ export const make = (options: Options = {}): Scrubber => {
     }
   }
 }
-
-const processWide = make()
 
 interface Entry {
   readonly secret: string

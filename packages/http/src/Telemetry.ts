@@ -76,10 +76,10 @@ import * as Tracer from "effect/Tracer"
 import { addressOf } from "./internal/address.ts"
 import { withinAttempt, withinCall } from "./internal/call.ts"
 import { failureOf, reasonTag } from "./internal/failure.ts"
+import * as Scrubber from "./internal/scrub/current.ts"
 import { Series } from "./internal/series.ts"
 import * as Operation from "./Operation.ts"
 import * as Redaction from "./Redaction.ts"
-import * as Scrubber from "./Scrubber.ts"
 
 /**
  * The upper bounds of the buckets of durations, in seconds: those that OpenTelemetry advises for HTTP, and more up to 10

@@ -9,7 +9,7 @@ import type * as Headers from "effect/http/Headers"
 import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Operation from "../Operation.ts"
-import type { Scrubber } from "../Scrubber.ts"
+import type { Scrubber } from "./scrub/current.ts"
 
 /**
  * The reason that stands for a failure below the level of HTTP. `reached` is how far the attempt came; the error may know
