@@ -75,7 +75,7 @@ export const Fault = Schema.Union([
 export type Fault = typeof Fault.Type
 
 /**
- * The operation of a call: `login`, `environment`, `upload` (of a table), and those of the uploader service: `single`
+ * The operation of a call: `login`, `environment`, `upload` and `download` (of a table), and those of the uploader service: `single`
  * (a file in one request), `initiate`, `part`, `finalize`, `abort`, `process` and `status`.
  *
  * @category models
@@ -85,6 +85,7 @@ export const Operation = Schema.Literals([
   "login",
   "environment",
   "upload",
+  "download",
   "single",
   "initiate",
   "part",

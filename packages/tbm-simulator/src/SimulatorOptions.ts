@@ -58,6 +58,16 @@ export interface SimulatorOptions {
    * Default: `serialize`.
    */
   readonly concurrentWrites?: "serialize" | "reject" | "lastWins"
+  /**
+   * The status of a stored upload. `created`: 201 for the first one to a table and period, then 202. `ok`: always 200, the only
+   * success that one of the vendor's pages lists. Default: `created`.
+   */
+  readonly uploadStatus?: "created" | "ok"
+  /**
+   * How many bytes of uploads are kept for downloads, over all tables. The table that was stored longest ago is dropped first,
+   * and the response to its download is 501. Default: 8 MiB.
+   */
+  readonly keptBytes?: number
   /** The largest file in bytes; the response to a larger one is 413. Default: no limit. */
   readonly maxUploadBytes?: number
   /** Responds to a call that fails on its headers before its body is read. Default: true. */
@@ -121,6 +131,8 @@ export const defaults: Settings = {
   tables: undefined,
   checkedOut: [],
   concurrentWrites: "serialize",
+  uploadStatus: "created",
+  keptBytes: 8 * 1024 * 1024,
   maxUploadBytes: Number.POSITIVE_INFINITY,
   earlyAnswers: true,
   drainLimit: 64 * 1024 * 1024,
@@ -166,6 +178,8 @@ export const Json = Schema.Struct({
   tables: Schema.optionalKey(Schema.Array(Table)),
   checkedOut: Schema.optionalKey(Schema.Array(Table)),
   concurrentWrites: Schema.optionalKey(Schema.Literals(["serialize", "reject", "lastWins"])),
+  uploadStatus: Schema.optionalKey(Schema.Literals(["created", "ok"])),
+  keptBytes: Schema.optionalKey(Count),
   maxUploadBytes: Schema.optionalKey(Count),
   earlyAnswers: Schema.optionalKey(Schema.Boolean),
   drainLimit: Schema.optionalKey(Count),

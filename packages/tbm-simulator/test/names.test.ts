@@ -50,7 +50,8 @@ describe("Route", () => {
         project,
         table,
         period: "January:2024",
-        action: "append"
+        action: "append",
+        force: false
       }
       assert.deepStrictEqual(Route.parse("POST", `/biit/api/v1/${d}/${p}/${t}/January%3A2024/append`), expected)
       assert.deepStrictEqual(

@@ -294,7 +294,6 @@ describe("upload", () => {
         400,
         "Unknown action 'replace'. Ought to be 'overwrite' or 'append'."
       ],
-      ["/biit/api/v1/acme.com/P/T/current", 400, "Bad request: wrong API string."],
       ["/biit/api/v1/acme.com/P/%2e%2e/current/append", 400, "Bad request: wrong API string."],
       ["/biit/api/v1/acme.com/P//current/append", 400, "Bad request: wrong API string."],
       ["/biit/api/v1/acme.com/P/%ff/current/append", 400, "Bad request: wrong API string."],

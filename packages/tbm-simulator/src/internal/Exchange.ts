@@ -139,10 +139,14 @@ const page = (status: number): Response.Response =>
     : Response.html(status, reason(status), `<h1>${reason(status)}</h1><p>The server cannot answer now.</p>`)
 
 const corrupt = ({ route, state: { settings } }: Exchange, response: Response.Response): Response.Response =>
-  route.operation === "part" && response.status < 300 ? Uploader.md5Mismatch(settings) : {
-    ...response,
-    body: response.body.replace(/"md5":"([0-9a-f]{32})"/, (_, md5: string) => `"md5":"${flip(md5)}"`)
-  }
+  route.operation === "part" && response.status < 300
+    ? Uploader.md5Mismatch(settings)
+    : typeof response.body !== "string"
+    ? response
+    : {
+      ...response,
+      body: response.body.replace(/"md5":"([0-9a-f]{32})"/, (_, md5: string) => `"md5":"${flip(md5)}"`)
+    }
 
 /** Another digest of the same form: inverts the bits of each digit. */
 const flip = (md5: string): string =>

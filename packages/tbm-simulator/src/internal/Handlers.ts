@@ -25,6 +25,7 @@ import type * as Route from "./Route.ts"
 import type { State } from "./State.ts"
 import type * as TableStore from "./TableStore.ts"
 import type * as TokenRegistry from "./TokenRegistry.ts"
+import * as Tsv from "./Tsv.ts"
 import * as Unpacker from "./Unpacker.ts"
 import * as Uploader from "./Uploader.ts"
 
@@ -51,6 +52,8 @@ const operate = (
       return environment(state, connection, route)
     case "upload":
       return upload(state, connection, route, options)
+    case "download":
+      return download(state, connection, route)
     case "single":
     case "initiate":
     case "part":
@@ -196,15 +199,19 @@ const upload = (
       "Busy",
       () => reject(settings, 409, "Another upload to this table and period is in progress.")
     )
-    const { fileName, rows } = yield* receiveFile(state, connection, route, options, write)
+    const { action, fileName, rows } = yield* receiveFile(state, connection, route, options, write)
     const storedAt = yield* Clock.currentTimeMillis
     const meanwhile = storedResponse()
     if (meanwhile !== undefined) return meanwhile
     const { created } = options.commit
-      ? yield* write.commit({ fileName, rows, storedAt })
+      ? yield* write.commit({ action, fileName, rows, storedAt })
       : { created: write.wouldCreate() }
     const { bytes, md5 } = write.received()
-    const response = Response.json(created ? 201 : 202, { md5, length: bytes, fileName })
+    const response = Response.json(settings.uploadStatus === "ok" ? 200 : created ? 201 : 202, {
+      md5,
+      length: bytes,
+      fileName
+    })
     if (key !== undefined && options.commit) responses.set(key, response)
     return response
   }))
@@ -244,29 +251,69 @@ const receiveFile = Effect.fnUntraced(function*(
   if (form.fileName === undefined || unpacker === undefined) {
     return yield* reject(settings, 400, "The request holds no file.")
   }
-  yield* requireFields(settings, route, form.fields)
+  const action = yield* actionOf(settings, route, form.fields)
   const rows = yield* Effect.catchTag(
     unpacker.rows,
     "NotGzip",
     () => reject(settings, 400, `The file '${form.fileName}' is not in GZIP format.`)
   )
-  return { fileName: form.fileName, rows }
+  return { action, fileName: form.fileName, rows }
 })
 
-const requireFields = (
+/** What the path and the fields ask for together. Without an action, it is an overwrite. */
+const actionOf = Effect.fnUntraced(function*(
   settings: SimulatorOptions.Settings,
-  { action, project, table }: Route.UploadRoute,
+  { action, force, project, table }: Route.UploadRoute,
   fields: ReadonlyMap<string, string>
-) => {
-  const force = fields.get("force")
+): Effect.fn.Return<TableStore.Action, Rejected> {
+  const forced = fields.get("force")
   const wanted = fields.get("action")
-  if (force !== undefined && force !== "true" && force !== "false") {
-    return reject(settings, 400, `The field force is '${force}'. Ought to be 'true' or 'false'.`)
+  if (forced !== undefined && forced !== "true" && forced !== "false") {
+    return yield* reject(settings, 400, `The field force is '${forced}'. Ought to be 'true' or 'false'.`)
   }
-  if (wanted !== undefined && wanted !== action) {
-    return reject(settings, 400, `The field action is '${wanted}', but the path says '${action}'.`)
+  if (wanted !== undefined && wanted !== "overwrite" && wanted !== "append") {
+    return yield* reject(settings, 400, `Unknown action '${wanted}'. Ought to be 'overwrite' or 'append'.`)
   }
-  return lists(settings.checkedOut, project, table) && force !== "true"
-    ? reject(settings, 409, `The table '${table}' is checked out. Send force=true to upload all the same.`)
-    : Effect.void
-}
+  if (wanted !== undefined && action !== undefined && wanted !== action) {
+    return yield* reject(settings, 400, `The field action is '${wanted}', but the path says '${action}'.`)
+  }
+  if (lists(settings.checkedOut, project, table) && !force && forced !== "true") {
+    return yield* reject(
+      settings,
+      409,
+      `The table '${table}' is checked out. Send force=true to upload all the same.`
+    )
+  }
+  return action ?? wanted ?? "overwrite"
+})
+
+// ----- download
+
+const download = Effect.fnUntraced(function*(
+  state: State,
+  connection: Connection.Connection,
+  route: Route.DownloadRoute
+) {
+  const { settings, store } = state
+  const account = yield* authenticate(state, connection)
+  yield* requireDomain(settings, account, route.domain)
+  yield* requireEnvironment(settings, account, connection.header("apptio-current-environment"))
+  yield* requirePermission(settings, account, "AccessDev")
+  if (!Period.isValid(route.period)) return yield* reject(settings, 400, Period.complaint(route.period))
+  const files = store.content(route)
+  if (files === undefined) {
+    return yield* reject(settings, 404, tableProblem(settings, route) ?? `Table not found: '${route.table}'.`)
+  }
+  if (files === "dropped") {
+    return yield* reject(
+      settings,
+      501,
+      `The simulator keeps the last ${settings.keptBytes} bytes for downloads, and those of this table are not among them.`
+    )
+  }
+  return {
+    status: 200,
+    headers: { "content-type": "text/tab-separated-values;charset=UTF-8" },
+    body: Tsv.ofFiles(files)
+  }
+})

@@ -4,7 +4,7 @@ import type * as SimulatorOptions from "../SimulatorOptions.ts"
 export interface Response {
   readonly status: number
   readonly headers: { readonly [name: string]: string | ReadonlyArray<string> }
-  readonly body: string
+  readonly body: string | Uint8Array
 }
 
 export const json = (status: number, body: unknown, headers?: Response["headers"]): Response => ({

@@ -5,16 +5,30 @@ export type Route =
   | { readonly operation: "login" }
   | { readonly operation: "environment"; readonly domain: string; readonly name: string }
   | UploadRoute
+  | DownloadRoute
   | UploaderRoute
   | { readonly operation: "other"; readonly status: number; readonly message: string; readonly allow?: string }
 
-export interface UploadRoute {
-  readonly operation: "upload"
+interface TableRoute {
   readonly domain: string
   readonly project: string
   readonly table: string
   readonly period: string
-  readonly action: "overwrite" | "append"
+}
+
+/**
+ * - `action`: absent if the path has none; then the form may name one, and otherwise it is an overwrite.
+ * - `force`: whether the path ends in `force`.
+ */
+export interface UploadRoute extends TableRoute {
+  readonly operation: "upload"
+  readonly action: "overwrite" | "append" | undefined
+  readonly force: boolean
+}
+
+/** The rows of a table and period, as TSV. */
+export interface DownloadRoute extends TableRoute {
+  readonly operation: "download"
 }
 
 /** A call to the uploader service. */
@@ -44,10 +58,13 @@ export const parse = (method: string, path: string): Route => {
   if (first === "api" && rest[0] === "environment") return named(rest.slice(1), method)
   if (below === "biit/api/v1") return tableUpload(method, rest.slice(2))
   if (below === "uls/api/v1") return uploader(method, rest.slice(2))
+  if (first === "uls" && rest[0] === "v1") return uploader(method, rest.slice(1))
   if (below === "biit/api/v2") {
     const [domains, domain, projects, project, tables, table, dates, ...tail] = rest.slice(2)
     if (domains === "domains" && projects === "projects" && tables === "tables" && dates === "dates") {
-      return tableUpload(method, [domain ?? "", project ?? "", table ?? "", ...tail])
+      // As the vendor's example writes them.
+      const spaced = [project, table].map((name = "") => name.replaceAll("+", " "))
+      return tableUpload(method, [domain ?? "", ...spaced, ...tail], true)
     }
     return wrongApi
   }
@@ -87,21 +104,25 @@ const named = (segments: ReadonlyArray<string>, method: string): Route => {
   return only("GET", method, { operation: "environment", domain, name })
 }
 
-const tableUpload = (method: string, segments: ReadonlyArray<string>): Route => {
+const tableUpload = (method: string, segments: ReadonlyArray<string>, readable = false): Route => {
   const names = decodeAll(segments)
-  const [domain, project, table, period, action, ...more] = names ?? []
+  const [domain, project, table, period, last, ...more] = names ?? []
   if (
-    domain === undefined || project === undefined || table === undefined || period === undefined ||
-    action === undefined || more.length > 0
+    domain === undefined || project === undefined || table === undefined || period === undefined || more.length > 0
   ) return wrongApi
-  if (action !== "overwrite" && action !== "append") {
+  const place = { domain, project, table, period }
+  if (readable && last === undefined && (method === "GET" || period.endsWith(".tsv"))) {
+    return only("GET", method, { operation: "download", ...place, period: period.replace(/\.tsv$/, "") }, "GET, POST")
+  }
+  if (last !== undefined && last !== "overwrite" && last !== "append" && last !== "force") {
     return {
       operation: "other",
       status: 400,
-      message: `Unknown action '${action}'. Ought to be 'overwrite' or 'append'.`
+      message: `Unknown action '${last}'. Ought to be 'overwrite' or 'append'.`
     }
   }
-  return only("POST", method, { operation: "upload", domain, project, table, period, action })
+  const force = last === "force"
+  return only("POST", method, { operation: "upload", ...place, action: force ? undefined : last, force })
 }
 
 /** The segments, decoded once; undefined if one is empty, a dot segment, or not decodable. */

@@ -48,7 +48,7 @@ export const make = Effect.fnUntraced(function*(
     settings,
     faults: FaultPlan.make(settings.faults, faults),
     tokens: TokenRegistry.make(settings.tokenLifetime, tokens),
-    store: TableStore.make(settings.concurrentWrites),
+    store: TableStore.make(settings),
     uploader: UploaderStore.make(() => `id-${(ids.nextIntUnsafe() >>> 0).toString(16).padStart(8, "0")}`),
     counters: { logins: 0, environmentLookups: 0, requests: 0 },
     failedLogins: new Map(),

@@ -1,5 +1,5 @@
 /**
- * The stored uploads: only digests and counts, not the bytes.
+ * The stored uploads: digests and counts, and of the last ones the bytes, for downloads.
  *
  * A table's md5 is of all its bytes. An append continues from a copy of the table's unfinished hash, so appends to one
  * table take turns while their bodies are read.
@@ -12,13 +12,19 @@ import { createHash, type Hash } from "node:crypto"
 import type * as SimulatorOptions from "../SimulatorOptions.ts"
 import type * as SimulatorState from "../SimulatorState.ts"
 
-export interface Target {
+export interface Place {
   readonly domain: string
   readonly project: string
   readonly table: string
   readonly period: string
-  readonly action: "overwrite" | "append"
 }
+
+/** `action`: absent if the request has not named it yet. */
+export interface Target extends Place {
+  readonly action: Action | undefined
+}
+
+export type Action = "overwrite" | "append"
 
 /** One upload while it arrives. */
 export interface Write {
@@ -32,10 +38,17 @@ export interface Write {
 }
 
 export interface CommittedFile {
+  readonly action: Action
   readonly fileName: string
   readonly rows: number
   /** Epoch milliseconds. */
   readonly storedAt: number
+}
+
+/** One upload that is part of a table. */
+export interface KeptFile {
+  readonly fileName: string
+  readonly bytes: Uint8Array
 }
 
 export class Busy extends Data.TaggedError("Busy")<{}> {}
@@ -44,12 +57,35 @@ export interface TableStore {
   readonly write: (target: Target) => Effect.Effect<Write, Busy, Scope.Scope>
   readonly uploads: () => ReadonlyArray<SimulatorState.StoredUpload>
   readonly tables: () => { readonly [key: string]: SimulatorState.StoredTable }
+  /** The files that a table consists of. `undefined` if there is no such table; `dropped` if their bytes were not kept. */
+  readonly content: (place: Place) => ReadonlyArray<KeptFile> | "dropped" | undefined
 }
 
-export const make = (mode: SimulatorOptions.Settings["concurrentWrites"]): TableStore => {
+export const make = (
+  { concurrentWrites: mode, keptBytes }: Pick<SimulatorOptions.Settings, "concurrentWrites" | "keptBytes">
+): TableStore => {
   const uploads: Array<SimulatorState.StoredUpload> = []
   const tables = new Map<string, StoredContent>()
   const locks = new Map<string, Semaphore.Semaphore>()
+
+  // In the order of storing.
+  const kept = new Map<string, ReadonlyArray<KeptFile>>()
+  let keptSum = 0
+
+  const drop = (key: string) => {
+    for (const { bytes } of kept.get(key) ?? []) keptSum -= bytes.length
+    kept.delete(key)
+  }
+  const keep = (key: string, files: ReadonlyArray<KeptFile> | undefined) => {
+    drop(key)
+    if (files === undefined) return
+    kept.set(key, files)
+    for (const { bytes } of files) keptSum += bytes.length
+    for (const oldest of kept.keys()) {
+      if (keptSum <= keptBytes) return
+      drop(oldest)
+    }
+  }
 
   const lockOf = (key: string): Semaphore.Semaphore => {
     const found = locks.get(key)
@@ -63,7 +99,7 @@ export const make = (mode: SimulatorOptions.Settings["concurrentWrites"]): Table
     // The record shows keys without the domain, but tables of two domains are two tables.
     const key = keyOf(target)
     const lock = lockOf(key)
-    const holds = mode === "reject" || (mode === "serialize" && target.action === "append")
+    const holds = mode === "reject" || (mode === "serialize" && target.action !== "overwrite")
     if (mode === "reject") {
       yield* Effect.acquireRelease(
         Effect.filterOrFail(lock.takeIfAvailable(1), (taken) => taken, () => new Busy()),
@@ -74,21 +110,26 @@ export const make = (mode: SimulatorOptions.Settings["concurrentWrites"]): Table
     }
 
     const base = tables.get(key)
-    const appended = target.action === "append" ? base : undefined
+    const keptBase = base === undefined ? [] : kept.get(key)
+    let pieces: Array<Uint8Array> | undefined = []
+    const mayAppend = target.action !== "overwrite"
     const file = createHash("md5")
     const sha256 = createHash("sha256")
-    const whole = appended?.hash.copy()
+    const whole = mayAppend ? base?.hash.copy() : undefined
     let bytes = 0
 
-    const store = ({ fileName, rows, storedAt }: CommittedFile) => {
+    const store = ({ action, fileName, rows, storedAt }: CommittedFile) => {
       const before = tables.get(key)
-      const { domain, project, table, period, action } = target
+      const { domain, project, table, period } = target
+      const appended = action === "append" ? base : undefined
       tables.set(key, {
         bytes: bytes + (appended?.bytes ?? 0),
         rows: rows + (appended?.rows ?? 0),
         versions: (before?.versions ?? 0) + 1,
-        hash: whole ?? file
+        hash: appended === undefined ? file : whole ?? file
       })
+      const earlier = action === "append" ? keptBase : []
+      keep(key, pieces && earlier && [...earlier, { fileName, bytes: Buffer.concat(pieces) }])
       uploads.push({
         domain,
         project,
@@ -110,6 +151,8 @@ export const make = (mode: SimulatorOptions.Settings["concurrentWrites"]): Table
         file.update(chunk)
         sha256.update(chunk)
         whole?.update(chunk)
+        if (bytes > keptBytes) pieces = undefined
+        else pieces?.push(chunk)
       },
       received: () => ({ md5: hex(file), sha256: hex(sha256), bytes }),
       commit: (committed) => {
@@ -124,6 +167,10 @@ export const make = (mode: SimulatorOptions.Settings["concurrentWrites"]): Table
   return {
     write,
     uploads: () => uploads.slice(),
+    content: (place) => {
+      const key = keyOf(place)
+      return tables.has(key) ? kept.get(key) ?? "dropped" : undefined
+    },
     tables: () =>
       Object.fromEntries(
         Array.from(tables, ([key, { bytes, hash, rows, versions }]) => [
@@ -142,7 +189,7 @@ interface StoredContent {
   readonly hash: Hash
 }
 
-const keyOf = ({ domain, period, project, table }: Target): string =>
+const keyOf = ({ domain, period, project, table }: Place): string =>
   `${encodeURIComponent(domain)}\n${project}/${table}/${period}`
 
 const hex = (hash: Hash): string => hash.copy().digest("hex")

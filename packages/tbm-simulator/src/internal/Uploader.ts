@@ -258,10 +258,16 @@ const Target = Schema.Struct({
   host: Schema.NonEmptyString,
   project: Schema.NonEmptyString,
   format: Schema.optionalKey(Schema.String),
+  source: Schema.optionalKey(Schema.Literals(["s3", "S3"])),
+  category: Schema.optionalKey(Schema.String),
+  branch: Schema.optionalKey(Schema.String),
   overwrite: Flag,
-  autoCheckin: Schema.optionalKey(Flag)
+  autoCheckin: Schema.optionalKey(Flag),
+  autoCheckIn: Schema.optionalKey(Flag)
 })
 type Target = typeof Target.Type
+// The vendor's pages have both spellings.
+const autoCheckin = (target: Target): string => String(target.autoCheckin ?? target.autoCheckIn)
 const decodeProcess = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({
   metadata: Target,
   uploadIds: Schema.NonEmptyArray(Schema.String),
@@ -282,9 +288,8 @@ const startProcess = Effect.fnUntraced(function*(call: Call) {
       return yield* bad(`The upload '${uploadId}' does not exist or is not finalized.`)
     }
     const target = uploadTargetMapping[uploadId] ?? metadata
-    const consistent = (["host", "domain", "project", "autoCheckin"] as const).every((field) =>
-      String(target[field]) === String(metadata[field])
-    )
+    const consistent = (["host", "domain", "project"] as const).every((field) => target[field] === metadata[field]) &&
+      autoCheckin(target) === autoCheckin(metadata)
     if (!consistent) return yield* bad("The host, domain, project and autoCheckin must be consistent.")
     yield* requireDomain(settings, account, target.domain)
     if (!Period.isValid(target.period)) return yield* bad(Period.complaint(target.period))
@@ -360,7 +365,7 @@ const store = ({ settings, store }: State, session: Session, target: Target): Ef
       })
     }
     const rows = yield* unpacker.rows
-    yield* write.commit({ fileName, rows, storedAt: yield* Clock.currentTimeMillis })
+    yield* write.commit({ action, fileName, rows, storedAt: yield* Clock.currentTimeMillis })
     return undefined
   })).pipe(
     Effect.catchTags({
