@@ -4,6 +4,7 @@
  * | status | meaning | what a script may do |
  * | --- | --- | --- |
  * | 0 | done | continue |
+ * | 1 | `status`: uploads have failed | look why, then run the batch again |
  * | 64 | wrong usage or configuration | fix the call |
  * | 65 | the API rejected the request, or stored something else | fix the request |
  * | 66 | input cannot be read | fix the file |
@@ -24,6 +25,11 @@ import * as ErrorName from "@effect-resilience/kernel/ErrorName"
  * @since 0.1.0
  */
 export const done = 0
+/**
+ * @category constants
+ * @since 0.1.0
+ */
+export const uploadsFailed = 1
 /**
  * @category constants
  * @since 0.1.0
@@ -108,7 +114,7 @@ export const of = (error: unknown): number => {
 /**
  * The gravest of several statuses: the one that needs the most work by a person. The order is: a bug, an unknown outcome,
  * credentials, wrong usage, a rejected request, unreadable input, output that cannot be written, a service that is
- * unavailable, an interruption.
+ * unavailable, uploads that have failed, an interruption.
  *
  * @category combinators
  * @since 0.1.0
@@ -122,6 +128,7 @@ export const gravest = (statuses: Iterable<number>): number => {
 const byGravity = [
   done,
   interrupted,
+  uploadsFailed,
   unavailable,
   cannotWrite,
   noInput,

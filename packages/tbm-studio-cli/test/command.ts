@@ -15,6 +15,8 @@ export interface Ended {
 
 export interface Running {
   readonly kill: (signal: NodeJS.Signals) => void
+  /** What it has printed so far. */
+  readonly output: Effect.Effect<Pick<Ended, "stdout" | "stderr">>
   readonly ended: Effect.Effect<Ended>
 }
 
@@ -56,6 +58,7 @@ export const start = (
       })
       return {
         kill: (signal) => child.kill(signal),
+        output: Effect.sync(() => ({ ...output })),
         ended: Effect.callback((resume) => {
           const done = () => resume(Effect.succeed({ status: child.exitCode, ...output }))
           if (status === undefined) child.once("close", done)

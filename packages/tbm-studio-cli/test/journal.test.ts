@@ -264,7 +264,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         assert.deepStrictEqual([stopped.status, statuses(stopped)], [130, ["failed", "notStarted"]])
         assert.strictEqual(JSON.parse(stopped.stdout).error.tag, "Interrupted")
         const entries = yield* run("status", manifest, "--json")
-        assert.deepStrictEqual([entries.status, states(entries)], [0, ["started"]])
+        assert.deepStrictEqual([entries.status, states(entries)], [130, ["started"]])
       }))
 
     it.effect("TBM_TOKEN_CACHE=file: one login for all commands, and no secret in the file", () =>

@@ -32,7 +32,8 @@ const calls: ReadonlyArray<readonly [args: ReadonlyArray<string>, status: number
   [["batch", "m.csv", "--dry-run", "--json"], 0, "batch"],
   [["batch", "m.csv", "--json"], 65, "batch"],
   [["batch", "none.csv", "--json"], 66, "batch"],
-  [["status", "m.csv", "--json"], 0, "status"],
+  [["status", "m.csv", "--json"], 1, "status"],
+  [["status", "m.csv", "--watch", "--json"], 1, "status"],
   [["status", "none.csv", "--json"], 66, "failed"],
   [["adopt", "m.csv", "--json"], 0, "adopt"],
   [["explain", "aws", "--samples", "10", "--json"], 0, "explain"]

@@ -1,4 +1,5 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as ErrorName from "@effect-resilience/kernel/ErrorName"
 import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import * as Journal from "@effect-resilience/upload/Journal"
 import * as SqlJournal from "@effect-resilience/upload/SqlJournal"
@@ -34,9 +35,48 @@ export const beside = Effect.fnUntraced(function*(manifest: string) {
 
 const extension = ".journal.sqlite"
 
-/** Opens an existing journal to read it. If a process died while writing it, the files beside it stay there. */
+/** The journal that a person names: by its manifest, or by itself. */
+export const find = Effect.fnUntraced(function*(file: string) {
+  const path = yield* beside(file)
+  if (yield* isThere(path)) return path
+  const isJournal = (yield* FileSystem.FileSystem).stream(file, { bytesToRead: 16 }).pipe(
+    Stream.decodeText(),
+    Stream.mkString,
+    Effect.map((head) => head.startsWith("SQLite format 3"))
+  )
+  if (yield* Effect.orElseSucceed(isJournal, () => false)) return file
+  return yield* new InvalidInput({ message: `${file} is not a journal, and there is none beside it.` })
+})
+
+/**
+ * Opens an existing journal to read it. If a process died while writing it, the files beside it stay there. If nothing can be
+ * written beside it, for example on a read-only file system, a copy of it is read.
+ */
 export const layer = (path: string) =>
-  Layer.unwrap(Effect.map(locate(path), ({ leftOpen, real }) => open(real, { readOnly: leftOpen })))
+  Layer.unwrap(Effect.map(locate(path), ({ leftOpen, real }) =>
+    Layer.effectContext(
+      Effect.catch(
+        Layer.build(open(real, { readOnly: leftOpen })),
+        (error) =>
+          Effect.flatMap(copied(real), (copy) => copy === undefined ? Effect.fail(error) : Layer.build(open(copy)))
+      )
+    )))
+
+// SQLite reads a journal only if it can write the files beside it, or if a process has them open.
+const copied = (path: string) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const paths = yield* Path.Path
+    const isWritable = fs.access(paths.dirname(path), { writable: true })
+    if (yield* Effect.isSuccess(isWritable)) return undefined
+    const copy = paths.join(yield* fs.makeTempDirectoryScoped({ prefix: "tbm-studio-" }), paths.basename(path))
+    for (const suffix of ["", "-wal"]) {
+      if (suffix === "" || (yield* isThere(path + suffix))) {
+        yield* fs.writeFile(copy + suffix, yield* fs.readFile(path + suffix))
+      }
+    }
+    return copy
+  }).pipe(Effect.orElseSucceed(() => undefined))
 
 /** Opens a journal as `layerExclusive` does, to read it without a lock. */
 export const layerUnused = (path: string, options: { readonly incomplete: boolean }) =>
@@ -265,6 +305,7 @@ const cannotBeOpened = Effect.fnUntraced(function*(
   { isNew = false }: { readonly isNew?: boolean | undefined } = {}
 ): Effect.fn.Return<never, Unusable, FileSystem.FileSystem | Path.Path> {
   if (isDamage(error)) return yield* damaged(path)
+  if (isForeign(error)) return yield* foreign(path)
   if (error instanceof Journal.JournalError && error.cause instanceof SqlJournal.OutdatedJournal) {
     return yield* new InvalidInput({
       message:
@@ -309,6 +350,21 @@ const hasCause = (error: unknown, test: (error: object) => boolean, depth = 0): 
 const isDamage = (error: unknown): boolean =>
   hasCause(error, (cause) => Predicate.hasProperty(cause, "errcode") && (cause.errcode === 11 || cause.errcode === 26))
 
+// Someone or something else wrote a row that no build of this command writes, or changed the tables (SQLite's error code 1).
+const isForeign = (error: unknown): boolean =>
+  hasCause(
+    error,
+    (cause) =>
+      ErrorName.tagOf(cause) === "MalformedEntry" || (Predicate.hasProperty(cause, "errcode") && cause.errcode === 1)
+  )
+
+const foreign = (path: string) =>
+  new InvalidInput({
+    message:
+      `The journal ${path} has a record that this tbm-studio cannot read: another program or a later version has ` +
+      `changed it. Nothing is sent as long as it is there. ${restore}`
+  })
+
 // SQLite's error codes for a disk that fails to read or write, and for a full one. The lowest byte is the kind.
 const isOfDisk = (error: unknown): boolean =>
   hasCause(error, (cause) =>
@@ -320,7 +376,11 @@ const diskCodes: ReadonlySet<unknown> = new Set(["EDQUOT", "EFBIG", "EIO", "ENOS
 
 /** The error of a command whose journal failed. */
 export const failure = (path: string, error: Journal.JournalError): InvalidInput | JournalFailed =>
-  isDamage(error) ? damaged(path) : new JournalFailed({ path, operation: error.operation, why: error.why })
+  isDamage(error)
+    ? damaged(path)
+    : isForeign(error)
+    ? foreign(path)
+    : new JournalFailed({ path, operation: error.operation, why: error.why })
 
 /** The journal cannot be read or written while a batch runs. */
 export class JournalFailed extends Data.TaggedError("JournalError")<{

@@ -2,12 +2,12 @@ import * as Flag from "effect/cli/Flag"
 import * as textTable from "./textTable.ts"
 
 /** The most uploads that are listed one by one. Of more, only those that need attention are. */
-const most = 25
+const usualMost = 25
 
 /** The flag of the commands that list uploads. */
 export const all = Flag.Boolean("all").pipe(
   Flag.withDescription(
-    `List every upload (default: of more than ${most} uploads, those that need attention)`
+    `List every upload (default: of more than ${usualMost} uploads, those that need attention)`
   ),
   Flag.withDefault(false)
 )
@@ -15,13 +15,15 @@ export const all = Flag.Boolean("all").pipe(
 /**
  * A table of uploads with an empty line below, and a line that counts those that are not listed.
  *
+ * - `most`: how many are listed one by one.
  * - `attention`: why an upload needs attention, as an index of what comes first; -1 if it needs none.
  */
 export const uploads = <Row>(
   rows: ReadonlyArray<Row>,
-  { all, attention, width }: {
+  { all, attention, most = usualMost, width }: {
     readonly all: boolean
     readonly attention: (row: Row) => number
+    readonly most?: number
     readonly width: number
   },
   columns: ReadonlyArray<textTable.Column<Row>>

@@ -4,91 +4,151 @@ import * as UploadPlan from "@effect-resilience/upload/UploadPlan"
 import * as Arr from "effect/Array"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as ExitStatus from "../../ExitStatus.ts"
-import { printOutput } from "../commandOutput.ts"
+import { type CommandOutput, onEarlyEnd, printOutput, withEnd } from "../commandOutput.ts"
 import * as journalFile from "../journalFile.ts"
 import * as listing from "../listing.ts"
+import * as LiveRegion from "../liveRegion.ts"
+import type * as Output from "../output.ts"
 import * as Place from "../place.ts"
 import { tail } from "../report.ts"
 import { InvalidInput } from "../runtime.ts"
+import type * as textTable from "../textTable.ts"
+import { clip } from "../textWidth.ts"
 import * as units from "../units.ts"
 
 const flags = {
   file: Argument.String("file").pipe(Argument.withDescription("A manifest that was uploaded, or its journal")),
-  all: listing.all
+  all: listing.all,
+  watch: Flag.Boolean("watch").pipe(
+    Flag.withDescription("While a batch is running, show how far it is, until it ends or you press Ctrl-C"),
+    Flag.withDefault(false)
+  )
 }
 
-export const status = Command.make("status", flags, ({ all, file }) =>
+export const status = Command.make("status", flags, ({ all, file, watch }) =>
   Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    const beside = yield* journalFile.beside(file)
-    const path = (yield* Effect.orElseSucceed(fs.exists(beside), () => false)) ? beside : file
-    if (path === file && !(yield* Effect.orElseSucceed(isSqlite(fs, path), () => false))) {
-      return yield* new InvalidInput({ message: `${file} is not a journal, and there is none beside it.` })
-    }
-    const { doubts, endangered, entries } = yield* read.pipe(
-      Effect.mapError((error) => error instanceof Journal.JournalError ? journalFile.failure(path, error) : error),
-      Effect.provide(journalFile.layer(path))
-    )
-    const count = (state: Journal.State) => entries.filter((entry) => entry.state === state).length
-    const running = yield* journalFile.isInUse(path)
-    const unknown = running ? doubts.filter(({ state }) => state !== "started") : doubts
-    const text = (width: number) => {
-      const { more, table } = listing.uploads(
-        entries,
-        { all, attention: ({ state }) => attention.indexOf(state), width },
-        [
-          {
-            title: "Table",
-            least: 28,
-            cell: ({ period, project, table }) => `${project} / ${table} / ${period}`,
-            tail
-          },
-          { title: "Action", dispensable: 3, cell: ({ action }) => action },
-          { title: "State", cell: ({ state }) => state },
-          { title: "Attempts", align: "right", dispensable: 5, cell: ({ attempts }) => String(attempts) },
-          {
-            title: "Size",
-            align: "right",
-            dispensable: 2,
-            cell: ({ bytes }) => bytes === null ? "" : units.bytes(bytes)
-          },
-          { title: "md5", dispensable: 6, cell: ({ verified }) => verified ? "verified" : "" },
-          { title: "When (UTC)", dispensable: 4, cell: ({ at }) => at.slice(0, 16).replace("T", " ") },
-          { title: "File", dispensable: 1, least: 12, cell: ({ file }) => file }
-        ]
-      )
-      return [
-        ...table,
-        ["uploaded" as const, ...attention].filter((state) => count(state) > 0)
-          .map((state) => `${count(state)} ${state}`).join(" · "),
-        ...entries.flatMap(({ file, note }) => note === null ? [] : [`${file}: ${note}`]),
-        ...more,
-        ...(running
-          ? ["", "A batch is running."]
-          : [
-            ...journalFile.advice(unknown.map(() => ({ action: "append", status: "unknown" }))),
-            ...journalFile.adviceOnOverwrites(endangered.length)
-          ])
-      ]
-    }
-    return {
-      json: { journal: path, items: entries },
-      text,
-      exitStatus: unknown.length > 0 ? ExitStatus.outcomeUnknown : ExitStatus.done
-    }
+    const path = yield* journalFile.find(file)
+    const outputOf = (state: State): CommandOutput => ({
+      json: { journal: path, items: state.entries },
+      text: (width) => report(state, { all, width }),
+      exitStatus: exitOf(state)
+    })
+    if (!watch) return outputOf(yield* stateOf(path))
+    return outputOf(yield* watching(path, outputOf))
   }).pipe(printOutput)).pipe(
     Command.withDescription("Show what a batch has uploaded so far, from its journal"),
-    Command.withExamples([{ command: "tbm-studio status january.csv", description: "How far did January get?" }])
+    Command.withExamples([
+      { command: "tbm-studio status january.csv", description: "How far did January get?" },
+      { command: "tbm-studio status january.csv --watch", description: "Follow a batch that runs elsewhere" }
+    ])
   )
+
+type State = Effect.Success<ReturnType<typeof stateOf>>
+
+const stateOf = Effect.fnUntraced(function*(path: string) {
+  const state = yield* read.pipe(
+    Effect.mapError((error) => error instanceof Journal.JournalError ? journalFile.failure(path, error) : error),
+    Effect.provide(journalFile.layer(path))
+  )
+  const running = yield* journalFile.isInUse(path)
+  return { ...state, running, doubts: running ? state.doubts.filter(({ state }) => state !== "started") : state.doubts }
+})
+
+const exitOf = ({ doubts, left, running }: State): number =>
+  ExitStatus.gravest([
+    doubts.length > 0 ? ExitStatus.outcomeUnknown : ExitStatus.done,
+    left.some(({ state }) => state === "failed" || state === "unknown") ? ExitStatus.uploadsFailed : ExitStatus.done,
+    left.length > 0 && !running ? ExitStatus.interrupted : ExitStatus.done
+  ])
+
+/** Shows the state while a batch is running, and returns the last one. */
+const watching = Effect.fnUntraced(function*(path: string, outputOf: (state: State) => CommandOutput) {
+  const region = yield* LiveRegion.make
+  let state = yield* stateOf(path)
+  yield* onEarlyEnd((end) => withEnd(outputOf(state), end))
+  let printed = ""
+  const show = Effect.suspend(() => {
+    const line = countsOf(state.entries)
+    if (region.isTerminal) return region.draw((window) => view(state, window))
+    if (line === printed) return Effect.void
+    printed = line
+    return region.print([line])
+  })
+  // The window may change more often than the journal is read.
+  const shown = Effect.repeat(show, Schedule.upTo(Schedule.spaced("200 millis"), { duration: "1 second" }))
+  yield* region.clearAfter(Effect.gen(function*() {
+    while (state.running) {
+      yield* shown
+      state = yield* stateOf(path)
+    }
+  }))
+  return state
+})
+
+const view = ({ entries }: State, { columns: width, rows }: Output.Window): ReadonlyArray<string> => {
+  // A header, a rule, an empty line and the counts; one row stays for what was printed last.
+  const most = rows - 5
+  const { table } = most < 1
+    ? { table: [] }
+    : listing.uploads(entries, { all: false, attention: attentionOf, most, width: width - 1 }, columns)
+  return [...table, clip(countsOf(entries), width - 1)]
+}
+
+const report = (
+  { doubts, endangered, entries, left, running }: State,
+  { all, width }: { readonly all: boolean; readonly width: number }
+): ReadonlyArray<string> => {
+  const { more, table } = listing.uploads(entries, { all, attention: attentionOf, width }, columns)
+  return [
+    ...table,
+    countsOf(entries),
+    ...entries.flatMap(({ file, note }) => note === null ? [] : [`${file}: ${note}`]),
+    ...more,
+    ...(running
+      ? ["", "A batch is running."]
+      : [
+        ...(left.length === 0 ? [] : [
+          "",
+          `${units.plural(left.length, "upload")} did not succeed. Run the batch again to send ${
+            left.length === 1 ? "it" : "them"
+          }.`
+        ]),
+        ...journalFile.advice(doubts.map(() => ({ action: "append", status: "unknown" }))),
+        ...journalFile.adviceOnOverwrites(endangered.length)
+      ])
+  ]
+}
+
+type Entry = State["entries"][number]
+
+const columns: ReadonlyArray<textTable.Column<Entry>> = [
+  { title: "Table", least: 28, cell: ({ period, project, table }) => `${project} / ${table} / ${period}`, tail },
+  { title: "Action", dispensable: 3, cell: ({ action }) => action },
+  { title: "State", cell: ({ state }) => state },
+  { title: "Attempts", align: "right", dispensable: 5, cell: ({ attempts }) => String(attempts) },
+  { title: "Size", align: "right", dispensable: 2, cell: ({ bytes }) => bytes === null ? "" : units.bytes(bytes) },
+  { title: "md5", dispensable: 6, cell: ({ verified }) => verified ? "verified" : "" },
+  { title: "When (UTC)", dispensable: 4, cell: ({ at }) => at.slice(0, 16).replace("T", " ") },
+  { title: "File", dispensable: 1, least: 12, cell: ({ file }) => file }
+]
 
 // The gravest first.
 const attention: ReadonlyArray<Journal.State> = ["failed", "unknown", "started", "retrying", "waiting"]
+
+const attentionOf = ({ state }: Entry): number => attention.indexOf(state)
+
+const countsOf = (entries: ReadonlyArray<Entry>): string => {
+  const count = (state: Journal.State) => entries.filter((entry) => entry.state === state).length
+  return ["uploaded" as const, ...attention].filter((state) => count(state) > 0)
+    .map((state) => `${count(state)} ${state}`).join(" · ")
+}
 
 const read = Effect.gen(function*() {
   const journal = yield* Journal.Journal
@@ -116,16 +176,24 @@ const read = Effect.gen(function*() {
       })
   )
   const places = Object.values(Arr.groupBy(history, ({ place }) => place))
-  return { entries, doubts: places.flatMap(UploadPlan.doubts), endangered: places.flatMap(UploadPlan.endangered) }
+  return {
+    entries,
+    doubts: places.flatMap(UploadPlan.doubts),
+    endangered: places.flatMap(UploadPlan.endangered),
+    left: places.flatMap(leftOf)
+  }
 })
+
+/** The uploads to a place that did not succeed, and that the next run sends. A person decides about the others. */
+const leftOf = (history: ReadonlyArray<Journal.Entry>): ReadonlyArray<Journal.Entry> =>
+  history.filter(({ action, name, ordinal, state }) =>
+    state !== "uploaded" && (action === "replace" || state === "failed" || state === "waiting") &&
+    !history.some((later) =>
+      later.ordinal > ordinal &&
+      ((later.name === name && later.action === action) || (later.action === "replace" && later.state === "uploaded"))
+    )
+  )
 
 const notOurs = new InvalidInput({
   message: "The journal has entries of another program, or of another version of tbm-studio."
 })
-
-const isSqlite = (fs: FileSystem.FileSystem, path: string) =>
-  fs.stream(path, { bytesToRead: 16 }).pipe(
-    Stream.decodeText(),
-    Stream.mkString,
-    Effect.map((head) => head.startsWith("SQLite format 3"))
-  )
