@@ -1,0 +1,224 @@
+/**
+ * Draws a simulation as SVG: what callers asked, what was sent, what came back well, the outage, and the states of breakers.
+ *
+ * **Details**
+ *
+ * A pure function from numbers to text, for files, reports and pages. Its colours follow the reader's light or dark theme.
+ *
+ * **Example** (A picture for a report)
+ *
+ * ```ts import.meta.vitest
+ * import { Chart, Lab } from "@effect-resilience/lab"
+ *
+ * const { seconds } = Lab.simulate({
+ *   duration: "1 minute",
+ *   arrivals: { open: { perSecond: 50 } },
+ *   server: { workers: 20, serviceTime: { exponential: "100 millis" } },
+ *   outages: [{ from: "20 seconds", for: "10 seconds", fault: "down" }]
+ * })
+ * const svg = Chart.svg({ title: "No policy", seconds, capacity: 200, outages: [{ from: 20, to: 30 }] })
+ * svg.startsWith("<svg") // => true
+ * ```
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * What is drawn.
+ *
+ * - `title`: what the picture is called, also by screen readers; `summary`: what it shows, in a sentence.
+ * - `seconds`: the numbers of each second.
+ * - `capacity`: requests that the server can serve in a second; a line where it is given.
+ * - `outages`: in seconds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Data {
+  readonly title: string
+  readonly summary?: string | undefined
+  readonly seconds: ReadonlyArray<Second>
+  readonly capacity?: number | undefined
+  readonly outages?: ReadonlyArray<{ readonly from: number; readonly to: number }> | undefined
+}
+
+/**
+ * The numbers of a second that are drawn.
+ *
+ * - `offered`: calls that began; `sent`: requests; `good`: those of the calls that ended well.
+ * - `open`: the share of processes whose breaker is not closed, from 0 to 1, where there are breakers.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Second {
+  readonly offered: number
+  readonly sent: number
+  readonly good: number
+  readonly open?: number | undefined
+}
+
+/**
+ * How it is drawn.
+ *
+ * - `width`: in pixels, at least 240; default 720.
+ * - `top`: the number at the upper end of the axis, where pictures are to be compared; default is the largest of the picture's own.
+ * - `theme`: `"light"` or `"dark"`; by default the reader's.
+ * - `style`: `false` leaves the colours out, for a page that has `Chart.style` among its own.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly width?: number | undefined
+  readonly top?: number | undefined
+  readonly theme?: "light" | "dark" | undefined
+  readonly style?: boolean | undefined
+}
+
+const light =
+  "--paper:#fff;--ink:#1f2328;--quiet:#59636e;--grid:#d1d9e0;--outage:#f6d5d0;--good:#0a7d5a;--sent:#b8470b;--open:#8250df"
+
+const dark =
+  "--paper:#0d1117;--ink:#f0f6fc;--quiet:#9198a1;--grid:#30363d;--outage:#4a2320;--good:#3fb98f;--sent:#f0883e;--open:#b392f0"
+
+const rules = [
+  ".chart{font:12px system-ui,sans-serif}",
+  ".chart text{fill:var(--quiet)}.chart .name{fill:var(--ink);font-weight:600}",
+  ".chart .paper{fill:var(--paper)}.chart .grid{stroke:var(--grid)}.chart .outage{fill:var(--outage)}",
+  ".chart .good{fill:var(--good);fill-opacity:.25;stroke:var(--good);stroke-width:1.5}",
+  ".chart .sent{fill:none;stroke:var(--sent);stroke-width:1.5}",
+  ".chart .offered{fill:none;stroke:var(--quiet);stroke-dasharray:2 3}",
+  ".chart .capacity{stroke:var(--ink);stroke-dasharray:6 4}",
+  ".chart .open{fill:var(--open)}.chart .ribbon{fill:none;stroke:var(--grid)}"
+].join("")
+
+/**
+ * The colours and lines of pictures that have no style of their own.
+ *
+ * @category drawing
+ * @since 0.1.0
+ */
+export const style: string = `:root{${light}}@media(prefers-color-scheme:dark){:root{${dark}}}${rules}`
+
+const themes = { light: `.chart{${light}}${rules}`, dark: `.chart{${dark}}${rules}` }
+
+const height = 220
+
+const margin = { left: 56, right: 12, top: 26, bottom: 44 }
+
+/**
+ * A picture as SVG. All text in it is escaped.
+ *
+ * @category drawing
+ * @since 0.1.0
+ */
+export const svg = (data: Data, options: Options = {}): string => {
+  const width = Math.max(240, Math.round(options.width ?? 720))
+  const top = options.top ?? highest(data)
+  const right = width - margin.right
+  const bottom = height - margin.bottom
+  const length = Math.max(1, data.seconds.length)
+  const x = (second: number) => round(margin.left + (right - margin.left) * Math.min(second, length) / length)
+  const y = (value: number) => round(bottom - (bottom - margin.top) * Math.min(value, top) / top)
+  const line = (value: (second: Second) => number) =>
+    data.seconds.map((second, index) => `${index === 0 ? "M" : "L"}${x(index + 0.5)} ${y(value(second))}`).join("")
+  const good = line((second) => second.good)
+  const end = x(length - 0.5)
+  const ribbon = data.seconds.some((second) => second.open !== undefined)
+
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="img" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}">`,
+    `<title>${escape(data.title)}</title>`,
+    data.summary === undefined ? "" : `<desc>${escape(data.summary)}</desc>`,
+    options.style === false ? "" : `<style>${options.theme === undefined ? style : themes[options.theme]}</style>`,
+    `<rect class="paper" width="${width}" height="${height}"/>`,
+    ...(data.outages ?? []).map(({ from, to }) =>
+      `<rect class="outage" x="${x(from)}" y="${margin.top}" width="${round(x(to) - x(from))}" height="${
+        bottom - margin.top
+      }"/>`
+    ),
+    ...ticks(top, 4).map((tick) =>
+      `<line class="grid" x1="${margin.left}" x2="${right}" y1="${y(tick)}" y2="${y(tick)}"/>` +
+      `<text x="${margin.left - 6}" y="${round(y(tick) + 4)}" text-anchor="end">${tick.toLocaleString("en-US")}</text>`
+    ),
+    ...ticks(length, Math.max(2, Math.floor(width / 110))).map((tick) =>
+      `<text x="${x(tick)}" y="${bottom + 16}" text-anchor="${tick === length ? "end" : "middle"}">${tick} s</text>`
+    ),
+    `<path class="good" d="${good}L${end} ${y(0)}L${x(0.5)} ${y(0)}Z"/>`,
+    `<path class="offered" d="${line((second) => second.offered)}"/>`,
+    `<path class="sent" d="${line((second) => second.sent)}"/>`,
+    data.capacity === undefined || data.capacity > top ? "" : capacityLine(right, y(data.capacity)),
+    legend(data),
+    ribbon ? ribbonOf(data.seconds, x, bottom + 24, right) : "",
+    "</svg>"
+  ].join("")
+}
+
+const capacityLine = (right: number, y: number): string =>
+  `<line class="capacity" x1="${margin.left}" x2="${right}" y1="${y}" y2="${y}"/>` +
+  `<text class="name" x="${right}" y="${round(y - 4)}" text-anchor="end">capacity</text>`
+
+const legend = ({ outages = [] }: Data): string => {
+  const entries = [["good", "good", 58], ["sent", "sent", 54], ["offered", "asked", 60]] as const
+  let at = margin.left
+  const marks = entries.map(([name, words, width]) => {
+    const mark = `<path class="${name}" d="M${at} 12h14"/><text x="${at + 18}" y="16">${words}</text>`
+    at += width
+    return mark
+  })
+  const outage = `<rect class="outage" x="${at}" y="6" width="14" height="12"/><text x="${
+    at + 18
+  }" y="16">outage</text>`
+  return `${marks.join("")}${outages.length === 0 ? "" : outage}`
+}
+
+/** Neighbours that look alike are one rectangle. */
+const ribbonOf = (
+  seconds: ReadonlyArray<Second>,
+  x: (second: number) => number,
+  y: number,
+  right: number
+): string => {
+  const shades = seconds.map(({ open = 0 }) => Math.round(open * 10) / 10)
+  const parts: Array<string> = []
+  for (let from = 0, to = 1; from < shades.length; from = to++) {
+    const shade = shades[from] ?? 0
+    while (to < shades.length && shades[to] === shade) to++
+    if (shade === 0) continue
+    const width = round(x(to) - x(from))
+    parts.push(`<rect class="open" x="${x(from)}" y="${y}" width="${width}" height="8" fill-opacity="${shade}"/>`)
+  }
+  return `${parts.join("")}<rect class="ribbon" x="${margin.left}" y="${y}" width="${
+    right - margin.left
+  }" height="8"/>` +
+    `<text x="${margin.left - 6}" y="${y + 8}" text-anchor="end">breaker</text>`
+}
+
+const highest = ({ capacity = 0, seconds }: Data): number =>
+  seconds.reduce((most, { offered, sent }) => Math.max(most, offered, sent), Math.max(1, capacity)) * 1.05
+
+/** About so many round numbers from 0 to the end. */
+const ticks = (end: number, count: number): ReadonlyArray<number> => {
+  const rough = end / count
+  const power = 10 ** Math.floor(Math.log10(rough))
+  const step = ([1, 2, 5].find((factor) => factor * power >= rough) ?? 10) * power
+  return Array.from({ length: Math.floor(end / step) + 1 }, (_, index) => Math.round(index * step * 1000) / 1000)
+}
+
+const round = (value: number): number => Math.round(value * 10) / 10
+
+const escapes: { readonly [char: string]: string } = {
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  "\"": "&quot;",
+  "'": "&#39;"
+}
+
+// What XML does not allow is left out: it would make the whole picture unreadable.
+const escape = (text: string): string =>
+  text
+    // oxlint-disable-next-line no-control-regex
+    .replaceAll(/[\u0000-\u0008\u000B\u000C\u000E-\u001F\uFFFE\uFFFF]/g, "")
+    .replaceAll(/[&<>"']/g, (char) => escapes[char] ?? char)
