@@ -1,0 +1,147 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Layer, Option, Predicate, Stream } from "effect"
+import { HttpClient, type HttpClientResponse } from "effect/http"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import { TestClock } from "effect/testing"
+import * as Chaos from "../src/Chaos.ts"
+import * as FakeClient from "../src/FakeClient.ts"
+import * as Fault from "../src/Fault.ts"
+import * as HttpFault from "../src/HttpFault.ts"
+import * as Misbehavior from "../src/Misbehavior.ts"
+import * as RawHttp from "../src/RawHttp.ts"
+import * as RawServer from "../src/RawServer.ts"
+
+const url = "https://api.example.com/fruit?key=s3cret"
+
+/** What a GET of `apples` gives under a fault. */
+const got = <A>(
+  fault: HttpFault.HttpFault,
+  read: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, unknown>
+) =>
+  Effect.gen(function*() {
+    const fake = FakeClient.make([{ headers: { "x-kind": "fruit" }, body: "apples" }])
+    const chaos = yield* HttpFault.make({ seed: 1, faults: [fault] })
+    const exit = yield* Effect.exit(Effect.flatMap(HttpFault.wrap(fake.client, chaos).get(url), read))
+    return { exit, asked: fake.requests.length, struck: (yield* chaos.counts)[fault.name] }
+  })
+
+const text = (response: HttpClientResponse.HttpClientResponse) => response.text
+
+/** The code in the causes of a failure. */
+const codeOf = (exit: Exit.Exit<unknown, unknown>) => {
+  let cause: unknown = Option.getOrUndefined(Exit.findErrorOption(exit))
+  while (Predicate.hasProperty(cause, "cause") && !Predicate.hasProperty(cause, "code")) cause = cause.cause
+  return Predicate.hasProperty(cause, "code") ? cause.code : undefined
+}
+
+describe("HttpFault", () => {
+  it.effect("responds with another status, instead of asking or after it", () =>
+    Effect.gen(function*() {
+      const read = (response: HttpClientResponse.HttpClientResponse) =>
+        Effect.map(response.text, (body) => [response.status, response.headers["retry-after"], body])
+      for (const after of [false, true]) {
+        const fault = HttpFault.status(429, { after, headers: { "Retry-After": "3" }, body: "slow down" })
+        const { asked, exit } = yield* got(fault, read)
+        assert.deepStrictEqual(exit, Exit.succeed([429, "3", "slow down"]))
+        assert.strictEqual(asked, after ? 1 : 0)
+      }
+    }))
+
+  it.effect("changes and removes headers", () =>
+    Effect.gen(function*() {
+      const { exit } = yield* got(HttpFault.headers({ "X-Kind": undefined, "Content-Type": "text/html" }), (response) =>
+        Effect.map(response.text, (body) => [response.headers["x-kind"], response.headers["content-type"], body]))
+      assert.deepStrictEqual(exit, Exit.succeed([undefined, "text/html", "apples"]))
+    }))
+
+  it.effect("ends bodies early, or breaks them off", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual((yield* got(HttpFault.truncate(3), text)).exit, Exit.succeed("app"))
+      assert.deepStrictEqual((yield* got(HttpFault.truncate(0), text)).exit, Exit.succeed(""))
+      assert.deepStrictEqual((yield* got(HttpFault.truncate(100), text)).exit, Exit.succeed("apples"))
+      const parts: Array<string> = []
+      const { exit } = yield* got(HttpFault.breakOff(3), (response) =>
+        Stream.runForEach(Stream.decodeText(response.stream), (part) => Effect.sync(() => parts.push(part))))
+      assert.strictEqual(codeOf(exit), "ECONNRESET")
+      assert.strictEqual(parts.join(""), "app")
+      assert.strictEqual(codeOf((yield* got(HttpFault.breakOff(0), text)).exit), "ECONNRESET")
+    }))
+
+  it.effect("drips a body by the clock", () =>
+    Effect.gen(function*() {
+      const reading = yield* Effect.forkChild(got(HttpFault.drip({ every: "10 seconds", size: 4 }), text))
+      let seconds = 0
+      for (; reading.pollUnsafe() === undefined; seconds++) {
+        yield* TestClock.adjust("1 second")
+        yield* Effect.promise(() => new Promise((resume) => setImmediate(resume)))
+      }
+      assert.deepStrictEqual((yield* Fiber.join(reading)).exit, Exit.succeed("apples"))
+      assert.isAtLeast(seconds, 20)
+    }))
+
+  it.effect("fails as a transport does, instead of asking or after it", () =>
+    Effect.gen(function*() {
+      const refused = yield* got(HttpFault.unreachable(), text)
+      assert.deepStrictEqual([codeOf(refused.exit), refused.asked], ["ECONNREFUSED", 0])
+      const lost = yield* got(HttpFault.unreachable({ code: "ECONNRESET", after: true }), text)
+      assert.deepStrictEqual([codeOf(lost.exit), lost.asked], ["ECONNRESET", 1])
+    }))
+
+  it.effect("strikes requests by host, and takes the faults of any effect", () =>
+    Effect.gen(function*() {
+      const fake = FakeClient.make([200])
+      const chaos = yield* HttpFault.make({
+        seed: 1,
+        faults: [
+          HttpFault.status(503, { only: ({ url }) => url.startsWith("https://a.example/") }),
+          Fault.interrupt({ only: ({ method }) => method === "DELETE" })
+        ]
+      })
+      const client = HttpFault.wrap(fake.client, chaos)
+      assert.strictEqual((yield* client.get("https://a.example/")).status, 503)
+      assert.strictEqual((yield* client.get("https://b.example/")).status, 200)
+      assert.isTrue(Exit.hasInterrupts(yield* Effect.exit(client.del("https://b.example/"))))
+    }))
+
+  it.effect("is a layer over a real client, whose body it breaks off", () =>
+    Effect.gen(function*() {
+      const server = yield* RawServer.make(Misbehavior.respond(RawHttp.response({ body: "x".repeat(100_000) })))
+      yield* Effect.gen(function*() {
+        const client = yield* HttpClient.HttpClient
+        const length = Effect.map(Effect.flatMap(client.get(server.url), (response) => response.text), (text) =>
+          text.length)
+        assert.strictEqual(codeOf(yield* Effect.exit(length)), "ECONNRESET")
+        yield* (yield* Chaos.Controls).kill
+        assert.strictEqual(yield* length, 100_000)
+      }).pipe(
+        Effect.provide(
+          Layer.provide(HttpFault.layer({ seed: 1, faults: [HttpFault.breakOff(70_000)] }), FetchHttpClient.layer)
+        )
+      )
+    }))
+})
+
+describe("FakeClient", () => {
+  it.effect("responds by its script and keeps the requests", () =>
+    Effect.gen(function*() {
+      const fake = FakeClient.make([503, { body: "apples" }, () => Effect.succeed(Response.json(1))])
+      const statuses = yield* Effect.replicateEffect(Effect.map(fake.client.get(url), ({ status }) => status), 4)
+      assert.deepStrictEqual(statuses, [503, 200, 200, 200])
+      assert.deepStrictEqual(fake.requests.map(({ method }) => method), ["GET", "GET", "GET", "GET"])
+    }))
+
+  it.effect("records what came of each request", () =>
+    Effect.gen(function*() {
+      const chaos = yield* HttpFault.make({ seed: 1, faults: [HttpFault.unreachable({ times: 1 }), Fault.hang()] })
+      const { client, recorded } = FakeClient.recording(HttpFault.wrap(FakeClient.make([200]).client, chaos))
+      yield* Effect.ignore(client.get(url))
+      const second = yield* Effect.forkChild(client.post(url), { startImmediately: true })
+      assert.deepStrictEqual(recorded.map(({ exit }) => exit?._tag), ["Failure", undefined])
+      yield* chaos.off()
+      yield* Fiber.join(second)
+      assert.deepStrictEqual(recorded.map(({ request, exit }) => [request.method, exit?._tag]), [["GET", "Failure"], [
+        "POST",
+        "Success"
+      ]])
+    }))
+})
