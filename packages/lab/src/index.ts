@@ -1,4 +1,5 @@
 export * as Chart from "./Chart.ts"
 export * as Lab from "./Lab.ts"
 export * as LabResult from "./LabResult.ts"
+export * as Lint from "./Lint.ts"
 export * as VirtualTime from "./VirtualTime.ts"
