@@ -66,9 +66,11 @@ import type * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as PlatformError from "effect/PlatformError"
 import * as Queue from "effect/Queue"
 import * as Ref from "effect/Ref"
+import * as ScopedRef from "effect/ScopedRef"
 import { type Call, type CallAttempt, callId, withinAttempt, withinCall } from "./internal/call.ts"
 import { failureOf, reasonTag, requestIdOf } from "./internal/failure.ts"
 import { MappedResponse } from "./internal/mappedResponse.ts"
@@ -297,6 +299,9 @@ export interface FileOptions {
  * When the layer's scope closes, also by interruption, it first writes everything that was logged. If the disk fails, a
  * warning says so, and the calls continue.
  *
+ * If the file is renamed or removed, the next entries go to a new one with its name. So `logrotate` needs neither
+ * `copytruncate` nor a signal; with `delaycompress`, it does not compress what is still being written.
+ *
  * @category layers
  * @since 0.1.0
  */
@@ -308,7 +313,22 @@ export const layerFile = (
     Current,
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
-      const file = yield* fs.open(path, { flag: "a", mode: 0o600 })
+      const open = Effect.gen(function*() {
+        const file = yield* fs.open(path, { flag: "a", mode: 0o600 })
+        return { file, info: yield* file.stat }
+      })
+      const opened = yield* ScopedRef.fromAcquire(open)
+      const current = Effect.gen(function*() {
+        const { info } = ScopedRef.getUnsafe(opened)
+        const isMoved = yield* Effect.match(fs.stat(path), {
+          onSuccess: ({ dev, ino }) =>
+            dev !== info.dev || Option.getOrUndefined(ino) !== Option.getOrUndefined(info.ino),
+          onFailure: ({ reason }) => reason._tag === "NotFound"
+        })
+        // If the new file cannot be opened, the old one has the lines.
+        if (isMoved) yield* Effect.ignore(ScopedRef.set(opened, open))
+        return ScopedRef.getUnsafe(opened).file
+      })
       const queue = yield* Queue.dropping<Entry>(options.capacity ?? 10_000)
       const line = options.as === "text" ? format : JSON.stringify
       const encoder = new TextEncoder()
@@ -323,7 +343,10 @@ export const layerFile = (
             : Effect.logWarning(`The access log lost ${missing} entries: the disk is too slow`)
           return Effect.andThen(
             warning,
-            file.writeAll(encoder.encode(entries.map((entry) => `${line(entry)}\n`).join("")))
+            Effect.flatMap(
+              current,
+              (file) => file.writeAll(encoder.encode(entries.map((entry) => `${line(entry)}\n`).join("")))
+            )
           )
         }).pipe(
           Effect.catch((error) => Effect.logWarning(`The access log lost ${entries.length} entries: ${error.message}`))

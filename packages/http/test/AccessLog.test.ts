@@ -336,6 +336,34 @@ describe("AccessLog.layerFile", () => {
       assert.strictEqual(Number((yield* fs.stat(path)).mode) & 0o777, 0o600)
     }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer)))
 
+  it.effect("goes on in a new file of its name when it is renamed or removed, and loses no line", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = `${yield* fs.makeTempDirectoryScoped()}/access.jsonl`
+      const write = (call: string) => Effect.flatMap(AccessLog.Current, (log) => log.write({ ...entry, call }))
+      const calls = (path: string) =>
+        Effect.map(lines(path), (lines) => lines.map((line): string => JSON.parse(line).call))
+      yield* Effect.gen(function*() {
+        yield* write("first")
+        // What is waiting is written before the file is moved.
+        yield* TestClock.adjust("1 second")
+        yield* lines(path).pipe(Effect.repeat({ until: (lines) => lines.length === 1 }))
+        yield* fs.rename(path, `${path}.1`)
+        yield* write("second")
+        yield* TestClock.adjust("1 second")
+        yield* Effect.orElseSucceed(lines(path), () => []).pipe(Effect.repeat({ until: (lines) => lines.length === 1 }))
+        yield* fs.rename(path, `${path}.2`)
+        // `create` of logrotate.
+        yield* fs.writeFileString(path, "", { mode: 0o640 })
+        yield* write("third")
+      }).pipe(Effect.provide(AccessLog.layerFile(path)))
+      assert.deepStrictEqual(
+        yield* Effect.forEach([`${path}.1`, `${path}.2`, path], calls),
+        [["first"], ["second"], ["third"]]
+      )
+      assert.strictEqual(Number((yield* fs.stat(path)).mode) & 0o777, 0o640)
+    }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer)))
+
   it.effect("writes lines for people on demand", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
@@ -362,7 +390,10 @@ describe("AccessLog.layerFile", () => {
       const broken = FileSystem.make({
         ...fs,
         open: (path, options) =>
-          Effect.map(fs.open(path, options), (file) => ({ ...file, writeAll: () => Effect.fail(full) }))
+          Effect.map(
+            fs.open(path, options),
+            (file) => ({ ...file, stat: file.stat, writeAll: () => Effect.fail(full) })
+          )
       })
       const log = Effect.flatMap(AccessLog.Current, (log) => Effect.andThen(log.write(entry), log.write(entry)))
       yield* log.pipe(

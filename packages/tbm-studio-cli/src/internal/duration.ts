@@ -1,3 +1,4 @@
+import * as Flag from "effect/cli/Flag"
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 
@@ -26,3 +27,10 @@ const unitNames: { readonly [unit: string]: UnitName } = {
   hour: "hours",
   hours: "hours"
 }
+
+/** A flag with a duration. */
+export const flag = (name: string): Flag.Flag<Duration.Duration> =>
+  Flag.String(name).pipe(
+    Flag.filterMap(parse, () => "Expected a duration such as 500ms, 2s, 10m or 1h"),
+    Flag.withMetavar("DURATION")
+  )

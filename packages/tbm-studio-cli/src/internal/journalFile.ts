@@ -3,17 +3,23 @@ import * as ErrorName from "@effect-resilience/kernel/ErrorName"
 import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import * as Journal from "@effect-resilience/upload/Journal"
 import * as SqlJournal from "@effect-resilience/upload/SqlJournal"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Predicate from "effect/Predicate"
 import * as Reactivity from "effect/reactivity/Reactivity"
+import * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
 import type * as SqlError from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
+import * as Output from "./output.ts"
 import * as Place from "./place.ts"
 import { CannotWrite, InvalidInput, InvalidOption } from "./runtime.ts"
 import * as units from "./units.ts"
@@ -93,12 +99,16 @@ export const isMissing = (path: string) => Effect.map(locate(path, { incomplete:
  * send each one twice.
  *
  * - `incomplete`: continues with a journal whose `-wal` file is lost.
+ * - `wait`: for how long to wait for another process that uses the journal; default not at all.
  */
-export const layerExclusive = (path: string, options: { readonly incomplete: boolean }) =>
-  exclusive(path, { ...options, missing: create })
+export const layerExclusive = (
+  path: string,
+  options: { readonly incomplete: boolean; readonly wait?: Duration.Duration | undefined }
+) => exclusive(path, { ...options, missing: create })
 
-const exclusive = (path: string, { adopt, incomplete, missing }: {
+const exclusive = (path: string, { adopt, incomplete, missing, wait }: {
   readonly incomplete: boolean
+  readonly wait?: Duration.Duration | undefined
   readonly missing: typeof create
   readonly adopt?: Adopt | undefined
 }) =>
@@ -107,14 +117,14 @@ const exclusive = (path: string, { adopt, incomplete, missing }: {
     const isNew = !(yield* isThere(real))
     const found = Effect.flatMap(locate(real, { incomplete }), ({ exists }) => exists ? Effect.void : missing(real))
     const journal = Layer.provideMerge(Layer.effectDiscard(inUse(real)), open(real, { adopt }))
-    return Layer.provideMerge(Layer.unwrap(Effect.as(found, journal)), layerLock(real, isNew))
+    return Layer.provideMerge(Layer.unwrap(Effect.as(found, journal)), layerLock(real, isNew, wait))
   }))
 
 // The lock is that of a transaction, which the system ends with the process, however the process ends.
-const layerLock = (path: string, isNew: boolean) =>
+const layerLock = (path: string, isNew: boolean, wait: Duration.Duration = Duration.zero) =>
   Layer.effectDiscard(
     Effect.catch(
-      lock(path),
+      lockWithin(path, wait),
       (error): Effect.Effect<never, JournalInUse | Unusable, FileSystem.FileSystem | Path.Path> =>
         isTaken(error) ? Effect.fail(new JournalInUse({ path })) : cannotBeOpened(path, error, { isNew })
     )
@@ -295,6 +305,27 @@ const lock = (path: string) =>
     yield* Effect.acquireRelease(take, () => Effect.ignore(sql.unsafe("ROLLBACK").unprepared))
   }).pipe(Effect.provide(Reactivity.layer))
 
+const lockWithin = Effect.fnUntraced(function*(path: string, wait: Duration.Duration) {
+  const scope = yield* Effect.scope
+  const until = (yield* Clock.currentTimeMillis) + Duration.toMillis(wait)
+  let said = false
+  while (true) {
+    // An attempt that fails keeps nothing open.
+    const attempt = yield* Scope.fork(scope)
+    const exit = yield* Effect.exit(Scope.provide(lock(path), attempt))
+    if (Exit.isSuccess(exit)) return
+    yield* Scope.close(attempt, exit)
+    const error = Cause.findErrorOption(exit.cause)
+    const left = until - (yield* Clock.currentTimeMillis)
+    if (left <= 0 || !Option.exists(error, isTaken)) return yield* exit
+    if (!said) {
+      yield* Output.print("stderr", [`Waiting for another tbm-studio, which uses the journal ${path}.`])
+    }
+    said = true
+    yield* Effect.sleep(Math.min(left, 500))
+  }
+})
+
 const isTaken = (error: SqlError.SqlError): boolean => error.reason._tag === "LockTimeoutError"
 
 type Unusable = InvalidInput | InvalidOption | CannotWrite
@@ -400,7 +431,7 @@ export class JournalInUse extends Data.TaggedError("JournalInUse")<{ readonly pa
     return Recovery.retry
   }
   override get message(): string {
-    return `The journal ${this.path} is in use by another tbm-studio: wait until it ends, or stop it.`
+    return `The journal ${this.path} is in use by another tbm-studio: wait until it ends (--wait does), or stop it.`
   }
 }
 

@@ -174,6 +174,17 @@ const heldBack: Failure = {
   recovery: "Retry"
 }
 
+/** The report of an upload of a batch whose time is over. */
+export const outOfTime = (item: ItemReport): ItemReport =>
+  item.status === "notStarted" && item.error === undefined ? { ...item, error: timeOver } : item
+
+const timeOver: Failure = {
+  tag: "TimeOver",
+  reason: "TimeOver",
+  message: "It was not sent, since the time of --max-time was over.",
+  recovery: "Retry"
+}
+
 /** The exit status of a result. */
 export const exitOf = (result: Ended<unknown>): number => {
   switch (result._tag) {

@@ -12,6 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as TokenFile from "../TokenFile.ts"
+import * as KeyFiles from "./keyFiles.ts"
 import { AccessLogFile } from "./options.ts"
 
 /** An option is invalid. The message names it. */
@@ -39,7 +40,11 @@ export class CannotWrite extends Data.TaggedError("CannotWrite")<{ readonly mess
 export const provideStudio = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.provide(
     effect,
-    studio.pipe(Layer.provide(sharedTokens), Layer.provideMerge(Settings.layer), Layer.provideMerge(accessLog))
+    studio.pipe(
+      Layer.provide(sharedTokens),
+      Layer.provideMerge(Layer.provide(Settings.layer, KeyFiles.layer)),
+      Layer.provideMerge(accessLog)
+    )
   )
 
 /** The access log, if the command has its flag. */

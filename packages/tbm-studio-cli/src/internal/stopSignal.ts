@@ -1,3 +1,4 @@
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 
@@ -20,6 +21,17 @@ export const first: Effect.Effect<void> = Effect.callback((resume) => {
     listener = undefined
   })
 })
+
+/** Why a batch ends before everything is sent. */
+export type Reason = "signal" | "time"
+
+/** Completes on the first signal, or when the time has come. `endsAt` is in milliseconds since 1970. */
+export const firstOrAt = (endsAt: number | undefined): Effect.Effect<Reason> => {
+  const signal = Effect.as(first, "signal" as const)
+  if (endsAt === undefined) return signal
+  const time = Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.sleep(Math.max(0, endsAt - now)))
+  return Effect.raceFirst(signal, Effect.as(time, "time" as const))
+}
 
 const notifyListener = (): boolean => {
   const notify = listener

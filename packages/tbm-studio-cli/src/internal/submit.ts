@@ -9,7 +9,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as ExitStatus from "../ExitStatus.ts"
 import * as cluster from "./cluster.ts"
-import { type CommandOutput, onEarlyEnd, withEnd } from "./commandOutput.ts"
+import { type CommandOutput, type Failure, onEarlyEnd, withEnd } from "./commandOutput.ts"
 import * as LiveRegion from "./liveRegion.ts"
 import * as Place from "./place.ts"
 import * as Preflight from "./preflight.ts"
@@ -26,6 +26,8 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
   readonly round: number
   readonly preflight: boolean
   readonly allowEmpty: boolean
+  /** When to stop waiting, in milliseconds since 1970. */
+  readonly endsAt?: number | undefined
   /** Makes the command's output from a report, also if the command ends before its workers do. */
   readonly outputOf: (report: Report.BatchReport) => CommandOutput
 }) {
@@ -59,6 +61,7 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
 
   const reports = new Map<Uploads.Job, Report.ItemReport>()
   const exits: Array<number> = []
+  let stoppedBy: StopSignal.Reason | undefined
   const settle = Effect.fnUntraced(
     function*(durable: Batch.Result<typeof cluster.Item.Type, void, DurableUpload.DurableFailure>) {
       const job = items.get(durable.item)
@@ -70,7 +73,11 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
         ? durable.error.attempts
         : 0
       const recoveries = durable._tag === "Uploaded" ? durable.report.recoveries.map(({ error }) => causeOf(error)) : []
-      const report = Report.reportOf(result, { attempts, recoveries, durationMillis: 0 })
+      const report = durable._tag === "Abandoned"
+        ? withWorkers(job, timeOver)
+        : stoppedBy === "time"
+        ? Report.outOfTime(Report.reportOf(result, { attempts, recoveries, durationMillis: 0 }))
+        : Report.reportOf(result, { attempts, recoveries, durationMillis: 0 })
       reports.set(job, report)
       exits.push(Report.exitOf(result))
       if (!Report.quiet.includes(report.status)) {
@@ -85,19 +92,21 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
     exitStatus: ExitStatus.gravest(exits)
   })
   yield* onEarlyEnd((end) => {
-    const left = (job: Uploads.Job): Report.ItemReport => ({
-      ...Report.unsent(Report.namesOf(job), "failed"),
-      status: "unknown",
-      error: { ...end.error, reason: "OutcomeUnknown", message: `${end.error.message} ${withTheWorkers}` }
-    })
-    return withEnd(options.outputOf(reportOf(jobs.map((job) => reports.get(job) ?? left(job)), 0)), end)
+    const items = jobs.map((job) => reports.get(job) ?? withWorkers(job, end.error))
+    return withEnd(options.outputOf(reportOf(items, 0)), end)
   })
 
   yield* region.print([`Submitting ${jobs.length} uploads to the cluster, and waiting for its workers.`])
   const { totals } = yield* cluster.tables.run(batch, items.keys(), {
     ...options,
     concurrency: options.concurrency ?? defaultConcurrency,
-    stop: Effect.andThen(StopSignal.first, Effect.as(region.print([stopLine]), "finish" as const)),
+    stop: Effect.flatMap(
+      StopSignal.firstOrAt(options.endsAt),
+      (reason) => {
+        stoppedBy = reason
+        return Effect.as(region.print([stopLine[reason]]), reason === "time" ? "abandon" : "finish")
+      }
+    ),
     onResult: settle
   })
   return reportOf(jobs.flatMap((job) => reports.get(job) ?? []), totals.durationMillis)
@@ -106,13 +115,30 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
 /** How many uploads the cluster may have at once: enough to keep each worker busy. */
 const defaultConcurrency = 1_000
 
+/** An upload whose end this command does not wait for. */
+const withWorkers = (job: Uploads.Job, why: Failure): Report.ItemReport => ({
+  ...Report.unsent(Report.namesOf(job), "failed"),
+  status: "unknown",
+  error: { ...why, reason: "OutcomeUnknown", message: `${why.message} ${withTheWorkers}` }
+})
+
+const timeOver: Failure = {
+  tag: "TimeOver",
+  reason: "TimeOver",
+  message: "The time of --max-time was over.",
+  recovery: "Retry"
+}
+
 const withTheWorkers = "The workers may still upload it: run the same command again to wait for it."
 
 const causeOf = (error: unknown): string =>
   error instanceof DurableUpload.DurableFailure ? error.reason ?? error.error : "failure"
 
-const stopLine =
-  "Stopping: nothing more is submitted. A second signal stops waiting; the workers continue with what they have."
+const stopLine = {
+  signal:
+    "Stopping: nothing more is submitted. A second signal stops waiting; the workers continue with what they have.",
+  time: "Stopping, since the time of --max-time is over. The workers continue with what they have."
+}
 
 const localResult = (
   result: Batch.Result<typeof cluster.Item.Type, void, DurableUpload.DurableFailure>,

@@ -21,6 +21,7 @@ import {
   exitOf,
   type FileUpload,
   type ItemReport,
+  outOfTime,
   progressLine,
   quiet,
   reportOf,
@@ -110,6 +111,8 @@ export const run = Effect.fnUntraced(function*(
     readonly remember?: ((md5: string, rows: number) => Effect.Effect<void>) | undefined
     /** What the first signal does to the running uploads. Without it, signals interrupt the program. */
     readonly onInterrupt?: Batch.StopMode | undefined
+    /** When to stop as on a signal, in milliseconds since 1970. */
+    readonly endsAt?: number | undefined
     /** Makes the command's output from a report, also if the batch ends before it has all results. */
     readonly outputOf?: ((report: BatchReport) => CommandOutput) | undefined
   }
@@ -120,17 +123,18 @@ export const run = Effect.fnUntraced(function*(
   const { label, region, startedAt: begun } = tracker
   const exits: Array<number> = []
   const { plan: made, rows, verdicts } = yield* plan(target, jobs, options, { region, now: begun })
-  const { onInterrupt } = options
-  const stop = onInterrupt && Effect.andThen(
-    StopSignal.first,
-    Effect.as(region.print([stopLine[onInterrupt]]), onInterrupt)
-  )
+  const { endsAt, onInterrupt } = options
+  let stoppedBy: StopSignal.Reason | undefined
+  const stop = onInterrupt && Effect.flatMap(StopSignal.firstOrAt(endsAt), (reason) => {
+    stoppedBy = reason
+    return Effect.as(region.print([stopLine(reason, onInterrupt)]), onInterrupt)
+  })
 
   const reports = jobs.map((): ItemReport | undefined => undefined)
   const settle = Effect.fnUntraced(function*(result: Batch.Result<Job, unknown, unknown>) {
     const now = yield* Clock.currentTimeMillis
     const track = tracker.settle(result, now)
-    const report = reportOf(result, track)
+    const report = stoppedBy === "time" ? outOfTime(reportOf(result, track)) : reportOf(result, track)
     reports[result.index] = report
     exits.push(exitOf(result))
     const count = rows.get(result.item.file)
@@ -182,7 +186,9 @@ export const run = Effect.fnUntraced(function*(
   return report
 })
 
-const stopLine = {
-  finish: "Stopping: running uploads may finish. A second signal abandons them.",
-  abandon: "Stopping: running uploads are abandoned."
+const stopLine = (reason: StopSignal.Reason, mode: Batch.StopMode): string => {
+  const why = reason === "signal" ? "Stopping" : "Stopping, since the time of --max-time is over"
+  return mode === "abandon"
+    ? `${why}: running uploads are abandoned.`
+    : `${why}: running uploads may finish. ${reason === "signal" ? "A second" : "A"} signal abandons them.`
 }

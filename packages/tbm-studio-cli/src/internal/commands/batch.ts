@@ -3,6 +3,8 @@ import * as Journal from "@effect-resilience/upload/Journal"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
@@ -57,10 +59,19 @@ const flags = {
     ),
     Flag.optional
   ),
-  pace: Flag.String("pace").pipe(
-    Flag.filterMap(duration.parse, () => "Expected a duration such as 500ms, 2s or 1m"),
-    Flag.withMetavar("DURATION"),
+  pace: duration.flag("pace").pipe(
     Flag.withDescription("The least time between the starts of two attempts, such as 500ms or 2s"),
+    Flag.optional
+  ),
+  maxTime: duration.flag("max-time").pipe(
+    Flag.withDescription(
+      "Start nothing more after this time, such as 2h; running uploads end as on Ctrl-C, and the others are listed"
+    ),
+    Flag.optional
+  ),
+  wait: duration.flag("wait").pipe(
+    Flag.withOptionalValue("1000h"),
+    Flag.withDescription("Wait until another command that uses the journal has ended, or at most --wait=DURATION"),
     Flag.optional
   ),
   all: listing.all,
@@ -142,6 +153,7 @@ export const batch = Command.make(
       journal,
       lastJournal,
       manifest,
+      maxTime,
       noJournal,
       onInterrupt,
       pace,
@@ -150,10 +162,13 @@ export const batch = Command.make(
       rules,
       sessions,
       unknown,
-      route
+      route,
+      wait
     }
   ) =>
     Effect.gen(function*() {
+      const begun = yield* Clock.currentTimeMillis
+      const endsAt = Option.getOrUndefined(Option.map(maxTime, (time) => begun + Duration.toMillis(time)))
       const useless = durable
         ? [
           ...(Option.isSome(journal) ? ["--journal: the cluster keeps one"] : []),
@@ -161,15 +176,17 @@ export const batch = Command.make(
           ...(dryRun ? ["--dry-run: the workers decide when it is their turn"] : []),
           ...(encoding === "utf-8" ? [] : ["--encoding: the workers send the files as they are"]),
           ...(noJournal ? ["--no-journal: the cluster keeps one"] : []),
+          ...(Option.isSome(wait) ? ["--wait: the cluster's journal is for all batches"] : []),
           ...(unknown === "fail" ? [] : ["--unknown: give it to the workers"]),
           ...(changed === "fail" ? [] : ["--changed: give it to the workers"]),
           ...(acceptJournal ? ["--accept-journal: the cluster's journal has all batches"] : []),
           ...(onInterrupt === "finish" ? [] : ["--on-interrupt: the workers continue"]),
           ...(route === "table" ? [] : ["--via: the workers send to the table"])
         ]
-        : Option.isSome(round)
-        ? ["--round: it is for --durable"]
-        : []
+        : [
+          ...(Option.isSome(round) ? ["--round: it is for --durable"] : []),
+          ...(noJournal && Option.isSome(wait) ? ["--wait: there is no journal to wait for"] : [])
+        ]
       if (useless.length > 0) return yield* new InvalidOption({ message: `Leave out ${useless.join("; ")}.` })
       const rows = yield* Manifest.read(manifest, { ignoreColumns, allowDuplicateRows })
       const jobs = rows.map((row) => new Uploads.RowJob(row, encoding))
@@ -182,7 +199,7 @@ export const batch = Command.make(
         exitStatus: report.exitStatus
       })
       const checks = yield* DataFile.checks({ allowEmpty, encoding, preflight, rules })
-      const options = { ...checks, failFast, preflight, pace: Option.getOrUndefined(pace) }
+      const options = { ...checks, failFast, preflight, pace: Option.getOrUndefined(pace), endsAt }
 
       const journalPath = Option.isSome(journal) ? Effect.succeed(journal.value) : journalFile.beside(manifest)
       if (Option.isSome(lastJournal) && Option.isNone(rules)) {
@@ -242,10 +259,19 @@ export const batch = Command.make(
         : noJournal
         ? yield* Effect.provide(Uploads.run(jobs, local), Journal.layerMemory)
         : yield* Effect.flatMap(journalPath, (path) =>
-          withJournal(path, journalFile.layerExclusive(path, { incomplete: acceptJournal }), (path) =>
-            Effect.flatMap(whenUnfit(path), (whenUnfit) =>
-              Effect.flatMap(RowHistory.recorder, (remember) =>
-                Uploads.run(jobs, { ...local, whenUnfit, remember })))))
+          withJournal(
+            path,
+            journalFile.layerExclusive(path, { incomplete: acceptJournal, wait: longest(wait, maxTime) }),
+            (path) =>
+              Effect.flatMap(
+                whenUnfit(path),
+                (whenUnfit) =>
+                  Effect.flatMap(
+                    RowHistory.recorder,
+                    (remember) => Uploads.run(jobs, { ...local, whenUnfit, remember })
+                  )
+              )
+          ))
       return outputOf(report)
     }).pipe(
       UploadRoute.withSessions(route, sessions, unknown),
@@ -271,6 +297,13 @@ export const batch = Command.make(
     }
   ])
 )
+
+// Waiting for the journal is a part of the time that the batch may take.
+const longest = (
+  wait: Option.Option<Duration.Duration>,
+  maxTime: Option.Option<Duration.Duration>
+): Duration.Duration | undefined =>
+  Option.getOrUndefined(Option.map(wait, (wait) => Duration.min(wait, Option.getOrElse(maxTime, () => wait))))
 
 const withJournal = <A, E, R, AL, EL, RL>(
   path: string,
