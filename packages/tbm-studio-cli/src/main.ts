@@ -19,6 +19,7 @@ import { CommandFailed, crash, ended, failed, giveUp, print } from "./internal/c
 import { adopt } from "./internal/commands/adopt.ts"
 import { batch } from "./internal/commands/batch.ts"
 import { demo } from "./internal/commands/demo.ts"
+import { download } from "./internal/commands/download.ts"
 import { explain } from "./internal/commands/explain.ts"
 import { login } from "./internal/commands/login.ts"
 import { status } from "./internal/commands/status.ts"
@@ -32,7 +33,7 @@ const manifest: { readonly version: string } = createRequire(import.meta.url)(".
 
 const tbmStudio = Command.make("tbm-studio").pipe(
   Command.withDescription("Upload cost tables to TBM Studio, safely over an unreliable network"),
-  Command.withSubcommands([login, upload, batch, status, adopt, worker, explain, demo]),
+  Command.withSubcommands([login, upload, download, batch, status, adopt, worker, explain, demo]),
   Command.withGlobalFlags(options.all)
 )
 

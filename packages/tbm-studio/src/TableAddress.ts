@@ -130,6 +130,29 @@ export const pathTemplates: { readonly [version in Version]: string } = {
 }
 
 /**
+ * The path of a download, which only version `v2` has.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
+export const downloadPath = ({ period, project, table }: TableAddress, domain: string): string => {
+  const values = { domain, project, table, period }
+  return downloadTemplate.replace(
+    /\{(domain|project|table|period)\}/g,
+    (_, name: keyof typeof values) => segment(values[name])
+  )
+}
+
+/**
+ * The template of that path, as logs and metrics report it.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const downloadTemplate: string =
+  "/biit/api/v2/domains/{domain}/projects/{project}/tables/{table}/dates/{period}.tsv"
+
+/**
  * One key for uploads to the same table and period, which must not overlap.
  *
  * @category accessors

@@ -1,0 +1,118 @@
+import type * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
+import * as TableDownloads from "@effect-resilience/tbm-studio/TableDownloads"
+import * as CsvReader from "@effect-resilience/upload/CsvReader"
+import * as Hashing from "@effect-resilience/upload/Hashing"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import type * as PlatformError from "effect/PlatformError"
+import * as Random from "effect/Random"
+import * as Stream from "effect/Stream"
+import { CannotWrite, InvalidOption } from "./runtime.ts"
+
+/** What a table and period contained when it was read. `rows` is without the header; `md5` is that of the TSV. */
+interface Held {
+  readonly rows: number
+  readonly bytes: number
+  readonly md5: string
+}
+
+/**
+ * Downloads a table and period into a new file that only its owner can read. It is written beside that file and gets its name
+ * when it is whole. It never replaces a file.
+ */
+export const save = Effect.fnUntraced(function*(address: TableAddress.TableAddress, path: string) {
+  const fs = yield* FileSystem.FileSystem
+  const { read } = yield* TableDownloads.TableDownloads
+  if (yield* isThere(path)) return yield* new FileExists({ path })
+  const partial = `${path}.${(yield* Random.nextInt).toString(36).replace("-", "")}.part`
+  const remove = Effect.ignore(fs.remove(partial, { force: true }))
+  const write = Effect.mapError((error: PlatformError.PlatformError) => cannotWrite(path, error))
+  return yield* Effect.ensuring(
+    Effect.gen(function*() {
+      const held = yield* read(address, (bytes) =>
+        Effect.scoped(Effect.gen(function*() {
+          yield* remove
+          const file = yield* write(fs.open(partial, { flag: "wx", mode: 0o600 }))
+          const held = yield* measure(bytes, (chunk) => write(file.writeAll(chunk)))
+          yield* write(file.sync)
+          return held
+        })))
+      yield* fs.link(partial, path).pipe(
+        Effect.catchIf(
+          ({ reason }) => reason._tag !== "AlreadyExists",
+          // Some file systems have no links.
+          (error) => Effect.flatMap(isThere(path), (there) => there ? Effect.fail(error) : fs.rename(partial, path))
+        ),
+        Effect.catch((error) =>
+          Effect.flatMap(
+            isThere(path),
+            (there) => Effect.fail(there ? new FileExists({ path }) : cannotWrite(path, error))
+          )
+        )
+      )
+      return held
+    }),
+    remove
+  )
+})
+
+/** There is a file where a download is to be written. */
+class FileExists extends InvalidOption {
+  readonly path: string
+  constructor({ path }: { readonly path: string }) {
+    super({
+      message:
+        `${path} exists already, and a download never replaces a file. Name another, or move that one away first.`
+    })
+    this.path = path
+  }
+}
+
+// A link that leads nowhere is there, too.
+const isThere = (path: string) =>
+  Effect.flatMap(
+    FileSystem.FileSystem,
+    (fs) =>
+      Effect.orElseSucceed(
+        Effect.catch(Effect.as(fs.readLink(path), true), () => fs.exists(path)),
+        () => false
+      )
+  )
+
+const cannotWrite = (path: string, { reason }: PlatformError.PlatformError): InvalidOption | CannotWrite =>
+  reason._tag === "NotFound" || reason._tag === "PermissionDenied" || reason._tag === "BadResource"
+    ? new InvalidOption({
+      message: `${path} cannot be written: ${
+        reason._tag === "PermissionDenied" ? "you may not write there" : "there is no such folder"
+      }.`
+    })
+    : new CannotWrite({ message: `${path} cannot be written: ${reason.description ?? reason._tag}.` })
+
+const measure = Effect.fnUntraced(
+  function*<E = never>(
+    bytes: TableDownloads.Bytes,
+    write: (chunk: Uint8Array) => Effect.Effect<void, E> = () => Effect.void
+  ) {
+    const hashing = yield* Hashing.Current
+    const hasher = yield* Effect.orDie(hashing.start(["md5"], { size: undefined }))
+    let size = 0
+    let rows = -1
+    const reader = CsvReader.make({
+      delimiter: "\t",
+      onRecord: () => {
+        rows++
+      },
+      onProblem: () => undefined
+    })
+    yield* Stream.runForEach(bytes, (chunk) => {
+      size += chunk.length
+      reader.read(chunk)
+      return Effect.andThen(Effect.orDie(hasher.update(chunk)), write(chunk))
+    })
+    reader.end()
+    const { md5 = "" } = yield* Effect.orDie(hasher.digest)
+    const held: Held = { rows: Math.max(0, rows), bytes: size, md5 }
+    return held
+  },
+  Effect.scoped
+)
