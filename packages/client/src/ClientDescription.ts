@@ -22,8 +22,12 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { field } from "./internal/description.ts"
+import { fieldOf } from "./internal/description.ts"
 import type { Description, ResilientClient } from "./internal/models.ts"
+import * as Parts from "./Parts.ts"
+
+// What JSON names is not known before.
+const field = /* @__PURE__ */ fieldOf(Parts)
 
 /**
  * The schema of the JSON of a description, for a larger configuration. `functions` has the names that `auth` and other functions may

@@ -61,6 +61,7 @@ import type {
   ClientError,
   Description,
   ErrorOf,
+  Given,
   Options,
   ResilientClient as Client
 } from "./internal/models.ts"
@@ -102,10 +103,10 @@ export const tokens = (
  */
 export const make = <const D extends Description>(
   description: D & Pipeline.Exactly<D, Description>,
-  options: Options = {}
+  ...[options]: Given<D>
 ): Effect.Effect<Client<ErrorOf<D>>, never, HttpClient.HttpClient> =>
   // Which errors there are is known to the types of the caller only.
-  engine.make(description, options) as unknown as Effect.Effect<Client<ErrorOf<D>>, never, HttpClient.HttpClient>
+  engine.make(description, options ?? {}) as unknown as Effect.Effect<Client<ErrorOf<D>>, never, HttpClient.HttpClient>
 
 /**
  * The client of the program.
@@ -135,9 +136,9 @@ export interface ResilientClient<E = ClientError> extends Client<E> {}
  */
 export const layer = <const D extends Description>(
   description: D & Pipeline.Exactly<D, Description>,
-  options: Options = {}
+  ...[options]: Given<D>
 ): Layer.Layer<ResilientClient, never, HttpClient.HttpClient> =>
-  Layer.effect(ResilientClient, engine.make(description, options))
+  Layer.effect(ResilientClient, engine.make(description, options ?? {}))
 
 /**
  * The client without policies and limits of time: one attempt a call. Addresses, headers, redirects, authentication and errors are the

@@ -1,6 +1,7 @@
 export * as ClientDescription from "./ClientDescription.ts"
 export * as Download from "./Download.ts"
 export * as EventStream from "./EventStream.ts"
+export * as Parts from "./Parts.ts"
 export * as ResilientClient from "./ResilientClient.ts"
 export * as ResilientHttpApi from "./ResilientHttpApi.ts"
 export * as ResilientRpc from "./ResilientRpc.ts"

@@ -1,6 +1,6 @@
 import { type Connection, RawHttp } from "@effect-resilience/chaos"
 import * as RawServer from "@effect-resilience/chaos/RawServer"
-import { Download, ResilientClient } from "@effect-resilience/client"
+import { Download, Parts, ResilientClient } from "@effect-resilience/client"
 import { ApiError, PartsDelivered, Recovery } from "@effect-resilience/errors"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
@@ -87,7 +87,7 @@ const serve = Effect.fnUntraced(function*(behaviors: ReadonlyArray<Behavior>) {
     name: "files",
     baseUrl: server.url,
     pipeline: { retry: { times: 1, backoff: { base: 0 } }, bulkhead: { permits: 1 } }
-  }).pipe(Effect.provide(FetchHttpClient.layer))
+  }, { parts: Parts }).pipe(Effect.provide(FetchHttpClient.layer))
   const got: Array<Uint8Array> = []
   const download = Download.stream(client, "/file", {
     resume: RetryPolicy.make({ times: 3, backoff: Backoff.immediate })

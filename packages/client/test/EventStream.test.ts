@@ -1,6 +1,6 @@
 import { type Connection, RawHttp } from "@effect-resilience/chaos"
 import * as RawServer from "@effect-resilience/chaos/RawServer"
-import { EventStream, ResilientClient } from "@effect-resilience/client"
+import { EventStream, Parts, ResilientClient } from "@effect-resilience/client"
 import { ApiError, PartsDelivered, Recovery } from "@effect-resilience/errors"
 import { Operation } from "@effect-resilience/http"
 import { Backoff, RetryEvent, RetryPolicy } from "@effect-resilience/retry"
@@ -44,7 +44,7 @@ const serve = Effect.fnUntraced(function*(script: (request: RawHttp.Request, nth
     name: "events",
     baseUrl: server.url,
     pipeline: { retry: { times: 1, backoff: { base: 0 } }, bulkhead: { permits: 1 } }
-  }).pipe(Effect.provide(FetchHttpClient.layer))
+  }, { parts: Parts }).pipe(Effect.provide(FetchHttpClient.layer))
   return { client, requests, lastIds: () => requests.map(({ headers }) => headers["last-event-id"]) }
 })
 

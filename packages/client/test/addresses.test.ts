@@ -1,5 +1,5 @@
 import type { AuthError } from "@effect-resilience/auth"
-import { ResilientClient } from "@effect-resilience/client"
+import { Parts, ResilientClient } from "@effect-resilience/client"
 import { AccessLog, Operation } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Result, Tracer } from "effect"
@@ -146,7 +146,7 @@ describe("addresses of a client", () => {
           origins: ["https://a.company.com"],
           auth: careless,
           pipeline: {}
-        }),
+        }, { parts: Parts }),
         layer
       )
       for (let n = 0; n < 8; n++) yield* client.get("https://a.company.com/x")
@@ -159,7 +159,7 @@ describe("addresses of a client", () => {
       const { layer, sent } = listening()
       const baseUrl = ["https://a.example/v1", "https://b.example/v1"]
       const client = yield* Effect.provide(
-        ResilientClient.make({ name: "ledger", baseUrl, auth: careless, pipeline: {} }),
+        ResilientClient.make({ name: "ledger", baseUrl, auth: careless, pipeline: {} }, { parts: Parts }),
         layer
       )
       for (let n = 0; n < 8; n++) yield* client.get("/x")
@@ -180,7 +180,7 @@ describe("addresses of a client", () => {
       assert.deepStrictEqual(sent.map(({ url }) => url), ["http://ledger:8080/x"])
       assert.throws(() => ResilientClient.make({ ...plain, auth: careless }), /ResilientClient\.baseUrl must be https/)
       assert.throws(
-        () => ResilientClient.make({ ...ledger, baseUrl: [base, "http://ledger:8080"] }),
+        () => ResilientClient.make({ ...ledger, baseUrl: [base, "http://ledger:8080"] }, { parts: Parts }),
         /ResilientClient\.baseUrl/
       )
       ResilientClient.make({ ...ledger, baseUrl: "http://127.0.0.1:8080" })

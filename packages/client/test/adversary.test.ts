@@ -1,5 +1,5 @@
 import { TokenCache, TokenSource } from "@effect-resilience/auth"
-import { ResilientClient } from "@effect-resilience/client"
+import { Parts, ResilientClient } from "@effect-resilience/client"
 import { Recovery } from "@effect-resilience/errors"
 import { AccessLog, Operation } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
@@ -81,7 +81,9 @@ describe("an adversary of the client", () => {
         const server = transport((_, __, index) => Effect.andThen(Effect.yieldNow, status([401][index] ?? 200)))
         const { cache } = yield* tokens(Effect.yieldNow)
         const client = yield* Effect.provide(
-          ResilientClient.make({ name: "ledger", baseUrl, pipeline: quick, auth: ResilientClient.tokens(cache) }),
+          ResilientClient.make({ name: "ledger", baseUrl, pipeline: quick, auth: ResilientClient.tokens(cache) }, {
+            parts: Parts
+          }),
           server.layer
         )
         const spans: Array<Tracer.Span> = []
@@ -125,7 +127,9 @@ describe("an adversary of the client", () => {
       const server = transport(() => Effect.andThen(Effect.yieldNow, status(200)))
       const { cache, logins } = yield* tokens(Effect.yieldNow)
       const client = yield* Effect.provide(
-        ResilientClient.make({ name: "ledger", baseUrl, pipeline: quick, auth: ResilientClient.tokens(cache) }),
+        ResilientClient.make({ name: "ledger", baseUrl, pipeline: quick, auth: ResilientClient.tokens(cache) }, {
+          parts: Parts
+        }),
         server.layer
       )
       yield* Effect.forEach(Array.from({ length: 10_000 }, (_, n) => n), (n) => client.get(`/${n}`), {
@@ -141,7 +145,7 @@ describe("an adversary of the client", () => {
     Effect.gen(function*() {
       const server = transport(() => Effect.delay(status(200), "10 millis"))
       const client = yield* Effect.provide(
-        ResilientClient.make({ name: "ledger", baseUrl, pipeline: quick }),
+        ResilientClient.make({ name: "ledger", baseUrl, pipeline: quick }, { parts: Parts }),
         server.layer
       )
       const calls = yield* Effect.forkChild(
@@ -217,7 +221,7 @@ describe("an adversary of the client", () => {
             Effect.as(Effect.orDie(iam.get("/signature")), HttpClientRequest.setHeader(request, "x-signature", "s"))
         )
       const client = yield* Effect.provide(
-        ResilientClient.make({ name: "ledger", baseUrl, pipeline: quick, auth: withSignature }),
+        ResilientClient.make({ name: "ledger", baseUrl, pipeline: quick, auth: withSignature }, { parts: Parts }),
         server.layer
       )
       const lines = (call: Effect.Effect<unknown, unknown>) =>

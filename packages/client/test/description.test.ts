@@ -1,4 +1,4 @@
-import { ClientDescription, ResilientClient } from "@effect-resilience/client"
+import { ClientDescription, Parts, ResilientClient } from "@effect-resilience/client"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { FetchHttpClient } from "effect/http"
@@ -34,6 +34,38 @@ describe("a description", () => {
     // @ts-expect-error -- the deadline is a timeout
     throws(() => ResilientClient.layer({ ...base, pipeline: { deadline: "1 second" } }))
   })
+
+  it("is given the parts that it names besides the standard, by its types", () => {
+    const { bulkhead, endpoints, hedge } = Parts
+    const throws = (f: () => unknown) =>
+      assert.throws(f, /needs the part of that name\. Give the client \{ parts: \{ \w+: Parts/)
+    const pipeline = { ...ResilientClient.standard.pipeline, bulkhead: { permits: 1 } }
+    const operations = { "read order": { pipeline: { hedge: { after: 1 } } } }
+    const several = ["https://a.example.com", "https://b.example.com"] as const
+    // @ts-expect-error -- a bulkhead
+    throws(() => ResilientClient.make({ ...base, pipeline }))
+    // @ts-expect-error -- another part
+    throws(() => ResilientClient.layer({ ...base, pipeline }, { parts: { hedge } }))
+    // @ts-expect-error -- that of an operation
+    throws(() => ResilientClient.layer({ ...base, operations }))
+    // @ts-expect-error -- a choice of addresses
+    throws(() => ResilientClient.layer({ ...base, baseUrl: several }))
+    throws(() => ResilientClient.make({ ...base, endpoints: { panicThreshold: 0 } }))
+    ResilientClient.make({ ...base, pipeline }, { parts: { bulkhead } })
+    ResilientClient.layer({ ...base, operations }, { parts: { hedge } })
+    ResilientClient.layer({ ...base, baseUrl: several }, { parts: { endpoints } })
+  })
+
+  it.effect("stands in the order of its slots, however its parts are given", () =>
+    Effect.gen(function*() {
+      const { metrics, spans } = Parts
+      const described = { ...base, pipeline: { metrics: true, spans: true } }
+      const texts = yield* Effect.forEach(
+        [{ spans, metrics }, { metrics, spans }, Parts],
+        (parts) => Effect.flatMap(ResilientClient.make(described, { parts }), ({ describe }) => describe)
+      )
+      assert.strictEqual(new Set(texts).size, 1)
+    }).pipe(Effect.provide(FetchHttpClient.layer)))
 
   it("may be written where its types are wider", () => {
     const described: ResilientClient.Description = { ...base, timeouts: { total: "5 seconds" } }

@@ -1,6 +1,6 @@
 import { Misbehavior, RawHttp } from "@effect-resilience/chaos"
 import * as RawServer from "@effect-resilience/chaos/RawServer"
-import { ResilientClient } from "@effect-resilience/client"
+import { Parts, ResilientClient } from "@effect-resilience/client"
 import { ApiError } from "@effect-resilience/errors"
 import * as Connections from "@effect-resilience/node/Connections"
 import { assert, describe, it } from "@effect/vitest"
@@ -36,7 +36,7 @@ for (const [name, transport] of Object.entries(transports)) {
     it.live("that breaks off is asked for again by who reads it whole", () =>
       Effect.gen(function*() {
         const server = yield* RawServer.make(Misbehavior.inTurn([broken, early, Misbehavior.respond(whole)]))
-        const client = yield* ResilientClient.make(description(server.url))
+        const client = yield* ResilientClient.make(description(server.url), { parts: Parts })
         const response = yield* client.get("/report")
         assert.strictEqual((yield* response.text).length, body.length)
         assert.strictEqual(yield* server.accepted, 3)
@@ -46,7 +46,7 @@ for (const [name, transport] of Object.entries(transports)) {
     it.live("that breaks off after pieces of a stream were taken says how many bytes they had", () =>
       Effect.gen(function*() {
         const server = yield* RawServer.make(Misbehavior.inTurn([broken, Misbehavior.respond(whole)]))
-        const client = yield* ResilientClient.make(description(server.url))
+        const client = yield* ResilientClient.make(description(server.url), { parts: Parts })
         const response = yield* client.get("/report")
         assert.include(yield* running(client), "\"running\":1")
         let got = 0
@@ -66,7 +66,7 @@ for (const [name, transport] of Object.entries(transports)) {
         const server = yield* RawServer.make((connection) =>
           Effect.andThen(connection.send(whole.slice(0, -50_000)), Effect.never)
         )
-        const client = yield* ResilientClient.make(description(server.url))
+        const client = yield* ResilientClient.make(description(server.url), { parts: Parts })
         const error = yield* Effect.flip(Effect.flatMap(client.get("/report"), size))
         const reason = partsOf(error)?.failure
         assert.strictEqual(reason?._tag === "Timeout" ? reason.phase : undefined, "body")
@@ -84,7 +84,7 @@ for (const [name, transport] of Object.entries(transports)) {
             closed++
           })
         )
-        const client = yield* ResilientClient.make(description(server.url))
+        const client = yield* ResilientClient.make(description(server.url), { parts: Parts })
         yield* client.get("/report")
         assert.include(yield* running(client), "\"running\":1")
         yield* Effect.repeat(Effect.delay(running(client), "20 millis"), {
@@ -112,7 +112,7 @@ for (const [name, transport] of Object.entries(transports)) {
           () => Effect.never
         ]
         const patient = { ...description(server.url), timeouts: { idle: "1 minute" } } as const
-        const client = yield* ResilientClient.make(patient)
+        const client = yield* ResilientClient.make(patient, { parts: Parts })
         for (const read of reads) {
           const before = closed
           const reading = yield* Effect.forkChild(Effect.flatMap(client.get("/report"), read))
@@ -132,9 +132,15 @@ for (const [name, transport] of Object.entries(transports)) {
 describe("what a client tells of itself", () => {
   it.effect("says what the transport cannot limit", () =>
     Effect.gen(function*() {
-      const fetching = yield* Effect.provide(ResilientClient.make(description("https://a.test")), transports.fetch)
+      const fetching = yield* Effect.provide(
+        ResilientClient.make(description("https://a.test"), { parts: Parts }),
+        transports.fetch
+      )
       assert.include(yield* fetching.describe, "`connect` limits nothing")
-      const connecting = yield* Effect.provide(ResilientClient.make(description("https://a.test")), transports.node)
+      const connecting = yield* Effect.provide(
+        ResilientClient.make(description("https://a.test"), { parts: Parts }),
+        transports.node
+      )
       assert.include(
         yield* connecting.describe,
         "connect         10s\n  firstByte       10s\n  idle            300ms"

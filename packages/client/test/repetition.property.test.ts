@@ -1,4 +1,4 @@
-import { ResilientClient } from "@effect-resilience/client"
+import { Parts, ResilientClient } from "@effect-resilience/client"
 import { ApiError, NotAsked, Recovery, Transport } from "@effect-resilience/errors"
 import { AccessLog, Operation, SendProgress } from "@effect-resilience/http"
 import { VirtualTime } from "@effect-resilience/lab"
@@ -141,7 +141,7 @@ const scenario = Effect.gen(function*() {
     timeouts: { total, attempt: yield* pick(["2 seconds", "1 minute"]) },
     idempotency: { key },
     operations: { "append": { idempotent: false }, "replace": { idempotent: true } }
-  } as ResilientClient.Description).pipe(Effect.provideService(HttpClient.HttpClient, server.client))
+  } as ResilientClient.Description, { parts: Parts }).pipe(Effect.provideService(HttpClient.HttpClient, server.client))
   const memory = yield* AccessLog.Memory
 
   const call = Effect.fnUntraced(function*(name: string) {

@@ -1,4 +1,4 @@
-import { ResilientClient } from "@effect-resilience/client"
+import { Parts, ResilientClient } from "@effect-resilience/client"
 import { Recovery } from "@effect-resilience/errors"
 import { assert, describe, it } from "@effect/vitest"
 import { type Cause, Effect, type Layer, Queue, Stream } from "effect"
@@ -32,7 +32,7 @@ const serve = (...statuses: ReadonlyArray<number>) =>
       name: "ledger",
       baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
       pipeline: { retry: { times: 2, backoff: { base: 0 } }, hedge: { idempotent: true, after: 0 } }
-    }).pipe(Effect.provide(fetching))
+    }, { parts: Parts }).pipe(Effect.provide(fetching))
     return { bodies, client }
   })
 

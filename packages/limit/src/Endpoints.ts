@@ -231,23 +231,30 @@ const addressFields = {
 
 const addressField = /* @__PURE__ */ Field.struct(addressFields)
 
-const addresses = /* @__PURE__ */ Field.map(
-  /* @__PURE__ */ Field.oneOrMore(
-    /* @__PURE__ */ Field.either(
-      Predicate.isString,
-      /* @__PURE__ */ Field.map(Field.text, (address, path) => addressField.read({ address }, path)),
-      addressField
-    )
-  ),
-  (read, path) => {
-    const seen = new Set<string>()
-    for (const { address } of read) {
-      requireArgument(!seen.has(address), path, "a list that has each address once", address)
-      seen.add(address)
+/**
+ * How addresses are written.
+ *
+ * @category fields
+ * @since 0.1.0
+ */
+export const addressesField: Field.Field<Addresses, ReadonlyArray<Field.Settings<typeof addressFields>>> =
+  /* @__PURE__ */ Field.map(
+    /* @__PURE__ */ Field.oneOrMore(
+      /* @__PURE__ */ Field.either(
+        Predicate.isString,
+        /* @__PURE__ */ Field.map(Field.text, (address, path) => addressField.read({ address }, path)),
+        addressField
+      )
+    ),
+    (read, path) => {
+      const seen = new Set<string>()
+      for (const { address } of read) {
+        requireArgument(!seen.has(address), path, "a list that has each address once", address)
+        seen.add(address)
+      }
+      return read
     }
-    return read
-  }
-)
+  )
 
 /**
  * The options as data.
@@ -257,7 +264,7 @@ const addresses = /* @__PURE__ */ Field.map(
  */
 export const fields = {
   name: Field.name,
-  addresses,
+  addresses: addressesField,
   zone: /* @__PURE__ */ Field.optional(Field.text),
   load: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.variants(loads), "inFlight"),
   ejection,
@@ -390,7 +397,7 @@ class Balanced<E> implements Endpoints<E> {
   }
 
   update(written: Addresses): Effect.Effect<void> {
-    const read = addresses.read(written, "Endpoints.addresses")
+    const read = addressesField.read(written, "Endpoints.addresses")
     return Effect.sync(() => this.#balancer.load({ ...this.#balancer.settings, addresses: read }))
   }
 

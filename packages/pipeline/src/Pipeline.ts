@@ -277,19 +277,33 @@ export function make<P extends Part.Table, D extends DescriptionOf<P>, E = never
   description: D & Exactly<D, DescriptionOf<P>>,
   options: Options<Pick<P, Named<P, D>["keys"]>, E, R, P> & { readonly parts: P }
 ): Effect.Effect<Pipeline<Pick<P, Named<P, D>["keys"]>, E, R>>
-export function make<P, E, R>(description: Part.Description, options?: AnyOptions): Effect.Effect<Pipeline<P, E, R>> {
-  return makeAny(description, options)
+export function make<P, E, R>(
+  description: Part.Description,
+  options: Partial<AnyOptions> = {}
+): Effect.Effect<Pipeline<P, E, R>> {
+  return makeAny(description, { ...options, parts: options.parts ?? standardParts })
 }
 
+/**
+ * The same, with no parts but those that it is given, so that a bundle has no others.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeWith = <P extends Part.Table, D extends DescriptionOf<P>, E = never, R = never>(
+  description: D & Exactly<D, DescriptionOf<P>>,
+  options: Options<Pick<P, Named<P, D>["keys"]>, E, R, P> & { readonly parts: P }
+): Effect.Effect<Pipeline<Pick<P, Named<P, D>["keys"]>, E, R>> => makeAny(description, options as AnyOptions)
+
 interface AnyOptions extends Options<Part.Table, unknown, unknown> {
-  readonly parts?: Part.Table
+  readonly parts: Part.Table
 }
 
 const makeAny = <P, E, R>(
   description: Part.Description,
-  options: AnyOptions = {}
+  options: AnyOptions
 ): Effect.Effect<Pipeline<P, E, R>> => {
-  const { around = [], classify, continues, parts = standardParts, policies = {} } = options
+  const { around = [], classify, continues, parts, policies = {} } = options
   // Which parts there are is known to the types of the caller only.
   const made: Effect.Effect<unknown> = engine.make(description, { around, classify, continues, parts, policies })
   return made as Effect.Effect<Pipeline<P, E, R>>
@@ -379,7 +393,7 @@ export function promise<P, E>(
   const classify = promises.classifierOf(options.classify)
   const pipeline = isPipeline(input)
     ? input
-    : Effect.runSyncWith(context)(makeAny<P, E, never>(input, { ...options, classify }))
+    : Effect.runSyncWith(context)(makeAny<P, E, never>(input, { ...options, classify, parts: standardParts }))
   const contexts = promises.contextsOf(context)
   const call = <A>(begin: Begin<A>, options: CallOptions<A> = {}) =>
     promises.run((self) => pipeline.execute(self), contexts, begin, options)

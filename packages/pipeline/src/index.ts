@@ -1,4 +1,5 @@
 export * as Part from "./Part.ts"
+export * as Parts from "./Parts.ts"
 export * as Pipeline from "./Pipeline.ts"
 export * as PipelineDescription from "./PipelineDescription.ts"
 export * as PipelineRegistry from "./PipelineRegistry.ts"

@@ -3,9 +3,8 @@ import type * as Redirects from "@effect-resilience/http/Redirects"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Endpoints from "@effect-resilience/limit/Endpoints"
-import * as Part from "@effect-resilience/pipeline/Part"
-import * as Pipeline from "@effect-resilience/pipeline/Pipeline"
-import * as Effect from "effect/Effect"
+import type * as Part from "@effect-resilience/pipeline/Part"
+import * as Parts from "@effect-resilience/pipeline/Parts"
 import * as HttpMethod from "effect/http/HttpMethod"
 import * as Result from "effect/Result"
 import * as address from "./address.ts"
@@ -15,6 +14,7 @@ import type {
   EndpointsOptions,
   Idempotency,
   OperationOptions,
+  Options,
   PipelineOptions,
   Propagation,
   Shown,
@@ -25,25 +25,34 @@ import * as operations from "./operations.ts"
 import * as standard from "./standard.ts"
 
 // The limits of time are `timeouts`.
-const { attemptTimeout: _, deadline, ...pipelineParts } = Pipeline.parts
+const standardParts = { budget: Parts.budget, circuitBreaker: Parts.circuitBreaker, retry: Parts.retry }
 
-const { addresses, load, ejection, panicThreshold, zone } = Endpoints.fields
+/** All that a pipeline can name. A client has the parts of those that are standard, and of others those that it was given. */
+const names = Object.keys(
+  {
+    budget: 0,
+    bulkhead: 0,
+    circuitBreaker: 0,
+    concurrencyLimit: 0,
+    hedge: 0,
+    metrics: 0,
+    pacer: 0,
+    retry: 0,
+    spans: 0,
+    throttle: 0
+  } satisfies { readonly [K in keyof PipelineOptions]-?: 0 }
+) as ReadonlyArray<keyof PipelineOptions>
 
-const choiceFields = { load, ejection, panicThreshold, zone } satisfies Field.Fields<EndpointsOptions>
-
-/** Several base URLs, one of which is chosen for each attempt. */
-const endpoints = /* @__PURE__ */ Part.make<
-  Omit<Endpoints.Options, "name" | "each" | "classify">,
-  Endpoints.Endpoints
->({
-  slot: "attemptTimeout",
-  field: /* @__PURE__ */ Field.struct({ ...choiceFields, addresses }),
-  make: (options, { name }) => Endpoints.make({ ...options, name }),
-  carry: (present, _, options, { name }) => Effect.as(present.reload({ ...options, name }), present)
-})
-
-/** The parts of a client's pipeline. A description of a client has the first two elsewhere. */
-export const parts = { deadline, endpoints, ...pipelineParts }
+/** The parts of a client's pipeline. Those of one slot stand in the order of their names. */
+export const partsOf = (given: Options["parts"]): Table => {
+  const all: { readonly [name: string]: Part.AnyPart | undefined } = { ...standardParts, ...given }
+  const parts: { [name: string]: Part.AnyPart; endpoints?: Part.AnyPart } = { deadline: Parts.deadline }
+  for (const name of ["endpoints", ...names]) {
+    const part = all[name]
+    if (part !== undefined) parts[name] = part
+  }
+  return parts
+}
 
 const limit = /* @__PURE__ */ Field.duration({ above: 0 })
 
@@ -81,16 +90,41 @@ const asWritten = <In>(field: Field.Field<In, unknown>): Field.Field<In, In> => 
   }
 })
 
-const pipeline = /* @__PURE__ */ asWritten<PipelineOptions>(
-  /* @__PURE__ */ Field.struct(
-    Object.fromEntries(
-      Object.entries(pipelineParts).map(([key, part]) => [key, Field.optional<never, unknown>(part.field)])
-    ),
-    { deadline: "timeouts.total", attemptTimeout: "timeouts.attempt", endpoints: "endpoints of the client" }
-  ) as Field.AnyField as Field.Field<PipelineOptions, unknown>
-)
+interface Table extends Part.Table {
+  readonly endpoints?: Part.AnyPart
+}
 
-const choice = /* @__PURE__ */ asWritten<EndpointsOptions>(/* @__PURE__ */ Field.struct(choiceFields))
+const partField = (parts: Part.Table, name: string): Field.AnyField => parts[name]?.field ?? missing(name)
+
+const missing = (name: string): Field.Field<unknown, never> => ({
+  shape: { _tag: "Boolean" },
+  optional: false,
+  read: (_, path) => {
+    throw new RangeError(`${path} ${needs(name)}`)
+  }
+})
+
+const needs = (name: string): string =>
+  `needs the part of that name. Give the client { parts: { ${name}: Parts.${name} } }`
+
+const pipelineField = (parts: Part.Table): Field.Field<PipelineOptions, PipelineOptions> =>
+  asWritten<PipelineOptions>(
+    Field.struct(
+      Object.fromEntries(names.map((name) => [name, Field.optional<never, unknown>(partField(parts, name))])),
+      { deadline: "timeouts.total", attemptTimeout: "timeouts.attempt", endpoints: "endpoints of the client" }
+    ) as Field.AnyField as Field.Field<PipelineOptions, unknown>
+  )
+
+// All options of the part but the addresses, which are the base URLs.
+const choiceField = (parts: Part.Table): Field.Field<EndpointsOptions | undefined, EndpointsOptions | undefined> => {
+  const { shape } = partField(parts, "endpoints")
+  if (shape._tag !== "Struct") return Field.optional<EndpointsOptions, never>(missing("endpoints"))
+  const { addresses: _, ...fields } = shape.fields
+  return Field.withDefault(
+    asWritten(Field.struct(fields) as Field.AnyField as Field.Field<EndpointsOptions, unknown>),
+    {}
+  )
+}
 
 const origins = /* @__PURE__ */ Field.oneOrMore(/* @__PURE__ */ Field.map(Field.text, (read, path) => {
   requireArgument(address.isOrigin(read), path, "an origin, such as https://files.example.com", read)
@@ -112,27 +146,25 @@ const idempotencyFields = {
 
 // A description looks like that of a pipeline, so its parts are looked for in the wrong place.
 const elsewhere = {
-  ...Object.fromEntries(Object.keys(pipelineParts).map((part) => [part, `pipeline.${part}`])),
+  ...Object.fromEntries(names.map((part) => [part, `pipeline.${part}`])),
   deadline: "timeouts.total",
   timeout: "timeouts",
   attemptTimeout: "timeouts.attempt",
   connectTimeout: "timeouts.connect"
 }
 
-const operationFields = {
-  endpoint: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.map(Field.text, operations.parse)),
-  idempotent: /* @__PURE__ */ Field.optional(Field.boolean),
-  appliedWhenWhole: /* @__PURE__ */ Field.optional(Field.boolean),
-  idempotencyKey: /* @__PURE__ */ Field.optional(Field.boolean),
-  timeouts: /* @__PURE__ */ Field.withDefault(ownTimeouts, {}),
-  pipeline: /* @__PURE__ */ Field.withDefault(pipeline, {}),
-  without: /* @__PURE__ */ orNone(
-    /* @__PURE__ */ Field.oneOrMore(
-      /* @__PURE__ */ Field.literals(...Object.keys(pipelineParts) as ReadonlyArray<keyof PipelineOptions>)
-    )
-  ),
-  body: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.literals("json", "whole", "stream"))
-} satisfies Field.Fields<OperationOptions>
+const operationFields = (pipeline: Field.Field<PipelineOptions, PipelineOptions>) => ({
+  endpoint: Field.optional(Field.map(Field.text, operations.parse)),
+  idempotent: Field.optional(Field.boolean),
+  appliedWhenWhole: Field.optional(Field.boolean),
+  idempotencyKey: Field.optional(Field.boolean),
+  timeouts: Field.withDefault(ownTimeouts, {}),
+  pipeline: Field.withDefault(pipeline, {}),
+  without: orNone(Field.oneOrMore(Field.literals(...names))),
+  body: Field.optional(body)
+} satisfies Field.Fields<OperationOptions>)
+
+const body = /* @__PURE__ */ Field.literals("json", "whole", "stream")
 
 const redirectFields = {
   limit: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.integer({ min: 0 })),
@@ -151,13 +183,15 @@ const telling = /* @__PURE__ */ Field.struct(
   } satisfies Field.Fields<Telling>
 )
 
-const names = /* @__PURE__ */ Field.oneOrMore(Field.text)
+const shownNames = /* @__PURE__ */ Field.oneOrMore(Field.text)
 
 const shown = /* @__PURE__ */ Field.struct(
-  { headers: /* @__PURE__ */ orNone(names), query: /* @__PURE__ */ orNone(names) } satisfies Field.Fields<Shown>
+  { headers: /* @__PURE__ */ orNone(shownNames), query: /* @__PURE__ */ orNone(shownNames) } satisfies Field.Fields<
+    Shown
+  >
 )
 
-const baseUrl = /* @__PURE__ */ Field.map(addresses, (read, path) =>
+const baseUrl = /* @__PURE__ */ Field.map(Endpoints.addressesField, (read, path) =>
   read.map((one): BaseUrl => {
     const base = address.makeBase(one.address, path)
     return { ...one, address: base.href, base }
@@ -195,35 +229,37 @@ const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 const headerValue = /^[\t\x20-\x7e\x80-\xff]*$/
 
 /** The fields of a description. */
-const fields = {
-  name: Field.text,
-  baseUrl,
-  endpoints: /* @__PURE__ */ Field.withDefault(choice, {}),
-  pipeline: /* @__PURE__ */ Field.withDefault(pipeline, standard.pipeline),
-  timeouts: /* @__PURE__ */ Field.withDefault(timeouts, {}),
-  idempotency: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.struct(idempotencyFields), {}),
-  redirects: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.struct(redirectFields)),
-  body: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.literals("json", "whole", "stream"), "json"),
-  headers: /* @__PURE__ */ Field.withDefault(headers, {}),
-  origins: /* @__PURE__ */ orNone(origins),
-  propagation: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.struct(propagationFields), {}),
-  accessLog: /* @__PURE__ */ Field.withDefault(telling, {}),
-  telemetry: /* @__PURE__ */ Field.withDefault(telling, {}),
-  redaction: /* @__PURE__ */ Field.optional(shown),
-  auth: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.fn<Authenticate>()),
-  operations: /* @__PURE__ */ Field.withDefault(
-    /* @__PURE__ */ Field.record(/* @__PURE__ */ Field.struct(operationFields, elsewhere)),
-    {}
-  )
-} satisfies Field.Fields<Description>
+const fieldsOf = (parts: Part.Table) => {
+  const pipeline = pipelineField(parts)
+  return {
+    name: Field.text,
+    baseUrl,
+    endpoints: choiceField(parts),
+    pipeline: Field.withDefault(pipeline, standard.pipeline),
+    timeouts: Field.withDefault(timeouts, {}),
+    idempotency: Field.withDefault(Field.struct(idempotencyFields), {}),
+    redirects: Field.optional(Field.struct(redirectFields)),
+    body: Field.withDefault(body, "json"),
+    headers: Field.withDefault(headers, {}),
+    origins: orNone(origins),
+    propagation: Field.withDefault(Field.struct(propagationFields), {}),
+    accessLog: Field.withDefault(telling, {}),
+    telemetry: Field.withDefault(telling, {}),
+    redaction: Field.optional(shown),
+    auth: Field.optional(Field.fn<Authenticate>()),
+    operations: Field.withDefault(
+      Field.record(Field.struct(operationFields(pipeline), elsewhere)),
+      {}
+    )
+  } satisfies Field.Fields<Description>
+}
 
 /** A description that was read. */
-export type Settings = Field.Settings<typeof fields>
+export type Settings = Field.Settings<ReturnType<typeof fieldsOf>>
 
 /** What a description is, and what its options have to do with each other. */
-export const field: Field.Field<Description, Settings> = /* @__PURE__ */ Field.map(
-  /* @__PURE__ */ Field.struct(fields, elsewhere),
-  (settings, path) => {
+export const fieldOf = (parts: Table): Field.Field<Description, Settings> =>
+  Field.map(Field.struct(fieldsOf(parts), elsewhere), (settings, path) => {
     const { auth, baseUrl, operations: described } = settings
     if (auth !== undefined) {
       for (const { base } of baseUrl) {
@@ -234,6 +270,9 @@ export const field: Field.Field<Description, Settings> = /* @__PURE__ */ Field.m
           base.origin
         )
       }
+    }
+    if (baseUrl.length > 1 && parts.endpoints === undefined) {
+      throw new RangeError(`${path}.baseUrl with several addresses ${needs("endpoints")}`)
     }
     const templates: Array<readonly [string, operations.Template]> = []
     for (const [name, { endpoint, pipeline, without }] of Object.entries(described)) {
@@ -246,10 +285,12 @@ export const field: Field.Field<Description, Settings> = /* @__PURE__ */ Field.m
       templates.push([name, endpoint])
     }
     return settings
-  }
-)
+  })
 
-export const read = (description: Description): Settings => field.read(description, "ResilientClient")
+export const reader = (parts: Table): (description: Description) => Settings => {
+  const field = fieldOf(parts)
+  return (description) => field.read(description, "ResilientClient")
+}
 
 /** The limits of time of a client, or of one of its operations. */
 export const timeoutsOf = (settings: Settings, name?: string): Settings["timeouts"] => ({

@@ -16,6 +16,7 @@ import * as Telemetry from "@effect-resilience/http/Telemetry"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Endpoints from "@effect-resilience/limit/Endpoints"
 import type * as Part from "@effect-resilience/pipeline/Part"
+import type * as PipelineParts from "@effect-resilience/pipeline/Parts"
 import * as Pipeline from "@effect-resilience/pipeline/Pipeline"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -25,13 +26,14 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Semaphore from "effect/Semaphore"
+import type * as Parts from "../Parts.ts"
 import * as address from "./address.ts"
 import { describe } from "./describe.ts"
-import { ownParts, parts, pipelineOf, read, type Settings, timeoutsOf } from "./description.ts"
+import { ownParts, partsOf, pipelineOf, reader, type Settings, timeoutsOf } from "./description.ts"
 import type { Authenticate, ClientError, Description, Options, ResilientClient } from "./models.ts"
 import * as operations from "./operations.ts"
 
-type AnyPipeline = Pipeline.Pipeline<typeof parts>
+type AnyPipeline = Pipeline.Pipeline<typeof Parts & { readonly deadline: typeof PipelineParts.deadline }>
 
 type Response = HttpClientResponse.HttpClientResponse
 
@@ -72,6 +74,8 @@ export const make = (
   first: Description,
   options: Options
 ): Effect.Effect<ResilientClient, never, HttpClient.HttpClient> => {
+  const parts = partsOf(options.parts)
+  const read = reader(parts)
   const { name } = read(first)
   return Effect.gen(function*() {
     const transport = yield* HttpClient.HttpClient
@@ -85,7 +89,7 @@ export const make = (
       operation?: string
     ) =>
       // Which parts there are is data here.
-      Pipeline.make(pipelineOf(settings, operation) as never, {
+      Pipeline.makeWith(pipelineOf(settings, operation) as never, {
         parts,
         around,
         classify: options.classify,

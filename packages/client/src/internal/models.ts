@@ -11,6 +11,7 @@ import type * as Status from "@effect-resilience/pipeline/Status"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
+import type * as Parts from "../Parts.ts"
 import type { ForeignUrl } from "./address.ts"
 import type * as standard from "./standard.ts"
 
@@ -77,6 +78,27 @@ type PartsOfOperations<O> = {
 type NamedIn<P> = {
   [K in keyof P & keyof PipelineOptions]: P[K] extends undefined ? never : K
 }[keyof P & keyof PipelineOptions]
+
+/**
+ * What comes after a description of this type: the options, with the parts that it names besides the standard.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Given<D extends Description> = [FurtherPartsOf<D>] extends [never] ? [options?: Options]
+  : [options: Options & { readonly parts: Pick<typeof Parts, FurtherPartsOf<D>> }]
+
+type FurtherPartsOf<D extends Description> =
+  | FurtherIn<Exclude<OptionOf<D, "pipeline">, undefined>>
+  | FurtherInOperations<OptionOf<D, "operations">>
+  | (D["baseUrl"] extends readonly [unknown, unknown, ...ReadonlyArray<unknown>] ? "endpoints" : never)
+
+// What is not known to the types is not asked for: a description may be data.
+type FurtherIn<P> = PipelineOptions extends P ? never : Exclude<NamedIn<P>, keyof typeof standard.pipeline>
+
+type FurtherInOperations<O> = {
+  [K in keyof O]: O[K] extends { readonly pipeline?: infer P } ? FurtherIn<Exclude<P, undefined>> : never
+}[keyof O]
 
 /**
  * Descriptions whose clients fail with nothing but `E`.
@@ -285,6 +307,8 @@ export interface Authenticate {
  *
  * - `patterns`: explain the API's messages, for `ErrorMapping`.
  * - `classify`: the recovery of errors that do not carry the right one.
+ * - `parts`: what the description names besides the standard: those parts, or all, `{ parts: Parts }`. One that is decoded can name
+ *   any.
  * - `policies`: policies made elsewhere, such as a `SharedCircuitBreaker`, in place of those that the description names.
  *
  * @category models
@@ -293,5 +317,6 @@ export interface Authenticate {
 export interface Options {
   readonly patterns?: ReadonlyArray<MessagePattern.MessagePattern> | undefined
   readonly classify?: Classifier.Classifier | undefined
+  readonly parts?: Partial<typeof Parts> | undefined
   readonly policies?: Pipeline.PoliciesOf<Omit<Pipeline.Parts, "deadline" | "attemptTimeout">> | undefined
 }

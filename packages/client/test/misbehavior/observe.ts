@@ -1,5 +1,5 @@
 import { TokenCache, TokenSource } from "@effect-resilience/auth"
-import { ResilientClient } from "@effect-resilience/client"
+import { Parts, ResilientClient } from "@effect-resilience/client"
 import { ApiError, Recovery } from "@effect-resilience/errors"
 import { AccessLog, Operation } from "@effect-resilience/http"
 import * as Connections from "@effect-resilience/node/Connections"
@@ -184,7 +184,10 @@ export const makeClient = Effect.fnUntraced(function*(
     ...description
   }
   const services = yield* Layer.build(
-    Layer.provide(ResilientClient.layer(described), typeof transport === "string" ? transports[transport] : transport)
+    Layer.provide(
+      ResilientClient.layer(described, { parts: Parts }),
+      typeof transport === "string" ? transports[transport] : transport
+    )
   )
   return Context.get(services, ResilientClient.ResilientClient)
 })
