@@ -17,6 +17,7 @@ import { createRequire } from "node:module"
 import * as ExitStatus from "./ExitStatus.ts"
 import { CommandFailed, crash, ended, failed, giveUp, print } from "./internal/commandOutput.ts"
 import { adopt } from "./internal/commands/adopt.ts"
+import { audit } from "./internal/commands/audit.ts"
 import { batch } from "./internal/commands/batch.ts"
 import { demo } from "./internal/commands/demo.ts"
 import { download } from "./internal/commands/download.ts"
@@ -33,7 +34,7 @@ const manifest: { readonly version: string } = createRequire(import.meta.url)(".
 
 const tbmStudio = Command.make("tbm-studio").pipe(
   Command.withDescription("Upload cost tables to TBM Studio, safely over an unreliable network"),
-  Command.withSubcommands([login, upload, download, batch, status, adopt, worker, explain, demo]),
+  Command.withSubcommands([login, upload, download, batch, status, audit, adopt, worker, explain, demo]),
   Command.withGlobalFlags(options.all)
 )
 

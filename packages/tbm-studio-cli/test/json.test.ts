@@ -38,6 +38,9 @@ const calls: ReadonlyArray<readonly [args: ReadonlyArray<string>, status: number
   [["status", "m.csv", "--json"], 1, "status"],
   [["status", "m.csv", "--watch", "--json"], 1, "status"],
   [["status", "none.csv", "--json"], 66, "failed"],
+  [["audit", "m.csv", "--json"], 0, "audit"],
+  [["audit", "m.csv", "--csv", "--json"], 0, "audit"],
+  [["audit", "none.csv", "--json"], 66, "failed"],
   [["adopt", "m.csv", "--json"], 0, "adopt"],
   [["explain", "aws", "--samples", "10", "--json"], 0, "explain"]
 ]

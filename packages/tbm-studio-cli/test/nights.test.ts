@@ -1,7 +1,7 @@
 import { Simulator } from "@effect-resilience/tbm-simulator"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
-import { chmodSync } from "node:fs"
+import { chmodSync, existsSync, readFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { bin, type Ended, folder, settingsFor, start, tbmStudio, write } from "./command.ts"
 
@@ -10,7 +10,14 @@ const statuses = ({ stdout }: Ended): ReadonlyArray<string> =>
 
 describe("a batch at night", { timeout: 60_000 }, () => {
   layer(
-    Simulator.layer({ seed: 1, faults: [{ match: { path: "Slow" }, times: 2, fault: { type: "delay", ms: 5_000 } }] }),
+    Simulator.layer({
+      seed: 1,
+      faults: [
+        { match: { path: "Slow" }, times: 2, fault: { type: "delay", ms: 5_000 } },
+        { match: { path: "Missing" }, fault: { type: "status", status: 404 } },
+        { match: { path: "Mute" }, fault: { type: "hang" } }
+      ]
+    }),
     { excludeTestServices: true }
   )((it) => {
     const env = Effect.map(Simulator.Simulator, ({ url }) => settingsFor(url))
@@ -94,5 +101,69 @@ describe("a batch at night", { timeout: 60_000 }, () => {
           )
         }
       }))
+
+    it.effect("--notify runs a program with the report of a command that failed, and without its secrets", () =>
+      Effect.gen(function*() {
+        const manifest = yield* manifestOf("Missing")
+        const dir = join(manifest, "..")
+        const notifier = script(dir, "notify", `cat >"$0.in"; env >"$0.env"`)
+        const failed = yield* run("batch", manifest, "--notify", notifier)
+        assert.deepStrictEqual([failed.status, failed.stderr.includes("--notify")], [65, false])
+        assert.strictEqual(readFileSync(`${notifier}.in`, "utf8"), failed.stdout)
+        const environment = readFileSync(`${notifier}.env`, "utf8").split("\n")
+        assert.include(environment, "TBM_STUDIO_EXIT_STATUS=65")
+        assert.deepStrictEqual(environment.filter((line) => /_KEY=|DATABASE_URL/.test(line)), [])
+
+        rmSync(`${notifier}.in`)
+        assert.strictEqual((yield* run("login", "--notify", notifier)).status, 0)
+        assert.isFalse(existsSync(`${notifier}.in`))
+      }))
+
+    it.effect("--notify changes no exit status if its program fails, does not exist or does not read", () =>
+      Effect.gen(function*() {
+        const manifest = yield* manifestOf("Missing")
+        const dir = join(manifest, "..")
+        const fails = script(dir, "fails", "echo no mail today >&2; exit 3")
+        // Words of a shell are a part of the name.
+        const strange = `${script(dir, "deaf", "exit 0")}; touch ${dir}/owned`
+        const ends: ReadonlyArray<readonly [program: string, message: string]> = [
+          [fails, `--notify ${fails} ended with status 3: no mail today.`],
+          [strange, `--notify ${strange} could not be run: NotFound.`],
+          [join(dir, "deaf"), ""]
+        ]
+        for (const [program, message] of ends) {
+          const ended = yield* run("batch", manifest, "--notify", program)
+          assert.strictEqual(ended.status, 65)
+          assert.deepStrictEqual(
+            ended.stderr.split("\n").filter((line) => line.startsWith("--notify")),
+            message === "" ? [] : [message]
+          )
+        }
+        assert.isFalse(existsSync(join(dir, "owned")))
+      }))
+
+    it.effect("--notify runs after a signal, too", () =>
+      Effect.gen(function*() {
+        const dir = yield* folder
+        const notifier = script(dir, "notify", `cat >"$0.in"`)
+        const file = write(dir, "x.csv", "account,amount\nx,1\n")
+        const { state } = yield* Simulator.Simulator
+        const { requests } = yield* state
+        const args = ["upload", file, "--project", "P", "--table", "Mute", "--period", "Jan:2024", "--notify", notifier]
+        const upload = yield* start(process.execPath, [bin, ...args], yield* env)
+        yield* Effect.repeat(state, {
+          until: (now) => now.requests > requests + 2,
+          schedule: Schedule.spaced("20 millis")
+        })
+        upload.kill("SIGTERM")
+        assert.strictEqual((yield* upload.ended).status, 130)
+        assert.strictEqual(JSON.parse(readFileSync(`${notifier}.in`, "utf8")).error.tag, "Interrupted")
+      }).pipe(Effect.scoped))
   })
 })
+
+const script = (dir: string, name: string, lines: string): string => {
+  const path = write(dir, name, `#!/bin/sh\n${lines}\n`)
+  chmodSync(path, 0o755)
+  return path
+}

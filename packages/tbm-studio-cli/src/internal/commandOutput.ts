@@ -10,8 +10,10 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Runtime from "effect/Runtime"
 import * as ExitStatus from "../ExitStatus.ts"
+import * as CsvText from "./csvText.ts"
 import * as logging from "./logging.ts"
-import { asksForJson, Json, LogFormat } from "./options.ts"
+import * as Notify from "./notify.ts"
+import * as options from "./options.ts"
 import * as Output from "./output.ts"
 
 /** The output of a command: one document for programs, lines for people, and the exit status for both. */
@@ -19,6 +21,8 @@ export interface CommandOutput {
   readonly json: object
   /** The lines, or how they fill this many columns. */
   readonly text: ReadonlyArray<string> | ((width: number) => ReadonlyArray<string>)
+  /** Rows of a CSV file, in place of the lines. */
+  readonly csv?: ReadonlyArray<ReadonlyArray<CsvText.Cell>>
   readonly problems?: ReadonlyArray<string>
   readonly exitStatus: number
 }
@@ -109,7 +113,7 @@ const failedWith = (document: FailureDocument) => ({ error, exitStatus, problems
 })
 
 // A process runs one command. A signal, which ends the command without output of its own, also reaches the process.
-let running: Running = { json: asksForJson(process.argv.slice(2)), onEarlyEnd: failedWith(failedDocument) }
+let running: Running = { json: options.asksForJson(process.argv.slice(2)), onEarlyEnd: failedWith(failedDocument) }
 let printedStatus: number | undefined
 
 /** Sets the output for an early end: what is known so far, whatever ends the command. */
@@ -141,13 +145,19 @@ const earlyOutput = (end: End): CommandOutput =>
 export const printOutputWith = (document: FailureDocument) => <E, R>(effect: Effect.Effect<CommandOutput, E, R>) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      running = { json: yield* Json, onEarlyEnd: failedWith(document) }
+      running = { json: yield* options.Json, onEarlyEnd: failedWith(document) }
       const exit = yield* restore(effect).pipe(
         Effect.tapDefect((defect) => Effect.logDebug(Cause.pretty(Cause.die(defect)))),
-        Effect.provide(logging.layer(yield* LogFormat)),
+        Effect.provide(logging.layer(yield* options.LogFormat)),
         Effect.exit
       )
-      yield* print(Exit.isSuccess(exit) ? exit.value : earlyOutput(endOf(exit.cause)))
+      const output = Exit.isSuccess(exit) ? exit.value : earlyOutput(endOf(exit.cause))
+      const printed = yield* Effect.exit(print(output))
+      const notify = yield* options.Notify
+      if (Option.isSome(notify) && output.exitStatus !== ExitStatus.done) {
+        yield* Notify.run(notify.value, documentOf(output), output.exitStatus)
+      }
+      return yield* printed
     })
   )
 
@@ -173,14 +183,19 @@ export const failed = (error: unknown): CommandOutput => failedWith(failedDocume
  */
 const schemaVersion = 1
 
+const documentOf = ({ json }: CommandOutput): object => ({ schemaVersion, ...json })
+
 /** Prints an output, and fails if its status is not 0. Only the first output is printed. */
-export const print = Effect.fnUntraced(function*({ exitStatus, json, problems = [], text }: CommandOutput) {
+export const print = Effect.fnUntraced(function*(output: CommandOutput) {
+  const { csv, exitStatus, problems = [], text } = output
   if (printedStatus !== undefined) return
   printedStatus = exitStatus
   yield* Output.pin([])
   yield* Output.print("stderr", problems)
   yield* running.json
-    ? Output.printJson("stdout", { schemaVersion, ...json })
+    ? Output.printJson("stdout", documentOf(output))
+    : csv !== undefined
+    ? Output.printRows("stdout", csv.map(CsvText.line))
     : Output.print("stdout", typeof text === "function" ? text(yield* Output.widthOf("stdout")) : text)
   if (exitStatus !== ExitStatus.done) return yield* new CommandFailed({ exitStatus })
 })

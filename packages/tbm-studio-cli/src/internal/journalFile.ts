@@ -21,6 +21,7 @@ import type * as SqlError from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import * as Output from "./output.ts"
 import * as Place from "./place.ts"
+import * as Runs from "./runs.ts"
 import { CannotWrite, InvalidInput, InvalidOption } from "./runtime.ts"
 import * as units from "./units.ts"
 
@@ -116,7 +117,10 @@ const exclusive = (path: string, { adopt, incomplete, missing, wait }: {
     const real = yield* realPathOf(path)
     const isNew = !(yield* isThere(real))
     const found = Effect.flatMap(locate(real, { incomplete }), ({ exists }) => exists ? Effect.void : missing(real))
-    const journal = Layer.provideMerge(Layer.effectDiscard(inUse(real)), open(real, { adopt }))
+    const journal = Layer.provideMerge(
+      Layer.merge(Layer.effectDiscard(inUse(real)), Runs.layer),
+      open(real, { adopt })
+    )
     return Layer.provideMerge(Layer.unwrap(Effect.as(found, journal)), layerLock(real, isNew, wait))
   }))
 

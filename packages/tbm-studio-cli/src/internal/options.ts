@@ -24,7 +24,15 @@ export const AccessLogFile = GlobalFlag.Setting("access-log")({
   )
 })
 
-export const all = [Json, LogFormat, AccessLogFile] as const
+export const Notify = GlobalFlag.Setting("notify")({
+  flag: Flag.String("notify").pipe(
+    Flag.withMetavar("PROGRAM"),
+    Flag.withDescription("Run this program if the command fails, with its JSON document as standard input"),
+    Flag.optional
+  )
+})
+
+export const all = [Json, LogFormat, AccessLogFile, Notify] as const
 
 /** Whether these arguments ask for JSON, also if they are wrong otherwise and the command never runs. */
 export const asksForJson = (args: ReadonlyArray<string>): boolean => {

@@ -100,9 +100,16 @@ export const pin = (lines: ReadonlyArray<Line>): Effect.Effect<void> =>
     write("stderr", erase + drawn(pinned))
   })
 
+/** Prints lines that end as those of CSV do, and that no window breaks. */
+export const printRows = (to: Stream, lines: ReadonlyArray<string>): Effect.Effect<void> =>
+  Effect.map(Behind, (write) => write(to, lines.map((line) => `${plain(scrub(line))}\r\n`).join("")))
+
 /** Prints one JSON document. It escapes control characters in its strings, which does not change their values. */
 export const printJson = (to: Stream, document: object): Effect.Effect<void> =>
-  Effect.map(Behind, (write) => write(to, `${escaped(withoutSecrets(document))}\n`))
+  Effect.map(Behind, (write) => write(to, jsonText(document)))
+
+/** The text of a JSON document as it is printed. */
+export const jsonText = (document: object): string => `${escaped(withoutSecrets(document))}\n`
 
 /** Waits until standard output has accepted everything, and reports why it could not. */
 export const flushed = (onFlushed: (failure: Error | undefined) => void): void => {

@@ -26,24 +26,29 @@ export const recorder = Effect.map(SqlClient.SqlClient, (sql) => {
     }).pipe(Effect.ignore)
 })
 
+/** How many rows the contents of a journal have, by their md5. */
+export const counts = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+  const known = yield* Effect.orElseSucceed(
+    sql<{ readonly md5: string; readonly rows: number }>`SELECT md5, rows FROM file_rows`,
+    () => []
+  )
+  return new Map(known.map(({ md5, rows }) => [md5, Number(rows)]))
+})
+
 /** Reads the rows of each table and period whose contents are all known. */
 export const read = Effect.fnUntraced(function*(path: string) {
   // Opening it would create it.
   if (yield* journalFile.isMissing(path)) return yield* new InvalidInput({ message: `There is no journal ${path}.` })
   return yield* Effect.gen(function*() {
     const journal = yield* Journal.Journal
-    const sql = yield* SqlClient.SqlClient
-    const known = yield* Effect.orElseSucceed(
-      sql<{ readonly md5: string; readonly rows: number }>`SELECT md5, rows FROM file_rows`,
-      () => []
-    )
-    const counts = new Map(known.map(({ md5, rows }) => [md5, Number(rows)]))
+    const rowsOf = yield* counts
     const entries = yield* Stream.runCollect(journal.entries)
     return Object.values(Arr.groupBy(entries, ({ place }) => place)).flatMap((history): ReadonlyArray<Rows> => {
       const place = Option.getOrUndefined(Place.parse(history[0].place))
       const uploaded = history.filter(({ state }) => state === "uploaded")
       const there = uploaded.slice(Math.max(0, uploaded.findLastIndex(({ action }) => action === "replace")))
-      const rows = there.map(({ md5 = "" }) => counts.get(md5))
+      const rows = there.map(({ md5 = "" }) => rowsOf.get(md5))
       if (place === undefined || rows.length === 0 || rows.includes(undefined)) return []
       return [{
         ...place,

@@ -1,24 +1,19 @@
-import * as Period from "@effect-resilience/tbm-studio/Period"
 import * as Journal from "@effect-resilience/upload/Journal"
 import * as UploadPlan from "@effect-resilience/upload/UploadPlan"
 import * as Arr from "effect/Array"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import * as Stream from "effect/Stream"
 import * as ExitStatus from "../../ExitStatus.ts"
 import { type CommandOutput, onEarlyEnd, printOutput, withEnd } from "../commandOutput.ts"
+import * as JournalEntries from "../journalEntries.ts"
 import * as journalFile from "../journalFile.ts"
 import * as listing from "../listing.ts"
 import * as LiveRegion from "../liveRegion.ts"
 import type * as Output from "../output.ts"
-import * as Place from "../place.ts"
 import { tail } from "../report.ts"
-import { InvalidInput } from "../runtime.ts"
 import type * as textTable from "../textTable.ts"
 import { clip } from "../textWidth.ts"
 import * as units from "../units.ts"
@@ -151,30 +146,7 @@ const countsOf = (entries: ReadonlyArray<Entry>): string => {
 }
 
 const read = Effect.gen(function*() {
-  const journal = yield* Journal.Journal
-  const history = yield* Stream.runCollect(journal.entries)
-  const entries = yield* Effect.forEach(
-    history,
-    ({ action, at, bytes, md5, name, note, ordinal, place, state, ...entry }) =>
-      Option.match(Place.parse(place), {
-        onNone: () => Effect.fail(notOurs),
-        onSome: (place) =>
-          Effect.succeed({
-            ...place,
-            period: Period.format(place.period),
-            ordinal,
-            action: action === "add" ? "append" : "overwrite",
-            file: name,
-            state,
-            attempts: entry.attempts,
-            bytes: bytes ?? null,
-            md5: md5 ?? null,
-            verified: entry.verified,
-            note: note ?? null,
-            at: DateTime.formatIso(DateTime.makeUnsafe(at))
-          })
-      })
-  )
+  const { entries, history } = yield* JournalEntries.read
   const places = Object.values(Arr.groupBy(history, ({ place }) => place))
   return {
     entries,
@@ -193,7 +165,3 @@ const leftOf = (history: ReadonlyArray<Journal.Entry>): ReadonlyArray<Journal.En
       ((later.name === name && later.action === action) || (later.action === "replace" && later.state === "uploaded"))
     )
   )
-
-const notOurs = new InvalidInput({
-  message: "The journal has entries of another program, or of another version of tbm-studio."
-})
