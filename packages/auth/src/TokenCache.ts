@@ -104,6 +104,7 @@ export class TokenCache extends Context.Service<TokenCache, {
  * - `refreshRetryDelay`: the pause after a refresh that failed; 30 seconds by default, longer where the server says so.
  * - `timeout`: of a whole login, with its retries; 1 minute by default.
  * - `retry`: for logins that failed and may succeed; `RetryPolicy.standard` by default.
+ * - `around`: wraps each login with all of its tries, for example to log it as one call; nothing by default.
  * - `maxReloginsPerMinute`: how many rejected tokens per minute a new login replaces; 10 by default. An API that rejects every
  *   token would otherwise cost a login per call.
  *
@@ -117,8 +118,11 @@ export interface Options {
   readonly refreshRetryDelay?: Duration.Input | undefined
   readonly timeout?: Duration.Input | undefined
   readonly retry?: RetryPolicy.RetryPolicy<Timeout.TimedOut> | undefined
+  readonly around?: Around | undefined
   readonly maxReloginsPerMinute?: number | undefined
 }
+
+type Around = <A, E>(login: Effect.Effect<A, E>) => Effect.Effect<A, E>
 
 /**
  * - `state`: `empty` before the first login and after a rejection; `fresh`; `refreshing` within `refreshBefore`; `expired`.
@@ -172,13 +176,13 @@ export type Event =
  */
 export const make = (
   source: TokenSource,
-  { retry = RetryPolicy.standard, ...options }: Options = {}
+  { around = unwrapped, retry = RetryPolicy.standard, ...options }: Options = {}
 ): Effect.Effect<TokenCache["Service"], never, Scope.Scope> => {
   const settings = Field.read("TokenCache", fields, options)
   return Effect.gen(function*() {
     const context = yield* Effect.context<never>()
     const events = yield* Effect.acquireRelease(PubSub.sliding<Event>(256), PubSub.shutdown)
-    const cache = new Cache(stopAfterRejection(source), settings, retry, context, (event) => {
+    const cache = new Cache(stopAfterRejection(source), settings, retry, around, context, (event) => {
       PubSub.publishUnsafe(events, event)
     })
     yield* Effect.addFinalizer(() => cache.close)
@@ -214,9 +218,11 @@ const fields = {
   refreshRetryDelay: /* @__PURE__ */ millis("30 seconds"),
   timeout: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.duration(), "1 minute"),
   maxReloginsPerMinute: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.number({ min: 0, infinite: true }), 10)
-} satisfies Field.Fields<Omit<Options, "retry">>
+} satisfies Field.Fields<Omit<Options, "around" | "retry">>
 
 type Settings = Field.Settings<typeof fields>
+
+const unwrapped: Around = (login) => login
 
 type Resume = (result: Effect.Effect<Token, AuthError.AuthError>) => void
 
@@ -253,6 +259,7 @@ class Cache {
   readonly #source: TokenSource
   readonly #settings: Settings
   readonly #retry: RetryPolicy.RetryPolicy<Timeout.TimedOut>
+  readonly #around: Around
   readonly #context: Context.Context<never>
   readonly #publish: (event: Event) => void
   readonly #clock: Clock.Clock
@@ -274,12 +281,14 @@ class Cache {
     source: TokenSource,
     settings: Settings,
     retry: RetryPolicy.RetryPolicy<Timeout.TimedOut>,
+    around: Around,
     context: Context.Context<never>,
     publish: (event: Event) => void
   ) {
     this.#source = source
     this.#settings = settings
     this.#retry = retry
+    this.#around = around
     this.#context = context
     this.#publish = publish
     this.#clock = Context.get(context, Clock.Clock)
@@ -485,7 +494,8 @@ class Cache {
         }),
         RetryPolicy.retry(this.#retry),
         Deadline.withDeadline(this.#settings.timeout),
-        Effect.catch((error) => error._tag === "AuthError" ? Effect.fail(error) : tooSlow(error.message))
+        Effect.catch((error) => error._tag === "AuthError" ? Effect.fail(error) : tooSlow(error.message)),
+        this.#around
       )
       const { expiresAt: end } = grant
       const scrubber = yield* Scrubber.Current

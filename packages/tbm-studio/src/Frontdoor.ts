@@ -140,7 +140,10 @@ const make = Effect.gen(function*() {
     login: () => loggedIn
   })
   const share = yield* ShareTokens
-  const tokens = yield* TokenCache.make(yield* share(source))
+  // One call in log and telemetry, however often it is tried.
+  const observed = <A, E>(whole: Effect.Effect<A, E>) =>
+    whole.pipe(Telemetry.observeCall, AccessLog.logCall, Operation.within(login))
+  const tokens = yield* TokenCache.make(yield* share(source), { around: observed })
 
   const client = yield* ResilientClient.make({
     ...described,

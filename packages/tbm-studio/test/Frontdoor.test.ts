@@ -1,3 +1,4 @@
+import { AccessLog } from "@effect-resilience/http"
 import { Account, type FaultRule, Simulator } from "@effect-resilience/tbm-simulator"
 import { Frontdoor } from "@effect-resilience/tbm-studio"
 import { assert, describe, it } from "@effect/vitest"
@@ -206,4 +207,25 @@ describe("Frontdoor", { concurrent: true, timeout: 60_000 }, () => {
         })
       }).pipe(Effect.provide(studio({ faults: [lookUp(fault, 1)] })), impatient))
   }
+
+  it.live("logs a login as one call, with each of its tries", () =>
+    Effect.gen(function*() {
+      yield* environmentId
+      const { entries } = yield* AccessLog.Memory
+      const logins = (yield* entries).filter(({ operation }) => operation === "log in")
+      assert.deepStrictEqual(
+        logins.map(({ attempt, kind, outcome, resendReason }) => [kind, attempt, outcome, resendReason]),
+        [
+          ["attempt", 1, "failure", undefined],
+          ["attempt", 2, "success", "ServiceUnavailable"],
+          ["call", 2, "success", undefined]
+        ]
+      )
+      assert.lengthOf(new Set(logins.map(({ call }) => call)), 1)
+    }).pipe(
+      Effect.provide(
+        studio({ faults: [login({ type: "status", status: 503 }, 1)] }).pipe(Layer.provideMerge(AccessLog.layerMemory))
+      ),
+      impatient
+    ))
 })
