@@ -44,6 +44,7 @@ import type * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as subject from "./internal/subject.ts"
 import type { Path, Subject } from "./internal/subject.ts"
+import { surroundings } from "./internal/surroundings.ts"
 import * as rules from "./lintRule/index.ts"
 
 /**
@@ -175,7 +176,7 @@ const read = (input: unknown, path: Path, outer: ReadonlyArray<Subject>, world: 
     return all(inside.found)
   }
   if (input["policy"] !== undefined) {
-    return read(input["policy"], [...path, "policy"], outer, { ...worldOf(input), ...world })
+    return read(input["policy"], [...path, "policy"], outer, { ...surroundings(input), ...world })
   }
   const isClient = input["baseUrl"] !== undefined
   const failure = problems(input, isClient)
@@ -242,29 +243,4 @@ const plain = (input: unknown): unknown => {
       Object.entries(input).filter(([, value]) => value !== undefined).map(([key, value]) => [key, plain(value)])
     )
     : input
-}
-
-/** What the options of a simulation say of the surroundings. */
-const worldOf = ({ arrivals, processes, server }: subject.Json): World => {
-  const open = subject.isJson(arrivals) ? arrivals["open"] : undefined
-  const { serviceTime, workers }: subject.Json = subject.isJson(server) ? server : {}
-  const serviceMillis = meanOf(serviceTime)
-  return {
-    ...Predicate.isNumber(processes) ? { processes } : {},
-    ...subject.isJson(open) && Predicate.isNumber(open["perSecond"]) ? { callsPerSecond: open["perSecond"] } : {},
-    ...serviceMillis === undefined ? {} : { serviceMillis },
-    ...serviceMillis !== undefined && Predicate.isNumber(workers) ? { capacity: workers * 1000 / serviceMillis } : {}
-  }
-}
-
-const meanOf = (serviceTime: unknown): number | undefined => {
-  if (!subject.isJson(serviceTime)) return undefined
-  const { bimodal, constant, exponential } = serviceTime
-  if (!subject.isJson(bimodal)) return subject.millisOf(exponential ?? constant)
-  const usual = subject.millisOf(bimodal["usual"])
-  const slow = subject.millisOf(bimodal["slow"])
-  const share = bimodal["share"]
-  return usual === undefined || slow === undefined || !Predicate.isNumber(share)
-    ? undefined
-    : usual * (1 - share) + slow * share
 }
