@@ -227,7 +227,7 @@ const transportError = (request: Request, code: string) =>
 
 const socketError = (code: string) => Object.assign(new Error(`${code} by a fault that was injected`), { code })
 
-/** Reads no more of a response that nobody gets, which lets its connection go. */
+/** Reads no more of a response that no caller gets, which lets its connection go. */
 const discard = (response: Response): Effect.Effect<void> =>
   Effect.ignore(Stream.runDrain(Stream.take(response.stream, 1)))
 

@@ -81,8 +81,8 @@ describe("HttpFault", () => {
 
   it.effect("fails as a transport does, instead of asking or after it", () =>
     Effect.gen(function*() {
-      const refused = yield* got(HttpFault.unreachable(), text)
-      assert.deepStrictEqual([codeOf(refused.exit), refused.asked], ["ECONNREFUSED", 0])
+      const unreachable = yield* got(HttpFault.unreachable(), text)
+      assert.deepStrictEqual([codeOf(unreachable.exit), unreachable.asked], ["ECONNREFUSED", 0])
       const lost = yield* got(HttpFault.unreachable({ code: "ECONNRESET", after: true }), text)
       assert.deepStrictEqual([codeOf(lost.exit), lost.asked], ["ECONNRESET", 1])
     }))

@@ -9,7 +9,7 @@ export const faults = /* @__PURE__ */ Metric.counter("chaos.faults", {
   incremental: true
 })
 
-/** Marks a fault in the current span, the log and the metrics, so that nobody takes it for a real one. */
+/** Marks a fault in the current span, the log and the metrics, so that it is not taken for a real one. */
 export const mark = (
   fault: { readonly name: string; readonly kind: string },
   details: Readonly<Record<string, string | number>>
