@@ -6,6 +6,7 @@
  *
  * ```ts import.meta.vitest
  * import { Parts, ResilientClient } from "@effect-resilience/client"
+ * import { Layer } from "effect"
  *
  * const { bulkhead } = Parts
  * const { pipeline } = ResilientClient.standard
@@ -15,6 +16,7 @@
  *   baseUrl: "https://ledger.example.com",
  *   pipeline: { ...pipeline, bulkhead: { permits: 10 } }
  * }, { parts: { bulkhead } })
+ * Layer.isLayer(ledger) // => true
  * ```
  *
  * @since 0.1.0

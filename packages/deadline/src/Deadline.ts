@@ -134,7 +134,7 @@ export const withDeadline: {
             allowed: wholeMillis(Math.max(0, millis)),
             begun,
             inherited,
-            ...(begun && Repetition.isDoubtful(fiber.getRef(Repetition.Current)) && { outcomeUnknown: true as const })
+            ...(begun && Repetition.isDoubtful(Repetition.currentUnsafe(fiber)) && { outcomeUnknown: true as const })
           })
         )
       if (millis <= 0) return exceeded(false)

@@ -68,7 +68,7 @@ export class TimedOut extends ErrorMessage.TaggedError("TimedOut")<{
  */
 export const timedOutUnsafe = (fiber: Fiber.Fiber<unknown, unknown>, timeout: Duration.Duration): TimedOut =>
   new TimedOut(
-    Repetition.isDoubtful(fiber.getRef(Repetition.Current)) ? { timeout, outcomeUnknown: true } : { timeout }
+    Repetition.isDoubtful(Repetition.currentUnsafe(fiber)) ? { timeout, outcomeUnknown: true } : { timeout }
   )
 
 /**

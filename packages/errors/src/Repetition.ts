@@ -49,6 +49,7 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import { property } from "./internal/property.ts"
@@ -67,15 +68,46 @@ import * as Transport from "./Transport.ts"
  */
 export type Repetition = "always" | "inTurn" | "unlessApplied" | "unlessBegun"
 
+const reference = /* @__PURE__ */ Context.Reference<Repetition | undefined>(
+  "@effect-resilience/errors/Repetition/Current",
+  { defaultValue: () => undefined }
+)
+
+let judging: typeof judge | undefined
+
+// Nothing can be said but by `Current`.
+function judgedBy(f: typeof judge): Context.Reference<Repetition | undefined> {
+  judging = f
+  return reference
+}
+
 /**
  * What holds for the running call. By default its errors decide.
  *
  * @category references
  * @since 0.1.0
  */
-export const Current: Context.Reference<Repetition | undefined> = /* @__PURE__ */ Context.Reference<
-  Repetition | undefined
->("@effect-resilience/errors/Repetition/Current", { defaultValue: () => undefined })
+export const Current: Context.Reference<Repetition | undefined> = /* @__PURE__ */ judgedBy(judge)
+
+/**
+ * What holds for the call that a fiber runs. Policies read it here: a program that never says it then loads none of its judgement.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const currentUnsafe = (fiber: Fiber.Fiber<unknown, unknown>): Repetition | undefined => fiber.getRef(reference)
+
+/**
+ * `judge`, for the call that a fiber runs.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const judgeUnsafe = (
+  fiber: Fiber.Fiber<unknown, unknown>,
+  error: unknown,
+  recovery: Recovery.Recovery
+): Recovery.Recovery => judging === undefined ? recovery : judging(currentUnsafe(fiber), error, recovery)
 
 /**
  * Says what holds for a call. It belongs around its policies: `pipeline.execute(call).pipe(Repetition.allow("unlessApplied"))`.
@@ -116,11 +148,11 @@ export const isDoubtful = (repetition: Repetition | undefined): boolean =>
  * @category accessors
  * @since 0.1.0
  */
-export const judge = (
+export function judge(
   repetition: Repetition | undefined,
   error: unknown,
   recovery: Recovery.Recovery
-): Recovery.Recovery => {
+): Recovery.Recovery {
   if (!isDoubtful(repetition) || Recovery.kindOf(recovery) === undefined || NotAsked.isNotAsked(error)) return recovery
   if (repetition === "unlessBegun") return Recovery.giveUp
   return isNotApplied(error, recovery) ? recovery : Recovery.verify

@@ -154,7 +154,7 @@ export const mapErrors: {
         requestId?: string
       ) => {
         const { applied } = progress
-        const repetition = fiber.getRef(Repetition.Current)
+        const repetition = Repetition.currentUnsafe(fiber)
         return apiError({ operation, request, repetition, reason, sent, applied, requestId })
       }
 

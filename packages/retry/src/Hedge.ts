@@ -312,7 +312,7 @@ const makeUnsafe = (
     admitUnsafe: undefined,
     execute: (self) =>
       Effect.withFiber((fiber) => {
-        const repetition = fiber.getRef(Repetition.Current)
+        const repetition = Repetition.currentUnsafe(fiber)
         return (repetition === undefined ? idempotent : repetition === "always") ? race(self, hedge, {}) : self
       }),
     snapshot: Effect.sync(() => ({ after: hedge.afterUnsafe(), hedges, winners, rejected: source.rejected }))

@@ -107,8 +107,8 @@ const judged = <A, E, R>(
       const wanted = retryWhen(result)
       if (wanted === undefined || wanted === false) return Effect.succeed(result)
       return Effect.withFiber((fiber) => {
-        const recovery = Repetition.judge(
-          fiber.getRef(Repetition.Current),
+        const recovery = Repetition.judgeUnsafe(
+          fiber,
           result,
           wanted === true ? Recovery.retry : wanted
         )
@@ -246,8 +246,8 @@ export const recoveryOf = <E>(
   { classify }: { readonly classify?: Classifier.Classifier<E> | undefined },
   error: E
 ): Recovery.Recovery =>
-  Repetition.judge(
-    fiber.getRef(Repetition.Current),
+  Repetition.judgeUnsafe(
+    fiber,
     error,
     classify?.(error) ?? Classifier.classify(error, fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
   )
