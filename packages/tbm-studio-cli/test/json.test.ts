@@ -38,6 +38,8 @@ const calls: ReadonlyArray<readonly [args: ReadonlyArray<string>, status: number
   [["status", "m.csv", "--json"], 1, "status"],
   [["status", "m.csv", "--watch", "--json"], 1, "status"],
   [["status", "none.csv", "--json"], 66, "failed"],
+  [["status", "--json"], 64, "failed"],
+  [["status", "--cluster", "--json"], 64, "failed"],
   [["audit", "m.csv", "--json"], 0, "audit"],
   [["audit", "m.csv", "--csv", "--json"], 0, "audit"],
   [["audit", "none.csv", "--json"], 66, "failed"],

@@ -57,7 +57,9 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
@@ -185,7 +187,8 @@ export interface WorkerOptions extends Omit<Uploader.Options, "onEvent"> {
 
 /**
  * - `round`: default 1. The engine remembers failures too. The next number runs items that failed again.
- * - `concurrency`: places at once; default 4.
+ * - `concurrency`: places at once; default 4. An effect is run every five seconds, for a number that follows the workers; what
+ *   is submitted stays submitted if the number falls.
  * - `pace`: the least time between the submissions of two places; default none.
  *
  * The rest is as for `Batch.run`.
@@ -194,8 +197,9 @@ export interface WorkerOptions extends Omit<Uploader.Options, "onEvent"> {
  * @since 0.1.0
  */
 export interface RunOptions<in Item>
-  extends Pick<Batch.Options<Item, void, DurableFailure>, "concurrency" | "pace" | "failFast" | "stop" | "onResult">
+  extends Pick<Batch.Options<Item, void, DurableFailure>, "pace" | "failFast" | "stop" | "onResult">
 {
+  readonly concurrency?: number | Effect.Effect<number> | undefined
   readonly round?: number | undefined
 }
 
@@ -264,52 +268,72 @@ export const make = <Item, Encoded>(kind: string, options: {
           })
         )
       })),
-    run: (batch, items, { round = 1, ...options } = {}) =>
-      BatchRunner.collect(options, ({ concurrency, failFast = false, pace = 0, stop }, emit) =>
-        Effect.gen(function*() {
-          const all = Stream.isStream(items) ? yield* Stream.runCollect(items) : [...items]
-          const places = new Map<string, Array<readonly [number, Item]>>()
-          for (const row of all.entries()) {
-            const rows = places.get(place(row[1]))
-            if (rows === undefined) places.set(place(row[1]), [row])
-            else rows.push(row)
-          }
-          const gate = Gate.make({ clock: yield* Clock.Clock, pace: Duration.fromInputUnsafe(pace), concurrency })
-          const abandon = yield* Deferred.make<void>()
-          const attached = attachment()
-          let stopping = false
+    run: (batch, items, { concurrency: bound = 4, round = 1, ...options } = {}) => {
+      const concurrency = typeof bound === "number" ? bound : undefined
+      return BatchRunner.collect(
+        { ...options, concurrency },
+        ({ concurrency, failFast = false, pace = 0, stop }, emit) =>
+          Effect.scoped(Effect.gen(function*() {
+            const all = Stream.isStream(items) ? yield* Stream.runCollect(items) : [...items]
+            const places = new Map<string, Array<readonly [number, Item]>>()
+            for (const row of all.entries()) {
+              const rows = places.get(place(row[1]))
+              if (rows === undefined) places.set(place(row[1]), [row])
+              else rows.push(row)
+            }
+            const gate = Gate.make({ clock: yield* Clock.Clock, pace: Duration.fromInputUnsafe(pace), concurrency })
+            const abandon = yield* Deferred.make<void>()
+            const attached = attachment()
+            let stopping = false
 
-          const submit = (place: string, rows: ReadonlyArray<readonly [number, Item]>) => {
-            const every = (result: Ended | Abandoned | Left): ReadonlyArray<Ended | Abandoned | Left> =>
-              rows.map(() => result)
-            const execution = workflow.execute({ batch, round, place, items: rows.map(([, item]) => item) })
-            const ended = Effect.matchEffect(attached(execution), {
-              onFailure: (error) => Effect.succeed(every({ _tag: "Failed", error })),
-              onSuccess: Effect.succeed<ReadonlyArray<Ended | Abandoned | Left>>
-            })
-            const abandoned = Effect.as(Deferred.await(abandon), every({ _tag: "Abandoned" }))
-            return Effect.suspend(() =>
-              stopping
-                ? Effect.succeed(every({ _tag: "Left" }))
-                : Effect.andThen(gate.pass, stop === undefined ? ended : Effect.raceFirst(ended, abandoned))
-            ).pipe(
-              Effect.flatMap((results) =>
-                Effect.forEach(rows, ([index, item], i) => {
-                  const result = resultOf(results[i] ?? { _tag: "Left" }, index, item, rows)
-                  if (failFast && result._tag === "Failed") stopping = true
-                  return emit(result)
-                }, { discard: true })
+            const submit = (place: string, rows: ReadonlyArray<readonly [number, Item]>) => {
+              const every = (result: Ended | Abandoned | Left): ReadonlyArray<Ended | Abandoned | Left> =>
+                rows.map(() => result)
+              const execution = workflow.execute({ batch, round, place, items: rows.map(([, item]) => item) })
+              const ended = Effect.matchEffect(attached(execution), {
+                onFailure: (error) => Effect.succeed(every({ _tag: "Failed", error })),
+                onSuccess: Effect.succeed<ReadonlyArray<Ended | Abandoned | Left>>
+              })
+              const abandoned = Effect.as(Deferred.await(abandon), every({ _tag: "Abandoned" }))
+              return Effect.suspend(() =>
+                stopping
+                  ? Effect.succeed(every({ _tag: "Left" }))
+                  : Effect.andThen(gate.pass, stop === undefined ? ended : Effect.raceFirst(ended, abandoned))
+              ).pipe(
+                Effect.flatMap((results) =>
+                  Effect.forEach(rows, ([index, item], i) => {
+                    const result = resultOf(results[i] ?? { _tag: "Left" }, index, item, rows)
+                    if (failFast && result._tag === "Failed") stopping = true
+                    return emit(result)
+                  }, { discard: true })
+                )
               )
-            )
-          }
-          const work = Effect.forEach(places, ([place, rows]) => submit(place, rows), { concurrency, discard: true })
-          if (stop === undefined) return yield* work
-          const stopper = Effect.flatMap(stop, (mode) => {
-            stopping = true
-            return mode === "abandon" ? Deferred.succeed(abandon, undefined) : Effect.void
-          })
-          return yield* Effect.raceFirst(work, Effect.andThen(stopper, Effect.never))
-        }))
+            }
+            const slots = yield* Semaphore.make(concurrency)
+            if (typeof bound !== "number") {
+              const follow = Effect.flatMap(bound, (places) => slots.resize(Math.max(1, places)))
+              yield* follow
+              yield* Effect.forkScoped(Effect.repeat(Effect.delay(follow, "5 seconds"), Schedule.forever))
+            }
+            const submitted = yield* FiberSet.make<void, never>()
+            const submitting = Effect.gen(function*() {
+              for (const [place, rows] of places) {
+                yield* slots.take(1)
+                yield* FiberSet.run(submitted, Effect.ensuring(submit(place, rows), slots.release(1)))
+              }
+              yield* FiberSet.awaitEmpty(submitted)
+            })
+            // A defect of one ends them all.
+            const work = Effect.raceFirst(submitting, FiberSet.join(submitted))
+            if (stop === undefined) return yield* work
+            const stopper = Effect.flatMap(stop, (mode) => {
+              stopping = true
+              return mode === "abandon" ? Deferred.succeed(abandon, undefined) : Effect.void
+            })
+            return yield* Effect.raceFirst(work, Effect.andThen(stopper, Effect.never))
+          }))
+      )
+    }
   }
 }
 

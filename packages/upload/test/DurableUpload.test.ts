@@ -73,6 +73,33 @@ describe("DurableUpload", () => {
       assert.isTrue(error instanceof DurableUpload.DurableFailure && error.reason === "ServiceUnavailable")
     }))
 
+  it.effect("submits as many places at once as an effect says, and follows it when workers join", () =>
+    Effect.gen(function*() {
+      let bound = 2
+      let submitted = 0
+      const gate = yield* Deferred.make<void>()
+      const busy = worker(
+        () => Effect.andThen(Effect.sync(() => submitted++), Deferred.await(gate)),
+        { concurrency: 100 }
+      ).pipe(Layer.provideMerge(memory))
+      const many = Array.from({ length: 20 }, (_, at) => ({ name: `${at}` }))
+      const running = yield* uploads.run("batch", many, { concurrency: Effect.sync(() => bound) }).pipe(
+        Effect.provide(busy),
+        Effect.forkChild
+      )
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(submitted, 2)
+      bound = 7
+      yield* TestClock.adjust("5 seconds")
+      // An upload takes some turns to begin.
+      yield* TestClock.adjust("1 second").pipe(Effect.repeat({ times: 20 }))
+      assert.strictEqual(submitted, 7)
+      bound = 3
+      yield* Deferred.succeed(gate, undefined)
+      const { totals } = yield* Fiber.join(running)
+      assert.strictEqual(totals.uploaded, 20)
+    }))
+
   it.live("runs an item again whose version has changed, and lets the journal decide", () =>
     Effect.gen(function*() {
       const Versioned = Schema.Struct({ name: Schema.String, version: Schema.optionalKey(Schema.String) })

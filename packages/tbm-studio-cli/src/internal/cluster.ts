@@ -26,6 +26,7 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as BoundedPg from "./boundedPg.ts"
 import * as ClusterStorage from "./clusterStorage.ts"
+import * as ClusterWorkers from "./clusterWorkers.ts"
 import { InvalidOption } from "./runtime.ts"
 
 /**
@@ -98,7 +99,10 @@ export interface Address {
 }
 
 /** The engine and the journal of the cluster that `DATABASE_URL` names. Without an address the process only submits. */
-export const layer = (address: Address | undefined) => Layer.provide(engine(address), database)
+export const layer = (address: Address | undefined) => Layer.provideMerge(engine(address), database(address))
+
+/** The address as the database has it. */
+export const formatAddress = ({ host, port }: Address): string => `${host}:${port}`
 
 // If a worker dies or is cut off, its heartbeat stops. When the lock has expired, the next refresh of the assignments notices.
 // By then the database has ended the worker's session, and with it its locks. So no upload waits longer than 15 seconds.
@@ -137,35 +141,38 @@ const engine = (address: Address | undefined) => {
   )
 }
 
-const database = Layer.unwrap(Effect.gen(function*() {
-  const url = yield* Effect.orElseSucceed(Config.option(Config.Redacted("DATABASE_URL")), () => Option.none())
-  if (Option.isNone(url) || Redacted.value(url.value).trim() === "") {
-    return yield* new InvalidOption({
-      message: "DATABASE_URL is not set. Set it to the Postgres database of the cluster: postgres://USER@HOST/DATABASE."
-    })
-  }
-  if (!/^postgres(ql)?:\/\//.test(Redacted.value(url.value))) {
-    return yield* new InvalidOption({
-      message: "DATABASE_URL is not an address of Postgres: postgres://USER@HOST/DATABASE."
-    })
-  }
-  // The layers above treat an unreachable database as a defect.
-  return Layer.tap(
-    Layer.provide(
-      BoundedPg.layer(storeTimeout),
-      PgClient.layer({
-        url: url.value,
-        applicationName: "tbm-studio",
-        connectTimeout: storeTimeout,
-        // Otherwise a worker that is cut off inside a transaction would lock its rows forever.
-        startupParameters: { idle_in_transaction_session_timeout: "9s", statement_timeout: `${statementTimeout}s` }
+/** The database of the cluster. */
+export const database = (address: Address | undefined) =>
+  Layer.unwrap(Effect.gen(function*() {
+    const url = yield* Effect.orElseSucceed(Config.option(Config.Redacted("DATABASE_URL")), () => Option.none())
+    if (Option.isNone(url) || Redacted.value(url.value).trim() === "") {
+      return yield* new InvalidOption({
+        message:
+          "DATABASE_URL is not set. Set it to the Postgres database of the cluster: postgres://USER@HOST/DATABASE."
       })
-    ),
-    Effect.fnUntraced(function*(context) {
-      yield* Context.get(context, SqlClient.SqlClient)`SELECT 1`
-    })
-  )
-}))
+    }
+    if (!/^postgres(ql)?:\/\//.test(Redacted.value(url.value))) {
+      return yield* new InvalidOption({
+        message: "DATABASE_URL is not an address of Postgres: postgres://USER@HOST/DATABASE."
+      })
+    }
+    // The layers above treat an unreachable database as a defect.
+    return Layer.tap(
+      Layer.provide(
+        BoundedPg.layer(storeTimeout),
+        PgClient.layer({
+          url: url.value,
+          applicationName: ClusterWorkers.applicationName(address && formatAddress(address)),
+          connectTimeout: storeTimeout,
+          // Otherwise a worker that is cut off inside a transaction would lock its rows forever.
+          startupParameters: { idle_in_transaction_session_timeout: "9s", statement_timeout: `${statementTimeout}s` }
+        })
+      ),
+      Effect.fnUntraced(function*(context) {
+        yield* Context.get(context, SqlClient.SqlClient)`SELECT 1`
+      })
+    )
+  }))
 
 /** Describes the failures of a cluster's layer for people. No message has the address, which may contain a password. */
 export const explain = (error: Layer.Error<ReturnType<typeof layer>>): InvalidOption | ClusterUnavailable => {

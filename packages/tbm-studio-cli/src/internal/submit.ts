@@ -7,8 +7,10 @@ import * as UploadPlan from "@effect-resilience/upload/UploadPlan"
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { SqlClient } from "effect/sql/SqlClient"
 import * as ExitStatus from "../ExitStatus.ts"
 import * as cluster from "./cluster.ts"
+import * as ClusterWorkers from "./clusterWorkers.ts"
 import { type CommandOutput, type Failure, onEarlyEnd, withEnd } from "./commandOutput.ts"
 import * as LiveRegion from "./liveRegion.ts"
 import * as Place from "./place.ts"
@@ -99,7 +101,7 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
   yield* region.print([`Submitting ${jobs.length} uploads to the cluster, and waiting for its workers.`])
   const { totals } = yield* cluster.tables.run(batch, items.keys(), {
     ...options,
-    concurrency: options.concurrency ?? defaultConcurrency,
+    concurrency: options.concurrency ?? Effect.provideContext(ClusterWorkers.bound, yield* Effect.context<SqlClient>()),
     stop: Effect.flatMap(
       StopSignal.firstOrAt(options.endsAt),
       (reason) => {
@@ -111,9 +113,6 @@ export const run = Effect.fnUntraced(function*(batch: string, jobs: ReadonlyArra
   })
   return reportOf(jobs.flatMap((job) => reports.get(job) ?? []), totals.durationMillis)
 })
-
-/** How many uploads the cluster may have at once: enough to keep each worker busy. */
-const defaultConcurrency = 1_000
 
 /** An upload whose end this command does not wait for. */
 const withWorkers = (job: Uploads.Job, why: Failure): Report.ItemReport => ({

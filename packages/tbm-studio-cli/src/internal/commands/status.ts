@@ -5,6 +5,7 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as ExitStatus from "../../ExitStatus.ts"
 import { type CommandOutput, onEarlyEnd, printOutput, withEnd } from "../commandOutput.ts"
@@ -14,21 +15,41 @@ import * as listing from "../listing.ts"
 import * as LiveRegion from "../liveRegion.ts"
 import type * as Output from "../output.ts"
 import { tail } from "../report.ts"
+import { InvalidOption } from "../runtime.ts"
 import type * as textTable from "../textTable.ts"
 import { clip } from "../textWidth.ts"
 import * as units from "../units.ts"
 
 const flags = {
-  file: Argument.String("file").pipe(Argument.withDescription("A manifest that was uploaded, or its journal")),
+  file: Argument.String("file").pipe(
+    Argument.withDescription("A manifest that was uploaded, or its journal"),
+    Argument.optional
+  ),
   all: listing.all,
+  cluster: Flag.Boolean("cluster").pipe(
+    Flag.withDescription("Show the workers of the cluster that DATABASE_URL names, and what each of them does"),
+    Flag.withDefault(false)
+  ),
   watch: Flag.Boolean("watch").pipe(
-    Flag.withDescription("While a batch is running, show how far it is, until it ends or you press Ctrl-C"),
+    Flag.withDescription("Show how far a running batch is until it ends, or the workers until you press Ctrl-C"),
     Flag.withDefault(false)
   )
 }
 
-export const status = Command.make("status", flags, ({ all, file, watch }) =>
+export const status = Command.make("status", flags, ({ all, cluster, file: named, watch }) =>
   Effect.gen(function*() {
+    if (cluster) {
+      if (Option.isSome(named)) {
+        return yield* new InvalidOption({ message: "Leave out FILE: --cluster is for the workers of all batches." })
+      }
+      // Only this flag loads it.
+      const { run } = yield* Effect.promise(() => import("../clusterStatus.ts"))
+      return yield* run(watch)
+    }
+    const file = yield* Effect.mapError(
+      Effect.fromOption(named),
+      () => new InvalidOption({ message: "Name a manifest that was uploaded, or its journal; or use --cluster." })
+    )
     const path = yield* journalFile.find(file)
     const outputOf = (state: State): CommandOutput => ({
       json: { journal: path, items: state.entries },
@@ -41,7 +62,8 @@ export const status = Command.make("status", flags, ({ all, file, watch }) =>
     Command.withDescription("Show what a batch has uploaded so far, from its journal"),
     Command.withExamples([
       { command: "tbm-studio status january.csv", description: "How far did January get?" },
-      { command: "tbm-studio status january.csv --watch", description: "Follow a batch that runs elsewhere" }
+      { command: "tbm-studio status january.csv --watch", description: "Follow a batch that runs elsewhere" },
+      { command: "tbm-studio status --cluster", description: "What does each worker do?" }
     ])
   )
 

@@ -4,6 +4,7 @@ import * as TableUploads from "@effect-resilience/tbm-studio/TableUploads"
 import * as Journal from "@effect-resilience/upload/Journal"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -48,7 +49,9 @@ export const worker = Command.make(
   ({ changed, concurrency, host, port, unknown }) =>
     Effect.gen(function*() {
       // Only this command and `batch --durable` load it.
-      const cluster = yield* Effect.promise(() => import("../cluster.ts"))
+      const [cluster, clusterWorkers] = yield* Effect.promise(() =>
+        Promise.all([import("../cluster.ts"), import("../clusterWorkers.ts")])
+      )
       const { target } = yield* TableUploads.TableUploads
       yield* (yield* Frontdoor).tokens.get
       const watch = yield* watched
@@ -67,7 +70,13 @@ export const worker = Command.make(
           onChanged: changed,
           around: watch.around
         })
-        .pipe(Layer.provide(watch.layer), Layer.provide(cluster.layer({ host, port })))
+        .pipe(
+          Layer.provide(watch.layer),
+          Layer.merge(
+            Layer.effectDiscard(clusterWorkers.report(cluster.formatAddress({ host, port }), concurrency, watch.work))
+          ),
+          Layer.provide(cluster.layer({ host, port }))
+        )
       const scope = yield* Scope.make()
       yield* Effect.gen(function*() {
         yield* Effect.mapError(Layer.buildWithScope(layer, scope), cluster.explain)
@@ -109,7 +118,7 @@ const outage = "15 seconds"
 
 // Learns from the journal which uploads are running: between `started` and the next state, an upload must not be interrupted.
 const watched = Effect.sync(() => {
-  const started = new Set<string>()
+  const started = new Map<string, number>()
   const counts = { uploaded: 0, failed: 0, unknown: 0 }
   let idle: Deferred.Deferred<void> | undefined
 
@@ -128,7 +137,7 @@ const watched = Effect.sync(() => {
         })
         if (entry.state === "started") {
           if (idle !== undefined) return yield* Effect.never
-          started.add(entry.place)
+          started.set(entry.place, yield* Clock.currentTimeMillis)
           return yield* record
         }
         yield* Effect.ensuring(record, settle(entry.place))
@@ -137,6 +146,11 @@ const watched = Effect.sync(() => {
   })
   return {
     counts,
+    /** What runs now, and what ended. */
+    work: Effect.map(Clock.currentTimeMillis, (now) => ({
+      ...counts,
+      running: Array.from(started, ([place, since]) => ({ place, millis: Math.max(0, now - since) }))
+    })),
     layer: Layer.effect(Journal.Journal, Effect.map(Journal.Journal, watch)),
     /** Also settles an upload that ends without a journal entry, for example because its shard is lost. */
     around: <A, E, R>(place: string, upload: Effect.Effect<A, E, R>) => Effect.ensuring(upload, settle(place)),

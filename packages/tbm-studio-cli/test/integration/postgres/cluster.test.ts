@@ -1,6 +1,8 @@
 import { Simulator } from "@effect-resilience/tbm-simulator"
+import outputSchema from "@effect-resilience/tbm-studio-cli/schema/output.json" with { type: "json" }
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, layer } from "@effect/vitest"
+import { Ajv2020 } from "ajv/dist/2020.js"
 import { Config, Effect, Layer, Redacted, Schedule } from "effect"
 import { createHash } from "node:crypto"
 import { existsSync, readFileSync, rmSync } from "node:fs"
@@ -70,18 +72,39 @@ const cluster = Effect.fnUntraced(function*(submitting: ReadonlyArray<string>) {
   const workers = yield* Effect.forEach(["one", "two"], (name) =>
     Effect.gen(function*() {
       const log = join(dir, `${name}.jsonl`)
-      const args = ["worker", "--port", String(yield* freePort), "--access-log", log, "--json"]
+      const port = yield* freePort
+      const args = ["worker", "--port", String(port), "--access-log", log, "--json"]
       const running = yield* start(process.execPath, [bin, ...args], env)
       const attempts = () => attemptsIn(log)
-      return { ...running, attempts, outcomes: () => attempts().map(({ outcome }) => outcome) }
+      return {
+        ...running,
+        address: `127.0.0.1:${port}`,
+        attempts,
+        outcomes: () => attempts().map(({ outcome }) => outcome)
+      }
     }))
   yield* until(Effect.map(
     sql<{ pids: number }>`SELECT count(DISTINCT pid)::int AS pids FROM pg_locks WHERE locktype = 'advisory'`,
     ([row]) => row?.pids === 2
   ))
   const submit = tbmStudio(["batch", manifest, "--durable", "--json", ...submitting], env)
-  return { workers, submit }
+  return { env, workers, submit }
 })
+
+const isCluster = new Ajv2020({ strict: true, strictRequired: false }).compile({
+  ...outputSchema,
+  anyOf: [{ $ref: "#/$defs/cluster" }]
+})
+
+interface Worker {
+  readonly address: string
+  readonly concurrency: number
+  readonly share: number
+  readonly running: ReadonlyArray<{ readonly table: string; readonly period: string }>
+  readonly uploaded: number
+  readonly heartbeatMs: number
+  readonly isAlive: boolean
+}
 
 const recordOf = Effect.flatMap(Simulator.Simulator, ({ state }) => Effect.map(state, ({ uploads }) => uploads))
 
@@ -136,6 +159,60 @@ describe("a cluster on Postgres", { timeout: 90_000 }, () => {
         const atOnce = begun.map((at) => begun.filter((other) => other <= at && other > at - 300).length)
         // Four by each of the two, as far as their logs show.
         assert.isAbove(Math.max(...atOnce), 6)
+      }))
+
+    it.effect("shows its workers, what each does, and which of them is lost", () =>
+      Effect.gen(function*() {
+        const { env, submit, workers: [one, two] } = yield* cluster([])
+        if (one === undefined || two === undefined) return assert.fail("two workers")
+        // Workers that other tests have killed are there for a while.
+        const ours = [one.address, two.address]
+        const shown = Effect.map(tbmStudio(["status", "--cluster", "--json"], env), ({ status, stdout }) => {
+          const document: unknown = JSON.parse(stdout)
+          assert.isTrue(isCluster(document), stdout)
+          const all: ReadonlyArray<Worker> = JSON.parse(stdout).workers
+          const workers = all.filter(({ address }) => ours.includes(address))
+          return { status, alive: workers.filter(({ isAlive }) => isAlive), workers }
+        })
+        const busy = shown.pipe(
+          Effect.repeat({ until: ({ alive }) => alive.some(({ running }) => running.length > 0) })
+        )
+        const [seen, { status }] = yield* Effect.all([busy, submit], { concurrency: 2 })
+        assert.deepStrictEqual([seen.status, status], [0, 0])
+        assert.deepStrictEqual(seen.alive.map(({ concurrency }) => concurrency), [4, 4])
+        const shares = seen.alive.map(({ share }) => share)
+        assert.approximately(shares.reduce((sum, share) => sum + share, 0), 1, 0.01)
+        assert.isTrue(shares.every((share) => share > 0.1), `${shares}`)
+        const running = seen.alive.flatMap(({ running }) => running)
+        assert.isTrue(running.every(({ period }) => period === "January:2024"), JSON.stringify(running))
+
+        yield* until(Effect.map(shown, ({ alive }) => alive.reduce((sum, { uploaded }) => sum + uploaded, 0) === items))
+        two.kill("SIGTERM")
+        yield* two.ended
+        assert.lengthOf((yield* shown).workers, 1)
+        one.kill("SIGKILL")
+        yield* until(Effect.map(shown, ({ alive }) => alive.length === 0))
+        const lost = yield* shown
+        assert.strictEqual(lost.status, 69)
+        assert.isAbove(lost.workers[0]?.heartbeatMs ?? 0, 15_000)
+        const text = yield* tbmStudio(["status", "--cluster"], env)
+        assert.match(text.stdout, /ago, lost\n[^]*No worker is there · \d+ without a heartbeat/)
+      }))
+
+    it.effect("--max-time stops waiting for the workers, which continue", () =>
+      Effect.gen(function*() {
+        const { url } = yield* Simulator.Simulator
+        const env = { ...settingsFor(url), DATABASE_URL: Redacted.value(yield* Config.Redacted("DATABASE_URL")) }
+        const dir = yield* folder
+        write(dir, "a.csv", "a,b\n1,2\n")
+        const manifest = write(dir, "m.csv", "file,project,table,period\na.csv,P,No time,January:2024\n")
+        const { status, stderr, stdout } = yield* tbmStudio(
+          ["batch", manifest, "--durable", "--max-time", "3s", "--json"],
+          env
+        )
+        const { items: [item] } = JSON.parse(stdout)
+        assert.deepStrictEqual([status, item.status, item.error.tag], [130, "unknown", "TimeOver"], stderr)
+        assert.match(item.error.message, /The workers may still upload it/)
       }))
 
     it.effect("gets no uploads if a file is invalid, unless the preflight is off", () =>
