@@ -143,6 +143,42 @@ describe("simulate", () => {
   })
 })
 
+describe("plan", () => {
+  const lines = Array.from(
+    { length: 300 },
+    (_, i) => JSON.stringify({ time: new Date(i * 1000).toISOString(), status: 200, durationMs: 20 + i % 30 })
+  )
+
+  it("compares, and proposes where there is nothing to compare with", async () => {
+    const log = file("log.jsonl", lines.join("\n"))
+    const old = file("old.json", standard)
+    const compared = await run(
+      "plan",
+      old,
+      file("new.yaml", "name: ledger\nattemptTimeout: 30 millis\n"),
+      "--traffic",
+      log
+    )
+    expect(compared.status).toBe(0)
+    expect(compared.out).toMatch(/good +300 +300 +110\n/)
+    const proposed = await run("plan", old, "--traffic", log)
+    expect(proposed.out).toMatch(/ {2}# 99.9 % of 300 good .*\n- attemptTimeout: "2 seconds"\n\+ attemptTimeout: 74\n/)
+    expect(JSON.parse((await run("plan", old, "--traffic", log, "--json")).out).proposals[0].to).toBe(74)
+  })
+
+  it("ends with 1 where it does not judge, and 66 where it cannot read", async () => {
+    const failing = lines.map((line) => line.replace("200", "503"))
+    const log = file("failing.jsonl", failing.join("\n"))
+    const old = file("old.json", standard)
+    expect(await run("plan", old, old, "--traffic", log)).toMatchObject({
+      status: 1,
+      err: expect.stringMatching(/does not judge: attempts/)
+    })
+    expect((await run("plan", old, old, "--traffic", file("none.log", "nothing"))).status).toBe(66)
+    expect((await run("plan", old, old)).status).toBe(64)
+  })
+})
+
 it.each([
   [[]],
   [["nope"]],

@@ -33,7 +33,11 @@ interface Allowance {
 }
 
 const allowances: ReadonlyArray<Allowance> = [
-  { files: /^packages\/http\/.*Recording/, pattern: /\banswer\b/g, why: "the JSON key of recordings" },
+  {
+    files: /^packages\/(?:http\/.*Recording|lab\/.*(?:Traffic|Plan))/,
+    pattern: /\banswer\b/g,
+    why: "the JSON key of recordings"
+  },
   { files: /^packages\/errors\/test\/Transport/, pattern: /refused(?=:)/g, why: "a kind of Transport" },
   { files: /^packages\/client\/test\//, pattern: /refused(?= ->)/g, why: "a kind of Transport" },
   { files: /reportedError\.ts$/, pattern: /refused/g, why: "a word that the service may use" },

@@ -8,13 +8,14 @@ import * as Logger from "effect/Logger"
 import { exit, Failure } from "./failure.ts"
 import { lint } from "./lint.ts"
 import * as output from "./output.ts"
+import { plan } from "./plan.ts"
 import { simulate } from "./simulate.ts"
 
 const name = "effect-resilience-lab"
 
 const command = Command.make(name).pipe(
   Command.withDescription("What a policy does in an outage, seen before production does it"),
-  Command.withSubcommands([lint, simulate])
+  Command.withSubcommands([lint, simulate, plan])
 )
 
 /** Runs the command with these arguments. A failure is one line on standard error, and has its exit status for `runMain`. */
