@@ -23,6 +23,7 @@ import { demo } from "./internal/commands/demo.ts"
 import { download } from "./internal/commands/download.ts"
 import { explain } from "./internal/commands/explain.ts"
 import { login } from "./internal/commands/login.ts"
+import { resolve } from "./internal/commands/resolve.ts"
 import { status } from "./internal/commands/status.ts"
 import { upload } from "./internal/commands/upload.ts"
 import { worker } from "./internal/commands/worker.ts"
@@ -34,7 +35,7 @@ const manifest: { readonly version: string } = createRequire(import.meta.url)(".
 
 const tbmStudio = Command.make("tbm-studio").pipe(
   Command.withDescription("Upload cost tables to TBM Studio, safely over an unreliable network"),
-  Command.withSubcommands([login, upload, download, batch, status, audit, adopt, worker, explain, demo]),
+  Command.withSubcommands([login, upload, download, batch, status, resolve, audit, adopt, worker, explain, demo]),
   Command.withGlobalFlags(options.all)
 )
 

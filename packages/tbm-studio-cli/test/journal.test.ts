@@ -187,7 +187,7 @@ describe("the journal of tbm-studio", { timeout: 90_000 }, () => {
         const settled = yield* run("status", manifest)
         assert.deepStrictEqual([settled.status, settled.stdout.includes("--unknown")], [0, false])
         assert.match(settled.stdout, /2 uploaded · 1 failed\n/)
-        assert.include(settled.stdout, "was in doubt, and was sent again")
+        assert.include(settled.stdout, "was in doubt, and is sent again")
       }))
 
     it.effect("a journal with entries of another program is rejected", () =>

@@ -37,6 +37,8 @@ const calls: ReadonlyArray<readonly [args: ReadonlyArray<string>, status: number
   [["batch", "none.csv", "--json"], 66, "batch"],
   [["status", "m.csv", "--json"], 1, "status"],
   [["status", "m.csv", "--watch", "--json"], 1, "status"],
+  [["resolve", "m.csv", "--unknown", "skip", "--json"], 0, "resolve"],
+  [["resolve", "m.csv", "--json"], 64, "failed"],
   [["status", "none.csv", "--json"], 66, "failed"],
   [["status", "--json"], 64, "failed"],
   [["status", "--cluster", "--json"], 64, "failed"],

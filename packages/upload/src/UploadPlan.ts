@@ -322,6 +322,21 @@ export const doubts: (history: ReadonlyArray<Journal.Entry>) => ReadonlyArray<Jo
 export const endangered: (history: ReadonlyArray<Journal.Entry>) => ReadonlyArray<Journal.Entry> = PlacePlan.endangered
 
 /**
+ * Records what the caller says of an entry in doubt, so that no later run asks about it: `skip` takes it for done, `retry` for not
+ * applied, so that a list that has it sends it again.
+ *
+ * @category planning
+ * @since 0.1.0
+ */
+export const resolve = (
+  entry: Journal.Entry,
+  choice: Exclude<Journal.OnUnknown, "fail">
+): Effect.Effect<void, Journal.JournalError, Journal.Journal> =>
+  choice === "skip"
+    ? resolveDoubt({ ...entry, state: "uploaded" }, takenForDone)
+    : resolveDoubt({ ...entry, state: "failed" }, sentAgain)
+
+/**
  * The verdicts of all items, in order.
  *
  * @category planning
@@ -394,7 +409,7 @@ export const upload = <Item, Receipt, E, R>(
           const sent = sendRecorded(target, plan, index, options)
           return doubt === undefined
             ? sent
-            : Effect.andThen(resolveDoubt({ ...doubt, state: "failed" }, "was in doubt, and was sent again"), sent)
+            : Effect.andThen(resolve(doubt, "retry"), sent)
         }
         case "Skip": {
           const { entry, resolvesDoubt, version, why } = verdict
@@ -424,7 +439,7 @@ const resolveAssumed = Effect.fnUntraced(
       ? { bytes, md5, version }
       : {}
     const item = asNewEntry ? { ...plan.nextEntry(index), revision: 0 } : {}
-    yield* resolveDoubt({ ...entry, ...content, ...item, state: "uploaded" }, "was in doubt, and was taken for done")
+    yield* resolveDoubt({ ...entry, ...content, ...item, state: "uploaded" }, takenForDone)
   }
 )
 
@@ -434,6 +449,9 @@ const recordVersion = (entry: Journal.Entry, version: string) =>
     Journal.Journal,
     ({ record }) => Effect.ignore(record({ ...entry, version, revision: entry.revision + 1 }))
   )
+
+const takenForDone = "was in doubt, and was taken for done"
+const sentAgain = "was in doubt, and is sent again"
 
 const resolveDoubt = Effect.fnUntraced(function*(entry: Journal.Entry, note: string) {
   const journal = yield* Journal.Journal

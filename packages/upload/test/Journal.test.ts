@@ -466,7 +466,7 @@ for (const [store, layer] of Object.entries(journals)) {
           "Uploaded"
         ])
         const states = ((yield* history(["p"])).get("p") ?? []).map(({ note, state }) => [state, note])
-        assert.deepStrictEqual(states, [["failed", "was in doubt, and was sent again"], ["uploaded", undefined]])
+        assert.deepStrictEqual(states, [["failed", "was in doubt, and is sent again"], ["uploaded", undefined]])
         const twice = [...items, { name: "b", key: "p", idempotent: false }]
         const same = { ...Targets.make(), source: ({ name }: Targets.Item) => UploadSource.bytes(name, "content of a") }
         assert.deepStrictEqual(outcomes(yield* Batch.runWithJournal(same, twice)), ["uploaded", "Uploaded"])

@@ -8,6 +8,7 @@ import * as ExitStatus from "../ExitStatus.ts"
 import { type Failure, failureOf, forPeople, Interrupted } from "./commandOutput.ts"
 import * as listing from "./listing.ts"
 import type * as LiveRegion from "./liveRegion.ts"
+import type { LookReport } from "./lookAgain.ts"
 import type * as Output from "./output.ts"
 import type { Item } from "./progressView.ts"
 import { joinFitting } from "./textWidth.ts"
@@ -60,6 +61,10 @@ export interface ItemReport {
   readonly recoveries: ReadonlyArray<string>
   readonly durationMs: number
   readonly error?: Failure
+  /** The file that keeps what it replaced. */
+  readonly backup?: string
+  /** What was seen of the table, if the outcome is unknown. */
+  readonly look?: LookReport
 }
 
 /** The uploads of a command, in the order of its jobs. */
@@ -309,6 +314,7 @@ export const table = (
     ),
     ...(retries.length === 0 ? [] : [`Retries by cause: ${retries.map(times).join(", ")}`]),
     ...problems(items, all),
+    ...items.flatMap(({ file, look }) => look === undefined ? [] : [`${file}: ${look.message}`]),
     ...more
   ]
 }

@@ -1,3 +1,4 @@
+import * as ApiError from "@effect-resilience/errors/ApiError"
 import type * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
 import * as TableDownloads from "@effect-resilience/tbm-studio/TableDownloads"
 import * as CsvReader from "@effect-resilience/upload/CsvReader"
@@ -10,11 +11,24 @@ import * as Stream from "effect/Stream"
 import { CannotWrite, InvalidOption } from "./runtime.ts"
 
 /** What a table and period contained when it was read. `rows` is without the header; `md5` is that of the TSV. */
-interface Held {
+export interface Held {
   readonly rows: number
   readonly bytes: number
   readonly md5: string
 }
+
+/** The content of a table and period that does not exist. */
+const nothing: Held = { rows: 0, bytes: 0, md5: "d41d8cd98f00b204e9800998ecf8427e" }
+
+/** Reads a table and period, and keeps only what it contains in numbers. */
+export const look = (address: TableAddress.TableAddress) =>
+  Effect.flatMap(TableDownloads.TableDownloads, ({ read }) => read(address, (bytes) => measure(bytes))).pipe(
+    Effect.catchIf(isMissing, () => Effect.succeed(nothing))
+  )
+
+/** Whether a download failed because there is no such table or period. */
+export const isMissing = (error: unknown): boolean =>
+  error instanceof ApiError.ApiError && error.reason._tag === "NotFound"
 
 /**
  * Downloads a table and period into a new file that only its owner can read. It is written beside that file and gets its name
@@ -57,7 +71,7 @@ export const save = Effect.fnUntraced(function*(address: TableAddress.TableAddre
 })
 
 /** There is a file where a download is to be written. */
-class FileExists extends InvalidOption {
+export class FileExists extends InvalidOption {
   readonly path: string
   constructor({ path }: { readonly path: string }) {
     super({

@@ -13,7 +13,9 @@ import type * as Manifest from "../Manifest.ts"
 import { type CommandOutput, onEarlyEnd, withEnd } from "./commandOutput.ts"
 import * as DataFile from "./dataFile.ts"
 import type * as LiveRegion from "./liveRegion.ts"
+import type * as Looks from "./looks.ts"
 import * as Place from "./place.ts"
+import * as Precautions from "./precautions.ts"
 import * as Preflight from "./preflight.ts"
 import {
   type BatchReport,
@@ -107,6 +109,9 @@ export const run = Effect.fnUntraced(function*(
     readonly concurrency: number
     readonly pace?: Duration.Input | undefined
     readonly failFast?: boolean | undefined
+    /** Looks before appends, and keeps what overwrites replace. */
+    readonly precautions?: Pick<Precautions.Options, "look" | "backup"> | undefined
+    readonly looks?: Looks.Looks | undefined
     /** Keeps how many rows an uploaded content has. */
     readonly remember?: ((md5: string, rows: number) => Effect.Effect<void>) | undefined
     /** What the first signal does to the running uploads. Without it, signals interrupt the program. */
@@ -123,6 +128,15 @@ export const run = Effect.fnUntraced(function*(
   const { label, region, startedAt: begun } = tracker
   const exits: Array<number> = []
   const { plan: made, rows, verdicts } = yield* plan(target, jobs, options, { region, now: begun })
+  const scope = Place.scopeOf(yield* Settings)
+  const precautions = options.precautions === undefined || options.looks === undefined
+    ? Precautions.none
+    : yield* Precautions.make({
+      ...options.precautions,
+      looks: options.looks,
+      keyOf: ({ address, name }: Job) => [Place.of(scope, address, begun), name],
+      rowsOf: ({ file }) => rows.get(file)
+    })
   const { endsAt, onInterrupt } = options
   let stoppedBy: StopSignal.Reason | undefined
   const stop = onInterrupt && Effect.flatMap(StopSignal.firstOrAt(endsAt), (reason) => {
@@ -134,7 +148,8 @@ export const run = Effect.fnUntraced(function*(
   const settle = Effect.fnUntraced(function*(result: Batch.Result<Job, unknown, unknown>) {
     const now = yield* Clock.currentTimeMillis
     const track = tracker.settle(result, now)
-    const report = stoppedBy === "time" ? outOfTime(reportOf(result, track)) : reportOf(result, track)
+    const ended = stoppedBy === "time" ? outOfTime(reportOf(result, track)) : reportOf(result, track)
+    const report: ItemReport = { ...ended, ...yield* precautions.report(result.item, result) }
     reports[result.index] = report
     exits.push(exitOf(result))
     const count = rows.get(result.item.file)
@@ -164,15 +179,20 @@ export const run = Effect.fnUntraced(function*(
     })
   }
 
+  const observed = tracker.observe(precautions.guard(target))
   const { totals } = yield* tracker.show(
-    Batch.runWithJournal<Job, unknown, UploadRoute.Failure, FileSystem.FileSystem>(tracker.observe(target), jobs, {
-      ...options,
-      responseTimeout,
-      plan: made,
-      stop,
-      onEvent: tracker.onEvent,
-      onResult: settle
-    })
+    Batch.runWithJournal<Job, unknown, UploadRoute.Failure | Precautions.BackupFailed, FileSystem.FileSystem>(
+      observed,
+      jobs,
+      {
+        ...options,
+        responseTimeout,
+        plan: made,
+        stop,
+        onEvent: (event, job) => Effect.andThen(precautions.onEvent(event, job), tracker.onEvent(event, job)),
+        onResult: settle
+      }
+    )
   )
 
   // Without the uploads that have no result because the batch ended early.

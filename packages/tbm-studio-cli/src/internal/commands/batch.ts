@@ -18,7 +18,9 @@ import * as DryRun from "../dryRun.ts"
 import * as duration from "../duration.ts"
 import * as journalFile from "../journalFile.ts"
 import * as listing from "../listing.ts"
+import * as Looks from "../looks.ts"
 import * as Place from "../place.ts"
+import * as Precautions from "../precautions.ts"
 import * as Report from "../report.ts"
 import * as RowHistory from "../rowHistory.ts"
 import { InvalidOption, provideStudio } from "../runtime.ts"
@@ -80,6 +82,7 @@ const flags = {
     Flag.withDefault(false)
   ),
   ...DataFile.flags,
+  ...Precautions.flags,
   journal: Flag.String("journal").pipe(
     Flag.withMetavar("FILE"),
     Flag.withDescription("The file that records what is uploaded (default MANIFEST.journal.sqlite)"),
@@ -143,6 +146,7 @@ export const batch = Command.make(
       allowDuplicateRows,
       all,
       allowEmpty,
+      backup,
       changed,
       concurrency,
       dryRun,
@@ -152,6 +156,7 @@ export const batch = Command.make(
       ignoreColumns,
       journal,
       lastJournal,
+      look,
       manifest,
       maxTime,
       noJournal,
@@ -175,6 +180,8 @@ export const batch = Command.make(
           ...(Option.isSome(lastJournal) ? ["--last-journal: the cluster keeps another"] : []),
           ...(dryRun ? ["--dry-run: the workers decide when it is their turn"] : []),
           ...(encoding === "utf-8" ? [] : ["--encoding: the workers send the files as they are"]),
+          ...(look ? ["--look: the workers send"] : []),
+          ...(Option.isSome(backup) ? ["--backup: the workers send"] : []),
           ...(noJournal ? ["--no-journal: the cluster keeps one"] : []),
           ...(Option.isSome(wait) ? ["--wait: the cluster's journal is for all batches"] : []),
           ...(unknown === "fail" ? [] : ["--unknown: give it to the workers"]),
@@ -221,6 +228,7 @@ export const batch = Command.make(
         onChanged: changed,
         concurrency: Option.getOrElse(concurrency, () => 4),
         route,
+        precautions: { look, backup },
         onInterrupt,
         outputOf
       } as const
@@ -257,7 +265,7 @@ export const batch = Command.make(
             1)
         })
         : noJournal
-        ? yield* Effect.provide(Uploads.run(jobs, local), Journal.layerMemory)
+        ? yield* Effect.provide(Uploads.run(jobs, { ...local, looks: Looks.inMemory() }), Journal.layerMemory)
         : yield* Effect.flatMap(journalPath, (path) =>
           withJournal(
             path,
@@ -267,8 +275,8 @@ export const batch = Command.make(
                 whenUnfit(path),
                 (whenUnfit) =>
                   Effect.flatMap(
-                    RowHistory.recorder,
-                    (remember) => Uploads.run(jobs, { ...local, whenUnfit, remember })
+                    Effect.all([RowHistory.recorder, Looks.inJournal]),
+                    ([remember, looks]) => Uploads.run(jobs, { ...local, whenUnfit, remember, looks })
                   )
               )
           ))

@@ -11,6 +11,8 @@ import * as Option from "effect/Option"
 import * as ExitStatus from "../../ExitStatus.ts"
 import { type CommandOutput, type End, onEarlyEnd, printOutputWith, withEnd } from "../commandOutput.ts"
 import * as DataFile from "../dataFile.ts"
+import * as Looks from "../looks.ts"
+import * as Precautions from "../precautions.ts"
 import * as Preflight from "../preflight.ts"
 import * as Report from "../report.ts"
 import { InvalidOption, provideStudio } from "../runtime.ts"
@@ -35,6 +37,7 @@ const flags = {
   ),
   ...UploadRoute.flags,
   ...DataFile.flags,
+  ...Precautions.flags,
   unknown: Flag.Literals("unknown", ["fail", "retry"]).pipe(
     Flag.withDescription(
       "With --sessions: what to do with an append that an earlier run may have applied (default fail)"
@@ -50,17 +53,26 @@ const flags = {
 export const upload = Command.make(
   "upload",
   flags,
-  ({ allowEmpty, dryRun, encoding, file, preflight, rules, unknown, ...options }) =>
+  ({ allowEmpty, backup, dryRun, encoding, file, look, preflight, rules, unknown, ...options }) =>
     Effect.gen(function*() {
       if (unknown === "retry" && Option.isNone(options.sessions)) {
         return yield* new InvalidOption({ message: "Leave out --unknown: it is for --sessions." })
       }
       const upload = { ...yield* TableUploads.make({ ...options, source: DataFile.source(file, encoding) }), file }
       const checks = yield* DataFile.checks({ allowEmpty, encoding, preflight, rules })
-      if (preflight) yield* Preflight.checkOne(upload, checks)
+      const rows = preflight ? yield* Preflight.checkOne(upload, checks) : undefined
       return dryRun
         ? yield* plan(upload, options.route)
-        : yield* send(upload, options.route, Option.isSome(options.sessions))
+        : yield* send(upload, options.route, {
+          sessions: Option.isSome(options.sessions),
+          precautions: yield* Precautions.make({
+            look,
+            backup,
+            looks: Looks.inMemory(),
+            keyOf: () => ["", file],
+            rowsOf: () => rows
+          })
+        })
     }).pipe(
       UploadRoute.withSessions(options.route, options.sessions, unknown),
       provideStudio,
@@ -86,18 +98,37 @@ export const upload = Command.make(
   ])
 )
 
-const send = Effect.fnUntraced(function*(upload: Report.FileUpload, route: UploadRoute.UploadRoute, sessions: boolean) {
+const send = Effect.fnUntraced(function*(
+  upload: Report.FileUpload,
+  route: UploadRoute.UploadRoute,
+  { precautions, sessions }: {
+    readonly sessions: boolean
+    readonly precautions: Precautions.Precautions<Report.FileUpload>
+  }
+) {
   const { responseTimeout, target } = yield* UploadRoute.destinationOf(route)
   const tracker = yield* Tracker.make([upload])
   const clock = yield* Clock.Clock
-  const outputOf = (ended: Report.Ended<Report.FileUpload>, end?: End): CommandOutput => {
+  const outputOf = (
+    ended: Report.Ended<Report.FileUpload>,
+    { backup, look }: Precautions.Seen,
+    end?: End
+  ): CommandOutput => {
     const track = tracker.settle(ended, clock.currentTimeMillisUnsafe())
-    const item = Report.reportOf(ended, track, end?.error)
+    const item = {
+      ...Report.reportOf(ended, track, end?.error),
+      ...backup === undefined ? {} : { backup },
+      ...look === undefined ? {} : { look }
+    }
     return {
       json: documentOf(item),
-      text: item.status === "uploaded" ? [Report.describe(item)] : [],
+      text: [
+        ...(item.status === "uploaded" ? [Report.describe(item)] : []),
+        ...(backup === undefined ? [] : [`What it replaced is in ${backup}.`])
+      ],
       problems: [
         ...(item.error === undefined ? [] : [item.error.message]),
+        ...(look === undefined ? [] : [look.message]),
         ...(sessions && item.status === "unknown"
           ? [
             "Look at what is stored. If the rows are missing, run it again with --unknown retry to send them again."
@@ -109,18 +140,18 @@ const send = Effect.fnUntraced(function*(upload: Report.FileUpload, route: Uploa
   }
   let output: CommandOutput | undefined
   yield* onEarlyEnd((end) =>
-    withEnd(output ?? outputOf(Report.cutOff(upload, tracker.phaseOf(upload)), end), end, output !== undefined)
+    withEnd(output ?? outputOf(Report.cutOff(upload, tracker.phaseOf(upload)), {}, end), end, output !== undefined)
   )
-  const uploaded = Uploader.upload(tracker.observe(target), upload, {
+  const uploaded = Uploader.upload(tracker.observe(precautions.guard(target)), upload, {
     responseTimeout,
     digests: ["md5"],
-    onEvent: (event) => tracker.onEvent(event, upload)
+    onEvent: (event) => Effect.andThen(precautions.onEvent(event, upload), tracker.onEvent(event, upload))
   })
   const ended = yield* tracker.show(Effect.match(uploaded, {
     onFailure: (error): Report.Ended<Report.FileUpload> => ({ _tag: "Failed", item: upload, error }),
     onSuccess: (report): Report.Ended<Report.FileUpload> => ({ _tag: "Uploaded", item: upload, report })
   }))
-  return output = outputOf(ended)
+  return output = outputOf(ended, yield* precautions.report(upload, ended))
 })
 
 const documentOf = ({ recoveries: _, ...item }: Report.ItemReport): object => item
