@@ -147,6 +147,7 @@ const statusByTag: { readonly [tag: string]: number } = {
   InvalidOption: usage,
   NoUploaderService: usage,
   UnsuitableUpload: usage,
+  GroupNotProcessed: unavailable,
   InvalidManifest: noInput,
   InvalidInput: noInput,
   InvalidFiles: noInput,

@@ -172,6 +172,24 @@ export class FailedGroupCheckin extends Data.TaggedError("FailedGroupCheckin")<P
 }
 
 /**
+ * Another upload of its group failed before the group was processed. Nothing of the group was stored.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class GroupNotProcessed extends Data.TaggedError("GroupNotProcessed") {
+  get [NotAsked.symbol](): true {
+    return true
+  }
+  [Recovery.symbol](): Recovery.Recovery {
+    return Recovery.giveUp
+  }
+  override get message(): string {
+    return "was not processed, since another upload of its group failed. Nothing of the group is stored."
+  }
+}
+
+/**
  * The file arrived and its processing began, but its outcome was not learned: the time was up, or asking for it ended with
  * a `failure`.
  *
@@ -205,6 +223,7 @@ export type Reason =
   | ProcessingFailed
   | IncompleteGroupSession
   | FailedGroupCheckin
+  | GroupNotProcessed
   | ProcessingUnknown
 
 const describe = ({ detail, processId }: Processing): string =>

@@ -14,6 +14,9 @@
  * table before the request that starts the processing, so until then even an `append` is retried. After it, an `append`
  * whose outcome is unknown is reported and never retried.
  *
+ * The uploads of a `group` are sent in the same way. When all have arrived, one request starts the processing of all, and all are
+ * checked in, or none.
+ *
  * An upload that fails or is interrupted is aborted on the server, unless there is a store to resume it from: see
  * `UploadSessions`.
  *
@@ -55,9 +58,11 @@ import type * as FileSystem from "effect/FileSystem"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
 import { type CallError, Frontdoor } from "./Frontdoor.ts"
 import { description as uploaderDescription, makeClient, stepNames } from "./internal/uploaderCalls.ts"
 import * as codec from "./internal/uploaderCodec.ts"
+import * as UploaderGroup from "./internal/uploaderGroup.ts"
 import * as uploaderTarget from "./internal/uploaderTarget.ts"
 import { Settings } from "./Settings.ts"
 import type { TableUpload } from "./TableUploads.ts"
@@ -100,18 +105,47 @@ export interface Options {
 }
 
 /**
- * The target of uploads through the uploader service. It accepts the same items as the target of `TableUploads`.
+ * The target of uploads through the uploader service.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Target = UploadTarget.UploadTarget<
+  TableUpload,
+  Receipt,
+  CallError | CircuitBreaker.CircuitOpen | UploaderError.UploaderError,
+  FileSystem.FileSystem
+>
+
+/**
+ * Uploads that the service processes and checks in together, all or none.
+ *
+ * - `target`: its uploads end when the group has been processed, so all of them must run at once. They are sent a few at a time.
+ * - `leave`: say with it that an upload has ended, and whether it is `stored`. Otherwise the others wait for one that failed before it
+ *   arrived. If it failed, they fail with `GroupNotProcessed`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Group {
+  readonly target: Target
+  readonly leave: (upload: TableUpload, stored: boolean) => Effect.Effect<void>
+}
+
+/**
+ * - `target`: accepts the same items as the target of `TableUploads`.
+ * - `group`: a group of these uploads, of one project, each to another table or period; `concurrency` of them are sent at once,
+ *   default 4. Its processing ends with the scope.
  *
  * @category services
  * @since 0.1.0
  */
 export class UploaderService extends Context.Service<UploaderService, {
-  readonly target: UploadTarget.UploadTarget<
-    TableUpload,
-    Receipt,
-    CallError | CircuitBreaker.CircuitOpen | UploaderError.UploaderError,
-    FileSystem.FileSystem
-  >
+  readonly target: Target
+  readonly group: (
+    uploads: ReadonlyArray<TableUpload>,
+    concurrency?: number
+  ) => Effect.Effect<Group, never, Scope.Scope>
 }>()("@effect-resilience/tbm-studio/UploaderService") {
   /** The service of the region that the settings name, with all defaults. */
   static readonly layer: Layer.Layer<UploaderService, never, Settings | Frontdoor | HttpClient.HttpClient> = Layer
@@ -178,7 +212,15 @@ const make = (options: Options = {}) => {
     const settings = yield* Settings
     const frontdoor = yield* Frontdoor
     const client = settings.datalink === undefined ? undefined : yield* makeClient(settings.datalink, frontdoor)
-    return UploaderService.of({ target: uploaderTarget.make({ settings, frontdoor, client, ...resolved }) })
+    const environment = { settings, frontdoor, client, ...resolved }
+    return UploaderService.of({
+      target: uploaderTarget.make(environment),
+      group: (uploads, concurrency = 4) =>
+        Effect.map(UploaderGroup.make(uploads, concurrency), (group) => ({
+          target: uploaderTarget.make(environment, group),
+          leave: group.leave
+        }))
+    })
   })
 }
 

@@ -325,11 +325,16 @@ const run = Effect.fnUntraced(function*(
   yield* wait
   for (const upload of work) yield* setStatus(upload, "InProgress", null)
   yield* wait
-  for (const upload of work) {
+  // A group is checked in as a whole.
+  const ofGroup = work.map(({ session, target }) => problemOf(state.settings, session, target))
+  const incomplete = work.length > 1 && ofGroup.some((problem) => problem !== undefined)
+  for (const [i, upload] of work.entries()) {
     const problem = processingOutcome === "Failed" || processingOutcome === "IncompleteGroupSession"
       ? "The processing failed, as the settings say."
       : processingOutcome === "FailedGroupCheckin"
       ? undefined
+      : incomplete
+      ? ofGroup[i]
       : yield* store(state, upload.session, upload.target)
     yield* setStatus(upload, problem === undefined ? "Success" : "Failed", problem ?? null)
   }
@@ -343,12 +348,15 @@ const run = Effect.fnUntraced(function*(
     : "Failed"
 })
 
+const problemOf = (settings: SimulatorOptions.Settings, { name: table }: Session, { project }: Target) =>
+  tableProblem(settings, { project, table }) ??
+    (lists(settings.checkedOut, project, table) ? `The table '${table}' is checked out.` : undefined)
+
 /** Appends or overwrites the table with the parts, in order. Returns the message of a failure. */
 const store = ({ settings, store }: State, session: Session, target: Target): Effect.Effect<string | undefined> => {
   const { domain, name: fileName, overwrite, period, project } = target
   const table = session.name
-  const problem = tableProblem(settings, { project, table }) ??
-    (lists(settings.checkedOut, project, table) ? `The table '${table}' is checked out.` : undefined)
+  const problem = problemOf(settings, session, target)
   if (problem !== undefined) return Effect.succeed(problem)
   const action = String(overwrite) === "true" ? "overwrite" : "append"
   return Effect.scoped(Effect.gen(function*() {

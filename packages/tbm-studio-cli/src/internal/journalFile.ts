@@ -471,7 +471,7 @@ export const advice = (items: ReadonlyArray<Asked>): ReadonlyArray<string> => {
         unknown === 1 ? "One append" : `${unknown} appends`
       } may have arrived or not. Look at what is stored; then run the batch ` +
       `again with --unknown skip to treat ${unknown === 1 ? "it" : "them"} as done, or with --unknown retry to send ` +
-      `${unknown === 1 ? "it" : "them"} again.`
+      `${unknown === 1 ? "it" : "them"} again. tbm-studio resolve asks about each of them.`
     ]),
     ...(changed === 0 ? [] : [
       "",

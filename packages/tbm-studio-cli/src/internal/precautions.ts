@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
+import * as Semaphore from "effect/Semaphore"
 import { linesOf } from "./commandOutput.ts"
 import * as LookAgain from "./lookAgain.ts"
 import type * as Looks from "./looks.ts"
@@ -91,6 +92,8 @@ const active = Effect.fnUntraced(function*<Upload extends TableUploads.TableUplo
 ) {
   const context = yield* Effect.context<TableDownloads | FileSystem.FileSystem | Path.Path>()
   const directory = Option.isSome(backup) ? yield* ownDirectory(backup.value) : undefined
+  // All uploads of a group run at once.
+  const downloads = yield* Semaphore.make(mostDownloads)
   const kept = new WeakMap<TableUploads.TableUpload, string | undefined>()
 
   const lookFirst = Effect.fnUntraced(function*(upload: Upload) {
@@ -121,6 +124,7 @@ const active = Effect.fnUntraced(function*<Upload extends TableUploads.TableUplo
           upload.action !== "overwrite" || kept.has(upload) ?
             target.send(upload, payload) :
             keep(directory, upload.address).pipe(
+              downloads.withPermit,
               Effect.mapError((reason) => new BackupFailed({ reason })),
               Effect.provide(context),
               Effect.flatMap((path) => {
@@ -132,7 +136,7 @@ const active = Effect.fnUntraced(function*<Upload extends TableUploads.TableUplo
       },
     onEvent: (event, upload) =>
       look && event._tag === "Started" && upload.action === "append"
-        ? Effect.provide(lookFirst(upload), context)
+        ? downloads.withPermit(Effect.provide(lookFirst(upload), context))
         : Effect.void,
     report: Effect.fnUntraced(
       function*(upload, ended) {
@@ -149,6 +153,8 @@ const active = Effect.fnUntraced(function*<Upload extends TableUploads.TableUplo
   }
   return precautions
 })
+
+const mostDownloads = 4
 
 /** A folder that only this user can enter. It is made if it is missing. */
 const ownDirectory = Effect.fnUntraced(function*(path: string) {

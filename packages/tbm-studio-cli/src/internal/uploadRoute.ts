@@ -8,7 +8,7 @@ import * as UploaderService from "@effect-resilience/tbm-studio/UploaderService"
 import * as UploadSessions from "@effect-resilience/tbm-studio/UploadSessions"
 import type * as UploadTarget from "@effect-resilience/upload/UploadTarget"
 import * as Flag from "effect/cli/Flag"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
@@ -42,6 +42,18 @@ export interface Destination {
   readonly target: UploadTarget.UploadTarget<TableUploads.TableUpload, unknown, Failure, FileSystem.FileSystem>
   readonly responseTimeout: Duration.Duration | undefined
 }
+
+/** A target whose uploads are processed together. `leave` says that one has ended. */
+export interface GroupDestination extends Destination {
+  readonly leave: (upload: TableUploads.TableUpload, stored: boolean) => Effect.Effect<void>
+}
+
+/** The target of a group of uploads. They wait for each other, so a response may take as long as the largest of them. */
+export const groupOf = (uploads: ReadonlyArray<TableUploads.TableUpload>, concurrency: number) =>
+  Effect.flatMap(UploaderService.UploaderService, ({ group }) => group(uploads, concurrency)).pipe(
+    Effect.map((group): GroupDestination => ({ ...group, responseTimeout: Duration.infinity })),
+    Effect.provide(UploaderService.UploaderService.layer)
+  )
 
 /** The target of a route, and how long its response may take. The uploader service is built only for its own route. */
 export const destinationOf = (route: UploadRoute) =>

@@ -1,6 +1,6 @@
 import { Frontdoor } from "@effect-resilience/tbm-studio/Frontdoor"
 import { Settings } from "@effect-resilience/tbm-studio/Settings"
-import type * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
+import * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
 import * as Batch from "@effect-resilience/upload/Batch"
 import type * as Journal from "@effect-resilience/upload/Journal"
 import * as UploadPlan from "@effect-resilience/upload/UploadPlan"
@@ -30,7 +30,7 @@ import {
   totalsOf
 } from "./report.ts"
 import * as RowHistory from "./rowHistory.ts"
-import type { InvalidInput } from "./runtime.ts"
+import { type InvalidInput, InvalidOption } from "./runtime.ts"
 import * as StopSignal from "./stopSignal.ts"
 import * as Tracker from "./tracker.ts"
 import * as UploadRoute from "./uploadRoute.ts"
@@ -67,6 +67,8 @@ export class RowJob implements Job {
 /** What decides which uploads of a batch are sent. */
 export interface PlanOptions extends Preflight.Options {
   readonly route?: UploadRoute.UploadRoute | undefined
+  /** Whether all uploads are processed together, through the uploader service. */
+  readonly group?: boolean | undefined
   /** Reads all files that will be sent before the first is sent. */
   readonly preflight?: boolean | undefined
   readonly onUnknown?: Journal.OnUnknown | undefined
@@ -92,15 +94,39 @@ export const plan = Effect.fnUntraced(function*(
     onChanged: options.onChanged
   })
   if (plan.known === 0) yield* options.whenUnfit ?? Effect.void
-  const verdicts = options.preflight === true || options.verdicts === true ? yield* UploadPlan.verdicts(plan) : []
-  if (options.preflight !== true) return { plan, verdicts, rows: new Map<string, number>() }
-  const { history = [], rules = [] } = options
+  const verdicts = options.preflight === true || options.verdicts === true || options.group === true
+    ? yield* UploadPlan.verdicts(plan)
+    : []
   const sent = jobs.filter((_, i) => verdicts[i]?._tag === "Send")
+  if (options.group === true) yield* checkGroup(sent)
+  if (options.preflight !== true) return { plan, sent, verdicts, rows: new Map<string, number>() }
+  const { history = [], rules = [] } = options
   const rows = yield* Preflight.check(sent, options, region)
   const before = (address: TableAddress.TableAddress) => RowHistory.before(history, Place.parts(scope, address, now))
   yield* Preflight.compareRows(sent, rows, { rules, before })
-  return { plan, verdicts, rows }
+  return { plan, sent, verdicts, rows }
 })
+
+/** Fails if the uploader service cannot process these uploads together. */
+const checkGroup = (jobs: ReadonlyArray<Job>) => {
+  const [first] = jobs
+  const other = jobs.find(({ address }) => address.project !== first?.address.project)
+  const places = new Set<string>()
+  const again = jobs.find(({ address }) => places.size === places.add(TableAddress.key(address)).size)
+  const why = first !== undefined && other !== undefined
+    ? `all of a group goes to one project, but there are ${first.address.project} and ${other.address.project}`
+    : again !== undefined
+    ? `a group may have one upload for a table and period, but there are several for ${
+      TableAddress.format(again.address)
+    }`
+    : jobs.length > mostOfGroup
+    ? `a group may have ${mostOfGroup} uploads, but there are ${jobs.length}`
+    : undefined
+  return why === undefined ? Effect.void : Effect.fail(new InvalidOption({ message: `Leave out --group: ${why}.` }))
+}
+
+// All of a group run at once.
+const mostOfGroup = 1_000
 
 /** Uploads all jobs, shows progress on standard error, prints a line there for each upload that ends, and reports all. */
 export const run = Effect.fnUntraced(function*(
@@ -122,12 +148,14 @@ export const run = Effect.fnUntraced(function*(
     readonly outputOf?: ((report: BatchReport) => CommandOutput) | undefined
   }
 ) {
-  const { responseTimeout, target } = yield* UploadRoute.destinationOf(options.route ?? "table")
+  const route = yield* UploadRoute.destinationOf(options.route ?? "table")
   const frontdoor = yield* Frontdoor
   const tracker = yield* Tracker.make(jobs)
   const { label, region, startedAt: begun } = tracker
   const exits: Array<number> = []
-  const { plan: made, rows, verdicts } = yield* plan(target, jobs, options, { region, now: begun })
+  const { plan: made, rows, sent, verdicts } = yield* plan(route.target, jobs, options, { region, now: begun })
+  const group = options.group === true ? yield* UploadRoute.groupOf(sent, options.concurrency) : undefined
+  const { responseTimeout, target } = group ?? route
   const scope = Place.scopeOf(yield* Settings)
   const precautions = options.precautions === undefined || options.looks === undefined
     ? Precautions.none
@@ -151,6 +179,7 @@ export const run = Effect.fnUntraced(function*(
     const ended = stoppedBy === "time" ? outOfTime(reportOf(result, track)) : reportOf(result, track)
     const report: ItemReport = { ...ended, ...yield* precautions.report(result.item, result) }
     reports[result.index] = report
+    if (group !== undefined) yield* group.leave(result.item, report.status === "uploaded")
     exits.push(exitOf(result))
     const count = rows.get(result.item.file)
     if (options.remember !== undefined && count !== undefined && report.status === "uploaded" && report.md5 !== null) {
@@ -186,6 +215,8 @@ export const run = Effect.fnUntraced(function*(
       jobs,
       {
         ...options,
+        // The members of a group wait for each other.
+        concurrency: group === undefined ? options.concurrency : Math.max(1, jobs.length),
         responseTimeout,
         plan: made,
         stop,
@@ -204,7 +235,7 @@ export const run = Effect.fnUntraced(function*(
     exitStatus: ExitStatus.gravest(exits)
   }
   return report
-})
+}, Effect.scoped)
 
 const stopLine = (reason: StopSignal.Reason, mode: Batch.StopMode): string => {
   const why = reason === "signal" ? "Stopping" : "Stopping, since the time of --max-time is over"

@@ -166,8 +166,8 @@ export const connect = Effect.fnUntraced(
           Effect.asVoid
         ),
       // Not a step, but the call that changes the table: its outcome is that of the upload.
-      process: (uploadId: string) =>
-        ask(codec.process(uploadId, upload, payload.name, settings), codec.processId).pipe(
+      process: (members: codec.Members) =>
+        ask(codec.process(members, settings), codec.processId).pipe(
           RetryPolicy.retry(policy)
         ),
       awaitProcessing: (processId: string) => {

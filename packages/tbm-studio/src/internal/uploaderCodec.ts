@@ -95,26 +95,36 @@ export const finalize = (uploadId: string) => HttpClientRequest.post(sessionUrl(
 
 export const abort = (uploadId: string) => HttpClientRequest.delete(sessionUrl(uploadId))
 
-export const process = (
-  uploadId: string,
-  { action, address }: TableUpload,
-  fileName: string,
-  settings: Settings.Settings["Service"]
-) =>
-  HttpClientRequest.post(endpoints.process).pipe(HttpClientRequest.bodyJsonUnsafe({
-    metadata: {
-      period: address.period,
-      domain: settings.domain,
-      name: fileName,
-      host: new URL(settings.api).hostname,
-      format: formatOf(fileName),
-      project: address.project,
-      source: "S3",
-      overwrite: String(action === "overwrite"),
-      autoCheckin: "true"
-    },
-    uploadIds: [uploadId]
+/** A file that has arrived at the service. */
+export interface Member {
+  readonly uploadId: string
+  readonly upload: TableUpload
+  readonly fileName: string
+}
+
+export type Members = readonly [Member, ...ReadonlyArray<Member>]
+
+/** Several members are a group, which is checked in as a whole. */
+export const process = (members: Members, settings: Settings.Settings["Service"]) => {
+  const metadata = ({ fileName, upload: { action, address } }: Member) => ({
+    period: address.period,
+    domain: settings.domain,
+    name: fileName,
+    host: new URL(settings.api).hostname,
+    format: formatOf(fileName),
+    project: address.project,
+    source: "S3",
+    overwrite: String(action === "overwrite"),
+    autoCheckin: "true"
+  })
+  return HttpClientRequest.post(endpoints.process).pipe(HttpClientRequest.bodyJsonUnsafe({
+    metadata: metadata(members[0]),
+    uploadIds: members.map(({ uploadId }) => uploadId),
+    ...(members.length === 1
+      ? {}
+      : { uploadTargetMapping: Object.fromEntries(members.map((member) => [member.uploadId, metadata(member)])) })
   }))
+}
 
 export const status = (processId: string) => HttpClientRequest.get(`${root}/status/${encodeURIComponent(processId)}`)
 

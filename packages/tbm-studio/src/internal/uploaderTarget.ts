@@ -1,6 +1,6 @@
 /** An upload through the uploader service: it sends parts, finalizes, processes; and resumes an earlier upload. */
 import * as Recovery from "@effect-resilience/errors/Recovery"
-import type * as Operation from "@effect-resilience/http/Operation"
+import * as Operation from "@effect-resilience/http/Operation"
 import * as Hashing from "@effect-resilience/upload/Hashing"
 import * as UploadError from "@effect-resilience/upload/UploadError"
 import type * as UploadTarget from "@effect-resilience/upload/UploadTarget"
@@ -16,6 +16,7 @@ import * as UploaderError from "../UploaderError.ts"
 import * as UploadSessions from "../UploadSessions.ts"
 import * as Calls from "./uploaderCalls.ts"
 import * as codec from "./uploaderCodec.ts"
+import type * as UploaderGroup from "./uploaderGroup.ts"
 
 type Failure = Calls.Failure | UploadError.UploadError
 
@@ -27,8 +28,10 @@ export interface Receipt {
   readonly resumed: number
 }
 
+/** - `group`: whose members are processed together. Without one, each upload is processed by itself. */
 export const make = (
-  environment: Calls.Environment
+  environment: Calls.Environment,
+  group?: UploaderGroup.Group
 ): UploadTarget.UploadTarget<
   TableUpload,
   Receipt,
@@ -43,12 +46,13 @@ export const make = (
     source: ({ source }) => source,
     key: ({ address }) => TableAddress.key(address),
     digests: [],
-    send: (upload, payload) => send(environment, running, upload, payload)
+    send: (upload, payload) => send(environment, group, running, upload, payload)
   }
 }
 
 const send = Effect.fnUntraced(function*(
   environment: Calls.Environment,
+  group: UploaderGroup.Group | undefined,
   running: WeakMap<UploadTarget.Payload, UploadSessions.Session>,
   upload: TableUpload,
   payload: UploadTarget.Payload
@@ -76,6 +80,21 @@ const send = Effect.fnUntraced(function*(
           reason: new UploaderError.SessionStoreFailed({ failure })
         })
     )
+
+  // Members of a group wait for each other. While they wait, others are sent.
+  let inGate = false
+  const enterGate = group === undefined ?
+    Effect.void :
+    Effect.uninterruptibleMask((restore) =>
+      Effect.map(restore(group.gate.take(1)), () => {
+        inGate = true
+      })
+    )
+  const leaveGate = Effect.suspend(() => {
+    if (group === undefined || !inGate) return Effect.void
+    inGate = false
+    return Effect.asVoid(group.gate.release(1))
+  })
 
   let session: UploadSessions.Session | undefined
   const lock = Semaphore.makeUnsafe(1)
@@ -108,8 +127,37 @@ const send = Effect.fnUntraced(function*(
   })
   const abort = Effect.suspend(() => session === undefined ? Effect.void : service.abort(session.uploadId))
 
+  // Saves that the processing begins, before it does.
+  const startProcessing = Effect.fnUntraced(function*(uploadId: string) {
+    const member = {
+      uploadId,
+      upload,
+      fileName: payload.name,
+      save: updateWith(() => ({ stage: "processing" }), upload.action === "append" ? orFail : orWarn)
+    }
+    const alone = Effect.andThen(
+      member.save,
+      Effect.map(service.process([member]), (processId) => ({ processId, outcome: service.awaitProcessing(processId) }))
+    )
+    const together = group && Effect.andThen(
+      leaveGate,
+      group.join(member, {
+        // If one member appends, the processing of all must not be repeated.
+        start: (members) => {
+          const action = members.some(({ upload }) => upload.action === "append") ? "append" : "overwrite"
+          return Operation.within(service.process(members), operations[action])
+        },
+        outcome: service.awaitProcessing
+      })
+    )
+    const started = yield* (together ?? alone).pipe(
+      Effect.tapError((error) => maybeApplied(error) ? Effect.void : update(() => ({ stage: "finalized" })))
+    )
+    yield* update(() => ({ processId: started.processId }))
+    return started
+  })
+
   const finish = Effect.fnUntraced(function*(begun: UploadSessions.Session, resumed: number) {
-    let { processId } = begun
     const { uploadId } = begun
     const parts = begun.parts.length
     if (begun.stage === "sending") {
@@ -123,15 +171,10 @@ const send = Effect.fnUntraced(function*(
       yield* service.finalize(uploadId)
       yield* update(() => ({ stage: "finalized" }))
     }
-    if (processId === undefined) {
-      yield* updateWith(() => ({ stage: "processing" }), upload.action === "append" ? orFail : orWarn)
-      processId = yield* service.process(uploadId).pipe(
-        Effect.tapError((error) => maybeApplied(error) ? Effect.void : update(() => ({ stage: "finalized" })))
-      )
-      const started = processId
-      yield* update(() => ({ processId: started }))
-    }
-    yield* service.awaitProcessing(processId)
+    const { processId, outcome } = begun.processId === undefined
+      ? yield* startProcessing(uploadId)
+      : { processId: begun.processId, outcome: service.awaitProcessing(begun.processId) }
+    yield* outcome
     return { receipt: { uploadId, processId, parts: session?.parts.length ?? parts, resumed } }
   })
 
@@ -172,14 +215,18 @@ const send = Effect.fnUntraced(function*(
     return yield* Effect.catchIf(finish(earlier, earlier.parts.length), isGone, () => restart)
   })
 
-  return yield* Effect.onExit(resumeOrStart, (exit) => {
+  const tidy = (exit: Exit.Exit<unknown, Failure>) => {
     if (session === undefined) return Effect.void
     const { stage } = session
     const outcomeUnknown = stage === "processing" && upload.action === "append" && !isRejected(exit)
     const resumable = mayResume(exit) && (store !== undefined || stage === "processing")
     if (Exit.isFailure(exit) && (outcomeUnknown || resumable)) return Effect.void
     return Effect.andThen(Exit.isSuccess(exit) || session.stage === "processing" ? Effect.void : abort, forget)
-  })
+  }
+  return yield* Effect.onExit(
+    Effect.andThen(enterGate, resumeOrStart),
+    (exit) => Effect.andThen(leaveGate, Effect.suspend(() => tidy(exit)))
+  )
 })
 
 /** Logs a failure that only prevents a later resumption. */
@@ -191,8 +238,9 @@ const mayResume = (exit: Exit.Exit<unknown, Failure>): boolean => {
   const error = Exit.findErrorOption(exit)
   if (error._tag === "None") return true
   const { value } = error
-  if (value._tag === "UploaderError" && value.reason._tag === "ProcessingUnknown") {
-    return value.reason.failure === undefined
+  if (value._tag === "UploaderError") {
+    if (value.reason._tag === "GroupNotProcessed") return true
+    if (value.reason._tag === "ProcessingUnknown") return value.reason.failure === undefined
   }
   const recovery = Recovery.of(value)._tag
   return recovery === "Retry" || recovery === "Reauthenticate" || recovery === "Authorize"

@@ -54,6 +54,10 @@ const flags = {
     Flag.withDefault(false)
   ),
   ...UploadRoute.flags,
+  group: Flag.Boolean("group").pipe(
+    Flag.withDescription("With --via uploader: check all files in together, or none of them"),
+    Flag.withDefault(false)
+  ),
   concurrency: Flag.Int("concurrency").pipe(
     Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 64 }))),
     Flag.withDescription(
@@ -153,6 +157,7 @@ export const batch = Command.make(
       durable,
       encoding,
       failFast,
+      group,
       ignoreColumns,
       journal,
       lastJournal,
@@ -188,6 +193,7 @@ export const batch = Command.make(
           ...(changed === "fail" ? [] : ["--changed: give it to the workers"]),
           ...(acceptJournal ? ["--accept-journal: the cluster's journal has all batches"] : []),
           ...(onInterrupt === "finish" ? [] : ["--on-interrupt: the workers continue"]),
+          ...(group ? ["--group: the workers send to the table"] : []),
           ...(route === "table" ? [] : ["--via: the workers send to the table"])
         ]
         : [
@@ -195,6 +201,11 @@ export const batch = Command.make(
           ...(noJournal && Option.isSome(wait) ? ["--wait: there is no journal to wait for"] : [])
         ]
       if (useless.length > 0) return yield* new InvalidOption({ message: `Leave out ${useless.join("; ")}.` })
+      if (group && route === "table") {
+        return yield* new InvalidOption({
+          message: "Add --via uploader: only the uploader service checks files in as a group."
+        })
+      }
       const rows = yield* Manifest.read(manifest, { ignoreColumns, allowDuplicateRows })
       const jobs = rows.map((row) => new Uploads.RowJob(row, encoding))
       const outputOf = (report: Report.BatchReport): CommandOutput => ({
@@ -228,6 +239,7 @@ export const batch = Command.make(
         onChanged: changed,
         concurrency: Option.getOrElse(concurrency, () => 4),
         route,
+        group,
         precautions: { look, backup },
         onInterrupt,
         outputOf
