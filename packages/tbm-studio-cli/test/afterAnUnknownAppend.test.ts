@@ -116,7 +116,7 @@ describe("after an unknown append", { timeout: 120_000 }, () => {
         const skip = yield* run(dir, "resolve", "m.csv", "--unknown", "skip", "--file", "late.csv", "--look", "--json")
         const [item] = documentOf(skip).items
         assert.deepStrictEqual(
-          [skip.status, documentOf(skip).left, item.file, item.answer, item.look.says],
+          [skip.status, documentOf(skip).left, item.file, item.decision, item.look.says],
           [75, 1, "late.csv", "skip", "grown"]
         )
         const retry = yield* run(dir, "resolve", "m.csv.journal.sqlite", "--unknown", "retry")

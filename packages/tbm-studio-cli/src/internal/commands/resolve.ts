@@ -70,7 +70,7 @@ export const resolve = Command.make("resolve", flags, ({ files, journal, look, u
     ])
   )
 
-type Answer = "skip" | "retry" | undefined
+type Decision = "skip" | "retry" | undefined
 
 interface Doubt {
   readonly entry: Journal.Entry
@@ -105,30 +105,30 @@ const run = Effect.fnUntraced(function*(path: string, { files, look, unknown }: 
     }))
 
   const items: Array<object> = []
-  const answers: Array<Answer> = []
+  const decisions: Array<Decision> = []
   let asking = true
   for (const [i, doubt] of doubts.entries()) {
     const { entry, place, look } = doubt
-    let answer: Answer = unknown === "ask" ? undefined : unknown
+    let decision: Decision = unknown === "ask" ? undefined : unknown
     if (unknown === "ask" && asking) {
       yield* Output.print("stderr", describe(doubt, i, doubts.length))
       const said = yield* ask
       if (said === "end") asking = false
-      else answer = said
+      else decision = said
     } else if (look !== undefined) yield* Output.print("stderr", [`${entry.name}: ${look.message}`])
-    if (answer !== undefined) yield* UploadPlan.resolve(entry, answer)
-    answers.push(answer)
+    if (decision !== undefined) yield* UploadPlan.resolve(entry, decision)
+    decisions.push(decision)
     items.push({
       ...place,
       period: Period.format(place.period),
       action: "append",
       file: entry.name,
       at: iso(entry.at),
-      answer: answer ?? null,
+      decision: decision ?? null,
       ...look === undefined ? {} : { look }
     })
   }
-  const count = (answer: Answer) => answers.filter((given) => given === answer).length
+  const count = (decision: Decision) => decisions.filter((given) => given === decision).length
   const left = count(undefined) + all.length - asked.length
   const endangered = histories.flatMap(UploadPlan.endangered).length
   const parts = [
