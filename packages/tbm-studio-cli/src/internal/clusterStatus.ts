@@ -29,20 +29,14 @@ type Workers = ReadonlyArray<ClusterWorkers.Worker>
 const watching = Effect.fnUntraced(function*<E, R>(list: Effect.Effect<Workers, E, R>, first: Workers) {
   const region = yield* LiveRegion.make
   let workers = first
-  let printed = ""
   yield* onEarlyEnd((end) => withEnd(outputOf(workers), end))
   return yield* region.clearAfter(Effect.gen(function*() {
     while (true) {
-      const line = summaryOf(workers)
-      if (region.isTerminal) {
-        const shown = workers
-        yield* region.draw(({ columns, rows }) =>
-          textOf(shown, columns - 1).slice(0, rows - 1).map((line) => clip(line, columns - 1))
-        )
-      } else if (line !== printed) {
-        yield* region.print([line])
-        printed = line
-      }
+      const shown = workers
+      yield* region.follow(
+        ({ columns, rows }) => textOf(shown, columns - 1).slice(0, rows - 1).map((line) => clip(line, columns - 1)),
+        summaryOf(shown)
+      )
       yield* Effect.sleep("1 second")
       workers = yield* list
     }

@@ -11,6 +11,11 @@ export interface LiveRegion {
   readonly print: (lines: ReadonlyArray<Output.Line>) => Effect.Effect<void>
   /** Replaces the lines at the bottom by those that fit the window as it is now. */
   readonly draw: (lines: (window: Output.Window) => ReadonlyArray<Output.Line>) => Effect.Effect<void>
+  /** Draws lines. Where that does nothing, it prints one line instead, if that differs from the previous one. */
+  readonly follow: (
+    lines: (window: Output.Window) => ReadonlyArray<Output.Line>,
+    line: string
+  ) => Effect.Effect<void>
   /** Clears the region after an effect, however it ends. */
   readonly clearAfter: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Colours a text, unless the output is not a terminal, cannot show colours, or `NO_COLOR` is set. */
@@ -23,8 +28,16 @@ export const make = Effect.gen(function*() {
   const isTerminal = windowOf("stderr") !== undefined && (yield* setting("TERM")) !== "dumb"
   const coloured = isTerminal && (yield* setting("NO_COLOR")) === ""
 
+  let followed = ""
   const region: LiveRegion = {
     isTerminal,
+    follow: (lines, line) =>
+      Effect.suspend(() => {
+        if (isTerminal) return region.draw(lines)
+        if (line === followed) return Effect.void
+        followed = line
+        return region.print([line])
+      }),
     paint: (colour, text) => coloured ? { colour, text } : text,
     draw: (lines) =>
       Effect.suspend(() => {

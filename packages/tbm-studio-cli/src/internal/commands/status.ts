@@ -90,14 +90,7 @@ const watching = Effect.fnUntraced(function*(path: string, outputOf: (state: Sta
   const region = yield* LiveRegion.make
   let state = yield* stateOf(path)
   yield* onEarlyEnd((end) => withEnd(outputOf(state), end))
-  let printed = ""
-  const show = Effect.suspend(() => {
-    const line = countsOf(state.entries)
-    if (region.isTerminal) return region.draw((window) => view(state, window))
-    if (line === printed) return Effect.void
-    printed = line
-    return region.print([line])
-  })
+  const show = Effect.suspend(() => region.follow((window) => view(state, window), countsOf(state.entries)))
   // The window may change more often than the journal is read.
   const shown = Effect.repeat(show, Schedule.upTo(Schedule.spaced("200 millis"), { duration: "1 second" }))
   yield* region.clearAfter(Effect.gen(function*() {

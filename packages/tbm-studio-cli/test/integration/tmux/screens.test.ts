@@ -152,6 +152,36 @@ describe("in a real terminal", { timeout: 120_000 }, () => {
         assert.include(screen, "ENDED 130")
       }).pipe(Effect.scoped))
 
+    it.effect("status --watch follows a batch that runs elsewhere in a window that changes, and ends on Ctrl-C", () =>
+      Effect.gen(function*() {
+        const { url } = yield* Simulator.Simulator
+        const { cwd, press, resize, until } = yield* start(
+          "status many.csv --watch",
+          { columns: 100 },
+          {},
+          "seq -f 'line %g' 40; until [ -s many.csv.journal.sqlite-wal ]; do sleep 0.1; done; "
+        )
+        const args = ["batch", "many.csv", "--concurrency", "6"]
+        yield* command.start(process.execPath, [command.bin, ...args], command.settingsFor(url), cwd)
+        const counts = (lines: ReadonlyArray<string>) => lines.filter((line) => line === "6 started").length
+        const headers = (lines: ReadonlyArray<string>) => lines.filter((line) => line.startsWith("Table ")).length
+        for (const [columns, rows, uploads] of [[100, 24, 6], [60, 24, 6], [60, 8, 3], [120, 30, 6]] as const) {
+          yield* resize(columns, rows)
+          yield* until(
+            `drawn once for ${columns} × ${rows}`,
+            (lines) =>
+              counts(lines) === 1 && headers(lines) === 1 && lines.every((line) => line.length < columns) &&
+              lines.filter((line) => line.startsWith("P / Held")).length === uploads
+          )
+        }
+        yield* press("C-c")
+        const screen = yield* until("ended", ended)
+        // The last report, once, and nothing of what was drawn.
+        assert.deepStrictEqual([counts(screen), headers(screen)], [1, 1])
+        assert.include(screen, "A batch is running.")
+        assert.include(screen, "ENDED 130")
+      }).pipe(Effect.scoped))
+
     it.effect("a large batch ends in a summary with its failures, and --all lists the rest", () =>
       Effect.gen(function*() {
         const { until } = yield* start("batch large.csv 2>log", { columns: 80, rows: 30 })
