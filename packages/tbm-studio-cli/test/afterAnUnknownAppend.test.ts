@@ -185,6 +185,9 @@ describe("after an unknown append", { timeout: 120_000 }, () => {
           assert.include(again.stdout, "What it replaced is in old/P New January_2024")
         }
         assert.lengthOf(readdirSync(join(dir, "old")), 3)
+        write(dir, "late.csv", base)
+        const batch = yield* run(dir, "batch", "m.csv", "--backup", "old")
+        assert.include(batch.stdout, "What 2 overwrites replaced is in old.")
       }))
 
     it.effect("an overwrite whose backup cannot be made is not sent", () =>

@@ -21,6 +21,7 @@ import * as Output from "./output.ts"
 import type * as Report from "./report.ts"
 import { InvalidOption } from "./runtime.ts"
 import * as TableCopy from "./tableCopy.ts"
+import * as units from "./units.ts"
 
 /** The flags of the commands that upload. */
 export const flags = {
@@ -64,6 +65,14 @@ export class BackupFailed extends Data.TaggedError("BackupFailed")<{
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.of(this.reason)
   }
+}
+
+/** Where a person finds what overwrites replaced. */
+export const advice = (items: ReadonlyArray<Seen>, directory: Option.Option<string>): ReadonlyArray<string> => {
+  const kept = items.filter(({ backup }) => backup !== undefined).length
+  return kept === 0 || Option.isNone(directory)
+    ? []
+    : [`What ${units.plural(kept, "overwrite")} replaced is in ${directory.value}.`]
 }
 
 export const none: Precautions = {
@@ -146,7 +155,8 @@ const active = Effect.fnUntraced(function*<Upload extends TableUploads.TableUplo
         const unknown = ended._tag === "Failed" && Recovery.of(ended.error)._tag === "Verify"
         if (!look || !unknown || upload.action !== "append") return backup
         const before = yield* looks.find(...keyOf(upload))
-        return before === undefined ? backup : { ...backup, look: yield* LookAgain.compare(upload.address, before) }
+        if (before === undefined) return backup
+        return { ...backup, look: yield* downloads.withPermit(LookAgain.compare(upload.address, before)) }
       },
       Effect.provide(context)
     )

@@ -212,6 +212,7 @@ export const batch = Command.make(
         json: { items: report.items, totals: report.totals },
         text: (width) => [
           ...Report.table(report, { all, width }),
+          ...Precautions.advice(report.items, backup),
           ...durable || noJournal ? [] : journalFile.advice(report.items)
         ],
         exitStatus: report.exitStatus
