@@ -77,7 +77,7 @@ export const make = <R>(handler: Handler<R>): Effect.Effect<RawServer, never, R 
     yield* Effect.addFinalizer(() =>
       Effect.andThen(socket.stopListening(server), Effect.sync(() => open.forEach(socket.reset)))
     )
-    const port = yield* socket.listen(server, host, 0)
+    const port = yield* Effect.orDie(socket.listen(server, host, 0))
     return { host, port, url: `http://${host}:${port}`, accepted: Effect.sync(() => accepted) }
   })
 

@@ -16,13 +16,22 @@
  * | `silence` | bytes vanish, the sockets stay open. A connection that lost bytes stays silent |
  * | `hold` | bytes wait, and arrive after `pass`: a partition that heals |
  * | `delay` | bytes arrive that much later |
+ * | `bandwidth` | so many bytes a second pass |
+ * | `slowClose` | the end of a direction arrives that much later |
+ * | `halfOpen` | all open connections lose their server (or client), and the other side does not hear of it |
  * | `cutAfter` | a connection ends, or is reset, after that many of its bytes |
  * | `end`, `reset` | all open connections end, or are reset, at once |
  * | `reject`, `accept` | new connections are rejected, or accepted again on the same port |
- * | `pass` | undoes `silence`, `hold`, `delay` and `cutAfter` |
+ * | `pass` | undoes `silence`, `hold`, `delay`, `bandwidth`, `slowClose` and `cutAfter` |
  *
  * The relay's own controls apply to all open and future connections, a connection's controls to that connection alone.
  * Delays follow the `Clock` of the effect that made the relay.
+ *
+ * `faults` are the same as values (`RelayFault`), for some of the connections, at some times; `relay.faults` switches them.
+ * Each time one strikes a connection it is marked in the log, the metrics and the span that made the relay.
+ *
+ * The relay listens on 127.0.0.1 and reaches the one server that it was made for. It looks the server's name up once, when
+ * it starts. Its faults end with its process, or with `relay.faults.kill`.
  *
  * **Gotchas**
  *
@@ -55,20 +64,23 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
+import * as Dns from "node:dns"
 import * as Net from "node:net"
-import { type Condition, Conditions, Link, passing } from "./internal/link.ts"
+import type * as Chaos from "./Chaos.ts"
+import { chanceOf } from "./internal/chance.ts"
+import * as check from "./internal/check.ts"
+import { Conditions, Link, passing } from "./internal/link.ts"
+import { RelayFaults } from "./internal/relayFaults.ts"
 import * as socket from "./internal/socket.ts"
-
-/**
- * @category models
- * @since 0.1.0
- */
-export type Direction = "up" | "down" | "both"
+import * as Latency from "./Latency.ts"
+import type { Condition, Direction, RelayFault } from "./RelayFault.ts"
 
 /**
  * Controls of one connection, or of all. The default direction is `"both"`.
@@ -80,11 +92,15 @@ export interface Controls {
   readonly pass: Effect.Effect<void>
   readonly silence: (direction?: Direction) => Effect.Effect<void>
   readonly hold: (direction?: Direction) => Effect.Effect<void>
-  readonly delay: (duration: Duration.Input, direction?: Direction) => Effect.Effect<void>
+  readonly delay: (latency: Latency.Input, direction?: Direction) => Effect.Effect<void>
+  readonly bandwidth: (bytesPerSecond: number, direction?: Direction) => Effect.Effect<void>
+  readonly slowClose: (duration: Duration.Input, direction?: Direction) => Effect.Effect<void>
   /** Counts from the connection's first byte. A connection beyond that count is cut at its next byte. */
   readonly cutAfter: (bytes: number, direction: "up" | "down", how?: "end" | "reset") => Effect.Effect<void>
   readonly end: Effect.Effect<void>
   readonly reset: Effect.Effect<void>
+  /** Resets one side, by default the server, and the other does not hear of it. */
+  readonly halfOpen: (lost?: "client" | "server") => Effect.Effect<void>
 }
 
 /**
@@ -128,10 +144,28 @@ export interface Relay extends Controls {
   readonly until: (predicate: (counts: Counts) => boolean) => Effect.Effect<void>
   readonly reject: Effect.Effect<void>
   readonly accept: Effect.Effect<void>
+  readonly seed: number
+  /** `counts` are the connections that each fault struck. `kill` also undoes the controls, as `pass` does. */
+  readonly faults: Faults
 }
 
 /**
- * The server behind the relay. `host` is 127.0.0.1 by default.
+ * Switches of a relay's faults. `add` adds one; it starts its periods now. A name that is taken is a defect.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Faults extends Chaos.Switches {
+  readonly add: (fault: RelayFault) => Effect.Effect<void>
+}
+
+/**
+ * The server behind the relay, and the relay's own options.
+ *
+ * - `host`: default 127.0.0.1.
+ * - `listen`: the relay's port of 127.0.0.1; default a free one.
+ * - `faults`: default none.
+ * - `seed`: of the faults; default by chance (Effect's `Random`).
  *
  * @category models
  * @since 0.1.0
@@ -139,7 +173,21 @@ export interface Relay extends Controls {
 export interface Upstream {
   readonly host?: string | undefined
   readonly port: number
+  readonly listen?: number | undefined
+  readonly faults?: ReadonlyArray<RelayFault> | undefined
+  readonly seed?: number | undefined
 }
+
+/**
+ * A relay that did not start: the name of its server has no address, or its port is taken.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class RelayError extends Data.TaggedError("RelayError")<{
+  readonly reason: "Unresolved" | "PortTaken"
+  readonly message: string
+}> {}
 
 /**
  * A relay as a service.
@@ -150,15 +198,17 @@ export interface Upstream {
 export class TcpRelay extends Context.Service<TcpRelay, Relay>()("@effect-resilience/chaos/TcpRelay") {}
 
 /**
- * Starts a relay on a free port of 127.0.0.1. Its scope closes all its sockets.
+ * Starts a relay on a port of 127.0.0.1. Its scope closes all its sockets.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (upstream: Upstream): Effect.Effect<Relay, never, Scope.Scope> =>
+export const make = (upstream: Upstream): Effect.Effect<Relay, RelayError, Scope.Scope> =>
   Effect.gen(function*() {
     const run = yield* FiberSet.makeRuntime()
     const clock = yield* Clock.Clock
+    const seed = upstream.seed ?? (yield* Random.nextInt)
+    const target = yield* resolve(upstream.host ?? host)
     const fresh = new Conditions()
     const open = new Map<Link, Connection>()
     const watching = new Set<() => void>()
@@ -169,15 +219,19 @@ export const make = (upstream: Upstream): Effect.Effect<Relay, never, Scope.Scop
       for (const look of watching) look()
     }
 
+    const faults = new RelayFaults(seed, clock, () => open.keys(), run)
+    upstream.faults?.forEach((fault) => faults.add(fault))
     const server = Net.createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (client) => {
-      const to = Net.connect({ host: upstream.host ?? host, port: upstream.port, allowHalfOpen: true, noDelay: true })
-      const link = new Link(client, to, fresh, clock, count)
+      const to = Net.connect({ ...target, port: upstream.port, allowHalfOpen: true, noDelay: true })
+      const index = totals.accepted
+      const link = new Link(index, client, to, fresh, clock, chanceOf(seed, "latency", index), count)
       open.set(link, {
-        index: totals.accepted,
+        index,
         counts: Effect.sync(() => ({ ...link.counts })),
         ...controls(() => [link])
       })
       count("accepted", 1)
+      faults.meet(link)
       run(Effect.ensuring(
         link.run,
         Effect.sync(() => {
@@ -195,10 +249,22 @@ export const make = (upstream: Upstream): Effect.Effect<Relay, never, Scope.Scop
         })
       )
     )
-    const port = yield* socket.listen(server, host, 0)
+    const port = yield* Effect.mapError(
+      socket.listen(server, host, upstream.listen ?? 0),
+      ({ message }) => new RelayError({ reason: "PortTaken", message })
+    )
+    const all = controls(() => [fresh, ...open.keys()])
 
     return {
-      ...controls(() => [fresh, ...open.keys()]),
+      ...all,
+      seed,
+      faults: {
+        add: (fault) => Effect.sync(() => faults.add(fault)),
+        on: (name) => Effect.sync(() => faults.switch(name, true)),
+        off: (name) => Effect.sync(() => faults.switch(name, false)),
+        kill: Effect.andThen(Effect.sync(() => faults.kill()), all.pass),
+        counts: Effect.sync(() => faults.counts)
+      },
       host,
       port,
       connections: Effect.sync(() => Array.from(open.values())),
@@ -215,7 +281,7 @@ export const make = (upstream: Upstream): Effect.Effect<Relay, never, Scope.Scop
           return Effect.sync(() => watching.delete(look))
         }),
       reject: socket.stopListening(server),
-      accept: Effect.suspend(() => server.listening ? Effect.void : socket.listen(server, host, port))
+      accept: Effect.suspend(() => server.listening ? Effect.void : Effect.orDie(socket.listen(server, host, port)))
     }
   })
 
@@ -225,7 +291,7 @@ export const make = (upstream: Upstream): Effect.Effect<Relay, never, Scope.Scop
  * @category layers
  * @since 0.1.0
  */
-export const layer = (upstream: Upstream): Layer.Layer<TcpRelay> => Layer.effect(TcpRelay, make(upstream))
+export const layer = (upstream: Upstream): Layer.Layer<TcpRelay, RelayError> => Layer.effect(TcpRelay, make(upstream))
 
 /** Controls all open and future connections that `all` returns. */
 const controls = (all: () => Iterable<Conditions>): Controls => {
@@ -233,20 +299,43 @@ const controls = (all: () => Iterable<Conditions>): Controls => {
     Effect.sync(() => {
       for (const conditions of all()) conditions.change(direction, change)
     })
-  const drop = (how: "end" | "reset") =>
+  const eachLink = (act: (link: Link) => void) =>
     Effect.sync(() => {
-      for (const conditions of all()) if (conditions instanceof Link) conditions.drop(how)
+      for (const conditions of all()) if (conditions instanceof Link) act(conditions)
     })
   return {
     pass: change("both", passing),
     silence: (direction = "both") => change(direction, { mode: "silence" }),
     hold: (direction = "both") => change(direction, { mode: "hold" }),
-    delay: (duration, direction = "both") =>
-      change(direction, { delayMillis: Duration.toMillis(Duration.fromInputUnsafe(duration)) }),
+    delay: (latency, direction = "both") => change(direction, { latency: Latency.fromInput(latency) }),
+    bandwidth: (bytesPerSecond, direction = "both") =>
+      change(direction, { bytesPerSecond: check.within("bytesPerSecond", bytesPerSecond, 1, Number.MAX_VALUE) }),
+    slowClose: (duration, direction = "both") => change(direction, { closeAfter: check.millis("duration", duration) }),
     cutAfter: (bytes, direction, how = "end") => change(direction, { cutAfter: bytes, cutBy: how }),
-    end: drop("end"),
-    reset: drop("reset")
+    end: eachLink((link) => link.drop("end")),
+    reset: eachLink((link) => link.drop("reset")),
+    halfOpen: (lost = "server") => eachLink((link) => link.lose(lost))
   }
+}
+
+/** The addresses of a host, looked up once. */
+const resolve = (name: string): Effect.Effect<Pick<Net.TcpNetConnectOpts, "host" | "lookup">, RelayError> => {
+  if (Net.isIP(name) !== 0) return Effect.succeed({ host: name })
+  const addresses = Effect.callback<ReadonlyArray<Dns.LookupAddress>, RelayError>((resume) =>
+    Dns.lookup(name, { all: true }, (error, addresses) =>
+      resume(
+        error === null
+          ? Effect.succeed(addresses)
+          : Effect.fail(new RelayError({ reason: "Unresolved", message: `${name} has no address: ${error.message}` }))
+      ))
+  )
+  return Effect.map(addresses, (addresses) => ({
+    host: name,
+    lookup: (_, options, resume) => {
+      if (options.all === true) resume(null, [...addresses])
+      else resume(null, addresses[0]?.address ?? "", addresses[0]?.family)
+    }
+  }))
 }
 
 const host = "127.0.0.1"

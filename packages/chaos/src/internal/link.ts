@@ -1,22 +1,22 @@
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Latch from "effect/Latch"
 import * as Queue from "effect/Queue"
 import type * as Net from "node:net"
+import type { Condition, Connected, Direction, RelayFault } from "../RelayFault.ts"
+import type { Chance } from "./chance.ts"
 import * as socket from "./socket.ts"
 
-/** How the bytes of one direction are treated. */
-export interface Condition {
-  readonly mode: "pass" | "hold" | "silence"
-  readonly delayMillis: number
-  readonly cutAfter: number
-  readonly cutBy: "end" | "reset"
+export const passing: Condition = {
+  mode: "pass",
+  latency: undefined,
+  bytesPerSecond: Infinity,
+  cutAfter: Infinity,
+  cutBy: "end",
+  closeAfter: 0
 }
 
-export const passing: Condition = { mode: "pass", delayMillis: 0, cutAfter: Infinity, cutBy: "end" }
-
-/** The conditions of both directions: of an open connection, or of those to come. */
+/** The conditions of both directions, as the controls set them: of an open connection, or of those to come. */
 export class Conditions {
   up: Condition
   down: Condition
@@ -26,7 +26,7 @@ export class Conditions {
     this.down = other?.down ?? passing
   }
 
-  change(direction: "up" | "down" | "both", change: Partial<Condition>): void {
+  change(direction: Direction, change: Partial<Condition>): void {
     if (direction !== "down") this.up = { ...this.up, ...change }
     if (direction !== "up") this.down = { ...this.down, ...change }
   }
@@ -43,34 +43,57 @@ type Count = (kind: "up" | "down" | "swallowed", bytes: number) => void
 /** A client's connection, and the relay's own connection to the server. */
 export class Link extends Conditions {
   readonly counts = { up: 0, down: 0, swallowed: 0 }
+  readonly connected: Connected
+  private readonly faults = new Set<RelayFault>()
   private readonly lost = { up: false, down: false }
-  private readonly unheld = Latch.makeUnsafe(true)
   private readonly dropped = Deferred.makeUnsafe<void>()
+  private changed = Deferred.makeUnsafe<void>()
   private readonly client: Net.Socket
   private readonly server: Net.Socket
   private readonly clock: Clock.Clock
+  private readonly chance: Chance
   private readonly count: Count
 
   constructor(
+    index: number,
     client: Net.Socket,
     server: Net.Socket,
     conditions: Conditions,
     clock: Clock.Clock,
+    chance: Chance,
     count: Count
   ) {
     super(conditions)
+    this.connected = { index, port: client.remotePort ?? 0 }
     this.client = client
     this.server = server
     this.clock = clock
+    this.chance = chance
     this.count = count
-    // `receive` ends on a broken connection.
-    for (const side of [client, server]) side.on("error", () => {})
+    for (const side of [client, server]) {
+      // `receive` ends on a broken connection.
+      side.on("error", () => {})
+      // A silent link does not read the end of either side.
+      side.on("close", () => {
+        if (client.destroyed && server.destroyed) Deferred.doneUnsafe(this.dropped, Effect.void)
+      })
+    }
   }
 
-  override change(direction: "up" | "down" | "both", change: Partial<Condition>): void {
+  override change(direction: Direction, change: Partial<Condition>): void {
     super.change(direction, change)
-    // Each direction that waits checks whether it is still held.
-    this.unheld.openUnsafe()
+    this.wake()
+  }
+
+  strike(fault: RelayFault): void {
+    this.faults.add(fault)
+    if (fault.at === "end" || fault.at === "reset") this.drop(fault.at)
+    else if (fault.at !== undefined) this.lose(fault.at === "lose-client" ? "client" : "server")
+    this.wake()
+  }
+
+  spare(fault: RelayFault): void {
+    if (this.faults.delete(fault)) this.wake()
   }
 
   drop(how: "end" | "reset"): void {
@@ -79,6 +102,14 @@ export class Link extends Conditions {
       else socket.reset(side)
     }
     Deferred.doneUnsafe(this.dropped, Effect.void)
+  }
+
+  /** Resets one side, and the other does not hear of it. */
+  lose(side: "client" | "server"): void {
+    this.lost.up = true
+    this.lost.down = true
+    socket.reset(this[side])
+    this.wake()
   }
 
   /** Passes bytes on until both directions have ended or the link is dropped. */
@@ -93,20 +124,85 @@ export class Link extends Conditions {
     )
   }
 
+  /** Wakes what waits under conditions that have changed. */
+  private wake(): void {
+    const { changed } = this
+    this.changed = Deferred.makeUnsafe()
+    Deferred.doneUnsafe(changed, Effect.void)
+  }
+
+  /** The conditions that are in force: the hardest of each. */
+  private *conditions(direction: "up" | "down"): Iterable<Partial<Condition>> {
+    yield this[direction]
+    for (const fault of this.faults) {
+      if (fault.direction === direction || fault.direction === "both") yield fault.condition
+    }
+  }
+
+  private mode(direction: "up" | "down"): Condition["mode"] {
+    let hardest: Condition["mode"] = this.lost[direction] ? "silence" : "pass"
+    for (const { mode } of this.conditions(direction)) {
+      if (mode === "silence" || (mode === "hold" && hardest === "pass")) hardest = mode
+    }
+    return hardest
+  }
+
+  private latency(direction: "up" | "down"): number {
+    let sum = 0
+    for (const { latency } of this.conditions(direction)) sum += latency?.sample(this.chance) ?? 0
+    return sum
+  }
+
+  private isLate(direction: "up" | "down"): boolean {
+    for (const { latency } of this.conditions(direction)) if (latency !== undefined) return true
+    return false
+  }
+
+  private rate(direction: "up" | "down"): number {
+    let least = Infinity
+    for (const { bytesPerSecond = Infinity } of this.conditions(direction)) least = Math.min(least, bytesPerSecond)
+    return least
+  }
+
+  private cut(direction: "up" | "down"): Pick<Condition, "cutAfter" | "cutBy"> {
+    let first: Pick<Condition, "cutAfter" | "cutBy"> = passing
+    for (const { cutAfter = Infinity, cutBy = "end" } of this.conditions(direction)) {
+      if (cutAfter < first.cutAfter) first = { cutAfter, cutBy }
+    }
+    return first
+  }
+
+  private closeAfter(direction: "up" | "down"): number {
+    let most = 0
+    for (const { closeAfter = 0 } of this.conditions(direction)) most = Math.max(most, closeAfter)
+    return most
+  }
+
+  /** Sleeps for as long as `left` says, and asks again after each change. */
+  private sleepWhile(left: () => number): Effect.Effect<void> {
+    const once = Effect.suspend(() => {
+      const millis = left()
+      if (!(millis > 0)) return Effect.succeed(false)
+      const changed = Deferred.await(this.changed)
+      return Effect.as(millis === Infinity ? changed : Effect.raceFirst(Effect.sleep(millis), changed), true)
+    })
+    return Effect.asVoid(Effect.repeat(once, { while: (waited) => waited }))
+  }
+
   private pump(direction: "up" | "down", source: Net.Socket, sink: Net.Socket): Effect.Effect<void> {
+    const now = () => this.clock.currentTimeMillisUnsafe()
     return Effect.gen({ self: this }, function*() {
       const pieces = yield* Queue.bounded<Piece>(16)
       yield* Effect.forkChild(this.read(direction, source, pieces))
       while (true) {
         const { bytes, due } = yield* Queue.take(pieces)
-        const early = due - this.clock.currentTimeMillisUnsafe()
-        if (early > 0) yield* Effect.sleep(early)
-        while (this[direction].mode === "hold") {
-          this.unheld.closeUnsafe()
-          yield* this.unheld.await
+        yield* this.sleepWhile(() => this.isLate(direction) ? due - now() : 0)
+        if (bytes === undefined) {
+          const from = now()
+          yield* this.sleepWhile(() => from + this.closeAfter(direction) - now())
         }
-        const { cutAfter, cutBy, mode } = this[direction]
-        if (mode === "silence" || this.lost[direction]) {
+        yield* this.sleepWhile(() => this.mode(direction) === "hold" ? Infinity : 0)
+        if (this.mode(direction) === "silence") {
           this.lost[direction] = true
           this.add("swallowed", bytes?.length ?? 0)
           continue
@@ -116,19 +212,32 @@ export class Link extends Conditions {
           sink.end()
           return
         }
-        const left = Math.max(0, cutAfter - this.counts[direction])
-        const passed = bytes.subarray(0, left)
-        yield* socket.send(sink, passed)
-        this.add(direction, passed.length)
-        if (left <= bytes.length) this.drop(cutBy)
+        for (let rest = bytes; rest.length > 0;) {
+          const rate = this.rate(direction)
+          const slice = rate === Infinity ? rest : rest.subarray(0, Math.max(1, Math.floor(rate / slicesPerSecond)))
+          const { cutAfter, cutBy } = this.cut(direction)
+          const left = Math.max(0, cutAfter - this.counts[direction])
+          const passed = slice.subarray(0, left)
+          yield* socket.send(sink, passed)
+          this.add(direction, passed.length)
+          if (left <= slice.length) {
+            this.drop(cutBy)
+            break
+          }
+          rest = rest.subarray(slice.length)
+          const from = now()
+          yield* this.sleepWhile(() => from + slice.length / this.rate(direction) * 1000 - now())
+        }
       }
     })
   }
 
   private read(direction: "up" | "down", source: Net.Socket, pieces: Queue.Queue<Piece>): Effect.Effect<void> {
+    let last = 0
     const next = Effect.flatMap(socket.receive(source), (bytes) => {
-      const due = this.clock.currentTimeMillisUnsafe() + this[direction].delayMillis
-      return Effect.as(Queue.offer(pieces, { bytes, due }), bytes)
+      // A stream has an order: what comes later is not earlier.
+      last = Math.max(last, this.clock.currentTimeMillisUnsafe() + this.latency(direction))
+      return Effect.as(Queue.offer(pieces, { bytes, due: last }), bytes)
     })
     return Effect.asVoid(Effect.repeat(next, { while: (bytes) => bytes !== undefined }))
   }
@@ -138,3 +247,6 @@ export class Link extends Conditions {
     this.count(kind, bytes)
   }
 }
+
+/** In how many slices a second bytes pass where a bandwidth limits them. */
+const slicesPerSecond = 50

@@ -34,11 +34,13 @@ export const reset = (socket: Net.Socket): void => {
   else socket.resetAndDestroy()
 }
 
-/** Listens on a port of a loopback address, 0 for a free one, and returns the port. A port in use is a defect. */
-export const listen = (server: Net.Server, host: string, port: number): Effect.Effect<number> =>
+/** Listens on a port of a loopback address, 0 for a free one, and returns the port. */
+export const listen = (server: Net.Server, host: string, port: number): Effect.Effect<number, NodeJS.ErrnoException> =>
   Effect.callback((resume) => {
-    server.once("error", (error) => resume(Effect.die(error)))
+    const failed = (error: NodeJS.ErrnoException) => resume(Effect.fail(error))
+    server.once("error", failed)
     server.listen({ host, port }, () => {
+      server.off("error", failed)
       const address = server.address()
       resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : port))
     })
