@@ -58,6 +58,11 @@ export const exceptions: ReadonlyArray<Exception> = [
     why: "the command; the index does not load it"
   },
   {
+    file: "packages/chaos/src/internal/proxy.ts",
+    rule: "portable",
+    why: "of the command chaos-proxy"
+  },
+  {
     file: "packages/deadline/src/DeadlineMiddleware.ts",
     rule: "index",
     why: "a server's module: who imports the package's root for a client loads nothing of HTTP servers"
