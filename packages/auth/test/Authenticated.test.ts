@@ -1,8 +1,9 @@
 import { Authenticated, AuthError, Origin, TokenCache } from "@effect-resilience/auth"
+import { SpanRecorder } from "@effect-resilience/chaos"
 import { Recovery } from "@effect-resilience/errors"
 import { ErrorMapping } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
-import { type Duration, Effect, Exit, Fiber, Stream, Tracer } from "effect"
+import { type Duration, Effect, Exit, Fiber, Stream } from "effect"
 import { Headers, HttpBody, HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import * as fakes from "./fakes.ts"
@@ -322,19 +323,12 @@ describe("Authenticated", () => {
           names = current
           return effect
         }))
-      const spans: Array<Tracer.Span> = []
-      const tracer = Tracer.make({
-        span: (options) => {
-          const span = new Tracer.NativeSpan(options)
-          spans.push(span)
-          return span
-        }
-      })
+      const { record, spans } = SpanRecorder.make()
       const client = Authenticated.withTokens(spying, cache, {
         ...options,
         attach: Authenticated.header("X-Open-Token")
       })
-      const get = client.get(`${base}/a`).pipe(Effect.withTracer(tracer), Effect.withSpan("call"))
+      const get = client.get(`${base}/a`).pipe(record, Effect.withSpan("call"))
       yield* running(get)
       yield* running(get)
       assert.includeMembers([...names], ["authorization", "x-open-token"])

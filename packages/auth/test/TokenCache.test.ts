@@ -1,10 +1,11 @@
 import { AuthError, TokenCache, TokenSource } from "@effect-resilience/auth"
+import { SpanRecorder } from "@effect-resilience/chaos"
 import { Deadline } from "@effect-resilience/deadline"
 import { Recovery } from "@effect-resilience/errors"
 import { Scrubber } from "@effect-resilience/http"
 import { AttemptBudget, PolicyMetrics, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Metric, Option, Random, Redacted, Scope, Stream, Tracer } from "effect"
+import { Effect, Exit, Fiber, Metric, Option, Random, Redacted, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as fakes from "./fakes.ts"
 
@@ -54,19 +55,12 @@ describe("TokenCache", () => {
 
   it.effect("links the trace of a login, and of a refresh, to the call that started it", () =>
     Effect.gen(function*() {
-      const spans: Array<Tracer.Span> = []
-      const tracer = Tracer.make({
-        span: (options) => {
-          const span = new Tracer.NativeSpan(options)
-          spans.push(span)
-          return span
-        }
-      })
+      const { record, spans } = SpanRecorder.make()
       const { source } = fakes.login({ life: 60 * minute })
       const acquire = (rejected: Redacted.Redacted | undefined) =>
         source.acquire(rejected).pipe(Effect.withSpan("POST /login"))
-      const cache = yield* TokenCache.make({ ...source, acquire }).pipe(Effect.withTracer(tracer))
-      const call = (name: string) => cache.get.pipe(Effect.withSpan(name), Effect.withTracer(tracer))
+      const cache = yield* TokenCache.make({ ...source, acquire }).pipe(record)
+      const call = (name: string) => cache.get.pipe(Effect.withSpan(name), record)
       const calls = yield* Effect.forkChild(Effect.all([call("first"), call("second")], { concurrency: 2 }))
       yield* TestClock.adjust(30)
       yield* Fiber.join(calls)

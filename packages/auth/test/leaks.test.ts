@@ -1,13 +1,14 @@
 import { Authenticated, AuthError, Grant, OAuth2, Origin, TokenCache, TokenSource } from "@effect-resilience/auth"
+import { SpanRecorder } from "@effect-resilience/chaos"
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { ErrorMapping, Scrubber } from "@effect-resilience/http"
 import { RetryPolicy } from "@effect-resilience/retry"
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Logger, Redacted, References, Tracer } from "effect"
+import { Cause, Effect, Exit, Logger, Redacted, References } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
 import { spawnSync } from "node:child_process"
-import { createServer, type ServerResponse } from "node:http"
-import type { AddressInfo } from "node:net"
+import type { ServerResponse } from "node:http"
 import { fileURLToPath } from "node:url"
 import { inspect } from "node:util"
 
@@ -64,21 +65,12 @@ const logins: Record<string, Login> = {
 }
 
 const serve = (login: Login) =>
-  Effect.acquireRelease(
-    Effect.callback<{ readonly url: string; readonly close: () => void }>((resume) => {
-      const server = createServer((request, response) => {
-        request.resume().on("end", () => {
-          if (request.url === "/login") return login(response)
-          response.writeHead(401).end(JSON.stringify({ message: `bad token ${request.headers["x-open-token"]}` }))
-        })
-      })
-      server.listen(0, "127.0.0.1", () => {
-        const { port } = server.address() as AddressInfo
-        resume(Effect.succeed({ url: `http://127.0.0.1:${port}`, close: () => server.close().closeAllConnections() }))
-      })
-    }),
-    ({ close }) => Effect.sync(close)
-  )
+  LocalServer.http((request, response) => {
+    request.resume().on("end", () => {
+      if (request.url === "/login") return login(response)
+      response.writeHead(401).end(JSON.stringify({ message: `bad token ${request.headers["x-open-token"]}` }))
+    })
+  })
 
 describe("secrecy", () => {
   for (const [name, login] of Object.entries(logins)) {
@@ -87,18 +79,7 @@ describe("secrecy", () => {
       const logger = Logger.make((options) => {
         written.push(inspect(options.message, { depth: 20, customInspect: false }), Cause.pretty(options.cause))
       })
-      const tracer = Tracer.make({
-        span: (options) => {
-          const span = new Tracer.NativeSpan(options)
-          const end = span.end.bind(span)
-          span.end = (time, exit) => {
-            written.push(inspect([...span.attributes], { depth: 20 }), inspect(span.events, { depth: 20 }))
-            if (exit._tag === "Failure") written.push(Cause.pretty(exit.cause))
-            end(time, exit)
-          }
-          return span
-        }
-      })
+      const { ended, record } = SpanRecorder.make()
       return Effect.gen(function*() {
         const { url } = yield* serve(login)
         const http = ErrorMapping.mapErrors(yield* HttpClient.HttpClient, {})
@@ -135,11 +116,15 @@ describe("secrecy", () => {
             everythingOf(each)
           )
         }
+        for (const { attributes, events, status } of ended) {
+          written.push(inspect([...attributes], { depth: 20 }), inspect(events, { depth: 20 }))
+          if (status._tag === "Ended" && Exit.isFailure(status.exit)) written.push(Cause.pretty(status.exit.cause))
+        }
         assert.isAbove(written.length, 8)
         for (const text of written) assertClean(text, name)
       }).pipe(
         Effect.scoped,
-        Effect.withTracer(tracer),
+        record,
         Effect.provideService(References.MinimumLogLevel, "All"),
         Effect.provideService(Scrubber.Current, Scrubber.make()),
         Effect.provide([NodeHttpClient.layerUndici, Logger.layer([logger])])

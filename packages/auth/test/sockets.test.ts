@@ -1,4 +1,5 @@
 import { Authenticated, Grant, OAuth2, Origin, TokenCache, TokenSource } from "@effect-resilience/auth"
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { ErrorMapping } from "@effect-resilience/http"
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
@@ -6,30 +7,13 @@ import type { Layer } from "effect"
 import { Duration, Effect, Redacted, Result, Stream } from "effect"
 import { FetchHttpClient, HttpBody, HttpClient } from "effect/http"
 import { createHash } from "node:crypto"
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
-import type { AddressInfo } from "node:net"
-
-const listen = (handler: (request: IncomingMessage, response: ServerResponse) => void) =>
-  Effect.acquireRelease(
-    Effect.callback<{ readonly url: string; readonly close: () => void }>((resume) => {
-      const server = createServer(handler)
-      server.listen(0, "127.0.0.1", () => {
-        const { port } = server.address() as AddressInfo
-        const close = () => {
-          server.closeAllConnections()
-          server.close()
-        }
-        resume(Effect.succeed({ url: `http://127.0.0.1:${port}`, close }))
-      })
-    }),
-    ({ close }) => Effect.sync(close)
-  )
+import type { ServerResponse } from "node:http"
 
 /** Logs in at /login, redirects from /away, and stores the body of every other request that has the current token. */
 const service = (elsewhere: () => string) =>
   Effect.gen(function*() {
     const state = { logins: 0, rejections: 0, accepted: 0, stored: [] as Array<{ path: string; sha256: string }> }
-    const server = yield* listen((request, response) => {
+    const server = yield* LocalServer.http((request, response) => {
       if (request.url === "/login") {
         state.logins += 1
         state.accepted = state.logins
@@ -124,7 +108,7 @@ describe("over real sockets", () => {
       Effect.gen(function*() {
         let open = 0
         const slow = (write: (response: ServerResponse) => void) =>
-          listen((_, response) => {
+          LocalServer.http((_, response) => {
             open += 1
             response.writeHead(200, { "content-type": "application/json" })
             write(response)
@@ -152,7 +136,7 @@ describe("over real sockets", () => {
     it.live(`follows no redirect with credentials (${name})`, () =>
       Effect.gen(function*() {
         const received: Array<unknown> = []
-        const other = yield* listen((request, response) => {
+        const other = yield* LocalServer.http((request, response) => {
           received.push(request.headers)
           response.end("{}")
         })

@@ -1,8 +1,9 @@
 import type { AuthError } from "@effect-resilience/auth"
+import { SpanRecorder } from "@effect-resilience/chaos"
 import { Parts, ResilientClient } from "@effect-resilience/client"
 import { AccessLog, Operation } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Result, Tracer } from "effect"
+import { Effect, Layer, Result } from "effect"
 import { HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
 
 interface Sent {
@@ -111,19 +112,12 @@ describe("addresses of a client", () => {
 
   it.effect("what is not sent leaves a line and a span, without its address", () =>
     Effect.gen(function*() {
-      const spans: Array<Tracer.NativeSpan> = []
-      const tracer = Tracer.make({
-        span: (options) => {
-          const span = new Tracer.NativeSpan(options)
-          spans.push(span)
-          return span
-        }
-      })
+      const { record, spans } = SpanRecorder.make()
       const { layer } = listening()
       const client = yield* Effect.provide(ResilientClient.make(ledger), layer)
       yield* Effect.flip(client.get("https://evil.example.com/s3cret")).pipe(
         Operation.within({ name: "read table", endpoint: "/tables/{table}" }),
-        Effect.withTracer(tracer)
+        record
       )
       yield* Effect.flip(client.get("../s3cret"))
       const { entries } = yield* AccessLog.Memory

@@ -1,9 +1,10 @@
 import { TokenCache, TokenSource } from "@effect-resilience/auth"
+import { SpanRecorder } from "@effect-resilience/chaos"
 import { Parts, ResilientClient } from "@effect-resilience/client"
 import { Recovery } from "@effect-resilience/errors"
 import { AccessLog, Operation } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber, Layer, ManagedRuntime, Redacted, References, Tracer } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Layer, ManagedRuntime, Redacted, References } from "effect"
 import { HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
 import * as Scheduler from "effect/Scheduler"
 import { TestClock } from "effect/testing"
@@ -86,14 +87,7 @@ describe("an adversary of the client", () => {
           }),
           server.layer
         )
-        const spans: Array<Tracer.Span> = []
-        const tracer = Tracer.make({
-          span: (options) => {
-            const span = new Tracer.NativeSpan(options)
-            spans.push(span)
-            return span
-          }
-        })
+        const { record, spans } = SpanRecorder.make()
         const scheduler = new CountingScheduler(at)
         const { entries, exit } = yield* Effect.gen(function*() {
           const fiber = yield* Effect.forkChild(
@@ -106,7 +100,7 @@ describe("an adversary of the client", () => {
           scheduler.happen = () => fiber.interruptUnsafe()
           const exit = yield* Fiber.await(fiber)
           return { exit, entries: yield* (yield* AccessLog.Memory).entries }
-        }).pipe(Effect.withTracer(tracer), Effect.provide(AccessLog.layerMemory))
+        }).pipe(record, Effect.provide(AccessLog.layerMemory))
         steps = at
         finished = scheduler.steps < at
         assert.isTrue(Exit.isSuccess(exit) || !finished, `${at}`)

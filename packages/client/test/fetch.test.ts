@@ -1,3 +1,4 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { ResilientClient } from "@effect-resilience/client"
 import { ApiError } from "@effect-resilience/errors"
 import { NodeHttpClient } from "@effect/platform-node"
@@ -5,23 +6,18 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Layer } from "effect"
 import type { HttpClient } from "effect/http"
-import { once } from "node:events"
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
-import type { AddressInfo } from "node:net"
+import type { IncomingMessage, ServerResponse } from "node:http"
 import { text } from "node:stream/consumers"
 
 type Handle = (request: IncomingMessage, response: ServerResponse, body: string) => void
 
 const serve = (handle: Handle) =>
-  Effect.acquireRelease(
-    Effect.promise(() => {
-      const server = createServer((request, response) => {
-        void text(request).then((body) => handle(request, response, body), () => {})
-      }).listen(0, "127.0.0.1")
-      return once(server, "listening").then(() => server)
+  Effect.map(
+    LocalServer.http((request, response) => {
+      void text(request).then((body) => handle(request, response, body), () => {})
     }),
-    (server) => Effect.sync(() => server.close().closeAllConnections())
-  ).pipe(Effect.map((server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`))
+    ({ url }) => url
+  )
 
 const quick = { retry: { times: 2, backoff: { base: 0 } } } as const
 

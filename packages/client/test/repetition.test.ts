@@ -1,36 +1,25 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { Parts, ResilientClient } from "@effect-resilience/client"
 import { Recovery } from "@effect-resilience/errors"
 import { assert, describe, it } from "@effect/vitest"
 import { type Cause, Effect, type Layer, Queue, Stream } from "effect"
 import { FetchHttpClient, HttpBody, type HttpClient, HttpClientRequest } from "effect/http"
-import * as Http from "node:http"
-import type { AddressInfo } from "node:net"
 
 /** A server that gives these statuses in turn, then 200, and keeps the bodies that it got. */
 const serve = (...statuses: ReadonlyArray<number>) =>
   Effect.gen(function*() {
     const bodies: Array<string> = []
-    const server = yield* Effect.acquireRelease(
-      Effect.callback<Http.Server>((resume) => {
-        const server = Http.createServer((request, response) => {
-          let body = ""
-          request.setEncoding("utf8").on("data", (text: string) => body += text)
-          request.on("end", () => {
-            bodies.push(body)
-            response.writeHead(statuses[bodies.length - 1] ?? 200).end()
-          })
-        })
-        server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
-      }),
-      (server) =>
-        Effect.sync(() => {
-          server.closeAllConnections()
-          server.close()
-        })
-    )
+    const { url } = yield* LocalServer.http((request, response) => {
+      let body = ""
+      request.setEncoding("utf8").on("data", (text: string) => body += text)
+      request.on("end", () => {
+        bodies.push(body)
+        response.writeHead(statuses[bodies.length - 1] ?? 200).end()
+      })
+    })
     const client = yield* ResilientClient.make({
       name: "ledger",
-      baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+      baseUrl: `${url}/`,
       pipeline: { retry: { times: 2, backoff: { base: 0 } }, hedge: { idempotent: true, after: 0 } }
     }, { parts: Parts }).pipe(Effect.provide(fetching))
     return { bodies, client }

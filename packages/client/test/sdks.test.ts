@@ -1,10 +1,9 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { ResilientClient } from "@effect-resilience/client"
 import { assert, describe, it } from "@effect/vitest"
 import { request as octokit } from "@octokit/request"
 import { Effect } from "effect"
-import { once } from "node:events"
-import { createServer, type ServerResponse } from "node:http"
-import type { AddressInfo } from "node:net"
+import type { ServerResponse } from "node:http"
 import OpenAI from "openai"
 
 /** A server that is busy for the first request of each path. */
@@ -12,27 +11,21 @@ const withServer = <A>(
   respond: (path: string, response: ServerResponse) => void,
   use: (fetch: ResilientClient.Fetch, url: string, seen: Array<string>) => Promise<A>
 ) =>
-  Effect.promise(() => {
+  Effect.gen(function*() {
     const seen: Array<string> = []
-    const server = createServer(({ method, url = "" }, response) => {
+    const { url } = yield* LocalServer.http(({ method, url = "" }, response) => {
       const first = !seen.includes(`${method} ${url}`)
       seen.push(`${method} ${url}`)
       if (first) response.writeHead(503).end()
       else respond(url, response)
-    }).listen(0, "127.0.0.1")
-    return once(server, "listening").then(() => {
-      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-      const fetch = ResilientClient.fetch({
-        name: "sdk",
-        baseUrl: url,
-        pipeline: { retry: { times: 2, backoff: { base: 0 } } },
-        operations: { chat: { endpoint: "POST /v1/chat/completions", idempotent: true } }
-      })
-      return use(fetch, url, seen).finally(() => {
-        server.close().closeAllConnections()
-        return fetch.dispose()
-      })
     })
+    const fetch = ResilientClient.fetch({
+      name: "sdk",
+      baseUrl: url,
+      pipeline: { retry: { times: 2, backoff: { base: 0 } } },
+      operations: { chat: { endpoint: "POST /v1/chat/completions", idempotent: true } }
+    })
+    return yield* Effect.promise(() => use(fetch, url, seen).finally(fetch.dispose))
   })
 
 const json = (response: ServerResponse, status: number, body: unknown) =>

@@ -1,18 +1,12 @@
+import { SpanRecorder } from "@effect-resilience/chaos"
 import { ResilientClient } from "@effect-resilience/client"
 import { AccessLog } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Tracer } from "effect"
+import { Effect } from "effect"
 
 const told = (description: Partial<ResilientClient.Description>) =>
   Effect.gen(function*() {
-    const spans: Array<Tracer.Span> = []
-    const tracer = Tracer.make({
-      span: (options) => {
-        const span = new Tracer.NativeSpan(options)
-        spans.push(span)
-        return span
-      }
-    })
+    const { record, spans } = SpanRecorder.make()
     yield* Effect.gen(function*() {
       const client = yield* ResilientClient.ResilientClient
       yield* client.get("/accounts?page=2&key=s3cr3t")
@@ -22,7 +16,7 @@ const told = (description: Partial<ResilientClient.Description>) =>
           Response.json({})
         ])
       ),
-      Effect.withTracer(tracer)
+      record
     )
     const lines = yield* (yield* AccessLog.Memory).entries
     return {

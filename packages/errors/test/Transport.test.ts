@@ -1,33 +1,11 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { ApiError, Classifier, Recovery, Transport } from "@effect-resilience/errors"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { createServer as createHttpServer } from "node:http"
-import type { AddressInfo, Socket } from "node:net"
-import { connect, createServer } from "node:net"
+import { connect, createServer, type Socket } from "node:net"
 
-/** A TCP server that treats each connection as `serve` says, on a free loopback port. */
-const tcp = (serve: (socket: Socket) => void) =>
-  Effect.acquireRelease(
-    Effect.callback<{ port: number; close: () => void }>((resume) => {
-      const sockets = new Set<Socket>()
-      const server = createServer((socket) => {
-        sockets.add(socket)
-        socket.on("error", () => {})
-        serve(socket)
-      })
-      server.listen(0, "127.0.0.1", () => {
-        const { port } = server.address() as AddressInfo
-        resume(Effect.succeed({
-          port,
-          close: () => {
-            for (const socket of sockets) socket.destroy()
-            server.close()
-          }
-        }))
-      })
-    }),
-    ({ close }) => Effect.sync(close)
-  )
+/** The port of a TCP server that treats each connection as `serve` says. */
+const tcp = (serve: (socket: Socket) => void) => Effect.map(LocalServer.listen(createServer(serve)), ({ port }) => port)
 
 const failureOf = (url: string) =>
   Effect.promise(() => fetch(url).then(() => new Error("no failure"), (error: unknown) => error))
@@ -35,9 +13,7 @@ const failureOf = (url: string) =>
 describe("Transport, over real sockets", () => {
   it.live("knows a refused connection, which reached no server", () =>
     Effect.gen(function*() {
-      const { close, port } = yield* tcp(() => {})
-      close()
-      yield* Effect.sleep(20)
+      const port = yield* LocalServer.freePort
       const error = yield* failureOf(`http://127.0.0.1:${port}/`)
       assert.deepStrictEqual(Transport.diagnose(error), { kind: "refused", code: "ECONNREFUSED", connected: false })
       assert.deepStrictEqual(Classifier.classify(error), Recovery.retry)
@@ -45,7 +21,7 @@ describe("Transport, over real sockets", () => {
 
   it.live("knows a reset, which may have been processed", () =>
     Effect.gen(function*() {
-      const { port } = yield* tcp((socket) => socket.once("data", () => socket.resetAndDestroy()))
+      const port = yield* tcp((socket) => socket.once("data", () => socket.resetAndDestroy()))
       const error = yield* failureOf(`http://127.0.0.1:${port}/`)
       const diagnosis = Transport.diagnose(error)
       assert.deepStrictEqual([diagnosis.kind, diagnosis.connected], ["reset", true])
@@ -55,7 +31,7 @@ describe("Transport, over real sockets", () => {
 
   it.live("knows a connection that was closed before the response", () =>
     Effect.gen(function*() {
-      const { port } = yield* tcp((socket) => socket.once("data", () => socket.end()))
+      const port = yield* tcp((socket) => socket.once("data", () => socket.end()))
       const error = yield* failureOf(`http://127.0.0.1:${port}/`)
       assert.strictEqual(Transport.diagnose(error).kind, "reset")
     }))
@@ -69,7 +45,7 @@ describe("Transport, over real sockets", () => {
 
   it.live("knows a handshake that fails", () =>
     Effect.gen(function*() {
-      const { port } = yield* tcp((socket) => socket.end("this is not TLS\r\n"))
+      const port = yield* tcp((socket) => socket.end("this is not TLS\r\n"))
       const diagnosis = Transport.diagnose(yield* failureOf(`https://127.0.0.1:${port}/`))
       assert.deepStrictEqual([diagnosis.kind, diagnosis.connected], ["tls", false])
     }))
@@ -84,13 +60,8 @@ describe("Transport, over real sockets", () => {
 
   it.live("does not take a response for a transport failure", () =>
     Effect.gen(function*() {
-      const server = createHttpServer((_, response) => response.writeHead(500).end())
-      const port = yield* Effect.callback<number>((resume) => {
-        server.listen(0, "127.0.0.1", () => resume(Effect.succeed((server.address() as AddressInfo).port)))
-      })
-      const error = yield* failureOf(`http://127.0.0.1:${port}/`)
-      server.close()
-      server.closeAllConnections()
+      const { url } = yield* LocalServer.http((_, response) => response.writeHead(500).end())
+      const error = yield* failureOf(url)
       assert.deepStrictEqual(Transport.diagnose(error), { kind: "unknown", code: undefined, connected: true })
     }))
 })

@@ -1,3 +1,4 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { Recovery } from "@effect-resilience/errors"
 import { ErrorMapping, HttpRetry } from "@effect-resilience/http"
 import { Backoff, RetryEvent, RetryPolicy } from "@effect-resilience/retry"
@@ -5,8 +6,6 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Exit, Fiber } from "effect"
 import { FetchHttpClient, HttpBody, HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
-import { createServer } from "node:http"
-import type { AddressInfo } from "node:net"
 
 type Step = readonly [status: number, headers?: Record<string, string>]
 
@@ -134,7 +133,7 @@ describe("HttpRetry with retryWhen", () => {
       let requests = 0
       let open = 0
       const opened: Array<number> = []
-      const server = createServer((_, response) => {
+      const { url } = yield* LocalServer.http((_, response) => {
         opened.push(open++)
         response.once("close", () => open--)
         requests++
@@ -143,22 +142,12 @@ describe("HttpRetry with retryWhen", () => {
         if (requests < 3) response.write("pending")
         else response.end("done")
       })
-      yield* Effect.addFinalizer(() =>
-        Effect.sync(() => {
-          server.closeAllConnections()
-          server.close()
-        })
-      )
-      yield* Effect.callback<void>((resume) => {
-        server.listen(0, "127.0.0.1", () => resume(Effect.void))
-      })
-      const { port } = server.address() as AddressInfo
       const client = HttpRetry.retry(
         ErrorMapping.mapErrors(yield* HttpClient.HttpClient),
         RetryPolicy.make({ times: 5, backoff: Backoff.constant("200 millis") }),
         { retryWhen: isAccepted }
       )
-      const response = yield* client.get(`http://127.0.0.1:${port}/`)
+      const response = yield* client.get(url)
       assert.strictEqual(yield* response.text, "done")
       assert.deepStrictEqual(opened, [0, 0, 0])
       assert.strictEqual(requests, 3)

@@ -1,11 +1,10 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { Repetition } from "@effect-resilience/errors"
 import { Idempotency, Operation } from "@effect-resilience/http"
 import { Hedge } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Stream } from "effect"
 import { FetchHttpClient, HttpBody, HttpClient, HttpClientRequest } from "effect/http"
-import * as Http from "node:http"
-import type { AddressInfo } from "node:net"
 import { Readable } from "node:stream"
 
 describe("a hedge of requests", () => {
@@ -13,26 +12,16 @@ describe("a hedge of requests", () => {
     Effect.gen(function*() {
       const brokenOff = yield* Deferred.make<void>()
       let requests = 0
-      const server = yield* Effect.acquireRelease(
-        Effect.callback<Http.Server>((resume) => {
-          const server = Http.createServer((_, response) => {
-            if (++requests === 1) response.on("close", () => Deferred.doneUnsafe(brokenOff, Effect.void))
-            else response.end(`request ${requests}`)
-          })
-          server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
-        }),
-        (server) =>
-          Effect.sync(() => {
-            server.closeAllConnections()
-            server.close()
-          })
-      )
+      const { url } = yield* LocalServer.http((_, response) => {
+        if (++requests === 1) response.on("close", () => Deferred.doneUnsafe(brokenOff, Effect.void))
+        else response.end(`request ${requests}`)
+      })
       const hedge = yield* Hedge.make({ after: "20 millis" })
       const client = (yield* HttpClient.HttpClient).pipe(
         HttpClient.transform((call) => hedge.execute(call)),
         Idempotency.declare
       )
-      const response = yield* client.get(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+      const response = yield* client.get(url)
       assert.strictEqual(yield* response.text, "request 2")
       yield* Deferred.await(brokenOff)
     }).pipe(Effect.scoped, Effect.provide(FetchHttpClient.layer)))

@@ -1,6 +1,7 @@
+import { SpanRecorder } from "@effect-resilience/chaos"
 import { Pseudonym, Redaction } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Redacted, Tracer } from "effect"
+import { Effect, Layer, Redacted } from "effect"
 import { Mac, SecureRandom } from "effect/crypto"
 import { Headers, HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
 
@@ -51,14 +52,7 @@ describe("Redaction", () => {
 
   it.effect("closes Effect's own printing and spans to custom token headers", () =>
     Effect.gen(function*() {
-      const spans: Array<Tracer.Span> = []
-      const tracer = Tracer.make({
-        span: (options) => {
-          const span = new Tracer.NativeSpan(options)
-          spans.push(span)
-          return span
-        }
-      })
+      const { record, spans } = SpanRecorder.make()
       const client = HttpClient.make((request) => Effect.succeed(HttpClientResponse.fromWeb(request, new Response())))
       const request = HttpClientRequest.get("https://a.example/?token=t0ken", {
         headers: { "acme-token": "t0ken", "x-shown": "yes" }
@@ -67,7 +61,7 @@ describe("Redaction", () => {
         yield* client.execute(request)
         const names = yield* Headers.CurrentRedactedNames
         return JSON.stringify(Headers.redact(request.headers, names)) + JSON.stringify(request.headers)
-      }).pipe(Effect.provide(Redaction.layer(redaction)), Effect.withTracer(tracer))
+      }).pipe(Effect.provide(Redaction.layer(redaction)), record)
       const traced = JSON.stringify(spans.map((span) => [...span.attributes]))
       assert.notInclude(printed + traced, "t0ken")
       assert.include(traced, `["http.request.header.x-shown","yes"]`)

@@ -1,10 +1,11 @@
+import { SpanRecorder } from "@effect-resilience/chaos"
 import { Deadline } from "@effect-resilience/deadline"
 import { ApiError, Recovery } from "@effect-resilience/errors"
 import { AccessLog, ErrorMapping, Operation, ResponseLifetime, Telemetry } from "@effect-resilience/http"
 import { Bulkhead, CircuitBreaker } from "@effect-resilience/limit"
 import { Backoff, Hedge, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Queue, Result, Schema, Stream, Tracer } from "effect"
+import { Effect, Exit, Fiber, Queue, Result, Schema, Stream } from "effect"
 import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 
@@ -494,14 +495,7 @@ describe("a response judged to its end", () => {
 
   it.effect("has one span a call and one an attempt, which last until its end", () =>
     at(Effect.gen(function*() {
-      const spans: Array<Tracer.Span> = []
-      const tracer = Tracer.make({
-        span: (options) => {
-          const span = new Tracer.NativeSpan(options)
-          spans.push(span)
-          return span
-        }
-      })
+      const { record, spans } = SpanRecorder.make()
       const { transport } = serve(whole)
       const pausing = HttpClient.transformResponse(
         transport,
@@ -514,7 +508,7 @@ describe("a response judged to its end", () => {
       const reading = yield* Effect.forkChild(
         Effect.flatMap(client(pausing).get(url), text).pipe(
           Operation.within({ name: "report", endpoint: "/report" }),
-          Effect.provideService(Tracer.Tracer, tracer)
+          record
         )
       )
       yield* TestClock.adjust("10 seconds")

@@ -1,3 +1,4 @@
+import { SpanRecorder } from "@effect-resilience/chaos"
 import { Recovery } from "@effect-resilience/errors"
 import { ErrorMapping, Operation, Scrubber, Telemetry } from "@effect-resilience/http"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
@@ -31,17 +32,10 @@ const observed = (client: HttpClient.HttpClient) =>
 
 /** Runs an effect and returns the spans and series it made. */
 const recorded = Effect.fnUntraced(function*<A, E, R>(effect: Effect.Effect<A, E, R>) {
-  const spans: Array<Tracer.Span> = []
-  const tracer = Tracer.make({
-    span: (options) => {
-      const span = new Tracer.NativeSpan(options)
-      spans.push(span)
-      return span
-    }
-  })
+  const { record, spans } = SpanRecorder.make()
   const registry: typeof Metric.MetricRegistry.Service = new Map()
   const exit = yield* Effect.exit(effect).pipe(
-    Effect.withTracer(tracer),
+    record,
     Effect.provideService(Metric.MetricRegistry, registry)
   )
   const series = yield* Effect.provideService(Metric.snapshot, Metric.MetricRegistry, registry)

@@ -1,3 +1,4 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { ApiError } from "@effect-resilience/errors"
 import { AccessLog, ErrorMapping, HttpRetry, Operation, ResponseBody } from "@effect-resilience/http"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
@@ -12,25 +13,14 @@ import {
   HttpClientResponse
 } from "effect/http"
 import { TestClock } from "effect/testing"
-import * as Http from "node:http"
-import type { AddressInfo } from "node:net"
+import type * as Http from "node:http"
 import { inspect } from "node:util"
 
 const token = "S3CRET-TOKEN"
 
 /** A server on a real socket. */
 const serve = (handler: Http.RequestListener): Effect.Effect<string, never, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.callback<Http.Server>((resume) => {
-      const server = Http.createServer(handler)
-      server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
-    }),
-    (server) =>
-      Effect.sync(() => {
-        server.closeAllConnections()
-        server.close()
-      })
-  ).pipe(Effect.map((server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`))
+  Effect.map(LocalServer.http(handler), ({ url }) => url)
 
 /** Sends the head and the first half of a body, then breaks off. */
 const breakOff = (response: Http.ServerResponse, type: string, length?: number) => {

@@ -1,3 +1,4 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { BufferReuse } from "@effect-resilience/http"
 import * as Connections from "@effect-resilience/node/Connections"
 import { assert, describe, it } from "@effect/vitest"
@@ -7,7 +8,7 @@ import { createHash, type Hash } from "node:crypto"
 import * as Http from "node:http"
 import * as Http2 from "node:http2"
 import * as Https from "node:https"
-import type { AddressInfo, Server } from "node:net"
+import type { Server } from "node:net"
 import { certificate, key } from "./loopbackCertificate.ts"
 
 const count = 60
@@ -84,15 +85,8 @@ describe("Connections", () => {
       `is done with each chunk of ${size} bytes that comes ${when} as early as it says, over ${protocol}`,
       () =>
         Effect.gen(function*() {
-          const server = yield* Effect.acquireRelease(
-            Effect.callback<Server>((resume) => {
-              const server = create()
-              server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
-            }),
-            (server) => Effect.sync(() => server.close())
-          )
-          const { port } = server.address() as AddressInfo
-          const hash = yield* HttpClient.post(`${protocol === "HTTP/1.1" ? "http" : "https"}://127.0.0.1:${port}/`, {
+          const { url } = yield* LocalServer.listen(create())
+          const hash = yield* HttpClient.post(url, {
             body: HttpBody.stream(reusing(size, turn), "application/octet-stream", count * size)
           }).pipe(
             Effect.flatMap((response) => response.text),

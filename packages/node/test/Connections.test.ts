@@ -1,4 +1,5 @@
 import * as BlackHole from "@effect-resilience/chaos/BlackHole"
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { NotAsked, Transport } from "@effect-resilience/errors"
 import { ResponseBody, SendProgress } from "@effect-resilience/http"
 import * as Connections from "@effect-resilience/node/Connections"
@@ -11,21 +12,9 @@ import * as Net from "node:net"
 import * as NoProxy from "../src/internal/noProxy.ts"
 import { certificate, key } from "./loopbackCertificate.ts"
 
-/** A server on a free loopback port; returns its port. */
-const listen = (server: Net.Server, host = "127.0.0.1"): Effect.Effect<number, never, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.callback<number>((resume) => {
-      server.listen(0, host, () => {
-        const address = server.address()
-        resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
-      })
-    }),
-    () =>
-      Effect.callback<void>((resume) => {
-        if (server instanceof Http.Server) server.closeAllConnections()
-        server.close(() => resume(Effect.void))
-      })
-  )
+/** The port of a server that runs for the test. */
+const listen = (server: Net.Server, host?: string) =>
+  Effect.map(LocalServer.listen(server, { host }), ({ port }) => port)
 
 const get = (url: string, options?: Connections.Options) =>
   HttpClient.get(url).pipe(

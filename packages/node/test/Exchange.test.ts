@@ -1,3 +1,4 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import * as Connections from "@effect-resilience/node/Connections"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Scope, Stream } from "effect"
@@ -11,22 +12,8 @@ import * as v8 from "node:v8"
 import * as vm from "node:vm"
 import { certificate, key } from "./loopbackCertificate.ts"
 
-/** A server on a free loopback port; returns its address. */
-const serve = (server: Http.Server): Effect.Effect<string, never, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.callback<string>((resume) => {
-      server.listen(0, "127.0.0.1", () => {
-        const address = server.address()
-        const port = typeof address === "object" && address !== null ? address.port : 0
-        resume(Effect.succeed(`http://127.0.0.1:${port}`))
-      })
-    }),
-    () =>
-      Effect.callback<void>((resume) => {
-        server.closeAllConnections()
-        server.close(() => resume(Effect.void))
-      })
-  )
+/** The address of a server that runs for the test. */
+const serve = (server: Net.Server) => Effect.map(LocalServer.listen(server), ({ url }) => url)
 
 /** Runs with a server that responds to each request in this way, and with a client. */
 const talking = <A, E>(
@@ -363,11 +350,7 @@ describe("an exchange", () => {
         { cert: certificate, key },
         (request, response) => request.on("end", () => response.end(`over ${request.httpVersion}`)).resume()
       )
-      yield* Effect.acquireRelease(
-        Effect.callback<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
-        () => Effect.sync(() => server.close())
-      )
-      const { port } = server.address() as Net.AddressInfo
+      const { port } = yield* LocalServer.listen(server)
       const ended: Array<string> = []
       const post = (name: string, headers: { readonly [name: string]: string } = {}) =>
         HttpClient.post(`https://127.0.0.1:${port}/`, {

@@ -1,3 +1,4 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { ErrorMapping } from "@effect-resilience/http"
 import * as Connections from "@effect-resilience/node/Connections"
 import * as HashingThreads from "@effect-resilience/node/HashingThreads"
@@ -9,8 +10,6 @@ import { Effect, Fiber, FileSystem, Layer, Schema, Scope } from "effect"
 import { HttpClient } from "effect/http"
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
-import * as Http from "node:http"
-import type { AddressInfo } from "node:net"
 import { fileURLToPath } from "node:url"
 
 const digestsOf = (bytes: Uint8Array) => ({
@@ -178,30 +177,26 @@ describe("An upload with threads", () => {
 
   /** Reads in bursts, and responds with the md5. */
   const server = (onBytes: (total: number, attempt: number) => void = () => {}) =>
-    Effect.acquireRelease(
-      Effect.callback<Http.Server>((resume) => {
-        let attempts = 0
-        const server = Http.createServer((request, response) => {
-          const attempt = ++attempts
-          const hash = createHash("md5")
-          let total = 0
-          let chunks = 0
-          request.on("error", () => {})
-          request.on("data", (chunk: Buffer) => {
-            hash.update(chunk)
-            onBytes(total += chunk.length, attempt)
-            if (++chunks % 40 !== 0) return
-            request.pause()
-            setTimeout(() => request.resume(), 1)
-          })
-          request.on("end", () => response.writeHead(200, { etag: `"${hash.digest("hex")}"` }).end())
+    Effect.suspend(() => {
+      let attempts = 0
+      return LocalServer.http((request, response) => {
+        const attempt = ++attempts
+        const hash = createHash("md5")
+        let total = 0
+        let chunks = 0
+        request.on("error", () => {})
+        request.on("data", (chunk: Buffer) => {
+          hash.update(chunk)
+          onBytes(total += chunk.length, attempt)
+          if (++chunks % 40 !== 0) return
+          request.pause()
+          setTimeout(() => request.resume(), 1)
         })
-        server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
-      }),
-      (server) => Effect.sync(() => server.closeAllConnections())
-    )
+        request.on("end", () => response.writeHead(200, { etag: `"${hash.digest("hex")}"` }).end())
+      })
+    })
 
-  const upload = Effect.fnUntraced(function*(server: Http.Server) {
+  const upload = Effect.fnUntraced(function*({ url }: LocalServer.LocalServer) {
     const fs = yield* FileSystem.FileSystem
     const path = yield* fs.makeTempFileScoped()
     yield* fs.writeFile(path, bytes)
@@ -209,7 +204,7 @@ describe("An upload with threads", () => {
       client: ErrorMapping.mapErrors(yield* HttpClient.HttpClient, {}),
       method: "PUT",
       endpoint: "/",
-      url: () => `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+      url: () => url,
       source: (path: string) => UploadSource.file(path),
       digests: ["md5", "sha256"],
       stored: HttpTarget.etagMd5

@@ -1,4 +1,5 @@
 import * as BlackHole from "@effect-resilience/chaos/BlackHole"
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { type ApiError, NotAsked, Recovery } from "@effect-resilience/errors"
 import { ErrorMapping, HttpRetry } from "@effect-resilience/http"
 import * as Connections from "@effect-resilience/node/Connections"
@@ -18,20 +19,8 @@ import Tls from "node:tls"
 import { vi } from "vitest"
 import { certificate, key } from "./loopbackCertificate.ts"
 
-const listen = (server: Net.Server): Effect.Effect<number, never, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.callback<number>((resume) => {
-      const sockets = new Set<Net.Socket>()
-      server.on("connection", (socket: Net.Socket) => sockets.add(socket.on("error", () => {})))
-      server.on("closing", () => sockets.forEach((socket) => socket.destroy()))
-      server.listen(0, "127.0.0.1", () => resume(Effect.succeed((server.address() as Net.AddressInfo).port)))
-    }),
-    () =>
-      Effect.sync(() => {
-        server.close()
-        server.emit("closing")
-      })
-  )
+/** The port of a server that runs for the test. */
+const listen = (server: Net.Server) => Effect.map(LocalServer.listen(server), ({ port }) => port)
 
 const policy = RetryPolicy.make({ times: 3, backoff: Backoff.immediate })
 

@@ -1,7 +1,8 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { ErrorMapping, Operation } from "@effect-resilience/http"
 import * as Connections from "@effect-resilience/node/Connections"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Redacted, type Scope, Stream } from "effect"
+import { Effect, Exit, Fiber, Redacted, Stream } from "effect"
 import { HttpBody, HttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
 import { once } from "node:events"
@@ -73,24 +74,7 @@ const reader =
     })
   }
 
-const listening = (server: Net.Server): Effect.Effect<number, never, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.callback<number>((resume) => {
-      const sockets = new Set<Net.Socket>()
-      server.on("connection", (socket: Net.Socket) => {
-        sockets.add(socket.on("error", () => {}))
-      })
-      server.on("close", () => sockets.clear())
-      server.listen(0, "127.0.0.1", () => resume(Effect.succeed((server.address() as Net.AddressInfo).port)))
-      closers.set(server, () => sockets.forEach((socket) => socket.destroy()))
-    }),
-    () =>
-      Effect.sync(() => {
-        server.close()
-        closers.get(server)?.()
-      })
-  )
-const closers = new WeakMap<Net.Server, () => void>()
+const listening = (server: Net.Server) => Effect.map(LocalServer.listen(server), ({ port }) => port)
 
 interface Way {
   readonly url: string

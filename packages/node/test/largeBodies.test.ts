@@ -1,23 +1,12 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { ErrorMapping } from "@effect-resilience/http"
 import * as Connections from "@effect-resilience/node/Connections"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Stream } from "effect"
 import { FetchHttpClient, HttpClient } from "effect/http"
-import * as Http from "node:http"
-import type { AddressInfo } from "node:net"
+import type * as Http from "node:http"
 
-const serve = (handler: Http.RequestListener) =>
-  Effect.acquireRelease(
-    Effect.callback<Http.Server>((resume) => {
-      const server = Http.createServer(handler)
-      server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
-    }),
-    (server) =>
-      Effect.sync(() => {
-        server.closeAllConnections()
-        server.close()
-      })
-  ).pipe(Effect.map((server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`))
+const serve = (handler: Http.RequestListener) => Effect.map(LocalServer.http(handler), ({ url }) => url)
 
 describe("a JSON body larger than what an attempt reads", () => {
   it.live("is whole at each reading, or fails", () =>

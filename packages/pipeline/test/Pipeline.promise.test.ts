@@ -1,11 +1,11 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { Recovery } from "@effect-resilience/errors"
 import { Pipeline } from "@effect-resilience/pipeline"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { AsyncLocalStorage } from "node:async_hooks"
-import * as Http from "node:http"
-import type { AddressInfo } from "node:net"
+import type * as Http from "node:http"
 
 const description = {
   name: "ledger",
@@ -352,28 +352,17 @@ describe("Pipeline.promise", () => {
     Effect.gen(function*() {
       let requests = 0
       const open = new Set<Http.ServerResponse>()
-      const server = yield* Effect.acquireRelease(
-        Effect.callback<Http.Server>((resume) => {
-          const server = Http.createServer((_, response) => {
-            requests++
-            response.writeHead(requests < 3 ? 503 : 200)
-            response.write(`response ${requests}`)
-            if (requests === 3) response.end()
-            else {
-              // A body without end: only its cancellation closes it.
-              open.add(response)
-              response.on("close", () => open.delete(response))
-            }
-          })
-          server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
-        }),
-        (server) =>
-          Effect.sync(() => {
-            server.closeAllConnections()
-            server.close()
-          })
-      )
-      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+      const { url } = yield* LocalServer.http((_, response) => {
+        requests++
+        response.writeHead(requests < 3 ? 503 : 200)
+        response.write(`response ${requests}`)
+        if (requests === 3) response.end()
+        else {
+          // A body without end: only its cancellation closes it.
+          open.add(response)
+          response.on("close", () => open.delete(response))
+        }
+      })
       const ledger = Pipeline.promise(immediate)
       const response = yield* Effect.promise(() => ledger((signal) => fetch(url, { signal }), { idempotent: true }))
       assert.strictEqual(yield* Effect.promise(() => response.text()), "response 3")

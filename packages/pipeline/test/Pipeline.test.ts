@@ -1,10 +1,11 @@
+import { SpanRecorder } from "@effect-resilience/chaos"
 import type { Deadline } from "@effect-resilience/deadline"
 import { ApiError, LibraryErrors } from "@effect-resilience/errors"
 import type { Bulkhead } from "@effect-resilience/limit"
 import { CircuitBreaker, Fallback, Rejection } from "@effect-resilience/limit"
 import { Pipeline, PipelineDescription, PipelineRegistry } from "@effect-resilience/pipeline"
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
-import { Clock, Deferred, Effect, Exit, Fiber, Metric, Tracer } from "effect"
+import { Clock, Deferred, Effect, Exit, Fiber, Metric, Option } from "effect"
 import { TestClock } from "effect/testing"
 
 const unavailable = ApiError.reasonFromStatus(503, {})
@@ -243,23 +244,14 @@ describe("Pipeline", () => {
 
   it.effect("makes a span for the call and one for each attempt", () =>
     Effect.gen(function*() {
-      const spans: Array<{ readonly name: string; readonly attempt: unknown; readonly parent: string | undefined }> = []
-      const tracer = Tracer.make({
-        span: (options) => {
-          const span = new Tracer.NativeSpan(options)
-          const end = span.end.bind(span)
-          span.end = (time, exit) => {
-            const parent = span.parent._tag === "Some" && span.parent.value._tag === "Span"
-              ? span.parent.value.name
-              : undefined
-            spans.push({ name: span.name, attempt: span.attributes.get("attempt"), parent })
-            end(time, exit)
-          }
-          return span
-        }
-      })
+      const { ended, record } = SpanRecorder.make()
       const pipeline = yield* Pipeline.make({ name: "ledger", spans: true, retry: { times: 1, backoff } })
-      yield* overTime(Effect.withTracer(pipeline.execute(script([unavailable]).effect), tracer))
+      yield* overTime(record(pipeline.execute(script([unavailable]).effect)))
+      const spans = ended.map(({ attributes, name, parent }) => ({
+        name,
+        attempt: attributes.get("attempt"),
+        parent: Option.isSome(parent) && parent.value._tag === "Span" ? parent.value.name : undefined
+      }))
       assert.deepStrictEqual(spans, [
         { name: "ledger attempt", attempt: 1, parent: "ledger" },
         { name: "ledger attempt", attempt: 2, parent: "ledger" },

@@ -1,8 +1,8 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { createServer, type Server } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -121,14 +121,7 @@ describe("the command", { timeout: 60_000 }, () => {
         writeFileSync(path, text)
         return path
       }
-      const server = yield* Effect.acquireRelease(
-        Effect.callback<Server>((resume) => {
-          const server = createServer().listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
-        }),
-        (server) => Effect.sync(() => server.close())
-      )
-      const address = server.address()
-      const taken = address !== null && typeof address === "object" ? address.port : 0
+      const { port: taken } = yield* LocalServer.http(() => {})
       const cases: ReadonlyArray<readonly [ReadonlyArray<string>, number, RegExp]> = [
         [["--port", "many"], 64, /--port.*"many"/],
         [["--port", String(taken)], 69, /EADDRINUSE/],

@@ -1,9 +1,10 @@
+import { SpanRecorder } from "@effect-resilience/chaos"
 import { AccessLog } from "@effect-resilience/http"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { Frontdoor, Settings, TableUploads } from "@effect-resilience/tbm-studio"
 import { Batch, Uploader, UploadSource } from "@effect-resilience/upload"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Layer, Logger, Metric, Redacted, References, Tracer } from "effect"
+import { Cause, Effect, Exit, Layer, Logger, Metric, Redacted, References } from "effect"
 import { readdirSync, readFileSync } from "node:fs"
 import type { ServerResponse } from "node:http"
 import { join } from "node:path"
@@ -159,18 +160,7 @@ describe("a program leaks no secret", { concurrent: true, timeout: 60_000 }, () 
         const logger = Logger.make((options) => {
           written.push(everythingOf(options.message), Cause.pretty(options.cause), everythingOf(options.cause))
         })
-        const tracer = Tracer.make({
-          span: (options) => {
-            const span = new Tracer.NativeSpan(options)
-            const end = span.end.bind(span)
-            span.end = (time, exit) => {
-              written.push(span.name, everythingOf([...span.attributes]), everythingOf(span.events))
-              if (exit._tag === "Failure") written.push(everythingOf(exit.cause), Cause.pretty(exit.cause))
-              end(time, exit)
-            }
-            return span
-          }
-        })
+        const { ended, record } = SpanRecorder.make()
         return Effect.gen(function*() {
           const { url } = yield* talkative(path, respond)
           yield* Effect.gen(function*() {
@@ -201,9 +191,15 @@ describe("a program leaks no secret", { concurrent: true, timeout: 60_000 }, () 
             }),
             Effect.provide(Logger.layer([logger])),
             Effect.provideService(References.MinimumLogLevel, "All"),
-            Effect.withTracer(tracer),
+            record,
             impatient
           )
+          for (const { attributes, events, name, status } of ended) {
+            written.push(name, everythingOf([...attributes]), everythingOf(events))
+            if (status._tag === "Ended" && Exit.isFailure(status.exit)) {
+              written.push(everythingOf(status.exit.cause), Cause.pretty(status.exit.cause))
+            }
+          }
           assert.isAbove(written.length, 10)
           // A token that no login returned is not a secret yet.
           const secrets = call === "the login" ? [publicKey, secretKey] : planted

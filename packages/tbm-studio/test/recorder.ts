@@ -1,7 +1,8 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { Settings } from "@effect-resilience/tbm-studio"
 import { Effect, Layer, Redacted } from "effect"
 import { createHash } from "node:crypto"
-import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http"
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http"
 import { createServer as createSocketServer } from "node:net"
 
 export interface Recorded {
@@ -24,44 +25,33 @@ export type Handler = (request: IncomingMessage, response: ServerResponse) => bo
 
 /** A server that records every byte of the requests, unlike the simulator. */
 export const recorder = (handler: Handler = () => false, port = 0) =>
-  Effect.acquireRelease(
-    Effect.callback<Recorder & { readonly close: () => void }>((resume) => {
-      const requests: Array<Recorded> = []
-      const server = createServer((request, response) => {
-        const { headers, method = "", socket, url: path = "" } = request
-        const recorded = {
-          method,
-          path,
-          headers,
-          body: "",
-          get closed() {
-            return socket.destroyed
-          }
+  Effect.suspend(() => {
+    const requests: Array<Recorded> = []
+    const server = LocalServer.http((request, response) => {
+      const { headers, method = "", socket, url: path = "" } = request
+      const recorded = {
+        method,
+        path,
+        headers,
+        body: "",
+        get closed() {
+          return socket.destroyed
         }
-        requests.push(recorded)
-        request.setEncoding("latin1")
-        request.on("error", () => undefined)
-        if (handler(request, response)) {
-          request.resume()
-          return
-        }
-        request.on("data", (text: string) => {
-          recorded.body += text
-        })
-        request.on("end", () => friendly(recorded, response))
+      }
+      requests.push(recorded)
+      request.setEncoding("latin1")
+      request.on("error", () => undefined)
+      if (handler(request, response)) {
+        request.resume()
+        return
+      }
+      request.on("data", (text: string) => {
+        recorded.body += text
       })
-      server.listen(port, "127.0.0.1", () => {
-        const address = server.address()
-        const url = `http://127.0.0.1:${address !== null && typeof address === "object" ? address.port : 0}`
-        const close = () => {
-          server.close()
-          server.closeAllConnections()
-        }
-        resume(Effect.succeed({ url, requests, close }))
-      })
-    }),
-    ({ close }) => Effect.sync(close)
-  )
+      request.on("end", () => friendly(recorded, response))
+    }, { port })
+    return Effect.map(server, ({ url }): Recorder => ({ url, requests }))
+  })
 
 const friendly = ({ body, path }: Recorded, response: ServerResponse) => {
   if (path === "/service/apikeylogin") response.setHeader("apptio-opentoken", "the-token")
@@ -89,18 +79,11 @@ export const settings = (frontdoor: string, api = frontdoor) =>
   })
 
 /** A port that no client should connect to, and a count of those that did. */
-export const trap = Effect.acquireRelease(
-  Effect.callback<{ readonly port: number; readonly contacts: () => number; readonly close: () => void }>((resume) => {
-    let contacts = 0
-    const server = createSocketServer((socket) => {
-      contacts++
-      socket.destroy()
-    })
-    server.listen(0, "0.0.0.0", () => {
-      const address = server.address()
-      const port = address !== null && typeof address === "object" ? address.port : 0
-      resume(Effect.succeed({ port, contacts: () => contacts, close: () => server.close() }))
-    })
-  }),
-  ({ close }) => Effect.sync(close)
-)
+export const trap = Effect.suspend(() => {
+  let contacts = 0
+  const server = createSocketServer((socket) => {
+    contacts++
+    socket.destroy()
+  })
+  return Effect.map(LocalServer.listen(server, { host: "0.0.0.0" }), ({ port }) => ({ port, contacts: () => contacts }))
+})

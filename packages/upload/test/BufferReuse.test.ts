@@ -1,3 +1,4 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { ErrorMapping } from "@effect-resilience/http"
 import * as Connections from "@effect-resilience/node/Connections"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
@@ -7,8 +8,6 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Layer } from "effect"
 import { HttpClient } from "effect/http"
 import { createHash } from "node:crypto"
-import * as Http from "node:http"
-import type { AddressInfo } from "node:net"
 
 const md5 = (bytes: Uint8Array) => createHash("md5").update(bytes).digest("hex")
 
@@ -20,34 +19,27 @@ for (let i = 0; i < content.length; i += 4) content.writeUInt32LE(i * 2_654_435_
 
 /** Reads in fits and starts, so that the client's buffers are full for most of the time, and responds with the md5. */
 const slowServer = (giveUpAfter: (attempt: number) => number) =>
-  Effect.acquireRelease(
-    Effect.callback<{ readonly url: string; readonly server: Http.Server }>((resume) => {
-      let attempts = 0
-      const server = Http.createServer((request, response) => {
-        const most = giveUpAfter(++attempts)
-        const hash = createHash("md5")
-        let bytes = 0
-        let chunks = 0
-        request.on("error", () => {})
-        request.on("data", (chunk: Buffer) => {
-          hash.update(chunk)
-          bytes += chunk.length
-          if (response.headersSent) return
-          if (bytes > most) response.writeHead(503, { connection: "close" }).end()
-          else if (++chunks % 40 === 0) {
-            request.pause()
-            setTimeout(() => request.resume(), 1)
-          }
-        })
-        request.on("end", () => response.writeHead(200, { etag: `"${hash.digest("hex")}"` }).end())
+  Effect.suspend(() => {
+    let attempts = 0
+    return LocalServer.http((request, response) => {
+      const most = giveUpAfter(++attempts)
+      const hash = createHash("md5")
+      let bytes = 0
+      let chunks = 0
+      request.on("error", () => {})
+      request.on("data", (chunk: Buffer) => {
+        hash.update(chunk)
+        bytes += chunk.length
+        if (response.headersSent) return
+        if (bytes > most) response.writeHead(503, { connection: "close" }).end()
+        else if (++chunks % 40 === 0) {
+          request.pause()
+          setTimeout(() => request.resume(), 1)
+        }
       })
-      server.listen(0, "127.0.0.1", () => {
-        const { port } = server.address() as AddressInfo
-        resume(Effect.succeed({ url: `http://127.0.0.1:${port}/`, server }))
-      })
-    }),
-    ({ server }) => Effect.sync(() => server.closeAllConnections())
-  )
+      request.on("end", () => response.writeHead(200, { etag: `"${hash.digest("hex")}"` }).end())
+    })
+  })
 
 const upload = Effect.fnUntraced(function*(url: string) {
   const fs = yield* FileSystem.FileSystem

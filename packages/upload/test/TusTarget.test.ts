@@ -1,3 +1,4 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { ErrorMapping } from "@effect-resilience/http"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { Progress, TusTarget, Uploader, UploadSource } from "@effect-resilience/upload"
@@ -8,7 +9,7 @@ import { Server } from "@tus/server"
 import { Deferred, Effect, Exit, Fiber, FileSystem, Layer, Option, Stream } from "effect"
 import { HttpClient, HttpClientError, HttpClientResponse } from "effect/http"
 import { KeyValueStore } from "effect/persistence"
-import * as Http from "node:http"
+import type * as Http from "node:http"
 import * as Net from "node:net"
 import * as RawServer from "./servers/RawServer.ts"
 
@@ -25,24 +26,14 @@ const serve = (intercept: (request: Http.IncomingMessage, response: Http.ServerR
     const directory = yield* fs.makeTempDirectoryScoped()
     const tus = new Server({ path: "/files", datastore: new FileStore({ directory }), relativeLocation: true })
     const requests: Array<string> = []
-    const server = yield* Effect.acquireRelease(
-      Effect.callback<Http.Server>((resume) => {
-        const server = Http.createServer((request, response) => {
-          requests.push(`${request.method}`)
-          request.on("error", () => {})
-          if (!intercept(request, response)) void tus.handle(request, response).catch(() => {})
-        })
-        server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
-      }),
-      (server) =>
-        Effect.callback<void>((resume) => {
-          server.close(() => resume(Effect.void))
-          server.closeAllConnections()
-        })
-    )
+    const { url } = yield* LocalServer.http((request, response) => {
+      requests.push(`${request.method}`)
+      request.on("error", () => {})
+      if (!intercept(request, response)) void tus.handle(request, response).catch(() => {})
+    })
     return {
       requests,
-      endpoint: `http://127.0.0.1:${(server.address() as Net.AddressInfo).port}/files`,
+      endpoint: `${url}/files`,
       stored: (url: string) => fs.readFile(`${directory}/${url.split("/").at(-1)}`)
     }
   })

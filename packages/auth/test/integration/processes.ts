@@ -1,41 +1,24 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber, type Scope } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
-import { createServer, type ServerResponse } from "node:http"
-import type { AddressInfo } from "node:net"
+import type { ServerResponse } from "node:http"
 import { createInterface, type Interface } from "node:readline"
 import { fileURLToPath } from "node:url"
 
 /** A login server that counts its logins. While `hold` is set it does not respond. */
-const loginServer = Effect.acquireRelease(
-  Effect.callback<{
-    readonly url: string
-    readonly state: { logins: number; hold: boolean; lastPid: number }
-    readonly close: () => void
-  }>((resume) => {
-    const state = { logins: 0, hold: false, lastPid: 0 }
-    const held: Array<ServerResponse> = []
-    const server = createServer((request, response) => {
-      state.logins += 1
-      state.lastPid = Number(request.headers["x-pid"])
-      response.setHeader("x-token", `secret-token-${state.logins}`)
-      if (state.hold) held.push(response)
-      else setTimeout(() => response.end("{}"), 50)
-    })
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as AddressInfo
-      resume(Effect.succeed({
-        url: `http://127.0.0.1:${port}/login`,
-        state,
-        close: () => {
-          server.closeAllConnections()
-          server.close()
-        }
-      }))
-    })
-  }),
-  ({ close }) => Effect.sync(close)
-)
+const loginServer = Effect.suspend(() => {
+  const state = { logins: 0, hold: false, lastPid: 0 }
+  const held: Array<ServerResponse> = []
+  const server = LocalServer.http((request, response) => {
+    state.logins += 1
+    state.lastPid = Number(request.headers["x-pid"])
+    response.setHeader("x-token", `secret-token-${state.logins}`)
+    if (state.hold) held.push(response)
+    else setTimeout(() => response.end("{}"), 50)
+  })
+  return Effect.map(server, ({ url }) => ({ url: `${url}/login`, state }))
+})
 
 interface Reply {
   readonly ready?: number

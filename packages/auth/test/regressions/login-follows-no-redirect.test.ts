@@ -1,25 +1,11 @@
 import { OAuth2 } from "@effect-resilience/auth"
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import { FetchHttpClient, HttpClient } from "effect/http"
-import * as Http from "node:http"
-import type { AddressInfo } from "node:net"
+import type * as Http from "node:http"
 
-const serve = (listener: Http.RequestListener) =>
-  Effect.map(
-    Effect.acquireRelease(
-      Effect.callback<Http.Server>((resume) => {
-        const server = Http.createServer(listener)
-        server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
-      }),
-      (server) =>
-        Effect.sync(() => {
-          server.closeAllConnections()
-          server.close()
-        })
-    ),
-    (server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  )
+const serve = (listener: Http.RequestListener) => Effect.map(LocalServer.http(listener), ({ url }) => url)
 
 describe("OAuth2.clientCredentials", () => {
   // `fetch` follows redirects, after a 307 with the body, which has the secret.

@@ -1,9 +1,9 @@
 import { type Connection, Misbehavior, RawHttp } from "@effect-resilience/chaos"
 import * as BlackHole from "@effect-resilience/chaos/BlackHole"
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import * as RawServer from "@effect-resilience/chaos/RawServer"
 import type { ResilientClient } from "@effect-resilience/client"
 import { Effect, type Scope } from "effect"
-import { once } from "node:events"
 import * as Http2 from "node:http2"
 import * as Tls from "node:tls"
 import { gzipSync } from "node:zlib"
@@ -85,40 +85,26 @@ const status = (status: number, headers: Record<string, string> = {}): Reply => 
 const uncounted = (handler: Connection.Handler) => Effect.map(RawServer.make(handler), ({ url }) => ({ url }))
 
 const tls = (options: { readonly text: string; readonly host?: string }) =>
-  Effect.acquireRelease(
-    Effect.promise(async () => {
-      const server = Tls.createServer({ cert: certificate, key }, (socket) => {
-        socket.on("error", () => {})
-        socket.on("data", () => socket.end(options.text))
-      }).on("tlsClientError", () => {})
-      await once(server.listen(0, options.host ?? "127.0.0.1"), "listening")
-      return { server, port: (server.address() as { readonly port: number }).port }
-    }),
-    ({ server }) => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
+  LocalServer.listen(
+    Tls.createServer({ cert: certificate, key }, (socket) => {
+      socket.on("error", () => {})
+      socket.on("data", () => socket.end(options.text))
+    }).on("tlsClientError", () => {}),
+    { host: options.host }
   )
 
-const goingAway = Effect.acquireRelease(
-  Effect.promise(async () => {
-    let requests = 0
-    const sessions = new Set<Http2.ServerHttp2Session>()
-    const server = Http2.createSecureServer({ cert: certificate, key })
-    server.on("session", (session) => sessions.add(session.on("error", () => {})))
-    server.on("stream", (stream) => {
-      stream.on("error", () => {})
-      if (++requests === 2) return void stream.session?.goaway(0, 1)
-      stream.respond({ ":status": 200, ...json })
-      stream.end(`{"id":7}`)
-    })
-    await once(server.listen(0, "127.0.0.1"), "listening")
-    const port = (server.address() as { readonly port: number }).port
-    return { server, sessions, url: `https://127.0.0.1:${port}`, requests: () => requests }
-  }),
-  ({ server, sessions }) =>
-    Effect.callback<void>((resume) => {
-      for (const session of sessions) session.destroy()
-      server.close(() => resume(Effect.void))
-    })
-)
+const goingAway = Effect.suspend(() => {
+  let requests = 0
+  const server = Http2.createSecureServer({ cert: certificate, key })
+  server.on("session", (session) => session.on("error", () => {}))
+  server.on("stream", (stream) => {
+    stream.on("error", () => {})
+    if (++requests === 2) return void stream.session?.goaway(0, 1)
+    stream.respond({ ":status": 200, ...json })
+    stream.end(`{"id":7}`)
+  })
+  return Effect.map(LocalServer.listen(server), ({ url }) => ({ url, requests: () => requests }))
+})
 
 type Described = Omit<ResilientClient.Description, "name" | "baseUrl">
 

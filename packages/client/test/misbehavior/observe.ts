@@ -1,11 +1,12 @@
 import { TokenCache, TokenSource } from "@effect-resilience/auth"
+import { SpanRecorder } from "@effect-resilience/chaos"
 import { Parts, ResilientClient } from "@effect-resilience/client"
 import { ApiError, Recovery } from "@effect-resilience/errors"
 import { AccessLog, Operation } from "@effect-resilience/http"
 import * as Connections from "@effect-resilience/node/Connections"
 import * as Decompression from "@effect-resilience/node/Decompression"
 import { assert } from "@effect/vitest"
-import { Cause, Context, Effect, Exit, Layer, Logger, Redacted, Tracer } from "effect"
+import { Cause, Context, Effect, Exit, Layer, Logger, Redacted } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
 import { inspect } from "node:util"
 import { certificate } from "../../../node/test/loopbackCertificate.ts"
@@ -60,15 +61,8 @@ export const observed = Effect.fnUntraced(function*(
   call: HttpClientRequest.HttpClientRequest,
   operation?: Partial<Operation.Operation>
 ) {
-  const spans: Array<Tracer.NativeSpan> = []
+  const { record, spans } = SpanRecorder.make()
   const lines: Array<string> = []
-  const tracer = Tracer.make({
-    span: (options) => {
-      const span = new Tracer.NativeSpan(options)
-      spans.push(span)
-      return span
-    }
-  })
   const logger = Logger.make((options) => {
     lines.push(inspect({ message: options.message, cause: Cause.pretty(options.cause) }, { depth: 12 }))
   })
@@ -84,7 +78,7 @@ export const observed = Effect.fnUntraced(function*(
     )
     return { exit, entries: yield* memory.entries }
   }).pipe(
-    Effect.withTracer(tracer),
+    record,
     Effect.provide(AccessLog.layerMemory),
     Effect.provide(
       Logger.layer([

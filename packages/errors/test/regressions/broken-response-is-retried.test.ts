@@ -1,29 +1,22 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { Classifier } from "@effect-resilience/errors"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientResponse } from "effect/http"
-import * as Http from "node:http"
-import type { AddressInfo } from "node:net"
 
-const server = Effect.acquireRelease(
-  Effect.callback<Http.Server>((resume) => {
-    const server = Http.createServer((_, response) => {
-      response.writeHead(200, { "content-type": "application/json", "content-length": "10" })
-      response.write("[1, 2", () => response.destroy())
-    })
-    server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
-  }),
-  (server) => Effect.sync(() => server.close())
-)
+const server = LocalServer.http((_, response) => {
+  response.writeHead(200, { "content-type": "application/json", "content-length": "10" })
+  response.write("[1, 2", () => response.destroy())
+})
 
 describe("Classifier.classify", () => {
   // Effect calls both a `DecodeError`.
   it.live("distinguishes a response whose connection breaks from one that cannot be decoded", () =>
     Effect.gen(function*() {
-      const { port } = (yield* server).address() as AddressInfo
+      const { url } = yield* server
       const client = yield* HttpClient.HttpClient
       const broken = yield* Effect.flip(
-        Effect.flatMap(client.get(`http://127.0.0.1:${port}/`), (response) => response.text)
+        Effect.flatMap(client.get(url), (response) => response.text)
       )
       assert.strictEqual(broken.reason._tag, "DecodeError")
       assert.strictEqual(Classifier.classify(broken)._tag, "Retry")

@@ -1,6 +1,6 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { Effect } from "effect"
-import * as Http from "node:http"
-import type { AddressInfo } from "node:net"
+import type * as Http from "node:http"
 
 export interface Received {
   readonly method: string | undefined
@@ -17,34 +17,22 @@ export const make = (
     attempt: number
   ) => void = (response) => response.end("ok")
 ) =>
-  Effect.acquireRelease(
-    Effect.callback<{ readonly url: string; readonly requests: Array<Received>; readonly server: Http.Server }>(
-      (resume) => {
-        const requests: Array<Received> = []
-        const server = Http.createServer((request, response) => {
-          const chunks: Array<Buffer> = []
-          request.on("data", (chunk: Buffer) => chunks.push(chunk))
-          request.on("error", () => {})
-          request.on("end", () => {
-            const received = {
-              method: request.method,
-              url: request.url,
-              headers: request.headers,
-              body: Buffer.concat(chunks)
-            }
-            requests.push(received)
-            respond(response, received, requests.length)
-          })
-        })
-        server.listen(0, "127.0.0.1", () => {
-          const { port } = server.address() as AddressInfo
-          resume(Effect.succeed({ url: `http://127.0.0.1:${port}`, requests, server }))
-        })
-      }
-    ),
-    ({ server }) =>
-      Effect.callback<void>((resume) => {
-        server.close(() => resume(Effect.void))
-        server.closeAllConnections()
+  Effect.suspend(() => {
+    const requests: Array<Received> = []
+    const server = LocalServer.http((request, response) => {
+      const chunks: Array<Buffer> = []
+      request.on("data", (chunk: Buffer) => chunks.push(chunk))
+      request.on("error", () => {})
+      request.on("end", () => {
+        const received = {
+          method: request.method,
+          url: request.url,
+          headers: request.headers,
+          body: Buffer.concat(chunks)
+        }
+        requests.push(received)
+        respond(response, received, requests.length)
       })
-  )
+    })
+    return Effect.map(server, ({ url }) => ({ url, requests }))
+  })

@@ -1,5 +1,6 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { Effect, type Scope } from "effect"
-import * as Http from "node:http"
+import type * as Http from "node:http"
 
 export interface Arrival {
   readonly path: string
@@ -30,7 +31,7 @@ const faults: { readonly [path: string]: Http.RequestListener } = {
 /** An application, to stand behind nginx: it is there while the scope lasts, and remembers what arrived. */
 export const run = (port: number): Effect.Effect<ReadonlyArray<Arrival>, never, Scope.Scope> => {
   const arrivals: Array<Arrival> = []
-  const server = Http.createServer((request, response) => {
+  const server = LocalServer.http((request, response) => {
     const path = request.url?.replace(/^\/application/, "").replace(/\?.*$/, "") ?? ""
     arrivals.push({
       path,
@@ -43,15 +44,6 @@ export const run = (port: number): Effect.Effect<ReadonlyArray<Arrival>, never, 
       if (fault === undefined) response.writeHead(200, json).end(`{"id":"7"}`)
       else fault(request, response)
     })
-  })
-  return Effect.acquireRelease(
-    Effect.callback<ReadonlyArray<Arrival>>((resume) => {
-      server.listen(port, "127.0.0.1", () => resume(Effect.succeed(arrivals)))
-    }),
-    () =>
-      Effect.callback<void>((resume) => {
-        server.close(() => resume(Effect.void))
-        server.closeAllConnections()
-      })
-  )
+  }, { port })
+  return Effect.as(server, arrivals)
 }

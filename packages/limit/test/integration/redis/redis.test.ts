@@ -1,3 +1,4 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { CircuitBreaker } from "@effect-resilience/limit"
 import * as Pacer from "@effect-resilience/limit/Pacer"
 import * as SharedCircuitBreaker from "@effect-resilience/limit/SharedCircuitBreaker"
@@ -7,7 +8,6 @@ import { Effect, Exit, Fiber, Layer } from "effect"
 import { CircuitBreaker as BreakerStore, RateLimiter } from "effect/persistence"
 import { execFile, spawn } from "node:child_process"
 import { once } from "node:events"
-import { createServer } from "node:net"
 import { fileURLToPath } from "node:url"
 
 // Named here, where knip does not take it for a package.
@@ -26,15 +26,6 @@ const run = (role: string, port: number) =>
     )
     return Effect.sync(() => child.kill())
   })
-
-const freePort = Effect.promise(async () => {
-  const server = createServer().listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const address = server.address()
-  server.close()
-  await once(server, "close")
-  return typeof address === "object" && address !== null ? address.port : 0
-})
 
 /** A Redis of our own, since this one gets killed. */
 const startRedis = (port: number) =>
@@ -84,7 +75,7 @@ const options: SharedCircuitBreaker.Options = {
 describe("two processes and Redis", () => {
   it.live("share a circuit: what one process trips rejects the other, and one of two probes runs", () =>
     Effect.gen(function*() {
-      const port = yield* freePort
+      const port = yield* LocalServer.freePort
       yield* redisServer(port)
       yield* Effect.gen(function*() {
         const breaker = yield* SharedCircuitBreaker.make({ ...options, openDuration: "3 seconds" })
@@ -104,7 +95,7 @@ describe("two processes and Redis", () => {
 
   it.live("share a rate, and a pause that only one of them was told of", () =>
     Effect.gen(function*() {
-      const port = yield* freePort
+      const port = yield* LocalServer.freePort
       yield* redisServer(port)
       const [one, two] = yield* Effect.all([run("pace-and-429", port), run("pace", port)], { concurrency: 2 })
       const pausedAt = Number(one.find((line) => line.startsWith("paused"))?.slice(7))
@@ -124,7 +115,7 @@ describe("two processes and Redis", () => {
 
   it.live("share two rates, and what each of them gives back", () =>
     Effect.gen(function*() {
-      const port = yield* freePort
+      const port = yield* LocalServer.freePort
       yield* redisServer(port)
       const lines = yield* Effect.all([run("tokens", port), run("tokens", port)], { concurrency: 2 })
       const calls = lines.flat().map(Number).toSorted((a, b) => a - b)
@@ -140,7 +131,7 @@ describe("two processes and Redis", () => {
 
   it.live("leak nothing of one rate when another one rejects, when a call is interrupted, or when it gives back", () =>
     Effect.gen(function*() {
-      const port = yield* freePort
+      const port = yield* LocalServer.freePort
       yield* redisServer(port)
       yield* Effect.gen(function*() {
         const make = Pacer.make({
@@ -172,7 +163,7 @@ describe("two processes and Redis", () => {
 
   it.live("go on without Redis or reject, as told, and share again when it is back", () =>
     Effect.gen(function*() {
-      const port = yield* freePort
+      const port = yield* LocalServer.freePort
       const redis = yield* redisServer(port)
       yield* Effect.gen(function*() {
         const pace = { name: "ledger", limit: 1000, window: "1 second" } as const

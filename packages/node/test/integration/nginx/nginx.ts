@@ -1,3 +1,4 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { Data, Effect, Schedule, type Scope } from "effect"
 import { execFile, spawn } from "node:child_process"
 import * as Fs from "node:fs"
@@ -25,14 +26,6 @@ export const temporaryDirectory: Effect.Effect<string, never, Scope.Scope> = Eff
   Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "nginx-"))),
   (directory) => Effect.sync(() => Fs.rmSync(directory, { recursive: true, force: true }))
 )
-
-export const freePort: Effect.Effect<number> = Effect.callback((resume) => {
-  const server = Net.createServer().listen(0, "127.0.0.1", () => {
-    const address = server.address()
-    const port = typeof address === "object" && address !== null ? address.port : 0
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
 
 /** A CA, and certificates of it: one that is good, one that has expired, one for another host, one for a client. */
 export const certificates = Effect.fnUntraced(function*(directory: string) {
@@ -127,18 +120,13 @@ export interface Ports {
 }
 
 /** An upstream that promises a kilobyte and breaks off. */
-const lying = (port: number): Effect.Effect<Net.Server, never, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.callback<Net.Server>((resume) => {
-      const server = Net.createServer((socket) => {
-        socket.on("error", () => undefined)
-        socket.once("data", () =>
-          socket.end("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"id\":"))
-      })
-      server.listen(port, "127.0.0.1", () =>
-        resume(Effect.succeed(server)))
+const lying = (port: number) =>
+  LocalServer.listen(
+    Net.createServer((socket) => {
+      socket.once("data", () =>
+        socket.end("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"id\":"))
     }),
-    (server) => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
+    { port }
   )
 
 const application = (port: number) =>
@@ -203,16 +191,16 @@ export const nginx = Effect.gen(function*() {
   const directory = yield* temporaryDirectory
   const pem = yield* certificates(directory)
   const ports: Ports = {
-    http: yield* freePort,
-    elsewhere: yield* freePort,
-    good: yield* freePort,
-    expired: yield* freePort,
-    other: yield* freePort,
-    mutual: yield* freePort,
-    http2: yield* freePort,
-    lying: yield* freePort,
-    dead: yield* freePort,
-    application: yield* freePort
+    http: yield* LocalServer.freePort,
+    elsewhere: yield* LocalServer.freePort,
+    good: yield* LocalServer.freePort,
+    expired: yield* LocalServer.freePort,
+    other: yield* LocalServer.freePort,
+    mutual: yield* LocalServer.freePort,
+    http2: yield* LocalServer.freePort,
+    lying: yield* LocalServer.freePort,
+    dead: yield* LocalServer.freePort,
+    application: yield* LocalServer.freePort
   }
   yield* lying(ports.lying)
   Fs.writeFileSync(Path.join(directory, "nginx.conf"), configuration(directory, ports))

@@ -1,3 +1,4 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { Simulator } from "@effect-resilience/tbm-simulator"
 import outputSchema from "@effect-resilience/tbm-studio-cli/schema/output.json" with { type: "json" }
 import { PgClient } from "@effect/sql-pg"
@@ -6,7 +7,6 @@ import { Ajv2020 } from "ajv/dist/2020.js"
 import { Config, Effect, Layer, Redacted, Schedule } from "effect"
 import { createHash } from "node:crypto"
 import { existsSync, readFileSync, rmSync } from "node:fs"
-import { createServer } from "node:net"
 import { join } from "node:path"
 import { bin, folder, settingsFor, start, tbmStudio, write } from "../../command.ts"
 
@@ -32,14 +32,6 @@ const prompt = Simulator.layer({ seed: 1 })
 
 const until = <E, R>(check: Effect.Effect<boolean, E, R>) =>
   check.pipe(Effect.repeat({ until: (done) => done, schedule: Schedule.spaced("100 millis") }))
-
-const freePort = Effect.callback<number>((resume) => {
-  const server = createServer().listen(0, "127.0.0.1", () => {
-    const address = server.address()
-    const port = address !== null && typeof address === "object" ? address.port : 0
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
 
 interface Attempt {
   readonly outcome: string
@@ -72,7 +64,7 @@ const cluster = Effect.fnUntraced(function*(submitting: ReadonlyArray<string>) {
   const workers = yield* Effect.forEach(["one", "two"], (name) =>
     Effect.gen(function*() {
       const log = join(dir, `${name}.jsonl`)
-      const port = yield* freePort
+      const port = yield* LocalServer.freePort
       const args = ["worker", "--port", String(port), "--access-log", log, "--json"]
       const running = yield* start(process.execPath, [bin, ...args], env)
       const attempts = () => attemptsIn(log)
@@ -228,7 +220,7 @@ describe("a cluster on Postgres", { timeout: 90_000 }, () => {
         assert.match(ended.stderr, /bad\.csv, line 2: has 1 field where the header has 2/)
         assert.strictEqual((yield* recordOf).length, before)
 
-        const args = ["worker", "--port", String(yield* freePort)]
+        const args = ["worker", "--port", String(yield* LocalServer.freePort)]
         yield* start(process.execPath, [bin, ...args], env)
         const sent = yield* tbmStudio(["batch", manifest, "--durable", "--no-preflight", "--json"], env)
         assert.strictEqual(sent.status, 0, sent.stderr)
@@ -310,7 +302,9 @@ describe("a cluster on Postgres", { timeout: 90_000 }, () => {
         }).flat()
         const manifest = write(dir, "m.csv", ["file,project,table,period,action", ...rows, ""].join("\n"))
         yield* addFaults([{ match: { path: "Ordered" }, times: 6, fault: { type: "status", status: 404 } }])
-        for (const _ of [1, 2]) yield* start(process.execPath, [bin, "worker", "--port", String(yield* freePort)], env)
+        for (const _ of [1, 2]) {
+          yield* start(process.execPath, [bin, "worker", "--port", String(yield* LocalServer.freePort)], env)
+        }
         const round = (number: number) =>
           tbmStudio(["batch", manifest, "--durable", "--round", String(number), "--json"], env)
         const held = Effect.map(state, ({ uploads }) => {

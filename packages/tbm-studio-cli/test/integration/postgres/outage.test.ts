@@ -1,9 +1,9 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import * as TcpRelay from "@effect-resilience/chaos/TcpRelay"
 import { Simulator } from "@effect-resilience/tbm-simulator"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Fiber, Redacted, Schedule } from "effect"
-import { createServer } from "node:net"
 import { bin, folder, settingsFor, start, tbmStudio, write } from "../../command.ts"
 import { ownPostgres } from "./ownPostgres.ts"
 
@@ -14,14 +14,6 @@ const slowly: Simulator.Options = {
 
 const until = <E, R>(check: Effect.Effect<boolean, E, R>) =>
   check.pipe(Effect.repeat({ until: (done) => done, schedule: Schedule.spaced("50 millis") }))
-
-const freePort = Effect.callback<number>((resume) => {
-  const server = createServer().listen(0, "127.0.0.1", () => {
-    const address = server.address()
-    const port = address !== null && typeof address === "object" ? address.port : 0
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
 
 const recordOf = Effect.flatMap(Simulator.Simulator, ({ state }) => Effect.map(state, ({ uploads }) => uploads))
 
@@ -42,7 +34,7 @@ const cluster = Effect.fnUntraced(function*(items: number) {
   })
   const worker = Effect.gen(function*() {
     const relay = yield* TcpRelay.make(postgres)
-    const args = ["worker", "--port", String(yield* freePort), "--json"]
+    const args = ["worker", "--port", String(yield* LocalServer.freePort), "--json"]
     return { relay, ...(yield* start(process.execPath, [bin, ...args], settings(relay.port))) }
   })
   const workers = [yield* worker, yield* worker] as const

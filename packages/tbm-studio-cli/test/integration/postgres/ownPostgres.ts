@@ -1,7 +1,8 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { Effect, Schedule, type Scope } from "effect"
 import { execFileSync, spawn } from "node:child_process"
 import { chmodSync, chownSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
-import { connect, createServer } from "node:net"
+import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
@@ -33,7 +34,7 @@ export const ownPostgres: Effect.Effect<OwnPostgres, never, Scope.Scope> = Effec
   const db = join(data, "db")
   const init = command("initdb", ["-D", db, "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N"])
   execFileSync(init.file, init.rest, { cwd: "/", stdio: "ignore" })
-  const port = yield* freePort
+  const port = yield* LocalServer.freePort
 
   let running: ReturnType<typeof spawn> | undefined
   const stop = Effect.callback<void>((resume) => {
@@ -63,14 +64,6 @@ const folder = (): string => {
   const [newest = ""] = readdirSync(versions).sort((a, b) => Number(b) - Number(a))
   return join(versions, newest, "bin")
 }
-
-const freePort = Effect.callback<number>((resume) => {
-  const server = createServer().listen(0, "127.0.0.1", () => {
-    const address = server.address()
-    const port = address !== null && typeof address === "object" ? address.port : 0
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
 
 const accepts = (port: number) =>
   Effect.callback<boolean>((resume) => {

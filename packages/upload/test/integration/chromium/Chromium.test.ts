@@ -1,3 +1,4 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { assert, describe, it } from "@effect/vitest"
 import { FileStore } from "@tus/file-store"
 import { Server as TusServer } from "@tus/server"
@@ -5,7 +6,6 @@ import { Effect, Schema } from "effect"
 import { spawn } from "node:child_process"
 import { createHash } from "node:crypto"
 import * as Fs from "node:fs"
-import * as Http from "node:http"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { build, defaultClientConditions } from "vite"
@@ -51,7 +51,7 @@ const serve = Effect.fnUntraced(function*(directory: string, code: string) {
   let report: ((results: string) => void) | undefined
   const results = new Promise<string>((resolve) => report = resolve)
   let flaky = 0
-  const server = Http.createServer((request, response) => {
+  const server = LocalServer.http((request, response) => {
     const url = request.url ?? ""
     if (url.startsWith("/tus")) return tus.handle(request, response)
     if (url.startsWith("/?")) {
@@ -81,15 +81,7 @@ const serve = Effect.fnUntraced(function*(directory: string, code: string) {
       return response.end(createHash("md5").update(part).digest("hex"))
     })
   })
-  const port = yield* Effect.acquireRelease(
-    Effect.callback<number>((resume) => {
-      server.listen(0, "127.0.0.1", () => {
-        const address = server.address()
-        resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
-      })
-    }),
-    () => Effect.sync(() => server.closeAllConnections() ?? server.close())
-  )
+  const { port } = yield* server
   return { port, requests, results: Effect.promise(() => results) }
 })
 
