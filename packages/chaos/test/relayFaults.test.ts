@@ -157,7 +157,7 @@ describe("TcpRelay", () => {
   it.effect("looks the name of its server up once, and says that it has no address", () =>
     Effect.gen(function*() {
       const relay = yield* relayed({ host: "localhost" })
-      // What a socket calls for a name that nobody has looked up.
+      // What a socket calls for a name that is not looked up yet.
       const lookup = vi.spyOn(Dns, "lookup")
       yield* Effect.replicateEffect(Effect.flatMap(connect(relay.port), (client) => client.echo("a")), 2)
       assert.strictEqual(lookup.mock.calls.length, 0)
