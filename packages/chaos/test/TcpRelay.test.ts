@@ -1,60 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber } from "effect"
+import { Effect, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import * as Net from "node:net"
-import type { Connection } from "../src/Connection.ts"
 import * as RawServer from "../src/RawServer.ts"
 import * as TcpRelay from "../src/TcpRelay.ts"
-
-/** A client's socket that records what it received and how it ended. */
-const connect = (port: number) =>
-  Effect.acquireRelease(
-    Effect.callback<Client>((resume) => {
-      const client = new Client(Net.connect({ host: "127.0.0.1", port, allowHalfOpen: true }))
-      client.socket.once("connect", () => resume(Effect.succeed(client)))
-    }),
-    ({ socket }) => Effect.sync(() => socket.destroy())
-  )
-
-class Client {
-  received = ""
-  ended: Effect.Effect<string>
-  readonly socket: Net.Socket
-
-  constructor(socket: Net.Socket) {
-    this.socket = socket
-    const ended = Deferred.makeUnsafe<string>()
-    this.ended = Deferred.await(ended)
-    socket.on("data", (bytes) => this.received += String(bytes))
-    socket.on("end", () => Deferred.doneUnsafe(ended, Effect.succeed("end")))
-    socket.on("error", (error: NodeJS.ErrnoException) => Deferred.doneUnsafe(ended, Effect.succeed(error.code ?? "")))
-  }
-
-  send(text: string) {
-    return Effect.callback<void>((resume) => {
-      this.socket.write(text, () => resume(Effect.void))
-    })
-  }
-
-  /** Waits for text, by the machine's time. */
-  until(text: string): Effect.Effect<void> {
-    return Effect.callback((resume) => {
-      const look = () => {
-        if (!this.received.endsWith(text)) return
-        this.socket.off("data", look)
-        resume(Effect.void)
-      }
-      this.socket.on("data", look)
-      look()
-    })
-  }
-}
-
-const echo = (connection: Connection): Effect.Effect<void> =>
-  Effect.asVoid(Effect.repeat(
-    Effect.tap(connection.receive, (bytes) => bytes === undefined ? connection.end : connection.send(bytes)),
-    { while: (bytes) => bytes !== undefined }
-  ))
+import { Client, connect, echo } from "./client.ts"
 
 const relayed = Effect.gen(function*() {
   const server = yield* RawServer.make(echo)

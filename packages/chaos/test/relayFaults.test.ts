@@ -4,59 +4,11 @@ import { TestClock } from "effect/testing"
 import Dns from "node:dns"
 import * as Net from "node:net"
 import { vi } from "vitest"
-import type { Handler } from "../src/Connection.ts"
 import * as Latency from "../src/Latency.ts"
 import * as RawServer from "../src/RawServer.ts"
 import * as RelayFault from "../src/RelayFault.ts"
 import * as TcpRelay from "../src/TcpRelay.ts"
-
-/** A socket of a client, with what it has received and how it ended. */
-const connect = (port: number) =>
-  Effect.acquireRelease(
-    Effect.callback<Client>((resume) => {
-      const client = new Client(Net.connect({ host: "127.0.0.1", port, allowHalfOpen: true }))
-      client.socket.once("connect", () => resume(Effect.succeed(client)))
-    }),
-    ({ socket }) => Effect.sync(() => socket.destroy())
-  )
-
-class Client {
-  received = ""
-  readonly socket: Net.Socket
-  readonly ended = Deferred.makeUnsafe<string>()
-
-  constructor(socket: Net.Socket) {
-    this.socket = socket
-    const end = (how: string) => Deferred.doneUnsafe(this.ended, Effect.succeed(how))
-    socket.on("data", (bytes) => this.received += String(bytes))
-    socket.on("end", () => end("end"))
-    socket.on("error", (error: NodeJS.ErrnoException) => end(error.code ?? ""))
-  }
-
-  get end(): Effect.Effect<string> {
-    return Deferred.await(this.ended)
-  }
-
-  /** Sends a text and waits until it has come back. */
-  echo(text: string): Effect.Effect<void> {
-    return Effect.callback((resume) => {
-      const wanted = this.received + text
-      const look = () => {
-        if (this.received !== wanted) return
-        this.socket.off("data", look)
-        resume(Effect.void)
-      }
-      this.socket.on("data", look)
-      this.socket.write(text)
-    })
-  }
-}
-
-const echo: Handler = (connection) =>
-  Effect.asVoid(Effect.repeat(
-    Effect.tap(connection.receive, (bytes) => bytes === undefined ? connection.end : connection.send(bytes)),
-    { while: (bytes) => bytes !== undefined }
-  ))
+import { Client, connect, echo } from "./client.ts"
 
 const relayed = (options: Partial<TcpRelay.Upstream> = {}) =>
   Effect.flatMap(RawServer.make(echo), ({ port }) => TcpRelay.make({ port, seed: 1, ...options }))
@@ -122,7 +74,7 @@ describe("TcpRelay", () => {
       const client = yield* connect(relay.port)
       yield* client.echo("a")
       client.socket.end()
-      assert.isAtLeast(yield* seconds(yield* Effect.forkChild(client.end)), 30)
+      assert.isAtLeast(yield* seconds(yield* Effect.forkChild(client.ended)), 30)
     }))
 
   it.effect("resets one side of a connection, and the other does not hear of it", () =>
@@ -186,7 +138,7 @@ describe("the faults of a relay", () => {
           const relay = yield* relayed({ seed, faults })
           return yield* Effect.replicateEffect(
             Effect.flatMap(connect(relay.port), (client) =>
-              Effect.raceFirst(Effect.as(client.echo("a"), "passed"), client.end)),
+              Effect.raceFirst(Effect.as(client.echo("a"), "passed"), client.ended)),
             12
           )
         }).pipe(Effect.scoped)
@@ -221,8 +173,8 @@ describe("the faults of a relay", () => {
       const client = yield* connect(relay.port)
       yield* client.echo("a")
       yield* relay.faults.on("reset")
-      assert.strictEqual(yield* client.end, "ECONNRESET")
-      assert.strictEqual(yield* new Client(Net.connect(relay.port, "127.0.0.1")).end, "ECONNRESET")
+      assert.strictEqual(yield* client.ended, "ECONNRESET")
+      assert.strictEqual(yield* new Client(Net.connect(relay.port, "127.0.0.1")).ended, "ECONNRESET")
       yield* relay.faults.off("reset")
       const second = yield* connect(relay.port)
       yield* second.echo("b")
@@ -241,7 +193,7 @@ describe("the faults of a relay", () => {
     Effect.gen(function*() {
       const relay = yield* relayed({ faults: [RelayFault.end({ only: ({ index }) => index > 0, times: 1 })] })
       const [first, second] = [yield* connect(relay.port), yield* connect(relay.port)]
-      assert.strictEqual(yield* second.end, "end")
+      assert.strictEqual(yield* second.ended, "end")
       yield* first.echo("a")
       yield* (yield* connect(relay.port)).echo("a")
       assert.deepStrictEqual(yield* relay.faults.counts, { end: 1 })
