@@ -395,8 +395,8 @@ export function promise<P, E>(
     ? input
     : Effect.runSyncWith(context)(makeAny<P, E, never>(input, { ...options, classify, parts: standardParts }))
   const contexts = promises.contextsOf(context)
-  const call = <A>(begin: Begin<A>, options: CallOptions<A> = {}) =>
-    promises.run((self) => pipeline.execute(self), contexts, begin, options)
+  const execute = <A, E>(self: Effect.Effect<A, E>) => pipeline.execute(self)
+  const call = <A>(begin: Begin<A>, options?: CallOptions<A>) => promises.run(execute, contexts, begin, options)
   return Object.assign(call, { pipeline })
 }
 

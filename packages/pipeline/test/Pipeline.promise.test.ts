@@ -62,6 +62,16 @@ const reset = Object.assign(new TypeError("fetch failed"), {
 const wasCancelled = (response: Response | undefined) => response?.bodyUsed
 
 describe("Pipeline.promise", () => {
+  it.effect("is told what was meant by an option that does not exist, and begins nothing", () =>
+    Effect.gen(function*() {
+      const { call, sent } = script()
+      const options: object = { idempotant: true }
+      const { error } = (yield* settled(Pipeline.promise(immediate)(call, options))) as { readonly error: unknown }
+      assert.instanceOf(error, RangeError)
+      assert.include(error.message, "Pipeline.promise has no option idempotant. Did you mean idempotent?")
+      assert.lengthOf(sent, 0)
+    }))
+
   it("gives back the value of any promise, and of none", async () => {
     const ledger = Pipeline.promise(immediate)
     assert.strictEqual(await ledger(() => Promise.resolve(17)), 17)

@@ -2,6 +2,7 @@ import type * as Classifier from "@effect-resilience/errors/Classifier"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Repetition from "@effect-resilience/errors/Repetition"
 import * as RetryHeaders from "@effect-resilience/errors/RetryHeaders"
+import { noSuch } from "@effect-resilience/kernel/Hint"
 import * as RetryEvent from "@effect-resilience/retry/RetryEvent"
 import type * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Cause from "effect/Cause"
@@ -92,7 +93,7 @@ export const run = <A>(
   execute: Execute,
   contexts: Contexts,
   begin: Begin<A>,
-  options: CallOptions<A>
+  options: CallOptions<A> = none
 ): Promise<A> => {
   // Callers in plain JavaScript give the promise itself, which can be awaited only once.
   if (typeof begin !== "function") {
@@ -101,11 +102,22 @@ export const run = <A>(
       new TypeError(`A call must be ${what}, not ${Predicate.isPromiseLike(begin) ? "a promise" : typeof begin}`)
     )
   }
+  // A misspelt `idempotent` would permit nothing, and say nothing.
+  const unknown = options === none ? undefined : Object.keys(options).find((name) => !names.includes(name))
+  if (unknown !== undefined) {
+    return Promise.reject(new RangeError(`Pipeline.promise has no option ${unknown}${noSuch(unknown, names)}`))
+  }
   const { signal } = options
   return signal?.aborted === true
     ? Promise.reject(signal.reason)
     : new Promise((resolve, reject) => new Call(begin, options, resolve, reject).start(execute, contexts))
 }
+
+const none: CallOptions<never> = {}
+
+const names: ReadonlyArray<string> = ["idempotent", "signal", "retryWhen"] satisfies ReadonlyArray<
+  keyof CallOptions<never>
+>
 
 /** A classifier of the user's is about errors, not about what stands for a result. */
 export const classifierOf = (classify: Classifier.Classifier | undefined): Classifier.Classifier => (error) =>
