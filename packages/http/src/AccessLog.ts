@@ -64,6 +64,7 @@ import * as FileSystem from "effect/FileSystem"
 import { dual } from "effect/Function"
 import type * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -71,7 +72,7 @@ import type * as PlatformError from "effect/PlatformError"
 import * as Queue from "effect/Queue"
 import * as Ref from "effect/Ref"
 import * as ScopedRef from "effect/ScopedRef"
-import { type Call, type CallAttempt, callId, withinAttempt, withinCall } from "./internal/call.ts"
+import { type Call, type CallAttempt, callId, type Frame, withinAttempt, withinCall } from "./internal/call.ts"
 import { failureOf, reasonTag, requestIdOf } from "./internal/failure.ts"
 import { MappedResponse } from "./internal/mappedResponse.ts"
 import { watch } from "./internal/requestBody.ts"
@@ -144,16 +145,31 @@ export interface AccessLog {
  */
 export const none: AccessLog = { write: () => Effect.void }
 
+const reference = /* @__PURE__ */ Context.Reference<AccessLog>(
+  "@effect-resilience/http/AccessLog/Current",
+  { defaultValue: () => none }
+)
+
+interface Logging {
+  readonly attempt: typeof loggedAttempt
+  readonly call: typeof loggedCall
+}
+
+let logging: Logging | undefined
+
+// There is no log but by `Current`: a program that has none loads nothing that makes entries.
+function loggedBy(attempt: Logging["attempt"], call: Logging["call"]): Context.Reference<AccessLog> {
+  logging = { attempt, call }
+  return reference
+}
+
 /**
  * The log of the current fiber; `none` by default.
  *
  * @category references
  * @since 0.1.0
  */
-export const Current: Context.Reference<AccessLog> = Context.Reference<AccessLog>(
-  "@effect-resilience/http/AccessLog/Current",
-  { defaultValue: () => none }
-)
+export const Current: Context.Reference<AccessLog> = /* @__PURE__ */ loggedBy(loggedAttempt, loggedCall)
 
 /**
  * Writes a line for each request that a client sends.
@@ -164,26 +180,11 @@ export const Current: Context.Reference<AccessLog> = Context.Reference<AccessLog
 export const logAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
   HttpClient.makeWith<E, R, E, R>(
     Effect.flatMap((request) =>
-      withinAttempt<HttpClientResponse.HttpClientResponse, E, R>((attempt, fiber) => {
-        if (fiber.getRef(Current) === none) {
-          return { run: client.postprocess(Effect.succeed(request)), onExit: nothing }
-        }
-        const body = watch(request)
-        const { call } = attempt
-        call.method = request.method
-        const begun = timing(fiber)
-        return {
-          run: client.postprocess(Effect.succeed(body.request)),
-          onExit: (exit) => {
-            const response = responseFields(exit, fiber)
-            call.status = response.status
-            call.requestId = response.requestId
-            call.bytesReceived = response.bytesReceived
-            call.bytesSent = body.bytes()
-            return write(fiber, begun, call, exit, attempt)
-          }
-        }
-      })
+      withinAttempt<HttpClientResponse.HttpClientResponse, E, R>((attempt, fiber) =>
+        logging === undefined || fiber.getRef(reference) === none
+          ? { run: client.postprocess(Effect.succeed(request)), onExit: nothing }
+          : logging.attempt(client, request, attempt, fiber)
+      )
     ),
     client.preprocess
   )
@@ -196,18 +197,46 @@ export const logAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>): Htt
  * @since 0.1.0
  */
 export const logCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  withinCall((call, fiber) => {
-    if (call.logged || fiber.getRef(Current) === none) return { run: self, onExit: nothing }
-    call.logged = true
-    const begun = timing(fiber)
-    return {
-      run: self,
-      onExit: (exit) => {
-        call.logged = false
-        return write(fiber, begun, call, exit)
-      }
+  withinCall((call, fiber) =>
+    logging === undefined || call.logged || fiber.getRef(reference) === none
+      ? { run: self, onExit: nothing }
+      : logging.call(self, call, fiber)
+  )
+
+function loggedAttempt<E, R>(
+  client: HttpClient.HttpClient.With<E, R>,
+  request: HttpClientRequest.HttpClientRequest,
+  attempt: CallAttempt,
+  fiber: AnyFiber
+): Frame<HttpClientResponse.HttpClientResponse, E, R> {
+  const body = watch(request)
+  const { call } = attempt
+  call.method = request.method
+  const begun = timing(fiber)
+  return {
+    run: client.postprocess(Effect.succeed(body.request)),
+    onExit: (exit) => {
+      const response = responseFields(exit, fiber)
+      call.status = response.status
+      call.requestId = response.requestId
+      call.bytesReceived = response.bytesReceived
+      call.bytesSent = body.bytes()
+      return write(fiber, begun, call, exit, attempt)
     }
-  })
+  }
+}
+
+function loggedCall<A, E, R>(self: Effect.Effect<A, E, R>, call: Call, fiber: AnyFiber): Frame<A, E, R> {
+  call.logged = true
+  const begun = timing(fiber)
+  return {
+    run: self,
+    onExit: (exit) => {
+      call.logged = false
+      return write(fiber, begun, call, exit)
+    }
+  }
+}
 
 /**
  * Keeps all failures and every call that needed more than one attempt, and a share of the others: `ratio`, from 0 to 1. A
@@ -219,7 +248,7 @@ export const logCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A,
 export const sampleSuccesses: {
   (ratio: number): (self: AccessLog) => AccessLog
   (self: AccessLog, ratio: number): AccessLog
-} = dual(2, (self: AccessLog, ratio: number): AccessLog => {
+} = /* @__PURE__ */ dual(2, (self: AccessLog, ratio: number): AccessLog => {
   requireArgument(ratio >= 0 && ratio <= 1, "AccessLog.ratio", "from 0 to 1", ratio)
   const keeps = (entry: Entry) =>
     entry.outcome !== "success" || entry.attempt > 1 || parseInt(entry.call, 16) / 2 ** 32 < ratio
@@ -251,9 +280,9 @@ export class Memory extends Context.Service<Memory, {
  * @category layers
  * @since 0.1.0
  */
-export const layerMemory: Layer.Layer<Memory> = Layer.effectContext(
-  Effect.map(
-    Ref.make<ReadonlyArray<Entry>>([]),
+export const layerMemory: Layer.Layer<Memory> = /* @__PURE__ */ Layer.effectContext(
+  /* @__PURE__ */ Effect.map(
+    /* @__PURE__ */ Ref.make<ReadonlyArray<Entry>>([]),
     (entries) =>
       Context.make(Memory, Memory.of({ entries: Ref.get(entries), clear: Ref.set(entries, []) })).pipe(
         Context.add(Current, { write: (entry) => Ref.update(entries, (all) => [...all, entry]) })
@@ -268,7 +297,7 @@ export const layerMemory: Layer.Layer<Memory> = Layer.effectContext(
  * @category layers
  * @since 0.1.0
  */
-export const layerLogger: Layer.Layer<never> = layer({
+export const layerLogger: Layer.Layer<never> = /* @__PURE__ */ layer({
   write: (entry) =>
     (entry.outcome === "failure" ? Effect.logWarning(format(entry)) : Effect.logInfo(format(entry))).pipe(
       Effect.annotateLogs({ ...entry })
@@ -470,7 +499,7 @@ const write = (
   exit: Exit.Exit<unknown, unknown>,
   attempt?: CallAttempt
 ): Effect.Effect<void> | undefined => {
-  const log = fiber.getRef(Current)
+  const log = fiber.getRef(reference)
   if (log === none) return undefined
   const reason = reasonTag(exit)
   const error = failureOf(exit)
