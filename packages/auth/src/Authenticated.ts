@@ -139,7 +139,7 @@ export const withTokens: {
     cache: TokenCache["Service"],
     options: Options
   ): HttpClient.HttpClient.With<E | AuthError.AuthError, R>
-} = dual(3, <E, R>(
+} = /* @__PURE__ */ dual(3, <E, R>(
   client: HttpClient.HttpClient.With<E, R>,
   cache: TokenCache["Service"],
   { attach, origin, rejected }: Options

@@ -69,7 +69,7 @@ export const fromResponse: {
     response: HttpClientResponse.HttpClientResponse,
     locations: TokenLocations
   ): Effect.Effect<Grant, AuthError.AuthError>
-} = dual(
+} = /* @__PURE__ */ dual(
   2,
   (
     response: HttpClientResponse.HttpClientResponse,

@@ -125,7 +125,7 @@ export const contains = (origin: Origin, url: string): boolean => {
 export const isLoopback = (hostname: string): boolean =>
   hostname === "localhost" || hostname === "[::1]" || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(hostname)
 
-const endsAuthority: ReadonlySet<string> = new Set(["", "/", "?", "#"])
+const endsAuthority: ReadonlySet<string> = /* @__PURE__ */ new Set(["", "/", "?", "#"])
 
 // The URL parser drops an empty user info ("https://@host"), which is no sensible address either.
 const hasUserInfo = (url: string | URL): boolean =>

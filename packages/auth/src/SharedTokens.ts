@@ -85,87 +85,89 @@ export interface Options {
  * @category constructors
  * @since 0.1.0
  */
-export const make = Effect.fnUntraced(function*(source: TokenSource, options: Options): Effect.fn.Return<
-  TokenSource,
-  AuthError.AuthError,
-  Persistence.BackingPersistence | Lease.Lease | Scope.Scope
-> {
-  if (Redacted.value(options.key).length < 32) {
-    return yield* Effect.fail(
-      new AuthError.AuthError({
-        reason: new AuthError.NotConfigured({ detail: "the key for shared tokens needs at least 32 characters" })
-      })
-    )
-  }
-  const store = yield* (yield* Persistence.BackingPersistence).make("tokens")
-  // One limit for both, since they usually are one store.
-  const within = StoreTimeout.make(options.storeTimeout ?? "1 second")
-  const lease = Lease.withTimeout(yield* Lease.Lease, within)
-  const vault = yield* Vault.make(options.key)
-  const lifetime = Duration.toMillis(Duration.fromInputUnsafe(options.lifetime ?? "1 hour"))
-  const leaseLife = Duration.fromInputUnsafe(options.lease ?? "15 seconds")
-  const poll = Duration.toMillis(Duration.fromInputUnsafe(options.poll ?? "100 millis"))
-
-  const read = Effect.fnUntraced(function*(name: string, rejected: Redacted.Redacted | undefined) {
-    const entry = yield* optional(within(store.get(name)), "read")
-    if (!isEntry(entry)) return undefined
-    const text = yield* vault.open(name, entry.sealed)
-    if (text === undefined) return undefined
-    const stored = yield* Effect.orElseSucceed(decode(text), () => undefined)
-    if (stored === undefined || stored.expiresAt <= (yield* Clock.currentTimeMillis)) return undefined
-    if (rejected !== undefined && Redacted.value(rejected) === stored.value) return undefined
-    const grant: Grant = { ...stored, value: Redacted.make(stored.value), shared: true }
-    return grant
-  })
-
-  const write = Effect.fnUntraced(function*(name: string, grant: Grant) {
-    // All processes would reject the token that the cache is about to reject, until it expires.
-    if (problemOf(Redacted.value(grant.value)) !== undefined) return
-    const now = yield* Clock.currentTimeMillis
-    const expiresAt = Math.min(grant.expiresAt ?? now + lifetime, now + longest)
-    if (expiresAt <= now) return
-    const stored = { value: Redacted.value(grant.value), expiresAt, attributes: grant.attributes ?? {} }
-    // The schema's message may repeat the token.
-    const text = yield* Effect.mapError(encode(stored), () => ({ message: "the grant cannot be written as JSON" }))
-    const entry: Entry = { sealed: yield* vault.seal(name, text) }
-    yield* within(store.set(name, entry, Duration.millis(expiresAt - now)))
-  })
-
-  const keepLease = (name: string, owner: string) =>
-    Effect.catchCause(lease.acquire(name, owner, leaseLife), () => Effect.void).pipe(
-      Effect.delay(Duration.millis(Duration.toMillis(leaseLife) / 3)),
-      Effect.forever
-    )
-
-  const logIn = (name: string, owner: string, rejected: Redacted.Redacted | undefined) =>
-    Effect.gen(function*() {
-      // Another process may have logged in between the look and the lease.
-      const found = yield* read(name, rejected)
-      if (found !== undefined) return found
-      const grant = yield* Effect.raceFirst(source.acquire(rejected), keepLease(name, owner))
-      yield* optional(write(name, grant), "written")
-      return grant
-    }).pipe(Effect.ensuring(Effect.catchCause(lease.release(name, owner), () => Effect.void)))
-
-  const acquire = Effect.fnUntraced(function*(rejected: Redacted.Redacted | undefined) {
-    const name = yield* vault.nameOf(yield* source.identity)
-    const owner = yield* vault.randomName
-    while (true) {
-      const found = yield* read(name, rejected)
-      if (found !== undefined) return found
-      // Without leases no process waits for another.
-      const taken = yield* optional(lease.acquire(name, owner, leaseLife), "leased")
-      if (taken !== false) return yield* logIn(name, owner, rejected)
-      yield* Effect.sleep(Duration.millis(poll * (0.75 + (yield* Random.next) / 2)))
+export const make = /* @__PURE__ */ Effect.fnUntraced(
+  function*(source: TokenSource, options: Options): Effect.fn.Return<
+    TokenSource,
+    AuthError.AuthError,
+    Persistence.BackingPersistence | Lease.Lease | Scope.Scope
+  > {
+    if (Redacted.value(options.key).length < 32) {
+      return yield* Effect.fail(
+        new AuthError.AuthError({
+          reason: new AuthError.NotConfigured({ detail: "the key for shared tokens needs at least 32 characters" })
+        })
+      )
     }
-  })
+    const store = yield* (yield* Persistence.BackingPersistence).make("tokens")
+    // One limit for both, since they usually are one store.
+    const within = StoreTimeout.make(options.storeTimeout ?? "1 second")
+    const lease = Lease.withTimeout(yield* Lease.Lease, within)
+    const vault = yield* Vault.make(options.key)
+    const lifetime = Duration.toMillis(Duration.fromInputUnsafe(options.lifetime ?? "1 hour"))
+    const leaseLife = Duration.fromInputUnsafe(options.lease ?? "15 seconds")
+    const poll = Duration.toMillis(Duration.fromInputUnsafe(options.poll ?? "100 millis"))
 
-  return {
-    identity: source.identity,
-    acquire: (rejected) => Effect.suspend(() => acquire(rejected)),
-    forgetFailures: source.forgetFailures
+    const read = Effect.fnUntraced(function*(name: string, rejected: Redacted.Redacted | undefined) {
+      const entry = yield* optional(within(store.get(name)), "read")
+      if (!isEntry(entry)) return undefined
+      const text = yield* vault.open(name, entry.sealed)
+      if (text === undefined) return undefined
+      const stored = yield* Effect.orElseSucceed(decode(text), () => undefined)
+      if (stored === undefined || stored.expiresAt <= (yield* Clock.currentTimeMillis)) return undefined
+      if (rejected !== undefined && Redacted.value(rejected) === stored.value) return undefined
+      const grant: Grant = { ...stored, value: Redacted.make(stored.value), shared: true }
+      return grant
+    })
+
+    const write = Effect.fnUntraced(function*(name: string, grant: Grant) {
+      // All processes would reject the token that the cache is about to reject, until it expires.
+      if (problemOf(Redacted.value(grant.value)) !== undefined) return
+      const now = yield* Clock.currentTimeMillis
+      const expiresAt = Math.min(grant.expiresAt ?? now + lifetime, now + longest)
+      if (expiresAt <= now) return
+      const stored = { value: Redacted.value(grant.value), expiresAt, attributes: grant.attributes ?? {} }
+      // The schema's message may repeat the token.
+      const text = yield* Effect.mapError(encode(stored), () => ({ message: "the grant cannot be written as JSON" }))
+      const entry: Entry = { sealed: yield* vault.seal(name, text) }
+      yield* within(store.set(name, entry, Duration.millis(expiresAt - now)))
+    })
+
+    const keepLease = (name: string, owner: string) =>
+      Effect.catchCause(lease.acquire(name, owner, leaseLife), () => Effect.void).pipe(
+        Effect.delay(Duration.millis(Duration.toMillis(leaseLife) / 3)),
+        Effect.forever
+      )
+
+    const logIn = (name: string, owner: string, rejected: Redacted.Redacted | undefined) =>
+      Effect.gen(function*() {
+        // Another process may have logged in between the look and the lease.
+        const found = yield* read(name, rejected)
+        if (found !== undefined) return found
+        const grant = yield* Effect.raceFirst(source.acquire(rejected), keepLease(name, owner))
+        yield* optional(write(name, grant), "written")
+        return grant
+      }).pipe(Effect.ensuring(Effect.catchCause(lease.release(name, owner), () => Effect.void)))
+
+    const acquire = Effect.fnUntraced(function*(rejected: Redacted.Redacted | undefined) {
+      const name = yield* vault.nameOf(yield* source.identity)
+      const owner = yield* vault.randomName
+      while (true) {
+        const found = yield* read(name, rejected)
+        if (found !== undefined) return found
+        // Without leases no process waits for another.
+        const taken = yield* optional(lease.acquire(name, owner, leaseLife), "leased")
+        if (taken !== false) return yield* logIn(name, owner, rejected)
+        yield* Effect.sleep(Duration.millis(poll * (0.75 + (yield* Random.next) / 2)))
+      }
+    })
+
+    return {
+      identity: source.identity,
+      acquire: (rejected) => Effect.suspend(() => acquire(rejected)),
+      forgetFailures: source.forgetFailures
+    }
   }
-})
+)
 
 interface Entry {
   readonly sealed: string
@@ -173,14 +175,14 @@ interface Entry {
 
 const isEntry = (u: object | undefined): u is Entry => u !== undefined && "sealed" in u && typeof u.sealed === "string"
 
-const Stored = Schema.fromJsonString(Schema.Struct({
+const Stored = /* @__PURE__ */ Schema.fromJsonString(Schema.Struct({
   value: Schema.String,
   expiresAt: Schema.Number,
   attributes: Schema.Record(Schema.String, Schema.String)
 }))
 
-const decode = Schema.decodeUnknownEffect(Stored)
-const encode = Schema.encodeEffect(Stored)
+const decode = /* @__PURE__ */ Schema.decodeUnknownEffect(Stored)
+const encode = /* @__PURE__ */ Schema.encodeEffect(Stored)
 
 /** A token that never ends is stored for a month, since stores and JSON have no infinity. */
 const longest = 30 * 24 * 60 * 60 * 1_000

@@ -525,7 +525,7 @@ const tooSlow = (detail: string): Effect.Effect<never, AuthError.AuthError> =>
     RetryPolicy.noop
   )
 
-const interruptedItself: Effect.Effect<never, AuthError.AuthError> = Effect.suspend(() =>
+const interruptedItself: Effect.Effect<never, AuthError.AuthError> = /* @__PURE__ */ Effect.suspend(() =>
   Effect.fail(
     new AuthError.AuthError({
       reason: new AuthError.Unavailable({ detail: "the source of tokens was interrupted", recovery: Recovery.retry })
@@ -537,6 +537,10 @@ const malformed = (problem: string): Effect.Effect<never, AuthError.AuthError> =
   Effect.fail(new AuthError.AuthError({ reason: new AuthError.MalformedToken({ problem }) }))
 
 /** Failures of sources that make no request until something changes. */
-const judgedAnew: ReadonlySet<AuthError.Reason["_tag"]> = new Set(["Rejected", "NotConfigured", "StillUnauthorized"])
+const judgedAnew: ReadonlySet<AuthError.Reason["_tag"]> = /* @__PURE__ */ new Set([
+  "Rejected",
+  "NotConfigured",
+  "StillUnauthorized"
+])
 
 const minute = 60_000

@@ -240,14 +240,18 @@ const commandFailed = (detail: string): AuthError.AuthError =>
 
 const mostPrinted = 1_048_576
 
-const printsTooMuch = new AuthError.Unavailable({
+const printsTooMuch = /* @__PURE__ */ new AuthError.Unavailable({
   detail: `the command printed more than ${mostPrinted} bytes`,
   recovery: Recovery.giveUp
 })
 
 const noOther = "the configured token was rejected, and there is no other"
 
-const passedOn: ReadonlySet<AuthError.Reason["_tag"]> = new Set(["Rejected", "NotConfigured", "StillUnauthorized"])
+const passedOn: ReadonlySet<AuthError.Reason["_tag"]> = /* @__PURE__ */ new Set([
+  "Rejected",
+  "NotConfigured",
+  "StillUnauthorized"
+])
 
 const separator = "\u0000"
 

@@ -180,7 +180,7 @@ const judged = <E>(
 const isSuccess = (response: HttpClientResponse.HttpClientResponse | undefined): boolean =>
   response !== undefined && response.status >= 200 && response.status < 300
 
-const settle = Effect.fnUntraced(function*(
+const settle = /* @__PURE__ */ Effect.fnUntraced(function*(
   response: HttpClientResponse.HttpClientResponse,
   kept: KeptResponse.Keeper,
   rpc: Rpc.AnyWithProps,
@@ -195,7 +195,7 @@ const settle = Effect.fnUntraced(function*(
   return yield* Effect.fail(declared)
 })
 
-const declaredIn = Effect.fnUntraced(function*(
+const declaredIn = /* @__PURE__ */ Effect.fnUntraced(function*(
   response: HttpClientResponse.HttpClientResponse,
   rpc: Rpc.AnyWithProps,
   { codecFor, includesFraming, makeUnsafe }: RpcSerialization.RpcSerialization["Service"]

@@ -195,7 +195,7 @@ export const diagnose = (error: unknown): Diagnosis => {
 export const mayHaveBeenRead = ({ connected, kind, reached }: Diagnosis): boolean =>
   connected && kind !== "unprocessed" && reached !== "connected"
 
-const beforeConnection: ReadonlySet<Kind> = new Set<Kind>([
+const beforeConnection: ReadonlySet<Kind> = /* @__PURE__ */ new Set<Kind>([
   "refused",
   "dns",
   "tls",
@@ -322,7 +322,7 @@ const kindOf = (code: string, error: object): Kind | undefined => {
 // The AggregateError of several addresses has the code of the first, but not its call.
 const callOf = (error: object): unknown => property(error, "syscall") ?? property(firstOf(error), "syscall")
 
-const connectingCalls: ReadonlySet<string> = new Set(["getaddrinfo", "socket", "bind", "connect"])
+const connectingCalls: ReadonlySet<string> = /* @__PURE__ */ new Set(["getaddrinfo", "socket", "bind", "connect"])
 
 // An error of undici's parser has no code. At the end of the connection its data is empty.
 const kindOfParser = (error: object): Kind | undefined => {

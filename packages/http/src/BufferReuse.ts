@@ -40,7 +40,7 @@ import * as Context from "effect/Context"
  * @category references
  * @since 0.1.0
  */
-export const Current: Context.Reference<number> = Context.Reference<number>(
+export const Current: Context.Reference<number> = /* @__PURE__ */ Context.Reference<number>(
   "@effect-resilience/http/BufferReuse/Current",
   { defaultValue: () => Infinity }
 )

@@ -129,7 +129,7 @@ export const mapErrors: {
     client: HttpClient.HttpClient.With<E, R>,
     options?: Options
   ): HttpClient.HttpClient.With<ApiError.ApiError | Exclude<E, HttpClientError.HttpClientError>, R>
-} = dual((args) => HttpClient.isHttpClient(args[0]), <E, R>(
+} = /* @__PURE__ */ dual((args) => HttpClient.isHttpClient(args[0]), <E, R>(
   client: HttpClient.HttpClient.With<E, R>,
   options: Options = {}
 ) => {
@@ -307,7 +307,7 @@ const readable = (response: HttpClientResponse.HttpClientResponse, mapError: Map
   )
 
 /** Keeps a response that becomes an error. */
-const keep = Effect.fnUntraced(function*(
+const keep = /* @__PURE__ */ Effect.fnUntraced(function*(
   keeper: KeptResponse.Keeper,
   response: HttpClientResponse.HttpClientResponse,
   mapError: MapError,
@@ -335,7 +335,7 @@ const recoveryOf = (declared: unknown, status: number): Recovery.Recovery | unde
     : undefined
 }
 
-const reasonOf = Effect.fnUntraced(function*(
+const reasonOf = /* @__PURE__ */ Effect.fnUntraced(function*(
   response: HttpClientResponse.HttpClientResponse,
   stream: HttpClientResponse.HttpClientResponse["stream"],
   patterns: ReadonlyArray<MessagePattern.MessagePattern>,
@@ -370,7 +370,7 @@ const reasonOf = Effect.fnUntraced(function*(
 const longestSecret = 4_096
 
 /** How long the body of an error may take. Its status is known, so its text is not worth a long wait. */
-const errorBodyTimeout = Duration.seconds(5)
+const errorBodyTimeout = /* @__PURE__ */ Duration.seconds(5)
 
 const redirectTarget = (response: HttpClientResponse.HttpClientResponse): string | undefined => {
   const location = response.headers["location"]

@@ -168,7 +168,7 @@ export const retry: {
     policy: RetryPolicy.RetryPolicy,
     options: ResponseOptions<NoInfer<E>>
   ): HttpClient.HttpClient.With<E | BodyNotReplayable, R>
-} = dual(
+} = /* @__PURE__ */ dual(
   (args) => HttpClient.isHttpClient(args[0]),
   <E, R>(
     client: HttpClient.HttpClient.With<E, R>,

@@ -71,7 +71,7 @@ export const header = "idempotency-key"
  * @category references
  * @since 0.1.0
  */
-export const CurrentKey: Context.Reference<string | undefined> = Context.Reference<string | undefined>(
+export const CurrentKey: Context.Reference<string | undefined> = /* @__PURE__ */ Context.Reference<string | undefined>(
   "@effect-resilience/http/Idempotency/CurrentKey",
   { defaultValue: () => undefined }
 )
@@ -86,7 +86,7 @@ export const CurrentKey: Context.Reference<string | undefined> = Context.Referen
 export const withKey: {
   (key: string): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, key: string): Effect.Effect<A, E, R>
-} = dual(
+} = /* @__PURE__ */ dual(
   2,
   <A, E, R>(self: Effect.Effect<A, E, R>, key: string): Effect.Effect<A, E, R> =>
     Effect.provideService(self, CurrentKey, key)

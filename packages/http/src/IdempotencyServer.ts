@@ -285,7 +285,7 @@ export const layerMemory = (
 ): Layer.Layer<Persistence.Persistence> =>
   Layer.provide(Persistence.layer, BoundedMemory.layer(options.maxBytes ?? 67_108_864))
 
-const StoredResponse = Schema.Struct({
+const StoredResponse = /* @__PURE__ */ Schema.Struct({
   fingerprint: Schema.String,
   status: Schema.Number,
   headers: Schema.Array(Schema.Tuple([Schema.String, Schema.String])),
@@ -298,7 +298,7 @@ class Remembered extends Persistable.Class<{ payload: { readonly id: string } }>
   success: StoredResponse
 }) {}
 
-const unsafe: ReadonlySet<string> = new Set(["POST", "PATCH"])
+const unsafe: ReadonlySet<string> = /* @__PURE__ */ new Set(["POST", "PATCH"])
 
 const carriedOut = (status: number): boolean => status < 500 && status !== 408 && status !== 425 && status !== 429
 
@@ -315,19 +315,19 @@ const problem = (status: number, title: string, detail: string): HttpServerRespo
     contentType: "application/problem+json"
   })
 
-const stillRunning = problem(
+const stillRunning = /* @__PURE__ */ problem(
   409,
   "Still running",
   "The first request with this Idempotency-Key has no response yet."
 )
 
-const unknownCaller = problem(
+const unknownCaller = /* @__PURE__ */ problem(
   401,
   "Unknown caller",
   "An Idempotency-Key is accepted only from a caller that is known."
 )
 
-const unavailable = problem(
+const unavailable = /* @__PURE__ */ problem(
   503,
   "Unavailable",
   "The server does not know right now whether this request was carried out before."

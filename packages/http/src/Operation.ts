@@ -53,7 +53,9 @@ export interface Operation {
  * @category references
  * @since 0.1.0
  */
-export const Current: Context.Reference<Operation | undefined> = Context.Reference<Operation | undefined>(
+export const Current: Context.Reference<Operation | undefined> = /* @__PURE__ */ Context.Reference<
+  Operation | undefined
+>(
   "@effect-resilience/http/Operation/Current",
   { defaultValue: () => undefined }
 )
@@ -67,7 +69,7 @@ export const Current: Context.Reference<Operation | undefined> = Context.Referen
 export const within: {
   (operation: Operation): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, operation: Operation): Effect.Effect<A, E, R>
-} = dual(
+} = /* @__PURE__ */ dual(
   2,
   <A, E, R>(self: Effect.Effect<A, E, R>, operation: Operation): Effect.Effect<A, E, R> =>
     Effect.provideService(self, Current, operation)
@@ -95,4 +97,12 @@ export const isIdempotent = (
  */
 export const endpointOf = (operation: Operation | undefined): string => operation?.endpoint ?? "{unnamed endpoint}"
 
-const idempotentMethods: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"])
+const idempotentMethods: ReadonlySet<string> = /* @__PURE__ */ new Set([
+  "GET",
+  "HEAD",
+  "OPTIONS",
+  "TRACE",
+  "PUT",
+  "DELETE",
+  "QUERY"
+])

@@ -92,4 +92,6 @@ export const layer = (key: Redacted.Redacted): Layer.Layer<Pseudonym, CryptoErro
  * @category layers
  * @since 0.1.0
  */
-export const layerConstant: Layer.Layer<Pseudonym> = Layer.succeed(Pseudonym, { of: () => Effect.succeed("pii_") })
+export const layerConstant: Layer.Layer<Pseudonym> = /* @__PURE__ */ Layer.succeed(Pseudonym, {
+  of: () => Effect.succeed("pii_")
+})

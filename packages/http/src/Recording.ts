@@ -69,7 +69,7 @@ import * as ResponseBody from "./ResponseBody.ts"
  * @category models
  * @since 0.1.0
  */
-export const Body = Schema.Struct({
+export const Body = /* @__PURE__ */ Schema.Struct({
   json: Schema.optional(Schema.Unknown),
   text: Schema.optional(Schema.String),
   bytes: Schema.optional(Schema.Number)
@@ -81,7 +81,7 @@ export const Body = Schema.Struct({
  * @category models
  * @since 0.1.0
  */
-export const Exchange = Schema.Struct({
+export const Exchange = /* @__PURE__ */ Schema.Struct({
   time: Schema.String,
   durationMs: Schema.Number,
   method: Schema.String,
@@ -122,7 +122,7 @@ export const record: {
     client: HttpClient.HttpClient.With<E, R>,
     options: Options
   ): HttpClient.HttpClient.With<E | HttpClientError.HttpClientError, R>
-} = dual(
+} = /* @__PURE__ */ dual(
   2,
   <E, R>(
     client: HttpClient.HttpClient.With<E, R>,
@@ -271,4 +271,4 @@ const bodyOf = (bytes: Uint8Array, redaction: Redaction.Redaction, options: Opti
 const shown = (headers: { readonly [name: string]: string }): Record<string, string> =>
   Headers.removeMany(Headers.fromRecordUnsafe(headers), ["content-length", "content-encoding", "transfer-encoding"])
 
-const bodiless: ReadonlySet<number> = new Set([204, 205, 304])
+const bodiless: ReadonlySet<number> = /* @__PURE__ */ new Set([204, 205, 304])

@@ -125,7 +125,7 @@ export const make = (allow: {
  * @category references
  * @since 0.1.0
  */
-export const Current: Context.Reference<Redaction> = Context.Reference<Redaction>(
+export const Current: Context.Reference<Redaction> = /* @__PURE__ */ Context.Reference<Redaction>(
   "@effect-resilience/http/Redaction/Current",
   { defaultValue: () => make() }
 )

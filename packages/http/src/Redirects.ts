@@ -98,7 +98,7 @@ export const manual: <E, R>(client: HttpClient.HttpClient.With<E, R>) => HttpCli
 export const follow: {
   (options?: Options): <E, R>(client: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E, R>
   <E, R>(client: HttpClient.HttpClient.With<E, R>, options?: Options): HttpClient.HttpClient.With<E, R>
-} = dual(
+} = /* @__PURE__ */ dual(
   (args) => HttpClient.isHttpClient(args[0]),
   <E, R>(client: HttpClient.HttpClient.With<E, R>, options: Options = {}): HttpClient.HttpClient.With<E, R> => {
     const limit = options.limit ?? 5
@@ -132,7 +132,7 @@ export const follow: {
 )
 
 // What asks for a GET in place of a POST shows what came of that.
-const applied = Effect.map(SendProgress.Current, (progress) => {
+const applied = /* @__PURE__ */ Effect.map(SendProgress.Current, (progress) => {
   if (progress !== undefined) progress.applied = true
 })
 
@@ -167,5 +167,5 @@ const redirected = (
   )
 }
 
-const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
-const plain: ReadonlySet<string> = new Set(Redaction.plainHeaders)
+const redirectStatuses: ReadonlySet<number> = /* @__PURE__ */ new Set([301, 302, 303, 307, 308])
+const plain: ReadonlySet<string> = /* @__PURE__ */ new Set(Redaction.plainHeaders)

@@ -63,7 +63,7 @@ export const json: {
     response: HttpClientResponse.HttpClientResponse,
     schema: Schema.ConstraintDecoder<A, RD>
   ): Effect.Effect<A, ApiError.ApiError, RD>
-} = dual(
+} = /* @__PURE__ */ dual(
   2,
   Effect.fnUntraced(function*<A, RD>(
     response: HttpClientResponse.HttpClientResponse,
@@ -131,7 +131,7 @@ export const mapError: {
     response: HttpClientResponse.HttpClientResponse,
     f: (error: HttpClientError.HttpClientError) => HttpClientError.HttpClientError
   ): HttpClientResponse.HttpClientResponse
-} = dual(
+} = /* @__PURE__ */ dual(
   2,
   (response: HttpClientResponse.HttpClientResponse, f: MapError): HttpClientResponse.HttpClientResponse =>
     new MappedResponse(response, f)
@@ -154,7 +154,7 @@ export const replace: {
     body: Uint8Array | Stream.Stream<Uint8Array, unknown>,
     headers: Headers.Headers
   ): HttpClientResponse.HttpClientResponse
-} = dual(
+} = /* @__PURE__ */ dual(
   3,
   (
     response: HttpClientResponse.HttpClientResponse,

@@ -219,7 +219,7 @@ const piece = 1_048_576
 const overlap = 131_072
 
 // Kept from scrub to scrub: memory for a short text, and for what each depth decodes.
-const room = new Uint16Array(1_024)
+const room = /* @__PURE__ */ new Uint16Array(1_024)
 const decodings: Array<Decoded> = []
 const nothing = /* @__PURE__ */ fromText("")
 

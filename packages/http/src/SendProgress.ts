@@ -80,12 +80,14 @@ export class SendProgress {
  * @category references
  * @since 0.1.0
  */
-export const Current: Context.Reference<SendProgress | undefined> = Context.Reference<SendProgress | undefined>(
+export const Current: Context.Reference<SendProgress | undefined> = /* @__PURE__ */ Context.Reference<
+  SendProgress | undefined
+>(
   "@effect-resilience/http/SendProgress/Current",
   { defaultValue: () => undefined }
 )
 
-const Reporting: unique symbol = Symbol.for("@effect-resilience/http/SendProgress/Reporting")
+const Reporting: unique symbol = /* @__PURE__ */ Symbol.for("@effect-resilience/http/SendProgress/Reporting")
 
 /**
  * Marks a transport that follows each of its requests. It returns the same client. Clients that are made of it, as by

@@ -120,11 +120,14 @@ const seriesOf = (metric: Metric.Metric<number, unknown>): Series =>
  * @category metrics
  * @since 0.1.0
  */
-export const requestDuration: Metric.Histogram<number> = Metric.histogram("http.client.request.duration", {
-  description: "Duration of HTTP client requests",
-  attributes: { unit: "s" },
-  boundaries: durationBoundaries
-})
+export const requestDuration: Metric.Histogram<number> = /* @__PURE__ */ Metric.histogram(
+  "http.client.request.duration",
+  {
+    description: "Duration of HTTP client requests",
+    attributes: { unit: "s" },
+    boundaries: durationBoundaries
+  }
+)
 
 const requestDurations = /* @__PURE__ */ seriesOf(requestDuration)
 
@@ -135,7 +138,7 @@ const requestDurations = /* @__PURE__ */ seriesOf(requestDuration)
  * @category metrics
  * @since 0.1.0
  */
-export const callDuration: Metric.Histogram<number> = Metric.histogram("resilience.call.duration", {
+export const callDuration: Metric.Histogram<number> = /* @__PURE__ */ Metric.histogram("resilience.call.duration", {
   description: "Duration of calls, with all their attempts and waits",
   attributes: { unit: "s" },
   boundaries: durationBoundaries
@@ -149,7 +152,7 @@ const callDurations = /* @__PURE__ */ seriesOf(callDuration)
  * @category metrics
  * @since 0.1.0
  */
-export const callAttempts: Metric.Histogram<number> = Metric.histogram("resilience.call.attempts", {
+export const callAttempts: Metric.Histogram<number> = /* @__PURE__ */ Metric.histogram("resilience.call.attempts", {
   description: "Requests per call",
   boundaries: [0, 1, 2, 3, 4, 5, 10]
 })
@@ -162,7 +165,7 @@ const callAttemptCounts = /* @__PURE__ */ seriesOf(callAttempts)
  * @category metrics
  * @since 0.1.0
  */
-export const retries: Metric.Counter<number> = Metric.counter("resilience.retries", {
+export const retries: Metric.Counter<number> = /* @__PURE__ */ Metric.counter("resilience.retries", {
   description: "Attempts after the first",
   incremental: true
 })
@@ -174,7 +177,7 @@ export const retries: Metric.Counter<number> = Metric.counter("resilience.retrie
  * @category metrics
  * @since 0.1.0
  */
-export const retriesStopped: Metric.Counter<number> = Metric.counter("resilience.retries.stopped", {
+export const retriesStopped: Metric.Counter<number> = /* @__PURE__ */ Metric.counter("resilience.retries.stopped", {
   description: "Failures that were not tried again",
   incremental: true
 })
@@ -186,7 +189,7 @@ export const retriesStopped: Metric.Counter<number> = Metric.counter("resilience
  * @category metrics
  * @since 0.1.0
  */
-export const rejections: Metric.Counter<number> = Metric.counter("resilience.rejections", {
+export const rejections: Metric.Counter<number> = /* @__PURE__ */ Metric.counter("resilience.rejections", {
   description: "Calls that a policy rejected before anything was sent",
   incremental: true
 })
@@ -419,7 +422,7 @@ const authorityOf = (url: string): string => {
 const always = () => true
 const nothing = () => undefined
 
-const knownMethods: ReadonlySet<string> = new Set([
+const knownMethods: ReadonlySet<string> = /* @__PURE__ */ new Set([
   "CONNECT",
   "DELETE",
   "GET",

@@ -52,7 +52,10 @@ import * as Schema from "effect/Schema"
 import * as Slot from "./Slot.ts"
 import * as Status from "./Status.ts"
 
-const numbers = Schema.Record(Schema.String, Schema.Union([Schema.Number, Schema.String, Schema.Boolean]))
+const numbers = /* @__PURE__ */ Schema.Record(
+  Schema.String,
+  Schema.Union([Schema.Number, Schema.String, Schema.Boolean])
+)
 
 /**
  * `Status.Report` as JSON.
@@ -60,7 +63,7 @@ const numbers = Schema.Record(Schema.String, Schema.Union([Schema.Number, Schema
  * @category schemas
  * @since 0.1.0
  */
-export const Report: Schema.Codec<Status.Report> = Schema.Struct({
+export const Report: Schema.Codec<Status.Report> = /* @__PURE__ */ Schema.Struct({
   pipelines: Schema.Array(Schema.Struct({
     name: Schema.String,
     parts: Schema.Array(Schema.Struct({
@@ -80,7 +83,7 @@ export const Report: Schema.Codec<Status.Report> = Schema.Struct({
  * @category apis
  * @since 0.1.0
  */
-export const Group = HttpApiGroup.make("resilience").add(
+export const Group = /* @__PURE__ */ HttpApiGroup.make("resilience").add(
   HttpApiEndpoint.get("status", "/resilience", { success: Report }),
   HttpApiEndpoint.get("text", "/resilience.txt", { success: Schema.String.pipe(HttpApiSchema.asText()) })
 )
@@ -97,7 +100,7 @@ export const handlers = (sources: Status.Sources) => (group: HttpApiBuilder.Hand
     text: () => Effect.map(Status.report(sources), Status.format)
   })
 
-const Api = HttpApi.make("resilience").add(Group)
+const Api = /* @__PURE__ */ HttpApi.make("resilience").add(Group)
 
 /**
  * Adds both routes to the surrounding `HttpRouter`.

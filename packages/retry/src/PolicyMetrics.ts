@@ -77,7 +77,7 @@ export interface Observed extends Pick<Policy.Policy<unknown, unknown>, "name" |
  * @category metrics
  * @since 0.1.0
  */
-export const circuitState: Metric.Gauge<number> = Metric.gauge("resilience.circuit.state", {
+export const circuitState: Metric.Gauge<number> = /* @__PURE__ */ Metric.gauge("resilience.circuit.state", {
   description: "1 for the state that the circuit is in"
 })
 
@@ -87,7 +87,7 @@ export const circuitState: Metric.Gauge<number> = Metric.gauge("resilience.circu
  * @category metrics
  * @since 0.1.0
  */
-export const permits: Metric.Gauge<number> = Metric.gauge("resilience.permits", {
+export const permits: Metric.Gauge<number> = /* @__PURE__ */ Metric.gauge("resilience.permits", {
   description: "Calls that may run at once"
 })
 
@@ -97,7 +97,9 @@ export const permits: Metric.Gauge<number> = Metric.gauge("resilience.permits", 
  * @category metrics
  * @since 0.1.0
  */
-export const running: Metric.Gauge<number> = Metric.gauge("resilience.running", { description: "Calls that run" })
+export const running: Metric.Gauge<number> = /* @__PURE__ */ Metric.gauge("resilience.running", {
+  description: "Calls that run"
+})
 
 /**
  * How many calls wait for a permit.
@@ -105,7 +107,7 @@ export const running: Metric.Gauge<number> = Metric.gauge("resilience.running", 
  * @category metrics
  * @since 0.1.0
  */
-export const waiting: Metric.Gauge<number> = Metric.gauge("resilience.waiting", {
+export const waiting: Metric.Gauge<number> = /* @__PURE__ */ Metric.gauge("resilience.waiting", {
   description: "Calls that wait for a permit"
 })
 
@@ -115,7 +117,7 @@ export const waiting: Metric.Gauge<number> = Metric.gauge("resilience.waiting", 
  * @category metrics
  * @since 0.1.0
  */
-export const inFlight: Metric.Gauge<number> = Metric.gauge("resilience.in_flight", {
+export const inFlight: Metric.Gauge<number> = /* @__PURE__ */ Metric.gauge("resilience.in_flight", {
   description: "Requests that are under way"
 })
 
@@ -125,7 +127,7 @@ export const inFlight: Metric.Gauge<number> = Metric.gauge("resilience.in_flight
  * @category metrics
  * @since 0.1.0
  */
-export const budgetBalance: Metric.Gauge<number> = Metric.gauge("resilience.budget.balance", {
+export const budgetBalance: Metric.Gauge<number> = /* @__PURE__ */ Metric.gauge("resilience.budget.balance", {
   description: "Extra attempts that the budget would allow"
 })
 
@@ -135,7 +137,7 @@ export const budgetBalance: Metric.Gauge<number> = Metric.gauge("resilience.budg
  * @category metrics
  * @since 0.1.0
  */
-export const failureRate: Metric.Gauge<number> = Metric.gauge("resilience.failure_rate", {
+export const failureRate: Metric.Gauge<number> = /* @__PURE__ */ Metric.gauge("resilience.failure_rate", {
   description: "Share of failures among the outcomes that count"
 })
 
@@ -145,7 +147,7 @@ export const failureRate: Metric.Gauge<number> = Metric.gauge("resilience.failur
  * @category metrics
  * @since 0.1.0
  */
-export const slowRate: Metric.Gauge<number> = Metric.gauge("resilience.slow_rate", {
+export const slowRate: Metric.Gauge<number> = /* @__PURE__ */ Metric.gauge("resilience.slow_rate", {
   description: "Share of slow calls among the outcomes that count"
 })
 
@@ -155,7 +157,7 @@ export const slowRate: Metric.Gauge<number> = Metric.gauge("resilience.slow_rate
  * @category metrics
  * @since 0.1.0
  */
-export const probability: Metric.Gauge<number> = Metric.gauge("resilience.rejection.probability", {
+export const probability: Metric.Gauge<number> = /* @__PURE__ */ Metric.gauge("resilience.rejection.probability", {
   description: "Probability that the next call is rejected"
 })
 
@@ -166,7 +168,7 @@ export const probability: Metric.Gauge<number> = Metric.gauge("resilience.reject
  * @category metrics
  * @since 0.1.0
  */
-export const endpoints: Metric.Gauge<number> = Metric.gauge("resilience.endpoints", {
+export const endpoints: Metric.Gauge<number> = /* @__PURE__ */ Metric.gauge("resilience.endpoints", {
   description: "Endpoints by whether they get calls"
 })
 
@@ -176,7 +178,7 @@ export const endpoints: Metric.Gauge<number> = Metric.gauge("resilience.endpoint
  * @category metrics
  * @since 0.1.0
  */
-export const policyRejections: Metric.Counter<number> = Metric.counter("resilience.policy.rejections", {
+export const policyRejections: Metric.Counter<number> = /* @__PURE__ */ Metric.counter("resilience.policy.rejections", {
   description: "Calls that the policy rejected",
   incremental: true
 })
@@ -187,7 +189,7 @@ export const policyRejections: Metric.Counter<number> = Metric.counter("resilien
  * @category metrics
  * @since 0.1.0
  */
-export const hedges: Metric.Counter<number> = Metric.counter("resilience.hedges", {
+export const hedges: Metric.Counter<number> = /* @__PURE__ */ Metric.counter("resilience.hedges", {
   description: "Attempts that began beside those under way",
   incremental: true
 })
@@ -198,7 +200,7 @@ export const hedges: Metric.Counter<number> = Metric.counter("resilience.hedges"
  * @category metrics
  * @since 0.1.0
  */
-export const hedgesWon: Metric.Counter<number> = Metric.counter("resilience.hedges.won", {
+export const hedgesWon: Metric.Counter<number> = /* @__PURE__ */ Metric.counter("resilience.hedges.won", {
   description: "Hedges whose result the caller got",
   incremental: true
 })
@@ -210,7 +212,7 @@ export const hedgesWon: Metric.Counter<number> = Metric.counter("resilience.hedg
  * @category metrics
  * @since 0.1.0
  */
-export const shadowDecisions: Metric.Counter<number> = Metric.counter("resilience.shadow.decisions", {
+export const shadowDecisions: Metric.Counter<number> = /* @__PURE__ */ Metric.counter("resilience.shadow.decisions", {
   description: "Decisions of a shadow",
   incremental: true
 })
@@ -222,7 +224,7 @@ export const shadowDecisions: Metric.Counter<number> = Metric.counter("resilienc
  * @category metrics
  * @since 0.1.0
  */
-export const logins: Metric.Counter<number> = Metric.counter("resilience.logins", {
+export const logins: Metric.Counter<number> = /* @__PURE__ */ Metric.counter("resilience.logins", {
   description: "Logins for a new token",
   incremental: true
 })

@@ -21,7 +21,7 @@ import { judgeCode } from "./oauthCode.ts"
  * a guess could do harm: the token, its type, and an `error` in spite of the status. Lenient elsewhere, since a lifetime that
  * cannot be read has a default, and the scope is only shown.
  */
-export const read = Effect.fnUntraced(
+export const read = /* @__PURE__ */ Effect.fnUntraced(
   function*(
     response: HttpClientResponse.HttpClientResponse,
     startedAt: number
@@ -65,7 +65,7 @@ export const read = Effect.fnUntraced(
 )
 
 /** `undefined` for a body that is too long. */
-const textOf = Effect.fnUntraced(function*(response: HttpClientResponse.HttpClientResponse) {
+const textOf = /* @__PURE__ */ Effect.fnUntraced(function*(response: HttpClientResponse.HttpClientResponse) {
   const { bytes, truncated } = yield* Effect.mapError(
     Bytes.readAtMost(response.stream, ResponseBody.maxBytes),
     () => new AuthError.AuthError({ reason: brokenOff })
@@ -73,7 +73,7 @@ const textOf = Effect.fnUntraced(function*(response: HttpClientResponse.HttpClie
   return truncated ? undefined : new TextDecoder().decode(bytes)
 })
 
-const brokenOff = new AuthError.Unavailable({
+const brokenOff = /* @__PURE__ */ new AuthError.Unavailable({
   detail: "the response of the token endpoint broke off",
   recovery: Recovery.retry
 })
@@ -86,7 +86,7 @@ const fieldsOf = (text: string, contentType: string | undefined): { readonly [na
   return isForm ? Object.fromEntries(new URLSearchParams(text.trim())) : undefined
 }
 
-const rejected = Effect.fnUntraced(function*(code: string, text: string) {
+const rejected = /* @__PURE__ */ Effect.fnUntraced(function*(code: string, text: string) {
   const { scrub } = yield* Scrubber.Current
   const { message } = ErrorBody.parse(scrub(text))
   const about = judgeCode(code)

@@ -23,7 +23,7 @@ export interface Vault {
 }
 
 /** AES-256-GCM and HMAC-SHA-256 under keys derived with HKDF-SHA-256 from one secret. */
-export const make = Effect.fnUntraced(function*(secret: Redacted.Redacted): Effect.fn.Return<Vault> {
+export const make = /* @__PURE__ */ Effect.fnUntraced(function*(secret: Redacted.Redacted): Effect.fn.Return<Vault> {
   const { aead, kdf, mac, random } = yield* Effect.provide(services, layer)
   const derive = (purpose: string) =>
     kdf.derive(Kdf.hkdfSha256, bytes(Redacted.value(secret)), { salt: bytes(label), info: bytes(purpose), length: 32 })
@@ -63,8 +63,13 @@ const nonceLength = 12
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 
-const services = Effect.all({ aead: Aead.Aead, kdf: Kdf.Kdf, mac: Mac.Mac, random: SecureRandom.SecureRandom })
+const services = /* @__PURE__ */ Effect.all({
+  aead: Aead.Aead,
+  kdf: Kdf.Kdf,
+  mac: Mac.Mac,
+  random: SecureRandom.SecureRandom
+})
 
-const layer = Layer.mergeAll(Aead.layerWebCrypto, Kdf.layerWebCrypto, Mac.layerWebCrypto).pipe(
+const layer = /* @__PURE__ */ Layer.mergeAll(Aead.layerWebCrypto, Kdf.layerWebCrypto, Mac.layerWebCrypto).pipe(
   Layer.provideMerge(SecureRandom.layerWebCrypto)
 )

@@ -61,7 +61,7 @@ export const isOrigin = (text: string): boolean =>
 export const isBelow = (href: string, url: string): boolean =>
   url.startsWith(href) && (url.length === href.length || endsAuthority.has(url.charAt(href.length)))
 
-const endsAuthority: ReadonlySet<string> = new Set(["/", "?", "#"])
+const endsAuthority: ReadonlySet<string> = /* @__PURE__ */ new Set(["/", "?", "#"])
 
 /**
  * Where a request goes: below the base where its URL is relative; `undefined` where it must not go. An absolute URL comes back as

@@ -28,7 +28,7 @@ import * as standard from "./standard.ts"
 const standardParts = { budget: Parts.budget, circuitBreaker: Parts.circuitBreaker, retry: Parts.retry }
 
 /** All that a pipeline can name. A client has the parts of those that are standard, and of others those that it was given. */
-const names = Object.keys(
+const names = /* @__PURE__ */ Object.keys(
   {
     budget: 0,
     bulkhead: 0,

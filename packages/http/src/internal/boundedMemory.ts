@@ -70,4 +70,6 @@ export const layer = (maxBytes: number): Layer.Layer<Persistence.BackingPersiste
 /** What an entry costs besides its text, roughly, in bytes. */
 const overhead = 200
 
-const full = new Persistence.PersistenceError({ message: "The memory for remembered responses is full." })
+const full = /* @__PURE__ */ new Persistence.PersistenceError({
+  message: "The memory for remembered responses is full."
+})

@@ -36,11 +36,14 @@ export interface CallAttempt {
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
-const CurrentCall = Context.Reference<Call | undefined>("@effect-resilience/http/internal/call/CurrentCall", {
-  defaultValue: () => undefined
-})
+const CurrentCall = /* @__PURE__ */ Context.Reference<Call | undefined>(
+  "@effect-resilience/http/internal/call/CurrentCall",
+  {
+    defaultValue: () => undefined
+  }
+)
 
-const CurrentAttempt = Context.Reference<CallAttempt | undefined>(
+const CurrentAttempt = /* @__PURE__ */ Context.Reference<CallAttempt | undefined>(
   "@effect-resilience/http/internal/call/CurrentAttempt",
   { defaultValue: () => undefined }
 )

@@ -104,7 +104,7 @@ export const bodyFailure = (
     ? error
     : f(HttpClientError.isHttpClientError(error) ? transportReason(error) : unreadable)
 
-const unreadable = new ApiError.TransportFailure({ kind: "unknown", code: undefined, connected: true })
+const unreadable = /* @__PURE__ */ new ApiError.TransportFailure({ kind: "unknown", code: undefined, connected: true })
 
 /** The server's id of the request, from the headers that are commonly used for it. */
 export const requestIdOf = (headers: Headers.Headers, scrubber: Scrubber): string | undefined => {

@@ -265,7 +265,7 @@ const unmeasured = (
     )
   })
 
-const begin = Effect.fnUntraced(function*(
+const begin = /* @__PURE__ */ Effect.fnUntraced(function*(
   response: HttpClientResponse.HttpClientResponse,
   scope: Scope.Closeable,
   maxBytes: number,
@@ -304,7 +304,7 @@ const begin = Effect.fnUntraced(function*(
   return new ContinuedResponse(response, once, whole, mapError, { beginning: chunks, release })
 })
 
-const utf8 = new TextDecoder()
+const utf8 = /* @__PURE__ */ new TextDecoder()
 
 const joined = (pieces: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> =>
   concat(pieces, pieces.reduce((sum, piece) => sum + piece.length, 0))

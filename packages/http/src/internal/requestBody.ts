@@ -46,7 +46,7 @@ export const watch = (request: HttpClientRequest.HttpClientRequest): Watched => 
   }
 }
 
-const meters = new WeakMap<HttpBody.HttpBody, Pick<Watched, "sent" | "bytes">>()
+const meters = /* @__PURE__ */ new WeakMap<HttpBody.HttpBody, Pick<Watched, "sent" | "bytes">>()
 
 const yes = () => true
 const zero = () => 0

@@ -16,14 +16,14 @@ import type { AnyPolicy, Placed } from "../Part.ts"
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
 /** What a time limit tells the fast path about itself. */
-export const timed: unique symbol = Symbol.for("@effect-resilience/pipeline/timed")
+export const timed: unique symbol = /* @__PURE__ */ Symbol.for("@effect-resilience/pipeline/timed")
 
 export interface Timed {
   readonly [timed]: { readonly timeout: Duration.Duration }
 }
 
 /** What a retry tells the fast path about itself. */
-export const retried: unique symbol = Symbol.for("@effect-resilience/pipeline/retried")
+export const retried: unique symbol = /* @__PURE__ */ Symbol.for("@effect-resilience/pipeline/retried")
 
 export interface Retried {
   readonly [retried]: Retry | undefined
@@ -35,7 +35,7 @@ interface Retry {
 }
 
 /** What an effect has that begins without a fiber of its own. */
-export const direct: unique symbol = Symbol.for("@effect-resilience/pipeline/direct")
+export const direct: unique symbol = /* @__PURE__ */ Symbol.for("@effect-resilience/pipeline/direct")
 
 export interface Direct<out A> {
   readonly [direct]: () => Running<A>

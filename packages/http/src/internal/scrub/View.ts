@@ -50,7 +50,7 @@ class Original implements View {
   }
 }
 
-const encoder = new TextEncoder()
+const encoder = /* @__PURE__ */ new TextEncoder()
 
 /** Stands between readings that do not belong together. Part of no text. */
 export const separator = 0xffff
