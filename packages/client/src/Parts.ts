@@ -1,5 +1,6 @@
 /**
- * The parts that a client's description can name. The standard ones every client has: `retry`, `budget` and `circuitBreaker`. A
+ * The parts that a client's description can name. The standard ones every client has: `retry`, `circuitBreaker`, and `budget` without its
+ * kinds. A
  * client written in code is given the others that it names, or all: `{ parts: Parts }`. So no program loads what it does not use.
  *
  * **Example** (A client with a bulkhead)

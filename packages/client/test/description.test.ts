@@ -36,9 +36,8 @@ describe("a description", () => {
   })
 
   it("is given the parts that it names besides the standard, by its types", () => {
-    const { bulkhead, endpoints, hedge } = Parts
-    const throws = (f: () => unknown) =>
-      assert.throws(f, /needs the part of that name\. Give the client \{ parts: \{ \w+: Parts/)
+    const { budget, bulkhead, endpoints, hedge } = Parts
+    const throws = (f: () => unknown) => assert.throws(f, /needs a part\. Give the client \{ parts: \{ \w+: Parts/)
     const pipeline = { ...ResilientClient.standard.pipeline, bulkhead: { permits: 1 } }
     const operations = { "read order": { pipeline: { hedge: { after: 1 } } } }
     const several = ["https://a.example.com", "https://b.example.com"] as const
@@ -50,8 +49,11 @@ describe("a description", () => {
     throws(() => ResilientClient.layer({ ...base, operations }))
     // @ts-expect-error -- a choice of addresses
     throws(() => ResilientClient.layer({ ...base, baseUrl: several }))
+    // @ts-expect-error -- a kind of budget
+    throws(() => ResilientClient.layer({ ...base, pipeline: { budget: { quota: {} } } }))
     throws(() => ResilientClient.make({ ...base, endpoints: { panicThreshold: 0 } }))
     ResilientClient.make({ ...base, pipeline }, { parts: { bulkhead } })
+    ResilientClient.make({ ...base, pipeline: { budget: { quota: {} } } }, { parts: { budget } })
     ResilientClient.layer({ ...base, operations }, { parts: { hedge } })
     ResilientClient.layer({ ...base, baseUrl: several }, { parts: { endpoints } })
   })

@@ -151,14 +151,26 @@ const atLeast1 = /* @__PURE__ */ Field.number({ min: 1 })
 
 const kindFields = /* @__PURE__ */ optionalOf(kinds)
 
-const unnamed = {
+const ofAccount = {
   ratio: /* @__PURE__ */ Field.withDefault(amount, 0.1),
   minPerSecond: /* @__PURE__ */ Field.optional(amount),
   burst: /* @__PURE__ */ Field.optional(atLeast1),
   processes: /* @__PURE__ */ Field.withDefault(atLeast1, 1),
-  floor: /* @__PURE__ */ Field.optional(amount),
-  ...kindFields
-} satisfies Field.Fields<Omit<Options, "name">>
+  floor: /* @__PURE__ */ Field.optional(amount)
+} satisfies Field.Fields<Omit<Options, "name" | keyof Kinds>>
+
+/**
+ * The options of a budget that is none of the kinds, as data.
+ *
+ * @category fields
+ * @since 0.1.0
+ */
+export const accountFields: typeof ofAccount = ofAccount
+
+// Bundlers keep an object with a spread, but not an unused call.
+const unnamed = /* @__PURE__ */ (() => ({ ...ofAccount, ...kindFields }))() satisfies Field.Fields<
+  Omit<Options, "name">
+>
 
 /**
  * The options as data.
@@ -166,7 +178,7 @@ const unnamed = {
  * @category fields
  * @since 0.1.0
  */
-export const fields = { name: Field.name, ...unnamed } satisfies Field.Fields<Options>
+export const fields = /* @__PURE__ */ (() => ({ name: Field.name, ...unnamed }))() satisfies Field.Fields<Options>
 
 const struct = /* @__PURE__ */ Field.struct(unnamed)
 
@@ -176,9 +188,12 @@ const struct = /* @__PURE__ */ Field.struct(unnamed)
  * @category fields
  * @since 0.1.0
  */
-export const field: Field.Field<Omit<Options, "name">, Open> = {
-  ...struct,
-  read: (options, path) => {
+export const field: Field.Field<Omit<Options, "name">, Open> = /* @__PURE__ */ readBy(struct)
+
+function readBy(struct: Field.Field<Omit<Options, "name">, Field.Settings<typeof unnamed>>): typeof field {
+  return { ...struct, read }
+
+  function read(options: Omit<Options, "name">, path: string): Open {
     const settings = struct.read(options, path)
     const written = Object.entries(options).flatMap(([name, value]) => value === undefined ? [] : name)
     const kind = written.find((name): name is keyof typeof kindFields => name in kindFields)
@@ -196,7 +211,7 @@ function optionalOf<F extends Field.Record>(fields: F) {
 }
 
 const accountOf = (
-  { burst, floor, minPerSecond = floor ?? 0.1, processes, ratio }: Field.Settings<typeof unnamed>
+  { burst, floor, minPerSecond = floor ?? 0.1, processes, ratio }: Field.Settings<typeof ofAccount>
 ): Open =>
 (name) =>
   new Tokens({
@@ -213,6 +228,20 @@ const accountOf = (
  */
 export const make = ({ name, ...options }: Options = {}): Effect.Effect<AttemptBudget> => {
   const open = field.read(options, "AttemptBudget")
+  const named = Field.name.read(name, "AttemptBudget.name")
+  return Effect.sync(() => open(named))
+}
+
+/**
+ * Makes a budget that is none of the kinds, which it does not bring into a bundle. Throws `RangeError` where an option makes no sense.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeAccount = (
+  { name, ...options }: Omit<Options, keyof Kinds> = {}
+): Effect.Effect<AttemptBudget> => {
+  const open = accountOf(Field.read("AttemptBudget", ofAccount, options))
   const named = Field.name.read(name, "AttemptBudget.name")
   return Effect.sync(() => open(named))
 }

@@ -3,8 +3,9 @@ import type * as Redirects from "@effect-resilience/http/Redirects"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Endpoints from "@effect-resilience/limit/Endpoints"
-import type * as Part from "@effect-resilience/pipeline/Part"
+import * as Part from "@effect-resilience/pipeline/Part"
 import * as Parts from "@effect-resilience/pipeline/Parts"
+import * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
 import * as HttpMethod from "effect/http/HttpMethod"
 import * as Result from "effect/Result"
 import * as address from "./address.ts"
@@ -24,8 +25,22 @@ import type {
 import * as operations from "./operations.ts"
 import * as standard from "./standard.ts"
 
+// What else a budget can be is brought by `Parts.budget`.
+const kindsOfBudget = { expiring: 0, inFlight: 0, quota: 0, retryThrottling: 0 } satisfies {
+  readonly [K in keyof AttemptBudget.Kinds]-?: 0
+}
+
+const budget = /* @__PURE__ */ Part.make<Omit<AttemptBudget.Options, "name">, AttemptBudget.AttemptBudget>({
+  slot: "budget",
+  field: /* @__PURE__ */ Field.struct({
+    ...AttemptBudget.accountFields,
+    ...Object.fromEntries(Object.keys(kindsOfBudget).map((kind) => [kind, Field.optional(missing("budget"))]))
+  }),
+  make: (options, { name }) => AttemptBudget.makeAccount({ ...options, name })
+})
+
 // The limits of time are `timeouts`.
-const standardParts = { budget: Parts.budget, circuitBreaker: Parts.circuitBreaker, retry: Parts.retry }
+const standardParts = { budget, circuitBreaker: Parts.circuitBreaker, retry: Parts.retry }
 
 /** All that a pipeline can name. A client has the parts of those that are standard, and of others those that it was given. */
 const names = /* @__PURE__ */ Object.keys(
@@ -96,16 +111,21 @@ interface Table extends Part.Table {
 
 const partField = (parts: Part.Table, name: string): Field.AnyField => parts[name]?.field ?? missing(name)
 
-const missing = (name: string): Field.Field<unknown, never> => ({
-  shape: { _tag: "Boolean" },
-  optional: false,
-  read: (_, path) => {
-    throw new RangeError(`${path} ${needs(name)}`)
-  }
-})
+// Hoisted, since the constants above need them.
 
-const needs = (name: string): string =>
-  `needs the part of that name. Give the client { parts: { ${name}: Parts.${name} } }`
+function missing(name: string): Field.Field<unknown, never> {
+  return {
+    shape: { _tag: "Boolean" },
+    optional: false,
+    read: (_, path) => {
+      throw new RangeError(`${path} ${needs(name)}`)
+    }
+  }
+}
+
+function needs(name: string): string {
+  return `needs a part. Give the client { parts: { ${name}: Parts.${name} } }`
+}
 
 const pipelineField = (parts: Part.Table): Field.Field<PipelineOptions, PipelineOptions> =>
   asWritten<PipelineOptions>(

@@ -8,6 +8,7 @@ import type * as Redirects from "@effect-resilience/http/Redirects"
 import type * as Endpoints from "@effect-resilience/limit/Endpoints"
 import type * as Pipeline from "@effect-resilience/pipeline/Pipeline"
 import type * as Status from "@effect-resilience/pipeline/Status"
+import type * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
@@ -94,7 +95,13 @@ type FurtherPartsOf<D extends Description> =
   | (D["baseUrl"] extends readonly [unknown, unknown, ...ReadonlyArray<unknown>] ? "endpoints" : never)
 
 // What is not known to the types is not asked for: a description may be data.
-type FurtherIn<P> = PipelineOptions extends P ? never : Exclude<NamedIn<P>, keyof typeof standard.pipeline>
+type FurtherIn<P> = PipelineOptions extends P ? never
+  : Exclude<NamedIn<P>, keyof typeof standard.pipeline> | BudgetIn<P>
+
+// One of the kinds is another part than the budget of the standard.
+type BudgetIn<P> = P extends { readonly budget: infer B } ? keyof B & keyof AttemptBudget.Kinds extends never ? never
+  : "budget"
+  : never
 
 type FurtherInOperations<O> = {
   [K in keyof O]: O[K] extends { readonly pipeline?: infer P } ? FurtherIn<Exclude<P, undefined>> : never

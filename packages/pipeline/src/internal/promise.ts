@@ -113,7 +113,7 @@ export const run = <A>(
     : new Promise((resolve, reject) => new Call(begin, options, resolve, reject).start(execute, contexts))
 }
 
-const none: CallOptions<never> = {}
+const none: CallOptions<unknown> = {}
 
 const names: ReadonlyArray<string> = ["idempotent", "signal", "retryWhen"] satisfies ReadonlyArray<
   keyof CallOptions<never>
