@@ -186,7 +186,14 @@ it.each([
   [["simulate"]],
   [["simulate", "FILE", "--json", "--svg"]],
   [["simulate", "FILE", "--processes", "0"]],
-  [["simulate", "FILE", "--load", "-1"]]
+  [["simulate", "FILE", "--load", "-1"]],
+  [["drill", "localhost", "--for", "1s", "--fault", "silence"]],
+  [["drill", "localhost:99999", "--for", "1s", "--fault", "silence"]],
+  [["drill", "localhost:80", "--for", "soon", "--fault", "silence"]],
+  [["drill", "localhost:80", "--for", "1s", "--fault", "delay"]],
+  [["drill", "localhost:80", "--for", "1s", "--fault", "silence=3"]],
+  [["drill", "localhost:80", "--for", "1s", "--fault", "silence", "--stop-at", "0"]],
+  [["drill", "localhost:80", "--for", "1s"]]
 ])("%j is wrong usage", async (args) => {
   const path = file("standard.json", standard)
   const { err, status } = await run(...args.map((arg) => arg === "FILE" ? path : arg))

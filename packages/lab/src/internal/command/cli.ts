@@ -5,6 +5,7 @@ import * as Command from "effect/cli/Command"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
+import { drill } from "./drill.ts"
 import { exit, Failure } from "./failure.ts"
 import { lint } from "./lint.ts"
 import * as output from "./output.ts"
@@ -15,7 +16,7 @@ const name = "effect-resilience-lab"
 
 const command = Command.make(name).pipe(
   Command.withDescription("What a policy does in an outage, seen before production does it"),
-  Command.withSubcommands([lint, simulate, plan])
+  Command.withSubcommands([lint, simulate, plan, drill])
 )
 
 /** Runs the command with these arguments. A failure is one line on standard error, and has its exit status for `runMain`. */

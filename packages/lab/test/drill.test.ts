@@ -1,0 +1,75 @@
+import { Misbehavior, RawHttp } from "@effect-resilience/chaos"
+import * as RawServer from "@effect-resilience/chaos/RawServer"
+import * as TcpRelay from "@effect-resilience/chaos/TcpRelay"
+import { Duration, Effect } from "effect"
+import { describe, expect, it } from "vitest"
+import * as drill from "../src/internal/drill.ts"
+
+const seconds = (text: string) => text === "1s" ? Duration.seconds(1) : undefined
+
+const faultOf = (text: string) => {
+  const fault = drill.faultOf(text, seconds)
+  if (fault === undefined) throw new Error(`${text} is no fault`)
+  return fault
+}
+
+/** A drill with a program that calls all the time and gives up after 200 ms; its access log has what it saw. */
+const drilled = (fault: string, stopAt: number) =>
+  Effect.gen(function*() {
+    const server = yield* RawServer.make(Misbehavior.respond(RawHttp.response({ body: "hello" })))
+    const relay = yield* TcpRelay.make(server)
+    let log: Array<string> = []
+    const call = Effect.tryPromise((signal) =>
+      fetch(`http://127.0.0.1:${relay.port}`, { signal, headers: { connection: "close" } }).then((response) =>
+        response.text()
+      )
+    ).pipe(
+      Effect.timeout("200 millis"),
+      Effect.exit,
+      Effect.tap(({ _tag }) =>
+        Effect.sync(() =>
+          log.push(JSON.stringify({ kind: "call", attempt: 1, outcome: _tag === "Success" ? "success" : "failure" }))
+        )
+      ),
+      Effect.andThen(Effect.sleep("5 millis"))
+    )
+    // The first one also loads the client.
+    yield* call
+    log = []
+    yield* Effect.forkScoped(Effect.forever(call))
+    const lines = Effect.sync(() => {
+      const written = log
+      log = []
+      return written
+    })
+    return yield* drill.run({ relay, fault: faultOf(fault), forMillis: 4000, stopAt, lines })
+  }).pipe(Effect.scoped, Effect.runPromise)
+
+describe("a drill", () => {
+  it("has the fault in its middle, and sees calls fail and succeed again", async () => {
+    const { phases, stopped } = await drilled("silence", 1.1)
+    expect(stopped).toBe(false)
+    expect(phases.map(({ name }) => name)).toEqual(["before", "fault", "after"])
+    const [before, fault, after] = phases.map(({ calls, good }) => good / calls)
+    expect(before).toBeGreaterThan(0.8)
+    expect(fault).toBeLessThan(0.2)
+    expect(after).toBeGreaterThan(0.8)
+    expect(phases[1]?.withoutResponse).toBeGreaterThan(0)
+  })
+
+  it("ends the fault at an error rate, and lets the dependency recover", async () => {
+    const { phases, stopped } = await drilled("reject", 0.5)
+    expect(stopped).toBe(true)
+    expect(phases[1]?.millis).toBeLessThan(1900)
+    const after = phases[2]
+    expect((after?.good ?? 0) / (after?.calls ?? 1)).toBeGreaterThan(0.8)
+  })
+
+  it.each(["silence", "hold", "reject", "reset", "delay=1s", "cut=10"])("knows %s", (text) => {
+    expect(drill.faultOf(text, seconds)).toBeDefined()
+  })
+
+  it.each(["", "silence=1", "delay", "delay=soon", "cut", "cut=x", "cut=-1", "fire"])("rejects %j", (text) => {
+    expect(drill.faultOf(text, seconds)).toBeUndefined()
+  })
+})
