@@ -32,14 +32,14 @@
  *
  * @since 0.1.0
  */
+import type * as ResilientClient from "@effect-resilience/client/ResilientClient"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
-import * as Recovery from "@effect-resilience/errors/Recovery"
+import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Field from "@effect-resilience/kernel/Field"
-import * as Policy from "@effect-resilience/kernel/Policy"
-import * as Pipeline from "@effect-resilience/pipeline/Pipeline"
+import type * as Policy from "@effect-resilience/kernel/Policy"
+import type * as Pipeline from "@effect-resilience/pipeline/Pipeline"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
@@ -47,15 +47,22 @@ import * as References from "effect/References"
 import * as arrivals from "./arrivals/index.ts"
 import * as faults from "./fault/index.ts"
 import type { Chance } from "./internal/chance.ts"
+import type { Exchange } from "./internal/errors.ts"
+import * as processes from "./internal/process.ts"
+import type { Process } from "./internal/processModel.ts"
+import type { Work } from "./internal/server.ts"
 import { Server } from "./internal/server.ts"
-import type { Request } from "./internal/server.ts"
 import { Tally } from "./internal/tally.ts"
-import type { Counts, LabResult } from "./LabResult.ts"
+import { requestTo } from "./internal/tier.ts"
+import type { ClientResult, Counts, LabResult, States } from "./LabResult.ts"
+import * as queues from "./queue/index.ts"
 import * as serviceTimes from "./serviceTime/index.ts"
 import * as VirtualTime from "./VirtualTime.ts"
 
+export { NoResponse, ServerFailed } from "./internal/errors.ts"
+
 /**
- * How calls begin: `{ open: { perSecond } }`, or `{ closed: { clients, thinkTime } }`.
+ * How calls begin: `{ open: { perSecond } }`, `{ closed: { clients, thinkTime } }`, or `{ recorded: times }`.
  *
  * @category models
  * @since 0.1.0
@@ -71,7 +78,8 @@ export type Arrivals = Field.OneOf<typeof arrivals>
 export type ServiceTime = Field.OneOf<typeof serviceTimes>
 
 /**
- * What is wrong with the server: `"down"` (it is silent), `{ failing: share }` or `{ slow: factor }`.
+ * What is wrong with a server: `"down"` (it is silent), `{ failing: share }`, `{ slow: factor }` or
+ * `{ restart: { cold, warmUp } }`.
  *
  * @category models
  * @since 0.1.0
@@ -79,13 +87,25 @@ export type ServiceTime = Field.OneOf<typeof serviceTimes>
 export type Fault = Field.OneOf<typeof faults>
 
 /**
+ * Which of the requests that wait comes next: `"fifo"`, `"lifo"`, or `{ controlledDelay: { target, interval } }`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Queue = Field.OneOf<typeof queues>
+
+/**
  * A server.
  *
  * - `workers`: how many requests it serves at once.
  * - `serviceTime`: how long one takes.
- * - `queue`: which of those that wait comes next; default `"fifo"`. The queue has no end.
+ * - `queue`: which of those that wait comes next; default `"fifo"`.
+ * - `capacity`: how many may wait. It rejects those beyond; default no limit.
  * - `abandoned`: what becomes of a request whose caller has gone: most servers do not know and `"serve"` it, which is the
  *   default; others `"drop"` it when its turn comes.
+ * - `slowdown`: services take longer under load: `each` times as long again for as many waiting requests as there are workers, up to
+ *   `most` times as long.
+ * - `overload`: while more than `above` requests wait, the share `failing` of those that come fails at once.
  *
  * @category models
  * @since 0.1.0
@@ -93,12 +113,15 @@ export type Fault = Field.OneOf<typeof faults>
 export interface ServerOptions {
   readonly workers: number
   readonly serviceTime: ServiceTime
-  readonly queue?: "fifo" | "lifo" | undefined
+  readonly queue?: Queue | undefined
+  readonly capacity?: number | undefined
   readonly abandoned?: "serve" | "drop" | undefined
+  readonly slowdown?: { readonly each: number; readonly most: number } | undefined
+  readonly overload?: { readonly above: number; readonly failing: number } | undefined
 }
 
 /**
- * An outage, or what else befalls a server for a time: from `from`, for `for`.
+ * An outage, or what else befalls a server for a time: from `from`, for `for`. `server` names a tier; default the first server.
  *
  * @category models
  * @since 0.1.0
@@ -107,30 +130,83 @@ export interface Outage {
   readonly from: Duration.Input
   readonly for: Duration.Input
   readonly fault: Fault
+  readonly server?: string | undefined
+}
+
+/**
+ * What clients have around their requests: nothing, the description of a pipeline or of a whole client, or what makes a policy.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Policing = PolicyData | Effect.Effect<AnyPolicy> | undefined
+
+/**
+ * What of that is data, which threads and files can take.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type PolicyData = Pipeline.Description | ResilientClient.Description | undefined
+
+/**
+ * Some clients.
+ *
+ * - `arrivals`: when their calls begin.
+ * - `policy`: what they have around a request; default nothing. Each process makes its own.
+ * - `processes`: how many processes the calls come from; default 1.
+ * - `timeout`: a request without a response for so long fails with `NoResponse`; default never. It is the client's own limit, where the
+ *   policy has none.
+ * - `request`: what a whole client sends, which decides about its operation and whether it may be repeated; default `"GET /"`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ClientOptions {
+  readonly arrivals: Arrivals
+  readonly policy?: Policing
+  readonly processes?: number | undefined
+  readonly timeout?: Duration.Input | undefined
+  readonly request?: string | undefined
+}
+
+/**
+ * A server behind another one, which calls it in the course of each service and holds its worker meanwhile. A service whose calls fail
+ * has failed.
+ *
+ * - `name`: in the result and for outages.
+ * - `server`: the server that is called.
+ * - `times`: how many calls a service makes, one after the other; default 1.
+ * - `policy`, `processes`, `timeout`, `request`: of the server in front, as the client that it is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Tier extends Omit<ClientOptions, "arrivals"> {
+  readonly name: string
+  readonly server: ServerOptions
+  readonly times?: number | undefined
 }
 
 /**
  * A simulation.
  *
  * - `duration`: how long calls begin. Those that still run then are waited for, as long again at most.
- * - `arrivals`, `server`, `outages`: the world.
- * - `policy`: the description of a pipeline, or what makes a policy; default none. Each process makes its own.
- * - `processes`: how many processes the calls come from; default 1.
- * - `timeout`: a request without a response for so long fails with `NoResponse`; default never. It is the client's own limit, where the policy
- *   has none.
+ * - `server`: what the clients call. Its name is `"server"`.
+ * - `tiers`: the servers behind it, each called by the one before it.
+ * - `outages`: what happens to the servers; one or several.
+ * - `others`: other clients of the same server, by names for them.
  * - `seed`: default 0.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Options {
+export interface Options extends ClientOptions {
   readonly duration: Duration.Input
-  readonly arrivals: Arrivals
   readonly server: ServerOptions
-  readonly outages?: ReadonlyArray<Outage> | undefined
-  readonly policy?: Pipeline.Description | Effect.Effect<AnyPolicy> | undefined
-  readonly processes?: number | undefined
-  readonly timeout?: Duration.Input | undefined
+  readonly tiers?: Tier | ReadonlyArray<Tier> | undefined
+  readonly outages?: Outage | ReadonlyArray<Outage> | undefined
+  readonly others?: { readonly [name: string]: ClientOptions } | undefined
   readonly seed?: number | undefined
 }
 
@@ -140,62 +216,67 @@ export interface Options {
  * @category models
  * @since 0.1.0
  */
-export type AnyPolicy = Policy.Policy<unknown, unknown, never, never>
-
-/**
- * The server responded with a failure that another attempt may not have.
- *
- * @category errors
- * @since 0.1.0
- */
-export class ServerFailed extends Data.TaggedError("ServerFailed") {
-  [Recovery.symbol](): Recovery.Recovery {
-    return Recovery.retry
-  }
-}
-
-/**
- * The server did not respond within the client's `timeout`.
- *
- * @category errors
- * @since 0.1.0
- */
-export class NoResponse extends Data.TaggedError("NoResponse") {
-  [Recovery.symbol](): Recovery.Recovery {
-    return Recovery.retry
-  }
-}
+export interface AnyPolicy extends Policy.Policy<unknown, unknown, never, never> {}
 
 const duration = /* @__PURE__ */ Field.duration({ above: 0, finite: true })
+
+const share = /* @__PURE__ */ Field.number({ min: 0, max: 1 })
 
 const server = {
   workers: /* @__PURE__ */ Field.integer({ min: 1 }),
   serviceTime: /* @__PURE__ */ Field.variants(serviceTimes),
-  queue: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.literals("fifo", "lifo"), "fifo"),
-  abandoned: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.literals("serve", "drop"), "serve")
+  queue: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.variants(queues), "fifo"),
+  capacity: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.number({ min: 0, infinite: true }), Infinity),
+  abandoned: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.literals("serve", "drop"), "serve"),
+  slowdown: /* @__PURE__ */ Field.optional(
+    /* @__PURE__ */ Field.struct({
+      each: /* @__PURE__ */ Field.number({ min: 0 }),
+      most: /* @__PURE__ */ Field.number({ min: 1 })
+    })
+  ),
+  overload: /* @__PURE__ */ Field.optional(
+    /* @__PURE__ */ Field.struct({ above: /* @__PURE__ */ Field.number({ min: 0 }), failing: share })
+  )
 } satisfies Field.Fields<ServerOptions>
 
 const outage = {
   from: /* @__PURE__ */ Field.duration({ finite: true }),
   for: duration,
-  fault: /* @__PURE__ */ Field.variants(faults)
+  fault: /* @__PURE__ */ Field.variants(faults),
+  server: /* @__PURE__ */ Field.withDefault(Field.text, "server")
 } satisfies Field.Fields<Outage>
 
+const calling = {
+  processes: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 1 }), 1),
+  timeout: /* @__PURE__ */ Field.optional(duration),
+  request: /* @__PURE__ */ Field.withDefault(Field.text, "GET /")
+} satisfies Field.Fields<Omit<ClientOptions, "arrivals" | "policy">>
+
+const client = {
+  ...calling,
+  arrivals: /* @__PURE__ */ Field.variants(arrivals)
+} satisfies Field.Fields<Omit<ClientOptions, "policy">>
+
+const tier = {
+  ...calling,
+  name: Field.text,
+  server: /* @__PURE__ */ Field.struct(server),
+  times: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 1 }), 1)
+} satisfies Field.Fields<Omit<Tier, "policy">>
+
 /**
- * The options as data, but for the policy.
+ * The options as data, but for policies and those who have some: `tiers` and `others`.
  *
  * @category fields
  * @since 0.1.0
  */
 export const fields = {
+  ...client,
   duration,
-  arrivals: /* @__PURE__ */ Field.variants(arrivals),
   server: /* @__PURE__ */ Field.struct(server),
   outages: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.oneOrMore(/* @__PURE__ */ Field.struct(outage))),
-  processes: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 1 }), 1),
-  timeout: /* @__PURE__ */ Field.optional(duration),
   seed: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 0 }), 0)
-} satisfies Field.Fields<Omit<Options, "policy">>
+} satisfies Field.Fields<Omit<Options, "policy" | "tiers" | "others">>
 
 /**
  * Runs a simulation. Throws `RangeError` where an option makes no sense.
@@ -203,46 +284,178 @@ export const fields = {
  * @category simulating
  * @since 0.1.0
  */
-export const simulate = ({ policy, ...options }: Options): LabResult => {
+export const simulate = ({ others = {}, policy, tiers = [], ...options }: Options): LabResult => {
   const settings = Field.read("Lab.simulate", fields, options)
-  const { seed } = settings
-  const endMillis = Duration.toMillis(settings.duration)
+  const { duration, outages = [], seed } = settings
+  const endMillis = Duration.toMillis(duration)
+  const seconds = Math.ceil(endMillis / 1000)
   const time = quiet(VirtualTime.make({ seed: `${seed} policies` }))
-  const server = new Server(settings.server, time, chanceOf(`${seed} services`))
-  const tally = new Tally(Math.ceil(endMillis / 1000))
-  const request = requestTo(server, time, tally, settings.timeout)
-  const calls = Array.from({ length: settings.processes }, () => make(time, policy).execute(request))
-  const chooseProcess = chanceOf(`${seed} processes`)
+  const world: World = { time, seed, endMillis, seconds, running: 0 }
 
-  let running = 0
+  const behind = (Array.isArray(tiers) ? tiers : [tiers]).map(({ policy, ...tier }: Tier, index) => ({
+    policy,
+    settings: readTier(tier, `Lab.simulate.tiers[${index}]`)
+  }))
+  const servers = new Map<string, Server>()
+  // The last one first: each needs the one that it calls.
+  const work = behind.reduceRight<Work | undefined>((work, { policy, settings }) => {
+    const { name } = settings
+    requireArgument(
+      name !== "server" && !servers.has(name),
+      "Lab.simulate.tiers",
+      "servers with names of their own",
+      name
+    )
+    const called = new Server(settings.server, time, chanceOf(`${seed} services of ${name}`), seconds, work)
+    servers.set(name, called)
+    return workAt(called, settings, policy, world)
+  }, undefined)
+  const first = new Server(settings.server, time, chanceOf(`${seed} services`), seconds, work)
+  servers.set("server", first)
+
+  for (const { fault, for: length, from, server } of outages) {
+    const hit = servers.get(server) ?? first
+    requireArgument(
+      servers.has(server),
+      "Lab.simulate.outages.server",
+      `one of ${[...servers.keys()].join(", ")}`,
+      server
+    )
+    time.at(Duration.toMillis(from), () => hit.begin(fault))
+    time.at(Duration.toMillis(from) + Duration.toMillis(length), () => hit.end(fault))
+  }
+
+  const main = startClients(first, settings, policy, world, "")
+  const neighbors = Object.entries(others).map(([name, { policy, ...options }]) => {
+    const settings = Field.read(`Lab.simulate.others.${name}`, client, options)
+    return [name, startClients(first, settings, policy, world, ` of ${name}`)] as const
+  })
+  const inOrder = [...servers].reverse()
+  for (let second = 0; second < seconds; second++) {
+    time.at((second + 1) * 1000, () => {
+      for (const [, server] of inOrder) server.sample(second)
+      main.sample(second)
+      for (const [, clients] of neighbors) clients.sample(second)
+    })
+  }
+  main.start()
+  for (const [, clients] of neighbors) clients.start()
+
+  withoutStackTraces(() => {
+    time.advance(endMillis)
+    while (world.running > 0 && time.nowMillis() < 2 * endMillis && time.next());
+  })
+  return {
+    ...main.result(),
+    others: Object.fromEntries(neighbors.map(([name, clients]) => [name, clients.result()])),
+    servers: inOrder.map(([name, server]) => ({ name, ...server.result() })),
+    outages: outages.map(({ for: length, from, server }) => ({
+      fromMillis: Duration.toMillis(from),
+      toMillis: Duration.toMillis(from) + Duration.toMillis(length),
+      server
+    }))
+  }
+}
+
+interface World {
+  readonly time: VirtualTime.VirtualTime
+  readonly seed: number
+  readonly endMillis: number
+  readonly seconds: number
+  /** How many calls of clients run. */
+  running: number
+}
+
+const readTier = (options: Omit<Tier, "policy">, path: string) => Field.read(path, tier, options)
+
+/** Clients of a server, and what comes of their calls. */
+const startClients = (
+  server: Server,
+  settings: Field.Settings<typeof client>,
+  policy: Policing,
+  world: World,
+  whose: string
+) => {
+  const { endMillis, seconds, seed, time } = world
+  const tally = new Tally(seconds)
+  const request = requestTo(server, time, settings.timeout, () => tally.count("sent", time.nowMillis()))
+  const made = makeProcesses(settings, policy, request, time)
+  const choose = chanceOf(`${seed} processes${whose}`)
+  let states: States = {}
   const call = (ended: () => void) => {
     const began = time.nowMillis()
     if (began >= endMillis) return
-    running++
+    world.running++
     tally.count("offered", began)
-    const chosen = calls[Math.floor(chooseProcess() * calls.length)] ?? request
-    time.fork(chosen).addObserver((exit) => {
-      running--
+    time.fork(made[Math.floor(choose() * made.length)]?.call ?? request).addObserver((exit) => {
+      world.running--
       tally.count(outcomeOf(exit), began)
       if (exit._tag === "Success") tally.latency(time.nowMillis() - began)
       ended()
     })
   }
-
-  for (const { fault, for: length, from } of settings.outages ?? []) {
-    time.at(Duration.toMillis(from), () => server.begin(fault))
-    time.at(Duration.toMillis(from) + Duration.toMillis(length), () => server.end(fault))
+  return {
+    start: () => settings.arrivals({ time, random: chanceOf(`${seed} arrivals${whose}`), call }),
+    sample: (second: number) => {
+      states = sameStates(states, statesOf(made, time))
+      tally.sample(second, server.waiting, states)
+    },
+    result: (): ClientResult => ({
+      total: tally.total(),
+      seconds: tally.bySecond(),
+      latency: tally.latencyOfGood()
+    })
   }
-  for (let second = 0; second * 1000 < endMillis; second++) {
-    time.at((second + 1) * 1000, () => tally.queue(second, server.waiting))
-  }
-  settings.arrivals({ time, random: chanceOf(`${seed} arrivals`), call })
+}
 
-  withoutStackTraces(() => {
-    time.advance(endMillis)
-    while (running > 0 && time.nowMillis() < 2 * endMillis && time.next());
-  })
-  return { total: tally.total(), seconds: tally.bySecond(), latency: tally.latencyOfGood() }
+/** What a server does that calls another one in the course of a service. */
+const workAt = (
+  called: Server,
+  settings: Field.Settings<typeof tier>,
+  policy: Policing,
+  { seed, time }: World
+): Work => {
+  const request = requestTo(called, time, settings.timeout, () => {})
+  const made = makeProcesses(settings, policy, request, time)
+  const choose = chanceOf(`${seed} processes before ${settings.name}`)
+  return (ended) => {
+    let left = settings.times
+    const call = made[Math.floor(choose() * made.length)]?.call ?? request
+    const next = () => {
+      if (left-- === 0) return ended(true)
+      time.fork(call).addObserver((exit) => {
+        if (exit._tag === "Success") next()
+        else ended(false)
+      })
+    }
+    next()
+  }
+}
+
+const makeProcesses = (
+  settings: Pick<Field.Settings<typeof calling>, "processes" | "request">,
+  policy: Policing,
+  request: Exchange,
+  time: VirtualTime.VirtualTime
+): ReadonlyArray<Process> =>
+  Array.from(
+    { length: settings.processes },
+    () => Effect.runSyncWith(time.context)(processes.make(policy, settings.request, request))
+  )
+
+const statesOf = (made: ReadonlyArray<Process>, time: VirtualTime.VirtualTime): States => {
+  const counts: { [state: string]: number } = {}
+  for (const { state } of made) {
+    const now = state && Effect.runSyncWith(time.context)(state)
+    if (now !== undefined) counts[now] = (counts[now] ?? 0) + 1
+  }
+  return counts
+}
+
+// Hours of the same are one object.
+const sameStates = (before: States, now: States): States => {
+  const names = Object.keys(now)
+  return names.length === Object.keys(before).length && names.every((name) => before[name] === now[name]) ? before : now
 }
 
 const chanceOf = (seed: string): Chance => {
@@ -254,43 +467,6 @@ const chanceOf = (seed: string): Chance => {
 const quiet = (time: VirtualTime.VirtualTime): VirtualTime.VirtualTime => {
   const context = Context.add(time.context, References.MinimumLogLevel, "None")
   return { ...time, context, fork: Effect.runForkWith(context) }
-}
-
-const make = (time: VirtualTime.VirtualTime, policy: Options["policy"]): AnyPolicy => {
-  if (policy === undefined) return Policy.noop(undefined)
-  const making: Effect.Effect<AnyPolicy> = Effect.isEffect(policy) ? policy : Pipeline.make(policy)
-  return Effect.runSyncWith(time.context)(making)
-}
-
-const serverFailed = Effect.fail(/* @__PURE__ */ new ServerFailed())
-
-const noResponse = Effect.fail(/* @__PURE__ */ new NoResponse())
-
-const requestTo = (
-  server: Server,
-  time: VirtualTime.VirtualTime,
-  tally: Tally,
-  timeout: Duration.Duration | undefined
-): Effect.Effect<void, ServerFailed | NoResponse> => {
-  const timeoutMillis = timeout === undefined ? Infinity : Duration.toMillis(timeout)
-  return Effect.callback((resume) => {
-    tally.count("sent", time.nowMillis())
-    const limit = time.at(timeoutMillis, () => {
-      request.respond = undefined
-      resume(noResponse)
-    })
-    const request: Request = {
-      respond: (succeeded) => {
-        limit.cancel()
-        resume(succeeded ? Effect.void : serverFailed)
-      }
-    }
-    server.receive(request)
-    return Effect.sync(() => {
-      limit.cancel()
-      request.respond = undefined
-    })
-  })
 }
 
 const outcomeOf = (exit: Exit.Exit<unknown, unknown>): keyof Counts => {

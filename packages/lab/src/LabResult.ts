@@ -45,17 +45,32 @@ export interface Counts {
 }
 
 /**
- * What was counted in a second, and how many requests waited at the server when it ended.
+ * How many processes have a circuit breaker in each state: `{ Closed: 19, Open: 1 }`. Empty where none has one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface States {
+  readonly [state: string]: number
+}
+
+/**
+ * What was counted in a second.
+ *
+ * - `queue`: how many requests waited at the first server when it ended, with those whose callers had gone.
+ * - `states`: of the circuit breakers when it ended.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Second extends Counts {
   readonly queue: number
+  readonly states: States
 }
 
 /**
- * How long good calls took, all attempts and waits included, in milliseconds.
+ * How long good calls took, all attempts and waits included, in milliseconds. The quantiles come from a histogram, and can be one
+ * 128th too long.
  *
  * @category models
  * @since 0.1.0
@@ -70,15 +85,55 @@ export interface Latency {
 }
 
 /**
- * What came of a simulation.
+ * What a server was asked and what came of it.
+ *
+ * - `received`: requests.
+ * - `served`: services that ended well, with those whose callers had gone.
+ * - `abandoned`: requests whose turn came after their callers had gone.
+ * - `failed`: requests that failed in service, when they came or in a restart.
+ * - `rejected`: those that its queue did not take or held too long.
+ * - `seconds`: how many it received in each second, and how many waited at its end.
  *
  * @category models
  * @since 0.1.0
  */
-export interface LabResult {
+export interface ServerResult {
+  readonly name: string
+  readonly received: number
+  readonly served: number
+  readonly abandoned: number
+  readonly failed: number
+  readonly rejected: number
+  readonly seconds: ReadonlyArray<{ readonly received: number; readonly queue: number }>
+}
+
+/**
+ * What clients got.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ClientResult {
   readonly total: Counts
   readonly seconds: ReadonlyArray<Second>
   readonly latency: Latency
+}
+
+/**
+ * What came of a simulation. All of it is data, so it can be JSON.
+ *
+ * - `total`, `seconds`, `latency`: of the clients.
+ * - `others`: the same of other clients of the same server.
+ * - `servers`: the server, and the tiers behind it in their order.
+ * - `outages`: when they were.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LabResult extends ClientResult {
+  readonly others: { readonly [name: string]: ClientResult }
+  readonly servers: ReadonlyArray<ServerResult>
+  readonly outages: ReadonlyArray<{ readonly fromMillis: number; readonly toMillis: number; readonly server: string }>
 }
 
 /**
@@ -87,7 +142,7 @@ export interface LabResult {
  * @category reading
  * @since 0.1.0
  */
-export const between = (result: LabResult, from: Duration.Input, to: Duration.Input): Counts => {
+export const between = (result: ClientResult, from: Duration.Input, to: Duration.Input): Counts => {
   const seconds = result.seconds.slice(secondOf(from), secondOf(to))
   const sum = (name: keyof Counts) => seconds.reduce((total, second) => total + second[name], 0)
   return {
@@ -110,7 +165,7 @@ export const between = (result: LabResult, from: Duration.Input, to: Duration.In
  * @category reading
  * @since 0.1.0
  */
-export const recovery = (result: LabResult, { from, goodput = 0.95, window = "10 seconds" }: {
+export const recovery = (result: ClientResult, { from, goodput = 0.95, window = "10 seconds" }: {
   readonly from: Duration.Input
   readonly goodput?: number | undefined
   readonly window?: Duration.Input | undefined
@@ -121,6 +176,32 @@ export const recovery = (result: LabResult, { from, goodput = 0.95, window = "10
     if (good >= goodput * offered) return Duration.seconds(second - secondOf(from))
   }
   return undefined
+}
+
+/**
+ * Requests for each call between two times; 0 where no call began.
+ *
+ * @category reading
+ * @since 0.1.0
+ */
+export const amplification = (
+  result: ClientResult,
+  from: Duration.Input = 0,
+  to: Duration.Input = Infinity
+): number => {
+  const { offered, sent } = between(result, from, to)
+  return offered === 0 ? 0 : sent / offered
+}
+
+/**
+ * The share of the calls that began between two times and ended well; 1 where none began.
+ *
+ * @category reading
+ * @since 0.1.0
+ */
+export const goodput = (result: ClientResult, from: Duration.Input = 0, to: Duration.Input = Infinity): number => {
+  const { good, offered } = between(result, from, to)
+  return offered === 0 ? 1 : good / offered
 }
 
 const secondOf = (input: Duration.Input): number => Math.round(Duration.toSeconds(Duration.fromInputUnsafe(input)))

@@ -29,7 +29,6 @@
  *
  * @since 0.1.0
  */
-import * as Time from "@effect-resilience/kernel/Time"
 import * as Timer from "@effect-resilience/kernel/Timer"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -95,11 +94,11 @@ export const make = ({ seed = 0, startMillis = 0 }: Options = {}): VirtualTime =
   )
   return {
     context,
-    nowMillis: () => Time.monotonicMillis(clock),
+    nowMillis: () => clock.millis,
     fork: Effect.runForkWith(context),
     at: (millis, happen) => clock[Timer.at](millis, happen),
     advance: (duration) => {
-      const until = Time.monotonicMillis(clock) + Duration.toMillis(duration)
+      const until = clock.millis + Duration.toMillis(duration)
       scheduler.drain()
       while (clock.next(until)) scheduler.drain()
       clock.stopAt(until)
@@ -156,6 +155,8 @@ class VirtualClock implements Timer.EventClock {
   private readonly heap = new EventHeap()
   private readonly startMillis: number
   private now = 0
+  // What `now` is in nanoseconds, for the many who read it in one instant.
+  private nanos: bigint | undefined = undefined
 
   constructor(startMillis: number) {
     this.startMillis = startMillis
@@ -170,11 +171,16 @@ class VirtualClock implements Timer.EventClock {
   }
 
   currentTimeNanosUnsafe(): bigint {
-    return nanos(this.startMillis + this.now)
+    return nanosOf(this.startMillis + this.now)
   }
 
   monotonicTimeNanosUnsafe(): bigint {
-    return nanos(this.now)
+    return this.nanos ??= nanosOf(this.now)
+  }
+
+  /** How many milliseconds have passed, to the nanosecond as its readers see it. */
+  get millis(): number {
+    return Math.round(this.now * 1_000_000) / 1_000_000
   }
 
   sleep(duration: Duration.Duration): Effect.Effect<void> {
@@ -187,40 +193,43 @@ class VirtualClock implements Timer.EventClock {
   }
 
   [Timer.at](millis: number, happen: () => void): Timer.Wait {
-    const event = new VirtualWait(happen)
+    const event = new VirtualWait(this.heap, happen)
     if (millis < Infinity) this.heap.add(this.now + millis, event)
     return event
   }
 
   /** Lets the next event happen, if its time is not after `until`. */
   next(until: number): boolean {
-    for (let time = this.heap.first; time <= until && time < Infinity; time = this.heap.first) {
-      const event = this.heap.take()
-      if (event?.happen === undefined) continue
-      this.now = time
-      const { happen } = event
-      event.happen = undefined
-      happen()
-      return true
-    }
-    return false
+    const time = this.heap.first
+    if (time > until || time === Infinity) return false
+    this.goTo(time)
+    this.heap.take()?.happen()
+    return true
   }
 
   stopAt(until: number): void {
-    if (until > this.now && until < Infinity) this.now = until
+    if (until > this.now && until < Infinity) this.goTo(until)
+  }
+
+  private goTo(time: number): void {
+    this.now = time
+    this.nanos = undefined
   }
 }
 
 class VirtualWait implements Event, Timer.Wait {
-  happen: (() => void) | undefined
+  readonly happen: () => void
+  place = -1
+  private readonly heap: EventHeap
 
-  constructor(happen: () => void) {
+  constructor(heap: EventHeap, happen: () => void) {
+    this.heap = heap
     this.happen = happen
   }
 
   cancel(): void {
-    this.happen = undefined
+    this.heap.remove(this)
   }
 }
 
-const nanos = (millis: number): bigint => BigInt(Math.round(millis * 1_000_000))
+const nanosOf = (millis: number): bigint => BigInt(Math.round(millis * 1_000_000))

@@ -1,2 +1,3 @@
 export { closed } from "./closed.ts"
 export { open } from "./open.ts"
+export { recorded } from "./recorded.ts"

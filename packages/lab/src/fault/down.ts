@@ -7,6 +7,6 @@ export const down: Field.Variant<"down", {} | undefined, Fault> = /* @__PURE__ *
   "down",
   /* @__PURE__ */ Field.map(
     /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.struct({}), {}),
-    (): Fault => (state) => ({ ...state, workers: 0 })
+    (): Fault => ({ change: (state) => ({ ...state, workers: 0 }) })
   )
 )

@@ -7,6 +7,6 @@ export const failing: Field.Variant<"failing", number, Fault> = /* @__PURE__ */ 
   "failing",
   /* @__PURE__ */ Field.map(
     /* @__PURE__ */ Field.number({ min: 0, max: 1 }),
-    (failing): Fault => (state) => ({ ...state, failing })
+    (failing): Fault => ({ change: (state) => ({ ...state, failing }) })
   )
 )

@@ -7,6 +7,6 @@ export const slow: Field.Variant<"slow", number, Fault> = /* @__PURE__ */ Field.
   "slow",
   /* @__PURE__ */ Field.map(
     /* @__PURE__ */ Field.number({ min: 1 }),
-    (factor): Fault => (state) => ({ ...state, factor: state.factor * factor })
+    (factor): Fault => ({ change: (state) => ({ ...state, factor: state.factor * factor }) })
   )
 )

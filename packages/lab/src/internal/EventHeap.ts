@@ -1,10 +1,12 @@
 // A binary heap of events, ordered by time and then by when they were added. Numbers stand in typed arrays, since sorting them
-// is what a simulation does most.
+// is what a simulation does most. An event knows its place, so that a wait that is cancelled leaves nothing behind: most are
+// limits of time, which almost all calls stay below.
 
 /** Something that happens at a time. */
 export interface Event {
-  /** `undefined` once it was cancelled or has happened. */
-  happen: (() => void) | undefined
+  readonly happen: () => void
+  /** Where it stands in the heap; negative where it does not. */
+  place: number
 }
 
 export class EventHeap {
@@ -21,8 +23,33 @@ export class EventHeap {
 
   add(time: number, event: Event): void {
     if (this.size === this.times.length) this.grow()
-    const sequence = this.added++
-    let hole = this.size++
+    this.rise(this.size++, time, this.added++, event)
+  }
+
+  /** Takes the first event out. */
+  take(): Event | undefined {
+    const top = this.size === 0 ? undefined : this.events[0]
+    if (top !== undefined) this.remove(top)
+    return top
+  }
+
+  /** Takes an event out. Does nothing where it is not in. */
+  remove(event: Event): void {
+    const hole = event.place
+    if (hole < 0) return
+    event.place = -1
+    const last = --this.size
+    const moved = this.events.pop()
+    if (last === hole || moved === undefined) return
+    const time = this.times[last] ?? 0
+    const sequence = this.sequences[last] ?? 0
+    if (hole > 0 && this.isAfter((hole - 1) >> 1, time, sequence)) this.rise(hole, time, sequence, moved)
+    else this.sink(hole, time, sequence, moved)
+  }
+
+  // Puts an event into a hole or above it.
+  private rise(from: number, time: number, sequence: number, event: Event): void {
+    let hole = from
     while (hole > 0) {
       const parent = (hole - 1) >> 1
       if (!this.isAfter(parent, time, sequence)) break
@@ -32,19 +59,9 @@ export class EventHeap {
     this.put(hole, time, sequence, event)
   }
 
-  /** Takes the first event out. */
-  take(): Event | undefined {
-    if (this.size === 0) return undefined
-    const top = this.events[0]
-    const last = --this.size
-    const event = this.events.pop()
-    if (last > 0 && event !== undefined) this.sink(this.times[last] ?? 0, this.sequences[last] ?? 0, event)
-    return top
-  }
-
-  // Puts the former last event where the first one was, and lower ones above it.
-  private sink(time: number, sequence: number, event: Event): void {
-    let hole = 0
+  // Puts an event into a hole or below it.
+  private sink(from: number, time: number, sequence: number, event: Event): void {
+    let hole = from
     for (;;) {
       let child = 2 * hole + 1
       if (child >= this.size) break
@@ -63,16 +80,15 @@ export class EventHeap {
   }
 
   private move(from: number, to: number): void {
-    this.times[to] = this.times[from] ?? 0
-    this.sequences[to] = this.sequences[from] ?? 0
     const event = this.events[from]
-    if (event !== undefined) this.events[to] = event
+    if (event !== undefined) this.put(to, this.times[from] ?? 0, this.sequences[from] ?? 0, event)
   }
 
   private put(index: number, time: number, sequence: number, event: Event): void {
     this.times[index] = time
     this.sequences[index] = sequence
     this.events[index] = event
+    event.place = index
   }
 
   private grow(): void {

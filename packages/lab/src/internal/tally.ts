@@ -1,4 +1,5 @@
-import type { Counts, Latency, Second } from "../LabResult.ts"
+import type { Counts, Latency, Second, States } from "../LabResult.ts"
+import { Histogram } from "./Histogram.ts"
 
 const names = ["offered", "sent", "good", "failed", "rejected"] as const
 
@@ -7,12 +8,13 @@ export class Tally {
   private readonly seconds: number
   private readonly counts: { readonly [K in keyof Counts]: Float64Array }
   private readonly queues: Float64Array
-  private latencies = new Float64Array(1024)
-  private good = 0
+  private readonly states: Array<States>
+  private readonly latencies = new Histogram()
 
   constructor(seconds: number) {
     this.seconds = seconds
     this.queues = new Float64Array(seconds)
+    this.states = []
     this.counts = {
       offered: new Float64Array(seconds + 1),
       sent: new Float64Array(seconds + 1),
@@ -30,22 +32,19 @@ export class Tally {
   }
 
   latency(millis: number): void {
-    if (this.good === this.latencies.length) {
-      const latencies = new Float64Array(this.good * 2)
-      latencies.set(this.latencies)
-      this.latencies = latencies
-    }
-    this.latencies[this.good++] = millis
+    this.latencies.add(millis)
   }
 
-  queue(second: number, waiting: number): void {
+  sample(second: number, waiting: number, states: States): void {
     this.queues[second] = waiting
+    this.states[second] = states
   }
 
   bySecond(): ReadonlyArray<Second> {
     return Array.from({ length: this.seconds }, (_, second) => ({
       ...this.countsOf((counts) => counts[second] ?? 0),
-      queue: this.queues[second] ?? 0
+      queue: this.queues[second] ?? 0,
+      states: this.states[second] ?? {}
     }))
   }
 
@@ -54,16 +53,14 @@ export class Tally {
   }
 
   latencyOfGood(): Latency {
-    const sorted = this.latencies.slice(0, this.good).sort()
-    // The least of which the share `p` is not above.
-    const at = (p: number) => sorted[Math.max(0, Math.ceil(p * this.good) - 1)] ?? 0
+    const { latencies } = this
     return {
-      mean: this.good === 0 ? 0 : sorted.reduce((sum, millis) => sum + millis, 0) / this.good,
-      p50: at(0.5),
-      p90: at(0.9),
-      p99: at(0.99),
-      p999: at(0.999),
-      max: at(1)
+      mean: rounded(latencies.mean),
+      p50: rounded(latencies.at(0.5)),
+      p90: rounded(latencies.at(0.9)),
+      p99: rounded(latencies.at(0.99)),
+      p999: rounded(latencies.at(0.999)),
+      max: rounded(latencies.max)
     }
   }
 
@@ -71,3 +68,6 @@ export class Tally {
     return Object.fromEntries(names.map((name) => [name, f(this.counts[name])])) as { [K in keyof Counts]: number }
   }
 }
+
+/** To the microsecond. */
+const rounded = (millis: number): number => Math.round(millis * 1000) / 1000

@@ -1,0 +1,45 @@
+import * as Field from "@effect-resilience/kernel/Field"
+import * as Duration from "effect/Duration"
+import type { Discipline } from "../internal/server.ts"
+
+interface Options {
+  readonly target?: Duration.Input | undefined
+  readonly interval?: Duration.Input | undefined
+}
+
+const time = /* @__PURE__ */ Field.duration({ above: 0, finite: true })
+
+const fields = {
+  target: /* @__PURE__ */ Field.withDefault(time, "5 millis"),
+  interval: /* @__PURE__ */ Field.withDefault(time, "100 millis")
+} satisfies Field.Fields<Options>
+
+/**
+ * Controlled delay as Facebook runs it (_Fail at Scale_, 2015): where the queue has not been empty for the last `interval`, requests
+ * that have waited longer than `target` are rejected, and the newest comes next; otherwise only those that have waited longer than
+ * `interval` are, and the oldest comes next. Default 5 and 100 milliseconds.
+ */
+export const controlledDelay: Field.Variant<"controlledDelay", Options | undefined, Discipline> = /* @__PURE__ */ Field
+  .variant(
+    "Lab",
+    "controlledDelay",
+    /* @__PURE__ */ Field.map(
+      /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.struct(fields), {}),
+      (settings): Discipline => () => {
+        const interval = Duration.toMillis(settings.interval)
+        const target = Duration.toMillis(settings.target)
+        let lastEmpty = 0
+        let limit = interval
+        return {
+          take: (queue, now) => {
+            const overloaded = now - lastEmpty > interval
+            limit = overloaded ? target : interval
+            const request = overloaded ? queue.last() : queue.first()
+            if (queue.length === 0) lastEmpty = now
+            return request
+          },
+          rejects: (waited) => waited > limit
+        }
+      }
+    )
+  )

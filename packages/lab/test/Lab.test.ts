@@ -1,0 +1,181 @@
+import { Lab, LabResult } from "@effect-resilience/lab"
+import { RetryPolicy } from "@effect-resilience/retry"
+import { Effect } from "effect"
+import { describe, expect, it } from "vitest"
+
+const quick = { workers: 100, serviceTime: { constant: "1 millis" } } as const
+
+describe("arrivals", () => {
+  it("begins calls when a recording has them, in order", () => {
+    const { seconds } = Lab.simulate({
+      duration: "4 seconds",
+      arrivals: { recorded: ["2500 millis", 0, 10, "3 seconds"] },
+      server: quick
+    })
+    expect(seconds.map(({ offered }) => offered)).toEqual([2, 0, 1, 1])
+  })
+})
+
+describe("a server", () => {
+  const calls = (server: Partial<Lab.ServerOptions>, options: Partial<Lab.Options> = {}) =>
+    Lab.simulate({
+      duration: "10 seconds",
+      arrivals: { open: { perSecond: 100 } },
+      server: { workers: 5, serviceTime: { constant: "100 millis" }, ...server },
+      timeout: "1 second",
+      ...options
+    })
+
+  it("rejects what its queue does not take", () => {
+    const { servers: [server], seconds } = calls({ capacity: 10 })
+    expect(Math.max(...seconds.map(({ queue }) => queue))).toBe(10)
+    expect(server?.rejected).toBeGreaterThan(300)
+    expect(calls({}).servers[0]?.rejected).toBe(0)
+  })
+
+  it("serves the newest under lifo, so that some callers still wait for it", () => {
+    expect(LabResult.goodput(calls({ queue: "fifo" }), "5 seconds")).toBeLessThan(0.05)
+    expect(LabResult.goodput(calls({ queue: "lifo" }), "5 seconds")).toBeGreaterThan(0.4)
+    expect(LabResult.goodput(calls({ queue: { controlledDelay: {} } }), "5 seconds")).toBeGreaterThan(0.4)
+  })
+
+  it("takes longer the more requests wait, up to a limit", () => {
+    const calm = calls({ workers: 20, slowdown: { each: 1, most: 3 } })
+    expect(calm.latency.max).toBeLessThan(210)
+    const busy = calls({ slowdown: { each: 1, most: 3 } })
+    expect(busy.servers[0]?.served).toBeLessThan(0.45 * (calls({}).servers[0]?.served ?? 0))
+  })
+
+  it("fails a share of what comes while too much waits", () => {
+    const { servers: [server] } = calls({ overload: { above: 20, failing: 0.5 } })
+    expect(server?.failed).toBeGreaterThan(200)
+    expect(calls({ workers: 20, overload: { above: 20, failing: 0.5 } }).servers[0]?.failed).toBe(0)
+  })
+
+  it("loses what it has in hand in a restart, and comes back with a cold cache", () => {
+    const fault = { restart: { cold: 5, warmUp: "4 seconds" } } as const
+    const { servers: [server], seconds, total } = calls(
+      { workers: 20 },
+      { timeout: undefined, outages: { from: "3 seconds", for: "100 millis", fault } }
+    )
+    expect(server?.failed).toBeGreaterThan(2)
+    expect(server?.failed).toBeLessThan(30)
+    expect(total.failed).toBe(server?.failed)
+    // At five times its service time it serves 40 of 100 a second.
+    expect(seconds[4]?.queue).toBeGreaterThan(40)
+    expect(seconds[9]?.queue).toBe(0)
+  })
+})
+
+describe("tiers", () => {
+  // Google, Site Reliability Engineering, chapter 22: retries at several layers multiply.
+  it.each([[3, 27], [4, 64]])(
+    "send %i attempts at each of three layers to the last one as %i requests",
+    (attempts, all) => {
+      const policy = { name: "d", retry: { times: attempts - 1, backoff: { base: "1 millis" } } } as const
+      const { servers, total } = Lab.simulate({
+        duration: "10 seconds",
+        arrivals: { open: { perSecond: 5 } },
+        server: quick,
+        policy,
+        tiers: [{ name: "orders", server: quick, policy }, { name: "database", server: quick, policy }],
+        outages: { from: 0, for: "1 hour", fault: { failing: 1 }, server: "database" }
+      })
+      expect(servers.map(({ name }) => name)).toEqual(["server", "orders", "database"])
+      expect(servers[2]?.received).toBe(all * total.offered)
+    }
+  )
+
+  it("holds the worker of the tier in front while it waits for the one behind", () => {
+    const slow = { workers: 100, serviceTime: { constant: "1 second" } } as const
+    const { servers, total } = Lab.simulate({
+      duration: "10 seconds",
+      arrivals: { open: { perSecond: 50 } },
+      server: { ...quick, workers: 10 },
+      tiers: { name: "database", server: slow, times: 2 }
+    })
+    expect(servers[1]?.received).toBeLessThan(2 * total.offered)
+    expect(servers[0]?.seconds[9]?.queue).toBeGreaterThan(400)
+  })
+
+  it("has names that differ, and outages name them", () => {
+    const world = { duration: "1 second", arrivals: { open: { perSecond: 1 } }, server: quick } as const
+    expect(() => Lab.simulate({ ...world, tiers: { name: "server", server: quick } })).toThrow("names of their own")
+    expect(() => Lab.simulate({ ...world, outages: { from: 0, for: 1, fault: "down", server: "cache" } })).toThrow(
+      "one of server"
+    )
+  })
+})
+
+describe("clients", () => {
+  it("counts others of the same server apart, which load it too", () => {
+    const world = {
+      duration: "20 seconds",
+      arrivals: { open: { perSecond: 40 } },
+      server: { workers: 5, serviceTime: { constant: "100 millis" } },
+      timeout: "1 second"
+    } as const
+    const alone = Lab.simulate(world)
+    const crowded = Lab.simulate({ ...world, others: { batch: { arrivals: { open: { perSecond: 100 } } } } })
+    expect(crowded.seconds.map(({ offered }) => offered)).toEqual(alone.seconds.map(({ offered }) => offered))
+    expect(crowded.total.sent + (crowded.others["batch"]?.total.sent ?? 0)).toBe(crowded.servers[0]?.received)
+    expect(LabResult.goodput(alone)).toBe(1)
+    expect(LabResult.goodput(crowded)).toBeLessThan(0.5)
+  })
+
+  const failing = (policy: Lab.Policing, request?: string) => {
+    const { total } = Lab.simulate({
+      duration: "20 seconds",
+      arrivals: { open: { perSecond: 10 } },
+      server: quick,
+      outages: { from: 0, for: "1 hour", fault: { failing: 1 } },
+      policy,
+      request
+    })
+    return total.sent / total.offered
+  }
+
+  it("can have a whole client, whose operations say what is sent again", () => {
+    const client = {
+      name: "ledger",
+      baseUrl: "https://ledger.example.com",
+      pipeline: { retry: { times: 2, backoff: { base: "1 millis" } } },
+      operations: {
+        search: { endpoint: "POST /search", idempotent: true },
+        feed: { endpoint: "GET /feed", without: "retry" }
+      }
+    } as const
+    expect(failing(client)).toBe(3)
+    expect(failing(client, "POST /orders")).toBe(1)
+    expect(failing(client, "POST /search")).toBe(3)
+    expect(failing(client, "GET /feed")).toBe(1)
+  })
+
+  it("can have a policy alone, which is made for each process", () => {
+    const made: Array<unknown> = []
+    const policy = Effect.sync(() => {
+      const policy = RetryPolicy.make({ times: 1, backoff: { base: "1 millis" } })
+      made.push(policy)
+      return policy
+    })
+    expect(failing(policy)).toBe(2)
+    expect(made.length).toBe(1)
+  })
+
+  it.each([
+    ["a pipeline", { name: "ledger", circuitBreaker: {} }],
+    ["a client", { name: "ledger", baseUrl: "https://ledger.example.com", pipeline: { circuitBreaker: {} } }]
+  ])("shows the states of the breakers of %s over time", (_, policy: Lab.PolicyData) => {
+    const { seconds } = Lab.simulate({
+      duration: "60 seconds",
+      processes: 3,
+      arrivals: { open: { perSecond: 300 } },
+      server: quick,
+      outages: { from: "10 seconds", for: "20 seconds", fault: { failing: 1 } },
+      policy
+    })
+    expect(seconds[5]?.states).toEqual({ Closed: 3 })
+    expect(seconds[15]?.states["Open"]).toBeGreaterThan(0)
+    expect(seconds[59]?.states).toEqual({ Closed: 3 })
+  })
+})
