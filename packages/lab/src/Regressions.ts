@@ -1,0 +1,103 @@
+/**
+ * Seeds that once had a storm, in a file beside the test, and a search for more.
+ *
+ * **Why**
+ *
+ * A fleet near its capacity has a storm with one seed of twenty. A test with one seed misses it, and one with all of them is slow. Here a
+ * run tries the seeds of the file first, then some new ones, and writes down the first that fails.
+ *
+ * **Example** (Twenty seeds a run)
+ *
+ * ```ts
+ * import { Lab, Outages, Regressions } from "@effect-resilience/lab"
+ * import { Pipeline } from "@effect-resilience/pipeline"
+ * import { NodeServices } from "@effect/platform-node"
+ * import { it } from "@effect/vitest"
+ * import { Effect } from "effect"
+ *
+ * it.effect("the ledger has no storm", () =>
+ *   Regressions.check("test/ledger.seeds.json", {
+ *     name: "ledger, 100 processes, 90 %",
+ *     seeds: 20,
+ *     simulate: (seed) =>
+ *       Lab.simulate({
+ *         ...Outages.during("down"),
+ *         seed,
+ *         processes: 100,
+ *         arrivals: { open: { perSecond: 180 } },
+ *         server: { workers: 20, serviceTime: { exponential: "100 millis" } },
+ *         policy: { ...Pipeline.standard, name: "ledger", attemptTimeout: "1 second" }
+ *       })
+ *   }).pipe(Effect.provide(NodeServices.layer)))
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import type * as PlatformError from "effect/PlatformError"
+import * as Random from "effect/Random"
+import * as Schema from "effect/Schema"
+import type { LabResult } from "./LabResult.ts"
+import * as Verdict from "./Verdict.ts"
+
+/**
+ * What is checked.
+ *
+ * - `name`: its key in the file, which several checks may share.
+ * - `seeds`: how many new seeds a run tries after those of the file; default 10. They come from the surrounding `Random`.
+ * - `simulate`: the simulation with a seed.
+ * - `expectation`: as `Verdict.judge` takes it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly name: string
+  readonly seeds?: number | undefined
+  readonly simulate: (seed: number) => LabResult
+  readonly expectation?: Verdict.Expectation | undefined
+}
+
+/**
+ * The file: seeds by the names of checks. A file in version control is how a seed that failed once is tried by all.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const File: Schema.$Record<Schema.String, Schema.$Array<Schema.Number>> = /* @__PURE__ */ Schema.Record(
+  Schema.String,
+  /* @__PURE__ */ Schema.Array(Schema.Number)
+)
+
+/**
+ * Fails with the first storm, whose message begins with the seed, after its seed stands in the file. Seeds that pass again stay there.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const check = (
+  path: string,
+  { expectation, name, seeds = 10, simulate }: Options
+): Effect.Effect<void, Verdict.Storm | PlatformError.PlatformError | Schema.SchemaError, FileSystem.FileSystem> =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const text = yield* fs.exists(path).pipe(
+      Effect.flatMap((exists) => exists ? fs.readFileString(path) : Effect.succeed("{}"))
+    )
+    const file = yield* Schema.decodeEffect(Schema.fromJsonString(File))(text)
+    const known = file[name] ?? []
+    const attempt = (seed: number) =>
+      Effect.suspend(() => {
+        const verdict = Verdict.judge(simulate(seed), expectation)
+        return verdict.passes ? Effect.void : Effect.fail(new Verdict.Storm({ verdict, what: `${name}, seed ${seed}` }))
+      })
+    for (const seed of known) yield* attempt(seed)
+    for (let tried = 0; tried < seeds; tried++) {
+      const seed = yield* Random.nextIntBetween(0, 2 ** 31 - 1)
+      yield* Effect.tapError(
+        attempt(seed),
+        () => fs.writeFileString(path, `${JSON.stringify({ ...file, [name]: [...known, seed] }, undefined, 2)}\n`)
+      )
+    }
+  })
