@@ -57,10 +57,10 @@ const transport = (exchange: Exchange): HttpClient.HttpClient =>
 const responseTo = (request: HttpClientRequest.HttpClientRequest, status: number) =>
   Object.defineProperties(
     HttpClientResponse.fromWeb(request, new Response(null, { status })),
-    noBody
+    emptyBody
   )
 
-const noBody = {
+const emptyBody = {
   arrayBuffer: { value: /* @__PURE__ */ Effect.sync(() => new ArrayBuffer(0)) },
   text: { value: /* @__PURE__ */ Effect.succeed("") },
   stream: { value: Stream.empty }
