@@ -140,7 +140,7 @@ export const withDeadline: {
       if (millis <= 0) return exceeded(false)
       const running = outer instanceof Running && inherited ? outer : new Running(now + millis)
       const known = running === outer ? self : Effect.provideService(self, Current, running)
-      return limit.interruptAfter(known, millis, () => exceeded(true), () => running.end())
+      return limit.interruptAfter(known, millis, () => exceeded(true), (look) => running.elapse(look))
     })
   }
 )
@@ -196,17 +196,49 @@ export const demand = (duration: Duration.Input): Effect.Effect<void, DeadlineEx
 export const withoutDeadline = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.provideService(self, Current, none)
 
-// After the interruption only finalizers still run, and they have no deadline.
+/**
+ * Suspends a deadline that `withDeadline` has set: it interrupts nothing and is not seen, until the function that is returned
+ * resumes it. For work that has come to a part which may last, such as the stream of a response. Other deadlines stay as they are.
+ *
+ * @category limiting
+ * @since 0.1.0
+ */
+export const suspendUnsafe = (deadline: Deadline): () => void => {
+  if (!(deadline instanceof Running)) return nothing
+  deadline.suspend()
+  return () => deadline.resume()
+}
+
+const nothing = () => {}
+
 class Running implements Deadline {
   atMillis: number
+  private readonly until: number
+  private isSuspended = false
+  private look: (() => void) | undefined = undefined
 
   constructor(atMillis: number) {
     this.atMillis = atMillis
+    this.until = atMillis
   }
 
-  end(): number {
+  /** For how long the work may go on: not at all, or as long as it is suspended. `look` asks again. */
+  elapse(look: () => void): number {
     this.atMillis = Infinity
-    return 0
+    // After the interruption only finalizers still run, and they have no deadline.
+    if (!this.isSuspended) return 0
+    this.look = look
+    return Infinity
+  }
+  suspend(): void {
+    this.isSuspended = true
+    this.atMillis = Infinity
+  }
+  resume(): void {
+    if (!this.isSuspended) return
+    this.isSuspended = false
+    this.atMillis = this.until
+    this.look?.()
   }
 }
 

@@ -7,6 +7,8 @@ import { TestClock } from "effect/testing"
 
 const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 
+const assertLeft = (left: Duration.Duration) => assert.deepStrictEqual(left, Duration.millis(1_500))
+
 describe("Deadline", () => {
   it.effect("fails at the deadline", () =>
     Effect.gen(function*() {
@@ -16,6 +18,51 @@ describe("Deadline", () => {
       yield* TestClock.adjust("1 millis")
       assert.strictEqual((yield* Fiber.join(fiber))._tag, "DeadlineExceeded")
     }))
+
+  describe("that is suspended", () => {
+    const lasting = (millis: number, after: (resume: () => void) => Effect.Effect<unknown>) =>
+      Effect.gen(function*() {
+        yield* TestClock.adjust("3 minutes")
+        const work = Effect.gen(function*() {
+          const resume = Deadline.suspendUnsafe(yield* Deadline.Current)
+          assert.deepStrictEqual(yield* Deadline.remaining, Duration.infinity)
+          yield* Effect.sleep(millis)
+          resume()
+          yield* after(resume)
+        })
+        const fiber = yield* Effect.forkChild(Effect.exit(Deadline.withDeadline(work, "2 seconds")))
+        yield* TestClock.adjust("1 minute")
+        return yield* Fiber.join(fiber)
+      })
+
+    it.effect("goes on counting, and has the rest once it is resumed", () =>
+      Effect.gen(function*() {
+        const exit = yield* lasting(500, () => Effect.andThen(Effect.map(Deadline.remaining, assertLeft), Effect.never))
+        assert.include(String(exit), "DeadlineExceeded")
+      }))
+
+    it.effect("is over at once where it passed meanwhile", () =>
+      Effect.gen(function*() {
+        assert.include(String(yield* lasting(5_000, () => Effect.never)), "DeadlineExceeded")
+      }))
+
+    it.effect("ends nothing that is done by then, and leaves that of a caller", () =>
+      Effect.gen(function*() {
+        const inner = Effect.sync(() => Deadline.suspendUnsafe({ atMillis: 1 })())
+        assert.isTrue(Exit.isSuccess(yield* Effect.exit(inner)))
+        const work = Effect.andThen(
+          Effect.map(Deadline.Current, (own) => Deadline.suspendUnsafe(own)),
+          Effect.never
+        )
+        const fiber = yield* Effect.forkChild(
+          Effect.flip(work.pipe(Deadline.withDeadline("1 second"), Deadline.withDeadline("3 seconds")))
+        )
+        yield* TestClock.adjust("2999 millis")
+        assert.isUndefined(fiber.pollUnsafe())
+        yield* TestClock.adjust("1 millis")
+        assert.deepStrictEqual((yield* Fiber.join(fiber)).allowed, Duration.seconds(3))
+      }))
+  })
 
   it.effect("is shortened by nested deadlines and never extended", () =>
     Effect.gen(function*() {

@@ -137,6 +137,7 @@ export const mapErrors: {
   // Only where it can end an attempt before its `timeout` does is a body read piece by piece.
   const watchesPieces = limits.idle < limits.attempt
   const patterns = options.patterns ?? []
+  const aborts = SendProgress.promisesOf(client)?.aborts
 
   type Failure = ApiError.ApiError | Exclude<E, HttpClientError.HttpClientError>
 
@@ -171,17 +172,20 @@ export const mapErrors: {
             : Effect.succeed(response)
         }
       )
+      const isAborted = aborts?.(body.request) === true
       const exchange = Effect.updateContext(response, (context: Context.Context<R>) => {
+        if (isAborted) clocks.start(context)
         const inside = Context.add(ManualRedirects.inContext(context), SendProgress.Current, progress)
         return lifetime === undefined ? inside : Context.add(inside, Holding, undefined)
       })
+      const late = () => failure(new ApiError.Timeout(clocks.passed))
       const limited: Effect.Effect<
         HttpClientResponse.HttpClientResponse,
         E | HttpClientError.HttpClientError | ApiError.ApiError,
         R
-      > = Timeout.withWatchdog(exchange, {
+      > = isAborted ? exchange : Timeout.withWatchdog(exchange, {
         remaining: () => clocks.remaining(),
-        orElse: () => Effect.suspend(() => Effect.fail(failure(new ApiError.Timeout(clocks.passed))))
+        orElse: () => Effect.suspend(() => Effect.fail(late()))
       })
       const handOut = (response: HttpClientResponse.HttpClientResponse) => {
         if (response instanceof WholeResponse) return Effect.succeed(response)
@@ -192,7 +196,8 @@ export const mapErrors: {
             response: mapped,
             mapError: mapBodyError,
             idleMillis: limits.idle,
-            silent
+            silent,
+            abort: isAborted ? () => clocks.abort() : undefined
           }) as Effect.Effect<HttpClientResponse.HttpClientResponse, never>
         }
         const idle = limits.idle === Infinity ? undefined : { millis: limits.idle, error: silent }
@@ -201,12 +206,18 @@ export const mapErrors: {
         )
       }
       return Effect.matchCauseEffect(limited, {
-        onFailure: (cause) =>
-          Effect.failCause(
-            Cause.map(cause, (error) =>
-              mapHttpClientError(error, (cause) => failure(transportReason(cause, progress.reached))))
-          ),
+        onFailure: (cause) => {
+          clocks.stop()
+          if (clocks.aborted && !Cause.hasInterrupts(cause) && !Cause.hasDies(cause)) return Effect.fail(late())
+          return Effect.failCause(
+            Cause.map(
+              cause,
+              (error) => mapHttpClientError(error, (cause) => failure(transportReason(cause, progress.reached)))
+            )
+          )
+        },
         onSuccess: (response): Effect.Effect<HttpClientResponse.HttpClientResponse, Failure> => {
+          clocks.stop()
           const keeper = fiber.getRef(KeptResponse.Current)
           if (isSuccess(response)) {
             const malformed = malformedOf(response, reads)

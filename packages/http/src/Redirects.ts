@@ -124,10 +124,11 @@ export const follow: {
         return next.method === request.method ? following : Effect.andThen(applied, following)
       })
 
-    return HttpClient.makeWith<E, R, E, R>(
+    const following = HttpClient.makeWith<E, R, E, R>(
       Effect.flatMap((request) => Effect.withFiber((fiber) => send(request, fiber.getRef(Followed) ? 0 : limit))),
       transport.preprocess
     )
+    return SendProgress.asIn(following, client)
   }
 )
 

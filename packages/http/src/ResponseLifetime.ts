@@ -16,6 +16,8 @@
  *   around it decides: a retry repeats the request, and the caller gets the new body.
  * - `stream` yields the bytes as they arrive. Before its first piece a failure is repeated in the same way. After it, the
  *   stream fails with the reason `PartsDelivered`, which no policy repeats.
+ * - A deadline inside of `judgedToEnd` bounds what waits for the whole body. It is suspended while a stream is read, whose limit is
+ *   `idle`.
  * - A stream that is left early ends its attempt as a success, an interrupted one as an interruption. Either aborts the request.
  * - Up to 64 KiB are read before they are asked for. So a response that is never read ends like any other if it is short.
  * - A longer one that is not read for 100 ms ends its attempt and its call, as a success: a caller that wants the status only holds
@@ -30,7 +32,7 @@
  *
  * **Gotchas**
  *
- * - Time that the caller takes between two pieces counts for a deadline and a rule about slow calls.
+ * - Time that the caller takes between two pieces counts for a rule about slow calls.
  * - What stands between the two sees a response after its body was taken, and cannot read it.
  *
  * **Example** (A body that breaks off is asked for again)
@@ -69,6 +71,7 @@
  *
  * @since 0.1.0
  */
+import * as Deadline from "@effect-resilience/deadline/Deadline"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -98,12 +101,17 @@ export const judgedToEnd = <E, R>(
     // The effect that is returned needs R, so the fiber that runs it has R.
     const context = (caller?.context ?? Context.empty()) as Context.Context<R>
     let forget: (() => void) | undefined
-    const lifetime: Lifetime = new Lifetime(() => call, (response) => {
-      forget = caller?.addObserver((exit) => {
-        if (Exit.hasInterrupts(exit)) lifetime.abandon()
-      })
-      resume(Effect.succeed(response))
-    }, () => forget?.())
+    const lifetime: Lifetime = new Lifetime({
+      call: () => call,
+      handOver: (response) => {
+        forget = caller?.addObserver((exit) => {
+          if (Exit.hasInterrupts(exit)) lifetime.abandon()
+        })
+        resume(Effect.succeed(response))
+      },
+      onEnd: () => forget?.(),
+      deadline: Context.get(context, Deadline.Current)
+    })
     const call = Effect.runForkWith(Context.add(context, Current, lifetime))(self)
     const exit = call.pollUnsafe()
     if (exit !== undefined) return resume(exit)

@@ -36,16 +36,17 @@
 import * as Transport from "@effect-resilience/errors/Transport"
 import * as Context from "effect/Context"
 import type * as HttpClient from "effect/http/HttpClient"
-import * as Predicate from "effect/Predicate"
+import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 
 /**
- * A request that is being sent. `reached` is read on demand.
+ * A request that is being sent. `reached` is read on demand. `abort` ends the request, and the reading of its response, with an error.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Source {
   readonly reached: Transport.Reached
+  readonly abort?: ((cause: Error) => void) | undefined
 }
 
 /**
@@ -60,11 +61,18 @@ export class SendProgress {
   private previous: Transport.Reached | undefined = undefined
   /** Whether a request of the attempt was applied: one whose response redirects to what came of it. */
   applied = false
+  private aborted: Error | undefined = undefined
 
   /** Follows a request, before any of it is sent. */
   follow(source: Source): void {
     this.previous = this.reached
     this.current = source
+    if (this.aborted !== undefined) source.abort?.(this.aborted)
+  }
+  /** Aborts the present request, and those that follow it. */
+  abort(cause: Error): void {
+    this.aborted = cause
+    this.current?.abort?.(cause)
   }
   /** How far the attempt came; `undefined` if no transport says so. */
   get reached(): Transport.Reached | undefined {
@@ -90,14 +98,29 @@ export const Current: Context.Reference<SendProgress | undefined> = /* @__PURE__
 const Reporting: unique symbol = /* @__PURE__ */ Symbol.for("@effect-resilience/http/SendProgress/Reporting")
 
 /**
+ * What a transport promises.
+ *
+ * - `aborts`: which requests it follows as soon as they begin, with sources that can be aborted; default none. A limit of time ends
+ *   those without a fiber of its own.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Promises {
+  readonly aborts?: ((request: HttpClientRequest.HttpClientRequest) => boolean) | undefined
+}
+
+/**
  * Marks a transport that follows each of its requests. It returns the same client. Clients that are made of it, as by
  * `HttpClient.mapRequest`, are not marked.
  *
  * @category transports
  * @since 0.1.0
  */
-export const reporting = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
-  Object.assign(client, { [Reporting]: true })
+export const reporting = <E, R>(
+  client: HttpClient.HttpClient.With<E, R>,
+  promises: Promises = {}
+): HttpClient.HttpClient.With<E, R> => Object.assign(client, { [Reporting]: promises })
 
 /**
  * Whether a client is marked by `reporting`. Without the mark, it may still report.
@@ -105,4 +128,27 @@ export const reporting = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpC
  * @category transports
  * @since 0.1.0
  */
-export const isReporting = (client: object): boolean => Predicate.hasProperty(client, Reporting)
+export const isReporting = (client: object): boolean => promisesOf(client) !== undefined
+
+/**
+ * What a client promises that is marked by `reporting`.
+ *
+ * @category transports
+ * @since 0.1.0
+ */
+export const promisesOf = (client: object): Promises | undefined =>
+  Reporting in client ? client[Reporting] as Promises : undefined
+
+/**
+ * Marks a client as the one it is made of, whose requests it sends without waiting for anything else.
+ *
+ * @category transports
+ * @since 0.1.0
+ */
+export const asIn = <E, R>(
+  client: HttpClient.HttpClient.With<E, R>,
+  transport: object
+): HttpClient.HttpClient.With<E, R> => {
+  const promises = promisesOf(transport)
+  return promises === undefined ? client : reporting(client, promises)
+}

@@ -5,7 +5,7 @@ import { AccessLog, ErrorMapping, Operation, ResponseLifetime, Telemetry } from 
 import { Bulkhead, CircuitBreaker } from "@effect-resilience/limit"
 import { Backoff, Hedge, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Queue, Result, Schema, Stream } from "effect"
+import { type Duration, Effect, Exit, Fiber, Queue, Result, Schema, Stream } from "effect"
 import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 
@@ -440,17 +440,78 @@ describe("a response judged to its end", () => {
       }
     })).pipe(Effect.provide(AccessLog.layerMemory)))
 
-  it.effect("fails with the deadline that passes while it is read, and its request is aborted", () =>
+  it.effect("fails with the deadline that passes while it is read whole, and its request is aborted", () =>
     at(Effect.gen(function*() {
-      for (const read of [text, (response: HttpClientResponse.HttpClientResponse) => response.text]) {
-        const { state, transport } = serve(silent)
+      const { state, transport } = serve(silent)
+      const one = client(transport, { policies: Deadline.withDeadline("30 seconds") })
+      const reading = yield* Effect.forkChild(Effect.flip(Effect.flatMap(one.get(url), (response) => response.text)))
+      yield* TestClock.adjust("31 seconds")
+      assert.instanceOf(yield* Fiber.join(reading), Deadline.DeadlineExceeded)
+      assert.strictEqual(state.closed, 1)
+    })))
+
+  describe("that is read as a stream", () => {
+    const lasting = (script: Script, pause: Duration.Input) => {
+      const { state, transport } = serve(script)
+      return {
+        state,
+        transport: HttpClient.transformResponse(
+          transport,
+          Effect.map((response) =>
+            Object.create(response, {
+              stream: { value: Stream.concat(Stream.fromEffectDrain(Effect.sleep(pause)), response.stream) }
+            }) as HttpClientResponse.HttpClientResponse
+          )
+        )
+      }
+    }
+
+    it.effect("lasts longer than the deadline of its call", () =>
+      at(Effect.gen(function*() {
+        const { transport } = lasting(whole, "5 minutes")
         const one = client(transport, { policies: Deadline.withDeadline("30 seconds") })
-        const reading = yield* Effect.forkChild(Effect.flip(Effect.flatMap(one.get(url), read)))
+        const reading = yield* Effect.forkChild(Effect.flatMap(one.get(url), text))
+        yield* TestClock.adjust("6 minutes")
+        assert.strictEqual(yield* Fiber.join(reading), "all of it")
+      })))
+
+    it.effect("is repeated within the deadline of its call only", () =>
+      at(Effect.gen(function*() {
+        for (const [pause, requests] of [["5 seconds", 3], ["29 seconds", 2], ["5 minutes", 1]] as const) {
+          const { state, transport } = lasting({ pieces: [], end: "break" }, pause)
+          const one = client(transport, {
+            policies: (self) => Deadline.withDeadline(retrying()(self), "30 seconds")
+          })
+          const reading = yield* Effect.forkChild(Effect.flip(Effect.flatMap(one.get(url), text)))
+          yield* TestClock.adjust("20 minutes")
+          const error = yield* Fiber.join(reading)
+          assert.strictEqual(error instanceof Deadline.DeadlineExceeded, requests < 3)
+          assert.deepStrictEqual(state, { requests, closed: requests })
+        }
+      })))
+
+    it.effect("ends by the deadline of its caller", () =>
+      at(Effect.gen(function*() {
+        const { state, transport } = serve(silent)
+        const one = client(transport, { policies: Deadline.withDeadline("1 hour") })
+        const reading = yield* Effect.forkChild(
+          Effect.flip(Deadline.withDeadline(Effect.flatMap(one.get(url), text), "30 seconds"))
+        )
         yield* TestClock.adjust("31 seconds")
         assert.instanceOf(yield* Fiber.join(reading), Deadline.DeadlineExceeded)
         assert.strictEqual(state.closed, 1)
-      }
-    })))
+      })))
+
+    it.effect("is an interruption where its reader is interrupted after the deadline", () =>
+      at(Effect.gen(function*() {
+        const { transport } = serve(silent)
+        const one = client(transport, { policies: Deadline.withDeadline("30 seconds") })
+        const reading = yield* Effect.forkChild(Effect.flatMap(one.get(url), text))
+        yield* TestClock.adjust("31 seconds")
+        yield* Fiber.interrupt(reading)
+        assert.deepStrictEqual(yield* lines, ["attempt 1 interrupted", "call 1 interrupted"])
+      })).pipe(Effect.provide(AccessLog.layerMemory)))
+  })
 
   it.effect("waits with the further attempts of a hedge, one of which goes on where it breaks off", () =>
     at(Effect.gen(function*() {

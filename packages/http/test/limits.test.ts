@@ -1,17 +1,22 @@
 import { ApiError, Recovery } from "@effect-resilience/errors"
-import { ErrorMapping, SendProgress } from "@effect-resilience/http"
+import { ErrorMapping, Redirects, SendProgress } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Schema, Stream } from "effect"
-import { HttpClient, HttpClientResponse } from "effect/http"
+import { Context, Duration, Effect, Fiber, Schema, Stream } from "effect"
+import { HttpClient, HttpClientError, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 
 const url = "https://api.example.com/orders"
 
+type Stages = ReadonlyArray<readonly [second: number, reached: SendProgress.Source["reached"]]>
+
 /** A request that reaches each stage at its second; then nothing more happens. */
-const reaching = (stages: ReadonlyArray<readonly [second: number, reached: SendProgress.Source["reached"]]>) =>
+const reaching = (stages: Stages, abort?: (cause: Error) => void) =>
   HttpClient.make(() =>
     Effect.flatMap(SendProgress.Current, (progress) => {
-      const source: { reached: SendProgress.Source["reached"] } = { reached: "nothing" }
+      const source: { reached: SendProgress.Source["reached"]; abort: SendProgress.Source["abort"] } = {
+        reached: "nothing",
+        abort
+      }
       progress?.follow(source)
       return stages.reduceRight<Effect.Effect<never>>(
         (then, [second, reached], i) =>
@@ -60,6 +65,54 @@ describe("the limits of an attempt", () => {
         assert.strictEqual(yield* failing(ErrorMapping.mapErrors(transport, limits).post(url)), expected)
       }))
   }
+
+  const abortable = (stages: Stages) => {
+    const transport = HttpClient.make((request) =>
+      Effect.callback<never, HttpClientError.HttpClientError>((resume) => {
+        const abort = (cause: Error) =>
+          resume(
+            Effect.fail(
+              new HttpClientError.HttpClientError({ reason: new HttpClientError.TransportError({ request, cause }) })
+            )
+          )
+        const reached = reaching(stages, abort).postprocess(Effect.succeed(request))
+        const running = Effect.runForkWith(Fiber.getCurrent()?.context ?? Context.empty())(reached)
+        return Fiber.interrupt(running)
+      })
+    )
+    return SendProgress.reporting(transport, { aborts: ({ method }) => method === "POST" })
+  }
+  const byStage: ReadonlyArray<readonly [stages: Stages, expected: string]> = [
+    [[], "Timeout connect 5 at 5"],
+    [[[4, "connected"]], "Timeout send 20 at 20"],
+    [[[4, "connected"], [6, "all"]], "OutcomeUnknown response 20 at 20"]
+  ]
+  for (const [stages, expected] of byStage) {
+    it.effect(`a POST that can be aborted fails with ${expected}, also behind redirects`, () =>
+      Effect.gen(function*() {
+        assert.strictEqual(yield* failing(ErrorMapping.mapErrors(abortable(stages), limits).post(url)), expected)
+        const following = ErrorMapping.mapErrors(Redirects.follow(abortable(stages)), limits)
+        assert.strictEqual(yield* failing(following.post(url)), expected)
+        assert.deepStrictEqual(SendProgress.promisesOf(following), undefined)
+      }))
+  }
+
+  it.effect("a request that a transport does not promise to abort has a fiber for that", () =>
+    Effect.gen(function*() {
+      const client = ErrorMapping.mapErrors(abortable([]), limits)
+      assert.strictEqual(yield* failing(client.get(url)), "Timeout connect 5 at 5")
+    }))
+
+  it.effect("a request that follows one that was aborted is aborted at once", () =>
+    Effect.sync(() => {
+      const progress = new SendProgress.SendProgress()
+      const causes: Array<string> = []
+      const follow = () => progress.follow({ reached: "all", abort: ({ message }) => causes.push(message) })
+      follow()
+      progress.abort(new Error("late"))
+      follow()
+      assert.deepStrictEqual(causes, ["late", "late"])
+    }))
 
   const dripping = (type: string, everySeconds: number) =>
     HttpClient.make((request) =>

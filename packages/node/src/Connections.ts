@@ -269,7 +269,8 @@ const combine = (plain: HttpClient.HttpClient, platform: HttpClient.HttpClient):
           : send(request)
       ),
       Effect.succeed
-    )
+    ),
+    { aborts: Exchange.isPlain }
   )
 }
 

@@ -21,6 +21,7 @@ import * as Pipeline from "@effect-resilience/pipeline/Pipeline"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
@@ -141,7 +142,6 @@ export const make = (
       const attempts = transport.pipe(
         // Without, `ErrorMapping` sees to it that nothing follows them.
         settings.redirects === undefined ? unchanged : Redirects.follow(settings.redirects),
-        settings.propagation.deadline ? withDeadlineHeaders : unchanged,
         ErrorMapping.mapErrors({
           patterns: options.patterns,
           timeout: timeouts.attempt,
@@ -156,10 +156,11 @@ export const make = (
       )
       const send = Effect.withFiber<Response, ApiError.ApiError>((fiber) => {
         const { request } = fiber.getRef(CurrentSending) as Sending
-        // The address that is chosen may be that of a client around this one.
-        return attempts.execute(
-          settings.baseUrl.length === 1 ? request : address.rebase(request, base, fiber.getRef(Endpoints.Current))
-        )
+        const addressed = settings.baseUrl.length === 1
+          ? request
+          // The address that is chosen may be that of a client around this one.
+          : address.rebase(request, base, fiber.getRef(Endpoints.Current))
+        return attempts.execute(settings.propagation.deadline ? withDeadlineHeaders(addressed, fiber) : addressed)
       })
       const methods = new Set(settings.idempotency.methods)
       return {
@@ -306,20 +307,15 @@ const matched = (
   return segments && matching.find(([template]) => operations.fits(template, method, segments))?.[1]
 }
 
-const withDeadlineHeaders = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
-  HttpClient.makeWith<E, R, E, R>(
-    Effect.flatMap((request) =>
-      Effect.withFiber((fiber) => {
-        const left = Deadline.remainingMillisUnsafe(fiber)
-        return client.postprocess(Effect.succeed(
-          left === Infinity
-            ? request
-            : HttpClientRequest.updateHeaders(
-              request,
-              Headers.merge(Headers.fromInput(DeadlineHeader.write(Duration.millis(left))))
-            )
-        ))
-      })
-    ),
-    client.preprocess
-  )
+const withDeadlineHeaders = (
+  request: HttpClientRequest.HttpClientRequest,
+  fiber: Fiber.Fiber<unknown, unknown>
+): HttpClientRequest.HttpClientRequest => {
+  const left = Deadline.remainingMillisUnsafe(fiber)
+  return left === Infinity
+    ? request
+    : HttpClientRequest.updateHeaders(
+      request,
+      Headers.merge(Headers.fromInput(DeadlineHeader.write(Duration.millis(left))))
+    )
+}

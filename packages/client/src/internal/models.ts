@@ -191,8 +191,10 @@ export interface PipelineOptions extends Omit<Pipeline.Description, "name" | "de
 /**
  * Limits of time. `Duration.infinity` switches one off.
  *
- * - `total`: for a call with all its attempts and waits, to the end of its response's body; default 30 seconds. Give operations
- *   whose responses last, such as feeds and large files, one of their own.
+ * - `total`: for a call with all its attempts and waits, until its response is read; default 30 seconds. A response that is read as a
+ *   stream has its headers by then, and lasts as long as `idle` permits: limit the whole of it by `StreamTimeout` of `deadline`. The
+ *   server is told of `total` with the request, before anybody knows how the response is read: give operations that last another
+ *   one if it goes by that.
  * - `attempt`: for an attempt, until its response's headers and what `body` reads have arrived; default 10 seconds.
  * - `connect`: until there is a connection; default 10 seconds. Transports that do not say how far a request came, such as
  *   `fetch`, cannot be limited so.

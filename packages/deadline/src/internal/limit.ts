@@ -15,7 +15,7 @@ export const interruptAfter = <A, E, R, A2, E2, R2>(
   self: Effect.Effect<A, E, R>,
   millis: number,
   orElse: () => Effect.Effect<A2, E2, R2>,
-  remaining: () => number = none,
+  remaining: (look: () => void) => number = none,
   leave = false
 ): Effect.Effect<A | A2, E | E2, R | R2> => {
   if (millis === Infinity) return self
@@ -27,7 +27,7 @@ export const interruptAfter = <A, E, R, A2, E2, R2>(
     if (exit !== undefined) return resume(exit)
     let timedOut = false
     const elapsed = () => {
-      const millis = remaining()
+      const millis = remaining(elapsed)
       if (millis === Infinity) return
       if (millis > 0) {
         wait = Timer.startUnsafe(context, millis, elapsed)

@@ -1,7 +1,9 @@
 import type * as ApiError from "@effect-resilience/errors/ApiError"
 import type * as Transport from "@effect-resilience/errors/Transport"
 import * as Time from "@effect-resilience/kernel/Time"
+import * as Timer from "@effect-resilience/kernel/Timer"
 import type * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import type { SendProgress } from "../SendProgress.ts"
 
@@ -32,6 +34,10 @@ const millisOf = (limit: Duration.Input | undefined): number =>
 
 type Name = keyof Limits
 
+class Aborted extends Error {
+  override readonly message = "the request was given up"
+}
+
 /**
  * Which limit an attempt reaches next. One timer serves all of them: it asks when it has passed, so that a piece of a body
  * costs no more than a look at the clock.
@@ -46,6 +52,9 @@ export class AttemptLimits {
   private next: Name = "attempt"
   /** When the last piece of the response came; its headers are the first. */
   private since: number | undefined = undefined
+  /** Whether a limit has passed, and aborted the request. */
+  aborted = false
+  private wait: Timer.Wait | undefined = undefined
 
   constructor(limits: Limits, progress: SendProgress, clock: Clock.Clock) {
     this.limits = limits
@@ -78,6 +87,28 @@ export class AttemptLimits {
     this.until = until
     if (until === Infinity) return Infinity
     return until === waited ? 0 : until - Time.monotonicMillis(this.clock)
+  }
+
+  /** Aborts the request where a limit passes. That takes a transport that can be aborted, but no fiber. */
+  start(context: Context.Context<never>): void {
+    const look = () => {
+      this.wait = undefined
+      const millis = this.remaining()
+      if (millis > 0) return wait(millis)
+      this.aborted = true
+      this.abort()
+    }
+    const wait = (millis: number) => {
+      if (millis !== Infinity) this.wait = Timer.startUnsafe(context, millis, look)
+    }
+    wait(this.remaining())
+  }
+
+  abort(): void {
+    this.progress.abort(new Aborted())
+  }
+  stop(): void {
+    this.wait?.cancel()
   }
 
   /** What the limit was that has passed, for the error. */

@@ -1,310 +1,242 @@
+import * as Deadline from "@effect-resilience/deadline/Deadline"
 import * as ApiError from "@effect-resilience/errors/ApiError"
-import { concat } from "@effect-resilience/kernel/Bytes"
-import * as Time from "@effect-resilience/kernel/Time"
 import * as Timer from "@effect-resilience/kernel/Timer"
-import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import type * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import type * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { broken } from "./completeness.ts"
-import {
-  alreadyRead,
-  ContinuedResponse,
-  type MapError,
-  type MappedResponse,
-  type Pieces,
-  WholeResponse
-} from "./mappedResponse.ts"
+import { type BodyError, type Held, HeldBody, type Reader } from "./heldBody.ts"
+import { alreadyRead, ContinuedResponse, type Pieces, type WholeResponse } from "./mappedResponse.ts"
 
 type Response = HttpClientResponse.HttpClientResponse
-type BodyError = HttpClientError.HttpClientError
 type AnyFiber = Fiber.Fiber<unknown, unknown>
-
-/** In bytes: how much of a body is read before it is asked for. A shorter one that is not asked for holds nothing. */
-const ahead = 65_536
+type Result = Effect.Effect<Response, BodyError>
 
 /** In milliseconds: how long a call waits for a caller that has the response to ask for its body. */
 const patience = 100
 
-/** What an attempt knows of its response. */
-export interface Held {
-  readonly response: MappedResponse
-  readonly mapError: MapError
-  readonly idleMillis: number
-  readonly silent: () => BodyError
+/** In bytes: a body that has as many does not end within the turn in which its headers came. */
+const large = 16_384
+
+/**
+ * What a call has of its response. `Lifetime.to` is the only way from one to another.
+ *
+ * - `Waiting`: no body. Headers are awaited, those of a repetition among them; or the response had no body to wait for.
+ * - `Reading`: an attempt reads its body.
+ * - `Done`: no attempt may read any more, since the body has ended or parts of it were delivered. The policies hear of that.
+ * - `Left`: the call is over; its body is left to a caller who may read it yet.
+ * - `Ended`: the call is over, and so is the body that it left.
+ */
+type State =
+  | { readonly _tag: "Waiting" }
+  | { readonly _tag: "Reading"; readonly body: HeldBody }
+  | { readonly _tag: "Done"; readonly result: Result }
+  | { readonly _tag: "Left"; readonly body: HeldBody; readonly result: Result }
+  | { readonly _tag: "Ended"; readonly exit: Exit.Exit<unknown, unknown> }
+
+/** What a call is to its caller. */
+export interface Caller {
+  /** The fiber of the call. */
+  readonly call: () => AnyFiber
+  readonly handOver: (response: Response) => void
+  readonly onEnd: () => void
+  /** The deadline that is the caller's own. */
+  readonly deadline: Deadline.Deadline
 }
 
 /**
  * One call whose attempts end with the bodies of their responses.
  *
- * An attempt reads its body itself, and the caller, who has the response since its headers came, takes what was read. So a body
- * that breaks is a failure of the attempt like any other, which a retry repeats as long as nothing was taken.
+ * An attempt holds its body until that has ended, and the caller, who has the response since its headers came, takes what was read.
+ * So a body that breaks is a failure of the attempt like any other, which a retry repeats as long as nothing was taken.
  */
-export class Lifetime {
-  private readonly call: () => AnyFiber
-  private handOver: ((response: Response) => void) | undefined
-  private readonly onEnd: () => void
-  /** How the call ended, or the body of a response that outlived it. */
-  private exit: Exit.Exit<unknown, unknown> | undefined = undefined
-  /** The attempt whose body is read now, or was read last. */
-  private held: Held | undefined = undefined
-  private pump: AnyFiber | undefined = undefined
-  private clock: Clock.Clock | undefined = undefined
-  /** Since when a piece is waited for, or there is enough. */
-  private since = 0
-  private chunks: Array<Uint8Array> = []
-  private size = 0
-  private more: (() => void) | undefined = undefined
-  private reading: "nothing" | "whole" | "stream" = "nothing"
+export class Lifetime implements Reader {
+  /** How the caller reads, whichever attempt has the body. */
+  wants: Reader["wants"] = "nothing"
+  private readonly caller: Caller
+  private state: State = waiting
+  private isHandedOver = false
+  /** The body whose headers the caller has, or would get. */
+  private latest: HeldBody | undefined = undefined
   private readers = 0
-  private delivered = 0
-  /** Why no attempt may read any more: the body is complete, or parts of another one were delivered. */
-  private last: Effect.Effect<Response, BodyError> | undefined = undefined
-  private stopped = false
-  /** Whether the call is over, and its response left to a caller who may read it yet. */
-  private detached = false
-  private discarded: (() => BodyError) | undefined = undefined
-  private whole: WholeResponse | undefined = undefined
-  private waiting: Array<() => void> = []
+  private resumeDeadline: (() => void) | undefined = undefined
+  private waiters: Array<() => void> = []
 
-  constructor(call: () => AnyFiber, handOver: (response: Response) => void, onEnd: () => void) {
-    this.call = call
-    this.handOver = handOver
-    this.onEnd = onEnd
-  }
-
-  private get isUnread(): boolean {
-    return this.reading === "nothing"
-  }
-
-  /** The caller is interrupted. It reads no response that it does not read by now. */
-  abandon(): void {
-    if (this.isUnread && this.exit === undefined) this.toInterrupt().interruptUnsafe()
+  constructor(caller: Caller) {
+    this.caller = caller
   }
 
   /** Waits while another attempt of the call reads its body. A hedge has several at once. */
   turn(): Effect.Effect<void> {
-    return Effect.suspend(() =>
-      this.pump === undefined || this.detached ? Effect.void : Effect.andThen(this.news, this.turn())
-    )
+    return Effect.suspend(() => this.state._tag === "Reading" ? Effect.andThen(this.news, this.turn()) : Effect.void)
   }
 
   /** Reads the body of an attempt to its end. */
-  hold(held: Held): Effect.Effect<Response, BodyError> {
+  hold(held: Held): Result {
     return Effect.suspend(() => {
-      if (this.pump === undefined && this.last === undefined && this.held === undefined) return this.read(held)
+      const { state } = this
       const discard = Effect.ignore(Effect.scoped(Stream.toPull(held.response.stream)))
-      return Effect.flatMap(
-        Effect.onInterrupt(this.turn(), () => discard),
-        () => {
-          if (this.last !== undefined) return Effect.andThen(discard, this.last)
+      switch (state._tag) {
+        case "Reading":
+          return Effect.andThen(Effect.onInterrupt(this.turn(), () => discard), this.hold(held))
+        case "Waiting":
           return this.isOther(held)
             ? Effect.andThen(discard, Effect.fail(held.mapError(broken(held.response, "before its first byte"))))
             : this.read(held)
-        }
-      )
+        case "Ended":
+          return Effect.andThen(discard, Effect.interrupt)
+        default:
+          return Effect.andThen(discard, state.result)
+      }
     })
+  }
+
+  /** The call is over. */
+  end(exit: Exit.Exit<unknown, unknown>): void {
+    if (this.state._tag !== "Left") this.to({ _tag: "Ended", exit })
+  }
+
+  /** The caller is interrupted. It reads no response that it does not read by now. */
+  abandon(): void {
+    if (this.wants === "nothing") this.giveUp()
+  }
+
+  arrived(body: HeldBody): void {
+    if (body.received >= large) this.handOver(body)
+  }
+
+  wake(): void {
+    const { waiters } = this
+    if (waiters.length === 0) return
+    this.waiters = []
+    for (const resume of waiters) resume()
+  }
+
+  /** Every transition. What has ended stays so. */
+  private to(next: State): void {
+    if (this.state._tag === "Ended") return
+    this.state = next
+    if (next._tag === "Reading") {
+      this.latest = next.body
+      if (this.wants === "stream") this.suspendDeadline(next.body)
+    } else if (next._tag === "Ended") {
+      this.caller.onEnd()
+      this.wake()
+    }
   }
 
   /** Whether the caller has the headers of a response that this one is no repetition of. Who reads bytes goes by its version. */
   private isOther({ response }: Held): boolean {
-    const { held } = this
-    if (this.handOver !== undefined || held === undefined) return false
-    const compared = this.reading === "whole" ? ofContent : [...ofContent, ...ofVersion]
-    return held.response.status !== response.status ||
-      compared.some((name) => held.response.headers[name] !== response.headers[name])
+    const shown = this.latest?.held.response
+    if (!this.isHandedOver || shown === undefined) return false
+    const compared = this.wants === "whole" ? ofContent : [...ofContent, ...ofVersion]
+    return shown.status !== response.status || compared.some((name) => shown.headers[name] !== response.headers[name])
   }
 
-  private read(held: Held): Effect.Effect<Response, BodyError> {
+  private read(held: Held): Result {
     return Effect.callback<Response, BodyError>((resume) => {
       const context = Fiber.getCurrent()?.context ?? Context.empty()
-      this.begin(held, context)
-      const pump = Effect.runForkWith(context)(
-        Stream.runForEachArray(held.response.stream, (pieces) => this.add(pieces) ?? Effect.void)
-      )
-      const exit = pump.pollUnsafe()
-      if (exit !== undefined) return resume(this.over(held, exit))
-      this.pump = pump
-      let silent = false
-      const wait = (): Timer.Wait | undefined => {
-        if (held.idleMillis === Infinity) return undefined
-        const { since } = this
-        return Timer.startUnsafe(context, since + held.idleMillis - this.now(), () => {
-          // A caller that takes its time is not a silent server.
-          if (this.isFull && this.reading === "stream") this.since = this.now()
-          if (this.since !== since) {
-            timer = wait()
-            return
-          }
-          silent = true
-          pump.interruptUnsafe()
-        })
-      }
-      let timer = wait()
-      const unread = Timer.startUnsafe(context, patience, () => {
-        if (this.isUnread && this.handOver === undefined) resume(this.detach(held))
-      })
-      pump.addObserver((exit) => {
-        timer?.cancel()
+      const body = new HeldBody(held, context, this)
+      this.to({ _tag: "Reading", body })
+      const exit = body.start((exit) => {
         unread.cancel()
-        const wentSilent = silent && Exit.isFailure(exit) && !Cause.hasDies(exit.cause)
-        const settled = () => wentSilent ? this.silence(held) : exit
-        if (this.detached) this.settle(settled())
-        else resume(Effect.suspend(() => this.over(held, settled())))
+        if (this.state._tag === "Left") this.to({ _tag: "Ended", exit: ofBody(body, exit) })
+        else resume(Effect.suspend(() => this.over(body, exit)))
       })
-      if (this.handOver !== undefined) this.handOverLater(held, pump, context)
-      return Effect.andThen(Fiber.interrupt(pump), Effect.sync(() => this.over(held, Exit.interrupt())))
+      if (exit !== undefined) return resume(this.over(body, exit))
+      const unread = Timer.startUnsafe(context, patience, () => {
+        if (this.wants === "nothing" && this.isHandedOver) resume(this.leaveToCaller(body))
+      })
+      // A small body mostly comes with its headers. After a turn of the event loop its call is over, and nothing is left to wait for.
+      if (!this.isHandedOver) {
+        Effect.runForkWith(context)(Effect.andThen(Effect.yieldNow, Effect.sync(() => this.handOver(body))))
+      }
+      return Effect.andThen(body.interrupt, Effect.sync(() => this.over(body, Exit.interrupt())))
     })
   }
 
-  // A small body mostly comes with its headers. After a turn of the event loop its call is over, and nothing is left to wait for.
-  private handOverLater(held: Held, pump: AnyFiber, context: Context.Context<never>): void {
-    const handingOver = Effect.sync(() => {
-      const { handOver } = this
-      if (this.pump !== pump || handOver === undefined) return
-      // The caller may run to its end in here.
-      this.handOver = undefined
-      handOver(this.responseOf(held))
-    })
-    Effect.runForkWith(context)(Effect.andThen(Effect.yieldNow, handingOver))
+  /** Gives the caller a response whose body is being read. */
+  private handOver(body: HeldBody): void {
+    const { state } = this
+    if (this.isHandedOver || state._tag !== "Reading" || state.body !== body) return
+    // The caller may run to its end in here.
+    this.isHandedOver = true
+    const { mapError, response } = body.held
+    this.caller.handOver(
+      new ContinuedResponse(response, Stream.suspend(() => this.stream), this.complete(), mapError, nothing)
+    )
   }
 
   /**
    * Leaves the response to a caller who does not read it now: the policies must not wait for what may never be read. Nothing is
    * repeated from here on.
    */
-  private detach(held: Held): Effect.Effect<Response> {
-    held.response.received = this.size
-    this.detached = true
+  private leaveToCaller(body: HeldBody): Result {
+    const { response } = body.held
+    response.received = body.received
+    const result = Effect.succeed(response)
+    this.to({ _tag: "Left", body, result })
+    return result
+  }
+
+  /** The body of an attempt has ended. */
+  private over(body: HeldBody, exit: Exit.Exit<void, BodyError>): Result {
+    const { state } = this
+    if (state._tag !== "Reading" || state.body !== body) {
+      return state._tag === "Done" || state._tag === "Left" ? state.result : Effect.interrupt
+    }
+    const judged = ofBody(body, exit)
+    if (Exit.isFailure(judged)) {
+      const failure = Exit.failCause(judged.cause)
+      if (body.delivered > 0) this.to({ _tag: "Done", result: failure })
+      else {
+        body.drop()
+        // What is repeated has to come in time, like the first attempt.
+        if (!Exit.hasInterrupts(exit)) this.resumeDeadline?.()
+        this.to(waiting)
+      }
+      // Another attempt of a hedge may go on, or finds that there is nothing more to read.
+      this.wake()
+      return failure
+    }
+    const { response } = body.held
+    response.received = body.received
     // The other attempts of a hedge are not woken: one of them would end before this one, which would be interrupted.
-    const response = Effect.succeed(held.response)
-    this.last = response
-    return response
-  }
-
-  /** The body of a response that outlived its call has ended. */
-  private settle(exit: Exit.Exit<void, BodyError>): void {
-    this.pump = undefined
-    this.finish(
-      Exit.isSuccess(exit) || this.stopped ? Exit.void : Exit.failCause(this.causeOf(exit.cause))
-    )
-  }
-
-  /** The call is over. */
-  end(exit: Exit.Exit<unknown, unknown>): void {
-    if (!this.detached) this.finish(exit)
-  }
-
-  private finish(exit: Exit.Exit<unknown, unknown>): void {
-    this.exit = exit
-    this.onEnd()
-    this.wake()
-  }
-
-  /** Takes pieces from the attempt; waits while there are enough. */
-  add(pieces: Pieces): Effect.Effect<void> | undefined {
-    for (const piece of pieces) {
-      this.chunks.push(piece)
-      this.size += piece.length
-    }
-    this.since = this.now()
-    if (this.reading === "stream") this.wake()
-    return this.isFull ? Effect.callback((resume) => void (this.more = () => resume(Effect.void))) : undefined
-  }
-
-  private get isFull(): boolean {
-    return this.size >= ahead && this.reading !== "whole"
-  }
-
-  private begin(held: Held, context: Context.Context<never>): void {
-    this.held = held
-    this.clock = Context.get(context, Clock.Clock)
-    this.since = this.now()
-    this.drop()
-  }
-
-  private drop(): void {
-    this.chunks = []
-    this.size = 0
-    this.more = undefined
-  }
-
-  private now(): number {
-    return Time.monotonicMillis(this.clock as Clock.Clock)
-  }
-
-  private silence({ silent }: Held): Exit.Exit<void, BodyError> {
-    if (!this.isUnread) return Exit.fail(silent())
-    this.discarded = silent
-    this.drop()
-    return Exit.void
-  }
-
-  private over(held: Held, exit: Exit.Exit<void, BodyError>): Effect.Effect<Response, BodyError> {
-    if (this.held !== held || this.last !== undefined) return this.last ?? Effect.interrupt
-    this.pump = undefined
-    if (Exit.isSuccess(exit) || this.stopped) {
-      held.response.received = this.delivered + this.size
-      return this.last = Effect.succeed(
-        this.handOver === undefined ? held.response : this.joined(held)
-      )
-    }
-    const failure = this.failureOf(exit.cause)
-    // Another attempt of a hedge may go on where this one has delivered nothing.
-    this.wake()
-    return failure
-  }
-
-  private failureOf(cause: Cause.Cause<BodyError>): Effect.Effect<never, BodyError> {
-    const failure = Effect.failCause(this.causeOf(cause))
-    if (this.delivered === 0) this.drop()
-    else this.last = failure
-    return failure
-  }
-
-  private causeOf(cause: Cause.Cause<BodyError>): Cause.Cause<BodyError> {
-    const bytes = this.delivered + this.size
-    return this.delivered === 0 ? cause : Cause.map(cause, (error) => partsDelivered(error, bytes))
-  }
-
-  private responseOf({ mapError, response }: Held): Response {
-    return new ContinuedResponse(response, Stream.suspend(() => this.stream), this.complete(), mapError, nothing)
+    const result = Effect.succeed(this.isHandedOver ? response : body.whole)
+    this.to({ _tag: "Done", result })
+    return result
   }
 
   /** Why the body cannot be read, or not in another way. */
   private get unreadable(): BodyError | undefined {
-    if (this.discarded !== undefined) return this.discarded()
-    const { mapError, response } = this.held as Held
-    return this.reading === "stream" ? mapError(alreadyRead(response)) : undefined
+    const { discarded, held: { mapError, response } } = this.latest as HeldBody
+    return discarded?.() ?? (this.wants === "stream" ? mapError(alreadyRead(response)) : undefined)
   }
 
   private get stream(): Stream.Stream<Uint8Array, BodyError> {
     const { unreadable } = this
     if (unreadable !== undefined) return Stream.fail(unreadable)
-    if (this.reading === "whole" || this.exit !== undefined) {
+    if (this.wants === "whole" || this.state._tag === "Ended") {
       return Stream.flatMap(Stream.fromEffect(this.complete()), (whole) => whole.stream)
     }
-    this.reading = "stream"
+    this.wants = "stream"
+    if (this.state._tag === "Reading") this.suspendDeadline(this.state.body)
     const next: Pull.Pull<Pieces, BodyError> = Effect.suspend(() => {
-      const { chunks, exit } = this
-      if (Arr.isArrayNonEmpty(chunks)) {
-        this.delivered += this.size
-        this.chunks = []
-        this.size = 0
-        this.goOn()
-        return Effect.succeed(chunks)
+      const body = this.latest as HeldBody
+      const pieces = body.take()
+      if (pieces !== undefined) return Effect.succeed(pieces)
+      if (this.state._tag === "Ended") {
+        const { exit } = this.state
+        return Exit.isSuccess(exit) ? Cause.done() : this.failWith(exit.cause)
       }
-      if (exit === undefined) return Effect.andThen(this.news, next)
-      return Exit.isSuccess(exit) ? Cause.done() : this.failWith(exit.cause)
+      return body.isWithReader ? body.next(next) : Effect.andThen(this.news, next)
     })
     return Stream.fromChannel(
       Channel.fromTransform((_, scope) =>
@@ -316,12 +248,13 @@ export class Lifetime {
   /** The whole body, as often as it is asked for. */
   private complete(): Effect.Effect<WholeResponse, BodyError> {
     return Effect.suspend(() => {
-      const { exit, unreadable } = this
+      const { state, unreadable } = this
       if (unreadable !== undefined) return Effect.fail(unreadable)
-      this.reading = "whole"
-      this.goOn()
-      if (exit !== undefined) {
-        return Exit.isSuccess(exit) ? Effect.succeed(this.joined(this.held as Held)) : this.failWith(exit.cause)
+      const body = this.latest as HeldBody
+      this.wants = "whole"
+      body.goOn()
+      if (state._tag === "Ended") {
+        return Exit.isSuccess(state.exit) ? Effect.succeed(body.whole) : this.failWith(state.exit.cause)
       }
       this.readers++
       const ended = Effect.onExitPrimitive(this.ended(), (exit) => {
@@ -332,68 +265,68 @@ export class Lifetime {
     })
   }
 
-  private joined({ mapError, response }: Held): WholeResponse {
-    return this.whole ??= new WholeResponse(response, concat(this.chunks, this.size), mapError)
-  }
-
   /** Whatever the call failed with. A call that was interrupted does not interrupt who reads its response later. */
   private failWith(cause: Cause.Cause<unknown>): Effect.Effect<never, BodyError> {
-    const { mapError, response } = this.held as Held
+    const { mapError, response } = (this.latest as HeldBody).held
     return Cause.hasInterruptsOnly(cause)
       ? Effect.fail(mapError(broken(response, "since the call was interrupted")))
       : Effect.failCause(cause as Cause.Cause<BodyError>)
   }
 
-  private goOn(): void {
-    const { more } = this
-    if (more === undefined || this.isFull) return
-    this.more = undefined
-    this.since = this.now()
-    more()
-  }
-
-  /** The caller needs no more, or is interrupted. */
+  /** The reader needs no more, or is interrupted. */
   private leave(interrupted: boolean): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.exit === undefined && (this.last === undefined || this.detached)) {
-        this.stopped = this.pump !== undefined && !interrupted
-        this.toInterrupt().interruptUnsafe()
-      }
+      const { state } = this
+      if (!interrupted && (state._tag === "Reading" || state._tag === "Left")) {
+        state.body.isStopped = true
+        state.body.interruptUnsafe()
+      } else this.giveUp()
       return this.ended()
     })
   }
 
-  private toInterrupt(): AnyFiber {
-    return (this.stopped || this.detached ? this.pump : undefined) ?? this.call()
+  /** Ends what still runs for a caller that is interrupted. */
+  private giveUp(): void {
+    const { state } = this
+    if (state._tag === "Left") state.body.interruptUnsafe()
+    else if (state._tag !== "Done" && state._tag !== "Ended") this.caller.call().interruptUnsafe()
+  }
+
+  /** How long a stream lasts is no matter of the call's deadline, only of the limit between two pieces. The caller's own goes on. */
+  private suspendDeadline({ context }: HeldBody): void {
+    const deadline = Context.get(context, Deadline.Current)
+    if (deadline !== this.caller.deadline) this.resumeDeadline = Deadline.suspendUnsafe(deadline)
   }
 
   private ended(): Effect.Effect<void> {
-    return Effect.suspend(() => this.exit === undefined ? Effect.andThen(this.news, this.ended()) : Effect.void)
+    return Effect.suspend(() => this.state._tag === "Ended" ? Effect.void : Effect.andThen(this.news, this.ended()))
   }
 
   private get news(): Effect.Effect<void> {
     return Effect.callback((resume) => {
       const waiter = () => resume(Effect.void)
-      this.waiting.push(waiter)
+      this.waiters.push(waiter)
       return Effect.sync(() => {
-        this.waiting = this.waiting.filter((one) => one !== waiter)
+        this.waiters = this.waiters.filter((one) => one !== waiter)
       })
     })
   }
-
-  private wake(): void {
-    const { waiting } = this
-    if (waiting.length === 0) return
-    this.waiting = []
-    for (const resume of waiting) resume()
-  }
 }
+
+const waiting: State = { _tag: "Waiting" }
 
 const ofContent = ["content-type", "content-encoding", "content-range"]
 
 const ofVersion = ["etag", "last-modified", "content-length"]
 
 const nothing = { beginning: [], release: Effect.void }
+
+/** How a body ended, for its policies and its reader. */
+const ofBody = (body: HeldBody, exit: Exit.Exit<void, BodyError>): Exit.Exit<void, BodyError> => {
+  if (Exit.isSuccess(exit) || body.isStopped) return Exit.void
+  const { delivered, received } = body
+  return delivered === 0 ? exit : Exit.failCause(Cause.map(exit.cause, (error) => partsDelivered(error, received)))
+}
 
 // The bodies of mapped responses fail with an `ApiError`, though responses have no type for that.
 const partsDelivered = (error: BodyError, bytes: number): BodyError => {

@@ -1,6 +1,7 @@
 import * as Timeout from "@effect-resilience/deadline/Timeout"
 import { concat } from "@effect-resilience/kernel/Bytes"
 import type * as Arr from "effect/Array"
+import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
@@ -272,7 +273,7 @@ const begin = /* @__PURE__ */ Effect.fnUntraced(function*(
   mapError: MapError,
   arrived: (() => void) | undefined
 ) {
-  const pull = complete(response, yield* Scope.provide(Stream.toPull(response.stream), scope), identity)
+  const pull = complete(response, yield* Channel.toPullScoped(response.stream.channel, scope), identity)
   const chunks: Array<Uint8Array> = []
   let size = 0
   while (size <= maxBytes) {

@@ -58,6 +58,7 @@ export const make = (routes: Routes.Routes, options: PoolWatch.Options): HttpCli
     Effect.callback<HttpClientResponse.HttpClientResponse, Failure>((resume) => {
       const exchange = new Exchange(request, url, signal, resume, { routes, watch, http2: options.http2 })
       fiber.getRef(SendProgress.Current)?.follow(exchange)
+      if (exchange.isOver) return
       // The scope may be closed already.
       if (signal.aborted) return exchange.abort()
       singleTraceHeaders()
@@ -134,6 +135,9 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
     controller?.abort(reason)
   }
 
+  get isOver(): boolean {
+    return this.over
+  }
   get origin(): string {
     return this.url.origin
   }
