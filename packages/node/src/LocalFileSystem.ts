@@ -11,7 +11,8 @@
  *
  * `stat`, opening for reading, `stat` of an open file, reads and files of up to 64 KiB, and closing happen in the calling
  * thread. The file system below does everything else: larger reads, writes, directories, anything but regular files, and every
- * operation that fails, so that errors are the same.
+ * operation that fails, so that errors are the same. With `noFollow`, a file for reading is opened without waiting: Node's file
+ * system would wait for a writer where the path is a pipe.
  *
  * A slow disk does not block the process for long. When one operation, or about ten together, took 20 ms, all operations go
  * through threads for a second. Then they are tried in the calling thread again.
@@ -71,6 +72,17 @@ export const make: Effect.Effect<FileSystem.FileSystem, never, FileSystem.FileSy
     return stats.isFile() && stats.size <= smallBytes ? fs.readFileSync(path) : undefined
   }
 
+  // Not even a pipe that takes the place of a file makes it wait.
+  const openNoFollow = (path: string) => {
+    const flags = fs.constants.O_RDONLY | fs.constants.O_NONBLOCK | fs.constants.O_NOFOLLOW
+    const usually = () => byThread<number>("open", (done) => fs.open(path, flags, done))
+    const open = Effect.map(
+      disk.atOnce(() => fs.openSync(path, flags), usually),
+      (descriptor) => new LocalFile(disk, descriptor)
+    )
+    return Effect.catch(Effect.acquireRelease(open, ({ close }) => close), () => base.open(path, { noFollow: true }))
+  }
+
   return FileSystem.make({
     ...base,
     readFile: (path) =>
@@ -80,7 +92,8 @@ export const make: Effect.Effect<FileSystem.FileSystem, never, FileSystem.FileSy
       ),
     stat: (path) => disk.atOnce(() => infoOf(fs.statSync(path, { bigint: true })), () => base.stat(path)),
     open: (path, options) => {
-      if (options?.noFollow === true || (options?.flag ?? "r") !== "r") return base.open(path, options)
+      if ((options?.flag ?? "r") !== "r") return base.open(path, options)
+      if (options?.noFollow === true) return hasNoFollow ? openNoFollow(path) : base.open(path, options)
       return Effect.uninterruptibleMask((restore) =>
         Effect.flatMap(disk.atOnce(() => open(path), () => Effect.undefined), (file) =>
           file === undefined
@@ -100,6 +113,9 @@ export const make: Effect.Effect<FileSystem.FileSystem, never, FileSystem.FileSy
 export const layer: Layer.Layer<FileSystem.FileSystem> = /* @__PURE__ */ Layer.effect(FileSystem.FileSystem, make).pipe(
   Layer.provide(NodeFileSystem.layer)
 )
+
+// Windows has none.
+const hasNoFollow = "O_NOFOLLOW" in fs.constants
 
 // Shorter ones may only have lost their processor meanwhile.
 const slowMillis = 20

@@ -195,3 +195,29 @@ describe("LocalFileSystem", () => {
 
   it("is a layer of its own", () => assert.isTrue(Layer.isLayer(LocalFileSystem.layer)))
 })
+
+describe("LocalFileSystem, without following links", () => {
+  it.effect("opens a file, fails for a link as Node's does, and does not wait for the writer of a pipe", () =>
+    Effect.gen(function*() {
+      const { directory, local, usual } = yield* both
+      const file = `${directory}/a.csv`
+      yield* usual.writeFileString(file, "a;b\n")
+      yield* usual.symlink(file, `${directory}/link`)
+      execFileSync("mkfifo", [`${directory}/pipe`])
+      const open = (path: string) => local.open(path, { noFollow: true })
+      const opened = yield* open(file)
+      yield* usual.remove(file)
+      yield* usual.writeFileString(file, "another\n")
+      assert.strictEqual(Number((yield* opened.stat).size), 4)
+      const bytes = new Uint8Array(4)
+      yield* opened.read(bytes, { position: 0n })
+      assert.strictEqual(Buffer.from(bytes).toString(), "a;b\n")
+      assert.strictEqual((yield* (yield* open(`${directory}/pipe`)).stat).type, "FIFO")
+      for (const path of [`${directory}/link`, `${directory}/missing`]) {
+        assert.deepStrictEqual(
+          reasonOf(yield* Effect.flip(Effect.asVoid(open(path)))),
+          reasonOf(yield* Effect.flip(Effect.asVoid(usual.open(path, { noFollow: true }))))
+        )
+      }
+    }))
+})

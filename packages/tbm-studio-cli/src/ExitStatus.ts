@@ -151,6 +151,7 @@ const statusByTag: { readonly [tag: string]: number } = {
   InvalidManifest: noInput,
   InvalidInput: noInput,
   InvalidFiles: noInput,
+  UnreadableFolder: noInput,
   JournalError: cannotWrite,
   CannotWrite: cannotWrite,
   SessionStoreFailed: cannotWrite,

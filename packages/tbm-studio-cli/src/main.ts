@@ -26,7 +26,9 @@ import { login } from "./internal/commands/login.ts"
 import { resolve } from "./internal/commands/resolve.ts"
 import { status } from "./internal/commands/status.ts"
 import { upload } from "./internal/commands/upload.ts"
+import { watch } from "./internal/commands/watch.ts"
 import { worker } from "./internal/commands/worker.ts"
+import * as Completions from "./internal/completions.ts"
 import * as options from "./internal/options.ts"
 import * as Output from "./internal/output.ts"
 import * as StopSignal from "./internal/stopSignal.ts"
@@ -35,7 +37,20 @@ const manifest: { readonly version: string } = createRequire(import.meta.url)(".
 
 const tbmStudio = Command.make("tbm-studio").pipe(
   Command.withDescription("Upload cost tables to TBM Studio, safely over an unreliable network"),
-  Command.withSubcommands([login, upload, download, batch, status, resolve, audit, adopt, worker, explain, demo]),
+  Command.withSubcommands([
+    login,
+    upload,
+    download,
+    batch,
+    watch,
+    status,
+    resolve,
+    audit,
+    adopt,
+    worker,
+    explain,
+    demo
+  ]),
   Command.withGlobalFlags(options.all)
 )
 
@@ -101,6 +116,7 @@ const program = Effect.gen(function*() {
       LocalFileSystem.layer,
       HashingThreads.layer(),
       presenter,
+      Completions.layer,
       Logger.layer([Logger.withConsoleError(Logger.formatSimple)])
     )
   )

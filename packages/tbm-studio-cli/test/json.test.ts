@@ -3,6 +3,7 @@ import outputSchema from "@effect-resilience/tbm-studio-cli/schema/output.json" 
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Ajv2020 } from "ajv/dist/2020.js"
 import { Effect } from "effect"
+import { mkdirSync } from "node:fs"
 import { asksForJson } from "../src/internal/options.ts"
 import * as command from "./command.ts"
 
@@ -25,6 +26,7 @@ const calls: ReadonlyArray<readonly [args: ReadonlyArray<string>, status: number
   [["--version", "--json"], 0, "text"],
   [["--completions", "zsh", "--json"], 0, "text"],
   [["login", "--json"], 0, "login"],
+  [["login", "--check", "--project", "P", "--table", "Missing", "--json"], 0, "login"],
   [["upload", "a.csv", ...address, "--json"], 0, "upload"],
   [["upload", "a.csv", ...address, "--dry-run", "--json"], 0, "upload"],
   [["upload", "none.csv", ...address, "--json"], 66, "upload"],
@@ -39,6 +41,8 @@ const calls: ReadonlyArray<readonly [args: ReadonlyArray<string>, status: number
   [["status", "m.csv", "--watch", "--json"], 1, "status"],
   [["resolve", "m.csv", "--unknown", "skip", "--json"], 0, "resolve"],
   [["resolve", "m.csv", "--json"], 64, "failed"],
+  [["watch", "in", "--rules", "rules.json", "--once", "--settle", "1ms", "--json"], 66, "watch"],
+  [["watch", "none", "--rules", "rules.json", "--once", "--json"], 66, "watch"],
   [["status", "none.csv", "--json"], 66, "failed"],
   [["status", "--json"], 64, "failed"],
   [["status", "--cluster", "--json"], 64, "failed"],
@@ -62,6 +66,18 @@ describe("--json", { timeout: 120_000 }, () => {
         const env = command.settingsFor((yield* Simulator.Simulator).url)
         const data = yield* command.folder
         command.write(data, "a.csv", "A,B\n1,2\n")
+        mkdirSync(`${data}/in`)
+        for (const name of ["a.csv", "b.csv", "c.csv"]) command.write(data, `in/${name}`, "A,B\n1,2\n")
+        command.write(
+          data,
+          "rules.json",
+          JSON.stringify({
+            watch: [
+              { files: "a.csv", project: "P", table: "W", period: "current" },
+              { files: "b.csv", project: "P", table: "W", period: "current", marker: ".done" }
+            ]
+          })
+        )
         command.write(
           data,
           "m.csv",

@@ -122,7 +122,13 @@ const parseAnew = (text: string): Result.Result<Period, InvalidPeriod> => {
 
 const make = Brand.nominal<Period>()
 
-const monthNames = [
+/**
+ * The names of the months, from January.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const months: ReadonlyArray<string> = [
   "January",
   "February",
   "March",
@@ -135,10 +141,10 @@ const monthNames = [
   "October",
   "November",
   "December"
-] as const
+]
 
 const namesBySpelling = new Map(
-  monthNames.flatMap((name) => [[name.toLowerCase(), name], [name.slice(0, 3).toLowerCase(), name]] as const)
+  months.flatMap((name) => [[name.toLowerCase(), name], [name.slice(0, 3).toLowerCase(), name]] as const)
 )
 
 // People write another order or separator, a number for the month, or two digits for the year.
@@ -158,13 +164,13 @@ const nearest = (text: string): Period | undefined => {
 const nearestCurrent = (text: string) => Hint.nearest(text, ["current"]) === undefined ? undefined : make("current")
 
 const monthOf = (text: string): string | undefined => {
-  if (/^\d+$/.test(text)) return monthNames[Number(text) - 1]
+  if (/^\d+$/.test(text)) return months[Number(text) - 1]
   const name = namesBySpelling.get(text.toLowerCase())
   if (name === undefined) {
     // Of three letters, another month may differ by one only.
     return text.length < 4
       ? undefined
-      : monthNames.find((name) => name.toLowerCase().startsWith(text.toLowerCase())) ?? Hint.nearest(text, monthNames)
+      : months.find((name) => name.toLowerCase().startsWith(text.toLowerCase())) ?? Hint.nearest(text, months)
   }
   return text.length === 3 ? name.slice(0, 3) : name
 }

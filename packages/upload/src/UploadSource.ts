@@ -30,7 +30,9 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import type * as PlatformError from "effect/PlatformError"
 import * as Pull from "effect/Pull"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as File from "./internal/file.ts"
 import * as Gunzip from "./internal/gunzip.ts"
@@ -103,6 +105,34 @@ export const file = (
     open: openFile(path, name)
   }
 }
+
+/**
+ * A file that is open already, in the pieces of `file`. All attempts read through the one descriptor, at positions of their own.
+ *
+ * **Details**
+ *
+ * What was looked at is what is sent, whatever another process puts under the file's path meanwhile. A file that is written into
+ * still fails with `SourceChanged`. The caller closes it, after the upload.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const openedFile = (name: string, file: FileSystem.File): UploadSource => ({
+  name,
+  replayable: true,
+  open: Effect.flatMap(
+    Effect.mapError(file.stat, (error) => unreadable(name, error)),
+    (info) => inspected(name, info, Effect.succeed(file))
+  )
+})
+
+/**
+ * The version of a file: device, inode, size and time of modification.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const versionOf: (info: FileSystem.File.Info) => string = File.versionOf
 
 /**
  * Bytes, or text as UTF-8, in memory.
@@ -370,22 +400,30 @@ const openFile = Effect.fnUntraced(
   function*(path: string, name: string): Effect.fn.Return<Opened, UploadError.UploadError, FileSystem.FileSystem> {
     const fs = yield* FileSystem.FileSystem
     const info = yield* Effect.mapError(fs.stat(path), (error) => unreadable(name, error))
-    if (info.type !== "File") {
-      return yield* fail(
-        name,
-        new UploadError.SourceUnreadable(
-          info.type === "Directory"
-            ? { problem: "directory", description: "it is a directory" }
-            : { problem: "notAFile", description: "it is not a regular file" }
-        )
-      )
-    }
-    const size = Number(info.size)
-    return {
-      size,
-      version: File.versionOf(info),
-      bytes: ({ length = size, offset } = beginning) =>
-        File.read({ fs, path, name, info, begin: offset, end: Math.min(size, offset + length) })
-    }
+    return yield* inspected(name, info, fs.open(path))
   }
 )
+
+const inspected = (
+  name: string,
+  info: FileSystem.File.Info,
+  open: Effect.Effect<FileSystem.File, PlatformError.PlatformError, Scope.Scope>
+): Effect.Effect<Opened, UploadError.UploadError> => {
+  if (info.type !== "File") {
+    return fail(
+      name,
+      new UploadError.SourceUnreadable(
+        info.type === "Directory"
+          ? { problem: "directory", description: "it is a directory" }
+          : { problem: "notAFile", description: "it is not a regular file" }
+      )
+    )
+  }
+  const size = Number(info.size)
+  return Effect.succeed({
+    size,
+    version: versionOf(info),
+    bytes: ({ length = size, offset } = beginning) =>
+      File.read({ open, name, info, begin: offset, end: Math.min(size, offset + length) })
+  })
+}

@@ -184,3 +184,33 @@ describe("UploadSource", () => {
       assert.strictEqual(error.message, "s cannot be read: gone.")
     }))
 })
+
+layer(NodeFileSystem.layer)("UploadSource.openedFile", (it) => {
+  it.effect("reads what was opened, whatever takes the path's place, and notices what is written into it", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* fs.makeTempFileScoped()
+      yield* fs.writeFileString(path, "first")
+      const file = yield* fs.open(path)
+      const source = UploadSource.openedFile("a.csv", file)
+      const { version } = yield* UploadSource.file(path).open
+      yield* fs.remove(path)
+      yield* fs.writeFileString(path, "second, which is longer")
+      assert.strictEqual((yield* source.open).version, version)
+      assert.strictEqual(version, UploadSource.versionOf(yield* file.stat))
+      assert.strictEqual(String(yield* read(source)), "first")
+      assert.strictEqual(String(yield* read(source, { offset: 1, length: 3 })), "irs")
+
+      const still = UploadSource.openedFile("b.csv", yield* fs.open(path))
+      const opened = yield* still.open
+      yield* fs.writeFileString(path, "third")
+      assert.strictEqual(problemOf(yield* Effect.flip(Stream.runDrain(opened.bytes()))), "SourceChanged")
+    }))
+
+  it.effect("is no file where a directory was opened", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const file = yield* fs.open(yield* fs.makeTempDirectoryScoped())
+      assert.strictEqual(problemOf(yield* Effect.flip(UploadSource.openedFile("a", file).open)), "directory")
+    }))
+})

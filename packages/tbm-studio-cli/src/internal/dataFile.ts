@@ -3,12 +3,9 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
+import { type Encoding, encodings } from "./encoding.ts"
 import * as Rules from "./rules.ts"
 import { InvalidOption } from "./runtime.ts"
-
-/** The encodings that files may have. */
-const encodings = ["utf-8", "windows-1252"] as const
-export type Encoding = typeof encodings[number]
 
 /** The flags of the commands that send files. */
 export const flags = {
@@ -41,8 +38,10 @@ export const source = (
   file: string,
   encoding: Encoding,
   name?: string
-): UploadSource.UploadSource<FileSystem.FileSystem> => {
-  const plain = UploadSource.file(file, { name })
+): UploadSource.UploadSource<FileSystem.FileSystem> => encoded(UploadSource.file(file, { name }), encoding)
+
+/** A source with this encoding, as it is sent. */
+export const encoded = <R>(plain: UploadSource.UploadSource<R>, encoding: Encoding): UploadSource.UploadSource<R> => {
   if (encoding === "utf-8") return plain
   return /\.gz$/i.test(plain.name)
     ? UploadSource.gzip(UploadSource.fromWindows1252(UploadSource.gunzip(plain)))

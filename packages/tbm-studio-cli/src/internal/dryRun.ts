@@ -27,7 +27,7 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Uploads.Job>,
     const verdict = verdicts[i]
     const place = TableAddress.key(item.address)
     const settle = (ended: Report.Ended<Report.FileUpload>) => {
-      items.push(Report.reportOf(ended, untried))
+      items.push(Report.reportOf(ended, Report.untried))
       exits.push(Report.exitOf(ended))
     }
     if (verdict?._tag === "Skip") settle({ ...verdict, _tag: "Skipped", item })
@@ -45,8 +45,6 @@ export const run = Effect.fnUntraced(function*(jobs: ReadonlyArray<Uploads.Job>,
   }
   return { items, totals: Report.totalsOf(items, 0, 0), exitStatus: ExitStatus.gravest(exits) }
 })
-
-const untried: Report.Track = { attempts: 0, recoveries: [], durationMillis: 0 }
 
 /** The plan as a table, with what it sends and what it asks about. */
 export const table = Effect.fnUntraced(function*({ items, totals }: Report.BatchReport) {

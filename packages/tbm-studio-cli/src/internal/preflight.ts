@@ -5,14 +5,15 @@ import type * as CsvReader from "@effect-resilience/upload/CsvReader"
 import * as FileFormat from "@effect-resilience/upload/FileFormat"
 import * as Preflight from "@effect-resilience/upload/Preflight"
 import type * as UploadError from "@effect-resilience/upload/UploadError"
+import type * as UploadSource from "@effect-resilience/upload/UploadSource"
 import * as Arr from "effect/Array"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import type * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { linesOf } from "./commandOutput.ts"
 import * as DataFile from "./dataFile.ts"
+import type { Encoding } from "./encoding.ts"
 import type * as LiveRegion from "./liveRegion.ts"
 import type * as RowHistory from "./rowHistory.ts"
 import * as Rules from "./rules.ts"
@@ -23,27 +24,45 @@ import * as units from "./units.ts"
 export class InvalidFiles extends Data.TaggedError("InvalidFiles")<{
   readonly problems: ReadonlyArray<string>
   readonly remedies: ReadonlySet<Remedy>
+  /** For files that arrive in a directory. */
+  readonly watched?: boolean | undefined
 }> {
   [Recovery.symbol](): Recovery.Recovery {
     return Recovery.correct
   }
   get lines(): ReadonlyArray<string> {
-    return [
-      ...this.problems,
-      "Nothing was sent. Correct the files, or send them as they are with --no-preflight.",
-      ...[...this.remedies].map((remedy) => remedies[remedy])
-    ]
+    const { next, remedies } = this.watched === true ? ofWatch : ofFlags
+    return [...this.problems, next, ...[...this.remedies].map((remedy) => remedies[remedy])]
   }
   override get message(): string {
-    return this.lines.join("\n")
+    const { lines, problems, watched } = this
+    return watched === true
+      ? `${problems.join("; ")}. ${lines.slice(problems.length).join(" ")}`
+      : lines.join("\n")
   }
 }
 
 type Remedy = NonNullable<CsvReader.Problem["kind"]>
 
-const remedies: { readonly [remedy in Remedy]: string } = {
-  "windows-1252": "To send files that are in Windows-1252 as UTF-8, add --encoding windows-1252.",
-  "noRows": "To empty a table's period on purpose, add --allow-empty."
+interface Remedies {
+  readonly next: string
+  readonly remedies: { readonly [remedy in Remedy]: string }
+}
+
+const ofFlags: Remedies = {
+  next: "Nothing was sent. Correct the files, or send them as they are with --no-preflight.",
+  remedies: {
+    "windows-1252": "To send files that are in Windows-1252 as UTF-8, add --encoding windows-1252.",
+    "noRows": "To empty a table's period on purpose, add --allow-empty."
+  }
+}
+
+const ofWatch: Remedies = {
+  next: "It was not sent. Correct it, and it is looked at again.",
+  remedies: {
+    "windows-1252": "To send such files as UTF-8, add \"encoding\": \"windows-1252\" to their rule, and start again.",
+    "noRows": "To empty a table's period on purpose, add \"allowEmpty\": true to its rule, and start again."
+  }
 }
 
 /** A file that will be sent. */
@@ -54,7 +73,7 @@ export interface Checked {
 }
 
 export interface Options {
-  readonly encoding?: DataFile.Encoding | undefined
+  readonly encoding?: Encoding | undefined
   readonly allowEmpty?: boolean | undefined
   readonly rules?: ReadonlyArray<Rules.Rule> | undefined
 }
@@ -75,13 +94,16 @@ export const check = Effect.fnUntraced(function*(
   const problems: Array<Found> = []
   const rows = new Map<string, number>()
   const problemsOf = (file: string) =>
-    Effect.match(read(file, byFile.get(file) ?? [], options), {
-      onFailure: found,
-      onSuccess: (count) => {
-        if (count !== undefined) rows.set(file, count)
-        return []
+    Effect.match(
+      read(DataFile.source(file, options.encoding ?? "utf-8", file), file, byFile.get(file) ?? [], options),
+      {
+        onFailure: found,
+        onSuccess: (count) => {
+          if (count !== undefined) rows.set(file, count)
+          return []
+        }
       }
-    })
+    )
   yield* Effect.gen(function*() {
     for (let done = 0; done < distinct.length; done += filesBetweenPauses) {
       yield* region.draw(({ columns }) => [clip(`Checking files: ${done} of ${distinct.length}`, columns - 1)])
@@ -101,7 +123,8 @@ export const check = Effect.fnUntraced(function*(
 export const compareRows = Effect.fnUntraced(function*(
   uploads: ReadonlyArray<Checked>,
   rows: ReadonlyMap<string, number>,
-  { before, rules }: {
+  { before, rules, watched }: {
+    readonly watched?: boolean | undefined
     readonly rules: ReadonlyArray<Rules.Rule>
     readonly before: (address: TableAddress.TableAddress) => RowHistory.Rows | undefined
   }
@@ -122,7 +145,7 @@ export const compareRows = Effect.fnUntraced(function*(
         `${last.rows}, and the rule allows ${Math.round(rowsChange * 100)}% more or fewer`
     }]
   })
-  if (problems.length > 0) return yield* invalid(problems)
+  if (problems.length > 0) return yield* invalid(problems, watched)
 })
 
 const filesAtOnce = 8
@@ -130,9 +153,17 @@ const filesBetweenPauses = 128
 
 /** Reads one file. One that cannot be read fails as its upload would. */
 export const checkOne = (upload: Checked, options: Options) =>
+  checkSource(DataFile.source(upload.file, options.encoding ?? "utf-8", upload.file), upload, options)
+
+/** Reads the source of one file. `watched`: whether it arrived in a directory. */
+export const checkSource = <R>(
+  source: UploadSource.UploadSource<R>,
+  upload: Checked,
+  options: Options & { readonly watched?: boolean | undefined }
+) =>
   Effect.mapError(
-    read(upload.file, [upload], options),
-    (error) => error._tag === "InvalidFile" ? invalid(found(error)) : error
+    read(source, upload.file, [upload], options),
+    (error) => error._tag === "InvalidFile" ? invalid(found(error), options.watched) : error
   )
 
 interface Found {
@@ -140,8 +171,9 @@ interface Found {
   readonly remedy?: Remedy | undefined
 }
 
-const invalid = (problems: ReadonlyArray<Found>) =>
+const invalid = (problems: ReadonlyArray<Found>, watched?: boolean) =>
   new InvalidFiles({
+    watched,
     problems: problems.map(({ line }) => line),
     remedies: new Set(problems.flatMap(({ remedy }) => remedy ?? []))
   })
@@ -153,12 +185,12 @@ const found = (error: Preflight.InvalidFile | UploadError.UploadError): Readonly
     : lines.map((line) => ({ line }))
 }
 
-const read = (
+const read = <R>(
+  source: UploadSource.UploadSource<R>,
   file: string,
   uploads: ReadonlyArray<Checked>,
-  { allowEmpty = false, encoding = "utf-8", rules = [] }: Options
-): Effect.Effect<number | undefined, Preflight.InvalidFile | UploadError.UploadError, FileSystem.FileSystem> => {
-  const source = DataFile.source(file, encoding, file)
+  { allowEmpty = false, rules = [] }: Options
+): Effect.Effect<number | undefined, Preflight.InvalidFile | UploadError.UploadError, R> => {
   const { apply, leastRows, numbers, required } = Rules.of(rules, uploads.map(({ address }) => address))
   const needsRows = !allowEmpty && uploads.some(({ action }) => action === "overwrite")
   return apply || /\.[ct]sv(\.gz)?$/i.test(file)

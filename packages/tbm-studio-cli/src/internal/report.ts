@@ -113,6 +113,9 @@ export const unsent = (
   durationMs: 0
 })
 
+/** What is tracked of an upload of which nothing was sent. */
+export const untried: Track = { attempts: 0, recoveries: [], durationMillis: 0 }
+
 /** The report of an upload. `failure` is why it was abandoned, by default a signal. */
 export const reportOf = (
   result: Ended<FileUpload>,

@@ -1,8 +1,10 @@
 import type * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { InvalidInput } from "./runtime.ts"
+import * as WatchRules from "./watchRules.ts"
 
 const Names = Schema.optionalKey(Schema.Array(Schema.String))
 
@@ -18,20 +20,40 @@ const Rule = Schema.Struct({
 /** What the files of some tables must have: of those with this project and table, or of all. */
 export type Rule = typeof Rule.Type
 
-const File = Schema.fromJsonString(Schema.Struct({ tables: Schema.Array(Rule) }))
+const File = Schema.fromJsonString(Schema.Struct({
+  tables: Schema.optionalKey(Schema.Array(Rule)),
+  watch: Schema.optionalKey(Schema.Array(WatchRules.WatchRule))
+}))
 
-/** Reads the file of `--rules`. */
-export const read = Effect.fnUntraced(function*(path: string) {
+/** Reads the rules for tables in the file of `--rules`. */
+export const read = (path: string) => Effect.map(readFile(path), ({ tables = [] }) => tables)
+
+/** Reads the file of `--rules` of a command that watches a directory. */
+export const readWatch = Effect.fnUntraced(function*(path: string) {
+  const { tables = [], watch } = yield* readFile(path)
+  if (watch === undefined) {
+    return yield* new InvalidInput({
+      message: `--rules ${path} does not say where files go: add "watch", a list of rules such as ` +
+        "{\"files\": \"gl-{year}-{month}.csv\", \"project\": \"P\", \"table\": \"T\"}."
+    })
+  }
+  const made = WatchRules.make(watch)
+  if (Result.isFailure(made)) {
+    return yield* new InvalidInput({ message: `--rules ${path} is invalid: ${made.failure}` })
+  }
+  return { tables, watch: made.success }
+})
+
+const readFile = Effect.fnUntraced(function*(path: string) {
   const fs = yield* FileSystem.FileSystem
   const text = yield* Effect.mapError(
     fs.readFileString(path),
     ({ reason }) => new InvalidInput({ message: `--rules ${path} cannot be read: ${reason._tag}.` })
   )
-  const { tables } = yield* Effect.mapError(
+  return yield* Effect.mapError(
     Schema.decodeEffect(File, { onExcessProperty: "error" })(text),
     ({ message }) => new InvalidInput({ message: `--rules ${path} is invalid: ${message.replace(/\s*\n\s*/g, " ")}.` })
   )
-  return tables
 })
 
 /** What all rules together demand of the files for a table. */

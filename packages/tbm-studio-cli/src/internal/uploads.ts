@@ -12,8 +12,10 @@ import * as ExitStatus from "../ExitStatus.ts"
 import type * as Manifest from "../Manifest.ts"
 import { type CommandOutput, onEarlyEnd, withEnd } from "./commandOutput.ts"
 import * as DataFile from "./dataFile.ts"
+import type { Encoding } from "./encoding.ts"
 import type * as LiveRegion from "./liveRegion.ts"
 import type * as Looks from "./looks.ts"
+import * as Output from "./output.ts"
 import * as Place from "./place.ts"
 import * as Precautions from "./precautions.ts"
 import * as Preflight from "./preflight.ts"
@@ -47,9 +49,9 @@ export class RowJob implements Job {
   readonly address: TableAddress.TableAddress
   readonly action: TableAddress.Action
 
-  private readonly encoding: DataFile.Encoding
+  private readonly encoding: Encoding
 
-  constructor({ action, address, file, name }: Manifest.Row, encoding: DataFile.Encoding = "utf-8") {
+  constructor({ action, address, file, name }: Manifest.Row, encoding: Encoding = "utf-8") {
     this.encoding = encoding
     this.file = file
     this.name = name
@@ -73,6 +75,10 @@ export interface PlanOptions extends Preflight.Options {
   readonly preflight?: boolean | undefined
   readonly onUnknown?: Journal.OnUnknown | undefined
   readonly onChanged?: Journal.OnChanged | undefined
+  /** Whether the jobs are all that their tables and periods should contain (default true). */
+  readonly complete?: boolean | undefined
+  /** How many rows files have that were read before. */
+  readonly rows?: ReadonlyMap<string, number> | undefined
   /** The rows that journals have of earlier periods. */
   readonly history?: ReadonlyArray<RowHistory.Rows> | undefined
   /** Runs if the journal knows none of the places. */
@@ -90,6 +96,7 @@ export const plan = Effect.fnUntraced(function*(
   const plan = yield* UploadPlan.make(target, jobs, {
     place: ({ address }) => Place.of(scope, address, now),
     name: ({ name }) => name,
+    complete: options.complete,
     onUnknown: options.onUnknown,
     onChanged: options.onChanged
   })
@@ -99,7 +106,7 @@ export const plan = Effect.fnUntraced(function*(
     : []
   const sent = jobs.filter((_, i) => verdicts[i]?._tag === "Send")
   if (options.group === true) yield* checkGroup(sent)
-  if (options.preflight !== true) return { plan, sent, verdicts, rows: new Map<string, number>() }
+  if (options.preflight !== true) return { plan, sent, verdicts, rows: options.rows ?? new Map<string, number>() }
   const { history = [], rules = [] } = options
   const rows = yield* Preflight.check(sent, options, region)
   const before = (address: TableAddress.TableAddress) => RowHistory.before(history, Place.parts(scope, address, now))
@@ -144,6 +151,10 @@ export const run = Effect.fnUntraced(function*(
     readonly onInterrupt?: Batch.StopMode | undefined
     /** When to stop as on a signal, in milliseconds since 1970. */
     readonly endsAt?: number | undefined
+    /** Stops the batch, in place of the first signal. */
+    readonly stop?: Effect.Effect<Batch.StopMode> | undefined
+    /** Receives the report of each upload that ended, with its exit status. */
+    readonly onSettled?: ((report: ItemReport, exitStatus: number) => void) | undefined
     /** Makes the command's output from a report, also if the batch ends before it has all results. */
     readonly outputOf?: ((report: BatchReport) => CommandOutput) | undefined
   }
@@ -167,10 +178,10 @@ export const run = Effect.fnUntraced(function*(
     })
   const { endsAt, onInterrupt } = options
   let stoppedBy: StopSignal.Reason | undefined
-  const stop = onInterrupt && Effect.flatMap(StopSignal.firstOrAt(endsAt), (reason) => {
+  const stop = options.stop ?? (onInterrupt && Effect.map(stopped(onInterrupt, endsAt), (reason) => {
     stoppedBy = reason
-    return Effect.as(region.print([stopLine(reason, onInterrupt)]), onInterrupt)
-  })
+    return onInterrupt
+  }))
 
   const reports = jobs.map((): ItemReport | undefined => undefined)
   const settle = Effect.fnUntraced(function*(result: Batch.Result<Job, unknown, unknown>) {
@@ -181,6 +192,7 @@ export const run = Effect.fnUntraced(function*(
     reports[result.index] = report
     if (group !== undefined) yield* group.leave(result.item, report.status === "uploaded")
     exits.push(exitOf(result))
+    options.onSettled?.(report, exitOf(result))
     const count = rows.get(result.item.file)
     if (options.remember !== undefined && count !== undefined && report.status === "uploaded" && report.md5 !== null) {
       yield* options.remember(report.md5, count)
@@ -236,6 +248,10 @@ export const run = Effect.fnUntraced(function*(
   }
   return report
 }, Effect.scoped)
+
+/** Completes on the first signal or at a time, and says what happens now. */
+export const stopped = (mode: Batch.StopMode, endsAt?: number) =>
+  Effect.tap(StopSignal.firstOrAt(endsAt), (reason) => Output.print("stderr", [stopLine(reason, mode)]))
 
 const stopLine = (reason: StopSignal.Reason, mode: Batch.StopMode): string => {
   const why = reason === "signal" ? "Stopping" : "Stopping, since the time of --max-time is over"

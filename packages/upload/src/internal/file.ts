@@ -5,6 +5,7 @@ import type * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import type * as PlatformError from "effect/PlatformError"
 import type * as Pull from "effect/Pull"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as UploadError from "../UploadError.ts"
 import { largestPiece } from "./rechunk.ts"
@@ -13,14 +14,13 @@ import * as WholeBody from "./wholeBody.ts"
 
 /** The bytes of a file. Where it is no longer the one that was opened, the stream fails before its last bytes. */
 export const read = (options: {
-  readonly fs: FileSystem.FileSystem
-  readonly path: string
+  readonly open: Effect.Effect<FileSystem.File, PlatformError.PlatformError, Scope.Scope>
   readonly name: string
   readonly info: FileSystem.File.Info
   readonly begin: number
   readonly end: number
 }): Stream.Stream<Uint8Array, UploadError.UploadError> => {
-  const { begin, end, fs, info, name, path } = options
+  const { begin, end, info, name, open } = options
 
   const changed = (description: string): Effect.Effect<never, UploadError.UploadError> =>
     Effect.fail(new UploadError.UploadError({ source: name, reason: new UploadError.SourceChanged({ description }) }))
@@ -38,7 +38,7 @@ export const read = (options: {
 
   if (begin < end && end - begin <= WholeBody.largest) {
     return WholeBody.make((before, after) =>
-      lift(Effect.scoped(Effect.flatMap(whenFree(fs.open(path)), (handle) => {
+      lift(Effect.scoped(Effect.flatMap(whenFree(open), (handle) => {
         const bytes = new Uint8Array(before + end - begin + after)
         const own = bytes.subarray(before, bytes.length - after)
         return Effect.as(next(readerOf({ handle, begin, end, buffer: () => own })), bytes)
@@ -46,7 +46,7 @@ export const read = (options: {
     )
   }
   const pull = lift(Effect.gen(function*() {
-    const handle = yield* whenFree(fs.open(path))
+    const handle = yield* whenFree(open)
     yield* unchanged(handle)
     const buffer = takingTurns(pieceOf(end - begin), yield* BufferReuse.Current)
     const reader = readerOf({ handle, begin, end, buffer })
