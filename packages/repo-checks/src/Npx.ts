@@ -16,6 +16,8 @@ export const unnamed = (file: string, text: string): ReadonlyArray<string> =>
   text.split("\n").flatMap((line, i) =>
     Array.from(line.matchAll(runners)).flatMap(([match, , first, second = ""]) =>
       // Prose that names the runner alone.
-      first === undefined || !/^[\w@-]/.test(first) || named(first, second) ? [] : [`${file}:${i + 1} ${match.trim()}`]
+      first === undefined || !/^[\w@-]/.test(first) || named(first, second)
+        ? []
+        : [`${file}:${i + 1} ${match.trim()} ${second}`.trim()]
     )
   )
