@@ -7,7 +7,7 @@
 import { posix } from "node:path"
 import type { Exception } from "./Exceptions.ts"
 import { imports, isNode, lineAt, parse, walk } from "./Syntax.ts"
-import type { Module, Package } from "./Workspace.ts"
+import type { Manifest, Module, Package } from "./Workspace.ts"
 import { scope } from "./Workspace.ts"
 
 /** A package may import only packages that stand before it. */
@@ -36,6 +36,9 @@ const onNode: ReadonlyArray<string> = ["node", "tbm-simulator", "tbm-studio-cli"
 
 /** Packages that run in any JavaScript engine. */
 export const portable: ReadonlyArray<string> = layers.filter((name) => !onNode.includes(name))
+
+/** Whether a package has a command, which needs Node. */
+export const isCommand = (manifest: Manifest): boolean => manifest.bin !== undefined
 
 /** Packages that import no sibling at all. */
 export const solitary: ReadonlyArray<string> = ["chaos", "tbm-simulator"]
@@ -218,7 +221,7 @@ export const manifests = (packages: ReadonlyArray<Package>): ReadonlyArray<strin
       [m.license === "MIT", "is not licensed MIT"],
       [m.type === "module", "is not of type module"],
       [m.sideEffects === false, "does not say sideEffects: false"],
-      [m.engines?.node === ">=22.19", "does not ask for Node >=22.19"],
+      [(m.keywords ?? []).length > 2 && new Set(m.keywords).size === m.keywords?.length, "has no keywords"],
       [m.publishConfig?.access === "public", "is not published publicly"],
       [m.peerDependencies?.["effect"] !== undefined, "has no peer effect"],
       [m.dependencies?.["effect"] === undefined, "depends on effect, which is a peer"],

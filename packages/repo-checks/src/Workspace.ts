@@ -14,6 +14,7 @@ export interface Manifest {
   readonly version?: string
   readonly private?: boolean
   readonly description?: string
+  readonly keywords?: ReadonlyArray<string>
   readonly license?: string
   readonly type?: string
   readonly sideEffects?: boolean

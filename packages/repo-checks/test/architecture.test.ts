@@ -149,7 +149,7 @@ describe("the architecture", () => {
         "is not licensed MIT",
         "is not of type module",
         "does not say sideEffects: false",
-        "does not ask for Node >=22.19",
+        "has no keywords",
         "is not published publicly",
         "has no peer effect",
         "depends on effect, which is a peer",

@@ -1,0 +1,28 @@
+/** The install lines of a README: what they install is what its example imports. */
+import { fences } from "./DocFences.ts"
+import { imports } from "./Syntax.ts"
+
+const section = (readme: string, heading: string): string =>
+  new RegExp(`^## ${heading}\n([^]*?)(?=^##+ |(?![^]))`, "m").exec(readme)?.[1] ?? ""
+
+const packageOf = (specifier: string): string =>
+  specifier.split("/").slice(0, specifier.startsWith("@") ? 2 : 1).join("/")
+
+/** The packages that the section "Install" names, in their order; none if the README has no such section. */
+export const installed = (readme: string): ReadonlyArray<string> =>
+  [...section(readme, "Install").matchAll(/^npm install (.*?)(?: #.*)?$/gm)]
+    .flatMap(([, line = ""]) => line.split(" ").filter((word) => word !== "" && !word.startsWith("-")))
+
+/** The first TypeScript of the section "Example". */
+export const example = (readme: string): string | undefined => fences(section(readme, "Example"))[0]?.code
+
+/** What a program imports and the install lines do not name. */
+export const missing = (file: string, readme: string): ReadonlyArray<string> => {
+  const names = installed(readme)
+  return fences(section(readme, "Example"))
+    .flatMap(({ code }) => imports(file, code))
+    .filter(({ from }) => !from.startsWith("node:"))
+    .map(({ from }) => packageOf(from))
+    .filter((name, i, all) => all.indexOf(name) === i && !names.includes(name))
+    .map((name) => `${file} imports ${name} in its example, and does not install it`)
+}
