@@ -1,5 +1,6 @@
 export * as Argument from "./Argument.ts"
 export * as Bytes from "./Bytes.ts"
+export * as Direct from "./Direct.ts"
 export * as ErrorMessage from "./ErrorMessage.ts"
 export * as ErrorName from "./ErrorName.ts"
 export * as Field from "./Field.ts"

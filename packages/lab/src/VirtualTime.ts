@@ -219,7 +219,7 @@ class VirtualClock implements Timer.EventClock {
 
 class VirtualWait implements Event, Timer.Wait {
   readonly happen: () => void
-  place = -1
+  number = -1
   private readonly heap: EventHeap
 
   constructor(heap: EventHeap, happen: () => void) {

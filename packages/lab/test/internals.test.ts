@@ -60,11 +60,11 @@ describe("EventHeap", () => {
         const heap = new EventHeap()
         const taken: Array<unknown> = []
         const expected: Array<unknown> = []
-        const made: Array<{ readonly time: number; readonly happen: () => void; place: number }> = []
+        const made: Array<{ readonly time: number; readonly happen: () => void; number: number }> = []
         const model: Array<(typeof made)[number]> = []
         for (const step of steps) {
           if ("add" in step) {
-            const event = { time: step.add, happen: () => {}, place: -1 }
+            const event = { time: step.add, happen: () => {}, number: -1 }
             made.push(event)
             heap.add(step.add, event)
             model.push(event)
@@ -99,11 +99,11 @@ describe("RequestQueue", () => {
         const queue = new RequestQueue()
         const taken: Array<unknown> = []
         const expected: Array<unknown> = []
-        const made: Array<{ respond: undefined; position: number; received: number }> = []
+        const made: Array<{ readonly respond: () => void; position: number; received: number }> = []
         const model: Array<(typeof made)[number] | undefined> = []
         for (const step of steps) {
           if (step === "add") {
-            const request = { respond: undefined, position: -1, received: 0 }
+            const request = { respond: () => {}, position: -1, received: 0 }
             made.push(request)
             queue.add(request)
             model.push(request)

@@ -279,4 +279,4 @@ const next = (millis: number): Effect.Effect<[Duration.Duration, Duration.Durati
  * @since 0.1.0
  */
 export const history = (error: unknown): RetryEvent.History | undefined =>
-  Predicate.isObject(error) ? engine.histories.get(error) : undefined
+  Predicate.isObject(error) ? engine.historyOf(error) : undefined

@@ -1,3 +1,4 @@
+import * as Direct from "@effect-resilience/kernel/Direct"
 import * as Timer from "@effect-resilience/kernel/Timer"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -6,10 +7,10 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 
 /**
- * Runs `self` in a fiber of its own and interrupts it after `millis`, unless `remaining` then returns more. `Infinity` is no
- * limit. An effect that finishes without waiting starts no timer. The result comes after the effect has ended: when the time
- * was up, a defect stays, anything else becomes `orElse`. With `leave`, the effect is interrupted and not awaited, and its
- * result is lost.
+ * Runs `self`, in a fiber of its own unless it can do without (`Direct`), and interrupts it after `millis`, unless `remaining`
+ * then returns more. `Infinity` is no limit. An effect that finishes without waiting starts no timer. The result comes after the
+ * effect has ended: when the time was up, a defect stays, anything else becomes `orElse`. With `leave`, the effect is interrupted
+ * and not awaited, and its result is lost.
  */
 export const interruptAfter = <A, E, R, A2, E2, R2>(
   self: Effect.Effect<A, E, R>,
@@ -22,7 +23,7 @@ export const interruptAfter = <A, E, R, A2, E2, R2>(
   return Effect.callback((resume) => {
     // The returned effect needs R, so the fiber that runs it has R.
     const context = (Fiber.getCurrent()?.context ?? Context.empty()) as Context.Context<R>
-    const child = Effect.runForkWith(context)(self)
+    const child = Direct.startUnsafe(self, context)
     const exit = child.pollUnsafe()
     if (exit !== undefined) return resume(exit)
     let timedOut = false
@@ -47,7 +48,7 @@ export const interruptAfter = <A, E, R, A2, E2, R2>(
         wait.cancel()
         child.interruptUnsafe()
       })
-      : Fiber.interrupt(child)
+      : Direct.interrupt(child)
   })
 }
 

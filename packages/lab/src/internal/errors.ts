@@ -1,6 +1,6 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Data from "effect/Data"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 
 /**
  * The server responded with a failure that another attempt may not have.
@@ -28,11 +28,3 @@ export class NoResponse extends Data.TaggedError("NoResponse") {
 
 /** A request and its response. */
 export type Exchange = Effect.Effect<void, ServerFailed | NoResponse>
-
-export const serverFailed: Effect.Effect<never, ServerFailed> = /* @__PURE__ */ Effect.fail(
-  /* @__PURE__ */ new ServerFailed()
-)
-
-export const noResponse: Effect.Effect<never, NoResponse> = /* @__PURE__ */ Effect.fail(
-  /* @__PURE__ */ new NoResponse()
-)

@@ -1,7 +1,7 @@
-/** A request in the server's queue or in service. It holds no more of its caller than what ends it. */
+/** A request in the server's queue or in service. */
 export interface Request {
-  /** Takes the response. `undefined` once the caller has gone. */
-  respond: ((succeeded: boolean) => void) | undefined
+  /** Takes the response, and does nothing with it once the caller has gone. */
+  readonly respond: (succeeded: boolean) => void
   /** Where it stands in the queue; negative where it does not. */
   position: number
   /** When it was received. */

@@ -109,7 +109,6 @@ export class Server {
 
   /** The caller of a request has gone. */
   leave(request: Request): void {
-    request.respond = undefined
     if (request.position >= 0) this.queue.abandon(request)
   }
 
@@ -178,7 +177,7 @@ export class Server {
     this.totals[succeeded ? "served" : "failed"]++
     if (request !== undefined) {
       this.inService.delete(request)
-      request.respond?.(succeeded)
+      request.respond(succeeded)
     }
     this.serve()
   }
@@ -199,12 +198,12 @@ export class Server {
   private reject(request: Request): void {
     this.totals.rejected++
     request.position = -1
-    request.respond?.(false)
+    request.respond(false)
   }
 
   private fail(request: Request): void {
     this.totals.failed++
     request.position = -1
-    request.respond?.(false)
+    request.respond(false)
   }
 }

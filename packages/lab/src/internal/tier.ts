@@ -1,9 +1,13 @@
+import * as Direct from "@effect-resilience/kernel/Direct"
+import type * as Timer from "@effect-resilience/kernel/Timer"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Effectable from "effect/Effectable"
+import * as Exit from "effect/Exit"
 import type { VirtualTime } from "../VirtualTime.ts"
 import type { Exchange } from "./errors.ts"
-import { noResponse, serverFailed } from "./errors.ts"
-import type { Request as Received } from "./request.ts"
+import { NoResponse, ServerFailed } from "./errors.ts"
+import type { Request } from "./request.ts"
 import type { Server } from "./server.ts"
 
 /** A request to a server. */
@@ -12,27 +16,95 @@ export const requestTo = (
   time: VirtualTime,
   timeout: Duration.Duration | undefined,
   sent: () => void
-): Exchange => {
-  const timeoutMillis = timeout === undefined ? Infinity : Duration.toMillis(timeout)
-  return Effect.callback((resume) => {
-    sent()
-    const limit = timeoutMillis === Infinity ? undefined : time.at(timeoutMillis, () => {
-      server.leave(received)
-      resume(noResponse)
+): Exchange => new Requests(server, time, timeout === undefined ? Infinity : Duration.toMillis(timeout), sent)
+
+type Failure = ServerFailed | NoResponse
+
+const succeeded: Exit.Exit<void> = Exit.void
+
+const serverFailed: Exit.Exit<never, Failure> = /* @__PURE__ */ Exit.fail(/* @__PURE__ */ new ServerFailed())
+
+const noResponse: Exit.Exit<never, Failure> = /* @__PURE__ */ Exit.fail(/* @__PURE__ */ new NoResponse())
+
+const interrupted: Exit.Exit<never> = /* @__PURE__ */ Exit.interrupt()
+
+/** An effect that a limit of time can run without a fiber: a storm is made of them. */
+class Requests extends Effectable.Class<void, Failure> implements Direct.Direct<void, Failure> {
+  readonly server: Server
+  readonly time: VirtualTime
+  readonly timeoutMillis: number
+  readonly sent: () => void
+
+  constructor(server: Server, time: VirtualTime, timeoutMillis: number, sent: () => void) {
+    super()
+    this.server = server
+    this.time = time
+    this.timeoutMillis = timeoutMillis
+    this.sent = sent
+  }
+
+  [Direct.direct](): Sent {
+    const { server, time, timeoutMillis } = this
+    this.sent()
+    const request = new Sent(server)
+    if (timeoutMillis !== Infinity) request.limit = time.at(timeoutMillis, () => request.leave(noResponse))
+    server.receive(request)
+    return request
+  }
+
+  override asEffect(): Effect.Effect<void, Failure> {
+    return Effect.callback((resume) => {
+      const request = this[Direct.direct]()
+      const exit = request.pollUnsafe()
+      if (exit !== undefined) return resume(exit)
+      request.addObserver(resume)
+      return Effect.sync(() => request.interruptUnsafe())
     })
-    const received: Received = {
-      position: -1,
-      received: 0,
-      respond: (succeeded) => {
-        limit?.cancel()
-        received.respond = undefined
-        resume(succeeded ? Effect.void : serverFailed)
-      }
-    }
-    server.receive(received)
-    return Effect.sync(() => {
-      limit?.cancel()
-      server.leave(received)
-    })
-  })
+  }
+}
+
+/** A request, for its server and for its caller. */
+class Sent implements Request, Direct.Running<void, Failure> {
+  position = -1
+  received = 0
+  limit: Timer.Wait | undefined = undefined
+  private readonly server: Server
+  private exit: Exit.Exit<void, Failure> | undefined = undefined
+  private observer: ((exit: Exit.Exit<void, Failure>) => void) | undefined = undefined
+
+  constructor(server: Server) {
+    this.server = server
+  }
+
+  respond(well: boolean): void {
+    this.end(well ? succeeded : serverFailed)
+  }
+
+  pollUnsafe(): Exit.Exit<void, Failure> | undefined {
+    return this.exit
+  }
+
+  addObserver(observer: (exit: Exit.Exit<void, Failure>) => void): void {
+    this.observer = observer
+  }
+
+  interruptUnsafe(): void {
+    this.leave(interrupted)
+  }
+
+  /** The caller goes. */
+  leave(exit: Exit.Exit<never, Failure>): void {
+    if (this.exit !== undefined) return
+    this.server.leave(this)
+    this.end(exit)
+  }
+
+  private end(exit: Exit.Exit<void, Failure>): void {
+    if (this.exit !== undefined) return
+    this.exit = exit
+    this.limit?.cancel()
+    const { observer } = this
+    this.observer = undefined
+    observer?.(exit)
+  }
 }

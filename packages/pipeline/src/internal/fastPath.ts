@@ -1,4 +1,5 @@
 import * as Timeout from "@effect-resilience/deadline/Timeout"
+import * as Direct from "@effect-resilience/kernel/Direct"
 import * as Policy from "@effect-resilience/kernel/Policy"
 import * as Timer from "@effect-resilience/kernel/Timer"
 import * as Attempt from "@effect-resilience/retry/Attempt"
@@ -32,20 +33,6 @@ export interface Retried {
 interface Retry {
   readonly policy: RetryPolicy.RetryPolicy
   readonly options: RetryPolicy.CallOptions<unknown>
-}
-
-/** What an effect has that begins without a fiber of its own. */
-export const direct: unique symbol = /* @__PURE__ */ Symbol.for("@effect-resilience/pipeline/direct")
-
-export interface Direct<out A> {
-  readonly [direct]: () => Running<A>
-}
-
-/** What runs: such an effect, or a fiber. */
-export interface Running<out A> {
-  readonly pollUnsafe: () => Exit.Exit<A, unknown> | undefined
-  readonly addObserver: (observer: (exit: Exit.Exit<A, unknown>) => void) => unknown
-  readonly interruptUnsafe: () => void
 }
 
 /**
@@ -125,7 +112,7 @@ export const start = <A, E, R>(path: FastPath, self: Effect.Effect<A, E, R>): Ef
     // The effect that is returned needs R, so the fiber that runs it has R.
     const outside = parent.context as Context.Context<R>
     const context = path.retry === undefined ? outside : begin(outside)
-    const child: Running<A> | Fiber.Fiber<A, E> = isDirect<A>(self) ? self[direct]() : Effect.runForkWith(context)(self)
+    const child = Direct.startUnsafe(self, context)
     const call = new Call(path, self, admissions, parent, context)
     const exit = child.pollUnsafe()
     if (exit !== undefined) return resume(call.end(exit))
@@ -140,14 +127,9 @@ export const start = <A, E, R>(path: FastPath, self: Effect.Effect<A, E, R>): Ef
       resume(Effect.suspend(() => call.end(late ? path.timedOut(parent) : exit)))
     })
     return Effect.suspend(() =>
-      Effect.andThen(interruption(child), Effect.suspend(() => call.leave(interrupted) ?? Effect.void))
+      Effect.andThen(Direct.interrupt(child), Effect.suspend(() => call.leave(interrupted) ?? Effect.void))
     )
   })
-
-const isDirect = <A>(self: object): self is Direct<A> => direct in self
-
-const interruption = (child: Running<unknown> | AnyFiber): Effect.Effect<void> =>
-  Fiber.isFiber(child) ? Fiber.interrupt(child) : Effect.sync(() => child.interruptUnsafe())
 
 /** What the retry would do before the first attempt. */
 const begin = <R>(context: Context.Context<R>): Context.Context<R> => {

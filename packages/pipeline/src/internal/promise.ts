@@ -2,6 +2,7 @@ import type * as Classifier from "@effect-resilience/errors/Classifier"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Repetition from "@effect-resilience/errors/Repetition"
 import * as RetryHeaders from "@effect-resilience/errors/RetryHeaders"
+import * as Direct from "@effect-resilience/kernel/Direct"
 import { noSuch } from "@effect-resilience/kernel/Hint"
 import * as RetryEvent from "@effect-resilience/retry/RetryEvent"
 import type * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
@@ -13,7 +14,6 @@ import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Predicate from "effect/Predicate"
-import * as fastPath from "./fastPath.ts"
 
 /**
  * What a single call says.
@@ -147,7 +147,7 @@ class Failed {
 }
 
 /** A call, which is the effect of each of its attempts. */
-class Call<A> extends Effectable.Class<A, unknown> implements fastPath.Direct<A> {
+class Call<A> extends Effectable.Class<A, unknown> implements Direct.Direct<A> {
   readonly begin: Begin<A>
   readonly options: CallOptions<A>
   private readonly resolve: (value: A) => void
@@ -188,7 +188,7 @@ class Call<A> extends Effectable.Class<A, unknown> implements fastPath.Direct<A>
     if (signal?.aborted === true) abort()
   }
 
-  [fastPath.direct](): Attempt<A> {
+  [Direct.direct](): Attempt<A> {
     const attempt = new Attempt(this)
     attempt.start()
     return attempt
@@ -196,7 +196,7 @@ class Call<A> extends Effectable.Class<A, unknown> implements fastPath.Direct<A>
 
   override asEffect(): Effect.Effect<A, unknown> {
     return Effect.callback((resume) => {
-      const attempt = this[fastPath.direct]()
+      const attempt = this[Direct.direct]()
       const exit = attempt.pollUnsafe()
       if (exit !== undefined) return resume(exit)
       attempt.addObserver(resume)
@@ -234,7 +234,7 @@ class Call<A> extends Effectable.Class<A, unknown> implements fastPath.Direct<A>
   }
 }
 
-class Attempt<A> implements fastPath.Running<A> {
+class Attempt<A> implements Direct.Running<A> {
   private readonly call: Call<A>
   private readonly clock = Fiber.getCurrent()?.getRef(Clock.Clock)
   private readonly controller: AbortController | undefined

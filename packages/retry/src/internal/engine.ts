@@ -69,7 +69,23 @@ export interface Options<in E, in A> extends Omit<ResultOptions<E, A>, "retryWhe
 }
 
 /** Beside the errors, not in them: an error keeps its type, its tag and what it prints. */
-export const histories = /* @__PURE__ */ new WeakMap<object, RetryEvent.History>()
+const endings = /* @__PURE__ */ new WeakMap<object, Ending>()
+
+/** How a call ended. Seldom does somebody ask. */
+interface Ending {
+  readonly failures: Failure<unknown> | undefined
+  readonly stopped: RetryEvent.RetryEvent<unknown>
+  readonly why: RetryEvent.StopReason
+}
+
+/** What a call that ended so had been through. */
+export const historyOf = (ended: object): RetryEvent.History | undefined => {
+  const ending = endings.get(ended)
+  if (ending === undefined) return undefined
+  const { failures, stopped, why } = ending
+  const attempts = [...earlierEvents(failures, stopped.attempt), stopped]
+  return { attempts, dropped: stopped.attempt - attempts.length, why }
+}
 
 // The loop: `start` runs the first attempt, `failed` decides after each, and `again` of the run is the next one.
 
@@ -298,11 +314,9 @@ const remember = <A, E>(
   stopped: RetryEvent.RetryEvent<E | RetryEvent.RetriedResult<A>>,
   why: RetryEvent.StopReason
 ): void => {
-  const { attempt, error } = stopped
+  const { error } = stopped
   const ended = error instanceof RetryEvent.RetriedResult ? error.result : error
-  if (!Predicate.isObject(ended)) return
-  const attempts = [...earlierEvents(failures, attempt), stopped]
-  histories.set(ended, { attempts, dropped: attempt - attempts.length, why })
+  if (Predicate.isObject(ended)) endings.set(ended, { failures, stopped, why })
 }
 
 const earlierEvents = <E>(last: Failure<E> | undefined, stoppedAt: number): Array<RetryEvent.RetryEvent<E>> => {

@@ -1,0 +1,85 @@
+import { Timeout } from "@effect-resilience/deadline"
+import { Direct } from "@effect-resilience/kernel"
+import { assert, it } from "@effect/vitest"
+import { Deferred, Effect, Effectable, Exit, Fiber } from "effect"
+import { TestClock } from "effect/testing"
+
+/** An effect that begins without a fiber, and ends as it is told. */
+class Call extends Effectable.Class<string, string> implements Direct.Direct<string, string> {
+  readonly log: Array<string> = []
+  end: (exit: Exit.Exit<string, string>) => void = () => {};
+
+  [Direct.direct](): Direct.Running<string, string> {
+    this.log.push(`began in ${Fiber.getCurrent()?.id}`)
+    let ended: Exit.Exit<string, string> | undefined
+    return {
+      pollUnsafe: () => ended,
+      addObserver: (observer) => {
+        this.end = (exit) => {
+          ended = exit
+          observer(exit)
+        }
+      },
+      interruptUnsafe: () => {
+        this.log.push("interrupted")
+        this.end(Exit.interrupt())
+      }
+    }
+  }
+
+  override asEffect(): Effect.Effect<string, string> {
+    return Effect.die("had a fiber")
+  }
+}
+
+const started = Effect.gen(function*() {
+  const call = new Call()
+  const fiber = yield* Effect.forkChild(Timeout.withTimeout(call, "1 second"), { startImmediately: true })
+  assert.deepStrictEqual(call.log, [`began in ${fiber.id}`])
+  return { call, fiber }
+})
+
+it.effect("an effect that can do without a fiber begins in the caller's, and ends as it does", () =>
+  Effect.gen(function*() {
+    const good = yield* started
+    good.call.end(Exit.succeed("stored"))
+    assert.strictEqual(yield* Fiber.join(good.fiber), "stored")
+    const bad = yield* started
+    bad.call.end(Exit.fail("full"))
+    assert.strictEqual(yield* Effect.flip(Fiber.join(bad.fiber)), "full")
+  }))
+
+it.effect("it is interrupted where its time is up, and the limit is what it fails with", () =>
+  Effect.gen(function*() {
+    const { call, fiber } = yield* started
+    yield* TestClock.adjust("999 millis")
+    assert.strictEqual(call.log.length, 1)
+    yield* TestClock.adjust("1 millis")
+    const error = yield* Effect.flip(Fiber.join(fiber))
+    assert.deepStrictEqual([typeof error === "string" ? error : error._tag, call.log.at(-1)], [
+      "TimedOut",
+      "interrupted"
+    ])
+  }))
+
+it.effect("it is interrupted with its caller, whose timer is gone then", () =>
+  Effect.gen(function*() {
+    const { call, fiber } = yield* started
+    yield* Fiber.interrupt(fiber)
+    yield* TestClock.adjust("1 minute")
+    assert.deepStrictEqual(call.log.slice(1), ["interrupted"])
+  }))
+
+it.effect("one that ends at once starts no timer", () =>
+  Effect.gen(function*() {
+    const done = Deferred.makeUnsafe<void>()
+    const call = Object.assign(new Call(), {
+      [Direct.direct]: (): Direct.Running<string, string> => ({
+        pollUnsafe: () => Exit.succeed("at once"),
+        addObserver: () => Deferred.doneUnsafe(done, Exit.void),
+        interruptUnsafe: () => {}
+      })
+    })
+    assert.strictEqual(yield* Timeout.withTimeout(call, "1 second"), "at once")
+    assert.isFalse(Deferred.isDoneUnsafe(done))
+  }))
