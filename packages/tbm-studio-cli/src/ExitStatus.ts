@@ -10,10 +10,10 @@
  * | 66 | input cannot be read | fix the file |
  * | 69 | unavailable, also after retries | try again later |
  * | 70 | a bug | report it |
- * | 74 | a journal or the report itself cannot be written | make room, then run it again |
+ * | 74 | a journal, another file, or standard output cannot be written | make room, then run it again |
  * | 75 | outcome unknown | look whether it was applied, then decide |
  * | 77 | credentials or permission | get them |
- * | 130 | interrupted | run it again |
+ * | 130 | interrupted, or out of time | run it again |
  *
  * @since 0.1.0
  */
@@ -94,16 +94,16 @@ export const interrupted = 130
  * @since 0.1.0
  */
 export const of = (error: unknown): number => {
+  const { _tag: recovery } = Recovery.of(error)
+  if (recovery === "Verify") return outcomeUnknown
   const byTag = statusByTag[ErrorName.tagOf(error) ?? ""] ?? statusByTag[ErrorName.reasonTagOf(error) ?? ""]
   if (byTag !== undefined) return byTag
-  switch (Recovery.of(error)._tag) {
+  switch (recovery) {
     case "Retry":
       return unavailable
     case "Reauthenticate":
     case "Authorize":
       return noPermission
-    case "Verify":
-      return outcomeUnknown
     case "Correct":
       return rejected
     case "GiveUp":
@@ -148,6 +148,8 @@ const statusByTag: { readonly [tag: string]: number } = {
   NoUploaderService: usage,
   UnsuitableUpload: usage,
   GroupNotProcessed: unavailable,
+  // Too many attempts have failed by then, so the service is at fault, not the request.
+  BudgetExhausted: unavailable,
   InvalidManifest: noInput,
   InvalidInput: noInput,
   InvalidFiles: noInput,

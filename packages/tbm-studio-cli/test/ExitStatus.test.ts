@@ -1,5 +1,6 @@
 import { AuthError } from "@effect-resilience/auth"
 import { ApiError } from "@effect-resilience/errors"
+import { AttemptBudget } from "@effect-resilience/retry"
 import { UploaderError } from "@effect-resilience/tbm-studio"
 import { ExitStatus } from "@effect-resilience/tbm-studio-cli"
 import { UploadError } from "@effect-resilience/upload"
@@ -13,6 +14,9 @@ const upload = (reason: UploadError.Reason) => new UploadError.UploadError({ sou
 const login = (reason: AuthError.Reason) => new AuthError.AuthError({ reason })
 
 const uploader = (reason: UploaderError.Reason) => new UploaderError.UploaderError({ source: "gl.csv", reason })
+
+const damaged = (idempotent: boolean) =>
+  new UploadError.IntegrityMismatch({ what: "md5", sent: "a", stored: "b", idempotent })
 
 const timeout = new ApiError.Timeout({ timeout: Duration.minutes(5), phase: "response" })
 
@@ -33,6 +37,9 @@ describe("an exit status", () => {
       74
     ],
     ["a file that cannot be read", upload(new UploadError.SourceChanged({ description: "it grew" })), 66],
+    ["too many failed attempts", new AttemptBudget.BudgetExhausted({ budget: "tbm-studio" }), 69],
+    ["an overwrite that arrived damaged", upload(damaged(true)), 65],
+    ["an append that arrived damaged, since its rows may be stored", upload(damaged(false)), 75],
     ["something that no error describes", new TypeError("x is not a function"), 70]
   ])("of %s", (_, error, status) => {
     assert.strictEqual(ExitStatus.of(error), status)

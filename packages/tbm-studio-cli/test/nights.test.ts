@@ -87,7 +87,10 @@ describe("a batch at night", { timeout: 60_000 }, () => {
 
         const wrong: ReadonlyArray<readonly [more: Record<string, string>, problem: string]> = [
           [{ ...files, TBM_SECRET_KEY: secretKey }, "TBM_SECRET_KEY and TBM_SECRET_KEY_FILE are both set."],
-          [{ ...files, TBM_SECRET_KEY_FILE: join(dir, "none") }, "none, which cannot be read: NotFound."],
+          [
+            { ...files, TBM_SECRET_KEY_FILE: join(dir, "none") },
+            "none, which cannot be read: there is no such file or folder."
+          ],
           [{ ...files, TBM_SECRET_KEY_FILE: dir }, "which is a directory."],
           [{ ...files, TBM_SECRET_KEY_FILE: write(dir, "empty", "\n") }, "which is empty."],
           [{ ...files, TBM_SECRET_KEY_FILE: write(dir, "two", `${secretKey}\n${secretKey}\n`) }, "more than one key"]
@@ -128,7 +131,7 @@ describe("a batch at night", { timeout: 60_000 }, () => {
         const strange = `${script(dir, "deaf", "exit 0")}; touch ${dir}/owned`
         const ends: ReadonlyArray<readonly [program: string, message: string]> = [
           [fails, `--notify ${fails} ended with status 3: no mail today.`],
-          [strange, `--notify ${strange} could not be run: NotFound.`],
+          [strange, `--notify ${strange} could not be run: there is no such file or folder.`],
           [join(dir, "deaf"), ""]
         ]
         for (const [program, message] of ends) {

@@ -103,7 +103,7 @@ describe("tbm-studio --rules", { timeout: 120_000 }, () => {
 
         const missing = yield* run("batch", january, "--rules", rules, "--last-journal", `${dir}/none.sqlite`)
         assert.strictEqual(missing.status, 66)
-        assert.strictEqual(missing.stderr, `There is no journal ${dir}/none.sqlite.\n`)
+        assert.strictEqual(missing.stderr, `There is no journal ${dir}/none.sqlite. Check its name.\n`)
         assert.isFalse(existsSync(`${dir}/none.sqlite`))
         assert.strictEqual((yield* run("batch", january, "--last-journal", `${dir}/none.sqlite`)).status, 64)
       }))
@@ -117,7 +117,7 @@ describe("tbm-studio --rules", { timeout: 120_000 }, () => {
         const broken = write(dir, "broken.json", "{")
         for (
           const [file, said] of [
-            [`${dir}/none.json`, "none.json cannot be read: NotFound."],
+            [`${dir}/none.json`, "none.json cannot be read: there is no such file or folder."],
             [misspelled, "requird"],
             [broken, "broken.json is invalid"]
           ] as const

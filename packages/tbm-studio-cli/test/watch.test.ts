@@ -239,6 +239,6 @@ describe("tbm-studio watch", { timeout: 120_000 }, () => {
       yield* fails("does not say where files go: add \"watch\"", "--once")
       writeFileSync(join(folder, "rules.json"), JSON.stringify(rules))
       renameSync(join(folder, "in"), join(folder, "out"))
-      yield* fails("in cannot be read: there is no such folder.")
+      yield* fails("in cannot be read: there is no such file or folder.")
     }).pipe(Effect.scoped))
 })

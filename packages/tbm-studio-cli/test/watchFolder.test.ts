@@ -144,6 +144,6 @@ describe("a folder in which files arrive", () => {
       rmSync(path, { recursive: true })
       const gone = yield* Effect.flip(at(2_000))
       mkdirSync(path)
-      assert.strictEqual(gone.message, `${path} cannot be read: there is no such folder.`)
+      assert.strictEqual(gone.message, `${path} cannot be read: there is no such file or folder.`)
     })))
 })

@@ -1,3 +1,4 @@
+import { ApiError } from "@effect-resilience/errors"
 import { CircuitBreaker } from "@effect-resilience/limit"
 import { AttemptBudget } from "@effect-resilience/retry"
 import { assert, it } from "@effect/vitest"
@@ -29,4 +30,25 @@ it("says that a service was unavailable, and not that a circuit is open or a bud
     words.explain(new AttemptBudget.BudgetExhausted({ budget: "tbm-studio" })),
     "Too many attempts had failed, so it was not tried again. Run the command again later."
   )
+})
+
+it("says what happened to a request, without advice that is for programs", () => {
+  const timeout = new ApiError.Timeout({ phase: "response", timeout: Duration.seconds(30) })
+  const explained = (reason: ApiError.Reason) =>
+    words.explain(new ApiError.ApiError({ method: "POST", endpoint: "/tables/{table}", reason }))
+  assert.strictEqual(
+    explained(timeout),
+    "The request got no response within 30 seconds. Check the network, or run the command again later."
+  )
+  assert.strictEqual(
+    explained(new ApiError.OutcomeUnknown({ failure: timeout })),
+    "The request got no response within 30 seconds. The rows may have been stored: look at the table before you send " +
+      "them again."
+  )
+  assert.match(explained(ApiError.reasonFromStatus(404)), /^The service returned 404 Not Found\./)
+})
+
+it("names what the operating system says", () => {
+  assert.strictEqual(words.ofSystem({ _tag: "PermissionDenied" }), "permission denied")
+  assert.strictEqual(words.ofSystem({ _tag: "Unknown", description: "disk quota exceeded" }), "disk quota exceeded")
 })

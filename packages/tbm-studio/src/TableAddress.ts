@@ -69,7 +69,7 @@ export class InvalidName extends Data.TaggedError("InvalidName")<{
   }
   override get message(): string {
     return `The ${this.what} ${JSON.stringify(this.name)} cannot be addressed: ` +
-      `a name must not be empty, "." or "..", and must not contain control characters or lone surrogates.`
+      `a name must not be empty, "." or "..", and must not contain control characters or broken Unicode.`
   }
 }
 

@@ -185,7 +185,8 @@ export class GroupNotProcessed extends Data.TaggedError("GroupNotProcessed") {
     return Recovery.giveUp
   }
   override get message(): string {
-    return "was not processed, since another upload of its group failed. Nothing of the group is stored."
+    return "was not processed, since another upload of its group failed. Nothing of the group is stored: " +
+      "correct that one, then run it again."
   }
 }
 

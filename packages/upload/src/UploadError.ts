@@ -150,7 +150,7 @@ export class IncompleteBody extends Data.TaggedError("IncompleteBody")<{
   }
   override get message(): string {
     const of = this.size === undefined ? "" : ` of ${this.size}`
-    return `was reported as stored after ${this.sent}${of} bytes, before the end of its body.`
+    return `was reported as stored after ${this.sent}${of} bytes, before the end of its body.${adviceFor(this)}`
   }
 }
 
@@ -261,4 +261,4 @@ export type Reason =
   | SurplusAdditions
 
 const adviceFor = ({ idempotent }: { readonly idempotent: boolean }): string =>
-  idempotent ? "" : " Check what is stored before uploading it again."
+  idempotent ? " Upload it again." : " Check what is stored before uploading it again."

@@ -15,6 +15,7 @@ import * as logging from "./logging.ts"
 import * as Notify from "./notify.ts"
 import * as options from "./options.ts"
 import * as Output from "./output.ts"
+import * as words from "./words.ts"
 
 /** The output of a command: one document for programs, lines for people, and the exit status for both. */
 export interface CommandOutput {
@@ -69,7 +70,7 @@ export const failureOf = (error: unknown): Failure => {
 export const linesOf = (error: unknown): ReadonlyArray<string> =>
   Predicate.hasProperty(error, "lines") && Array.isArray(error.lines)
     ? error.lines.map(String)
-    : [failureOf(error).message]
+    : [words.explain(error)]
 
 /** How a command ended without output of its own. */
 export interface End {

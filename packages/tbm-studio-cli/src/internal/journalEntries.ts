@@ -37,5 +37,5 @@ export const read = Effect.gen(function*() {
 })
 
 const notOurs = new InvalidInput({
-  message: "The journal has entries of another program, or of another version of tbm-studio."
+  message: "The journal has entries of another program, or of another version of tbm-studio. Name one of this version."
 })

@@ -52,7 +52,9 @@ export const find = Effect.fnUntraced(function*(file: string) {
     Effect.map((head) => head.startsWith("SQLite format 3"))
   )
   if (yield* Effect.orElseSucceed(isJournal, () => false)) return file
-  return yield* new InvalidInput({ message: `${file} is not a journal, and there is none beside it.` })
+  return yield* new InvalidInput({
+    message: `${file} is not a journal, and there is none beside it. Name a manifest that was uploaded, or its journal.`
+  })
 })
 
 /**
@@ -255,7 +257,7 @@ export interface Adopted {
  * - `names`: gives the name of a file in a manifest, by its path.
  */
 export const adopt = Effect.fnUntraced(function*(path: string, scope: Place.Scope, names: (file: string) => string) {
-  const missing = () => Effect.fail(new InvalidInput({ message: `There is no journal ${path}.` }))
+  const missing = () => Effect.fail(new InvalidInput({ message: `There is no journal ${path}. Check its name.` }))
   let outdated = 0
   const takeOver = ({ at, id }: SqlJournal.OutdatedEntry): SqlJournal.Adopted | undefined => {
     const adopted = Option.map(Place.ofOutdated(id, at), ({ action, file, place }): SqlJournal.Adopted => ({
@@ -290,7 +292,8 @@ export const adopt = Effect.fnUntraced(function*(path: string, scope: Place.Scop
   )
 })
 
-const bothAddresses = "has uploads to one table for both addresses, so it cannot be taken over."
+const bothAddresses = "has uploads to one table for both addresses, so it cannot be taken over. Look at the " +
+  "tables, then name a new journal with --journal FILE."
 
 /** Whether a process uses this journal now. */
 export const isInUse = (path: string): Effect.Effect<boolean, never, FileSystem.FileSystem> =>

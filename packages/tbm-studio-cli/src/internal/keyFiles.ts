@@ -6,6 +6,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
+import * as words from "./words.ts"
 
 const names = ["TBM_PUBLIC_KEY", "TBM_SECRET_KEY"] as const
 
@@ -42,7 +43,7 @@ const keyOf = Effect.fnUntraced(function*(name: string, path: string): Effect.fn
 > {
   const fs = yield* FileSystem.FileSystem
   const unreadable = Effect.mapError(({ reason }: { readonly reason: { readonly _tag: string } }) =>
-    `${name} is ${path}, which cannot be read: ${reason._tag}.`
+    `${name} is ${path}, which cannot be read: ${words.ofSystem(reason)}.`
   )
   const { mode, size, type } = yield* unreadable(fs.stat(path))
   if (type === "Directory") return yield* Effect.fail(`${name} is ${path}, which is a directory.`)

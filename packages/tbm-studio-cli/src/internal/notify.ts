@@ -7,6 +7,7 @@ import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
 import * as Stream from "effect/Stream"
 import * as Output from "./output.ts"
 import * as units from "./units.ts"
+import * as words from "./words.ts"
 
 /** How long the program may take. */
 const limit = "30 seconds"
@@ -49,7 +50,7 @@ export const run = Effect.fnUntraced(function*(program: string, document: object
     Effect.map(Option.getOrElse(() => `was stopped, since it took longer than ${units.duration(limit)}`)),
     Effect.scoped,
     Effect.catch(({ reason }: PlatformError.PlatformError) =>
-      Effect.succeed(`could not be run: ${reason._tag === "Unknown" ? reason.message : reason._tag}`)
+      Effect.succeed(`could not be run: ${words.ofSystem(reason)}`)
     )
   )
   // A signal has interrupted the command, but not this.

@@ -22,6 +22,7 @@ import type * as Report from "./report.ts"
 import { InvalidOption } from "./runtime.ts"
 import * as TableCopy from "./tableCopy.ts"
 import * as units from "./units.ts"
+import * as words from "./words.ts"
 
 /** The flags of the commands that upload. */
 export const flags = {
@@ -166,6 +167,8 @@ const active = Effect.fnUntraced(function*<Upload extends TableUploads.TableUplo
 
 const mostDownloads = 4
 
+const isFile = "it is a file. Name a folder"
+
 /** A folder that only this user can enter. It is made if it is missing. */
 const ownDirectory = Effect.fnUntraced(function*(path: string) {
   const fs = yield* FileSystem.FileSystem
@@ -173,9 +176,9 @@ const ownDirectory = Effect.fnUntraced(function*(path: string) {
   const failed = (why: string) => new InvalidOption({ message: `--backup ${path} cannot be used: ${why}.` })
   const { mode, type } = yield* fs.makeDirectory(path, { recursive: true, mode: 0o700 }).pipe(
     Effect.andThen(fs.stat(path)),
-    Effect.mapError(({ reason }) => failed(reason._tag === "AlreadyExists" ? "it is a file" : reason._tag))
+    Effect.mapError(({ reason }) => failed(reason._tag === "AlreadyExists" ? isFile : words.ofSystem(reason)))
   )
-  if (type !== "Directory") return yield* failed("it is a file")
+  if (type !== "Directory") return yield* failed(isFile)
   // Windows has no such modes.
   if (paths.sep === "/" && (mode & 0o077) !== 0) {
     return yield* failed("others may read it, and tables may be confidential. Run chmod 700 on it, or name another")

@@ -261,6 +261,9 @@ export const nothing = () => ({ items: [], totals: totalsOf([], 0, 0) })
 /** Nothing was sent for these, so they get no progress line. */
 export const quiet: ReadonlyArray<ItemReport["status"]> = ["skipped", "assumed", "superseded", "notStarted"]
 
+/** A failure in words for people. */
+export const messageOf = (error: Failure): string => error[forPeople] ?? error.message
+
 /** One line about an upload that succeeded. */
 export const describe = (item: ItemReport): string =>
   `${item.file} is stored in ${item.project} / ${item.table} / ${Period.format(item.period)}: ${
@@ -351,7 +354,7 @@ const problems = (items: ReadonlyArray<ItemReport>, all: boolean): ReadonlyArray
   const groups = new Map<string, { readonly message: string; readonly files: Array<string> }>()
   for (const { error, file } of items) {
     if (error === undefined) continue
-    const message = error[forPeople] ?? error.message
+    const message = messageOf(error)
     const key = error.tag === "CircuitOpen" || error.reason === "CircuitOpen" ? "CircuitOpen" : message
     const group = groups.get(key)
     if (group === undefined) groups.set(key, { message, files: [file] })
@@ -401,7 +404,7 @@ export const progressLine = (
   paint: LiveRegion.LiveRegion["paint"]
 ): ReadonlyArray<string | Output.Painted> => {
   if (item.status !== "uploaded") {
-    return [paint("red", "✗"), ` ${name}: ${item.error?.[forPeople] ?? item.error?.message ?? item.status}`]
+    return [paint("red", "✗"), ` ${name}: ${item.error === undefined ? item.status : messageOf(item.error)}`]
   }
   const retried = item.recoveries.length === 0
     ? ""

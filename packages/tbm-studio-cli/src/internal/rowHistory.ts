@@ -39,7 +39,9 @@ export const counts = Effect.gen(function*() {
 /** Reads the rows of each table and period whose contents are all known. */
 export const read = Effect.fnUntraced(function*(path: string) {
   // Opening it would create it.
-  if (yield* journalFile.isMissing(path)) return yield* new InvalidInput({ message: `There is no journal ${path}.` })
+  if (yield* journalFile.isMissing(path)) {
+    return yield* new InvalidInput({ message: `There is no journal ${path}. Check its name.` })
+  }
   return yield* Effect.gen(function*() {
     const journal = yield* Journal.Journal
     const rowsOf = yield* counts

@@ -5,6 +5,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { InvalidInput } from "./runtime.ts"
 import * as WatchRules from "./watchRules.ts"
+import * as words from "./words.ts"
 
 const Names = Schema.optionalKey(Schema.Array(Schema.String))
 
@@ -48,7 +49,7 @@ const readFile = Effect.fnUntraced(function*(path: string) {
   const fs = yield* FileSystem.FileSystem
   const text = yield* Effect.mapError(
     fs.readFileString(path),
-    ({ reason }) => new InvalidInput({ message: `--rules ${path} cannot be read: ${reason._tag}.` })
+    ({ reason }) => new InvalidInput({ message: `--rules ${path} cannot be read: ${words.ofSystem(reason)}.` })
   )
   return yield* Effect.mapError(
     Schema.decodeEffect(File, { onExcessProperty: "error" })(text),

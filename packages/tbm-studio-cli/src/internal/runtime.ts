@@ -14,6 +14,7 @@ import * as Path from "effect/Path"
 import * as TokenFile from "../TokenFile.ts"
 import * as KeyFiles from "./keyFiles.ts"
 import { AccessLogFile } from "./options.ts"
+import * as words from "./words.ts"
 
 /** An option is invalid. The message names it. */
 export class InvalidOption extends Data.TaggedError("InvalidOption")<{ readonly message: string }> {
@@ -92,13 +93,18 @@ const sharedTokens = Layer.unwrap(Effect.gen(function*() {
   return failAs(TokenFile.layer(path), (error) => {
     const rejected = error._tag === "PlatformError" && error.reason.module === "TokenFile"
     return rejected
-      ? `TBM_TOKEN_CACHE=file: ${paths.dirname(path)} cannot be trusted: ${error.reason.description}.`
-      : `TBM_TOKEN_CACHE=file: ${path} cannot be opened.`
+      ? `TBM_TOKEN_CACHE=file: ${
+        paths.dirname(path)
+      } cannot be trusted: ${error.reason.description}. Make it your own, and run chmod 700 on it.`
+      : `TBM_TOKEN_CACHE=file: ${path} cannot be opened. Delete it, or leave TBM_TOKEN_CACHE out.`
   })
 }))
 
 const writeTo = (path: string) =>
-  failAs(AccessLog.layerFile(path), (error) => `--access-log ${path} cannot be written: ${error.reason._tag}.`)
+  failAs(
+    AccessLog.layerFile(path),
+    (error) => `--access-log ${path} cannot be written: ${words.ofSystem(error.reason)}.`
+  )
 
 /** The layer, with its failure as an invalid option. */
 export const failAs = <A, E, R>(layer: Layer.Layer<A, E, R>, message: (error: E) => string) =>

@@ -9,6 +9,7 @@ import type * as PlatformError from "effect/PlatformError"
 import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import { CannotWrite, InvalidOption } from "./runtime.ts"
+import * as words from "./words.ts"
 
 /** What a table and period contained when it was read. `rows` is without the header; `md5` is that of the TSV. */
 export interface Held {
@@ -100,7 +101,7 @@ const cannotWrite = (path: string, { reason }: PlatformError.PlatformError): Inv
         reason._tag === "PermissionDenied" ? "you may not write there" : "there is no such folder"
       }.`
     })
-    : new CannotWrite({ message: `${path} cannot be written: ${reason.description ?? reason._tag}.` })
+    : new CannotWrite({ message: `${path} cannot be written: ${words.ofSystem(reason)}.` })
 
 const measure = Effect.fnUntraced(
   function*<E = never>(

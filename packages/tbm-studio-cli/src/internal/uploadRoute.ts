@@ -16,6 +16,7 @@ import * as Option from "effect/Option"
 import type * as Path from "effect/Path"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import { failAs, InvalidOption } from "./runtime.ts"
+import * as words from "./words.ts"
 
 /** How files are uploaded: to the table itself, or through the uploader service. */
 export type UploadRoute = "table" | "uploader"
@@ -93,7 +94,7 @@ export const withSessions =
     }
     const files = failAs(
       KeyValueStore.layerFileSystem(directory.value),
-      ({ reason }) => `--sessions ${directory.value} cannot be used: ${reason._tag}.`
+      ({ reason }) => `--sessions ${directory.value} cannot be used: ${words.ofSystem(reason)}.`
     )
     return self.pipe(
       Effect.provideService(UploadSessions.OnUnknown, onUnknown === "retry" ? "retry" : "fail"),

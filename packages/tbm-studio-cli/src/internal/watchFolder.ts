@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as units from "./units.ts"
 import type * as WatchRules from "./watchRules.ts"
+import * as words from "./words.ts"
 
 /**
  * - `new`: not decided.
@@ -76,7 +77,8 @@ export class Folder {
       const paths = yield* Path.Path
       const names = yield* Effect.mapError(
         fs.readDirectory(this.directory),
-        ({ reason }) => new UnreadableFolder({ message: `${this.directory} cannot be read: ${wordsOf(reason._tag)}.` })
+        ({ reason }) =>
+          new UnreadableFolder({ message: `${this.directory} cannot be read: ${words.ofSystem(reason)}.` })
       )
       const arrivals = new Map<string, Arrival>()
       const markers = new Map<string, number>()
@@ -235,6 +237,3 @@ const typeNames: { readonly [type in FileSystem.File.Type]?: string } = {
 }
 
 const modifiedOf = ({ mtime }: FileSystem.File.Info): number => Option.match(mtime, { onNone: () => 0, onSome: Number })
-
-const wordsOf = (tag: string): string =>
-  tag === "NotFound" ? "there is no such folder" : tag === "PermissionDenied" ? "permission denied" : "is it a folder?"

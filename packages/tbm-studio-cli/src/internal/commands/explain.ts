@@ -12,6 +12,7 @@ import * as Option from "effect/Option"
 import * as ExitStatus from "../../ExitStatus.ts"
 import { printOutput } from "../commandOutput.ts"
 import { CannotWrite, InvalidOption } from "../runtime.ts"
+import * as words from "../words.ts"
 
 const policies = {
   standard: RetryPolicy.standard,
@@ -113,7 +114,7 @@ const draw = Effect.fnUntraced(function*(path: string, shown: ReadonlyArray<Show
     fs.writeFileString(path, Preview.svg(only.preview, `${only.name}: waits before each retry`)),
     ({ reason }) =>
       wrongName.has(reason._tag)
-        ? new InvalidOption({ message: `--svg ${path} cannot be written: ${reason._tag}.` })
+        ? new InvalidOption({ message: `--svg ${path} cannot be written: ${words.ofSystem(reason)}.` })
         : new CannotWrite({ message: `--svg ${path} cannot be written: ${reasonOf(reason)}.` })
   )
   return path

@@ -100,7 +100,13 @@ const run = Effect.fnUntraced(function*(path: string, { files, look, unknown }: 
   const seen = look ? yield* looksAt(asked) : []
   const doubts = yield* Effect.forEach(asked, (entry, i) =>
     Option.match(Place.parse(entry.place), {
-      onNone: () => Effect.fail(new InvalidInput({ message: `${path} has entries of another program.` })),
+      onNone: () =>
+        Effect.fail(
+          new InvalidInput({
+            message:
+              `${path} has entries of another program, or of another version of tbm-studio. Name one of this version.`
+          })
+        ),
       onSome: (place) => Effect.succeed<Doubt>({ entry, place, look: seen[i] })
     }))
 

@@ -127,7 +127,7 @@ const send = Effect.fnUntraced(function*(
         ...(backup === undefined ? [] : [`What it replaced is in ${backup}.`])
       ],
       problems: [
-        ...(item.error === undefined ? [] : [item.error.message]),
+        ...(item.error === undefined ? [] : [Report.messageOf(item.error)]),
         ...(look === undefined ? [] : [look.message]),
         ...(sessions && item.status === "unknown"
           ? [
