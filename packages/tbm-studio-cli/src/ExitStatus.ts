@@ -11,7 +11,7 @@
  * | 69 | unavailable, also after retries | try again later |
  * | 70 | a bug | report it |
  * | 74 | a journal, another file, or standard output cannot be written | make room, then run it again |
- * | 75 | outcome unknown | look whether it was applied, then decide |
+ * | 75 | outcome unknown, or an append arrived damaged | look whether it was applied, then decide |
  * | 77 | credentials or permission | get them |
  * | 130 | interrupted, or out of time | run it again |
  *

@@ -221,7 +221,7 @@ describe("tbm-studio", { timeout: 60_000 }, () => {
         })
         assert.deepStrictEqual(outcomes, [
           [65, "failed", 1, "ApiError", "NotFound", "Correct"],
-          [65, "unknown", 1, "UploadError", "IntegrityMismatch", "Verify"],
+          [75, "unknown", 1, "UploadError", "IntegrityMismatch", "Verify"],
           [66, "failed", 0, "UploadError", "SourceUnreadable", "Correct"],
           [69, "failed", 1, "ApiError", "ServiceUnavailable", "Retry"],
           [75, "unknown", 1, "ApiError", "OutcomeUnknown", "Verify"],
