@@ -177,6 +177,7 @@ const leftOf = (history: ReadonlyArray<Journal.Entry>): ReadonlyArray<Journal.En
     state !== "uploaded" && (action === "replace" || state === "failed" || state === "waiting") &&
     !history.some((later) =>
       later.ordinal > ordinal &&
-      ((later.name === name && later.action === action) || (later.action === "replace" && later.state === "uploaded"))
+      // Nothing follows an upload that has failed, unless the manifest no longer lists it.
+      (later.state === "uploaded" || (later.name === name && later.action === action))
     )
   )
