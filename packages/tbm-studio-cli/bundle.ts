@@ -4,33 +4,13 @@
  * still get its modules.
  */
 import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
-import { dirname, join } from "node:path"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { rolldown } from "rolldown"
+import { notices } from "../repo-checks/src/Notices.ts"
 
 const dist = fileURLToPath(new URL("dist/", import.meta.url))
 const parts = join(dist, "command")
-
-interface Package {
-  readonly dir: string
-  readonly name: string
-  readonly version: string
-  readonly license: string
-}
-
-const packageOf = (dir: string): Package => {
-  const file = join(dir, "package.json")
-  // Some package.json files contain only the module type.
-  const manifest: Partial<Package> = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {}
-  const { license = "", name, version } = manifest
-  return name === undefined || version === undefined ? packageOf(dirname(dir)) : { dir, name, version, license }
-}
-
-const noticeOf = ({ dir, license, name, version }: Package): string => {
-  const [file] = globSync("{LICENSE,LICENCE}*", { cwd: dir })
-  if (file === undefined) throw new Error(`${name} ${version} has no licence that could go with the command.`)
-  return `${name} ${version} (${license})\n\n${readFileSync(join(dir, file), "utf8").trim()}\n`
-}
 
 const bundle = await rolldown({
   input: { command: join(dist, "main.js") },
@@ -46,11 +26,9 @@ const { output } = await bundle.generate({
 })
 
 const modules = output.flatMap((file) => file.type === "chunk" ? file.moduleIds : [])
-const packages = modules.filter((id) => id.includes("/node_modules/")).map((id) => packageOf(dirname(id)))
-const notices = new Map(packages.toSorted((a, b) => a.name < b.name ? -1 : 1).map((found) => [found.dir, found]))
 
 const files = new Map(output.map((file) => [file.fileName, file.type === "chunk" ? file.code : file.source]))
-files.set("command/LICENSES.txt", Array.from(notices.values(), noticeOf).join(`\n${"-".repeat(80)}\n\n`))
+files.set("command/LICENSES.txt", notices(modules))
 
 // Commands may start meanwhile: unchanged files are not touched, and no file is ever incomplete.
 mkdirSync(parts, { recursive: true })

@@ -117,11 +117,30 @@ export interface ServerOptions {
   readonly capacity?: number | undefined
   readonly abandoned?: "serve" | "drop" | undefined
   readonly slowdown?: { readonly each: number; readonly most: number } | undefined
-  readonly overload?: { readonly above: number; readonly failing: number } | undefined
+  readonly overload?: Overload | undefined
 }
 
 /**
- * An outage, or what else befalls a server for a time: from `from`, for `for`. `server` names a tier; default the first server.
+ * A server that fails under load.
+ *
+ * - `above`: how many requests wait where it begins to fail.
+ * - `failing`: the share of the requests that fail then, from 0 to 1.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Overload {
+  readonly above: number
+  readonly failing: number
+}
+
+/**
+ * An outage, or what else befalls a server for a time.
+ *
+ * - `from`: when it begins.
+ * - `for`: how long it lasts.
+ * - `fault`: what is wrong meanwhile.
+ * - `server`: the name of the tier; default the first server.
  *
  * @category models
  * @since 0.1.0

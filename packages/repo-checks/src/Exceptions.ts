@@ -88,6 +88,11 @@ export const exceptions: ReadonlyArray<Exception> = [
     why: "needs the types of vitest: an import of the package root does not load it"
   },
   {
+    file: "packages/lab/src/internal/command/playground.ts",
+    rule: "portable",
+    why: "of the command, which serves the page"
+  },
+  {
     file: "packages/lab/src/main.ts",
     rule: "portable",
     why: "the command; the index does not load it"

@@ -1,5 +1,8 @@
 /** Writes the JSON Schemas of descriptions: `npm run schemas`. */
 import * as ClientDescription from "@effect-resilience/client/ClientDescription"
+import * as Field from "@effect-resilience/kernel/Field"
+import * as FieldCodec from "@effect-resilience/kernel/FieldCodec"
+import * as Lab from "@effect-resilience/lab/Lab"
 import * as PipelineDescription from "@effect-resilience/pipeline/PipelineDescription"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
@@ -21,6 +24,11 @@ export const files = () => {
       file: "packages/pipeline/schema/pipeline.json",
       id: `${url}/pipeline/schema/pipeline.json`,
       schema: PipelineDescription.schema()
+    },
+    {
+      file: "packages/lab/schema/simulation.json",
+      id: `${url}/lab/schema/simulation.json`,
+      schema: FieldCodec.schema(Field.struct(Lab.fields))
     }
   ].map(({ file, id, schema }) => ({ file, ...jsonSchema(id, schema, packages) }))
 }

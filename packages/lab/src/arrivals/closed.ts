@@ -14,8 +14,10 @@ const fields = {
 } satisfies Field.Fields<Options>
 
 /**
- * A fixed number of clients. Each waits for its result, thinks for a time (exponential, with `thinkTime` as its mean), and calls
- * again.
+ * A fixed number of clients. Each waits for its result, thinks for a time, and calls again.
+ *
+ * - `clients`: how many.
+ * - `thinkTime`: the mean of the times between a result and the next call, which are exponential.
  */
 export const closed: Field.Variant<"closed", Options, Arrivals> = /* @__PURE__ */ Field.variant(
   "Lab",

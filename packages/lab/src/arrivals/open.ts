@@ -9,8 +9,9 @@ interface Options {
 const fields = { perSecond: /* @__PURE__ */ Field.number({ above: 0 }) } satisfies Field.Fields<Options>
 
 /**
- * A Poisson process with `perSecond` calls a second on average. Calls begin independently of how earlier ones end, as those of
- * many users do.
+ * A Poisson process. Calls begin independently of how earlier ones end, as those of many users do.
+ *
+ * - `perSecond`: how many calls begin in a second on average.
  */
 export const open: Field.Variant<"open", Options, Arrivals> = /* @__PURE__ */ Field.variant(
   "Lab",

@@ -13,8 +13,10 @@ const fields = {
 } satisfies Field.Fields<Options>
 
 /**
- * The server restarts: what it has in hand is lost, new requests wait until it is back, and then its cache is cold. Services take
- * `cold` times as long (default 3), and less and less for `warmUp` (default 30 seconds).
+ * The server restarts: what it has in hand is lost, new requests wait until it is back, and then its cache is cold.
+ *
+ * - `cold`: how many times as long a service takes at first; default 3.
+ * - `warmUp`: after how long services take no longer than before; default 30 seconds.
  */
 export const restart: Field.Variant<"restart", Options | undefined, Fault> = /* @__PURE__ */ Field.variant(
   "Lab",

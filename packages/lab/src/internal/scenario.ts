@@ -2,22 +2,20 @@
 import * as Field from "@effect-resilience/kernel/Field"
 import * as FieldCodec from "@effect-resilience/kernel/FieldCodec"
 import * as Duration from "effect/Duration"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Record from "effect/Record"
 import type * as Schema from "effect/Schema"
 import * as Lab from "../Lab.ts"
 import type { LabResult } from "../LabResult.ts"
-import * as Result from "../LabResult.ts"
+import * as LabResults from "../LabResult.ts"
+import * as Outages from "../Outages.ts"
+import { judge } from "../Verdict.ts"
 import type { Json } from "./subject.ts"
 import { isJson, number } from "./subject.ts"
 import { surroundings } from "./surroundings.ts"
 
-/** The outages that have names. They begin after 20 seconds. */
-export const outages = {
-  down: { from: "20 seconds", for: "10 seconds", fault: "down" },
-  long: { from: "20 seconds", for: "3 minutes", fault: "down" },
-  failing: { from: "20 seconds", for: "1 minute", fault: { failing: 0.5 } },
-  slow: { from: "20 seconds", for: "1 minute", fault: { slow: 10 } }
-} as const satisfies { readonly [name: string]: Lab.Outage }
+/** The outages that have names. */
+export const outages: { readonly [name: string]: Lab.Outage } = Record.map(Outages.standard, Outages.outageOf)
 
 /** A world: what `Lab.simulate` takes, but for the policy. */
 export type World = Omit<Lab.Options, "policy">
@@ -40,8 +38,8 @@ const fields = Field.struct(Lab.fields)
 
 /** A world from what is written of one, with sensible values for the rest. */
 export const world = (written: Json, changes: Changes = {}): Effect.Effect<World, Schema.SchemaError> => {
-  const { policy: _, ...given } = written
-  const put = changes.outages ?? given["outages"] ?? outages.down
+  const { others, policy: _, tiers, ...given } = written
+  const put = changes.outages ?? given["outages"] ?? Outages.outageOf(Outages.standard.down)
   const complete: Json = {
     processes: 20,
     server,
@@ -52,7 +50,7 @@ export const world = (written: Json, changes: Changes = {}): Effect.Effect<World
   }
   const capacity = surroundings(complete).capacity ?? 200
   const { load = 0.7 } = changes
-  return FieldCodec.decode(
+  const decoded = FieldCodec.decode(
     fields,
     {
       ...complete,
@@ -65,7 +63,10 @@ export const world = (written: Json, changes: Changes = {}): Effect.Effect<World
     },
     {},
     "simulation"
-  ) as Effect.Effect<World, Schema.SchemaError>
+  )
+  // Their policies may be anything, so `Lab.simulate` reads them.
+  const read = { ...tiers === undefined ? {} : { tiers }, ...others === undefined ? {} : { others } }
+  return Effect.map(decoded, (world) => ({ ...world, ...read }) as World)
 }
 
 const endOf = (outages: unknown): number =>
@@ -91,45 +92,54 @@ export const spans = ({ outages = [] }: World): ReadonlyArray<Span> =>
 /**
  * What a simulation shows.
  *
- * - `amplification`: the most requests for each call in an outage.
+ * - `amplification`: the most requests for each call in an outage or in the time to recover.
  * - `recoverySeconds`: from the end of the last outage until 95 % of the calls succeed; `null` where they do not.
- * - `storm`: more than 1.2 requests for each call, or no recovery within 30 seconds.
+ * - `storm`: it does not pass what `Verdict` expects where nothing else is said; `problems` tells why.
  */
 export interface Verdict {
   readonly amplification: number
   readonly recoverySeconds: number | null
   readonly storm: boolean
+  readonly problems: ReadonlyArray<string>
   readonly words: string
 }
 
-export const most = { amplification: 1.2, recoverySeconds: 30 } as const
-
 export const verdict = (result: LabResult, world: World): Verdict => {
-  const during = spans(world)
-  const amplification = Math.max(
-    0,
-    ...during.map(({ from, to }) => {
-      const { offered, sent } = Result.between(result, Duration.seconds(from), Duration.seconds(to))
-      return offered === 0 ? 0 : sent / offered
-    })
-  )
-  const end = Math.max(0, ...during.map(({ to }) => to))
-  const recovery = Result.recovery(result, { from: Duration.seconds(end) })
-  const recoverySeconds = recovery === undefined ? null : Duration.toSeconds(recovery)
-  const last = Result.between(
-    result,
-    Duration.seconds(Math.max(end, result.seconds.length - 30)),
-    Duration.seconds(result.seconds.length)
-  )
-  const sentFor = last.offered === 0 ? 0 : last.sent / last.offered
+  const { outages, passes, problems } = judge(result)
+  const amplification = Math.max(0, ...outages.map(({ amplification }) => amplification))
+  const recovered = outages.at(-1)?.recoveredMillis
+  const recoverySeconds = recovered === undefined ? null : recovered / 1000
   return {
     amplification,
     recoverySeconds,
-    storm: amplification > most.amplification || recoverySeconds === null || recoverySeconds > most.recoverySeconds,
-    words: recoverySeconds === null
-      ? `never recovers: ${number(sentFor)} requests are sent for each call long after the outage`
-      : `recovers ${number(recoverySeconds)} s after the outage, in which ${
-        number(amplification)
-      } requests were sent for each call`
+    storm: !passes,
+    problems,
+    words: wordsOf(result, world, amplification, recoverySeconds)
   }
+}
+
+/** How long before its end a simulation is looked at for what does not end. */
+const lastSeconds = 30
+
+const wordsOf = (
+  result: LabResult,
+  world: World,
+  amplification: number,
+  recoverySeconds: number | null
+): string => {
+  if (result.outages.length === 0) return `sends ${number(LabResults.amplification(result))} requests for each call`
+  if (recoverySeconds !== null) {
+    return `recovers ${number(recoverySeconds)} s after the outage, with at most ${
+      number(amplification)
+    } requests for each call`
+  }
+  const end = result.seconds.length
+  const { offered, sent } = LabResults.between(result, Duration.seconds(end - lastSeconds), Duration.seconds(end))
+  const { capacity } = surroundings({ ...world })
+  const load = capacity === undefined ? 0 : sent / lastSeconds / capacity
+  return `never recovers: ${
+    number(offered === 0 ? 0 : sent / offered)
+  } requests are sent for each call long after the outage${
+    load > 1 ? `, ${number(load)} times what the server can take` : ""
+  }`
 }

@@ -17,7 +17,10 @@ const fields = {
 /**
  * Controlled delay as Facebook runs it (_Fail at Scale_, 2015): where the queue has not been empty for the last `interval`, requests
  * that have waited longer than `target` are rejected, and the newest comes next; otherwise only those that have waited longer than
- * `interval` are, and the oldest comes next. Default 5 and 100 milliseconds.
+ * `interval` are, and the oldest comes next.
+ *
+ * - `target`: how long a request may wait while the queue is never empty; default 5 milliseconds.
+ * - `interval`: how long one may wait otherwise; default 100 milliseconds.
  */
 export const controlledDelay: Field.Variant<"controlledDelay", Options | undefined, Discipline> = /* @__PURE__ */ Field
   .variant(

@@ -16,7 +16,13 @@ const fields = {
   share: /* @__PURE__ */ Field.number({ min: 0, max: 1 })
 } satisfies Field.Fields<Options>
 
-/** Services take the `usual` time, but for a `share` of them (from 0 to 1), which are `slow`. */
+/**
+ * Most services take the usual time, and some are slow.
+ *
+ * - `usual`: how long most take.
+ * - `slow`: how long the others take.
+ * - `share`: the share of the slow ones, from 0 to 1.
+ */
 export const bimodal: Field.Variant<"bimodal", Options, Draw> = /* @__PURE__ */ Field.variant(
   "Lab",
   "bimodal",

@@ -10,11 +10,12 @@ import { exit, Failure } from "./failure.ts"
 import { lint } from "./lint.ts"
 import * as output from "./output.ts"
 import { plan } from "./plan.ts"
+import * as playground from "./playground.ts"
 import { simulate } from "./simulate.ts"
 
 const name = "effect-resilience-lab"
 
-const command = Command.make(name).pipe(
+const command = Command.make(name, playground.config, playground.serve).pipe(
   Command.withDescription("What a policy does in an outage, seen before production does it"),
   Command.withSubcommands([lint, simulate, plan, drill])
 )

@@ -5,15 +5,11 @@ import * as Console from "effect/Console"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Chart from "../../Chart.ts"
-import * as Lab from "../../Lab.ts"
-import type { Counts, LabResult } from "../../LabResult.ts"
 import { between } from "../../LabResult.ts"
-import { policyOf } from "../policyOf.ts"
+import * as outcome from "../outcome.ts"
+import { columns } from "../outcome.ts"
 import * as scenario from "../scenario.ts"
-import type { Json } from "../subject.ts"
 import { isJson, number, time } from "../subject.ts"
-import { surroundings } from "../surroundings.ts"
 import { exit, Failure } from "./failure.ts"
 import * as input from "./input.ts"
 import * as output from "./output.ts"
@@ -61,34 +57,26 @@ export const simulate = Command.make("simulate", {
         effect,
         ({ message }) => new Failure({ message: `${flags.file}: ${message}`, status: exit.usage })
       )
-    const policy = yield* inFile(policyOf(description))
     const world = yield* inFile(scenario.world(written["policy"] === undefined ? {} : written, {
       outages: yield* outagesOf(Option.getOrUndefined(flags.outage)),
       processes: Option.getOrUndefined(flags.processes),
       load: Option.getOrUndefined(flags.load),
       seed: Option.getOrUndefined(flags.seed)
     }))
-    const result = Lab.simulate({ ...world, policy })
-    const verdict = scenario.verdict(result, world)
-    if (flags.json) {
-      yield* output.json("simulate", { name: policy.name, world, verdict, ...result })
-    } else if (flags.csv) {
-      yield* Console.log(csv(result))
-    } else if (flags.svg) {
-      yield* Console.log(Chart.svg({
-        title: `${policy.name}: ${verdict.words}`,
-        seconds: result.seconds,
-        outages: scenario.spans(world),
-        capacity: surroundings(world as Json).capacity
-      }))
-    } else {
-      yield* Console.log(text(policy.name, result, world, verdict))
-    }
+    const found = yield* inFile(outcome.of(description, world))
+    yield* Console.log(
+      flags.json
+        ? outcome.json(found)
+        : flags.csv
+        ? outcome.csv(found)
+        : flags.svg
+        ? outcome.svg(found)
+        : text(found)
+    )
+    const { verdict } = found
     if (flags.expectNoStorm && verdict.storm) {
-      const { amplification, recoverySeconds } = scenario.most
       return yield* new Failure({
-        message:
-          `expected at most ${amplification} requests for each call and ${recoverySeconds} s to recover, but it ${verdict.words}`,
+        message: `expected no storm, but ${verdict.problems.join("; ")}`,
         status: exit.found
       })
     }
@@ -96,24 +84,15 @@ export const simulate = Command.make("simulate", {
 
 const outagesOf = (named: string | undefined) => {
   if (named === undefined) return Effect.succeed(undefined)
-  const known: { readonly [name: string]: Lab.Outage } = scenario.outages
-  return Object.hasOwn(known, named)
-    ? Effect.succeed<unknown>(known[named])
+  return Object.hasOwn(scenario.outages, named)
+    ? Effect.succeed<unknown>(scenario.outages[named])
     : Effect.map(
       input.read(named),
       ({ value }) => isJson(value) && value["outages"] !== undefined ? value["outages"] : value
     )
 }
 
-const columns = ["offered", "sent", "good", "failed", "rejected"] as const satisfies ReadonlyArray<keyof Counts>
-
-const csv = ({ seconds }: LabResult): string =>
-  [
-    ["second", ...columns, "queue"].join(","),
-    ...seconds.map((second, i) => [i, ...columns.map((column) => second[column]), second.queue].join(","))
-  ].join("\n")
-
-const text = (name: string, result: LabResult, world: scenario.World, verdict: scenario.Verdict): string => {
+const text = ({ name, result, verdict, world }: outcome.Outcome): string => {
   const end = result.seconds.length
   const marks = [0, ...scenario.spans(world).flatMap(({ from, to }) => [from, to]), end]
   const edges = [...new Set(marks.filter((mark) => mark <= end))].sort((a, b) => a - b)

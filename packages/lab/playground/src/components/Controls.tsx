@@ -1,0 +1,47 @@
+/** The three controls of the first screen: they change your lane, and the load of both. */
+import { For } from "solid-js"
+import * as knobs from "../knobs.ts"
+import type { Page } from "../page.ts"
+
+export const Controls = (props: { readonly page: Page }) => {
+  const scenario = () => props.page.scenario()
+  const facts = () => props.page.run("yours")?.facts
+  return (
+    <form class="controls" aria-label="Yours" onSubmit={(event) => event.preventDefault()}>
+      <label>
+        <span>Retries</span>
+        <output>{knobs.retries(scenario().yours)}</output>
+        <input
+          type="range"
+          min="0"
+          max="5"
+          step="1"
+          value={knobs.retries(scenario().yours)}
+          onInput={(event) => props.page.show(knobs.withRetries(scenario(), event.currentTarget.valueAsNumber))}
+        />
+      </label>
+      <label>
+        <span>Budget of retries</span>
+        <select
+          value={knobs.budget(scenario().yours)}
+          onChange={(event) => props.page.show(knobs.withBudget(scenario(), event.currentTarget.value))}
+        >
+          <For each={knobs.budgets}>{({ name, words }) => <option value={name}>{words}</option>}</For>
+        </select>
+      </label>
+      <label>
+        <span>Load</span>
+        <output>{knobs.load(scenario().world, facts())} %</output>
+        <input
+          type="range"
+          min="30"
+          max="95"
+          step="5"
+          value={knobs.load(scenario().world, facts())}
+          disabled={knobs.load(scenario().world, facts()) === undefined}
+          onInput={(event) => props.page.show(knobs.withLoad(scenario(), facts(), event.currentTarget.valueAsNumber))}
+        />
+      </label>
+    </form>
+  )
+}

@@ -1,0 +1,77 @@
+/** What the controls of the first screen read and write. */
+import type { Facts, Policy, World } from "./protocol.ts"
+import type { Scenario } from "./scenario.ts"
+
+const record = (value: unknown): { readonly [key: string]: unknown } | undefined =>
+  typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : undefined
+
+const without = (policy: Policy, key: string): Policy => {
+  const { [key]: _, ...rest } = policy
+  return rest
+}
+
+const yours = (scenario: Scenario, policy: Policy): Scenario => ({ ...scenario, yours: policy })
+
+/** A client's description has its pipeline in a field; a pipeline's is one. */
+const pipelineOf = (policy: Policy): Policy => "baseUrl" in policy ? record(policy["pipeline"]) ?? {} : policy
+
+const withPipeline = (policy: Policy, pipeline: Policy): Policy =>
+  "baseUrl" in policy ? { ...policy, pipeline } : pipeline
+
+/** How often a call is repeated: three times where `retry` does not say. */
+export const retries = (policy: Policy): number => {
+  const retry = record(pipelineOf(policy)["retry"])
+  if (retry === undefined) return 0
+  return typeof retry["times"] === "number" ? retry["times"] : 3
+}
+
+export const withRetries = (scenario: Scenario, times: number): Scenario => {
+  const pipeline = pipelineOf(scenario.yours)
+  const next = times === 0
+    ? without(pipeline, "retry")
+    : { ...pipeline, retry: { ...record(pipeline["retry"]), times } }
+  return yours(scenario, withPipeline(scenario.yours, next))
+}
+
+export const budgets = [
+  { name: "none", words: "none", value: undefined },
+  { name: "usual", words: "20 % and 10 a second each", value: { ratio: 0.2, minPerSecond: 10, burst: 100 } },
+  { name: "standard", words: "10 % (standard)", value: { burst: 3 } },
+  { name: "own", words: "another (see all settings)", value: undefined }
+] as const
+
+export const budget = (policy: Policy): string => {
+  const own = pipelineOf(policy)["budget"]
+  if (own === undefined) return "none"
+  return budgets.find(({ value }) => JSON.stringify(value) === JSON.stringify(own))?.name ?? "own"
+}
+
+export const withBudget = (scenario: Scenario, name: string): Scenario => {
+  if (name === "own") return scenario
+  const value = budgets.find((budget) => budget.name === name)?.value
+  const pipeline = pipelineOf(scenario.yours)
+  const next = value === undefined ? without(pipeline, "budget") : { ...pipeline, budget: value }
+  return yours(scenario, withPipeline(scenario.yours, next))
+}
+
+/** The load in percent of the capacity, where calls come at a rate. */
+export const load = (world: World, facts: Facts | undefined): number | undefined =>
+  facts !== undefined && "open" in world.arrivals
+    ? Math.round(world.arrivals.open.perSecond / facts.capacity * 100)
+    : undefined
+
+export const withLoad = (scenario: Scenario, facts: Facts | undefined, percent: number): Scenario => {
+  if (facts === undefined) return scenario
+  const at = (world: World): World =>
+    "open" in world.arrivals
+      ? {
+        ...world,
+        arrivals: { open: { ...world.arrivals.open, perSecond: Math.round(facts.capacity * percent) / 100 } }
+      }
+      : world
+  return {
+    ...scenario,
+    world: at(scenario.world),
+    ...(scenario.saferWorld === undefined ? {} : { saferWorld: at(scenario.saferWorld) })
+  }
+}

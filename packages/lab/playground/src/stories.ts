@@ -1,0 +1,193 @@
+/** The stories: each one idea, with one surprise and the published result that it reproduces. */
+import type { World } from "./protocol.ts"
+import type { Scenario } from "./scenario.ts"
+
+export interface Story {
+  readonly title: string
+  readonly idea: string
+  readonly surprise: string
+  readonly source: string
+  readonly figure: string
+  readonly scenario: Scenario
+}
+
+/** 250 requests a second can be served, and 200 come. */
+const world = {
+  duration: "2 minutes",
+  arrivals: { open: { perSecond: 200 } },
+  server: { workers: 25, serviceTime: { exponential: "100 millis" } },
+  outages: { from: "20 seconds", for: "10 seconds", fault: "down" },
+  timeout: "1 second",
+  processes: 1,
+  seed: 1
+} as const satisfies World
+
+const plain = {
+  name: "ledger",
+  attemptTimeout: "1 second",
+  retry: { times: 3, backoff: { base: "100 millis" } }
+} as const
+
+/** `Pipeline.standard`, with the time limit of these worlds. */
+const standard = {
+  name: "ledger",
+  deadline: "30 seconds",
+  budget: { burst: 3 },
+  retry: { times: 2 },
+  circuitBreaker: { tripPolicy: { proportional: {} } },
+  attemptTimeout: "1 second"
+} as const
+
+const fleet = { ...world, processes: 20, arrivals: { open: { perSecond: 125 } } } as const satisfies World
+
+const half = {
+  ...world,
+  processes: 5,
+  arrivals: { open: { perSecond: 125 } },
+  outages: { from: "20 seconds", for: "40 seconds", fault: { failing: 0.3 } }
+} as const satisfies World
+
+const tail = {
+  ...world,
+  server: { workers: 60, serviceTime: { bimodal: { usual: "50 millis", slow: "1 second", share: 0.02 } } },
+  outages: { from: "20 seconds", for: "10 seconds", fault: { slow: 2 } },
+  timeout: "10 seconds"
+} as const satisfies World
+
+const cold = {
+  ...world,
+  arrivals: { open: { perSecond: 175 } },
+  outages: { from: "20 seconds", for: "5 seconds", fault: { restart: { cold: 3, warmUp: "30 seconds" } } }
+} as const satisfies World
+
+const slow = {
+  ...world,
+  processes: 5,
+  outages: { from: "20 seconds", for: "20 seconds", fault: { slow: 4 } }
+} as const satisfies World
+
+const quick = { workers: 400, serviceTime: { constant: "5 millis" } } as const
+
+const twice = { attemptTimeout: "10 seconds", retry: { times: 2, backoff: { base: "100 millis" } } } as const
+
+/** The first server calls a second, and that a third, which is the one that fails. */
+const tiers = (inner: object): World => ({
+  ...world,
+  arrivals: { open: { perSecond: 8 } },
+  server: quick,
+  tiers: [
+    { name: "orders", server: quick, policy: { name: "orders", ...inner }, timeout: "20 seconds" },
+    { name: "database", server: world.server, policy: { name: "database", ...inner }, timeout: "20 seconds" }
+  ],
+  outages: { from: "20 seconds", for: "10 seconds", fault: { failing: 1 }, server: "database" },
+  timeout: "30 seconds"
+})
+
+export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
+  {
+    title: "Retries that keep an outage alive",
+    idea:
+      "A server is down for ten seconds, and each call is retried up to three times. The retries do not end with the outage.",
+    surprise: "Nothing is broken any more. The server works at its full capacity, for callers who have given up.",
+    source: "Huang et al., Metastable Failures in the Wild, OSDI 2022",
+    figure: "The trigger ends and the goodput stays at 0: with three retries at 80 % load, for ever.",
+    scenario: { yours: plain, safer: standard, world }
+  },
+  {
+    title: "The fleet that a usual budget does not save",
+    idea:
+      "A budget of 20 % and ten retries a second is what several libraries document. Here 20 processes have it, at half load.",
+    surprise:
+      "Each process obeys its budget. Together they may send 200 retries a second, which is most of the capacity.",
+    source: "The defaults of Finagle, Linkerd and tower; the recovery law of this laboratory",
+    figure: "It recovers only where calls × 1.2 + 10 × processes stays below the capacity: 350 is above 250.",
+    scenario: {
+      yours: { ...plain, budget: { ratio: 0.2, minPerSecond: 10 } },
+      safer: { ...plain, budget: { ratio: 0.2, minPerSecond: 10, processes: 20 } },
+      world: fleet
+    }
+  },
+  {
+    title: "Retries in three tiers",
+    idea: "Every layer retries twice, as each team thinks right. The picture shows what reaches the database.",
+    surprise: "Two retries are three attempts, and three layers are 3 × 3 × 3 = 27 of them for one call.",
+    source: "Beyer et al., Site Reliability Engineering, chapter 22",
+    figure: "27 requests for each call; with retries in one layer alone 3.",
+    scenario: {
+      yours: { name: "shop", ...twice },
+      safer: { name: "shop", ...twice },
+      world: tiers(twice),
+      saferWorld: tiers({ attemptTimeout: "10 seconds" })
+    }
+  },
+  {
+    title: "A queue that serves the dead",
+    idea:
+      "Both lanes have the same retries. The server of the safer one drops a request whose caller has gone when its turn comes.",
+    surprise: "It takes no policy at all to survive: most of the work after an outage is for callers who have gone.",
+    source: "Facebook, Fail at Scale, ACM Queue 2015",
+    figure: "Dropping the dead helps those with a budget; plain retries at this load still never recover.",
+    scenario: {
+      yours: { ...plain, budget: { burst: 3 } },
+      safer: { ...plain, budget: { burst: 3 } },
+      world,
+      saferWorld: { ...world, server: { ...world.server, abandoned: "drop" } }
+    }
+  },
+  {
+    title: "Last in, first out",
+    idea: "The same retries again, and nothing is dropped. The safer server serves its newest request first.",
+    surprise: "The unfair queue is the one that works: the newest caller is still there.",
+    source: "Facebook, Fail at Scale, ACM Queue 2015",
+    figure: "With LIFO every variant recovers at once.",
+    scenario: {
+      yours: plain,
+      safer: plain,
+      world,
+      saferWorld: { ...world, server: { ...world.server, queue: "lifo" } }
+    }
+  },
+  {
+    title: "A breaker that is too eager",
+    idea:
+      "Three calls in ten fail for a while. One breaker opens after three failures in a row; the other rejects as many as fail.",
+    surprise: "The breaker turns an outage of 30 % into one of nearly 100 %, and keeps it going after its end.",
+    source: "Shopify's Semian, whose adaptive breaker rejects in proportion to what fails",
+    figure: "Half of the calls are lost where less than a tenth had to be.",
+    scenario: {
+      yours: { ...standard, circuitBreaker: { tripPolicy: { consecutive: 3 } } },
+      safer: standard,
+      world: half
+    }
+  },
+  {
+    title: "Hedging the tail",
+    idea:
+      "One request in fifty takes a second. The safer lane sends a second request where the first has taken 100 ms.",
+    surprise: "The slowest percent gets six times quicker for 2 % more requests.",
+    source: "Dean and Barroso, The Tail at Scale, CACM 2013",
+    figure: "There, too, a few percent of extra requests take most of the tail away.",
+    scenario: {
+      yours: { name: "search" },
+      safer: { name: "search", hedge: { after: "100 millis", times: 1, idempotent: true } },
+      world: tail
+    }
+  },
+  {
+    title: "A cold cache",
+    idea:
+      "A server restarts within five seconds. Its cache is empty then, so requests take three times as long at first.",
+    surprise: "The restart is the smaller half of the outage: with retries it never warms up.",
+    source: "Bronson et al., Metastable Failures in Distributed Systems, HotOS 2021",
+    figure: "Look-aside caches are the paper's example of an outage that outlives its cause.",
+    scenario: { yours: plain, safer: standard, world: cold }
+  },
+  {
+    title: "Slow is worse than down",
+    idea: "The server takes four times as long for 20 seconds. It never fails; callers give up.",
+    surprise: "A server that is down costs its callers nothing. A slow one is kept slow by them.",
+    source: "Beyer et al., Site Reliability Engineering, chapter 21, Handling Overload",
+    figure: "Clients that shed their own load let the server come back.",
+    scenario: { yours: plain, safer: standard, world: slow }
+  }
+]
