@@ -3,10 +3,11 @@
  * repository: `npm run peers`, or `npm run peers -- VERSION…` for others.
  */
 import { execFileSync, spawnSync } from "node:child_process"
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { portable } from "./Architecture.ts"
+import { copyRepository } from "./Copy.ts"
 import { readPackages, root } from "./Workspace.ts"
 
 const peer = "effect"
@@ -42,19 +43,8 @@ const companions = ["platform-node", "platform-node-shared", "sql-pg", "opentele
 )
 
 const test = (version: string, installed: string): boolean => {
-  const dir = mkdtempSync(join(tmpdir(), "peers-"))
+  const dir = copyRepository("peers-")
   try {
-    const files = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "-z"], { cwd: root })
-    for (const file of files.toString().split("\0")) {
-      if (file !== "" && existsSync(join(root, file))) {
-        cpSync(join(root, file), join(dir, file), { recursive: true, verbatimSymlinks: true })
-      }
-    }
-    // Links to the packages are relative, so they lead into the copy.
-    for (const folder of [".", ...readPackages().map(({ name }) => `packages/${name}`)]) {
-      const modules = join(root, folder, "node_modules")
-      if (existsSync(modules)) execFileSync("cp", ["-a", modules, join(dir, folder)])
-    }
     const specs = companions
       .filter((name) => versionOf(dir, name) === installed && published(name, "versions").includes(version))
       .map((name) => `${name}@${version}`)

@@ -24,6 +24,7 @@ export interface Manifest {
   readonly exports?: Readonly<Record<string, string | Readonly<Record<string, string>>>>
   readonly dependencies?: Dependencies
   readonly peerDependencies?: Dependencies
+  readonly peerDependenciesMeta?: Readonly<Record<string, { readonly optional?: boolean }>>
   readonly optionalDependencies?: Dependencies
   readonly publishConfig?: { readonly access?: string }
 }

@@ -81,6 +81,6 @@ describe("a README", () => {
     ].join("\n")
     expect(installed(readme)).toEqual(["@a/b", "effect"])
     expect(missing("README.md", readme)).toEqual(["README.md imports d in its example, and does not install it"])
-    expect(example(readme)).toContain("node:fs")
+    expect(example(readme)?.code).toContain("node:fs")
   })
 })
