@@ -137,6 +137,7 @@ export const mapErrors: {
   // Only where it can end an attempt before its `timeout` does is a body read piece by piece.
   const watchesPieces = limits.idle < limits.attempt
   const patterns = options.patterns ?? []
+  const textMillis = Math.min(errorBodyMillis, limits.attempt)
   const aborts = SendProgress.promisesOf(client)?.aborts
 
   type Failure = ApiError.ApiError | Exclude<E, HttpClientError.HttpClientError>
@@ -183,7 +184,7 @@ export const mapErrors: {
         HttpClientResponse.HttpClientResponse,
         E | HttpClientError.HttpClientError | ApiError.ApiError,
         R
-      > = isAborted ? exchange : Timeout.withWatchdog(exchange, {
+      > = isAborted ? Effect.onExitPrimitive(exchange, () => clocks.stop()) : Timeout.withWatchdog(exchange, {
         remaining: () => clocks.remaining(),
         orElse: () => Effect.suspend(() => Effect.fail(late()))
       })
@@ -207,7 +208,6 @@ export const mapErrors: {
       }
       return Effect.matchCauseEffect(limited, {
         onFailure: (cause) => {
-          clocks.stop()
           if (clocks.aborted && !Cause.hasInterrupts(cause) && !Cause.hasDies(cause)) return Effect.fail(late())
           return Effect.failCause(
             Cause.map(
@@ -217,7 +217,6 @@ export const mapErrors: {
           )
         },
         onSuccess: (response): Effect.Effect<HttpClientResponse.HttpClientResponse, Failure> => {
-          clocks.stop()
           const keeper = fiber.getRef(KeptResponse.Current)
           if (isSuccess(response)) {
             const malformed = malformedOf(response, reads)
@@ -246,13 +245,14 @@ export const mapErrors: {
           const sent = isSent(operation, progress.reached, body.sent)
           if (keeper === undefined) {
             return Effect.flatMap(
-              reasonOf(response, response.stream, patterns, scrubber),
+              reasonOf(response, response.stream, patterns, scrubber, textMillis),
               (reason) => Effect.fail(failure(reason, sent, requestIdOf(response.headers, scrubber)))
             )
           }
           return keep(keeper, response, mapBodyError, {
             patterns,
             scrubber,
+            textMillis,
             failure: (reason, isKnown) => failure(reason, sent && !isKnown, requestIdOf(response.headers, scrubber))
           })
         }
@@ -311,9 +311,13 @@ const asBodyError = (error: ApiError.ApiError): HttpClientError.HttpClientError 
   error as unknown as HttpClientError.HttpClientError
 
 // A response that broke off is kept too: reading its body tells so.
-const readable = (response: HttpClientResponse.HttpClientResponse, mapError: MapError): Effect.Effect<MappedResponse> =>
+const readable = (
+  response: HttpClientResponse.HttpClientResponse,
+  mapError: MapError,
+  textMillis: number
+): Effect.Effect<MappedResponse> =>
   whole(response, Bytes.maxValueBytes, mapError).pipe(
-    Effect.timeout(errorBodyTimeout),
+    Effect.timeout(textMillis),
     Effect.orElseSucceed(() => new MappedResponse(response, mapError))
   )
 
@@ -322,16 +326,17 @@ const keep = /* @__PURE__ */ Effect.fnUntraced(function*(
   keeper: KeptResponse.Keeper,
   response: HttpClientResponse.HttpClientResponse,
   mapError: MapError,
-  { failure, patterns, scrubber }: {
+  { failure, patterns, scrubber, textMillis }: {
     readonly patterns: ReadonlyArray<MessagePattern.MessagePattern>
     readonly scrubber: Scrubber.Scrubber
+    readonly textMillis: number
     readonly failure: (reason: ApiError.ResponseReason, isKnown: boolean) => ApiError.ApiError
   }
 ) {
-  const kept = yield* readable(response, mapError)
+  const kept = yield* readable(response, mapError, textMillis)
   const declared = yield* keeper.declared(kept)
   const recovery = recoveryOf(declared, response.status)
-  const reason = yield* reasonOf(response, beginningOf(kept), patterns, scrubber, recovery)
+  const reason = yield* reasonOf(response, beginningOf(kept), patterns, scrubber, textMillis, recovery)
   // An error that says what to do was made by what knows the outcome.
   const error = failure(reason, Recovery.isRecoverable(declared))
   yield* keeper.keep(error, kept)
@@ -351,10 +356,11 @@ const reasonOf = /* @__PURE__ */ Effect.fnUntraced(function*(
   stream: HttpClientResponse.HttpClientResponse["stream"],
   patterns: ReadonlyArray<MessagePattern.MessagePattern>,
   scrubber: Scrubber.Scrubber,
+  textMillis: number,
   declared?: Recovery.Recovery
 ) {
   const body = yield* Bytes.readAtMost(stream, ErrorBody.maxBytes).pipe(
-    Effect.timeout(errorBodyTimeout),
+    Effect.timeout(textMillis),
     Effect.orElseSucceed(() => ({ bytes: new Uint8Array(0), truncated: true }))
   )
   // Scrubbed before it is cut: no scrubber recognizes the beginning of a secret. What the cap has cut may end in one, so its
@@ -380,8 +386,8 @@ const reasonOf = /* @__PURE__ */ Effect.fnUntraced(function*(
 /** In characters, in any encoding. */
 const longestSecret = 4_096
 
-/** How long the body of an error may take. Its status is known, so its text is not worth a long wait. */
-const errorBodyTimeout = /* @__PURE__ */ Duration.seconds(5)
+/** How long the body of an error may take, at most as long as an attempt: its status is known, its text not worth a long wait. */
+const errorBodyMillis = 5_000
 
 const redirectTarget = (response: HttpClientResponse.HttpClientResponse): string | undefined => {
   const location = response.headers["location"]

@@ -147,6 +147,36 @@ describe("the limits of an attempt", () => {
     }
   }
 
+  it.effect("the limit between two pieces counts in an attempt that reads its body, whatever else is limited", () =>
+    Effect.gen(function*() {
+      for (const others of [{}, { timeout: "30 seconds" }, { firstByte: "20 seconds" }] as const) {
+        const client = ErrorMapping.mapErrors(dripping("application/json", 1), { ...others, idle: "2 seconds" })
+        assert.strictEqual(yield* failing(client.get(url)), "Timeout body 2 at 5")
+      }
+    }))
+
+  it.effect("the text of an error is waited for no longer than an attempt may take, and its status stays", () =>
+    Effect.gen(function*() {
+      const busy = HttpClient.make((request) =>
+        Effect.sync(() => HttpClientResponse.fromWeb(request, new Response(new ReadableStream(), { status: 503 })))
+      )
+      for (const [timeout, seconds] of [["2 seconds", 2], ["30 seconds", 5]] as const) {
+        const client = ErrorMapping.mapErrors(busy, { timeout })
+        assert.strictEqual(yield* failing(client.get(url)), `no timeout: ServiceUnavailable at ${seconds}`)
+      }
+    }))
+
+  it.effect("an interrupted request that can be aborted leaves no timer behind", () =>
+    Effect.gen(function*() {
+      let aborts = 0
+      const hanging = SendProgress.reporting(reaching([], () => aborts++), { aborts: () => true })
+      const call = yield* Effect.forkChild(ErrorMapping.mapErrors(hanging, limits).post(url))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(call)
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(aborts, 0)
+    }))
+
   it.effect("an attempt that reads its body is over after its time, however it drips", () =>
     Effect.gen(function*() {
       const client = ErrorMapping.mapErrors(dripping("application/json", 1), { ...limits, timeout: "2 seconds" })

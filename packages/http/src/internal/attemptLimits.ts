@@ -84,9 +84,12 @@ export class AttemptLimits {
       if (waited === undefined || this.progress.reached === "nothing") consider("connect", this.begunAt + connect)
       consider("firstByte", this.begunAt + firstByte)
     } else consider("idle", this.since + idle)
+    if (until === Infinity && idle === Infinity) return Infinity
+    const now = Time.monotonicMillis(this.clock)
+    // Headers that come meanwhile begin the limit between two pieces.
+    if (this.since === undefined) until = Math.min(until, now + idle)
     this.until = until
-    if (until === Infinity) return Infinity
-    return until === waited ? 0 : until - Time.monotonicMillis(this.clock)
+    return until === waited ? 0 : until - now
   }
 
   /** Aborts the request where a limit passes. That takes a transport that can be aborted, but no fiber. */
