@@ -78,7 +78,7 @@ const defaultLength = maxLength
 // Variation selectors 15 and 16, which say whether a character is an emoji, are harmless.
 const forbidden = String.raw`[[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]--[\ufe0e\ufe0f]]`
 const unprintable = /* @__PURE__ */ new RegExp(forbidden, "gv")
-const unprintableWithin = /* @__PURE__ */ new RegExp(`[${forbidden}--[\n\t]]`, "gv")
+const unprintableWithin = /* @__PURE__ */ new RegExp(/* @__PURE__ */ "[".concat(forbidden, "--[\n\t]]"), "gv")
 const blanks = /* @__PURE__ */ new RegExp(String.raw`[\s${forbidden}]+`, "gv")
 const breaks = /\r\n?|[\u0085\u2028\u2029]/g
 const halves = /\p{Cs}/gu

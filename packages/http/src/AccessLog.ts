@@ -269,7 +269,7 @@ export const layer = (log: AccessLog): Layer.Layer<never> => Layer.succeed(Curre
  * @category services
  * @since 0.1.0
  */
-export class Memory extends Context.Service<Memory, {
+export class Memory extends /* @__PURE__ */ Context.Service<Memory, {
   readonly entries: Effect.Effect<ReadonlyArray<Entry>>
   readonly clear: Effect.Effect<void>
 }>()("@effect-resilience/http/AccessLog/Memory") {}

@@ -189,17 +189,19 @@ export interface KeyedCircuitBreaker extends Keyed.Keyed<LocalCircuitBreaker> {
  * @category constructors
  * @since 0.1.0
  */
-export const noop: CircuitBreaker = {
-  .../* @__PURE__ */ Policy.noop<Snapshot>({ _tag: "Closed", rejected: 0, buffered: 0, failureRate: 0, slowRate: 0 }),
-  tryAcquire: /* @__PURE__ */ Effect.succeed<Permit>({
-    record: () => Effect.void,
-    recordUnsafe: () => {},
-    release: Effect.void
-  }),
-  isolate: /* @__PURE__ */ Effect.succeed<Isolation>({ release: Effect.void }),
-  reset: Effect.void,
-  hub: undefined
-}
+export const noop: CircuitBreaker = /* @__PURE__ */ Object.assign(
+  /* @__PURE__ */ Policy.noop<Snapshot>({ _tag: "Closed", rejected: 0, buffered: 0, failureRate: 0, slowRate: 0 }),
+  {
+    tryAcquire: /* @__PURE__ */ Effect.succeed<Permit>({
+      record: () => Effect.void,
+      recordUnsafe: () => {},
+      release: Effect.void
+    }),
+    isolate: /* @__PURE__ */ Effect.succeed<Isolation>({ release: Effect.void }),
+    reset: Effect.void,
+    hub: undefined
+  }
+)
 
 /**
  * Runs an effect through a circuit breaker.

@@ -311,8 +311,8 @@ export const make = <E = never>(options: Options<E>): Effect.Effect<Endpoints<E>
  * @category constructors
  * @since 0.1.0
  */
-export const noop: Endpoints = {
-  .../* @__PURE__ */ Policy.noop<Snapshot>({
+export const noop: Endpoints = /* @__PURE__ */ Object.assign(
+  /* @__PURE__ */ Policy.noop<Snapshot>({
     healthy: 1,
     ejected: 0,
     panic: false,
@@ -320,10 +320,12 @@ export const noop: Endpoints = {
     rejected: 0,
     addresses: []
   }),
-  use: (call) => Effect.suspend(() => call("")),
-  update: () => Effect.void,
-  reload: () => Effect.void
-}
+  {
+    use: <A, E, R>(call: (address: string) => Effect.Effect<A, E, R>) => Effect.suspend(() => call("")),
+    update: () => Effect.void,
+    reload: () => Effect.void
+  }
+)
 
 /**
  * The address of the innermost `withEndpoints` around the running code; empty where there is none.

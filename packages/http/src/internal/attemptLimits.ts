@@ -110,7 +110,7 @@ export class AttemptLimits {
   abort(): void {
     this.progress.abort(new Aborted())
   }
-  stop(): void {
+  stop(): undefined {
     this.wait?.cancel()
   }
 

@@ -174,11 +174,12 @@ const oneByOne = (placed: ReadonlyArray<Placed>): fastPath.Wrap => <A, E, R>(sel
 
 /** `oneByOne`, with the longest fast path that there is at the inner end. */
 const compose = (placed: ReadonlyArray<Placed>): fastPath.Wrap => {
-  for (let from = 0; from < placed.length; from++) {
-    const path = fastPath.make(placed.slice(from), oneByOne)
-    if (path === undefined) continue
+  const limit = placed.at(-1)?.policy
+  for (let from = 0; fastPath.isTimed(limit) && from < placed.length; from++) {
+    const through = limit[fastPath.timed].through(placed.slice(from), oneByOne)
+    if (through === undefined) continue
     const outside = oneByOne(placed.slice(0, from))
-    return (self) => outside(fastPath.start(path, self))
+    return (self) => outside(through(self))
   }
   return oneByOne(placed)
 }

@@ -16,11 +16,11 @@ import type { AnyPolicy, Placed } from "../Part.ts"
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
-/** What a time limit tells the fast path about itself. */
+/** What a time limit tells the fast path about itself. It brings the fast path, which no other pipeline has to load. */
 export const timed: unique symbol = /* @__PURE__ */ Symbol.for("@effect-resilience/pipeline/timed")
 
 export interface Timed {
-  readonly [timed]: { readonly timeout: Duration.Duration }
+  readonly [timed]: { readonly timeout: Duration.Duration; readonly through: typeof through }
 }
 
 /** What a retry tells the fast path about itself. */
@@ -40,7 +40,7 @@ interface Retry {
  *
  * hack: fast-path
  */
-export interface FastPath {
+interface FastPath {
   /** Outside in. Those from `insideFrom` on stand inside the retry. */
   readonly policies: ReadonlyArray<Admitting>
   readonly insideFrom: number
@@ -63,7 +63,15 @@ interface Admitting {
  * The fast path through policies, outside in: admissions, perhaps a retry, admissions, a time limit. `undefined` where they are
  * not such a list.
  */
-export const make = (
+export const through = (
+  placed: ReadonlyArray<Placed>,
+  oneByOne: (placed: ReadonlyArray<Placed>) => Wrap
+): Wrap | undefined => {
+  const path = make(placed, oneByOne)
+  return path && ((self) => start(path, self))
+}
+
+const make = (
   placed: ReadonlyArray<Placed>,
   oneByOne: (placed: ReadonlyArray<Placed>) => Wrap
 ): FastPath | undefined => {
@@ -91,7 +99,7 @@ export const make = (
   }
 }
 
-const isTimed = (u: unknown): u is Timed => Predicate.hasProperty(u, timed)
+export const isTimed = (u: unknown): u is Timed => Predicate.hasProperty(u, timed)
 
 const isRetried = (u: AnyPolicy): u is AnyPolicy & Retried => Predicate.hasProperty(u, retried)
 
@@ -104,7 +112,7 @@ const isAdmitting = (policy: AnyPolicy): policy is AnyPolicy & Admitting => poli
  * The attempt has the fiber that a timeout needs anyhow. What waits for it holds no frame, and what follows a failure goes
  * through the policies one by one.
  */
-export const start = <A, E, R>(path: FastPath, self: Effect.Effect<A, E, R>): Effect.Effect<A, unknown, unknown> =>
+const start = <A, E, R>(path: FastPath, self: Effect.Effect<A, E, R>): Effect.Effect<A, unknown, unknown> =>
   Effect.callback<A, unknown, unknown>((resume) => {
     const parent = Fiber.getCurrent()
     const admissions = parent && admit(path, parent)

@@ -20,7 +20,7 @@ export const attemptTimeout = /* @__PURE__ */ Part.make<
       execute: (self) => Timeout.withTimeout(self, timeout),
       admitUnsafe: undefined,
       snapshot: Effect.succeed(timeout),
-      [fastPath.timed]: { timeout }
+      [fastPath.timed]: { timeout, through: fastPath.through }
     }
     return Effect.succeed(policy)
   }
