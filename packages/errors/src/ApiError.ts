@@ -301,10 +301,14 @@ export class UnexpectedStatus extends Data.TaggedError("UnexpectedStatus")<Error
 /**
  * No response: there was no connection, or it broke.
  *
+ * - `responded`: whether a response had begun, which broke off.
+ *
  * @category reasons
  * @since 0.1.0
  */
-export class TransportFailure extends Data.TaggedError("TransportFailure")<Transport.Diagnosis> {
+export class TransportFailure extends Data.TaggedError("TransportFailure")<
+  Transport.Diagnosis & { readonly responded?: true | undefined }
+> {
   get [NotAsked.symbol](): boolean {
     return isLocal(this)
   }
@@ -312,7 +316,7 @@ export class TransportFailure extends Data.TaggedError("TransportFailure")<Trans
     return transportRecovery(this) ?? Recovery.retry
   }
   override get message(): string {
-    return `got no response: ${Transport.explain(this)}${
+    return `got ${this.responded === true ? "a response that broke off" : "no response"}: ${Transport.explain(this)}${
       this.code === undefined ? "" : ` (${ForeignText.oneLine(this.code, 128)})`
     }.`
   }

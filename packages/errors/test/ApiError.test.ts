@@ -11,6 +11,15 @@ const undecodable = new ApiError.UndecodableResponse({ status: 200, expected: "J
 const of = (reason: ApiError.Reason) => new ApiError.ApiError({ method: "POST", endpoint: "/tables/{table}", reason })
 
 describe("ApiError", () => {
+  it("says a short time exactly, and a long one in whole seconds", () => {
+    const words = (duration: Duration.Input) =>
+      new ApiError.Timeout({ timeout: Duration.fromInputUnsafe(duration), phase: "attempt" }).message
+    assert.include(words("1500 millis"), "within 1.5 seconds.")
+    assert.include(words("2 seconds"), "within 2 seconds.")
+    assert.include(words("9950 millis"), "within 10 seconds.")
+    assert.include(words("31 seconds"), "within 31 seconds.")
+  })
+
   it("has a reason and a recovery for each status", () => {
     const table: ReadonlyArray<readonly [number, ApiError.Reason["_tag"], Recovery.Recovery["_tag"]]> = [
       [302, "UnexpectedStatus", "Correct"],

@@ -213,7 +213,7 @@ describe("a body shorter than its Content-Length", () => {
         Effect.gen(function*() {
           const error = yield* Effect.flip(Effect.flatMap(short({ "content-type": type }).get(url), read))
           assert.instanceOf(error, ApiError.ApiError)
-          assert.include(error.message, "the connection broke after 10 of 20 bytes")
+          assert.include(error.message, "got a response that broke off: the connection broke after 10 of 20 bytes")
         }))
     }
   }

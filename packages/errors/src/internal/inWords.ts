@@ -1,11 +1,11 @@
 import * as Duration from "effect/Duration"
 
-/** A duration for people, in at most two units: `250 milliseconds`, `40 seconds`, `1 day 4 hours`. */
+/** A duration for people, in at most two units: `250 milliseconds`, `1.5 seconds`, `40 seconds`, `1 day 4 hours`. */
 export const inWords = (duration: Duration.Duration): string => {
   if (!Duration.isFinite(duration)) return "an unlimited time"
   const millis = Duration.toMillis(duration)
   if (millis < 1000) return count(Math.ceil(millis), "millisecond")
-  const seconds = Math.ceil(millis / 1000)
+  const seconds = millis < 10_000 ? Math.ceil(millis / 100) / 10 : Math.ceil(millis / 1000)
   if (seconds < 60) return count(seconds, "second")
   const [larger, smaller] = seconds < 3600
     ? ["minute", "second"] as const

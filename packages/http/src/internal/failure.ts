@@ -36,7 +36,7 @@ export const transportReason = (
           got: "something else"
         })
         // A response has begun.
-        : new ApiError.TransportFailure({ ...diagnosis, connected: true })
+        : new ApiError.TransportFailure({ ...diagnosis, connected: true, responded: true })
     }
   }
 }
@@ -104,7 +104,12 @@ export const bodyFailure = (
     ? error
     : f(HttpClientError.isHttpClientError(error) ? transportReason(error) : unreadable)
 
-const unreadable = /* @__PURE__ */ new ApiError.TransportFailure({ kind: "unknown", code: undefined, connected: true })
+const unreadable = /* @__PURE__ */ new ApiError.TransportFailure({
+  kind: "unknown",
+  code: undefined,
+  connected: true,
+  responded: true
+})
 
 /** The server's id of the request, from the headers that are commonly used for it. */
 export const requestIdOf = (headers: Headers.Headers, scrubber: Scrubber): string | undefined => {
