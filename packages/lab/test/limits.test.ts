@@ -21,3 +21,23 @@ describe("an adaptive limit", () => {
     assert.isAtLeast(servedUnder({}) / fixed, 0.9)
   })
 })
+
+// DAGOR (2018) and Breakwater (OSDI 2020): an overload costs nothing of what a server can do.
+describe("an overload of 1.4 times the capacity", () => {
+  const perSecond = (policy: Pipeline.Description | undefined, seed: number) => {
+    const result = Lab.simulate({
+      seed,
+      duration: "2 minutes",
+      arrivals: { open: { perSecond: 280 } },
+      server: { workers: 20, serviceTime: { exponential: "100 millis" } },
+      timeout: "1 second",
+      policy
+    })
+    return LabResult.between(result, "30 seconds", "2 minutes").good / 90
+  }
+
+  it.each([1, 2, 3])("leaves nothing without a limit, and nine tenths of 200 a second with one (seed %i)", (seed) => {
+    assert.isBelow(perSecond(undefined, seed), 20)
+    assert.isAtLeast(perSecond({ name: "ledger", concurrencyLimit: {} }, seed), 180)
+  })
+})

@@ -1,11 +1,12 @@
 // What queueing theory says of a server without policies, and the published laws of retries.
 import { Lab, LabResult } from "@effect-resilience/lab"
+import { Duration } from "effect"
 import { describe, expect, it } from "vitest"
 
-const meanWait = (workers: number, load: number, serviceTime: Lab.ServiceTime, minutes: number) => {
+const meanWait = (workers: number, load: number, serviceTime: Lab.ServiceTime, minutes: number, seed = 5) => {
   const { latency, total } = Lab.simulate({
-    seed: 5,
-    duration: `${minutes} minutes`,
+    seed,
+    duration: Duration.minutes(minutes),
     arrivals: { open: { perSecond: workers * 100 * load } },
     server: { workers, serviceTime }
   })
@@ -29,6 +30,26 @@ describe("a server without policies", () => {
 
   it("waits as Pollaczek and Khinchine say", () => {
     expect(meanWait(1, 0.5, { constant: 10 }, 5).waitMillis / 10).toBeCloseTo(0.5, 1)
+  })
+
+  // Runs too short for 3 %: the law has to be inside the 99.9 % interval of ten of them (Student's t with 9 degrees of freedom).
+  it.each<[string, number, number, Lab.ServiceTime, number, number]>([
+    ["M/M/1 at 0.9", 1, 0.9, { exponential: 10 }, 4, 0.9 / 0.1],
+    ["M/M/16 at 0.9", 16, 0.9, { exponential: 10 }, 1 / 2, erlangC(16, 0.9)],
+    ["M/M/4 at 0.95", 4, 0.95, { exponential: 10 }, 2, erlangC(4, 0.95)],
+    // cv² = E[s²]/E[s]² - 1 = (0.9·5² + 0.1·55²)/10² - 1 = 2.25
+    ["M/G/1 at 0.8", 1, 0.8, { bimodal: { usual: 5, slow: 55, share: 0.1 } }, 4, 0.8 * (1 + 2.25) / (2 * 0.2)]
+  ])("waits as the law says: %s", (_, workers, load, serviceTime, minutes, expected) => {
+    const waits = Array.from(
+      { length: 10 },
+      (_, seed) => meanWait(workers, load, serviceTime, minutes, seed).waitMillis / 10
+    )
+    const mean = waits.reduce((sum, wait) => sum + wait, 0) / waits.length
+    const variance = waits.reduce((sum, wait) => sum + (wait - mean) ** 2, 0) / (waits.length - 1)
+    const half = 4.781 * Math.sqrt(variance / waits.length)
+    expect(Math.abs(mean - expected), `${mean} ± ${half}`).toBeLessThan(half)
+    // An interval that says something.
+    expect(half / expected).toBeLessThan(0.35)
   })
 
   it("keeps Little's law: as many calls as come, times how long they take", () => {
