@@ -1,4 +1,5 @@
 // M. Demirbas (2026): clients that wait for a retry token deadlock with those who hold one. Ours fail fast.
+import { Recovery } from "@effect-resilience/errors"
 import { VirtualTime } from "@effect-resilience/lab"
 import { Pipeline } from "@effect-resilience/pipeline"
 import * as Effect from "effect/Effect"
@@ -29,9 +30,10 @@ it("no call waits for a budget, whatever it is, however many calls there are and
         let sent = 0
         const call = (succeeds: boolean) => Effect.suspend(() => (sent++, succeeds ? Effect.void : Effect.fail("down")))
         const program = Effect.gen(function*() {
+          const description: Pipeline.Description = { name: "ledger", retry: { times, backoff: { base: 0 } }, budget }
           const pipeline = yield* Pipeline.make(
-            { name: "ledger", retry: { times, backoff: { base: 0 } }, budget },
-            { classify: () => ({ _tag: "Retry" }) }
+            description,
+            { classify: () => Recovery.retry }
           )
           const exits = yield* Effect.forEach(outcomes, (succeeds) => Effect.exit(pipeline.execute(call(succeeds))), {
             concurrency

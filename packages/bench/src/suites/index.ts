@@ -15,5 +15,6 @@ export const suites: { readonly [name: string]: () => Promise<{ readonly default
   pipeline: () => import("./pipeline.ts"),
   upload: () => import("./upload.ts"),
   manifest: () => import("./manifest.ts"),
+  lab: () => import("./lab.ts"),
   hacks: () => import("./hacks.ts")
 }

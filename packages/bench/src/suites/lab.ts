@@ -1,0 +1,80 @@
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Lab from "@effect-resilience/lab/Lab"
+import * as VirtualTime from "@effect-resilience/lab/VirtualTime"
+import * as Pipeline from "@effect-resilience/pipeline/Pipeline"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import * as TestClock from "effect/testing/TestClock"
+import type { Suite } from "../Suite.ts"
+
+const clients = 10_000
+
+const seconds = 60
+
+const policy: Pipeline.Description = { name: "ledger", retry: { times: 3, backoff: { base: "100 millis" } } }
+
+/** Clients that each send a request every ten seconds, which takes 20 ms and fails in 30 % of the cases: a fiber for each of them. */
+const program = Effect.gen(function*() {
+  const pipeline = yield* Pipeline.make(policy, { classify: () => Recovery.retry })
+  const request = Effect.delay(
+    Effect.flatMap(Random.next, (dice) => dice < 0.3 ? Effect.fail("unwell") : Effect.void),
+    "20 millis"
+  )
+  const call = Effect.ignore(pipeline.execute(request))
+  const client = Random.next.pipe(
+    Effect.flatMap((share) => Effect.sleep(10_000 * share)),
+    Effect.andThen(Effect.forever(Effect.andThen(call, Effect.sleep("10 seconds"))))
+  )
+  for (let i = 0; i < clients; i++) yield* Effect.forkDetach(client)
+})
+
+const testClock = () =>
+  Effect.runPromise(
+    Effect.andThen(program, TestClock.adjust(`${seconds} seconds`)).pipe(
+      Effect.provide(TestClock.layer({ warningDelay: "1 hour" })),
+      Effect.provideService(Random.Random, VirtualTime.random(1))
+    )
+  )
+
+const virtualTime = () =>
+  Effect.runPromise(Effect.sync(() => {
+    const time = VirtualTime.make({ seed: 1 })
+    time.fork(program)
+    time.advance(`${seconds} seconds`)
+  }))
+
+const simulate = () =>
+  Effect.runPromise(Effect.sync(() =>
+    Lab.simulate({
+      duration: `${seconds} seconds`,
+      arrivals: { closed: { clients, thinkTime: "10 seconds" } },
+      server: { workers: clients, serviceTime: { constant: "20 millis" } },
+      outages: { from: 0, for: `${seconds} seconds`, fault: { failing: 0.3 } },
+      policy
+    })
+  ))
+
+const suite: Suite = {
+  name: "lab",
+  packages: ["effect"],
+  cases: [
+    {
+      name: `${clients} clients for ${seconds} virtual seconds: 170,000 waits`,
+      ours: "VirtualTime",
+      subjects: { VirtualTime: virtualTime, TestClock: testClock },
+      apart: true,
+      rounds: 1,
+      atMost: { TestClock: 0.167 }
+    },
+    {
+      name: "the same calls, simulated",
+      ours: "Lab.simulate",
+      subjects: { "Lab.simulate": simulate, TestClock: testClock },
+      apart: true,
+      rounds: 1,
+      atMost: { TestClock: 0.067 }
+    }
+  ]
+}
+
+export default suite
