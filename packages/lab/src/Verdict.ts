@@ -39,7 +39,7 @@
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
-import type { ClientResult, LabResult } from "./LabResult.ts"
+import type { ClientResult, Counts, LabResult } from "./LabResult.ts"
 import * as Result from "./LabResult.ts"
 
 /**
@@ -74,6 +74,7 @@ export const fields = {
 /**
  * What came of one outage.
  *
+ * - `during`, `after`: what was counted while it lasted, and from its end to the end of the simulation.
  * - `amplification`: requests for each call, the worse of while it lasted and of the time to recover.
  * - `recoveredMillis`: how long after its end calls succeeded again; `undefined` where they did not.
  *
@@ -83,6 +84,8 @@ export const fields = {
 export interface OutageVerdict {
   readonly fromMillis: number
   readonly toMillis: number
+  readonly during: Counts
+  readonly after: Counts
   readonly amplification: number
   readonly recoveredMillis: number | undefined
 }
@@ -137,7 +140,14 @@ export const judge = (result: LabResult, expectation: Expectation = {}): Verdict
         `calls succeed again ${seconds(recoveredMillis)} s after ${outage}, later than ${seconds(within)} s`
       )
     }
-    return { fromMillis, toMillis, amplification: Math.max(during, after), recoveredMillis }
+    return {
+      fromMillis,
+      toMillis,
+      during: Result.between(result, fromMillis, toMillis),
+      after: Result.between(result, toMillis, end),
+      amplification: Math.max(during, after),
+      recoveredMillis
+    }
   })
   return { passes: problems.length === 0, problems, outages }
 }

@@ -1,7 +1,6 @@
 /** The outages that a policy is put through, and what is asked of it. Everything here is virtual time. */
 import type * as Lab from "@effect-resilience/lab/Lab"
-import * as LabResult from "@effect-resilience/lab/LabResult"
-import * as Duration from "effect/Duration"
+import type * as Sweep from "@effect-resilience/lab/Sweep"
 
 /** An outage, how long it lasts, and within how many seconds of its end calls must succeed again. */
 export interface Outage {
@@ -61,26 +60,33 @@ const beginSeconds = 60
 
 const afterSeconds = 90
 
-export const world = ({ abandoned, load, outage, processes }: Cell, seed: number): Omit<Lab.Options, "policy"> => ({
+// In milliseconds: a thread gets it as text.
+const world = ({ abandoned, load, outage, processes }: Cell, seed: number): Omit<Sweep.Data, "policy"> => ({
   seed,
   processes,
-  duration: Duration.seconds(beginSeconds + outage.seconds + afterSeconds),
+  duration: 1000 * (beginSeconds + outage.seconds + afterSeconds),
   arrivals: { open: { perSecond: capacity * load } },
   server: { workers: 20, serviceTime: { exponential: "100 millis" }, abandoned },
-  outages: [{ from: Duration.seconds(beginSeconds), for: Duration.seconds(outage.seconds), fault: outage.fault }],
-  timeout: Duration.seconds(timeoutSeconds)
+  outages: [{ from: 1000 * beginSeconds, for: 1000 * outage.seconds, fault: outage.fault }],
+  timeout: 1000 * timeoutSeconds
 })
 
-export const read = (result: LabResult.LabResult, { outage }: Cell): Run => {
-  const end = beginSeconds + outage.seconds
-  const during = LabResult.between(result, Duration.seconds(beginSeconds), Duration.seconds(end))
-  const all = LabResult.between(result, Duration.seconds(beginSeconds), Duration.seconds(end + afterSeconds))
-  const recovery = LabResult.recovery(result, { from: Duration.seconds(end) })
+/** A policy in a cell of the matrix, as a sweep runs it. */
+export const cellOf = (key: string, cell: Cell, seed: number, policy: Lab.PolicyData): Sweep.Cell => ({
+  key,
+  options: { ...world(cell, seed), policy },
+  expectation: {}
+})
+
+export const read = ({ verdict: { outages: [outage] } }: Sweep.Row): Run => {
+  if (outage === undefined) throw new RangeError("a cell without an outage")
+  const { after, during, recoveredMillis } = outage
+  const offered = during.offered + after.offered
   return {
     amplification: during.sent / during.offered,
-    recovery: recovery === undefined ? null : Duration.toSeconds(recovery),
-    offered: all.offered,
-    lost: all.offered - all.good
+    recovery: recoveredMillis === undefined ? null : recoveredMillis / 1000,
+    offered,
+    lost: offered - during.good - after.good
   }
 }
 
