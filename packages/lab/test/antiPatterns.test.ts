@@ -3,7 +3,7 @@ import { Lint } from "@effect-resilience/lab"
 import { readdirSync, readFileSync } from "node:fs"
 import { describe, expect, it } from "vitest"
 
-// Why a description shows nothing of it.
+// Why no description shows it.
 const code = "it is in code that calls, wraps or handles"
 const operation = "it is in how something is run or called by people"
 const server = "only who knows the server can see it"

@@ -63,6 +63,7 @@ const suite: Suite = {
       ours: "VirtualTime",
       subjects: { VirtualTime: virtualTime, TestClock: testClock },
       apart: true,
+      units: ["s"],
       rounds: 1,
       atMost: { TestClock: 0.167 }
     },
@@ -71,6 +72,7 @@ const suite: Suite = {
       ours: "Lab.simulate",
       subjects: { "Lab.simulate": simulate, TestClock: testClock },
       apart: true,
+      units: ["s"],
       rounds: 1,
       atMost: { TestClock: 0.067 }
     }
