@@ -29,6 +29,7 @@ import { upload } from "./internal/commands/upload.ts"
 import { watch } from "./internal/commands/watch.ts"
 import { worker } from "./internal/commands/worker.ts"
 import * as Completions from "./internal/completions.ts"
+import * as HelpText from "./internal/helpText.ts"
 import * as options from "./internal/options.ts"
 import * as Output from "./internal/output.ts"
 import * as StopSignal from "./internal/stopSignal.ts"
@@ -57,7 +58,13 @@ const tbmStudio = Command.make("tbm-studio").pipe(
 // Wrong usage prints its errors and a pointer to the help, not a page of help that hides the errors.
 const presenter = CliOutput.layerPresenter({
   present: (event) =>
-    event._tag === "InvalidInvocation"
+    event._tag === "Help"
+      ? Effect.gen(function*() {
+        const { columns } = (yield* Output.WindowOf)("stdout") ?? { columns: 80 }
+        const formatter = yield* CliOutput.Formatter
+        yield* Console.log(HelpText.fit(formatter.formatHelpDoc(event.helpDoc), columns - 1))
+      })
+      : event._tag === "InvalidInvocation"
       ? Output.print("stderr", [...event.errors.flatMap(usageLines), `See ${event.commandPath.join(" ")} --help.`])
       : CliOutput.defaultPresenter.present(event)
 })

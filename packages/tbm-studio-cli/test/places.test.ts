@@ -306,6 +306,13 @@ describe("a batch", { timeout: 60_000 }, () => {
         const stored = (yield* state).uploads.filter(({ table }) => table.startsWith("Full")).length
         assert.deepStrictEqual([totals.uploaded, totals.notStarted], [stored, 200 - stored])
         assert.isAbove(stored, 0)
+        // When there is room again, the journal is whole. What was stored after its last record is in doubt.
+        const again = yield* tbmStudio(["batch", manifest, "--json"], settingsFor(url))
+        const { skipped, unknown, uploaded } = JSON.parse(again.stdout).totals
+        assert.strictEqual(again.status, unknown === 0 ? 0 : 75)
+        assert.strictEqual(skipped + unknown + uploaded, 200)
+        assert.isAbove(skipped, 0)
+        assert.isAtMost(unknown, 4)
       }))
 
     it.effect("names a journal only when it has its table", () =>

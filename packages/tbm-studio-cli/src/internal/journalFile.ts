@@ -223,9 +223,11 @@ const inUse = Effect.fnUntraced(function*(path: string) {
   const sql = yield* SqlClient.SqlClient
   const mark = (version: number) => sql.unsafe(`PRAGMA user_version = ${version}`).unprepared
   const begin = Effect.andThen(mark(1), sql.unsafe("PRAGMA wal_checkpoint(RESTART)").unprepared)
+  // On a full disk, the space for the mark is that of the records, which move into the journal.
+  const makeRoom = sql.unsafe("PRAGMA wal_checkpoint(TRUNCATE)").unprepared
   yield* Effect.acquireRelease(
     Effect.mapError(begin, (cause) => failure(path, new Journal.JournalError({ operation: "write", cause }))),
-    () => Effect.ignore(mark(0))
+    () => Effect.ignore(Effect.catch(mark(0), () => Effect.andThen(makeRoom, mark(0))))
   )
 })
 

@@ -2,8 +2,8 @@
 import { Simulator } from "@effect-resilience/tbm-simulator"
 import { assert, describe, layer } from "@effect/vitest"
 import { Console, Effect, Random, Schedule } from "effect"
-import { createHash } from "node:crypto"
 import { bin, folder, settingsFor, start, tbmStudio, write } from "../command.ts"
+import { timesStored } from "../storedRows.ts"
 
 const kills = Number(process.env["SOAK_KILLS"] ?? 8)
 const size = 500
@@ -93,16 +93,10 @@ describe("a batch that is killed repeatedly", { timeout: 120_000 + kills * 5_000
         assert.strictEqual(clean.status, unknown > 0 ? 75 : 0)
         assert.isAbove(skipped, 0)
 
-        /** How often each row is in its table, counted from the table's last overwrite. */
+        /** How often each row is in its table. */
         const counted = Effect.map(state, ({ uploads }) => {
-          const present = new Map<string, Array<string>>()
-          for (const { action, md5, table } of uploads) {
-            present.set(table, [...action === "overwrite" ? [] : present.get(table) ?? [], md5])
-          }
-          return (index: number) => {
-            const md5 = createHash("md5").update(contentOf(index)).digest("hex")
-            return present.get(String(tableOf(index)))?.filter((stored) => stored === md5).length ?? 0
-          }
+          const times = timesStored(uploads)
+          return (index: number) => times(String(tableOf(index)), contentOf(index))
         })
         const timesAfter = yield* counted
         for (const [index, { status }] of clean.items.entries()) {
