@@ -4,7 +4,7 @@ import * as HelpText from "../src/internal/helpText.ts"
 import { widthOf } from "../src/internal/textWidth.ts"
 import { tbmStudio } from "./command.ts"
 
-const plain = (help: string) => help.replaceAll(/\u001b\[[\d;]*m/g, "")
+const plain = HelpText.withoutColours
 
 const help = [
   "FLAGS",

@@ -26,4 +26,7 @@ const fitLine = (line: string, width: number): ReadonlyArray<string> => {
   return [line.slice(0, line.length - description.length) + first.trimStart(), ...others]
 }
 
-const visible = (text: string): number => widthOf(text.replaceAll(colours, ""))
+/** A text as a terminal without colours shows it. */
+export const withoutColours = (text: string): string => text.replaceAll(colours, "")
+
+const visible = (text: string): number => widthOf(withoutColours(text))
