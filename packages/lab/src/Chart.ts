@@ -62,6 +62,7 @@ export interface Second {
  * How it is drawn.
  *
  * - `width`: in pixels, at least 240; default 720.
+ * - `height`: in pixels, at least 120; default 220.
  * - `top`: the number at the upper end of the axis, where pictures are to be compared; default is the largest of the picture's own.
  * - `theme`: `"light"` or `"dark"`; by default the reader's.
  * - `style`: `false` leaves the colours out, for a page that has `Chart.style` among its own.
@@ -71,6 +72,7 @@ export interface Second {
  */
 export interface Options {
   readonly width?: number | undefined
+  readonly height?: number | undefined
   readonly top?: number | undefined
   readonly theme?: "light" | "dark" | undefined
   readonly style?: boolean | undefined
@@ -103,8 +105,6 @@ export const style: string = `:root{${light}}@media(prefers-color-scheme:dark){:
 
 const themes = { light: `.chart{${light}}${rules}`, dark: `.chart{${dark}}${rules}` }
 
-const height = 220
-
 const margin = { left: 56, right: 12, top: 26, bottom: 44 }
 
 /**
@@ -115,6 +115,7 @@ const margin = { left: 56, right: 12, top: 26, bottom: 44 }
  */
 export const svg = (data: Data, options: Options = {}): string => {
   const width = Math.max(240, Math.round(options.width ?? 720))
+  const height = Math.max(120, Math.round(options.height ?? 220))
   const top = options.top ?? highest(data)
   const right = width - margin.right
   const bottom = height - margin.bottom
@@ -138,7 +139,7 @@ export const svg = (data: Data, options: Options = {}): string => {
         bottom - margin.top
       }"/>`
     ),
-    ...ticks(top, 4).map((tick) =>
+    ...ticks(top, Math.min(4, height / 45)).map((tick) =>
       `<line class="grid" x1="${margin.left}" x2="${right}" y1="${y(tick)}" y2="${y(tick)}"/>` +
       `<text x="${margin.left - 6}" y="${round(y(tick) + 4)}" text-anchor="end">${tick.toLocaleString("en-US")}</text>`
     ),
@@ -202,7 +203,7 @@ const highest = ({ capacity = 0, seconds }: Data): number =>
 const ticks = (end: number, count: number): ReadonlyArray<number> => {
   const rough = end / count
   const power = 10 ** Math.floor(Math.log10(rough))
-  const step = ([1, 2, 5].find((factor) => factor * power >= rough) ?? 10) * power
+  const step = ([1, 2, 2.5, 5].find((factor) => factor * power >= rough) ?? 10) * power
   return Array.from({ length: Math.floor(end / step) + 1 }, (_, index) => Math.round(index * step * 1000) / 1000)
 }
 

@@ -75,3 +75,35 @@ export const withLoad = (scenario: Scenario, facts: Facts | undefined, percent: 
     ...(scenario.saferWorld === undefined ? {} : { saferWorld: at(scenario.saferWorld) })
   }
 }
+
+/** What a lane does, in a few words: its policy, and what its server does otherwise. */
+export const words = (policy: Policy, world: World): string => {
+  const pipeline = pipelineOf(policy)
+  const times = retries(policy)
+  const tiers = [world.tiers ?? []].flat()
+  const retrying = tiers.filter((tier) => record(record(tier.policy)?.["retry"]) !== undefined).length
+  const layers = tiers.length === 0
+    ? ""
+    : retrying === 0
+    ? " in the first layer alone"
+    : ` in each of ${retrying + 1} layers`
+  const server = record(world.server) ?? {}
+  const parts = [
+    `${times === 0 ? "no retry" : times === 1 ? "1 retry" : `${times} retries`}${layers}`,
+    times === 0 ? undefined : budgetWords(pipeline["budget"]),
+    pipeline["circuitBreaker"] === undefined ? "no breaker" : "a breaker",
+    pipeline["hedge"] === undefined ? undefined : "a hedge",
+    server["queue"] === "lifo" ? "server: newest first" : undefined,
+    server["abandoned"] === "drop" ? "server: drops who has gone" : undefined
+  ]
+  return parts.filter((part) => part !== undefined).join(", ")
+}
+
+const budgetWords = (budget: unknown): string => {
+  const own = record(budget)
+  if (own === undefined) return "no budget"
+  const ratio = typeof own["ratio"] === "number" ? own["ratio"] : 0.1
+  const floor = typeof own["minPerSecond"] === "number" ? ` + ${own["minPerSecond"]}/s` : ""
+  const shared = typeof own["processes"] === "number" ? " shared by all" : ""
+  return `a budget of ${Math.round(ratio * 100)} %${floor}${shared}`
+}

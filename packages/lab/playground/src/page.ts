@@ -1,5 +1,6 @@
 /** The state of the page, and what changes it. */
 import { createEffect, createSignal, on, onCleanup, onMount } from "solid-js"
+import { dropped, sizeLimit } from "./drop.ts"
 import * as link from "./link.ts"
 import type { Policy, Reading, Remark, Run, World } from "./protocol.ts"
 import type { Lane, Part, Scenario } from "./scenario.ts"
@@ -102,6 +103,20 @@ export const make = (first: Story): Page => {
     history.replaceState(null, "", link.fragment(now))
   }, { defer: true }))
 
+  /** A description becomes yours; a simulation with its policy brings its world too. */
+  const load = async (text: string): Promise<void> => {
+    const { policy, remarks, world } = await reader.ask("readFile", text)
+    if (policy === undefined) {
+      setProblem(`The file cannot be shown. ${remarks[0]?.text ?? ""}`)
+      return
+    }
+    show({
+      ...scenario(),
+      yours: policy,
+      ...(world === undefined ? {} : { world, saferWorld: undefined })
+    })
+  }
+
   // The author of a link may have written anything: its parts are read like texts that were typed.
   // Where the command serves the page, it may have been given a file.
   const openFile = async (): Promise<void> => {
@@ -110,12 +125,7 @@ export const make = (first: Story): Page => {
     if (location.protocol === "file:") return
     const response = await fetch("file").catch(() => undefined)
     if (response?.status !== 200) return
-    const { policy, remarks, world } = await reader.ask("readFile", await response.text())
-    if (policy === undefined) {
-      setProblem(`The file cannot be shown. ${remarks[0]?.text ?? ""}`)
-      return
-    }
-    show({ ...scenario(), yours: policy, world: world ?? scenario().world, saferWorld: undefined })
+    await load(await response.text())
   }
 
   const open = async (): Promise<void> => {
@@ -152,5 +162,9 @@ export const make = (first: Story): Page => {
   const opened = () => void open().catch(told)
   addEventListener("hashchange", opened)
   onCleanup(() => removeEventListener("hashchange", opened))
+  onCleanup(dropped(async (file) => {
+    if (file.size > sizeLimit) setProblem(`The file cannot be shown. ${file.name} is larger than 64 kB.`)
+    else await load(await file.text()).catch(told)
+  }))
   return page
 }

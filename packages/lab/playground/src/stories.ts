@@ -47,10 +47,11 @@ const half = {
   outages: { from: "20 seconds", for: "40 seconds", fault: { failing: 0.3 } }
 } as const satisfies World
 
+const { outages: _, ...calm } = world
+
 const tail = {
-  ...world,
+  ...calm,
   server: { workers: 60, serviceTime: { bimodal: { usual: "50 millis", slow: "1 second", share: 0.02 } } },
-  outages: { from: "20 seconds", for: "10 seconds", fault: { slow: 2 } },
   timeout: "10 seconds"
 } as const satisfies World
 
@@ -96,7 +97,7 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
   {
     title: "The fleet that a usual budget does not save",
     idea:
-      "A budget of 20 % and ten retries a second is what several libraries document. Here 20 processes have it, at half load.",
+      "A budget of 20 % and ten retries a second is what several libraries document. Here 20 processes have it, at half load. The safer lane shares the ten among the processes.",
     surprise:
       "Each process obeys its budget. Together they may send 200 retries a second, which is most of the capacity.",
     source: "The defaults of Finagle, Linkerd and tower; the recovery law of this laboratory",
@@ -109,10 +110,12 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
   },
   {
     title: "Retries in three tiers",
-    idea: "Every layer retries twice, as each team thinks right. The picture shows what reaches the database.",
-    surprise: "Two retries are three attempts, and three layers are 3 × 3 × 3 = 27 of them for one call.",
+    idea:
+      "Each of three layers retries twice, as its team thinks right. The safer lane retries in the first layer alone, and loses a few calls more. The line of what is sent is what reaches the database.",
+    surprise:
+      "Two retries are three attempts, so three layers make up to 3 × 3 × 3 = 27 of one call: 3 % load fills the database.",
     source: "Beyer et al., Site Reliability Engineering, chapter 22",
-    figure: "27 requests for each call; with retries in one layer alone 3.",
+    figure: "The chapter counts 64 with three retries a layer; two make 27. With retries in one layer they are 3.",
     scenario: {
       yours: { name: "shop", ...twice },
       safer: { name: "shop", ...twice },
@@ -124,9 +127,10 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
     title: "A queue that serves the dead",
     idea:
       "Both lanes have the same retries. The server of the safer one drops a request whose caller has gone when its turn comes.",
-    surprise: "It takes no policy at all to survive: most of the work after an outage is for callers who have gone.",
+    surprise: "Not a line of the policy changes. After an outage most of the work is for callers who have gone.",
     source: "Facebook, Fail at Scale, ACM Queue 2015",
-    figure: "Dropping the dead helps those with a budget; plain retries at this load still never recover.",
+    figure:
+      "The article sheds requests that have waited too long. It needs a budget beside it: plain retries at this load still never recover.",
     scenario: {
       yours: { ...plain, budget: { burst: 3 } },
       safer: { ...plain, budget: { burst: 3 } },
@@ -136,10 +140,12 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
   },
   {
     title: "Last in, first out",
-    idea: "The same retries again, and nothing is dropped. The safer server serves its newest request first.",
+    idea:
+      "Both lanes have three retries and no budget, and no server drops anything. The safer one serves its newest request first.",
     surprise: "The unfair queue is the one that works: the newest caller is still there.",
     source: "Facebook, Fail at Scale, ACM Queue 2015",
-    figure: "With LIFO every variant recovers at once.",
+    figure:
+      "The article's adaptive LIFO turns the queue over while it is long. Here it recovers at once, with or without a budget.",
     scenario: {
       yours: plain,
       safer: plain,
@@ -153,7 +159,7 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
       "Three calls in ten fail for a while. One breaker opens after three failures in a row; the other rejects as many as fail.",
     surprise: "The breaker turns an outage of 30 % into one of nearly 100 %, and keeps it going after its end.",
     source: "Shopify's Semian, whose adaptive breaker rejects in proportion to what fails",
-    figure: "Half of the calls are lost where less than a tenth had to be.",
+    figure: "Almost half of the calls are lost where less than a tenth had to be.",
     scenario: {
       yours: { ...standard, circuitBreaker: { tripPolicy: { consecutive: 3 } } },
       safer: standard,
@@ -163,7 +169,7 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
   {
     title: "Hedging the tail",
     idea:
-      "One request in fifty takes a second. The safer lane sends a second request where the first has taken 100 ms.",
+      "Nothing is broken, but one request in fifty takes a second. The safer lane sends another where the first has taken 100 ms.",
     surprise: "The slowest percent gets six times quicker for 2 % more requests.",
     source: "Dean and Barroso, The Tail at Scale, CACM 2013",
     figure: "There, too, a few percent of extra requests take most of the tail away.",
@@ -177,17 +183,18 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
     title: "A cold cache",
     idea:
       "A server restarts within five seconds. Its cache is empty then, so requests take three times as long at first.",
-    surprise: "The restart is the smaller half of the outage: with retries it never warms up.",
+    surprise:
+      "Five seconds of restart, thirty until the cache is warm: with retries the service stays down long after both.",
     source: "Bronson et al., Metastable Failures in Distributed Systems, HotOS 2021",
     figure: "Look-aside caches are the paper's example of an outage that outlives its cause.",
     scenario: { yours: plain, safer: standard, world: cold }
   },
   {
     title: "Slow is worse than down",
-    idea: "The server takes four times as long for 20 seconds. It never fails; callers give up.",
+    idea: "For 20 seconds the server takes four times as long. It never fails; callers give up after a second.",
     surprise: "A server that is down costs its callers nothing. A slow one is kept slow by them.",
     source: "Beyer et al., Site Reliability Engineering, chapter 21, Handling Overload",
-    figure: "Clients that shed their own load let the server come back.",
+    figure: "Clients that reject some of their own calls let the server come back.",
     scenario: { yours: plain, safer: standard, world: slow }
   }
 ]

@@ -21,6 +21,10 @@ export const question = (page: Page): string => {
   }`
 }
 
+/** What became of all calls, in as few words as a phone has room for. */
+export const outcome = ({ result: { total } }: Run): string =>
+  `${percent(total.offered === 0 ? 1 : total.good / total.offered)} of ${whole(total.offered)} calls succeeded`
+
 /** A run in a sentence, for those who cannot see the picture. */
 export const sentence = ({ facts, result: { latency, total } }: Run): string =>
   `In ${seconds(facts.duration)}, ${whole(total.offered)} calls became ${whole(total.sent)} requests; ${

@@ -118,6 +118,17 @@ export const verdict = (result: LabResult, world: World): Verdict => {
   }
 }
 
+const requests = (count: number): string => number(count) === "1" ? "1 request" : `${number(count)} requests`
+
+/** The most requests that reached a server for each call while an outage lasted. */
+const peak = (result: LabResult, { seconds }: LabResult["servers"][number]): number =>
+  Math.max(...result.outages.map(({ fromMillis, toMillis }) => {
+    const [from, to] = [fromMillis / 1000, toMillis / 1000]
+    const sum = (of: ReadonlyArray<number>) => of.slice(Math.floor(from), Math.ceil(to)).reduce((a, b) => a + b, 0)
+    const offered = sum(result.seconds.map((second) => second.offered))
+    return offered === 0 ? 0 : sum(seconds.map(({ received }) => received)) / offered
+  }))
+
 /** How long before its end a simulation is looked at for what does not end. */
 const lastSeconds = 30
 
@@ -127,19 +138,25 @@ const wordsOf = (
   amplification: number,
   recoverySeconds: number | null
 ): string => {
-  if (result.outages.length === 0) return `sends ${number(LabResults.amplification(result))} requests for each call`
+  if (result.outages.length === 0) {
+    return `${requests(LabResults.amplification(result))} for each call; 99 % of the good calls take at most ${
+      Math.round(result.latency.p99)
+    } ms`
+  }
   if (recoverySeconds !== null) {
-    return `recovers ${number(recoverySeconds)} s after the outage, with at most ${
-      number(amplification)
-    } requests for each call`
+    const when = recoverySeconds === 0 ? "at once" : `${number(recoverySeconds)} s`
+    const inner = result.servers.length > 1 ? result.servers.at(-1) : undefined
+    return `recovers ${when} after the outage, with at most ${
+      inner === undefined
+        ? `${requests(amplification)} for each call`
+        : `${requests(peak(result, inner))} to ${inner.name} for each call`
+    }`
   }
   const end = result.seconds.length
   const { offered, sent } = LabResults.between(result, Duration.seconds(end - lastSeconds), Duration.seconds(end))
   const { capacity } = surroundings({ ...world })
   const load = capacity === undefined ? 0 : sent / lastSeconds / capacity
-  return `never recovers: ${
-    number(offered === 0 ? 0 : sent / offered)
-  } requests are sent for each call long after the outage${
+  return `never recovers: ${number(offered === 0 ? 0 : sent / offered)} requests for each call long after the outage${
     load > 1 ? `, ${number(load)} times what the server can take` : ""
   }`
 }

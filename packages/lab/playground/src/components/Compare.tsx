@@ -77,9 +77,13 @@ export const Compare = (props: { readonly page: Page }) => {
         Would another load or a shorter outage have been survived, and was this seed luck? This runs {seeds} seeds and
         {" "}
         {loads.length * lengths.length} worlds of each policy:{" "}
-        <button type="button" onClick={calculate}>Calculate</button>{" "}
+        <button type="button" disabled={(facts()?.outages.length ?? 0) === 0} onClick={calculate}>Calculate</button>
+        {" "}
         <span aria-live="polite">{left() > 0 ? `${left()} to go` : of() === undefined ? "" : "done"}</span>
       </p>
+      <Show when={facts()?.outages.length === 0}>
+        <p class="hint">This scenario has no outage, so there is nothing to recover from.</p>
+      </Show>
       <Show when={of() !== undefined && of() !== props.page.scenario()}>
         <p class="hint">The scenario has changed since.</p>
       </Show>
@@ -89,11 +93,11 @@ export const Compare = (props: { readonly page: Page }) => {
             {(lane) => (
               <div class="scroll" tabindex="0" role="region" aria-label={`${lane}: when calls succeed again`}>
                 <table class="map">
-                  <caption>{lane === "yours" ? "Yours" : "Safer"}: time until calls succeed again</caption>
+                  <caption>{lane === "yours" ? "Yours" : "Safer"}: time until calls succeed again, by load</caption>
                   <thead>
                     <tr>
                       <th scope="col">Outage</th>
-                      <For each={loads}>{(load) => <th scope="col">{load} % load</th>}</For>
+                      <For each={loads}>{(load) => <th scope="col">{load} %</th>}</For>
                     </tr>
                   </thead>
                   <tbody>
@@ -105,7 +109,7 @@ export const Compare = (props: { readonly page: Page }) => {
                             {(load) => {
                               const verdict = () => verdicts().get(`${lane} ${load} ${length}`)
                               return (
-                                <td class={kind(verdict())} classList={{ here: isHere(facts(), load, length) }}>
+                                <td class={`${kind(verdict())}${isHere(facts(), load, length) ? " here" : ""}`}>
                                   {words(verdict())}
                                 </td>
                               )

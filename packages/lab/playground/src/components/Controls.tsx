@@ -21,7 +21,7 @@ export const Controls = (props: { readonly page: Page }) => {
         />
       </label>
       <label>
-        <span>Budget of retries</span>
+        <span>Retry budget</span>
         <select
           value={knobs.budget(scenario().yours)}
           onChange={(event) => props.page.show(knobs.withBudget(scenario(), event.currentTarget.value))}
@@ -34,9 +34,9 @@ export const Controls = (props: { readonly page: Page }) => {
         <output>{knobs.load(scenario().world, facts())} %</output>
         <input
           type="range"
-          min="30"
+          min="1"
           max="95"
-          step="5"
+          step="1"
           value={knobs.load(scenario().world, facts())}
           disabled={knobs.load(scenario().world, facts()) === undefined}
           onInput={(event) => props.page.show(knobs.withLoad(scenario(), facts(), event.currentTarget.valueAsNumber))}

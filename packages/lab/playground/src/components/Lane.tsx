@@ -1,21 +1,34 @@
 /** One policy: its verdict, its picture, and the same as a table. */
 import { createMemo, createSignal, For, onCleanup, Show } from "solid-js"
+import * as knobs from "../knobs.ts"
 import type { Page } from "../page.ts"
 import { picture, top } from "../picture.ts"
 import type { Run } from "../protocol.ts"
+import { worldOf } from "../scenario.ts"
 import type { Lane as LaneName } from "../scenario.ts"
-import { percent, sentence, verdict, whole } from "../words.ts"
+import { outcome, percent, sentence, verdict, whole } from "../words.ts"
 
 const show = (run: Run | undefined) => run === undefined ? "Calculating …" : verdict(run.verdict)
+
+/** A storm that ends is no success, but no failure either. */
+const tone = (run: Run | undefined): string =>
+  run === undefined || !run.verdict.storm
+    ? ""
+    : run.facts.outages.length > 0 && run.verdict.recoverySeconds === null
+    ? "bad"
+    : "poor"
 
 export const Lane = (props: { readonly page: Page; readonly lane: LaneName; readonly title: string }) => {
   const run = () => props.page.run(props.lane)
   const opening = run()
+  const does = () => knobs.words(props.page.scenario()[props.lane], worldOf(props.page.scenario(), props.lane))
   const [width, setWidth] = createSignal(document.documentElement.clientWidth)
   const svg = createMemo(() => {
     const now = run()
     return now === undefined ? "" : picture(now, {
       width: width(),
+      // Both lanes and the controls are to fit on a phone.
+      height: width() < 480 ? 150 : 220,
       top: top([props.page.run("yours"), props.page.run("safer")])
     })
   })
@@ -23,8 +36,10 @@ export const Lane = (props: { readonly page: Page; readonly lane: LaneName; read
   onCleanup(() => observer.disconnect())
   return (
     <article class={`lane ${props.lane}`}>
-      <h2>{props.title}</h2>
-      <p class="verdict" aria-live="polite" classList={{ bad: run()?.verdict.storm ?? false }}>
+      <h2>
+        {props.title}: <span class="policy">{does()}</span>
+      </h2>
+      <p class={`verdict ${tone(run())}`} aria-live="polite">
         {show(run())}
       </p>
       <div
@@ -36,7 +51,8 @@ export const Lane = (props: { readonly page: Page; readonly lane: LaneName; read
       <Show when={run()}>
         {(now) => (
           <details class="numbers">
-            <summary>{sentence(now())}</summary>
+            <summary>{outcome(now())}</summary>
+            <p>{sentence(now())}</p>
             <div class="scroll" tabindex="0" role="region" aria-label={`${props.title}: numbers`}>
               <table>
                 <thead>

@@ -1,5 +1,6 @@
 /** Each part of the scenario as a form and as JSON, side by side. */
 import { For, Show } from "solid-js"
+import { sizeLimit } from "../drop.ts"
 import type { Page } from "../page.ts"
 import type { Part } from "../scenario.ts"
 import { schemaOf } from "../schemas.ts"
@@ -11,8 +12,6 @@ const titles: { readonly [P in Part]: string } = {
   world: "Calls, server and outage",
   saferWorld: "Calls, server and outage of the safer lane"
 }
-
-const sizeLimit = 64_000
 
 export const Settings = (props: { readonly page: Page }) => {
   const parts = (): ReadonlyArray<Part> =>
@@ -31,8 +30,10 @@ const Setting = (props: { readonly page: Page; readonly part: Part }) => {
     props.page.edit(props.part, file.size > sizeLimit ? `# ${file.name} is larger than 64 kB.` : await file.text())
   }
   return (
-    <section class="setting" aria-label={titles[props.part]}>
-      <h3>{titles[props.part]}</h3>
+    <details class="setting" open={props.part === "yours"}>
+      <summary>
+        <h3>{titles[props.part]}</h3>
+      </summary>
       <div class="sides">
         <form onSubmit={(event) => event.preventDefault()}>
           <Form
@@ -74,7 +75,7 @@ const Setting = (props: { readonly page: Page; readonly part: Part }) => {
           </ul>
         </div>
       </div>
-    </section>
+    </details>
   )
 }
 

@@ -6,6 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "n
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { gzipSync } from "node:zlib"
 import type { Browser, Page } from "playwright-core"
 import { chromium } from "playwright-core"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
@@ -31,10 +32,18 @@ const serve = async (...args: ReadonlyArray<string>): Promise<string> => {
 }
 
 let browser: Browser
+let page: Page
 let origin: string
 
 beforeAll(async () => {
   browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] })
+  const context = await browser.newContext({ reducedMotion: "reduce" })
+  page = await context.newPage()
+  page.on("console", (message) => {
+    if (message.type() === "error" || message.type() === "warning") complaints.push(message.text())
+  })
+  page.on("pageerror", (error) => complaints.push(error.message))
+  page.on("dialog", (dialog) => complaints.push(`a dialog: ${dialog.message()}`))
   origin = await serve()
 })
 
@@ -56,15 +65,11 @@ interface Look {
   readonly colorScheme?: "light" | "dark"
 }
 
-/** The page at an address, once both lanes have a picture. Whatever the browser complains about fails the test. */
+/** The page at an address, loaded anew, once both lanes have a picture. Whatever the browser complains about fails the test. */
 const open = async (address = origin, { colorScheme = "light", width = 1280 }: Look = {}): Promise<Page> => {
-  const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme, reducedMotion: "reduce" })
-  const page = await context.newPage()
-  page.on("console", (message) => {
-    if (message.type() === "error" || message.type() === "warning") complaints.push(message.text())
-  })
-  page.on("pageerror", (error) => complaints.push(error.message))
-  page.on("dialog", (dialog) => complaints.push(`a dialog: ${dialog.message()}`))
+  await page.setViewportSize({ width, height: 740 })
+  await page.emulateMedia({ colorScheme })
+  await page.goto("about:blank")
   await page.goto(address)
   await settled(page)
   return page
@@ -97,6 +102,22 @@ const download = async (page: Page, name: string): Promise<string> => {
 /** What a link with this state would be. */
 const fragment = (state: unknown): string => Buffer.from(JSON.stringify(state)).toString("base64url")
 
+/** A link with a world that takes no time to simulate. */
+const brief = () =>
+  `${origin}/#${
+    fragment({
+      yours: { name: "ledger", attemptTimeout: "1 second", retry: { times: 3 } },
+      safer: { name: "ledger", attemptTimeout: "1 second" },
+      world: {
+        duration: "30 seconds",
+        arrivals: { open: { perSecond: 16 } },
+        server: { workers: 2, serviceTime: { exponential: "100 millis" } },
+        outages: { from: "10 seconds", for: "5 seconds", fault: "down" },
+        timeout: "1 second"
+      }
+    })
+  }`
+
 const text = (page: Page, part: string) => page.inputValue(`#text-${part}`)
 
 /** As long as a busy machine may take. */
@@ -104,31 +125,52 @@ const soon = { timeout: 25_000 }
 
 describe("the page", () => {
   it("asks its question, and tells why in two lanes", async () => {
-    const page = await open()
+    await open()
     expect(await page.textContent("h1")).toBe(
       "200 requests a second, capacity 250. An outage of 10 seconds has just ended. Why is it still down?"
     )
     expect(await verdict(page, "yours")).toMatch(/^Never recovers: .* times what the server can take\.$/)
     expect(await verdict(page, "safer")).toMatch(/^Recovers \d+ s after the outage/)
-    await page.close()
   })
 
-  it("shows a storm, or a recovery, in each story", async () => {
-    const page = await open()
-    const titles = await page.locator(".stories li button").allTextContents()
-    expect(titles.length).toBeGreaterThanOrEqual(8)
-    for (const title of titles) {
+  it("shows in both lanes what each story claims", async () => {
+    await open()
+    const shown: { [title: string]: readonly [string, string] } = {}
+    for (const title of await page.locator(".stories li button").allTextContents()) {
       await page.click(`.stories button:text-is("${title}")`)
       await settled(page)
       expect([title, await page.textContent(".story")]).toEqual([title, expect.stringContaining("The surprise:")])
-      const same = await picture(page, "yours") === await picture(page, "safer")
-      expect([title, same, await page.locator(".problem").count()]).toEqual([title, false, 0])
+      expect([title, await page.locator(".problem").count()]).toEqual([title, 0])
+      const of = async (lane: "yours" | "safer") =>
+        `${await verdict(page, lane)} ${await page.textContent(`.lane.${lane} summary`)}`
+      shown[title] = [await of("yours"), await of("safer")]
     }
-    await page.close()
+    const down = expect.stringMatching(/^Never recovers: [2-4]\.\d+ requests .* times what the server can take\. \d/)
+    const soon = expect.stringMatching(/^Recovers (at once|1?\d s) after/)
+    expect(shown).toEqual({
+      "Retries that keep an outage alive": [down, soon],
+      "The fleet that a usual budget does not save": [down, soon],
+      "Retries in three tiers": [
+        expect.stringMatching(/ 2\d[.\d]* requests to database/),
+        expect.stringMatching(/ [23]\.[.\d]* requests to database/)
+      ],
+      "A queue that serves the dead": [expect.stringMatching(/^Recovers [4-9]\d s after/), soon],
+      "Last in, first out": [down, soon],
+      "A breaker that is too eager": [
+        expect.stringMatching(/^Recovers [3-6]\d s after .* 5\d % of/),
+        expect.stringMatching(/^Recovers at once .* 9\d % of/)
+      ],
+      "Hedging the tail": [
+        expect.stringContaining("99 % of the good calls take at most 1000 ms"),
+        expect.stringMatching(/^1\.0[12] requests .* at most 1[0-6]\d ms/)
+      ],
+      "A cold cache": [down, expect.stringMatching(/^Recovers [1-3]\d s after/)],
+      "Slow is worse than down": [down, soon]
+    })
   })
 
   it("keeps controls, form and JSON in step", async () => {
-    const page = await open()
+    await open(brief())
     await openAll(page)
     await page.fill(".controls input[type=range] >> nth=0", "1")
     await settled(page)
@@ -140,11 +182,10 @@ describe("the page", () => {
     await page.fill("#field-yours-retry-times", "4")
     await page.press("#field-yours-retry-times", "Tab")
     await expect.poll(async () => JSON.parse(await text(page, "yours")).retry.times, soon).toBe(4)
-    await page.close()
   })
 
   it("takes YAML, and tells what is wrong at its line", async () => {
-    const page = await open()
+    await open(brief())
     await openAll(page)
     await page.fill("#text-yours", "name: ledger\nattemptTimeout: 1 second\nretry:\n  times: 1\n")
     await expect.poll(() => page.textContent(".controls output"), soon).toBe("1")
@@ -155,48 +196,42 @@ describe("the page", () => {
     await expect.poll(() => page.textContent("#remarks-yours"), soon).toContain("alias")
     // What it cannot read leaves the pictures as they were.
     expect(await page.textContent(".controls output")).toBe("1")
-    await page.close()
   })
 
   it("opens a link as it was left", async () => {
-    const page = await open()
+    await open(brief())
     await page.fill(".controls input[type=range] >> nth=1", "60")
     await settled(page)
     const first = await picture(page, "yours")
-    const again = await open(page.url())
-    expect(await picture(again, "yours")).toBe(first)
-    expect(await again.inputValue(".controls input[type=range] >> nth=1")).toBe("60")
-    await again.close()
-    await page.close()
+    await open(page.url())
+    expect(await picture(page, "yours")).toBe(first)
+    expect(await page.inputValue(".controls input[type=range] >> nth=1")).toBe("60")
   })
 
   it("draws in the browser what the command drew in Node", async () => {
-    const page = await open()
+    await open(brief())
     await openAll(page)
     await download(page, "outage.json")
     expect(await download(page, "outage.svg")).toBe(run("simulate", "outage.json", "--svg"))
     expect(await download(page, "outage.csv")).toBe(run("simulate", "outage.json", "--csv"))
     expect(await download(page, "result.json")).toBe(run("simulate", "outage.json", "--json"))
     expect(await download(page, "outage-dark.svg")).toContain("<svg")
-    await page.close()
   })
 
   it("takes home a description that the command knows, as JSON and as YAML", async () => {
-    const page = await open()
+    await open(brief())
     await openAll(page)
     const json = await download(page, "policy.json")
     await download(page, "policy.yaml")
     const same = (file: string) => run("simulate", file, "--seed", "3", "--csv")
     expect(same("policy.yaml")).toBe(same("policy.json"))
     expect(JSON.parse(json).name).toBe("ledger")
-    await page.close()
   })
 
   it("takes home a test that passes in a project of its own", async () => {
-    const page = await open()
+    await open()
     await openAll(page)
     await download(page, "outage.test.ts")
-    await page.close()
     writeFileSync(join(directory, "package.json"), JSON.stringify({ type: "module" }))
     symlinkSync(join(root, "node_modules"), join(directory, "node_modules"))
     const report = execFileSync(process.execPath, [
@@ -211,11 +246,37 @@ describe("the page", () => {
     expect(report).toMatch(/1 passed/)
   })
 
+  it("takes a file that is dropped anywhere for yours", async () => {
+    await open(brief())
+    const drop = (name: string, content: string) =>
+      page.evaluate(([name, content]) => {
+        const dataTransfer = new DataTransfer()
+        dataTransfer.items.add(new File([content], name))
+        document.querySelector("h1")?.dispatchEvent(
+          new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true })
+        )
+      }, [name, content] as const)
+    await drop("mine.yaml", "name: mine\nretry:\n  times: 1\n")
+    await expect.poll(() => page.textContent(".lane.yours h2"), soon).toContain("1 retry")
+    await drop("broken.yaml", "name: mine\nretry:\n  tims: 1\n")
+    await expect.poll(() => page.textContent(".problem"), soon).toContain("times")
+    await drop("large.yaml", "x".repeat(64_001))
+    await expect.poll(() => page.textContent(".problem"), soon).toContain("larger than 64 kB")
+    expect(await page.textContent(".lane.yours h2")).toContain("1 retry")
+  })
+
+  it("is at most 120 kB of script beside the worker, and has its first pictures in it", () => {
+    const html = readFileSync(join(root, "packages/lab/dist/playground.html"), "utf8")
+    const script = /<script>([^]*)<\/script>\n<\/body>/.exec(html)?.[1] ?? ""
+    expect(script.length).toBeGreaterThan(10_000)
+    expect(gzipSync(script).length).toBeLessThan(120_000)
+    expect(JSON.parse(/id="runs">(.*)<\/script>/.exec(html)?.[1] ?? "{}")).toHaveProperty("safer.verdict")
+  })
+
   it("starts with the file that the command was given", async () => {
     writeFileSync(join(directory, "mine.yaml"), "name: mine\nattemptTimeout: 1 second\nretry:\n  times: 1\n")
-    const page = await open(await serve(join(directory, "mine.yaml")))
+    await open(await serve(join(directory, "mine.yaml")))
     await expect.poll(() => page.textContent(".controls output"), soon).toBe("1")
-    await page.close()
   })
 })
 
@@ -243,23 +304,21 @@ describe("hostile text", () => {
     ] as const
   ) {
     it(`does not show a link with ${name}`, async () => {
-      const page = await open(`${origin}/#${hash}`)
+      await open(`${origin}/#${hash}`)
       expect(await page.textContent("h1")).toContain("200 requests a second")
       expect(await page.locator("img").count()).toBe(0)
-      await page.close()
     })
   }
 
   it("is text wherever it is shown", async () => {
     const policy = { name: evil, attemptTimeout: "1 second" }
-    const page = await open(`${origin}/#${fragment({ ...story, yours: policy, safer: policy })}`)
+    await open(`${origin}/#${fragment({ ...story, yours: policy, safer: policy })}`)
     await openAll(page)
     expect(await page.locator("img, main script").count()).toBe(0)
     expect(await page.innerHTML(".lane.yours .picture svg title")).toContain("&lt;img")
     expect(await download(page, "outage.svg")).not.toContain("<img")
     // In a test file it is a string.
     expect(await download(page, "outage.test.ts")).toContain(JSON.stringify(evil))
-    await page.close()
   })
 
   it("gets nothing from the server under another name or from another site", async () => {
@@ -282,26 +341,55 @@ describe("hostile text", () => {
 })
 
 describe("everybody", () => {
-  for (const width of [360, 800, 1440]) {
-    for (const colorScheme of ["light", "dark"] as const) {
-      it(`finds nothing in the way at ${width} px, ${colorScheme}`, async () => {
-        const page = await open(origin, { width, colorScheme })
-        await openAll(page)
-        await page.click(".stories li button >> nth=1")
-        await settled(page)
-        const { violations } = await new AxeBuilder({ page }).analyze()
-        expect(violations.map(({ help, id, nodes }) => [id, help, nodes.slice(0, 2).map(({ html }) => html)])).toEqual(
-          []
-        )
-        expect(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth))
-          .toBe(0)
-        await page.close()
-      })
-    }
+  const looks = [{ width: 360, colorScheme: "light" }, { width: 1440, colorScheme: "dark" }] as const
+  for (const { colorScheme, width } of looks) {
+    it(`finds nothing in the way at ${width} px, ${colorScheme}`, async () => {
+      await open(brief(), { width, colorScheme })
+      await openAll(page)
+      await page.click("button:text-is('Calculate')")
+      await page.waitForSelector(".compare span:text-is('done')")
+      const { violations } = await new AxeBuilder({ page }).analyze()
+      expect(violations.map(({ help, id, nodes }) => [id, help, nodes.slice(0, 2).map(({ html }) => html)])).toEqual([])
+    })
   }
 
+  it("finds the page as wide as the window, and three controls on the first screen of a phone", async () => {
+    await open(origin, { width: 360 })
+    for (const control of await page.locator(".controls input, .controls select").all()) {
+      const { height = 0, y = 1000 } = await control.boundingBox() ?? {}
+      expect(y + height).toBeLessThanOrEqual(740)
+    }
+    await page.click(".stories li button >> nth=1")
+    await openAll(page)
+    for (const width of [360, 800, 1440]) {
+      await page.setViewportSize({ width, height: 740 })
+      expect([width, await page.evaluate(() => document.documentElement.scrollWidth)]).toEqual([width, width])
+    }
+  })
+
+  it("sees the first screen move before it is read, without a shift of what stands there", async () => {
+    const context = await browser.newContext({ reducedMotion: "no-preference" })
+    const moving = await context.newPage()
+    await moving.addInitScript(() => {
+      Object.assign(globalThis, { shift: 0 })
+      new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) {
+          Object.assign(globalThis, { shift: Reflect.get(globalThis, "shift") + Reflect.get(entry, "value") })
+        }
+      }).observe({ type: "layout-shift", buffered: true })
+    })
+    await moving.goto(origin)
+    await moving.waitForSelector(".picture svg")
+    const running = () => document.getAnimations().map((animation) => (animation as CSSAnimation).animationName)
+    expect(await moving.evaluate(running)).toContain("reveal")
+    await moving.fill(".controls input[type=range] >> nth=0", "2")
+    await settled(moving)
+    expect(await moving.evaluate(() => Reflect.get(globalThis, "shift"))).toBeLessThan(0.02)
+    await context.close()
+  })
+
   it("gets everywhere with a keyboard", async () => {
-    const page = await open()
+    await open()
     const focused = () =>
       page.evaluate(() => document.activeElement?.closest("label")?.querySelector("span")?.textContent)
     for (let i = 0; i < 20 && await focused() !== "Retries"; i++) await page.keyboard.press("Tab")
@@ -311,6 +399,5 @@ describe("everybody", () => {
     // The control keeps its focus while everything around it is drawn anew.
     await page.keyboard.press("ArrowLeft")
     await expect.poll(() => page.textContent(".controls output"), soon).toBe("1")
-    await page.close()
   })
 })
