@@ -47,11 +47,10 @@ const half = {
   outages: { from: "20 seconds", for: "40 seconds", fault: { failing: 0.3 } }
 } as const satisfies World
 
-const { outages: _, ...calm } = world
-
 const tail = {
-  ...calm,
+  ...world,
   server: { workers: 60, serviceTime: { bimodal: { usual: "50 millis", slow: "1 second", share: 0.02 } } },
+  outages: { from: "20 seconds", for: "10 seconds", fault: { slow: 2 } },
   timeout: "10 seconds"
 } as const satisfies World
 
@@ -169,7 +168,7 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
   {
     title: "Hedging the tail",
     idea:
-      "Nothing is broken, but one request in fifty takes a second. The safer lane sends another where the first has taken 100 ms.",
+      "One request in fifty takes a second. The safer lane sends another where the first has taken 100 ms. The pictures look alike: read p99 below them.",
     surprise: "The slowest percent gets six times quicker for 2 % more requests.",
     source: "Dean and Barroso, The Tail at Scale, CACM 2013",
     figure: "There, too, a few percent of extra requests take most of the tail away.",

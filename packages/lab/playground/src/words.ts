@@ -22,8 +22,10 @@ export const question = (page: Page): string => {
 }
 
 /** What became of all calls, in as few words as a phone has room for. */
-export const outcome = ({ result: { total } }: Run): string =>
-  `${percent(total.offered === 0 ? 1 : total.good / total.offered)} of ${whole(total.offered)} calls succeeded`
+export const outcome = ({ result: { latency, total } }: Run): string =>
+  `${percent(total.offered === 0 ? 1 : total.good / total.offered)} of ${whole(total.offered)} calls succeeded; p99 ${
+    time(latency.p99)
+  }`
 
 /** A run in a sentence, for those who cannot see the picture. */
 export const sentence = ({ facts, result: { latency, total } }: Run): string =>

@@ -77,13 +77,9 @@ export const Compare = (props: { readonly page: Page }) => {
         Would another load or a shorter outage have been survived, and was this seed luck? This runs {seeds} seeds and
         {" "}
         {loads.length * lengths.length} worlds of each policy:{" "}
-        <button type="button" disabled={(facts()?.outages.length ?? 0) === 0} onClick={calculate}>Calculate</button>
-        {" "}
+        <button type="button" onClick={calculate}>Calculate</button>{" "}
         <span aria-live="polite">{left() > 0 ? `${left()} to go` : of() === undefined ? "" : "done"}</span>
       </p>
-      <Show when={facts()?.outages.length === 0}>
-        <p class="hint">This scenario has no outage, so there is nothing to recover from.</p>
-      </Show>
       <Show when={of() !== undefined && of() !== props.page.scenario()}>
         <p class="hint">The scenario has changed since.</p>
       </Show>
