@@ -23,7 +23,7 @@ export const question = (page: Page): string => {
 
 /** What became of all calls, in as few words as a phone has room for. */
 export const outcome = ({ result: { latency, total } }: Run): string =>
-  `${percent(total.offered === 0 ? 1 : total.good / total.offered)} of ${whole(total.offered)} calls succeeded; p99 ${
+  `${percent(total.offered === 0 ? 1 : total.good / total.offered)} of ${whole(total.offered)} calls good; p99 ${
     time(latency.p99)
   }`
 
