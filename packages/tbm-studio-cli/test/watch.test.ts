@@ -2,7 +2,16 @@ import { type FaultRule, Simulator, type SimulatorState } from "@effect-resilien
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { execFileSync } from "node:child_process"
-import { mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync
+} from "node:fs"
 import { join } from "node:path"
 import * as command from "./command.ts"
 
@@ -10,6 +19,7 @@ interface Item {
   readonly file: string
   readonly status: string
   readonly error?: { readonly reason: string; readonly message: string }
+  readonly look?: { readonly says: string }
 }
 
 interface Document {
@@ -46,6 +56,9 @@ const studio = Effect.fnUntraced(function*(...faults: ReadonlyArray<FaultRule.Fa
       Effect.repeat(Effect.delay(state, "20 millis"), { until: reached }),
     stored: Effect.map(state, ({ uploads }) => uploads.map(({ action, fileName }) => `${action} ${fileName}`)),
     running,
+    settings,
+    resolve: (...more: ReadonlyArray<string>) =>
+      command.tbmStudio(["resolve", "rules.json", ...more], settings, folder),
     once: (...more: ReadonlyArray<string>) =>
       Effect.scoped(Effect.gen(function*() {
         const { ended } = yield* running("--once", "--settle", "50ms", "--json", ...more)
@@ -168,6 +181,89 @@ describe("tbm-studio watch", { timeout: 120_000 }, () => {
       const again = yield* once()
       assert.deepStrictEqual([again.status, again.items], [0, ["late-2024-01-a.csv: skipped"]], again.stderr)
       assert.lengthOf(yield* stored, 1)
+    }).pipe(Effect.scoped))
+
+  it.live("what resolve says of an append reaches the watcher, and what failed and is gone needs no attention", () =>
+    Effect.gen(function*() {
+      const { folder, put, resolve, running, stored, until } = yield* studio(
+        { match: { path: "append" }, times: 1, fault: { type: "reset", at: "beforeResponse" } }
+      )
+      put("gl-2024-05.csv", "A,B\n1\n")
+      put("late-2024-01-a.csv")
+      put("late-2024-01-a.csv.done", "")
+      const watching = yield* running("--settle", "50ms", "--interval", "100ms", "--json")
+      yield* Effect.repeat(Effect.delay(watching.output, "20 millis"), {
+        until: ({ stderr }) => stderr.includes("--unknown retry") && stderr.includes("line 2")
+      })
+      rmSync(join(folder, "in/gl-2024-05.csv"))
+      assert.deepStrictEqual(yield* stored, [])
+      const resolved = yield* resolve("--unknown", "retry", "--wait")
+      assert.strictEqual(resolved.status, 0, resolved.stderr)
+      yield* until(({ uploads }) => uploads.length === 1)
+      watching.kill("SIGTERM")
+      const { status, stderr, stdout } = yield* watching.ended
+      const { items }: Document = JSON.parse(stdout)
+      assert.deepStrictEqual([status, items.map(({ status }) => status)], [0, ["uploaded"]], stderr)
+    }).pipe(Effect.scoped))
+
+  it.live("does not end as if all were well when the only file that it may send waits for another", () =>
+    Effect.gen(function*() {
+      const { once, put, stored } = yield* studio()
+      put("late-2024-01-a.csv")
+      yield* Effect.sleep("20 millis")
+      put("late-2024-01-b.csv")
+      put("late-2024-01-b.csv.done", "")
+      const { document, items, status, stderr } = yield* once("--only", "late-2024-01-b.csv")
+      assert.deepStrictEqual([status, items], [66, ["late-2024-01-b.csv: failed"]], stderr)
+      assert.include(document.items[0]?.error?.message, "late-2024-01-a.csv was written before it")
+      assert.deepStrictEqual(yield* stored, [])
+    }).pipe(Effect.scoped))
+
+  it.live("keeps what an overwrite replaces, and looks at a table around an append of unknown outcome", () =>
+    Effect.gen(function*() {
+      const { addFaults, folder, once, put } = yield* studio()
+      put("gl-2024-01.csv")
+      yield* once("--look", "--backup", "kept")
+      assert.deepStrictEqual(readdirSync(join(folder, "kept")), [])
+      put("gl-2024-01.csv", "A,B\n1,20\n")
+      yield* once("--backup", "kept", "--changed", "send")
+      const [kept = ""] = readdirSync(join(folder, "kept"))
+      assert.strictEqual(readFileSync(join(folder, "kept", kept), "utf8"), "A\tB\n1\t2\n")
+      yield* addFaults([{ match: { path: "append" }, apply: true, fault: { type: "reset", at: "beforeResponse" } }])
+      put("late-2024-01-a.csv")
+      put("late-2024-01-a.csv.done", "")
+      const { document, status, stderr } = yield* once("--look")
+      assert.strictEqual(status, 75, stderr)
+      assert.include(document.items.map(({ look }) => look?.says), "grown")
+      chmodSync(join(folder, "kept"), 0o755)
+      const open = yield* once("--backup", "kept")
+      assert.strictEqual(open.status, 64)
+    }).pipe(Effect.scoped))
+
+  it.live("the command that it names sends a file whose name begins with a dash or has a line break", () =>
+    Effect.gen(function*() {
+      const { folder, once, put, running, settings } = yield* studio()
+      writeFileSync(
+        join(folder, "rules.json"),
+        JSON.stringify({ watch: [{ files: "*.csv", project: "P", table: "T", period: "May:2024" }] })
+      )
+      for (const name of ["-v.csv", "a\n'b.csv"]) {
+        put(name)
+        yield* once(`--only=${name}`)
+        put(name, "A,B\n1,20\n")
+        const { ended } = yield* running("--once", "--settle", "50ms", `--only=${name}`)
+        const [, said = ""] = /: tbm-studio (watch in .* --changed send)/.exec((yield* ended).stdout) ?? []
+        const sent = yield* command.start(
+          "bash",
+          ["-c", `exec "$0" "$1" ${said} --settle 50ms`, process.execPath, command.bin],
+          settings,
+          folder
+        )
+        const { status, stderr, stdout } = yield* sent.ended
+        assert.strictEqual(status, 0, stderr)
+        assert.include(stdout, "1 of 1 uploaded", said)
+        rmSync(join(folder, "in", name))
+      }
     }).pipe(Effect.scoped))
 
   it.live("a file that failed holds back what came after it, and what the service rejects for a while is tried again", () =>

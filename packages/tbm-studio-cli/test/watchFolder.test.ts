@@ -3,7 +3,7 @@ import * as NodePath from "@effect/platform-node/NodePath"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Result, type Scope } from "effect"
 import { execFileSync } from "node:child_process"
-import { chownSync, mkdirSync, renameSync, rmSync, symlinkSync, utimesSync } from "node:fs"
+import { chownSync, mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Folder } from "../src/internal/watchFolder.ts"
 import * as WatchRules from "../src/internal/watchRules.ts"
@@ -53,6 +53,19 @@ const test = <A, E>(effect: Effect.Effect<A, E, Layer.Success<typeof services> |
 const services = Layer.merge(LocalFileSystem.layer, NodePath.layer)
 
 describe("a folder in which files arrive", () => {
+  it.effect("names each file that it cannot look at", () =>
+    test(Effect.gen(function*() {
+      const { at, path, put } = yield* inbox
+      put("gl.csv", 10)
+      writeFileSync(Buffer.concat([Buffer.from(`${path}/gl-`), Buffer.of(0xff), Buffer.from(".csv")]), "A")
+      symlinkSync("loop", join(path, "loop"))
+      const { rejected } = yield* at(0)
+      assert.deepStrictEqual(rejected, {
+        "gl-\uFFFD.csv": "Its name is not UTF-8, so it cannot be opened: rename it.",
+        loop: "It is a link: only files are sent."
+      })
+    })))
+
   it.effect("a file without a marker is whole when it has not changed for a while", () =>
     test(Effect.gen(function*() {
       const { at, put } = yield* inbox
@@ -123,6 +136,11 @@ describe("a folder in which files arrive", () => {
       const early = yield* at(0)
       assert.notProperty(early.rejected, "unknown.csv")
       const { ready, rejected } = yield* at(1_000)
+      if (isRoot) {
+        chownSync(join(path, "gl-theirs.csv"), 0, 0)
+        yield* at(1_001)
+        assert.deepStrictEqual((yield* at(2_001)).ready, ["gl-theirs.csv", "gl.csv"])
+      }
       assert.deepStrictEqual(ready, isRoot ? ["gl.csv"] : ["gl-theirs.csv", "gl.csv"])
       assert.deepStrictEqual(rejected, {
         "gl-pipe.csv": "It is a pipe: only files are sent.",

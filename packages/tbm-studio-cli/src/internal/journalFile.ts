@@ -4,6 +4,7 @@ import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import * as Journal from "@effect-resilience/upload/Journal"
 import * as SqlJournal from "@effect-resilience/upload/SqlJournal"
 import * as Cause from "effect/Cause"
+import * as Flag from "effect/cli/Flag"
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
@@ -19,6 +20,7 @@ import * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
 import type * as SqlError from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
+import * as duration from "./duration.ts"
 import * as Output from "./output.ts"
 import * as Place from "./place.ts"
 import * as Runs from "./runs.ts"
@@ -86,6 +88,13 @@ const copied = (path: string) =>
     }
     return copy
   }).pipe(Effect.orElseSucceed(() => undefined))
+
+/** For the commands that write a journal. */
+export const waitFlag = duration.flag("wait").pipe(
+  Flag.withOptionalValue("1000h"),
+  Flag.withDescription("Wait until another command that uses the journal has ended, or at most --wait=DURATION"),
+  Flag.optional
+)
 
 /** Opens a journal as `layerExclusive` does, to read it without a lock. */
 export const layerUnused = (path: string, options: { readonly incomplete: boolean }) =>

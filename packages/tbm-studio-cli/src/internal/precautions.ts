@@ -82,6 +82,10 @@ export const none: Precautions = {
   report: () => Effect.succeed({})
 }
 
+/** Fails if the folder for backups cannot be used, long before the first is made. */
+export const check = ({ backup }: Pick<Options, "backup">) =>
+  Option.isSome(backup) ? Effect.asVoid(ownDirectory(backup.value)) : Effect.void
+
 export interface Options<in Upload = never> {
   readonly look: boolean
   readonly backup: Option.Option<string>

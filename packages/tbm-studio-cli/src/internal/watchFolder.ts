@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
+import type * as PlatformError from "effect/PlatformError"
 import * as units from "./units.ts"
 import type * as WatchRules from "./watchRules.ts"
 import * as words from "./words.ts"
@@ -88,11 +89,13 @@ export class Folder {
         if (found?._tag === "Ignore") return Effect.void
         const path = paths.join(this.directory, spelled)
         return Effect.matchEffect(fs.stat(path), {
-          onFailure: () =>
-            // A link without a file, or a file that is gone by now.
+          onFailure: ({ reason }) =>
             Effect.match(fs.readLink(path), {
-              onFailure: () => undefined,
-              onSuccess: () => void arrivals.set(name, this.seen(name, path, found, undefined, now, onNew))
+              onFailure: () => {
+                const why = unreachable(name, reason)
+                if (why !== undefined) arrivals.set(name, this.seen(name, path, found, why, now, onNew))
+              },
+              onSuccess: () => void arrivals.set(name, this.seen(name, path, found, isLink, now, onNew))
             }),
           onSuccess: (info) =>
             Effect.sync(() => {
@@ -111,14 +114,16 @@ export class Folder {
     name: string,
     path: string,
     found: WatchRules.Found | undefined,
-    info: FileSystem.File.Info | undefined,
+    info: FileSystem.File.Info | string,
     now: number,
     onNew: (arrival: Arrival) => void
   ): Arrival {
-    const version = info === undefined ? "link" : UploadSource.versionOf(info)
+    const why = typeof info === "string" ? info : unsuitable(info)
+    // Another owner does not change the version of a file.
+    const version = typeof info === "string" || why !== undefined ? `${why}` : UploadSource.versionOf(info)
     const known = this.arrivals.get(name)
     if (known !== undefined && known.version === version) return known
-    const modified = info === undefined ? 0 : modifiedOf(info)
+    const modified = typeof info === "string" ? 0 : modifiedOf(info)
     const arrival: Arrival = {
       name,
       path,
@@ -130,7 +135,6 @@ export class Folder {
       why: undefined,
       at: 0
     }
-    const why = info === undefined ? isLink : unsuitable(info)
     if (why !== undefined) reject(arrival, why)
     else onNew(arrival)
     return arrival
@@ -159,13 +163,17 @@ export class Folder {
 
   /**
    * The files that can be sent, in the order in which they were last written, and those that are held back. One that is not done
-   * holds back what came after it for the same table and period.
+   * holds back what came after it for the same table and period: `by` has the first of each.
    */
   ready(
     now: number,
     concerned: (arrival: Arrival) => boolean
-  ): { readonly ready: ReadonlyArray<Sendable>; readonly held: ReadonlyArray<Sendable> } {
-    const blocked = new Set<string>()
+  ): {
+    readonly ready: ReadonlyArray<Sendable>
+    readonly held: ReadonlyArray<Sendable>
+    readonly by: (held: Sendable) => Sendable | undefined
+  } {
+    const blocked = new Map<string, Sendable>()
     const ready: Array<Sendable> = []
     const held: Array<Sendable> = []
     const inOrder = this.all.filter(isSendable).toSorted((a, b) =>
@@ -181,9 +189,9 @@ export class Folder {
         (arrival.state === "new" || (arrival.state === "later" && arrival.at <= now))
       ) {
         ready.push(arrival)
-      } else blocked.add(place)
+      } else if (!blocked.has(place)) blocked.set(place, arrival)
     }
-    return { ready, held }
+    return { ready, held, by: ({ found }) => blocked.get(TableAddress.key(found.match.address)) }
   }
 
   /** Whether a file may be whole when it has stayed as it is for long enough. */
@@ -218,6 +226,13 @@ export const reject = (arrival: Arrival, why: string): void => {
 }
 
 export const isLink = "It is a link: only files are sent."
+
+/** Why a name in the folder leads to no file, for people; `undefined` if the file is gone by now. */
+const unreachable = (name: string, reason: PlatformError.PlatformError["reason"]): string | undefined => {
+  if (reason._tag !== "NotFound") return `It cannot be looked at: ${words.ofSystem(reason)}.`
+  // Names that are not UTF-8 arrive with this character in place of their own.
+  return name.includes("\uFFFD") ? "Its name is not UTF-8, so it cannot be opened: rename it." : undefined
+}
 
 /** Why what was opened or looked at is never sent. */
 export const unsuitable = ({ type, uid }: FileSystem.File.Info): string | undefined => {

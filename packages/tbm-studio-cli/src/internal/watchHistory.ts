@@ -13,6 +13,8 @@ export interface History {
   readonly isForeign: boolean
   /** The last upload under a name to a table and period. For `current` it may be one of another month. */
   readonly latest: (name: string, address: TableAddress.TableAddress) => Journal.Entry | undefined
+  /** Whether that upload is no longer in doubt: it is there, or it is not. */
+  readonly isDecided: (name: string, address: TableAddress.TableAddress) => boolean
   /** The names of what was added to the place of an upload after it. */
   readonly addedSince: (entry: Journal.Entry) => ReadonlyArray<string>
 }
@@ -21,6 +23,7 @@ export interface History {
 export const read = Effect.fnUntraced(function*(scope: Place.Scope) {
   const journal = yield* Journal.Journal
   const latest = new Map<string, Journal.Entry>()
+  const failed = new Map<string, Journal.Entry>()
   const additions = new Map<string, Array<Journal.Entry>>()
   let entries = 0
   let ours = 0
@@ -30,10 +33,12 @@ export const read = Effect.fnUntraced(function*(scope: Place.Scope) {
       const place = Option.getOrUndefined(Place.parse(entry.place))
       if (place === undefined || !Place.sameScope(place, scope)) return
       ours++
-      if (entry.state === "waiting" || entry.state === "failed") return
+      if (entry.state === "waiting") return
       const key = keyOf(entry.name, place)
-      const known = latest.get(key)
-      if (known === undefined || isLater(entry, known)) latest.set(key, entry)
+      const entriesOf = entry.state === "failed" ? failed : latest
+      const known = entriesOf.get(key)
+      if (known === undefined || isLater(entry, known)) entriesOf.set(key, entry)
+      if (entry.state === "failed") return
       if (entry.action !== "add") return
       const added = additions.get(entry.place)
       if (added === undefined) additions.set(entry.place, [entry])
@@ -42,6 +47,14 @@ export const read = Effect.fnUntraced(function*(scope: Place.Scope) {
   const history: History = {
     isForeign: entries > 0 && ours === 0,
     latest: (name, address) => latest.get(keyOf(name, Place.parts(scope, address, 0))),
+    isDecided: (name, address) => {
+      const key = keyOf(name, Place.parts(scope, address, 0))
+      const known = latest.get(key)
+      const last = failed.get(key)
+      return known === undefined
+        ? last !== undefined
+        : known.state === "uploaded" || (last !== undefined && isLater(last, known))
+    },
     addedSince: ({ ordinal, place }) =>
       (additions.get(place) ?? []).filter((entry) => entry.ordinal > ordinal).map(({ name }) => name)
   }

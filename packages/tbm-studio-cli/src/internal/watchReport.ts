@@ -1,8 +1,11 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import type * as Journal from "@effect-resilience/upload/Journal"
 import * as Data from "effect/Data"
+import type * as Option from "effect/Option"
 import type { CommandOutput } from "./commandOutput.ts"
+import * as Precautions from "./precautions.ts"
 import * as Report from "./report.ts"
+import { InvalidInput } from "./runtime.ts"
 import * as units from "./units.ts"
 import type * as WatchFolder from "./watchFolder.ts"
 
@@ -55,7 +58,7 @@ export const changed = (
 
 /** The commands that answer the question about a file. */
 export const choicesFor = (call: Call, name: string, { error, status }: Report.ItemReport): ReadonlyArray<string> => {
-  const command = `${callOf(call)} --once --only ${quoted(name)}`
+  const command = `${callOf(call)} --once ${flag("--only", name)}`
   if (status === "unknown") {
     return [
       `Look whether the rows of ${name} are stored. If they are: ${command} --unknown skip`,
@@ -68,42 +71,61 @@ export const choicesFor = (call: Call, name: string, { error, status }: Report.I
 const callOf = ({ directory, journalFlag, rulesPath }: Call): string =>
   [
     "tbm-studio watch",
-    quoted(directory),
-    "--rules",
-    quoted(rulesPath),
-    ...(journalFlag === undefined ? [] : ["--journal", quoted(journalFlag)])
+    quoted(directory.startsWith("-") ? `./${directory}` : directory),
+    flag("--rules", rulesPath),
+    ...(journalFlag === undefined ? [] : [flag("--journal", journalFlag)])
   ].join(" ")
 
-/** A word as shells read it. */
+// A value that begins with a dash would be taken for a flag.
+const flag = (name: string, value: string): string => `${name}${value.startsWith("-") ? "=" : " "}${quoted(value)}`
+
+/** A word as shells read it, on one line. */
 export const quoted = (word: string): string =>
-  /^[\w%+,./:=@-]+$/.test(word) && !word.startsWith("-") ? word : `'${word.replaceAll("'", "'\\''")}'`
+  /\p{Cc}/u.test(word)
+    ? `$'${
+      word.replace(/[\\']/g, "\\$&").replace(/\p{Cc}/gu, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`)
+    }'`
+    : /^[\w%+,./:=@-]+$/.test(word)
+    ? word
+    : `'${word.replaceAll("'", "'\\''")}'`
+
+/** A file that was not sent because another, which this call leaves alone, comes before it. */
+export const heldBack = (held: WatchFolder.Sendable, by: WatchFolder.Sendable): InvalidInput =>
+  new InvalidInput({
+    message:
+      `${held.name} was not sent: ${by.name} was written before it for the same table and period, and is not done. ` +
+      "Send that one first, or move it away."
+  })
 
 /** The output of the command. Of what earlier runs have uploaded, people see the count. */
-export const outputOf = (call: Call, all: boolean) => (report: WatchReport): CommandOutput => ({
-  json: {
-    items: report.items,
-    totals: report.totals,
-    waiting: report.waiting,
-    rejected: report.rejected
-  },
-  text: (width) => {
-    const items = report.items.filter(({ status }) => status !== "skipped")
-    const { skipped } = report.totals
-    return [
-      ...(items.length === 0
-        ? [
-          `Nothing was sent from ${call.directory}${
-            skipped === 0 ? "." : `: ${units.plural(skipped, "file")} already there.`
-          }`
-        ]
-        : Report.table({ ...report, items }, { all, width })),
-      ...report.rejected.map(({ file, why }) => `${file}: ${why}`),
-      ...report.waiting.map(({ file, why }) => `${file}: not sent yet, since ${why}.`),
-      ...(report.choices.length === 0 ? [] : ["", ...report.choices])
-    ]
-  },
-  exitStatus: report.exitStatus
-})
+export const outputOf =
+  (call: Call, { all, backup }: { readonly all: boolean; readonly backup: Option.Option<string> }) =>
+  (report: WatchReport): CommandOutput => ({
+    json: {
+      items: report.items,
+      totals: report.totals,
+      waiting: report.waiting,
+      rejected: report.rejected
+    },
+    text: (width) => {
+      const items = report.items.filter(({ status }) => status !== "skipped")
+      const { skipped } = report.totals
+      return [
+        ...(items.length === 0
+          ? [
+            `Nothing was sent from ${call.directory}${
+              skipped === 0 ? "." : `: ${units.plural(skipped, "file")} already there.`
+            }`
+          ]
+          : Report.table({ ...report, items }, { all, width })),
+        ...Precautions.advice(report.items, backup),
+        ...report.rejected.map(({ file, why }) => `${file}: ${why}`),
+        ...report.waiting.map(({ file, why }) => `${file}: not sent yet, since ${why}.`),
+        ...(report.choices.length === 0 ? [] : ["", ...report.choices])
+      ]
+    },
+    exitStatus: report.exitStatus
+  })
 
 /** What the last line of a terminal says while nothing is sent. */
 export const statusLine = (directory: string, { items, rejected, totals, waiting }: WatchReport): string =>

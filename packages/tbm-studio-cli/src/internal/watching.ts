@@ -17,7 +17,9 @@ import { type CommandOutput, onEarlyEnd, withEnd } from "./commandOutput.ts"
 import * as DataFile from "./dataFile.ts"
 import * as journalFile from "./journalFile.ts"
 import * as LiveRegion from "./liveRegion.ts"
+import * as Looks from "./looks.ts"
 import * as Place from "./place.ts"
+import * as Precautions from "./precautions.ts"
 import * as Preflight from "./preflight.ts"
 import * as Report from "./report.ts"
 import * as RowHistory from "./rowHistory.ts"
@@ -37,6 +39,8 @@ export interface Options {
   readonly journal: string
   /** Continues with a journal whose `-wal` file is lost. */
   readonly incomplete: boolean
+  /** For how long to wait for another command that uses the journal. */
+  readonly wait: Duration.Duration | undefined
   readonly once: boolean
   /** The names of the files that are sent; all if there are none. */
   readonly only: ReadonlyArray<string>
@@ -45,6 +49,7 @@ export interface Options {
   readonly interval: Duration.Duration
   readonly concurrency: number
   readonly pace: Duration.Duration | undefined
+  readonly precautions: Pick<Precautions.Options, "look" | "backup">
   readonly route: UploadRoute.UploadRoute
   readonly onUnknown: Journal.OnUnknown
   readonly onChanged: "fail" | "send"
@@ -65,7 +70,7 @@ export const run = Effect.fnUntraced(function*(options: Options) {
   const concerned = ({ name }: WatchFolder.Arrival) => only.size === 0 || only.has(name)
   const results = new Results(options, folder, concerned, clock)
 
-  const journal = journalFile.layerExclusive(options.journal, { incomplete: options.incomplete })
+  const journal = journalFile.layerExclusive(options.journal, { incomplete: options.incomplete, wait: options.wait })
   const withJournal = <A, E, R>(use: Effect.Effect<A, E, R>) =>
     use.pipe(
       Effect.mapError((error) =>
@@ -92,37 +97,47 @@ export const run = Effect.fnUntraced(function*(options: Options) {
 
   const look = Effect.gen(function*() {
     const stuck = folder.all.filter(({ state }) => state === "stuck")
-    if (stuck.length > 0) {
+    if (stuck.length > 0 || results.unknown.length > 0) {
       // A person may have answered, with another command.
-      yield* Effect.ignore(Effect.provide(readHistory, journalFile.layer(options.journal)))
+      const read = yield* Effect.option(Effect.provide(readHistory, journalFile.layer(options.journal)))
       stuck.forEach(skipIfDone)
+      if (Option.isSome(read)) results.answered(read.value)
     }
     const now = yield* Time.now
     yield* folder.look(now, skipIfDone)
+    results.forgetGone()
     folder.rejectUnmatched(now)
     return now
   })
+
+  const tryLater = (arrival: WatchFolder.Arrival) => {
+    arrival.state = "later"
+    arrival.at = Time.monotonicMillis(clock) + interval
+  }
 
   const fail = (arrival: WatchFolder.Sendable, error: unknown) => {
     const ended: Report.Ended<Report.FileUpload> = { _tag: "Failed", item: jobOf(arrival), error }
     const item = Report.reportOf(ended, Report.untried)
     arrival.state = "stuck"
-    results.settle(arrival.name, item, Report.exitOf(ended))
-    return region.print([Report.progressLine(arrival.name, item, region.paint)])
+    const isKnown = results.messageOf(arrival) === item.error?.message
+    results.settle(arrival, item, Report.exitOf(ended))
+    return isKnown ? Effect.void : region.print([Report.progressLine(arrival.name, item, region.paint)])
   }
 
   /** Opens a file, and compares its content with what was sent under its name. */
   const open = Effect.fnUntraced(function*(arrival: WatchFolder.Sendable, known: WatchHistory.History) {
-    const opened = yield* Effect.option(fs.open(arrival.path, { noFollow: process.platform !== "win32" }))
+    const isLink = Effect.isSuccess(fs.readLink(arrival.path))
+    if (!hasNoFollow && (yield* isLink)) return void WatchFolder.reject(arrival, WatchFolder.isLink)
+    const opened = yield* Effect.option(fs.open(arrival.path, { noFollow: hasNoFollow }))
     if (Option.isNone(opened)) {
-      if (yield* Effect.isSuccess(fs.readLink(arrival.path))) WatchFolder.reject(arrival, WatchFolder.isLink)
+      if (yield* isLink) WatchFolder.reject(arrival, WatchFolder.isLink)
       else if (yield* Effect.orElseSucceed(fs.exists(arrival.path), () => true)) {
         yield* fail(
           arrival,
-          new InvalidInput({
-            message: "It cannot be opened: check its permissions. It is tried again when it changes."
-          })
+          new InvalidInput({ message: "It cannot be opened: check its permissions. It is tried again later." })
         )
+        // What the permissions are does not change its version.
+        if (!once) tryLater(arrival)
       } else folder.forget(arrival)
       return undefined
     }
@@ -183,16 +198,18 @@ export const run = Effect.fnUntraced(function*(options: Options) {
     const settle = (item: Report.ItemReport, exit: number) => {
       const arrival = [...jobs.values()].find(({ path }) => path === item.file)
       if (arrival === undefined || item.status === "notStarted") return
-      results.settle(arrival.name, item, exit)
-      arrival.state = stateAfter(item, once)
-      arrival.at = Time.monotonicMillis(clock) + interval
+      results.settle(arrival, item, exit)
+      if (item.status === "failed" && item.error?.recovery === "Retry" && !once) tryLater(arrival)
+      else arrival.state = item.status === "failed" || item.status === "unknown" ? "stuck" : "done"
     }
-    const { concurrency, onChanged, onUnknown, pace, route } = options
+    const { concurrency, onChanged, onUnknown, pace, precautions, route } = options
     yield* Uploads.run([...jobs.keys()], {
       concurrency,
       onChanged,
       onUnknown,
       pace,
+      precautions,
+      looks: yield* Looks.inJournal,
       route,
       complete: false,
       rows,
@@ -218,6 +235,7 @@ export const run = Effect.fnUntraced(function*(options: Options) {
     }
   })
 
+  yield* Precautions.check(options.precautions)
   const seenAt = yield* look
   const missing = [...only].filter((name) => folder.get(name) === undefined)
   if (missing.length > 0) {
@@ -287,6 +305,9 @@ export const run = Effect.fnUntraced(function*(options: Options) {
   return results.output()
 })
 
+/** Windows follows a link when it opens a file, so links are looked for just before. */
+const hasNoFollow = process.platform !== "win32"
+
 /** So many files are open at once. */
 const mostOpen = 64
 
@@ -295,11 +316,6 @@ const jobOf = (
   source: Uploads.Job["source"] = UploadSource.file(path)
 ): Uploads.Job => ({ name, file: path, source, address, action, force: false })
 
-const stateAfter = ({ error, status }: Report.ItemReport, once: boolean): WatchFolder.State => {
-  if (status === "failed") return error?.recovery === "Retry" && !once ? "later" : "stuck"
-  return status === "unknown" ? "stuck" : "done"
-}
-
 /** Wakes the watcher when something happens in a directory. Events may be lost or impossible, so it looks by itself, too. */
 const hasten = (fs: FileSystem.FileSystem, directory: string, wake: Queue.Enqueue<void>) =>
   fs.watch(directory).pipe(
@@ -307,9 +323,15 @@ const hasten = (fs: FileSystem.FileSystem, directory: string, wake: Queue.Enqueu
     Effect.catchCause((cause) => Effect.logDebug(`No events from ${directory}: ${Cause.pretty(cause)}`))
   )
 
+interface Settled {
+  readonly arrival: WatchFolder.Sendable
+  readonly report: Report.ItemReport
+  readonly exit: number
+}
+
 /** What became of the files, by their names. */
 class Results {
-  private readonly settled = new Map<string, { readonly report: Report.ItemReport; readonly exit: number }>()
+  private readonly settled = new Map<string, Settled>()
   private readonly options: Options
   private readonly folder: WatchFolder.Folder
   private readonly concerned: (arrival: WatchFolder.Arrival) => boolean
@@ -329,9 +351,9 @@ class Results {
     this.startedAt = Time.monotonicMillis(clock)
   }
 
-  settle(name: string, report: Report.ItemReport, exit: number): void {
-    this.settled.delete(name)
-    this.settled.set(name, { report, exit })
+  settle(arrival: WatchFolder.Sendable, report: Report.ItemReport, exit: number): void {
+    this.settled.delete(arrival.name)
+    this.settled.set(arrival.name, { arrival, report, exit })
     if (this.settled.size <= mostResults) return
     for (const [name, { exit }] of this.settled) {
       if (exit === ExitStatus.done) return void this.settled.delete(name)
@@ -342,7 +364,32 @@ class Results {
     arrival.state = "done"
     if (!this.concerned(arrival)) return
     const ended: Report.Ended<Report.FileUpload> = { _tag: "Skipped", item: jobOf(arrival), entry, why: "uploaded" }
-    this.settle(arrival.name, Report.reportOf(ended, Report.untried), ExitStatus.done)
+    this.settle(arrival, Report.reportOf(ended, Report.untried), ExitStatus.done)
+  }
+
+  messageOf({ name }: WatchFolder.Arrival): string | undefined {
+    return this.settled.get(name)?.report.error?.message
+  }
+
+  /** What is in doubt. */
+  get unknown(): ReadonlyArray<Settled> {
+    return [...this.settled.values()].filter(({ report }) => report.status === "unknown")
+  }
+
+  /** Forgets what is no longer in doubt. A file whose rows are missing is sent again. */
+  answered(history: WatchHistory.History): void {
+    for (const { arrival } of this.unknown) {
+      if (!history.isDecided(arrival.name, arrival.found.match.address)) continue
+      this.settled.delete(arrival.name)
+      if (arrival.state === "stuck") arrival.state = "new"
+    }
+  }
+
+  /** Forgets what failed and is no longer there as it was: it needs no attention. */
+  forgetGone(): void {
+    for (const [name, { arrival, report }] of this.settled) {
+      if (report.status === "failed" && this.folder.get(name) !== arrival) this.settled.delete(name)
+    }
   }
 
   get loginIsRejected(): boolean {
@@ -353,11 +400,18 @@ class Results {
 
   report(): WatchReport.WatchReport {
     const now = Time.monotonicMillis(this.clock)
-    const held = this.folder.ready(now, this.concerned).held.map((arrival) =>
-      Report.reportOf({ _tag: "NotStarted", item: jobOf(arrival), behind: 0 }, Report.untried)
-    )
-    const settled = [...this.settled.values()]
-    const items = [...settled.map(({ report }) => report), ...held]
+    const { by, held } = this.folder.ready(now, this.concerned)
+    const heldBack = held.map((arrival) => {
+      const first = by(arrival)
+      const item = jobOf(arrival)
+      const ended: Report.Ended<Report.FileUpload> = first === undefined || this.concerned(first)
+        // The other has a status of its own.
+        ? { _tag: "NotStarted", item, behind: 0 }
+        : { _tag: "Failed", item, error: WatchReport.heldBack(arrival, first) }
+      return { report: Report.reportOf(ended, Report.untried), exit: Report.exitOf(ended) }
+    })
+    const settled = [...this.settled.values(), ...heldBack]
+    const items = settled.map(({ report }) => report)
     const all = this.folder.all.filter(this.concerned)
     const rejected = all.flatMap(({ path, state, why }) =>
       state === "rejected" && why !== undefined ? [{ file: path, why }] : []

@@ -75,11 +75,7 @@ const flags = {
     ),
     Flag.optional
   ),
-  wait: duration.flag("wait").pipe(
-    Flag.withOptionalValue("1000h"),
-    Flag.withDescription("Wait until another command that uses the journal has ended, or at most --wait=DURATION"),
-    Flag.optional
-  ),
+  wait: journalFile.waitFlag,
   all: listing.all,
   failFast: Flag.Boolean("fail-fast").pipe(
     Flag.withDescription("Start nothing more after the first failure"),

@@ -39,36 +39,41 @@ const flags = {
     Flag.withDescription("Only the appends of this file, as the manifest names it; may be given several times"),
     Flag.atLeast(0)
   ),
+  wait: journalFile.waitFlag,
   look: Flag.Boolean("look").pipe(
     Flag.withDescription("Download each table again, and tell what has changed since batch --look appended to it"),
     Flag.withDefault(false)
   )
 }
 
-export const resolve = Command.make("resolve", flags, ({ files, journal, look, unknown }) =>
-  Effect.gen(function*() {
-    const windowOf = yield* Output.WindowOf
-    if (unknown === "ask" && (windowOf("stderr") === undefined || !process.stdin.isTTY)) {
-      return yield* new InvalidOption({
-        message: "There is no terminal to ask on. Look at the tables, then use --unknown skip or --unknown retry."
-      })
-    }
-    const path = yield* journalFile.find(journal)
-    return yield* run(path, { files, look, unknown }).pipe(
-      Effect.mapError((error) => error instanceof Journal.JournalError ? journalFile.failure(path, error) : error),
-      Effect.provide(journalFile.layerExclusive(path, { incomplete: false }))
-    )
-  }).pipe(printOutput)).pipe(
-    Command.withDescription("Record whether appends of unknown outcome have arrived, so that the next batch continues"),
-    Command.withExamples([
-      { command: "tbm-studio resolve january.csv", description: "Decide one by one, on the terminal" },
-      { command: "tbm-studio resolve january.csv --look", description: "See first what has changed in the tables" },
-      {
-        command: "tbm-studio resolve january.csv --unknown retry --file late.csv",
-        description: "late.csv is missing: the next batch sends it again"
+export const resolve = Command.make(
+  "resolve",
+  flags,
+  ({ files, journal, look, unknown, wait }) =>
+    Effect.gen(function*() {
+      const windowOf = yield* Output.WindowOf
+      if (unknown === "ask" && (windowOf("stderr") === undefined || !process.stdin.isTTY)) {
+        return yield* new InvalidOption({
+          message: "There is no terminal to ask on. Look at the tables, then use --unknown skip or --unknown retry."
+        })
       }
-    ])
-  )
+      const path = yield* journalFile.find(journal)
+      return yield* run(path, { files, look, unknown }).pipe(
+        Effect.mapError((error) => error instanceof Journal.JournalError ? journalFile.failure(path, error) : error),
+        Effect.provide(journalFile.layerExclusive(path, { incomplete: false, wait: Option.getOrUndefined(wait) }))
+      )
+    }).pipe(printOutput)
+).pipe(
+  Command.withDescription("Record whether appends of unknown outcome have arrived, so that the next batch continues"),
+  Command.withExamples([
+    { command: "tbm-studio resolve january.csv", description: "Decide one by one, on the terminal" },
+    { command: "tbm-studio resolve january.csv --look", description: "See first what has changed in the tables" },
+    {
+      command: "tbm-studio resolve january.csv --unknown retry --file late.csv",
+      description: "late.csv is missing: the next batch sends it again"
+    }
+  ])
+)
 
 type Decision = "skip" | "retry" | undefined
 

@@ -9,18 +9,13 @@ import { printOutputWith } from "../commandOutput.ts"
 import * as duration from "../duration.ts"
 import * as journalFile from "../journalFile.ts"
 import * as listing from "../listing.ts"
+import * as Precautions from "../precautions.ts"
 import * as Report from "../report.ts"
 import * as Rules from "../rules.ts"
 import { provideStudio } from "../runtime.ts"
 import * as UploadRoute from "../uploadRoute.ts"
 import * as Watching from "../watching.ts"
 import * as WatchReport from "../watchReport.ts"
-
-const aDuration = (name: string) =>
-  Flag.String(name).pipe(
-    Flag.filterMap(duration.parse, () => "Expected a duration such as 500ms, 2s or 1m"),
-    Flag.withMetavar("DURATION")
-  )
 
 const flags = {
   directory: Argument.String("directory").pipe(Argument.withDescription("The folder in which files arrive")),
@@ -37,11 +32,11 @@ const flags = {
     Flag.withDescription("Upload only the file of this name; may be given several times"),
     Flag.atLeast(0)
   ),
-  settle: aDuration("settle").pipe(
+  settle: duration.flag("settle").pipe(
     Flag.withDescription("How long a file without a marker must stay as it is until it counts as whole (default 10s)"),
     Flag.optional
   ),
-  interval: aDuration("interval").pipe(
+  interval: duration.flag("interval").pipe(
     Flag.withDescription("How often to look at the folder if no event tells of a file (default 30s)"),
     Flag.optional
   ),
@@ -51,10 +46,12 @@ const flags = {
     Flag.withDescription("How many uploads run at once, 1 to 64 (default 4)"),
     Flag.withDefault(4)
   ),
-  pace: aDuration("pace").pipe(
+  pace: duration.flag("pace").pipe(
     Flag.withDescription("The least time between the starts of two attempts, such as 500ms or 2s"),
     Flag.optional
   ),
+  ...Precautions.flags,
+  wait: journalFile.waitFlag,
   journal: Flag.String("journal").pipe(
     Flag.withMetavar("FILE"),
     Flag.withDescription("The file that records what is uploaded (default RULES.journal.sqlite)"),
@@ -78,7 +75,25 @@ const flags = {
 export const watch = Command.make(
   "watch",
   flags,
-  ({ acceptJournal, all, changed, directory, interval, journal, pace, rules, sessions, settle, unknown, ...options }) =>
+  (
+    {
+      acceptJournal,
+      all,
+      backup,
+      changed,
+      directory,
+      interval,
+      journal,
+      look,
+      pace,
+      rules,
+      sessions,
+      settle,
+      unknown,
+      wait,
+      ...options
+    }
+  ) =>
     Effect.gen(function*() {
       const read = yield* Rules.readWatch(rules)
       const call = { directory, rulesPath: rules, journalFlag: Option.getOrUndefined(journal) }
@@ -91,9 +106,11 @@ export const watch = Command.make(
         settle: Option.getOrElse(settle, () => Duration.seconds(10)),
         interval: Option.getOrElse(interval, () => Duration.seconds(30)),
         pace: Option.getOrUndefined(pace),
+        precautions: { look, backup },
+        wait: Option.getOrUndefined(wait),
         onUnknown: unknown,
         onChanged: changed,
-        outputOf: WatchReport.outputOf(call, all)
+        outputOf: WatchReport.outputOf(call, { all, backup })
       })
     }).pipe(
       UploadRoute.withSessions(options.route, sessions, unknown),
