@@ -239,6 +239,37 @@ describe("Connections", () => {
       assert.strictEqual(yield* get(url, { ca: [certificate], http2: true }), "2.0")
     }).pipe(Effect.scoped))
 
+  it.live("end quietly after requests over HTTP/2 were interrupted, however far each had come", () =>
+    Effect.gen(function*() {
+      const server = Http2.createSecureServer({ cert: certificate, key })
+      server.on("stream", (stream, { ":path": path }) => {
+        stream.on("error", () => {})
+        stream.resume()
+        if (path === "/silent") return
+        stream.respond({ ":status": 200 })
+        if (path === "/half") stream.write("x".repeat(100_000))
+        else stream.end("ok")
+      })
+      const url = `https://127.0.0.1:${yield* listen(server)}`
+      const uncaught: Array<unknown> = []
+      const catchIt = (error: unknown) => uncaught.push(error)
+      process.on("uncaughtException", catchIt)
+      yield* Effect.addFinalizer(() => Effect.sync(() => process.off("uncaughtException", catchIt)))
+      const calls = Effect.gen(function*() {
+        const client = yield* HttpClient.HttpClient
+        const once = (path: string) => Effect.flatMap(client.get(`${url}${path}`), ({ text }) => text)
+        for (let i = 0; i < 60; i++) {
+          const call = yield* Effect.forkChild(once(["/silent", "/half", "/whole"][i % 3] ?? ""))
+          for (let turns = 0; turns < i; turns++) yield* Effect.yieldNow
+          if (i % 4 === 0) yield* once("/whole")
+          yield* Fiber.interrupt(call)
+        }
+        return yield* once("/whole")
+      })
+      assert.strictEqual(yield* Effect.provide(calls, Connections.layer({ ca: [certificate], http2: true })), "ok")
+      assert.deepStrictEqual(uncaught, [])
+    }).pipe(Effect.scoped))
+
   it.live("looks a name up anew for connections of a certain age, although they are busy", () =>
     Effect.gen(function*() {
       let opened = 0

@@ -117,6 +117,13 @@ const timed = (
   make(controller.signal)(target, settle)
 }
 
+// An interrupted stream of HTTP/2 can be closed and not yet destroyed, and then undici 8.12 has no listener at it (`client-h2.js`, all its
+// sinks ask `!stream.closed`): the error with which a pool is destroyed would end the process. Its requests have ended by then.
+const closeQuietly = (socket: Socket): void => {
+  const destroy = socket.destroy.bind(socket)
+  socket.destroy = (error) => destroy(error instanceof errors.ClientDestroyedError ? undefined : error)
+}
+
 const untimed = ({ http2, tls }: Options) => {
   const connect = undiciConnector({
     ...tls,
@@ -131,6 +138,7 @@ const untimed = ({ http2, tls }: Options) => {
       if (error === null) {
         // A TLS alert does not end the socket, and undici would only report the end that follows.
         if (target.protocol === "https:") socket.on("error", (alert: Error) => socket.destroy(alert))
+        if (http2) closeQuietly(socket)
         return callback(null, socket)
       }
       const known = Predicate.hasProperty(error, Transport.TransmissionId)
