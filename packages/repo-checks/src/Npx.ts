@@ -18,6 +18,6 @@ export const unnamed = (file: string, text: string): ReadonlyArray<string> =>
       // Prose that names the runner alone.
       first === undefined || !/^[\w@-]/.test(first) || named(first, second)
         ? []
-        : [`${file}:${i + 1} ${match.trim()} ${second}`.trim()]
+        : [`${file}:${i + 1} ${match.trim()}`]
     )
   )
