@@ -32,7 +32,7 @@ interface Assembly {
 }
 
 // What a pipeline that continues another takes over.
-const inside = /* @__PURE__ */ Symbol("@effect-resilience/pipeline/inside")
+const inside: unique symbol = /* @__PURE__ */ Symbol.for("@effect-resilience/pipeline/inside")
 
 interface Inside {
   readonly made: Map<string, unknown>

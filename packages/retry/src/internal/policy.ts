@@ -159,7 +159,7 @@ export const fields = {
 
 type Settings = Field.Settings<typeof fields>
 
-const settingsSymbol: unique symbol = /* @__PURE__ */ Symbol("@effect-resilience/retry/RetryPolicy/settings")
+const settingsSymbol: unique symbol = /* @__PURE__ */ Symbol.for("@effect-resilience/retry/RetryPolicy/settings")
 
 interface Made extends AnyPolicy {
   readonly [settingsSymbol]: Settings
