@@ -24,11 +24,11 @@
  * const ledger = { name: "ledger", attemptTimeout: "1 second", retry: {}, budget: { ratio: 0.2, minPerSecond: 10 } }
  * const [remark] = Lint.check(ledger, { processes: 20, capacity: 200, callsPerSecond: 100 })
  *
- * remark.level // => "error"
- * remark.path // => ["budget"]
- * remark.arithmetic
+ * remark?.level // => "error"
+ * remark?.path // => ["budget"]
+ * remark?.arithmetic
  * // => "100 × 1.2 + 10 × 20 = 320 ≥ 200 a second; at most 0 % load survives an outage"
- * remark.fix // => "Write `processes: 20`, which divides the floor."
+ * remark?.fix // => "Write `processes: 20`, which divides the floor."
  * ```
  *
  * @since 0.1.0
