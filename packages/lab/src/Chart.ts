@@ -161,8 +161,8 @@ const capacityLine = (right: number, y: number): string =>
   `<text class="name" x="${right}" y="${round(y - 4)}" text-anchor="end">capacity</text>`
 
 const legend = ({ outages = [] }: Data): string => {
-  const entries = [["good", "good", 58], ["sent", "sent", 54], ["offered", "asked", 60]] as const
-  let at = margin.left
+  const entries = [["good", "succeed", 76], ["sent", "requests", 80], ["offered", "calls", 58]] as const
+  let at = 8
   const marks = entries.map(([name, words, width]) => {
     const mark = `<path class="${name}" d="M${at} 12h14"/><text x="${at + 18}" y="16">${words}</text>`
     at += width

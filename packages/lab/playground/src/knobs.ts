@@ -105,5 +105,5 @@ const budgetWords = (budget: unknown): string => {
   const ratio = typeof own["ratio"] === "number" ? own["ratio"] : 0.1
   const floor = typeof own["minPerSecond"] === "number" ? ` + ${own["minPerSecond"]}/s` : ""
   const shared = typeof own["processes"] === "number" ? " shared by all" : ""
-  return `a budget of ${Math.round(ratio * 100)} %${floor}${shared}`
+  return `for ${Math.round(ratio * 100)} % of calls${floor}${shared}`
 }

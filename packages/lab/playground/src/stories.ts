@@ -168,7 +168,7 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
   {
     title: "Hedging the tail",
     idea:
-      "One request in fifty takes a second. The safer lane sends another where the first has taken 100 ms. The pictures look alike: read p99 below them.",
+      "One request in fifty takes a second. The safer lane sends another where the first has taken 100 ms. The pictures look alike: read the times below them.",
     surprise: "The slowest percent gets six times quicker for 2 % more requests.",
     source: "Dean and Barroso, The Tail at Scale, CACM 2013",
     figure: "There, too, a few percent of extra requests take most of the tail away.",

@@ -12,7 +12,7 @@ const seconds = (value: number): string => value === 1 ? "one second" : `${whole
 export const question = (page: Page): string => {
   const facts = page.run("yours")?.facts
   if (facts === undefined) return "An outage has just ended. Why is it still down?"
-  const rates = `${whole(facts.offered)} requests a second, capacity ${whole(facts.capacity)}.`
+  const rates = `${whole(facts.offered)} calls a second, capacity ${whole(facts.capacity)}.`
   const [outage] = facts.outages
   if (outage === undefined) return `${rates} What happens?`
   const down = page.run("yours")?.verdict.recoverySeconds === null
@@ -23,9 +23,7 @@ export const question = (page: Page): string => {
 
 /** What became of all calls, in as few words as a phone has room for. */
 export const outcome = ({ result: { latency, total } }: Run): string =>
-  `${percent(total.offered === 0 ? 1 : total.good / total.offered)} of ${whole(total.offered)} calls good; p99 ${
-    time(latency.p99)
-  }`
+  `${percent(total.offered === 0 ? 1 : total.good / total.offered)} of calls succeed, 99 % within ${time(latency.p99)}`
 
 /** A run in a sentence, for those who cannot see the picture. */
 export const sentence = ({ facts, result: { latency, total } }: Run): string =>

@@ -146,17 +146,18 @@ const wordsOf = (
   if (recoverySeconds !== null) {
     const when = recoverySeconds === 0 ? "at once" : `${number(recoverySeconds)} s`
     const inner = result.servers.length > 1 ? result.servers.at(-1) : undefined
-    return `recovers ${when} after the outage, with at most ${
-      inner === undefined
-        ? `${requests(amplification)} for each call`
-        : `${requests(peak(result, inner))} to ${inner.name} for each call`
+    const made = inner === undefined ? amplification : peak(result, inner)
+    const where = inner === undefined ? "" : ` to ${inner.name}`
+    return `recovers ${when} after the outage, ${
+      made > 1 ? `in which each call became up to ${requests(made)}${where}` : `without a request too many${where}`
     }`
   }
   const end = result.seconds.length
   const { offered, sent } = LabResults.between(result, Duration.seconds(end - lastSeconds), Duration.seconds(end))
   const { capacity } = surroundings({ ...world })
   const load = capacity === undefined ? 0 : sent / lastSeconds / capacity
-  return `never recovers: ${number(offered === 0 ? 0 : sent / offered)} requests for each call long after the outage${
-    load > 1 ? `, ${number(load)} times what the server can take` : ""
-  }`
+  const each = offered === 0 ? 0 : sent / offered
+  return load > 1
+    ? `never recovers: calls fail and are sent again, ${number(load)} times what the server can take`
+    : `never recovers: each call becomes ${requests(each)} long after the outage`
 }

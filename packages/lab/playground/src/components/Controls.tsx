@@ -30,7 +30,7 @@ export const Controls = (props: { readonly page: Page }) => {
         </select>
       </label>
       <label>
-        <span>Load</span>
+        <span>Load of the server</span>
         <output>{knobs.load(scenario().world, facts())} %</output>
         <input
           type="range"
