@@ -223,7 +223,7 @@ describe("a command leaks no secret", { timeout: 60_000 }, () => {
     ["the login", "400 with them", "login --log-format pretty", 77],
     ["the look-up", "a problem", "login --json", 65],
     ["the upload", "a page", "batch manifest.csv --json", 75],
-    ["the upload", "them for a digest", "upload gl.csv --project P --table T --period current --action append", 65]
+    ["the upload", "them for a digest", "upload gl.csv --project P --table T --period current --action append", 75]
   ]
 
   it.live("whatever the server says, at the most verbose level", () =>
