@@ -48,12 +48,12 @@ const attemptsIn = (log: string): ReadonlyArray<Attempt> => {
 const items = 40
 
 /** Two workers that both have shards, a manifest, and what is needed to submit it. */
-const cluster = Effect.fnUntraced(function*(submitting: ReadonlyArray<string>) {
+const cluster = Effect.fnUntraced(function*(submitting: ReadonlyArray<string>, count = items) {
   const { url } = yield* Simulator.Simulator
   const sql = yield* PgClient.PgClient
   const env = { ...settingsFor(url), DATABASE_URL: Redacted.value(yield* Config.Redacted("DATABASE_URL")) }
   const dir = yield* folder
-  const rows = Array.from({ length: items }, (_, index) => {
+  const rows = Array.from({ length: count }, (_, index) => {
     write(dir, `${index}.csv`, `account,amount\r\n${index},1\r\n`)
     return `${index}.csv,P,${dir} ${index},January:2024,${index % 2 === 0 ? "overwrite" : "append"}`.replaceAll(
       "/",
@@ -155,7 +155,9 @@ describe("a cluster on Postgres", { timeout: 90_000 }, () => {
 
     it.effect("shows its workers, what each does, and which of them is lost", () =>
       Effect.gen(function*() {
-        const { env, submit, workers: [one, two] } = yield* cluster([])
+        // As many as take several heartbeats.
+        const count = 4 * items
+        const { env, submit, workers: [one, two] } = yield* cluster([], count)
         if (one === undefined || two === undefined) return assert.fail("two workers")
         // Workers that other tests have killed are there for a while.
         const ours = [one.address, two.address]
@@ -178,7 +180,7 @@ describe("a cluster on Postgres", { timeout: 90_000 }, () => {
         const running = seen.alive.flatMap(({ running }) => running)
         assert.isTrue(running.every(({ period }) => period === "January:2024"), JSON.stringify(running))
 
-        yield* until(Effect.map(shown, ({ alive }) => alive.reduce((sum, { uploaded }) => sum + uploaded, 0) === items))
+        yield* until(Effect.map(shown, ({ alive }) => alive.reduce((sum, { uploaded }) => sum + uploaded, 0) === count))
         two.kill("SIGTERM")
         yield* two.ended
         assert.lengthOf((yield* shown).workers, 1)
