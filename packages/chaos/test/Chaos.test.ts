@@ -8,7 +8,7 @@ import * as SpanRecorder from "../src/SpanRecorder.ts"
 
 const laws = { seed: Schema.Int, permille: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1000 })) }
 
-/** Which of so many calls fail. */
+/** The results of a number of calls: the text of the fault, or nothing where a call succeeds. */
 const pattern = (chaos: Chaos.Chaos<string, unknown, never, string>, key: string, calls: number) =>
   Effect.replicateEffect(Effect.succeed("").pipe(chaos.inject(key), Effect.catch(Effect.succeed)), calls)
 

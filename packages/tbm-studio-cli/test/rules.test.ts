@@ -118,7 +118,12 @@ describe("tbm-studio --rules", { timeout: 120_000 }, () => {
         for (
           const [file, said] of [
             [`${dir}/none.json`, "none.json cannot be read: there is no such file or folder."],
-            [misspelled, "requird"],
+            [misspelled, "no such option: a rule has project, table, required"],
+            [write(dir, "list.json", JSON.stringify({ table: [] })), "no such list: there are tables and watch"],
+            [
+              write(dir, "watch.json", JSON.stringify({ watch: [{ pattern: "*.csv", project: "P", table: "T" }] })),
+              "no such option: a rule has files, project, table"
+            ],
             [broken, "broken.json is invalid"]
           ] as const
         ) {

@@ -16,15 +16,19 @@ const Rule = Schema.Struct({
   numbers: Names,
   rowsChange: Schema.optionalKey(Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))),
   leastRows: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)))
+}).annotate({
+  messageUnexpectedKey: "no such option: a rule has project, table, required, numbers, rowsChange and leastRows"
 })
 
 /** What the files of some tables must have: of those with this project and table, or of all. */
 export type Rule = typeof Rule.Type
 
-const File = Schema.fromJsonString(Schema.Struct({
-  tables: Schema.optionalKey(Schema.Array(Rule)),
-  watch: Schema.optionalKey(Schema.Array(WatchRules.WatchRule))
-}))
+const File = Schema.fromJsonString(
+  Schema.Struct({
+    tables: Schema.optionalKey(Schema.Array(Rule)),
+    watch: Schema.optionalKey(Schema.Array(WatchRules.WatchRule))
+  }).annotate({ messageUnexpectedKey: "no such list: there are tables and watch" })
+)
 
 /** Reads the rules for tables in the file of `--rules`. */
 export const read = (path: string) => Effect.map(readFile(path), ({ tables = [] }) => tables)

@@ -13,6 +13,9 @@ const Place = Schema.Struct({
   marker: Schema.optionalKey(Schema.String),
   encoding: Schema.optionalKey(Schema.Literals(encodings)),
   allowEmpty: Schema.optionalKey(Schema.Boolean)
+}).annotate({
+  messageUnexpectedKey:
+    "no such option: a rule has files, project, table, period, action, marker, encoding and allowEmpty, or files and ignore"
 })
 
 /** Where the files with some names go, or that they are left alone. */
