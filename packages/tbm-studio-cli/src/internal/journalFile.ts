@@ -363,7 +363,7 @@ const cannotBeOpened = Effect.fnUntraced(function*(
     })
   }
   // Only for a new journal: without an existing one, its uploads would be sent again.
-  const another = isNew ? " Name another with --journal FILE, or use none with --no-journal." : ""
+  const another = isNew ? " Name another with --journal FILE; a batch can do without one (--no-journal)." : ""
   const ofDisk = isOfDisk(error) ? error : yield* readOnlyDisk(path)
   if (ofDisk !== undefined) {
     return yield* new CannotWrite({
