@@ -4,6 +4,7 @@
  * A hack is code that is harder to read than it would have to be, for speed. It carries a comment `hack: NAME` and has a row in
  * the table, which names a row of RESULTS.md: the same call without the hack.
  */
+import { cellsOf, rowsOf } from "./Results.ts"
 import type { Package } from "./Workspace.ts"
 
 /** What a hack must save at least, as a part of the call that it stands in. */
@@ -17,8 +18,6 @@ interface Hack {
   readonly row: string
 }
 
-const cellsOf = (line: string): ReadonlyArray<string> => line.split("|").slice(1, -1).map((cell) => cell.trim())
-
 const plain = (cell: string): string => cell.replace(/^`|`$/g, "")
 
 const hacksOf = (table: string): ReadonlyArray<Hack> =>
@@ -26,22 +25,6 @@ const hacksOf = (table: string): ReadonlyArray<Hack> =>
     const [name = "", file = "", , , saving = "", row = ""] = cellsOf(line)
     return { name: plain(name), file: plain(file), saving, row }
   })
-
-/** The ratios of RESULTS.md, by `suite › case (unit) › subject`. */
-const ratiosOf = (results: string): ReadonlyMap<string, number> => {
-  const ratios = new Map<string, number>()
-  let suite = ""
-  let title = ""
-  for (const line of results.split("\n")) {
-    if (line.startsWith("## ")) suite = line.slice(3)
-    else if (line.startsWith("### ")) title = line.slice(4)
-    else if (line.startsWith("| ")) {
-      const [subject = "", , , , ratio = ""] = cellsOf(line)
-      if (/^[\d.,]+$/.test(ratio)) ratios.set(`${suite} › ${title} › ${subject}`, Number(ratio.replaceAll(",", "")))
-    }
-  }
-  return ratios
-}
 
 /** Every mark has a row and every row a mark, and its saving is that of RESULTS.md and large enough. */
 export const hacks = (packages: ReadonlyArray<Package>, table: string, results: string): ReadonlyArray<string> => {
@@ -54,7 +37,7 @@ export const hacks = (packages: ReadonlyArray<Package>, table: string, results: 
     )
   )
   const rows = hacksOf(table)
-  const ratios = ratiosOf(results)
+  const measured = rowsOf(results)
   return [
     ...marks.filter((mark) => !rows.some(({ file, name }) => name === mark.name && file === mark.file)).map((
       { file, name }
@@ -63,8 +46,8 @@ export const hacks = (packages: ReadonlyArray<Package>, table: string, results: 
       if (!marks.some((mark) => mark.name === name && mark.file === file)) {
         return [`HACKS.md names ${name} in ${file}, which has no such mark`]
       }
-      const ratio = ratios.get(row)
-      if (ratio === undefined) return [`HACKS.md shows ${name} by "${row}", which RESULTS.md lacks`]
+      const ratio = Number(measured.get(row)?.ratio.replaceAll(",", "") || Number.NaN)
+      if (Number.isNaN(ratio)) return [`HACKS.md shows ${name} by "${row}", which RESULTS.md lacks`]
       const saved = Math.round((1 - ratio) * 100)
       if (saving !== `${saved} %`) return [`HACKS.md says that ${name} saves ${saving}, RESULTS.md says ${saved} %`]
       return 1 - ratio < leastSaving ? [`${name} saves ${saved} %, less than ${leastSaving * 100} %: remove it`] : []
