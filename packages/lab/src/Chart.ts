@@ -23,6 +23,8 @@
  * @since 0.1.0
  */
 
+import { escape } from "./internal/markup.ts"
+
 /**
  * What is drawn.
  *
@@ -208,18 +210,3 @@ const ticks = (end: number, count: number): ReadonlyArray<number> => {
 }
 
 const round = (value: number): number => Math.round(value * 10) / 10
-
-const escapes: { readonly [char: string]: string } = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  "\"": "&quot;",
-  "'": "&#39;"
-}
-
-// What XML does not allow is left out: it would make the whole picture unreadable.
-const escape = (text: string): string =>
-  text
-    // oxlint-disable-next-line no-control-regex
-    .replaceAll(/[\u0000-\u0008\u000B\u000C\u000E-\u001F\uFFFE\uFFFF]/g, "")
-    .replaceAll(/[&<>"']/g, (char) => escapes[char] ?? char)

@@ -3,6 +3,8 @@ import type { World } from "./protocol.ts"
 import type { Scenario } from "./scenario.ts"
 
 export interface Story {
+  /** In the names of its pictures. */
+  readonly slug: string
   readonly title: string
   readonly idea: string
   readonly surprise: string
@@ -85,6 +87,7 @@ const tiers = (inner: object): World => ({
 
 export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
   {
+    slug: "retries",
     title: "Retries that keep an outage alive",
     idea:
       "A server is down for ten seconds, and each call is retried up to three times. The retries do not end with the outage.",
@@ -94,6 +97,7 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
     scenario: { yours: plain, safer: standard, world }
   },
   {
+    slug: "fleet",
     title: "The fleet that a usual budget does not save",
     idea:
       "A budget of 20 % and ten retries a second is what several libraries document. Here 20 processes have it, at half load. The safer lane shares the ten among the processes.",
@@ -108,6 +112,7 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
     }
   },
   {
+    slug: "tiers",
     title: "Retries in three tiers",
     idea:
       "Each of three layers retries twice, as its team thinks right. The safer lane retries in the first layer alone, and loses a few calls more. The line of what is sent is what reaches the database.",
@@ -123,6 +128,7 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
     }
   },
   {
+    slug: "abandoned",
     title: "A queue that serves the dead",
     idea:
       "Both lanes have the same retries. The server of the safer one drops a request whose caller has gone when its turn comes.",
@@ -138,6 +144,7 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
     }
   },
   {
+    slug: "lifo",
     title: "Last in, first out",
     idea:
       "Both lanes have three retries and no budget, and no server drops anything. The safer one serves its newest request first.",
@@ -153,6 +160,7 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
     }
   },
   {
+    slug: "breaker",
     title: "A breaker that is too eager",
     idea:
       "Three calls in ten fail for a while. One breaker opens after three failures in a row; the other rejects as many as fail.",
@@ -166,6 +174,7 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
     }
   },
   {
+    slug: "hedging",
     title: "Hedging the tail",
     idea:
       "One request in fifty takes a second. The safer lane sends another where the first has taken 100 ms. The pictures look alike: read the times below them.",
@@ -179,6 +188,7 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
     }
   },
   {
+    slug: "cold-cache",
     title: "A cold cache",
     idea:
       "A server restarts within five seconds. Its cache is empty then, so requests take three times as long at first.",
@@ -189,6 +199,7 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
     scenario: { yours: plain, safer: standard, world: cold }
   },
   {
+    slug: "slow",
     title: "Slow is worse than down",
     idea: "For 20 seconds the server takes four times as long. It never fails; callers give up after a second.",
     surprise: "A server that is down costs its callers nothing. A slow one is kept slow by them.",
