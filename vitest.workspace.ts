@@ -39,7 +39,7 @@ export default defineConfig({
           // An example's imports alone take seconds where other projects keep the processors busy.
           testTimeout: 30_000,
           include: [],
-          includeSource: ["packages/*/src/**/*.ts", "packages/*/README.md", "README.md"],
+          includeSource: ["packages/*/src/**/*.ts", "packages/*/README.md", "README.md", "docs/**/*.md"],
           exclude: ["packages/repo-checks/**"]
         }
       },

@@ -31,6 +31,9 @@ export const layers: ReadonlyArray<string> = [
   "bench"
 ]
 
+/** Packages that are about the repository. Nothing imports them, and they may read everything. */
+export const tools: ReadonlyArray<string> = ["repo-checks", "site"]
+
 /** Packages that need Node. */
 const onNode: ReadonlyArray<string> = ["node", "tbm-simulator", "tbm-studio-cli", "bench"]
 

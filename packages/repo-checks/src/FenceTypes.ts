@@ -1,5 +1,5 @@
 /**
- * Type-checks examples: the marked fences of doc comments and every "```ts" fence of a README, each as a module of its own.
+ * Type-checks examples: the marked fences of doc comments and every "```ts" fence of a README or guide, each as a module of its own.
  *
  * The modules are laid out so that what tsc reports has the line of the fence in its file.
  */
@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { fences } from "./DocFences.ts"
-import { readPackages, root } from "./Workspace.ts"
+import { filesOf, readPackages, root } from "./Workspace.ts"
 
 const tsc = fileURLToPath(new URL("./bin/tsc", import.meta.resolve("typescript/package.json")))
 
@@ -16,6 +16,7 @@ const tsc = fileURLToPath(new URL("./bin/tsc", import.meta.resolve("typescript/p
 export const exampleFiles = (): ReadonlyArray<string> =>
   [
     "README.md",
+    ...filesOf(join(root, "docs")).filter((file) => file.endsWith(".md")).map((file) => `docs/${file}`),
     ...readPackages().filter(({ name }) => name !== "repo-checks").flatMap(({ modules, name }) => [
       `packages/${name}/README.md`,
       ...modules.map(({ path }) => `packages/${name}/src/${path}`)

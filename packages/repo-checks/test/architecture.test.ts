@@ -10,7 +10,7 @@ import { filesOf, publicPackages, readPackages, referencesOf, root } from "../sr
 const all = readPackages()
 // A package without a module yet has nothing to be held to.
 const packages = publicPackages().filter((pkg) => pkg.modules.some(({ path }) => !/^(index|main)\.ts$/.test(path)))
-const layered = all.filter((pkg) => pkg.name !== "repo-checks")
+const layered = all.filter((pkg) => !Architecture.tools.includes(pkg.name))
 
 interface Lock {
   readonly packages: Readonly<

@@ -1,0 +1,34 @@
+import { fileURLToPath } from "node:url"
+import { defineConfig } from "vitepress"
+import { root } from "../../repo-checks/src/Workspace.ts"
+import { links } from "../src/links.ts"
+import { navigation } from "../src/navigation.ts"
+import { rewrite } from "../src/Pages.ts"
+import { slug } from "../src/Slug.ts"
+
+export default defineConfig({
+  title: "effect-resilience",
+  description: "Keeps calls to an unreliable API alive, for TypeScript backends on Effect",
+  lang: "en",
+  // Markdown stays where a forge shows it.
+  srcDir: root,
+  srcExclude: [
+    ".*/**",
+    "scratch/**",
+    "packages/*/{api,CHANGELOG}.md",
+    "packages/*/{src,test,fixtures,scratch,playground}/**"
+  ],
+  rewrites: rewrite,
+  outDir: fileURLToPath(new URL("../dist", import.meta.url)),
+  cacheDir: fileURLToPath(new URL("../dist/.cache", import.meta.url)),
+  markdown: {
+    anchor: { slugify: slug },
+    config: links
+  },
+  vite: { publicDir: false },
+  themeConfig: {
+    search: { provider: "local" },
+    outline: { level: [2, 3] },
+    ...navigation
+  }
+})
