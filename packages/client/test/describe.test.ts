@@ -1,7 +1,8 @@
 import { ResilientClient } from "@effect-resilience/client"
 import { SendProgress } from "@effect-resilience/http"
+import { PolicyMetrics } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Metric } from "effect"
 import { FetchHttpClient, HttpClient } from "effect/http"
 
 const told = (description: ResilientClient.Description) =>
@@ -109,4 +110,22 @@ The transport says how far each request came.`
         ).pipe(Layer.provide(FetchHttpClient.layer))
       )
     ))
+
+  it.effect("has its policies on a dashboard, those of a new description too", () =>
+    Effect.gen(function*() {
+      const client = yield* ResilientClient.make<ResilientClient.Description>({
+        name: "ledger",
+        baseUrl: "https://ledger.example.com"
+      })
+      const seen = Effect.gen(function*() {
+        yield* PolicyMetrics.sample([client])
+        const series = yield* Metric.snapshot
+        return [...new Set(series.flatMap(({ attributes }) => attributes?.["resilience.kind"] ?? []))].toSorted()
+      })
+      const kinds = Effect.suspend(() => Effect.provideService(seen, Metric.MetricRegistry, new Map()))
+      assert.deepStrictEqual(yield* kinds, ["AttemptBudget", "CircuitBreaker"])
+      assert.property(yield* client.snapshot, "circuitBreaker")
+      yield* client.reload({ name: "ledger", baseUrl: "https://ledger.example.com", pipeline: { circuitBreaker: {} } })
+      assert.deepStrictEqual(yield* kinds, ["CircuitBreaker"])
+    }).pipe(Effect.provide(FetchHttpClient.layer)))
 })

@@ -241,7 +241,9 @@ export const make = (
           (own, theirs) => describe(settings, own, theirs, SendProgress.isReporting(transport))
         )
       }),
-      status: Effect.suspend(() => state.pipeline.status)
+      status: Effect.suspend(() => state.pipeline.status),
+      snapshot: Effect.suspend(() => state.pipeline.snapshot),
+      policies: Effect.suspend(() => state.pipeline.policies)
     })
   })
 }

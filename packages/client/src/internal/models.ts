@@ -9,6 +9,7 @@ import type * as Endpoints from "@effect-resilience/limit/Endpoints"
 import type * as Pipeline from "@effect-resilience/pipeline/Pipeline"
 import type * as Status from "@effect-resilience/pipeline/Status"
 import type * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
+import type * as PolicyMetrics from "@effect-resilience/retry/PolicyMetrics"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
@@ -35,6 +36,10 @@ export interface ResilientClient<E = ClientError> extends HttpClient.HttpClient.
   readonly describe: Effect.Effect<string>
   /** The policies of the client with their present numbers, for `Status`. */
   readonly status: Effect.Effect<Status.PipelineStatus>
+  /** What the policies of the client look like, by the keys of its pipeline. */
+  readonly snapshot: Effect.Effect<unknown>
+  /** The policies of the client, for `PolicyMetrics`: `PolicyMetrics.layer([client])`. Those of single operations are not among them. */
+  readonly policies: NonNullable<PolicyMetrics.Observed["policies"]>
 }
 
 /**
