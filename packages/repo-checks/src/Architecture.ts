@@ -28,14 +28,15 @@ export const layers: ReadonlyArray<string> = [
   "tbm-simulator",
   "tbm-studio",
   "tbm-studio-cli",
-  "bench"
+  "bench",
+  "conformance"
 ]
 
 /** Packages that are about the repository. Nothing imports them, and they may read everything. */
 export const tools: ReadonlyArray<string> = ["repo-checks", "site"]
 
 /** Packages that need Node. */
-const onNode: ReadonlyArray<string> = ["node", "tbm-simulator", "tbm-studio-cli", "bench"]
+const onNode: ReadonlyArray<string> = ["node", "tbm-simulator", "tbm-studio-cli", "bench", "conformance"]
 
 /** Packages that run in any JavaScript engine. */
 export const portable: ReadonlyArray<string> = layers.filter((name) => !onNode.includes(name))
