@@ -21,9 +21,9 @@ const signs = { does: "yes", otherwise: "**otherwise**", notPromised: "–" } as
 /** A cell may hold a pipe and code with one. */
 const cell = (text: string): string => text.replaceAll("|", "\\|").replaceAll("\n", " ")
 
-const { devDependencies } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"))
+const { dependencies, devDependencies } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"))
 
-const versionOf = (name: string): string => `${name} ${devDependencies[name]}`
+const versionOf = (name: string): string => `${name} ${{ ...devDependencies, ...dependencies }[name]}`
 
 const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string => {
   const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)))

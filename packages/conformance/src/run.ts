@@ -82,7 +82,7 @@ const runPromise = async (library: PromiseLibrary, scenario: Scenario, seed: num
   let subject: PromiseSubject | undefined
   try {
     const trace = new Trace(() => clock.Date.now() - epoch)
-    subject = library.start(scenario.policy, promiseWork(trace, numberOf), promiseWork(trace, answerOf))
+    subject = library.start(scenario.policy, promiseWork(trace, toNumber), promiseWork(trace, toResponse))
     if (subject === undefined) return undefined
     const running = subject
     const controllers = new Map<string, AbortController>()
@@ -124,13 +124,13 @@ const endingOf = (error: unknown, subject: PromiseSubject) => {
   return error instanceof TypeError ? "bug" : "failure"
 }
 
-const numberOf = (attempt: AttemptTrace, outcome: Outcome): number => {
+const toNumber = (attempt: AttemptTrace, outcome: Outcome): number => {
   const failure = failureOf(outcome)
   if (failure !== undefined) throw failure
   return attempt.number
 }
 
-const answerOf = (_: AttemptTrace, outcome: Outcome): Response => responseOf(outcome)
+const toResponse = (_: AttemptTrace, outcome: Outcome): Response => responseOf(outcome)
 
 const promiseWork =
   <A>(trace: Trace, result: (attempt: AttemptTrace, outcome: Outcome) => A) =>

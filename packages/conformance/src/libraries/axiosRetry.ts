@@ -16,7 +16,7 @@ const start: PromiseLibrary["start"] = ({ http, retry }, _, respond) => {
         signalOf(config.signal)
       )
       const { status } = response
-      const answer = {
+      const result = {
         data: "",
         status,
         statusText: "",
@@ -24,13 +24,13 @@ const start: PromiseLibrary["start"] = ({ http, retry }, _, respond) => {
         config,
         request: {}
       }
-      if (status < 300) return answer
+      if (status < 300) return result
       throw new AxiosError(
         `status ${status}`,
         status < 500 ? "ERR_BAD_REQUEST" : "ERR_BAD_RESPONSE",
         config,
         {},
-        answer
+        result
       )
     }
   })
