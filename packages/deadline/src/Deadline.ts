@@ -36,11 +36,14 @@
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Repetition from "@effect-resilience/errors/Repetition"
+import * as Direct from "@effect-resilience/kernel/Direct"
 import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Time from "@effect-resilience/kernel/Time"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Effectable from "effect/Effectable"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as limit from "./internal/limit.ts"
@@ -122,26 +125,7 @@ export const withDeadline: {
   2,
   <A, E, R>(self: Effect.Effect<A, E, R>, duration: Duration.Input): Effect.Effect<A, E | DeadlineExceeded, R> => {
     const wanted = Duration.toMillis(duration)
-    return Effect.withFiber((fiber) => {
-      const outer = fiber.getRef(Current)
-      if (wanted === Infinity && outer.atMillis === Infinity) return self
-      const now = Time.nowUnsafe(fiber.context)
-      const millis = Math.min(wanted, outer.atMillis - now)
-      const inherited = outer.atMillis <= now + wanted
-      const exceeded = (begun: boolean) =>
-        Effect.fail(
-          new DeadlineExceeded({
-            allowed: wholeMillis(Math.max(0, millis)),
-            begun,
-            inherited,
-            ...(begun && Repetition.isDoubtful(Repetition.currentUnsafe(fiber)) && { outcomeUnknown: true as const })
-          })
-        )
-      if (millis <= 0) return exceeded(false)
-      const running = outer instanceof Running && inherited ? outer : new Running(now + millis)
-      const known = running === outer ? self : Effect.provideService(self, Current, running)
-      return limit.interruptAfter(known, millis, () => exceeded(true), (look) => running.elapse(look))
-    })
+    return new Limited(self, wanted)
   }
 )
 
@@ -210,6 +194,52 @@ export const suspendUnsafe = (deadline: Deadline): () => void => {
 }
 
 const nothing = () => {}
+
+/** A limited effect. It needs no fiber but the one that it can interrupt. */
+class Limited<A, E, R> extends Effectable.Class<A, E | DeadlineExceeded, R>
+  implements Direct.Direct<A, E | DeadlineExceeded>
+{
+  private readonly self: Effect.Effect<A, E, R>
+  private readonly wanted: number
+
+  constructor(self: Effect.Effect<A, E, R>, wanted: number) {
+    super()
+    this.self = self
+    this.wanted = wanted
+  }
+
+  override asEffect(): Effect.Effect<A, E | DeadlineExceeded, R> {
+    return Effect.withFiber((fiber) => this.isUnlimited(fiber.getRef(Current)) ? this.self : Direct.wait(this))
+  }
+
+  [Direct.direct](outside: Context.Context<never>): Direct.Running<A, E | DeadlineExceeded> {
+    const { self, wanted } = this
+    // The effect needs R, so what runs it has R.
+    const context = outside as Context.Context<R>
+    const outer = Context.get(context, Current)
+    if (this.isUnlimited(outer)) return Direct.startUnsafe(self, context)
+    const now = Time.nowUnsafe(context)
+    const millis = Math.min(wanted, outer.atMillis - now)
+    const inherited = outer.atMillis <= now + wanted
+    const exceeded = (begun: boolean) =>
+      Exit.fail(
+        new DeadlineExceeded({
+          allowed: wholeMillis(Math.max(0, millis)),
+          begun,
+          inherited,
+          ...(begun && Repetition.isDoubtful(Repetition.currentIn(context)) && { outcomeUnknown: true as const })
+        })
+      )
+    if (millis <= 0) return Direct.ended(exceeded(false))
+    const running = outer instanceof Running && inherited ? outer : new Running(now + millis)
+    const inside = running === outer ? context : Context.add(context, Current, running)
+    return limit.startUnsafe(self, inside, millis, () => exceeded(true), (look) => running.elapse(look))
+  }
+
+  private isUnlimited(outer: Deadline): boolean {
+    return this.wanted === Infinity && outer.atMillis === Infinity
+  }
+}
 
 class Running implements Deadline {
   atMillis: number

@@ -1,7 +1,7 @@
-import { Timeout } from "@effect-resilience/deadline"
+import { Deadline, Timeout } from "@effect-resilience/deadline"
 import { Direct } from "@effect-resilience/kernel"
 import { assert, it } from "@effect/vitest"
-import { Deferred, Effect, Effectable, Exit, Fiber } from "effect"
+import { Cause, Context, Deferred, Effect, Effectable, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 
 /** An effect that begins without a fiber, and ends as it is told. */
@@ -82,4 +82,35 @@ it.effect("one that ends at once starts no timer", () =>
     })
     assert.strictEqual(yield* Timeout.withTimeout(call, "1 second"), "at once")
     assert.isFalse(Deferred.isDoneUnsafe(done))
+  }))
+
+it.effect("a deadline begins without a fiber around it, in the context that it is given", () =>
+  Effect.gen(function*() {
+    const seen: Array<number | undefined> = []
+    const look = Effect.andThen(
+      Effect.withFiber((fiber) => Effect.sync(() => void seen.push(Deadline.remainingMillisUnsafe(fiber)))),
+      Effect.never
+    )
+    const context = yield* Effect.context()
+    const running = Direct.startUnsafe(Deadline.withDeadline(look, "2 seconds"), context)
+    assert.isFalse(Fiber.isFiber(running))
+    assert.deepStrictEqual(seen, [2_000])
+    yield* TestClock.adjust("1999 millis")
+    assert.isUndefined(running.pollUnsafe())
+    yield* TestClock.adjust("1 millis")
+    const exit = running.pollUnsafe()
+    assert.isTrue(
+      exit !== undefined && Exit.isFailure(exit) && Cause.squash(exit.cause) instanceof Deadline.DeadlineExceeded
+    )
+  }))
+
+it.effect("a deadline that has passed lets nothing begin, and none is no limit, without a fiber too", () =>
+  Effect.gen(function*() {
+    const context = yield* Effect.context()
+    const late = Context.add(context, Deadline.Current, { atMillis: -1 })
+    const none = Direct.startUnsafe(Deadline.withDeadline(Effect.die("began"), "2 seconds"), late).pollUnsafe()
+    const error = none !== undefined && Exit.isFailure(none) ? Cause.squash(none.cause) : undefined
+    assert.isTrue(error instanceof Deadline.DeadlineExceeded && !error.begun)
+    const unlimited = Direct.startUnsafe(Deadline.withDeadline(Effect.succeed(1), Infinity), context)
+    assert.deepStrictEqual(unlimited.pollUnsafe(), Exit.succeed(1))
   }))

@@ -95,7 +95,15 @@ export const Current: Context.Reference<Repetition | undefined> = /* @__PURE__ *
  * @category accessors
  * @since 0.1.0
  */
-export const currentUnsafe = (fiber: Fiber.Fiber<unknown, unknown>): Repetition | undefined => fiber.getRef(reference)
+export const currentUnsafe = (fiber: Fiber.Fiber<unknown, unknown>): Repetition | undefined => currentIn(fiber.context)
+
+/**
+ * The same for a context.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const currentIn = (context: Context.Context<never>): Repetition | undefined => Context.get(context, reference)
 
 /**
  * `judge`, for the call that a fiber runs.

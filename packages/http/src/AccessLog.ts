@@ -63,7 +63,7 @@ import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
 import { dual } from "effect/Function"
 import type * as Headers from "effect/http/Headers"
-import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
@@ -72,7 +72,15 @@ import type * as PlatformError from "effect/PlatformError"
 import * as Queue from "effect/Queue"
 import * as Ref from "effect/Ref"
 import * as ScopedRef from "effect/ScopedRef"
-import { type Call, type CallAttempt, callId, type Frame, withinAttempt, withinCall } from "./internal/call.ts"
+import {
+  type AttemptObservation,
+  type Call,
+  type CallAttempt,
+  callId,
+  type Observation,
+  withinAttempts,
+  withinCall
+} from "./internal/call.ts"
 import { failureOf, reasonTag, requestIdOf } from "./internal/failure.ts"
 import { MappedResponse } from "./internal/mappedResponse.ts"
 import { watch } from "./internal/requestBody.ts"
@@ -178,15 +186,12 @@ export const Current: Context.Reference<AccessLog> = /* @__PURE__ */ loggedBy(lo
  * @since 0.1.0
  */
 export const logAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
-  HttpClient.makeWith<E, R, E, R>(
-    Effect.flatMap((request) =>
-      withinAttempt<HttpClientResponse.HttpClientResponse, E, R>((attempt, fiber) =>
-        logging === undefined || fiber.getRef(reference) === none
-          ? { run: client.postprocess(Effect.succeed(request)), onExit: nothing }
-          : logging.attempt(client, request, attempt, fiber)
-      )
-    ),
-    client.preprocess
+  withinAttempts(
+    client,
+    (attempt, request, context) =>
+      logging === undefined || Context.get(context, reference) === none
+        ? undefined
+        : logging.attempt(attempt, request, context)
   )
 
 /**
@@ -197,43 +202,42 @@ export const logAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>): Htt
  * @since 0.1.0
  */
 export const logCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  withinCall((call, fiber) =>
-    logging === undefined || call.logged || fiber.getRef(reference) === none
-      ? { run: self, onExit: nothing }
-      : logging.call(self, call, fiber)
-  )
+  withinCall(self, (call, context) =>
+    logging === undefined || call.logged || Context.get(context, reference) === none
+      ? undefined
+      : logging.call(call, context))
 
-function loggedAttempt<E, R>(
-  client: HttpClient.HttpClient.With<E, R>,
-  request: HttpClientRequest.HttpClientRequest,
+function loggedAttempt(
   attempt: CallAttempt,
-  fiber: AnyFiber
-): Frame<HttpClientResponse.HttpClientResponse, E, R> {
+  request: HttpClientRequest.HttpClientRequest,
+  context: AnyContext
+): AttemptObservation {
   const body = watch(request)
   const { call } = attempt
   call.method = request.method
-  const begun = timing(fiber)
+  const begun = timing(context)
   return {
-    run: client.postprocess(Effect.succeed(body.request)),
+    request: body.request,
+    context,
     onExit: (exit) => {
-      const response = responseFields(exit, fiber)
+      const response = responseFields(exit, context)
       call.status = response.status
       call.requestId = response.requestId
       call.bytesReceived = response.bytesReceived
       call.bytesSent = body.bytes()
-      return write(fiber, begun, call, exit, attempt)
+      return write(context, begun, call, exit, attempt)
     }
   }
 }
 
-function loggedCall<A, E, R>(self: Effect.Effect<A, E, R>, call: Call, fiber: AnyFiber): Frame<A, E, R> {
+function loggedCall(call: Call, context: AnyContext): Observation {
   call.logged = true
-  const begun = timing(fiber)
+  const begun = timing(context)
   return {
-    run: self,
+    context,
     onExit: (exit) => {
       call.logged = false
-      return write(fiber, begun, call, exit)
+      return write(context, begun, call, exit)
     }
   }
 }
@@ -456,28 +460,30 @@ export const format = (entry: Entry): string =>
 // A write costs a system call and a thread's turn, whatever its size.
 const pause = "50 millis"
 
-type AnyFiber = Fiber.Fiber<unknown, unknown>
+type AnyContext = Context.Context<never>
 
 interface Timing {
   readonly time: number
   readonly millis: number
 }
 
-const timing = (fiber: AnyFiber): Timing => {
-  const clock = fiber.getRef(Clock.Clock)
+const timing = (context: AnyContext): Timing => {
+  const clock = Context.get(context, Clock.Clock)
   return { time: clock.currentTimeMillisUnsafe(), millis: monotonicMillis(clock) }
 }
 
 const responseFields = (
-  exit: Exit.Exit<HttpClientResponse.HttpClientResponse, unknown>,
-  fiber: AnyFiber
+  exit: Exit.Exit<unknown, unknown>,
+  context: AnyContext
 ): Pick<Entry, "status" | "requestId" | "bytesReceived"> => {
   if (Exit.isSuccess(exit)) {
-    const { headers, status } = exit.value
+    // What an attempt yields.
+    const response = exit.value as HttpClientResponse.HttpClientResponse
+    const { headers, status } = response
     return {
       status,
-      requestId: requestIdOf(headers, fiber.getRef(Scrubber.Current)),
-      bytesReceived: (exit.value instanceof MappedResponse ? exit.value.received : undefined) ?? lengthOf(headers)
+      requestId: requestIdOf(headers, Context.get(context, Scrubber.Current)),
+      bytesReceived: (response instanceof MappedResponse ? response.received : undefined) ?? lengthOf(headers)
     }
   }
   const error = failureOf(exit)
@@ -493,27 +499,27 @@ const lengthOf = (headers: Headers.Headers): number | undefined => {
 }
 
 const write = (
-  fiber: AnyFiber,
+  context: AnyContext,
   begun: Timing,
   call: Call,
   exit: Exit.Exit<unknown, unknown>,
   attempt?: CallAttempt
 ): Effect.Effect<void> | undefined => {
-  const log = fiber.getRef(reference)
+  const log = Context.get(context, reference)
   if (log === none) return undefined
   const reason = reasonTag(exit)
   const error = failureOf(exit)
-  const { endpoint, name } = fiber.getRef(Operation.Current) ??
+  const { endpoint, name } = Context.get(context, Operation.Current) ??
     { endpoint: Operation.endpointOf(undefined), name: undefined }
   const message = Recovery.isRecoverable(error) && error instanceof Error
-    ? ForeignText.oneLine(fiber.getRef(Scrubber.Current).scrub(error.message))
+    ? ForeignText.oneLine(Context.get(context, Scrubber.Current).scrub(error.message))
     : undefined
-  const millis = monotonicMillis(fiber.getRef(Clock.Clock)) - begun.millis
+  const millis = monotonicMillis(Context.get(context, Clock.Clock)) - begun.millis
   // Fields that do not apply are absent: exporters would write `undefined` as a word.
   const entry: { -readonly [K in keyof Entry]: Entry[K] } = {
     time: new Date(begun.time).toISOString(),
     kind: attempt === undefined ? "call" : "attempt",
-    call: callId(call, fiber),
+    call: callId(call, context),
     outcome: reason === undefined ? "success" : reason === "Interrupted" ? "interrupted" : "failure",
     endpoint,
     durationMs: Math.round(millis * 100) / 100,
@@ -532,5 +538,3 @@ const write = (
   if (error !== undefined) entry.recovery = Classifier.classify(error, begun.time)._tag
   return log.write(entry)
 }
-
-const nothing = () => undefined

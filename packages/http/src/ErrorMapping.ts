@@ -59,6 +59,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
@@ -66,13 +67,14 @@ import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Predicate from "effect/Predicate"
 import * as attemptLimits from "./internal/attemptLimits.ts"
+import { attemptOf } from "./internal/call.ts"
 import { isBodiless } from "./internal/completeness.ts"
 import { apiError, bodyFailure, type FirstReason, isSent, requestIdOf, transportReason } from "./internal/failure.ts"
-import { Holding } from "./internal/holding.ts"
 import type { Malformed } from "./internal/malformed.ts"
 import { beginningOf, type MapError, MappedResponse, whole, WholeResponse } from "./internal/mappedResponse.ts"
 import { watch } from "./internal/requestBody.ts"
 import * as Scrubber from "./internal/scrub/current.ts"
+import { around, send } from "./internal/sending.ts"
 import * as KeptResponse from "./KeptResponse.ts"
 import * as Operation from "./Operation.ts"
 import * as SendProgress from "./SendProgress.ts"
@@ -144,11 +146,13 @@ export const mapErrors: {
 
   const attempt = (request: HttpClientRequest.HttpClientRequest) =>
     Effect.withFiber<HttpClientResponse.HttpClientResponse, Failure, R>((fiber) => {
+      const outside = fiber.context
       const operation = fiber.getRef(Operation.Current)
       const reads = fiber.getRef(CurrentBody) ?? options.body ?? "json"
       const body = watch(request)
       const progress = new SendProgress.SendProgress()
-      const lifetime = fiber.getRef(Holding)
+      const held = attemptOf(outside)
+      const lifetime = held?.lifetime
       const clocks = new attemptLimits.AttemptLimits(limits, progress, fiber.getRef(Clock.Clock))
       const failure = (
         reason: FirstReason,
@@ -165,7 +169,7 @@ export const mapErrors: {
       const silent = () =>
         asBodyError(failure(new ApiError.Timeout({ timeout: Duration.millis(limits.idle), phase: "body" }), true))
       const response = Effect.flatMap(
-        client.postprocess(Effect.succeed(body.request)),
+        send(client, body.request),
         (response): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError> => {
           clocks.arrived()
           return isReadWhole(response, reads, lifetime !== undefined)
@@ -174,20 +178,35 @@ export const mapErrors: {
         }
       )
       const isAborted = aborts?.(body.request) === true
-      const exchange = Effect.updateContext(response, (context: Context.Context<R>) => {
-        if (isAborted) clocks.start(context)
-        const inside = Context.add(ManualRedirects.inContext(context), SendProgress.Current, progress)
-        return lifetime === undefined ? inside : Context.add(inside, Holding, undefined)
-      })
+      const enter = (context: Context.Context<R>) => {
+        // Another client in the transport does not hold its responses for this call.
+        if (held !== undefined) held.lifetime = undefined
+        return Context.add(ManualRedirects.inContext(context), SendProgress.Current, progress)
+      }
+      const leave = () => {
+        if (held !== undefined) held.lifetime = lifetime
+      }
       const late = () => failure(new ApiError.Timeout(clocks.passed))
       const limited: Effect.Effect<
         HttpClientResponse.HttpClientResponse,
         E | HttpClientError.HttpClientError | ApiError.ApiError,
         R
-      > = isAborted ? Effect.onExitPrimitive(exchange, () => clocks.stop()) : Timeout.withWatchdog(exchange, {
-        remaining: () => clocks.remaining(),
-        orElse: () => Effect.suspend(() => Effect.fail(late()))
-      })
+      > = isAborted
+        ? Effect.onExitPrimitive(
+          Effect.suspend(() => {
+            fiber.setContext(enter(outside as Context.Context<R>))
+            clocks.start(outside)
+            return response
+          }),
+          () => {
+            fiber.setContext(outside)
+            return clocks.stop()
+          }
+        )
+        : Timeout.withWatchdog(Effect.updateContext(response, enter), {
+          remaining: () => clocks.remaining(),
+          orElse: () => Effect.suspend(() => Effect.fail(late()))
+        })
       const handOut = (response: HttpClientResponse.HttpClientResponse) => {
         if (response instanceof WholeResponse) return Effect.succeed(response)
         if (lifetime !== undefined && hasBody(response)) {
@@ -208,6 +227,7 @@ export const mapErrors: {
       }
       return Effect.matchCauseEffect(limited, {
         onFailure: (cause) => {
+          leave()
           if (clocks.aborted && !Cause.hasInterrupts(cause) && !Cause.hasDies(cause)) return Effect.fail(late())
           return Effect.failCause(
             Cause.map(
@@ -217,6 +237,7 @@ export const mapErrors: {
           )
         },
         onSuccess: (response): Effect.Effect<HttpClientResponse.HttpClientResponse, Failure> => {
+          leave()
           const keeper = fiber.getRef(KeptResponse.Current)
           if (isSuccess(response)) {
             const malformed = malformedOf(response, reads)
@@ -259,17 +280,22 @@ export const mapErrors: {
       })
     })
 
-  return HttpClient.makeWith<Failure, R, Failure, R>(
-    Effect.flatMap(attempt),
-    (request) =>
-      Effect.flatMap(
-        Operation.Current,
-        (operation) =>
-          Effect.mapError(client.preprocess(request), (error) =>
+  return around<Failure, R>(attempt, (request) => {
+    const prepared = client.preprocess(request)
+    if (Exit.isExit(prepared) && Exit.isSuccess(prepared)) {
+      return Effect.succeed(prepared.value as HttpClientRequest.HttpClientRequest)
+    }
+    return Effect.flatMap(
+      Operation.Current,
+      (operation) =>
+        Effect.mapError(
+          prepared,
+          (error) =>
             mapHttpClientError(error, (cause) =>
-              apiError({ operation, request, reason: transportReason(cause), sent: false })))
-      )
-  )
+              apiError({ operation, request, reason: transportReason(cause), sent: false }))
+        )
+    )
+  })
 })
 
 const isSuccess = ({ request, status }: HttpClientResponse.HttpClientResponse): boolean =>

@@ -31,8 +31,9 @@
  *
  * @since 0.1.0
  */
+import * as Direct from "@effect-resilience/kernel/Direct"
 import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import * as UrlParams from "effect/http/UrlParams"
@@ -215,8 +216,10 @@ export const layer = (self: Redaction): Layer.Layer<never> => Layer.succeedConte
  * @category combinators
  * @since 0.1.0
  */
-export const provide = (self: Redaction) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.provideContext(effect, references(self))
+export const provide = (self: Redaction) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+  const provided = references(self)
+  return Direct.updateContext(effect, (context) => Context.merge(context, provided))
+}
 
 const references = (self: Redaction): Context.Context<never> =>
   Context.make(Current, self).pipe(

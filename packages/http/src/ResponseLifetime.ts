@@ -72,13 +72,14 @@
  * @since 0.1.0
  */
 import * as Deadline from "@effect-resilience/deadline/Deadline"
+import * as Direct from "@effect-resilience/kernel/Direct"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
-import { Holding } from "./internal/holding.ts"
+import { withinAttempts } from "./internal/call.ts"
 import { Lifetime } from "./internal/lifetime.ts"
 
 /** The call that runs. It is not an inner call's, such as a login's: only `attempts` passes it on. */
@@ -112,14 +113,14 @@ export const judgedToEnd = <E, R>(
       onEnd: () => forget?.(),
       deadline: Context.get(context, Deadline.Current)
     })
-    const call = Effect.runForkWith(Context.add(context, Current, lifetime))(self)
+    const call = Direct.startUnsafe(self, Context.add(context, Current, lifetime))
     const exit = call.pollUnsafe()
     if (exit !== undefined) return resume(exit)
     call.addObserver((exit) => {
       lifetime.end(exit)
       resume(exit)
     })
-    return Fiber.interrupt(call)
+    return Direct.interrupt(call)
   })
 
 /**
@@ -130,10 +131,4 @@ export const judgedToEnd = <E, R>(
  * @since 0.1.0
  */
 export const attempts = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
-  HttpClient.transformResponse(client, (self) =>
-    Effect.withFiber((fiber) => {
-      const lifetime = fiber.getRef(Current)
-      return lifetime === undefined
-        ? self
-        : Effect.andThen(lifetime.turn(), Effect.provideService(self, Holding, lifetime))
-    }))
+  withinAttempts(client, undefined, (context) => Context.get(context, Current))

@@ -66,7 +66,6 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
@@ -74,11 +73,10 @@ import * as Metric from "effect/Metric"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 import { addressOf } from "./internal/address.ts"
-import { withinAttempt, withinCall } from "./internal/call.ts"
+import { type ObserveAttempt, type ObserveCall, withinAttempts, withinCall } from "./internal/call.ts"
 import { failureOf, reasonTag } from "./internal/failure.ts"
 import * as Scrubber from "./internal/scrub/current.ts"
 import { Series } from "./internal/series.ts"
-import * as Operation from "./Operation.ts"
 import * as Redaction from "./Redaction.ts"
 
 /**
@@ -110,8 +108,25 @@ export const durationBoundaries: ReadonlyArray<number> = [
   600
 ]
 
-const seriesOf = (metric: Metric.Metric<number, unknown>): Series =>
-  new Series((attributes) => Metric.withAttributes(metric, attributes))
+const makeRequestDuration = (): Metric.Histogram<number> =>
+  Metric.histogram("http.client.request.duration", {
+    description: "Duration of HTTP client requests",
+    attributes: { unit: "s" },
+    boundaries: durationBoundaries
+  })
+
+const makeCallDuration = (): Metric.Histogram<number> =>
+  Metric.histogram("resilience.call.duration", {
+    description: "Duration of calls, with all their attempts and waits",
+    attributes: { unit: "s" },
+    boundaries: durationBoundaries
+  })
+
+const makeCallAttempts = (): Metric.Histogram<number> =>
+  Metric.histogram("resilience.call.attempts", {
+    description: "Requests per call",
+    boundaries: [0, 1, 2, 3, 4, 5, 10]
+  })
 
 /**
  * The duration of each request. Attributes: `http.request.method`, `server.address`, `server.port`, `url.template`,
@@ -120,16 +135,9 @@ const seriesOf = (metric: Metric.Metric<number, unknown>): Series =>
  * @category metrics
  * @since 0.1.0
  */
-export const requestDuration: Metric.Histogram<number> = /* @__PURE__ */ Metric.histogram(
-  "http.client.request.duration",
-  {
-    description: "Duration of HTTP client requests",
-    attributes: { unit: "s" },
-    boundaries: durationBoundaries
-  }
-)
+export const requestDuration: Metric.Histogram<number> = /* @__PURE__ */ makeRequestDuration()
 
-const requestDurations = /* @__PURE__ */ seriesOf(requestDuration)
+const requestDurations = /* @__PURE__ */ new Series(makeRequestDuration)
 
 /**
  * The duration of each call, from its first attempt to what the caller gets. Attributes: `resilience.operation`,
@@ -138,13 +146,9 @@ const requestDurations = /* @__PURE__ */ seriesOf(requestDuration)
  * @category metrics
  * @since 0.1.0
  */
-export const callDuration: Metric.Histogram<number> = /* @__PURE__ */ Metric.histogram("resilience.call.duration", {
-  description: "Duration of calls, with all their attempts and waits",
-  attributes: { unit: "s" },
-  boundaries: durationBoundaries
-})
+export const callDuration: Metric.Histogram<number> = /* @__PURE__ */ makeCallDuration()
 
-const callDurations = /* @__PURE__ */ seriesOf(callDuration)
+const callDurations = /* @__PURE__ */ new Series(makeCallDuration)
 
 /**
  * How many requests a call took; 0 if a policy rejected it. Attribute: `resilience.operation`.
@@ -152,12 +156,9 @@ const callDurations = /* @__PURE__ */ seriesOf(callDuration)
  * @category metrics
  * @since 0.1.0
  */
-export const callAttempts: Metric.Histogram<number> = /* @__PURE__ */ Metric.histogram("resilience.call.attempts", {
-  description: "Requests per call",
-  boundaries: [0, 1, 2, 3, 4, 5, 10]
-})
+export const callAttempts: Metric.Histogram<number> = /* @__PURE__ */ makeCallAttempts()
 
-const callAttemptCounts = /* @__PURE__ */ seriesOf(callAttempts)
+const callAttemptCounts = /* @__PURE__ */ new Series(makeCallAttempts)
 
 /**
  * Retries. Attributes: `resilience.operation` and `error.type`, that of the previous failure.
@@ -201,76 +202,60 @@ export const rejections: Metric.Counter<number> = /* @__PURE__ */ Metric.counter
  * @since 0.1.0
  */
 export const observeAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
-  HttpClient.makeWith<E, R, E, R>(
-    Effect.flatMap((request) =>
-      withinAttempt((attempt, fiber) => {
-        const template = fiber.getRef(Operation.Current)?.endpoint
-        const method = knownMethods.has(request.method) ? request.method : "_OTHER"
-        const spanMethod = method === "_OTHER" ? "HTTP" : method
-        let span: Tracer.Span | undefined
-        let began: number | undefined
-        const begin = (made: Tracer.Span | undefined) => {
-          const { context } = fiber
-          if (made !== undefined) {
-            const address = addressOf(request)
-            made.attribute("http.request.method", method)
-            if (address !== undefined) {
-              made.attribute("server.address", address.host)
-              made.attribute("server.port", address.port)
-              if (made.sampled) made.attribute("url.full", shown(address.url, fiber))
-            }
-            if (template !== undefined) made.attribute("url.template", template)
-            if (attempt.number > 1) made.attribute("http.request.resend_count", attempt.number - 1)
+  withinAttempts(client, observeAttempt)
+
+const observeAttempt: ObserveAttempt = (attempt, request, context) => {
+  const template = attempt.call.operation?.endpoint
+  const method = knownMethods.has(request.method) ? request.method : "_OTHER"
+  const spanMethod = method === "_OTHER" ? "HTTP" : method
+  const span = makeSpan(context, template === undefined ? spanMethod : `${spanMethod} ${template}`, "client")
+  if (span !== undefined) {
+    const address = addressOf(request)
+    span.attribute("http.request.method", method)
+    if (address !== undefined) {
+      span.attribute("server.address", address.host)
+      span.attribute("server.port", address.port)
+      if (span.sampled) span.attribute("url.full", shown(address.url, context))
+    }
+    if (template !== undefined) span.attribute("url.template", template)
+    if (attempt.number > 1) span.attribute("http.request.resend_count", attempt.number - 1)
+  }
+  const began = Time.nowUnsafe(context)
+  return {
+    request: propagate(request, span ?? Context.getOrUndefined(context, Tracer.ParentSpan), context),
+    context: Context.add(inSpan(context, span), HttpClient.TracerDisabledWhen, always),
+    onExit: (exit) => {
+      const status = statusOf(exit)
+      const failure = errorType(exit, status)
+      if (span !== undefined) {
+        if (status !== undefined) span.attribute("http.response.status_code", status)
+        if (failure !== undefined) span.attribute("error.type", failure)
+        end(span, exit, failure, context)
+      }
+      requestDurations.update(
+        (Time.nowUnsafe(context) - began) / 1_000,
+        context,
+        () => {
+          const address = addressOf(request)
+          return {
+            "http.request.method": method,
+            ...(address !== undefined &&
+              { "server.address": address.host, "server.port": String(address.port) }),
+            ...(template !== undefined && { "url.template": template }),
+            ...(status !== undefined && { "http.response.status_code": String(status) }),
+            ...(failure !== undefined && { "error.type": failure })
           }
-          span = made
-          const sent = propagate(request, made ?? Context.getOrUndefined(context, Tracer.ParentSpan), fiber)
-          fiber.setContext(Context.add(inSpan(context, made), HttpClient.TracerDisabledWhen, always))
-          began = Time.nowUnsafe(context)
-          return client.postprocess(Effect.succeed(sent))
-        }
-        const finish = (exit: Exit.Exit<HttpClientResponse.HttpClientResponse, E>) => {
-          if (began === undefined) return undefined
-          const status = statusOf(exit)
-          const failure = errorType(exit, status)
-          if (span !== undefined) {
-            if (status !== undefined) span.attribute("http.response.status_code", status)
-            if (failure !== undefined) span.attribute("error.type", failure)
-            end(span, exit, failure, fiber)
-          }
-          requestDurations.update(
-            (Time.nowUnsafe(fiber.context) - began) / 1_000,
-            fiber.context,
-            () => {
-              const address = addressOf(request)
-              return {
-                "http.request.method": method,
-                ...(address !== undefined &&
-                  { "server.address": address.host, "server.port": String(address.port) }),
-                ...(template !== undefined && { "url.template": template }),
-                ...(status !== undefined && { "http.response.status_code": String(status) }),
-                ...(failure !== undefined && { "error.type": failure })
-              }
-            },
-            template ?? "",
-            authorityOf(request.url),
-            method,
-            status,
-            failure
-          )
-          return undefined
-        }
-        if (!isTraced(fiber)) return { run: Effect.suspend(() => begin(undefined)), onExit: finish }
-        const run = withinSpan(
-          template === undefined ? spanMethod : `${spanMethod} ${template}`,
-          "client",
-          begin,
-          finish
-        )
-        return { run, onExit: nothing }
-      })
-    ),
-    client.preprocess
-  )
+        },
+        template ?? "",
+        authorityOf(request.url),
+        method,
+        status,
+        failure
+      )
+      return undefined
+    }
+  }
+}
 
 /**
  * Makes a span for a whole call, and counts the call, its attempts, its retries and its rejections. Inside another `observeCall` of
@@ -280,37 +265,34 @@ export const observeAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>):
  * @since 0.1.0
  */
 export const observeCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  withinCall((call, fiber) => {
-    if (call.observed) return { run: self, onExit: nothing }
-    const name = call.operation?.name ?? "unnamed"
-    let span: Tracer.Span | undefined
-    let began: number | undefined
-    const begin = (made: Tracer.Span | undefined) => {
-      span = made
-      span?.attribute("resilience.operation", name)
-      const outer = fiber.getRef(RetryEvent.CurrentObserver)
-      const observer: RetryEvent.Observer = (event) => {
-        countRetry(name, event, fiber.context)
-        return outer === undefined ? Effect.void : outer(event)
-      }
-      call.observed = true
-      fiber.setContext(Context.add(inSpan(fiber.context, made), RetryEvent.CurrentObserver, observer))
-      began = Time.nowUnsafe(fiber.context)
-      return self
-    }
-    const finish = (exit: Exit.Exit<A, E>) => {
+  withinCall(self, observeOneCall)
+
+const observeOneCall: ObserveCall = (call, context) => {
+  if (call.observed) return undefined
+  const name = call.operation?.name ?? "unnamed"
+  const span = makeSpan(context, call.operation?.name ?? "call", "internal")
+  span?.attribute("resilience.operation", name)
+  const outer = Context.get(context, RetryEvent.CurrentObserver)
+  const observer: RetryEvent.Observer = (event) => {
+    countRetry(name, event, context)
+    return outer === undefined ? Effect.void : outer(event)
+  }
+  call.observed = true
+  const began = Time.nowUnsafe(context)
+  return {
+    context: Context.add(inSpan(context, span), RetryEvent.CurrentObserver, observer),
+    onExit: (exit) => {
       call.observed = false
-      if (began === undefined) return undefined
       const failure = errorType(exit, undefined)
       if (span !== undefined) {
         span.attribute("resilience.attempts", call.attempts)
         if (failure !== undefined) span.attribute("error.type", failure)
-        end(span, exit, failure, fiber)
+        end(span, exit, failure, context)
       }
       const outcome = failure === undefined ? "success" : failure === "Interrupted" ? "interrupted" : "failure"
       callDurations.update(
-        (Time.nowUnsafe(fiber.context) - began) / 1_000,
-        fiber.context,
+        (Time.nowUnsafe(context) - began) / 1_000,
+        context,
         () => ({
           "resilience.operation": name,
           "resilience.outcome": outcome,
@@ -319,18 +301,17 @@ export const observeCall = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effec
         name,
         failure
       )
-      callAttemptCounts.update(call.attempts, fiber.context, () => ({ "resilience.operation": name }), name)
+      callAttemptCounts.update(call.attempts, context, () => ({ "resilience.operation": name }), name)
       if (outcome === "failure" && call.attempts === 0) {
         Metric.withAttributes(rejections, {
           "resilience.operation": name,
           "resilience.reason": reasonTag(exit) ?? "unknown"
-        }).updateUnsafe(1, fiber.context)
+        }).updateUnsafe(1, context)
       }
       return undefined
     }
-    if (!isTraced(fiber)) return { run: Effect.suspend(() => begin(undefined)), onExit: finish }
-    return { run: withinSpan(call.operation?.name ?? "call", "internal", begin, finish), onExit: nothing }
-  })
+  }
+}
 
 const countRetry = (name: string, event: RetryEvent.RetryEvent, context: Context.Context<never>): void =>
   event._tag === "Retrying"
@@ -343,21 +324,21 @@ const countRetry = (name: string, event: RetryEvent.RetryEvent, context: Context
       "resilience.reason": event.why._tag
     }).updateUnsafe(1, context)
 
-// An interruption may come between any two steps. `useSpan` makes a span and enters it in one, and ends it where `finish` does not.
-const withinSpan = <A, E, R>(
-  name: string,
-  kind: Tracer.SpanKind,
-  begin: (span: Tracer.Span) => Effect.Effect<A, E, R>,
-  finish: (exit: Exit.Exit<A, E>) => undefined
-): Effect.Effect<A, E, R> => Effect.useSpan(name, { kind }, (span) => Effect.onExitPrimitive(begin(span), finish))
+// At once, since an interruption may come between any two steps. The tracer that is there without one of the program's exports nothing.
+const makeSpan = (context: AnyContext, name: string, kind: Tracer.SpanKind): Tracer.Span | undefined => {
+  if (Context.get(context, Tracer.Tracer) === Tracer.nativeTracer || !Context.get(context, References.TracerEnabled)) {
+    return undefined
+  }
+  return Effect.runSyncWith(context)(Effect.makeSpan(name, { kind }))
+}
 
-type AnyFiber = Fiber.Fiber<unknown, unknown>
+type AnyContext = Context.Context<never>
 
 /** The failure in a span, if the error itself was not made for logs. */
 class Hidden extends Data.Error<{ readonly name: string; readonly message: string }> {}
 
-const end = (span: Tracer.Span, exit: Exit.Exit<unknown, unknown>, failure: string | undefined, fiber: AnyFiber) =>
-  span.end(fiber.getRef(Clock.Clock).currentTimeNanosUnsafe(), presentable(exit, failure))
+const end = (span: Tracer.Span, exit: Exit.Exit<unknown, unknown>, failure: string | undefined, context: AnyContext) =>
+  span.end(Context.get(context, Clock.Clock).currentTimeNanosUnsafe(), presentable(exit, failure))
 
 // Exporters print the whole cause, so only an error that was made for logs may reach them.
 const presentable = (exit: Exit.Exit<unknown, unknown>, failure: string | undefined): Exit.Exit<unknown, unknown> => {
@@ -367,8 +348,9 @@ const presentable = (exit: Exit.Exit<unknown, unknown>, failure: string | undefi
   return Recovery.isRecoverable(error) ? Exit.fail(error) : Exit.fail(new Hidden({ name: failure, message: failure }))
 }
 
-const statusOf = (exit: Exit.Exit<HttpClientResponse.HttpClientResponse, unknown>): number | undefined => {
-  if (Exit.isSuccess(exit)) return exit.value.status
+const statusOf = (exit: Exit.Exit<unknown, unknown>): number | undefined => {
+  // What an attempt yields.
+  if (Exit.isSuccess(exit)) return (exit.value as HttpClientResponse.HttpClientResponse).status
   const error = failureOf(exit)
   return error instanceof ApiError.ApiError ? ApiError.statusOf(error.reason) : undefined
 }
@@ -389,19 +371,16 @@ const typeOf = (error: unknown, exit: Exit.Exit<unknown, unknown> = Exit.fail(er
   return reasonTag(exit) ?? "unknown"
 }
 
-// The tracer that is there without one of the program's exports nothing.
-const isTraced = (fiber: AnyFiber): boolean =>
-  fiber.getRef(Tracer.Tracer) !== Tracer.nativeTracer && fiber.getRef(References.TracerEnabled)
-
-const inSpan = <R>(context: Context.Context<R>, span: Tracer.Span | undefined): Context.Context<R> =>
+const inSpan = (context: AnyContext, span: Tracer.Span | undefined): AnyContext =>
   span === undefined ? context : Context.add(context, Tracer.ParentSpan, span)
 
 const propagate = (
   request: HttpClientRequest.HttpClientRequest,
   span: Tracer.AnySpan | undefined,
-  fiber: AnyFiber
+  context: AnyContext
 ): HttpClientRequest.HttpClientRequest =>
-  span !== undefined && fiber.getRef(HttpClient.TracerPropagationEnabled) && fiber.getRef(References.TracerEnabled) &&
+  span !== undefined && Context.get(context, HttpClient.TracerPropagationEnabled) &&
+    Context.get(context, References.TracerEnabled) &&
     span.spanId !== "noop"
     ? HttpClientRequest.setHeader(
       request,
@@ -410,8 +389,8 @@ const propagate = (
     )
     : request
 
-const shown = (url: URL, fiber: AnyFiber): string =>
-  fiber.getRef(Scrubber.Current).scrub(Redaction.url(fiber.getRef(Redaction.Current), url))
+const shown = (url: URL, context: AnyContext): string =>
+  Context.get(context, Scrubber.Current).scrub(Redaction.url(Context.get(context, Redaction.Current), url))
 
 // What stands before the path. It has the host and the port, as they were written: parsing costs more than all else here.
 const authorityOf = (url: string): string => {
@@ -420,7 +399,6 @@ const authorityOf = (url: string): string => {
 }
 
 const always = () => true
-const nothing = () => undefined
 
 const knownMethods: ReadonlySet<string> = /* @__PURE__ */ new Set([
   "CONNECT",

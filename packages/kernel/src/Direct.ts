@@ -8,8 +8,9 @@
  *
  * @since 0.1.0
  */
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Effectable from "effect/Effectable"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 
@@ -22,17 +23,19 @@ import * as Fiber from "effect/Fiber"
 export const direct: unique symbol = /* @__PURE__ */ Symbol.for("@effect-resilience/kernel/Direct")
 
 /**
- * What such an effect has: it begins, and returns what runs. It does not wait for anything after its interruption.
+ * What such an effect has: it begins in the context of its caller, and returns what runs.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Direct<out A, out E = unknown> {
-  readonly [direct]: () => Running<A, E>
+  readonly [direct]: (context: Context.Context<never>) => Running<A, E>
 }
 
 /**
  * What runs: such an effect, or a fiber. A direct effect has one observer.
+ *
+ * - `interrupt`: interrupts it, and waits until it has ended. What has none ends with `interruptUnsafe`.
  *
  * @category models
  * @since 0.1.0
@@ -40,7 +43,55 @@ export interface Direct<out A, out E = unknown> {
 export interface Running<out A, out E = unknown> {
   readonly pollUnsafe: () => Exit.Exit<A, E> | undefined
   readonly addObserver: (observer: (exit: Exit.Exit<A, E>) => void) => unknown
-  readonly interruptUnsafe: () => void
+  readonly interruptUnsafe: (by?: number) => void
+  readonly interrupt?: Effect.Effect<void> | undefined
+}
+
+/**
+ * What runs around something else that runs, and ends after it. What interrupts it waits for its own end, which others may still
+ * await when that of the other has come.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Around<A, E> implements Running<A, E> {
+  private readonly inner: Running<unknown>
+  private exit: Exit.Exit<A, E> | undefined = undefined
+  private observer: ((exit: Exit.Exit<A, E>) => void) | undefined = undefined
+
+  constructor(inner: Running<unknown>) {
+    this.inner = inner
+  }
+
+  pollUnsafe(): Exit.Exit<A, E> | undefined {
+    return this.exit
+  }
+  addObserver(observer: (exit: Exit.Exit<A, E>) => void): void {
+    const { exit, observer: first } = this
+    if (exit !== undefined) observer(exit)
+    else if (first === undefined) this.observer = observer
+    else {
+      this.observer = (exit) => {
+        first(exit)
+        observer(exit)
+      }
+    }
+  }
+  interruptUnsafe(by?: number): void {
+    this.inner.interruptUnsafe(by)
+  }
+  get interrupt(): Effect.Effect<void> {
+    return Effect.withFiber(({ id }) => {
+      this.interruptUnsafe(id)
+      if (this.exit !== undefined) return Effect.void
+      return Effect.callback((resume) => this.addObserver(() => resume(Effect.void)))
+    })
+  }
+
+  protected end(exit: Exit.Exit<A, E>): void {
+    this.exit = exit
+    this.observer?.(exit)
+  }
 }
 
 /**
@@ -50,7 +101,67 @@ export interface Running<out A, out E = unknown> {
  * @since 0.1.0
  */
 export const startUnsafe = <A, E, R>(self: Effect.Effect<A, E, R>, context: Context.Context<R>): Running<A, E> =>
-  isDirect<A, E>(self) ? self[direct]() : Effect.runForkWith(context)(self)
+  isDirect<A, E>(self) ? self[direct](context) : Effect.runForkWith(context)(self)
+
+/**
+ * Waits for what begins without a fiber: the effect itself, where a fiber runs it.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const wait = <A, E>(self: Direct<A, E>): Effect.Effect<A, E> =>
+  Effect.callback((resume) => {
+    const running = self[direct](Fiber.getCurrent()?.context ?? Context.empty())
+    const exit = running.pollUnsafe()
+    if (exit !== undefined) return resume(exit)
+    running.addObserver(resume)
+    return interrupt(running)
+  })
+
+/**
+ * `Effect.updateContext`, of an effect that begins without a fiber where `self` does.
+ *
+ * @category contexts
+ * @since 0.1.0
+ */
+export const updateContext = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  f: (context: Context.Context<never>) => Context.Context<never>
+): Effect.Effect<A, E, R> => new Updated(self, f)
+
+class Updated<A, E, R> extends Effectable.Class<A, E, R> implements Direct<A, E> {
+  private readonly self: Effect.Effect<A, E, R>
+  private readonly f: (context: Context.Context<never>) => Context.Context<never>
+
+  constructor(self: Effect.Effect<A, E, R>, f: (context: Context.Context<never>) => Context.Context<never>) {
+    super()
+    this.self = self
+    this.f = f
+  }
+
+  override asEffect(): Effect.Effect<A, E, R> {
+    return Effect.updateContext(this.self, (context: Context.Context<R>) => this.update(context))
+  }
+  [direct](context: Context.Context<never>): Running<A, E> {
+    return startUnsafe(this.self, this.update(context))
+  }
+  // What runs the effect has what it requires.
+  private update(context: Context.Context<never>): Context.Context<R> {
+    return this.f(context) as Context.Context<R>
+  }
+}
+
+/**
+ * What has ended as soon as it began.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const ended = <A, E>(exit: Exit.Exit<A, E>): Running<A, E> => ({
+  pollUnsafe: () => exit,
+  addObserver: (observer) => observer(exit),
+  interruptUnsafe: () => {}
+})
 
 /**
  * Interrupts what runs, and waits until it has ended.
@@ -59,6 +170,8 @@ export const startUnsafe = <A, E, R>(self: Effect.Effect<A, E, R>, context: Cont
  * @since 0.1.0
  */
 export const interrupt = (running: Running<unknown>): Effect.Effect<void> =>
-  Fiber.isFiber(running) ? Fiber.interrupt(running) : Effect.sync(() => running.interruptUnsafe())
+  Fiber.isFiber(running)
+    ? Fiber.interrupt(running)
+    : running.interrupt ?? Effect.sync(() => running.interruptUnsafe())
 
 const isDirect = <A, E>(self: object): self is Direct<A, E> => direct in self

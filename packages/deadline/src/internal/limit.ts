@@ -26,30 +26,86 @@ export const interruptAfter = <A, E, R, A2, E2, R2>(
     const child = Direct.startUnsafe(self, context)
     const exit = child.pollUnsafe()
     if (exit !== undefined) return resume(exit)
-    let timedOut = false
-    const elapsed = () => {
-      const millis = remaining(elapsed)
-      if (millis === Infinity) return
-      if (millis > 0) {
-        wait = Timer.startUnsafe(context, millis, elapsed)
-        return
-      }
-      timedOut = true
-      child.interruptUnsafe()
-      if (leave) resume(Effect.suspend(orElse))
-    }
-    let wait = Timer.startUnsafe(context, millis, elapsed)
-    child.addObserver((exit) => {
-      wait.cancel()
-      resume(timedOut && Exit.isFailure(exit) && !Cause.hasDies(exit.cause) ? Effect.suspend(orElse) : exit)
-    })
-    return leave
-      ? Effect.sync(() => {
-        wait.cancel()
-        child.interruptUnsafe()
-      })
-      : Direct.interrupt(child)
+    const limit = new Limit(child, context, millis, remaining, leave ? () => resume(Effect.suspend(orElse)) : undefined)
+    child.addObserver((exit) => resume(limit.isReached(exit) ? Effect.suspend(orElse) : exit))
+    return leave ? Effect.sync(() => limit.leave()) : Direct.interrupt(child)
   })
+}
+
+/** The same for a caller that needs no fiber to wait in. */
+export const startUnsafe = <A, E, R, E2>(
+  self: Effect.Effect<A, E, R>,
+  context: Context.Context<R>,
+  millis: number,
+  late: () => Exit.Exit<never, E2>,
+  remaining: (look: () => void) => number
+): Direct.Running<A, E | E2> => {
+  const child = Direct.startUnsafe(self, context)
+  return child.pollUnsafe() === undefined ? new Limited(child, context, millis, late, remaining) : child
+}
+
+class Limit {
+  private readonly child: Direct.Running<unknown>
+  private readonly context: Context.Context<never>
+  private readonly remaining: (look: () => void) => number
+  private readonly onElapsed: (() => void) | undefined
+  private readonly look: () => void
+  private wait: Timer.Wait
+  private timedOut = false
+
+  constructor(
+    child: Direct.Running<unknown>,
+    context: Context.Context<never>,
+    millis: number,
+    remaining: (look: () => void) => number,
+    onElapsed: (() => void) | undefined
+  ) {
+    this.child = child
+    this.context = context
+    this.remaining = remaining
+    this.onElapsed = onElapsed
+    // A function that is assigned to a property directly goes into the old generation, with all that it can see.
+    const look = () => this.elapse()
+    this.look = look
+    this.wait = Timer.startUnsafe(context, millis, look)
+  }
+
+  /** The effect has ended. Whether it was the limit that ended it. */
+  isReached(exit: Exit.Exit<unknown, unknown>): boolean {
+    this.wait.cancel()
+    return this.timedOut && Exit.isFailure(exit) && !Cause.hasDies(exit.cause)
+  }
+
+  leave(): void {
+    this.wait.cancel()
+    this.child.interruptUnsafe()
+  }
+
+  private elapse(): void {
+    const millis = this.remaining(this.look)
+    if (millis === Infinity) return
+    if (millis > 0) {
+      this.wait = Timer.startUnsafe(this.context, millis, this.look)
+      return
+    }
+    this.timedOut = true
+    this.child.interruptUnsafe()
+    this.onElapsed?.()
+  }
+}
+
+class Limited<A, E, E2> extends Direct.Around<A, E | E2> {
+  constructor(
+    child: Direct.Running<A, E>,
+    context: Context.Context<never>,
+    millis: number,
+    late: () => Exit.Exit<never, E2>,
+    remaining: (look: () => void) => number
+  ) {
+    super(child)
+    const limit = new Limit(child, context, millis, remaining, undefined)
+    child.addObserver((exit) => this.end(limit.isReached(exit) ? late() : exit))
+  }
 }
 
 const none = () => 0

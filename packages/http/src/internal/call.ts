@@ -1,11 +1,17 @@
+import * as Direct from "@effect-resilience/kernel/Direct"
 import * as Attempt from "@effect-resilience/retry/Attempt"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Effectable from "effect/Effectable"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import type * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Random from "effect/Random"
 import * as Operation from "../Operation.ts"
 import { reasonTag } from "./failure.ts"
+import type { Lifetime } from "./lifetime.ts"
+import { around, send } from "./sending.ts"
 
 /**
  * What the attempts of one call have in common. The fields about the response are those of the latest attempt. Mutable,
@@ -32,9 +38,11 @@ export interface CallAttempt {
   readonly call: Call
   readonly number: number
   readonly resendReason: string | undefined
+  /** Who holds the attempt until the body of its response has ended, for `ErrorMapping`. */
+  lifetime: Lifetime | undefined
 }
 
-type AnyFiber = Fiber.Fiber<unknown, unknown>
+type AnyContext = Context.Context<never>
 
 const CurrentCall = /* @__PURE__ */ Context.Reference<Call | undefined>(
   "@effect-resilience/http/internal/call/CurrentCall",
@@ -49,14 +57,22 @@ const CurrentAttempt = /* @__PURE__ */ Context.Reference<CallAttempt | undefined
 )
 
 // A login during an upload is a call of its own: it has another operation.
-const callOf = (fiber: AnyFiber): Call | undefined => {
-  const call = fiber.getRef(CurrentCall)
-  return call !== undefined && call.operation === fiber.getRef(Operation.Current) ? call : undefined
+const callOf = (context: AnyContext): Call | undefined => {
+  const call = Context.get(context, CurrentCall)
+  return call !== undefined && call.operation === Context.get(context, Operation.Current) ? call : undefined
 }
 
-const makeCall = (fiber: AnyFiber): Call => ({
+/** The attempt that runs. */
+export const attemptOf = (context: AnyContext): CallAttempt | undefined => {
+  const attempt = Context.get(context, CurrentAttempt)
+  return attempt !== undefined && attempt.call.operation === Context.get(context, Operation.Current)
+    ? attempt
+    : undefined
+}
+
+const makeCall = (context: AnyContext): Call => ({
   id: undefined,
-  operation: fiber.getRef(Operation.Current),
+  operation: Context.get(context, Operation.Current),
   logged: false,
   observed: false,
   attempts: 0,
@@ -70,78 +86,181 @@ const makeCall = (fiber: AnyFiber): Call => ({
 })
 
 /** An id for the call, drawn on first use, so that a call that is not logged consumes no seeded randomness. */
-export const callId = (call: Call, fiber: AnyFiber): string =>
-  call.id ??= (fiber.getRef(Random.Random).nextIntUnsafe() >>> 0).toString(16).padStart(8, "0")
+export const callId = (call: Call, context: AnyContext): string =>
+  call.id ??= (Context.get(context, Random.Random).nextIntUnsafe() >>> 0).toString(16).padStart(8, "0")
+
+/** What looks on at a call or an attempt: the context of what is inside, and what is done at the end. */
+export interface Observation {
+  readonly context: AnyContext
+  readonly onExit: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void> | undefined
+}
+
+export type ObserveCall = (call: Call, context: AnyContext) => Observation | undefined
+
+/** Looks on at the call of this operation, which begins here unless middleware further out has begun it. */
+export const withinCall = <A, E, R>(self: Effect.Effect<A, E, R>, observe: ObserveCall): Effect.Effect<A, E, R> =>
+  new WithinCall(self, observe)
+
+/** It begins without a fiber where what is inside does. */
+class WithinCall<A, E, R> extends Effectable.Class<A, E, R> implements Direct.Direct<A, E> {
+  private readonly self: Effect.Effect<A, E, R>
+  private readonly observe: ObserveCall
+
+  constructor(self: Effect.Effect<A, E, R>, observe: ObserveCall) {
+    super()
+    this.self = self
+    this.observe = observe
+  }
+
+  // `Effect.provideService` and `Effect.acquireUseRelease` make several frames each, and an observed call goes through many.
+  override asEffect(): Effect.Effect<A, E, R> {
+    return Effect.withFiber((fiber) => {
+      const previous = fiber.context
+      let observation: Observation | undefined
+      // The frame is set before the context changes, so that an interruption in between restores the context too.
+      const run = Effect.suspend(() => {
+        observation = this.begin(previous)
+        fiber.setContext(observation.context)
+        return this.self
+      })
+      return Effect.onExitPrimitive(run, (exit) => {
+        fiber.setContext(previous)
+        return observation?.onExit(exit)
+      })
+    })
+  }
+
+  [Direct.direct](context: AnyContext): Direct.Running<A, E> {
+    const observation = this.begin(context)
+    // What begins the call has all that it needs.
+    const running = Direct.startUnsafe(this.self, observation.context as Context.Context<R>)
+    return new Observed(running, observation, context)
+  }
+
+  private begin(context: AnyContext): Observation {
+    const known = callOf(context)
+    const call = known ?? makeCall(context)
+    const inside = known === undefined ? Context.add(context, CurrentCall, call) : context
+    return this.observe(call, inside) ?? { context: inside, onExit: nothing }
+  }
+}
+
+/** A call that runs, and ends when what looks on is done. */
+class Observed<A, E> extends Direct.Around<A, E> {
+  private readonly observation: Observation
+  private readonly context: AnyContext
+
+  constructor(running: Direct.Running<A, E>, observation: Observation, context: AnyContext) {
+    super(running)
+    this.observation = observation
+    this.context = context
+    const exit = running.pollUnsafe()
+    if (exit === undefined) running.addObserver((exit) => this.tell(exit))
+    else this.tell(exit)
+  }
+
+  private tell(exit: Exit.Exit<A, E>): void {
+    let news: Effect.Effect<void> | undefined
+    try {
+      news = this.observation.onExit(exit)
+    } catch (thrown) {
+      news = Effect.die(thrown)
+    }
+    if (news === undefined) return this.end(exit)
+    const telling = Effect.runForkWith(this.context)(news)
+    telling.addObserver((told) => this.end(Exit.isSuccess(told) ? exit : Exit.failCause(told.cause)))
+  }
+}
+
+/** What looks on at an attempt may send another request. */
+export interface AttemptObservation extends Observation {
+  readonly request: HttpClientRequest.HttpClientRequest
+}
+
+export type ObserveAttempt = (
+  attempt: CallAttempt,
+  request: HttpClientRequest.HttpClientRequest,
+  context: AnyContext
+) => AttemptObservation | undefined
+
+const observing: unique symbol = /* @__PURE__ */ Symbol.for("@effect-resilience/http/observing")
+
+/** A client whose attempts are looked on at, those outside first. */
+interface Observing<E, R> {
+  readonly client: HttpClient.HttpClient.With<E, R>
+  readonly observers: ReadonlyArray<ObserveAttempt>
+  readonly lifetime: LifetimeOf | undefined
+}
+
+type LifetimeOf = (context: AnyContext) => Lifetime | undefined
 
 /**
- * What a middleware puts around a call or an attempt. `run` may change the fiber's context; `onExit` runs in the previous one.
- *
- * `Effect.provideService` and `Effect.acquireUseRelease` make several frames each, and an observed call goes through many.
+ * Looks on at the attempts of a client, each of which begins here unless middleware further out has begun it. All middleware that
+ * stands side by side has one frame. `lifetime` says who holds an attempt until the body of its response has ended.
  */
-export interface Frame<A, E, R> {
-  readonly run: Effect.Effect<A, E, R>
-  readonly onExit: (exit: Exit.Exit<A, E>) => Effect.Effect<void> | undefined
+export const withinAttempts = <E, R>(
+  client: HttpClient.HttpClient.With<E, R>,
+  observer: ObserveAttempt | undefined,
+  lifetime?: LifetimeOf
+): HttpClient.HttpClient.With<E, R> => {
+  const inner = observing in client ? client[observing] as Observing<E, R> : undefined
+  const joined = inner?.lifetime === undefined ? inner : undefined
+  const observers = [...observer === undefined ? [] : [observer], ...joined?.observers ?? []]
+  const all: Observing<E, R> = { client: joined?.client ?? client, observers, lifetime }
+  const attempt = (request: HttpClientRequest.HttpClientRequest) => Effect.withFiber(observe(all, request))
+  return Object.assign(around<E, R>(attempt, client.preprocess), { [observing]: all })
 }
 
-/** Runs `f` within the call of this operation, which begins here unless middleware further out has begun it. */
-export const withinCall = <A, E, R>(f: (call: Call, fiber: AnyFiber) => Frame<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.withFiber((fiber) => {
-    const current = callOf(fiber)
-    if (current !== undefined) return framed(fiber, f(current, fiber))
-    const call = makeCall(fiber)
-    const { onExit, run } = f(call, fiber)
-    return framed(fiber, { run: entering(fiber, CurrentCall, call, run), onExit })
-  })
-
-/** Runs `f` within an attempt, which begins here unless middleware further out has begun it. */
-export const withinAttempt = <A, E, R>(
-  f: (attempt: CallAttempt, fiber: AnyFiber) => Frame<A, E, R>
-): Effect.Effect<A, E, R> =>
-  Effect.withFiber((fiber) => {
-    const operation = fiber.getRef(Operation.Current)
-    const outer = fiber.getRef(CurrentAttempt)
-    if (outer !== undefined && outer.call.operation === operation) return framed(fiber, f(outer, fiber))
-    const attempt = begin(fiber)
-    const { onExit, run } = f(attempt, fiber)
-    return framed(fiber, {
-      run: entering(fiber, CurrentAttempt, attempt, run),
-      onExit: (exit) => {
-        end(attempt, exit)
-        return onExit(exit)
-      }
-    })
-  })
-
-// The frame is set before the context changes, so that an interruption in between restores the context too.
-const framed = <A, E, R>(fiber: AnyFiber, { onExit, run }: Frame<A, E, R>): Effect.Effect<A, E, R> => {
+const observe = <E, R>(
+  { client, lifetime: lifetimeOf, observers }: Observing<E, R>,
+  request: HttpClientRequest.HttpClientRequest
+) =>
+(fiber: Fiber.Fiber<unknown, unknown>) => {
   const previous = fiber.context
-  return Effect.onExitPrimitive(run, (exit) => {
-    fiber.setContext(previous)
-    return onExit(exit)
+  const lifetime = lifetimeOf?.(previous)
+  let began: CallAttempt | undefined
+  const observations: Array<Observation> = []
+  const run = Effect.suspend(() => {
+    const outer = attemptOf(previous)
+    const attempt = outer ?? (began = begin(previous))
+    let context = outer === undefined ? Context.add(previous, CurrentAttempt, attempt) : previous
+    let sent = request
+    if (lifetime !== undefined) attempt.lifetime = lifetime
+    for (const observer of observers) {
+      const observation = observer(attempt, sent, context)
+      if (observation === undefined) continue
+      observations.push(observation)
+      context = observation.context
+      sent = observation.request
+    }
+    fiber.setContext(context)
+    return send(client, sent)
   })
+  const framed = Effect.onExitPrimitive(run, (exit) => {
+    fiber.setContext(previous)
+    if (began !== undefined) end(began, exit)
+    let news: Effect.Effect<void> | undefined
+    for (let i = observations.length - 1; i >= 0; i--) {
+      const more = observations[i]?.onExit(exit)
+      if (more !== undefined) news = news === undefined ? more : Effect.andThen(news, more)
+    }
+    return news
+  })
+  return lifetime?.isReading === true ? Effect.andThen(lifetime.turn(), framed) : framed
 }
 
-const entering = <S, A, E, R>(
-  fiber: AnyFiber,
-  reference: Context.Reference<S>,
-  value: S,
-  self: Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> =>
-  Effect.suspend(() => {
-    fiber.setContext(Context.add(fiber.context, reference, value))
-    return self
-  })
-
-const begin = (fiber: AnyFiber): CallAttempt => {
-  const known = callOf(fiber)
-  const call = known ?? makeCall(fiber)
+const begin = (context: AnyContext): CallAttempt => {
+  const known = callOf(context)
+  const call = known ?? makeCall(context)
   const resendReason = call.running > 0 ? "Hedge" : call.lastReason
-  call.attempts = known === undefined ? fiber.getRef(Attempt.Current).attempt : call.attempts + 1
+  call.attempts = known === undefined ? Context.get(context, Attempt.Current).attempt : call.attempts + 1
   call.running++
-  return { call, number: call.attempts, resendReason }
+  return { call, number: call.attempts, resendReason, lifetime: undefined }
 }
 
 const end = (attempt: CallAttempt, exit: Exit.Exit<unknown, unknown>): void => {
   attempt.call.running--
   attempt.call.lastReason = reasonTag(exit)
 }
+
+const nothing = () => undefined

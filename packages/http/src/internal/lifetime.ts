@@ -1,5 +1,6 @@
 import * as Deadline from "@effect-resilience/deadline/Deadline"
 import * as ApiError from "@effect-resilience/errors/ApiError"
+import type * as Direct from "@effect-resilience/kernel/Direct"
 import * as Timer from "@effect-resilience/kernel/Timer"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
@@ -16,7 +17,6 @@ import { type BodyError, type Held, HeldBody, type Reader } from "./heldBody.ts"
 import { alreadyRead, ContinuedResponse, type Pieces, type WholeResponse } from "./mappedResponse.ts"
 
 type Response = HttpClientResponse.HttpClientResponse
-type AnyFiber = Fiber.Fiber<unknown, unknown>
 type Result = Effect.Effect<Response, BodyError>
 
 /** In milliseconds: how long a call waits for a caller that has the response to ask for its body. */
@@ -43,8 +43,7 @@ type State =
 
 /** What a call is to its caller. */
 export interface Caller {
-  /** The fiber of the call. */
-  readonly call: () => AnyFiber
+  readonly call: () => Direct.Running<unknown>
   readonly handOver: (response: Response) => void
   readonly onEnd: () => void
   /** The deadline that is the caller's own. */
@@ -73,9 +72,14 @@ export class Lifetime implements Reader {
     this.caller = caller
   }
 
+  /** Whether an attempt of the call reads its body. */
+  get isReading(): boolean {
+    return this.state._tag === "Reading"
+  }
+
   /** Waits while another attempt of the call reads its body. A hedge has several at once. */
   turn(): Effect.Effect<void> {
-    return Effect.suspend(() => this.state._tag === "Reading" ? Effect.andThen(this.news, this.turn()) : Effect.void)
+    return Effect.suspend(() => this.isReading ? Effect.andThen(this.news, this.turn()) : Effect.void)
   }
 
   /** Reads the body of an attempt to its end. */

@@ -1,5 +1,5 @@
-import type * as Context from "effect/Context"
-import type * as Metric from "effect/Metric"
+import * as Context from "effect/Context"
+import * as Metric from "effect/Metric"
 
 interface Attributes {
   readonly [name: string]: string
@@ -9,21 +9,26 @@ interface Entry {
   readonly a: unknown
   readonly b: unknown
   readonly c: unknown
+  readonly attributes: Attributes
   readonly metric: Metric.Metric<number, unknown>
+  /** Those of the program, and all that an update reads, as long as they are the same. */
+  outer: unknown
+  registry: unknown
+  context: Context.Context<never>
 }
 
 /**
- * The series of one metric, each made once. `Metric.withAttributes` makes its key again for every update, and a key that
- * joins all attributes in one text costs as much.
+ * The series of one metric, each a metric of its own. `Metric.withAttributes` adds to the context for every update, and makes the
+ * key again wherever two series take turns. A key that joins all attributes in one text costs as much.
  *
  * hack: series
  */
 export class Series {
-  readonly #make: (attributes: Attributes) => Metric.Metric<number, unknown>
+  readonly #make: () => Metric.Metric<number, unknown>
   readonly #series = new Map<string, Map<unknown, Array<Entry>>>()
   #size = 0
 
-  constructor(make: (attributes: Attributes) => Metric.Metric<number, unknown>) {
+  constructor(make: () => Metric.Metric<number, unknown>) {
     this.#make = make
   }
 
@@ -42,13 +47,22 @@ export class Series {
     if (found !== undefined) {
       for (const entry of found) {
         if (entry.a === a && entry.b === b && entry.c === c) {
-          return entry.metric.updateUnsafe(value, context)
+          return update(entry, value, context)
         }
       }
     }
-    const metric = this.#make(attributes())
-    this.#add(name, group, { a, b, c, metric })
-    metric.updateUnsafe(value, context)
+    const entry: Entry = {
+      a,
+      b,
+      c,
+      attributes: attributes(),
+      metric: this.#make(),
+      outer: undefined,
+      registry: undefined,
+      context: Context.empty()
+    }
+    this.#add(name, group, entry)
+    update(entry, value, context)
   }
 
   #add(name: string, group: unknown, entry: Entry): void {
@@ -63,6 +77,19 @@ export class Series {
     groups.set(group, entries)
     this.#series.set(name, groups)
   }
+}
+
+const update = (entry: Entry, value: number, context: Context.Context<never>): void => {
+  const outer = Context.get(context, Metric.CurrentMetricAttributes)
+  const registry = Context.get(context, Metric.MetricRegistry)
+  if (entry.outer !== outer || entry.registry !== registry) {
+    entry.outer = outer
+    entry.registry = registry
+    entry.context = Context.make(Metric.CurrentMetricAttributes, { ...outer, ...entry.attributes }).pipe(
+      Context.add(Metric.MetricRegistry, registry)
+    )
+  }
+  entry.metric.updateUnsafe(value, entry.context)
 }
 
 const maxSeries = 10_000

@@ -1,7 +1,7 @@
 import * as Direct from "@effect-resilience/kernel/Direct"
 import type * as Timer from "@effect-resilience/kernel/Timer"
 import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 import type { VirtualTime } from "../VirtualTime.ts"
@@ -53,13 +53,7 @@ class Requests extends Effectable.Class<void, Failure> implements Direct.Direct<
   }
 
   override asEffect(): Effect.Effect<void, Failure> {
-    return Effect.callback((resume) => {
-      const request = this[Direct.direct]()
-      const exit = request.pollUnsafe()
-      if (exit !== undefined) return resume(exit)
-      request.addObserver(resume)
-      return Effect.sync(() => request.interruptUnsafe())
-    })
+    return Direct.wait(this)
   }
 }
 

@@ -1,10 +1,14 @@
 import type * as Classifier from "@effect-resilience/errors/Classifier"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
+import * as Direct from "@effect-resilience/kernel/Direct"
 import type * as Policy from "@effect-resilience/kernel/Policy"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Effectable from "effect/Effectable"
 import * as Predicate from "effect/Predicate"
 import * as Semaphore from "effect/Semaphore"
-import type { AnyPart, AnyPolicy, Around, Context, Description, Placed, Table } from "../Part.ts"
+import type * as Part from "../Part.ts"
+import type { AnyPart, AnyPolicy, Around, Description, Placed, Table } from "../Part.ts"
 import * as Slot from "../Slot.ts"
 import { numbersOf, type PipelineStatus } from "../Status.ts"
 import * as description from "./description.ts"
@@ -53,7 +57,7 @@ export const make = (first: Description, options: Options) => {
   return Effect.gen(function*() {
     const lock = Semaphore.makeUnsafe(1)
     const made = former?.made ?? new Map<string, unknown>()
-    const context: Context = {
+    const context: Part.Context = {
       name,
       classify,
       once: <A>(key: string, make: Effect.Effect<A>) =>
@@ -100,10 +104,13 @@ export const make = (first: Description, options: Options) => {
     return {
       [inside]: { made, current: () => current } satisfies Inside,
       name,
-      execute: <A, E, R>(self: Effect.Effect<A, E, R>, fallback?: Policy.Policy) => {
+      execute: <A, E, R>(
+        self: Effect.Effect<A, E, R>,
+        fallback?: Policy.Policy
+      ): Effect.Effect<A, unknown, unknown> => {
         let assembly: Assembly | undefined
         let wrapped: Effect.Effect<A, unknown, unknown> = self
-        return Effect.suspend(() => {
+        return new Executed(() => {
           if (assembly !== current) {
             assembly = current
             const inside = assembly.inside(self)
@@ -133,6 +140,25 @@ export const make = (first: Description, options: Options) => {
       })
     }
   })
+}
+
+/** `Effect.suspend`, which begins as its effect does: a deadline needs no fiber around it. */
+class Executed<A> extends Effectable.Class<A, unknown, unknown> implements Direct.Direct<A> {
+  private readonly wrapped: () => Effect.Effect<A, unknown, unknown>
+
+  constructor(wrapped: () => Effect.Effect<A, unknown, unknown>) {
+    super()
+    this.wrapped = wrapped
+  }
+
+  override asEffect(): Effect.Effect<A, unknown, unknown> {
+    return this.wrapped()
+  }
+
+  [Direct.direct](context: Context.Context<never>): Direct.Running<A> {
+    // What begins the call has all that it needs.
+    return Direct.startUnsafe(this.wrapped(), context as Context.Context<unknown>)
+  }
 }
 
 const assemble = (

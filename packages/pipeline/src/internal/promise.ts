@@ -12,7 +12,6 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Predicate from "effect/Predicate"
 
 /**
@@ -188,29 +187,23 @@ class Call<A> extends Effectable.Class<A, unknown> implements Direct.Direct<A> {
     if (signal?.aborted === true) abort()
   }
 
-  [Direct.direct](): Attempt<A> {
-    const attempt = new Attempt(this)
+  [Direct.direct](context: Context.Context<never>): Attempt<A> {
+    const attempt = new Attempt(this, Context.get(context, Clock.Clock))
     attempt.start()
     return attempt
   }
 
   override asEffect(): Effect.Effect<A, unknown> {
-    return Effect.callback((resume) => {
-      const attempt = this[Direct.direct]()
-      const exit = attempt.pollUnsafe()
-      if (exit !== undefined) return resume(exit)
-      attempt.addObserver(resume)
-      return Effect.sync(() => attempt.interruptUnsafe())
-    })
+    return Direct.wait(this)
   }
 
-  judge(result: A, clock: Clock.Clock | undefined): Exit.Exit<A, unknown> {
+  judge(result: A, clock: Clock.Clock): Exit.Exit<A, unknown> {
     const wanted = this.options.retryWhen?.(result) ?? failureOf(result, clock)
     if (wanted === undefined || wanted === false) return Exit.succeed(result)
     return this.fail(new Failed(result, wanted === true ? Recovery.retry : wanted, true))
   }
 
-  thrown(error: unknown, clock: Clock.Clock | undefined): Exit.Exit<never, unknown> {
+  thrown(error: unknown, clock: Clock.Clock): Exit.Exit<never, unknown> {
     return isResponse(error) ? this.fail(new Failed(error, recoveryOf(error, clock), false)) : Exit.fail(error)
   }
 
@@ -236,13 +229,14 @@ class Call<A> extends Effectable.Class<A, unknown> implements Direct.Direct<A> {
 
 class Attempt<A> implements Direct.Running<A> {
   private readonly call: Call<A>
-  private readonly clock = Fiber.getCurrent()?.getRef(Clock.Clock)
+  private readonly clock: Clock.Clock
   private readonly controller: AbortController | undefined
   private exit: Exit.Exit<A, unknown> | undefined
   private observer: ((exit: Exit.Exit<A, unknown>) => void) | undefined
 
-  constructor(call: Call<A>) {
+  constructor(call: Call<A>, clock: Clock.Clock) {
     this.call = call
+    this.clock = clock
     // Making one takes longer than all the rest.
     this.controller = call.begin.length === 0 ? undefined : new AbortController()
     this.exit = undefined
@@ -316,16 +310,16 @@ const isResponse = (value: unknown): value is ResponseLike =>
   Predicate.hasProperty(value, "ok") && typeof value.ok === "boolean" &&
   Predicate.hasProperty(value, "headers") && Predicate.isIterable(value.headers)
 
-const recoveryOf = ({ headers, status }: ResponseLike, clock: Clock.Clock | undefined): Recovery.Recovery => {
+const recoveryOf = ({ headers, status }: ResponseLike, clock: Clock.Clock): Recovery.Recovery => {
   const read = RetryHeaders.read(
     { status, headers: Object.fromEntries(headers) },
-    clock?.currentTimeMillisUnsafe() ?? Number.NaN
+    clock.currentTimeMillisUnsafe()
   )
   return read.recovery ?? Recovery.fromStatus(status, read.retryAfter)
 }
 
 // A response that asks for another request, a login or a permission is a success of the server, and of the call.
-const failureOf = (result: unknown, clock: Clock.Clock | undefined): Recovery.Recovery | undefined => {
+const failureOf = (result: unknown, clock: Clock.Clock): Recovery.Recovery | undefined => {
   if (!isResponse(result) || result.status < 300) return undefined
   const recovery = recoveryOf(result, clock)
   return recovery._tag === "Retry" || recovery._tag === "GiveUp" ? recovery : undefined

@@ -1,0 +1,26 @@
+import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+
+type Response = HttpClientResponse.HttpClientResponse
+
+type Send<E, R> = (request: HttpClientRequest.HttpClientRequest) => Effect.Effect<Response, E, R>
+
+const sending: unique symbol = /* @__PURE__ */ Symbol.for("@effect-resilience/http/sending")
+
+/** A client that does something around each request of another one, whose preparation is the other's. */
+export const around = <E, R>(
+  send: Send<E, R>,
+  preprocess: HttpClient.HttpClient.Preprocess<E, R>
+): HttpClient.HttpClient.With<E, R> =>
+  Object.assign(HttpClient.makeWith<E, R, E, R>(Effect.flatMap(send), preprocess), { [sending]: send })
+
+/** Sends a request that is prepared. Clients of `around` take it as it is, and not as an effect that yields it. */
+export const send = <E, R>(
+  client: HttpClient.HttpClient.With<E, R>,
+  request: HttpClientRequest.HttpClientRequest
+): Effect.Effect<Response, E, R> =>
+  sending in client
+    ? (client[sending] as Send<E, R>)(request)
+    : client.postprocess(Effect.succeed(request))
