@@ -38,6 +38,8 @@ import { judgeCode } from "./internal/oauthCode.ts"
 /**
  * A call did not get its token, or could not use it.
  *
+ * - `reason`: what happened, with the `Recovery` that the error takes over.
+ *
  * @category errors
  * @since 0.1.0
  */
@@ -56,17 +58,18 @@ export class AuthError extends ErrorMessage.TaggedError("AuthError")<{ readonly 
 /**
  * The credentials are wrong, expired or locked. Retry policies do not retry it: accounts lock after failed logins.
  *
- * - `code`: the server's own, such as OAuth's `invalid_client`.
- * - `final`: true by default: these credentials are not used again until they change, or until `TokenCache.forgetFailures`.
- *   False where the server did not say that the credentials are at fault: they are tried again after 5 minutes, doubling to 1
- *   hour.
- *
  * @category reasons
  * @since 0.1.0
  */
 export class Rejected extends Data.TaggedError("Rejected")<{
+  /** The login's own message, in one line; absent if it sent none. */
   readonly detail?: string | undefined
+  /** The server's own, such as OAuth's `invalid_client`. */
   readonly code?: string | undefined
+  /**
+   * True by default: these credentials are not used again until they change, or until `TokenCache.forgetFailures`. False where
+   * the server did not say that the credentials are at fault: they are tried again after 5 minutes, doubling to 1 hour.
+   */
   readonly final?: boolean | undefined
 }> {
   [Recovery.symbol](): Recovery.Recovery {
@@ -91,6 +94,7 @@ export class Rejected extends Data.TaggedError("Rejected")<{
  * @since 0.1.0
  */
 export class Unavailable extends Data.TaggedError("Unavailable")<{
+  /** What failed, for people; without secrets. */
   readonly detail: string
   readonly recovery: Recovery.Recovery
 }> {
@@ -107,6 +111,8 @@ export class Unavailable extends Data.TaggedError("Unavailable")<{
 
 /**
  * A credential or a setting that the login needs is missing or malformed.
+ *
+ * - `detail`: which credential or setting, and what is wrong with it; without its value.
  *
  * @category reasons
  * @since 0.1.0
@@ -125,6 +131,8 @@ export class NotConfigured extends Data.TaggedError("NotConfigured")<{ readonly 
 
 /**
  * The login succeeded, but its response has no token.
+ *
+ * - `expected`: where a token was looked for.
  *
  * @category reasons
  * @since 0.1.0
@@ -163,6 +171,8 @@ export class MalformedToken extends Data.TaggedError("MalformedToken")<{ readonl
 /**
  * The login's response has different tokens in different locations.
  *
+ * - `locations`: where the tokens were found, for people.
+ *
  * @category reasons
  * @since 0.1.0
  */
@@ -180,6 +190,8 @@ export class AmbiguousToken extends Data.TaggedError("AmbiguousToken")<{ readonl
 
 /**
  * The API rejected a token right after a new login.
+ *
+ * - `detail`: the API's own message, in one line; absent if it sent none.
  *
  * @category reasons
  * @since 0.1.0
@@ -217,7 +229,9 @@ export class NotReplayable extends Data.TaggedError("NotReplayable") {
  * @since 0.1.0
  */
 export class ForeignOrigin extends Data.TaggedError("ForeignOrigin")<{
+  /** The origin that the credentials are for. */
   readonly allowed: string
+  /** The origin of the request. */
   readonly requested: string
 }> {
   get [NotAsked.symbol](): true {
@@ -232,6 +246,8 @@ export class ForeignOrigin extends Data.TaggedError("ForeignOrigin")<{
 }
 
 /**
+ * Why a call did not get its token, or could not use it. Each reason says by its `Recovery` what helps.
+ *
  * @category models
  * @since 0.1.0
  */

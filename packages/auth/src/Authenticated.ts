@@ -85,16 +85,17 @@ export type Attach = (
 ) => HttpClientRequest.HttpClientRequest
 
 /**
- * - `origin`: where the credentials may go.
- * - `attach`: how the token is sent: `bearer`, `header(name)`, `cookie(name)` or your own function.
- * - `rejected`: further signs of a rejected token, such as a login page with status 200. It must not read the body.
+ * How requests get their token, and how a rejected one is recognised.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** Where the credentials may go. */
   readonly origin: Origin.Origin
+  /** How the token is sent: `bearer`, `header(name)`, `cookie(name)` or your own function. */
   readonly attach: Attach
+  /** Further signs of a rejected token, such as a login page with status 200. It must not read the body. */
   readonly rejected?: ((response: HttpClientResponse.HttpClientResponse) => boolean) | undefined
 }
 

@@ -65,6 +65,9 @@ export const fromSeconds = (seconds: number | undefined, startedAt: number): num
  * Reads a cookie's end. `Max-Age` wins over `Expires` (RFC 6265, section 5.3). `Expires` is by the server's clock, so
  * the server's time is needed too.
  *
+ * - `now`: the time by our clock, in epoch milliseconds.
+ * - `serverNow`: the time by the server's clock, from its `Date` header, in epoch milliseconds; `undefined` if it sent none.
+ *
  * @category parsing
  * @since 0.1.0
  */
@@ -88,6 +91,9 @@ export const serverNow = (headers: { readonly [name: string]: string | undefined
 
 /**
  * Moves an instant from the server's clock to ours, so that clocks that differ do not make a good token look expired.
+ *
+ * - `now`: the time by our clock, in epoch milliseconds.
+ * - `serverNow`: the time by the server's clock, in epoch milliseconds; `undefined` takes both clocks for equal.
  *
  * **Example** (A server that is one hour ahead)
  *

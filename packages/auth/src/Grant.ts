@@ -16,19 +16,23 @@ import * as Expiry from "./Expiry.ts"
 /**
  * A token, and what the login said about it.
  *
- * - `expiresAt`: epoch milliseconds by *our* clock (`Expiry.onOurClock`); `undefined` where the server did not say,
- *   `Infinity` where it never ends.
- * - `attributes`: what else the login said and the calls need: a tenant, an environment, an instance's address. No
- *   secrets: they are shown and stored as they are.
- * - `shared`: whether another process logged in, and the token came from the store that they share.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Grant {
+  /** The token itself. */
   readonly value: Redacted.Redacted
+  /**
+   * Epoch milliseconds by *our* clock (`Expiry.onOurClock`); `undefined` where the server did not say, `Infinity` where it
+   * never ends.
+   */
   readonly expiresAt?: number | undefined
+  /**
+   * What else the login said and the calls need: a tenant, an environment, an instance's address. No secrets: they are shown
+   * and stored as they are.
+   */
   readonly attributes?: { readonly [name: string]: string } | undefined
+  /** Whether another process logged in, and the token came from the store that they share. */
   readonly shared?: boolean | undefined
 }
 
@@ -36,8 +40,6 @@ export interface Grant {
  * Where a response may have the token and its expiry.
  *
  * - `headers`, `cookies`: for the token. All that are present must agree.
- * - `expiryHeaders`: for the end of the token's life (`Expiry.parse`). The first readable one wins; the token's cookie comes
- *   after them.
  *
  * @category models
  * @since 0.1.0
@@ -45,6 +47,7 @@ export interface Grant {
 export interface TokenLocations {
   readonly headers?: ReadonlyArray<string> | undefined
   readonly cookies?: ReadonlyArray<string> | undefined
+  /** For the end of the token's life (`Expiry.parse`). The first readable one wins; the token's cookie comes after them. */
   readonly expiryHeaders?: ReadonlyArray<string> | undefined
 }
 

@@ -41,30 +41,37 @@ import * as Origin from "./Origin.ts"
 import * as TokenSource from "./TokenSource.ts"
 
 /**
+ * The credentials of a client (RFC 6749, section 2.3.1).
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Client {
+  /** The public name of the client. */
   readonly clientId: string
+  /** Its secret. */
   readonly clientSecret: Redacted.Redacted
 }
 
 /**
- * - `tokenUrl`: the token endpoint; https, or http to loopback.
- * - `credentials`: read for each login.
- * - `authentication`: where the credentials are sent: `basic`, the default, in the `Authorization` header; `form` in the body,
- *   for servers that read no header.
- * - `scope`: scopes, separated by spaces.
- * - `parameters`: further parameters that the server needs, for example `audience` or `resource`.
+ * How to log in with client credentials (RFC 6749, section 4.4).
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** The token endpoint; https, or http to loopback. */
   readonly tokenUrl: string
+  /** Read for each login. */
   readonly credentials: Effect.Effect<Client, AuthError.AuthError>
+  /**
+   * Where the credentials are sent: `basic`, the default, in the `Authorization` header; `form` in the body, for servers that
+   * read no header.
+   */
   readonly authentication?: "basic" | "form" | undefined
+  /** Scopes, separated by spaces. */
   readonly scope?: string | undefined
+  /** Further parameters that the server needs, for example `audience` or `resource`. */
   readonly parameters?: { readonly [name: string]: string } | undefined
 }
 

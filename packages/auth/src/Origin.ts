@@ -39,12 +39,16 @@ import * as Result from "effect/Result"
  */
 export interface Origin {
   readonly _tag: "Origin"
+  /** The origin as text, without a path: `https://api.example.com`, with the port if it is not the scheme's own. */
   readonly href: string
+  /** The same as `href`. */
   readonly toString: () => string
 }
 
 /**
  * An address that credentials must not be sent to. It does not repeat the address, which may hold a secret.
+ *
+ * - `problem`: what is wrong with the address.
  *
  * @category errors
  * @since 0.1.0

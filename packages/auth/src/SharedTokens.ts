@@ -61,21 +61,24 @@ import * as Vault from "./internal/vault.ts"
 import type { TokenSource } from "./TokenSource.ts"
 
 /**
- * - `key`: encrypts the tokens; at least 32 characters.
- * - `lifetime`: how long a token is shared whose server does not name its end; 1 hour by default.
- * - `lease`: how long the others wait for a holder that died; 15 seconds by default. A holder prolongs it while its login runs.
- * - `poll`: how often the others look; 100 milliseconds by default, plus or minus 25 % at random.
- * - `storeTimeout`: how long the store, or that of the leases, may take to respond; 1 second by default. A store that did not
- *   respond is asked again once in a while, and delays no other login (`StoreTimeout`).
+ * How processes share a token.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** Encrypts the tokens; at least 32 characters. */
   readonly key: Redacted.Redacted
+  /** How long a token is shared whose server does not name its end; 1 hour by default. */
   readonly lifetime?: Duration.Input | undefined
+  /** How long the others wait for a holder that died; 15 seconds by default. A holder prolongs it while its login runs. */
   readonly lease?: Duration.Input | undefined
+  /** How often the others look; 100 milliseconds by default, plus or minus 25 % at random. */
   readonly poll?: Duration.Input | undefined
+  /**
+   * How long the store, or that of the leases, may take to respond; 1 second by default. A store that did not respond is asked
+   * again once in a while, and delays no other login (`StoreTimeout`).
+   */
   readonly storeTimeout?: Duration.Input | undefined
 }
 

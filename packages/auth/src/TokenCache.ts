@@ -76,6 +76,8 @@ import type { Token } from "./Token.ts"
 import type { TokenSource } from "./TokenSource.ts"
 
 /**
+ * Keeps the token of one identity, and logs in again before it expires or once it was rejected.
+ *
  * - `get`: the token to use now.
  * - `invalidate`: reports that the token was rejected. Returns whether this ended the current token's life: `false` for an older
  *   generation, and once `maxReloginsPerMinute` is reached.
@@ -96,55 +98,74 @@ export class TokenCache extends Context.Service<TokenCache, {
 }>()("@effect-resilience/auth/TokenCache") {}
 
 /**
- * - `lifetime`: of a token whose server does not say; 1 hour by default. Also of a token that has expired already when it
- *   arrives: then the clocks differ.
- * - `refreshBefore`: how long before its expiry a token is refreshed; 5 minutes by default, at most half of its life.
- * - `jitter`: the part of `refreshBefore` by which a refresh is delayed at random, so that a fleet does not refresh all at once;
- *   0.2 by default.
- * - `refreshRetryDelay`: the pause after a refresh that failed; 30 seconds by default, longer where the server says so.
- * - `timeout`: of a whole login, with its retries; 1 minute by default.
- * - `retry`: for logins that failed and may succeed; `RetryPolicy.standard` by default.
- * - `around`: wraps each login with all of its tries, for example to log it as one call; nothing by default.
- * - `maxReloginsPerMinute`: how many rejected tokens per minute a new login replaces; 10 by default. An API that rejects every
- *   token would otherwise cost a login per call.
+ * How long tokens live, and how logins are made.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /**
+   * Of a token whose server does not say; 1 hour by default. Also of a token that has expired already when it arrives: then the
+   * clocks differ.
+   */
   readonly lifetime?: Duration.Input | undefined
+  /** How long before its expiry a token is refreshed; 5 minutes by default, at most half of its life. */
   readonly refreshBefore?: Duration.Input | undefined
+  /**
+   * The part of `refreshBefore` by which a refresh is delayed at random, so that a fleet does not refresh all at once; 0.2 by
+   * default.
+   */
   readonly jitter?: number | undefined
+  /** The pause after a refresh that failed; 30 seconds by default, longer where the server says so. */
   readonly refreshRetryDelay?: Duration.Input | undefined
+  /** Of a whole login, with its retries; 1 minute by default. */
   readonly timeout?: Duration.Input | undefined
+  /** For logins that failed and may succeed; `RetryPolicy.standard` by default. */
   readonly retry?: RetryPolicy.RetryPolicy<Timeout.TimedOut> | undefined
+  /** Wraps each login with all of its tries, for example to log it as one call; nothing by default. */
   readonly around?: Around | undefined
+  /**
+   * How many rejected tokens per minute a new login replaces; 10 by default. An API that rejects every token would otherwise
+   * cost a login per call.
+   */
   readonly maxReloginsPerMinute?: number | undefined
 }
 
 type Around = <A, E>(login: Effect.Effect<A, E>) => Effect.Effect<A, E>
 
 /**
- * - `state`: `empty` before the first login and after a rejection; `fresh`; `refreshing` within `refreshBefore`; `expired`.
+ * A look at a cache.
+ *
  * - `logins`, `failures`: how many logins succeeded and failed, refreshes included.
- * - `waiting`: how many callers wait for the login in progress.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Status {
+  /** `empty` before the first login and after a rejection; `fresh`; `refreshing` within `refreshBefore`; `expired`. */
   readonly state: "empty" | "fresh" | "refreshing" | "expired"
+  /** That of the current token, or of the last one; 0 before the first login. */
   readonly generation: number
+  /** When the current token expires, in epoch milliseconds; `undefined` without a token. */
   readonly expiresAt: number | undefined
   readonly logins: number
   readonly failures: number
+  /** How many callers wait for the login in progress. */
   readonly waiting: number
 }
 
 /**
+ * What happens in a cache.
+ *
  * - `Acquired`: the source gave a token. `ahead` is true for a refresh before the expiry.
  * - `Failed`: it gave none. `reason` is the tag of the `AuthError`'s reason, or `Defect` where the source threw.
  * - `Invalidated`: `invalidate` ended a token's life.
+ *
+ * Their fields:
+ *
+ * - `generation`: the number of the token, as in `Token.generation`.
+ * - `expiresAt`: when the token expires, in epoch milliseconds.
+ * - `took`: how long the login took, with its retries.
  *
  * @category models
  * @since 0.1.0

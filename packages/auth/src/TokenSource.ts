@@ -59,6 +59,7 @@ export type { Identity, TokenSource }
  * - `identity`: of these credentials; its secrets are registered with the current `Scrubber`.
  * - `login`: failures of the call become `Rejected` or `Unavailable` (`AuthError.fromFailure`). It runs as the operation
  *   `log in`, which is idempotent. Name the operation yourself for a better endpoint.
+ * - `credentials`: reads the credentials.
  *
  * @category constructors
  * @since 0.1.0
@@ -81,6 +82,8 @@ export const login = <C>(options: {
 
 /**
  * Obtains tokens with any effect.
+ *
+ * - `identity`: whose tokens they are. Equal identities may share a token.
  *
  * @category constructors
  * @since 0.1.0
@@ -121,6 +124,7 @@ export const fromConfig = (config: Config.Config<Redacted.Redacted>): TokenSourc
  * A token that a command prints, such as `gcloud auth print-access-token`.
  *
  * - `read`: finds the token and its end in the output; by default the token is all of it, trimmed.
+ * - `identity`: whose tokens they are. Equal identities may share a token.
  *
  * **Details**
  *

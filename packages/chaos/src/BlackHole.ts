@@ -20,11 +20,15 @@ import { Worker } from "node:worker_threads"
 import * as socket from "./internal/socket.ts"
 
 /**
+ * A port that neither accepts nor rejects a connection.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface BlackHole {
+  /** A loopback address. */
   readonly host: string
+  /** The port, which the system chose. */
   readonly port: number
 }
 

@@ -54,8 +54,6 @@ export const faultsTotal: Metric.Counter<number> = marking.faults
  * Switches of faults.
  *
  * - `on`, `off`: all faults, or the one with this name. `off` also ends waits in progress.
- * - `kill`: all faults are off, for good.
- * - `counts`: how often each fault has struck, by name.
  *
  * @category models
  * @since 0.1.0
@@ -63,7 +61,9 @@ export const faultsTotal: Metric.Counter<number> = marking.faults
 export interface Switches {
   readonly on: (fault?: string) => Effect.Effect<void>
   readonly off: (fault?: string) => Effect.Effect<void>
+  /** All faults are off, for good. */
   readonly kill: Effect.Effect<void>
+  /** How often each fault has struck, by name. */
   readonly counts: Effect.Effect<Readonly<Record<string, number>>>
 }
 
@@ -82,6 +82,7 @@ export class Controls extends Context.Service<Controls, Switches>()("@effect-res
  * @since 0.1.0
  */
 export interface Chaos<in S = string, in In = unknown, out A = never, out E = never> extends Switches {
+  /** What the injector draws its numbers from. The same seed gives the same faults. */
   readonly seed: number
   readonly inject: (
     subject: S
@@ -89,17 +90,20 @@ export interface Chaos<in S = string, in In = unknown, out A = never, out E = ne
 }
 
 /**
- * - `faults`: outermost first.
- * - `seed`: default by chance (Effect's `Random`), and then in the log.
- * - `key`: a subject as text, for the seed and the marks; default the subject itself if it is text. It appears in spans and
- *   logs, so it must contain no secrets.
+ * Which faults to inject, and the seed of their chance.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options<in S, in In, out A, out E> {
+  /** Outermost first. */
   readonly faults: ReadonlyArray<Fault<S, In, A, E>>
+  /** Default by chance (Effect's `Random`), and then in the log. */
   readonly seed?: number | undefined
+  /**
+   * A subject as text, for the seed and the marks; default the subject itself if it is text. It appears in spans and logs, so
+   * it must contain no secrets.
+   */
   readonly key?: ((subject: S) => string) | undefined
 }
 

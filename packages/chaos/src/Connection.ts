@@ -8,6 +8,8 @@
 import type * as Effect from "effect/Effect"
 
 /**
+ * A TCP connection as a server of a test sees it.
+ *
  * @category models
  * @since 0.1.0
  */

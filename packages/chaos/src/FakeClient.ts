@@ -33,6 +33,9 @@ import * as Layer from "effect/Layer"
 /**
  * A status, a response, or an Effect that makes one or fails. `body` is text, default none.
  *
+ * - `status`: the status; default 200.
+ * - `headers`: the response's headers; default none.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -46,14 +49,17 @@ export type Step =
   | ((request: HttpClientRequest.HttpClientRequest) => Effect.Effect<Response, HttpClientError.HttpClientError>)
 
 /**
- * - `requests`: those that were sent, in their order.
+ * A client without a network, and what was sent with it.
  *
  * @category models
  * @since 0.1.0
  */
 export interface FakeClient {
+  /** Responds to each request with the next step. */
   readonly client: HttpClient.HttpClient
+  /** The same client as a layer. */
   readonly layer: Layer.Layer<HttpClient.HttpClient>
+  /** Those that were sent, in their order. */
   readonly requests: ReadonlyArray<HttpClientRequest.HttpClientRequest>
 }
 
@@ -86,7 +92,9 @@ const respond = (step: Step, request: HttpClientRequest.HttpClientRequest) => {
  * @since 0.1.0
  */
 export interface Recorded<out E> {
+  /** The request as it was sent. */
   readonly request: HttpClientRequest.HttpClientRequest
+  /** The response or the failure; `undefined` while it is outstanding. */
   readonly exit: Exit.Exit<HttpClientResponse.HttpClientResponse, E> | undefined
 }
 

@@ -31,20 +31,19 @@ import type { When } from "./When.ts"
 /**
  * The call that a fault strikes.
  *
- * - `subject`: what was called, as the caller of `inject` names it.
- * - `key`: the subject as text.
- * - `index`: 0 for the fault's first call with this key.
- * - `chance`: numbers from 0 to below 1, the same for the same seed, key and index.
- * - `off`: waits until the fault is off.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Call<out S = unknown> {
+  /** What was called, as the caller of `inject` names it. */
   readonly subject: S
+  /** The subject as text. */
   readonly key: string
+  /** 0 for the fault's first call with this key. */
   readonly index: number
+  /** Numbers from 0 to below 1, the same for the same seed, key and index. */
   readonly chance: Chance
+  /** Waits until the fault is off. */
   readonly off: Effect.Effect<void>
 }
 
@@ -55,31 +54,37 @@ export interface Call<out S = unknown> {
  * @since 0.1.0
  */
 export interface Fault<in S = unknown, in In = unknown, out A = never, out E = never> {
+  /** Identifies the fault in spans, logs, metrics and `Controls`. */
   readonly name: string
+  /** What it does, in a word or two, such as `clockJump`. */
   readonly kind: string
+  /** Which calls it strikes. */
   readonly when: When<S>
+  /** Puts the fault around a call. */
   readonly apply: (
     call: Call<S>
   ) => <B extends In, F, R>(effect: Effect.Effect<B, F, R>) => Effect.Effect<A | B, E | F, R>
 }
 
 /**
- * - `name`: in spans, logs and metrics; default the kind of the fault. The faults of one `Chaos` need different names.
+ * The name of a fault, and the calls that it strikes.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options<in S = unknown> extends When<S> {
+  /** In spans, logs and metrics; default the kind of the fault. The faults of one `Chaos` need different names. */
   readonly name?: string | undefined
 }
 
 /**
- * - `after`: strikes after the call has been done, so that its result is lost; default `false`.
+ * The same, and whether the fault strikes before or after the call.
  *
  * @category models
  * @since 0.1.0
  */
 export interface AroundOptions<in S = unknown> extends Options<S> {
+  /** Strikes after the call has been done, so that its result is lost; default `false`. */
   readonly after?: boolean | undefined
 }
 
@@ -195,6 +200,8 @@ export const corrupt = <In, A, S = unknown>(
  * **Details**
  *
  * - `after`: how long the call has run when its clock jumps; default 0.
+ * - `forward`: how far the time of day jumps ahead.
+ * - `back`: how far the time of day jumps back.
  *
  * **Gotchas**
  *

@@ -69,6 +69,8 @@ export type HttpFault = Fault.Fault<Request, Response, Response, HttpClientError
 export type HttpChaos = Chaos.Chaos<Request, Response, Response, HttpClientError.HttpClientError>
 
 /**
+ * Which faults requests have, and the seed of their chance: `Chaos.Options` for requests.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -113,6 +115,8 @@ export const layer = (
 
 /**
  * Another response. `body` is text, default none.
+ *
+ * - `headers`: the headers of the response; default none.
  *
  * @category faults
  * @since 0.1.0
@@ -203,6 +207,8 @@ export const drip = (
 /**
  * Fails as a transport does: `ECONNREFUSED` (the default) is a server that was not asked, `ECONNRESET` a connection that
  * broke, `ETIMEDOUT` one that fell silent.
+ *
+ * - `code`: the error code that the system would give; default `ECONNREFUSED`.
  *
  * @category faults
  * @since 0.1.0

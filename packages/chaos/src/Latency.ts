@@ -109,6 +109,9 @@ export const normal = (mean: Duration.Input, deviation: Duration.Input): Latency
 /**
  * Log-normal, by its median and its 99th percentile: the shape that services' latencies most often have.
  *
+ * - `p50`: the median: half of the samples are shorter.
+ * - `p99`: the 99th percentile; at least the median.
+ *
  * @category constructors
  * @since 0.1.0
  */

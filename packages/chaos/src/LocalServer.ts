@@ -35,26 +35,30 @@ import * as Tls from "node:tls"
 import * as socket from "./internal/socket.ts"
 
 /**
- * - `url`: `http://127.0.0.1:port`, with `https` for a server of `node:tls`.
+ * A server of `node:http` or `node:tls` that runs.
  *
  * @category models
  * @since 0.1.0
  */
 export interface LocalServer {
+  /** The loopback address that it listens on. */
   readonly host: string
+  /** The port that it listens on. */
   readonly port: number
+  /** `http://127.0.0.1:port`, with `https` for a server of `node:tls`. */
   readonly url: string
 }
 
 /**
- * - `host`: a loopback address; default 127.0.0.1.
- * - `port`: default a free one.
+ * Where to listen.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** A loopback address; default 127.0.0.1. */
   readonly host?: string | undefined
+  /** Default a free one. */
   readonly port?: number | undefined
 }
 

@@ -79,6 +79,8 @@ export const drip = (response: string, options: {
 /**
  * Sends the first `after` bytes of a response, then ends the connection (`"end"`, the default) or resets it.
  *
+ * - `how`: `"end"` closes the connection in an orderly way (FIN), `"reset"` breaks it (RST); default `"end"`.
+ *
  * @category misbehaviors
  * @since 0.1.0
  */

@@ -15,18 +15,19 @@ import * as Effect from "effect/Effect"
 import type { Connection } from "./Connection.ts"
 
 /**
- * - `status`: default 200.
- * - `headers`: sent as they are, line breaks included.
- * - `body`: text; default none.
- * - `contentLength`: the header's value; default the body's length in bytes. `"none"` omits the header.
+ * A response, written byte by byte as it is given.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Response {
+  /** Default 200. */
   readonly status?: number | undefined
+  /** Sent as they are, line breaks included. */
   readonly headers?: Readonly<Record<string, string>> | undefined
+  /** Text; default none. */
   readonly body?: string | undefined
+  /** The header's value; default the body's length in bytes. `"none"` omits the header. */
   readonly contentLength?: number | "none" | undefined
 }
 
@@ -54,8 +55,11 @@ export const response = (options: Response = {}): string => {
  */
 export interface Request {
   readonly head: string
+  /** As it was sent, such as `GET`. */
   readonly method: string
+  /** The request target, with its query. */
   readonly path: string
+  /** By lower-case name. */
   readonly headers: Readonly<Record<string, string>>
   readonly body: Uint8Array
 }

@@ -37,16 +37,19 @@ import type { Connection, Handler } from "./Connection.ts"
 import * as socket from "./internal/socket.ts"
 
 /**
- * - `url`: `http://127.0.0.1:port`.
- * - `accepted`: the number of connections accepted so far.
+ * A TCP server whose connections a test handles itself.
  *
  * @category models
  * @since 0.1.0
  */
 export interface RawServer {
+  /** The loopback address that it listens on. */
   readonly host: string
+  /** The port that it listens on. */
   readonly port: number
+  /** `http://127.0.0.1:port`. */
   readonly url: string
+  /** The number of connections accepted so far. */
   readonly accepted: Effect.Effect<number>
 }
 

@@ -54,11 +54,17 @@ export interface Connected {
  * @since 0.1.0
  */
 export interface Condition {
+  /** `pass` lets bytes through, `hold` keeps them until the condition changes, `silence` swallows them. */
   readonly mode: "pass" | "hold" | "silence"
+  /** How long each piece is delayed; `undefined` is not at all. */
   readonly latency: Latency.Latency | undefined
+  /** The bandwidth; `Infinity` is without a limit. */
   readonly bytesPerSecond: number
+  /** The bytes after which the connection is cut; `Infinity` is never. */
   readonly cutAfter: number
+  /** How it is cut: `end` in an orderly way (FIN), `reset` by breaking it (RST). */
   readonly cutBy: "end" | "reset"
+  /** How long the relay waits before it passes on the end of a connection, in milliseconds. */
   readonly closeAfter: number
 }
 
@@ -69,21 +75,27 @@ export interface Condition {
  * @since 0.1.0
  */
 export interface RelayFault {
+  /** Identifies the fault in spans, logs and metrics. */
   readonly name: string
+  /** What it does, in a word, such as `slow-close`. */
   readonly kind: string
+  /** Which connections it strikes. */
   readonly when: When.When<Connected>
+  /** Which direction it strikes. */
   readonly direction: Direction
+  /** What it changes in that direction while it is in force. */
   readonly condition: Partial<Condition>
   readonly at: "end" | "reset" | "lose-client" | "lose-server" | undefined
 }
 
 /**
- * - `direction`: default `"both"`.
+ * Which connections a fault strikes, and in which direction.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options extends FaultOptions<Connected> {
+  /** Default `"both"`. */
   readonly direction?: Direction | undefined
 }
 
@@ -133,12 +145,13 @@ export const silence = (options: Options = {}): RelayFault => make("silence", op
 export const hold = (options: Options = {}): RelayFault => make("hold", options, { mode: "hold" })
 
 /**
- * - `after`: the bytes of a direction after which a connection is cut; default at once.
+ * The same, for a fault that cuts connections.
  *
  * @category models
  * @since 0.1.0
  */
 export interface CutOptions extends Options {
+  /** The bytes of a direction after which a connection is cut; default at once. */
   readonly after?: number | undefined
 }
 

@@ -19,17 +19,19 @@ import type * as Exit from "effect/Exit"
 import * as Tracer from "effect/Tracer"
 
 /**
- * - `spans`: in the order in which they began.
- * - `ended`: those that have ended, in the order in which they ended.
- * - `record`: runs an effect with the tracer.
+ * A tracer that remembers its spans, for tests.
  *
  * @category models
  * @since 0.1.0
  */
 export interface SpanRecorder {
+  /** Provides the recording: `Effect.withTracer`. */
   readonly tracer: Tracer.Tracer
+  /** In the order in which they began. */
   readonly spans: ReadonlyArray<Tracer.NativeSpan>
+  /** Those that have ended, in the order in which they ended. */
   readonly ended: ReadonlyArray<Tracer.NativeSpan>
+  /** Runs an effect with the tracer. */
   readonly record: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 

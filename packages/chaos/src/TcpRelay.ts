@@ -89,15 +89,23 @@ import type { Condition, Direction, RelayFault } from "./RelayFault.ts"
  * @since 0.1.0
  */
 export interface Controls {
+  /** Undoes `silence`, `hold`, `delay`, `bandwidth`, `slowClose` and `cutAfter`. */
   readonly pass: Effect.Effect<void>
+  /** Swallows what is sent, as a network that loses everything does. */
   readonly silence: (direction?: Direction) => Effect.Effect<void>
+  /** Keeps what is sent until `pass`. */
   readonly hold: (direction?: Direction) => Effect.Effect<void>
+  /** Delays each piece. */
   readonly delay: (latency: Latency.Input, direction?: Direction) => Effect.Effect<void>
+  /** Limits how fast bytes pass. */
   readonly bandwidth: (bytesPerSecond: number, direction?: Direction) => Effect.Effect<void>
+  /** Passes on the end of a connection only after this time. */
   readonly slowClose: (duration: Duration.Input, direction?: Direction) => Effect.Effect<void>
   /** Counts from the connection's first byte. A connection beyond that count is cut at its next byte. */
   readonly cutAfter: (bytes: number, direction: "up" | "down", how?: "end" | "reset") => Effect.Effect<void>
+  /** Ends both sides in an orderly way (FIN). */
   readonly end: Effect.Effect<void>
+  /** Breaks both sides (RST). */
   readonly reset: Effect.Effect<void>
   /** Resets one side, by default the server, and the other does not hear of it. */
   readonly halfOpen: (lost?: "client" | "server") => Effect.Effect<void>
@@ -110,10 +118,15 @@ export interface Controls {
  * @since 0.1.0
  */
 export interface Counts {
+  /** Bytes from clients to the server. */
   readonly up: number
+  /** Bytes from the server to clients. */
   readonly down: number
+  /** Bytes that `silence` swallowed, in both directions. */
   readonly swallowed: number
+  /** Connections accepted so far. */
   readonly accepted: number
+  /** Connections that are open now. */
   readonly open: number
 }
 
@@ -125,6 +138,7 @@ export interface Counts {
  */
 export interface Connection extends Controls {
   readonly index: number
+  /** The bytes of this connection. */
   readonly counts: Effect.Effect<Pick<Counts, "up" | "down" | "swallowed">>
 }
 
@@ -135,15 +149,21 @@ export interface Connection extends Controls {
  * @since 0.1.0
  */
 export interface Relay extends Controls {
+  /** The loopback address that clients connect to. */
   readonly host: string
+  /** The port that clients connect to. */
   readonly port: number
   /** The open connections, oldest first. */
   readonly connections: Effect.Effect<ReadonlyArray<Connection>>
+  /** The bytes and connections so far. */
   readonly counts: Effect.Effect<Counts>
   /** Waits until the predicate is true. */
   readonly until: (predicate: (counts: Counts) => boolean) => Effect.Effect<void>
+  /** Stops listening, so that the system rejects further connections. Open ones stay. */
   readonly reject: Effect.Effect<void>
+  /** Listens again after `reject`. */
   readonly accept: Effect.Effect<void>
+  /** What the faults draw their numbers from. */
   readonly seed: number
   /** `counts` are the connections that each fault struck. `kill` also undoes the controls, as `pass` does. */
   readonly faults: Faults
@@ -162,19 +182,19 @@ export interface Faults extends Chaos.Switches {
 /**
  * The server behind the relay, and the relay's own options.
  *
- * - `host`: default 127.0.0.1.
- * - `listen`: the relay's port of 127.0.0.1; default a free one.
- * - `faults`: default none.
- * - `seed`: of the faults; default by chance (Effect's `Random`).
- *
  * @category models
  * @since 0.1.0
  */
 export interface Upstream {
+  /** Default 127.0.0.1. */
   readonly host?: string | undefined
+  /** The port of the server. */
   readonly port: number
+  /** The relay's port of 127.0.0.1; default a free one. */
   readonly listen?: number | undefined
+  /** Default none. */
   readonly faults?: ReadonlyArray<RelayFault> | undefined
+  /** Of the faults; default by chance (Effect's `Random`). */
   readonly seed?: number | undefined
 }
 
@@ -185,7 +205,9 @@ export interface Upstream {
  * @since 0.1.0
  */
 export class RelayError extends Data.TaggedError("RelayError")<{
+  /** `Unresolved`: the server's name has no address. `PortTaken`: something else listens on the port. */
   readonly reason: "Unresolved" | "PortTaken"
+  /** What happened, with the name or the port. */
   readonly message: string
 }> {}
 

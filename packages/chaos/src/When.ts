@@ -9,24 +9,23 @@ import * as check from "./internal/check.ts"
 /**
  * All conditions must be true. A fault without any strikes each time.
  *
- * - `probability`: from 0 (never) to 1 (each time); default 1.
- * - `only`: the calls or connections it concerns; default all.
- * - `times`: how often it strikes at most; default without limit.
- * - `from`: the time from the start of the injector or relay to the fault's first period; default 0.
- * - `for`: how long a period lasts; default without end.
- * - `every`: from the start of one period to the start of the next; default a single period. Needs `for`.
- * - `enabled`: whether it is on at first; default `true`.
- *
  * @category models
  * @since 0.1.0
  */
 export interface When<in S = unknown> {
+  /** From 0 (never) to 1 (each time); default 1. */
   readonly probability?: number | undefined
+  /** The calls or connections it concerns; default all. */
   readonly only?: ((subject: S) => boolean) | undefined
+  /** How often it strikes at most; default without limit. */
   readonly times?: number | undefined
+  /** The time from the start of the injector or relay to the fault's first period; default 0. */
   readonly from?: Duration.Input | undefined
+  /** How long a period lasts; default without end. */
   readonly for?: Duration.Input | undefined
+  /** From the start of one period to the start of the next; default a single period. Needs `for`. */
   readonly every?: Duration.Input | undefined
+  /** Whether it is on at first; default `true`. */
   readonly enabled?: boolean | undefined
 }
 
@@ -37,9 +36,13 @@ export interface When<in S = unknown> {
  * @since 0.1.0
  */
 export interface Plan<in S = unknown> {
+  /** The share of calls that are struck, from 0 to 1. */
   readonly probability: number
+  /** Whether a call with this subject may be struck. */
   readonly only: (subject: S) => boolean
+  /** How many calls are struck at most; `Infinity` is without a limit. */
   readonly times: number
+  /** Whether the fault is on at the start. */
   readonly enabled: boolean
   /** Whether the fault is in a period at this time since the start, in milliseconds. */
   readonly at: (elapsed: number) => boolean

@@ -86,17 +86,18 @@ const fromText = (text: string): Effect.Effect<unknown, Schema.SchemaError> =>
 /**
  * How `follow` reads descriptions.
  *
- * - `read`: reads the present one: the text of a JSON file, or a value that another format was parsed to.
- * - `changes`: when to read again: `FileSystem.watch`, a signal, or `Stream.fromSchedule(Schedule.spaced("30 seconds"))`. An editor
- *   may write a file in pieces: `Stream.debounce` waits for the last one.
- * - `functions`: what `auth` and other functions are named by.
- *
  * @category models
  * @since 0.1.0
  */
 export interface FollowOptions<R, E2, R2> {
+  /** Reads the present one: the text of a JSON file, or a value that another format was parsed to. */
   readonly read: Effect.Effect<unknown, unknown, R>
+  /**
+   * When to read again: `FileSystem.watch`, a signal, or `Stream.fromSchedule(Schedule.spaced("30 seconds"))`. An editor may
+   * write a file in pieces: `Stream.debounce` waits for the last one.
+   */
   readonly changes: Stream.Stream<unknown, E2, R2>
+  /** What `auth` and other functions are named by. */
   readonly functions?: FieldCodec.Functions | undefined
 }
 

@@ -76,13 +76,14 @@ import { executeStream, type Position, requestOf, resuming } from "./internal/re
 /**
  * How to resume.
  *
- * - `resume`: how often in a row without a byte, and after which waits. `RetryPolicy.noop` never resumes. Default 5 times, with the
- *   waits of `RetryPolicy`. Each byte begins the count anew.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /**
+   * How often in a row without a byte, and after which waits. `RetryPolicy.noop` never resumes. Default 5 times, with the waits
+   * of `RetryPolicy`. Each byte begins the count anew.
+   */
   readonly resume?: RetryPolicy.RetryPolicy | undefined
 }
 
@@ -98,6 +99,7 @@ export interface Options {
  * @since 0.1.0
  */
 export class DownloadError extends ErrorMessage.TaggedError("DownloadError")<{
+  /** Which of these happened. */
   readonly reason: "Changed" | "NoRanges" | "Unexpected" | "Incomplete"
   readonly got: string
 }> {

@@ -71,22 +71,25 @@ import { executeStream, type Position, requestOf, resuming } from "./internal/re
 /**
  * How to read an event stream.
  *
- * - `last`: whether an event is the last one, such as the `[DONE]` of language models. It is delivered, and the stream ends.
- * - `resume`: after which breaks it is opened again, if its method is idempotent. `withId` (default): where the server sent ids, or nothing was delivered.
- *   `always`: without ids too, for feeds that may miss events. `never`.
- * - `policy`: how often in a row without an event, and after which waits; default 10 times, exponential from 1 second to 30 seconds
- *   with full jitter. `times: Infinity` never gives up, as in browsers. Each event begins the count anew.
- * - `lastEventId`: continues a stream of an earlier program.
- * - `maxEventSize`: the longest event, in characters; default 1 Mi.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** Whether an event is the last one, such as the `[DONE]` of language models. It is delivered, and the stream ends. */
   readonly last?: ((event: Sse.Event) => boolean) | undefined
+  /**
+   * After which breaks it is opened again, if its method is idempotent. `withId` (default): where the server sent ids, or
+   * nothing was delivered. `always`: without ids too, for feeds that may miss events. `never`.
+   */
   readonly resume?: "withId" | "always" | "never" | undefined
+  /**
+   * How often in a row without an event, and after which waits; default 10 times, exponential from 1 second to 30 seconds with
+   * full jitter. `times: Infinity` never gives up, as in browsers. Each event begins the count anew.
+   */
   readonly policy?: RetryPolicy.RetryPolicy | undefined
+  /** Continues a stream of an earlier program. */
   readonly lastEventId?: string | undefined
+  /** The longest event, in characters; default 1 Mi. */
   readonly maxEventSize?: number | undefined
 }
 
@@ -101,6 +104,7 @@ export interface Options {
  * @since 0.1.0
  */
 export class EventStreamError extends ErrorMessage.TaggedError("EventStreamError")<{
+  /** Which of these happened. */
   readonly reason: "NotAnEventStream" | "EventTooLarge" | "Ended"
   readonly got: string
 }> {

@@ -271,12 +271,13 @@ export interface Fetch {
 }
 
 /**
- * - `transport`: what sends; default `FetchHttpClient.layer`, the platform's own `fetch`.
+ * How a client for a browser or a worker sends.
  *
  * @category models
  * @since 0.1.0
  */
 export interface FetchOptions extends Options {
+  /** What sends; default `FetchHttpClient.layer`, the platform's own `fetch`. */
   readonly transport?: Layer.Layer<HttpClient.HttpClient> | undefined
 }
 

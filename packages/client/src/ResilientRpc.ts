@@ -73,12 +73,13 @@ import type { ResilientClient } from "./internal/models.ts"
 import * as Client from "./ResilientClient.ts"
 
 /**
- * - `path`: of the server's endpoint, below the base URL; default the base URL itself.
+ * Where an RPC server is.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** Of the server's endpoint, below the base URL; default the base URL itself. */
   readonly path?: string | undefined
 }
 

@@ -55,25 +55,27 @@ import * as limit from "./internal/limit.ts"
  * @since 0.1.0
  */
 export interface Deadline {
+  /** The instant, in milliseconds of the monotonic clock; not a time of day. */
   readonly atMillis: number
 }
 
 /**
  * The deadline was reached, or too little time is left. A retry within the same operation cannot help.
  *
- * - `allowed`: the time left when the deadline was set, or the time that `demand` required.
- * - `begun`: whether the work had begun. If not, the error is `NotAsked`.
- * - `inherited`: whether it was the deadline of a caller, earlier than that of `withDeadline`. A caller's lack of time says
- *   nothing about the dependency.
- * - `outcomeUnknown`: true where the work had begun, must not be made twice (`Repetition.Current`), and may have been applied.
- *
  * @category errors
  * @since 0.1.0
  */
 export class DeadlineExceeded extends ErrorMessage.TaggedError("DeadlineExceeded")<{
+  /** The time left when the deadline was set, or the time that `demand` required. */
   readonly allowed: Duration.Duration
+  /** Whether the work had begun. If not, the error is `NotAsked`. */
   readonly begun: boolean
+  /**
+   * Whether it was the deadline of a caller, earlier than that of `withDeadline`. A caller's lack of time says nothing about
+   * the dependency.
+   */
   readonly inherited: boolean
+  /** True where the work had begun, must not be made twice (`Repetition.Current`), and may have been applied. */
   readonly outcomeUnknown?: true | undefined
 }> {
   get [NotAsked.symbol](): boolean {

@@ -29,7 +29,9 @@ import * as Duration from "effect/Duration"
  * @since 0.1.0
  */
 export interface Names {
+  /** Of the header with a number and its unit, as in gRPC. */
   readonly grpc: string
+  /** Of the header with plain milliseconds. */
   readonly millis: string
 }
 

@@ -45,6 +45,8 @@ import * as StoreTimeout from "./StoreTimeout.ts"
 /**
  * The store of the leases did not respond.
  *
+ * - `store`: which store, for people.
+ *
  * @category errors
  * @since 0.1.0
  */
@@ -55,6 +57,8 @@ export class LeaseError extends ErrorMessage.TaggedError("LeaseError")<{ readonl
 }
 
 /**
+ * Lets one of several processes do something, for a limited time.
+ *
  * - `acquire`: grants `owner` the lease if it is free or has ended, and extends it if `owner` has it already. Returns whether
  *   `owner` has it now.
  * - `release`: ends the lease of `owner`; does nothing if `owner` does not have it.

@@ -49,16 +49,15 @@ import * as streamLimit from "./internal/streamLimit.ts"
 /**
  * What a stream may take. An infinite duration is no limit.
  *
- * - `first`: until its first element; default as `idle`.
- * - `idle`: between two elements, or the last and the end, while the consumer waits; default no limit.
- * - `total`: from its beginning to its end, whatever the consumer does; default no limit.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** Until its first element; default as `idle`. */
   readonly first?: Duration.Input | undefined
+  /** Between two elements, or the last and the end, while the consumer waits; default no limit. */
   readonly idle?: Duration.Input | undefined
+  /** From its beginning to its end, whatever the consumer does; default no limit. */
   readonly total?: Duration.Input | undefined
 }
 

@@ -42,13 +42,12 @@ import * as limit from "./internal/limit.ts"
 /**
  * An effect did not finish within `timeout`. A retry can help; only the caller knows whether it is safe.
  *
- * - `outcomeUnknown`: true where the call must not be made twice (`Repetition.Current`), but may have been applied.
- *
  * @category errors
  * @since 0.1.0
  */
 export class TimedOut extends ErrorMessage.TaggedError("TimedOut")<{
   readonly timeout: Duration.Duration
+  /** True where the call must not be made twice (`Repetition.Current`), but may have been applied. */
   readonly outcomeUnknown?: true | undefined
 }> {
   [Recovery.symbol](): Recovery.Recovery {

@@ -42,18 +42,19 @@ import * as Transport from "./Transport.ts"
 /**
  * A call to an HTTP API failed.
  *
- * - `endpoint`: the path as a template (`/tables/{table}`), so that errors group well and contain no names.
- * - `requestId`: the server's id of this request, for its support.
- * - `unsent`: true where the request must not be applied twice, and failed before the server had what it needs to apply it.
- *
  * @category errors
  * @since 0.1.0
  */
 export class ApiError extends ErrorMessage.TaggedError("ApiError")<{
+  /** The HTTP method, such as `POST`. */
   readonly method: string
+  /** The path as a template (`/tables/{table}`), so that errors group well and contain no names. */
   readonly endpoint: string
+  /** What happened, with the `Recovery` that the error takes over. */
   readonly reason: Reason
+  /** The server's id of this request, for its support. */
   readonly requestId?: string | undefined
+  /** True where the request must not be applied twice, and failed before the server had what it needs to apply it. */
   readonly unsent?: true | undefined
 }> {
   [Recovery.symbol](): Recovery.Recovery {
@@ -78,23 +79,23 @@ export class ApiError extends ErrorMessage.TaggedError("ApiError")<{
 /**
  * What all responses with an error status have in common.
  *
- * - `detail`: the server's own message, in one line.
- * - `code`: the server's own name for the error, such as OAuth's `invalid_client`.
- * - `page`: true if the body is an HTML page: then a proxy or firewall in front of the API may have responded.
- * - `remedy`: what helps, from a `MessagePattern`.
- * - `retryAfter`: the time before which the server does not want another request.
- * - `recovery`: replaces the recovery of the status.
- *
  * @category models
  * @since 0.1.0
  */
 export interface ErrorResponse {
+  /** The HTTP status. */
   readonly status: number
+  /** The server's own message, in one line. */
   readonly detail?: string | undefined
+  /** The server's own name for the error, such as OAuth's `invalid_client`. */
   readonly code?: string | undefined
+  /** True if the body is an HTML page: then a proxy or firewall in front of the API may have responded. */
   readonly page?: boolean | undefined
+  /** What helps, from a `MessagePattern`. */
   readonly remedy?: string | undefined
+  /** The time before which the server does not want another request. */
   readonly retryAfter?: Duration.Duration | undefined
+  /** Replaces the recovery of the status. */
   readonly recovery?: Recovery.Recovery | undefined
 }
 
@@ -346,7 +347,6 @@ export class Timeout extends Data.TaggedError("Timeout")<{
  * A success status, but not the expected response: an empty body, an HTML login page, another shape. It is never a success.
  *
  * - `expected`, `got`: descriptions of shapes, not contents.
- * - `remedy`: what helps.
  *
  * **Gotchas**
  *
@@ -356,9 +356,11 @@ export class Timeout extends Data.TaggedError("Timeout")<{
  * @since 0.1.0
  */
 export class UndecodableResponse extends Data.TaggedError("UndecodableAnswer")<{
+  /** The HTTP status. */
   readonly status: number
   readonly expected: string
   readonly got: string
+  /** What helps. */
   readonly remedy?: string | undefined
 }> {
   [Recovery.symbol](): Recovery.Recovery {

@@ -35,6 +35,7 @@ import * as ForeignText from "./ForeignText.ts"
  * @since 0.1.0
  */
 export interface ErrorBody {
+  /** What the body is: `problem` is a problem document (RFC 9457). */
   readonly kind: "problem" | "json" | "xml" | "html" | "text" | "binary" | "empty"
   readonly message?: string
   readonly code?: string

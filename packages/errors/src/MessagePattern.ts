@@ -34,8 +34,11 @@ import type { Recovery } from "./Recovery.ts"
  * @since 0.1.0
  */
 export interface MessagePattern {
+  /** Found anywhere in the server's message. A string ignores case. */
   readonly pattern: string | RegExp
+  /** What the message means, in a sentence for people. */
   readonly means: string
+  /** What helps, in a sentence for people. */
   readonly remedy: string
   readonly recovery?: Recovery | undefined
 }

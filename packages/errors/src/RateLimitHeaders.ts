@@ -49,7 +49,9 @@ import { decimal } from "./internal/decimal.ts"
  * @since 0.1.0
  */
 export interface RateLimit {
+  /** How many requests, or units of the server's, are left. */
   readonly remaining: number
+  /** The time until the limit starts afresh. */
   readonly resetAfter: Duration.Duration
 }
 
@@ -84,6 +86,9 @@ export const parse = (headers: Headers, nowMillis: number): RateLimit | undefine
 
 /**
  * The time until the reset of a limit that is used up. A 429 with a reset alone also says that its limit is used up.
+ *
+ * - `status`: the HTTP status.
+ * - `headers`: by lower-case name.
  *
  * @category parsing
  * @since 0.1.0

@@ -58,6 +58,8 @@ import * as Recovery from "./Recovery.ts"
 import * as Transport from "./Transport.ts"
 
 /**
+ * Whether a call may be made again.
+ *
  * - `always`: applying the call twice does no harm, and two attempts may run at once.
  * - `inTurn`: applying it twice does no harm, but an attempt begins when the one before has ended: they share a body, for example.
  * - `unlessApplied`: the call must not be applied twice.

@@ -33,12 +33,17 @@ import * as RetryAfter from "./RetryAfter.ts"
  * @since 0.1.0
  */
 export interface RetryHeaders {
+  /** The time before which the server wants no other request; `undefined` if it names none. */
   readonly retryAfter: Duration.Duration | undefined
+  /** What the server wants; `undefined` if the headers do not say. */
   readonly recovery: Recovery.Recovery | undefined
 }
 
 /**
  * Reads a response at the current time in epoch milliseconds. Header names are lower case, as in `effect/http/Headers`.
+ *
+ * - `status`: the HTTP status.
+ * - `headers`: by lower-case name.
  *
  * @category parsing
  * @since 0.1.0

@@ -68,15 +68,15 @@ export const isAtLeast = (reached: Reached, least: Reached): boolean => order.in
 /**
  * What a transport knows about a request that failed.
  *
- * - `kind`: replaces the kind of the error's code.
- * - `detail`: the subject, such as the proxy or the header, or where the connection broke; never a secret.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Transmission {
+  /** How far the request came. */
   readonly reached: Reached
+  /** Replaces the kind of the error's code. */
   readonly kind?: Kind | undefined
+  /** The subject, such as the proxy or the header, or where the connection broke; never a secret. */
   readonly detail?: string | undefined
 }
 
@@ -89,6 +89,8 @@ export interface Transmission {
 export const TransmissionId = "~@effect-resilience/errors/Transport/Transmission"
 
 /**
+ * What went wrong between a client and a server.
+ *
  * - `refused`: no server listens, or the host or network cannot be reached.
  * - `dns`: the host name was not resolved.
  * - `tls`: the handshake failed, for example on an expired certificate.
@@ -132,19 +134,19 @@ export type Kind =
 /**
  * What went wrong.
  *
- * - `code`: the system's code, if there is one.
- * - `connected`: whether there was a connection. Without one, no server can have seen the request.
- * - `reached`: how far the request came; absent if the transport does not say.
- * - `detail`: the subject; absent if unknown.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Diagnosis {
+  /** What went wrong, in one word. */
   readonly kind: Kind
+  /** The system's code, if there is one. */
   readonly code: string | undefined
+  /** Whether there was a connection. Without one, no server can have seen the request. */
   readonly connected: boolean
+  /** How far the request came; absent if the transport does not say. */
   readonly reached?: Reached | undefined
+  /** The subject; absent if unknown. */
   readonly detail?: string | undefined
 }
 

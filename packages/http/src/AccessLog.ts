@@ -90,48 +90,55 @@ import * as Operation from "./Operation.ts"
 /**
  * One line of the log. A field that does not apply is absent.
  *
- * - `time`: when it began, ISO 8601 in UTC.
- * - `kind`: an attempt is one request; a call includes all its attempts, waits and logins.
- * - `call`: an id, the same for a call and its attempts.
- * - `endpoint`: the template, for example `/tables/{table}`.
- * - `status`: of the response; of a call, that of its last attempt.
- * - `attempt`: 1 for the first; of a call, how many there were: 0 means that nothing was sent.
- * - `resendReason`: why this is not the first attempt: the tag of the previous failure, or `Hedge`.
  * - `bytesSent`, `bytesReceived`: the bodies' sizes; `bytesReceived` is what came where the attempt lasted until the end of
  *   the body, otherwise what the response announced.
- * - `recovery`: what the failure asks for, for example `Retry` or `Authorize`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Entry {
+  /** When it began, ISO 8601 in UTC. */
   readonly time: string
+  /** An attempt is one request; a call includes all its attempts, waits and logins. */
   readonly kind: "attempt" | "call"
+  /** An id, the same for a call and its attempts. */
   readonly call: string
+  /** How it ended. `interrupted`: its caller gave up. */
   readonly outcome: "success" | "failure" | "interrupted"
+  /** The name of the `Operation`, for people; absent if the call has none. */
   readonly operation?: string | undefined
+  /** The HTTP method; of a call, that of its last attempt. */
   readonly method?: string | undefined
+  /** The template, for example `/tables/{table}`. */
   readonly endpoint: string
+  /** Of the response; of a call, that of its last attempt. */
   readonly status?: number | undefined
+  /** From its beginning to its end, in milliseconds. */
   readonly durationMs: number
+  /** 1 for the first; of a call, how many there were: 0 means that nothing was sent. */
   readonly attempt: number
+  /** Why this is not the first attempt: the tag of the previous failure, or `Hedge`. */
   readonly resendReason?: string | undefined
   readonly bytesSent?: number | undefined
   readonly bytesReceived?: number | undefined
+  /** The server's id of the request, for its support; absent if it sent none. */
   readonly requestId?: string | undefined
+  /** What it failed with; absent for a success. */
   readonly error?: EntryError | undefined
+  /** What the failure asks for, for example `Retry` or `Authorize`. */
   readonly recovery?: Recovery.Recovery["_tag"] | undefined
 }
 
 /**
- * - `reason`: the tag of the failure.
- * - `message`: whole and scrubbed; absent if the error was not made for logs.
+ * A failure, as the log shows it.
  *
  * @category models
  * @since 0.1.0
  */
 export interface EntryError {
+  /** The tag of the failure. */
   readonly reason: string
+  /** Whole and scrubbed; absent if the error was not made for logs. */
   readonly message?: string | undefined
 }
 
@@ -142,6 +149,7 @@ export interface EntryError {
  * @since 0.1.0
  */
 export interface AccessLog {
+  /** Takes an entry. It must not fail. */
   readonly write: (entry: Entry) => Effect.Effect<void>
 }
 
@@ -270,6 +278,9 @@ export const layer = (log: AccessLog): Layer.Layer<never> => Layer.succeed(Curre
 /**
  * What `layerMemory` remembers, for tests.
  *
+ * - `entries`: the entries so far, oldest first.
+ * - `clear`: forgets them.
+ *
  * @category services
  * @since 0.1.0
  */
@@ -309,17 +320,20 @@ export const layerLogger: Layer.Layer<never> = /* @__PURE__ */ layer({
 })
 
 /**
- * - `as`: `json`, a JSON document a line, by default; or `text`, `format`'s lines.
- * - `sampleSuccesses`: the share of plain successes to keep, see `sampleSuccesses`; all by default.
- * - `capacity`: how many entries may wait for the disk; 10,000 by default. Further entries are dropped and counted, and a
- *   warning reports their number.
+ * How entries are written to a file.
  *
  * @category models
  * @since 0.1.0
  */
 export interface FileOptions {
+  /** `json`, a JSON document a line, by default; or `text`, `format`'s lines. */
   readonly as?: "json" | "text" | undefined
+  /** The share of plain successes to keep, see `sampleSuccesses`; all by default. */
   readonly sampleSuccesses?: number | undefined
+  /**
+   * How many entries may wait for the disk; 10,000 by default. Further entries are dropped and counted, and a warning reports
+   * their number.
+   */
   readonly capacity?: number | undefined
 }
 

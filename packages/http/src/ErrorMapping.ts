@@ -82,25 +82,28 @@ import * as SendProgress from "./SendProgress.ts"
 /**
  * None of the limits of time is set by default.
  *
- * - `patterns`: explain the API's messages; none by default.
- * - `timeout`: how long an attempt may take until its response's headers and what `body` reads have arrived.
- * - `connect`: how long until there is a connection, the wait for a free one included. Only transports that report to
- *   `SendProgress` can be limited so.
- * - `firstByte`: how long until the response's headers have arrived.
- * - `idle`: how long between two pieces of the response's body, however it is read. A reader that takes its time does not count.
- * - `body`: which bodies of successful responses an attempt reads itself, up to 1 MiB, so that its timeout, its retries and
- *   its line in the log include them. `json` by default: JSON is of no use before its end. `whole` reads every body. `stream`
- *   reads none: for responses that continue, such as Kubernetes' watches, or are no JSON, although they are called so.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** Explain the API's messages; none by default. */
   readonly patterns?: ReadonlyArray<MessagePattern.MessagePattern> | undefined
+  /** How long an attempt may take until its response's headers and what `body` reads have arrived. */
   readonly timeout?: Duration.Input | undefined
+  /**
+   * How long until there is a connection, the wait for a free one included. Only transports that report to `SendProgress` can
+   * be limited so.
+   */
   readonly connect?: Duration.Input | undefined
+  /** How long until the response's headers have arrived. */
   readonly firstByte?: Duration.Input | undefined
+  /** How long between two pieces of the response's body, however it is read. A reader that takes its time does not count. */
   readonly idle?: Duration.Input | undefined
+  /**
+   * Which bodies of successful responses an attempt reads itself, up to 1 MiB, so that its timeout, its retries and its line in
+   * the log include them. `json` by default: JSON is of no use before its end. `whole` reads every body. `stream` reads none:
+   * for responses that continue, such as Kubernetes' watches, or are no JSON, although they are called so.
+   */
   readonly body?: "json" | "whole" | "stream" | undefined
 }
 

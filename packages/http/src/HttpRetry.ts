@@ -71,14 +71,13 @@ import * as Operation from "./Operation.ts"
 /**
  * The body of a request cannot be sent again, since its source can be read only once.
  *
- * - `expected`: how many bytes were declared, or were read in an earlier attempt.
- * - `got`: how many came this time.
- *
  * @category errors
  * @since 0.1.0
  */
 export class BodyNotReplayable extends ErrorMessage.TaggedError("BodyNotReplayable")<{
+  /** How many bytes were declared, or were read in an earlier attempt. */
   readonly expected: number
+  /** How many came this time. */
   readonly got: number
 }> {
   get [NotAsked.symbol](): true {
@@ -96,13 +95,14 @@ export class BodyNotReplayable extends ErrorMessage.TaggedError("BodyNotReplayab
 /**
  * What a single use of a policy can add.
  *
- * - `repeatUnsafe`: also repeats what may have been applied; false by default. Set it only if applying a request twice does
- *   no harm; better, set `idempotent` of its `Operation`.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options<in E> extends RetryPolicy.CallOptions<E> {
+  /**
+   * Also repeats what may have been applied; false by default. Set it only if applying a request twice does no harm; better,
+   * set `idempotent` of its `Operation`.
+   */
   readonly repeatUnsafe?: boolean | undefined
 }
 
@@ -117,11 +117,15 @@ export interface Options<in E> extends RetryPolicy.CallOptions<E> {
  * @since 0.1.0
  */
 export interface ResponseOptions<in E> extends RetryPolicy.ResultOptions<E, HttpClientResponse.HttpClientResponse> {
+  /** Whether requests are repeated that may have been applied and must not be applied twice; false by default. */
   readonly repeatUnsafe?: boolean | undefined
 }
 
 /**
  * The errors of a client without error mapping below: what such a client must be instead.
+ *
+ * - `Put ErrorMapping.mapErrors between the transport and HttpRetry.retry`: never present: its name is what the compiler says
+ *   where such a client is passed.
  *
  * @category models
  * @since 0.1.0
@@ -239,13 +243,13 @@ const despiteDoubt = (error: unknown): Recovery.Recovery | undefined =>
 /**
  * A request for several attempts of one call.
  *
- * - `shortage`: set where its body is a stream, which may turn out not to be replayable; returns the error once it has.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Guarded {
+  /** The request to send in each attempt. */
   readonly request: HttpClientRequest.HttpClientRequest
+  /** Set where its body is a stream, which may turn out not to be replayable; returns the error once it has. */
   readonly shortage?: (() => BodyNotReplayable | undefined) | undefined
 }
 

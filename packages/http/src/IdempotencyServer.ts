@@ -80,31 +80,39 @@ import * as Idempotency from "./Idempotency.ts"
 import * as BoundedMemory from "./internal/boundedMemory.ts"
 
 /**
- * - `caller`: who sends the request, for example the customer that its token was checked to belong to. Keys of different
- *   callers are kept apart; without that, one could fetch the responses of another. A request with a key from an
- *   unknown caller (`undefined` or empty) gets 401: all of them would be one caller.
- * - `required`: rejects an unsafe request without a key; by default it passes through.
- * - `timeToLive`: how long a response is remembered; a day by default.
- * - `remember`: the statuses whose responses are remembered; by default all but 408, 425, 429 and 5xx.
- * - `headers`: which headers of a response are remembered, by lower-case name; `rememberedHeaders` by default. Others, such
- *   as tokens, sessions and cookies, go to the first request only.
- * - `claims`: with these, processes that share a store claim a key before they run its request; none by default.
- * - `claimFor`: how long a key stays claimed by a process that died; 30 seconds by default. The claim is prolonged while the
- *   handler runs.
- * - `storeTimeout`: how long the store, or that of the claims, may take to respond; 5 seconds by default. See `StoreTimeout`:
- *   a silent store is asked again now and then, and meanwhile every other request gets 503 at once.
+ * Which requests are remembered, for whom and for how long.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /**
+   * Who sends the request, for example the customer that its token was checked to belong to. Keys of different callers are kept
+   * apart; without that, one could fetch the responses of another. A request with a key from an unknown caller (`undefined` or
+   * empty) gets 401: all of them would be one caller.
+   */
   readonly caller: (request: HttpServerRequest.HttpServerRequest) => string | undefined
+  /**
+   * Which headers of a response are remembered, by lower-case name; `rememberedHeaders` by default. Others, such as tokens,
+   * sessions and cookies, go to the first request only.
+   */
   readonly headers?: ReadonlyArray<string> | undefined
+  /** Rejects an unsafe request without a key; by default it passes through. */
   readonly required?: boolean | undefined
+  /** How long a response is remembered; a day by default. */
   readonly timeToLive?: Duration.Input | undefined
+  /** The statuses whose responses are remembered; by default all but 408, 425, 429 and 5xx. */
   readonly remember?: ((status: number) => boolean) | undefined
+  /** With these, processes that share a store claim a key before they run its request; none by default. */
   readonly claims?: Lease.Lease["Service"] | undefined
+  /**
+   * How long a key stays claimed by a process that died; 30 seconds by default. The claim is prolonged while the handler runs.
+   */
   readonly claimFor?: Duration.Input | undefined
+  /**
+   * How long the store, or that of the claims, may take to respond; 5 seconds by default. See `StoreTimeout`: a silent store is
+   * asked again now and then, and meanwhile every other request gets 503 at once.
+   */
   readonly storeTimeout?: Duration.Input | undefined
 }
 

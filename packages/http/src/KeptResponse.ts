@@ -109,14 +109,15 @@ export interface Settle {
 }
 
 /**
- * - `declared`: reads the errors of responses that are turned into errors; none by default.
- * - `settle`: reads successful responses further; not at all by default.
+ * How a response is read within its attempt.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** Reads the errors of responses that are turned into errors; none by default. */
   readonly declared?: Declared | undefined
+  /** Reads successful responses further; not at all by default. */
   readonly settle?: Settle | undefined
 }
 

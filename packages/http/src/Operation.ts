@@ -31,19 +31,22 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 
 /**
- * - `name`: for people, for example `upload table`.
- * - `endpoint`: the path as a template (OpenTelemetry's `url.template`), for example `/tables/{table}`.
- * - `idempotent`: whether sending it twice leaves the same state as sending it once. By default the method decides.
- * - `appliedWhenWhole`: whether the server applies it only once it has the last byte of its body, as with uploads. If it is
- *   not idempotent, its outcome is then unknown from its last byte on, otherwise from its first. False by default.
+ * What a request is about, and whether it may be repeated.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Operation {
+  /** For people, for example `upload table`. */
   readonly name: string
+  /** The path as a template (OpenTelemetry's `url.template`), for example `/tables/{table}`. */
   readonly endpoint: string
+  /** Whether sending it twice leaves the same state as sending it once. By default the method decides. */
   readonly idempotent?: boolean | undefined
+  /**
+   * Whether the server applies it only once it has the last byte of its body, as with uploads. If it is not idempotent, its
+   * outcome is then unknown from its last byte on, otherwise from its first. False by default.
+   */
   readonly appliedWhenWhole?: boolean | undefined
 }
 
@@ -78,6 +81,9 @@ export const within: {
 /**
  * Whether repeating a request is harmless: it carries an idempotency key, or its operation says so, or its operation says
  * nothing and its method is idempotent (RFC 9110, section 9.2.2).
+ *
+ * - `method`: the HTTP method, in upper case.
+ * - `headers`: by lower-case name.
  *
  * @category accessors
  * @since 0.1.0

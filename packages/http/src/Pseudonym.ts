@@ -43,6 +43,8 @@ import * as Redacted from "effect/Redacted"
 /**
  * Makes placeholders.
  *
+ * - `of`: the placeholder of a text: the same for the same text and key.
+ *
  * @category services
  * @since 0.1.0
  */

@@ -95,14 +95,15 @@ export const Exchange = /* @__PURE__ */ Schema.Struct({
 }).pipe(Schema.encodeKeys({ response: "answer" }))
 
 /**
- * - `write`: takes a line, without its line break.
- * - `text`: records bodies that are text but not JSON, scrubbed; false by default, since nothing can be hidden in them.
+ * Where requests and responses are recorded, and how much of them.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** Takes a line, without its line break. */
   readonly write: (line: string) => Effect.Effect<unknown>
+  /** Records bodies that are text but not JSON, scrubbed; false by default, since nothing can be hidden in them. */
   readonly text?: boolean | undefined
 }
 

@@ -47,8 +47,11 @@ import * as Predicate from "effect/Predicate"
  * @since 0.1.0
  */
 export interface Redaction {
+  /** Names of headers, in lower case. */
   readonly headers: ReadonlySet<string>
+  /** Names of query parameters. */
   readonly query: ReadonlySet<string>
+  /** Names of fields in JSON and in forms. */
   readonly fields: ReadonlySet<string>
 }
 
@@ -106,6 +109,10 @@ export const plainHeaders: ReadonlyArray<string> = [
 /**
  * Allows names on top of `plainHeaders`. No query parameter and no field is allowed by default. Case does not matter in
  * header names.
+ *
+ * - `headers`: names of further headers; none by default.
+ * - `query`: names of query parameters; none by default.
+ * - `fields`: names of fields in JSON and in forms; none by default.
  *
  * @category constructors
  * @since 0.1.0

@@ -58,14 +58,15 @@ import * as Redaction from "./Redaction.ts"
 import * as SendProgress from "./SendProgress.ts"
 
 /**
- * - `limit`: how many redirects a request may follow; 5 by default.
- * - `origins`: other origins that may be followed to, for example `https://files.example.com`; none by default.
+ * How many redirects are followed, and where to.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** How many redirects a request may follow; 5 by default. */
   readonly limit?: number | undefined
+  /** Other origins that may be followed to, for example `https://files.example.com`; none by default. */
   readonly origins?: ReadonlyArray<string> | undefined
 }
 

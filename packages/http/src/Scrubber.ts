@@ -81,12 +81,13 @@ export const Current: Context.Reference<Scrubber> = /* @__PURE__ */ current.made
 export const placeholder = "<redacted>"
 
 /**
- * - `capacity`: how many secrets are remembered at most; 1,024 by default.
+ * How many secrets a scrubber knows at once.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** How many secrets are remembered at most; 1,024 by default. */
   readonly capacity?: number | undefined
 }
 

@@ -100,13 +100,14 @@ const Reporting: unique symbol = /* @__PURE__ */ Symbol.for("@effect-resilience/
 /**
  * What a transport promises.
  *
- * - `aborts`: which requests it follows as soon as they begin, with sources that can be aborted; default none. A limit of time ends
- *   those without a fiber of its own.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Promises {
+  /**
+   * Which requests it follows as soon as they begin, with sources that can be aborted; default none. A limit of time ends those
+   * without a fiber of its own.
+   */
   readonly aborts?: ((request: HttpClientRequest.HttpClientRequest) => boolean) | undefined
 }
 

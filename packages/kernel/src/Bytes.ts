@@ -32,7 +32,9 @@ export const maxValueBytes = 1_048_576
  * @since 0.1.0
  */
 export interface Beginning {
+  /** At most as many as were asked for. */
   readonly bytes: Uint8Array<ArrayBuffer>
+  /** Whether the body is longer. */
   readonly truncated: boolean
 }
 

@@ -35,15 +35,17 @@ export interface Direct<out A, out E = unknown> {
 /**
  * What runs: such an effect, or a fiber. A direct effect has one observer.
  *
- * - `interrupt`: interrupts it, and waits until it has ended. What has none ends with `interruptUnsafe`.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Running<out A, out E = unknown> {
+  /** The exit, or `undefined` while it runs. */
   readonly pollUnsafe: () => Exit.Exit<A, E> | undefined
+  /** Calls the observer with the exit. */
   readonly addObserver: (observer: (exit: Exit.Exit<A, E>) => void) => unknown
+  /** Interrupts it, and does not wait for its end. `by` is the id of the fiber that does. */
   readonly interruptUnsafe: (by?: number) => void
+  /** Interrupts it, and waits until it has ended. What has none ends with `interruptUnsafe`. */
   readonly interrupt?: Effect.Effect<void> | undefined
 }
 
@@ -88,6 +90,7 @@ export class Around<A, E> implements Running<A, E> {
     })
   }
 
+  /** Ends it, and tells the observers. */
   protected end(exit: Exit.Exit<A, E>): void {
     this.exit = exit
     this.observer?.(exit)

@@ -54,6 +54,7 @@ import { noSuchOption, unknownOptions } from "./internal/unknownOptions.ts"
 export interface Field<in Input, out Output> {
   /** Reads what was written. `path` names it in errors. Throws `RangeError`. */
   readonly read: (input: Input, path: string) => Output
+  /** What a value looks like, for forms, schemas and codecs. */
   readonly shape: Shape
   /** Whether the option may be left out. */
   readonly optional: boolean
@@ -71,6 +72,19 @@ export type AnyField = Field<never, unknown>
 
 /**
  * What a value looks like, for tools.
+ *
+ * - `integer`: whether only whole numbers are allowed.
+ * - `infinite`: whether `Infinity` is allowed.
+ * - `bounds`: the least and the greatest value; of a duration in milliseconds.
+ * - `values`: the texts that are allowed.
+ * - `fields`: the fields of an object, by name.
+ * - `elsewhere`: what an option that is not among them means; absent if it is an error.
+ * - `value`: the field that each value of a record is.
+ * - `item`: the field that a single value and each item of a list is.
+ * - `variants`: the fields of which a value names one, by name.
+ * - `first`: the field that is tried where `isFirst` says so.
+ * - `second`: the field that is tried otherwise.
+ * - `isFirst`: decides by the written value which of the two it is.
  *
  * @category models
  * @since 0.1.0
@@ -318,6 +332,8 @@ interface DurationJson {
 }
 
 /**
+ * `true` or `false`.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -51,7 +51,9 @@ export interface Functions {
  * @since 0.1.0
  */
 export class UnnamedFunction extends Data.TaggedError("UnnamedFunction")<{
+  /** Where the function is in the options, such as `retry.when`. */
   readonly path: string
+  /** The names that the table has. */
   readonly names: ReadonlyArray<string>
 }> {
   override get message(): string {

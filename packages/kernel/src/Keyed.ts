@@ -45,12 +45,11 @@ export interface Keyed<A> {
 /**
  * How many instances to hold.
  *
- * - `capacity`: how many of the keys used last; default 100,000.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** How many of the keys used last; default 100,000. */
   readonly capacity?: number | undefined
 }
 

@@ -37,12 +37,21 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 
 /**
+ * What happens in a policy, for logs and metrics.
+ *
  * - `Rejected`: a call, or a further attempt of it, does not begin; `reason` is one of a few words.
  * - `Transitioned`: a circuit changed its state. `retryAfter` is how long it stays open.
  * - `Hedged`: attempt number `attempt` of a call begins beside those under way.
  * - `Ejected`: an endpoint gets no more calls for `duration`.
  * - `Returned`: an endpoint that was ejected gets calls again.
  * - `Disagreed`: a shadow decided otherwise than a policy in use; `part` is the key of the part.
+ *
+ * Their fields:
+ *
+ * - `from`: the state before, such as `Closed`.
+ * - `to`: the state after, such as `Open`.
+ * - `endpoint`: the address.
+ * - `decision`: what the shadow would have done with the call instead.
  *
  * @category models
  * @since 0.1.0
@@ -76,7 +85,9 @@ export type PolicyEvent =
  * @since 0.1.0
  */
 export interface Source {
+  /** The name of the policy. */
   readonly policy: string
+  /** The module that it comes from, such as `bulkhead`. */
   readonly kind: string
 }
 
@@ -146,8 +157,11 @@ export const emit = (event: PolicyEvent): Effect.Effect<void> =>
  * @since 0.1.0
  */
 export interface Rejecting {
+  /** The name of the policy. */
   readonly name: string
+  /** The module that it comes from. */
   readonly kind: string
+  /** How many calls it has rejected. Counting adds to it. */
   rejected: number
 }
 

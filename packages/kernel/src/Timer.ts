@@ -48,6 +48,7 @@ import { monotonicMillis } from "./Time.ts"
  * @since 0.1.0
  */
 export interface Wait {
+  /** Ends the wait: what was to run does not. */
   readonly cancel: () => void
 }
 

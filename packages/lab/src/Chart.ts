@@ -28,55 +28,60 @@ import { escape } from "./internal/markup.ts"
 /**
  * What is drawn.
  *
- * - `title`: what the picture is called, also by screen readers; `summary`: what it shows, in a sentence.
- * - `seconds`: the numbers of each second.
- * - `capacity`: requests that the server can serve in a second; a line where it is given.
- * - `outages`: in seconds.
+ * - `outages.from`: when it began, in seconds from the start.
+ * - `outages.to`: when it ended, in seconds from the start.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Data {
+  /** What the picture is called, also by screen readers. */
   readonly title: string
+  /** What the picture shows, in a sentence. */
   readonly summary?: string | undefined
+  /** The numbers of each second. */
   readonly seconds: ReadonlyArray<Second>
+  /** Requests that the server can serve in a second; a line where it is given. */
   readonly capacity?: number | undefined
+  /** When outages were, in seconds from the start. */
   readonly outages?: ReadonlyArray<{ readonly from: number; readonly to: number }> | undefined
 }
 
 /**
  * The numbers of a second that are drawn.
  *
- * - `offered`: calls that began; `sent`: requests; `good`: those of the calls that ended well.
- * - `open`: the share of processes whose breaker is not closed, from 0 to 1, where there are breakers.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Second {
+  /** Calls that began. */
   readonly offered: number
+  /** Requests that were sent for them. */
   readonly sent: number
+  /** Calls that ended well. */
   readonly good: number
+  /** The share of processes whose breaker is not closed, from 0 to 1, where there are breakers. */
   readonly open?: number | undefined
 }
 
 /**
  * How it is drawn.
  *
- * - `width`: in pixels, at least 240; default 720.
- * - `height`: in pixels, at least 120; default 220.
- * - `top`: the number at the upper end of the axis, where pictures are to be compared; default is the largest of the picture's own.
- * - `theme`: `"light"` or `"dark"`; by default the reader's.
- * - `style`: `false` leaves the colours out, for a page that has `Chart.style` among its own.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** In pixels, at least 240; default 720. */
   readonly width?: number | undefined
+  /** In pixels, at least 120; default 220. */
   readonly height?: number | undefined
+  /**
+   * The number at the upper end of the axis, where pictures are to be compared; default is the largest of the picture's own.
+   */
   readonly top?: number | undefined
+  /** `"light"` or `"dark"`; by default the reader's. */
   readonly theme?: "light" | "dark" | undefined
+  /** `false` leaves the colours out, for a page that has `Chart.style` among its own. */
   readonly style?: boolean | undefined
 }
 

@@ -97,58 +97,59 @@ export type Queue = Field.OneOf<typeof queues>
 /**
  * A server.
  *
- * - `workers`: how many requests it serves at once.
- * - `serviceTime`: how long one takes.
- * - `queue`: which of those that wait comes next; default `"fifo"`.
- * - `capacity`: how many may wait. It rejects those beyond; default no limit.
- * - `abandoned`: what becomes of a request whose caller has gone: most servers do not know and `"serve"` it, which is the
- *   default; others `"drop"` it when its turn comes.
- * - `slowdown`: services take longer under load: `each` times as long again for as many waiting requests as there are workers, up to
- *   `most` times as long.
- * - `overload`: while more than `above` requests wait, the share `failing` of those that come fails at once.
- *
  * @category models
  * @since 0.1.0
  */
 export interface ServerOptions {
+  /** How many requests it serves at once. */
   readonly workers: number
+  /** How long one takes. */
   readonly serviceTime: ServiceTime
+  /** Which of those that wait comes next; default `"fifo"`. */
   readonly queue?: Queue | undefined
+  /** How many may wait. It rejects those beyond; default no limit. */
   readonly capacity?: number | undefined
+  /**
+   * What becomes of a request whose caller has gone: most servers do not know and `"serve"` it, which is the default; others
+   * `"drop"` it when its turn comes.
+   */
   readonly abandoned?: "serve" | "drop" | undefined
+  /**
+   * Services take longer under load: `each` times as long again for as many waiting requests as there are workers, up to `most`
+   * times as long.
+   */
   readonly slowdown?: { readonly each: number; readonly most: number } | undefined
+  /** While more than `above` requests wait, the share `failing` of those that come fails at once. */
   readonly overload?: Overload | undefined
 }
 
 /**
  * A server that fails under load.
  *
- * - `above`: how many requests wait where it begins to fail.
- * - `failing`: the share of the requests that fail then, from 0 to 1.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Overload {
+  /** How many requests wait where it begins to fail. */
   readonly above: number
+  /** The share of the requests that fail then, from 0 to 1. */
   readonly failing: number
 }
 
 /**
  * An outage, or what else befalls a server for a time.
  *
- * - `from`: when it begins.
- * - `for`: how long it lasts.
- * - `fault`: what is wrong meanwhile.
- * - `server`: the name of the tier; default the first server.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Outage {
+  /** When it begins. */
   readonly from: Duration.Input
+  /** How long it lasts. */
   readonly for: Duration.Input
+  /** What is wrong meanwhile. */
   readonly fault: Fault
+  /** The name of the tier; default the first server. */
   readonly server?: string | undefined
 }
 
@@ -171,21 +172,22 @@ export type PolicyData = Pipeline.Description | ResilientClient.Description | un
 /**
  * Some clients.
  *
- * - `arrivals`: when their calls begin.
- * - `policy`: what they have around a request; default nothing. Each process makes its own.
- * - `processes`: how many processes the calls come from; default 1.
- * - `timeout`: a request without a response for so long fails with `NoResponse`; default never. It is the client's own limit, where the
- *   policy has none.
- * - `request`: what a whole client sends, which decides about its operation and whether it may be repeated; default `"GET /"`.
- *
  * @category models
  * @since 0.1.0
  */
 export interface ClientOptions {
+  /** When their calls begin. */
   readonly arrivals: Arrivals
+  /** What they have around a request; default nothing. Each process makes its own. */
   readonly policy?: Policing
+  /** How many processes the calls come from; default 1. */
   readonly processes?: number | undefined
+  /**
+   * A request without a response for so long fails with `NoResponse`; default never. It is the client's own limit, where the
+   * policy has none.
+   */
   readonly timeout?: Duration.Input | undefined
+  /** What a whole client sends, which decides about its operation and whether it may be repeated; default `"GET /"`. */
   readonly request?: string | undefined
 }
 
@@ -193,39 +195,38 @@ export interface ClientOptions {
  * A server behind another one, which calls it in the course of each service and holds its worker meanwhile. A service whose calls fail
  * has failed.
  *
- * - `name`: in the result and for outages.
- * - `server`: the server that is called.
- * - `times`: how many calls a service makes, one after the other; default 1.
  * - `policy`, `processes`, `timeout`, `request`: of the server in front, as the client that it is.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Tier extends Omit<ClientOptions, "arrivals"> {
+  /** In the result and for outages. */
   readonly name: string
+  /** The server that is called. */
   readonly server: ServerOptions
+  /** How many calls a service makes, one after the other; default 1. */
   readonly times?: number | undefined
 }
 
 /**
  * A simulation.
  *
- * - `duration`: how long calls begin. Those that still run then are waited for, as long again at most.
- * - `server`: what the clients call. Its name is `"server"`.
- * - `tiers`: the servers behind it, each called by the one before it.
- * - `outages`: what happens to the servers; one or several.
- * - `others`: other clients of the same server, by names for them.
- * - `seed`: default 0.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options extends ClientOptions {
+  /** How long calls begin. Those that still run then are waited for, as long again at most. */
   readonly duration: Duration.Input
+  /** What the clients call. Its name is `"server"`. */
   readonly server: ServerOptions
+  /** The servers behind it, each called by the one before it. */
   readonly tiers?: Tier | ReadonlyArray<Tier> | undefined
+  /** What happens to the servers; one or several. */
   readonly outages?: Outage | ReadonlyArray<Outage> | undefined
+  /** Other clients of the same server, by names for them. */
   readonly others?: { readonly [name: string]: ClientOptions } | undefined
+  /** Default 0. */
   readonly seed?: number | undefined
 }
 

@@ -25,22 +25,21 @@ import * as Duration from "effect/Duration"
 /**
  * What was counted.
  *
- * - `offered`: calls that began.
- * - `sent`: requests, so all attempts of all calls.
- * - `good`: calls that succeeded.
- * - `failed`: calls that failed.
- * - `rejected`: calls that ended since a policy did not ask (`NotAsked`).
- *
  * In a second, `sent` has the requests of that second; the others have the calls that began in it, whenever they ended.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Counts {
+  /** Calls that began. */
   readonly offered: number
+  /** Requests, so all attempts of all calls. */
   readonly sent: number
+  /** Calls that succeeded. */
   readonly good: number
+  /** Calls that failed. */
   readonly failed: number
+  /** Calls that ended since a policy did not ask (`NotAsked`). */
   readonly rejected: number
 }
 
@@ -57,14 +56,13 @@ export interface States {
 /**
  * What was counted in a second.
  *
- * - `queue`: how many requests waited at the first server when it ended, with those whose callers had gone.
- * - `states`: of the circuit breakers when it ended.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Second extends Counts {
+  /** How many requests waited at the first server when it ended, with those whose callers had gone. */
   readonly queue: number
+  /** Of the circuit breakers when it ended. */
   readonly states: States
 }
 
@@ -76,34 +74,43 @@ export interface Second extends Counts {
  * @since 0.1.0
  */
 export interface Latency {
+  /** The arithmetic mean, which is exact. */
   readonly mean: number
+  /** The median. */
   readonly p50: number
+  /** Nine of ten calls were at most this long. */
   readonly p90: number
+  /** 99 of 100 calls were at most this long. */
   readonly p99: number
+  /** 999 of 1,000 calls were at most this long. */
   readonly p999: number
+  /** The longest. */
   readonly max: number
 }
 
 /**
  * What a server was asked and what came of it.
  *
- * - `received`: requests.
- * - `served`: services that ended well, with those whose callers had gone.
- * - `abandoned`: requests whose turn came after their callers had gone.
- * - `failed`: requests that failed in service, when they came or in a restart.
- * - `rejected`: those that its queue did not take or held too long.
- * - `seconds`: how many it received in each second, and how many waited at its end.
+ * - `seconds.received`: how many it received in the second.
+ * - `seconds.queue`: how many waited at the end of the second.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ServerResult {
+  /** The name of the server: `server`, or that of a tier. */
   readonly name: string
+  /** Requests. */
   readonly received: number
+  /** Services that ended well, with those whose callers had gone. */
   readonly served: number
+  /** Requests whose turn came after their callers had gone. */
   readonly abandoned: number
+  /** Requests that failed in service, when they came or in a restart. */
   readonly failed: number
+  /** Those that its queue did not take or held too long. */
   readonly rejected: number
+  /** How many it received in each second, and how many waited at its end. */
   readonly seconds: ReadonlyArray<{ readonly received: number; readonly queue: number }>
 }
 
@@ -114,8 +121,11 @@ export interface ServerResult {
  * @since 0.1.0
  */
 export interface ClientResult {
+  /** The numbers of the whole simulation. */
   readonly total: Counts
+  /** The numbers of each second, from the start. */
   readonly seconds: ReadonlyArray<Second>
+  /** How long good calls took. */
   readonly latency: Latency
 }
 
@@ -123,16 +133,19 @@ export interface ClientResult {
  * What came of a simulation. All of it is data, so it can be JSON.
  *
  * - `total`, `seconds`, `latency`: of the clients.
- * - `others`: the same of other clients of the same server.
- * - `servers`: the server, and the tiers behind it in their order.
- * - `outages`: when they were.
+ * - `outages.fromMillis`: when it began, in milliseconds from the start.
+ * - `outages.toMillis`: when it ended, in milliseconds from the start.
+ * - `outages.server`: the server that it struck.
  *
  * @category models
  * @since 0.1.0
  */
 export interface LabResult extends ClientResult {
+  /** The same of other clients of the same server. */
   readonly others: { readonly [name: string]: ClientResult }
+  /** The server, and the tiers behind it in their order. */
   readonly servers: ReadonlyArray<ServerResult>
+  /** When they were. */
   readonly outages: ReadonlyArray<{ readonly fromMillis: number; readonly toMillis: number; readonly server: string }>
 }
 

@@ -58,41 +58,40 @@ export type Level = "error" | "advice"
 /**
  * A mistake.
  *
- * - `rule`: the rule that found it.
- * - `path`: the keys and indices to where it is written.
- * - `message`: what is wrong.
- * - `why`: why it matters.
- * - `arithmetic`: the numbers that show it; absent where there are none.
- * - `fix`: what to write instead.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Remark {
+  /** The rule that found it. */
   readonly rule: string
+  /** How severe the rule is. */
   readonly level: Level
+  /** The keys and indices to where it is written. */
   readonly path: ReadonlyArray<string | number>
+  /** What is wrong. */
   readonly message: string
+  /** Why it matters. */
   readonly why: string
+  /** The numbers that show it; absent where there are none. */
   readonly arithmetic?: string | undefined
+  /** What to write instead. */
   readonly fix: string
 }
 
 /**
  * What is known of the surroundings. What is left out is read from the options of a simulation, or not known.
  *
- * - `processes`: how many processes have this description.
- * - `capacity`: how many requests a second the server can take.
- * - `callsPerSecond`: how many calls a second all processes make together.
- * - `serviceMillis`: how long the server takes for a request, on average.
- *
  * @category models
  * @since 0.1.0
  */
 export interface World {
+  /** How many processes have this description. */
   readonly processes?: number | undefined
+  /** How many requests a second the server can take. */
   readonly capacity?: number | undefined
+  /** How many calls a second all processes make together. */
   readonly callsPerSecond?: number | undefined
+  /** How long the server takes for a request, on average. */
   readonly serviceMillis?: number | undefined
 }
 
@@ -103,8 +102,11 @@ export interface World {
  * @since 0.1.0
  */
 export interface Rule {
+  /** Names the rule in remarks. */
   readonly name: string
+  /** How severe a finding is. */
   readonly level: Level
+  /** Why it matters, in a sentence. */
   readonly why: string
   /** A description that the rule catches. */
   readonly caught: unknown

@@ -31,7 +31,9 @@ import type * as Lab from "./Lab.ts"
  * @since 0.1.0
  */
 export interface Known extends Lab.Outage {
+  /** What it is, for people, such as `down for 10 s`. */
   readonly says: string
+  /** The time after its end within which calls should succeed again. */
   readonly within: Duration.Input
 }
 

@@ -45,7 +45,6 @@ import * as VirtualTime from "./VirtualTime.ts"
 /**
  * What became of the traffic.
  *
- * - `attempts`: requests that were sent; `peakPerSecond`: the most in a second.
  * - `good`, `failed`, `rejected`: calls by how they ended; `rejected` were not asked by a policy. A log has those among `failed`.
  * - `p50`, `p90`, `p99`: how long calls took, in milliseconds, whatever came of them.
  *
@@ -53,11 +52,14 @@ import * as VirtualTime from "./VirtualTime.ts"
  * @since 0.1.0
  */
 export interface Outcome {
+  /** Calls that were made. */
   readonly calls: number
+  /** Requests that were sent. */
   readonly attempts: number
   readonly good: number
   readonly failed: number
   readonly rejected: number
+  /** The most requests in a second. */
   readonly peakPerSecond: number
   readonly p50: number
   readonly p90: number
@@ -71,7 +73,9 @@ export interface Outcome {
  * @since 0.1.0
  */
 export interface Comparison {
+  /** What the log says. */
   readonly recorded: Outcome
+  /** What the old description makes of the same traffic, to compare with the log. */
   readonly before: Outcome
   readonly after: Outcome | undefined
   readonly doubts: ReadonlyArray<string>

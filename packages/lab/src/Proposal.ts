@@ -33,17 +33,17 @@ import type { Traffic } from "./Traffic.ts"
 /**
  * A change that the traffic suggests.
  *
- * - `path`: of the option in the description of a pipeline.
  * - `from`, `to`: as JSON writes them; `from` is absent where nothing is written.
- * - `reason`: the numbers that suggest it.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Proposal {
+  /** Of the option in the description of a pipeline. */
   readonly path: ReadonlyArray<string>
   readonly from?: unknown
   readonly to: unknown
+  /** The numbers that suggest it. */
   readonly reason: string
 }
 

@@ -44,18 +44,17 @@ import * as Verdict from "./Verdict.ts"
 /**
  * What is checked.
  *
- * - `name`: its key in the file, which several checks may share.
- * - `seeds`: how many new seeds a run tries after those of the file; default 10. They come from the surrounding `Random`.
- * - `simulate`: the simulation with a seed.
- * - `expectation`: as `Verdict.judge` takes it.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** Its key in the file, which several checks may share. */
   readonly name: string
+  /** How many new seeds a run tries after those of the file; default 10. They come from the surrounding `Random`. */
   readonly seeds?: number | undefined
+  /** The simulation with a seed. */
   readonly simulate: (seed: number) => LabResult
+  /** As `Verdict.judge` takes it. */
   readonly expectation?: Verdict.Expectation | undefined
 }
 

@@ -41,6 +41,7 @@ import * as Verdict from "./Verdict.ts"
  * @since 0.1.0
  */
 export interface Data extends Omit<Lab.Options, "policy" | "tiers" | "others"> {
+  /** The policies as a description; none by default. */
   readonly policy?: Lab.PolicyData
 }
 
@@ -51,8 +52,11 @@ export interface Data extends Omit<Lab.Options, "policy" | "tiers" | "others"> {
  * @since 0.1.0
  */
 export interface Cell {
+  /** Names the cell in the table; unique. */
   readonly key: string
+  /** The simulation. */
   readonly options: Data
+  /** What is expected of it. */
   readonly expectation: Verdict.Expectation
 }
 
@@ -63,31 +67,34 @@ export interface Cell {
  * @since 0.1.0
  */
 export interface Row {
+  /** The key of the cell. */
   readonly key: string
+  /** The numbers of the whole simulation. */
   readonly total: LabResult.Counts
+  /** How long good calls took. */
   readonly latency: LabResult.Latency
+  /** Whether it was as expected. */
   readonly verdict: Verdict.Verdict
 }
 
 /**
  * What to vary. The cells are all combinations.
  *
- * - `world`: what they share.
- * - `policies`: by names for them.
- * - `outages`: by names for them; default `Outages.standard`.
- * - `processes`: default 1.
- * - `seeds`: default 0.
- * - `expectation`: default that of `Verdict.judge`; each outage says itself within what time calls should succeed again.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Variation {
+  /** What they share. */
   readonly world: Omit<Data, "policy" | "duration" | "outages" | "processes" | "seed">
+  /** By names for them. */
   readonly policies: { readonly [name: string]: Lab.PolicyData }
+  /** By names for them; default `Outages.standard`. */
   readonly outages?: { readonly [name: string]: Outages.Known } | undefined
+  /** Default 1. */
   readonly processes?: ReadonlyArray<number> | undefined
+  /** Default 0. */
   readonly seeds?: ReadonlyArray<number> | undefined
+  /** Default that of `Verdict.judge`; each outage says itself within what time calls should succeed again. */
   readonly expectation?: Omit<Verdict.Expectation, "recoverWithin"> | undefined
 }
 

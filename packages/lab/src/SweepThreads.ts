@@ -39,6 +39,8 @@ import type * as Sweep from "./Sweep.ts"
 /**
  * A thread ended before its cells did. `cause` is what it threw.
  *
+ * - `key`: the cell that was running.
+ *
  * @category errors
  * @since 0.1.0
  */

@@ -52,7 +52,9 @@ export type Outcome = "good" | "transient" | "permanent" | "cut"
  */
 export interface Attempt {
   readonly atMillis: number
+  /** How long it took, in milliseconds. */
   readonly millis: number
+  /** How it ended. */
   readonly outcome: Outcome
 }
 
@@ -63,9 +65,13 @@ export interface Attempt {
  * @since 0.1.0
  */
 export interface Call {
+  /** When it began, in milliseconds from the first call. */
   readonly atMillis: number
+  /** How long it took, with its attempts and waits, in milliseconds. */
   readonly millis: number
+  /** Whether it succeeded. */
   readonly good: boolean
+  /** In their order; none where a policy did not ask. */
   readonly attempts: ReadonlyArray<Attempt>
 }
 
@@ -76,6 +82,7 @@ export interface Call {
  * @since 0.1.0
  */
 export interface Traffic {
+  /** In the order in which they began. */
   readonly calls: ReadonlyArray<Call>
   readonly unread: number
 }

@@ -45,17 +45,18 @@ import * as Result from "./LabResult.ts"
 /**
  * What is expected.
  *
- * - `amplification`: the most requests for each call, while an outage lasts and while clients may recover; default 1.2.
- * - `recoverWithin`: how long after an outage calls succeed again at the latest; default 30 seconds. The simulation must last 10 seconds
- *   longer, so that one can see it.
- * - `goodput`: the share of the calls that must succeed then, for 10 seconds; default 0.95.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Expectation {
+  /** The most requests for each call, while an outage lasts and while clients may recover; default 1.2. */
   readonly amplification?: number | undefined
+  /**
+   * How long after an outage calls succeed again at the latest; default 30 seconds. The simulation must last 10 seconds longer,
+   * so that one can see it.
+   */
   readonly recoverWithin?: Duration.Input | undefined
+  /** The share of the calls that must succeed then, for 10 seconds; default 0.95. */
   readonly goodput?: number | undefined
 }
 
@@ -75,18 +76,20 @@ export const fields = {
  * What came of one outage.
  *
  * - `during`, `after`: what was counted while it lasted, and from its end to the end of the simulation.
- * - `amplification`: requests for each call, the worse of while it lasted and of the time to recover.
- * - `recoveredMillis`: how long after its end calls succeeded again; `undefined` where they did not.
  *
  * @category models
  * @since 0.1.0
  */
 export interface OutageVerdict {
+  /** When it began, in milliseconds from the start. */
   readonly fromMillis: number
+  /** When it ended, in milliseconds from the start. */
   readonly toMillis: number
   readonly during: Counts
   readonly after: Counts
+  /** Requests for each call, the worse of while it lasted and of the time to recover. */
   readonly amplification: number
+  /** How long after its end calls succeeded again; `undefined` where they did not. */
   readonly recoveredMillis: number | undefined
 }
 
@@ -97,8 +100,11 @@ export interface OutageVerdict {
  * @since 0.1.0
  */
 export interface Verdict {
+  /** Whether everything was as expected. */
   readonly passes: boolean
+  /** A sentence for each thing that was not; empty if it passes. */
   readonly problems: ReadonlyArray<string>
+  /** One for each outage, in their order. */
   readonly outages: ReadonlyArray<OutageVerdict>
 }
 
@@ -159,6 +165,9 @@ const seconds = (millis: number): string => String(Math.round(millis / 100) / 10
 
 /**
  * The storm that was not expected. `message` has all problems.
+ *
+ * - `verdict`: what was found.
+ * - `what`: what was simulated, for the message; absent if it has no name.
  *
  * @category errors
  * @since 0.1.0

@@ -66,14 +66,13 @@ export interface VirtualTime {
 /**
  * How a virtual time begins.
  *
- * - `seed`: of chance; default 0.
- * - `startMillis`: the date at the beginning, in milliseconds since 1970; default 0. Durations are measured from 0 in any case.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** Of chance; default 0. */
   readonly seed?: string | number | undefined
+  /** The date at the beginning, in milliseconds since 1970; default 0. Durations are measured from 0 in any case. */
   readonly startMillis?: number | undefined
 }
 

@@ -85,8 +85,11 @@ export interface Bulkhead extends Policy.Policy<BulkheadFull, Snapshot> {
  * @since 0.1.0
  */
 export interface Snapshot {
+  /** How many there are. */
   readonly permits: number
+  /** Permits in use. */
   readonly running: number
+  /** Calls in the queue. */
   readonly waiting: number
   readonly rejected: number
 }
@@ -94,23 +97,24 @@ export interface Snapshot {
 /**
  * How to make a bulkhead.
  *
- * - `name`: the name in errors and metrics; default `"default"`.
- * - `permits`: how many calls run at once.
- * - `queue`: how many more may wait; default 0. `Infinity` is possible and seldom wise.
- * - `queueTimeout`: how long a call waits at most; default: as long as it is not interrupted.
- * - `discipline`: which of the calls that wait is next; default `"fifo"`. See `QueueDiscipline`.
- * - `priorities`: the priorities of calls, the most important first; default none, all are alike. One that is not listed
- *   counts as the last. More important calls are next, and take the place of the least important ones in a full queue.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** The name in errors and metrics; default `"default"`. */
   readonly name?: string | undefined
+  /** How many calls run at once. */
   readonly permits: number
+  /** How many more may wait; default 0. `Infinity` is possible and seldom wise. */
   readonly queue?: number | undefined
+  /** How long a call waits at most; default: as long as it is not interrupted. */
   readonly queueTimeout?: Duration.Input | undefined
+  /** Which of the calls that wait is next; default `"fifo"`. See `QueueDiscipline`. */
   readonly discipline?: QueueDiscipline | undefined
+  /**
+   * The priorities of calls, the most important first; default none, all are alike. One that is not listed counts as the last.
+   * More important calls are next, and take the place of the least important ones in a full queue.
+   */
   readonly priorities?: ReadonlyArray<string> | undefined
 }
 
@@ -140,9 +144,13 @@ export const fields = {
  * @since 0.1.0
  */
 export class BulkheadFull extends Rejection.TaggedError("BulkheadFull")<{
+  /** Why there was none. */
   readonly reason: "QueueFull" | "QueueTimeout" | "Deadline" | "TooHeavy"
+  /** How many there are. */
   readonly permits: number
+  /** How many calls may wait. */
   readonly queue: number
+  /** How long a call may wait; `undefined` is without a limit. */
   readonly queueTimeout: Duration.Duration | undefined
 }> {
   /** Tells to retry, as after `overloaded`, or to give up where that cannot help: another attempt is as heavy, and has no more time. */

@@ -62,18 +62,18 @@ export interface Coalesce<in out A, in out E = never> extends Omit<Policy.Policy
  * @since 0.1.0
  */
 export interface Snapshot {
+  /** Calls that run at present; callers that share one count once. */
   readonly running: number
 }
 
 /**
  * How to make a place for calls with the same type of result.
  *
- * - `name`: the name in metrics; default `"default"`.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** The name in metrics; default `"default"`. */
   readonly name?: string | undefined
 }
 

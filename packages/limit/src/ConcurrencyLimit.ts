@@ -83,8 +83,11 @@ export interface ConcurrencyLimit extends Policy.Policy<LimitReached, Snapshot> 
  * @since 0.1.0
  */
 export interface Snapshot {
+  /** How many calls may run at once at present. */
   readonly limit: number
+  /** Permits in use. */
   readonly running: number
+  /** Calls in the queue. */
   readonly waiting: number
   readonly rejected: number
 }
@@ -92,28 +95,28 @@ export interface Snapshot {
 /**
  * How to make an adaptive limit.
  *
- * - `name`: the name in errors and metrics; default `"default"`.
- * - `algorithm`: how the limit is found; default `LimitAlgorithm.vegas()`.
- * - `queue`: how many more calls may wait; default 0.
- * - `queueTimeout`: how long a call waits at most; default: as long as it is not interrupted.
- * - `discipline`: which of the calls that wait is next; default `"fifo"`. See `QueueDiscipline`.
- * - `priorities`: the priorities of calls that wait, the most important first; default none, all are alike. One that is not
- *   listed counts as the last.
- * - `shares`: what part of the limit each priority is guaranteed, together at most 1; default none.
- * - `classify`: what an exit says about the dependency; default `Outcome.of`. It is not asked about interruptions, which
- *   are ignored.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** The name in errors and metrics; default `"default"`. */
   readonly name?: string | undefined
+  /** How the limit is found; default `LimitAlgorithm.vegas()`. */
   readonly algorithm?: LimitAlgorithm.LimitAlgorithm | undefined
+  /** How many more calls may wait; default 0. */
   readonly queue?: number | undefined
+  /** How long a call waits at most; default: as long as it is not interrupted. */
   readonly queueTimeout?: Duration.Input | undefined
+  /** Which of the calls that wait is next; default `"fifo"`. See `QueueDiscipline`. */
   readonly discipline?: QueueDiscipline | undefined
+  /**
+   * The priorities of calls that wait, the most important first; default none, all are alike. One that is not listed counts as
+   * the last.
+   */
   readonly priorities?: ReadonlyArray<string> | undefined
+  /** What part of the limit each priority is guaranteed, together at most 1; default none. */
   readonly shares?: { readonly [priority: string]: number } | undefined
+  /** What an exit says about the dependency; default `Outcome.of`. It is not asked about interruptions, which are ignored. */
   readonly classify?: Outcome.Classify | undefined
 }
 
@@ -153,8 +156,11 @@ export const fields = {
  * @since 0.1.0
  */
 export class LimitReached extends Rejection.TaggedError("LimitReached")<{
+  /** How many calls might run at once then. */
   readonly limit: number
+  /** The importance of the call. */
   readonly priority: string
+  /** Why it did not run. */
   readonly reason: "LimitReached" | "QueueTimeout" | "Deadline" | "TooHeavy"
 }> {
   /**

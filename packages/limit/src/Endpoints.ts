@@ -99,18 +99,17 @@ export interface Endpoints<out E = never> extends Policy.Policy<E, Snapshot> {
 /**
  * An address, and where it stands.
  *
- * - `address`: what `use` gets, such as a base URL.
- * - `zone`: where it is; see the `zone` of the options.
- * - `priority`: 0 for the first choice, which is the default; higher ones get calls where the lower ones fail.
- * - `weight`: how much it can take, compared with the others; default 1.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Address {
+  /** What `use` gets, such as a base URL. */
   readonly address: string
+  /** Where it is; see the `zone` of the options. */
   readonly zone?: string | undefined
+  /** 0 for the first choice, which is the default; higher ones get calls where the lower ones fail. */
   readonly priority?: number | undefined
+  /** How much it can take, compared with the others; default 1. */
   readonly weight?: number | undefined
 }
 
@@ -133,29 +132,30 @@ export type Load = Field.OneOf<typeof loads>
 /**
  * How to make endpoints.
  *
- * - `name`: the name in events and metrics; default `"default"`.
- * - `addresses`: at least one.
- * - `zone`: where the caller is. Calls stay there as far as the addresses there are well and not too few. Default: zones do
- *   not matter.
- * - `load`: what the less loaded of two addresses is; default `"inFlight"`.
- * - `ejection`: which addresses get no calls for a while.
- * - `panicThreshold`: all addresses of a priority get calls where less than this share of them is in use, and all
- *   priorities together are too weak; default 0.5, that of Envoy. 0 switches it off.
- * - `each`: the policy of an address, by which it may reject an attempt; default none.
- * - `classify`: what an exit says about the address; default `Outcome.of`. It is not asked about interruptions, which are
- *   ignored.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options<out E = never> {
+  /** The name in events and metrics; default `"default"`. */
   readonly name?: string | undefined
+  /** At least one. */
   readonly addresses: Addresses
+  /**
+   * Where the caller is. Calls stay there as far as the addresses there are well and not too few. Default: zones do not matter.
+   */
   readonly zone?: string | undefined
+  /** What the less loaded of two addresses is; default `"inFlight"`. */
   readonly load?: Load | undefined
+  /** Which addresses get no calls for a while. */
   readonly ejection?: Ejection | undefined
+  /**
+   * All addresses of a priority get calls where less than this share of them is in use, and all priorities together are too
+   * weak; default 0.5, that of Envoy. 0 switches it off.
+   */
   readonly panicThreshold?: number | undefined
+  /** The policy of an address, by which it may reject an attempt; default none. */
   readonly each?: ((address: string) => Each<E>) | undefined
+  /** What an exit says about the address; default `Outcome.of`. It is not asked about interruptions, which are ignored. */
   readonly classify?: Outcome.Classify | undefined
 }
 
@@ -163,30 +163,33 @@ export interface Options<out E = never> {
  * When an address is ejected, and for how long. The defaults are those of Envoy, but for `maxShare`, of which an address may
  * always be ejected here; Envoy has a switch for that since version 1.31.
  *
- * - `consecutive`: after so many failures in a row; default 5. `Infinity` switches it off.
- * - `deviations`: where its success rate is lower than the mean by so many standard deviations; default 1.9. `Infinity`
- *   switches it off.
  * - `minimumAddresses`, `minimumCalls`: success rates are compared only if at least `minimumAddresses` addresses had at least
  *   `minimumCalls` calls each in an interval; default 5 and 100.
- * - `interval`: how often success rates are compared; default 10 seconds. An address that does well for an interval gets one
- *   off its ejections in a row.
- * - `duration`: how long the first ejection takes; default 30 seconds. The next in a row takes twice, then three times as long.
- * - `maxDuration`: the longest; default 5 minutes, or `duration` where that is longer.
- * - `maxShare`: the share of addresses that may be ejected at once, from 0 to 1. One may be in any case, unless it is 0,
- *   and the last one never is. Default 0.1; 1 where there are several priorities, since a first choice that is down as a
- *   whole has to be left as a whole.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Ejection {
+  /** After so many failures in a row; default 5. `Infinity` switches it off. */
   readonly consecutive?: number | undefined
+  /** Where its success rate is lower than the mean by so many standard deviations; default 1.9. `Infinity` switches it off. */
   readonly deviations?: number | undefined
   readonly minimumAddresses?: number | undefined
   readonly minimumCalls?: number | undefined
+  /**
+   * How often success rates are compared; default 10 seconds. An address that does well for an interval gets one off its
+   * ejections in a row.
+   */
   readonly interval?: Duration.Input | undefined
+  /** How long the first ejection takes; default 30 seconds. The next in a row takes twice, then three times as long. */
   readonly duration?: Duration.Input | undefined
+  /** The longest; default 5 minutes, or `duration` where that is longer. */
   readonly maxDuration?: Duration.Input | undefined
+  /**
+   * The share of addresses that may be ejected at once, from 0 to 1. One may be in any case, unless it is 0, and the last one
+   * never is. Default 0.1; 1 where there are several priorities, since a first choice that is down as a whole has to be left as
+   * a whole.
+   */
   readonly maxShare?: number | undefined
 }
 

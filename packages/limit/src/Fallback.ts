@@ -45,17 +45,15 @@ export interface Fallback<out A, out E = never, out R = never> extends Policy.Po
 /**
  * How to make a fallback.
  *
- * - `name`: default `"default"`.
- * - `orElse`: what to run instead, from the error of the call.
- * - `when`: for which errors; default those that speak of the dependency (see `applies`). Defects and interruptions always
- *   pass.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options<out A, out E = never, out R = never> {
+  /** Default `"default"`. */
   readonly name?: string | undefined
+  /** What to run instead, from the error of the call. */
   readonly orElse: (error: unknown) => Effect.Effect<A, E, R>
+  /** For which errors; default those that speak of the dependency (see `applies`). Defects and interruptions always pass. */
   readonly when?: ((error: unknown) => boolean) | undefined
 }
 

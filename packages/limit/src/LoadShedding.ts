@@ -75,19 +75,19 @@ export interface LoadShedding extends
 /**
  * How to shed load.
  *
- * - `limit`: how much runs at once. Make it with `classify: LoadShedding.outcomeOf`, so that a 503 or 504 of the app
- *   counts against it.
- * - `retryAfter`: when to come back, rounded up to seconds; default 1 second.
- * - `priority`: the priority of a request; default that of the fiber.
- * - `deadlineNames`: the headers that hold a deadline; default `DeadlineHeader.defaultNames`.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /**
+   * How much runs at once. Make it with `classify: LoadShedding.outcomeOf`, so that a 503 or 504 of the app counts against it.
+   */
   readonly limit: ConcurrencyLimit.ConcurrencyLimit
+  /** When to come back, rounded up to seconds; default 1 second. */
   readonly retryAfter?: Duration.Input | undefined
+  /** The priority of a request; default that of the fiber. */
   readonly priority?: ((request: HttpServerRequest.HttpServerRequest) => string) | undefined
+  /** The headers that hold a deadline; default `DeadlineHeader.defaultNames`. */
   readonly deadlineNames?: DeadlineHeader.Names | undefined
 }
 

@@ -70,6 +70,8 @@ export const ignored: Outcome = { _tag: "Ignored" }
 /**
  * The dependency failed.
  *
+ * - `retryAfter`: the time before which the dependency wants no other call; none by default.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -130,31 +130,34 @@ export interface Pacer extends Policy.Policy<PaceExceeded, Snapshot> {
 /**
  * How to make a pacer.
  *
- * - `name`: the name in errors and the limiter's key; default `"default"`.
  * - `limit`, `window`: at most `limit` calls in each `window`.
  * - `burst`: how many may go at once after a quiet time, and the most that one call may cost; at least `cost`, and
  *   that by default.
  * - `cost`: how many a call counts for that does not say; default 1.
- * - `rates`: what else is counted, by name: each with a `limit`, `window`, `burst` and `cost` of its own. `calls` is the name
- *   of the rate above.
- * - `maxWait`: how long a call waits for its turn at most; default: as long as its deadline allows.
- * - `maxPause`: caps the time that a server can ask for; default 1 minute.
- * - `onStoreError`: whether calls go unpaced (`"allow"`) or fail (`"fail"`) while the limiter's store cannot be reached;
- *   default `"allow"`.
- * - `storeTimeout`: how long the store may take to respond before that decides, beside `maxWait`; default 1 second. See
- *   `StoreTimeout`: a store that was silent is asked again once in a while, and holds no other call up.
- * - `classify`: what an exit says about the server; default `Outcome.of`. Only its `retryAfter` is read.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options extends Rate {
+  /** The name in errors and the limiter's key; default `"default"`. */
   readonly name?: string | undefined
+  /**
+   * What else is counted, by name: each with a `limit`, `window`, `burst` and `cost` of its own. `calls` is the name of the
+   * rate above.
+   */
   readonly rates?: { readonly [name: string]: Rate } | undefined
+  /** How long a call waits for its turn at most; default: as long as its deadline allows. */
   readonly maxWait?: Duration.Input | undefined
+  /** Caps the time that a server can ask for; default 1 minute. */
   readonly maxPause?: Duration.Input | undefined
+  /** Whether calls go unpaced (`"allow"`) or fail (`"fail"`) while the limiter's store cannot be reached; default `"allow"`. */
   readonly onStoreError?: "allow" | "fail" | undefined
+  /**
+   * How long the store may take to respond before that decides, beside `maxWait`; default 1 second. See `StoreTimeout`: a store
+   * that was silent is asked again once in a while, and holds no other call up.
+   */
   readonly storeTimeout?: Duration.Input | undefined
+  /** What an exit says about the server; default `Outcome.of`. Only its `retryAfter` is read. */
   readonly classify?: Outcome.Classify | undefined
 }
 
@@ -167,7 +170,9 @@ export interface Options extends Rate {
 export interface Rate {
   readonly limit: number
   readonly window: Duration.Input
+  /** How many may go at once after a quiet time, and the most that one call may cost; at least `cost`, and that by default. */
   readonly burst?: number | undefined
+  /** How many a call counts for that does not say; default 1. */
   readonly cost?: number | undefined
 }
 

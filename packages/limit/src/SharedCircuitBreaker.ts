@@ -72,10 +72,6 @@ import type * as Outcome from "./Outcome.ts"
  *
  * - `name`: also the key of the state in the store.
  * - `tripPolicy`: made by `CircuitBreaker.consecutive` or `CircuitBreaker.rate`; default half of the last 100 calls failed.
- * - `onStoreError`: whether calls pass (`"allow"`) or are rejected (`"fail"`) while the store cannot be reached; default
- *   `"allow"`.
- * - `storeTimeout`: how long the store may take to respond before that decides; default 1 second. See `StoreTimeout`: a store
- *   that was silent is asked again once in a while, and holds no other call up.
  *
  * @category models
  * @since 0.1.0
@@ -83,7 +79,12 @@ import type * as Outcome from "./Outcome.ts"
 export interface Options
   extends Pick<CircuitBreaker.Options, "name" | "openDuration" | "maxOpenDuration" | "classify" | "tripPolicy">
 {
+  /** Whether calls pass (`"allow"`) or are rejected (`"fail"`) while the store cannot be reached; default `"allow"`. */
   readonly onStoreError?: "allow" | "fail" | undefined
+  /**
+   * How long the store may take to respond before that decides; default 1 second. See `StoreTimeout`: a store that was silent
+   * is asked again once in a while, and holds no other call up.
+   */
   readonly storeTimeout?: Duration.Input | undefined
 }
 

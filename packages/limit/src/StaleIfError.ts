@@ -68,21 +68,19 @@ export interface StaleIfError<in out A> extends Omit<Policy.Policy<never, void>,
 /**
  * How to make one.
  *
- * - `storeId`: names the values in the store, and the instance.
- * - `schema`: how a value is written.
- * - `timeToLive`: how old a value may be; default 1 day.
- * - `storeTimeout`: how long the store may take to respond before the call goes on without it; default 1 second. See
- *   `StoreTimeout`.
- * - `when`: for which errors; default `Fallback.applies`.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options<A> {
+  /** Names the values in the store, and the instance. */
   readonly storeId: string
+  /** How a value is written. */
   readonly schema: Schema.Codec<A, unknown>
+  /** How old a value may be; default 1 day. */
   readonly timeToLive?: Duration.Input | undefined
+  /** How long the store may take to respond before the call goes on without it; default 1 second. See `StoreTimeout`. */
   readonly storeTimeout?: Duration.Input | undefined
+  /** For which errors; default `Fallback.applies`. */
   readonly when?: ((error: unknown) => boolean) | undefined
 }
 

@@ -87,50 +87,53 @@ export interface Throttle extends Policy.Policy<Throttled, Snapshot> {}
 /**
  * What was counted over the window, and the probability of a rejection.
  *
- * - `requests`: calls that began, those under way and those rejected here included.
- * - `accepts`: how many of them were accepted.
- * - `inFlight`: how many of them are under way.
- * - `probability`: the share of calls that is rejected now, from 0 to 1.
- * - `rejected`: calls rejected since the throttle was made.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Snapshot {
+  /** Calls that began, those under way and those rejected here included. */
   readonly requests: number
+  /** How many of them were accepted. */
   readonly accepts: number
+  /** How many of them are under way. */
   readonly inFlight: number
+  /** The share of calls that is rejected now, from 0 to 1. */
   readonly probability: number
+  /** Calls rejected since the throttle was made. */
   readonly rejected: number
 }
 
 /**
  * How to make a throttle.
  *
- * - `name`: the name in errors; default `"default"`.
- * - `multiplier`: how many requests to send for each that is accepted; at least 1, default 2. Lower is stricter.
- * - `k`: the earlier name of `multiplier`, which is still read.
- * - `window`: how far to look back, to a tenth of it; default 10 seconds.
- * - `maxProbability`: the greatest share that is rejected, from 0 to 1; default 0.8, that of Envoy. With 1 an outage as long
- *   as the window is followed by minutes without calls.
- * - `minimumCalls`: the throttle rejects nothing until the window holds this many calls; default 10.
- * - `priorities`: the priorities of calls, the most important first; default none, all are alike. One that is not listed
- *   counts as the last.
- * - `classify`: what an exit says about the server; default `Outcome.of`. It is not asked about interruptions, which are
- *   ignored.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** The name in errors; default `"default"`. */
   readonly name?: string | undefined
+  /** How many requests to send for each that is accepted; at least 1, default 2. Lower is stricter. */
   readonly multiplier?: number | undefined
-  /** @deprecated Write `multiplier`. */
+  /**
+   * The earlier name of `multiplier`, which is still read.
+   *
+   * @deprecated Write `multiplier`.
+   */
   readonly k?: number | undefined
+  /** How far to look back, to a tenth of it; default 10 seconds. */
   readonly window?: Duration.Input | undefined
+  /**
+   * The greatest share that is rejected, from 0 to 1; default 0.8, that of Envoy. With 1 an outage as long as the window is
+   * followed by minutes without calls.
+   */
   readonly maxProbability?: number | undefined
+  /** The throttle rejects nothing until the window holds this many calls; default 10. */
   readonly minimumCalls?: number | undefined
+  /**
+   * The priorities of calls, the most important first; default none, all are alike. One that is not listed counts as the last.
+   */
   readonly priorities?: ReadonlyArray<string> | undefined
+  /** What an exit says about the server; default `Outcome.of`. It is not asked about interruptions, which are ignored. */
   readonly classify?: Outcome.Classify | undefined
 }
 

@@ -94,24 +94,35 @@ import * as StreamedBody from "./internal/streamedBody.ts"
  * @since 0.1.0
  */
 export interface Options {
+  /** For the name look-up, the proxy, TCP and TLS; 10 seconds by default. */
   readonly connectTimeout?: Duration.Input | undefined
+  /** From the last byte sent to the response's headers; 5 minutes by default. */
   readonly headersTimeout?: Duration.Input | undefined
+  /** Between two pieces of the response's body; 1 minute by default. */
   readonly bodyTimeout?: Duration.Input | undefined
+  /** How long an idle connection is kept if the server says nothing; 4 seconds by default, at most 30 seconds if it does. */
   readonly keepAlive?: Duration.Input | undefined
+  /** After which a connection takes no more requests, so that names are looked up anew; 2 minutes by default. */
   readonly maxAge?: Duration.Input | undefined
+  /** How long a request waits until a connection is free or made; 2 minutes by default. */
   readonly poolTimeout?: Duration.Input | undefined
+  /** Sockets per origin; further requests queue; 64 by default. */
   readonly connections?: number | undefined
+  /** Speaks HTTP/2 if the server does, too; false by default. */
   readonly http2?: boolean | undefined
+  /** The proxies; none by default. `proxyFromEnvironment` reads them. */
   readonly proxy?: Proxy | undefined
+  /** PEM certificates trusted beside those of Node.js and the system; none by default. */
   readonly ca?: ReadonlyArray<string> | undefined
+  /** For mutual TLS; none by default. */
   readonly clientCertificate?: ClientCertificate | undefined
 }
 
 /**
+ * Which proxy requests go through.
+ *
  * - `http`, `https`: the proxy for addresses of that scheme; none by default. A proxy without a scheme is an `http` one. It may
  *   hold a user and a password, percent-encoded, hence `Redacted`.
- * - `noProxy`: hosts that need no proxy: names with all below them, addresses, ranges of addresses, each with or without a
- *   port, such as `localhost,.corp.example,10.0.0.0/8,[::1]:8080`; or `*`.
  *
  * @category models
  * @since 0.1.0
@@ -119,6 +130,10 @@ export interface Options {
 export interface Proxy {
   readonly http?: Redacted.Redacted | undefined
   readonly https?: Redacted.Redacted | undefined
+  /**
+   * Hosts that need no proxy: names with all below them, addresses, ranges of addresses, each with or without a port, such as
+   * `localhost,.corp.example,10.0.0.0/8,[::1]:8080`; or `*`.
+   */
   readonly noProxy?: string | undefined
 }
 
@@ -129,8 +144,11 @@ export interface Proxy {
  * @since 0.1.0
  */
 export interface ClientCertificate {
+  /** The certificate, with those of intermediates after it. */
   readonly certificate: string
+  /** The private key. */
   readonly key: Redacted.Redacted
+  /** Decrypts the key; absent for a key that is not encrypted. */
   readonly passphrase?: Redacted.Redacted | undefined
 }
 
@@ -142,6 +160,7 @@ export interface ClientCertificate {
  */
 export class InvalidConnection extends Data.TaggedError("InvalidConnection")<{
   readonly option: "ca" | "clientCertificate" | "proxy"
+  /** What is wrong with it. */
   readonly problem: string
 }> {
   get [NotAsked.symbol](): true {

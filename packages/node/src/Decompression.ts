@@ -62,12 +62,13 @@ import type { Duplex } from "node:stream"
 import * as Zlib from "node:zlib"
 
 /**
- * - `maxBytes`: the most that a response may unpack to; 64 MiB by default.
+ * How far a response may unpack.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** The most that a response may unpack to; 64 MiB by default. */
   readonly maxBytes?: number | undefined
 }
 

@@ -59,7 +59,9 @@ import { HashingPool } from "./internal/hashingPool.ts"
  * @since 0.1.0
  */
 export interface Options {
+  /** How many threads; by default as many as the machine has processors, at most 4. Each takes about 15 MB. */
   readonly threads?: number | undefined
+  /** Files of fewer bytes, and bytes of unknown number, are left to the hashing below; 64 MiB by default. */
   readonly smallest?: number | undefined
 }
 

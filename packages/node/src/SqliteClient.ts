@@ -53,17 +53,20 @@ import * as Stream from "effect/Stream"
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from "node:sqlite"
 
 /**
- * - `filename`: a path, or `:memory:`. The file is created; its directory must exist.
- * - `busyTimeout`: how long a statement waits for the lock of another process; 5 seconds by default.
- * - `readOnly`: writes nothing, so that the files which a killed process left beside the database stay as they are; default
- *   false. The file must exist, and its directory be writable.
+ * Which database, and how it is opened.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** A path, or `:memory:`. The file is created; its directory must exist. */
   readonly filename: string
+  /** How long a statement waits for the lock of another process; 5 seconds by default. */
   readonly busyTimeout?: Duration.Input | undefined
+  /**
+   * Writes nothing, so that the files which a killed process left beside the database stay as they are; default false. The file
+   * must exist, and its directory be writable.
+   */
   readonly readOnly?: boolean | undefined
 }
 

@@ -79,12 +79,17 @@ export interface Part<in Options, in out Instance extends AnyPolicy> {
  * @since 0.1.0
  */
 export interface AnyPart {
+  /** Where it stands: `Part.slot`. */
   readonly slot: Slot
+  /** Its options as data: `Part.field`. */
   readonly field: Field.AnyField
+  /** Makes its policy: `Part.make`. */
   readonly make: (options: never, context: Context) => Effect.Effect<AnyPolicy | undefined>
+  /** Takes its policy over into a reload: `Part.carry`. */
   readonly carry?:
     | ((present: never, next: never, options: never, context: Context) => Effect.Effect<AnyPolicy>)
     | undefined
+  /** Policies that it puts into other slots: `Part.besides`. */
   readonly besides?: ((instance: never) => ReadonlyArray<Placed>) | undefined
 }
 
@@ -105,6 +110,7 @@ export interface Table {
  * @since 0.1.0
  */
 export interface Description {
+  /** The name of the pipeline. */
   readonly name: string
   readonly [key: string]: unknown
 }
@@ -112,16 +118,15 @@ export interface Description {
 /**
  * What the parts of one pipeline share.
  *
- * - `name`: the name of the pipeline, which its policies take.
- * - `classify`: the recovery of errors that do not carry the right one.
- * - `once`: makes something once for the pipeline; reloads keep it.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Context {
+  /** The name of the pipeline, which its policies take. */
   readonly name: string
+  /** The recovery of errors that do not carry the right one. */
   readonly classify: Classifier.Classifier | undefined
+  /** Makes something once for the pipeline; reloads keep it. */
   readonly once: <A>(key: string, make: Effect.Effect<A>) => Effect.Effect<A>
 }
 
@@ -132,7 +137,9 @@ export interface Context {
  * @since 0.1.0
  */
 export interface Placed {
+  /** Where it stands. */
   readonly slot: Slot
+  /** The policy. */
   readonly policy: AnyPolicy
 }
 
@@ -143,8 +150,11 @@ export interface Placed {
  * @since 0.1.0
  */
 export interface Around<out E = never, out R = never> {
+  /** The slot outside whose part it stands. */
   readonly slot: Slot
+  /** Names it in a status. */
   readonly name: string
+  /** Puts it around a call. */
   readonly wrap: Wrap<E, R>
 }
 

@@ -120,6 +120,8 @@ export const standard = {
 /**
  * A description for a table of parts.
  *
+ * - `name`: the name of the pipeline, which its policies, metrics and spans carry.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -191,22 +193,28 @@ export type PoliciesOf<P> = { readonly [K in keyof P]?: InstanceOf<P[K]> | undef
  * How to make a pipeline, beside its description.
  *
  * - `parts`: the parts that a description can name; default `Pipeline.parts`.
- * - `policies`: policies made elsewhere, in place of those that the description names: a `SharedCircuitBreaker`, a bulkhead
- *   that two pipelines share, a `RetryPolicy` such as `aws2026`. One that it does not name is left out. They judge errors by
- *   their own options, not by `classify`.
- * - `around`: functions in slots, made by `around`.
- * - `classify`: the recovery of errors that do not carry the right one, such as `LibraryErrors.classify`, for all parts
- *   that the description makes; `undefined` falls back to `Classifier.classify`.
- * - `continues`: another pipeline, whose policies this one takes over as a reload would: what means the same keeps what it knows.
- *   So several pipelines change at once: make the next ones of all, then use those.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options<P, E = never, R = never, All = P> {
+  /**
+   * Policies made elsewhere, in place of those that the description names: a `SharedCircuitBreaker`, a bulkhead that two
+   * pipelines share, a `RetryPolicy` such as `aws2026`. One that it does not name is left out. They judge errors by their own
+   * options, not by `classify`.
+   */
   readonly policies?: (PoliciesOf<P> & { readonly [K in Exclude<keyof All, keyof P>]?: never }) | undefined
+  /** Functions in slots, made by `around`. */
   readonly around?: ReadonlyArray<Part.Around<E, R>> | undefined
+  /**
+   * The recovery of errors that do not carry the right one, such as `LibraryErrors.classify`, for all parts that the
+   * description makes; `undefined` falls back to `Classifier.classify`.
+   */
   readonly classify?: Classifier.Classifier | undefined
+  /**
+   * Another pipeline, whose policies this one takes over as a reload would: what means the same keeps what it knows. So several
+   * pipelines change at once: make the next ones of all, then use those.
+   */
   readonly continues?: Part.AnyPolicy | undefined
 }
 
@@ -260,11 +268,14 @@ type ValueOf<Shape, K> = Shape extends unknown ? K extends keyof Shape ? Shape[K
  * @since 0.1.0
  */
 export interface Named<P, D> {
+  /** Exists in types only. */
   readonly keys: { [K in keyof D & keyof P]: D[K] extends undefined ? never : K }[keyof D & keyof P]
 }
 
 /**
  * Makes a pipeline. Throws `RangeError` where an option makes no sense.
+ *
+ * - `parts`: the parts that the description may name, by their keys; `Pipeline.parts` without it.
  *
  * @category constructors
  * @since 0.1.0
@@ -286,6 +297,8 @@ export function make<P, E, R>(
 
 /**
  * The same, with no parts but those that it is given, so that a bundle has no others.
+ *
+ * - `parts`: the parts that the description may name, by their keys.
  *
  * @category constructors
  * @since 0.1.0

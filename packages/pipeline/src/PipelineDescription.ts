@@ -44,14 +44,13 @@ import * as Pipeline from "./Pipeline.ts"
 /**
  * What JSON may name.
  *
- * - `parts`: default `Pipeline.parts`.
- * - `functions`: the functions of options, by name; default none.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options<P extends Part.Table> {
+  /** Default `Pipeline.parts`. */
   readonly parts: P
+  /** The functions of options, by name; default none. */
   readonly functions?: FieldCodec.Functions | undefined
 }
 

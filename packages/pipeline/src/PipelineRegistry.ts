@@ -53,7 +53,9 @@ import * as Pipeline from "./Pipeline.ts"
  * @since 0.1.0
  */
 export class NoSuchPipeline extends Data.TaggedError("NoSuchPipeline")<{
+  /** The name that was asked for. */
   readonly name: string
+  /** The names that are configured. */
   readonly names: ReadonlyArray<string>
 }> {
   get [NotAsked.symbol](): true {
@@ -80,28 +82,34 @@ export class PipelineRegistry extends Context.Service<PipelineRegistry, Registry
 /**
  * Pipelines of some parts, by name. `E` and `R` are what functions put into their slots add.
  *
- * - `pipelines`: all of them, those that there are now.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Registry<in out P = Pipeline.Parts, out E = never, out R = never> {
+  /** The pipeline of a name. */
   readonly get: (name: string) => Effect.Effect<Pipeline.Pipeline<P, E, R>, NoSuchPipeline>
+  /** The names, in the order of the configuration. */
   readonly names: Effect.Effect<ReadonlyArray<string>>
+  /** All of them, those that there are now. */
   readonly pipelines: Effect.Effect<ReadonlyArray<Pipeline.Pipeline<P, E, R>>>
+  /**
+   * Takes another configuration: pipelines of the same name are reloaded, others are made or dropped. Throws `RangeError` where
+   * one makes no sense, and then changes none.
+   */
   readonly reload: (descriptions: ReadonlyArray<Pipeline.DescriptionOf<P>>) => Effect.Effect<void>
 }
 
 /**
  * What all pipelines of a registry share: `around` and `classify` as in `Pipeline.Options`, and
  *
- * - `policies`: policies made elsewhere, by the name of the pipeline: each its `SharedCircuitBreaker`, or all one bulkhead. It is
- *   asked when a configuration is taken.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options<P = Pipeline.Parts, E = never, R = never> {
+  /**
+   * Policies made elsewhere, by the name of the pipeline: each its `SharedCircuitBreaker`, or all one bulkhead. It is asked
+   * when a configuration is taken.
+   */
   readonly policies?: ((name: string) => Pipeline.PoliciesOf<P>) | undefined
   readonly around?: ReadonlyArray<Part.Around<E, R>> | undefined
   readonly classify?: Classifier.Classifier | undefined
@@ -109,6 +117,8 @@ export interface Options<P = Pipeline.Parts, E = never, R = never> {
 
 /**
  * Makes the pipelines of a configuration. Throws `RangeError` where one makes no sense, or two have the same name.
+ *
+ * - `parts`: the parts that descriptions may name, by their keys; `Pipeline.parts` without it.
  *
  * @category constructors
  * @since 0.1.0

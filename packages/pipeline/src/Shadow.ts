@@ -93,9 +93,13 @@ export interface Shadow extends Policy.Policy<never, Snapshot> {
  * @since 0.1.0
  */
 export interface Counts {
+  /** Calls on which both decided alike. */
   readonly agreed: number
+  /** Calls that were admitted and that the shadow would have rejected. */
   readonly wouldHaveRejected: number
+  /** Calls that were rejected and that the shadow would have admitted. */
   readonly wouldHaveAdmitted: number
+  /** Calls that had ended in fact while the shadow still let them wait. */
   readonly unknown: number
 }
 
@@ -107,6 +111,7 @@ export interface Counts {
  * @since 0.1.0
  */
 export interface Snapshot extends Counts {
+  /** The counts of each part, by its key. */
   readonly parts: { readonly [part: string]: Counts }
 }
 
@@ -117,8 +122,10 @@ export interface Snapshot extends Counts {
  * @since 0.1.0
  */
 export interface Counted {
+  /** The name of the pipeline. */
   readonly name: string
   readonly kind: string
+  /** The counts now. */
   readonly snapshot: Effect.Effect<Counts>
 }
 
@@ -142,12 +149,11 @@ export interface Description
 /**
  * How to make a shadow, beside its description.
  *
- * - `classify`: the recovery of errors that do not carry the right one, as in `Pipeline.Options`.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** The recovery of errors that do not carry the right one, as in `Pipeline.Options`. */
   readonly classify?: Classifier.Classifier | undefined
 }
 

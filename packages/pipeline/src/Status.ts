@@ -55,9 +55,11 @@ export interface Numbers {
  * @since 0.1.0
  */
 export interface PartStatus {
+  /** Where it stands. */
   readonly slot: Slot
   readonly part: string
   readonly options: string
+  /** Its snapshot, as plain values. */
   readonly now: Numbers
 }
 
@@ -68,7 +70,9 @@ export interface PartStatus {
  * @since 0.1.0
  */
 export interface PipelineStatus {
+  /** The name of the pipeline. */
   readonly name: string
+  /** Outside in. */
   readonly parts: ReadonlyArray<PartStatus>
 }
 
@@ -79,41 +83,45 @@ export interface PipelineStatus {
  * @since 0.1.0
  */
 export interface PolicyStatus {
+  /** The name of the policy. */
   readonly name: string
+  /** The module that it comes from, such as `bulkhead`. */
   readonly kind: string
+  /** Its snapshot, as plain values. */
   readonly now: Numbers
 }
 
 /**
  * All that was asked about.
  *
- * - `keyed`: how many instances keyed policies hold.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Report {
+  /** In the order in which they were given. */
   readonly pipelines: ReadonlyArray<PipelineStatus>
+  /** Those that stand alone, in the order in which they were given. */
   readonly policies: ReadonlyArray<PolicyStatus>
+  /** How many instances keyed policies hold. */
   readonly keyed: { readonly [name: string]: number }
 }
 
 /**
  * What to report on.
  *
- * - `registry`: a `PipelineRegistry`, with the pipelines that it has when the report is made.
  * - `pipelines`, `policies`: more of them.
- * - `keyed`: keyed policies, by names for them.
- * - `show`: how to show the name of a pipeline or policy; default as it is. Hash it where names are secret.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Sources {
+  /** A `PipelineRegistry`, with the pipelines that it has when the report is made. */
   readonly registry?: { readonly pipelines: Effect.Effect<Iterable<Shown>> } | undefined
   readonly pipelines?: Iterable<Shown> | undefined
   readonly policies?: Iterable<Pick<Policy.Policy<unknown>, "name" | "kind" | "snapshot">> | undefined
+  /** Keyed policies, by names for them. */
   readonly keyed?: { readonly [name: string]: Pick<Keyed.Keyed<unknown>, "size"> } | undefined
+  /** How to show the name of a pipeline or policy; default as it is. Hash it where names are secret. */
   readonly show?: ((name: string) => string) | undefined
 }
 
@@ -124,6 +132,7 @@ export interface Sources {
  * @since 0.1.0
  */
 export interface Shown {
+  /** What it looks like now. */
   readonly status: Effect.Effect<PipelineStatus>
 }
 

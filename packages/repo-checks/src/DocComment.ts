@@ -41,12 +41,18 @@ const itemsOf = (text: string): ReadonlyMap<string, string> => {
   const items = new Map<string, string>()
   for (
     const [, names = "", first = "", more = ""] of text.matchAll(
-      /^- ((?:`[\w.]+`(?:, | and )?)+): (.*)((?:\n {2,}.*)*)/gm
+      /^- ((?:`[^`]+`(?:, | and )?)+): (.*)((?:\n {2,}.*)*)/gm
     )
   ) {
-    for (const [, name = ""] of names.matchAll(/`([\w.]+)`/g)) {
+    for (const [, name = ""] of names.matchAll(/`([^`]+)`/g)) {
       items.set(name, `${first}${more}`.replaceAll(/\n\s+/g, " "))
     }
   }
   return items
 }
+
+/** The sentence of a text that names something in backticks: `retryAfter`, or `retryAfter.kind`. */
+export const sentenceOn = (name: string, { text }: DocComment): string | undefined =>
+  text.replaceAll(/^(```[^]*?^```|\|.*)$/gm, "").split(/(?<=[.!?:])\s+|\n\n/).find((sentence) =>
+    new RegExp(`\`${name.replaceAll(/\W/g, "\\$&")}[\`.(]`).test(sentence)
+  )?.replaceAll(/\s*\n\s*/g, " ").replace(/^- /, "").trim()

@@ -24,7 +24,7 @@ import {
   withoutImports
 } from "./DeclarationFiles.ts"
 import type { DocComment } from "./DocComment.ts"
-import { read } from "./DocComment.ts"
+import { read, sentenceOn } from "./DocComment.ts"
 import type { Node } from "./Syntax.ts"
 import { isNode, lineAt } from "./Syntax.ts"
 import type { Package } from "./Workspace.ts"
@@ -50,7 +50,7 @@ export interface Member {
   readonly inherited: boolean
   /** Without comments: `readonly after?: Duration.Input | undefined`. */
   readonly signature: string
-  /** Its own comment, or the item "- `name`: ..." in the comment of what it belongs to. */
+  /** Its own comment, or what the comment of its owner says: the item "- `name`: ..." or the sentence that names it. */
   readonly doc: DocComment | undefined
   /** An interface that is not exported, of which it comes. */
   readonly from: string | undefined
@@ -273,9 +273,15 @@ class Reader {
     return Object.defineProperty(made, "signature", { enumerable: true, get: () => slot.text })
   }
 
-  #source({ file, name }: Declaration): Source {
-    const source = this.program.source(file)
-    const outer = source.declarations.get(name)?.[0]?.outer
+  /** The module of a declaration, and what it is there: a type and a value may have one name. */
+  #sourceOf({ file, name, nodes }: Pick<Declaration, "file" | "name" | "nodes">): [File, Node | undefined] {
+    const source = file.path.endsWith(".d.ts") ? this.program.source(file) : file
+    const all = source.declarations.get(name) ?? []
+    return [source, (all.find((each) => each.nodes[0]?.type === nodes[0]?.type) ?? all[0])?.outer]
+  }
+
+  #source(declaration: Declaration): Source {
+    const [source, outer] = this.#sourceOf(declaration)
     return { file: pathOf(source), line: outer === undefined ? 1 : lineOf(source, outer) }
   }
 
@@ -315,18 +321,20 @@ class Reader {
     if (node === undefined) return []
     switch (node.type) {
       case "TSInterfaceDeclaration": {
-        const own = this.#list(declaration, isNode(node["body"]) ? nodesOf(node["body"]["body"]) : [], doc, "")
+        const own = this.#list(declaration, isNode(node["body"]) ? nodesOf(node["body"]["body"]) : [], [doc], "")
         const hidden = nodesOf(node["extends"]).flatMap((heritage) => this.#membersOfHidden(file, heritage))
         return [...hidden.filter((member) => own.every(({ name }) => name !== member.name)), ...own]
       }
       case "TSTypeAliasDeclaration":
-        return this.#list(declaration, literals(node["typeAnnotation"]), doc, "")
+        return this.#list(declaration, literals(node["typeAnnotation"]), [doc], "")
       case "ClassDeclaration": {
         const heritage = this.#heritage(file, name)
         const shapes = heritage === undefined ? [] : heritage.nodes.flatMap((each) => shapesOf(each))
         return [
-          ...heritage === undefined ? [] : this.#list({ file: heritage.source, name }, shapes, doc, ""),
-          ...this.#list(declaration, isNode(node["body"]) ? nodesOf(node["body"]["body"]) : [], doc, "")
+          ...heritage === undefined
+            ? []
+            : this.#list({ file: heritage.source, name, nodes: [node] }, shapes, [doc], ""),
+          ...this.#list(declaration, isNode(node["body"]) ? nodesOf(node["body"]["body"]) : [], [doc], "")
         ]
       }
       case "VariableDeclaration": {
@@ -337,7 +345,7 @@ class Reader {
           ...this.#list(
             declaration,
             literals(type).filter(({ type }) => type !== "TSCallSignatureDeclaration"),
-            doc,
+            [doc],
             ""
           ),
           ...this.#parameters(declaration, doc)
@@ -353,7 +361,7 @@ class Reader {
     const found = new Map<string, Member>()
     for (const parameter of declaration.nodes.flatMap(parametersOf)) {
       for (
-        const member of this.#list(declaration, literals(parameter["typeAnnotation"]), doc, `${nameOf(parameter)}.`)
+        const member of this.#list(declaration, literals(parameter["typeAnnotation"]), [doc], `${nameOf(parameter)}.`)
       ) {
         if (!found.has(member.name)) found.set(member.name, member)
       }
@@ -376,11 +384,12 @@ class Reader {
   }
 
   #list(
-    { file, name: declared }: { readonly file: File; readonly name: string },
+    declared: Pick<Declaration, "file" | "name" | "nodes">,
     nodes: ReadonlyArray<Node>,
-    owner: DocComment | undefined,
+    owners: ReadonlyArray<DocComment | undefined>,
     prefix: string
   ): ReadonlyArray<Member> {
+    const { file } = declared
     return nodes.flatMap((node): ReadonlyArray<Member> => {
       const kind = kindOf(node)
       const key = isNode(node["key"]) ? node["key"] : undefined
@@ -388,8 +397,7 @@ class Reader {
       const written = key === undefined ? `(${kind})` : file.code.slice(key.start, key.end)
       const symbol = node["computed"] === true
       const name = prefix + (symbol ? `[${written}]` : written.replaceAll("\"", ""))
-      const item = owner?.items.get(name) ?? owner?.items.get(name.slice(prefix.length))
-      const doc = file.comment(node) ?? (item === undefined ? undefined : read(item))
+      const doc = file.comment(node) ?? describedBy(owners, name, name.slice(prefix.length))
       const slot = { text: file.text(node).replace(/[;,]$/, "") }
       const member = {
         name,
@@ -400,17 +408,16 @@ class Reader {
         signature: slot.text,
         doc,
         from: undefined,
-        source: this.#memberSource(file, declared, written)
+        source: this.#memberSource(declared, written)
       }
       const nested = kind === "property" ? literals(node["typeAnnotation"]) : []
-      return [member, ...this.#list({ file, name: declared }, nested, doc ?? owner, `${name}.`)]
+      return [member, ...this.#list(declared, nested, [doc, ...owners], `${name}.`)]
     })
   }
 
   /** The line of a member in the source of its declaration. */
-  #memberSource(file: File, declared: string, written: string): Source {
-    const source = file.path.endsWith(".d.ts") ? this.program.source(file) : file
-    const outer = source.declarations.get(declared)?.[0]?.outer
+  #memberSource(declared: Pick<Declaration, "file" | "name" | "nodes">, written: string): Source {
+    const [source, outer] = this.#sourceOf(declared)
     const start = outer?.start ?? 0
     const at = source.code.slice(start).search(
       new RegExp(`^[^/*\\n]*(?<![\\w.])${written.replaceAll(/\W/g, "\\$&")}\\b`, "m")
@@ -442,6 +449,21 @@ class Reader {
 /** The getter that says what an error's message is belongs to `Error`. */
 const isContract = (file: File, kind: MemberKind, name: string) =>
   kind === "getter" && name === "message" && file.code.includes("_base")
+
+/** What the comments around a member say of it, the nearest first: an item of a list, or a sentence. */
+const describedBy = (
+  owners: ReadonlyArray<DocComment | undefined>,
+  ...names: ReadonlyArray<string>
+): DocComment | undefined => {
+  for (const owner of owners) {
+    if (owner === undefined) continue
+    for (const name of names) {
+      const text = owner.items.get(name) ?? sentenceOn(name, owner)
+      if (text !== undefined) return read(text)
+    }
+  }
+  return undefined
+}
 
 const packageOf = (entry: string): string => entry.slice(scope.length).split("/")[0] ?? ""
 

@@ -29,16 +29,17 @@ import type { Recovery } from "@effect-resilience/errors/Recovery"
 import * as Context from "effect/Context"
 
 /**
- * - `attempt`: 1 for the first call.
- * - `previous`: the recovery that the failure before this attempt asked for; `undefined` in the first.
- * - `hedge`: how many attempts the same hedge started before this one, which may still run; 0 outside a hedge.
+ * Which attempt of a call runs, and why.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Attempt {
+  /** 1 for the first call. */
   readonly attempt: number
+  /** The recovery that the failure before this attempt asked for; `undefined` in the first. */
   readonly previous: Recovery | undefined
+  /** How many attempts the same hedge started before this one, which may still run; 0 outside a hedge. */
   readonly hedge: number
 }
 
@@ -79,7 +80,9 @@ export interface Call {
  * @since 0.1.0
  */
 export interface Place {
+  /** What the attempts of one call have in common. */
   readonly call: Call
+  /** Which of them it is. */
   readonly attempt: Attempt
 }
 

@@ -91,6 +91,7 @@ export type { AttemptBudget, Entered, Snapshot }
  * @since 0.1.0
  */
 export class BudgetExhausted extends ErrorMessage.TaggedError("BudgetExhausted")<{
+  /** The name of the budget. */
   readonly budget: string
 }> {
   get [NotAsked.symbol](): true {
@@ -105,17 +106,7 @@ export class BudgetExhausted extends ErrorMessage.TaggedError("BudgetExhausted")
 }
 
 /**
- * What a budget allows. Without one of the kinds, calls and time pay into a balance:
- *
- * - `name`: the dependency; errors, events and metrics carry it. Default `"default"`.
- * - `ratio`: extra attempts earned by each first one; default 0.1, as Google's SRE book and Microsoft's handler have it.
- * - `minPerSecond`: extra attempts earned by each second, for dependencies that are seldom called; default 0.1.
- * - `burst`: the most that can be saved up, and the balance at the start; default 10 seconds of `minPerSecond`, at least 10.
- *   Each process has at least 1.
- * - `processes`: how many processes share the dependency, each with a budget like this one; default 1. `minPerSecond` and
- *   `burst` are divided by it.
- * - `floor`: the former name of `minPerSecond`, which wins over it. It is for descriptions that are stored, and the next version
- *   no longer reads it.
+ * What a budget allows. Without one of the kinds, calls and time pay into a balance.
  *
  * A kind stands alone, beside `name`:
  *
@@ -128,12 +119,27 @@ export class BudgetExhausted extends ErrorMessage.TaggedError("BudgetExhausted")
  * @since 0.1.0
  */
 export interface Options extends Kinds {
+  /** The dependency; errors, events and metrics carry it. Default `"default"`. */
   readonly name?: string | undefined
+  /** Extra attempts earned by each first one; default 0.1, as Google's SRE book and Microsoft's handler have it. */
   readonly ratio?: number | undefined
+  /** Extra attempts earned by each second, for dependencies that are seldom called; default 0.1. */
   readonly minPerSecond?: number | undefined
+  /**
+   * The most that can be saved up, and the balance at the start; default 10 seconds of `minPerSecond`, at least 10. Each process
+   * has at least 1.
+   */
   readonly burst?: number | undefined
+  /**
+   * How many processes share the dependency, each with a budget like this one; default 1. `minPerSecond` and `burst` are divided
+   * by it.
+   */
   readonly processes?: number | undefined
-  /** @deprecated use `minPerSecond` */
+  /**
+   * The former name of `minPerSecond`, which wins over it. It is for descriptions that are stored.
+   *
+   * @deprecated Use `minPerSecond`. The next version no longer reads this.
+   */
   readonly floor?: number | undefined
 }
 

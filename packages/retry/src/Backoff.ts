@@ -64,9 +64,12 @@ export type { Jitter }
  * @since 0.1.0
  */
 export interface Exponential {
+  /** Before the first retry, ahead of jitter. */
   readonly base: Duration.Input
   readonly factor: number
+  /** The longest delay. */
   readonly cap: Duration.Input
+  /** How chance changes a delay. */
   readonly jitter: Jitter
 }
 
@@ -89,18 +92,17 @@ export type Backoff = Exponential | Delays
 /**
  * How an exponential backoff is written, in code and in JSON.
  *
- * - `base`: before the first retry, ahead of jitter; default 500 millis.
- * - `factor`: at least 1; default 2.
- * - `cap`: the longest delay; default 20 seconds.
- * - `jitter`: default `"full"`, which the source found to need the fewest calls. `"polly"` knows the factors 1 and 2.
- *
  * @category models
  * @since 0.1.0
  */
 export interface ExponentialOptions {
+  /** Before the first retry, ahead of jitter; default 500 millis. */
   readonly base?: Duration.Input | undefined
+  /** At least 1; default 2. */
   readonly factor?: number | undefined
+  /** The longest delay; default 20 seconds. */
   readonly cap?: Duration.Input | undefined
+  /** Default `"full"`, which the source found to need the fewest calls. `"polly"` knows the factors 1 and 2. */
   readonly jitter?: Jitter | undefined
 }
 
@@ -119,7 +121,9 @@ export type Options = ExponentialOptions | Delays
  * @since 0.1.0
  */
 export interface Settings {
+  /** How it was written, with defaults. */
   readonly backoff: Backoff
+  /** Draws the next delay. */
   readonly draw: internal.Draw
 }
 

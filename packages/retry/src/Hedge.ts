@@ -103,24 +103,24 @@ export type { CallOptions, Percentile }
  * @since 0.1.0
  */
 export interface Hedge extends Policy.Policy<never, Snapshot>, Hedging {
+  /** The name of the hedge, which events and metrics carry. */
   readonly name: string
 }
 
 /**
  * A look at a hedge.
  *
- * - `after`: how long it waits at present before it starts the next attempt.
- * - `hedges`: how many further attempts it has started.
- * - `winners`: how many of those were the first to succeed.
- * - `rejected`: how many it left out since its share was used up.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Snapshot {
+  /** How long it waits at present before it starts the next attempt. */
   readonly after: Duration.Duration
+  /** How many further attempts it has started. */
   readonly hedges: number
+  /** How many of those were the first to succeed. */
   readonly winners: number
+  /** How many it left out since its share was used up. */
   readonly rejected: number
 }
 
@@ -132,30 +132,34 @@ export interface Snapshot {
  */
 export interface Idempotent<out A, out E = never, out R = never> {
   readonly _tag: "Idempotent"
+  /** The effect. */
   readonly effect: Effect.Effect<A, E, R>
 }
 
 /**
  * When a further attempt starts, and how many.
  *
- * - `name`: the name for those who look at several policies; default `"default"`.
- * - `after`: how long to wait for each attempt before the next one starts. A `Percentile` learns it; `"Infinity"` starts one only
- *   where one has failed. Default `{ percentile: 0.95 }`, as *The Tail at Scale* has it.
- * - `times`: further attempts of a call at most, up to 10 (Polly's bound); default 1, as Polly and failsafe-go have it.
- * - `share`: further attempts for each call, on average, between 0 and 1; default 0.05, what the default wait starts in normal
- *   times. Up to 10 can be saved up, and are at the start: `n` calls start at most `10 + share * n`.
- * - `idempotent`: whether `execute` may repeat the calls of which `Repetition.Current` says nothing; default false.
- * - `classify`: the recovery of errors that do not carry the right one; `undefined` falls back to `Classifier.classify`.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** The name for those who look at several policies; default `"default"`. */
   readonly name?: string | undefined
+  /**
+   * How long to wait for each attempt before the next one starts. A `Percentile` learns it; `"Infinity"` starts one only where
+   * one has failed. Default `{ percentile: 0.95 }`, as *The Tail at Scale* has it.
+   */
   readonly after?: Duration.Input | Percentile | undefined
+  /** Further attempts of a call at most, up to 10 (Polly's bound); default 1, as Polly and failsafe-go have it. */
   readonly times?: number | undefined
+  /**
+   * Further attempts for each call, on average, between 0 and 1; default 0.05, what the default wait starts in normal times. Up
+   * to 10 can be saved up, and are at the start: `n` calls start at most `10 + share * n`.
+   */
   readonly share?: number | undefined
+  /** Whether `execute` may repeat the calls of which `Repetition.Current` says nothing; default false. */
   readonly idempotent?: boolean | undefined
+  /** The recovery of errors that do not carry the right one; `undefined` falls back to `Classifier.classify`. */
   readonly classify?: Classifier.Classifier | undefined
 }
 

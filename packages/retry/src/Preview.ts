@@ -32,30 +32,44 @@ import { fields } from "./internal/policy.ts"
  * @since 0.1.0
  */
 export interface Distribution {
+  /** The shortest. */
   readonly min: Duration.Duration
+  /** One of twenty is at most this long. */
   readonly p5: Duration.Duration
+  /** One of four is at most this long. */
   readonly p25: Duration.Duration
+  /** Half are at most this long. */
   readonly median: Duration.Duration
+  /** Three of four are at most this long. */
   readonly p75: Duration.Duration
+  /** 19 of twenty are at most this long. */
   readonly p95: Duration.Duration
+  /** The longest. */
   readonly max: Duration.Duration
   readonly histogram: ReadonlyArray<number>
 }
 
 /**
- * - `retries`: for each retry, the wait before it, and the share of calls that come so far within the policy's
- *   `maxDuration`. Attempts themselves take no time here. At most 24 retries are shown.
- * - `total`: all waits of a call together.
- * - `scale`: the longest single wait.
+ * How long the calls of a policy wait, by simulated calls.
+ *
+ * - `retries.made`: the share of calls that come to this retry, from 0 to 1.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Preview {
+  /** How many calls were simulated. */
   readonly samples: number
+  /** What their delays were drawn from. */
   readonly seed: string | number
+  /** The longest single wait. */
   readonly scale: Duration.Duration
+  /**
+   * For each retry, the wait before it, and the share of calls that come so far within the policy's `maxDuration`. Attempts
+   * themselves take no time here. At most 24 retries are shown.
+   */
   readonly retries: ReadonlyArray<Distribution & { readonly made: number }>
+  /** All waits of a call together. */
   readonly total: Distribution
 }
 
@@ -66,9 +80,13 @@ export interface Preview {
  * @since 0.1.0
  */
 export interface Waits {
+  /** Retries at most. */
   readonly times: number
+  /** The delays between attempts. */
   readonly backoff: Backoff.Options
+  /** No retry starts later than this after the call began. */
   readonly maxDuration: Duration.Input
+  /** What differs by the kind of failure; nothing by default. */
   readonly kinds?: Kinds | undefined
 }
 

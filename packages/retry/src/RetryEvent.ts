@@ -43,6 +43,7 @@ import type * as LogLevel from "effect/LogLevel"
  */
 export class RetriedResult<out A = unknown> {
   readonly _tag = "RetriedResult"
+  /** The result. */
   readonly result: A
 
   constructor(result: A) {
@@ -51,8 +52,15 @@ export class RetriedResult<out A = unknown> {
 }
 
 /**
+ * What a policy decided after a failed attempt.
+ *
  * - `Retrying`: attempt number `attempt` failed; the next one starts after `delay`.
  * - `Stopped`: attempt number `attempt` failed and was the last; `why` tells why.
+ *
+ * Their fields:
+ *
+ * - `error`: the failure, or a `RetriedResult`.
+ * - `recovery`: what the failure asked for.
  *
  * @category models
  * @since 0.1.0
@@ -82,6 +90,13 @@ export type RetryEvent<E = unknown> =
  * - `OutOfTime`: the next attempt would start after the policy's `maxDuration` or the fiber's deadline.
  * - `BudgetExhausted`: the attempt budget named `budget` rejected it.
  *
+ * Their fields:
+ *
+ * - `times`: how many retries were allowed.
+ * - `after`: the time that the server named.
+ * - `max`: the policy's `maxRetryAfter`.
+ * - `limit`: which of the two it was.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -95,17 +110,18 @@ export type StopReason =
 /**
  * What happened before the last failure of a retry.
  *
- * - `attempts`: the event of each failure, in order: `Retrying` with the wait that followed, and `Stopped` at the end. At
- *   most the last 100.
- * - `dropped`: how many came before those and are not kept; 0 as a rule.
- * - `why`: why there was no further attempt.
- *
  * @category models
  * @since 0.1.0
  */
 export interface History {
+  /**
+   * The event of each failure, in order: `Retrying` with the wait that followed, and `Stopped` at the end. At most the last
+   * 100.
+   */
   readonly attempts: ReadonlyArray<RetryEvent>
+  /** How many came before those and are not kept; 0 as a rule. */
   readonly dropped: number
+  /** Why there was no further attempt. */
   readonly why: StopReason
 }
 

@@ -75,10 +75,6 @@ export type { Request, Share }
  *
  * - `name`, `ratio`, `minPerSecond`, `burst`: as those of `AttemptBudget`, over all processes.
  * - `processes`: how many are assumed to share it until the store has told; default 1.
- * - `renewEvery`: how often a process asks the store, while it has calls, up to a quarter more or less; default 1 second.
- * - `onStoreError`: whether a process goes on alone (`"allow"`) or makes no extra attempts (`"fail"`) while the store cannot be
- *   reached; default `"allow"`.
- * - `storeTimeout`: how long the store may take to respond before that decides; default 1 second.
  *
  * @category models
  * @since 0.1.0
@@ -86,8 +82,14 @@ export type { Request, Share }
 export interface Options
   extends Pick<AttemptBudget.Options, "name" | "ratio" | "minPerSecond" | "burst" | "processes">
 {
+  /** How often a process asks the store, while it has calls, up to a quarter more or less; default 1 second. */
   readonly renewEvery?: Duration.Input | undefined
+  /**
+   * Whether a process goes on alone (`"allow"`) or makes no extra attempts (`"fail"`) while the store cannot be reached;
+   * default `"allow"`.
+   */
   readonly onStoreError?: "allow" | "fail" | undefined
+  /** How long the store may take to respond before that decides; default 1 second. */
   readonly storeTimeout?: Duration.Input | undefined
 }
 
@@ -114,6 +116,8 @@ export const fields = {
 
 /**
  * Where the balance is kept.
+ *
+ * - `ask`: gives what a process has above its share, and gets what it lacks. A failure counts as a store that does not respond.
  *
  * @category services
  * @since 0.1.0

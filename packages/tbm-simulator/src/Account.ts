@@ -15,6 +15,8 @@ import * as Schema from "effect/Schema"
 export const Permission = Schema.Literals(["AccessDev", "UploadData"])
 
 /**
+ * A value of the schema of the same name: `AccessDev` or `UploadData`.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -50,15 +52,23 @@ export const Account = Schema.Struct({
 })
 
 /**
+ * A decoded account, with its defaults.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Account {
+  /** The `keyAccess` of a login. */
   readonly publicKey: string
+  /** The `keySecret` of a login. */
   readonly secretKey: string
+  /** The first label of the real service's host name, for people only. */
   readonly customer: string
+  /** The domain in the paths, such as `acme.com`. */
   readonly domain: string
+  /** The ids of environments, by their names. */
   readonly environments: { readonly [name: string]: string | number }
+  /** What the key may do. */
   readonly permissions: ReadonlyArray<Permission>
 }
 

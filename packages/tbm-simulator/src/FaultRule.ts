@@ -69,6 +69,8 @@ export const Fault = Schema.Union([
 ])
 
 /**
+ * One of the faults that the schema of the same name describes.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -96,6 +98,8 @@ export const Operation = Schema.Literals([
 ])
 
 /**
+ * One of the names that the schema of the same name lists.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -120,6 +124,8 @@ export const Match = Schema.Struct({
 })
 
 /**
+ * The calls to which a rule applies, as the schema of the same name describes them.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -151,6 +157,8 @@ export const FaultRule = Schema.Struct({
 })
 
 /**
+ * A decoded rule.
+ *
  * @category models
  * @since 0.1.0
  */

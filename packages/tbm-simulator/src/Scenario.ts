@@ -18,6 +18,7 @@ import * as SimulatorOptions from "./SimulatorOptions.ts"
  * @since 0.1.0
  */
 export interface Scenario extends SimulatorOptions.SimulatorOptions {
+  /** The seed of tokens and of `probability`; drawn at random by default. */
   readonly seed?: number
 }
 
@@ -28,7 +29,9 @@ export interface Scenario extends SimulatorOptions.SimulatorOptions {
  * @since 0.1.0
  */
 export class ScenarioError extends Data.TaggedError("ScenarioError")<{
+  /** Which of the two it is. */
   readonly reason: "Unreadable" | "Malformed"
+  /** The file. */
   readonly path: string
   readonly detail: string
 }> {

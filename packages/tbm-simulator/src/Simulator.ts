@@ -24,6 +24,9 @@ import type * as SimulatorState from "./SimulatorState.ts"
 /**
  * A running simulator and its controls, which it also serves below `/__simulator`.
  *
+ * - `port`: the port that it listens on.
+ * - `settings`: its options, with defaults.
+ *
  * **Example** (Uploading to a simulator in a test)
  *
  * ```ts
@@ -90,7 +93,9 @@ export interface Options extends SimulatorOptions.SimulatorOptions {
  * @since 0.1.0
  */
 export class ListenError extends Data.TaggedError("ListenError")<{
+  /** The address. */
   readonly host: string
+  /** The port. */
   readonly port: number
   /** The system's code, such as `EADDRINUSE`. */
   readonly code: string

@@ -17,12 +17,17 @@ import type * as SimulatorState from "./SimulatorState.ts"
  * @since 0.1.0
  */
 export interface TableName {
+  /** The name of the project. */
   readonly project: string
+  /** The name of the table. */
   readonly table: string
 }
 
 /**
  * How the simulator behaves. All fields are optional; {@link defaults} has their defaults.
+ *
+ * - `rateLimit.requests`: how many calls a window allows.
+ * - `rateLimit.seconds`: the length of a window.
  *
  * @category models
  * @since 0.1.0

@@ -26,6 +26,8 @@ export const StoredUpload = Schema.Struct({
 })
 
 /**
+ * One stored upload, as the schema of the same name describes it.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -51,6 +53,8 @@ export const StoredTable = Schema.Struct({
 })
 
 /**
+ * The content of a table in one period, as the schema of the same name describes it.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -71,6 +75,8 @@ export const ProcessStatus = Schema.Literals([
 ])
 
 /**
+ * One of the names that the schema of the same name lists.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -99,6 +105,8 @@ export const UploaderRecord = Schema.Struct({
 })
 
 /**
+ * What the uploader service was sent, as the schema of the same name describes it.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -123,6 +131,8 @@ export const SimulatorState = Schema.Struct({
 })
 
 /**
+ * The record of calls and uploads, as the schema of the same name describes it.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -21,57 +21,79 @@ import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as ErrorName from "@effect-resilience/kernel/ErrorName"
 
 /**
+ * 0: done.
+ *
  * @category constants
  * @since 0.1.0
  */
 export const done = 0
 /**
+ * 1: `status` found uploads that have failed. Look why, then run the batch again.
+ *
  * @category constants
  * @since 0.1.0
  */
 export const uploadsFailed = 1
 /**
+ * 64: wrong usage or configuration. Nothing was sent; fix the call.
+ *
  * @category constants
  * @since 0.1.0
  */
 export const usage = 64
 /**
+ * 65: the API rejected the request, or stored something else. Fix the request.
+ *
  * @category constants
  * @since 0.1.0
  */
 export const rejected = 65
 /**
+ * 66: input cannot be read, or is not valid. Fix the file.
+ *
  * @category constants
  * @since 0.1.0
  */
 export const noInput = 66
 /**
+ * 69: a server is unavailable, also after retries. Try again later.
+ *
  * @category constants
  * @since 0.1.0
  */
 export const unavailable = 69
 /**
+ * 70: a bug. Report it.
+ *
  * @category constants
  * @since 0.1.0
  */
 export const bug = 70
 /**
+ * 74: a journal, another file, or standard output cannot be written. Make room, then run it again.
+ *
  * @category constants
  * @since 0.1.0
  */
 export const cannotWrite = 74
 /**
+ * 75: the outcome is unknown, or an append arrived damaged. Look whether it was applied, then decide.
+ *
  * @category constants
  * @since 0.1.0
  */
 export const outcomeUnknown = 75
 /**
+ * 77: the credentials were rejected, or lack a permission. Get them.
+ *
  * @category constants
  * @since 0.1.0
  */
 export const noPermission = 77
 
 /**
+ * 130: interrupted, or out of time. Run it again.
+ *
  * @category constants
  * @since 0.1.0
  */

@@ -35,18 +35,19 @@ import * as ManifestText from "./internal/manifestText.ts"
 /**
  * One upload of a manifest.
  *
- * - `row`: counts as a spreadsheet does: the header of a CSV is row 1.
- * - `name`: the same for every spelling of the file's path.
- * - `file`: the file's absolute path.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Row {
+  /** Counts as a spreadsheet does: the header of a CSV is row 1. */
   readonly row: number
+  /** The same for every spelling of the file's path. */
   readonly name: string
+  /** The file's absolute path. */
   readonly file: string
+  /** The table and the period. */
   readonly address: TableAddress.TableAddress
+  /** What the upload does with the existing rows. */
   readonly action: TableAddress.Action
 }
 
@@ -57,7 +58,9 @@ export interface Row {
  * @since 0.1.0
  */
 export class InvalidManifest extends Data.TaggedError("InvalidManifest")<{
+  /** The file. */
   readonly path: string
+  /** One line for each, with its row. */
   readonly problems: ReadonlyArray<string>
 }> {
   get [NotAsked.symbol](): true {
@@ -86,15 +89,15 @@ export class InvalidManifest extends Data.TaggedError("InvalidManifest")<{
 export const columns: ReadonlyArray<string> = Records.columns
 
 /**
- * - `ignoreColumns`: the names of other columns than these, such as a comment, which are not read; default none.
- * - `allowDuplicateRows`: whether two rows may append one file to one table and period, so that its rows are stored twice; default
- *   false.
+ * How strictly a manifest is read.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** The names of other columns than these, such as a comment, which are not read; default none. */
   readonly ignoreColumns?: ReadonlyArray<string> | undefined
+  /** Whether two rows may append one file to one table and period, so that its rows are stored twice; default false. */
   readonly allowDuplicateRows?: boolean | undefined
 }
 

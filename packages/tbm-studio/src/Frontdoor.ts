@@ -47,6 +47,8 @@ export type CallError = ResilientClient.ErrorOf<{
 }>
 
 /**
+ * The login of TBM Studio.
+ *
  * - `tokens`: the one login that all calls share.
  * - `environmentId`: the first caller looks it up. A success is remembered, a failure is not.
  *

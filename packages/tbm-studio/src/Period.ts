@@ -33,6 +33,8 @@ export type Period = string & Brand.Brand<"@effect-resilience/tbm-studio/Period"
  * The text is not a period. The message names the period that was probably meant, such as `Jan:2024` for `Jan-24`, which is what
  * spreadsheets make of it.
  *
+ * - `text`: the text.
+ *
  * @category errors
  * @since 0.1.0
  */

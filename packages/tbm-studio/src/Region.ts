@@ -7,12 +7,16 @@
  */
 
 /**
+ * One of the regions in `all`.
+ *
  * @category models
  * @since 0.1.0
  */
 export type Region = typeof all[number]
 
 /**
+ * The regions, by the short names that their hosts have.
+ *
  * @category constants
  * @since 0.1.0
  */
@@ -65,6 +69,8 @@ export const datalinkUrl = (region: Region): string | undefined => {
 }
 
 /**
+ * Whether a text is one of the regions in `all`. Case matters.
+ *
  * @category guards
  * @since 0.1.0
  */

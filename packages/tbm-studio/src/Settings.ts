@@ -61,6 +61,12 @@ import * as TableAddress from "./TableAddress.ts"
  * - `frontdoor`, `api`, `datalink`: origins, such as `https://acme.apptio.com`. `datalink` is that of the uploader service,
  *   and absent if the region has none.
  * - `apiVersion`: default `v1`.
+ * - `customer`: the first label of the host name, such as `acme`.
+ * - `domain`: the domain in the paths, such as `acme.com`.
+ * - `region`: where the studio is hosted.
+ * - `environment`: the name of the environment, such as `main`.
+ * - `publicKey`: the public half of the API key.
+ * - `secretKey`: the secret half of the API key.
  *
  * @category services
  * @since 0.1.0
@@ -88,6 +94,7 @@ export class Settings extends Context.Service<Settings, {
  * @since 0.1.0
  */
 export class InvalidSettings extends Data.TaggedError("InvalidSettings")<{
+  /** One line for each, which names the setting; without values of secrets. */
   readonly problems: ReadonlyArray<string>
 }> {
   get [NotAsked.symbol](): true {

@@ -28,12 +28,17 @@ import * as Result from "effect/Result"
 import * as Period from "./Period.ts"
 
 /**
+ * A table of a project in one period.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface TableAddress {
+  /** The name of the project, not encoded. */
   readonly project: string
+  /** The name of the table, not encoded. */
   readonly table: string
+  /** The period, such as `Jan:2024`. */
   readonly period: Period.Period
 }
 
@@ -46,6 +51,8 @@ export interface TableAddress {
 export type Action = typeof actions[number]
 
 /**
+ * What uploads can do with the existing rows.
+ *
  * @category constants
  * @since 0.1.0
  */
@@ -58,7 +65,9 @@ export const actions = ["overwrite", "append"] as const
  * @since 0.1.0
  */
 export class InvalidName extends Data.TaggedError("InvalidName")<{
+  /** Which of the names. */
   readonly what: "project" | "table"
+  /** The name. */
   readonly name: string
 }> {
   get [NotAsked.symbol](): true {
@@ -75,6 +84,10 @@ export class InvalidName extends Data.TaggedError("InvalidName")<{
 
 /**
  * Checks the names and parses the period.
+ *
+ * - `project`: the name of the project, not encoded.
+ * - `table`: the name of the table, not encoded.
+ * - `period`: the period as text, such as `Jan:2024`.
  *
  * @category constructors
  * @since 0.1.0
@@ -113,6 +126,8 @@ export const path = (address: TableAddress, domain: string, action: Action, vers
 export type Version = typeof versions[number]
 
 /**
+ * The versions of the API, oldest first.
+ *
  * @category constants
  * @since 0.1.0
  */

@@ -62,8 +62,11 @@ import * as TableAddress from "./TableAddress.ts"
  * @since 0.1.0
  */
 export interface TableUpload {
+  /** Where its bytes come from. */
   readonly source: UploadSource.UploadSource<FileSystem.FileSystem>
+  /** The table and the period. */
   readonly address: TableAddress.TableAddress
+  /** What it does with the existing rows. */
   readonly action: TableAddress.Action
   readonly force: boolean
 }
@@ -75,14 +78,20 @@ export interface TableUpload {
  * @since 0.1.0
  */
 export interface Receipt {
+  /** Whether the table is new. */
   readonly created: boolean
+  /** The digest of what was received, in hexadecimal; `undefined` if the response does not say. */
   readonly md5: string | undefined
+  /** How many bytes were received; `undefined` if the response does not say. */
   readonly length: number | undefined
+  /** The name under which the file was received; `undefined` if the response does not say. */
   readonly fileName: string | undefined
 }
 
 /**
  * The target of uploads. Provide another target to test without a network.
+ *
+ * - `target`: sends an upload to its table.
  *
  * @category services
  * @since 0.1.0
@@ -104,6 +113,13 @@ export class TableUploads extends Context.Service<TableUploads, {
 
 /**
  * Makes an upload from plain names. The default action is `overwrite`.
+ *
+ * - `source`: where its bytes come from.
+ * - `project`: the name of the project, not encoded.
+ * - `table`: the name of the table, not encoded.
+ * - `period`: the period as text, such as `Jan:2024`.
+ * - `action`: what it does with the existing rows; default `overwrite`.
+ * - `force`: overwrites a table that is checked out; default false.
  *
  * @category constructors
  * @since 0.1.0
@@ -147,6 +163,8 @@ const operations = { v1: operationsOf("v1"), v2: operationsOf("v2") }
 /**
  * The client of uploads. It has no retry: that of the `Uploader` is the only one. It has no limit of time either, since the `Uploader`
  * watches whether bytes move.
+ *
+ * - `api`: the origin of the API, such as `https://acme.apptio.com`.
  *
  * **Example** (What happens to an upload)
  *

@@ -85,6 +85,8 @@ export const Session = Schema.Struct({
 })
 
 /**
+ * What is known about an upload that was begun, as the schema of the same name describes it.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -97,19 +99,26 @@ export interface Session extends Schema.Schema.Type<typeof Session> {}
  * @since 0.1.0
  */
 export interface UploadSessions {
+  /** The session of a key; `undefined` if there is none. */
   readonly find: (key: string) => Effect.Effect<Session | undefined, SessionsError>
+  /** Keeps a session under a key, in place of an earlier one. */
   readonly save: (key: string, session: Session) => Effect.Effect<void, SessionsError>
+  /** Forgets the session of a key; does nothing if there is none. */
   readonly remove: (key: string) => Effect.Effect<void, SessionsError>
 }
 
 /**
  * Sessions cannot be read or written. This says nothing about the uploader service.
  *
+ * - `cause.message`: the store's own message.
+ *
  * @category errors
  * @since 0.1.0
  */
 export class SessionsError extends Data.TaggedError("SessionsError")<{
+  /** What was tried; the words stand in the message. */
   readonly operation: "read" | "kept" | "removed"
+  /** What the store failed with. */
   readonly cause: { readonly message: string }
 }> {
   get [NotAsked.symbol](): true {

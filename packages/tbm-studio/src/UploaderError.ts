@@ -36,7 +36,9 @@ import type * as Region from "./Region.ts"
  * @since 0.1.0
  */
 export class UploaderError extends Data.TaggedError("UploaderError")<{
+  /** The name of the file. */
   readonly source: string
+  /** What happened, with the `Recovery` that the error takes over. */
   readonly reason: Reason
 }> {
   get [NotAsked.symbol](): boolean {
@@ -57,6 +59,7 @@ export class UploaderError extends Data.TaggedError("UploaderError")<{
  * @since 0.1.0
  */
 export class NoUploaderService extends Data.TaggedError("NoUploaderService")<{
+  /** The region in the settings. */
   readonly region: Region.Region
 }> {
   get [NotAsked.symbol](): true {
@@ -79,6 +82,7 @@ export class NoUploaderService extends Data.TaggedError("NoUploaderService")<{
  * @since 0.1.0
  */
 export class UnsuitableUpload extends Data.TaggedError("UnsuitableUpload")<{
+  /** What is unsuitable, for people. */
   readonly problem: string
 }> {
   get [NotAsked.symbol](): true {
@@ -96,10 +100,13 @@ export class UnsuitableUpload extends Data.TaggedError("UnsuitableUpload")<{
  * The store (`UploadSessions`) cannot read what it has about an `append`, or cannot write that its processing begins, so a
  * later run would not know of it. Nothing was processed.
  *
+ * - `failure.message`: the store's own message.
+ *
  * @category reasons
  * @since 0.1.0
  */
 export class SessionStoreFailed extends Data.TaggedError("SessionStoreFailed")<{
+  /** What the store failed with. */
   readonly failure: { readonly message: string }
 }> {
   get [NotAsked.symbol](): true {
@@ -114,14 +121,15 @@ export class SessionStoreFailed extends Data.TaggedError("SessionStoreFailed")<{
 }
 
 /**
- * - `processId`: the service's id of the processing, for a request to its support.
- * - `detail`: the service's own description, if it sent one.
+ * What is known about a processing that did not succeed.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Processing {
+  /** The service's id of the processing, for a request to its support. */
   readonly processId: string
+  /** The service's own description, if it sent one. */
   readonly detail: string | undefined
 }
 
@@ -198,7 +206,9 @@ export class GroupNotProcessed extends Data.TaggedError("GroupNotProcessed") {
  * @since 0.1.0
  */
 export class ProcessingUnknown extends Data.TaggedError("ProcessingUnknown")<{
+  /** The service's id of the processing, for a request to its support. */
   readonly processId: string
+  /** How long the outcome was waited for. */
   readonly after: Duration.Duration
   readonly failure?: unknown
 }> {
@@ -214,6 +224,8 @@ export class ProcessingUnknown extends Data.TaggedError("ProcessingUnknown")<{
 }
 
 /**
+ * Why an upload did not become part of its table.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -81,26 +81,28 @@ import type * as UploaderError from "./UploaderError.ts"
 export type Receipt = uploaderTarget.Receipt
 
 /**
- * - `partSize`: in bytes, from 5 MiB to 5 GiB; default 16 MiB, larger for a file that would have more than 10,000 parts.
- * - `concurrency`: how many parts of one file are sent at once; default 4.
- * - `smallest`: a file of at most this many bytes is sent in one request; default 5 MiB.
- * - `policy`: how parts, and the requests after them, are retried; default 8 times, with full jitter up to 500 millis,
- *   doubling to 20 seconds.
- * - `stallTimeout`: a part is sent again if none of its bytes moves for this long; default 20 seconds. Keep it below that of
- *   the uploader.
- * - `poll`: the waits between requests for the outcome of the processing; default 500 millis, growing by half to 15 seconds.
- * - `processingTimeout`: how long to wait for the outcome of the processing; default 30 minutes.
+ * How files are sent to the uploader service, and how long their processing is waited for.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** In bytes, from 5 MiB to 5 GiB; default 16 MiB, larger for a file that would have more than 10,000 parts. */
   readonly partSize?: number | undefined
+  /** How many parts of one file are sent at once; default 4. */
   readonly concurrency?: number | undefined
+  /** A file of at most this many bytes is sent in one request; default 5 MiB. */
   readonly smallest?: number | undefined
+  /**
+   * How parts, and the requests after them, are retried; default 8 times, with full jitter up to 500 millis, doubling to 20
+   * seconds.
+   */
   readonly policy?: RetryPolicy.RetryPolicy | undefined
+  /** A part is sent again if none of its bytes moves for this long; default 20 seconds. Keep it below that of the uploader. */
   readonly stallTimeout?: Duration.Input | undefined
+  /** The waits between requests for the outcome of the processing; default 500 millis, growing by half to 15 seconds. */
   readonly poll?: Schedule.Schedule<unknown> | undefined
+  /** How long to wait for the outcome of the processing; default 30 minutes. */
   readonly processingTimeout?: Duration.Input | undefined
 }
 
@@ -120,19 +122,22 @@ export type Target = UploadTarget.UploadTarget<
 /**
  * Uploads that the service processes and checks in together, all or none.
  *
- * - `target`: its uploads end when the group has been processed, so all of them must run at once. They are sent a few at a time.
- * - `leave`: say with it that an upload has ended, and whether it is `stored`. Otherwise the others wait for one that failed before it
- *   arrived. If it failed, they fail with `GroupNotProcessed`.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Group {
+  /** Its uploads end when the group has been processed, so all of them must run at once. They are sent a few at a time. */
   readonly target: Target
+  /**
+   * Say with it that an upload has ended, and whether it is `stored`. Otherwise the others wait for one that failed before it
+   * arrived. If it failed, they fail with `GroupNotProcessed`.
+   */
   readonly leave: (upload: TableUpload, stored: boolean) => Effect.Effect<void>
 }
 
 /**
+ * The uploader service as a target of uploads: it takes large files in parts.
+ *
  * - `target`: accepts the same items as the target of `TableUploads`.
  * - `group`: a group of these uploads, of one project, each to another table or period; `concurrency` of them are sent at once,
  *   default 4. Its processing ends with the scope.

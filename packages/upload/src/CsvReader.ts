@@ -29,22 +29,23 @@ import { Utf8Checker } from "./internal/utf8.ts"
 import * as Windows1252 from "./internal/windows1252.ts"
 
 /**
- * - `delimiter`: default the one that the header contains most often, or `usual` where it contains none.
- * - `usual`: default a comma.
- * - `cells`: whether records after the header have cells; default false, which is several times as fast.
- * - `strictQuotes`: whether a quote inside an unquoted field is malformed; default false.
- * - `onRecord`: receives each record that is not a blank line. The first is the header.
- * - `onProblem`: receives what is malformed, before the record that contains it.
+ * How a CSV is read.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** Default the one that the header contains most often, or `usual` where it contains none. */
   readonly delimiter?: Delimiter | undefined
+  /** Default a comma. */
   readonly usual?: Delimiter | undefined
+  /** Whether records after the header have cells; default false, which is several times as fast. */
   readonly cells?: boolean | undefined
+  /** Whether a quote inside an unquoted field is malformed; default false. */
   readonly strictQuotes?: boolean | undefined
+  /** Receives each record that is not a blank line. The first is the header. */
   readonly onRecord: (record: Record) => void
+  /** Receives what is malformed, before the record that contains it. */
   readonly onProblem: (problem: Problem) => void
 }
 
@@ -59,53 +60,55 @@ export type Delimiter = "," | ";" | "\t" | "|"
 /**
  * A record.
  *
- * - `line`: where it begins, from 1.
- * - `row`: its number, from 1. Blank lines count, as in a spreadsheet.
- * - `fields`: the number of its fields.
- * - `cells`: their content, without quotes.
- * - `wellFormed`: false where `onProblem` received a problem of its quotes.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Record {
+  /** Where it begins, from 1. */
   readonly line: number
+  /** Its number, from 1. Blank lines count, as in a spreadsheet. */
   readonly row: number
+  /** The number of its fields. */
   readonly fields: number
+  /** Their content, without quotes. */
   readonly cells: ReadonlyArray<string> | undefined
+  /** False where `onProblem` received a problem of its quotes. */
   readonly wellFormed: boolean
 }
 
 /**
  * One thing that is wrong.
  *
- * - `line`: counts from 1; for a record that spans several lines, it is the first.
- * - `kind`: `windows-1252` where the text is probably in that encoding, which `UploadSource.fromWindows1252` reads; `noRows` where
- *   `Preflight` finds a header and nothing else.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Problem {
+  /** Counts from 1; for a record that spans several lines, it is the first. */
   readonly line: number
+  /** What is wrong, in a sentence for people. */
   readonly description: string
+  /**
+   * `windows-1252` where the text is probably in that encoding, which `UploadSource.fromWindows1252` reads; `noRows` where
+   * `Preflight` finds a header and nothing else.
+   */
   readonly kind?: "windows-1252" | "noRows" | undefined
 }
 
 /**
  * Reads chunks in order.
  *
- * - `read`: the chunk's memory may be used again afterwards. Returns false once a record whose cells are wanted is longer than
- *   1 MiB: nothing is read after it.
- * - `end`: ends the last record.
- * - `bytes`: how many were read.
- *
  * @category models
  * @since 0.1.0
  */
 export interface CsvReader {
+  /** How many were read. */
   readonly bytes: number
+  /**
+   * The chunk's memory may be used again afterwards. Returns false once a record whose cells are wanted is longer than 1 MiB:
+   * nothing is read after it.
+   */
   read(chunk: Uint8Array): boolean
+  /** Ends the last record. */
   end(): void
 }
 

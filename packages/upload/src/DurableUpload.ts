@@ -83,10 +83,15 @@ import type * as UploadTarget from "./UploadTarget.ts"
 export class DurableFailure extends Schema.TaggedError<DurableFailure>(
   "@effect-resilience/upload/DurableFailure"
 )("DurableFailure", {
+  /** The tag of the error. */
   error: Schema.String,
+  /** The tag of its reason; absent if it has none. */
   reason: Schema.optionalKey(Schema.String),
+  /** Its message. */
   description: Schema.String,
+  /** The tag of its `Recovery`. */
   recovery: Schema.Literals(["Retry", "Reauthenticate", "Correct", "Authorize", "Verify", "GiveUp"]),
+  /** How many attempts were made. */
   attempts: Schema.Int
 }) {
   [Recovery.symbol](): Recovery.Recovery {
@@ -140,26 +145,29 @@ const Ended = Schema.Union([
 type Ended = typeof Ended.Type
 
 /**
- * - `layer`: a worker. It uploads what any `run` submits to the same engine.
- * - `run`: submits items to the engine and waits for them: `concurrency` places at once, a place's items one by one.
- *   The results of a place come together.
- * - `plan`: compares items with the journal, as `UploadPlan.make` does.
+ * Uploads of one kind that survive the end of a process.
  *
  * @category models
  * @since 0.1.0
  */
 export interface DurableUpload<Item> {
+  /** A worker. It uploads what any `run` submits to the same engine. */
   readonly layer: <Receipt, E, R, EX = never, RX = never>(
     target: Effect.Effect<UploadTarget.UploadTarget<Item, Receipt, E, R>, EX, RX>,
     options?: WorkerOptions
   ) => Layer.Layer<never, EX, WorkflowEngine.WorkflowEngine | Journal.Journal | R | RX>
 
+  /**
+   * Submits items to the engine and waits for them: `concurrency` places at once, a place's items one by one. The results of a
+   * place come together.
+   */
   readonly run: <EI = never, RI = never>(
     batch: string,
     items: Iterable<Item> | Stream.Stream<Item, EI, RI>,
     options?: RunOptions<Item>
   ) => Effect.Effect<Batch.Summary<Item, void, DurableFailure>, EI, WorkflowEngine.WorkflowEngine | RI>
 
+  /** Compares items with the journal, as `UploadPlan.make` does. */
   readonly plan: <Receipt, E, R>(
     target: UploadTarget.UploadTarget<Item, Receipt, E, R>,
     items: ReadonlyArray<Item>,
@@ -168,10 +176,7 @@ export interface DurableUpload<Item> {
 }
 
 /**
- * - `concurrency`: uploads at once by this worker; default 4.
- * - `onUnknown`: what to do with an item that may have been applied and must not be sent twice; default `fail`.
- * - `onChanged`: what to do with an addition whose content has changed since it was uploaded; default `fail`.
- * - `around`: wraps each upload and receives its place, for example to know what is running.
+ * How a worker uploads.
  *
  * The rest is as for `Uploader.upload`.
  *
@@ -179,16 +184,19 @@ export interface DurableUpload<Item> {
  * @since 0.1.0
  */
 export interface WorkerOptions extends Omit<Uploader.Options, "onEvent"> {
+  /** Uploads at once by this worker; default 4. */
   readonly concurrency?: number | undefined
+  /** What to do with an item that may have been applied and must not be sent twice; default `fail`. */
   readonly onUnknown?: Journal.OnUnknown | undefined
+  /** What to do with an addition whose content has changed since it was uploaded; default `fail`. */
   readonly onChanged?: Journal.OnChanged | undefined
+  /** Wraps each upload and receives its place, for example to know what is running. */
   readonly around?: (<A, E, R>(place: string, upload: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>) | undefined
 }
 
 /**
- * - `round`: default 1. The engine remembers failures too. The next number runs items that failed again.
- * - `concurrency`: places at once; default 4. An effect is run every five seconds, for a number that follows the workers; what
- *   is submitted stays submitted if the number falls.
+ * How items are submitted.
+ *
  * - `pace`: the least time between the submissions of two places; default none.
  *
  * The rest is as for `Batch.run`.
@@ -199,7 +207,12 @@ export interface WorkerOptions extends Omit<Uploader.Options, "onEvent"> {
 export interface RunOptions<in Item>
   extends Pick<Batch.Options<Item, void, DurableFailure>, "pace" | "failFast" | "stop" | "onResult">
 {
+  /**
+   * Places at once; default 4. An effect is run every five seconds, for a number that follows the workers; what is submitted
+   * stays submitted if the number falls.
+   */
   readonly concurrency?: number | Effect.Effect<number> | undefined
+  /** Default 1. The engine remembers failures too. The next number runs items that failed again. */
   readonly round?: number | undefined
 }
 
@@ -212,6 +225,7 @@ export interface RunOptions<in Item>
  *   started; default the name.
  * - `version`: of the item's other fields and, if the caller knows it, of its content. Under another version the engine runs
  *   the place again, and the journal decides; default none.
+ * - `item`: stores an item with the engine.
  *
  * @category constructors
  * @since 0.1.0

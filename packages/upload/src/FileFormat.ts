@@ -18,6 +18,8 @@
  * @since 0.1.0
  */
 /**
+ * A format that is not CSV, recognised by the first bytes.
+ *
  * - `xlsx`, `xls`: a workbook of Excel.
  * - `ods`: a spreadsheet of LibreOffice.
  * - `zip`, `gzip`, `pdf`, `html`, `xml`: what the name says.

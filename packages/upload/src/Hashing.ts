@@ -59,13 +59,13 @@ export type Digests = { readonly [algorithm in Algorithm]?: string | undefined }
 /**
  * Takes chunks in order, one at a time, then returns their digests once.
  *
- * - `update`: when it ends, the chunk's memory may be used again. It may wait for a hasher that has fallen behind.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Hasher {
+  /** When it ends, the chunk's memory may be used again. It may wait for a hasher that has fallen behind. */
   readonly update: (chunk: Uint8Array) => Effect.Effect<void, HashingError>
+  /** The digests of all that was given, in hexadecimal. */
   readonly digest: Effect.Effect<Digests, HashingError>
 }
 
@@ -79,6 +79,7 @@ export interface Hasher {
  * @since 0.1.0
  */
 export interface Hashing {
+  /** Starts one, for these algorithms. */
   readonly start: (
     algorithms: ReadonlyArray<Algorithm>,
     options?: { readonly size?: number | undefined }
@@ -92,6 +93,7 @@ export interface Hashing {
  * @since 0.1.0
  */
 export class HashingError extends Data.TaggedError("HashingError")<{
+  /** What happened, for people. */
   readonly description: string
 }> {
   [Recovery.symbol](): Recovery.Recovery {

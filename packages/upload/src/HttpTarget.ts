@@ -53,30 +53,33 @@ import type * as UploadSource from "./UploadSource.ts"
 import * as UploadTarget from "./UploadTarget.ts"
 
 /**
- * - `client`: with errors mapped.
- * - `endpoint`: the address as a template, for logs and errors.
- * - `url`: where an item goes. If it throws, as `encodeURIComponent` does on half a character, the item's upload fails.
- * - `headers`: of each request; default none.
- * - `contentType`: default `application/octet-stream`.
- * - `idempotent`: whether sending an item twice is harmless; default for `PUT`.
- * - `key`: items with the same key never overlap in a batch; default the address for `PUT`, none for `POST`.
- * - `digests`: to compute for `stored`; default none.
- * - `stored`: what the server says it stored, in the headers of its response; default nothing.
+ * Where items go, and how their requests look.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options<in Item, E, R, RS> {
+  /** With errors mapped. */
   readonly client: HttpClient.HttpClient.With<E, R>
+  /** The method of the request. */
   readonly method: "PUT" | "POST"
+  /** The address as a template, for logs and errors. */
   readonly endpoint: string
+  /** Where an item goes. If it throws, as `encodeURIComponent` does on half a character, the item's upload fails. */
   readonly url: (item: Item) => string | URL
+  /** Where an item's bytes come from. */
   readonly source: (item: Item) => UploadSource.UploadSource<RS>
+  /** Of each request; default none. */
   readonly headers?: ((item: Item) => Headers.Input) | undefined
+  /** Default `application/octet-stream`. */
   readonly contentType?: ((item: Item) => string) | undefined
+  /** Whether sending an item twice is harmless; default for `PUT`. */
   readonly idempotent?: boolean | undefined
+  /** Items with the same key never overlap in a batch; default the address for `PUT`, none for `POST`. */
   readonly key?: ((item: Item) => string) | undefined
+  /** To compute for `stored`; default none. */
   readonly digests?: ReadonlyArray<Hashing.Algorithm> | undefined
+  /** What the server says it stored, in the headers of its response; default nothing. */
   readonly stored?: ((headers: Headers.Headers) => UploadTarget.Stored) | undefined
 }
 
@@ -87,8 +90,11 @@ export interface Options<in Item, E, R, RS> {
  * @since 0.1.0
  */
 export interface Receipt {
+  /** The HTTP status. */
   readonly status: number
+  /** The `ETag` header; `undefined` if there is none. */
   readonly etag: string | undefined
+  /** The `Location` header; `undefined` if there is none. */
   readonly location: string | undefined
 }
 

@@ -44,6 +44,8 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 
 /**
+ * How far an upload is.
+ *
  * - `started`: an attempt is running, or was when its process died.
  * - `waiting`: no attempt so far was applied; another may follow.
  * - `retrying`: an attempt may have been applied; another may follow.
@@ -67,33 +69,37 @@ export type Action = "replace" | "add"
 /**
  * One upload to a place.
  *
- * - `place`: where it went. Uploads to one place depend on each other.
- * - `ordinal`: counts the uploads to the place, from 1.
- * - `run`: names the plan that it belongs to.
- * - `revision`: counts what was recorded of the upload, from 1.
- * - `name`: of its source in the list.
- * - `version`: of the source that was sent, where it has one.
  * - `bytes`, `md5`: of its content, where they are known.
- * - `note`: the last failure, for people.
- * - `at`: when this was recorded, in milliseconds since 1970.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Entry {
+  /** Where it went. Uploads to one place depend on each other. */
   readonly place: string
+  /** Counts the uploads to the place, from 1. */
   readonly ordinal: number
+  /** Names the plan that it belongs to. */
   readonly run: string
+  /** Counts what was recorded of the upload, from 1. */
   readonly revision: number
+  /** What it does with the content of the place. */
   readonly action: Action
+  /** Of its source in the list. */
   readonly name: string
+  /** How far it is. */
   readonly state: State
+  /** How many attempts were begun. */
   readonly attempts: number
+  /** Of the source that was sent, where it has one. */
   readonly version: string | undefined
   readonly bytes: number | undefined
   readonly md5: string | undefined
+  /** Whether the server confirmed a digest. */
   readonly verified: boolean
+  /** The last failure, for people. */
   readonly note: string | undefined
+  /** When this was recorded, in milliseconds since 1970. */
   readonly at: number
 }
 
@@ -104,7 +110,9 @@ export interface Entry {
  * @since 0.1.0
  */
 export class JournalError extends Data.TaggedError("JournalError")<{
+  /** What was tried. */
   readonly operation: "open" | "read" | "write"
+  /** What the store failed with. */
   readonly cause: unknown
 }> {
   override get message(): string {
@@ -119,6 +127,8 @@ export class JournalError extends Data.TaggedError("JournalError")<{
 
 /**
  * Another run has uploaded to the place since this one read its history, so this one's plan is out of date.
+ *
+ * - `place`: the place.
  *
  * @category errors
  * @since 0.1.0

@@ -45,8 +45,11 @@ import * as WholeBody from "./internal/wholeBody.ts"
  * @since 0.1.0
  */
 export interface Part<out E = never> {
+  /** Its lines, without the empty line after them. */
   readonly header: string
+  /** Of its bytes, without the header; `undefined` if it is not known. */
   readonly size: number | undefined
+  /** Its bytes. */
   readonly stream: Stream.Stream<Uint8Array, E>
 }
 
@@ -57,8 +60,10 @@ export interface Part<out E = never> {
  * @since 0.1.0
  */
 export interface Multipart<out E = never> {
+  /** The header of the request, with the boundary. */
   readonly contentType: string
   readonly contentLength: number | undefined
+  /** The bytes of the whole body. */
   readonly stream: Stream.Stream<Uint8Array, E>
 }
 
@@ -78,6 +83,8 @@ export const field = (name: string, value: string): Part => {
  *
  * - `contentType`: default `application/octet-stream`.
  * - `size`: of the stream, in bytes.
+ * - `fileName`: the name that the server is told; quotes and line breaks in it are escaped.
+ * - `stream`: its bytes.
  *
  * Throws `RangeError` where the content type contains a line break.
  *

@@ -44,37 +44,39 @@ import * as UploadSource from "./UploadSource.ts"
 /**
  * What a file must look like.
  *
- * - `delimiter`: default the one that the header contains most often. If it contains none, a tab for `.tsv`, otherwise a comma.
- * - `header`: the names of the columns, in order; default any.
- * - `required`: the names of columns that must be there, in any order; default none.
- * - `numbers`: the names of columns that must be there, and whose cells must be numbers with a decimal point, or empty; default
- *   none. Reading takes several times as long with any.
- * - `minRows`: how many rows there must be, without the header; default 0.
- * - `maxProblems`: after how many problems reading stops; default 10.
- *
  * @category models
  * @since 0.1.0
  */
 export interface CsvOptions {
+  /** Default the one that the header contains most often. If it contains none, a tab for `.tsv`, otherwise a comma. */
   readonly delimiter?: CsvReader.Delimiter | undefined
+  /** The names of the columns, in order; default any. */
   readonly header?: ReadonlyArray<string> | undefined
+  /** The names of columns that must be there, in any order; default none. */
   readonly required?: ReadonlyArray<string> | undefined
+  /**
+   * The names of columns that must be there, and whose cells must be numbers with a decimal point, or empty; default none.
+   * Reading takes several times as long with any.
+   */
   readonly numbers?: ReadonlyArray<string> | undefined
+  /** How many rows there must be, without the header; default 0. */
   readonly minRows?: number | undefined
+  /** After how many problems reading stops; default 10. */
   readonly maxProblems?: number | undefined
 }
 
 /**
  * What was read.
  *
- * - `rows`: without the header.
- *
  * @category models
  * @since 0.1.0
  */
 export interface CsvSummary {
+  /** The names of the columns. */
   readonly header: ReadonlyArray<string>
+  /** Without the header. */
   readonly rows: number
+  /** How many were read. */
   readonly bytes: number
 }
 
@@ -85,7 +87,9 @@ export interface CsvSummary {
  * @since 0.1.0
  */
 export class InvalidFile extends Data.TaggedError("InvalidFile")<{
+  /** The name of the file. */
   readonly source: string
+  /** What was found, at most `maxProblems` of them. */
   readonly problems: ReadonlyArray<CsvReader.Problem>
 }> {
   get [NotAsked.symbol](): true {

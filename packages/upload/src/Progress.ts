@@ -29,9 +29,15 @@ import type * as Uploader from "./Uploader.ts"
  * @since 0.1.0
  */
 export interface Progress {
+  /**
+   * What it does: `opening` the source, `sending` bytes, `awaiting` the response, `waiting` for the next attempt, or `done`.
+   */
   readonly phase: "opening" | "sending" | "awaiting" | "waiting" | "done"
+  /** Of the source, sent by the attempt that came furthest. */
   readonly bytes: number
+  /** Of the source, in bytes; `undefined` if it is not known. */
   readonly size: number | undefined
+  /** 1 for the first; 0 before it. */
   readonly attempt: number
 }
 

@@ -37,25 +37,30 @@ import * as PlacePlan from "./internal/placePlan.ts"
 import * as Journal from "./Journal.ts"
 
 /**
- * - `batch`: separates batches that share a database, in up to 255 characters; default `""`.
- * - `storeTimeout`: how long the database may take to respond; default 10 seconds.
- * - `adopt`: reads the entries that an earlier build left in the table `upload_journal`, in the order in which they were
- *   recorded. They become entries of this journal, in one transaction, and the old table is renamed to
- *   `upload_journal_adopted`. `undefined` leaves all of it as it is and fails. Without `adopt` a database with such entries
- *   fails with `OutdatedJournal` as the cause.
+ * Which journal of a database is used, and how.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** Separates batches that share a database, in up to 255 characters; default `""`. */
   readonly batch?: string | undefined
+  /** How long the database may take to respond; default 10 seconds. */
   readonly storeTimeout?: Duration.Input | undefined
+  /**
+   * Reads the entries that an earlier build left in the table `upload_journal`, in the order in which they were recorded. They
+   * become entries of this journal, in one transaction, and the old table is renamed to `upload_journal_adopted`. `undefined`
+   * leaves all of it as it is and fails. Without `adopt` a database with such entries fails with `OutdatedJournal` as the
+   * cause.
+   */
   readonly adopt?: ((outdated: OutdatedEntry) => Adopted | undefined) | undefined
 }
 
 /**
  * The database contains a journal that an earlier build of this package wrote in another form. `layer` with `adopt` takes it
  * over.
+ *
+ * - `entries`: how many entries it has.
  *
  * @category errors
  * @since 0.1.0
@@ -78,6 +83,7 @@ export class OutdatedJournal extends Data.TaggedError("OutdatedJournal")<{ reado
 export interface OutdatedEntry
   extends Omit<Journal.Entry, "place" | "ordinal" | "run" | "revision" | "action" | "name">
 {
+  /** The id that the caller chose. */
   readonly id: string
 }
 

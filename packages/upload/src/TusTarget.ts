@@ -57,25 +57,27 @@ import type * as UploadSource from "./UploadSource.ts"
 import type * as UploadTarget from "./UploadTarget.ts"
 
 /**
- * - `client`: with errors mapped.
- * - `endpoint`: where uploads are created.
- * - `metadata`: sent with the creation; default the name of the source as `filename`.
- * - `key`: items with the same key never overlap in a batch; default all may.
- * - `chunkSize`: at most so many bytes in one request, for servers and proxies with a limit; default all.
- * - `store`: keeps addresses for other processes; default only while the upload runs.
- * - `requestTimeout`: for the requests that carry no bytes; default 30 seconds.
+ * Where uploads are created, and how they are resumed.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options<in out Item, E, R, RS> {
+  /** With errors mapped. */
   readonly client: HttpClient.HttpClient.With<E, R>
+  /** Where uploads are created. */
   readonly endpoint: string | URL
+  /** Where an item's bytes come from. */
   readonly source: (item: Item) => UploadSource.UploadSource<RS>
+  /** Sent with the creation; default the name of the source as `filename`. */
   readonly metadata?: ((item: Item) => { readonly [name: string]: string }) | undefined
+  /** Items with the same key never overlap in a batch; default all may. */
   readonly key?: ((item: Item) => string) | undefined
+  /** At most so many bytes in one request, for servers and proxies with a limit; default all. */
   readonly chunkSize?: number | undefined
+  /** Keeps addresses for other processes; default only while the upload runs. */
   readonly store?: KeyValueStore.KeyValueStore | undefined
+  /** For the requests that carry no bytes; default 30 seconds. */
   readonly requestTimeout?: Duration.Input | undefined
 }
 
@@ -86,6 +88,7 @@ export interface Options<in out Item, E, R, RS> {
  * @since 0.1.0
  */
 export interface Receipt {
+  /** Where the upload is. */
   readonly url: string
 }
 

@@ -34,7 +34,9 @@ import * as Data from "effect/Data"
  * @since 0.1.0
  */
 export class UploadError extends Data.TaggedError("UploadError")<{
+  /** The name of the source. */
   readonly source: string
+  /** What happened, with the `Recovery` that the error takes over. */
   readonly reason: Reason
 }> {
   get [NotAsked.symbol](): boolean {
@@ -55,7 +57,9 @@ export class UploadError extends Data.TaggedError("UploadError")<{
  * @since 0.1.0
  */
 export class SourceUnreadable extends Data.TaggedError("SourceUnreadable")<{
+  /** What is wrong, in one word; only `busy` is worth a retry. */
   readonly problem: "missing" | "directory" | "notAFile" | "permission" | "busy" | "failed"
+  /** The same for people. */
   readonly description: string
 }> {
   get [NotAsked.symbol](): true {
@@ -77,6 +81,7 @@ export class SourceUnreadable extends Data.TaggedError("SourceUnreadable")<{
  * @since 0.1.0
  */
 export class SourceChanged extends Data.TaggedError("SourceChanged")<{
+  /** What changed, for people. */
   readonly description: string
 }> {
   get [NotAsked.symbol](): true {
@@ -121,9 +126,13 @@ export class NotReplayable extends Data.TaggedError("NotReplayable")<{
  * @since 0.1.0
  */
 export class IntegrityMismatch extends Data.TaggedError("IntegrityMismatch")<{
+  /** What was compared: the number of bytes, or a digest. */
   readonly what: "bytes" | "md5" | "sha256"
+  /** The value of what was sent. */
   readonly sent: string
+  /** The value that the server reports. */
   readonly stored: string
+  /** Whether the upload may be sent again. */
   readonly idempotent: boolean
 }> {
   [Recovery.symbol](): Recovery.Recovery {
@@ -141,8 +150,11 @@ export class IntegrityMismatch extends Data.TaggedError("IntegrityMismatch")<{
  * @since 0.1.0
  */
 export class IncompleteBody extends Data.TaggedError("IncompleteBody")<{
+  /** How many bytes had left. */
   readonly sent: number
+  /** How many bytes the body has; `undefined` if it is not known. */
   readonly size: number | undefined
+  /** Whether the upload may be sent again. */
   readonly idempotent: boolean
 }> {
   [Recovery.symbol](): Recovery.Recovery {
@@ -162,7 +174,9 @@ export class IncompleteBody extends Data.TaggedError("IncompleteBody")<{
  * @since 0.1.0
  */
 export class HashingFailed extends Data.TaggedError("HashingFailed")<{
+  /** What happened, for people. */
   readonly description: string
+  /** Whether the upload may be sent again. */
   readonly idempotent: boolean
 }> {
   [Recovery.symbol](): Recovery.Recovery {
@@ -180,6 +194,7 @@ export class HashingFailed extends Data.TaggedError("HashingFailed")<{
  * @since 0.1.0
  */
 export class InDoubt extends Data.TaggedError("InDoubt")<{
+  /** When the earlier run recorded it, in milliseconds since 1970. */
   readonly since: number
 }> {
   [Recovery.symbol](): Recovery.Recovery {
@@ -201,6 +216,7 @@ export class InDoubt extends Data.TaggedError("InDoubt")<{
  * @since 0.1.0
  */
 export class ChangedSinceUpload extends Data.TaggedError("ChangedSinceUpload")<{
+  /** When the earlier run recorded it, in milliseconds since 1970. */
   readonly since: number
   readonly compared?: boolean | undefined
 }> {

@@ -61,20 +61,25 @@ import * as UploadError from "./UploadError.ts"
 import type * as UploadTarget from "./UploadTarget.ts"
 
 /**
- * - `place`: where an item goes. Default: the target's key of it, otherwise its name.
- * - `name`: of an item's source, the same in every run; default the name of its source.
- * - `onUnknown`: default `fail`. `skip` and `retry` are recorded, so no later run asks again. Where the list replaces the place
- *   first, `retry` sends everything from that replacement on, so that nothing is doubled.
- * - `onChanged`: default `fail`. Where the list replaces the place first, `send` sends everything from that replacement
- *   on; otherwise what the earlier run added stays there.
+ * How items are compared with the journal, and what is done in doubt.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options<in Item> {
+  /** Where an item goes. Default: the target's key of it, otherwise its name. */
   readonly place?: ((item: Item, index: number) => string) | undefined
+  /** Of an item's source, the same in every run; default the name of its source. */
   readonly name?: ((item: Item, index: number) => string) | undefined
+  /**
+   * Default `fail`. `skip` and `retry` are recorded, so no later run asks again. Where the list replaces the place first,
+   * `retry` sends everything from that replacement on, so that nothing is doubled.
+   */
   readonly onUnknown?: Journal.OnUnknown | undefined
+  /**
+   * Default `fail`. Where the list replaces the place first, `send` sends everything from that replacement on; otherwise what
+   * the earlier run added stays there.
+   */
   readonly onChanged?: Journal.OnChanged | undefined
 }
 
@@ -86,6 +91,11 @@ export interface Options<in Item> {
  *   choice `resolvesDoubt`, `upload` records that: in the entry, or `asNewEntry` of the item. `upload` also records the
  *   `version` of a source that was touched or moved, which then need not be read again.
  * - `Reject`: neither may happen unless the caller chooses.
+ *
+ * Their fields:
+ *
+ * - `why`: why it is not sent.
+ * - `error`: what the item fails with.
  *
  * @category models
  * @since 0.1.0
@@ -103,6 +113,8 @@ export type Verdict =
   | { readonly _tag: "Reject"; readonly entry: Journal.Entry; readonly error: UploadError.UploadError }
 
 /**
+ * Why an item is not sent.
+ *
  * - `uploaded`: an earlier run uploaded it, and it is still there.
  * - `assumed`: an earlier run may have uploaded it, or uploaded other content under its name, and the caller chose to take it
  *   for done.
@@ -116,21 +128,21 @@ export type SkipReason = "uploaded" | "assumed" | "superseded"
 /**
  * A list of uploads beside the histories of their places.
  *
- * - `known`: how many of the items go to a place that has a history.
- * - `isNew`: whether the item goes to a place without a history, so that it is sent.
- * - `inDoubt`: whether the item goes to a place with additions in doubt.
- * - `verdict`: of an item. It looks at sources, and reads those that cannot be recognised otherwise. It sends nothing.
- * - `nextEntry`: the beginning of a new entry of the item.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Plan<in out Item, out R = never> {
+  /** In the order of the list. */
   readonly items: ReadonlyArray<Item>
+  /** How many of the items go to a place that has a history. */
   readonly known: number
+  /** Whether the item goes to a place without a history, so that it is sent. */
   readonly isNew: (index: number) => boolean
+  /** Whether the item goes to a place with additions in doubt. */
   readonly inDoubt: (index: number) => boolean
+  /** Of an item. It looks at sources, and reads those that cannot be recognised otherwise. It sends nothing. */
   readonly verdict: (index: number) => Effect.Effect<Verdict, never, R>
+  /** The beginning of a new entry of the item. */
   readonly nextEntry: (index: number) => Pick<Journal.Entry, "place" | "ordinal" | "run" | "action" | "name">
 }
 
@@ -358,8 +370,16 @@ export const verdicts = <Item, R>(
   )
 
 /**
+ * What became of an item.
+ *
  * - `Uploaded`: by this run. `unrecorded` where the journal could not be written: there the upload is still `started`.
  * - `Skipped`: because of an entry of an earlier run.
+ *
+ * Their fields:
+ *
+ * - `report`: what became of the upload.
+ * - `entry`: the entry of the journal that decided it.
+ * - `why`: why it was not sent.
  *
  * @category models
  * @since 0.1.0

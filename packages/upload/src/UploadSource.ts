@@ -42,31 +42,35 @@ import * as Windows1252 from "./internal/windows1252.ts"
 import * as UploadError from "./UploadError.ts"
 
 /**
- * - `name`: the file name that is sent to the server.
- * - `replayable`: false where the bytes can be read only once.
- * - `open`: looks at the source without reading it.
+ * Where the bytes of an upload come from.
  *
  * @category models
  * @since 0.1.0
  */
 export interface UploadSource<out R = never> {
+  /** The file name that is sent to the server. */
   readonly name: string
+  /** False where the bytes can be read only once. */
   readonly replayable: boolean
+  /** Looks at the source without reading it. */
   readonly open: Effect.Effect<Opened, UploadError.UploadError, R>
 }
 
 /**
- * - `size`: in bytes, where it is known in advance.
- * - `version`: differs when the content does; absent where that is unknown.
- * - `bytes`: reads from the beginning, or from `offset`, to the end or for `length` bytes. Nothing is opened or read
- *   before the stream runs.
+ * A source that was looked at.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Opened {
+  /** In bytes, where it is known in advance. */
   readonly size: number | undefined
+  /** Differs when the content does; absent where that is unknown. */
   readonly version: string | undefined
+  /**
+   * Reads from the beginning, or from `offset`, to the end or for `length` bytes. Nothing is opened or read before the stream
+   * runs.
+   */
   readonly bytes: (range?: Range) => Stream.Stream<Uint8Array, UploadError.UploadError>
 }
 
@@ -77,6 +81,7 @@ export interface Opened {
  * @since 0.1.0
  */
 export interface Range {
+  /** The first byte; 0 is the beginning. */
   readonly offset: number
   readonly length?: number | undefined
 }
@@ -208,6 +213,7 @@ export const blob = (name: string, content: Blob): UploadSource => ({
  * A stream that yields the same bytes whenever it is run.
  *
  * - `size`: the number of bytes, if known. A stream that yields another number fails with `SourceChanged`.
+ * - `stream`: the bytes. It is run once for each attempt.
  *
  * @category constructors
  * @since 0.1.0
@@ -220,6 +226,9 @@ export const stream = <E, R>(name: string, options: {
 /**
  * A stream that can be run only once, such as standard input. An attempt that fails after the first byte was read is not
  * retried: the upload fails with `NotReplayable`.
+ *
+ * - `size`: the number of bytes, if known. A stream that yields another number fails with `SourceChanged`.
+ * - `stream`: the bytes.
  *
  * @category constructors
  * @since 0.1.0

@@ -59,43 +59,46 @@ import type * as UploadError from "./UploadError.ts"
 import type * as UploadSource from "./UploadSource.ts"
 
 /**
- * - `method`: of the request that carries the bytes.
- * - `operation`: names the call, and says whether sending the item twice is harmless.
- * - `source`: where the item's bytes come from.
- * - `key`: items with the same key never overlap in a batch; default all may.
- * - `digests`: what `receive` compares; default none.
- * - `send`: makes one attempt.
+ * Where uploads go: how one attempt is made, and what it needs.
  *
  * @category models
  * @since 0.1.0
  */
 export interface UploadTarget<in Item, out Receipt, out E = never, out R = never> {
+  /** Of the request that carries the bytes. */
   readonly method: HttpMethod.HttpMethod
+  /** Names the call, and says whether sending the item twice is harmless. */
   readonly operation: (item: Item) => Operation.Operation
+  /** Where the item's bytes come from. */
   readonly source: (item: Item) => UploadSource.UploadSource<R>
+  /** Items with the same key never overlap in a batch; default all may. */
   readonly key: ((item: Item) => string) | undefined
+  /** What `receive` compares; default none. */
   readonly digests: ReadonlyArray<Hashing.Algorithm>
+  /** Makes one attempt. */
   readonly send: (item: Item, payload: Payload) => Effect.Effect<Received<Receipt>, E | UploadError.UploadError, R>
 }
 
 /**
  * The bytes of one upload, as an attempt sees them. All reading is counted, timed and reported as progress.
  *
- * - `stream`: everything from the beginning; computes the digests on the way.
- * - `range`: a part, without digests.
- * - `accepted`: reports that the server already has the bytes up to an offset.
- * - `sent`: what the last run of `stream` sent; fails with `IncompleteBody` where that was not everything.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Payload {
+  /** The name of the source. */
   readonly name: string
+  /** Of the source, in bytes; `undefined` if it is not known. */
   readonly size: number | undefined
+  /** Of the source; `undefined` if it is not known. */
   readonly version: string | undefined
+  /** Everything from the beginning; computes the digests on the way. */
   readonly stream: Stream.Stream<Uint8Array, UploadError.UploadError>
+  /** A part, without digests. */
   readonly range: (range: UploadSource.Range) => Stream.Stream<Uint8Array, UploadError.UploadError>
+  /** Reports that the server already has the bytes up to an offset. */
   readonly accepted: (offset: number) => Effect.Effect<void>
+  /** What the last run of `stream` sent; fails with `IncompleteBody` where that was not everything. */
   readonly sent: Effect.Effect<Sent, UploadError.UploadError>
 }
 
@@ -106,21 +109,23 @@ export interface Payload {
  * @since 0.1.0
  */
 export interface Sent extends Hashing.Digests {
+  /** How many. */
   readonly bytes: number
 }
 
 /**
  * What an attempt brought back.
  *
- * - `receipt`: what the caller wants to know of the response.
- * - `stored`: what the server says it stored. The uploader compares each given value with what was sent and fails with
- *   `IntegrityMismatch` where they differ.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Received<out Receipt> {
+  /** What the caller wants to know of the response. */
   readonly receipt: Receipt
+  /**
+   * What the server says it stored. The uploader compares each given value with what was sent and fails with
+   * `IntegrityMismatch` where they differ.
+   */
   readonly stored?: Stored | undefined
 }
 
@@ -131,6 +136,7 @@ export interface Received<out Receipt> {
  * @since 0.1.0
  */
 export interface Stored extends Hashing.Digests {
+  /** How many; absent if the server does not say. */
   readonly bytes?: number | undefined
 }
 
@@ -140,6 +146,11 @@ export interface Stored extends Hashing.Digests {
  * - `method`: default `POST`; replaces the one of `request`.
  * - `request`: the request, with `payload.stream` in its body.
  * - `receive`: reads the response. The client has already failed for every status but 2xx.
+ * - `client`: sends the requests, with errors mapped.
+ * - `operation`: names the call, and says whether sending the item twice is harmless.
+ * - `source`: where the item's bytes come from.
+ * - `key`: items with the same key never overlap in a batch; default all may.
+ * - `digests`: what `receive` compares; default none.
  *
  * @category constructors
  * @since 0.1.0

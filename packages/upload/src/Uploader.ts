@@ -73,62 +73,83 @@ import type * as UploadTarget from "./UploadTarget.ts"
 export type Failure<E> = E | ApiError.ApiError | UploadError.UploadError
 
 /**
- * - `policy`: which failures are retried, and when; default `RetryPolicy.standard`. What a retry further in has given up on,
- *   such as a login, is not retried, so that attempts do not multiply.
- * - `stallTimeout`: how long no byte may move while the body is sent; default 30 seconds.
- * - `responseTimeout`: how long the response may take after the last byte; default 5 minutes.
- * - `digests`: to compute beside those that the target asks for; default none.
- * - `beforeAttempt`: runs before each attempt, for example a limiter; default nothing.
- * - `onEvent`: receives what happens. Sending waits for it, so it must be fast.
+ * How attempts are repeated, and how long they may take.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options<in E = never, in Receipt = never> {
+  /**
+   * Which failures are retried, and when; default `RetryPolicy.standard`. What a retry further in has given up on, such as a
+   * login, is not retried, so that attempts do not multiply.
+   */
   readonly policy?: RetryPolicy.RetryPolicy | undefined
+  /** How long no byte may move while the body is sent; default 30 seconds. */
   readonly stallTimeout?: Duration.Input | undefined
+  /** How long the response may take after the last byte; default 5 minutes. */
   readonly responseTimeout?: Duration.Input | undefined
+  /** To compute beside those that the target asks for; default none. */
   readonly digests?: ReadonlyArray<Hashing.Algorithm> | undefined
+  /** Runs before each attempt, for example a limiter; default nothing. */
   readonly beforeAttempt?: Effect.Effect<void> | undefined
+  /** Receives what happens. Sending waits for it, so it must be fast. */
   readonly onEvent?: ((event: Event<E, Receipt>) => Effect.Effect<void>) | undefined
 }
 
 /**
  * What became of an upload.
  *
- * - `attempts`: of the uploader; an auth layer may have replayed one of them after a login.
- * - `recoveries`: the failures that a retry recovered from, in order.
- * - `bytes`: of the source, without the envelope; those that were sent, and those that the server already had.
- * - `digests`: of those bytes: the ones that were requested.
- * - `verified`: whether the server confirmed a digest.
- * - `durationMillis`: from opening the source to the response, waits included.
+ * - `recoveries.attempt`: which attempt failed; 1 for the first.
+ * - `recoveries.error`: what it failed with.
+ * - `recoveries.recovery`: what the failure asked for.
+ * - `recoveries.delay`: how long the next attempt waited.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Report<out Receipt> {
+  /** What the target made of the response. */
   readonly receipt: Receipt
+  /** The name of the source. */
   readonly source: string
+  /** Of the uploader; an auth layer may have replayed one of them after a login. */
   readonly attempts: number
+  /** The failures that a retry recovered from, in order. */
   readonly recoveries: ReadonlyArray<{
     readonly attempt: number
     readonly error: unknown
     readonly recovery: Recovery.Recovery
     readonly delay: Duration.Duration
   }>
+  /** Of the source, without the envelope; those that were sent, and those that the server already had. */
   readonly bytes: number
+  /** Of those bytes: the ones that were requested. */
   readonly digests: Hashing.Digests
+  /** Whether the server confirmed a digest. */
   readonly verified: boolean
+  /** From opening the source to the response, waits included. */
   readonly durationMillis: number
 }
 
 /**
+ * What happens to an upload.
+ *
  * - `Started`: the source was opened.
  * - `Attempting`: an attempt begins; 1-based.
  * - `Sending`: so many bytes of the source were sent.
  * - `AwaitingResponse`: all of them were.
  * - `Retrying`: the attempt failed; the next one follows after `delay`.
  * - `Done`: the server has confirmed it.
+ *
+ * Their fields:
+ *
+ * - `source`: the name of the source.
+ * - `size`: of the source, in bytes; `undefined` if it is not known.
+ * - `attempt`: which attempt; 1 for the first.
+ * - `bytes`: how many bytes of the source were sent so far.
+ * - `error`: what the attempt failed with.
+ * - `recovery`: what the failure asked for.
+ * - `report`: what became of the upload.
  *
  * @category models
  * @since 0.1.0

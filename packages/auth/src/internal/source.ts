@@ -4,17 +4,20 @@ import type * as AuthError from "../AuthError.ts"
 import type { Grant } from "../Grant.ts"
 
 /**
- * - `acquire`: obtains a token. `rejected` is the token that the caller has and does not want again, since it was rejected or
- *   is about to expire. A source that keeps tokens must not return it.
- * - `identity`: whose token it is. Equal identities may share a token; an identity that changes means new credentials.
- * - `forgetFailures`: makes the source log in again with credentials that were rejected.
+ * Where tokens come from.
  *
  * @category models
  * @since 0.1.0
  */
 export interface TokenSource {
+  /**
+   * Obtains a token. `rejected` is the token that the caller has and does not want again, since it was rejected or is about to
+   * expire. A source that keeps tokens must not return it.
+   */
   readonly acquire: (rejected: Redacted.Redacted | undefined) => Effect.Effect<Grant, AuthError.AuthError>
+  /** Whose token it is. Equal identities may share a token; an identity that changes means new credentials. */
   readonly identity: Effect.Effect<Identity, AuthError.AuthError>
+  /** Makes the source log in again with credentials that were rejected. */
   readonly forgetFailures?: Effect.Effect<void> | undefined
 }
 

@@ -9,16 +9,15 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
  * another place than its words say. Nothing was sent. The error does not repeat the address, which may hold a secret, but for its
  * origin.
  *
- * - `client`: the name of the client.
- * - `origin`: where the request would have gone.
- * - `allowed`: the origins of the client.
- *
  * @category errors
  * @since 0.1.0
  */
 export class ForeignUrl extends ErrorMessage.TaggedError("ForeignUrl")<{
+  /** The name of the client. */
   readonly client: string
+  /** Where the request would have gone. */
   readonly origin: string
+  /** The origins of the client. */
   readonly allowed: ReadonlyArray<string>
 }> {
   get [NotAsked.symbol](): true {

@@ -24,6 +24,7 @@ import type * as standard from "./standard.ts"
  * @since 0.1.0
  */
 export interface ResilientClient<E = ClientError> extends HttpClient.HttpClient.With<E> {
+  /** The name of the client, which its policies, metrics and spans carry. */
   readonly name: string
   /**
    * Takes a new description for the calls that begin from now on. The name stays. Policies whose options mean the same keep what they
@@ -138,42 +139,42 @@ type PipelineWithin<E> = {
 /**
  * A client as data. All but `auth` can be JSON; there, `auth` is a name.
  *
- * - `name`: the client's, in errors, logs and metrics.
- * - `baseUrl`: what relative URLs are below: one address, or several, of which each attempt chooses one.
- * - `endpoints`: how an attempt chooses one of several base URLs.
- * - `pipeline`: the policies; default `standard.pipeline`. It replaces the default whole: what it does not name is left out.
- * - `timeouts`: limits of time.
- * - `idempotency`: what may be sent twice.
- * - `redirects`: which are followed; default none.
- * - `body`: which bodies an attempt reads itself; see `ErrorMapping.Options`. Default `"json"`.
- * - `headers`: sent with each request. Not for secrets.
- * - `origins`: further origins that absolute URLs may name. They get no credentials.
- * - `propagation`: what goes on with a request.
  * - `accessLog`, `telemetry`: what is told of calls and attempts. The lines go to the `AccessLog` of the fiber, which is silent by
  *   default; `telemetry` is spans and metrics.
- * - `redaction`: what spans and printed requests may show, besides what they always may.
- * - `auth`: how requests are authenticated, made by `tokens`; default not at all. JSON names it, and a table of functions has it.
- * - `operations`: what is different for some, by the names that `Operation.within` gives.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Description {
+  /** The client's, in errors, logs and metrics. */
   readonly name: string
+  /** What relative URLs are below: one address, or several, of which each attempt chooses one. */
   readonly baseUrl: Endpoints.Addresses
+  /** How an attempt chooses one of several base URLs. */
   readonly endpoints?: EndpointsOptions | undefined
+  /** The policies; default `standard.pipeline`. It replaces the default whole: what it does not name is left out. */
   readonly pipeline?: PipelineOptions | undefined
+  /** Limits of time. */
   readonly timeouts?: Timeouts | undefined
+  /** What may be sent twice. */
   readonly idempotency?: Idempotency | undefined
+  /** Which are followed; default none. */
   readonly redirects?: Redirects.Options | undefined
+  /** Which bodies an attempt reads itself; see `ErrorMapping.Options`. Default `"json"`. */
   readonly body?: "json" | "whole" | "stream" | undefined
+  /** Sent with each request. Not for secrets. */
   readonly headers?: { readonly [name: string]: string } | undefined
+  /** Further origins that absolute URLs may name. They get no credentials. */
   readonly origins?: string | ReadonlyArray<string> | undefined
+  /** What goes on with a request. */
   readonly propagation?: Propagation | undefined
   readonly accessLog?: Telling | undefined
   readonly telemetry?: Telling | undefined
+  /** What spans and printed requests may show, besides what they always may. */
   readonly redaction?: Shown | undefined
+  /** How requests are authenticated, made by `tokens`; default not at all. JSON names it, and a table of functions has it. */
   readonly auth?: Authenticate | undefined
+  /** What is different for some, by the names that `Operation.within` gives. */
   readonly operations?: { readonly [name: string]: OperationOptions } | undefined
 }
 
@@ -196,68 +197,72 @@ export interface PipelineOptions extends Omit<Pipeline.Description, "name" | "de
 /**
  * Limits of time. `Duration.infinity` switches one off.
  *
- * - `total`: for a call with all its attempts and waits, until its response is read; default 30 seconds. A response that is read as a
- *   stream has its headers by then, and lasts as long as `idle` permits: limit the whole of it by `StreamTimeout` of `deadline`. The
- *   server is told of `total` with the request, before anybody knows how the response is read: give operations that last another
- *   one if it goes by that.
- * - `attempt`: for an attempt, until its response's headers and what `body` reads have arrived; default 10 seconds.
- * - `connect`: until there is a connection; default 10 seconds. Transports that do not say how far a request came, such as
- *   `fetch`, cannot be limited so.
- * - `firstByte`: until the response's headers have arrived; default `attempt`.
- * - `idle`: between two pieces of a body, and how long a long one may stay unread; default 1 minute.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Timeouts {
+  /**
+   * For a call with all its attempts and waits, until its response is read; default 30 seconds. A response that is read as a
+   * stream has its headers by then, and lasts as long as `idle` permits: limit the whole of it by `StreamTimeout` of
+   * `deadline`. The server is told of `total` with the request, before anybody knows how the response is read: give operations
+   * that last another one if it goes by that.
+   */
   readonly total?: Duration.Input | undefined
+  /** For an attempt, until its response's headers and what `body` reads have arrived; default 10 seconds. */
   readonly attempt?: Duration.Input | undefined
+  /**
+   * Until there is a connection; default 10 seconds. Transports that do not say how far a request came, such as `fetch`, cannot
+   * be limited so.
+   */
   readonly connect?: Duration.Input | undefined
+  /** Until the response's headers have arrived; default `attempt`. */
   readonly firstByte?: Duration.Input | undefined
+  /** Between two pieces of a body, and how long a long one may stay unread; default 1 minute. */
   readonly idle?: Duration.Input | undefined
 }
 
 /**
  * What may be sent twice.
  *
- * - `methods`: further methods that are idempotent here, beside those that always are (GET, HEAD, OPTIONS, TRACE, PUT, DELETE,
- *   QUERY); default none.
- * - `key`: whether the server honours `Idempotency-Key`; default false. Requests that are not idempotent get one then, and are
- *   repeated. A key that the server ignores permits a second order.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Idempotency {
+  /**
+   * Further methods that are idempotent here, beside those that always are (GET, HEAD, OPTIONS, TRACE, PUT, DELETE, QUERY);
+   * default none.
+   */
   readonly methods?: string | ReadonlyArray<string> | undefined
+  /**
+   * Whether the server honours `Idempotency-Key`; default false. Requests that are not idempotent get one then, and are
+   * repeated. A key that the server ignores permits a second order.
+   */
   readonly key?: boolean | undefined
 }
 
 /**
  * What goes on with a request, to the origins of the client only.
  *
- * - `deadline`: the time that is left, as `DeadlineHeader` writes it; default true.
- * - `trace`: `traceparent`; default true.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Propagation {
+  /** The time that is left, as `DeadlineHeader` writes it; default true. */
   readonly deadline?: boolean | undefined
+  /** `traceparent`; default true. */
   readonly trace?: boolean | undefined
 }
 
 /**
  * What is told.
  *
- * - `calls`: of each call; default true.
- * - `attempts`: of each attempt; default true.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Telling {
+  /** Of each call; default true. */
   readonly calls?: boolean | undefined
+  /** Of each attempt; default true. */
   readonly attempts?: boolean | undefined
 }
 
@@ -265,41 +270,41 @@ export interface Telling {
  * Names whose values may be shown, besides those of `Redaction.plainHeaders`; default none. A parameter that is not named appears
  * as `REDACTED`.
  *
- * - `headers`: of requests and responses.
- * - `query`: parameters of addresses.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Shown {
+  /** Of requests and responses. */
   readonly headers?: string | ReadonlyArray<string> | undefined
+  /** Parameters of addresses. */
   readonly query?: string | ReadonlyArray<string> | undefined
 }
 
 /**
  * What is different for an operation.
  *
- * - `endpoint`: a method and the path as a template, such as `"POST /orders/{id}"`. A call that has no `Operation` and that it fits
- *   gets this one.
- * - `idempotent`: whether sending it twice leaves the same state as sending it once. Default: the method decides.
- * - `appliedWhenWhole`: whether the server applies it only once it has the last byte of its body, as with uploads; default false.
- * - `idempotencyKey`: whether the server honours `Idempotency-Key` here; default as the client has it.
- * - `timeouts`: limits of time; what is left out is the client's.
- * - `pipeline`: the policies that it has for itself; all others are shared with the client.
- * - `body`: which bodies an attempt reads itself; default as the client has it.
- * - `without`: the parts of the client's pipeline that it leaves out, such as `"retry"`.
- *
  * @category models
  * @since 0.1.0
  */
 export interface OperationOptions {
+  /**
+   * A method and the path as a template, such as `"POST /orders/{id}"`. A call that has no `Operation` and that it fits gets
+   * this one.
+   */
   readonly endpoint?: string | undefined
+  /** Whether sending it twice leaves the same state as sending it once. Default: the method decides. */
   readonly idempotent?: boolean | undefined
+  /** Whether the server applies it only once it has the last byte of its body, as with uploads; default false. */
   readonly appliedWhenWhole?: boolean | undefined
+  /** Whether the server honours `Idempotency-Key` here; default as the client has it. */
   readonly idempotencyKey?: boolean | undefined
+  /** Limits of time; what is left out is the client's. */
   readonly timeouts?: Timeouts | undefined
+  /** The policies that it has for itself; all others are shared with the client. */
   readonly pipeline?: PipelineOptions | undefined
+  /** The parts of the client's pipeline that it leaves out, such as `"retry"`. */
   readonly without?: keyof PipelineOptions | ReadonlyArray<keyof PipelineOptions> | undefined
+  /** Which bodies an attempt reads itself; default as the client has it. */
   readonly body?: "json" | "whole" | "stream" | undefined
 }
 
@@ -319,18 +324,18 @@ export interface Authenticate {
 /**
  * What is not data.
  *
- * - `patterns`: explain the API's messages, for `ErrorMapping`.
- * - `classify`: the recovery of errors that do not carry the right one.
- * - `parts`: what the description names besides the standard: those parts, or all, `{ parts: Parts }`. One that is decoded can name
- *   any.
- * - `policies`: policies made elsewhere, such as a `SharedCircuitBreaker`, in place of those that the description names.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** Explain the API's messages, for `ErrorMapping`. */
   readonly patterns?: ReadonlyArray<MessagePattern.MessagePattern> | undefined
+  /** The recovery of errors that do not carry the right one. */
   readonly classify?: Classifier.Classifier | undefined
+  /**
+   * What the description names besides the standard: those parts, or all, `{ parts: Parts }`. One that is decoded can name any.
+   */
   readonly parts?: Partial<typeof Parts> | undefined
+  /** Policies made elsewhere, such as a `SharedCircuitBreaker`, in place of those that the description names. */
   readonly policies?: Pipeline.PoliciesOf<Omit<Pipeline.Parts, "deadline" | "attemptTimeout">> | undefined
 }

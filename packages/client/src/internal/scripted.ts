@@ -30,22 +30,24 @@ export type Script = ReadonlyArray<Scripted> | ((request: Sent, index: number) =
 /**
  * A request that was sent.
  *
- * - `url`: with its query.
- * - `headers`: those that may hold credentials are `Redacted`, so that no test prints them.
- * - `body`: what JSON means, a text, a `FormData`, otherwise bytes; `undefined` where there is none.
- *
  * @category testing
  * @since 0.1.0
  */
 export interface Sent {
+  /** As it was sent, such as `GET`. */
   readonly method: string
+  /** With its query. */
   readonly url: string
+  /** Those that may hold credentials are `Redacted`, so that no test prints them. */
   readonly headers: { readonly [name: string]: string | Redacted.Redacted }
+  /** What JSON means, a text, a `FormData`, otherwise bytes; `undefined` where there is none. */
   readonly body: unknown
 }
 
 /**
  * What a test's server was sent, in order.
+ *
+ * - `sent`: the requests so far.
  *
  * @category testing
  * @since 0.1.0

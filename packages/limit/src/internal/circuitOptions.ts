@@ -19,37 +19,43 @@ export type TripPolicy = Field.OneOf<typeof tripRules>
 /**
  * How to make a circuit breaker.
  *
- * - `name`: the name in errors, logs and metrics; default `"default"`.
- * - `tripPolicy`: one or more; the first that is met opens the circuit. Default: half of the last 100 calls failed.
- * - `openDuration`: how long the circuit stays open, growing with each opening in a row where it is a backoff; default
- *   5 seconds, doubling, with 20 % jitter, at most 1 minute.
- * - `openDurationOf`: the open time by what opened the circuit; where it gives `undefined`, `openDuration` and the server's
- *   `retryAfter` decide. A function; JSON names it.
- * - `maxOpenDuration`: caps the open time, whatever a function or a server's `retryAfter` says; default 1 hour.
- * - `probes`: how many calls test an open circuit, at most so many at once; default 1.
- * - `probeThreshold`: the share of failed probes, from 0 to 1, that opens it again; otherwise it closes. Either happens as soon
- *   as the other probes cannot change it. Default 0: one that fails is enough. With 0.5 and 10 probes it is resilience4j's rule.
- * - `probeLease`: a probe that runs longer loses its place, so that one that never ends cannot keep the circuit half-open
- *   for ever; default 1 minute.
- * - `ramp`: after it has closed, lets through a share of the calls that grows. Default: none, all calls pass at once.
- * - `mode`: `"metricsOnly"` counts and rejects nothing, `"forcedClosed"` does not even count; default `"automatic"`.
- * - `classify`: what an exit says about the dependency; default `Outcome.of`. It is not asked about interruptions, which
- *   are ignored.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** The name in errors, logs and metrics; default `"default"`. */
   readonly name?: string | undefined
+  /** One or more; the first that is met opens the circuit. Default: half of the last 100 calls failed. */
   readonly tripPolicy?: TripPolicy | ReadonlyArray<TripPolicy> | undefined
+  /**
+   * How long the circuit stays open, growing with each opening in a row where it is a backoff; default 5 seconds, doubling,
+   * with 20 % jitter, at most 1 minute.
+   */
   readonly openDuration?: Duration.Input | Backoff.Options | undefined
+  /**
+   * The open time by what opened the circuit; where it gives `undefined`, `openDuration` and the server's `retryAfter` decide.
+   * A function; JSON names it.
+   */
   readonly openDurationOf?: ((opening: Opening) => Duration.Input | undefined) | undefined
+  /** Caps the open time, whatever a function or a server's `retryAfter` says; default 1 hour. */
   readonly maxOpenDuration?: Duration.Input | undefined
+  /** How many calls test an open circuit, at most so many at once; default 1. */
   readonly probes?: number | undefined
+  /**
+   * The share of failed probes, from 0 to 1, that opens it again; otherwise it closes. Either happens as soon as the other
+   * probes cannot change it. Default 0: one that fails is enough. With 0.5 and 10 probes it is resilience4j's rule.
+   */
   readonly probeThreshold?: number | undefined
+  /**
+   * A probe that runs longer loses its place, so that one that never ends cannot keep the circuit half-open for ever; default 1
+   * minute.
+   */
   readonly probeLease?: Duration.Input | undefined
+  /** After it has closed, lets through a share of the calls that grows. Default: none, all calls pass at once. */
   readonly ramp?: ramp.Ramp | undefined
+  /** `"metricsOnly"` counts and rejects nothing, `"forcedClosed"` does not even count; default `"automatic"`. */
   readonly mode?: "automatic" | "metricsOnly" | "forcedClosed" | undefined
+  /** What an exit says about the dependency; default `Outcome.of`. It is not asked about interruptions, which are ignored. */
   readonly classify?: Outcome.Classify | undefined
 }
 

@@ -11,9 +11,6 @@ import type { WindowCounts } from "./tripRule.ts"
 /**
  * What a circuit has counted.
  *
- * - `rejected`: calls rejected since the breaker was made.
- * - `buffered`: outcomes in the window of the trip policy that looks back furthest. While open, those that opened the circuit;
- *   while half-open, those of probes.
  * - `failureRate`, `slowRate`: the shares of these that failed, and that were slow, from 0 to 1; 0 where there are none.
  *
  * A `SharedCircuitBreaker` knows `rejected` only, of its own process.
@@ -22,7 +19,12 @@ import type { WindowCounts } from "./tripRule.ts"
  * @since 0.1.0
  */
 export interface Counts {
+  /** Calls rejected since the breaker was made. */
   readonly rejected: number
+  /**
+   * Outcomes in the window of the trip policy that looks back furthest. While open, those that opened the circuit; while
+   * half-open, those of probes.
+   */
   readonly buffered: number | undefined
   readonly failureRate: number | undefined
   readonly slowRate: number | undefined
@@ -59,10 +61,14 @@ export type Snapshot =
  * @since 0.1.0
  */
 export interface Transition {
+  /** The name of the breaker. */
   readonly policy: string
+  /** The state before. */
   readonly from: Snapshot["_tag"]
+  /** The state after. */
   readonly to: Snapshot["_tag"]
   readonly retryAfter: Duration.Duration | undefined
+  /** Openings without a stable time in between, this one included. */
   readonly consecutiveOpenings: number
 }
 
@@ -95,14 +101,13 @@ export interface Isolation {
 /**
  * The circuit did not let a call through.
  *
- * - `state`: why. `"Unknown"` comes from a `SharedCircuitBreaker` that fails closed and cannot read its store.
- * - `retryAfter`: the rest of the open time; unknown in the other states.
- *
  * @category errors
  * @since 0.1.0
  */
 export class CircuitOpen extends Rejection.TaggedError("CircuitOpen")<{
+  /** Why. `"Unknown"` comes from a `SharedCircuitBreaker` that fails closed and cannot read its store. */
   readonly state: "Open" | "HalfOpen" | "Partial" | "Isolated" | "Unknown"
+  /** The rest of the open time; unknown in the other states. */
   readonly retryAfter: Duration.Duration | undefined
 }> {
   override [Recovery.symbol](): Recovery.Recovery {
@@ -129,18 +134,17 @@ export class CircuitOpen extends Rejection.TaggedError("CircuitOpen")<{
 /**
  * What is known when a circuit opens, for `openDurationOf`.
  *
- * - `exit`: the exit that opened it; `undefined` where it was opened by hand.
- * - `retryAfter`: the time that the server named.
- * - `consecutiveOpenings`: openings without a stable time in between, this one included.
- * - `openDuration`: what the option `openDuration` says.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Opening extends WindowCounts {
+  /** The exit that opened it; `undefined` where it was opened by hand. */
   readonly exit: Exit.Exit<unknown, unknown> | undefined
+  /** The time that the server named. */
   readonly retryAfter: Duration.Duration | undefined
+  /** Openings without a stable time in between, this one included. */
   readonly consecutiveOpenings: number
+  /** What the option `openDuration` says. */
   readonly openDuration: Duration.Duration
 }
 

@@ -6,17 +6,17 @@ import { RunningMean } from "./runningMean.ts"
 /**
  * Options of all algorithms.
  *
- * - `initial`: the limit to begin with; default 20.
  * - `min`, `max`: the limit stays between them; default 1 and 1000.
- * - `window`: the shortest time between changes; default 100 millis.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** The limit to begin with; default 20. */
   readonly initial?: number | undefined
   readonly min?: number | undefined
   readonly max?: number | undefined
+  /** The shortest time between changes; default 100 millis. */
   readonly window?: Duration.Input | undefined
 }
 
@@ -24,9 +24,6 @@ export interface Options {
  * One call that ended.
  *
  * - `nowMillis`, `rttMillis`: when it ended and how long it took.
- * - `inFlight`: how many calls were under way when it began.
- * - `dropped`: it failed in a way that says "too much".
- * - `random`: draws from 0 to 1.
  *
  * @category models
  * @since 0.1.0
@@ -34,8 +31,11 @@ export interface Options {
 export interface Sample {
   readonly nowMillis: number
   readonly rttMillis: number
+  /** How many calls were under way when it began. */
   readonly inFlight: number
+  /** It failed in a way that says "too much". */
   readonly dropped: boolean
+  /** Draws from 0 to 1. */
   readonly random: () => number
 }
 
@@ -46,7 +46,9 @@ export interface Sample {
  * @since 0.1.0
  */
 export interface Estimator {
+  /** How many calls may run at once at present. */
   readonly limit: number
+  /** Takes what one call or one window came to, and may change the limit. */
   record(sample: Sample): void
 }
 

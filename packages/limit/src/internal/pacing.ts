@@ -53,15 +53,15 @@ export const CurrentCost: Context.Reference<Cost | undefined> = /* @__PURE__ */ 
  * A call was not made. Its turn would have come too late (`"Wait"`), it costs more than the burst of a rate, so that its turn
  * would never come (`"Cost"`), or the limiter's store cannot be reached (`"Store"`).
  *
- * - `rate`: which rate, where the pacer has several.
- * - `retryAfter`: when its turn would have been.
- *
  * @category errors
  * @since 0.1.0
  */
 export class PaceExceeded extends Rejection.TaggedError("PaceExceeded")<{
+  /** Which of these it was. */
   readonly reason: "Wait" | "Cost" | "Store"
+  /** Which rate, where the pacer has several. */
   readonly rate: string | undefined
+  /** When its turn would have been. */
   readonly retryAfter: Duration.Duration | undefined
 }> {
   override get message(): string {
@@ -94,18 +94,17 @@ export class PaceExceeded extends Rejection.TaggedError("PaceExceeded")<{
 /**
  * A look at a pacer, as far as this process knows.
  *
- * - `waiting`: calls that wait for their turn.
- * - `pausedFor`: how long all are held back.
- * - `balance`: what could go at once at each rate; below 0 where calls have to wait.
- * - `rejected`: calls rejected since the pacer was made.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Snapshot {
+  /** Calls that wait for their turn. */
   readonly waiting: number
+  /** How long all are held back. */
   readonly pausedFor: Duration.Duration
+  /** What could go at once at each rate; below 0 where calls have to wait. */
   readonly balance: { readonly [rate: string]: number }
+  /** Calls rejected since the pacer was made. */
   readonly rejected: number
 }
 

@@ -5,16 +5,15 @@ import * as Duration from "effect/Duration"
  * How the share of calls that pass grows after a circuit has closed: `max(from, (elapsed / over) ^ (1 / aggression))`, as
  * in the slow start of Envoy and the warm-up of Istio.
  *
- * - `over`: how long it takes to let all calls through.
- * - `from`: the share at the beginning, from 0 to 1; default 0.1, that of both.
- * - `aggression`: 1 is linear, more is quicker at the beginning; default 1, that of both.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Ramp {
+  /** How long it takes to let all calls through. */
   readonly over: Duration.Input
+  /** The share at the beginning, from 0 to 1; default 0.1, that of both. */
   readonly from?: number | undefined
+  /** 1 is linear, more is quicker at the beginning; default 1, that of both. */
   readonly aggression?: number | undefined
 }
 

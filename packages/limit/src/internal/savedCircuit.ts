@@ -4,23 +4,23 @@ import type { SavedWindow } from "./tripRule.ts"
 /**
  * The state of a circuit as data, which JSON can hold.
  *
- * - `state`: a circuit that probes or rejects in part begins that anew. What was set by hand is not saved: it counts as closed.
- * - `savedAt`: wall time, in milliseconds since 1970.
- * - `consecutiveOpenings`: openings without a stable time in between.
- * - `openMillis`: the latest open time; `restMillis`: what is left of it.
- * - `stableMillis`: how long the circuit has let all calls through since it closed; below 0 on the way there.
- * - `windows`: what the trip policies have counted.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Saved {
+  /** A circuit that probes or rejects in part begins that anew. What was set by hand is not saved: it counts as closed. */
   readonly state: "Closed" | "Open" | "HalfOpen"
+  /** Wall time, in milliseconds since 1970. */
   readonly savedAt: number
+  /** Openings without a stable time in between. */
   readonly consecutiveOpenings: number
+  /** The latest open time, in milliseconds. */
   readonly openMillis: number
+  /** What is left of the open time, in milliseconds. */
   readonly restMillis: number
+  /** How long the circuit has let all calls through since it closed, in milliseconds; below 0 on the way there. */
   readonly stableMillis: number
+  /** What the trip policies have counted. */
   readonly windows?: ReadonlyArray<SavedWindow> | undefined
 }
 

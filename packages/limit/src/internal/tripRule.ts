@@ -31,13 +31,13 @@ export interface TripWindow {
 /**
  * What a window holds.
  *
- * - `buffered`: how many outcomes.
  * - `failureRate`, `slowRate`: the shares of these that failed, and that were slow, from 0 to 1.
  *
  * @category models
  * @since 0.1.0
  */
 export interface WindowCounts {
+  /** How many outcomes. */
   readonly buffered: number
   readonly failureRate: number
   readonly slowRate: number

@@ -17,18 +17,21 @@ import * as Predicate from "effect/Predicate"
 /**
  * What a single call says.
  *
- * - `idempotent`: whether it may be applied twice; default false. Otherwise it is repeated only after a failure that shows that
- *   nothing was applied, such as a 429 or a refused connection.
- * - `signal`: ends the call with its reason, and the attempt that runs.
- * - `retryWhen`: whether a result is a failure, and how it is retried: `true` is short for `Recovery.retry`, `false` makes it a success.
- *   By default, and where it returns `undefined`, a `Response` is judged by its status, and anything else is a success.
- *
  * @category promises
  * @since 0.1.0
  */
 export interface CallOptions<in A> {
+  /**
+   * Whether it may be applied twice; default false. Otherwise it is repeated only after a failure that shows that nothing was
+   * applied, such as a 429 or a refused connection.
+   */
   readonly idempotent?: boolean | undefined
+  /** Ends the call with its reason, and the attempt that runs. */
   readonly signal?: AbortSignal | undefined
+  /**
+   * Whether a result is a failure, and how it is retried: `true` is short for `Recovery.retry`, `false` makes it a success. By
+   * default, and where it returns `undefined`, a `Response` is judged by its status, and anything else is a success.
+   */
   readonly retryWhen?: RetryPolicy.RetryWhen<A> | undefined
 }
 
@@ -55,12 +58,13 @@ export interface Promised<out P> {
 }
 
 /**
- * - `context`: services for the parts, such as a tracer or the clock of a test; default none.
+ * How a pipeline is made for code with promises.
  *
  * @category promises
  * @since 0.1.0
  */
 export interface PromiseOptions {
+  /** Services for the parts, such as a tracer or the clock of a test; default none. */
   readonly context?: Context.Context<never> | undefined
 }
 

@@ -6,7 +6,12 @@ import * as Effect from "effect/Effect"
 import * as fastPath from "../internal/fastPath.ts"
 import * as Part from "../Part.ts"
 
-/** Bounds each attempt. */
+/**
+ * Bounds each attempt.
+ *
+ * @category parts
+ * @since 0.1.0
+ */
 export const attemptTimeout = /* @__PURE__ */ Part.make<
   Duration.Input,
   Policy.Policy<Timeout.TimedOut, Duration.Duration>

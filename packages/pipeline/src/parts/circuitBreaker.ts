@@ -5,7 +5,12 @@ import * as Part from "../Part.ts"
 
 type Options = Omit<CircuitBreaker.Options, "name">
 
-/** Stops calling a dependency that fails. New options count afresh; what was set by hand stays. */
+/**
+ * Stops calling a dependency that fails. New options count afresh; what was set by hand stays.
+ *
+ * @category parts
+ * @since 0.1.0
+ */
 export const circuitBreaker: Part.Part<Options, CircuitBreaker.CircuitBreaker> = /* @__PURE__ */ Part.make<
   Options,
   CircuitBreaker.CircuitBreaker

@@ -3,7 +3,12 @@ import * as Effect from "effect/Effect"
 import { judging } from "../internal/judging.ts"
 import * as Part from "../Part.ts"
 
-/** Bounds how many attempts run at once, as round trips suggest. New options find the limit afresh; attempts that run count. */
+/**
+ * Bounds how many attempts run at once, as round trips suggest. New options find the limit afresh; attempts that run count.
+ *
+ * @category parts
+ * @since 0.1.0
+ */
 export const concurrencyLimit: Part.Part<Omit<ConcurrencyLimit.Options, "name">, ConcurrencyLimit.ConcurrencyLimit> =
   /* @__PURE__ */ Part.make({
     slot: "concurrencyLimit",

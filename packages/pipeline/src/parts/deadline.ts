@@ -5,7 +5,12 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Part from "../Part.ts"
 
-/** Bounds a call with all its attempts and waits. */
+/**
+ * Bounds a call with all its attempts and waits.
+ *
+ * @category parts
+ * @since 0.1.0
+ */
 export const deadline = /* @__PURE__ */ Part.make({
   slot: "deadline",
   field: /* @__PURE__ */ Field.duration({ above: 0 }),

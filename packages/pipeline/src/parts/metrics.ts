@@ -8,7 +8,12 @@ import type * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as Part from "../Part.ts"
 
-/** Counts calls by how they end. */
+/**
+ * Counts calls by how they end.
+ *
+ * @category parts
+ * @since 0.1.0
+ */
 export const metrics = /* @__PURE__ */ Part.make<boolean, Policy.Policy>({
   slot: "call",
   field: Field.boolean,

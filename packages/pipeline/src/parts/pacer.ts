@@ -7,7 +7,12 @@ import * as RateLimiter from "effect/persistence/RateLimiter"
 import { judging } from "../internal/judging.ts"
 import * as Part from "../Part.ts"
 
-/** Spaces attempts out. It counts where the surrounding `RateLimiter` does, else in memory. */
+/**
+ * Spaces attempts out. It counts where the surrounding `RateLimiter` does, else in memory.
+ *
+ * @category parts
+ * @since 0.1.0
+ */
 export const pacer: Part.Part<Omit<Pacer.Options, "name">, Pacer.Pacer> = /* @__PURE__ */ Part.make({
   slot: "pacer",
   field: /* @__PURE__ */ Part.options(Pacer.fields),

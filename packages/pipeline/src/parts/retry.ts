@@ -18,7 +18,12 @@ const fields = {
 
 interface Retry extends Policy.Policy<never, RetryPolicy.Snapshot>, fastPath.Retried {}
 
-/** Repeats attempts. */
+/**
+ * Repeats attempts.
+ *
+ * @category parts
+ * @since 0.1.0
+ */
 export const retry = /* @__PURE__ */ Part.make<
   Omit<RetryPolicy.Options, "name" | "attemptTimeout"> & {
     readonly when?: RetryPolicy.When<unknown> | undefined

@@ -4,7 +4,12 @@ import * as Attempt from "@effect-resilience/retry/Attempt"
 import * as Effect from "effect/Effect"
 import * as Part from "../Part.ts"
 
-/** Makes a span for each call, and one for each attempt. */
+/**
+ * Makes a span for each call, and one for each attempt.
+ *
+ * @category parts
+ * @since 0.1.0
+ */
 export const spans = /* @__PURE__ */ Part.make({
   slot: "call",
   field: Field.boolean,

@@ -6,18 +6,17 @@ import { millisOf } from "../internal/delays.ts"
 /**
  * What a function of one's own may decide from.
  *
- * - `retry`: 1 before the first retry.
- * - `previous`: what the function gave before; zero at first.
- * - `random`: draws from 0 (inclusive) to 1 (exclusive), from Effect's `Random`.
- * - `error`: what failed; `undefined` where nothing did, in a preview and in a breaker.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Step {
+  /** 1 before the first retry. */
   readonly retry: number
+  /** What the function gave before; zero at first. */
   readonly previous: Duration.Duration
+  /** Draws from 0 (inclusive) to 1 (exclusive), from Effect's `Random`. */
   readonly random: () => number
+  /** What failed; `undefined` where nothing did, in a preview and in a breaker. */
   readonly error: unknown
 }
 

@@ -45,16 +45,15 @@ export interface Entered extends AttemptBudget {
 /**
  * A look at a budget.
  *
- * - `balance`: how many extra attempts of cost 1 could be made now; `Infinity` where nothing limits them.
- * - `rejected`: how many were rejected since the budget was made.
- * - `inFlight`: the attempts in flight, of a budget that counts them.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Snapshot {
+  /** How many extra attempts of cost 1 could be made now; `Infinity` where nothing limits them. */
   readonly balance: number
+  /** How many were rejected since the budget was made. */
   readonly rejected: number
+  /** The attempts in flight, of a budget that counts them. */
   readonly inFlight?: number | undefined
 }
 

@@ -3,15 +3,14 @@ import * as Duration from "effect/Duration"
 
 /**
  * The delays that a jitter starts from, in milliseconds and finite.
- *
- * - `base`: the first one, at most `cap`.
- * - `factor`: of an exponential growth; others have none.
- * - `at`: the delay before a retry, counted from 0, ahead of the cap.
  */
 export interface Growth {
+  /** The first one, at most `cap`. */
   readonly base: number
+  /** Of an exponential growth; others have none. */
   readonly factor: number | undefined
   readonly cap: number
+  /** The delay before a retry, counted from 0, ahead of the cap. */
   readonly at: (retries: number) => number
 }
 

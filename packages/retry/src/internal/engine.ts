@@ -21,28 +21,25 @@ type AnyFiber = Fiber.Fiber<unknown, unknown>
 /**
  * What a single call adds to a policy.
  *
- * - `classify`: the recovery of errors that do not carry the right one; `undefined` falls back to
- *   `Classifier.classify`.
- * - `when`: has the last word on a failure that would be retried. It may be an effect, for example one that looks at a feature
- *   flag.
- * - `onEvent`: runs before each wait, and when there is no further attempt.
- *
  * @category models
  * @since 0.1.0
  */
 export interface CallOptions<in E> {
+  /** The recovery of errors that do not carry the right one; `undefined` falls back to `Classifier.classify`. */
   readonly classify?: Classifier.Classifier<E> | undefined
+  /**
+   * Has the last word on a failure that would be retried. It may be an effect, for example one that looks at a feature flag.
+   */
   readonly when?: When<E> | undefined
+  /** Runs before each wait, and when there is no further attempt. */
   readonly onEvent?: RetryEvent.Observer<E> | undefined
+  /** Absent here: `ResultOptions` has it, for calls that also retry after results. */
   readonly retryWhen?: undefined
 }
 
 /**
  * What a single call adds to a policy, and that it is retried after some results too.
  *
- * - `retryWhen`: whether another attempt is made after a result. `true` is short for `Recovery.retry`; any `Recovery` says more,
- *   such as a time or a kind. When there is no further attempt, the last result comes out as it is.
- * - `onEvent`: a result that is retried is an event too, whose error is a `RetryEvent.RetriedResult`.
  * - `classify`, `when`: as in `CallOptions`. They are about failures.
  *
  * @category models
@@ -51,7 +48,12 @@ export interface CallOptions<in E> {
 export interface ResultOptions<in E, in A> {
   readonly classify?: Classifier.Classifier<E> | undefined
   readonly when?: When<E> | undefined
+  /** A result that is retried is an event too, whose error is a `RetryEvent.RetriedResult`. */
   readonly onEvent?: RetryEvent.Observer<E | RetryEvent.RetriedResult<A>> | undefined
+  /**
+   * Whether another attempt is made after a result. `true` is short for `Recovery.retry`; any `Recovery` says more, such as a
+   * time or a kind. When there is no further attempt, the last result comes out as it is.
+   */
   readonly retryWhen: RetryWhen<A>
 }
 

@@ -5,10 +5,7 @@ import * as Duration from "effect/Duration"
 /**
  * A wait that is longer than most recent attempts took.
  *
- * - `percentile`: the share of recent latencies to wait for, between 0 and 1; 0.95 is usual.
- * - `initial`: the wait until `samples / 4` latencies are known; default 100 millis.
  * - `min`, `max`: bounds of the wait; default 1 millis and 10 seconds.
- * - `samples`: how many latencies count; default 128.
  *
  * An attempt that lost counts with the time until it was interrupted: leaving it out would make the percentile shrink
  * with each hedge. One that failed does not count: failures are often quick.
@@ -17,16 +14,21 @@ import * as Duration from "effect/Duration"
  * @since 0.1.0
  */
 export interface Percentile {
+  /** The share of recent latencies to wait for, between 0 and 1; 0.95 is usual. */
   readonly percentile: number
+  /** The wait until `samples / 4` latencies are known; default 100 millis. */
   readonly initial?: Duration.Input | undefined
   readonly min?: Duration.Input | undefined
   readonly max?: Duration.Input | undefined
+  /** How many latencies count; default 128. */
   readonly samples?: number | undefined
 }
 
 /** How long a hedge waits, and how it learns that. */
 export interface Wait {
+  /** The present wait before the next attempt. */
   readonly afterUnsafe: () => Duration.Duration
+  /** Takes the latency of an attempt. */
   readonly recordUnsafe: (latency: Duration.Duration) => void
 }
 

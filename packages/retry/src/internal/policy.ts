@@ -16,76 +16,85 @@ import * as engine from "./engine.ts"
  * @since 0.1.0
  */
 export interface RetryPolicy<E extends Timeout.TimedOut = never> extends Policy.Policy<E, Snapshot> {
+  /** Retries at most, so calls at most `1 + times`. */
   readonly times: number
+  /** The delays between attempts. */
   readonly backoff: Backoff.Backoff
+  /** A server that wants a longer wait than this ends the call. */
   readonly maxRetryAfter: Duration.Input
+  /** No retry starts later than this after the call began. */
   readonly maxDuration: Duration.Input
+  /** The limit of each attempt; `undefined` is none. */
   readonly attemptTimeout: [E] extends [never] ? undefined : Duration.Input | undefined
+  /** A server's time is waited for at most this much longer than the backoff's delay; absent waits as the server says. */
   readonly clampRetryAfter?: Duration.Input | undefined
+  /** What a retry costs the budget; absent is 1. */
   readonly cost?: number | undefined
+  /** What differs by the kind of failure; absent is nothing. */
   readonly kinds?: Kinds | undefined
 }
 
 /**
  * A look at a policy. A retry keeps nothing from one call to the next.
  *
- * - `times`: how many retries a call has at most.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Snapshot {
+  /** How many retries a call has at most. */
   readonly times: number
 }
 
 /**
  * How to retry.
  *
- * - `name`: for those who look at several policies; default `"default"`.
- * - `times`: retries after the first attempt; default 3. `Infinity` is possible, with a `maxDuration` or a deadline.
- * - `backoff`: the waits between attempts; default exponential from 500 millis to 20 seconds with full jitter. `Backoff` has
- *   linear delays, lists and functions too.
- * - `cost`: what a retry takes from the `AttemptBudget`; default 1. It has to fit into the budget's `burst`, or no retry is ever
- *   paid.
- * - `kinds`: what is different after failures of one kind; default nothing, and a 401 is not retried.
- * - `maxRetryAfter`: the longest wait that a server may ask for. Where it asks for more, the retry stops at once; default
- *   1 minute.
- * - `clampRetryAfter`: a server's time is waited for at most this much longer than the backoff's delay, without jitter on top;
- *   default no bound but `maxRetryAfter`. AWS's SDKs have 5 seconds.
- * - `maxDuration`: no attempt starts later than this after the first one; default infinite. A running attempt is not
- *   cut short: that is what a deadline does.
- * - `attemptTimeout`: an attempt that takes longer fails with `Timeout.TimedOut`, whose recovery is to retry; default no
- *   limit.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  /** For those who look at several policies; default `"default"`. */
   readonly name?: string | undefined
+  /** Retries after the first attempt; default 3. `Infinity` is possible, with a `maxDuration` or a deadline. */
   readonly times?: number | undefined
+  /**
+   * The waits between attempts; default exponential from 500 millis to 20 seconds with full jitter. `Backoff` has linear
+   * delays, lists and functions too.
+   */
   readonly backoff?: Backoff.Options | undefined
+  /**
+   * What a retry takes from the `AttemptBudget`; default 1. It has to fit into the budget's `burst`, or no retry is ever paid.
+   */
   readonly cost?: number | undefined
+  /** What is different after failures of one kind; default nothing, and a 401 is not retried. */
   readonly kinds?: Kinds | undefined
+  /** The longest wait that a server may ask for. Where it asks for more, the retry stops at once; default 1 minute. */
   readonly maxRetryAfter?: Duration.Input | undefined
+  /**
+   * A server's time is waited for at most this much longer than the backoff's delay, without jitter on top; default no bound
+   * but `maxRetryAfter`. AWS's SDKs have 5 seconds.
+   */
   readonly clampRetryAfter?: Duration.Input | undefined
+  /**
+   * No attempt starts later than this after the first one; default infinite. A running attempt is not cut short: that is what a
+   * deadline does.
+   */
   readonly maxDuration?: Duration.Input | undefined
+  /** An attempt that takes longer fails with `Timeout.TimedOut`, whose recovery is to retry; default no limit. */
   readonly attemptTimeout?: Duration.Input | undefined
 }
 
 /**
  * What is different after failures of one kind. `Recovery.kindOf` tells the kind of a failure.
  *
- * - `backoff`: the waits after them; by default those of the policy. What it leaves out is the default of `Backoff`, not the
- *   policy's.
- * - `cost`: by default that of the policy.
- * - `times`: how many of the policy's `times` may follow them; by default all.
- *
  * @category models
  * @since 0.1.0
  */
 export interface KindOptions {
+  /** The waits after them; by default those of the policy. What it leaves out is the default of `Backoff`, not the policy's. */
   readonly backoff?: Backoff.Options | undefined
+  /** By default that of the policy. */
   readonly cost?: number | undefined
+  /** How many of the policy's `times` may follow them; by default all. */
   readonly times?: number | undefined
 }
 
@@ -94,8 +103,6 @@ export interface KindOptions {
  * the third, whatever the first two followed.
  *
  * - `transient`, `throttled`, `overloaded`: as a `Recovery` says, or a status.
- * - `expired`: the token is no longer accepted. Such a failure is retried only where this is named, by default once and at once.
- *   Do not name it where something inside replays it with a new token, as `Authenticated` does.
  *
  * @category models
  * @since 0.1.0
@@ -104,6 +111,10 @@ export interface Kinds {
   readonly transient?: KindOptions | undefined
   readonly throttled?: KindOptions | undefined
   readonly overloaded?: KindOptions | undefined
+  /**
+   * The token is no longer accepted. Such a failure is retried only where this is named, by default once and at once. Do not
+   * name it where something inside replays it with a new token, as `Authenticated` does.
+   */
   readonly expired?: KindOptions | undefined
 }
 
@@ -179,6 +190,8 @@ const prototype: Policy.Policy<Timeout.TimedOut, Snapshot> & ThisType<AnyPolicy>
 /**
  * Makes a policy. Throws `RangeError` where an option makes no sense. A policy that was stored as JSON can be given as it was
  * read.
+ *
+ * - `attemptTimeout`: absent: attempts are not limited in time, so the policy adds no error.
  *
  * @category constructors
  * @since 0.1.0

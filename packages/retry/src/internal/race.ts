@@ -20,33 +20,29 @@ import type { Wait } from "./hedgeWait.ts"
 
 /**
  * What a race needs of its hedge.
- *
- * - `times`: how many further attempts it starts at most.
- * - `classify`: the recovery of errors that do not carry the right one.
- * - `afterUnsafe`: the present wait before the next attempt.
- * - `recordUnsafe`: takes the latency of an attempt.
- * - `depositUnsafe`: a call begins, which earns its share of a further attempt.
- * - `withdrawUnsafe`: whether a further attempt may start now; pays for it here and in the budget of the context.
- * - `wonUnsafe`: a further attempt has saved its call.
  */
 export interface Hedging extends Wait {
   readonly name: string
+  /** How many further attempts it starts at most. */
   readonly times: number
+  /** The recovery of errors that do not carry the right one. */
   readonly classify: Classifier.Classifier | undefined
+  /** A call begins, which earns its share of a further attempt. */
   readonly depositUnsafe: () => void
+  /** Whether a further attempt may start now; pays for it here and in the budget of the context. */
   readonly withdrawUnsafe: (context: Context.Context<never>) => boolean
+  /** A further attempt has saved its call. */
   readonly wonUnsafe: () => void
 }
 
 /**
  * What a single call adds to a hedge.
  *
- * - `onHedge`: runs as the first thing of each further attempt.
- *
  * @category models
  * @since 0.1.0
  */
 export interface CallOptions {
+  /** Runs as the first thing of each further attempt. */
   readonly onHedge?: ((attempt: number) => Effect.Effect<unknown>) | undefined
 }
 

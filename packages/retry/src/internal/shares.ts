@@ -4,22 +4,23 @@ import { unit } from "./units.ts"
 /**
  * What a process asks the store of a shared budget. Amounts are units of account.
  *
- * - `member`: the process.
- * - `give`: what it has above its share, which others may have.
- * - `want`: what it lacks.
  * - `burst`, `perMilli`: how much can be saved up, and what each millisecond pays in.
- * - `presentMillis`: how long a process counts after it asked.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Request {
+  /** The name of the budget. */
   readonly name: string
+  /** The process. */
   readonly member: string
+  /** What it has above its share, which others may have. */
   readonly give: number
+  /** What it lacks. */
   readonly want: number
   readonly burst: number
   readonly perMilli: number
+  /** How long a process counts after it asked. */
   readonly presentMillis: number
 }
 
@@ -30,7 +31,9 @@ export interface Request {
  * @since 0.1.0
  */
 export interface Share {
+  /** What the store gives of what was asked for, in units of account. */
   readonly granted: number
+  /** How many processes share the budget at present. */
   readonly processes: number
 }
 

@@ -5,12 +5,23 @@ import type * as Uploader from "../Uploader.ts"
 import type * as UploadPlan from "../UploadPlan.ts"
 
 /**
+ * What came of one item.
+ *
  * - `Uploaded`: confirmed by the server.
  * - `Failed`: with the last failure and the number of attempts. `RetryPolicy.history` returns the earlier failures.
  * - `Abandoned`: interrupted by a stop while it ran. `outcomeUnknown` where it is not idempotent and may have been
  *   applied.
  * - `Skipped`: according to a journal.
  * - `NotStarted`: left over when the batch stopped, or held back `behind` the index of a failed item with its key.
+ *
+ * Their fields:
+ *
+ * - `item`: the item.
+ * - `report`: what became of the upload.
+ * - `error`: the last failure.
+ * - `attempts`: how many attempts were made.
+ * - `entry`: the entry of the journal that decided it.
+ * - `why`: why it was not sent.
  *
  * `index` is the item's place in the manifest, from 0.
  *
@@ -53,15 +64,25 @@ export type Result<Item, Receipt, E> =
  * @since 0.1.0
  */
 export interface Summary<Item, Receipt, E> {
+  /** One for each item, in the order of the manifest. */
   readonly results: ReadonlyArray<Result<Item, Receipt, E>>
+  /** What the results add up to. */
   readonly totals: {
+    /** Items that the server confirmed. */
     readonly uploaded: number
+    /** Items that failed. */
     readonly failed: number
+    /** Items that were interrupted. */
     readonly abandoned: number
+    /** Items that the journal made unnecessary. */
     readonly skipped: number
+    /** Items that were left over when the batch stopped. */
     readonly notStarted: number
+    /** The attempts of all items. */
     readonly attempts: number
+    /** The bytes of the sources of confirmed items. */
     readonly bytes: number
+    /** How long the batch took, in milliseconds. */
     readonly durationMillis: number
   }
 }
@@ -75,14 +96,7 @@ export interface Summary<Item, Receipt, E> {
 export type StopMode = "finish" | "abandon"
 
 /**
- * - `concurrency`: uploads at once; default 4.
- * - `pace`: the least time between the starts of two attempts; default none.
- * - `failFast`: whether nothing more is sent after the first failure. Running uploads may end, and what the caller is asked
- *   about according to a journal fails too. Default false.
- * - `stop`: stops the batch when it completes, for example on a signal. What the caller is asked about because an earlier run
- *   may have applied it still fails. Default never.
- * - `onEvent`: receives what happens to each item.
- * - `onResult`: receives each result as soon as it is known. The batch waits for it.
+ * How many uploads run at once, and when a batch ends.
  *
  * The rest is as for a single upload.
  *
@@ -92,12 +106,24 @@ export type StopMode = "finish" | "abandon"
 export interface Options<in Item = never, in Receipt = never, in E = never>
   extends Omit<Uploader.Options<E, Receipt>, "onEvent">
 {
+  /** Uploads at once; default 4. */
   readonly concurrency?: number | undefined
+  /** The least time between the starts of two attempts; default none. */
   readonly pace?: Duration.Input | undefined
+  /**
+   * Whether nothing more is sent after the first failure. Running uploads may end, and what the caller is asked about according
+   * to a journal fails too. Default false.
+   */
   readonly failFast?: boolean | undefined
+  /**
+   * Stops the batch when it completes, for example on a signal. What the caller is asked about because an earlier run may have
+   * applied it still fails. Default never.
+   */
   readonly stop?: Effect.Effect<StopMode> | undefined
+  /** Receives what happens to each item. */
   readonly onEvent?:
     | ((event: Uploader.Event<E, Receipt>, item: Item, index: number) => Effect.Effect<void>)
     | undefined
+  /** Receives each result as soon as it is known. The batch waits for it. */
   readonly onResult?: ((result: Result<Item, Receipt, E>) => Effect.Effect<void>) | undefined
 }

@@ -9,6 +9,7 @@ import type * as Redacted from "effect/Redacted"
  * @since 0.1.0
  */
 export interface Lifetime {
+  /** The instant, in milliseconds since the epoch. */
   readonly end: number
   readonly clock: Clock.Clock
 }
@@ -16,13 +17,13 @@ export interface Lifetime {
 /**
  * Knows secrets and removes them from text.
  *
- * - `register`: remembers a secret, without end unless a lifetime is given. The latest registration counts.
- *
  * @category models
  * @since 0.1.0
  */
 export interface Scrubber {
+  /** Remembers a secret, without end unless a lifetime is given. The latest registration counts. */
   readonly register: (secret: Redacted.Redacted, lifetime?: Lifetime) => void
+  /** The text with a placeholder for each secret. */
   readonly scrub: (text: string) => string
 }
 

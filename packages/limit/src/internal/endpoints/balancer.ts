@@ -35,6 +35,7 @@ export interface Settings<E> {
  * @since 0.1.0
  */
 export interface Each<out E> {
+  /** Runs an attempt. */
   execute<A, E2, R>(self: Effect.Effect<A, E2, R>): Effect.Effect<A, E | E2, R>
   /** Exists in types only: `E` is inferred from it. */
   readonly "~rejects"?: E

@@ -9,9 +9,6 @@ import type { Endpoint } from "./endpoint.ts"
  * A look at endpoints.
  *
  * - `healthy`, `ejected`: how many addresses get calls by right, and how many are ejected.
- * - `panic`: whether a priority uses all its addresses, ejected or not.
- * - `inFlight`: attempts under way.
- * - `rejected`: attempts that every address rejected by its own policy.
  *
  * @category models
  * @since 0.1.0
@@ -19,9 +16,13 @@ import type { Endpoint } from "./endpoint.ts"
 export interface Snapshot {
   readonly healthy: number
   readonly ejected: number
+  /** Whether a priority uses all its addresses, ejected or not. */
   readonly panic: boolean
+  /** Attempts under way. */
   readonly inFlight: number
+  /** Attempts that every address rejected by its own policy. */
   readonly rejected: number
+  /** One for each address. */
   readonly addresses: ReadonlyArray<AddressSnapshot>
 }
 
