@@ -10,6 +10,7 @@ export default defineConfig({
   title: "effect-resilience",
   description: "Keeps calls to an unreliable API alive, for TypeScript backends on Effect",
   lang: "en",
+  head: [["link", { rel: "icon", href: "data:," }]],
   // Markdown stays where a forge shows it.
   srcDir: root,
   srcExclude: [

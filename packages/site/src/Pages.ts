@@ -36,20 +36,17 @@ export const rewrite = (file: string): string =>
     ? file.slice("packages/site/pages/".length)
     : file.replace(/(^|\/)README\.md$/, "$1index.md")
 
-/** The files and folders that Markdown links to and that have no page, relative to the repository. */
 export interface Target {
+  /** A file or a folder, relative to the repository. */
   readonly file: string
   readonly anchor: string
 }
 
-/** What a link of a page leads to; nothing if it stays on its page or leaves the repository. */
+/** What a link of a page leads to, which may not exist; nothing if it stays on its page or leaves the repository. */
 export const target = (page: string, href: string): Target | undefined => {
   if (href === "" || /^(?:[a-z][a-z\d+.-]*:|#|\/)/i.test(href)) return undefined
   const [path = "", anchor = ""] = href.split("#")
   const file = posix.join(posix.dirname(page), decodeURI(path)).replace(/\/$/, "")
-  if (file.startsWith("..") || !existsSync(join(root, file))) {
-    throw new Error(`${page} links to ${href}, which does not exist`)
-  }
   return { file, anchor }
 }
 
@@ -57,7 +54,6 @@ export const target = (page: string, href: string): Target | undefined => {
 export const route = ({ anchor, file }: Target): string => {
   const readme = posix.join(file, "README.md")
   const page = isPage(file) ? file : existsSync(join(root, readme)) && isPage(readme) ? readme : undefined
-  if (page === undefined && file.endsWith(".md")) throw new Error(`${file} has no page (packages/site/src/Pages.ts)`)
   return `/${page === undefined ? `source/${file}.md` : rewrite(page)}${anchor === "" ? "" : `#${anchor}`}`
 }
 
@@ -68,7 +64,8 @@ const withoutCode = (text: string): string =>
 export const sources = (): ReadonlyArray<string> => {
   const found = new Set<string>()
   const add = (file: string) => {
-    if (!route({ file, anchor: "" }).startsWith("/source/") || found.has(file)) return
+    const shown = route({ file, anchor: "" }).startsWith("/source/") && existsSync(join(root, file))
+    if (!shown || found.has(file)) return
     found.add(file)
     if (statSync(join(root, file)).isDirectory()) contents(file).forEach(add)
   }
