@@ -13,7 +13,7 @@
  *
  * | control | from now on |
  * | --- | --- |
- * | `silence` | bytes vanish, the sockets stay open. A connection that lost bytes stays silent |
+ * | `silence` | bytes vanish, the sockets stay open until both peers have ended. A connection that lost bytes stays silent |
  * | `hold` | bytes wait, and arrive after `pass`: a partition that heals |
  * | `delay` | bytes arrive that much later |
  * | `bandwidth` | so many bytes a second pass |
@@ -267,7 +267,7 @@ export const make = (upstream: Upstream): Effect.Effect<Relay, RelayError, Scope
       Effect.andThen(
         socket.stopListening(server),
         Effect.sync(() => {
-          for (const link of open.keys()) link.drop("reset")
+          for (const link of open.keys()) link.close()
         })
       )
     )

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber } from "effect"
+import { Deferred, Effect, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import * as Net from "node:net"
 import * as RawServer from "../src/RawServer.ts"
@@ -9,6 +9,16 @@ import { Client, connect, echo } from "./client.ts"
 const relayed = Effect.gen(function*() {
   const server = yield* RawServer.make(echo)
   return { server, relay: yield* TcpRelay.make(server) }
+})
+
+/** Waits until no more bytes pass although the event loop turns: the buffers of a client that does not read are full. */
+const stuck = Effect.fnUntraced(function*(relay: TcpRelay.Relay) {
+  for (let turns = 0, seen = 0; turns < 100; turns++) {
+    yield* Effect.promise(() => new Promise((resume) => setImmediate(resume)))
+    const { down } = yield* relay.counts
+    if (down === 0 || down > seen) turns = 0
+    seen = down
+  }
 })
 
 describe("TcpRelay", () => {
@@ -52,6 +62,31 @@ describe("TcpRelay", () => {
       yield* other.until("b")
       assert.strictEqual(client.received, "a")
       assert.strictEqual((yield* relay.counts).open, 2)
+    }))
+
+  it.effect.each<[string, (relay: TcpRelay.Relay) => Effect.Effect<void>, lost?: "client" | "server"]>([
+    ["silent", (relay) => relay.silence()],
+    ["silent one way", (relay) => relay.silence("up")],
+    ["half-open without its server", (relay) => relay.halfOpen("server"), "server"],
+    ["half-open without its client", (relay) => relay.halfOpen("client"), "client"]
+  ])("ends a connection that is %s as soon as both peers have ended it", ([, strike, lost]) =>
+    Effect.gen(function*() {
+      const leave = yield* Deferred.make<void>()
+      const server = yield* RawServer.make((connection) =>
+        Effect.andThen(connection.receive, Effect.andThen(connection.send("a"), Deferred.await(leave)))
+      )
+      const relay = yield* TcpRelay.make(server)
+      const client = yield* connect(relay.port)
+      yield* client.echo("a")
+      yield* strike(relay)
+      if (lost === undefined) {
+        client.socket.end("lost")
+        yield* relay.until(({ swallowed }) => swallowed === 4)
+      }
+      assert.strictEqual((yield* relay.counts).open, 1)
+      if (lost === "server") client.socket.destroy()
+      else yield* Deferred.succeed(leave, undefined)
+      yield* relay.until(({ open }) => open === 0)
     }))
 
   it.effect("swallows one way only", () =>
@@ -171,5 +206,21 @@ describe("TcpRelay", () => {
         return socket
       }))
       assert.strictEqual(yield* left.ended, "ECONNRESET")
+    }))
+
+  it.effect("counts a connection that has ended as open while its client does not read the rest, and closes it with its scope", () =>
+    Effect.gen(function*() {
+      const server = yield* RawServer.make((connection) => connection.send(Buffer.alloc(50_000_000, "x")))
+      const client = yield* Effect.scoped(Effect.gen(function*() {
+        const relay = yield* TcpRelay.make(server)
+        const client = new Client(Net.connect({ host: "127.0.0.1", port: relay.port }))
+        client.socket.pause()
+        yield* stuck(relay)
+        yield* relay.end
+        assert.strictEqual((yield* relay.counts).open, 1)
+        return client
+      }))
+      client.socket.resume()
+      assert.strictEqual(yield* client.ended, "ECONNRESET")
     }))
 })

@@ -47,6 +47,7 @@ export class Link extends Conditions {
   private readonly faults = new Set<RelayFault>()
   private readonly lost = { up: false, down: false }
   private readonly dropped = Deferred.makeUnsafe<void>()
+  private readonly closed = Deferred.makeUnsafe<void>()
   private changed = Deferred.makeUnsafe<void>()
   private readonly client: Net.Socket
   private readonly server: Net.Socket
@@ -73,9 +74,11 @@ export class Link extends Conditions {
     for (const side of [client, server]) {
       // `receive` ends on a broken connection.
       side.on("error", () => {})
-      // A silent link does not read the end of either side.
       side.on("close", () => {
-        if (client.destroyed && server.destroyed) Deferred.doneUnsafe(this.dropped, Effect.void)
+        if (!client.destroyed || !server.destroyed) return
+        // A pump that holds bytes back does not read the end.
+        Deferred.doneUnsafe(this.dropped, Effect.void)
+        Deferred.doneUnsafe(this.closed, Effect.void)
       })
     }
   }
@@ -104,6 +107,14 @@ export class Link extends Conditions {
     Deferred.doneUnsafe(this.dropped, Effect.void)
   }
 
+  /** Closes both sides now, whatever is left to send. */
+  close(): void {
+    for (const side of [this.client, this.server]) {
+      if (side.writableFinished) side.destroy()
+      else socket.reset(side)
+    }
+  }
+
   /** Resets one side, and the other does not hear of it. */
   lose(side: "client" | "server"): void {
     this.lost.up = true
@@ -112,15 +123,19 @@ export class Link extends Conditions {
     this.wake()
   }
 
-  /** Passes bytes on until both directions have ended or the link is dropped. */
+  /** Passes bytes on until both directions have ended or the link is dropped, and waits until both sides are closed. */
   get run(): Effect.Effect<void> {
     const both = Effect.all([this.pump("up", this.client, this.server), this.pump("down", this.server, this.client)], {
       concurrency: 2,
       discard: true
     })
+    const passed = Effect.raceFirst(
+      Effect.andThen(both, Effect.sync(() => this.drop("end"))),
+      Deferred.await(this.dropped)
+    )
     return Effect.ensuring(
-      Effect.raceFirst(Effect.andThen(both, Effect.sync(() => this.drop("end"))), Deferred.await(this.dropped)),
-      Effect.sync(() => this.drop("reset"))
+      Effect.andThen(passed, Deferred.await(this.closed)),
+      Effect.sync(() => this.close())
     )
   }
 
@@ -204,7 +219,9 @@ export class Link extends Conditions {
         yield* this.sleepWhile(() => this.mode(direction) === "hold" ? Infinity : 0)
         if (this.mode(direction) === "silence") {
           this.lost[direction] = true
-          this.add("swallowed", bytes?.length ?? 0)
+          // The link ends when both peers have ended: then neither of them can notice.
+          if (bytes === undefined) return
+          this.add("swallowed", bytes.length)
           continue
         }
         if (bytes === undefined) {

@@ -1,6 +1,6 @@
 import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { Effect } from "effect"
-import type * as Http from "node:http"
+import * as Http from "node:http"
 
 export interface Received {
   readonly method: string | undefined
@@ -15,11 +15,12 @@ export const make = (
     response: Http.ServerResponse,
     received: Received,
     attempt: number
-  ) => void = (response) => response.end("ok")
+  ) => void = (response) => response.end("ok"),
+  options: Http.ServerOptions = {}
 ) =>
   Effect.suspend(() => {
     const requests: Array<Received> = []
-    const server = LocalServer.http((request, response) => {
+    const server = Http.createServer(options, (request, response) => {
       const chunks: Array<Buffer> = []
       request.on("data", (chunk: Buffer) => chunks.push(chunk))
       request.on("error", () => {})
@@ -34,5 +35,5 @@ export const make = (
         respond(response, received, requests.length)
       })
     })
-    return Effect.map(server, ({ url }) => ({ url, requests }))
+    return Effect.map(LocalServer.listen(server), ({ url }) => ({ url, requests }))
   })
