@@ -9,6 +9,7 @@ import type { Handler } from "../src/Connection.ts"
 import * as Misbehavior from "../src/Misbehavior.ts"
 import * as RawHttp from "../src/RawHttp.ts"
 import * as RawServer from "../src/RawServer.ts"
+import { connect } from "./client.ts"
 
 const hello = RawHttp.response({ body: "hello" })
 
@@ -44,6 +45,17 @@ describe("RawServer", () => {
       assert.strictEqual(yield* request(server.port), "200 hello")
       assert.strictEqual(yield* request(server.port), "200 hello")
       assert.strictEqual(yield* server.accepted, 3)
+    }))
+
+  it.effect("closes a connection that it resets while its end leaves", () =>
+    Effect.gen(function*() {
+      const server = yield* RawServer.make((connection) => Effect.andThen(connection.end, connection.reset))
+      const client = yield* connect(server.port)
+      yield* client.ended
+      // Only a connection that nothing has closed takes this for ever.
+      const broken = new Promise<void>((resume) => client.socket.once("close", resume))
+      const more = setInterval(() => client.socket.write("a"), 5)
+      yield* Effect.ensuring(Effect.promise(() => broken), Effect.sync(() => clearInterval(more)))
     }))
 
   it.effect("reads whole requests, with a length or in chunks, one after another", () =>

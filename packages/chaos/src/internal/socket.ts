@@ -29,8 +29,10 @@ export const send = (socket: Net.Socket, bytes: Uint8Array | string): Effect.Eff
 
 /** Breaks the connection with a reset. */
 export const reset = (socket: Net.Socket): void => {
+  // While a socket's end leaves, libuv rejects its reset with EINVAL, and Node.js then never closes it (`_destroy` of `net.js`).
+  const ending = socket.writableEnded && !socket.writableFinished && socket.writableLength === 0
   // A socket that is still connecting has no peer to reset.
-  if (socket.connecting) socket.destroy()
+  if (socket.connecting || ending) socket.destroy()
   else socket.resetAndDestroy()
 }
 
