@@ -6,6 +6,8 @@ import * as command from "./command.ts"
 interface Phase {
   /** What keeps a command in the phase. */
   readonly fault: FaultRule.FaultRule
+  /** What meets the cleanup. */
+  readonly then?: FaultRule.FaultRule
   /** Whether it has reached the phase. */
   readonly reached: (state: SimulatorState.SimulatorState) => boolean
 }
@@ -24,8 +26,9 @@ const whilePending: Phase = {
 }
 
 const abortNeverEnds: Phase = {
-  fault: { match: { operation: "abort" }, fault: { type: "hang" } },
-  reached: ({ uploader }) => (uploader.sessions[0]?.parts.length ?? 0) > 0
+  fault: { match: { operation: "part" }, fault: { type: "hang" } },
+  then: { match: { operation: "abort" }, fault: { type: "hang" } },
+  reached: ({ requests }) => requests === 4
 }
 
 const rows = "account,amount\n5100,12.50\n"
@@ -137,7 +140,10 @@ const interrupted = Effect.fnUntraced(function*(
   phase: Phase,
   signals: ReadonlyArray<NodeJS.Signals | ReadonlyArray<NodeJS.Signals>>
 ) {
-  const { state, url } = yield* Simulator.make({ seed: 1, faults: [phase.fault] })
+  const { state, url } = yield* Simulator.make({
+    seed: 1,
+    faults: phase.then === undefined ? [phase.fault] : [phase.fault, phase.then]
+  })
   const folder = yield* command.folder
   command.write(folder, file, phase === whileSending || phase === abortNeverEnds ? manyRows : rows)
   command.write(
@@ -285,4 +291,14 @@ describe("a signal ends cleanly", { timeout: 120_000 }, () => {
         assert.match(stderr, notDone)
       }).pipe(Effect.scoped))
   }
+
+  it.live("a batch that abandons its uploads cleans up for 5 s at most", () =>
+    Effect.gen(function*() {
+      const args = [...batch, "--via", "uploader", "--on-interrupt", "abandon", "--json"]
+      const { stderr, stdout } = yield* interrupted(args, abortNeverEnds, ["SIGINT"])
+      const { items }: { readonly items: ReadonlyArray<Item> } = JSON.parse(stdout)
+      assert.deepStrictEqual([items.length, items[1]?.status], [2, "notStarted"], stderr)
+      // Without the limit it waits for the abort's own, of 10 s, and reports no interruption.
+      assert.match(stderr, /abandoned\.\nInterrupted before it was done\./)
+    }).pipe(Effect.scoped))
 })

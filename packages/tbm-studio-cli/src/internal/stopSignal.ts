@@ -33,6 +33,11 @@ export const firstOrAt = (endsAt: number | undefined): Effect.Effect<Reason> => 
   return Effect.raceFirst(signal, Effect.as(time, "time" as const))
 }
 
+let limitCleanup: (() => void) | undefined
+
+/** Begins the grace period for a program that ends without being interrupted. */
+export const cleanUp: Effect.Effect<void> = Effect.sync(() => limitCleanup?.())
+
 const notifyListener = (): boolean => {
   const notify = listener
   listener = undefined
@@ -42,13 +47,15 @@ const notifyListener = (): boolean => {
 
 /**
  * Ends a program cleanly: the first signal completes `first` if an effect waits for it, the next one interrupts, and a
- * further one, or the end of the grace period, calls `giveUp`.
+ * further one, or the end of the grace period, calls `giveUp`. `cleanUp` begins the grace period, too.
  */
 export const install = (program: Fiber.Fiber<unknown, unknown>, giveUp: () => void) => {
-  const interrupt = Effect.timeoutOrElse(Fiber.interrupt(program), {
-    duration: grace,
-    orElse: () => Effect.sync(giveUp)
-  })
+  const withinGrace = (ended: Effect.Effect<unknown>) =>
+    Effect.timeoutOrElse(ended, { duration: grace, orElse: () => Effect.sync(giveUp) })
+  const interrupt = withinGrace(Fiber.interrupt(program))
+  limitCleanup = () => {
+    Effect.runFork(withinGrace(Fiber.await(program)))
+  }
   let interrupted = false
   let echoing = false
   const onSignal = () => {

@@ -249,9 +249,13 @@ export const run = Effect.fnUntraced(function*(
   return report
 }, Effect.scoped)
 
-/** Completes on the first signal or at a time, and says what happens now. */
+/** Completes on the first signal or at a time, and says what happens now. What is abandoned has the grace period to clean up. */
 export const stopped = (mode: Batch.StopMode, endsAt?: number) =>
-  Effect.tap(StopSignal.firstOrAt(endsAt), (reason) => Output.print("stderr", [stopLine(reason, mode)]))
+  Effect.tap(StopSignal.firstOrAt(endsAt), (reason) =>
+    Effect.andThen(
+      Output.print("stderr", [stopLine(reason, mode)]),
+      mode === "abandon" ? StopSignal.cleanUp : Effect.void
+    ))
 
 const stopLine = (reason: StopSignal.Reason, mode: Batch.StopMode): string => {
   const why = reason === "signal" ? "Stopping" : "Stopping, since the time of --max-time is over"
