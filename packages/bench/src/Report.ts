@@ -58,6 +58,9 @@ const judge = (case_: Case, row: Row, ours: Row | undefined, ratio: number | und
   if (row === ours && row.unit === "ns/call" && case_.nanosAtMost !== undefined) {
     return `${number(case_.nanosAtMost)} ns ${row.median <= case_.nanosAtMost ? "✓" : "✗"}`
   }
+  if (row === ours && row.unit === "s on the clock" && case_.clockSecondsAtMost !== undefined) {
+    return `${case_.clockSecondsAtMost} s ${row.median <= case_.clockSecondsAtMost ? "✓" : "✗"}`
+  }
   const atMost = case_.atMost?.[row.subject]
   const more = case_.moreAtMost?.[row.subject]
   if (ours === undefined || ratio === undefined) return ""

@@ -1,5 +1,7 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Lab from "@effect-resilience/lab/Lab"
+import type * as Sweep from "@effect-resilience/lab/Sweep"
+import * as SweepThreads from "@effect-resilience/lab/SweepThreads"
 import * as VirtualTime from "@effect-resilience/lab/VirtualTime"
 import * as Pipeline from "@effect-resilience/pipeline/Pipeline"
 import * as Effect from "effect/Effect"
@@ -54,6 +56,37 @@ const simulate = () =>
     })
   ))
 
+const callsOfCell = 50_000
+
+const perSecond = 140
+
+/** Five policies, four fleets and five seeds through an outage of ten seconds at a load of 0.7. In milliseconds: a thread gets it as text. */
+const cells: ReadonlyArray<Sweep.Cell> = [0, 1, 2, 3, 4].flatMap((times) =>
+  [1, 5, 20, 100].flatMap((processes) =>
+    [1, 2, 3, 4, 5].map((seed): Sweep.Cell => ({
+      key: `${times} retries · ${processes} · seed ${seed}`,
+      options: {
+        seed,
+        processes,
+        duration: 1000 * callsOfCell / perSecond,
+        arrivals: { open: { perSecond } },
+        server: { workers: 20, serviceTime: { exponential: 100 } },
+        outages: [{ from: 60_000, for: 10_000, fault: "down" }],
+        timeout: 1000,
+        policy: { ...Pipeline.standard, name: "ledger", attemptTimeout: "1 second", retry: { times, backoff: {} } }
+      },
+      expectation: {}
+    }))
+  )
+)
+
+const sweep = () =>
+  Effect.runPromise(Effect.map(SweepThreads.run(cells, { threads: 2 }), (rows) => {
+    for (const { key, total } of rows) {
+      if (total.offered < 0.98 * callsOfCell) throw new RangeError(`${key} had ${total.offered} calls`)
+    }
+  }))
+
 const suite: Suite = {
   name: "lab",
   packages: ["effect"],
@@ -75,6 +108,15 @@ const suite: Suite = {
       units: ["s"],
       rounds: 1,
       atMost: { TestClock: 0.067 }
+    },
+    {
+      name: `a sweep of ${cells.length} cells of 50,000 calls, standard pipelines, over 2 threads`,
+      ours: "SweepThreads",
+      subjects: { SweepThreads: sweep },
+      apart: true,
+      units: ["s on the clock", "s"],
+      rounds: 1,
+      clockSecondsAtMost: 60
     }
   ]
 }
