@@ -1,19 +1,18 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { Classifier, LibraryErrors, Recovery } from "@effect-resilience/errors"
 import { assert, describe, it } from "@effect/vitest"
 import * as grpc from "@grpc/grpc-js"
 import { request } from "@octokit/request"
 import axios from "axios"
-import { Effect } from "effect"
+import { Effect, Exit, Scope } from "effect"
 import got from "got"
-import { createServer } from "node:http"
-import type { AddressInfo } from "node:net"
 import { DatabaseSync } from "node:sqlite"
 import OpenAI from "openai"
 import { Client, DatabaseError } from "pg"
 import { afterAll, beforeAll } from "vitest"
 
 // Responds with the status of its path, `/status/503`, and asks to retry after 2 seconds if the path says so.
-const server = createServer((request, response) => {
+const server = LocalServer.http((request, response) => {
   const [, status = "200"] = /(\d{3})/.exec(request.url ?? "") ?? []
   if (request.url?.includes("silent")) return
   response.writeHead(Number(status), {
@@ -23,15 +22,12 @@ const server = createServer((request, response) => {
   response.end(`{"message":"no"}`)
 })
 
+const scope = Scope.makeUnsafe()
 let base = ""
 beforeAll(async () => {
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
-  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  base = (await Effect.runPromise(Scope.provide(server, scope))).url
 })
-afterAll(() => {
-  server.closeAllConnections()
-  server.close()
-})
+afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
 
 /** As a program gets it: in the `UnknownError` of `tryPromise`. */
 const failure = (call: () => unknown): Promise<unknown> =>

@@ -5,6 +5,7 @@ import { spawn } from "node:child_process"
 import { once } from "node:events"
 import * as net from "node:net"
 
+// In a process of its own, and so none of the test kit: it responds while this one computes and turns no event loop.
 const server = `
   const net = require("node:net")
   net.createServer((socket) => socket.on("data", (data) => { if (String(data) === "ask") socket.write("response") }))

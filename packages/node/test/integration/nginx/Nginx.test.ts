@@ -1,3 +1,4 @@
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { ApiError, Recovery } from "@effect-resilience/errors"
 import {
   AccessLog,
@@ -31,7 +32,6 @@ import {
 } from "effect"
 import { HttpBody, HttpClient } from "effect/http"
 import { Otlp, PrometheusMetrics } from "effect/observability"
-import { spawn } from "node:child_process"
 import { inspect } from "node:util"
 import { nginx } from "./nginx.ts"
 
@@ -279,20 +279,15 @@ layer(Nginx.layer, { excludeTestServices: true, timeout: "30 seconds" })("A real
       const scrubber = Scrubber.make()
       for (const secret of Object.values(secrets)) scrubber.register(Redacted.make(secret))
 
-      const collector = yield* Effect.acquireRelease(
-        Effect.sync(() =>
-          spawn(process.execPath, [new URL("./collector.ts", import.meta.url).pathname], {
-            stdio: ["ignore", "pipe", "inherit"]
-          })
-        ),
-        (child) => Effect.sync(() => child.kill())
-      )
       let received = ""
-      const port = yield* Effect.callback<string>((resume) => {
-        collector.stdout.on("data", (piece: Buffer) => {
-          received += piece.toString()
-          const [first] = received.split("\n")
-          if (first !== undefined && received.includes("\n")) resume(Effect.succeed(first))
+      const collector = yield* LocalServer.http((request, response) => {
+        const pieces: Array<Buffer> = []
+        request.on("data", (piece: Buffer) => pieces.push(piece))
+        request.on("end", () => {
+          const body: unknown = JSON.parse(Buffer.concat(pieces).toString())
+          received += `${JSON.stringify({ path: request.url, body })}\n`
+          response.setHeader("content-type", "application/json")
+          response.end("{}")
         })
       })
       const path = `${yield* fs.makeTempDirectoryScoped()}/access.jsonl`
@@ -316,7 +311,7 @@ layer(Nginx.layer, { excludeTestServices: true, timeout: "30 seconds" })("A real
           AccessLog.layerFile(path),
           Redaction.layer(Redaction.make()),
           Otlp.layerJson({
-            baseUrl: `http://127.0.0.1:${port}`,
+            baseUrl: collector.url,
             resource: { serviceName: "test" },
             loggerMergeWithExisting: true
           })
@@ -347,9 +342,7 @@ layer(Nginx.layer, { excludeTestServices: true, timeout: "30 seconds" })("A real
       assert.include(received, "unknown token <redacted>, <redacted>")
       assert.isAbove(logged.length, 0)
 
-      const exports = received.split("\n").slice(1).filter((line) => line !== "").map((line): unknown =>
-        JSON.parse(line)
-      )
+      const exports = received.split("\n").filter((line) => line !== "").map((line): unknown => JSON.parse(line))
       const text = JSON.stringify(exports)
       for (
         const name of [
