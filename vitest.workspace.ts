@@ -34,7 +34,8 @@ export default defineConfig({
         extends: true,
         plugins: [docFences()],
         test: {
-          // Isolated: a module that runs as a test is evaluated anew, and its classes would be others than those its neighbours hold.
+          isolate: false,
+          server: { deps: { inline: [/@effect-resilience/] } },
           name: "docs",
           // An example's imports alone take seconds where other projects keep the processors busy.
           testTimeout: 30_000,

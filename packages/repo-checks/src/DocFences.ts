@@ -189,24 +189,25 @@ const sourceMap = (file: string, text: string, lines: ReadonlyArray<number>) => 
   mappings: lines.map((line, i) => `AA${vlq(line - (lines[i - 1] ?? 0))}A`).join(";")
 })
 
-/** The vite plugin. It touches only modules that hold a marked fence. */
+/**
+ * The vite plugin. A module of `src` is loaded in two ways: as a test, when it is its marked fences and nothing else, and by imports, from
+ * where a user has it, `node_modules`. So all examples share one copy of each module, whichever file they stand in: vitest evaluates
+ * a file that it runs as a test anew, and the classes of a second copy are others.
+ */
 export const docFences = (): Plugin => ({
   name: "doc-fences",
   enforce: "pre",
+  async resolveId(source, importer, options) {
+    // What vitest runs is imported by the page that vite thinks of.
+    if (importer === undefined || importer.endsWith("/index.html")) return null
+    const resolved = await this.resolve(source, importer, { ...options, skipSelf: true })
+    return resolved && { ...resolved, id: resolved.id.replace(/\/packages\/([^/]+\/src\/)/, "/node_modules/@effect-resilience/$1") }
+  },
   async transform(text, id) {
     const file = id.replace(/[?#].*$/, "")
-    if (!/\.(ts|md)$/.test(file) || !text.includes(marker)) return undefined
+    if (file.includes("/node_modules/") || !/\.(ts|md)$/.test(file) || !text.includes(marker)) return undefined
     const compiled = compileAll(file, text)
-    if (compiled === undefined) return undefined
-    if (file.endsWith(".md")) {
-      return transformWithOxc(
-        compiled.code,
-        `${file}.ts`,
-        { lang: "ts" },
-        sourceMap(file, text, compiled.lines)
-      )
-    }
-    const own = text.split("\n").map((_, i) => i)
-    return { code: `${text}\n${compiled.code}`, map: sourceMap(file, text, [...own, ...compiled.lines]) }
+    return compiled &&
+      transformWithOxc(compiled.code, `${file}.ts`, { lang: "ts" }, sourceMap(file, text, compiled.lines))
   }
 })
