@@ -24,6 +24,8 @@ export default defineConfig({
         extends: true as const,
         test: {
           name,
+          // To load the modules anew for each file takes a third of the time. A test of upload measures what the heap keeps.
+          isolate: name === "upload",
           setupFiles: ["packages/repo-checks/src/PropertyDefaults.ts"],
           include: [`packages/${name}/test/**/*.test.ts`],
           exclude: [`packages/${name}/test/integration/**`]
@@ -34,11 +36,10 @@ export default defineConfig({
         extends: true,
         plugins: [docFences()],
         test: {
-          isolate: false,
-          server: { deps: { inline: [/@effect-resilience/] } },
           name: "docs",
-          // An example's imports alone take seconds where other projects keep the processors busy.
-          testTimeout: 30_000,
+          isolate: false,
+          // Where docFences has the modules loaded from.
+          server: { deps: { inline: [/@effect-resilience/] } },
           include: [],
           includeSource: ["packages/*/src/**/*.ts", "packages/*/README.md", "README.md", "docs/**/*.md"],
           exclude: ["packages/repo-checks/**"]

@@ -201,7 +201,8 @@ export const docFences = (): Plugin => ({
     // What vitest runs is imported by the page that vite thinks of.
     if (importer === undefined || importer.endsWith("/index.html")) return null
     const resolved = await this.resolve(source, importer, { ...options, skipSelf: true })
-    return resolved && { ...resolved, id: resolved.id.replace(/\/packages\/([^/]+\/src\/)/, "/node_modules/@effect-resilience/$1") }
+    return resolved &&
+      { ...resolved, id: resolved.id.replace(/\/packages\/([^/]+\/src\/)/, "/node_modules/@effect-resilience/$1") }
   },
   async transform(text, id) {
     const file = id.replace(/[?#].*$/, "")
