@@ -7,6 +7,7 @@
  * - `numbers`: rows of RESULTS.md, one a line: what it is, `|`, `suite › case (unit) › subject`.
  * - `hacks`: all hacks of HACKS.md.
  * - `outages HEADING`: the table of OUTAGES.md below that heading.
+ * - `conformance`: how many promises each library keeps.
  * - `sizes`: what imports cost at most, one a line: what it is, `|`, the name of a fixture.
  */
 import { execFileSync } from "node:child_process"
@@ -20,6 +21,7 @@ export interface Sources {
   readonly results: string
   readonly hacks: string
   readonly outages: string
+  readonly conformance: string
   readonly sizes: Readonly<Record<string, { readonly ours: number; readonly whole: number }>>
 }
 
@@ -29,6 +31,7 @@ export const sources = (): Sources => ({
   results: read("packages/bench/RESULTS.md"),
   hacks: read("packages/bench/HACKS.md"),
   outages: read("packages/bench/OUTAGES.md"),
+  conformance: read("packages/conformance/RESULTS.md"),
   sizes: JSON.parse(read("packages/repo-checks/fixtures/sizes/budget.json"))
 })
 
@@ -39,7 +42,7 @@ export const pages = (): ReadonlyArray<string> =>
     encoding: "utf8"
   }).trim().split("\n").filter((file) => quotation.test(read(file)))
 
-const quotation = /(<!-- (numbers|hacks|outages|sizes)\b([^]*?)-->\n)[^]*?(<!-- end -->)/
+const quotation = /(<!-- (numbers|hacks|outages|conformance|sizes)\b([^]*?)-->\n)[^]*?(<!-- end -->)/
 const quotations = new RegExp(quotation, "g")
 
 const lines = (header: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>) =>
@@ -63,6 +66,12 @@ const measured = (median: string, { unit }: Row): string => {
 }
 
 const by = ({ date, suite }: Row) => [`\`npm run bench -- ${suite}\``, date]
+
+/** The first table of a section, with its command and date. */
+const table = (section: string, command: string, page: string): string => {
+  const rows = (section.split(/^## /m)[0] ?? "").split("\n").filter((line) => line.startsWith("|"))
+  return [...rows, "", `Written by \`npm run ${command}\` on ${/ on (\d{4}-\d\d-\d\d)\b/.exec(page)?.[1]}.`].join("\n")
+}
 
 const writers: Record<string, (list: string, sources: Sources) => string> = {
   numbers: (list, { results }) => {
@@ -91,11 +100,9 @@ const writers: Record<string, (list: string, sources: Sources) => string> = {
   outages: (heading, { outages }) => {
     const [, section] = outages.split(`\n## ${heading.trim()}\n`)
     if (section === undefined) throw new Error(`OUTAGES.md has no heading "${heading.trim()}"`)
-    const table = (section.split(/^## /m)[0] ?? "").split("\n").filter((line) => line.startsWith("|"))
-    return [...table, "", `Written by \`npm run outages\` on ${/on (\d{4}-\d\d-\d\d)\./.exec(outages)?.[1]}.`].join(
-      "\n"
-    )
+    return table(section, "outages", outages)
   },
+  conformance: (_, { conformance }) => table(conformance, "conformance", conformance),
   sizes: (list, { sizes }) => {
     const known = new Map(Object.entries(sizes))
     return lines(

@@ -21,6 +21,8 @@ const from: Numbers.Sources = {
   hacks: "| `fast` | `packages/limit/src/A.ts` | a closure | a call | 93 % | retry › success (ns/call) › without |\n",
   outages:
     "Written by `npm run outages` on 2026-11-29.\n\n## Down\n\nWords.\n\n| a | b |\n| - | - |\n| 1 | 2 |\n\n## Next\n\n| c |\n",
+  conformance:
+    "# Results\n\nWritten by `npm run conformance` on 2026-11-29, with Node.\n\n| a | yes |\n| - | - |\n| x | 95 |\n\n## backoff\n\n| y |\n",
   sizes: { client: { ours: 44_400, whole: 79_200 } }
 }
 
@@ -48,6 +50,7 @@ describe("the numbers of README and guides", () => {
       "| [`fast`](../../packages/limit/src/A.ts) | a closure | a call | 900 ns | 12 µs | 93 % | `npm run bench -- retry` | 2026-11-28 |"
     )
     expect(written("outages Down")).toContain("| 1 | 2 |\n\nWritten by `npm run outages` on 2026-11-29.")
+    expect(written("conformance")).toMatch(/\| x \| 95 \|\n\nWritten by `npm run conformance` on 2026-11-29\.$/)
     expect(written("sizes\nthe client | client\n")).toContain("| the client | 44.4 kB | 79.2 kB | `npm run packages` |")
   })
 
