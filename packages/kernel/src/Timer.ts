@@ -96,11 +96,10 @@ export const delayUnsafe = <A, E, R>(
 ): Effect.Effect<A, E, R> => {
   if (!(millis > 0)) return self
   const clock = Context.get(context, Clock.Clock)
-  if (clock !== liveClock || millis > longestPlatformTimer) {
-    return Effect.andThen(clock.sleep(Duration.millis(millis)), self)
-  }
+  const isLive = clock === liveClock && !(millis > longestPlatformTimer)
+  if (!isLive && !isEventClock(clock)) return Effect.andThen(clock.sleep(Duration.millis(millis)), self)
   return Effect.callback<A, E, R>((resume) => {
-    const wait = startLive(millis, false, resume, self)
+    const wait = isEventClock(clock) ? clock[at](millis, () => resume(self)) : startLive(millis, false, resume, self)
     return Effect.sync(() => wait.cancel())
   })
 }

@@ -324,18 +324,6 @@ export const depositUnsafe = <R>(context: Context.Context<R>): Context.Context<R
 }
 
 /**
- * Hands a call over, with the context that `depositUnsafe` returned: the policy that begins next in that budget makes the
- * attempts after the first one.
- *
- * @category using
- * @since 0.1.0
- */
-export const handOverUnsafe = (context: Context.Context<never>): void => {
-  const budget = Context.get(context, Current)
-  if (internal.isEntered(budget)) budget.handOverUnsafe()
-}
-
-/**
  * Tells the budget how a call ended, with the context that `depositUnsafe` returned.
  *
  * @category using

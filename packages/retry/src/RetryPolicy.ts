@@ -41,6 +41,7 @@ import * as Time from "@effect-resilience/kernel/Time"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
@@ -280,3 +281,54 @@ const next = (millis: number): Effect.Effect<[Duration.Duration, Duration.Durati
  */
 export const history = (error: unknown): RetryEvent.History | undefined =>
   Predicate.isObject(error) ? engine.historyOf(error) : undefined
+
+/**
+ * The attempts of one call after the first one has failed.
+ *
+ * - `attempt`: the one that runs, or that comes next.
+ *
+ * @category loops
+ * @since 0.1.0
+ */
+export interface Loop<A, E, R> extends engine.Run<A, E, R> {}
+
+/**
+ * The loop of a call whose attempts a pipeline makes in its own way. `again` makes the effect of the attempt that the loop has
+ * come to; where that fails, `followUnsafe` goes on.
+ *
+ * **Gotchas**
+ *
+ * It does not tell the budget that a call begins, since that comes before the first attempt. A policy with a `maxDuration` needs
+ * to see the first attempt, so use `retry` for it.
+ *
+ * @category loops
+ * @since 0.1.0
+ */
+export const loopUnsafe = <A, E, R>(
+  policy: RetryPolicy,
+  options: CallOptions<unknown>,
+  again: (loop: Loop<A, E, R>) => Effect.Effect<A, E, R>
+): Loop<A, E, R> => engine.makeRun(settingsOf(policy), options, 0, again)
+
+/**
+ * What follows an attempt that failed: a wait and the next one, or the end.
+ *
+ * @category loops
+ * @since 0.1.0
+ */
+export const followUnsafe: <A, E, R>(
+  fiber: Fiber.Fiber<unknown, unknown>,
+  loop: Loop<A, E, R>,
+  cause: Cause.Cause<E>
+) => Effect.Effect<A, E, R> = engine.follow
+
+/**
+ * The attempt that a loop has come to, and what follows it where it fails.
+ *
+ * @category loops
+ * @since 0.1.0
+ */
+export const attemptUnsafe: <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  loop: Loop<A, E, R>
+) => Effect.Effect<A, E, R> = engine.attemptOf

@@ -109,8 +109,8 @@ const isAdmitting = (policy: AnyPolicy): policy is AnyPolicy & Admitting => poli
  * Starts the first attempt of a call: all admissions, one fiber. Where a policy has to reject the call or to make it wait,
  * nothing has happened and the call takes the slow path.
  *
- * The attempt has the fiber that a timeout needs anyhow. What waits for it holds no frame, and what follows a failure goes
- * through the policies one by one.
+ * An attempt has the fiber that a timeout needs anyhow. What waits for it holds no frame. Attempts that follow pass the policies
+ * inside the retry in the same way.
  */
 const start = <A, E, R>(path: FastPath, self: Effect.Effect<A, E, R>): Effect.Effect<A, unknown, unknown> =>
   Effect.callback<A, unknown, unknown>((resume) => {
@@ -120,23 +120,7 @@ const start = <A, E, R>(path: FastPath, self: Effect.Effect<A, E, R>): Effect.Ef
     // The effect that is returned needs R, so the fiber that runs it has R.
     const outside = parent.context as Context.Context<R>
     const context = path.retry === undefined ? outside : begin(outside)
-    const child = Direct.startUnsafe(self, context)
-    const call = new Call(path, self, admissions, parent, context)
-    const exit = child.pollUnsafe()
-    if (exit !== undefined) return resume(call.end(exit))
-    let timedOut = false
-    const wait = Timer.startUnsafe(parent.context, path.timeoutMillis, () => {
-      timedOut = true
-      child.interruptUnsafe()
-    })
-    child.addObserver((exit) => {
-      wait.cancel()
-      const late = timedOut && Exit.isFailure(exit) && !Cause.hasDies(exit.cause)
-      resume(Effect.suspend(() => call.end(late ? path.timedOut(parent) : exit)))
-    })
-    return Effect.suspend(() =>
-      Effect.andThen(Direct.interrupt(child), Effect.suspend(() => call.leave(interrupted) ?? Effect.void))
-    )
+    return new Call(path, self, admissions, parent, context).begin(context, resume)
   })
 
 /** What the retry would do before the first attempt. */
@@ -145,22 +129,17 @@ const begin = <R>(context: Context.Context<R>): Context.Context<R> => {
   return Attempt.callTracker()?.(counted) ?? counted
 }
 
-/** The attempts that follow are others of the same call. */
-const goOn = <R>(self: Context.Context<R>, begun: Context.Context<never>): Context.Context<R> => {
-  const counted = Context.add(self, AttemptBudget.Current, Context.get(begun, AttemptBudget.Current))
-  const call = Context.get(begun, Attempt.Call)
-  return call === Context.get(self, Attempt.Call)
-    ? counted
-    : Context.add(Context.add(counted, Attempt.Call, call), Attempt.Current, { ...Attempt.first })
-}
-
 type Admissions = Array<Policy.Admission>
 
 const admit = (path: FastPath, fiber: AnyFiber): Admissions | undefined => {
   if (path.retry !== undefined && fiber.getRef(Attempt.Current) !== Attempt.first) return undefined
-  const { policies } = path
+  return admitFrom(path, 0, fiber)
+}
+
+/** The admissions of the policies from one inward, inside out. */
+const admitFrom = ({ policies }: FastPath, from: number, fiber: AnyFiber): Admissions | undefined => {
   const admissions: Admissions = []
-  for (let i = policies.length - 1; i >= 0; i--) {
+  for (let i = policies.length - 1; i >= from; i--) {
     const admission = policies[i]?.admitUnsafe(fiber)
     if (admission === undefined) {
       report(admissions, 0, admissions.length, Policy.neverBegan)
@@ -196,17 +175,25 @@ const report = (
 
 const interrupted = /* @__PURE__ */ Exit.interrupt()
 
+const none: Admissions = []
+
+type Resume<A> = (effect: Effect.Effect<A, unknown, unknown>) => void
+
 class Call<A, E, R> {
-  private readonly path: FastPath
+  readonly path: FastPath
+  readonly parent: AnyFiber
   private readonly self: Effect.Effect<A, E, R>
   /** Inside out. */
   private readonly admissions: Admissions
   /** How many of them stand inside the retry. */
   private readonly insideCount: number
-  private readonly parent: AnyFiber
   private readonly context: Context.Context<R>
   private attempted = false
   private left = false
+  private loop: RetryPolicy.Loop<A, unknown, unknown> | undefined = undefined
+  private running: Running<A, E, R> | undefined = undefined
+  /** The admissions of an attempt after the first one. */
+  private inside = none
 
   constructor(
     path: FastPath,
@@ -223,52 +210,142 @@ class Call<A, E, R> {
     this.context = context
   }
 
-  end(exit: Exit.Exit<A, unknown>): Effect.Effect<A, unknown, unknown> {
-    this.attempted = true
-    const { retry } = this.path
-    if (retry !== undefined) {
-      const news = report(this.admissions, 0, this.insideCount, exit)
-      // News of a success may be that a policy threw.
-      if (news !== undefined || Exit.isFailure(exit)) return this.retry(notifyThen(news, exit), retry)
-    }
-    return notifyThen(this.leave(exit), exit)
+  /** Begins an attempt that is admitted. What is returned interrupts it. */
+  begin(context: Context.Context<R>, resume: Resume<A>): Effect.Effect<void> | undefined {
+    const child = Direct.startUnsafe(this.self, context)
+    const exit = child.pollUnsafe()
+    if (exit === undefined) return (this.running ??= new Running(this)).watch(child, resume)
+    resume(this.ended(exit))
+    return undefined
   }
 
-  /** Hands the first attempt to the retry as it ended, and keeps the admissions around it until the last one has. */
-  private retry(
-    ended: Effect.Effect<A, unknown>,
-    { options, policy }: Retry
+  ended(exit: Exit.Exit<A, unknown>): Effect.Effect<A, unknown, unknown> {
+    const { loop, path: { retry } } = this
+    if (retry === undefined) return notifyThen(this.leave(exit), exit)
+    if (loop !== undefined) {
+      const news = this.reportInside(exit)
+      return news === undefined
+        ? this.follow(loop, exit)
+        : Effect.andThen(news, Effect.suspend(() => this.follow(loop, exit)))
+    }
+    this.attempted = true
+    const news = report(this.admissions, 0, this.insideCount, exit)
+    // News of a success may be that a policy threw.
+    if (news === undefined && Exit.isSuccess(exit)) return notifyThen(this.leave(exit), exit)
+    const begun = RetryPolicy.loopUnsafe<A, unknown, unknown>(retry.policy, retry.options, (loop) => this.again(loop))
+    this.loop = begun
+    return this.around(notifyThen(news, Effect.suspend(() => this.follow(begun, exit))))
+  }
+
+  private follow(
+    loop: RetryPolicy.Loop<A, unknown, unknown>,
+    exit: Exit.Exit<A, unknown>
   ): Effect.Effect<A, unknown, unknown> {
-    let first = true
-    const attempt = Effect.suspend(() => {
-      if (!first) return this.path.attempt(this.self)
-      first = false
-      return ended
-    })
+    return Exit.isSuccess(exit) ? exit : RetryPolicy.followUnsafe(this.parent, loop, exit.cause)
+  }
+
+  /** Keeps the admissions around the retry until its last attempt has ended. */
+  private around(attempts: Effect.Effect<A, unknown, unknown>): Effect.Effect<A, unknown, unknown> {
     // An interruption can come before the frame below is in place. It ends the fiber, and that the observer hears of.
     const forget = this.parent.addObserver(() => {
       this.leave(interrupted)
     })
-    const retrying = Effect.updateContext(
-      RetryPolicy.retry(attempt, policy, options),
-      (context: Context.Context<unknown>) => {
-        AttemptBudget.handOverUnsafe(this.context)
-        return goOn(context, this.context)
+    return Effect.onExitPrimitive(
+      Effect.updateContext(attempts, () => this.context as Context.Context<unknown>),
+      (exit) => {
+        forget()
+        return this.leave(exit)
       }
     )
-    return Effect.onExitPrimitive(retrying, (exit) => {
-      forget()
-      return this.leave(exit)
+  }
+
+  /** Makes the attempt that the loop has come to; one by one where a policy rejects it or makes it wait. */
+  private again(loop: RetryPolicy.Loop<A, unknown, unknown>): Effect.Effect<A, unknown, unknown> {
+    return Effect.callback((resume) => {
+      const { parent, path, self } = this
+      if (path.insideFrom === path.policies.length && Direct.isDirect(self)) return this.begin(this.context, resume)
+      const context = Context.add(this.context, Attempt.Current, loop.attempt)
+      parent.setContext(context)
+      const admissions = admitFrom(path, path.insideFrom, parent)
+      parent.setContext(this.context)
+      if (admissions === undefined) return resume(RetryPolicy.attemptUnsafe(path.attempt(self), loop))
+      this.inside = admissions
+      return this.begin(context, resume)
     })
+  }
+
+  private reportInside(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined {
+    const { inside } = this
+    this.inside = none
+    return report(inside, 0, inside.length, exit)
   }
 
   leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined {
     if (this.left) return undefined
     this.left = true
     if (this.path.retry !== undefined) AttemptBudget.endUnsafe(this.context, exit)
-    return report(this.admissions, this.attempted ? this.insideCount : 0, this.admissions.length, exit)
+    const news = this.reportInside(exit)
+    const more = report(this.admissions, this.attempted ? this.insideCount : 0, this.admissions.length, exit)
+    return news === undefined ? more : notifyThen(news, more ?? Effect.void)
   }
 }
 
-const notifyThen = <A, E>(news: Effect.Effect<void> | undefined, then: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-  news === undefined ? then : Effect.andThen(news, then)
+/** The attempt of a call that runs under its time limit. What is needed for each is made for the first one. */
+class Running<A, E, R> {
+  private child: Direct.Running<A> | undefined = undefined
+  private wait: Timer.Wait | undefined = undefined
+  private timedOut = false
+  private exit: Exit.Exit<A, unknown> = interrupted
+  private resume: Resume<A> | undefined = undefined
+  private readonly call: Call<A, E, R>
+  private readonly elapsed: () => void
+  private readonly observer: (exit: Exit.Exit<A, unknown>) => void
+  private readonly interrupt: Effect.Effect<void>
+
+  constructor(call: Call<A, E, R>) {
+    // Constants first: V8 keeps a function that is made for a property until the next full collection.
+    const elapsed = () => {
+      this.timedOut = true
+      this.child?.interruptUnsafe()
+    }
+    const ended = Effect.suspend(() => this.ended())
+    const observer = (exit: Exit.Exit<A, unknown>) => {
+      this.exit = exit
+      this.wait?.cancel()
+      this.resume?.(ended)
+    }
+    this.call = call
+    this.elapsed = elapsed
+    this.observer = observer
+    this.interrupt = Effect.suspend(() =>
+      Effect.andThen(
+        this.child === undefined ? Effect.void : Direct.interrupt(this.child),
+        Effect.suspend(() => call.leave(interrupted) ?? Effect.void)
+      )
+    )
+  }
+
+  watch(child: Direct.Running<A>, resume: Resume<A>): Effect.Effect<void> {
+    const { parent, path } = this.call
+    this.child = child
+    this.resume = resume
+    this.timedOut = false
+    this.wait = Timer.startUnsafe(parent.context, path.timeoutMillis, this.elapsed)
+    child.addObserver(this.observer)
+    return this.interrupt
+  }
+
+  private ended(): Effect.Effect<A, unknown, unknown> {
+    const { call, exit } = this
+    // What waits for the next attempt holds nothing of the last one.
+    this.exit = interrupted
+    this.child = undefined
+    const late = this.timedOut && Exit.isFailure(exit) && !Cause.hasDies(exit.cause)
+    return call.ended(late ? call.path.timedOut(call.parent) : exit)
+  }
+}
+
+const notifyThen = <A, E, R>(
+  news: Effect.Effect<void> | undefined,
+  then: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> => news === undefined ? then : Effect.andThen(news, then)

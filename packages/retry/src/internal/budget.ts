@@ -36,8 +36,6 @@ export interface AttemptBudget extends Policy.Policy<never, Snapshot> {
  * @since 0.1.0
  */
 export interface Entered extends AttemptBudget {
-  /** The next policy that enters takes over from the one that entered: it makes the other attempts of the same call. */
-  readonly handOverUnsafe: () => void
   /** The policy that entered ends. Only the first end counts. */
   readonly endUnsafe: (exit: Exit.Exit<unknown, unknown>) => void
 }

@@ -102,10 +102,13 @@ export const start = <A, E, R>(
   options: Options<E, A>
 ): Effect.Effect<A, E, R> => {
   const { retryWhen } = options
-  const first = (startMillis: number) =>
-    retryWhen === undefined
-      ? Effect.catchCause(self, (cause) => failed(makeRun(self, settings, options, startMillis), cause))
-      : judged(self, retryWhen, () => makeRun(self, settings, options, startMillis))
+  const first = (startMillis: number) => {
+    const run = () =>
+      makeRun<A, E, R>(settings, options, startMillis, (run) => Effect.suspend(() => attemptOf(self, run)))
+    return retryWhen === undefined
+      ? Effect.catchCause(self, (cause) => failed(run(), cause))
+      : judged(self, retryWhen, run)
+  }
   if (settings.maxDuration < Infinity) {
     return Effect.withFiber((fiber) => begin(fiber, first(Time.nowUnsafe(fiber.context))))
   }
@@ -158,20 +161,20 @@ const inside = <A, E, R>(
 
 // One retried call, made when its first attempt has failed. 100,000 of them can wait at once, so it holds what it must,
 // and the next attempt is built only when its time has come.
-interface Run<A, E, R> extends Call {
+export interface Run<A, E, R> extends Call {
   attempt: Attempt.Attempt
   failures: Failure<E | RetryEvent.RetriedResult<A>> | undefined
   readonly options: Options<E, A>
-  readonly again: Effect.Effect<A, E, R>
+  again: Effect.Effect<A, E, R>
 }
 
-const makeRun = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
+/** `makeAgain` gives what makes the attempt that the run has come to, and goes on with `follow` where it fails. */
+export const makeRun = <A, E, R>(
   settings: Settings,
   options: Options<E, A>,
-  startMillis: number
+  startMillis: number,
+  makeAgain: (run: Run<A, E, R>) => Effect.Effect<A, E, R>
 ): Run<A, E, R> => {
-  const { retryWhen } = options
   const run: Run<A, E, R> = {
     retries: 0,
     previous: 0,
@@ -181,24 +184,34 @@ const makeRun = <A, E, R>(
     settings,
     options,
     startMillis,
-    again: Effect.suspend(() => {
-      const attempt = Effect.provideService(self, Attempt.Current, run.attempt)
-      return retryWhen === undefined
-        ? Effect.catchCause(attempt, (cause) => failed(run, cause))
-        : judged(attempt, retryWhen, () => run)
-    })
+    again: Effect.never
   }
+  run.again = makeAgain(run)
   return run
 }
 
-const failed = <A, E, R>(run: Run<A, E, R>, cause: Cause.Cause<E>): Effect.Effect<A, E, R> => {
+/** The attempt that a run has come to, as an effect makes it. */
+export const attemptOf = <A, E, R>(self: Effect.Effect<A, E, R>, run: Run<A, E, R>): Effect.Effect<A, E, R> => {
+  const { attempt, options: { retryWhen } } = run
+  const current = Effect.updateContext(
+    self,
+    (context: Context.Context<R>) => Context.add(context, Attempt.Current, attempt)
+  )
+  return retryWhen === undefined
+    ? Effect.catchCause(current, (cause) => failed(run, cause))
+    : judged(current, retryWhen, () => run)
+}
+
+const failed = <A, E, R>(run: Run<A, E, R>, cause: Cause.Cause<E>): Effect.Effect<A, E, R> =>
+  Effect.withFiber((fiber) => follow(fiber, run, cause))
+
+/** What follows an attempt that failed: a wait and the next one, or the end. */
+export const follow = <A, E, R>(fiber: AnyFiber, run: Run<A, E, R>, cause: Cause.Cause<E>): Effect.Effect<A, E, R> => {
   const failure = recoverable(cause)
   if (failure === undefined) return Effect.failCause(cause)
-  return Effect.withFiber((fiber) => {
-    const { error } = failure
-    const { options } = run
-    return proceed(fiber, run, error, recoveryOf(fiber, options, error), options.when, cause)
-  })
+  const { error } = failure
+  const { options } = run
+  return proceed(fiber, run, error, recoveryOf(fiber, options, error), options.when, cause)
 }
 
 const proceed = <A, E, R, Error extends E | RetryEvent.RetriedResult<A>>(

@@ -54,7 +54,6 @@ class Tab implements Entered {
   /** The last result inside is one that a policy would have retried, so it is no success. */
   private lastUnwanted = false
   private ended = false
-  private isHandedOver = false
   private lastCost: number | undefined = undefined
 
   constructor(account: Following, outer: Tab | undefined, isPaid: boolean) {
@@ -104,15 +103,7 @@ class Tab implements Entered {
     else if (this.lastFailed) account.attemptFailed()
   }
 
-  handOverUnsafe(): void {
-    this.isHandedOver = true
-  }
-
   enterUnsafe(context: Context.Context<never>): Entered {
-    if (this.isHandedOver) {
-      this.isHandedOver = false
-      return this
-    }
     return this.ended
       ? new Tab(this.account, undefined, false)
       : new Tab(this.account, this, this.isPaid || Context.get(context, Attempt.Current).attempt > 1)
