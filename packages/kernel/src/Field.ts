@@ -98,7 +98,7 @@ export type Shape =
   | { readonly _tag: "Function" }
   | { readonly _tag: "Struct"; readonly fields: Record; readonly elsewhere?: Elsewhere | undefined }
   | { readonly _tag: "Record"; readonly value: AnyField }
-  | { readonly _tag: "OneOrMore"; readonly item: AnyField }
+  | { readonly _tag: "OneOrMore"; readonly item: AnyField; readonly orNone?: boolean | undefined }
   | { readonly _tag: "Variants"; readonly variants: Record }
   | { readonly _tag: "Either"; readonly first: AnyField; readonly second: AnyField; readonly isFirst: Is }
 
@@ -423,6 +423,20 @@ export const oneOrMore = <In, Out>(item: Field<In, Out>): Field<In | ReadonlyArr
     requireArgument(items.length > 0, path, "a list of at least one", input)
     return items.map((value, index) => item.read(value, items.length === 1 ? path : `${path}[${index}]`))
   })
+
+/**
+ * One, several in a list, or none: an empty list.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const oneOrMoreOrNone = <In, Out>(item: Field<In, Out>): Field<In | ReadonlyArray<In>, ReadonlyArray<Out>> => {
+  const some = oneOrMore(item)
+  return make(
+    { _tag: "OneOrMore", item, orNone: true },
+    (input, path) => Array.isArray(input) && input.length === 0 ? [] : some.read(input, path)
+  )
+}
 
 /**
  * A choice between variants, each with its options.

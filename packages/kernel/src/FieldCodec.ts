@@ -189,8 +189,10 @@ const structureOf = (shape: Field.Shape, functions: Functions | undefined): Sche
         : Schema.Struct(mapValues(shape.fields, (field) => field.optional ? Schema.optionalKey(of(field)) : of(field)))
     case "Record":
       return Schema.Record(Schema.String, of(shape.value))
-    case "OneOrMore":
-      return Schema.Union([of(shape.item), Schema.Array(of(shape.item)).check(Schema.isMinLength(1))])
+    case "OneOrMore": {
+      const list = Schema.Array(of(shape.item))
+      return Schema.Union([of(shape.item), shape.orNone === true ? list : list.check(Schema.isMinLength(1))])
+    }
     case "Variants": {
       const entries = Object.entries(shape.variants)
       const alone = entries.filter(([, variant]) => variant.optional).map(([name]) => name)

@@ -228,6 +228,18 @@ describe("FieldCodec", () => {
       for (const name of ["permits", "wait", "permit", "when"]) assert.include(error.message, `"${name}"`)
     }))
 
+  it.effect("reads an empty list where none is possible, and nowhere else", () =>
+    Effect.gen(function*() {
+      const some = Field.struct({ ports: Field.oneOrMore(Field.integer()) })
+      const any = Field.struct({ ports: Field.oneOrMoreOrNone(Field.integer()) })
+      assert.deepStrictEqual(any.read({ ports: [] }, "options"), { ports: [] })
+      assert.deepStrictEqual(any.read({ ports: 1 }, "options"), { ports: [1] })
+      assert.throws(() => some.read({ ports: [] }, "options"), "a list of at least one")
+      assert.throws(() => any.read({ ports: [0.5] }, "options"), "options.ports")
+      assert.deepStrictEqual(yield* FieldCodec.decode(any, { ports: [] }), { ports: [] })
+      yield* Effect.flip(FieldCodec.decode(some, { ports: [] }))
+    }))
+
   it.effect("tells of alternatives only what is wrong with the one that is written", () =>
     Effect.gen(function*() {
       const choice = Field.struct({

@@ -37,6 +37,7 @@ import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Field from "@effect-resilience/kernel/Field"
 import type * as Policy from "@effect-resilience/kernel/Policy"
+import * as Priority from "@effect-resilience/limit/Priority"
 import type * as Pipeline from "@effect-resilience/pipeline/Pipeline"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -62,7 +63,8 @@ import * as VirtualTime from "./VirtualTime.ts"
 export { NoResponse, ServerFailed } from "./internal/errors.ts"
 
 /**
- * How calls begin: `{ open: { perSecond } }`, `{ closed: { clients, thinkTime } }`, or `{ recorded: times }`.
+ * How calls begin: `{ open: { perSecond } }`, `{ bursts: { calls, every, from } }`, `{ closed: { clients, thinkTime } }`, or
+ * `{ recorded: times }`.
  *
  * @category models
  * @since 0.1.0
@@ -189,6 +191,11 @@ export interface ClientOptions {
   readonly timeout?: Duration.Input | undefined
   /** What a whole client sends, which decides about its operation and whether it may be repeated; default `"GET /"`. */
   readonly request?: string | undefined
+  /**
+   * Of its calls (`Priority` of `@effect-resilience/limit`), which the policies of servers on their way see too; default
+   * `"default"`.
+   */
+  readonly priority?: string | undefined
 }
 
 /**
@@ -200,7 +207,7 @@ export interface ClientOptions {
  * @category models
  * @since 0.1.0
  */
-export interface Tier extends Omit<ClientOptions, "arrivals"> {
+export interface Tier extends Omit<ClientOptions, "arrivals" | "priority"> {
   /** In the result and for outages. */
   readonly name: string
   /** The server that is called. */
@@ -222,7 +229,7 @@ export interface Options extends ClientOptions {
   readonly server: ServerOptions
   /** The servers behind it, each called by the one before it. */
   readonly tiers?: Tier | ReadonlyArray<Tier> | undefined
-  /** What happens to the servers; one or several. */
+  /** What happens to the servers; one or several, or `[]` for none, which is the default. */
   readonly outages?: Outage | ReadonlyArray<Outage> | undefined
   /** Other clients of the same server, by names for them. */
   readonly others?: { readonly [name: string]: ClientOptions } | undefined
@@ -270,11 +277,15 @@ const calling = {
   processes: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 1 }), 1),
   timeout: /* @__PURE__ */ Field.optional(duration),
   request: /* @__PURE__ */ Field.withDefault(Field.text, "GET /")
-} satisfies Field.Fields<Omit<ClientOptions, "arrivals" | "policy">>
+} satisfies Field.Fields<Omit<ClientOptions, "arrivals" | "policy" | "priority">>
+
+/** The priority of what has none of its own. */
+const usual = "default"
 
 const client = {
   ...calling,
-  arrivals: /* @__PURE__ */ Field.variants(arrivals)
+  arrivals: /* @__PURE__ */ Field.variants(arrivals),
+  priority: /* @__PURE__ */ Field.withDefault(Field.text, usual)
 } satisfies Field.Fields<Omit<ClientOptions, "policy">>
 
 const tier = {
@@ -294,7 +305,7 @@ export const fields = {
   ...client,
   duration,
   server: /* @__PURE__ */ Field.struct(server),
-  outages: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.oneOrMore(/* @__PURE__ */ Field.struct(outage))),
+  outages: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.oneOrMoreOrNone(/* @__PURE__ */ Field.struct(outage))),
   seed: /* @__PURE__ */ Field.withDefault(/* @__PURE__ */ Field.integer({ min: 0 }), 0)
 } satisfies Field.Fields<Omit<Options, "policy" | "tiers" | "others">>
 
@@ -400,6 +411,7 @@ const startClients = (
   const tally = new Tally(seconds)
   const request = requestTo(server, time, settings.timeout, () => tally.count("sent", time.nowMillis()))
   const made = makeProcesses(settings, policy, request, time)
+  const calls = made.map(({ call }) => prioritised(call, settings.priority))
   const choose = chanceOf(`${seed} processes${whose}`)
   let states: States = {}
   const call = (ended: () => void) => {
@@ -407,7 +419,7 @@ const startClients = (
     if (began >= endMillis) return
     world.running++
     tally.count("offered", began)
-    time.fork(made[Math.floor(choose() * made.length)]?.call ?? request).addObserver((exit) => {
+    time.fork(calls[Math.floor(choose() * calls.length)] ?? request).addObserver((exit) => {
       world.running--
       tally.count(outcomeOf(exit), began)
       if (exit._tag === "Success") tally.latency(time.nowMillis() - began)
@@ -438,9 +450,9 @@ const workAt = (
   const request = requestTo(called, time, settings.timeout, () => {})
   const made = makeProcesses(settings, policy, request, time)
   const choose = chanceOf(`${seed} processes before ${settings.name}`)
-  return (ended) => {
+  return (ended, priority) => {
     let left = settings.times
-    const call = made[Math.floor(choose() * made.length)]?.call ?? request
+    const call = prioritised(made[Math.floor(choose() * made.length)]?.call ?? request, priority)
     const next = () => {
       if (left-- === 0) return ended(true)
       time.fork(call).addObserver((exit) => {
@@ -451,6 +463,9 @@ const workAt = (
     next()
   }
 }
+
+const prioritised = (call: Process["call"], priority: string): Process["call"] =>
+  priority === usual ? call : Priority.withPriority(call, priority)
 
 const makeProcesses = (
   settings: Pick<Field.Settings<typeof calling>, "processes" | "request">,

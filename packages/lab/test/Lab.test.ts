@@ -108,6 +108,48 @@ describe("tiers", () => {
 })
 
 describe("clients", () => {
+  it("can begin many calls at the same moment, again and again", () => {
+    const world = { duration: "25 seconds", server: quick } as const
+    const offered = (bursts: { calls: number; every: "10 seconds"; from?: "1 second" }) =>
+      Lab.simulate({ ...world, arrivals: { bursts } }).seconds.flatMap(({ offered }, second) =>
+        offered === 0 ? [] : [[second, offered]]
+      )
+    expect(offered({ calls: 7, every: "10 seconds" })).toEqual([[10, 7], [20, 7]])
+    expect(offered({ calls: 7, every: "10 seconds", from: "1 second" })).toEqual([[1, 7], [11, 7], [21, 7]])
+  })
+
+  // Google, Site Reliability Engineering, chapter 21: an overloaded server rejects the less critical requests first.
+  it.each([
+    ["a request", {}, undefined],
+    ["a request with a limit of time", { attemptTimeout: "10 seconds" }, undefined],
+    ["a request through one more server", {}, "one more"]
+  ])("have priorities, which the policies of servers on their way see: %s", (_, limits, between) => {
+    const gateway = { name: "gateway", ...limits }
+    const backend = (priorities?: ReadonlyArray<string>) => ({
+      name: "backend",
+      server: { workers: 25, serviceTime: { exponential: "300 millis" } },
+      policy: { ...gateway, bulkhead: { permits: 25, queue: 25, priorities } }
+    } as const)
+    const goodput = (priorities?: ReadonlyArray<string>) => {
+      const result = Lab.simulate({
+        duration: "40 seconds",
+        arrivals: { open: { perSecond: 50 } },
+        priority: "people",
+        others: { bulk: { arrivals: { open: { perSecond: 100 } }, priority: "bulk" } },
+        server: quick,
+        tiers: [
+          ...between === undefined ? [] : [{ name: between, server: quick, policy: gateway }],
+          backend(priorities)
+        ]
+      })
+      return { people: LabResult.goodput(result), served: result.servers.at(-1)?.served ?? 0 }
+    }
+    const [alike, sorted] = [goodput(), goodput(["people", "bulk"])]
+    expect(alike.people).toBeLessThan(0.65)
+    expect(sorted.people).toBeGreaterThan(0.99)
+    expect(sorted.served / alike.served).toBeCloseTo(1, 1)
+  })
+
   it("counts others of the same server apart, which load it too", () => {
     const world = {
       duration: "20 seconds",

@@ -131,6 +131,34 @@ describe("simulate", () => {
     expect((await run(...args("1"), "--svg")).out).toMatch(/^<svg[^]*<\/svg>$/)
   })
 
+  it("draws in one theme where it is told to", async () => {
+    const path = file("standard.json", standard)
+    const draw = async (...theme: ReadonlyArray<string>) =>
+      (await run("simulate", path, "--processes", "3", "--load", "0.2", "--svg", ...theme)).out
+    const [either, light, dark] = [await draw(), await draw("--theme", "light"), await draw("--theme", "dark")]
+    expect(either).toContain("prefers-color-scheme")
+    expect([light, dark].map((svg) => /--paper:(#\w+)/.exec(svg)?.[1])).toEqual(["#fff", "#0d1117"])
+    for (const svg of [light, dark]) expect(svg).not.toContain("prefers-color-scheme")
+  })
+
+  it("simulates a world without an outage", async () => {
+    const own = { policy: standard, duration: "20 seconds", arrivals: { open: { perSecond: 10 } }, outages: [] }
+    const { out, status } = await run("simulate", file("calm.json", own))
+    expect(status).toBe(0)
+    expect(out).toMatch(/^ledger: 1 request for each call; 99 % of the good calls take at most \d+ ms\n/)
+    expect(out).not.toContain("outage")
+    expect(JSON.parse((await run("simulate", file("calm.json", own), "--json")).out).world.outages).toEqual([])
+    const none = await run(
+      "simulate",
+      file("standard.json", standard),
+      "--outage",
+      "none",
+      "--expect-no-storm",
+      "--json"
+    )
+    expect([none.status, JSON.parse(none.out).outages]).toEqual([0, []])
+  })
+
   it("takes a client, the options of a simulation, and outages of a file", async () => {
     const client = { name: "shop", baseUrl: "https://shop.example.com", auth: "tokens" }
     expect((await run("simulate", file("client.json", client), "--csv")).status).toBe(0)
@@ -183,6 +211,8 @@ it.each([
   [["lint"]],
   [["simulate"]],
   [["simulate", "FILE", "--json", "--svg"]],
+  [["simulate", "FILE", "--csv", "--theme", "dark"]],
+  [["simulate", "FILE", "--svg", "--theme", "blue"]],
   [["simulate", "FILE", "--processes", "0"]],
   [["simulate", "FILE", "--load", "-1"]],
   [["drill", "localhost", "--for", "1s", "--fault", "silence"]],

@@ -25,6 +25,7 @@ export const App = () => {
         <h1>{question(page)}</h1>
       </header>
       <main>
+        <p class="notice" role="status">{page.notice()}</p>
         <Told story={chosen()} />
         <section aria-label="Two policies, the same calls" aria-busy={page.busy()}>
           <Lane page={page} lane="yours" title="Yours" />

@@ -82,28 +82,64 @@ export const words = (policy: Policy, world: World): string => {
   const times = retries(policy)
   const tiers = [world.tiers ?? []].flat()
   const retrying = tiers.filter((tier) => record(record(tier.policy)?.["retry"]) !== undefined).length
-  const layers = tiers.length === 0
+  const layers = tiers.length === 0 || times === 0
     ? ""
     : retrying === 0
     ? " in the first layer alone"
     : ` in each of ${retrying + 1} layers`
   const server = record(world.server) ?? {}
   const parts = [
-    `${times === 0 ? "no retry" : times === 1 ? "1 retry" : `${times} retries`}${layers}`,
-    times === 0 ? undefined : budgetWords(pipeline["budget"]),
-    pipeline["circuitBreaker"] === undefined ? "no breaker" : "a breaker",
-    pipeline["hedge"] === undefined ? undefined : "a hedge",
+    `${times === 0 ? "no retry" : times === 1 ? "1 retry" : `${times} retries`}${layers}${
+      times === 0 ? "" : budgetWords(pipeline["budget"])
+    }`,
+    times === 0 ? undefined : jitterWords(pipeline["retry"]),
+    breakerWords(pipeline["circuitBreaker"]),
+    hedgeWords(pipeline["hedge"]),
     server["queue"] === "lifo" ? "server: newest first" : undefined,
-    server["abandoned"] === "drop" ? "server: drops who has gone" : undefined
+    server["abandoned"] === "drop" ? "server: drops abandoned requests" : undefined,
+    ...tiers.flatMap(({ policy }) => priorityWords(record(policy)?.["bulkhead"]))
   ]
   return parts.filter((part) => part !== undefined).join(", ")
 }
 
+/** Jitter is what most have, so its absence is told, and what was written. */
+const jitterWords = (retry: unknown): string | undefined => {
+  const jitter = record(record(retry)?.["backoff"])?.["jitter"]
+  return typeof jitter === "string" ? `${jitter === "none" ? "no" : jitter} jitter` : undefined
+}
+
+const priorityWords = (bulkhead: unknown): ReadonlyArray<string> => {
+  const options = record(bulkhead)
+  if (options === undefined) return []
+  const names = [options["priorities"] ?? []].flat()
+  return [
+    names.length === 0 ? "a full gateway rejects any call" : `a full gateway rejects ${String(names.at(-1))} first`
+  ]
+}
+
 const budgetWords = (budget: unknown): string => {
   const own = record(budget)
-  if (own === undefined) return "no budget"
+  if (own === undefined) return " without a budget"
   const ratio = typeof own["ratio"] === "number" ? own["ratio"] : 0.1
   const floor = typeof own["minPerSecond"] === "number" ? ` + ${own["minPerSecond"]}/s` : ""
   const shared = typeof own["processes"] === "number" ? " shared by all" : ""
-  return `for ${Math.round(ratio * 100)} % of calls${floor}${shared}`
+  return ` on at most ${Math.round(ratio * 100)} % of calls${floor}${shared}`
+}
+
+/** What a breaker does is told here, for readers who meet one for the first time. */
+const breakerWords = (breaker: unknown): string => {
+  const own = record(breaker)
+  if (own === undefined) return "no breaker"
+  const rule = record(own["tripPolicy"])
+  const consecutive = rule?.["consecutive"]
+  if (typeof consecutive === "number") return `a breaker that pauses calls after ${consecutive} failures in a row`
+  return rule?.["proportional"] === undefined
+    ? "a breaker that pauses calls while many fail"
+    : "a breaker that holds back as many calls as fail"
+}
+
+const hedgeWords = (hedge: unknown): string | undefined => {
+  const own = record(hedge)
+  if (own === undefined) return undefined
+  return typeof own["after"] === "string" ? `a hedge after ${own["after"]}` : "a hedge"
 }

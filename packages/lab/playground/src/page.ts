@@ -16,6 +16,8 @@ export interface Page {
   readonly run: (lane: Lane) => Run | undefined
   /** What no lane can say: that a worker failed. */
   readonly problem: () => string | undefined
+  /** That a link or a file could not be shown, in a sentence, until something else is. */
+  readonly notice: () => string | undefined
   readonly busy: () => boolean
   readonly background: workers.Workers
   readonly show: (scenario: Scenario) => void
@@ -53,6 +55,7 @@ export const make = (first: Story): Page => {
   const [remarks, setRemarks] = createSignal<Of<ReadonlyArray<Remark>>>({})
   const [runs, setRuns] = createSignal<{ readonly [L in Lane]?: Run }>(firstRuns())
   const [problem, setProblem] = createSignal<string>()
+  const [notice, setNotice] = createSignal<string>()
   const [busy, setBusy] = createSignal(false)
 
   const told = (error: unknown) => {
@@ -97,6 +100,7 @@ export const make = (first: Story): Page => {
       })
     )
     setProblem(undefined)
+    setNotice(undefined)
     Promise.all(simulations).catch((error: unknown) => mine === latest && told(error)).finally(() => {
       if (mine === latest) setBusy(false)
     })
@@ -107,7 +111,7 @@ export const make = (first: Story): Page => {
   const load = async (text: string): Promise<void> => {
     const { policy, remarks, world } = await reader.ask("readFile", text)
     if (policy === undefined) {
-      setProblem(`The file cannot be shown. ${remarks[0]?.text ?? ""}`)
+      setNotice(`The file cannot be shown. ${remarks[0]?.text ?? ""}`)
       return
     }
     show({
@@ -129,8 +133,14 @@ export const make = (first: Story): Page => {
   }
 
   const open = async (): Promise<void> => {
-    const texts = link.texts(location.hash)
-    if (texts === undefined) return openFile()
+    const opened = link.open(location.hash)
+    if (opened === undefined) return openFile()
+    const refuse = (problem: string) => {
+      show({ ...scenario() })
+      setNotice(`The link cannot be shown: ${problem}. What you see is not from it.`)
+    }
+    if ("problem" in opened) return refuse(opened.problem)
+    const { texts } = opened
     const [yours, safer, world, saferWorld] = await Promise.all([
       reader.ask("readPolicy", texts.yours, scenario().world),
       reader.ask("readPolicy", texts.safer, scenario().world),
@@ -138,10 +148,10 @@ export const make = (first: Story): Page => {
       texts.saferWorld === undefined ? undefined : reader.ask("readWorld", texts.saferWorld)
     ])
     if (!yours.value || !safer.value || !world.value || (saferWorld && !saferWorld.value)) {
-      show({ ...first.scenario })
-      const [remark] = [yours, safer, world, saferWorld].flatMap((reading) => reading?.remarks ?? [])
-      setProblem(`This link cannot be shown. ${remark?.text ?? ""}`)
-      return
+      const [remark] = [yours, safer, world, saferWorld].flatMap((reading) =>
+        reading?.remarks.filter(({ kind }) => kind === "error") ?? []
+      )
+      return refuse(remark === undefined ? "a part of it is missing" : remark.text.replace(/\.$/, ""))
     }
     show({ yours: yours.value, safer: safer.value, world: world.value, saferWorld: saferWorld?.value })
   }
@@ -151,6 +161,7 @@ export const make = (first: Story): Page => {
     remarks: (part) => remarks()[part] ?? [],
     run: (lane) => runs()[lane],
     problem,
+    notice,
     busy,
     background,
     show,
@@ -163,7 +174,7 @@ export const make = (first: Story): Page => {
   addEventListener("hashchange", opened)
   onCleanup(() => removeEventListener("hashchange", opened))
   onCleanup(dropped(async (file) => {
-    if (file.size > sizeLimit) setProblem(`The file cannot be shown. ${file.name} is larger than 64 kB.`)
+    if (file.size > sizeLimit) setNotice(`The file cannot be shown. ${file.name} is larger than 64 kB.`)
     else await load(await file.text()).catch(told)
   }))
   return page

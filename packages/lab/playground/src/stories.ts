@@ -1,5 +1,5 @@
 /** The stories: each one idea, with one surprise and the published result that it reproduces. */
-import type { World } from "./protocol.ts"
+import type { Policy, World } from "./protocol.ts"
 import type { Scenario } from "./scenario.ts"
 
 export interface Story {
@@ -52,7 +52,7 @@ const half = {
 const tail = {
   ...world,
   server: { workers: 60, serviceTime: { bimodal: { usual: "50 millis", slow: "1 second", share: 0.02 } } },
-  outages: { from: "20 seconds", for: "10 seconds", fault: { slow: 2 } },
+  outages: [],
   timeout: "10 seconds"
 } as const satisfies World
 
@@ -67,6 +67,22 @@ const slow = {
   processes: 5,
   outages: { from: "20 seconds", for: "20 seconds", fault: { slow: 4 } }
 } as const satisfies World
+
+/** Two hundred jobs begin at once. The server rejects those that it has no place for. */
+const herd = {
+  ...world,
+  duration: "1 minute",
+  arrivals: { bursts: { calls: 200, every: "1 hour", from: "10 seconds" } },
+  server: { workers: 10, serviceTime: { exponential: "100 millis" }, capacity: 5 },
+  outages: [],
+  timeout: "30 seconds",
+  processes: 20
+} as const satisfies World
+
+const waves = (jitter: string): Policy => ({
+  name: "reports",
+  retry: { times: 5, backoff: { base: "1 second", cap: "1 minute", jitter } }
+})
 
 const quick = { workers: 400, serviceTime: { constant: "5 millis" } } as const
 
@@ -85,6 +101,22 @@ const tiers = (inner: object): World => ({
   timeout: "30 seconds"
 })
 
+/** People and a nightly export share a backend. A gateway before it rejects what it has no place for. */
+const shared = (priorities: object): World => ({
+  ...world,
+  arrivals: { open: { perSecond: 60 } },
+  priority: "interactive",
+  others: { bulk: { arrivals: { open: { perSecond: 120 } }, priority: "bulk", timeout: "10 seconds" } },
+  server: quick,
+  tiers: {
+    name: "backend",
+    server: world.server,
+    policy: { name: "gateway", bulkhead: { permits: 25, queue: 25, ...priorities } }
+  },
+  outages: { from: "20 seconds", for: "40 seconds", fault: { slow: 3 }, server: "backend" },
+  timeout: "2 seconds"
+})
+
 export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
   {
     slug: "retries",
@@ -93,7 +125,8 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
       "A server is down for ten seconds, and each call is retried up to three times. The retries do not end with the outage.",
     surprise: "Nothing is broken any more. The server works at its full capacity, for callers who have given up.",
     source: "Huang et al., Metastable Failures in the Wild, OSDI 2022",
-    figure: "The trigger ends and the goodput stays at 0: with three retries at 80 % load, for ever.",
+    figure:
+      "In most of the incidents that the paper studied, retries kept the failure going after its trigger was gone. Here, three of them at 80 % load do so for ever.",
     scenario: { yours: plain, safer: standard, world }
   },
   {
@@ -118,8 +151,9 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
       "Each of three layers retries twice, as its team thinks right. The safer lane retries in the first layer alone, and loses a few calls more. The line of what is sent is what reaches the database.",
     surprise:
       "Two retries are three attempts, so three layers make up to 3 × 3 × 3 = 27 of one call: 3 % load fills the database.",
-    source: "Beyer et al., Site Reliability Engineering, chapter 22",
-    figure: "The chapter counts 64 with three retries a layer; two make 27. With retries in one layer they are 3.",
+    source: "Beyer et al., Site Reliability Engineering, chapter 22, Addressing Cascading Failures",
+    figure:
+      "The chapter counts 4 × 4 × 4 = 64 with three retries in each layer. With retries in one layer alone, two make 3.",
     scenario: {
       yours: { name: "shop", ...twice },
       safer: { name: "shop", ...twice },
@@ -131,11 +165,11 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
     slug: "abandoned",
     title: "A queue that serves the dead",
     idea:
-      "Both lanes have the same retries. The server of the safer one drops a request whose caller has gone when its turn comes.",
-    surprise: "Not a line of the policy changes. After an outage most of the work is for callers who have gone.",
-    source: "Facebook, Fail at Scale, ACM Queue 2015",
+      "Both lanes have the same retries. The server of the safer one drops a request whose caller has given up when its turn comes.",
+    surprise: "Not a line of the policy changes. After an outage most of the work is for callers who have given up.",
+    source: "Maurer, Fail at Scale, ACM Queue 2015",
     figure:
-      "The article sheds requests that have waited too long. It needs a budget beside it: plain retries at this load still never recover.",
+      "At Facebook, many of the worst incidents had large numbers of requests in queues; its servers drop those that have waited too long. That needs a budget beside it: plain retries at this load still never recover.",
     scenario: {
       yours: { ...plain, budget: { burst: 3 } },
       safer: { ...plain, budget: { burst: 3 } },
@@ -149,9 +183,9 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
     idea:
       "Both lanes have three retries and no budget, and no server drops anything. The safer one serves its newest request first.",
     surprise: "The unfair queue is the one that works: the newest caller is still there.",
-    source: "Facebook, Fail at Scale, ACM Queue 2015",
+    source: "Maurer, Fail at Scale, ACM Queue 2015",
     figure:
-      "The article's adaptive LIFO turns the queue over while it is long. Here it recovers at once, with or without a budget.",
+      "Facebook's servers turn to the newest request while their queue is long (adaptive LIFO). Here calls succeed at once, with or without a budget.",
     scenario: {
       yours: plain,
       safer: plain,
@@ -164,7 +198,7 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
     title: "A breaker that is too eager",
     idea:
       "Three calls in ten fail for a while. One breaker opens after three failures in a row; the other rejects as many as fail.",
-    surprise: "The breaker turns an outage of 30 % into one of nearly 100 %, and keeps it going after its end.",
+    surprise: "The breaker turns an outage of 30 % into one of nearly 90 %, and keeps it going after its end.",
     source: "Shopify's Semian, whose adaptive breaker rejects in proportion to what fails",
     figure: "Almost half of the calls are lost where less than a tenth had to be.",
     scenario: {
@@ -174,13 +208,42 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
     }
   },
   {
+    slug: "jitter",
+    title: "Retries without jitter arrive in waves",
+    idea:
+      "Two hundred jobs start at the same second, and a server with few places rejects most of them. Both lanes wait 1, 2, 4, 8 and 16 seconds before their retries. The safer one waits a random part of that.",
+    surprise:
+      "Waiting longer does not help those who wait equally long. They all come back together, and between the waves the server has nothing to do.",
+    source: "Brooker, Exponential Backoff and Jitter, AWS Architecture Blog 2015",
+    figure:
+      "With 100 clients in the article, jitter saves more than half of the calls. Here it does so too, and every job succeeds.",
+    scenario: { yours: waves("none"), safer: waves("full"), world: herd }
+  },
+  {
+    slug: "priorities",
+    title: "Calls that matter first",
+    idea:
+      "For 40 seconds a backend is three times slower. It can serve 83 requests a second, and gets 60 from people and 120 from an export. The gateway before it rejects the rest. In the safer lane it rejects those of the export first.",
+    surprise: "Not one request more is served. It only matters which ones are rejected, and people notice nothing.",
+    source: "Beyer et al., Site Reliability Engineering, chapter 21, Handling Overload",
+    figure:
+      "The chapter gives each request a criticality; an overloaded server rejects the less critical ones sooner. Here people keep more than 99 % of their calls instead of half.",
+    scenario: {
+      yours: { name: "shop" },
+      safer: { name: "shop" },
+      world: shared({}),
+      saferWorld: shared({ priorities: ["interactive", "bulk"] })
+    }
+  },
+  {
     slug: "hedging",
     title: "Hedging the tail",
     idea:
-      "One request in fifty takes a second. The safer lane sends another where the first has taken 100 ms. The pictures look alike: read the times below them.",
+      "One request in fifty takes a second. The safer lane sends another where the first has taken 100 ms. The pictures look alike: compare the times in words.",
     surprise: "The slowest percent gets six times quicker for 2 % more requests.",
     source: "Dean and Barroso, The Tail at Scale, CACM 2013",
-    figure: "There, too, a few percent of extra requests take most of the tail away.",
+    figure:
+      "There a hedge after 10 ms brings the slowest of 1,000 requests from 1.8 s to 74 ms, also with 2 % more requests.",
     scenario: {
       yours: { name: "search" },
       safer: { name: "search", hedge: { after: "100 millis", times: 1, idempotent: true } },
@@ -195,16 +258,18 @@ export const stories: readonly [Story, ...ReadonlyArray<Story>] = [
     surprise:
       "Five seconds of restart, thirty until the cache is warm: with retries the service stays down long after both.",
     source: "Bronson et al., Metastable Failures in Distributed Systems, HotOS 2021",
-    figure: "Look-aside caches are the paper's example of an outage that outlives its cause.",
+    figure:
+      "The paper's second example: a lost cache overloads the database behind it, and the slow database keeps the cache from filling.",
     scenario: { yours: plain, safer: standard, world: cold }
   },
   {
     slug: "slow",
-    title: "Slow is worse than down",
+    title: "A slow server is kept busy by its callers",
     idea: "For 20 seconds the server takes four times as long. It never fails; callers give up after a second.",
-    surprise: "A server that is down costs its callers nothing. A slow one is kept slow by them.",
-    source: "Beyer et al., Site Reliability Engineering, chapter 21, Handling Overload",
-    figure: "Clients that reject some of their own calls let the server come back.",
+    surprise: "No request fails at the server. It serves each one in full, for callers who have given up.",
+    source: "Beyer et al., Site Reliability Engineering, chapter 22, Addressing Cascading Failures",
+    figure:
+      "The chapter calls it a common theme of cascading outages that servers work on requests past their callers' deadlines. Clients that reject some of their own calls let the server come back.",
     scenario: { yours: plain, safer: standard, world: slow }
   }
 ]

@@ -1,4 +1,5 @@
 /** What the page says in words. */
+import type { Counts } from "../../src/LabResult.ts"
 import type { Page } from "./page.ts"
 import type { Run, Verdict } from "./protocol.ts"
 
@@ -12,7 +13,16 @@ const seconds = (value: number): string => value === 1 ? "one second" : `${whole
 export const question = (page: Page): string => {
   const facts = page.run("yours")?.facts
   if (facts === undefined) return "An outage has just ended. Why is it still down?"
-  const rates = `${whole(facts.offered)} calls a second, capacity ${whole(facts.capacity)}.`
+  const { arrivals, others = {} } = page.scenario().world
+  const calls = "bursts" in arrivals && arrivals.bursts !== undefined
+    ? `${whole(arrivals.bursts.calls)} calls at once`
+    : `${whole(facts.offered)} calls a second`
+  const beside = Object.entries(others).map(([name, { arrivals }]) =>
+    "open" in arrivals && arrivals.open !== undefined ? `, ${whole(arrivals.open.perSecond)} of ${name}` : `, ${name}`
+  )
+  const rates = `${calls}${beside.join("")}, capacity ${whole(facts.capacity)}${
+    "bursts" in arrivals ? " a second" : ""
+  }.`
   const [outage] = facts.outages
   if (outage === undefined) return `${rates} What happens?`
   const down = page.run("yours")?.verdict.recoverySeconds === null
@@ -22,13 +32,17 @@ export const question = (page: Page): string => {
 }
 
 /** What became of all calls, in as few words as a phone has room for. */
-export const outcome = ({ result: { latency, total } }: Run): string =>
-  `${percent(total.offered === 0 ? 1 : total.good / total.offered)} of calls succeed, 99 % within ${time(latency.p99)}`
+export const outcome = ({ result: { latency, others, total } }: Run): string =>
+  `${percent(share(total))} of calls succeed, 99 % of those within ${time(latency.p99)}${
+    Object.entries(others).map(([name, { total }]) => `; ${name}: ${percent(share(total))}`).join("")
+  }`
+
+const share = ({ good, offered }: Counts): number => offered === 0 ? 1 : good / offered
 
 /** A run in a sentence, for those who cannot see the picture. */
 export const sentence = ({ facts, result: { latency, total } }: Run): string =>
   `In ${seconds(facts.duration)}, ${whole(total.offered)} calls became ${whole(total.sent)} requests; ${
-    percent(total.offered === 0 ? 1 : total.good / total.offered)
+    percent(share(total))
   } of the calls succeeded, ${
     whole(total.rejected)
   } were rejected without a request. Half of the good calls took at most ${time(latency.p50)}, 99 % of them at most ${

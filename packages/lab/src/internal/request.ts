@@ -6,4 +6,6 @@ export interface Request {
   position: number
   /** When it was received. */
   received: number
+  /** Of the call that it is a part of. */
+  readonly priority: string
 }

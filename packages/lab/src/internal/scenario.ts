@@ -11,11 +11,14 @@ import * as LabResults from "../LabResult.ts"
 import * as Outages from "../Outages.ts"
 import { judge } from "../Verdict.ts"
 import type { Json } from "./subject.ts"
-import { isJson, number } from "./subject.ts"
+import { isJson, number, time } from "./subject.ts"
 import { surroundings } from "./surroundings.ts"
 
 /** The outages that have names. */
-export const outages: { readonly [name: string]: Lab.Outage } = Record.map(Outages.standard, Outages.outageOf)
+export const outages: { readonly [name: string]: Lab.Outage | ReadonlyArray<Lab.Outage> } = {
+  ...Record.map(Outages.standard, Outages.outageOf),
+  none: []
+}
 
 /** A world: what `Lab.simulate` takes, but for the policy. */
 export type World = Omit<Lab.Options, "policy">
@@ -125,9 +128,20 @@ const peak = (result: LabResult, { seconds }: LabResult["servers"][number]): num
   Math.max(...result.outages.map(({ fromMillis, toMillis }) => {
     const [from, to] = [fromMillis / 1000, toMillis / 1000]
     const sum = (of: ReadonlyArray<number>) => of.slice(Math.floor(from), Math.ceil(to)).reduce((a, b) => a + b, 0)
-    const offered = sum(result.seconds.map((second) => second.offered))
+    const clients = [result, ...Object.values(result.others)]
+    const offered = clients.reduce((all, { seconds }) => all + sum(seconds.map((second) => second.offered)), 0)
     return offered === 0 ? 0 : sum(seconds.map(({ received }) => received)) / offered
   }))
+
+/** The share of the calls that succeeded, of those that began in an outage. */
+const succeeded = (result: LabResult): number => {
+  const counts = result.outages.map(({ fromMillis, toMillis }) => LabResults.between(result, fromMillis, toMillis))
+  const sum = (name: "good" | "offered") => counts.reduce((all, count) => all + count[name], 0)
+  return sum("offered") === 0 ? 1 : sum("good") / sum("offered")
+}
+
+const shareOf = (share: number): string =>
+  share === 0 ? "no call" : share === 1 ? "all calls" : `${Math.round(100 * share)} % of the calls`
 
 /** How long before its end a simulation is looked at for what does not end. */
 const lastSeconds = 30
@@ -140,16 +154,16 @@ const wordsOf = (
 ): string => {
   if (result.outages.length === 0) {
     return `${requests(LabResults.amplification(result))} for each call; 99 % of the good calls take at most ${
-      Math.round(result.latency.p99)
-    } ms`
+      time(Math.round(result.latency.p99))
+    }`
   }
   if (recoverySeconds !== null) {
     const when = recoverySeconds === 0 ? "at once" : `${number(recoverySeconds)} s`
     const inner = result.servers.length > 1 ? result.servers.at(-1) : undefined
     const made = inner === undefined ? amplification : peak(result, inner)
     const where = inner === undefined ? "" : ` to ${inner.name}`
-    return `recovers ${when} after the outage, ${
-      made > 1 ? `in which each call became up to ${requests(made)}${where}` : `without a request too many${where}`
+    return `recovers ${when} after the outage, in which ${shareOf(succeeded(result))} succeeded${
+      made > 1 ? ` and each became up to ${requests(made)}${where}` : ""
     }`
   }
   const end = result.seconds.length

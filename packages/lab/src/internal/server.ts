@@ -43,7 +43,7 @@ export interface Settings {
 }
 
 /** What a server does in the course of a service, after its own time: it asks others, and hears whether they responded well. */
-export type Work = (ended: (succeeded: boolean) => void) => void
+export type Work = (ended: (succeeded: boolean) => void, priority: string) => void
 
 /** A server with a queue: workers that each serve one request at a time. */
 export class Server {
@@ -72,6 +72,11 @@ export class Server {
     this.state = { workers: settings.workers, failing: 0, factor: 1 }
     this.received = new Float64Array(seconds + 1)
     this.queues = new Float64Array(seconds)
+  }
+
+  /** Whether it calls others in the course of a service. */
+  get calls(): boolean {
+    return this.work !== undefined
   }
 
   /** How many requests wait, with those whose callers have gone. */
@@ -167,7 +172,7 @@ export class Server {
     if (request !== undefined) this.inService.add(request)
     this.time.at(this.settings.serviceTime(this.chance) * this.factor(), () => {
       if (this.work === undefined || fails) this.ends(request, !fails, epoch)
-      else this.work((succeeded) => this.ends(request, succeeded, epoch))
+      else this.work((succeeded) => this.ends(request, succeeded, epoch), request?.priority ?? "default")
     })
   }
 

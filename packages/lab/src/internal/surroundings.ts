@@ -4,15 +4,24 @@ import { isJson, millisOf } from "./subject.ts"
 
 /** What the options of a simulation say of the surroundings. */
 export const surroundings = ({ arrivals, processes, server }: Json): World => {
-  const open = isJson(arrivals) ? arrivals["open"] : undefined
+  const perSecond = perSecondOf(arrivals)
   const { serviceTime, workers }: Json = isJson(server) ? server : {}
   const serviceMillis = meanOf(serviceTime)
   return {
     ...Predicate.isNumber(processes) ? { processes } : {},
-    ...isJson(open) && Predicate.isNumber(open["perSecond"]) ? { callsPerSecond: open["perSecond"] } : {},
+    ...perSecond === undefined ? {} : { callsPerSecond: perSecond },
     ...serviceMillis === undefined ? {} : { serviceMillis },
     ...serviceMillis !== undefined && Predicate.isNumber(workers) ? { capacity: workers * 1000 / serviceMillis } : {}
   }
+}
+
+/** How many calls begin in a second on average, where that does not depend on the responses. */
+const perSecondOf = (arrivals: unknown): number | undefined => {
+  const { bursts, open }: Json = isJson(arrivals) ? arrivals : {}
+  if (isJson(open)) return Predicate.isNumber(open["perSecond"]) ? open["perSecond"] : undefined
+  if (!isJson(bursts)) return undefined
+  const millis = millisOf(bursts["every"])
+  return millis === undefined || !Predicate.isNumber(bursts["calls"]) ? undefined : bursts["calls"] * 1000 / millis
 }
 
 const meanOf = (serviceTime: unknown): number | undefined => {

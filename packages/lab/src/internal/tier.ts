@@ -1,5 +1,7 @@
 import * as Direct from "@effect-resilience/kernel/Direct"
 import type * as Timer from "@effect-resilience/kernel/Timer"
+import * as Priority from "@effect-resilience/limit/Priority"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
@@ -43,10 +45,12 @@ class Requests extends Effectable.Class<void, Failure> implements Direct.Direct<
     this.sent = sent
   }
 
-  [Direct.direct](): Sent {
+  [Direct.direct](context: Context.Context<never>): Sent {
     const { server, time, timeoutMillis } = this
     this.sent()
-    const request = new Sent(server)
+    // A server that calls no other does not look at it.
+    const priority = server.calls ? Context.get(context, Priority.Current) : "default"
+    const request = new Sent(server, priority)
     if (timeoutMillis !== Infinity) request.limit = time.at(timeoutMillis, () => request.leave(noResponse))
     server.receive(request)
     return request
@@ -62,12 +66,14 @@ class Sent implements Request, Direct.Running<void, Failure> {
   position = -1
   received = 0
   limit: Timer.Wait | undefined = undefined
+  readonly priority: string
   private readonly server: Server
   private exit: Exit.Exit<void, Failure> | undefined = undefined
   private observer: ((exit: Exit.Exit<void, Failure>) => void) | undefined = undefined
 
-  constructor(server: Server) {
+  constructor(server: Server, priority: string) {
     this.server = server
+    this.priority = priority
   }
 
   respond(well: boolean): void {

@@ -1,26 +1,17 @@
 /** Where the boundary of recovery runs, and whether one seed was luck. */
-import { createSignal, For, Show } from "solid-js"
+import { createMemo, createSignal, For, Show } from "solid-js"
+import * as map from "../map.ts"
 import type { Page } from "../page.ts"
-import type { Facts, Verdict, World } from "../protocol.ts"
+import type { Verdict, World } from "../protocol.ts"
 import type { Lane, Scenario } from "../scenario.ts"
 import { worldOf } from "../scenario.ts"
 import { forgotten } from "../workers.ts"
 
-const loads = [50, 60, 70, 80, 90]
+const seeds = Array.from({ length: 20 }, (_, seed) => seed)
 
-const lengths = [2, 5, 10, 20, 40]
+const lanes = ["yours", "safer"] as const
 
-const seeds = 20
-
-/** The world at another load and length of outage, or with another seed. */
-const elsewhere = (world: World, facts: Facts, load: number, length: number): World => ({
-  ...world,
-  arrivals: "open" in world.arrivals
-    ? { open: { ...world.arrivals.open, perSecond: facts.capacity * load / 100 } }
-    : world.arrivals,
-  duration: `${Math.round(facts.duration + length)} seconds`,
-  outages: [world.outages ?? []].flat().map((outage) => ({ ...outage, for: `${length} seconds` }))
-})
+const titles: { readonly [L in Lane]: string } = { yours: "Yours", safer: "Safer" }
 
 const words = (verdict: Verdict | undefined): string =>
   verdict === undefined ? "…" : verdict.recoverySeconds === null ? "never" : `${Math.round(verdict.recoverySeconds)} s`
@@ -34,18 +25,33 @@ const kind = (verdict: Verdict | undefined): string =>
     ? "soon"
     : "late"
 
+/** Where the map ends: the cell is on the other side of the boundary than its neighbor. */
+const edge = (verdict: Verdict | undefined, neighbor: Verdict | undefined): boolean =>
+  verdict !== undefined && neighbor !== undefined &&
+  (verdict.recoverySeconds === null) !== (neighbor.recoverySeconds === null)
+
 export const Compare = (props: { readonly page: Page }) => {
   const [verdicts, setVerdicts] = createSignal<ReadonlyMap<string, Verdict>>(new Map())
   const [of, setOf] = createSignal<Scenario>()
+  const [axes, setAxes] = createSignal<map.Axes | string>("")
   const [left, setLeft] = createSignal(0)
-  const facts = () => props.page.run("yours")?.facts
+  const drawn = () => {
+    const now = axes()
+    return typeof now === "string" ? undefined : now
+  }
+  const reason = () => {
+    const now = axes()
+    return typeof now === "string" ? now : undefined
+  }
 
   const calculate = () => {
     const now = props.page.scenario()
-    const known = facts()
-    if (known === undefined) return
+    const facts = props.page.run("yours")?.facts
+    if (facts === undefined) return
+    const axes = map.axesOf(now.world, facts)
     props.page.background.forget()
     setVerdicts(new Map())
+    setAxes(axes)
     setOf(now)
     const judge = (key: string, lane: Lane, world: World) => {
       setLeft((left) => left + 1)
@@ -58,67 +64,39 @@ export const Compare = (props: { readonly page: Page }) => {
         }
       ).finally(() => setLeft((left) => left - 1))
     }
-    for (const lane of ["yours", "safer"] as const) {
-      const world = worldOf(now, lane)
-      for (let seed = 0; seed < seeds; seed++) judge(`${lane} seed ${seed}`, lane, { ...world, seed })
-    }
-    for (const length of lengths) {
-      for (const load of loads) {
-        for (const lane of ["yours", "safer"] as const) {
-          judge(`${lane} ${load} ${length}`, lane, elsewhere(worldOf(now, lane), known, load, length))
-        }
+    for (const { length, load } of typeof axes === "string" ? [] : map.points(axes)) {
+      for (const lane of lanes) {
+        judge(map.key(lane, load, length), lane, map.elsewhere(worldOf(now, lane), facts, load, length))
       }
+    }
+    for (const lane of lanes) {
+      for (const seed of seeds) judge(`${lane} seed ${seed}`, lane, { ...worldOf(now, lane), seed })
     }
   }
 
   return (
     <div class="compare">
       <p>
-        Would another load or a shorter outage have been survived, and was this seed luck? This runs {seeds} seeds and
-        {" "}
-        {loads.length * lengths.length} worlds of each policy:{" "}
+        Would less load or a shorter outage have been survived, and was this seed luck? This runs the worlds around
+        yours, and {seeds.length} seeds of it, for each policy:{" "}
         <button type="button" onClick={calculate}>Calculate</button>{" "}
-        <span aria-live="polite">{left() > 0 ? `${left()} to go` : of() === undefined ? "" : "done"}</span>
+        <span role="status">{left() > 0 ? `${left()} to go` : of() === undefined ? "" : "done"}</span>
       </p>
       <Show when={of() !== undefined && of() !== props.page.scenario()}>
         <p class="hint">The scenario has changed since.</p>
       </Show>
       <Show when={of()}>
+        <Show when={reason()}>{(text) => <p class="no-map">{text()}</p>}</Show>
         <div class="maps">
-          <For each={["yours", "safer"] as const}>
+          <For each={lanes}>
             {(lane) => (
-              <div class="scroll" tabindex="0" role="region" aria-label={`${lane}: when calls succeed again`}>
-                <table class="map">
-                  <caption>{lane === "yours" ? "Yours" : "Safer"}: time until calls succeed again, by load</caption>
-                  <thead>
-                    <tr>
-                      <th scope="col">Outage</th>
-                      <For each={loads}>{(load) => <th scope="col">{load} %</th>}</For>
-                    </tr>
-                  </thead>
-                  <tbody>
-                    <For each={lengths}>
-                      {(length) => (
-                        <tr>
-                          <th scope="row">{length} s</th>
-                          <For each={loads}>
-                            {(load) => {
-                              const verdict = () => verdicts().get(`${lane} ${load} ${length}`)
-                              return (
-                                <td class={`${kind(verdict())}${isHere(facts(), load, length) ? " here" : ""}`}>
-                                  {words(verdict())}
-                                </td>
-                              )
-                            }}
-                          </For>
-                        </tr>
-                      )}
-                    </For>
-                  </tbody>
-                </table>
+              <div>
+                <Show when={drawn()}>
+                  {(drawn) => <Boundary lane={lane} axes={drawn()} verdicts={verdicts()} />}
+                </Show>
                 <p class="seeds">
-                  <span>{seeds} seeds:</span>
-                  <For each={Array.from({ length: seeds }, (_, seed) => seed)}>
+                  <span>{titles[lane]}, {seeds.length} seeds:</span>
+                  <For each={seeds}>
                     {(seed) => {
                       const verdict = () => verdicts().get(`${lane} seed ${seed}`)
                       return <span class={kind(verdict())}>{words(verdict())}</span>
@@ -129,18 +107,64 @@ export const Compare = (props: { readonly page: Page }) => {
             )}
           </For>
         </div>
-        <p class="hint">The framed cell is the nearest to your scenario.</p>
       </Show>
     </div>
   )
 }
 
-const nearest = (values: ReadonlyArray<number>, value: number): number | undefined =>
-  values.toSorted((a, b) => Math.abs(a - value) - Math.abs(b - value))[0]
-
-const isHere = (facts: Facts | undefined, load: number, length: number): boolean => {
-  const [outage] = facts?.outages ?? []
-  return facts !== undefined && outage !== undefined &&
-    nearest(loads, facts.offered / facts.capacity * 100) === load &&
-    nearest(lengths, outage.to - outage.from) === length
+const Boundary = (props: {
+  readonly lane: Lane
+  readonly axes: map.Axes
+  readonly verdicts: ReadonlyMap<string, Verdict>
+}) => {
+  const at = (load: number | undefined, length: number | undefined) =>
+    load === undefined || length === undefined ? undefined : props.verdicts.get(map.key(props.lane, load, length))
+  const boundary = createMemo(() => map.boundary(props.axes, (load, length) => at(load, length)?.recoverySeconds))
+  return (
+    <>
+      <div class="scroll" tabindex="0" role="region" aria-label={`${titles[props.lane]}: when calls succeed again`}>
+        <table class="map">
+          <caption>
+            {titles[props.lane]}: time until calls succeed again, by load of the server
+          </caption>
+          <thead>
+            <tr>
+              <th scope="col">Outage</th>
+              <For each={props.axes.loads}>{(load) => <th scope="col">{load} %</th>}</For>
+            </tr>
+          </thead>
+          <tbody>
+            <For each={props.axes.lengths}>
+              {(length, row) => (
+                <tr>
+                  <th scope="row">{length} s</th>
+                  <For each={props.axes.loads}>
+                    {(load, column) => {
+                      const verdict = () => at(load, length)
+                      return (
+                        <td
+                          class={kind(verdict())}
+                          classList={{
+                            here: load === props.axes.load && length === props.axes.length,
+                            "edge-left": edge(verdict(), at(props.axes.loads[column() - 1], length)),
+                            "edge-above": edge(verdict(), at(load, props.axes.lengths[row() - 1]))
+                          }}
+                        >
+                          {words(verdict())}
+                        </td>
+                      )
+                    }}
+                  </For>
+                </tr>
+              )}
+            </For>
+          </tbody>
+        </table>
+      </div>
+      <p class="boundary" aria-live="polite">{boundary()}</p>
+      <p class="hint">
+        The framed cell is yours. Never: not within {map.watched - map.window} seconds.
+      </p>
+    </>
+  )
 }

@@ -3,6 +3,8 @@ import { For } from "solid-js"
 import * as knobs from "../knobs.ts"
 import type { Page } from "../page.ts"
 
+const percent = (load: number | undefined): string => load === undefined ? "–" : `${load} %`
+
 export const Controls = (props: { readonly page: Page }) => {
   const scenario = () => props.page.scenario()
   const facts = () => props.page.run("yours")?.facts
@@ -30,8 +32,8 @@ export const Controls = (props: { readonly page: Page }) => {
         </select>
       </label>
       <label>
-        <span>Load of the server</span>
-        <output>{knobs.load(scenario().world, facts())} %</output>
+        <span>Server load</span>
+        <output>{percent(knobs.load(scenario().world, facts()))}</output>
         <input
           type="range"
           min="1"

@@ -40,11 +40,18 @@ export const simulate = Command.make("simulate", {
   ),
   json: choice("json", "One JSON document"),
   svg: choice("svg", "A picture"),
+  theme: Flag.Literals("theme", ["light", "dark"]).pipe(
+    Flag.withDescription("Of the picture; default the reader's"),
+    Flag.optional
+  ),
   csv: choice("csv", "The numbers of each second")
 }, (flags) =>
   Effect.gen(function*() {
     if ([flags.json, flags.svg, flags.csv].filter(Boolean).length > 1) {
       return yield* new Failure({ message: "--json, --svg and --csv exclude each other", status: exit.usage })
+    }
+    if (Option.isSome(flags.theme) && !flags.svg) {
+      return yield* new Failure({ message: "--theme is one of --svg", status: exit.usage })
     }
     const { value } = yield* input.read(flags.file)
     const written = isJson(value) ? value : {}
@@ -70,7 +77,7 @@ export const simulate = Command.make("simulate", {
         : flags.csv
         ? outcome.csv(found)
         : flags.svg
-        ? outcome.svg(found)
+        ? outcome.svg(found, { theme: Option.getOrUndefined(flags.theme) })
         : text(found)
     )
     const { verdict } = found
