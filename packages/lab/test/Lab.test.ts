@@ -119,11 +119,12 @@ describe("clients", () => {
   })
 
   // Google, Site Reliability Engineering, chapter 21: an overloaded server rejects the less critical requests first.
-  it.each([
+  const ways: ReadonlyArray<readonly [string, { readonly attemptTimeout?: "10 seconds" }, string | undefined]> = [
     ["a request", {}, undefined],
     ["a request with a limit of time", { attemptTimeout: "10 seconds" }, undefined],
     ["a request through one more server", {}, "one more"]
-  ])("have priorities, which the policies of servers on their way see: %s", (_, limits, between) => {
+  ]
+  it.each(ways)("have priorities, which the policies of servers on their way see: %s", (_, limits, between) => {
     const gateway = { name: "gateway", ...limits }
     const backend = (priorities?: ReadonlyArray<string>) => ({
       name: "backend",

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest"
 import { EventHeap } from "../src/internal/EventHeap.ts"
 import { Histogram } from "../src/internal/Histogram.ts"
 import { log } from "../src/internal/log.ts"
+import type { Request } from "../src/internal/request.ts"
 import { RequestQueue } from "../src/internal/requestQueue.ts"
 
 describe("log", () => {
@@ -99,11 +100,11 @@ describe("RequestQueue", () => {
         const queue = new RequestQueue()
         const taken: Array<unknown> = []
         const expected: Array<unknown> = []
-        const made: Array<{ readonly respond: () => void; position: number; received: number }> = []
+        const made: Array<Request> = []
         const model: Array<(typeof made)[number] | undefined> = []
         for (const step of steps) {
           if (step === "add") {
-            const request = { respond: () => {}, position: -1, received: 0 }
+            const request = { respond: () => {}, position: -1, received: 0, priority: "default" }
             made.push(request)
             queue.add(request)
             model.push(request)

@@ -119,7 +119,7 @@ const priorityWords = (bulkhead: unknown): ReadonlyArray<string> => {
 
 const budgetWords = (budget: unknown): string => {
   const own = record(budget)
-  if (own === undefined) return " without a budget"
+  if (own === undefined) return ", no budget"
   const ratio = typeof own["ratio"] === "number" ? own["ratio"] : 0.1
   const floor = typeof own["minPerSecond"] === "number" ? ` + ${own["minPerSecond"]}/s` : ""
   const shared = typeof own["processes"] === "number" ? " shared by all" : ""

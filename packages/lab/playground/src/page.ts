@@ -55,7 +55,9 @@ export const make = (first: Story): Page => {
   const [remarks, setRemarks] = createSignal<Of<ReadonlyArray<Remark>>>({})
   const [runs, setRuns] = createSignal<{ readonly [L in Lane]?: Run }>(firstRuns())
   const [problem, setProblem] = createSignal<string>()
-  const [notice, setNotice] = createSignal<string>()
+  const [notice, setNotice] = createSignal<{ readonly text: string; readonly beside: Scenario }>()
+  // It goes with what is shown beside it.
+  const notify = (text: string) => setNotice({ text, beside: scenario() })
   const [busy, setBusy] = createSignal(false)
 
   const told = (error: unknown) => {
@@ -100,7 +102,6 @@ export const make = (first: Story): Page => {
       })
     )
     setProblem(undefined)
-    setNotice(undefined)
     Promise.all(simulations).catch((error: unknown) => mine === latest && told(error)).finally(() => {
       if (mine === latest) setBusy(false)
     })
@@ -111,7 +112,7 @@ export const make = (first: Story): Page => {
   const load = async (text: string): Promise<void> => {
     const { policy, remarks, world } = await reader.ask("readFile", text)
     if (policy === undefined) {
-      setNotice(`The file cannot be shown. ${remarks[0]?.text ?? ""}`)
+      notify(`The file cannot be shown. ${remarks[0]?.text ?? ""}`)
       return
     }
     show({
@@ -135,11 +136,11 @@ export const make = (first: Story): Page => {
   const open = async (): Promise<void> => {
     const opened = link.open(location.hash)
     if (opened === undefined) return openFile()
-    const refuse = (problem: string) => {
+    const reject = (problem: string) => {
       show({ ...scenario() })
-      setNotice(`The link cannot be shown: ${problem}. What you see is not from it.`)
+      notify(`The link cannot be shown: ${problem}. What you see is not from it.`)
     }
-    if ("problem" in opened) return refuse(opened.problem)
+    if ("problem" in opened) return reject(opened.problem)
     const { texts } = opened
     const [yours, safer, world, saferWorld] = await Promise.all([
       reader.ask("readPolicy", texts.yours, scenario().world),
@@ -151,7 +152,7 @@ export const make = (first: Story): Page => {
       const [remark] = [yours, safer, world, saferWorld].flatMap((reading) =>
         reading?.remarks.filter(({ kind }) => kind === "error") ?? []
       )
-      return refuse(remark === undefined ? "a part of it is missing" : remark.text.replace(/\.$/, ""))
+      return reject(remark === undefined ? "a part of it is missing" : remark.text.replace(/\.$/, ""))
     }
     show({ yours: yours.value, safer: safer.value, world: world.value, saferWorld: saferWorld?.value })
   }
@@ -161,7 +162,7 @@ export const make = (first: Story): Page => {
     remarks: (part) => remarks()[part] ?? [],
     run: (lane) => runs()[lane],
     problem,
-    notice,
+    notice: () => notice()?.beside === scenario() ? notice()?.text : undefined,
     busy,
     background,
     show,
@@ -174,7 +175,7 @@ export const make = (first: Story): Page => {
   addEventListener("hashchange", opened)
   onCleanup(() => removeEventListener("hashchange", opened))
   onCleanup(dropped(async (file) => {
-    if (file.size > sizeLimit) setNotice(`The file cannot be shown. ${file.name} is larger than 64 kB.`)
+    if (file.size > sizeLimit) notify(`The file cannot be shown. ${file.name} is larger than 64 kB.`)
     else await load(await file.text()).catch(told)
   }))
   return page

@@ -6,7 +6,7 @@ import * as outcome from "../../src/internal/outcome.ts"
 import { policyOf } from "../../src/internal/policyOf.ts"
 import * as scenario from "../../src/internal/scenario.ts"
 import type { Json } from "../../src/internal/subject.ts"
-import { isJson } from "../../src/internal/subject.ts"
+import { isJson, millisOf } from "../../src/internal/subject.ts"
 import { surroundings } from "../../src/internal/surroundings.ts"
 import type { Facts, Policy, Questions, Reading, Remark, World } from "./protocol.ts"
 
@@ -66,13 +66,27 @@ const readFile: Questions["readFile"] = (text) => {
 }
 
 const tooLarge = (world: World): string | undefined => {
-  const { duration, offered } = factsOf(world)
-  const calls = Math.round(duration * offered)
-  return calls > mostCalls || duration > 3600 || (world.processes ?? 1) > 1000
+  const { duration } = factsOf(world)
+  // Other clients and tiers are read by `Lab.simulate`, and may be anything until then.
+  const { others, tiers }: Json = { ...world }
+  const clients = [world, ...Object.values(isJson(others) ? others : {})].filter(isJson)
+  const calls = clients.reduce((all, { arrivals }) => all + callsOf(arrivals, duration), 0)
+  const processes = [...clients, ...[tiers].flat().filter(isJson)].map(({ processes = 1 }) => Number(processes))
+  return !(calls <= mostCalls) || duration > 3600 || processes.some((count) => !(count <= 1000))
     ? `This page simulates at most ${
       mostCalls.toLocaleString("en-US")
     } calls, an hour and 1,000 processes. The command has no such limit.`
     : undefined
+}
+
+/** How many calls come in so many seconds, at most about. */
+const callsOf = (arrivals: unknown, duration: number): number => {
+  const { bursts, closed }: Json = isJson(arrivals) ? arrivals : {}
+  if (isJson(closed)) {
+    return Number(closed["clients"]) * (1 + duration / Math.max((millisOf(closed["thinkTime"]) ?? 0) / 1000, 0.1))
+  }
+  const { callsPerSecond = 0 } = surroundings({ arrivals })
+  return Math.max(isJson(bursts) ? Number(bursts["calls"]) : 0, callsPerSecond * duration)
 }
 
 /** What `Lab.simulate` says of servers behind the first, and of other clients: it is asked for a moment of this world. */

@@ -42,11 +42,21 @@ const whole = (schema: JsonSchema, defs = schema.$defs): JsonSchema => {
   }
 }
 
+/** Servers behind the first one and other clients have policies of their own, which are written as JSON. */
+const withClients = (schema: JsonSchema): JsonSchema => ({
+  ...schema,
+  properties: {
+    ...schema.properties,
+    tiers: { description: "The servers behind the first one, each called by the one before it, as JSON." },
+    others: { description: "Other clients of the same server, by their names, as JSON." }
+  }
+})
+
 let worldSchema: JsonSchema | undefined
 let clientSchema: JsonSchema | undefined
 let pipelineSchema: JsonSchema | undefined
 
 export const schemaOf = (part: Part, value: object): JsonSchema => {
-  if (part === "world" || part === "saferWorld") return worldSchema ??= whole(simulation)
+  if (part === "world" || part === "saferWorld") return worldSchema ??= withClients(whole(simulation))
   return "baseUrl" in value ? clientSchema ??= whole(client) : pipelineSchema ??= whole(pipeline)
 }

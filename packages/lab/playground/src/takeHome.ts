@@ -11,7 +11,16 @@ export interface File {
   readonly text: () => Promise<string>
 }
 
-export const command = "npx effect-resilience-lab simulate outage.json --svg > outage.svg"
+const simulate = "npx -p @effect-resilience/lab effect-resilience-lab simulate outage.json"
+
+/** What gives the same bytes in a terminal. */
+export const commands = [
+  `${simulate} --svg > outage.svg`,
+  `${simulate} --svg --theme light > outage-light.svg`,
+  `${simulate} --svg --theme dark > outage-dark.svg`,
+  `${simulate} --csv > outage.csv`,
+  `${simulate} --json > result.json`
+].join("\n")
 
 const pretty = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
 

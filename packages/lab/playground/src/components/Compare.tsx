@@ -143,12 +143,12 @@ const Boundary = (props: {
                       const verdict = () => at(load, length)
                       return (
                         <td
-                          class={kind(verdict())}
-                          classList={{
-                            here: load === props.axes.load && length === props.axes.length,
-                            "edge-left": edge(verdict(), at(props.axes.loads[column() - 1], length)),
-                            "edge-above": edge(verdict(), at(load, props.axes.lengths[row() - 1]))
-                          }}
+                          class={[
+                            kind(verdict()),
+                            load === props.axes.load && length === props.axes.length ? "here" : "",
+                            edge(verdict(), at(props.axes.loads[column() - 1], length)) ? "edge-left" : "",
+                            edge(verdict(), at(load, props.axes.lengths[row() - 1])) ? "edge-above" : ""
+                          ].join(" ")}
                         >
                           {words(verdict())}
                         </td>

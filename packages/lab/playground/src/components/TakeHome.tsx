@@ -31,8 +31,8 @@ export const TakeHome = (props: { readonly page: Page }) => {
           All of this state, in the address alone.
         </li>
       </ul>
-      <p>The same numbers in a terminal, from the files above:</p>
-      <pre class="scroll" tabindex="0"><code>{take.command}</code></pre>
+      <p>The same bytes in a terminal, from outage.json above:</p>
+      <pre class="scroll" tabindex="0"><code>{take.commands}</code></pre>
       <p aria-live="polite">{copied()}</p>
     </div>
   )
