@@ -58,7 +58,7 @@ export const report = (rows: ReadonlyArray<Row>, date: string): string => {
   )
   return `${
     [
-      "# Results",
+      "# Results of the conformance suite",
       `Written by \`npm run conformance\` on ${date}, with Node ${
         process.versions.node.split(".")[0]
       }. [README.md](README.md) says how the scenarios are run, and what the three results mean.`,

@@ -4,6 +4,7 @@ import { root } from "../../repo-checks/src/Workspace.ts"
 import { links } from "../src/links.ts"
 import { navigation } from "../src/navigation.ts"
 import { rewrite } from "../src/Pages.ts"
+import { search } from "../src/search.ts"
 import { slug } from "../src/Slug.ts"
 
 export default defineConfig({
@@ -26,9 +27,10 @@ export default defineConfig({
     anchor: { slugify: slug },
     config: links
   },
-  vite: { publicDir: false },
+  // The index of the search is large, and loaded when someone searches.
+  vite: { publicDir: false, build: { chunkSizeWarningLimit: 3000 } },
   themeConfig: {
-    search: { provider: "local" },
+    search,
     outline: { level: [2, 3] },
     ...navigation
   }

@@ -10,7 +10,7 @@ import { filesOf, root } from "../../repo-checks/src/Workspace.ts"
 
 const isPage = (file: string): boolean =>
   file === "README.md" || /^docs\/.+\.md$/.test(file) || /^packages\/[^/]+\/(?:README|docs\/.+)\.md$/.test(file) ||
-  /^packages\/bench\/[A-Z]+\.md$/.test(file) || /^examples\/[^/]+\/README\.md$/.test(file)
+  /^packages\/[^/]+\/(?!CHANGELOG)[A-Z]+\.md$/.test(file) || /^examples\/[^/]+\/README\.md$/.test(file)
 
 const foldersOf = (folder: string): ReadonlyArray<string> =>
   readdirSync(join(root, folder), { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) =>
@@ -50,11 +50,14 @@ export const target = (page: string, href: string): Target | undefined => {
   return { file, anchor }
 }
 
+/** What a page of a source is called, without its ending. */
+export const sourceName = (file: string): string => file.replace(/\.md$/, "")
+
 /** The page that shows a file or a folder: its own, the README of the folder, or one that shows the source. */
 export const route = ({ anchor, file }: Target): string => {
   const readme = posix.join(file, "README.md")
   const page = isPage(file) ? file : existsSync(join(root, readme)) && isPage(readme) ? readme : undefined
-  return `/${page === undefined ? `source/${file}.md` : rewrite(page)}${anchor === "" ? "" : `#${anchor}`}`
+  return `/${page === undefined ? `source/${sourceName(file)}.md` : rewrite(page)}${anchor === "" ? "" : `#${anchor}`}`
 }
 
 const withoutCode = (text: string): string =>

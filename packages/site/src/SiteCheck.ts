@@ -14,13 +14,28 @@ const attributes = (html: string, name: string): ReadonlyArray<string> =>
 
 const isForeign = (address: string): boolean => /^(?:[a-z][a-z\d+.-]*:|\/\/)/i.test(address)
 
-const headings = (html: string): ReadonlyArray<string> =>
-  [...html.matchAll(/<h[1-6] id="[^"]*" tabindex="-1">(.*?) ?<a class="header-anchor"/g)].map(([, text = ""]) =>
-    text.replace(/<[^>]*>/g, "").trim()
-  )
+interface Heading {
+  readonly level: number
+  readonly text: string
+}
+
+const headings = (html: string): ReadonlyArray<Heading> =>
+  [...html.matchAll(/<h([1-6]) id="[^"]*" tabindex="-1">(.*?) ?<a class="header-anchor"/g)].map((
+    [, level, text = ""]
+  ) => ({ level: Number(level), text: text.replace(/<[^>]*>/g, "").trim() }))
+
+/** The headings of a page, each after those that it stands below. */
+const places = (html: string): ReadonlyArray<string> => {
+  const above: Array<string> = []
+  return headings(html).map(({ level, text }) => {
+    above.length = Math.min(above.length, level - 1)
+    above[level - 1] = text
+    return above.filter((part) => part !== undefined).join(" > ")
+  })
+}
 
 /** The title of a page, which search shows. */
-const titleOf = (html: string): string => headings(html)[0] ?? ""
+const titleOf = (html: string): string => headings(html)[0]?.text ?? ""
 
 const repeated = (values: ReadonlyArray<string>): ReadonlyArray<string> => [
   ...new Set(values.filter((value, i) => values.indexOf(value) < i))
@@ -52,7 +67,7 @@ export const faults = (site: Site): ReadonlyArray<string> => {
         ? [`${page} loads ${address}, which is no file`]
         : []
     })
-    const twice = repeated(headings(html)).map((heading) => `${page} has the heading "${heading}" twice`)
+    const twice = repeated(places(html)).map((heading) => `${page} has the heading "${heading}" twice`)
     return [...new Set([...dead, ...missing])].concat(twice)
   })
   const titles = pages.map(([, html]) => titleOf(html)).filter((title) => title !== "")

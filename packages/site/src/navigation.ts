@@ -2,13 +2,14 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { layers } from "../../repo-checks/src/Architecture.ts"
-import { root } from "../../repo-checks/src/Workspace.ts"
+import { root, scope } from "../../repo-checks/src/Workspace.ts"
 import { pages, rewrite } from "./Pages.ts"
+import { referenceSidebars } from "./Reference.ts"
 
 const titleOf = (file: string): string => /^# (.+)$/m.exec(readFileSync(join(root, file), "utf8"))?.[1] ?? file
 
 const entry = (file: string) => ({
-  text: titleOf(file).replaceAll("`", ""),
+  text: titleOf(file).replaceAll("`", "").replace(scope, ""),
   link: `/${rewrite(file)}`.replace(/index\.md$|\.md$/, "")
 })
 
@@ -49,17 +50,21 @@ const folderTitle = (name: string): string => name.charAt(0).toUpperCase() + nam
 export const navigation = {
   nav: [
     { text: "Guides", link: "/docs/guides/getting-started" },
-    { text: "Packages", link: "/packages/client/" }
+    { text: "Packages", link: "/packages/client/" },
+    { text: "Reference", link: "/reference/" }
   ],
-  sidebar: [
-    { text: "Guides", items: guides.filter((file) => folderOf(file) === undefined).map(entry) },
-    ...folders.map((name) => ({
-      text: folderTitle(name),
-      collapsed: true,
-      items: guides.filter((file) => folderOf(file) === name).map(entry)
-    })),
-    { text: "Examples", collapsed: true, items: examples.map(entry) },
-    { text: "Background", collapsed: true, items: background.map(entry) },
-    { text: "Packages", items: packages.map(entry) }
-  ].filter(({ items }) => items.length > 0)
+  sidebar: {
+    ...referenceSidebars(),
+    "/": [
+      { text: "Guides", items: guides.filter((file) => folderOf(file) === undefined).map(entry) },
+      ...folders.map((name) => ({
+        text: folderTitle(name),
+        collapsed: true,
+        items: guides.filter((file) => folderOf(file) === name).map(entry)
+      })),
+      { text: "Examples", collapsed: true, items: examples.map(entry) },
+      { text: "Background", collapsed: true, items: background.map(entry) },
+      { text: "Packages", items: packages.map(entry) }
+    ].filter(({ items }) => items.length > 0)
+  }
 }

@@ -49,7 +49,7 @@ describe("the check", () => {
 })
 
 describe("the site", () => {
-  beforeAll(build, 240_000)
+  beforeAll(build, 600_000)
 
   it("has a page for each guide and README, and nothing in it leads nowhere", () => {
     const site = read()

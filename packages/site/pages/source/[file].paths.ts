@@ -1,5 +1,5 @@
-import { sourcePage, sources } from "../../src/Pages.ts"
+import { sourceName, sourcePage, sources } from "../../src/Pages.ts"
 
 export default {
-  paths: () => sources().map((file) => ({ params: { file }, content: sourcePage(file) }))
+  paths: () => sources().map((file) => ({ params: { file: sourceName(file) }, content: sourcePage(file) }))
 }

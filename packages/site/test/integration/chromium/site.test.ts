@@ -42,7 +42,7 @@ beforeAll(async () => {
   const address = server.address()
   origin = `http://127.0.0.1:${typeof address === "object" ? address?.port : address}`
   browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] })
-}, 240_000)
+}, 600_000)
 
 afterAll(async () => {
   await browser.close()
@@ -79,6 +79,7 @@ const samples = [
   "/docs/guides/choosing-a-policy.html",
   "/docs/guides/order.html",
   "/packages/deadline/",
+  "/reference/deadline/Lease.html",
   "/source/packages/kernel/src/Policy.ts.html"
 ]
 
