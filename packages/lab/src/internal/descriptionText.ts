@@ -36,7 +36,7 @@ export const parse = (text: string, isJson = false): Result.Result<DescriptionTe
 
 const read = (text: string): Result.Result<DescriptionText, string> => {
   const lines = new Yaml.LineCounter()
-  const document = Yaml.parseDocument(text, { lineCounter: lines, prettyErrors: false })
+  const document = Yaml.parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: "error" })
   const position = (offset: number): Position => {
     const { col, line } = lines.linePos(offset)
     return { line, column: col }
