@@ -43,9 +43,13 @@ fuzz("a response of any kind is read, or an ApiError", responses, ({ body, heade
       )
     )
   ).pipe(ErrorMapping.mapErrors())
-  return Effect.all([
-    Effect.exit(Effect.flatMap(client.get("https://api.example.com/a"), ({ json }) => json)),
-    Effect.exit(Effect.flatMap(client.get("https://api.example.com/a"), ({ text }) => text)),
-    Effect.exit(Effect.flatMap(client.get("https://api.example.com/a"), ({ stream }) => Stream.runDrain(stream)))
-  ]).pipe(Effect.flatMap((exits) => Effect.forEach(exits, (exit) => exit)))
+  const response = client.get("https://api.example.com/a")
+  const readers = [
+    Effect.asVoid(Effect.flatMap(response, ({ json }) => json)),
+    Effect.asVoid(Effect.flatMap(response, ({ text }) => text)),
+    Effect.flatMap(response, ({ stream }) => Stream.runDrain(stream))
+  ]
+  return Effect.forEach(readers, Effect.exit).pipe(
+    Effect.flatMap((exits) => Effect.forEach(exits, (exit) => exit, { discard: true }))
+  )
 })

@@ -21,7 +21,7 @@ const maxHeapBytes = 256 * 1024 * 1024
 const prototypes = [Object.prototype, Array.prototype, Function.prototype, String.prototype]
 const keysOf = () => prototypes.map((prototype) => Reflect.ownKeys(prototype).map(String).join()).join("\n")
 
-const parameters = (runs: number): fc.Parameters =>
+const parameters = (runs: number) =>
   seconds > 0
     ? { numRuns: 1_000_000_000, interruptAfterTimeLimit: seconds * 1000, markInterruptAsFailure: false }
     : { numRuns: runs, seed: 21 }
@@ -38,6 +38,7 @@ export const fuzz = <A>(
   read: (input: A) => unknown,
   { runs = 200 }: Options = {}
 ): void => {
+  // oxlint-disable-next-line vitest/valid-title, vitest/expect-expect
   it(name, { timeout: (seconds + 120) * 1000 }, () => fc.assert(property(inputs, read), parameters(runs)))
 }
 
