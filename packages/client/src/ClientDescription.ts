@@ -15,6 +15,7 @@
  *
  * @since 0.1.0
  */
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as FieldCodec from "@effect-resilience/kernel/FieldCodec"
 import * as Cause from "effect/Cause"
 import * as Config from "effect/Config"
@@ -146,12 +147,10 @@ export const follow = <R, E2, R2>(
     })
     // What `reload` throws is a problem of the description too.
     const reported = Effect.catchCause(reload, (cause) =>
-      Effect.logError(`The client ${client.name} keeps its description. ${problemOf(Cause.squash(cause))}`))
+      Effect.logError(`The client ${client.name} keeps its description. ${ErrorMessage.textOf(Cause.squash(cause))}`))
     return Stream.runForEach(changes, () =>
       reported)
   })
-
-const problemOf = (error: unknown): string => error instanceof Error ? error.message : String(error)
 
 /**
  * Writes a description as JSON. Fails where it has a function that has no name in the table.

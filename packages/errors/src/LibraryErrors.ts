@@ -68,6 +68,9 @@ export const classify = (error: unknown): Recovery.Recovery | undefined => {
 
 type Reader = (error: object) => Recovery.Recovery | undefined
 
+// What is no text is none: a foreign object may not let itself be made one.
+const textOf = (value: unknown): string => typeof value === "string" ? value : ""
+
 const get = (value: unknown, key: string): unknown => Predicate.hasProperty(value, key) ? value[key] : undefined
 
 const aws: Reader = (error) => {
@@ -76,7 +79,7 @@ const aws: Reader = (error) => {
   const status = get(metadata, "httpStatusCode")
   const headers = get(get(error, "$response"), "headers")
   const byStatus = ofStatus(status, headers)
-  const name = String(get(error, "name"))
+  const name = textOf(get(error, "name"))
   const retryable = get(error, "$retryable")
   // The name counts before the status: S3's SlowDown is a 503, and it means this caller.
   if (throttling.has(name) || get(retryable, "throttling") === true) {
@@ -122,8 +125,8 @@ const pushedBack = (recovery: Extract<Recovery.Recovery, { _tag: "Retry" }>, met
   const read = get(metadata, "get")
   const values: unknown = Predicate.isFunction(read) ? Reflect.apply(read, metadata, ["grpc-retry-pushback-ms"]) : []
   if (!Array.isArray(values) || values.length === 0) return recovery
-  const [pushback] = values.map(String)
-  return pushback !== undefined && /^\d{1,10}$/.test(pushback)
+  const pushback = textOf(values[0])
+  return /^\d{1,10}$/.test(pushback)
     ? Recovery.retryAs(recovery.kind ?? "transient", Number(pushback))
     : Recovery.giveUp
 }
@@ -201,7 +204,9 @@ const ofStatus = (status: unknown, headers: unknown): Recovery.Recovery | undefi
 
 const axios: Reader = (error) => {
   const code = get(error, "code")
-  return get(error, "isAxiosError") === true && typeof code === "string" ? axiosCodes[code] : undefined
+  return get(error, "isAxiosError") === true && typeof code === "string" && Object.hasOwn(axiosCodes, code)
+    ? axiosCodes[code]
+    : undefined
 }
 
 // `Classifier` knows the other codes, which are the system's.

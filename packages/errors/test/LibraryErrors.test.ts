@@ -182,4 +182,18 @@ describe("LibraryErrors", () => {
     assert.isUndefined(LibraryErrors.classify(known))
     assert.isUndefined(LibraryErrors.classify(Object.assign(new Error("x"), { cause: known })))
   })
+
+  it("takes what is no text for none, and finds no code among the properties that every object has", () => {
+    const metadata = { httpStatusCode: 500 }
+    const name = { toString: 1 }
+    assert.deepStrictEqual(
+      LibraryErrors.classify({ $metadata: metadata, name }),
+      LibraryErrors.classify({ $metadata: metadata })
+    )
+    for (const code of ["constructor", "toString", "__proto__"]) {
+      assert.isUndefined(LibraryErrors.classify({ isAxiosError: true, code }))
+    }
+    const pushback = { get: () => [Object.create(null)] }
+    assert.deepStrictEqual(LibraryErrors.classify({ code: 14, details: "down", metadata: pushback }), Recovery.giveUp)
+  })
 })

@@ -122,10 +122,14 @@ fuzz(
     { response: { status: 503, headers: { "retry-after": "5" } }, isAxiosError: true },
     { status: 429, headers: { "retry-after": "5" }, error: { code: "rate_limit_exceeded" } },
     { $metadata: { httpStatusCode: 500 }, name: "ThrottlingException", $retryable: { throttling: true } },
-    { code: 14, details: "unavailable", metadata: {} }
+    { code: 14, details: "unavailable", metadata: {} },
+    { isAxiosError: true, code: "ERR_NETWORK", message: "Network Error" },
+    { code: "40001", severity: "ERROR" },
+    { code: "ERR_SQLITE_ERROR", errcode: 5 }
   ),
   (error) => {
-    assert.isDefined(Classifier.classify(error, now))
-    LibraryErrors.classify(error)
+    assert.property(Classifier.classify(error, now), "_tag")
+    const recovery = LibraryErrors.classify(error)
+    if (recovery !== undefined) assert.property(recovery, "_tag")
   }
 )

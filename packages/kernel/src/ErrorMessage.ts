@@ -58,12 +58,21 @@ export const messageOf = (u: unknown): string | undefined =>
   Predicate.hasProperty(u, "message") && typeof u.message === "string" ? u.message : undefined
 
 /**
- * The message of an error, or the value itself as text.
+ * The message of an error, or the value itself as text. A value that cannot be made one, such as an object without a prototype, is
+ * `[object Object]`.
  *
  * @category accessors
  * @since 0.1.0
  */
-export const textOf = (error: unknown): string => messageOf(error) ?? String(error)
+export const textOf = (error: unknown): string => messageOf(error) ?? plain(error)
+
+const plain = (value: unknown): string => {
+  try {
+    return String(value)
+  } catch {
+    return Object.prototype.toString.call(value)
+  }
+}
 
 /**
  * The message that lies deepest under `cause` and `reason`, down to the eighth level. Clients say at the top only that

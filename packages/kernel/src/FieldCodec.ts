@@ -250,7 +250,9 @@ const problems = (
         const written = JSON.stringify(value)
         return typeof value === "string" && names.includes(value) ? [] : [{
           path,
-          issue: `${at} must be the name of a function in the table, not ${written}${noSuch(String(value), names)}`
+          issue: `${at} must be the name of a function in the table, not ${written}${
+            typeof value === "string" ? noSuch(value, names) : ""
+          }`
         }]
       }
       case "Struct": {

@@ -14,6 +14,8 @@ describe("ErrorMessage", () => {
     assert.strictEqual(ErrorMessage.textOf(new Error("lost")), "lost")
     assert.strictEqual(ErrorMessage.textOf("lost"), "lost")
     assert.strictEqual(ErrorMessage.textOf(undefined), "undefined")
+    assert.strictEqual(ErrorMessage.textOf(Object.create(null)), "[object Object]")
+    assert.strictEqual(ErrorMessage.textOf({ toString: 1 }), "[object Object]")
   })
 
   it("finds the deepest message under causes and reasons", () => {

@@ -172,14 +172,18 @@ const fromJson = (json: Json): Entry | undefined => {
     call: Predicate.isString(inner["call"]) ? inner["call"] : undefined,
     outcome: Predicate.isString(inner["outcome"])
       ? outcomeOfEntry(inner)
-      : outcomeOfStatus(status, String(inner["method"] ?? inner["request_method"] ?? "GET"))
+      : outcomeOfStatus(status, methodOf(inner["method"] ?? inner["request_method"]))
   }
 }
+
+const methodOf = (method: unknown): string => Predicate.isString(method) ? method : "GET"
+
+const isTimeout = (reason: unknown): boolean => Predicate.isString(reason) && /Timeout|TimedOut/.test(reason)
 
 const outcomeOfEntry = ({ error, outcome, recovery }: Json): Outcome =>
   outcome === "success"
     ? "good"
-    : outcome === "interrupted" || (isJson(error) && /Timeout|TimedOut/.test(String(error["reason"])))
+    : outcome === "interrupted" || (isJson(error) && isTimeout(error["reason"]))
     ? "cut"
     : recovery === "Retry"
     ? "transient"

@@ -170,6 +170,16 @@ describe("Traffic", () => {
       unread: 4
     })
   })
+
+  it("takes a method or a reason that is no text for none", () => {
+    const time = "2026-01-01T00:00:00Z"
+    const { calls, unread } = Traffic.read([
+      line({ time, durationMs: 12, status: 503, method: { toString: 1 } }),
+      line({ time, durationMs: 12, outcome: "failure", error: { reason: { toString: 1 } }, recovery: "Retry" })
+    ])
+    expect(unread).toBe(0)
+    expect(calls.flatMap(({ attempts }) => attempts.map(({ outcome }) => outcome))).toEqual(["transient", "transient"])
+  })
 })
 
 describe("Proposal", () => {

@@ -1,7 +1,7 @@
 import { Traffic } from "@effect-resilience/lab"
 import { Result } from "effect"
 import * as fc from "fast-check"
-import { assert } from "vitest"
+import { assert, it, vi } from "vitest"
 import { fuzz, jsonText, like, text } from "../../repo-checks/src/Fuzz.ts"
 import * as DescriptionText from "../src/internal/descriptionText.ts"
 
@@ -9,7 +9,13 @@ const description = jsonText(like({
   name: "ledger",
   retry: { times: 3, backoff: { base: "100 millis" } },
   circuitBreaker: { tripPolicy: [{ consecutive: 5 }] },
-  bulkhead: { permits: 10 }
+  bulkhead: { permits: 10 },
+  hedge: { idempotent: true }
+}, {
+  name: "shop",
+  baseUrl: "https://shop.example.com",
+  idempotency: { methods: ["POST"] },
+  operations: { order: { endpoint: "POST /orders", idempotent: true, pipeline: { hedge: {} } } }
 }))
 
 const yaml = text(
@@ -77,3 +83,9 @@ fuzz(
     }
   }
 )
+
+it("reads a YAML text with a list for a key without a warning of Node", () => {
+  const warn = vi.spyOn(process, "emitWarning")
+  assert.isTrue(Result.isSuccess(DescriptionText.parse("? [a, b]\n: 1")))
+  assert.strictEqual(warn.mock.calls.length, 0)
+})

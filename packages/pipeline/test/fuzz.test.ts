@@ -1,7 +1,10 @@
+import { Outcome } from "@effect-resilience/limit"
 import { Pipeline, PipelineDescription } from "@effect-resilience/pipeline"
 import { Effect } from "effect"
 import * as fc from "fast-check"
 import { fuzz, like } from "../../repo-checks/src/Fuzz.ts"
+
+const functions = { byStatus: Outcome.of }
 
 const descriptions = like(
   {
@@ -18,7 +21,8 @@ const descriptions = like(
     circuitBreaker: {
       tripPolicy: [{ consecutive: 5 }, { slow: { slowerThan: "1 second", threshold: 0.5 } }, { proportional: {} }],
       openDuration: { base: 100, cap: "1 minute" },
-      ramp: { over: "1 minute" }
+      ramp: { over: "1 minute" },
+      classify: "byStatus"
     },
     bulkhead: { permits: 10, queue: 5, priorities: ["live", "batch"], discipline: { codel: { target: 5 } } },
     concurrencyLimit: { algorithm: { aimd: { max: 100 } } },
@@ -31,15 +35,15 @@ const descriptions = like(
 
 fuzz("a description that is read makes a pipeline, that runs", descriptions, (json) =>
   Effect.gen(function*() {
-    const description = yield* PipelineDescription.decode(json)
+    const description = yield* PipelineDescription.decode(json, { functions })
     const pipeline = yield* Pipeline.make(description)
     yield* pipeline.describe
-    yield* PipelineDescription.encode(description)
+    yield* PipelineDescription.encode(description, { functions })
     yield* Effect.exit(pipeline.execute(Effect.succeed(1)))
   }))
 
 fuzz(
   "several descriptions are read together, or a SchemaError",
   fc.array(descriptions, { maxLength: 3 }),
-  (json) => PipelineDescription.decodeAll(json)
+  (json) => PipelineDescription.decodeAll(json, { functions })
 )

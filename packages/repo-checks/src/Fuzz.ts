@@ -107,6 +107,7 @@ const nasty = ["__proto__", "constructor", "prototype", "toString", "hasOwnPrope
 const leaf: fc.Arbitrary<unknown> = fc.oneof(
   fc.jsonValue({ maxDepth: 3 }),
   fc.constantFrom<unknown>(null, true, -1, 0, 0.5, 1e308, "", "x", "Infinity", "1 second", [], {}, "a".repeat(10_000)),
+  fc.constantFrom<unknown>(...nasty),
   fc.constantFrom(...nasty).map((key) => JSON.parse(`{${JSON.stringify(key)}:{"polluted":true}}`) as unknown)
 )
 

@@ -429,7 +429,7 @@ const isOfStorage = (defect: unknown): boolean => {
 }
 
 // The engine's own message says only that its storage failed; its cause says why.
-const causesOf = (defect: unknown): string => ErrorMessage.innermostOf(defect) ?? String(defect)
+const causesOf = (defect: unknown): string => ErrorMessage.innermostOf(defect) ?? ErrorMessage.textOf(defect)
 
 const endedOf = <Receipt>(outcome: UploadPlan.Outcome<Receipt>): Ended => {
   if (outcome._tag === "Skipped") return outcome
