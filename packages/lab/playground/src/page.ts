@@ -86,6 +86,8 @@ export const make = (first: Story): Page => {
   }
 
   const show = (next: Scenario) => {
+    // What is still read of a part that the next scenario does not have must not come back.
+    edits.set("saferWorld", (edits.get("saferWorld") ?? 0) + 1)
     setDrafts({})
     setScenario(next)
     for (const part of partsOf(next)) edit(part, pretty(next[part]))

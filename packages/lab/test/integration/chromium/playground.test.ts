@@ -374,7 +374,7 @@ describe("the page", () => {
     expect(await verdict(page, "yours")).toMatch(
       /^1(\.\d+)? requests? for each call; 99 % of the good calls take at most/
     )
-    expect(await page.inputValue("#field-world-outages-value")).toBe("[]")
+    expect(await page.inputValue("#field-world-outages")).toBe("[]")
     expect(await page.locator(".lane.yours svg .outage").count()).toBe(0)
     await page.click("button:text-is('Calculate')")
     expect(await page.textContent(".no-map")).toContain("without an outage there is nothing to recover from")
