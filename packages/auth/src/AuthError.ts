@@ -26,6 +26,7 @@
  * Recovery.describe(Recovery.of(after(503))) // => "retry"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as ApiError from "@effect-resilience/errors/ApiError"

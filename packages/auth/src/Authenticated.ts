@@ -49,6 +49,7 @@
  * await Effect.runPromise(status) // => 200
  * ```
  *
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 import * as ApiError from "@effect-resilience/errors/ApiError"

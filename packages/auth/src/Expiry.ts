@@ -18,6 +18,7 @@
  * Expiry.parse("tomorrow") // => undefined
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as RetryAfter from "@effect-resilience/errors/RetryAfter"
@@ -69,6 +70,7 @@ export const fromSeconds = (seconds: number | undefined, startedAt: number): num
  * - `serverNow`: the time by the server's clock, from its `Date` header, in epoch milliseconds; `undefined` if it sent none.
  *
  * @category parsing
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export const fromCookie = (

@@ -1,6 +1,7 @@
 /**
  * What a successful login yields, and how to read it from the response.
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
@@ -62,6 +63,7 @@ export interface TokenLocations {
  * that the server removes: with `Max-Age=0`, or with an end before its own `Date`.
  *
  * @category decoding
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export const fromResponse: {

@@ -24,6 +24,7 @@
  * Redacted.value(grant.value) // => "t-1"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as ErrorMapping from "@effect-resilience/http/ErrorMapping"
@@ -92,6 +93,7 @@ export interface Options {
  * Fails with `OriginError` where the token endpoint must not get credentials.
  *
  * @category constructors
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export const clientCredentials = (

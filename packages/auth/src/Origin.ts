@@ -24,6 +24,7 @@
  * // => Result.fail(new Origin.OriginError({ problem: "plain http is for loopback addresses only" }))
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"

@@ -41,6 +41,7 @@
  * logins // => 1
  * ```
  *
+ * @stability rests on effect/persistence
  * @since 0.1.0
  */
 import * as Lease from "@effect-resilience/deadline/Lease"

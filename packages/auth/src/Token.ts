@@ -1,6 +1,24 @@
 /**
  * A token as `TokenCache` returns it.
  *
+ * **Example** (A token that does not show itself)
+ *
+ * ```ts import.meta.vitest
+ * import type { Token } from "@effect-resilience/auth"
+ * import { Redacted } from "effect"
+ *
+ * const describe = ({ generation, value }: Token.Token) => `token ${generation}: ${String(value)}`
+ *
+ * describe({
+ *   value: Redacted.make("secret"),
+ *   expiresAt: Infinity,
+ *   attributes: {},
+ *   generation: 2,
+ *   shared: false
+ * }) // => "token 2: <redacted>"
+ * ```
+ *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Redacted from "effect/Redacted"

@@ -44,6 +44,7 @@
  * await Effect.runPromise(generations) // => [1, 1, 2]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Deadline from "@effect-resilience/deadline/Deadline"

@@ -33,6 +33,7 @@
  * Redacted.value(grant.value) // => "t-1"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"
@@ -136,6 +137,7 @@ export const fromConfig = (config: Config.Config<Redacted.Redacted>): TokenSourc
  * No error shows the output. The command is stopped when no caller waits for it any more.
  *
  * @category constructors
+ * @stability rests on effect/process
  * @since 0.1.0
  */
 export const command = (

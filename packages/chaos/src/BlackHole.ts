@@ -11,6 +11,25 @@
  * - Works on Linux. On other systems an attempt may be accepted or rejected.
  * - Needs `node:net`, so it is not in the package's index: import it from `@effect-resilience/chaos/BlackHole`.
  *
+ * **Example** (An attempt to connect that nothing ends but a limit of time)
+ *
+ * ```ts import.meta.vitest
+ * import * as BlackHole from "@effect-resilience/chaos/BlackHole"
+ * import { Effect } from "effect"
+ * import { connect } from "node:net"
+ *
+ * const program = Effect.gen(function*() {
+ *   const hole = yield* BlackHole.make
+ *   const connected = Effect.callback<string>((resume) => {
+ *     const socket = connect(hole, () => resume(Effect.succeed("connected")))
+ *     return Effect.sync(() => socket.destroy())
+ *   })
+ *   return yield* Effect.timeoutOrElse(connected, { duration: "50 millis", orElse: () => Effect.succeed("timed out") })
+ * })
+ * await Effect.runPromise(Effect.scoped(program)) // => "timed out"
+ * ```
+ *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"

@@ -28,6 +28,7 @@
  * await Effect.runPromise(program) // => [["unavailable", "unavailable", "apples", "unavailable"], "apples"]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"

@@ -3,6 +3,30 @@
  *
  * `RawServer` passes it to a handler. A handler is an Effect, so it waits by the test's clock and stops with its scope.
  *
+ * **Example** (A server that responds to each piece in upper case)
+ *
+ * ```ts import.meta.vitest
+ * import type { Connection } from "@effect-resilience/chaos"
+ * import * as RawServer from "@effect-resilience/chaos/RawServer"
+ * import { Effect } from "effect"
+ *
+ * const shout: Connection.Handler = ({ receive, send }) =>
+ *   Effect.repeat(
+ *     Effect.tap(receive, (bytes) =>
+ *       bytes === undefined ? Effect.void : send(new TextDecoder().decode(bytes).toUpperCase())),
+ *     { until: (bytes) => bytes === undefined }
+ *   )
+ *
+ * const program = Effect.gen(function*() {
+ *   const server = yield* RawServer.make(shout)
+ *   const response = Effect.tryPromise(() => fetch(server.url))
+ *   return (yield* Effect.result(response))._tag
+ * })
+ * // "GET / HTTP/1.1" comes back: that is no HTTP response.
+ * await Effect.runPromise(Effect.scoped(program)) // => "Failure"
+ * ```
+ *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Effect from "effect/Effect"

@@ -20,6 +20,7 @@
  * fake.requests.length // => 2
  * ```
  *
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"

@@ -18,6 +18,7 @@
  * Those with `after: true` strike when the call has been done and its result is lost. That is the case that tells a retry
  * which is safe from one that applies something twice.
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"

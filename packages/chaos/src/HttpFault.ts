@@ -35,6 +35,7 @@
  * await Effect.runPromise(program) // => ["apples", 2]
  * ```
  *
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"

@@ -15,6 +15,7 @@
  * latency.sample(() => 0.99) // => 2000
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"

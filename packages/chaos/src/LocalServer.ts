@@ -24,6 +24,7 @@
  * await Effect.runPromise(Effect.scoped(program)) // => "request 1"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"

@@ -13,6 +13,7 @@
  *
  * For a wrong `content-length`, send `RawHttp.response({ contentLength })` with `respond`. For anything else, write a handler.
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"

@@ -9,6 +9,7 @@
  * RawHttp.response({ body: "ok", contentLength: 3 }) // => "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"

@@ -26,6 +26,7 @@
  * await Effect.runPromise(Effect.scoped(program)) // => "Failure"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"

@@ -18,6 +18,7 @@
  *
  * Its probability is that of a connection, decided once for each, from the relay's seed and the connection's number.
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"

@@ -12,6 +12,7 @@
  * recorder.spans.map(({ name }) => name) // => ["load"]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"

@@ -60,6 +60,7 @@
  * await Effect.runPromise(Effect.scoped(program)) // => ["hello", "None"]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"

@@ -1,6 +1,24 @@
 /**
  * When a fault strikes: by probability, by time, by key, so many times.
  *
+ * **Example** (The first two calls of one customer)
+ *
+ * ```ts import.meta.vitest
+ * import { Chaos, Fault } from "@effect-resilience/chaos"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chaos = yield* Chaos.make({
+ *     faults: [Fault.fail(() => "down", { only: (customer: string) => customer === "acme", times: 2 })],
+ *     seed: 1
+ *   })
+ *   const call = (customer: string) => Effect.map(Effect.exit(chaos.inject(customer)(Effect.void)), ({ _tag }) => _tag)
+ *   return yield* Effect.forEach(["acme", "other", "acme", "acme"], call)
+ * })
+ * await Effect.runPromise(program) // => ["Failure", "Success", "Failure", "Success"]
+ * ```
+ *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"

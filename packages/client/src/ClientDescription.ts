@@ -13,6 +13,7 @@
  * description.name // => "ledger"
  * ```
  *
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"

@@ -57,6 +57,7 @@
  * ranges // => ["all", "bytes=100000-"]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type { PartsDelivered } from "@effect-resilience/errors/PartsDelivered"
@@ -122,6 +123,7 @@ const texts: { readonly [R in DownloadError["reason"]]: string } = {
  * The bytes of a GET, continued where responses break off. Throws `RangeError` for a request that is no GET, or has a `Range`.
  *
  * @category streaming
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export const stream = <E, R>(

@@ -51,6 +51,7 @@
  * // => ["tick 1", "tick 2", "tick 3"]
  * ```
  *
+ * @stability rests on effect/encoding, effect/http
  * @since 0.1.0
  */
 import type { PartsDelivered } from "@effect-resilience/errors/PartsDelivered"

@@ -20,6 +20,7 @@
  * Layer.isLayer(ledger) // => true
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Field from "@effect-resilience/kernel/Field"

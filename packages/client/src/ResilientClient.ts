@@ -42,6 +42,7 @@
  * await Effect.runPromise(Effect.provide(program, Layer.provide(ledger, flaky))) // => 200
  * ```
  *
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 import * as Authenticated from "@effect-resilience/auth/Authenticated"

@@ -55,6 +55,7 @@
  * await Effect.runPromise(Effect.provide(program, live)) // => "order 1"
  * ```
  *
+ * @stability rests on effect/http, effect/http-api
  * @since 0.1.0
  */
 import * as KeptResponse from "@effect-resilience/http/KeptResponse"

@@ -17,7 +17,7 @@
  *
  * **Example** (A client of a group)
  *
- * ```ts
+ * ```ts import.meta.vitest
  * import { ResilientClient, ResilientRpc } from "@effect-resilience/client"
  * import { Recovery } from "@effect-resilience/errors"
  * import { Effect, Layer, Schema } from "effect"
@@ -32,17 +32,19 @@
  * }
  * const Shop = RpcGroup.make(Rpc.make("PlaceOrder", { success: Schema.String, error: Busy }))
  *
- * export const order = Effect.scoped(Effect.flatMap(RpcClient.make(Shop), (shop) => shop.PlaceOrder()))
+ * const order = Effect.scoped(Effect.flatMap(RpcClient.make(Shop), (shop) => shop.PlaceOrder()))
  *
- * export const live = ResilientRpc.layerProtocol(Shop, { path: "/rpc" }).pipe(
+ * const live = ResilientRpc.layerProtocol(Shop, { path: "/rpc" }).pipe(
  *   Layer.provide([
  *     ResilientClient.layer({ name: "shop", baseUrl: "https://shop.example.com" }),
  *     RpcSerialization.layerNdjson
  *   ]),
  *   Layer.provide(FetchHttpClient.layer)
  * )
+ * Effect.isEffect(Effect.provide(order, live)) // => true
  * ```
  *
+ * @stability rests on effect/http, effect/rpc
  * @since 0.1.0
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"

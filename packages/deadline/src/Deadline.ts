@@ -31,6 +31,7 @@
  * Duration.isLessThanOrEqualTo(left, Duration.seconds(2)) // => true
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"

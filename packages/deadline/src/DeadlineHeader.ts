@@ -18,6 +18,7 @@
  * DeadlineHeader.read({ "grpc-timeout": "soon" }) // => undefined
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"

@@ -25,6 +25,7 @@
  * HttpServerResponse.toWeb(response).status // => 504
  * ```
  *
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"

@@ -30,6 +30,7 @@
  * await Effect.runPromise(granted) // => [true, false, true]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
@@ -130,6 +131,7 @@ export const layerMemory: Layer.Layer<Lease> = /* @__PURE__ */ Layer.sync(Lease,
  * Leases in Redis, as keys that expire. Fails with `LeaseError` if Redis does not respond within 5 seconds.
  *
  * @category layers
+ * @stability rests on effect/persistence
  * @since 0.1.0
  */
 export const layerRedis: Layer.Layer<Lease, never, Redis.Redis> = /* @__PURE__ */ Layer.effect(
@@ -158,6 +160,7 @@ export const layerRedis: Layer.Layer<Lease, never, Redis.Redis> = /* @__PURE__ *
  * has 5 seconds, as with Redis.
  *
  * @category layers
+ * @stability rests on effect/sql
  * @since 0.1.0
  */
 export const layerSql: Layer.Layer<Lease, LeaseError, SqlClient.SqlClient> = /* @__PURE__ */ Layer.effect(

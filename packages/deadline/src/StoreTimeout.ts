@@ -28,6 +28,7 @@
  * await Effect.runPromise(value) // => "continued without it"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import { requireArgument } from "@effect-resilience/kernel/Argument"

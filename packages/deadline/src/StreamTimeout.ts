@@ -36,6 +36,7 @@
  * message // => "nothing came for 5ms"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"

@@ -28,6 +28,7 @@
  * await Effect.runPromise(call) // => "did not finish within 1ms"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"

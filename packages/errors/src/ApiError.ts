@@ -25,6 +25,7 @@
  * await Effect.runPromise(rows) // => "no rows yet"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"

@@ -53,6 +53,7 @@
  * Classifier.classify(new RangeError("a bug"))._tag // => "GiveUp"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as ErrorName from "@effect-resilience/kernel/ErrorName"

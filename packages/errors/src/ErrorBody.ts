@@ -21,6 +21,7 @@
  * ErrorBody.parse("<html><title>502 Bad Gateway</title>…").message // => "502 Bad Gateway"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Predicate from "effect/Predicate"

@@ -32,6 +32,7 @@
  * ForeignText.lines("a\r\nb\u0007") // => "a\nb"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 

@@ -41,6 +41,7 @@
  * LibraryErrors.classify(new RangeError("a bug")) // => undefined
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Predicate from "effect/Predicate"

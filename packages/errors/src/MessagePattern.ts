@@ -22,6 +22,7 @@
  * MessagePattern.match(patterns, "something else") // => undefined
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type { Recovery } from "./Recovery.ts"

@@ -44,6 +44,7 @@
  * NotAsked.isNotAsked(Object.assign(new Error("connect"), { code: "ECONNREFUSED" })) // => false
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Predicate from "effect/Predicate"

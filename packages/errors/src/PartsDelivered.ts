@@ -27,6 +27,7 @@
  * shown // => ["a", "b", "broken off after 2"]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"

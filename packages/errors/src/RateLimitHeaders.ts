@@ -36,6 +36,7 @@
  * some // => [1, 2, 3].map(() => ({ remaining: 0, resetAfter: inMinute }))
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"

@@ -23,6 +23,7 @@
  * Recovery.of("some other failure")._tag // => "GiveUp"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"

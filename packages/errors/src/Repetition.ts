@@ -45,6 +45,7 @@
  * Repetition.judge("always", new Unavailable(), Recovery.retry) // => Recovery.retry
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

@@ -33,6 +33,7 @@
  * RetryAfter.parse("soon", now) // => undefined
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"

@@ -19,6 +19,7 @@
  * RetryHeaders.read({ status: 429, headers }, Date.UTC(2026, 0, 1)).recovery // => Recovery.giveUp
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"

@@ -28,6 +28,7 @@
  * // => { kind: "reset", code: "ECONNRESET", connected: false, reached: "nothing" }
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Predicate from "effect/Predicate"

@@ -47,6 +47,7 @@
  * // => [["attempt", 1, 503, undefined], ["attempt", 2, 200, "ServiceUnavailable"], ["call", 2, 200, undefined]]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as ApiError from "@effect-resilience/errors/ApiError"
@@ -191,6 +192,7 @@ export const Current: Context.Reference<AccessLog> = /* @__PURE__ */ loggedBy(lo
  * Writes a line for each request that a client sends.
  *
  * @category middleware
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export const logAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
@@ -350,6 +352,7 @@ export interface FileOptions {
  * `copytruncate` nor a signal; with `delaycompress`, it does not compress what is still being written.
  *
  * @category layers
+ * @stability rests on effect/FileSystem, effect/PlatformError
  * @since 0.1.0
  */
 export const layerFile = (

@@ -30,6 +30,7 @@
  * await Effect.runPromise(mayReuse.pipe(Effect.provideService(BufferReuse.Current, 4))) // => true
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

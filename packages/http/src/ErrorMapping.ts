@@ -43,6 +43,7 @@
  * error.message // => "GET /tables/{table} returned 404 Not Found: Table not found. Check the names in the address."
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Timeout from "@effect-resilience/deadline/Timeout"
@@ -124,6 +125,7 @@ export const CurrentBody: Context.Reference<Options["body"]> = /* @__PURE__ */ C
  * they are.
  *
  * @category middleware
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export const mapErrors: {

@@ -47,6 +47,7 @@
  * methods // => ["PUT", "PUT", "PUT", "POST"]
  * ```
  *
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 import * as ApiError from "@effect-resilience/errors/ApiError"

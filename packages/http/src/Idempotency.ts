@@ -44,6 +44,7 @@
  * keys.size // => 1
  * ```
  *
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 import * as Repetition from "@effect-resilience/errors/Repetition"

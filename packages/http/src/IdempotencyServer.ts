@@ -55,6 +55,7 @@
  * await Effect.runPromise(Effect.provide(Effect.scoped(program), IdempotencyServer.layerMemory())) // => ["order 1", "order 1"]
  * ```
  *
+ * @stability rests on effect/http, effect/persistence
  * @since 0.1.0
  */
 import * as Lease from "@effect-resilience/deadline/Lease"

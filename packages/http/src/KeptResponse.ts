@@ -34,6 +34,7 @@
  * await Effect.runPromise(text) // => "sold out"
  * ```
  *
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

@@ -24,6 +24,7 @@
  * await Effect.runPromise(appendRows(current)) // => "append rows"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

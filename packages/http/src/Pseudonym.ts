@@ -29,6 +29,7 @@
  * await Effect.runPromise(Effect.provide(program, Pseudonyms)) // => "pii_f22a05e0dabafaea"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import { requireArgument } from "@effect-resilience/kernel/Argument"
@@ -65,6 +66,7 @@ export const of = (text: string): Effect.Effect<string, never, Pseudonym> =>
  * Placeholders under a key of at least 16 bytes; a shorter one throws `RangeError`.
  *
  * @category layers
+ * @stability rests on effect/crypto
  * @since 0.1.0
  */
 export const layer = (key: Redacted.Redacted): Layer.Layer<Pseudonym, CryptoError.CryptoError, Mac.Mac> => {

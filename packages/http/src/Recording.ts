@@ -40,6 +40,7 @@
  * await Effect.runPromise(program) // => { id: 7, owner: "<redacted>" }
  * ```
  *
+ * @stability rests on effect/FileSystem, effect/PlatformError, effect/http
  * @since 0.1.0
  */
 import * as Time from "@effect-resilience/kernel/Time"

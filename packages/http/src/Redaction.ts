@@ -29,6 +29,7 @@
  * // => "https://api.example.com/rows?page=2&key=REDACTED"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Direct from "@effect-resilience/kernel/Direct"

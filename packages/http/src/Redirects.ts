@@ -39,6 +39,7 @@
  * await Effect.runPromise(status("/trap")) // => 307
  * ```
  *
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 import { requireArgument } from "@effect-resilience/kernel/Argument"

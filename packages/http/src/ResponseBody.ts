@@ -21,6 +21,7 @@
  * error.reason._tag // => "UndecodableAnswer"
  * ```
  *
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 import * as ApiError from "@effect-resilience/errors/ApiError"

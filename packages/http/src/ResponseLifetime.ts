@@ -69,6 +69,7 @@
  * await Effect.runPromise(text) // => "all of it"
  * ```
  *
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 import * as Deadline from "@effect-resilience/deadline/Deadline"

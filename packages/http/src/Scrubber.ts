@@ -49,6 +49,7 @@
  * scrubber.scrub(`Basic ${btoa("user:s3cr3t/key")}`).includes("<redacted>") // => true
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import { requireArgument } from "@effect-resilience/kernel/Argument"

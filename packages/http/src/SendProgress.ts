@@ -31,6 +31,7 @@
  * error.reason._tag // => "Timeout"
  * ```
  *
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 import * as Transport from "@effect-resilience/errors/Transport"

@@ -54,6 +54,7 @@
  * await Effect.runPromise(program) // => ["503", undefined]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as ApiError from "@effect-resilience/errors/ApiError"
@@ -199,6 +200,7 @@ export const rejections: Metric.Counter<number> = /* @__PURE__ */ Metric.counter
  * Makes a client span for each request that a client sends, and measures it.
  *
  * @category middleware
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export const observeAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>

@@ -1,6 +1,7 @@
 /**
  * Checks the constants that a program passes to a constructor.
  *
+ * @stability stable
  * @since 0.1.0
  */
 /**

@@ -12,6 +12,7 @@
  * await Effect.runPromise(Bytes.readAtMost(body, 4)) // => { bytes: Uint8Array.of(1, 2, 3, 4), truncated: false }
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"

@@ -6,6 +6,21 @@
  * A limit of time runs its effect in a fiber of its own, which it can interrupt. Some effects are little more than a callback and its
  * cancellation, such as a call of promises or a request of a simulation, and a fiber costs them more than all the rest.
  *
+ * **Example** (An effect that has ended as soon as it begins)
+ *
+ * ```ts import.meta.vitest
+ * import * as Direct from "@effect-resilience/kernel/Direct"
+ * import { Context, Effect, Exit } from "effect"
+ *
+ * const ready: Direct.Direct<number> = { [Direct.direct]: () => Direct.ended(Exit.succeed(42)) }
+ *
+ * // Without a fiber:
+ * ready[Direct.direct](Context.empty()).pollUnsafe() // => Exit.succeed(42)
+ * // As part of another effect:
+ * await Effect.runPromise(Direct.wait(ready)) // => 42
+ * ```
+ *
+ * @stability experimental
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

@@ -12,6 +12,7 @@
  * ErrorMessage.textOf("a text") // => "a text"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Data from "effect/Data"

@@ -20,6 +20,7 @@
  * ErrorName.nameOf("a text") // => "Error"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Predicate from "effect/Predicate"

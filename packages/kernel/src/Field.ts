@@ -37,6 +37,7 @@
  * Duration.format(wait) // => "1s"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
@@ -81,6 +82,7 @@ export type AnyField = Field<never, unknown>
  * - `elsewhere`: what an option that is not among them means; absent if it is an error.
  * - `value`: the field that each value of a record is.
  * - `item`: the field that a single value and each item of a list is.
+ * - `orNone`: whether the list may be empty; absent is not.
  * - `variants`: the fields of which a value names one, by name.
  * - `first`: the field that is tried where `isFirst` says so.
  * - `second`: the field that is tried otherwise.

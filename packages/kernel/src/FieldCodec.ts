@@ -22,6 +22,7 @@
  * await Effect.runPromise(FieldCodec.encode(options, decoded, functions)) // => { times: 3, when: "always" }
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Data from "effect/Data"

@@ -1,6 +1,7 @@
 /**
  * Guesses what was meant by a name that does not exist.
  *
+ * @stability stable
  * @since 0.1.0
  */
 /**

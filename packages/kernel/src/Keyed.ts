@@ -24,6 +24,7 @@
  * await Effect.runPromise(work.pipe(tenants.get("acme").withPermits(1))) // => "stored"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"

@@ -16,6 +16,7 @@
  * Context.get(context, FetchHttpClient.RequestInit) // => { keepalive: true, redirect: "manual" }
  * ```
  *
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

@@ -35,6 +35,7 @@
  * await Effect.runPromise(program) // => { calls: 1 }
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"

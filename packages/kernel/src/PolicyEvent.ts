@@ -29,6 +29,7 @@
  * seen // => ["Bulkhead \"ledger\" rejects: QueueFull"]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

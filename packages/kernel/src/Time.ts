@@ -16,6 +16,7 @@
  * await Effect.runPromise(program) // => true
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"

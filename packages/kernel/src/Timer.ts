@@ -32,6 +32,7 @@
  * await Effect.runPromise(Timer.delay(Effect.succeed("done"), 2)) // => "done"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"

@@ -20,6 +20,7 @@
  * svg.startsWith("<svg") // => true
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 

@@ -30,6 +30,7 @@
  * LabResult.recovery(result, { from: "30 seconds" }) // => undefined
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as ResilientClient from "@effect-resilience/client/ResilientClient"
@@ -159,6 +160,7 @@ export interface Outage {
  * What clients have around their requests: nothing, the description of a pipeline or of a whole client, or what makes a policy.
  *
  * @category models
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export type Policing = PolicyData | Effect.Effect<AnyPolicy> | undefined
@@ -167,6 +169,7 @@ export type Policing = PolicyData | Effect.Effect<AnyPolicy> | undefined
  * What of that is data, which threads and files can take.
  *
  * @category models
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export type PolicyData = Pipeline.Description | ResilientClient.Description | undefined
@@ -175,6 +178,7 @@ export type PolicyData = Pipeline.Description | ResilientClient.Description | un
  * Some clients.
  *
  * @category models
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export interface ClientOptions {
@@ -205,6 +209,7 @@ export interface ClientOptions {
  * - `policy`, `processes`, `timeout`, `request`: of the server in front, as the client that it is.
  *
  * @category models
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export interface Tier extends Omit<ClientOptions, "arrivals" | "priority"> {
@@ -220,6 +225,7 @@ export interface Tier extends Omit<ClientOptions, "arrivals" | "priority"> {
  * A simulation.
  *
  * @category models
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export interface Options extends ClientOptions {
@@ -313,6 +319,7 @@ export const fields = {
  * Runs a simulation. Throws `RangeError` where an option makes no sense.
  *
  * @category simulating
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export const simulate = ({ others = {}, policy, tiers = [], ...options }: Options): LabResult => {

@@ -18,6 +18,7 @@
  * LabResult.recovery(result, { from: "20 seconds" })?.toString() // => "0 millis"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"

@@ -31,6 +31,7 @@
  * remark?.fix // => "Write `processes: 20`, which divides the floor."
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as ClientDescription from "@effect-resilience/client/ClientDescription"

@@ -29,6 +29,7 @@
  * after?.attempts // => 100
  * ```
  *
+ * @stability experimental
  * @since 0.1.0
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"

@@ -24,6 +24,7 @@
  * first?.to // => 150
  * ```
  *
+ * @stability experimental
  * @since 0.1.0
  */
 import type * as Pipeline from "@effect-resilience/pipeline/Pipeline"

@@ -6,31 +6,32 @@
  * A fleet near its capacity has a storm with one seed of twenty. A test with one seed misses it, and one with all of them is slow. Here a
  * run tries the seeds of the file first, then some new ones, and writes down the first that fails.
  *
- * **Example** (Twenty seeds a run)
+ * **Example** (Three seeds a run)
  *
- * ```ts
+ * ```ts import.meta.vitest
  * import { Lab, Outages, Regressions } from "@effect-resilience/lab"
  * import { Pipeline } from "@effect-resilience/pipeline"
- * import { NodeServices } from "@effect/platform-node"
- * import { it } from "@effect/vitest"
- * import { Effect } from "effect"
+ * import { Effect, FileSystem } from "effect"
  *
- * it.effect("the ledger has no storm", () =>
- *   Regressions.check("test/ledger.seeds.json", {
- *     name: "ledger, 100 processes, 90 %",
- *     seeds: 20,
- *     simulate: (seed) =>
- *       Lab.simulate({
- *         ...Outages.during("down"),
- *         seed,
- *         processes: 100,
- *         arrivals: { open: { perSecond: 180 } },
- *         server: { workers: 20, serviceTime: { exponential: "100 millis" } },
- *         policy: { ...Pipeline.standard, name: "ledger", attemptTimeout: "1 second" }
- *       })
- *   }).pipe(Effect.provide(NodeServices.layer)))
+ * // In a test: a file that is under version control, and NodeServices of @effect/platform-node.
+ * const check = Regressions.check("test/ledger.seeds.json", {
+ *   name: "ledger",
+ *   seeds: 3,
+ *   simulate: (seed) =>
+ *     Lab.simulate({
+ *       ...Outages.during("down"),
+ *       seed,
+ *       arrivals: { open: { perSecond: 14 } },
+ *       server: { workers: 2, serviceTime: { exponential: "100 millis" } },
+ *       policy: { ...Pipeline.standard, name: "ledger", attemptTimeout: "1 second" }
+ *     })
+ * })
+ *
+ * const emptyDisk = FileSystem.layerNoop({ exists: () => Effect.succeed(false) })
+ * await Effect.runPromise(Effect.provide(check, emptyDisk)) // => undefined
  * ```
  *
+ * @stability experimental
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
@@ -73,6 +74,7 @@ export const File: Schema.$Record<Schema.String, Schema.$Array<Schema.Number>> =
  * Fails with the first storm, whose message begins with the seed, after its seed stands in the file. Seeds that pass again stay there.
  *
  * @category running
+ * @stability experimental, rests on effect/FileSystem, effect/PlatformError
  * @since 0.1.0
  */
 export const check = (

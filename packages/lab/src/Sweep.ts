@@ -26,6 +26,7 @@
  * // => ["plain · short · 1 · seed 0: no storm", "standard · short · 1 · seed 0: no storm"]
  * ```
  *
+ * @stability experimental, rests on effect/http
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"

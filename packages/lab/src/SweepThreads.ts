@@ -8,25 +8,27 @@
  *
  * **Example** (Two threads)
  *
- * ```ts
+ * ```ts import.meta.vitest
  * import { Sweep } from "@effect-resilience/lab"
  * import * as SweepThreads from "@effect-resilience/lab/SweepThreads"
- * import { Pipeline } from "@effect-resilience/pipeline"
  * import { Effect } from "effect"
  *
  * const cells = Sweep.cells({
  *   world: {
- *     arrivals: { open: { perSecond: 140 } },
- *     server: { workers: 20, serviceTime: { exponential: "100 millis" } }
+ *     duration: "10 seconds",
+ *     arrivals: { open: { perSecond: 10 } },
+ *     server: { workers: 2, serviceTime: { constant: "100 millis" } }
  *   },
- *   policies: { standard: { ...Pipeline.standard, name: "ledger", attemptTimeout: "1 second" } },
- *   processes: [1, 20, 100],
- *   seeds: [1, 2, 3]
+ *   policies: { retry: { name: "ledger", retry: { times: 1 } } },
+ *   processes: [1, 2],
+ *   seeds: [1]
  * })
- * const rows = await Effect.runPromise(SweepThreads.run(cells, { threads: 2 }))
- * console.log(Sweep.table(rows))
+ * const rows = SweepThreads.run(cells, { threads: 2 })
+ * // In a program: console.log(Sweep.table(await Effect.runPromise(rows)))
+ * Effect.isEffect(rows) // => true
  * ```
  *
+ * @stability experimental, rests on effect/http
  * @since 0.1.0
  */
 import * as Argument from "@effect-resilience/kernel/Argument"

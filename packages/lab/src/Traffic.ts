@@ -28,6 +28,7 @@
  * traffic.calls[0]?.millis // => 150
  * ```
  *
+ * @stability experimental
  * @since 0.1.0
  */
 import * as Predicate from "effect/Predicate"

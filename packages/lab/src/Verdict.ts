@@ -34,6 +34,7 @@
  * verdict.problems.at(-1) // => "calls do not succeed again before the simulation ends, 60 s after the outage of 20 to 30 s"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Field from "@effect-resilience/kernel/Field"

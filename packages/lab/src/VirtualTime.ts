@@ -27,6 +27,7 @@
  * VirtualTime.runSync(program) // => 3600000
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Timer from "@effect-resilience/kernel/Timer"

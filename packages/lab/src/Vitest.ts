@@ -3,25 +3,25 @@
  *
  * **Example** (A test)
  *
- * ```ts
+ * ```ts import.meta.vitest
  * import { Lab } from "@effect-resilience/lab"
  * import { matchers } from "@effect-resilience/lab/Vitest"
- * import { expect, it } from "vitest"
+ * import { expect } from "vitest"
  *
  * expect.extend(matchers)
  *
- * it("ends with the outage", () => {
- *   const result = Lab.simulate({
- *     duration: "1 minute",
- *     arrivals: { open: { perSecond: 10 } },
- *     server: { workers: 2, serviceTime: { constant: "10 millis" } },
- *     outages: { from: "10 seconds", for: "5 seconds", fault: "down" },
- *     policy: { name: "ledger", attemptTimeout: "1 second" }
- *   })
- *   expect(result).toHaveNoStorm({ amplification: 1.2, recoverWithin: "30 seconds" })
+ * const result = Lab.simulate({
+ *   duration: "1 minute",
+ *   arrivals: { open: { perSecond: 10 } },
+ *   server: { workers: 2, serviceTime: { constant: "10 millis" } },
+ *   outages: { from: "10 seconds", for: "5 seconds", fault: "down" },
+ *   policy: { name: "ledger", attemptTimeout: "1 second" }
  * })
+ * expect(result).toHaveNoStorm({ amplification: 1.2, recoverWithin: "30 seconds" })
+ * result.outages.length // => 1
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type { MatchersObject } from "vitest"

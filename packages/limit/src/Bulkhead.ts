@@ -43,6 +43,7 @@
  * // => ["stored", "stored", "The bulkhead \"ledger\" is full: 2 calls run and 0 may wait. Try again later."]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"

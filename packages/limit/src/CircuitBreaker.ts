@@ -59,6 +59,7 @@
  * // => ["The circuit \"default\" is open. Try again in 30s.", "a response", "Closed"]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Field from "@effect-resilience/kernel/Field"

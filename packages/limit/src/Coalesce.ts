@@ -33,6 +33,7 @@
  * await Effect.runPromise(program) // => [1, 1, 1]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Deadline from "@effect-resilience/deadline/Deadline"

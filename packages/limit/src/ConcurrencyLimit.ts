@@ -36,6 +36,7 @@
  * await Effect.runPromise(program) // => { limit: 10, running: 0, waiting: 0, rejected: 0 }
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"

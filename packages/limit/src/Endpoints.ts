@@ -59,6 +59,7 @@
  * await Effect.runPromise(program) // => "stored at https://b.example"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import { requireArgument } from "@effect-resilience/kernel/Argument"

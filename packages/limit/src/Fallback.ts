@@ -23,6 +23,7 @@
  * error._tag // => "NotFound"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Classifier from "@effect-resilience/errors/Classifier"

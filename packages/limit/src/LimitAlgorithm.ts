@@ -37,6 +37,7 @@
  *
  * `aimd` lets the queue grow until calls time out, so it suits servers that say no (429, 503) rather than slow down.
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Field from "@effect-resilience/kernel/Field"

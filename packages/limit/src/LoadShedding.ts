@@ -41,6 +41,7 @@
  * // => [[200, undefined], [503, "2"]]
  * ```
  *
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 import * as Deadline from "@effect-resilience/deadline/Deadline"

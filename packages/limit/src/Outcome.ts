@@ -27,6 +27,7 @@
  * Outcome.of(Exit.interrupt())._tag // => "Ignored"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Classifier from "@effect-resilience/errors/Classifier"

@@ -88,6 +88,7 @@
  * await Effect.runPromise(program.pipe(Effect.provide(layer), Effect.provide(TestClock.layer()))) // => 7300
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
@@ -202,6 +203,7 @@ export const fields = {
  * Makes a pacer. Throws `RangeError` where an option makes no sense.
  *
  * @category constructors
+ * @stability rests on effect/persistence
  * @since 0.1.0
  */
 export const make = (options: Options): Effect.Effect<Pacer, never, RateLimiter.RateLimiter> => {
@@ -216,6 +218,7 @@ export const make = (options: Options): Effect.Effect<Pacer, never, RateLimiter.
  * - `capacity`: how many of the keys used last to hold; default 100,000. A pacer with calls that wait is never forgotten.
  *
  * @category constructors
+ * @stability rests on effect/persistence
  * @since 0.1.0
  */
 export const keyed = (
@@ -315,6 +318,7 @@ export const Pacer: Context.Service<Pacer, Pacer> = /* @__PURE__ */ Context.Serv
  * Provides a pacer on the surrounding `RateLimiter`.
  *
  * @category layers
+ * @stability rests on effect/persistence
  * @since 0.1.0
  */
 export const layer = (options: Options): Layer.Layer<Pacer, never, RateLimiter.RateLimiter> =>
@@ -334,6 +338,7 @@ export const layerMemory = (options: Options): Layer.Layer<Pacer> =>
  * last.
  *
  * @category layers
+ * @stability rests on effect/persistence
  * @since 0.1.0
  */
 export const layerLimiterMemory: Layer.Layer<RateLimiter.RateLimiter> = /* @__PURE__ */ Layer.effect(

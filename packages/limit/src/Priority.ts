@@ -15,6 +15,7 @@
  * await Effect.runPromise(Priority.Current.pipe(Priority.withPriority("live"))) // => "live"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

@@ -31,6 +31,7 @@
  * await Effect.runPromise(program) // => "stored"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Field from "@effect-resilience/kernel/Field"

@@ -23,6 +23,7 @@
  * Rejection.isRejection(error) // => true
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"

@@ -39,6 +39,7 @@
  * await Effect.runPromise(program.pipe(Effect.provide(Layer.provide(layer, Store.layerStoreMemory())))) // => "Open"
  * ```
  *
+ * @stability rests on effect/persistence
  * @since 0.1.0
  */
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"

@@ -34,6 +34,7 @@
  * await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(Persistence.layerMemory))) // => 1.08
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
@@ -101,6 +102,7 @@ export const fields = {
  * Opens the store of one kind of call. Throws `RangeError` where an option makes no sense.
  *
  * @category constructors
+ * @stability rests on effect/persistence
  * @since 0.1.0
  */
 export const make = <A>(

@@ -53,6 +53,7 @@
  * probability // => 0.8
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"

@@ -61,6 +61,7 @@
  * await Effect.runPromise(Effect.provide(program, Client)) // => true
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
@@ -259,6 +260,7 @@ export const layerDispatcher = (options?: Options): Layer.Layer<NodeHttpClient.D
  * An HTTP client.
  *
  * @category layers
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export const layer = (options: Options = {}): Layer.Layer<HttpClient.HttpClient, InvalidConnection> => {

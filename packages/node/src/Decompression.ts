@@ -44,6 +44,7 @@
  * error.reason._tag // => "DecodeError"
  * ```
  *
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 import * as ResponseBody from "@effect-resilience/http/ResponseBody"

@@ -42,6 +42,7 @@
  * await Effect.runPromise(main) // => "5eb63bbbe01eeed093cb22bb8f5acdc3"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import { requireArgument } from "@effect-resilience/kernel/Argument"

@@ -38,6 +38,7 @@
  * await Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(LocalFileSystem.layer))) // => 4
  * ```
  *
+ * @stability rests on effect/FileSystem
  * @since 0.1.0
  */
 import { monotonicMillis } from "@effect-resilience/kernel/Time"

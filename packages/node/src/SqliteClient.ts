@@ -35,6 +35,7 @@
  * await Effect.runPromise(total) // => 3
  * ```
  *
+ * @stability rests on effect/reactivity, effect/sql
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

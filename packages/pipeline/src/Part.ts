@@ -43,6 +43,7 @@
  * counted // => ["ledger sent"]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Classifier from "@effect-resilience/errors/Classifier"

@@ -14,6 +14,7 @@
  * await Effect.runPromise(Effect.flatMap(ledger, ({ describe }) => describe)) // => "ledger\n  retry           times 2\n  the call"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 export * from "./parts/index.ts"

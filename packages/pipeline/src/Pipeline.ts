@@ -43,6 +43,7 @@
  * await Effect.runPromise(program) // => "stored"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Classifier from "@effect-resilience/errors/Classifier"

@@ -32,6 +32,7 @@
  * call // => "  the call"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as FieldCodec from "@effect-resilience/kernel/FieldCodec"

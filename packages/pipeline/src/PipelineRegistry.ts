@@ -31,6 +31,7 @@
  * // => ["found", "There is no pipeline \"mail\"; there are ledger, search."]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Classifier from "@effect-resilience/errors/Classifier"

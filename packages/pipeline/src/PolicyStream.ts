@@ -53,6 +53,7 @@
  * opened // => 3
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as PartsDelivered from "@effect-resilience/errors/PartsDelivered"

@@ -56,6 +56,7 @@
  * await Effect.runPromise(program) // => { agreed: 2, wouldHaveRejected: 2 }
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Classifier from "@effect-resilience/errors/Classifier"

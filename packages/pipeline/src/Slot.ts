@@ -30,6 +30,7 @@
  * // => ["hedge", "circuitBreaker", "authentication"]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 

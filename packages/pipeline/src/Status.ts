@@ -28,6 +28,7 @@
  * retry // => "  retry           times 3  [times 3]"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Keyed from "@effect-resilience/kernel/Keyed"

@@ -34,6 +34,7 @@
  * await dispose()
  * ```
  *
+ * @stability rests on effect/FileSystem, effect/Path, effect/http, effect/http-api
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"

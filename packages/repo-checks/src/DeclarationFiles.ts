@@ -187,6 +187,16 @@ export class Program {
     return target === undefined || name === "*" ? [] : this.find(target, name, true)
   }
 
+  /** The module elsewhere that declares what a type's name means in a file, with its name there. */
+  foreign(file: File, text: string): Binding | undefined {
+    const [, from, name] = /^import\("([^"]*)"\)\.(\w+)/.exec(text) ?? []
+    if (from !== undefined && name !== undefined) return { from, name }
+    const [first = "", second] = text.split(".")
+    const binding = file.bindings.get(first)
+    if (binding === undefined) return undefined
+    return binding.name === "*" ? { from: binding.from, name: second ?? "" } : binding
+  }
+
   /** What a type's name means in a file: `Options`, or `Policy.Policy`. */
   named(file: File, text: string): ReadonlyArray<Declaration> {
     const imported = /^import\("([^"]*)"\)\.(\w+)/.exec(text)

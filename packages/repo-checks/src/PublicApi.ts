@@ -25,6 +25,7 @@ import {
 } from "./DeclarationFiles.ts"
 import type { DocComment } from "./DocComment.ts"
 import { read, sentenceOn } from "./DocComment.ts"
+import { unstable } from "./Stability.ts"
 import type { Node } from "./Syntax.ts"
 import { isNode, lineAt } from "./Syntax.ts"
 import type { Package } from "./Workspace.ts"
@@ -46,7 +47,7 @@ export interface Member {
   readonly kind: MemberKind
   readonly optional: boolean
   readonly static: boolean
-  /** True where it implements what something else declares: an override, or a member whose name is a symbol. */
+  /** True where something else declares it: an override, a member of an implemented interface, or one whose name is a symbol. */
   readonly inherited: boolean
   /** Without comments: `readonly after?: Duration.Input | undefined`. */
   readonly signature: string
@@ -76,6 +77,12 @@ export interface Export {
   readonly doc: DocComment | undefined
   readonly members: ReadonlyArray<Member>
   readonly references: ReadonlyArray<Reference>
+  /**
+   * The parts of Effect that are not stable and that its type mentions, itself or through types of these packages: `effect/http`.
+   */
+  readonly restsOn: ReadonlyArray<string>
+  /** Its `@stability`, or that of its module: `stable`, `experimental`, or `rests on effect/http`. */
+  readonly stability: string | undefined
   /** The entry point of another package that declares it. */
   readonly from: string | undefined
   readonly source: Source
@@ -89,6 +96,8 @@ export interface ModuleApi {
   /** The name by which the package's index exports it, if it does: `import { Hedge } from "@effect-resilience/retry"`. */
   readonly namespace: string | undefined
   readonly doc: DocComment | undefined
+  /** Its `@stability`, which its exports have that have none of their own. */
+  readonly stability: string | undefined
   /** In the order of the module. */
   readonly exports: ReadonlyArray<Export>
   /** Declarations that the signatures of exports name and that are not exported themselves. */
@@ -133,6 +142,11 @@ const kindOf = (node: Node): MemberKind | undefined => {
   }
 }
 
+interface Mentions {
+  readonly own: ReadonlyArray<Declaration>
+  readonly unstable: ReadonlyArray<string>
+}
+
 interface EntryPoint {
   readonly entry: string
   readonly file: File
@@ -143,6 +157,7 @@ class Reader {
   readonly #signatures: Array<{ text: string }> = []
   /** The entry point of an exported declaration, by its outer node. */
   readonly #exported = new Map<Node, Reference>()
+  readonly #mentioned = new Map<Node, Mentions>()
 
   packages(): ReadonlyArray<PackageApi> {
     const entries = this.program.packages.map((p) => ({ p, entries: this.#entryPoints(p) }))
@@ -198,20 +213,22 @@ class Reader {
     const declarations = this.program.exported(file).flatMap((name) =>
       this.program.find(file, name, true).map((declaration) => ({ name, declaration }))
     )
+    const doc = isDoc ? read(first.value) : undefined
     return {
       name: entry.slice(entry.lastIndexOf("/") + 1),
       entry,
       namespace: namespace?.[0],
-      doc: isDoc ? read(first.value) : undefined,
-      exports: declarations.map(({ declaration, name }) => this.#export(name, declaration, entry)),
-      hidden: this.#hidden(declarations.map(({ declaration }) => declaration)),
+      doc,
+      stability: stabilityOf(doc),
+      exports: declarations.map(({ declaration, name }) => this.#export(name, declaration, entry, doc)),
+      hidden: this.#hidden(declarations.map(({ declaration }) => declaration), doc),
       imports: [...this.#imports(source, new Set())].toSorted(),
       source: { file: pathOf(source), line: 1 }
     }
   }
 
   /** The declarations that these mention, deeply, and that no entry point exports. */
-  #hidden(from: ReadonlyArray<Declaration>): ReadonlyArray<Export> {
+  #hidden(from: ReadonlyArray<Declaration>, module: DocComment | undefined): ReadonlyArray<Export> {
     const found = new Map<Node, Declaration>()
     const visit = (declaration: Declaration) => {
       for (const name of declaration.nodes.flatMap((node) => [...mentioned(declaration.file, node)])) {
@@ -224,7 +241,7 @@ class Reader {
     }
     from.forEach(visit)
     return [...found.values()].filter(({ name }) => !name.endsWith("_base")).map((other) =>
-      this.#export(other.name, other, "")
+      this.#export(other.name, other, "", module)
     )
   }
 
@@ -246,7 +263,7 @@ class Reader {
     return found
   }
 
-  #export(name: string, declaration: Declaration, entry: string): Export {
+  #export(name: string, declaration: Declaration, entry: string, module: DocComment | undefined): Export {
     const { file, nodes, outer } = declaration
     const [node] = nodes
     if (node === undefined) throw new Error(`${name} has no declaration`)
@@ -260,6 +277,8 @@ class Reader {
       doc,
       members: this.#members(declaration, doc),
       references: this.#references(declaration),
+      restsOn: [...this.#restsOn(declaration, new Set())].toSorted(),
+      stability: stabilityOf(doc) ?? stabilityOf(module),
       from: home === undefined || home === entry || entry === "" || packageOf(home) === packageOf(entry)
         ? undefined
         : home,
@@ -329,12 +348,16 @@ class Reader {
         return this.#list(declaration, literals(node["typeAnnotation"]), [doc], "")
       case "ClassDeclaration": {
         const heritage = this.#heritage(file, name)
+        const implemented = new Set(
+          nodesOf(node["implements"]).flatMap((each) => this.#heritageMembers(file, each).map((member) => member.name))
+        )
         const shapes = heritage === undefined ? [] : heritage.nodes.flatMap((each) => shapesOf(each))
         return [
           ...heritage === undefined
             ? []
             : this.#list({ file: heritage.source, name, nodes: [node] }, shapes, [doc], ""),
           ...this.#list(declaration, isNode(node["body"]) ? nodesOf(node["body"]["body"]) : [], [doc], "")
+            .map((member) => implemented.has(member.name) ? { ...member, inherited: true } : member)
         ]
       }
       case "VariableDeclaration": {
@@ -369,12 +392,20 @@ class Reader {
     return [...found.values()]
   }
 
-  #membersOfHidden(file: File, heritage: Node): ReadonlyArray<Member> {
+  #interfaces(file: File, heritage: Node): ReadonlyArray<Declaration> {
     const expression = heritage["expression"]
     if (!isNode(expression)) return []
-    const text = file.code.slice(expression.start, expression.end)
-    return this.program.named(file, text)
-      .filter(({ nodes, outer }) => nodes[0]?.type === "TSInterfaceDeclaration" && !this.#exported.has(outer))
+    return this.program.named(file, file.code.slice(expression.start, expression.end))
+      .filter(({ nodes }) => nodes[0]?.type === "TSInterfaceDeclaration")
+  }
+
+  #heritageMembers(file: File, heritage: Node): ReadonlyArray<Member> {
+    return this.#interfaces(file, heritage).flatMap((each) => this.#members(each, undefined))
+  }
+
+  #membersOfHidden(file: File, heritage: Node): ReadonlyArray<Member> {
+    return this.#interfaces(file, heritage)
+      .filter(({ outer }) => !this.#exported.has(outer))
       .flatMap((hidden) =>
         this.#members(hidden, hidden.file.comment(hidden.outer)).map((member) => ({
           ...member,
@@ -434,6 +465,30 @@ class Reader {
     })
   }
 
+  /** The declarations that one mentions, and what is not stable of what it mentions elsewhere. */
+  #mentions(declaration: Declaration): Mentions {
+    const known = this.#mentioned.get(declaration.outer)
+    if (known !== undefined) return known
+    const { file } = declaration
+    const names = declaration.nodes.flatMap((node) => [...mentioned(file, node)])
+    const made = {
+      own: names.flatMap((name) => this.program.named(file, name)),
+      unstable: names.flatMap((name) => {
+        const foreign = this.program.foreign(file, name)
+        return foreign === undefined ? [] : unstable(foreign.from, foreign.name) ?? []
+      })
+    }
+    this.#mentioned.set(declaration.outer, made)
+    return made
+  }
+
+  #restsOn(declaration: Declaration, seen: Set<Node>): ReadonlySet<string> {
+    if (seen.has(declaration.outer)) return new Set()
+    seen.add(declaration.outer)
+    const { own, unstable } = this.#mentions(declaration)
+    return new Set([...unstable, ...own.flatMap((other) => [...this.#restsOn(other, seen)])])
+  }
+
   /** Formats all signatures in one run of dprint. */
   #format(): void {
     const divider = "\n// ---\n"
@@ -464,6 +519,9 @@ const describedBy = (
   }
   return undefined
 }
+
+const stabilityOf = (doc: DocComment | undefined): string | undefined =>
+  doc?.tags.find(({ name }) => name === "stability")?.text
 
 const packageOf = (entry: string): string => entry.slice(scope.length).split("/")[0] ?? ""
 

@@ -23,6 +23,7 @@
  * await Effect.runPromise(run) // => 3
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type { Recovery } from "@effect-resilience/errors/Recovery"

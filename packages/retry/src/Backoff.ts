@@ -42,6 +42,7 @@
  * waits.map(Duration.toMillis) // => [100, 200, 300, 300]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import { requireArgument } from "@effect-resilience/kernel/Argument"

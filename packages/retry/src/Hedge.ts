@@ -74,6 +74,7 @@
  * await Effect.runPromise(program) // => "found"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Classifier from "@effect-resilience/errors/Classifier"

@@ -35,6 +35,7 @@
  * // => [["Open", 1]]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Policy from "@effect-resilience/kernel/Policy"

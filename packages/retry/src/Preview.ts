@@ -11,6 +11,7 @@
  * first // => "1       1s   1s    1s      1s    1s    1s   1s  100%"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type { Kind } from "@effect-resilience/errors/Recovery"

@@ -25,6 +25,7 @@
  * seen // => ["Retrying 1", "Retrying 2", "Stopped 3"]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"

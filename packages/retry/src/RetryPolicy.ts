@@ -33,6 +33,7 @@
  * calls // => 3
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Timeout from "@effect-resilience/deadline/Timeout"

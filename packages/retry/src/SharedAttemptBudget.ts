@@ -47,6 +47,7 @@
  * await Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(store))) // => 4
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
@@ -130,6 +131,7 @@ export class Store extends Context.Service<Store, {
  * Keeps the balance in Redis. Keys begin with `prefix`, by default `"attempt-budget:"`.
  *
  * @category layers
+ * @stability rests on effect/persistence
  * @since 0.1.0
  */
 export const layerStoreRedis = (

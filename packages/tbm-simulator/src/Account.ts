@@ -1,6 +1,24 @@
 /**
  * The accounts that can log in: a key pair, its domain, and its permissions there.
  *
+ * **Example** (An account that cannot upload)
+ *
+ * ```ts import.meta.vitest
+ * import { Account } from "@effect-resilience/tbm-simulator"
+ * import { Schema } from "effect"
+ *
+ * const reader = Schema.decodeUnknownSync(Account.Account)({
+ *   publicKey: "reader",
+ *   secretKey: "secret",
+ *   customer: "acme",
+ *   domain: "acme.com",
+ *   permissions: ["AccessDev"]
+ * })
+ * Object.keys(reader.environments) // => ["main"]
+ * Account.sample.permissions // => ["AccessDev", "UploadData"]
+ * ```
+ *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"

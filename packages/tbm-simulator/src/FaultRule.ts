@@ -4,6 +4,20 @@
  * Rules are plain JSON, the same in a scenario file, over HTTP and in code. Each API call tries the rules in order; only the
  * fault of the first rule that fires applies. At most {@link maxRules} rules are in force at a time.
  *
+ * **Example** (Two uploads get a 503)
+ *
+ * ```ts import.meta.vitest
+ * import { FaultRule } from "@effect-resilience/tbm-simulator"
+ * import { Result } from "effect"
+ *
+ * const rules = FaultRule.decode([
+ *   { match: { operation: "upload" }, times: 2, fault: { type: "status", status: 503, headers: { "retry-after": "1" } } }
+ * ])
+ * Result.isSuccess(rules) // => true
+ * Result.isSuccess(FaultRule.decode([{ fault: { type: "explode" } }])) // => false
+ * ```
+ *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Result from "effect/Result"

@@ -1,6 +1,18 @@
 /**
  * Scenario files: a simulator's options and faults as JSON.
  *
+ * **Example** (A file with rules and options)
+ *
+ * ```ts import.meta.vitest
+ * import { Scenario } from "@effect-resilience/tbm-simulator"
+ * import { Result } from "effect"
+ *
+ * const scenario = Scenario.parse(`{ "seed": 7, "lockAfter": 3, "faults": [{ "fault": { "type": "hang" }, "times": 1 }] }`)
+ * Result.map(scenario, ({ lockAfter, seed }) => [seed, lockAfter]) // => Result.succeed([7, 3])
+ * Result.isFailure(Scenario.parse(`{ "lockAfter": "three" }`)) // => true
+ * ```
+ *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
@@ -46,6 +58,7 @@ export class ScenarioError extends Data.TaggedError("ScenarioError")<{
  * Reads a scenario file.
  *
  * @category constructors
+ * @stability rests on effect/FileSystem
  * @since 0.1.0
  */
 export const load = Effect.fnUntraced(function*(

@@ -1,6 +1,7 @@
 /**
  * A TBM Studio API for development and tests: faithful on the wire, faulty on request, with a record of all calls.
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
@@ -27,16 +28,21 @@ import type * as SimulatorState from "./SimulatorState.ts"
  * - `port`: the port that it listens on.
  * - `settings`: its options, with defaults.
  *
- * **Example** (Uploading to a simulator in a test)
+ * **Example** (A login that finds the service down)
  *
- * ```ts
- * it.effect("replays once after a 401", () =>
- *   Effect.gen(function*() {
- *     const simulator = yield* Simulator
- *     yield* simulator.addFaults([{ match: { operation: "upload" }, times: 1, fault: { type: "expireTokens" } }])
- *     yield* uploadTo(simulator.url)
- *     assert.strictEqual((yield* simulator.state).logins, 2)
- *   }).pipe(Effect.provide(Simulator.layer())))
+ * ```ts import.meta.vitest
+ * import { Simulator } from "@effect-resilience/tbm-simulator"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const simulator = yield* Simulator.Simulator
+ *   yield* simulator.addFaults([{ match: { operation: "login" }, times: 1, fault: { type: "status", status: 503 } }])
+ *   const response = yield* Effect.promise(() =>
+ *     fetch(`${simulator.url}/service/apikeylogin`, { method: "POST", body: "{}" })
+ *   )
+ *   return response.status
+ * })
+ * await Effect.runPromise(Effect.provide(program, Simulator.layer())) // => 503
  * ```
  *
  * @category services

@@ -1,6 +1,19 @@
 /**
  * The simulator's options: what differs between installations of the real service, or is unknown about it.
  *
+ * **Example** (A simulator that locks accounts)
+ *
+ * ```ts import.meta.vitest
+ * import { SimulatorOptions } from "@effect-resilience/tbm-simulator"
+ *
+ * const options: SimulatorOptions.SimulatorOptions = { lockAfter: 3, tokenLifetime: "1 minute" }
+ *
+ * const settings = { ...SimulatorOptions.defaults, ...options }
+ * settings.lockAfter // => 3
+ * settings.rejectedLogin // => 400
+ * ```
+ *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"

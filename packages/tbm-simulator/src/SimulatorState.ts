@@ -1,6 +1,19 @@
 /**
  * The simulator's record of calls and uploads, as `GET /__simulator/state` returns it.
  *
+ * **Example** (What a new simulator has recorded)
+ *
+ * ```ts import.meta.vitest
+ * import { Simulator, type SimulatorState } from "@effect-resilience/tbm-simulator"
+ * import { Effect } from "effect"
+ *
+ * const calls = ({ logins, requests, uploads }: SimulatorState.SimulatorState) => [logins, requests, uploads.length]
+ *
+ * const program = Effect.flatMap(Simulator.Simulator, ({ state }) => Effect.map(state, calls))
+ * await Effect.runPromise(Effect.provide(program, Simulator.layer())) // => [0, 0, 0]
+ * ```
+ *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"

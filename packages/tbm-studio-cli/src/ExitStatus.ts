@@ -15,6 +15,7 @@
  * | 77 | credentials or permission | get them |
  * | 130 | interrupted, or out of time | run it again |
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"

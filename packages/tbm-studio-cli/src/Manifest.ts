@@ -16,6 +16,27 @@
  * gl-2024-01.csv,Cost Transparency,GL Data,January:2024,overwrite
  * ```
  *
+ * **Example** (Reading it)
+ *
+ * ```ts import.meta.vitest
+ * import { Manifest } from "@effect-resilience/tbm-studio-cli"
+ * import { NodeServices } from "@effect/platform-node"
+ * import { Effect, FileSystem } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const files = yield* FileSystem.FileSystem
+ *   const folder = yield* files.makeTempDirectoryScoped()
+ *   yield* files.writeFileString(
+ *     `${folder}/batch.csv`,
+ *     "file,project,table,period,action\ngl-2024-01.csv,Cost Transparency,GL Data,January:2024,overwrite\n"
+ *   )
+ *   return (yield* Manifest.read(`${folder}/batch.csv`)).map(({ action, name, row }) => [row, name, action])
+ * })
+ * await Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(NodeServices.layer)))
+ * // => [[2, "gl-2024-01.csv", "overwrite"]]
+ * ```
+ *
+ * @stability stable
  * @since 0.1.0
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
@@ -105,6 +126,7 @@ export interface Options {
  * Reads and checks a manifest.
  *
  * @category parsing
+ * @stability rests on effect/FileSystem, effect/Path
  * @since 0.1.0
  */
 export const read = Effect.fnUntraced(function*(path: string, options: Options = {}) {

@@ -12,14 +12,16 @@
  *
  * **Example** (The layer that the commands use)
  *
- * ```ts
+ * ```ts import.meta.vitest
  * import { TbmStudio } from "@effect-resilience/tbm-studio"
  * import { TokenFile } from "@effect-resilience/tbm-studio-cli"
  * import { Layer } from "effect"
  *
  * const studio = TbmStudio.layer.pipe(Layer.provide(TokenFile.layer("/home/ci/.cache/tbm-studio/tokens.sqlite")))
+ * Layer.isLayer(studio) // => true
  * ```
  *
+ * @stability rests on effect/FileSystem, effect/Path, effect/PlatformError, effect/sql
  * @since 0.1.0
  */
 import * as SharedTokens from "@effect-resilience/auth/SharedTokens"

@@ -7,6 +7,24 @@
  * refreshed 5 minutes early). A login that fails because of an outage is retried within bounds. A rejected login is never
  * retried, since accounts lock after failed logins. The environment's id is stable, so it is looked up once.
  *
+ * **Example** (The environment, looked up once)
+ *
+ * ```ts import.meta.vitest
+ * import { Frontdoor, TbmStudio } from "@effect-resilience/tbm-studio"
+ * import * as SimulatedStudio from "@effect-resilience/tbm-studio/SimulatedStudio"
+ * import { NodeHttpClient } from "@effect/platform-node"
+ * import { Effect, Layer } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const { environmentId } = yield* Frontdoor.Frontdoor
+ *   return (yield* environmentId) === (yield* environmentId)
+ * })
+ *
+ * const live = TbmStudio.layer.pipe(Layer.provide(SimulatedStudio.layer()), Layer.provide(NodeHttpClient.layerUndici))
+ * await Effect.runPromise(Effect.provide(program, live)) // => true
+ * ```
+ *
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 import type * as Authenticated from "@effect-resilience/auth/Authenticated"

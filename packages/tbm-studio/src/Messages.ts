@@ -3,6 +3,7 @@
  *
  * Source: the how-to "Handle API Errors".
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type { MessagePattern } from "@effect-resilience/errors"

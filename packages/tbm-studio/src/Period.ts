@@ -12,6 +12,7 @@
  * Result.isFailure(Period.parse("SOMEDATE:2010")) // => true
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"

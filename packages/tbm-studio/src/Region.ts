@@ -3,6 +3,7 @@
  *
  * Source: the vendor's public documentation of frontdoor and of the uploader service.
  *
+ * @stability stable
  * @since 0.1.0
  */
 

@@ -38,6 +38,7 @@
  * frontdoor // => "https://frontdoor-eu.apptio.com"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Origin from "@effect-resilience/auth/Origin"

@@ -24,6 +24,7 @@
  * await Effect.runPromise(Effect.provide(program, live)) // => 1
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Simulator from "@effect-resilience/tbm-simulator/Simulator"

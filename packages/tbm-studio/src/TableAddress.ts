@@ -19,6 +19,7 @@
  * // => "/biit/api/v1/acme.com/Cost%20Transparency/GL%20Data/January%3A2024/overwrite"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"

@@ -17,19 +17,26 @@
  *
  * **Example** (Counting the bytes of a table)
  *
- * ```ts
+ * ```ts import.meta.vitest
  * import { TableAddress, TableDownloads } from "@effect-resilience/tbm-studio"
- * import { Effect, Stream } from "effect"
+ * import { Effect, Layer, Stream } from "effect"
  *
- * const program = Effect.gen(function*() {
+ * const bytesOf = Effect.gen(function*() {
  *   const { read } = yield* TableDownloads.TableDownloads
  *   const address = yield* Effect.fromResult(
  *     TableAddress.make({ project: "Cost Transparency", table: "GL Data", period: "January:2024" })
  *   )
- *   return yield* read(address, Stream.runFold(() => 0, (bytes, chunk) => bytes + chunk.length))
+ *   return yield* read(address, (bytes) => Stream.runFold(bytes, () => 0, (sum, chunk) => sum + chunk.length))
  * })
+ *
+ * // Instead of `TableDownloads.TableDownloads.layer`, a table for a test:
+ * const table = Layer.succeed(TableDownloads.TableDownloads, {
+ *   read: (_, use) => use(Stream.make(new TextEncoder().encode("Account\tAmount\n")))
+ * })
+ * await Effect.runPromise(Effect.provide(bytesOf, table)) // => 15
  * ```
  *
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 import * as Download from "@effect-resilience/client/Download"

@@ -29,6 +29,7 @@
  * })
  * ```
  *
+ * @stability rests on effect/FileSystem, effect/http
  * @since 0.1.0
  */
 import * as ResilientClient from "@effect-resilience/client/ResilientClient"

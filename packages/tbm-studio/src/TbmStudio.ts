@@ -16,6 +16,7 @@
  * const live = TbmStudio.layerConfig.pipe(Layer.provide(NodeHttpClient.layerUndici))
  * ```
  *
+ * @stability rests on effect/FileSystem, effect/http
  * @since 0.1.0
  */
 import type * as HttpClient from "effect/http/HttpClient"

@@ -38,6 +38,7 @@
  * )
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
@@ -181,6 +182,7 @@ export const layerMemory: Layer.Layer<never> = Layer.sync(Current, () => {
  * Each session has two entries, written alternately. If a crash cuts one short, the previous one is read.
  *
  * @category layers
+ * @stability rests on effect/persistence
  * @since 0.1.0
  */
 export const layerKeyValueStore: Layer.Layer<never, never, KeyValueStore.KeyValueStore> = Layer.effect(

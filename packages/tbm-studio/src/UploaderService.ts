@@ -44,6 +44,7 @@
  * })
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import { requireArgument } from "@effect-resilience/kernel/Argument"
@@ -110,6 +111,7 @@ export interface Options {
  * The target of uploads through the uploader service.
  *
  * @category models
+ * @stability rests on effect/FileSystem, effect/http
  * @since 0.1.0
  */
 export type Target = UploadTarget.UploadTarget<
@@ -123,6 +125,7 @@ export type Target = UploadTarget.UploadTarget<
  * Uploads that the service processes and checks in together, all or none.
  *
  * @category models
+ * @stability rests on effect/FileSystem, effect/http
  * @since 0.1.0
  */
 export interface Group {
@@ -143,6 +146,7 @@ export interface Group {
  *   default 4. Its processing ends with the scope.
  *
  * @category services
+ * @stability rests on effect/FileSystem, effect/http
  * @since 0.1.0
  */
 export class UploaderService extends Context.Service<UploaderService, {

@@ -33,6 +33,7 @@
  * summary.totals.bytes // => 24
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Operation from "@effect-resilience/http/Operation"
@@ -54,6 +55,7 @@ export type { Options, Result, StopMode, Summary } from "./internal/batchModel.t
  * Throws `RangeError` where the concurrency is not a whole number above 0.
  *
  * @category uploading
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export const run = <Item, Receipt, E, R, EI = never, RI = never>(
@@ -80,6 +82,7 @@ export const run = <Item, Receipt, E, R, EI = never, RI = never>(
  * The rest is as for `UploadPlan.make` and `run`. Throws `RangeError` where the concurrency is not a whole number above 0.
  *
  * @category uploading
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export const runWithJournal = <Item, Receipt, E, R, EI = never, RI = never>(
@@ -105,6 +108,7 @@ export const runWithJournal = <Item, Receipt, E, R, EI = never, RI = never>(
  * Throws `RangeError` where the concurrency is not a whole number above 0.
  *
  * @category uploading
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export const results = <Item, Receipt, E, R, EI = never, RI = never>(

@@ -23,6 +23,7 @@
  * records // => [["Account", "Amount"], ["4711", "1;000"]]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import { Utf8Checker } from "./internal/utf8.ts"

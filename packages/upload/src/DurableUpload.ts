@@ -44,6 +44,7 @@
  * summary.totals.uploaded // => 2
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"
@@ -148,6 +149,7 @@ type Ended = typeof Ended.Type
  * Uploads of one kind that survive the end of a process.
  *
  * @category models
+ * @stability rests on effect/http, effect/workflow
  * @since 0.1.0
  */
 export interface DurableUpload<Item> {
@@ -228,6 +230,7 @@ export interface RunOptions<in Item>
  * - `item`: stores an item with the engine.
  *
  * @category constructors
+ * @stability rests on effect/http, effect/workflow
  * @since 0.1.0
  */
 export const make = <Item, Encoded>(kind: string, options: {

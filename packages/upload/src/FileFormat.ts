@@ -15,6 +15,7 @@
  * FileFormat.of(new TextEncoder().encode("Account,Amount\n")) // => undefined
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 /**

@@ -27,6 +27,7 @@
  * await Effect.runPromise(Effect.scoped(digests)) // => { md5: "5eb63bbbe01eeed093cb22bb8f5acdc3" }
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Recovery from "@effect-resilience/errors/Recovery"

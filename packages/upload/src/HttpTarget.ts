@@ -38,6 +38,7 @@
  * report.verified // => true
  * ```
  *
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 import * as ApiError from "@effect-resilience/errors/ApiError"

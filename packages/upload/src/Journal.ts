@@ -32,6 +32,7 @@
  * entry?.md5 // => "1cb251ec0d568de6a929b520c4aed8d1"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"

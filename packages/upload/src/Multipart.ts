@@ -28,6 +28,7 @@
  * text.split("\r\n")[1] // => `Content-Disposition: form-data; name="force"`
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import { requireArgument } from "@effect-resilience/kernel/Argument"
@@ -156,6 +157,7 @@ export const make = <E = never>(
  * The form as the body of a request.
  *
  * @category converting
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export const toBody = <E>(self: Multipart<E>): HttpBody.Stream =>

@@ -24,6 +24,7 @@
  * error.message // => "gl.csv, line 3: has 3 fields where the header has 2"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"

@@ -18,6 +18,7 @@
  * Progress.fraction(sent) // => 0.99
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Uploader from "./Uploader.ts"

@@ -3,16 +3,19 @@
  *
  * **Example** (A journal beside other tables)
  *
- * ```ts
- * import { SqlJournal } from "@effect-resilience/upload"
- * import { SqliteClient } from "@effect-resilience/node"
- * import { Layer } from "effect"
+ * ```ts import.meta.vitest
+ * import * as SqliteClient from "@effect-resilience/node/SqliteClient"
+ * import { Journal, SqlJournal } from "@effect-resilience/upload"
+ * import { Effect, Layer } from "effect"
  *
  * const journal = SqlJournal.layer({ batch: "january" }).pipe(
- *   Layer.provide(SqliteClient.layer({ filename: "journal.db" }))
+ *   Layer.provide(SqliteClient.layer({ filename: ":memory:" }))
  * )
+ * const program = Effect.map(Journal.Journal, () => "opened")
+ * await Effect.runPromise(Effect.provide(program, journal)) // => "opened"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
@@ -109,6 +112,7 @@ export type Adopted = Pick<Journal.Entry, "place" | "action" | "name">
  * Nothing more is written until the database has responded to the write that it delays.
  *
  * @category layers
+ * @stability rests on effect/sql
  * @since 0.1.0
  */
 export const layer = (options: Options = {}): Layer.Layer<Journal.Journal, Journal.JournalError, SqlClient.SqlClient> =>

@@ -36,6 +36,7 @@
  * videos.operation("talk.mp4").idempotent // => true
  * ```
  *
+ * @stability rests on effect/http, effect/persistence
  * @since 0.1.0
  */
 import * as ApiError from "@effect-resilience/errors/ApiError"

@@ -20,6 +20,7 @@
  * Recovery.of(error)._tag // => "Correct"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as NotAsked from "@effect-resilience/errors/NotAsked"

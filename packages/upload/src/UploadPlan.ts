@@ -41,6 +41,7 @@
  * outcomes.map((outcome) => outcome._tag) // => ["Uploaded", "Skipped"]
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as ApiError from "@effect-resilience/errors/ApiError"
@@ -154,6 +155,7 @@ export interface Plan<in out Item, out R = never> {
  *   applies to additions that the list does not name, and to items under new names that may be one of them.
  *
  * @category planning
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export const make: <Item, Receipt, E, R>(
@@ -396,6 +398,7 @@ export type Outcome<Receipt> =
  * Uploads an item, unless the journal shows that it need not or must not be uploaded.
  *
  * @category uploading
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export const uploadOnce = <Item, Receipt, E, R>(
@@ -412,6 +415,7 @@ export const uploadOnce = <Item, Receipt, E, R>(
  * Carries out the verdict of an item of a plan.
  *
  * @category uploading
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export const upload = <Item, Receipt, E, R>(

@@ -25,6 +25,7 @@
  * await Effect.runPromise(program) // => { size: 8, text: "a;b\n1;2\n" }
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
@@ -97,6 +98,7 @@ export interface Range {
  * - `name`: default the last segment of the path.
  *
  * @category constructors
+ * @stability rests on effect/FileSystem
  * @since 0.1.0
  */
 export const file = (
@@ -120,6 +122,7 @@ export const file = (
  * still fails with `SourceChanged`. The caller closes it, after the upload.
  *
  * @category constructors
+ * @stability rests on effect/FileSystem
  * @since 0.1.0
  */
 export const openedFile = (name: string, file: FileSystem.File): UploadSource => ({
@@ -135,6 +138,7 @@ export const openedFile = (name: string, file: FileSystem.File): UploadSource =>
  * The version of a file: device, inode, size and time of modification.
  *
  * @category accessors
+ * @stability rests on effect/FileSystem
  * @since 0.1.0
  */
 export const versionOf: (info: FileSystem.File.Info) => string = File.versionOf

@@ -41,6 +41,7 @@
  * report.bytes // => 4
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import type * as Operation from "@effect-resilience/http/Operation"
@@ -62,6 +63,7 @@ import type * as UploadSource from "./UploadSource.ts"
  * Where uploads go: how one attempt is made, and what it needs.
  *
  * @category models
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export interface UploadTarget<in Item, out Receipt, out E = never, out R = never> {
@@ -153,6 +155,7 @@ export interface Stored extends Hashing.Digests {
  * - `digests`: what `receive` compares; default none.
  *
  * @category constructors
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export const http = <Item, Receipt, E, R, RS = never, E2 = never, R2 = never, E3 = never, R3 = never>(options: {

@@ -40,6 +40,7 @@
  * report.digests.md5 // => "5eb63bbbe01eeed093cb22bb8f5acdc3"
  * ```
  *
+ * @stability stable
  * @since 0.1.0
  */
 import * as Timeout from "@effect-resilience/deadline/Timeout"
@@ -172,6 +173,7 @@ export type Event<E = unknown, Receipt = unknown> =
  * Uploads an item.
  *
  * @category uploading
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export const upload = <Item, Receipt, E, R>(
@@ -184,6 +186,7 @@ export const upload = <Item, Receipt, E, R>(
  * Uploads an item and streams what happens. The last event is `Done` with the report.
  *
  * @category uploading
+ * @stability rests on effect/http
  * @since 0.1.0
  */
 export const events = <Item, Receipt, E, R>(

@@ -63,6 +63,7 @@ export interface Options {
  * The options as data.
  *
  * @category fields
+ * @stability rests on effect/persistence
  * @since 0.1.0
  */
 export const fields = {

@@ -15,6 +15,7 @@ const field = /* @__PURE__ */ Field.map(
  * Opens after so many failures without a success between them, in order of completion.
  *
  * @category trip policies
+ * @stability rests on effect/persistence
  * @since 0.1.0
  */
 export const consecutive: Field.Variant<"consecutive", number, TripRule> = /* @__PURE__ */ Field.variant(

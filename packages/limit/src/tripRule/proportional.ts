@@ -54,6 +54,7 @@ const field = /* @__PURE__ */ Field.map(
  * Where a fixed kind of request fails and the rest is well, this rejects good calls and helps no other.
  *
  * @category trip policies
+ * @stability rests on effect/persistence
  * @since 0.1.0
  */
 export const proportional: Field.Variant<"proportional", Options | undefined, TripRule> = /* @__PURE__ */ Field.variant(

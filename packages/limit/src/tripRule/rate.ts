@@ -26,6 +26,7 @@ const field = /* @__PURE__ */ Field.map(
  * - `minimumCalls`: the rule decides nothing until its window holds this many calls; default `size`.
  *
  * @category trip policies
+ * @stability rests on effect/persistence
  * @since 0.1.0
  */
 export const rate: Field.Variant<"rate", Options | undefined, TripRule> = /* @__PURE__ */ Field.variant(

@@ -29,6 +29,7 @@ const field = /* @__PURE__ */ Field.map(
  * - `minimumCalls`: the rule decides nothing until its window holds this many calls; default 10.
  *
  * @category trip policies
+ * @stability rests on effect/persistence
  * @since 0.1.0
  */
 export const rateWithin: Field.Variant<"rateWithin", Options | undefined, TripRule> = /* @__PURE__ */ Field.variant(

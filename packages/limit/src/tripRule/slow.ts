@@ -31,6 +31,7 @@ const field = /* @__PURE__ */ Field.map(/* @__PURE__ */ Field.struct(fields), ({
  * - `minimumCalls`: the rule decides nothing until its window holds this many calls; default `size`.
  *
  * @category trip policies
+ * @stability rests on effect/persistence
  * @since 0.1.0
  */
 export const slow: Field.Variant<"slow", Options, TripRule> = /* @__PURE__ */ Field.variant(

@@ -16,7 +16,9 @@ export interface Growth {
 
 /** Where a run of a backoff stands: how many delays it gave, and what a jitter keeps from one to the next. */
 export interface Position {
+  /** How many delays it gave. */
   retries: number
+  /** The previous delay, in milliseconds; 0 before the first. */
   previous: number
 }
 

@@ -162,9 +162,13 @@ const inside = <A, E, R>(
 // One retried call, made when its first attempt has failed. 100,000 of them can wait at once, so it holds what it must,
 // and the next attempt is built only when its time has come.
 export interface Run<A, E, R> extends Call {
+  /** The attempt that it has come to. */
   attempt: Attempt.Attempt
+  /** The failures so far, the latest first. */
   failures: Failure<E | RetryEvent.RetriedResult<A>> | undefined
+  /** What the call adds to the policy. */
   readonly options: Options<E, A>
+  /** The next attempt, and all after it. */
   again: Effect.Effect<A, E, R>
 }
 

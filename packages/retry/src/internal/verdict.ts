@@ -30,8 +30,11 @@ export interface KindSettings {
 
 /** A call that is retried: where it stands in the backoff of its policy, and in what the policy does otherwise for kinds. */
 export interface Call extends delays.Position {
+  /** What the policy says. */
   readonly settings: Settings
+  /** When the call began, by the monotonic clock. */
   readonly startMillis: number
+  /** Where it stands after failures of some kinds; `undefined` before the first that the policy treats otherwise. */
   kinds: Map<KindSettings, OfKind> | undefined
 }
 
