@@ -46,7 +46,7 @@ beforeAll(async () => {
   page.on("pageerror", (error) => complaints.push(error.message))
   page.on("dialog", (dialog) => complaints.push(`a dialog: ${dialog.message()}`))
   origin = await serve()
-})
+}, 60_000)
 
 afterAll(async () => {
   await browser.close()
