@@ -236,7 +236,7 @@ class Limited<A, E, R> extends Effectable.Class<A, E | DeadlineExceeded, R>
     if (millis <= 0) return Direct.ended(exceeded(false))
     const running = outer instanceof Running && inherited ? outer : new Running(now + millis)
     const inside = running === outer ? context : Context.add(context, Current, running)
-    return limit.startUnsafe(self, inside, millis, () => exceeded(true), (look) => running.elapse(look))
+    return limit.startUnsafe(self, inside, millis, () => exceeded(true), (look) => running.elapse(look), now)
   }
 
   private isUnlimited(outer: Deadline): boolean {

@@ -158,7 +158,8 @@ export const mapErrors: {
       const progress = new SendProgress.SendProgress()
       const held = attemptOf(outside)
       const lifetime = held?.lifetime
-      const clocks = new attemptLimits.AttemptLimits(limits, progress, fiber.getRef(Clock.Clock))
+      const clocks = new attemptLimits.AttemptLimits(limits, progress, fiber.getRef(Clock.Clock), held?.now)
+      if (held !== undefined) held.now = undefined
       const failure = (
         reason: FirstReason,
         sent = isSent(operation, "reached" in reason ? reason.reached : progress.reached, body.sent),

@@ -222,7 +222,7 @@ const observeAttempt: ObserveAttempt = (attempt, request, context) => {
     if (template !== undefined) span.attribute("url.template", template)
     if (attempt.number > 1) span.attribute("http.request.resend_count", attempt.number - 1)
   }
-  const began = Time.nowUnsafe(context)
+  const began = attempt.now = Time.nowUnsafe(context)
   return {
     request: propagate(request, span ?? Context.getOrUndefined(context, Tracer.ParentSpan), context),
     context: Context.add(inSpan(context, span), HttpClient.TracerDisabledWhen, always),

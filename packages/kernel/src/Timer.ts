@@ -107,14 +107,19 @@ export const delayUnsafe = <A, E, R>(
 
 /**
  * Calls `onElapsed` after `millis`, unless the wait is cancelled before. Never in this very moment: zero, less and what is
- * not a number count as 1.
+ * not a number count as 1. `now` is the monotonic time where the caller has just read it, which saves another look.
  *
  * @category waiting
  * @since 0.1.0
  */
-export const startUnsafe = (context: Context.Context<never>, millis: number, onElapsed: () => void): Wait => {
+export const startUnsafe = (
+  context: Context.Context<never>,
+  millis: number,
+  onElapsed: () => void,
+  now?: number
+): Wait => {
   const clock = Context.get(context, Clock.Clock)
-  if (clock === liveClock && !(millis > longestPlatformTimer)) return startLive(millis, true, onElapsed, undefined)
+  if (clock === liveClock && !(millis > longestPlatformTimer)) return startLive(millis, true, onElapsed, undefined, now)
   const length = millis > 0 ? millis : 1
   if (isEventClock(clock)) return clock[at](length, onElapsed)
   const sleeping = Effect.runForkWith(context)(Effect.map(clock.sleep(Duration.millis(length)), onElapsed))
@@ -132,12 +137,18 @@ const presentTimer = () => globalThis.setTimeout
 const platformTimer = presentTimer()
 
 /** Starts a wait of the live clock. A timer that is not the platform's is a test's, whose time our clock does not know. */
-const startLive = <A>(millis: number, limits: boolean, onElapsed: (value: A) => void, value: A): Wait => {
+const startLive = <A>(
+  millis: number,
+  limits: boolean,
+  onElapsed: (value: A) => void,
+  value: A,
+  now?: number
+): Wait => {
   const length = millis > 1 ? Math.ceil(millis) : 1
   const setTimer = presentTimer()
   if (setTimer === platformTimer) {
     const entry = new Entry(limits, onElapsed, value)
-    entry.wait(length)
+    entry.wait(length, now)
     return entry
   }
   const timer = setTimer(() => onElapsed(value), length)
@@ -168,8 +179,8 @@ class Queue {
     this.millis = millis
   }
 
-  append(entry: Link): void {
-    entry.due = monotonicMillis(liveClock) + this.millis
+  append(entry: Link, now = monotonicMillis(liveClock)): void {
+    entry.due = now + this.millis
     entry.earlier = this.tail
     if (this.tail === undefined) this.head = entry
     else this.tail.later = entry
@@ -249,12 +260,12 @@ class Entry<A> implements Link {
     this.value = value
   }
 
-  wait(millis: number): void {
+  wait(millis: number, now?: number): void {
     // A grace is granted once.
     if (this.queue !== undefined) this.limits = false
     this.cancel()
     this.queue = queueOf(millis)
-    this.queue.append(this)
+    this.queue.append(this, now)
   }
 
   cancel(): void {

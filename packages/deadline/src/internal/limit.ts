@@ -32,16 +32,17 @@ export const interruptAfter = <A, E, R, A2, E2, R2>(
   })
 }
 
-/** The same for a caller that needs no fiber to wait in. */
+/** The same for a caller that needs no fiber to wait in, and has just read the time. */
 export const startUnsafe = <A, E, R, E2>(
   self: Effect.Effect<A, E, R>,
   context: Context.Context<R>,
   millis: number,
   late: () => Exit.Exit<never, E2>,
-  remaining: (look: () => void) => number
+  remaining: (look: () => void) => number,
+  now: number
 ): Direct.Running<A, E | E2> => {
   const child = Direct.startUnsafe(self, context)
-  return child.pollUnsafe() === undefined ? new Limited(child, context, millis, late, remaining) : child
+  return child.pollUnsafe() === undefined ? new Limited(child, context, millis, late, remaining, now) : child
 }
 
 class Limit {
@@ -58,7 +59,8 @@ class Limit {
     context: Context.Context<never>,
     millis: number,
     remaining: (look: () => void) => number,
-    onElapsed: (() => void) | undefined
+    onElapsed: (() => void) | undefined,
+    now?: number
   ) {
     this.child = child
     this.context = context
@@ -67,7 +69,7 @@ class Limit {
     // A function that is assigned to a property directly goes into the old generation, with all that it can see.
     const look = () => this.elapse()
     this.look = look
-    this.wait = Timer.startUnsafe(context, millis, look)
+    this.wait = Timer.startUnsafe(context, millis, look, now)
   }
 
   /** The effect has ended. Whether it was the limit that ended it. */
@@ -100,10 +102,11 @@ class Limited<A, E, E2> extends Direct.Around<A, E | E2> {
     context: Context.Context<never>,
     millis: number,
     late: () => Exit.Exit<never, E2>,
-    remaining: (look: () => void) => number
+    remaining: (look: () => void) => number,
+    now: number
   ) {
     super(child)
-    const limit = new Limit(child, context, millis, remaining, undefined)
+    const limit = new Limit(child, context, millis, remaining, undefined, now)
     child.addObserver((exit) => this.end(limit.isReached(exit) ? late() : exit))
   }
 }

@@ -56,20 +56,20 @@ export class AttemptLimits {
   aborted = false
   private wait: Timer.Wait | undefined = undefined
 
-  constructor(limits: Limits, progress: SendProgress, clock: Clock.Clock) {
+  constructor(limits: Limits, progress: SendProgress, clock: Clock.Clock, now = Time.monotonicMillis(clock)) {
     this.limits = limits
     this.progress = progress
     this.clock = clock
-    this.begunAt = Time.monotonicMillis(clock)
+    this.begunAt = now
   }
 
-  /** Headers, or a piece of the body. */
+  /** Headers, or a piece of the body. The time matters only where `idle` can pass before the attempt's does. */
   arrived(): void {
-    this.since = Time.monotonicMillis(this.clock)
+    this.since = this.limits.idle < this.limits.attempt ? Time.monotonicMillis(this.clock) : this.begunAt
   }
 
   /** For how long to wait; not at all where what was waited for last has passed, whatever the clock says of its timer. */
-  remaining(): number {
+  remaining(now?: number): number {
     const { attempt, connect, firstByte, idle } = this.limits
     const waited = this.until
     let until = this.begunAt + attempt
@@ -85,7 +85,7 @@ export class AttemptLimits {
       consider("firstByte", this.begunAt + firstByte)
     } else consider("idle", this.since + idle)
     if (until === Infinity && idle === Infinity) return Infinity
-    const now = Time.monotonicMillis(this.clock)
+    now ??= Time.monotonicMillis(this.clock)
     // Headers that come meanwhile begin the limit between two pieces.
     if (this.since === undefined) until = Math.min(until, now + idle)
     this.until = until
@@ -101,10 +101,10 @@ export class AttemptLimits {
       this.aborted = true
       this.abort()
     }
-    const wait = (millis: number) => {
-      if (millis !== Infinity) this.wait = Timer.startUnsafe(context, millis, look)
+    const wait = (millis: number, now?: number) => {
+      if (millis !== Infinity) this.wait = Timer.startUnsafe(context, millis, look, now)
     }
-    wait(this.remaining())
+    wait(this.remaining(this.begunAt), this.begunAt)
   }
 
   abort(): void {

@@ -40,6 +40,8 @@ export interface CallAttempt {
   readonly resendReason: string | undefined
   /** Who holds the attempt until the body of its response has ended, for `ErrorMapping`. */
   lifetime: Lifetime | undefined
+  /** When it begins, for the first that asks next, if somebody has just looked at the clock. */
+  now: number | undefined
 }
 
 type AnyContext = Context.Context<never>
@@ -99,17 +101,19 @@ export type ObserveCall = (call: Call, context: AnyContext) => Observation | und
 
 /** Looks on at the call of this operation, which begins here unless middleware further out has begun it. */
 export const withinCall = <A, E, R>(self: Effect.Effect<A, E, R>, observe: ObserveCall): Effect.Effect<A, E, R> =>
-  new WithinCall(self, observe)
+  self instanceof WithinCall
+    ? new WithinCall(self.self as Effect.Effect<A, E, R>, [observe, ...self.observers])
+    : new WithinCall(self, [observe])
 
-/** It begins without a fiber where what is inside does. */
+/** It begins without a fiber where what is inside does. What stands side by side has one frame, those outside first. */
 class WithinCall<A, E, R> extends Effectable.Class<A, E, R> implements Direct.Direct<A, E> {
-  private readonly self: Effect.Effect<A, E, R>
-  private readonly observe: ObserveCall
+  readonly self: Effect.Effect<A, E, R>
+  readonly observers: ReadonlyArray<ObserveCall>
 
-  constructor(self: Effect.Effect<A, E, R>, observe: ObserveCall) {
+  constructor(self: Effect.Effect<A, E, R>, observers: ReadonlyArray<ObserveCall>) {
     super()
     this.self = self
-    this.observe = observe
+    this.observers = observers
   }
 
   // `Effect.provideService` and `Effect.acquireUseRelease` make several frames each, and an observed call goes through many.
@@ -137,12 +141,34 @@ class WithinCall<A, E, R> extends Effectable.Class<A, E, R> implements Direct.Di
     return new Observed(running, observation, context)
   }
 
-  private begin(context: AnyContext): Observation {
-    const known = callOf(context)
-    const call = known ?? makeCall(context)
-    const inside = known === undefined ? Context.add(context, CurrentCall, call) : context
-    return this.observe(call, inside) ?? { context: inside, onExit: nothing }
+  private begin(outside: AnyContext): Observation {
+    const known = callOf(outside)
+    const call = known ?? makeCall(outside)
+    let context = known === undefined ? Context.add(outside, CurrentCall, call) : outside
+    const observations: Array<Observation> = []
+    for (const observe of this.observers) {
+      const observation = observe(call, context)
+      if (observation === undefined) continue
+      observations.push(observation)
+      context = observation.context
+    }
+    const [first] = observations
+    if (first === undefined) return { context, onExit: nothing }
+    return observations.length === 1 ? first : { context, onExit: (exit) => exitAll(observations, exit) }
   }
+}
+
+/** Those inside first. */
+const exitAll = (
+  observations: ReadonlyArray<Observation>,
+  exit: Exit.Exit<unknown, unknown>
+): Effect.Effect<void> | undefined => {
+  let news: Effect.Effect<void> | undefined
+  for (let i = observations.length - 1; i >= 0; i--) {
+    const more = observations[i]?.onExit(exit)
+    if (more !== undefined) news = news === undefined ? more : Effect.andThen(news, more)
+  }
+  return news
 }
 
 /** A call that runs, and ends when what looks on is done. */
@@ -239,12 +265,7 @@ const observe = <E, R>(
   const framed = Effect.onExitPrimitive(run, (exit) => {
     fiber.setContext(previous)
     if (began !== undefined) end(began, exit)
-    let news: Effect.Effect<void> | undefined
-    for (let i = observations.length - 1; i >= 0; i--) {
-      const more = observations[i]?.onExit(exit)
-      if (more !== undefined) news = news === undefined ? more : Effect.andThen(news, more)
-    }
-    return news
+    return exitAll(observations, exit)
   })
   return lifetime?.isReading === true ? Effect.andThen(lifetime.turn(), framed) : framed
 }
@@ -255,7 +276,7 @@ const begin = (context: AnyContext): CallAttempt => {
   const resendReason = call.running > 0 ? "Hedge" : call.lastReason
   call.attempts = known === undefined ? Context.get(context, Attempt.Current).attempt : call.attempts + 1
   call.running++
-  return { call, number: call.attempts, resendReason, lifetime: undefined }
+  return { call, number: call.attempts, resendReason, lifetime: undefined, now: undefined }
 }
 
 const end = (attempt: CallAttempt, exit: Exit.Exit<unknown, unknown>): void => {
