@@ -82,6 +82,7 @@ import {
   withinAttempts,
   withinCall
 } from "./internal/call.ts"
+import { isBodiless } from "./internal/completeness.ts"
 import { failureOf, reasonTag, requestIdOf } from "./internal/failure.ts"
 import { MappedResponse } from "./internal/mappedResponse.ts"
 import { watch } from "./internal/requestBody.ts"
@@ -92,7 +93,7 @@ import * as Operation from "./Operation.ts"
  * One line of the log. A field that does not apply is absent.
  *
  * - `bytesSent`, `bytesReceived`: the bodies' sizes; `bytesReceived` is what came where the attempt lasted until the end of
- *   the body, otherwise what the response announced.
+ *   the body, otherwise what the response announced. A response without a body, such as one to HEAD, has 0, whatever it announces.
  *
  * @category models
  * @since 0.1.0
@@ -500,7 +501,9 @@ const responseFields = (
     return {
       status,
       requestId: requestIdOf(headers, Context.get(context, Scrubber.Current)),
-      bytesReceived: (response instanceof MappedResponse ? response.received : undefined) ?? lengthOf(headers)
+      bytesReceived: isBodiless(response)
+        ? 0
+        : (response instanceof MappedResponse ? response.received : undefined) ?? lengthOf(headers)
     }
   }
   const error = failureOf(exit)

@@ -233,6 +233,17 @@ describe("AccessLog", () => {
       assert.deepStrictEqual((yield* entries).map((entry) => entry.attempt), [1, 2])
     }).pipe(Effect.provide(AccessLog.layerMemory)))
 
+  it.effect("counts no bytes of a response that has no body, whatever its headers announce", () =>
+    Effect.gen(function*() {
+      const client = resilient(responding(
+        () => new Response(null, { headers: { "content-length": "1234" } }),
+        () => new Response(null, { status: 204 })
+      ))
+      yield* client.head("https://api.example.com/")
+      yield* client.del("https://api.example.com/")
+      assert.deepStrictEqual((yield* entries).map((entry) => entry.bytesReceived), [0, 0, 0, 0])
+    }).pipe(Effect.provide(AccessLog.layerMemory)))
+
   it.effect("scrubs messages, and keeps none of an error that was not made for logs", () =>
     Effect.gen(function*() {
       const secret = "s3cr3t/key"

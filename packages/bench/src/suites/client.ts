@@ -155,6 +155,11 @@ const suite: Suite = {
       ours: "ResilientClient, one line",
       subjects: {
         "ResilientClient, one line": oneLine(get),
+        // The peers log, trace and count nothing.
+        "ResilientClient, no log, spans and metrics": oneLine(get, {
+          accessLog: { calls: false, attempts: false },
+          telemetry: { calls: false, attempts: false }
+        }),
         "got with retry": callsByPromise((origin) => gotRetrying(`${origin}/tables/7`).json()),
         "ky with retry": callsByPromise((origin) => kyRetrying(`${origin}/tables/7`).json()),
         "axios with axios-retry": callsByPromise((origin) => axiosRetrying.get(`${origin}/tables/7`)),

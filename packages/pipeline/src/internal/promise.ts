@@ -174,16 +174,16 @@ class Call<A> extends Effectable.Class<A, unknown> implements Direct.Direct<A> {
 
   start(execute: Execute, { once, repeatable }: Contexts): void {
     const { idempotent, signal } = this.options
-    const fiber = Effect.runForkWith(idempotent === true ? repeatable : once)(execute(this))
-    const exit = fiber.pollUnsafe()
+    const running = Direct.startUnsafe(execute(this), idempotent === true ? repeatable : once)
+    const exit = running.pollUnsafe()
     if (exit !== undefined) return this.end(exit)
     const abort = () => {
       this.aborted = true
       this.reject(signal?.reason)
-      fiber.interruptUnsafe()
+      running.interruptUnsafe()
     }
     signal?.addEventListener("abort", abort, { once: true })
-    fiber.addObserver((exit) => {
+    running.addObserver((exit) => {
       signal?.removeEventListener("abort", abort)
       this.end(exit)
     })
