@@ -2,7 +2,7 @@
  * Fuzzing of what reads foreign bytes: a reader gives a result or a typed error, within a bound of time and memory. It never
  * dies, never hangs, and leaves the prototypes alone.
  *
- * `npm test` tries a few hundred inputs with a fixed seed. `npm run fuzz` gives each reader some time and a new seed.
+ * `npm test` tries a hundred inputs with a fixed seed. `npm run fuzz` gives each reader some time and a new seed.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -27,7 +27,7 @@ const parameters = (runs: number) =>
     : { numRuns: runs, seed: 21 }
 
 interface Options {
-  /** How many inputs `npm test` tries; default 200. */
+  /** How many inputs `npm test` tries; default 100. */
   readonly runs?: number
 }
 
@@ -36,7 +36,7 @@ export const fuzz = <A>(
   name: string,
   inputs: fc.Arbitrary<A>,
   read: (input: A) => unknown,
-  { runs = 200 }: Options = {}
+  { runs = 100 }: Options = {}
 ): void => {
   // oxlint-disable-next-line vitest/valid-title, vitest/expect-expect
   it(name, { timeout: (seconds + 120) * 1000 }, () => fc.assert(property(inputs, read), parameters(runs)))
