@@ -74,19 +74,15 @@ export type AnyField = Field<never, unknown>
 /**
  * What a value looks like, for tools.
  *
- * - `integer`: whether only whole numbers are allowed.
- * - `infinite`: whether `Infinity` is allowed.
+ * - `integer`, `infinite`: whether only whole numbers are allowed, and whether `Infinity` is.
  * - `bounds`: the least and the greatest value; of a duration in milliseconds.
  * - `values`: the texts that are allowed.
  * - `fields`: the fields of an object, by name.
  * - `elsewhere`: what an option that is not among them means; absent if it is an error.
  * - `value`: the field that each value of a record is.
- * - `item`: the field that a single value and each item of a list is.
- * - `orNone`: whether the list may be empty; absent is not.
+ * - `item`: the field of a single value and of each in a list. `orNone`: whether the list may be empty; absent is not.
  * - `variants`: the fields of which a value names one, by name.
- * - `first`: the field that is tried where `isFirst` says so.
- * - `second`: the field that is tried otherwise.
- * - `isFirst`: decides by the written value which of the two it is.
+ * - `first`, `second`: the fields of which `isFirst` chooses one by the written value.
  *
  * @category models
  * @since 0.1.0
