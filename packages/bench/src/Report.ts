@@ -61,6 +61,8 @@ const judge = (case_: Case, row: Row, ours: Row | undefined, ratio: number | und
   if (row === ours && row.unit === "s on the clock" && case_.clockSecondsAtMost !== undefined) {
     return `${case_.clockSecondsAtMost} s ${row.median <= case_.clockSecondsAtMost ? "✓" : "✗"}`
   }
+  const seconds = row.unit === "s" ? case_.secondsAtMost?.[row.subject] : undefined
+  if (seconds !== undefined) return `${seconds} s ${row.median <= seconds ? "✓" : "✗"}`
   const atMost = case_.atMost?.[row.subject]
   const more = case_.moreAtMost?.[row.subject]
   if (ours === undefined || ratio === undefined) return ""

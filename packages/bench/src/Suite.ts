@@ -33,6 +33,7 @@ export type Unit = "ns/call" | "ns/call on the clock" | "s" | "s on the clock" |
  * - `megabytesAtMost`: the highest peak memory of `ours`; `atMost` then judges time only.
  * - `nanosAtMost`: the highest median of `ours`, in nanoseconds a call.
  * - `clockSecondsAtMost`: the highest median of `ours`, in seconds on the clock.
+ * - `secondsAtMost`: for each subject the highest median, in CPU seconds.
  * - `batch`: how many calls a run makes, where that is part of the case; otherwise as many as fill a round.
  * - `apart`: each run in a process of its own, measured by CPU time and peak memory, for runs too large to interleave.
  * - `prepare`: for a subject, what is done before each run of it that is `apart`, and not measured.
@@ -51,6 +52,7 @@ export interface Case {
   readonly megabytesAtMost?: number
   readonly nanosAtMost?: number
   readonly clockSecondsAtMost?: number
+  readonly secondsAtMost?: { readonly [name: string]: number }
   readonly batch?: number
   readonly apart?: boolean
   readonly prepare?: { readonly [name: string]: () => PromiseLike<unknown> }

@@ -4,6 +4,7 @@ import type * as Sweep from "@effect-resilience/lab/Sweep"
 import * as SweepThreads from "@effect-resilience/lab/SweepThreads"
 import * as VirtualTime from "@effect-resilience/lab/VirtualTime"
 import * as Pipeline from "@effect-resilience/pipeline/Pipeline"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as TestClock from "effect/testing/TestClock"
@@ -45,16 +46,10 @@ const virtualTime = () =>
     time.advance(`${seconds} seconds`)
   }))
 
-const simulate = () =>
-  Effect.runPromise(Effect.sync(() =>
-    Lab.simulate({
-      duration: `${seconds} seconds`,
-      arrivals: { closed: { clients, thinkTime: "10 seconds" } },
-      server: { workers: clients, serviceTime: { constant: "20 millis" } },
-      outages: { from: 0, for: `${seconds} seconds`, fault: { failing: 0.3 } },
-      policy
-    })
-  ))
+const simulated = (options: Omit<Lab.Options, "arrivals">) => () =>
+  Effect.runPromise(
+    Effect.sync(() => Lab.simulate({ arrivals: { closed: { clients, thinkTime: "10 seconds" } }, ...options }))
+  )
 
 const callsOfCell = 50_000
 
@@ -87,6 +82,23 @@ const sweep = () =>
     }
   }))
 
+/** A server that is never busy, and fails in 30 % of the cases. */
+const unwell = (duration: Duration.Input, policy: Pipeline.Description) =>
+  simulated({
+    duration,
+    server: { workers: clients, serviceTime: { constant: "20 millis" } },
+    outages: { from: 0, for: duration, fault: { failing: 0.3 } },
+    policy
+  })
+
+/** A minute's outage, after which each call makes four attempts and none succeeds. */
+const storm = simulated({
+  duration: "10 minutes",
+  server: { workers: 25, serviceTime: { exponential: "20 millis" } },
+  outages: { from: "60 seconds", for: "60 seconds", fault: "down" },
+  policy: { ...policy, attemptTimeout: "1 second" }
+})
+
 const suite: Suite = {
   name: "lab",
   packages: ["effect"],
@@ -103,11 +115,24 @@ const suite: Suite = {
     {
       name: "the same calls, simulated",
       ours: "Lab.simulate",
-      subjects: { "Lab.simulate": simulate, TestClock: testClock },
+      subjects: { "Lab.simulate": unwell(`${seconds} seconds`, policy), TestClock: testClock },
       apart: true,
       units: ["s"],
       rounds: 1,
       atMost: { TestClock: 0.067 }
+    },
+    {
+      name: `${clients} clients for 10 virtual minutes, simulated`,
+      ours: "retries alone",
+      subjects: {
+        "retries alone": unwell("10 minutes", policy),
+        "Pipeline.standard": unwell("10 minutes", { name: "ledger", ...Pipeline.standard }),
+        "a retry storm": storm
+      },
+      apart: true,
+      units: ["s"],
+      rounds: 1,
+      secondsAtMost: { "retries alone": 5, "Pipeline.standard": 8, "a retry storm": 15 }
     },
     {
       name: `a sweep of ${cells.length} cells of 50,000 calls, standard pipelines, over 2 threads`,
