@@ -15,6 +15,7 @@ const entry = (file: string) => ({
 
 /** The guides in the order in which a new reader needs them. What has no place in it follows. */
 const order = [
+  "README",
   "getting-started",
   "choosing-a-policy",
   "order",
@@ -30,9 +31,11 @@ const place = (file: string): number => {
   return index < 0 ? order.length : index
 }
 
+const isIndex = (file: string): boolean => file.endsWith("/README.md")
+
 const all = pages()
 const guides = all.filter((file) => file.startsWith("docs/guides/")).toSorted((a, b) =>
-  place(a) - place(b) || a.localeCompare(b)
+  place(a) - place(b) || Number(isIndex(b)) - Number(isIndex(a)) || a.localeCompare(b)
 )
 const background = all.filter((file) => file.startsWith("docs/") && !file.startsWith("docs/guides/"))
 const packages = [...layers, "repo-checks"].map((name) => `packages/${name}/README.md`).filter((file) =>
@@ -49,7 +52,7 @@ const folderTitle = (name: string): string => name.charAt(0).toUpperCase() + nam
 
 export const navigation = {
   nav: [
-    { text: "Guides", link: "/docs/guides/getting-started" },
+    { text: "Guides", link: "/docs/guides/" },
     { text: "Packages", link: "/packages/client/" },
     { text: "Reference", link: "/reference/" }
   ],
