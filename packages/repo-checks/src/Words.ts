@@ -34,7 +34,7 @@ interface Allowance {
 
 const allowances: ReadonlyArray<Allowance> = [
   {
-    files: /^packages\/(?:http\/.*Recording|lab\/.*(?:Traffic|Plan))/,
+    files: /^packages\/(?:http\/(?:.*Recording|api\.md)|lab\/.*(?:Traffic|Plan))/,
     pattern: /\banswer\b/g,
     why: "the JSON key of recordings"
   },
