@@ -61,7 +61,7 @@ import type {
   Authenticate,
   ClientError,
   Description,
-  ErrorOf,
+  Errors,
   Given,
   Options,
   ResilientClient as Client
@@ -105,9 +105,13 @@ export const tokens = (
 export const make = <const D extends Description>(
   description: D & Pipeline.Exactly<D, Description>,
   ...[options]: Given<D>
-): Effect.Effect<Client<ErrorOf<D>>, never, HttpClient.HttpClient> =>
+): Effect.Effect<Client<Errors<D>["error"]>, never, HttpClient.HttpClient> =>
   // Which errors there are is known to the types of the caller only.
-  engine.make(description, options ?? {}) as unknown as Effect.Effect<Client<ErrorOf<D>>, never, HttpClient.HttpClient>
+  engine.make(description, options ?? {}) as unknown as Effect.Effect<
+    Client<Errors<D>["error"]>,
+    never,
+    HttpClient.HttpClient
+  >
 
 /**
  * The client of the program.

@@ -54,7 +54,13 @@ export type ClientError =
   | AlwaysError
   | Pipeline.PipelineError<Omit<Pipeline.Parts, "attemptTimeout">>
 
-type AlwaysError =
+/**
+ * What each client can fail with, whatever its description says.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type AlwaysError =
   | ApiError.ApiError
   | ForeignUrl
   | HttpRetry.BodyNotReplayable
@@ -66,10 +72,22 @@ type AlwaysError =
  * @category errors
  * @since 0.1.0
  */
-export type ErrorOf<D extends Description> =
-  | AlwaysError
-  | (OptionOf<D, "auth"> extends undefined ? never : AuthError.AuthError)
-  | Pipeline.PipelineError<Pick<Pipeline.Parts, PartsOf<D>>>
+export type ErrorOf<D extends Description> = Errors<D>["error"]
+
+/**
+ * The errors of a client with this description. `make` returns them by this interface, since editors show the arguments of an alias,
+ * which is the whole description, instead of the errors.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export interface Errors<D extends Description> {
+  /** `ErrorOf` is this. */
+  readonly error:
+    | AlwaysError
+    | (OptionOf<D, "auth"> extends undefined ? never : AuthError.AuthError)
+    | Pipeline.PipelineError<Pick<Pipeline.Parts, PartsOf<D>>>
+}
 
 type PartsOf<D extends Description> =
   | NamedIn<Exclude<OptionOf<D, "pipeline">, undefined>>
