@@ -42,7 +42,7 @@ beforeAll(async () => {
 afterAll(() => {
   registry.stop()
   for (const folder of [dir, copy]) rmSync(folder, { recursive: true, force: true })
-})
+}, 300_000)
 
 describe("a release", () => {
   it("does not happen without an owner and without versions", { timeout: 60_000 }, async () => {
@@ -138,6 +138,59 @@ describe("a package from the registry", () => {
       expect(stdout).toContain(command)
     }
     rmSync(project, { recursive: true })
+  })
+})
+
+describe("the README of the repository", () => {
+  const readme = readFileSync(join(root, "README.md"), "utf8")
+  const home = join(dir, "home")
+  const folder = join(dir, "stranger")
+
+  /** The lines of the shell below a heading, as a stranger types them: with a clean home, in a folder of their own. */
+  const type = async (heading: string, line: RegExp, timeout = 60_000) => {
+    const section = readme.split(`\n## ${heading}\n`)[1]?.split(/^## /m)[0] ?? ""
+    const lines = [...section.matchAll(/^```sh\n([^]*?)^```$/gm)].flatMap(([, text = ""]) => text.split("\n"))
+    const typed = lines.filter((text) => line.test(text)).join("\n")
+    expect(typed).not.toBe("")
+    const env = {
+      HOME: home,
+      PATH: `${join(home, "global/bin")}:${process.env["PATH"]}`,
+      npm_config_userconfig: join(home, ".npmrc")
+    }
+    const { stderr, stdout } = await run("sh", ["-ec", typed], { cwd: folder, env, timeout })
+    return stdout + stderr
+  }
+
+  beforeAll(() => {
+    for (const made of [home, folder]) mkdirSync(made)
+    writeFileSync(join(home, ".npmrc"), `${npmrc(registry)}prefix=${join(home, "global")}\n`)
+  })
+
+  it("begins with a call that a stranger can make", { timeout: 120_000 }, async () => {
+    await type("Start", /^npm install/)
+    const [, code = ""] = /^```ts\n(\/\/ examples\/first-call\.ts[^]*?)^```$/m.exec(readme) ?? []
+    const [, file = "", command = ""] = /Save this as `(.*?)` and run `(.*?)`/.exec(readme) ?? []
+    const [, printed = ""] = /It prints `(.*?)`/.exec(readme) ?? []
+    writeFileSync(join(folder, file), code)
+    const { stderr, stdout } = await run("sh", ["-c", command], {
+      cwd: folder,
+      env: { HOME: home, PATH: process.env["PATH"] }
+    })
+    expect(stdout.trim().split("\n").at(-1)).toBe(printed)
+    expect(stdout).toContain("Circuit \"ledger\"")
+    expect(stderr).toBe("")
+  })
+
+  it("has a command that shows outages", { timeout: 120_000 }, async () => {
+    await type("Two commands", /^npm install --save-dev/)
+    const description = { name: "ledger", retry: { times: 3 }, attemptTimeout: "1 second" }
+    writeFileSync(join(folder, "ledger.json"), JSON.stringify(description))
+    expect(await type("Two commands", /effect-resilience-lab simulate/)).toContain("ledger")
+  })
+
+  it("has a command that uploads", { timeout: 180_000 }, async () => {
+    await type("Two commands", /^npm install --global/, 120_000)
+    expect(await type("Two commands", /^tbm-studio demo/, 120_000)).toContain("13 of 13 uploaded")
   })
 })
 
