@@ -81,7 +81,7 @@ import * as Operation from "./Operation.ts"
 import * as SendProgress from "./SendProgress.ts"
 
 /**
- * None of the limits of time is set by default.
+ * How errors are mapped, how long an attempt may take, and what it reads.
  *
  * @category models
  * @since 0.1.0
@@ -89,16 +89,19 @@ import * as SendProgress from "./SendProgress.ts"
 export interface Options {
   /** Explain the API's messages; none by default. */
   readonly patterns?: ReadonlyArray<MessagePattern.MessagePattern> | undefined
-  /** How long an attempt may take until its response's headers and what `body` reads have arrived. */
+  /** How long an attempt may take until its response's headers and what `body` reads have arrived; none by default. */
   readonly timeout?: Duration.Input | undefined
   /**
    * How long until there is a connection, the wait for a free one included. Only transports that report to `SendProgress` can
-   * be limited so.
+   * be limited so. None by default.
    */
   readonly connect?: Duration.Input | undefined
-  /** How long until the response's headers have arrived. */
+  /** How long until the response's headers have arrived; none by default. */
   readonly firstByte?: Duration.Input | undefined
-  /** How long between two pieces of the response's body, however it is read. A reader that takes its time does not count. */
+  /**
+   * How long between two pieces of the response's body, however it is read; none by default. A reader that takes its time does
+   * not count.
+   */
   readonly idle?: Duration.Input | undefined
   /**
    * Which bodies of successful responses an attempt reads itself, up to 1 MiB, so that its timeout, its retries and its line in

@@ -119,7 +119,7 @@ export interface ServerOptions {
   readonly abandoned?: "serve" | "drop" | undefined
   /**
    * Services take longer under load: `each` times as long again for as many waiting requests as there are workers, up to `most`
-   * times as long.
+   * times as long; default not.
    */
   readonly slowdown?: { readonly each: number; readonly most: number } | undefined
   /** While more than `above` requests wait, the share `failing` of those that come fails at once. */

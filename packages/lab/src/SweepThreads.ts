@@ -15,7 +15,6 @@
  *
  * const cells = Sweep.cells({
  *   world: {
- *     duration: "10 seconds",
  *     arrivals: { open: { perSecond: 10 } },
  *     server: { workers: 2, serviceTime: { constant: "100 millis" } }
  *   },

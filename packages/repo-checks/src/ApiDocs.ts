@@ -23,11 +23,22 @@ const undocumentedMembers = (e: Export): ReadonlyArray<string> =>
     : e.members.filter((member) => isNamed(member) && !says(member.doc))
       .map(({ name, source }) => at(source, `${e.name}.${name} is not documented`))
 
+/** Numbers and durations that an option may leave out have a default, which its comment says. */
+const withoutDefaults = (e: Export): ReadonlyArray<string> =>
+  e.kind !== "interface" || !e.name.endsWith("Options")
+    ? []
+    : e.members.filter(({ doc, optional, signature }) =>
+      optional && /\?: (Duration\.Input|number)\b/.test(signature) &&
+      !doc?.tags.some(({ name }) => name === "deprecated") &&
+      !/default|absent|without|otherwise|undefined/i.test(doc?.text ?? "")
+    ).map(({ name, source }) => at(source, `${e.name}.${name} does not say its default`))
+
 const ofExport = (e: Export): ReadonlyArray<string> => [
   ...says(e.doc) && e.doc?.summary !== "" ? [] : [at(e.source, `${e.name} has no sentence that says what it is`)],
   ...["category", "since"].filter((tag) => !e.doc?.tags.some(({ name }) => name === tag))
     .map((tag) => at(e.source, `${e.name} has no @${tag}`)),
-  ...undocumentedMembers(e)
+  ...undocumentedMembers(e),
+  ...withoutDefaults(e)
 ]
 
 /**

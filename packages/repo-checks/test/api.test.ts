@@ -69,6 +69,15 @@ describe("the public API", () => {
       ])
   })
 
+  it("names an option without its default", () => {
+    const option = { ...after, optional: true, signature: "readonly after?: Duration.Input | undefined" }
+    expect(undocumented(made({ members: [{ ...option, doc: doc("How long to wait.") }] })))
+      .toEqual(["packages/a/src/A.ts:1 Options.after does not say its default"])
+    expect(undocumented(made({ members: [{ ...option, doc: doc("How long to wait; default 1 second.") }] }))).toEqual(
+      []
+    )
+  })
+
   it("names a mark that promises more than Effect does", () => {
     expect(undocumented(made({ restsOn: ["effect/http"] })))
       .toEqual([`packages/a/src/A.ts:1 Options needs "@stability rests on effect/http", and has stable`])
