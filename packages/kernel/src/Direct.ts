@@ -192,10 +192,4 @@ export const interrupt = (running: Running<unknown>): Effect.Effect<void> =>
     ? Fiber.interrupt(running)
     : running.interrupt ?? Effect.sync(() => running.interruptUnsafe())
 
-/**
- * Whether an effect can begin without a fiber. It then takes no notice of a context.
- *
- * @category running
- * @since 0.1.0
- */
-export const isDirect = <A, E>(self: object): self is Direct<A, E> => direct in self
+const isDirect = <A, E>(self: object): self is Direct<A, E> => direct in self

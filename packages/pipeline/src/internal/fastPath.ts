@@ -263,7 +263,6 @@ class Call<A, E, R> {
   private again(loop: RetryPolicy.Loop<A, unknown, unknown>): Effect.Effect<A, unknown, unknown> {
     return Effect.callback((resume) => {
       const { parent, path, self } = this
-      if (path.insideFrom === path.policies.length && Direct.isDirect(self)) return this.begin(this.context, resume)
       const context = Context.add(this.context, Attempt.Current, loop.attempt)
       parent.setContext(context)
       const admissions = admitFrom(path, path.insideFrom, parent)
