@@ -1,9 +1,10 @@
 /**
  * The JSON Schemas of descriptions, for editors. Types, bounds and defaults are those of the fields that read a description; what an
- * option means is told by the doc comment of its interface or variant, and by no other text.
+ * option means is told by its own doc comment or that of its interface or variant, and by no other text.
  */
 import * as Schema from "effect/Schema"
-import { parse, walk } from "./Syntax.ts"
+import type { Node } from "./Syntax.ts"
+import { isNode, parse, walk } from "./Syntax.ts"
 import type { Package } from "./Workspace.ts"
 
 interface Json {
@@ -12,7 +13,7 @@ interface Json {
 
 const isJson = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** What a doc comment says: a sentence or more about the symbol, and about options in bullets. */
+/** What a doc comment says: a sentence or more about the symbol, and about options: in bullets, or at the members of an interface. */
 interface Doc {
   readonly symbol: string
   readonly file: string
@@ -29,16 +30,34 @@ const docsOf = (packages: ReadonlyArray<Package>): ReadonlyArray<Doc> =>
       walk(body, (node) => {
         if (node.type !== "ExportNamedDeclaration") return
         const symbol = /^export (?:interface|const|type) (\w+)/.exec(code.slice(node.start, node.start + 200))?.[1]
-        const comment = comments.findLast(({ end }) => end <= node.start && code.slice(end, node.start).trim() === "")
-        if (symbol !== undefined && comment?.type === "Block") docs.push({ symbol, file, ...read(comment.value) })
+        const commentOf = ({ start }: Node) =>
+          comments.findLast(({ end, type }) => type === "Block" && end <= start && code.slice(end, start).trim() === "")
+        const comment = commentOf(node)
+        if (symbol === undefined || comment === undefined) return
+        const { options, summary } = read(comment.value)
+        // A policy is no description of one.
+        if (/^export interface [^{]*\bPolicy</.test(code.slice(node.start, node.end))) return
+        walk(node["declaration"], (member) => {
+          const isOption = member.type === "TSPropertySignature" &&
+            !code.slice(member.start, member.end).endsWith(": undefined")
+          const own = isOption ? commentOf(member) : undefined
+          const key = member["key"]
+          if (own !== undefined && isNode(key)) options.set(String(key["name"]), flat(textOf(own.value)))
+        })
+        docs.push({ symbol, file, summary, options })
       })
       return docs
     })
   )
 
-const read = (comment: string): Pick<Doc, "summary" | "options"> => {
+/** A comment without its stars, up to its tags and sections. */
+const textOf = (comment: string): string => {
   const lines = comment.split("\n").map((line) => line.replace(/^\s*\* ?/, "").trimEnd())
-  const text = lines.join("\n").split(/\n(?=@|\*\*)/)[0] ?? ""
+  return lines.join("\n").split(/\n(?=@|\*\*)/)[0] ?? ""
+}
+
+const read = (comment: string): { readonly summary: string; readonly options: Map<string, string> } => {
+  const text = textOf(comment)
   const options = new Map<string, string>()
   for (const [, names = "", about = ""] of text.matchAll(/^- ((?:`\w+`(?:, )?)+): ([^]*?)(?=\n- |\n\n|$(?![^]))/gm)) {
     for (const [, name = ""] of names.matchAll(/`(\w+)`/g)) options.set(name, flat(about))
