@@ -33,7 +33,7 @@ export interface CallOptions<in E> {
   readonly when?: When<E> | undefined
   /** Runs before each wait, and when there is no further attempt. */
   readonly onEvent?: RetryEvent.Observer<E> | undefined
-  /** Absent here: `ResultOptions` has it, for calls that also retry after results. */
+  /** Whether another attempt is made after a result; calls that say so take `ResultOptions`. */
   readonly retryWhen?: undefined
 }
 
