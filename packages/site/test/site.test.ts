@@ -1,6 +1,4 @@
-import { beforeAll, describe, expect, it } from "vitest"
-import { build, read } from "../src/build.ts"
-import { pages } from "../src/Pages.ts"
+import { describe, expect, it } from "vitest"
 import { faults } from "../src/SiteCheck.ts"
 import { slug } from "../src/Slug.ts"
 
@@ -45,18 +43,5 @@ describe("the check", () => {
         "whats---json",
         "über--unter_allem"
       ])
-  })
-})
-
-describe("the site", () => {
-  beforeAll(build, 600_000)
-
-  it("has a page for each guide and README, and nothing in it leads nowhere", () => {
-    const site = read()
-    const missing = pages().filter((file) =>
-      !site.has(file.replace(/(^|\/)README\.md$/, "$1index.md").replace(/\.md$/, ".html"))
-    )
-    expect(missing).toEqual([])
-    expect(faults(site)).toEqual([])
   })
 })

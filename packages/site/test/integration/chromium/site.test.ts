@@ -6,7 +6,9 @@ import { extname, join, normalize } from "node:path"
 import type { Browser, BrowserContextOptions, Page } from "playwright-core"
 import { chromium } from "playwright-core"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
-import { build, dist } from "../../../src/build.ts"
+import { build, dist, read } from "../../../src/build.ts"
+import { pages } from "../../../src/Pages.ts"
+import { faults } from "../../../src/SiteCheck.ts"
 
 // Needs Chromium, which .ci/run installs.
 
@@ -91,6 +93,15 @@ const seriousFaults = async (page: Page) => {
 }
 
 describe("the site in Chromium", () => {
+  it("has a page for each guide and README, and nothing in it leads nowhere", () => {
+    const site = read()
+    const missing = pages().filter((file) =>
+      !site.has(file.replace(/(^|\/)README\.md$/, "$1index.md").replace(/\.md$/, ".html"))
+    )
+    expect(missing).toEqual([])
+    expect(faults(site)).toEqual([])
+  })
+
   it("finds the package for \"retry\" by its search", async () => {
     const page = await open("/")
     await page.keyboard.press("Control+k")
