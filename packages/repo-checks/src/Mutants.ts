@@ -1,0 +1,248 @@
+/**
+ * How many faults the tests notice: `npm run mutants -- [PACKAGE…] [--count 200] [--seed 1]`.
+ *
+ * Stryker writes faults into the sources of a package ("mutants": a condition turned round, a string emptied, a statement left out), one at
+ * a time, and runs the package's own tests against each. A seeded sample is enough to compare. It works on a copy of the commit, where it
+ * installs Stryker for itself, and takes about ten minutes a package. Results go to `fixtures/mutants.json` and `MUTANTS.md`; a
+ * survivor keeps the reason that was written for it.
+ */
+import { execFileSync } from "node:child_process"
+import { createHash } from "node:crypto"
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { createRequire } from "node:module"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { pathToFileURL } from "node:url"
+import { parseArgs } from "node:util"
+import { filesOf, root } from "./Workspace.ts"
+
+/** The packages whose tests are measured. */
+const measured = ["errors", "deadline", "retry", "limit", "pipeline", "client", "auth", "upload"]
+
+const stryker = ["core", "vitest-runner", "instrumenter", "api"].map((name) => `@stryker-mutator/${name}@10.1.1`)
+
+interface Position {
+  readonly line: number
+  readonly column: number
+}
+
+interface Mutant {
+  readonly fileName: string
+  readonly mutatorName: string
+  readonly replacement: string
+  readonly location: { readonly start: Position; readonly end: Position }
+}
+
+export interface Survivor {
+  readonly file: string
+  /** The line it begins in, as it is in the source. */
+  readonly source: string
+  readonly mutator: string
+  readonly replacement: string
+  /** No test of the package reaches it. */
+  readonly uncovered: boolean
+  /** Why it may survive. Empty: nobody has looked. */
+  readonly reason: string
+}
+
+export interface Result {
+  readonly date: string
+  readonly commit: string
+  readonly seed: number
+  /** All mutants of the package. */
+  readonly mutants: number
+  readonly sampled: number
+  readonly killed: number
+  readonly survivors: ReadonlyArray<Survivor>
+}
+
+export type Results = Readonly<Record<string, Result>>
+
+const percent = ({ killed, sampled }: Result): string => `${Math.round((killed / sampled) * 100)} %`
+
+const code = (text: string): string => `\`${text.replaceAll(/\s+/g, " ").replaceAll("|", "\\|").replaceAll("`", "'").slice(0, 100)}\``
+
+/** The results as a page. */
+export const page = (results: Results): string =>
+  [
+    "# Mutants",
+    "",
+    "Which faults the tests of a package notice. Made by `npm run mutants`, which says how.",
+    "",
+    "| package | mutants | sampled | killed | share | seed | commit | date |",
+    "| ------- | ------- | ------- | ------ | ----- | ---- | ------ | ---- |",
+    ...Object.entries(results).map(([name, result]) =>
+      `| ${name} | ${result.mutants} | ${result.sampled} | ${result.killed} | ${
+        percent(result)
+      } | ${result.seed} | ${result.commit} | ${result.date} |`
+    ),
+    ...Object.entries(results).flatMap(([name, { survivors }]) => [
+      "",
+      `## Survivors in ${name}`,
+      "",
+      "| where | in | becomes | reason |",
+      "| ----- | -- | ------- | ------ |",
+      ...survivors.map(({ file, mutator, reason, replacement, source, uncovered }) =>
+        `| ${file} | ${code(source)} | ${code(replacement)} (${mutator}) | ${
+          reason === "" ? (uncovered ? "no test of the package reaches it" : "a test is missing") : reason
+        } |`
+      )
+    ]),
+    ""
+  ].join("\n")
+
+const nameOf = (mutant: Mutant, file: string, firstLine: number): string => {
+  const { end, start } = mutant.location
+  return [file, start.line - firstLine, start.column, end.line - firstLine, end.column, mutant.mutatorName, mutant.replacement]
+    .join("\0")
+}
+
+const hash = (seed: number, text: string): string => createHash("sha256").update(`${seed}\0${text}`).digest("hex")
+
+const run = (cwd: string, env: NodeJS.ProcessEnv, command: string, ...args: ReadonlyArray<string>): void => {
+  execFileSync(command, args, { cwd, env: { ...process.env, ...env }, stdio: "inherit" })
+}
+
+/** A copy of the commit, built, with Stryker in it. */
+const copy = (): string => {
+  const directory = mkdtempSync(join(tmpdir(), "mutants-"))
+  run(root, {}, "git", "clone", "--quiet", "--local", root, directory)
+  run(directory, {}, "npm", "ci", "--silent")
+  run(directory, {}, "npm", "install", "--silent", "--no-save", "--ignore-scripts", ...stryker)
+  return directory
+}
+
+/** Every mutant of a package, named as the checker names it. */
+const enumerate = async (directory: string, name: string): Promise<ReadonlyArray<string>> => {
+  const require = createRequire(join(directory, "package.json"))
+  const load = (module: string) => import(pathToFileURL(require.resolve(module)).href)
+  const { Instrumenter } = await load("@stryker-mutator/instrumenter")
+  const silent = { debug: () => {}, info: () => {}, isDebugEnabled: () => false }
+  const src = join(directory, "packages", name, "src")
+  const files = filesOf(src).filter((file) => file.endsWith(".ts"))
+    .map((file) => ({ name: join(src, file), mutate: true, content: readFileSync(join(src, file), "utf8") }))
+  const options = { plugins: null, excludedMutations: [], ignorers: [], noHeader: true }
+  const { mutants }: { readonly mutants: ReadonlyArray<Mutant> } = await new Instrumenter(silent).instrument(files, options)
+  return mutants.map((mutant) => nameOf(mutant, mutant.fileName.slice(directory.length + 1), 0))
+}
+
+const vitestConfig = (name: string): string => `
+import { defaultServerConditions } from "vite"
+import { defineConfig } from "vitest/config"
+export default defineConfig({
+  root: import.meta.dirname,
+  ssr: { resolve: { conditions: ["@effect-resilience/source", ...defaultServerConditions] } },
+  test: {
+    testTimeout: 30_000,
+    setupFiles: ["packages/repo-checks/src/PropertyDefaults.ts"],
+    include: ["packages/${name}/test/**/*.test.ts"],
+    exclude: ["packages/${name}/test/integration/**"]
+  }
+})
+`
+
+interface Report {
+  readonly files: Readonly<
+    Record<string, {
+      readonly source: string
+      readonly mutants: ReadonlyArray<Omit<Mutant, "fileName"> & { readonly status: string }>
+    }>
+  >
+}
+
+const measure = async (
+  directory: string,
+  name: string,
+  { count, known, seed }: { readonly count: number; readonly seed: number; readonly known: Result | undefined }
+): Promise<Result> => {
+  const all = await enumerate(directory, name)
+  const sample = all.toSorted((a, b) => hash(seed, a).localeCompare(hash(seed, b))).slice(0, count)
+  const file = (name: string, content: string): string => {
+    const path = join(directory, name)
+    writeFileSync(path, content)
+    return path
+  }
+  const report = join(directory, "mutants.report.json")
+  rmSync(report, { force: true })
+  file("mutants.vitest.config.ts", vitestConfig(name))
+  file(
+    "mutants.stryker.json",
+    JSON.stringify({
+      testRunner: "vitest",
+      vitest: { configFile: "mutants.vitest.config.ts", related: false },
+      plugins: ["@stryker-mutator/vitest-runner", "./packages/repo-checks/src/mutants/sampleChecker.mjs"],
+      checkers: ["sample"],
+      mutate: [`packages/${name}/src/**/*.ts`],
+      reporters: ["json"],
+      jsonReporter: { fileName: report },
+      inPlace: true,
+      concurrency: 1,
+      coverageAnalysis: "perTest",
+      disableTypeChecks: false,
+      allowConsoleColors: false
+    })
+  )
+  const MUTANTS_SAMPLE = file("mutants.sample.json", JSON.stringify(sample))
+  run(directory, { MUTANTS_SAMPLE }, "npx", "stryker", "run", "mutants.stryker.json")
+
+  const wanted = new Set(sample)
+  const { files }: Report = JSON.parse(readFileSync(report, "utf8"))
+  const sampled = Object.entries(files).flatMap(([file, { mutants, source }]) =>
+    mutants.filter((mutant) => wanted.has(nameOf({ ...mutant, fileName: file }, file, 1)))
+      .map((mutant) => ({ file, source: source.split("\n")[mutant.location.start.line - 1]?.trim() ?? "", ...mutant }))
+  )
+  if (sampled.length !== sample.length) throw new Error(`Of ${sample.length} mutants Stryker reports ${sampled.length}`)
+  const reasonOf = (survivor: Omit<Survivor, "reason">): string =>
+    known?.survivors.find((old) =>
+      old.file === survivor.file && old.source === survivor.source && old.mutator === survivor.mutator &&
+      old.replacement === survivor.replacement
+    )?.reason ?? ""
+  const survivors = sampled.filter(({ status }) => status !== "Killed" && status !== "Timeout")
+    .map(({ file, mutatorName, replacement, source, status }) => {
+      const survivor = {
+        file: file.slice(`packages/${name}/`.length),
+        source,
+        mutator: mutatorName,
+        replacement,
+        uncovered: status === "NoCoverage"
+      }
+      return { ...survivor, reason: reasonOf(survivor) }
+    })
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    commit: execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: directory, encoding: "utf8" }).trim(),
+    seed,
+    mutants: all.length,
+    sampled: sample.length,
+    killed: sample.length - survivors.length,
+    survivors
+  }
+}
+
+const resultsFile = join(root, "packages/repo-checks/fixtures/mutants.json")
+
+export const readResults = (): Results => existsSync(resultsFile) ? JSON.parse(readFileSync(resultsFile, "utf8")) : {}
+
+if (import.meta.main) {
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
+    options: { count: { type: "string", default: "200" }, seed: { type: "string", default: "1" } }
+  })
+  const directory = copy()
+  try {
+    for (const name of positionals.length === 0 ? measured : positionals) {
+      const known = readResults()
+      const result = await measure(directory, name, {
+        count: Number(values.count),
+        seed: Number(values.seed),
+        known: known[name]
+      })
+      const results = { ...known, [name]: result }
+      writeFileSync(resultsFile, `${JSON.stringify(results, null, 2)}\n`)
+      writeFileSync(join(root, "packages/repo-checks/MUTANTS.md"), page(results))
+      console.log(`${name}: ${result.killed} of ${result.sampled} killed`)
+    }
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
