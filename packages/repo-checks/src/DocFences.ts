@@ -198,8 +198,9 @@ export const docFences = (): Plugin => ({
   name: "doc-fences",
   enforce: "pre",
   async resolveId(source, importer, options) {
-    // What vitest runs is imported by the page that vite thinks of.
-    if (importer === undefined || importer.endsWith("/index.html")) return null
+    // What vitest runs is imported by the page that vite thinks of, and so is what it has in its cache.
+    const isRun = importer === undefined || importer.endsWith("/index.html")
+    if (isRun && !source.includes("/node_modules/")) return null
     const resolved = await this.resolve(source, importer, { ...options, skipSelf: true })
     return resolved &&
       { ...resolved, id: resolved.id.replace(/\/packages\/([^/]+\/src\/)/, "/node_modules/@effect-resilience/$1") }
