@@ -41,7 +41,7 @@ export interface Survivor {
   readonly replacement: string
   /** No test of the package reaches it. */
   readonly uncovered: boolean
-  /** Why it may survive. Empty: nobody has looked. */
+  /** Why it may survive. Empty where no one has found out. */
   readonly reason: string
 }
 
@@ -60,7 +60,8 @@ export type Results = Readonly<Record<string, Result>>
 
 const percent = ({ killed, sampled }: Result): string => `${Math.round((killed / sampled) * 100)} %`
 
-const code = (text: string): string => `\`${text.replaceAll(/\s+/g, " ").replaceAll("|", "\\|").replaceAll("`", "'").slice(0, 100)}\``
+const code = (text: string): string =>
+  `\`${text.replaceAll(/\s+/g, " ").replaceAll("|", "\\|").replaceAll("`", "'").slice(0, 100)}\``
 
 /** The results as a page. */
 export const page = (results: Results): string =>
@@ -93,7 +94,15 @@ export const page = (results: Results): string =>
 
 const nameOf = (mutant: Mutant, file: string, firstLine: number): string => {
   const { end, start } = mutant.location
-  return [file, start.line - firstLine, start.column, end.line - firstLine, end.column, mutant.mutatorName, mutant.replacement]
+  return [
+    file,
+    start.line - firstLine,
+    start.column,
+    end.line - firstLine,
+    end.column,
+    mutant.mutatorName,
+    mutant.replacement
+  ]
     .join("\0")
 }
 
@@ -122,7 +131,10 @@ const enumerate = async (directory: string, name: string): Promise<ReadonlyArray
   const files = filesOf(src).filter((file) => file.endsWith(".ts"))
     .map((file) => ({ name: join(src, file), mutate: true, content: readFileSync(join(src, file), "utf8") }))
   const options = { plugins: null, excludedMutations: [], ignorers: [], noHeader: true }
-  const { mutants }: { readonly mutants: ReadonlyArray<Mutant> } = await new Instrumenter(silent).instrument(files, options)
+  const { mutants }: { readonly mutants: ReadonlyArray<Mutant> } = await new Instrumenter(silent).instrument(
+    files,
+    options
+  )
   return mutants.map((mutant) => nameOf(mutant, mutant.fileName.slice(directory.length + 1), 0))
 }
 
