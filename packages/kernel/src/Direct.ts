@@ -26,7 +26,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 
 /**
@@ -113,13 +113,21 @@ export class Around<A, E> implements Running<A, E> {
 }
 
 /**
- * Begins an effect: without a fiber where it can, otherwise in one of its own.
+ * Begins an effect: without a fiber where it can, otherwise in one of its own. What throws as it begins has ended with a defect.
  *
  * @category running
  * @since 0.1.0
  */
 export const startUnsafe = <A, E, R>(self: Effect.Effect<A, E, R>, context: Context.Context<R>): Running<A, E> =>
-  isDirect<A, E>(self) ? self[direct](context) : Effect.runForkWith(context)(self)
+  isDirect<A, E>(self) ? beginUnsafe(self, context) : Effect.runForkWith(context)(self)
+
+const beginUnsafe = <A, E>(self: Direct<A, E>, context: Context.Context<never>): Running<A, E> => {
+  try {
+    return self[direct](context)
+  } catch (thrown) {
+    return ended(Exit.die(thrown))
+  }
+}
 
 /**
  * Waits for what begins without a fiber: the effect itself, where a fiber runs it.

@@ -45,3 +45,13 @@ it.effect("what has ended as it began is what its waiting ends with", () =>
     const failed: Direct.Direct<never, string> = { [Direct.direct]: () => Direct.ended(Exit.fail("at once")) }
     assert.strictEqual(yield* Effect.flip(Direct.wait(failed)), "at once")
   }))
+
+it("what throws as it begins has ended with that", () => {
+  const broken = Direct.updateContext(Effect.void, () => {
+    throw new Error("broken")
+  })
+  assert.deepStrictEqual(
+    Direct.startUnsafe(broken, Context.empty()).pollUnsafe(),
+    Exit.die(new Error("broken"))
+  )
+})

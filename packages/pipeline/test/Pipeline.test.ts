@@ -1,6 +1,7 @@
 import { SpanRecorder } from "@effect-resilience/chaos"
 import type { Deadline } from "@effect-resilience/deadline"
 import { ApiError, LibraryErrors } from "@effect-resilience/errors"
+import { Direct } from "@effect-resilience/kernel"
 import type { Bulkhead } from "@effect-resilience/limit"
 import { CircuitBreaker, Fallback, Rejection } from "@effect-resilience/limit"
 import { Pipeline, PipelineDescription, PipelineRegistry } from "@effect-resilience/pipeline"
@@ -151,6 +152,17 @@ describe("Pipeline", () => {
         assert.deepStrictEqual(yield* outcome(told, 503), [3, "Open"])
       })
   )
+
+  it.effect("frees what it took for a call that throws as it begins", () =>
+    Effect.gen(function*() {
+      const pipeline = yield* Pipeline.make({ name: "ledger", bulkhead: { permits: 1 }, attemptTimeout: "1 second" })
+      const broken = Direct.updateContext(Effect.void, () => {
+        throw new Error("broken")
+      })
+      for (let i = 0; i < 2; i++) {
+        assert.deepStrictEqual(yield* Effect.exit(pipeline.execute(broken)), Exit.die(new Error("broken")))
+      }
+    }))
 
   it.effect("gives a new description to new calls, and counts those under way among them", () =>
     Effect.gen(function*() {

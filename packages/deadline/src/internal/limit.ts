@@ -78,9 +78,10 @@ class Limit {
     return this.timedOut && Exit.isFailure(exit) && !Cause.hasDies(exit.cause)
   }
 
-  leave(): void {
+  leave(by?: number): void {
+    this.timedOut = false
     this.wait.cancel()
-    this.child.interruptUnsafe()
+    this.child.interruptUnsafe(by)
   }
 
   private elapse(): void {
@@ -97,6 +98,8 @@ class Limit {
 }
 
 class Limited<A, E, E2> extends Direct.Around<A, E | E2> {
+  private readonly limit: Limit
+
   constructor(
     child: Direct.Running<A, E>,
     context: Context.Context<never>,
@@ -107,7 +110,13 @@ class Limited<A, E, E2> extends Direct.Around<A, E | E2> {
   ) {
     super(child)
     const limit = new Limit(child, context, millis, remaining, undefined, now)
+    this.limit = limit
     child.addObserver((exit) => this.end(limit.isReached(exit) ? late() : exit))
+  }
+
+  // What is given up is not late, however long it takes to end.
+  override interruptUnsafe(by?: number): void {
+    this.limit.leave(by)
   }
 }
 

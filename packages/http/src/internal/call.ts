@@ -1,5 +1,6 @@
 import * as Direct from "@effect-resilience/kernel/Direct"
 import * as Attempt from "@effect-resilience/retry/Attempt"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
@@ -11,7 +12,7 @@ import * as Random from "effect/Random"
 import * as Operation from "../Operation.ts"
 import { reasonTag } from "./failure.ts"
 import type { Lifetime } from "./lifetime.ts"
-import { around, send } from "./sending.ts"
+import { around, isPrompt, send } from "./sending.ts"
 
 /**
  * What the attempts of one call have in common. The fields about the response are those of the latest attempt. Mutable,
@@ -120,65 +121,73 @@ class WithinCall<A, E, R> extends Effectable.Class<A, E, R> implements Direct.Di
   override asEffect(): Effect.Effect<A, E, R> {
     return Effect.withFiber((fiber) => {
       const previous = fiber.context
-      let observation: Observation | undefined
+      const observations: Array<Observation> = []
       // The frame is set before the context changes, so that an interruption in between restores the context too.
       const run = Effect.suspend(() => {
-        observation = this.begin(previous)
-        fiber.setContext(observation.context)
+        fiber.setContext(this.begin(previous, observations))
         return this.self
       })
       return Effect.onExitPrimitive(run, (exit) => {
         fiber.setContext(previous)
-        return observation?.onExit(exit)
+        return exitAll(observations, exit)
       })
     })
   }
 
   [Direct.direct](context: AnyContext): Direct.Running<A, E> {
-    const observation = this.begin(context)
-    // What begins the call has all that it needs.
-    const running = Direct.startUnsafe(this.self, observation.context as Context.Context<R>)
-    return new Observed(running, observation, context)
+    const observations: Array<Observation> = []
+    let running: Direct.Running<A, E>
+    try {
+      const inside = this.begin(context, observations)
+      // What begins the call has all that it needs.
+      running = Direct.startUnsafe(this.self, inside as Context.Context<R>)
+    } catch (thrown) {
+      running = Direct.ended(Exit.die(thrown))
+    }
+    return observations.length === 0 ? running : new Observed(running, observations, context)
   }
 
-  private begin(outside: AnyContext): Observation {
+  /** The context of what is inside. Those who look on are added one by one: where one throws, those before it hear of that. */
+  private begin(outside: AnyContext, observations: Array<Observation>): AnyContext {
     const known = callOf(outside)
     const call = known ?? makeCall(outside)
     let context = known === undefined ? Context.add(outside, CurrentCall, call) : outside
-    const observations: Array<Observation> = []
     for (const observe of this.observers) {
       const observation = observe(call, context)
       if (observation === undefined) continue
       observations.push(observation)
       context = observation.context
     }
-    const [first] = observations
-    if (first === undefined) return { context, onExit: nothing }
-    return observations.length === 1 ? first : { context, onExit: (exit) => exitAll(observations, exit) }
+    return context
   }
 }
 
-/** Those inside first. */
+/** Those inside first. Where one throws, that is what those outside hear of. */
 const exitAll = (
   observations: ReadonlyArray<Observation>,
   exit: Exit.Exit<unknown, unknown>
 ): Effect.Effect<void> | undefined => {
   let news: Effect.Effect<void> | undefined
+  let died: Exit.Exit<never> | undefined
   for (let i = observations.length - 1; i >= 0; i--) {
-    const more = observations[i]?.onExit(exit)
-    if (more !== undefined) news = news === undefined ? more : Effect.andThen(news, more)
+    try {
+      const more = observations[i]?.onExit(died ?? exit)
+      if (more !== undefined) news = news === undefined ? more : Effect.andThen(news, more)
+    } catch (thrown) {
+      died = Exit.die(thrown)
+    }
   }
-  return news
+  return died === undefined || news === undefined ? died ?? news : Effect.andThen(news, died)
 }
 
 /** A call that runs, and ends when what looks on is done. */
 class Observed<A, E> extends Direct.Around<A, E> {
-  private readonly observation: Observation
+  private readonly observations: ReadonlyArray<Observation>
   private readonly context: AnyContext
 
-  constructor(running: Direct.Running<A, E>, observation: Observation, context: AnyContext) {
+  constructor(running: Direct.Running<A, E>, observations: ReadonlyArray<Observation>, context: AnyContext) {
     super(running)
-    this.observation = observation
+    this.observations = observations
     this.context = context
     const exit = running.pollUnsafe()
     if (exit === undefined) running.addObserver((exit) => this.tell(exit))
@@ -186,17 +195,16 @@ class Observed<A, E> extends Direct.Around<A, E> {
   }
 
   private tell(exit: Exit.Exit<A, E>): void {
-    let news: Effect.Effect<void> | undefined
-    try {
-      news = this.observation.onExit(exit)
-    } catch (thrown) {
-      news = Effect.die(thrown)
-    }
+    const news = exitAll(this.observations, exit)
     if (news === undefined) return this.end(exit)
     const telling = Effect.runForkWith(this.context)(news)
-    telling.addObserver((told) => this.end(Exit.isSuccess(told) ? exit : Exit.failCause(told.cause)))
+    telling.addObserver((told) => this.end(Exit.isSuccess(told) ? exit : withFailure(exit, told.cause)))
   }
 }
+
+/** As a finalizer that fails adds to what it follows. */
+const withFailure = <E>(exit: Exit.Exit<unknown, E>, cause: Cause.Cause<never>): Exit.Exit<never, E> =>
+  Exit.failCause(Exit.isFailure(exit) ? Cause.combine(exit.cause, cause) : cause)
 
 /** What looks on at an attempt may send another request. */
 export interface AttemptObservation extends Observation {
@@ -260,6 +268,8 @@ const observe = <E, R>(
       sent = observation.request
     }
     fiber.setContext(context)
+    // What does not send at once would begin its limits in the past.
+    if (!isPrompt(client)) attempt.now = undefined
     return send(client, sent)
   })
   const framed = Effect.onExitPrimitive(run, (exit) => {
@@ -267,7 +277,10 @@ const observe = <E, R>(
     if (began !== undefined) end(began, exit)
     return exitAll(observations, exit)
   })
-  return lifetime?.isReading === true ? Effect.andThen(lifetime.turn(), framed) : framed
+  if (lifetime?.isReading !== true) return framed
+  const waiting = attemptOf(previous)
+  if (waiting !== undefined) waiting.now = undefined
+  return Effect.andThen(lifetime.turn(), framed)
 }
 
 const begin = (context: AnyContext): CallAttempt => {
@@ -283,5 +296,3 @@ const end = (attempt: CallAttempt, exit: Exit.Exit<unknown, unknown>): void => {
   attempt.call.running--
   attempt.call.lastReason = reasonTag(exit)
 }
-
-const nothing = () => undefined

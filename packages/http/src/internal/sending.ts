@@ -21,6 +21,9 @@ export const send = <E, R>(
   client: HttpClient.HttpClient.With<E, R>,
   request: HttpClientRequest.HttpClientRequest
 ): Effect.Effect<Response, E, R> =>
-  sending in client
+  isPrompt(client)
     ? (client[sending] as Send<E, R>)(request)
     : client.postprocess(Effect.succeed(request))
+
+/** Whether a client is one of `around`, which begins as soon as it has the request. */
+export const isPrompt = (client: object): client is { readonly [sending]: unknown } => sending in client
