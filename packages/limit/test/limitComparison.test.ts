@@ -29,15 +29,14 @@ const nameOf = ({ change, load, service, workers }: LimitModel.Server) =>
 
 const mean = (values: ReadonlyArray<number>) => values.reduce((sum, value) => sum + value, 0) / values.length
 
-const resultsOf = (algorithm: LimitAlgorithm.LimitAlgorithm, chosen: ReadonlyArray<LimitModel.Server>) =>
-  chosen.map((server) => {
-    const result = LimitModel.run(server, LimitAlgorithm.start(algorithm), seed)
-    return { server, share: result.goodput / LimitModel.best(server, seed), millis: result.millis }
-  })
+const resultOf = (algorithm: LimitAlgorithm.LimitAlgorithm, server: LimitModel.Server) => {
+  const { goodput, millis } = LimitModel.run(server, LimitAlgorithm.start(algorithm), seed)
+  return { server, share: goodput / LimitModel.best(server, seed), millis }
+}
 
 describe("limit algorithms on model servers", () => {
   it("serve at least 90 % of what the best fixed limit serves, on each of 60, with the default", () => {
-    const results = resultsOf("vegas", servers)
+    const results = servers.map((server) => resultOf("vegas", server))
     assert.strictEqual(results.length, 60)
     for (const { server, share } of results) assert.isAtLeast(share, 0.9, nameOf(server))
     assert.isAtLeast(mean(results.map(({ share }) => share)), 0.97)
@@ -46,10 +45,17 @@ describe("limit algorithms on model servers", () => {
 
   it("serve less, or let calls wait longer, with any other", () => {
     const some = servers.filter(({ service, workers }) => workers < 200 && service !== "constant")
-    const fitting = Object.entries(candidates).filter(([, algorithm]) => {
-      const results = resultsOf(algorithm, some)
-      return mean(results.map(({ millis }) => millis)) < 175 && results.every(({ share }) => share >= 0.9)
-    })
+    const fits = (algorithm: LimitAlgorithm.LimitAlgorithm) => {
+      const waits: Array<number> = []
+      for (const server of some) {
+        const { millis, share } = resultOf(algorithm, server)
+        // One server that it fails is enough.
+        if (share < 0.9) return false
+        waits.push(millis)
+      }
+      return mean(waits) < 175
+    }
+    const fitting = Object.entries(candidates).filter(([, algorithm]) => fits(algorithm))
     assert.deepStrictEqual(fitting.map(([name]) => name), ["vegas"])
   }, 300_000)
 })

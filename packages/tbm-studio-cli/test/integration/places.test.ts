@@ -6,8 +6,8 @@ import { Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { existsSync, mkdirSync, readFileSync, renameSync, symlinkSync, utimesSync } from "node:fs"
 import { join } from "node:path"
-import * as Place from "../src/internal/place.ts"
-import { bin, type Ended, folder, settingsFor, start, tbmStudio, write } from "./command.ts"
+import * as Place from "../../src/internal/place.ts"
+import { bin, type Ended, folder, settingsFor, start, tbmStudio, write } from "../command.ts"
 
 interface Item {
   readonly status: string

@@ -1,8 +1,8 @@
 import { ForeignText } from "@effect-resilience/errors"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { recorder } from "../../tbm-studio/test/recorder.ts"
-import * as command from "./command.ts"
+import { recorder } from "../../../tbm-studio/test/recorder.ts"
+import * as command from "../command.ts"
 
 const bidi = "\u202egnp.exe\u202c\u2066"
 const sequences = "\u001b[31mRED\u001b[0m\u001b]0;title\u0007\u009b31m"

@@ -5,9 +5,9 @@ import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Layer, Schedule } from "effect"
 import { existsSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { recorder } from "../../tbm-studio/test/recorder.ts"
-import * as journalFile from "../src/internal/journalFile.ts"
-import { bin, type Ended, folder, settingsFor, start, tbmStudio, write } from "./command.ts"
+import { recorder } from "../../../tbm-studio/test/recorder.ts"
+import * as journalFile from "../../src/internal/journalFile.ts"
+import { bin, type Ended, folder, settingsFor, start, tbmStudio, write } from "../command.ts"
 
 interface Item {
   readonly status: string

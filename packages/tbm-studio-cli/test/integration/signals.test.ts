@@ -1,7 +1,7 @@
 import { type FaultRule, Simulator, type SimulatorState } from "@effect-resilience/tbm-simulator"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import * as command from "./command.ts"
+import * as command from "../command.ts"
 
 interface Phase {
   /** What keeps a command in the phase. */

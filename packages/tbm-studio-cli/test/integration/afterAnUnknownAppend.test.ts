@@ -3,7 +3,7 @@ import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
-import { bin, type Ended, folder, settingsFor, start, tbmStudio, write } from "./command.ts"
+import { bin, type Ended, folder, settingsFor, start, tbmStudio, write } from "../command.ts"
 
 const documentOf = ({ stdout }: Ended) => JSON.parse(stdout)
 

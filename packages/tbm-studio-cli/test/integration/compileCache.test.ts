@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { spawnSync } from "node:child_process"
 import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readdirSync, renameSync, symlinkSync } from "node:fs"
 import { join } from "node:path"
-import { bin, folder } from "./command.ts"
+import { bin, folder } from "../command.ts"
 
 /** Runs the command, and returns where it keeps compiled code. */
 const cacheOf = (env: Record<string, string>, uid?: number): string => {

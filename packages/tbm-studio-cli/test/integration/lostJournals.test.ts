@@ -16,8 +16,8 @@ import {
 } from "node:fs"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
-import * as journalFile from "../src/internal/journalFile.ts"
-import { bin, type Ended, folder, settingsFor, start, tbmStudio, write } from "./command.ts"
+import * as journalFile from "../../src/internal/journalFile.ts"
+import { bin, type Ended, folder, settingsFor, start, tbmStudio, write } from "../command.ts"
 
 const statuses = ({ stdout }: Ended): ReadonlyArray<string> =>
   JSON.parse(stdout).items.map(({ status }: { readonly status: string }) => status)

@@ -4,7 +4,7 @@ import { Effect } from "effect"
 import { createHash } from "node:crypto"
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs"
 import { join } from "node:path"
-import { folder, settingsFor, tbmStudio, write } from "./command.ts"
+import { folder, settingsFor, tbmStudio, write } from "../command.ts"
 
 describe("tbm-studio download", { timeout: 120_000 }, () => {
   layer(Simulator.layer({ seed: 1 }), { excludeTestServices: true })((it) => {

@@ -3,9 +3,9 @@ import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
-import { folder, start } from "./command.ts"
+import { folder, start } from "../command.ts"
 
-const root = fileURLToPath(new URL("../../..", import.meta.url))
+const root = fileURLToPath(new URL("../../../..", import.meta.url))
 
 // The demonstration's simulator has the seed 2024, so its tokens are these.
 const tokens = Effect.gen(function*() {

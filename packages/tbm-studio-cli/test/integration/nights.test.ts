@@ -3,7 +3,7 @@ import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
 import { chmodSync, existsSync, readFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
-import { bin, type Ended, folder, settingsFor, start, tbmStudio, write } from "./command.ts"
+import { bin, type Ended, folder, settingsFor, start, tbmStudio, write } from "../command.ts"
 
 const statuses = ({ stdout }: Ended): ReadonlyArray<string> =>
   JSON.parse(stdout).items.map(({ status }: { readonly status: string }) => status)

@@ -13,7 +13,7 @@ import {
   writeFileSync
 } from "node:fs"
 import { join } from "node:path"
-import * as command from "./command.ts"
+import * as command from "../command.ts"
 
 interface Item {
   readonly file: string

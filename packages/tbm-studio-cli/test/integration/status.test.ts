@@ -3,7 +3,7 @@ import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
 import { chmodSync, readdirSync } from "node:fs"
 import { DatabaseSync } from "node:sqlite"
-import { bin, folder, settingsFor, start, tbmStudio, write } from "./command.ts"
+import { bin, folder, settingsFor, start, tbmStudio, write } from "../command.ts"
 
 /** Runs a program as a user who may read everything and write nothing here. */
 const asAnother = (env: Record<string, string>, ...args: ReadonlyArray<string>) => {

@@ -4,7 +4,7 @@ import { Effect, type Scope } from "effect"
 import { createHash } from "node:crypto"
 import { closeSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs"
 import { fileURLToPath } from "node:url"
-import * as command from "./command.ts"
+import * as command from "../command.ts"
 
 vi.setConfig({ testTimeout: 180_000 })
 
@@ -185,7 +185,7 @@ describe("memory", () => {
       const folder = yield* command.folder
       const measure = Effect.fnUntraced(function*(size: number) {
         const { md5, path } = yield* large(folder, size)
-        const script = fileURLToPath(new URL("uploaderProcess.ts", import.meta.url))
+        const script = fileURLToPath(new URL("../uploaderProcess.ts", import.meta.url))
         const run = yield* command.start(
           process.execPath,
           ["--conditions=@effect-resilience/source", script, path],
