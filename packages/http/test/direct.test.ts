@@ -2,7 +2,7 @@ import { Deadline } from "@effect-resilience/deadline"
 import { AccessLog, ErrorMapping, Telemetry } from "@effect-resilience/http"
 import { Direct } from "@effect-resilience/kernel"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Tracer } from "effect"
+import { Effect, Fiber, Tracer } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 
@@ -79,8 +79,22 @@ describe("a call whose deadline, log and span begin without a fiber", () => {
   it.effect("keeps what it failed with where its log dies", () =>
     Effect.gen(function*() {
       const exit = yield* Effect.exit(started(AccessLog.logCall(Effect.fail("lost"))))
-      assert.isTrue(Exit.isFailure(exit) && Cause.hasFails(exit.cause) && Cause.hasDies(exit.cause))
+      assert.deepStrictEqual(exit, yield* Effect.exit(AccessLog.logCall(Effect.fail("lost"))))
+      assert.include(String(exit), "lost")
     }).pipe(Effect.provide(AccessLog.layer({ write: () => Effect.die("no disk") }))))
+
+  it.effect("writes its lines within the span that is around its log", () =>
+    Effect.gen(function*() {
+      const spans: Array<string> = []
+      const log = AccessLog.layer({
+        write: ({ kind }) =>
+          Effect.map(Effect.currentSpan, ({ name }) => spans.push(`${kind} ${name}`)).pipe(Effect.orDie)
+      })
+      const client = transport.pipe(AccessLog.logAttempts, Telemetry.observeAttempts)
+      const call = client.get(url).pipe(AccessLog.logCall, Telemetry.observeCall)
+      yield* Effect.provide(Effect.withSpan(Effect.andThen(call, started(call)), "caller"), log)
+      assert.deepStrictEqual(spans, ["attempt GET", "call call", "attempt GET", "call call"])
+    }).pipe(Effect.provideService(Tracer.Tracer, Tracer.make({ span: (options) => new Tracer.NativeSpan(options) }))))
 })
 
 describe("an attempt's limits", () => {

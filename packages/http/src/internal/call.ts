@@ -1,6 +1,5 @@
 import * as Direct from "@effect-resilience/kernel/Direct"
 import * as Attempt from "@effect-resilience/retry/Attempt"
-import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
@@ -172,7 +171,11 @@ const exitAll = (
   for (let i = observations.length - 1; i >= 0; i--) {
     try {
       const more = observations[i]?.onExit(died ?? exit)
-      if (more !== undefined) news = news === undefined ? more : Effect.andThen(news, more)
+      if (more === undefined) continue
+      // As if each had a frame of its own, inside the span of one further out.
+      const around = observations[i - 1]?.context
+      const told = around === undefined ? more : Effect.updateContext(more, () => around)
+      news = news === undefined ? told : Effect.andThen(news, told)
     } catch (thrown) {
       died = Exit.die(thrown)
     }
@@ -197,14 +200,10 @@ class Observed<A, E> extends Direct.Around<A, E> {
   private tell(exit: Exit.Exit<A, E>): void {
     const news = exitAll(this.observations, exit)
     if (news === undefined) return this.end(exit)
-    const telling = Effect.runForkWith(this.context)(news)
-    telling.addObserver((told) => this.end(Exit.isSuccess(told) ? exit : withFailure(exit, told.cause)))
+    const telling = Effect.runForkWith(this.context)(Effect.onExitPrimitive(exit, () => news))
+    telling.addObserver((told) => this.end(told))
   }
 }
-
-/** As a finalizer that fails adds to what it follows. */
-const withFailure = <E>(exit: Exit.Exit<unknown, E>, cause: Cause.Cause<never>): Exit.Exit<never, E> =>
-  Exit.failCause(Exit.isFailure(exit) ? Cause.combine(exit.cause, cause) : cause)
 
 /** What looks on at an attempt may send another request. */
 export interface AttemptObservation extends Observation {
