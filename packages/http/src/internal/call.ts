@@ -174,7 +174,7 @@ const exitAll = (
       if (more === undefined) continue
       // As if each had a frame of its own, inside the span of one further out.
       const around = observations[i - 1]?.context
-      const told = around === undefined ? more : Effect.updateContext(more, () => around)
+      const told = around === undefined ? more : Effect.updateContext(more, (_: AnyContext) => around)
       news = news === undefined ? told : Effect.andThen(news, told)
     } catch (thrown) {
       died = Exit.die(thrown)
