@@ -34,7 +34,7 @@ export const withRetries = (scenario: Scenario, times: number): Scenario => {
 }
 
 export const budgets = [
-  { name: "none", words: "none", value: undefined },
+  { name: "none", words: "no limit", value: undefined },
   { name: "usual", words: "20 % and 10 a second each", value: { ratio: 0.2, minPerSecond: 10 } },
   { name: "standard", words: "10 % (standard)", value: { burst: 3 } },
   { name: "own", words: "another (see all settings)", value: undefined }

@@ -33,7 +33,7 @@ export const question = (page: Page): string => {
 
 /** What became of all calls, in as few words as a phone has room for. */
 export const outcome = ({ result: { latency, others, total } }: Run): string =>
-  `${percent(share(total))} succeed, 99 % of those within ${time(latency.p99)}${
+  `${percent(share(total))} of all calls succeed, 99 % of those within ${time(latency.p99)}${
     Object.entries(others).map(([name, { total }]) => `; ${name}: ${percent(share(total))}`).join("")
   }`
 
