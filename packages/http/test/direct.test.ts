@@ -83,17 +83,24 @@ describe("a call whose deadline, log and span begin without a fiber", () => {
       assert.include(String(exit), "lost")
     }).pipe(Effect.provide(AccessLog.layer({ write: () => Effect.die("no disk") }))))
 
-  it.effect("writes its lines within the span that is around its log", () =>
+  it.effect("writes its lines within the span that is around its log, before that ends", () =>
     Effect.gen(function*() {
       const spans: Array<string> = []
       const log = AccessLog.layer({
         write: ({ kind }) =>
-          Effect.map(Effect.currentSpan, ({ name }) => spans.push(`${kind} ${name}`)).pipe(Effect.orDie)
+          Effect.map(Effect.currentSpan, ({ name, status }) => spans.push(`${kind} ${name} ${status._tag}`)).pipe(
+            Effect.orDie
+          )
       })
       const client = transport.pipe(AccessLog.logAttempts, Telemetry.observeAttempts)
       const call = client.get(url).pipe(AccessLog.logCall, Telemetry.observeCall)
       yield* Effect.provide(Effect.withSpan(Effect.andThen(call, started(call)), "caller"), log)
-      assert.deepStrictEqual(spans, ["attempt GET", "call call", "attempt GET", "call call"])
+      assert.deepStrictEqual(spans, [
+        "attempt GET Started",
+        "call call Started",
+        "attempt GET Started",
+        "call call Started"
+      ])
     }).pipe(Effect.provideService(Tracer.Tracer, Tracer.make({ span: (options) => new Tracer.NativeSpan(options) }))))
 })
 
@@ -111,3 +118,10 @@ describe("an attempt's limits", () => {
       assert.strictEqual((yield* Fiber.join(fiber)).status, 204)
     }))
 })
+
+it.effect("a copy of an observed client that was made another one is used as it is", () =>
+  Effect.gen(function*() {
+    const observed = Telemetry.observeAttempts(transport)
+    const client = AccessLog.logAttempts({ ...observed, postprocess: () => Effect.fail("offline") })
+    assert.strictEqual(yield* Effect.flip(client.get(url)), "offline")
+  }))

@@ -161,26 +161,35 @@ class WithinCall<A, E, R> extends Effectable.Class<A, E, R> implements Direct.Di
   }
 }
 
-/** Those inside first. Where one throws, that is what those outside hear of. */
+/**
+ * Those inside first, as if each had a frame of its own: one further out hears of what one inside throws, and when that has told its
+ * news, in the span of who is around it.
+ */
 const exitAll = (
   observations: ReadonlyArray<Observation>,
-  exit: Exit.Exit<unknown, unknown>
+  exit: Exit.Exit<unknown, unknown>,
+  from = observations.length - 1
 ): Effect.Effect<void> | undefined => {
-  let news: Effect.Effect<void> | undefined
   let died: Exit.Exit<never> | undefined
-  for (let i = observations.length - 1; i >= 0; i--) {
+  for (let i = from; i >= 0; i--) {
+    let news: Effect.Effect<void> | undefined
     try {
-      const more = observations[i]?.onExit(died ?? exit)
-      if (more === undefined) continue
-      // As if each had a frame of its own, inside the span of one further out.
-      const around = observations[i - 1]?.context
-      const told = around === undefined ? more : Effect.updateContext(more, (_: AnyContext) => around)
-      news = news === undefined ? told : Effect.andThen(news, told)
+      news = observations[i]?.onExit(died ?? exit)
     } catch (thrown) {
       died = Exit.die(thrown)
     }
+    if (news === undefined) continue
+    const around = observations[i - 1]?.context
+    const known = died ?? exit
+    const told = around === undefined
+      ? news
+      : Effect.onExitPrimitive(
+        Effect.updateContext(news, (_: AnyContext) => around),
+        (told) => exitAll(observations, Exit.isSuccess(told) ? known : told, i - 1)
+      )
+    return died === undefined ? told : Effect.andThen(told, died)
   }
-  return died === undefined || news === undefined ? died ?? news : Effect.andThen(news, died)
+  return died
 }
 
 /** A call that runs, and ends when what looks on is done. */
@@ -236,7 +245,7 @@ export const withinAttempts = <E, R>(
   observer: ObserveAttempt | undefined,
   lifetime?: LifetimeOf
 ): HttpClient.HttpClient.With<E, R> => {
-  const inner = observing in client ? client[observing] as Observing<E, R> : undefined
+  const inner = observing in client && isPrompt(client) ? client[observing] as Observing<E, R> : undefined
   const joined = inner?.lifetime === undefined ? inner : undefined
   const observers = [...observer === undefined ? [] : [observer], ...joined?.observers ?? []]
   const all: Observing<E, R> = { client: joined?.client ?? client, observers, lifetime }
