@@ -2,7 +2,7 @@ import { Deadline } from "@effect-resilience/deadline"
 import { AccessLog, ErrorMapping, Telemetry } from "@effect-resilience/http"
 import { Direct } from "@effect-resilience/kernel"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Tracer } from "effect"
+import { Effect, Exit, Fiber, Tracer } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 
@@ -122,6 +122,6 @@ describe("an attempt's limits", () => {
 it.effect("a copy of an observed client that was made another one is used as it is", () =>
   Effect.gen(function*() {
     const observed = Telemetry.observeAttempts(transport)
-    const client = AccessLog.logAttempts({ ...observed, postprocess: () => Effect.fail("offline") })
-    assert.strictEqual(yield* Effect.flip(client.get(url)), "offline")
+    const client = AccessLog.logAttempts({ ...observed, postprocess: () => Effect.die("offline") })
+    assert.deepStrictEqual(yield* Effect.exit(client.get(url)), Exit.die("offline"))
   }))
