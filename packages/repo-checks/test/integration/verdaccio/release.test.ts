@@ -169,7 +169,7 @@ describe("the README of the repository", () => {
   it("begins with a call that a stranger can make", { timeout: 120_000 }, async () => {
     await type("Start", /^npm install/)
     const [, code = ""] = /^```ts\n(\/\/ examples\/first-call\.ts[^]*?)^```$/m.exec(readme) ?? []
-    const [, file = "", command = ""] = /Save this as `(.*?)` and run `(.*?)`/.exec(readme) ?? []
+    const [, file = "", command = ""] = /save this as\s+`(.*?)` and run `(.*?)`/i.exec(readme) ?? []
     const [, printed = ""] = /It prints `(.*?)`/.exec(readme) ?? []
     writeFileSync(join(folder, file), code)
     const { stderr, stdout } = await run("sh", ["-c", command], {
