@@ -29,7 +29,7 @@ interface Example {
   readonly fence: Fence
 }
 
-/** The modules, of those that are named as programs name them, that load nothing of Node. */
+/** The modules, of those that are named as programs name them, that load nothing of Node, nor what only vitest can run. */
 const portableModules = async (specifiers: ReadonlyArray<string>): Promise<ReadonlySet<string>> => {
   const { metafile } = await build({
     stdin: { contents: specifiers.map((from) => `import ${JSON.stringify(from)}`).join("\n"), ...resolution },
@@ -42,6 +42,7 @@ const portableModules = async (specifiers: ReadonlyArray<string>): Promise<Reado
     treeShaking: false
   })
   const needsNode = (path: string, seen: Set<string>): boolean => {
+    if (path.includes("node_modules/vitest/")) return true
     if (seen.has(path)) return false
     seen.add(path)
     return metafile.inputs[path]?.imports.some(({ external, path }) => external === true || needsNode(path, seen)) ??
