@@ -92,19 +92,17 @@ export const page = (results: Results): string =>
     ""
   ].join("\n")
 
-const nameOf = (mutant: Mutant, file: string, firstLine: number): string => {
-  const { end, start } = mutant.location
-  return [
+/** What the checker calls a mutant. Lines and columns count from `first`: from 0 in Stryker's interface, from 1 in its reports. */
+const nameOf = ({ location: { end, start }, mutatorName, replacement }: Omit<Mutant, "fileName">, file: string, first: number) =>
+  [
     file,
-    start.line - firstLine,
-    start.column,
-    end.line - firstLine,
-    end.column,
-    mutant.mutatorName,
-    mutant.replacement
-  ]
-    .join("\0")
-}
+    start.line - first,
+    start.column - first,
+    end.line - first,
+    end.column - first,
+    mutatorName,
+    replacement
+  ].join("\0")
 
 const hash = (seed: number, text: string): string => createHash("sha256").update(`${seed}\0${text}`).digest("hex")
 
@@ -200,7 +198,7 @@ const measure = async (
   const wanted = new Set(sample)
   const { files }: Report = JSON.parse(readFileSync(report, "utf8"))
   const sampled = Object.entries(files).flatMap(([file, { mutants, source }]) =>
-    mutants.filter((mutant) => wanted.has(nameOf({ ...mutant, fileName: file }, file, 1)))
+    mutants.filter((mutant) => wanted.has(nameOf(mutant, file, 1)))
       .map((mutant) => ({ file, source: source.split("\n")[mutant.location.start.line - 1]?.trim() ?? "", ...mutant }))
   )
   if (sampled.length !== sample.length) throw new Error(`Of ${sample.length} mutants Stryker reports ${sampled.length}`)
