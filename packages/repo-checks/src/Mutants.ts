@@ -93,7 +93,11 @@ export const page = (results: Results): string =>
   ].join("\n")
 
 /** What the checker calls a mutant. Lines and columns count from `first`: from 0 in Stryker's interface, from 1 in its reports. */
-const nameOf = ({ location: { end, start }, mutatorName, replacement }: Omit<Mutant, "fileName">, file: string, first: number) =>
+const nameOf = (
+  { location: { end, start }, mutatorName, replacement }: Omit<Mutant, "fileName">,
+  file: string,
+  first: number
+) =>
   [
     file,
     start.line - first,
