@@ -3,7 +3,7 @@
  *
  * Stryker writes faults into the sources of a package ("mutants": a condition turned round, a string emptied, a statement left out), one at
  * a time, and runs the package's own tests against each. A seeded sample is enough to compare. It works on a copy of the commit, where it
- * installs Stryker for itself, and takes about ten minutes a package. Results go to `fixtures/mutants.json` and `MUTANTS.md`; a
+ * installs Stryker for itself. Results go to `fixtures/mutants.json` and `MUTANTS.md`; a
  * survivor keeps the reason that was written for it.
  */
 import { execFileSync } from "node:child_process"
@@ -14,24 +14,14 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { parseArgs } from "node:util"
+import type { Mutant } from "./mutants/mutantName.ts"
+import { mutantName } from "./mutants/mutantName.ts"
 import { filesOf, root } from "./Workspace.ts"
 
 /** The packages whose tests are measured. */
 const measured = ["errors", "deadline", "retry", "limit", "pipeline", "client", "auth", "upload"]
 
 const stryker = ["core", "vitest-runner", "instrumenter", "api"].map((name) => `@stryker-mutator/${name}@10.1.1`)
-
-interface Position {
-  readonly line: number
-  readonly column: number
-}
-
-interface Mutant {
-  readonly fileName: string
-  readonly mutatorName: string
-  readonly replacement: string
-  readonly location: { readonly start: Position; readonly end: Position }
-}
 
 export interface Survivor {
   readonly file: string
@@ -92,22 +82,6 @@ export const page = (results: Results): string =>
     ""
   ].join("\n")
 
-/** What the checker calls a mutant. Lines and columns count from `first`: from 0 in Stryker's interface, from 1 in its reports. */
-const nameOf = (
-  { location: { end, start }, mutatorName, replacement }: Omit<Mutant, "fileName">,
-  file: string,
-  first: number
-) =>
-  [
-    file,
-    start.line - first,
-    start.column - first,
-    end.line - first,
-    end.column - first,
-    mutatorName,
-    replacement
-  ].join("\0")
-
 const hash = (seed: number, text: string): string => createHash("sha256").update(`${seed}\0${text}`).digest("hex")
 
 const run = (cwd: string, env: NodeJS.ProcessEnv, command: string, ...args: ReadonlyArray<string>): void => {
@@ -133,11 +107,12 @@ const enumerate = async (directory: string, name: string): Promise<ReadonlyArray
   const files = filesOf(src).filter((file) => file.endsWith(".ts"))
     .map((file) => ({ name: join(src, file), mutate: true, content: readFileSync(join(src, file), "utf8") }))
   const options = { plugins: null, excludedMutations: [], ignorers: [], noHeader: true }
-  const { mutants }: { readonly mutants: ReadonlyArray<Mutant> } = await new Instrumenter(silent).instrument(
-    files,
-    options
-  )
-  return mutants.map((mutant) => nameOf(mutant, mutant.fileName.slice(directory.length + 1), 0))
+  const { mutants }: { readonly mutants: ReadonlyArray<Mutant & { readonly fileName: string }> } =
+    await new Instrumenter(silent).instrument(
+      files,
+      options
+    )
+  return mutants.map((mutant) => mutantName(mutant.fileName.slice(directory.length + 1), mutant, 0))
 }
 
 const vitestConfig = (name: string): string => `
@@ -159,7 +134,7 @@ interface Report {
   readonly files: Readonly<
     Record<string, {
       readonly source: string
-      readonly mutants: ReadonlyArray<Omit<Mutant, "fileName"> & { readonly status: string }>
+      readonly mutants: ReadonlyArray<Mutant & { readonly status: string }>
     }>
   >
 }
@@ -202,10 +177,12 @@ const measure = async (
   const wanted = new Set(sample)
   const { files }: Report = JSON.parse(readFileSync(report, "utf8"))
   const sampled = Object.entries(files).flatMap(([file, { mutants, source }]) =>
-    mutants.filter((mutant) => wanted.has(nameOf(mutant, file, 1)))
+    mutants.filter((mutant) => wanted.has(mutantName(file, mutant, 1)))
       .map((mutant) => ({ file, source: source.split("\n")[mutant.location.start.line - 1]?.trim() ?? "", ...mutant }))
   )
   if (sampled.length !== sample.length) throw new Error(`Of ${sample.length} mutants Stryker reports ${sampled.length}`)
+  const unjudged = sampled.filter(({ status }) => !/^(?:Killed|Timeout|Survived|NoCoverage)$/.test(status))
+  if (unjudged.length > 0) throw new Error(`Of ${sample.length} mutants Stryker has not judged ${unjudged.length}`)
   const reasonOf = (survivor: Omit<Survivor, "reason">): string =>
     known?.survivors.find((old) =>
       old.file === survivor.file && old.source === survivor.source && old.mutator === survivor.mutator &&
