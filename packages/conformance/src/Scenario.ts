@@ -39,7 +39,7 @@ const Event = Schema.Union([
     }),
     method: optional(Schema.String),
     key: optional(Schema.String.annotate({ description: "whose call it is, for limits that are fair between keys" })),
-    times: optional(Schema.Int.annotate({ description: "how many calls begin at once; each is a call of the group" })),
+    times: optional(Schema.Int.annotate({ description: "how many calls there are; each is a call of the group" })),
     every: optional(Schema.Finite.annotate({ description: "milliseconds between them" })),
     unsafe: optional(Schema.Boolean.annotate({ description: "may not be applied twice" }))
   }),
