@@ -9,6 +9,7 @@ import * as RawServer from "../src/RawServer.ts"
 import * as RelayFault from "../src/RelayFault.ts"
 import * as TcpRelay from "../src/TcpRelay.ts"
 import { Client, connect, echo } from "./client.ts"
+import { unresolvable } from "./unresolvable.ts"
 
 const relayed = (options: Partial<TcpRelay.Upstream> = {}) =>
   Effect.flatMap(RawServer.make(echo), ({ port }) => TcpRelay.make({ port, seed: 1, ...options }))
@@ -114,9 +115,9 @@ describe("TcpRelay", () => {
       yield* Effect.replicateEffect(Effect.flatMap(connect(relay.port), (client) => client.echo("a")), 2)
       assert.strictEqual(lookup.mock.calls.length, 0)
       lookup.mockRestore()
-      const error = yield* Effect.flip(TcpRelay.make({ host: "nowhere.invalid", port: 1 }))
+      const error = yield* Effect.flip(TcpRelay.make({ host: unresolvable, port: 1 }))
       assert.strictEqual(error.reason, "Unresolved")
-      assert.include(error.message, "nowhere.invalid")
+      assert.include(error.message, unresolvable)
     }))
 
   it.effect("listens on loopback, on the port that was named, or says that it is taken", () =>

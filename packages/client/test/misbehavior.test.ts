@@ -1,5 +1,6 @@
 import { Misbehavior, RawHttp } from "@effect-resilience/chaos"
 import * as RawServer from "@effect-resilience/chaos/RawServer"
+import { AccessLog } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
 import { inspect } from "node:util"
@@ -39,7 +40,8 @@ describe("a server that misbehaves, through the one-line client", () => {
             const attempts = seen.entries.length - 1
             assert.strictEqual(
               `${seen.outcome} x${attempts}`,
-              method === "POST" ? expected.post ?? expected.got : expected.got
+              method === "POST" ? expected.post ?? expected.got : expected.got,
+              seen.entries.map(AccessLog.format).join("\n")
             )
             assert.strictEqual(requests?.(), requests && (fault.requests ?? attempts))
             assertSound(seen, method, expected.judged)

@@ -3,6 +3,7 @@ import { ApiError, Classifier, Recovery, Transport } from "@effect-resilience/er
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { connect, createServer, type Socket } from "node:net"
+import { unresolvable } from "../../chaos/test/unresolvable.ts"
 
 /** The port of a TCP server that treats each connection as `serve` says. */
 const tcp = (serve: (socket: Socket) => void) => Effect.map(LocalServer.listen(createServer(serve)), ({ port }) => port)
@@ -38,7 +39,7 @@ describe("Transport, over real sockets", () => {
 
   it.live("knows a name that does not resolve", () =>
     Effect.gen(function*() {
-      const error = yield* failureOf("http://no-such-host.invalid/")
+      const error = yield* failureOf(`http://${unresolvable}/`)
       const diagnosis = Transport.diagnose(error)
       assert.deepStrictEqual([diagnosis.kind, diagnosis.connected], ["dns", false])
     }))

@@ -9,6 +9,7 @@ import { HttpBody, HttpClient, HttpClientError } from "effect/http"
 import * as Http from "node:http"
 import * as Http2 from "node:http2"
 import * as Net from "node:net"
+import { unresolvable } from "../../chaos/test/unresolvable.ts"
 import * as NoProxy from "../src/internal/noProxy.ts"
 import { certificate, key } from "./loopbackCertificate.ts"
 
@@ -300,7 +301,7 @@ describe("Connections", () => {
       const port = yield* Effect.scoped(listen(Net.createServer()))
       const unreachable = yield* Effect.exit(get(`http://127.0.0.1:${port}/`))
       assert.deepInclude(diagnosis(unreachable), { kind: "refused", connected: false })
-      const unknown = yield* Effect.exit(get("http://host.invalid/"))
+      const unknown = yield* Effect.exit(get(`http://${unresolvable}/`))
       assert.deepInclude(diagnosis(unknown), { kind: "dns", connected: false })
     }))
 

@@ -7,6 +7,7 @@ import { Effect, type Scope } from "effect"
 import * as Http2 from "node:http2"
 import * as Tls from "node:tls"
 import { gzipSync } from "node:zlib"
+import { unresolvable } from "../../../chaos/test/unresolvable.ts"
 import { certificate, key } from "../../../node/test/loopbackCertificate.ts"
 import { secrets, type Transport } from "./observe.ts"
 
@@ -53,6 +54,8 @@ const replying = (...replies: ReadonlyArray<Reply>) =>
       const next = RawHttp.requests(connection)
       return Effect.flatMap(next, (request) => {
         if (request === undefined) return Effect.succeed(false)
+        // The system may give the port of a server that has closed to this one: a client of that one may still repeat its calls.
+        if (!/^\/(entries\/7|first)\b/.test(request.path)) return Effect.as(connection.reset, false)
         const reply = replies[Math.min(requests++, replies.length - 1)] as Reply
         return reply(connection, request)
       }).pipe(Effect.repeat({ while: (continues) => continues }), Effect.asVoid)
@@ -137,7 +140,7 @@ export const faults: ReadonlyArray<Fault> = [
   },
   {
     name: "has an unknown name",
-    serve: Effect.succeed({ url: "https://no-such-host.invalid" }),
+    serve: Effect.succeed({ url: `https://${unresolvable}` }),
     got: "TransportFailure dns -> Retry x2"
   },
   {
@@ -220,8 +223,7 @@ export const faults: ReadonlyArray<Fault> = [
     name: "sends 100s only",
     serve: replying(bytesThenSilence("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n")),
     got: "TransportFailure reset -> Retry x2",
-    post: "unknown: TransportFailure reset -> Verify x1",
-    description: hurried
+    post: "unknown: TransportFailure reset -> Verify x1"
   },
   {
     name: "sends a 103 first",
