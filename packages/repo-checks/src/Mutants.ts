@@ -16,7 +16,7 @@ import { pathToFileURL } from "node:url"
 import { parseArgs } from "node:util"
 import type { Mutant } from "./mutants/mutantName.ts"
 import { mutantName } from "./mutants/mutantName.ts"
-import { filesOf, root } from "./Workspace.ts"
+import { root } from "./Workspace.ts"
 
 /** The packages whose tests are measured. */
 const measured = ["errors", "deadline", "retry", "limit", "pipeline", "client", "auth", "upload"]
@@ -97,22 +97,64 @@ const copy = (): string => {
   return directory
 }
 
-/** Every mutant of a package, named as the checker names it. */
-const enumerate = async (directory: string, name: string): Promise<ReadonlyArray<string>> => {
+/** What of a mutant stays as it is where lines before it come and go. */
+const text = ({ file, mutator, replacement, source }: Pick<Survivor, "file" | "mutator" | "replacement" | "source">) =>
+  [file, source, mutator, replacement].join("\0")
+
+interface Named {
+  /** As the checker names it. */
+  readonly name: string
+  readonly text: string
+}
+
+/** Every mutant of a package as it is in a commit. */
+const enumerate = async (directory: string, name: string, commit: string): Promise<ReadonlyArray<Named>> => {
   const require = createRequire(join(directory, "package.json"))
   const load = (module: string) => import(pathToFileURL(require.resolve(module)).href)
   const { Instrumenter } = await load("@stryker-mutator/instrumenter")
   const silent = { debug: () => {}, info: () => {}, isDebugEnabled: () => false }
-  const src = join(directory, "packages", name, "src")
-  const files = filesOf(src).filter((file) => file.endsWith(".ts"))
-    .map((file) => ({ name: join(src, file), mutate: true, content: readFileSync(join(src, file), "utf8") }))
+  const git = (...args: ReadonlyArray<string>) => execFileSync("git", args, { cwd: directory, encoding: "utf8" })
+  const files = git("ls-tree", "-r", "--name-only", commit, `packages/${name}/src/`).split("\n")
+    .filter((file) => file.endsWith(".ts"))
+    .map((file) => ({ name: file, mutate: true, content: git("show", `${commit}:${file}`) }))
+  const lines = new Map(files.map(({ content, name }) => [name, content.split("\n")]))
   const options = { plugins: null, excludedMutations: [], ignorers: [], noHeader: true }
   const { mutants }: { readonly mutants: ReadonlyArray<Mutant & { readonly fileName: string }> } =
     await new Instrumenter(silent).instrument(
       files,
       options
     )
-  return mutants.map((mutant) => mutantName(mutant.fileName.slice(directory.length + 1), mutant, 0))
+  return mutants.map((mutant) => ({
+    name: mutantName(mutant.fileName, mutant, 0),
+    text: text({
+      file: mutant.fileName.slice(`packages/${name}/`.length),
+      source: lines.get(mutant.fileName)?.[mutant.location.start.line]?.trim() ?? "",
+      mutator: mutant.mutatorName,
+      replacement: mutant.replacement
+    })
+  }))
+}
+
+const sampleOf = (mutants: ReadonlyArray<Named>, seed: number, count: number): ReadonlyArray<Named> =>
+  mutants.toSorted((a, b) => hash(seed, a.name).localeCompare(hash(seed, b.name))).slice(0, count)
+
+/** The survivors of a result, as they are named now. */
+const survivorsOf = async (
+  directory: string,
+  name: string,
+  result: Result,
+  now: ReadonlyArray<Named>
+): Promise<ReadonlyArray<Named>> => {
+  const then = await enumerate(directory, name, result.commit)
+  if (then.length !== now.length || then.some(({ text }, index) => text !== now[index]?.text)) {
+    throw new Error(`The code of ${name} has changed since ${result.commit}: measure it without --survivors`)
+  }
+  const sample = new Set(sampleOf(then, result.seed, result.sampled))
+  const survivors = new Set(result.survivors.map(text))
+  return now.filter((_, index) => {
+    const mutant = then[index]
+    return mutant !== undefined && sample.has(mutant) && survivors.has(mutant.text)
+  })
 }
 
 const vitestConfig = (name: string): string => `
@@ -122,6 +164,7 @@ export default defineConfig({
   root: import.meta.dirname,
   ssr: { resolve: { conditions: ["@effect-resilience/source", ...defaultServerConditions] } },
   test: {
+    isolate: false,
     testTimeout: 30_000,
     setupFiles: ["packages/repo-checks/src/PropertyDefaults.ts"],
     include: ["packages/${name}/test/**/*.test.ts"],
@@ -142,10 +185,20 @@ interface Report {
 const measure = async (
   directory: string,
   name: string,
-  { count, known, seed }: { readonly count: number; readonly seed: number; readonly known: Result | undefined }
+  { count, known, seed, survivorsOnly }: {
+    readonly count: number
+    readonly seed: number
+    readonly known: Result | undefined
+    readonly survivorsOnly: boolean
+  }
 ): Promise<Result> => {
-  const all = await enumerate(directory, name)
-  const sample = all.toSorted((a, b) => hash(seed, a).localeCompare(hash(seed, b))).slice(0, count)
+  const all = await enumerate(directory, name, "HEAD")
+  const again = survivorsOnly ? known : undefined
+  if (survivorsOnly && again === undefined) {
+    throw new Error(`No result of ${name} is recorded: measure it without --survivors`)
+  }
+  const judged = again === undefined ? sampleOf(all, seed, count) : await survivorsOf(directory, name, again, all)
+  const sample = judged.map(({ name }) => name)
   const file = (name: string, content: string): string => {
     const path = join(directory, name)
     writeFileSync(path, content)
@@ -165,7 +218,7 @@ const measure = async (
       reporters: ["json"],
       jsonReporter: { fileName: report },
       inPlace: true,
-      concurrency: 1,
+      concurrency: 2,
       coverageAnalysis: "perTest",
       disableTypeChecks: false,
       allowConsoleColors: false
@@ -184,10 +237,7 @@ const measure = async (
   const unjudged = sampled.filter(({ status }) => !/^(?:Killed|Timeout|Survived|NoCoverage)$/.test(status))
   if (unjudged.length > 0) throw new Error(`Of ${sample.length} mutants Stryker has not judged ${unjudged.length}`)
   const reasonOf = (survivor: Omit<Survivor, "reason">): string =>
-    known?.survivors.find((old) =>
-      old.file === survivor.file && old.source === survivor.source && old.mutator === survivor.mutator &&
-      old.replacement === survivor.replacement
-    )?.reason ?? ""
+    known?.survivors.find((old) => text(old) === text(survivor))?.reason ?? ""
   const survivors = sampled.filter(({ status }) => status !== "Killed" && status !== "Timeout")
     .map(({ file, mutatorName, replacement, source, status }) => {
       const survivor = {
@@ -202,10 +252,10 @@ const measure = async (
   return {
     date: new Date().toISOString().slice(0, 10),
     commit: execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: directory, encoding: "utf8" }).trim(),
-    seed,
+    seed: again?.seed ?? seed,
     mutants: all.length,
-    sampled: sample.length,
-    killed: sample.length - survivors.length,
+    sampled: again?.sampled ?? sample.length,
+    killed: (again?.sampled ?? sample.length) - survivors.length,
     survivors
   }
 }
@@ -217,7 +267,11 @@ export const readResults = (): Results => existsSync(resultsFile) ? JSON.parse(r
 if (import.meta.main) {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
-    options: { count: { type: "string", default: "200" }, seed: { type: "string", default: "1" } }
+    options: {
+      count: { type: "string", default: "200" },
+      seed: { type: "string", default: "1" },
+      survivors: { type: "boolean", default: false }
+    }
   })
   const directory = copy()
   try {
@@ -226,7 +280,8 @@ if (import.meta.main) {
       const result = await measure(directory, name, {
         count: Number(values.count),
         seed: Number(values.seed),
-        known: known[name]
+        known: known[name],
+        survivorsOnly: values.survivors
       })
       const results = { ...known, [name]: result }
       writeFileSync(resultsFile, `${JSON.stringify(results, null, 2)}\n`)
