@@ -188,6 +188,74 @@ describe("Classifier", () => {
       assert.strictEqual(yield* failed(new TypeError("x is not a function")), "GiveUp")
     }))
 
+  it("looks eight errors deep into wrappers of any kind", () => {
+    const wrappers =
+      "UnknownError RedisError PersistenceError PersistedQueueError KeyValueStoreError EventJournalError EventLogRemoteError " +
+      "EventLogServerStoreError"
+    for (const _tag of wrappers.split(" ")) {
+      const chain = (length: number): unknown => length === 1 ? status(503) : { _tag, cause: chain(length - 1) }
+      assert.deepStrictEqual(Classifier.classify(chain(8)), Recovery.retryAs("overloaded"), _tag)
+      assert.deepStrictEqual(Classifier.classify(chain(9)), Recovery.giveUp, _tag)
+    }
+    assert.deepStrictEqual(Classifier.classify({ _tag: "Other", cause: status(503) }), Recovery.giveUp)
+  })
+
+  it("takes the recovery that a client of ours gave before Effect wrapped its error", () => {
+    assert.deepStrictEqual(
+      Classifier.classify(transport({ [Recovery.symbol]: () => Recovery.verify })),
+      Recovery.verify
+    )
+  })
+
+  it("takes a provider's word that a repetition does not help, whatever broke", () => {
+    const reason = { _tag: "UnknownError" }
+    const error = { _tag: "AiError", isRetryable: false, reason, cause: code("ECONNRESET") }
+    assert.deepStrictEqual(Classifier.classify(error), Recovery.giveUp)
+  })
+
+  it("reads what reasons of effect's clients a person can mend", () => {
+    const final = {
+      correct: "ContentPolicyError EncodeError InvalidRequestError InvalidUserInputError NetworkError " +
+        "ToolConfigurationError ToolkitRequiredError UnsupportedSchemaError",
+      authorize: "AuthenticationError"
+    }
+    for (const [recovery, tags] of Object.entries(final)) {
+      for (const _tag of tags.split(" ")) {
+        assert.strictEqual(tag({ _tag: "AiError", isRetryable: false, reason: { _tag } }).toLowerCase(), recovery, _tag)
+      }
+    }
+    for (const _tag of ["ConfigurationError", "UnsupportedError", "ValidationError"]) {
+      assert.strictEqual(tag({ _tag: "McpClientError", reason: { _tag } }), "Correct", _tag)
+    }
+    for (const _tag of ["AuthenticationError", "AuthorizationError"]) {
+      assert.strictEqual(tag({ _tag: "SqlError", reason: { _tag } }), "Authorize", _tag)
+    }
+    for (const _tag of ["SocketUpgradeError", "DatagramSocketClosedError", "DatagramSocketUnsupportedError"]) {
+      assert.strictEqual(tag({ _tag: "SocketError", reason: { _tag } }), "GiveUp", _tag)
+    }
+    const platform = {
+      Retry: "Busy TimedOut WouldBlock",
+      Authorize: "PermissionDenied",
+      Correct: "AlreadyExists BadArgument BadResource InvalidData NotFound",
+      GiveUp: "Unknown"
+    }
+    for (const [recovery, tags] of Object.entries(platform)) {
+      for (const _tag of tags.split(" ")) {
+        assert.strictEqual(tag({ _tag: "PlatformError", reason: { _tag } }), recovery, _tag)
+      }
+    }
+  })
+
+  it("knows which close codes of a socket pass", () => {
+    const of = (code: number) =>
+      Classifier.classify({ _tag: "SocketError", reason: { _tag: "SocketCloseError", code } })
+    for (const code of [1001, 1006, 1011, 1012, 1014]) assert.deepStrictEqual(of(code), Recovery.retry, String(code))
+    assert.deepStrictEqual(of(1013), Recovery.retryAs("overloaded"))
+    for (const code of [1000, 1002, 1003, 1005, 1007, 1008, 1009, 1010, 1015, 4000]) {
+      assert.deepStrictEqual(of(code), Recovery.giveUp, String(code))
+    }
+  })
+
   it("gives up on anything else", () => {
     const cyclic: { cause?: unknown } = {}
     cyclic.cause = cyclic

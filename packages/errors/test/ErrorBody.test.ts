@@ -27,6 +27,14 @@ describe("ErrorBody", () => {
     for (const shape of shapes) assert.strictEqual(message(shape), "no such table", shape)
   })
 
+  it("looks for the message three objects deep, no deeper", () => {
+    const nested = (depth: number): string => depth === 0 ? "{\"message\":\"deep\"}" : `{"error":${nested(depth - 1)}}`
+    assert.strictEqual(message(nested(2)), "deep")
+    assert.isUndefined(message(nested(3)))
+    // What has no message of its own does not hide the next one.
+    assert.strictEqual(message(`{"message":" ","error":{},"title":"no such table"}`), "no such table")
+  })
+
   it("distinguishes a problem document from other JSON, and keeps codes", () => {
     const problem = `{"type":"about:blank","title":"Bad","detail":"no such table","status":404}`
     assert.deepStrictEqual(ErrorBody.parse(problem), { kind: "problem", message: "no such table", truncated: false })

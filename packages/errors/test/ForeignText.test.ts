@@ -51,6 +51,15 @@ describe("ForeignText", () => {
     assert.strictEqual(ForeignText.lines("a\r\n\tb\u2028c\u001b[2Jd\re"), "a\n\tb\nc[2Jd\ne")
   })
 
+  it("cuts only what is longer than allowed", () => {
+    for (const print of [ForeignText.oneLine, ForeignText.name, ForeignText.lines]) {
+      assert.strictEqual(print("abcd", 4), "abcd")
+      assert.strictEqual(print("abcde", 4), "abc…")
+    }
+    assert.strictEqual(ForeignText.name("x".repeat(201)), `${"x".repeat(199)}…`)
+    assert.lengthOf(ForeignText.lines("x".repeat(5_000)), 5_000)
+  })
+
   it("cuts between characters", () => {
     assert.strictEqual(ForeignText.oneLine("😀😀😀", 4), "😀…")
     assert.strictEqual(ForeignText.name("😀😀😀", 4), "😀…")

@@ -38,15 +38,19 @@ const recoveryOf = async (call: () => unknown): Promise<Recovery.Recovery> => {
   return LibraryErrors.classify(error) ?? Classifier.classify(error)
 }
 
+// A short time only for what never responds: under load, the first response of a library takes a while.
+const timeoutOf = (path: string): number => path === "silent" ? 200 : 30_000
+
 const openai = (path: string) =>
-  new OpenAI({ apiKey: "none", baseURL: `${base}/${path}`, maxRetries: 0, timeout: 200 }).models.list()
+  new OpenAI({ apiKey: "none", baseURL: `${base}/${path}`, maxRetries: 0, timeout: timeoutOf(path) }).models.list()
 
 const clients: ReadonlyArray<readonly [string, (path: string) => PromiseLike<unknown>]> = [
-  ["axios", (path) => axios.get(`${base}/${path}`, { timeout: 200 })],
-  ["got", (path) => got(`${base}/${path}`, { retry: { limit: 0 }, timeout: { request: 200 } })],
+  ["axios", (path) => axios.get(`${base}/${path}`, { timeout: timeoutOf(path) })],
+  ["got", (path) => got(`${base}/${path}`, { retry: { limit: 0 }, timeout: { request: timeoutOf(path) } })],
   [
     "octokit",
-    (path) => request({ method: "GET", url: `${base}/${path}`, request: { signal: AbortSignal.timeout(200) } })
+    (path) =>
+      request({ method: "GET", url: `${base}/${path}`, request: { signal: AbortSignal.timeout(timeoutOf(path)) } })
   ],
   ["OpenAI", openai]
 ]
@@ -97,6 +101,22 @@ describe("the errors of the AWS SDK", () => {
     assert.deepStrictEqual(LibraryErrors.classify(failed("InternalError", 500)), Recovery.retry)
     assert.deepStrictEqual(LibraryErrors.classify(failed("NoSuchKey", 404)), Recovery.correct)
     assert.deepStrictEqual(LibraryErrors.classify(failed("AccessDenied", 403)), Recovery.authorize)
+    for (const name of ["RequestTimeout", "RequestTimeoutException", "TimeoutError"]) {
+      assert.deepStrictEqual(LibraryErrors.classify(failed(name, 400)), Recovery.retry, name)
+    }
+  })
+
+  it("are throttled by any of their names, not before the time of the response", () => {
+    const names = "BandwidthLimitExceeded EC2ThrottledException LimitExceededException PriorRequestNotComplete " +
+      "ProvisionedThroughputExceededException RequestLimitExceeded RequestThrottled RequestThrottledException SlowDown " +
+      "ThrottledException Throttling ThrottlingException TooManyRequestsException TransactionInProgressException"
+    for (const name of names.split(" ")) {
+      assert.deepStrictEqual(LibraryErrors.classify(failed(name, 400)), Recovery.retryAs("throttled"), name)
+      const later = Object.assign(failed(name, 503), { $response: { headers: { "retry-after": "2" } } })
+      assert.deepStrictEqual(LibraryErrors.classify(later), Recovery.retryAs("throttled", "2 seconds"), name)
+    }
+    const flagged = Object.assign(failed("Flagged", 503, {}), { $response: { headers: { "Retry-After": "2" } } })
+    assert.deepStrictEqual(LibraryErrors.classify(flagged), Recovery.retryAs("overloaded", "2 seconds"))
   })
 })
 
@@ -174,6 +194,33 @@ describe("the errors of gRPC", () => {
 })
 
 describe("LibraryErrors", () => {
+  it("reads an error of gRPC by all that such an error has, and no error that lacks a part", () => {
+    const whole = { code: 14, details: "down", metadata: {} }
+    assert.deepStrictEqual(LibraryErrors.classify(whole), Recovery.retry)
+    for (const part of ["code", "details", "metadata"]) {
+      assert.isUndefined(LibraryErrors.classify({ ...whole, [part]: undefined }), part)
+    }
+  })
+
+  it("reads headers in any form, and a list of them as one header", () => {
+    const of = (headers: unknown) => LibraryErrors.classify({ response: { status: 503, headers } })
+    const seven = Recovery.retryAs("overloaded", "7 seconds")
+    assert.deepStrictEqual(of(new Headers({ "Retry-After": "7" })), seven)
+    assert.deepStrictEqual(of({ "Retry-After": "7" }), seven)
+    assert.deepStrictEqual(of({ "retry-after": 7 }), seven)
+    assert.deepStrictEqual(of({ "retry-after": ["5", "7"] }), seven)
+    for (const headers of [undefined, null, { "retry-after": { toString: () => "7" } }]) {
+      assert.deepStrictEqual(of(headers), Recovery.retryAs("overloaded"))
+    }
+  })
+
+  it("looks eight causes deep", () => {
+    const chain = (length: number): unknown =>
+      length === 1 ? { status: 503 } : new Error("outer", { cause: chain(length - 1) })
+    assert.deepStrictEqual(LibraryErrors.classify(chain(8)), Recovery.retryAs("overloaded"))
+    assert.isUndefined(LibraryErrors.classify(chain(9)))
+  })
+
   it("returns undefined for errors of other libraries and for those with a recovery", () => {
     for (const error of [undefined, "x", {}, new Error("x"), { status: 200 }, { code: 14 }, { code: "40001" }]) {
       assert.isUndefined(LibraryErrors.classify(error))

@@ -1,4 +1,4 @@
-import { ApiError, Classifier, NotAsked } from "@effect-resilience/errors"
+import { ApiError, Classifier, NotAsked, Recovery } from "@effect-resilience/errors"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Duration, PlatformError } from "effect"
 import { AiError } from "effect/ai"
@@ -49,6 +49,7 @@ describe("NotAsked", () => {
         reason: new AiError.NetworkError({ reason: "InvalidUrlError", method: "POST", url: "u" })
       })
     ],
+    ["the error of a client of ours is within another", transport({ reason: { [NotAsked.symbol]: true } })],
     ["a promise cannot read its file", new Cause.UnknownError(coded("ENOENT", { syscall: "open" }))],
     [
       "a call fails for an invalid address",
@@ -100,12 +101,40 @@ describe("NotAsked", () => {
     ["it may have been applied", new ApiError.OutcomeUnknown({ failure: ApiError.reasonFromStatus(500) })],
     ["the server's own code equals a system code", ApiError.reasonFromStatus(500, { code: "EMFILE" })],
     ["the server rejects", ApiError.reasonFromStatus(429)],
+    [
+      "a client of ours within says that it asked",
+      new Error("x", { cause: coded("EMFILE", { [NotAsked.symbol]: false }) })
+    ],
+    [
+      "the error within has a recovery, but no mark",
+      new Error("x", { cause: coded("EMFILE", { [Recovery.symbol]: () => Recovery.retry }) })
+    ],
+    ["the mark is not true", { [NotAsked.symbol]: 1 }],
     ["the error is unknown", new Error("x")],
     ["it is not an error", undefined]
   ]
 
   it.each(asked)("is false if %s", (_, error) => {
     assert.isFalse(NotAsked.isNotAsked(error))
+  })
+
+  it("looks eight causes deep", () => {
+    const chain = (length: number, inner: unknown): unknown =>
+      length === 1 ? inner : new Error("outer", { cause: chain(length - 1, inner) })
+    for (const inner of [coded("EACCES", { syscall: "open" }), coded("EIO"), { [NotAsked.symbol]: true }]) {
+      assert.isTrue(NotAsked.isNotAsked(chain(8, inner)))
+      assert.isFalse(NotAsked.isNotAsked(chain(9, inner)))
+    }
+  })
+
+  it("knows the calls and codes that only files have", () => {
+    const calls = "access fstat lstat open opendir read readlink realpath scandir stat".split(" ")
+    for (const syscall of calls) assert.isTrue(NotAsked.isNotAsked(coded("EACCES", { syscall })), syscall)
+    for (const syscall of ["connect", "bind", ""]) assert.isFalse(NotAsked.isNotAsked(coded("EACCES", { syscall })))
+    assert.isFalse(NotAsked.isNotAsked(coded("EPIPE", { syscall: "read" })))
+    for (const code of "EMFILE ENFILE EIO EISDIR ENOTDIR ENOSPC EROFS ELOOP ENAMETOOLONG".split(" ")) {
+      assert.isTrue(NotAsked.isNotAsked(coded(code)), code)
+    }
   })
 
   it("does not change a recovery", () => {

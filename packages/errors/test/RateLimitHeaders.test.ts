@@ -57,6 +57,14 @@ describe("RateLimitHeaders", () => {
     )
   })
 
+  it("prefers what is left to when it resets", () => {
+    const [now, later, much] = ["\"a\";r=3;t=5", "\"b\";r=3.9;t=60", "\"c\";r=50;t=3600"]
+    assert.deepStrictEqual(parse({ ratelimit: [now, much].join() }), [3, 5000])
+    assert.deepStrictEqual(parse({ ratelimit: [much, now].join() }), [3, 5000])
+    assert.deepStrictEqual(parse({ ratelimit: [now, later].join() }), [3.9, 60_000])
+    assert.deepStrictEqual(parse({ ratelimit: [later, now].join() }), [3.9, 60_000])
+  })
+
   it("does not look for parameters within a policy's name", () => {
     assert.deepStrictEqual(parse({ ratelimit: "\"x;r=9;t=1\";r=0;t=5" }), [0, 5000])
     assert.deepStrictEqual(parse({ ratelimit: "\"a,b\";r=0;t=5" }), [0, 5000])

@@ -119,6 +119,95 @@ describe("Transport", () => {
     }
   })
 
+  it("names what each code of Node, undici and OpenSSL means", () => {
+    const codes: { readonly [kind in Transport.Kind]?: string } = {
+      refused: "ECONNREFUSED EHOSTUNREACH ENETUNREACH EHOSTDOWN ENETDOWN",
+      dns: "ENOTFOUND EAI_AGAIN EAI_FAIL EAI_NODATA EAI_NONAME",
+      local: "EADDRNOTAVAIL EMFILE ENFILE ENOBUFS ENOMEM",
+      connectTimeout: "UND_ERR_CONNECT_TIMEOUT",
+      closed: "UND_ERR_CLOSED UND_ERR_DESTROYED",
+      request: "UND_ERR_INVALID_ARG UND_ERR_NOT_SUPPORTED",
+      protocol: "UND_ERR_HEADERS_OVERFLOW HPE_INVALID_CONSTANT HPE_INVALID_HEADER_TOKEN",
+      reset:
+        "ECONNRESET ECONNABORTED EPIPE UND_ERR_SOCKET ERR_STREAM_PREMATURE_CLOSE ERR_SOCKET_CLOSED ENETRESET ENOTCONN " +
+        "ERR_STREAM_DESTROYED ERR_HTTP2_GOAWAY_SESSION ERR_HTTP2_SESSION_ERROR ERR_HTTP2_STREAM_ERROR " +
+        "UND_ERR_RES_CONTENT_LENGTH_MISMATCH ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC ERR_SSL_DECRYPTION_FAILED " +
+        "ERR_SSL_UNEXPECTED_MESSAGE ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR ERR_SSL_APPLICATION_DATA_AFTER_CLOSE_NOTIFY",
+      stalled: "ETIMEDOUT UND_ERR_HEADERS_TIMEOUT UND_ERR_BODY_TIMEOUT",
+      body: "UND_ERR_REQ_CONTENT_LENGTH_MISMATCH",
+      tls: "EPROTO UNABLE_TO_GET_ISSUER_CERT UNABLE_TO_VERIFY_LEAF_SIGNATURE UNABLE_TO_GET_ISSUER_CERT_LOCALLY " +
+        "HOSTNAME_MISMATCH SELF_SIGNED_CERT_IN_CHAIN DEPTH_ZERO_SELF_SIGNED_CERT INVALID_CA INVALID_PURPOSE " +
+        "PATH_LENGTH_EXCEEDED CERT_HAS_EXPIRED ERR_TLS_CERT_ALTNAME_INVALID ERR_SSL_WRONG_VERSION_NUMBER",
+      unknown: "EACCES XCERT_HAS_EXPIRED XHPE_INVALID_CONSTANT XERR_SSL_BAD_RECORD_TYPE"
+    }
+    for (const [kind, names] of Object.entries(codes)) {
+      for (const code of names.split(" ")) assert.strictEqual(Transport.diagnose(failure(code)).kind, kind, code)
+    }
+  })
+
+  it("orders how far a request came", () => {
+    const order = ["nothing", "connected", "partOfHead", "head", "partOfBody", "all"] as const
+    for (const [index, reached] of order.entries()) {
+      assert.deepStrictEqual(
+        order.map((least) => Transport.isAtLeast(reached, least)),
+        order.map((_, at) => at <= index)
+      )
+    }
+  })
+
+  it("distinguishes an end within a response from a response that is not HTTP, where the parser names no code", () => {
+    const kind = (fields: object) => Transport.diagnose({ name: "HTTPParserError", ...fields }).kind
+    assert.strictEqual(kind({}), "reset")
+    assert.strictEqual(kind({ data: "" }), "reset")
+    assert.strictEqual(kind({ data: "SSH-2.0" }), "protocol")
+    assert.strictEqual(kind({ name: "Error", data: "SSH-2.0" }), "unknown")
+  })
+
+  it("looks eight causes deep", () => {
+    const chain = (length: number): unknown =>
+      length === 1 ? failure("ECONNRESET") : new Error("outer", { cause: chain(length - 1) })
+    assert.strictEqual(Transport.diagnose(chain(8)).kind, "reset")
+    assert.strictEqual(Transport.diagnose(chain(9)).kind, "unknown")
+  })
+
+  it("prefers a reason to the cause that it repeats, and a cause of its own to the reason", () => {
+    const cause = failure("ECONNRESET")
+    const reason = { cause, [Transport.TransmissionId]: { reached: "nothing", detail: "before the first byte" } }
+    assert.deepInclude(Transport.diagnose({ cause, reason }), { reached: "nothing", detail: "before the first byte" })
+    const other = { cause: failure("EPIPE"), [Transport.TransmissionId]: { reached: "nothing" } }
+    assert.deepStrictEqual(Transport.diagnose({ cause, reason: other }), {
+      kind: "reset",
+      code: "ECONNRESET",
+      connected: true
+    })
+  })
+
+  it("ignores what only looks like a transmission", () => {
+    const known = { [Transport.TransmissionId]: { reached: "far", kind: "busy" } }
+    assert.deepStrictEqual(Transport.diagnose(Object.assign(failure("EPIPE"), known)), {
+      kind: "reset",
+      code: "EPIPE",
+      connected: true
+    })
+  })
+
+  it("knows kinds that never had a connection, and that a proxy's rejection reached no server", () => {
+    const kinds = [
+      ...["refused", "dns", "tls", "connectTimeout", "busy", "local", "proxy", "proxyRejected", "request"] as const,
+      ...["address", "closed", "reset", "stalled", "unprocessed", "protocol", "body", "unknown"] as const
+    ]
+    const stated = (kind: Transport.Kind, reached: Transport.Reached, code?: string) =>
+      Transport.diagnose({ code, [Transport.TransmissionId]: { reached, kind } })
+    assert.deepStrictEqual(
+      kinds.filter((kind) => !stated(kind, "all").connected),
+      ["proxyRejected"]
+    )
+    assert.deepStrictEqual(kinds.filter((kind) => stated(kind, "nothing").connected), [])
+    assert.isFalse(stated("tls", "all", "ERR_SSL_TLSV1_ALERT_UNKNOWN_CA").connected)
+    assert.isFalse(stated("tls", "all", "ERR_SSL_TLSV1_ALERT_ACCESS_DENIED").connected)
+    assert.isTrue(stated("reset", "all", "ERR_SSL_TLSV1_ALERT_ACCESS_DENIED").connected)
+  })
+
   it("distinguishes a failed handshake from a secure connection that broke", () => {
     assert.deepInclude(Transport.diagnose(failure("UNABLE_TO_GET_ISSUER_CERT")), { kind: "tls", connected: false })
     assert.deepInclude(Transport.diagnose(failure("ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC")), {
