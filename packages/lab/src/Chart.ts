@@ -74,7 +74,7 @@ export interface Second {
 export interface Options {
   /** In pixels, at least 240; default 720. */
   readonly width?: number | undefined
-  /** In pixels, at least 120; default 220. */
+  /** In pixels, at least 120; default 200. The states of breakers add 20. */
   readonly height?: number | undefined
   /**
    * The number at the upper end of the axis, where pictures are to be compared; default is the largest of the picture's own.
@@ -113,7 +113,10 @@ export const style: string = `:root{${light}}@media(prefers-color-scheme:dark){:
 
 const themes = { light: `.chart{${light}}${rules}`, dark: `.chart{${dark}}${rules}` }
 
-const margin = { left: 56, right: 12, top: 26, bottom: 44 }
+const margin = { left: 56, right: 12, top: 26, bottom: 24 }
+
+/** In pixels. */
+const ribbonHeight = 20
 
 /**
  * A picture as SVG. All text in it is escaped.
@@ -123,7 +126,9 @@ const margin = { left: 56, right: 12, top: 26, bottom: 44 }
  */
 export const svg = (data: Data, options: Options = {}): string => {
   const width = Math.max(240, Math.round(options.width ?? 720))
-  const height = Math.max(120, Math.round(options.height ?? 220))
+  const height = Math.max(120, Math.round(options.height ?? 200))
+  const ribbon = data.seconds.some((second) => second.open !== undefined)
+  const whole = height + (ribbon ? ribbonHeight : 0)
   const top = options.top ?? highest(data)
   const right = width - margin.right
   const bottom = height - margin.bottom
@@ -134,14 +139,13 @@ export const svg = (data: Data, options: Options = {}): string => {
     data.seconds.map((second, index) => `${index === 0 ? "M" : "L"}${x(index + 0.5)} ${y(value(second))}`).join("")
   const good = line((second) => second.good)
   const end = x(length - 0.5)
-  const ribbon = data.seconds.some((second) => second.open !== undefined)
 
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="img" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="img" viewBox="0 0 ${width} ${whole}" width="${width}" height="${whole}">`,
     `<title>${escape(data.title)}</title>`,
     data.summary === undefined ? "" : `<desc>${escape(data.summary)}</desc>`,
     options.style === false ? "" : `<style>${options.theme === undefined ? style : themes[options.theme]}</style>`,
-    `<rect class="paper" width="${width}" height="${height}"/>`,
+    `<rect class="paper" width="${width}" height="${whole}"/>`,
     ...(data.outages ?? []).map(({ from, to }) =>
       `<rect class="outage" x="${x(from)}" y="${margin.top}" width="${round(x(to) - x(from))}" height="${
         bottom - margin.top
@@ -149,7 +153,7 @@ export const svg = (data: Data, options: Options = {}): string => {
     ),
     ...ticks(top, Math.min(4, height / 45)).map((tick) =>
       `<line class="grid" x1="${margin.left}" x2="${right}" y1="${y(tick)}" y2="${y(tick)}"/>` +
-      `<text x="${margin.left - 6}" y="${round(y(tick) + 4)}" text-anchor="end">${tick.toLocaleString("en-US")}</text>`
+      `<text x="${margin.left - 6}" y="${round(y(tick) + 4)}" text-anchor="end">${number(tick)}</text>`
     ),
     ...ticks(length, Math.max(2, Math.floor(width / 110))).map((tick) =>
       `<text x="${x(tick)}" y="${bottom + 16}" text-anchor="${tick === length ? "end" : "middle"}">${tick} s</text>`
@@ -157,19 +161,19 @@ export const svg = (data: Data, options: Options = {}): string => {
     `<path class="good" d="${good}L${end} ${y(0)}L${x(0.5)} ${y(0)}Z"/>`,
     `<path class="offered" d="${line((second) => second.offered)}"/>`,
     `<path class="sent" d="${line((second) => second.sent)}"/>`,
-    data.capacity === undefined || data.capacity > top ? "" : capacityLine(right, y(data.capacity)),
+    data.capacity === undefined || data.capacity > top ? "" : capacityLine(right, y(data.capacity), data.capacity),
     legend(data),
     ribbon ? ribbonOf(data.seconds, x, bottom + 24, right) : "",
     "</svg>"
   ].join("")
 }
 
-const capacityLine = (right: number, y: number): string =>
+const capacityLine = (right: number, y: number, capacity: number): string =>
   `<line class="capacity" x1="${margin.left}" x2="${right}" y1="${y}" y2="${y}"/>` +
-  `<text class="name" x="${right}" y="${round(y - 4)}" text-anchor="end">capacity</text>`
+  `<text class="name" x="${right}" y="${round(y - 4)}" text-anchor="end">capacity ${number(capacity)}</text>`
 
 const legend = ({ outages = [] }: Data): string => {
-  const entries = [["good", "succeed", 76], ["sent", "requests", 80], ["offered", "calls", 58]] as const
+  const entries = [["offered", "calls", 56], ["sent", "with retries", 96], ["good", "succeed", 74]] as const
   let at = 8
   const marks = entries.map(([name, words, width]) => {
     const mark = `<path class="${name}" d="M${at} 12h14"/><text x="${at + 18}" y="16">${words}</text>`
@@ -191,17 +195,22 @@ const ribbonOf = (
 ): string => {
   const shades = seconds.map(({ open = 0 }) => Math.round(open * 10) / 10)
   const parts: Array<string> = []
+  let told = false
   for (let from = 0, to = 1; from < shades.length; from = to++) {
     const shade = shades[from] ?? 0
     while (to < shades.length && shades[to] === shade) to++
-    if (shade === 0) continue
     const width = round(x(to) - x(from))
-    parts.push(`<rect class="open" x="${x(from)}" y="${y}" width="${width}" height="8" fill-opacity="${shade}"/>`)
+    if (shade !== 0) {
+      parts.push(`<rect class="open" x="${x(from)}" y="${y}" width="${width}" height="14" fill-opacity="${shade}"/>`)
+    } else if (from > 0 && width > 100 && !told) {
+      told = true
+      parts.push(`<text x="${x(from) + 4}" y="${y + 11}">← calls rejected</text>`)
+    }
   }
   return `${parts.join("")}<rect class="ribbon" x="${margin.left}" y="${y}" width="${
     right - margin.left
-  }" height="8"/>` +
-    `<text x="${margin.left - 6}" y="${y + 8}" text-anchor="end">breaker</text>`
+  }" height="14"/>` +
+    `<text x="${margin.left - 6}" y="${y + 11}" text-anchor="end">breaker</text>`
 }
 
 const highest = ({ capacity = 0, seconds }: Data): number =>
@@ -214,5 +223,7 @@ const ticks = (end: number, count: number): ReadonlyArray<number> => {
   const step = ([1, 2, 2.5, 5].find((factor) => factor * power >= rough) ?? 10) * power
   return Array.from({ length: Math.floor(end / step) + 1 }, (_, index) => Math.round(index * step * 1000) / 1000)
 }
+
+const number = (value: number): string => value.toLocaleString("en-US", { maximumFractionDigits: 1 })
 
 const round = (value: number): number => Math.round(value * 10) / 10

@@ -123,7 +123,7 @@ const budgetWords = (budget: unknown): string => {
   const ratio = typeof own["ratio"] === "number" ? own["ratio"] : 0.1
   const floor = typeof own["minPerSecond"] === "number" ? ` + ${own["minPerSecond"]}/s` : ""
   const shared = typeof own["processes"] === "number" ? " shared by all" : ""
-  return ` on at most ${Math.round(ratio * 100)} % of calls${floor}${shared}`
+  return `, budget ${Math.round(ratio * 100)} % of calls${floor}${shared}`
 }
 
 /** What a breaker does is told here, for readers who meet one for the first time. */
@@ -135,7 +135,7 @@ const breakerWords = (breaker: unknown): string => {
   if (typeof consecutive === "number") return `a breaker that pauses calls after ${consecutive} failures in a row`
   return rule?.["proportional"] === undefined
     ? "a breaker that pauses calls while many fail"
-    : "a breaker that holds back as many calls as fail"
+    : "a breaker that rejects calls while they fail"
 }
 
 const hedgeWords = (hedge: unknown): string | undefined => {

@@ -12,7 +12,7 @@ const seconds = (value: number): string => value === 1 ? "one second" : `${whole
 /** The question that the first screen puts. */
 export const question = (page: Page): string => {
   const facts = page.run("yours")?.facts
-  if (facts === undefined) return "An outage has just ended. Why is it still down?"
+  if (facts === undefined) return "After an outage, why is it still down?"
   const { arrivals, others = {} } = page.scenario().world
   const calls = "bursts" in arrivals && arrivals.bursts !== undefined
     ? `${whole(arrivals.bursts.calls)} calls at once`
@@ -20,20 +20,19 @@ export const question = (page: Page): string => {
   const beside = Object.entries(others).map(([name, { arrivals }]) =>
     "open" in arrivals && arrivals.open !== undefined ? `, ${whole(arrivals.open.perSecond)} of ${name}` : `, ${name}`
   )
-  const rates = `${calls}${beside.join("")}, capacity ${whole(facts.capacity)}${
+  const rates = `${calls}${beside.join("")}; the server can take ${whole(facts.capacity)}${
     "bursts" in arrivals ? " a second" : ""
   }.`
   const [outage] = facts.outages
   if (outage === undefined) return `${rates} What happens?`
   const down = page.run("yours")?.verdict.recoverySeconds === null
-  return `${rates} An outage of ${seconds(outage.to - outage.from)} has just ended. ${
-    down ? "Why is it still down?" : "What did it cost?"
-  }`
+  const length = `an outage of ${seconds(outage.to - outage.from)}`
+  return `${rates} ${down ? `After ${length}, why is it still down?` : `What did ${length} cost?`}`
 }
 
 /** What became of all calls, in as few words as a phone has room for. */
 export const outcome = ({ result: { latency, others, total } }: Run): string =>
-  `${percent(share(total))} of all calls succeed, 99 % of those within ${time(latency.p99)}${
+  `${percent(share(total))} of all calls succeeded, 99 % of those within ${time(latency.p99)}${
     Object.entries(others).map(([name, { total }]) => `; ${name}: ${percent(share(total))}`).join("")
   }`
 

@@ -143,6 +143,10 @@ const succeeded = (result: LabResult): number => {
 const shareOf = (share: number): string =>
   share === 0 ? "no call" : share === 1 ? "all calls" : `${Math.round(100 * share)} % of the calls`
 
+/** Whether most of what the server did was for callers who had gone. */
+const late = ({ servers: [server], total }: LabResult): boolean =>
+  server !== undefined && server.served + server.abandoned > 2 * total.good
+
 /** How long before its end a simulation is looked at for what does not end. */
 const lastSeconds = 30
 
@@ -162,7 +166,7 @@ const wordsOf = (
     const inner = result.servers.length > 1 ? result.servers.at(-1) : undefined
     const made = inner === undefined ? amplification : peak(result, inner)
     const where = inner === undefined ? "" : ` to ${inner.name}`
-    return `recovers ${when} after the outage, in which ${shareOf(succeeded(result))} succeeded${
+    return `recovers ${when} after the outage, during which ${shareOf(succeeded(result))} succeeded${
       made > 1 ? ` and each became up to ${requests(made)}${where}` : ""
     }`
   }
@@ -172,6 +176,8 @@ const wordsOf = (
   const load = capacity === undefined ? 0 : sent / lastSeconds / capacity
   const each = offered === 0 ? 0 : sent / offered
   return load > 1
-    ? `never recovers: calls fail and are sent again, ${number(load)} times what the server can take`
+    ? `never recovers: calls and their retries are ${number(load)} times what the server can take${
+      late(result) ? ", so callers give up before it responds, and send again" : ""
+    }`
     : `never recovers: each call becomes ${requests(each)} long after the outage`
 }

@@ -10,6 +10,7 @@ export const Controls = (props: { readonly page: Page }) => {
   const facts = () => props.page.run("yours")?.facts
   return (
     <form class="controls" aria-label="Yours" onSubmit={(event) => event.preventDefault()}>
+      <h2>Change yours: what saves it?</h2>
       <label>
         <span>Retries</span>
         <output>{knobs.retries(scenario().yours)}</output>
@@ -32,7 +33,7 @@ export const Controls = (props: { readonly page: Page }) => {
         </select>
       </label>
       <label>
-        <span>Server load</span>
+        <span>Calls / capacity</span>
         <output>{percent(knobs.load(scenario().world, facts()))}</output>
         <input
           type="range"

@@ -28,7 +28,7 @@ export const Lane = (props: { readonly page: Page; readonly lane: LaneName; read
     return now === undefined ? "" : picture(now, {
       width: width(),
       // Both lanes and the controls are to fit on a phone.
-      height: width() < 480 ? 138 : 220,
+      height: width() < 480 ? 120 : 200,
       top: top([props.page.run("yours"), props.page.run("safer")])
     })
   })

@@ -157,9 +157,11 @@ describe("the page", () => {
   it("asks its question, and tells why in two lanes", async () => {
     await open()
     expect(await page.textContent("h1")).toBe(
-      "200 calls a second, capacity 250. An outage of 10 seconds has just ended. Why is it still down?"
+      "200 calls a second; the server can take 250. After an outage of 10 seconds, why is it still down?"
     )
-    expect(await verdict(page, "yours")).toMatch(/^Never recovers: .* times what the server can take\.$/)
+    expect(await verdict(page, "yours")).toMatch(
+      /^Never recovers: .* 3\.\d+ times what the server can take, so callers give up .* and send again\.$/
+    )
     expect(await verdict(page, "safer")).toMatch(/^Recovers \d+ s after the outage/)
   })
 
@@ -175,7 +177,7 @@ describe("the page", () => {
         `${await verdict(page, lane)} ${await page.textContent(`.lane.${lane} summary`)}`
       shown[title] = [await of("yours"), await of("safer")]
     }
-    const down = expect.stringMatching(/^Never recovers: .* [1-3]\.\d+ times what the server can take\. \d/)
+    const down = expect.stringMatching(/^Never recovers: .* [1-3]\.\d+ times what the server can take.*\. \d/)
     const soon = expect.stringMatching(/^Recovers (at once|1?\d s) after/)
     expect(shown).toEqual({
       "Retries that keep an outage alive": [down, soon],
@@ -195,8 +197,8 @@ describe("the page", () => {
         expect.stringMatching(/^2\.\d+ requests for each call.* 100 % of all/)
       ],
       "Calls that matter first": [
-        expect.stringMatching(/in which 4\d % of the calls succeeded.*bulk: 8\d %/),
-        expect.stringMatching(/in which (100|all|99)\b.* succeeded.*bulk: 7\d %/)
+        expect.stringMatching(/during which 4\d % of the calls succeeded.*bulk: 8\d %/),
+        expect.stringMatching(/during which (100|all|99)\b.* succeeded.*bulk: 7\d %/)
       ],
       "Hedging the tail": [
         expect.stringMatching(/^1 request for each call; .* within 1\.0 s$/),
