@@ -33,8 +33,7 @@ import type * as Cookies from "effect/http/Cookies"
  * @since 0.1.0
  */
 export const parse = (value: string | undefined): number | undefined => {
-  const text = value?.trim()
-  if (text === undefined || text === "") return undefined
+  const text = value?.trim() ?? ""
   if (number.test(text)) return fromEpoch(Number(text))
   if (isoDate.test(text)) return valid(Date.parse(isoZone.test(text) ? text : `${text}Z`))
   const sinceEpoch = RetryAfter.parse(text, 0)

@@ -253,6 +253,31 @@ describe("Authenticated", () => {
         )
       }))
 
+    it.effect("leaves the length of the first reading to the transport", () =>
+      Effect.gen(function*() {
+        const { api, post } = yield* setup("token-1")
+        yield* running(post(HttpBody.stream(Stream.fromIterable(chunks), "text/csv", text.length + 1)))
+        assert.deepStrictEqual(api.seen.map((seen) => seen.body), [text])
+      }))
+
+    for (
+      const value of [
+        text,
+        new TextEncoder().encode(text),
+        new ArrayBuffer(3),
+        new Blob([text]),
+        new URLSearchParams("a=b"),
+        new FormData()
+      ]
+    ) {
+      it.effect(`sends a raw ${Object.prototype.toString.call(value)} twice`, () =>
+        Effect.gen(function*() {
+          const { api, post } = yield* setup()
+          assert.strictEqual((yield* running(post(HttpBody.raw(value)))).status, 200)
+          assert.strictEqual(api.seen.length, 2)
+        }))
+    }
+
     it.effect("does not replay a raw stream, whose state is unknown", () =>
       Effect.gen(function*() {
         const { post } = yield* setup()
@@ -262,6 +287,23 @@ describe("Authenticated", () => {
   })
 
   describe("origins", () => {
+    for (
+      const [url, named] of [
+        ["https://evil.test/a?key=s3cr3t", "https://evil.test"],
+        ["https://user:s3cr3t@api.example.com/a", "an address that must not get credentials"]
+      ] as const
+    ) {
+      it.effect(`names ${named} as what the credentials are not for`, () =>
+        Effect.gen(function*() {
+          const cache = yield* TokenCache.make(fakes.login().source)
+          const client = Authenticated.withTokens(fakes.api({ accepts: () => true }).client, cache, options)
+          assert.strictEqual(
+            (yield* Effect.flip(client.get(url))).message,
+            `The credentials are for https://api.example.com and were not sent to ${named}.`
+          )
+        }))
+    }
+
     for (
       const url of [
         "https://api.example.com.evil.test/a",

@@ -36,6 +36,8 @@ describe("Origin", () => {
       ["https:\\\\user@api.example.com", userInfo],
       ["https:///user@api.example.com", userInfo],
       [" https://@api.example.com", userInfo],
+      // The URL standard drops control characters in front.
+      ["\u0001https://api.example.com", "https://api.example.com"],
       ["ftp://api.example.com", "only https and http are known"],
       ["javascript:alert(1)", "only https and http are known"],
       ["file:///etc/passwd", "only https and http are known"],
@@ -59,6 +61,7 @@ describe("Origin", () => {
       const url of [
         "https://api.example.com",
         "https://api.example.com?a",
+        "https://api.example.com#a",
         "HTTPS://API.EXAMPLE.COM/",
         "https://api.example.com:443/"
       ]
@@ -81,10 +84,18 @@ describe("Origin", () => {
 
   it("throws for a constant that must not get credentials, and does not repeat it", () => {
     assert.throws(() => Origin.make("https://key:secret@api.example.com"), RangeError)
-    try {
-      Origin.make("https://key:secret@api.example.com")
-    } catch (error) {
-      assert.notInclude(String(error), "secret")
+    assert.throws(
+      () => Origin.make("https://key:secret@api.example.com"),
+      /^Not an address for credentials: it holds user info \(name@host\)\.$/
+    )
+  })
+
+  it("knows the loopback hosts, and no look-alike", () => {
+    for (const host of ["localhost", "[::1]", "127.0.0.1", "127.12.255.255"]) {
+      assert.isTrue(Origin.isLoopback(host), host)
+    }
+    for (const host of ["127.0.0.1.evil.test", "evil-127.0.0.1", "localhosts", "[::11]", "128.0.0.1", "127.1"]) {
+      assert.isFalse(Origin.isLoopback(host), host)
     }
   })
 })

@@ -1,10 +1,11 @@
-import { AuthError, SharedTokens, TokenCache, TokenSource } from "@effect-resilience/auth"
+import { AuthError, type Grant, SharedTokens, TokenCache, TokenSource } from "@effect-resilience/auth"
 import * as Lease from "@effect-resilience/deadline/Lease"
 import { Recovery } from "@effect-resilience/errors"
 import { RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Redacted } from "effect"
+import { Clock, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Random, Redacted } from "effect"
 import { KeyValueStore, Persistence } from "effect/persistence"
+import { TestClock } from "effect/testing"
 
 const key = Redacted.make("0123456789abcdef0123456789abcdef")
 const memory = Layer.mergeAll(Persistence.layerBackingMemory, Lease.layerMemory)
@@ -177,22 +178,31 @@ describe("SharedTokens", () => {
       assert.strictEqual(record.started, 1)
     }).pipe(Effect.scoped, Effect.provide(memory)))
 
+  const ended = "the call to it ended with a defect or an interruption"
   for (
-    const [name, ending] of [
-      ["fail", undefined],
-      ["throw", Effect.die(new TypeError("a bug of the store"))],
-      ["interrupt themselves", Effect.interrupt]
+    const [name, ending, store, leases] of [
+      ["fail", undefined, "down", "The lease store (test) does not respond."],
+      ["throw", Effect.die(new TypeError("a bug of the store")), ended, ended],
+      ["interrupt themselves", Effect.interrupt, ended, ended]
     ] as const
   ) {
+    const warnings: Array<string> = []
     it.live(`logs in for itself where store and leases ${name}, also while a login runs`, () =>
       Effect.gen(function*() {
         const { record, source } = logins()
         const [cache] = yield* processes(source(), 1, { lease: 15 })
         if (cache !== undefined) assert.strictEqual(Redacted.value((yield* cache.get).value), "secret-token-1")
         assert.strictEqual(record.started, 1)
+        assert.deepStrictEqual(
+          [...new Set(warnings)],
+          [["read", store], ["leased", leases], ["written", store]].map(([what, why]) =>
+            `Shared tokens cannot be ${what}, continuing without the store: ${why}`
+          )
+        )
       }).pipe(
         Effect.scoped,
         Effect.provide(Layer.mergeAll(
+          Logger.layer([Logger.make(({ message }) => warnings.push(String(message)))]),
           Layer.succeed(Persistence.BackingPersistence, {
             make: () => {
               const broken = ending ?? Effect.fail(new Persistence.PersistenceError({ message: "down", cause: "down" }))
@@ -224,6 +234,116 @@ describe("SharedTokens", () => {
       value = "secret-token"
       assert.strictEqual(Redacted.value((yield* other.get).value), value)
     }).pipe(Effect.scoped, Effect.provide(memory)))
+
+  // A token of the year 2286, as version 0.1.0 stored it.
+  const stored = [
+    "tokens:S9CctUblgftF2FobIMR4uG8WDJtQioaLQcloCcAozuk",
+    `[{"sealed":"Sd_-Dow0o-4TBJVXq0PKyVPugfaYBmsb3x6jr_Se1gkQqX2b6it3WgnGf_17JmzQe_RW5-6nAigDfzojtmLiJEtULL9ETj32B6HUL3R3xpCDKHBnyKAvAcGbWqO1_rhNTIZvXZTiqYRmIPoqOA"},9999999999999]`
+  ] as const
+
+  it.effect("reads what earlier versions stored", () =>
+    Effect.gen(function*() {
+      const store = yield* KeyValueStore.KeyValueStore
+      yield* store.set(...stored)
+      const { record, source } = logins()
+      const grant = yield* (yield* shared(source())).acquire(undefined)
+      assert.strictEqual(Redacted.value(grant.value), "kept-token")
+      assert.deepStrictEqual(grant.attributes, { environment: "7" })
+      assert.strictEqual(record.started, 0)
+    }).pipe(
+      Effect.provide(
+        Layer.mergeAll(Persistence.layerBackingKvs, Lease.layerMemory).pipe(
+          Layer.provideMerge(KeyValueStore.layerMemory)
+        )
+      )
+    ))
+
+  describe("storing", () => {
+    const start = Date.UTC(2026, 5, 1)
+    /** For how long each of these grants is stored, in seconds, and the warnings. */
+    const storing = (grant: Grant.Grant, options?: Partial<SharedTokens.Options>) => {
+      const lives: Array<number | undefined> = []
+      const warnings: Array<string> = []
+      const store = Layer.succeed(Persistence.BackingPersistence, {
+        make: () =>
+          Effect.succeed({
+            get: () => Effect.undefined,
+            getMany: () => Effect.die("unused"),
+            set: (_key, _value, ttl) =>
+              Effect.sync(() => {
+                lives.push(ttl === undefined ? undefined : Duration.toSeconds(ttl))
+              }),
+            setMany: () => Effect.die("unused"),
+            remove: () => Effect.void,
+            clear: Effect.void
+          })
+      })
+      return Effect.gen(function*() {
+        yield* TestClock.setTime(start)
+        const source = yield* shared(TokenSource.fromEffect(Effect.succeed(grant), { identity: ["x"] }), options)
+        yield* source.acquire(undefined)
+        return { lives, warnings }
+      }).pipe(Effect.provide([
+        store,
+        Lease.layerMemory,
+        Logger.layer([Logger.make(({ message }) => warnings.push(String(message)))])
+      ]))
+    }
+    const value = Redacted.make("secret-token")
+
+    for (
+      const [name, grant, options, lives] of [
+        ["until its end", { expiresAt: start + 60_000 }, {}, [60]],
+        ["for an hour where its end is unknown", {}, {}, [3_600]],
+        ["for the lifetime given where its end is unknown", {}, { lifetime: "2 hours" }, [7_200]],
+        ["for 30 days where it never ends", { expiresAt: Infinity }, {}, [30 * 86_400]],
+        ["not at all where it ends now", { expiresAt: start }, {}, []],
+        ["not at all where it has ended", { expiresAt: start - 1 }, {}, []]
+      ] as const
+    ) {
+      it.effect(`keeps a token ${name}`, () =>
+        Effect.map(
+          storing({ value, ...grant }, options),
+          (stored) => assert.deepStrictEqual(stored, { lives: [...lives], warnings: [] })
+        ))
+    }
+
+    it.effect("says that a grant is no JSON, and does not repeat it", () =>
+      Effect.map(
+        storing({ value, attributes: JSON.parse(`{"secret":1}`) }),
+        (stored) =>
+          assert.deepStrictEqual(stored, {
+            lives: [],
+            warnings: [
+              "Shared tokens cannot be written, continuing without the store: the grant cannot be written as JSON"
+            ]
+          })
+      ))
+  })
+
+  it.effect("looks again after 75 to 125 milliseconds while another process logs in", () =>
+    Effect.gen(function*() {
+      const sleeps: Array<number> = []
+      const clock = yield* Clock.Clock
+      const quick: Clock.Clock = {
+        ...clock,
+        currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe(),
+        sleep: (duration) => Effect.sync(() => sleeps.push(Duration.toMillis(duration)))
+      }
+      let looks = 0
+      const lease = Lease.Lease.of({
+        acquire: () => Effect.sync(() => ++looks > 40),
+        release: () => Effect.void
+      })
+      const source = TokenSource.fromEffect(Effect.succeed({ value: Redacted.make("t") }), { identity: ["x"] })
+      const waiting = yield* Effect.provideService(SharedTokens.make(source, { key }), Lease.Lease, lease)
+      yield* Effect.provideService(waiting.acquire(undefined), Clock.Clock, quick)
+      const waits = sleeps.filter((millis) => millis < 1_000)
+      assert.strictEqual(waits.length, 40)
+      assert.isAtLeast(Math.min(...waits), 75)
+      assert.isAtMost(Math.max(...waits), 125)
+      assert.isAbove(Math.max(...waits) - Math.min(...waits), 30)
+    }).pipe(Effect.provide(memory), Random.withSeed(1)))
 
   it.effect("rejects a key that is too short", () =>
     Effect.gen(function*() {

@@ -5,7 +5,7 @@ import { Recovery } from "@effect-resilience/errors"
 import { Scrubber } from "@effect-resilience/http"
 import { AttemptBudget, PolicyMetrics, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Metric, Option, Random, Redacted, Scope, Stream } from "effect"
+import { Duration, Effect, Exit, Fiber, Metric, Option, Random, Redacted, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as fakes from "./fakes.ts"
 
@@ -292,7 +292,8 @@ describe("TokenCache", () => {
 
   it.effect("publishes what happens, without the token", () =>
     Effect.gen(function*() {
-      const { source } = fakes.login({ outcome: (login) => login === 2 ? rejected : undefined })
+      yield* TestClock.setTime(Date.UTC(2026, 5, 1))
+      const { source } = fakes.login({ outcome: (login) => login === 2 ? rejected : undefined, life: 60 * minute })
       const cache = yield* TokenCache.make(source)
       const events = yield* Effect.forkChild(Stream.runCollect(Stream.take(cache.events, 3)))
       yield* Effect.yieldNow
@@ -301,7 +302,13 @@ describe("TokenCache", () => {
       yield* Effect.forkChild(Effect.ignore(cache.get))
       yield* TestClock.adjust(30)
       const collected = yield* Fiber.join(events)
-      assert.deepStrictEqual(collected.map((event) => event._tag), ["Acquired", "Invalidated", "Failed"])
+      const took = (event: TokenCache.Event) =>
+        event._tag === "Acquired" ? { ...event, took: Math.round(Duration.toMillis(event.took)) } : event
+      assert.deepStrictEqual(collected.map(took), [
+        { _tag: "Acquired", generation: 1, expiresAt: Date.UTC(2026, 5, 1, 1) + 30, ahead: false, took: 30 },
+        { _tag: "Invalidated", generation: 1 },
+        { _tag: "Failed", reason: "Rejected", ahead: false }
+      ])
       assert.isFalse(JSON.stringify(collected).includes("token-"))
       assert.deepStrictEqual(yield* cache.status, {
         state: "empty",
@@ -331,6 +338,19 @@ describe("TokenCache", () => {
       const cache = yield* TokenCache.make(source).pipe(Effect.provideService(Scrubber.Current, scrubber))
       yield* generationAfter(cache, 0)
       assert.strictEqual(scrubber.scrub("it was token-1"), "it was <redacted>")
+    }))
+
+  it.effect("is a service with the options of its layer", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(Date.UTC(2026, 5, 1))
+      const source = Effect.succeed(TokenSource.fromEffect(Effect.succeed({ value: Redacted.make("t") }), {
+        identity: ["layer"]
+      }))
+      const { expiresAt } = yield* Effect.provide(
+        Effect.flatMap(TokenCache.TokenCache, (cache) => cache.get),
+        TokenCache.layer(source, { lifetime: "2 hours" })
+      )
+      assert.strictEqual(expiresAt, Date.UTC(2026, 5, 1, 2))
     }))
 
   it("rejects options that make no sense", () => {

@@ -283,6 +283,7 @@ describe("a response of a token endpoint", () => {
     const [body, said] of [
       [{ access_token: t, token_type: "mac" }, `the token_type "mac" where the token_type Bearer was expected`],
       [{ access_token: t, token_type: 7 }, "the token_type 7 where"],
+      [{ access_token: t, token_type: ["Bearer"] }, `the token_type ["Bearer"] where`],
       [{ access_token: "" }, "an empty one where an access_token was expected"],
       [{ access_token: { value: t } }, "one that is no text where an access_token was expected"],
       [{ token: t }, "none where an access_token was expected"],
@@ -300,6 +301,14 @@ describe("a response of a token endpoint", () => {
         assert.notInclude(error.message, t)
       }))
   }
+
+  it.effect("that breaks off is an outage", () =>
+    Effect.gen(function*() {
+      const { cache } = yield* endpoint(() => new Response(new ReadableStream({ pull: (body) => body.error("reset") })))
+      const error = yield* Effect.flip(cache.get)
+      assert.strictEqual(error.message, "Could not log in: the response of the token endpoint broke off.")
+      assert.deepStrictEqual(Recovery.of(error), Recovery.retry)
+    }))
 
   for (
     const [body, reason] of [

@@ -107,7 +107,7 @@ const rejected = /* @__PURE__ */ Effect.fnUntraced(function*(code: string, text:
 // RFC 6749 has a number; some servers send it as text.
 const secondsOf = (lifetime: unknown): number | undefined => {
   const seconds = typeof lifetime === "string" && lifetime.trim() !== "" ? Number(lifetime) : lifetime
-  return typeof seconds === "number" && Number.isFinite(seconds) ? seconds : undefined
+  return typeof seconds === "number" ? seconds : undefined
 }
 
 const shapeOf = (text: string): string => {

@@ -29,4 +29,28 @@ describe("Authenticated.withTokens", () => {
       assert.include(redacted[0] ?? [], "x-token-v1")
       assert.include(redacted[1] ?? [], "x-token-v2")
     }))
+
+  for (
+    const [attach, rules, added] of [
+      [Authenticated.bearer, ["Authorization"], []],
+      [Authenticated.bearer, ["cookie", /^auth/], []],
+      [Authenticated.header("X-Token"), ["authorization", /^y-/], ["x-token"]],
+      [Authenticated.cookie("t"), [], ["cookie"]]
+    ] as const
+  ) {
+    it.effect(`adds [${added}] to the redacted names [${rules}]`, () =>
+      Effect.gen(function*() {
+        const cache = yield* TokenCache.make(TokenSource.constant(Redacted.make("token-1")))
+        let redacted: ReadonlyArray<string | RegExp> = []
+        const api = HttpClient.make((request) =>
+          Effect.map(Headers.CurrentRedactedNames, (names) => {
+            redacted = names
+            return HttpClientResponse.fromWeb(request, new Response())
+          })
+        )
+        const client = Authenticated.withTokens(api, cache, { origin: Origin.make("https://api.example.com"), attach })
+        yield* Effect.provideService(client.get("https://api.example.com/"), Headers.CurrentRedactedNames, rules)
+        assert.deepStrictEqual(redacted, [...rules, ...added])
+      }))
+  }
 })
