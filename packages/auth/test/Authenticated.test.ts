@@ -145,6 +145,7 @@ describe("Authenticated", () => {
 
   it.effect("makes a bounded number of logins for an API that rejects every token", () =>
     Effect.gen(function*() {
+      yield* TestClock.setTime(Date.UTC(2026, 5, 1))
       const { record, source } = fakes.login({ millis: 0 })
       const api = fakes.api({ accepts: () => false })
       const cache = yield* TokenCache.make(source, { maxReloginsPerMinute: 3 })
