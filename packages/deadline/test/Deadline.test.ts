@@ -75,6 +75,48 @@ describe("Deadline", () => {
       assert.deepStrictEqual(yield* Deadline.remaining, Duration.infinity)
     }))
 
+  it.effect("says whose deadline passed and how long it was, in whole milliseconds, also if both pass together", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("3 days")
+      const cases: ReadonlyArray<readonly [own: number, outer: number, allowed: number, inherited: boolean]> = [
+        [1000, 2000, 1000, false],
+        [2000, 1000, 1000, true],
+        [1000, 1000, 1000, true],
+        [1000.4, 2000, 1000, false]
+      ]
+      for (const [own, outer, allowed, inherited] of cases) {
+        let error: Deadline.DeadlineExceeded | undefined
+        const inner = Effect.tapError(
+          Deadline.withDeadline(Effect.never, own),
+          (exceeded) => Effect.sync(() => error = exceeded)
+        )
+        const fiber = yield* Effect.forkChild(Effect.exit(Deadline.withDeadline(inner, outer)))
+        yield* TestClock.adjust("1 minute")
+        yield* Fiber.join(fiber)
+        assert.deepInclude(
+          { ...error },
+          { allowed: Duration.millis(allowed), begun: true, inherited },
+          `${own} ${outer}`
+        )
+      }
+    }))
+
+  it.effect("is over for the finalizers of what it ends, and nothing is left where it passed", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("3 days")
+      let left: Duration.Duration | undefined
+      const undone = Effect.onInterrupt(
+        Effect.never,
+        () => Effect.map(Deadline.remaining, (remaining) => left = remaining)
+      )
+      const fiber = yield* Effect.forkChild(Effect.exit(Deadline.withDeadline(undone, "1 second")))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(left, Duration.infinity)
+      const past = Effect.provideService(Deadline.remaining, Deadline.Current, { atMillis: 1 })
+      assert.deepStrictEqual(yield* past, Duration.zero)
+    }))
+
   it.effect("does not start an effect when no time is left", () =>
     Effect.gen(function*() {
       let started = false
@@ -180,7 +222,42 @@ describe("DeadlineHeader", () => {
 
   it("writes nothing for an infinite time, and nothing negative", () => {
     assert.deepStrictEqual(DeadlineHeader.write(Duration.infinity), {})
-    assert.strictEqual(DeadlineHeader.write(Duration.zero)["grpc-timeout"], "0m")
+    for (const none of [Duration.zero, Duration.millis(-5)]) {
+      assert.deepStrictEqual(DeadlineHeader.write(none), {
+        "grpc-timeout": "0m",
+        "x-envoy-expected-rq-timeout-ms": "0"
+      })
+    }
+  })
+
+  it("writes whole milliseconds, and for gRPC the finest unit with at most eight digits", () => {
+    const day = 86_400_000
+    const cases: ReadonlyArray<readonly [millis: number, grpc: string]> = [
+      [1.9, "1m"],
+      [99_999_999, "99999999m"],
+      [100_000_999, "100000S"],
+      [99_999_999_999, "99999999S"],
+      [100_000_000_000, "1666666M"],
+      [6_000_000_000_000, "1666666H"],
+      [5 * 10 ** 9 * day, "99999999H"]
+    ]
+    for (const [millis, grpc] of cases) {
+      assert.deepStrictEqual(DeadlineHeader.write(Duration.millis(millis)), {
+        "grpc-timeout": grpc,
+        "x-envoy-expected-rq-timeout-ms": String(Math.floor(millis))
+      })
+    }
+  })
+
+  it("uses the names that it is given, and reads white space around a value and milliseconds of up to 15 digits", () => {
+    const names = { grpc: "g", millis: "m" }
+    assert.deepStrictEqual(DeadlineHeader.write(Duration.seconds(1), names), { g: "1000m", m: "1000" })
+    assert.deepStrictEqual(DeadlineHeader.read({ g: " 1S " }, names), Duration.seconds(1))
+    assert.deepStrictEqual(DeadlineHeader.read({ m: " 7 " }, names), Duration.millis(7))
+    assert.deepStrictEqual(DeadlineHeader.read({ m: "1".repeat(15) }, names), Duration.millis(Number("1".repeat(15))))
+    for (const millis of ["1".repeat(16), "x1", "1x", ""]) assert.isUndefined(DeadlineHeader.read({ m: millis }, names))
+    assert.isUndefined(DeadlineHeader.read({ "grpc-timeout": "1S" }, names))
+    assert.isUndefined(DeadlineHeader.read({ g: "x1S" }, names))
   })
 })
 
@@ -205,6 +282,19 @@ describe("DeadlineMiddleware", () => {
       assert.strictEqual(yield* Effect.flatMap(run(app, { "grpc-timeout": "1H" }), text), "10000")
       assert.strictEqual(yield* Effect.flatMap(run(app), text), "10000")
       assert.strictEqual(yield* Effect.flatMap(run(left.pipe(DeadlineMiddleware.make())), text), "Infinity")
+    }))
+
+  it.effect("reads the names and gives the response that it is told, and passes on other failures", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("3 days")
+      const limited = DeadlineMiddleware.make({
+        names: { grpc: "g", millis: "m" },
+        onExceeded: ({ allowed }) => HttpServerResponse.text(`late by ${Duration.toMillis(allowed)}`)
+      })
+      const fiber = yield* Effect.forkChild(Effect.flatMap(run(limited(Effect.never), { m: "100" }), text))
+      yield* TestClock.adjust(100)
+      assert.strictEqual(yield* Fiber.join(fiber), "late by 100")
+      assert.strictEqual(yield* Effect.flip(run(limited(Effect.fail("no")))), "no")
     }))
 
   it.effect("responds with 504 at the deadline and interrupts the work", () =>

@@ -107,8 +107,20 @@ describe("StoreTimeout", () => {
       yield* Fiber.interrupt(stuck)
     }))
 
+  it.effect("does not limit with an infinite duration, and names the time in its error", () =>
+    Effect.gen(function*() {
+      for (const limited of [StoreTimeout.make, StoreTimeout.each]) {
+        const patient = yield* Effect.forkChild(limited(Infinity)(Effect.as(Effect.sleep("365 days"), "late")))
+        yield* TestClock.adjust("365 days")
+        assert.strictEqual(yield* Fiber.join(patient), "late")
+        const failed = yield* Effect.forkChild(Effect.flip(limited("2 seconds")(Effect.never)))
+        yield* TestClock.adjust("2 seconds")
+        assert.strictEqual((yield* Fiber.join(failed)).message, "did not finish within 2s")
+      }
+    }))
+
   it("rejects a duration that is not positive", () => {
-    assert.throws(() => StoreTimeout.make(0), RangeError)
+    assert.throws(() => StoreTimeout.make(0), RangeError, "StoreTimeout.duration must be above 0, not 0")
     assert.throws(() => StoreTimeout.make(-1), RangeError)
     assert.throws(() => StoreTimeout.each(0), RangeError)
   })
