@@ -88,13 +88,16 @@ const run = (cwd: string, env: NodeJS.ProcessEnv, command: string, ...args: Read
   execFileSync(command, args, { cwd, env: { ...process.env, ...env }, stdio: "inherit" })
 }
 
-/** A copy of the commit, built, with Stryker in it. */
-const copy = (): string => {
-  const directory = mkdtempSync(join(tmpdir(), "mutants-"))
-  run(root, {}, "git", "clone", "--quiet", "--local", root, directory)
+/** Makes a directory a copy of the commit, built, with Stryker in it. What an earlier run installed there stays. */
+const copy = (directory: string): void => {
+  const lock = join(directory, "package-lock.json")
+  const installed = existsSync(lock) ? readFileSync(lock, "utf8") : undefined
+  if (installed === undefined) run(root, {}, "git", "clone", "--quiet", "--local", root, directory)
+  run(directory, {}, "git", "fetch", "--quiet", root, "HEAD")
+  run(directory, {}, "git", "checkout", "--quiet", "--force", "FETCH_HEAD")
+  if (installed === readFileSync(lock, "utf8")) return
   run(directory, {}, "npm", "ci", "--silent")
   run(directory, {}, "npm", "install", "--silent", "--no-save", "--ignore-scripts", ...stryker)
-  return directory
 }
 
 /** What of a mutant stays as it is where lines before it come and go. */
@@ -113,7 +116,7 @@ const enumerate = async (directory: string, name: string, commit: string): Promi
   const load = (module: string) => import(pathToFileURL(require.resolve(module)).href)
   const { Instrumenter } = await load("@stryker-mutator/instrumenter")
   const silent = { debug: () => {}, info: () => {}, isDebugEnabled: () => false }
-  const git = (...args: ReadonlyArray<string>) => execFileSync("git", args, { cwd: directory, encoding: "utf8" })
+  const git = (...args: ReadonlyArray<string>) => execFileSync("git", args, { cwd: root, encoding: "utf8" })
   const files = git("ls-tree", "-r", "--name-only", commit, `packages/${name}/src/`).split("\n")
     .filter((file) => file.endsWith(".ts"))
     .map((file) => ({ name: file, mutate: true, content: git("show", `${commit}:${file}`) }))
@@ -192,7 +195,8 @@ const measure = async (
     readonly survivorsOnly: boolean
   }
 ): Promise<Result> => {
-  const all = await enumerate(directory, name, "HEAD")
+  const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: directory, encoding: "utf8" }).trim()
+  const all = await enumerate(directory, name, commit)
   const again = survivorsOnly ? known : undefined
   if (survivorsOnly && again === undefined) {
     throw new Error(`No result of ${name} is recorded: measure it without --survivors`)
@@ -251,7 +255,7 @@ const measure = async (
     })
   return {
     date: new Date().toISOString().slice(0, 10),
-    commit: execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: directory, encoding: "utf8" }).trim(),
+    commit,
     seed: again?.seed ?? seed,
     mutants: all.length,
     sampled: again?.sampled ?? sample.length,
@@ -269,12 +273,14 @@ if (import.meta.main) {
     allowPositionals: true,
     options: {
       count: { type: "string", default: "200" },
+      directory: { type: "string" },
       seed: { type: "string", default: "1" },
       survivors: { type: "boolean", default: false }
     }
   })
-  const directory = copy()
+  const directory = values.directory ?? mkdtempSync(join(tmpdir(), "mutants-"))
   try {
+    copy(directory)
     for (const name of positionals.length === 0 ? measured : positionals) {
       const known = readResults()
       const result = await measure(directory, name, {
@@ -289,6 +295,6 @@ if (import.meta.main) {
       console.log(`${name}: ${result.killed} of ${result.sampled} killed`)
     }
   } finally {
-    rmSync(directory, { recursive: true, force: true })
+    if (values.directory === undefined) rmSync(directory, { recursive: true, force: true })
   }
 }
