@@ -191,7 +191,7 @@ export const withoutDeadline = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.E
  * @since 0.1.0
  */
 export const suspendUnsafe = (deadline: Deadline): () => void => {
-  if (!(deadline instanceof Running)) return nothing
+  if (!isRunning(deadline)) return nothing
   deadline.suspend()
   return () => deadline.resume()
 }
@@ -234,7 +234,7 @@ class Limited<A, E, R> extends Effectable.Class<A, E | DeadlineExceeded, R>
         })
       )
     if (millis <= 0) return Direct.ended(exceeded(false))
-    const running = outer instanceof Running && inherited ? outer : new Running(now + millis)
+    const running = isRunning(outer) && inherited ? outer : new Running(now + millis)
     const inside = running === outer ? context : Context.add(context, Current, running)
     return limit.startUnsafe(self, inside, millis, () => exceeded(true), (look) => running.elapse(look), now)
   }
@@ -274,5 +274,8 @@ class Running implements Deadline {
     this.look?.()
   }
 }
+
+// Another copy of this module may have made it.
+const isRunning = (deadline: Deadline): deadline is Running => "suspend" in deadline
 
 const wholeMillis = (millis: number): Duration.Duration => Duration.millis(Math.round(millis))

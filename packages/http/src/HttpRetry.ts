@@ -232,7 +232,7 @@ type Observer<E> = RetryEvent.Observer<E | RetryEvent.RetriedResult<HttpClientRe
 const discard = <E>(
   event: RetryEvent.RetryEvent<E | RetryEvent.RetriedResult<HttpClientResponse.HttpClientResponse>>
 ): Effect.Effect<void> =>
-  event._tag === "Retrying" && event.error instanceof RetryEvent.RetriedResult
+  event._tag === "Retrying" && RetryEvent.isRetriedResult(event.error)
     ? Effect.ignore(Effect.scoped(Stream.toPull(event.error.result.stream)))
     : Effect.void
 

@@ -20,7 +20,8 @@ import * as Predicate from "effect/Predicate"
 
 /**
  * `Data.TaggedError` whose errors have their message also where they are printed as objects: by `console.log`, by Effect's loggers, and
- * as JSON. There, a message that a getter makes is left out otherwise.
+ * as JSON. There, a message that a getter makes is left out otherwise. `instanceof` knows them where another copy of the package made
+ * them.
  *
  * **Example** (An error in a log)
  *
@@ -46,7 +47,40 @@ export const TaggedError: typeof Data.TaggedError = (tag) => {
       return { message: this.message, ...toJSON.call(this) }
     }
   })
-  return made
+  return acrossCopies(made, tag)
+}
+
+/**
+ * Lets `instanceof` know errors that another copy of a package made. A program has two copies if two of its dependencies want different
+ * versions. It applies to the classes that extend `base` directly; a class that extends one of those has only its own instances.
+ *
+ * **Example** (A class that another copy of the module makes too)
+ *
+ * ```ts import.meta.vitest
+ * import { ErrorMessage } from "@effect-resilience/kernel"
+ *
+ * const copy = () => class Full extends ErrorMessage.acrossCopies(class extends Error {}, "Full") {}
+ * const [One, Other] = [copy(), copy()]
+ * class Special extends One {}
+ *
+ * const error = new Other()
+ * const known = [error instanceof One, error instanceof Special, new Error() instanceof One]
+ * known // => [true, false, false]
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const acrossCopies = <C extends { readonly prototype: object }>(base: C, tag: string): C => {
+  const brand = `~@effect-resilience/${tag}`
+  Object.defineProperty(base.prototype, brand, { value: true })
+  return Object.defineProperty(base, Symbol.hasInstance, {
+    value(this: typeof Error, u: unknown): boolean {
+      return Object.getPrototypeOf(this) === base
+        ? Predicate.hasProperty(u, brand)
+        : Function.prototype[Symbol.hasInstance].call(this, u)
+    }
+  })
 }
 
 /**

@@ -25,6 +25,7 @@
  */
 
 import { escape } from "./internal/markup.ts"
+import { palette } from "./internal/palette.ts"
 
 /**
  * What is drawn.
@@ -86,12 +87,6 @@ export interface Options {
   readonly style?: boolean | undefined
 }
 
-const light =
-  "--paper:#fff;--ink:#1f2328;--quiet:#59636e;--grid:#d1d9e0;--outage:#f6d5d0;--good:#0a7d5a;--sent:#b8470b;--open:#8250df"
-
-const dark =
-  "--paper:#0d1117;--ink:#f0f6fc;--quiet:#9198a1;--grid:#30363d;--outage:#4a2320;--good:#3fb98f;--sent:#f0883e;--open:#b392f0"
-
 const rules = [
   ".chart{font:12px system-ui,sans-serif}",
   ".chart text{fill:var(--quiet)}.chart .name{fill:var(--ink);font-weight:600}",
@@ -109,9 +104,9 @@ const rules = [
  * @category drawing
  * @since 0.1.0
  */
-export const style: string = `:root{${light}}@media(prefers-color-scheme:dark){:root{${dark}}}${rules}`
+export const style: string = `:root{${palette.light}}@media(prefers-color-scheme:dark){:root{${palette.dark}}}${rules}`
 
-const themes = { light: `.chart{${light}}${rules}`, dark: `.chart{${dark}}${rules}` }
+const themes = { light: `.chart{${palette.light}}${rules}`, dark: `.chart{${palette.dark}}${rules}` }
 
 const margin = { left: 56, right: 12, top: 26, bottom: 24 }
 

@@ -257,7 +257,7 @@ export const isolateScoped = (self: CircuitBreaker): Effect.Effect<Isolation, ne
  * @category guards
  * @since 0.1.0
  */
-export const isLocal = (self: CircuitBreaker): self is LocalCircuitBreaker => self instanceof Local
+export const isLocal = (self: CircuitBreaker): self is LocalCircuitBreaker => "restore" in self
 
 /**
  * A state that was saved as an option of something else. `FieldCodec.schema` of `@effect-resilience/kernel` makes a schema of

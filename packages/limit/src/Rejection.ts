@@ -93,7 +93,7 @@ export const TaggedError = <Tag extends string>(
       return this.retryAfter === undefined ? Recovery.retry : Recovery.retryAfter(this.retryAfter)
     }
   }
-  return Base as never
+  return ErrorMessage.acrossCopies(Base, tag) as never
 }
 
 /**

@@ -35,6 +35,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type * as LogLevel from "effect/LogLevel"
+import * as Predicate from "effect/Predicate"
 
 /**
  * Stands for an error in the events of a call that retries after some results (`RetryPolicy.retryWhen`).
@@ -51,6 +52,14 @@ export class RetriedResult<out A = unknown> {
     this.result = result
   }
 }
+
+/**
+ * Tells whether the error of an event stands for a result, whichever copy of the package made it.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isRetriedResult = (u: unknown): u is RetriedResult => Predicate.isTagged(u, "RetriedResult")
 
 /**
  * What a policy decided after a failed attempt.
@@ -187,7 +196,7 @@ export const logger = (level: LogLevel.Severity = "Info"): Observer => (event) =
  * @since 0.1.0
  */
 export const describe = (event: RetryEvent): string => {
-  const failed = event.error instanceof RetriedResult
+  const failed = isRetriedResult(event.error)
     ? `attempt ${event.attempt} had a result to retry`
     : `attempt ${event.attempt} failed with ${fullNameOf(event.error)}`
   return event._tag === "Retrying"

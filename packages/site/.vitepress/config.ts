@@ -4,6 +4,7 @@ import { root } from "../../repo-checks/src/Workspace.ts"
 import { links } from "../src/links.ts"
 import { navigation } from "../src/navigation.ts"
 import { rewrite } from "../src/Pages.ts"
+import { pictures, style } from "../src/pictures.ts"
 import { search } from "../src/search.ts"
 import { slug } from "../src/Slug.ts"
 
@@ -11,7 +12,7 @@ export default defineConfig({
   title: "effect-resilience",
   description: "Keeps calls to an unreliable API alive, for TypeScript backends on Effect",
   lang: "en",
-  head: [["link", { rel: "icon", href: "data:," }]],
+  head: [["link", { rel: "icon", href: "data:," }], ["style", {}, style]],
   // Markdown stays where a forge shows it.
   srcDir: root,
   srcExclude: [
@@ -25,7 +26,10 @@ export default defineConfig({
   cacheDir: fileURLToPath(new URL("../dist/.cache", import.meta.url)),
   markdown: {
     anchor: { slugify: slug },
-    config: links
+    config: (markdown) => {
+      links(markdown)
+      pictures(markdown)
+    }
   },
   // The index of the search is large, and loaded when someone searches.
   vite: { publicDir: false, build: { chunkSizeWarningLimit: 3000 } },

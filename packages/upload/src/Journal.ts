@@ -39,7 +39,6 @@ import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
@@ -110,7 +109,7 @@ export interface Entry {
  * @category errors
  * @since 0.1.0
  */
-export class JournalError extends Data.TaggedError("JournalError")<{
+export class JournalError extends ErrorMessage.TaggedError("JournalError")<{
   /** What was tried. */
   readonly operation: "open" | "read" | "write"
   /** What the store failed with. */
@@ -134,7 +133,7 @@ export class JournalError extends Data.TaggedError("JournalError")<{
  * @category errors
  * @since 0.1.0
  */
-export class PlaceTaken extends Data.TaggedError("PlaceTaken")<{ readonly place: string }> {
+export class PlaceTaken extends ErrorMessage.TaggedError("PlaceTaken")<{ readonly place: string }> {
   get [NotAsked.symbol](): true {
     return true
   }

@@ -21,6 +21,7 @@
 import * as StoreTimeout from "@effect-resilience/deadline/StoreTimeout"
 import * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
+import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Arr from "effect/Array"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
@@ -68,7 +69,7 @@ export interface Options {
  * @category errors
  * @since 0.1.0
  */
-export class OutdatedJournal extends Data.TaggedError("OutdatedJournal")<{ readonly entries: number }> {
+export class OutdatedJournal extends ErrorMessage.TaggedError("OutdatedJournal")<{ readonly entries: number }> {
   get [NotAsked.symbol](): true {
     return true
   }

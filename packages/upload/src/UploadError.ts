@@ -34,7 +34,7 @@ import * as Data from "effect/Data"
  * @category errors
  * @since 0.1.0
  */
-export class UploadError extends Data.TaggedError("UploadError")<{
+export class UploadError extends ErrorMessage.TaggedError("UploadError")<{
   /** The name of the source. */
   readonly source: string
   /** What happened, with the `Recovery` that the error takes over. */

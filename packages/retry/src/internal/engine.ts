@@ -334,7 +334,7 @@ const remember = <A, E>(
   why: RetryEvent.StopReason
 ): void => {
   const { error } = stopped
-  const ended = error instanceof RetryEvent.RetriedResult ? error.result : error
+  const ended = RetryEvent.isRetriedResult(error) ? error.result : error
   if (Predicate.isObject(ended)) endings.set(ended, { failures, stopped, why })
 }
 

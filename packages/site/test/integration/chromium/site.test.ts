@@ -134,6 +134,29 @@ describe("the site in Chromium", () => {
     }
   }, 300_000)
 
+  it.each(["/docs/guides/choosing-a-policy.html", "/docs/guides/order.html"])(
+    "shows the drawing of %s as large as the column, and follows the switch of the theme",
+    async (path) => {
+      for (const [width, narrow] of [[360, true], [720, true], [800, false], [1440, false]] as const) {
+        const page = await open(path, { viewport: { width, height: 800 }, colorScheme: "light" })
+        const shown = async () => {
+          const image = page.locator("main picture img").filter({ visible: true }).first()
+          await image.scrollIntoViewIfNeeded()
+          return image.evaluate(async (element: HTMLImageElement) => {
+            await element.decode()
+            return { file: element.currentSrc, scale: element.clientWidth / element.naturalWidth }
+          })
+        }
+        const light = await shown()
+        expect([width, light.file.includes("-narrow"), light.scale > 0.85]).toEqual([width, narrow, true])
+        expect(light.file).toContain("-light")
+        await page.evaluate(() => document.documentElement.classList.add("dark"))
+        expect((await shown()).file).toContain("-dark")
+      }
+    },
+    120_000
+  )
+
   it("needs no scrolling sideways on a phone", async () => {
     for (const path of samples) {
       const page = await open(path, { viewport: { width: 360, height: 740 } })
