@@ -1,6 +1,7 @@
 import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { Recovery } from "@effect-resilience/errors"
 import { Pipeline } from "@effect-resilience/pipeline"
+import { RetryEvent } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
@@ -149,6 +150,48 @@ describe("Pipeline.promise", () => {
     assert.strictEqual(broken, thrown)
   })
 
+  const lookAlike = { status: 503, ok: false, headers: new Map<string, string>(), body: null }
+
+  for (
+    const [name, value, attempts] of [
+      ["all of a response", lookAlike, 3],
+      ["no status", { ...lookAlike, status: undefined }, 1],
+      ["a status that is a text", { ...lookAlike, status: "503" }, 1],
+      ["no `ok`", { ...lookAlike, ok: undefined }, 1],
+      ["an `ok` that is a text", { ...lookAlike, ok: "no" }, 1],
+      ["no headers", { ...lookAlike, headers: undefined }, 1],
+      ["headers that are no list", { ...lookAlike, headers: {} }, 1],
+      ["nothing but a status", { status: 503 }, 1]
+    ] as const
+  ) {
+    it(`makes ${attempts} attempts for a value that has ${name}`, async () => {
+      let calls = 0
+      const call = () => {
+        calls++
+        return Promise.resolve(value)
+      }
+      assert.strictEqual(await Pipeline.promise(immediate)(call, { idempotent: true }), value)
+      assert.strictEqual(calls, attempts)
+    })
+  }
+
+  it("counts a response for which nothing helps as a failure of the server", async () => {
+    const ledger = Pipeline.promise({ name: "ledger", circuitBreaker: { tripPolicy: { consecutive: 1 } } })
+    assert.strictEqual((await ledger(script(501).call)).status, 501)
+    const error: unknown = await ledger(script(200).call).catch((error: unknown) => error)
+    assert.deepInclude(error, { _tag: "CircuitOpen" })
+  })
+
+  it("tells the observer of its context of each retry, and cancels the bodies beside it", async () => {
+    const heard: Array<number> = []
+    const observer: RetryEvent.Observer = ({ attempt }) => Effect.sync(() => heard.push(attempt))
+    const ledger = Pipeline.promise(immediate, { context: Context.make(RetryEvent.CurrentObserver, observer) })
+    const { call, sent } = script(503, 500)
+    assert.strictEqual((await ledger(call, { idempotent: true })).status, 200)
+    assert.deepStrictEqual(heard, [1, 2])
+    assert.deepStrictEqual(sent.slice(0, 2).map(({ response }) => wasCancelled(response)), [true, true])
+  })
+
   it("judges a response that is thrown, and rejects with the last one", async () => {
     const ledger = Pipeline.promise(immediate)
     const { call, sent } = script(503, 503, 503)
@@ -281,6 +324,24 @@ describe("Pipeline.promise", () => {
         assert.deepInclude(bulkhead, { running: 0, waiting: 0 })
       }))
 
+    it.effect("cancels a response that comes before a call that cannot stop has ended", () =>
+      Effect.gen(function*() {
+        const clock = yield* Clock.Clock
+        const slow = Pipeline.around("call", "slow", (self) =>
+          Effect.uninterruptible(Effect.tap(self, () =>
+            Effect.sleep("1 second"))))
+        const pipeline = yield* Pipeline.make({ name: "ledger" }, { around: [slow] })
+        const ledger = Pipeline.promise(pipeline, { context: Context.make(Clock.Clock, clock) })
+        const { call, sent } = script(200)
+        const controller = new AbortController()
+        const result = settled(ledger(call, { signal: controller.signal }))
+        yield* turn
+        controller.abort(reason)
+        assert.deepStrictEqual(yield* result, { error: reason })
+        yield* adjust(1_000)
+        assert.isTrue(wasCancelled(sent[0]?.response))
+      }))
+
     it("listens to it no longer than the call runs", async () => {
       const ledger = Pipeline.promise(immediate)
       const controller = new AbortController()
@@ -288,8 +349,11 @@ describe("Pipeline.promise", () => {
       const { signal } = controller
       const add = signal.addEventListener.bind(signal)
       const remove = signal.removeEventListener.bind(signal)
-      signal.addEventListener = (...args: Parameters<typeof add>) => (listeners++, add(...args))
-      signal.removeEventListener = (...args: Parameters<typeof remove>) => (listeners--, remove(...args))
+      const count = (by: number) => ([type]: Parameters<typeof add>) => {
+        if (type === "abort") listeners += by
+      }
+      signal.addEventListener = (...args: Parameters<typeof add>) => (count(1)(args), add(...args))
+      signal.removeEventListener = (...args: Parameters<typeof remove>) => (count(-1)(args), remove(...args))
       const response = await ledger(script(503).call, { idempotent: true, signal })
       assert.strictEqual(response.status, 200)
       assert.strictEqual(listeners, 0)
@@ -335,7 +399,7 @@ describe("Pipeline.promise", () => {
         }, { idempotent: true })
       })
     await Promise.all([request("ann"), request("bob")])
-    assert.deepStrictEqual(seen, ["ann 1", "bob 1", "ann 2", "bob 2"])
+    assert.sameMembers(seen, ["ann 1", "bob 1", "ann 2", "bob 2"])
   })
 
   it.effect("hedges what is idempotent, and nothing else", () =>

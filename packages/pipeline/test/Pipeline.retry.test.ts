@@ -72,6 +72,19 @@ describe("the retry of a pipeline", () => {
       assert.deepStrictEqual(began, [0, 1000, 3000])
     }))
 
+  it.effect("counts the time of its first attempt too where it is limited in time", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("1 day")
+      const ledger = yield* Pipeline.make({
+        name: "ledger",
+        retry: { times: 5, backoff: { base: "1 second", jitter: "none" }, maxDuration: "3 seconds" },
+        attemptTimeout: "1 minute"
+      })
+      const { began, effect } = script([500, 500])
+      yield* overTime(ledger.execute(Effect.tapError(effect, () => Effect.sleep("2500 millis"))))
+      assert.strictEqual(began.length, 1)
+    }))
+
   it.effect("judges kinds as the pipeline is told to", () =>
     Effect.gen(function*() {
       const retry = { backoff: { list: [1] }, kinds: { overloaded: { backoff: { list: [1000] } } } } as const

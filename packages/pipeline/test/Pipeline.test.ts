@@ -1,12 +1,12 @@
 import { SpanRecorder } from "@effect-resilience/chaos"
 import type { Deadline } from "@effect-resilience/deadline"
 import { ApiError, LibraryErrors } from "@effect-resilience/errors"
-import { Direct } from "@effect-resilience/kernel"
+import { Direct, Policy } from "@effect-resilience/kernel"
 import type { Bulkhead } from "@effect-resilience/limit"
 import { CircuitBreaker, Fallback, Rejection } from "@effect-resilience/limit"
 import { Pipeline, PipelineDescription, PipelineRegistry } from "@effect-resilience/pipeline"
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
-import { Clock, Deferred, Effect, Exit, Fiber, Metric, Option } from "effect"
+import { Clock, Deferred, Duration, Effect, Exit, Fiber, Metric, Option } from "effect"
 import { TestClock } from "effect/testing"
 
 const unavailable = ApiError.reasonFromStatus(503, {})
@@ -209,6 +209,26 @@ describe("Pipeline", () => {
       assert.deepStrictEqual(yield* now, { limit: 1, running: 0, waiting: 0, rejected: 0 })
     }))
 
+  it.effect("takes over what another pipeline knows, as a reload would", () =>
+    Effect.gen(function*() {
+      const described: Pipeline.Description = {
+        name: "ledger",
+        bulkhead: { permits: 1 },
+        circuitBreaker: { tripPolicy: { consecutive: 1 }, openDuration: "1 hour" }
+      }
+      const former = yield* Pipeline.make<Pipeline.Description>(described)
+      yield* Effect.exit(former.execute(Effect.fail("no")))
+      const next = yield* Pipeline.make<Pipeline.Description>({ ...described, bulkhead: { permits: 2 } }, {
+        continues: former
+      })
+      assert.strictEqual((yield* next.policies).circuitBreaker, (yield* former.policies).circuitBreaker)
+      assert.deepInclude((yield* next.snapshot).bulkhead, { permits: 2 })
+      assert.throws(
+        () => Pipeline.make<Pipeline.Description>(described, { continues: Policy.noop(undefined) }),
+        "Pipeline.continues must be a pipeline"
+      )
+    }))
+
   it.effect("takes a part that was made elsewhere", () =>
     Effect.gen(function*() {
       const circuitBreaker = yield* CircuitBreaker.make()
@@ -254,10 +274,17 @@ describe("Pipeline", () => {
       }
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
 
-  it.effect("makes a span for the call and one for each attempt", () =>
+  it.effect.each([undefined, "1 second"] as const)("makes a span for the call and one for each attempt (timeout: %s)", (
+    attemptTimeout
+  ) =>
     Effect.gen(function*() {
       const { ended, record } = SpanRecorder.make()
-      const pipeline = yield* Pipeline.make({ name: "ledger", spans: true, retry: { times: 1, backoff } })
+      const pipeline = yield* Pipeline.make<Pipeline.Description>({
+        name: "ledger",
+        spans: true,
+        attemptTimeout,
+        retry: { times: 1, backoff }
+      })
       yield* overTime(record(pipeline.execute(script([unavailable]).effect)))
       const spans = ended.map(({ attributes, name, parent }) => ({
         name,
@@ -276,12 +303,44 @@ describe("Pipeline", () => {
     assert.throws(() => Pipeline.make({ name: "x", concurrencyLimit: { algorithm: { fixed: 0 } } }), RangeError)
     assert.throws(() => Pipeline.make({ name: "x", circuitBreaker: { tripPolicy: [{ consecutive: 0 }] } }), RangeError)
     assert.throws(() => Pipeline.make({ name: "x", deadline: "-5 seconds" }), RangeError)
+    assert.throws(() => Pipeline.make({ name: "x", deadline: 0 }), RangeError)
     assert.throws(() => Pipeline.make({ name: "x", attemptTimeout: 0 }), RangeError)
-    assert.throws(() => PipelineRegistry.layer([{ name: "x" }, { name: "x" }]), RangeError)
+    assert.throws(
+      () => PipelineRegistry.layer([{ name: "y" }, { name: "x" }, { name: "x" }]),
+      "PipelineRegistry: there are two pipelines named x"
+    )
   })
 })
 
 describe("PipelineDescription", () => {
+  const isEarly = () => true
+
+  for (
+    const [part, options, text] of [
+      ["attemptTimeout", 250, "250 millis"],
+      ["attemptTimeout", Duration.seconds(3), "3s"],
+      ["attemptTimeout", "3 seconds", "3 seconds"],
+      ["spans", true, ""],
+      ["retry", { times: 2, backoff: {} }, "times 2, backoff"],
+      [
+        "retry",
+        { times: undefined, backoff: { base: Duration.millis(5), jitter: "none" } },
+        "backoff (base 5ms, jitter none)"
+      ],
+      ["retry", { when: isEarly }, "when isEarly"],
+      ["retry", { when: (() => () => true)() }, "when a function"],
+      ["circuitBreaker", {
+        tripPolicy: [{ consecutive: 1 }, { slow: { slowerThan: "2 seconds", size: 10 } }]
+      }, "tripPolicy (consecutive 1; slow (slowerThan 2 seconds, size 10))"]
+    ] as const
+  ) {
+    it(`describes ${part} as ${JSON.stringify(text)}`, () =>
+      assert.strictEqual(
+        PipelineDescription.describe({ name: "x", [part]: options }),
+        `x\n${`  ${part.padEnd(14)}  ${text}`.trimEnd()}\n  the call`
+      ))
+  }
+
   const everything: Pipeline.Description = {
     name: "everything",
     deadline: "10 seconds",
@@ -423,5 +482,7 @@ describe("PipelineRegistry", () => {
       const registry = yield* PipelineRegistry.PipelineRegistry
       const pipeline = yield* registry.get("whatever")
       assert.strictEqual(yield* pipeline.execute(Effect.succeed(1)), 1)
+      yield* registry.reload([{ name: "ledger" }])
+      assert.deepStrictEqual([yield* registry.names, yield* registry.pipelines], [[], []])
     }).pipe(Effect.provide(PipelineRegistry.layerNoop)))
 })

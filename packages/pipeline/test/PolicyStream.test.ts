@@ -165,7 +165,7 @@ describe("PolicyStream", () => {
         const error = Exit.isFailure(exit) ? exit.cause.reasons.find(Cause.isFailReason)?.error : undefined
         assert.instanceOf(error, PartsDelivered.PartsDelivered)
         if (times === 0) assert.instanceOf(error?.failure, Timeout.TimedOut)
-        else assert.instanceOf(error?.failure, Cause.TimeoutError)
+        else assert.deepStrictEqual(error?.failure, new Cause.TimeoutError("the policy interrupted the attempt"))
       }
     }))
 

@@ -110,6 +110,53 @@ describe("Shadow", () => {
       assert.deepStrictEqual((yield* shadow.snapshot).parts, { retry: counts(0, 0, 1) })
     }))
 
+  it.effect("judges errors as it is told, beside what the real retry takes them for", () =>
+    Effect.gen(function*() {
+      const shadow = yield* Shadow.make({ name: "wary", retry: { times: 1 } }, { classify: () => Recovery.giveUp })
+      const ledger = yield* shadowed(shadow, { name: "ledger", retry: { times: 1, backoff: { base: 0 } } })
+      yield* Effect.exit(ledger.execute(down))
+      assert.deepStrictEqual((yield* shadow.snapshot).parts, { retry: counts(0, 1, 0) })
+    }))
+
+  it.effect("has its own deadline from the beginning of the call", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("1 day")
+      const shadow = yield* Shadow.make({ name: "timely", deadline: "1 minute", retry: { times: 1 } })
+      const ledger = yield* shadowed(shadow, { name: "ledger", retry: { times: 1, backoff: { base: 0 } } })
+      yield* Effect.exit(ledger.execute(down))
+      assert.deepStrictEqual((yield* shadow.snapshot).parts, { deadline: counts(1, 0, 0), retry: counts(2, 0, 0) })
+    }))
+
+  it.effect("finds the time limit of an attempt that the half-open circuit let through", () =>
+    Effect.gen(function*() {
+      const shadow = yield* Shadow.make({
+        name: "strict",
+        circuitBreaker: { tripPolicy: { consecutive: 1 }, openDuration: "1 second" },
+        attemptTimeout: "1 second"
+      })
+      yield* Effect.exit(Shadow.withShadow(down, shadow))
+      yield* TestClock.adjust("2 seconds")
+      const slow = yield* Effect.forkChild(Shadow.withShadow(Effect.sleep("3 seconds"), shadow), {
+        startImmediately: true
+      })
+      yield* TestClock.adjust("3 seconds")
+      yield* Fiber.join(slow)
+      assert.deepStrictEqual((yield* shadow.snapshot).parts, {
+        circuitBreaker: counts(1, 0, 0),
+        attemptTimeout: counts(1, 1, 0)
+      })
+    }))
+
+  it.effect("counts in its total what a part that it does not have rejected", () =>
+    Effect.gen(function*() {
+      const shadow = yield* Shadow.make({ name: "timely", deadline: "1 minute" })
+      const ledger = yield* shadowed(shadow, { name: "ledger", bulkhead: { permits: 1 } })
+      const held = yield* Effect.forkChild(ledger.execute(Effect.never), { startImmediately: true })
+      assert.deepInclude(yield* Effect.flip(ledger.execute(Effect.void)), { _tag: "BulkheadFull" })
+      yield* Fiber.interrupt(held)
+      assert.deepStrictEqual(yield* shadow.snapshot, { ...counts(1, 0, 1), parts: { deadline: counts(1, 0, 0) } })
+    }))
+
   it.effect("takes no notice of retries inside an attempt", () =>
     Effect.gen(function*() {
       const shadow = yield* Shadow.make({ name: "fewer", retry: { times: 0 } })
@@ -199,7 +246,8 @@ describe("Shadow", () => {
     Effect.gen(function*() {
       const ledger = yield* shadowed(Shadow.noop, { name: "ledger", bulkhead: { permits: 1 } })
       assert.strictEqual(yield* ledger.execute(Effect.succeed("stored")), "stored")
-      assert.deepInclude(yield* Shadow.noop.snapshot, counts(0, 0, 0))
+      assert.deepStrictEqual(yield* Shadow.noop.snapshot, { ...counts(0, 0, 0), parts: {} })
+      assert.deepStrictEqual(Shadow.noop.pipelines, [])
     }))
 
   const Outcome = Schema.Literals(["succeeds", "fails", "dies", "hangs", "is slow"])

@@ -1,7 +1,7 @@
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
-import type { AnyPart, Around, Description, Table } from "../Part.ts"
+import type { Around, Description, Table } from "../Part.ts"
 import * as Slot from "../Slot.ts"
 
 /** The field of a whole description. */
@@ -85,20 +85,14 @@ export const lines = (
 ): ReadonlyArray<Line> =>
   Slot.order.flatMap((slot) => [
     ...around.filter((one) => one.slot === slot).map((one) => ({ slot, part: slot, options: one.name })),
-    ...Object.keys(parts).filter((key) => parts[key]?.slot === slot && isNamed(description[key])).map((part) => ({
+    ...Object.entries(parts).filter(([key, part]) => part.slot === slot && isNamed(description[key])).map((
+      [key, { field }]
+    ) => ({
       slot,
-      part,
-      options: madeElsewhere[part] === undefined
-        ? format(viewed(parts[part], description[part], view))
-        : "made elsewhere"
+      part: key,
+      options: madeElsewhere[key] === undefined ? format(view(field.shape, description[key])) : "made elsewhere"
     }))
   ])
-
-const viewed = (
-  part: AnyPart | undefined,
-  options: unknown,
-  view: (shape: Field.Shape, options: unknown) => unknown
-): unknown => part === undefined ? options : view(part.field.shape, options)
 
 /** What may be shown to anybody: no texts, and of records and lists of texts only how many entries there are. */
 export const withoutTexts = (shape: Field.Shape, value: unknown): unknown => {

@@ -185,7 +185,7 @@ class Call<A, E, R> {
   private readonly self: Effect.Effect<A, E, R>
   /** Inside out. */
   private readonly admissions: Admissions
-  /** How many of them stand inside the retry. */
+  /** How many of them stand inside the retry, if there is one. */
   private readonly insideCount: number
   private readonly context: Context.Context<R>
   private attempted = false
@@ -205,7 +205,7 @@ class Call<A, E, R> {
     this.path = path
     this.self = self
     this.admissions = admissions
-    this.insideCount = path.retry === undefined ? 0 : admissions.length - path.insideFrom
+    this.insideCount = admissions.length - path.insideFrom
     this.parent = parent
     this.context = context
   }

@@ -157,6 +157,8 @@ class Call<A> extends Effectable.Class<A, unknown> implements Direct.Direct<A> {
   private readonly reject: (error: unknown) => void
   /** What results stand for that failed. */
   private failed: Array<Failed> | undefined
+  /** What its last attempt gave. */
+  private given: A | undefined
   private aborted = false
 
   constructor(
@@ -182,7 +184,7 @@ class Call<A> extends Effectable.Class<A, unknown> implements Direct.Direct<A> {
       this.reject(signal?.reason)
       running.interruptUnsafe()
     }
-    signal?.addEventListener("abort", abort, { once: true })
+    signal?.addEventListener("abort", abort)
     running.addObserver((exit) => {
       signal?.removeEventListener("abort", abort)
       this.end(exit)
@@ -203,7 +205,7 @@ class Call<A> extends Effectable.Class<A, unknown> implements Direct.Direct<A> {
 
   judge(result: A, clock: Clock.Clock): Exit.Exit<A, unknown> {
     const wanted = this.options.retryWhen?.(result) ?? failureOf(result, clock)
-    if (wanted === undefined || wanted === false) return Exit.succeed(result)
+    if (wanted === undefined || wanted === false) return Exit.succeed(this.given = result)
     return this.fail(new Failed(result, wanted === true ? Recovery.retry : wanted, true))
   }
 
@@ -222,10 +224,10 @@ class Call<A> extends Effectable.Class<A, unknown> implements Direct.Direct<A> {
     for (const other of this.failed ?? []) {
       if (other !== error || this.aborted) discard(other.result)
     }
-    if (Exit.isSuccess(exit)) {
-      if (this.aborted) discard(exit.value)
-      else this.resolve(exit.value)
-    } else if (!(error instanceof Failed)) this.reject(error)
+    // A part that cannot be interrupted may have held it until now.
+    if (this.aborted) discard(this.given)
+    else if (Exit.isSuccess(exit)) this.resolve(exit.value)
+    else if (!(error instanceof Failed)) this.reject(error)
     else if (error.returned) this.resolve(error.result as A)
     else this.reject(error.result)
   }

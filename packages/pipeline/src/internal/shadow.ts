@@ -115,7 +115,6 @@ class Passage {
   private readonly outer: Context.Context<never>
   private readonly fiber: Fiber.Fiber<Exit.Exit<unknown, unknown>>
   private began = false
-  private rejectedBy: string | undefined
   private resume: ((exit: Exit.Exit<unknown, unknown>) => void) | undefined
 
   constructor(judge: Judge, level: Level, outer: Context.Context<never>, inner: Context.Context<never>) {
@@ -126,10 +125,7 @@ class Passage {
       this.began = true
       this.resume = resume
     })
-    const observer: PolicyEvent.Observer = (event) => {
-      if (event._tag === "Rejected") this.rejectedBy = partOfKind(event.kind)
-    }
-    this.fiber = Effect.runForkWith(Context.add(inner, PolicyEvent.CurrentObserver, observer))(
+    this.fiber = Effect.runForkWith(inner)(
       Effect.exit(level.execute(real)) as Effect.Effect<Exit.Exit<unknown, unknown>>
     )
   }
@@ -140,7 +136,7 @@ class Passage {
     const own = this.fiber.pollUnsafe()
     if (own !== undefined) {
       // It ended before the real one did: a part rejected it, or its time was up.
-      const part = this.rejectedBy ?? partOfExit(Exit.isSuccess(own) ? own.value : own)
+      const part = partOfExit(Exit.isSuccess(own) ? own.value : own)
       if (began) judge.differs("wouldHaveRejected", part, outer)
       else judge.bothRejected(part)
     } else if (!this.began) {
@@ -155,9 +151,6 @@ class Passage {
     }
   }
 }
-
-const partOfKind = (kind: string): string =>
-  kind === "AttemptBudget" ? "budget" : kind.charAt(0).toLowerCase() + kind.slice(1)
 
 /** Which part an error comes from: its key, or the name of the error of one that a shadow cannot judge. */
 const partOfExit = (exit: Exit.Exit<unknown, unknown>): string => {

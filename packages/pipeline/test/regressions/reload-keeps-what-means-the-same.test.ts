@@ -67,13 +67,29 @@ it.effect("tells a backoff from no time at all", () =>
     assert.deepInclude(yield* stateOf(pipeline), { _tag: "Open", retryAfter: Duration.seconds(2) })
   }))
 
-it.effect("makes a part anew whose options mean something else", () =>
-  Effect.gen(function*() {
-    const pipeline = yield* Pipeline.make(first)
-    yield* Effect.exit(pipeline.execute(Effect.fail("down")))
-    yield* pipeline.reload({ name: "ledger", circuitBreaker: { ...first.circuitBreaker, openDuration: "2 hours" } })
-    assert.strictEqual((yield* stateOf(pipeline))._tag, "Closed")
-  }))
+const slow = { slow: { slowerThan: "2 seconds", size: 10 } } as const
+
+const others: Record<string, Pipeline.Description["circuitBreaker"]> = {
+  "a time is longer": { openDuration: "2 hours" },
+  "an option is missing": { maxOpenDuration: undefined },
+  "another option is there": { maxOpenDuration: undefined, probes: 2 },
+  "a list is shorter": { tripPolicy: [{ consecutive: 1 }] },
+  "a list is longer": { tripPolicy: [{ consecutive: 1 }, slow, slow] },
+  "the first of a list differs": { tripPolicy: [{ consecutive: 2 }, slow] },
+  "the second of a list differs": { tripPolicy: [{ consecutive: 1 }, { slow: { ...slow.slow, size: 11 } }] },
+  "another of the variants is there": { tripPolicy: [{ rate: {} }, slow] },
+  "a time is a backoff": { openDuration: { base: "1 hour", cap: "1 hour" } }
+}
+
+for (const [name, other] of Object.entries(others)) {
+  it.effect(`makes a part anew where ${name}`, () =>
+    Effect.gen(function*() {
+      const pipeline = yield* Pipeline.make(first)
+      yield* Effect.exit(pipeline.execute(Effect.fail("down")))
+      yield* pipeline.reload({ name: "ledger", circuitBreaker: { ...first.circuitBreaker, ...other } })
+      assert.strictEqual((yield* stateOf(pipeline))._tag, "Closed")
+    }))
+}
 
 it.effect("judges by its classifier after a reload too", () =>
   Effect.gen(function*() {

@@ -1,0 +1,141 @@
+import { Recovery } from "@effect-resilience/errors"
+import * as Field from "@effect-resilience/kernel/Field"
+import * as Policy from "@effect-resilience/kernel/Policy"
+import { Part, Pipeline, type Slot } from "@effect-resilience/pipeline"
+import { Attempt } from "@effect-resilience/retry"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit } from "effect"
+
+interface Behaviour {
+  /** How often it admits a call in one step. */
+  readonly admits: number
+  /** Thrown when it hears of an end. */
+  readonly thrown?: unknown
+}
+
+/** A part that writes down what it hears. */
+const noting = (log: Array<string>, slot: Slot.Slot, { admits, thrown }: Behaviour = { admits: Infinity }) => {
+  let admitted = 0
+  return Part.make<boolean, Policy.Policy>({
+    slot,
+    field: Field.boolean,
+    make: () =>
+      Effect.succeed({
+        name: slot,
+        execute: (self) => Effect.suspend(() => (log.push(`${slot}: a wrapped call`), self)),
+        admitUnsafe: () => {
+          if (admitted++ >= admits) return undefined
+          return (exit) => {
+            const end = exit === Policy.neverBegan ? "nothing" : Exit.isSuccess(exit) ? "a success" : "a failure"
+            log.push(`${slot}: ${Exit.hasDies(exit) ? "a defect" : end}`)
+            if (thrown !== undefined) throw thrown
+            return undefined
+          }
+        },
+        snapshot: Effect.void
+      })
+  })
+}
+
+/** Calls fail `failures` times before they succeed. */
+const setup = Effect.fnUntraced(function*(
+  failures: number,
+  { inner, outer, retries = true }: {
+    readonly outer?: Behaviour
+    readonly inner?: Behaviour
+    readonly retries?: boolean
+  } = {}
+) {
+  const log: Array<string> = []
+  const parts = {
+    outer: noting(log, "bulkhead", outer),
+    inner: noting(log, "throttle", inner),
+    retry: Pipeline.parts.retry,
+    attemptTimeout: Pipeline.parts.attemptTimeout
+  }
+  const pipeline = yield* Pipeline.makeWith(
+    {
+      name: "ledger",
+      outer: true,
+      inner: true,
+      attemptTimeout: "1 second",
+      retry: retries ? { times: 1, backoff: { base: 0 } } : undefined
+    },
+    { parts, classify: () => Recovery.retry }
+  )
+  let attempts = 0
+  const call = pipeline.execute(
+    Effect.suspend(() => (log.push("the call"), ++attempts > failures ? Effect.void : Effect.fail("down")))
+  )
+  return { call, log, pipeline }
+})
+
+describe("a pipeline whose parts admit calls in one step", () => {
+  it.effect("asks each of them once, and tells each once how the call ended, those inside first", () =>
+    Effect.gen(function*() {
+      const { call, log } = yield* setup(0, { retries: false })
+      yield* call
+      assert.deepStrictEqual(log, ["the call", "throttle: a success", "bulkhead: a success"])
+    }))
+
+  it.effect("does so with each attempt for the parts inside its retry, and with the call for those outside", () =>
+    Effect.gen(function*() {
+      const { call, log } = yield* setup(1)
+      yield* call
+      assert.deepStrictEqual(log, [
+        "the call",
+        "throttle: a failure",
+        "the call",
+        "throttle: a success",
+        "bulkhead: a success"
+      ])
+    }))
+
+  it.effect("takes back what those inside admitted where one outside does not, and wraps the call", () =>
+    Effect.gen(function*() {
+      const { call, log } = yield* setup(0, { outer: { admits: 0 } })
+      yield* call
+      assert.deepStrictEqual(log, [
+        "throttle: nothing",
+        "bulkhead: a wrapped call",
+        "throttle: a wrapped call",
+        "the call"
+      ])
+    }))
+
+  it.effect("wraps the attempts that a part inside the retry does not admit", () =>
+    Effect.gen(function*() {
+      const { call, log } = yield* setup(1, { inner: { admits: 1 } })
+      yield* call
+      assert.deepStrictEqual(log, [
+        "the call",
+        "throttle: a failure",
+        "throttle: a wrapped call",
+        "the call",
+        "bulkhead: a success"
+      ])
+    }))
+
+  it.effect("wraps a call that is itself an attempt after another", () =>
+    Effect.gen(function*() {
+      const { call, log } = yield* setup(0)
+      yield* Effect.provideService(call, Attempt.Current, { ...Attempt.first, attempt: 2 })
+      assert.deepStrictEqual(log, ["bulkhead: a wrapped call", "throttle: a wrapped call", "the call"])
+    }))
+
+  for (const failures of [0, 1]) {
+    it.effect(`dies of what a part throws when it hears of the end, after ${failures} failures`, () =>
+      Effect.gen(function*() {
+        const { call, log } = yield* setup(failures, { inner: { admits: Infinity, thrown: "a bug of the part" } })
+        assert.deepStrictEqual(yield* Effect.exit(call), Exit.die("a bug of the part"))
+        assert.strictEqual(log.at(-1), "bulkhead: a defect")
+      }))
+  }
+
+  it.effect("knows the parts of other copies of this package by their symbols", () =>
+    Effect.gen(function*() {
+      const { attemptTimeout, retry } = yield* (yield* setup(0)).pipeline.policies
+      assert.isDefined(Reflect.get(attemptTimeout ?? {}, Symbol.for("@effect-resilience/pipeline/timed")))
+      assert.isDefined(Reflect.get(retry ?? {}, Symbol.for("@effect-resilience/pipeline/retried")))
+    }))
+})
