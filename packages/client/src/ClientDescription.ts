@@ -25,11 +25,12 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { fieldOf } from "./internal/description.ts"
+import { elsewhere } from "./internal/elsewhere.ts"
 import type { Description, ResilientClient } from "./internal/models.ts"
 import * as Parts from "./Parts.ts"
 
 // What JSON names is not known before.
-const field = /* @__PURE__ */ fieldOf(Parts)
+const field = /* @__PURE__ */ fieldOf(Parts, elsewhere)
 
 /**
  * The schema of the JSON of a description, for a larger configuration. `functions` has the names that `auth` and other functions may

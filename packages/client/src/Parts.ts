@@ -1,7 +1,12 @@
 /**
- * The parts that a client's description can name. The standard ones every client has: `retry`, `circuitBreaker`, and `budget` without its
- * kinds. A
- * client written in code is given the others that it names, or all: `{ parts: Parts }`. So no program loads what it does not use.
+ * The parts that a client's description can name. The standard ones every client has: `retry`, `circuitBreaker`, and `budget`
+ * without its kinds. A client written in code is given the others that it names, or all: `{ parts: Parts }`. So no program loads
+ * what it does not use.
+ *
+ * **Gotchas**
+ *
+ * Write `Parts.bulkhead`: `const { bulkhead } = Parts` makes a bundler keep all parts. esbuild keeps them too where `Parts` comes
+ * from the package's root, so import it as `@effect-resilience/client/Parts`; Rollup and rolldown do not mind.
  *
  * **Example** (A client with a bulkhead)
  *
@@ -9,14 +14,13 @@
  * import { Parts, ResilientClient } from "@effect-resilience/client"
  * import { Layer } from "effect"
  *
- * const { bulkhead } = Parts
  * const { pipeline } = ResilientClient.standard
  *
  * const ledger = ResilientClient.layer({
  *   name: "ledger",
  *   baseUrl: "https://ledger.example.com",
  *   pipeline: { ...pipeline, bulkhead: { permits: 10 } }
- * }, { parts: { bulkhead } })
+ * }, { parts: { bulkhead: Parts.bulkhead } })
  * Layer.isLayer(ledger) // => true
  * ```
  *

@@ -80,7 +80,7 @@ describe("a description", () => {
     })))
   })
 
-  it("is told what was meant, and where it is written", () => {
+  it.effect("is told what was meant, and where it is written, by what reads JSON", () => {
     const rows: ReadonlyArray<[object, string]> = [
       [{ baseURL: "x" }, "has no option baseURL. Did you mean baseUrl?"],
       [{ retry: { times: 1 } }, "has no option retry. Write it as pipeline.retry"],
@@ -94,7 +94,13 @@ describe("a description", () => {
       ],
       [{ operations: { a: { without: "retyr" } } }, "Did you mean retry?"]
     ]
-    for (const [options, expected] of rows) assert.include(wrong(options), expected)
+    return Effect.forEach(rows, ([options, expected]) => {
+      assert.match(wrong(options), /has no option|must be one of/)
+      return Effect.map(
+        Effect.flip(ClientDescription.decode({ ...base, ...options })),
+        ({ message }) => assert.include(message, expected)
+      )
+    })
   })
 
   it("has no secrets in headers, and nothing that cannot be sent", () => {

@@ -104,7 +104,13 @@ export const isIdempotent = (
  */
 export const endpointOf = (operation: Operation | undefined): string => operation?.endpoint ?? "{unnamed endpoint}"
 
-const idempotentMethods: ReadonlySet<string> = /* @__PURE__ */ new Set([
+/**
+ * The methods whose requests may be repeated (RFC 9110, section 9.2.2), unless an operation says otherwise.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const idempotentMethods: ReadonlySet<string> = /* @__PURE__ */ new Set([
   "GET",
   "HEAD",
   "OPTIONS",

@@ -10,7 +10,9 @@
  *
  * - `read` turns an option, as code or JSON has it, into the value that a policy works with. It throws `RangeError` with the
  *   path of an option that makes no sense.
- * - `shape` is what tools walk: `FieldSchema` builds a schema from it. No module that only checks its options loads `Schema`.
+ * - `shape` is what tools walk: `FieldCodec` builds a schema from it. No module that only checks its options loads `Schema`.
+ * - In code the types say which options there are, so `read` says only which one does not exist. `FieldCodec.decode`, which has no
+ *   types before it, says what was meant and which there are.
  * - A value is written the same way in code and in JSON. A `Duration` is written as milliseconds or text, a function by its
  *   name.
  * - A choice between variants is written as an object with one key, `{ rate: { threshold: 0.5 } }`, or as the name alone where
@@ -43,8 +45,7 @@
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import * as Argument from "./Argument.ts"
-import { hint } from "./Hint.ts"
-import { noSuchOption, unknownOptions } from "./internal/unknownOptions.ts"
+import { unknownOptions } from "./internal/unknownOptions.ts"
 
 /**
  * One option: `Input` is what code or JSON writes, `Output` what the policy works with.
@@ -200,16 +201,13 @@ function requireArgument(
   sensible: boolean,
   path: string,
   rule: string,
-  written: unknown,
-  names?: ReadonlyArray<string>
+  written: unknown
 ): asserts sensible {
   if (sensible) return
   if (written === undefined) throw new RangeError(`${path} is missing. It must be ${rule}`)
   const json = typeof written === "string" || (typeof written === "object" && !Duration.isDuration(written))
   const value = json ? JSON.stringify(written) : String(written)
-  const [name, ...others] = typeof written === "string" ? [written] : Object.keys(written ?? {})
-  const advice = names === undefined || name === undefined || others.length > 0 ? "" : hint(name, names)
-  Argument.requireArgument(false, path, rule, value + advice)
+  Argument.requireArgument(false, path, rule, value)
 }
 
 /**
@@ -365,8 +363,7 @@ export const literals = <const Values extends ReadonlyArray<string>>(
   leaf(
     { _tag: "Literals", values },
     `one of ${values.join(", ")}`,
-    (input) => values.includes(input) ? input : undefined,
-    values
+    (input) => values.includes(input) ? input : undefined
   )
 
 /**
@@ -391,7 +388,7 @@ export const struct = <F extends Record>(
   make({ _tag: "Struct", fields, elsewhere }, (options: { readonly [name: string]: unknown }, path) => {
     requireArgument(Predicate.isObject(options), path, "an object of options", options)
     const [unknown] = unknownOptions(options, Object.keys(fields))
-    if (unknown !== undefined) throw new RangeError(noSuchOption(path, unknown, Object.keys(fields), elsewhere))
+    if (unknown !== undefined) throw new RangeError(`${path} has no option ${unknown}`)
     return mapValues(fields, (field, name) => field.read(options[name] as never, `${path}.${name}`)) as Settings<F>
   })
 
@@ -449,9 +446,8 @@ export const variants = <V extends Record>(table: V): Field<OneOf<V>, Output<V[k
       : Object.entries(input ?? {})
     const [name, options] = written[0] ?? [""]
     const variant = written.length === 1 && Object.hasOwn(table, name) ? table[name] : undefined
-    const names = Object.keys(table)
     const number = written.length > 1 ? "only one" : "one"
-    requireArgument(variant !== undefined, path, `${number} of ${names.join(", ")}`, input, names)
+    requireArgument(variant !== undefined, path, `${number} of ${Object.keys(table).join(", ")}`, input)
     return variant.read(options as never, `${path}.${name}`) as Output<V[keyof V]>
   })
 
@@ -497,17 +493,7 @@ export const either = <In1, Out1, In2, Out2>(
 ): Field<In1 | In2, Out1 | Out2> =>
   make(
     { _tag: "Either", first, second, isFirst },
-    (input: unknown, path) => {
-      if (isFirst(input)) return first.read(input as In1, path)
-      const { shape } = second
-      // What has no option of this name may have one in the other alternative.
-      if (shape._tag === "Struct" && Predicate.isObject(input)) {
-        const names = [...namesOf(shape), ...namesOf(first.shape)]
-        const [unknown] = unknownOptions(input, names)
-        if (unknown !== undefined) throw new RangeError(noSuchOption(path, unknown, names, shape.elsewhere))
-      }
-      return second.read(input as In2, path)
-    }
+    (input: unknown, path) => isFirst(input) ? first.read(input as In1, path) : second.read(input as In2, path)
   )
 
 /**
@@ -589,12 +575,11 @@ function make<In, Out>(shape: Shape, read: (input: In, path: string) => Out): Fi
 function leaf<In, Out>(
   shape: Shape,
   rule: string,
-  parse: (input: In) => Out | undefined,
-  names?: ReadonlyArray<string>
+  parse: (input: In) => Out | undefined
 ): Field<In, Out> {
   return make(shape, (input, path) => {
     const output = parse(input)
-    requireArgument(output !== undefined, path, rule, input, names)
+    requireArgument(output !== undefined, path, rule, input)
     return output
   })
 }

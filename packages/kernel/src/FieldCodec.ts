@@ -5,7 +5,7 @@
  *
  * JSON has the same form as code has, but for two things: a `Duration` is written as milliseconds or text (`"2 seconds"`), and
  * a function by its name in a table. A value that `Field.read` would throw at is an error of `decode`, which tells all that is
- * wrong at once.
+ * wrong at once, and what was meant by a name that does not exist.
  *
  * **Example** (Options with a function)
  *
@@ -32,8 +32,8 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Field from "./Field.ts"
-import { noSuch } from "./Hint.ts"
-import { noSuchOption, unknownOptions } from "./internal/unknownOptions.ts"
+import { hint, noSuch } from "./Hint.ts"
+import { unknownOptions } from "./internal/unknownOptions.ts"
 
 /**
  * The functions that JSON may name.
@@ -263,7 +263,7 @@ const problems = (
         return [
           ...unknownOptions(value, names).map((option) => ({
             path: [...path, option],
-            issue: noSuchOption(at, option, names, shape.elsewhere)
+            issue: `${at} has no option ${option}${noSuch(option, names, shape.elsewhere)}`
           })),
           ...Object.entries(shape.fields).flatMap(([option, inner]) =>
             Object.hasOwn(options, option) || !inner.optional ? within(inner, options[option], option) : []
@@ -295,7 +295,14 @@ const problems = (
   const found = inside()
   if (found.length > 0) return found
   const read = Result.try(() => field.read(revive(field, value, functions) as never, at))
-  return Result.isSuccess(read) ? [] : [{ path, issue: messageOf(read.failure) }]
+  return Result.isSuccess(read) ? [] : [{ path, issue: `${messageOf(read.failure)}${meant(shape, value)}` }]
+}
+
+// A name that is none of those that there are.
+const meant = (shape: Field.Shape, value: unknown): string => {
+  const names = shape._tag === "Literals" ? shape.values : shape._tag === "Variants" ? Object.keys(shape.variants) : []
+  const [name, ...others] = typeof value === "string" ? [value] : Predicate.isObject(value) ? Object.keys(value) : []
+  return name === undefined || others.length > 0 || names.includes(name) ? "" : hint(name, names)
 }
 
 // What a policy's own check throws is a RangeError too.

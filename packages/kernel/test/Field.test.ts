@@ -129,18 +129,18 @@ describe("Field", () => {
   })
 
   it("rejects an option that does not exist", () => {
-    assert.include(
-      message(() => Field.struct({}).read(JSON.parse(`{ "permit": 2 }`), "Limit")),
-      "Limit has no option permit. There are none"
+    assert.strictEqual(
+      message(() => Field.struct({}).read(JSON.parse(`{ "toString": 2 }`), "Limit")),
+      "Limit has no option toString"
     )
-    assert.include(
+    assert.strictEqual(
       message(() => read(JSON.parse(`{ "permits": 1, "permit": 2 }`))),
-      "Limit has no option permit. Did you mean permits? There are name, permits"
+      "Limit has no option permit"
     )
     assert.strictEqual(read({ permits: 1, ...JSON.parse("{}"), permit: undefined }).permits, 1)
   })
 
-  it("tells what was meant by a name that does not exist, or where it is written", () => {
+  it.effect("leaves it to decode to tell what was meant by a name that does not exist, or where it is written", () => {
     const choice = Field.struct({
       times: Field.optional(Field.integer()),
       when: Field.optional(Field.variants(rule)),
@@ -164,9 +164,14 @@ describe("Field", () => {
         `Limit.when must be only one of consecutive, rate, never, not {"rate":{},"never":{}}`
       ]
     ]
-    for (const [options, expected] of rows) {
-      assert.strictEqual(message(() => choice.read(options as never, "Limit")), expected)
-    }
+    return Effect.forEach(
+      rows,
+      ([options, expected]) =>
+        Effect.map(Effect.flip(FieldCodec.decode(choice, options, {}, "Limit")), (error) => {
+          assert.strictEqual(error.message.split("\n")[0], expected)
+          assert.isTrue(expected.startsWith(message(() => choice.read(options as never, "Limit"))))
+        })
+    )
   })
 
   it("rejects two variants at once in its types", () => {

@@ -8,8 +8,8 @@
  * import { Parts, Pipeline } from "@effect-resilience/pipeline"
  * import { Effect } from "effect"
  *
- * const { retry } = Parts
- * const ledger = Pipeline.makeWith({ name: "ledger", retry: { times: 2 } }, { parts: { retry } })
+ * const parts = { retry: Parts.retry }
+ * const ledger = Pipeline.makeWith({ name: "ledger", retry: { times: 2 } }, { parts })
  *
  * await Effect.runPromise(Effect.flatMap(ledger, ({ describe }) => describe)) // => "ledger\n  retry           times 2\n  the call"
  * ```

@@ -1,3 +1,4 @@
+import * as Operation from "@effect-resilience/http/Operation"
 import * as Duration from "effect/Duration"
 import type { Settings } from "./description.ts"
 import { timeoutsOf } from "./description.ts"
@@ -80,8 +81,8 @@ const attempt = (settings: Settings, operation?: string): ReadonlyArray<Line> =>
 const bodies = { json: "JSON is read within the attempt", whole: "is read within the attempt", stream: "streams" }
 
 const again = ({ idempotency: { key, methods } }: Settings): string =>
-  `GET, HEAD, OPTIONS, TRACE, PUT, DELETE, QUERY${methods.map((method) => `, ${method}`).join("")}; ${
-    key ? "others with an Idempotency-Key" : "others only if nothing was sent"
+  `${[...Operation.idempotentMethods, ...methods].join(", ")}; others ${
+    key ? "with an Idempotency-Key" : "only if nothing was sent"
   }`
 
 const different = (

@@ -26,15 +26,18 @@ import * as operations from "./operations.ts"
 import * as standard from "./standard.ts"
 
 // What else a budget can be is brought by `Parts.budget`.
-const kindsOfBudget = { expiring: 0, inFlight: 0, quota: 0, retryThrottling: 0 } satisfies {
-  readonly [K in keyof AttemptBudget.Kinds]-?: 0
-}
+const otherKind = /* @__PURE__ */ Field.optional(/* @__PURE__ */ missing("budget"))
 
 const budget = /* @__PURE__ */ Part.make<Omit<AttemptBudget.Options, "name">, AttemptBudget.AttemptBudget>({
   slot: "budget",
   field: /* @__PURE__ */ Field.struct({
     ...AttemptBudget.accountFields,
-    ...Object.fromEntries(Object.keys(kindsOfBudget).map((kind) => [kind, Field.optional(missing("budget"))]))
+    ...{
+      expiring: otherKind,
+      inFlight: otherKind,
+      quota: otherKind,
+      retryThrottling: otherKind
+    } satisfies Field.Fields<AttemptBudget.Kinds>
   }),
   make: (options, { name }) => AttemptBudget.makeAccount({ ...options, name })
 })
@@ -43,7 +46,7 @@ const budget = /* @__PURE__ */ Part.make<Omit<AttemptBudget.Options, "name">, At
 const standardParts = { budget, circuitBreaker: Parts.circuitBreaker, retry: Parts.retry }
 
 /** All that a pipeline can name. A client has the parts of those that are standard, and of others those that it was given. */
-const names = /* @__PURE__ */ Object.keys(
+export const names = /* @__PURE__ */ Object.keys(
   {
     budget: 0,
     bulkhead: 0,
@@ -79,22 +82,14 @@ const timeoutFields = {
   idle: /* @__PURE__ */ Field.withDefault(limit, standard.timeouts.idle)
 } satisfies Field.Fields<Timeouts>
 
-// What one might look for there.
-const timeoutNames = { deadline: "total", timeout: "total or attempt", attemptTimeout: "attempt" }
-
-const timeouts = /* @__PURE__ */ Field.struct(timeoutFields, timeoutNames)
-
 /** The limits of an operation: what it leaves out is the client's. */
-const ownTimeouts = /* @__PURE__ */ Field.struct(
-  {
-    total: timeoutFields.firstByte,
-    attempt: timeoutFields.firstByte,
-    connect: timeoutFields.firstByte,
-    firstByte: timeoutFields.firstByte,
-    idle: timeoutFields.firstByte
-  } satisfies Field.Fields<Timeouts>,
-  timeoutNames
-)
+const ownTimeoutFields = {
+  total: timeoutFields.firstByte,
+  attempt: timeoutFields.firstByte,
+  connect: timeoutFields.firstByte,
+  firstByte: timeoutFields.firstByte,
+  idle: timeoutFields.firstByte
+} satisfies Field.Fields<Timeouts>
 
 // What was written goes on to the pipeline, which reads it again.
 const asWritten = <In>(field: Field.Field<In, unknown>): Field.Field<In, In> => ({
@@ -127,11 +122,14 @@ function needs(name: string): string {
   return `needs a part. Give the client { parts: { ${name}: Parts.${name} } }`
 }
 
-const pipelineField = (parts: Part.Table): Field.Field<PipelineOptions, PipelineOptions> =>
+const pipelineField = (
+  parts: Part.Table,
+  elsewhere: Field.Elsewhere | undefined
+): Field.Field<PipelineOptions, PipelineOptions> =>
   asWritten<PipelineOptions>(
     Field.struct(
       Object.fromEntries(names.map((name) => [name, Field.optional<never, unknown>(partField(parts, name))])),
-      { deadline: "timeouts.total", attemptTimeout: "timeouts.attempt", endpoints: "endpoints of the client" }
+      elsewhere
     ) as Field.AnyField as Field.Field<PipelineOptions, unknown>
   )
 
@@ -164,21 +162,19 @@ const idempotencyFields = {
   key: /* @__PURE__ */ Field.withDefault(Field.boolean, false)
 } satisfies Field.Fields<Idempotency>
 
-// A description looks like that of a pipeline, so its parts are looked for in the wrong place.
-const elsewhere = {
-  ...Object.fromEntries(names.map((part) => [part, `pipeline.${part}`])),
-  deadline: "timeouts.total",
-  timeout: "timeouts",
-  attemptTimeout: "timeouts.attempt",
-  connectTimeout: "timeouts.connect"
+/** Where what one might look for in a place is written, for what reads JSON. In code the types reject it. */
+export interface Elsewhere {
+  readonly client?: Field.Elsewhere
+  readonly pipeline?: Field.Elsewhere
+  readonly timeouts?: Field.Elsewhere
 }
 
-const operationFields = (pipeline: Field.Field<PipelineOptions, PipelineOptions>) => ({
+const operationFields = (pipeline: Field.Field<PipelineOptions, PipelineOptions>, { timeouts }: Elsewhere) => ({
   endpoint: Field.optional(Field.map(Field.text, operations.parse)),
   idempotent: Field.optional(Field.boolean),
   appliedWhenWhole: Field.optional(Field.boolean),
   idempotencyKey: Field.optional(Field.boolean),
-  timeouts: Field.withDefault(ownTimeouts, {}),
+  timeouts: Field.withDefault(Field.struct(ownTimeoutFields, timeouts), {}),
   pipeline: Field.withDefault(pipeline, {}),
   without: orNone(Field.oneOrMore(Field.literals(...names))),
   body: Field.optional(body)
@@ -249,14 +245,14 @@ const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 const headerValue = /^[\t\x20-\x7e\x80-\xff]*$/
 
 /** The fields of a description. */
-const fieldsOf = (parts: Part.Table) => {
-  const pipeline = pipelineField(parts)
+const fieldsOf = (parts: Part.Table, elsewhere: Elsewhere) => {
+  const pipeline = pipelineField(parts, elsewhere.pipeline)
   return {
     name: Field.text,
     baseUrl,
     endpoints: choiceField(parts),
     pipeline: Field.withDefault(pipeline, standard.pipeline),
-    timeouts: Field.withDefault(timeouts, {}),
+    timeouts: Field.withDefault(Field.struct(timeoutFields, elsewhere.timeouts), {}),
     idempotency: Field.withDefault(Field.struct(idempotencyFields), {}),
     redirects: Field.optional(Field.struct(redirectFields)),
     body: Field.withDefault(body, "json"),
@@ -268,7 +264,7 @@ const fieldsOf = (parts: Part.Table) => {
     redaction: Field.optional(shown),
     auth: Field.optional(Field.fn<Authenticate>()),
     operations: Field.withDefault(
-      Field.record(Field.struct(operationFields(pipeline), elsewhere)),
+      Field.record(Field.struct(operationFields(pipeline, elsewhere), elsewhere.client)),
       {}
     )
   } satisfies Field.Fields<Description>
@@ -278,8 +274,8 @@ const fieldsOf = (parts: Part.Table) => {
 export type Settings = Field.Settings<ReturnType<typeof fieldsOf>>
 
 /** What a description is, and what its options have to do with each other. */
-export const fieldOf = (parts: Table): Field.Field<Description, Settings> =>
-  Field.map(Field.struct(fieldsOf(parts), elsewhere), (settings, path) => {
+export const fieldOf = (parts: Table, elsewhere: Elsewhere = {}): Field.Field<Description, Settings> =>
+  Field.map(Field.struct(fieldsOf(parts, elsewhere), elsewhere.client), (settings, path) => {
     const { auth, baseUrl, operations: described } = settings
     if (auth !== undefined) {
       for (const { base } of baseUrl) {

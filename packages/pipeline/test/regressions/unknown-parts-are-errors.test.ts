@@ -1,4 +1,4 @@
-import { Pipeline, PipelineRegistry } from "@effect-resilience/pipeline"
+import { Pipeline, PipelineDescription, PipelineRegistry } from "@effect-resilience/pipeline"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 
@@ -21,7 +21,7 @@ describe("a part or an option that does not exist", () => {
     assert.throws(() => Pipeline.make({ name: "x", concurrencyLimit: { algorithm } }), RangeError)
   })
 
-  it("is told what was meant, within choices too", () => {
+  it.effect("is told what was meant by what reads JSON, within choices too", () => {
     const rows: ReadonlyArray<[object, string]> = [
       [{ bulkhaed: {} }, "Did you mean bulkhead?"],
       [{ retry: { backoff: { linaer: {} } } }, "Pipeline.retry.backoff has no option linaer. Did you mean linear?"],
@@ -31,10 +31,14 @@ describe("a part or an option that does not exist", () => {
       [{ circuitBreaker: { openDuration: { bose: 1 } } }, "Did you mean base?"],
       [{ circuitBreaker: { tripPolicy: { consecutiv: 1 } } }, "Did you mean consecutive?"]
     ]
-    for (const [options, expected] of rows) {
+    return Effect.forEach(rows, ([options, expected]) => {
       const wrong = { name: "x", ...options } as Pipeline.Description
-      assert.throws(() => Pipeline.make<Pipeline.Description>(wrong), expected)
-    }
+      assert.throws(() => Pipeline.make<Pipeline.Description>(wrong), RangeError)
+      return Effect.map(
+        Effect.flip(PipelineDescription.decode(wrong)),
+        ({ message }) => assert.include(message, expected)
+      )
+    })
   })
 
   it.effect("is an error where the types were told otherwise", () =>

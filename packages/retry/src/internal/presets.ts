@@ -71,9 +71,12 @@ export const aws2026: RetryPolicy = /* @__PURE__ */ make({
  * @since 0.1.0
  */
 export const dynamodb2026: RetryPolicy = /* @__PURE__ */ make({
-  ...aws2026,
   times: 3,
-  backoff: { base: "25 millis" }
+  backoff: { base: "25 millis" },
+  cost: 14,
+  kinds: { throttled: { backoff: { base: "1 second" }, cost: 5 } },
+  maxRetryAfter: "Infinity",
+  clampRetryAfter: "5 seconds"
 })
 
 /**
