@@ -9,6 +9,12 @@ import type { Registry } from "../../../src/Registry.ts"
 import { compilers, installTools, npmrc, run, startRegistry } from "../../../src/Registry.ts"
 import { publicPackages, root, scope } from "../../../src/Workspace.ts"
 
+// All installers for each package take minutes: `npm run installs`, which runs beside other work. Otherwise each package has one of them.
+const isWhole = process.env["INSTALLS"] === "all"
+
+/** A limit of time, in milliseconds. */
+const within = (millis: number): number => isWhole ? millis * 6 : millis
+
 const packages = publicPackages()
 const dir = mkdtempSync(join(tmpdir(), "installs-"))
 const tools = join(dir, "tools")
@@ -37,15 +43,15 @@ beforeAll(async () => {
   appendFileSync(join(copy, ".npmrc"), npmrc(registry))
   await run("git", ["init", "-q"], { cwd: copy })
   await commit()
-}, 300_000)
+}, within(300_000))
 
 afterAll(() => {
   registry.stop()
   for (const folder of [dir, copy]) rmSync(folder, { recursive: true, force: true })
-}, 300_000)
+}, within(300_000))
 
 describe("a release", () => {
-  it("does not happen without an owner and without versions", { timeout: 60_000 }, async () => {
+  it("does not happen without an owner and without versions", { timeout: within(60_000) }, async () => {
     const { code, lines } = await release()
     expect(code).toBe(1)
     expect(lines.map((line) => line.replace(/: https?:.*|: git.*|^\d+ /, ""))).toEqual([
@@ -55,7 +61,7 @@ describe("a release", () => {
   })
 
   it("publishes every package at 0.1.0, dependencies first, and leaves alone what is there", {
-    timeout: 400_000
+    timeout: within(400_000)
   }, async () => {
     const file = join(copy, "package.json")
     writeFileSync(file, readFileSync(file, "utf8").replaceAll("owner.invalid", "owner.test"))
@@ -117,28 +123,31 @@ const emptyProject = (name: string): string => {
 
 const names = Object.keys(installers) as ReadonlyArray<keyof typeof installers>
 
-// All installers for each package take minutes: `npm run installs`. Otherwise each package has one of them.
 const cases = packages.flatMap(({ manifest, name }, i) =>
-  names.filter((_, j) => process.env["INSTALLS"] === "all" || i % names.length === j)
+  names.filter((_, j) => isWhole || i % names.length === j)
     .map((installer) => ({ installer, name, bin: Object.keys(manifest.bin ?? {}) }))
 )
 
 describe("a package from the registry", () => {
-  it.each(cases)("$name installs alone by $installer and runs its example", { timeout: 120_000 }, async (tried) => {
-    const project = emptyProject(`${tried.name}-${tried.installer.replace(" ", "-")}`)
-    const lines = installLines(readFileSync(join(root, "packages", tried.name, "README.md"), "utf8"))
-    for (const line of lines.length > 0 ? lines : [[scope + tried.name, "effect"]]) {
-      const [command = "", ...args] = installers[tried.installer](line.filter((word) => word !== "--global"))
-      await run(command, args, { cwd: project })
+  it.each(cases)(
+    "$name installs alone by $installer and runs its example",
+    { timeout: within(120_000) },
+    async (tried) => {
+      const project = emptyProject(`${tried.name}-${tried.installer.replace(" ", "-")}`)
+      const lines = installLines(readFileSync(join(root, "packages", tried.name, "README.md"), "utf8"))
+      for (const line of lines.length > 0 ? lines : [[scope + tried.name, "effect"]]) {
+        const [command = "", ...args] = installers[tried.installer](line.filter((word) => word !== "--global"))
+        await run(command, args, { cwd: project })
+      }
+      writeFileSync(join(project, "example.ts"), program(tried.name))
+      await run(process.execPath, ["example.ts"], { cwd: project })
+      for (const command of tried.bin) {
+        const { stdout } = await run(join(project, "node_modules/.bin", command), ["--help"], { cwd: project })
+        expect(stdout).toContain(command)
+      }
+      rmSync(project, { recursive: true })
     }
-    writeFileSync(join(project, "example.ts"), program(tried.name))
-    await run(process.execPath, ["example.ts"], { cwd: project })
-    for (const command of tried.bin) {
-      const { stdout } = await run(join(project, "node_modules/.bin", command), ["--help"], { cwd: project })
-      expect(stdout).toContain(command)
-    }
-    rmSync(project, { recursive: true })
-  })
+  )
 })
 
 describe("the README of the repository", () => {
@@ -147,7 +156,7 @@ describe("the README of the repository", () => {
   const folder = join(dir, "stranger")
 
   /** The lines of the shell below a heading, as a stranger types them: with a clean home, in a folder of their own. */
-  const type = async (heading: string, line: RegExp, timeout = 60_000) => {
+  const type = async (heading: string, line: RegExp, timeout = within(60_000)) => {
     const section = readme.split(`\n## ${heading}\n`)[1]?.split(/^## /m)[0] ?? ""
     const lines = [...section.matchAll(/^```sh\n([^]*?)^```$/gm)].flatMap(([, text = ""]) => text.split("\n"))
     const typed = lines.filter((text) => line.test(text)).join("\n")
@@ -166,7 +175,7 @@ describe("the README of the repository", () => {
     writeFileSync(join(home, ".npmrc"), `${npmrc(registry)}prefix=${join(home, "global")}\n`)
   })
 
-  it("begins with a call that a stranger can make", { timeout: 120_000 }, async () => {
+  it("begins with a call that a stranger can make", { timeout: within(120_000) }, async () => {
     await type("Start", /^npm install/)
     const [, code = ""] = /^```ts\n(\/\/ examples\/first-call\.ts[^]*?)^```$/m.exec(readme) ?? []
     const [, file = "", command = ""] = /save this as\s+`(.*?)` and run `(.*?)`/i.exec(readme) ?? []
@@ -181,16 +190,16 @@ describe("the README of the repository", () => {
     expect(stderr).toBe("")
   })
 
-  it("has a command that shows outages", { timeout: 120_000 }, async () => {
+  it("has a command that shows outages", { timeout: within(120_000) }, async () => {
     await type("Two commands", /^npm install --save-dev/)
     const description = { name: "ledger", retry: { times: 3 }, attemptTimeout: "1 second" }
     writeFileSync(join(folder, "ledger.json"), JSON.stringify(description))
     expect(await type("Two commands", /effect-resilience-lab simulate/)).toContain("ledger")
   })
 
-  it("has a command that uploads", { timeout: 180_000 }, async () => {
-    await type("Two commands", /^npm install --global/, 120_000)
-    expect(await type("Two commands", /^tbm-studio demo/, 120_000)).toContain("13 of 13 uploaded")
+  it("has a command that uploads", { timeout: within(180_000) }, async () => {
+    await type("Two commands", /^npm install --global/, within(120_000))
+    expect(await type("Two commands", /^tbm-studio demo/, within(120_000))).toContain("13 of 13 uploaded")
   })
 })
 
@@ -220,9 +229,9 @@ describe("all packages together", () => {
       types: ["node"]
     }
     writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["all.ts"] }))
-  }, 120_000)
+  }, within(120_000))
 
-  it.each(compilers)("have declarations that %s checks", { timeout: 120_000 }, async (compiler) => {
+  it.each(compilers)("have declarations that %s checks", { timeout: within(120_000) }, async (compiler) => {
     const tsc = join(tools, "node_modules", compiler, "bin/tsc")
     const { stdout } = await run(process.execPath, [tsc, "-p", "."], { cwd: project }).catch((
       error: { readonly stdout: string }
