@@ -28,7 +28,9 @@ const block = (
 const section = (module: ModuleApi): ReadonlyArray<string> => [
   `## ${module.name}`,
   "",
-  `\`${module.entry}\`${module.namespace === undefined ? ", not in the index" : ""}; ${module.stability ?? "no mark"}.`,
+  `\`${module.entry}\`${module.namespace === undefined ? ", not in the index" : ""}; ${module.stability ?? "no mark"}${
+    module.runsOn.length === 0 ? "" : `; runs on ${module.runsOn.join(", ")}`
+  }.`,
   "",
   ...module.exports.length === 0 ? [] : block(module.exports.toSorted(byName).map((e) => entry(e, module))),
   ...module.hidden.length === 0

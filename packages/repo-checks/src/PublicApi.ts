@@ -10,7 +10,7 @@
  * of a module, and what a class extends.
  */
 import { spawnSync } from "node:child_process"
-import { dirname, join, relative } from "node:path"
+import { join, relative } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { Declaration, File } from "./DeclarationFiles.ts"
 import {
@@ -25,6 +25,7 @@ import {
 } from "./DeclarationFiles.ts"
 import type { DocComment } from "./DocComment.ts"
 import { read, sentenceOn } from "./DocComment.ts"
+import { RunTime } from "./RunTime.ts"
 import { unstable } from "./Stability.ts"
 import type { Node } from "./Syntax.ts"
 import { isNode, lineAt } from "./Syntax.ts"
@@ -102,8 +103,8 @@ export interface ModuleApi {
   readonly exports: ReadonlyArray<Export>
   /** Declarations that the signatures of exports name and that are not exported themselves. */
   readonly hidden: ReadonlyArray<Export>
-  /** What it imports, deeply through modules of its own package that are not entry points. */
-  readonly imports: ReadonlyArray<string>
+  /** The parts of Effect that are not stable and of which it, or a module that it loads, uses something when it runs. */
+  readonly runsOn: ReadonlyArray<string>
   readonly source: Source
 }
 
@@ -154,6 +155,7 @@ interface EntryPoint {
 
 class Reader {
   readonly program = new Program()
+  readonly #runTime = new RunTime(this.program.packages)
   readonly #signatures: Array<{ text: string }> = []
   /** The entry point of an exported declaration, by its outer node. */
   readonly #exported = new Map<Node, Reference>()
@@ -222,7 +224,7 @@ class Reader {
       stability: stabilityOf(doc),
       exports: declarations.map(({ declaration, name }) => this.#export(name, declaration, entry, doc)),
       hidden: this.#hidden(declarations.map(({ declaration }) => declaration), doc),
-      imports: [...this.#imports(source, new Set())].toSorted(),
+      runsOn: this.#runTime.runsOn(pathOf(source)),
       source: { file: pathOf(source), line: 1 }
     }
   }
@@ -243,24 +245,6 @@ class Reader {
     return [...found.values()].filter(({ name }) => !name.endsWith("_base")).map((other) =>
       this.#export(other.name, other, "", module)
     )
-  }
-
-  #imports(source: File, seen: Set<File>): ReadonlySet<string> {
-    seen.add(source)
-    const found = new Set<string>()
-    for (const node of source.body) {
-      const from = valueOf(node["source"])
-      if (from === undefined) continue
-      if (!from.startsWith(".")) found.add(from)
-      else {
-        const dts = this.program.file(
-          join(dirname(source.path), from).replace("/src/", "/dist/").replace(/\.ts$/, ".d.ts")
-        )
-        const next = dts === undefined ? undefined : this.program.source(dts)
-        if (next !== undefined && !seen.has(next)) { for (const name of this.#imports(next, seen)) found.add(name) }
-      }
-    }
-    return found
   }
 
   #export(name: string, declaration: Declaration, entry: string, module: DocComment | undefined): Export {

@@ -4,6 +4,7 @@ import { page, stale } from "../src/ApiListing.ts"
 import { read } from "../src/DocComment.ts"
 import type { Export, Member, PackageApi } from "../src/PublicApi.ts"
 import { publicApi } from "../src/PublicApi.ts"
+import { uses } from "../src/RunTime.ts"
 import { root } from "../src/Workspace.ts"
 
 const api = publicApi()
@@ -36,7 +37,7 @@ const made = (e: Partial<Export>, stability = "stable"): ReadonlyArray<PackageAp
       ...e
     }],
     hidden: [],
-    imports: [],
+    runsOn: [],
     source
   }]
 }]
@@ -148,5 +149,45 @@ it("resolves the names in a signature to exports", () => {
     text: "Policy.Policy",
     entry: "@effect-resilience/kernel/Policy",
     name: "Policy"
+  })
+})
+
+describe("what a module runs on", () => {
+  it("is what it uses, and not what only its types name or what it only loads", () => {
+    const code = `import type * as HttpClient from "effect/http/HttpClient"
+import { type Path, FileSystem } from "effect/FileSystem"
+import { type Effect } from "effect/Effect"
+import * as SqlClient from "effect/sql/SqlClient"
+export { RateLimiter } from "effect/persistence/RateLimiter"
+export type { Rpc } from "effect/rpc/Rpc"
+const load = () => import("./later.ts")
+export const a: HttpClient.HttpClient = SqlClient.SqlClient`
+    expect([...uses("a.ts", code)].map(([from, names]) => [from, [...names]])).toEqual([
+      ["effect/FileSystem", ["FileSystem"]],
+      ["effect/sql/SqlClient", ["SqlClient"]],
+      ["effect/persistence/RateLimiter", ["RateLimiter"]],
+      ["./later.ts", []]
+    ])
+  })
+
+  it("counts what it loads of its own and of other packages", () => {
+    const runsOn = (folder: string, module: string) =>
+      api.find((each) => each.folder === folder)?.modules.find(({ name }) => name === module)?.runsOn
+    expect(runsOn("retry", "RetryPolicy")).toEqual([])
+    expect(runsOn("deadline", "Deadline")).toEqual([])
+    expect(runsOn("deadline", "DeadlineMiddleware")).toEqual(["effect/http"])
+    // By its internal modules, and by a pacer of another package.
+    expect(runsOn("pipeline", "Pipeline")).toEqual(["effect/persistence"])
+    expect(runsOn("upload", "Uploader")).toContain("effect/http")
+  })
+
+  it("is in the listing of its module", () => {
+    const [first] = made({})
+    const listed = (runsOn: ReadonlyArray<string>) =>
+      first === undefined ? "" : page({ ...first, modules: first.modules.map((module) => ({ ...module, runsOn })) })
+    expect(listed(["effect/http", "effect/sql"])).toContain(
+      "`@effect-resilience/a/A`; stable; runs on effect/http, effect/sql.\n"
+    )
+    expect(listed([])).toContain("`@effect-resilience/a/A`; stable.\n")
   })
 })

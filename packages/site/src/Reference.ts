@@ -65,6 +65,9 @@ const grouped = <A>(
   ...Map.groupBy(items, key)
 ]
 
+const runsOn = ({ runsOn }: ModuleApi): ReadonlyArray<string> =>
+  runsOn.length === 0 ? [] : [`runs on ${runsOn.join(", ")}`]
+
 const modulePage = (known: ReadonlySet<string>, module: ModuleApi): ReferencePage => {
   const mark = stability(module)
   const names = new Set(module.exports.map(({ name }) => name))
@@ -83,7 +86,7 @@ const modulePage = (known: ReadonlySet<string>, module: ModuleApi): ReferencePag
   const content = [
     `# ${pathOf(module.entry)}`,
     imported(module),
-    mark === undefined ? "" : `_Stability: ${mark}._`,
+    mark === undefined ? "" : `_Stability: ${[mark, ...runsOn(module)].join("; ")}._`,
     text(module.doc?.text ?? ""),
     ...categories
   ]
@@ -107,7 +110,7 @@ const listOf = ({ description, folder, modules }: PackageApi): string => {
 const intro = `# Reference
 
 Each module with its exports, from the declarations that are published. What is marked _rests on_ a module of Effect that is not stable may change
-with a minor version of Effect.`
+with a minor version of Effect; what _runs on_ one uses it without naming it in its types.`
 
 let api: ReadonlyArray<PackageApi> | undefined
 
