@@ -13,16 +13,7 @@ import { spawnSync } from "node:child_process"
 import { join, relative } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { Declaration, File } from "./DeclarationFiles.ts"
-import {
-  literals,
-  mentioned,
-  nameOf,
-  nodesOf,
-  parametersOf,
-  Program,
-  valueOf,
-  withoutImports
-} from "./DeclarationFiles.ts"
+import { literals, mentioned, nameOf, nodesOf, parametersOf, Program, withoutImports } from "./DeclarationFiles.ts"
 import type { DocComment } from "./DocComment.ts"
 import { read, sentenceOn } from "./DocComment.ts"
 import { RunTime } from "./RunTime.ts"
