@@ -14,6 +14,108 @@ const gauges = Effect.map(Metric.snapshot, (series) =>
   ))
 
 describe("PolicyMetrics", () => {
+  it.effect("has a metric for each number that a policy shows", () =>
+    Effect.gen(function*() {
+      const shown: ReadonlyArray<readonly [field: string, id: string, description: string, attributes?: object]> = [
+        ["limit", "permits", "Calls that may run at once"],
+        ["running", "running", "Calls that run"],
+        ["waiting", "waiting", "Calls that wait for a permit"],
+        ["inFlight", "in_flight", "Requests that are under way"],
+        ["balance", "budget.balance", "Extra attempts that the budget would allow"],
+        ["failureRate", "failure_rate", "Share of failures among the outcomes that count"],
+        ["slowRate", "slow_rate", "Share of slow calls among the outcomes that count"],
+        ["probability", "rejection.probability", "Probability that the next call is rejected"],
+        [
+          "healthy",
+          "endpoints",
+          "Endpoints by whether they get calls",
+          { "resilience.endpoint.state": "healthy" }
+        ],
+        [
+          "ejected",
+          "endpoints",
+          "Endpoints by whether they get calls",
+          { "resilience.endpoint.state": "ejected" }
+        ],
+        ["rejected", "policy.rejections", "Calls that the policy rejected"],
+        ["hedges", "hedges", "Attempts that began beside those under way"],
+        ["winners", "hedges.won", "Hedges whose result the caller got"],
+        ["agreed", "shadow.decisions", "Decisions of a shadow", { "resilience.decision": "agreed" }],
+        [
+          "wouldHaveRejected",
+          "shadow.decisions",
+          "Decisions of a shadow",
+          { "resilience.decision": "wouldHaveRejected" }
+        ],
+        [
+          "wouldHaveAdmitted",
+          "shadow.decisions",
+          "Decisions of a shadow",
+          { "resilience.decision": "wouldHaveAdmitted" }
+        ],
+        ["logins", "logins", "Logins for a new token", { "resilience.outcome": "success" }],
+        ["failures", "logins", "Logins for a new token", { "resilience.outcome": "failure" }]
+      ]
+      const states = ["Closed", "Partial", "Open", "HalfOpen", "Isolated", "MetricsOnly", "ForcedClosed"]
+      const numbers = Object.fromEntries(shown.map(([field], index) => [field, index + 1]))
+      yield* PolicyMetrics.sample([
+        { name: "ledger", kind: "Some", snapshot: Effect.succeed({ ...numbers, _tag: "Open" }) }
+      ])
+      const policy = { "resilience.policy": "ledger", "resilience.kind": "Some" }
+      assert.deepStrictEqual(
+        (yield* Metric.snapshot).map(({ attributes, description, id, state, type }) => ({
+          id,
+          type,
+          description,
+          attributes,
+          value: "value" in state ? state.value : "count" in state ? state.count : undefined
+        })),
+        [
+          ...shown.map(([, id, description, attributes], index) => ({
+            id: `resilience.${id}`,
+            type: index < 10 ? "Gauge" as const : "Counter" as const,
+            description,
+            attributes: { ...policy, ...attributes },
+            value: index + 1
+          })),
+          ...states.map((state) => ({
+            id: "resilience.circuit.state",
+            type: "Gauge" as const,
+            description: "1 for the state that the circuit is in",
+            attributes: { ...policy, "resilience.state": state },
+            value: state === "Open" ? 1 : 0
+          }))
+        ]
+      )
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
+
+  it.effect("has no metric for what is no number, and never counts down", () =>
+    Effect.gen(function*() {
+      for (const snapshot of [undefined, { permits: "5", limit: Infinity, rejected: Number.NaN, _tag: "Other" }]) {
+        yield* PolicyMetrics.sample([{ name: "odd", snapshot: Effect.succeed(snapshot) }])
+      }
+      assert.deepStrictEqual(yield* gauges, {})
+      for (const rejected of [5, 2, 6]) {
+        yield* PolicyMetrics.sample([{ name: "anew", snapshot: Effect.succeed({ rejected }) }])
+      }
+      assert.deepStrictEqual(yield* gauges, { "resilience.policy.rejections anew": 6 })
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
+
+  it.effect("looks at once, and as often as it is told", () =>
+    Effect.gen(function*() {
+      let looks = 0
+      const policies = [{ name: "api", snapshot: Effect.sync(() => looks++) }]
+      yield* Effect.gen(function*() {
+        assert.strictEqual(looks, 1)
+        yield* TestClock.adjust("999 millis")
+        assert.strictEqual(looks, 1)
+        yield* TestClock.adjust("1 millis")
+        assert.strictEqual(looks, 2)
+      }).pipe(Effect.provide(PolicyMetrics.layer(policies, { every: "1 second" })), Effect.scoped)
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(looks, 2)
+    }))
+
   it.effect("shows what the policies of the limit package are doing, and keeps looking", () =>
     Effect.gen(function*() {
       const bulkhead = yield* Bulkhead.make({ name: "uploads", permits: 1, queue: 5 })

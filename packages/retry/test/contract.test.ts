@@ -141,6 +141,49 @@ describe("a policy of retries", () => {
       }))
   }
 
+  it("has the numbers that each preset is known for", () => {
+    const exponential = { base: "500 millis", factor: 2, cap: "20 seconds", jitter: "full" }
+    const rest = { maxRetryAfter: "1 minute", maxDuration: "Infinity" }
+    const aws = {
+      maxRetryAfter: "Infinity",
+      maxDuration: "Infinity",
+      clampRetryAfter: "5 seconds",
+      cost: 14,
+      kinds: { throttled: { backoff: { base: "1 second" }, cost: 5 } }
+    }
+    const expected: { readonly [name: string]: object } = {
+      standard: { times: 3, backoff: exponential, ...rest },
+      noop: { name: "noop", times: 0, backoff: exponential, ...rest },
+      basic: { times: 2, backoff: { ...exponential, base: "1 second", jitter: "none" }, ...rest },
+      aws: { times: 2, backoff: { ...exponential, base: "1 second" }, ...rest },
+      aws2026: { times: 2, backoff: { ...exponential, base: "50 millis" }, ...aws },
+      dynamodb2026: { times: 3, backoff: { ...exponential, base: "25 millis" }, ...aws },
+      google: {
+        times: Infinity,
+        backoff: { ...exponential, base: "1 second", cap: "1 minute" },
+        ...rest,
+        maxDuration: "2 minutes"
+      },
+      polly: {
+        times: 3,
+        backoff: { base: "2 seconds", factor: 2, cap: "Infinity", jitter: "polly" },
+        ...rest,
+        maxDuration: "30 seconds",
+        attemptTimeout: "10 seconds"
+      },
+      grpc: { times: 3, backoff: { base: "100 millis", factor: 2, cap: "1 second", jitter: 0.2 }, ...rest }
+    }
+    assert.sameMembers(presets.map(([name]) => name), Object.keys(expected))
+    for (const [name, policy] of presets) {
+      const { attemptTimeout, ...numbers } = policy
+      assert.deepStrictEqual(
+        { ...numbers, ...(attemptTimeout !== undefined && { attemptTimeout }) } as object,
+        expected[name],
+        name
+      )
+    }
+  })
+
   it("is the standard one where nothing is said", () => {
     assert.deepStrictEqual(RetryPolicy.make(), RetryPolicy.standard)
     const { backoff, maxDuration, maxRetryAfter, times } = RetryPolicy.standard
