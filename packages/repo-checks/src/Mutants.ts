@@ -223,6 +223,9 @@ const measure = async (
       jsonReporter: { fileName: report },
       inPlace: true,
       concurrency: 2,
+      // Stryker counts a mutant as killed whose run takes longer than the first one and this. On a machine with other work that
+      // happens to mutants that survive. Tests have a limit of their own, and Stryker ends loops without end by counting.
+      timeoutMS: 300_000,
       coverageAnalysis: "perTest",
       disableTypeChecks: false,
       allowConsoleColors: false
