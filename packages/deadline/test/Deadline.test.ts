@@ -46,6 +46,24 @@ describe("Deadline", () => {
         assert.include(String(yield* lasting(5_000, () => Effect.never)), "DeadlineExceeded")
       }))
 
+    it.effect("takes with it the caller's, where that is the earlier one", () =>
+      Effect.gen(function*() {
+        yield* TestClock.adjust("3 days")
+        const work = Effect.gen(function*() {
+          const resume = Deadline.suspendUnsafe(yield* Deadline.Current)
+          yield* Effect.sleep("3 seconds")
+          resume()
+          return yield* Effect.never
+        })
+        const fiber = yield* Effect.forkChild(
+          Effect.flip(work.pipe(Deadline.withDeadline("1 hour"), Deadline.withDeadline("2 seconds")))
+        )
+        yield* TestClock.adjust("2999 millis")
+        assert.isUndefined(fiber.pollUnsafe())
+        yield* TestClock.adjust("1 millis")
+        assert.deepStrictEqual((yield* Fiber.join(fiber)).allowed, Duration.seconds(2))
+      }))
+
     it.effect("ends nothing that is done by then, and leaves that of a caller", () =>
       Effect.gen(function*() {
         const inner = Effect.sync(() => Deadline.suspendUnsafe({ atMillis: 1 })())

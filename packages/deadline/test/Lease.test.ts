@@ -1,10 +1,12 @@
-import { StoreTimeout } from "@effect-resilience/deadline"
+import { Deadline, StoreTimeout } from "@effect-resilience/deadline"
 import * as Lease from "@effect-resilience/deadline/Lease"
 import * as SqliteClient from "@effect-resilience/node/SqliteClient"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Fiber, Layer } from "effect"
 import { Redis } from "effect/persistence"
+import { Reactivity } from "effect/reactivity"
 import * as SqlClient from "effect/sql/SqlClient"
+import * as Statement from "effect/sql/Statement"
 import { TestClock } from "effect/testing"
 
 describe("Lease", () => {
@@ -113,6 +115,34 @@ describe("Lease.layerSql", () => {
       const unmade = Layer.build(Layer.provide(Lease.layerSql, Layer.succeed(SqlClient.SqlClient, sql)))
       assert.strictEqual((yield* Effect.flip(unmade)).store, "SQL")
     }).pipe(Effect.scoped))
+})
+
+describe("Lease", () => {
+  it.effect("names a database that is silent for five seconds", () =>
+    Effect.gen(function*() {
+      let silent = false
+      const connection = { execute: () => Effect.succeed([]) } as never
+      const sql = SqlClient.make({
+        acquirer: Effect.suspend(() => silent ? Effect.never : Effect.succeed(connection)),
+        compiler: Statement.makeCompilerSqlite(),
+        spanAttributes: []
+      })
+      const lease = yield* Effect.provide(
+        Lease.Lease,
+        Layer.provide(Lease.layerSql, Layer.effect(SqlClient.SqlClient, sql))
+      )
+      silent = true
+      for (const call of [lease.acquire("k", "a", "1 second"), lease.release("k", "a")]) {
+        const late = yield* Effect.forkChild(Effect.flip(call), { startImmediately: true })
+        yield* TestClock.adjust("5 seconds")
+        assert.strictEqual((yield* Fiber.join(late)).message, "The lease store (SQL) does not respond.")
+      }
+    }).pipe(Effect.provide(Reactivity.layer)))
+
+  it("is one service in all copies of this package that a program may have", () => {
+    assert.strictEqual(Lease.Lease.key, "@effect-resilience/deadline/Lease")
+    assert.strictEqual(Deadline.Current.key, "@effect-resilience/deadline/Deadline/Current")
+  })
 })
 
 describe("Lease.withTimeout", () => {

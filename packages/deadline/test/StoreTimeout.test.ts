@@ -59,6 +59,36 @@ describe("StoreTimeout", () => {
       assert.strictEqual(yield* outcome(withStoreTimeout(store.call)), "prompt")
     }))
 
+  it.effect("does not take the end of a call that it interrupted, or that its caller left, for a response", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("3 days")
+      let asked = 0
+      let isUp = false
+      const withStoreTimeout = StoreTimeout.make("1 second")
+      const call = withStoreTimeout(Effect.suspend(() => {
+        asked += 1
+        return isUp ? Effect.succeed("prompt") : Effect.never
+      }))
+      const first = yield* Effect.forkChild(outcome(call))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* Fiber.join(first), "TimedOut")
+      yield* TestClock.adjust("4999 millis")
+      assert.strictEqual(yield* outcome(call), "TimedOut")
+      yield* TestClock.adjust("1 millis")
+      const probe = yield* Effect.forkChild(call, { startImmediately: true })
+      yield* Fiber.interrupt(probe)
+      assert.strictEqual(yield* outcome(call), "TimedOut")
+      assert.strictEqual(asked, 2)
+      yield* TestClock.adjust("1 second")
+      isUp = true
+      assert.deepStrictEqual([yield* outcome(call), yield* outcome(call)], ["prompt", "prompt"])
+      isUp = false
+      const again = yield* Effect.forkChild(outcome(call), { startImmediately: true })
+      assert.strictEqual(asked, 5)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* Fiber.join(again), "TimedOut")
+    }))
+
   it.effect("does not affect the next call if each is limited separately", () =>
     Effect.gen(function*() {
       const store = yield* silentStore

@@ -73,6 +73,23 @@ describe("StreamTimeout", () => {
       assert.strictEqual(outcome.after, 1010)
     }))
 
+  it.effect("has each limit for itself", () =>
+    Effect.gen(function*() {
+      reached("first", "2 seconds")(yield* run(Stream.never, { first: "2 seconds" }))
+      reached("total", "2 seconds")(yield* run(Stream.never, { total: "2 seconds" }))
+      const silent = yield* run(Stream.concat(Stream.make(1), Stream.never), { first: "1 minute", idle: "1 second" })
+      reached("idle", "1 second")(silent)
+      assert.strictEqual(silent.after, 1000)
+    }))
+
+  it.effect("does not take a limit for another that is a millisecond away", () =>
+    Effect.gen(function*() {
+      reached("first", "1 second")(yield* run(Stream.never, { idle: 1000, total: 1001 }))
+      const outcome = yield* run(timed([1], Stream.never), { idle: 1000 })
+      reached("idle", "1 second")(outcome)
+      assert.strictEqual(outcome.after, 1001)
+    }))
+
   it.effect("does not count what a slow consumer takes", () =>
     Effect.gen(function*() {
       const seen: Array<number> = []

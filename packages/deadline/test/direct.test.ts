@@ -81,7 +81,9 @@ it.effect("one that ends at once starts no timer", () =>
       })
     })
     assert.strictEqual(yield* Timeout.withTimeout(call, "1 second"), "at once")
+    assert.strictEqual(yield* Deadline.withDeadline(call, "1 second"), "at once")
     assert.isFalse(Deferred.isDoneUnsafe(done))
+    assert.strictEqual(Timeout.withTimeout(call, Infinity), call)
   }))
 
 it.effect("a deadline begins without a fiber around it, in the context that it is given", () =>

@@ -225,7 +225,7 @@ const measure = async (
       concurrency: 2,
       // Stryker counts a mutant as killed whose run takes longer than the first one and this. On a machine with other work that
       // happens to mutants that survive. Tests have a limit of their own, and Stryker ends loops without end by counting.
-      timeoutMS: 300_000,
+      timeoutMS: 120_000,
       coverageAnalysis: "perTest",
       disableTypeChecks: false,
       allowConsoleColors: false
@@ -241,11 +241,12 @@ const measure = async (
       .map((mutant) => ({ file, source: source.split("\n")[mutant.location.start.line - 1]?.trim() ?? "", ...mutant }))
   )
   if (sampled.length !== sample.length) throw new Error(`Of ${sample.length} mutants Stryker reports ${sampled.length}`)
-  const unjudged = sampled.filter(({ status }) => !/^(?:Killed|Timeout|Survived|NoCoverage)$/.test(status))
+  // One that Stryker calls a runtime error makes the run fail outside of a test: that, too, is noticed.
+  const unjudged = sampled.filter(({ status }) => !/^(?:Killed|RuntimeError|Timeout|Survived|NoCoverage)$/.test(status))
   if (unjudged.length > 0) throw new Error(`Of ${sample.length} mutants Stryker has not judged ${unjudged.length}`)
   const reasonOf = (survivor: Omit<Survivor, "reason">): string =>
     known?.survivors.find((old) => text(old) === text(survivor))?.reason ?? ""
-  const survivors = sampled.filter(({ status }) => status !== "Killed" && status !== "Timeout")
+  const survivors = sampled.filter(({ status }) => status === "Survived" || status === "NoCoverage")
     .map(({ file, mutatorName, replacement, source, status }) => {
       const survivor = {
         file: file.slice(`packages/${name}/`.length),
@@ -285,14 +286,14 @@ if (import.meta.main) {
   try {
     copy(directory)
     for (const name of positionals.length === 0 ? measured : positionals) {
-      const known = readResults()
       const result = await measure(directory, name, {
         count: Number(values.count),
         seed: Number(values.seed),
-        known: known[name],
+        known: readResults()[name],
         survivorsOnly: values.survivors
       })
-      const results = { ...known, [name]: result }
+      // Another run may have written meanwhile.
+      const results = { ...readResults(), [name]: result }
       writeFileSync(resultsFile, `${JSON.stringify(results, null, 2)}\n`)
       writeFileSync(join(root, "packages/repo-checks/MUTANTS.md"), page(results))
       console.log(`${name}: ${result.killed} of ${result.sampled} killed`)
