@@ -123,7 +123,7 @@ const budgetWords = (budget: unknown): string => {
   const ratio = typeof own["ratio"] === "number" ? own["ratio"] : 0.1
   const floor = typeof own["minPerSecond"] === "number" ? ` + ${own["minPerSecond"]}/s` : ""
   const shared = typeof own["processes"] === "number" ? " shared by all" : ""
-  return `, budget ${Math.round(ratio * 100)} % of calls${floor}${shared}`
+  return `, retry budget ${Math.round(ratio * 100)} % of calls${floor}${shared}`
 }
 
 /** What a breaker does is told here, for readers who meet one for the first time. */

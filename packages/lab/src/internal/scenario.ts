@@ -177,7 +177,7 @@ const wordsOf = (
   const each = offered === 0 ? 0 : sent / offered
   return load > 1
     ? `never recovers: calls and their retries are ${number(load)} times what the server can take${
-      late(result) ? ", so callers give up before it responds, and send again" : ""
+      late(result) ? ", so its responses come after callers have given up and sent again" : ""
     }`
     : `never recovers: each call becomes ${requests(each)} long after the outage`
 }

@@ -160,7 +160,7 @@ describe("the page", () => {
       "200 calls a second; the server can take 250. After an outage of 10 seconds, why is it still down?"
     )
     expect(await verdict(page, "yours")).toMatch(
-      /^Never recovers: .* 3\.\d+ times what the server can take, so callers give up .* and send again\.$/
+      /^Never recovers: .* 3\.\d+ times what the server can take, so its responses come after callers have given up and sent again\.$/
     )
     expect(await verdict(page, "safer")).toMatch(/^Recovers \d+ s after the outage/)
   })
