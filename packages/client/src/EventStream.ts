@@ -252,8 +252,6 @@ class Events implements Position {
 
 // The standard sends an id in UTF-8. The characters of a header stand for bytes.
 const asBytes = (text: string): string =>
-  isAscii.test(text) ? text : Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join("")
-
-const isAscii = /^[\t -~]*$/
+  Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join("")
 
 const isEventStream = /^\s*text\/event-stream\s*(?:;|$)/i

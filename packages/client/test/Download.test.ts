@@ -2,6 +2,7 @@ import { type Connection, RawHttp } from "@effect-resilience/chaos"
 import * as RawServer from "@effect-resilience/chaos/RawServer"
 import { Download, Parts, ResilientClient } from "@effect-resilience/client"
 import { ApiError, PartsDelivered, Recovery } from "@effect-resilience/errors"
+import { ErrorMapping } from "@effect-resilience/http"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Deferred, Effect, Exit, Layer, Stream } from "effect"
@@ -261,6 +262,131 @@ describe("Download", () => {
       const outcome = yield* serve([{ status: 404 }])
       assert.deepInclude(outcome.failure, { _tag: "ApiError", endpoint: "{unnamed endpoint}" })
     }))
+
+  describe("compares each response with the ones before", () => {
+    const date = "Mon, 02 Nov 2026 12:00:00 GMT"
+    const broken = Object.assign(new Error("broken"), { code: "ECONNRESET" })
+
+    /** What comes of these responses: a status, headers, and pieces of a body, which breaks after the first response. */
+    const download = Effect.fnUntraced(function*(
+      ...responses: ReadonlyArray<readonly [number, Record<string, string>, ReadonlyArray<string>]>
+    ) {
+      const ranges: Array<string | undefined> = []
+      const client = HttpClient.make((request) =>
+        Effect.sync(() => {
+          const [status, headers, pieces] = responses[ranges.length] ?? [404, {}, []]
+          ranges.push(request.headers["range"])
+          const body = Stream.fromIterable(pieces.map((piece) => new TextEncoder().encode(piece)))
+          const ends = ranges.length > 1 ? body : Stream.concat(body, Stream.fail(broken))
+          return HttpClientResponse.fromWeb(
+            request,
+            new Response(Stream.toReadableStream(ends), { status, headers: { date, ...headers } })
+          )
+        })
+      )
+      const pieces: Array<string> = []
+      const resume = RetryPolicy.make({ times: 1, backoff: Backoff.immediate })
+      const exit = yield* Effect.exit(
+        Stream.runForEach(Download.stream(ErrorMapping.mapErrors(client, {}), "https://files.test/a", { resume }), (
+          piece
+        ) => Effect.sync(() => pieces.push(new TextDecoder().decode(piece))))
+      )
+      const failure = Exit.isFailure(exit) ? exit.cause.reasons.find(Cause.isFailReason)?.error : undefined
+      const error = failure instanceof PartsDelivered.PartsDelivered ? failure.failure : failure
+      return {
+        pieces,
+        ranges,
+        failure: error instanceof Download.DownloadError ? error.message : error === undefined ? "none" : "another"
+      }
+    })
+
+    const changed = (got: string) => `What is downloaded has changed on the server meanwhile (${got}).`
+    const unexpected = (got: string) => `The server's response does not belong to this download (${got}).`
+    const etag = `"1"`
+    const first = [200, { etag, "content-length": "6" }, ["abc"]] as const
+
+    for (
+      const [name, second, failure] of [
+        ["the rest", [206, { etag, "content-range": "bytes 3-5/6" }, ["def"]], "none"],
+        [
+          "another length of the whole",
+          [206, { etag, "content-range": "bytes 3-6/7" }, ["defg"]],
+          changed("7 bytes, before 6")
+        ],
+        ["all of an unknown version", [200, {}, ["abcdef"]], changed("all of an unknown version")],
+        ["another tag", [206, { etag: `"2"`, "content-range": "bytes 3-5/6" }, ["def"]], changed("another version")],
+        [
+          "more than its range",
+          [206, { etag, "content-range": "bytes 3-5/6" }, ["de", "fg"]],
+          unexpected("more bytes than announced")
+        ],
+        [
+          "a range that ends before it begins",
+          [206, { etag, "content-range": "bytes 3-2/6" }, ["def"]],
+          unexpected("206 where a range was to come")
+        ],
+        [
+          "a range beyond the end",
+          [206, { etag, "content-range": "bytes 3-6/6" }, ["defg"]],
+          unexpected("206 where a range was to come")
+        ],
+        ["no range", [206, { etag }, ["def"]], unexpected("206 where a range was to come")]
+      ] as const
+    ) {
+      it.effect(`that has ${name}`, () =>
+        Effect.gen(function*() {
+          const outcome = yield* download(first, second)
+          assert.strictEqual(outcome.failure, failure)
+          assert.deepStrictEqual(outcome.ranges.slice(0, 2), [undefined, "bytes=3-"])
+          assert.isTrue("abcdef".startsWith(outcome.pieces.join("")))
+        }))
+    }
+
+    it.effect("and asks again for what is missing of a range", () =>
+      Effect.gen(function*() {
+        const short = [206, { etag, "content-range": "bytes 3-5/6" }, ["de"]] as const
+        const missing = [206, { etag, "content-range": "bytes 5-5/6" }, []] as const
+        const outcome = yield* download(first, short, missing)
+        assert.deepStrictEqual(outcome.pieces, ["abc", "de"])
+        assert.deepStrictEqual(outcome.ranges, [undefined, "bytes=3-", "bytes=5-"])
+        assert.strictEqual(outcome.failure, "The response ended too early (1 bytes are missing).")
+      }))
+
+    it.effect("by the byte that both have, where the length was unknown, and delivers it once", () =>
+      Effect.gen(function*() {
+        const begun = [200, { etag }, ["abc"]] as const
+        const same = yield* download(begun, [206, { etag, "content-range": "bytes 2-5/6" }, ["c", "def"]])
+        assert.deepStrictEqual(same, { failure: "none", pieces: ["abc", "def"], ranges: [undefined, "bytes=2-"] })
+        const other = yield* download(begun, [206, { etag, "content-range": "bytes 2-5/6" }, ["x", "def"]])
+        assert.strictEqual(other.failure, changed("another byte"))
+      }))
+
+    it.effect("and does not trust a date of the second in which it was sent", () =>
+      Effect.gen(function*() {
+        for (
+          const [modified, ranges] of [
+            ["Mon, 02 Nov 2026 11:59:59 GMT", 2],
+            [date, 1],
+            ["Mon, 02 Nov 2026 12:00:01 GMT", 1],
+            ["yesterday", 1]
+          ] as const
+        ) {
+          const headers = { "last-modified": modified }
+          const outcome = yield* download([200, { ...headers, "content-length": "6" }, ["abc"]], [
+            206,
+            { ...headers, "content-range": "bytes 3-5/6" },
+            ["def"]
+          ])
+          assert.strictEqual(outcome.ranges.length, ranges, modified)
+        }
+      }))
+
+    it.effect("and begins with nothing but a 200", () =>
+      Effect.gen(function*() {
+        const outcome = yield* download([206, { etag, "content-range": "bytes 0-5/6" }, ["abcdef"]])
+        assert.strictEqual(outcome.failure, unexpected("206 where 200 was to come"))
+      }))
+  })
 
   it.effect("rejects requests that are no plain GET", () =>
     Effect.gen(function*() {

@@ -138,6 +138,53 @@ describe("EventStream", () => {
       assert.deepStrictEqual(whole, { seen: ["whole", "[DONE]"], failure: undefined, whole: true })
     }).pipe(Effect.scoped))
 
+  it.live("is never opened again where it must not be, and ends as its body does", () =>
+    Effect.gen(function*() {
+      const never: EventStream.Options = { ...options, resume: "never" }
+      const cut = yield* serve(inTurn({ text: withIds(1, 1), whole: false }))
+      const { failure, seen } = yield* read(EventStream.stream(cut.client, "/events", never))
+      assert.deepStrictEqual(seen, ["1"])
+      assert.instanceOf(failure, PartsDelivered.PartsDelivered)
+      const whole = yield* serve(inTurn({ text: withIds(1, 2) }))
+      assert.deepStrictEqual(yield* read(EventStream.stream(whole.client, "/events", never)), {
+        seen: ["1", "2"],
+        failure: undefined,
+        whole: true
+      })
+      const posted = EventStream.stream(whole.client, HttpClientRequest.post("/events"), options)
+      assert.isTrue((yield* read(posted)).whole)
+      assert.deepStrictEqual([cut.requests.length, whole.requests.length], [1, 2])
+    }).pipe(Effect.scoped))
+
+  for (
+    const [type, is] of [
+      ["text/event-stream", true],
+      ["text/event-stream;charset=utf-8", true],
+      [" Text/Event-Stream ; charset=utf-8", true],
+      ["text/event-streams", false],
+      ["text/event-stream-2;a=b", false],
+      ["application/text/event-stream", false]
+    ] as const
+  ) {
+    it.effect(`takes ${JSON.stringify(type)} for ${is ? "an" : "no"} event stream`, () =>
+      Effect.gen(function*() {
+        const server = HttpClient.make((request) =>
+          Effect.succeed(HttpClientResponse.fromWeb(
+            request,
+            Object.defineProperty(new Response("data: a\n\n"), "headers", { value: new Map([["content-type", type]]) })
+          ))
+        )
+        const { failure, seen } = yield* read(EventStream.stream(server, "https://x.test/", options))
+        assert.deepStrictEqual(seen, is ? ["a"] : [])
+        if (!is) {
+          assert.strictEqual(
+            failure instanceof EventStream.EventStreamError ? failure.message : failure,
+            `The response is no event stream. Check that the address is the API's own (${type}).`
+          )
+        }
+      }))
+  }
+
   it.live("never sends a POST again, unless its operation is idempotent", () =>
     Effect.gen(function*() {
       for (const script of [{ text: "", whole: false }, { text: "" }, { text: withIds(1, 1), whole: false }]) {

@@ -111,6 +111,51 @@ The transport says how far each request came.`
       )
     ))
 
+  const part = (text: string, name: string) =>
+    text.split("\n").flatMap((line) => line.startsWith(`  ${name} `) ? [line.slice(18)] : [])
+
+  for (
+    const [options, name, shown] of [
+      [{ accessLog: { calls: false } }, "access log", "a line for each attempt"],
+      [{ accessLog: { attempts: false } }, "access log", "a line for the call"],
+      [{ accessLog: { attempts: false, calls: false } }, "access log", "none"],
+      [{ telemetry: { calls: false } }, "span", "one for each attempt"],
+      [{ propagation: { deadline: false, trace: false } }, "sent on", "nothing"],
+      [{ redirects: { limit: 2 } }, "redirects", "followed up to 2 times, within the origin"],
+      [{ body: "whole" }, "body", "is read within the attempt"],
+      [{ body: "stream" }, "body", "streams"]
+    ] as const
+  ) {
+    it.effect(`says of the ${name}: ${shown}`, () =>
+      Effect.gen(function*() {
+        const text = yield* told({ name: "ledger", baseUrl: "https://ledger.example.com", ...options })
+        assert.deepStrictEqual(part(text, name), [shown])
+      }).pipe(Effect.provide(FetchHttpClient.layer)))
+  }
+
+  it.effect("says which operation has another body, keys, or repeats", () =>
+    Effect.gen(function*() {
+      const text = yield* told({
+        name: "ledger",
+        baseUrl: "https://ledger.example.com",
+        operations: {
+          export: { body: "stream", idempotent: true, idempotencyKey: true },
+          import: { idempotencyKey: false }
+        }
+      })
+      assert.include(
+        text,
+        `
+export
+  body            streams
+  sent again      yes: it is idempotent, with an Idempotency-Key
+
+import
+  sent again      without a key
+`
+      )
+    }).pipe(Effect.provide(FetchHttpClient.layer)))
+
   it.effect("has its policies on a dashboard, those of a new description too", () =>
     Effect.gen(function*() {
       const client = yield* ResilientClient.make<ResilientClient.Description>({

@@ -88,6 +88,9 @@ describe("a description", () => {
       [{ pipeline: { deadline: 1 } }, "ResilientClient.pipeline has no option deadline. Write it as timeouts.total"],
       [{ pipeline: { attemptTimeout: 1 } }, "Write it as timeouts.attempt"],
       [{ timeouts: { attempts: 1 } }, "Did you mean attempt?"],
+      [{ timeouts: { attemptTimeout: 1 } }, "has no option attemptTimeout. Write it as attempt"],
+      [{ timeouts: { deadline: 1 } }, "has no option deadline. Write it as total"],
+      [{ timeouts: { timeout: 1 } }, "has no option timeout. Write it as total or attempt"],
       [
         { operations: { a: { circuitBreaker: {} } } },
         "ResilientClient.operations.a has no option circuitBreaker. Write it as pipeline.circuitBreaker"
@@ -111,8 +114,8 @@ describe("a description", () => {
       assert.notInclude(message, "token 17")
     }
     assert.include(wrong({ headers: { "Idempotency-Key": "17" } }), "Use idempotency.key")
-    assert.include(wrong({ headers: { "a b": "x" } }), "must be the name of a header")
-    assert.notInclude(wrong({ headers: { "x-key": "token 17\n" } }), "token 17")
+    assert.include(wrong({ headers: { "a b": "x" } }), "must be the name of a header, not another text")
+    assert.include(wrong({ headers: { "x-key": "token 17\n" } }), "must be the value of a header, not another text")
   })
 
   it("has an address that credentials may go to, where it has auth", () => {
@@ -138,6 +141,8 @@ describe("a description", () => {
         "ResilientClient.operations.a.endpoint must be a method and a path"
       ],
       [{ operations: { a: { endpoint: "post /orders" } } }, "a method and a path"],
+      [{ operations: { a: { endpoint: "x GET /orders" } } }, "a method and a path"],
+      [{ operations: { a: { endpoint: "GET /orders/.%2E" } } }, "a method and a path"],
       [{ operations: { a: { endpoint: "GET /files/{name}.json" } } }, "whole segments"],
       [
         { operations: { a: { endpoint: "GET /x/{id}" }, b: { endpoint: "GET /x/{name}" } } },

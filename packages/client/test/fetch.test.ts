@@ -3,9 +3,8 @@ import { ResilientClient } from "@effect-resilience/client"
 import { ApiError } from "@effect-resilience/errors"
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
-import type { Layer } from "effect"
-import type { HttpClient } from "effect/http"
+import { Context, Effect, Layer } from "effect"
+import { FetchHttpClient, HttpClient, HttpClientResponse } from "effect/http"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { text } from "node:stream/consumers"
 
@@ -53,6 +52,90 @@ const stream = (...chunks: ReadonlyArray<string>) =>
 
 const rejection = (promise: () => Promise<unknown>) =>
   Effect.promise(() => promise().then(() => assert.fail("resolved"), (error: unknown) => error))
+
+/** Over a transport of this process. */
+const scripted = (respond: (init: RequestInit) => Response, description: Partial<ResilientClient.Description> = {}) => {
+  const transport = Layer.succeed(
+    HttpClient.HttpClient,
+    HttpClient.make((request) =>
+      Effect.contextWith((context: Context.Context<never>) => {
+        const init = Context.getOrUndefined(context, FetchHttpClient.RequestInit) ?? {}
+        return Effect.succeed(HttpClientResponse.fromWeb(request, respond(init)))
+      })
+    )
+  )
+  return ResilientClient.fetch({ name: "api", baseUrl: "https://api.example.com", pipeline: {}, ...description }, {
+    transport
+  })
+}
+
+describe("ResilientClient.fetch", () => {
+  for (
+    const [status, method, ok, hasBody] of [
+      [200, "GET", true, true],
+      [299, "GET", true, true],
+      [300, "GET", false, true],
+      [200, "HEAD", true, false],
+      [204, "GET", true, false],
+      [205, "GET", true, false],
+      [304, "GET", false, false]
+    ] as const
+  ) {
+    it(`gives a ${status} to ${method} ${ok ? "as ok" : "as not ok"}, with ${hasBody ? "a" : "no"} body`, async () => {
+      const fetch = scripted(() => new Response(hasBody ? "text" : null, { status }))
+      const response = await fetch("/a", { method })
+      assert.deepStrictEqual([response.status, response.ok, response.body !== null], [status, ok, hasBody])
+    })
+  }
+
+  for (
+    const [status, resolves] of [[200, true], [304, true], [300, false], [302, false], [399, false], [
+      404,
+      true
+    ]] as const
+  ) {
+    it(`${resolves ? "resolves with" : "rejects"} a ${status} where redirects are errors`, async () => {
+      const fetch = scripted(() => new Response(null, { status }))
+      const result = await fetch("/a", { redirect: "error" }).then(
+        (response) => response.status,
+        (error: unknown) => error
+      )
+      if (resolves) assert.strictEqual(result, status)
+      else assert.instanceOf(result, TypeError)
+    })
+  }
+
+  it("passes on what only the transport understands, of a Request too, and what the call says instead", async () => {
+    const seen: Array<RequestInit> = []
+    const fetch = scripted((init) => {
+      seen.push(init)
+      return new Response()
+    })
+    const request = new Request("https://api.example.com/a", { cache: "no-store", credentials: "omit" })
+    await fetch(request)
+    await fetch(request, { cache: "reload" })
+    await fetch("/a", { keepalive: true, method: "POST", body: "text" })
+    assert.deepInclude(seen[0], { cache: "no-store", credentials: "omit" })
+    assert.deepInclude(seen[1], { cache: "reload", credentials: "omit" })
+    assert.deepInclude(seen[2], { keepalive: true })
+    assert.doesNotHaveAnyKeys(seen[2], ["body", "headers", "method", "signal"])
+  })
+
+  it("cancels the body of a call that was aborted before", async () => {
+    let cancelled: unknown
+    const body = new ReadableStream({ cancel: (reason) => cancelled = reason })
+    const reason = new Error("enough")
+    const sent: Array<unknown> = []
+    const fetch = scripted((init) => {
+      sent.push(init)
+      return new Response()
+    })
+    const init = { method: "POST", body, duplex: "half", signal: AbortSignal.abort(reason) } as RequestInit
+    assert.strictEqual(await fetch("/a", init).catch((error: unknown) => error), reason)
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.deepStrictEqual([cancelled, sent], [reason, []])
+  })
+})
 
 for (const [name, transport] of [["fetch", undefined], ["undici", NodeHttpClient.layerUndici]] as const) {
   describe(`ResilientClient.fetch over ${name}`, () => {

@@ -17,7 +17,7 @@ const over = (
       return response instanceof Response
         ? Effect.succeed(HttpClientResponse.fromWeb(request, response))
         : Effect.fail(
-          new HttpClientError.HttpClientError({
+          HttpClientError.isHttpClientError(response) ? response : new HttpClientError.HttpClientError({
             reason: new HttpClientError.TransportError({ request, cause: response })
           })
         )
@@ -87,11 +87,22 @@ describe("ResilientClient.layerHttpClient", () => {
       const error = yield* failureOf(response.text)
       assert.instanceOf(error, HttpClientError.HttpClientError)
       assert.strictEqual(error.reason._tag, "DecodeError")
+      assert.strictEqual(error.request.url, "/a")
+      assert.strictEqual(error.response?.status, 200)
+      assert.strictEqual(error.reason.description, error.cause instanceof Error ? error.cause.message : undefined)
       assert.strictEqual(Classifier.classify(error)._tag, "Retry")
       const other = yield* client.get("/a")
       bodies[1]?.error(reset)
       const streamed = yield* Effect.flip(HttpClientResponse.schemaBodyJson(Schema.String)(other))
       assert.instanceOf(streamed, HttpClientError.HttpClientError)
+    }))
+
+  it.effect("a body that cannot be sent is the caller's", () =>
+    Effect.gen(function*() {
+      const client = yield* over((request) =>
+        new HttpClientError.HttpClientError({ reason: new HttpClientError.EncodeError({ request }) })
+      )
+      assert.strictEqual((yield* failureOf(client.put("/a"))).reason._tag, "EncodeError")
     }))
 
   it.effect("the error holds the caller's request, not the one with credentials", () =>

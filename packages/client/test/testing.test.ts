@@ -47,7 +47,9 @@ describe("ResilientClient.layerTest", () => {
         HttpBody.text("text"),
         HttpBody.uint8Array(new Uint8Array([1])),
         HttpBody.stream(Stream.make(new Uint8Array([1]), new Uint8Array([2, 3]))),
-        HttpBody.raw(new Blob(["a,b"]), { contentType: "text/csv" })
+        HttpBody.raw(new Blob(["a,b"]), { contentType: "text/csv" }),
+        HttpBody.text("{}", "application/problem+json; charset=utf-8"),
+        HttpBody.text("--1", `multipart/related; type="application/json"`)
       ]
       for (const body of bodies) {
         yield* client.put("/a", { body, headers: { authorization: "Bearer secret-token" } })
@@ -59,7 +61,9 @@ describe("ResilientClient.layerTest", () => {
         "text",
         new Uint8Array([1]),
         new Uint8Array([1, 2, 3]),
-        "a,b"
+        "a,b",
+        {},
+        new TextEncoder().encode("--1")
       ])
       assert.notInclude(JSON.stringify(requests), "secret-token")
       const authorization = requests[0]?.headers["authorization"]

@@ -70,7 +70,7 @@ const read = (input: Input, init: RequestInit): Call => {
   const headers = new Headers(request.headers)
   // The transport draws the boundary.
   if (source instanceof FormData) headers.delete("content-type")
-  const empty = HttpClientRequest.make(request.method as HttpMethod.HttpMethod)(url.replace(/#.*$/s, ""), {
+  const empty = HttpClientRequest.make(request.method as HttpMethod.HttpMethod)(url.replace(/#.*/s, ""), {
     headers: Object.fromEntries(headers)
   })
   const type = headers.get("content-type") ?? undefined
@@ -161,7 +161,7 @@ const bodyStream = (
     Effect.callback<never, unknown>((resume) => {
       const abort = () => resume(Effect.fail(signal.reason))
       if (signal.aborted) return abort()
-      signal.addEventListener("abort", abort, { once: true })
+      signal.addEventListener("abort", abort)
       return Effect.sync(() => signal.removeEventListener("abort", abort))
     })
   )
