@@ -30,56 +30,68 @@ const middle = 70_000
 const seconds = 100
 
 /** What came back in time, in calls a second and with their mean round trip, after half a minute. */
-export const run = (server: Server, estimator: LimitAlgorithm.Estimator, seed: number) => {
+export const run = (server: Server, estimator: LimitAlgorithm.Estimator, seed: number): Result => {
   const [arrival, service, chance] = [draws(seed), draws(seed + 1000), draws(seed + 2000)]
-  const events = new Events()
-  const queue: Array<Call> = []
+  const serve = services[server.service]
   const rate = server.load * server.workers / 100
+  // Calls in the order in which they came, and thereby in that in which they are served and in which clients give up.
+  const calls: Array<Call> = []
+  const busy = new Busy()
   let { workers } = server
-  let head = 0
-  let busy = 0
+  let arrivesAt = 0
+  let changesAt = middle
+  let served = 0
+  let timedOut = 0
   let running = 0
   let good = 0
   let total = 0
 
-  const end = (call: Call, dropped: boolean) => {
+  const end = (call: Call, nowMillis: number, dropped: boolean) => {
     call.open = false
     running--
-    const rttMillis = events.now - call.at
-    if (!dropped && events.now >= warmUp) {
+    const rttMillis = nowMillis - call.at
+    if (!dropped && nowMillis >= warmUp) {
       good++
       total += rttMillis
     }
-    estimator.record({ nowMillis: events.now, rttMillis, inFlight: call.inFlight, dropped, random: chance })
+    estimator.record({ nowMillis, rttMillis, inFlight: call.inFlight, dropped, random: chance })
   }
-  const work = () => {
-    for (let call = queue[head]; call !== undefined && busy < workers; call = queue[head]) {
-      const served = call
-      head++
-      busy++
-      events.after(services[server.service](service), () => {
-        busy--
-        if (served.open) end(served, false)
-        work()
-      })
+  const work = (now: number) => {
+    for (let call = calls[served]; call !== undefined && busy.size < workers; call = calls[served]) {
+      served++
+      busy.add(now + serve(service), call)
     }
   }
-  const arrive = () => {
-    events.after(-Math.log(1 - arrival()) / rate, arrive)
-    if (running >= estimator.limit) return
-    const call = { at: events.now, inFlight: ++running, open: true }
-    queue.push(call)
-    events.after(clientTimeout, () => call.open && end(call, true))
-    work()
-  }
 
-  arrive()
-  events.after(middle, () => {
-    workers = Math.round(workers * server.change)
-    work()
-  })
-  events.run(seconds * 1000)
-  return { goodput: good / (seconds - warmUp / 1000), millis: total / good }
+  for (;;) {
+    while (calls[timedOut]?.open === false) timedOut++
+    const impatient = calls[timedOut]
+    const gone = impatient === undefined ? Infinity : impatient.at + clientTimeout
+    const now = Math.min(arrivesAt, busy.first, gone, changesAt)
+    if (now > seconds * 1000) return { goodput: good / (seconds - warmUp / 1000), millis: total / good }
+    if (now === busy.first) {
+      const call = busy.removeFirst()
+      if (call.open) end(call, now, false)
+      work(now)
+    } else if (impatient !== undefined && now === gone) {
+      end(impatient, now, true)
+    } else if (now === changesAt) {
+      changesAt = Infinity
+      workers = Math.round(workers * server.change)
+      work(now)
+    } else {
+      arrivesAt -= Math.log(1 - arrival()) / rate
+      if (running < estimator.limit) {
+        calls.push({ at: now, inFlight: ++running, open: true })
+        work(now)
+      }
+    }
+  }
+}
+
+interface Result {
+  readonly goodput: number
+  readonly millis: number
 }
 
 interface Call {
@@ -107,34 +119,36 @@ const draws = (seed: number): Draw => {
   }
 }
 
-/** Events in the order of their times: a binary heap. */
-class Events {
-  now = 0
-  private readonly heap: Array<{ readonly at: number; readonly run: () => void }> = []
+/** The calls that the server works on, by the times at which it is done with them: a binary heap. */
+class Busy {
+  private readonly heap: Array<{ readonly at: number; readonly call: Call }> = []
 
-  after(millis: number, run: () => void) {
-    const event = { at: this.now + millis, run }
+  get size() {
+    return this.heap.length
+  }
+
+  /** When it is done with the first. */
+  get first() {
+    return this.heap[0]?.at ?? Infinity
+  }
+
+  add(at: number, call: Call) {
+    const done = { at, call }
     let hole = this.heap.length
     for (let parent; hole > 0; hole = parent) {
       parent = (hole - 1) >> 1
       const above = this.heap[parent]
-      if (above === undefined || above.at <= event.at) break
+      if (above === undefined || above.at <= at) break
       this.heap[hole] = above
     }
-    this.heap[hole] = event
+    this.heap[hole] = done
   }
 
-  run(until: number) {
-    for (let first = this.heap[0]; first !== undefined && first.at <= until; first = this.heap[0]) {
-      this.removeFirst()
-      this.now = first.at
-      first.run()
-    }
-  }
-
-  private removeFirst() {
+  removeFirst(): Call {
+    const [first] = this.heap
     const last = this.heap.pop()
-    if (last === undefined || this.heap.length === 0) return
+    if (first === undefined || last === undefined) throw new Error("nothing to do")
+    if (this.heap.length === 0) return first.call
     let hole = 0
     for (;;) {
       let child = 2 * hole + 1
@@ -147,5 +161,6 @@ class Events {
       hole = child
     }
     this.heap[hole] = last
+    return first.call
   }
 }
