@@ -1,4 +1,5 @@
 import { readdirSync } from "node:fs"
+import { fileURLToPath } from "node:url"
 import { defaultServerConditions } from "vite"
 import { defineConfig } from "vitest/config"
 import { docFences } from "./packages/repo-checks/src/DocFences.ts"
@@ -6,6 +7,9 @@ import { docFences } from "./packages/repo-checks/src/DocFences.ts"
 const packages = readdirSync(new URL("./packages", import.meta.url), { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
   .map((entry) => entry.name)
+
+// Half of what a process takes to start goes into compiling: those that tests start compile each module once.
+process.env["NODE_COMPILE_CACHE"] ??= fileURLToPath(new URL("./node_modules/.compiled", import.meta.url))
 
 // Where .ci/run wants the machine-readable result.
 const summary = process.env["TEST_SUMMARY"]
@@ -15,9 +19,12 @@ export default defineConfig({
   // Tests run the sources, not dist.
   ssr: { resolve: { conditions: ["@effect-resilience/source", ...defaultServerConditions] } },
   test: {
-    maxWorkers: 2,
+    // For two cores: tests that start processes, or wait for real time, leave a third of them idle.
+    maxWorkers: 3,
     // What a test may take where the machine is busy. Alone, few take more than a second.
     testTimeout: 30_000,
+    // Test files share a process: what a test that failed has spied on must not reach the next.
+    restoreMocks: true,
     reporters: summary === undefined ? ["default"] : ["default", ["json", { outputFile: summary }]],
     projects: [
       ...packages.map((name) => ({
@@ -38,6 +45,8 @@ export default defineConfig({
         test: {
           name: "docs",
           isolate: false,
+          // The first of a worker loads all modules.
+          testTimeout: 120_000,
           // Where docFences has the modules loaded from.
           server: { deps: { inline: [/@effect-resilience/] } },
           include: [],

@@ -26,29 +26,32 @@ const connectionIsFree = Effect.repeat(
 )
 
 describe("a server that misbehaves, through the one-line client", () => {
-  for (const fault of faults) {
-    const { body, description = brief, first, name, over, serve, transports = ["node", "fetch"] } = fault
-    for (const transport of transports) {
-      const expected = over?.[transport] ?? fault
-      for (const method of methods) {
-        it.live(`a server that ${name}, over ${transport}: ${method}`, () =>
-          Effect.gen(function*() {
-            const { requests, url } = yield* serve
-            const client = yield* makeClient(url, transport, description)
-            if (first) yield* Effect.andThen(client.get("/first"), connectionIsFree)
-            const seen = yield* observed(client, request(method, "/entries/7", body))
-            const attempts = seen.entries.length - 1
-            assert.strictEqual(
-              `${seen.outcome} x${attempts}`,
-              method === "POST" ? expected.post ?? expected.got : expected.got,
-              seen.entries.map(AccessLog.format).join("\n")
-            )
-            assert.strictEqual(requests?.(), requests && (fault.requests ?? attempts))
-            assertSound(seen, method, expected.judged)
-          }).pipe(Effect.scoped))
+  // Most of them wait for a limit of time.
+  describe("as the table says", { concurrent: true }, () => {
+    for (const fault of faults) {
+      const { body, description = brief, first, name, over, serve, transports = ["node", "fetch"] } = fault
+      for (const transport of transports) {
+        const expected = over?.[transport] ?? fault
+        for (const method of methods) {
+          it.live(`a server that ${name}, over ${transport}: ${method}`, () =>
+            Effect.gen(function*() {
+              const { requests, url } = yield* serve
+              const client = yield* makeClient(url, transport, description)
+              if (first) yield* Effect.andThen(client.get("/first"), connectionIsFree)
+              const seen = yield* observed(client, request(method, "/entries/7", body))
+              const attempts = seen.entries.length - 1
+              assert.strictEqual(
+                `${seen.outcome} x${attempts}`,
+                method === "POST" ? expected.post ?? expected.got : expected.got,
+                seen.entries.map(AccessLog.format).join("\n")
+              )
+              assert.strictEqual(requests?.(), requests && (fault.requests ?? attempts))
+              assertSound(seen, method, expected.judged)
+            }).pipe(Effect.scoped))
+        }
       }
     }
-  }
+  })
 
   it.live("leaves no socket behind, whatever the server does", () =>
     Effect.gen(function*() {

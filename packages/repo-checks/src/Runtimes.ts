@@ -6,7 +6,7 @@
  * not portable, `node:net` say, is left out.
  */
 import { build } from "esbuild"
-import { execFileSync, spawn } from "node:child_process"
+import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { createServer } from "node:http"
@@ -17,6 +17,7 @@ import { chromium } from "playwright-core"
 import { portable } from "./Architecture.ts"
 import type { Fence } from "./DocFences.ts"
 import { compile, fences } from "./DocFences.ts"
+import { run } from "./Registry.ts"
 import { imports } from "./Syntax.ts"
 import { filesOf, publicPackages, root, scope } from "./Workspace.ts"
 
@@ -131,12 +132,11 @@ const printed =
   (...command: readonly [string, ...ReadonlyArray<string>]) => async (directory: string): Promise<string> => {
     writeFileSync(join(directory, "print.mjs"), print)
     const [program, ...args] = command
-    const output = execFileSync(join(directory, "node_modules", program), [...args, "print.mjs"], {
+    const { stdout } = await run(join(directory, "node_modules", program), [...args, "print.mjs"], {
       cwd: directory,
-      encoding: "utf8",
       maxBuffer: 1e8
     })
-    return output.slice(output.lastIndexOf(marker) + marker.length)
+    return stdout.slice(stdout.lastIndexOf(marker) + marker.length)
   }
 
 const freePort = async (): Promise<number> => {
@@ -210,20 +210,22 @@ export const runtimes: Readonly<Record<string, Runtime>> = {
   chromium: { install: [], run: inChromium }
 }
 
-/** Runs the examples in each runtime that is named. */
+let compiled: Promise<string> | undefined
+
+/** Runs the examples in each runtime that is named. They are compiled once. */
 export const runIn = async function*(names: ReadonlyArray<string>): AsyncGenerator<readonly [string, Report]> {
   const directory = mkdtempSync(join(tmpdir(), "runtimes-"))
   try {
     writeFileSync(join(directory, "package.json"), "{}")
-    writeFileSync(join(directory, "examples.mjs"), await compileExamples(await examples()))
+    compiled ??= examples().then(compileExamples)
+    writeFileSync(join(directory, "examples.mjs"), await compiled)
     for (const name of names) {
       const runtime = runtimes[name]
       if (runtime === undefined) throw new Error(`"${name}" is none of ${Object.keys(runtimes).join(", ")}`)
       mkdirSync(join(directory, "node_modules"), { recursive: true })
       if (runtime.install.length > 0) {
-        execFileSync("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--silent", ...runtime.install], {
-          cwd: directory
-        })
+        const args = ["install", "--no-save", "--no-audit", "--no-fund", "--silent", ...runtime.install]
+        await run("npm", args, { cwd: directory })
       }
       yield [name, JSON.parse(await runtime.run(directory))]
     }

@@ -1,18 +1,23 @@
-import { spawnSync } from "node:child_process"
+import { execFile } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "vitest"
 import { filesOf, root, scope } from "../src/Workspace.ts"
 
 const run = (dir: string, file: string) =>
-  spawnSync(process.execPath, [`--conditions=${scope}source`, file], { cwd: dir, encoding: "utf8", timeout: 60_000 })
+  new Promise<{ readonly status: unknown; readonly stdout: string; readonly stderr: string }>((resolve) => {
+    const args = [`--conditions=${scope}source`, file]
+    execFile(process.execPath, args, { cwd: dir, timeout: 60_000 }, (error, stdout, stderr) => {
+      resolve({ status: error === null ? 0 : error.code ?? error.signal, stdout, stderr })
+    })
+  })
 
 const dir = join(root, "examples")
 const examples = filesOf(dir).filter((path) => path.endsWith(".ts") && !path.includes("node_modules"))
 
 describe("an example", () => {
-  it.for(examples)("%s runs as a user would run it", { timeout: 60_000 }, (file) => {
-    const { status, stderr, stdout } = run(dir, file)
+  it.concurrent.for(examples)("%s runs as a user would run it", { timeout: 120_000 }, async (file) => {
+    const { status, stderr, stdout } = await run(dir, file)
     expect(status, `${stdout}\n${stderr}`).toBe(0)
   })
 
@@ -24,8 +29,8 @@ describe("an example", () => {
     for (const [, code, name] of fences) expect(code).toBe(readFileSync(join(dir, name ?? ""), "utf8"))
   })
 
-  it("fails the check when its assertion fails", { timeout: 60_000 }, () => {
-    const { status, stderr } = run(join(import.meta.dirname, "../fixtures"), "wrong-example.ts")
+  it("fails the check when its assertion fails", { timeout: 60_000 }, async () => {
+    const { status, stderr } = await run(join(import.meta.dirname, "../fixtures"), "wrong-example.ts")
     expect(status).toBe(1)
     expect(stderr).toContain("wrong-example.ts:3")
   })

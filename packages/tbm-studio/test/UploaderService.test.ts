@@ -242,7 +242,7 @@ describe("a small file", () => {
     ))
 })
 
-describe("a failure", () => {
+describe("a failure", { concurrent: true }, () => {
   const parts = 12 * mebibyte
 
   it.live.each<[string, FaultRule.FaultRule, string]>([
@@ -315,7 +315,7 @@ describe("a failure", () => {
     ))
 })
 
-describe("processing", () => {
+describe("processing", { concurrent: true }, () => {
   it.live.each<[Simulator.Options["processingOutcome"], "individual" | "group", string, Recovery.Recovery["_tag"]]>([
     ["Failed", "individual", "ProcessingFailed", "Correct"],
     ["Failed", "group", "ProcessingFailed", "Correct"],

@@ -88,12 +88,14 @@ const status = (status: number, headers: Record<string, string> = {}): Reply => 
 const uncounted = (handler: Connection.Handler) => Effect.map(RawServer.make(handler), ({ url }) => ({ url }))
 
 const tls = (options: { readonly text: string; readonly host?: string }) =>
-  LocalServer.listen(
-    Tls.createServer({ cert: certificate, key }, (socket) => {
-      socket.on("error", () => {})
-      socket.on("data", () => socket.end(options.text))
-    }).on("tlsClientError", () => {}),
-    { host: options.host }
+  Effect.suspend(() =>
+    LocalServer.listen(
+      Tls.createServer({ cert: certificate, key }, (socket) => {
+        socket.on("error", () => {})
+        socket.on("data", () => socket.end(options.text))
+      }).on("tlsClientError", () => {}),
+      { host: options.host }
+    )
   )
 
 const goingAway = Effect.suspend(() => {

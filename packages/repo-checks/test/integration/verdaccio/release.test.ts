@@ -129,7 +129,7 @@ const cases = packages.flatMap(({ manifest, name }, i) =>
 )
 
 describe("a package from the registry", () => {
-  it.each(cases)(
+  it.concurrent.each(cases)(
     "$name installs alone by $installer and runs its example",
     { timeout: within(120_000) },
     async (tried) => {
@@ -231,7 +231,7 @@ describe("all packages together", () => {
     writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["all.ts"] }))
   }, within(120_000))
 
-  it.each(compilers)("have declarations that %s checks", { timeout: within(120_000) }, async (compiler) => {
+  it.concurrent.each(compilers)("have declarations that %s checks", { timeout: within(120_000) }, async (compiler) => {
     const tsc = join(tools, "node_modules", compiler, "bin/tsc")
     const { stdout } = await run(process.execPath, [tsc, "-p", "."], { cwd: project }).catch((
       error: { readonly stdout: string }
