@@ -124,6 +124,7 @@ describe("Lease", () => {
       const connection = { execute: () => Effect.succeed([]) } as never
       const sql = SqlClient.make({
         acquirer: Effect.suspend(() => silent ? Effect.never : Effect.succeed(connection)),
+        driver: "sqlite",
         compiler: Statement.makeCompilerSqlite(),
         spanAttributes: []
       })
