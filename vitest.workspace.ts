@@ -22,7 +22,7 @@ export default defineConfig({
     // For two cores: tests that start processes, or wait for real time, leave a third of them idle.
     maxWorkers: 3,
     // What a test may take where the machine is busy. Alone, few take more than a second.
-    testTimeout: 30_000,
+    testTimeout: 120_000,
     // Test files share a process: what a test that failed has spied on must not reach the next.
     restoreMocks: true,
     reporters: summary === undefined ? ["default"] : ["default", ["json", { outputFile: summary }]],
@@ -45,8 +45,6 @@ export default defineConfig({
         test: {
           name: "docs",
           isolate: false,
-          // The first of a worker loads all modules.
-          testTimeout: 120_000,
           // Where docFences has the modules loaded from.
           server: { deps: { inline: [/@effect-resilience/] } },
           include: [],
@@ -59,8 +57,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "integration",
-          include: ["packages/*/test/integration/**/*.test.ts"],
-          testTimeout: 60_000
+          include: ["packages/*/test/integration/**/*.test.ts"]
         }
       }
     ]

@@ -141,5 +141,5 @@ describe("secrecy", () => {
     assert.notStrictEqual(crash.status, 0)
     assert.include(crash.stderr, "StillUnauthorized")
     assertClean(crash.stdout + crash.stderr, "the crash")
-  }, 30_000)
+  })
 })

@@ -131,7 +131,7 @@ describe("over real sockets", () => {
           assert.isBelow(Duration.toMillis(took), 3_000)
         }
         yield* Effect.eventually(Effect.suspend(() => open === 0 ? Effect.void : Effect.fail("still open")))
-      }).pipe(Effect.scoped, Effect.provide(layer)), 20_000)
+      }).pipe(Effect.scoped, Effect.provide(layer)))
 
     it.live(`follows no redirect with credentials (${name})`, () =>
       Effect.gen(function*() {

@@ -275,7 +275,6 @@ describe("the errors of effect", () => {
 
   it(
     "are all known: what says anything about trying again is read, the rest is listed",
-    { timeout: 30_000 },
     async () => {
       const listed = new Set(
         Object.entries(silent).flatMap(([module, names]) => names.split(" ").map((name) => `${module}/${name}`))

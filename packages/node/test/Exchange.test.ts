@@ -186,7 +186,7 @@ describe("an exchange", () => {
           assert.strictEqual(size, 64 << 20)
         })
     )
-  }, 30_000)
+  })
 
   it.live("gives a waiting reader at once what was read from the socket at once", () => {
     let respond = () => {}

@@ -79,7 +79,7 @@ describe("HashingThreads", () => {
         const all = Array.from({ length: 40 }, (_, seed) => content(2_500_000 + seed, seed))
         const found = yield* Effect.forEach(all, (bytes) => hash(bytes, 700_000), { concurrency: "unbounded" })
         assert.deepStrictEqual(found, all.map(digestsOf))
-      }), 20_000)
+      }))
 
     it.effect("releases what is interrupted at any moment", () =>
       Effect.gen(function*() {
@@ -90,7 +90,7 @@ describe("HashingThreads", () => {
           yield* Effect.forEach(fibers, Fiber.interrupt, { concurrency: "unbounded" })
         }
         assert.deepStrictEqual(yield* hash(bytes, 900_000), digestsOf(bytes))
-      }), 20_000)
+      }))
 
     it.effect("computes one digest, and none", () =>
       Effect.gen(function*() {
@@ -221,7 +221,7 @@ describe("An upload with threads", () => {
         assert.isTrue(verified)
         assert.deepStrictEqual(digests, digestsOf(bytes))
       }
-    }).pipe(Effect.scoped, Effect.provide([platform, threads(2)])), 30_000)
+    }).pipe(Effect.scoped, Effect.provide([platform, threads(2)])))
 
   it.live("begins anew if its thread is lost in the middle", () =>
     Effect.gen(function*() {
@@ -237,7 +237,7 @@ describe("An upload with threads", () => {
       assert.match(String(recoveries[0]?.error), /could not be hashed while it was sent: a thread was lost/)
       assert.isTrue(verified)
       assert.deepStrictEqual(digests, digestsOf(bytes))
-    }).pipe(Effect.scoped, Effect.provide([platform, threads(1)])), 30_000)
+    }).pipe(Effect.scoped, Effect.provide([platform, threads(1)])))
 })
 
 describe("A process with threads", () => {

@@ -132,7 +132,7 @@ describe("a function in a slot", () => {
       yield* Effect.exit(Effect.provideService(call, Log, { lines }))
       const inside = Slot.order.slice(Slot.order.indexOf("retry") + 1)
       assert.deepStrictEqual(lines, [...Slot.order, ...inside])
-    }).pipe(Effect.timeout("10 seconds")), { timeout: 20_000 })
+    }).pipe(Effect.timeout("10 seconds")))
 
   it.effect("keeps the parts outside it on the fast path of none", () =>
     Effect.gen(function*() {

@@ -93,7 +93,7 @@ describe("compileAll", () => {
 })
 
 describe("the plugin", () => {
-  it("passes right examples and fails wrong ones at their line", { timeout: 30_000 }, () => {
+  it("passes right examples and fails wrong ones at their line", () => {
     const outputFile = join(mkdtempSync(join(tmpdir(), "fences-")), "report.json")
     const run = spawnSync(process.execPath, [
       vitest,

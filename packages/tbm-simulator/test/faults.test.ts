@@ -34,7 +34,7 @@ const underFault = (fault: FaultRule.Fault, apply: boolean, options: Parameters<
 
 const applied = [[false, 0], [true, 1]] as const
 
-describe("faults", { timeout: 30_000 }, () => {
+describe("faults", () => {
   it.live.each(applied)(
     "status: responds with status, headers and body; apply %j",
     ([apply, stored]) =>
@@ -219,7 +219,7 @@ describe("faults", { timeout: 30_000 }, () => {
       })))
 })
 
-describe("rules", { timeout: 30_000 }, () => {
+describe("rules", () => {
   /** The statuses of `count` uploads; each rule responds with its own status. */
   const statuses = (
     count: number,
@@ -292,7 +292,7 @@ describe("rules", { timeout: 30_000 }, () => {
       })))
 })
 
-describe("early responses", { timeout: 30_000 }, () => {
+describe("early responses", () => {
   const big = form(part("myfile", "big.csv", "x".repeat(8 * 1024 * 1024)))
   const headers = { "content-length": String(big.length), "app-type": "" }
 

@@ -43,7 +43,7 @@ const retained = (): number => {
 
 const rowsOf = (bytes: Uint8Array) => bytes.reduce((rows, byte) => byte === 10 ? rows + 1 : rows, 0)
 
-describe("large uploads", { timeout: 30_000 }, () => {
+describe("large uploads", () => {
   it.live("take 64 MB at flat memory", () =>
     simulated({}, ({ state }, session) =>
       Effect.gen(function*() {
@@ -79,7 +79,7 @@ describe("large uploads", { timeout: 30_000 }, () => {
       })))
 })
 
-describe("concurrent calls", { timeout: 30_000 }, () => {
+describe("concurrent calls", () => {
   it.live("50 clients log in, look up and append: every row is there once", () =>
     simulated({}, ({ state, url }) =>
       Effect.gen(function*() {
@@ -161,7 +161,7 @@ describe("concurrent calls", { timeout: 30_000 }, () => {
       })))
 })
 
-describe("the layer", { timeout: 30_000 }, () => {
+describe("the layer", () => {
   it.live("destroys open connections when it closes, at once", () =>
     Effect.gen(function*() {
       const { hanging, url } = yield* Effect.scoped(Effect.gen(function*() {

@@ -15,7 +15,7 @@ const read = (name: string) => readFileSync(join(deploy, name), "utf8")
 const argsIn = (line: string): ReadonlyArray<string> =>
   (/tbm-studio (batch [^>\n]*)/.exec(line)?.[1] ?? "").trim().split(/\s+/)
 
-describe("deploy", { timeout: 30_000 }, () => {
+describe("deploy", () => {
   it.live("the image has everything that the command needs, also without a home", () =>
     Effect.gen(function*() {
       const image = yield* folder

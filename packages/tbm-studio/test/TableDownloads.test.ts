@@ -17,7 +17,7 @@ const text = (table: string) =>
 
 const downloads = Layer.provideMerge(TableDownloads.TableDownloads.layer, studio({ seed: 1 }))
 
-describe("TableDownloads", { timeout: 30_000 }, () => {
+describe("TableDownloads", () => {
   layer(downloads, { excludeTestServices: true })((it) => {
     const faulty = (table: string, fault: FaultRule.Fault, times?: number) =>
       Effect.flatMap(Simulator.Simulator, ({ addFaults }) =>

@@ -13,15 +13,13 @@ import {
 import * as SimulatedStudio from "@effect-resilience/tbm-studio/SimulatedStudio"
 import { Uploader, UploadSource } from "@effect-resilience/upload"
 import { NodeHttpClient, NodeServices } from "@effect/platform-node"
-import { assert, describe, it, vi } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, type FileSystem, Layer, Schedule, type Scope, Stream } from "effect"
 import { HttpClient } from "effect/http"
 import { createHash } from "node:crypto"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { told } from "./studio.ts"
-
-vi.setConfig({ testTimeout: 30_000 })
 
 const mebibyte = 1024 * 1024
 

@@ -75,6 +75,6 @@ describe("A file whose buffers take turns", () => {
         assert.strictEqual(report.attempts, attempts)
         assert.isTrue(report.verified)
         assert.deepStrictEqual(report.digests, { md5: md5(content), sha256: sha256(content) })
-      }).pipe(Effect.provide(platform)), 30_000)
+      }).pipe(Effect.provide(platform)))
   }
 })

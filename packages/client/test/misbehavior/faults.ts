@@ -7,7 +7,7 @@ import { Effect, type Scope } from "effect"
 import * as Http2 from "node:http2"
 import * as Tls from "node:tls"
 import { gzipSync } from "node:zlib"
-import { unresolvable } from "../../../chaos/test/unresolvable.ts"
+import { refusing, unresolvable } from "../../../chaos/test/unresolvable.ts"
 import { certificate, key } from "../../../node/test/loopbackCertificate.ts"
 import { secrets, type Transport } from "./observe.ts"
 
@@ -137,7 +137,7 @@ export const faults: ReadonlyArray<Fault> = [
   { name: "behaves", serve: replying(ok), got: "ok {\"id\":7} x1" },
   {
     name: "does not listen",
-    serve: Effect.scoped(uncounted(() => Effect.never)),
+    serve: Effect.succeed({ url: `http://127.0.0.1:${refusing}` }),
     got: "TransportFailure refused -> Retry x2"
   },
   {
