@@ -62,9 +62,11 @@ import type {
   ClientError,
   Description,
   Errors,
-  Given,
   Options,
-  ResilientClient as Client
+  ResilientClient as Client,
+  SomeParts,
+  Supplied,
+  Supplying
 } from "./internal/models.ts"
 import * as scripted from "./internal/scripted.ts"
 import type { Script, TestServer } from "./internal/scripted.ts"
@@ -102,9 +104,9 @@ export const tokens = (
  * @category constructors
  * @since 0.1.0
  */
-export const make = <const D extends Description>(
-  description: D & Pipeline.Exactly<D, Description>,
-  ...[options]: Given<D>
+export const make = <const D extends Description, P extends SomeParts = object>(
+  description: D & Pipeline.Exactly<D, Description> & Supplied<D, P>,
+  options?: Supplying<P>
 ): Effect.Effect<Client<Errors<D>["error"]>, never, HttpClient.HttpClient> =>
   // Which errors there are is known to the types of the caller only.
   engine.make(description, options ?? {}) as unknown as Effect.Effect<
@@ -139,9 +141,9 @@ export interface ResilientClient<E = ClientError> extends Client<E> {}
  * @category layers
  * @since 0.1.0
  */
-export const layer = <const D extends Description>(
-  description: D & Pipeline.Exactly<D, Description>,
-  ...[options]: Given<D>
+export const layer = <const D extends Description, P extends SomeParts = object>(
+  description: D & Pipeline.Exactly<D, Description> & Supplied<D, P>,
+  options?: Supplying<P>
 ): Layer.Layer<ResilientClient, never, HttpClient.HttpClient> =>
   Layer.effect(ResilientClient, engine.make(description, options ?? {}))
 
@@ -152,8 +154,8 @@ export const layer = <const D extends Description>(
  * @category layers
  * @since 0.1.0
  */
-export const layerNoop = (
-  description: Description,
+export const layerNoop = <const D extends Description>(
+  description: D & Pipeline.Exactly<D, Description>,
   options: Omit<Options, "policies"> = {}
 ): Layer.Layer<ResilientClient, never, HttpClient.HttpClient> =>
   Layer.effect(
@@ -208,12 +210,15 @@ const withoutPolicies = (description: Description): Description => ({
  * @category testing
  * @since 0.1.0
  */
-export const layerTest = (
-  description: Description,
+export const layerTest = <const D extends Description, P extends SomeParts = object>(
+  description: D & Pipeline.Exactly<D, Description> & Supplied<D, P>,
   script: Script,
-  options: Options = {}
+  options?: Supplying<P>
 ): Layer.Layer<ResilientClient | TestServer> =>
-  Layer.provideMerge(layer(description, options), scripted.layerScript(script))
+  Layer.provideMerge(
+    Layer.effect(ResilientClient, engine.make(description, options ?? {})),
+    scripted.layerScript(script)
+  )
 
 /**
  * The script alone, for layers of clients that a program has: `Layer.provide(Ledger.layer, ResilientClient.layerScript([…]))`.
@@ -257,11 +262,11 @@ export const toHttpClient: <E>(client: Client<E>) => HttpClient.HttpClient = htt
  * @category layers
  * @since 0.1.0
  */
-export const layerHttpClient = (
-  description: Description,
-  options: Options = {}
+export const layerHttpClient = <const D extends Description, P extends SomeParts = object>(
+  description: D & Pipeline.Exactly<D, Description> & Supplied<D, P>,
+  options?: Supplying<P>
 ): Layer.Layer<HttpClient.HttpClient, never, HttpClient.HttpClient> =>
-  Layer.effect(HttpClient.HttpClient, Effect.map(engine.make(description, options), httpClient))
+  Layer.effect(HttpClient.HttpClient, Effect.map(engine.make(description, options ?? {}), httpClient))
 
 /**
  * A `fetch` that sends through a client, and what gives its resources back.
@@ -329,9 +334,9 @@ export interface FetchOptions extends Options {
  * @category converting
  * @since 0.1.0
  */
-export const fetch = (
-  description: Description,
-  { transport = FetchHttpClient.layer, ...options }: FetchOptions = {}
+export const fetch = <const D extends Description, P extends SomeParts = object>(
+  description: D & Pipeline.Exactly<D, Description> & Supplied<D, P>,
+  { transport = FetchHttpClient.layer, ...options }: Supplying<P, FetchOptions> = {}
 ): Fetch => {
   const made = Layer.effect(ResilientClient, engine.make(description, options))
   const runtime = ManagedRuntime.make(Layer.provide(made, transport))

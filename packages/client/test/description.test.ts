@@ -1,4 +1,5 @@
 import { ClientDescription, Parts, ResilientClient } from "@effect-resilience/client"
+import { RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { FetchHttpClient } from "effect/http"
@@ -51,10 +52,31 @@ describe("a description", () => {
     throws(() => ResilientClient.layer({ ...base, baseUrl: several }))
     // @ts-expect-error -- a kind of budget
     throws(() => ResilientClient.layer({ ...base, pipeline: { budget: { quota: {} } } }))
+    // @ts-expect-error -- that of an operation, over a script
+    throws(() => ResilientClient.layerTest({ ...base, operations }, []))
+    // @ts-expect-error -- a bulkhead
+    throws(() => ResilientClient.layerHttpClient({ ...base, pipeline }))
+    // @ts-expect-error -- a bulkhead
+    throws(() => ResilientClient.fetch({ ...base, pipeline }))
+    const some: ResilientClient.SomeParts = {}
+    // @ts-expect-error -- who knows whether it is there?
+    throws(() => ResilientClient.layer({ ...base, pipeline }, { parts: some }))
+    // @ts-expect-error -- no such option
+    ResilientClient.layer({ ...base, pipeline }, { parts: { bulkhead }, clasify: () => undefined })
     throws(() => ResilientClient.make({ ...base, endpoints: { panicThreshold: 0 } }))
     ResilientClient.make({ ...base, pipeline }, { parts: { bulkhead } })
     ResilientClient.make({ ...base, pipeline: { budget: { quota: {} } } }, { parts: { budget } })
     ResilientClient.layer({ ...base, operations }, { parts: { hedge } })
+    ResilientClient.layer({ ...base, operations, pipeline }, { parts: Parts })
+    ResilientClient.layerTest({ ...base, operations }, [], { parts: { hedge } })
+    ResilientClient.layerHttpClient({ ...base, pipeline }, { parts: { bulkhead } })
+    ResilientClient.fetch({ ...base, pipeline }, { parts: { bulkhead }, transport: FetchHttpClient.layer })
+    ResilientClient.layerNoop({ ...base, pipeline })
+    const missing: ResilientClient.Supplied<
+      { readonly name: ""; readonly baseUrl: ""; readonly pipeline: typeof pipeline },
+      object
+    > = { "Give the client { parts: { bulkhead: Parts.bulkhead } }": undefined as never }
+    assert.isDefined(missing)
     ResilientClient.layer({ ...base, baseUrl: several }, { parts: { endpoints } })
   })
 
@@ -67,6 +89,21 @@ describe("a description", () => {
         (parts) => Effect.flatMap(ResilientClient.make(described, { parts }), ({ describe }) => describe)
       )
       assert.strictEqual(new Set(texts).size, 1)
+    }).pipe(Effect.provide(FetchHttpClient.layer)))
+
+  it.effect("takes a retry policy for its options", () =>
+    Effect.gen(function*() {
+      const retry = RetryPolicy.aws2026
+      const operations = { "read order": { pipeline: { retry: RetryPolicy.noop } } }
+      const client = yield* ResilientClient.make({ ...base, pipeline: { retry }, operations })
+      const text = yield* client.describe
+      assert.include(text, "retry           times 2, backoff (base 50 millis")
+      assert.include(text, "retry           its own: times 0")
+      const json = yield* ClientDescription.encode({ ...base, pipeline: { retry }, operations })
+      const read = yield* ResilientClient.make(yield* ClientDescription.decode(json))
+      assert.strictEqual(yield* read.describe, text)
+      // @ts-expect-error -- the limit of an attempt is `timeouts.attempt`
+      assert.throws(() => ResilientClient.make({ ...base, pipeline: { retry: RetryPolicy.polly } }), RangeError)
     }).pipe(Effect.provide(FetchHttpClient.layer)))
 
   it("may be written where its types are wider", () => {

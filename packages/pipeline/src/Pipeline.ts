@@ -201,8 +201,8 @@ export type PoliciesOf<P> = { readonly [K in keyof P]?: InstanceOf<P[K]> | undef
 export interface Options<P, E = never, R = never, All = P> {
   /**
    * Policies made elsewhere, in place of those that the description names: a `SharedCircuitBreaker`, a bulkhead that two
-   * pipelines share, a `RetryPolicy` such as `aws2026`. One that it does not name is left out. They judge errors by their own
-   * options, not by `classify`.
+   * pipelines share. One that it does not name is left out. They judge errors by their own options, not by `classify`. A
+   * `RetryPolicy` such as `aws2026` is data: write it in the description.
    */
   readonly policies?: (PoliciesOf<P> & { readonly [K in Exclude<keyof All, keyof P>]?: never }) | undefined
   /** Functions in slots, made by `around`. */
@@ -249,14 +249,23 @@ export const around = <E = never, R = never>(slot: Slot, name: string, wrap: Par
 })
 
 /**
- * What has no parts and options but those of `Shape`, all the way down: a bulkhead with a typo in its name would limit nothing.
+ * What has no parts and options but those of `Shape`, all the way down: a bulkhead with a typo in its name would limit nothing. A
+ * policy that is data, such as `RetryPolicy.aws2026`, may stand for its options.
  *
  * @category models
  * @since 0.1.0
  */
 export type Exactly<D, Shape> = D extends ReadonlyArray<unknown> | ((...args: never) => unknown) ? D
-  : D extends object ? { readonly [K in keyof D]: K extends KeyOf<Shape> ? Exactly<D[K], ValueOf<Shape, K>> : never }
+  : D extends object ? {
+      readonly [K in keyof D]: K extends KeyOf<Shape> ? Exactly<D[K], ValueOf<Shape, K>>
+        : K extends Beside<D> ? D[K]
+        : D[K] extends undefined ? D[K]
+        : never
+    }
   : D
+
+// What a policy has besides its options.
+type Beside<D> = D extends Policy.Policy<unknown> ? keyof Policy.Policy : never
 
 type KeyOf<Shape> = Shape extends unknown ? keyof Shape : never
 

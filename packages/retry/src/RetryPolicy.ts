@@ -9,8 +9,9 @@
  *
  * **Details**
  *
- * The own properties of a policy are its options as they were written, with the defaults: `JSON.stringify` prints them, and
- * `make({ ...RetryPolicy.standard, times: 5 })` varies a policy.
+ * The own properties of a policy are its options as they were written, with the defaults and without its name: `JSON.stringify`
+ * prints them, `make({ ...RetryPolicy.standard, times: 5 })` varies a policy, and the description of a pipeline or a client takes
+ * one as it is: `{ retry: RetryPolicy.aws2026 }`.
  *
  * **Example** (Three attempts)
  *

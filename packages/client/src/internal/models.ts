@@ -105,13 +105,43 @@ type NamedIn<P> = {
 }[keyof P & keyof PipelineOptions]
 
 /**
- * What comes after a description of this type: the options, with the parts that it names besides the standard.
+ * What a description of this type has to be for a client that is given the parts `P`: anything if those are all that it names besides
+ * the standard, otherwise `MissingParts`.
  *
  * @category models
  * @since 0.1.0
  */
-export type Given<D extends Description> = [FurtherPartsOf<D>] extends [never] ? [options?: Options]
-  : [options: Options & { readonly parts: Pick<typeof Parts, FurtherPartsOf<D>> }]
+export type Supplied<D extends Description, P> = [Exclude<FurtherPartsOf<D>, KnownIn<P>>] extends [never] ? unknown
+  : MissingParts<Exclude<FurtherPartsOf<D>, KnownIn<P>>>
+
+/**
+ * The parts that a description names and its client is not given. Its keys, which are never present, are what the compiler says.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type MissingParts<Part extends string> = {
+  readonly [K in Part as `Give the client { parts: { ${K}: Parts.${K} } }`]: never
+}
+
+/**
+ * Options with the parts `P`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Supplying<P, O extends Options = Options> = Omit<O, "parts"> & { readonly parts?: P | undefined }
+
+/**
+ * Some of the parts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SomeParts extends Partial<typeof Parts> {}
+
+// Those that are there whatever the value.
+type KnownIn<P> = { [K in keyof P]-?: undefined extends P[K] ? never : K }[keyof P]
 
 type FurtherPartsOf<D extends Description> =
   | FurtherIn<Exclude<OptionOf<D, "pipeline">, undefined>>
@@ -353,7 +383,7 @@ export interface Options {
   /**
    * What the description names besides the standard: those parts, or all, `{ parts: Parts }`. One that is decoded can name any.
    */
-  readonly parts?: Partial<typeof Parts> | undefined
+  readonly parts?: SomeParts | undefined
   /** Policies made elsewhere, such as a `SharedCircuitBreaker`, in place of those that the description names. */
   readonly policies?: Pipeline.PoliciesOf<Omit<Pipeline.Parts, "deadline" | "attemptTimeout">> | undefined
 }

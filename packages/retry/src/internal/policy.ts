@@ -202,8 +202,8 @@ export function make(options: Options = {}): RetryPolicy<Timeout.TimedOut> {
   const settings = Field.read("RetryPolicy", fields, options)
   const { attemptTimeout, clampRetryAfter, cost, kinds, maxDuration, maxRetryAfter, name } = options
   return Object.assign(
-    Object.create(prototype, { [settingsSymbol]: { value: settings } }),
-    name === undefined ? {} : { name },
+    // The name is not among the data: what is made of them, such as a part of a pipeline, has its own.
+    Object.create(prototype, { [settingsSymbol]: { value: settings }, name: { value: name ?? prototype.name } }),
     {
       times: settings.times,
       backoff: settings.backoff.backoff,
