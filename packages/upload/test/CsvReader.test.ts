@@ -52,6 +52,20 @@ describe("CsvReader", () => {
     assert.deepStrictEqual(records.map(({ line, row }) => [line, row]), [[1, 1], [3, 3], [7, 6]])
   })
 
+  it("reads a text that is shorter than a byte order mark", () => {
+    for (const size of [1, 2, 3]) {
+      assert.deepStrictEqual(read("a", size).records.map(({ cells }) => cells), [["a"]])
+      assert.deepStrictEqual(read("a\n", size).records.map(({ cells }) => cells), [["a"]])
+      assert.deepStrictEqual(read("", size).records, [])
+    }
+  })
+
+  it("takes a text for Windows-1252 where it has no control characters but those of lines and tabs", () => {
+    const kind = (rest: string) => read(Buffer.from(`h\n\xe4${rest}\n`, "latin1"), 100).problems.map(({ kind }) => kind)
+    for (const rest of ["", " b", "\tb\r\n", "\xa0\x80\xff"]) assert.deepStrictEqual(kind(rest), ["windows-1252"], rest)
+    for (const rest of ["\x7f", "\x1b", "\x0b", "\x81", "\x9d"]) assert.deepStrictEqual(kind(rest), [undefined], rest)
+  })
+
   it("reads cells of the header only, unless others are wanted", () => {
     const { records } = read("a;b\n1;2\n", 100, { cells: false })
     assert.deepStrictEqual(records.map(({ cells, fields }) => [cells, fields]), [[["a", "b"], 2], [undefined, 2]])

@@ -5,7 +5,7 @@ import { Batch, HttpTarget, Uploader, UploadSource } from "@effect-resilience/up
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
-import { Headers, HttpClient } from "effect/http"
+import { Headers, HttpClient, HttpClientResponse } from "effect/http"
 import { createHash } from "node:crypto"
 import * as Server from "./servers/Server.ts"
 
@@ -47,8 +47,8 @@ describe("HttpTarget", () => {
         assert.strictEqual(request?.headers["content-type"], "text/csv")
         assert.isTrue(request?.body.equals(content))
         assert.isTrue(report.verified)
-        assert.strictEqual(report.receipt.status, 201)
-        assert.strictEqual(report.receipt.location, "/x")
+        const etag = `"${createHash("md5").update(content).digest("hex")}"`
+        assert.deepStrictEqual(report.receipt, { status: 201, etag, location: "/x" })
       }).pipe(Effect.provide(NodeHttpClient.layerUndici)))
   }
 
@@ -61,6 +61,30 @@ describe("HttpTarget", () => {
         assert.strictEqual(error.reason._tag, method === "PUT" ? "InternalServerError" : "OutcomeUnknown")
       }).pipe(Effect.provide(NodeHttpClient.layerUndici)))
   }
+
+  it.effect("sends the headers of an item, and keeps items apart by their address, or not at all", () =>
+    Effect.gen(function*() {
+      const sent: Array<Headers.Headers> = []
+      const client = HttpClient.make((request) =>
+        Effect.sync(() => {
+          sent.push(request.headers)
+          return HttpClientResponse.fromWeb(request, new Response())
+        })
+      )
+      const to = (method: "PUT" | "POST") =>
+        HttpTarget.make({
+          client,
+          method,
+          endpoint: "/{object}",
+          url: (name: string) => `https://objects.example.com/${name}`,
+          source: (name) => UploadSource.bytes(name, "text"),
+          headers: (name) => ({ "x-name": name })
+        })
+      yield* Uploader.upload(to("PUT"), "a")
+      assert.deepInclude(sent[0], { "x-name": "a" })
+      assert.strictEqual(to("PUT").key?.("a"), "https://objects.example.com/a")
+      assert.isUndefined(to("POST").key)
+    }))
 
   it("takes only an md5 for one", () => {
     const etag = (value: string) => HttpTarget.etagMd5(Headers.fromInput({ etag: value })).md5

@@ -334,6 +334,14 @@ describe("Preflight.csv with columns that must be there", () => {
       )
     }))
 
+  it.effect("accepts a missing cell as a number, since its row says so already", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(
+        yield* problemsOf("a.csv", "a;n\nx\n", { numbers: ["n"] }),
+        "a.csv, line 2: has 1 field where the header has 2"
+      )
+    }))
+
   it.effect("tells how to write a number with a decimal comma or with thousands", () =>
     Effect.gen(function*() {
       const cells = {

@@ -181,8 +181,63 @@ describe("TusTarget against @tus/server", () => {
         Uploader.upload(yield* target(server.endpoint), UploadSource.bytes("a.txt", content), patiently)
       )
       assert.strictEqual(error.reason._tag, "UndecodableAnswer")
+      assert.include(error.message, "a Location on its own origin")
       assert.deepStrictEqual(server.requests, ["POST"])
     }).pipe(Effect.provide(platform)))
+})
+
+describe("TusTarget", () => {
+  for (const status of [409, 423]) {
+    it.effect(`asks again for the offset after a ${status}, and continues there`, () =>
+      Effect.gen(function*() {
+        const requests: Array<string> = []
+        const client = HttpClient.make((request) =>
+          Effect.gen(function*() {
+            requests.push(request.method)
+            const respond = (status: number, headers: Record<string, string> = {}) =>
+              HttpClientResponse.fromWeb(request, new Response(null, { status, headers }))
+            if (request.method === "POST") return respond(201, { location: "/files/1" })
+            if (request.method === "HEAD") return respond(200, { "upload-offset": "0" })
+            if (request.body._tag === "Stream") yield* Effect.orDie(Stream.runDrain(request.body.stream))
+            return requests.filter((method) => method === "PATCH").length === 1
+              ? respond(status)
+              : respond(204, { "upload-offset": "4" })
+          })
+        )
+        const to = TusTarget.make({
+          client: ErrorMapping.mapErrors(client, {}),
+          endpoint: "https://tus.example.com/files/",
+          source: (text: string) => UploadSource.bytes("a.txt", text),
+          metadata: (text) => text === "" ? {} : { text, type: "text/plain" }
+        })
+        const report = yield* Uploader.upload(to, "text", {
+          policy: RetryPolicy.make({ times: 1, backoff: Backoff.immediate })
+        })
+        assert.strictEqual(report.receipt.url, "https://tus.example.com/files/1")
+        assert.deepStrictEqual(requests, ["POST", "PATCH", "HEAD", "PATCH"])
+      }))
+  }
+
+  it.effect("describes the upload in metadata", () =>
+    Effect.gen(function*() {
+      const told: Array<string | undefined> = []
+      const client = HttpClient.make((request) =>
+        Effect.sync(() => {
+          told.push(request.headers["upload-metadata"])
+          return HttpClientResponse.fromWeb(request, new Response(null, { status: 201, headers: { location: "/1" } }))
+        })
+      )
+      const source = (_: string) => UploadSource.bytes("é.txt", "")
+      const common = { client: ErrorMapping.mapErrors(client, {}), endpoint: "https://tus.example.com/files/", source }
+      yield* Uploader.upload(TusTarget.make(common), "a")
+      yield* Uploader.upload(TusTarget.make({ ...common, metadata: (item) => ({ item, type: "b" }) }), "a")
+      yield* Uploader.upload(TusTarget.make({ ...common, metadata: () => ({}) }), "a")
+      assert.deepStrictEqual(told, [
+        `filename ${Buffer.from("é.txt").toString("base64")}`,
+        `item ${btoa("a")},type ${btoa("b")}`,
+        undefined
+      ])
+    }))
 })
 
 /** A server that claims given offsets after a creation, a look and a patch. */

@@ -207,6 +207,18 @@ layer(NodeFileSystem.layer)("UploadSource.openedFile", (it) => {
       assert.strictEqual(problemOf(yield* Effect.flip(Stream.runDrain(opened.bytes()))), "SourceChanged")
     }))
 
+  it.effect("says where a file ended that is shorter than it was", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* fs.makeTempFileScoped()
+      yield* fs.writeFileString(path, "12345")
+      const file = yield* fs.open(path)
+      const opened = yield* UploadSource.openedFile("a.csv", file).open
+      yield* fs.writeFileString(path, "123")
+      const error = yield* Effect.flip(Stream.runDrain(opened.bytes()))
+      assert.include(error.message, "a.csv changed while it was uploaded: it ends after 3 of 5 bytes.")
+    }))
+
   it.effect("is no file where a directory was opened", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem

@@ -1,0 +1,57 @@
+import { Hashing, Uploader, UploadSource, type UploadTarget } from "@effect-resilience/upload"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Stream } from "effect"
+import * as Targets from "./Targets.ts"
+
+describe("Uploader", () => {
+  it.effect("streams what happens, from the start to the report", () =>
+    Effect.gen(function*() {
+      const source = UploadSource.bytes("a.csv", "a;b\n")
+      const target = { ...Targets.make(), source: () => source }
+      const events = yield* Stream.runCollect(Uploader.events(target, { name: "a" }))
+      assert.deepStrictEqual(events.slice(0, -1), [
+        { _tag: "Started", source: "a.csv", size: 4 },
+        { _tag: "Attempting", attempt: 1 },
+        { _tag: "Sending", bytes: 4, size: 4 },
+        { _tag: "AwaitingResponse" }
+      ])
+      assert.deepInclude(events.at(-1), { _tag: "Done" })
+      const failing = Uploader.events(Targets.make(() => Effect.fail(Targets.failure(404))), { name: "a" })
+      assert.deepInclude(yield* Effect.flip(Stream.runDrain(failing)), { _tag: "ApiError" })
+    }))
+
+  it.effect("does not take a body for whole of which nothing was read, or a part", () =>
+    Effect.gen(function*() {
+      for (const read of [0, 1]) {
+        const target = {
+          ...Targets.make(),
+          source: () =>
+            UploadSource.stream("a", {
+              size: 2,
+              stream: Stream.make(new Uint8Array(1), new Uint8Array(1)).pipe(Stream.rechunk(1))
+            }),
+          send: (_: Targets.Item, { sent, stream }: UploadTarget.Payload) =>
+            Effect.as(Effect.andThen(Stream.runDrain(Stream.take(stream, read)), sent), { receipt: "stored" })
+        }
+        const error = yield* Effect.flip(Uploader.upload(target, { name: "a", idempotent: false }))
+        assert.strictEqual(
+          error.message,
+          `a was reported as stored after ${read} of 2 bytes, before the end of its body. ` +
+            "Check what is stored before uploading it again."
+        )
+      }
+    }))
+
+  it.effect("tells a hasher how much will come", () =>
+    Effect.gen(function*() {
+      const sizes: Array<number | undefined> = []
+      const hashing: Hashing.Hashing = {
+        start: (algorithms, options) => {
+          sizes.push(options?.size)
+          return Hashing.portable.start(algorithms)
+        }
+      }
+      yield* Uploader.upload(Targets.make(), { name: "a" }).pipe(Effect.provideService(Hashing.Current, hashing))
+      assert.deepStrictEqual(sizes, ["content of a".length])
+    }))
+})
