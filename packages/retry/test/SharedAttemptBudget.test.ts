@@ -4,6 +4,7 @@ import { AttemptBudget, Backoff, RetryPolicy } from "@effect-resilience/retry"
 import * as SharedAttemptBudget from "@effect-resilience/retry/SharedAttemptBudget"
 import { assert, describe, it } from "@effect/vitest"
 import { Data, Effect, Layer, Random } from "effect"
+import { Redis } from "effect/persistence"
 import { TestClock } from "effect/testing"
 
 class Unavailable extends Data.TaggedError("Unavailable") {
@@ -175,6 +176,101 @@ describe("SharedAttemptBudget", () => {
         assert.deepStrictEqual([yield* retried(allow, 9), yield* retried(fail, 9)], [4, 0])
       }).pipe(Effect.provide(fickle({ behaviour }))))
   }
+
+  it.effect("tells the store what it gives, lacks and needs to be known for, and asks only for accounts in use", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("3 days")
+      const requests: Array<SharedAttemptBudget.Request> = []
+      const store = Layer.succeed(SharedAttemptBudget.Store, {
+        ask: (request) =>
+          Effect.sync(() => {
+            requests.push(request)
+            return { granted: request.want, processes: 1 }
+          })
+      })
+      const options = { name: "ledger", ratio: 0, minPerSecond: 0.5, burst: 4, renewEvery: "1 second" } as const
+      const budget = yield* Effect.provide(SharedAttemptBudget.make(options), store)
+      const round = Effect.gen(function*() {
+        yield* TestClock.adjust("1250 millis")
+        return requests.splice(0).map(({ give, want }) => [give, want])
+      })
+      const [first] = requests.splice(0)
+      assert.isTrue(/^-?\d+$/.test(first?.member ?? ""))
+      assert.deepStrictEqual({ ...first, member: "" }, {
+        name: "ledger",
+        member: "",
+        give: 0,
+        // Half of the burst is the share of the only process.
+        want: 2_000_000,
+        burst: 4_000_000,
+        perMilli: 500,
+        presentMillis: 3000
+      })
+      // Nothing was asked of it since, so it keeps one and gives the rest back, and is heard of no more.
+      assert.deepStrictEqual(yield* round, [[1_000_000, 0]])
+      assert.deepStrictEqual(yield* round, [])
+      // One was left. It lacks two, and its share.
+      const now = yield* Time.now
+      assert.deepStrictEqual([1, 2, 3].map(() => budget.withdrawUnsafe(now)), [true, false, false])
+      assert.deepStrictEqual(yield* round, [[0, 4_000_000]])
+      budget.depositUnsafe(yield* Effect.context<never>())
+      // It was granted 4, which is above its share.
+      assert.deepStrictEqual(yield* round, [[2_000_000, 0]])
+    }).pipe(Random.withSeed("requests"), Effect.scoped))
+
+  describe("in Redis", () => {
+    it.effect("keeps an account and its processes under a prefix, on one node of a cluster", () =>
+      Effect.gen(function*() {
+        const commands: Array<ReadonlyArray<string>> = []
+        const send = (command: string, ...args: ReadonlyArray<string>) =>
+          Effect.sync(() => {
+            if (command === "SCRIPT") return "sha"
+            commands.push([command, ...args])
+            return ["1500000", 3]
+          }) as Effect.Effect<never>
+        const redis = Layer.effect(
+          Redis.Redis,
+          Redis.make({ send, subscribe: () => Effect.never, connect: Effect.never })
+        )
+        const request = {
+          name: "ledger",
+          member: "m",
+          give: 1,
+          want: 2,
+          burst: 3,
+          perMilli: 4,
+          presentMillis: 5
+        }
+        for (const [options, prefix] of [[undefined, "attempt-budget:"], [{ prefix: "own:" }, "own:"]] as const) {
+          const store = yield* Effect.provide(
+            SharedAttemptBudget.Store,
+            Layer.provide(SharedAttemptBudget.layerStoreRedis(options), redis)
+          )
+          assert.deepStrictEqual(yield* store.ask(request), { granted: 1_500_000, processes: 3 })
+          const key = `${prefix}{ledger}`
+          assert.deepStrictEqual(commands.splice(0), [
+            ["EVALSHA", "sha", "2", key, `${key}:processes`, "m", "1", "2", "3", "4", "5"]
+          ])
+        }
+      }))
+  })
+
+  it.effect("grants from a store in memory what it holds, and forgets a process that is silent for long enough", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("3 days")
+      const { ask } = yield* SharedAttemptBudget.Store
+      const asked = (member: string, give: number, want: number) =>
+        ask({ name: "a", member, give, want, burst: 1000, perMilli: 0.5, presentMillis: 3000 })
+      assert.deepStrictEqual(yield* asked("one", 0, 900), { granted: 900, processes: 1 })
+      assert.deepStrictEqual(yield* asked("two", 50, 900), { granted: 150, processes: 2 })
+      yield* TestClock.adjust(2999)
+      // Half a unit for each millisecond, rounded down, and no more than the burst.
+      assert.deepStrictEqual(yield* asked("two", 0, 2000), { granted: 1000, processes: 2 })
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual(yield* asked("two", 0, 10), { granted: 0, processes: 1 })
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual(yield* asked("two", 0, 10), { granted: 1, processes: 1 })
+    }).pipe(Effect.provide(SharedAttemptBudget.layerStoreMemory)))
 
   it.effect("makes a budget for each key", () =>
     Effect.gen(function*() {
