@@ -4,9 +4,11 @@
  * **Why**
  *
  * The request of a caller that has left still costs database time, and so does each of its retries. With the caller's
- * deadline on the fiber, work stops when its caller no longer waits.
+ * deadline on the fiber, work stops when its caller no longer waits. It also stops when the caller closes the connection.
  *
  * **Gotchas**
+ *
+ * A route with the option `uninterruptible` is interrupted too. Put `Effect.uninterruptible` around what must not stop half-way.
  *
  * Not in the package's index, so that programs that need only `Deadline` do not load HTTP: import it from
  * `@effect-resilience/deadline/DeadlineMiddleware`.
@@ -57,7 +59,11 @@ export const make = (options: {
   return <E, R>(app: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
     Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
       const asked = DeadlineHeader.read(request.headers, options.names)
-      const limited = Deadline.withDeadline(app, asked === undefined ? max : Duration.min(asked, max))
+      // A server handles requests uninterruptibly, and only the route inside is interrupted when its caller leaves. Here it runs in
+      // a fiber of its own, of which that interruption knows nothing unless this wait can be interrupted.
+      const limited = Effect.interruptible(
+        Deadline.withDeadline(app, asked === undefined ? max : Duration.min(asked, max))
+      )
       return Effect.catchIf(limited, isOurs, (error) => Effect.succeed(onExceeded(error)))
     })
 }

@@ -1,8 +1,8 @@
 import { Deadline, DeadlineHeader } from "@effect-resilience/deadline"
 import * as DeadlineMiddleware from "@effect-resilience/deadline/DeadlineMiddleware"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Duration, Effect, Exit, Fiber, Schema } from "effect"
-import { HttpServerRequest, HttpServerResponse } from "effect/http"
+import { Clock, Duration, Effect, Exit, Fiber, Layer, Schema } from "effect"
+import { HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 
 const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
@@ -324,4 +324,31 @@ describe("DeadlineMiddleware", () => {
       assert.strictEqual((yield* Fiber.join(fiber)).status, 504)
       assert.isTrue(interrupted)
     }))
+
+  it("stops the work of a route when its caller leaves, as without it", async () => {
+    const statusOf = async (...around: ReadonlyArray<Layer.Layer<never, never, HttpRouter.HttpRouter>>) => {
+      let interrupted = 0
+      const begun = Promise.withResolvers<void>()
+      const work = Effect.andThen(
+        Effect.sync(() => begun.resolve()),
+        Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted++))
+      )
+      const routes = Layer.mergeAll(HttpRouter.add("GET", "/", work), ...around)
+      const { dispose, handler } = HttpRouter.toWebHandler(Layer.provide(routes, HttpServer.layerServices), {
+        disableLogger: true
+      })
+      const caller = new AbortController()
+      const response = handler(new Request("http://localhost/", { signal: caller.signal }))
+      await begun.promise
+      caller.abort()
+      const { status } = await response
+      await dispose()
+      return [status, interrupted]
+    }
+    const deadlines = HttpRouter.middleware(Effect.succeed(DeadlineMiddleware.make({ max: "1 hour" })), {
+      global: true
+    })
+    assert.deepStrictEqual(await statusOf(), [499, 1])
+    assert.deepStrictEqual(await statusOf(deadlines), [499, 1])
+  })
 })

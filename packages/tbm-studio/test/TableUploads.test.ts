@@ -304,6 +304,16 @@ describe("TableUploads", { timeout: 60_000 }, () => {
       faults: [{ match: { operation: "upload" }, times: 50, fault: { type: "delay", ms: 300 } }]
     }))))
 
+  it.live("counts the replay after a new login as an attempt, as the command and the access log do", () =>
+    Effect.gen(function*() {
+      const { state } = yield* Simulator.Simulator
+      const report = yield* upload({ table: "T" })
+      assert.strictEqual(report.attempts, 2)
+      assert.deepInclude(yield* state, { logins: 2 })
+    }).pipe(Effect.provide(studio({
+      faults: [{ match: { operation: "upload" }, times: 1, fault: { type: "status", status: 401 } }]
+    }))))
+
   it.live("gives up after one new login if the API rejects each token of the account", () =>
     Effect.gen(function*() {
       const { state } = yield* Simulator.Simulator

@@ -48,7 +48,6 @@ import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Operation from "@effect-resilience/http/Operation"
 import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
-import * as Attempt from "@effect-resilience/retry/Attempt"
 import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -513,6 +512,7 @@ const sendRecorded = Effect.fnUntraced(
       note: undefined,
       at: 0
     }
+    let attempts = 0
     let sent: "nothing" | "some" | "all" = "nothing"
     // A replacement is sent again after a failure that may have come too late.
     let mayBeThere = false
@@ -527,16 +527,15 @@ const sendRecorded = Effect.fnUntraced(
     const recording: UploadTarget.UploadTarget<Item, Receipt, E | Journal.JournalError, R> = {
       ...target,
       send: (item, payload) =>
-        Attempt.Current.pipe(
-          Effect.flatMap(({ attempt }) =>
-            record({
-              state: "started",
-              attempts: attempt,
-              version: payload.version,
-              bytes: payload.size,
-              md5: payload.version === hashed?.version ? hashed?.md5 : undefined
-            }, durable)
-          ),
+        Effect.suspend(() =>
+          record({
+            state: "started",
+            attempts,
+            version: payload.version,
+            bytes: payload.size,
+            md5: payload.version === hashed?.version ? hashed?.md5 : undefined
+          }, durable)
+        ).pipe(
           Effect.flatMap(() => {
             sent = "some"
             return target.send(item, payload)
@@ -549,10 +548,11 @@ const sendRecorded = Effect.fnUntraced(
       onEvent: (event) => {
         // A journal's failure is never retried, so no event contains one.
         const notified = options.onEvent?.(event as Uploader.Event<Uploader.Failure<E>, Receipt>) ?? Effect.void
+        if (event._tag === "Attempting") attempts = event.attempt
         if (event._tag === "AwaitingResponse") sent = "all"
         if (event._tag !== "Retrying") return notified
         const state = judged(event.error) === "perhaps" ? "retrying" : "waiting"
-        const note = record({ state, note: ErrorMessage.textOf(event.error) })
+        const note = record({ state, attempts, note: ErrorMessage.textOf(event.error) })
         return Effect.andThen(Effect.ignore(note), notified)
       }
     }).pipe(
@@ -562,6 +562,7 @@ const sendRecorded = Effect.fnUntraced(
           // If this is not recorded, the item stays `started`, which is true as well.
           : Effect.ignore(record({
             state: judged(error) === "perhaps" ? "unknown" : "failed",
+            attempts,
             note: ErrorMessage.textOf(error)
           }))
       ),
@@ -570,8 +571,15 @@ const sendRecorded = Effect.fnUntraced(
         sent === "some" && !mayBeThere ? Effect.ignore(record({ state: "waiting" })) : Effect.void
       )
     )
-    const { attempts, bytes, digests, verified } = report
-    const end = record({ state: "uploaded", attempts, bytes, md5: digests.md5 ?? last.md5, verified, note: undefined })
+    const { bytes, digests, verified } = report
+    const end = record({
+      state: "uploaded",
+      attempts: report.attempts,
+      bytes,
+      md5: digests.md5 ?? last.md5,
+      verified,
+      note: undefined
+    })
     return yield* Effect.match(end, {
       onFailure: (unrecorded): Outcome<Receipt> => ({ _tag: "Uploaded", report, unrecorded }),
       onSuccess: (): Outcome<Receipt> => ({ _tag: "Uploaded", report })

@@ -50,7 +50,6 @@ import * as AccessLog from "@effect-resilience/http/AccessLog"
 import * as Operation from "@effect-resilience/http/Operation"
 import * as Telemetry from "@effect-resilience/http/Telemetry"
 import { monotonicMillis } from "@effect-resilience/kernel/Time"
-import * as Attempt from "@effect-resilience/retry/Attempt"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -113,7 +112,7 @@ export interface Report<out Receipt> {
   readonly receipt: Receipt
   /** The name of the source. */
   readonly source: string
-  /** Of the uploader; an auth layer may have replayed one of them after a login. */
+  /** How often it was tried, replays after a login included. */
   readonly attempts: number
   /** The failures that a retry recovered from, in order. */
   readonly recoveries: ReadonlyArray<{
@@ -136,7 +135,7 @@ export interface Report<out Receipt> {
  * What happens to an upload.
  *
  * - `Started`: the source was opened.
- * - `Attempting`: an attempt begins; 1-based.
+ * - `Attempting`: an attempt begins, or its body is sent again after a login, which is one too; 1-based.
  * - `Sending`: so many bytes of the source were sent.
  * - `AwaitingResponse`: all of them were.
  * - `Retrying`: the attempt failed; the next one follows after `delay`.
@@ -224,6 +223,8 @@ const run = Effect.fnUntraced(
 
     const operation = { appliedWhenWhole: true, ...target.operation(item) }
     const idempotent = Operation.isIdempotent(operation, { method: target.method, headers: {} })
+    let attempts = 0
+    const begin = Effect.suspend(() => emit({ _tag: "Attempting", attempt: ++attempts }))
     const tracker = BodyTracker.make({
       source,
       opened,
@@ -233,7 +234,8 @@ const run = Effect.fnUntraced(
       scope: yield* Effect.scope,
       clock,
       onBytes: (bytes) => emit({ _tag: "Sending", bytes, size: opened.size }),
-      onSent: emit({ _tag: "AwaitingResponse" })
+      onSent: emit({ _tag: "AwaitingResponse" }),
+      onReplay: begin
     })
     const watch = watchOf(tracker, clock, options, (timeout, whole) => {
       const ambiguous = !idempotent && ApiError.mayHaveBeenApplied(timeout, whole)
@@ -244,16 +246,16 @@ const run = Effect.fnUntraced(
       })
     })
     const { beforeAttempt, policy = RetryPolicy.standard } = options
-    const attempt = attemptOnce({ target, item, source, tracker, idempotent, watch, beforeAttempt, emit })
+    const attempt = attemptOnce({ target, item, source, tracker, idempotent, watch, beforeAttempt, begin })
 
     const recoveries: Array<Report<Receipt>["recoveries"][number]> = []
-    const { attempts, receipt, verified } = yield* RetryPolicy.retry(attempt, policy, {
+    const { receipt, verified } = yield* RetryPolicy.retry(attempt, policy, {
       when: (error) => RetryPolicy.history(error) === undefined,
       onEvent: (event) => {
         if (event._tag !== "Retrying") return Effect.void
-        const { attempt, delay, error, recovery } = event
-        recoveries.push({ attempt, error, recovery, delay })
-        return emit({ _tag: "Retrying", attempt, error, recovery, delay })
+        const { delay, error, recovery } = event
+        recoveries.push({ attempt: attempts, error, recovery, delay })
+        return emit({ _tag: "Retrying", attempt: attempts, error, recovery, delay })
       }
     }).pipe(Telemetry.observeCall, AccessLog.logCall, Operation.within(operation))
     const { bytes = tracker.bytes(), ...digests } = (yield* tracker.sent) ?? {}
@@ -283,25 +285,24 @@ interface Upload<Item, Receipt, E, R> {
   readonly idempotent: boolean
   readonly watch: ReturnType<typeof watchOf>
   readonly beforeAttempt: Effect.Effect<void> | undefined
-  readonly emit: Emit<E, Receipt>
+  readonly begin: Effect.Effect<void>
 }
 
 /** One attempt: waits for its turn, sends, and compares what the server stored with what was sent. */
 const attemptOnce = Effect.fnUntraced(
   function*<Item, Receipt, E, R>(
-    { beforeAttempt, emit, idempotent, item, source, target, tracker, watch }: Upload<Item, Receipt, E, R>
+    { beforeAttempt, begin, idempotent, item, source, target, tracker, watch }: Upload<Item, Receipt, E, R>
   ): Effect.fn.Return<
-    { readonly attempts: number; readonly receipt: Receipt; readonly verified: boolean },
+    { readonly receipt: Receipt; readonly verified: boolean },
     Failure<E>,
     R
   > {
     if (beforeAttempt !== undefined) yield* beforeAttempt
-    const { attempt } = yield* Attempt.Current
     tracker.reset()
-    yield* emit({ _tag: "Attempting", attempt })
+    yield* begin
     const { receipt, stored } = yield* Timeout.withWatchdog(target.send(item, tracker.payload), watch)
     const sent = (yield* tracker.sent) ?? { bytes: tracker.bytes() }
-    return { attempts: attempt, receipt, verified: yield* verify(source.name, sent, stored, idempotent) }
+    return { receipt, verified: yield* verify(source.name, sent, stored, idempotent) }
   },
   (attempt, { source, tracker }) =>
     Effect.mapError(attempt, (error) => {
