@@ -131,7 +131,7 @@ const cases = packages.flatMap(({ manifest, name }, i) =>
 describe("a package from the registry", () => {
   it.concurrent.each(cases)(
     "$name installs alone by $installer and runs its example",
-    { timeout: within(120_000) },
+    { timeout: within(300_000) },
     async (tried) => {
       const project = emptyProject(`${tried.name}-${tried.installer.replace(" ", "-")}`)
       const lines = installLines(readFileSync(join(root, "packages", tried.name, "README.md"), "utf8"))
