@@ -246,6 +246,21 @@ describe("Classifier", () => {
     }
   })
 
+  it("reads a code of the system that says no more than itself", () => {
+    const codes = {
+      Retry: "EAGAIN EBUSY EMFILE ENFILE",
+      Authorize: "EACCES EPERM",
+      Correct: "ENOENT",
+      GiveUp: "EOTHER"
+    }
+    for (const [recovery, names] of Object.entries(codes)) {
+      for (const name of names.split(" ")) assert.strictEqual(tag(code(name)), recovery, name)
+    }
+    for (const _tag of ["EncodeError", "HttpApiSchemaError", "InvalidUrlError", "MalformedMessage"]) {
+      assert.strictEqual(tag({ _tag }), "Correct", _tag)
+    }
+  })
+
   it("knows which close codes of a socket pass", () => {
     const of = (code: number) =>
       Classifier.classify({ _tag: "SocketError", reason: { _tag: "SocketCloseError", code } })

@@ -1,4 +1,4 @@
-import { ApiError, Recovery, Transport } from "@effect-resilience/errors"
+import { ApiError, ErrorBody, NotAsked, Recovery, Repetition, Transport } from "@effect-resilience/errors"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration } from "effect"
 
@@ -208,4 +208,27 @@ describe("a message", () => {
       assert.strictEqual(Recovery.describe(Recovery.retryAfter(after)), `retry, not before ${words}`)
     }
   })
+})
+
+it("marks are one in all copies of this package that a program may have", () => {
+  const prefix = "~@effect-resilience/errors/"
+  assert.deepStrictEqual(
+    [NotAsked.symbol, Recovery.symbol, Repetition.notApplied, Transport.TransmissionId, `~${Repetition.Current.key}`],
+    ["NotAsked", "Recovery", "NotApplied", "Transport/Transmission", "Repetition/Current"].map((name) => prefix + name)
+  )
+})
+
+it("a kind of body is named as in a sentence", () => {
+  const kinds: { readonly [kind in ErrorBody.ErrorBody["kind"]]: string } = {
+    problem: "a problem document",
+    json: "JSON",
+    xml: "XML",
+    html: "an HTML page",
+    text: "plain text",
+    binary: "binary data",
+    empty: "an empty body"
+  }
+  for (const [kind, words] of Object.entries(kinds)) {
+    assert.strictEqual(ErrorBody.describe(kind as ErrorBody.ErrorBody["kind"]), words)
+  }
 })

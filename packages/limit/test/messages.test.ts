@@ -1,16 +1,22 @@
 import { NotAsked, Recovery } from "@effect-resilience/errors"
+import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
 import {
   Bulkhead,
   CircuitBreaker,
   ConcurrencyLimit,
   Endpoints,
+  LimitAlgorithm,
   Priority,
   Rejection,
   Throttle
 } from "@effect-resilience/limit"
+import * as LoadShedding from "@effect-resilience/limit/LoadShedding"
 import * as Pacer from "@effect-resilience/limit/Pacer"
+import * as StaleIfError from "@effect-resilience/limit/StaleIfError"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Logger } from "effect"
+import { Duration, Effect, Layer, Logger, Metric, Schema } from "effect"
+import { HttpServerRequest, HttpServerResponse } from "effect/http"
+import { Persistence } from "effect/persistence"
 import { TestClock } from "effect/testing"
 
 const policy = "ledger"
@@ -130,7 +136,116 @@ describe("a rejection", () => {
   })
 })
 
+const captured = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+  Effect.gen(function*() {
+    const lines: Array<unknown> = []
+    const capture = Logger.make(({ logLevel, message }) => {
+      lines.push([logLevel, ...(Array.isArray(message) ? message.slice(0, 1) : [message])])
+    })
+    yield* Effect.provide(self, Logger.layer([capture]))
+    return lines
+  })
+
+describe("stale values", () => {
+  it.effect("are a warning in the log, and so is a store that fails", () =>
+    Effect.gen(function*() {
+      const options = { storeId: "rates", schema: Schema.Number, when: () => true }
+      const lines = yield* captured(
+        Effect.gen(function*() {
+          const rates = yield* StaleIfError.make(options)
+          yield* rates.execute(Effect.succeed(1), "EURUSD")
+          yield* rates.execute(Effect.fail("down"), "EURUSD")
+        }).pipe(Effect.provide(Persistence.layerMemory), Effect.scoped)
+      )
+      assert.deepStrictEqual(lines, [["Warn", "Gave the last good value of rates"]])
+      const broken = yield* captured(
+        Effect.gen(function*() {
+          const rates = yield* StaleIfError.make(options)
+          yield* rates.execute(Effect.succeed(1), "EURUSD")
+          yield* Effect.exit(rates.execute(Effect.fail("down"), "EURUSD"))
+        }).pipe(Effect.provide(Layer.provide(Persistence.layer, failing)), Effect.scoped)
+      )
+      assert.deepStrictEqual(broken, [
+        ["Warn", "Could not keep the last good value of rates"],
+        ["Warn", "Could not read the last good value of rates"]
+      ])
+    }))
+
+  const down = Effect.fail(new Persistence.PersistenceError({ message: "down" }))
+  const failing = Layer.mock(Persistence.BackingPersistence)({
+    make: () =>
+      Effect.succeed({
+        get: () => down,
+        getMany: () => down,
+        set: () => down,
+        setMany: () => down,
+        remove: () => down,
+        clear: down
+      })
+  })
+})
+
+describe("what rejects", () => {
+  it.effect("counts by names that stay, which say what they count", () =>
+    Effect.gen(function*() {
+      const limit = yield* ConcurrencyLimit.make({
+        name: "ledger",
+        algorithm: LimitAlgorithm.fixed(1),
+        priorities: ["live"]
+      })
+      const breaker = yield* CircuitBreaker.make({ name: "api", tripPolicy: CircuitBreaker.consecutive(1) })
+      yield* Effect.exit(limit.execute(limit.execute(Effect.void)))
+      yield* Effect.exit(breaker.execute(Effect.fail("down")))
+      assert.deepStrictEqual(
+        (yield* Metric.snapshot).map(({ description, id, type }) => [type, id, description]).toSorted(),
+        [
+          ["Counter", "resilience.circuit.transitions", "Changes of state of circuit breakers"],
+          ["Counter", "resilience.limit.refusals", "Calls that an adaptive limit rejected"],
+          ["Gauge", "resilience.limit", "How many calls an adaptive limit lets run at once"]
+        ]
+      )
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
+
+  it.effect("says so to observers, with the reason", () =>
+    Effect.gen(function*() {
+      const events: Array<string> = []
+      const shedding = LoadShedding.make({ limit: ConcurrencyLimit.noop, retryAfter: "1500 millis" })
+      const limit = yield* ConcurrencyLimit.make({ name: "ledger", algorithm: LimitAlgorithm.fixed(1) })
+      const busy = LoadShedding.make({ limit, retryAfter: "1500 millis" })
+      const request = (headers: Record<string, string> = {}) =>
+        Effect.provideService(
+          HttpServerRequest.HttpServerRequest,
+          HttpServerRequest.fromWeb(new Request("http://localhost/", { headers }))
+        )
+      const app = Effect.succeed(HttpServerResponse.text("served"))
+      yield* PolicyEvent.observe(
+        Effect.gen(function*() {
+          const late = yield* request({ "grpc-timeout": "0m" })(shedding.execute(app))
+          assert.strictEqual(late.status, 504)
+          const shed = yield* limit.execute(request()(busy.execute(app)))
+          assert.deepStrictEqual([shed.status, shed.headers["retry-after"]], [503, "2"])
+          assert.strictEqual((yield* shedding.snapshot).rejected, 1)
+        }),
+        (event) => "reason" in event && events.push(event.reason)
+      )
+      assert.deepStrictEqual(events, ["DeadlinePassed", "LimitReached"])
+    }))
+})
+
 describe("a circuit", () => {
+  it.effect("logs that it would have opened, where it only counts", () =>
+    Effect.gen(function*() {
+      const lines = yield* captured(Effect.gen(function*() {
+        const breaker = yield* CircuitBreaker.make({
+          name: "ledger",
+          tripPolicy: CircuitBreaker.consecutive(1),
+          mode: "metricsOnly"
+        })
+        yield* Effect.exit(breaker.execute(Effect.fail("down")))
+      }))
+      assert.deepStrictEqual(lines, [["Warn", "Circuit \"ledger\" would have opened, and is MetricsOnly"]])
+    }))
+
   it.effect("logs what it does, and for how long it stays open", () =>
     Effect.gen(function*() {
       const lines: Array<unknown> = []
@@ -170,4 +285,5 @@ it("the services are one in all copies of this package that a program may have",
   for (const [name, service] of Object.entries(services)) {
     assert.strictEqual(service.key, `@effect-resilience/limit/${name}`)
   }
+  assert.strictEqual(Rejection.symbol, "~@effect-resilience/limit/Rejection")
 })

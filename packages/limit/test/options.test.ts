@@ -12,7 +12,7 @@ import * as Pacer from "@effect-resilience/limit/Pacer"
 import * as SharedCircuitBreaker from "@effect-resilience/limit/SharedCircuitBreaker"
 import * as StaleIfError from "@effect-resilience/limit/StaleIfError"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Predicate } from "effect"
+import { Duration, Effect, Predicate } from "effect"
 
 const required: { readonly [name: string]: object } = {
   Bulkhead: { permits: 2 },
@@ -184,7 +184,60 @@ const bounds: ReadonlyArray<
   ["StaleIfError", "storeTimeout", [1], [0]]
 ]
 
+/** What an option that makes no sense is told. */
+const rules: ReadonlyArray<readonly [() => unknown, string]> = [
+  [
+    () => read("ConcurrencyLimit", { shares: { live: 0.5, batch: 0.75 } }),
+    "ConcurrencyLimit.shares must be at most 1 together, not 1.25"
+  ],
+  [
+    () => read("ConcurrencyLimit", { algorithm: { aimd: { min: 4, initial: 3, max: 9 } } }),
+    "ConcurrencyLimit.algorithm.aimd.initial must be from min, 4, to max, 9, not 3"
+  ],
+  [
+    () => read("Endpoints", { addresses: ["a", "b", "a"] }),
+    "Endpoints.addresses must be a list that has each address once, not a"
+  ],
+  [
+    () => read("Endpoints", { ejection: { duration: "61 seconds", maxDuration: "1 minute" } }),
+    "Endpoints.ejection.maxDuration must be at least duration, 1m 1s, not 1m"
+  ],
+  [
+    () => read("CircuitBreaker", { tripPolicy: { rate: { size: 10, minimumCalls: 11 } } }),
+    "CircuitBreaker.tripPolicy.rate.minimumCalls must be an integer from 1 to 10, not 11"
+  ],
+  [
+    () => read("CircuitBreaker", { tripPolicy: { proportional: { tolerated: 0.5, deadZone: 1 } } }),
+    "CircuitBreaker.tripPolicy.proportional.deadZone must be below 1, or the rule never rejects, not 1"
+  ],
+  [
+    () => read("Pacer", { rates: { calls: { limit: 1, window: 1 } } }),
+    "Pacer.rates must be named otherwise than calls, which the pacer itself counts, not calls"
+  ],
+  [() => Effect.runSync(Effect.andThen(Bulkhead.make({ permits: 1 }), (b) => b.resize(0))), "Bulkhead.permits"],
+  [
+    () => Effect.runSync(Effect.map(Bulkhead.make({ permits: 1 }), (b) => b.withPermits(0))),
+    "Bulkhead.withPermits must be an integer of at least 1, not 0"
+  ],
+  [
+    () => Effect.runSync(Effect.map(Bulkhead.make({ permits: 1 }), (b) => b.acquire(0))),
+    "Bulkhead.acquire must be an integer of at least 1, not 0"
+  ],
+  [
+    () => Effect.runSync(Effect.map(ConcurrencyLimit.make(), (limit) => limit.withPermits(0))),
+    "ConcurrencyLimit.withPermits must be an integer of at least 1, not 0"
+  ],
+  [
+    () => Effect.runSync(Effect.map(ConcurrencyLimit.make(), (limit) => limit.acquire(0))),
+    "ConcurrencyLimit.acquire must be an integer of at least 1, not 0"
+  ]
+]
+
 describe("the options", () => {
+  it.each(rules)("are told the rule where they make no sense: %#", (use, message) => {
+    assert.throws(use, RangeError, message)
+  })
+
   it.each(Object.entries(defaults))("of %s have their defaults", (name, expected) => {
     assert.deepStrictEqual(plain(read(name as keyof typeof fields, {})), expected)
   })

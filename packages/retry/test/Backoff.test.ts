@@ -174,6 +174,12 @@ describe("Backoff", () => {
     assert.isTrue(run(Backoff.constant(100, 0.1), 1, 1100).every((delay) => delay >= 90 && delay <= 110))
   })
 
+  it("keeps a constant delay, which only chance makes up to three times as long", () => {
+    const constant = { base: "2 seconds", factor: 1 } as const
+    assert.deepStrictEqual(Backoff.constant("2 seconds"), { ...constant, cap: "2 seconds", jitter: "none" })
+    assert.deepStrictEqual(Backoff.constant("2 seconds", "full"), { ...constant, cap: 6000, jitter: "full" })
+  })
+
   it("rejects options that make no sense", () => {
     assert.throws(() => Backoff.exponential({ base: "-1 second" }), RangeError)
     assert.throws(() => Backoff.exponential({ base: Duration.infinity, cap: Duration.infinity }), RangeError)

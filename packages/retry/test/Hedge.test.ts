@@ -41,6 +41,17 @@ const after100 = Effect.runSync(Hedge.make({ after: "100 millis", times: 2, shar
 const transient = new Failure({ recovery: Recovery.retry })
 
 describe("Hedge", () => {
+  it.effect("waits as long as a server asks, up to a minute", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("3 days")
+      for (const [asked, succeeds] of [[60_000, true], [60_001, false]] as const) {
+        const { effect } = script([{ millis: 1, fails: new Failure({ recovery: Recovery.retryAfter(asked) }) }])
+        const fiber = yield* Effect.forkChild(Effect.exit(Hedge.withHedge(effect, once)), { startImmediately: true })
+        yield* TestClock.adjust("2 minutes")
+        assert.strictEqual(Exit.isSuccess(yield* Fiber.join(fiber)), succeeds)
+      }
+    }))
+
   it.effect("sends nothing more where the first response is in time", () =>
     Effect.gen(function*() {
       const { effect, log } = script([{ millis: 100 }])

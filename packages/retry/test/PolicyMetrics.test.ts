@@ -68,7 +68,8 @@ describe("PolicyMetrics", () => {
           type,
           description,
           attributes,
-          value: "value" in state ? state.value : "count" in state ? state.count : undefined
+          value: "value" in state ? state.value : "count" in state ? state.count : undefined,
+          grows: "incremental" in state && state.incremental
         })),
         [
           ...shown.map(([, id, description, attributes], index) => ({
@@ -76,14 +77,16 @@ describe("PolicyMetrics", () => {
             type: index < 10 ? "Gauge" as const : "Counter" as const,
             description,
             attributes: { ...policy, ...attributes },
-            value: index + 1
+            value: index + 1,
+            grows: index >= 10
           })),
           ...states.map((state) => ({
             id: "resilience.circuit.state",
             type: "Gauge" as const,
             description: "1 for the state that the circuit is in",
             attributes: { ...policy, "resilience.state": state },
-            value: state === "Open" ? 1 : 0
+            value: state === "Open" ? 1 : 0,
+            grows: false
           }))
         ]
       )
@@ -95,10 +98,13 @@ describe("PolicyMetrics", () => {
         yield* PolicyMetrics.sample([{ name: "odd", snapshot: Effect.succeed(snapshot) }])
       }
       assert.deepStrictEqual(yield* gauges, {})
+      yield* PolicyMetrics.sample([{ name: "plain", snapshot: Effect.succeed({ running: 1 }) }])
+      const [plain] = yield* Metric.snapshot
+      assert.deepStrictEqual(plain?.attributes, { "resilience.policy": "plain" })
       for (const rejected of [5, 2, 6]) {
         yield* PolicyMetrics.sample([{ name: "anew", snapshot: Effect.succeed({ rejected }) }])
       }
-      assert.deepStrictEqual(yield* gauges, { "resilience.policy.rejections anew": 6 })
+      assert.deepStrictEqual(yield* gauges, { "resilience.running plain": 1, "resilience.policy.rejections anew": 6 })
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
 
   it.effect("looks at once, and as often as it is told", () =>

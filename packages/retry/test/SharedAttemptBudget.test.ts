@@ -272,6 +272,14 @@ describe("SharedAttemptBudget", () => {
       assert.deepStrictEqual(yield* asked("two", 0, 10), { granted: 1, processes: 1 })
     }).pipe(Effect.provide(SharedAttemptBudget.layerStoreMemory)))
 
+  it.effect("forgets the budgets of keys beyond its capacity, since the store knows them", () =>
+    Effect.gen(function*() {
+      const budgets = yield* SharedAttemptBudget.keyed({ capacity: 1 })
+      const first = budgets.get("a")
+      for (const key of ["b", "c", "d"]) budgets.get(key)
+      assert.notStrictEqual(budgets.get("a"), first)
+    }).pipe(Effect.provide(SharedAttemptBudget.layerStoreMemory)))
+
   it.effect("makes a budget for each key", () =>
     Effect.gen(function*() {
       const [one, two] = [

@@ -458,6 +458,70 @@ describe("the kinds of budget", () => {
       assert.strictEqual(granted, 101)
     }))
 
+  it.effect("are kept by key for as long as a new one would be another", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("3 days")
+      yield* TestClock.adjust("3 seconds")
+      const context = yield* Effect.context<never>()
+      const kept = Effect.fnUntraced(function*(
+        options: AttemptBudget.Options,
+        use: (budget: AttemptBudget.AttemptBudget, now: number) => void,
+        restore: (budget: AttemptBudget.AttemptBudget) => Effect.Effect<void>
+      ) {
+        const budgets = yield* AttemptBudget.keyed({ ...options, capacity: 1 })
+        const others = Effect.sync(() => ["a", "b", "c"].forEach((key) => budgets.get(key)))
+        const budget = budgets.get("used")
+        use(budget, yield* Time.now)
+        yield* others
+        const isKept = budgets.get("used") === budget
+        yield* restore(budget)
+        yield* others
+        return [isKept, budgets.get("used") === budget]
+      })
+      const later = (millis: number) => () => TestClock.adjust(millis)
+      const deposit = (budget: AttemptBudget.AttemptBudget) => budget.depositUnsafe(context)
+      assert.deepStrictEqual(yield* kept({ expiring: {} }, deposit, later(9000)), [true, true])
+      assert.deepStrictEqual(yield* kept({ expiring: {} }, deposit, later(10_000)), [true, false])
+      const succeed = (budget: AttemptBudget.AttemptBudget) => Effect.sync(() => enter(budget).endUnsafe(ok))
+      const withdraw = (budget: AttemptBudget.AttemptBudget, now: number) => void budget.withdrawUnsafe(now)
+      assert.deepStrictEqual(yield* kept({ quota: {} }, withdraw, () => Effect.void), [true, true])
+      assert.deepStrictEqual(yield* kept({ quota: {} }, withdraw, succeed), [true, false])
+      assert.deepStrictEqual(yield* kept({ quota: {} }, enter, () => Effect.void), [true, true])
+      const fail = (budget: AttemptBudget.AttemptBudget) => enter(budget).failedUnsafe?.(false)
+      const end = (budget: AttemptBudget.AttemptBudget) =>
+        Effect.sync(() => {
+          for (let call = 0; call < 10; call++) enter(budget).endUnsafe(ok)
+        })
+      assert.deepStrictEqual(yield* kept({ retryThrottling: {} }, fail, () => Effect.void), [true, true])
+      assert.deepStrictEqual(yield* kept({ retryThrottling: {} }, fail, end), [true, false])
+    }))
+
+  it("count no attempt below none, and no failure of a call that never began", () => {
+    const budget = Effect.runSync(AttemptBudget.make({ inFlight: {} }))
+    const call = enter(budget)
+    call.failedUnsafe?.(false)
+    call.failedUnsafe?.(false)
+    assert.strictEqual(Effect.runSync(budget.snapshot).inFlight, 0)
+    const tokens = Effect.runSync(AttemptBudget.make({ retryThrottling: {} }))
+    tokens.failedUnsafe?.(false, { [NotAsked.symbol]: true })
+    tokens.failedUnsafe?.(false, new Unavailable(), true)
+    assert.strictEqual(Effect.runSync(balance(tokens)), 5)
+    tokens.failedUnsafe?.(false, new Unavailable())
+    assert.strictEqual(Effect.runSync(balance(tokens)), 4)
+  })
+
+  it.effect("count a failure that a policy inside took for final, where the one around retries it", () =>
+    Effect.gen(function*() {
+      const budget = yield* AttemptBudget.make({ retryThrottling: {} })
+      yield* Effect.fail(new Invalid()).pipe(
+        RetryPolicy.retry(once),
+        RetryPolicy.retry(once, { classify: () => Recovery.retry }),
+        AttemptBudget.withAttemptBudget(budget),
+        Effect.exit
+      )
+      assert.strictEqual(yield* balance(budget), 3)
+    }))
+
   it("follow a call that goes on after its end as a new one", () => {
     const budget = Effect.runSync(AttemptBudget.make({ inFlight: {} }))
     const call = enter(budget)

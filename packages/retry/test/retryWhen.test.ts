@@ -33,6 +33,16 @@ const untilDone = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
 const policy = RetryPolicy.make({ times: 3, backoff: Backoff.constant("1 second") })
 
 describe("retryWhen", () => {
+  it.effect("takes a result of which it says nothing", () =>
+    Effect.gen(function*() {
+      for (const nothing of [undefined, false]) {
+        const { effect, starts } = script(["pending"])
+        const exit = yield* untilDone(effect.pipe(RetryPolicy.retryWhen(policy, () => nothing)))
+        assert.deepStrictEqual(exit, Exit.succeed({ state: "pending", look: 1 }))
+        assert.lengthOf(starts, 1)
+      }
+    }))
+
   it.effect("retries after a result until one is accepted, in the policy's delays", () =>
     Effect.gen(function*() {
       yield* TestClock.setTime(500)
