@@ -41,7 +41,7 @@ describe("Authenticated", () => {
         }))
       assert.deepStrictEqual(exit, Exit.succeed({ successes: 50, logins: 2, requests: 100 }), `seed ${seed}`)
     }
-  }, 60_000)
+  })
 
   const handles401As = <E>(kind: string, wrap: (client: HttpClient.HttpClient) => HttpClient.HttpClient.With<E>) => {
     it.effect(`replays once with a new token after a 401 that arrives as ${kind}`, () =>

@@ -84,7 +84,7 @@ describe("TokenCache", () => {
       }),
       { numRuns: 3_000, seed: 20_260_101 }
     )
-  }, 60_000)
+  })
 })
 
 const real = (commands: ReadonlyArray<Command>): Observed => {

@@ -83,7 +83,7 @@ const get = (address: string) =>
     )
   })
 
-describe("chaos-proxy", { timeout: 60_000 }, () => {
+describe("chaos-proxy", () => {
   it.live("passes connections on, with faults that standard input switches, adds and kills", () =>
     Effect.gen(function*() {
       const { port } = yield* server

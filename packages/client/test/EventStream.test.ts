@@ -273,7 +273,6 @@ describe("EventStream", () => {
 
   it(
     "delivers each event once and in order, wherever a server with ids breaks off",
-    { timeout: 60_000 },
     () =>
       FastCheck.assert(
         FastCheck.asyncProperty(

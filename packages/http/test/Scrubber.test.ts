@@ -133,7 +133,7 @@ describe("Scrubber", () => {
       }),
       { seed: 14, numRuns: 3_000 }
     )
-  }, 60_000)
+  })
 
   it("leaves text without secrets alone", () => {
     fc.assert(
@@ -192,7 +192,7 @@ describe("Scrubber", () => {
     for (const part of texts) scrubber.scrub(part.repeat(100_000 / part.length))
     for (const secret of secrets) assert.strictEqual(scrubber.scrub(`(${secret})`), "(<redacted>)")
     assert.isBelow(process.cpuUsage(start).user / 1_000, 20_000)
-  }, 60_000)
+  })
 
   it("also searches secrets that end alike at every place of a text in linear time, and hides the text", () => {
     const start = process.cpuUsage()
@@ -206,7 +206,7 @@ describe("Scrubber", () => {
     // A text that short costs little.
     const line = `${"a".repeat(100)} is what was sent`
     assert.strictEqual(prefixes.scrub(line), `${Scrubber.placeholder} is what was sent`)
-  }, 60_000)
+  })
 
   it("finds a secret in a shorter text, since not all of it is compared", () => {
     const id = "a1b2c3d4e5f67890abcdef1234567890"
@@ -250,7 +250,7 @@ describe("Scrubber", () => {
     comeAndGo(10_000)
     const after = Math.min(spent(), spent(), spent())
     assert.isBelow(after, before * 3)
-  }, 60_000)
+  })
 
   it("ignores what is too short to be a secret", () => {
     assert.strictEqual(knowing("abc", "").scrub("abcdef"), "abcdef")

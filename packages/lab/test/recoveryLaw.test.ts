@@ -43,7 +43,6 @@ describe("a fleet with a retry budget and no breaker", () => {
     [0.8, 0.2, 0, 1, 5]
   ])(
     "recovers when the law says: load %f, ratio %f, floor %f, %i processes, down for %i s",
-    { timeout: 60_000 },
     (...cell) => {
       const { law, seen } = run(...cell)
       expect(Math.abs(seen - law)).toBeLessThan(Math.max(3, 0.15 * law))
@@ -52,7 +51,6 @@ describe("a fleet with a retry budget and no breaker", () => {
 
   it.each([[0.7, 0.2, 10, 5, 10], [0.5, 0.2, 10, 20, 10]])(
     "never recovers where it may send more than the capacity: load %f, ratio %f, floor %f, %i processes, down for %i s",
-    { timeout: 60_000 },
     (...cell) => expect(run(...cell)).toEqual({ law: Infinity, seen: Infinity })
   )
 })

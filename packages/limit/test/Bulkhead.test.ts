@@ -160,8 +160,7 @@ describe("Bulkhead", () => {
         yield* Fiber.join(all)
         assert.strictEqual(done, 100_000)
         assert.isAtMost(most, 100)
-      }),
-    60_000
+      })
   )
 
   it.effect("holds a bulkhead for each key, and forgets none that is in use", () =>

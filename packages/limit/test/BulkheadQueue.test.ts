@@ -256,7 +256,7 @@ describe("the queue of a bulkhead", () => {
       yield* TestClock.adjust("1 second")
       assert.isAbove(served.user / sent.user, userAvailability)
       assert.isAbove(served.prefetch, 900)
-    }), 60_000)
+    }))
 
   it.effect("lets calls wait as long as Facebook does: for an interval, and for the target once the queue stands", () =>
     Effect.gen(function*() {
@@ -303,8 +303,7 @@ describe("the queue of a bulkhead", () => {
           if (name === "fifo") {
             assert.isAbove(late, good)
           }
-        }),
-      60_000
+        })
     )
   }
 })

@@ -173,14 +173,14 @@ describe("ConcurrencyLimit", () => {
         Effect.gen(function*() {
           const { limits } = yield* observe(algorithm, { seconds: 45, noise })
           assertNear(settled(limits, 20), name)
-        }).pipe(seeded), 60_000)
+        }).pipe(seeded))
     }
 
     it.effect(`finds it again with ${name} when half of the server is gone`, () =>
       Effect.gen(function*() {
         const { limits } = yield* observe(algorithm, { seconds: 80, noise: 0.1, halveAt: 20 })
         assertNear(settled(limits, 15), name)
-      }).pipe(seeded), 60_000)
+      }).pipe(seeded))
   }
 
   it.effect(
@@ -197,8 +197,7 @@ describe("ConcurrencyLimit", () => {
         }
         const { took } = yield* observe(LimitAlgorithm.fixed(200), { seconds: 40, noise })
         assert.isAbove(p99(took), 3 * unloaded)
-      }).pipe(seeded),
-    60_000
+      }).pipe(seeded)
   )
 
   it.effect("keeps a priority's share free at five times the load", () =>
@@ -224,7 +223,7 @@ describe("ConcurrencyLimit", () => {
       yield* Effect.repeat(step, { times: 1499 })
       assert.strictEqual(results.live.rejected, 0)
       assert.isAtLeast(results.batch.served, 0.7 * 500 * 30)
-    }).pipe(seeded), 60_000)
+    }).pipe(seeded))
 
   it.effect("lets calls wait in a queue, the important ones first, and measures their round trips without the wait", () =>
     Effect.gen(function*() {

@@ -198,7 +198,7 @@ describe("Endpoints", () => {
         })
     ))
 
-  it("send no two attempts of a call to one address while another is eligible", { timeout: 60_000 }, () =>
+  it("send no two attempts of a call to one address while another is eligible", () =>
     check(
       FastCheck.record({
         places: FastCheck.array(
@@ -256,7 +256,7 @@ describe("Endpoints", () => {
         })
     ))
 
-  it("leave nothing in flight wherever they are interrupted", { timeout: 60_000 }, () =>
+  it("leave nothing in flight wherever they are interrupted", () =>
     check(
       FastCheck.record({
         each: FastCheck.constantFrom("none", "bulkhead", "breaker"),

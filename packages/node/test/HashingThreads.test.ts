@@ -268,13 +268,12 @@ describe("A process with threads", () => {
       assert.strictEqual(large.md5, md5OfZeros(256))
       assert.strictEqual(large.threads, 2)
       assert.isBelow(large.megabytes - small.megabytes, 16)
-    },
-    60_000
+    }
   )
 
   it("hashes without threads if they are forbidden", () => {
     const { md5, threads } = run(4, "--permission", "--allow-fs-read=*")
     assert.strictEqual(md5, md5OfZeros(4))
     assert.strictEqual(threads, 0)
-  }, 60_000)
+  })
 })

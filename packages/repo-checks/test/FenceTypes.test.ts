@@ -3,7 +3,7 @@ import { check, checkFiles, exampleFiles } from "../src/FenceTypes.ts"
 
 const marked = (...code: Array<string>) => ["# Title", "```ts import.meta.vitest", ...code, "```", ""].join("\n")
 
-it("reports what is wrong with an example at its line", { timeout: 60_000 }, () => {
+it("reports what is wrong with an example at its line", () => {
   expect(check([
     {
       file: "A.ts",
@@ -17,6 +17,6 @@ it("reports what is wrong with an example at its line", { timeout: 60_000 }, () 
   ])
 })
 
-it("finds nothing wrong with the examples of this repository", { timeout: 60_000 }, () => {
+it("finds nothing wrong with the examples of this repository", () => {
   expect(checkFiles(exampleFiles())).toEqual([])
 })

@@ -127,7 +127,7 @@ seen.nested = [both2._tag, both2.reason?._tag, both2.reason?.status, sent.length
 console.log(JSON.stringify(seen))
 `
 
-it("works beside another copy of itself in one program", { timeout: 60_000 }, () => {
+it("works beside another copy of itself in one program", () => {
   const dir = mkdtempSync(join(tmpdir(), "copies-"))
   try {
     for (const copy of ["a", "b"]) {

@@ -221,6 +221,5 @@ it(
       encoding: "utf8"
     })
     expect(printed.trim().split("\n").at(-1)).toBe("5 millis")
-  },
-  60_000
+  }
 )

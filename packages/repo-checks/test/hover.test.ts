@@ -40,7 +40,7 @@ const declared = (code: string): string => {
   return readFileSync(join(dir, "out/packages/repo-checks/dist/hover/module.d.ts"), "utf8")
 }
 
-it("shows a pipeline by the keys of its parts, and can declare one with parts of its own", { timeout: 60_000 }, () => {
+it("shows a pipeline by the keys of its parts, and can declare one with parts of its own", () => {
   const declarations = declared(`
 import { Pipeline } from "@effect-resilience/pipeline"
 export const ledger = Pipeline.make({ name: "ledger", retry: { times: 3 }, bulkhead: { permits: 10 } })
@@ -56,7 +56,7 @@ export const mine = Pipeline.make({ name: "mine", again: { times: 3 } }, { parts
 
 const fixture = join(root, "packages/repo-checks/fixtures/hovers")
 
-it("shows the main types in a few lines, and what an option is for", { timeout: 60_000 }, async () => {
+it("shows the main types in a few lines, and what an option is for", async () => {
   const code = readFileSync(join(fixture, "module.ts"), "utf8")
   const shown = await hovers(join(project("hovers", code), "module.ts"), code)
   expect(shown.filter(({ hover }) => hover.split("\n").length > 14 || /\bany\b|\bextends\b|nothing/.test(hover)))

@@ -74,7 +74,7 @@ const modules = publicPackages().flatMap(({ modules, name }) =>
 )
 
 describe("the mark of errors that stand for work that was never begun", () => {
-  it("is carried by every exported error, unless it is listed as asked", { timeout: 60_000 }, async () => {
+  it("is carried by every exported error, unless it is listed as asked", async () => {
     const unmarked: Array<string> = []
     const decides: Array<string> = []
     let marked = 0

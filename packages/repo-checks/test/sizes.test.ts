@@ -42,7 +42,7 @@ describe("the size of an import", () => {
     expect(Object.keys(budget).toSorted()).toEqual(names)
   })
 
-  it.each(names)("%s stays within its budget", { timeout: 60_000 }, async (name) => {
+  it.each(names)("%s stays within its budget", async (name) => {
     const cells: Array<number> = []
     const over: Array<string> = []
     for (const extent of extents) {
@@ -60,7 +60,6 @@ describe("the size of an import", () => {
   // Effect brings it in wherever it makes an `HttpClient`.
   it.each(names.filter((name) => !name.startsWith("client")))(
     "%s brings in no Schema",
-    { timeout: 60_000 },
     async (name) => {
       const made = await wholeOf(name)
       expect(made).toHaveLength(2)
@@ -68,7 +67,7 @@ describe("the size of an import", () => {
     }
   )
 
-  it("sees a Schema that is brought in", { timeout: 60_000 }, async () => {
+  it("sees a Schema that is brought in", async () => {
     const file = fileURLToPath(new URL("../fixtures/schema.ts", import.meta.url))
     const made = await bundles(file, "whole")
     expect(made.map(({ modules }) => modules.some(isSchema))).toEqual([true, true])

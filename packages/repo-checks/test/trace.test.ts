@@ -13,7 +13,6 @@ const listed = (name: string): ReadonlyArray<string> => {
 
 it.each(["retry", "pipeline", "token", "upload"])(
   "passes the files that the page lists: %s",
-  { timeout: 60_000 },
   (name) => {
     const node = join(root, "node_modules", ".bin", "node")
     const trace = [

@@ -49,8 +49,7 @@ describe("The Tail at Scale", () => {
         const { hedges, rejected } = yield* hedge.snapshot
         assert.strictEqual(hedges, Math.round((hedged.sent - 1) * requests * leaves))
         assert.strictEqual(rejected, 0)
-      }),
-    60_000
+      })
   )
 
   it.effect(
@@ -76,7 +75,6 @@ describe("The Tail at Scale", () => {
         assert.isAtLeast(during, 10)
         const { after } = yield* hedge.snapshot
         assert.isAtLeast(Duration.toMillis(after), 2000)
-      }),
-    60_000
+      })
   )
 })

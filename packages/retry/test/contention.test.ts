@@ -69,6 +69,6 @@ describe("contention under virtual time", () => {
           const expected = published[jitter][index] ?? 0
           assert.closeTo(total / runs, expected, Math.max(0.1 * expected, 5), `${clients} clients`)
         }
-      }), 60_000)
+      }))
   }
 })

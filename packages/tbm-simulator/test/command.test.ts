@@ -57,7 +57,7 @@ const urlOf = (line: string): string => {
   return line.slice("listening on ".length)
 }
 
-describe("the command", { timeout: 60_000 }, () => {
+describe("the command", () => {
   it.live.each([["SIGTERM", bin], ["SIGINT", source], ["SIGHUP", bin]] as const)(
     "serves until %s, and prints its address in the first line",
     ([signal, program]) =>

@@ -7,7 +7,7 @@ import { join } from "node:path"
 import * as CsvText from "../src/internal/csvText.ts"
 import { folder, settingsFor, tbmStudio, write } from "./command.ts"
 
-describe("audit", { timeout: 60_000 }, () => {
+describe("audit", () => {
   layer(
     Simulator.layer({ seed: 1, faults: [{ match: { path: "Missing" }, fault: { type: "status", status: 404 } }] }),
     { excludeTestServices: true }

@@ -100,7 +100,7 @@ const simulator = Simulator.layer({
   ]
 })
 
-describe("tbm-studio", { timeout: 60_000 }, () => {
+describe("tbm-studio", () => {
   layer(simulator, { excludeTestServices: true })((it) => {
     const settings = Effect.map(Simulator.Simulator, ({ url }) => settingsFor(url))
     const storedIn = (table: string) =>

@@ -38,7 +38,7 @@ describe("the cluster's uploads", () => {
     }))
 })
 
-describe("batch --durable and worker", { timeout: 60_000 }, () => {
+describe("batch --durable and worker", () => {
   const manifest = Effect.map(folder, (dir) => {
     write(dir, "a.csv", "a,b\n1,2\n")
     return write(dir, "m.csv", "file,project,table,period\na.csv,P,T,January:2024\n")

@@ -47,5 +47,5 @@ describe.skipIf(process.platform === "win32")("the guide to TBM Studio", () => {
       const { stdout } = yield* ended
       const printed = stdout.split("--- next\n")
       all.forEach(({ prints, shell }, i) => assert.match(printed[i] ?? "", pattern(prints), shell))
-    }), 60_000)
+    }))
 })

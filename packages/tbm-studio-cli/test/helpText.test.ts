@@ -54,5 +54,5 @@ describe("a help", () => {
             []
           )
         }), { concurrency: 2, discard: true })
-    }), 60_000)
+    }))
 })

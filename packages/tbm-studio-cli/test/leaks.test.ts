@@ -210,7 +210,7 @@ describe("a program leaks no secret", { concurrent: true, timeout: 60_000 }, () 
   }
 })
 
-describe("a command leaks no secret", { timeout: 60_000 }, () => {
+describe("a command leaks no secret", () => {
   const verbose = ["--log-level", "all"]
 
   /** The names and contents of all files in a folder. */

@@ -81,7 +81,7 @@ const withoutOutput = (args: ReadonlyArray<string>, env: Record<string, string>,
     child.once("close", (status) => resume(Effect.succeed({ status, stdout: "", stderr })))
   })
 
-describe("standard output that cannot be written", { timeout: 60_000 }, () => {
+describe("standard output that cannot be written", () => {
   layer(Simulator.layer({ seed: 1 }), { excludeTestServices: true })((it) => {
     it.effect("is reported on standard error, and ends with 74 or a graver status", () =>
       Effect.gen(function*() {

@@ -203,7 +203,7 @@ describe("an upload whose first request fails with", { concurrent: true, timeout
   }
 })
 
-describe("TableUploads", { timeout: 60_000 }, () => {
+describe("TableUploads", () => {
   it.live("sends the documented headers, and credentials nowhere else", () =>
     Effect.gen(function*() {
       const { requests, url } = yield* recorder()

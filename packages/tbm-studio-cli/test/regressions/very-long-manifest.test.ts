@@ -8,7 +8,7 @@ import { folder, write } from "../command.ts"
 // More than a function takes as arguments.
 const count = 200_000
 
-describe("a very long manifest", { timeout: 60_000 }, () => {
+describe("a very long manifest", () => {
   layer(NodeServices.layer)((it) => {
     it.effect("is read, and all its problems are reported", () =>
       Effect.gen(function*() {

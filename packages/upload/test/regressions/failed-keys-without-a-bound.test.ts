@@ -24,6 +24,5 @@ it.effect(
       })
       assert.strictEqual(yield* lastAfter(1_001), "NotStarted")
       assert.strictEqual(yield* lastAfter(200_001), "Failed")
-    }),
-  60_000
+    })
 )
