@@ -194,7 +194,7 @@ class Call {
     this.outer = outer
     const { call, deadlineMillis, retry } = judge.settings
     const deadline = Context.get(outer, Deadline.Current)
-    const atMillis = deadlineMillis === Infinity ? Infinity : Time.nowUnsafe(outer) + deadlineMillis
+    const atMillis = Time.nowUnsafe(outer) + deadlineMillis
     this.inner = judge.contextOf(outer, atMillis < deadline.atMillis ? { atMillis } : deadline)
     this.listener = Context.get(outer, RetryEvent.CurrentObserver)
     this.passage = call.parts.length === 0 ? undefined : new Passage(judge, call, outer, this.inner)
