@@ -74,7 +74,7 @@ import * as Metric from "effect/Metric"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 import { addressOf } from "./internal/address.ts"
-import { type ObserveAttempt, type ObserveCall, withinAttempts, withinCall } from "./internal/call.ts"
+import { attemptsOf, type ObserveAttempt, type ObserveCall, withinAttempts, withinCall } from "./internal/call.ts"
 import { failureOf, reasonTag } from "./internal/failure.ts"
 import * as Scrubber from "./internal/scrub/current.ts"
 import { Series } from "./internal/series.ts"
@@ -258,6 +258,17 @@ const observeAttempt: ObserveAttempt = (attempt, request, context) => {
     }
   }
 }
+
+/**
+ * How many attempts the call around it has begun so far, with replays after a login and with hedges, as its log line and its span count
+ * them. It is 0 outside of a call, and where neither `observeAttempts` nor `AccessLog.logAttempts` looks on.
+ *
+ * @category observing
+ * @since 0.1.0
+ */
+export const attempts: Effect.Effect<number> = /* @__PURE__ */ Effect.withFiber(({ context }) =>
+  Effect.succeed(attemptsOf(context))
+)
 
 /**
  * Makes a span for a whole call, and counts the call, its attempts, its retries and its rejections. Inside another `observeCall` of

@@ -112,7 +112,7 @@ export interface Report<out Receipt> {
   readonly receipt: Receipt
   /** The name of the source. */
   readonly source: string
-  /** How often it was tried, replays after a login included. */
+  /** How often it was tried, replays after a login included, as log lines and spans count them. */
   readonly attempts: number
   /** The failures that a retry recovered from, in order. */
   readonly recoveries: ReadonlyArray<{
@@ -135,7 +135,7 @@ export interface Report<out Receipt> {
  * What happens to an upload.
  *
  * - `Started`: the source was opened.
- * - `Attempting`: an attempt begins, or its body is sent again after a login, which is one too; 1-based.
+ * - `Attempting`: an attempt begins; 1-based. A replay after a login is an attempt, which begins within the other one.
  * - `Sending`: so many bytes of the source were sent.
  * - `AwaitingResponse`: all of them were.
  * - `Retrying`: the attempt failed; the next one follows after `delay`.
@@ -224,7 +224,15 @@ const run = Effect.fnUntraced(
     const operation = { appliedWhenWhole: true, ...target.operation(item) }
     const idempotent = Operation.isIdempotent(operation, { method: target.method, headers: {} })
     let attempts = 0
-    const begin = Effect.suspend(() => emit({ _tag: "Attempting", attempt: ++attempts }))
+    let sentBefore = 0
+    const begin = Effect.flatMap(Telemetry.attempts, (sent) => {
+      sentBefore = sent
+      return emit({ _tag: "Attempting", attempt: ++attempts })
+    })
+    // An auth layer may have replayed it.
+    const ended = Effect.map(Telemetry.attempts, (sent) => {
+      attempts += Math.max(0, sent - sentBefore - 1)
+    })
     const tracker = BodyTracker.make({
       source,
       opened,
@@ -234,8 +242,7 @@ const run = Effect.fnUntraced(
       scope: yield* Effect.scope,
       clock,
       onBytes: (bytes) => emit({ _tag: "Sending", bytes, size: opened.size }),
-      onSent: emit({ _tag: "AwaitingResponse" }),
-      onReplay: begin
+      onSent: emit({ _tag: "AwaitingResponse" })
     })
     const watch = watchOf(tracker, clock, options, (timeout, whole) => {
       const ambiguous = !idempotent && ApiError.mayHaveBeenApplied(timeout, whole)
@@ -246,7 +253,7 @@ const run = Effect.fnUntraced(
       })
     })
     const { beforeAttempt, policy = RetryPolicy.standard } = options
-    const attempt = attemptOnce({ target, item, source, tracker, idempotent, watch, beforeAttempt, begin })
+    const attempt = attemptOnce({ target, item, source, tracker, idempotent, watch, beforeAttempt, begin, ended })
 
     const recoveries: Array<Report<Receipt>["recoveries"][number]> = []
     const { receipt, verified } = yield* RetryPolicy.retry(attempt, policy, {
@@ -286,12 +293,13 @@ interface Upload<Item, Receipt, E, R> {
   readonly watch: ReturnType<typeof watchOf>
   readonly beforeAttempt: Effect.Effect<void> | undefined
   readonly begin: Effect.Effect<void>
+  readonly ended: Effect.Effect<void>
 }
 
 /** One attempt: waits for its turn, sends, and compares what the server stored with what was sent. */
 const attemptOnce = Effect.fnUntraced(
   function*<Item, Receipt, E, R>(
-    { beforeAttempt, begin, idempotent, item, source, target, tracker, watch }: Upload<Item, Receipt, E, R>
+    { beforeAttempt, begin, ended, idempotent, item, source, target, tracker, watch }: Upload<Item, Receipt, E, R>
   ): Effect.fn.Return<
     { readonly receipt: Receipt; readonly verified: boolean },
     Failure<E>,
@@ -300,7 +308,9 @@ const attemptOnce = Effect.fnUntraced(
     if (beforeAttempt !== undefined) yield* beforeAttempt
     tracker.reset()
     yield* begin
-    const { receipt, stored } = yield* Timeout.withWatchdog(target.send(item, tracker.payload), watch)
+    const { receipt, stored } = yield* Timeout.withWatchdog(target.send(item, tracker.payload), watch).pipe(
+      Effect.onExit(() => ended)
+    )
     const sent = (yield* tracker.sent) ?? { bytes: tracker.bytes() }
     return { receipt, verified: yield* verify(source.name, sent, stored, idempotent) }
   },

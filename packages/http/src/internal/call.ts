@@ -64,6 +64,9 @@ const callOf = (context: AnyContext): Call | undefined => {
   return call !== undefined && call.operation === Context.get(context, Operation.Current) ? call : undefined
 }
 
+/** How many attempts the call has begun so far. */
+export const attemptsOf = (context: AnyContext): number => callOf(context)?.attempts ?? 0
+
 /** The attempt that runs. */
 export const attemptOf = (context: AnyContext): CallAttempt | undefined => {
   const attempt = Context.get(context, CurrentAttempt)

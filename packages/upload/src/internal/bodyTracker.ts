@@ -38,10 +38,8 @@ export const make = (options: {
   readonly clock: Clock.Clock
   readonly onBytes: (bytes: number) => Effect.Effect<void>
   readonly onSent: Effect.Effect<void>
-  /** An attempt sends its body again, as an auth layer does after a login. */
-  readonly onReplay: Effect.Effect<void>
 }): BodyTracker => {
-  const { algorithms, clock, hashing, idempotent, onBytes, onReplay, onSent, opened, scope, source } = options
+  const { algorithms, clock, hashing, idempotent, onBytes, onSent, opened, scope, source } = options
   const now = () => monotonicMillis(clock)
   // By offset, the latest running reading of each part. A reading that an early response cut short may never end; the one that
   // replaces it must not wait for it.
@@ -137,11 +135,10 @@ export const make = (options: {
       }).pipe(Effect.tapCause((cause) => Effect.sync(() => reading.failed(cause))))
     })
 
-  const makeBody = Effect.map(
+  const startBody = Effect.map(
     Scope.provide(hashing.start(algorithms, { size: opened.size }), scope),
     (hasher) => body = new HashedBody(source.name, opened.size, idempotent, hasher)
   )
-  const startBody = Effect.suspend(() => body === undefined ? makeBody : Effect.andThen(onReplay, makeBody))
   const streamed = () => watch(0, opened.bytes(), startBody)
   const whole = opened.bytes()
   const read = WholeBody.of(whole)
