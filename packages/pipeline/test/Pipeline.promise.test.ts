@@ -192,6 +192,16 @@ describe("Pipeline.promise", () => {
     assert.deepStrictEqual(sent.slice(0, 2).map(({ response }) => wasCancelled(response)), [true, true])
   })
 
+  it("cancels the bodies of results that the pipeline itself retries", async () => {
+    const ledger = Pipeline.promise({
+      ...immediate,
+      retry: { ...immediate.retry, retryWhen: (result) => result instanceof Response && result.status === 202 }
+    })
+    const { call, sent } = script(202, 202)
+    assert.strictEqual((await ledger(call, { idempotent: true })).status, 200)
+    assert.deepStrictEqual(sent.map(({ response }) => wasCancelled(response)), [true, true, false])
+  })
+
   it("judges a response that is thrown, and rejects with the last one", async () => {
     const ledger = Pipeline.promise(immediate)
     const { call, sent } = script(503, 503, 503)

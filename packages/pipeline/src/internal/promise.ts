@@ -336,7 +336,7 @@ const discard = (result: unknown): void => {
   if (isResponse(result)) result.body?.cancel?.().then(undefined, () => {})
 }
 
-const discardRetried: RetryEvent.Observer = (event) =>
-  event._tag === "Retrying" && event.error instanceof Failed
-    ? Effect.sync(() => discard((event.error as Failed).result))
+const discardRetried: RetryEvent.Observer = ({ _tag, error }) =>
+  _tag === "Retrying" && (error instanceof Failed || RetryEvent.isRetriedResult(error))
+    ? Effect.sync(() => discard(error.result))
     : Effect.void
