@@ -54,6 +54,7 @@ import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Repetition from "@effect-resilience/errors/Repetition"
 import * as RetryHeaders from "@effect-resilience/errors/RetryHeaders"
 import * as Bytes from "@effect-resilience/kernel/Bytes"
+import * as Direct from "@effect-resilience/kernel/Direct"
 import * as ManualRedirects from "@effect-resilience/kernel/ManualRedirects"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -67,12 +68,20 @@ import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Predicate from "effect/Predicate"
+import * as Tracer from "effect/Tracer"
 import * as attemptLimits from "./internal/attemptLimits.ts"
 import { attemptOf } from "./internal/call.ts"
 import { isBodiless } from "./internal/completeness.ts"
 import { apiError, bodyFailure, type FirstReason, isSent, requestIdOf, transportReason } from "./internal/failure.ts"
 import type { Malformed } from "./internal/malformed.ts"
-import { beginningOf, type MapError, MappedResponse, whole, WholeResponse } from "./internal/mappedResponse.ts"
+import {
+  arrivedWhole,
+  beginningOf,
+  type MapError,
+  MappedResponse,
+  whole,
+  WholeResponse
+} from "./internal/mappedResponse.ts"
 import { watch } from "./internal/requestBody.ts"
 import * as Scrubber from "./internal/scrub/current.ts"
 import { around, send } from "./internal/sending.ts"
@@ -148,20 +157,19 @@ export const mapErrors: {
   const watchesPieces = limits.idle < limits.attempt
   const patterns = options.patterns ?? []
   const textMillis = Math.min(errorBodyMillis, limits.attempt)
-  const aborts = SendProgress.promisesOf(client)?.aborts
+  const { aborts, begin } = SendProgress.promisesOf(client) ?? none
 
   type Failure = ApiError.ApiError | Exclude<E, HttpClientError.HttpClientError>
 
   const attempt = (request: HttpClientRequest.HttpClientRequest) =>
-    Effect.withFiber<HttpClientResponse.HttpClientResponse, Failure, R>((fiber) => {
-      const outside = fiber.context
-      const operation = fiber.getRef(Operation.Current)
-      const reads = fiber.getRef(CurrentBody) ?? options.body ?? "json"
+    Effect.contextWith<R, HttpClientResponse.HttpClientResponse, Failure, R>((outside) => {
+      const operation = Context.get(outside, Operation.Current)
+      const reads = Context.get(outside, CurrentBody) ?? options.body ?? "json"
       const body = watch(request)
       const progress = new SendProgress.SendProgress()
       const held = attemptOf(outside)
       const lifetime = held?.lifetime
-      const clocks = new attemptLimits.AttemptLimits(limits, progress, fiber.getRef(Clock.Clock), held?.now)
+      const clocks = new attemptLimits.AttemptLimits(limits, progress, Context.get(outside, Clock.Clock), held?.now)
       if (held !== undefined) held.now = undefined
       const failure = (
         reason: FirstReason,
@@ -169,7 +177,7 @@ export const mapErrors: {
         requestId?: string
       ) => {
         const { applied } = progress
-        const repetition = Repetition.currentUnsafe(fiber)
+        const repetition = Repetition.currentIn(outside)
         return apiError({ operation, request, repetition, reason, sent, applied, requestId })
       }
 
@@ -177,15 +185,14 @@ export const mapErrors: {
       const mapBodyError: MapError = (error) => asBodyError(bodyFailure(error, (reason) => failure(reason, true)))
       const silent = () =>
         asBodyError(failure(new ApiError.Timeout({ timeout: Duration.millis(limits.idle), phase: "body" }), true))
-      const response = Effect.flatMap(
-        send(client, body.request),
-        (response): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError> => {
-          clocks.arrived()
-          return isReadWhole(response, reads, lifetime !== undefined)
-            ? whole(response, Bytes.maxValueBytes, mapBodyError, watchesPieces ? () => clocks.arrived() : undefined)
-            : Effect.succeed(response)
-        }
-      )
+      const read = (
+        response: HttpClientResponse.HttpClientResponse
+      ): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError> => {
+        clocks.arrived()
+        if (!isReadWhole(response, reads, lifetime !== undefined)) return Effect.succeed(response)
+        return arrivedWhole(response, mapBodyError) ??
+          whole(response, Bytes.maxValueBytes, mapBodyError, watchesPieces ? () => clocks.arrived() : undefined)
+      }
       const isAborted = aborts?.(body.request) === true
       const enter = (context: Context.Context<R>) => {
         // Another client in the transport does not hold its responses for this call.
@@ -196,26 +203,31 @@ export const mapErrors: {
         if (held !== undefined) held.lifetime = lifetime
       }
       const late = () => failure(new ApiError.Timeout(clocks.passed))
-      const limited: Effect.Effect<
+      const limited = (): Effect.Effect<
         HttpClientResponse.HttpClientResponse,
         E | HttpClientError.HttpClientError | ApiError.ApiError,
         R
-      > = isAborted
-        ? Effect.onExitPrimitive(
-          Effect.suspend(() => {
-            fiber.setContext(enter(outside as Context.Context<R>))
-            clocks.start(outside)
-            return response
-          }),
-          () => {
-            fiber.setContext(outside)
-            return clocks.stop()
-          }
-        )
-        : Timeout.withWatchdog(Effect.updateContext(response, enter), {
-          remaining: () => clocks.remaining(),
-          orElse: () => Effect.suspend(() => Effect.fail(late()))
-        })
+      > => {
+        const response = Effect.flatMap(send(client, body.request), read)
+        return isAborted
+          ? Effect.withFiber((fiber) =>
+            Effect.onExitPrimitive(
+              Effect.suspend(() => {
+                fiber.setContext(enter(outside))
+                clocks.start(outside)
+                return response
+              }),
+              () => {
+                fiber.setContext(outside)
+                return clocks.stop()
+              }
+            )
+          )
+          : Timeout.withWatchdog(Effect.updateContext(response, enter), {
+            remaining: () => clocks.remaining(),
+            orElse: () => Effect.suspend(() => Effect.fail(late()))
+          })
+      }
       const handOut = (response: HttpClientResponse.HttpClientResponse) => {
         if (response instanceof WholeResponse) return Effect.succeed(response)
         if (lifetime !== undefined && hasBody(response)) {
@@ -234,56 +246,71 @@ export const mapErrors: {
           response instanceof MappedResponse ? response : new MappedResponse(response, mapBodyError, idle)
         )
       }
-      return Effect.matchCauseEffect(limited, {
-        onFailure: (cause) => {
-          leave()
-          if (clocks.aborted && !Cause.hasInterrupts(cause) && !Cause.hasDies(cause)) return Effect.fail(late())
-          return Effect.failCause(
-            Cause.map(
-              cause,
-              (error) => mapHttpClientError(error, (cause) => failure(transportReason(cause, progress.reached)))
-            )
+      const onFailure = (cause: Cause.Cause<E | HttpClientError.HttpClientError | ApiError.ApiError>) => {
+        leave()
+        if (clocks.aborted && !Cause.hasInterrupts(cause) && !Cause.hasDies(cause)) return Effect.fail(late())
+        return Effect.failCause(
+          Cause.map(
+            cause,
+            (error) => mapHttpClientError(error, (cause) => failure(transportReason(cause, progress.reached)))
           )
-        },
-        onSuccess: (response): Effect.Effect<HttpClientResponse.HttpClientResponse, Failure> => {
-          leave()
-          const keeper = fiber.getRef(KeptResponse.Current)
-          if (isSuccess(response)) {
-            const malformed = malformedOf(response, reads)
-            if (malformed !== undefined) {
-              const reason = new ApiError.UndecodableResponse({
-                status: response.status,
-                expected: "JSON",
-                ...malformed
-              })
-              const error = failure(reason, true, requestIdOf(response.headers, fiber.getRef(Scrubber.Current)))
-              return keeper === undefined
-                ? Effect.fail(error)
-                : Effect.andThen(keeper.keep(error, response), Effect.fail(error))
-            }
-            const handed = handOut(response)
-            if (keeper?.settle === undefined) return handed
-            const { settle } = keeper
-            // What it fails with is the keeper's.
-            return Effect.flatMap(
-              handed,
-              (response) => settle(response, keeper) as Effect.Effect<HttpClientResponse.HttpClientResponse, never>
-            )
+        )
+      }
+      const onSuccess = (
+        response: HttpClientResponse.HttpClientResponse
+      ): Effect.Effect<HttpClientResponse.HttpClientResponse, Failure> => {
+        leave()
+        const keeper = Context.get(outside, KeptResponse.Current)
+        if (isSuccess(response)) {
+          const malformed = malformedOf(response, reads)
+          if (malformed !== undefined) {
+            const reason = new ApiError.UndecodableResponse({
+              status: response.status,
+              expected: "JSON",
+              ...malformed
+            })
+            const error = failure(reason, true, requestIdOf(response.headers, Context.get(outside, Scrubber.Current)))
+            return keeper === undefined
+              ? Effect.fail(error)
+              : Effect.andThen(keeper.keep(error, response), Effect.fail(error))
           }
-          const scrubber = fiber.getRef(Scrubber.Current)
-          // Read before the error's body: more of the request may leave meanwhile.
-          const sent = isSent(operation, progress.reached, body.sent)
-          if (keeper === undefined) {
-            return Effect.flatMap(
-              reasonOf(response, response.stream, patterns, scrubber, textMillis),
-              (reason) => Effect.fail(failure(reason, sent, requestIdOf(response.headers, scrubber)))
-            )
-          }
-          return keep(keeper, response, mapBodyError, {
-            patterns,
-            scrubber,
-            textMillis,
-            failure: (reason, isKnown) => failure(reason, sent && !isKnown, requestIdOf(response.headers, scrubber))
+          const handed = handOut(response)
+          if (keeper?.settle === undefined) return handed
+          const { settle } = keeper
+          // What it fails with is the keeper's.
+          return Effect.flatMap(
+            handed,
+            (response) => settle(response, keeper) as Effect.Effect<HttpClientResponse.HttpClientResponse, never>
+          )
+        }
+        const scrubber = Context.get(outside, Scrubber.Current)
+        // Read before the error's body: more of the request may leave meanwhile.
+        const sent = isSent(operation, progress.reached, body.sent)
+        if (keeper === undefined) {
+          return Effect.flatMap(
+            reasonOf(response, response.stream, patterns, scrubber, textMillis),
+            (reason) => Effect.fail(failure(reason, sent, requestIdOf(response.headers, scrubber)))
+          )
+        }
+        return keep(keeper, response, mapBodyError, {
+          patterns,
+          scrubber,
+          textMillis,
+          failure: (reason, isKnown) => failure(reason, sent && !isKnown, requestIdOf(response.headers, scrubber))
+        })
+      }
+      // Without a lifetime, a response belongs to a scope that only the client around the request knows of.
+      if (begin === undefined || !isAborted || lifetime === undefined || isTraced(outside, body.request)) {
+        return Effect.matchCauseEffect(limited(), { onFailure, onSuccess })
+      }
+      return Direct.wait({
+        [Direct.direct]: (context) => {
+          clocks.start(context)
+          const sent = begin(body.request, context, progress)
+          const whole = Direct.follow(sent, context, (exit) => Exit.isSuccess(exit) ? read(exit.value) : exit)
+          return Direct.follow(whole, context, (exit) => {
+            clocks.stop()
+            return Exit.isSuccess(exit) ? onSuccess(exit.value) : onFailure(exit.cause)
           })
         }
       })
@@ -306,6 +333,12 @@ export const mapErrors: {
     )
   })
 })
+
+const none: SendProgress.Promises = {}
+
+/** Whether the transport makes a span of the request. */
+const isTraced = (context: Context.Context<never>, request: HttpClientRequest.HttpClientRequest): boolean =>
+  !Context.get(context, Tracer.DisablePropagation) && !Context.get(context, HttpClient.TracerDisabledWhen)(request)
 
 const isSuccess = ({ request, status }: HttpClientResponse.HttpClientResponse): boolean =>
   (status >= 200 && status < 300) || (status === 101 && request.headers["upgrade"] !== undefined)

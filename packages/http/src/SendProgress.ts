@@ -35,9 +35,12 @@
  * @since 0.1.0
  */
 import * as Transport from "@effect-resilience/errors/Transport"
+import type * as Direct from "@effect-resilience/kernel/Direct"
 import * as Context from "effect/Context"
 import type * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 
 /**
  * A request that is being sent. `reached` is read on demand. `abort` ends the request, and the reading of its response, with an error.
@@ -110,6 +113,35 @@ export interface Promises {
    * without a fiber of its own.
    */
   readonly aborts?: ((request: HttpClientRequest.HttpClientRequest) => boolean) | undefined
+  /**
+   * Sends such a request without a fiber, and without spans of its own: `progress` follows it, and what runs ends with the headers of
+   * the response. A response that nobody refers to any more has to be given up.
+   */
+  readonly begin?:
+    | ((
+      request: HttpClientRequest.HttpClientRequest,
+      context: Context.Context<never>,
+      progress: SendProgress
+    ) => Direct.Running<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>)
+    | undefined
+}
+
+/**
+ * The method of a response by which it gives its body where all of it has arrived, without an effect.
+ *
+ * @category symbols
+ * @since 0.1.0
+ */
+export const arrived: unique symbol = /* @__PURE__ */ Symbol.for("@effect-resilience/http/SendProgress/arrived")
+
+/**
+ * A response that may have arrived whole. The bytes are the reader's, who does not change them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Arriving {
+  readonly [arrived]: () => Uint8Array<ArrayBuffer> | undefined
 }
 
 /**
@@ -152,5 +184,6 @@ export const asIn = <E, R>(
   transport: object
 ): HttpClient.HttpClient.With<E, R> => {
   const promises = promisesOf(transport)
-  return promises === undefined ? client : reporting(client, promises)
+  // What it does around a request, `begin` of the other would leave out.
+  return promises === undefined ? client : reporting(client, { aborts: promises.aborts })
 }

@@ -72,7 +72,8 @@ export interface Running<out A, out E = unknown> {
  * @since 0.1.0
  */
 export class Around<A, E> implements Running<A, E> {
-  private readonly inner: Running<unknown>
+  /** What interrupts this one interrupts. */
+  protected inner: Running<unknown>
   private exit: Exit.Exit<A, E> | undefined = undefined
   private observer: ((exit: Exit.Exit<A, E>) => void) | undefined = undefined
 
@@ -119,7 +120,11 @@ export class Around<A, E> implements Running<A, E> {
  * @since 0.1.0
  */
 export const startUnsafe = <A, E, R>(self: Effect.Effect<A, E, R>, context: Context.Context<R>): Running<A, E> =>
-  isDirect<A, E>(self) ? beginUnsafe(self, context) : Effect.runForkWith(context)(self)
+  isDirect<A, E>(self)
+    ? beginUnsafe(self, context)
+    : Exit.isExit(self)
+    ? ended(self as Exit.Exit<A, E>)
+    : Effect.runForkWith(context)(self)
 
 const beginUnsafe = <A, E>(self: Direct<A, E>, context: Context.Context<never>): Running<A, E> => {
   try {
@@ -143,6 +148,59 @@ export const wait = <A, E>(self: Direct<A, E>): Effect.Effect<A, E> =>
     running.addObserver(resume)
     return interrupt(running)
   })
+
+/**
+ * Begins another effect as soon as something has ended, with whatever exit. An interruption interrupts what runs of both; after it,
+ * the other one begins only for what it must undo.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const follow = <A, E, A2, E2, R>(
+  running: Running<A, E>,
+  context: Context.Context<R>,
+  next: (exit: Exit.Exit<A, E>) => Effect.Effect<A2, E2, R>
+): Running<A2, E2> => new Following(running, context, next)
+
+class Following<A, E, A2, E2, R> extends Around<A2, E2> {
+  private interrupted = false
+  private by: number | undefined = undefined
+
+  constructor(
+    running: Running<A, E>,
+    context: Context.Context<R>,
+    next: (exit: Exit.Exit<A, E>) => Effect.Effect<A2, E2, R>
+  ) {
+    super(running)
+    const exit = running.pollUnsafe()
+    if (exit === undefined) running.addObserver((exit) => this.begin(exit, context, next))
+    else this.begin(exit, context, next)
+  }
+
+  override interruptUnsafe(by?: number): void {
+    this.interrupted = true
+    this.by = by
+    super.interruptUnsafe(by)
+  }
+
+  private begin(
+    exit: Exit.Exit<A, E>,
+    context: Context.Context<R>,
+    next: (exit: Exit.Exit<A, E>) => Effect.Effect<A2, E2, R>
+  ): void {
+    let running: Running<A2, E2>
+    try {
+      running = startUnsafe(next(exit), context)
+    } catch (thrown) {
+      running = ended(Exit.die(thrown))
+    }
+    this.inner = running
+    const last = running.pollUnsafe()
+    if (last !== undefined) return this.end(last)
+    running.addObserver((last) => this.end(last))
+    if (this.interrupted && Exit.isSuccess(exit)) running.interruptUnsafe(this.by)
+  }
+}
 
 /**
  * `Effect.updateContext`, of an effect that begins without a fiber where `self` does.
@@ -183,11 +241,23 @@ class Updated<A, E, R> extends Effectable.Class<A, E, R> implements Direct<A, E>
  * @category running
  * @since 0.1.0
  */
-export const ended = <A, E>(exit: Exit.Exit<A, E>): Running<A, E> => ({
-  pollUnsafe: () => exit,
-  addObserver: (observer) => observer(exit),
-  interruptUnsafe: () => {}
-})
+export const ended = <A, E>(exit: Exit.Exit<A, E>): Running<A, E> => new Ended(exit)
+
+class Ended<A, E> implements Running<A, E> {
+  private readonly exit: Exit.Exit<A, E>
+
+  constructor(exit: Exit.Exit<A, E>) {
+    this.exit = exit
+  }
+
+  pollUnsafe(): Exit.Exit<A, E> {
+    return this.exit
+  }
+  addObserver(observer: (exit: Exit.Exit<A, E>) => void): void {
+    observer(this.exit)
+  }
+  interruptUnsafe(): void {}
+}
 
 /**
  * Interrupts what runs, and waits until it has ended.

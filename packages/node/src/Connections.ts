@@ -69,9 +69,11 @@ import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as BufferReuse from "@effect-resilience/http/BufferReuse"
 import * as SendProgress from "@effect-resilience/http/SendProgress"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
+import * as Direct from "@effect-resilience/kernel/Direct"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import type { Dispatcher } from "@effect/platform-node/Undici"
 import * as Config from "effect/Config"
+import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -276,22 +278,28 @@ export const layer = (options: Options = {}): Layer.Layer<HttpClient.HttpClient,
 }
 
 // Plain requests say how far they came; the platform's client does the rest.
-const combine = (plain: HttpClient.HttpClient, platform: HttpClient.HttpClient): HttpClient.HttpClient => {
+const combine = ({ begin, client: plain }: Exchange.Sender, platform: HttpClient.HttpClient): HttpClient.HttpClient => {
   const send = (request: HttpClientRequest.HttpClientRequest) =>
     (Exchange.isPlain(request) ? plain : platform).postprocess(Effect.succeed(request))
+  const sendAny = (request: HttpClientRequest.HttpClientRequest) =>
+    request.body._tag === "Stream"
+      ? StreamedBody.make(request.body).pipe(
+        Effect.provideService(BufferReuse.Current, chunksInTransit),
+        Effect.flatMap((body) => send(HttpClientRequest.setBody(request, body)))
+      )
+      : send(request)
   return SendProgress.reporting(
     HttpClient.makeWith<HttpClientError.HttpClientError, never, HttpClientError.HttpClientError, never>(
-      Effect.flatMap((request) =>
-        request.body._tag === "Stream"
-          ? StreamedBody.make(request.body).pipe(
-            Effect.provideService(BufferReuse.Current, chunksInTransit),
-            Effect.flatMap((body) => send(HttpClientRequest.setBody(request, body)))
-          )
-          : send(request)
-      ),
+      Effect.flatMap(sendAny),
       Effect.succeed
     ),
-    { aborts: Exchange.isPlain }
+    {
+      aborts: Exchange.isPlain,
+      begin: (request, context, progress) =>
+        request.body._tag === "Stream"
+          ? Direct.startUnsafe(sendAny(request), Context.add(context, SendProgress.Current, progress))
+          : begin(request, context, progress)
+    }
   )
 }
 

@@ -146,7 +146,9 @@ class WithinCall<A, E, R> extends Effectable.Class<A, E, R> implements Direct.Di
     } catch (thrown) {
       running = Direct.ended(Exit.die(thrown))
     }
-    return observations.length === 0 ? running : new Observed(running, observations, context)
+    return observations.length === 0
+      ? running
+      : Direct.follow(running, context, (exit) => told(exit, exitAll(observations, exit)))
   }
 
   /** The context of what is inside. Those who look on are added one by one: where one throws, those before it hear of that. */
@@ -195,27 +197,9 @@ const exitAll = (
   return died
 }
 
-/** A call that runs, and ends when what looks on is done. */
-class Observed<A, E> extends Direct.Around<A, E> {
-  private readonly observations: ReadonlyArray<Observation>
-  private readonly context: AnyContext
-
-  constructor(running: Direct.Running<A, E>, observations: ReadonlyArray<Observation>, context: AnyContext) {
-    super(running)
-    this.observations = observations
-    this.context = context
-    const exit = running.pollUnsafe()
-    if (exit === undefined) running.addObserver((exit) => this.tell(exit))
-    else this.tell(exit)
-  }
-
-  private tell(exit: Exit.Exit<A, E>): void {
-    const news = exitAll(this.observations, exit)
-    if (news === undefined) return this.end(exit)
-    const telling = Effect.runForkWith(this.context)(Effect.onExitPrimitive(exit, () => news))
-    telling.addObserver((told) => this.end(told))
-  }
-}
+/** An exit, once those who look on have heard of it. */
+const told = <A, E>(exit: Exit.Exit<A, E>, news: Effect.Effect<void> | undefined): Effect.Effect<A, E> =>
+  news === undefined ? exit : Effect.onExitPrimitive(exit, () => news)
 
 /** What looks on at an attempt may send another request. */
 export interface AttemptObservation extends Observation {

@@ -16,6 +16,7 @@ import * as Pull from "effect/Pull"
 import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as SendProgress from "../SendProgress.ts"
 import { announced, asBroken, check, complete } from "./completeness.ts"
 import { type Malformed, malformed } from "./malformed.ts"
 
@@ -238,6 +239,19 @@ export const beginningOf = (
 /** Gives up what is not read of a body. */
 export const release = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
   response instanceof ContinuedResponse ? response.release : Effect.void
+
+/** The whole of a response that has arrived, or why it is not whole; `undefined` while more may come. */
+export const arrivedWhole = (
+  response: HttpClientResponse.HttpClientResponse,
+  mapError: MapError
+): Exit.Exit<WholeResponse, HttpClientError.HttpClientError> | undefined => {
+  const bytes = SendProgress.arrived in response ? (response as Arriving)[SendProgress.arrived]() : undefined
+  if (bytes === undefined) return undefined
+  const failure = check(response, bytes.length)
+  return failure === undefined ? Exit.succeed(new WholeResponse(response, bytes, mapError)) : Exit.fail(failure)
+}
+
+interface Arriving extends HttpClientResponse.HttpClientResponse, SendProgress.Arriving {}
 
 const readWhole = (
   response: HttpClientResponse.HttpClientResponse,

@@ -1,17 +1,24 @@
 import * as Transport from "@effect-resilience/errors/Transport"
 import * as SendProgress from "@effect-resilience/http/SendProgress"
+import * as Direct from "@effect-resilience/kernel/Direct"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { type Dispatcher, errors, FormData } from "@effect/platform-node/Undici"
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Headers from "effect/http/Headers"
 import type * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Url from "effect/http/Url"
+import * as Option from "effect/Option"
 import type * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
+import { AsyncResource } from "node:async_hooks"
 import { constants } from "node:http2"
 import type { Readable } from "node:stream"
 import * as Connector from "./connector.ts"
@@ -52,32 +59,35 @@ const formOf = (form: globalThis.FormData): FormData => {
  *
  * hack: exchange
  */
-export const make = (routes: Routes.Routes, options: PoolWatch.Options): HttpClient.HttpClient => {
-  const watch = new PoolWatch.PoolWatch(options)
-  return HttpClient.make((request, url, signal, fiber) =>
+export const make = (routes: Routes.Routes, options: PoolWatch.Options): Sender => {
+  const surroundings = { routes, watch: new PoolWatch.PoolWatch(options), http2: options.http2 }
+  const client = HttpClient.make((request, url, signal, fiber) =>
     Effect.callback<HttpClientResponse.HttpClientResponse, Failure>((resume) => {
-      const exchange = new Exchange(request, url, signal, resume, { routes, watch, http2: options.http2 })
-      fiber.getRef(SendProgress.Current)?.follow(exchange)
-      if (exchange.isOver) return
-      // The scope may be closed already.
-      if (signal.aborted) return exchange.abort()
-      singleTraceHeaders()
-      try {
-        routes.dispatcher.dispatch({
-          ...fiber.getRef(NodeHttpClient.UndiciOptions),
-          method: request.method,
-          // undici adds the boundary of its own form.
-          headers: request.body._tag === "FormData" ? Headers.remove(request.headers, "content-type") : request.headers,
-          origin: url.origin,
-          path: url.pathname + url.search,
-          body: plainBody(request.body)
-        }, exchange)
-      } catch (cause) {
-        exchange.onResponseError(undefined, cause)
-      }
+      const exchange = new Exchange(request, url, surroundings)
+      exchange.addObserver(resume)
+      exchange.obey(signal)
+      exchange.start(fiber.context, fiber.getRef(SendProgress.Current))
       return Effect.sync(() => exchange.abort())
     })
   )
+  const begin: Begin = (request, context, progress) => {
+    const url = Url.make(request.url, request.urlParams, Option.getOrUndefined(request.hash))
+    if (Result.isFailure(url)) {
+      const reason = new HttpClientError.InvalidUrlError({ request, cause: url.failure })
+      return Direct.ended(Exit.fail(new HttpClientError.HttpClientError({ reason })))
+    }
+    const exchange = new DirectExchange(request, url.success, surroundings)
+    exchange.start(context, progress)
+    return exchange
+  }
+  return { client, begin }
+}
+
+type Begin = NonNullable<SendProgress.Promises["begin"]>
+
+export interface Sender {
+  readonly client: HttpClient.HttpClient
+  readonly begin: Begin
 }
 
 interface Surroundings {
@@ -97,16 +107,17 @@ const ahead = 65_536
 class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
   private readonly request: Request
   private readonly url: URL
-  private readonly signal: AbortSignal
-  private readonly onAbort: () => void
-  private resume: Resume | undefined
+  private signal: AbortSignal | undefined = undefined
+  private onAbort: (() => void) | undefined = undefined
+  private resume: Resume | undefined = undefined
+  private told = false
   private controller: Dispatcher.DispatchController | undefined = undefined
   private chunks: Array<Uint8Array> = []
   private size = 0
   private reading: "nothing" | "whole" | "stream" = "nothing"
   private waiting: Array<() => void> = []
   private waking = false
-  private over = false
+  protected over = false
   private failure: unknown = undefined
   private readonly surroundings: Surroundings
   private started = false
@@ -114,18 +125,48 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
   private sent = false
   since: number
 
-  constructor(request: Request, url: URL, signal: AbortSignal, resume: Resume, surroundings: Surroundings) {
+  constructor(request: Request, url: URL, surroundings: Surroundings) {
     this.surroundings = surroundings
     this.since = surroundings.watch.now
     this.request = request
     this.url = url
-    this.signal = signal
+    surroundings.watch.begin(this)
+  }
+
+  /** Who hears of the response, once. */
+  addObserver(resume: Resume): void {
     this.resume = resume
+  }
+
+  /** Ends with a signal. */
+  obey(signal: AbortSignal): void {
     // A function that is assigned to a property directly goes into the old generation, with all that it can see.
     const onAbort = () => this.abort()
+    this.signal = signal
     this.onAbort = onAbort
     signal.addEventListener("abort", onAbort, once)
-    surroundings.watch.begin(this)
+  }
+
+  start(context: Context.Context<never>, progress: SendProgress.SendProgress | undefined): void {
+    const { request, surroundings, url } = this
+    progress?.follow(this)
+    if (this.over) return
+    // The scope may be closed already.
+    if (this.signal?.aborted === true) return this.abort()
+    singleTraceHeaders()
+    try {
+      surroundings.routes.dispatcher.dispatch({
+        ...Context.get(context, NodeHttpClient.UndiciOptions),
+        method: request.method,
+        // undici adds the boundary of its own form.
+        headers: request.body._tag === "FormData" ? Headers.remove(request.headers, "content-type") : request.headers,
+        origin: url.origin,
+        path: url.pathname + url.search,
+        body: plainBody(request.body)
+      }, this)
+    } catch (cause) {
+      this.onResponseError(undefined, cause)
+    }
   }
 
   abort(reason: Error = new errors.RequestAbortedError()): void {
@@ -135,9 +176,6 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
     controller?.abort(reason)
   }
 
-  get isOver(): boolean {
-    return this.over
-  }
   get origin(): string {
     return this.url.origin
   }
@@ -179,16 +217,15 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
     this.sent = true
   }
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: RawHeaders): void {
-    const { resume } = this
     // A response below 200 announces another one.
-    if (status < 200 || resume === undefined) return
+    if (status < 200 || this.told) return
     const proxy = status === 407 ? this.surroundings.routes.proxyOf(this.url) : undefined
     if (proxy !== undefined) {
       this.end(new Connector.ProxyRejected(proxy, status))
       return controller.abort(new errors.RequestAbortedError())
     }
-    this.resume = undefined
-    resume(Effect.succeed(new PlainResponse(this.request, this.url, status, headers, this)))
+    this.told = true
+    this.tell(Exit.succeed(new PlainResponse(this.request, this.url, status, headers, this)))
   }
   onResponseData(controller: Dispatcher.DispatchController, chunk: Uint8Array): void {
     if (this.over) return
@@ -208,6 +245,11 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
     if (!this.over) this.end(cause)
   }
 
+  arrived(): Uint8Array | undefined {
+    if (!this.over || this.failure !== undefined || this.reading === "stream") return undefined
+    this.reading = "whole"
+    return this.joined()
+  }
   whole<E>(onFailure: (cause: unknown) => E): Effect.Effect<Uint8Array, E> {
     const whole: Effect.Effect<Uint8Array, E> = Effect.suspend(() => {
       if (this.reading === "stream") return Effect.fail(onFailure(alreadyRead()))
@@ -259,26 +301,27 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
     return whole
   }
   private end(failure: unknown): void {
-    const { request, resume } = this
+    const { request, told } = this
     this.surroundings.watch.end(this)
     this.over = true
+    this.told = true
     this.failure = failure
     this.controller = undefined
-    this.resume = undefined
-    this.signal.removeEventListener("abort", this.onAbort)
+    if (this.onAbort !== undefined) this.signal?.removeEventListener("abort", this.onAbort)
     if (failure === undefined) return this.wake()
     if (request.body instanceof StreamedBody) request.body.readable.destroy()
     // Later: undici does not expect that a request is repeated before it has failed all others of the connection.
     queueMicrotask(() => {
       this.wake()
-      resume?.(
-        Effect.fail(
-          new HttpClientError.HttpClientError({
-            reason: new NotTransmitted({ request, cause: failure }, this.transmissionOf(failure))
-          })
-        )
-      )
+      if (told) return
+      const reason = new NotTransmitted({ request, cause: failure }, this.transmissionOf(failure))
+      this.tell(Exit.fail(new HttpClientError.HttpClientError({ reason })))
     })
+  }
+  protected tell(exit: ResponseExit): void {
+    const { resume } = this
+    this.resume = undefined
+    resume?.(exit)
   }
   private transmissionOf(cause: unknown): Transport.Transmission {
     const { reached, request: { body } } = this
@@ -305,6 +348,39 @@ class Exchange implements Dispatcher.DispatchHandler, PoolWatch.Watched, Body {
   }
 }
 
+/**
+ * An exchange that no fiber waits for. Its response comes when all has been seen that was read from the socket with the headers, which
+ * a small body is part of.
+ */
+class DirectExchange extends Exchange implements Direct.Running<HttpClientResponse.HttpClientResponse, Failure> {
+  private readonly scope = new AsyncResource("@effect-resilience/node/Exchange")
+  private ended = false
+  private interrupted = false
+  private by: number | undefined = undefined
+
+  // It ends a microtask after it began, or later, and keeps no exit, which would hold the response.
+  pollUnsafe(): undefined {}
+  interruptUnsafe(by?: number): void {
+    if (this.ended) return
+    this.interrupted = true
+    this.by = by
+    this.abort()
+  }
+
+  protected override tell(exit: ResponseExit): void {
+    queueMicrotask(() => this.scope.runInAsyncScope(this.deliver, this, exit))
+  }
+  private deliver(exit: ResponseExit): void {
+    this.ended = true
+    if (this.interrupted) return super.tell(Exit.interrupt(this.by))
+    if (!this.over && Exit.isSuccess(exit)) forgotten.register(exit.value, this)
+    super.tell(exit)
+  }
+}
+
+// As Effect's client does with its own.
+const forgotten = new FinalizationRegistry<Exchange>((exchange) => exchange.abort())
+
 class NotTransmitted extends HttpClientError.TransportError {
   readonly [Transport.TransmissionId]: Transport.Transmission
   constructor(fields: { readonly request: Request; readonly cause: unknown }, transmission: Transport.Transmission) {
@@ -319,7 +395,9 @@ const isUnprocessed = (error: Error): boolean =>
   /^HTTP\/2: "(?:GOAWAY" frame received|frameError" received - type 1,)/.test(error.message) ||
   ("http2ErrorCode" in error && error.http2ErrorCode === constants.NGHTTP2_REFUSED_STREAM)
 
-type Resume = (response: Effect.Effect<HttpClientResponse.HttpClientResponse, Failure>) => void
+type ResponseExit = Exit.Exit<HttpClientResponse.HttpClientResponse, Failure>
+
+type Resume = (exit: ResponseExit) => void
 
 const once = { once: true }
 const nothing = new Uint8Array(0)

@@ -1,3 +1,4 @@
+import * as SendProgress from "@effect-resilience/http/SendProgress"
 import type * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Cookies from "effect/http/Cookies"
@@ -23,13 +24,19 @@ export interface RawHeaders {
 
 /** The body of a response, which fails with what `onFailure` makes of the cause. */
 export interface Body {
+  /** All bytes, where they have arrived, and nothing reads them piece by piece. */
+  arrived(): Uint8Array | undefined
   /** All bytes, as often as they are asked for. */
   whole<E>(onFailure: (cause: unknown) => E): Effect.Effect<Uint8Array, E>
   /** The bytes as they arrive, which can be read once. */
   pieces<E>(onFailure: (cause: unknown) => E): Effect.Effect<Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, E>>
+  /** Gives up what has not arrived. */
+  abort(): void
 }
 
-export class PlainResponse extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
+export class PlainResponse extends Inspectable.Class
+  implements HttpClientResponse.HttpClientResponse, SendProgress.Arriving
+{
   readonly [HttpIncomingMessage.TypeId]: typeof HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId
   readonly [HttpClientResponse.TypeId]: typeof HttpClientResponse.TypeId = HttpClientResponse.TypeId
   readonly request: HttpClientRequest.HttpClientRequest
@@ -54,6 +61,10 @@ export class PlainResponse extends Inspectable.Class implements HttpClientRespon
     this.rawHeaders = rawHeaders
     this.body = body
   }
+  [SendProgress.arrived](): Uint8Array<ArrayBuffer> | undefined {
+    // undici's chunks are no shared memory.
+    return this.body.arrived() as Uint8Array<ArrayBuffer> | undefined
+  }
   get url() {
     const { href } = this.source
     const hash = href.indexOf("#")
@@ -69,7 +80,11 @@ export class PlainResponse extends Inspectable.Class implements HttpClientRespon
     return Option.none<string>()
   }
   get stream() {
-    return Stream.fromPull(Effect.suspend(() => this.body.pieces((cause) => this.unreadable(cause))))
+    return Stream.ensuring(
+      Stream.fromPull(Effect.suspend(() => this.body.pieces((cause) => this.unreadable(cause)))),
+      // What was not read cannot be read any more.
+      Effect.sync(() => this.body.abort())
+    )
   }
   get text() {
     return Effect.map(this.bytes, (bytes) => utf8.decode(bytes))
