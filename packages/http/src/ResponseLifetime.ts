@@ -23,6 +23,8 @@
  * - A longer one that is not read for 100 ms ends its attempt and its call, as a success: a caller that wants the status only holds
  *   no permit for it. It can be read later, once: then nothing is repeated, and the policies do not learn how it ended. After the
  *   `idle` time of `ErrorMapping` it is discarded.
+ * - What measures how long a call takes, such as rules about slow calls, percentiles of hedges and adaptive limits, counts to the
+ *   headers where the body is read as a stream or left unread: the reader's pace is no fault of the server's.
  * - What `ErrorMapping` reads itself, and responses without a body, need none of this.
  *
  * **When to use**
@@ -32,7 +34,6 @@
  *
  * **Gotchas**
  *
- * - Time that the caller takes between two pieces counts for a rule about slow calls.
  * - What stands between the two sees a response after its body was taken, and cannot read it.
  *
  * **Example** (A body that breaks off is asked for again)

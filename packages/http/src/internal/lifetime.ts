@@ -1,6 +1,7 @@
 import * as Deadline from "@effect-resilience/deadline/Deadline"
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import type * as Direct from "@effect-resilience/kernel/Direct"
+import * as Time from "@effect-resilience/kernel/Time"
 import * as Timer from "@effect-resilience/kernel/Timer"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
@@ -64,6 +65,8 @@ export class Lifetime implements Reader {
   private isHandedOver = false
   /** The body whose headers the caller has, or would get. */
   private latest: HeldBody | undefined = undefined
+  /** When the headers of `latest` had arrived. */
+  private respondedAt = 0
   private readers = 0
   private resumeDeadline: (() => void) | undefined = undefined
   private waiters: Array<() => void> = []
@@ -148,6 +151,7 @@ export class Lifetime implements Reader {
     return Effect.callback<Response, BodyError>((resume) => {
       const context = Fiber.getCurrent()?.context ?? Context.empty()
       const body = new HeldBody(held, context, this)
+      this.respondedAt = Time.nowUnsafe(context)
       this.to({ _tag: "Reading", body })
       const exit = body.start((exit) => {
         unread.cancel()
@@ -157,7 +161,7 @@ export class Lifetime implements Reader {
       if (exit !== undefined) return resume(this.over(body, exit))
       const unread = Timer.startUnsafe(context, patience, () => {
         if (this.wants === "nothing" && this.isHandedOver) resume(this.leaveToCaller(body))
-      })
+      }, this.respondedAt)
       // A small body mostly comes with its headers. After a turn of the event loop its call is over, and nothing is left to wait for.
       if (!this.isHandedOver) {
         Effect.runForkWith(context)(Effect.andThen(Effect.yieldNow, Effect.sync(() => this.handOver(body))))
@@ -185,7 +189,7 @@ export class Lifetime implements Reader {
   private leaveToCaller(body: HeldBody): Result {
     const { response } = body.held
     response.received = body.received
-    const result = Effect.succeed(response)
+    const result = Effect.succeed(Time.responded(response, this.respondedAt))
     this.to({ _tag: "Left", body, result })
     return result
   }
@@ -197,6 +201,12 @@ export class Lifetime implements Reader {
       return state._tag === "Done" || state._tag === "Left" ? state.result : Effect.interrupt
     }
     const judged = ofBody(body, exit)
+    const { response } = body.held
+    if (this.wants === "stream") {
+      // The reader's pace is no matter of the server's.
+      const failed = Exit.isFailure(judged) ? judged.cause.reasons.find(Cause.isFailReason)?.error : undefined
+      Time.responded(failed ?? response, this.respondedAt)
+    }
     if (Exit.isFailure(judged)) {
       const failure = Exit.failCause(judged.cause)
       if (body.delivered > 0) this.to({ _tag: "Done", result: failure })
@@ -210,7 +220,6 @@ export class Lifetime implements Reader {
       this.wake()
       return failure
     }
-    const { response } = body.held
     response.received = body.received
     // The other attempts of a hedge are not woken: one of them would end before this one, which would be interrupted.
     const result = Effect.succeed(this.isHandedOver ? response : body.whole)

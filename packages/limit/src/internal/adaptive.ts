@@ -1,6 +1,6 @@
 import type * as Policy from "@effect-resilience/kernel/Policy"
 import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
-import { monotonicMillis } from "@effect-resilience/kernel/Time"
+import { monotonicMillis, tookMillis } from "@effect-resilience/kernel/Time"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -236,7 +236,7 @@ export class Adaptive<Full> extends WaitQueue {
     const now = monotonicMillis(clock)
     this.estimator.record({
       nowMillis: now,
-      rttMillis: now - startedAt,
+      rttMillis: tookMillis(exit, startedAt, now),
       inFlight,
       dropped,
       random: () => fiber.getRef(Random.Random).nextDoubleUnsafe()

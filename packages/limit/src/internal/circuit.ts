@@ -1,6 +1,6 @@
 import * as Policy from "@effect-resilience/kernel/Policy"
 import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
-import { monotonicMillis } from "@effect-resilience/kernel/Time"
+import { monotonicMillis, tookMillis } from "@effect-resilience/kernel/Time"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -238,13 +238,13 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
     return (exit) => {
       if (generation !== this.#generation) return undefined
       const outcome = this.#settings.classify(exit)
-      const share = this.#count(outcome, stopwatch)
+      const share = this.#count(outcome, stopwatch, exit)
       return share === 0 && !this.#isTripped ? undefined : this.#judge(generation, share, outcome, exit)
     }
   }
 
   /** The share of calls to reject from now on. */
-  #count(outcome: Outcome.Outcome, stopwatch: Stopwatch | undefined): number {
+  #count(outcome: Outcome.Outcome, stopwatch: Stopwatch | undefined, exit: Exit.Exit<unknown, unknown>): number {
     if (outcome._tag === "Ignored") return 0
     const failed = outcome._tag === "Failure"
     if (this.#windows === undefined) {
@@ -252,7 +252,7 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
       this.#windows = new Windows(this.#settings.tripPolicy)
     }
     const now = stopwatch === undefined ? 0 : stopwatch.now()
-    const took = stopwatch === undefined ? 0 : now - stopwatch.startedAt
+    const took = stopwatch === undefined ? 0 : tookMillis(exit, stopwatch.startedAt, now)
     return this.#windows.record(failed, took, now)
   }
 
@@ -394,7 +394,8 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
     const outcome = classify(exit)
     if (outcome._tag === "Ignored") return Effect.void
     const now = nowMillis(fiber)
-    const verdict = this.#probes.record(outcome._tag === "Failure" || now - startedAt > slowMillis, this.#settings)
+    const failed = outcome._tag === "Failure" || tookMillis(exit, startedAt, now) > slowMillis
+    const verdict = this.#probes.record(failed, this.#settings)
     if (verdict === undefined) return Effect.void
     if (verdict === "Open") return this.#open(fiber, outcome, exit)
     this.#openTimes.stableSince = now + (ramp?.millis ?? 0)

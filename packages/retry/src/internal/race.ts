@@ -185,7 +185,7 @@ class Race<A, E, R> {
     if (this.state === "Interrupted") return
     if (this.state === "Ended") return this.run(this.discarded(attempt, exit))
     if (Exit.isSuccess(exit)) {
-      this.record(attempt)
+      this.record(attempt, exit)
       if (attempt.index > 0) this.hedge.wonUnsafe()
       this.keep(attempt)
       return this.end(exit)
@@ -255,7 +255,7 @@ class Race<A, E, R> {
     this.wait = undefined
     const stopped = [...this.running]
     for (const attempt of stopped) {
-      this.record(attempt)
+      this.record(attempt, exit)
       attempt.fiber.interruptUnsafe()
     }
     return stopped
@@ -290,8 +290,10 @@ class Race<A, E, R> {
     return Effect.logDebug(`An attempt failed that the hedge "${this.hedge.name}" did not need.`, cause)
   }
 
-  private record({ startMillis }: Running<A, E>): void {
-    this.hedge.recordUnsafe(Duration.millis(Math.round(this.now() - startMillis)))
+  /** What began while the response of another attempt was read says nothing. */
+  private record({ startMillis }: Running<A, E>, exit: Exit.Exit<A, E>): void {
+    const took = Time.respondedMillis(exit, this.now()) - startMillis
+    if (took >= 0) this.hedge.recordUnsafe(Duration.millis(Math.round(took)))
   }
 
   private now(): number {

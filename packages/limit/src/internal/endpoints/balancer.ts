@@ -1,5 +1,5 @@
 import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
-import { monotonicMillis } from "@effect-resilience/kernel/Time"
+import { monotonicMillis, tookMillis } from "@effect-resilience/kernel/Time"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -201,7 +201,7 @@ export class Use<A, E, E2, R> {
     const fiber = Fiber.getCurrent()
     if (endpoint === undefined || fiber === undefined || !this.#began) return
     const now = nowMillis(fiber)
-    this.#balancer.record(endpoint, exit, now - this.#beganAt, now)
+    this.#balancer.record(endpoint, exit, tookMillis(exit, this.#beganAt, now), now)
   }
 }
 
