@@ -1,4 +1,5 @@
 import { SpanRecorder } from "@effect-resilience/chaos"
+import { Deadline } from "@effect-resilience/deadline"
 import { Pseudonym, Redaction } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
@@ -97,6 +98,16 @@ describe("Pseudonym", () => {
       assert.notInclude(Redaction.url(Redaction.make(), address), "s3cr3t")
     }
   })
+
+  it.effect("is the innermost one, however many are around it", () =>
+    Effect.gen(function*() {
+      const current = Effect.map(Redaction.Current, ({ query }) => [...query])
+      let nested = Redaction.provide(redaction)(current)
+      for (let i = 0; i < 10_000; i++) nested = Redaction.provide(Redaction.make({ query: [`other${i}`] }))(nested)
+      // A deadline begins what is inside it without a fiber.
+      assert.deepStrictEqual(yield* Deadline.withDeadline(nested, "1 second"), ["page"])
+      assert.deepStrictEqual(yield* nested, ["page"])
+    }))
 
   it("takes JSON of any depth", () => {
     const deep: unknown = JSON.parse(`${"[".repeat(200_000)}"s3cr3t"${"]".repeat(200_000)}`)
