@@ -7,7 +7,7 @@ import { filesOf, root, scope } from "../src/Workspace.ts"
 const run = (dir: string, file: string) =>
   new Promise<{ readonly status: unknown; readonly stdout: string; readonly stderr: string }>((resolve) => {
     const args = [`--conditions=${scope}source`, file]
-    execFile(process.execPath, args, { cwd: dir, timeout: 60_000 }, (error, stdout, stderr) => {
+    execFile(process.execPath, args, { cwd: dir, timeout: 280_000 }, (error, stdout, stderr) => {
       resolve({ status: error === null ? 0 : error.code ?? error.signal, stdout, stderr })
     })
   })
@@ -16,7 +16,7 @@ const dir = join(root, "examples")
 const examples = filesOf(dir).filter((path) => path.endsWith(".ts") && !path.includes("node_modules"))
 
 describe("an example", () => {
-  it.concurrent.for(examples)("%s runs as a user would run it", { timeout: 120_000 }, async (file) => {
+  it.concurrent.for(examples)("%s runs as a user would run it", { timeout: 300_000 }, async (file) => {
     const { status, stderr, stdout } = await run(dir, file)
     expect(status, `${stdout}\n${stderr}`).toBe(0)
   })
