@@ -48,6 +48,7 @@
  * @since 0.1.0
  */
 import * as ResponseBody from "@effect-resilience/http/ResponseBody"
+import * as SendProgress from "@effect-resilience/http/SendProgress"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as Data from "effect/Data"
@@ -74,7 +75,7 @@ export interface Options {
 }
 
 /**
- * Unpacks the responses of a client.
+ * Unpacks the responses of a client. It says how far a request came if the client does.
  *
  * @category middleware
  * @since 0.1.0
@@ -87,7 +88,7 @@ export const decompress: {
   <E, R>(client: HttpClient.HttpClient.With<E, R>, options: Options = {}): HttpClient.HttpClient.With<E, R> => {
     const maxBytes = options.maxBytes ?? 67_108_864
     requireArgument(maxBytes > 0, "Decompression.maxBytes", "above 0", maxBytes)
-    return client.pipe(
+    const unpacking = client.pipe(
       HttpClient.mapRequest((request) =>
         request.headers["accept-encoding"] === undefined
           ? HttpClientRequest.setHeader(request, "accept-encoding", "gzip, deflate, br")
@@ -95,6 +96,7 @@ export const decompress: {
       ),
       HttpClient.transformResponse(Effect.map((response) => unpack(response, maxBytes)))
     )
+    return SendProgress.asIn(unpacking, client)
   }
 )
 

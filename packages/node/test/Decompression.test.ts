@@ -1,5 +1,5 @@
 import { Recovery } from "@effect-resilience/errors"
-import { ErrorMapping, ResponseBody } from "@effect-resilience/http"
+import { ErrorMapping, ResponseBody, SendProgress } from "@effect-resilience/http"
 import * as Decompression from "@effect-resilience/node/Decompression"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema, Stream } from "effect"
@@ -42,6 +42,14 @@ const packed = (buffer: Buffer): Uint8Array<ArrayBuffer> => new Uint8Array(buffe
 const gzip = { "content-encoding": "gzip" }
 
 describe("Decompression", () => {
+  it("says how far a request came where the transport does, and as surely", () => {
+    const { client } = responding(packed(gzipSync("a")), gzip)
+    assert.isFalse(SendProgress.isReporting(Decompression.decompress(client)))
+    const aborts = () => true
+    const reporting = Decompression.decompress(SendProgress.reporting(client, { aborts }))
+    assert.strictEqual(SendProgress.promisesOf(reporting)?.aborts, aborts)
+  })
+
   it.effect("unpacks gzip and deflate, in pieces of any size", () =>
     Effect.gen(function*() {
       const text = "Konto;Betrag\r\n".repeat(500)
