@@ -1,5 +1,7 @@
+import { Deadline } from "@effect-resilience/deadline"
 import { NotAsked, Recovery } from "@effect-resilience/errors"
 import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
+import * as Time from "@effect-resilience/kernel/Time"
 import {
   Bulkhead,
   CircuitBreaker,
@@ -222,13 +224,17 @@ describe("what rejects", () => {
         Effect.gen(function*() {
           const late = yield* request({ "grpc-timeout": "0m" })(shedding.execute(app))
           assert.strictEqual(late.status, 504)
+          // A deadline that passes now, on a clock that is far from 0.
+          yield* TestClock.adjust("3 days")
+          const passing = Effect.provideService(shedding.execute(app), Deadline.Current, { atMillis: yield* Time.now })
+          assert.strictEqual((yield* request()(passing)).status, 504)
           const shed = yield* limit.execute(request()(busy.execute(app)))
           assert.deepStrictEqual([shed.status, shed.headers["retry-after"]], [503, "2"])
-          assert.strictEqual((yield* shedding.snapshot).rejected, 1)
+          assert.strictEqual((yield* shedding.snapshot).rejected, 2)
         }),
         (event) => "reason" in event && events.push(event.reason)
       )
-      assert.deepStrictEqual(events, ["DeadlinePassed", "LimitReached"])
+      assert.deepStrictEqual(events, ["DeadlinePassed", "DeadlinePassed", "LimitReached"])
     }))
 })
 
