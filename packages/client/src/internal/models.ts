@@ -127,6 +127,8 @@ export type MissingParts<Part extends string> = {
 /**
  * Options with the parts `P`.
  *
+ * - `parts`: what the description names besides the standard, as in `Options`.
+ *
  * @category models
  * @since 0.1.0
  */
