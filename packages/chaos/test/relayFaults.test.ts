@@ -9,7 +9,7 @@ import * as RawServer from "../src/RawServer.ts"
 import * as RelayFault from "../src/RelayFault.ts"
 import * as TcpRelay from "../src/TcpRelay.ts"
 import { Client, connect, echo } from "./client.ts"
-import { unresolvable } from "./unresolvable.ts"
+import { unresolvable } from "./nowhere.ts"
 
 const relayed = (options: Partial<TcpRelay.Upstream> = {}) =>
   Effect.flatMap(RawServer.make(echo), ({ port }) => TcpRelay.make({ port, seed: 1, ...options }))

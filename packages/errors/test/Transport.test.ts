@@ -3,7 +3,7 @@ import { ApiError, Classifier, Recovery, Transport } from "@effect-resilience/er
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { connect, createServer, type Socket } from "node:net"
-import { refusing, unresolvable } from "../../chaos/test/unresolvable.ts"
+import { closedPort, unresolvable } from "../../chaos/test/nowhere.ts"
 
 /** The port of a TCP server that treats each connection as `serve` says. */
 const tcp = (serve: (socket: Socket) => void) => Effect.map(LocalServer.listen(createServer(serve)), ({ port }) => port)
@@ -14,7 +14,7 @@ const failureOf = (url: string) =>
 describe("Transport, over real sockets", () => {
   it.live("knows a refused connection, which reached no server", () =>
     Effect.gen(function*() {
-      const error = yield* failureOf(`http://127.0.0.1:${refusing}/`)
+      const error = yield* failureOf(`http://127.0.0.1:${closedPort}/`)
       assert.deepStrictEqual(Transport.diagnose(error), { kind: "refused", code: "ECONNREFUSED", connected: false })
       assert.deepStrictEqual(Classifier.classify(error), Recovery.retry)
     }))

@@ -115,7 +115,7 @@ export interface Promises {
   readonly aborts?: ((request: HttpClientRequest.HttpClientRequest) => boolean) | undefined
   /**
    * Sends such a request without a fiber, and without spans of its own: `progress` follows it, and what runs ends with the headers of
-   * the response. A response that nobody refers to any more has to be given up.
+   * the response. A response to which nothing refers any more has to be given up.
    */
   readonly begin?:
     | ((

@@ -9,7 +9,7 @@ import { HttpBody, HttpClient, HttpClientError } from "effect/http"
 import * as Http from "node:http"
 import * as Http2 from "node:http2"
 import type * as Net from "node:net"
-import { refusing, unresolvable } from "../../chaos/test/unresolvable.ts"
+import { closedPort, unresolvable } from "../../chaos/test/nowhere.ts"
 import * as NoProxy from "../src/internal/noProxy.ts"
 import { certificate, key } from "./loopbackCertificate.ts"
 
@@ -302,7 +302,7 @@ describe("Connections", () => {
 
   it.live("maps refused connections and unknown hosts", () =>
     Effect.gen(function*() {
-      const unreachable = yield* Effect.exit(get(`http://127.0.0.1:${refusing}/`))
+      const unreachable = yield* Effect.exit(get(`http://127.0.0.1:${closedPort}/`))
       assert.deepInclude(diagnosis(unreachable), { kind: "refused", connected: false })
       const unknown = yield* Effect.exit(get(`http://${unresolvable}/`))
       assert.deepInclude(diagnosis(unknown), { kind: "dns", connected: false })

@@ -38,7 +38,7 @@ const allowances: ReadonlyArray<Allowance> = [
     pattern: /\banswer\b/g,
     why: "the JSON key of recordings"
   },
-  { files: /^packages\/errors\/test\/Transport/, pattern: /refused(?=:)/g, why: "a kind of Transport" },
+  { files: /^packages\/errors\/test\/(?:Transport|messages)/, pattern: /refused(?=:)/g, why: "a kind of Transport" },
   { files: /^packages\/client\/test\//, pattern: /refused(?= ->)/g, why: "a kind of Transport" },
   { files: /reportedError\.ts$/, pattern: /refused/g, why: "a word that the service may use" },
   { files: /^packages\/tbm-studio-cli\//, pattern: /\banswer(?:s|ed)?\b/g, why: "a person answers a question" }

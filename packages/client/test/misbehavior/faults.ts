@@ -7,7 +7,7 @@ import { Effect, type Scope } from "effect"
 import * as Http2 from "node:http2"
 import * as Tls from "node:tls"
 import { gzipSync } from "node:zlib"
-import { refusing, unresolvable } from "../../../chaos/test/unresolvable.ts"
+import { closedPort, unresolvable } from "../../../chaos/test/nowhere.ts"
 import { certificate, key } from "../../../node/test/loopbackCertificate.ts"
 import { secrets, type Transport } from "./observe.ts"
 
@@ -137,7 +137,7 @@ export const faults: ReadonlyArray<Fault> = [
   { name: "behaves", serve: replying(ok), got: "ok {\"id\":7} x1" },
   {
     name: "does not listen",
-    serve: Effect.succeed({ url: `http://127.0.0.1:${refusing}` }),
+    serve: Effect.succeed({ url: `http://127.0.0.1:${closedPort}` }),
     got: "TransportFailure refused -> Retry x2"
   },
   {
