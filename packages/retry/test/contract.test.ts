@@ -153,7 +153,7 @@ describe("a policy of retries", () => {
     }
     const expected: { readonly [name: string]: object } = {
       standard: { times: 3, backoff: exponential, ...rest },
-      noop: { name: "noop", times: 0, backoff: exponential, ...rest },
+      noop: { times: 0, backoff: exponential, ...rest },
       basic: { times: 2, backoff: { ...exponential, base: "1 second", jitter: "none" }, ...rest },
       aws: { times: 2, backoff: { ...exponential, base: "1 second" }, ...rest },
       aws2026: { times: 2, backoff: { ...exponential, base: "50 millis" }, ...aws },
