@@ -32,7 +32,7 @@ export const question = (page: Page): string => {
 
 /** What became of all calls, in as few words as a phone has room for. */
 export const outcome = ({ result: { latency, others, total } }: Run): string =>
-  `${percent(share(total))} of all calls succeeded, 99 % of those within ${time(latency.p99)}${
+  `${percent(share(total))} of calls succeeded (99 % in ${time(latency.p99)})${
     Object.entries(others).map(([name, { total }]) => `; ${name}: ${percent(share(total))}`).join("")
   }`
 

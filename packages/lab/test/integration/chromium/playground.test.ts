@@ -189,12 +189,12 @@ describe("the page", () => {
       "A queue that serves the dead": [expect.stringMatching(/^Recovers [4-9]\d s after/), soon],
       "Last in, first out": [down, soon],
       "A breaker that is too eager": [
-        expect.stringMatching(/^Recovers [3-6]\d s after .* 5\d % of all/),
-        expect.stringMatching(/^Recovers at once .* 9\d % of all/)
+        expect.stringMatching(/^Recovers [3-6]\d s after .* 5\d % of calls/),
+        expect.stringMatching(/^Recovers at once .* 9\d % of calls/)
       ],
       "Retries without jitter arrive in waves": [
-        expect.stringMatching(/^4\.\d+ requests for each call.* [34]\d % of all/),
-        expect.stringMatching(/^2\.\d+ requests for each call.* 100 % of all/)
+        expect.stringMatching(/^4\.\d+ requests for each call.* [34]\d % of calls/),
+        expect.stringMatching(/^2\.\d+ requests for each call.* 100 % of calls/)
       ],
       "Calls that matter first": [
         expect.stringMatching(/during which 4\d % of the calls succeeded.*bulk: 8\d %/),
@@ -371,7 +371,9 @@ describe("the page", () => {
     await openAll(page)
     await openSettings(page)
     await page.fill("#text-world", JSON.stringify({ ...JSON.parse(await text(page, "world")), outages: [] }))
-    await expect.poll(() => page.textContent("h1"), soon).toBe("16 calls a second, capacity 20. What happens?")
+    await expect.poll(() => page.textContent("h1"), soon).toBe(
+      "16 calls a second; the server can take 20. What happens?"
+    )
     await settled(page)
     expect(await verdict(page, "yours")).toMatch(
       /^1(\.\d+)? requests? for each call; 99 % of the good calls take at most/
