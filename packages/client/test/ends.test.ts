@@ -1,11 +1,13 @@
 import { Misbehavior, RawHttp } from "@effect-resilience/chaos"
+import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import * as RawServer from "@effect-resilience/chaos/RawServer"
 import { Parts, ResilientClient } from "@effect-resilience/client"
 import { ApiError } from "@effect-resilience/errors"
+import { ErrorMapping } from "@effect-resilience/http"
 import * as Connections from "@effect-resilience/node/Connections"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
-import { FetchHttpClient, type HttpClientResponse } from "effect/http"
+import { FetchHttpClient, HttpBody, HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
 
 const transports = { node: Connections.layer(), fetch: FetchHttpClient.layer }
 
@@ -42,6 +44,66 @@ for (const [name, transport] of Object.entries(transports)) {
         assert.strictEqual(yield* server.accepted, 3)
         assert.include(yield* running(client), "\"running\":0")
       }).pipe(Effect.scoped, Effect.provide(transport)))
+
+    it.live("that is short has its own bytes and no others, however it is read", () =>
+      Effect.gen(function*() {
+        const small = RawHttp.response({
+          headers: { "content-type": "text/plain", "set-cookie": "sid=1" },
+          body: "hello"
+        })
+        const server = yield* RawServer.make(Misbehavior.respond(small))
+        const client = yield* ResilientClient.make(description(server.url), { parts: Parts })
+        const bytes = yield* Effect.flatMap(client.get("/report"), (response) => response.arrayBuffer)
+        assert.strictEqual(new TextDecoder().decode(bytes), "hello")
+        const pieces = yield* Effect.flatMap(client.get("/report"), (response) => Stream.runCollect(response.stream))
+        assert.strictEqual(new TextDecoder().decode(Uint8Array.from(pieces.flatMap((piece) => [...piece]))), "hello")
+      }).pipe(Effect.scoped, Effect.provide(transport)))
+
+    it.live("that breaks off after its headers is replaced whole by a short one that comes with its headers", () =>
+      Effect.gen(function*() {
+        const chunked = RawHttp.response({
+          headers: { "content-type": "text/plain", "transfer-encoding": "chunked" },
+          contentLength: "none"
+        })
+        const begun = `${chunked}2\r\nhe\r\n`
+        const server = yield* RawServer.make(Misbehavior.inTurn([
+          (connection) =>
+            Effect.gen(function*() {
+              yield* connection.receive
+              yield* connection.send(begun)
+              // The caller has the headers by then, and waits for the rest.
+              yield* Effect.sleep("30 millis")
+              yield* connection.reset
+            }),
+          Misbehavior.respond(RawHttp.response({ headers: { "content-type": "text/plain" }, body: "hello" }))
+        ]))
+        const client = yield* ResilientClient.make(description(server.url), { parts: Parts })
+        const response = yield* client.get("/report")
+        assert.strictEqual(yield* response.text, "hello")
+        assert.include(yield* running(client), "\"running\":0")
+      }).pipe(Effect.scoped, Effect.provide(transport)))
+
+    for (const length of [20_000, 70_000, 300_000]) {
+      it.live(`of ${length} bytes that comes with its headers lets its reader leave early`, () =>
+        Effect.gen(function*() {
+          const long = RawHttp.response({ headers: { "content-type": "text/csv" }, body: "x".repeat(length) })
+          const server = yield* RawServer.make(Misbehavior.respond(long))
+          const client = yield* ResilientClient.make(description(server.url), { parts: Parts })
+          const readers: ReadonlyArray<
+            (body: HttpClientResponse.HttpClientResponse["stream"]) => Effect.Effect<unknown>
+          > = [
+            (body) => Effect.orDie(Stream.runHead(body)),
+            (body) => Effect.orDie(Stream.runDrain(Stream.take(body, 1))),
+            (body) => Effect.ignore(Stream.runForEach(body, () => Effect.fail("enough")))
+          ]
+          for (const read of readers) {
+            yield* Effect.flatMap(client.get("/report"), (response) => read(response.stream))
+            yield* Effect.repeat(Effect.andThen(Effect.sleep("5 millis"), running(client)), {
+              until: (now) => now?.includes("\"running\":0") === true
+            })
+          }
+        }).pipe(Effect.timeout("20 seconds"), Effect.scoped, Effect.provide(transport)))
+    }
 
     it.live("that breaks off after pieces of a stream were taken says how many bytes they had", () =>
       Effect.gen(function*() {
@@ -146,4 +208,43 @@ describe("what a client tells of itself", () => {
         "connect         10s\n  firstByte       10s\n  idle            300ms"
       )
     }).pipe(Effect.scoped))
+})
+
+describe("an upload whose body is read from another client that maps errors", () => {
+  const source = "s".repeat(200_000)
+  const serving = LocalServer.http((request, response) => {
+    if (request.url === "/source") return void response.writeHead(200, { "content-type": "text/csv" }).end(source)
+    response.writeHead(200, { "content-type": "text/plain" })
+    if (request.url === "/echo") return void request.pipe(response)
+    let got = 0
+    request.on("data", (piece: Uint8Array) => {
+      got += piece.length
+    })
+    request.on("end", () => response.end(`stored ${got}`))
+  })
+
+  const uploaded = (path: string, before: Stream.Stream<Uint8Array>) =>
+    Effect.gen(function*() {
+      const { url } = yield* serving
+      const client = yield* ResilientClient.make({ name: "ledger", baseUrl: url })
+      const within = ErrorMapping.mapErrors(yield* HttpClient.HttpClient)
+      const rest = Stream.unwrap(Effect.map(within.get(`${url}/source`), (response) => response.stream))
+      const body = HttpBody.stream(Stream.concat(before, rest))
+      const response = yield* client.execute(HttpClientRequest.setBody(HttpClientRequest.put(path), body))
+      return yield* response.text
+    }).pipe(Effect.timeout("20 seconds"), Effect.scoped, Effect.provide(transports.node))
+
+  it.live("arrives whole", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* uploaded("/sink", Stream.empty), `stored ${source.length}`)
+    }))
+
+  it.live("arrives whole where the response begins before the source is asked", () =>
+    Effect.gen(function*() {
+      const before = Stream.concat(
+        Stream.make(new Uint8Array(10)),
+        Stream.drain(Stream.fromEffect(Effect.sleep("50 millis")))
+      )
+      assert.strictEqual((yield* uploaded("/echo", before)).length, source.length + 10)
+    }))
 })

@@ -170,7 +170,11 @@ export const mapErrors: {
       const held = attemptOf(outside)
       const lifetime = held?.lifetime
       const clocks = new attemptLimits.AttemptLimits(limits, progress, Context.get(outside, Clock.Clock), held?.now)
-      if (held !== undefined) held.now = undefined
+      if (held !== undefined) {
+        held.now = undefined
+        // The transport may have another client within, and so may the body of the request.
+        held.lifetime = undefined
+      }
       const failure = (
         reason: FirstReason,
         sent = isSent(operation, "reached" in reason ? reason.reached : progress.reached, body.sent),
@@ -194,14 +198,8 @@ export const mapErrors: {
           whole(response, Bytes.maxValueBytes, mapBodyError, watchesPieces ? () => clocks.arrived() : undefined)
       }
       const isAborted = aborts?.(body.request) === true
-      const enter = (context: Context.Context<R>) => {
-        // Another client in the transport does not hold its responses for this call.
-        if (held !== undefined) held.lifetime = undefined
-        return Context.add(ManualRedirects.inContext(context), SendProgress.Current, progress)
-      }
-      const leave = () => {
-        if (held !== undefined) held.lifetime = lifetime
-      }
+      const enter = (context: Context.Context<R>) =>
+        Context.add(ManualRedirects.inContext(context), SendProgress.Current, progress)
       const late = () => failure(new ApiError.Timeout(clocks.passed))
       const limited = (): Effect.Effect<
         HttpClientResponse.HttpClientResponse,
@@ -229,8 +227,10 @@ export const mapErrors: {
           })
       }
       const handOut = (response: HttpClientResponse.HttpClientResponse) => {
-        if (response instanceof WholeResponse) return Effect.succeed(response)
-        if (lifetime !== undefined && hasBody(response)) {
+        // Who has the headers of an earlier response reads this one in its place.
+        const isShown = lifetime?.isHandedOver === true
+        if (response instanceof WholeResponse && !isShown) return Effect.succeed(response)
+        if (lifetime !== undefined && (isShown || hasBody(response))) {
           const mapped = response instanceof MappedResponse ? response : new MappedResponse(response, mapBodyError)
           // Its failures are mapped.
           return lifetime.hold({
@@ -247,7 +247,6 @@ export const mapErrors: {
         )
       }
       const onFailure = (cause: Cause.Cause<E | HttpClientError.HttpClientError | ApiError.ApiError>) => {
-        leave()
         if (clocks.aborted && !Cause.hasInterrupts(cause) && !Cause.hasDies(cause)) return Effect.fail(late())
         return Effect.failCause(
           Cause.map(
@@ -259,7 +258,6 @@ export const mapErrors: {
       const onSuccess = (
         response: HttpClientResponse.HttpClientResponse
       ): Effect.Effect<HttpClientResponse.HttpClientResponse, Failure> => {
-        leave()
         const keeper = Context.get(outside, KeptResponse.Current)
         if (isSuccess(response)) {
           const malformed = malformedOf(response, reads)

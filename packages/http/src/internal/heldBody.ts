@@ -60,6 +60,7 @@ export class HeldBody {
   /** What the pump waits for: room, or the end that the reader of a stream comes to. */
   private parked: ((then: Pull.Pull<void, BodyError>) => void) | undefined = undefined
   private isPulling = false
+  private isLeft = false
   private pulling: Fiber.Fiber<unknown, unknown> | undefined = undefined
   /** Since when a piece is waited for, or there is enough. */
   private since: number
@@ -97,6 +98,8 @@ export class HeldBody {
     })
     const pumping = Effect.onExit(pulling, (exit) => Scope.close(scope, exit))
     const pump = Effect.runForkWith(this.context)(pumping)
+    // Its reader may have left while the pump began: a body that came with its headers is handed over at once.
+    if (this.isLeft) pump.interruptUnsafe()
     const exit = pump.pollUnsafe()
     if (exit !== undefined) return exit
     this.pump = pump
@@ -116,6 +119,7 @@ export class HeldBody {
     })
   }
   interruptUnsafe(): void {
+    this.isLeft = true
     this.endPull()
     this.pump?.interruptUnsafe()
   }

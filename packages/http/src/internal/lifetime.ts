@@ -62,7 +62,8 @@ export class Lifetime implements Reader {
   wants: Reader["wants"] = "nothing"
   private readonly caller: Caller
   private state: State = waiting
-  private isHandedOver = false
+  /** Whether the caller has the headers of a response. */
+  isHandedOver = false
   /** The body whose headers the caller has, or would get. */
   private latest: HeldBody | undefined = undefined
   /** When the headers of `latest` had arrived. */

@@ -161,7 +161,7 @@ export class WholeResponse extends MappedResponse {
     })
   }
   override get arrayBuffer(): Effect.Effect<ArrayBuffer, HttpClientError.HttpClientError> {
-    return Effect.sync(() => this.#bytes.slice().buffer)
+    return Effect.sync(() => new Uint8Array(this.#bytes).buffer)
   }
   override get stream(): Stream.Stream<Uint8Array, HttpClientError.HttpClientError> {
     return this.#bytes.length === 0 ? Stream.empty : Stream.succeed(this.#bytes)
