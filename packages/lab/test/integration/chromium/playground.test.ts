@@ -201,8 +201,8 @@ describe("the page", () => {
         expect.stringMatching(/during which (100|all|99)\b.* succeeded.*bulk: 7\d %/)
       ],
       "Hedging the tail": [
-        expect.stringMatching(/^1 request for each call; .* within 1\.0 s$/),
-        expect.stringMatching(/^1\.0[1-3] requests for each call; .* within 1\d\d ms$/)
+        expect.stringMatching(/^1 request for each call; .* in 1\.0 s\)$/),
+        expect.stringMatching(/^1\.0[1-3] requests for each call; .* in 1\d\d ms\)$/)
       ],
       "A cold cache": [down, expect.stringMatching(/^Recovers [1-3]\d s after/)],
       "A slow server is kept busy by its callers": [down, soon]
