@@ -226,6 +226,7 @@ const measure = async (
       // Stryker counts a mutant as killed whose run takes longer than the first one and this. On a machine with other work that
       // happens to mutants that survive. Tests have a limit of their own, and Stryker ends loops without end by counting.
       timeoutMS: 120_000,
+      dryRunTimeoutMinutes: 30,
       coverageAnalysis: "perTest",
       disableTypeChecks: false,
       allowConsoleColors: false
