@@ -228,7 +228,7 @@ export const mapErrors: {
       }
       const handOut = (response: HttpClientResponse.HttpClientResponse) => {
         // Who has the headers of an earlier response reads this one in its place.
-        const isShown = lifetime?.isHandedOver === true
+        const isShown = lifetime?.isHandedOver
         if (response instanceof WholeResponse && !isShown) return Effect.succeed(response)
         if (lifetime !== undefined && (isShown || hasBody(response))) {
           const mapped = response instanceof MappedResponse ? response : new MappedResponse(response, mapBodyError)
