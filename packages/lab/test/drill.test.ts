@@ -13,8 +13,8 @@ const faultOf = (text: string) => {
   return fault
 }
 
-/** A drill with a program that calls all the time and gives up after 200 ms; its access log has what it saw. */
-const drilled = (fault: string, stopAt: number) =>
+/** A drill with a program that calls all the time and is as patient as said; its access log has what it saw. */
+const drilled = (fault: string, stopAt: number, patience: Duration.Input) =>
   Effect.gen(function*() {
     const server = yield* RawServer.make(Misbehavior.respond(RawHttp.response({ body: "hello" })))
     const relay = yield* TcpRelay.make(server)
@@ -24,7 +24,7 @@ const drilled = (fault: string, stopAt: number) =>
         response.text()
       )
     ).pipe(
-      Effect.timeout("200 millis"),
+      Effect.timeout(patience),
       Effect.exit,
       Effect.tap(({ _tag }) =>
         Effect.sync(() =>
@@ -47,7 +47,7 @@ const drilled = (fault: string, stopAt: number) =>
 
 describe("a drill", () => {
   it("has the fault in its middle, and sees calls fail and succeed again", async () => {
-    const { phases, stopped } = await drilled("silence", 1.1)
+    const { phases, stopped } = await drilled("silence", 1.1, "200 millis")
     expect(stopped).toBe(false)
     expect(phases.map(({ name }) => name)).toEqual(["before", "fault", "after"])
     const [before, fault, after] = phases.map(({ calls, good }) => good / calls)
@@ -58,7 +58,7 @@ describe("a drill", () => {
   })
 
   it("ends the fault at an error rate, and lets the dependency recover", async () => {
-    const { phases, stopped } = await drilled("reject", 0.5)
+    const { phases, stopped } = await drilled("reject", 0.5, "5 seconds")
     expect(stopped).toBe(true)
     expect(phases[1]?.millis).toBeLessThan(1900)
     const after = phases[2]
