@@ -71,6 +71,22 @@ describe("ResilientClient", () => {
       Effect.provide([NodeHttpClient.layerUndici, NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })])
     ))
 
+  it.effect("what it sends is known to all copies of this package that a program may have", () =>
+    Effect.gen(function*() {
+      const keys: Array<string> = []
+      const transport = HttpClient.make((request) =>
+        Effect.contextWith((context: Context.Context<never>) => {
+          keys.push(...context.mapUnsafe.keys())
+          return Effect.succeed(HttpClientResponse.fromWeb(request, new Response()))
+        })
+      )
+      const client = yield* ResilientClient.make({ name: "ledger", baseUrl: "https://ledger.example.com" }).pipe(
+        Effect.provideService(HttpClient.HttpClient, transport)
+      )
+      yield* client.get("/accounts")
+      assert.include(keys, "@effect-resilience/client/CurrentSending")
+    }))
+
   it("fails with nothing but what its description names", () => {
     const base = { name: "ledger", baseUrl: "https://ledger.example.com" } as const
     const bare = ResilientClient.make({ ...base, pipeline: {} })

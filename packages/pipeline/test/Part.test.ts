@@ -3,6 +3,7 @@ import * as Field from "@effect-resilience/kernel/Field"
 import * as Policy from "@effect-resilience/kernel/Policy"
 import { Bulkhead } from "@effect-resilience/limit"
 import { Part, Pipeline, PipelineDescription, Slot } from "@effect-resilience/pipeline"
+import { Backoff } from "@effect-resilience/retry"
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Context, Data, Effect, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
@@ -108,6 +109,60 @@ describe("a reload", () => {
       assert.isTrue(Exit.hasDies(yield* Effect.exit(pipeline.reload(broken))))
       const { bulkhead } = yield* pipeline.snapshot
       assert.strictEqual(bulkhead?.permits, 1)
+    }))
+})
+
+describe("a reload that says something else of a part", () => {
+  type Parts = Pick<Pipeline.Description, "retry" | "pacer">
+  const pacer = { limit: 1, window: "1 second" } as const
+  const differing: ReadonlyArray<readonly [string, Parts, Parts]> = [
+    ["a number", { retry: { times: 1 } }, { retry: { times: 2 } }],
+    ["a duration", { retry: { maxDuration: "1 second" } }, { retry: { maxDuration: "1 minute" } }],
+    ["an option more", { retry: { times: 1 } }, { retry: { times: 1, cost: 2 } }],
+    ["another option", { retry: { maxDuration: "1 second" } }, { retry: { maxRetryAfter: "1 second" } }],
+    ["what was left out", { retry: { times: 1, cost: undefined } }, { retry: { times: undefined, cost: 1 } }],
+    ["a value of a list", { retry: { backoff: Backoff.list([1, 2]) } }, { retry: { backoff: Backoff.list([1, 3]) } }],
+    ["a longer list", { retry: { backoff: Backoff.list([1, 2]) } }, { retry: { backoff: Backoff.list([1, 2, 3]) } }],
+    ["another kind of option", { retry: { backoff: { jitter: "none" } } }, { retry: { backoff: { jitter: 0.1 } } }],
+    ["either kind of option", { retry: { backoff: { jitter: 0.2 } } }, { retry: { backoff: { jitter: 0.1 } } }],
+    ["another variant", { retry: { backoff: Backoff.linear() } }, { retry: { backoff: Backoff.list([1]) } }],
+    [
+      "a record",
+      { pacer: { ...pacer, rates: { tokens: { limit: 1, window: 1 } } } },
+      { pacer: { ...pacer, rates: { tokens: { limit: 2, window: 1 } } } }
+    ],
+    [
+      "a name in a record",
+      { pacer: { ...pacer, rates: { tokens: { limit: 1, window: 1 } } } },
+      { pacer: { ...pacer, rates: { words: { limit: 1, window: 1 } } } }
+    ]
+  ]
+
+  for (const [what, one, other] of differing) {
+    it.effect(`makes that part anew for ${what}`, () =>
+      Effect.gen(function*() {
+        for (const [before, after] of [[one, other], [other, one]]) {
+          const pipeline = yield* Pipeline.make<Pipeline.Description>({ name: "ledger", ...before })
+          const former = yield* pipeline.policies
+          yield* pipeline.reload({ name: "ledger", ...after })
+          const { pacer, retry } = yield* pipeline.policies
+          assert.notStrictEqual(pacer ?? retry, former.pacer ?? former.retry)
+        }
+      }))
+  }
+
+  it.effect("keeps what says the same in other words", () =>
+    Effect.gen(function*() {
+      const pipeline = yield* Pipeline.make<Pipeline.Description>({
+        name: "ledger",
+        retry: { times: 2, cost: undefined, maxDuration: "1 minute", backoff: Backoff.list([1, "2 seconds"]) }
+      })
+      const { retry } = yield* pipeline.policies
+      yield* pipeline.reload({
+        name: "ledger",
+        retry: { backoff: Backoff.list(["1 millis", 2000]), maxDuration: "60 seconds", times: 2 }
+      })
+      assert.strictEqual((yield* pipeline.policies).retry, retry)
     }))
 })
 

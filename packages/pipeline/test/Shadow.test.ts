@@ -1,7 +1,7 @@
 import { Recovery } from "@effect-resilience/errors"
 import { PolicyEvent } from "@effect-resilience/kernel"
 import { Pipeline, Shadow, Status } from "@effect-resilience/pipeline"
-import { AttemptBudget, PolicyMetrics, RetryPolicy } from "@effect-resilience/retry"
+import { AttemptBudget, PolicyMetrics, RetryEvent, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Data, Duration, Effect, Exit, Fiber, Layer, Metric, Random, Schema } from "effect"
 import { RateLimiter } from "effect/persistence"
@@ -208,6 +208,52 @@ describe("Shadow", () => {
       yield* Effect.provide(Shadow.withShadow(Effect.void, shadow), store)
       assert.strictEqual(asked, 0)
       assert.deepStrictEqual((yield* shadow.snapshot).parts, { pacer: counts(1, 1, 0) })
+    }))
+
+  it.effect("names the part that would have rejected", () =>
+    Effect.gen(function*() {
+      const parts: ReadonlyArray<Omit<Shadow.Description, "name">> = [
+        { throttle: { minimumCalls: 0, multiplier: 1 } },
+        { concurrencyLimit: { algorithm: { fixed: 1 } } },
+        { bulkhead: { permits: 1 } }
+      ]
+      for (const part of parts) {
+        const shadow = yield* Shadow.make({ name: "stricter", ...part })
+        const running = yield* Effect.forkChild(Shadow.withShadow(Effect.never, shadow), { startImmediately: true })
+        for (let n = 0; n < 20; n++) yield* Effect.exit(Shadow.withShadow(down, shadow))
+        yield* Fiber.interrupt(running)
+        const snapshot = yield* shadow.snapshot
+        assert.isAbove(snapshot.wouldHaveRejected, 0)
+        assert.deepStrictEqual(
+          Object.entries(snapshot.parts).map(([key, { wouldHaveRejected }]) => [key, wouldHaveRejected]),
+          Object.keys(part).map((key) => [key, snapshot.wouldHaveRejected])
+        )
+      }
+    }))
+
+  it.effect("leaves the retries of a call to those who listen to them", () =>
+    Effect.gen(function*() {
+      const shadow = yield* Shadow.make({ name: "fewer", retry: { times: 0 } })
+      const ledger = yield* shadowed(shadow, { name: "ledger", retry: { times: 2, backoff: { base: 0 } } })
+      const heard: Array<string> = []
+      const listen: RetryEvent.Observer = ({ _tag }) => Effect.sync(() => heard.push(_tag))
+      yield* Effect.exit(Effect.provideService(ledger.execute(down), RetryEvent.CurrentObserver, listen))
+      assert.deepStrictEqual(heard, ["Retrying", "Retrying", "Stopped"])
+    }))
+
+  it.effect("is known to the attempts that another copy of this package makes", () =>
+    Effect.gen(function*() {
+      const shadow = yield* Shadow.make({ name: "fewer", retry: { times: 0 } })
+      const keys = yield* shadow.execute(Effect.map(Effect.context<never>(), ({ mapUnsafe }) => [...mapUnsafe.keys()]))
+      assert.include(keys, "@effect-resilience/pipeline/Shadow/Current")
+    }))
+
+  it.effect("judges no attempt that is of no call", () =>
+    Effect.gen(function*() {
+      const shadow = yield* Shadow.make({ name: "hasty", circuitBreaker: { tripPolicy: { consecutive: 1 } } })
+      assert.strictEqual(yield* shadow.attempt(Effect.succeed("stored")), "stored")
+      yield* Effect.exit(shadow.attempt(down))
+      assert.deepInclude(yield* shadow.snapshot, counts(0, 0, 0))
     }))
 
   it.effect("tells where it disagrees, in events and in metrics, and counts in no metric of others", () =>

@@ -65,6 +65,20 @@ describe("Status", () => {
       assert.include(yield* ledger.describe, "secret-5")
     }))
 
+  it.effect("shows nothing of an option that is left out, and nothing of a part that is a text", () =>
+    Effect.gen(function*() {
+      const token = Part.make({ slot: "attempt", field: Field.text, make: () => Effect.succeed(undefined) })
+      const ledger = yield* Pipeline.make(
+        { name: "ledger", bulkhead: { permits: 1, priorities: undefined }, token: "secret" },
+        { parts: { ...Pipeline.parts, token } }
+      )
+      const { parts } = yield* ledger.status
+      assert.deepStrictEqual(parts.map(({ options, part }) => [part, options]), [
+        ["bulkhead", "permits 1"],
+        ["token", ""]
+      ])
+    }))
+
   it.effect("shows no key and no text of a snapshot, and counts keyed policies", () =>
     Effect.gen(function*() {
       const tenants = yield* Bulkhead.keyed({ permits: 1 })
@@ -77,7 +91,9 @@ describe("Status", () => {
           zones: ["secret-5", "secret-6"],
           limit: Infinity,
           quiet: true,
-          after: Duration.millis(20)
+          after: Duration.millis(20),
+          failure: undefined,
+          last: null
         })
       }
       const report = yield* Status.report({

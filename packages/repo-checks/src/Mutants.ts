@@ -163,11 +163,24 @@ const survivorsOf = async (
 const vitestConfig = (name: string): string => `
 import { defaultServerConditions } from "vite"
 import { defineConfig } from "vitest/config"
+import { BaseSequencer } from "vitest/node"
+// Vitest begins with what takes longest, and a mutant's run ends with the first test that fails.
+const longest = new Map()
+class QuickFirst extends BaseSequencer {
+  async sort(files) {
+    for (const file of files) {
+      const duration = this.ctx.cache.getTestSpecificationResult(file)?.duration ?? 0
+      longest.set(file.moduleId, Math.max(duration, longest.get(file.moduleId) ?? 0))
+    }
+    return files.toSorted((a, b) => longest.get(a.moduleId) - longest.get(b.moduleId))
+  }
+}
 export default defineConfig({
   root: import.meta.dirname,
   ssr: { resolve: { conditions: ["@effect-resilience/source", ...defaultServerConditions] } },
   test: {
     isolate: false,
+    sequence: { sequencer: QuickFirst },
     testTimeout: 30_000,
     setupFiles: ["packages/repo-checks/src/PropertyDefaults.ts"],
     include: ["packages/${name}/test/**/*.test.ts"],
