@@ -1,6 +1,7 @@
 import { Agent, type Dispatcher, Pool } from "@effect/platform-node/Undici"
 import * as Connector from "./connector.ts"
 import * as NoProxy from "./noProxy.ts"
+import { RunningRequests } from "./runningRequests.ts"
 
 export interface Options extends Omit<Connector.Options, "closing"> {
   readonly headersTimeout: number
@@ -73,15 +74,17 @@ export const make = (options: Options): Routes => {
     const route = url.protocol === "https:" ? https : http
     return route === direct || needsNone(url) ? direct : route
   }
+  const overHttp2 = allowH2 ? new RunningRequests() : undefined
   return {
     // Effect's client sets its own timeouts on each request, which would override those of an agent.
     dispatcher: direct.dispatcher.compose(() => (request, handler) => {
       const { dispatcher } = routeOf(new URL(String(request.origin)))
-      return dispatcher.dispatch({ ...request, headersTimeout, bodyTimeout }, handler)
+      return dispatcher.dispatch({ ...request, headersTimeout, bodyTimeout }, overHttp2?.observe(handler) ?? handler)
     }),
     proxyOf: (url) => routeOf(url).proxy,
     destroy: () => {
       const destroyed = Promise.all(opened.map((dispatcher) => dispatcher.destroy()))
+      overHttp2?.fail()
       // Destroying a dispatcher does not end what is still connecting.
       closing.abort()
       return destroyed
