@@ -71,7 +71,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
-import * as loads from "./endpointLoad/index.ts"
+import type * as endpointLoad from "./endpointLoad/index.ts"
+import { inFlight, peakEwma } from "./endpointLoad/index.ts"
 import type { Each, Settings } from "./internal/endpoints/balancer.ts"
 import { Balancer, Use } from "./internal/endpoints/balancer.ts"
 import { lookAt } from "./internal/endpoints/snapshot.ts"
@@ -128,7 +129,7 @@ export type Addresses = string | Address | ReadonlyArray<string | Address>
  * @category models
  * @since 0.1.0
  */
-export type Load = Field.OneOf<typeof loads>
+export type Load = Field.OneOf<typeof endpointLoad>
 
 /**
  * How to make endpoints.
@@ -259,6 +260,9 @@ export const addressesField: Field.Field<Addresses, ReadonlyArray<Field.Settings
       return read
     }
   )
+
+// Bundlers keep a getter for each export of a namespace that is a value.
+const loads: typeof endpointLoad = { inFlight, peakEwma }
 
 /**
  * The options as data.

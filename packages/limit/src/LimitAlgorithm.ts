@@ -42,7 +42,8 @@
  */
 import * as Field from "@effect-resilience/kernel/Field"
 import type { Estimator, Start } from "./internal/limitWindow.ts"
-import * as algorithms from "./limitAlgorithm/index.ts"
+import type * as limitAlgorithm from "./limitAlgorithm/index.ts"
+import { aimd, fixed, gradient, gradient2, vegas } from "./limitAlgorithm/index.ts"
 
 export type { Estimator, Options, Sample } from "./internal/limitWindow.ts"
 export * from "./limitAlgorithm/index.ts"
@@ -53,7 +54,10 @@ export * from "./limitAlgorithm/index.ts"
  * @category models
  * @since 0.1.0
  */
-export type LimitAlgorithm = Field.OneOf<typeof algorithms>
+export type LimitAlgorithm = Field.OneOf<typeof limitAlgorithm>
+
+// Bundlers keep a getter for each export of a namespace that is a value.
+const algorithms: typeof limitAlgorithm = { aimd, fixed, gradient, gradient2, vegas }
 
 /**
  * An option that is an algorithm; default `vegas`.
