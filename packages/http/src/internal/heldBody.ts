@@ -51,40 +51,40 @@ export class HeldBody {
   isStopped = false
   /** Why it cannot be read, where it was not for too long. */
   discarded: (() => BodyError) | undefined = undefined
-  private readonly reader: Reader
-  private readonly clock: Clock.Clock
-  private chunks: Array<Uint8Array> = []
-  private size = 0
-  private pull: Pull.Pull<Pieces, BodyError> = Cause.done()
-  private pump: Fiber.Fiber<void, BodyError> | undefined = undefined
+  readonly #reader: Reader
+  readonly #clock: Clock.Clock
+  #chunks: Array<Uint8Array> = []
+  #size = 0
+  #pull: Pull.Pull<Pieces, BodyError> = Cause.done()
+  #pump: Fiber.Fiber<void, BodyError> | undefined = undefined
   /** What the pump waits for: room, or the end that the reader of a stream comes to. */
-  private parked: ((then: Pull.Pull<void, BodyError>) => void) | undefined = undefined
-  private isPulling = false
-  private isLeft = false
-  private pulling: Fiber.Fiber<unknown, unknown> | undefined = undefined
+  #parked: ((then: Pull.Pull<void, BodyError>) => void) | undefined = undefined
+  #isPulling = false
+  #isLeft = false
+  #pulling: Fiber.Fiber<unknown, unknown> | undefined = undefined
   /** Since when a piece is waited for, or there is enough. */
-  private since: number
-  private wait: Timer.Wait | undefined = undefined
-  private isSilent = false
-  private joined: WholeResponse | undefined = undefined
+  #since: number
+  #wait: Timer.Wait | undefined = undefined
+  #isSilent = false
+  #joined: WholeResponse | undefined = undefined
 
   constructor(held: Held, context: Context.Context<never>, reader: Reader) {
     this.held = held
     this.context = context
-    this.reader = reader
-    this.clock = Context.get(context, Clock.Clock)
-    this.since = this.now()
+    this.#reader = reader
+    this.#clock = Context.get(context, Clock.Clock)
+    this.#since = this.#now()
   }
 
   /** How many bytes have arrived. */
   get received(): number {
-    return this.delivered + this.size
+    return this.delivered + this.#size
   }
 
   /** The whole body, once it has arrived. */
   get whole(): WholeResponse {
     const { held: { mapError, response } } = this
-    return this.joined ??= new WholeResponse(response, concat(this.chunks, this.size), mapError)
+    return this.#joined ??= new WholeResponse(response, concat(this.#chunks, this.#size), mapError)
   }
 
   /** Reads the body to its end. One that has arrived ends at once, and `onEnd` does not hear of it. */
@@ -92,21 +92,21 @@ export class HeldBody {
     const scope = Scope.makeUnsafe()
     // `Stream.toPull` gives each pull a context and a semaphore, which cost more than all else here.
     const pulling = Effect.flatMap(Channel.toPullScoped(this.held.response.stream.channel, scope), (pull) => {
-      this.pull = this.held.abort === undefined ? this.inFiber(pull) : pull
-      const piece = Effect.flatMap(pull, (pieces): Pull.Pull<void, BodyError> => this.add(pieces))
+      this.#pull = this.held.abort === undefined ? this.#inFiber(pull) : pull
+      const piece = Effect.flatMap(pull, (pieces): Pull.Pull<void, BodyError> => this.#add(pieces))
       return Pull.catchDone(Effect.forever(piece, { disableYield: true }), () => Effect.void)
     })
     const pumping = Effect.onExit(pulling, (exit) => Scope.close(scope, exit))
     const pump = Effect.runForkWith(this.context)(pumping)
     // Its reader may have left while the pump began: a body that came with its headers is handed over at once.
-    if (this.isLeft) pump.interruptUnsafe()
+    if (this.#isLeft) pump.interruptUnsafe()
     const exit = pump.pollUnsafe()
     if (exit !== undefined) return exit
-    this.pump = pump
-    this.watch()
+    this.#pump = pump
+    this.#watch()
     pump.addObserver((exit) => {
-      this.wait?.cancel()
-      onEnd(this.judge(exit))
+      this.#wait?.cancel()
+      onEnd(this.#judge(exit))
     })
     return undefined
   }
@@ -114,130 +114,131 @@ export class HeldBody {
   /** Ends the reading, by the pump or by the reader of a stream. */
   get interrupt(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      this.endPull()
-      return this.pump === undefined ? Effect.void : Fiber.interrupt(this.pump)
+      this.#endPull()
+      return this.#pump === undefined ? Effect.void : Fiber.interrupt(this.#pump)
     })
   }
   interruptUnsafe(): void {
-    this.isLeft = true
-    this.endPull()
-    this.pump?.interruptUnsafe()
+    this.#isLeft = true
+    this.#endPull()
+    this.#pump?.interruptUnsafe()
   }
 
   drop(): void {
-    this.chunks = []
-    this.size = 0
+    this.#chunks = []
+    this.#size = 0
   }
 
   /** Goes on for a reader of the whole. The reader of a stream does that itself. */
   goOn(): void {
-    if (this.reader.wants === "whole") this.unpark(Effect.void)
+    if (this.#reader.wants === "whole") this.#unpark(Effect.void)
   }
 
   /** What has arrived, for the reader of a stream. */
   take(): Pieces | undefined {
-    const { chunks } = this
+    const chunks = this.#chunks
     if (!Arr.isArrayNonEmpty(chunks)) return undefined
-    this.delivered += this.size
+    this.delivered += this.#size
     this.drop()
     return chunks
   }
 
   /** Whether the reader of a stream pulls the rest. */
   get isWithReader(): boolean {
-    return this.parked !== undefined && this.reader.wants === "stream"
+    return this.#parked !== undefined && this.#reader.wants === "stream"
   }
 
   /** What arrives next, for the reader of a stream; `otherwise` once there is no more. */
   next(otherwise: Pull.Pull<Pieces, BodyError>): Pull.Pull<Pieces, BodyError> {
-    this.isPulling = true
-    this.since = this.now()
-    return Effect.matchCauseEffect(this.pull, {
+    this.#isPulling = true
+    this.#since = this.#now()
+    return Effect.matchCauseEffect(this.#pull, {
       onSuccess: (pieces): Pull.Pull<Pieces, BodyError> => {
-        this.isPulling = false
+        this.#isPulling = false
         for (const piece of pieces) this.delivered += piece.length
         return Effect.succeed(pieces)
       },
       onFailure: (cause): Pull.Pull<Pieces, BodyError> => {
-        this.isPulling = false
+        this.#isPulling = false
         // The reader is interrupted.
         if (Cause.hasInterrupts(cause)) return Effect.failCause(cause)
-        this.unpark(Effect.failCause(cause))
+        this.#unpark(Effect.failCause(cause))
         return otherwise
       }
     })
   }
 
-  private add(pieces: Pieces): Pull.Pull<void, BodyError> {
+  #add(pieces: Pieces): Pull.Pull<void, BodyError> {
     for (const piece of pieces) {
-      this.chunks.push(piece)
-      this.size += piece.length
+      this.#chunks.push(piece)
+      this.#size += piece.length
     }
-    this.since = this.now()
-    this.reader.arrived(this)
-    const { wants } = this.reader
-    return wants === "stream" || (wants === "nothing" && this.size >= ahead) ? this.park : Effect.void
+    this.#since = this.#now()
+    this.#reader.arrived(this)
+    const { wants } = this.#reader
+    return wants === "stream" || (wants === "nothing" && this.#size >= ahead) ? this.#park : Effect.void
   }
 
-  private get park(): Pull.Pull<void, BodyError> {
+  get #park(): Pull.Pull<void, BodyError> {
     return Effect.callback((resume) => {
-      this.parked = resume
-      this.reader.wake()
+      this.#parked = resume
+      this.#reader.wake()
     })
   }
-  private unpark(then: Pull.Pull<void, BodyError>): void {
-    const { parked } = this
+  #unpark(then: Pull.Pull<void, BodyError>): void {
+    const parked = this.#parked
     if (parked === undefined) return
-    this.parked = undefined
-    this.since = this.now()
+    this.#parked = undefined
+    this.#since = this.#now()
     parked(then)
   }
 
   /** A pull that can be ended from outside, where its request cannot. */
-  private inFiber(pull: Pull.Pull<Pieces, BodyError>): Pull.Pull<Pieces, BodyError> {
+  #inFiber(pull: Pull.Pull<Pieces, BodyError>): Pull.Pull<Pieces, BodyError> {
     const { mapError, response } = this.held
     return Effect.callback((resume) => {
       const child = Effect.runForkWith(this.context)(pull)
       const exit = child.pollUnsafe()
       if (exit !== undefined) return resume(exit)
-      this.pulling = child
+      this.#pulling = child
       child.addObserver((exit) => {
-        this.pulling = undefined
+        this.#pulling = undefined
         const isEnded = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
         resume(isEnded ? Effect.fail(mapError(broken(response, "since it was given up"))) : exit)
       })
       return Fiber.interrupt(child)
     })
   }
-  private endPull(): void {
-    if (!this.isPulling) return
-    this.pulling?.interruptUnsafe()
+  #endPull(): void {
+    if (!this.#isPulling) return
+    this.#pulling?.interruptUnsafe()
     this.held.abort?.()
   }
 
   // The timer that runs is left alone while pieces arrive.
-  private watch(): void {
-    const { held: { idleMillis }, since } = this
+  #watch(): void {
+    const { idleMillis } = this.held
+    const since = this.#since
     if (idleMillis === Infinity) return
-    this.wait = Timer.startUnsafe(this.context, since + idleMillis - this.now(), () => {
+    this.#wait = Timer.startUnsafe(this.context, since + idleMillis - this.#now(), () => {
       // A caller that takes its time is not a silent server.
-      if (this.isWithReader && !this.isPulling) this.since = this.now()
-      if (this.since !== since) return this.watch()
-      this.isSilent = true
-      if (this.isPulling) this.endPull()
-      else this.pump?.interruptUnsafe()
+      if (this.isWithReader && !this.#isPulling) this.#since = this.#now()
+      if (this.#since !== since) return this.#watch()
+      this.#isSilent = true
+      if (this.#isPulling) this.#endPull()
+      else this.#pump?.interruptUnsafe()
     })
   }
 
-  private judge(exit: Exit.Exit<void, BodyError>): Exit.Exit<void, BodyError> {
-    if (!this.isSilent || Exit.isSuccess(exit) || Cause.hasDies(exit.cause)) return exit
-    if (this.reader.wants !== "nothing") return Exit.fail(this.held.silent())
+  #judge(exit: Exit.Exit<void, BodyError>): Exit.Exit<void, BodyError> {
+    if (!this.#isSilent || Exit.isSuccess(exit) || Cause.hasDies(exit.cause)) return exit
+    if (this.#reader.wants !== "nothing") return Exit.fail(this.held.silent())
     this.discarded = this.held.silent
     this.drop()
     return Exit.void
   }
 
-  private now(): number {
-    return Time.monotonicMillis(this.clock)
+  #now(): number {
+    return Time.monotonicMillis(this.#clock)
   }
 }

@@ -60,44 +60,44 @@ export interface Caller {
 export class Lifetime implements Reader {
   /** How the caller reads, whichever attempt has the body. */
   wants: Reader["wants"] = "nothing"
-  private readonly caller: Caller
-  private state: State = waiting
+  readonly #caller: Caller
+  #state: State = waiting
   /** Whether the caller has the headers of a response. */
   isHandedOver = false
   /** The body whose headers the caller has, or would get. */
-  private latest: HeldBody | undefined = undefined
+  #latest: HeldBody | undefined = undefined
   /** When the headers of `latest` had arrived. */
-  private respondedAt = 0
-  private readers = 0
-  private resumeDeadline: (() => void) | undefined = undefined
-  private waiters: Array<() => void> = []
+  #respondedAt = 0
+  #readers = 0
+  #resumeDeadline: (() => void) | undefined = undefined
+  #waiters: Array<() => void> = []
 
   constructor(caller: Caller) {
-    this.caller = caller
+    this.#caller = caller
   }
 
   /** Whether an attempt of the call reads its body. */
   get isReading(): boolean {
-    return this.state._tag === "Reading"
+    return this.#state._tag === "Reading"
   }
 
   /** Waits while another attempt of the call reads its body. A hedge has several at once. */
   turn(): Effect.Effect<void> {
-    return Effect.suspend(() => this.isReading ? Effect.andThen(this.news, this.turn()) : Effect.void)
+    return Effect.suspend(() => this.isReading ? Effect.andThen(this.#news, this.turn()) : Effect.void)
   }
 
   /** Reads the body of an attempt to its end. */
   hold(held: Held): Result {
     return Effect.suspend(() => {
-      const { state } = this
+      const state = this.#state
       const discard = Effect.ignore(Effect.scoped(Stream.toPull(held.response.stream)))
       switch (state._tag) {
         case "Reading":
           return Effect.andThen(Effect.onInterrupt(this.turn(), () => discard), this.hold(held))
         case "Waiting":
-          return this.isOther(held)
+          return this.#isOther(held)
             ? Effect.andThen(discard, Effect.fail(held.mapError(broken(held.response, "before its first byte"))))
-            : this.read(held)
+            : this.#read(held)
         case "Ended":
           return Effect.andThen(discard, Effect.interrupt)
         default:
@@ -108,78 +108,78 @@ export class Lifetime implements Reader {
 
   /** The call is over. */
   end(exit: Exit.Exit<unknown, unknown>): void {
-    if (this.state._tag !== "Left") this.to({ _tag: "Ended", exit })
+    if (this.#state._tag !== "Left") this.#to({ _tag: "Ended", exit })
   }
 
   /** The caller is interrupted. It reads no response that it does not read by now. */
   abandon(): void {
-    if (this.wants === "nothing") this.giveUp()
+    if (this.wants === "nothing") this.#giveUp()
   }
 
   arrived(body: HeldBody): void {
-    if (body.received >= large) this.handOver(body)
+    if (body.received >= large) this.#handOver(body)
   }
 
   wake(): void {
-    const { waiters } = this
+    const waiters = this.#waiters
     if (waiters.length === 0) return
-    this.waiters = []
+    this.#waiters = []
     for (const resume of waiters) resume()
   }
 
   /** Every transition. What has ended stays so. */
-  private to(next: State): void {
-    if (this.state._tag === "Ended") return
-    this.state = next
+  #to(next: State): void {
+    if (this.#state._tag === "Ended") return
+    this.#state = next
     if (next._tag === "Reading") {
-      this.latest = next.body
-      if (this.wants === "stream") this.suspendDeadline(next.body)
+      this.#latest = next.body
+      if (this.wants === "stream") this.#suspendDeadline(next.body)
     } else if (next._tag === "Ended") {
-      this.caller.onEnd()
+      this.#caller.onEnd()
       this.wake()
     }
   }
 
   /** Whether the caller has the headers of a response that this one is no repetition of. Who reads bytes goes by its version. */
-  private isOther({ response }: Held): boolean {
-    const shown = this.latest?.held.response
+  #isOther({ response }: Held): boolean {
+    const shown = this.#latest?.held.response
     if (!this.isHandedOver || shown === undefined) return false
     const compared = this.wants === "whole" ? ofContent : [...ofContent, ...ofVersion]
     return shown.status !== response.status || compared.some((name) => shown.headers[name] !== response.headers[name])
   }
 
-  private read(held: Held): Result {
+  #read(held: Held): Result {
     return Effect.callback<Response, BodyError>((resume) => {
       const context = Fiber.getCurrent()?.context ?? Context.empty()
       const body = new HeldBody(held, context, this)
-      this.respondedAt = Time.nowUnsafe(context)
-      this.to({ _tag: "Reading", body })
+      this.#respondedAt = Time.nowUnsafe(context)
+      this.#to({ _tag: "Reading", body })
       const exit = body.start((exit) => {
         unread.cancel()
-        if (this.state._tag === "Left") this.to({ _tag: "Ended", exit: ofBody(body, exit) })
-        else resume(Effect.suspend(() => this.over(body, exit)))
+        if (this.#state._tag === "Left") this.#to({ _tag: "Ended", exit: ofBody(body, exit) })
+        else resume(Effect.suspend(() => this.#over(body, exit)))
       })
-      if (exit !== undefined) return resume(this.over(body, exit))
+      if (exit !== undefined) return resume(this.#over(body, exit))
       const unread = Timer.startUnsafe(context, patience, () => {
-        if (this.wants === "nothing" && this.isHandedOver) resume(this.leaveToCaller(body))
-      }, this.respondedAt)
+        if (this.wants === "nothing" && this.isHandedOver) resume(this.#leaveToCaller(body))
+      }, this.#respondedAt)
       // A small body mostly comes with its headers. After a turn of the event loop its call is over, and nothing is left to wait for.
       if (!this.isHandedOver) {
-        Effect.runForkWith(context)(Effect.andThen(Effect.yieldNow, Effect.sync(() => this.handOver(body))))
+        Effect.runForkWith(context)(Effect.andThen(Effect.yieldNow, Effect.sync(() => this.#handOver(body))))
       }
-      return Effect.andThen(body.interrupt, Effect.sync(() => this.over(body, Exit.interrupt())))
+      return Effect.andThen(body.interrupt, Effect.sync(() => this.#over(body, Exit.interrupt())))
     })
   }
 
   /** Gives the caller a response whose body is being read. */
-  private handOver(body: HeldBody): void {
-    const { state } = this
+  #handOver(body: HeldBody): void {
+    const state = this.#state
     if (this.isHandedOver || state._tag !== "Reading" || state.body !== body) return
     // The caller may run to its end in here.
     this.isHandedOver = true
     const { mapError, response } = body.held
-    this.caller.handOver(
-      new ContinuedResponse(response, Stream.suspend(() => this.stream), this.complete(), mapError, nothing)
+    this.#caller.handOver(
+      new ContinuedResponse(response, Stream.suspend(() => this.#stream), this.#complete(), mapError, nothing)
     )
   }
 
@@ -187,17 +187,17 @@ export class Lifetime implements Reader {
    * Leaves the response to a caller who does not read it now: the policies must not wait for what may never be read. Nothing is
    * repeated from here on.
    */
-  private leaveToCaller(body: HeldBody): Result {
+  #leaveToCaller(body: HeldBody): Result {
     const { response } = body.held
     response.received = body.received
-    const result = Effect.succeed(Time.responded(response, this.respondedAt))
-    this.to({ _tag: "Left", body, result })
+    const result = Effect.succeed(Time.responded(response, this.#respondedAt))
+    this.#to({ _tag: "Left", body, result })
     return result
   }
 
   /** The body of an attempt has ended. */
-  private over(body: HeldBody, exit: Exit.Exit<void, BodyError>): Result {
-    const { state } = this
+  #over(body: HeldBody, exit: Exit.Exit<void, BodyError>): Result {
+    const state = this.#state
     if (state._tag !== "Reading" || state.body !== body) {
       return state._tag === "Done" || state._tag === "Left" ? state.result : Effect.interrupt
     }
@@ -206,16 +206,16 @@ export class Lifetime implements Reader {
     if (this.wants === "stream") {
       // The reader's pace is no matter of the server's.
       const failed = Exit.isFailure(judged) ? judged.cause.reasons.find(Cause.isFailReason)?.error : undefined
-      Time.responded(failed ?? response, this.respondedAt)
+      Time.responded(failed ?? response, this.#respondedAt)
     }
     if (Exit.isFailure(judged)) {
       const failure = Exit.failCause(judged.cause)
-      if (body.delivered > 0) this.to({ _tag: "Done", result: failure })
+      if (body.delivered > 0) this.#to({ _tag: "Done", result: failure })
       else {
         body.drop()
         // What is repeated has to come in time, like the first attempt.
-        if (!Exit.hasInterrupts(exit)) this.resumeDeadline?.()
-        this.to(waiting)
+        if (!Exit.hasInterrupts(exit)) this.#resumeDeadline?.()
+        this.#to(waiting)
       }
       // Another attempt of a hedge may go on, or finds that there is nothing more to read.
       this.wake()
@@ -224,104 +224,105 @@ export class Lifetime implements Reader {
     response.received = body.received
     // The other attempts of a hedge are not woken: one of them would end before this one, which would be interrupted.
     const result = Effect.succeed(this.isHandedOver ? response : body.whole)
-    this.to({ _tag: "Done", result })
+    this.#to({ _tag: "Done", result })
     return result
   }
 
   /** Why the body cannot be read, or not in another way. */
-  private get unreadable(): BodyError | undefined {
-    const { discarded, held: { mapError, response } } = this.latest as HeldBody
+  get #unreadable(): BodyError | undefined {
+    const { discarded, held: { mapError, response } } = this.#latest as HeldBody
     return discarded?.() ?? (this.wants === "stream" ? mapError(alreadyRead(response)) : undefined)
   }
 
-  private get stream(): Stream.Stream<Uint8Array, BodyError> {
-    const { unreadable } = this
+  get #stream(): Stream.Stream<Uint8Array, BodyError> {
+    const unreadable = this.#unreadable
     if (unreadable !== undefined) return Stream.fail(unreadable)
-    if (this.wants === "whole" || this.state._tag === "Ended") {
-      return Stream.flatMap(Stream.fromEffect(this.complete()), (whole) => whole.stream)
+    if (this.wants === "whole" || this.#state._tag === "Ended") {
+      return Stream.flatMap(Stream.fromEffect(this.#complete()), (whole) => whole.stream)
     }
     this.wants = "stream"
-    if (this.state._tag === "Reading") this.suspendDeadline(this.state.body)
+    if (this.#state._tag === "Reading") this.#suspendDeadline(this.#state.body)
     const next: Pull.Pull<Pieces, BodyError> = Effect.suspend(() => {
-      const body = this.latest as HeldBody
+      const body = this.#latest as HeldBody
       const pieces = body.take()
       if (pieces !== undefined) return Effect.succeed(pieces)
-      if (this.state._tag === "Ended") {
-        const { exit } = this.state
-        return Exit.isSuccess(exit) ? Cause.done() : this.failWith(exit.cause)
+      if (this.#state._tag === "Ended") {
+        const { exit } = this.#state
+        return Exit.isSuccess(exit) ? Cause.done() : this.#failWith(exit.cause)
       }
-      return body.isWithReader ? body.next(next) : Effect.andThen(this.news, next)
+      return body.isWithReader ? body.next(next) : Effect.andThen(this.#news, next)
     })
     return Stream.fromChannel(
       Channel.fromTransform((_, scope) =>
-        Effect.as(Scope.addFinalizerExit(scope, (exit) => this.leave(Exit.hasInterrupts(exit))), next)
+        Effect.as(Scope.addFinalizerExit(scope, (exit) => this.#leave(Exit.hasInterrupts(exit))), next)
       )
     )
   }
 
   /** The whole body, as often as it is asked for. */
-  private complete(): Effect.Effect<WholeResponse, BodyError> {
+  #complete(): Effect.Effect<WholeResponse, BodyError> {
     return Effect.suspend(() => {
-      const { state, unreadable } = this
+      const state = this.#state
+      const unreadable = this.#unreadable
       if (unreadable !== undefined) return Effect.fail(unreadable)
-      const body = this.latest as HeldBody
+      const body = this.#latest as HeldBody
       this.wants = "whole"
       body.goOn()
       if (state._tag === "Ended") {
-        return Exit.isSuccess(state.exit) ? Effect.succeed(body.whole) : this.failWith(state.exit.cause)
+        return Exit.isSuccess(state.exit) ? Effect.succeed(body.whole) : this.#failWith(state.exit.cause)
       }
-      this.readers++
-      const ended = Effect.onExitPrimitive(this.ended(), (exit) => {
-        this.readers--
-        return Exit.hasInterrupts(exit) && this.readers === 0 ? this.leave(true) : undefined
+      this.#readers++
+      const ended = Effect.onExitPrimitive(this.#ended(), (exit) => {
+        this.#readers--
+        return Exit.hasInterrupts(exit) && this.#readers === 0 ? this.#leave(true) : undefined
       })
-      return Effect.andThen(ended, this.complete())
+      return Effect.andThen(ended, this.#complete())
     })
   }
 
   /** Whatever the call failed with. A call that was interrupted does not interrupt who reads its response later. */
-  private failWith(cause: Cause.Cause<unknown>): Effect.Effect<never, BodyError> {
-    const { mapError, response } = (this.latest as HeldBody).held
+  #failWith(cause: Cause.Cause<unknown>): Effect.Effect<never, BodyError> {
+    const { mapError, response } = (this.#latest as HeldBody).held
     return Cause.hasInterruptsOnly(cause)
       ? Effect.fail(mapError(broken(response, "since the call was interrupted")))
       : Effect.failCause(cause as Cause.Cause<BodyError>)
   }
 
   /** The reader needs no more, or is interrupted. */
-  private leave(interrupted: boolean): Effect.Effect<void> {
+  #leave(interrupted: boolean): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const { state } = this
+      const state = this.#state
       if (!interrupted && (state._tag === "Reading" || state._tag === "Left")) {
         state.body.isStopped = true
         state.body.interruptUnsafe()
-      } else this.giveUp()
-      return this.ended()
+      } else this.#giveUp()
+      return this.#ended()
     })
   }
 
   /** Ends what still runs for a caller that is interrupted. */
-  private giveUp(): void {
-    const { state } = this
+  #giveUp(): void {
+    const state = this.#state
     if (state._tag === "Left") state.body.interruptUnsafe()
-    else if (state._tag !== "Done" && state._tag !== "Ended") this.caller.call().interruptUnsafe()
+    else if (state._tag !== "Done" && state._tag !== "Ended") this.#caller.call().interruptUnsafe()
   }
 
   /** How long a stream lasts is no matter of the call's deadline, only of the limit between two pieces. The caller's own goes on. */
-  private suspendDeadline({ context }: HeldBody): void {
+  #suspendDeadline({ context }: HeldBody): void {
     const deadline = Context.get(context, Deadline.Current)
-    if (deadline !== this.caller.deadline) this.resumeDeadline = Deadline.suspendUnsafe(deadline)
+    if (deadline !== this.#caller.deadline) this.#resumeDeadline = Deadline.suspendUnsafe(deadline)
   }
 
-  private ended(): Effect.Effect<void> {
-    return Effect.suspend(() => this.state._tag === "Ended" ? Effect.void : Effect.andThen(this.news, this.ended()))
+  #ended(): Effect.Effect<void> {
+    return Effect.suspend(() => this.#state._tag === "Ended" ? Effect.void : Effect.andThen(this.#news, this.#ended()))
   }
 
-  private get news(): Effect.Effect<void> {
+  get #news(): Effect.Effect<void> {
     return Effect.callback((resume) => {
       const waiter = () => resume(Effect.void)
-      this.waiters.push(waiter)
+      this.#waiters.push(waiter)
       return Effect.sync(() => {
-        this.waiters = this.waiters.filter((one) => one !== waiter)
+        this.#waiters = this.#waiters.filter((one) => one !== waiter)
       })
     })
   }
