@@ -4,7 +4,7 @@
  * The modules are laid out so that what tsc reports has the line of the fence in its file.
  */
 import { spawnSync } from "node:child_process"
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { fences } from "./DocFences.ts"
@@ -32,11 +32,14 @@ const config = {
     noEmit: true,
     noUnusedLocals: false,
     noUnusedParameters: false,
+    rewriteRelativeImportExtensions: false,
     rootDir: "../../../..",
     types: ["node"],
     customConditions: ["@effect-resilience/source"]
   },
-  include: ["examples"]
+  include: ["examples"],
+  // What has been built is not checked again.
+  references: [{ path: "../../.." }]
 }
 
 /** What tsc says about the examples of the files: `file:line: message`. */
@@ -55,10 +58,10 @@ export const check = (
       writeFileSync(path, `${"\n".repeat(fence.line - 1)}${fence.code}\nexport {}\n`)
     }
   }
-  const run = spawnSync(process.execPath, [tsc, "-p", dir, "--pretty", "false"], { cwd: dir, encoding: "utf8" })
+  const run = spawnSync(process.execPath, [tsc, "-p", dir, "--pretty", "false", "--checkers", "2"], {
+    cwd: dir,
+    encoding: "utf8"
+  })
   const lines = `${run.stdout}${run.stderr}`.trim().split("\n").filter((line) => line !== "")
   return run.status === 0 ? [] : lines.map((line) => line.replace(/^examples\/(.*)_\d+\.ts\((\d+),\d+\)/, "$1:$2"))
 }
-
-export const checkFiles = (files: ReadonlyArray<string>): ReadonlyArray<string> =>
-  check(files.map((file) => ({ file, text: readFileSync(join(root, file), "utf8") })))
