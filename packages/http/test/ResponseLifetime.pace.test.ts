@@ -98,3 +98,17 @@ describe("how long a call takes whose response is read as a stream", () => {
       assert.deepStrictEqual((yield* hedge.snapshot).after, Duration.seconds(1))
     }))
 })
+
+describe("a hedge around a response that is read", () => {
+  for (const [name, read] of Object.entries({ "as a stream": slowly, whole, later })) {
+    it.effect(`starts no further attempt while it is read ${name}`, () =>
+      Effect.gen(function*() {
+        yield* TestClock.adjust("3 days")
+        const hedge = yield* Hedge.make({ after: "2 seconds", times: 3, share: 1, idempotent: true })
+        const server: Server = { headersAfter: "1 second", pieceAfter: "5 seconds" }
+        yield* call(server, (self) => hedge.execute(self), read)
+        const { hedges, winners } = yield* hedge.snapshot
+        assert.deepStrictEqual([hedges, winners], [0, 0])
+      }))
+  }
+})

@@ -36,7 +36,7 @@ const kindOf = (exit: Exit.Exit<unknown, unknown>) => {
 }
 
 describe("Connections that are closed", () => {
-  const layers = {
+  const layers: { readonly [name: string]: Layer.Layer<HttpClient.HttpClient, Connections.InvalidConnection> } = {
     "of its own client": Connections.layer(options),
     "of the platform's client": Layer.provide(
       NodeHttpClient.layerUndiciNoDispatcher,
@@ -62,7 +62,9 @@ describe("Connections that are closed", () => {
         const errors = yield* uncaught
         const running = yield* Effect.gen(function*() {
           const response = yield* HttpClient.get(url)
-          const silent = yield* Effect.forkDetach(HttpClient.get(`${url}/silent`), { startImmediately: true })
+          const silent = yield* Effect.forkDetach(Effect.asVoid(HttpClient.get(`${url}/silent`)), {
+            startImmediately: true
+          })
           const read = yield* Effect.forkDetach(Stream.runDrain(response.stream), { startImmediately: true })
           // So that the silent request is on its way.
           yield* HttpClient.get(url)

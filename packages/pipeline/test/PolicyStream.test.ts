@@ -153,6 +153,16 @@ describe("PolicyStream", () => {
       assert.strictEqual(opened, 2)
     }))
 
+  it.effect("needs no further attempt of a hedge once one delivers, however long it lasts", () =>
+    Effect.gen(function*() {
+      const hedge = yield* Hedge.make({ after: "1 second", times: 3, idempotent: true })
+      const source = Stream.mapEffect(Stream.range(1, 60), (i) => Effect.as(Effect.sleep("500 millis"), i))
+      const fiber = yield* Effect.forkChild(Stream.runCount(PolicyStream.withPolicy(source, hedge)))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(yield* Fiber.join(fiber), 60)
+      assert.strictEqual((yield* hedge.snapshot).hedges, 0)
+    }))
+
   it.effect("says that parts were delivered where a time limit of the policy ends the stream, retried or not", () =>
     Effect.gen(function*() {
       const stream = Stream.concat(Stream.make("first"), Stream.never)

@@ -64,6 +64,18 @@ export const Current: Context.Reference<Attempt> = /* @__PURE__ */ Context.Refer
 )
 
 /**
+ * Says that the attempt around the running code has a response, and goes on with reading it. Until that attempt ends, a hedge starts no
+ * other, which could only wait for it.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const Responding: Context.Reference<() => void> = /* @__PURE__ */ Context.Reference<() => void>(
+  "@effect-resilience/retry/Attempt/Responding",
+  { defaultValue: () => () => {} }
+)
+
+/**
  * One call, with all its attempts: those of a retry or of a hedge. `around` is where the call is a part of a larger one: a
  * retry inside a hedge, say.
  *

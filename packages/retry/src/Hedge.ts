@@ -21,6 +21,9 @@
  * Where no attempt saves the call, it fails with the last failure of one that was asked. These rules are those of gRPC's hedging
  * (gRFC A6), with a pushback that forbids retries as `GiveUp`. `Attempt.Current` counts attempts and hedges.
  *
+ * An attempt that says that it has a response and reads it (`Attempt.Responding`) is not late: no other starts unless it fails.
+ * `PolicyStream` and `ResponseLifetime` say so, and `@effect-resilience/client` with them.
+ *
  * **What it costs**
  *
  * When a server gets slow, all calls are late, and a hedge would double its load. So further attempts are bounded twice: to a

@@ -3,6 +3,7 @@ import * as ApiError from "@effect-resilience/errors/ApiError"
 import type * as Direct from "@effect-resilience/kernel/Direct"
 import * as Time from "@effect-resilience/kernel/Time"
 import * as Timer from "@effect-resilience/kernel/Timer"
+import * as Attempt from "@effect-resilience/retry/Attempt"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
@@ -154,6 +155,7 @@ export class Lifetime implements Reader {
       const body = new HeldBody(held, context, this)
       this.#respondedAt = Time.nowUnsafe(context)
       this.#to({ _tag: "Reading", body })
+      Context.get(context, Attempt.Responding)()
       const exit = body.start((exit) => {
         unread.cancel()
         if (this.#state._tag === "Left") this.#to({ _tag: "Ended", exit: ofBody(body, exit) })

@@ -1,8 +1,10 @@
 import { PartsDelivered } from "@effect-resilience/errors/PartsDelivered"
 import type * as Policy from "@effect-resilience/kernel/Policy"
+import * as Attempt from "@effect-resilience/retry/Attempt"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -89,7 +91,11 @@ class Handoff<A, E, P, R> {
   private deliver(self: Stream.Stream<A, E, R>): Effect.Effect<void, Failure<E, P>, R> {
     const me = {}
     const chunks = Stream.runForEachArray(self, (elements) => {
-      this.delivering ??= me
+      if (this.delivering === undefined) {
+        this.delivering = me
+        const fiber = Fiber.getCurrent()
+        if (fiber !== undefined) Context.get(fiber.context, Attempt.Responding)()
+      }
       return this.delivering === me ? this.offer(elements) : Effect.fail(new Late())
     })
     const judged = Effect.catch(chunks, (error): Effect.Effect<void, Failure<E, P>> => {

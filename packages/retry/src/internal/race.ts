@@ -65,6 +65,8 @@ interface Running<A, E> {
   readonly startMillis: number
   readonly fiber: Fiber.Fiber<A, E>
   readonly scope: Scope.Closeable | undefined
+  /** Whether its response is being read. */
+  isResponding: boolean
 }
 
 // A server that asks for longer gets no further attempt. So it is with retries, by default.
@@ -116,11 +118,16 @@ class Race<A, E, R> {
     let attempt: Running<A, E> | undefined
     const known = (fiber: Fiber.Fiber<A, E>) => {
       if (attempt !== undefined || this.state !== "Running") return
-      attempt = { index, startMillis, fiber, scope }
+      attempt = { index, startMillis, fiber, scope, isResponding: false }
       this.running.add(attempt)
     }
+    const outer = Context.get(this.context, Attempt.Responding)
+    const responds = () => {
+      outer()
+      if (attempt !== undefined) this.responding(attempt)
+    }
     // Known before it does anything, since it may be what interrupts the call; or from now on, where it yields before that.
-    const fiber = Effect.runForkWith(this.contextOf(index, scope))(Effect.withFiber<A, E, R>((fiber) => {
+    const fiber = Effect.runForkWith(this.contextOf(index, scope, responds))(Effect.withFiber<A, E, R>((fiber) => {
       known(fiber as Fiber.Fiber<A, E>)
       return attempt === undefined ? Effect.interrupt : this.effectOf(index)
     }))
@@ -141,8 +148,9 @@ class Race<A, E, R> {
     )
   }
 
-  private contextOf(index: number, scope: Scope.Scope | undefined): Context.Context<R> {
-    const inside = index === 0 ? this.context : Context.add(this.context, Attempt.Current, this.attemptOf(index))
+  private contextOf(index: number, scope: Scope.Scope | undefined, responds: () => void): Context.Context<R> {
+    const own = Context.add(this.context, Attempt.Responding, responds)
+    const inside = index === 0 ? own : Context.add(own, Attempt.Current, this.attemptOf(index))
     return scope === undefined ? inside : Context.add(inside, Scope.Scope, scope)
   }
 
@@ -158,8 +166,20 @@ class Race<A, E, R> {
       : Effect.andThen(onHedge(this.attemptOf(index).attempt), this.effect)
   }
 
+  private get mayLaunch(): boolean {
+    return this.state === "Running" && this.launched < this.most &&
+      !Array.from(this.running).some(({ isResponding }) => isResponding)
+  }
+
+  /** No other is needed unless this one fails. */
+  private responding(attempt: Running<A, E>): void {
+    attempt.isResponding = true
+    this.wait?.cancel()
+    this.wait = undefined
+  }
+
   private launchAfter(millis: number): void {
-    if (this.state !== "Running" || this.launched >= this.most || millis === Infinity) return
+    if (!this.mayLaunch || millis === Infinity) return
     const elapsed = Effect.sync(() => {
       this.wait = undefined
       this.launchIfAllowed()
@@ -172,7 +192,7 @@ class Race<A, E, R> {
   }
 
   private launchIfAllowed(): void {
-    if (this.state !== "Running" || this.launched >= this.most) return
+    if (!this.mayLaunch) return
     if (this.millisLeft() > 0 && this.hedge.withdrawUnsafe(this.context)) {
       const { attempt } = this.attemptOf(this.launched)
       PolicyEvent.emitUnsafe(this.context, { _tag: "Hedged", policy: this.hedge.name, kind: "Hedge", attempt })
