@@ -35,7 +35,8 @@ import type * as Cookies from "effect/http/Cookies"
 export const parse = (value: string | undefined): number | undefined => {
   const text = value?.trim() ?? ""
   if (number.test(text)) return fromEpoch(Number(text))
-  if (isoDate.test(text)) return valid(Date.parse(isoZone.test(text) ? text : `${text}Z`))
+  const iso = isoDate.exec(text)
+  if (iso !== null) return valid(Date.parse(iso[1] === undefined ? `${text}Z` : text))
   const sinceEpoch = RetryAfter.parse(text, 0)
   return sinceEpoch === undefined ? undefined : Duration.toMillis(sinceEpoch)
 }
@@ -115,8 +116,7 @@ export const onOurClock = (
   expiresAt === undefined || clocks.serverNow === undefined ? expiresAt : expiresAt - clocks.serverNow + clocks.now
 
 const number = /^\d+(\.\d+)?$/
-const isoDate = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?$/i
-const isoZone = /(Z|[+-]\d{2}:?\d{2})$/i
+const isoDate = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?$/i
 
 const valid = (epochMillis: number | undefined): number | undefined =>
   epochMillis === undefined || Number.isNaN(epochMillis) ? undefined : epochMillis

@@ -28,6 +28,22 @@ describe("AuthError", () => {
       [
         new AuthError.StillUnauthorized({}),
         "Still unauthorized after a new login. Check what these credentials may do."
+      ],
+      [
+        new AuthError.NotReplayable(),
+        "The token was rejected, and the body of the request cannot be sent a second time."
+      ],
+      [
+        new AuthError.AmbiguousToken({ locations: "the headers a, b" }),
+        "The login's response has different tokens in the headers a, b."
+      ],
+      [
+        new AuthError.MalformedToken({ problem: "it is empty" }),
+        "The login gave a token that cannot be sent: it is empty. Correct it where it comes from."
+      ],
+      [
+        new AuthError.ForeignOrigin({ allowed: "https://a.test", requested: "https://b.test" }),
+        "The credentials are for https://a.test and were not sent to https://b.test."
       ]
     ] as const
   ) {

@@ -4,7 +4,7 @@ import { ErrorMapping } from "@effect-resilience/http"
 import { CircuitBreaker } from "@effect-resilience/limit"
 import { RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Clock, Duration, Effect, Exit, Fiber, Redacted, Stream } from "effect"
+import { Cause, Clock, Duration, Effect, Exit, Fiber, Redacted, Scope, Stream } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 
@@ -101,6 +101,48 @@ describe("a source that fails", () => {
         assert.strictEqual(record.asked, 7)
       }))
   }
+
+  it.effect("is asked again at once after its first failure since a login that worked", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(origin)
+      const record = { asked: 0, broken: true }
+      const cache = yield* TokenCache.make(
+        TokenSource.fromEffect(
+          Effect.suspend(() => {
+            record.asked += 1
+            return record.broken
+              ? Effect.die(new TypeError("no such field"))
+              : Effect.succeed({ value: Redacted.make("t") })
+          }),
+          { identity: ["x"] }
+        ),
+        { retry: RetryPolicy.noop }
+      )
+      yield* Effect.exit(cache.get)
+      yield* Effect.exit(cache.get)
+      yield* TestClock.adjust("1 minute")
+      record.broken = false
+      yield* cache.invalidate(yield* cache.get)
+      Object.assign(record, { asked: 0, broken: true })
+      yield* Effect.exit(cache.get)
+      record.broken = false
+      assert.strictEqual(outcomeOf(yield* Effect.exit(cache.get)), "token")
+      assert.strictEqual(record.asked, 2)
+    }))
+
+  it.effect("and closes the scope of its cache interrupts the callers", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const cache = yield* Scope.provide(
+        TokenCache.make(
+          TokenSource.fromEffect(Effect.andThen(Scope.close(scope, Exit.void), Effect.never), { identity: ["x"] })
+        ),
+        scope
+      )
+      const caller = yield* Effect.forkChild(cache.get)
+      yield* TestClock.adjust(0)
+      assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(caller)))
+    }))
 
   it.effect("retries a login that interrupts itself, by its policy", () =>
     Effect.gen(function*() {
