@@ -232,7 +232,7 @@ const measure = async (
       plugins: ["@stryker-mutator/vitest-runner", "./packages/repo-checks/src/mutants/sampleChecker.mjs"],
       checkers: ["sample"],
       mutate: [`packages/${name}/src/**/*.ts`],
-      reporters: ["json"],
+      reporters: ["json", "progress-append-only"],
       jsonReporter: { fileName: report },
       inPlace: true,
       concurrency: 2,
