@@ -184,6 +184,8 @@ describe("Bulkhead", () => {
       })
       assert.isTrue(Exit.isFailure(yield* Effect.provide(nested, Bulkhead.layer({ permits: 1 }))))
       assert.deepStrictEqual(yield* Effect.provide(nested, Bulkhead.layerNoop), Exit.succeed("in"))
+      assert.strictEqual(yield* Bulkhead.noop.withPermits(1000)(Effect.succeed("in")), "in")
+      yield* Effect.scoped(Bulkhead.noop.acquire(1000))
     }))
 
   it("rejects options that make no sense where they are written", () => {

@@ -524,6 +524,22 @@ describe("ConcurrencyLimit", () => {
     { timeout: 60_000, arbitrary: { runs: 200, seed: 6, size: 300 } }
   )
 
+  it.effect("takes a round trip as long as the timeout of aimd for a good one, and a longer one for a drop", () =>
+    Effect.gen(function*() {
+      const limit = yield* ConcurrencyLimit.make({
+        algorithm: LimitAlgorithm.aimd({ initial: 10, window: 0, backoffRatio: 0.5, timeout: "1 second" })
+      })
+      const call = (millis: number) =>
+        Effect.gen(function*() {
+          const running = yield* Effect.forkChild(limit.execute(Effect.sleep(millis)), { startImmediately: true })
+          yield* TestClock.adjust(millis)
+          yield* Fiber.join(running)
+          return (yield* limit.snapshot).limit
+        })
+      for (let i = 0; i < 3; i++) assert.strictEqual(yield* call(1_000), 10)
+      assert.strictEqual(yield* call(1_001), 5)
+    }))
+
   it("rejects options that make no sense where they are written", () => {
     assert.throws(() => ConcurrencyLimit.make({ shares: { live: 0.7, batch: 0.5 } }), RangeError)
     assert.throws(() => ConcurrencyLimit.make({ shares: { live: 0 } }), RangeError)

@@ -23,7 +23,19 @@ describe("SharedCircuitBreaker", () => {
       )
       yield* TestClock.adjust("6 seconds")
       const probe = yield* Effect.forkChild(one.execute(Effect.sleep("1 second")), { startImmediately: true })
-      assert.strictEqual((yield* Effect.flip(two.execute(Effect.void))).state, "HalfOpen")
+      assert.deepStrictEqual(
+        yield* Effect.flip(two.execute(Effect.void)),
+        new CircuitBreaker.CircuitOpen({ policy: "ledger", state: "HalfOpen", retryAfter: undefined })
+      )
+      assert.deepStrictEqual(yield* two.snapshot, {
+        _tag: "HalfOpen",
+        probing: 1,
+        consecutiveOpenings: 1,
+        rejected: 1,
+        buffered: undefined,
+        failureRate: undefined,
+        slowRate: undefined
+      })
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(probe)
       assert.strictEqual((yield* two.snapshot)._tag, "Closed")
@@ -79,7 +91,7 @@ describe("SharedCircuitBreaker", () => {
     Effect.gen(function*() {
       const circuits = yield* SharedCircuitBreaker.keyed(options)
       const seen = yield* CircuitBreaker.transitions(circuits.get("a")).pipe(
-        Stream.take(1),
+        Stream.take(3),
         Stream.runCollect,
         Effect.forkChild({ startImmediately: true })
       )
@@ -88,10 +100,14 @@ describe("SharedCircuitBreaker", () => {
         yield* Effect.exit(circuits.get(key).execute(failing))
         yield* Effect.exit(circuits.get(key).execute(failing))
       }
-      assert.deepStrictEqual(
-        (yield* Fiber.join(seen)).map(({ from, policy, to }) => [policy, from, to]),
-        [["a", "Closed", "Open"]]
-      )
+      yield* TestClock.adjust("10 seconds")
+      yield* circuits.get("a").execute(Effect.void)
+      const nothing = { retryAfter: undefined, consecutiveOpenings: 0 }
+      assert.deepStrictEqual(yield* Fiber.join(seen), [
+        { policy: "a", from: "Closed", to: "Open", retryAfter: Duration.seconds(10), consecutiveOpenings: 1 },
+        { policy: "a", from: "Open", to: "HalfOpen", ...nothing },
+        { policy: "a", from: "HalfOpen", to: "Closed", ...nothing }
+      ])
     }).pipe(Effect.provide(Store.layerStoreMemory())))
 
   for (const onStoreError of ["allow", "fail"] as const) {

@@ -178,6 +178,10 @@ const bounds: ReadonlyArray<
   ["Endpoints", "ejection", [{ duration: "1 minute", maxDuration: "1 minute" }], [
     { duration: "61 seconds", maxDuration: "1 minute" }
   ]],
+  ["Endpoints", "load", [Endpoints.peakEwma({ decay: 1 })], [
+    { peakEwma: { decay: 0 } },
+    { peakEwma: { decay: "Infinity" } }
+  ]],
   ["Pacer", "cost", [1], [0, 1.5]],
   ["Pacer", "storeTimeout", [1], [0]],
   ["LoadShedding", "retryAfter", [0], [-1, Infinity]],
