@@ -46,6 +46,27 @@ describe("Deadline", () => {
         assert.include(String(yield* lasting(5_000, () => Effect.never)), "DeadlineExceeded")
       }))
 
+    it.effect("is resumed once: what it ended has no deadline while it cleans up", () =>
+      Effect.gen(function*() {
+        yield* TestClock.adjust("3 minutes")
+        let left: Duration.Duration | undefined
+        const work = Effect.flatMap(Deadline.Current, (deadline) => {
+          const resume = Deadline.suspendUnsafe(deadline)
+          return Effect.sleep("1 second").pipe(
+            Effect.andThen(Effect.sync(resume)),
+            Effect.andThen(Effect.never),
+            Effect.onInterrupt(() => {
+              resume()
+              return Effect.map(Deadline.remaining, (remaining) => left = remaining)
+            })
+          )
+        })
+        const fiber = yield* Effect.forkChild(Effect.flip(Deadline.withDeadline(work, "2 seconds")))
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual((yield* Fiber.join(fiber))._tag, "DeadlineExceeded")
+        assert.deepStrictEqual(left, Duration.infinity)
+      }))
+
     it.effect("takes with it the caller's, where that is the earlier one", () =>
       Effect.gen(function*() {
         yield* TestClock.adjust("3 days")
@@ -145,6 +166,22 @@ describe("Deadline", () => {
         Exit.isFailure(yield* Effect.exit(Effect.sync(() => started = true).pipe(Deadline.withDeadline(0))))
       )
       assert.isFalse(started)
+    }))
+
+  it.effect("ends work without a limit of its own at the deadline that it was given", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("3 days")
+      const { atMillis } = yield* Deadline.Current.pipe(Deadline.withDeadline("1 second"))
+      const fiber = yield* Effect.never.pipe(
+        Deadline.withDeadline("Infinity"),
+        Effect.provideService(Deadline.Current, { atMillis }),
+        Effect.flip,
+        Effect.forkChild
+      )
+      yield* TestClock.adjust("999 millis")
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      assert.isTrue((yield* Fiber.join(fiber)).inherited)
     }))
 
   it.effect("limits a detached fiber by its inherited deadline", () =>

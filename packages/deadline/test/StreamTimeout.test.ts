@@ -77,9 +77,11 @@ describe("StreamTimeout", () => {
     Effect.gen(function*() {
       reached("first", "2 seconds")(yield* run(Stream.never, { first: "2 seconds" }))
       reached("total", "2 seconds")(yield* run(Stream.never, { total: "2 seconds" }))
-      const silent = yield* run(Stream.concat(Stream.make(1), Stream.never), { first: "1 minute", idle: "1 second" })
-      reached("idle", "1 second")(silent)
-      assert.strictEqual(silent.after, 1000)
+      for (const first of ["1 minute", "Infinity"] as const) {
+        const silent = yield* run(Stream.concat(Stream.make(1), Stream.never), { first, idle: "1 second" })
+        reached("idle", "1 second")(silent)
+        assert.strictEqual(silent.after, 1000)
+      }
     }))
 
   it.effect("does not take a limit for another that is a millisecond away", () =>

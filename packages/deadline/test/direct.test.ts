@@ -1,7 +1,7 @@
 import { Deadline, Timeout } from "@effect-resilience/deadline"
 import { Direct } from "@effect-resilience/kernel"
 import { assert, it } from "@effect/vitest"
-import { Cause, Context, Deferred, Effect, Effectable, Exit, Fiber } from "effect"
+import { Cause, Clock, Context, Deferred, Effect, Effectable, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 
 /** An effect that begins without a fiber, and ends as it is told. */
@@ -84,6 +84,25 @@ it.effect("one that ends at once starts no timer", () =>
     assert.strictEqual(yield* Deadline.withDeadline(call, "1 second"), "at once")
     assert.isFalse(Deferred.isDoneUnsafe(done))
     assert.strictEqual(Timeout.withTimeout(call, Infinity), call)
+  }))
+
+it.effect("one without a deadline starts no timer, however long it takes", () =>
+  Effect.gen(function*() {
+    const clock = yield* Clock.Clock
+    let timers = 0
+    const counting: Clock.Clock = {
+      ...clock,
+      sleep: (duration) => Effect.andThen(Effect.sync(() => timers++), clock.sleep(duration))
+    }
+    const call = new Call()
+    const unlimited = Deadline.withDeadline(call, Infinity)
+    const running = Direct.startUnsafe(unlimited, Context.add(yield* Effect.context(), Clock.Clock, counting))
+    const ended: Array<Exit.Exit<string, unknown>> = []
+    running.addObserver((exit) => ended.push(exit))
+    yield* TestClock.adjust("1 hour")
+    call.end(Exit.succeed("stored"))
+    assert.deepStrictEqual(ended, [Exit.succeed("stored")])
+    assert.strictEqual(timers, 0)
   }))
 
 it.effect("a deadline begins without a fiber around it, in the context that it is given", () =>
