@@ -27,10 +27,10 @@
  * @stability stable
  * @since 0.1.0
  */
-import * as NotAsked from "@effect-resilience/errors/NotAsked"
-import * as Recovery from "@effect-resilience/errors/Recovery"
-import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Result from "effect/Result"
+import { OriginError } from "./internal/originError.ts"
+
+export { OriginError }
 
 /**
  * A scheme, a host and a port, for example `https://api.example.com`. `String(origin)` shows it.
@@ -47,26 +47,6 @@ export interface Origin {
 }
 
 /**
- * An address that credentials must not be sent to. It does not repeat the address, which may hold a secret.
- *
- * - `problem`: what is wrong with the address.
- *
- * @category errors
- * @since 0.1.0
- */
-export class OriginError extends ErrorMessage.TaggedError("OriginError")<{ readonly problem: string }> {
-  get [NotAsked.symbol](): true {
-    return true
-  }
-  [Recovery.symbol](): Recovery.Recovery {
-    return Recovery.correct
-  }
-  override get message(): string {
-    return `Not an address for credentials: ${this.problem}.`
-  }
-}
-
-/**
  * The origin of an absolute URL.
  *
  * @category constructors
@@ -79,11 +59,30 @@ export const parse = (url: string | URL): Result.Result<Origin, OriginError> => 
     return reject("it holds user info (name@host)")
   }
   if (parsed.protocol !== "https:" && parsed.protocol !== "http:") return reject("only https and http are known")
-  if (parsed.protocol === "http:" && !isLoopback(parsed.hostname)) {
-    return reject("plain http is for loopback addresses only")
-  }
-  return Result.succeed({ _tag: "Origin", href: parsed.origin, toString: () => parsed.origin })
+  const origin = fromUrl(parsed)
+  return origin === undefined ? reject("plain http is for loopback addresses only") : Result.succeed(origin)
 }
+
+/**
+ * The origin of a URL by its scheme and host alone: `undefined` unless that is `https`, or `http` to a loopback address. For addresses
+ * that a program has checked itself; `parse` says what is wrong with one.
+ *
+ * **Example** (Where credentials may go)
+ *
+ * ```ts import.meta.vitest
+ * import { Origin } from "@effect-resilience/auth"
+ *
+ * String(Origin.fromUrl(new URL("https://api.example.com/v1"))) // => "https://api.example.com"
+ * Origin.fromUrl(new URL("http://api.example.com/v1")) // => undefined
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromUrl = ({ hostname, origin, protocol }: URL): Origin | undefined =>
+  protocol === "https:" || (protocol === "http:" && isLoopback(hostname))
+    ? { _tag: "Origin", href: origin, toString: () => origin }
+    : undefined
 
 /**
  * The origin of an address that is a constant of the program.

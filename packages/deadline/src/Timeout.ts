@@ -31,34 +31,15 @@
  * @stability stable
  * @since 0.1.0
  */
-import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Repetition from "@effect-resilience/errors/Repetition"
-import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as limit from "./internal/limit.ts"
+import { TimedOut } from "./internal/timedOut.ts"
 
-/**
- * An effect did not finish within `timeout`. A retry can help; only the caller knows whether it is safe.
- *
- * @category errors
- * @since 0.1.0
- */
-export class TimedOut extends ErrorMessage.TaggedError("TimedOut")<{
-  readonly timeout: Duration.Duration
-  /** True where the call must not be made twice (`Repetition.Current`), but may have been applied. */
-  readonly outcomeUnknown?: true | undefined
-}> {
-  [Recovery.symbol](): Recovery.Recovery {
-    return this.outcomeUnknown === true ? Recovery.verify : Recovery.retry
-  }
-  override get message(): string {
-    const late = `did not finish within ${Duration.format(this.timeout)}`
-    return this.outcomeUnknown === true ? `${late}. It may have been applied: check before repeating it.` : late
-  }
-}
+export { TimedOut }
 
 /**
  * The failure of an effect of a fiber that ran out of time. For code that cannot afford `withTimeout`.

@@ -64,10 +64,7 @@
  * @stability stable
  * @since 0.1.0
  */
-import * as NotAsked from "@effect-resilience/errors/NotAsked"
-import * as Recovery from "@effect-resilience/errors/Recovery"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
-import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Keyed from "@effect-resilience/kernel/Keyed"
 import * as Policy from "@effect-resilience/kernel/Policy"
@@ -80,31 +77,12 @@ import * as kinds from "./budgetKind/index.ts"
 import type { Open } from "./internal/account.ts"
 import type { AttemptBudget, Entered, Snapshot } from "./internal/budget.ts"
 import * as internal from "./internal/budget.ts"
+import { BudgetExhausted } from "./internal/budgetExhausted.ts"
 import { Tokens } from "./internal/tokens.ts"
 
 export * from "./budgetKind/index.ts"
 export type { AttemptBudget, Entered, Snapshot }
-
-/**
- * The budget rejected an extra attempt.
- *
- * @category errors
- * @since 0.1.0
- */
-export class BudgetExhausted extends ErrorMessage.TaggedError("BudgetExhausted")<{
-  /** The name of the budget. */
-  readonly budget: string
-}> {
-  get [NotAsked.symbol](): true {
-    return true
-  }
-  [Recovery.symbol](): Recovery.Recovery {
-    return Recovery.giveUp
-  }
-  override get message(): string {
-    return `The budget "${this.budget}" rejects another attempt.`
-  }
-}
+export { BudgetExhausted }
 
 /**
  * What a budget allows. Without one of the kinds, calls and time pay into a balance.

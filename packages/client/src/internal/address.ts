@@ -1,3 +1,4 @@
+import * as Origin from "@effect-resilience/auth/Origin"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
@@ -32,17 +33,18 @@ export class ForeignUrl extends ErrorMessage.TaggedError("ForeignUrl")<{
   }
 }
 
-/** A base URL without its final slash. */
+/** A base URL without its final slash. `trusted` is its origin where that may have credentials. */
 export interface Base {
   readonly href: string
   readonly origin: string
+  readonly trusted: Origin.Origin | undefined
 }
 
 /** Throws `RangeError` for what is no base URL. `path` names the option. */
 export const makeBase = (url: string, path: string): Base => {
   requireArgument(isBase(url), path, "an http or https URL without user info, query and fragment", "another text")
-  const { href, origin } = new URL(url)
-  return { href: href.replace(/\/$/, ""), origin }
+  const parsed = new URL(url)
+  return { href: parsed.href.replace(/\/$/, ""), origin: parsed.origin, trusted: Origin.fromUrl(parsed) }
 }
 
 const isBase = (url: string): boolean => {

@@ -1,4 +1,3 @@
-import * as Origin from "@effect-resilience/auth/Origin"
 import type * as Redirects from "@effect-resilience/http/Redirects"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Field from "@effect-resilience/kernel/Field"
@@ -7,7 +6,6 @@ import * as Part from "@effect-resilience/pipeline/Part"
 import * as Parts from "@effect-resilience/pipeline/Parts"
 import * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
 import * as HttpMethod from "effect/http/HttpMethod"
-import * as Result from "effect/Result"
 import * as address from "./address.ts"
 import type {
   Authenticate,
@@ -280,7 +278,7 @@ export const fieldOf = (parts: Table, elsewhere: Elsewhere = {}): Field.Field<De
     if (auth !== undefined) {
       for (const { base } of baseUrl) {
         requireArgument(
-          Result.isSuccess(Origin.parse(base.origin)),
+          base.trusted !== undefined,
           `${path}.baseUrl`,
           "https or a loopback address, where there is auth",
           base.origin

@@ -1,4 +1,3 @@
-import * as Origin from "@effect-resilience/auth/Origin"
 import * as Deadline from "@effect-resilience/deadline/Deadline"
 import * as DeadlineHeader from "@effect-resilience/deadline/DeadlineHeader"
 import type * as ApiError from "@effect-resilience/errors/ApiError"
@@ -268,7 +267,7 @@ const unnamed: Operation.Operation = { name: "unnamed", endpoint: Operation.endp
 
 /** Puts credentials into the requests that go to the client's own origins. */
 const authentication = (auth: Authenticate, { baseUrl }: Settings) => {
-  const origins = baseUrl.map(({ base }) => Origin.make(base.origin))
+  const origins = baseUrl.flatMap(({ base }) => base.trusted ?? [])
   return Pipeline.around("authentication", "for the base URLs only", (self) => {
     const inner = HttpClient.makeWith<never, never, unknown, never>(
       Effect.flatMap((request) =>
