@@ -50,7 +50,7 @@ import * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as ErrorBody from "@effect-resilience/errors/ErrorBody"
 import * as MessagePattern from "@effect-resilience/errors/MessagePattern"
-import * as Recovery from "@effect-resilience/errors/Recovery"
+import type * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Repetition from "@effect-resilience/errors/Repetition"
 import * as RetryHeaders from "@effect-resilience/errors/RetryHeaders"
 import * as Bytes from "@effect-resilience/kernel/Bytes"
@@ -67,21 +67,13 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
-import * as Predicate from "effect/Predicate"
 import * as Tracer from "effect/Tracer"
 import * as attemptLimits from "./internal/attemptLimits.ts"
 import { attemptOf } from "./internal/call.ts"
 import { isBodiless } from "./internal/completeness.ts"
 import { apiError, bodyFailure, type FirstReason, isSent, requestIdOf, transportReason } from "./internal/failure.ts"
 import type { Malformed } from "./internal/malformed.ts"
-import {
-  arrivedWhole,
-  beginningOf,
-  type MapError,
-  MappedResponse,
-  whole,
-  WholeResponse
-} from "./internal/mappedResponse.ts"
+import { arrivedWhole, type MapError, MappedResponse, whole, WholeResponse } from "./internal/mappedResponse.ts"
 import { watch } from "./internal/requestBody.ts"
 import * as Scrubber from "./internal/scrub/current.ts"
 import { around, send } from "./internal/sending.ts"
@@ -284,18 +276,14 @@ export const mapErrors: {
         const scrubber = Context.get(outside, Scrubber.Current)
         // Read before the error's body: more of the request may leave meanwhile.
         const sent = isSent(operation, progress.reached, body.sent)
-        if (keeper === undefined) {
-          return Effect.flatMap(
-            reasonOf(response, response.stream, patterns, scrubber, textMillis),
-            (reason) => Effect.fail(failure(reason, sent, requestIdOf(response.headers, scrubber)))
+        const errorOf: KeptResponse.ErrorOf<ApiError.ApiError> = (beginning, declared, isKnown) =>
+          Effect.map(
+            reasonOf(response, beginning, patterns, scrubber, textMillis, declared),
+            (reason) => failure(reason, sent && isKnown !== true, requestIdOf(response.headers, scrubber))
           )
-        }
-        return keep(keeper, response, mapBodyError, {
-          patterns,
-          scrubber,
-          textMillis,
-          failure: (reason, isKnown) => failure(reason, sent && !isKnown, requestIdOf(response.headers, scrubber))
-        })
+        return keeper === undefined
+          ? Effect.flatMap(errorOf(response.stream), Effect.fail)
+          : keeper.reject(response, errorOf, { mapError: mapBodyError, textMillis })
       }
       // Without a lifetime, a response belongs to a scope that only the client around the request knows of.
       if (begin === undefined || !isAborted || lifetime === undefined || isTraced(outside, body.request)) {
@@ -375,47 +363,6 @@ const isJson = /^\s*application\/(?:[^\s;/]+\+)?json\s*(?:;|$)/i
 // A response's type has no room for errors other than the client's own. Handlers of those receive this one too.
 const asBodyError = (error: ApiError.ApiError): HttpClientError.HttpClientError =>
   error as unknown as HttpClientError.HttpClientError
-
-// A response that broke off is kept too: reading its body tells so.
-const readable = (
-  response: HttpClientResponse.HttpClientResponse,
-  mapError: MapError,
-  textMillis: number
-): Effect.Effect<MappedResponse> =>
-  whole(response, Bytes.maxValueBytes, mapError).pipe(
-    Effect.timeout(textMillis),
-    Effect.orElseSucceed(() => new MappedResponse(response, mapError))
-  )
-
-/** Keeps a response that becomes an error. */
-const keep = /* @__PURE__ */ Effect.fnUntraced(function*(
-  keeper: KeptResponse.Keeper,
-  response: HttpClientResponse.HttpClientResponse,
-  mapError: MapError,
-  { failure, patterns, scrubber, textMillis }: {
-    readonly patterns: ReadonlyArray<MessagePattern.MessagePattern>
-    readonly scrubber: Scrubber.Scrubber
-    readonly textMillis: number
-    readonly failure: (reason: ApiError.ResponseReason, isKnown: boolean) => ApiError.ApiError
-  }
-) {
-  const kept = yield* readable(response, mapError, textMillis)
-  const declared = yield* keeper.declared(kept)
-  const recovery = recoveryOf(declared, response.status)
-  const reason = yield* reasonOf(response, beginningOf(kept), patterns, scrubber, textMillis, recovery)
-  // An error that says what to do was made by what knows the outcome.
-  const error = failure(reason, Recovery.isRecoverable(declared))
-  yield* keeper.keep(error, kept)
-  return yield* Effect.fail(error)
-})
-
-// Other errors that are declared say no more than their status.
-const recoveryOf = (declared: unknown, status: number): Recovery.Recovery | undefined => {
-  if (Recovery.isRecoverable(declared)) return declared[Recovery.symbol]()
-  return Predicate.hasProperty(declared, "retryAfter") && Duration.isDuration(declared.retryAfter)
-    ? Recovery.fromStatus(status, declared.retryAfter)
-    : undefined
-}
 
 const reasonOf = /* @__PURE__ */ Effect.fnUntraced(function*(
   response: HttpClientResponse.HttpClientResponse,

@@ -37,10 +37,15 @@
  * @stability rests on effect/http
  * @since 0.1.0
  */
+import * as Recovery from "@effect-resilience/errors/Recovery"
+import * as Bytes from "@effect-resilience/kernel/Bytes"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
-import { release } from "./internal/mappedResponse.ts"
+import * as Predicate from "effect/Predicate"
+import { beginningOf, MappedResponse, release, whole } from "./internal/mappedResponse.ts"
 
 /**
  * The last response of a call that was turned into an error.
@@ -59,9 +64,27 @@ export class Keeper {
     this.settle = settle
   }
 
-  /** The error that a response declares, if any. */
-  declared(response: HttpClientResponse.HttpClientResponse): Effect.Effect<unknown> {
-    return this.#declared(response)
+  /**
+   * Reads a response that becomes an error, fails with the error that `errorOf` makes of it, and holds both. A response that broke off
+   * is held too: reading its body says so.
+   */
+  reject<E>(
+    response: HttpClientResponse.HttpClientResponse,
+    errorOf: ErrorOf<E>,
+    { mapError, textMillis }: Reading
+  ): Effect.Effect<never, E> {
+    const readable = whole(response, Bytes.maxValueBytes, mapError).pipe(
+      Effect.timeout(textMillis),
+      Effect.orElseSucceed(() => new MappedResponse(response, mapError))
+    )
+    return Effect.flatMap(readable, (kept) =>
+      Effect.flatMap(this.#declared(kept), (declared) => {
+        const recovery = recoveryOf(declared, response.status)
+        return Effect.flatMap(
+          errorOf(beginningOf(kept), recovery, Recovery.isRecoverable(declared)),
+          (error) => Effect.andThen(this.keep(error, kept), Effect.fail(error))
+        )
+      }))
   }
 
   /** Holds a response in place of the one before. */
@@ -83,6 +106,38 @@ export class Keeper {
     const last = this.#last
     return last === undefined || last.error !== error ? undefined : Effect.succeed(last.response)
   }
+}
+
+/**
+ * Makes the error of a response.
+ *
+ * - `beginning`: what was read of its body, or can be.
+ * - `declared`: the recovery of the error that the response declares, if any.
+ * - `isKnown`: whether that error says itself what to do. Then the outcome of the request is known.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ErrorOf<out E> {
+  (
+    beginning: HttpClientResponse.HttpClientResponse["stream"],
+    declared?: Recovery.Recovery,
+    isKnown?: boolean
+  ): Effect.Effect<E>
+}
+
+/**
+ * How a response is read that becomes an error.
+ *
+ * - `mapError`: maps the errors of its body.
+ * - `textMillis`: how long its body may take.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Reading {
+  readonly mapError: (error: HttpClientError.HttpClientError) => HttpClientError.HttpClientError
+  readonly textMillis: number
 }
 
 /**
@@ -150,5 +205,13 @@ export const keeping = <E, R>(
       return last === undefined || (exit._tag === "Success" && exit.value === last) ? Effect.void : release(last)
     })
   })
+
+// Other errors that are declared say no more than their status.
+const recoveryOf = (declared: unknown, status: number): Recovery.Recovery | undefined => {
+  if (Recovery.isRecoverable(declared)) return declared[Recovery.symbol]()
+  return Predicate.hasProperty(declared, "retryAfter") && Duration.isDuration(declared.retryAfter)
+    ? Recovery.fromStatus(status, declared.retryAfter)
+    : undefined
+}
 
 const nothing: Declared = () => Effect.undefined

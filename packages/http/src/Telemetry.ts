@@ -70,6 +70,7 @@ import * as Exit from "effect/Exit"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as HttpMethod from "effect/http/HttpMethod"
 import * as Metric from "effect/Metric"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
@@ -208,7 +209,7 @@ export const observeAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>):
 
 const observeAttempt: ObserveAttempt = (attempt, request, context) => {
   const template = attempt.call.operation?.endpoint
-  const method = knownMethods.has(request.method) ? request.method : "_OTHER"
+  const method = HttpMethod.isHttpMethod(request.method) ? request.method : "_OTHER"
   const spanMethod = method === "_OTHER" ? "HTTP" : method
   const span = makeSpan(context, template === undefined ? spanMethod : `${spanMethod} ${template}`, "client")
   if (span !== undefined) {
@@ -412,16 +413,3 @@ const authorityOf = (url: string): string => {
 }
 
 const always = () => true
-
-const knownMethods: ReadonlySet<string> = /* @__PURE__ */ new Set([
-  "CONNECT",
-  "DELETE",
-  "GET",
-  "HEAD",
-  "OPTIONS",
-  "PATCH",
-  "POST",
-  "PUT",
-  "QUERY",
-  "TRACE"
-])

@@ -73,7 +73,11 @@ export const asBroken = (error: HttpClientError.HttpClientError): HttpClientErro
 export const broken = (response: Response, detail: string): HttpClientError.HttpClientError => {
   const transmission: Transport.Transmission = { reached: "all", kind: "reset", detail }
   const cause = Object.assign(new Error("The response broke off."), { [Transport.TransmissionId]: transmission })
-  return new HttpClientError.HttpClientError({
+  return undecodable(response, cause)
+}
+
+/** The error of a body that cannot be read. */
+export const undecodable = (response: Response, cause: unknown): HttpClientError.HttpClientError =>
+  new HttpClientError.HttpClientError({
     reason: new HttpClientError.DecodeError({ request: response.request, response, cause })
   })
-}

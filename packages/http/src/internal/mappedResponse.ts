@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
 import type * as Headers from "effect/http/Headers"
-import * as HttpClientError from "effect/http/HttpClientError"
+import type * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
@@ -17,7 +17,7 @@ import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as SendProgress from "../SendProgress.ts"
-import { announced, asBroken, check, complete } from "./completeness.ts"
+import { announced, asBroken, check, complete, undecodable } from "./completeness.ts"
 import { type Malformed, malformed } from "./malformed.ts"
 
 /**
@@ -155,8 +155,7 @@ export class WholeResponse extends MappedResponse {
       try {
         return Effect.succeed(parsed === undefined ? this.#parse() : parsed.value)
       } catch (cause) {
-        const reason = new HttpClientError.DecodeError({ request: this.request, response: this, cause })
-        return Effect.fail(this.mapError(new HttpClientError.HttpClientError({ reason })))
+        return Effect.fail(this.mapError(undecodable(this, cause)))
       }
     })
   }
@@ -324,8 +323,5 @@ const utf8 = /* @__PURE__ */ new TextDecoder()
 const joined = (pieces: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> =>
   concat(pieces, pieces.reduce((sum, piece) => sum + piece.length, 0))
 
-export const alreadyRead = (response: HttpClientResponse.HttpClientResponse): HttpClientError.HttpClientError => {
-  const cause = new Error("the body was already read as a stream")
-  const reason = new HttpClientError.DecodeError({ request: response.request, response, cause })
-  return new HttpClientError.HttpClientError({ reason })
-}
+export const alreadyRead = (response: HttpClientResponse.HttpClientResponse): HttpClientError.HttpClientError =>
+  undecodable(response, new Error("the body was already read as a stream"))
