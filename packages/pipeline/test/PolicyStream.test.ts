@@ -5,7 +5,7 @@ import { Bulkhead, CircuitBreaker } from "@effect-resilience/limit"
 import { Pipeline, PolicyStream } from "@effect-resilience/pipeline"
 import { Backoff, Hedge, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Data, Effect, Exit, Fiber, Queue, Stream } from "effect"
+import { Cause, Data, Effect, Exit, Fiber, Option, Queue, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as FastCheck from "fast-check"
 
@@ -206,6 +206,17 @@ describe("PolicyStream", () => {
       )
       assert.deepStrictEqual(ahead, [0, 0, 0, 0, 0])
     }))
+
+  it.effect("keeps what comes after its consumer has stopped waiting, for when it asks again", () =>
+    Effect.gen(function*() {
+      const source = Stream.fromEffect(Effect.delay(Effect.succeed("late"), "2 seconds"))
+      const pull = yield* Stream.toPull(PolicyStream.withPolicy(source, retries(0)))
+      const impatient = yield* Effect.forkChild(Effect.timeoutOption(pull, "1 second"))
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* Fiber.join(impatient), Option.none())
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(yield* pull, ["late"])
+    }).pipe(Effect.scoped))
 
   it.effect("passes on defects", () =>
     Effect.gen(function*() {
