@@ -1,5 +1,6 @@
 import { Deadline } from "@effect-resilience/deadline"
 import { Recovery, Repetition } from "@effect-resilience/errors"
+import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
 import { Attempt, AttemptBudget, Hedge } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Data, Duration, Effect, Exit, Fiber, Logger, References } from "effect"
@@ -50,6 +51,20 @@ describe("Hedge", () => {
         yield* TestClock.adjust("2 minutes")
         assert.strictEqual(Exit.isSuccess(yield* Fiber.join(fiber)), succeeds)
       }
+    }))
+
+  it.effect("sends nothing more where who hears of its second attempt interrupts the call", () =>
+    Effect.gen(function*() {
+      const { effect, log } = script([{ millis: 500 }, { millis: 500 }])
+      const call = Hedge.withHedge(effect, once).pipe(
+        PolicyEvent.observe(({ _tag }) => {
+          if (_tag === "Hedged") fiber.interruptUnsafe()
+        })
+      )
+      const fiber = yield* Effect.forkChild(call, { startImmediately: true })
+      yield* TestClock.adjust("1 second")
+      assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(fiber)))
+      assert.deepStrictEqual(log, ["1 at 0", "interrupted"])
     }))
 
   it.effect("sends nothing more where the first response is in time", () =>
