@@ -115,17 +115,22 @@ const isTighter = (remaining: number, reset: Duration.Duration, than: RateLimit)
   return left < other || (left === other && Duration.isGreaterThan(reset, than.resetAfter))
 }
 
+// Each with the header in whose name `reset` stands for `remaining`.
+const remainders = [
+  "ratelimit-remaining",
+  "x-ratelimit-remaining",
+  "x-rate-limit-remaining",
+  "x-ratelimit-remaining-requests",
+  "x-ratelimit-remaining-tokens",
+  "anthropic-ratelimit-requests-remaining",
+  "anthropic-ratelimit-tokens-remaining",
+  "anthropic-ratelimit-input-tokens-remaining",
+  "anthropic-ratelimit-output-tokens-remaining"
+]
+
 const pairs: ReadonlyArray<readonly [remaining: string, reset: string]> = [
-  ["ratelimit-remaining", "ratelimit-reset"],
   ["x-ratelimit-remaining", "x-ratelimit-reset-after"],
-  ["x-ratelimit-remaining", "x-ratelimit-reset"],
-  ["x-rate-limit-remaining", "x-rate-limit-reset"],
-  ["x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"],
-  ["x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"],
-  ["anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset"],
-  ["anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset"],
-  ["anthropic-ratelimit-input-tokens-remaining", "anthropic-ratelimit-input-tokens-reset"],
-  ["anthropic-ratelimit-output-tokens-remaining", "anthropic-ratelimit-output-tokens-reset"]
+  .../* @__PURE__ */ remainders.map((name) => [name, name.replace("remaining", "reset")] as const)
 ]
 
 interface Policy {

@@ -253,10 +253,6 @@ const kindOfCode = (code: string): Kind | undefined => {
     case "ENETDOWN":
       return "refused"
     case "ENOTFOUND":
-    case "EAI_AGAIN":
-    case "EAI_FAIL":
-    case "EAI_NODATA":
-    case "EAI_NONAME":
       return "dns"
     case "EADDRNOTAVAIL":
     case "EMFILE":
@@ -295,12 +291,8 @@ const kindOfCode = (code: string): Kind | undefined => {
     case "UND_ERR_REQ_CONTENT_LENGTH_MISMATCH":
       return "body"
     case "EPROTO":
-    case "UNABLE_TO_GET_ISSUER_CERT":
     case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
-    case "UNABLE_TO_GET_ISSUER_CERT_LOCALLY":
     case "HOSTNAME_MISMATCH":
-    case "SELF_SIGNED_CERT_IN_CHAIN":
-    case "DEPTH_ZERO_SELF_SIGNED_CERT":
     case "INVALID_CA":
     case "INVALID_PURPOSE":
     case "PATH_LENGTH_EXCEEDED":
@@ -335,8 +327,10 @@ const kindOfParser = (error: object): Kind | undefined => {
 }
 
 const kindOfFamily = (code: string): Kind | undefined => {
+  if (code.startsWith("EAI_")) return "dns"
   if (code.startsWith("HPE_")) return "protocol"
-  if (!/^(?:CERT_|ERR_TLS_|ERR_SSL_)/.test(code)) return undefined
+  // All that name a certificate, or a list of those that were revoked.
+  if (!/^ERR_(?:TLS|SSL)_|(?:^|_)(?:CERT|CRL)(?:_|$)/.test(code)) return undefined
   // These end connections that have already carried data.
   return /^ERR_SSL_.*(?:RECORD|DECRYPT|UNEXPECTED_MESSAGE|INTERNAL_ERROR|CLOSE_NOTIFY)/.test(code) ? "reset" : "tls"
 }
