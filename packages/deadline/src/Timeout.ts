@@ -32,9 +32,9 @@
  * @since 0.1.0
  */
 import * as Repetition from "@effect-resilience/errors/Repetition"
+import type * as Policy from "@effect-resilience/kernel/Policy"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as limit from "./internal/limit.ts"
 import { TimedOut } from "./internal/timedOut.ts"
@@ -47,9 +47,9 @@ export { TimedOut }
  * @category constructors
  * @since 0.1.0
  */
-export const timedOutUnsafe = (fiber: Fiber.Fiber<unknown, unknown>, timeout: Duration.Duration): TimedOut =>
+export const timedOutUnsafe = (caller: Policy.Caller, timeout: Duration.Duration): TimedOut =>
   new TimedOut(
-    Repetition.isDoubtful(Repetition.currentUnsafe(fiber)) ? { timeout, outcomeUnknown: true } : { timeout }
+    Repetition.isDoubtful(Repetition.currentUnsafe(caller)) ? { timeout, outcomeUnknown: true } : { timeout }
   )
 
 /**

@@ -48,9 +48,9 @@
  * @stability stable
  * @since 0.1.0
  */
+import type * as Policy from "@effect-resilience/kernel/Policy"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import { property } from "./internal/property.ts"
@@ -98,7 +98,7 @@ export const Current: Context.Reference<Repetition | undefined> = /* @__PURE__ *
  * @category accessors
  * @since 0.1.0
  */
-export const currentUnsafe = (fiber: Fiber.Fiber<unknown, unknown>): Repetition | undefined => currentIn(fiber.context)
+export const currentUnsafe = (caller: Policy.Caller): Repetition | undefined => currentIn(caller.context)
 
 /**
  * The same for a context.
@@ -115,10 +115,10 @@ export const currentIn = (context: Context.Context<never>): Repetition | undefin
  * @since 0.1.0
  */
 export const judgeUnsafe = (
-  fiber: Fiber.Fiber<unknown, unknown>,
+  caller: Policy.Caller,
   error: unknown,
   recovery: Recovery.Recovery
-): Recovery.Recovery => judging === undefined ? recovery : judging(currentUnsafe(fiber), error, recovery)
+): Recovery.Recovery => judging === undefined ? recovery : judging(currentUnsafe(caller), error, recovery)
 
 /**
  * Says what holds for a call. It belongs around its policies: `pipeline.execute(call).pipe(Repetition.allow("unlessApplied"))`.

@@ -65,21 +65,17 @@ export interface Running<out A, out E = unknown> {
 }
 
 /**
- * What runs around something else that runs, and ends after it. What interrupts it waits for its own end, which others may still
- * await when that of the other has come.
+ * What runs, and keeps how it has ended.
  *
  * @category models
  * @since 0.1.0
  */
-export class Around<A, E> implements Running<A, E> {
-  /** What interrupts this one interrupts. */
-  protected inner: Running<unknown>
+export abstract class Ending<A, E> implements Running<A, E> {
   private exit: Exit.Exit<A, E> | undefined = undefined
   private observer: ((exit: Exit.Exit<A, E>) => void) | undefined = undefined
 
-  constructor(inner: Running<unknown>) {
-    this.inner = inner
-  }
+  /** Interrupts it, and does not wait for its end. */
+  abstract interruptUnsafe(by?: number): void
 
   pollUnsafe(): Exit.Exit<A, E> | undefined {
     return this.exit
@@ -95,9 +91,6 @@ export class Around<A, E> implements Running<A, E> {
       }
     }
   }
-  interruptUnsafe(by?: number): void {
-    this.inner.interruptUnsafe(by)
-  }
   get interrupt(): Effect.Effect<void> {
     return Effect.withFiber(({ id }) => {
       this.interruptUnsafe(id)
@@ -110,6 +103,27 @@ export class Around<A, E> implements Running<A, E> {
   protected end(exit: Exit.Exit<A, E>): void {
     this.exit = exit
     this.observer?.(exit)
+  }
+}
+
+/**
+ * What runs around something else that runs, and ends after it. What interrupts it waits for its own end, which others may still
+ * await when that of the other has come.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Around<A, E> extends Ending<A, E> {
+  /** What interrupts this one interrupts. */
+  protected inner: Running<unknown>
+
+  constructor(inner: Running<unknown>) {
+    super()
+    this.inner = inner
+  }
+
+  override interruptUnsafe(by?: number): void {
+    this.inner.interruptUnsafe(by)
   }
 }
 

@@ -62,12 +62,20 @@ export interface Policy<out E = never, out Snapshot = unknown, out A = never, ou
    * A call that was admitted has to report its exit. One that did not begin after all reports `neverBegan`, which leaves no
    * trace.
    */
-  readonly admitUnsafe: ((fiber: Fiber.Fiber<unknown, unknown>) => Admission | undefined) | undefined
+  readonly admitUnsafe: ((caller: Caller) => Admission | undefined) | undefined
   /** What the policy looks like now. */
   readonly snapshot: Effect.Effect<Snapshot>
   /** Exists in types only, for `ErrorOf`. */
   readonly "~rejects"?: E
 }
+
+/**
+ * Who makes a call: a fiber, or a call that needs none.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Caller extends Pick<Fiber.Fiber<unknown, unknown>, "context" | "getRef"> {}
 
 /**
  * What a policy rejects calls with.

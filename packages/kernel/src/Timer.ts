@@ -76,6 +76,14 @@ export const at: "~@effect-resilience/kernel/Timer/at" = "~@effect-resilience/ke
 const isEventClock = (clock: Clock.Clock): clock is EventClock => at in clock
 
 /**
+ * Whether time passes by events, as a simulation's does.
+ *
+ * @category waiting
+ * @since 0.1.0
+ */
+export const isSimulated = (context: Context.Context<never>): boolean => isEventClock(Context.get(context, Clock.Clock))
+
+/**
  * Waits `millis`, then continues with `self`. No wait, where `millis` is zero, less, or not a number.
  *
  * @category waiting
@@ -117,9 +125,28 @@ export const startUnsafe = (
   millis: number,
   onElapsed: () => void,
   now?: number
+): Wait => begin(context, millis, true, onElapsed, now)
+
+/**
+ * `startUnsafe`, of a wait that limits nothing: it is granted no more where it comes late.
+ *
+ * @category waiting
+ * @since 0.1.0
+ */
+export const waitUnsafe = (context: Context.Context<never>, millis: number, onElapsed: () => void): Wait =>
+  begin(context, millis, false, onElapsed)
+
+const begin = (
+  context: Context.Context<never>,
+  millis: number,
+  limits: boolean,
+  onElapsed: () => void,
+  now?: number
 ): Wait => {
   const clock = Context.get(context, Clock.Clock)
-  if (clock === liveClock && !(millis > longestPlatformTimer)) return startLive(millis, true, onElapsed, undefined, now)
+  if (clock === liveClock && !(millis > longestPlatformTimer)) {
+    return startLive(millis, limits, onElapsed, undefined, now)
+  }
   const length = millis > 0 ? millis : 1
   if (isEventClock(clock)) return clock[at](length, onElapsed)
   const sleeping = Effect.runForkWith(context)(Effect.map(clock.sleep(Duration.millis(length)), onElapsed))

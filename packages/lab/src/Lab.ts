@@ -36,6 +36,7 @@
 import type * as ResilientClient from "@effect-resilience/client/ResilientClient"
 import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
+import * as Direct from "@effect-resilience/kernel/Direct"
 import * as Field from "@effect-resilience/kernel/Field"
 import type * as Policy from "@effect-resilience/kernel/Policy"
 import * as Priority from "@effect-resilience/limit/Priority"
@@ -426,7 +427,7 @@ const startClients = (
     if (began >= endMillis) return
     world.running++
     tally.count("offered", began)
-    time.fork(calls[Math.floor(choose() * calls.length)] ?? request).addObserver((exit) => {
+    Direct.startUnsafe(calls[Math.floor(choose() * calls.length)] ?? request, time.context).addObserver((exit) => {
       world.running--
       tally.count(outcomeOf(exit), began)
       if (exit._tag === "Success") tally.latency(time.nowMillis() - began)
@@ -462,7 +463,7 @@ const workAt = (
     const call = prioritised(made[Math.floor(choose() * made.length)]?.call ?? request, priority)
     const next = () => {
       if (left-- === 0) return ended(true)
-      time.fork(call).addObserver((exit) => {
+      Direct.startUnsafe(call, time.context).addObserver((exit) => {
         if (exit._tag === "Success") next()
         else ended(false)
       })

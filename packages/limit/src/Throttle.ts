@@ -67,7 +67,6 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import { InFlight } from "./internal/inFlight.ts"
@@ -313,10 +312,10 @@ class Counting implements Throttle, PolicyEvent.Rejecting {
   }
 
   /** Admits calls while none are rejected; otherwise chance decides, in `execute`. */
-  admitUnsafe(fiber: Fiber.Fiber<unknown, unknown>): Policy.Admission | undefined {
-    const clock = fiber.getRef(Clock.Clock)
+  admitUnsafe(caller: Policy.Caller): Policy.Admission | undefined {
+    const clock = caller.getRef(Clock.Clock)
     const now = monotonicMillis(clock)
-    const rank = this.rankOf(fiber)
+    const rank = this.rankOf(caller)
     return this.probabilityFor(rank, now) > 0 ? undefined : this.admission(clock, now, rank)
   }
 
@@ -339,10 +338,10 @@ class Counting implements Throttle, PolicyEvent.Rejecting {
     this.ranks[rank]?.add(now, accepted)
   }
 
-  private rankOf(fiber: Fiber.Fiber<unknown, unknown>): number {
+  private rankOf(caller: Policy.Caller): number {
     const { priorities } = this.settings
     if (priorities.length === 0) return 0
-    const rank = priorities.indexOf(fiber.getRef(Priority.Current))
+    const rank = priorities.indexOf(caller.getRef(Priority.Current))
     return rank === -1 ? priorities.length - 1 : rank
   }
 

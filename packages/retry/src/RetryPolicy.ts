@@ -43,13 +43,12 @@ import * as Time from "@effect-resilience/kernel/Time"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 import { begin } from "./internal/delays.ts"
-import type { CallOptions, ResultOptions, RetryWhen } from "./internal/engine.ts"
+import type { CallOptions, Next, ResultOptions, RetryWhen } from "./internal/engine.ts"
 import * as engine from "./internal/engine.ts"
 import type { AnyPolicy, Options } from "./internal/policy.ts"
 import { make, plain, RetryPolicy, retryWith, settingsOf } from "./internal/policy.ts"
@@ -61,7 +60,7 @@ import type * as RetryEvent from "./RetryEvent.ts"
 export type { KindOptions, Kinds, Options, Snapshot } from "./internal/policy.ts"
 export { fields, make, RetryPolicy } from "./internal/policy.ts"
 export { aws, aws2026, basic, dynamodb2026, google, grpc, noop, polly, standard } from "./internal/presets.ts"
-export type { CallOptions, ResultOptions, RetryWhen, When }
+export type { CallOptions, Next, ResultOptions, RetryWhen, When }
 
 /**
  * Retries an effect.
@@ -292,11 +291,10 @@ export const history = (error: unknown): RetryEvent.History | undefined =>
  * @category loops
  * @since 0.1.0
  */
-export interface Loop<A, E, R> extends engine.Run<A, E, R> {}
+export interface Loop<A, E> extends engine.Run<A, E> {}
 
 /**
- * The loop of a call whose attempts a pipeline makes in its own way. `again` makes the effect of the attempt that the loop has
- * come to; where that fails, `followUnsafe` goes on.
+ * The loop of a call whose attempts a pipeline makes in its own way. Where one fails, `nextUnsafe` says what follows.
  *
  * **Gotchas**
  *
@@ -306,31 +304,18 @@ export interface Loop<A, E, R> extends engine.Run<A, E, R> {}
  * @category loops
  * @since 0.1.0
  */
-export const loopUnsafe = <A, E, R>(
-  policy: RetryPolicy,
-  options: CallOptions<unknown>,
-  again: (loop: Loop<A, E, R>) => Effect.Effect<A, E, R>
-): Loop<A, E, R> => engine.makeRun(settingsOf(policy), options, 0, again)
+export const loopUnsafe = <A, E>(policy: RetryPolicy, options: CallOptions<unknown>): Loop<A, E> =>
+  engine.makeRun<A, E>(settingsOf(policy), options, 0)
 
 /**
- * What follows an attempt that failed: a wait and the next one, or the end.
+ * What follows an attempt that failed: so many milliseconds and the next one, or how the call ends. It is an effect where others have
+ * a say in it or hear of it.
  *
  * @category loops
  * @since 0.1.0
  */
-export const followUnsafe: <A, E, R>(
-  fiber: Fiber.Fiber<unknown, unknown>,
-  loop: Loop<A, E, R>,
+export const nextUnsafe: <A, E>(
+  caller: Policy.Caller,
+  loop: Loop<A, E>,
   cause: Cause.Cause<E>
-) => Effect.Effect<A, E, R> = engine.follow
-
-/**
- * The attempt that a loop has come to, and what follows it where it fails.
- *
- * @category loops
- * @since 0.1.0
- */
-export const attemptUnsafe: <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  loop: Loop<A, E, R>
-) => Effect.Effect<A, E, R> = engine.attemptOf
+) => Next<A, E> | Effect.Effect<Next<A, E>> = engine.next

@@ -1,7 +1,7 @@
 // What reads the deadline, apart from what sets one: a program that retries loads no more.
+import type * as Policy from "@effect-resilience/kernel/Policy"
 import * as Time from "@effect-resilience/kernel/Time"
 import * as Context from "effect/Context"
-import type * as Fiber from "effect/Fiber"
 
 /**
  * The instant, in milliseconds of the fiber's monotonic clock; `Infinity` if there is none.
@@ -44,7 +44,7 @@ export const Current: Context.Reference<Deadline> = /* @__PURE__ */ Context.Refe
  * @category accessors
  * @since 0.1.0
  */
-export const remainingMillisUnsafe = (fiber: Fiber.Fiber<unknown, unknown>): number => {
-  const { atMillis } = fiber.getRef(Current)
-  return atMillis === Infinity ? Infinity : atMillis - Time.nowUnsafe(fiber.context)
+export const remainingMillisUnsafe = (caller: Policy.Caller): number => {
+  const { atMillis } = caller.getRef(Current)
+  return atMillis === Infinity ? Infinity : atMillis - Time.nowUnsafe(caller.context)
 }

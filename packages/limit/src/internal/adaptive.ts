@@ -142,25 +142,25 @@ export class Adaptive<Full> extends WaitQueue {
     else this.remove(call)
   }
 
-  admitUnsafe(fiber: Fiber.Fiber<unknown, unknown>): Policy.Admission | undefined {
-    const limit = this.limitNow(fiber)
-    const partition = this.partitionOf(fiber)
+  admitUnsafe(caller: Policy.Caller): Policy.Admission | undefined {
+    const limit = this.limitNow(caller)
+    const partition = this.partitionOf(caller)
     return (this.running < limit && this.waiting === 0) || isBelowShare(partition, limit, 1)
-      ? this.begin(fiber, partition)
+      ? this.begin(caller, partition)
       : undefined
   }
 
-  private admitHeld(fiber: Fiber.Fiber<unknown, unknown>, permits: number): Policy.Admission | undefined {
-    const limit = this.limitNow(fiber)
+  private admitHeld(caller: Policy.Caller, permits: number): Policy.Admission | undefined {
+    const limit = this.limitNow(caller)
     return (this.running + permits <= limit && this.waiting === 0) ||
-        isBelowShare(this.partitionOf(fiber), limit, permits)
-      ? this.beginHeld(fiber, permits)
+        isBelowShare(this.partitionOf(caller), limit, permits)
+      ? this.beginHeld(caller, permits)
       : undefined
   }
 
   /** Takes permits, whatever the limit. How long they are held is no round trip. */
-  beginHeld(fiber: Fiber.Fiber<unknown, unknown>, permits: number): Policy.Admission {
-    const partition = this.partitionOf(fiber)
+  beginHeld(caller: Policy.Caller, permits: number): Policy.Admission {
+    const partition = this.partitionOf(caller)
     this.running += permits
     partition.running += permits
     return () => {
@@ -173,10 +173,10 @@ export class Adaptive<Full> extends WaitQueue {
 
   /** Lets a call begin, whatever the limit. */
   begin(
-    fiber: Fiber.Fiber<unknown, unknown>,
-    partition: Partition<Full> = this.partitionOf(fiber)
+    caller: Policy.Caller,
+    partition: Partition<Full> = this.partitionOf(caller)
   ): (exit: Exit.Exit<unknown, unknown>) => undefined {
-    const clock = fiber.getRef(Clock.Clock)
+    const clock = caller.getRef(Clock.Clock)
     const startedAt = monotonicMillis(clock)
     const inFlight = ++this.running
     partition.running++
@@ -184,7 +184,7 @@ export class Adaptive<Full> extends WaitQueue {
       this.running--
       partition.running--
       try {
-        this.record(exit, startedAt, inFlight, clock, fiber)
+        this.record(exit, startedAt, inFlight, clock, caller)
       } finally {
         // Also where `classify` throws.
         if (this.waiting > 0) this.grantSoon()
@@ -227,7 +227,7 @@ export class Adaptive<Full> extends WaitQueue {
     startedAt: number,
     inFlight: number,
     clock: Clock.Clock,
-    fiber: Fiber.Fiber<unknown, unknown>
+    caller: Policy.Caller
   ) {
     const outcome = this.limits.classify(exit)
     const dropped = outcome._tag === "Failure"
@@ -239,23 +239,23 @@ export class Adaptive<Full> extends WaitQueue {
       rttMillis: tookMillis(exit, startedAt, now),
       inFlight,
       dropped,
-      random: () => fiber.getRef(Random.Random).nextDoubleUnsafe()
+      random: () => caller.getRef(Random.Random).nextDoubleUnsafe()
     })
   }
 
-  private limitNow(fiber: Fiber.Fiber<unknown, unknown>): number {
+  private limitNow(caller: Policy.Caller): number {
     const { limit } = this.estimator
     if (limit !== this.known) {
       this.known = limit
-      this.gauge.updateUnsafe(limit, fiber.context)
+      this.gauge.updateUnsafe(limit, caller.context)
       for (const partition of this.partitions.values()) partition.rejections = {}
     }
     return limit
   }
 
-  private partitionOf(fiber: Fiber.Fiber<unknown, unknown>): Partition<Full> {
+  private partitionOf(caller: Policy.Caller): Partition<Full> {
     const { shares } = this.limits
-    const priority = fiber.getRef(Priority.Current)
+    const priority = caller.getRef(Priority.Current)
     const name = Object.hasOwn(shares, priority) ? priority : "default"
     const known = this.partitions.get(name)
     if (known !== undefined) return known

@@ -9,7 +9,7 @@ import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
 import * as Outcome from "../Outcome.ts"
 import { nowMillis, permit, stopwatch, told } from "./circuitFiber.ts"
-import type { AnyFiber, Stopwatch } from "./circuitFiber.ts"
+import type { Stopwatch } from "./circuitFiber.ts"
 import type { Isolation, Permit, Snapshot, Transition } from "./circuitState.ts"
 import { CircuitOpen, log, logTripped, tell } from "./circuitState.ts"
 import type { Gate } from "./gated.ts"
@@ -88,18 +88,18 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
     return new Gated(this, self)
   }
 
-  enter<A, E, R>(self: Effect.Effect<A, E, R>, fiber: AnyFiber): Effect.Effect<A, E | CircuitOpen, R> {
-    const admission = this.admitUnsafe(fiber)
+  enter<A, E, R>(self: Effect.Effect<A, E, R>, caller: Policy.Caller): Effect.Effect<A, E | CircuitOpen, R> {
+    const admission = this.admitUnsafe(caller)
     if (admission !== undefined) return Effect.onExitPrimitive(self, admission, true)
-    const clock = fiber.getRef(Clock.Clock)
+    const clock = caller.getRef(Clock.Clock)
     // hack: shared-rejection. Rejections within one millisecond share one error. The wall clock is the cheaper one to read.
     const wall = clock.currentTimeMillisUnsafe()
     if (this.#phase === "Open" && this.#rejection !== undefined && this.#rejectedAt === wall) {
-      return this.#tell(fiber, this.#rejection)
+      return this.#tell(caller, this.#rejection)
     }
     this.#rejectedAt = wall
     const rejection = this.#rejectionAt(monotonicMillis(clock))
-    return rejection === undefined ? this.#pass(self) : this.#tell(fiber, rejection)
+    return rejection === undefined ? this.#pass(self) : this.#tell(caller, rejection)
   }
 
   /** Whether it can be forgotten, open or not: without a bound, the circuits of failing keys would add up. */
@@ -107,9 +107,9 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
     return this.#phase !== "Isolated" && this.#base === this.#settings.mode && this.#probes.running === 0
   }
 
-  admitUnsafe(fiber: AnyFiber): Policy.Admission | undefined {
-    if (this.#phase !== "Closed") return this.#admitUnjudged(fiber)
-    return this.#admission(this.#settings.timed ? stopwatch(fiber) : undefined)
+  admitUnsafe(caller: Policy.Caller): Policy.Admission | undefined {
+    if (this.#phase !== "Closed") return this.#admitUnjudged(caller)
+    return this.#admission(this.#settings.timed ? stopwatch(caller) : undefined)
   }
 
   get tryAcquire(): Effect.Effect<Permit, CircuitOpen> {
@@ -228,9 +228,9 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
   }
 
   /** Of the states in which no call is rejected, those that are chosen by hand. */
-  #admitUnjudged(fiber: AnyFiber): Policy.Admission | undefined {
+  #admitUnjudged(caller: Policy.Caller): Policy.Admission | undefined {
     if (this.#phase === "ForcedClosed") return Policy.unobserved
-    return this.#phase === "MetricsOnly" ? this.#admission(stopwatch(fiber)) : undefined
+    return this.#phase === "MetricsOnly" ? this.#admission(stopwatch(caller)) : undefined
   }
 
   #admission(stopwatch: Stopwatch | undefined): Policy.Admission {
@@ -279,19 +279,19 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
   }
 
   #open(
-    fiber: AnyFiber,
+    caller: Policy.Caller,
     outcome: Outcome.Outcome,
     exit: Exit.Exit<unknown, unknown> | undefined
   ): Effect.Effect<void> {
-    const now = nowMillis(fiber)
+    const now = nowMillis(caller)
     const counts = this.#countsAt(now)
     const closed = this.#phase === "Closed" || this.#phase === "Partial"
     if (closed && this.#openTimes.isStable(now)) this.#openTimes.forget()
     const retryAfter = outcome._tag === "Failure" ? outcome.retryAfter : undefined
-    this.#openTimes.draw(this.#settings, fiber.getRef(Random.Random), { ...counts, exit, retryAfter })
+    this.#openTimes.draw(this.#settings, caller.getRef(Random.Random), { ...counts, exit, retryAfter })
     this.#openUntil = now + this.#openTimes.millis
     this.#openedBy = counts
-    return this.#become("Open", fiber)
+    return this.#become("Open", caller)
   }
 
   #countsAt(now: number): WindowCounts {
@@ -337,8 +337,8 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
       : this.#rejection
   }
 
-  #tell(fiber: AnyFiber, rejection: Rejected): Rejected {
-    PolicyEvent.rejectUnsafe(this, fiber.context, this.#phase)
+  #tell(caller: Policy.Caller, rejection: Rejected): Rejected {
+    PolicyEvent.rejectUnsafe(this, caller.context, this.#phase)
     return rejection
   }
 
@@ -353,37 +353,37 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
     )
   }
 
-  #decide(fiber: AnyFiber): Admitted | Rejected {
-    const now = nowMillis(fiber)
+  #decide(caller: Policy.Caller): Admitted | Rejected {
+    const now = nowMillis(caller)
     const rejection = this.#rejectionAt(now)
-    if (rejection !== undefined) return this.#tell(fiber, rejection)
-    const admission = this.admitUnsafe(fiber)
+    if (rejection !== undefined) return this.#tell(caller, rejection)
+    const admission = this.admitUnsafe(caller)
     if (admission !== undefined) return { admission, announced: Effect.void }
-    return this.#phase === "Partial" ? this.#draw(fiber, now) : this.#probe(fiber, now)
+    return this.#phase === "Partial" ? this.#draw(caller, now) : this.#probe(caller, now)
   }
 
-  #draw(fiber: AnyFiber, now: number): Admitted | Rejected {
+  #draw(caller: Policy.Caller, now: number): Admitted | Rejected {
     const share = this.#shareAt(now)
-    if (share > 0 && fiber.getRef(Random.Random).nextDoubleUnsafe() < share) {
-      return this.#tell(fiber, this.#reject("Partial", undefined))
+    if (share > 0 && caller.getRef(Random.Random).nextDoubleUnsafe() < share) {
+      return this.#tell(caller, this.#reject("Partial", undefined))
     }
-    const announced = share > 0 ? Effect.void : this.#goOn("Closed", fiber)
-    return { announced, admission: this.#admission(this.#settings.timed ? stopwatch(fiber) : undefined) }
+    const announced = share > 0 ? Effect.void : this.#goOn("Closed", caller)
+    return { announced, admission: this.#admission(this.#settings.timed ? stopwatch(caller) : undefined) }
   }
 
-  #probe(fiber: AnyFiber, startedAt: number): Admitted {
-    const announced = this.#phase === "Open" ? this.#become("HalfOpen", fiber) : Effect.void
+  #probe(caller: Policy.Caller, startedAt: number): Admitted {
+    const announced = this.#phase === "Open" ? this.#become("HalfOpen", caller) : Effect.void
     if (this.#probes.isFull(this.#settings)) this.#startGeneration()
     this.#probes.begin(startedAt)
     const generation = this.#generation
     return {
       announced,
-      admission: (exit) => Effect.withFiber((fiber) => this.#settle(fiber, generation, exit, startedAt))
+      admission: (exit) => Effect.withFiber((caller) => this.#settle(caller, generation, exit, startedAt))
     }
   }
 
   #settle(
-    fiber: AnyFiber,
+    caller: Policy.Caller,
     generation: number,
     exit: Exit.Exit<unknown, unknown>,
     startedAt: number
@@ -393,24 +393,24 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
     const { classify, ramp, slowMillis } = this.#settings
     const outcome = classify(exit)
     if (outcome._tag === "Ignored") return Effect.void
-    const now = nowMillis(fiber)
+    const now = nowMillis(caller)
     const failed = outcome._tag === "Failure" || tookMillis(exit, startedAt, now) > slowMillis
     const verdict = this.#probes.record(failed, this.#settings)
     if (verdict === undefined) return Effect.void
-    if (verdict === "Open") return this.#open(fiber, outcome, exit)
+    if (verdict === "Open") return this.#open(caller, outcome, exit)
     this.#openTimes.stableSince = now + (ramp?.millis ?? 0)
-    return this.#become(ramp === undefined ? "Closed" : "Partial", fiber)
+    return this.#become(ramp === undefined ? "Closed" : "Partial", caller)
   }
 
   /** Goes to a state by hand. */
-  #move(state: ByHand, fiber: AnyFiber): Effect.Effect<void> {
+  #move(state: ByHand, caller: Policy.Caller): Effect.Effect<void> {
     this.#base = state === "MetricsOnly" || state === "ForcedClosed" ? state : "Closed"
-    if (state === "Open") return this.#open(fiber, Outcome.failure(), undefined)
+    if (state === "Open") return this.#open(caller, Outcome.failure(), undefined)
     if (state !== "HalfOpen") {
       this.#openTimes.forget()
-      this.#openTimes.stableSince = nowMillis(fiber)
+      this.#openTimes.stableSince = nowMillis(caller)
     }
-    return this.#become(state, fiber)
+    return this.#become(state, caller)
   }
 
   #startGeneration() {
@@ -420,16 +420,16 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
   }
 
   /** Changes the state at once and forgets what was counted in it; the effect only tells others. */
-  #become(to: Snapshot["_tag"], fiber: AnyFiber): Effect.Effect<void> {
+  #become(to: Snapshot["_tag"], caller: Policy.Caller): Effect.Effect<void> {
     this.#startGeneration()
     this.#windows = undefined
     this.#tripped = 0
     this.#isTripped = false
-    return this.#goOn(to, fiber)
+    return this.#goOn(to, caller)
   }
 
   /** The same, but counts on. */
-  #goOn(to: Snapshot["_tag"], fiber: AnyFiber): Effect.Effect<void> {
+  #goOn(to: Snapshot["_tag"], caller: Policy.Caller): Effect.Effect<void> {
     const from = this.#phase
     this.#phase = to
     this.#rejection = undefined
@@ -441,7 +441,7 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
       retryAfter: to === "Open" ? Duration.millis(this.#openTimes.millis) : undefined,
       consecutiveOpenings: this.#openTimes.openings
     }
-    tell(transition, this.#settings.name, fiber.context)
+    tell(transition, this.#settings.name, caller.context)
     return Effect.andThen(PubSub.publish(this.hub, transition), log(transition))
   }
 }

@@ -7,8 +7,8 @@ type AnyFiber = Fiber.Fiber<unknown, unknown>
 
 /** What a call waits for. */
 interface Host<out Full> {
-  begin(fiber: AnyFiber): Policy.Admission
-  beginHeld(fiber: AnyFiber, permits: number): Policy.Admission
+  begin(caller: Policy.Caller): Policy.Admission
+  beginHeld(caller: Policy.Caller, permits: number): Policy.Admission
   reject(fiber: AnyFiber, reason: Reason): Effect.Effect<never, Full>
 }
 

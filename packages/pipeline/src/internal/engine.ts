@@ -12,7 +12,7 @@ import type { AnyPart, AnyPolicy, Around, Description, Placed, Table } from "../
 import * as Slot from "../Slot.ts"
 import { numbersOf, type PipelineStatus } from "../Status.ts"
 import * as description from "./description.ts"
-import * as fastPath from "./fastPath.ts"
+import * as marks from "./marks.ts"
 
 interface Options {
   readonly parts: Table
@@ -31,8 +31,8 @@ interface Assembly {
   readonly description: Description
   readonly policies: Policies
   /** What stands outside the fallback, and what inside. */
-  readonly outside: fastPath.Wrap
-  readonly inside: fastPath.Wrap
+  readonly outside: marks.Wrap
+  readonly inside: marks.Wrap
 }
 
 // What a pipeline that continues another takes over.
@@ -192,17 +192,17 @@ const placedAround = ({ name, slot, wrap }: Around<unknown, unknown>): Placed =>
 })
 
 /** Puts policies, given outside in, around an effect. */
-const oneByOne = (placed: ReadonlyArray<Placed>): fastPath.Wrap => <A, E, R>(self: Effect.Effect<A, E, R>) => {
+const oneByOne = (placed: ReadonlyArray<Placed>): marks.Wrap => <A, E, R>(self: Effect.Effect<A, E, R>) => {
   let wrapped: Effect.Effect<A, unknown, unknown> = self
   for (let i = placed.length - 1; i >= 0; i--) wrapped = placed[i]?.policy.execute(wrapped) ?? wrapped
   return wrapped
 }
 
 /** `oneByOne`, with the longest fast path that there is at the inner end. */
-const compose = (placed: ReadonlyArray<Placed>): fastPath.Wrap => {
+const compose = (placed: ReadonlyArray<Placed>): marks.Wrap => {
   const limit = placed.at(-1)?.policy
-  for (let from = 0; fastPath.isTimed(limit) && from < placed.length; from++) {
-    const through = limit[fastPath.timed].through(placed.slice(from), oneByOne)
+  for (let from = 0; marks.isTimed(limit) && from < placed.length; from++) {
+    const through = limit[marks.timed].through(placed.slice(from), oneByOne)
     if (through === undefined) continue
     const outside = oneByOne(placed.slice(0, from))
     return (self) => outside(through(self))

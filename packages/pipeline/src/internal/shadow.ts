@@ -19,7 +19,7 @@ import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import * as References from "effect/References"
 import * as Scheduler from "effect/Scheduler"
-import type { Wrap } from "./fastPath.ts"
+import type { Wrap } from "./marks.ts"
 
 export interface Counts {
   agreed: number

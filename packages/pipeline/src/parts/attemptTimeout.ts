@@ -3,7 +3,8 @@ import * as Field from "@effect-resilience/kernel/Field"
 import type * as Policy from "@effect-resilience/kernel/Policy"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as fastPath from "../internal/fastPath.ts"
+import { through } from "../internal/fastPath.ts"
+import * as marks from "../internal/marks.ts"
 import * as Part from "../Part.ts"
 
 /**
@@ -20,12 +21,12 @@ export const attemptTimeout = /* @__PURE__ */ Part.make<
   field: /* @__PURE__ */ Field.duration({ above: 0 }),
   make: (input, { name }) => {
     const timeout = Duration.fromInputUnsafe(input)
-    const policy: Policy.Policy<Timeout.TimedOut, Duration.Duration> & fastPath.Timed = {
+    const policy: Policy.Policy<Timeout.TimedOut, Duration.Duration> & marks.Timed = {
       name,
       execute: (self) => Timeout.withTimeout(self, timeout),
       admitUnsafe: undefined,
       snapshot: Effect.succeed(timeout),
-      [fastPath.timed]: { timeout, through: fastPath.through }
+      [marks.timed]: { timeout, through }
     }
     return Effect.succeed(policy)
   }

@@ -4,7 +4,6 @@ import * as Policy from "@effect-resilience/kernel/Policy"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as Part from "../Part.ts"
 
@@ -51,8 +50,7 @@ class Counting implements Policy.Policy {
     return Effect.withFiber((fiber) => Effect.onExitPrimitive(self, this.admitUnsafe(fiber)))
   }
 
-  admitUnsafe(fiber: Fiber.Fiber<unknown, unknown>): Policy.Admission {
-    const { context } = fiber
+  admitUnsafe({ context }: Policy.Caller): Policy.Admission {
     return (exit) => {
       if (exit !== Policy.neverBegan) this.metricOf(exit).updateUnsafe(1, context)
       return undefined

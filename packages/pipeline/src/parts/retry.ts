@@ -3,7 +3,7 @@ import type * as Policy from "@effect-resilience/kernel/Policy"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as fastPath from "../internal/fastPath.ts"
+import * as marks from "../internal/marks.ts"
 import * as Part from "../Part.ts"
 
 // The time limit of an attempt is a part of its own.
@@ -16,7 +16,7 @@ const fields = {
   retryWhen: /* @__PURE__ */ Field.optional(/* @__PURE__ */ Field.fn<RetryPolicy.RetryWhen<unknown>>())
 }
 
-interface Retry extends Policy.Policy<never, RetryPolicy.Snapshot>, fastPath.Retried {}
+interface Retry extends Policy.Policy<never, RetryPolicy.Snapshot>, marks.Retried {}
 
 /**
  * Repeats attempts.
@@ -46,7 +46,7 @@ export const retry = /* @__PURE__ */ Part.make<
           : RetryPolicy.retry(self, policy, { ...judging, retryWhen }),
       admitUnsafe: undefined,
       snapshot: policy.snapshot,
-      [fastPath.retried]: isPlain ? { policy, options: judging } : undefined
+      [marks.retried]: isPlain ? { policy, options: judging } : undefined
     }
     return Effect.succeed(instance)
   }

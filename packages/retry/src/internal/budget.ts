@@ -1,4 +1,5 @@
 // What a retry needs of budgets, apart from the module that makes them: a bundler then leaves that out.
+import * as Direct from "@effect-resilience/kernel/Direct"
 import type * as Policy from "@effect-resilience/kernel/Policy"
 import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
 import * as Time from "@effect-resilience/kernel/Time"
@@ -85,10 +86,9 @@ export const current: Context.Reference<AttemptBudget> = /* @__PURE__ */ Context
 
 /** Puts a budget in charge. Inside a call that it was told of, it is so already, and the call goes on. */
 export const provide = <A, E, R>(self: Effect.Effect<A, E, R>, budget: AttemptBudget): Effect.Effect<A, E, R> =>
-  Effect.updateContext(
+  Direct.updateContext(
     self,
-    (context: Context.Context<R>) =>
-      Context.get(context, current).account === budget ? context : Context.add(context, current, budget)
+    (context) => Context.get(context, current).account === budget ? context : Context.add(context, current, budget)
   )
 
 /**

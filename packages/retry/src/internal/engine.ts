@@ -1,6 +1,7 @@
 import * as Classifier from "@effect-resilience/errors/Classifier"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Repetition from "@effect-resilience/errors/Repetition"
+import type * as Policy from "@effect-resilience/kernel/Policy"
 import * as Time from "@effect-resilience/kernel/Time"
 import * as Timer from "@effect-resilience/kernel/Timer"
 import * as Cause from "effect/Cause"
@@ -8,15 +9,13 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
+import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import * as Attempt from "../Attempt.ts"
 import * as RetryEvent from "../RetryEvent.ts"
 import * as budgets from "./budget.ts"
 import type { Call, Settings, Verdict, When } from "./verdict.ts"
 import { decide } from "./verdict.ts"
-
-type AnyFiber = Fiber.Fiber<unknown, unknown>
 
 /**
  * What a single call adds to a policy.
@@ -89,7 +88,7 @@ export const historyOf = (ended: object): RetryEvent.History | undefined => {
   return { attempts, dropped: stopped.attempt - attempts.length, why }
 }
 
-// The loop: `start` runs the first attempt, `failed` decides after each, and `again` of the run is the next one.
+// The loop: `start` runs the first attempt, `next` decides after each, and `again` makes another one.
 
 /**
  * Runs the first attempt.
@@ -101,14 +100,8 @@ export const start = <A, E, R>(
   settings: Settings,
   options: Options<E, A>
 ): Effect.Effect<A, E, R> => {
-  const { retryWhen } = options
-  const first = (startMillis: number) => {
-    const run = () =>
-      makeRun<A, E, R>(settings, options, startMillis, (run) => Effect.suspend(() => attemptOf(self, run)))
-    return retryWhen === undefined
-      ? Effect.catchCause(self, (cause) => failed(run(), cause))
-      : judged(self, retryWhen, run)
-  }
+  const first = (startMillis: number) =>
+    attempted(self, self, options, () => makeRun<A, E>(settings, options, startMillis))
   if (settings.maxDuration < Infinity) {
     return Effect.withFiber((fiber) => begin(fiber, first(Time.nowUnsafe(fiber.context))))
   }
@@ -116,29 +109,54 @@ export const start = <A, E, R>(
   return Effect.withFiber((fiber) => begin(fiber, timeless))
 }
 
-// An attempt whose result may be retried.
-const judged = <A, E, R>(
+/** An attempt, and what follows it where it fails or where its result is retried. */
+const attempted = <A, E, R>(
   attempt: Effect.Effect<A, E, R>,
-  retryWhen: RetryWhen<A>,
-  run: () => Run<A, E, R>
-): Effect.Effect<A, E, R> =>
-  Effect.matchCauseEffect(attempt, {
-    onFailure: (cause) => failed(run(), cause),
+  self: Effect.Effect<A, E, R>,
+  { retryWhen }: Options<E, A>,
+  run: () => Run<A, E>
+): Effect.Effect<A, E, R> => {
+  const failed = (cause: Cause.Cause<E>) =>
+    Effect.withFiber((fiber) => {
+      const begun = run()
+      return goOn(fiber.context, self, begun, next(fiber, begun, cause))
+    })
+  if (retryWhen === undefined) return Effect.catchCause(attempt, failed)
+  return Effect.matchCauseEffect(attempt, {
+    onFailure: failed,
     onSuccess: (result) => {
       const wanted = retryWhen(result)
       if (wanted === undefined || wanted === false) return Effect.succeed(result)
       return Effect.withFiber((fiber) => {
-        const recovery = Repetition.judgeUnsafe(
-          fiber,
-          result,
-          wanted === true ? Recovery.retry : wanted
-        )
-        return proceed(fiber, run(), new RetryEvent.RetriedResult(result), recovery, undefined, undefined)
+        const recovery = Repetition.judgeUnsafe(fiber, result, wanted === true ? Recovery.retry : wanted)
+        const begun = run()
+        const retried = new RetryEvent.RetriedResult(result)
+        return goOn(fiber.context, self, begun, proceed(fiber, begun, retried, recovery, undefined, undefined))
       })
     }
   })
+}
 
-const begin = <A, E, R>(fiber: AnyFiber, first: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+const goOn = <A, E, R>(
+  context: Context.Context<never>,
+  self: Effect.Effect<A, E, R>,
+  run: Run<A, E>,
+  next: Next<A, E> | Effect.Effect<Next<A, E>>
+): Effect.Effect<A, E, R> => {
+  if (typeof next === "number") return Timer.delayUnsafe(context, Effect.suspend(() => again(self, run)), next)
+  return Exit.isExit(next) ? next : Effect.flatMap(next, (next) => goOn(context, self, run, next))
+}
+
+const again = <A, E, R>(self: Effect.Effect<A, E, R>, run: Run<A, E>): Effect.Effect<A, E, R> => {
+  const { attempt } = run
+  const current = Effect.updateContext(
+    self,
+    (context: Context.Context<R>) => Context.add(context, Attempt.Current, attempt)
+  )
+  return attempted(current, self, run.options, () => run)
+}
+
+const begin = <A, E, R>(fiber: Policy.Caller, first: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
   const context = fiber.context as Context.Context<R>
   const budget = Context.get(context, budgets.current)
   return budget.enterUnsafe === undefined
@@ -161,99 +179,85 @@ const inside = <A, E, R>(
 
 // One retried call, made when its first attempt has failed. 100,000 of them can wait at once, so it holds what it must,
 // and the next attempt is built only when its time has come.
-export interface Run<A, E, R> extends Call {
+export interface Run<A, E> extends Call {
   /** The attempt that it has come to. */
   attempt: Attempt.Attempt
   /** The failures so far, the latest first. */
   failures: Failure<E | RetryEvent.RetriedResult<A>> | undefined
   /** What the call adds to the policy. */
   readonly options: Options<E, A>
-  /** The next attempt, and all after it. */
-  again: Effect.Effect<A, E, R>
 }
 
-/** `makeAgain` gives what makes the attempt that the run has come to, and goes on with `follow` where it fails. */
-export const makeRun = <A, E, R>(
-  settings: Settings,
-  options: Options<E, A>,
-  startMillis: number,
-  makeAgain: (run: Run<A, E, R>) => Effect.Effect<A, E, R>
-): Run<A, E, R> => {
-  const run: Run<A, E, R> = {
-    retries: 0,
-    previous: 0,
-    kinds: undefined,
-    attempt: Attempt.first,
-    failures: undefined,
-    settings,
-    options,
-    startMillis,
-    again: Effect.never
-  }
-  run.again = makeAgain(run)
-  return run
-}
+export const makeRun = <A, E>(settings: Settings, options: Options<E, A>, startMillis: number): Run<A, E> => ({
+  retries: 0,
+  previous: 0,
+  kinds: undefined,
+  attempt: Attempt.first,
+  failures: undefined,
+  settings,
+  options,
+  startMillis
+})
 
-/** The attempt that a run has come to, as an effect makes it. */
-export const attemptOf = <A, E, R>(self: Effect.Effect<A, E, R>, run: Run<A, E, R>): Effect.Effect<A, E, R> => {
-  const { attempt, options: { retryWhen } } = run
-  const current = Effect.updateContext(
-    self,
-    (context: Context.Context<R>) => Context.add(context, Attempt.Current, attempt)
-  )
-  return retryWhen === undefined
-    ? Effect.catchCause(current, (cause) => failed(run, cause))
-    : judged(current, retryWhen, () => run)
-}
+/**
+ * What follows an attempt: so many milliseconds and the next one, or how the call ends.
+ *
+ * @category loops
+ * @since 0.1.0
+ */
+export type Next<A, E> = number | Exit.Exit<A, E>
 
-const failed = <A, E, R>(run: Run<A, E, R>, cause: Cause.Cause<E>): Effect.Effect<A, E, R> =>
-  Effect.withFiber((fiber) => follow(fiber, run, cause))
-
-/** What follows an attempt that failed: a wait and the next one, or the end. */
-export const follow = <A, E, R>(fiber: AnyFiber, run: Run<A, E, R>, cause: Cause.Cause<E>): Effect.Effect<A, E, R> => {
+/** What follows an attempt that failed; an effect where others have a say in it or hear of it. */
+export const next = <A, E>(
+  caller: Policy.Caller,
+  run: Run<A, E>,
+  cause: Cause.Cause<E>
+): Next<A, E> | Effect.Effect<Next<A, E>> => {
   const failure = recoverable(cause)
-  if (failure === undefined) return Effect.failCause(cause)
+  if (failure === undefined) return Exit.failCause(cause)
   const { error } = failure
   const { options } = run
-  return proceed(fiber, run, error, recoveryOf(fiber, options, error), options.when, cause)
+  return proceed(caller, run, error, recoveryOf(caller, options, error), options.when, cause)
 }
 
-const proceed = <A, E, R, Error extends E | RetryEvent.RetriedResult<A>>(
-  fiber: AnyFiber,
-  run: Run<A, E, R>,
+const proceed = <A, E, Error extends E | RetryEvent.RetriedResult<A>>(
+  caller: Policy.Caller,
+  run: Run<A, E>,
   error: Error,
   recovery: Recovery.Recovery,
   when: When<Error> | undefined,
   cause: Cause.Cause<E> | undefined
-): Effect.Effect<A, E, R> => {
-  const verdict = decide(fiber, run, error, recovery, run.attempt.attempt, when)
+): Next<A, E> | Effect.Effect<Next<A, E>> => {
+  const verdict = decide(caller, run, error, recovery, run.attempt.attempt, when)
   return Effect.isEffect(verdict)
-    ? Effect.flatMap(verdict, (verdict) => settle(fiber, run, error, recovery, verdict, cause))
-    : settle(fiber, run, error, recovery, verdict, cause)
+    ? Effect.flatMap(verdict, (verdict) => {
+      const next = settle(caller, run, error, recovery, verdict, cause)
+      return Effect.isEffect(next) && !Exit.isExit(next) ? next : Effect.succeed(next)
+    })
+    : settle(caller, run, error, recovery, verdict, cause)
 }
 
 // Without a further attempt, the call ends with what the last one ended with: its cause, or the result that was to be retried.
-const settle = <A, E, R>(
-  fiber: AnyFiber,
-  run: Run<A, E, R>,
+const settle = <A, E>(
+  caller: Policy.Caller,
+  run: Run<A, E>,
   error: E | RetryEvent.RetriedResult<A>,
   recovery: Recovery.Recovery,
   verdict: Verdict,
   cause: Cause.Cause<E> | undefined
-): Effect.Effect<A, E, R> => {
+): Next<A, E> | Effect.Effect<Next<A, E>> => {
   const { attempt } = run.attempt
-  const observer = observerOf(fiber, run.options)
+  const observer = observerOf(caller, run.options)
   if (typeof verdict === "number") {
     prepareNext(run, error, recovery, verdict)
-    const next = Timer.delayUnsafe(fiber.context, run.again, verdict)
-    return observer === undefined ? next : Effect.andThen(observer(eventOf(error, recovery, attempt, verdict)), next)
+    return observer === undefined ? verdict : Effect.as(observer(eventOf(error, recovery, attempt, verdict)), verdict)
   }
   const stopped = eventOf(error, recovery, attempt, verdict)
   remember(run, stopped, verdict)
   const ended = cause === undefined
-    ? Effect.succeed((error as RetryEvent.RetriedResult<A>).result)
-    : Effect.failCause(cause)
-  return observer === undefined ? ended : Effect.andThen(observer(stopped), ended)
+    ? Exit.succeed((error as RetryEvent.RetriedResult<A>).result)
+    : Exit.failCause(cause)
+  return observer === undefined ? ended : Effect.as(observer(stopped), ended)
 }
 
 export const eventOf = <E>(
@@ -277,22 +281,22 @@ const recoverable = <E>(cause: Cause.Cause<E>): Cause.Fail<E> | undefined => {
 }
 
 export const recoveryOf = <E>(
-  fiber: AnyFiber,
+  caller: Policy.Caller,
   { classify }: { readonly classify?: Classifier.Classifier<E> | undefined },
   error: E
 ): Recovery.Recovery =>
   Repetition.judgeUnsafe(
-    fiber,
+    caller,
     error,
-    classify?.(error) ?? Classifier.classify(error, fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
+    classify?.(error) ?? Classifier.classify(error, caller.getRef(Clock.Clock).currentTimeMillisUnsafe())
   )
 
 /** Who hears of the events of a call, if anybody does. */
 export const observerOf = <E>(
-  fiber: AnyFiber,
+  caller: Policy.Caller,
   { onEvent }: { readonly onEvent?: RetryEvent.Observer<E> | undefined }
 ): RetryEvent.Observer<E> | undefined => {
-  const observer = fiber.getRef(RetryEvent.CurrentObserver)
+  const observer = caller.getRef(RetryEvent.CurrentObserver)
   if (observer === undefined || onEvent === undefined) return onEvent ?? observer
   return (event) => Effect.andThen(onEvent(event), observer(event))
 }
@@ -309,8 +313,8 @@ interface Failure<out E> {
 // How many events a history has, the last one included.
 const kept = 100
 
-const prepareNext = <A, E, R>(
-  run: Run<A, E, R>,
+const prepareNext = <A, E>(
+  run: Run<A, E>,
   error: E | RetryEvent.RetriedResult<A>,
   recovery: Recovery.Recovery,
   delayMillis: number
@@ -329,7 +333,7 @@ const forgetBeyond = (count: number, last: Failure<unknown>): void => {
 }
 
 const remember = <A, E>(
-  { failures }: Run<A, E, unknown>,
+  { failures }: Run<A, E>,
   stopped: RetryEvent.RetryEvent<E | RetryEvent.RetriedResult<A>>,
   why: RetryEvent.StopReason
 ): void => {

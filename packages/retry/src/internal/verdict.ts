@@ -1,10 +1,10 @@
 import * as Deadline from "@effect-resilience/deadline/Deadline"
 import type { Kind, Recovery } from "@effect-resilience/errors/Recovery"
 import { kindOf } from "@effect-resilience/errors/Recovery"
+import type * as Policy from "@effect-resilience/kernel/Policy"
 import * as Time from "@effect-resilience/kernel/Time"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import type { StopReason } from "../RetryEvent.ts"
 import * as budgets from "./budget.ts"
@@ -55,11 +55,9 @@ export type Verdict = number | StopReason
  */
 export type When<in E> = (error: E, attempt: number) => boolean | Effect.Effect<boolean>
 
-type AnyFiber = Fiber.Fiber<unknown, unknown>
-
 /** `when` has the last word of the call on a failure that the policy would retry, and may be an effect. */
 export const decide = <Error>(
-  fiber: AnyFiber,
+  caller: Policy.Caller,
   call: Call,
   error: Error,
   recovery: Recovery,
@@ -67,12 +65,12 @@ export const decide = <Error>(
   when: When<Error> | undefined
 ): Verdict | Effect.Effect<Verdict> => {
   const ofKind = kindProgress(call, recovery)
-  const stop = stopped(fiber, call, error, recovery, attempt, ofKind)
+  const stop = stopped(caller, call, error, recovery, attempt, ofKind)
   if (stop !== undefined) return stop
-  if (when === undefined) return wait(fiber, call, error, recovery, ofKind)
+  if (when === undefined) return wait(caller, call, error, recovery, ofKind)
   const allows = when(error, attempt)
-  if (typeof allows === "boolean") return allows ? wait(fiber, call, error, recovery, ofKind) : notRetryable
-  return Effect.map(allows, (allows) => allows ? wait(fiber, call, error, recovery, ofKind) : notRetryable)
+  if (typeof allows === "boolean") return allows ? wait(caller, call, error, recovery, ofKind) : notRetryable
+  return Effect.map(allows, (allows) => allows ? wait(caller, call, error, recovery, ofKind) : notRetryable)
 }
 
 const kindProgress = (call: Call, recovery: Recovery): OfKind | undefined => {
@@ -89,7 +87,7 @@ const kindProgress = (call: Call, recovery: Recovery): OfKind | undefined => {
 }
 
 const stopped = (
-  fiber: AnyFiber,
+  caller: Policy.Caller,
   { settings: { times } }: Call,
   error: unknown,
   recovery: Recovery,
@@ -97,7 +95,7 @@ const stopped = (
   ofKind: OfKind | undefined
 ): StopReason | undefined => {
   if (recovery._tag !== "Retry" && !(recovery._tag === "Reauthenticate" && ofKind)) return notRetryable
-  fiber.getRef(budgets.current).failedUnsafe?.(attempt > 1, error)
+  caller.getRef(budgets.current).failedUnsafe?.(attempt > 1, error)
   if (attempt > times) return { _tag: "TimesUsedUp", times }
   return ofKind !== undefined && ofKind.count >= ofKind.settings.times
     ? { _tag: "TimesUsedUp", times: ofKind.settings.times, kind: kindOf(recovery) }
@@ -108,7 +106,7 @@ const notRetryable: StopReason = { _tag: "NotRetryable" }
 
 // The budget is asked last, since asking it costs.
 const wait = (
-  fiber: AnyFiber,
+  caller: Policy.Caller,
   call: Call,
   error: unknown,
   recovery: Recovery,
@@ -119,13 +117,13 @@ const wait = (
   if (after !== undefined && Duration.isGreaterThan(after, settings.maxRetryAfter)) {
     return { _tag: "RetryAfterTooLong", after, max: settings.maxRetryAfter }
   }
-  const delay = delayOf(fiber, call, error, ofKind, after === undefined ? 0 : Duration.toMillis(after))
-  if (settings.maxDuration < Infinity && Time.nowUnsafe(fiber.context) - startMillis + delay > settings.maxDuration) {
+  const delay = delayOf(caller, call, error, ofKind, after === undefined ? 0 : Duration.toMillis(after))
+  if (settings.maxDuration < Infinity && Time.nowUnsafe(caller.context) - startMillis + delay > settings.maxDuration) {
     return { _tag: "OutOfTime", limit: "maxDuration" }
   }
-  if (delay >= Deadline.remainingMillisUnsafe(fiber)) return { _tag: "OutOfTime", limit: "deadline" }
-  const budget = fiber.getRef(budgets.current)
-  return budget === budgets.noop || budgets.withdraw(budget, fiber.context, ofKind?.settings.cost ?? settings.cost)
+  if (delay >= Deadline.remainingMillisUnsafe(caller)) return { _tag: "OutOfTime", limit: "deadline" }
+  const budget = caller.getRef(budgets.current)
+  return budget === budgets.noop || budgets.withdraw(budget, caller.context, ofKind?.settings.cost ?? settings.cost)
     ? delay
     : { _tag: "BudgetExhausted", budget: budget.name }
 }
@@ -135,13 +133,13 @@ const wait = (
  * the policy clamps, the delay is its bound instead.
  */
 const delayOf = (
-  fiber: AnyFiber,
+  caller: Policy.Caller,
   call: Call,
   error: unknown,
   ofKind: OfKind | undefined,
   after: number
 ): number => {
-  const random = fiber.getRef(Random.Random)
+  const random = caller.getRef(Random.Random)
   let drawn = false
   const drawRandom = () => {
     drawn = true

@@ -1,0 +1,338 @@
+import type * as Timeout from "@effect-resilience/deadline/Timeout"
+import * as Direct from "@effect-resilience/kernel/Direct"
+import type * as Policy from "@effect-resilience/kernel/Policy"
+import * as Surroundings from "@effect-resilience/kernel/Surroundings"
+import * as Timer from "@effect-resilience/kernel/Timer"
+import * as Attempt from "@effect-resilience/retry/Attempt"
+import * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
+import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import { type Admissions, admitFrom, type Admitting, after, none, report } from "./admissions.ts"
+import type { Retry, Wrap } from "./marks.ts"
+
+/**
+ * Policies that a call passes in one step, while none of them rejects it or lets it wait.
+ *
+ * hack: fast-path
+ */
+export interface FastPath {
+  /** Outside in. Those from `insideFrom` on stand inside the retry. */
+  readonly policies: ReadonlyArray<Admitting>
+  readonly insideFrom: number
+  readonly retry: Retry | undefined
+  readonly timeoutMillis: number
+  readonly timedOut: (caller: Policy.Caller) => Exit.Exit<never, Timeout.TimedOut>
+  /** One attempt through the policies inside the retry, one by one. */
+  readonly attempt: Wrap
+  /** A call through all policies, one by one. */
+  readonly slow: Wrap
+}
+
+const interrupted = /* @__PURE__ */ Exit.interrupt()
+
+type Step = () => void
+
+type Resume<A> = (effect: Effect.Effect<A, unknown>) => void
+
+/**
+ * A call: its attempts, the waits between them, and the effects that others hear of it by. One of these runs at a time. A success
+ * ends it at once; all other steps are made by what runs the call.
+ */
+export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.Caller {
+  context: Context.Context<R>
+  protected stopped = false
+  protected next: Step | undefined = undefined
+  private readonly path: FastPath
+  private readonly self: Effect.Effect<A, E, R>
+  /** Of the first attempt and of what stands around the retry, inside out. */
+  private admissions: Admissions = none
+  private isFirst = true
+  /** Those of an attempt after the first one. */
+  private inside: Admissions = none
+  private loop: RetryPolicy.Loop<A, unknown> | undefined = undefined
+  private running: Direct.Running<unknown> | undefined = undefined
+  private wait: Timer.Wait | undefined = undefined
+  private timedOut = false
+  private left = false
+  private stepping = false
+
+  constructor(path: FastPath, self: Effect.Effect<A, E, R>, context: Context.Context<R>) {
+    super()
+    this.path = path
+    this.self = self
+    this.context = context
+  }
+
+  getRef<S>(ref: Context.Reference<S>): S {
+    return Context.get(this.context, ref)
+  }
+
+  /** Whether all policies let it begin at once. */
+  admit(): boolean {
+    const { path } = this
+    if (path.retry !== undefined && this.getRef(Attempt.Current) !== Attempt.first) return false
+    const admissions = admitFrom(path.policies, 0, this)
+    if (admissions === undefined) return false
+    this.admissions = admissions
+    return true
+  }
+
+  /** Begins the first attempt, which is admitted. */
+  start(): void {
+    try {
+      if (this.path.retry !== undefined) this.context = begin(this.context)
+      this.attempt(this.self, this.context)
+    } catch (thrown) {
+      this.leave(Exit.die(thrown))
+    }
+  }
+
+  override interruptUnsafe(by?: number): void {
+    if (this.stopped) return
+    this.stopped = true
+    this.wait?.cancel()
+    if (this.next !== undefined && !this.stepping) this.stepAll()
+    else if (this.running === undefined) this.leave(interrupted)
+    else this.running.interruptUnsafe(by)
+  }
+
+  /** Makes the steps that are due. */
+  protected go(): void {
+    this.stepAll()
+  }
+
+  /** Makes them in a fiber, which tells how it goes on when there is none. */
+  protected turn(pause: (resume: Resume<A>) => void): Effect.Effect<A, unknown> {
+    const paused = Effect.callback<A, unknown>((resume) => {
+      pause(resume)
+      // The fiber may have yielded since its turn.
+      const then = this.next === undefined ? this.pollUnsafe() : turn
+      return then === undefined ? this.interrupt : resume(then)
+    })
+    const turn: Effect.Effect<A, unknown> = Effect.suspend(() => this.step() ? turn : this.pollUnsafe() ?? paused)
+    return turn
+  }
+
+  /** Makes the next step. Whether there is another one then. */
+  protected step(): boolean {
+    const { next } = this
+    this.next = undefined
+    this.stepping = true
+    try {
+      next?.()
+    } catch (thrown) {
+      this.leave(Exit.die(thrown))
+    }
+    this.stepping = false
+    return this.next !== undefined
+  }
+
+  private stepAll(): void {
+    while (this.step());
+  }
+
+  /** Goes on with a step when the present one has ended, so that no number of them fills the stack. */
+  private enter(step: Step): void {
+    this.next = step
+    // Once it is interrupted, what runs it only waits for its end.
+    if (this.stepping) return
+    if (this.stopped) this.stepAll()
+    else this.go()
+  }
+
+  /** An attempt that is admitted; one that is not passes the policies inside the retry one by one. */
+  private attempt(self: Effect.Effect<A, unknown, R>, context: Context.Context<R>, admitted = true): void {
+    const running = Direct.startUnsafe(self, context)
+    const exit = running.pollUnsafe()
+    if (exit !== undefined) return this.attempted(exit)
+    this.running = running
+    if (admitted) this.wait = Timer.startUnsafe(context, this.path.timeoutMillis, () => this.elapse())
+    running.addObserver((exit) => this.attempted(exit))
+    // What began may have interrupted the call.
+    if (this.stopped) running.interruptUnsafe()
+  }
+
+  /** An attempt has had its time. */
+  private elapse(): void {
+    this.timedOut = true
+    this.running?.interruptUnsafe()
+  }
+
+  private attempted(exit: Exit.Exit<A, unknown>): void {
+    this.wait?.cancel()
+    this.running = undefined
+    if (Exit.isFailure(exit) || this.stopped) this.enter(() => this.failed(exit))
+    else {
+      const news = this.reportInside(exit)
+      // News of a success may be that a policy threw.
+      if (news === undefined) this.leave(exit)
+      else this.tell(news, () => this.leave(exit))
+    }
+  }
+
+  private failed(exit: Exit.Exit<A, unknown>): void {
+    if (this.stopped) return this.leave(interrupted)
+    const late = this.timedOut && Exit.isFailure(exit) && !Cause.hasDies(exit.cause)
+    this.timedOut = false
+    const ended = late ? this.path.timedOut(this) : exit
+    const news = this.reportInside(ended)
+    if (news === undefined) this.follow(ended)
+    else this.tell(news, () => this.follow(ended))
+  }
+
+  private follow(exit: Exit.Exit<A, unknown>): void {
+    const { retry } = this.path
+    if (retry === undefined || Exit.isSuccess(exit)) return this.leave(exit)
+    this.loop ??= RetryPolicy.loopUnsafe<A, unknown>(retry.policy, retry.options)
+    this.proceed(RetryPolicy.nextUnsafe(this, this.loop, exit.cause))
+  }
+
+  private proceed(next: RetryPolicy.Next<A, unknown> | Effect.Effect<RetryPolicy.Next<A, unknown>>): void {
+    if (typeof next !== "number") {
+      if (Exit.isExit(next)) this.leave(next)
+      else this.tell(next, (decided) => this.proceed(decided))
+    } else if (next > 0 && !this.stopped) {
+      this.wait = Timer.waitUnsafe(this.context, next, () => this.enter(() => this.again()))
+    } else this.again()
+  }
+
+  /** Makes the attempt that the loop has come to. */
+  private again(): void {
+    const { context, loop, path } = this
+    if (loop === undefined || this.stopped) return this.leave(interrupted)
+    const inside = Context.add(context, Attempt.Current, loop.attempt)
+    this.context = inside
+    const admissions = admitFrom(path.policies, path.insideFrom, this)
+    this.context = context
+    if (admissions !== undefined) {
+      this.inside = admissions
+      return this.attempt(this.self, inside)
+    }
+    // Its policies need no more than the call.
+    this.attempt(path.attempt(this.self) as Effect.Effect<A, unknown, R>, inside, false)
+  }
+
+  /** Runs an effect, and goes on with what it succeeds with. */
+  private tell<B>(effect: Effect.Effect<B, unknown>, then: (value: B) => void): void {
+    const running = Direct.startUnsafe(effect, this.context)
+    const told = (exit: Exit.Exit<B, unknown>) =>
+      this.enter(() => {
+        this.running = undefined
+        if (this.stopped) this.leave(interrupted)
+        else if (Exit.isSuccess(exit)) then(exit.value)
+        else this.leave(Exit.failCause(exit.cause))
+      })
+    const exit = running.pollUnsafe()
+    if (exit !== undefined) return told(exit)
+    this.running = running
+    running.addObserver(told)
+  }
+
+  private reportInside(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined {
+    const { admissions, inside, isFirst } = this
+    this.isFirst = false
+    this.inside = none
+    return isFirst ? report(admissions, exit, 0, this.insideCount) : report(inside, exit)
+  }
+
+  /** How many of the first admissions stand inside the retry. */
+  private get insideCount(): number {
+    return this.admissions.length - this.path.insideFrom
+  }
+
+  private leave(exit: Exit.Exit<A, unknown>): void {
+    if (this.left) return
+    this.left = true
+    const ofBudget = this.path.retry === undefined ? undefined : endBudget(this.context, exit)
+    const ofInside = this.reportInside(exit)
+    const news = after(after(ofBudget, ofInside), report(this.admissions, exit, this.insideCount))
+    if (news === undefined) return this.end(exit)
+    const telling = Direct.startUnsafe(Effect.uninterruptible(news), this.context)
+    const told = (told: Exit.Exit<void>) => this.end(Exit.isSuccess(told) ? exit : Exit.failCause(told.cause))
+    const ended = telling.pollUnsafe()
+    if (ended === undefined) telling.addObserver(told)
+    else told(ended)
+  }
+}
+
+/**
+ * A call in its caller's fiber, which brings back what timers lose: the surroundings of `AsyncLocalStorage`, and a turn for others.
+ */
+export class CallInFiber<A, E, R> extends Call<A, E, R> {
+  private readonly fiber: Fiber.Fiber<unknown, unknown>
+  private forget: (() => void) | undefined = undefined
+  private resume: Resume<A>
+
+  constructor(path: FastPath, self: Effect.Effect<A, E, R>, fiber: Fiber.Fiber<unknown, unknown>, resume: Resume<A>) {
+    // The effect that is begun needs R, so the fiber that runs it has R.
+    super(path, self, fiber.context as Context.Context<R>)
+    this.fiber = fiber
+    this.resume = resume
+  }
+
+  protected override go(): void {
+    // An interruption of the fiber can come before its turn.
+    this.forget ??= this.fiber.addObserver(() => this.interruptUnsafe())
+    this.resume(this.turn((resume) => {
+      this.resume = resume
+    }))
+  }
+
+  protected override end(exit: Exit.Exit<A, unknown>): void {
+    super.end(exit)
+    this.forget?.()
+    this.resume(exit)
+  }
+}
+
+/** A call without a caller's fiber. It gets one of its own where its first attempt does not succeed. */
+export class CallOnItsOwn<A, E, R> extends Call<A, E, R> {
+  private surroundings: Surroundings.Surroundings | undefined = undefined
+  private resume: Resume<A> | undefined = undefined
+  private hasFiber = false
+
+  override start(): void {
+    this.surroundings = Surroundings.captureUnsafe()
+    super.start()
+  }
+
+  protected override go(): void {
+    const turn = this.turn((resume) => {
+      this.resume = resume
+    })
+    if (this.hasFiber) return this.resume?.(turn)
+    this.hasFiber = true
+    const fork = () => Effect.runForkWith(this.context)(turn)
+    if (this.surroundings === undefined) fork()
+    else this.surroundings.runInAsyncScope(fork)
+  }
+
+  protected override end(exit: Exit.Exit<A, unknown>): void {
+    super.end(exit)
+    this.surroundings?.emitDestroy()
+    this.resume?.(exit)
+  }
+}
+
+/** What the retry would do before the first attempt. */
+const begin = <R>(context: Context.Context<R>): Context.Context<R> => {
+  const counted = AttemptBudget.depositUnsafe(context)
+  return Attempt.callTracker()?.(counted) ?? counted
+}
+
+/** What it would do after the last one. */
+const endBudget = (
+  context: Context.Context<never>,
+  exit: Exit.Exit<unknown, unknown>
+): Effect.Effect<void> | undefined => {
+  try {
+    AttemptBudget.endUnsafe(context, exit)
+    return undefined
+  } catch (thrown) {
+    return Exit.die(thrown)
+  }
+}
