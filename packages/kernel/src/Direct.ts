@@ -122,6 +122,7 @@ export class Around<A, E> extends Ending<A, E> {
     this.inner = inner
   }
 
+  /** Interrupts what it runs around, and does not wait for its end. */
   override interruptUnsafe(by?: number): void {
     this.inner.interruptUnsafe(by)
   }

@@ -14,11 +14,7 @@ import type * as Fiber from "effect/Fiber"
 import { type Admissions, admitFrom, type Admitting, after, none, report } from "./admissions.ts"
 import type { Retry, Wrap } from "./marks.ts"
 
-/**
- * Policies that a call passes in one step, while none of them rejects it or lets it wait.
- *
- * hack: fast-path
- */
+/** Policies that a call passes in one step, while none of them rejects it or lets it wait. */
 export interface FastPath {
   /** Outside in. Those from `insideFrom` on stand inside the retry. */
   readonly policies: ReadonlyArray<Admitting>

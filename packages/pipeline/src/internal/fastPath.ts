@@ -15,6 +15,8 @@ import { isRetried, isTimed, retried, type Retry, timed, type Wrap } from "./mar
 /**
  * The fast path through policies, outside in: admissions, perhaps a retry, admissions, a time limit. `undefined` where they are
  * not such a list.
+ *
+ * hack: fast-path
  */
 export const through = (
   placed: ReadonlyArray<Placed>,
