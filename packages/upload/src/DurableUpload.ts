@@ -68,6 +68,7 @@ import * as Activity from "effect/workflow/Activity"
 import * as Workflow from "effect/workflow/Workflow"
 import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import type * as Batch from "./Batch.ts"
+import * as AttemptCount from "./internal/attemptCount.ts"
 import * as BatchRunner from "./internal/batchRunner.ts"
 import * as Gate from "./internal/gate.ts"
 import * as Journal from "./Journal.ts"
@@ -267,6 +268,7 @@ export const make = <Item, Encoded>(kind: string, options: {
             const all: Array<Ended> = []
             for (const i of items.keys()) {
               const behind = all.findIndex(({ _tag }) => _tag === "Failed")
+              const attempts: AttemptCount.AttemptCount = { count: 0 }
               all.push(
                 yield* Activity.make({
                   name: `upload ${i + 1}`,
@@ -276,7 +278,12 @@ export const make = <Item, Encoded>(kind: string, options: {
                       const plan = yield* planned
                       if (behind >= 0 && (yield* plan.verdict(i))._tag === "Send") return notStarted(behind)
                       return endedOf(yield* around(place, UploadPlan.upload(to, plan, i, uploader)))
-                    }).pipe(Effect.catch((error) => Effect.succeed<Ended>({ _tag: "Failed", error: failureOf(error) })))
+                    }).pipe(
+                      Effect.provideService(AttemptCount.Current, attempts),
+                      Effect.catch((error) =>
+                        Effect.succeed<Ended>({ _tag: "Failed", error: failureOf(error, attempts.count || undefined) })
+                      )
+                    )
                   )
                 })
               )
@@ -457,14 +464,19 @@ const reportOf = (ended: Extract<Ended, { readonly _tag: "Uploaded" }>): Uploade
   return { receipt: undefined, source, attempts, recoveries, bytes, digests, verified, durationMillis }
 }
 
-const failureOf = (error: unknown): DurableFailure => {
-  if (error instanceof Journal.JournalError && error.cause instanceof Journal.PlaceTaken) return failureOf(error.cause)
+const failureOf = (
+  error: unknown,
+  attempts = RetryPolicy.history(error)?.attempts.length ?? 1
+): DurableFailure => {
+  if (error instanceof Journal.JournalError && error.cause instanceof Journal.PlaceTaken) {
+    return failureOf(error.cause, attempts)
+  }
   const reason = ErrorName.reasonTagOf(error)
   return new DurableFailure({
     error: ErrorName.nameOf(error),
     ...(reason === undefined ? {} : { reason }),
     description: ErrorMessage.textOf(error),
     recovery: Recovery.of(error)._tag,
-    attempts: RetryPolicy.history(error)?.attempts.length ?? 1
+    attempts
   })
 }

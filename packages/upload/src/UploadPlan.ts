@@ -53,6 +53,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Semaphore from "effect/Semaphore"
+import * as AttemptCount from "./internal/attemptCount.ts"
 import * as Contents from "./internal/contents.ts"
 import * as PlacePlan from "./internal/placePlan.ts"
 import * as Journal from "./Journal.ts"
@@ -512,7 +513,7 @@ const sendRecorded = Effect.fnUntraced(
       note: undefined,
       at: 0
     }
-    let attempts = 0
+    const attempts = (yield* AttemptCount.Current) ?? { count: 0 }
     let sent: "nothing" | "some" | "all" = "nothing"
     // A replacement is sent again after a failure that may have come too late.
     let mayBeThere = false
@@ -530,7 +531,7 @@ const sendRecorded = Effect.fnUntraced(
         Effect.suspend(() =>
           record({
             state: "started",
-            attempts,
+            attempts: attempts.count,
             version: payload.version,
             bytes: payload.size,
             md5: payload.version === hashed?.version ? hashed?.md5 : undefined
@@ -548,21 +549,21 @@ const sendRecorded = Effect.fnUntraced(
       onEvent: (event) => {
         // A journal's failure is never retried, so no event contains one.
         const notified = options.onEvent?.(event as Uploader.Event<Uploader.Failure<E>, Receipt>) ?? Effect.void
-        if (event._tag === "Attempting") attempts = event.attempt
         if (event._tag === "AwaitingResponse") sent = "all"
         if (event._tag !== "Retrying") return notified
         const state = judged(event.error) === "perhaps" ? "retrying" : "waiting"
-        const note = record({ state, attempts, note: ErrorMessage.textOf(event.error) })
+        const note = record({ state, attempts: attempts.count, note: ErrorMessage.textOf(event.error) })
         return Effect.andThen(Effect.ignore(note), notified)
       }
     }).pipe(
+      Effect.provideService(AttemptCount.Current, attempts),
       Effect.tapError((error) =>
         sent === "nothing" || error instanceof Journal.JournalError
           ? Effect.void
           // If this is not recorded, the item stays `started`, which is true as well.
           : Effect.ignore(record({
             state: judged(error) === "perhaps" ? "unknown" : "failed",
-            attempts,
+            attempts: attempts.count,
             note: ErrorMessage.textOf(error)
           }))
       ),

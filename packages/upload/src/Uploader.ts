@@ -58,6 +58,7 @@ import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Hashing from "./Hashing.ts"
+import * as AttemptCount from "./internal/attemptCount.ts"
 import * as BodyTracker from "./internal/bodyTracker.ts"
 import { whenFree } from "./internal/unreadable.ts"
 import * as UploadError from "./UploadError.ts"
@@ -223,15 +224,16 @@ const run = Effect.fnUntraced(
 
     const operation = { appliedWhenWhole: true, ...target.operation(item) }
     const idempotent = Operation.isIdempotent(operation, { method: target.method, headers: {} })
-    let attempts = 0
+    const attempts = (yield* AttemptCount.Current) ?? { count: 0 }
+    attempts.count = 0
     let sentBefore = 0
     const begin = Effect.flatMap(Telemetry.attempts, (sent) => {
       sentBefore = sent
-      return emit({ _tag: "Attempting", attempt: ++attempts })
+      return emit({ _tag: "Attempting", attempt: ++attempts.count })
     })
     // An auth layer may have replayed it.
     const ended = Effect.map(Telemetry.attempts, (sent) => {
-      attempts += Math.max(0, sent - sentBefore - 1)
+      attempts.count += Math.max(0, sent - sentBefore - 1)
     })
     const tracker = BodyTracker.make({
       source,
@@ -261,15 +263,15 @@ const run = Effect.fnUntraced(
       onEvent: (event) => {
         if (event._tag !== "Retrying") return Effect.void
         const { delay, error, recovery } = event
-        recoveries.push({ attempt: attempts, error, recovery, delay })
-        return emit({ _tag: "Retrying", attempt: attempts, error, recovery, delay })
+        recoveries.push({ attempt: attempts.count, error, recovery, delay })
+        return emit({ _tag: "Retrying", attempt: attempts.count, error, recovery, delay })
       }
     }).pipe(Telemetry.observeCall, AccessLog.logCall, Operation.within(operation))
     const { bytes = tracker.bytes(), ...digests } = (yield* tracker.sent) ?? {}
     const report: Report<Receipt> = {
       receipt,
       source: source.name,
-      attempts,
+      attempts: attempts.count,
       recoveries,
       bytes,
       digests,

@@ -4,6 +4,7 @@ import { Effect } from "effect"
 import { execFileSync } from "node:child_process"
 import {
   chmodSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -239,6 +240,43 @@ describe("tbm-studio watch", { timeout: 120_000 }, () => {
       const open = yield* once("--backup", "kept")
       assert.strictEqual(open.status, 64)
     }).pipe(Effect.scoped))
+
+  it.live.skipIf(!existsSync("/usr/bin/prlimit"))(
+    "goes on where a backup finds no room, and ends where its journal finds none",
+    () =>
+      Effect.gen(function*() {
+        const { folder, once, put, settings, stored, until } = yield* studio()
+        put("gl-2024-01.csv", `A,B\n${"1,2\n".repeat(100_000)}`)
+        yield* once()
+        put("gl-2024-01.csv", "A,B\n1,20\n")
+        const watch = "watch in --rules rules.json --settle 50ms --interval 100ms --changed send --backup kept"
+        const limited = (kib: number) =>
+          command.start(
+            "bash",
+            ["-c", `echo $$ >pid; ulimit -S -f ${kib}; exec "$0" "$1" ${watch}`, process.execPath, command.bin],
+            settings,
+            folder
+          )
+        const watching = yield* limited(200)
+        yield* until(({ requests }) => requests > 6)
+        assert.deepStrictEqual(readdirSync(join(folder, "kept")).filter((name) => name.endsWith(".tsv")), [])
+        execFileSync("/usr/bin/prlimit", [
+          "--pid",
+          readFileSync(join(folder, "pid"), "utf8").trim(),
+          "--fsize=unlimited"
+        ])
+        yield* until(({ uploads }) => uploads.length === 2)
+        watching.kill("SIGTERM")
+        assert.strictEqual((yield* watching.ended).status, 0)
+        assert.lengthOf(readdirSync(join(folder, "kept")), 1)
+
+        put("gl-2024-02.csv")
+        const { stderr, stdout, status } = yield* (yield* limited(0)).ended
+        assert.strictEqual(status, 74, stdout + stderr)
+        assert.lengthOf(yield* stored, 2)
+        assert.strictEqual((yield* once()).status, 0)
+      }).pipe(Effect.scoped)
+  )
 
   it.live("the command that it names sends a file whose name begins with a dash or has a line break", () =>
     Effect.gen(function*() {

@@ -19,7 +19,7 @@ import type * as UploadPlan from "../UploadPlan.ts"
  * - `item`: the item.
  * - `report`: what became of the upload.
  * - `error`: the last failure.
- * - `attempts`: how many attempts were made.
+ * - `attempts`: how many attempts were made, replays after a login included.
  * - `entry`: the entry of the journal that decided it.
  * - `why`: why it was not sent.
  *
@@ -78,7 +78,7 @@ export interface Summary<Item, Receipt, E> {
     readonly skipped: number
     /** Items that were left over when the batch stopped. */
     readonly notStarted: number
-    /** The attempts of all items. */
+    /** The attempts of items that were uploaded or failed. */
     readonly attempts: number
     /** The bytes of the sources of confirmed items. */
     readonly bytes: number

@@ -13,6 +13,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import type * as Uploader from "../Uploader.ts"
 import type * as UploadPlan from "../UploadPlan.ts"
+import * as AttemptCount from "./attemptCount.ts"
 import type { Options, Result, Summary } from "./batchModel.ts"
 import * as Gate from "./gate.ts"
 
@@ -223,7 +224,7 @@ export const run = <Item, Receipt, E, EX, RX, EI, RI, A>(
     const send = (entry: Entry<Item>, toEnd = stop === undefined): Effect.Effect<Outcome, never, RX> =>
       Effect.suspend(() => {
         const { index, item } = entry
-        let attempts = 0
+        const attempts: AttemptCount.AttemptCount = { count: 0 }
         let phase: "starting" | "sending" | "sent" = "starting"
         const attempt = strategy.upload(entry, {
           ...options,
@@ -231,10 +232,7 @@ export const run = <Item, Receipt, E, EX, RX, EI, RI, A>(
             ? gate.pass
             : Effect.andThen(options.beforeAttempt, gate.pass),
           onEvent: (event) => {
-            if (event._tag === "Attempting") {
-              attempts = event.attempt
-              phase = "sending"
-            }
+            if (event._tag === "Attempting") phase = "sending"
             if (event._tag === "AwaitingResponse") phase = "sent"
             if (event._tag === "Retrying") {
               phase = "starting"
@@ -243,7 +241,7 @@ export const run = <Item, Receipt, E, EX, RX, EI, RI, A>(
             }
             return onEvent === undefined ? Effect.void : onEvent(event, item, index)
           }
-        })
+        }).pipe(Effect.provideService(AttemptCount.Current, attempts))
         const abandoned = Effect.map(
           Deferred.await(abandon),
           (): Outcome => ({
@@ -262,7 +260,7 @@ export const run = <Item, Receipt, E, EX, RX, EI, RI, A>(
             if (failFast) failing = true
             const pause = pauseOf(error, Recovery.of(error), Duration.zero)
             if (pause !== undefined) gate.pauseFor(pause)
-            return Effect.succeed({ _tag: "Failed", index, item, error, attempts })
+            return Effect.succeed({ _tag: "Failed", index, item, error, attempts: attempts.count })
           },
           onSuccess: (outcome): Effect.Effect<Outcome> => {
             const error = strategy.fatal?.(outcome)
