@@ -1,7 +1,8 @@
 import { execFile } from "node:child_process"
 import { readFileSync } from "node:fs"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { describe, expect, it } from "vitest"
+import { imports } from "../src/Syntax.ts"
 import { filesOf, root, scope } from "../src/Workspace.ts"
 
 const run = (dir: string, file: string) =>
@@ -13,7 +14,15 @@ const run = (dir: string, file: string) =>
   })
 
 const dir = join(root, "examples")
-const examples = filesOf(dir).filter((path) => path.endsWith(".ts") && !path.includes("node_modules"))
+const modules = filesOf(dir).filter((path) => path.endsWith(".ts") && !path.includes("node_modules")).map((path) => ({
+  path,
+  imported: imports(path, readFileSync(join(dir, path), "utf8"))
+    .flatMap(({ from, typeOnly }) => typeOnly ? [] : [join(dirname(path), from)])
+}))
+// A module that another imports runs there.
+const examples = modules.map(({ path }) => path).filter((path) =>
+  !modules.some(({ imported }) => imported.includes(path))
+)
 
 describe("an example", () => {
   it.concurrent.for(examples)("%s runs as a user would run it", { timeout: 300_000 }, async (file) => {
