@@ -115,7 +115,8 @@ type Described = Omit<ResilientClient.Description, "name" | "baseUrl">
 
 /** Where a fault says nothing else. */
 export const brief: Described = { pipeline: { bulkhead: { permits: 1 }, retry: { times: 1, backoff: { base: 0 } } } }
-const hurried: Described = { ...brief, timeouts: { attempt: "150 millis", total: "4 seconds" } }
+// A busy machine too sends a request, and reads it, within the time of an attempt.
+const hurried: Described = { ...brief, timeouts: { attempt: "500 millis", total: "8 seconds" } }
 
 const html = RawHttp.response({
   headers: { "content-type": "text/html" },
