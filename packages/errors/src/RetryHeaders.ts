@@ -56,19 +56,18 @@ export const read = (
   const { headers, status } = response
   const retryAfter = RetryAfter.fromHeaders(headers, nowMillis) ??
     (unlimited.has(status) ? undefined : RateLimitHeaders.exhaustedFor(response, nowMillis))
-  const again = Recovery.retryAs(Recovery.kindOfStatus(status), retryAfter)
-  switch (headers["x-should-retry"]?.trim().toLowerCase()) {
-    case "true":
-      return { retryAfter, recovery: again }
-    case "false": {
-      const retried = Recovery.fromStatus(status, retryAfter)._tag === "Retry"
-      return { retryAfter, recovery: retried ? Recovery.giveUp : undefined }
-    }
-    default: {
-      const asks = retryAfter !== undefined && headers["x-amz-retry-after"] !== undefined
-      return { retryAfter, recovery: asks ? again : undefined }
-    }
-  }
+  return { retryAfter, recovery: recoveryOf(response, retryAfter) }
+}
+
+const recoveryOf = (
+  { headers, status }: { readonly status: number; readonly headers: RateLimitHeaders.Headers },
+  retryAfter: Duration.Duration | undefined
+): Recovery.Recovery | undefined => {
+  const said = headers["x-should-retry"]?.trim().toLowerCase()
+  if (said === "false") return Recovery.fromStatus(status, retryAfter)._tag === "Retry" ? Recovery.giveUp : undefined
+  return said === "true" || (retryAfter !== undefined && headers["x-amz-retry-after"] !== undefined)
+    ? Recovery.retryAs(Recovery.kindOfStatus(status), retryAfter)
+    : undefined
 }
 
 // The reset of a rate limit does not end a conflict or a lock, or make a body smaller.
