@@ -36,7 +36,7 @@ import * as Time from "@effect-resilience/kernel/Time"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as limit from "./internal/limit.ts"
+import { leaveAfter } from "./internal/leaveAfter.ts"
 import * as Timeout from "./Timeout.ts"
 
 /**
@@ -74,7 +74,7 @@ export const make = (duration: Duration.Input): StoreTimeout => {
         askAgainAt = Time.nowUnsafe(context) + Math.max(millis, pause)
         return timedOut
       }
-      return limit.interruptAfter(Effect.onExitPrimitive(call, responded), millis, silent, undefined, true)
+      return leaveAfter(Effect.onExitPrimitive(call, responded), millis, silent)
     })
 }
 
@@ -87,7 +87,7 @@ export const make = (duration: Duration.Input): StoreTimeout => {
  */
 export const each = (duration: Duration.Input): StoreTimeout => {
   const { millis, timedOut } = checked(duration)
-  return (call) => limit.interruptAfter(call, millis, () => timedOut, undefined, true)
+  return (call) => leaveAfter(call, millis, () => timedOut)
 }
 
 const pause = 5000

@@ -9,15 +9,13 @@ import * as Fiber from "effect/Fiber"
 /**
  * Runs `self`, in a fiber of its own unless it can do without (`Direct`), and interrupts it after `millis`, unless `remaining`
  * then returns more. `Infinity` is no limit. An effect that finishes without waiting starts no timer. The result comes after the
- * effect has ended: when the time was up, a defect stays, anything else becomes `orElse`. With `leave`, the effect is interrupted
- * and not awaited, and its result is lost.
+ * effect has ended: when the time was up, a defect stays, anything else becomes `orElse`.
  */
 export const interruptAfter = <A, E, R, A2, E2, R2>(
   self: Effect.Effect<A, E, R>,
   millis: number,
   orElse: () => Effect.Effect<A2, E2, R2>,
-  remaining: (look: () => void) => number = none,
-  leave = false
+  remaining: (look: () => void) => number = none
 ): Effect.Effect<A | A2, E | E2, R | R2> => {
   if (millis === Infinity) return self
   return Effect.callback((resume) => {
@@ -26,9 +24,9 @@ export const interruptAfter = <A, E, R, A2, E2, R2>(
     const child = Direct.startUnsafe(self, context)
     const exit = child.pollUnsafe()
     if (exit !== undefined) return resume(exit)
-    const limit = new Limit(child, context, millis, remaining, leave ? () => resume(Effect.suspend(orElse)) : undefined)
+    const limit = new Limit(child, context, millis, remaining)
     child.addObserver((exit) => resume(limit.isReached(exit) ? Effect.suspend(orElse) : exit))
-    return leave ? Effect.sync(() => limit.leave()) : Direct.interrupt(child)
+    return Direct.interrupt(child)
   })
 }
 
@@ -49,7 +47,6 @@ class Limit {
   private readonly child: Direct.Running<unknown>
   private readonly context: Context.Context<never>
   private readonly remaining: (look: () => void) => number
-  private readonly onElapsed: (() => void) | undefined
   private readonly look: () => void
   private wait: Timer.Wait
   private timedOut = false
@@ -59,13 +56,11 @@ class Limit {
     context: Context.Context<never>,
     millis: number,
     remaining: (look: () => void) => number,
-    onElapsed: (() => void) | undefined,
     now?: number
   ) {
     this.child = child
     this.context = context
     this.remaining = remaining
-    this.onElapsed = onElapsed
     // A function that is assigned to a property directly goes into the old generation, with all that it can see.
     const look = () => this.elapse()
     this.look = look
@@ -93,7 +88,6 @@ class Limit {
     }
     this.timedOut = true
     this.child.interruptUnsafe()
-    this.onElapsed?.()
   }
 }
 
@@ -109,7 +103,7 @@ class Limited<A, E, E2> extends Direct.Around<A, E | E2> {
     now: number
   ) {
     super(child)
-    const limit = new Limit(child, context, millis, remaining, undefined, now)
+    const limit = new Limit(child, context, millis, remaining, now)
     this.limit = limit
     child.addObserver((exit) => this.end(limit.isReached(exit) ? late() : exit))
   }
