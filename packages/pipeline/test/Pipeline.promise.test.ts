@@ -150,6 +150,12 @@ describe("Pipeline.promise", () => {
     assert.strictEqual(broken, thrown)
   })
 
+  it("counts a result that is told to be a success as one", async () => {
+    const ledger = Pipeline.promise({ name: "ledger", circuitBreaker: { tripPolicy: { consecutive: 1 } } })
+    const { call } = script(503, 503)
+    for (let i = 0; i < 2; i++) assert.strictEqual((await ledger(call, { retryWhen: () => false })).status, 503)
+  })
+
   const lookAlike = { status: 503, ok: false, headers: new Map<string, string>(), body: null }
 
   for (
@@ -352,6 +358,20 @@ describe("Pipeline.promise", () => {
         assert.isTrue(wasCancelled(sent[0]?.response))
       }))
 
+    it("ends a call whose function takes no signal, and throws nothing beside", async () => {
+      const ledger = Pipeline.promise({ name: "ledger" })
+      const thrown: Array<unknown> = []
+      const hear = (error: unknown) => thrown.push(error)
+      process.prependListener("uncaughtException", hear)
+      const controller = new AbortController()
+      const result = ledger(() => new Promise(() => {}), { signal: controller.signal }).catch((error: unknown) => error)
+      controller.abort(reason)
+      assert.strictEqual(await result, reason)
+      await new Promise((resolve) => setImmediate(resolve))
+      process.removeListener("uncaughtException", hear)
+      assert.deepStrictEqual(thrown, [])
+    })
+
     it("listens to it no longer than the call runs", async () => {
       const ledger = Pipeline.promise(immediate)
       const controller = new AbortController()
@@ -432,6 +452,15 @@ describe("Pipeline.promise", () => {
       assert.strictEqual(signals.length, 3)
       controller.abort(new Error("enough"))
       yield* Fiber.join(fiber)
+    }))
+
+  it.effect("cancels the body of an attempt that failed where a hedge of it succeeds", () =>
+    Effect.gen(function*() {
+      const ledger = yield* underTest({ name: "ledger", hedge: { after: "1 second" } })
+      const { call, sent } = script(503)
+      const result = yield* overTime(ledger(call, { idempotent: true }))
+      assert.strictEqual("value" in result ? result.value : undefined, sent[1]?.response)
+      assert.deepStrictEqual(sent.map(({ response }) => wasCancelled(response)), [true, false])
     }))
 
   it.live("runs fetch against a server, and frees the connections of what it repeats", () =>

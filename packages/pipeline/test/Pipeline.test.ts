@@ -97,6 +97,7 @@ describe("Pipeline", () => {
       const pipeline = yield* Pipeline.make({ name: "ledger", circuitBreaker: { tripPolicy: { consecutive: 1 } } })
       const stale = Fallback.make({ orElse: () => Effect.succeed("stale") })
       const call = Effect.fail(unavailable).pipe(Pipeline.withPipeline(pipeline, stale))
+      assert.strictEqual(yield* Pipeline.withPipeline(Effect.succeed("fresh"), pipeline), "fresh")
       assert.strictEqual(yield* call, "stale")
       assert.strictEqual(yield* call, "stale")
       assert.strictEqual((yield* pipeline.policies).circuitBreaker?.name, "ledger")
@@ -417,6 +418,12 @@ describe("PipelineDescription", () => {
       }
       const twice = yield* Effect.flip(PipelineDescription.decodeAll([{ name: "y" }, { name: "y" }]))
       assert.include(twice.message, "two pipelines named y")
+    }))
+
+  it.effect("reads those of several pipelines, each of its own name", () =>
+    Effect.gen(function*() {
+      const descriptions = [{ name: "ledger", retry: { times: 2 } }, { name: "mail" }]
+      assert.deepStrictEqual(yield* PipelineDescription.decodeAll(descriptions), descriptions)
     }))
 
   it.effect("prints its parts in the order in which a call meets them", () =>

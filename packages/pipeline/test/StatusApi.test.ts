@@ -1,9 +1,9 @@
 import { CircuitBreaker } from "@effect-resilience/limit"
-import { Pipeline, PipelineRegistry } from "@effect-resilience/pipeline"
+import { Pipeline, PipelineRegistry, Status } from "@effect-resilience/pipeline"
 import * as StatusApi from "@effect-resilience/pipeline/StatusApi"
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Schema } from "effect"
+import { Effect, Exit, Layer, Schema } from "effect"
 import { HttpClient, HttpRouter } from "effect/http"
 import { HttpApi, HttpApiBuilder, HttpApiClient, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
 
@@ -33,6 +33,22 @@ describe("StatusApi", () => {
         )
         assert.strictEqual((yield* HttpClient.post("/resilience")).status, 404)
       }).pipe(Effect.provide(Layer.provideMerge(server, NodeHttpServer.layerTest)))
+    }))
+
+  it.effect("has a schema that takes reports and nothing else", () =>
+    Effect.gen(function*() {
+      const ledger = yield* Pipeline.make({ name: "ledger", retry: { times: 3 } })
+      const report = yield* Status.report({ pipelines: [ledger], policies: [{ name: "p", snapshot: Effect.void }] })
+      const decode = Schema.decodeUnknownEffect(StatusApi.Report)
+      assert.deepStrictEqual(yield* decode(report), report)
+      const [pipeline] = report.pipelines
+      const others = [
+        { ...report, pipelines: [{ parts: [] }] },
+        { ...report, pipelines: [{ ...pipeline, parts: [{ part: "retry" }] }] },
+        { ...report, policies: [{ name: "p" }] },
+        { ...report, keyed: { tenants: "many" } }
+      ]
+      for (const other of others) assert.isTrue(Exit.isFailure(yield* Effect.exit(decode(other))))
     }))
 
   it.live("stands in an API of your own, which derives a client", () =>

@@ -4,17 +4,20 @@ import * as Policy from "@effect-resilience/kernel/Policy"
 import { Part, Pipeline, type Slot } from "@effect-resilience/pipeline"
 import { Attempt } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit } from "effect"
+import { Effect, Exit, Fiber } from "effect"
+import { TestClock } from "effect/testing"
 
 interface Behaviour {
   /** How often it admits a call in one step. */
   readonly admits: number
   /** Thrown when it hears of an end. */
   readonly thrown?: unknown
+  /** Whether it tells others what came of an end. */
+  readonly tells?: boolean
 }
 
 /** A part that writes down what it hears. */
-const noting = (log: Array<string>, slot: Slot.Slot, { admits, thrown }: Behaviour = { admits: Infinity }) => {
+const noting = (log: Array<string>, slot: Slot.Slot, { admits, tells, thrown }: Behaviour = { admits: Infinity }) => {
   let admitted = 0
   return Part.make<boolean, Policy.Policy>({
     slot,
@@ -29,7 +32,7 @@ const noting = (log: Array<string>, slot: Slot.Slot, { admits, thrown }: Behavio
             const end = exit === Policy.neverBegan ? "nothing" : Exit.isSuccess(exit) ? "a success" : "a failure"
             log.push(`${slot}: ${Exit.hasDies(exit) ? "a defect" : end}`)
             if (thrown !== undefined) throw thrown
-            return undefined
+            return tells === true ? Effect.sync(() => log.push(`${slot}: news`)) : undefined
           }
         },
         snapshot: Effect.void
@@ -37,13 +40,14 @@ const noting = (log: Array<string>, slot: Slot.Slot, { admits, thrown }: Behavio
   })
 }
 
-/** Calls fail `failures` times before they succeed. */
+/** Calls fail `failures` times before they end as the `last` one does. */
 const setup = Effect.fnUntraced(function*(
   failures: number,
-  { inner, outer, retries = true }: {
+  { inner, last = Effect.void, outer, retries = true }: {
     readonly outer?: Behaviour
     readonly inner?: Behaviour
     readonly retries?: boolean
+    readonly last?: Effect.Effect<void>
   } = {}
 ) {
   const log: Array<string> = []
@@ -65,7 +69,7 @@ const setup = Effect.fnUntraced(function*(
   )
   let attempts = 0
   const call = pipeline.execute(
-    Effect.suspend(() => (log.push("the call"), ++attempts > failures ? Effect.void : Effect.fail("down")))
+    Effect.suspend(() => (log.push("the call"), ++attempts > failures ? last : Effect.fail("down")))
   )
   return { call, log, pipeline }
 })
@@ -131,6 +135,24 @@ describe("a pipeline whose parts admit calls in one step", () => {
         assert.strictEqual(log.at(-1), "bulkhead: a defect")
       }))
   }
+
+  it.effect("lets a part tell others of an attempt that was interrupted after another", () =>
+    Effect.gen(function*() {
+      const inner = { admits: Infinity, tells: true }
+      const { call, log } = yield* setup(1, { inner, last: Effect.never })
+      const fiber = yield* Effect.forkChild(call, { startImmediately: true })
+      yield* TestClock.adjust(1)
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(log, [
+        "the call",
+        "throttle: a failure",
+        "throttle: news",
+        "the call",
+        "throttle: a failure",
+        "bulkhead: a failure",
+        "throttle: news"
+      ])
+    }))
 
   it.effect("knows the parts of other copies of this package by their symbols", () =>
     Effect.gen(function*() {

@@ -4,7 +4,8 @@
  * Stryker writes faults into the sources of a package ("mutants": a condition turned round, a string emptied, a statement left out), one at
  * a time, and runs the package's own tests against each. A seeded sample is enough to compare. It works on a copy of the commit, where it
  * installs Stryker for itself. Results go to `fixtures/mutants.json` and `MUTANTS.md`; a
- * survivor keeps the reason that was written for it.
+ * survivor keeps the reason that was written for it. With `--survivors` it judges again what survived, and what is in files that have
+ * changed since.
  */
 import { execFileSync } from "node:child_process"
 import { createHash } from "node:crypto"
@@ -108,6 +109,8 @@ interface Named {
   /** As the checker names it. */
   readonly name: string
   readonly text: string
+  /** The same where its file is the same. */
+  readonly key: string
 }
 
 /** Every mutant of a package as it is in a commit. */
@@ -127,8 +130,10 @@ const enumerate = async (directory: string, name: string, commit: string): Promi
       files,
       options
     )
+  const hashes = new Map(files.map(({ content, name }) => [name, hash(0, content)]))
   return mutants.map((mutant) => ({
     name: mutantName(mutant.fileName, mutant, 0),
+    key: `${hashes.get(mutant.fileName)} ${mutantName(mutant.fileName, mutant, 0)}`,
     text: text({
       file: mutant.fileName.slice(`packages/${name}/`.length),
       source: lines.get(mutant.fileName)?.[mutant.location.start.line]?.trim() ?? "",
@@ -141,23 +146,19 @@ const enumerate = async (directory: string, name: string, commit: string): Promi
 const sampleOf = (mutants: ReadonlyArray<Named>, seed: number, count: number): ReadonlyArray<Named> =>
   mutants.toSorted((a, b) => hash(seed, a.name).localeCompare(hash(seed, b.name))).slice(0, count)
 
-/** The survivors of a result, as they are named now. */
-const survivorsOf = async (
+/** What of a sample has to be judged again: what survived, and what is in files that have changed since. */
+const unknownOf = async (
   directory: string,
   name: string,
-  result: Result,
-  now: ReadonlyArray<Named>
+  { commit, sampled, seed, survivors }: Result,
+  sample: ReadonlyArray<Named>
 ): Promise<ReadonlyArray<Named>> => {
-  const then = await enumerate(directory, name, result.commit)
-  if (then.length !== now.length || then.some(({ text }, index) => text !== now[index]?.text)) {
-    throw new Error(`The code of ${name} has changed since ${result.commit}: measure it without --survivors`)
-  }
-  const sample = new Set(sampleOf(then, result.seed, result.sampled))
-  const survivors = new Set(result.survivors.map(text))
-  return now.filter((_, index) => {
-    const mutant = then[index]
-    return mutant !== undefined && sample.has(mutant) && survivors.has(mutant.text)
-  })
+  const survived = new Set(survivors.map(text))
+  const killed = new Set(
+    sampleOf(await enumerate(directory, name, commit), seed, sampled)
+      .flatMap(({ key, text }) => survived.has(text) ? [] : [key])
+  )
+  return sample.filter(({ key }) => !killed.has(key))
 }
 
 const vitestConfig = (name: string): string => `
@@ -216,7 +217,8 @@ const measure = async (
   if (survivorsOnly && again === undefined) {
     throw new Error(`No result of ${name} is recorded: measure it without --survivors`)
   }
-  const judged = again === undefined ? sampleOf(all, seed, count) : await survivorsOf(directory, name, again, all)
+  const whole = sampleOf(all, again?.seed ?? seed, again?.sampled ?? count)
+  const judged = again === undefined ? whole : await unknownOf(directory, name, again, whole)
   const sample = judged.map(({ name }) => name)
   const file = (name: string, content: string): string => {
     const path = join(directory, name)
@@ -278,8 +280,8 @@ const measure = async (
     commit,
     seed: again?.seed ?? seed,
     mutants: all.length,
-    sampled: again?.sampled ?? sample.length,
-    killed: (again?.sampled ?? sample.length) - survivors.length,
+    sampled: whole.length,
+    killed: whole.length - survivors.length,
     survivors
   }
 }
