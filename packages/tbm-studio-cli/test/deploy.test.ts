@@ -13,7 +13,7 @@ const read = (name: string) => readFileSync(join(deploy, name), "utf8")
 
 /** The arguments of a line that runs the command. */
 const argsIn = (line: string): ReadonlyArray<string> =>
-  (/tbm-studio (batch [^>\n]*)/.exec(line)?.[1] ?? "").trim().split(/\s+/)
+  (/tbm-studio ((?:batch|watch) [^>\n]*)/.exec(line)?.[1] ?? "").trim().split(/\s+/)
 
 describe("deploy", () => {
   it.live("the image has everything that the command needs, also without a home", () =>
@@ -37,10 +37,19 @@ describe("deploy", () => {
     Effect.gen(function*() {
       const dir = yield* folder
       const manifest = write(dir, "month.csv", "file,project,table,period\n")
-      for (const name of ["tbm-studio-month.service", "crontab"]) {
-        const line = read(name).split("\n").find((line) => line.includes("tbm-studio batch")) ?? ""
+      const rules = write(dir, "rules.json", JSON.stringify({ watch: [{ files: "*.txt", ignore: true }] }))
+      for (
+        const [name, harmless] of [
+          ["tbm-studio-month.service", "--dry-run"],
+          ["tbm-studio-watch.service", "--once"],
+          ["crontab", "--dry-run"]
+        ] as const
+      ) {
+        const line = read(name).split("\n").find((line) => /tbm-studio (batch|watch)/.test(line)) ?? ""
         const here: { readonly [path: string]: string } = {
           "/srv/tbm-studio/month.csv": manifest,
+          "/srv/tbm-studio/inbox": dir,
+          "/srv/tbm-studio/rules.json": rules,
           "/var/log/tbm-studio/access.jsonl": join(dir, "access.jsonl"),
           "/usr/local/bin/tbm-studio-alarm": "/bin/true"
         }
@@ -48,7 +57,7 @@ describe("deploy", () => {
         assert.isAbove(args.length, 5)
         const { ended } = yield* start(
           process.execPath,
-          [join(deploy, "../bin/tbm-studio.js"), ...args, "--dry-run"],
+          [join(deploy, "../bin/tbm-studio.js"), ...args, harmless],
           {}
         )
         const { status, stderr } = yield* ended
@@ -62,9 +71,11 @@ describe("deploy", () => {
     () =>
       Effect.gen(function*() {
         const dir = yield* folder
-        const service = read("tbm-studio-month.service").replace("/usr/local/bin/tbm-studio batch", "/bin/true batch")
+        const runnable = (name: string) => read(name).replace("/usr/local/bin/tbm-studio ", "/bin/true ")
+        const service = runnable("tbm-studio-month.service")
         const units = [
           write(dir, "tbm-studio-month.service", service),
+          write(dir, "tbm-studio-watch.service", runnable("tbm-studio-watch.service")),
           write(dir, "tbm-studio-month.timer", read("tbm-studio-month.timer"))
         ]
         // It exits with 0 after warnings.

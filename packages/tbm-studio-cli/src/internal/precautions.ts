@@ -106,6 +106,7 @@ const active = Effect.fnUntraced(function*<Upload extends TableUploads.TableUplo
 ) {
   const context = yield* Effect.context<TableDownloads | FileSystem.FileSystem | Path.Path>()
   const directory = Option.isSome(backup) ? yield* ownDirectory(backup.value) : undefined
+  if (directory !== undefined) yield* TableCopy.removePartials(directory)
   // All uploads of a group run at once.
   const downloads = yield* Semaphore.make(mostDownloads)
   const kept = new WeakMap<TableUploads.TableUpload, string | undefined>()
@@ -190,15 +191,23 @@ const ownDirectory = Effect.fnUntraced(function*(path: string) {
   return path
 })
 
-/** Keeps a table and period in a new file. Returns its path, or `undefined` if there is no such table and period. */
+/**
+ * Keeps a table and period in a new file, unless the last one has the same content: an overwrite that fails may be tried each half a
+ * minute. Returns the path, or `undefined` if there is no such table and period.
+ */
 const keep = Effect.fnUntraced(function*(directory: string, address: TableAddress.TableAddress) {
+  const fs = yield* FileSystem.FileSystem
   const paths = yield* Path.Path
   const now = DateTime.formatIso(yield* DateTime.now).replace(/:|\.\d+/g, "")
-  const name = [address.project, address.table, Period.format(address.period), now].map(fileName).join(" ")
+  const place = `${[address.project, address.table, Period.format(address.period)].map(fileName).join(" ")} `
+  const name = `${place}${fileName(now)}`
+  const copies = yield* Effect.orElseSucceed(fs.readDirectory(directory), () => [])
+  const latest = copies.filter((file) => file.startsWith(place) && file.endsWith(".tsv")).toSorted().at(-1)
+  const last = latest === undefined ? undefined : paths.join(directory, latest)
   for (let copy = 1;; copy++) {
     const path = paths.join(directory, `${name}${copy === 1 ? "" : ` ${copy}`}.tsv`)
-    const saved = yield* Effect.result(TableCopy.save(address, path))
-    if (saved._tag === "Success") return path
+    const saved = yield* Effect.result(TableCopy.save(address, path, last))
+    if (saved._tag === "Success") return saved.success.path
     if (TableCopy.isMissing(saved.failure)) return undefined
     if (!(saved.failure instanceof TableCopy.FileExists) || copy === mostCopies) {
       return yield* Effect.fail(saved.failure)

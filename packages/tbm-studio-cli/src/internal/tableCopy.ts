@@ -3,8 +3,11 @@ import type * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
 import * as TableDownloads from "@effect-resilience/tbm-studio/TableDownloads"
 import * as CsvReader from "@effect-resilience/upload/CsvReader"
 import * as Hashing from "@effect-resilience/upload/Hashing"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
 import type * as PlatformError from "effect/PlatformError"
 import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
@@ -33,12 +36,14 @@ export const isMissing = (error: unknown): boolean =>
 
 /**
  * Downloads a table and period into a new file that only its owner can read. It is written beside that file and gets its name
- * when it is whole. It never replaces a file.
+ * when it is whole. It never replaces a file. If `last` is a file with the same content, there is no new one.
  */
-export const save = Effect.fnUntraced(function*(address: TableAddress.TableAddress, path: string) {
+export const save = Effect.fnUntraced(function*(address: TableAddress.TableAddress, path: string, last?: string) {
   const fs = yield* FileSystem.FileSystem
+  const paths = yield* Path.Path
   const { read } = yield* TableDownloads.TableDownloads
   if (yield* isThere(path)) return yield* new FileExists({ path })
+  yield* removePartials(paths.dirname(path), paths.basename(path))
   const partial = `${path}.${(yield* Random.nextInt).toString(36).replace("-", "")}.part`
   const remove = Effect.ignore(fs.remove(partial, { force: true }))
   const write = Effect.mapError((error: PlatformError.PlatformError) => cannotWrite(path, error))
@@ -52,6 +57,7 @@ export const save = Effect.fnUntraced(function*(address: TableAddress.TableAddre
           yield* write(file.sync)
           return held
         })))
+      if (last !== undefined && (yield* isCopy(last, held))) return { ...held, path: last }
       yield* fs.link(partial, path).pipe(
         Effect.catchIf(
           ({ reason }) => reason._tag !== "AlreadyExists",
@@ -65,11 +71,40 @@ export const save = Effect.fnUntraced(function*(address: TableAddress.TableAddre
           )
         )
       )
-      return held
+      return { ...held, path }
     }),
     remove
   )
 })
+
+/** Whether a file has this content. One that cannot be read has another. */
+const isCopy = (path: string, { bytes, md5 }: Held) =>
+  Effect.flatMap(FileSystem.FileSystem, (fs) =>
+    Effect.gen(function*() {
+      return (yield* fs.stat(path)).size === BigInt(bytes) && (yield* measure(fs.stream(path))).md5 === md5
+    })).pipe(Effect.orElseSucceed(() => false))
+
+/**
+ * Removes what killed processes had begun to write: partial files of a file, or of all files of a folder. A download writes more often
+ * than once an hour.
+ */
+export const removePartials = Effect.fnUntraced(function*(directory: string, file?: string) {
+  const fs = yield* FileSystem.FileSystem
+  const paths = yield* Path.Path
+  const now = yield* Clock.currentTimeMillis
+  for (const name of yield* Effect.orElseSucceed(fs.readDirectory(directory), () => [])) {
+    const [, of] = /^(.+)\.[0-9a-z]+\.part$/.exec(name) ?? []
+    if (of === undefined || (file !== undefined && of !== file)) continue
+    const path = paths.join(directory, name)
+    const { mtime, type } = yield* Effect.orElseSucceed(fs.stat(path), () => gone)
+    const isOld = Option.exists(mtime, (at) => now - at.getTime() > staleMillis)
+    if (type === "File" && isOld) yield* Effect.ignore(fs.remove(path))
+  }
+})
+
+const gone = { type: "Unknown", mtime: Option.none<Date>() } as const
+
+const staleMillis = 3_600_000
 
 /** There is a file where a download is to be written. */
 export class FileExists extends InvalidOption {
@@ -104,8 +139,8 @@ const cannotWrite = (path: string, { reason }: PlatformError.PlatformError): Inv
     : new CannotWrite({ message: `${path} cannot be written: ${words.ofSystem(reason)}.` })
 
 const measure = Effect.fnUntraced(
-  function*<E = never>(
-    bytes: TableDownloads.Bytes,
+  function*<E = never, F = never>(
+    bytes: Stream.Stream<Uint8Array, F>,
     write: (chunk: Uint8Array) => Effect.Effect<void, E> = () => Effect.void
   ) {
     const hashing = yield* Hashing.Current

@@ -1,7 +1,7 @@
 import { type FaultRule, Simulator } from "@effect-resilience/tbm-simulator"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs"
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync } from "node:fs"
 import { join } from "node:path"
 import { bin, type Ended, folder, settingsFor, start, tbmStudio, write } from "../command.ts"
 
@@ -188,6 +188,53 @@ describe("after an unknown append", { timeout: 120_000 }, () => {
         write(dir, "late.csv", base)
         const batch = yield* run(dir, "batch", "m.csv", "--backup", "old")
         assert.include(batch.stdout, "What 2 overwrites replaced is in old.")
+      }))
+
+    it.effect("--backup keeps a content once, however often its overwrite fails, and a content that came back again", () =>
+      Effect.gen(function*() {
+        const dir = yield* folder
+        write(dir, "base.csv", base)
+        write(dir, "late.csv", late)
+        const upload = (file: string) => run(dir, "upload", file, ...at("Often"), "--backup", "old", "--json")
+        assert.strictEqual((yield* upload("base.csv")).status, 0)
+        yield* faulty({ match: { path: "P/Often/*overwrite" }, times: 3, fault: { type: "status", status: 403 } })
+        const backups: Array<string> = []
+        for (let i = 0; i < 4; i++) backups.push(documentOf(yield* upload("late.csv")).backup)
+        assert.deepStrictEqual(readdirSync(join(dir, "old")).map((name) => `old/${name}`), [...new Set(backups)])
+        assert.lengthOf(readdirSync(join(dir, "old")), 1)
+        for (const file of ["base.csv", "late.csv"]) yield* upload(file)
+        const kept = readdirSync(join(dir, "old")).toSorted().map((name) =>
+          readFileSync(join(dir, "old", name), "utf8")
+        )
+        assert.deepStrictEqual(kept, ["A\tB\n1\ta\n2\tb\n", "A\tB\n3\tc\n", "A\tB\n1\ta\n2\tb\n"])
+      }))
+
+    it.effect("--backup removes what a killed one had begun, and neither what one writes now nor other files", () =>
+      Effect.gen(function*() {
+        const dir = yield* folder
+        write(dir, "base.csv", base)
+        mkdirSync(join(dir, "old"), { mode: 0o700 })
+        const names = [
+          "P T January_2024 2024-02-01T000000Z.tsv",
+          "mine.part",
+          "now.tsv.1a2b.part",
+          "P T x.tsv.zz9.part"
+        ]
+        for (const name of names) write(join(dir, "old"), name, "A\n")
+        const yesterday = Date.now() / 1000 - 86_400
+        for (const name of names.filter((name) => !name.startsWith("now"))) {
+          utimesSync(join(dir, "old", name), yesterday, yesterday)
+        }
+        const ended = yield* run(dir, "upload", "base.csv", ...at("Cleaned"), "--backup", "old")
+        assert.strictEqual(ended.status, 0, ended.stderr)
+        assert.deepStrictEqual(readdirSync(join(dir, "old")).toSorted(), names.slice(0, 3).toSorted())
+
+        for (const name of ["got.tsv.a1.part", "gotten.tsv.a1.part"]) {
+          write(dir, name, "A\n")
+          utimesSync(join(dir, name), yesterday, yesterday)
+        }
+        assert.strictEqual((yield* run(dir, "download", ...at("Cleaned"), "--output", "got.tsv")).status, 0)
+        assert.deepStrictEqual(readdirSync(dir).toSorted(), ["base.csv", "got.tsv", "gotten.tsv.a1.part", "old"])
       }))
 
     it.effect("an overwrite whose backup cannot be made is not sent", () =>
