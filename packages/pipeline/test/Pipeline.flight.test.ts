@@ -156,6 +156,25 @@ describe("a pipeline that meets its parts in one step", () => {
       })
     }))
 
+  it.effect("gives the permit back when its caller is interrupted by an attempt that fails", () =>
+    Effect.gen(function*() {
+      const pipeline = yield* Pipeline.make({ name: "ledger", ...description })
+      for (const before of [Effect.void, Effect.yieldNow]) {
+        const caller: Fiber.Fiber<unknown, unknown> = yield* Effect.forkChild(
+          Effect.suspend(() =>
+            pipeline.execute(before.pipe(
+              Effect.andThen(Effect.sync(() => caller.interruptUnsafe())),
+              Effect.andThen(Effect.fail(unavailable))
+            ))
+          )
+        )
+        assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(caller)))
+        // The test awaited the caller before the pipeline did, and hears of its end first.
+        yield* Effect.yieldNow
+        assert.strictEqual((yield* pipeline.snapshot).bulkhead?.running, 0)
+      }
+    }))
+
   it.effect.each([false, true])(
     "gives every permit back where a classifier throws (one by one: %s)",
     (oneByOne) =>
