@@ -122,6 +122,7 @@ describe("a description", () => {
       [{ baseURL: "x" }, "has no option baseURL. Did you mean baseUrl?"],
       [{ retry: { times: 1 } }, "has no option retry. Write it as pipeline.retry"],
       [{ deadline: "1 second" }, "Write it as timeouts.total"],
+      [{ connectTimeout: "1 second" }, "Write it as timeouts.connect"],
       [{ pipeline: { deadline: 1 } }, "ResilientClient.pipeline has no option deadline. Write it as timeouts.total"],
       [{ pipeline: { attemptTimeout: 1 } }, "Write it as timeouts.attempt"],
       [{ timeouts: { attempts: 1 } }, "Did you mean attempt?"],

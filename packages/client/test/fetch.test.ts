@@ -203,6 +203,10 @@ for (const [name, transport] of [["fetch", undefined], ["undici", NodeHttpClient
         const put = { method: "PUT", body: new Blob(["blob"]) }
         assert.deepStrictEqual(yield* read("/flaky", put), [200, "response 2"])
         assert.deepStrictEqual(seen, ["PUT /flaky blob", "PUT /flaky blob"])
+        seen.length = 0
+        const request = new Request(`${origin}/flaky`, { method: "PUT", body: "of a request" })
+        assert.strictEqual((yield* Effect.promise(() => fetch(request))).status, 200)
+        assert.deepStrictEqual(seen, ["PUT /flaky of a request", "PUT /flaky of a request"])
         assert.deepStrictEqual(yield* read("down"), [503, "response 5"])
         assert.deepStrictEqual(yield* read("/down", { method: "POST", body: "order" }), [503, "response 6"])
         assert.deepStrictEqual(yield* read("/missing"), [404, "response 7"])

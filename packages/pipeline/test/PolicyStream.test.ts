@@ -163,6 +163,25 @@ describe("PolicyStream", () => {
       assert.strictEqual((yield* hedge.snapshot).hedges, 0)
     }))
 
+  it.effect("goes on with the attempt that delivers where another one of its hedge fails", () =>
+    Effect.gen(function*() {
+      const hedge = yield* Hedge.make({ after: "1 second" })
+      let opened = 0
+      const source = Stream.suspend(() => {
+        const attempt = opened++
+        return attempt === 0
+          ? Stream.fromEffect(Effect.delay(Effect.fail(new Broken({ attempt })), "5 seconds"))
+          : Stream.mapEffect(Stream.range(0, 9), (i) => Effect.delay(Effect.succeed(i), "1 second"))
+      })
+      const fiber = yield* seen(PolicyStream.withPolicy(source, hedge)).pipe(
+        Repetition.allow("always"),
+        Effect.forkChild
+      )
+      yield* TestClock.adjust("1 minute")
+      const { elements, exit } = yield* Fiber.join(fiber)
+      assert.deepStrictEqual([elements.length, exit], [10, Exit.void])
+    }))
+
   it.effect("says that parts were delivered where a time limit of the policy ends the stream, retried or not", () =>
     Effect.gen(function*() {
       const stream = Stream.concat(Stream.make("first"), Stream.never)

@@ -279,6 +279,15 @@ describe("Hedge", () => {
       assert.deepStrictEqual(told, [2, 3])
     }))
 
+  it.effect("learns from responses that take no time, too", () =>
+    Effect.gen(function*() {
+      const hedge = yield* Hedge.make({ after: { percentile: 0.5, samples: 4, initial: "70 millis", min: "2 millis" } })
+      const { effect, log } = script([{ millis: 500 }, { millis: 500 }])
+      for (let call = 0; call < 4; call++) yield* Hedge.withHedge(Hedge.idempotent(Effect.void), hedge)
+      yield* run(Hedge.withHedge(effect, hedge))
+      assert.deepStrictEqual(log.slice(0, 2), ["1 at 0", "2 at 2"])
+    }))
+
   it("learns the percentile of recent latencies, within its bounds", () => {
     const hedge = Effect.runSync(
       Hedge.make({ after: { percentile: 0.9, initial: "70 millis", samples: 100, max: "95 millis" } })
