@@ -1,106 +1,34 @@
 import { SpanRecorder } from "@effect-resilience/chaos"
 import { Deadline } from "@effect-resilience/deadline"
-import { ApiError, Recovery } from "@effect-resilience/errors"
-import { AccessLog, ErrorMapping, Operation, ResponseLifetime, Telemetry } from "@effect-resilience/http"
+import { Recovery } from "@effect-resilience/errors"
+import { AccessLog, ErrorMapping, Operation, ResponseLifetime } from "@effect-resilience/http"
 import { Bulkhead, CircuitBreaker } from "@effect-resilience/limit"
 import { Backoff, Hedge, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { type Duration, Effect, Exit, Fiber, Queue, Result, Schema, Stream } from "effect"
-import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
+import { Effect, Exit, Fiber, Queue, Result, Schema, Stream } from "effect"
+import type { HttpClientResponse } from "effect/http"
+import { HttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
-
-const url = "https://api.example.com/report"
-const bytes = (text: string) => new TextEncoder().encode(text)
-const broken = Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" })
-
-/** One response: its pieces, and how it ends. */
-interface Script {
-  readonly pieces: ReadonlyArray<string>
-  readonly end: "complete" | "break" | "silence"
-  readonly headers?: Record<string, string> | undefined
-  readonly status?: number | undefined
-}
-
-const respond = (request: HttpClientRequest.HttpClientRequest, script: Script, onClose: () => void) => {
-  const { end, headers = {}, pieces, status = 200 } = script
-  const carrier = HttpClientResponse.fromWeb(request, new Response(null, { status, headers }))
-  const failure = Stream.fail(
-    new HttpClientError.HttpClientError({
-      reason: new HttpClientError.DecodeError({ request, response: carrier, cause: broken })
-    })
-  )
-  const ending = end === "complete" ? Stream.empty : end === "break" ? failure : Stream.never
-  // Each piece comes later, as from a socket.
-  const arriving = Stream.mapEffect(Stream.fromIterable(pieces), (piece) => Effect.as(Effect.yieldNow, bytes(piece)))
-  const stream = Stream.concat(arriving, Stream.concat(Stream.fromEffectDrain(Effect.yieldNow), ending)).pipe(
-    Stream.onExit(() => Effect.sync(onClose))
-  )
-  return Object.create(carrier, {
-    stream: { value: stream },
-    arrayBuffer: {
-      value: Effect.map(Stream.runCollect(stream), (all) => new Uint8Array(all.flatMap((one) => [...one])).buffer)
-    }
-  }) as HttpClientResponse.HttpClientResponse
-}
-
-/** A server that responds as scripted, the last response for ever, and counts what is open. */
-const serve = (...scripts: ReadonlyArray<Script>) => {
-  const state = { requests: 0, closed: 0 }
-  const transport = HttpClient.make((request) =>
-    Effect.sync(() => {
-      const script = scripts[Math.min(state.requests++, scripts.length - 1)] as Script
-      return respond(request, script, () => state.closed++)
-    })
-  )
-  return { state, transport }
-}
-
-const retrying = (times = 2) => RetryPolicy.retry(RetryPolicy.make({ times, backoff: Backoff.immediate }))
-
-interface Around {
-  readonly timeouts?: ErrorMapping.Options | undefined
-  readonly policies?:
-    | (<E, R>(
-      self: Effect.Effect<HttpClientResponse.HttpClientResponse, E, R>
-    ) => Effect.Effect<HttpClientResponse.HttpClientResponse, unknown, R>)
-    | undefined
-}
-
-const client = (transport: HttpClient.HttpClient, { policies = retrying(), timeouts = {} }: Around = {}) =>
-  transport.pipe(
-    ErrorMapping.mapErrors(timeouts),
-    Telemetry.observeAttempts,
-    AccessLog.logAttempts,
-    ResponseLifetime.attempts,
-    HttpClient.transformResponse(policies),
-    HttpClient.transformResponse(AccessLog.logCall),
-    HttpClient.transformResponse(Telemetry.observeCall),
-    HttpClient.transformResponse(ResponseLifetime.judgedToEnd)
-  )
-
-const entries = Effect.flatMap(AccessLog.Memory, (memory) => memory.entries)
-const lines = Effect.map(entries, (all) => all.map((one) => `${one.kind} ${one.attempt} ${one.outcome}`))
-const text = (response: HttpClientResponse.HttpClientResponse) =>
-  response.stream.pipe(Stream.decodeText, Stream.runFold(() => "", (all, one) => all + one))
-
-const reasonOf = (error: unknown) => error instanceof ApiError.ApiError ? error.reason : undefined
-
-const at = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.andThen(TestClock.adjust("5 minutes"), self)
-
-const settle = Effect.repeat(Effect.yieldNow, { times: 200 })
-
-const whole: Script = { pieces: ["all ", "of it"], end: "complete" }
-const breaking: Script = { pieces: ["a part"], end: "break" }
-const silent: Script = { pieces: ["a part"], end: "silence" }
+import {
+  at,
+  breaking,
+  client,
+  entries,
+  lines,
+  reasonOf,
+  respond,
+  retrying,
+  type Script,
+  serve,
+  settle,
+  silent,
+  text,
+  url,
+  ways,
+  whole
+} from "./responses.ts"
 
 describe("a response judged to its end", () => {
-  const ways: {
-    readonly [name: string]: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<unknown, unknown>
-  } = {
-    text: (response) => response.text,
-    json: (response) => response.json,
-    arrayBuffer: (response) => Effect.map(response.arrayBuffer, (buffer) => new TextDecoder().decode(buffer))
-  }
   for (const [name, read] of Object.entries(ways)) {
     it.effect(`repeats a GET whose body broke off while ${name} read it`, () =>
       at(Effect.gen(function*() {
@@ -236,101 +164,6 @@ describe("a response judged to its end", () => {
       assert.notInclude((yield* lines).join(), "failure")
     })).pipe(Effect.provide(AccessLog.layerMemory)))
 
-  describe("that is not read at once", () => {
-    const unread = (script: Script) =>
-      Effect.gen(function*() {
-        const bulkhead = yield* Bulkhead.make({ permits: 1, queue: 0 })
-        const { state, transport } = serve(script)
-        const one = client(transport, {
-          policies: (self) => retrying()(bulkhead.execute(self)),
-          timeouts: { idle: "10 seconds" }
-        })
-        const running = Effect.map(bulkhead.snapshot, ({ running }) => running)
-        const response = yield* one.get(url)
-        yield* TestClock.adjust("90 millis")
-        assert.strictEqual(yield* running, 1)
-        assert.deepStrictEqual(yield* lines, [])
-        yield* TestClock.adjust("10 millis")
-        assert.strictEqual(yield* running, 0)
-        assert.deepStrictEqual(yield* lines, ["attempt 1 success", "call 1 success"])
-        assert.strictEqual(state.closed, 0)
-        return { state, response }
-      })
-    const piece = "x".repeat(40_000)
-    const long = { pieces: [piece, piece, piece], end: "complete" } as const
-
-    for (const [name, read] of Object.entries({ ...ways, stream: text })) {
-      it.effect(`lets its permit go, and can be read yet by ${name}`, () =>
-        at(Effect.gen(function*() {
-          const { response, state } = yield* unread({ ...long, pieces: ["\"", ...long.pieces, "\""] })
-          assert.strictEqual(String(yield* read(response)).replaceAll("\"", ""), piece.repeat(3))
-          assert.deepStrictEqual(state, { requests: 1, closed: 1 })
-        })).pipe(Effect.provide(AccessLog.layerMemory)))
-
-      it.effect(`is not repeated where it breaks off while ${name} reads it later`, () =>
-        at(Effect.gen(function*() {
-          const { response, state } = yield* unread({ ...long, end: "break" })
-          const reason = reasonOf(yield* Effect.flip(read(response)))
-          assert.strictEqual(reason?._tag, name === "stream" ? "PartsDelivered" : "TransportFailure")
-          assert.deepStrictEqual(state, { requests: 1, closed: 1 })
-          assert.strictEqual((yield* lines).length, 2)
-        })).pipe(Effect.provide(AccessLog.layerMemory)))
-    }
-
-    it.effect("is the winner's of a hedge, and can be read yet", () =>
-      at(Effect.gen(function*() {
-        const { state, transport } = serve(long)
-        let requests = 0
-        // The first one comes while the body of the second one is waited for.
-        const delayed = HttpClient.transformResponse(transport, (self) =>
-          Effect.suspend(() => Effect.delay(self, ++requests === 1 ? "1050 millis" : 0)))
-        const hedge = yield* Hedge.make({ after: "1 second", idempotent: true })
-        const calling = yield* Effect.forkChild(client(delayed, { policies: hedge.execute }).get(url))
-        yield* TestClock.adjust("1 second")
-        const response = yield* Fiber.join(calling)
-        yield* TestClock.adjust("50 millis")
-        assert.deepStrictEqual([state.requests, state.closed], [2, 0])
-        yield* TestClock.adjust("1 second")
-        assert.deepStrictEqual(
-          yield* lines,
-          ["attempt 2 success", "attempt 1 interrupted", "call 2 success"]
-        )
-        assert.strictEqual(state.closed, 1)
-        assert.strictEqual(yield* response.text, piece.repeat(3))
-        assert.strictEqual(state.closed, 2)
-      })).pipe(Effect.provide(AccessLog.layerMemory)))
-
-    it.effect("is aborted where its reader stops", () =>
-      at(Effect.gen(function*() {
-        const { response, state } = yield* unread({ ...long, end: "silence" })
-        yield* Stream.runDrain(Stream.take(response.stream, 1))
-        assert.strictEqual(state.closed, 1)
-      })).pipe(Effect.provide(AccessLog.layerMemory)))
-
-    it.effect("ends in time where it goes silent", () =>
-      at(Effect.gen(function*() {
-        const { response, state } = yield* unread({ ...long, end: "silence" })
-        const reading = yield* Effect.forkChild(Effect.flip(response.text))
-        yield* TestClock.adjust("11 seconds")
-        assert.strictEqual(reasonOf(yield* Fiber.join(reading))?._tag, "Timeout")
-        assert.strictEqual(state.closed, 1)
-      })).pipe(Effect.provide(AccessLog.layerMemory)))
-
-    it.effect("is aborted where its caller or its reader is interrupted", () =>
-      Effect.forEach([() => Effect.never, text, ways["text"]], (read) =>
-        at(Effect.gen(function*() {
-          const { state, transport } = serve({ ...long, end: "silence" })
-          const slowly = Effect.flatMap(client(transport).get(url), (response) =>
-            Effect.andThen(Effect.sleep("1 second"), Effect.suspend(() => read?.(response) ?? Effect.never)))
-          const call = yield* Effect.forkChild(slowly)
-          yield* TestClock.adjust("2 seconds")
-          assert.strictEqual(state.closed, 0)
-          yield* Fiber.interrupt(call)
-          yield* settle
-          assert.strictEqual(state.closed, 1)
-        }))))
-  })
-
   it.effect("fails where it goes silent for the idle time, and is repeated by who reads it whole", () =>
     at(Effect.gen(function*() {
       const { state, transport } = serve(silent, whole)
@@ -449,69 +282,6 @@ describe("a response judged to its end", () => {
       assert.instanceOf(yield* Fiber.join(reading), Deadline.DeadlineExceeded)
       assert.strictEqual(state.closed, 1)
     })))
-
-  describe("that is read as a stream", () => {
-    const lasting = (script: Script, pause: Duration.Input) => {
-      const { state, transport } = serve(script)
-      return {
-        state,
-        transport: HttpClient.transformResponse(
-          transport,
-          Effect.map((response) =>
-            Object.create(response, {
-              stream: { value: Stream.concat(Stream.fromEffectDrain(Effect.sleep(pause)), response.stream) }
-            }) as HttpClientResponse.HttpClientResponse
-          )
-        )
-      }
-    }
-
-    it.effect("lasts longer than the deadline of its call", () =>
-      at(Effect.gen(function*() {
-        const { transport } = lasting(whole, "5 minutes")
-        const one = client(transport, { policies: Deadline.withDeadline("30 seconds") })
-        const reading = yield* Effect.forkChild(Effect.flatMap(one.get(url), text))
-        yield* TestClock.adjust("6 minutes")
-        assert.strictEqual(yield* Fiber.join(reading), "all of it")
-      })))
-
-    it.effect("is repeated within the deadline of its call only", () =>
-      at(Effect.gen(function*() {
-        for (const [pause, requests] of [["5 seconds", 3], ["29 seconds", 2], ["5 minutes", 1]] as const) {
-          const { state, transport } = lasting({ pieces: [], end: "break" }, pause)
-          const one = client(transport, {
-            policies: (self) => Deadline.withDeadline(retrying()(self), "30 seconds")
-          })
-          const reading = yield* Effect.forkChild(Effect.flip(Effect.flatMap(one.get(url), text)))
-          yield* TestClock.adjust("20 minutes")
-          const error = yield* Fiber.join(reading)
-          assert.strictEqual(error instanceof Deadline.DeadlineExceeded, requests < 3)
-          assert.deepStrictEqual(state, { requests, closed: requests })
-        }
-      })))
-
-    it.effect("ends by the deadline of its caller", () =>
-      at(Effect.gen(function*() {
-        const { state, transport } = serve(silent)
-        const one = client(transport, { policies: Deadline.withDeadline("1 hour") })
-        const reading = yield* Effect.forkChild(
-          Effect.flip(Deadline.withDeadline(Effect.flatMap(one.get(url), text), "30 seconds"))
-        )
-        yield* TestClock.adjust("31 seconds")
-        assert.instanceOf(yield* Fiber.join(reading), Deadline.DeadlineExceeded)
-        assert.strictEqual(state.closed, 1)
-      })))
-
-    it.effect("is an interruption where its reader is interrupted after the deadline", () =>
-      at(Effect.gen(function*() {
-        const { transport } = serve(silent)
-        const one = client(transport, { policies: Deadline.withDeadline("30 seconds") })
-        const reading = yield* Effect.forkChild(Effect.flatMap(one.get(url), text))
-        yield* TestClock.adjust("31 seconds")
-        yield* Fiber.interrupt(reading)
-        assert.deepStrictEqual(yield* lines, ["attempt 1 interrupted", "call 1 interrupted"])
-      })).pipe(Effect.provide(AccessLog.layerMemory)))
-  })
 
   it.effect("waits with the further attempts of a hedge, one of which goes on where it breaks off", () =>
     at(Effect.gen(function*() {
