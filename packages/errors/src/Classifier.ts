@@ -101,9 +101,8 @@ const ofTag = (error: object, nowMillis: number | undefined): Recovery.Recovery 
   const tag = tagOf(error)
   switch (tag) {
     case "HttpClientError":
-      return ofHttp(reason, tagOf(reason), nowMillis)
     case "StatusCodeError":
-      return ofHttp(error, tag, nowMillis)
+      return ofHttp(reason, tagOf(reason), nowMillis)
     case "TransportError":
       return ofRetryable(error, error) ?? ofCode(error, Recovery.retry)
     case "HttpError":

@@ -111,8 +111,8 @@ export const exhaustedFor = (
 }
 
 const isTighter = (remaining: number, reset: Duration.Duration, than: RateLimit): boolean => {
-  const [left, other] = [Math.floor(remaining), Math.floor(than.remaining)]
-  return left < other || (left === other && Duration.isGreaterThan(reset, than.resetAfter))
+  const more = Math.floor(remaining) - Math.floor(than.remaining)
+  return more < 0 || (more === 0 && Duration.isGreaterThan(reset, than.resetAfter))
 }
 
 // Each with the header in whose name `reset` stands for `remaining`.

@@ -150,8 +150,7 @@ export const fields = {
 const struct = /* @__PURE__ */ Field.struct(fields)
 
 const exponentialField: Field.Field<ExponentialOptions, Settings & { readonly backoff: Exponential }> = {
-  shape: struct.shape,
-  optional: false,
+  ...struct,
   read: (options, path) => {
     const settings = struct.read(options, path)
     const base = internal.millisOf(settings.base)
