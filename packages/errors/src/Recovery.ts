@@ -118,8 +118,11 @@ export const retryAfter = (after: Duration.Input): Recovery => retryAs("transien
  * @since 0.1.0
  */
 export const retryAs = (kind: Exclude<Kind, "expired">, after?: Duration.Input): Recovery => {
-  const retry = { _tag: "Retry", after: after === undefined ? undefined : Duration.fromInputUnsafe(after) } as const
-  return kind === "transient" ? retry : { ...retry, kind }
+  return {
+    _tag: "Retry",
+    after: after === undefined ? undefined : Duration.fromInputUnsafe(after),
+    ...(kind !== "transient" && { kind })
+  }
 }
 
 /**

@@ -209,11 +209,11 @@ export function make(options: Options = {}): RetryPolicy<Timeout.TimedOut> {
       backoff: settings.backoff.backoff,
       maxRetryAfter: maxRetryAfter ?? defaults.maxRetryAfter,
       maxDuration: maxDuration ?? defaults.maxDuration,
-      attemptTimeout
-    },
-    clampRetryAfter === undefined ? {} : { clampRetryAfter },
-    cost === undefined ? {} : { cost },
-    kinds === undefined ? {} : { kinds }
+      attemptTimeout,
+      ...(clampRetryAfter !== undefined && { clampRetryAfter }),
+      ...(cost !== undefined && { cost }),
+      ...(kinds !== undefined && { kinds })
+    }
   )
 }
 
