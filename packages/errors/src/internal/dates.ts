@@ -7,17 +7,15 @@ const asctimeDate = /^[a-z]{3} [a-z]{3} [ \d]?\d \d{2}:\d{2}:\d{2} \d{4}$/i
 // RFC 3339.
 const isoDate = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/i
 
-/** The epoch milliseconds of a date; `undefined` for any other text. */
-export const parseDate = (text: string): number | undefined => {
-  const millis = httpDate.test(text) || isoDate.test(text)
-    ? Date.parse(text)
-    : (asctimeDate.test(text) ? Date.parse(`${text} GMT`) : Number.NaN)
-  return Number.isNaN(millis) ? undefined : millis
+/** The epoch milliseconds of a date; `NaN` for any other text. */
+export const parseDate = (text: string): number => {
+  if (httpDate.test(text) || isoDate.test(text)) return Date.parse(text)
+  return asctimeDate.test(text) ? Date.parse(`${text} GMT`) : Number.NaN
 }
 
-/** How long it is until then; `undefined` where the time is not known. What is past is now. */
-export const until = (epochMillis: number | undefined, nowMillis: number): Duration.Duration | undefined => {
-  const left = (epochMillis ?? Number.NaN) - nowMillis
+/** How long it is until then; `undefined` where a time is `NaN`. What is past is now. */
+export const until = (epochMillis: number, nowMillis: number): Duration.Duration | undefined => {
+  const left = epochMillis - nowMillis
   return Number.isNaN(left) ? undefined : Duration.millis(Math.max(0, left))
 }
 
@@ -38,5 +36,5 @@ interface Headers {
 export const serverTime = (headers: Headers, nowMillis: number): number => {
   const date = parseDate(headers["date"]?.trim() ?? "")
   const age = headers["age"]?.trim() ?? ""
-  return date === undefined ? nowMillis : date + (/^\d{1,9}$/.test(age) ? Number(age) * 1000 : 0)
+  return Number.isNaN(date) ? nowMillis : date + (/^\d{1,9}$/.test(age) ? Number(age) * 1000 : 0)
 }
