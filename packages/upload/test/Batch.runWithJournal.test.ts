@@ -87,6 +87,25 @@ describe("Batch.runWithJournal", () => {
       }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory)))
   )
 
+  it.effect("uploads items of one name one after another where nothing else says which place they have", () =>
+    Effect.gen(function*() {
+      let running = 0
+      const sent: Array<string> = []
+      const target = Targets.make(({ key = "" }) =>
+        Effect.gen(function*() {
+          assert.strictEqual(++running, 1)
+          yield* Effect.sleep("1 second")
+          running--
+          sent.push(key)
+        })
+      )
+      const items = ["first", "second", "third"].map((key) => ({ name: "a", key }))
+      const fiber = yield* Effect.forkChild(Batch.runWithJournal({ ...target, key: undefined }, items))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* Fiber.join(fiber)).totals.uploaded, 3)
+      assert.deepStrictEqual(sent, ["first", "second", "third"])
+    }).pipe(Effect.provide(Layer.fresh(Journal.layerMemory))))
+
   it.effect("sends what is missing before it inspects the rest", () =>
     Effect.gen(function*() {
       const sent = yield* Deferred.make<string>()

@@ -245,6 +245,36 @@ describe("DurableUpload", () => {
     ))
   })
 
+  it.live("submits nothing more after a failure on request", () => {
+    const sent: Array<string> = []
+    return Effect.gen(function*() {
+      const { results } = yield* uploads.run("batch", items, { concurrency: 1, failFast: true })
+      assert.deepStrictEqual(
+        results.map(({ _tag, item }) => [item.name, _tag]),
+        [["a", "Uploaded"], ["b", "Failed"], ["c", "NotStarted"]]
+      )
+      assert.deepStrictEqual(sent, ["a", "b"])
+    }).pipe(Effect.provide(
+      worker(({ name }) =>
+        Effect.suspend(() => {
+          sent.push(name)
+          return name === "b" ? Effect.fail(Targets.failure(404)) : Effect.void
+        })
+      ).pipe(Layer.provideMerge(memory))
+    ))
+  })
+
+  it.live("leaves the uploads that run to the engine where it is told to abandon them", () =>
+    Effect.gen(function*() {
+      const sending = yield* Deferred.make<void>()
+      const busy = worker(() => Effect.andThen(Deferred.succeed(sending, undefined), Effect.never)).pipe(
+        Layer.provideMerge(memory)
+      )
+      const stop = Effect.as(Deferred.await(sending), "abandon" as const)
+      const { results } = yield* Effect.provide(uploads.run("batch", items, { concurrency: 1, stop }), busy)
+      assert.deepStrictEqual(results.map(({ _tag }) => _tag), ["Abandoned", "NotStarted", "NotStarted"])
+    }))
+
   it.live("remembers failures until another round, and then sends only what is missing", () => {
     const sent: Array<string> = []
     return Effect.gen(function*() {

@@ -1,9 +1,9 @@
 import { Recovery } from "@effect-resilience/errors"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { Hashing, Uploader, UploadSource, type UploadTarget } from "@effect-resilience/upload"
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import { Effect, Schema, Stream } from "effect"
-import { createHash } from "node:crypto"
+import crypto from "node:crypto"
 
 const implementations = { portable: Hashing.portable, native: Hashing.native() ?? Hashing.portable }
 
@@ -18,8 +18,8 @@ for (const [name, hashing] of Object.entries(implementations)) {
           for (const chunk of chunks) yield* hasher.update(chunk)
           const whole = Buffer.concat(chunks)
           assert.deepStrictEqual(yield* hasher.digest, {
-            md5: createHash("md5").update(whole).digest("hex"),
-            sha256: createHash("sha256").update(whole).digest("hex")
+            md5: crypto.createHash("md5").update(whole).digest("hex"),
+            sha256: crypto.createHash("sha256").update(whole).digest("hex")
           })
         })
     )
@@ -32,6 +32,15 @@ for (const [name, hashing] of Object.entries(implementations)) {
       }))
   })
 }
+
+it.effect("hashes with the runtime's own module where nothing else is provided", () =>
+  Effect.gen(function*() {
+    const hashing = yield* Hashing.Current
+    const create = vi.spyOn(crypto, "createHash")
+    yield* Effect.addFinalizer(() => Effect.sync(() => create.mockRestore()))
+    yield* hashing.start(["md5"])
+    assert.strictEqual(create.mock.calls.length, 1)
+  }).pipe(Effect.scoped))
 
 describe("A hasher that is lost", () => {
   const lost = Effect.fail(new Hashing.HashingError({ description: "its thread ended" }))
@@ -73,7 +82,7 @@ describe("A hasher that is lost", () => {
         const report = yield* send(failingOnce(how), true)
         assert.strictEqual(report.attempts, 2)
         assert.strictEqual(report.receipt, 5_000_000)
-        assert.strictEqual(report.digests.md5, createHash("md5").update("a".repeat(5_000_000)).digest("hex"))
+        assert.strictEqual(report.digests.md5, crypto.createHash("md5").update("a".repeat(5_000_000)).digest("hex"))
       }))
 
     it.effect(`${when} leaves any other to a person`, () =>

@@ -119,6 +119,32 @@ describe("Journal", () => {
       Effect.orDie
     ))
 
+  it.effect("takes over what an earlier build wrote, all of it or nothing", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`CREATE TABLE upload_journal (batch TEXT, id TEXT, state TEXT, attempts INTEGER, version TEXT, bytes INTEGER,
+        md5 TEXT, verified INTEGER, note TEXT, at INTEGER)`
+      for (const [id, state, at] of [["a:2", "failed", 2], ["a:1", "uploaded", 1], ["b:1", "started", 3]] as const) {
+        yield* sql`INSERT INTO upload_journal VALUES ('', ${id}, ${state}, 1, 'v', 7, NULL, 1, NULL, ${at})`
+      }
+      const opened = (adopt: (entry: SqlJournal.OutdatedEntry) => SqlJournal.Adopted | undefined) =>
+        Effect.flatMap(Journal.Journal, ({ entries }) => Stream.runCollect(entries)).pipe(
+          Effect.provide(Layer.fresh(SqlJournal.layer({ adopt })))
+        )
+      const adopt = ({ id }: SqlJournal.OutdatedEntry) =>
+        ({ place: id.slice(0, 1), action: "replace", name: id }) as const
+      const refused = yield* Effect.flip(opened((entry) => entry.id === "b:1" ? undefined : adopt(entry)))
+      assert.include(refused.message, "it holds 3 entries of an earlier build, which have to be adopted first")
+      const entries = yield* opened(adopt)
+      const known = { run: "adopted", revision: 1, action: "replace", attempts: 1, version: "v", bytes: 7 } as const
+      const rest = { ...known, md5: undefined, verified: true, note: undefined }
+      assert.deepStrictEqual([...entries], [
+        { place: "a", ordinal: 1, name: "a:1", state: "uploaded", at: 1, ...rest },
+        { place: "a", ordinal: 2, name: "a:2", state: "failed", at: 2, ...rest },
+        { place: "b", ordinal: 1, name: "b:1", state: "started", at: 3, ...rest }
+      ])
+    }).pipe(Effect.provide(Layer.fresh(SqliteClient.layer({ filename: ":memory:" }))), Effect.orDie))
+
   it.effect("lets signals and timers through while it looks at many items", () =>
     Effect.gen(function*() {
       const items = Array.from({ length: 5_000 }, (_, i) => ({ name: `${i}` }))

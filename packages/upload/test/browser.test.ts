@@ -119,30 +119,48 @@ describe("an upload in a browser over HTTP/1.1", () => {
       }).pipe(Effect.scoped))
   }
 
-  it.effect("sends the form that its stream would have been", () =>
-    Effect.gen(function*() {
-      const sent: Array<Sent> = []
-      const forms = UploadTarget.http({
-        client: ErrorMapping.mapErrors(network(sent), {}),
-        operation: () => ({ name: "upload", endpoint: "/form", idempotent: true }),
-        source: (source: UploadSource.UploadSource) => source,
-        request: (_, { name, size, stream }) =>
-          Effect.succeed(
-            HttpClientRequest.post("https://api.example.com/form").pipe(
-              HttpClientRequest.setBody(Multipart.toBody(form(name, size, stream)))
-            )
-          ),
-        receive: () => Effect.succeed({ receipt: undefined })
-      })
-      const source = UploadSource.blob("x", new Blob([large]))
-      const { bytes, size } = yield* source.open
-      const expected = Buffer.concat([...yield* Stream.runCollect(form("x", size, bytes()).stream)])
-      yield* browser
-      yield* Uploader.upload(forms, source)
-      assert.lengthOf(sent, 1)
-      assert.isTrue(expected.equals(sent[0]?.bytes ?? new Uint8Array(0)))
-      assert.strictEqual(sent[0]?.contentType, "multipart/form-data; boundary=b")
-    }).pipe(Effect.scoped))
+  for (
+    const [name, source] of [
+      ["a large blob", UploadSource.blob("x", new Blob([large]))],
+      ["a small blob", UploadSource.blob("x", new Blob(["a;b"]))],
+      ["a small text", UploadSource.bytes("x", "a;b")]
+    ] as const
+  ) {
+    for (
+      const [of, make] of [
+        ["several parts", form],
+        [
+          "one part",
+          <E>(name: string, size: number | undefined, stream: Stream.Stream<Uint8Array, E>) =>
+            Multipart.make([Multipart.file("myfile", { fileName: name, size, stream })], { boundary: "b" })
+        ]
+      ] as const
+    ) {
+      it.effect(`sends ${name} in a form of ${of} that its stream would have been`, () =>
+        Effect.gen(function*() {
+          const sent: Array<Sent> = []
+          const forms = UploadTarget.http({
+            client: ErrorMapping.mapErrors(network(sent), {}),
+            operation: () => ({ name: "upload", endpoint: "/form", idempotent: true }),
+            source: (source: UploadSource.UploadSource) => source,
+            request: (_, { name, size, stream }) =>
+              Effect.succeed(
+                HttpClientRequest.post("https://api.example.com/form").pipe(
+                  HttpClientRequest.setBody(Multipart.toBody(make(name, size, stream)))
+                )
+              ),
+            receive: () => Effect.succeed({ receipt: undefined })
+          })
+          const { bytes, size } = yield* source.open
+          const expected = Buffer.concat([...yield* Stream.runCollect(make("x", size, bytes()).stream)])
+          yield* browser
+          yield* Uploader.upload(forms, source)
+          assert.lengthOf(sent, 1)
+          assert.strictEqual(Buffer.from(sent[0]?.bytes ?? []).toString(), expected.toString())
+          assert.strictEqual(sent[0]?.contentType, "multipart/form-data; boundary=b")
+        }).pipe(Effect.scoped))
+    }
+  }
 
   it.effect("waits for the response as long as its size may take, and no longer", () =>
     Effect.gen(function*() {
