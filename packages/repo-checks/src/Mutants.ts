@@ -5,7 +5,7 @@
  * a time, and runs the package's own tests against each. A seeded sample is enough to compare. It works on a copy of the commit, where it
  * installs Stryker for itself. Results go to `fixtures/mutants.json` and `MUTANTS.md`; a
  * survivor keeps the reason that was written for it. With `--survivors` it judges again what survived, and what is in files that have
- * changed since.
+ * changed since. A run in a `--directory` that was ended goes on when it is begun again.
  */
 import { execFileSync } from "node:child_process"
 import { createHash } from "node:crypto"
@@ -206,6 +206,9 @@ interface Report {
   >
 }
 
+const readJudged = (file: string): ReadonlyMap<string, string> =>
+  new Map(existsSync(file) ? readFileSync(file, "utf8").trim().split("\n").map((line) => JSON.parse(line)) : [])
+
 const measure = async (
   directory: string,
   name: string,
@@ -230,6 +233,9 @@ const measure = async (
     writeFileSync(path, content)
     return path
   }
+  // A run that is ended loses nothing: the next one of the commit goes on.
+  const MUTANTS_JUDGED = join(directory, `mutants.judged.${name}.${commit}.jsonl`)
+  const judgedBefore = readJudged(MUTANTS_JUDGED)
   const report = join(directory, "mutants.report.json")
   rmSync(report, { force: true })
   file("mutants.vitest.config.ts", vitestConfig(name))
@@ -238,10 +244,10 @@ const measure = async (
     JSON.stringify({
       testRunner: "vitest",
       vitest: { configFile: "mutants.vitest.config.ts", related: false },
-      plugins: ["@stryker-mutator/vitest-runner", "./packages/repo-checks/src/mutants/sampleChecker.mjs"],
+      plugins: ["@stryker-mutator/vitest-runner", "./packages/repo-checks/src/mutants/samplePlugins.mjs"],
       checkers: ["sample"],
       mutate: [`packages/${name}/src/**/*.ts`],
-      reporters: ["json", "progress-append-only"],
+      reporters: ["json", "judged", "progress-append-only"],
       jsonReporter: { fileName: report },
       inPlace: true,
       concurrency: 2,
@@ -254,14 +260,20 @@ const measure = async (
       allowConsoleColors: false
     })
   )
-  const MUTANTS_SAMPLE = file("mutants.sample.json", JSON.stringify(sample))
-  run(directory, { MUTANTS_SAMPLE }, "npx", "stryker", "run", "mutants.stryker.json")
+  const left = sample.filter((name) => !judgedBefore.has(name))
+  const MUTANTS_SAMPLE = file("mutants.sample.json", JSON.stringify(left))
+  run(directory, { MUTANTS_SAMPLE, MUTANTS_JUDGED }, "npx", "stryker", "run", "mutants.stryker.json")
 
   const wanted = new Set(sample)
   const { files }: Report = JSON.parse(readFileSync(report, "utf8"))
   const sampled = Object.entries(files).flatMap(([file, { mutants, source }]) =>
-    mutants.filter((mutant) => wanted.has(mutantName(file, mutant, 1)))
-      .map((mutant) => ({ file, source: source.split("\n")[mutant.location.start.line - 1]?.trim() ?? "", ...mutant }))
+    mutants.flatMap((mutant) => {
+      const name = mutantName(file, mutant, 1)
+      const line = source.split("\n")[mutant.location.start.line - 1]?.trim() ?? ""
+      return wanted.has(name)
+        ? [{ ...mutant, file, source: line, status: judgedBefore.get(name) ?? mutant.status }]
+        : []
+    })
   )
   if (sampled.length !== sample.length) throw new Error(`Of ${sample.length} mutants Stryker reports ${sampled.length}`)
   // One that Stryker calls a runtime error makes the run fail outside of a test: that, too, is noticed.
