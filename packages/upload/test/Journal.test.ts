@@ -2,6 +2,7 @@ import { Recovery } from "@effect-resilience/errors"
 import { Batch, Journal, UploadError, UploadPlan, UploadSource } from "@effect-resilience/upload"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Stream } from "effect"
+import { createHash } from "node:crypto"
 import { entryOf, journals, policy, stateOf } from "./journals.ts"
 import * as Targets from "./Targets.ts"
 
@@ -68,6 +69,60 @@ for (const [store, layer] of Object.entries(journals)) {
         assert.deepStrictEqual(yield* Stream.runCollect(journal.entries), entries)
         const found = yield* journal.history(["1", "2", "none"])
         assert.deepStrictEqual([...found], [["1", entries.slice(2, 4)], ["2", entries.slice(4, 6)]])
+      }))
+
+    test("records what a person says of an addition in doubt", () =>
+      Effect.gen(function*() {
+        const journal = yield* Journal.Journal
+        for (const [name, choice] of [["there", "skip"], ["lost", "retry"]] as const) {
+          const entry = entryOf(name, "unknown", "add")
+          yield* journal.record(entry)
+          yield* UploadPlan.resolve(entry, choice)
+        }
+        assert.strictEqual(yield* stateOf("there"), "uploaded")
+        assert.strictEqual(yield* stateOf("lost"), "failed")
+      }))
+
+    test("knows an addition by its content before it is sent, so also where its outcome is never learned", () =>
+      Effect.gen(function*() {
+        const sending = yield* Deferred.make<void>()
+        const target = Targets.make(() => Effect.andThen(Deferred.succeed(sending, undefined), Effect.never))
+        const item = { name: "a", idempotent: false }
+        const fiber = yield* Effect.forkChild(UploadPlan.uploadOnce(target, item))
+        yield* Deferred.await(sending)
+        const entry = (yield* (yield* Journal.Journal).history(["a"])).get("a")?.at(-1)
+        assert.deepInclude(entry, {
+          state: "started",
+          md5: createHash("md5").update("content of a").digest("hex")
+        })
+        yield* Fiber.interrupt(fiber)
+      }))
+
+    test("keeps the content of an addition in doubt that is taken for done after its source is gone", () =>
+      Effect.gen(function*() {
+        const journal = yield* Journal.Journal
+        const content = { version: "1", bytes: 12, md5: "d41d8cd98f00b204e9800998ecf8427e" }
+        yield* journal.record({ ...entryOf("a", "unknown", "add"), ...content })
+        const reason = new UploadError.SourceUnreadable({ problem: "missing", description: "it does not exist" })
+        const target = {
+          ...Targets.make(),
+          source: ({ name }: Targets.Item) => ({
+            ...UploadSource.bytes(name, ""),
+            open: Effect.fail(new UploadError.UploadError({ source: name, reason }))
+          })
+        }
+        const item = { name: "a", idempotent: false }
+        assert.strictEqual((yield* UploadPlan.uploadOnce(target, item, { onUnknown: "skip" }))._tag, "Skipped")
+        const entry = (yield* journal.history(["a"])).get("a")?.at(-1)
+        assert.deepInclude(entry, { ...content, state: "uploaded" })
+      }))
+
+    test("has no doubts about items that are not in its list", () =>
+      Effect.gen(function*() {
+        const plan = yield* UploadPlan.make(Targets.make(), [{ name: "a" }])
+        assert.isFalse(plan.inDoubt(1))
+        assert.deepStrictEqual(yield* plan.verdict(1), { _tag: "Send" })
+        assert.throws(() => plan.nextEntry(1), RangeError)
       }))
 
     test("rejects what another run has taken in the meantime", () =>

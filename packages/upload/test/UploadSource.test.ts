@@ -149,6 +149,20 @@ describe("UploadSource", () => {
       }))
   }
 
+  it.effect("reads a stream no further than a part of it needs", () =>
+    Effect.gen(function*() {
+      const seen: Array<number> = []
+      const stream = Stream.fromIterable([0, 1, 2, 3, 4], { chunkSize: 1 }).pipe(
+        Stream.map((n) => {
+          seen.push(n)
+          return new Uint8Array([n])
+        })
+      )
+      const part = yield* read(UploadSource.stream("s", { stream }), { offset: 1, length: 2 })
+      assert.deepStrictEqual([...part], [1, 2])
+      assert.deepStrictEqual(seen, [0, 1, 2])
+    }))
+
   it.effect("runs a one-shot stream once, however often it is opened", () =>
     Effect.gen(function*() {
       const source = UploadSource.oneShot("stdin", { stream: pieces("a", "b") })
