@@ -106,11 +106,16 @@ export const delayUnsafe = <A, E, R>(
   if (!(millis > 0)) return self
   const clock = Context.get(context, Clock.Clock)
   const isLive = clock === liveClock && !(millis > longestPlatformTimer)
-  if (!isLive && !isEventClock(clock)) return Effect.andThen(clock.sleep(Duration.millis(millis)), self)
-  return Effect.callback<A, E, R>((resume) => {
-    const wait = isEventClock(clock) ? clock[at](millis, () => resume(self)) : startLive(millis, false, resume, self)
-    return Effect.sync(() => wait.cancel())
-  })
+  const wait = isLive || isEventClock(clock)
+    ? Effect.callback<void>((resume) => {
+      const wait = isEventClock(clock)
+        ? clock[at](millis, () => resume(Effect.void))
+        : startLive(millis, false, resume, Effect.void)
+      return Effect.sync(() => wait.cancel())
+    })
+    : clock.sleep(Duration.millis(millis))
+  // A wait that was resumed with `self` would keep its frame until `self` has ended, and a loop would add them up.
+  return Effect.andThen(wait, self)
 }
 
 /**

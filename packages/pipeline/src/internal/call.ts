@@ -32,8 +32,6 @@ const interrupted = /* @__PURE__ */ Exit.interrupt()
 
 type Step = () => void
 
-type Resume<A> = (effect: Effect.Effect<A, unknown>) => void
-
 /**
  * A call: its attempts, the waits between them, and the effects that others hear of it by. One of these runs at a time. A success
  * ends it at once; all other steps are made by what runs the call.
@@ -42,6 +40,7 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
   context: Context.Context<R>
   protected stopped = false
   protected next: Step | undefined = undefined
+  protected wake: (() => void) | undefined = undefined
   private readonly path: FastPath
   private readonly self: Effect.Effect<A, E, R>
   /** Of the first attempt and of what stands around the retry, inside out. */
@@ -79,19 +78,23 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
 
   /** Begins the first attempt, which is admitted. */
   start(): void {
+    this.stepping = true
     try {
       if (this.path.retry !== undefined) this.context = begin(this.context)
       this.attempt(this.self, this.context)
     } catch (thrown) {
       this.leave(Exit.die(thrown))
     }
+    this.stepped()
+    if (this.next !== undefined) this.go()
   }
 
   override interruptUnsafe(by?: number): void {
     if (this.stopped) return
     this.stopped = true
     this.wait?.cancel()
-    if (this.next !== undefined && !this.stepping) this.stepAll()
+    if (this.stepping) this.running?.interruptUnsafe(by)
+    else if (this.next !== undefined) this.stepAll()
     else if (this.running === undefined) this.leave(interrupted)
     else this.running.interruptUnsafe(by)
   }
@@ -101,14 +104,16 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
     this.stepAll()
   }
 
-  /** Makes them in a fiber, which tells how it goes on when there is none. */
-  protected turn(pause: (resume: Resume<A>) => void): Effect.Effect<A, unknown> {
-    const paused = Effect.callback<A, unknown>((resume) => {
-      pause(resume)
+  /** Makes them in a fiber, which `wake` tells to go on. */
+  protected get turn(): Effect.Effect<A, unknown> {
+    const pausing = Effect.callback<void>((resume) => {
+      const wake = () => resume(Effect.void)
+      this.wake = wake
       // The fiber may have yielded since its turn.
-      const then = this.next === undefined ? this.pollUnsafe() : turn
-      return then === undefined ? this.interrupt : resume(then)
+      return this.next === undefined && this.pollUnsafe() === undefined ? this.interrupt : wake()
     })
+    // A pause that was resumed with the turn would keep its frame until the call has ended.
+    const paused = Effect.flatMap(pausing, () => turn)
     const turn: Effect.Effect<A, unknown> = Effect.suspend(() => this.step() ? turn : this.pollUnsafe() ?? paused)
     return turn
   }
@@ -123,8 +128,14 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
     } catch (thrown) {
       this.leave(Exit.die(thrown))
     }
-    this.stepping = false
+    this.stepped()
     return this.next !== undefined
+  }
+
+  /** What a step runs may have interrupted the call, which ends when that has. */
+  private stepped(): void {
+    this.stepping = false
+    if (this.stopped && this.next === undefined && this.running === undefined) this.leave(interrupted)
   }
 
   private stepAll(): void {
@@ -132,7 +143,7 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
   }
 
   /** Goes on with a step when the present one has ended, so that no number of them fills the stack. */
-  private enter(step: Step): void {
+  protected enter(step: Step): void {
     this.next = step
     // Once it is interrupted, what runs it only waits for its end.
     if (this.stepping) return
@@ -153,7 +164,7 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
   }
 
   /** An attempt has had its time. */
-  private elapse(): void {
+  protected elapse(): void {
     this.timedOut = true
     this.running?.interruptUnsafe()
   }
@@ -197,7 +208,7 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
   }
 
   /** Makes the attempt that the loop has come to. */
-  private again(): void {
+  protected again(): void {
     const { context, loop, path } = this
     if (loop === undefined || this.stopped) return this.leave(interrupted)
     const inside = Context.add(context, Attempt.Current, loop.attempt)
@@ -206,7 +217,8 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
     this.context = context
     if (admissions !== undefined) {
       this.inside = admissions
-      return this.attempt(this.self, inside)
+      // News of an admission may have interrupted the call.
+      return this.stopped ? this.leave(interrupted) : this.attempt(this.self, inside)
     }
     // Its policies need no more than the call.
     this.attempt(path.attempt(this.self) as Effect.Effect<A, unknown, R>, inside, false)
@@ -226,6 +238,7 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
     if (exit !== undefined) return told(exit)
     this.running = running
     running.addObserver(told)
+    if (this.stopped) running.interruptUnsafe()
   }
 
   private reportInside(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined {
@@ -260,35 +273,49 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
  */
 export class CallInFiber<A, E, R> extends Call<A, E, R> {
   private readonly fiber: Fiber.Fiber<unknown, unknown>
-  private forget: (() => void) | undefined = undefined
-  private resume: Resume<A>
+  private readonly resume: (effect: Effect.Effect<A, unknown>) => void
+  private isAwaited = false
 
-  constructor(path: FastPath, self: Effect.Effect<A, E, R>, fiber: Fiber.Fiber<unknown, unknown>, resume: Resume<A>) {
+  constructor(
+    path: FastPath,
+    self: Effect.Effect<A, E, R>,
+    fiber: Fiber.Fiber<unknown, unknown>,
+    resume: (effect: Effect.Effect<A, unknown>) => void
+  ) {
     // The effect that is begun needs R, so the fiber that runs it has R.
     super(path, self, fiber.context as Context.Context<R>)
     this.fiber = fiber
     this.resume = resume
   }
 
+  /** An interruption of the fiber reaches only what the fiber awaits. So the call makes the steps before that, and no attempt more. */
+  override start(): void {
+    super.start()
+    while (this.next !== undefined) this.step()
+    this.isAwaited = true
+  }
+
+  protected override again(): void {
+    if (this.isAwaited) super.again()
+    else this.fiber.currentDispatcher.scheduleTask(() => this.enter(() => super.again()), 0)
+  }
+
   protected override go(): void {
-    // An interruption of the fiber can come before its turn.
-    this.forget ??= this.fiber.addObserver(() => this.interruptUnsafe())
-    this.resume(this.turn((resume) => {
-      this.resume = resume
-    }))
+    if (!this.isAwaited) return
+    if (this.wake === undefined) this.resume(this.turn)
+    else this.wake()
   }
 
   protected override end(exit: Exit.Exit<A, unknown>): void {
     super.end(exit)
-    this.forget?.()
     this.resume(exit)
+    this.wake?.()
   }
 }
 
 /** A call without a caller's fiber. It gets one of its own where its first attempt does not succeed. */
 export class CallOnItsOwn<A, E, R> extends Call<A, E, R> {
   private surroundings: Surroundings.Surroundings | undefined = undefined
-  private resume: Resume<A> | undefined = undefined
   private hasFiber = false
 
   override start(): void {
@@ -296,21 +323,30 @@ export class CallOnItsOwn<A, E, R> extends Call<A, E, R> {
     super.start()
   }
 
+  override interruptUnsafe(by?: number): void {
+    this.within(() => super.interruptUnsafe(by))
+  }
+
+  protected override elapse(): void {
+    this.within(() => super.elapse())
+  }
+
   protected override go(): void {
-    const turn = this.turn((resume) => {
-      this.resume = resume
-    })
-    if (this.hasFiber) return this.resume?.(turn)
+    if (this.hasFiber) return this.wake?.()
     this.hasFiber = true
-    const fork = () => Effect.runForkWith(this.context)(turn)
-    if (this.surroundings === undefined) fork()
-    else this.surroundings.runInAsyncScope(fork)
+    this.within(() => Effect.runForkWith(this.context)(this.turn))
   }
 
   protected override end(exit: Exit.Exit<A, unknown>): void {
     super.end(exit)
     this.surroundings?.emitDestroy()
-    this.resume?.(exit)
+    this.wake?.()
+  }
+
+  /** Timers and those who interrupt it have surroundings of their own. */
+  private within(f: () => void): void {
+    if (this.surroundings === undefined) f()
+    else this.surroundings.runInAsyncScope(f)
   }
 }
 

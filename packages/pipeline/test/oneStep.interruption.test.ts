@@ -1,0 +1,122 @@
+import { Recovery } from "@effect-resilience/errors"
+import * as Direct from "@effect-resilience/kernel/Direct"
+import * as VirtualTime from "@effect-resilience/lab/VirtualTime"
+import { Pipeline } from "@effect-resilience/pipeline"
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Effect, Exit, Fiber } from "effect"
+import { TestClock } from "effect/testing"
+
+const description = {
+  name: "ledger",
+  bulkhead: { permits: 1 },
+  retry: { times: 3, backoff: { base: 0, jitter: "none" } },
+  circuitBreaker: { tripPolicy: { consecutive: 100 } },
+  concurrencyLimit: { algorithm: { fixed: 1 } },
+  attemptTimeout: "1 minute"
+} as const
+
+/** Stands innermost and does nothing, so that the pipeline puts its parts around each other one by one. */
+const plain = Pipeline.around("attempt", "plain", (self) => self)
+
+const make = (oneByOne: boolean) =>
+  Pipeline.make(description, { classify: () => Recovery.retry, around: oneByOne ? [plain] : [] })
+
+/** A caller that its own attempt number `at` interrupts, which then does as `then` says. */
+const interruptedBy = (at: number, oneByOne: boolean, then: Effect.Effect<void, string>) =>
+  Effect.gen(function*() {
+    yield* TestClock.adjust("3 days")
+    const pipeline = yield* make(oneByOne)
+    let attempts = 0
+    const attempt = Effect.suspend(() => {
+      if (++attempts < at) return Effect.fail("unwell")
+      caller.interruptUnsafe()
+      return then
+    })
+    const caller: Fiber.Fiber<unknown, unknown> = yield* Effect.forkChild(
+      Effect.onExit(pipeline.execute(attempt), () => Effect.orDie(pipeline.execute(Effect.void)))
+    )
+    return { caller, pipeline, attempts: () => attempts }
+  })
+
+describe("a call whose caller is interrupted by an attempt of it", () => {
+  for (const oneByOne of [false, true]) {
+    const how = oneByOne ? "one by one" : "in one step"
+    for (const at of [1, 2, 3]) {
+      it.effect(`has given its permits back before finalizers of the caller run (attempt ${at}, ${how})`, () =>
+        Effect.gen(function*() {
+          const { attempts, caller } = yield* interruptedBy(at, oneByOne, Effect.fail("unwell"))
+          const exit = yield* Fiber.await(caller)
+          assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
+          assert.strictEqual(attempts(), at)
+        }))
+
+      it.effect(`ends when that attempt has cleaned up (attempt ${at}, ${how})`, () =>
+        Effect.gen(function*() {
+          const cleaning = Effect.onInterrupt(Effect.never, () => Effect.sleep("1 second"))
+          const { caller, pipeline } = yield* interruptedBy(at, oneByOne, cleaning)
+          yield* TestClock.adjust("999 millis")
+          assert.isUndefined(caller.pollUnsafe())
+          assert.strictEqual((yield* pipeline.snapshot).bulkhead?.running, 1)
+          yield* TestClock.adjust("1 millis")
+          const exit = yield* Fiber.await(caller)
+          assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
+        }))
+    }
+  }
+})
+
+describe("a call without a fiber that is interrupted from inside", () => {
+  const began = (self: Effect.Effect<void, string>, extra: object = {}) => {
+    const time = VirtualTime.make()
+    const pipeline = Effect.runSyncWith(time.context)(
+      Pipeline.make({ ...description, ...extra }, { classify: () => Recovery.retry })
+    )
+    const running = Direct.startUnsafe(pipeline.execute(self), time.context)
+    const held = () => Effect.runSyncWith(time.context)(pipeline.snapshot).bulkhead.running
+    return { held, running, time }
+  }
+
+  it("holds its permits until its second attempt has cleaned up", () => {
+    let attempts = 0
+    const { held, running, time } = began(
+      Effect.suspend(() => {
+        if (++attempts === 1) return Effect.fail("unwell")
+        running.interruptUnsafe()
+        return Effect.onInterrupt(Effect.never, () => Effect.sleep("1 second"))
+      }),
+      { retry: { backoff: { base: "1 second" } } }
+    )
+    time.advance("1 second")
+    assert.strictEqual(attempts, 2)
+    assert.isUndefined(running.pollUnsafe())
+    assert.strictEqual(held(), 1)
+    time.advance("1 second")
+    assert.isDefined(running.pollUnsafe())
+    assert.strictEqual(held(), 0)
+  })
+
+  it("ends when the observer that interrupted it has", () => {
+    let heard = 0
+    const { held, running, time } = began(
+      Effect.andThen(Effect.sleep(1), Effect.fail("unwell")),
+      {
+        retry: {
+          backoff: { base: "1 second" },
+          when: () =>
+            Effect.suspend(() => {
+              running.interruptUnsafe()
+              return Effect.onInterrupt(
+                Effect.never,
+                () => Effect.andThen(Effect.sleep(10), Effect.sync(() => heard++))
+              )
+            })
+        }
+      }
+    )
+    time.advance("5 millis")
+    assert.isUndefined(running.pollUnsafe())
+    time.advance("10 millis")
+    assert.isDefined(running.pollUnsafe())
+    assert.deepStrictEqual([heard, held()], [1, 0])
+  })
+})
