@@ -8,6 +8,11 @@ const packages = readdirSync(new URL("./packages", import.meta.url), { withFileT
   .filter((entry) => entry.isDirectory())
   .map((entry) => entry.name)
 
+// It measures what the heap keeps, in a process of its own.
+const alone = ["packages/upload/test/regressions/garbage-that-outlives-its-upload.test.ts"]
+
+const setupFiles = ["packages/repo-checks/src/PropertyDefaults.ts"]
+
 // Half of what a process takes to start goes into compiling: those that tests start compile each module once.
 process.env["NODE_COMPILE_CACHE"] ??= fileURLToPath(new URL("./node_modules/.compiled", import.meta.url))
 
@@ -23,6 +28,7 @@ export default defineConfig({
     maxWorkers: 3,
     // What a test may take where the machine is busy. Alone, few take more than a second.
     testTimeout: 120_000,
+    hookTimeout: 120_000,
     // Test files share a process: what a test that failed has spied on must not reach the next.
     restoreMocks: true,
     reporters: summary === undefined ? ["default"] : ["default", ["json", { outputFile: summary }]],
@@ -31,13 +37,14 @@ export default defineConfig({
         extends: true as const,
         test: {
           name,
-          // To load the modules anew for each file takes a third of the time. A test of upload measures what the heap keeps.
-          isolate: name === "upload",
-          setupFiles: ["packages/repo-checks/src/PropertyDefaults.ts"],
+          // To load the modules anew for each file takes a third of the time.
+          isolate: false,
+          setupFiles,
           include: [`packages/${name}/test/**/*.test.ts`],
-          exclude: [`packages/${name}/test/integration/**`]
+          exclude: [`packages/${name}/test/integration/**`, ...alone]
         }
       })),
+      { extends: true, test: { name: "upload-alone", setupFiles, include: alone } },
       {
         // The marked fences of doc comments and READMEs.
         extends: true,
