@@ -434,6 +434,22 @@ describe("Pipeline.promise", () => {
     assert.sameMembers(seen, ["ann 1", "bob 1", "ann 2", "bob 2"])
   })
 
+  it("keeps it in what listens to the signal of an attempt, which a timer aborts that calls share", async () => {
+    for (const limit of [{ attemptTimeout: "5 millis" }, { deadline: "5 millis" }] as const) {
+      const ledger = Pipeline.promise({ name: "ledger", ...limit })
+      const user = new AsyncLocalStorage<string>()
+      const seen: Array<string> = []
+      const request = (name: string) =>
+        user.run(name, () =>
+          ledger((signal) => {
+            signal.addEventListener("abort", () => seen.push(`${user.getStore()} aborts ${name}`))
+            return new Promise<void>(() => {})
+          }).catch(() => {}))
+      await Promise.all([request("ann"), request("bob")])
+      assert.deepStrictEqual(seen, ["ann aborts ann", "bob aborts bob"])
+    }
+  })
+
   it.effect("hedges what is idempotent, and nothing else", () =>
     Effect.gen(function*() {
       const ledger = yield* underTest({ name: "ledger", hedge: { after: "1 second", idempotent: true } })

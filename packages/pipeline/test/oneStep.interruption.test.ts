@@ -72,7 +72,7 @@ describe("a call without a fiber that is interrupted from inside", () => {
       Pipeline.make({ ...description, ...extra }, { classify: () => Recovery.retry })
     )
     const running = Direct.startUnsafe(pipeline.execute(self), time.context)
-    const held = () => Effect.runSyncWith(time.context)(pipeline.snapshot).bulkhead.running
+    const held = () => Effect.runSyncWith(time.context)(pipeline.snapshot).bulkhead?.running
     return { held, running, time }
   }
 

@@ -164,7 +164,7 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
   }
 
   /** An attempt has had its time. */
-  protected elapse(): void {
+  private elapse(): void {
     this.timedOut = true
     this.running?.interruptUnsafe()
   }
@@ -327,10 +327,6 @@ export class CallOnItsOwn<A, E, R> extends Call<A, E, R> {
     this.within(() => super.interruptUnsafe(by))
   }
 
-  protected override elapse(): void {
-    this.within(() => super.elapse())
-  }
-
   protected override go(): void {
     if (this.hasFiber) return this.wake?.()
     this.hasFiber = true
@@ -343,7 +339,7 @@ export class CallOnItsOwn<A, E, R> extends Call<A, E, R> {
     this.wake?.()
   }
 
-  /** Timers and those who interrupt it have surroundings of their own. */
+  /** Those who interrupt it, timers for example, have surroundings of their own. */
   private within(f: () => void): void {
     if (this.surroundings === undefined) f()
     else this.surroundings.runInAsyncScope(f)

@@ -4,6 +4,7 @@ import * as Repetition from "@effect-resilience/errors/Repetition"
 import * as RetryHeaders from "@effect-resilience/errors/RetryHeaders"
 import * as Direct from "@effect-resilience/kernel/Direct"
 import { noSuch } from "@effect-resilience/kernel/Hint"
+import * as Surroundings from "@effect-resilience/kernel/Surroundings"
 import * as RetryEvent from "@effect-resilience/retry/RetryEvent"
 import type * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Cause from "effect/Cause"
@@ -237,6 +238,8 @@ class Attempt<A> implements Direct.Running<A> {
   private readonly call: Call<A>
   private readonly clock: Clock.Clock
   private readonly controller: AbortController | undefined
+  /** For those who listen to its signal: a timer that aborts it has those of another call. */
+  private readonly surroundings: Surroundings.Surroundings | undefined
   private exit: Exit.Exit<A, unknown> | undefined
   private observer: ((exit: Exit.Exit<A, unknown>) => void) | undefined
 
@@ -245,6 +248,7 @@ class Attempt<A> implements Direct.Running<A> {
     this.clock = clock
     // Making one takes longer than all the rest.
     this.controller = call.begin.length === 0 ? undefined : new AbortController()
+    this.surroundings = this.controller && Surroundings.captureUnsafe()
     this.exit = undefined
     this.observer = undefined
   }
@@ -269,8 +273,10 @@ class Attempt<A> implements Direct.Running<A> {
 
   interruptUnsafe(): void {
     if (this.exit !== undefined) return
+    const { controller, surroundings } = this
     this.end(Exit.interrupt())
-    this.controller?.abort()
+    if (surroundings === undefined) controller?.abort()
+    else surroundings.runInAsyncScope(() => controller?.abort())
   }
 
   // The caller's signal ends the reading of a body too, when the call is over. It must not hold on to what follows it.
@@ -298,6 +304,7 @@ class Attempt<A> implements Direct.Running<A> {
 
   private end(exit: Exit.Exit<A, unknown>): void {
     this.exit = exit
+    this.surroundings?.emitDestroy()
     this.observer?.(exit)
   }
 }
