@@ -162,6 +162,15 @@ describe("an upload in a browser over HTTP/1.1", () => {
     }
   }
 
+  it.effect("leaves a stream to the client, which fails where the browser sends none", () =>
+    Effect.gen(function*() {
+      yield* browser
+      const stream = UploadSource.stream("x", { stream: Stream.make(new Uint8Array(3)) })
+      const policy = RetryPolicy.make({ times: 0, backoff: Backoff.immediate })
+      const error = yield* Effect.flip(Uploader.upload(put(network([])), stream, { policy }))
+      assert.include(error.message, "PUT /object got no response")
+    }).pipe(Effect.scoped))
+
   it.effect("waits for the response as long as its size may take, and no longer", () =>
     Effect.gen(function*() {
       yield* browser
