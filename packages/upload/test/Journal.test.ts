@@ -117,6 +117,31 @@ for (const [store, layer] of Object.entries(journals)) {
         assert.deepInclude(entry, { ...content, state: "uploaded" })
       }))
 
+    for (const [state, why] of [["uploaded", "uploaded"], ["started", "superseded"]] as const) {
+      test(`says ${why} of what a later replacement has wiped out, where it was ${state}`, () =>
+        Effect.gen(function*() {
+          const journal = yield* Journal.Journal
+          const names = ["old", "new"]
+          for (const [i, name] of names.entries()) {
+            const entry = entryOf(name, name === "old" ? state : "uploaded")
+            yield* journal.record({ ...entry, place: "a", ordinal: i + 1, version: name })
+          }
+          const target = Targets.make()
+          const versioned = {
+            ...target,
+            source: (item: Targets.Item) => {
+              const source = target.source(item)
+              return { ...source, open: Effect.map(source.open, (opened) => ({ ...opened, version: item.name })) }
+            }
+          }
+          const plan = yield* UploadPlan.make(versioned, names.map((name) => ({ name, key: "a" })))
+          assert.deepStrictEqual(
+            (yield* UploadPlan.verdicts(plan)).map((verdict) => verdict._tag === "Skip" ? verdict.why : verdict._tag),
+            [why, "uploaded"]
+          )
+        }))
+    }
+
     test("has no doubts about items that are not in its list", () =>
       Effect.gen(function*() {
         const plan = yield* UploadPlan.make(Targets.make(), [{ name: "a" }])
