@@ -33,6 +33,7 @@ describe("Origin", () => {
       ["https://api.example.com@evil.test", userInfo],
       ["https://user:pass@api.example.com", userInfo],
       ["https://@api.example.com", userInfo],
+      ["https://:@api.example.com", userInfo],
       ["https:\\\\user@api.example.com", userInfo],
       ["https:///user@api.example.com", userInfo],
       [" https://@api.example.com", userInfo],
@@ -49,6 +50,16 @@ describe("Origin", () => {
   ) {
     it(`judges ${JSON.stringify(url)}`, () => assert.strictEqual(outcome(url), expected))
   }
+
+  it("rejects user info in a URL that is parsed already", () => {
+    for (const url of ["https://user@api.example.com", "https://:pass@api.example.com"]) {
+      const problem = Result.match(Origin.parse(new URL(url)), {
+        onFailure: ({ problem }) => problem,
+        onSuccess: String
+      })
+      assert.strictEqual(problem, userInfo)
+    }
+  })
 
   it("allows an at sign behind the host", () => {
     assert.strictEqual(outcome("https://api.example.com/user@home?x=a@b#@"), "https://api.example.com")
