@@ -313,6 +313,12 @@ describe("a response of a token endpoint", () => {
       Effect.map(granted(body), (grant) => assert.deepStrictEqual(grant, [life, scope])))
   }
 
+  it.effect("that is form-encoded and ends its line grants a token", () =>
+    Effect.map(
+      granted(`access_token=${t}&token_type=bearer\n`, { headers: { "content-type": "text/plain" } }),
+      (grant) => assert.deepStrictEqual(grant, [3_600, undefined])
+    ))
+
   for (const headers of [form, { "content-type": "text/plain" }]) {
     it.effect(`that is form-encoded as ${headers["content-type"]} grants a token`, () =>
       Effect.map(
