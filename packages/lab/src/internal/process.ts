@@ -16,7 +16,8 @@ export const make = (policy: Policing, line: string, request: Exchange): Effect.
   if (policy === undefined) return Effect.succeed({ call: request, state: undefined })
   if (Effect.isEffect(policy)) return Effect.map(policy, (made) => processOf(made, request))
   if (isClient(policy)) return httpProcess(policy, line, request)
-  return Effect.map(Pipeline.make(policy), (made) => processOf(made, request))
+  // A limit of time, which none exceeds, brings the fast path.
+  return Effect.map(Pipeline.make({ attemptTimeout: "Infinity", ...policy }), (made) => processOf(made, request))
 }
 
 /** Whether a description is that of a client. */

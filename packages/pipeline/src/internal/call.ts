@@ -157,7 +157,10 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
     const exit = running.pollUnsafe()
     if (exit !== undefined) return this.attempted(exit)
     this.running = running
-    if (admitted) this.wait = Timer.startUnsafe(context, this.path.timeoutMillis, () => this.elapse())
+    const { timeoutMillis } = this.path
+    if (admitted && timeoutMillis < Infinity) {
+      this.wait = Timer.startUnsafe(context, timeoutMillis, () => this.elapse())
+    }
     running.addObserver((exit) => this.attempted(exit))
     // What began may have interrupted the call.
     if (this.stopped) running.interruptUnsafe()

@@ -76,9 +76,15 @@ class Through<A, E, R> extends Effectable.Class<A, unknown, R> implements Direct
   override asEffect(): Effect.Effect<A, unknown, R> {
     return this.inFiber ??= Effect.callback((resume) => {
       const fiber = Fiber.getCurrent()
-      const call = fiber && new CallInFiber<A, E, R>(this.path, this.self, fiber, resume)
-      if (call?.admit() !== true) return resume(this.slow)
+      if (fiber === undefined) return resume(this.slow)
+      const isSimulated = Timer.isSimulated(fiber.context)
+      const call = isSimulated
+        // Who runs this effect has R.
+        ? new Call(this.path, this.self, fiber.context as Context.Context<R>)
+        : new CallInFiber<A, E, R>(this.path, this.self, fiber, resume)
+      if (!call.admit()) return resume(this.slow)
       call.start()
+      if (isSimulated) call.addObserver(resume)
       return call.pollUnsafe() === undefined ? call.interrupt : undefined
     })
   }
