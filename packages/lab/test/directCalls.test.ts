@@ -1,5 +1,6 @@
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Direct from "@effect-resilience/kernel/Direct"
+import * as Lab from "@effect-resilience/lab/Lab"
 import * as VirtualTime from "@effect-resilience/lab/VirtualTime"
 import * as Pipeline from "@effect-resilience/pipeline/Pipeline"
 import { assert, describe, it } from "@effect/vitest"
@@ -72,5 +73,18 @@ describe("a call in simulated time", () => {
     const exit = running.pollUnsafe()
     assert.isTrue(exit !== undefined && Exit.isFailure(exit) && Cause.hasDies(exit.cause))
     assert.strictEqual(bulkhead()?.running, 0)
+  })
+
+  it("lets those who wait begin in their own time, also where a fiber of another time simulates", () => {
+    const simulate = () =>
+      Lab.simulate({
+        duration: "10 seconds",
+        arrivals: { open: { perSecond: 90 } },
+        server: { workers: 5, serviceTime: { exponential: "100 millis" } },
+        policy: { name: "ledger", bulkhead: { permits: 5, queue: 5 } }
+      }).total
+    const total = simulate()
+    assert.isAbove(total.good, 400)
+    assert.deepStrictEqual(Effect.runSync(Effect.sync(simulate)), total)
   })
 })

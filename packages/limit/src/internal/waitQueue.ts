@@ -5,7 +5,7 @@ import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
+import type * as Fiber from "effect/Fiber"
 import type { SchedulerDispatcher } from "effect/Scheduler"
 import * as Priority from "../Priority.ts"
 
@@ -46,6 +46,11 @@ export interface Waiter {
   stop(reason: Reason): void
 }
 
+interface Host {
+  readonly dispatcher: SchedulerDispatcher
+  readonly clock: Clock.Clock
+}
+
 interface Line {
   readonly rank: number
   size: number
@@ -75,6 +80,8 @@ export abstract class WaitQueue implements PolicyEvent.Rejecting {
   private waits: Waits
   private lines: Array<Waiters> = []
   private granting = false
+  /** Where the latest of the calls that wait runs, and its time: a call may end outside of any fiber, or in one of another time. */
+  private host: Host | undefined
   private reaper: Fiber.Fiber<void> | undefined
   private standsSince = 0
   private countedSince = 0
@@ -121,7 +128,9 @@ export abstract class WaitQueue implements PolicyEvent.Rejecting {
   protected append(waiter: Waiter, fiber: AnyFiber) {
     const { deadline, queue } = this.waits
     const isFull = this.waiting >= queue
-    const now = monotonicMillis(fiber.getRef(Clock.Clock))
+    const clock = fiber.getRef(Clock.Clock)
+    const now = monotonicMillis(clock)
+    if (clock !== this.host?.clock) this.host = { dispatcher: fiber.currentDispatcher, clock }
     const rank = this.rankOf(fiber)
     if (isFull) this.drop(this.victim(rank, now), "QueueFull")
     if (this.waiting === 0) {
@@ -165,21 +174,19 @@ export abstract class WaitQueue implements PolicyEvent.Rejecting {
 
   // A waiter runs inside its `go`, so granting from the end of a call would nest as deep as the queue is long.
   protected grantSoon() {
-    if (this.granting || this.waiting === 0) return
+    if (this.granting || this.waiting === 0 || this.host === undefined) return
     this.granting = true
-    const fiber = Fiber.getCurrent()
-    if (fiber === undefined) this.grant(undefined, this.standsSince)
-    else this.grantLater(fiber.currentDispatcher, monotonicMillis(fiber.getRef(Clock.Clock)))
+    this.grantLater(this.host, monotonicMillis(this.host.clock))
   }
 
-  private grantLater(dispatcher: SchedulerDispatcher, now: number) {
-    dispatcher.scheduleTask(() => this.grant(dispatcher, now), 0)
+  private grantLater(host: Host, now: number) {
+    host.dispatcher.scheduleTask(() => this.grant(host, now), 0)
   }
 
-  private grant(dispatcher: SchedulerDispatcher | undefined, now: number) {
+  private grant(host: Host, now: number) {
     let turns = turnsBeforeYield
     for (let first = this.next(now); first !== undefined; first = this.next(now)) {
-      if (dispatcher !== undefined && turns-- === 0) return this.grantLater(dispatcher, now)
+      if (turns-- === 0) return this.grantLater(host, now)
       const leaves = isLate(first, now) || this.isTooHeavy(first.weight) || this.hasRoom(first)
       const waiter = leaves ? first : this.overtaking()
       if (waiter === undefined) break
