@@ -1,8 +1,9 @@
 import { ApiError } from "@effect-resilience/errors"
+import * as Direct from "@effect-resilience/kernel/Direct"
 import { Pipeline } from "@effect-resilience/pipeline"
 import { Attempt, AttemptBudget, Backoff, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Clock, Deferred, Effect, Exit, Fiber, Metric, Random, Schema } from "effect"
+import { Cause, Clock, Context, Deferred, Effect, Exit, Fiber, Metric, Random, Schema } from "effect"
 import * as Scheduler from "effect/Scheduler"
 import { TestClock } from "effect/testing"
 
@@ -45,9 +46,21 @@ const counts = (pipeline: string) =>
       ({ count }) => [outcome, count]
     ))
 
+/** Puts parts around each other one by one, lets a call take one step, or begins it on its own. */
+type How = "one by one" | "in one step" | "on its own"
+
+/** A call that begins without the fiber that waits for it. */
+const onItsOwn = <A, E>(call: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.callback((resume) => {
+    const running = Direct.startUnsafe(call, Fiber.getCurrent()?.context ?? Context.empty())
+    running.addObserver(resume)
+    return Direct.interrupt(running)
+  })
+
 /** What many callers see and leave behind, who come and are interrupted at random moments. */
-const history = (parts: typeof description | typeof admitting | typeof hedged, oneByOne: boolean, seed: number) =>
+const history = (parts: typeof description | typeof admitting | typeof hedged, how: How, seed: number) =>
   Effect.gen(function*() {
+    const oneByOne = how === "one by one"
     const name = "ledger"
     const pipeline = yield* Pipeline.make<Pipeline.Description>({ name, ...parts }, { around: oneByOne ? [plain] : [] })
     const events: Array<string> = []
@@ -81,7 +94,8 @@ const history = (parts: typeof description | typeof admitting | typeof hedged, o
             return yield* Effect.fail(unavailable)
           })
           // Chance has the same opinion at each moment, in whatever order it is asked.
-          const chance = Effect.provideService(pipeline.execute(work), Random.Random, {
+          const begun = how === "on its own" ? onItsOwn(pipeline.execute(work)) : pipeline.execute(work)
+          const chance = Effect.provideService(begun, Random.Random, {
             nextDoubleUnsafe: () => 0.4,
             nextIntUnsafe: () => 0
           })
@@ -126,8 +140,9 @@ describe("a pipeline that meets its parts in one step", () => {
       { seed: Schema.Int, operations: Schema.Literals([4, 5, 7, 2048]) },
       ({ operations, seed }) =>
         Effect.gen(function*() {
-          const atOnce = yield* history(parts, false, seed)
-          assert.deepStrictEqual(atOnce, yield* history(parts, true, seed))
+          const expected = yield* history(parts, "one by one", seed)
+          assert.deepStrictEqual(yield* history(parts, "in one step", seed), expected)
+          assert.deepStrictEqual(yield* history(parts, "on its own", seed), expected)
         }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, operations)),
       { timeout: 60_000, arbitrary: { runs: 60, seed: 6 } }
     )
