@@ -83,3 +83,40 @@ describe("a pipeline with a part that throws", () => {
     }
   }
 })
+
+describe("a pipeline with a part whose news is a defect", () => {
+  for (const oneByOne of [false, true]) {
+    it.effect(`opens the circuit around it all the same${oneByOne ? ", one by one" : ""}`, () =>
+      Effect.gen(function*() {
+        yield* TestClock.adjust("3 days")
+        const news: Policy.Admission = () => Effect.die("bug")
+        const part = Part.make<boolean, Policy.Policy>({
+          slot: "authentication",
+          field: Field.boolean,
+          make: () =>
+            Effect.succeed({
+              name: "authentication",
+              execute: (self) => Effect.onExitPrimitive(self, news),
+              admitUnsafe: () => news,
+              snapshot: Effect.void
+            })
+        })
+        const pipeline = yield* Pipeline.makeWith({
+          name: "ledger",
+          part: true,
+          circuitBreaker: { tripPolicy: { consecutive: 1 } },
+          attemptTimeout: "1 second"
+        }, {
+          parts: {
+            part,
+            circuitBreaker: Pipeline.parts.circuitBreaker,
+            attemptTimeout: Pipeline.parts.attemptTimeout
+          },
+          classify: () => Recovery.retry,
+          around: oneByOne ? [Pipeline.around("attempt", "plain", (self) => self)] : []
+        })
+        assert.isTrue(Exit.hasDies(yield* Effect.exit(pipeline.execute(Effect.fail("down")))))
+        assert.strictEqual((yield* pipeline.snapshot).circuitBreaker?._tag, "Open")
+      }))
+  }
+})

@@ -54,7 +54,8 @@ export const report = (
 
 export type News = Effect.Effect<void> | undefined
 
+/** Both, even where the first is a defect or is interrupted: what opens a circuit is news too. */
 export const after = (news: News, more: News): News => {
   if (news === undefined) return more
-  return more === undefined ? news : Effect.andThen(news, more)
+  return more === undefined ? news : Effect.ensuring(news, more)
 }
