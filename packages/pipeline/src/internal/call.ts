@@ -11,7 +11,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import { type Admissions, admitFrom, type Admitting, after, none, report } from "./admissions.ts"
+import { type Admissions, admitFrom, type Admitting, after, type News, none, report } from "./admissions.ts"
 import type { Retry, Wrap } from "./marks.ts"
 
 /** Policies that a call passes in one step, while none of them rejects it or lets it wait. */
@@ -44,7 +44,7 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
   private readonly path: FastPath
   private readonly self: Effect.Effect<A, E, R>
   /** Of the first attempt and of what stands around the retry, inside out. */
-  private admissions: Admissions = none
+  private admissions: Admissions
   private isFirst = true
   /** Those of an attempt after the first one. */
   private inside: Admissions = none
@@ -55,11 +55,12 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
   private left = false
   private stepping = false
 
-  constructor(path: FastPath, self: Effect.Effect<A, E, R>, context: Context.Context<R>) {
+  constructor(path: FastPath, self: Effect.Effect<A, E, R>, context: Context.Context<R>, admissions = none) {
     super()
     this.path = path
     this.self = self
     this.context = context
+    this.admissions = admissions
   }
 
   getRef<S>(ref: Context.Reference<S>): S {
@@ -68,25 +69,48 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
 
   /** Whether all policies let it begin at once. */
   admit(): boolean {
-    const { path } = this
-    if (path.retry !== undefined && this.getRef(Attempt.Current) !== Attempt.first) return false
-    const admissions = admitFrom(path.policies, 0, this)
+    const admissions = admit(this.path, this)
     if (admissions === undefined) return false
     this.admissions = admissions
     return true
   }
 
-  /** Begins the first attempt, which is admitted. */
-  start(): void {
+  /** Makes its first step: one of the three that follow. */
+  start(first: Step): void {
     this.stepping = true
     try {
-      if (this.path.retry !== undefined) this.context = begin(this.context)
-      this.attempt(this.self, this.context)
+      first()
     } catch (thrown) {
       this.leave(Exit.die(thrown))
     }
     this.stepped()
     if (this.next !== undefined) this.go()
+  }
+
+  /** Begins its first attempt. */
+  begin(): void {
+    this.context = entered(this.path, this.context)
+    this.attempt(this.self, this.context)
+  }
+
+  /** Goes on with an attempt that has begun. */
+  watch(running: Direct.Running<A>, context: Context.Context<R> = this.context, admitted = true): void {
+    const exit = running.pollUnsafe()
+    if (exit !== undefined) return this.attempted(exit)
+    this.running = running
+    const { timeoutMillis } = this.path
+    if (admitted && timeoutMillis < Infinity) {
+      this.wait = Timer.startUnsafe(context, timeoutMillis, () => this.elapse())
+    }
+    running.addObserver((exit) => this.attempted(exit))
+    // What began may have interrupted the call.
+    if (this.stopped) running.interruptUnsafe()
+  }
+
+  /** Ends with the success of its first attempt, when others have heard what came of it inside the retry. */
+  tellAndLeave(news: Effect.Effect<void>, exit: Exit.Exit<A, unknown>): void {
+    this.isFirst = false
+    this.tell(news, () => this.leave(exit))
   }
 
   override interruptUnsafe(by?: number): void {
@@ -153,17 +177,7 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
 
   /** An attempt that is admitted; one that is not passes the policies inside the retry one by one. */
   private attempt(self: Effect.Effect<A, unknown, R>, context: Context.Context<R>, admitted = true): void {
-    const running = Direct.startUnsafe(self, context)
-    const exit = running.pollUnsafe()
-    if (exit !== undefined) return this.attempted(exit)
-    this.running = running
-    const { timeoutMillis } = this.path
-    if (admitted && timeoutMillis < Infinity) {
-      this.wait = Timer.startUnsafe(context, timeoutMillis, () => this.elapse())
-    }
-    running.addObserver((exit) => this.attempted(exit))
-    // What began may have interrupted the call.
-    if (this.stopped) running.interruptUnsafe()
+    this.watch(Direct.startUnsafe(self, context), context, admitted)
   }
 
   /** An attempt has had its time. */
@@ -180,7 +194,7 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
       const news = this.reportInside(exit)
       // News of a success may be that a policy threw.
       if (news === undefined) this.leave(exit)
-      else this.tell(news, () => this.leave(exit))
+      else this.tellAndLeave(news, exit)
     }
   }
 
@@ -244,24 +258,18 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
     if (this.stopped) running.interruptUnsafe()
   }
 
-  private reportInside(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined {
+  private reportInside(exit: Exit.Exit<unknown, unknown>): News {
     const { admissions, inside, isFirst } = this
     this.isFirst = false
     this.inside = none
-    return isFirst ? report(admissions, exit, 0, this.insideCount) : report(inside, exit)
-  }
-
-  /** How many of the first admissions stand inside the retry. */
-  private get insideCount(): number {
-    return this.admissions.length - this.path.insideFrom
+    return isFirst ? reportInside(this.path, admissions, exit) : report(inside, exit)
   }
 
   private leave(exit: Exit.Exit<A, unknown>): void {
     if (this.left) return
     this.left = true
-    const ofBudget = this.path.retry === undefined ? undefined : endBudget(this.context, exit)
     const ofInside = this.reportInside(exit)
-    const news = after(after(ofBudget, ofInside), report(this.admissions, exit, this.insideCount))
+    const news = after(ofInside, reportAround(this.path, this.admissions, this.context, exit))
     if (news === undefined) return this.end(exit)
     const telling = Direct.startUnsafe(Effect.uninterruptible(news), this.context)
     const told = (told: Exit.Exit<void>) => this.end(Exit.isSuccess(told) ? exit : Exit.failCause(told.cause))
@@ -282,18 +290,19 @@ export class CallInFiber<A, E, R> extends Call<A, E, R> {
   constructor(
     path: FastPath,
     self: Effect.Effect<A, E, R>,
+    context: Context.Context<R>,
+    admissions: Admissions,
     fiber: Fiber.Fiber<unknown, unknown>,
     resume: (effect: Effect.Effect<A, unknown>) => void
   ) {
-    // The effect that is begun needs R, so the fiber that runs it has R.
-    super(path, self, fiber.context as Context.Context<R>)
+    super(path, self, context, admissions)
     this.fiber = fiber
     this.resume = resume
   }
 
   /** An interruption of the fiber reaches only what the fiber awaits. So the call makes the steps before that, and no attempt more. */
-  override start(): void {
-    super.start()
+  override start(first: Step): void {
+    super.start(first)
     while (this.next !== undefined) this.step()
     this.isAwaited = true
   }
@@ -321,9 +330,9 @@ export class CallOnItsOwn<A, E, R> extends Call<A, E, R> {
   private surroundings: Surroundings.Surroundings | undefined = undefined
   private hasFiber = false
 
-  override start(): void {
+  override start(first: Step): void {
     this.surroundings = Surroundings.captureUnsafe()
-    super.start()
+    super.start(first)
   }
 
   override interruptUnsafe(by?: number): void {
@@ -349,17 +358,37 @@ export class CallOnItsOwn<A, E, R> extends Call<A, E, R> {
   }
 }
 
+/** The admissions of a call, where all policies let it begin at once. */
+export const admit = ({ policies, retry }: FastPath, caller: Policy.Caller): Admissions | undefined =>
+  retry !== undefined && caller.getRef(Attempt.Current) !== Attempt.first ? undefined : admitFrom(policies, 0, caller)
+
 /** What the retry would do before the first attempt. */
-const begin = <R>(context: Context.Context<R>): Context.Context<R> => {
+export const entered = <R>({ retry }: FastPath, context: Context.Context<R>): Context.Context<R> => {
+  if (retry === undefined) return context
   const counted = AttemptBudget.depositUnsafe(context)
   return Attempt.callTracker()?.(counted) ?? counted
 }
 
-/** What it would do after the last one. */
-const endBudget = (
+/** Tells the policies inside the retry how the first attempt ended. */
+export const reportInside = (
+  { insideFrom }: FastPath,
+  admissions: Admissions,
+  exit: Exit.Exit<unknown, unknown>
+): News => report(admissions, exit, 0, admissions.length - insideFrom)
+
+/** Tells the retry, and the policies around it, how a call ended. */
+export const reportAround = (
+  { insideFrom, retry }: FastPath,
+  admissions: Admissions,
   context: Context.Context<never>,
   exit: Exit.Exit<unknown, unknown>
-): Effect.Effect<void> | undefined => {
+): News =>
+  after(
+    retry === undefined ? undefined : endBudget(context, exit),
+    report(admissions, exit, admissions.length - insideFrom)
+  )
+
+const endBudget = (context: Context.Context<never>, exit: Exit.Exit<unknown, unknown>): News => {
   try {
     AttemptBudget.endUnsafe(context, exit)
     return undefined

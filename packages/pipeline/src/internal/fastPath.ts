@@ -1,5 +1,6 @@
 import * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as Direct from "@effect-resilience/kernel/Direct"
+import * as Policy from "@effect-resilience/kernel/Policy"
 import * as Timer from "@effect-resilience/kernel/Timer"
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -8,8 +9,8 @@ import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type { AnyPolicy, Placed } from "../Part.ts"
-import type { Admitting } from "./admissions.ts"
-import { Call, CallInFiber, CallOnItsOwn, type FastPath } from "./call.ts"
+import { type Admissions, type Admitting, report } from "./admissions.ts"
+import { admit, Call, CallInFiber, CallOnItsOwn, entered, type FastPath, reportAround, reportInside } from "./call.ts"
 import { isRetried, isTimed, retried, type Retry, timed, type Wrap } from "./marks.ts"
 
 /**
@@ -76,16 +77,7 @@ class Through<A, E, R> extends Effectable.Class<A, unknown, R> implements Direct
   override asEffect(): Effect.Effect<A, unknown, R> {
     return this.inFiber ??= Effect.callback((resume) => {
       const fiber = Fiber.getCurrent()
-      if (fiber === undefined) return resume(this.slow)
-      const isSimulated = Timer.isSimulated(fiber.context)
-      const call = isSimulated
-        // Who runs this effect has R.
-        ? new Call(this.path, this.self, fiber.context as Context.Context<R>)
-        : new CallInFiber<A, E, R>(this.path, this.self, fiber, resume)
-      if (!call.admit()) return resume(this.slow)
-      call.start()
-      if (isSimulated) call.addObserver(resume)
-      return call.pollUnsafe() === undefined ? call.interrupt : undefined
+      return fiber === undefined ? resume(this.slow) : this.startIn(fiber, resume)
     })
   }
 
@@ -96,12 +88,49 @@ class Through<A, E, R> extends Effectable.Class<A, unknown, R> implements Direct
       ? new Call(this.path, this.self, inside)
       : new CallOnItsOwn(this.path, this.self, inside)
     if (!call.admit()) return Direct.startUnsafe(this.slow, inside)
-    call.start()
+    call.start(() => call.begin())
     return call
+  }
+
+  /** A first attempt that succeeds at once needs no call. */
+  private startIn(
+    fiber: Fiber.Fiber<unknown, unknown>,
+    resume: (effect: Effect.Effect<A, unknown, R>) => void
+  ): Effect.Effect<void> | undefined | void {
+    const { path, self } = this
+    const admissions = admit(path, fiber)
+    if (admissions === undefined) return resume(this.slow)
+    const context = enteredWith(path, admissions, fiber.context as Context.Context<R>)
+    const begun = Direct.startUnsafe(self, context)
+    const exit = begun.pollUnsafe()
+    const succeeded = exit !== undefined && Exit.isSuccess(exit) ? exit : undefined
+    const news = succeeded && reportInside(path, admissions, succeeded)
+    if (succeeded !== undefined && news === undefined) {
+      const around = reportAround(path, admissions, context, succeeded)
+      return resume(around === undefined ? succeeded : Effect.andThen(Effect.uninterruptible(around), succeeded))
+    }
+    const isSimulated = Timer.isSimulated(context)
+    const call = isSimulated
+      ? new Call(path, self, context, admissions)
+      : new CallInFiber(path, self, context, admissions, fiber, resume)
+    call.start(() => succeeded && news ? call.tellAndLeave(news, succeeded) : call.watch(begun))
+    if (isSimulated) call.addObserver(resume)
+    return call.pollUnsafe() === undefined ? call.interrupt : undefined
   }
 
   // Who runs this effect has R.
   private get slow(): Effect.Effect<A, unknown, R> {
     return this.path.slow(this.self) as Effect.Effect<A, unknown, R>
+  }
+}
+
+/** Where a budget throws as it is told of a call, the call has not begun. */
+const enteredWith = <R>(path: FastPath, admissions: Admissions, context: Context.Context<R>): Context.Context<R> => {
+  let inside: Context.Context<R> | undefined
+  try {
+    inside = entered(path, context)
+    return inside
+  } finally {
+    if (inside === undefined) report(admissions, Policy.neverBegan)
   }
 }
