@@ -225,13 +225,6 @@ describe("Deadline", () => {
       assert.deepStrictEqual(left, Duration.seconds(1))
     }))
 
-  it.effect("may be around thousands of others", () =>
-    Effect.gen(function*() {
-      let nested: Effect.Effect<string, Deadline.DeadlineExceeded> = Effect.succeed("done")
-      for (let i = 0; i < 10_000; i++) nested = Deadline.withDeadline(nested, "1 minute")
-      assert.strictEqual(yield* nested, "done")
-    }))
-
   it.effect.prop("is never exceeded by more than a tick, however deadlines nest", [
     Schema.NonEmptyArray(between(1, 50)),
     between(1, 60)

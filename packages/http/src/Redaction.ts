@@ -219,15 +219,21 @@ const deepest = 200
 export const layer = (self: Redaction): Layer.Layer<never> => Layer.succeedContext(references(self))
 
 /**
- * Redacts within one effect. An inner redaction says all about what is in it.
+ * Redacts within one effect. Around one that has a redaction already it changes nothing: the inner one says all.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const provide = (self: Redaction) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+  if (redacted.has(effect)) return effect
   const provided = references(self)
-  return Direct.updateContext(effect, (context) => Context.merge(context, provided))
+  const made = Direct.updateContext(effect, (context) => Context.merge(context, provided))
+  redacted.add(made)
+  return made
 }
+
+// Each one around another would take a frame of the stack where the effect begins without a fiber.
+const redacted = /* @__PURE__ */ new WeakSet<object>()
 
 const references = (self: Redaction): Context.Context<never> =>
   Context.make(Current, self).pipe(

@@ -141,25 +141,11 @@ export const startUnsafe = <A, E, R>(self: Effect.Effect<A, E, R>, context: Cont
     ? ended(self as Exit.Exit<A, E>)
     : Effect.runForkWith(context)(self)
 
-/** How many effects may begin within one another before the next one begins and ends in turns of its own: each takes frames of the stack. */
-const deepest = 200
-
-let depth = 0
-
-const beginUnsafe = <A, E, R>(
-  self: Effect.Effect<A, E, R> & Direct<A, E>,
-  context: Context.Context<R>
-): Running<A, E> => {
-  if (depth === deepest) {
-    return Effect.runForkWith(context)(Effect.onExit(Effect.andThen(Effect.yieldNow, self), () => Effect.yieldNow))
-  }
-  depth++
+const beginUnsafe = <A, E>(self: Direct<A, E>, context: Context.Context<never>): Running<A, E> => {
   try {
     return self[direct](context)
   } catch (thrown) {
     return ended(Exit.die(thrown))
-  } finally {
-    depth--
   }
 }
 

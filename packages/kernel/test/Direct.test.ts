@@ -1,7 +1,6 @@
 import { Direct } from "@effect-resilience/kernel"
 import { assert, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber } from "effect"
-import { TestClock } from "effect/testing"
 
 const Place = Context.Reference<string>("test/Place", { defaultValue: () => "outside" })
 
@@ -115,32 +114,3 @@ it("what follows a success that was interrupted too late is interrupted itself",
   first.finish(Exit.succeed("in time"))
   assert.deepStrictEqual(second.interruptions, [1])
 })
-
-it.effect("any number of effects within one another begin and end, and can be interrupted", () =>
-  Effect.gen(function*() {
-    const around = <A>(effect: Effect.Effect<A>) => {
-      let made = effect
-      for (let i = 0; i < 20_000; i++) made = Direct.updateContext(made, (context) => context)
-      return made
-    }
-    const context = yield* Effect.context()
-    const begun = <A>(effect: Effect.Effect<A>) =>
-      Effect.callback<A>((resume) => {
-        const running = Direct.startUnsafe(around(effect), context)
-        running.addObserver(resume)
-        return Direct.interrupt(running)
-      })
-    assert.strictEqual(yield* begun(within), "inside")
-    const late = yield* Effect.forkChild(begun(Effect.as(Effect.sleep("1 second"), "late")), { startImmediately: true })
-    while (late.pollUnsafe() === undefined) yield* TestClock.adjust("1 second")
-    assert.strictEqual(yield* Fiber.join(late), "late")
-    let interrupted = false
-    const never = Effect.onInterrupt(Effect.never, () =>
-      Effect.sync(() => {
-        interrupted = true
-      }))
-    const waiting = yield* Effect.forkChild(begun(never), { startImmediately: true })
-    yield* Effect.repeat(Effect.yieldNow, { times: 1_000 })
-    yield* Fiber.interrupt(waiting)
-    assert.isTrue(interrupted)
-  }))

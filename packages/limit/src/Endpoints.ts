@@ -71,8 +71,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
-import type * as endpointLoad from "./endpointLoad/index.ts"
-import { inFlight, peakEwma } from "./endpointLoad/index.ts"
+import * as loads from "./endpointLoad/index.ts"
 import type { Each, Settings } from "./internal/endpoints/balancer.ts"
 import { Balancer, Use } from "./internal/endpoints/balancer.ts"
 import { lookAt } from "./internal/endpoints/snapshot.ts"
@@ -129,7 +128,7 @@ export type Addresses = string | Address | ReadonlyArray<string | Address>
  * @category models
  * @since 0.1.0
  */
-export type Load = Field.OneOf<typeof endpointLoad>
+export type Load = Field.OneOf<typeof loads>
 
 /**
  * How to make endpoints.
@@ -260,9 +259,6 @@ export const addressesField: Field.Field<Addresses, ReadonlyArray<Field.Settings
       return read
     }
   )
-
-// Bundlers keep a getter for each export of a namespace that is a value.
-const loads: typeof endpointLoad = { inFlight, peakEwma }
 
 /**
  * The options as data.

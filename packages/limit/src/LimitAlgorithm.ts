@@ -42,8 +42,7 @@
  */
 import * as Field from "@effect-resilience/kernel/Field"
 import type { Estimator, Start } from "./internal/limitWindow.ts"
-import type * as limitAlgorithm from "./limitAlgorithm/index.ts"
-import { aimd, fixed, gradient, gradient2, vegas } from "./limitAlgorithm/index.ts"
+import * as algorithms from "./limitAlgorithm/index.ts"
 
 export type { Estimator, Options, Sample } from "./internal/limitWindow.ts"
 export * from "./limitAlgorithm/index.ts"
@@ -54,10 +53,7 @@ export * from "./limitAlgorithm/index.ts"
  * @category models
  * @since 0.1.0
  */
-export type LimitAlgorithm = Field.OneOf<typeof limitAlgorithm>
-
-// Bundlers keep a getter for each export of a namespace that is a value.
-const algorithms: typeof limitAlgorithm = { aimd, fixed, gradient, gradient2, vegas }
+export type LimitAlgorithm = Field.OneOf<typeof algorithms>
 
 /**
  * An option that is an algorithm; default `vegas`.

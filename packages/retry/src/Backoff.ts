@@ -49,8 +49,7 @@ import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
-import type * as delay from "./delay/index.ts"
-import { custom, linear, list } from "./delay/index.ts"
+import * as variants from "./delay/index.ts"
 import * as internal from "./internal/delays.ts"
 import type { Jitter } from "./internal/jitterField.ts"
 import { jitterField } from "./internal/jitterField.ts"
@@ -81,7 +80,7 @@ export interface Exponential {
  * @category models
  * @since 0.1.0
  */
-export type Delays = Field.OneOf<typeof delay>
+export type Delays = Field.OneOf<typeof variants>
 
 /**
  * How long to wait before each retry.
@@ -128,9 +127,6 @@ export interface Settings {
   /** Draws the next delay. */
   readonly draw: internal.Draw
 }
-
-// Bundlers keep a getter for each export of a namespace that is a value.
-const variants: typeof delay = { custom, linear, list }
 
 const defaults: Exponential = { base: "500 millis", factor: 2, cap: "20 seconds", jitter: "full" }
 

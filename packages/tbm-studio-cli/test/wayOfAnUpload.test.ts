@@ -45,6 +45,7 @@ const steps: { readonly [file: string]: string } = {
 
   "upload/src/Uploader.ts": "sends attempts until one succeeds, and compares what was stored",
   "upload/src/internal/send.ts": "sends its request",
+  "upload/src/internal/attemptCount.ts": "counts the attempts of an upload",
   "upload/src/internal/bodyTracker.ts": "follows the bytes of an attempt",
   "upload/src/UploadTarget.ts": "sends one request",
   "upload/src/Multipart.ts": "writes the body",

@@ -133,8 +133,8 @@ describe("Journal", () => {
         )
       const adopt = ({ id }: SqlJournal.OutdatedEntry) =>
         ({ place: id.slice(0, 1), action: "replace", name: id }) as const
-      const refused = yield* Effect.flip(opened((entry) => entry.id === "b:1" ? undefined : adopt(entry)))
-      assert.include(refused.message, "it holds 3 entries of an earlier build, which have to be adopted first")
+      const unadopted = yield* Effect.flip(opened((entry) => entry.id === "b:1" ? undefined : adopt(entry)))
+      assert.include(unadopted.message, "it holds 3 entries of an earlier build, which have to be adopted first")
       const entries = yield* opened(adopt)
       const known = { run: "adopted", revision: 1, action: "replace", attempts: 1, version: "v", bytes: 7 } as const
       const rest = { ...known, md5: undefined, verified: true, note: undefined }

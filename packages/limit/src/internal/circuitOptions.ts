@@ -2,14 +2,10 @@ import * as Field from "@effect-resilience/kernel/Field"
 import * as Backoff from "@effect-resilience/retry/Backoff"
 import * as Duration from "effect/Duration"
 import * as Outcome from "../Outcome.ts"
-import type * as tripRule from "../tripRule/index.ts"
-import { consecutive, proportional, rate, rateWithin, slow } from "../tripRule/index.ts"
+import * as tripRules from "../tripRule/index.ts"
 import type { Settings } from "./circuit.ts"
 import type { Opening } from "./circuitState.ts"
 import * as ramp from "./ramp.ts"
-
-// Bundlers keep a getter for each export of a namespace that is a value.
-const tripRules: typeof tripRule = { consecutive, proportional, rate, rateWithin, slow }
 
 /**
  * When a closed circuit opens, as `consecutive`, `rate`, `rateWithin` and `slow` write it, or which share of the calls it
@@ -18,7 +14,7 @@ const tripRules: typeof tripRule = { consecutive, proportional, rate, rateWithin
  * @category models
  * @since 0.1.0
  */
-export type TripPolicy = Field.OneOf<typeof tripRule>
+export type TripPolicy = Field.OneOf<typeof tripRules>
 
 /**
  * How to make a circuit breaker.

@@ -1,13 +1,9 @@
 import * as Deadline from "@effect-resilience/deadline/Deadline"
 import * as Field from "@effect-resilience/kernel/Field"
 import * as Duration from "effect/Duration"
-import type * as queue from "../queue/index.ts"
-import { codel, fifo, lifo } from "../queue/index.ts"
+import * as disciplines from "../queue/index.ts"
 import type { QueueDiscipline } from "../QueueDiscipline.ts"
 import type { Waits } from "./waitQueue.ts"
-
-// Bundlers keep a getter for each export of a namespace that is a value.
-const disciplines: typeof queue = { codel, fifo, lifo }
 
 /** How calls wait for a permit. */
 export interface Options {
