@@ -87,4 +87,43 @@ describe("a call in simulated time", () => {
     assert.isAbove(total.good, 400)
     assert.deepStrictEqual(Effect.runSync(Effect.sync(simulate)), total)
   })
+
+  it("holds its permits until a second attempt that interrupts it has cleaned up", () => {
+    let attempts = 0
+    const { bulkhead, running, time } = began(
+      { backoff: { base: "1 second", jitter: "none" } },
+      Effect.suspend(() => {
+        if (++attempts === 1) return Effect.fail("unwell")
+        running.interruptUnsafe()
+        return Effect.onInterrupt(Effect.never, () => Effect.sleep("500 millis"))
+      })
+    )
+    time.advance("1 second")
+    assert.strictEqual(attempts, 2)
+    assert.isUndefined(running.pollUnsafe())
+    assert.strictEqual(bulkhead()?.running, 1)
+    time.advance("500 millis")
+    assert.isDefined(running.pollUnsafe())
+    assert.strictEqual(bulkhead()?.running, 0)
+  })
+
+  it("ends when what has a say in its retry, and interrupted it, has ended", () => {
+    let heard = 0
+    const { bulkhead, running, time } = began(
+      {
+        backoff: { base: "1 second" },
+        when: () =>
+          Effect.suspend(() => {
+            running.interruptUnsafe()
+            return Effect.onInterrupt(Effect.never, () => Effect.andThen(Effect.sleep(10), Effect.sync(() => heard++)))
+          })
+      },
+      Effect.andThen(Effect.sleep(1), Effect.fail("unwell"))
+    )
+    time.advance("5 millis")
+    assert.isUndefined(running.pollUnsafe())
+    time.advance("10 millis")
+    assert.isDefined(running.pollUnsafe())
+    assert.deepStrictEqual([heard, bulkhead()?.running], [1, 0])
+  })
 })

@@ -1,6 +1,4 @@
 import { Recovery } from "@effect-resilience/errors"
-import * as Direct from "@effect-resilience/kernel/Direct"
-import * as VirtualTime from "@effect-resilience/lab/VirtualTime"
 import { Pipeline } from "@effect-resilience/pipeline"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber } from "effect"
@@ -63,60 +61,4 @@ describe("a call whose caller is interrupted by an attempt of it", () => {
         }))
     }
   }
-})
-
-describe("a call without a fiber that is interrupted from inside", () => {
-  const began = (self: Effect.Effect<void, string>, extra: object = {}) => {
-    const time = VirtualTime.make()
-    const pipeline = Effect.runSyncWith(time.context)(
-      Pipeline.make({ ...description, ...extra }, { classify: () => Recovery.retry })
-    )
-    const running = Direct.startUnsafe(pipeline.execute(self), time.context)
-    const held = () => Effect.runSyncWith(time.context)(pipeline.snapshot).bulkhead?.running
-    return { held, running, time }
-  }
-
-  it("holds its permits until its second attempt has cleaned up", () => {
-    let attempts = 0
-    const { held, running, time } = began(
-      Effect.suspend(() => {
-        if (++attempts === 1) return Effect.fail("unwell")
-        running.interruptUnsafe()
-        return Effect.onInterrupt(Effect.never, () => Effect.sleep("1 second"))
-      }),
-      { retry: { backoff: { base: "1 second" } } }
-    )
-    time.advance("1 second")
-    assert.strictEqual(attempts, 2)
-    assert.isUndefined(running.pollUnsafe())
-    assert.strictEqual(held(), 1)
-    time.advance("1 second")
-    assert.isDefined(running.pollUnsafe())
-    assert.strictEqual(held(), 0)
-  })
-
-  it("ends when the observer that interrupted it has", () => {
-    let heard = 0
-    const { held, running, time } = began(
-      Effect.andThen(Effect.sleep(1), Effect.fail("unwell")),
-      {
-        retry: {
-          backoff: { base: "1 second" },
-          when: () =>
-            Effect.suspend(() => {
-              running.interruptUnsafe()
-              return Effect.onInterrupt(
-                Effect.never,
-                () => Effect.andThen(Effect.sleep(10), Effect.sync(() => heard++))
-              )
-            })
-        }
-      }
-    )
-    time.advance("5 millis")
-    assert.isUndefined(running.pollUnsafe())
-    time.advance("10 millis")
-    assert.isDefined(running.pollUnsafe())
-    assert.deepStrictEqual([heard, held()], [1, 0])
-  })
 })
