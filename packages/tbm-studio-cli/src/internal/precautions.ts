@@ -205,7 +205,8 @@ const keep = Effect.fnUntraced(function*(directory: string, address: TableAddres
   const latest = copies.filter((file) => file.startsWith(place) && file.endsWith(".tsv")).toSorted().at(-1)
   const last = latest === undefined ? undefined : paths.join(directory, latest)
   for (let copy = 1;; copy++) {
-    const path = paths.join(directory, `${name}${copy === 1 ? "" : ` ${copy}`}.tsv`)
+    // A later one of the same second sorts after the first.
+    const path = paths.join(directory, `${name}${copy === 1 ? "" : `_${copy}`}.tsv`)
     const saved = yield* Effect.result(TableCopy.save(address, path, last))
     if (saved._tag === "Success") return saved.success.path
     if (TableCopy.isMissing(saved.failure)) return undefined
