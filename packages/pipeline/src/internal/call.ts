@@ -96,7 +96,12 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
   /** Goes on with an attempt that has begun. */
   watch(running: Direct.Running<A>, context: Context.Context<R> = this.context, admitted = true): void {
     const exit = running.pollUnsafe()
-    if (exit !== undefined) return this.attempted(exit)
+    if (exit === undefined) this.observe(running, context, admitted)
+    else this.attempted(exit)
+  }
+
+  /** Goes on with an attempt that runs. */
+  observe(running: Direct.Running<A>, context: Context.Context<R> = this.context, admitted = true): void {
     this.running = running
     const { timeoutMillis } = this.path
     if (admitted && timeoutMillis < Infinity) {
@@ -285,7 +290,7 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
 export class CallInFiber<A, E, R> extends Call<A, E, R> {
   private readonly fiber: Fiber.Fiber<unknown, unknown>
   private readonly resume: (effect: Effect.Effect<A, unknown>) => void
-  private isAwaited = false
+  private isAwaited = true
 
   constructor(
     path: FastPath,
@@ -302,6 +307,7 @@ export class CallInFiber<A, E, R> extends Call<A, E, R> {
 
   /** An interruption of the fiber reaches only what the fiber awaits. So the call makes the steps before that, and no attempt more. */
   override start(first: Step): void {
+    this.isAwaited = false
     super.start(first)
     while (this.next !== undefined) this.step()
     this.isAwaited = true

@@ -113,7 +113,8 @@ class Through<A, E, R> extends Effectable.Class<A, unknown, R> implements Direct
     const call = isSimulated
       ? new Call(path, self, context, admissions)
       : new CallInFiber(path, self, context, admissions, fiber, resume)
-    call.start(() => succeeded && news ? call.tellAndLeave(news, succeeded) : call.watch(begun))
+    if (exit === undefined) call.observe(begun)
+    else call.start(() => succeeded && news ? call.tellAndLeave(news, succeeded) : call.watch(begun))
     if (isSimulated) call.addObserver(resume)
     return call.pollUnsafe() === undefined ? call.interrupt : undefined
   }
