@@ -117,13 +117,11 @@ export const retryAfter = (after: Duration.Input): Recovery => retryAs("transien
  * @category constructors
  * @since 0.1.0
  */
-export const retryAs = (kind: Exclude<Kind, "expired">, after?: Duration.Input): Recovery => {
-  return {
-    _tag: "Retry",
-    after: after === undefined ? undefined : Duration.fromInputUnsafe(after),
-    ...(kind !== "transient" && { kind })
-  }
-}
+export const retryAs = (kind: Exclude<Kind, "expired">, after?: Duration.Input): Recovery => ({
+  _tag: "Retry",
+  after: after === undefined ? undefined : Duration.fromInputUnsafe(after),
+  ...(kind !== "transient" && { kind })
+})
 
 /**
  * Log in again, then repeat the request once.

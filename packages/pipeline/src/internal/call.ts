@@ -1,32 +1,16 @@
-import type * as Timeout from "@effect-resilience/deadline/Timeout"
 import * as Direct from "@effect-resilience/kernel/Direct"
 import type * as Policy from "@effect-resilience/kernel/Policy"
 import * as Surroundings from "@effect-resilience/kernel/Surroundings"
 import * as Timer from "@effect-resilience/kernel/Timer"
 import * as Attempt from "@effect-resilience/retry/Attempt"
-import * as AttemptBudget from "@effect-resilience/retry/AttemptBudget"
 import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import { type Admissions, admitFrom, type Admitting, after, type News, none, report } from "./admissions.ts"
-import type { Retry, Wrap } from "./marks.ts"
-
-/** Policies that a call passes in one step, while none of them rejects it or lets it wait. */
-export interface FastPath {
-  /** Outside in. Those from `insideFrom` on stand inside the retry. */
-  readonly policies: ReadonlyArray<Admitting>
-  readonly insideFrom: number
-  readonly retry: Retry | undefined
-  readonly timeoutMillis: number
-  readonly timedOut: (caller: Policy.Caller) => Exit.Exit<never, Timeout.TimedOut>
-  /** One attempt through the policies inside the retry, one by one. */
-  readonly attempt: Wrap
-  /** A call through all policies, one by one. */
-  readonly slow: Wrap
-}
+import { type Admissions, admitFrom, after, type News, none, report } from "./admissions.ts"
+import { admit, entered, type FastPath, reportAround, reportInside } from "./path.ts"
 
 const interrupted = /* @__PURE__ */ Exit.interrupt()
 
@@ -75,7 +59,7 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
     return true
   }
 
-  /** Makes its first step: one of the three that follow. */
+  /** Makes its first step: `begin`, `attempted` or `tellAndLeave`. */
   start(first: Step): void {
     this.stepping = true
     try {
@@ -93,13 +77,6 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
     this.attempt(this.self, this.context)
   }
 
-  /** Goes on with an attempt that has begun. */
-  watch(running: Direct.Running<A>, context: Context.Context<R> = this.context, admitted = true): void {
-    const exit = running.pollUnsafe()
-    if (exit === undefined) this.observe(running, context, admitted)
-    else this.attempted(exit)
-  }
-
   /** Goes on with an attempt that runs. */
   observe(running: Direct.Running<A>, context: Context.Context<R> = this.context, admitted = true): void {
     this.running = running
@@ -110,6 +87,19 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
     running.addObserver((exit) => this.attempted(exit))
     // What began may have interrupted the call.
     if (this.stopped) running.interruptUnsafe()
+  }
+
+  /** Goes on after an attempt. */
+  attempted(exit: Exit.Exit<A, unknown>): void {
+    this.wait?.cancel()
+    this.running = undefined
+    if (Exit.isFailure(exit) || this.stopped) this.enter(() => this.failed(exit))
+    else {
+      const news = this.reportInside(exit)
+      // News of a success may be that a policy threw.
+      if (news === undefined) this.leave(exit)
+      else this.tellAndLeave(news, exit)
+    }
   }
 
   /** Ends with the success of its first attempt, when others have heard what came of it inside the retry. */
@@ -182,25 +172,16 @@ export class Call<A, E, R> extends Direct.Ending<A, unknown> implements Policy.C
 
   /** An attempt that is admitted; one that is not passes the policies inside the retry one by one. */
   private attempt(self: Effect.Effect<A, unknown, R>, context: Context.Context<R>, admitted = true): void {
-    this.watch(Direct.startUnsafe(self, context), context, admitted)
+    const running = Direct.startUnsafe(self, context)
+    const exit = running.pollUnsafe()
+    if (exit === undefined) this.observe(running, context, admitted)
+    else this.attempted(exit)
   }
 
   /** An attempt has had its time. */
   private elapse(): void {
     this.timedOut = true
     this.running?.interruptUnsafe()
-  }
-
-  private attempted(exit: Exit.Exit<A, unknown>): void {
-    this.wait?.cancel()
-    this.running = undefined
-    if (Exit.isFailure(exit) || this.stopped) this.enter(() => this.failed(exit))
-    else {
-      const news = this.reportInside(exit)
-      // News of a success may be that a policy threw.
-      if (news === undefined) this.leave(exit)
-      else this.tellAndLeave(news, exit)
-    }
   }
 
   private failed(exit: Exit.Exit<A, unknown>): void {
@@ -361,44 +342,5 @@ export class CallOnItsOwn<A, E, R> extends Call<A, E, R> {
   private within(f: () => void): void {
     if (this.surroundings === undefined) f()
     else this.surroundings.runInAsyncScope(f)
-  }
-}
-
-/** The admissions of a call, where all policies let it begin at once. */
-export const admit = ({ policies, retry }: FastPath, caller: Policy.Caller): Admissions | undefined =>
-  retry !== undefined && caller.getRef(Attempt.Current) !== Attempt.first ? undefined : admitFrom(policies, 0, caller)
-
-/** What the retry would do before the first attempt. */
-export const entered = <R>({ retry }: FastPath, context: Context.Context<R>): Context.Context<R> => {
-  if (retry === undefined) return context
-  const counted = AttemptBudget.depositUnsafe(context)
-  return Attempt.callTracker()?.(counted) ?? counted
-}
-
-/** Tells the policies inside the retry how the first attempt ended. */
-export const reportInside = (
-  { insideFrom }: FastPath,
-  admissions: Admissions,
-  exit: Exit.Exit<unknown, unknown>
-): News => report(admissions, exit, 0, admissions.length - insideFrom)
-
-/** Tells the retry, and the policies around it, how a call ended. */
-export const reportAround = (
-  { insideFrom, retry }: FastPath,
-  admissions: Admissions,
-  context: Context.Context<never>,
-  exit: Exit.Exit<unknown, unknown>
-): News =>
-  after(
-    retry === undefined ? undefined : endBudget(context, exit),
-    report(admissions, exit, admissions.length - insideFrom)
-  )
-
-const endBudget = (context: Context.Context<never>, exit: Exit.Exit<unknown, unknown>): News => {
-  try {
-    AttemptBudget.endUnsafe(context, exit)
-    return undefined
-  } catch (thrown) {
-    return Exit.die(thrown)
   }
 }

@@ -10,8 +10,9 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type { AnyPolicy, Placed } from "../Part.ts"
 import { type Admissions, type Admitting, report } from "./admissions.ts"
-import { admit, Call, CallInFiber, CallOnItsOwn, entered, type FastPath, reportAround, reportInside } from "./call.ts"
+import { Call, CallInFiber, CallOnItsOwn } from "./call.ts"
 import { isRetried, isTimed, retried, type Retry, timed, type Wrap } from "./marks.ts"
+import { admit, entered, type FastPath, reportAround, reportInside } from "./path.ts"
 
 /**
  * The fast path through policies, outside in: admissions, perhaps a retry, admissions, a time limit. `undefined` where they are
@@ -114,7 +115,7 @@ class Through<A, E, R> extends Effectable.Class<A, unknown, R> implements Direct
       ? new Call(path, self, context, admissions)
       : new CallInFiber(path, self, context, admissions, fiber, resume)
     if (exit === undefined) call.observe(begun)
-    else call.start(() => succeeded && news ? call.tellAndLeave(news, succeeded) : call.watch(begun))
+    else call.start(() => succeeded && news ? call.tellAndLeave(news, succeeded) : call.attempted(exit))
     if (isSimulated) call.addObserver(resume)
     return call.pollUnsafe() === undefined ? call.interrupt : undefined
   }
