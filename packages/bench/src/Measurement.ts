@@ -101,7 +101,7 @@ const measureTogether = Effect.fnUntraced(function*(suite: Suite, case_: Case, e
   const cpu = samples()
   const wall = samples()
   const calls = new Map<string, number>()
-  for (const [name, subject] of subjects) calls.set(name, yield* calibrate(subject, case_.batch, effort))
+  for (const [name, subject] of subjects) calls.set(name, yield* calibrate(subject, case_, effort))
   const { units = ["ns/call"] } = case_
   for (let round = 0; round < Math.min(effort.rounds, case_.rounds ?? Infinity); round++) {
     for (let turn = 0; turn < subjects.length; turn++) {
@@ -116,11 +116,11 @@ const measureTogether = Effect.fnUntraced(function*(suite: Suite, case_: Case, e
 })
 
 // Also warms up: by the end of it the compiler has seen each subject often.
-const calibrate = Effect.fnUntraced(function*(subject: Subject, batch: number | undefined, effort: Effort) {
+const calibrate = Effect.fnUntraced(function*(subject: Subject, { batch, longer = 1 }: Case, effort: Effort) {
   let calls = batch ?? 256
   for (let warm = 0; warm < 3;) {
     const { cpu } = yield* nanosOf(subject, batch, calls)
-    if (cpu >= effort.runMillis * 1e6) warm++
+    if (cpu >= longer * effort.runMillis * 1e6) warm++
     else calls *= 2
   }
   return calls

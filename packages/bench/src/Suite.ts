@@ -39,6 +39,7 @@ export type Unit = "ns/call" | "ns/call on the clock" | "s" | "s on the clock" |
  * - `prepare`: for a subject, what is done before each run of it that is `apart`, and not measured.
  * - `units`: what is reported; default CPU time a call, of runs in processes of their own CPU seconds and peak memory.
  * - `rounds`: how many rounds at most, where a run takes too long for more.
+ * - `longer`: how many times longer than usual a run is, where it would otherwise pay for much of the garbage of the subject before it.
  *
  * @category models
  * @since 0.1.0
@@ -58,6 +59,7 @@ export interface Case {
   readonly prepare?: { readonly [name: string]: () => PromiseLike<unknown> }
   readonly units?: ReadonlyArray<Unit>
   readonly rounds?: number
+  readonly longer?: number
 }
 
 /**

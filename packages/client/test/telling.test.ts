@@ -7,9 +7,10 @@ import { Effect } from "effect"
 const told = (description: Partial<ResilientClient.Description>) =>
   Effect.gen(function*() {
     const { record, spans } = SpanRecorder.make()
-    yield* Effect.gen(function*() {
+    const traceparent = yield* Effect.gen(function*() {
       const client = yield* ResilientClient.ResilientClient
-      yield* client.get("/accounts?page=2&key=s3cr3t")
+      const { request } = yield* client.get("/accounts?page=2&key=s3cr3t")
+      return request.headers["traceparent"]
     }).pipe(
       Effect.provide(
         ResilientClient.layerTest({ name: "ledger", baseUrl: "https://ledger.example.com", ...description }, [
@@ -20,6 +21,7 @@ const told = (description: Partial<ResilientClient.Description>) =>
     )
     const lines = yield* (yield* AccessLog.Memory).entries
     return {
+      traceparent,
       lines: lines.map(({ kind }) => kind),
       spans: spans.map(({ name }) => name),
       url: spans.flatMap(({ attributes }) => attributes.get("url.full") ?? [])
@@ -49,6 +51,14 @@ describe("what a client tells", () => {
         accessLog: { attempts: false, calls: false },
         telemetry: { attempts: false, calls: false }
       })
-      assert.deepStrictEqual(silent.lines, [])
+      assert.deepStrictEqual(silent, { traceparent: undefined, lines: [], spans: [], url: [] })
+    }))
+
+  it.effect("has no span of Effect's own in place of that of an attempt: it would show the query", () =>
+    Effect.gen(function*() {
+      const { spans, traceparent, url } = yield* told({ telemetry: { attempts: false } })
+      assert.deepStrictEqual(spans, ["call"])
+      assert.deepStrictEqual(url, [])
+      assert.match(traceparent ?? "", /^00-/)
     }))
 })

@@ -207,6 +207,23 @@ export const rejections: Metric.Counter<number> = /* @__PURE__ */ Metric.counter
 export const observeAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
   withinAttempts(client, observeAttempt)
 
+/**
+ * Makes no span for the requests that a client sends, not even Effect's own, which would show the query of the URL. The server is told
+ * the span around them.
+ *
+ * @category middleware
+ * @stability rests on effect/http
+ * @since 0.1.0
+ */
+export const hideAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
+  withinAttempts(client, hideAttempt)
+
+const hideAttempt: ObserveAttempt = (_attempt, request, context) => ({
+  request: propagate(request, Context.getOrUndefined(context, Tracer.ParentSpan), context),
+  context: Context.add(context, HttpClient.TracerDisabledWhen, always),
+  onExit: () => undefined
+})
+
 const observeAttempt: ObserveAttempt = (attempt, request, context) => {
   const template = attempt.call.operation?.endpoint
   const method = HttpMethod.isHttpMethod(request.method) ? request.method : "_OTHER"

@@ -165,6 +165,8 @@ const suite: Suite = {
         "axios with axios-retry": callsByPromise((origin) => axiosRetrying.get(`${origin}/tables/7`)),
         "fetch by hand": callsByPromise(async (origin) => (await fetch(`${origin}/tables/7`)).json())
       },
+      rounds: 11,
+      longer: 10,
       atMost: { "got with retry": 0.5, "ky with retry": 0.5, "axios with axios-retry": 0.5 }
     },
     {

@@ -12,7 +12,7 @@ import type { Suite } from "../Suite.ts"
 
 const clients = 10_000
 
-const seconds = 60
+const minutes = 10
 
 const policy: Pipeline.Description = { name: "ledger", retry: { times: 3, backoff: { base: "100 millis" } } }
 
@@ -33,7 +33,7 @@ const program = Effect.gen(function*() {
 
 const testClock = () =>
   Effect.runPromise(
-    Effect.andThen(program, TestClock.adjust(`${seconds} seconds`)).pipe(
+    Effect.andThen(program, TestClock.adjust(`${minutes} minutes`)).pipe(
       Effect.provide(TestClock.layer({ warningDelay: "1 hour" })),
       Effect.provideService(Random.Random, VirtualTime.random(1))
     )
@@ -43,7 +43,7 @@ const virtualTime = () =>
   Effect.runPromise(Effect.sync(() => {
     const time = VirtualTime.make({ seed: 1 })
     time.fork(program)
-    time.advance(`${seconds} seconds`)
+    time.advance(`${minutes} minutes`)
   }))
 
 const simulated = (options: Omit<Lab.Options, "arrivals">) => () =>
@@ -93,7 +93,7 @@ const unwell = (duration: Duration.Input, policy: Pipeline.Description) =>
 
 /** A minute's outage, after which each call makes four attempts and none succeeds. */
 const storm = simulated({
-  duration: "10 minutes",
+  duration: `${minutes} minutes`,
   server: { workers: 25, serviceTime: { exponential: "20 millis" } },
   outages: { from: "60 seconds", for: "60 seconds", fault: "down" },
   policy: { ...policy, attemptTimeout: "1 second" }
@@ -104,7 +104,7 @@ const suite: Suite = {
   packages: ["effect"],
   cases: [
     {
-      name: `${clients} clients for ${seconds} virtual seconds: 170,000 waits`,
+      name: `${clients} clients for ${minutes} virtual minutes: 1.7 million waits`,
       ours: "VirtualTime",
       subjects: { VirtualTime: virtualTime, TestClock: testClock },
       apart: true,
@@ -115,18 +115,18 @@ const suite: Suite = {
     {
       name: "the same calls, simulated",
       ours: "Lab.simulate",
-      subjects: { "Lab.simulate": unwell(`${seconds} seconds`, policy), TestClock: testClock },
+      subjects: { "Lab.simulate": unwell(`${minutes} minutes`, policy), TestClock: testClock },
       apart: true,
       units: ["s"],
       rounds: 3,
       atMost: { TestClock: 0.067 }
     },
     {
-      name: `${clients} clients for 10 virtual minutes, simulated`,
+      name: `${clients} clients for ${minutes} virtual minutes, simulated`,
       ours: "retries alone",
       subjects: {
-        "retries alone": unwell("10 minutes", policy),
-        "Pipeline.standard": unwell("10 minutes", { name: "ledger", ...Pipeline.standard }),
+        "retries alone": unwell(`${minutes} minutes`, policy),
+        "Pipeline.standard": unwell(`${minutes} minutes`, { name: "ledger", ...Pipeline.standard }),
         "a retry storm": storm
       },
       apart: true,

@@ -150,7 +150,7 @@ export const make = (
           idle: timeouts.idle,
           body: said?.body ?? settings.body
         }),
-        settings.telemetry.attempts ? Telemetry.observeAttempts : unchanged,
+        settings.telemetry.attempts ? Telemetry.observeAttempts : Telemetry.hideAttempts,
         settings.accessLog.attempts ? AccessLog.logAttempts : unchanged,
         ResponseLifetime.attempts
       )
