@@ -2,6 +2,10 @@ import { Misbehavior, RawHttp } from "@effect-resilience/chaos"
 import * as RawServer from "@effect-resilience/chaos/RawServer"
 import * as TcpRelay from "@effect-resilience/chaos/TcpRelay"
 import { Duration, Effect } from "effect"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { createConnection } from "node:net"
+import { fileURLToPath } from "node:url"
 import { describe, expect, it } from "vitest"
 import * as drill from "../src/internal/drill.ts"
 
@@ -42,7 +46,9 @@ const drilled = (fault: string, stopAt: number, patience: Duration.Input) =>
       log = []
       return written
     })
-    return yield* drill.run({ relay, fault: faultOf(fault), forMillis: 4000, stopAt, lines })
+    const { run, seen } = drill.make({ relay, fault: faultOf(fault), forMillis: 4000, stopAt, lines })
+    yield* run
+    return seen()
   }).pipe(Effect.scoped, Effect.runPromise)
 
 describe("a drill", () => {
@@ -72,4 +78,49 @@ describe("a drill", () => {
   it.each(["", "silence=1", "delay", "delay=soon", "cut", "cut=x", "cut=-1", "fire"])("rejects %j", (text) => {
     expect(drill.faultOf(text, seconds)).toBeUndefined()
   })
+
+  it("ends at Ctrl-C with its relay, and tells what was seen until then", async () => {
+    const program = Effect.gen(function*() {
+      const { host, port } = yield* RawServer.make(Misbehavior.respond(RawHttp.response({ body: "hello" })))
+      return yield* Effect.promise(() => interrupted(`${host}:${port}`))
+    })
+    const { address, code, out } = await Effect.runPromise(Effect.scoped(program))
+    expect(code).toBe(130)
+    const report = JSON.parse(out)
+    expect(report).toMatchObject({ stopped: false, interrupted: true, phases: [{ name: "before", connections: 1 }] })
+    await expect(hello(address)).rejects.toThrow("ECONNREFUSED")
+  })
 })
+
+/** A drill of a minute that is interrupted once a request has passed. */
+const interrupted = async (target: string) => {
+  const command = fileURLToPath(new URL("../src/main.ts", import.meta.url))
+  const child = spawn(
+    process.execPath,
+    ["--conditions=@effect-resilience/source", command, "drill", target, "--for", "1m", "--fault", "silence", "--json"],
+    { stdio: ["ignore", "pipe", "pipe"] }
+  )
+  let out = ""
+  child.stdout.on("data", (bytes) => out += bytes)
+  const address = await new Promise<string>((resolve) => {
+    let err = ""
+    child.stderr.on("data", (bytes) => {
+      err += bytes
+      const found = /point the program at (\S+) now/.exec(err)?.[1]
+      if (found !== undefined) resolve(found)
+    })
+  })
+  await hello(address)
+  child.kill("SIGINT")
+  const [code] = await once(child, "close")
+  return { address, code, out }
+}
+
+/** A request that gets a response. */
+const hello = async (address: string) => {
+  const [host, port] = address.split(":")
+  const socket = createConnection({ host, port: Number(port) })
+  socket.write("GET / HTTP/1.1\r\nhost: h\r\n\r\n")
+  await once(socket, "data")
+  socket.destroy()
+}

@@ -86,6 +86,12 @@ export interface Seen {
   readonly stopped: boolean
 }
 
+export interface Drill<E, R> {
+  readonly run: Effect.Effect<void, E, R>
+  /** So far. */
+  readonly seen: () => Seen
+}
+
 export interface Options<E, R> {
   readonly relay: TcpRelay.Relay
   readonly fault: Fault
@@ -107,13 +113,14 @@ const windowMillis = 10_000
 const silentMillis = 5000
 
 /** A quarter of the time as it is, half of it with the fault, and a quarter to see it recover. */
-export const run = <E, R>({ fault, forMillis, lines, relay, stopAt }: Options<E, R>): Effect.Effect<Seen, E, R> =>
-  Effect.gen(function*() {
+export const make = <E, R>({ fault, forMillis, lines, relay, stopAt }: Options<E, R>): Drill<E, R> => {
+  const phases: Array<Phase> = []
+  let stopped = false
+  const run = Effect.gen(function*() {
     const clock = yield* Clock.Clock
     const now = () => Time.monotonicMillis(clock)
     const watch = new Watch()
     let ends: Array<{ readonly at: number; readonly failed: boolean }> = []
-    let stopped = false
     let hasCalls = false
 
     const look = (phase: Phase) =>
@@ -136,8 +143,9 @@ export const run = <E, R>({ fault, forMillis, lines, relay, stopAt }: Options<E,
         return ends.length >= fewest && failed / ends.length >= stopAt
       })
 
-    const during = (name: Phase["name"], millis: number, mayStop: boolean) =>
-      Effect.gen(function*() {
+    /** Whether the error rate ended it. */
+    const during = (name: Phase["name"], millis: number) =>
+      Effect.suspend(() => {
         const began = now()
         const phase: Phase = {
           name,
@@ -150,28 +158,34 @@ export const run = <E, R>({ fault, forMillis, lines, relay, stopAt }: Options<E,
           attempts: 0,
           good: 0
         }
-        while (now() - began < millis && !stopped) {
-          yield* Effect.sleep(Math.min(stepMillis, millis - (now() - began)))
-          if ((yield* look(phase)) && mayStop) stopped = true
-        }
-        phase.millis = now() - began
-        if (name === "fault") phase.withoutResponse += watch.waiting()
-        return phase
+        phases.push(phase)
+        const mayStop = name !== "after"
+        const watching = Effect.gen(function*() {
+          while (now() - began < millis) {
+            yield* Effect.sleep(Math.min(stepMillis, millis - (now() - began)))
+            if ((yield* look(phase)) && mayStop) return true
+          }
+          return false
+        })
+        const end = Effect.sync(() => {
+          phase.millis = now() - began
+          if (name === "fault") phase.withoutResponse += watch.waiting()
+        })
+        return watching.pipe(Effect.onInterrupt(() => Effect.ignore(look(phase))), Effect.ensuring(end))
       })
 
-    const before = yield* during("before", forMillis / 4, true)
-    if (stopped) return { phases: [before], stopped }
+    stopped = yield* during("before", forMillis / 4)
+    if (stopped) return
     ends = []
-    const inFault = yield* Effect.acquireUseRelease(
+    stopped = yield* Effect.acquireUseRelease(
       fault.begin(relay),
-      () => during("fault", forMillis / 2, true),
+      () => during("fault", forMillis / 2),
       () => fault.end(relay)
     )
-    const wasStopped = stopped
-    stopped = false
-    const after = yield* during("after", forMillis / 4, false)
-    return { phases: [before, inFault, after], stopped: wasStopped }
+    yield* during("after", forMillis / 4)
   })
+  return { run, seen: () => ({ phases, stopped }) }
+}
 
 const callOf = (line: string): ReadonlyArray<{ readonly attempts: number; readonly good: boolean }> => {
   const json = Result.try((): unknown => JSON.parse(line))

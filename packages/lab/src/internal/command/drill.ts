@@ -60,21 +60,24 @@ export const drill = Command.make("drill", {
     yield* Console.error(
       `drill: point the program at ${relay.host}:${relay.port} now; Ctrl-C ends the fault and the relay`
     )
-    const seen = yield* drills.run({ relay, fault, forMillis: Duration.toMillis(length), stopAt: flags.stopAt, lines })
-
-    const { phases, stopped } = seen
-    if (flags.json) {
-      yield* output.json("drill", {
-        target: flags.target,
-        fault: flags.fault,
-        stopped,
-        phases,
-        ...predicted && { predicted }
-      })
-    } else {
-      yield* Console.log(report(flags.target, flags.fault, seen, predicted))
+    const { run, seen } = drills.make({
+      relay,
+      fault,
+      forMillis: Duration.toMillis(length),
+      stopAt: flags.stopAt,
+      lines
+    })
+    const tell = (interrupted: boolean) => {
+      const { phases, stopped } = seen()
+      const { fault, target } = flags
+      return flags.json
+        ? output.json("drill", { target, fault, stopped, interrupted, phases, ...predicted && { predicted } })
+        : Console.log(report(`${target}, ${fault}${endings(stopped, interrupted)}`, phases, predicted))
     }
-    if (stopped) {
+    yield* Effect.onInterrupt(run, () => tell(true))
+    yield* tell(false)
+
+    if (seen().stopped) {
       return yield* new Failure({
         message: `stopped: at least ${flags.stopAt * 100} % failed within 10 seconds`,
         status: exit.found
@@ -146,32 +149,29 @@ const joined = (chunks: ReadonlyArray<Uint8Array>): Uint8Array => {
   return bytes
 }
 
+const endings = (stopped: boolean, interrupted: boolean): string =>
+  [stopped ? ", stopped by its error rate" : "", interrupted ? ", interrupted: what was seen until then" : ""].join("")
+
 const report = (
-  target: string,
-  fault: string,
-  { phases, stopped }: drills.Seen,
+  title: string,
+  phases: ReadonlyArray<drills.Phase>,
   predicted: ReadonlyArray<Prediction> | undefined
 ): string => {
   const share = (count: number, of: number) => of === 0 ? "" : (count / of).toFixed(2)
+  const expected = (phase: string) => predicted?.find(({ name }) => name === phase)
+  const row = (name: string, cell: (phase: drills.Phase) => string) => [name, ...phases.map(cell)]
   return [
-    `${target}, ${fault}${stopped ? ", stopped by its error rate" : ""}`,
+    title,
     "",
-    output.table(
-      ["", "s", "connections", "without response", "calls", "sent for each", "predicted", "good", "predicted"],
-      phases.map((phase) => {
-        const expected = predicted?.find(({ name }) => name === phase.name)
-        return [
-          phase.name,
-          (phase.millis / 1000).toFixed(1),
-          String(phase.connections),
-          String(phase.withoutResponse),
-          String(phase.calls),
-          share(phase.attempts, phase.calls),
-          expected?.sentForEach.toFixed(2) ?? "",
-          share(phase.good, phase.calls),
-          expected?.good.toFixed(2) ?? ""
-        ]
-      })
-    )
+    output.table(["", ...phases.map(({ name }) => name)], [
+      row("seconds", ({ millis }) => (millis / 1000).toFixed(1)),
+      row("connections", ({ connections }) => String(connections)),
+      row("without response", ({ withoutResponse }) => String(withoutResponse)),
+      row("calls", ({ calls }) => String(calls)),
+      row("sent for each", ({ attempts, calls }) => share(attempts, calls)),
+      row("  predicted", ({ name }) => expected(name)?.sentForEach.toFixed(2) ?? ""),
+      row("good", ({ calls, good }) => share(good, calls)),
+      row("  predicted", ({ name }) => expected(name)?.good.toFixed(2) ?? "")
+    ])
   ].join("\n")
 }
