@@ -6,7 +6,7 @@ import { AccessLog, Operation } from "@effect-resilience/http"
 import * as Connections from "@effect-resilience/node/Connections"
 import * as Decompression from "@effect-resilience/node/Decompression"
 import { assert } from "@effect/vitest"
-import { Cause, Context, Effect, Exit, Layer, Logger, Redacted } from "effect"
+import { Cause, Context, Effect, Exit, Layer, Logger, Metric, Redacted } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
 import { inspect } from "node:util"
 import { certificate } from "../../../node/test/loopbackCertificate.ts"
@@ -67,7 +67,7 @@ export const observed = Effect.fnUntraced(function*(
     lines.push(inspect({ message: options.message, cause: Cause.pretty(options.cause) }, { depth: 12 }))
   })
   const began = performance.now()
-  const { entries, exit } = yield* Effect.gen(function*() {
+  const { entries, exit, series } = yield* Effect.gen(function*() {
     const memory = yield* AccessLog.Memory
     const exit = yield* Effect.exit(
       Effect.flatMap(client.execute(call), (response) => response.json).pipe(
@@ -76,9 +76,10 @@ export const observed = Effect.fnUntraced(function*(
         Effect.tapError((error) => Effect.logWarning("failed", error))
       )
     )
-    return { exit, entries: yield* memory.entries }
+    return { exit, entries: yield* memory.entries, series: yield* Metric.snapshot }
   }).pipe(
     record,
+    Effect.provideService(Metric.MetricRegistry, new Map()),
     Effect.provide(AccessLog.layerMemory),
     Effect.provide(
       Logger.layer([
@@ -97,6 +98,7 @@ export const observed = Effect.fnUntraced(function*(
   const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
   const text = [
     inspect(shown, { depth: 12 }),
+    inspect(series, { depth: 12 }),
     JSON.stringify(entries),
     entries.map(AccessLog.format).join("\n"),
     ...lines,
@@ -113,7 +115,7 @@ export const observed = Effect.fnUntraced(function*(
   const running = parts.flatMap(({ now }) =>
     [now?.["running"], now?.["waiting"]].filter((count) => count !== undefined)
   )
-  return { outcome: outcomeOf(exit), exit, entries, spans, text, millis, running }
+  return { outcome: outcomeOf(exit), exit, entries, series, spans, text, millis, running }
 })
 
 type Observed = Effect.Success<ReturnType<typeof observed>>
@@ -154,6 +156,11 @@ export const assertSound = (
   // The total of the descriptions, and what a busy machine takes.
   assert.isBelow(millis, 10_000)
 
+  assertHidden(text)
+}
+
+/** No secret is in a text. */
+export const assertHidden = (text: string) => {
   for (const [what, secret] of Object.entries(secrets)) {
     const at = text.toLowerCase().indexOf(secret)
     assert.isTrue(at === -1, `the ${what} is shown: ${text.slice(Math.max(0, at - 300), at + 50)}`)
