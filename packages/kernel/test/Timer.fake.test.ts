@@ -26,7 +26,11 @@ const runners = [
 
 for (const { fake, name, real, tick } of runners) {
   describe(`with ${name}`, () => {
-    afterEach(real)
+    afterEach(() => {
+      real()
+      // Other files of this process load modules that know the platform's timer.
+      vi.resetModules()
+    })
 
     const exitsAfter = async (millis: number, effect: Effect.Effect<unknown, unknown>) => {
       fake()
@@ -68,14 +72,15 @@ for (const { fake, name, real, tick } of runners) {
       const ended: Array<string> = []
       const wait = (name: string) =>
         new Promise<void>((resolve) =>
-          Timer.startUnsafe(live, 30, () => {
+          // Not a time limit: of two that come late, the second can be the first to end.
+          Timer.waitUnsafe(live, 30, () => {
             ended.push(name)
             resolve()
           })
         )
       const before = wait("before")
       fake()
-      const abandoned = Timer.startUnsafe(live, 30, () => ended.push("meanwhile"))
+      const abandoned = Timer.waitUnsafe(live, 30, () => ended.push("meanwhile"))
       real()
       await Promise.all([before, wait("after")])
       assert.deepStrictEqual(ended, ["before", "after"])

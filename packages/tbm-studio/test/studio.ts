@@ -56,11 +56,23 @@ export const logged = <A, E, R>(self: Effect.Effect<A, E, R>) =>
     )
   })
 
-/** Sleeps a thirtieth of the time. The clock's time stays the same. */
-export const impatient = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+/**
+ * Waits between attempts take a thirtieth of their time. Time limits are longer. They take still less, but only while `isSilent`: a
+ * server that is merely slow, on a busy machine, exceeds none. The clock's time stays the same.
+ */
+export const impatient = <A, E, R>(self: Effect.Effect<A, E, R>, isSilent = () => false) =>
   Effect.flatMap(Clock.Clock, (clock) => {
+    const silence = (millis: number): Effect.Effect<void> =>
+      millis <= 0
+        ? Effect.void
+        : Effect.flatMap(clock.sleep(Duration.millis(5)), () => silence(isSilent() ? millis - 5 : millis))
     const hurried: Clock.Clock = Object.create(clock, {
-      sleep: { value: (duration: Duration.Duration) => clock.sleep(Duration.times(duration, 1 / 30)) }
+      sleep: {
+        value: (duration: Duration.Duration) =>
+          Duration.toSeconds(duration) < 5
+            ? clock.sleep(Duration.times(duration, 1 / 30))
+            : silence(Duration.toMillis(duration) / 150)
+      }
     })
     return Effect.provideService(self, Clock.Clock, hurried)
   })
