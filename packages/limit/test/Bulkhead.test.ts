@@ -1,5 +1,5 @@
 import { Recovery } from "@effect-resilience/errors"
-import { Bulkhead, Rejection } from "@effect-resilience/limit"
+import { Bulkhead, ConcurrencyLimit, Rejection } from "@effect-resilience/limit"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, Deferred, Effect, Exit, Fiber, Random, Scheduler, Schema } from "effect"
 import { TestClock } from "effect/testing"
@@ -171,6 +171,30 @@ describe("Bulkhead", () => {
       assert.isTrue(Exit.isFailure(yield* Effect.exit(tenants.get("acme").execute(Effect.void))))
       assert.isAtMost(tenants.size, 9)
     }))
+
+  const keyed = {
+    Bulkhead: Bulkhead.keyed({ permits: 1, queue: 1, capacity: 1 }),
+    ConcurrencyLimit: ConcurrencyLimit.keyed({ algorithm: { fixed: 1 }, queue: 1, capacity: 1 })
+  }
+  it.effect.each(Object.entries(keyed))(
+    "and forgets no %s in which a call waits that is about to begin",
+    ([, make]) =>
+      Effect.gen(function*() {
+        const tenants = yield* make
+        const acme = tenants.get("acme")
+        const admission = yield* Effect.withFiber((fiber) => Effect.succeed(acme.admitUnsafe?.(fiber)))
+        const waiting = yield* Effect.forkChild(acme.execute(Effect.void), { startImmediately: true })
+        // It begins a task later.
+        admission?.(Exit.void)
+        const { running, waiting: left } = yield* acme.snapshot
+        assert.deepStrictEqual([running, left], [0, 1])
+        for (let i = 0; i < 3; i++) tenants.get(`tenant ${i}`)
+        assert.strictEqual(tenants.get("acme"), acme)
+        yield* Fiber.join(waiting)
+        for (let i = 0; i < 3; i++) tenants.get(`tenant ${i}`)
+        assert.notStrictEqual(tenants.get("acme"), acme)
+      })
+  )
 
   it.effect("is provided by a layer, or by one without bounds", () =>
     Effect.gen(function*() {

@@ -214,6 +214,27 @@ describe("the queue of a bulkhead", () => {
       assert.strictEqual(patient.pollUnsafe()?._tag, "Success")
     }))
 
+  it.effect("lets a call wait that has a deadline, while the queue has no pace", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("1 hour")
+      const bulkhead = yield* Bulkhead.make({ permits: 1, queue: 10 })
+      const hurried = () =>
+        Effect.forkChild(Effect.exit(Deadline.withDeadline(bulkhead.execute(Effect.void), "1 second")), {
+          startImmediately: true
+        })
+      // At first none has begun from the queue, at last ten have, a minute ago.
+      for (const calls of [1, 9, 1]) {
+        const held = yield* start(bulkhead, [], 0)
+        const waiting = [yield* hurried()]
+        yield* TestClock.adjust("500 millis")
+        for (let call = 1; call < calls; call++) waiting.push(yield* hurried())
+        waiting.push(yield* hurried())
+        yield* Deferred.succeed(held.gate, undefined)
+        for (const fiber of waiting) assert.isTrue(Exit.isSuccess(yield* Fiber.join(fiber)))
+        yield* TestClock.adjust("1 minute")
+      }
+    }))
+
   it.effect("begins no call whose deadline has passed, though nothing interrupted it", () =>
     Effect.gen(function*() {
       yield* TestClock.adjust("1 hour")

@@ -125,6 +125,18 @@ describe("Pacer", () => {
       assert.deepStrictEqual(ran, [3100, 3200, 3300, 3400])
     }).pipe(Effect.provide(memory)))
 
+  it.effect("fails as a call fails that names no time to wait, and holds no one for it", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("3 days")
+      const pacer = yield* Pacer.make({ limit: 10, window: "1 second" })
+      for (const status of [429, 500, 503]) {
+        const error = ApiError.reasonFromStatus(status, {})
+        assert.deepStrictEqual(yield* Effect.exit(pacer.execute(Effect.fail(error))), Exit.fail(error))
+        assert.deepStrictEqual((yield* pacer.snapshot).pausedFor, Duration.zero)
+        yield* TestClock.adjust("1 second")
+      }
+    }).pipe(Effect.provide(memory)))
+
   it.effect("holds those who wait already when a pause begins", () =>
     Effect.gen(function*() {
       const pacer = yield* Pacer.make({ limit: 10, window: "1 second" })

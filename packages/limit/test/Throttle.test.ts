@@ -63,6 +63,24 @@ describe("Throttle", () => {
       }
     }).pipe(Random.withSeed("throttle")))
 
+  it.effect("rejects as many as its probability says, to the last draw", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("1 hour")
+      for (const maxProbability of [0.25, 0.5, 0.875]) {
+        const throttle = yield* Throttle.make({ maxProbability })
+        for (let i = 0; i < 10; i++) yield* Effect.exit(throttle.execute(unavailable))
+        let rejected = 0
+        for (let i = 0; i < 8; i++) {
+          const call = Effect.provideService(throttle.execute(unavailable), Random.Random, {
+            nextDoubleUnsafe: () => i / 8,
+            nextIntUnsafe: () => 0
+          })
+          if ((yield* Effect.flip(call))._tag === "Throttled") rejected++
+        }
+        assert.strictEqual(rejected, 8 * maxProbability)
+      }
+    }))
+
   it.effect("rejects nothing before the minimum of calls", () =>
     Effect.gen(function*() {
       const throttle = yield* Throttle.make()
@@ -209,7 +227,7 @@ describe("Throttle", () => {
       {
         steps: Schema.Array(Schema.Tuple([
           Schema.Literals(["begin", "accept", "fail", "interrupt", "wait"]),
-          Schema.Literals([0, 1, 2, 3, 5, 9])
+          Schema.Literals([0, 1, 2, 3, 5, 9, 14])
         ])).check(Schema.isMinLength(40), Schema.isMaxLength(80))
       },
       ({ steps }) =>

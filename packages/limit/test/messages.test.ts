@@ -16,8 +16,9 @@ import * as LoadShedding from "@effect-resilience/limit/LoadShedding"
 import * as Pacer from "@effect-resilience/limit/Pacer"
 import * as StaleIfError from "@effect-resilience/limit/StaleIfError"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Logger, Metric, Schema } from "effect"
+import { Duration, Effect, Layer, Logger, Metric, Random, Schema } from "effect"
 import { HttpServerRequest, HttpServerResponse } from "effect/http"
+import type { RateLimiter } from "effect/persistence"
 import { Persistence } from "effect/persistence"
 import { TestClock } from "effect/testing"
 
@@ -187,6 +188,58 @@ describe("stale values", () => {
   })
 })
 
+const name = "ledger"
+
+/** What a policy rejects with, twice in a row. */
+const twice = <P, E>(
+  make: Effect.Effect<P, never, RateLimiter.RateLimiter>,
+  reject: (policy: P) => Effect.Effect<unknown, E>
+) => Effect.flatMap(make, (policy) => Effect.all([Effect.flip(reject(policy)), Effect.flip(reject(policy))]))
+
+/** Whatever chance could spare, it does not. */
+const never = { nextDoubleUnsafe: () => 0, nextIntUnsafe: () => 0 }
+
+interface Executes<out E> {
+  execute<A, E2>(self: Effect.Effect<A, E2>): Effect.Effect<A, E | E2>
+}
+
+const nested = <E>(policy: Executes<E>) => policy.execute(policy.execute(Effect.void))
+
+const afterFailure = <E>(policy: Executes<E>) =>
+  Effect.andThen(Effect.exit(policy.execute(Effect.fail("down"))), policy.execute(Effect.void))
+
+const rejecting = {
+  Bulkhead: {
+    makes: twice(Bulkhead.make({ name, permits: 1 }), nested),
+    told: ["Bulkhead \"ledger\" rejects: QueueFull"]
+  },
+  CircuitBreaker: {
+    makes: twice(
+      CircuitBreaker.make({ name, tripPolicy: CircuitBreaker.consecutive(1), openDuration: "90 seconds" }),
+      afterFailure
+    ),
+    told: [
+      "CircuitBreaker \"ledger\" goes from Closed to Open for 1m 30s",
+      "CircuitBreaker \"ledger\" rejects: Open"
+    ]
+  },
+  ConcurrencyLimit: {
+    makes: twice(ConcurrencyLimit.make({ name, algorithm: LimitAlgorithm.fixed(1) }), nested),
+    told: ["ConcurrencyLimit \"ledger\" rejects: LimitReached"]
+  },
+  Throttle: {
+    makes: twice(Throttle.make({ name, minimumCalls: 1 }), afterFailure),
+    told: ["Throttle \"ledger\" rejects: Throttled"]
+  },
+  Pacer: {
+    makes: twice(Pacer.make({ name, limit: 1, window: "1 minute", maxWait: 0 }), nested),
+    told: ["Pacer \"ledger\" rejects: Wait"]
+  }
+}
+
+// Those of a pacer have the rest of a wait.
+const sharing = Object.entries(rejecting).filter(([kind]) => kind !== "Pacer")
+
 describe("what rejects", () => {
   it.effect("counts by names that stay, which say what they count", () =>
     Effect.gen(function*() {
@@ -236,6 +289,27 @@ describe("what rejects", () => {
       )
       assert.deepStrictEqual(events, ["DeadlinePassed", "DeadlinePassed", "LimitReached"])
     }))
+
+  it.effect.each(Object.entries(rejecting))(
+    "tells what it does by its kind and name: %s",
+    ([, { makes, told }]) =>
+      Effect.gen(function*() {
+        yield* TestClock.adjust("3 days")
+        const events = new Set<string>()
+        yield* PolicyEvent.observe(makes, (event) => events.add(PolicyEvent.describe(event)))
+        assert.deepStrictEqual([...events], told)
+      }).pipe(Effect.provide(Pacer.layerLimiterMemory), Effect.provideService(Random.Random, never))
+  )
+
+  it.effect.each(sharing)(
+    "makes no second error that says the same: %s",
+    ([, { makes }]) =>
+      Effect.gen(function*() {
+        yield* TestClock.adjust("3 days")
+        const [one, another] = yield* makes
+        assert.strictEqual(one, another)
+      }).pipe(Effect.provide(Pacer.layerLimiterMemory), Effect.provideService(Random.Random, never))
+  )
 })
 
 describe("a circuit", () => {
@@ -275,6 +349,14 @@ describe("a circuit", () => {
         ["Info", "Circuit \"ledger\": HalfOpen to Closed"]
       ])
     }))
+})
+
+it("a call that has not begun says what it is", () => {
+  const policies = [Effect.runSync(Bulkhead.make({ permits: 1 })), Effect.runSync(CircuitBreaker.make())]
+  for (const policy of policies) {
+    const call = policy.execute(Effect.void)
+    assert.deepInclude(JSON.parse(JSON.stringify(call)), { _id: "Effect", op: "Gated" })
+  }
 })
 
 it("the services are one in all copies of this package that a program may have", () => {

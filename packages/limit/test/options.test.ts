@@ -237,7 +237,24 @@ const rules: ReadonlyArray<readonly [() => unknown, string]> = [
   ]
 ]
 
+const keyed: { readonly [name: string]: { readonly keyed: (options: never) => unknown } } = {
+  Bulkhead,
+  CircuitBreaker,
+  ConcurrencyLimit,
+  Pacer,
+  SharedCircuitBreaker,
+  Throttle
+}
+
 describe("the options", () => {
+  it.each(Object.keys(keyed))("of %s by key are told by their path", (name) => {
+    assert.throws(
+      () => keyed[name]?.keyed({ ...required[name], capacity: 0 } as never),
+      RangeError,
+      `${name}.capacity must be an integer of at least 1, not 0`
+    )
+  })
+
   it.each(rules)("are told the rule where they make no sense: %#", (use, message) => {
     assert.throws(use, RangeError, message)
   })
