@@ -166,7 +166,7 @@ export class Adaptive<Full> extends WaitQueue {
     return () => {
       this.running -= permits
       partition.running -= permits
-      if (this.waiting > 0) this.grantSoon()
+      this.grantSoon()
       return undefined
     }
   }
@@ -187,7 +187,7 @@ export class Adaptive<Full> extends WaitQueue {
         this.record(exit, startedAt, inFlight, clock, caller)
       } finally {
         // Also where `classify` throws.
-        if (this.waiting > 0) this.grantSoon()
+        this.grantSoon()
       }
       return undefined
     }

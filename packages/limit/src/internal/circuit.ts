@@ -307,9 +307,7 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
 
   /** The share of calls that a closed circuit rejects. */
   #shareAt(now: number): number {
-    const { ramp } = this.#settings
-    const { stableSince } = this.#openTimes
-    const ramping = ramp === undefined || now >= stableSince ? 0 : ramp.share(now - (stableSince - ramp.millis))
+    const ramping = this.#settings.ramp?.share(this.#openTimes.stableSince - now) ?? 0
     return Math.max(ramping, this.#windows?.shareAt(now) ?? 0)
   }
 

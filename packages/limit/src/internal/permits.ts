@@ -129,7 +129,7 @@ export class Permits<Full> extends WaitQueue implements Gate<Full> {
 
   private release(weight: number) {
     this.running -= weight
-    if (this.waiting > 0) this.grantSoon()
+    this.grantSoon()
   }
 
   protected hasRoom({ weight }: Waiter): boolean {

@@ -25,15 +25,15 @@ const fields = {
 
 export interface RampSettings {
   readonly millis: number
-  /** The share to reject so long after the circuit has closed. */
-  readonly share: (elapsed: number) => number
+  /** The share to reject so long before all calls pass. */
+  readonly share: (leftMillis: number) => number
 }
 
 export const field: Field.Field<Ramp, RampSettings> = /* @__PURE__ */ Field.map(
   /* @__PURE__ */ Field.struct(fields),
   ({ aggression, from, over }) => {
     const millis = Duration.toMillis(over)
-    const passing = (elapsed: number) => Math.max(from, (Math.max(0, elapsed) / millis) ** (1 / aggression))
-    return { millis, share: (elapsed) => elapsed >= millis ? 0 : 1 - passing(elapsed) }
+    const gone = (leftMillis: number) => Math.min(1, Math.max(0, 1 - leftMillis / millis))
+    return { millis, share: (leftMillis) => 1 - Math.max(from, gone(leftMillis) ** (1 / aggression)) }
   }
 )
