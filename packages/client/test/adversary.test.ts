@@ -116,7 +116,7 @@ describe("an adversary of the client", () => {
       assert.isAbove(steps, 100)
     }).pipe(Effect.scoped, Effect.provideService(References.MinimumLogLevel, "None")))
 
-  it.live("10,000 calls at once end, within the bulkhead, with one login", () =>
+  it.effect("10,000 calls at once end, within the bulkhead, with one login", () =>
     Effect.gen(function*() {
       const server = transport(() => Effect.andThen(Effect.yieldNow, status(200)))
       const { cache, logins } = yield* tokens(Effect.yieldNow)

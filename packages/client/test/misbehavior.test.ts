@@ -12,7 +12,8 @@ import {
   observed,
   request,
   secrets,
-  type Transport
+  type Transport,
+  withTurns
 } from "./misbehavior/observe.ts"
 
 const methods: ReadonlyArray<Method> = ["GET", "PUT", "POST"]
@@ -33,8 +34,9 @@ describe("a server that misbehaves, through the one-line client", () => {
       for (const transport of transports) {
         const expected = over?.[transport] ?? fault
         for (const method of methods) {
-          it.live(`a server that ${name}, over ${transport}: ${method}`, () =>
+          it.effect(`a server that ${name}, over ${transport}: ${method}`, () =>
             Effect.gen(function*() {
+              yield* withTurns
               const { requests, url } = yield* serve
               const client = yield* makeClient(url, transport, description)
               if (first) yield* Effect.andThen(client.get("/first"), connectionIsFree)

@@ -115,7 +115,7 @@ type Described = Omit<ResilientClient.Description, "name" | "baseUrl">
 
 /** Where a fault says nothing else. */
 export const brief: Described = { pipeline: { bulkhead: { permits: 1 }, retry: { times: 1, backoff: { base: 0 } } } }
-// A busy machine too sends a request, and reads it, within the time of an attempt.
+// Long enough to send a request, and to read it: some tens of turns.
 const hurried: Described = { ...brief, timeouts: { attempt: "500 millis", total: "8 seconds" } }
 
 const html = RawHttp.response({
