@@ -8,6 +8,7 @@ import { Cause, Clock, Deferred, Duration, Effect, Exit, Fiber, FileSystem, Laye
 import { ClusterError, ClusterWorkflowEngine, SingleRunner } from "effect/cluster"
 import { TestClock } from "effect/testing"
 import { WorkflowEngine } from "effect/workflow"
+import { entryOf } from "./journals.ts"
 import * as Targets from "./Targets.ts"
 
 const Item = Schema.Struct({
@@ -167,7 +168,9 @@ describe("DurableUpload", () => {
       )
       yield* Effect.repeat(TestClock.adjust("1 second"), { until: () => running.pollUnsafe() !== undefined })
       const { results: [result] } = yield* Fiber.join(running)
-      assert.strictEqual(result?._tag === "Failed" && result.error.error, "Interrupted")
+      if (result?._tag !== "Failed") return assert.fail(result?._tag)
+      assert.strictEqual(result.error.error, "Interrupted")
+      assert.match(result.error.message, /submit it under another round/)
     }).pipe(Effect.provide(memory)))
 
   /** An engine whose storage is away for so long, from the first execution on. */
@@ -274,6 +277,50 @@ describe("DurableUpload", () => {
       const { results } = yield* Effect.provide(uploads.run("batch", items, { concurrency: 1, stop }), busy)
       assert.deepStrictEqual(results.map(({ _tag }) => _tag), ["Abandoned", "NotStarted", "NotStarted"])
     }))
+
+  it.live("says behind which item one of the same place was not started", () =>
+    Effect.gen(function*() {
+      const { results } = yield* uploads.run("batch", [{ name: "x" }, { name: "a", key: "p" }, { name: "b", key: "p" }])
+      assert.deepStrictEqual(
+        results.map((result) => result._tag === "NotStarted" ? [result.item.name, result.behind] : result._tag),
+        ["Uploaded", "Failed", ["b", 1]]
+      )
+    }).pipe(Effect.provide(
+      worker(({ name }) => name === "a" ? Effect.fail(Targets.failure(404)) : Effect.void).pipe(
+        Layer.provideMerge(memory)
+      )
+    )))
+
+  it.live("reports as the journal has it what it takes for done", () =>
+    Effect.gen(function*() {
+      const { record } = yield* Journal.Journal
+      yield* record({ ...entryOf("a", "unknown", "add"), version: undefined, bytes: undefined })
+      const { results: [result] } = yield* uploads.run("batch", [{ name: "a", idempotent: false }])
+      if (result?._tag !== "Skipped") return assert.fail(result?._tag)
+      assert.deepStrictEqual([result.why, result.entry.state], ["assumed", "unknown"])
+    }).pipe(Effect.provide(worker(() => Effect.void, { onUnknown: "skip" }).pipe(Layer.provideMerge(memory)))))
+
+  it.live("does not ask about additions that a batch leaves out", () =>
+    Effect.gen(function*() {
+      const base = { name: "base", key: "p" }
+      yield* uploads.run("all", [base, { name: "more", key: "p", idempotent: false }])
+      const { results } = yield* uploads.run("some", [base])
+      assert.deepStrictEqual(results.map(({ _tag }) => _tag), ["Skipped"])
+    }).pipe(Effect.provide(worker(() => Effect.void).pipe(Layer.provideMerge(memory)))))
+
+  it.live("says that another run has taken the place", () =>
+    Effect.gen(function*() {
+      const { results: [result] } = yield* uploads.run("batch", [{ name: "a" }])
+      if (result?._tag !== "Failed") return assert.fail(result?._tag)
+      assert.strictEqual(result.error.error, "PlaceTaken")
+      assert.match(result.error.message, /run this one again/)
+    }).pipe(Effect.provide(
+      Layer.unwrap(Effect.map(Journal.Journal, ({ record }) =>
+        worker(() => Effect.void, {
+          around: (place, upload) =>
+            Effect.andThen(Effect.orDie(record({ ...entryOf(place, "started"), run: "theirs" })), upload)
+        }))).pipe(Layer.provideMerge(memory))
+    )))
 
   it.live("remembers failures until another round, and then sends only what is missing", () => {
     const sent: Array<string> = []

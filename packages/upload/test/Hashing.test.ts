@@ -35,7 +35,8 @@ for (const [name, hashing] of Object.entries(implementations)) {
 
 it.effect("hashes with the runtime's own module where nothing else is provided", () =>
   Effect.gen(function*() {
-    const hashing = yield* Hashing.Current
+    // What the reference has computed for another test says nothing.
+    const hashing = Hashing.Current.defaultValue()
     const create = vi.spyOn(crypto, "createHash")
     yield* Effect.addFinalizer(() => Effect.sync(() => create.mockRestore()))
     yield* hashing.start(["md5"])

@@ -98,6 +98,24 @@ for (const [store, layer] of Object.entries(journals)) {
         yield* Fiber.interrupt(fiber)
       }))
 
+    test("records no content of an addition whose source changed after it was read", () =>
+      Effect.gen(function*() {
+        const sending = yield* Deferred.make<void>()
+        let version = 0
+        const target = {
+          ...Targets.make(() => Effect.andThen(Deferred.succeed(sending, undefined), Effect.never)),
+          source: ({ name }: Targets.Item) => {
+            const source = UploadSource.bytes(name, "old")
+            return { ...source, open: Effect.map(source.open, (opened) => ({ ...opened, version: `${++version}` })) }
+          }
+        }
+        const fiber = yield* Effect.forkChild(UploadPlan.uploadOnce(target, { name: "a", idempotent: false }))
+        yield* Deferred.await(sending)
+        const entry = (yield* (yield* Journal.Journal).history(["a"])).get("a")?.at(-1)
+        yield* Fiber.interrupt(fiber)
+        assert.deepInclude(entry, { state: "started", version: "2", md5: undefined })
+      }))
+
     test("keeps the content of an addition in doubt that is taken for done after its source is gone", () =>
       Effect.gen(function*() {
         const journal = yield* Journal.Journal
@@ -145,6 +163,7 @@ for (const [store, layer] of Object.entries(journals)) {
     test("has no doubts about items that are not in its list", () =>
       Effect.gen(function*() {
         const plan = yield* UploadPlan.make(Targets.make(), [{ name: "a" }])
+        assert.isFalse(plan.isNew(1))
         assert.isFalse(plan.inDoubt(1))
         assert.deepStrictEqual(yield* plan.verdict(1), { _tag: "Send" })
         assert.throws(() => plan.nextEntry(1), RangeError)
@@ -391,6 +410,14 @@ for (const [store, layer] of Object.entries(journals)) {
         assert.deepStrictEqual(yield* doubts, [])
       }))
 
+    test("doubts each of two additions of a name that are in doubt", () =>
+      Effect.gen(function*() {
+        const { history, record } = yield* Journal.Journal
+        for (const ordinal of [1, 2]) yield* record({ ...entryOf("a", "unknown", "add"), place: "p", ordinal })
+        const doubts = UploadPlan.doubts((yield* history(["p"])).get("p") ?? [])
+        assert.deepStrictEqual(doubts.map(({ ordinal }) => ordinal), [1, 2])
+      }))
+
     for (const [settledBy, action] of [["a replacement", "replace"], ["the same", "add"]] as const) {
       test(`no longer doubts an addition behind which ${settledBy} was sent`, () =>
         Effect.gen(function*() {
@@ -477,6 +504,13 @@ for (const [store, layer] of Object.entries(journals)) {
           assert.deepStrictEqual(outcomes(yield* add(name, "new", "send")), ["Uploaded"])
         }))
     }
+
+    test("adds other content of the same size under a new name", () =>
+      Effect.gen(function*() {
+        const add = (name: string) => Batch.runWithJournal(Targets.make(), [{ name, key: "p", idempotent: false }])
+        yield* add("a")
+        assert.deepStrictEqual(outcomes(yield* add("b")), ["Uploaded"])
+      }))
 
     test("adds what has a new name where the list leaves things out", () =>
       Effect.gen(function*() {

@@ -180,6 +180,14 @@ describe("UploadSource", () => {
       assert.strictEqual(error.message, "s cannot be read: disk died.")
     }))
 
+  for (const nothing of ["", " ", 5, undefined]) {
+    it.effect(`says that it knows no reason where a stream fails with ${JSON.stringify(nothing)}`, () =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(read(UploadSource.stream("s", { stream: Stream.fail(nothing) })))
+        assert.strictEqual(error.message, "s cannot be read: for an unknown reason.")
+      }))
+  }
+
   it.effect("compresses on the way, the same each time", () =>
     Effect.gen(function*() {
       const source = UploadSource.gzip(UploadSource.bytes("gl.csv", "a;b\n".repeat(10_000)))

@@ -1,6 +1,7 @@
-import { Hashing, Uploader, UploadSource, type UploadTarget } from "@effect-resilience/upload"
+import { Hashing, Uploader, UploadError, UploadSource, type UploadTarget } from "@effect-resilience/upload"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Stream } from "effect"
+import { Effect, Fiber, Stream } from "effect"
+import { TestClock } from "effect/testing"
 import * as Targets from "./Targets.ts"
 
 describe("Uploader", () => {
@@ -39,6 +40,36 @@ describe("Uploader", () => {
           `a was reported as stored after ${read} of 2 bytes, before the end of its body. ` +
             "Check what is stored before uploading it again."
         )
+      }
+    }))
+
+  it.effect("opens a source again that is busy for a moment, and no other that cannot be opened", () =>
+    Effect.gen(function*() {
+      for (const [problem, opened] of [["busy", 3], ["failed", 1]] as const) {
+        let calls = 0
+        const reason = new UploadError.SourceUnreadable({ problem, description: "it is in use" })
+        const source = UploadSource.bytes("a", "x")
+        const open = Effect.suspend(() =>
+          ++calls < 3 ? Effect.fail(new UploadError.UploadError({ source: "a", reason })) : source.open
+        )
+        const target = { ...Targets.make(), source: () => ({ ...source, open }) }
+        const uploading = yield* Effect.forkChild(Effect.result(Uploader.upload(target, { name: "a" })))
+        yield* TestClock.adjust("200 millis")
+        const { _tag } = yield* Fiber.join(uploading)
+        assert.deepStrictEqual([_tag, calls], [problem === "busy" ? "Success" : "Failure", opened])
+      }
+    }))
+
+  it.effect("takes no number of bytes for a digest that the server confirmed", () =>
+    Effect.gen(function*() {
+      for (const [digests, verified] of [[[], false], [["md5"], true]] as const) {
+        const target = {
+          ...Targets.make(),
+          digests,
+          send: (_: Targets.Item, { sent, stream }: UploadTarget.Payload) =>
+            Effect.map(Effect.andThen(Stream.runDrain(stream), sent), (stored) => ({ receipt: "stored", stored }))
+        }
+        assert.strictEqual((yield* Uploader.upload(target, { name: "a" })).verified, verified)
       }
     }))
 
