@@ -6,6 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Random, Redacted } from "effect"
 import { KeyValueStore, Persistence } from "effect/persistence"
 import { TestClock } from "effect/testing"
+import { inTurns } from "../../chaos/test/turns.ts"
 
 const key = Redacted.make("0123456789abcdef0123456789abcdef")
 const memory = Layer.mergeAll(Persistence.layerBackingMemory, Lease.layerMemory)
@@ -162,7 +163,7 @@ describe("SharedTokens", () => {
       assert.strictEqual(record.interrupted, 1)
     }).pipe(Effect.scoped, Effect.provide(memory)))
 
-  it.live("prolongs the lease while a slow login runs", () =>
+  it.effect("prolongs the lease while a slow login runs", () =>
     Effect.gen(function*() {
       const record = { started: 0 }
       const slow = TokenSource.fromEffect(
@@ -175,7 +176,7 @@ describe("SharedTokens", () => {
       const caches = yield* processes(slow, 3, { lease: 1_500 })
       yield* Effect.forEach(caches, (cache) => cache.get, { concurrency: "unbounded" })
       assert.strictEqual(record.started, 1)
-    }).pipe(Effect.scoped, Effect.provide(memory)))
+    }).pipe(Effect.scoped, Effect.provide(memory), inTurns))
 
   const ended = "the call to it ended with a defect or an interruption"
   for (

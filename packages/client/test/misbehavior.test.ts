@@ -4,6 +4,7 @@ import { AccessLog } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
 import { inspect } from "node:util"
+import { inTurns } from "../../chaos/test/turns.ts"
 import { brief, faults } from "./misbehavior/faults.ts"
 import {
   assertSound,
@@ -12,8 +13,7 @@ import {
   observed,
   request,
   secrets,
-  type Transport,
-  withTurns
+  type Transport
 } from "./misbehavior/observe.ts"
 
 const methods: ReadonlyArray<Method> = ["GET", "PUT", "POST"]
@@ -36,7 +36,6 @@ describe("a server that misbehaves, through the one-line client", () => {
         for (const method of methods) {
           it.effect(`a server that ${name}, over ${transport}: ${method}`, () =>
             Effect.gen(function*() {
-              yield* withTurns
               const { requests, url } = yield* serve
               const client = yield* makeClient(url, transport, description)
               if (first) yield* Effect.andThen(client.get("/first"), connectionIsFree)
@@ -49,7 +48,7 @@ describe("a server that misbehaves, through the one-line client", () => {
               )
               assert.strictEqual(requests?.(), requests && (fault.requests ?? attempts))
               assertSound(seen, method, expected.judged)
-            }).pipe(Effect.scoped))
+            }).pipe(Effect.scoped, inTurns))
         }
       }
     }

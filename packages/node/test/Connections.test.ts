@@ -48,10 +48,9 @@ describe("Connections", () => {
       const port = yield* listen(Http.createServer((request, response) => {
         if (request.url === "/half") response.write("half")
       }))
-      const options: Connections.Options = { headersTimeout: 100, bodyTimeout: 100 }
-      const silent = yield* Effect.exit(get(`http://127.0.0.1:${port}/`, options))
+      const silent = yield* Effect.exit(get(`http://127.0.0.1:${port}/`, { headersTimeout: 100 }))
       assert.deepInclude(diagnosis(silent), { kind: "stalled", code: "UND_ERR_HEADERS_TIMEOUT" })
-      const half = yield* Effect.exit(get(`http://127.0.0.1:${port}/half`, options))
+      const half = yield* Effect.exit(get(`http://127.0.0.1:${port}/half`, { bodyTimeout: 100 }))
       assert.deepInclude(diagnosis(half), { kind: "stalled", code: "UND_ERR_BODY_TIMEOUT" })
     }).pipe(Effect.scoped))
 

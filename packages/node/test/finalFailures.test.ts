@@ -224,10 +224,14 @@ describe("what time mends", () => {
 
   it.live("names connections that stayed in use, for which a request waits only so long", () =>
     Effect.gen(function*() {
-      const port = yield* listen(Http.createServer())
+      let asked = false
+      const port = yield* listen(Http.createServer(() => {
+        asked = true
+      }))
       const url = `http://127.0.0.1:${port}/`
       const client = ErrorMapping.mapErrors(yield* HttpClient.HttpClient)
       yield* Effect.forkChild(client.get(url), { startImmediately: true })
+      while (!asked) yield* Effect.yieldNow
       const error = yield* Effect.flip(client.post(url))
       assert.strictEqual(error.reason._tag, "TransportFailure")
       assert.strictEqual(Recovery.of(error)._tag, "Retry")

@@ -5,7 +5,7 @@ import { Frontdoor, Settings, TableUploads } from "@effect-resilience/tbm-studio
 import { Batch, Uploader, UploadSource } from "@effect-resilience/upload"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Layer, Logger, Metric, Redacted, References } from "effect"
-import { readdirSync, readFileSync } from "node:fs"
+import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 import type { ServerResponse } from "node:http"
 import { join } from "node:path"
 import { inspect } from "node:util"
@@ -248,8 +248,10 @@ describe("a command leaks no secret", () => {
 
   it.live("whatever breaks, before the login and after it", () =>
     Effect.gen(function*() {
-      const { url } = yield* talkative("/biit/", () => undefined)
-      const file = write(yield* folder, "gl.csv", content)
+      const data = yield* folder
+      const file = write(data, "gl.csv", content)
+      const uploading = join(data, "uploading")
+      const { url } = yield* talkative("/biit/", () => writeFileSync(uploading, ""))
       const env = { ...settingsFor(url), TBM_PUBLIC_KEY: publicKey, TBM_SECRET_KEY: secretKey, TOKEN: token }
       const sabotage = (code: string) => ({
         ...env,
@@ -263,7 +265,9 @@ describe("a command leaks no secret", () => {
         ),
         tbmStudio(
           ["upload", file, "--project", "P", "--table", "T", "--period", "current", ...verbose],
-          sabotage(`setTimeout(() => { throw Object.assign(new Error(${told}), { token: process.env.TOKEN }) }, 1500)`)
+          sabotage(`import { existsSync } from "node:fs"
+            const error = Object.assign(new Error(${told}), { token: process.env.TOKEN })
+            setInterval(() => { if (existsSync(${JSON.stringify(uploading)})) throw error }, 20)`)
         )
       ], { concurrency: 2 })
       for (const { status, stderr, stdout } of crashes) {

@@ -7,6 +7,7 @@ import { Batch, UploadSource } from "@effect-resilience/upload"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Result, Scope, Stream } from "effect"
 import { gzipSync } from "node:zlib"
+import { inTurns } from "../../chaos/test/turns.ts"
 import { type Recorder, recorder, settings, trap } from "./recorder.ts"
 import { client, content, logged, md5, studio, told, until, upload } from "./studio.ts"
 
@@ -173,7 +174,7 @@ describe("the paths of TableUploads", () => {
 describe("an upload whose first request fails with", { concurrent: true, timeout: 60_000 }, () => {
   for (const [phase, fault, body, ...ends] of matrix) {
     for (const [which, action] of (["overwrite", "append"] as const).entries()) {
-      it.live(`${action}, ${body} body, ${phase}: ${Object.values(fault).join(" ")}`, () =>
+      it.effect(`${action}, ${body} body, ${phase}: ${Object.values(fault).join(" ")}`, () =>
         Effect.gen(function*() {
           const simulator = yield* Simulator.Simulator
           const { bytes, readings, source } = reluctant(body)
@@ -195,10 +196,13 @@ describe("an upload whose first request fails with", { concurrent: true, timeout
           }
           if (Result.isSuccess(result)) assert.isTrue(result.success.verified)
           yield* until(Effect.sync(() => readings.open === 0))
-        }).pipe(Effect.provide(studio({
-          seed: 1,
-          faults: [{ match: { operation: "upload" }, times: 1, apply: phase.startsWith("stored"), fault }]
-        }))))
+        }).pipe(
+          Effect.provide(studio({
+            seed: 1,
+            faults: [{ match: { operation: "upload" }, times: 1, apply: phase.startsWith("stored"), fault }]
+          })),
+          inTurns
+        ))
     }
   }
 })

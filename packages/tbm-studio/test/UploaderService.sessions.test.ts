@@ -5,6 +5,7 @@ import { UploadSource } from "@effect-resilience/upload"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { writeFileSync } from "node:fs"
+import { inTurns } from "../../chaos/test/turns.ts"
 import {
   content,
   file,
@@ -118,7 +119,7 @@ describe("with a store of sessions", () => {
       }).pipe(Effect.provide(UploadSessions.layerMemory))
     ))
 
-  it.live("continues to ask for the outcome of an append that is still being processed, and stores it once", () =>
+  it.effect("continues to ask for the outcome of an append that is still being processed, and stores it once", () =>
     withStudio(
       { processingTime: "400 millis" },
       Effect.gen(function*() {
@@ -132,7 +133,7 @@ describe("with a store of sessions", () => {
         assert.deepStrictEqual([uploader.processes.length, uploads.length], [1, 1])
       }).pipe(Effect.provide(UploadSessions.layerMemory)),
       { processingTimeout: "100 millis" }
-    ))
+    ).pipe(inTurns))
 
   // An append whose processing started without a response to an earlier run.
   const inDoubt = Effect.gen(function*() {
@@ -264,7 +265,7 @@ describe("with a store of sessions", () => {
       }).pipe(Effect.provide(UploadSessions.layerMemory))
     ))
 
-  it.live("asks the service before it sends an append again, also if it is told to send it", () =>
+  it.effect("asks the service before it sends an append again, also if it is told to send it", () =>
     withStudio(
       { processingTime: "300 millis" },
       Effect.gen(function*() {
@@ -275,7 +276,7 @@ describe("with a store of sessions", () => {
         assert.deepStrictEqual([yield* processes, (yield* state).uploads.length], [1, 1])
       }).pipe(Effect.provide(UploadSessions.layerMemory)),
       { processingTimeout: "50 millis" }
-    ))
+    ).pipe(inTurns))
 
   it.live("sends an append again that the service did not store", () =>
     withStudio(

@@ -8,6 +8,7 @@ import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, type FileSystem, Layer, Stream } from "effect"
 import { HttpClient } from "effect/http"
+import { inTurns } from "../../chaos/test/turns.ts"
 import {
   content,
   file,
@@ -102,7 +103,7 @@ describe("a large file", () => {
     )
   })
 
-  it.live("sends only the part again that stalls while others move", () =>
+  it.effect("sends only the part again that stalls while others move", () =>
     withStudio(
       { faults: [{ match: match("part"), times: 1, fault: { type: "hang" } }] },
       Effect.gen(function*() {
@@ -112,7 +113,7 @@ describe("a large file", () => {
       }),
       // More than the socket's buffers take.
       { stallTimeout: "500 millis", partSize: 16 * mebibyte }
-    ))
+    ).pipe(inTurns))
 
   it.live("logs in once when the token expires in the middle", () =>
     withStudio(
@@ -276,7 +277,7 @@ describe("processing", { concurrent: true }, () => {
       { processingTimeout: "200 millis" }
     ))
 
-  it.live("continues after the uploader's response timeout: nothing is sent or processed again", () =>
+  it.effect("continues after the uploader's response timeout: nothing is sent or processed again", () =>
     withStudio(
       { processingTime: "4 seconds" },
       Effect.gen(function*() {
@@ -292,7 +293,7 @@ describe("processing", { concurrent: true }, () => {
           [1, 1, [1, 1, 1]]
         )
       })
-    ))
+    ).pipe(inTurns))
 
   it.live.each<["append" | "overwrite", string, number]>([
     ["append", "OutcomeUnknown", 1],

@@ -9,7 +9,6 @@ import * as Decompression from "@effect-resilience/node/Decompression"
 import { assert } from "@effect/vitest"
 import { Cause, Context, Effect, Exit, Layer, Logger, Metric, Redacted } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
-import { TestClock } from "effect/testing"
 import { inspect } from "node:util"
 import { certificate } from "../../../node/test/loopbackCertificate.ts"
 
@@ -29,16 +28,6 @@ export const transports = {
   decompressing: Layer.provide(decompressing, Connections.layer()),
   fetch: FetchHttpClient.layer
 }
-
-/**
- * Moves the test's clock, 10 ms at a time, in turns of the event loop that serve the sockets too. So a busy machine delays a time
- * limit as much as what it limits.
- */
-export const withTurns = Effect.gen(function*() {
-  yield* TestClock.setTime(Date.now())
-  const turn = Effect.andThen(TestClock.withLive(Effect.sleep("10 millis")), TestClock.adjust("10 millis"))
-  yield* Effect.forkScoped(Effect.forever(turn))
-})
 
 export type Transport = keyof typeof transports
 

@@ -22,7 +22,7 @@ it.live("waits for another process that is just making the file, although SQLite
       other.close()
     }, 100)
     const rows = yield* Effect.flatMap(SqlClient.SqlClient, (sql) => sql`SELECT v FROM t`.values).pipe(
-      Effect.provide(SqliteClient.layer({ filename, busyTimeout: "300 millis" }))
+      Effect.provide(SqliteClient.layer({ filename, busyTimeout: "30 seconds" }))
     )
     assert.deepStrictEqual(rows, [["theirs"]])
   }))
