@@ -24,7 +24,7 @@ describe("audit", () => {
           `file,project,table,period,action\n"=cmd,1.csv",P,-Costs,Jan:2024,append\n"=cmd,1.csv",P,Missing,Jan:2024,\n`
         )
         const run = (...args: ReadonlyArray<string>) => tbmStudio(args, settingsFor(url), dir)
-        assert.strictEqual((yield* run("batch", manifest)).status, 65)
+        assert.strictEqual((yield* run("batch", manifest, "--concurrency", "1")).status, 65)
 
         const json = yield* run("audit", manifest, "--json")
         assert.strictEqual(json.status, 0)
