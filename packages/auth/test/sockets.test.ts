@@ -100,8 +100,7 @@ describe("over real sockets", () => {
             state.stored.toSorted((a, b) => Number(a.path.slice(1)) - Number(b.path.slice(1))),
             Array.from({ length: 50 }, (_, index) => ({ path: `/${index}`, sha256: sha256(index) }))
           )
-        }).pipe(Effect.scoped, Effect.provide(layer)),
-      30_000
+        }).pipe(Effect.scoped, Effect.provide(layer))
     )
 
     it.live(`waits for no login whose response drips or never ends (${name})`, () =>

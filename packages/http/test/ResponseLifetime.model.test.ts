@@ -299,7 +299,7 @@ describe("a call and its response, whatever happens in whatever order", () => {
       `does as the model where the transport ${name} be aborted`,
       { steps: Steps },
       ({ steps }) => play(steps, abortable),
-      { arbitrary: { runs: 150, seed: 17 }, timeout: 60_000 }
+      { arbitrary: { runs: 150, seed: 17 } }
     )
   }
 })

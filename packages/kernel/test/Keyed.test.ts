@@ -36,7 +36,7 @@ describe("Keyed", () => {
           assert.isAtMost(keyed.size, 2 * (capacity + mostInUse))
         }
       }),
-    { timeout: 60_000, arbitrary: { runs: 300, seed: 6, size: 200 } }
+    { arbitrary: { runs: 300, seed: 6, size: 200 } }
   )
 
   it("makes an instance at the first use of its key only", () => {

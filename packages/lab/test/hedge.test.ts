@@ -27,9 +27,7 @@ const lost = ({ total }: LabResult.LabResult) => 1 - total.good / total.offered
 
 describe("a hedge, whose server gets the load of all calls", () => {
   for (const load of [0.5, 0.8]) {
-    it(`saves the calls that hang, at ${100 * load} % of the server's capacity, for 5 % more requests`, {
-      timeout: 60_000
-    }, () => {
+    it(`saves the calls that hang, at ${100 * load} % of the server's capacity, for 5 % more requests`, () => {
       for (const seed of [7, 8, 9]) {
         const plain = run(load, undefined, seed)
         const hedged = run(load, 0.05, seed)
@@ -40,9 +38,7 @@ describe("a hedge, whose server gets the load of all calls", () => {
     })
   }
 
-  it("does not keep a server down that comes back without it, unless it may send every request twice", {
-    timeout: 60_000
-  }, () => {
+  it("does not keep a server down that comes back without it, unless it may send every request twice", () => {
     const outage = { from: "30 seconds", for: "20 seconds", fault: { slow: 10 } } as const
     const secondsDown = (share: number | undefined) => {
       const recovered = LabResult.recovery(run(0.5, share, 7, outage), { from: "50 seconds" })

@@ -263,7 +263,7 @@ describe("Bulkhead", () => {
         assert.isAtLeast(rejected, told)
         assert.isAtMost(rejected, told + exits.filter(Exit.isFailure).length)
       }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, operations), Random.withSeed(seed)),
-    { timeout: 60_000, arbitrary: { runs: 150, seed: 6 } }
+    { arbitrary: { runs: 150, seed: 6 } }
   )
 
   const Command = Schema.Union([
@@ -336,7 +336,7 @@ describe("Bulkhead", () => {
           assert.strictEqual(wasRejected, model.rejected.has(name), `rejected ${name}`)
         }
       }).pipe(Effect.provide(TestClock.layer())),
-    { timeout: 60_000, arbitrary: { runs: 300, seed: 6 } }
+    { arbitrary: { runs: 300, seed: 6 } }
   )
 })
 

@@ -152,7 +152,7 @@ describe("the queue of a bulkhead", () => {
         const { running: left, waiting } = yield* bulkhead.snapshot
         assert.deepStrictEqual({ left, waiting }, { left: 0, waiting: 0 })
       }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, operations), Random.withSeed(seed)),
-    { timeout: 60_000, arbitrary: { runs: 150, seed: 16 } }
+    { arbitrary: { runs: 150, seed: 16 } }
   )
 
   it.effect("does not let light calls starve a heavy one", () =>

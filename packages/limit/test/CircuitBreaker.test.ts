@@ -471,6 +471,6 @@ describe("CircuitBreaker", () => {
         Random.withSeed(seed),
         Effect.provide(TestClock.layer())
       ),
-    { timeout: 60_000, arbitrary: { runs: 60, seed: 6 } }
+    { arbitrary: { runs: 60, seed: 6 } }
   )
 })

@@ -149,8 +149,7 @@ describe("ConcurrencyLimit", () => {
           // One at once, for 10 s, are 500. Without a limit 20,000 would come.
           assert.isBelow(sent, 1300)
           assert.strictEqual((yield* limit.snapshot).limit, 1)
-        }).pipe(Random.withSeed("drops")),
-      30_000
+        }).pipe(Random.withSeed("drops"))
     )
   }
 
@@ -324,7 +323,7 @@ describe("ConcurrencyLimit", () => {
         const { running: left, waiting } = yield* limit.snapshot
         assert.deepStrictEqual({ left, waiting }, { left: 0, waiting: 0 })
       }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, operations), Random.withSeed(seed)),
-    { timeout: 60_000, arbitrary: { runs: 100, seed: 16 } }
+    { arbitrary: { runs: 100, seed: 16 } }
   )
 
   it.effect("rejects a call that is heavier than the limit, also one that waits while the limit goes down", () =>
@@ -521,7 +520,7 @@ describe("ConcurrencyLimit", () => {
           assert.isTrue(estimator.limit >= 2 && estimator.limit <= 40, String(estimator.limit))
         }
       }),
-    { timeout: 60_000, arbitrary: { runs: 200, seed: 6, size: 300 } }
+    { arbitrary: { runs: 200, seed: 6, size: 300 } }
   )
 
   it.effect("takes a round trip as long as the timeout of aimd for a good one, and a longer one for a drop", () =>

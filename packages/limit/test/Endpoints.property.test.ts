@@ -85,9 +85,7 @@ class Model {
 }
 
 describe("Endpoints", () => {
-  it("eject no more than they may, choose no ejected address but in a panic, and count what is in flight", {
-    timeout: 60_000
-  }, () =>
+  it("eject no more than they may, choose no ejected address but in a panic, and count what is in flight", () =>
     check(
       FastCheck.record({
         count: FastCheck.integer({ min: 1, max: 12 }),

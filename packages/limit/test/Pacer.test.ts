@@ -286,7 +286,7 @@ describe("Pacer", () => {
           }
         }
       }).pipe(Effect.provide(memory), Effect.provide(TestClock.layer())),
-    { timeout: 60_000, arbitrary: { runs: 100, seed: 6 } }
+    { arbitrary: { runs: 100, seed: 6 } }
   )
 })
 

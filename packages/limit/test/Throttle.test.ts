@@ -112,8 +112,7 @@ describe("Throttle", () => {
             let passed = 0
             for (let i = 0; i < 10; i++) passed += yield* second(Effect.void)
             assert.isAtLeast(passed, 0.95 * 10 * perSecond)
-          }).pipe(Random.withSeed(perSecond * down)),
-        30_000
+          }).pipe(Random.withSeed(perSecond * down))
       )
     }
   }
@@ -269,7 +268,7 @@ describe("Throttle", () => {
             assert.isAtMost(snapshot.probability, Math.max(0, most))
           }
         }).pipe(Effect.provide(TestClock.layer())),
-      { timeout: 60_000, arbitrary: { runs: 200, seed: 16 } }
+      { arbitrary: { runs: 200, seed: 16 } }
     )
   })
 

@@ -93,8 +93,7 @@ describe("Connections", () => {
             Effect.provide(Connections.layer({ ca: [certificate], http2: protocol === "HTTP/2" }))
           )
           assert.strictEqual(hash, expected(size))
-        }),
-      30_000
+        })
     )
   }
 

@@ -247,7 +247,7 @@ describe("A process with threads", () => {
     const { status, stderr, stdout } = spawnSync(
       process.execPath,
       [...flags, "--conditions=@effect-resilience/source", script, String(mebibytes)],
-      { encoding: "utf8", timeout: 60_000 }
+      { encoding: "utf8", timeout: 100_000 }
     )
     assert.strictEqual(status, 0, stderr)
     return JSON.parse(stdout) as { readonly md5: string; readonly threads: number; readonly megabytes: number }

@@ -111,7 +111,7 @@ describe("LocalFileSystem", () => {
           assert.deepStrictEqual(ours, theirs)
         }
       }),
-    { timeout: 60_000, arbitrary: { runs: 40, seed: 4 } }
+    { arbitrary: { runs: 40, seed: 4 } }
   )
 
   it.effect("streams and writes like any other", () =>

@@ -144,7 +144,7 @@ describe("a pipeline that meets its parts in one step", () => {
           assert.deepStrictEqual(yield* history(parts, "in one step", seed), expected)
           assert.deepStrictEqual(yield* history(parts, "on its own", seed), expected)
         }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, operations)),
-      { timeout: 60_000, arbitrary: { runs: 60, seed: 6 } }
+      { arbitrary: { runs: 60, seed: 6 } }
     )
   }
 

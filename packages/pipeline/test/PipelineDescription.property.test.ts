@@ -94,5 +94,5 @@ it.effect.prop(
       assert.deepStrictEqual(Object.keys(after), Object.keys(before))
       for (const [key, policy] of Object.entries(after)) assert.strictEqual(policy, Reflect.get(before, key), key)
     }).pipe(Random.withSeed(seed)),
-  { timeout: 60_000, arbitrary: { runs: 300, seed: 15 } }
+  { arbitrary: { runs: 300, seed: 15 } }
 )

@@ -336,7 +336,7 @@ describe("Shadow", () => {
           assert.strictEqual(pacer?.waiting ?? 0, 0)
         }
       }),
-    { timeout: 60_000, arbitrary: { runs: 60, seed: 16 } }
+    { arbitrary: { runs: 60, seed: 16 } }
   )
 })
 

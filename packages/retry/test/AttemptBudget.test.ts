@@ -153,8 +153,7 @@ describe("AttemptBudget", () => {
           const { served, offered } = yield* outage(options)
           if (recovers) assert.isAbove(served, offered * 0.9)
           else assert.isBelow(served, offered * 0.5)
-        }).pipe(Random.withSeed("fleet")),
-      30_000
+        }).pipe(Random.withSeed("fleet"))
     )
   }
 

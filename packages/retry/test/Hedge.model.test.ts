@@ -172,7 +172,7 @@ const observe = (seed: number, interruptAt: number | undefined) =>
     return { course: model(after, times, budget, plans), exit, starts, heldInside }
   }).pipe(Random.withSeed(seed))
 
-const options = { timeout: 60_000, arbitrary: { runs: 300, seed: 16 } }
+const options = { arbitrary: { runs: 300, seed: 16 } }
 
 describe("a hedge", () => {
   it.effect.prop(

@@ -357,8 +357,7 @@ describe("the uploader service", () => {
             assert.strictEqual(readdirSync(folder).length, 1)
           }))
         assert.deepStrictEqual(readdirSync(folder), [])
-      }).pipe(Effect.scoped),
-    30_000
+      }).pipe(Effect.scoped)
   )
 })
 

@@ -438,7 +438,10 @@ describe("tbm-studio", () => {
         })
         const broken = `() => { throw new TypeError("planted") }`
         const defect = sabotage(`globalThis.encodeURIComponent = ${broken}`)
-        const crash = sabotage(`setTimeout(${broken}, 1_000)`)
+        // Later than the program listens for it, however slowly it starts.
+        const crash = sabotage(
+          `setInterval(() => { if (process.listenerCount("uncaughtException") > 0) (${broken})() }, 1_000)`
+        )
         const env = yield* settings
         const [quiet, verbose, uncaught] = yield* all([
           tbmStudio(["login", "--json"], { ...env, ...defect }),

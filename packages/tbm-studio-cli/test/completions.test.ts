@@ -18,7 +18,7 @@ const tableOf = (script: string) => {
   return commands
 }
 
-describe("completions", { timeout: 120_000 }, () => {
+describe("completions", () => {
   it.live("of PowerShell have global flags for every command, values, and files where the help says FILE or DIRECTORY", () =>
     Effect.gen(function*() {
       const commands = tableOf(yield* output("--completions", "powershell"))

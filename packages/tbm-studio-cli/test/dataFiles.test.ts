@@ -15,7 +15,7 @@ const windows1252 = Buffer.from(
   "latin1"
 )
 
-describe("the data files of tbm-studio", { timeout: 120_000 }, () => {
+describe("the data files of tbm-studio", () => {
   layer(Simulator.layer({ seed: 1 }), { excludeTestServices: true })((it) => {
     const run = (...args: ReadonlyArray<string>) =>
       Effect.flatMap(Simulator.Simulator, ({ url }) => tbmStudio(args, settingsFor(url)))

@@ -16,7 +16,7 @@ const itemsOf = ({ stdout }: Ended): ReadonlyArray<Item> => JSON.parse(stdout).i
 const totalsOf = ({ stdout }: Ended) => JSON.parse(stdout).totals
 const statuses = (ended: Ended) => itemsOf(ended).map(({ status }) => status)
 
-describe("tbm-studio batch --dry-run", { timeout: 120_000 }, () => {
+describe("tbm-studio batch --dry-run", () => {
   layer(Simulator.layer({ seed: 1 }), { excludeTestServices: true })((it) => {
     const run = (...args: ReadonlyArray<string>) =>
       Effect.flatMap(Simulator.Simulator, ({ url }) => tbmStudio(args, settingsFor(url)))

@@ -29,7 +29,7 @@ const simulated = <A, E, R>(
 const three = ["a.csv,P,A,Jan:2024,overwrite", "b.csv,P,B,Feb:2024,append", "c.csv,P,C,Jan:2024,overwrite"]
 const group = ["batch", "m.csv", "--via", "uploader", "--group", "--json"]
 
-describe("tbm-studio batch --group", { timeout: 120_000 }, () => {
+describe("tbm-studio batch --group", () => {
   it.live("has all files processed by one request, also if fewer are sent at once", () =>
     simulated({ processingReport: "group" }, ({ state }, run, list) =>
       Effect.gen(function*() {

@@ -53,7 +53,7 @@ const calls: ReadonlyArray<readonly [args: ReadonlyArray<string>, status: number
   [["explain", "aws", "--samples", "10", "--json"], 0, "explain"]
 ]
 
-describe("--json", { timeout: 120_000 }, () => {
+describe("--json", () => {
   layer(
     Simulator.layer({
       seed: 1,

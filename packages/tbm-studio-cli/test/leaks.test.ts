@@ -152,7 +152,7 @@ const everythingOf = (value: unknown): string =>
     Cause.pretty(Cause.die(value))
   ].join("\n")
 
-describe("a program leaks no secret", { concurrent: true, timeout: 60_000 }, () => {
+describe("a program leaks no secret", { concurrent: true }, () => {
   for (const [call, path] of Object.entries(calls)) {
     for (const [name, respond] of Object.entries(responses)) {
       it.live(`when ${call} gets ${name}`, () => {

@@ -3,7 +3,7 @@ import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { folder, settingsFor, tbmStudio, write } from "./command.ts"
 
-describe("tbm-studio login --check", { timeout: 120_000 }, () => {
+describe("tbm-studio login --check", () => {
   layer(
     Simulator.layer({
       seed: 1,

@@ -13,7 +13,7 @@ const errorOf = ({ stdout }: Ended): { readonly tag: string; readonly message: s
 const statuses = ({ stdout }: Ended): ReadonlyArray<string> =>
   JSON.parse(stdout).items.map(({ status }: { readonly status: string }) => status)
 
-describe("the preflight of tbm-studio batch", { timeout: 90_000 }, () => {
+describe("the preflight of tbm-studio batch", () => {
   layer(Simulator.layer({ seed: 1 }), { excludeTestServices: true })((it) => {
     const run = (...args: ReadonlyArray<string>) =>
       Effect.flatMap(Simulator.Simulator, ({ url }) => tbmStudio(args, settingsFor(url)))

@@ -6,7 +6,7 @@ import { type Ended, folder, settingsFor, tbmStudio, write } from "./command.ts"
 
 const documentOf = ({ stdout }: Ended) => JSON.parse(stdout)
 
-describe("tbm-studio --rules", { timeout: 120_000 }, () => {
+describe("tbm-studio --rules", () => {
   layer(Simulator.layer({ seed: 1 }), { excludeTestServices: true })((it) => {
     const run = (...args: ReadonlyArray<string>) =>
       Effect.flatMap(Simulator.Simulator, ({ url }) => tbmStudio(args, settingsFor(url)))

@@ -57,7 +57,7 @@ const steps: { readonly [file: string]: string } = {
   "upload/src/internal/builtin.ts": "finds the runtime's own md5"
 }
 
-describe("the upload of a single file", { timeout: 120_000 }, () => {
+describe("the upload of a single file", () => {
   it.live(
     "uses one file for each step, and neither batch nor plan nor journal",
     () =>

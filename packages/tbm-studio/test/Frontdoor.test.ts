@@ -23,7 +23,7 @@ const lookUp = (fault: FaultRule.Fault, times?: number): FaultRule.FaultRule => 
   ...times === undefined ? {} : { times }
 })
 
-describe("Frontdoor", { concurrent: true, timeout: 60_000 }, () => {
+describe("Frontdoor", { concurrent: true }, () => {
   for (const tokenIn of ["header", "cookie", "both"] as const) {
     it.live(`takes a token in ${tokenIn === "both" ? "header and cookie" : `the ${tokenIn}`}`, () =>
       Effect.gen(function*() {
@@ -188,8 +188,7 @@ describe("Frontdoor", { concurrent: true, timeout: 60_000 }, () => {
           yield* addFaults([login(fault, 1)])
           assert.isString(yield* environmentId)
           assert.deepInclude(yield* state, { logins: 2, environmentLookups: 1 })
-        }).pipe(Effect.provide(studio()), impatient),
-      20_000
+        }).pipe(Effect.provide(studio()), impatient)
     )
   }
 

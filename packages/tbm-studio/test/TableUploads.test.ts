@@ -171,7 +171,7 @@ describe("the paths of TableUploads", () => {
   }
 })
 
-describe("an upload whose first request fails with", { concurrent: true, timeout: 60_000 }, () => {
+describe("an upload whose first request fails with", { concurrent: true }, () => {
   for (const [phase, fault, body, ...ends] of matrix) {
     for (const [which, action] of (["overwrite", "append"] as const).entries()) {
       it.effect(`${action}, ${body} body, ${phase}: ${Object.values(fault).join(" ")}`, () =>

@@ -381,7 +381,6 @@ describe("DurableUpload", () => {
         assert.deepStrictEqual(results.map((result) => result._tag), ["Uploaded", "Uploaded", "Failed"])
         assert.deepStrictEqual(sent, ["overwrite"])
         assert.strictEqual(Recovery.of(results[2]?._tag === "Failed" ? results[2].error : undefined)._tag, "Verify")
-      }).pipe(Effect.provide(NodeFileSystem.layer)),
-    30_000
+      }).pipe(Effect.provide(NodeFileSystem.layer))
   )
 })
