@@ -2,11 +2,13 @@ import { Misbehavior, RawHttp } from "@effect-resilience/chaos"
 import * as RawServer from "@effect-resilience/chaos/RawServer"
 import * as TcpRelay from "@effect-resilience/chaos/TcpRelay"
 import { Duration, Effect } from "effect"
+import { TestClock } from "effect/testing"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { createConnection } from "node:net"
 import { fileURLToPath } from "node:url"
 import { describe, expect, it } from "vitest"
+import { inTurns } from "../../chaos/test/turns.ts"
 import * as drill from "../src/internal/drill.ts"
 
 const seconds = (text: string) => text === "1s" ? Duration.seconds(1) : undefined
@@ -49,7 +51,7 @@ const drilled = (fault: string, stopAt: number, patience: Duration.Input) =>
     const { run, seen } = drill.make({ relay, fault: faultOf(fault), forMillis: 4000, stopAt, lines })
     yield* run
     return seen()
-  }).pipe(Effect.scoped, Effect.runPromise)
+  }).pipe(Effect.scoped, inTurns, Effect.provide(TestClock.layer()), Effect.runPromise)
 
 describe("a drill", () => {
   it("has the fault in its middle, and sees calls fail and succeed again", async () => {
