@@ -2,7 +2,7 @@ import { Recovery } from "@effect-resilience/errors"
 import { Time } from "@effect-resilience/kernel"
 import { AttemptBudget, Backoff, Hedge, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Clock, Context, Data, Deferred, Effect, Fiber, Random, Schema } from "effect"
+import { Clock, Context, Data, Deferred, Effect, Exit, Fiber, Random, Schema } from "effect"
 import { TestClock } from "effect/testing"
 
 class Unavailable extends Data.TaggedError("Unavailable") {
@@ -156,6 +156,19 @@ describe("AttemptBudget", () => {
         }).pipe(Random.withSeed("fleet"))
     )
   }
+
+  it.effect("is told by who makes attempts itself of each call once, and how it ended where it asks for that", () =>
+    Effect.gen(function*() {
+      const context = yield* Effect.context<never>()
+      const budget = yield* AttemptBudget.make({ inFlight: {} })
+      const inFlight = Effect.map(budget.snapshot, ({ inFlight }) => inFlight)
+      const inside = AttemptBudget.depositUnsafe(Context.add(context, AttemptBudget.Current, budget))
+      AttemptBudget.depositUnsafe(inside)
+      assert.strictEqual(yield* inFlight, 1)
+      AttemptBudget.endUnsafe(inside, Exit.void)
+      assert.strictEqual(yield* inFlight, 0)
+      assert.doesNotThrow(() => AttemptBudget.endUnsafe(context, Exit.void))
+    }))
 
   it.effect("gives each of several processes its part", () =>
     Effect.gen(function*() {

@@ -134,6 +134,14 @@ describe("Hedge", () => {
       assert.deepStrictEqual(log.filter((line) => line.includes("at")), ["1 at 0", "2 at 100"])
     }))
 
+  it.effect("fails where the budget rejects the attempt for which a server asked to wait", () =>
+    Effect.gen(function*() {
+      const asking = new Failure({ recovery: Recovery.retryAfter("200 millis") })
+      const { effect } = script([{ millis: 10, fails: asking }])
+      const hedged = Hedge.withHedge(effect, once).pipe(AttemptBudget.withAttemptBudget(AttemptBudget.empty))
+      assert.deepStrictEqual(yield* run(hedged), { exit: Exit.fail(asking), took: 210 })
+    }))
+
   it.effect("starts nothing once the deadline has passed", () =>
     Effect.gen(function*() {
       const { effect, log } = script([{ millis: 300 }, { millis: 1 }])
@@ -214,6 +222,27 @@ describe("Hedge", () => {
       yield* TestClock.adjust(10)
       yield* Fiber.join(interrupting)
       assert.sameMembers(ended, [1, 2])
+    }))
+
+  it.effect("learns each latency once, and counts no winner, where attempts outlive the interruption of their call", () =>
+    Effect.gen(function*() {
+      const seen: Array<number> = []
+      let winners = 0
+      const hedge: Hedge.Hedge = {
+        ...once,
+        recordUnsafe: (latency) => seen.push(Duration.toMillis(latency)),
+        wonUnsafe: () => {
+          winners++
+        }
+      }
+      const { effect } = script([{ millis: 500 }, { millis: 300 }]).effect
+      const call = Hedge.withHedge(Hedge.idempotent(Effect.uninterruptible(effect)), hedge)
+      const fiber = yield* Effect.forkChild(call, { startImmediately: true })
+      yield* TestClock.adjust("150 millis")
+      const interrupting = yield* Effect.forkChild(Fiber.interrupt(fiber), { startImmediately: true })
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(interrupting)
+      assert.deepStrictEqual({ seen, winners }, { seen: [150, 50], winners: 0 })
     }))
 
   it.effect("ends an attempt that interrupts its call before it has done anything else", () =>

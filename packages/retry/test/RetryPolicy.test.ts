@@ -100,6 +100,21 @@ describe("RetryPolicy", () => {
       assert.deepStrictEqual(exit, Exit.failCause(cause))
     }))
 
+  it.effect("asks the first of two failures, as a handler would be given it", () =>
+    Effect.gen(function*() {
+      const final = new Failure({ recovery: Recovery.giveUp })
+      for (const [errors, calls] of [[[transient, final], 3], [[final, transient], 1]] as const) {
+        let made = 0
+        const cause = Cause.fromReasons(errors.map(Cause.makeFailReason))
+        const failing = Effect.suspend(() => (made++, Effect.failCause(cause)))
+        assert.deepStrictEqual(
+          yield* untilDone(RetryPolicy.retry(failing, RetryPolicy.basic)),
+          Exit.failCause(cause)
+        )
+        assert.strictEqual(made, calls)
+      }
+    }))
+
   it.effect("stops during the wait when interrupted, without another attempt", () =>
     Effect.gen(function*() {
       const { calls, effect } = script([transient, transient])
