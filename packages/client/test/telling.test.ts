@@ -2,7 +2,8 @@ import { SpanRecorder } from "@effect-resilience/chaos"
 import { ResilientClient } from "@effect-resilience/client"
 import { AccessLog } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Fiber } from "effect"
+import { TestClock } from "effect/testing"
 
 const told = (description: Partial<ResilientClient.Description>) =>
   Effect.gen(function*() {
@@ -61,4 +62,38 @@ describe("what a client tells", () => {
       assert.deepStrictEqual(url, [])
       assert.match(traceparent ?? "", /^00-/)
     }))
+
+  const unavailable = () => new Response(null, { status: 503 })
+  const patient = () => new Response(null, { status: 503, headers: { "retry-after": "3600" } })
+  for (
+    const [stopped, respond, options] of [
+      ["TimesUsedUp", unavailable, { pipeline: { retry: { times: 1 } } }],
+      ["BudgetExhausted", unavailable, { pipeline: { retry: {}, budget: { ratio: 0, minPerSecond: 0, burst: 1 } } }],
+      ["RetryAfterTooLong", patient, {}],
+      ["OutOfTime", unavailable, {
+        timeouts: { total: "50 millis" },
+        pipeline: { retry: { backoff: { base: 1000 } } }
+      }],
+      [undefined, () => new Response(null, { status: 404 }), {}]
+    ] satisfies ReadonlyArray<readonly [string | undefined, () => Response, Partial<ResilientClient.Description>]>
+  ) {
+    it.effect(`says of a call that fails why it has no further attempt: ${stopped ?? "nothing, where none was asked for"}`, () =>
+      Effect.gen(function*() {
+        const client = yield* ResilientClient.ResilientClient
+        const call = yield* Effect.forkChild(Effect.flip(client.get("/accounts")))
+        yield* TestClock.adjust("10 seconds")
+        yield* Fiber.join(call)
+        const entries = yield* (yield* AccessLog.Memory).entries
+        const ended = entries.at(-1)
+        assert.deepStrictEqual([ended?.kind, ended?.stopped], ["call", stopped])
+        assert.isTrue(entries.every((entry) => entry.kind === "call" || entry.stopped === undefined))
+        const line = ended === undefined ? "" : AccessLog.format(ended)
+        if (stopped !== undefined) assert.include(line, `-> Retry (stopped: ${stopped}) GET`)
+      }).pipe(
+        Effect.provide(
+          ResilientClient.layerTest({ name: "ledger", baseUrl: "https://ledger.example.com", ...options }, respond)
+        ),
+        Effect.provide(AccessLog.layerMemory)
+      ))
+  }
 })

@@ -56,6 +56,7 @@ import * as ForeignText from "@effect-resilience/errors/ForeignText"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
 import { monotonicMillis } from "@effect-resilience/kernel/Time"
+import * as RetryEvent from "@effect-resilience/retry/RetryEvent"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -129,6 +130,8 @@ export interface Entry {
   readonly error?: EntryError | undefined
   /** What the failure asks for, for example `Retry` or `Authorize`. */
   readonly recovery?: Recovery.Recovery["_tag"] | undefined
+  /** Of a call that failed with `Retry`: why no further attempt was made, the tag of a `StopReason` such as `BudgetExhausted`. */
+  readonly stopped?: RetryEvent.StopReason["_tag"] | undefined
 }
 
 /**
@@ -469,6 +472,7 @@ export const format = (entry: Entry): string =>
     entry.requestId && `request id ${entry.requestId}`,
     entry.error?.reason,
     entry.recovery && `-> ${entry.recovery}`,
+    entry.stopped && `(stopped: ${entry.stopped})`,
     entry.error?.message
   ].filter((part) => part !== undefined && part !== false && part !== "").map((part) =>
     ForeignText.oneLine(String(part))
@@ -556,5 +560,7 @@ const write = (
     entry.error = message === undefined ? { reason } : { reason, message }
   }
   if (error !== undefined) entry.recovery = Classifier.classify(error, begun.time)._tag
+  const why = attempt === undefined && entry.recovery === "Retry" ? RetryEvent.whyStopped(error) : undefined
+  if (why !== undefined) entry.stopped = why._tag
   return log.write(entry)
 }

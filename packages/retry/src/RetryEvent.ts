@@ -36,6 +36,7 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type * as LogLevel from "effect/LogLevel"
 import * as Predicate from "effect/Predicate"
+import { endings } from "./internal/endings.ts"
 
 /**
  * Stands for an error in the events of a call that retries after some results (`RetryPolicy.retryWhen`).
@@ -134,6 +135,16 @@ export interface History {
   /** Why there was no further attempt. */
   readonly why: StopReason
 }
+
+/**
+ * Why no further attempt followed an error that came out of a retry; `undefined` for any other. It is the `why` of
+ * `RetryPolicy.history`, for what loads no policies, such as a log.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const whyStopped = (error: unknown): StopReason | undefined =>
+  Predicate.isObject(error) ? endings.get(error)?.why : undefined
 
 /**
  * Listens to retries.

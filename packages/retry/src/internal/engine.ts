@@ -14,6 +14,7 @@ import * as Predicate from "effect/Predicate"
 import * as Attempt from "../Attempt.ts"
 import * as RetryEvent from "../RetryEvent.ts"
 import * as budgets from "./budget.ts"
+import { endings, type Failure } from "./endings.ts"
 import type { Call, Settings, Verdict, When } from "./verdict.ts"
 import { decide } from "./verdict.ts"
 
@@ -67,16 +68,6 @@ export type RetryWhen<in A> = (result: A) => boolean | Recovery.Recovery | undef
 /** Both, as the loop reads them. */
 export interface Options<in E, in A> extends Omit<ResultOptions<E, A>, "retryWhen"> {
   readonly retryWhen?: RetryWhen<A> | undefined
-}
-
-/** Beside the errors, not in them: an error keeps its type, its tag and what it prints. */
-const endings = /* @__PURE__ */ new WeakMap<object, Ending>()
-
-/** How a call ended. Seldom does somebody ask. */
-interface Ending {
-  readonly failures: Failure<unknown> | undefined
-  readonly stopped: RetryEvent.RetryEvent<unknown>
-  readonly why: RetryEvent.StopReason
 }
 
 /** What a call that ended so had been through. */
@@ -299,15 +290,6 @@ export const observerOf = <E>(
   const observer = caller.getRef(RetryEvent.CurrentObserver)
   if (observer === undefined || onEvent === undefined) return onEvent ?? observer
   return (event) => Effect.andThen(onEvent(event), observer(event))
-}
-
-// What a run keeps of its failures.
-
-interface Failure<out E> {
-  readonly error: E
-  readonly recovery: Recovery.Recovery
-  readonly delayMillis: number
-  earlier: Failure<E> | undefined
 }
 
 // How many events a history has, the last one included.
