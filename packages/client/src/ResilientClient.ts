@@ -287,7 +287,10 @@ export interface Fetch {
  * @since 0.1.0
  */
 export interface FetchOptions extends Options {
-  /** What sends; default `FetchHttpClient.layer`, the platform's own `fetch`. */
+  /**
+   * What sends; default `FetchHttpClient.layer`, the platform's own `fetch`. Layers beside it say where log lines and spans go:
+   * `Layer.mergeAll(FetchHttpClient.layer, AccessLog.layerLogger, Logger.layer([logger]))`.
+   */
   readonly transport?: Layer.Layer<HttpClient.HttpClient> | undefined
 }
 
@@ -339,7 +342,7 @@ export const fetch = <const D extends Description, P extends SomeParts = object>
   { transport = FetchHttpClient.layer, ...options }: Supplying<P, FetchOptions> = {}
 ): Fetch => {
   const made = Layer.effect(ResilientClient, engine.make(description, options))
-  const runtime = ManagedRuntime.make(Layer.provide(made, transport))
+  const runtime = ManagedRuntime.make(Layer.provideMerge(made, transport))
   return Object.assign(
     makeFetch<ClientError>((call, options) => runtime.runPromiseExit(Effect.flatMap(ResilientClient, call), options)),
     { dispose: () => runtime.dispose() }

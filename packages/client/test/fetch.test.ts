@@ -1,9 +1,10 @@
 import * as LocalServer from "@effect-resilience/chaos/LocalServer"
 import { ResilientClient } from "@effect-resilience/client"
 import { ApiError } from "@effect-resilience/errors"
+import { AccessLog } from "@effect-resilience/http"
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, Logger } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientResponse } from "effect/http"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { text } from "node:stream/consumers"
@@ -70,6 +71,18 @@ const scripted = (respond: (init: RequestInit) => Response, description: Partial
 }
 
 describe("ResilientClient.fetch", () => {
+  it.effect("writes to the log that is given beside the transport", () =>
+    Effect.gen(function*() {
+      const lines: Array<string> = []
+      const logger = Logger.layer([Logger.make(({ message }) => void lines.push(String(message)))])
+      const baseUrl = yield* serve((_, response) => void response.end("{}"))
+      const fetch = yield* fetchOf(baseUrl, {}, Layer.mergeAll(FetchHttpClient.layer, AccessLog.layerLogger, logger))
+      yield* Effect.promise(() => fetch("/a"))
+      assert.lengthOf(lines, 2)
+      assert.match(lines[0] ?? "", /attempt 1 GET \{unnamed endpoint\} 200/)
+      assert.match(lines[1] ?? "", /call of 1 GET \{unnamed endpoint\} 200/)
+    }))
+
   for (
     const [status, method, ok, hasBody] of [
       [200, "GET", true, true],
