@@ -182,6 +182,8 @@ describe("a description", () => {
       [{ operations: { a: { endpoint: "x GET /orders" } } }, "a method and a path"],
       [{ operations: { a: { endpoint: "GET /orders/.%2E" } } }, "a method and a path"],
       [{ operations: { a: { endpoint: "GET /files/{name}.json" } } }, "whole segments"],
+      [{ operations: { a: { endpoint: "GET /orders/:id" } } }, "whole segments, such as POST /orders/{id}"],
+      [{ operations: { a: { endpoint: "GET /files/*" } } }, "whole segments"],
       [
         { operations: { a: { endpoint: "GET /x/{id}" }, b: { endpoint: "GET /x/{name}" } } },
         "ResilientClient.operations.b.endpoint is that of the operation a too"

@@ -60,8 +60,9 @@ export class PartsDelivered<out E = unknown> extends ErrorMessage.TaggedError("P
   }
   override get message(): string {
     const failure = Predicate.isError(this.failure) ? this.failure.message : "The stream failed."
-    return `${
-      ForeignText.oneLine(failure)
-    } ${this.delivered} elements had been delivered: continue after them, or drop them.`
+    const delivered = this.delivered === 1
+      ? "1 element had been delivered: continue after it, or drop it."
+      : `${this.delivered} elements had been delivered: continue after them, or drop them.`
+    return `${ForeignText.oneLine(failure)} ${delivered}`
   }
 }

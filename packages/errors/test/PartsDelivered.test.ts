@@ -26,5 +26,9 @@ describe("PartsDelivered", () => {
       after("text").message,
       "The stream failed. 7 elements had been delivered: continue after them, or drop them."
     )
+    assert.strictEqual(
+      new PartsDelivered.PartsDelivered({ failure: "text", delivered: 1 }).message,
+      "The stream failed. 1 element had been delivered: continue after it, or drop it."
+    )
   })
 })

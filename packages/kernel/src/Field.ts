@@ -278,7 +278,7 @@ export const duration = (
   } = {}
 ): Field<Duration.Input, Duration.Duration> => {
   const bounds = { min, above, below: finite ? Infinity : undefined }
-  const rule = `a ${finite ? "finite " : ""}duration${rangeOf({ min, above })} millis`
+  const rule = `a ${finite ? "finite " : ""}duration${rangeOf({ min, above })} millis, such as "2 seconds"`
   return leaf({ _tag: "Duration", bounds }, rule, (input) => {
     const duration = durationOf(input)
     return duration !== undefined && isInside(Duration.toMillis(duration), bounds) ? duration : undefined

@@ -77,14 +77,20 @@ describe("Field", () => {
       ["Limit.permits must be an integer of at least 1, not 0", () => read({ permits: 0 })],
       ["Limit.permits must be an integer of at least 1, not NaN", () => read({ permits: Number.NaN })],
       ["Limit.permits is missing. It must be an integer of at least 1", () => read(JSON.parse("{}"))],
-      ["Limit.wait must be a finite duration above 0 millis, not 0", () => read({ permits: 1, wait: 0 })],
-      ["Limit.wait must be a finite duration above 0 millis, not Infinity", () => read({ permits: 1, wait: Infinity })],
       [
-        "Limit.wait must be a finite duration above 0 millis, not \"soon\"",
+        "Limit.wait must be a finite duration above 0 millis, such as \"2 seconds\", not 0",
+        () => read({ permits: 1, wait: 0 })
+      ],
+      [
+        "Limit.wait must be a finite duration above 0 millis, such as \"2 seconds\", not Infinity",
+        () => read({ permits: 1, wait: Infinity })
+      ],
+      [
+        "Limit.wait must be a finite duration above 0 millis, such as \"2 seconds\", not \"soon\"",
         () => read(JSON.parse(`{ "permits": 1, "wait": "soon" }`))
       ],
       [
-        "Limit.wait must be a finite duration above 0 millis, not NaN",
+        "Limit.wait must be a finite duration above 0 millis, such as \"2 seconds\", not NaN",
         () => read({ permits: 1, wait: Number.NaN })
       ],
       [

@@ -245,7 +245,7 @@ export const addressesField: Field.Field<Addresses, ReadonlyArray<Field.Settings
   /* @__PURE__ */ Field.map(
     /* @__PURE__ */ Field.oneOrMore(
       /* @__PURE__ */ Field.either(
-        Predicate.isString,
+        (written) => !Predicate.isObject(written),
         /* @__PURE__ */ Field.map(Field.text, (address, path) => addressField.read({ address }, path)),
         addressField
       )

@@ -476,6 +476,11 @@ describe("Endpoints", () => {
         (options: Omit<Endpoints.Options, "addresses"> & { readonly addresses?: Endpoints.Addresses }) => () =>
           Endpoints.make({ addresses: "a", ...options })
       assert.throws(make({ addresses: [] }), RangeError, "Endpoints.addresses must be a list of at least one")
+      assert.throws(
+        () => Endpoints.make(JSON.parse("{}")),
+        RangeError,
+        "addresses is missing. It must be a non-empty text"
+      )
       assert.throws(make({ addresses: ["a", "b", "a"] }), RangeError, "each address once")
       assert.throws(make({ addresses: [{ address: "a", weight: 0 }] }), RangeError, "weight")
       assert.throws(

@@ -116,7 +116,7 @@ export interface Options {
   /** The proxies; none by default. `proxyFromEnvironment` reads them. */
   readonly proxy?: Proxy | undefined
   /** PEM certificates trusted beside those of Node.js and the system; none by default. */
-  readonly ca?: ReadonlyArray<string> | undefined
+  readonly ca?: string | ReadonlyArray<string> | undefined
   /** For mutual TLS; none by default. */
   readonly clientCertificate?: ClientCertificate | undefined
 }
@@ -307,7 +307,8 @@ const combine = ({ begin, client: plain }: Exchange.Sender, platform: HttpClient
 const chunksInTransit = 1
 
 const secure = Effect.fnUntraced(function*(options: Options) {
-  const { ca, clientCertificate } = options
+  const { clientCertificate } = options
+  const ca = typeof options.ca === "string" ? [options.ca] : options.ca
   const authorities = ca === undefined ? undefined : { ca: [...Tls.getCACertificates("default"), ...ca] }
   const identity = clientCertificate === undefined ? undefined : {
     cert: clientCertificate.certificate,

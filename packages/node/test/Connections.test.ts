@@ -240,6 +240,7 @@ describe("Connections", () => {
       )
       const url = `https://127.0.0.1:${port}/`
       assert.strictEqual(yield* get(url, { ca: [certificate] }), "1.1")
+      assert.strictEqual(yield* get(url, { ca: certificate }), "1.1")
       assert.strictEqual(yield* get(url, { ca: [certificate], http2: true }), "2.0")
     }).pipe(Effect.scoped))
 

@@ -260,9 +260,21 @@ export type Exactly<D, Shape> = D extends ReadonlyArray<unknown> | ((...args: ne
       readonly [K in keyof D]: K extends KeyOf<Shape> ? Exactly<D[K], ValueOf<Shape, K>>
         : K extends Beside<D> ? D[K]
         : D[K] extends undefined ? D[K]
-        : never
+        : NoSuchOption<K>
     }
   : D
+
+/**
+ * What a name that does not exist must be, which nothing is: the error of types then tells the name.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface NoSuchOption<out K> {
+  readonly [noSuchOption]: K
+}
+
+declare const noSuchOption: unique symbol
 
 // What a policy has besides its options.
 type Beside<D> = D extends Policy.Policy<unknown> ? keyof Policy.Policy : never

@@ -23,8 +23,9 @@ export const parse = (text: string, option: string): Template => {
 
 const parameter = /^\{[^{}]+\}$/
 
+// `:id` and `*` are parameters elsewhere. Here they would be texts that no request has.
 const isSegment = (segment: string): boolean =>
-  parameter.test(segment) || (!/[{}\\]/.test(segment) && !/^(\.|%2e){1,2}$/i.test(segment))
+  parameter.test(segment) || (!/[{}\\]|^:|^\*+$/.test(segment) && !/^(\.|%2e){1,2}$/i.test(segment))
 
 // As URLs have it on the wire, so that both sides may write `é` or `%c3%a9`. An encoded slash stays within its segment.
 const encoded = (segment: string): string => normal(new URL(`http://x/${segment}`).pathname.slice(1))
