@@ -1,5 +1,5 @@
 import type * as Recovery from "@effect-resilience/errors/Recovery"
-import type * as RetryEvent from "../RetryEvent.ts"
+import type { RetryEvent, StopReason } from "./events.ts"
 
 /** What a run keeps of a failure. */
 export interface Failure<out E> {
@@ -12,8 +12,8 @@ export interface Failure<out E> {
 /** How a call ended. Seldom does somebody ask. */
 interface Ending {
   readonly failures: Failure<unknown> | undefined
-  readonly stopped: RetryEvent.RetryEvent<unknown>
-  readonly why: RetryEvent.StopReason
+  readonly stopped: RetryEvent<unknown>
+  readonly why: StopReason
 }
 
 /**
