@@ -237,6 +237,9 @@ describe("Throttle", () => {
             { began: number; ended: number; accepted: boolean; end: (exit: Exit.Exit<void, string>) => void }
           > = []
           let now = 0
+          // The longest time that an accepted call of late took; where there are none, that of the last ones.
+          let patience = Infinity
+          let patienceAt = 0
           for (const [what, which] of steps) {
             const running = calls.filter((call) => call.ended === Infinity)
             const call = running[which % Math.max(1, running.length)]
@@ -250,11 +253,14 @@ describe("Throttle", () => {
               call.end(what === "accept" ? Exit.void : what === "fail" ? Exit.fail("503") : Exit.interrupt())
               if (what === "interrupt") calls.splice(calls.indexOf(call), 1)
               else Object.assign(call, { ended: now, accepted: what === "accept" })
+              const took = now - call.began
+              if (what === "accept") patience = patience === Infinity ? took : Math.max(patience, took)
             }
             // Slices of a second, the present one and nine before it.
             const recent = (at: number) => Math.floor(at / 1000) > Math.floor(now / 1000) - 10
             const ended = calls.filter(({ ended }) => ended <= now && recent(ended))
-            const inFlight = calls.filter(({ began, ended }) => ended === Infinity && recent(began)).length
+            const underWay = calls.filter(({ began, ended }) => ended === Infinity && recent(began))
+            const inFlight = underWay.length
             const snapshot = yield* throttle.snapshot
             assert.deepStrictEqual({ ...snapshot, probability: 0, rejected: 0 }, {
               ...none,
@@ -262,10 +268,13 @@ describe("Throttle", () => {
               accepts: ended.filter(({ accepted }) => accepted).length,
               inFlight
             })
-            const least = ended.length < 3 ? 0 : (ended.length - 2 * snapshot.accepts) / (ended.length + 1)
-            const most = (snapshot.requests - 2 * snapshot.accepts) / (snapshot.requests + 1)
-            assert.isAtLeast(snapshot.probability, Math.min(0.8, least))
-            assert.isAtMost(snapshot.probability, Math.max(0, most))
+            const slowest = Math.max(...ended.map(({ accepted, began, ended }) => accepted ? ended - began : 0))
+            if (Math.floor(now / 1000) !== patienceAt && slowest > 0) patience = slowest
+            patienceAt = Math.floor(now / 1000)
+            const late = underWay.filter(({ began }) => Math.floor(began / 1000) < Math.floor((now - patience) / 1000))
+            const requests = ended.length + late.length
+            const share = requests < 3 ? 0 : (requests - 2 * snapshot.accepts) / (requests + 1)
+            assert.strictEqual(snapshot.probability, Math.min(0.8, Math.max(0, share)))
           }
         }).pipe(Effect.provide(TestClock.layer())),
       { arbitrary: { runs: 200, seed: 16 } }

@@ -149,8 +149,8 @@ export abstract class WaitQueue implements PolicyEvent.Rejecting {
     line.size++
     this.waiting++
     if (this.isTimed && this.reaper === undefined) this.watch(fiber)
-    // A heavy call that waits leaves room for a lighter one that is more important.
-    if (this.hasRoom(waiter) && this.next(now) === waiter) this.grantSoon()
+    // A heavy call that waits leaves room for a lighter one. That one may be more important, or the time of the heavy one up.
+    if (this.hasRoom(waiter)) this.grantSoon()
   }
 
   protected remove(waiter: Waiter) {
