@@ -7,7 +7,12 @@ import { TestClock } from "effect/testing"
 
 const begin = <A, E, R>(call: Effect.Effect<A, E, R>) => Effect.forkChild(Effect.exit(call), { startImmediately: true })
 
-const policies = {
+interface Permits {
+  execute<A>(self: Effect.Effect<A>): Effect.Effect<A, unknown>
+  withPermits(permits: number): <A>(self: Effect.Effect<A>) => Effect.Effect<A, unknown>
+}
+
+const policies: { readonly [name: string]: Effect.Effect<Permits> } = {
   Bulkhead: Bulkhead.make({ permits: 3, queue: 3 }),
   ConcurrencyLimit: ConcurrencyLimit.make({ algorithm: { fixed: 3 }, queue: 3 })
 }
