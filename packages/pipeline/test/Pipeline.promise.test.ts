@@ -130,6 +130,14 @@ describe("Pipeline.promise", () => {
     })
   }
 
+  for (const [status, attempts] of [[299, 1], [300, 2], [499, 2], [500, 1]] as const) {
+    it(`makes ${attempts} attempts after a ${status} that is to be repeated, where nothing is said of idempotency`, async () => {
+      const { call, sent } = script(status)
+      await Pipeline.promise(immediate)(call, { retryWhen: (response) => response.status === status })
+      assert.strictEqual(sent.length, attempts)
+    })
+  }
+
   it("is told otherwise about results", async () => {
     const ledger = Pipeline.promise(immediate)
     const { call, sent } = script(503)
@@ -268,17 +276,25 @@ describe("Pipeline.promise", () => {
       assert.deepStrictEqual(signals.map(({ aborted }) => aborted), [true, true, true, true])
     }))
 
-  it.effect("cancels the body of a response that comes when its attempt has ended", () =>
-    Effect.gen(function*() {
-      const ledger = yield* underTest({ ...description, retry: undefined })
-      const response = new Response("late")
-      let arrive: (response: Response) => void = () => {}
-      const result = yield* overTime(ledger(() => new Promise<Response>((resolve) => arrive = resolve)))
-      assert.deepInclude((result as { error: object }).error, { _tag: "TimedOut" })
-      arrive(response)
-      yield* turn
-      assert.isTrue(wasCancelled(response))
-    }))
+  for (const how of ["comes", "is thrown"] as const) {
+    it.effect(`cancels the body of a response that ${how} when its attempt has ended`, () =>
+      Effect.gen(function*() {
+        const ledger = yield* underTest({ ...description, retry: undefined })
+        const response = new Response("late")
+        let arrive: (response: Response) => void = () => {}
+        const result = yield* overTime(
+          ledger(() =>
+            new Promise<Response>((resolve, reject) => {
+              arrive = how === "comes" ? resolve : reject
+            })
+          )
+        )
+        assert.deepInclude((result as { error: object }).error, { _tag: "TimedOut" })
+        arrive(response)
+        yield* turn
+        assert.isTrue(wasCancelled(response))
+      }))
+  }
 
   describe("with a signal of the caller", () => {
     const reason = new Error("the user has gone")
