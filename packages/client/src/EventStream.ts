@@ -20,8 +20,8 @@
  *
  * **Gotchas**
  *
- * - The limits of time are those of the client. Give the operation its own: a `total` of `Infinity`, and twice the time between two
- *   heartbeats as `idle`, which counts comments too.
+ * - What limits a stream is the silence in it, the client's `timeouts.idle`, which counts comments too. Give the operation its own: twice
+ *   the time between two heartbeats. `timeouts.total` ends with the headers.
  * - A finite stream with ids is asked to continue after its end, as in browsers. Name its `last` event, or end with a 204.
  * - After a break an event can come twice, where the server counts ids otherwise than this says.
  *
