@@ -102,7 +102,7 @@ for (const [name, transport] of Object.entries(transports)) {
               until: (now) => now?.includes("\"running\":0") === true
             })
           }
-        }).pipe(Effect.timeout("20 seconds"), Effect.scoped, Effect.provide(transport)))
+        }).pipe(Effect.scoped, Effect.provide(transport)))
     }
 
     it.live("that breaks off after pieces of a stream were taken says how many bytes they had", () =>
@@ -232,7 +232,7 @@ describe("an upload whose body is read from another client that maps errors", ()
       const body = HttpBody.stream(Stream.concat(before, rest))
       const response = yield* client.execute(HttpClientRequest.setBody(HttpClientRequest.put(path), body))
       return yield* response.text
-    }).pipe(Effect.timeout("20 seconds"), Effect.scoped, Effect.provide(transports.node))
+    }).pipe(Effect.scoped, Effect.provide(transports.node))
 
   it.live("arrives whole", () =>
     Effect.gen(function*() {
