@@ -5,6 +5,7 @@ import * as Fiber from "effect/Fiber"
 import { createHash } from "node:crypto"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
+import { inTurns } from "../../chaos/test/turns.ts"
 import { boundary, call, logIn, login, type Session, upload, v1 } from "./client.ts"
 
 const simulated = <A, E>(
@@ -114,7 +115,7 @@ describe("concurrent calls", () => {
         assert.strictEqual(table?.md5, hash.digest("hex"))
       })))
 
-  /** Two appends to one table; the second begins while the body of the first arrives. */
+  /** Two appends to one table; the second begins while the body of the first arrives, and ends meanwhile if it does not wait. */
   const overlapping = (mode: Simulator.Options["concurrentWrites"]) =>
     simulated(
       mode === undefined ? {} : { concurrentWrites: mode },
@@ -125,26 +126,30 @@ describe("concurrent calls", () => {
           yield* addFaults([{ times: 1, fault: { type: "slow", bytesPerSecond: 2000 } }])
           const slow = yield* Effect.forkChild(upload(session, { path, content: `1${" ".repeat(150)}\n` }))
           while ((yield* state).requests < 4) yield* call(`${session.url}/__simulator/state`)
-          const quick = yield* upload(session, { path, content: "2\n" })
-          const { status } = yield* Fiber.join(slow)
+          const quick = yield* Effect.forkChild(upload(session, { path, content: "2\n" }))
+          if (mode === "serialize") {
+            while ((yield* state).requests < 5) yield* call(`${session.url}/__simulator/state`)
+          } else yield* Fiber.join(quick)
+          // Until now no time has passed, so the first body is still arriving.
+          const [first, second] = yield* inTurns(Effect.all([Fiber.join(slow), Fiber.join(quick)]))
           const { tables } = yield* state
-          return { slow: status, quick: quick.status, ...Object.values(tables)[0] }
+          return { slow: first.status, quick: second.status, ...Object.values(tables)[0] }
         })
     )
 
-  it.live("serialize: appends take turns", () =>
+  it.effect("serialize: appends take turns", () =>
     Effect.gen(function*() {
       const { quick, rows, slow, versions } = yield* overlapping("serialize")
       assert.deepStrictEqual({ quick, rows, slow, versions }, { quick: 202, rows: 3, slow: 202, versions: 3 })
     }))
 
-  it.live("reject: the response to the later one is 409", () =>
+  it.effect("reject: the response to the later one is 409", () =>
     Effect.gen(function*() {
       const { quick, rows, slow, versions } = yield* overlapping("reject")
       assert.deepStrictEqual({ quick, rows, slow, versions }, { quick: 409, rows: 2, slow: 202, versions: 2 })
     }))
 
-  it.live("lastWins: one of two appends is lost", () =>
+  it.effect("lastWins: one of two appends is lost", () =>
     Effect.gen(function*() {
       const { quick, rows, slow, versions } = yield* overlapping("lastWins")
       assert.deepStrictEqual({ quick, rows, slow, versions }, { quick: 202, rows: 2, slow: 202, versions: 3 })
