@@ -191,15 +191,21 @@ describe("the README of the repository", () => {
   })
 
   it("has a command that shows outages", { timeout: within(120_000) }, async () => {
-    await type("Two commands", /^npm install --save-dev/)
-    const description = { name: "ledger", retry: { times: 3 }, attemptTimeout: "1 second" }
-    writeFileSync(join(folder, "ledger.json"), JSON.stringify(description))
-    expect(await type("Two commands", /effect-resilience-lab simulate/)).toContain("ledger")
+    await type("Two commands", /^npm install .*\/lab$/)
+    await type("Two commands", /> ledger\.json$/)
+    expect(await type("Two commands", /effect-resilience-lab simulate/)).toContain("ledger: never recovers")
   })
 
   it("has a command that uploads", { timeout: within(180_000) }, async () => {
     await type("Two commands", /^npm install --global/, within(120_000))
     expect(await type("Two commands", /^tbm-studio demo/, within(120_000))).toContain("13 of 13 uploaded")
+  })
+
+  it("has a program that uploads", { timeout: within(120_000) }, async () => {
+    await type("Two commands", /^npm install (?!--global).*\/tbm-/)
+    const [, code = ""] = /^```ts\n(\/\/ examples\/upload-a-table\.ts[^]*?)^```$/m.exec(readme) ?? []
+    writeFileSync(join(folder, "upload-a-table.mts"), code)
+    expect(await type("Two commands", /^node upload-a-table\.mts/)).toContain("verified: true, attempts: 3")
   })
 })
 
