@@ -327,7 +327,7 @@ class Counting implements Throttle, PolicyEvent.Rejecting {
       if (outcome._tag === "Ignored") return undefined
       const now = monotonicMillis(clock)
       const accepted = outcome._tag === "Success"
-      if (accepted) this.inFlight.accepted(now - began)
+      if (accepted) this.inFlight.accepted(now - began, now)
       this.count(now, rank, accepted)
       return undefined
     }

@@ -252,7 +252,7 @@ class Model {
       case "ForcedClosed":
         return { _tag: this.tag, ...counts }
       case "Partial":
-        return { _tag: this.tag, probability: round(this.share()), ...counts }
+        return { _tag: this.tag, probability: round(this.share(true)), ...counts }
       case "Open":
         return {
           _tag: this.tag,
@@ -406,17 +406,19 @@ class Model {
     }
   }
 
-  private ruleShare(): number {
+  /** A reader that only `looks` changes nothing. */
+  private ruleShare(looks = false): number {
     if (this.setup.policy !== "proportional") return 0
     const excess = this.failureRate - 0.2
-    this.rejects = this.rejects ? excess > 0 : this.window.length >= 2 && excess > 0.1
-    return this.rejects ? Math.min(0.8, excess / (1 - excess)) : 0
+    const rejects = this.rejects ? excess > 0 : this.window.length >= 2 && excess > 0.1
+    if (!looks) this.rejects = rejects
+    return rejects ? Math.min(0.8, excess / (1 - excess)) : 0
   }
 
-  private share(): number {
+  private share(looks = false): number {
     const elapsed = this.now - (this.stableSince - 400)
     const ramp = this.setup.ramp && elapsed < 400 ? 1 - Math.max(0.25, elapsed / 400) : 0
-    return Math.max(ramp, this.ruleShare())
+    return Math.max(ramp, this.ruleShare(looks))
   }
 
   private opensAgain(outcomes: ReadonlyArray<boolean>): boolean {

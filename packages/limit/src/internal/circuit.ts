@@ -134,7 +134,7 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
           case "ForcedClosed":
             return { _tag: this.#phase, ...counts }
           case "Partial":
-            return { _tag: "Partial", probability: this.#shareAt(now), ...counts }
+            return { _tag: "Partial", probability: this.#shareAt(now, true), ...counts }
           case "Open": {
             const retryAfter = Duration.millis(Math.max(0, this.#openUntil - now))
             return { _tag: "Open", retryAfter, consecutiveOpenings, ...counts }
@@ -305,10 +305,10 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
     }
   }
 
-  /** The share of calls that a closed circuit rejects. */
-  #shareAt(now: number): number {
+  /** The share of calls that a closed circuit rejects. A reader that only `looks` changes nothing. */
+  #shareAt(now: number, looks?: boolean): number {
     const ramping = this.#settings.ramp?.share(this.#openTimes.stableSince - now) ?? 0
-    return Math.max(ramping, this.#windows?.shareAt(now) ?? 0)
+    return Math.max(ramping, this.#windows?.shareAt(now, looks) ?? 0)
   }
 
   /** Whether nothing but chance can let a call through now. */

@@ -32,7 +32,8 @@ export class InFlight {
     this.total--
   }
 
-  accepted(millis: number) {
+  accepted(millis: number, now: number) {
+    this.advance(now)
     const index = this.#latest % slices
     this.#slowest[index] = Math.max(this.#slowest[index] ?? 0, millis)
     if (millis > this.#patience || this.#patience === Infinity) this.#patience = millis
@@ -41,15 +42,17 @@ export class InFlight {
   advance(now: number) {
     const slice = Math.floor(now / this.#sliceMillis)
     if (slice <= this.#latest) return
-    for (let dropped = Math.max(this.#latest + 1, slice - slices + 1); dropped <= slice; dropped++) {
+    const last = Math.min(slice, this.#latest + slices)
+    // The oldest first, so that it does not matter how often this is called.
+    for (let dropped = this.#latest + 1; dropped <= last; dropped++) {
       const index = dropped % slices
       this.total -= this.#begun[index] ?? 0
       this.#begun[index] = 0
       this.#slowest[index] = 0
+      const slowest = Math.max(...this.#slowest)
+      if (slowest > 0) this.#patience = slowest
     }
     this.#latest = slice
-    const slowest = Math.max(...this.#slowest)
-    if (slowest > 0) this.#patience = slowest
   }
 
   /** How many have lasted longer than every call that was accepted of late. */

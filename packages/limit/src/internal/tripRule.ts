@@ -19,8 +19,11 @@ export interface TripRule {
 /** Counts outcomes and tells after each one whether the circuit has to open. */
 export interface TripWindow {
   record(failed: boolean, tookMillis: number, now: number): boolean
-  /** The share of calls to reject, from 0 to 1, which opens the circuit. For a rule that is `timed` and rejects in part. */
-  shareAt?(now: number): number
+  /**
+   * The share of calls to reject, from 0 to 1, which opens the circuit. For a rule that is `timed` and rejects in part. A reader
+   * that only `looks`, such as a metric, changes nothing.
+   */
+  shareAt?(now: number, looks?: boolean): number
   countsAt?(now: number): WindowCounts
   /** What `restore` takes; `undefined` where there is nothing worth it. */
   save?(now: number): SavedWindow | undefined

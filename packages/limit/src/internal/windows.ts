@@ -22,9 +22,9 @@ export class Windows {
     return this.#partial.length === 0 ? 0 : this.shareAt(now)
   }
 
-  shareAt(now: number): number {
+  shareAt(now: number, looks?: boolean): number {
     let share = 0
-    for (const window of this.#partial) share = Math.max(share, window.shareAt(now))
+    for (const window of this.#partial) share = Math.max(share, window.shareAt(now, looks))
     return share
   }
 

@@ -77,11 +77,12 @@ class Proportional extends Slices implements TripWindow {
     return false
   }
 
-  shareAt(now: number): number {
+  shareAt(now: number, looks?: boolean): number {
     const { deadZone, maxProbability, minimumCalls, tolerated } = this.#settings
     const { buffered, failureRate } = this.countsAt(now)
     const excess = failureRate - tolerated
-    this.#rejects = this.#rejects ? excess > 0 : buffered >= minimumCalls && excess > deadZone * tolerated
-    return this.#rejects ? Math.min(maxProbability, excess / (1 - excess)) : 0
+    const rejects = this.#rejects ? excess > 0 : buffered >= minimumCalls && excess > deadZone * tolerated
+    if (!looks) this.#rejects = rejects
+    return rejects ? Math.min(maxProbability, excess / (1 - excess)) : 0
   }
 }
