@@ -1,3 +1,4 @@
+import type * as Policy from "@effect-resilience/kernel/Policy"
 import { CircuitBreaker, ConcurrencyLimit, Throttle } from "@effect-resilience/limit"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Random, Schema } from "effect"
@@ -8,7 +9,7 @@ const millis = (max: number) => Schema.Int.check(Schema.isBetween({ minimum: 0, 
 const Calls = Schema.Array(Schema.Struct({ after: millis(3000), takes: millis(1500), fails: Schema.Boolean }))
   .check(Schema.isMinLength(20), Schema.isMaxLength(60))
 
-const policies = {
+const policies: { readonly [name: string]: Effect.Effect<Policy.Policy<unknown, unknown>> } = {
   proportional: CircuitBreaker.make({ tripPolicy: { proportional: { within: "5 seconds" } } }),
   rateWithin: CircuitBreaker.make({ tripPolicy: { rateWithin: { within: "5 seconds", minimumCalls: 3 } } }),
   consecutive: CircuitBreaker.make({ tripPolicy: { consecutive: 2 }, ramp: { over: "5 seconds" } }),
