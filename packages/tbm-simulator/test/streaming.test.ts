@@ -5,7 +5,7 @@ import * as Fiber from "effect/Fiber"
 import { createHash } from "node:crypto"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
-import { inTurns } from "../../chaos/test/turns.ts"
+import { passingTime } from "../../chaos/test/turns.ts"
 import { boundary, call, logIn, login, type Session, upload, v1 } from "./client.ts"
 
 const simulated = <A, E>(
@@ -131,7 +131,7 @@ describe("concurrent calls", () => {
             while ((yield* state).requests < 5) yield* call(`${session.url}/__simulator/state`)
           } else yield* Fiber.join(quick)
           // Until now no time has passed, so the first body is still arriving.
-          const [first, second] = yield* inTurns(Effect.all([Fiber.join(slow), Fiber.join(quick)]))
+          const [first, second] = yield* passingTime(Effect.all([Fiber.join(slow), Fiber.join(quick)]))
           const { tables } = yield* state
           return { slow: first.status, quick: second.status, ...Object.values(tables)[0] }
         })
