@@ -110,6 +110,23 @@ describe("addresses of a client", () => {
       }))
   }
 
+  for (
+    const [url, told] of [
+      ["/tables/../s3cret", "a path with segments of dots"],
+      ["https://evil.example.com/s3cret", "https://evil.example.com"],
+      ["s3cret:x", "another address"],
+      ["https://", "another address"]
+    ] as const
+  ) {
+    it.effect(`${JSON.stringify(url)} is told as ${told}`, () =>
+      Effect.gen(function*() {
+        const { layer } = listening()
+        const client = yield* Effect.provide(ResilientClient.make(ledger), layer)
+        const { message } = yield* Effect.flip(client.get(url))
+        assert.include(message, ` only, not to ${told}. Use a path below its base URL`)
+      }))
+  }
+
   it.effect("what is not sent leaves a line and a span, without its address", () =>
     Effect.gen(function*() {
       const { record, spans } = SpanRecorder.make()

@@ -156,6 +156,25 @@ describe("a description", () => {
     assert.include(wrong({ headers: { "x-key": "token 17\n" } }), "must be the value of a header, not another text")
   })
 
+  it("has a base URL that can be joined with paths, and tells nothing of another one", () => {
+    const urls = [
+      "ledger",
+      "ftp://s3cret",
+      "https://s3cret@a.b",
+      "https://:s3cret@a.b",
+      "https://a.b/?s3cret",
+      "https://a.b/#s3cret"
+    ]
+    for (const baseUrl of urls) {
+      const message = wrong({ baseUrl })
+      assert.include(
+        message,
+        "ResilientClient.baseUrl must be an http or https URL without user info, query and fragment, not another text"
+      )
+      assert.notInclude(message, "s3cret")
+    }
+  })
+
   it("has an address that credentials may go to, where it has auth", () => {
     const auth: ResilientClient.Authenticate = (client) => client
     assert.include(

@@ -70,6 +70,30 @@ const scripted = (respond: (init: RequestInit) => Response, description: Partial
   })
 }
 
+describe("ResilientClient.toFetch", () => {
+  it.effect("sends through the client that there is, with the policies and in the context that it has", () =>
+    Effect.gen(function*() {
+      const region = Context.Reference<string>("test/region", { defaultValue: () => "none" })
+      const sent: Array<string> = []
+      const transport = HttpClient.make((request) =>
+        Effect.contextWith((context: Context.Context<never>) => {
+          sent.push(`${Context.get(context, region)} ${request.method} ${request.url}`)
+          return Effect.succeed(
+            HttpClientResponse.fromWeb(request, new Response("well", { status: sent.length === 1 ? 503 : 200 }))
+          )
+        })
+      )
+      const client = yield* ResilientClient.make({ name: "api", baseUrl: "https://api.example.com", pipeline: quick })
+        .pipe(
+          Effect.provideService(HttpClient.HttpClient, transport)
+        )
+      const fetch = yield* Effect.provideService(ResilientClient.toFetch(client), region, "north")
+      const response = yield* Effect.promise(() => fetch("/a"))
+      assert.strictEqual(yield* Effect.promise(() => response.text()), "well")
+      assert.deepStrictEqual(sent, Array(2).fill("north GET https://api.example.com/a"))
+    }))
+})
+
 describe("ResilientClient.fetch", () => {
   it.effect("writes to the log that is given beside the transport", () =>
     Effect.gen(function*() {
