@@ -88,7 +88,7 @@ export type PolicyEvent =
 export interface Source {
   /** The name of the policy. */
   readonly policy: string
-  /** The module that it comes from, such as `bulkhead`. */
+  /** The module that it comes from, such as `Bulkhead`. */
   readonly kind: string
 }
 

@@ -54,6 +54,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type * as Metric from "effect/Metric"
+import * as Predicate from "effect/Predicate"
 import * as engine from "./internal/engine.ts"
 import type { Begin, CallOptions, Promised, PromiseOptions } from "./internal/promise.ts"
 import * as promises from "./internal/promise.ts"
@@ -435,7 +436,8 @@ export function promise<P, E>(
   return Object.assign(call, { pipeline })
 }
 
-const isPipeline = <P, E>(input: Part.Description | Pipeline<P, E>): input is Pipeline<P, E> => "execute" in input
+const isPipeline = <P, E>(input: Part.Description | Pipeline<P, E>): input is Pipeline<P, E> =>
+  Predicate.hasProperty(input, "execute")
 
 export type { Begin, CallOptions, Promised, PromiseOptions }
 

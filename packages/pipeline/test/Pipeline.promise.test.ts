@@ -528,4 +528,21 @@ describe("Pipeline.promise", () => {
         "A call must be a function that returns a promise, such as () => load(17), not a promise"
       )
     }))
+
+  it.effect("a function that returns an effect is rejected, since nothing would run it", () =>
+    Effect.gen(function*() {
+      const ledger = Pipeline.promise(immediate)
+      let runs = 0
+      const effect: unknown = Effect.sync(() => runs++)
+      const { error } = (yield* settled(ledger(() => effect, { idempotent: true }))) as { readonly error: TypeError }
+      assert.strictEqual(
+        error.message,
+        "A call returned an effect, which nothing runs. Give effects to the pipeline's execute"
+      )
+      assert.strictEqual(runs, 0)
+    }))
+
+  it("nothing in place of a description is told as any other mistake in one", () => {
+    assert.throws(() => Pipeline.promise(JSON.parse("null")), /^Pipeline must be /)
+  })
 })

@@ -257,6 +257,7 @@ class Attempt<A> implements Direct.Running<A> {
     try {
       const result = this.call.begin(this.signal())
       if (Predicate.isPromiseLike(result)) result.then((value) => this.succeeded(value), (error) => this.failed(error))
+      else if (Effect.isEffect(result)) this.end(Exit.die(new TypeError(isEffect)))
       else this.succeeded(result)
     } catch (error) {
       this.failed(error)
@@ -308,6 +309,8 @@ class Attempt<A> implements Direct.Running<A> {
     this.observer?.(exit)
   }
 }
+
+const isEffect = "A call returned an effect, which nothing runs. Give effects to the pipeline's execute"
 
 const never = /* @__PURE__ */ new AbortController().signal
 
