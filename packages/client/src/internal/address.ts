@@ -28,10 +28,14 @@ export class ForeignUrl extends ErrorMessage.TaggedError("ForeignUrl")<{
     return Recovery.correct
   }
   override get message(): string {
-    return `The client ${this.client} sends to ${this.allowed.join(", ")} only, not to ${this.origin}. ` +
-      "Use a path below its base URL, or name the origin in origins."
+    const advice = this.origin === dots
+      ? "Write it without them."
+      : "Use a path below its base URL, or name the origin in origins."
+    return `The client ${this.client} sends to ${this.allowed.join(", ")} only, not to ${this.origin}. ${advice}`
   }
 }
+
+const dots = "a path with segments of dots"
 
 /** A base URL without its final slash. `trusted` is its origin where that may have credentials. */
 export interface Base {
@@ -100,7 +104,7 @@ export const rebase = (
 
 /** What can be told of an address that is not the client's. */
 export const originOf = (url: string): string => {
-  if (hasDotSegments(url)) return "a path with segments of dots"
+  if (hasDotSegments(url)) return dots
   return URL.canParse(url) && isHttp(new URL(url)) ? new URL(url).origin : "another address"
 }
 
