@@ -237,7 +237,7 @@ describe("Throttle", () => {
             { began: number; ended: number; accepted: boolean; end: (exit: Exit.Exit<void, string>) => void }
           > = []
           let now = 0
-          // The longest time that an accepted call of late took; where there are none, that of the last ones.
+          // The longest time that an accepted call of late took, second by second; where there are none, that of the last ones.
           let patience = Infinity
           let patienceAt = 0
           for (const [what, which] of steps) {
@@ -268,9 +268,15 @@ describe("Throttle", () => {
               accepts: ended.filter(({ accepted }) => accepted).length,
               inFlight
             })
-            const slowest = Math.max(...ended.map(({ accepted, began, ended }) => accepted ? ended - began : 0))
-            if (Math.floor(now / 1000) !== patienceAt && slowest > 0) patience = slowest
-            patienceAt = Math.floor(now / 1000)
+            for (; patienceAt < Math.floor(now / 1000); patienceAt++) {
+              const slowest = Math.max(
+                0,
+                ...calls.flatMap(({ accepted, began, ended }) =>
+                  accepted && Math.floor(ended / 1000) > patienceAt + 1 - 10 ? [ended - began] : []
+                )
+              )
+              if (slowest > 0) patience = slowest
+            }
             const late = underWay.filter(({ began }) => Math.floor(began / 1000) < Math.floor((now - patience) / 1000))
             const requests = ended.length + late.length
             const share = requests < 3 ? 0 : (requests - 2 * snapshot.accepts) / (requests + 1)

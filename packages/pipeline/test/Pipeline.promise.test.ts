@@ -462,7 +462,8 @@ describe("Pipeline.promise", () => {
             return new Promise<void>(() => {})
           }).catch(() => {}))
       await Promise.all([request("ann"), request("bob")])
-      assert.deepStrictEqual(seen, ["ann aborts ann", "bob aborts bob"])
+      // Of two limits that a busy machine notices late, either may end first.
+      assert.sameMembers(seen, ["ann aborts ann", "bob aborts bob"])
     }
   })
 
