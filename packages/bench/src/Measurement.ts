@@ -12,6 +12,8 @@ import * as Effect from "effect/Effect"
 import { spawnSync } from "node:child_process"
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import { fileURLToPath } from "node:url"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import type { Case, Subject, Suite, Unit } from "./Suite.ts"
 
 /**
@@ -107,6 +109,7 @@ const measureTogether = Effect.fnUntraced(function*(suite: Suite, case_: Case, e
     for (let turn = 0; turn < subjects.length; turn++) {
       const [name, subject] = subjects[(round + turn) % subjects.length] ?? never()
       const count = calls.get(name) ?? 1
+      if (case_.collects === true) yield* collected
       const taken = yield* nanosOf(subject, case_.batch, count)
       cpu.get(name)?.push(taken.cpu / count)
       wall.get(name)?.push(taken.wall / count)
@@ -124,6 +127,13 @@ const calibrate = Effect.fnUntraced(function*(subject: Subject, { batch, longer 
     else calls *= 2
   }
   return calls
+})
+
+// Registries of what is finalized are told in a turn of the event loop after that.
+const collected = Effect.suspend(() => {
+  setFlagsFromString("--expose-gc")
+  runInNewContext("gc")()
+  return Effect.sleep("20 millis")
 })
 
 const nanosOf = Effect.fnUntraced(function*(subject: Subject, batch: number | undefined, calls: number) {

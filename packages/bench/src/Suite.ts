@@ -40,6 +40,7 @@ export type Unit = "ns/call" | "ns/call on the clock" | "s" | "s on the clock" |
  * - `units`: what is reported; default CPU time a call, of runs in processes of their own CPU seconds and peak memory.
  * - `rounds`: how many rounds at most, where a run takes too long for more.
  * - `longer`: how many times longer than usual a run is, where it would otherwise pay for much of the garbage of the subject before it.
+ * - `collects`: whether that garbage is collected before each run, which is not measured. The run then begins with a small heap.
  *
  * @category models
  * @since 0.1.0
@@ -60,6 +61,7 @@ export interface Case {
   readonly units?: ReadonlyArray<Unit>
   readonly rounds?: number
   readonly longer?: number
+  readonly collects?: boolean
 }
 
 /**
