@@ -129,7 +129,7 @@ const calibrate = Effect.fnUntraced(function*(subject: Subject, { batch, longer 
   return calls
 })
 
-// Registries of what is finalized are told in a turn of the event loop after that.
+// Finalizers run in a later turn of the event loop.
 const collected = Effect.suspend(() => {
   setFlagsFromString("--expose-gc")
   runInNewContext("gc")()

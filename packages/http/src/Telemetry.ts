@@ -208,8 +208,8 @@ export const observeAttempts = <E, R>(client: HttpClient.HttpClient.With<E, R>):
   withinAttempts(client, observeAttempt)
 
 /**
- * Makes no span for the requests that a client sends, not even Effect's own, which would show the query of the URL. The server is told
- * the span around them.
+ * Makes no span for the requests that a client sends, not even Effect's own, which would show the query of the URL. Their `traceparent`
+ * names the span around them.
  *
  * @category middleware
  * @stability rests on effect/http

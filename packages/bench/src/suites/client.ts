@@ -153,6 +153,7 @@ const suite: Suite = {
         "bare HttpClient": bare(chunks)
       },
       batch: atOnce,
+      ...unhurried,
       atMost: { "bare HttpClient": 1.11 }
     },
     {
