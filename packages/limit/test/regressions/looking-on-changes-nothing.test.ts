@@ -1,7 +1,9 @@
 import type * as Policy from "@effect-resilience/kernel/Policy"
-import { CircuitBreaker, ConcurrencyLimit, Throttle } from "@effect-resilience/limit"
+import { Bulkhead, CircuitBreaker, ConcurrencyLimit, Throttle } from "@effect-resilience/limit"
+import * as Pacer from "@effect-resilience/limit/Pacer"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Random, Schema } from "effect"
+import { Effect, Exit, Fiber, Layer, Random, Schema } from "effect"
+import { RateLimiter } from "effect/persistence"
 import { TestClock } from "effect/testing"
 
 const millis = (max: number) => Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: max }))
@@ -14,7 +16,15 @@ const policies: { readonly [name: string]: Effect.Effect<Policy.Policy<unknown, 
   rateWithin: CircuitBreaker.make({ tripPolicy: { rateWithin: { within: "5 seconds", minimumCalls: 3 } } }),
   consecutive: CircuitBreaker.make({ tripPolicy: { consecutive: 2 }, ramp: { over: "5 seconds" } }),
   throttle: Throttle.make({ window: "5 seconds", minimumCalls: 3, multiplier: 1.1 }),
-  vegas: ConcurrencyLimit.make({ algorithm: { vegas: {} } })
+  slow: CircuitBreaker.make({ tripPolicy: { slow: { slowerThan: "1 second", minimumCalls: 3 } } }),
+  vegas: ConcurrencyLimit.make({ algorithm: { vegas: {} } }),
+  aimd: ConcurrencyLimit.make({ algorithm: { aimd: {} } }),
+  gradient2: ConcurrencyLimit.make({ algorithm: { gradient2: {} } }),
+  bulkhead: Bulkhead.make({ permits: 1, queue: 1 }),
+  pacer: Effect.provide(
+    Pacer.make({ limit: 1, window: "1 second", burst: 3, maxWait: "700 millis" }),
+    RateLimiter.layer.pipe(Layer.provide(RateLimiter.layerStoreMemory))
+  )
 }
 
 describe("a snapshot", () => {
@@ -38,7 +48,8 @@ describe("a snapshot", () => {
               const work = Effect.andThen(Effect.sleep(takes), fails ? Effect.fail("503") : Effect.void)
               running.push(yield* Effect.forkChild(Effect.exit(policy.execute(work)), { startImmediately: true }))
             }
-            yield* adjust(1500)
+            // All have ended by then, also one that waited in a queue.
+            yield* adjust(6000)
             const exits = yield* Effect.forEach(running, Fiber.join)
             return [exits.map((exit) => Exit.isSuccess(exit) || String(exit)), yield* policy.snapshot]
           })
