@@ -3,7 +3,7 @@ import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
 import { Bulkhead, CircuitBreaker, Endpoints } from "@effect-resilience/limit"
 import { Backoff, Hedge, RetryPolicy } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Random, References } from "effect"
+import { Deferred, Duration, Effect, Fiber, Random, References } from "effect"
 import { TestClock } from "effect/testing"
 import * as FastCheck from "fast-check"
 
@@ -64,7 +64,11 @@ interface Running {
 /** Which addresses are ejected and how many attempts each has: by the events, and by what was begun and ended. */
 class Model {
   addresses: ReadonlyArray<string>
+  now = 0
+  /** Until when. */
   readonly ejected = new Map<string, number>()
+  /** Those whose time is over. The next call tells it. */
+  readonly returning = new Set<string>()
   readonly streaks = new Map<string, number>()
   running: Array<Running> = []
   readonly maxShare: number
@@ -72,6 +76,16 @@ class Model {
   constructor(addresses: ReadonlyArray<string>, maxShare: number) {
     this.addresses = addresses
     this.maxShare = maxShare
+  }
+
+  wait(millis: number): void {
+    this.now += millis
+    for (const [address, until] of this.ejected) {
+      if (until > this.now) continue
+      this.ejected.delete(address)
+      this.returning.add(address)
+      this.streaks.set(address, 0)
+    }
   }
 
   get mostEjected(): number {
@@ -103,14 +117,13 @@ describe("Endpoints", () => {
           const surprises: Array<unknown> = []
           const observer: PolicyEvent.Observer = (event) => {
             if (event._tag === "Returned") {
-              if (!model.ejected.delete(event.endpoint)) surprises.push(event)
-              model.streaks.set(event.endpoint, 0)
+              if (!model.returning.delete(event.endpoint)) surprises.push(event)
             }
             if (event._tag !== "Ejected") return
             if (model.ejected.has(event.endpoint) || model.streaks.get(event.endpoint) !== consecutive) {
               surprises.push(event, model.streaks)
             }
-            model.ejected.set(event.endpoint, 1)
+            model.ejected.set(event.endpoint, model.now + Duration.toMillis(event.duration))
             // An update may leave more ejected than there may be; one more is never added.
             if (model.ejected.size > model.mostEjected || model.ejected.size >= model.addresses.length) {
               surprises.push(event, model.ejected)
@@ -158,13 +171,14 @@ describe("Endpoints", () => {
                 return
               }
               case "Wait":
-                return yield* TestClock.adjust(command.millis)
+                yield* TestClock.adjust(command.millis)
+                return model.wait(command.millis)
               case "Update": {
                 const addresses = names(command.from + command.count).slice(command.from)
                 shrunk = true
                 yield* endpoints.update(addresses)
                 model.addresses = addresses
-                for (const known of [model.ejected, model.streaks]) {
+                for (const known of [model.ejected, model.returning, model.streaks]) {
                   for (const address of known.keys()) if (!addresses.includes(address)) known.delete(address)
                 }
                 // Attempts at addresses that are gone say nothing any more.

@@ -1,5 +1,5 @@
 import type * as Policy from "@effect-resilience/kernel/Policy"
-import { Bulkhead, CircuitBreaker, ConcurrencyLimit, Throttle } from "@effect-resilience/limit"
+import { Bulkhead, CircuitBreaker, ConcurrencyLimit, Endpoints, Throttle } from "@effect-resilience/limit"
 import * as Pacer from "@effect-resilience/limit/Pacer"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Random, Schema } from "effect"
@@ -24,7 +24,12 @@ const policies: { readonly [name: string]: Effect.Effect<Policy.Policy<unknown, 
   pacer: Effect.provide(
     Pacer.make({ limit: 1, window: "1 second", burst: 3, maxWait: "700 millis" }),
     RateLimiter.layer.pipe(Layer.provide(RateLimiter.layerStoreMemory))
-  )
+  ),
+  "ejection of addresses": Endpoints.make({
+    addresses: ["a", "b", "c"],
+    load: "peakEwma",
+    ejection: { consecutive: 2, duration: "3 seconds" }
+  })
 }
 
 describe("a snapshot", () => {

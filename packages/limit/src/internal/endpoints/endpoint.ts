@@ -42,4 +42,8 @@ export class Endpoint implements Latency {
   get isEjected(): boolean {
     return this.ejectedUntil !== undefined
   }
+
+  copy(): Endpoint {
+    return Object.assign(new Endpoint(this), this)
+  }
 }

@@ -39,6 +39,16 @@ export class Outliers {
     this.#onReturn = onReturn
   }
 
+  /** For one that only looks: what is due changes the copy, and nobody hears of it. */
+  copy(): Outliers {
+    const copy = new Outliers(this.settings, () => {}, () => {})
+    copy.endpoints = this.endpoints.map((endpoint) => endpoint.copy())
+    copy.ejected = this.ejected
+    copy.nextAt = this.nextAt
+    copy.#sweepAt = this.#sweepAt
+    return copy
+  }
+
   /** Takes the addresses that there are now. */
   use(endpoints: ReadonlyArray<Endpoint>): void {
     this.endpoints = endpoints
@@ -63,12 +73,11 @@ export class Outliers {
   refresh(now: number): void {
     const { intervalMillis } = this.settings
     const due = this.#sweepAt ??= now + intervalMillis
-    for (const endpoint of this.endpoints) {
-      if (endpoint.ejectedUntil !== undefined && endpoint.ejectedUntil <= now) this.#return(endpoint)
-    }
+    this.#returnThoseUntil(Math.min(now, due))
     if (now >= due) {
       const last = due + Math.floor((now - due) / intervalMillis) * intervalMillis
-      this.#judge(now)
+      this.#judge(due)
+      this.#returnThoseUntil(now)
       for (const endpoint of this.endpoints) this.#forgive(endpoint, due, last)
       this.#sweepAt = last + intervalMillis
     }
@@ -76,6 +85,12 @@ export class Outliers {
       (next, { ejectedUntil = Infinity }) => Math.min(next, ejectedUntil),
       this.#sweepAt ?? due
     )
+  }
+
+  #returnThoseUntil(now: number): void {
+    for (const endpoint of this.endpoints) {
+      if (endpoint.ejectedUntil !== undefined && endpoint.ejectedUntil <= now) this.#return(endpoint)
+    }
   }
 
   #judge(now: number): void {

@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import type * as Fiber from "effect/Fiber"
 import type { Balancer } from "./balancer.ts"
 import type { Endpoint } from "./endpoint.ts"
+import { spread } from "./spread.ts"
 
 /**
  * A look at endpoints.
@@ -49,8 +50,11 @@ interface Known {
 
 export const lookAt = (balancer: Balancer<unknown>, fiber: Fiber.Fiber<unknown, unknown>): Snapshot => {
   const now = monotonicMillis(fiber.getRef(Clock.Clock))
-  const { panic } = balancer.spreadAt(now)
-  const { ejected, endpoints } = balancer.outliers
+  const { settings: { panicThreshold, zone } } = balancer
+  const outliers = balancer.outliers.copy()
+  outliers.refresh(now)
+  const { ejected, endpoints } = outliers
+  const { panic } = spread(endpoints, zone, panicThreshold)
   return {
     healthy: endpoints.length - ejected,
     ejected,
