@@ -39,7 +39,7 @@ export class Outliers {
     this.#onReturn = onReturn
   }
 
-  /** For one that only looks: what is due changes the copy, and nobody hears of it. */
+  /** For a snapshot: what is due changes the copy, and no observer hears of it. */
   copy(): Outliers {
     const copy = new Outliers(this.settings, () => {}, () => {})
     copy.endpoints = this.endpoints.map((endpoint) => endpoint.copy())
