@@ -1,9 +1,9 @@
 import { spawnSync } from "node:child_process"
-import { mkdtempSync, readFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { describe, expect, it } from "vitest"
+import { describe, expect, it, onTestFinished } from "vitest"
 import { compile, compileAll, fences } from "../src/DocFences.ts"
 
 const fixtures = fileURLToPath(new URL("../fixtures/fences/", import.meta.url))
@@ -94,7 +94,9 @@ describe("compileAll", () => {
 
 describe("the plugin", () => {
   it("passes right examples and fails wrong ones at their line", () => {
-    const outputFile = join(mkdtempSync(join(tmpdir(), "fences-")), "report.json")
+    const dir = mkdtempSync(join(tmpdir(), "fences-"))
+    onTestFinished(() => rmSync(dir, { recursive: true }))
+    const outputFile = join(dir, "report.json")
     const run = spawnSync(process.execPath, [
       vitest,
       "run",

@@ -1,7 +1,7 @@
-import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { describe, expect, it } from "vitest"
+import { describe, expect, it, onTestFinished } from "vitest"
 import { anys } from "../src/Declarations.ts"
 import { problems } from "../src/Published.ts"
 import type { Package } from "../src/Workspace.ts"
@@ -32,6 +32,7 @@ describe("a published package", () => {
 
   it("is rejected for a missing file and for types that do not resolve", async () => {
     const dir = mkdtempSync(join(tmpdir(), "published-"))
+    onTestFinished(() => rmSync(dir, { recursive: true }))
     mkdirSync(join(dir, "dist"))
     const manifest = {
       name: "broken",

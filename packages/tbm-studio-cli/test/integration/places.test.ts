@@ -91,7 +91,7 @@ describe("a batch", { timeout: 60_000 }, () => {
         const { url } = yield* Simulator.Simulator
         const { dir, manifest } = yield* manifestOf("Moved", ["delta.csv", "append"])
         assert.deepStrictEqual(statuses(yield* batch(manifest)), ["uploaded"])
-        const link = `${dir}.link`
+        const link = join(dir, "link")
         symlinkSync(dir, link)
         const linked = join(dir, "linked.csv")
         symlinkSync(manifest, linked)
@@ -105,7 +105,7 @@ describe("a batch", { timeout: 60_000 }, () => {
         renameSync(join(dir, "delta.csv"), join(dir, "late.csv"))
         write(dir, "m.csv", readFileSync(manifest, "utf8").replace("delta.csv", "./late.csv"))
         runs.push(yield* batch(manifest))
-        const moved = `${dir}.moved`
+        const moved = join(dir, "moved")
         mkdirSync(moved)
         for (const name of ["m.csv", "m.csv.journal.sqlite"]) renameSync(join(dir, name), join(moved, name))
         write(moved, "late.csv", readFileSync(join(dir, "late.csv")))
