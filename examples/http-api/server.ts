@@ -2,13 +2,13 @@ import * as DeadlineMiddleware from "@effect-resilience/deadline/DeadlineMiddlew
 import { ConcurrencyLimit, LimitAlgorithm } from "@effect-resilience/limit"
 import * as LoadShedding from "@effect-resilience/limit/LoadShedding"
 import { NodeHttpServer } from "@effect/platform-node"
-import { Effect, Layer } from "effect"
+import { Deferred, Effect, Layer } from "effect"
 import { HttpRouter } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { createServer } from "node:http"
 import { Api, NoSuchReport } from "./api.ts"
 
-export const work = { began: 0, stopped: 0 }
+export const work = { began: 0, stopped: Deferred.makeUnsafe<void>() }
 
 const reports = HttpApiBuilder.group(Api, "reports", (handlers) =>
   handlers
@@ -19,9 +19,7 @@ const reports = HttpApiBuilder.group(Api, "reports", (handlers) =>
         work.began++
         return Effect.never
       }).pipe(Effect.onInterrupt(() =>
-        Effect.sync(() => {
-          work.stopped++
-        })
+        Deferred.succeed(work.stopped, undefined)
       ))))
 
 // Outermost first: what comes too late, or is too much, costs nothing further.
