@@ -217,7 +217,7 @@ class Queue {
     if (this.tail === undefined) this.head = entry
     else this.tail.later = entry
     this.tail = entry
-    if (!this.armed) this.arm(this.millis)
+    if (!this.armed) this.arm(now, this.millis)
     else if (entry.earlier === undefined) this.refs?.ref()
   }
 
@@ -233,8 +233,8 @@ class Queue {
     if (this.head === undefined) this.refs?.unref()
   }
 
-  arm(millis: number): void {
-    const due = monotonicMillis(liveClock) + millis
+  arm(now: number, millis: number): void {
+    const due = now + millis
     const timer: unknown = platformTimer(() => this.elapse(due, Math.min(millis - 1, lateMillis)), millis)
     this.armed = true
     this.refs = hasRefs(timer) ? timer : undefined
@@ -255,7 +255,7 @@ class Queue {
         this.armed = false
         queues.delete(this.millis)
       } else {
-        this.arm(Math.max(1, Math.ceil(this.head.due - now)))
+        this.arm(now, Math.max(1, Math.ceil(this.head.due - now)))
       }
     }
   }

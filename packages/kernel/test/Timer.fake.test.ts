@@ -1,5 +1,5 @@
 import { Deadline, Timeout } from "@effect-resilience/deadline"
-import { Timer } from "@effect-resilience/kernel"
+import { Time, Timer } from "@effect-resilience/kernel"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit } from "effect"
 import { mock } from "node:test"
@@ -94,11 +94,14 @@ for (const { fake, name, real, tick } of runners) {
       const ended: Array<string> = []
       fresh.startUnsafe(live, 1000, () => ended.push("fake"))
       tick(1000)
-      assert.deepStrictEqual(ended, ["fake"])
+      // The process was busy since the time was read.
+      fresh.startUnsafe(live, 1000, () => ended.push("busy"), Time.nowUnsafe(live) - 50)
+      tick(1000)
+      assert.deepStrictEqual(ended, ["fake", "busy"])
       fresh.startUnsafe(live, 20, () => ended.push("abandoned"))
       real()
       await new Promise<void>((resolve) => fresh.startUnsafe(live, 20, resolve))
-      assert.deepStrictEqual(ended, ["fake"])
+      assert.deepStrictEqual(ended, ["fake", "busy"])
     })
   })
 }
