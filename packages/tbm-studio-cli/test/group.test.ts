@@ -70,6 +70,34 @@ describe("tbm-studio batch --group", () => {
       }))
   })
 
+  it.live.each([0, 1, 2])(
+    "stores nothing if the file at %i fails before others arrive, and the next run is in no doubt",
+    (after) => {
+      const fault: FaultRule.FaultRule = {
+        match: { operation: "single" },
+        after,
+        times: 1,
+        fault: { type: "status", status: 400 }
+      }
+      return simulated({ faults: [fault] }, ({ state }, run, list) =>
+        Effect.gen(function*() {
+          list(...three)
+          const oneByOne = [...group, "--concurrency", "1", "--sessions", "sessions"]
+          const ended = yield* run(...oneByOne)
+          assert.deepStrictEqual(reasons(ended).toSorted(), ["BadRequest", "GroupNotProcessed", "GroupNotProcessed"])
+          const { uploader, uploads } = yield* state
+          assert.deepStrictEqual([uploader.processes, uploads], [[], []])
+          const again = yield* run(...oneByOne)
+          assert.deepStrictEqual(
+            [again.status, statuses(again)],
+            [0, ["uploaded", "uploaded", "uploaded"]],
+            again.stdout
+          )
+          assert.lengthOf((yield* state).uploads, 3)
+        }))
+    }
+  )
+
   it.live("stores nothing if one table does not accept its file, and says so of each", () =>
     simulated({ checkedOut: [{ project: "P", table: "C" }] }, ({ state }, run, list) =>
       Effect.gen(function*() {

@@ -85,11 +85,14 @@ export const make = Effect.fnUntraced(function*(uploads: ReadonlyArray<TableUplo
       }),
     leave: (upload, stored) =>
       Effect.suspend(() => {
-        if (!missing.delete(upload)) return Effect.void
+        if (!missing.has(upload)) return Effect.void
+        if (stored) {
+          missing.delete(upload)
+          return runIfComplete
+        }
+        // It stays missing, so that those who join later are not processed either.
         const reason = new UploaderError.GroupNotProcessed()
-        return stored
-          ? runIfComplete
-          : Effect.asVoid(Deferred.fail(started, new UploaderError.UploaderError({ source: "", reason })))
+        return Effect.asVoid(Deferred.fail(started, new UploaderError.UploaderError({ source: "", reason })))
       })
   }
   return group
