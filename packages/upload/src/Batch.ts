@@ -7,8 +7,9 @@
  * - Where an item fails or is abandoned, later items with its key are not started: what they build on is not there. Of a
  *   stream, which may have no end, the batch remembers at least the last 100,000 such keys.
  * - An item that waits for its key occupies no slot: others overtake it.
- * - A failure that names a time to wait (429 or 503 with `Retry-After`) delays every attempt of the batch, not only its own.
- *   A 429 without a time delays them as long as its own retry waits. They resume one after the other.
+ * - A failure that names a time to wait (429 or 503 with `Retry-After`) delays every attempt of the batch, not only its own, by
+ *   the policy's `maxRetryAfter` at most. A 429 without a time delays them as long as its own retry waits. They resume one after
+ *   the other.
  * - An item's failure is its own result. Only defects and interruption end the batch.
  * - Items are read on demand: at most 1,000 ahead of those that have ended.
  *

@@ -100,6 +100,23 @@ describe("Batch", () => {
       assert.strictEqual(new Set(after.slice(0, 4)).size, 4)
     }))
 
+  it.effect.prop(
+    "waits for no longer than the policy does, whatever time a server names",
+    { seconds: Schema.Literals([1, 59, 61, 86_400, 31_536_000, 1e12]) },
+    ({ seconds }) =>
+      Effect.gen(function*() {
+        let requests = 0
+        const target = Targets.make(() => requests++ === 0 ? Effect.fail(Targets.failure(503, seconds)) : Effect.void)
+        const run = Batch.run(target, names(6), { concurrency: 1, policy: RetryPolicy.make({ times: 0 }) })
+        const fiber = yield* Effect.forkChild(run)
+        yield* TestClock.adjust(Duration.seconds(Math.min(seconds, 60)))
+        assert.isAtLeast(requests, 2)
+        yield* TestClock.adjust("1 minute")
+        const { totals } = yield* Fiber.join(fiber)
+        assert.deepStrictEqual([totals.failed, totals.uploaded], [1, 5])
+      })
+  )
+
   it.effect("keeps its pace", () =>
     Effect.gen(function*() {
       const starts: Array<number> = []

@@ -2,6 +2,7 @@ import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import { requireArgument } from "@effect-resilience/kernel/Argument"
 import * as Time from "@effect-resilience/kernel/Time"
+import * as RetryPolicy from "@effect-resilience/retry/RetryPolicy"
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -92,6 +93,7 @@ export const run = <Item, Receipt, E, EX, RX, EI, RI, A>(
   Effect.gen(function*() {
     type Outcome = Result<Item, Receipt, E>
     const { concurrency, failFast = false, onEvent, pace = 0, stop } = options
+    const longestPause = Duration.fromInputUnsafe((options.policy ?? RetryPolicy.standard).maxRetryAfter)
     const gate = Gate.make({ clock: yield* Clock.Clock, pace: Duration.fromInputUnsafe(pace), concurrency })
     const ready = yield* Queue.unbounded<Entry<Item>, Cause.Done>()
     const slots = yield* Semaphore.make(lookahead)
@@ -259,7 +261,8 @@ export const run = <Item, Receipt, E, EX, RX, EI, RI, A>(
             }
             if (failFast) failing = true
             const pause = pauseOf(error, Recovery.of(error), Duration.zero)
-            if (pause !== undefined) gate.pauseFor(pause)
+            // A server may name a year. What is too long for the retry of one item is too long for the others.
+            if (pause !== undefined) gate.pauseFor(Duration.min(pause, longestPause))
             return Effect.succeed({ _tag: "Failed", index, item, error, attempts: attempts.count })
           },
           onSuccess: (outcome): Effect.Effect<Outcome> => {
