@@ -309,9 +309,10 @@ const bothAddresses = "has uploads to one table for both addresses, so it cannot
 /** Whether a process uses this journal now. */
 export const isInUse = (path: string): Effect.Effect<boolean, never, FileSystem.FileSystem> =>
   Effect.gen(function*() {
+    const real = yield* realPathOf(path)
     // Taking the lock would create the file.
-    if (!(yield* (yield* FileSystem.FileSystem).exists(lockOf(path)))) return false
-    return yield* Effect.match(lock(path), { onFailure: isTaken, onSuccess: () => false })
+    if (!(yield* (yield* FileSystem.FileSystem).exists(lockOf(real)))) return false
+    return yield* Effect.match(lock(real), { onFailure: isTaken, onSuccess: () => false })
   }).pipe(Effect.scoped, Effect.orElseSucceed(() => false))
 
 const lockOf = (path: string): string => `${path}.lock`

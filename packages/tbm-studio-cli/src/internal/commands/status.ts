@@ -69,12 +69,14 @@ export const status = Command.make("status", flags, ({ all, cluster, file: named
 
 type State = Effect.Success<ReturnType<typeof stateOf>>
 
-const stateOf = Effect.fnUntraced(function*(path: string) {
+/** What a journal says, and whether a batch is running. Of one that begins or ends meanwhile, the entries may be older. */
+export const stateOf = Effect.fnUntraced(function*(path: string) {
+  const wasRunning = yield* journalFile.isInUse(path)
   const state = yield* read.pipe(
     Effect.mapError((error) => error instanceof Journal.JournalError ? journalFile.failure(path, error) : error),
     Effect.provide(journalFile.layer(path))
   )
-  const running = yield* journalFile.isInUse(path)
+  const running = wasRunning || (yield* journalFile.isInUse(path))
   return { ...state, running, doubts: running ? state.doubts.filter(({ state }) => state !== "started") : state.doubts }
 })
 
