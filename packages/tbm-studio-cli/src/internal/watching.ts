@@ -394,7 +394,8 @@ class Results {
 
   get loginIsRejected(): boolean {
     return [...this.settled.values()].some(({ report: { error } }) =>
-      error?.tag === "AuthError" && error.recovery !== "Retry"
+      // It may have been a backup that needed the login.
+      (error?.tag === "AuthError" || error?.reason === "AuthError") && error.recovery !== "Retry"
     )
   }
 

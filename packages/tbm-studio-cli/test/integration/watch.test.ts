@@ -347,15 +347,21 @@ describe("tbm-studio watch", { timeout: 120_000 }, () => {
       assert.deepStrictEqual([status, items.map(({ status }) => status)], [0, ["uploaded"]], stderr)
     }).pipe(Effect.scoped))
 
-  it.live("ends when the login is rejected, since accounts lock", () =>
-    Effect.gen(function*() {
-      const { put, running } = yield* studio({ match: { operation: "login" }, fault: { type: "status", status: 403 } })
-      put("gl-2024-01.csv")
-      const watching = yield* running("--settle", "50ms", "--json")
-      const { status, stderr } = yield* watching.ended
-      assert.strictEqual(status, 77)
-      assert.include(stderr, "Stopping: the login was rejected, and accounts lock after failed logins.")
-    }).pipe(Effect.scoped))
+  it.live.each([{ more: ["--json"] }, { more: ["--backup", "kept"] }])(
+    "ends when the login is rejected, since accounts lock: with $more",
+    ({ more }) =>
+      Effect.gen(function*() {
+        const { put, running } = yield* studio({
+          match: { operation: "login" },
+          fault: { type: "status", status: 403 }
+        })
+        put("gl-2024-01.csv")
+        const watching = yield* running("--settle", "50ms", ...more)
+        const { status, stderr } = yield* Effect.timeout(watching.ended, "30 seconds")
+        assert.strictEqual(status, 77)
+        assert.include(stderr, "Stopping: the login was rejected, and accounts lock after failed logins.")
+      }).pipe(Effect.scoped)
+  )
 
   it.live("rejects rules that are missing or invalid, a folder that is missing, and a name that is not there", () =>
     Effect.gen(function*() {
