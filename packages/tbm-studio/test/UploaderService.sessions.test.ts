@@ -73,6 +73,29 @@ describe("with a store of sessions", () => {
       { concurrency: 1 }
     ))
 
+  it.live.each([1, 12])(
+    "says that it waits for the response when it resumes %i MiB that have all arrived",
+    (size) =>
+      withStudio(
+        { faults: [{ match: match("process"), times: 1, fault: { type: "status", status: 403 } }] },
+        Effect.gen(function*() {
+          const path = yield* file(content(size * mebibyte))
+          yield* Effect.flip(upload(UploadSource.file(path), { action: "append" }))
+          const simulator = yield* Simulator.Simulator
+          const events: Array<string> = []
+          yield* upload(UploadSource.file(path), {
+            action: "append",
+            onEvent: ({ _tag }) =>
+              Effect.map(simulator.state, ({ uploads }) => {
+                if (uploads.length === 0) events.push(_tag)
+              })
+          })
+          assert.deepStrictEqual(events, ["Started", "Attempting", "Sending", "AwaitingResponse"])
+          assert.lengthOf((yield* state).uploads, 1)
+        }).pipe(Effect.provide(UploadSessions.layerMemory))
+      )
+  )
+
   it.live("aborts and starts again if the file has changed meanwhile", () =>
     withStudio(
       { faults: [broken] },

@@ -98,7 +98,7 @@ export interface Payload {
   readonly stream: Stream.Stream<Uint8Array, UploadError.UploadError>
   /** A part, without digests. */
   readonly range: (range: UploadSource.Range) => Stream.Stream<Uint8Array, UploadError.UploadError>
-  /** Reports that the server already has the bytes up to an offset. */
+  /** Reports that the server already has the bytes up to an offset. If these are all, the response is waited for. */
   readonly accepted: (offset: number) => Effect.Effect<void>
   /** What the last run of `stream` sent; fails with `IncompleteBody` where that was not everything. */
   readonly sent: Effect.Effect<Sent, UploadError.UploadError>

@@ -1,4 +1,12 @@
-import { Hashing, Uploader, UploadError, UploadSource, type UploadTarget } from "@effect-resilience/upload"
+import {
+  Hashing,
+  Journal,
+  Uploader,
+  UploadError,
+  UploadPlan,
+  UploadSource,
+  type UploadTarget
+} from "@effect-resilience/upload"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
@@ -59,6 +67,19 @@ describe("Uploader", () => {
         assert.deepStrictEqual([_tag, calls], [problem === "busy" ? "Success" : "Failure", opened])
       }
     }))
+
+  it.effect("leaves an addition in doubt that is interrupted after the server said that it has all of it", () =>
+    Effect.gen(function*() {
+      const target = {
+        ...Targets.make(),
+        send: (_: Targets.Item, { accepted, size = 0 }: UploadTarget.Payload) =>
+          Effect.andThen(accepted(size), Effect.never)
+      }
+      const upload = UploadPlan.uploadOnce(target, { name: "a", idempotent: false })
+      yield* Fiber.interrupt(yield* Effect.forkChild(upload, { startImmediately: true }))
+      const again = yield* Effect.flip(upload)
+      assert.strictEqual(again._tag === "UploadError" && again.reason._tag, "InDoubt")
+    }).pipe(Effect.provide(Journal.layerMemory)))
 
   it.effect("takes no number of bytes for a digest that the server confirmed", () =>
     Effect.gen(function*() {

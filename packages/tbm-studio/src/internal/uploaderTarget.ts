@@ -170,7 +170,7 @@ const send = Effect.fnUntraced(function*(
       )
       yield* service.finalize(uploadId)
       yield* update(() => ({ stage: "finalized" }))
-    }
+    } else yield* payload.accepted(size)
     const { processId, outcome } = begun.processId === undefined
       ? yield* startProcessing(uploadId)
       : { processId: begun.processId, outcome: service.awaitProcessing(begun.processId) }

@@ -241,7 +241,9 @@ export const make = (options: {
           Effect.suspend(() => {
             base = offset
             ranges = new Map()
-            return advance(offset)
+            // If an earlier upload has sent all of it, nothing is read.
+            const isAll = !complete && active.size === 0 && offset === opened.size
+            return Effect.andThen(advance(offset), isAll ? onSent : Effect.void)
           })
         ),
       sent: Effect.flatMap(sent, (sent) =>
