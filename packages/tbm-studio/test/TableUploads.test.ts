@@ -129,6 +129,11 @@ describe("a 2xx response that reports an error", () => {
       [`{"message":"Access denied"}`, "the message \"Access denied\""],
       [`{"status":"error"}`, "a body that reports an error"],
       [`{"error":{"code":7}}`, "a body that reports an error"],
+      // Beside what looks like a receipt.
+      [`{"success":"false","fileName":"gl.csv"}`, "a body that reports an error"],
+      [`{"status":"Unsuccessful","length":26}`, "a body that reports an error"],
+      [`{"statusCode":"500","length":26}`, "a body that reports an error"],
+      [`{"result":{"status":"error"},"length":26}`, "a body that reports an error"],
       [`{"id":7}`, "JSON without any of these"]
     ] as const
   ) {

@@ -17,8 +17,7 @@ export const reportedErrorOf = (body: unknown, confirmed: boolean): string | und
   const reported = message === undefined
     ? "a body that reports an error"
     : `the message ${JSON.stringify(ForeignText.oneLine(message, 500))}`
-  if (errorKeys.some((key) => Predicate.hasProperty(body, key) && !isNothing(body[key]))) return reported
-  const verdicts = verdictKeys.flatMap((key) => Predicate.hasProperty(body, key) ? verdictOf(body[key]) : [])
+  const verdicts = verdictsIn(body)
   if (verdicts.includes(false)) return reported
   return confirmed || verdicts.includes(true) || message === undefined ? undefined : reported
 }
@@ -50,12 +49,22 @@ const isNothing = (value: unknown): boolean =>
   (Array.isArray(value) && value.length === 0) ||
   (Predicate.isObject(value) && Object.keys(value).length === 0)
 
-const verdictOf = (value: unknown): ReadonlyArray<boolean> => {
+/** What a body says of itself: false for an error. */
+const verdictsIn = (body: object, depth = 0): ReadonlyArray<boolean> =>
+  errorKeys.some((key) => Predicate.hasProperty(body, key) && !isNothing(body[key]))
+    ? [false]
+    : verdictKeys.flatMap((key) => Predicate.hasProperty(body, key) ? verdictOf(body[key], depth) : [])
+
+const verdictOf = (value: unknown, depth: number): ReadonlyArray<boolean> => {
   if (typeof value === "boolean") return [value]
   if (typeof value === "number") return value >= 200 && value < 600 ? [value < 300] : []
+  // `{"result": {"status": "error"}}`
+  if (Predicate.isObject(value)) return depth < 2 ? verdictsIn(value, depth + 1) : []
   if (typeof value !== "string") return []
+  if (/^\d{3}$/.test(value)) return verdictOf(Number(value), depth)
   return bad.test(value) ? [false] : good.test(value) ? [true] : []
 }
 
-const bad = /\b(?:err(?:or)?s?|fail(?:ed|ure)?|denied|reject(?:ed)?|invalid|refused|forbidden|unauthori[sz]ed)\b/i
-const good = /^(?:ok|success(?:ful)?|succeeded|done|accepted|created|completed?)$/i
+const bad =
+  /^(?:false|no)$|\b(?:err(?:or)?s?|fail(?:ed|ure)?|unsuccess(?:ful)?|denied|reject(?:ed)?|invalid|refused|forbidden|unauthori[sz]ed)\b/i
+const good = /^(?:true|yes|ok|success(?:ful)?|succeeded|done|accepted|created|completed?)$/i
