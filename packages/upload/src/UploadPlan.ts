@@ -351,6 +351,14 @@ export const resolve = (
     : resolveDoubt({ ...entry, state: "failed" }, sentAgain)
 
 /**
+ * Whether the caller has said of an entry in doubt that it was not applied, with `resolve` or `onUnknown`.
+ *
+ * @category planning
+ * @since 0.1.0
+ */
+export const isSentAgain = ({ note, state }: Journal.Entry): boolean => state === "failed" && note === sentAgain
+
+/**
  * The verdicts of all items, in order.
  *
  * @category planning

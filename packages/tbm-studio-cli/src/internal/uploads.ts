@@ -1,9 +1,11 @@
 import { Frontdoor } from "@effect-resilience/tbm-studio/Frontdoor"
 import { Settings } from "@effect-resilience/tbm-studio/Settings"
 import * as TableAddress from "@effect-resilience/tbm-studio/TableAddress"
+import * as UploadSessions from "@effect-resilience/tbm-studio/UploadSessions"
 import * as Batch from "@effect-resilience/upload/Batch"
-import type * as Journal from "@effect-resilience/upload/Journal"
+import * as Journal from "@effect-resilience/upload/Journal"
 import * as UploadPlan from "@effect-resilience/upload/UploadPlan"
+import type * as UploadTarget from "@effect-resilience/upload/UploadTarget"
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -221,9 +223,12 @@ export const run = Effect.fnUntraced(function*(
   }
 
   const observed = tracker.observe(precautions.guard(target))
+  const sentAgain = options.route === "uploader"
+    ? yield* resolvedBefore(jobs, ({ address }) => Place.of(scope, address, begun))
+    : new Set<Job>()
   const { totals } = yield* tracker.show(
     Batch.runWithJournal<Job, unknown, UploadRoute.Failure | Precautions.BackupFailed, FileSystem.FileSystem>(
-      observed,
+      withoutDoubt(observed, sentAgain),
       jobs,
       {
         ...options,
@@ -248,6 +253,31 @@ export const run = Effect.fnUntraced(function*(
   }
   return report
 }, Effect.scoped)
+
+/** The appends of which a person has said that they are missing, and that have not been begun since. */
+const resolvedBefore = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, placeOf: (job: Job) => string) {
+  const appends = jobs.filter(({ action }) => action === "append")
+  const histories = yield* (yield* Journal.Journal).history([...new Set(appends.map(placeOf))])
+  return new Set(appends.filter((job) => {
+    const last = histories.get(placeOf(job))?.findLast((entry) =>
+      entry.name === job.name &&
+      (UploadPlan.isSentAgain(entry) || (entry.state !== "failed" && entry.state !== "waiting"))
+    )
+    return last !== undefined && UploadPlan.isSentAgain(last)
+  }))
+})
+
+/** The sessions of the uploader service do not know what was said. */
+const withoutDoubt = <Receipt, E, R>(
+  target: UploadTarget.UploadTarget<Job, Receipt, E, R>,
+  sentAgain: ReadonlySet<Job>
+): UploadTarget.UploadTarget<Job, Receipt, E, R> => ({
+  ...target,
+  send: (job, payload) =>
+    sentAgain.has(job)
+      ? Effect.provideService(target.send(job, payload), UploadSessions.OnUnknown, "retry")
+      : target.send(job, payload)
+})
 
 /** Completes on the first signal or at a time, and says what happens now. What is abandoned has the grace period to clean up. */
 export const stopped = (mode: Batch.StopMode, endsAt?: number) =>

@@ -264,5 +264,23 @@ describe("after an unknown append", { timeout: 120_000 }, () => {
         }
         assert.strictEqual(yield* uploadsTo("Guarded"), 2)
       }))
+
+    it.effect("resolve is believed by a batch whose sessions are in doubt, also if the batch fails at first", () =>
+      Effect.gen(function*() {
+        const dir = yield* folder
+        write(dir, "late.csv", late)
+        write(dir, "s.csv", "file,project,table,period,action\nlate.csv,P,Sessions,Jan:2024,append\n")
+        const batch = run(dir, "batch", "s.csv", "--via", "uploader", "--sessions", "sessions", "--json")
+        yield* faulty({ match: { operation: "process" }, times: 1, fault: { type: "reset", at: "beforeResponse" } })
+        for (const ended of [yield* batch, yield* batch]) assert.strictEqual(ended.status, 75, ended.stdout)
+        assert.strictEqual((yield* run(dir, "resolve", "s.csv", "--unknown", "retry")).status, 0)
+        yield* faulty({ match: { operation: "login" }, times: 1, fault: { type: "status", status: 403 } })
+        assert.strictEqual((yield* batch).status, 77)
+        for (const status of ["uploaded", "skipped"]) {
+          const ended = yield* batch
+          assert.deepStrictEqual([ended.status, documentOf(ended).items[0].status], [0, status], ended.stdout)
+        }
+        assert.strictEqual(yield* uploadsTo("Sessions"), 1)
+      }))
   })
 })
