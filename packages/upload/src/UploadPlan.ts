@@ -536,20 +536,17 @@ const sendRecorded = Effect.fnUntraced(
     const recording: UploadTarget.UploadTarget<Item, Receipt, E | Journal.JournalError, R> = {
       ...target,
       send: (item, payload) =>
-        Effect.suspend(() =>
-          record({
+        Effect.suspend(() => {
+          // An interruption does not take the record back.
+          sent = "some"
+          return record({
             state: "started",
             attempts: attempts.count,
             version: payload.version,
             bytes: payload.size,
             md5: payload.version === hashed?.version ? hashed?.md5 : undefined
           }, durable)
-        ).pipe(
-          Effect.flatMap(() => {
-            sent = "some"
-            return target.send(item, payload)
-          })
-        )
+        }).pipe(Effect.flatMap(() => target.send(item, payload)))
     }
     const report = yield* Uploader.upload(recording, item, {
       ...options,
