@@ -45,6 +45,7 @@
  * @since 0.1.0
  */
 import * as ApiError from "@effect-resilience/errors/ApiError"
+import * as NotAsked from "@effect-resilience/errors/NotAsked"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Operation from "@effect-resilience/http/Operation"
 import * as ErrorMessage from "@effect-resilience/kernel/ErrorMessage"
@@ -594,4 +595,9 @@ const sendRecorded = Effect.fnUntraced(
 )
 
 const mayHaveBeenApplied = (error: unknown, whole: boolean): boolean =>
-  error instanceof ApiError.ApiError ? ApiError.mayHaveBeenApplied(error.reason, whole) : whole
+  error instanceof ApiError.ApiError ? ApiError.mayHaveBeenApplied(error.reason, whole) : whole && !isRejected(error)
+
+/** Whether a target has said by its error that the server stored nothing. */
+const isRejected = (error: unknown): boolean => NotAsked.isNotAsked(error) || rejections.has(Recovery.of(error)._tag)
+
+const rejections: ReadonlySet<Recovery.Recovery["_tag"]> = new Set(["Correct", "Authorize", "Reauthenticate"])
