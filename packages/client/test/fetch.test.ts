@@ -1,5 +1,5 @@
 import * as LocalServer from "@effect-resilience/chaos/LocalServer"
-import { ResilientClient } from "@effect-resilience/client"
+import { Parts, ResilientClient } from "@effect-resilience/client"
 import { ApiError } from "@effect-resilience/errors"
 import { AccessLog } from "@effect-resilience/http"
 import { NodeHttpClient } from "@effect/platform-node"
@@ -315,6 +315,42 @@ for (const [name, transport] of [["fetch", undefined], ["undici", NodeHttpClient
         late.abort()
         const error = yield* rejection(() => reading)
         assert.isTrue(error instanceof DOMException && error.name === "AbortError")
+      }).pipe(Effect.scoped))
+
+    for (const pieces of [0, 1]) {
+      it.live(`an abort ends the request of a body that is not read on after ${pieces} pieces`, () =>
+        Effect.gen(function*() {
+          let closed = () => {}
+          const ended = new Promise<void>((resolve) => closed = resolve)
+          const origin = yield* serve((_, response) => {
+            response.on("close", closed)
+            response.writeHead(200).write(Buffer.alloc(100_000))
+          })
+          const fetch = yield* fetchOf(origin, {}, transport)
+          const controller = new AbortController()
+          const response = yield* Effect.promise(() => fetch("/a", { signal: controller.signal }))
+          const reader = (response.body as ReadableStream<Uint8Array>).getReader()
+          for (let n = 0; n < pieces; n++) yield* Effect.promise(() => reader.read())
+          const reason = new Error("enough")
+          controller.abort(reason)
+          yield* Effect.promise(() => ended)
+          assert.strictEqual(yield* rejection(() => reader.read()), reason)
+        }).pipe(Effect.scoped))
+    }
+
+    it.live("a response that nobody reads holds no permit", () =>
+      Effect.gen(function*() {
+        const origin = yield* serve((_, response) => void response.end(Buffer.alloc(5_000_000)))
+        const fetch = yield* Effect.acquireRelease(
+          Effect.sync(() =>
+            ResilientClient.fetch(
+              { name: "api", baseUrl: origin, pipeline: { bulkhead: { permits: 1, queue: 1 } } },
+              { parts: Parts, transport }
+            )
+          ),
+          (fetch) => Effect.promise(fetch.dispose)
+        )
+        for (let n = 0; n < 3; n++) assert.strictEqual((yield* Effect.promise(() => fetch("/a"))).status, 200)
       }).pipe(Effect.scoped))
 
     it.live("throws TypeError with the client's error as its cause, only where there is no response", () =>

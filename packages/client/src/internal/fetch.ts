@@ -143,28 +143,48 @@ const toWeb = (
     const headers = new Headers(Object.entries(response.headers))
     headers.delete("set-cookie")
     for (const cookie of Cookies.toSetCookieHeaders(cookies)) headers.append("set-cookie", cookie)
-    const body = isBodiless(status) || request.method === "HEAD" ? null : Stream.toReadableStreamWith(
-      bodyStream(response, signal),
-      context,
-      { strategy: { highWaterMark: 0 } }
-    )
+    const body = isBodiless(status) || request.method === "HEAD" ? null : bodyStream(response, context, signal)
     return Effect.succeed(asFrom(new Response(body, { headers }), response))
   })
 
+/**
+ * The body for the web. It begins with the first read: until then the call takes it for one that may never be read. What ends it
+ * before, an abort or a reader that leaves, gives up the request at once.
+ */
 const bodyStream = (
   { stream }: HttpClientResponse.HttpClientResponse,
+  context: Context.Context<never>,
   signal: AbortSignal | undefined
-): Stream.Stream<Uint8Array, unknown> => {
-  const read = Stream.mapError(stream, failed)
-  return signal === undefined ? read : Stream.interruptWhen(
-    read,
-    Effect.callback<never, unknown>((resume) => {
-      const abort = () => resume(Effect.fail(signal.reason))
-      if (signal.aborted) return abort()
-      signal.addEventListener("abort", abort)
-      return Effect.sync(() => signal.removeEventListener("abort", abort))
-    })
-  )
+): ReadableStream<Uint8Array> => {
+  const strategy = { highWaterMark: 0 }
+  let begun: ReadableStreamDefaultReader<Uint8Array> | undefined
+  const reader = () =>
+    begun ??= Stream.toReadableStreamWith(Stream.mapError(stream, failed), context, { strategy }).getReader()
+  let forget = () => {}
+  return new ReadableStream<Uint8Array>({
+    start: (controller) => {
+      const abort = () => {
+        controller.error(signal?.reason)
+        void reader().cancel().catch(() => {})
+      }
+      if (signal?.aborted === true) return abort()
+      signal?.addEventListener("abort", abort, { once: true })
+      forget = () => signal?.removeEventListener("abort", abort)
+    },
+    pull: (controller) =>
+      reader().read().then(({ done, value }) => {
+        if (!done) return controller.enqueue(value)
+        forget()
+        controller.close()
+      }, (error: unknown) => {
+        forget()
+        throw error
+      }),
+    cancel: () => {
+      forget()
+      return reader().cancel()
+    }
+  }, strategy)
 }
 
 // The constructor takes no address, and few statuses.
