@@ -70,6 +70,7 @@ import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Schema from "effect/Schema"
 import type { ClientError, ResilientClient } from "./internal/models.ts"
+import { withRequest } from "./internal/withRequest.ts"
 import * as Client from "./ResilientClient.ts"
 
 /**
@@ -135,7 +136,9 @@ const judged = <E>(client: HttpClient.HttpClient.With<E>): HttpClient.HttpClient
         return KeptResponse.keeping((kept) =>
           Effect.catch(client.execute(request), (error) => {
             const response = kept.insteadOf(error)
-            return response !== undefined && (endpoint.raw || kept.last === declared) ? response : Effect.fail(error)
+            return response !== undefined && (endpoint.raw || kept.last === declared)
+              ? Effect.map(response, (response) => withRequest(response, request))
+              : Effect.fail(error)
           }), { declared: declaration })
       })
     ),

@@ -72,6 +72,7 @@ import * as RpcSerialization from "effect/rpc/RpcSerialization"
 import * as Schema from "effect/Schema"
 import { reasonOf } from "./internal/httpClient.ts"
 import type { ResilientClient } from "./internal/models.ts"
+import { withRequest } from "./internal/withRequest.ts"
 import * as Client from "./ResilientClient.ts"
 
 /**
@@ -169,7 +170,11 @@ const judged = <E>(
                 new HttpClientError.HttpClientError({
                   reason: response === undefined || kept.last === undefined
                     ? reasonOf(error, request)
-                    : new HttpClientError.StatusCodeError({ request, response: kept.last, cause: error })
+                    : new HttpClientError.StatusCodeError({
+                      request,
+                      response: withRequest(kept.last, request),
+                      cause: error
+                    })
                 })
               )
             }),

@@ -33,6 +33,7 @@ import { describe } from "./describe.ts"
 import { ownParts, partsOf, pipelineOf, reader, type Settings, timeoutsOf } from "./description.ts"
 import type { Authenticate, ClientError, Description, Options, ResilientClient } from "./models.ts"
 import * as operations from "./operations.ts"
+import { withRequest } from "./withRequest.ts"
 
 type AnyPipeline = Pipeline.Pipeline<typeof Parts & { readonly deadline: typeof PipelineParts.deadline }>
 
@@ -210,7 +211,7 @@ export const make = (
             having(Repetition.Current, Idempotency.repetitionOf(current, request)),
             having(HttpClient.TracerPropagationEnabled, settings.propagation.trace)
           ))
-        const call = ResponseLifetime.judgedToEnd(sent)
+        const call = Effect.map(ResponseLifetime.judgedToEnd(sent), (response) => withRequest(response, request))
         return shortage === undefined ? call : Effect.mapError(call, (error) => shortage() ?? error)
       })
 

@@ -43,7 +43,8 @@ export class MappedResponse extends Inspectable.Class implements HttpClientRespo
   readonly [HttpIncomingMessage.TypeId]: typeof HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId
   readonly [HttpClientResponse.TypeId]: typeof HttpClientResponse.TypeId = HttpClientResponse.TypeId
   readonly request: HttpClientRequest.HttpClientRequest
-  protected readonly inner: HttpClientResponse.HttpClientResponse
+  /** Private, since an uncaught error shows all fields, and this one may have credentials in its request. */
+  readonly #inner: HttpClientResponse.HttpClientResponse
   protected readonly mapError: MapError
   readonly #idle: Idle | undefined
   #headers: Headers.Headers | undefined = undefined
@@ -54,25 +55,25 @@ export class MappedResponse extends Inspectable.Class implements HttpClientRespo
   constructor(inner: HttpClientResponse.HttpClientResponse, mapError: MapError, idle?: Idle) {
     super()
     this.request = inner.request
-    this.inner = inner
+    this.#inner = inner
     this.mapError = mapError
     this.#idle = idle
   }
 
   get status(): number {
-    return this.inner.status
+    return this.#inner.status
   }
   get url(): string {
-    return this.inner.url
+    return this.#inner.url
   }
   get headers(): Headers.Headers {
-    return this.#headers ??= this.inner.headers
+    return this.#headers ??= this.#inner.headers
   }
   get cookies(): HttpClientResponse.HttpClientResponse["cookies"] {
-    return this.inner.cookies
+    return this.#inner.cookies
   }
   get remoteAddress(): HttpClientResponse.HttpClientResponse["remoteAddress"] {
-    return this.inner.remoteAddress
+    return this.#inner.remoteAddress
   }
   get text(): Effect.Effect<string, HttpClientError.HttpClientError> {
     return Effect.flatMap(this.whole, (whole) => whole.text)
@@ -90,7 +91,7 @@ export class MappedResponse extends Inspectable.Class implements HttpClientRespo
     return Effect.flatMap(this.whole, (whole) => whole.formData)
   }
   get stream(): Stream.Stream<Uint8Array, HttpClientError.HttpClientError> {
-    return Stream.transformPull(this.inner.stream, (pull) => {
+    return Stream.transformPull(this.#inner.stream, (pull) => {
       const pieces = complete(this, pull, this.mapError)
       const idle = this.#idle
       return Effect.succeed(
@@ -102,7 +103,7 @@ export class MappedResponse extends Inspectable.Class implements HttpClientRespo
     })
   }
   get upgrade(): HttpClientResponse.HttpClientResponse["upgrade"] {
-    return Effect.mapError(this.inner.upgrade, this.mapError)
+    return Effect.mapError(this.#inner.upgrade, this.mapError)
   }
 
   // What is logged: not the query, the body and the headers of the request, as with Effect's own responses.
@@ -116,10 +117,10 @@ export class MappedResponse extends Inspectable.Class implements HttpClientRespo
   /** Without a limit, the transport reads the body in its own way, which is faster. */
   protected get whole(): Effect.Effect<WholeResponse, HttpClientError.HttpClientError> {
     return this.#read ??= this.#idle === undefined
-      ? Effect.mapError(readWhole(this.inner, this.mapError), this.mapError)
+      ? Effect.mapError(readWhole(this.#inner, this.mapError), this.mapError)
       : Effect.runSync(Effect.cached(Effect.map(
         Stream.runCollect(this.stream),
-        (pieces) => new WholeResponse(this.inner, joined(pieces), this.mapError)
+        (pieces) => new WholeResponse(this.#inner, joined(pieces), this.mapError)
       )))
   }
 }
