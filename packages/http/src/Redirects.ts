@@ -14,7 +14,8 @@
  * (`Redaction.plainHeaders`). A redirect that may not be followed is returned as it is, and so is one beyond the limit.
  *
  * 301 and 302 turn a POST into a GET without a body, and 303 every method but HEAD; 307 and 308 repeat method and body (RFC
- * 9110, section 15.4).
+ * 9110, section 15.4). One that repeats a body that can be read once, a `ReadableStream`, is returned; a `Stream` that yields less
+ * when it is read again fails.
  *
  * **When to use**
  *
@@ -55,6 +56,8 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as UrlParams from "effect/http/UrlParams"
 import * as Option from "effect/Option"
+import * as HttpRetry from "./HttpRetry.ts"
+import * as Idempotency from "./Idempotency.ts"
 import * as Redaction from "./Redaction.ts"
 import * as SendProgress from "./SendProgress.ts"
 
@@ -127,7 +130,9 @@ export const follow: {
       })
 
     const following = HttpClient.makeWith<E, R, E, R>(
-      Effect.flatMap((request) => Effect.withFiber((fiber) => send(request, fiber.getRef(Followed) ? 0 : limit))),
+      Effect.flatMap((request) =>
+        Effect.withFiber((fiber) => send(HttpRetry.guardBody(request).request, fiber.getRef(Followed) ? 0 : limit))
+      ),
       transport.preprocess
     )
     return SendProgress.asIn(following, client)
@@ -156,6 +161,8 @@ const redirected = (
   const bodiless = response.status === 303
     ? request.method !== "HEAD" && request.method !== "GET"
     : request.method === "POST" && (response.status === 301 || response.status === 302)
+  // Transports send the rest of a body that was read, which is nothing.
+  if (!bodiless && Idempotency.repetitionOf(undefined, request) === "unlessBegun") return undefined
   const headers = Object.entries(request.headers).filter(([name]) =>
     (sameOrigin || (plain.has(name) && name !== "host")) && !(bodiless && name.startsWith("content-"))
   )

@@ -1,6 +1,6 @@
 import { Redirects } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Stream } from "effect"
+import { Effect, Exit, Layer, Stream } from "effect"
 import { FetchHttpClient, HttpBody, HttpClient, HttpClientResponse } from "effect/http"
 
 interface Seen {
@@ -44,6 +44,25 @@ describe("Redirects.follow", () => {
         assert.strictEqual(response.status, 200)
         assert.deepInclude(seen[1], { method: "POST", url: "https://api.example/b?x=1", body: "rows" })
         assert.deepInclude(seen[1]?.headers, secret)
+      }
+    }))
+
+  it.effect("repeats no body that can be read once, and never sends less of one", () =>
+    Effect.gen(function*() {
+      const once = new Blob(["rows"])
+      for (const status of [307, 308]) {
+        const raw = serving({ "/a": [status, "/b"] })
+        const put = Redirects.follow(raw.client).put("https://api.example/a", { body: HttpBody.raw(once.stream()) })
+        assert.strictEqual((yield* put).status, status)
+        assert.lengthOf(raw.seen, 1)
+
+        const { client, seen } = serving({ "/a": [status, "/b"] })
+        const source = once.stream()
+        const rows = Stream.fromReadableStream({ evaluate: () => source, onError: (error) => error })
+        const body = HttpBody.stream(rows, "text/csv")
+        const exit = yield* Effect.exit(Redirects.follow(client).put("https://api.example/a", { body }))
+        assert.isTrue(Exit.isFailure(exit))
+        assert.deepStrictEqual(seen.map(({ body }) => body), ["rows"])
       }
     }))
 
