@@ -182,12 +182,13 @@ class Progress implements Position {
     return this.delivered === 0 ? this.begin(response) : this.continue(response)
   }
 
-  private begin({ headers, status }: HttpClientResponse.HttpClientResponse): DownloadError | undefined {
+  private begin(response: HttpClientResponse.HttpClientResponse): DownloadError | undefined {
+    const { headers, status } = response
     if (status !== 200) return unexpected(`${status} where 200 was to come`)
     const encoded = entity.isEncoded(headers)
     this.opened = true
     this.version = encoded ? undefined : entity.versionOf(headers)
-    this.total = encoded ? undefined : entity.lengthOf(headers)
+    this.total = encoded ? undefined : entity.lengthOf(response)
     this.from = 0
     this.to = this.total
     return undefined

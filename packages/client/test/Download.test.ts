@@ -4,7 +4,7 @@ import { Download, Parts, ResilientClient } from "@effect-resilience/client"
 import { ApiError, PartsDelivered, Recovery } from "@effect-resilience/errors"
 import { ErrorMapping } from "@effect-resilience/http"
 import { Backoff, RetryPolicy } from "@effect-resilience/retry"
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import { Cause, Deferred, Effect, Exit, Layer, Stream } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
 import * as FastCheck from "fast-check"
@@ -395,6 +395,30 @@ describe("Download", () => {
       const ranged = HttpClientRequest.setHeader(HttpClientRequest.get("/x"), "range", "bytes=1-")
       assert.throws(() => Download.stream(client, ranged), RangeError)
     }).pipe(Effect.provide(FetchHttpClient.layer)))
+
+  it.effect("a page does not take the length of a body that its browser unpacked for that of the file", () =>
+    Effect.gen(function*() {
+      const file = "row\n".repeat(20_000)
+      const transport = HttpClient.make((request) =>
+        Effect.sync(() => {
+          // Of `content-encoding: gzip`, a page sees nothing, unless the server lets it.
+          const response = new Response(file, { headers: { "content-length": "400", etag: `"v1"` } })
+          Object.defineProperty(response, "url", { value: "https://files.example/report.csv" })
+          return HttpClientResponse.fromWeb(request, response)
+        })
+      )
+      yield* Effect.acquireRelease(
+        Effect.sync(() => vi.stubGlobal("location", { origin: "https://app.example" })),
+        () => Effect.sync(() => vi.unstubAllGlobals())
+      )
+      const client = yield* Effect.provideService(
+        ResilientClient.make({ name: "files", baseUrl: "https://files.example" }),
+        HttpClient.HttpClient,
+        transport
+      )
+      const text = yield* Stream.mkString(Stream.decodeText(Download.stream(client, "/report.csv")))
+      assert.strictEqual(text, file)
+    }))
 
   it("delivers the beginning of one version, and succeeds only if that is whole", () => {
     const behavior = FastCheck.record({

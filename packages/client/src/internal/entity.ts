@@ -1,5 +1,6 @@
 // What the headers of a response say about the version and the part that it has.
 import type * as Headers from "effect/http/Headers"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 
 /** What `If-Range` can name. */
 export interface Version {
@@ -32,9 +33,15 @@ const isStrongDate = (lastModified: string, date: string | undefined): boolean =
 export const isEncoded = (headers: Headers.Headers): boolean =>
   (headers["content-encoding"] ?? "identity").trim().toLowerCase() !== "identity"
 
-export const lengthOf = (headers: Headers.Headers): number | undefined => {
+/**
+ * A page that asks another origin sees the length of a body that was packed, but neither that it was, nor can it ask for another one:
+ * browsers say themselves what they accept.
+ */
+export const lengthOf = ({ headers, url }: HttpClientResponse.HttpClientResponse): number | undefined => {
   const length = headers["content-length"]
-  return length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : undefined
+  const { location } = globalThis
+  const isForeign = location !== undefined && URL.canParse(url) && new URL(url).origin !== location.origin
+  return !isForeign && length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : undefined
 }
 
 /** The range of a 206, if it is one that makes sense and says how long the whole is. */
