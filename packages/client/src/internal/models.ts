@@ -361,6 +361,9 @@ export interface OperationOptions {
 /**
  * Puts credentials into the requests of a client. `origin` is the only place where they may go.
  *
+ * Several base URLs are one service: an attempt gets its credentials before it chooses one, those for the first. Where each takes its
+ * own, or signs its own address, make a client for each.
+ *
  * @category models
  * @since 0.1.0
  */
