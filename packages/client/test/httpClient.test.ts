@@ -1,7 +1,7 @@
 import type { AuthError } from "@effect-resilience/auth"
 import { ResilientClient } from "@effect-resilience/client"
 import { ApiError, Classifier, NotAsked } from "@effect-resilience/errors"
-import { Operation } from "@effect-resilience/http"
+import { ErrorMapping, Operation } from "@effect-resilience/http"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Layer, Schema } from "effect"
 import { HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
@@ -103,6 +103,32 @@ describe("ResilientClient.layerHttpClient", () => {
         new HttpClientError.HttpClientError({ reason: new HttpClientError.EncodeError({ request }) })
       )
       assert.strictEqual((yield* failureOf(client.put("/a"))).reason._tag, "EncodeError")
+    }))
+
+  it.effect("the response of a call within, such as one for a signature, is not that of the call", () =>
+    Effect.gen(function*() {
+      const down = HttpClient.make((request) =>
+        Effect.succeed(HttpClientResponse.fromWeb(request, new Response("no signature", { status: 500 })))
+      )
+      const service = yield* Effect.provideService(
+        ResilientClient.make({ name: "signer", baseUrl: "https://signer.example.com", pipeline: {} }),
+        HttpClient.HttpClient,
+        down
+      )
+      for (const signer of [service, ErrorMapping.mapErrors(down)]) {
+        const client = yield* over(() => new Response("signed"), {
+          auth: (client) =>
+            HttpClient.mapRequestEffect(
+              client,
+              (request): Effect.Effect<HttpClientRequest.HttpClientRequest, AuthError.AuthError> =>
+                Effect.as(signer.get("https://signer.example.com/"), request) as Effect.Effect<typeof request, never>
+            )
+        })
+        const error = yield* failureOf(client.get("/a"))
+        assert.strictEqual(error.reason._tag, "TransportError")
+        assert.instanceOf(error.cause, ApiError.ApiError)
+        assert.strictEqual(ApiError.statusOf((error.cause as ApiError.ApiError).reason), 500)
+      }
     }))
 
   it.effect("the error holds the caller's request, not the one with credentials", () =>

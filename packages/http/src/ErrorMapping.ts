@@ -250,7 +250,7 @@ export const mapErrors: {
       const onSuccess = (
         response: HttpClientResponse.HttpClientResponse
       ): Effect.Effect<HttpClientResponse.HttpClientResponse, Failure> => {
-        const keeper = Context.get(outside, KeptResponse.Current)
+        const keeper = lifetime === undefined ? Context.get(outside, KeptResponse.Current) : lifetime.kept
         if (isSuccess(response)) {
           const malformed = malformedOf(response, reads)
           if (malformed !== undefined) {

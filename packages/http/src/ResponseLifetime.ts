@@ -83,6 +83,7 @@ import type * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import { withinAttempts } from "./internal/call.ts"
 import { Lifetime } from "./internal/lifetime.ts"
+import * as KeptResponse from "./KeptResponse.ts"
 
 /** The call that runs. It is not an inner call's, such as a login's: only `attempts` passes it on. */
 const Current = /* @__PURE__ */ Context.Reference<Lifetime | undefined>(
@@ -103,6 +104,7 @@ export const judgedToEnd = <E, R>(
     const caller = Fiber.getCurrent()
     // The effect that is returned needs R, so the fiber that runs it has R.
     const context = (caller?.context ?? Context.empty()) as Context.Context<R>
+    const kept = Context.get(context, KeptResponse.Current)
     let forget: (() => void) | undefined
     const lifetime: Lifetime = new Lifetime({
       call: () => call,
@@ -113,9 +115,12 @@ export const judgedToEnd = <E, R>(
         resume(Effect.succeed(response))
       },
       onEnd: () => forget?.(),
-      deadline: Context.get(context, Deadline.Current)
+      deadline: Context.get(context, Deadline.Current),
+      kept
     })
-    const call = Direct.startUnsafe(self, Context.add(context, Current, lifetime))
+    // A call within this one, such as one for a signature, does not give its response to the keeper.
+    const inside = kept === undefined ? context : Context.add(context, KeptResponse.Current, undefined)
+    const call = Direct.startUnsafe(self, Context.add(inside, Current, lifetime))
     const exit = call.pollUnsafe()
     if (exit !== undefined) return resume(exit)
     call.addObserver((exit) => {

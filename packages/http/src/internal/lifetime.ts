@@ -14,6 +14,7 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import type * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type { Keeper } from "../KeptResponse.ts"
 import { broken } from "./completeness.ts"
 import { type BodyError, type Held, HeldBody, type Reader } from "./heldBody.ts"
 import { alreadyRead, ContinuedResponse, type Pieces, type WholeResponse } from "./mappedResponse.ts"
@@ -50,6 +51,8 @@ export interface Caller {
   readonly onEnd: () => void
   /** The deadline that is the caller's own. */
   readonly deadline: Deadline.Deadline
+  /** Who wants the response, whatever its status. */
+  readonly kept: Keeper | undefined
 }
 
 /**
@@ -62,6 +65,7 @@ export class Lifetime implements Reader {
   /** How the caller reads, whichever attempt has the body. */
   wants: Reader["wants"] = "nothing"
   readonly #caller: Caller
+  readonly kept: Keeper | undefined
   #state: State = waiting
   /** Whether the caller has the headers of a response. */
   isHandedOver = false
@@ -75,6 +79,7 @@ export class Lifetime implements Reader {
 
   constructor(caller: Caller) {
     this.#caller = caller
+    this.kept = caller.kept
   }
 
   /** Whether an attempt of the call reads its body. */
