@@ -56,6 +56,7 @@ import * as ApiError from "@effect-resilience/errors/ApiError"
 import * as Recovery from "@effect-resilience/errors/Recovery"
 import * as Bytes from "@effect-resilience/kernel/Bytes"
 import * as ManualRedirects from "@effect-resilience/kernel/ManualRedirects"
+import * as Rejected from "@effect-resilience/kernel/Rejected"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -156,7 +157,8 @@ export const withTokens: {
     const names = Object.keys(attached.headers).filter((name) => attached.headers[name] !== request.headers[name])
     return Effect.updateContext(
       client.postprocess(Effect.succeed(attached)),
-      (context: Context.Context<R>) => ManualRedirects.inContext(withRedacted(context, names))
+      (context: Context.Context<R>) =>
+        Context.add(ManualRedirects.inContext(withRedacted(context, names)), Rejected.Current, rejected)
     )
   }
 

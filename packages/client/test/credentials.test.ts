@@ -1,7 +1,7 @@
-import type { AuthError } from "@effect-resilience/auth"
+import { type AuthError, TokenCache, TokenSource } from "@effect-resilience/auth"
 import { ResilientClient, ResilientHttpApi, ResilientRpc } from "@effect-resilience/client"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Schema } from "effect"
+import { Effect, Redacted, Schema } from "effect"
 import { HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
 import { Rpc, RpcClient, RpcGroup, RpcSerialization } from "effect/rpc"
@@ -45,6 +45,21 @@ const broken = () =>
         controller.error(new TypeError("network error"))
       }
     })
+  )
+
+/** It comes in pieces. */
+const page = (contentLength: string | undefined) =>
+  new Response(
+    new ReadableStream({
+      async start(controller) {
+        for (const piece of ["<title>", "Log in to shop.exam", "</title>"]) {
+          controller.enqueue(new TextEncoder().encode(piece))
+          await new Promise((resolve) => setImmediate(resolve))
+        }
+        controller.close()
+      }
+    }),
+    { headers: { "content-type": "text/html", ...(contentLength && { "content-length": contentLength }) } }
   )
 
 const json = <E>(client: HttpClient.HttpClient.With<E>) =>
@@ -104,6 +119,37 @@ describe("credentials of a client", () => {
           assert.notInclude(inspect(result, { customInspect: false, depth: 20, showHidden: true }), secret)
         }))
     }
+  }
+
+  for (const contentLength of [undefined, "34"]) {
+    it.effect(`a login page is a rejected token, and no response to the caller, with length ${contentLength}`, () =>
+      Effect.gen(function*() {
+        let logins = 0
+        const login = Effect.sync(() => ({ value: Redacted.make(`token-${++logins}`) }))
+        const cache = yield* TokenCache.make(TokenSource.fromEffect(login, { identity: ["shop"] }))
+        const transport = HttpClient.make((request) =>
+          Effect.sync(() =>
+            HttpClientResponse.fromWeb(
+              request,
+              request.headers["authorization"] === "Bearer token-1" ? page(contentLength) : Response.json("order")
+            )
+          )
+        )
+        const client = yield* Effect.provideService(
+          ResilientClient.make({
+            name: "shop",
+            baseUrl: "https://shop.example.com",
+            pipeline: {},
+            auth: ResilientClient.tokens(cache, { rejected: ({ headers }) => headers["content-type"] === "text/html" })
+          }),
+          HttpClient.HttpClient,
+          transport
+        )
+        const response = yield* client.get("/orders")
+        assert.strictEqual(response.headers["content-type"], "application/json")
+        assert.strictEqual(yield* response.json, "order")
+        assert.strictEqual(logins, 2)
+      }))
   }
 
   it.effect("a response is one to a request that has the key of its call", () =>

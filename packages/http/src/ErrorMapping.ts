@@ -56,6 +56,7 @@ import * as RetryHeaders from "@effect-resilience/errors/RetryHeaders"
 import * as Bytes from "@effect-resilience/kernel/Bytes"
 import * as Direct from "@effect-resilience/kernel/Direct"
 import * as ManualRedirects from "@effect-resilience/kernel/ManualRedirects"
+import * as Rejected from "@effect-resilience/kernel/Rejected"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -222,7 +223,9 @@ export const mapErrors: {
         // Who has the headers of an earlier response reads this one in its place.
         const isShown = lifetime?.isHandedOver
         if (response instanceof WholeResponse && !isShown) return Effect.succeed(response)
-        if (lifetime !== undefined && (isShown || hasBody(response))) {
+        // What is rejected will be asked for again, by who is around the attempt.
+        const isRejected = Context.get(outside, Rejected.Current)
+        if (lifetime !== undefined && !isRejected?.(response) && (isShown || hasBody(response))) {
           const mapped = response instanceof MappedResponse ? response : new MappedResponse(response, mapBodyError)
           // Its failures are mapped.
           return lifetime.hold({
