@@ -315,7 +315,8 @@ export class Circuit implements Policy.Policy<CircuitOpen, Snapshot>, Gate<Circu
   #rejectionAt(now: number): Rejected | undefined {
     switch (this.#phase) {
       case "Open":
-        return now >= this.#openUntil
+        // Timers count whole milliseconds: who waited as long as it was told may be early by a part of one.
+        return this.#openUntil - now < 1
           ? undefined
           : this.#rejection = this.#reject("Open", Duration.millis(Math.ceil(this.#openUntil - now)))
       case "HalfOpen":

@@ -141,6 +141,7 @@ class Turn implements Reservation {
   began = false
   private ended = false
   private queued = false
+  /** Before this its turn must come. Timers count whole milliseconds: who waited as long as it was told may be early by a part of one. */
   private latest = Infinity
   private readonly turns: Turns
   private readonly clock: Clock.Clock
@@ -173,8 +174,8 @@ class Turn implements Reservation {
       expected = at
       slowest = index
     }
-    if (expected - began > patience) return this.rejectLate(expected - began, slowest)
-    this.latest = began + patience
+    this.latest = began + patience + 1
+    if (expected >= this.latest) return this.rejectLate(expected - began, slowest)
     this.queued = true
     this.addQueued(1)
     return turns.queue.execute(Effect.suspend(() => {
@@ -237,7 +238,7 @@ class Turn implements Reservation {
       onSuccess: () => {
         const { slowest, wait } = this
         // However long the store took, a call whose turn it is goes.
-        return wait <= 0 || monotonicMillis(this.clock) + wait <= this.latest
+        return wait <= 0 || monotonicMillis(this.clock) + wait < this.latest
           ? this.sleep(wait)
           : this.rejectLate(wait, slowest)
       }
@@ -280,7 +281,7 @@ class Turn implements Reservation {
       const reached = Math.max(until - 1, now)
       const rest = turns.pausedUntil - reached
       if (rest <= 0) return this.spend()
-      return reached + rest > this.latest ? this.rejectLate(rest, undefined) : this.sleep(rest)
+      return reached + rest >= this.latest ? this.rejectLate(rest, undefined) : this.sleep(rest)
     })
   }
 
