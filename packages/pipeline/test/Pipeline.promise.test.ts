@@ -496,6 +496,52 @@ describe("Pipeline.promise", () => {
       assert.deepStrictEqual(sent.map(({ response }) => wasCancelled(response)), [true, false])
     }))
 
+  describe("where a part holds a response longer than its caller waits", () => {
+    const slowly = Effect.sleep("3 seconds")
+    const held = Pipeline.around("attempt", "slow", (self) => Effect.tap(self, () => slowly))
+    const heldForGood = Pipeline.around(
+      "attempt",
+      "slow",
+      (self) => Effect.uninterruptible(Effect.tap(self, () => slowly))
+    )
+
+    for (
+      const [name, description, around] of [
+        ["a retry", { attemptTimeout: "1 second", retry: { times: 1, backoff: { base: 0 } } }, held],
+        ["a deadline", { deadline: "1 second" }, held],
+        ["a hedge", { hedge: { after: "1 second" } }, held],
+        ["a hedge whose other attempt cannot be interrupted", { hedge: { after: "1 second" } }, heldForGood]
+      ] as const
+    ) {
+      it.effect(`cancels all but what the caller gets: ${name}`, () =>
+        Effect.gen(function*() {
+          const clock = yield* Clock.Clock
+          const pipeline = yield* Pipeline.make<Pipeline.Description>({ name: "ledger", ...description }, {
+            around: [around]
+          })
+          const ledger = Pipeline.promise(pipeline, { context: Context.make(Clock.Clock, clock) })
+          const { call, sent } = script()
+          const result = yield* overTime(ledger(call, { idempotent: true }))
+          const got = "value" in result ? result.value : undefined
+          assert.strictEqual(got, name.startsWith("a hedge") ? sent[0]?.response : undefined)
+          assert.lengthOf(sent, name === "a deadline" ? 1 : 2)
+          for (const { response } of sent) assert.strictEqual(wasCancelled(response), response !== got)
+        }))
+    }
+
+    it.effect("cancels one that the rule of the call breaks at", () =>
+      Effect.gen(function*() {
+        const ledger = yield* underTest({ name: "ledger" })
+        const { call, sent } = script()
+        const retryWhen = () => {
+          throw new Error("a bug of the rule")
+        }
+        const result = yield* overTime(ledger(call, { retryWhen }))
+        assert.include(String("error" in result && result.error), "a bug of the rule")
+        assert.isTrue(wasCancelled(sent[0]?.response))
+      }))
+  })
+
   it.live("runs fetch against a server, and frees the connections of what it repeats", () =>
     Effect.gen(function*() {
       let requests = 0

@@ -156,11 +156,10 @@ class Call<A> extends Effectable.Class<A, unknown> implements Direct.Direct<A> {
   readonly options: CallOptions<A>
   private readonly resolve: (value: A) => void
   private readonly reject: (error: unknown) => void
-  /** What results stand for that failed. */
-  private failed: Array<Failed> | undefined
-  /** What its last attempt gave. */
-  private given: A | undefined
+  /** What its attempts gave, of which the caller gets one at most. */
+  private given: Array<unknown> | undefined
   private aborted = false
+  private ended = false
 
   constructor(
     begin: Begin<A>,
@@ -205,29 +204,34 @@ class Call<A> extends Effectable.Class<A, unknown> implements Direct.Direct<A> {
   }
 
   judge(result: A, clock: Clock.Clock): Exit.Exit<A, unknown> {
+    this.give(result)
     const wanted = this.options.retryWhen?.(result) ?? failureOf(result, clock)
-    if (wanted === undefined || wanted === false) return Exit.succeed(this.given = result)
-    return this.fail(new Failed(result, wanted === true ? Recovery.retry : wanted, true))
+    if (wanted === undefined || wanted === false) return Exit.succeed(result)
+    return Exit.fail(new Failed(result, wanted === true ? Recovery.retry : wanted, true))
   }
 
   thrown(error: unknown, clock: Clock.Clock): Exit.Exit<never, unknown> {
-    return isResponse(error) ? this.fail(new Failed(error, recoveryOf(error, clock), false)) : Exit.fail(error)
+    if (!isResponse(error)) return Exit.fail(error)
+    this.give(error)
+    return Exit.fail(new Failed(error, recoveryOf(error, clock), false))
   }
 
-  private fail(failed: Failed): Exit.Exit<never, unknown> {
-    this.failed ??= []
-    this.failed.push(failed)
-    return Exit.fail(failed)
+  /** An attempt that no interruption reaches may give something when the call is over. */
+  private give(result: unknown): void {
+    if (this.ended) discard(result)
+    else (this.given ??= []).push(result)
   }
 
   private end(exit: Exit.Exit<A, unknown>): void {
     const error = Exit.isSuccess(exit) ? undefined : Cause.squash(exit.cause)
-    for (const other of this.failed ?? []) {
-      if (other !== error || this.aborted) discard(other.result)
+    const last = Exit.isSuccess(exit) ? exit.value : error instanceof Failed ? error.result : undefined
+    // A part may have held what its caller no longer waits for.
+    for (const result of this.given ?? []) {
+      if (result !== last || this.aborted) discard(result)
     }
-    // A part that cannot be interrupted may have held it until now.
-    if (this.aborted) discard(this.given)
-    else if (Exit.isSuccess(exit)) this.resolve(exit.value)
+    this.ended = true
+    if (this.aborted) return
+    if (Exit.isSuccess(exit)) this.resolve(exit.value)
     else if (!(error instanceof Failed)) this.reject(error)
     else if (error.returned) this.resolve(error.result as A)
     else this.reject(error.result)
