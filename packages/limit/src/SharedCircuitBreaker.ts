@@ -49,7 +49,6 @@ import * as Keyed from "@effect-resilience/kernel/Keyed"
 import * as Policy from "@effect-resilience/kernel/Policy"
 import * as PolicyEvent from "@effect-resilience/kernel/PolicyEvent"
 import * as Backoff from "@effect-resilience/retry/Backoff"
-import type * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -261,14 +260,13 @@ class Shared implements CircuitBreaker.CircuitBreaker, PolicyEvent.Rejecting {
           Deferred.doneUnsafe(began, Exit.void)
           return Deferred.await(ended)
         }))
-        const told = Effect.matchCauseEffect(restore(call), {
-          // Where the call began this changes nothing.
-          onFailure: (cause) => Deferred.failCause(began, cause as Cause.Cause<CircuitBreaker.CircuitOpen>),
-          onSuccess: () => Effect.void
-        })
         return Effect.flatMap(
-          Effect.forkIn(told, this.scope, { startImmediately: true }),
+          Effect.forkIn(restore(call), this.scope, { startImmediately: true }),
           (fiber) => {
+            // Also where the scope ends it, or has ended. Where the call began this changes nothing.
+            fiber.addObserver((exit) => {
+              if (Exit.isFailure(exit)) Deferred.doneUnsafe(began, exit as Exit.Exit<never, CircuitBreaker.CircuitOpen>)
+            })
             const record = (exit: Exit.Exit<unknown, unknown>) =>
               Effect.andThen(Deferred.done(ended, exit), Effect.asVoid(Fiber.await(fiber)))
             const permit: CircuitBreaker.Permit = {

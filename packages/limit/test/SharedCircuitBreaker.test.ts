@@ -2,7 +2,7 @@ import { CircuitBreaker } from "@effect-resilience/limit"
 import * as SharedCircuitBreaker from "@effect-resilience/limit/SharedCircuitBreaker"
 import { Backoff } from "@effect-resilience/retry"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Fiber, Layer, Stream } from "effect"
+import { Duration, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import { CircuitBreaker as Store } from "effect/persistence"
 import { TestClock } from "effect/testing"
 
@@ -86,6 +86,40 @@ describe("SharedCircuitBreaker", () => {
       const inner = new Store.CircuitBreakerError({ reason: new Store.CircuitHalfOpen({ key: "other" }) })
       assert.strictEqual(yield* Effect.flip(breaker.execute(Effect.fail(inner))), inner)
     }).pipe(Effect.provide(Store.layerStoreMemory())))
+
+  for (
+    const [name, acquire] of [
+      ["taken", (breaker: CircuitBreaker.CircuitBreaker) => breaker.tryAcquire],
+      [
+        "taken for a scope",
+        (breaker: CircuitBreaker.CircuitBreaker) => Effect.scoped(CircuitBreaker.acquireScoped(breaker))
+      ]
+    ] as const
+  ) {
+    it.effect(`ends with its scope the wait of a permit that is ${name}, and gives none afterwards`, () =>
+      Effect.gen(function*() {
+        const store = yield* Store.CircuitBreakerStore
+        const slow = Store.CircuitBreakerStore.of({
+          ...store,
+          admit: (key) => Effect.delay(store.admit(key), "100 millis")
+        })
+        const scope = yield* Scope.make()
+        const breaker = yield* SharedCircuitBreaker.make(options).pipe(
+          Effect.provideService(Store.CircuitBreakerStore, slow),
+          Scope.provide(scope)
+        )
+        const waiting = yield* Effect.forkChild(acquire(breaker), { startImmediately: true })
+        const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
+        yield* TestClock.adjust("100 millis")
+        yield* Fiber.join(closing)
+        const late = yield* Effect.forkChild(acquire(breaker), { startImmediately: true })
+        yield* TestClock.adjust("100 millis")
+        for (const fiber of [waiting, late]) {
+          const exit = fiber.pollUnsafe()
+          assert.isTrue(exit !== undefined && Exit.hasInterrupts(exit))
+        }
+      }).pipe(Effect.provide(Store.layerStoreMemory())))
+  }
 
   it.effect("streams what this process did", () =>
     Effect.gen(function*() {
