@@ -85,6 +85,25 @@ describe("Deadline", () => {
         assert.deepStrictEqual((yield* Fiber.join(fiber)).allowed, Duration.seconds(2))
       }))
 
+    it.effect("is over for all that share it, whichever of them it passed first", () =>
+      Effect.gen(function*() {
+        yield* TestClock.adjust("3 days")
+        const inner = Effect.flatMap(Deadline.Current, (deadline) => {
+          const resume = Deadline.suspendUnsafe(deadline)
+          return Effect.andThen(Effect.andThen(Effect.sleep("5 seconds"), Effect.sync(resume)), Effect.never)
+        })
+        // One that begins later than the other looks later, too.
+        const work = Effect.sleep("100 millis").pipe(
+          Effect.andThen(Effect.exit(Deadline.withDeadline(inner, "1 hour"))),
+          Effect.andThen(Effect.never)
+        )
+        const fiber = yield* Effect.forkChild(Effect.flip(Deadline.withDeadline(work, "2 seconds")))
+        yield* TestClock.adjust("5099 millis")
+        assert.isUndefined(fiber.pollUnsafe())
+        yield* TestClock.adjust("1 millis")
+        assert.deepStrictEqual((yield* Fiber.join(fiber)).allowed, Duration.seconds(2))
+      }))
+
     it.effect("ends nothing that is done by then, and leaves that of a caller", () =>
       Effect.gen(function*() {
         const inner = Effect.sync(() => Deadline.suspendUnsafe({ atMillis: 1 })())

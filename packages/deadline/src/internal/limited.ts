@@ -105,7 +105,12 @@ class Running implements Deadline {
     this.atMillis = Infinity
     // After the interruption only finalizers still run, and they have no deadline.
     if (!this.isSuspended) return 0
-    this.look = look
+    // Limits of nested deadlines that are later share this one.
+    const earlier = this.look
+    this.look = () => {
+      earlier?.()
+      look()
+    }
     return Infinity
   }
   suspend(): void {
