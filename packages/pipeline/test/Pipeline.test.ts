@@ -2,8 +2,7 @@ import { SpanRecorder } from "@effect-resilience/chaos"
 import type { Deadline } from "@effect-resilience/deadline"
 import { ApiError, LibraryErrors } from "@effect-resilience/errors"
 import { Direct, Policy } from "@effect-resilience/kernel"
-import type { Bulkhead } from "@effect-resilience/limit"
-import { CircuitBreaker, Fallback, Rejection } from "@effect-resilience/limit"
+import { Bulkhead, CircuitBreaker, Fallback, Rejection } from "@effect-resilience/limit"
 import { Pipeline, PipelineDescription, PipelineRegistry } from "@effect-resilience/pipeline"
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Clock, Deferred, Duration, Effect, Exit, Fiber, Metric, Option } from "effect"
@@ -228,6 +227,21 @@ describe("Pipeline", () => {
         () => Pipeline.make<Pipeline.Description>(described, { continues: Policy.noop(undefined) }),
         "Pipeline.continues must be a pipeline"
       )
+    }))
+
+  it.effect("uses what was made elsewhere, whatever the pipeline has that it continues", () =>
+    Effect.gen(function*() {
+      const former = yield* Pipeline.make({ name: "ledger", bulkhead: { permits: 9 }, circuitBreaker: {} })
+      const bulkhead = yield* Bulkhead.make({ name: "shared", permits: 1 })
+      const circuitBreaker = yield* CircuitBreaker.make({ name: "shared" })
+      const next = yield* Pipeline.make({ name: "ledger", bulkhead: { permits: 8 }, circuitBreaker: { probes: 2 } }, {
+        policies: { bulkhead, circuitBreaker },
+        continues: former
+      })
+      const used = yield* next.policies
+      assert.strictEqual(used.bulkhead, bulkhead)
+      assert.strictEqual(used.circuitBreaker, circuitBreaker)
+      assert.deepInclude((yield* former.snapshot).bulkhead, { permits: 9 })
     }))
 
   it.effect("takes a part that was made elsewhere", () =>

@@ -81,7 +81,7 @@ export const make = (first: Description, options: Options) => {
       for (const [key, policy] of Object.entries(policies)) {
         const old = present?.policies[key]
         const carry = parts[key]?.carry
-        if (carry === undefined || old === undefined || old === policy) continue
+        if (carry === undefined || old === undefined || old === policy || options.policies[key] === policy) continue
         policies[key] = yield* carry(old as never, policy as never, next[key] as never, context)
       }
       return assemble(next, policies, parts, around)
