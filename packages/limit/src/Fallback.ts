@@ -95,7 +95,8 @@ export const make = <A, E = never, R = never>(options: Options<A, E, R>): Fallba
     execute: <A2, E2, R2>(self: Effect.Effect<A2, E2, R2>) =>
       Effect.catchCause(self, (cause): Effect.Effect<A, E | E2, R> => {
         const error = Cause.findErrorOption(cause)
-        return Option.isSome(error) && when(error.value) ? orElse(error.value) : Effect.failCause(cause)
+        if (Option.isNone(error) || Cause.hasDies(cause) || !when(error.value)) return Effect.failCause(cause)
+        return orElse(error.value)
       })
   }
 }

@@ -136,7 +136,7 @@ export const make = <A>(
           onSuccess: (value) => Effect.as(keep(key, value), value),
           onFailure: (cause) => {
             const error = Cause.findErrorOption(cause)
-            if (Option.isNone(error) || !when(error.value)) return Effect.failCause(cause)
+            if (Option.isNone(error) || Cause.hasDies(cause) || !when(error.value)) return Effect.failCause(cause)
             return Effect.flatMap(kept(key), (last) =>
               last !== undefined && Exit.isSuccess(last)
                 ? Effect.as(Effect.logWarning(`Gave the last good value of ${storeId}`), last.value)

@@ -28,6 +28,8 @@ describe("Fallback", () => {
       const fallback = Fallback.make({ orElse: () => Effect.succeed("instead"), when: () => true })
       const died = yield* Effect.exit(fallback.execute(Effect.die("bug")))
       assert.isTrue(Exit.isFailure(died) && Cause.hasDies(died.cause))
+      const both = Cause.combine(Cause.fail("503"), Cause.die("bug"))
+      assert.isTrue(Exit.hasDies(yield* Effect.exit(fallback.execute(Effect.failCause(both)))))
       const interrupted = yield* Effect.exit(fallback.execute(Effect.interrupt))
       assert.isTrue(Exit.isFailure(interrupted) && Cause.hasInterruptsOnly(interrupted.cause))
     }))
@@ -61,11 +63,13 @@ describe("StaleIfError", () => {
       assert.isTrue(Exit.isFailure(yield* Effect.exit(rates.execute(failing(503), "EURUSD"))))
     }).pipe(Effect.provide(Persistence.layerMemory)))
 
-  it.effect("hides no error of the caller", () =>
+  it.effect("hides no error of the caller, and no defect beside a failure", () =>
     Effect.gen(function*() {
       const rates = yield* make
       yield* rates.execute(Effect.succeed(good), "EURUSD")
       assert.isTrue(Exit.isFailure(yield* Effect.exit(rates.execute(failing(404), "EURUSD"))))
+      const both = Cause.combine(Cause.fail("503"), Cause.die("bug"))
+      assert.isTrue(Exit.hasDies(yield* Effect.exit(rates.execute(Effect.failCause(both), "EURUSD"))))
     }).pipe(Effect.provide(Persistence.layerMemory)))
 
   it.effect("does without a store that does not respond", () =>
