@@ -142,8 +142,13 @@ export const make = ({ limit, ...options }: Options): LoadShedding => {
               began = true
               return app
             })
+            // A server handles requests uninterruptibly, so that only the route inside learns that its client has left. Here one
+            // may wait before that. The app itself can be interrupted as far as it could without this.
+            const waiting = Effect.uninterruptibleMask((restore) =>
+              Effect.interruptible(limit.execute(Effect.uninterruptible(restore(run))))
+            )
             const limited = Effect.catchIf(
-              limit.execute(run),
+              waiting,
               (error): error is ConcurrencyLimit.LimitReached =>
                 !began && error instanceof ConcurrencyLimit.LimitReached,
               () => shed

@@ -3,7 +3,8 @@ import * as LoadShedding from "@effect-resilience/limit/LoadShedding"
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber } from "effect"
-import { HttpClient, HttpClientRequest, HttpServer, HttpServerResponse } from "effect/http"
+import { HttpClient, HttpClientRequest, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { TestClock } from "effect/testing"
 
 const get = (headers: Record<string, string> = {}) =>
   Effect.flatMap(
@@ -75,6 +76,39 @@ layer(NodeHttpServer.layerTest)("LoadShedding", (it) => {
       )
       yield* HttpServer.serveEffect(app)
       assert.strictEqual((yield* get()).status, 500)
+    }))
+})
+
+describe("LoadShedding around a whole app, which a server cannot interrupt", () => {
+  const request = HttpServerRequest.fromWeb(new Request("http://localhost/"))
+  const served = <E>(
+    app: Effect.Effect<HttpServerResponse.HttpServerResponse, E, HttpServerRequest.HttpServerRequest>
+  ) =>
+    Effect.forkChild(Effect.uninterruptible(Effect.provideService(app, HttpServerRequest.HttpServerRequest, request)), {
+      startImmediately: true
+    })
+
+  it.effect("gives the place of a request that waits to another one when its client has left, and ends no work that has begun", () =>
+    Effect.gen(function*() {
+      const limit = yield* ConcurrencyLimit.make({ algorithm: LimitAlgorithm.fixed(1), queue: 1 })
+      const begun: Array<string> = []
+      const app = (name: string) =>
+        Effect.sync(() => begun.push(name)).pipe(
+          Effect.andThen(Effect.sleep("1 second")),
+          Effect.andThen(Effect.sync(() => begun.push(`${name} done`))),
+          Effect.as(HttpServerResponse.text(name)),
+          LoadShedding.withLoadShedding(LoadShedding.make({ limit }))
+        )
+      const first = yield* served(app("first"))
+      const second = yield* served(app("second"))
+      for (const fiber of [first, second]) fiber.interruptUnsafe()
+      assert.isDefined(second.pollUnsafe())
+      const third = yield* served(app("third"))
+      yield* TestClock.adjust("2 seconds")
+      yield* Fiber.awaitAll([first, second])
+      assert.strictEqual((yield* Fiber.join(third)).status, 200)
+      assert.deepStrictEqual(begun, ["first", "first done", "third", "third done"])
+      assert.deepInclude(yield* limit.snapshot, { running: 0, waiting: 0 })
     }))
 })
 
