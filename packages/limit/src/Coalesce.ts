@@ -15,7 +15,9 @@
  *
  * **Gotchas**
  *
- * Share only what is safe to share: a key that lacks the user gives one user the response of another.
+ * - Share only what is safe to share: a key that lacks the user gives one user the response of another.
+ * - What the call acquires for a `Scope` is in that of the first caller, and is released with it, also while others still wait.
+ *   Put `Effect.scoped` around the call.
  *
  * **Example** (Three callers, one call)
  *
