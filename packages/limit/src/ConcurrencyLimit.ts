@@ -193,7 +193,7 @@ export class LimitReached extends Rejection.TaggedError("LimitReached")<{
  */
 export const make = (options: Options = {}): Effect.Effect<ConcurrencyLimit> => {
   const settings = Field.read("ConcurrencyLimit", fields, options)
-  return Effect.sync(() => new Limit(settings, settings.name))
+  return Effect.sync(() => new Limit(settings, settings.name, limitGauge))
 }
 
 const makeKeyed = /* @__PURE__ */ Keyed.policies(
@@ -236,7 +236,7 @@ export const noop: ConcurrencyLimit = {
 export const withConcurrencyLimit: Policy.Combinator<ConcurrencyLimit, LimitReached> = Policy.withPolicy
 
 /**
- * The present limit, with the attribute `resilience.policy`.
+ * The present limit, with the attribute `resilience.policy`. Keyed limits have none: a thousand keys would make a thousand series.
  *
  * @category observing
  * @since 0.1.0
@@ -246,7 +246,7 @@ export const limitGauge: Metric.Gauge<number> = /* @__PURE__ */ Metric.gauge("re
 })
 
 /**
- * Counts rejected calls, with the attributes `resilience.policy` and `resilience.priority`.
+ * Counts rejected calls, with the attributes `resilience.policy` (the `name` of the options) and `resilience.priority`.
  *
  * @category observing
  * @since 0.1.0
@@ -285,8 +285,12 @@ export const layerNoop: Layer.Layer<ConcurrencyLimit> = /* @__PURE__ */ Layer.su
 type Settings = Field.Settings<typeof fields>
 
 class Limit extends Adaptive<LimitReached> implements ConcurrencyLimit {
-  constructor(settings: Settings, name: string) {
-    super("ConcurrencyLimit", name, limitsOf(settings, name), { limit: limitGauge, rejected: rejectedTotal })
+  constructor(settings: Settings, name: string, gauge?: Metric.Gauge<number>) {
+    super("ConcurrencyLimit", name, limitsOf(settings, name), {
+      name: settings.name,
+      limit: gauge,
+      rejected: rejectedTotal
+    })
   }
 
   reload(options: Options): Effect.Effect<void> {

@@ -166,6 +166,21 @@ describe("ConcurrencyLimit", () => {
       assert.strictEqual((yield* Metric.value(rejected)).count, 1)
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
 
+  it.effect("makes no series for each key, and shows none in one", () =>
+    Effect.gen(function*() {
+      const limits = yield* ConcurrencyLimit.keyed({ name: "tenants", algorithm: LimitAlgorithm.fixed(1) })
+      for (let tenant = 0; tenant < 100; tenant++) {
+        const limit = limits.get(`tenant-${tenant}`)
+        const { policy } = yield* Effect.flip(limit.execute(limit.execute(Effect.void)))
+        assert.strictEqual(policy, `tenant-${tenant}`)
+      }
+      const series = yield* Metric.snapshot
+      assert.deepStrictEqual(series.map(({ attributes, id }) => [id, attributes]), [
+        ["resilience.limit.refusals", { "resilience.policy": "tenants", "resilience.priority": "default" }]
+      ])
+      assert.deepInclude(series[0]?.state, { count: 100 })
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
+
   for (const [name, algorithm] of Object.entries(algorithms)) {
     for (const [kind, noise] of [["constant", 0], ["noisy", 0.2]] as const) {
       it.effect(`finds a hidden capacity within 10 % with ${name} under ${kind} latency`, () =>

@@ -30,8 +30,10 @@ interface Why {
   readonly reason: Exclude<Reason, "QueueFull"> | "LimitReached"
 }
 
+/** `name` is the one that all limits of a keyed one share: a thousand keys add no series. They have no gauge, which is of one. */
 interface Metrics {
-  readonly limit: Metric.Gauge<number>
+  readonly name: string
+  readonly limit: Metric.Gauge<number> | undefined
   readonly rejected: Metric.Counter<number>
 }
 
@@ -48,8 +50,8 @@ export class Adaptive<Full> extends WaitQueue {
   private limits: Limits<Full>
   private estimator: Estimator
   private readonly partitions = new Map<string, Partition<Full>>()
-  private readonly gauge: Metric.Gauge<number>
-  private readonly rejectedTotal: Metric.Counter<number>
+  private readonly metrics: Metrics
+  private readonly gauge: Metric.Gauge<number> | undefined
   private guarantees: boolean
   private running = 0
   private known = 0
@@ -59,8 +61,8 @@ export class Adaptive<Full> extends WaitQueue {
     this.limits = limits
     this.estimator = limits.start()
     this.guarantees = guarantees(limits)
-    this.gauge = Metric.withAttributes(metrics.limit, { "resilience.policy": name })
-    this.rejectedTotal = metrics.rejected
+    this.metrics = metrics
+    this.gauge = metrics.limit && Metric.withAttributes(metrics.limit, { "resilience.policy": metrics.name })
   }
 
   get isIdle(): boolean {
@@ -247,7 +249,7 @@ export class Adaptive<Full> extends WaitQueue {
     const { limit } = this.estimator
     if (limit !== this.known) {
       this.known = limit
-      this.gauge.updateUnsafe(limit, caller.context)
+      this.gauge?.updateUnsafe(limit, caller.context)
       for (const partition of this.partitions.values()) partition.rejections = {}
     }
     return limit
@@ -263,8 +265,8 @@ export class Adaptive<Full> extends WaitQueue {
       priority: name,
       share: shares[name] ?? 0,
       running: 0,
-      rejected: Metric.withAttributes(this.rejectedTotal, {
-        "resilience.policy": this.name,
+      rejected: Metric.withAttributes(this.metrics.rejected, {
+        "resilience.policy": this.metrics.name,
         "resilience.priority": name
       }),
       rejections: {}
