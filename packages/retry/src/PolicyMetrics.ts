@@ -236,12 +236,11 @@ export const logins: Metric.Counter<number> = /* @__PURE__ */ Metric.counter("re
  * @category sampling
  * @since 0.1.0
  */
-export const sample = (policies: Iterable<Observed>): Effect.Effect<void> =>
-  Effect.forEach(policies, look, { discard: true })
+export const sample = (policies: Iterable<Observed>): Effect.Effect<void> => lookAt(policies, new Map())
 
 /**
  * Looks at the policies now and every 5 seconds, or as often as `every` says. Policies that come and go, such as those of a
- * registry, are given as an effect.
+ * registry, are given as an effect. The gauges of one that is gone, or of a part that a reload has taken out, go to 0.
  *
  * @category layers
  * @since 0.1.0
@@ -251,25 +250,48 @@ export const layer = (
   options: { readonly every?: Duration.Input | undefined } = {}
 ): Layer.Layer<never> =>
   Layer.effectDiscard(
-    (Effect.isEffect(policies) ? Effect.flatMap(policies, sample) : sample(policies)).pipe(
-      Effect.repeat(Schedule.spaced(options.every ?? "5 seconds")),
-      Effect.forkScoped({ startImmediately: true })
-    )
+    Effect.suspend(() => {
+      let before: Shown = new Map()
+      const present = Effect.isEffect(policies) ? policies : Effect.succeed(policies)
+      const look = Effect.flatMap(present, (policies) => {
+        const shown: Shown = new Map()
+        const goneSince = Effect.suspend(() => {
+          const gone = [...before].filter(([key]) => !shown.has(key))
+          before = shown
+          return Effect.forEach(gone, ([, gauge]) => Metric.update(gauge, 0), { discard: true })
+        })
+        return Effect.andThen(lookAt(policies, shown), goneSince)
+      })
+      return look.pipe(
+        Effect.repeat(Schedule.spaced(options.every ?? "5 seconds")),
+        Effect.forkScoped({ startImmediately: true })
+      )
+    })
   )
 
-const look = ({ kind, name, policies, snapshot }: Observed): Effect.Effect<void> =>
+/** The gauges that a look has set, by their names and attributes. */
+type Shown = Map<string, Metric.Gauge<number>>
+
+const lookAt = (policies: Iterable<Observed>, shown: Shown): Effect.Effect<void> =>
+  Effect.forEach(policies, (policy) => look(policy, shown), { discard: true })
+
+const look = ({ kind, name, policies, snapshot }: Observed, shown: Shown): Effect.Effect<void> =>
   policies === undefined
     ? Effect.flatMap(snapshot, (now) =>
-      record(now, { "resilience.policy": name, ...(kind !== undefined && { "resilience.kind": kind }) }))
+      record(now, { "resilience.policy": name, ...(kind !== undefined && { "resilience.kind": kind }) }, shown))
     : Effect.flatMap(policies, (parts) =>
-      sample(Object.values(parts).filter(Predicate.isNotUndefined)))
+      lookAt(Object.values(parts).filter(Predicate.isNotUndefined), shown))
 
-const record = (snapshot: unknown, policy: Metric.Metric.AttributeSet): Effect.Effect<void> => {
+const record = (snapshot: unknown, policy: Metric.Metric.AttributeSet, shown: Shown): Effect.Effect<void> => {
   const updates: Array<Effect.Effect<void>> = []
+  const show = (gauge: Metric.Gauge<number>, attributes: Metric.Metric.AttributeSet, value: number) => {
+    const series = Metric.withAttributes(gauge, attributes)
+    shown.set(gauge.id + JSON.stringify(attributes), series)
+    updates.push(Metric.update(series, value))
+  }
   for (const [field, gauge, attributes] of gauges) {
     const value = numberOf(snapshot, field)
-    const series = Metric.withAttributes(gauge, { ...policy, ...attributes })
-    if (Number.isFinite(value)) updates.push(Metric.update(series, value))
+    if (Number.isFinite(value)) show(gauge, { ...policy, ...attributes }, value)
   }
   for (const [field, counter, attributes] of counters) {
     const total = numberOf(snapshot, field)
@@ -278,10 +300,7 @@ const record = (snapshot: unknown, policy: Metric.Metric.AttributeSet): Effect.E
   }
   const tag = Predicate.hasProperty(snapshot, "_tag") ? snapshot._tag : undefined
   if (states.some((state) => state === tag)) {
-    for (const state of states) {
-      const series = Metric.withAttributes(circuitState, { ...policy, "resilience.state": state })
-      updates.push(Metric.update(series, state === tag ? 1 : 0))
-    }
+    for (const state of states) show(circuitState, { ...policy, "resilience.state": state }, state === tag ? 1 : 0)
   }
   return Effect.all(updates, { discard: true })
 }

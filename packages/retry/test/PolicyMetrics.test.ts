@@ -184,6 +184,42 @@ describe("PolicyMetrics", () => {
       }).pipe(Effect.provide(PolicyMetrics.layer(Effect.sync(() => [pipeline]))), Effect.scoped)
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
 
+  it.effect("sets the gauges of what is gone to 0, so that no alert of them stays", () =>
+    Effect.gen(function*() {
+      const circuit = {
+        name: "ledger",
+        kind: "CircuitBreaker",
+        snapshot: Effect.succeed({ _tag: "Open", rejected: 7 })
+      }
+      const bulkhead = { name: "mail", kind: "Bulkhead", snapshot: Effect.succeed({ permits: 2, waiting: 5 }) }
+      let parts: { readonly [key: string]: PolicyMetrics.Observed } = { circuit }
+      let others = [bulkhead]
+      const ledger = { name: "ledger", snapshot: Effect.void, policies: Effect.sync(() => parts) }
+      yield* Effect.gen(function*() {
+        const busy = {
+          "resilience.circuit.state ledger Open": 1,
+          "resilience.waiting mail": 5,
+          "resilience.permits mail": 2
+        }
+        assert.deepInclude(yield* gauges, busy)
+        yield* TestClock.adjust("5 seconds")
+        assert.deepInclude(yield* gauges, busy)
+        parts = {}
+        others = []
+        yield* TestClock.adjust("5 seconds")
+        const quiet = {
+          "resilience.circuit.state ledger Open": 0,
+          "resilience.waiting mail": 0,
+          "resilience.permits mail": 0,
+          "resilience.policy.rejections ledger": 7
+        }
+        assert.deepInclude(yield* gauges, quiet)
+        others = [bulkhead]
+        yield* TestClock.adjust("5 seconds")
+        assert.deepInclude(yield* gauges, { ...quiet, "resilience.waiting mail": 5, "resilience.permits mail": 2 })
+      }).pipe(Effect.provide(PolicyMetrics.layer(Effect.sync(() => [ledger, ...others]))), Effect.scoped)
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
+
   it.effect("counts each login of a token cache once, however often it looks", () =>
     Effect.gen(function*() {
       let now = { logins: 1, failures: 0 }
