@@ -4,7 +4,7 @@ import { AccessLog } from "@effect-resilience/http"
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Schema, Stream } from "effect"
-import { FetchHttpClient, HttpRouter, HttpServer } from "effect/http"
+import { FetchHttpClient, HttpClient, HttpClientResponse, HttpRouter, HttpServer } from "effect/http"
 import { Rpc, RpcClient, type RpcClientError, RpcGroup, RpcSerialization, RpcServer } from "effect/rpc"
 import { createServer } from "node:http"
 
@@ -19,6 +19,18 @@ const Shop = RpcGroup.make(
   Rpc.make("Place", { payload: { item: Schema.String }, success: Schema.String, error: Schema.Union([Busy, SoldOut]) }),
   Rpc.make("Watch", { success: Schema.Number, error: Busy, stream: true })
 )
+
+/** A body without length, whose pieces come one after the other. */
+const inPieces = (text: string) =>
+  new ReadableStream({
+    async start(controller) {
+      for (const piece of [text.slice(0, 20), text.slice(20)]) {
+        controller.enqueue(new TextEncoder().encode(piece))
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      controller.close()
+    }
+  })
 
 const over = <A, E>(
   serialization: typeof RpcSerialization.layerJson,
@@ -108,6 +120,37 @@ describe("ResilientRpc", () => {
       Effect.gen(function*() {
         assert.deepStrictEqual(yield* Stream.runCollect(shop.Watch()), [1, 2, 3])
       })))
+
+  it.live("a declared error is repeated, although its response comes in pieces", () =>
+    Effect.gen(function*() {
+      let requests = 0
+      const transport = HttpClient.make((request) =>
+        Effect.sync(() => {
+          const { body } = request
+          const { id } = JSON.parse(body._tag === "Uint8Array" ? new TextDecoder().decode(body.body) : "{}") as {
+            readonly id: string
+          }
+          const exit = ++requests === 1
+            ? { _tag: "Failure", cause: [{ _tag: "Fail", error: { _tag: "Busy" } }] }
+            : { _tag: "Success", value: `order ${requests}` }
+          const text = `${JSON.stringify({ _tag: "Exit", requestId: id, exit })}\n`
+          return HttpClientResponse.fromWeb(request, new Response(inPieces(text)))
+        })
+      )
+      const client = yield* Effect.provideService(
+        ResilientClient.make({
+          name: "shop",
+          baseUrl: "https://shop.example.com",
+          pipeline: { retry: { times: 2, backoff: { base: 0 } } }
+        }),
+        HttpClient.HttpClient,
+        transport
+      )
+      const protocol = yield* ResilientRpc.makeProtocol(Shop, client)
+      const shop = yield* Effect.provideService(RpcClient.make(Shop), RpcClient.Protocol, protocol)
+      assert.strictEqual(yield* shop.Place({ item: "hat" }), "order 2")
+      assert.strictEqual(requests, 2)
+    }).pipe(Effect.scoped, Effect.provide(RpcSerialization.layerNdjson)))
 
   it.effect("a status is a failure, and says what to do", () =>
     Effect.gen(function*() {

@@ -157,11 +157,13 @@ export const mapErrors: {
   const attempt = (request: HttpClientRequest.HttpClientRequest) =>
     Effect.contextWith<R, HttpClientResponse.HttpClientResponse, Failure, R>((outside) => {
       const operation = Context.get(outside, Operation.Current)
-      const reads = Context.get(outside, CurrentBody) ?? options.body ?? "json"
       const body = watch(request)
       const progress = new SendProgress.SendProgress()
       const held = attemptOf(outside)
       const lifetime = held?.lifetime
+      const keeper = lifetime === undefined ? Context.get(outside, KeptResponse.Current) : lifetime.kept
+      // Who reads a response further has to do so before the caller gets it.
+      const reads = keeper?.settle ? "whole" : Context.get(outside, CurrentBody) ?? options.body ?? "json"
       const clocks = new attemptLimits.AttemptLimits(limits, progress, Context.get(outside, Clock.Clock), held?.now)
       if (held !== undefined) {
         held.now = undefined
@@ -253,7 +255,6 @@ export const mapErrors: {
       const onSuccess = (
         response: HttpClientResponse.HttpClientResponse
       ): Effect.Effect<HttpClientResponse.HttpClientResponse, Failure> => {
-        const keeper = lifetime === undefined ? Context.get(outside, KeptResponse.Current) : lifetime.kept
         if (isSuccess(response)) {
           const malformed = malformedOf(response, reads)
           if (malformed !== undefined) {
